@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crypto - digests, HMAC, SipHash, random bytes: OpenSSL's EVP behind names of ours.
+ *
+ * Source  FIPS 180-4 (SHA-2), RFC 2104 (HMAC), "SipHash: a fast short-input PRF" (2-4, 64 bit).
+ * Thread  any; a hasher belongs to one thread at a time.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/str.h"
+
+enum hash_kind { HASH_SHA256, HASH_SHA512, HASH_MD5 };
+#define HASH_MAX 64
+size_t hash_size(enum hash_kind kind); /* bytes of a result */
+
+struct hasher;
+struct hasher *hasher_new(enum hash_kind kind);
+void           hasher_free(struct hasher *hasher);
+AUTO_DEFINE(hasher)
+void           hasher_add(struct hasher *hasher, const void *bytes, size_t len);
+/* The result so far; the hasher goes on and may be added to and asked again. */
+void           hasher_result(const struct hasher *hasher, uint8_t into[HASH_MAX]);
+
+void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into[HASH_MAX]);
+void hmac_sha256(struct str key, struct str message, uint8_t into[32]);
+/* SipHash-2-4 with a 16 byte key. Millions a second: no allocation in steady state. */
+uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len);
+
+void random_bytes(void *into, size_t len);
+void random_hex(char *into, size_t bytes); /* 2*bytes + 1 characters */
+uint64_t random_below(uint64_t bound);     /* 0 .. bound-1; not for secrets: jitter */
+bool equal_secret(const void *a, const void *b, size_t len); /* constant time */

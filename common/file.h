@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file - files that are there whole, or not at all.
+ *
+ * Order of a durable write: temp file beside the target, write, fsync, rename, fsync the folder.
+ *
+ * Thread  any that may block.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+
+/* The whole file into *into; ERROR_UNKNOWN when absent, ERROR_TOO_LARGE over the buffer's limit. */
+bool file_read(const char *path, struct buf *into, struct error *err) MUST_CHECK;
+bool file_write_durable(const char *path, struct str bytes, mode_t mode, struct error *err) MUST_CHECK;
+/* All of the bytes, whatever write(2) takes at a time. */
+bool file_write_all(int fd, const void *bytes, size_t len, struct error *err) MUST_CHECK;
+bool file_sync_folder(const char *path, struct error *err) MUST_CHECK;
+/* mkdir -p; each new folder's parent is synced. */
+bool file_make_folders(const char *path, mode_t mode, struct error *err) MUST_CHECK;
+/* rm -rf, for spools and tests. */
+bool file_remove_tree(const char *path, struct error *err) MUST_CHECK;

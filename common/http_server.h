@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_server - HTTP/1.1 for one loop: parsing, keep-alive, TLS, back-pressure, deadlines.
+ *
+ * One server belongs to one loop; each has its own listening socket on the same port
+ * (SO_REUSEPORT), so the kernel spreads connections and no request ever changes its thread.
+ *
+ * Life of a request, all of it on the loop:
+ *
+ *     head complete ----> on_request(app, request)
+ *                           |- http_request_reply() at once               (inline)
+ *                           |- http_request_collect(max, fn): fn gets the whole body, once
+ *                           |- http_request_stream(sink): fn gets the body in pieces
+ *                           `- nothing yet: the request waits for http_request_reply()
+ *     last byte sent, or connection lost -------> on_done(app, request), then it is freed
+ *
+ * on_request is called exactly once for each request and on_done exactly once after it. Between
+ * the two the request pointer is valid on its loop; after on_done it is gone. Whoever still owes
+ * a reply from another thread must therefore hold a `struct http_ticket` (below), not the request.
+ *
+ * Replying before the body was read: up to `drain_max` bytes of the body are read and dropped so
+ * that the client sees the reply; a longer body gets the reply and then the connection is closed.
+ *
+ * Deadlines measure progress: a head must be complete in `head_timeout_ms`; a connection where no
+ * byte moves either way for `idle_timeout_ms` is closed, also in the middle of a body; a request
+ * that waits for its reply longer than its own limit (http_request_wait_limit, default
+ * `reply_timeout_ms`) is answered 503. None of them limits the total.
+ *
+ * Limits: connections, head size 32 KiB (431), target 8 KiB (414), Content-Length 2^62.
+ *
+ * Thread  own loop, but for what is marked any.
+ * Source  RFC 9110, RFC 9112. libmicrohttpd has its one home here.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "common/buf.h"
+#include "common/http.h"
+
+struct loop;
+struct pipe;
+struct http_server;
+struct http_request;
+struct http_response;
+struct http_ticket;
+
+struct http_tls {
+	const char *cert_pem, *key_pem; /* texts, not paths */
+	const char *client_ca_pem;      /* NULL: client certificates are not asked for */
+};
+
+struct http_server_settings {
+	int listen_fd;                /* from http_listen(); the server closes it */
+	const struct http_tls *tls;   /* NULL: plain. Borrowed until http_server_new() returns */
+	unsigned connection_limit;    /* for this loop; 0 = 4096 */
+	unsigned head_timeout_ms;     /* 0 = 10 s */
+	unsigned idle_timeout_ms;     /* 0 = 60 s: no byte moved on a request that is under way */
+	unsigned keepalive_timeout_ms;/* 0 = 120 s: no request on an open connection */
+	unsigned reply_timeout_ms;    /* 0 = 60 s */
+	size_t drain_max;             /* 0 = 1 MiB */
+};
+
+struct http_app {
+	void *app;
+	void (*on_request)(void *app, struct http_request *request);
+	void (*on_done)(void *app, struct http_request *request);
+};
+
+/* A listening socket; address NULL or "" = all (v6 and v4), port 0 = the kernel chooses
+ * (*ret_port). With `shared`, SO_REUSEPORT: call it once for each loop with the same port. */
+bool http_listen(const char *address, uint16_t port, bool shared, int *ret_fd, uint16_t *ret_port,
+		 struct error *err) MUST_CHECK;
+
+bool http_server_new(struct http_server **ret_server, struct loop *loop, const struct http_server_settings *settings,
+		     struct http_app app, struct error *err) MUST_CHECK;
+/* Takes no new connections; keep-alive connections close after their request. */
+void http_server_quiesce(struct http_server *server);
+/* Ends every request that is left (their on_done runs), then the daemon. The loop is not running,
+ * or this is its thread. */
+void http_server_free(struct http_server *server);
+unsigned http_server_requests(const struct http_server *server); /* under way now */
+unsigned http_server_connections(const struct http_server *server);
+/* New certificate for connections to come. */
+bool http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err) MUST_CHECK;
+
+/* The request. Views are valid until on_done has returned. */
+enum http_method    http_request_method(const struct http_request *request);
+struct str          http_request_target(const struct http_request *request); /* as it came: path?query */
+struct str          http_request_path(const struct http_request *request);   /* percent-decoded once */
+struct str          http_request_query(const struct http_request *request);  /* raw, without '?' */
+const char         *http_request_header(const struct http_request *request, const char *name); /* first, or NULL */
+unsigned            http_request_header_count(const struct http_request *request, const char *name);
+typedef void        http_header_f(void *arg, const char *name, const char *value);
+void                http_request_each_header(const struct http_request *request, http_header_f *fn, void *arg);
+int64_t             http_request_length(const struct http_request *request); /* Content-Length; 0 no body; -1 chunked */
+void                http_request_peer(const struct http_request *request, char into[INET6_ADDRSTRLEN]);
+bool                http_request_is_tls(const struct http_request *request);
+struct loop        *http_request_loop(const struct http_request *request);
+uint64_t            http_request_id(const struct http_request *request); /* of this process, for the log */
+int64_t             http_request_started_us(const struct http_request *request);
+
+/* One pointer for the application. */
+void  http_request_set_context(struct http_request *request, void *context);
+void *http_request_context(const struct http_request *request);
+
+/* Body, whole. fn runs once: err NULL and the bytes (borrowed for the call), or ERROR_TOO_LARGE.
+ * It does not run when the client goes away first. */
+typedef void http_collected_f(void *arg, struct http_request *request, struct str body, const struct error *err);
+void http_request_collect(struct http_request *request, size_t max, http_collected_f *fn, void *arg);
+
+/* Body, in pieces. on_bytes returns how much it took; less than len stops reading from the client
+ * until http_request_more(). on_end: the body is complete. on_gone: the client vanished, or was
+ * silent too long, before the end; no reply is possible. Exactly one of on_end and on_gone runs,
+ * none after a reply was given. */
+struct http_sink {
+	void *arg;
+	size_t (*on_bytes)(void *arg, const void *bytes, size_t len);
+	void (*on_end)(void *arg);
+	void (*on_gone)(void *arg);
+};
+void http_request_stream(struct http_request *request, struct http_sink sink);
+void http_request_more(struct http_request *request);
+
+/* The reply; takes over the caller's reference. Once for each request; a second is a CHECK. */
+void http_request_reply(struct http_request *request, struct http_response *response);
+bool http_request_is_replied(const struct http_request *request);
+void http_request_wait_limit(struct http_request *request, unsigned ms);
+
+/* What happened, for on_done. status 0: no reply left us. */
+unsigned http_request_status(const struct http_request *request);
+uint64_t http_request_bytes_in(const struct http_request *request);  /* body bytes read */
+uint64_t http_request_bytes_out(const struct http_request *request); /* body bytes sent */
+bool     http_request_is_complete(const struct http_request *request); /* the whole reply was sent */
+
+/* A ticket: the right to reply from any thread, once. If the request has died in the meantime the
+ * response is dropped. Every ticket must be used or dropped. */
+struct http_ticket *http_ticket_new(struct http_request *request);
+void http_ticket_reply(struct http_ticket *ticket, struct http_response *response); /* Thread  any; consumes both */
+void http_ticket_drop(struct http_ticket *ticket);                                  /* Thread  any; consumes; replies 500 */
+
+/* Responses. Built on any thread, immutable once queued, counted: one may be queued on many
+ * requests, also of several loops. For HEAD the body is announced and not sent. */
+struct http_response *http_response_empty(unsigned status);
+struct http_response *http_response_copy(unsigned status, struct str body);
+/* Takes the buffer's bytes; the buffer is empty after. A failed buf gives 500. */
+struct http_response *http_response_buf(unsigned status, struct buf *body);
+/* Bytes that live at least as long as release() has not been called; release may be NULL. */
+struct http_response *http_response_shared(unsigned status, struct str body, void (*release)(void *arg), void *arg);
+/* Takes fd; sent by sendfile where there is no TLS. */
+struct http_response *http_response_file(unsigned status, int fd, uint64_t offset, uint64_t len);
+/* Reads the pipe (takes the reader's reference); len -1 = unknown, sent chunked. A pipe that fails
+ * cuts the connection: never a short reply that looks whole. For one request only. */
+struct http_response *http_response_pipe(unsigned status, struct pipe *pipe, int64_t len);
+/* No body is sent, but Content-Length says len: for HEAD only. */
+struct http_response *http_response_announce(unsigned status, uint64_t len);
+/* Values are checked; one with CR, LF or NUL is a CHECK: quote what comes from outside first. */
+void http_response_header(struct http_response *response, const char *name, const char *value);
+void http_response_headerf(struct http_response *response, const char *name, const char *format, ...) PRINTF(3, 4);
+/* Closes the connection after it. */
+void http_response_close(struct http_response *response);
+struct http_response *http_response_ref(struct http_response *response);
+void http_response_unref(struct http_response *response);
+unsigned http_response_status(const struct http_response *response);
+
+uint16_t http_server_port(const struct http_server *server);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json - a parsed document to look into (jansson underneath), and a writer that appends to a buf.
+ *
+ * Reading: the document owns everything; nodes are borrowed and live as long as it does.
+ * Duplicate keys, trailing text, NUL in strings and nesting over 64 are refused. Accessors cope
+ * with NULL nodes, so a chain of finds needs one check at its end.
+ *
+ * Writing: commas and quoting are the writer's; the caller opens and closes in order (checked).
+ *
+ *     struct json_writer w = json_writer(&buf);
+ *     json_open_object(&w); json_put_str(&w, "name", name); json_close_object(&w);
+ *
+ * Thread  a document belongs to one thread at a time.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+
+struct json_doc;
+struct json; /* a node */
+
+enum json_kind { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_INTEGER, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+/* ERROR_INVALID with line and column in its text. */
+bool json_parse(struct str text, struct json_doc **ret_doc, struct error *err) MUST_CHECK;
+void json_doc_free(struct json_doc *doc);
+AUTO_DEFINE(json_doc)
+const struct json *json_root(const struct json_doc *doc);
+
+enum json_kind     json_kind(const struct json *node); /* NULL gives JSON_NONE */
+const char        *json_kind_name(enum json_kind kind);
+const struct json *json_find(const struct json *object, const char *key); /* NULL when absent */
+size_t             json_len(const struct json *node);                     /* array or object */
+const struct json *json_at(const struct json *array, size_t at);
+/* for (void *it = NULL; json_next(object, &it, &key, &value);) ... in the document's order */
+bool json_next(const struct json *object, void **it, struct str *ret_key, const struct json **ret_value);
+
+/* False when the node is of another kind (ret untouched). */
+bool       json_get_str(const struct json *node, struct str *ret);
+bool       json_get_int(const struct json *node, int64_t *ret);
+bool       json_get_bool(const struct json *node, bool *ret);
+struct str json_str(const struct json *node); /* STR_NONE unless a string */
+
+struct json_writer {
+	struct buf *into;
+	unsigned depth;
+	bool comma;
+	bool pretty;
+};
+struct json_writer json_writer(struct buf *into);
+struct json_writer json_writer_pretty(struct buf *into);
+void json_open_object(struct json_writer *w);
+void json_close_object(struct json_writer *w);
+void json_open_array(struct json_writer *w);
+void json_close_array(struct json_writer *w);
+void json_key(struct json_writer *w, struct str key); /* inside an object, before a value */
+void json_value_str(struct json_writer *w, struct str value);
+void json_value_int(struct json_writer *w, int64_t value);
+void json_value_bool(struct json_writer *w, bool value);
+void json_value_null(struct json_writer *w);
+void json_value_node(struct json_writer *w, const struct json *node); /* a parsed value, again */
+void json_put_str(struct json_writer *w, const char *key, struct str value);
+void json_put_text(struct json_writer *w, const char *key, const char *value); /* NULL is left out */
+void json_put_int(struct json_writer *w, const char *key, int64_t value);
+void json_put_bool(struct json_writer *w, const char *key, bool value);

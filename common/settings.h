@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settings - a program's knobs as one table: from it come the struct, the JSON file, the
+ * environment, defaults, bounds, --help and docs/configuration.md.
+ *
+ * A row names a path in the file ("http.port"), the variables that set it (first one wins), the
+ * member of the struct, its type, default and bounds, and one sentence. A variable beats the
+ * file, the file beats the default. Keys are compared without case, as zot does. "${VAR}" inside
+ * a string of the file is replaced by the variable (unknown one: an error). Numbers may be given
+ * as JSON strings ("8080") where zot does so.
+ *
+ * Errors name the full path or the variable, what is wrong, what is allowed, and the nearest known
+ * key; all of them are collected (one a line), not only the first.
+ *
+ * Thread  start-up and reload: one at a time.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+#include "common/json.h"
+
+enum setting_type {
+	SETTING_TEXT,     /* const char * */
+	SETTING_SECRET,   /* const char *, never shown; "file://path" in the environment reads the file */
+	SETTING_NUMBER,   /* int64_t within min..max */
+	SETTING_BOOL,     /* bool */
+	SETTING_MS,       /* int64_t ms; a number is ms, a text a Go duration ("1h30m", "500ms") */
+	SETTING_BYTES,    /* int64_t; "64MB", "1GiB" or a number */
+	SETTING_ENUM,     /* int: place in `choices` ("off|leader|worker") */
+	SETTING_LIST,     /* struct setting_list of texts; comma separated in the environment */
+	SETTING_NODE,     /* const struct json *: a part of the file that its module reads (accessControl) */
+	SETTING_IGNORED,  /* known to zot, without meaning here: accepted in silence */
+	SETTING_LATER,    /* known to zot, not served by this version: accepted with a warning that says so */
+};
+
+struct setting_list {
+	const char **at;
+	size_t len;
+};
+
+struct setting {
+	const char *path;     /* NULL: environment only */
+	const char *env;      /* names, '|' between; NULL: file only */
+	enum setting_type type;
+	size_t offset;        /* of the member */
+	const char *fallback; /* as text; NULL: zero, empty */
+	int64_t min, max;     /* numbers, ms, bytes */
+	const char *choices;  /* SETTING_ENUM */
+	const char *help;
+};
+
+struct settings_table {
+	const struct setting *rows;
+	size_t len;
+	/* Prefixes of variables that are ours: one that begins so and is in no row is an error. */
+	const char *const *env_prefixes; /* NULL ended */
+};
+
+/* Everything that the struct points to lives in this. */
+struct settings_memory;
+void settings_memory_free(struct settings_memory *memory);
+AUTO_DEFINE(settings_memory)
+
+/*
+ * file NULL: environment only. environ-like list of "NAME=value". Warnings (SETTING_LATER) are
+ * appended to *warnings, errors to *errors, one a line; true when there was no error.
+ */
+bool settings_load(const struct settings_table *table, const char *file_path, char *const *environment, void *ret_struct,
+		   struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors) MUST_CHECK;
+
+/* The table as text for --help, and as a Markdown table for the docs. */
+void settings_help(const struct settings_table *table, struct buf *into);
+void settings_markdown(const struct settings_table *table, struct buf *into);
+
+bool setting_parse_ms(struct str text, int64_t *ret);
+bool setting_parse_bytes(struct str text, int64_t *ret);
