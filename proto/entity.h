@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * entity - one thing of the cluster's state, `(kind, id) -> body`, stamped with the revision of
+ * the write that last touched it.
+ *
+ * Each kind is a C struct described once, field by field, in entity_fields.def: from that table come
+ * the JSON of the admin API (in and out), the msgpack of snapshots, validation, and later the
+ * OpenAPI page and the UI's forms. To add a kind: its struct here, its rows in the table.
+ *
+ * An entity is immutable and counted once made; everything it points to is its own. Old and new
+ * state tables share those that did not change.
+ * Bounds: id 255 bytes, text 4 KiB, 1,000 items in a list, 64 KiB for one entity.
+ *
+ * Thread  any.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+#include "common/json.h"
+#include "proto/pack.h"
+
+enum entity_kind { ENTITY_USER, ENTITY_APIKEY, ENTITY_POLICY, ENTITY_SETTINGS, ENTITY_RING };
+#define ENTITY_KINDS 5
+
+struct texts { const char **at; size_t len; };
+struct pair { const char *key, *value; };
+struct pairs { struct pair *at; size_t len; };
+
+struct user {
+	const char *password_hash; /* crypt(3); JSON gives "password" (hashed on the way in), never shows it */
+	struct texts groups;
+	struct texts roles;        /* "admin" */
+	bool enabled;
+	struct pairs metadata;
+};
+
+struct apikey {
+	const char *owner;         /* a user's name */
+	const char *label;
+	const char *secret_hash;   /* hex SHA-256 of the secret; never shown */
+	struct texts scopes;       /* "<glob>:<action>[,<action>]" ; empty = all that the owner may */
+	bool enabled;
+	int64_t valid_until;       /* wall seconds, 0 = for ever */
+	int64_t throttling_quota;  /* calls a second, 0 = none */
+	int64_t daily_quota;       /* calls, 0 = none */
+	int64_t monthly_quota;
+	int64_t monthly_bytes;
+	struct texts tags;
+	struct pairs metadata;
+};
+
+struct policy_rule {
+	struct texts users, groups, actions; /* read create update delete */
+};
+struct policy { /* id = repository glob */
+	struct policy_rule *policies;
+	size_t policies_len;
+	struct texts default_policy, anonymous_policy;
+};
+
+struct cluster_settings { /* id = "cluster" */
+	int64_t lease_ms;          /* default 6000 */
+	int64_t push_every_ms;     /* 2000 */
+	int64_t poll_wait_ms;      /* long poll: 25000 */
+	bool isolated;             /* storage is each worker's own */
+};
+
+struct ring_row { const char *id, *url, *zone, *state; }; /* state: joining active draining */
+struct ring_body { /* id = "ring" */
+	int64_t epoch;
+	const char *algorithm;     /* "slots" */
+	const char *hash_key;      /* 32 hex */
+	struct ring_row *members;
+	size_t members_len;
+};
+
+struct entity; /* counted */
+struct entity *entity_ref(struct entity *entity);
+void           entity_free(struct entity *entity); /* drops a reference */
+AUTO_DEFINE(entity)
+
+enum entity_kind entity_kind(const struct entity *entity);
+struct str       entity_id(const struct entity *entity);
+uint64_t         entity_revision(const struct entity *entity);
+bool             entity_is_deleted(const struct entity *entity); /* a tombstone: no body */
+/* The body; CHECKs the kind. NULL for a tombstone. */
+const struct user             *entity_user(const struct entity *entity);
+const struct apikey           *entity_apikey(const struct entity *entity);
+const struct policy           *entity_policy(const struct entity *entity);
+const struct cluster_settings *entity_settings(const struct entity *entity);
+const struct ring_body        *entity_ring(const struct entity *entity);
+
+const char *entity_kind_name(enum entity_kind kind); /* "user" */
+bool        entity_kind_parse(struct str name, enum entity_kind *ret) MUST_CHECK;
+
+/* From a body struct (deep copy) / a tombstone. */
+struct entity *entity_new(enum entity_kind kind, struct str id, uint64_t revision, const void *body);
+struct entity *entity_new_deleted(enum entity_kind kind, struct str id, uint64_t revision);
+struct entity *entity_with_revision(const struct entity *entity, uint64_t revision);
+
+/*
+ * JSON of the admin API. Parsing checks every field by the table (unknown members are errors that
+ * name the nearest known one) and the id by the kind's rule. `base` not NULL: JSON merge patch
+ * (RFC 7396) over it. Write-only members ("password", secrets) are taken where the table says so.
+ */
+bool entity_from_json(enum entity_kind kind, struct str id, const struct json *node, const struct entity *base,
+		      struct entity **ret, struct error *err) MUST_CHECK;
+/* {"id":..., "revision":..., fields}; secrets are left out. */
+void entity_to_json(const struct entity *entity, struct json_writer *writer);
+/* The whole, secrets' hashes too: for the snapshot and the leader's store. */
+void entity_encode(const struct entity *entity, struct buf *into);
+bool entity_decode(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pack - msgpack values, written to a buf and read from bounded bytes (msgpack-c's one home).
+ *
+ * Reading parses the whole document first, within bounds: bytes as given, nesting 16, and no array
+ * or map that claims more elements than bytes are left. Nodes are borrowed from the document.
+ * Thread  a document belongs to one thread at a time.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+
+void pack_map(struct buf *into, size_t pairs);
+void pack_array(struct buf *into, size_t len);
+void pack_str(struct buf *into, struct str s);
+void pack_uint(struct buf *into, uint64_t n);
+void pack_int(struct buf *into, int64_t n);
+void pack_bool(struct buf *into, bool b);
+void pack_nil(struct buf *into);
+void pack_bin(struct buf *into, struct str bytes);
+
+struct pack_doc;
+struct pack_node;
+bool pack_parse(struct str bytes, struct pack_doc **ret_doc, struct error *err) MUST_CHECK;
+void pack_doc_free(struct pack_doc *doc);
+AUTO_DEFINE(pack_doc)
+const struct pack_node *pack_root(const struct pack_doc *doc);
+const struct pack_node *pack_find(const struct pack_node *map, const char *key); /* NULL when absent or no map */
+size_t                  pack_len(const struct pack_node *node);   /* elements of an array, pairs of a map; else 0 */
+const struct pack_node *pack_at(const struct pack_node *array, size_t at);
+void pack_pair(const struct pack_node *map, size_t at, const struct pack_node **ret_key, const struct pack_node **ret_value);
+bool pack_get_str(const struct pack_node *node, struct str *ret); /* str or bin */
+bool pack_get_int(const struct pack_node *node, int64_t *ret);
+bool pack_get_uint(const struct pack_node *node, uint64_t *ret);
+bool pack_get_bool(const struct pack_node *node, bool *ret);
+bool pack_is_nil(const struct pack_node *node);
+bool pack_is_array(const struct pack_node *node);
+bool pack_is_map(const struct pack_node *node);

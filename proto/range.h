@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * range - Range on pulls (RFC 9110, 14.2) and Content-Range on chunks (distribution-spec: `a-b`).
+ *
+ * Thread  any; pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/str.h"
+
+enum range_kind {
+	RANGE_WHOLE,         /* none, not bytes, or malformed in a way that is to be ignored */
+	RANGE_PART,          /* *ret_first..*ret_last, clipped to size */
+	RANGE_UNSATISFIABLE, /* 416 */
+};
+/* header NULL = none. Several ranges in one header: at most 16; ret[] is filled in the order of the
+ * file, overlapping ones joined; *ret_len is their number. Inverted (500-0) and out of the content: unsatisfiable. */
+#define RANGE_MAX 16
+struct range { uint64_t first, last; };
+enum range_kind range_parse(const char *header, uint64_t size, struct range ret[RANGE_MAX], unsigned *ret_len);
+/* `a-b`, with or without "bytes " before and "/total" after it. False: malformed. */
+bool content_range_parse(struct str header, struct range *ret);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state - all entities at one revision: immutable, counted, sorted by (kind, id).
+ *
+ *        state 41 --state_change(entities)--> state 42        shares what did not change
+ *        state 41 --state_apply(delta bytes)-> state 42       the same at a worker
+ *
+ * On the wire (protocol: GET /api/cluster/state), msgpack:
+ *   {v:1, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...]}
+ * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones.
+ * Decoding is bounded: 1 GiB, 1,000,000 entities; anything wrong leaves the old state in place.
+ *
+ * Thread  any.
+ */
+#pragma once
+
+#include "proto/entity.h"
+
+#define STATE_MEDIA_TYPE "application/vnd.zot.state+msgpack"
+#define STATE_BYTES_MAX (1024u * 1024 * 1024)
+
+struct state;
+struct state *state_new(void); /* empty, revision 0 */
+struct state *state_ref(struct state *state);
+void          state_free(struct state *state); /* drops a reference */
+AUTO_DEFINE(state)
+
+uint64_t state_revision(const struct state *state);
+size_t   state_count(const struct state *state, enum entity_kind kind);
+struct entity *state_at(const struct state *state, enum entity_kind kind, size_t at);      /* borrowed, by id */
+struct entity *state_find(const struct state *state, enum entity_kind kind, struct str id); /* borrowed, or NULL */
+/* First place whose id is > after: for paging. */
+size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
+/* The api key whose secret_hash is this, or NULL. */
+struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex);
+
+/* A new state at `revision` with these entities put or (tombstones) removed. Takes no ownership. */
+struct state *state_change(const struct state *old, struct entity *const *changed, size_t len, uint64_t revision);
+
+void state_encode_full(const struct state *state, struct buf *into);
+/* The entities given (puts and tombstones, each newest only). */
+void state_encode_delta(uint64_t from, uint64_t revision, struct entity *const *changed, size_t len, struct buf *into);
+/* old NULL or any for a full one; a delta's `from` must equal the old revision (ERROR_CONFLICT otherwise). */
+bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK;
