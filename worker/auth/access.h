@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * access - may this identity do that to this repository: zot's accessControl, from the settings
+ * file or from the state's `policy` entities.
+ *
+ * Among all patterns that match the repository the longest one decides alone (byte length; ties: the
+ * smaller text). Inside: any rule that names the user, then any that names one of their groups, then
+ * defaultPolicy for the authenticated, anonymousPolicy for the anonymous (these do not inherit from
+ * each other). Not granted: adminPolicy, and the role `admin`, grant everywhere. No policy at all:
+ * the authenticated may do everything, the anonymous nothing, unless nobody is configured.
+ * An API key's scopes narrow what its owner may do.
+ * Thread  any; immutable, counted.
+ */
+#pragma once
+
+#include "common/json.h"
+#include "proto/state.h"
+#include "worker/auth/auth.h"
+
+enum action { ACTION_READ, ACTION_CREATE, ACTION_UPDATE, ACTION_DELETE };
+const char *action_name(enum action action);
+
+struct access;
+/* file: the accessControl object of the settings, or NULL; state: may be empty. Both add up. */
+bool access_new(struct access **ret_access, const struct json *file, const struct state *state, struct error *err) MUST_CHECK;
+struct access *access_ref(struct access *access);
+void access_free(struct access *access); /* drops a reference */
+AUTO_DEFINE(access)
+
+bool access_allows(const struct access *access, const struct identity *identity, struct str name, enum action action);
+bool access_has_anonymous(const struct access *access); /* some repository is open to the anonymous */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cluster - this worker among others: the newest snapshot, who owns what, who is reachable, the lease.
+ *
+ *   follow    (feed.c)   long-polls the leaders' state, applies, saves it on disk, publishes
+ *   push      (push.c)   usage and heartbeat; the answer renews the lease and brings grants
+ *   owner     a pure look-up in the snapshot's ring
+ *   peers     connect failures are remembered for a short time, so that a dead owner costs one
+ *             failed connect a second and not one a request
+ *
+ * Three modes: single (no peers), static (members of the settings file), worker (leaders).
+ * Thread  any, unless said otherwise.
+ */
+#pragma once
+
+#include "worker/cluster/snapshot.h"
+
+struct cluster;
+struct loop;
+
+/* The newest snapshot; a reference. */
+struct snapshot *cluster_snapshot(struct cluster *cluster);
+
+enum place { PLACE_HERE, PLACE_PEER, PLACE_NOWHERE };
+struct place_found {
+	enum place place;
+	const struct ring_member *member; /* PLACE_PEER; borrowed from the snapshot */
+};
+/* Who answers for this repository. shared storage: an owner that is known to be unreachable, or none
+ * at all, gives PLACE_HERE; isolated storage: PLACE_PEER or PLACE_NOWHERE (member: who is missing, or NULL). */
+struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name);
+/* Where the spool of an upload lies: here, at a peer (any state), or nowhere. */
+struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker);
+/* What the proxy learnt. */
+void cluster_peer_failed(struct cluster *cluster, struct str id);
+void cluster_peer_answered(struct cluster *cluster, struct str id);
+
+/* For struct indexes: ms of trust for this repository, 0 unless we own it and hold a lease. */
+int64_t cluster_trust(void *cluster, struct str name);
+int64_t cluster_lease_left_ms(struct cluster *cluster); /* INT64_MAX without leaders */
+
+const char *cluster_self(const struct cluster *cluster);   /* our member name; "" in single mode */
+struct str  cluster_secret(const struct cluster *cluster); /* for peer_token */
+bool        cluster_is_draining(const struct cluster *cluster);
+/* Milliseconds since the state was last known to be the leaders' newest; -1 without leaders. */
+int64_t     cluster_state_age_ms(struct cluster *cluster);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * peer - a request goes on at another worker: streaming proxy both ways over pooled connections.
+ *
+ * Everything end-to-end is kept (repeated headers, lengths, ranges); hop-by-hop headers, Authorization
+ * and any peer header of the client's are not sent; the signed peer header says who the client is. Small answers (Content-Length up to 64 KiB) are
+ * collected and sent in one piece, larger ones flow through a pipe.
+ *
+ * A request whose body was not consumed yet can still be served here: when the peer cannot be
+ * reached, or answers 421, on_unreachable runs and nothing was replied. After that point the client
+ * gets 503 with Retry-After, or a cut connection when the reply had begun.
+ * Thread  the request's loop.
+ */
+#pragma once
+
+#include "common/error.h"
+#include "common/str.h"
+
+struct http_client;
+struct http_request;
+struct identity;
+struct ring_member;
+struct snapshot;
+struct cluster;
+
+typedef void peer_unreachable_f(void *arg, struct http_request *request, const struct error *err);
+struct peer_forward {
+	struct cluster *cluster;
+	struct http_client *client;       /* of this loop */
+	struct http_request *request;
+	struct snapshot *snapshot;
+	struct identity *identity;
+	const struct ring_member *member;
+	/* The body: collected before (then sent from here, and kept for on_unreachable), or streamed. */
+	bool body_is_collected;
+	struct str body;                  /* borrowed until the end of the request */
+	peer_unreachable_f *on_unreachable;
+	void *arg;
+};
+/* Takes its own references; the struct itself may be on the stack. */
+void peer_forward_start(const struct peer_forward *forward);
+/* From on_done of the application: the client is gone or served; cancels what is left. */
+void peer_forward_done(struct http_request *request);

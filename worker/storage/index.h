@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * index - a repository's tags, manifests and referrers, in memory; changed by compare-and-swap.
+ *
+ *   struct index      one repository at one version: immutable, counted, all answers are look-ups
+ *   struct indexes    all repositories that this worker has in memory: an LRU bounded in bytes
+ *
+ * Safety lies in the store: a change is applied to the newest index and written only if the store
+ * still has the version it was made from; a conflict reloads and applies again (bounded, with jitter).
+ * Speed lies here: changes that wait while one write is under way go out together in the next
+ * (group commit), and a view may be served from memory for as long as `trust` says.
+ *
+ *   trust(name) = ms for which a view may be served since it was last known to equal the store.
+ *                 The owner with a lease: the lease. Everybody else: 0, ask the store each time.
+ *
+ * Deleting a tag leaves its manifest, untagged; moving a tag leaves the old manifest, untagged;
+ * deleting a digest removes every entry with it. Manifest blobs are left in the store for garbage
+ * collection: what the index does not list is not served.
+ *
+ * index.json is an OCI index that zot and skopeo read: one descriptor for each (digest, tag), the tag in the
+ * annotation org.opencontainers.image.ref.name. Beside it, so that referrers need no reading of
+ * manifests, a manifest's own subject is kept in the annotation of our own `io.zot.subject`, its annotations that
+ * referrers must show in `io.zot.annotations` (a JSON object as text), and its artifactType in the
+ * descriptor; `io.zot.complete`=1 says that these are filled in. An index from zot lacks them: load fills them in by reading the
+ * manifests once (in memory; written with the next change).
+ *
+ * Thread  indexes_peek(), all observers of a view, indexes_change(): any. The rest: pool.
+ */
+#pragma once
+
+#include "proto/descriptor.h"
+#include "proto/manifest.h"
+
+struct index;
+struct indexes;
+struct pool;
+struct store;
+
+typedef int64_t index_trust_f(void *arg, struct str name); /* any thread; does not wait */
+
+struct indexes *indexes_new(struct store *store, struct pool *pool, index_trust_f *trust, void *trust_arg, size_t bytes_max);
+void indexes_free(struct indexes *indexes); /* waits for changes under way */
+AUTO_DEFINE(indexes)
+
+/* The view in memory when it may be served now, else NULL: then indexes_get() on the pool. A repository that is known not
+ * to exist is never remembered. */
+struct index *indexes_peek(struct indexes *indexes, struct str name);
+/* Loads or revalidates. NAME_UNKNOWN when there is no such repository. */
+bool indexes_get(struct indexes *indexes, struct str name, struct index **ret, struct error *err) MUST_CHECK;
+struct index *index_ref(struct index *index);
+void index_free(struct index *index); /* drops a reference */
+AUTO_DEFINE(index)
+
+/* Look-ups. Borrowed from the view. */
+struct index_entry {
+	struct descriptor descriptor; /* media type, digest, size, artifact type, subject, annotations of the manifest */
+	/* the rest is private to index*.c */
+};
+const struct index_entry *index_find_tag(const struct index *index, struct str tag);
+const struct index_entry *index_find_digest(const struct index *index, const struct digest *digest);
+size_t      index_tags_len(const struct index *index);
+const char *index_tag_at(const struct index *index, size_t at);     /* byte order */
+size_t      index_tags_after(const struct index *index, struct str last); /* first place > last */
+/* Manifests whose subject is this digest, in a stable order. */
+size_t index_referrers_len(const struct index *index, const struct digest *subject);
+const struct index_entry *index_referrer_at(const struct index *index, const struct digest *subject, size_t at);
+/* Every manifest, once each. */
+size_t index_len(const struct index *index);
+const struct index_entry *index_at(const struct index *index, size_t at);
+
+/* Changes. The struct and what it points to belong to the caller until done(change) has run. */
+enum index_op {
+	INDEX_PUT_MANIFEST,   /* descriptor (with subject, artifact type, annotations), tags or none; creates the repository */
+	INDEX_DELETE_TAG,     /* MANIFEST_UNKNOWN when absent */
+	INDEX_DELETE_DIGEST,  /* MANIFEST_UNKNOWN when absent */
+};
+struct index_change {
+	enum index_op op;
+	const char *name;               /* repository */
+	const struct descriptor *descriptor;
+	const char *const *tags;
+	size_t tags_len;
+	struct digest digest;           /* INDEX_DELETE_DIGEST */
+	void (*done)(struct index_change *change); /* on a pool thread, when it is durable or has failed */
+	void *arg;
+	/* result */
+	bool ok;
+	struct error err;
+	struct index_change *next;      /* private */
+};
+/* Thread  any. Returns at once. */
+void indexes_change(struct indexes *indexes, struct index_change *change);
+/* The same and waits: for tests and tools. Pool. */
+bool indexes_change_wait(struct indexes *indexes, struct index_change *change, struct error *err) MUST_CHECK;
+
+struct indexes_stats { uint64_t repositories, bytes, loads, revalidations, writes, changes, conflicts; };
+struct indexes_stats indexes_stats(struct indexes *indexes);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spool - files of uploads under way, on the worker's own disk, together at most `limit` bytes.
+ *
+ * Space is reserved before bytes are written, so that a full spool is told (ERROR_FULL, 507) to the
+ * one upload that would pass the limit. The folder is emptied when the spool is opened: sessions do
+ * not outlive their worker's process.
+ * Thread  any; one file belongs to one thread at a time.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct spool;
+struct spool_file {
+	struct spool *spool;
+	int fd;
+	char *path;
+	uint64_t size, reserved;
+};
+bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, struct error *err) MUST_CHECK;
+void spool_free(struct spool *spool);
+AUTO_DEFINE(spool)
+bool spool_file_new(struct spool *spool, const char *name, struct spool_file **ret, struct error *err) MUST_CHECK;
+bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err) MUST_CHECK;
+/* Back to this size (an append that failed half way). */
+bool spool_file_truncate(struct spool_file *file, uint64_t size, struct error *err) MUST_CHECK;
+void spool_file_free(struct spool_file *file); /* closes, removes if it is still there, gives the space back */
+AUTO_DEFINE(spool_file)
+uint64_t spool_used(const struct spool *spool);
+uint64_t spool_limit(const struct spool *spool);

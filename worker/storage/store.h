@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store - where repositories lie: one interface, drivers `fs` (a folder) and `s3` (a bucket).
+ *
+ *   <root>/<repository>/oci-layout                      {"imageLayoutVersion":"1.0.0"}
+ *   <root>/<repository>/index.json                      the only mutable object: changed by compare-and-swap
+ *   <root>/<repository>/blobs/<alg>/<encoded>           immutable
+ *   <root>/_catalog/<repository, %-escaped>             empty marker, one for each repository
+ *
+ * What was acknowledged is there after a power cut: a function that returns OK has made it durable.
+ * Several workers may share one store; nothing here relies on being the only one.
+ *
+ * Thread  pool (they wait for disk or network), but for store_blob_source(), which any thread may
+ *         call: it does not wait (s3: only signs; fs: opens a file).
+ * Errors  ERROR_UNKNOWN absent; ERROR_FULL no room; ERROR_UNAVAILABLE store not reachable or
+ *         overloaded after bounded retries; ERROR_CONFLICT only where it is named.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+#include "common/http.h"
+#include "proto/digest.h"
+#include "proto/range.h"
+
+struct store;
+
+/* Which content an object has: opaque, equal only for equal content written by the same write.
+ * fs: inode, mtime, length. s3: the ETag. Empty text = "there is no such object". */
+struct store_version { char text[96]; };
+
+enum store_step { STORE_OK, STORE_SAME, STORE_CONFLICT, STORE_FAILED };
+
+void store_free(struct store *store);
+AUTO_DEFINE(store)
+
+/* The index of a repository. `into` is cleared first; its limit bounds the object. */
+bool            store_index_get(struct store *store, struct str name, struct buf *into, struct store_version *ret_version,
+				struct error *err) MUST_CHECK;
+/* SAME: still that version, nothing was read. Absent: FAILED with ERROR_UNKNOWN. */
+enum store_step store_index_get_if_changed(struct store *store, struct str name, const struct store_version *version,
+					   struct buf *into, struct store_version *ret_version, struct error *err) MUST_CHECK;
+/* Writes if the object is still at `expected` (empty text: does not exist; then oci-layout and the
+ * catalog marker are written too, before the index). CONFLICT: somebody else was faster, read again. An
+ * answer that was lost is looked up and compared before a conflict is declared. */
+enum store_step store_index_put(struct store *store, struct str name, struct str bytes, const struct store_version *expected,
+				struct store_version *ret_version, struct error *err) MUST_CHECK;
+
+/* Blobs. */
+bool store_blob_size(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size, struct error *err) MUST_CHECK;
+/* Small ones (manifests), whole; the limit of `into` bounds it. */
+bool store_blob_get(struct store *store, struct str name, const struct digest *digest, struct buf *into, struct error *err) MUST_CHECK;
+bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
+/*
+ * The first `size` bytes of an open spool file whose digest was verified. fs: the file is synced and
+ * moved in when `path` lies on the same file system (path is gone then), else copied; s3: one PUT or a parallel multipart, sent with
+ * a checksum that the store verifies. A blob that is there already is left alone (then nothing is sent).
+ */
+bool store_blob_put_file(struct store *store, struct str name, const struct digest *digest, int fd, const char *path, uint64_t size,
+			 struct error *err) MUST_CHECK;
+bool store_blob_delete(struct store *store, struct str name, const struct digest *digest, struct error *err) MUST_CHECK; /* ERROR_UNKNOWN */
+/* Hard link or server-side copy from one repository to another. ERROR_UNKNOWN when `from` lacks it. */
+bool store_blob_mount(struct store *store, struct str from, struct str to, const struct digest *digest, struct error *err) MUST_CHECK;
+
+/* How to read a blob on a loop: an open file, or a signed request to send. */
+struct blob_source {
+	int fd;                        /* >= 0: a local file */
+	uint64_t size;                 /* of the whole blob; known with fd */
+	char *url;                     /* else: GET this, with these headers */
+	struct http_headers *headers;
+};
+void blob_source_fini(struct blob_source *source);
+/* part NULL: whole. fs ignores part: the caller sends that part of fd. */
+bool store_blob_source(struct store *store, struct str name, const struct digest *digest, const struct range *part,
+		       struct blob_source *ret, struct error *err) MUST_CHECK;
+
+/* Catalog: names in byte order after `after` (STR_NONE: from the start), at most n; fn false stops.
+ * *ret_more: there are others behind. */
+typedef bool store_catalog_f(void *arg, struct str name);
+bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg, bool *ret_more,
+		   struct error *err) MUST_CHECK;
+
+/* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:
+ * several workers on it would lose updates. */
+bool store_probe(struct store *store, bool *ret_conditional, struct error *err) MUST_CHECK;
+/* Still usable, cheaply: for /readyz. */
+bool store_check(struct store *store, struct error *err) MUST_CHECK;
+
+uint64_t    store_requests(const struct store *store); /* sent to s3 since the start; 0 for fs */
+const char *store_kind(const struct store *store);     /* "fs" "s3" */
+/* "/data/zot" or "https://endpoint/bucket/prefix", for the log. */
+const char *store_place(const struct store *store);
+
+/* The drivers. */
+bool store_fs_open(struct store **ret_store, const char *root, struct error *err) MUST_CHECK;
+
+struct store_s3_settings {
+	const char *endpoint;     /* "http://127.0.0.1:9000", "https://s3.eu-west-3.amazonaws.com"; NULL: AWS of the region */
+	const char *region, *bucket;
+	const char *prefix;       /* "" or "zot/zot": without slashes at the ends */
+	const char *access_key, *secret_key, *session_token; /* session_token may be NULL */
+	bool path_style;          /* http://endpoint/bucket/key; false: bucket in the host */
+	bool insecure;            /* certificate not verified */
+	const char *ca_file;
+	unsigned retries;         /* 0 = 4 */
+	uint64_t single_put_max;  /* 0 = 64 MiB */
+	uint64_t part_size;       /* 0 = 16 MiB; grows so that 10,000 parts suffice */
+	unsigned parallel;        /* parts at a time, 0 = 4 */
+};
+bool store_s3_open(struct store **ret_store, const struct store_s3_settings *settings, struct error *err) MUST_CHECK;

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_driver - what a driver fills in; for worker/storage alone.
+ *
+ * store.c checks arguments, turns names and digests into keys relative to the root
+ * ("library/nginx/index.json"), and calls these. A driver embeds `struct store` first.
+ */
+#pragma once
+
+#include "worker/storage/store.h"
+
+struct store_driver {
+	const char *kind;
+	void (*free)(struct store *store);
+	bool (*get)(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err);
+	enum store_step (*get_if_changed)(struct store *store, const char *key, const struct store_version *version,
+					  struct buf *into, struct store_version *ret_version, struct error *err);
+	/* expected NULL: whatever is there is replaced. */
+	enum store_step (*put_if)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
+				  struct store_version *ret_version, struct error *err);
+	bool (*size)(struct store *store, const char *key, uint64_t *ret_size, struct error *err);
+	/* digest: what the bytes have, for the store to verify. An object that is there may be left as it is. */
+	bool (*put)(struct store *store, const char *key, const struct digest *digest, struct str bytes, struct error *err);
+	bool (*put_file)(struct store *store, const char *key, const struct digest *digest, int fd, const char *path, uint64_t size,
+			 struct error *err);
+	bool (*remove)(struct store *store, const char *key, struct error *err); /* ERROR_UNKNOWN when absent */
+	bool (*copy)(struct store *store, const char *from, const char *to, struct error *err);
+	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
+	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */
+	bool (*list)(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,
+		     bool *ret_more, struct error *err);
+	bool (*check)(struct store *store, struct error *err);
+	uint64_t (*requests)(const struct store *store);
+};
+
+struct store {
+	uint32_t magic;
+	const struct store_driver *driver;
+	char *place;
+};
+#define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
+#define STORE_KEY_MAX 1024
