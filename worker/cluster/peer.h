@@ -38,6 +38,8 @@ struct peer_forward {
 	void *arg;
 };
 /* Takes its own references; the struct itself may be on the stack. */
-void peer_forward_start(const struct peer_forward *forward);
-/* From on_done of the application: the client is gone or served; cancels what is left. */
-void peer_forward_done(struct http_request *request);
+struct peer_call;
+struct peer_call *peer_forward_start(const struct peer_forward *forward);
+/* From the application's on_done, always: the client is gone or served; cancels what is left, frees.
+ * After on_unreachable has run the call is only to be freed by this. */
+void peer_call_done(struct peer_call *call);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settings - zot-worker's knobs: zot's JSON file, and a variable for each.
+ *
+ * The rows are in worker_settings.def; this is what they fill. Read once into an immutable struct.
+ */
+#pragma once
+
+#include "common/settings.h"
+
+enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
+
+struct worker_settings {
+	/* http */
+	const char *address;
+	int64_t port;
+	const char *realm;
+	const char *tls_cert, *tls_key, *tls_ca;     /* paths */
+	struct setting_list compat;                  /* "docker2s2" */
+	const char *htpasswd;                        /* path */
+	int64_t fail_delay_s;
+	const struct json *access_control;           /* zot's http.accessControl */
+	/* storage */
+	const char *root;
+	const struct json *storage_driver;           /* zot's storage.storageDriver (s3), or NULL */
+	const char *s3_bucket, *s3_endpoint, *s3_region, *s3_prefix;
+	const char *s3_access_key, *s3_secret_key, *s3_session_token;
+	bool s3_path_style, s3_path_style_set;
+	bool unsafe_no_conditional_writes;
+	const char *spool;                           /* folder; default: <data>/spool */
+	int64_t spool_limit;
+	int64_t index_cache_bytes, manifest_cache_bytes;
+	const char *data;                            /* this worker's own folder: spool, journal, state */
+	/* cluster */
+	int mode;                                    /* enum worker_mode */
+	struct setting_list members;                 /* zot's cluster.members */
+	const char *hash_key;                        /* zot's cluster.hashKey: 16 bytes */
+	const char *peer_ca, *peer_cert, *peer_key;  /* zot's cluster.tls */
+	const char *name, *self_url, *zone, *secret;
+	struct setting_list leader_urls;
+	const char *leader_host, *leader_client_id, *leader_client_secret;
+	int64_t poll_every_ms, poll_timeout_ms, push_every_ms, push_timeout_ms, retry_delay_ms, retry_factor;
+	int64_t stale_after_ms;
+	const char *db_path;                         /* the last good state */
+	bool isolated;                               /* static clusters: storage is each member's own */
+	/* this process */
+	int64_t loops, pool_threads, connections;
+	int log_level;
+	int log_format;
+	const char *log_output;
+};
+
+extern const struct settings_table worker_settings_table;
+/* file NULL: environment only. Everything that is wrong is appended to *errors, one a line; checks
+ * what the table cannot (combinations). */
+bool worker_settings_load(const char *file, char *const *environment, struct worker_settings *ret,
+			  struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors) MUST_CHECK;

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker - everything of the process, wired: made once at start, ended once.
+ *
+ * Whatever lives as long as the process hangs here; whatever belongs to one thread hangs in its
+ * struct worker_loop. Handlers get at both by worker_loop_of(request).
+ */
+#pragma once
+
+#include "common/metrics.h"
+#include "worker/settings.h"
+
+struct worker;
+
+/* COUNTER(name, type, labels, help) */
+#define COUNTER(name, type, labels, help) counter name;
+struct worker_counters {
+#include "worker/worker_counters.def"
+};
+#undef COUNTER
+
+struct worker_loop {
+	struct worker *worker;
+	struct loop *loop;
+	struct http_server *server;
+	struct http_client *client;
+	struct worker_counters counters;
+	struct histogram latency;
+};
+
+struct worker {
+	const struct worker_settings *settings;
+	struct pool *pool;
+	struct store *store;
+	struct indexes *indexes;
+	struct manifest_cache *manifests;
+	struct spool *spool;
+	struct uploads *uploads;
+	struct cluster *cluster;
+	struct auth *auth;
+	struct usage *usage;
+	bool docker2s2;
+	bool writes_refused;      /* several workers on a store without conditional writes */
+	int64_t started_ms;
+	struct worker_loop *loops;
+	unsigned loops_len;
+};
+
+struct http_request;
+struct worker_loop *worker_loop_of(const struct http_request *request);
+
+/* Builds and runs until SIGTERM or SIGINT; the process's exit status. */
+int worker_run(const struct worker_settings *settings);
