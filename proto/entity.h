@@ -7,9 +7,10 @@
  * the JSON of the admin API (in and out), the msgpack of snapshots, validation, and later the
  * OpenAPI page and the UI's forms. To add a kind: its struct here, its rows in the table.
  *
- * An entity is immutable and counted once made; everything it points to is its own. Old and new
- * state tables share those that did not change.
- * Bounds: id 255 bytes, text 4 KiB, 1,000 items in a list, 64 KiB for one entity.
+ * An entity is immutable and counted once made; everything it points to is its own and lies in one
+ * block of memory. Texts of a body are never NULL: absent is "". Old and new state tables share
+ * those that did not change.
+ * Bounds: id 255 bytes, text 4 KiB, 1,024 items in a list, 256 KiB for one entity.
  *
  * Thread  any.
  */
@@ -25,6 +26,10 @@
 
 enum entity_kind { ENTITY_USER, ENTITY_APIKEY, ENTITY_POLICY, ENTITY_SETTINGS, ENTITY_RING };
 #define ENTITY_KINDS 5
+#define ENTITY_BYTES_MAX (256u * 1024)
+#define ENTITY_ID_MAX 255
+#define ENTITY_TEXT_MAX 4096
+#define ENTITY_ITEMS_MAX 1024
 
 struct texts { const char **at; size_t len; };
 struct pair { const char *key, *value; };
@@ -42,7 +47,7 @@ struct apikey {
 	const char *owner;         /* a user's name */
 	const char *label;
 	const char *secret_hash;   /* hex SHA-256 of the secret; never shown */
-	struct texts scopes;       /* "<glob>:<action>[,<action>]" ; empty = all that the owner may */
+	struct texts scopes;       /* "<glob>:<action>[,<action>...]"; empty = all that the owner may */
 	bool enabled;
 	int64_t valid_until;       /* wall seconds, 0 = for ever */
 	int64_t throttling_quota;  /* calls a second, 0 = none */
@@ -54,7 +59,7 @@ struct apikey {
 };
 
 struct policy_rule {
-	struct texts users, groups, actions; /* read create update delete */
+	struct texts users, groups, actions; /* read create update delete detectManifestCollision */
 };
 struct policy { /* id = repository glob */
 	struct policy_rule *policies;
@@ -97,7 +102,8 @@ const struct ring_body        *entity_ring(const struct entity *entity);
 const char *entity_kind_name(enum entity_kind kind); /* "user" */
 bool        entity_kind_parse(struct str name, enum entity_kind *ret) MUST_CHECK;
 
-/* From a body struct (deep copy) / a tombstone. */
+/* From a body struct (deep copy; NULL texts become "") / a tombstone. The caller vouches for the
+ * values: they are checked again wherever the entity is decoded. */
 struct entity *entity_new(enum entity_kind kind, struct str id, uint64_t revision, const void *body);
 struct entity *entity_new_deleted(enum entity_kind kind, struct str id, uint64_t revision);
 struct entity *entity_with_revision(const struct entity *entity, uint64_t revision);
@@ -106,10 +112,14 @@ struct entity *entity_with_revision(const struct entity *entity, uint64_t revisi
  * JSON of the admin API. Parsing checks every field by the table (unknown members are errors that
  * name the nearest known one) and the id by the kind's rule. `base` not NULL: JSON merge patch
  * (RFC 7396) over it. Write-only members ("password", secrets) are taken where the table says so.
+ * "id" and "kind" may be there if they say the same; "revision" may be there and is ignored, so
+ * what was read can be written back. The result has the revision of `base`, or 0: the store stamps
+ * it with entity_with_revision().
+ * Thread  pool: hashing a "password" costs about 50 ms.
  */
 bool entity_from_json(enum entity_kind kind, struct str id, const struct json *node, const struct entity *base,
 		      struct entity **ret, struct error *err) MUST_CHECK;
-/* {"id":..., "revision":..., fields}; secrets are left out. */
+/* {"id":..., "revision":..., fields}; secrets are left out. A tombstone: "deleted":true and no fields. */
 void entity_to_json(const struct entity *entity, struct json_writer *writer);
 /* The whole, secrets' hashes too: for the snapshot and the leader's store. */
 void entity_encode(const struct entity *entity, struct buf *into);

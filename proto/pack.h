@@ -2,8 +2,11 @@
 /*
  * pack - msgpack values, written to a buf and read from bounded bytes (msgpack-c's one home).
  *
- * Reading parses the whole document first, within bounds: bytes as given, nesting 16, and no array
- * or map that claims more elements than bytes are left. Nodes are borrowed from the document.
+ * Reading parses the whole document first, within bounds: bytes as given, nesting 16, 32 million
+ * nodes, nothing after the root, and no array or map that claims more elements than bytes are left.
+ * Nodes are borrowed from the document; texts are borrowed from the bytes that were parsed, which
+ * must live as long as the document. Accessors cope with NULL nodes.
+ * Writing: a text over 4 GiB fails the buffer.
  * Thread  a document belongs to one thread at a time.
  */
 #pragma once

@@ -8,6 +8,8 @@
  * On the wire (protocol: GET /api/cluster/state), msgpack:
  *   {v:1, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...]}
  * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones.
+ * A full one is taken at any revision, an older one too: that is how a worker follows a leader whose
+ * store was restored. A worker that does not want this compares state_revision() first.
  * Decoding is bounded: 1 GiB, 1,000,000 entities; anything wrong leaves the old state in place.
  *
  * Thread  any.
@@ -18,6 +20,7 @@
 
 #define STATE_MEDIA_TYPE "application/vnd.zot.state+msgpack"
 #define STATE_BYTES_MAX (1024u * 1024 * 1024)
+#define STATE_ENTITIES_MAX 1000000u
 
 struct state;
 struct state *state_new(void); /* empty, revision 0 */
@@ -34,7 +37,8 @@ size_t   state_after(const struct state *state, enum entity_kind kind, struct st
 /* The api key whose secret_hash is this, or NULL. */
 struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex);
 
-/* A new state at `revision` with these entities put or (tombstones) removed. Takes no ownership. */
+/* A new state at `revision` with these entities put or (tombstones) removed; of two with one id the
+ * later in the list counts. Takes no ownership: the state holds references of its own. */
 struct state *state_change(const struct state *old, struct entity *const *changed, size_t len, uint64_t revision);
 
 void state_encode_full(const struct state *state, struct buf *into);
