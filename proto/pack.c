@@ -13,7 +13,7 @@
 #include "common/check.h"
 
 #define NESTING_MAX 16
-#define NODES_MAX (32u * 1024 * 1024)
+#define NODES_MAX   (32u * 1024 * 1024)
 
 struct pack_doc {
 	msgpack_unpacked unpacked;
@@ -151,14 +151,15 @@ static bool walk_number(struct walk *w, unsigned size, uint64_t *ret)
 
 /* What follows a type byte: a payload of so many bytes, and so many elements. */
 struct shape {
-	unsigned len_size;  /* bytes of a length field that comes first; 0 = `fixed` says it */
+	unsigned len_size; /* bytes of a length field that comes first; 0 = `fixed` says it */
 	uint64_t fixed;
-	unsigned extra;     /* bytes beside the length: the type of an ext */
-	unsigned elements;  /* the length counts elements: 1 array, 2 map; 0 = it counts bytes */
+	unsigned extra;    /* bytes beside the length: the type of an ext */
+	unsigned elements; /* the length counts elements: 1 array, 2 map; 0 = it counts bytes */
 };
 
 static bool shape_of(uint8_t type, struct shape *ret)
 {
+	/* clang-format off */
 	static const struct shape shapes[32] = {
 		[0x04] = { .len_size = 1 },            [0x05] = { .len_size = 2 }, /* bin 8 16 32 */
 		[0x06] = { .len_size = 4 },
@@ -177,6 +178,7 @@ static bool shape_of(uint8_t type, struct shape *ret)
 		[0x1c] = { .len_size = 2, .elements = 1 }, [0x1d] = { .len_size = 4, .elements = 1 },
 		[0x1e] = { .len_size = 2, .elements = 2 }, [0x1f] = { .len_size = 4, .elements = 2 },
 	};
+	/* clang-format on */
 
 	if (type == 0xc1)
 		return false;
@@ -321,7 +323,7 @@ const struct pack_node *pack_at(const struct pack_node *array, size_t at)
 }
 
 void pack_pair(const struct pack_node *map, size_t at, const struct pack_node **ret_key,
-	       const struct pack_node **ret_value)
+	const struct pack_node **ret_value)
 {
 	const msgpack_object *object = object_of(map, MSGPACK_OBJECT_MAP);
 

@@ -1,2 +1,495 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * usage - each message is a struct with a table of its members; writing, reading and freeing are
+ * loops over the tables. Members' names in JSON are those of the structs.
+ *
+ * Reading ignores members that it does not know, gives defaults for those that are missing, and
+ * refuses wrong types. Whole numbers above 2^63 - 1 are written as 2^63 - 1: JSON ends there.
+ * `rate` travels as rate_milli, thousandths of a request a second.
+ */
 #include "proto/usage.h"
+
+#include "common/check.h"
+#include "common/json.h"
+
+#define NAME_MAX_BYTES 255
+#define URL_MAX_BYTES  2048
+#define ROWS_MAX       100000u
+
+enum member_type {
+	MEMBER_TEXT, /* char *, never NULL once read */
+	MEMBER_DAY,  /* char[11] */
+	MEMBER_UINT,
+	MEMBER_INT, /* not negative on the wire */
+	MEMBER_BOOL,
+	MEMBER_MILLI,  /* double, as thousandths */
+	MEMBER_ROWS,   /* pointer, and a size_t beside it */
+	MEMBER_STRUCT, /* embedded */
+};
+
+struct member {
+	const char *name;
+	enum member_type type;
+	size_t offset, len_offset;
+	size_t max;          /* bytes of a text */
+	bool required;       /* a text that may not be empty */
+	const char *choices; /* "a, b"; the first is the default */
+	const struct shape *shape;
+};
+
+struct shape {
+	const struct member *members;
+	size_t len, size;
+};
+
+#define MEMBER(noun, member, type_, ...)                                                                     \
+	{                                                                                                    \
+		.name = #member, .type = (type_), .offset = offsetof(struct noun, member), __VA_ARGS__       \
+	}
+#define UINT(noun, member) MEMBER(noun, member, MEMBER_UINT, .max = 0)
+#define NAME(noun, member, required_)                                                                        \
+	MEMBER(noun, member, MEMBER_TEXT, .max = NAME_MAX_BYTES, .required = (required_))
+#define DAY(noun) MEMBER(noun, day, MEMBER_DAY, .max = 10)
+#define ROWS(noun, name_, member, row)                                                                       \
+	{                                                                                                    \
+		.name = (name_), .type = MEMBER_ROWS, .offset = offsetof(struct noun, member),               \
+		.len_offset = offsetof(struct noun, member##_len), .shape = &row##_shape                     \
+	}
+#define SHAPE(noun)                                                                                          \
+	static const struct shape noun##_shape = { noun##_members,                                           \
+		sizeof(noun##_members) / sizeof(noun##_members[0]), sizeof(struct noun) }
+
+static const struct member usage_row_members[] = {
+	NAME(usage_row, apikey, true),
+	DAY(usage_row),
+	UINT(usage_row, calls),
+	UINT(usage_row, bytes_in),
+	UINT(usage_row, bytes_out),
+};
+SHAPE(usage_row);
+
+static const struct member usage_repository_members[] = {
+	NAME(usage_repository, name, true),
+	UINT(usage_repository, pulls),
+	UINT(usage_repository, pushes),
+	UINT(usage_repository, bytes_in),
+	UINT(usage_repository, bytes_out),
+};
+SHAPE(usage_repository);
+
+static const struct member usage_demand_members[] = {
+	NAME(usage_demand, apikey, true),
+	DAY(usage_demand),
+	UINT(usage_demand, used),
+	UINT(usage_demand, want),
+	MEMBER(usage_demand, release, MEMBER_BOOL, .max = 0),
+};
+SHAPE(usage_demand);
+
+static const struct member usage_stats_members[] = {
+	{ .name = "rate_milli", .type = MEMBER_MILLI, .offset = offsetof(struct usage_stats, rate) },
+	UINT(usage_stats, requests),
+	UINT(usage_stats, open_requests),
+	UINT(usage_stats, bytes_in),
+	UINT(usage_stats, bytes_out),
+	UINT(usage_stats, rss),
+	UINT(usage_stats, cpu_ms),
+	UINT(usage_stats, uptime_ms),
+	UINT(usage_stats, p50_us),
+	UINT(usage_stats, p99_us),
+	UINT(usage_stats, proxied),
+	UINT(usage_stats, s3_requests),
+	UINT(usage_stats, spool_bytes),
+};
+SHAPE(usage_stats);
+
+static const struct member usage_push_members[] = {
+	NAME(usage_push, worker, true),
+	NAME(usage_push, process, false),
+	NAME(usage_push, boot, true),
+	UINT(usage_push, seq),
+	MEMBER(usage_push, final, MEMBER_BOOL, .max = 0),
+	MEMBER(usage_push, url, MEMBER_TEXT, .max = URL_MAX_BYTES),
+	NAME(usage_push, zone, false),
+	NAME(usage_push, version, false),
+	MEMBER(usage_push, state, MEMBER_TEXT, .max = 16, .choices = "active, joining, draining, left"),
+	UINT(usage_push, revision),
+	MEMBER(usage_push, state_age_ms, MEMBER_INT, .max = 0),
+	ROWS(usage_push, "usage", rows, usage_row),
+	ROWS(usage_push, "repositories", repositories, usage_repository),
+	ROWS(usage_push, "demands", demands, usage_demand),
+	MEMBER(usage_push, stats, MEMBER_STRUCT, .shape = &usage_stats_shape),
+};
+SHAPE(usage_push);
+
+static const struct member usage_grant_members[] = {
+	NAME(usage_grant, apikey, true),
+	DAY(usage_grant),
+	UINT(usage_grant, granted),
+	UINT(usage_grant, total),
+	UINT(usage_grant, limit),
+	MEMBER(usage_grant, recall, MEMBER_BOOL, .max = 0),
+};
+SHAPE(usage_grant);
+
+static const struct member usage_answer_members[] = {
+	UINT(usage_answer, seq),
+	MEMBER(usage_answer, lease_ms, MEMBER_INT, .max = 0),
+	MEMBER(usage_answer, push_every_ms, MEMBER_INT, .max = 0),
+	UINT(usage_answer, ring_epoch),
+	UINT(usage_answer, revision),
+	ROWS(usage_answer, "grants", grants, usage_grant),
+};
+SHAPE(usage_answer);
+
+static const void *member_at(const struct member *member, const void *from)
+{
+	return (const char *)from + member->offset;
+}
+
+static void *member_into(const struct member *member, void *into)
+{
+	return (char *)into + member->offset;
+}
+
+static size_t rows_len(const struct member *member, const void *from)
+{
+	return *(const size_t *)(const void *)((const char *)from + member->len_offset);
+}
+
+/* Each row type has a pointer type of its own, so the pointer goes through memcpy. */
+static char *rows_at(const struct member *member, const void *from)
+{
+	char *rows;
+
+	memcpy(&rows, member_at(member, from), sizeof(rows));
+	return rows;
+}
+
+static void set_rows(const struct member *member, void *into, char *rows, size_t len)
+{
+	memcpy(member_into(member, into), &rows, sizeof(rows));
+	*(size_t *)(void *)((char *)into + member->len_offset) = len;
+}
+
+/* ---- freeing ---- */
+
+static void shape_fini(const struct shape *shape, void *at);
+
+static void rows_fini(const struct member *member, void *at)
+{
+	char *rows = rows_at(member, at);
+
+	for (size_t i = 0; i < rows_len(member, at); i++)
+		shape_fini(member->shape, rows + i * member->shape->size);
+	free(rows);
+}
+
+static void shape_fini(const struct shape *shape, void *at)
+{
+	for (size_t i = 0; i < shape->len; i++) {
+		const struct member *member = &shape->members[i];
+
+		if (member->type == MEMBER_TEXT)
+			free(*(char **)member_into(member, at));
+		else if (member->type == MEMBER_ROWS)
+			rows_fini(member, at);
+	}
+	memset(at, 0, shape->size);
+}
+
+/* ---- writing ---- */
+
+static int64_t clamp_uint(uint64_t n)
+{
+	return n > INT64_MAX ? INT64_MAX : (int64_t)n;
+}
+
+static int64_t clamp_milli(double rate)
+{
+	if (!(rate > 0))
+		return 0;
+	return rate < 1e12 ? (int64_t)(rate * 1000) : (int64_t)1e15;
+}
+
+static void write_shape(const struct shape *shape, const void *from, struct json_writer *writer);
+
+static void write_rows(const struct member *member, const void *from, struct json_writer *writer)
+{
+	const char *rows = rows_at(member, from);
+
+	json_open_array(writer);
+	for (size_t i = 0; i < rows_len(member, from); i++)
+		write_shape(member->shape, rows + i * member->shape->size, writer);
+	json_close_array(writer);
+}
+
+static void write_member(const struct member *member, const void *from, struct json_writer *writer)
+{
+	const void *at = member_at(member, from);
+
+	switch (member->type) {
+	case MEMBER_TEXT:
+		json_value_str(writer, str_of(*(char *const *)at));
+		break;
+	case MEMBER_DAY:
+		json_value_str(writer, str_of(at));
+		break;
+	case MEMBER_UINT:
+		json_value_int(writer, clamp_uint(*(const uint64_t *)at));
+		break;
+	case MEMBER_INT:
+		json_value_int(writer, *(const int64_t *)at);
+		break;
+	case MEMBER_BOOL:
+		json_value_bool(writer, *(const bool *)at);
+		break;
+	case MEMBER_MILLI:
+		json_value_int(writer, clamp_milli(*(const double *)at));
+		break;
+	case MEMBER_ROWS:
+		write_rows(member, from, writer);
+		break;
+	case MEMBER_STRUCT:
+		write_shape(member->shape, at, writer);
+		break;
+	}
+}
+
+/* A text that is not set is left out, so that reading gives its default. */
+static bool is_unset(const struct member *member, const void *from)
+{
+	return member->type == MEMBER_TEXT && !*(char *const *)member_at(member, from);
+}
+
+static void write_shape(const struct shape *shape, const void *from, struct json_writer *writer)
+{
+	json_open_object(writer);
+	for (size_t i = 0; i < shape->len; i++) {
+		if (is_unset(&shape->members[i], from))
+			continue;
+		json_key(writer, str_of(shape->members[i].name));
+		write_member(&shape->members[i], from, writer);
+	}
+	json_close_object(writer);
+}
+
+/* ---- reading ---- */
+
+struct reader {
+	size_t rows; /* read so far, in all lists */
+};
+
+static bool must_be(const char *what, const struct json *node, struct error *err)
+{
+	return error_set(
+		err, ERROR_INVALID, NULL, "must be %s, not %s", what, json_kind_name(json_kind(node)));
+}
+
+static bool is_choice(const char *choices, struct str text)
+{
+	struct str rest = str_of(choices);
+	struct str choice;
+
+	while (str_next(&rest, ',', &choice)) {
+		if (str_equal(choice, text))
+			return true;
+	}
+	return false;
+}
+
+static bool read_text(const struct member *member, const struct json *node, char **into, struct error *err)
+{
+	struct str text = STR_NONE;
+	struct str rest = str_of(member->choices);
+
+	if (!node && member->choices)
+		(void)str_next(&rest, ',', &text);
+	else if (node && !json_get_str(node, &text))
+		return must_be("a text", node, err);
+	if (text.len > member->max)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "has %zu bytes; at most %zu are allowed",
+			text.len, member->max);
+	if (text.len && memchr(text.at, '\0', text.len))
+		return error_set(err, ERROR_INVALID, NULL, "must not contain NUL");
+	if (member->required && !text.len)
+		return error_set(err, ERROR_INVALID, NULL, "is required");
+	if (member->choices && !is_choice(member->choices, text))
+		return error_set(err, ERROR_INVALID, NULL, "\"%.*s\" is not one of: %s", STR_ARGS(text),
+			member->choices);
+	*into = check_strndup(text.at ? text.at : "", text.len);
+	return true;
+}
+
+static bool read_day(const struct json *node, char into[11], struct error *err)
+{
+	static const char pattern[] = "NNNN-NN-NN";
+	struct str text = json_str(node);
+	bool good = text.len == sizeof(pattern) - 1;
+
+	for (size_t i = 0; good && i < text.len; i++)
+		good = pattern[i] == 'N' ? text.at[i] >= '0' && text.at[i] <= '9' : text.at[i] == '-';
+	if (!good)
+		return error_set(err, ERROR_INVALID, NULL, "must be a day, \"2026-11-20\"");
+	return str_copy(text, into, 11);
+}
+
+static bool read_number(const struct json *node, int64_t *ret, struct error *err)
+{
+	int64_t n;
+
+	if (!json_get_int(node, &n))
+		return must_be("a whole number", node, err);
+	if (n < 0)
+		return error_set(err, ERROR_INVALID, NULL, "must not be negative");
+	*ret = n;
+	return true;
+}
+
+static bool read_uint(const struct json *node, uint64_t *into, struct error *err)
+{
+	int64_t n;
+
+	if (!read_number(node, &n, err))
+		return false;
+	*into = (uint64_t)n;
+	return true;
+}
+
+static bool read_milli(const struct json *node, double *into, struct error *err)
+{
+	int64_t n;
+
+	if (!read_number(node, &n, err))
+		return false;
+	*into = (double)n / 1000;
+	return true;
+}
+
+static bool read_shape(struct reader *reader, const struct shape *shape, const struct json *node, void *into,
+	struct error *err);
+
+/* The length counts rows that were begun, so that freeing finds what a half-read one holds. */
+static bool read_rows(struct reader *reader, const struct member *member, const struct json *node, void *into,
+	struct error *err)
+{
+	const struct shape *shape = member->shape;
+	size_t len = json_len(node);
+	char *rows;
+
+	if (json_kind(node) != JSON_ARRAY)
+		return must_be("a list", node, err);
+	if (len > ROWS_MAX - reader->rows)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "over %u rows in all", ROWS_MAX);
+	reader->rows += len;
+	rows = len ? check_alloc(len, shape->size) : NULL;
+	for (size_t i = 0; i < len; i++) {
+		set_rows(member, into, rows, i + 1);
+		if (!read_shape(reader, shape, json_at(node, i), rows + i * shape->size, err))
+			return error_add(err, "[%zu]", i);
+	}
+	return true;
+}
+
+static bool read_member(struct reader *reader, const struct member *member, const struct json *node,
+	void *object, struct error *err)
+{
+	void *into = member_into(member, object);
+
+	switch (member->type) {
+	case MEMBER_TEXT:
+		return read_text(member, node, into, err);
+	case MEMBER_DAY:
+		return read_day(node, into, err);
+	case MEMBER_UINT:
+		return !node || read_uint(node, into, err);
+	case MEMBER_INT:
+		return !node || read_number(node, into, err);
+	case MEMBER_BOOL:
+		return !node || json_get_bool(node, into) || must_be("true or false", node, err);
+	case MEMBER_MILLI:
+		return !node || read_milli(node, into, err);
+	case MEMBER_ROWS:
+		return !node || read_rows(reader, member, node, object, err);
+	case MEMBER_STRUCT:
+		return !node || read_shape(reader, member->shape, node, into, err);
+	}
+	return false;
+}
+
+static bool read_shape(struct reader *reader, const struct shape *shape, const struct json *node, void *into,
+	struct error *err)
+{
+	if (json_kind(node) != JSON_OBJECT)
+		return must_be("an object", node, err);
+	for (size_t i = 0; i < shape->len; i++) {
+		const struct member *member = &shape->members[i];
+
+		if (!read_member(reader, member, json_find(node, member->name), into, err))
+			return error_add(err, "%s", member->name);
+	}
+	return true;
+}
+
+/* Fills the zeroed struct at `into`; on failure frees what it has got. */
+static bool parse(const struct shape *shape, struct str text, void *into, struct error *err)
+{
+	AUTO(json_doc) *doc = NULL;
+	struct reader reader = { 0 };
+
+	if (text.len > USAGE_BYTES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "%zu bytes; at most %u are allowed", text.len,
+			USAGE_BYTES_MAX);
+	if (!json_parse(text, &doc, err))
+		return false;
+	if (read_shape(&reader, shape, json_root(doc), into, err))
+		return true;
+	shape_fini(shape, into);
+	return false;
+}
+
+/* ---- the two messages ---- */
+
+void usage_push_fini(struct usage_push *push)
+{
+	shape_fini(&usage_push_shape, push);
+}
+
+void usage_push_encode(const struct usage_push *push, struct buf *into)
+{
+	struct json_writer writer = json_writer(into);
+
+	write_shape(&usage_push_shape, push, &writer);
+}
+
+bool usage_push_parse(struct str text, struct usage_push *ret, struct error *err)
+{
+	struct usage_push push = { 0 };
+
+	if (!parse(&usage_push_shape, text, &push, err))
+		return error_add(err, "usage push");
+	*ret = push;
+	return true;
+}
+
+void usage_answer_fini(struct usage_answer *answer)
+{
+	shape_fini(&usage_answer_shape, answer);
+}
+
+void usage_answer_encode(const struct usage_answer *answer, struct buf *into)
+{
+	struct json_writer writer = json_writer(into);
+
+	write_shape(&usage_answer_shape, answer, &writer);
+}
+
+bool usage_answer_parse(struct str text, struct usage_answer *ret, struct error *err)
+{
+	struct usage_answer answer = { 0 };
+
+	if (!parse(&usage_answer_shape, text, &answer, err))
+		return error_add(err, "usage answer");
+	*ret = answer;
+	return true;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * entity_priv - what the files of entity share.
+ */
+#pragma once
+
+#include "proto/entity_table.h"
+
+union entity_body {
+	struct user user;
+	struct apikey apikey;
+	struct policy policy;
+	struct cluster_settings settings;
+	struct ring_body ring;
+};
+
+/* The body, whatever its kind; NULL for a tombstone. */
+const void *entity_body(const struct entity *entity);
+/* Checks id, body and size, then copies. `body` NULL makes a tombstone. */
+bool entity_make(enum entity_kind kind, struct str id, uint64_t revision, const void *body,
+		 struct entity **ret, struct error *err) MUST_CHECK;
+
+/* entity_check.c: the rules. Texts of a body are not NULL here. */
+bool entity_check_id(enum entity_kind kind, struct str id, struct error *err) MUST_CHECK;
+bool entity_check_body(enum entity_kind kind, const void *body, struct error *err) MUST_CHECK;
+field_check_f check_password_hash, check_user_id, check_hex, check_scope;

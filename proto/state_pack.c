@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state_pack - the state on the wire. Applying trusts nothing: the whole document is decoded and
+ * checked before the first table is built, and the old state is never touched.
+ */
+#include "common/check.h"
+#include "proto/state.h"
+
+#define FORMAT 1
+
+/* ---- out ---- */
+
+static void write_head(const char *kind, uint64_t from, uint64_t revision, size_t len, struct buf *into)
+{
+	pack_map(into, 5);
+	pack_str(into, STR("v"));
+	pack_uint(into, FORMAT);
+	pack_str(into, STR("kind"));
+	pack_str(into, str_of(kind));
+	pack_str(into, STR("from"));
+	pack_uint(into, from);
+	pack_str(into, STR("revision"));
+	pack_uint(into, revision);
+	pack_str(into, STR("entities"));
+	pack_array(into, len);
+}
+
+void state_encode_full(const struct state *state, struct buf *into)
+{
+	size_t len = 0;
+
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		len += state_count(state, (enum entity_kind)kind);
+	write_head("full", 0, state_revision(state), len, into);
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
+		for (size_t i = 0; i < state_count(state, (enum entity_kind)kind); i++)
+			entity_encode(state_at(state, (enum entity_kind)kind, i), into);
+	}
+}
+
+void state_encode_delta(
+	uint64_t from, uint64_t revision, struct entity *const *changed, size_t len, struct buf *into)
+{
+	write_head("delta", from, revision, len, into);
+	for (size_t i = 0; i < len; i++)
+		entity_encode(changed[i], into);
+}
+
+/* ---- in ---- */
+
+struct head {
+	bool full;
+	uint64_t from, revision;
+	const struct pack_node *entities;
+	size_t len;
+};
+
+/* The entities of a document while it is decoded. */
+struct list {
+	struct entity **at;
+	size_t len;
+};
+
+static void list_fini(struct list *list)
+{
+	for (size_t i = 0; i < list->len; i++)
+		entity_free(list->at[i]);
+	free(list->at);
+}
+
+static bool invalid(struct error *err, const char *why)
+{
+	return error_set(err, ERROR_INVALID, NULL, "%s", why);
+}
+
+static bool read_head(const struct pack_node *root, struct head *ret, struct error *err)
+{
+	struct head head = { .entities = pack_find(root, "entities") };
+	uint64_t format;
+	struct str kind;
+
+	if (!pack_get_uint(pack_find(root, "v"), &format) || format != FORMAT)
+		return invalid(err, "v: must be 1");
+	if (!pack_get_str(pack_find(root, "kind"), &kind) || !(str_is(kind, "full") || str_is(kind, "delta")))
+		return invalid(err, "kind: must be full or delta");
+	head.full = str_is(kind, "full");
+	if (!pack_get_uint(pack_find(root, "from"), &head.from))
+		return invalid(err, "from: must be a revision");
+	if (!pack_get_uint(pack_find(root, "revision"), &head.revision) || head.revision > INT64_MAX)
+		return invalid(err, "revision: must be a revision");
+	if (!pack_is_array(head.entities))
+		return invalid(err, "entities: must be a list");
+	head.len = pack_len(head.entities);
+	if (head.len > STATE_ENTITIES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "%zu entities; at most %u are allowed", head.len,
+			STATE_ENTITIES_MAX);
+	*ret = head;
+	return true;
+}
+
+static bool check_follows(const struct head *head, const struct state *old, struct error *err)
+{
+	uint64_t at = old ? state_revision(old) : 0;
+
+	if (head->full)
+		return head->from == 0 || invalid(err, "from: a full state comes from 0");
+	if (head->from != at)
+		return error_set(err, ERROR_CONFLICT, NULL,
+			"a delta from revision %llu does not follow revision %llu",
+			(unsigned long long)head->from, (unsigned long long)at);
+	return head->revision >= head->from || invalid(err, "revision: goes backwards");
+}
+
+static bool check_entity(const struct head *head, const struct entity *entity, struct error *err)
+{
+	uint64_t revision = entity_revision(entity);
+
+	if (head->full && entity_is_deleted(entity))
+		return invalid(err, "a full state holds no tombstones");
+	if (revision > head->revision || (!head->full && revision <= head->from))
+		return error_set(err, ERROR_INVALID, NULL, "revision %llu is out of the document's",
+			(unsigned long long)revision);
+	return true;
+}
+
+static bool read_entities(const struct head *head, struct list *list, struct error *err)
+{
+	list->at = xnew_array(struct entity *, head->len + 1);
+	for (; list->len < head->len; list->len++) {
+		struct entity **entity = &list->at[list->len];
+
+		if (!entity_decode(pack_at(head->entities, list->len), entity, err))
+			return error_add(err, "entities[%zu]", list->len);
+		if (!check_entity(head, *entity, err)) {
+			list->len++; /* it is the list's to free */
+			return error_add(err, "entities[%zu]", list->len - 1);
+		}
+	}
+	return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct entity *const *x = a;
+	const struct entity *const *y = b;
+	int order = (int)entity_kind(*x) - (int)entity_kind(*y);
+
+	return order ? order : str_compare(entity_id(*x), entity_id(*y));
+}
+
+static bool check_unique(struct list *list, struct error *err)
+{
+	qsort(list->at, list->len, sizeof(*list->at), by_name);
+	for (size_t i = 1; i < list->len; i++) {
+		if (!by_name(&list->at[i - 1], &list->at[i]))
+			return error_set(err, ERROR_INVALID, NULL, "%s \"%.*s\" is there twice",
+				entity_kind_name(entity_kind(list->at[i])), STR_ARGS(entity_id(list->at[i])));
+	}
+	return true;
+}
+
+static bool check_count(const struct state *state, struct error *err)
+{
+	size_t len = 0;
+
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		len += state_count(state, (enum entity_kind)kind);
+	return len <= STATE_ENTITIES_MAX ||
+	       error_set(err, ERROR_TOO_LARGE, NULL, "%zu entities; at most %u are allowed", len,
+		       STATE_ENTITIES_MAX);
+}
+
+/* Decodes all, then lets go of the document: the entities have what they need. */
+static bool read_document(
+	struct str bytes, const struct state *old, struct head *head, struct list *list, struct error *err)
+{
+	AUTO(pack_doc) *doc = NULL;
+
+	return pack_parse(bytes, &doc, err) && read_head(pack_root(doc), head, err) &&
+	       check_follows(head, old, err) && read_entities(head, list, err) && check_unique(list, err);
+}
+
+bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err)
+{
+	AUTO_FINI(list) list = { 0 };
+	AUTO(state) *empty = state_new();
+	AUTO(state) *state = NULL;
+	struct head head;
+
+	if (bytes.len > STATE_BYTES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "state: %zu bytes; at most %u are allowed",
+			bytes.len, STATE_BYTES_MAX);
+	if (!read_document(bytes, old, &head, &list, err))
+		return error_add(err, "state");
+	state = state_change(head.full || !old ? empty : old, list.at, list.len, head.revision);
+	if (!check_count(state, err))
+		return error_add(err, "state");
+	*ret = TAKE(state);
+	return true;
+}
