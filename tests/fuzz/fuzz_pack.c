@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuzz_pack - any bytes as msgpack; what parses is walked whole.
+ */
+#include "proto/pack.h"
+
+static void walk(const struct pack_node *node)
+{
+	const struct pack_node *key = NULL;
+	const struct pack_node *value = NULL;
+
+	for (size_t i = 0; i < pack_len(node); i++) {
+		if (pack_is_map(node)) {
+			pack_pair(node, i, &key, &value);
+			walk(key);
+			walk(value);
+		} else {
+			walk(pack_at(node, i));
+		}
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	AUTO(pack_doc) *doc = NULL;
+
+	if (pack_parse(str_from(data, size), &doc, NULL))
+		walk(pack_root(doc));
+	return 0;
+}

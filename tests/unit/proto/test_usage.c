@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_usage - pushes and answers survive the wire; what is wrong is named and nothing of it kept.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "proto/usage.h"
+
+#define WHO "\"worker\":\"w1\",\"boot\":\"b1\""
+
+static char worker[] = "w1", process[] = "p1", boot[] = "b1", url[] = "http://10.0.0.1:8080", zone[] = "a",
+	    version[] = "1.2", draining[] = "draining", key_one[] = "zak_1", key_two[] = "zak_2",
+	    repository[] = "team/app";
+
+static struct usage_row rows[] = {
+	{ .apikey = key_one, .day = "2026-11-20", .calls = 3, .bytes_in = 4, .bytes_out = 5 },
+	{ .apikey = key_two, .day = "2026-11-21", .calls = 6 },
+};
+static struct usage_repository repositories[] = {
+	{ .name = repository, .pulls = 1, .pushes = 2, .bytes_in = 3, .bytes_out = 4 },
+};
+static struct usage_demand demands[] = {
+	{ .apikey = key_one, .day = "2026-11-20", .used = 7, .want = 8, .release = true },
+};
+
+static struct usage_push sample(void)
+{
+	return (struct usage_push){ .worker = worker,
+		.process = process,
+		.boot = boot,
+		.seq = 9,
+		.final = true,
+		.url = url,
+		.zone = zone,
+		.version = version,
+		.state = draining,
+		.revision = 41,
+		.state_age_ms = 1500,
+		.rows = rows,
+		.rows_len = 2,
+		.repositories = repositories,
+		.repositories_len = 1,
+		.demands = demands,
+		.demands_len = 1,
+		.stats = { .rate = 12.5, .requests = 100, .p99_us = 2500, .spool_bytes = 1 } };
+}
+
+static bool parses(const char *text, struct error *err)
+{
+	struct usage_push push;
+
+	memset(err, 0, sizeof(*err));
+	if (!usage_push_parse(str_of(text), &push, err))
+		return false;
+	usage_push_fini(&push);
+	return true;
+}
+
+static void refused(const char *text, const char *says, const char *and_says)
+{
+	struct error err;
+
+	if (parses(text, &err))
+		fail_msg("taken: %s", text);
+	if (!strstr(err.text, says) || !strstr(err.text, and_says))
+		fail_msg("\"%s\" says neither \"%s\" nor \"%s\"", err.text, says, and_says);
+}
+
+static void a_push_survives(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	struct usage_push push = sample();
+	AUTO_FINI(usage_push) got = { 0 };
+	struct error err;
+
+	(void)state;
+	usage_push_encode(&push, &b);
+	if (!usage_push_parse(buf_str(&b), &got, &err))
+		fail_msg("%s", err.text);
+	assert_string_equal(got.worker, "w1");
+	assert_string_equal(got.process, "p1");
+	assert_string_equal(got.boot, "b1");
+	assert_string_equal(got.url, url);
+	assert_string_equal(got.zone, "a");
+	assert_string_equal(got.version, "1.2");
+	assert_string_equal(got.state, "draining");
+	assert_int_equal(got.seq, 9);
+	assert_true(got.final);
+	assert_int_equal(got.revision, 41);
+	assert_int_equal(got.state_age_ms, 1500);
+	assert_int_equal(got.rows_len, 2);
+	assert_string_equal(got.rows[0].apikey, "zak_1");
+	assert_string_equal(got.rows[1].day, "2026-11-21");
+	assert_int_equal(got.rows[0].bytes_out, 5);
+	assert_int_equal(got.repositories_len, 1);
+	assert_string_equal(got.repositories[0].name, "team/app");
+	assert_int_equal(got.repositories[0].pushes, 2);
+	assert_int_equal(got.demands_len, 1);
+	assert_int_equal(got.demands[0].used, 7);
+	assert_true(got.demands[0].release);
+	assert_true(got.stats.rate > 12.49 && got.stats.rate < 12.51);
+	assert_int_equal(got.stats.p99_us, 2500);
+	assert_int_equal(got.stats.spool_bytes, 1);
+}
+
+static void an_answer_survives(void **state)
+{
+	struct usage_grant grants[] = {
+		{ .apikey = key_one,
+			.day = "2026-11-20",
+			.granted = 10,
+			.total = 20,
+			.limit = 30,
+			.recall = true },
+	};
+	struct usage_answer answer = { .seq = 9,
+		.lease_ms = 6000,
+		.push_every_ms = 2000,
+		.ring_epoch = 3,
+		.revision = 42,
+		.grants = grants,
+		.grants_len = 1 };
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	AUTO_FINI(usage_answer) got = { 0 };
+
+	(void)state;
+	usage_answer_encode(&answer, &b);
+	assert_true(usage_answer_parse(buf_str(&b), &got, NULL));
+	assert_int_equal(got.seq, 9);
+	assert_int_equal(got.lease_ms, 6000);
+	assert_int_equal(got.push_every_ms, 2000);
+	assert_int_equal(got.ring_epoch, 3);
+	assert_int_equal(got.revision, 42);
+	assert_int_equal(got.grants_len, 1);
+	assert_int_equal(got.grants[0].granted, 10);
+	assert_int_equal(got.grants[0].total, 20);
+	assert_int_equal(got.grants[0].limit, 30);
+	assert_true(got.grants[0].recall);
+	assert_string_equal(got.grants[0].day, "2026-11-20");
+}
+
+static void missing_members_have_defaults(void **state)
+{
+	AUTO_FINI(usage_push) push = { 0 };
+	AUTO_FINI(usage_answer) answer = { 0 };
+
+	(void)state;
+	assert_true(usage_push_parse(STR("{" WHO "}"), &push, NULL));
+	assert_string_equal(push.state, "active");
+	assert_string_equal(push.url, "");
+	assert_int_equal(push.rows_len + push.seq, 0);
+	assert_null(push.rows);
+	assert_true(usage_answer_parse(STR("{}"), &answer, NULL));
+	assert_int_equal(answer.grants_len, 0);
+}
+
+static void unknown_members_are_ignored(void **state)
+{
+	struct error err;
+
+	(void)state;
+	assert_true(parses(
+		"{" WHO
+		",\"future\":{\"x\":[1,2]},\"usage\":[{\"apikey\":\"a\",\"day\":\"2026-11-20\",\"new\":1}]}",
+		&err));
+}
+
+static void wrong_types_are_refused(void **state)
+{
+	(void)state;
+	refused("[]", "object", "");
+	refused("{", "usage push", "");
+	refused("{\"boot\":\"b\"}", "worker", "required");
+	refused("{\"worker\":\"w\"}", "boot", "required");
+	refused("{\"worker\":7,\"boot\":\"b\"}", "worker", "text");
+	refused("{" WHO ",\"seq\":\"1\"}", "seq", "whole number");
+	refused("{" WHO ",\"seq\":-1}", "seq", "negative");
+	refused("{" WHO ",\"seq\":1.5}", "seq", "whole number");
+	refused("{" WHO ",\"state_age_ms\":-1}", "state_age_ms", "negative");
+	refused("{" WHO ",\"final\":1}", "final", "true or false");
+	refused("{" WHO ",\"state\":\"lost\"}", "lost", "draining");
+	refused("{" WHO ",\"usage\":{}}", "usage", "list");
+	refused("{" WHO ",\"usage\":[7]}", "usage: [0]", "object");
+	refused("{" WHO ",\"stats\":[]}", "stats", "object");
+	refused("{" WHO ",\"stats\":{\"rate_milli\":true}}", "stats: rate_milli", "whole number");
+	refused("{" WHO
+		",\"demands\":[{\"apikey\":\"a\",\"day\":\"2026-11-20\"},{\"apikey\":\"b\",\"day\":\"x\"}]}",
+		"demands: [1]", "day");
+}
+
+static void days_have_one_form(void **state)
+{
+	static const char *const bad[] = { "", "2026-11-2", "2026-11-201", "2026/11/20", "20261-1-20",
+		"2026-1a-20", " 026-11-20" };
+	char text[200];
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		(void)snprintf(text, sizeof(text), "{" WHO ",\"usage\":[{\"apikey\":\"a\",\"day\":\"%s\"}]}",
+			bad[i]);
+		refused(text, "day", "2026-11-20");
+	}
+	refused("{" WHO ",\"usage\":[{\"apikey\":\"a\"}]}", "day", "");
+	refused("{" WHO ",\"usage\":[{\"day\":\"2026-11-20\"}]}", "apikey", "required");
+	assert_true(parses("{" WHO ",\"usage\":[{\"apikey\":\"a\",\"day\":\"2026-11-20\"}]}", &err));
+}
+
+static void rows_are_bounded_in_all(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	struct error err;
+
+	(void)state;
+	buf_puts(&b, "{" WHO ",\"usage\":[");
+	for (unsigned i = 0; i < 50000; i++)
+		buf_puts(&b, i ? ",{\"apikey\":\"a\",\"day\":\"2026-11-20\"}"
+			       : "{\"apikey\":\"a\",\"day\":\"2026-11-20\"}");
+	buf_puts(&b, "],\"repositories\":[");
+	for (unsigned i = 0; i < 50000; i++)
+		buf_puts(&b, i ? ",{\"name\":\"a\"}" : "{\"name\":\"a\"}");
+	buf_puts(&b, "]}");
+	assert_true(parses(buf_text(&b), &err));
+	b.at[b.len - 1] = ',';
+	buf_puts(&b, "\"demands\":[{\"apikey\":\"a\",\"day\":\"2026-11-20\"}]}");
+	refused(buf_text(&b), "demands", "100000 rows");
+	assert_false(parses(buf_text(&b), &err));
+	assert_int_equal(err.kind, ERROR_TOO_LARGE);
+}
+
+static void texts_and_bytes_are_bounded(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(2 * USAGE_BYTES_MAX);
+	struct error err;
+
+	(void)state;
+	buf_puts(&b, "{\"boot\":\"b\",\"worker\":\"");
+	for (unsigned i = 0; i < 256; i++)
+		buf_putc(&b, 'w');
+	buf_puts(&b, "\"}");
+	refused(buf_text(&b), "worker", "255");
+	while (b.len <= USAGE_BYTES_MAX)
+		buf_puts(&b, "                                                                ");
+	assert_false(parses(buf_text(&b), &err));
+	assert_int_equal(err.kind, ERROR_TOO_LARGE);
+}
+
+static void odd_numbers_are_clamped(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	struct usage_push push = sample();
+	AUTO_FINI(usage_push) got = { 0 };
+
+	(void)state;
+	push.seq = UINT64_MAX;
+	push.stats.rate = NAN;
+	usage_push_encode(&push, &b);
+	assert_true(usage_push_parse(buf_str(&b), &got, NULL));
+	assert_true(got.seq == INT64_MAX);
+	assert_true(got.stats.rate == 0);
+}
+
+static void every_truncation_is_refused(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	struct usage_push push = sample();
+	struct usage_push got;
+
+	(void)state;
+	usage_push_encode(&push, &b);
+	for (size_t len = 0; len < b.len; len++)
+		assert_false(usage_push_parse(str_from(b.at, len), &got, NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_push_survives),
+		cmocka_unit_test(an_answer_survives),
+		cmocka_unit_test(missing_members_have_defaults),
+		cmocka_unit_test(unknown_members_are_ignored),
+		cmocka_unit_test(wrong_types_are_refused),
+		cmocka_unit_test(days_have_one_form),
+		cmocka_unit_test(rows_are_bounded_in_all),
+		cmocka_unit_test(texts_and_bytes_are_bounded),
+		cmocka_unit_test(odd_numbers_are_clamped),
+		cmocka_unit_test(every_truncation_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
