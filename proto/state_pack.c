@@ -185,7 +185,7 @@ bool state_apply(struct str bytes, const struct state *old, struct state **ret, 
 	AUTO_FINI(list) list = { 0 };
 	AUTO(state) *empty = state_new();
 	AUTO(state) *state = NULL;
-	struct head head;
+	struct head head = { 0 };
 
 	if (bytes.len > STATE_BYTES_MAX)
 		return error_set(err, ERROR_TOO_LARGE, NULL, "state: %zu bytes; at most %u are allowed",
