@@ -1,2 +1,248 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * str - questions, cursor verbs and copies over borrowed bytes.
+ */
 #include "common/str.h"
+
+#include <strings.h>
+
+#include "common/check.h"
+
+#define DISTANCE_LEN_MAX 128 /* longer texts are never near each other */
+
+static bool bytes_equal(const char *a, const char *b, size_t len)
+{
+	return len == 0 || memcmp(a, b, len) == 0;
+}
+
+bool str_is(struct str s, const char *text)
+{
+	return str_equal(s, str_of(text));
+}
+
+bool str_is_nocase(struct str s, const char *text)
+{
+	size_t len = strlen(text);
+
+	return s.len == len && (len == 0 || strncasecmp(s.at, text, len) == 0);
+}
+
+bool str_equal(struct str a, struct str b)
+{
+	return a.len == b.len && bytes_equal(a.at, b.at, a.len);
+}
+
+int str_compare(struct str a, struct str b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len ? memcmp(a.at, b.at, len) : 0;
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+bool str_starts(struct str s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return s.len >= len && bytes_equal(s.at, prefix, len);
+}
+
+bool str_ends(struct str s, const char *suffix)
+{
+	size_t len = strlen(suffix);
+
+	return s.len >= len && (len == 0 || bytes_equal(s.at + s.len - len, suffix, len));
+}
+
+static void advance(struct str *s, size_t len)
+{
+	if (len == 0)
+		return;
+	s->at += len;
+	s->len -= len;
+}
+
+bool str_skip(struct str *s, const char *literal)
+{
+	if (!str_starts(*s, literal))
+		return false;
+	advance(s, strlen(literal));
+	return true;
+}
+
+bool str_until(struct str *s, char delim, struct str *ret)
+{
+	const char *hit = s->len ? memchr(s->at, delim, s->len) : NULL;
+
+	if (!hit)
+		return false;
+	*ret = str_from(s->at, (size_t)(hit - s->at));
+	advance(s, ret->len + 1);
+	return true;
+}
+
+bool str_next(struct str *s, char delim, struct str *ret)
+{
+	struct str item = *s;
+
+	if (s->len == 0)
+		return false;
+	if (!str_until(s, delim, &item))
+		advance(s, s->len);
+	*ret = str_trim(item);
+	return true;
+}
+
+bool str_number(struct str *s, uint64_t max, uint64_t *ret)
+{
+	uint64_t n = 0;
+	size_t len = 0;
+
+	for (; len < s->len && s->at[len] >= '0' && s->at[len] <= '9'; len++) {
+		unsigned digit = (unsigned)(s->at[len] - '0');
+
+		if (n > max / 10 || digit > max - n * 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	if (len == 0)
+		return false;
+	advance(s, len);
+	*ret = n;
+	return true;
+}
+
+bool str_to_number(struct str s, uint64_t max, uint64_t *ret)
+{
+	uint64_t n;
+
+	if (!str_number(&s, max, &n) || s.len)
+		return false;
+	*ret = n;
+	return true;
+}
+
+bool str_split_last(struct str s, char delim, struct str *ret_head, struct str *ret_tail)
+{
+	const char *hit = s.len ? memrchr(s.at, delim, s.len) : NULL;
+	size_t head;
+
+	if (!hit)
+		return false;
+	head = (size_t)(hit - s.at);
+	*ret_head = str_from(s.at, head);
+	*ret_tail = str_from(hit + 1, s.len - head - 1);
+	return true;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str str_trim(struct str s)
+{
+	while (s.len && is_blank(s.at[0]))
+		advance(&s, 1);
+	while (s.len && is_blank(s.at[s.len - 1]))
+		s.len--;
+	return s;
+}
+
+bool str_copy(struct str s, char *into, size_t size)
+{
+	if (s.len >= size)
+		return false;
+	if (s.len)
+		memcpy(into, s.at, s.len);
+	into[s.len] = '\0';
+	return true;
+}
+
+char *str_dup(struct str s)
+{
+	return check_strndup(s.at, s.len);
+}
+
+static unsigned least(unsigned a, unsigned b, unsigned c)
+{
+	unsigned n = a < b ? a : b;
+
+	return n < c ? n : c;
+}
+
+/* Levenshtein, one row of the matrix at a time; a row that is over the bound everywhere ends it. */
+unsigned str_distance(struct str a, struct str b, unsigned max)
+{
+	unsigned row[DISTANCE_LEN_MAX + 1];
+	size_t gap = a.len > b.len ? a.len - b.len : b.len - a.len;
+
+	if (a.len > DISTANCE_LEN_MAX || b.len > DISTANCE_LEN_MAX || gap > max)
+		return max + 1;
+	for (unsigned j = 0; j <= b.len; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= a.len; i++) {
+		unsigned diagonal = row[0], best = row[0] = i;
+
+		for (unsigned j = 1; j <= b.len; j++) {
+			unsigned above = row[j];
+
+			row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a.at[i - 1] != b.at[j - 1]));
+			diagonal = above;
+			best = row[j] < best ? row[j] : best;
+		}
+		if (best > max)
+			return max + 1;
+	}
+	return row[b.len] <= max ? row[b.len] : max + 1;
+}
+
+/* Near is: at most one edit in three characters. */
+const char *str_nearest(struct str s, const char *const *candidates, size_t n)
+{
+	unsigned best = 2 + (unsigned)((s.len < DISTANCE_LEN_MAX ? s.len : DISTANCE_LEN_MAX) / 3);
+	const char *nearest = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned distance = str_distance(s, str_of(candidates[i]), best - 1);
+
+		if (distance >= best)
+			continue;
+		nearest = candidates[i];
+		best = distance;
+		if (best == 0)
+			break;
+	}
+	return nearest;
+}
+
+void str_hex(const uint8_t *bytes, size_t len, char *into)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		into[2 * i] = digits[bytes[i] >> 4];
+		into[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	into[2 * len] = '\0';
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool str_unhex(struct str s, uint8_t *into, size_t len)
+{
+	if (s.len / 2 != len || s.len % 2)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (hex_digit(s.at[i]) < 0)
+			return false;
+	}
+	for (size_t i = 0; i < len; i++)
+		into[i] = (uint8_t)(hex_digit(s.at[2 * i]) << 4 | hex_digit(s.at[2 * i + 1]));
+	return true;
+}
