@@ -1,2 +1,341 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/store.h"
+/*
+ * s3 - the driver for buckets: S3's own words for each verb of store_driver.h.
+ *
+ *     get, get_if_changed   GET, If-None-Match          size    HEAD
+ *     put                   PUT with the sha256         remove  HEAD, DELETE
+ *     put_file              HEAD, PUT or parts          copy    CopyObject or parts
+ *     put_if                s3_put_if.c                 list    s3_list.c
+ *
+ * Nothing but final keys is ever written, and S3 verifies each body against its hash: what is in the
+ * bucket is whole.
+ */
+#include <inttypes.h>
+
+#include "common/check.h"
+#include "proto/digest.h"
+#include "worker/storage/s3_priv.h"
+
+#define SINGLE_PUT_MAX (64 * S3_MIB)
+#define PART_SIZE (16 * S3_MIB)
+#define COPY_PART_SIZE (512 * S3_MIB)
+#define PARALLEL 4
+
+struct s3_store *s3_store_of(struct store *store)
+{
+	return (struct s3_store *)OBJ_CAST(store, STORE_MAGIC, store);
+}
+
+bool s3_read_etag(const struct http_result *result, struct store_version *ret)
+{
+	struct str etag = str_of(http_headers_find(result->headers, "ETag"));
+	struct store_version version;
+
+	(void)str_skip(&etag, "W/");
+	if (etag.len >= 2 && str_starts(etag, "\"") && str_ends(etag, "\""))
+		etag = str_from(etag.at + 1, etag.len - 2);
+	if (!etag.len || memchr(etag.at, '"', etag.len) || !str_copy(etag, version.text, sizeof version.text))
+		return false;
+	*ret = version;
+	return true;
+}
+
+/* ---- reading ---- */
+
+/* The body of an answer into the caller's buffer, within its limit. */
+static bool take_body(struct http_result *result, struct buf *into, const char *key, struct error *err)
+{
+	size_t max = into->max;
+
+	if (result->body.len > max)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "S3 object %s is over %zu bytes", key, max);
+	buf_fini(into);
+	*into = result->body;
+	into->max = max;
+	result->body = buf_limit(0);
+	return true;
+}
+
+static enum store_step get(struct s3_store *s3, const char *key, const char *unless, struct buf *into,
+			   struct store_version *ret_version, struct error *err)
+{
+	AUTO_FINI(http_result) result = { 0 };
+	struct store_version version;
+	struct s3_call call = {
+		.method = "GET",
+		.key = key,
+		.headers = { { unless ? "If-None-Match" : NULL, unless } },
+		.answer_max = into->max > S3_ANSWER_MAX ? into->max : S3_ANSWER_MAX,
+	};
+
+	buf_clear(into);
+	if (!s3_client_send(&s3->client, &call, &result, err))
+		return STORE_FAILED;
+	if (result.status == 304 && unless)
+		return STORE_SAME;
+	if (!s3_client_expect_ok(&s3->client, &call, &result, err))
+		return STORE_FAILED;
+	if (!s3_read_etag(&result, &version)) {
+		error_set(err, ERROR_INTERNAL, NULL, "S3 GET %s: answer without a usable ETag", key);
+		return STORE_FAILED;
+	}
+	if (!take_body(&result, into, key, err))
+		return STORE_FAILED;
+	if (ret_version)
+		*ret_version = version;
+	return STORE_OK;
+}
+
+bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err)
+{
+	return get(s3_store_of(store), key, NULL, into, ret_version, err) == STORE_OK;
+}
+
+static enum store_step get_if_changed(struct store *store, const char *key, const struct store_version *version,
+				      struct buf *into, struct store_version *ret_version, struct error *err)
+{
+	char quoted[sizeof version->text + 2];
+
+	if (!version || !version->text[0])
+		return get(s3_store_of(store), key, NULL, into, ret_version, err);
+	snprintf(quoted, sizeof quoted, "\"%s\"", version->text);
+	return get(s3_store_of(store), key, quoted, into, ret_version, err);
+}
+
+bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version, struct error *err)
+{
+	AUTO_FINI(http_result) result = { 0 };
+	struct s3_call call = { .method = "HEAD", .key = key };
+	struct store_version version = { "" };
+	uint64_t size;
+
+	if (!s3_client_send(&s3->client, &call, &result, err) || !s3_client_expect_ok(&s3->client, &call, &result, err))
+		return false;
+	if (!str_to_number(str_of(http_headers_find(result.headers, "Content-Length")), INT64_MAX, &size) ||
+	    (ret_version && !s3_read_etag(&result, &version)))
+		return error_set(err, ERROR_INTERNAL, NULL, "S3 HEAD %s: answer without length or ETag", key);
+	*ret_size = size;
+	if (ret_version)
+		*ret_version = version;
+	return true;
+}
+
+static bool size(struct store *store, const char *key, uint64_t *ret_size, struct error *err)
+{
+	return s3_head(s3_store_of(store), key, ret_size, NULL, err);
+}
+
+static bool source(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	struct s3_request request;
+	char text[64];
+	struct s3_call call = { .method = "GET", .key = key };
+
+	if (part) {
+		snprintf(text, sizeof text, "bytes=%" PRIu64 "-%" PRIu64, part->first, part->last);
+		call.headers[0] = (struct s3_header){ "Range", text };
+	}
+	if (!s3_client_prepare(&s3->client, &call, &request, err))
+		return false;
+	*ret = (struct blob_source){ .fd = -1, .url = TAKE(request.url), .headers = TAKE(request.headers) };
+	return true;
+}
+
+/* ---- writing ---- */
+
+static bool send_simple(struct s3_store *s3, const struct s3_call *call, struct error *err)
+{
+	AUTO_FINI(http_result) result = { 0 };
+
+	return s3_client_send(&s3->client, call, &result, err) &&
+	       s3_client_expect_ok(&s3->client, call, &result, err);
+}
+
+static bool put(struct store *store, const char *key, const struct digest *digest, struct str bytes, struct error *err)
+{
+	char hash[65];
+	struct s3_call call = { .method = "PUT", .key = key, .body = bytes, .has_body = true };
+
+	if (digest && digest->alg == HASH_SHA256) {
+		str_hex(digest->raw, 32, hash);
+		call.body_hash = hash;
+	}
+	return send_simple(s3_store_of(store), &call, err);
+}
+
+static bool is_there(struct s3_store *s3, const char *key, uint64_t want, bool *ret_there, struct error *err)
+{
+	struct error head;
+	uint64_t there = 0;
+	bool found = s3_head(s3, key, &there, NULL, &head);
+
+	if (!found && head.kind != ERROR_UNKNOWN) {
+		if (err)
+			*err = head;
+		return false;
+	}
+	*ret_there = found && there == want;
+	return true;
+}
+
+static bool put_whole_file(struct s3_store *s3, const char *key, const struct digest *digest, int fd, uint64_t len,
+			   struct error *err)
+{
+	char hash[65];
+	struct s3_call call = {
+		.method = "PUT", .key = key, .fd = fd, .length = len, .has_body = true, .body_hash = hash,
+	};
+
+	if (digest->alg == HASH_SHA256)
+		str_hex(digest->raw, 32, hash);
+	else if (!s3_hash_file(fd, 0, len, hash, err))
+		return false;
+	return send_simple(s3, &call, err);
+}
+
+static bool put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path, uint64_t len,
+		     struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	bool there = false;
+
+	(void)path;
+	if (!is_there(s3, key, len, &there, err))
+		return false;
+	if (there)
+		return true;
+	if (len <= s3->single_put_max)
+		return put_whole_file(s3, key, digest, fd, len, err);
+	return s3_upload_file(s3, key, fd, len, err);
+}
+
+/* S3 answers 204 to the DELETE of what never was, so it is asked before. */
+static bool remove_key(struct store *store, const char *key, struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	struct s3_call call = { .method = "DELETE", .key = key };
+	uint64_t there;
+
+	return s3_head(s3, key, &there, NULL, err) && send_simple(s3, &call, err);
+}
+
+void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into)
+{
+	buf_format(into, "/%s/", s3->client.endpoint.bucket);
+	buf_url(into, str_of(s3->client.endpoint.prefix), "/");
+	buf_url(into, str_of(key), "/");
+}
+
+static bool copy(struct store *store, const char *from, const char *to, struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	AUTO_FINI(http_result) result = { 0 };
+	AUTO_FINI(buf) origin = buf_limit(8 * STORE_KEY_MAX);
+	uint64_t len = 0;
+
+	s3_copy_source(s3, from, &origin);
+	if (!buf_check(&origin, "source of an S3 copy", err))
+		return false;
+	struct s3_call call = {
+		.method = "PUT",
+		.key = to,
+		.headers = { { "x-amz-copy-source", buf_text(&origin) } },
+		.has_body = true,
+		.late_error = true,
+		.stall_ms = S3_LATE_STALL_MS,
+	};
+	if (!s3_client_send(&s3->client, &call, &result, err))
+		return false;
+	/* Over 5 GiB it is an invalid request, and S3 has no code of its own for that. */
+	if (result.status == 400 && s3_head(s3, from, &len, NULL, NULL) && len > S3_COPY_MAX)
+		return s3_upload_copy(s3, from, to, len, COPY_PART_SIZE, err);
+	return s3_client_expect_ok(&s3->client, &call, &result, err);
+}
+
+/* ---- life ---- */
+
+/* Asked often: one more attempt, not all of them. */
+static bool check(struct store *store, struct error *err)
+{
+	struct s3_call call = { .method = "HEAD", .attempts = 2 };
+	struct error head;
+
+	if (send_simple(s3_store_of(store), &call, &head))
+		return true;
+	if (head.kind == ERROR_UNKNOWN)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "%s (see the bucket: there is none of that name)", head.text);
+	if (err)
+		*err = head;
+	return false;
+}
+
+static uint64_t requests(const struct store *store)
+{
+	CHECK(store && store->magic == STORE_MAGIC);
+	return atomic_load(&((const struct s3_store *)store)->client.requests);
+}
+
+static void free_store(struct store *store)
+{
+	struct s3_store *s3;
+
+	if (!store)
+		return;
+	s3 = s3_store_of(store);
+	s3_client_fini(&s3->client);
+	free(store->place);
+	store->magic = 0;
+	free(s3);
+}
+
+static const struct store_driver driver = {
+	.kind = "s3",
+	.free = free_store,
+	.get = s3_get,
+	.get_if_changed = get_if_changed,
+	.put_if = s3_put_if,
+	.size = size,
+	.put = put,
+	.put_file = put_file,
+	.remove = remove_key,
+	.copy = copy,
+	.source = source,
+	.list = s3_list,
+	.check = check,
+	.requests = requests,
+};
+
+static char *place_of(const struct s3_endpoint *endpoint)
+{
+	AUTO_FINI(buf) place = buf_limit(4096);
+
+	buf_format(&place, "%s%s", endpoint->origin, endpoint->root);
+	if (str_ends(buf_str(&place), "/"))
+		place.at[--place.len] = '\0';
+	return buf_take(&place, NULL);
+}
+
+static uint64_t bounded(uint64_t set, uint64_t otherwise, uint64_t least, uint64_t most)
+{
+	uint64_t value = set ? set : otherwise;
+
+	return value < least ? least : value > most ? most : value;
+}
+
+bool store_s3_open(struct store **ret_store, const struct store_s3_settings *settings, struct error *err)
+{
+	struct s3_store *s3 = xnew(struct s3_store);
+
+	if (!s3_client_init(&s3->client, settings, err)) {
+		s3_client_fini(&s3->client);
+		free(s3);
+		return false;
+	}
+	s3->store = (struct store){ STORE_MAGIC, &driver, place_of(&s3->client.endpoint) };
+	s3->single_put_max = bounded(settings->single_put_max, SINGLE_PUT_MAX, 1, S3_PART_MAX);
+	s3->part_size = bounded(settings->part_size, PART_SIZE, S3_PART_MIN, S3_PART_MAX);
+	s3->parallel = (unsigned)bounded(settings->parallel, PARALLEL, 1, S3_PARALLEL_MAX);
+	*ret_store = &s3->store;
+	return true;
+}

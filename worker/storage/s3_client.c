@@ -1,2 +1,361 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/store.h"
+#include "worker/storage/s3_client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <time.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/log.h"
+#include "worker/storage/s3_xml.h"
+
+#define ATTEMPTS 5
+#define BACKOFF_MS 100
+#define BACKOFF_MAX_MS 5000
+#define GIVE_UP_MS 60000
+#define STALL_MS 30000
+#define URL_MAX (16 * 1024)
+#define CODE_MAX 128
+#define MESSAGE_MAX 1024
+/* S3 allows 15 minutes of difference; some stores 5. */
+#define CLOCK_OFF_S 120
+
+bool s3_client_init(struct s3_client *client, const struct store_s3_settings *settings, struct error *err)
+{
+	if (!settings->access_key || !settings->access_key[0] || !settings->secret_key || !settings->secret_key[0])
+		return error_set(err, ERROR_INVALID, NULL, "S3 access key or secret key is missing");
+	if (!s3_endpoint_init(&client->endpoint, settings, err))
+		return false;
+	client->keys.access_key = check_strdup(settings->access_key);
+	client->keys.secret_key = check_strdup(settings->secret_key);
+	client->keys.region = check_strdup(settings->region);
+	if (settings->session_token && settings->session_token[0])
+		client->keys.session_token = check_strdup(settings->session_token);
+	if (settings->ca_file)
+		client->ca_file = check_strdup(settings->ca_file);
+	client->insecure = settings->insecure;
+	client->attempts = settings->retries ? settings->retries + 1 : ATTEMPTS;
+	client->backoff_ms = BACKOFF_MS;
+	client->backoff_max_ms = BACKOFF_MAX_MS;
+	client->give_up_ms = GIVE_UP_MS;
+	client->stall_ms = STALL_MS;
+	return true;
+}
+
+static void wipe(const char *text)
+{
+	union { const char *borrowed; char *owned; } p = { text };
+
+	if (text)
+		explicit_bzero(p.owned, strlen(text));
+	free(p.owned);
+}
+
+void s3_client_fini(struct s3_client *client)
+{
+	s3_endpoint_fini(&client->endpoint);
+	wipe(client->keys.access_key);
+	wipe(client->keys.secret_key);
+	wipe(client->keys.region);
+	wipe(client->keys.session_token);
+	free(client->ca_file);
+	client->keys = (struct s3_keys){ 0 };
+	client->ca_file = NULL;
+}
+
+/* ---- sending ---- */
+
+void s3_request_fini(struct s3_request *request)
+{
+	free(request->url);
+	http_headers_free(request->headers);
+	*request = (struct s3_request){ 0 };
+}
+
+static bool add_headers(const struct s3_call *call, struct http_headers *headers, struct error *err)
+{
+	for (size_t i = 0; i < S3_CALL_HEADERS && call->headers[i].name; i++)
+		if (!http_headers_add(headers, str_of(call->headers[i].name), str_of(call->headers[i].value)))
+			return error_set(err, ERROR_INTERNAL, NULL, "header %s", call->headers[i].name);
+	return true;
+}
+
+static struct http_call_spec spec_of(const struct s3_client *client, const struct s3_call *call,
+				     const struct s3_request *request)
+{
+	return (struct http_call_spec){
+		.method = call->method,
+		.url = request->url,
+		.headers = request->headers,
+		.body = call->body,
+		.body_fd = call->fd,
+		.body_fd_offset = call->offset,
+		.body_fd_len = call->length,
+		.has_body = call->has_body || call->body.len || call->length,
+		.ca_file = client->ca_file,
+		.insecure = client->insecure,
+		.stall_ms = call->stall_ms ? call->stall_ms : client->stall_ms,
+	};
+}
+
+bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, struct s3_request *ret, struct error *err)
+{
+	AUTO(http_headers) *headers = http_headers_new();
+	AUTO_FINI(buf) path = buf_limit(URL_MAX);
+	AUTO_FINI(buf) url = buf_limit(URL_MAX);
+	uint8_t hash[HASH_MAX];
+	char hex[65] = S3_SIGN_EMPTY_BODY;
+
+	if (call->body.len && !call->body_hash) {
+		hash_bytes(HASH_SHA256, call->body.at, call->body.len, hash);
+		str_hex(hash, 32, hex);
+	}
+	s3_endpoint_path(&client->endpoint, call->key, &path);
+	buf_puts(&url, client->endpoint.origin);
+	buf_add(&url, buf_str(&path));
+	if (call->query.len)
+		buf_format(&url, "?%.*s", STR_ARGS(call->query));
+	if (!buf_check(&path, "path of an S3 request", err) || !buf_check(&url, "URL of an S3 request", err) ||
+	    !add_headers(call, headers, err))
+		return false;
+	struct s3_sign_request sign = {
+		.method = call->method,
+		.host = client->endpoint.host,
+		.path = buf_text(&path),
+		.query = call->query,
+		.body = call->body_hash ? call->body_hash : hex,
+		.wall_s = clock_wall_s() + atomic_load(&client->clock_offset_s),
+	};
+	if (!s3_sign(&client->keys, &sign, headers, err))
+		return false;
+	*ret = (struct s3_request){ .url = buf_take(&url, NULL), .headers = TAKE(headers) };
+	ret->spec = spec_of(client, call, ret);
+	atomic_fetch_add(&client->requests, 1);
+	return true;
+}
+
+static void read_code(const struct http_result *result, const char *name, struct buf *into)
+{
+	if (!s3_xml_find(buf_str(&result->body), name, into))
+		buf_clear(into);
+}
+
+/* "Fri, 24 May 2013 00:00:00 GMT" */
+static bool parse_date(const char *text, int64_t *ret_wall_s)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	struct str s = str_of(text);
+	struct str weekday, word;
+	uint64_t day, month, year, hour, minute, second;
+
+	if (!str_until(&s, ' ', &weekday) || !str_number(&s, 31, &day) || !str_skip(&s, " ") ||
+	    !str_until(&s, ' ', &word) || word.len != 3)
+		return false;
+	for (month = 0; month < 12 && memcmp(months + 3 * month, word.at, 3) != 0; month++)
+		;
+	if (month == 12 || !str_number(&s, 9999, &year) || !str_skip(&s, " ") || !str_number(&s, 23, &hour) ||
+	    !str_skip(&s, ":") || !str_number(&s, 59, &minute) || !str_skip(&s, ":") || !str_number(&s, 60, &second))
+		return false;
+	struct tm tm = { .tm_year = (int)year - 1900, .tm_mon = (int)month, .tm_mday = (int)day,
+			 .tm_hour = (int)hour, .tm_min = (int)minute, .tm_sec = (int)second };
+	*ret_wall_s = timegm(&tm);
+	return true;
+}
+
+/* True: this answer was a complaint about our clock; the store's is known now, sign again. */
+static bool learn_clock(struct s3_client *client, const struct http_result *result)
+{
+	AUTO_FINI(buf) code = buf_limit(CODE_MAX);
+	const char *date = result->status == 403 ? http_headers_find(result->headers, "Date") : NULL;
+	int64_t there, offset, before;
+
+	if (!date || !parse_date(date, &there))
+		return false;
+	/* The answer to a HEAD has no code. */
+	read_code(result, "Code", &code);
+	if (code.len && !str_is(buf_str(&code), "RequestTimeTooSkewed"))
+		return false;
+	offset = there - clock_wall_s();
+	before = atomic_load(&client->clock_offset_s);
+	if (offset - before < CLOCK_OFF_S && before - offset < CLOCK_OFF_S)
+		return false;
+	atomic_store(&client->clock_offset_s, offset);
+	log_warn("s3.clock", "endpoint=%s offset_s=%" PRId64 " what=\"our clock or the store's is wrong, signing with the store's\"",
+		 client->endpoint.origin, offset);
+	return true;
+}
+
+static bool send_now(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+{
+	struct s3_request request;
+	bool ok;
+
+	http_result_init(result, call->answer_max ? call->answer_max : S3_ANSWER_MAX);
+	if (!s3_client_prepare(client, call, &request, err))
+		return false;
+	ok = http_send(&request.spec, result, err);
+	s3_request_fini(&request);
+	if (ok && call->late_error && result->status == 200 && s3_xml_is(buf_str(&result->body), "Error"))
+		result->status = 500;
+	return ok;
+}
+
+bool s3_client_try(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+{
+	if (!send_now(client, call, result, err))
+		return false;
+	if (!learn_clock(client, result))
+		return true;
+	http_result_fini(result);
+	return send_now(client, call, result, err);
+}
+
+bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+{
+	unsigned attempts = call->attempts ? call->attempts : client->attempts;
+	int64_t start = clock_ms();
+	struct error last;
+
+	for (unsigned attempt = 1;; attempt++) {
+		bool answered = s3_client_try(client, call, result, &last);
+
+		if (answered && !s3_client_is_transient(result))
+			return true;
+		if (!answered && !s3_client_is_broken(&last)) {
+			if (err)
+				*err = last;
+			return error_add(err, "S3 %s %s", call->method, call->key ? call->key : "bucket");
+		}
+		if (attempt >= attempts || clock_ms() - start >= client->give_up_ms) {
+			if (answered)
+				return s3_client_error(client, call, result, err);
+			return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s at %s: %s", call->method,
+					 call->key ? call->key : "bucket", client->endpoint.origin, last.text);
+		}
+		http_result_fini(result);
+		s3_client_pause(client, attempt);
+	}
+}
+
+/* ---- another attempt? ---- */
+
+bool s3_client_is_transient(const struct http_result *result)
+{
+	AUTO_FINI(buf) code = buf_limit(CODE_MAX);
+
+	switch (result->status) {
+	case 429:
+	case 500:
+	case 502:
+	case 503:
+	case 504:
+		return true;
+	case 400:
+		read_code(result, "Code", &code);
+		return str_is(buf_str(&code), "RequestTimeout");
+	}
+	return false;
+}
+
+bool s3_client_is_broken(const struct error *err)
+{
+	return err->kind == ERROR_UNAVAILABLE || err->kind == ERROR_TIMEOUT || err->kind == ERROR_INTERNAL;
+}
+
+void s3_client_pause(const struct s3_client *client, unsigned attempt)
+{
+	uint64_t most = client->backoff_ms;
+	uint64_t ms;
+
+	for (unsigned i = 1; i < attempt && most < client->backoff_max_ms; i++)
+		most *= 2;
+	if (most > client->backoff_max_ms)
+		most = client->backoff_max_ms;
+	ms = most ? random_below(most + 1) : 0;
+	struct timespec left = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
+/* ---- what an answer means ---- */
+
+static const char *hint_of(struct str code, unsigned status)
+{
+	static const struct { const char *code, *hint; } hints[] = {
+		{ "InvalidAccessKeyId", "see the access key" },
+		{ "SignatureDoesNotMatch", "see the secret key, or a proxy in between that changes the Host header" },
+		{ "RequestTimeTooSkewed", "see the clock of this machine" },
+		{ "ExpiredToken", "see the session token" },
+		{ "InvalidToken", "see the session token" },
+		{ "AuthorizationHeaderMalformed", "see the region" },
+		{ "PermanentRedirect", "see the region and the endpoint" },
+		{ "TemporaryRedirect", "see the region and the endpoint" },
+		{ "NoSuchBucket", "see the bucket" },
+		{ "AccessDenied", "the key needs s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload and ListBucket" },
+	};
+
+	for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+		if (str_is(code, hints[i].code))
+			return hints[i].hint;
+	if (code.len)
+		return NULL;
+	if (status == 401 || status == 403)
+		return "see the keys and what they are allowed to do";
+	if (status >= 300 && status < 400)
+		return "see the region, the endpoint and path style";
+	return NULL;
+}
+
+static bool code_is_one_of(struct str code, const char *const *codes)
+{
+	for (; *codes; codes++)
+		if (str_is(code, *codes))
+			return true;
+	return false;
+}
+
+static enum error_kind kind_of(unsigned status, struct str code)
+{
+	static const char *const full[] = { "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded",
+					    "InsufficientStorage", NULL };
+
+	if (status == 507 || code_is_one_of(code, full))
+		return ERROR_FULL;
+	if (str_is(code, "NoSuchBucket"))
+		return ERROR_UNAVAILABLE;
+	if (status == 404)
+		return ERROR_UNKNOWN;
+	if (status == 401 || status == 403)
+		return ERROR_DENIED;
+	if (status == 409 || status == 412)
+		return ERROR_CONFLICT;
+	if (status == 413 || str_is(code, "EntityTooLarge"))
+		return ERROR_TOO_LARGE;
+	if (status == 429 || status >= 500)
+		return ERROR_UNAVAILABLE;
+	return ERROR_INTERNAL;
+}
+
+bool s3_client_error(const struct s3_client *client, const struct s3_call *call, const struct http_result *result,
+		     struct error *err)
+{
+	AUTO_FINI(buf) code = buf_limit(CODE_MAX);
+	AUTO_FINI(buf) message = buf_limit(MESSAGE_MAX);
+	const char *hint;
+
+	read_code(result, "Code", &code);
+	read_code(result, "Message", &message);
+	hint = hint_of(buf_str(&code), result->status);
+	return error_set(err, kind_of(result->status, buf_str(&code)), NULL, "S3 %s %s at %s: %u%s%s%s%s%s%s%s",
+			 call->method, call->key ? call->key : client->endpoint.bucket, client->endpoint.origin,
+			 result->status, code.len ? " " : "", buf_text(&code), message.len ? ": " : "",
+			 buf_text(&message), hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
+}
+
+bool s3_client_expect_ok(const struct s3_client *client, const struct s3_call *call, const struct http_result *result,
+			 struct error *err)
+{
+	return (result->status >= 200 && result->status < 300) || s3_client_error(client, call, result, err);
+}

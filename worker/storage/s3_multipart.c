@@ -1,2 +1,372 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/store.h"
+/*
+ * s3_multipart - big objects by parts, several at a time, from a file or from another object.
+ *
+ *     create -> parts in batches -> complete        any failure: abort, so that no part stays behind
+ *
+ * A batch is signed just before it is sent, since a signature lives for 15 minutes. A completion
+ * whose answer was lost is looked up: the object has the size then.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/log.h"
+#include "worker/storage/s3_priv.h"
+#include "worker/storage/s3_xml.h"
+
+#define UPLOAD_ID_MAX 2048
+#define COMPLETE_MAX (4 * 1024 * 1024)
+#define ROUNDS_PER_BATCH 4
+#define READ_SIZE (256 * 1024)
+
+struct upload {
+	struct s3_store *s3;
+	const char *key;
+	uint64_t size, part_size;
+	unsigned n;
+	int fd;                         /* a file, or: */
+	const char *copy_source;
+	struct buf id;                  /* percent-encoded */
+	struct store_version *etags;    /* n of them */
+};
+
+uint64_t s3_part_size(uint64_t size, uint64_t least)
+{
+	uint64_t part = (size + S3_PARTS_MAX - 1) / S3_PARTS_MAX;
+
+	if (part <= least)
+		return least;
+	return (part + S3_MIB - 1) / S3_MIB * S3_MIB;
+}
+
+bool s3_hash_file(int fd, uint64_t offset, uint64_t len, char into[65], struct error *err)
+{
+	AUTO(hasher) *hasher = hasher_new(HASH_SHA256);
+	AUTO_STR *bytes = xnew_array(char, READ_SIZE);
+	uint8_t hash[HASH_MAX];
+
+	while (len) {
+		ssize_t got = pread(fd, bytes, len < READ_SIZE ? (size_t)len : READ_SIZE, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_sys(err, "read the file to be stored");
+		if (!got)
+			return error_set(err, ERROR_INTERNAL, NULL, "the file to be stored is shorter than it was");
+		hasher_add(hasher, bytes, (size_t)got);
+		offset += (uint64_t)got;
+		len -= (uint64_t)got;
+	}
+	hasher_result(hasher, hash);
+	str_hex(hash, 32, into);
+	return true;
+}
+
+static void upload_init(struct upload *upload, struct s3_store *s3, const char *key, uint64_t size, uint64_t least)
+{
+	uint64_t part = s3_part_size(size, least);
+
+	*upload = (struct upload){
+		.s3 = s3,
+		.key = key,
+		.size = size,
+		.part_size = part,
+		.n = size ? (unsigned)((size + part - 1) / part) : 1,
+		.id = buf_limit(3 * UPLOAD_ID_MAX),
+	};
+	upload->etags = xnew_array(struct store_version, upload->n);
+}
+
+static void upload_fini(struct upload *upload)
+{
+	buf_fini(&upload->id);
+	free(upload->etags);
+}
+
+static bool create(struct upload *upload, struct error *err)
+{
+	struct s3_client *client = &upload->s3->client;
+	AUTO_FINI(http_result) result = { 0 };
+	AUTO_FINI(buf) id = buf_limit(UPLOAD_ID_MAX);
+	struct s3_call call = { .method = "POST", .key = upload->key, .query = STR("uploads="), .has_body = true };
+
+	if (!s3_client_send(client, &call, &result, err) || !s3_client_expect_ok(client, &call, &result, err))
+		return false;
+	if (!s3_xml_find(buf_str(&result.body), "UploadId", &id) || !id.len)
+		return error_set(err, ERROR_INTERNAL, NULL, "S3 POST %s?uploads: answer without an UploadId", upload->key);
+	buf_url(&upload->id, buf_str(&id), "");
+	return buf_check(&upload->id, "UploadId", err);
+}
+
+/* ---- parts ---- */
+
+/* One part on its way. Its texts are here because the request borrows them. */
+struct part {
+	unsigned at; /* from 0 */
+	bool done;
+	struct s3_call call;
+	struct s3_request request;
+	char hash[65], range[64];
+	char query[3 * UPLOAD_ID_MAX + 64];
+};
+
+struct batch {
+	size_t n;
+	struct part *parts;
+	struct http_call_spec *specs;
+	struct http_result *results;
+	bool *ok;
+};
+
+static void batch_fini(struct batch *batch)
+{
+	free(batch->parts);
+	free(batch->specs);
+	free(batch->results);
+	free(batch->ok);
+}
+
+static bool part_prepare(struct upload *upload, struct part *part, struct error *err)
+{
+	uint64_t offset = part->at * upload->part_size;
+	uint64_t len = upload->size - offset < upload->part_size ? upload->size - offset : upload->part_size;
+	int query_len = snprintf(part->query, sizeof part->query, "partNumber=%u&uploadId=%s", part->at + 1,
+				 buf_text(&upload->id));
+
+	part->call = (struct s3_call){
+		.method = "PUT", .key = upload->key, .query = str_from(part->query, (size_t)query_len), .has_body = true,
+	};
+	if (upload->copy_source) {
+		snprintf(part->range, sizeof part->range, "bytes=%" PRIu64 "-%" PRIu64, offset, offset + len - 1);
+		part->call.headers[0] = (struct s3_header){ "x-amz-copy-source", upload->copy_source };
+		part->call.headers[1] = (struct s3_header){ "x-amz-copy-source-range", part->range };
+		part->call.stall_ms = S3_LATE_STALL_MS;
+	} else {
+		/* The hash is the same in another attempt. */
+		if (!part->hash[0] && !s3_hash_file(upload->fd, offset, len, part->hash, err))
+			return false;
+		part->call.fd = upload->fd;
+		part->call.offset = offset;
+		part->call.length = len;
+		part->call.body_hash = part->hash;
+	}
+	return s3_client_prepare(&upload->s3->client, &part->call, &part->request, err);
+}
+
+/* A copied part's ETag stands in the body, which may be an <Error> just as well. */
+static bool read_part_etag(const struct upload *upload, const struct http_result *result, struct store_version *ret)
+{
+	AUTO_FINI(buf) etag = buf_limit(sizeof ret->text + 2);
+
+	if (!upload->copy_source)
+		return s3_read_etag(result, ret);
+	if (!s3_xml_find(buf_str(&result->body), "ETag", &etag))
+		return false;
+	struct str s = buf_str(&etag);
+	if (s.len >= 2 && str_starts(s, "\"") && str_ends(s, "\""))
+		s = str_from(s.at + 1, s.len - 2);
+	return s.len && str_copy(s, ret->text, sizeof ret->text);
+}
+
+/* False: no other attempt can help. */
+static bool judge(struct upload *upload, struct part *part, const struct http_result *result, struct error *err)
+{
+	bool good = result->status >= 200 && result->status < 300;
+
+	if (good && read_part_etag(upload, result, &upload->etags[part->at])) {
+		part->done = true;
+		return true;
+	}
+	s3_client_error(&upload->s3->client, &part->call, result, err);
+	return good || s3_client_is_transient(result);
+}
+
+/* Sends what is not done yet. *err is filled whenever something is left. */
+static bool send_round(struct upload *upload, struct batch *batch, struct error *err)
+{
+	struct part *sent[ROUNDS_PER_BATCH * S3_PARALLEL_MAX];
+	size_t n = 0;
+	bool fine = true;
+
+	for (size_t i = 0; i < batch->n && fine; i++) {
+		struct part *part = &batch->parts[i];
+
+		if (part->done)
+			continue;
+		fine = part_prepare(upload, part, err);
+		if (!fine)
+			break;
+		http_result_init(&batch->results[n], S3_ANSWER_MAX);
+		batch->specs[n] = part->request.spec;
+		batch->ok[n] = false;
+		sent[n++] = part;
+	}
+	if (fine && !http_send_many(batch->specs, n, upload->s3->parallel, batch->results, batch->ok, err))
+		fine = s3_client_is_broken(err);
+	for (size_t i = 0; i < n; i++) {
+		if (fine && batch->ok[i])
+			fine = judge(upload, sent[i], &batch->results[i], err);
+		http_result_fini(&batch->results[i]);
+		s3_request_fini(&sent[i]->request);
+	}
+	return fine;
+}
+
+static bool batch_is_done(const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++)
+		if (!batch->parts[i].done)
+			return false;
+	return true;
+}
+
+static bool send_batch(struct upload *upload, struct batch *batch, struct error *err)
+{
+	const struct s3_client *client = &upload->s3->client;
+	int64_t start = clock_ms();
+	struct error last = { .kind = ERROR_UNAVAILABLE };
+
+	for (unsigned attempt = 1;; attempt++) {
+		bool fine = send_round(upload, batch, &last);
+
+		if (batch_is_done(batch))
+			return true;
+		if (!fine || attempt >= client->attempts || clock_ms() - start >= client->give_up_ms * ROUNDS_PER_BATCH) {
+			if (fine)
+				last.kind = ERROR_UNAVAILABLE;
+			if (err)
+				*err = last;
+			return error_add(err, "parts of %s", upload->key);
+		}
+		s3_client_pause(client, attempt);
+	}
+}
+
+static bool send_parts(struct upload *upload, struct error *err)
+{
+	size_t room = (size_t)upload->s3->parallel * ROUNDS_PER_BATCH;
+	struct batch batch = {
+		.parts = xnew_array(struct part, room),
+		.specs = xnew_array(struct http_call_spec, room),
+		.results = xnew_array(struct http_result, room),
+		.ok = xnew_array(bool, room),
+	};
+	bool fine = true;
+
+	for (unsigned first = 0; first < upload->n && fine; first += (unsigned)batch.n) {
+		batch.n = upload->n - first < room ? upload->n - first : room;
+		for (unsigned i = 0; i < batch.n; i++) {
+			batch.parts[i].at = first + i;
+			batch.parts[i].done = false;
+			batch.parts[i].hash[0] = '\0';
+		}
+		fine = send_batch(upload, &batch, err);
+	}
+	batch_fini(&batch);
+	return fine;
+}
+
+/* ---- the end ---- */
+
+static bool add_list(const struct upload *upload, struct buf *into, struct error *err)
+{
+	buf_puts(into, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+	for (unsigned i = 0; i < upload->n; i++) {
+		buf_format(into, "<Part><PartNumber>%u</PartNumber><ETag>&quot;", i + 1);
+		s3_xml_escape(into, str_of(upload->etags[i].text));
+		buf_puts(into, "&quot;</ETag></Part>");
+	}
+	buf_puts(into, "</CompleteMultipartUpload>");
+	return buf_check(into, "list of parts", err);
+}
+
+static bool is_complete(struct upload *upload)
+{
+	uint64_t size = 0;
+
+	return s3_head(upload->s3, upload->key, &size, NULL, NULL) && size == upload->size;
+}
+
+static bool complete(struct upload *upload, struct error *err)
+{
+	struct s3_client *client = &upload->s3->client;
+	AUTO_FINI(http_result) result = { 0 };
+	AUTO_FINI(buf) list = buf_limit(COMPLETE_MAX);
+	AUTO_FINI(buf) query = buf_limit(3 * UPLOAD_ID_MAX + 64);
+	struct error failed;
+
+	buf_format(&query, "uploadId=%s", buf_text(&upload->id));
+	if (!buf_check(&query, "UploadId", err) || !add_list(upload, &list, err))
+		return false;
+	struct s3_call call = {
+		.method = "POST",
+		.key = upload->key,
+		.query = buf_str(&query),
+		.headers = { { "Content-Type", "application/xml" } },
+		.body = buf_str(&list),
+		.late_error = true,
+		.stall_ms = S3_LATE_STALL_MS,
+	};
+	if ((s3_client_send(client, &call, &result, &failed) && s3_client_expect_ok(client, &call, &result, &failed)) ||
+	    is_complete(upload))
+		return true;
+	if (err)
+		*err = failed;
+	return false;
+}
+
+static void abort_upload(struct upload *upload)
+{
+	AUTO_FINI(http_result) result = { 0 };
+	AUTO_FINI(buf) query = buf_limit(3 * UPLOAD_ID_MAX + 64);
+	struct error failed;
+
+	buf_format(&query, "uploadId=%s", buf_text(&upload->id));
+	struct s3_call call = { .method = "DELETE", .key = upload->key, .query = buf_str(&query) };
+	if (!s3_client_send(&upload->s3->client, &call, &result, &failed))
+		log_debug("s3.abort", "key=%s what=%s", upload->key, log_quote(str_of(failed.text)));
+}
+
+static bool run(struct upload *upload, struct error *err)
+{
+	if (!create(upload, err))
+		return false;
+	if (send_parts(upload, err) && complete(upload, err))
+		return true;
+	abort_upload(upload);
+	return false;
+}
+
+bool s3_upload_file(struct s3_store *s3, const char *key, int fd, uint64_t size, struct error *err)
+{
+	struct upload upload;
+	bool fine;
+
+	if (size > S3_PART_MAX * S3_PARTS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "%s is over what S3 takes", key);
+	upload_init(&upload, s3, key, size, s3->part_size);
+	upload.fd = fd;
+	fine = run(&upload, err);
+	upload_fini(&upload);
+	return fine;
+}
+
+bool s3_upload_copy(struct s3_store *s3, const char *from, const char *to, uint64_t size, uint64_t part_size, struct error *err)
+{
+	AUTO_FINI(buf) origin = buf_limit(8 * STORE_KEY_MAX);
+	struct upload upload;
+	bool fine;
+
+	s3_copy_source(s3, from, &origin);
+	if (!buf_check(&origin, "source of an S3 copy", err))
+		return false;
+	upload_init(&upload, s3, to, size, part_size);
+	upload.copy_source = buf_text(&origin);
+	fine = run(&upload, err);
+	upload_fini(&upload);
+	return fine;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * s3_list - keys under a folder in byte order: ListObjectsV2, page by page.
+ */
+#include <inttypes.h>
+
+#include "worker/storage/s3_priv.h"
+#include "worker/storage/s3_xml.h"
+
+#define PAGE_MAX 1000
+#define LIST_MAX (8 * 1024 * 1024)
+#define QUERY_MAX (12 * 1024)
+#define BARREN_MAX 16
+
+struct listing {
+	struct s3_store *s3;
+	struct str prefix;    /* of the bucket: the root and the folder */
+	struct buf after;     /* the last key that was seen, whole */
+	struct buf token;     /* goes on from there, if the store gave one */
+	size_t left;
+	size_t seen;          /* keys that were new */
+	unsigned barren;      /* pages without any */
+	bool stopped;         /* by fn */
+	bool more;
+	store_catalog_f *fn;
+	void *arg;
+};
+
+static bool page_query(const struct listing *listing, struct buf *query, struct error *err)
+{
+	if (listing->token.len) {
+		buf_puts(query, "continuation-token=");
+		buf_url(query, buf_str(&listing->token), "");
+		buf_putc(query, '&');
+	}
+	buf_format(query, "list-type=2&max-keys=%zu&prefix=", listing->left < PAGE_MAX ? listing->left : (size_t)PAGE_MAX);
+	buf_url(query, listing->prefix, "");
+	if (!listing->token.len && listing->after.len) {
+		buf_puts(query, "&start-after=");
+		buf_url(query, buf_str(&listing->after), "");
+	}
+	return buf_check(query, "query of a list", err);
+}
+
+/* Hands on the part of a key behind the prefix; what lies in deeper folders is not ours. */
+static void give(struct listing *listing, struct str key)
+{
+	struct str name = str_from(key.at + listing->prefix.len, key.len - listing->prefix.len);
+
+	if (!name.len || memchr(name.at, '/', name.len))
+		return;
+	if (!listing->left || listing->stopped) {
+		listing->more = true;
+		return;
+	}
+	listing->left--;
+	listing->stopped = !listing->fn(listing->arg, name);
+}
+
+static bool read_keys(struct listing *listing, struct str xml, struct error *err)
+{
+	AUTO_FINI(buf) key = buf_limit(STORE_KEY_MAX);
+	struct str raw;
+
+	while (s3_xml_next(&xml, "Key", &raw)) {
+		buf_clear(&key);
+		if (!s3_xml_unescape(raw, &key))
+			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a key is not readable");
+		if (key.len < listing->prefix.len || memcmp(key.at, listing->prefix.at, listing->prefix.len) != 0)
+			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a key that was not asked for");
+		/* A store that does not understand start-after would make us turn for ever. */
+		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)
+			continue;
+		buf_clear(&listing->after);
+		buf_add(&listing->after, buf_str(&key));
+		listing->seen++;
+		give(listing, buf_str(&key));
+	}
+	return true;
+}
+
+/* *ret_truncated: the store has keys behind this page. */
+static bool read_page(struct listing *listing, struct str xml, bool *ret_truncated, struct error *err)
+{
+	AUTO_FINI(buf) truncated = buf_limit(16);
+	size_t seen = listing->seen;
+
+	if (!s3_xml_is(xml, "ListBucketResult") || !s3_xml_find(xml, "IsTruncated", &truncated))
+		return error_set(err, ERROR_INTERNAL, NULL, "S3 list: the answer is not a list");
+	if (!read_keys(listing, xml, err))
+		return false;
+	*ret_truncated = str_is(buf_str(&truncated), "true");
+	buf_clear(&listing->token);
+	if (*ret_truncated && !s3_xml_find(xml, "NextContinuationToken", &listing->token))
+		buf_clear(&listing->token);
+	if (*ret_truncated && listing->seen == seen && ++listing->barren > BARREN_MAX)
+		return error_set(err, ERROR_INTERNAL, NULL, "S3 list: page after page brings nothing new");
+	return true;
+}
+
+static bool next_page(struct listing *listing, bool *ret_truncated, struct error *err)
+{
+	struct s3_client *client = &listing->s3->client;
+	AUTO_FINI(http_result) result = { 0 };
+	AUTO_FINI(buf) query = buf_limit(QUERY_MAX);
+
+	if (!page_query(listing, &query, err))
+		return false;
+	struct s3_call call = { .method = "GET", .query = buf_str(&query), .answer_max = LIST_MAX };
+	return s3_client_send(client, &call, &result, err) && s3_client_expect_ok(client, &call, &result, err) &&
+	       read_page(listing, buf_str(&result.body), ret_truncated, err);
+}
+
+static bool run(struct listing *listing, bool *ret_more, struct error *err)
+{
+	bool truncated = true;
+
+	while (truncated && listing->left && !listing->stopped)
+		if (!next_page(listing, &truncated, err))
+			return false;
+	*ret_more = listing->more || truncated;
+	return true;
+}
+
+bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,
+	     bool *ret_more, struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
+	struct listing listing = {
+		.s3 = s3,
+		.after = buf_limit(4 * STORE_KEY_MAX),
+		.token = buf_limit(2 * STORE_KEY_MAX),
+		.left = n,
+		.fn = fn,
+		.arg = arg,
+	};
+	bool fine;
+
+	buf_format(&prefix, "%s%s", s3->client.endpoint.prefix, folder);
+	listing.prefix = buf_str(&prefix);
+	if (after.len)
+		buf_format(&listing.after, "%.*s%.*s", STR_ARGS(listing.prefix), STR_ARGS(after));
+	fine = buf_check(&prefix, "prefix of a list", err) && buf_check(&listing.after, "start of a list", err) &&
+	       run(&listing, ret_more, err);
+	buf_fini(&listing.after);
+	buf_fini(&listing.token);
+	return fine;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * s3_put_if - compare-and-swap on a bucket, sure of its outcome though answers get lost.
+ *
+ *     attempt ---- 200 -------------------------------------------------> OK
+ *        |-------- 412, 409, on the first attempt ----------------------> CONFLICT
+ *        |-------- another 4xx -----------------------------------------> FAILED
+ *        `-------- 5xx, broken, or a refusal of a later attempt: look
+ *                       what is there has our bytes --------------------> OK
+ *                       it is still what we expected -------------------> attempt again
+ *                       else -------------------------------------------> CONFLICT
+ *
+ * A later attempt may be refused because of the success of an earlier one whose answer we never saw;
+ * and radosgw tells some losers of a race 500. So a refusal is believed only as long as every attempt
+ * was refused in so many words.
+ */
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "worker/storage/s3_priv.h"
+#include "worker/storage/s3_xml.h"
+
+struct change {
+	struct s3_store *s3;
+	const char *key;
+	struct str bytes;
+	const char *expected; /* NULL: whatever; "": nothing */
+	char hash[65];
+	enum s3_quoting quoting;
+	bool in_doubt;        /* an attempt may have written without our knowing */
+};
+
+enum verdict { WRITTEN, REFUSED, REJECTED, UNSURE };
+enum look { LOOK_OURS, LOOK_UNCHANGED, LOOK_OTHER, LOOK_FAILED };
+
+static bool has_if_match(const struct change *change)
+{
+	return change->expected && change->expected[0];
+}
+
+static bool attempt(struct change *change, struct s3_call *call, struct http_result *result, struct error *err)
+{
+	char etag[sizeof(struct store_version) + 2];
+
+	*call = (struct s3_call){
+		.method = "PUT",
+		.key = change->key,
+		.body = change->bytes,
+		.body_hash = change->hash,
+		.has_body = true,
+	};
+	if (has_if_match(change)) {
+		snprintf(etag, sizeof etag, change->quoting == S3_QUOTED ? "\"%s\"" : "%s", change->expected);
+		call->headers[0] = (struct s3_header){ "If-Match", etag };
+	} else if (change->expected) {
+		call->headers[0] = (struct s3_header){ "If-None-Match", "*" };
+	}
+	bool answered = s3_client_try(&change->s3->client, call, result, err);
+	call->headers[0] = (struct s3_header){ 0 };
+	return answered;
+}
+
+static bool bucket_is_missing(const struct http_result *result)
+{
+	AUTO_FINI(buf) code = buf_limit(128);
+
+	return s3_xml_find(buf_str(&result->body), "Code", &code) && str_is(buf_str(&code), "NoSuchBucket");
+}
+
+static enum verdict judge(const struct change *change, const struct http_result *result, struct store_version *version)
+{
+	if (result->status >= 200 && result->status < 300)
+		return s3_read_etag(result, version) ? WRITTEN : UNSURE;
+	if (s3_client_is_transient(result))
+		return UNSURE;
+	if (!change->expected)
+		return REJECTED;
+	if (result->status == 412 || result->status == 409)
+		return REFUSED;
+	/* What was to be replaced is gone. */
+	if (result->status == 404 && has_if_match(change) && !bucket_is_missing(result))
+		return REFUSED;
+	return REJECTED;
+}
+
+static enum look compare(struct change *change, struct store_version *version, struct error *err)
+{
+	AUTO_FINI(buf) there = buf_limit(change->bytes.len + 1);
+	struct store_version found;
+	struct error get;
+
+	if (s3_get(&change->s3->store, change->key, &there, &found, &get)) {
+		if (!str_equal(buf_str(&there), change->bytes))
+			return LOOK_OTHER;
+		*version = found;
+		return LOOK_OURS;
+	}
+	if (get.kind == ERROR_UNKNOWN || get.kind == ERROR_TOO_LARGE)
+		return LOOK_OTHER;
+	if (err)
+		*err = get;
+	return LOOK_FAILED;
+}
+
+static enum look look(struct change *change, struct store_version *version, struct error *err)
+{
+	struct store_version found;
+	struct error head;
+	uint64_t len = 0;
+
+	if (!change->expected)
+		return LOOK_UNCHANGED;
+	if (!s3_head(change->s3, change->key, &len, &found, &head)) {
+		if (head.kind == ERROR_UNKNOWN)
+			return has_if_match(change) ? LOOK_OTHER : LOOK_UNCHANGED;
+		if (err)
+			*err = head;
+		return LOOK_FAILED;
+	}
+	/* Bytes first: writing what is there already changes nothing, so the ETag may be the old one. */
+	if (change->in_doubt && len == change->bytes.len) {
+		enum look step = compare(change, version, err);
+
+		if (step != LOOK_OTHER)
+			return step;
+	}
+	return has_if_match(change) && strcmp(found.text, change->expected) == 0 ? LOOK_UNCHANGED : LOOK_OTHER;
+}
+
+static void remember_quoting(struct change *change)
+{
+	if (has_if_match(change))
+		atomic_store(&change->s3->quoting, (int)change->quoting);
+}
+
+static void other_quoting(struct change *change)
+{
+	change->quoting = change->quoting == S3_QUOTED ? S3_UNQUOTED : S3_QUOTED;
+}
+
+/* A refusal that needs no second look: nothing of ours can be there, and we know which form of
+ * If-Match this store understands. */
+static bool is_clear(const struct change *change, unsigned status)
+{
+	return !change->in_doubt && (!has_if_match(change) || status != 412 ||
+				     atomic_load(&change->s3->quoting) != S3_QUOTING_UNKNOWN);
+}
+
+static enum store_step give_up(const struct change *change, const struct s3_call *call, const struct http_result *result,
+			       bool answered, enum verdict verdict, const struct error *last, struct error *err)
+{
+	if (verdict == REFUSED)
+		return STORE_CONFLICT;
+	if (answered)
+		s3_client_error(&change->s3->client, call, result, err);
+	else
+		error_set(err, ERROR_UNAVAILABLE, NULL, "S3 PUT %s at %s: %s", change->key,
+			  change->s3->client.endpoint.origin, last->text);
+	return STORE_FAILED;
+}
+
+enum turn { TURN_DONE, TURN_AGAIN };
+
+static enum turn take_turn(struct change *change, bool last_one, enum store_step *ret_step,
+			   struct store_version *ret_version, struct error *err)
+{
+	AUTO_FINI(http_result) result = { 0 };
+	struct s3_call call;
+	struct error broken = { 0 };
+	bool answered = attempt(change, &call, &result, &broken);
+	enum verdict verdict = answered ? judge(change, &result, ret_version) : UNSURE;
+
+	*ret_step = STORE_FAILED;
+	change->in_doubt = change->in_doubt || verdict == UNSURE;
+	if (verdict == WRITTEN) {
+		remember_quoting(change);
+		*ret_step = STORE_OK;
+		return TURN_DONE;
+	}
+	if (verdict == REJECTED || (!answered && !s3_client_is_broken(&broken))) {
+		(void)give_up(change, &call, &result, answered, verdict, &broken, err);
+		return TURN_DONE;
+	}
+	if (verdict == REFUSED && is_clear(change, result.status)) {
+		*ret_step = STORE_CONFLICT;
+		return TURN_DONE;
+	}
+	switch (look(change, ret_version, err)) {
+	case LOOK_OURS:
+		*ret_step = STORE_OK;
+		return TURN_DONE;
+	case LOOK_OTHER:
+		*ret_step = STORE_CONFLICT;
+		return TURN_DONE;
+	case LOOK_FAILED:
+		return TURN_DONE;
+	case LOOK_UNCHANGED:
+		break;
+	}
+	if (last_one) {
+		*ret_step = give_up(change, &call, &result, answered, verdict, &broken, err);
+		return TURN_DONE;
+	}
+	if (verdict == REFUSED && has_if_match(change))
+		other_quoting(change);
+	return TURN_AGAIN;
+}
+
+enum store_step s3_put_if(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
+			  struct store_version *ret_version, struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	struct change change = { .s3 = s3, .key = key, .bytes = bytes, .expected = expected ? expected->text : NULL };
+	struct store_version version = { "" };
+	enum store_step step = STORE_FAILED;
+	int64_t start = clock_ms();
+	uint8_t hash[HASH_MAX];
+
+	change.quoting = atomic_load(&s3->quoting) == S3_QUOTED ? S3_QUOTED : S3_UNQUOTED;
+	hash_bytes(HASH_SHA256, bytes.at, bytes.len, hash);
+	str_hex(hash, 32, change.hash);
+	for (unsigned n = 1;; n++) {
+		bool last_one = n >= s3->client.attempts || clock_ms() - start >= s3->client.give_up_ms;
+
+		if (take_turn(&change, last_one, &step, &version, err) == TURN_DONE)
+			break;
+		s3_client_pause(&s3->client, n);
+	}
+	if (step == STORE_OK && ret_version)
+		*ret_version = version;
+	return step;
+}
