@@ -3,9 +3,11 @@
  * manifest - what a registry must know of a manifest or index that is pushed: its links.
  *
  * The bytes themselves are stored as they came. Accepted media types: OCI manifest and index,
- * and Docker schema 2 manifest and list where `docker2s2` is set; the Content-Type's parameters
+ * and Docker schema 2 manifest and list where `docker2s2` is set; case and the Content-Type's parameters
  * are ignored; a mediaType inside the body that contradicts it is MANIFEST_INVALID; an empty
- * Content-Type takes the body's.
+ * Content-Type takes the body's. A body that two readers could take for two things (an image with
+ * "manifests", an index with "config" or "layers") is MANIFEST_INVALID: one digest, one meaning
+ * (CVE-2021-41190). Absent and null lists are empty.
  * Bounds: 4 MiB of body, 10,000 descriptors, JSON depth 64.
  * Source  OCI image-spec manifest.md, image-index.md; distribution-spec "Pushing Manifests".
  * Thread  any; pure.
@@ -15,12 +17,13 @@
 #include "proto/descriptor.h"
 
 #define MANIFEST_MAX (4u * 1024 * 1024)
+#define MANIFEST_DESCRIPTORS_MAX 10000
 
 enum manifest_kind { MANIFEST_IMAGE, MANIFEST_INDEX };
 
 struct manifest {
 	enum manifest_kind kind;
-	char *media_type;
+	char *media_type;       /* one of the accepted ones, as the specification spells it */
 	char *artifact_type;    /* as given; NULL when absent */
 	bool has_config;
 	struct descriptor config;
@@ -33,6 +36,7 @@ struct manifest {
 	struct annotation *annotations;
 	size_t annotations_len;
 };
+/* MANIFEST_INVALID; ERROR_TOO_LARGE over MANIFEST_MAX. */
 bool manifest_parse(struct str body, struct str content_type, bool docker2s2, struct manifest *ret, struct error *err) MUST_CHECK;
 void manifest_fini(struct manifest *manifest);
 /* What the referrers list says: artifactType, else the config's media type for images, else NULL. */

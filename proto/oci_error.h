@@ -2,12 +2,14 @@
 /*
  * oci_error - from struct error to an HTTP status and an OCI error body, by one table.
  *
- * status: that of err->code in oci_error.def; without a code that of the kind: INVALID 400,
+ * status: that of err->code in oci_error.def; without a code of the table that of the kind: INVALID 400,
  * DENIED 403, UNKNOWN 404, CONFLICT 409, TOO_LARGE 413, BUSY and TIMEOUT and UNAVAILABLE 503,
- * FULL 507, INTERNAL 500. Kinds TOO_LARGE, BUSY with TOOMANYREQUESTS 429, UNAVAILABLE, TIMEOUT and FULL win over the code's.
+ * FULL 507, INTERNAL 500. Kinds TOO_LARGE, BUSY, UNAVAILABLE, TIMEOUT and FULL win over the code's, but BUSY with
+ * TOOMANYREQUESTS is 429.
  * body: {"errors":[{"code","message","detail":{"reason"}}]}; an error without code of the spec
  * gets the nearest one (UNSUPPORTED as last resort), the sentence is in detail.reason. The text of
- * INTERNAL errors is not shown to clients.
+ * INTERNAL errors and of those that come from the machine (err->sys: paths, addresses) is not shown to
+ * clients, a general sentence is. Bytes that are not UTF-8 become '?'.
  * Source  OCI distribution-spec "Error Codes".   Thread  any; pure.
  */
 #pragma once
@@ -17,4 +19,4 @@
 
 unsigned oci_error_status(const struct error *err);
 void     oci_error_body(const struct error *err, struct buf *into);
-const char *oci_error_text(const char *code);
+const char *oci_error_text(const char *code); /* NULL when the code is not in the table */

@@ -1,2 +1,197 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * peer_token - claims are a row of "<length>:<bytes>": nothing to escape, one way to write each.
+ */
 #include "proto/peer_token.h"
+
+#include <inttypes.h>
+
+#include "common/check.h"
+#include "common/crypto.h"
+#include "proto/base64url.h"
+
+#define SIGNATURE_BYTES 32
+#define SIGNATURE_LEN (2 * SIGNATURE_BYTES)
+#define CLAIMS_MAX (PEER_TOKEN_MAX / 4 * 3)
+#define SIGNED_MAX (64u * 1024) /* method and target, which are bounded by the server, and the claims */
+#define FLAG_ADMIN 1u
+#define FLAG_ANONYMOUS 2u
+
+/* HMAC(secret, method target claims); false when there is no secret or too much to sign. */
+static bool sign(struct str secret, struct str method, struct str target, struct str claims,
+	char into[SIGNATURE_LEN + 1])
+{
+	AUTO_FINI(buf) message = buf_limit(SIGNED_MAX);
+	uint8_t signature[SIGNATURE_BYTES];
+
+	buf_add(&message, method);
+	buf_putc(&message, ' ');
+	buf_add(&message, target);
+	buf_putc(&message, ' ');
+	buf_add(&message, claims);
+	if (message.failed || secret.len == 0)
+		return false;
+	hmac_sha256(secret, buf_str(&message), signature);
+	str_hex(signature, sizeof(signature), into);
+	return true;
+}
+
+/* Writing. */
+
+static void put_text(struct buf *into, const char *text)
+{
+	struct str s = str_of(text);
+
+	into->failed |= s.len > PEER_NAME_MAX;
+	buf_format(into, "%zu:", s.len);
+	buf_add(into, s);
+}
+
+static void put_number(struct buf *into, uint64_t number)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, number);
+	put_text(into, text);
+}
+
+static void put_claims(struct buf *into, const struct peer_claims *claims)
+{
+	into->failed |= claims->groups_len > PEER_GROUPS_MAX || claims->expires_s < 0;
+	put_text(into, claims->sender);
+	put_number(into, claims->epoch);
+	put_number(into, (uint64_t)claims->expires_s);
+	put_text(into, claims->user);
+	put_text(into, claims->apikey);
+	put_number(into, (claims->admin ? FLAG_ADMIN : 0) | (claims->anonymous ? FLAG_ANONYMOUS : 0));
+	for (size_t i = 0; i < claims->groups_len && !into->failed; i++)
+		put_text(into, claims->groups[i]);
+}
+
+void peer_token_format(struct str secret, struct str method, struct str target, const struct peer_claims *claims,
+	struct buf *into)
+{
+	AUTO_FINI(buf) plain = buf_limit(CLAIMS_MAX);
+	char text[BASE64URL_LEN(CLAIMS_MAX) + 1];
+	char signature[SIGNATURE_LEN + 1];
+
+	put_claims(&plain, claims);
+	if (plain.failed) {
+		into->failed = true;
+		return;
+	}
+	base64url_encode(buf_str(&plain), text);
+	if (!sign(secret, method, target, str_of(text), signature) ||
+		strlen("v1 ") + strlen(text) + 1 + SIGNATURE_LEN > PEER_TOKEN_MAX) {
+		into->failed = true;
+		return;
+	}
+	buf_format(into, "v1 %s %s", text, signature);
+}
+
+/* Reading. */
+
+/* Where the terminated copies of a parsed token lie. Each text is shorter than what it was read
+ * from ("<length>:" goes, a NUL comes), so the claims' own length is room enough. */
+struct memory {
+	const char *groups[PEER_GROUPS_MAX];
+	size_t used;
+	char bytes[];
+};
+
+static bool take_text(struct str *claims, struct memory *memory, const char **ret)
+{
+	uint64_t len;
+
+	if (!str_number(claims, PEER_NAME_MAX, &len) || !str_skip(claims, ":") || claims->len < len)
+		return false;
+	if (len && memchr(claims->at, '\0', len))
+		return false;
+	if (len)
+		memcpy(memory->bytes + memory->used, claims->at, len);
+	*ret = memory->bytes + memory->used;
+	memory->used += len + 1;
+	*claims = str_from(claims->at + len, claims->len - len);
+	return true;
+}
+
+static bool take_number(struct str *claims, struct memory *memory, uint64_t max, uint64_t *ret)
+{
+	const char *text;
+
+	return take_text(claims, memory, &text) && str_to_number(str_of(text), max, ret);
+}
+
+static bool take_claims(struct str text, struct memory *memory, struct peer_claims *into)
+{
+	uint64_t expires;
+	uint64_t flags;
+
+	if (!take_text(&text, memory, &into->sender) || !take_number(&text, memory, UINT64_MAX, &into->epoch) ||
+		!take_number(&text, memory, INT64_MAX, &expires) || !take_text(&text, memory, &into->user) ||
+		!take_text(&text, memory, &into->apikey) ||
+		!take_number(&text, memory, FLAG_ADMIN | FLAG_ANONYMOUS, &flags))
+		return false;
+	into->expires_s = (int64_t)expires;
+	into->admin = flags & FLAG_ADMIN;
+	into->anonymous = flags & FLAG_ANONYMOUS;
+	for (; text.len; into->groups_len++) {
+		if (into->groups_len == PEER_GROUPS_MAX || !take_text(&text, memory, &memory->groups[into->groups_len]))
+			return false;
+	}
+	into->groups = memory->groups;
+	return true;
+}
+
+static bool decode(struct str text, struct peer_claims *ret)
+{
+	char plain[CLAIMS_MAX];
+	struct peer_claims claims = { 0 };
+	struct memory *memory;
+	size_t len;
+
+	if (!base64url_decode(text, plain, sizeof(plain), &len))
+		return false;
+	memory = check_alloc(1, sizeof(*memory) + len + 1);
+	if (!take_claims(str_from(plain, len), memory, &claims)) {
+		free(memory);
+		return false;
+	}
+	claims.memory = memory;
+	*ret = claims;
+	return true;
+}
+
+static bool refused(struct error *err, const char *why)
+{
+	return error_set(err, ERROR_DENIED, "UNAUTHORIZED", "the peer header %s", why);
+}
+
+bool peer_token_parse(struct str secret, struct str method, struct str target, struct str header, int64_t now_s,
+	struct peer_claims *ret, struct error *err)
+{
+	struct peer_claims claims;
+	struct str text;
+	char signature[SIGNATURE_LEN + 1];
+
+	if (header.len > PEER_TOKEN_MAX)
+		return refused(err, "is over 8 KiB");
+	if (!str_skip(&header, "v1 ") || !str_until(&header, ' ', &text) || header.len != SIGNATURE_LEN)
+		return refused(err, "is not \"v1 <claims> <signature>\"");
+	if (!sign(secret, method, target, text, signature) || !equal_secret(signature, header.at, SIGNATURE_LEN))
+		return refused(err, "is not signed with our secret for this method and target");
+	if (!decode(text, &claims))
+		return refused(err, "has claims that cannot be read");
+	if (claims.expires_s < now_s) {
+		peer_claims_fini(&claims);
+		return refused(err, "has expired");
+	}
+	*ret = claims;
+	return true;
+}
+
+void peer_claims_fini(struct peer_claims *claims)
+{
+	free(claims->memory);
+	*claims = (struct peer_claims){ 0 };
+}

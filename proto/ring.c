@@ -1,2 +1,218 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ring - the members as they were given, their places sorted by id, and the owner of each slot.
+ *
+ * The slots are decided once, when the ring is made: asking for an owner is then one hash and one look-up.
+ */
 #include "proto/ring.h"
+
+#include <stdatomic.h>
+
+#include "common/buf.h"
+#include "common/check.h"
+#include "common/crypto.h"
+
+struct ring {
+	atomic_uint refs;
+	uint64_t epoch;
+	enum ring_algorithm algorithm;
+	uint8_t hash_key[16];
+	struct ring_member *members;
+	size_t len;
+	bool has_active;
+	int16_t *by_id; /* places, sorted by id */
+	int16_t owners[RING_SLOTS];
+};
+
+_Static_assert(RING_MEMBERS_MAX <= INT16_MAX, "a place fits");
+
+/* Life. */
+
+struct ring *ring_ref(struct ring *ring)
+{
+	atomic_fetch_add_explicit(&ring->refs, 1, memory_order_relaxed);
+	return ring;
+}
+
+static void free_text(const char *text)
+{
+	free((void *)(uintptr_t)text);
+}
+
+void ring_free(struct ring *ring)
+{
+	if (!ring || atomic_fetch_sub_explicit(&ring->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < ring->len; i++) {
+		free_text(ring->members[i].id);
+		free_text(ring->members[i].url);
+	}
+	free(ring->members);
+	free(ring->by_id);
+	free(ring);
+}
+
+static void copy_members(struct ring *ring, const struct ring_member *members, size_t len)
+{
+	ring->members = xnew_array(struct ring_member, len + 1);
+	ring->len = len;
+	for (size_t i = 0; i < len; i++) {
+		ring->members[i].id = check_strdup(members[i].id);
+		ring->members[i].url = check_strdup(members[i].url ? members[i].url : "");
+		ring->members[i].active = members[i].active;
+		ring->has_active |= members[i].active;
+	}
+}
+
+static int compare_ids(const void *a, const void *b, void *members)
+{
+	const struct ring_member *at = members;
+
+	return strcmp(at[*(const int16_t *)a].id, at[*(const int16_t *)b].id);
+}
+
+static bool sort_by_id(struct ring *ring, struct error *err)
+{
+	ring->by_id = xnew_array(int16_t, ring->len + 1);
+	for (size_t i = 0; i < ring->len; i++)
+		ring->by_id[i] = (int16_t)i;
+	qsort_r(ring->by_id, ring->len, sizeof(*ring->by_id), compare_ids, ring->members);
+	for (size_t i = 1; i < ring->len; i++) {
+		const char *id = ring->members[ring->by_id[i]].id;
+
+		if (strcmp(id, ring->members[ring->by_id[i - 1]].id) == 0)
+			return error_set(err, ERROR_INVALID, NULL, "two members of the ring are named \"%.128s\"", id);
+	}
+	return true;
+}
+
+/* Slots. */
+
+struct bid {
+	uint64_t score;
+	int16_t place;
+};
+
+/* What one member bids for each slot; of two equal bids the first stays, and members come by id. */
+static void bid(const struct ring *ring, int16_t place, struct bid best[RING_SLOTS], struct buf *message)
+{
+	buf_clear(message);
+	buf_puts(message, ring->members[place].id);
+	buf_append(message, "\0\0\0", 3);
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++) {
+		uint64_t score;
+
+		message->at[message->len - 2] = (char)(slot >> 8);
+		message->at[message->len - 1] = (char)(slot & 0xff);
+		score = siphash24(ring->hash_key, message->at, message->len);
+		if (best[slot].place == RING_NOBODY || score > best[slot].score)
+			best[slot] = (struct bid){ score, place };
+	}
+}
+
+static void assign_slots(struct ring *ring)
+{
+	struct bid *best = xnew_array(struct bid, RING_SLOTS);
+	AUTO_FINI(buf) message = buf_limit(RING_MEMBER_ID_MAX + 3);
+
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
+		best[slot].place = RING_NOBODY;
+	for (size_t i = 0; i < ring->len; i++) {
+		if (ring->members[ring->by_id[i]].active)
+			bid(ring, ring->by_id[i], best, &message);
+	}
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
+		ring->owners[slot] = best[slot].place;
+	free(best);
+}
+
+static bool check_members(const struct ring_member *members, size_t len, struct error *err)
+{
+	if (len > RING_MEMBERS_MAX)
+		return error_set(err, ERROR_INVALID, NULL, "a ring has at most %d members", RING_MEMBERS_MAX);
+	for (size_t i = 0; i < len; i++) {
+		if (!members[i].id || !*members[i].id || strlen(members[i].id) > RING_MEMBER_ID_MAX)
+			return error_set(err, ERROR_INVALID, NULL, "the name of member %zu of the ring is not 1 to %d bytes",
+				i, RING_MEMBER_ID_MAX);
+	}
+	return true;
+}
+
+bool ring_new(struct ring **ret_ring, uint64_t epoch, enum ring_algorithm algorithm, const uint8_t hash_key[16],
+	const struct ring_member *members, size_t len, struct error *err)
+{
+	AUTO(ring) *ring = NULL;
+
+	if (!check_members(members, len, err))
+		return false;
+	ring = xnew(struct ring);
+	atomic_init(&ring->refs, 1);
+	ring->epoch = epoch;
+	ring->algorithm = algorithm;
+	memcpy(ring->hash_key, hash_key, sizeof(ring->hash_key));
+	copy_members(ring, members, len);
+	if (!sort_by_id(ring, err))
+		return false;
+	if (algorithm == RING_SLOTS_RENDEZVOUS)
+		assign_slots(ring);
+	*ret_ring = TAKE(ring);
+	return true;
+}
+
+/* Look. */
+
+uint64_t ring_epoch(const struct ring *ring)
+{
+	return ring->epoch;
+}
+
+size_t ring_len(const struct ring *ring)
+{
+	return ring->len;
+}
+
+const struct ring_member *ring_at(const struct ring *ring, size_t at)
+{
+	CHECK(at < ring->len);
+	return &ring->members[at];
+}
+
+int ring_find(const struct ring *ring, struct str id)
+{
+	size_t low = 0;
+	size_t high = ring->len;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = str_compare(str_of(ring->members[ring->by_id[middle]].id), id);
+
+		if (order == 0)
+			return ring->by_id[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return RING_NOBODY;
+}
+
+int ring_owner(const struct ring *ring, struct str name)
+{
+	if (!ring->has_active)
+		return RING_NOBODY;
+	if (ring->algorithm == RING_MODULO)
+		return (int)(siphash24(ring->hash_key, name.at, name.len) % ring->len);
+	return ring_slot_owner(ring, ring_slot(ring, name));
+}
+
+unsigned ring_slot(const struct ring *ring, struct str name)
+{
+	CHECK(ring->algorithm == RING_SLOTS_RENDEZVOUS);
+	return (unsigned)(siphash24(ring->hash_key, name.at, name.len) % RING_SLOTS);
+}
+
+int ring_slot_owner(const struct ring *ring, unsigned slot)
+{
+	CHECK(ring->algorithm == RING_SLOTS_RENDEZVOUS && slot < RING_SLOTS);
+	return ring->owners[slot];
+}

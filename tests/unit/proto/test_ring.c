@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_ring - zot's owners, and how slots move.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "proto/ring.h"
+
+static const uint8_t zot_key[16] = "loremipsumdolors";
+#define MANY 100
+
+struct members {
+	char ids[MANY][32];
+	struct ring_member at[MANY];
+};
+
+static struct members *members_make(struct members *into, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		(void)snprintf(into->ids[i], sizeof(into->ids[i]), "worker-%zu", i);
+		into->at[i] = (struct ring_member){ into->ids[i], "http://127.0.0.1:1", true };
+	}
+	return into;
+}
+
+static struct ring *make(enum ring_algorithm algorithm, const struct ring_member *at, size_t len)
+{
+	struct ring *ring = NULL;
+
+	assert_true(ring_new(&ring, 7, algorithm, zot_key, at, len, NULL));
+	return ring;
+}
+
+static void modulo_is_zots(void **state)
+{
+	static const struct { const char *name; int of_2, of_3, of_6; } cases[] = {
+		{ "zot-test", 1, 1, 1 }, { "debian", 1, 0, 3 }, { "alpine", 1, 1, 1 }, { "ubuntu", 0, 0, 0 }, { "golang", 0, 2, 2 },
+		{ "library/nginx", 1, 1, 1 }, { "a", 0, 1, 4 }, { "repo", 1, 0, 3 }, { "busybox", 0, 0, 0 }, { "hello-artifact", 1, 0, 3 },
+		{ "project/team/app", 1, 1, 1 },
+	};
+	struct members members;
+	AUTO(ring) *two = make(RING_MODULO, members_make(&members, 6)->at, 2);
+	AUTO(ring) *three = make(RING_MODULO, members.at, 3);
+	AUTO(ring) *six = NULL;
+
+	(void)state;
+	members.at[3].active = false; /* zot does not ask */
+	six = make(RING_MODULO, members.at, 6);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(ring_owner(two, str_of(cases[i].name)), cases[i].of_2);
+		assert_int_equal(ring_owner(three, str_of(cases[i].name)), cases[i].of_3);
+		assert_int_equal(ring_owner(six, str_of(cases[i].name)), cases[i].of_6);
+	}
+}
+
+static void nobody_owns_an_empty_ring(void **state)
+{
+	struct ring_member asleep = { "w", NULL, false };
+	AUTO(ring) *empty_modulo = make(RING_MODULO, NULL, 0);
+	AUTO(ring) *empty_slots = make(RING_SLOTS_RENDEZVOUS, NULL, 0);
+	AUTO(ring) *asleep_modulo = make(RING_MODULO, &asleep, 1);
+	AUTO(ring) *asleep_slots = make(RING_SLOTS_RENDEZVOUS, &asleep, 1);
+
+	(void)state;
+	assert_int_equal(ring_owner(empty_modulo, STR("a")), RING_NOBODY);
+	assert_int_equal(ring_owner(empty_slots, STR("a")), RING_NOBODY);
+	assert_int_equal(ring_owner(asleep_modulo, STR("a")), RING_NOBODY);
+	assert_int_equal(ring_owner(asleep_slots, STR("a")), RING_NOBODY);
+	assert_int_equal(ring_slot_owner(empty_slots, 0), RING_NOBODY);
+	assert_int_equal(ring_find(empty_slots, STR("a")), RING_NOBODY);
+	assert_string_equal(ring_at(asleep_slots, 0)->url, "");
+}
+
+static void keeps_its_members(void **state)
+{
+	static const struct ring_member given[] = {
+		{ "zeta", "http://z", true }, { "a", "http://a", false }, { "worker-10", "http://w10", true }, { "worker-2", "http://w2", true },
+	};
+	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, given, 4);
+	AUTO(ring) *again = ring_ref(ring);
+
+	(void)state;
+	assert_ptr_equal(again, ring);
+	assert_int_equal(ring_epoch(ring), 7);
+	assert_int_equal(ring_len(ring), 4);
+	for (int i = 0; i < 4; i++) {
+		assert_string_equal(ring_at(ring, (size_t)i)->id, given[i].id);
+		assert_string_equal(ring_at(ring, (size_t)i)->url, given[i].url);
+		assert_int_equal(ring_at(ring, (size_t)i)->active, given[i].active);
+		assert_int_equal(ring_find(ring, str_of(given[i].id)), i);
+	}
+	assert_int_equal(ring_find(ring, STR("worker-1")), RING_NOBODY);
+	assert_int_equal(ring_find(ring, STR("")), RING_NOBODY);
+	assert_int_equal(ring_find(ring, STR("zz")), RING_NOBODY);
+}
+
+static void refuses(void **state)
+{
+	static const struct ring_member same[] = { { "a", "x", true }, { "b", "y", true }, { "a", "z", true } };
+	static const struct ring_member nameless = { "", "x", true };
+	struct ring_member *many = calloc(RING_MEMBERS_MAX + 1, sizeof(*many));
+	struct ring *ring = NULL;
+	struct error err;
+
+	(void)state;
+	assert_false(ring_new(&ring, 1, RING_MODULO, zot_key, same, 3, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_false(ring_new(&ring, 1, RING_SLOTS_RENDEZVOUS, zot_key, same, 3, NULL));
+	assert_false(ring_new(&ring, 1, RING_MODULO, zot_key, &nameless, 1, NULL));
+	assert_false(ring_new(&ring, 1, RING_MODULO, zot_key, many, RING_MEMBERS_MAX + 1, NULL));
+	assert_null(ring);
+	free(many);
+}
+
+static void slots_do_not_depend_on_order(void **state)
+{
+	struct members members;
+	struct ring_member turned[5];
+	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, members_make(&members, 5)->at, 5);
+	AUTO(ring) *other = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++)
+		turned[i] = members.at[4 - i];
+	other = make(RING_SLOTS_RENDEZVOUS, turned, 5);
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
+		assert_int_equal(ring_slot_owner(ring, slot), 4 - ring_slot_owner(other, slot));
+	assert_int_equal(ring_owner(ring, STR("library/nginx")), ring_slot_owner(ring, ring_slot(ring, STR("library/nginx"))));
+}
+
+/* What changes the owner of a slot silently would split every fleet that is being upgraded. */
+static void slots_stay_as_they_are(void **state)
+{
+	struct members members;
+	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, members_make(&members, 5)->at, 5);
+	static const struct { const char *name; unsigned slot; } names[] = {
+		{ "debian", 7431 }, { "library/nginx", 12113 }, { "a", 16372 },
+	};
+	static const int owners[8] = { 1, 1, 4, 0, 4, 4, 3, 3 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_int_equal(ring_slot(ring, str_of(names[i].name)), names[i].slot);
+	for (unsigned slot = 0; slot < 8; slot++)
+		assert_int_equal(ring_slot_owner(ring, slot), owners[slot]);
+}
+
+static void only_the_lost_members_slots_move(void **state)
+{
+	struct members members;
+	AUTO(ring) *before = make(RING_SLOTS_RENDEZVOUS, members_make(&members, 5)->at, 5);
+	AUTO(ring) *after = NULL;
+	unsigned held[5] = { 0 };
+	unsigned gained[5] = { 0 };
+
+	(void)state;
+	members.at[2].active = false;
+	after = make(RING_SLOTS_RENDEZVOUS, members.at, 5);
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++) {
+		int from = ring_slot_owner(before, slot);
+		int into = ring_slot_owner(after, slot);
+
+		assert_in_range(from, 0, 4);
+		held[from]++;
+		assert_true(from == 2 ? into != 2 : into == from);
+		gained[into] += from == 2;
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		assert_in_range(held[i], RING_SLOTS / 5 * 65 / 100, RING_SLOTS / 5 * 135 / 100);
+		if (i != 2)
+			assert_in_range(gained[i], held[2] / 4 * 65 / 100, held[2] / 4 * 135 / 100);
+	}
+}
+
+static void a_large_ring_is_quick(void **state)
+{
+	struct members members;
+	int64_t start = clock_ms();
+	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, members_make(&members, MANY)->at, MANY);
+	int64_t took = clock_ms() - start;
+
+	(void)state;
+	print_message("%d members: %lld ms\n", MANY, (long long)took);
+	assert_in_range(took, 0, 10000);
+	assert_in_range(ring_owner(ring, STR("library/nginx")), 0, MANY - 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(modulo_is_zots), cmocka_unit_test(nobody_owns_an_empty_ring), cmocka_unit_test(keeps_its_members),
+		cmocka_unit_test(refuses), cmocka_unit_test(slots_do_not_depend_on_order), cmocka_unit_test(slots_stay_as_they_are),
+		cmocka_unit_test(only_the_lost_members_slots_move), cmocka_unit_test(a_large_ring_is_quick),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
