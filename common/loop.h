@@ -74,6 +74,7 @@ struct loop_stage {
 	void *arg;
 };
 void loop_add_stage(struct loop *loop, struct loop_stage stage);
+void loop_remove_stage(struct loop *loop, const void *arg); /* the one with this arg; not from inside a run() */
 /* The stages' next timeout is 0: somebody made work for them outside their run(). Own loop. */
 void loop_wake_stages(struct loop *loop);
 
@@ -85,3 +86,6 @@ void        loop_assert(const struct loop *loop); /* CHECKs that this is its thr
 /* A small number of this loop (0, 1, ...), for per-loop arrays: set once by its maker. */
 void     loop_set_index(struct loop *loop, unsigned index);
 unsigned loop_index(const struct loop *loop);
+/* One pointer of its maker's. */
+void  loop_set_context(struct loop *loop, void *context);
+void *loop_context(const struct loop *loop);
