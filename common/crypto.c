@@ -1,2 +1,201 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crypto - EVP with the algorithms fetched once for the process: fetching costs more than hashing.
+ *
+ * SipHash keeps one context for each thread, which its end frees; setting a key in it allocates
+ * nothing. What fails in here (a provider that is missing, a kernel without randomness) leaves
+ * nothing to go on with, so it ends the process.
+ */
 #include "common/crypto.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+
+#include "common/check.h"
+
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+static EVP_MD *digests[HASH_MD5 + 1];
+static EVP_MAC *hmac, *siphash;
+static pthread_key_t siphash_key;
+
+static void siphash_end(void *ctx)
+{
+	EVP_MAC_CTX_free(ctx);
+}
+
+static void fetch(void)
+{
+	digests[HASH_SHA256] = EVP_MD_fetch(NULL, "SHA256", NULL);
+	digests[HASH_SHA512] = EVP_MD_fetch(NULL, "SHA512", NULL);
+	digests[HASH_MD5] = EVP_MD_fetch(NULL, "MD5", NULL);
+	hmac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+	siphash = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_SIPHASH, NULL);
+	CHECK(digests[HASH_SHA256] && digests[HASH_SHA512] && hmac && siphash);
+	CHECK(pthread_key_create(&siphash_key, siphash_end) == 0);
+}
+
+static const EVP_MD *digest_of(enum hash_kind kind)
+{
+	(void)pthread_once(&fetch_once, fetch);
+	CHECK((unsigned)kind <= HASH_MD5 && digests[kind]);
+	return digests[kind];
+}
+
+size_t hash_size(enum hash_kind kind)
+{
+	switch (kind) {
+	case HASH_SHA256:
+		return 32;
+	case HASH_SHA512:
+		return 64;
+	case HASH_MD5:
+		return 16;
+	}
+	CHECK(!"a kind of hash");
+	return 0;
+}
+
+/* ---- digests ---- */
+
+struct hasher {
+	EVP_MD_CTX *ctx;
+};
+
+struct hasher *hasher_new(enum hash_kind kind)
+{
+	struct hasher *hasher = xnew(struct hasher);
+
+	hasher->ctx = EVP_MD_CTX_new();
+	CHECK(hasher->ctx && EVP_DigestInit_ex2(hasher->ctx, digest_of(kind), NULL) == 1);
+	return hasher;
+}
+
+void hasher_free(struct hasher *hasher)
+{
+	if (!hasher)
+		return;
+	EVP_MD_CTX_free(hasher->ctx);
+	free(hasher);
+}
+
+void hasher_add(struct hasher *hasher, const void *bytes, size_t len)
+{
+	if (len)
+		CHECK(EVP_DigestUpdate(hasher->ctx, bytes, len) == 1);
+}
+
+void hasher_result(const struct hasher *hasher, uint8_t into[HASH_MAX])
+{
+	EVP_MD_CTX *copy = EVP_MD_CTX_new();
+
+	CHECK(copy && EVP_MD_CTX_copy_ex(copy, hasher->ctx) == 1);
+	CHECK(EVP_DigestFinal_ex(copy, into, NULL) == 1);
+	EVP_MD_CTX_free(copy);
+}
+
+void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into[HASH_MAX])
+{
+	CHECK(EVP_Digest(len ? bytes : "", len, into, NULL, digest_of(kind), NULL) == 1);
+}
+
+/* ---- MACs ---- */
+
+/* A NULL key would mean "the key of before" to EVP, so an empty one points somewhere. */
+void hmac_sha256(struct str key, struct str message, uint8_t into[32])
+{
+	char name[] = "SHA256";
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0), OSSL_PARAM_construct_end()
+	};
+	EVP_MAC_CTX *ctx;
+	size_t len;
+
+	(void)pthread_once(&fetch_once, fetch);
+	ctx = EVP_MAC_CTX_new(hmac);
+	CHECK(ctx && EVP_MAC_init(ctx, (const uint8_t *)(key.len ? key.at : ""), key.len, params) == 1);
+	if (message.len)
+		CHECK(EVP_MAC_update(ctx, (const uint8_t *)message.at, message.len) == 1);
+	CHECK(EVP_MAC_final(ctx, into, &len, 32) == 1 && len == 32);
+	EVP_MAC_CTX_free(ctx);
+}
+
+static EVP_MAC_CTX *siphash_of_thread(void)
+{
+	unsigned size = sizeof(uint64_t);
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_uint(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end() };
+	EVP_MAC_CTX *ctx;
+
+	(void)pthread_once(&fetch_once, fetch);
+	ctx = pthread_getspecific(siphash_key);
+	if (ctx)
+		return ctx;
+	ctx = EVP_MAC_CTX_new(siphash);
+	CHECK(ctx && EVP_MAC_CTX_set_params(ctx, params) == 1);
+	CHECK(pthread_setspecific(siphash_key, ctx) == 0);
+	return ctx;
+}
+
+uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len)
+{
+	EVP_MAC_CTX *ctx = siphash_of_thread();
+	uint8_t out[sizeof(uint64_t)];
+	uint64_t hash = 0;
+	size_t n;
+
+	CHECK(EVP_MAC_init(ctx, key, 16, NULL) == 1);
+	if (len)
+		CHECK(EVP_MAC_update(ctx, bytes, len) == 1);
+	CHECK(EVP_MAC_final(ctx, out, &n, sizeof(out)) == 1 && n == sizeof(out));
+	for (unsigned i = 0; i < sizeof(out); i++)
+		hash |= (uint64_t)out[i] << 8 * i;
+	return hash;
+}
+
+/* ---- randomness ---- */
+
+void random_bytes(void *into, size_t len)
+{
+	unsigned char *at = into;
+
+	while (len) {
+		int n = len < 65536 ? (int)len : 65536;
+
+		CHECK(RAND_bytes(at, n) == 1);
+		at += n;
+		len -= (size_t)n;
+	}
+}
+
+void random_hex(char *into, size_t bytes)
+{
+	uint8_t some[32];
+
+	into[0] = '\0';
+	for (size_t n; bytes; bytes -= n, into += 2 * n) {
+		n = bytes < sizeof(some) ? bytes : sizeof(some);
+		random_bytes(some, n);
+		str_hex(some, n, into);
+	}
+}
+
+/* Numbers of the incomplete last run of `bound` are drawn again, so that each result is as likely. */
+uint64_t random_below(uint64_t bound)
+{
+	uint64_t n, odd;
+
+	CHECK(bound);
+	odd = (UINT64_MAX % bound + 1) % bound;
+	do
+		random_bytes(&n, sizeof(n));
+	while (n > UINT64_MAX - odd);
+	return n % bound;
+}
+
+bool equal_secret(const void *a, const void *b, size_t len)
+{
+	return CRYPTO_memcmp(a, b, len) == 0;
+}

@@ -1,2 +1,214 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file - durable writes, whole reads, trees of folders.
+ */
 #include "common/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+
+#define READ_STEP    (64u * 1024)
+#define WALK_FDS_MAX 16
+
+/* ---- reading ---- */
+
+static ssize_t read_some(int fd, void *into, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, into, len);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* At the limit one byte more is asked for, to tell a file that just fits from one that does not. */
+static bool read_whole(int fd, const char *path, struct buf *into, struct error *err)
+{
+	for (;;) {
+		size_t left = into->max - into->len, step = left < READ_STEP ? left : READ_STEP;
+		char spare, *at = step ? buf_reserve(into, step) : &spare;
+		ssize_t n = at ? read_some(fd, at, step ? step : 1) : 0;
+
+		if (!at || (step == 0 && n > 0))
+			return error_set(err, ERROR_TOO_LARGE, NULL, "read %s: over %zu bytes", path, into->max);
+		if (n < 0)
+			return error_sys(err, "read %s", path);
+		if (n == 0)
+			return true;
+		buf_grew(into, (size_t)n);
+	}
+}
+
+bool file_read(const char *path, struct buf *into, struct error *err)
+{
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t before = into->len;
+
+	if (fd < 0)
+		return error_sys(err, "open %s", path);
+	if (read_whole(fd, path, into, err))
+		return true;
+	into->len = before;
+	if (into->at)
+		into->at[before] = '\0';
+	return false;
+}
+
+static int ms_left(int64_t end)
+{
+	int64_t left = end - clock_ms();
+
+	return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+bool file_wait_readable(int fd, int within_ms)
+{
+	int64_t end = within_ms < 0 ? 0 : clock_ms() + within_ms;
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	int n;
+
+	do
+		n = poll(&poll_fd, 1, within_ms < 0 ? -1 : ms_left(end));
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+/* ---- writing ---- */
+
+bool file_write_all(int fd, const void *bytes, size_t len, struct error *err)
+{
+	const char *at = bytes;
+
+	while (len) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_sys(err, "write");
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+bool file_sync_folder(const char *path, struct error *err)
+{
+	AUTO_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_sys(err, "open folder %s", path);
+	/* File systems that keep folders durable by themselves say EINVAL. */
+	if (fsync(fd) != 0 && errno != EINVAL)
+		return error_sys(err, "sync folder %s", path);
+	return true;
+}
+
+/* The folder that holds the last component of `path`. */
+static struct str parent_of(struct str path)
+{
+	struct str head, tail;
+
+	while (path.len > 1 && path.at[path.len - 1] == '/')
+		path.len--;
+	if (!str_split_last(path, '/', &head, &tail))
+		return STR(".");
+	return head.len ? head : STR("/");
+}
+
+static bool sync_parent(struct str path, struct error *err)
+{
+	AUTO_STR *parent = str_dup(parent_of(path));
+
+	return file_sync_folder(parent, err);
+}
+
+static bool write_temp(int fd, const char *temp, struct str bytes, mode_t mode, struct error *err)
+{
+	if (fchmod(fd, mode) != 0)
+		return error_sys(err, "set the mode of %s", temp);
+	if (!file_write_all(fd, bytes.at, bytes.len, err))
+		return error_add(err, "%s", temp);
+	if (fsync(fd) != 0)
+		return error_sys(err, "sync %s", temp);
+	return true;
+}
+
+bool file_write_durable(const char *path, struct str bytes, mode_t mode, struct error *err)
+{
+	AUTO_FINI(buf) temp = buf_limit(PATH_MAX);
+	AUTO_FD fd = -1;
+
+	buf_format(&temp, "%s.XXXXXX", path);
+	if (!buf_check(&temp, "the path", err))
+		return false;
+	fd = mkostemp(temp.at, O_CLOEXEC);
+	if (fd < 0)
+		return error_sys(err, "create %s", temp.at);
+	if (!write_temp(fd, temp.at, bytes, mode, err)) {
+		(void)unlink(temp.at);
+		return false;
+	}
+	if (rename(temp.at, path) != 0) {
+		(void)error_sys(err, "rename to %s", path);
+		(void)unlink(temp.at);
+		return false;
+	}
+	return sync_parent(str_of(path), err);
+}
+
+/* ---- folders ---- */
+
+static bool make_folder(const char *path, mode_t mode, struct error *err)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0)
+		return sync_parent(str_of(path), err);
+	if (errno == EEXIST && stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return true;
+		errno = ENOTDIR;
+	}
+	return error_sys(err, "make folder %s", path);
+}
+
+bool file_make_folders(const char *path, mode_t mode, struct error *err)
+{
+	AUTO_STR *copy = check_strdup(path);
+
+	if (!*copy)
+		return error_set(err, ERROR_INVALID, NULL, "make folder: the path is empty");
+	for (char *at = copy + 1; *at; at++) {
+		if (*at != '/' || at[-1] == '/')
+			continue;
+		*at = '\0';
+		if (!make_folder(copy, mode, err))
+			return false;
+		*at = '/';
+	}
+	return make_folder(copy, mode, err);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+bool file_remove_tree(const char *path, struct error *err)
+{
+	if (nftw(path, remove_one, WALK_FDS_MAX, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+		return error_sys(err, "remove %s", path);
+	return true;
+}

@@ -23,3 +23,5 @@ bool file_sync_folder(const char *path, struct error *err) MUST_CHECK;
 bool file_make_folders(const char *path, mode_t mode, struct error *err) MUST_CHECK;
 /* rm -rf, for spools and tests. */
 bool file_remove_tree(const char *path, struct error *err) MUST_CHECK;
+/* poll(2) for one descriptor; within_ms -1 = for ever. */
+bool file_wait_readable(int fd, int within_ms);

@@ -1,2 +1,519 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json - jansson behind opaque types: a node is a json_t, a document the root and its reference.
+ *
+ * The nesting is measured before jansson sees the text, so its recursion is bounded by ours.
+ */
+/* jansson's names of its kinds are ours too: its own get another spelling before ours are seen. */
+#define JSON_OBJECT  JANSSON_OBJECT
+#define JSON_ARRAY   JANSSON_ARRAY
+#define JSON_STRING  JANSSON_STRING
+#define JSON_INTEGER JANSSON_INTEGER
+#define JSON_REAL    JANSSON_REAL
+#define JSON_TRUE    JANSSON_TRUE
+#define JSON_FALSE   JANSSON_FALSE
+#define JSON_NULL    JANSSON_NULL
+#include <jansson.h>
+#undef JSON_OBJECT
+#undef JSON_ARRAY
+#undef JSON_STRING
+#undef JSON_INTEGER
+#undef JSON_REAL
+#undef JSON_TRUE
+#undef JSON_FALSE
+#undef JSON_NULL
+
 #include "common/json.h"
+
+#include <inttypes.h>
+
+#include "common/check.h"
+
+#define NESTING_MAX 64
+
+struct json_doc {
+	json_t *root;
+};
+
+/* jansson's walking functions want their nodes writable but do not write; const stays our promise. */
+static json_t *node_of(const struct json *node)
+{
+	union {
+		const struct json *ours;
+		json_t *theirs;
+	} either = { .ours = node };
+
+	return either.theirs;
+}
+
+static const struct json *ours(const json_t *node)
+{
+	return (const struct json *)node;
+}
+
+/* ---- parsing ---- */
+
+static bool nesting_fits(struct str text)
+{
+	unsigned depth = 0;
+	bool quoted = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.at[i];
+
+		if (quoted) {
+			i += c == '\\';
+			quoted = c != '"';
+		} else if (c == '"') {
+			quoted = true;
+		} else if ((c == '[' || c == '{') && ++depth > NESTING_MAX) {
+			return false;
+		} else if ((c == ']' || c == '}') && depth) {
+			depth--;
+		}
+	}
+	return true;
+}
+
+/* jansson's text without its `near '...'`: that is the input, which may hold secrets. */
+static bool parse_failed(const json_error_t *why, struct error *err)
+{
+	const char *near = strstr(why->text, " near ");
+	int len = near ? (int)(near - why->text) : (int)strlen(why->text);
+
+	return error_set(err, ERROR_INVALID, NULL, "JSON line %d column %d: %.*s", why->line, why->column, len,
+			 why->text);
+}
+
+bool json_parse(struct str text, struct json_doc **ret_doc, struct error *err)
+{
+	json_error_t why;
+	json_t *root;
+
+	if (!nesting_fits(text))
+		return error_set(err, ERROR_INVALID, NULL, "JSON nested deeper than %d", NESTING_MAX);
+	root = json_loadb(text.len ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &why);
+	if (!root)
+		return parse_failed(&why, err);
+	*ret_doc = xnew(struct json_doc);
+	(*ret_doc)->root = root;
+	return true;
+}
+
+void json_doc_free(struct json_doc *doc)
+{
+	if (!doc)
+		return;
+	json_decref(doc->root);
+	free(doc);
+}
+
+const struct json *json_root(const struct json_doc *doc)
+{
+	return ours(doc->root);
+}
+
+/* ---- looking ---- */
+
+enum json_kind json_kind(const struct json *node)
+{
+	if (!node)
+		return JSON_NONE;
+	switch (json_typeof(node_of(node))) {
+	case JANSSON_OBJECT:
+		return JSON_OBJECT;
+	case JANSSON_ARRAY:
+		return JSON_ARRAY;
+	case JANSSON_STRING:
+		return JSON_STRING;
+	case JANSSON_INTEGER:
+		return JSON_INTEGER;
+	case JANSSON_REAL:
+		return JSON_REAL;
+	case JANSSON_TRUE:
+	case JANSSON_FALSE:
+		return JSON_BOOL;
+	case JANSSON_NULL:
+		return JSON_NULL;
+	}
+	return JSON_NONE;
+}
+
+const char *json_kind_name(enum json_kind kind)
+{
+	switch (kind) {
+	case JSON_NONE:
+		return "nothing";
+	case JSON_NULL:
+		return "null";
+	case JSON_BOOL:
+		return "a boolean";
+	case JSON_INTEGER:
+		return "an integer";
+	case JSON_REAL:
+		return "a real number";
+	case JSON_STRING:
+		return "a string";
+	case JSON_ARRAY:
+		return "an array";
+	case JSON_OBJECT:
+		return "an object";
+	}
+	return "nothing";
+}
+
+const struct json *json_find(const struct json *object, const char *key)
+{
+	return json_kind(object) == JSON_OBJECT ? ours(json_object_get(node_of(object), key)) : NULL;
+}
+
+size_t json_len(const struct json *node)
+{
+	switch (json_kind(node)) {
+	case JSON_ARRAY:
+		return json_array_size(node_of(node));
+	case JSON_OBJECT:
+		return json_object_size(node_of(node));
+	default:
+		return 0;
+	}
+}
+
+const struct json *json_at(const struct json *array, size_t at)
+{
+	return json_kind(array) == JSON_ARRAY ? ours(json_array_get(node_of(array), at)) : NULL;
+}
+
+/* jansson keeps its keys in the order of their insertion, which is that of the text. */
+bool json_next(const struct json *object, void **it, struct str *ret_key, const struct json **ret_value)
+{
+	json_t *node = node_of(object);
+
+	if (json_kind(object) != JSON_OBJECT)
+		return false;
+	*it = *it ? json_object_iter_next(node, *it) : json_object_iter(node);
+	if (!*it)
+		return false;
+	*ret_key = str_of(json_object_iter_key(*it));
+	*ret_value = ours(json_object_iter_value(*it));
+	return true;
+}
+
+bool json_get_str(const struct json *node, struct str *ret)
+{
+	if (json_kind(node) != JSON_STRING)
+		return false;
+	*ret = str_from(json_string_value(node_of(node)), json_string_length(node_of(node)));
+	return true;
+}
+
+bool json_get_int(const struct json *node, int64_t *ret)
+{
+	if (json_kind(node) != JSON_INTEGER)
+		return false;
+	*ret = json_integer_value(node_of(node));
+	return true;
+}
+
+bool json_get_bool(const struct json *node, bool *ret)
+{
+	if (json_kind(node) != JSON_BOOL)
+		return false;
+	*ret = json_typeof(node_of(node)) == JANSSON_TRUE;
+	return true;
+}
+
+struct str json_str(const struct json *node)
+{
+	struct str s = STR_NONE;
+
+	(void)json_get_str(node, &s);
+	return s;
+}
+
+/* ---- writing ---- */
+
+struct json_writer json_writer(struct buf *into)
+{
+	return (struct json_writer){ .into = into };
+}
+
+struct json_writer json_writer_pretty(struct buf *into)
+{
+	return (struct json_writer){ .into = into, .pretty = true };
+}
+
+static bool in_array(const struct json_writer *w)
+{
+	return w->depth && w->arrays >> (w->depth - 1) & 1;
+}
+
+static void new_line(struct json_writer *w)
+{
+	if (!w->pretty)
+		return;
+	buf_putc(w->into, '\n');
+	for (unsigned i = 0; i < w->depth; i++)
+		buf_puts(w->into, "  ");
+}
+
+/* What stands before an element of the container at hand. */
+static void separate(struct json_writer *w)
+{
+	if (w->depth == 0)
+		return;
+	if (w->comma)
+		buf_putc(w->into, ',');
+	new_line(w);
+}
+
+static void before_value(struct json_writer *w)
+{
+	CHECK(w->keyed || w->depth == 0 || in_array(w));
+	if (!w->keyed)
+		separate(w);
+	w->keyed = false;
+	w->comma = true;
+}
+
+static void open_container(struct json_writer *w, char bracket, bool array)
+{
+	uint64_t bit;
+
+	before_value(w);
+	CHECK(w->depth < NESTING_MAX);
+	bit = UINT64_C(1) << w->depth++;
+	w->arrays = array ? w->arrays | bit : w->arrays & ~bit;
+	w->comma = false;
+	buf_putc(w->into, bracket);
+}
+
+static void close_container(struct json_writer *w, char bracket, bool array)
+{
+	bool empty = !w->comma;
+
+	CHECK(w->depth && !w->keyed && in_array(w) == array);
+	w->depth--;
+	if (!empty)
+		new_line(w);
+	w->comma = true;
+	buf_putc(w->into, bracket);
+}
+
+void json_open_object(struct json_writer *w)
+{
+	open_container(w, '{', false);
+}
+
+void json_close_object(struct json_writer *w)
+{
+	close_container(w, '}', false);
+}
+
+void json_open_array(struct json_writer *w)
+{
+	open_container(w, '[', true);
+}
+
+void json_close_array(struct json_writer *w)
+{
+	close_container(w, ']', true);
+}
+
+/* Length of the UTF-8 character at the front of s (RFC 3629: shortest form, no surrogates), or 0. */
+static size_t utf8_len(struct str s)
+{
+	const uint8_t *at = (const uint8_t *)s.at;
+	size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+
+	if (len > s.len)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
+	    (at[0] == 0xf4 && at[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+static bool is_plain(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void put_escape(struct buf *into, char c)
+{
+	switch (c) {
+	case '"':
+		buf_puts(into, "\\\"");
+		break;
+	case '\\':
+		buf_puts(into, "\\\\");
+		break;
+	case '\n':
+		buf_puts(into, "\\n");
+		break;
+	case '\r':
+		buf_puts(into, "\\r");
+		break;
+	case '\t':
+		buf_puts(into, "\\t");
+		break;
+	default:
+		buf_format(into, "\\u%04x", (unsigned)c);
+	}
+}
+
+static void put_string(struct buf *into, struct str s)
+{
+	buf_putc(into, '"');
+	while (s.len) {
+		size_t len = 0;
+
+		while (len < s.len && is_plain(s.at[len]))
+			len++;
+		buf_append(into, s.at, len);
+		s = str_from(s.at + len, s.len - len);
+		if (!s.len)
+			break;
+		len = utf8_len(s);
+		if (len == 0)
+			buf_puts(into, "\xef\xbf\xbd");
+		else if (len == 1)
+			put_escape(into, s.at[0]);
+		else
+			buf_append(into, s.at, len);
+		len = len ? len : 1;
+		s = str_from(s.at + len, s.len - len);
+	}
+	buf_putc(into, '"');
+}
+
+void json_key(struct json_writer *w, struct str key)
+{
+	CHECK(w->depth && !in_array(w) && !w->keyed);
+	separate(w);
+	put_string(w->into, key);
+	buf_puts(w->into, w->pretty ? ": " : ":");
+	w->keyed = true;
+}
+
+void json_value_str(struct json_writer *w, struct str value)
+{
+	before_value(w);
+	put_string(w->into, value);
+}
+
+void json_value_int(struct json_writer *w, int64_t value)
+{
+	before_value(w);
+	buf_format(w->into, "%" PRId64, value);
+}
+
+void json_value_bool(struct json_writer *w, bool value)
+{
+	before_value(w);
+	buf_puts(w->into, value ? "true" : "false");
+}
+
+void json_value_null(struct json_writer *w)
+{
+	before_value(w);
+	buf_puts(w->into, "null");
+}
+
+/* Enough digits to read the same number back, and never the look of an integer. */
+static void value_real(struct json_writer *w, double value)
+{
+	char text[40];
+
+	before_value(w);
+	(void)snprintf(text, sizeof(text), "%.17g", value);
+	buf_puts(w->into, text);
+	if (!strpbrk(text, ".e"))
+		buf_puts(w->into, ".0");
+}
+
+static void value_array(struct json_writer *w, const struct json *node)
+{
+	json_open_array(w);
+	for (size_t i = 0; i < json_len(node); i++)
+		json_value_node(w, json_at(node, i));
+	json_close_array(w);
+}
+
+static void value_object(struct json_writer *w, const struct json *node)
+{
+	const struct json *value;
+	void *it = NULL;
+	struct str key;
+
+	json_open_object(w);
+	while (json_next(node, &it, &key, &value)) {
+		json_key(w, key);
+		json_value_node(w, value);
+	}
+	json_close_object(w);
+}
+
+/* Recursion is bounded: documents are, and so is the writer's depth. A node that would pass the
+ * latter, being nested in containers of the caller, fails the buffer. */
+void json_value_node(struct json_writer *w, const struct json *node)
+{
+	enum json_kind kind = json_kind(node);
+
+	if ((kind == JSON_ARRAY || kind == JSON_OBJECT) && w->depth == NESTING_MAX) {
+		w->into->failed = true;
+		kind = JSON_NULL;
+	}
+	switch (kind) {
+	case JSON_NONE:
+	case JSON_NULL:
+		json_value_null(w);
+		break;
+	case JSON_BOOL:
+		json_value_bool(w, json_typeof(node_of(node)) == JANSSON_TRUE);
+		break;
+	case JSON_INTEGER:
+		json_value_int(w, json_integer_value(node_of(node)));
+		break;
+	case JSON_REAL:
+		value_real(w, json_real_value(node_of(node)));
+		break;
+	case JSON_STRING:
+		json_value_str(w, json_str(node));
+		break;
+	case JSON_ARRAY:
+		value_array(w, node);
+		break;
+	case JSON_OBJECT:
+		value_object(w, node);
+		break;
+	}
+}
+
+void json_put_str(struct json_writer *w, const char *key, struct str value)
+{
+	json_key(w, str_of(key));
+	json_value_str(w, value);
+}
+
+void json_put_text(struct json_writer *w, const char *key, const char *value)
+{
+	if (value)
+		json_put_str(w, key, str_of(value));
+}
+
+void json_put_int(struct json_writer *w, const char *key, int64_t value)
+{
+	json_key(w, str_of(key));
+	json_value_int(w, value);
+}
+
+void json_put_bool(struct json_writer *w, const char *key, bool value)
+{
+	json_key(w, str_of(key));
+	json_value_bool(w, value);
+}

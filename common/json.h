@@ -7,6 +7,7 @@
  * with NULL nodes, so a chain of finds needs one check at its end.
  *
  * Writing: commas and quoting are the writer's; the caller opens and closes in order (checked).
+ * Bytes that are not UTF-8 become U+FFFD, so what is written is always JSON.
  *
  *     struct json_writer w = json_writer(&buf);
  *     json_open_object(&w); json_put_str(&w, "name", name); json_close_object(&w);
@@ -47,9 +48,9 @@ struct str json_str(const struct json *node); /* STR_NONE unless a string */
 
 struct json_writer {
 	struct buf *into;
+	uint64_t arrays; /* bit d: the container at depth d is an array */
 	unsigned depth;
-	bool comma;
-	bool pretty;
+	bool comma, keyed, pretty;
 };
 struct json_writer json_writer(struct buf *into);
 struct json_writer json_writer_pretty(struct buf *into);
