@@ -170,8 +170,9 @@ static bool parse_members(const struct json *node, struct descriptor *into, stru
 	if (!into->media_type)
 		return invalid(err, "mediaType", "is missing");
 	return parse_digest(node, &into->digest, err) && parse_size(node, &into->size, err) &&
-		media_type_parse(node, "artifactType", &into->artifact_type, err) &&
-		annotations_parse(json_find(node, "annotations"), &into->annotations, &into->annotations_len, err);
+	       media_type_parse(node, "artifactType", &into->artifact_type, err) &&
+	       annotations_parse(
+		       json_find(node, "annotations"), &into->annotations, &into->annotations_len, err);
 }
 
 bool descriptor_parse(const struct json *node, struct descriptor *ret, struct error *err)

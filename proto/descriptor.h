@@ -37,11 +37,14 @@ bool descriptor_parse(const struct json *node, struct descriptor *ret, struct er
 /* The same members; has_subject is the index's affair. */
 void descriptor_write(struct json_writer *writer, const struct descriptor *descriptor);
 
-/* A text member of `node` that is a media type: NULL in *ret when absent, null or empty. MANIFEST_INVALID otherwise. */
+/* A text member of `node` that is a media type: NULL in *ret when absent, null or empty.
+ * MANIFEST_INVALID when it is anything else. */
 bool media_type_parse(const struct json *node, const char *member, char **ret, struct error *err) MUST_CHECK;
 
 /* Maps of text to text by themselves. Absent and null give none. */
-bool annotations_parse(const struct json *node, struct annotation **ret, size_t *ret_len, struct error *err) MUST_CHECK;
+bool annotations_parse(const struct json *node, struct annotation **ret, size_t *ret_len,
+		       struct error *err) MUST_CHECK;
 struct annotation *annotations_copy(const struct annotation *from, size_t len); /* NULL when there are none */
-void annotations_write(struct json_writer *writer, const struct annotation *annotations, size_t len); /* an object */
+/* An object. */
+void annotations_write(struct json_writer *writer, const struct annotation *annotations, size_t len);
 void annotations_free(struct annotation *annotations, size_t len);

@@ -30,8 +30,9 @@ bool digest_parse(struct str text, struct digest *ret, struct error *err)
 	if (!digest_algorithm_parse(name, &digest.alg))
 		return invalid(err, "has an algorithm other than sha256 and sha512");
 	if (!str_unhex(text, digest.raw, hash_size(digest.alg)))
-		return invalid(err, digest.alg == HASH_SHA256 ? "needs 64 lower case hex digits after sha256:" :
-								 "needs 128 lower case hex digits after sha512:");
+		return invalid(err, digest.alg == HASH_SHA256
+					    ? "needs 64 lower case hex digits after sha256:"
+					    : "needs 128 lower case hex digits after sha512:");
 	*ret = digest;
 	return true;
 }
@@ -57,7 +58,7 @@ const char *digest_algorithm(const struct digest *digest)
 		if (algorithms[i].alg == digest->alg)
 			return algorithms[i].name;
 	}
-	CHECK(!"a digest has one of the algorithms");
+	CHECK(false && "a digest has one of the algorithms");
 	return NULL;
 }
 

@@ -16,7 +16,7 @@
 #include "proto/glob.h"
 
 enum mode { PLAIN, START, LOOP, INSIDE, AFTER, TAIL, LAST };
-#define MODES 7
+#define MODES  7
 #define PLACES (GLOB_MAX + 1)
 
 struct pattern {
@@ -110,8 +110,9 @@ bool glob_check(struct str pattern, struct error *err)
 	struct pattern read;
 	const char *wrong = pattern_read(pattern, &read);
 
-	return !wrong || error_set(err, ERROR_INVALID, NULL, "the pattern \"%.*s\" %s",
-				 (int)(pattern.len < 60 ? pattern.len : 60), pattern.at ? pattern.at : "", wrong);
+	return !wrong ||
+	       error_set(err, ERROR_INVALID, NULL, "the pattern \"%.*s\" %s",
+		       (int)(pattern.len < 60 ? pattern.len : 60), pattern.at ? pattern.at : "", wrong);
 }
 
 /* One character of a class, with its backslash gone. */

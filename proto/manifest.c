@@ -67,11 +67,12 @@ bool media_type_is_nondistributable(struct str media_type)
 
 static bool unsupported(bool docker2s2, struct error *err)
 {
-	return invalid(err, docker2s2 ?
-			"the media type is not one of: application/vnd.oci.image.{manifest,index}.v1+json, "
-			"application/vnd.docker.distribution.{manifest,manifest.list}.v2+json" :
-			"the media type is not one of: application/vnd.oci.image.manifest.v1+json, "
-			"application/vnd.oci.image.index.v1+json");
+	return invalid(err,
+		docker2s2
+			? "the media type is not one of: application/vnd.oci.image.{manifest,index}.v1+json, "
+			  "application/vnd.docker.distribution.{manifest,manifest.list}.v2+json"
+			: "the media type is not one of: application/vnd.oci.image.manifest.v1+json, "
+			  "application/vnd.oci.image.index.v1+json");
 }
 
 static bool is_absent(const struct json *node)
@@ -80,7 +81,8 @@ static bool is_absent(const struct json *node)
 }
 
 /* What the header and the body say, and that they agree. */
-static const struct form *form_of(const struct json *root, struct str content_type, bool docker2s2, struct error *err)
+static const struct form *form_of(
+	const struct json *root, struct str content_type, bool docker2s2, struct error *err)
 {
 	const struct form *form = form_find(content_type, docker2s2);
 	struct str inside = STR_NONE;
@@ -111,8 +113,8 @@ static bool parse_list(const struct json *root, const char *member, struct descr
 	if (json_kind(list) != JSON_ARRAY)
 		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "%s is not a list", member);
 	if (json_len(list) > MANIFEST_DESCRIPTORS_MAX)
-		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "%s has more than %d descriptors", member,
-			MANIFEST_DESCRIPTORS_MAX);
+		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "%s has more than %d descriptors",
+			member, MANIFEST_DESCRIPTORS_MAX);
 	if (json_len(list) == 0)
 		return true;
 	*ret = xnew_array(struct descriptor, json_len(list));
@@ -151,11 +153,12 @@ static bool parse_rest(const struct json *root, struct manifest *into, struct er
 		into->has_subject = true;
 	}
 	return media_type_parse(root, "artifactType", &into->artifact_type, err) &&
-		annotations_parse(json_find(root, "annotations"), &into->annotations, &into->annotations_len, err);
+	       annotations_parse(
+		       json_find(root, "annotations"), &into->annotations, &into->annotations_len, err);
 }
 
-static bool parse_root(const struct json *root, struct str content_type, bool docker2s2, struct manifest *into,
-	struct error *err)
+static bool parse_root(const struct json *root, struct str content_type, bool docker2s2,
+	struct manifest *into, struct error *err)
 {
 	const struct form *form;
 	int64_t version;
@@ -170,10 +173,11 @@ static bool parse_root(const struct json *root, struct str content_type, bool do
 	into->kind = form->kind;
 	into->media_type = check_strdup(form->media_type);
 	return (form->kind == MANIFEST_IMAGE ? parse_image : parse_index)(root, into, err) &&
-		parse_rest(root, into, err);
+	       parse_rest(root, into, err);
 }
 
-bool manifest_parse(struct str body, struct str content_type, bool docker2s2, struct manifest *ret, struct error *err)
+bool manifest_parse(
+	struct str body, struct str content_type, bool docker2s2, struct manifest *ret, struct error *err)
 {
 	AUTO(json_doc) *doc = NULL;
 	struct manifest manifest = { 0 };
@@ -184,7 +188,8 @@ bool manifest_parse(struct str body, struct str content_type, bool docker2s2, st
 	if (bare(content_type).len && !form_find(content_type, docker2s2))
 		return unsupported(docker2s2, err);
 	if (!json_parse(body, &doc, &cause))
-		return error_set(err, cause.kind, "MANIFEST_INVALID", "the manifest is not JSON: %s", cause.text);
+		return error_set(
+			err, cause.kind, "MANIFEST_INVALID", "the manifest is not JSON: %s", cause.text);
 	if (!parse_root(json_root(doc), content_type, docker2s2, &manifest, err)) {
 		manifest_fini(&manifest);
 		return false;

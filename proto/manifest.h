@@ -37,7 +37,8 @@ struct manifest {
 	size_t annotations_len;
 };
 /* MANIFEST_INVALID; ERROR_TOO_LARGE over MANIFEST_MAX. */
-bool manifest_parse(struct str body, struct str content_type, bool docker2s2, struct manifest *ret, struct error *err) MUST_CHECK;
+bool manifest_parse(struct str body, struct str content_type, bool docker2s2, struct manifest *ret,
+		    struct error *err) MUST_CHECK;
 void manifest_fini(struct manifest *manifest);
 /* What the referrers list says: artifactType, else the config's media type for images, else NULL. */
 const char *manifest_referrer_type(const struct manifest *manifest);

@@ -55,7 +55,8 @@ static bool invalid(struct error *err, const char *why)
 /* What the layout keeps in the folder of the repository that the components before this one name. */
 static bool is_layout_file(struct str component)
 {
-	return str_is(component, "index.json") || str_is(component, "index.log") || str_is(component, "oci-layout");
+	return str_is(component, "index.json") || str_is(component, "index.log") ||
+	       str_is(component, "oci-layout");
 }
 
 static bool is_hex(struct str s)
@@ -72,8 +73,9 @@ static bool is_blob_path(const struct str last[3])
 {
 	if (!str_is(last[0], "blobs"))
 		return false;
-	return ((str_is(last[1], "sha256") && last[2].len == 64) || (str_is(last[1], "sha512") && last[2].len == 128)) &&
-		is_hex(last[2]);
+	return ((str_is(last[1], "sha256") && last[2].len == 64) ||
+		       (str_is(last[1], "sha512") && last[2].len == 128)) &&
+	       is_hex(last[2]);
 }
 
 static bool check_component(struct str component, size_t place, struct str last[3], struct error *err)
@@ -101,8 +103,9 @@ bool name_parse(struct str text, struct name *ret, struct error *err)
 		size_t len = component_len(rest);
 
 		if (len == 0)
-			return invalid(err, "is not made of components of a-z and 0-9, joined inside by one of . _ __ or "
-					    "dashes, with / between them");
+			return invalid(err,
+				"is not made of components of a-z and 0-9, joined inside by one of . _ __ or "
+				"dashes, with / between them");
 		if (!check_component(str_from(rest.at, len), place, last, err))
 			return false;
 		if (len == rest.len)

@@ -4,8 +4,9 @@
  *
  *     component = [a-z0-9]+ ( ( "." | "_" | "__" | "-"* ) [a-z0-9]+ )*
  *
- * Components "blobs", "manifests", "tags", "referrers" are legal; a component may not be what the
- * layout on the store uses beside repositories ("_catalog" cannot be: it begins with '_').
+ * Components "blobs", "manifests", "tags", "referrers" are legal. A name that would lie on top of the
+ * layout of a shorter one is refused: "index.json", "index.log" and "oci-layout" behind a '/', and the
+ * path of a blob, ".../blobs/sha256/<64 hex>" ("_catalog" cannot be: it begins with '_').
  * Source  OCI distribution-spec, "Pull".   Thread  any; pure.
  */
 #pragma once

@@ -76,8 +76,11 @@ unsigned oci_error_status(const struct error *err)
 static size_t utf8_len(struct str s)
 {
 	uint8_t first = (uint8_t)s.at[0];
-	size_t len = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 :
-		first >= 0xf0 && first < 0xf5 ? 4 : 0;
+	size_t len = first < 0x80                    ? 1
+		     : first >= 0xc2 && first < 0xe0 ? 2
+		     : first >= 0xe0 && first < 0xf0 ? 3
+		     : first >= 0xf0 && first < 0xf5 ? 4
+						     : 0;
 
 	if (len > s.len)
 		return 0;

@@ -4,8 +4,8 @@
  *
  * status: that of err->code in oci_error.def; without a code of the table that of the kind: INVALID 400,
  * DENIED 403, UNKNOWN 404, CONFLICT 409, TOO_LARGE 413, BUSY and TIMEOUT and UNAVAILABLE 503,
- * FULL 507, INTERNAL 500. Kinds TOO_LARGE, BUSY, UNAVAILABLE, TIMEOUT and FULL win over the code's, but BUSY with
- * TOOMANYREQUESTS is 429.
+ * FULL 507, INTERNAL 500. Kinds TOO_LARGE, BUSY, UNAVAILABLE, TIMEOUT and FULL win over the code's, but
+ * BUSY with TOOMANYREQUESTS is 429.
  * body: {"errors":[{"code","message","detail":{"reason"}}]}; an error without code of the spec
  * gets the nearest one (UNSUPPORTED as last resort), the sentence is in detail.reason. The text of
  * INTERNAL errors and of those that come from the machine (err->sys: paths, addresses) is not shown to

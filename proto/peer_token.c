@@ -11,11 +11,11 @@
 #include "proto/base64url.h"
 
 #define SIGNATURE_BYTES 32
-#define SIGNATURE_LEN (2 * SIGNATURE_BYTES)
-#define CLAIMS_MAX (PEER_TOKEN_MAX / 4 * 3)
-#define SIGNED_MAX (64u * 1024) /* method and target, which are bounded by the server, and the claims */
-#define FLAG_ADMIN 1u
-#define FLAG_ANONYMOUS 2u
+#define SIGNATURE_LEN   (2 * SIGNATURE_BYTES)
+#define CLAIMS_MAX      (PEER_TOKEN_MAX / 4 * 3)
+#define SIGNED_MAX      (64u * 1024) /* method and target, which are bounded by the server, and the claims */
+#define FLAG_ADMIN      1u
+#define FLAG_ANONYMOUS  2u
 
 /* HMAC(secret, method target claims); false when there is no secret or too much to sign. */
 static bool sign(struct str secret, struct str method, struct str target, struct str claims,
@@ -68,8 +68,8 @@ static void put_claims(struct buf *into, const struct peer_claims *claims)
 		put_text(into, claims->groups[i]);
 }
 
-void peer_token_format(struct str secret, struct str method, struct str target, const struct peer_claims *claims,
-	struct buf *into)
+void peer_token_format(struct str secret, struct str method, struct str target,
+	const struct peer_claims *claims, struct buf *into)
 {
 	AUTO_FINI(buf) plain = buf_limit(CLAIMS_MAX);
 	char text[BASE64URL_LEN(CLAIMS_MAX) + 1];
@@ -127,7 +127,8 @@ static bool take_claims(struct str text, struct memory *memory, struct peer_clai
 	uint64_t expires;
 	uint64_t flags;
 
-	if (!take_text(&text, memory, &into->sender) || !take_number(&text, memory, UINT64_MAX, &into->epoch) ||
+	if (!take_text(&text, memory, &into->sender) ||
+		!take_number(&text, memory, UINT64_MAX, &into->epoch) ||
 		!take_number(&text, memory, INT64_MAX, &expires) || !take_text(&text, memory, &into->user) ||
 		!take_text(&text, memory, &into->apikey) ||
 		!take_number(&text, memory, FLAG_ADMIN | FLAG_ANONYMOUS, &flags))
@@ -136,7 +137,8 @@ static bool take_claims(struct str text, struct memory *memory, struct peer_clai
 	into->admin = flags & FLAG_ADMIN;
 	into->anonymous = flags & FLAG_ANONYMOUS;
 	for (; text.len; into->groups_len++) {
-		if (into->groups_len == PEER_GROUPS_MAX || !take_text(&text, memory, &memory->groups[into->groups_len]))
+		if (into->groups_len == PEER_GROUPS_MAX ||
+			!take_text(&text, memory, &memory->groups[into->groups_len]))
 			return false;
 	}
 	into->groups = memory->groups;
@@ -167,8 +169,8 @@ static bool refused(struct error *err, const char *why)
 	return error_set(err, ERROR_DENIED, "UNAUTHORIZED", "the peer header %s", why);
 }
 
-bool peer_token_parse(struct str secret, struct str method, struct str target, struct str header, int64_t now_s,
-	struct peer_claims *ret, struct error *err)
+bool peer_token_parse(struct str secret, struct str method, struct str target, struct str header,
+	int64_t now_s, struct peer_claims *ret, struct error *err)
 {
 	struct peer_claims claims;
 	struct str text;
@@ -178,7 +180,8 @@ bool peer_token_parse(struct str secret, struct str method, struct str target, s
 		return refused(err, "is over 8 KiB");
 	if (!str_skip(&header, "v1 ") || !str_until(&header, ' ', &text) || header.len != SIGNATURE_LEN)
 		return refused(err, "is not \"v1 <claims> <signature>\"");
-	if (!sign(secret, method, target, text, signature) || !equal_secret(signature, header.at, SIGNATURE_LEN))
+	if (!sign(secret, method, target, text, signature) ||
+		!equal_secret(signature, header.at, SIGNATURE_LEN))
 		return refused(err, "is not signed with our secret for this method and target");
 	if (!decode(text, &claims))
 		return refused(err, "has claims that cannot be read");

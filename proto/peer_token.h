@@ -36,7 +36,8 @@ struct peer_claims {
 	void *memory; /* of a parsed one: peer_claims_fini() */
 };
 /* Appends the header's value. Claims over the bounds, an empty secret: `into` is failed. */
-void peer_token_format(struct str secret, struct str method, struct str target, const struct peer_claims *claims, struct buf *into);
+void peer_token_format(struct str secret, struct str method, struct str target, const struct peer_claims *claims,
+		       struct buf *into);
 /* ERROR_DENIED, UNAUTHORIZED. now_s: wall seconds. */
 bool peer_token_parse(struct str secret, struct str method, struct str target, struct str header, int64_t now_s,
 		      struct peer_claims *ret, struct error *err) MUST_CHECK;

@@ -16,10 +16,12 @@ enum range_kind {
 	RANGE_PART,          /* *ret_first..*ret_last, clipped to size */
 	RANGE_UNSATISFIABLE, /* 416 */
 };
-/* header NULL = none. Several ranges in one header: at most 16; ret[] is filled in the order of the
- * file, overlapping ones joined; *ret_len is their number. Inverted (500-0) and out of the content: unsatisfiable. */
+/* header NULL = none. Several ranges in one header: at most 16, more are refused as unsatisfiable; ret[] is
+ * filled in the order of the file, overlapping and touching ones joined; *ret_len is their number. Inverted
+ * (500-0) and out of the content: unsatisfiable, but left out where another range remains. */
 #define RANGE_MAX 16
 struct range { uint64_t first, last; };
 enum range_kind range_parse(const char *header, uint64_t size, struct range ret[RANGE_MAX], unsigned *ret_len);
-/* `a-b`, with or without "bytes " before and "/total" after it. False: malformed. */
+/* `a-b`, with or without "bytes " before and "/total" after it. False: malformed, inverted, or so large
+ * that a length would not fit into an int64_t. */
 bool content_range_parse(struct str header, struct range *ret);

@@ -81,7 +81,8 @@ static bool sort_by_id(struct ring *ring, struct error *err)
 		const char *id = ring->members[ring->by_id[i]].id;
 
 		if (strcmp(id, ring->members[ring->by_id[i - 1]].id) == 0)
-			return error_set(err, ERROR_INVALID, NULL, "two members of the ring are named \"%.128s\"", id);
+			return error_set(
+				err, ERROR_INVALID, NULL, "two members of the ring are named \"%.128s\"", id);
 	}
 	return true;
 }
@@ -132,14 +133,15 @@ static bool check_members(const struct ring_member *members, size_t len, struct 
 		return error_set(err, ERROR_INVALID, NULL, "a ring has at most %d members", RING_MEMBERS_MAX);
 	for (size_t i = 0; i < len; i++) {
 		if (!members[i].id || !*members[i].id || strlen(members[i].id) > RING_MEMBER_ID_MAX)
-			return error_set(err, ERROR_INVALID, NULL, "the name of member %zu of the ring is not 1 to %d bytes",
-				i, RING_MEMBER_ID_MAX);
+			return error_set(err, ERROR_INVALID, NULL,
+				"the name of member %zu of the ring is not 1 to %d bytes", i,
+				RING_MEMBER_ID_MAX);
 	}
 	return true;
 }
 
-bool ring_new(struct ring **ret_ring, uint64_t epoch, enum ring_algorithm algorithm, const uint8_t hash_key[16],
-	const struct ring_member *members, size_t len, struct error *err)
+bool ring_new(struct ring **ret_ring, uint64_t epoch, enum ring_algorithm algorithm,
+	const uint8_t hash_key[16], const struct ring_member *members, size_t len, struct error *err)
 {
 	AUTO(ring) *ring = NULL;
 

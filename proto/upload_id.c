@@ -9,7 +9,7 @@
 #include "proto/base64url.h"
 
 #define RANDOM_BYTES 16
-#define RANDOM_LEN (2 * RANDOM_BYTES)
+#define RANDOM_LEN   (2 * RANDOM_BYTES)
 
 _Static_assert(RANDOM_LEN + 1 + BASE64URL_LEN(MEMBER_NAME_MAX) < UPLOAD_ID_SIZE, "an id fits");
 
@@ -46,7 +46,8 @@ static bool parse(struct str text, struct upload_id *ret)
 	if (!str_unhex(str_from(text.at, RANDOM_LEN), random, sizeof(random)))
 		return false;
 	name = str_from(text.at + RANDOM_LEN + 1, text.len - RANDOM_LEN - 1);
-	if (!base64url_decode(name, id.worker, MEMBER_NAME_MAX, &len) || !is_printable(str_from(id.worker, len)))
+	if (!base64url_decode(name, id.worker, MEMBER_NAME_MAX, &len) ||
+		!is_printable(str_from(id.worker, len)))
 		return false;
 	*ret = id;
 	return true;
@@ -54,6 +55,6 @@ static bool parse(struct str text, struct upload_id *ret)
 
 bool upload_id_parse(struct str text, struct upload_id *ret, struct error *err)
 {
-	return parse(text, ret) ||
-		error_set(err, ERROR_UNKNOWN, "BLOB_UPLOAD_UNKNOWN", "this is not the id of an upload session");
+	return parse(text, ret) || error_set(err, ERROR_UNKNOWN, "BLOB_UPLOAD_UNKNOWN",
+					   "this is not the id of an upload session");
 }

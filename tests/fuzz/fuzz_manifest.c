@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_manifest - the first byte chooses the Content-Type, the rest is the body; descriptors survive being written.
+ * fuzz_manifest - the first byte chooses the Content-Type, the rest is the body; descriptors survive being
+ * written.
  */
 #include "common/check.h"
 #include "proto/manifest.h"
 
 static const char *const types[] = {
-	"", "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json; charset=utf-8",
+	"",
+	"application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.oci.image.index.v1+json; charset=utf-8",
 	"application/vnd.docker.distribution.manifest.v2+json",
 };
 
@@ -30,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct manifest manifest;
 
-	if (!size || !manifest_parse(str_from(data + 1, size - 1), str_of(types[data[0] % 4]), data[0] & 4, &manifest, NULL))
+	if (!size || !manifest_parse(str_from(data + 1, size - 1), str_of(types[data[0] % 4]), data[0] & 4,
+			     &manifest, NULL))
 		return 0;
 	CHECK(manifest.has_config == (manifest.kind == MANIFEST_IMAGE));
 	if (manifest.has_config)

@@ -13,9 +13,17 @@
 
 static void has_the_vectors_of_the_rfc(void **state)
 {
-	static const struct { const char *plain, *text; } cases[] = {
-		{ "", "" }, { "f", "Zg" }, { "fo", "Zm8" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg" }, { "fooba", "Zm9vYmE" },
-		{ "foobar", "Zm9vYmFy" }, { "\xfb\xff\xbf", "-_-_" },
+	static const struct {
+		const char *plain, *text;
+	} cases[] = {
+		{ "", "" },
+		{ "f", "Zg" },
+		{ "fo", "Zm8" },
+		{ "foo", "Zm9v" },
+		{ "foob", "Zm9vYg" },
+		{ "fooba", "Zm9vYmE" },
+		{ "foobar", "Zm9vYmFy" },
+		{ "\xfb\xff\xbf", "-_-_" },
 	};
 
 	(void)state;
@@ -35,7 +43,8 @@ static void has_the_vectors_of_the_rfc(void **state)
 
 static void refuses(void **state)
 {
-	static const char *const texts[] = { "Z", "Zg=", "Zg==", "Zh", "Zm9", "Zm9vY", "+/+/", "Zm 9", "Zm9v\n", "Zm9\xff", "Zm.9" };
+	static const char *const texts[] = { "Z", "Zg=", "Zg==", "Zh", "Zm9", "Zm9vY", "+/+/", "Zm 9",
+		"Zm9v\n", "Zm9\xff", "Zm.9" };
 	char plain[16];
 	size_t len = 99;
 
@@ -68,7 +77,9 @@ static void takes_every_byte(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(has_the_vectors_of_the_rfc), cmocka_unit_test(refuses), cmocka_unit_test(takes_every_byte),
+		cmocka_unit_test(has_the_vectors_of_the_rfc),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(takes_every_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

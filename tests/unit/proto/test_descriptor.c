@@ -14,7 +14,7 @@
 #include "proto/descriptor.h"
 
 #define DIGEST "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define PLAIN "\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":7"
+#define PLAIN  "\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":7"
 
 static bool parse(const char *text, struct descriptor *ret, struct error *err)
 {
@@ -28,7 +28,8 @@ static void writes_what_it_read(void **state)
 {
 	static const char *const texts[] = {
 		"{" PLAIN "}",
-		"{" PLAIN ",\"annotations\":{\"z\":\"1\",\"a\":\"\",\"\":\"\xc3\xa9\\n\"},\"artifactType\":\"x/y\"}",
+		"{" PLAIN
+		",\"annotations\":{\"z\":\"1\",\"a\":\"\",\"\":\"\xc3\xa9\\n\"},\"artifactType\":\"x/y\"}",
 	};
 
 	(void)state;
@@ -54,7 +55,8 @@ static void drops_what_it_does_not_know(void **state)
 	(void)state;
 	descriptor_init(&descriptor);
 	assert_true(parse("{" PLAIN ",\"data\":\"e30=\",\"urls\":[\"x\"],\"platform\":{\"os\":1},\"x\":null,"
-			  "\"annotations\":null,\"artifactType\":null}", &descriptor, NULL));
+			  "\"annotations\":null,\"artifactType\":null}",
+		&descriptor, NULL));
 	assert_null(descriptor.artifact_type);
 	assert_int_equal(descriptor.annotations_len, 0);
 	assert_null(descriptor_annotation(&descriptor, "x"));
@@ -67,7 +69,8 @@ static void copies_deeply(void **state)
 	struct descriptor empty;
 
 	(void)state;
-	assert_true(parse("{" PLAIN ",\"annotations\":{\"k\":\"v\",\"l\":\"w\"},\"artifactType\":\"x/y\"}", &descriptor, NULL));
+	assert_true(parse("{" PLAIN ",\"annotations\":{\"k\":\"v\",\"l\":\"w\"},\"artifactType\":\"x/y\"}",
+		&descriptor, NULL));
 	descriptor.has_subject = true;
 	descriptor.subject = digest_of(HASH_SHA256, STR("s"));
 	descriptor_copy(&copy, &descriptor);
@@ -87,13 +90,23 @@ static void copies_deeply(void **state)
 static void refuses(void **state)
 {
 	static const char *const texts[] = {
-		"{}", "[]", "{\"mediaType\":\"a/b\",\"size\":7}", "{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\"}",
-		"{\"digest\":\"" DIGEST "\",\"size\":7}", "{\"mediaType\":\"\",\"digest\":\"" DIGEST "\",\"size\":7}",
-		"{\"mediaType\":7,\"digest\":\"" DIGEST "\",\"size\":7}", "{\"mediaType\":\"a/b\\r\\nX: y\",\"digest\":\"" DIGEST "\",\"size\":7}",
-		"{\"mediaType\":\"a/b\",\"digest\":7,\"size\":7}", "{\"mediaType\":\"a/b\",\"digest\":\"sha256:00\",\"size\":7}",
-		"{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":-1}", "{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":7.5}",
-		"{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":\"7\"}", "{" PLAIN ",\"artifactType\":7}",
-		"{" PLAIN ",\"annotations\":[]}", "{" PLAIN ",\"annotations\":{\"a\":1}}", "{" PLAIN ",\"annotations\":{\"a\":\"b\",\"c\":null}}",
+		"{}",
+		"[]",
+		"{\"mediaType\":\"a/b\",\"size\":7}",
+		"{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\"}",
+		"{\"digest\":\"" DIGEST "\",\"size\":7}",
+		"{\"mediaType\":\"\",\"digest\":\"" DIGEST "\",\"size\":7}",
+		"{\"mediaType\":7,\"digest\":\"" DIGEST "\",\"size\":7}",
+		"{\"mediaType\":\"a/b\\r\\nX: y\",\"digest\":\"" DIGEST "\",\"size\":7}",
+		"{\"mediaType\":\"a/b\",\"digest\":7,\"size\":7}",
+		"{\"mediaType\":\"a/b\",\"digest\":\"sha256:00\",\"size\":7}",
+		"{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":-1}",
+		"{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":7.5}",
+		"{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":\"7\"}",
+		"{" PLAIN ",\"artifactType\":7}",
+		"{" PLAIN ",\"annotations\":[]}",
+		"{" PLAIN ",\"annotations\":{\"a\":1}}",
+		"{" PLAIN ",\"annotations\":{\"a\":\"b\",\"c\":null}}",
 	};
 
 	(void)state;
@@ -147,8 +160,11 @@ static void is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(writes_what_it_read), cmocka_unit_test(drops_what_it_does_not_know), cmocka_unit_test(copies_deeply),
-		cmocka_unit_test(refuses), cmocka_unit_test(is_bounded),
+		cmocka_unit_test(writes_what_it_read),
+		cmocka_unit_test(drops_what_it_does_not_know),
+		cmocka_unit_test(copies_deeply),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

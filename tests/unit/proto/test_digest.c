@@ -12,7 +12,8 @@
 #include "proto/digest.h"
 
 #define EMPTY_256 "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define EMPTY_512 "sha512:cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce" \
+#define EMPTY_512                                                                                            \
+	"sha512:cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"                            \
 	"47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"
 
 static void parses_and_formats(void **state)
@@ -38,13 +39,20 @@ static void parses_and_formats(void **state)
 static void refuses(void **state)
 {
 	static const char *const texts[] = {
-		"", ":", "sha256", "sha256:", EMPTY_256 "0", "sha512:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+		"",
+		":",
+		"sha256",
+		"sha256:",
+		EMPTY_256 "0",
+		"sha512:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85",
 		"sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
 		"SHA256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"sha256:g3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"sha256:sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785",
-		"md5:d41d8cd98f00b204e9800998ecf8427e", " " EMPTY_256, EMPTY_256 "\n",
+		"md5:d41d8cd98f00b204e9800998ecf8427e",
+		" " EMPTY_256,
+		EMPTY_256 "\n",
 	};
 
 	(void)state;
@@ -107,8 +115,11 @@ static void knows_its_algorithms(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parses_and_formats), cmocka_unit_test(refuses), cmocka_unit_test(compares),
-		cmocka_unit_test(hashes), cmocka_unit_test(knows_its_algorithms),
+		cmocka_unit_test(parses_and_formats),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(compares),
+		cmocka_unit_test(hashes),
+		cmocka_unit_test(knows_its_algorithms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,14 +13,14 @@
 
 #include "proto/manifest.h"
 
-#define OCI_IMAGE "application/vnd.oci.image.manifest.v1+json"
-#define OCI_INDEX "application/vnd.oci.image.index.v1+json"
+#define OCI_IMAGE    "application/vnd.oci.image.manifest.v1+json"
+#define OCI_INDEX    "application/vnd.oci.image.index.v1+json"
 #define DOCKER_IMAGE "application/vnd.docker.distribution.manifest.v2+json"
-#define DOCKER_LIST "application/vnd.docker.distribution.manifest.list.v2+json"
-#define DIGEST "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define LINK(type) "{\"mediaType\":\"" type "\",\"digest\":\"" DIGEST "\",\"size\":7}"
-#define IMAGE(more) "{\"schemaVersion\":2,\"config\":" LINK("c/c") more "}"
-#define INDEX(more) "{\"schemaVersion\":2" more "}"
+#define DOCKER_LIST  "application/vnd.docker.distribution.manifest.list.v2+json"
+#define DIGEST       "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define LINK(type)   "{\"mediaType\":\"" type "\",\"digest\":\"" DIGEST "\",\"size\":7}"
+#define IMAGE(more)  "{\"schemaVersion\":2,\"config\":" LINK("c/c") more "}"
+#define INDEX(more)  "{\"schemaVersion\":2" more "}"
 
 static bool parse(const char *body, const char *type, struct manifest *ret, struct error *err)
 {
@@ -44,8 +44,9 @@ static void reads_an_image(void **state)
 	struct manifest manifest;
 
 	(void)state;
-	assert_true(parse(IMAGE(",\"layers\":[" LINK("l/1") "," LINK("l/2") "],\"subject\":" LINK("s/s")
-				",\"annotations\":{\"k\":\"v\"},\"artifactType\":\"x/y\",\"mediaType\":\"" OCI_IMAGE "\",\"other\":[1]"),
+	assert_true(parse(IMAGE(",\"layers\":[" LINK("l/1") "," LINK("l/2") "],\"subject\":" LINK(
+				  "s/s") ",\"annotations\":{\"k\":\"v\"},\"artifactType\":\"x/"
+					 "y\",\"mediaType\":\"" OCI_IMAGE "\",\"other\":[1]"),
 		OCI_IMAGE, &manifest, NULL));
 	assert_int_equal(manifest.kind, MANIFEST_IMAGE);
 	assert_string_equal(manifest.media_type, OCI_IMAGE);
@@ -79,10 +80,17 @@ static void reads_an_index(void **state)
 
 static void lists_may_be_missing(void **state)
 {
-	static const struct { const char *body, *type; } cases[] = {
-		{ IMAGE(""), OCI_IMAGE }, { IMAGE(",\"layers\":null"), OCI_IMAGE }, { IMAGE(",\"layers\":[],\"subject\":null"), OCI_IMAGE },
-		{ INDEX(""), OCI_INDEX }, { INDEX(",\"manifests\":null"), OCI_INDEX }, { INDEX(",\"manifests\":[]"), OCI_INDEX },
-		{ IMAGE(",\"manifests\":null"), OCI_IMAGE }, { INDEX(",\"config\":null,\"layers\":null"), OCI_INDEX },
+	static const struct {
+		const char *body, *type;
+	} cases[] = {
+		{ IMAGE(""), OCI_IMAGE },
+		{ IMAGE(",\"layers\":null"), OCI_IMAGE },
+		{ IMAGE(",\"layers\":[],\"subject\":null"), OCI_IMAGE },
+		{ INDEX(""), OCI_INDEX },
+		{ INDEX(",\"manifests\":null"), OCI_INDEX },
+		{ INDEX(",\"manifests\":[]"), OCI_INDEX },
+		{ IMAGE(",\"manifests\":null"), OCI_IMAGE },
+		{ INDEX(",\"config\":null,\"layers\":null"), OCI_INDEX },
 	};
 
 	(void)state;
@@ -110,7 +118,12 @@ static void media_types_agree(void **state)
 {
 	struct manifest manifest;
 	static const char *const good[] = {
-		OCI_IMAGE, " " OCI_IMAGE " ", OCI_IMAGE ";charset=utf-8", OCI_IMAGE " ; charset=utf-8", "Application/Vnd.OCI.Image.Manifest.v1+JSON", "",
+		OCI_IMAGE,
+		" " OCI_IMAGE " ",
+		OCI_IMAGE ";charset=utf-8",
+		OCI_IMAGE " ; charset=utf-8",
+		"Application/Vnd.OCI.Image.Manifest.v1+JSON",
+		"",
 		";charset=utf-8",
 	};
 
@@ -143,7 +156,8 @@ static void docker_is_asked_for(void **state)
 	assert_int_equal(manifest.kind, MANIFEST_IMAGE);
 	assert_string_equal(manifest.media_type, DOCKER_IMAGE);
 	manifest_fini(&manifest);
-	assert_true(manifest_parse(STR(INDEX(",\"mediaType\":\"" DOCKER_LIST "\"")), STR(""), true, &manifest, NULL));
+	assert_true(manifest_parse(
+		STR(INDEX(",\"mediaType\":\"" DOCKER_LIST "\"")), STR(""), true, &manifest, NULL));
 	assert_int_equal(manifest.kind, MANIFEST_INDEX);
 	manifest_fini(&manifest);
 }
@@ -151,8 +165,13 @@ static void docker_is_asked_for(void **state)
 static void other_types_are_refused(void **state)
 {
 	static const char *const types[] = {
-		"application/json", "application/vnd.oci.artifact.manifest.v1+json", "application/vnd.docker.distribution.manifest.v1+prettyjws",
-		"application/vnd.oci.image.config.v1+json", "text/plain; x", OCI_IMAGE "x", OCI_IMAGE "," OCI_INDEX,
+		"application/json",
+		"application/vnd.oci.artifact.manifest.v1+json",
+		"application/vnd.docker.distribution.manifest.v1+prettyjws",
+		"application/vnd.oci.image.config.v1+json",
+		"text/plain; x",
+		OCI_IMAGE "x",
+		OCI_IMAGE "," OCI_INDEX,
 	};
 	struct manifest manifest;
 	struct error err;
@@ -164,7 +183,8 @@ static void other_types_are_refused(void **state)
 	assert_non_null(strstr(err.text, OCI_IMAGE));
 	assert_non_null(strstr(err.text, OCI_INDEX));
 	assert_false(manifest_parse(STR(IMAGE("")), STR("application/json"), true, &manifest, &err));
-	assert_non_null(strstr(err.text, "application/vnd.docker.distribution.{manifest,manifest.list}.v2+json"));
+	assert_non_null(
+		strstr(err.text, "application/vnd.docker.distribution.{manifest,manifest.list}.v2+json"));
 	assert_true(media_type_is_manifest(STR(OCI_INDEX "; a=b"), false));
 	assert_true(media_type_is_manifest(STR(DOCKER_LIST), true));
 	assert_false(media_type_is_manifest(STR(DOCKER_LIST), false));
@@ -174,15 +194,38 @@ static void other_types_are_refused(void **state)
 static void bad_bodies_are_refused(void **state)
 {
 	static const char *const images[] = {
-		"", "{", "x", "[]", "null", "7", "{}", IMAGE("") "x", "{\"config\":" LINK("c/c") "}", "{\"schemaVersion\":1,\"config\":" LINK("c/c") "}",
-		"{\"schemaVersion\":\"2\",\"config\":" LINK("c/c") "}", "{\"schemaVersion\":2}", "{\"schemaVersion\":2,\"config\":null}",
-		"{\"schemaVersion\":2,\"config\":{}}", IMAGE(",\"layers\":{}"), IMAGE(",\"layers\":[7]"), IMAGE(",\"layers\":[" LINK("a/b") ",{}]"),
-		IMAGE(",\"subject\":7"), IMAGE(",\"subject\":{}"), IMAGE(",\"annotations\":{\"a\":7}"), IMAGE(",\"artifactType\":7"),
-		IMAGE(",\"manifests\":[]"), IMAGE(",\"config\":" LINK("c/c")),
+		"",
+		"{",
+		"x",
+		"[]",
+		"null",
+		"7",
+		"{}",
+		IMAGE("") "x",
+		"{\"config\":" LINK("c/c") "}",
+		"{\"schemaVersion\":1,\"config\":" LINK("c/c") "}",
+		"{\"schemaVersion\":\"2\",\"config\":" LINK("c/c") "}",
+		"{\"schemaVersion\":2}",
+		"{\"schemaVersion\":2,\"config\":null}",
+		"{\"schemaVersion\":2,\"config\":{}}",
+		IMAGE(",\"layers\":{}"),
+		IMAGE(",\"layers\":[7]"),
+		IMAGE(",\"layers\":[" LINK("a/b") ",{}]"),
+		IMAGE(",\"subject\":7"),
+		IMAGE(",\"subject\":{}"),
+		IMAGE(",\"annotations\":{\"a\":7}"),
+		IMAGE(",\"artifactType\":7"),
+		IMAGE(",\"manifests\":[]"),
+		IMAGE(",\"config\":" LINK("c/c")),
 	};
 	static const char *const indexes[] = {
-		"{}", INDEX(",\"manifests\":{}"), INDEX(",\"manifests\":[[]]"), INDEX(",\"config\":{}"), INDEX(",\"layers\":[]"),
-		INDEX(",\"subject\":[]"), INDEX(",\"annotations\":[]"),
+		"{}",
+		INDEX(",\"manifests\":{}"),
+		INDEX(",\"manifests\":[[]]"),
+		INDEX(",\"config\":{}"),
+		INDEX(",\"layers\":[]"),
+		INDEX(",\"subject\":[]"),
+		INDEX(",\"annotations\":[]"),
 	};
 
 	(void)state;
@@ -198,8 +241,9 @@ static void names_the_place(void **state)
 	struct error err;
 
 	(void)state;
-	assert_false(parse(IMAGE(",\"layers\":[" LINK("a/b") ",{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST "\",\"size\":-1}]"), OCI_IMAGE,
-		&manifest, &err));
+	assert_false(parse(IMAGE(",\"layers\":[" LINK("a/b") ",{\"mediaType\":\"a/b\",\"digest\":\"" DIGEST
+							     "\",\"size\":-1}]"),
+		OCI_IMAGE, &manifest, &err));
 	assert_string_equal(err.text, "layers[1]: size is missing or not a number of bytes");
 }
 
@@ -246,8 +290,10 @@ static void is_bounded(void **state)
 static void some_layers_are_elsewhere(void **state)
 {
 	(void)state;
-	assert_true(media_type_is_nondistributable(STR("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")));
-	assert_true(media_type_is_nondistributable(STR("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")));
+	assert_true(media_type_is_nondistributable(
+		STR("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")));
+	assert_true(media_type_is_nondistributable(
+		STR("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")));
 	assert_false(media_type_is_nondistributable(STR("application/vnd.oci.image.layer.v1.tar+gzip")));
 	assert_false(media_type_is_nondistributable(STR_NONE));
 }
@@ -255,10 +301,17 @@ static void some_layers_are_elsewhere(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_an_image), cmocka_unit_test(reads_an_index), cmocka_unit_test(lists_may_be_missing),
-		cmocka_unit_test(the_config_is_the_type_of_a_referrer), cmocka_unit_test(media_types_agree), cmocka_unit_test(docker_is_asked_for),
-		cmocka_unit_test(other_types_are_refused), cmocka_unit_test(bad_bodies_are_refused), cmocka_unit_test(names_the_place),
-		cmocka_unit_test(is_bounded), cmocka_unit_test(some_layers_are_elsewhere),
+		cmocka_unit_test(reads_an_image),
+		cmocka_unit_test(reads_an_index),
+		cmocka_unit_test(lists_may_be_missing),
+		cmocka_unit_test(the_config_is_the_type_of_a_referrer),
+		cmocka_unit_test(media_types_agree),
+		cmocka_unit_test(docker_is_asked_for),
+		cmocka_unit_test(other_types_are_refused),
+		cmocka_unit_test(bad_bodies_are_refused),
+		cmocka_unit_test(names_the_place),
+		cmocka_unit_test(is_bounded),
+		cmocka_unit_test(some_layers_are_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,29 @@
 static void takes(void **state)
 {
 	static const char *const names[] = {
-		"a", "0", "library/nginx", "a--b", "a---b", "a-b", "a_b", "a__b", "a.b", "a/b/c", "a1.b2_c3__d4-e5/f",
-		"blobs", "manifests", "tags", "referrers", "a/blobs", "a/manifests/tags", "index.json", "oci-layout",
-		"a/blobs/sha256", "a/blobs/sha256/abc", "a/blobs/md5/" HEX64, "blobs/sha256/" HEX64,
+		"a",
+		"0",
+		"library/nginx",
+		"a--b",
+		"a---b",
+		"a-b",
+		"a_b",
+		"a__b",
+		"a.b",
+		"a/b/c",
+		"a1.b2_c3__d4-e5/f",
+		"blobs",
+		"manifests",
+		"tags",
+		"referrers",
+		"a/blobs",
+		"a/manifests/tags",
+		"index.json",
+		"oci-layout",
+		"a/blobs/sha256",
+		"a/blobs/sha256/abc",
+		"a/blobs/md5/" HEX64,
+		"blobs/sha256/" HEX64,
 		"a/blobs/sha256/z" HEX64,
 	};
 
@@ -36,10 +56,48 @@ static void takes(void **state)
 static void refuses(void **state)
 {
 	static const char *const names[] = {
-		"", "/", "/a", "a/", "a//b", "-a", "a-", ".a", "a.", "_a", "a_", "__a", "a__", "a___b", "a..b", "a._b",
-		"a_.b", "a-_b", "a.-b", "A", "aB", "a/B", "a b", " a", "a\n", "a:b", "a@b", "..", "a/../b", "a/./b", "_catalog",
-		"\xc3\xa9", "a%2fb", "a\\b", "a/-b", "a-/b", "a/index.json", "a/oci-layout/b", "a/b/index.log",
-		"a/blobs/sha256/" HEX64, "a/b/blobs/sha256/" HEX64 "/c", "a/blobs/sha512/" HEX64 HEX64,
+		"",
+		"/",
+		"/a",
+		"a/",
+		"a//b",
+		"-a",
+		"a-",
+		".a",
+		"a.",
+		"_a",
+		"a_",
+		"__a",
+		"a__",
+		"a___b",
+		"a..b",
+		"a._b",
+		"a_.b",
+		"a-_b",
+		"a.-b",
+		"A",
+		"aB",
+		"a/B",
+		"a b",
+		" a",
+		"a\n",
+		"a:b",
+		"a@b",
+		"..",
+		"a/../b",
+		"a/./b",
+		"_catalog",
+		"\xc3\xa9",
+		"a%2fb",
+		"a\\b",
+		"a/-b",
+		"a-/b",
+		"a/index.json",
+		"a/oci-layout/b",
+		"a/b/index.log",
+		"a/blobs/sha256/" HEX64,
+		"a/b/blobs/sha256/" HEX64 "/c",
+		"a/blobs/sha512/" HEX64 HEX64,
 	};
 
 	(void)state;
@@ -72,7 +130,9 @@ static void is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(takes), cmocka_unit_test(refuses), cmocka_unit_test(is_bounded),
+		cmocka_unit_test(takes),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

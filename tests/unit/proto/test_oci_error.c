@@ -22,9 +22,18 @@ static struct error error_of(enum error_kind kind, const char *code)
 
 static void status_by_code(void **state)
 {
-	static const struct { const char *code; unsigned status; } cases[] = {
-		{ "BLOB_UNKNOWN", 404 }, { "DIGEST_INVALID", 400 }, { "MANIFEST_INVALID", 400 }, { "NAME_UNKNOWN", 404 },
-		{ "UNAUTHORIZED", 401 }, { "DENIED", 403 }, { "UNSUPPORTED", 405 }, { "TOOMANYREQUESTS", 429 },
+	static const struct {
+		const char *code;
+		unsigned status;
+	} cases[] = {
+		{ "BLOB_UNKNOWN", 404 },
+		{ "DIGEST_INVALID", 400 },
+		{ "MANIFEST_INVALID", 400 },
+		{ "NAME_UNKNOWN", 404 },
+		{ "UNAUTHORIZED", 401 },
+		{ "DENIED", 403 },
+		{ "UNSUPPORTED", 405 },
+		{ "TOOMANYREQUESTS", 429 },
 		{ "MANIFEST_BLOB_UNKNOWN", 404 },
 	};
 
@@ -38,10 +47,20 @@ static void status_by_code(void **state)
 
 static void status_by_kind(void **state)
 {
-	static const struct { enum error_kind kind; unsigned alone, with_code; } cases[] = {
-		{ ERROR_INTERNAL, 500, 404 }, { ERROR_INVALID, 400, 404 }, { ERROR_DENIED, 403, 404 }, { ERROR_UNKNOWN, 404, 404 },
-		{ ERROR_CONFLICT, 409, 404 }, { ERROR_TOO_LARGE, 413, 413 }, { ERROR_BUSY, 503, 503 }, { ERROR_TIMEOUT, 503, 503 },
-		{ ERROR_UNAVAILABLE, 503, 503 }, { ERROR_FULL, 507, 507 },
+	static const struct {
+		enum error_kind kind;
+		unsigned alone, with_code;
+	} cases[] = {
+		{ ERROR_INTERNAL, 500, 404 },
+		{ ERROR_INVALID, 400, 404 },
+		{ ERROR_DENIED, 403, 404 },
+		{ ERROR_UNKNOWN, 404, 404 },
+		{ ERROR_CONFLICT, 409, 404 },
+		{ ERROR_TOO_LARGE, 413, 413 },
+		{ ERROR_BUSY, 503, 503 },
+		{ ERROR_TIMEOUT, 503, 503 },
+		{ ERROR_UNAVAILABLE, 503, 503 },
+		{ ERROR_FULL, 507, 507 },
 	};
 	struct error err;
 
@@ -82,10 +101,19 @@ static void expect_body(const struct error *err, const char *code, const char *r
 
 static void bodies(void **state)
 {
-	static const struct { enum error_kind kind; const char *code; } nearest[] = {
-		{ ERROR_INVALID, "UNSUPPORTED" }, { ERROR_DENIED, "DENIED" }, { ERROR_UNKNOWN, "NAME_UNKNOWN" },
-		{ ERROR_CONFLICT, "TOOMANYREQUESTS" }, { ERROR_TOO_LARGE, "SIZE_INVALID" }, { ERROR_BUSY, "TOOMANYREQUESTS" },
-		{ ERROR_TIMEOUT, "TOOMANYREQUESTS" }, { ERROR_UNAVAILABLE, "TOOMANYREQUESTS" }, { ERROR_FULL, "BLOB_UPLOAD_INVALID" },
+	static const struct {
+		enum error_kind kind;
+		const char *code;
+	} nearest[] = {
+		{ ERROR_INVALID, "UNSUPPORTED" },
+		{ ERROR_DENIED, "DENIED" },
+		{ ERROR_UNKNOWN, "NAME_UNKNOWN" },
+		{ ERROR_CONFLICT, "TOOMANYREQUESTS" },
+		{ ERROR_TOO_LARGE, "SIZE_INVALID" },
+		{ ERROR_BUSY, "TOOMANYREQUESTS" },
+		{ ERROR_TIMEOUT, "TOOMANYREQUESTS" },
+		{ ERROR_UNAVAILABLE, "TOOMANYREQUESTS" },
+		{ ERROR_FULL, "BLOB_UPLOAD_INVALID" },
 	};
 	struct error err = error_of(ERROR_UNKNOWN, "BLOB_UNKNOWN");
 
@@ -120,9 +148,11 @@ static void bodies_are_utf8(void **state)
 	struct error err = error_of(ERROR_INVALID, "NAME_INVALID");
 
 	(void)state;
-	(void)error_set(&err, ERROR_INVALID, "NAME_INVALID", "\"a\\b\"\n\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
+	(void)error_set(
+		&err, ERROR_INVALID, "NAME_INVALID", "\"a\\b\"\n\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
 	expect_body(&err, "NAME_INVALID", "\"a\\b\"\n\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
-	(void)error_set(&err, ERROR_INVALID, "NAME_INVALID", "\xff \xc3 \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82");
+	(void)error_set(&err, ERROR_INVALID, "NAME_INVALID",
+		"\xff \xc3 \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82");
 	expect_body(&err, "NAME_INVALID", "? ? ?? ??? ???? ??");
 }
 
@@ -137,8 +167,12 @@ static void texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(status_by_code), cmocka_unit_test(status_by_kind), cmocka_unit_test(bodies),
-		cmocka_unit_test(tells_no_secrets), cmocka_unit_test(bodies_are_utf8), cmocka_unit_test(texts),
+		cmocka_unit_test(status_by_code),
+		cmocka_unit_test(status_by_kind),
+		cmocka_unit_test(bodies),
+		cmocka_unit_test(tells_no_secrets),
+		cmocka_unit_test(bodies_are_utf8),
+		cmocka_unit_test(texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

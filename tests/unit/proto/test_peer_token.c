@@ -19,12 +19,18 @@
 #define SECRET STR("s3cret")
 #define METHOD STR("PUT")
 #define TARGET STR("/v2/a/manifests/x?tag=1")
-#define NOW 1000
+#define NOW    1000
 
 static const char *const groups[] = { "devs", "", "a:b c/\xc3\xa9" };
 static const struct peer_claims sample = {
-	.sender = "worker-1", .epoch = UINT64_MAX, .expires_s = NOW + 30, .user = "alice", .apikey = "zak_1", .admin = true,
-	.groups = groups, .groups_len = 3,
+	.sender = "worker-1",
+	.epoch = UINT64_MAX,
+	.expires_s = NOW + 30,
+	.user = "alice",
+	.apikey = "zak_1",
+	.admin = true,
+	.groups = groups,
+	.groups_len = 3,
 };
 
 static struct buf token_of(const struct peer_claims *claims)
@@ -69,7 +75,9 @@ static void carries_the_claims(void **state)
 
 static void carries_nobody(void **state)
 {
-	struct peer_claims nobody = { .sender = "w", .expires_s = NOW, .user = "", .apikey = NULL, .anonymous = true };
+	struct peer_claims nobody = {
+		.sender = "w", .expires_s = NOW, .user = "", .apikey = NULL, .anonymous = true
+	};
 	AUTO_FINI(buf) b = token_of(&nobody);
 	struct peer_claims claims;
 
@@ -91,7 +99,8 @@ static void is_bound_to_the_request(void **state)
 	assert_false(peer_token_parse(STR("s3creT"), METHOD, TARGET, buf_str(&b), NOW, &claims, NULL));
 	assert_false(peer_token_parse(STR(""), METHOD, TARGET, buf_str(&b), NOW, &claims, NULL));
 	assert_false(peer_token_parse(SECRET, STR("GET"), TARGET, buf_str(&b), NOW, &claims, NULL));
-	assert_false(peer_token_parse(SECRET, METHOD, STR("/v2/a/manifests/x"), buf_str(&b), NOW, &claims, NULL));
+	assert_false(
+		peer_token_parse(SECRET, METHOD, STR("/v2/a/manifests/x"), buf_str(&b), NOW, &claims, NULL));
 	assert_false(parse(buf_str(&b), NOW + 31, &claims));
 	assert_true(parse(buf_str(&b), NOW + 30, &claims));
 	peer_claims_fini(&claims);
@@ -142,8 +151,17 @@ static bool parse_signed(struct str plain)
 static void refuses_odd_claims(void **state)
 {
 	static const char *const odd[] = {
-		"", "1:w", "1:w1:14:1000", "1:w1:14:10000:0:1:", "1:w1:14:10000:0:1:4", "1:w1:x4:10000:0:1:0", "1:w1:15:-10000:0:1:0",
-		"1:w1:120:999999999999999999990:0:1:0", "1:w1:14:10000:0:1:02:x", "1:w1:14:10000:0:1:0x", "1:w1:14:10000:0:1:0256:",
+		"",
+		"1:w",
+		"1:w1:14:1000",
+		"1:w1:14:10000:0:1:",
+		"1:w1:14:10000:0:1:4",
+		"1:w1:x4:10000:0:1:0",
+		"1:w1:15:-10000:0:1:0",
+		"1:w1:120:999999999999999999990:0:1:0",
+		"1:w1:14:10000:0:1:02:x",
+		"1:w1:14:10000:0:1:0x",
+		"1:w1:14:10000:0:1:0256:",
 		"1:w1:14:10000:0:0:",
 	};
 	char many[256] = "1:w1:14:10000:0:1:0";
@@ -156,7 +174,9 @@ static void refuses_odd_claims(void **state)
 		if (parse_signed(str_of(odd[i])))
 			fail_msg("%s are no claims", odd[i]);
 	}
-	assert_false(parse_signed(str_from("1:\0" "1:14:10000:0:1:0", 18)));
+	assert_false(parse_signed(str_from("1:\0"
+					   "1:14:10000:0:1:0",
+		18)));
 	for (size_t i = 0; i <= PEER_GROUPS_MAX; i++)
 		memcpy(many + start + 2 * i, "0:", 2);
 	assert_true(parse_signed(str_from(many, start + 2 * PEER_GROUPS_MAX)));
@@ -185,7 +205,8 @@ static void is_bounded(void **state)
 		many[i] = i < PEER_GROUPS_MAX ? "some-group" : "";
 	claims = sample;
 	claims.groups = many;
-	for (claims.groups_len = PEER_GROUPS_MAX; claims.groups_len <= PEER_GROUPS_MAX + 1; claims.groups_len++) {
+	for (claims.groups_len = PEER_GROUPS_MAX; claims.groups_len <= PEER_GROUPS_MAX + 1;
+		claims.groups_len++) {
 		b = token_of(&claims);
 		assert_int_equal(b.failed, claims.groups_len > PEER_GROUPS_MAX);
 		buf_fini(&b);
@@ -222,9 +243,14 @@ static void large_headers_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(carries_the_claims), cmocka_unit_test(carries_nobody), cmocka_unit_test(is_bound_to_the_request),
-		cmocka_unit_test(cannot_be_twisted), cmocka_unit_test(refuses_odd_claims), cmocka_unit_test(is_bounded),
-		cmocka_unit_test(nothing_is_signed_without_a_secret), cmocka_unit_test(large_headers_are_refused),
+		cmocka_unit_test(carries_the_claims),
+		cmocka_unit_test(carries_nobody),
+		cmocka_unit_test(is_bound_to_the_request),
+		cmocka_unit_test(cannot_be_twisted),
+		cmocka_unit_test(refuses_odd_claims),
+		cmocka_unit_test(is_bounded),
+		cmocka_unit_test(nothing_is_signed_without_a_secret),
+		cmocka_unit_test(large_headers_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,8 +31,9 @@ static void expect(const char *header, uint64_t size, const char *wanted)
 	case RANGE_PART:
 		assert_in_range(len, 1, RANGE_MAX);
 		for (unsigned i = 0; i < len; i++)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%llu-%llu", i ? "," : "",
-				(unsigned long long)ranges[i].first, (unsigned long long)ranges[i].last);
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%llu-%llu",
+				i ? "," : "", (unsigned long long)ranges[i].first,
+				(unsigned long long)ranges[i].last);
 		break;
 	}
 	if (strcmp(text, wanted) != 0)
@@ -70,9 +71,27 @@ static void unsatisfiable(void **state)
 static void ignored(void **state)
 {
 	static const char *const headers[] = {
-		NULL, "", "bytes", "bytes=", "bytes=,", "bytes=-", "bytes=a-b", "bytes=1", "bytes=1-2-3", "bytes=--1", "bytes=1 -2",
-		"bytes=1-x", "bytes=+1-2", "bytes=0x1-2", "items=0-1", "0-1", "bytes 0-1", "bytes=0-1,x", "bytes=0-1;2-3",
-		"bytes=-1-", "bytes=-1x",
+		NULL,
+		"",
+		"bytes",
+		"bytes=",
+		"bytes=,",
+		"bytes=-",
+		"bytes=a-b",
+		"bytes=1",
+		"bytes=1-2-3",
+		"bytes=--1",
+		"bytes=1 -2",
+		"bytes=1-x",
+		"bytes=+1-2",
+		"bytes=0x1-2",
+		"items=0-1",
+		"0-1",
+		"bytes 0-1",
+		"bytes=0-1,x",
+		"bytes=0-1;2-3",
+		"bytes=-1-",
+		"bytes=-1x",
 	};
 
 	(void)state;
@@ -104,7 +123,8 @@ static void at_most_sixteen(void **state)
 	(void)state;
 	for (unsigned i = 1; i < RANGE_MAX; i++)
 		used += (size_t)snprintf(header + used, sizeof(header) - used, ",%u-%u", 2 * i, 2 * i);
-	expect(header, 100, "0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30");
+	expect(header, 100,
+		"0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30");
 	(void)snprintf(header + used, sizeof(header) - used, ",90-90");
 	expect(header, 100, "416");
 }
@@ -118,16 +138,38 @@ static void large_numbers(void **state)
 	expect("bytes=18446744073709551616-18446744073709551617", 10, "416");
 	expect("bytes=-99999999999999999999999999", 10, "0-9");
 	expect("bytes=0-18446744073709551615", UINT64_MAX, "0-18446744073709551614");
-	expect("bytes=18446744073709551614-,0-1", UINT64_MAX, "0-1,18446744073709551614-18446744073709551614");
+	expect("bytes=18446744073709551614-,0-1", UINT64_MAX,
+		"0-1,18446744073709551614-18446744073709551614");
 	expect("bytes=00000000000000000000000000000001-2", 10, "1-2");
 }
 
 static void chunks(void **state)
 {
-	static const char *const good[] = { "3-9", "bytes 3-9", "Bytes  3-9", " 3-9 ", "bytes 3-9/10", "3-9/*", "bytes 3-9/*" };
+	static const char *const good[] = { "3-9", "bytes 3-9", "Bytes  3-9", " 3-9 ", "bytes 3-9/10",
+		"3-9/*", "bytes 3-9/*" };
 	static const char *const bad[] = {
-		"", "bytes", "bytes ", "3", "3-", "-9", "9-3", "a-b", "3-9/", "3-9/9", "3-9/x", "3-9/10x", "3-9x", "bytes=3-9", "3 - 9",
-		"-3-9", "3--9", "0-9223372036854775807", "0-18446744073709551615", "0-99999999999999999999", "items 3-9", "bytes */10",
+		"",
+		"bytes",
+		"bytes ",
+		"3",
+		"3-",
+		"-9",
+		"9-3",
+		"a-b",
+		"3-9/",
+		"3-9/9",
+		"3-9/x",
+		"3-9/10x",
+		"3-9x",
+		"bytes=3-9",
+		"3 - 9",
+		"-3-9",
+		"3--9",
+		"0-9223372036854775807",
+		"0-18446744073709551615",
+		"0-99999999999999999999",
+		"items 3-9",
+		"bytes */10",
 	};
 	struct range range = { 0, 0 };
 
@@ -150,8 +192,13 @@ static void chunks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_range), cmocka_unit_test(unsatisfiable), cmocka_unit_test(ignored), cmocka_unit_test(several),
-		cmocka_unit_test(at_most_sixteen), cmocka_unit_test(large_numbers), cmocka_unit_test(chunks),
+		cmocka_unit_test(one_range),
+		cmocka_unit_test(unsatisfiable),
+		cmocka_unit_test(ignored),
+		cmocka_unit_test(several),
+		cmocka_unit_test(at_most_sixteen),
+		cmocka_unit_test(large_numbers),
+		cmocka_unit_test(chunks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,11 +31,20 @@ static void tells_a_digest_from_a_tag(void **state)
 
 static void refuses(void **state)
 {
-	static const struct { const char *text, *code; } cases[] = {
-		{ "", "MANIFEST_INVALID" }, { ".a", "MANIFEST_INVALID" }, { "-a", "MANIFEST_INVALID" },
-		{ "a b", "MANIFEST_INVALID" }, { "a/b", "MANIFEST_INVALID" }, { "a+b", "MANIFEST_INVALID" },
-		{ "\xc3\xa9", "MANIFEST_INVALID" }, { "sha256:abc", "DIGEST_INVALID" }, { "a:b", "DIGEST_INVALID" },
-		{ ":", "DIGEST_INVALID" }, { DIGEST "0", "DIGEST_INVALID" },
+	static const struct {
+		const char *text, *code;
+	} cases[] = {
+		{ "", "MANIFEST_INVALID" },
+		{ ".a", "MANIFEST_INVALID" },
+		{ "-a", "MANIFEST_INVALID" },
+		{ "a b", "MANIFEST_INVALID" },
+		{ "a/b", "MANIFEST_INVALID" },
+		{ "a+b", "MANIFEST_INVALID" },
+		{ "\xc3\xa9", "MANIFEST_INVALID" },
+		{ "sha256:abc", "DIGEST_INVALID" },
+		{ "a:b", "DIGEST_INVALID" },
+		{ ":", "DIGEST_INVALID" },
+		{ DIGEST "0", "DIGEST_INVALID" },
 	};
 
 	(void)state;
@@ -69,7 +78,9 @@ static void tags_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tells_a_digest_from_a_tag), cmocka_unit_test(refuses), cmocka_unit_test(tags_are_bounded),
+		cmocka_unit_test(tells_a_digest_from_a_tag),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(tags_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,9 +41,20 @@ static struct ring *make(enum ring_algorithm algorithm, const struct ring_member
 
 static void modulo_is_zots(void **state)
 {
-	static const struct { const char *name; int of_2, of_3, of_6; } cases[] = {
-		{ "zot-test", 1, 1, 1 }, { "debian", 1, 0, 3 }, { "alpine", 1, 1, 1 }, { "ubuntu", 0, 0, 0 }, { "golang", 0, 2, 2 },
-		{ "library/nginx", 1, 1, 1 }, { "a", 0, 1, 4 }, { "repo", 1, 0, 3 }, { "busybox", 0, 0, 0 }, { "hello-artifact", 1, 0, 3 },
+	static const struct {
+		const char *name;
+		int of_2, of_3, of_6;
+	} cases[] = {
+		{ "zot-test", 1, 1, 1 },
+		{ "debian", 1, 0, 3 },
+		{ "alpine", 1, 1, 1 },
+		{ "ubuntu", 0, 0, 0 },
+		{ "golang", 0, 2, 2 },
+		{ "library/nginx", 1, 1, 1 },
+		{ "a", 0, 1, 4 },
+		{ "repo", 1, 0, 3 },
+		{ "busybox", 0, 0, 0 },
+		{ "hello-artifact", 1, 0, 3 },
 		{ "project/team/app", 1, 1, 1 },
 	};
 	struct members members;
@@ -82,7 +93,10 @@ static void nobody_owns_an_empty_ring(void **state)
 static void keeps_its_members(void **state)
 {
 	static const struct ring_member given[] = {
-		{ "zeta", "http://z", true }, { "a", "http://a", false }, { "worker-10", "http://w10", true }, { "worker-2", "http://w2", true },
+		{ "zeta", "http://z", true },
+		{ "a", "http://a", false },
+		{ "worker-10", "http://w10", true },
+		{ "worker-2", "http://w2", true },
 	};
 	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, given, 4);
 	AUTO(ring) *again = ring_ref(ring);
@@ -104,7 +118,8 @@ static void keeps_its_members(void **state)
 
 static void refuses(void **state)
 {
-	static const struct ring_member same[] = { { "a", "x", true }, { "b", "y", true }, { "a", "z", true } };
+	static const struct ring_member same[] = { { "a", "x", true }, { "b", "y", true },
+		{ "a", "z", true } };
 	static const struct ring_member nameless = { "", "x", true };
 	struct ring_member *many = calloc(RING_MEMBERS_MAX + 1, sizeof(*many));
 	struct ring *ring = NULL;
@@ -133,7 +148,8 @@ static void slots_do_not_depend_on_order(void **state)
 	other = make(RING_SLOTS_RENDEZVOUS, turned, 5);
 	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
 		assert_int_equal(ring_slot_owner(ring, slot), 4 - ring_slot_owner(other, slot));
-	assert_int_equal(ring_owner(ring, STR("library/nginx")), ring_slot_owner(ring, ring_slot(ring, STR("library/nginx"))));
+	assert_int_equal(ring_owner(ring, STR("library/nginx")),
+		ring_slot_owner(ring, ring_slot(ring, STR("library/nginx"))));
 }
 
 /* What changes the owner of a slot silently would split every fleet that is being upgraded. */
@@ -141,8 +157,13 @@ static void slots_stay_as_they_are(void **state)
 {
 	struct members members;
 	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, members_make(&members, 5)->at, 5);
-	static const struct { const char *name; unsigned slot; } names[] = {
-		{ "debian", 7431 }, { "library/nginx", 12113 }, { "a", 16372 },
+	static const struct {
+		const char *name;
+		unsigned slot;
+	} names[] = {
+		{ "debian", 7431 },
+		{ "library/nginx", 12113 },
+		{ "a", 16372 },
 	};
 	static const int owners[8] = { 1, 1, 4, 0, 4, 4, 3, 3 };
 
@@ -196,9 +217,14 @@ static void a_large_ring_is_quick(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(modulo_is_zots), cmocka_unit_test(nobody_owns_an_empty_ring), cmocka_unit_test(keeps_its_members),
-		cmocka_unit_test(refuses), cmocka_unit_test(slots_do_not_depend_on_order), cmocka_unit_test(slots_stay_as_they_are),
-		cmocka_unit_test(only_the_lost_members_slots_move), cmocka_unit_test(a_large_ring_is_quick),
+		cmocka_unit_test(modulo_is_zots),
+		cmocka_unit_test(nobody_owns_an_empty_ring),
+		cmocka_unit_test(keeps_its_members),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(slots_do_not_depend_on_order),
+		cmocka_unit_test(slots_stay_as_they_are),
+		cmocka_unit_test(only_the_lost_members_slots_move),
+		cmocka_unit_test(a_large_ring_is_quick),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,9 @@ static void finds_its_worker(void **state)
 		upload_id_new(workers[i], &id);
 		assert_string_equal(id.worker, workers[i]);
 		assert_true(strspn(id.text, "0123456789abcdef") >= 32 && id.text[32] == '-');
-		assert_int_equal(strspn(id.text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"), strlen(id.text));
+		assert_int_equal(
+			strspn(id.text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"),
+			strlen(id.text));
 		assert_true(upload_id_parse(str_of(id.text), &again, NULL));
 		assert_string_equal(again.worker, workers[i]);
 		assert_string_equal(again.text, id.text);
@@ -62,9 +64,22 @@ static void takes_the_longest_name(void **state)
 static void refuses(void **state)
 {
 	static const char *const texts[] = {
-		"", "-", RANDOM, "0123456789ABCDEF0123456789abcdef-", "0123456789abcdef0123456789abcde-", "g123456789abcdef0123456789abcdef-",
-		RANDOM "_dw", RANDOM "-dw==", RANDOM "-d", RANDOM "-dx", RANDOM "-d/", RANDOM "-../..", RANDOM "-AA", RANDOM "-Cg",
-		"/" RANDOM "-dw", RANDOM "-dw\n",
+		"",
+		"-",
+		RANDOM,
+		"0123456789ABCDEF0123456789abcdef-",
+		"0123456789abcdef0123456789abcde-",
+		"g123456789abcdef0123456789abcdef-",
+		RANDOM "_dw",
+		RANDOM "-dw==",
+		RANDOM "-d",
+		RANDOM "-dx",
+		RANDOM "-d/",
+		RANDOM "-../..",
+		RANDOM "-AA",
+		RANDOM "-Cg",
+		"/" RANDOM "-dw",
+		RANDOM "-dw\n",
 	};
 	struct upload_id id = { .worker = "untouched" };
 
@@ -98,8 +113,11 @@ static void is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(finds_its_worker), cmocka_unit_test(is_never_the_same), cmocka_unit_test(takes_the_longest_name),
-		cmocka_unit_test(refuses), cmocka_unit_test(is_bounded),
+		cmocka_unit_test(finds_its_worker),
+		cmocka_unit_test(is_never_the_same),
+		cmocka_unit_test(takes_the_longest_name),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
