@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_s3_client - a store that says what each test tells it to, in turn: failures, lost answers, lies.
+ *
+ * Each step of a script serves one connection: it reads a whole request, notes it, and answers, cuts
+ * the connection, or keeps silent until the client leaves.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "proto/digest.h"
+#include "worker/storage/s3_priv.h"
+
+#define STEPS_MAX 20
+#define REQUEST_MAX 8192
+
+enum act { ANSWER, CUT, SILENCE };
+struct step {
+	const char *method; /* that we expect */
+	enum act act;
+	unsigned status;
+	const char *headers; /* each with its line end */
+	const char *body;
+	uint64_t length;     /* for HEAD: the Content-Length, without a body */
+};
+
+struct seen { char text[REQUEST_MAX]; };
+
+struct script {
+	const struct step *steps;
+	size_t n;
+	int fd;
+	unsigned port;
+	pthread_t thread;
+	size_t served;
+	struct seen seen[STEPS_MAX];
+};
+
+static struct script script;
+static struct store *store;
+
+/* ---- the server ---- */
+
+static size_t read_request(int fd, char *into)
+{
+	size_t len = 0, want = 0;
+
+	while (len < REQUEST_MAX - 1) {
+		ssize_t got = read(fd, into + len, REQUEST_MAX - 1 - len);
+		char *end;
+
+		if (got <= 0)
+			break;
+		len += (size_t)got;
+		into[len] = '\0';
+		end = strstr(into, "\r\n\r\n");
+		if (!end)
+			continue;
+		struct str length = str_of(strcasestr(into, "\r\nContent-Length: "));
+		uint64_t body = 0;
+		if (length.at && length.at < end) {
+			length = str_from(length.at + 18, length.len - 18);
+			CHECK(str_number(&length, REQUEST_MAX, &body));
+		}
+		want = (size_t)(end - into) + 4 + (size_t)body;
+		if (len >= want)
+			break;
+	}
+	return len;
+}
+
+static void answer(int fd, const struct step *step)
+{
+	char text[4096];
+	const char *body = step->body ? step->body : "";
+	size_t length = step->length ? (size_t)step->length : strlen(body);
+	int len = snprintf(text, sizeof text, "HTTP/1.1 %u x\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
+			   step->status, length, step->headers ? step->headers : "", body);
+
+	CHECK(write(fd, text, (size_t)len) == len);
+}
+
+static void serve(int fd)
+{
+	static const struct step unexpected = { .status = 418 };
+	const struct step *step = script.served < script.n ? &script.steps[script.served] : &unexpected;
+	char rest[256];
+
+	if (script.served < STEPS_MAX)
+		(void)read_request(fd, script.seen[script.served].text);
+	script.served++;
+	if (step->act == ANSWER)
+		answer(fd, step);
+	else if (step->act == SILENCE)
+		while (read(fd, rest, sizeof rest) > 0)
+			;
+}
+
+static void *server(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	while ((fd = accept(script.fd, NULL, NULL)) >= 0) {
+		serve(fd);
+		(void)shutdown(fd, SHUT_WR);
+		(void)close(fd);
+	}
+	return NULL;
+}
+
+static void start(const struct step *steps, size_t n)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof at;
+	struct store_s3_settings settings = {
+		.region = "us-east-1", .bucket = "bucket", .prefix = "root", .access_key = "key", .secret_key = "secret",
+		.session_token = "token", .path_style = true, .retries = 3, .single_put_max = 8,
+	};
+	char endpoint[64];
+	struct error err = { 0 };
+
+	memset(&script, 0, sizeof script);
+	script.steps = steps;
+	script.n = n;
+	script.fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(script.fd, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(script.fd, 16), 0);
+	assert_int_equal(getsockname(script.fd, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(pthread_create(&script.thread, NULL, server, NULL), 0);
+	snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u/", ntohs(at.sin_port));
+	settings.endpoint = endpoint;
+	if (!store_s3_open(&store, &settings, &err))
+		fail_msg("%s", err.text);
+	s3_store_of(store)->client.backoff_ms = 1;
+	s3_store_of(store)->client.stall_ms = 300;
+}
+
+#define SCRIPT(...) \
+	static const struct step steps[] = { __VA_ARGS__ }; \
+	(void)state; \
+	start(steps, sizeof steps / sizeof steps[0])
+
+/* All steps were played, no more, by the methods that were expected. */
+static void stop(void)
+{
+	assert_int_equal(store->driver->requests(store), script.n);
+	store->driver->free(store);
+	(void)shutdown(script.fd, SHUT_RDWR);
+	assert_int_equal(pthread_join(script.thread, NULL), 0);
+	(void)close(script.fd);
+	assert_int_equal(script.served, script.n);
+	for (size_t i = 0; i < script.n; i++)
+		if (!str_starts(str_of(script.seen[i].text), script.steps[i].method))
+			fail_msg("step %zu: %.40s", i, script.seen[i].text);
+}
+
+static void expect_sent(size_t at, const char *line)
+{
+	if (!strstr(script.seen[at].text, line))
+		fail_msg("no \"%s\" in: %s", line, script.seen[at].text);
+}
+
+#define SLOW_DOWN "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+#define OLD "ETag: \"old\"\r\n"
+#define NEW "ETag: \"new\"\r\n"
+
+static const struct store_version old = { "old" }, nothing = { "" };
+
+/* ---- one request ---- */
+
+static void get_ok(const char *wanted)
+{
+	AUTO_FINI(buf) into = buf_limit(100);
+	struct store_version version;
+	struct error err = { 0 };
+
+	if (!store->driver->get(store, "x/y z", &into, &version, &err))
+		fail_msg("%s", err.text);
+	assert_string_equal(buf_text(&into), wanted);
+}
+
+static void get_fails(enum error_kind kind, const char *word)
+{
+	AUTO_FINI(buf) into = buf_limit(100);
+	struct store_version version;
+	struct error err = { 0 };
+
+	assert_false(store->driver->get(store, "x", &into, &version, &err));
+	if (err.kind != kind || !strstr(err.text, word))
+		fail_msg("%s: %s", error_kind_name(err.kind), err.text);
+}
+
+static void tries_again(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "GET", CUT, 0, NULL, NULL, 0 },
+	       { "GET", SILENCE, 0, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "hello", 0 });
+	get_ok("hello");
+	stop();
+	for (size_t i = 0; i < 4; i++) {
+		expect_sent(i, "GET /bucket/root/x/y%20z HTTP/1.1\r\n");
+		expect_sent(i, "AWS4-HMAC-SHA256 Credential=key/");
+		expect_sent(i, "x-amz-security-token: token\r\n");
+	}
+}
+
+static void slow_client_is_told_to_retry(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 400, NULL, "<Error><Code>RequestTimeout</Code></Error>", 0 },
+	       { "GET", ANSWER, 429, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "", 0 });
+	get_ok("");
+	stop();
+}
+
+static void gives_up(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "GET", ANSWER, 500, NULL, NULL, 0 },
+	       { "GET", ANSWER, 502, NULL, NULL, 0 }, { "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 });
+	get_fails(ERROR_UNAVAILABLE, "503 SlowDown: Please reduce");
+	stop();
+}
+
+static void refusal_is_an_answer(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 403, NULL, "<Error><Code>AccessDenied</Code><Message>No &lt;way&gt;</Message></Error>", 0 });
+	get_fails(ERROR_DENIED, "403 AccessDenied: No <way> (the key needs");
+	stop();
+}
+
+static void full_store(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 507, NULL, NULL, 0 });
+	get_fails(ERROR_FULL, "507");
+	stop();
+}
+
+static void redirect_names_the_settings(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 301, "Location: http://127.0.0.1:1/\r\n", "<Error><Code>PermanentRedirect</Code></Error>", 0 });
+	get_fails(ERROR_INTERNAL, "see the region and the endpoint");
+	stop();
+}
+
+static void etag_is_needed(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 200, NULL, "hello", 0 });
+	get_fails(ERROR_INTERNAL, "ETag");
+	stop();
+}
+
+/* The clock of the store is a day ahead: learnt once, kept. */
+static void learns_the_clock(void **state)
+{
+	static char date[64];
+	static struct step steps[3];
+	char day[S3_SIGN_TIME_SIZE + 16];
+
+	(void)state;
+	memcpy(date, "Date: ", 6);
+	clock_http_date(clock_wall_s() + 86400, date + 6);
+	memcpy(date + strlen(date), "\r\n", 3);
+	steps[0] = (struct step){ "GET", ANSWER, 403, date, "<Error><Code>RequestTimeTooSkewed</Code></Error>", 0 };
+	steps[1] = steps[2] = (struct step){ "GET", ANSWER, 200, NEW, "x", 0 };
+	start(steps, 3);
+	get_ok("x");
+	get_ok("x");
+	stop();
+	memcpy(day, "x-amz-date: ", 12);
+	s3_sign_time(clock_wall_s() + 86400, day + 12);
+	day[20] = '\0'; /* to the day */
+	expect_sent(1, day);
+	expect_sent(2, day);
+}
+
+static void other_403_is_no_clock(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 403, "Date: Fri, 24 May 2013 00:00:00 GMT\r\n",
+		 "<Error><Code>AccessDenied</Code></Error>", 0 });
+	get_fails(ERROR_DENIED, "AccessDenied");
+	stop();
+	assert_null(strstr(script.seen[0].text, "2013"));
+}
+
+/* ---- compare-and-swap ---- */
+
+static void write_gives(enum store_step wanted, const struct store_version *expected, const char *version)
+{
+	struct store_version got = { "untouched" };
+	struct error err = { 0 };
+	enum store_step step = store->driver->put_if(store, "index", STR("ours"), expected, &got, &err);
+
+	if (step != wanted)
+		fail_msg("%d: %s", (int)step, err.text);
+	assert_string_equal(got.text, version ? version : "untouched");
+}
+
+static void knows_unquoted(void)
+{
+	atomic_store(&s3_store_of(store)->quoting, S3_UNQUOTED);
+}
+
+static void lost_answer_of_a_success(void **state)
+{
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 },
+	       { "GET", ANSWER, 200, NEW, "ours", 0 });
+	write_gives(STORE_OK, &old, "new");
+	stop();
+	expect_sent(0, "If-Match: old\r\n");
+}
+
+static void lost_request(void **state)
+{
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 }, { "PUT", ANSWER, 200, NEW, NULL, 0 });
+	write_gives(STORE_OK, &old, "new");
+	stop();
+}
+
+static void lost_answer_of_a_loser(void **state)
+{
+	SCRIPT({ "PUT", SILENCE, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, "ETag: \"other\"\r\n", NULL, 4 },
+	       { "GET", ANSWER, 200, "ETag: \"other\"\r\n", "them", 0 });
+	write_gives(STORE_CONFLICT, &old, NULL);
+	stop();
+}
+
+static void loser_is_told_500(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 500, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, "ETag: \"other\"\r\n", NULL, 5 });
+	write_gives(STORE_CONFLICT, &old, NULL);
+	stop();
+}
+
+/* The first attempt lands after we looked; the second is refused because of it. */
+static void late_success(void **state)
+{
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 }, { "PUT", ANSWER, 412, NULL, NULL, 0 },
+	       { "HEAD", ANSWER, 200, NEW, NULL, 4 }, { "GET", ANSWER, 200, NEW, "ours", 0 });
+	knows_unquoted();
+	write_gives(STORE_OK, &old, "new");
+	stop();
+}
+
+static void clear_conflicts(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 },
+	       { "PUT", ANSWER, 404, NULL, "<Error><Code>NoSuchKey</Code></Error>", 0 },
+	       { "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 });
+	knows_unquoted();
+	for (int i = 0; i < 3; i++)
+		write_gives(STORE_CONFLICT, &old, NULL);
+	for (int i = 0; i < 2; i++)
+		write_gives(STORE_CONFLICT, &nothing, NULL);
+	stop();
+	expect_sent(3, "If-None-Match: *\r\n");
+}
+
+static void bucket_is_gone(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 404, NULL, "<Error><Code>NoSuchBucket</Code></Error>", 0 });
+	write_gives(STORE_FAILED, &old, NULL);
+	stop();
+}
+
+static void create_after_a_lost_request(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "HEAD", ANSWER, 404, NULL, NULL, 0 },
+	       { "PUT", ANSWER, 200, NEW, NULL, 0 });
+	write_gives(STORE_OK, &nothing, "new");
+	stop();
+	expect_sent(2, "If-None-Match: *\r\n");
+}
+
+static void store_wants_quotes(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 4 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
+	       { "PUT", ANSWER, 412, NULL, NULL, 0 });
+	write_gives(STORE_OK, &old, "new");
+	write_gives(STORE_CONFLICT, &old, NULL);
+	stop();
+	expect_sent(0, "If-Match: old\r\n");
+	expect_sent(2, "If-Match: \"old\"\r\n");
+	expect_sent(3, "If-Match: \"old\"\r\n");
+}
+
+/* Refused while the form is unknown, and the same bytes are there: still not ours. */
+static void refused_is_not_written(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 });
+	write_gives(STORE_CONFLICT, &old, NULL);
+	stop();
+}
+
+static void store_that_stays_away(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+	       { "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+	       { "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+	       { "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 });
+	write_gives(STORE_FAILED, &old, NULL);
+	stop();
+}
+
+/* ---- parts ---- */
+
+#define UPLOAD "<InitiateMultipartUploadResult><UploadId>up/1</UploadId></InitiateMultipartUploadResult>"
+
+static bool push(struct error *err)
+{
+	char path[] = "/tmp/test_s3_client.XXXXXX";
+	AUTO_FD fd = mkstemp(path);
+	struct digest digest = digest_of(HASH_SHA256, STR("hello, parts"));
+
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(write(fd, "hello, parts", 12), 12);
+	return store->driver->put_file(store, "blob", &digest, fd, path, 12, err);
+}
+
+static void error_in_a_200(void **state)
+{
+	struct error err = { 0 };
+
+	SCRIPT({ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
+	       { "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
+	       { "POST", ANSWER, 200, NULL, "\n\n<Error><Code>InternalError</Code></Error>", 0 },
+	       { "POST", ANSWER, 200, NULL, "<CompleteMultipartUploadResult/>", 0 });
+	if (!push(&err))
+		fail_msg("%s", err.text);
+	stop();
+	expect_sent(1, "POST /bucket/root/blob?uploads");
+	expect_sent(3, "PUT /bucket/root/blob?partNumber=1&uploadId=up%2F1 ");
+	expect_sent(3, "\r\n\r\nhello, parts");
+	expect_sent(4, "<Part><PartNumber>1</PartNumber><ETag>&quot;new&quot;</ETag></Part>");
+}
+
+static void lost_answer_of_a_completion(void **state)
+{
+	struct error err = { 0 };
+
+	SCRIPT({ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
+	       { "PUT", ANSWER, 200, NEW, NULL, 0 }, { "POST", CUT, 0, NULL, NULL, 0 },
+	       { "POST", ANSWER, 404, NULL, "<Error><Code>NoSuchUpload</Code></Error>", 0 },
+	       { "HEAD", ANSWER, 200, NEW, NULL, 12 });
+	if (!push(&err))
+		fail_msg("%s", err.text);
+	stop();
+}
+
+static void refused_part_ends_the_upload(void **state)
+{
+	struct error err = { 0 };
+
+	SCRIPT({ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
+	       { "PUT", ANSWER, 400, NULL, "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>", 0 },
+	       { "DELETE", ANSWER, 204, NULL, NULL, 0 });
+	assert_false(push(&err));
+	assert_non_null(strstr(err.text, "XAmzContentSHA256Mismatch"));
+	stop();
+	expect_sent(3, "DELETE /bucket/root/blob?uploadId=up%2F1 ");
+}
+
+static void many_parts_grow(void **state)
+{
+	(void)state;
+	assert_int_equal(s3_part_size(0, 16 * S3_MIB), 16 * S3_MIB);
+	assert_int_equal(s3_part_size(160000 * S3_MIB, 16 * S3_MIB), 16 * S3_MIB);
+	assert_int_equal(s3_part_size(160000 * S3_MIB + 1, 16 * S3_MIB), 17 * S3_MIB);
+	assert_true(s3_part_size(S3_PART_MAX * S3_PARTS_MAX, 1) <= S3_PART_MAX);
+}
+
+/* ---- lists ---- */
+
+static bool never(void *arg, struct str name)
+{
+	(void)arg;
+	(void)name;
+	return true;
+}
+
+static void list_fails(const char *word)
+{
+	struct error err = { 0 };
+	bool more;
+
+	assert_false(store->driver->list(store, "_catalog/", STR_NONE, 5, never, NULL, &more, &err));
+	if (!strstr(err.text, word))
+		fail_msg("%s", err.text);
+}
+
+static void lies_in_lists(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 200, NULL, "<html>hello</html>", 0 },
+	       { "GET", ANSWER, 200, NULL, "<ListBucketResult><IsTruncated>false</IsTruncated><Key>root/other</Key></ListBucketResult>", 0 },
+	       { "GET", ANSWER, 200, NULL, "<ListBucketResult><IsTruncated>false</IsTruncated><Key>&bad;</Key></ListBucketResult>", 0 });
+	list_fails("not a list");
+	list_fails("not asked for");
+	list_fails("not readable");
+	stop();
+}
+
+static void list_without_an_end(void **state)
+{
+	static struct step steps[17];
+
+	(void)state;
+	for (size_t i = 0; i < 17; i++)
+		steps[i] = (struct step){ "GET", ANSWER, 200, NULL,
+			"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+			"</ListBucketResult>", 0 };
+	start(steps, 17);
+	list_fails("nothing new");
+	stop();
+	expect_sent(1, "?continuation-token=t&list-type=2&max-keys=5&prefix=root%2F_catalog%2F ");
+}
+
+static int once(void **state)
+{
+	(void)state;
+	http_client_init();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tries_again), cmocka_unit_test(slow_client_is_told_to_retry),
+		cmocka_unit_test(gives_up), cmocka_unit_test(refusal_is_an_answer),
+		cmocka_unit_test(full_store), cmocka_unit_test(redirect_names_the_settings),
+		cmocka_unit_test(etag_is_needed), cmocka_unit_test(learns_the_clock),
+		cmocka_unit_test(other_403_is_no_clock), cmocka_unit_test(lost_answer_of_a_success),
+		cmocka_unit_test(lost_request), cmocka_unit_test(lost_answer_of_a_loser),
+		cmocka_unit_test(loser_is_told_500), cmocka_unit_test(late_success),
+		cmocka_unit_test(clear_conflicts), cmocka_unit_test(bucket_is_gone),
+		cmocka_unit_test(create_after_a_lost_request), cmocka_unit_test(store_wants_quotes),
+		cmocka_unit_test(refused_is_not_written), cmocka_unit_test(store_that_stays_away),
+		cmocka_unit_test(error_in_a_200), cmocka_unit_test(lost_answer_of_a_completion),
+		cmocka_unit_test(refused_part_ends_the_upload), cmocka_unit_test(many_parts_grow),
+		cmocka_unit_test(lies_in_lists), cmocka_unit_test(list_without_an_end),
+	};
+
+	return cmocka_run_group_tests(tests, once, NULL);
+}
