@@ -1,2 +1,305 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   client --request--> [ pipe ] --http_call--> peer        bodies of unknown or large size
+ *   client <--reply---- [ pipe ] <--http_call-- peer        answers over SMALL_MAX
+ *
+ * Life    peer_forward_start() makes it, peer_call_done() frees it; an http_call that is still under
+ *         way is cancelled there. Nothing is replied twice: `over` says that the reply, or
+ *         on_unreachable, has had its turn.
+ */
 #include "worker/cluster/peer.h"
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/http_client.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pipe.h"
+#include "proto/peer_token.h"
+#include "worker/auth/auth.h"
+#include "worker/cluster/cluster.h"
+#include "worker/cluster/peer_headers.h"
+#include "worker/cluster/snapshot.h"
+#include "worker/oci/oci_reply.h"
+
+#define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')
+#define SMALL_MAX (64 * 1024)
+#define PIPE_BYTES (256u * 1024)
+#define CONNECT_MS 2000
+#define TOKEN_S 120
+/* The owner may be writing to an object store meanwhile; it has a limit of its own and answers 503. */
+#define STALL_MS (90 * 1000)
+#define STALL_UPLOAD_MS (60 * 60 * 1000)
+
+struct peer_call {
+	uint32_t magic;
+	struct peer_forward how;          /* snapshot and identity are references of ours */
+	char *member_id;
+	struct http_call *call;           /* NULL: not under way */
+	struct pipe *upward;              /* the writer's end of the request's body */
+	bool over;
+};
+
+static bool is_read(const struct peer_call *peer)
+{
+	enum http_method method = http_request_method(peer->how.request);
+
+	return method == HTTP_GET || method == HTTP_HEAD;
+}
+
+/* The body of the request. */
+
+static void on_room(void *arg)
+{
+	http_request_more(OBJ_CAST(peer_call, PEER_MAGIC, arg)->how.request);
+}
+
+static size_t on_client_bytes(void *arg, const void *bytes, size_t len)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	size_t taken = 0;
+
+	if (!peer->upward)
+		return len;
+	switch (pipe_write(peer->upward, bytes, len, &taken)) {
+	case PIPE_OK:
+		if (taken < len) {
+			size_t rest = 0;
+			/* Asking once more arms the pipe: it tells when there is room. */
+			(void)!pipe_write(peer->upward, (const char *)bytes + taken, len - taken, &rest);
+			taken += rest;
+		}
+		return taken;
+	case PIPE_AGAIN:
+		return 0;
+	case PIPE_END:
+	case PIPE_FAILED:
+		break;
+	}
+	return len; /* the call has ended or is about to: its end says what the client gets */
+}
+
+static void on_client_end(void *arg)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+
+	if (!peer->upward)
+		return;
+	pipe_finish(peer->upward);
+	pipe_unref_writer(TAKE(peer->upward));
+}
+
+static void drop_upward(struct peer_call *peer)
+{
+	if (peer->upward)
+		pipe_unref_writer(TAKE(peer->upward));
+}
+
+static void on_client_gone(void *arg)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+
+	peer->over = true;
+	drop_upward(peer);
+}
+
+/* What the client gets. */
+
+static void refuse(struct peer_call *peer, const struct error *err)
+{
+	struct error told;
+
+	log_warn("peer.failed", "member=%s error=%s", log_quote(str_of(peer->member_id)), log_quote(str_of(err->text)));
+	(void)error_set(&told, ERROR_UNAVAILABLE, NULL, "member %s, which has the repository, did not answer", peer->member_id);
+	http_request_reply(peer->how.request, oci_reply_error(&told));
+}
+
+static void give_up(struct peer_call *peer, const struct error *err, bool untouched)
+{
+	if (peer->over || http_request_is_replied(peer->how.request))
+		return;
+	peer->over = true;
+	if (untouched || is_read(peer))
+		peer->how.on_unreachable(peer->how.arg, peer->how.request, err);
+	else
+		refuse(peer, err);
+}
+
+static void begin_stream(struct peer_call *peer, struct http_call *call, unsigned status)
+{
+	struct pipe *pipe = pipe_new(http_request_loop(peer->how.request), PIPE_BYTES);
+	struct http_response *response = http_response_pipe(status, pipe, http_call_length(call));
+
+	http_call_into(call, pipe);
+	peer_copy_answer(http_call_headers(call), response);
+	peer->over = true;
+	http_request_reply(peer->how.request, response);
+}
+
+static bool has_no_body(const struct peer_call *peer, unsigned status)
+{
+	return http_request_method(peer->how.request) == HTTP_HEAD || status == 204 || status == 304 || status < 200;
+}
+
+static void reply_bodyless(struct peer_call *peer, struct http_call *call, unsigned status)
+{
+	int64_t len = http_call_length(call);
+	bool announces = http_request_method(peer->how.request) == HTTP_HEAD && len > 0;
+	struct http_response *response = announces ? http_response_announce(status, (uint64_t)len) : http_response_empty(status);
+
+	peer_copy_answer(http_call_headers(call), response);
+	peer->over = true;
+	http_request_reply(peer->how.request, response);
+}
+
+static void on_head(void *arg, struct http_call *call)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	unsigned status = http_call_status(call);
+	int64_t len = http_call_length(call);
+
+	cluster_peer_answered(peer->how.cluster, str_of(peer->member_id));
+	if (peer->over || status == 421)
+		return;
+	if (has_no_body(peer, status))
+		reply_bodyless(peer, call, status);
+	else if (len >= 0 && len <= SMALL_MAX)
+		http_call_collect(call, SMALL_MAX);
+	else
+		begin_stream(peer, call, status);
+}
+
+static void finish_small(struct peer_call *peer, struct http_call *call)
+{
+	struct http_response *response = http_response_copy(http_call_status(call), http_call_body(call));
+
+	peer_copy_answer(http_call_headers(call), response);
+	peer->over = true;
+	http_request_reply(peer->how.request, response);
+}
+
+static void on_call_done(void *arg, struct http_call *call, const struct error *err)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct error disagrees;
+
+	peer->call = NULL;
+	drop_upward(peer);
+	if (err && err->kind == ERROR_UNAVAILABLE)
+		cluster_peer_failed(peer->how.cluster, str_of(peer->member_id));
+	if (peer->over)
+		return;
+	if (err) {
+		give_up(peer, err, err->kind == ERROR_UNAVAILABLE);
+	} else if (http_call_status(call) == 421) {
+		(void)error_set(&disagrees, ERROR_CONFLICT, NULL, "member %s has a newer ring and is not the owner", peer->member_id);
+		give_up(peer, &disagrees, true);
+	} else {
+		finish_small(peer, call);
+	}
+}
+
+/* Start. */
+
+static void sign(const struct peer_call *peer, struct buf *into)
+{
+	const struct peer_forward *how = &peer->how;
+	const struct identity *identity = how->identity;
+	struct peer_claims claims = {
+		.sender = cluster_self(how->cluster), .epoch = ring_epoch(how->snapshot->ring),
+		.expires_s = clock_wall_s() + TOKEN_S, .user = identity->user, .apikey = identity->apikey,
+		.admin = identity->admin, .anonymous = identity->anonymous, .groups = identity->groups.at,
+		.groups_len = identity->groups.len,
+	};
+
+	peer_token_format(cluster_secret(how->cluster), str_of(http_method_name(http_request_method(how->request))),
+		http_request_target(how->request), &claims, into);
+}
+
+static bool make_headers(const struct peer_call *peer, struct http_headers *headers)
+{
+	AUTO_FINI(buf) token = buf_limit(16 * 1024);
+	char from[INET6_ADDRSTRLEN];
+
+	sign(peer, &token);
+	http_request_peer(peer->how.request, from);
+	return !token.failed && peer_copy_request(peer->how.request, headers) &&
+		http_headers_add(headers, STR(PEER_HEADER), buf_str(&token)) &&
+		http_headers_add(headers, STR(HOP_HEADER), STR("1")) &&
+		http_headers_add(headers, STR("X-Forwarded-For"), str_of(from));
+}
+
+static void give_body(struct peer_call *peer, struct http_call_spec *spec)
+{
+	const struct peer_forward *how = &peer->how;
+	enum http_method method = http_request_method(how->request);
+
+	spec->has_body = method == HTTP_PUT || method == HTTP_POST || method == HTTP_PATCH;
+	if (how->body_is_collected) {
+		spec->body = how->body;
+	} else if (http_request_length(how->request)) {
+		peer->upward = pipe_new(http_request_loop(how->request), PIPE_BYTES);
+		pipe_on_room(peer->upward, on_room, peer);
+		spec->has_body = true;
+		spec->body_pipe = peer->upward;
+		spec->body_pipe_len = http_request_length(how->request);
+	}
+}
+
+static bool start(struct peer_call *peer)
+{
+	AUTO_FINI(buf) url = buf_limit(16 * 1024);
+	AUTO(http_headers) *headers = http_headers_new();
+	struct http_call_spec spec = { .connect_ms = CONNECT_MS, .stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
+
+	buf_puts(&url, peer->how.member->url);
+	buf_add(&url, http_request_target(peer->how.request));
+	if (url.failed || !make_headers(peer, headers))
+		return false;
+	spec.method = http_method_name(http_request_method(peer->how.request));
+	spec.url = buf_text(&url);
+	spec.headers = headers;
+	spec.ca_file = peer->how.ca_file;
+	spec.cert_file = peer->how.cert_file;
+	spec.key_file = peer->how.key_file;
+	give_body(peer, &spec);
+	peer->call = http_call_start(peer->how.client, &spec,
+		(struct http_call_events){ .arg = peer, .on_head = on_head, .on_done = on_call_done });
+	if (peer->upward)
+		http_request_stream(peer->how.request, (struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone });
+	return true;
+}
+
+struct peer_call *peer_forward_start(const struct peer_forward *forward)
+{
+	struct peer_call *peer = xnew(struct peer_call);
+	struct error err;
+
+	peer->magic = PEER_MAGIC;
+	peer->how = *forward;
+	peer->how.snapshot = snapshot_ref(forward->snapshot);
+	peer->how.identity = identity_ref(forward->identity);
+	peer->member_id = check_strdup(forward->member->id);
+	if (!start(peer)) {
+		(void)error_set(&err, ERROR_TOO_LARGE, NULL, "the request's head is too large to be sent on");
+		peer->over = true;
+		http_request_reply(forward->request, oci_reply_error(&err));
+	}
+	return peer;
+}
+
+void peer_call_done(struct peer_call *peer)
+{
+	if (!peer)
+		return;
+	CHECK(peer->magic == PEER_MAGIC);
+	if (peer->call)
+		http_call_cancel(peer->call);
+	drop_upward(peer);
+	snapshot_free(peer->how.snapshot);
+	identity_free(peer->how.identity);
+	free(peer->member_id);
+	peer->magic = 0;
+	free(peer);
+}

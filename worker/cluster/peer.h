@@ -6,9 +6,10 @@
  * and any peer header of the client's are not sent; the signed peer header says who the client is. Small answers (Content-Length up to 64 KiB) are
  * collected and sent in one piece, larger ones flow through a pipe.
  *
- * A request whose body was not consumed yet can still be served here: when the peer cannot be
- * reached, or answers 421, on_unreachable runs and nothing was replied. After that point the client
- * gets 503 with Retry-After, or a cut connection when the reply had begun.
+ * When the peer cannot be reached or answers 421, and for reads also when it fails before its answer, on_unreachable
+ * runs and nothing was replied: the request can still be served here, if its body was collected or is not needed (a
+ * body that was streamed is consumed). After that point the client gets 503 with Retry-After, or a cut connection
+ * when the reply had begun.
  * Thread  the request's loop.
  */
 #pragma once
@@ -31,6 +32,7 @@ struct peer_forward {
 	struct snapshot *snapshot;
 	struct identity *identity;
 	const struct ring_member *member;
+	const char *ca_file, *cert_file, *key_file; /* towards https members; each may be NULL */
 	/* The body: collected before (then sent from here, and kept for on_unreachable), or streamed. */
 	bool body_is_collected;
 	struct str body;                  /* borrowed until the end of the request */

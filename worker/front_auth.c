@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * front_auth - the steps AUTHENTICATE and ACCESS: who asks, and may they.
+ */
+#include "common/check.h"
+#include "common/http_server.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "worker/auth/access.h"
+#include "worker/auth/auth.h"
+#include "worker/cluster/snapshot.h"
+#include "worker/front_step.h"
+#include "worker/oci/oci_reply.h"
+
+static void reply_unauthorized(struct front_call *call, const struct error *err)
+{
+	struct http_response *response = oci_reply_status(401, err);
+
+	http_response_headerf(response, "WWW-Authenticate", "Basic realm=\"%s\"", auth_realm(call->ask.worker->auth));
+	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
+	http_request_reply(call->request, response);
+}
+
+/* A refused login is answered late, so that guessing is slow. */
+
+struct delay {
+	struct front_errand errand;
+	struct worker_loop *loop;
+	struct loop_timer timer;
+	struct error err;
+};
+
+static void delay_cancel(struct front_errand *errand)
+{
+	struct delay *delay = (struct delay *)errand;
+
+	loop_timer_stop(delay->loop->loop, &delay->timer);
+	free(delay);
+}
+
+static void on_delayed(void *arg)
+{
+	struct delay *delay = arg;
+
+	delay->errand.call->errand = NULL;
+	reply_unauthorized(delay->errand.call, &delay->err);
+	free(delay);
+}
+
+static void refuse(struct front_call *call, const struct error *err)
+{
+	int64_t ms = auth_fail_delay_ms(call->ask.worker->auth);
+	struct delay *delay;
+
+	if (!ms || !http_request_header(call->request, "Authorization")) {
+		reply_unauthorized(call, err);
+		return;
+	}
+	delay = xnew(struct delay);
+	delay->errand = (struct front_errand){ .call = call, .cancel = delay_cancel };
+	delay->loop = call->loop;
+	delay->err = *err;
+	call->errand = &delay->errand;
+	loop_timer_start(call->loop->loop, &delay->timer, ms, on_delayed, delay);
+}
+
+/* A password is verified on the pool. */
+
+struct verify {
+	struct front_errand errand;
+	struct auth *auth;
+	struct snapshot *snapshot;
+	struct auth_attempt *attempt;
+	struct identity *identity;
+	bool ok;
+	struct error err;
+};
+
+static void verify_cancel(struct front_errand *errand)
+{
+	errand->call = NULL;
+}
+
+static void verify_free(struct verify *verify)
+{
+	auth_attempt_free(verify->attempt);
+	snapshot_free(verify->snapshot);
+	identity_free(verify->identity);
+	free(verify);
+}
+
+static void run_verify(void *arg)
+{
+	struct verify *verify = arg;
+
+	verify->ok = auth_verify(verify->auth, verify->snapshot, verify->attempt, &verify->identity, &verify->err);
+}
+
+static void on_verified(void *arg)
+{
+	struct verify *verify = arg;
+	struct front_call *call = verify->errand.call;
+
+	if (call) {
+		call->errand = NULL;
+		if (verify->ok) {
+			call->ask.identity = TAKE(verify->identity);
+			front_next(call);
+		} else {
+			refuse(call, &verify->err);
+		}
+	}
+	verify_free(verify);
+}
+
+static void start_verify(struct front_call *call, struct auth_attempt *attempt)
+{
+	struct verify *verify = xnew(struct verify);
+	struct error err;
+
+	verify->errand = (struct front_errand){ .call = call, .cancel = verify_cancel };
+	verify->auth = call->ask.worker->auth;
+	verify->snapshot = snapshot_ref(call->ask.snapshot);
+	verify->attempt = attempt;
+	call->errand = &verify->errand;
+	if (pool_submit_then(call->ask.worker->pool, run_verify, call->loop->loop, on_verified, verify))
+		return;
+	call->errand = NULL;
+	verify_free(verify);
+	(void)error_set(&err, ERROR_BUSY, NULL, "this worker is overloaded");
+	http_request_reply(call->request, oci_reply_error(&err));
+}
+
+enum front_turn front_authenticate(struct front_call *call)
+{
+	struct auth_attempt *attempt = NULL;
+	struct error err;
+
+	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->ask.identity, &attempt, &err)) {
+	case AUTH_OK:
+		return FRONT_MORE;
+	case AUTH_PENDING:
+		start_verify(call, attempt);
+		return FRONT_WAIT;
+	case AUTH_REFUSED:
+		break;
+	}
+	refuse(call, &err);
+	return FRONT_WAIT;
+}
+
+/* Access. */
+
+/* docker learns only from a 401 on /v2/ that it should log in. */
+static bool is_docker(const struct front_call *call)
+{
+	struct str agent = str_of(http_request_header(call->request, "User-Agent"));
+
+	return str_starts(agent, "docker/") || (agent.len && strstr(agent.at, "Docker-Client"));
+}
+
+static bool allows_base(const struct front_call *call)
+{
+	const struct oci_ask *ask = &call->ask;
+
+	if (!ask->snapshot->auth_required || !ask->identity->anonymous)
+		return true;
+	return access_has_anonymous(ask->snapshot->access) && !(ask->route.row->shape == OCI_SHAPE_ROOT && is_docker(call));
+}
+
+static bool allows(const struct front_call *call)
+{
+	const struct access *access = call->ask.snapshot->access;
+	const struct identity *identity = call->ask.identity;
+	struct str name = name_str(&call->ask.route.name);
+
+	switch (call->ask.route.row->action) {
+	case OCI_ACTION_NONE:
+		return allows_base(call);
+	case OCI_ACTION_READ:
+		return access_allows(access, identity, name, ACTION_READ);
+	case OCI_ACTION_CREATE:
+		return access_allows(access, identity, name, ACTION_CREATE);
+	case OCI_ACTION_MANIFEST_WRITE: /* which of the two it must be, the endpoint decides */
+		return access_allows(access, identity, name, ACTION_CREATE) || access_allows(access, identity, name, ACTION_UPDATE);
+	case OCI_ACTION_DELETE:
+		return access_allows(access, identity, name, ACTION_DELETE);
+	}
+	return false;
+}
+
+static bool writes(const struct front_call *call)
+{
+	return call->ask.route.row->action != OCI_ACTION_NONE && call->ask.route.row->action != OCI_ACTION_READ;
+}
+
+enum front_turn front_access(struct front_call *call)
+{
+	struct error err;
+
+	/* For a peer's request this was decided at the peer. */
+	if (!call->ask.identity->peer && !allows(call)) {
+		if (call->ask.identity->anonymous && call->ask.snapshot->auth_required) {
+			(void)error_set(&err, ERROR_DENIED, "UNAUTHORIZED", "authentication required");
+			reply_unauthorized(call, &err);
+		} else {
+			(void)error_set(&err, ERROR_DENIED, "DENIED", "requested access to the resource is denied");
+			http_request_reply(call->request, oci_reply_error(&err));
+		}
+		return FRONT_WAIT;
+	}
+	if (call->ask.worker->writes_refused && writes(call)) {
+		(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "this store is not safe for several workers, so nothing is written to it");
+		http_request_reply(call->request, oci_reply_error(&err));
+		return FRONT_WAIT;
+	}
+	return FRONT_MORE;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * health_metrics - the worker's counters and gauges as Prometheus text.
+ *
+ * Thread  any.
+ */
+#pragma once
+
+#include "common/buf.h"
+
+struct worker;
+
+#define HEALTH_METRICS_MAX (256u * 1024)
+void health_metrics(struct worker *worker, struct buf *into);

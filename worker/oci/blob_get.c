@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * blob_get - GET and HEAD of a blob.
+ *
+ *   a file       opened here, sent by sendfile; one range gives 206, several give the whole
+ *   in a bucket  HEAD asks for the size on the pool, GET streams (blob_pull.c)
+ */
+#include "worker/oci/blob_get.h"
+
+#include <inttypes.h>
+
+#include "common/cleanup.h"
+#include "worker/front_call.h"
+#include "worker/oci/blob_range.h"
+#include "worker/oci/oci_job.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/storage/store.h"
+
+void blob_headers(struct http_response *response, const struct digest *digest)
+{
+	oci_reply_digest(response, digest);
+	oci_reply_etag(response, digest);
+	http_response_header(response, "Accept-Ranges", "bytes");
+	http_response_header(response, "Cache-Control", "private, max-age=31536000, immutable");
+}
+
+static struct http_response *reply_not_modified(const struct digest *digest)
+{
+	struct http_response *response = http_response_empty(304);
+
+	blob_headers(response, digest);
+	return response;
+}
+
+struct http_response *blob_reply_unsatisfiable(const struct digest *digest, uint64_t size)
+{
+	struct http_response *response = http_response_empty(416);
+
+	oci_reply_digest(response, digest);
+	http_response_headerf(response, "Content-Range", "bytes */%" PRIu64, size);
+	return response;
+}
+
+static void put_type(struct http_response *response, const struct digest *digest)
+{
+	http_response_header(response, "Content-Type", "application/octet-stream");
+	blob_headers(response, digest);
+}
+
+const char *blob_range_header(const struct front_call *call)
+{
+	const char *condition = http_request_header(call->request, "If-Range");
+
+	if (condition && !oci_etag_matches(condition, &call->ask.route.digest))
+		return NULL;
+	return http_request_header(call->request, "Range");
+}
+
+/* Files. */
+
+static struct http_response *reply_file(struct front_call *call, struct blob_source *source)
+{
+	const struct digest *digest = &call->ask.route.digest;
+	const char *header = call->ask.method == HTTP_GET ? blob_range_header(call) : NULL;
+	struct range ranges[RANGE_MAX];
+	struct http_response *response;
+	unsigned len = 0;
+	enum range_kind kind;
+
+	if (oci_etag_matches(call->ask.if_none_match, digest))
+		return reply_not_modified(digest);
+	if (call->ask.method == HTTP_HEAD) {
+		response = http_response_announce(200, source->size);
+		put_type(response, digest);
+		return response;
+	}
+	kind = range_parse(header, source->size, ranges, &len);
+	if (kind == RANGE_UNSATISFIABLE)
+		return blob_reply_unsatisfiable(digest, source->size);
+	counter_add(&call->ask.counters->blob_pulls_total, 1);
+	if (kind == RANGE_PART && len == 1) {
+		response = http_response_file(206, TAKE_FD(source->fd), ranges[0].first, ranges[0].last - ranges[0].first + 1);
+		http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, ranges[0].first,
+			ranges[0].last, source->size);
+	} else {
+		response = http_response_file(200, TAKE_FD(source->fd), 0, source->size);
+	}
+	put_type(response, digest);
+	return response;
+}
+
+/* What only the pool can ask for: the size of an object. */
+
+static void head_job(struct oci_job *job)
+{
+	const struct digest *digest = &job->ask.route.digest;
+	struct http_response *response;
+	struct error err;
+	uint64_t size;
+
+	if (!store_blob_size(job->ask.worker->store, name_str(&job->ask.route.name), digest, &size, &err)) {
+		oci_job_reply(job, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
+		return;
+	}
+	if (oci_etag_matches(job->ask.if_none_match, digest)) {
+		response = reply_not_modified(digest);
+	} else if (job->ask.method == HTTP_HEAD) {
+		response = http_response_announce(200, size);
+		put_type(response, digest);
+	} else {
+		response = blob_reply_unsatisfiable(digest, size);
+	}
+	oci_job_reply(job, response);
+}
+
+void blob_start_head(struct front_call *call)
+{
+	oci_job_start(call->request, &call->ask, &call->body, head_job);
+}
+
+void oci_blob_get_stream(struct front_call *call)
+{
+	const struct oci_ask *ask = &call->ask;
+	struct blob_source source = { .fd = -1 };
+	char range[BLOB_RANGE_SIZE];
+	struct error err;
+
+	if (!store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL, &source, &err)) {
+		http_request_reply(call->request, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
+		return;
+	}
+	if (source.fd >= 0)
+		http_request_reply(call->request, reply_file(call, &source));
+	else if (ask->method == HTTP_HEAD || oci_etag_matches(ask->if_none_match, &ask->route.digest) ||
+		blob_range_simple(blob_range_header(call), range) == BLOB_RANGE_INVERTED)
+		blob_start_head(call);
+	else
+		blob_pull_start(call);
+	blob_source_fini(&source);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manifest_delete - DELETE of a tag (its manifest stays, untagged) or of a digest (with all its tags).
+ *
+ * A digest that an index of the repository still names is not deleted: 405, as zot does.
+ */
+#include "common/check.h"
+#include "worker/oci/manifest_load.h"
+#include "worker/oci/oci_job.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/worker.h"
+
+struct removal {
+	struct oci_job *job;
+	const char *tag;
+	struct index_change change;
+};
+
+struct search {
+	const struct digest *digest;
+	bool found;
+};
+
+static bool look_into(void *arg, const struct index_entry *entry, const struct manifest *manifest)
+{
+	struct search *search = arg;
+
+	search->found = !digest_equal(&entry->descriptor.digest, search->digest) && manifest_names(manifest, search->digest);
+	return !search->found;
+}
+
+static bool check_digest(const struct oci_ask *ask, unsigned *status, struct error *err)
+{
+	struct str name = name_str(&ask->route.name);
+	struct search search = { .digest = &ask->route.reference.digest };
+	AUTO(index) *index = NULL;
+
+	if (!indexes_get(ask->worker->indexes, name, &index, err))
+		return false;
+	if (!index_find_digest(index, search.digest))
+		return error_set(err, ERROR_UNKNOWN, "MANIFEST_UNKNOWN", "the repository has no such manifest");
+	if (!manifest_walk(ask->worker, name, index, manifest_entry_is_index, look_into, &search, err))
+		return false;
+	if (!search.found)
+		return true;
+	*status = 405;
+	return error_set(err, ERROR_DENIED, "DENIED", "an index of this repository names the manifest");
+}
+
+static void on_changed(struct index_change *change)
+{
+	struct removal *removal = change->arg;
+
+	oci_job_reply(removal->job, change->ok ? http_response_empty(202) : oci_reply_unknown(&change->err, "MANIFEST_UNKNOWN"));
+}
+
+void oci_manifest_delete_job(struct oci_job *job)
+{
+	const struct reference *reference = &job->ask.route.reference;
+	struct removal *removal = xnew(struct removal);
+	unsigned status = 0;
+	struct error err;
+
+	removal->job = job;
+	removal->tag = reference->tag;
+	job->own = removal;
+	job->own_free = free;
+	if (reference->is_digest && !check_digest(&job->ask, &status, &err)) {
+		oci_job_reply(job, status ? oci_reply_status(status, &err) : oci_reply_unknown(&err, "NAME_UNKNOWN"));
+		return;
+	}
+	removal->change = (struct index_change){ .name = job->ask.route.name.text, .done = on_changed, .arg = removal };
+	if (reference->is_digest) {
+		removal->change.op = INDEX_DELETE_DIGEST;
+		removal->change.digest = reference->digest;
+	} else {
+		removal->change.op = INDEX_DELETE_TAG;
+		removal->change.tags = &removal->tag;
+		removal->change.tags_len = 1;
+	}
+	indexes_change(job->ask.worker->indexes, &removal->change);
+}

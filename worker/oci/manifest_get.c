@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manifest_get - GET and HEAD of a manifest by tag or digest.
+ *
+ * The way that counts is the inline one: the index and the bytes are in memory, nothing is copied.
+ */
+#include "common/log.h"
+#include "worker/oci/manifest_load.h"
+#include "worker/oci/oci_job.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/worker.h"
+
+static const struct index_entry *find_entry(const struct oci_ask *ask, const struct index *index)
+{
+	const struct reference *reference = &ask->route.reference;
+
+	return reference->is_digest ? index_find_digest(index, &reference->digest) : index_find_tag(index, str_of(reference->tag));
+}
+
+static void release_body(void *arg)
+{
+	manifest_body_free(arg);
+}
+
+static struct http_response *reply_unknown(void)
+{
+	struct error err;
+
+	(void)error_set(&err, ERROR_UNKNOWN, "MANIFEST_UNKNOWN", "the repository has no such manifest");
+	return oci_reply_error(&err);
+}
+
+static void put_headers(struct http_response *response, const struct index_entry *entry)
+{
+	char text[DIGEST_TEXT_SIZE + 2];
+	size_t len;
+
+	digest_format(&entry->descriptor.digest, text + 1);
+	http_response_header(response, "Docker-Content-Digest", text + 1);
+	len = strlen(text + 1);
+	text[0] = '"';
+	text[len + 1] = '"';
+	text[len + 2] = '\0';
+	http_response_header(response, "ETag", text);
+}
+
+/* What can be said without the bytes; NULL: they are needed. */
+static struct http_response *reply_without_body(const struct oci_ask *ask, const struct index_entry *entry)
+{
+	struct http_response *response;
+
+	if (!entry)
+		return reply_unknown();
+	if (oci_etag_matches(ask->if_none_match, &entry->descriptor.digest)) {
+		response = http_response_empty(304);
+		put_headers(response, entry);
+		return response;
+	}
+	if (ask->method != HTTP_HEAD)
+		return NULL;
+	response = http_response_announce(200, entry->descriptor.size);
+	http_response_header(response, "Content-Type", entry->descriptor.media_type);
+	put_headers(response, entry);
+	return response;
+}
+
+/* Takes over the reference to the body. */
+static struct http_response *reply_body(const struct oci_ask *ask, const struct index_entry *entry, struct manifest_body *body)
+{
+	struct http_response *response = http_response_shared(200, body->bytes, release_body, body);
+
+	http_response_header(response, "Content-Type", entry->descriptor.media_type);
+	put_headers(response, entry);
+	counter_add(&ask->counters->manifest_pulls_total, 1);
+	return response;
+}
+
+struct http_response *oci_manifest_get_inline(const struct oci_ask *ask)
+{
+	AUTO(index) *index = indexes_peek(ask->worker->indexes, name_str(&ask->route.name));
+	const struct index_entry *entry;
+	struct http_response *response;
+	struct manifest_body *body;
+
+	if (!index)
+		return NULL;
+	entry = find_entry(ask, index);
+	response = reply_without_body(ask, entry);
+	if (response)
+		return response;
+	body = manifest_cache_find(ask->worker->manifests, &entry->descriptor.digest);
+	return body ? reply_body(ask, entry, body) : NULL;
+}
+
+static struct http_response *get_by_store(const struct oci_ask *ask)
+{
+	struct str name = name_str(&ask->route.name);
+	AUTO(index) *index = NULL;
+	const struct index_entry *entry;
+	struct http_response *response;
+	struct manifest_body *body;
+	struct error err;
+
+	if (!indexes_get(ask->worker->indexes, name, &index, &err))
+		return oci_reply_unknown(&err, "NAME_UNKNOWN");
+	entry = find_entry(ask, index);
+	response = reply_without_body(ask, entry);
+	if (response)
+		return response;
+	if (!manifest_load(ask->worker, name, &entry->descriptor.digest, &body, &err)) {
+		log_warn("manifest.unreadable", "name=%.*s error=%s", STR_ARGS(name), log_quote(str_of(err.text)));
+		return oci_reply_error(&err);
+	}
+	return reply_body(ask, entry, body);
+}
+
+void oci_manifest_get_job(struct oci_job *job)
+{
+	oci_job_reply(job, get_by_store(&job->ask));
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manifest_put - a manifest is pushed: checked, stored, then listed in the repository's index.
+ *
+ *   check reference, type, ?tag=  ->  parse  ->  digest  ->  may the client?  ->  config and layers are
+ *   there  ->  bytes into the store  ->  index changed (by the group commit, later)  ->  201
+ *
+ * Config and layers must be there when the config is an OCI image's or the empty one; other artifacts
+ * may name content that lies elsewhere. Members of an index and subjects need not be there.
+ */
+#include "common/check.h"
+#include "common/str.h"
+#include "worker/auth/access.h"
+#include "worker/cluster/snapshot.h"
+#include "worker/oci/manifest_load.h"
+#include "worker/oci/oci_job.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/storage/store.h"
+#include "worker/worker.h"
+
+#define TAG_PARAMETERS_MAX 46
+
+struct push {
+	struct oci_job *job;
+	bool parsed;
+	struct manifest manifest;
+	struct digest digest;
+	struct descriptor descriptor;
+	char *tags[TAG_PARAMETERS_MAX + 1]; /* those of the index: the reference, or ?tag= */
+	size_t tags_len;
+	struct index_change change;
+};
+
+static void push_free(void *own)
+{
+	struct push *push = own;
+
+	if (push->parsed)
+		manifest_fini(&push->manifest);
+	descriptor_fini(&push->descriptor);
+	for (size_t i = 0; i < push->tags_len; i++)
+		free(push->tags[i]);
+	free(push);
+}
+
+static bool has_tag(const struct push *push, struct str tag)
+{
+	for (size_t i = 0; i < push->tags_len; i++)
+		if (str_is(tag, push->tags[i]))
+			return true;
+	return false;
+}
+
+static bool take_tag(struct push *push, struct str escaped, struct error *err)
+{
+	AUTO_FINI(buf) tag = buf_limit(1024);
+
+	if (!http_unescape(escaped, true, &tag) || !tag_is_valid(buf_str(&tag)))
+		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "a tag parameter is not a valid tag");
+	if (!has_tag(push, buf_str(&tag)))
+		push->tags[push->tags_len++] = str_dup(buf_str(&tag));
+	return true;
+}
+
+/* The tags that the manifest gets. *status is set where the error's own is not the one. */
+static bool take_tags(struct push *push, unsigned *status, struct error *err)
+{
+	const struct reference *reference = &push->job->ask.route.reference;
+	struct str query = push->job->ask.query, name, value;
+	unsigned count = http_query_get(query, "tag", NULL);
+
+	if (count > TAG_PARAMETERS_MAX) {
+		*status = 414;
+		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "more than %d tag parameters", TAG_PARAMETERS_MAX);
+	}
+	if (count && !reference->is_digest)
+		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "tag parameters go with a digest, not with a tag");
+	if (!reference->is_digest)
+		push->tags[push->tags_len++] = check_strdup(reference->tag);
+	while (http_query_next(&query, &name, &value))
+		if (str_is(name, "tag") && !take_tag(push, value, err))
+			return false;
+	return true;
+}
+
+static bool check_type(const struct oci_ask *ask, unsigned *status, struct error *err)
+{
+	struct str type = str_of(ask->content_type), head = STR_NONE, rest = type;
+
+	if (str_until(&rest, ';', &head))
+		type = head;
+	type = str_trim(type);
+	if (!type.len || media_type_is_manifest(type, ask->worker->docker2s2))
+		return true;
+	*status = 415;
+	return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "this registry does not store manifests of this Content-Type");
+}
+
+static bool check_digest(struct push *push, struct error *err)
+{
+	const struct reference *reference = &push->job->ask.route.reference;
+
+	push->digest = digest_of(reference->is_digest ? reference->digest.alg : HASH_SHA256, push->job->ask.body);
+	if (reference->is_digest && !digest_equal(&push->digest, &reference->digest))
+		return error_set(err, ERROR_INVALID, "DIGEST_INVALID", "the manifest's bytes have another digest");
+	return true;
+}
+
+/* A tag that is there already is updated, everything else is created. */
+static bool check_access(const struct push *push, struct error *err)
+{
+	const struct oci_ask *ask = &push->job->ask;
+	struct str name = name_str(&ask->route.name);
+	bool create = access_allows(ask->snapshot->access, ask->identity, name, ACTION_CREATE);
+	bool update = access_allows(ask->snapshot->access, ask->identity, name, ACTION_UPDATE);
+	AUTO(index) *index = NULL;
+	bool ok = create;
+
+	if (create && update)
+		return true;
+	if (!indexes_get(ask->worker->indexes, name, &index, err) && err->kind != ERROR_UNKNOWN)
+		return false;
+	for (size_t i = 0; i < push->tags_len; i++) {
+		bool is_there = index && index_find_tag(index, str_of(push->tags[i]));
+		if (!(is_there ? update : create))
+			return error_set(err, ERROR_DENIED, "DENIED", "not allowed to %s this tag", is_there ? "update" : "create");
+		ok = true;
+	}
+	return ok || error_set(err, ERROR_DENIED, "DENIED", "not allowed to create manifests");
+}
+
+static bool is_there(const struct oci_ask *ask, const struct descriptor *descriptor, struct error *err)
+{
+	char text[DIGEST_TEXT_SIZE];
+	uint64_t size;
+
+	if (store_blob_size(ask->worker->store, name_str(&ask->route.name), &descriptor->digest, &size, err))
+		return true;
+	if (err->kind != ERROR_UNKNOWN)
+		return false;
+	digest_format(&descriptor->digest, text);
+	return error_set(err, ERROR_UNKNOWN, "MANIFEST_BLOB_UNKNOWN", "the repository has no blob %s", text);
+}
+
+static bool needs_blobs(const struct manifest *manifest)
+{
+	struct str type = manifest->has_config ? str_of(manifest->config.media_type) : STR_NONE;
+
+	return manifest->kind == MANIFEST_IMAGE && (str_is(type, "application/vnd.oci.image.config.v1+json") ||
+		str_is(type, "application/vnd.oci.empty.v1+json"));
+}
+
+static bool check_blobs(const struct push *push, struct error *err)
+{
+	const struct manifest *manifest = &push->manifest;
+
+	if (!needs_blobs(manifest))
+		return true;
+	if (!is_there(&push->job->ask, &manifest->config, err))
+		return false;
+	for (size_t i = 0; i < manifest->layers_len; i++)
+		if (!media_type_is_nondistributable(str_of(manifest->layers[i].media_type)) &&
+			!is_there(&push->job->ask, &manifest->layers[i], err))
+			return false;
+	return true;
+}
+
+static bool check(struct push *push, unsigned *status, struct error *err)
+{
+	const struct oci_ask *ask = &push->job->ask;
+
+	if (!check_type(ask, status, err) || !take_tags(push, status, err) ||
+		!manifest_parse(ask->body, str_of(ask->content_type), ask->worker->docker2s2, &push->manifest, err))
+		return false;
+	push->parsed = true;
+	return check_digest(push, err) && check_access(push, err) && check_blobs(push, err);
+}
+
+static void describe(struct push *push)
+{
+	const char *type = manifest_referrer_type(&push->manifest);
+	/* A shallow view of the manifest's own texts; the deep copy is ours. */
+	struct descriptor view = {
+		.media_type = push->manifest.media_type, .digest = push->digest, .size = push->job->ask.body.len,
+		.has_subject = push->manifest.has_subject, .subject = push->manifest.subject.digest,
+		.annotations = push->manifest.annotations, .annotations_len = push->manifest.annotations_len,
+	};
+
+	descriptor_copy(&push->descriptor, &view);
+	push->descriptor.artifact_type = type ? check_strdup(type) : NULL;
+}
+
+static struct http_response *reply_created(const struct push *push)
+{
+	struct http_response *response = http_response_empty(201);
+	const struct oci_ask *ask = &push->job->ask;
+	char digest[DIGEST_TEXT_SIZE];
+
+	digest_format(&push->digest, digest);
+	http_response_headerf(response, "Location", "/v2/%s/manifests/%s", ask->route.name.text, digest);
+	http_response_header(response, "Docker-Content-Digest", digest);
+	if (push->manifest.has_subject) {
+		digest_format(&push->manifest.subject.digest, digest);
+		http_response_header(response, "OCI-Subject", digest);
+	}
+	for (size_t i = 0; i < push->tags_len && ask->route.reference.is_digest; i++)
+		http_response_header(response, "OCI-Tag", push->tags[i]);
+	return response;
+}
+
+static void on_changed(struct index_change *change)
+{
+	struct push *push = change->arg;
+	struct oci_ask *ask = &push->job->ask;
+	struct http_response *response;
+
+	if (change->ok) {
+		counter_add(&ask->counters->manifest_pushes_total, 1);
+		manifest_body_free(manifest_cache_put(ask->worker->manifests, &push->digest, ask->body));
+		response = reply_created(push);
+	} else {
+		response = oci_reply_error(&change->err);
+	}
+	oci_job_reply(push->job, response);
+}
+
+void oci_manifest_put_job(struct oci_job *job)
+{
+	struct push *push = xnew(struct push);
+	const struct oci_ask *ask = &job->ask;
+	unsigned status = 0;
+	struct error err;
+
+	push->job = job;
+	job->own = push;
+	job->own_free = push_free;
+	if (!check(push, &status, &err) ||
+		!store_blob_put(ask->worker->store, name_str(&ask->route.name), &push->digest, ask->body, &err)) {
+		oci_job_reply(job, status ? oci_reply_status(status, &err) : oci_reply_error(&err));
+		return;
+	}
+	describe(push);
+	push->change = (struct index_change){
+		.op = INDEX_PUT_MANIFEST, .name = ask->route.name.text, .descriptor = &push->descriptor,
+		.tags = (const char *const *)push->tags, .tags_len = push->tags_len, .done = on_changed, .arg = push,
+	};
+	indexes_change(ask->worker->indexes, &push->change);
+}

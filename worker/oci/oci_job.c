@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/oci/oci_job.h"
+
+#include "common/check.h"
+#include "common/pool.h"
+#include "worker/auth/auth.h"
+#include "worker/cluster/snapshot.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/worker.h"
+
+#define JOB_MAGIC MAGIC('O', 'J', 'O', 'B')
+
+static char *dup_or_null(const char *text)
+{
+	return text ? check_strdup(text) : NULL;
+}
+
+static struct oci_job *job_new(struct http_request *request, const struct oci_ask *ask, char **body, oci_job_f *run)
+{
+	struct oci_job *job = xnew(struct oci_job);
+
+	job->magic = JOB_MAGIC;
+	job->ask = *ask;
+	job->ask.snapshot = snapshot_ref(ask->snapshot);
+	job->ask.identity = identity_ref(ask->identity);
+	job->texts[0] = str_dup(ask->query);
+	job->texts[1] = dup_or_null(ask->content_type);
+	job->texts[2] = dup_or_null(ask->if_none_match);
+	job->texts[3] = *body;
+	*body = NULL;
+	job->ask.query = str_of(job->texts[0]);
+	job->ask.content_type = job->texts[1];
+	job->ask.if_none_match = job->texts[2];
+	job->ask.body = str_from(job->texts[3], job->texts[3] ? ask->body.len : 0);
+	job->run = run;
+	job->ticket = http_ticket_new(request);
+	return job;
+}
+
+static void job_free(struct oci_job *job)
+{
+	CHECK(job->magic == JOB_MAGIC);
+	job->magic = 0;
+	if (job->own_free)
+		job->own_free(job->own);
+	snapshot_free(job->ask.snapshot);
+	identity_free(job->ask.identity);
+	for (size_t i = 0; i < sizeof(job->texts) / sizeof(job->texts[0]); i++)
+		free(job->texts[i]);
+	free(job);
+}
+
+static void run_job(void *arg)
+{
+	struct oci_job *job = OBJ_CAST(oci_job, JOB_MAGIC, arg);
+
+	job->run(job);
+}
+
+static void submit(struct oci_job *job)
+{
+	struct error err;
+
+	if (pool_submit(job->ask.worker->pool, run_job, job))
+		return;
+	(void)error_set(&err, ERROR_BUSY, NULL, "this worker is overloaded");
+	oci_job_reply(job, oci_reply_error(&err));
+}
+
+void oci_job_start(struct http_request *request, const struct oci_ask *ask, char **body, oci_job_f *run)
+{
+	submit(job_new(request, ask, body, run));
+}
+
+void oci_job_start_with(struct http_request *request, const struct oci_ask *ask, oci_job_f *run, void *own,
+			void (*own_free)(void *own))
+{
+	char *no_body = NULL;
+	struct oci_job *job = job_new(request, ask, &no_body, run);
+
+	job->own = own;
+	job->own_free = own_free;
+	submit(job);
+}
+
+void oci_job_reply(struct oci_job *job, struct http_response *response)
+{
+	struct http_ticket *ticket = job->ticket;
+
+	job_free(job);
+	http_ticket_reply(ticket, response);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/oci/oci_reply.h"
+
+#include "proto/oci_error.h"
+
+#define BODY_MAX 4096
+
+struct http_response *oci_reply_status(unsigned status, const struct error *err)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+	struct http_response *response;
+
+	oci_error_body(err, &body);
+	response = http_response_buf(status, &body);
+	http_response_header(response, "Content-Type", "application/json");
+	if (status == 503)
+		http_response_header(response, "Retry-After", "1");
+	return response;
+}
+
+struct http_response *oci_reply_error(const struct error *err)
+{
+	return oci_reply_status(oci_error_status(err), err);
+}
+
+struct http_response *oci_reply_unknown(struct error *err, const char *code)
+{
+	if (err->kind == ERROR_UNKNOWN && !err->code)
+		err->code = code;
+	return oci_reply_error(err);
+}
+
+struct http_response *oci_reply_json(unsigned status, const char *media_type, struct buf *body)
+{
+	struct http_response *response = http_response_buf(status, body);
+
+	http_response_header(response, "Content-Type", media_type);
+	return response;
+}
+
+void oci_reply_digest(struct http_response *response, const struct digest *digest)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(digest, text);
+	http_response_header(response, "Docker-Content-Digest", text);
+}
+
+void oci_reply_etag(struct http_response *response, const struct digest *digest)
+{
+	char text[DIGEST_TEXT_SIZE + 2];
+
+	text[0] = '"';
+	digest_format(digest, text + 1);
+	size_t len = strlen(text);
+	text[len] = '"';
+	text[len + 1] = '\0';
+	http_response_header(response, "ETag", text);
+}
+
+bool oci_etag_matches(const char *header, const struct digest *digest)
+{
+	char wanted[DIGEST_TEXT_SIZE];
+	struct str list = str_of(header), item;
+
+	if (!header)
+		return false;
+	digest_format(digest, wanted);
+	while (str_next(&list, ',', &item)) {
+		if (str_is(item, "*"))
+			return true;
+		(void)str_skip(&item, "W/");
+		if (item.len >= 2 && item.at[0] == '"' && item.at[item.len - 1] == '"' &&
+			str_is(str_from(item.at + 1, item.len - 2), wanted))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * oci_reply - answers that many endpoints give; the only place that turns an error into one.
+ *
+ * A 503 names a pause (Retry-After: 1). Thread  any.
+ */
+#pragma once
+
+#include "common/http_server.h"
+#include "proto/digest.h"
+
+/* The status of the error's code and kind (proto/oci_error.h), and an OCI error body. */
+struct http_response *oci_reply_error(const struct error *err);
+/* The same under another status. */
+struct http_response *oci_reply_status(unsigned status, const struct error *err);
+/* ERROR_UNKNOWN without a code of its own becomes this code. */
+struct http_response *oci_reply_unknown(struct error *err, const char *code);
+/* JSON: the buffer's bytes, or 500 when it failed. */
+struct http_response *oci_reply_json(unsigned status, const char *media_type, struct buf *body);
+/* Docker-Content-Digest. */
+void oci_reply_digest(struct http_response *response, const struct digest *digest);
+/* Is one of If-None-Match's tags this digest, or "*"? header may be NULL. */
+bool oci_etag_matches(const char *header, const struct digest *digest);
+void oci_reply_etag(struct http_response *response, const struct digest *digest);

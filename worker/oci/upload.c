@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/oci/upload.h"
+
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/oci/upload_chunk.h"
+#include "worker/oci/uploads.h"
+#include "worker/worker.h"
+
+static struct http_response *put_headers(struct http_response *response, const struct oci_ask *ask, const struct upload_id *id,
+					 uint64_t size)
+{
+	char range[UPLOAD_RANGE_SIZE];
+
+	upload_range_format(size, range);
+	http_response_headerf(response, "Location", "/v2/%s/blobs/uploads/%s", ask->route.name.text, id->text);
+	http_response_header(response, "Range", range);
+	http_response_header(response, "Docker-Upload-UUID", id->text);
+	return response;
+}
+
+struct http_response *upload_reply(unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size)
+{
+	return put_headers(http_response_empty(status), ask, id, size);
+}
+
+struct http_response *upload_reply_refused(unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size,
+					   const struct error *err)
+{
+	return put_headers(oci_reply_status(status, err), ask, id, size);
+}
+
+bool upload_query_digest(struct str query, struct digest *ret, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(DIGEST_TEXT_SIZE);
+
+	if (http_query_get(query, "digest", &text) != 1 || text.failed)
+		return error_set(err, ERROR_INVALID, "DIGEST_INVALID", "one parameter \"digest\" is needed");
+	return digest_parse(buf_str(&text), ret, err);
+}
+
+struct http_response *oci_upload_status_inline(const struct oci_ask *ask)
+{
+	uint64_t size;
+	struct error err;
+
+	if (!uploads_look(ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &size, &err))
+		return oci_reply_error(&err);
+	return upload_reply(204, ask, &ask->route.upload, size);
+}
+
+struct http_response *oci_upload_cancel_inline(const struct oci_ask *ask)
+{
+	struct error err;
+
+	if (!uploads_cancel(ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &err))
+		return oci_reply_error(&err);
+	return http_response_empty(204);
+}

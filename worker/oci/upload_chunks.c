@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * upload_chunks - PATCH appends to a session; PUT appends what it brings and closes the session.
+ */
+#include "worker/front_call.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/oci/upload.h"
+#include "worker/oci/upload_chunk.h"
+#include "worker/oci/upload_finish.h"
+#include "worker/oci/upload_write.h"
+#include "worker/oci/uploads.h"
+
+static const char *content_range(const struct front_call *call)
+{
+	return http_request_header(call->request, "Content-Range");
+}
+
+/* The session stays as it is. */
+static void refuse(struct front_call *call, struct upload *upload, unsigned status, const struct error *err)
+{
+	struct http_response *response = upload_reply_refused(status, &call->ask, &upload->id, upload->size, err);
+
+	upload_release(upload);
+	http_request_reply(call->request, response);
+}
+
+/* The session, held, if this request's body may be appended to it; else the reply was given. */
+static struct upload *acquire(struct front_call *call)
+{
+	const struct oci_ask *ask = &call->ask;
+	struct upload *upload;
+	unsigned status = 400;
+	struct error err;
+
+	if (!uploads_acquire(ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &upload, &err)) {
+		http_request_reply(call->request, oci_reply_error(&err));
+		return NULL;
+	}
+	if (upload_chunk_check(content_range(call), http_request_length(call->request), upload->size, &status, &err))
+		return upload;
+	refuse(call, upload, status, &err);
+	return NULL;
+}
+
+/* False: the reply was given. A session whose bytes could not be kept is over. */
+static bool check_written(struct front_call *call, struct upload *upload, const struct error *err)
+{
+	unsigned status = 400;
+	struct error size_err;
+
+	if (err) {
+		upload_end(upload);
+		http_request_reply(call->request, oci_reply_error(err));
+		return false;
+	}
+	if (upload_chunk_check_end(content_range(call), http_request_bytes_in(call->request), &status, &size_err))
+		return true;
+	refuse(call, upload, status, &size_err);
+	return false;
+}
+
+static void on_patched(struct front_call *call, struct upload *upload, const struct error *err)
+{
+	struct http_response *response;
+
+	if (!check_written(call, upload, err))
+		return;
+	response = upload_reply(202, &call->ask, &upload->id, upload->size);
+	upload_release(upload);
+	http_request_reply(call->request, response);
+}
+
+void oci_upload_patch_stream(struct front_call *call)
+{
+	struct upload *upload = acquire(call);
+
+	if (!upload)
+		return;
+	if (!http_request_length(call->request))
+		on_patched(call, upload, NULL);
+	else
+		upload_write_start(call, upload, on_patched);
+}
+
+static void on_put(struct front_call *call, struct upload *upload, const struct error *err)
+{
+	struct digest digest;
+	struct error malformed;
+
+	if (!check_written(call, upload, err))
+		return;
+	if (upload_query_digest(call->ask.query, &digest, &malformed))
+		upload_finish_start(call, upload, &digest);
+	else
+		refuse(call, upload, 400, &malformed);
+}
+
+void oci_upload_put_stream(struct front_call *call)
+{
+	struct upload *upload = acquire(call);
+	struct digest digest;
+	struct error err;
+
+	if (!upload)
+		return;
+	http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
+	if (!upload_query_digest(call->ask.query, &digest, &err))
+		refuse(call, upload, 400, &err);
+	else if (!http_request_length(call->request))
+		on_put(call, upload, NULL);
+	else
+		upload_write_start(call, upload, on_put);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/oci/upload_finish.h"
+
+#include <unistd.h>
+
+#include "common/check.h"
+#include "worker/front_call.h"
+#include "worker/oci/oci_job.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/uploads.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+
+#define READ_BYTES (256u * 1024)
+
+struct finish {
+	struct upload *upload; /* NULL: over */
+	struct digest digest;
+};
+
+static void finish_free(void *own)
+{
+	struct finish *finish = own;
+
+	if (finish->upload)
+		upload_release(finish->upload);
+	free(finish);
+}
+
+struct http_response *upload_reply_stored(const char *name, const struct digest *digest)
+{
+	struct http_response *response = http_response_empty(201);
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(digest, text);
+	http_response_headerf(response, "Location", "/v2/%s/blobs/%s", name, text);
+	http_response_header(response, "Docker-Content-Digest", text);
+	return response;
+}
+
+static bool hash_file(const struct spool_file *file, uint64_t size, struct hasher *hasher, struct error *err)
+{
+	AUTO_STR *bytes = check_alloc(1, READ_BYTES);
+
+	for (uint64_t at = 0; at < size;) {
+		size_t want = size - at < READ_BYTES ? (size_t)(size - at) : READ_BYTES;
+		ssize_t got = pread(file->fd, bytes, want, (off_t)at);
+		if (got <= 0)
+			return error_sys(err, "read the spool again");
+		hasher_add(hasher, bytes, (size_t)got);
+		at += (uint64_t)got;
+	}
+	return true;
+}
+
+/* The client may name an algorithm at the end that was not announced at the start. */
+static bool find_digest(const struct upload *upload, enum hash_kind alg, struct digest *ret, struct error *err)
+{
+	AUTO(hasher) *hasher = NULL;
+
+	if (alg == upload->alg) {
+		*ret = digest_of_hasher(alg, upload->hasher);
+		return true;
+	}
+	hasher = hasher_new(alg);
+	if (!hash_file(upload->file, upload->size, hasher, err))
+		return false;
+	*ret = digest_of_hasher(alg, hasher);
+	return true;
+}
+
+static bool store(const struct oci_ask *ask, struct finish *finish, struct error *err)
+{
+	struct upload *upload = finish->upload;
+	struct digest found;
+
+	if (!upload->file && !spool_file_new(ask->worker->spool, upload->id.text, &upload->file, err))
+		return false;
+	if (!find_digest(upload, finish->digest.alg, &found, err))
+		return false;
+	if (!digest_equal(&found, &finish->digest))
+		return error_set(err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
+	return store_blob_put_file(ask->worker->store, name_str(&ask->route.name), &finish->digest, upload->file->fd,
+		upload->file->path, upload->size, err);
+}
+
+/* Where the store may work again in a moment, the client may send its closing PUT again. */
+static bool is_over(const struct error *err)
+{
+	return err->kind != ERROR_UNAVAILABLE && err->kind != ERROR_TIMEOUT && err->kind != ERROR_BUSY;
+}
+
+static void finish_job(struct oci_job *job)
+{
+	struct finish *finish = job->own;
+	struct http_response *response;
+	struct error err;
+	bool ok = store(&job->ask, finish, &err);
+
+	if (ok || is_over(&err))
+		upload_end(TAKE(finish->upload));
+	if (ok) {
+		counter_add(&job->ask.counters->blob_pushes_total, 1);
+		counter_add(&job->ask.counters->uploads_finished_total, 1);
+		response = upload_reply_stored(job->ask.route.name.text, &finish->digest);
+	} else {
+		response = oci_reply_error(&err);
+	}
+	oci_job_reply(job, response);
+}
+
+void upload_finish_start(struct front_call *call, struct upload *upload, const struct digest *digest)
+{
+	struct finish *finish = xnew(struct finish);
+
+	finish->upload = upload;
+	finish->digest = *digest;
+	oci_job_start_with(call->request, &call->ask, finish_job, finish, finish_free);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * upload_start - POST: a new session, a whole blob at once (?digest=), or a mount (?mount=&from=).
+ *
+ * A mount that cannot be done, for whatever reason, becomes a new session: the client then sends
+ * the bytes. Without `from` only this repository itself is looked into.
+ */
+#include "worker/auth/access.h"
+#include "worker/cluster/snapshot.h"
+#include "worker/front_call.h"
+#include "worker/oci/oci_job.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/oci/upload.h"
+#include "worker/oci/upload_finish.h"
+#include "worker/oci/upload_write.h"
+#include "worker/oci/uploads.h"
+#include "worker/storage/store.h"
+
+static bool find_algorithm(struct str query, enum hash_kind *ret, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(64);
+
+	*ret = HASH_SHA256;
+	if (!http_query_get(query, "digest-algorithm", &text))
+		return true;
+	return (!text.failed && digest_algorithm_parse(buf_str(&text), ret)) ||
+		error_set(err, ERROR_INVALID, "DIGEST_INVALID", "digest-algorithm is not supported");
+}
+
+/* Thread  any. */
+static struct http_response *start_session(const struct oci_ask *ask)
+{
+	struct http_response *response;
+	struct upload *upload;
+	enum hash_kind alg;
+	struct error err;
+
+	if (!find_algorithm(ask->query, &alg, &err) ||
+		!uploads_open(ask->worker->uploads, name_str(&ask->route.name), alg, &upload, &err))
+		return oci_reply_error(&err);
+	counter_add(&ask->counters->uploads_started_total, 1);
+	response = upload_reply(202, ask, &upload->id, 0);
+	upload_release(upload);
+	return response;
+}
+
+/* Mount. */
+
+static bool parse_digest_parameter(struct str query, const char *name, struct digest *ret, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(DIGEST_TEXT_SIZE);
+
+	if (http_query_get(query, name, &text) != 1 || text.failed)
+		return error_set(err, ERROR_INVALID, "DIGEST_INVALID", "parameter \"%s\" is not one digest", name);
+	return digest_parse(buf_str(&text), ret, err);
+}
+
+static bool find_from(const struct oci_ask *ask, struct name *ret)
+{
+	AUTO_FINI(buf) text = buf_limit(NAME_MAX_LEN + 1);
+	struct error ignored;
+
+	return http_query_get(ask->query, "from", &text) == 1 && !text.failed && name_parse(buf_str(&text), ret, &ignored);
+}
+
+static bool try_mount(const struct oci_ask *ask, const struct digest *digest)
+{
+	struct str name = name_str(&ask->route.name);
+	struct error ignored;
+	struct name from;
+	uint64_t size;
+
+	if (store_blob_size(ask->worker->store, name, digest, &size, &ignored))
+		return true;
+	return find_from(ask, &from) && !str_equal(name_str(&from), name) &&
+		access_allows(ask->snapshot->access, ask->identity, name_str(&from), ACTION_READ) &&
+		store_blob_mount(ask->worker->store, name_str(&from), name, digest, &ignored);
+}
+
+static void mount_job(struct oci_job *job)
+{
+	struct http_response *response;
+	struct digest digest;
+	struct error err;
+
+	if (!parse_digest_parameter(job->ask.query, "mount", &digest, &err))
+		response = oci_reply_error(&err);
+	else if (try_mount(&job->ask, &digest))
+		response = upload_reply_stored(job->ask.route.name.text, &digest);
+	else
+		response = start_session(&job->ask);
+	oci_job_reply(job, response);
+}
+
+/* The whole blob at once. */
+
+static void on_whole(struct front_call *call, struct upload *upload, const struct error *err)
+{
+	struct digest digest;
+	struct error malformed;
+
+	if (!err && upload_query_digest(call->ask.query, &digest, &malformed)) {
+		upload_finish_start(call, upload, &digest);
+		return;
+	}
+	upload_end(upload);
+	http_request_reply(call->request, oci_reply_error(err ? err : &malformed));
+}
+
+static void start_whole(struct front_call *call)
+{
+	const struct oci_ask *ask = &call->ask;
+	struct upload *upload;
+	struct digest digest;
+	struct error err;
+
+	if (!upload_query_digest(ask->query, &digest, &err) ||
+		!uploads_open(ask->worker->uploads, name_str(&ask->route.name), digest.alg, &upload, &err)) {
+		http_request_reply(call->request, oci_reply_error(&err));
+		return;
+	}
+	counter_add(&ask->counters->uploads_started_total, 1);
+	http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
+	upload_write_start(call, upload, on_whole);
+}
+
+void oci_upload_start_stream(struct front_call *call)
+{
+	struct str query = call->ask.query;
+
+	if (http_query_get(query, "mount", NULL))
+		oci_job_start(call->request, &call->ask, &call->body, mount_job);
+	else if (http_query_get(query, "digest", NULL))
+		start_whole(call);
+	else
+		http_request_reply(call->request, start_session(&call->ask));
+}

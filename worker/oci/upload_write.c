@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who frees a write: its request has ended (call NULL) and no pool job knows it any more (jobs 0).
+ *
+ *   on_bytes  fills `current`; full slices go into `queue`, from which one pool job at a time takes
+ *             them until there are none; it posts each slice back, and itself at its end
+ *   settle    looks, on the loop, whether the whole is done, failed, or to be freed
+ */
+#include "worker/oci/upload_write.h"
+
+#include <pthread.h>
+
+#include "common/check.h"
+#include "common/http_server.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "worker/front_call.h"
+#include "worker/oci/uploads.h"
+#include "worker/storage/spool.h"
+
+#define WRITE_MAGIC MAGIC('U', 'P', 'W', 'R')
+#define SLICE_BYTES (1024u * 1024)
+#define SLICES_MAX 2
+
+struct upload_write;
+
+struct slice {
+	struct upload_write *write;
+	struct slice *next;
+	size_t len;
+	char bytes[];
+};
+
+struct upload_write {
+	uint32_t magic;
+	struct front_call *call;       /* NULL: the request has ended */
+	struct loop *loop;
+	struct pool *pool;
+	struct spool *spool;
+	struct upload *upload;         /* NULL: given back */
+	upload_written_f *done;
+	size_t slice_bytes;
+	struct slice *current, *spare; /* being filled; not in use */
+	unsigned slices, jobs;
+	bool blocked, ended;
+	/* Shared with the pool job. */
+	pthread_mutex_t lock;
+	struct slice *queue, *queue_end;
+	bool job_runs, failed;
+	struct error err;
+};
+
+static void free_slices(struct slice *slice)
+{
+	while (slice) {
+		struct slice *next = slice->next;
+		free(slice);
+		slice = next;
+	}
+}
+
+static void write_free(struct upload_write *write)
+{
+	CHECK(write->magic == WRITE_MAGIC && !write->upload);
+	write->magic = 0;
+	free_slices(write->current);
+	free_slices(write->spare);
+	free_slices(write->queue);
+	(void)pthread_mutex_destroy(&write->lock);
+	free(write);
+}
+
+static bool has_failed(struct upload_write *write)
+{
+	bool failed;
+
+	(void)pthread_mutex_lock(&write->lock);
+	failed = write->failed;
+	(void)pthread_mutex_unlock(&write->lock);
+	return failed;
+}
+
+static struct upload *take_upload(struct upload_write *write)
+{
+	struct upload *upload = write->upload;
+
+	write->upload = NULL;
+	return upload;
+}
+
+static void settle(struct upload_write *write)
+{
+	if (write->jobs)
+		return;
+	bool failed = has_failed(write);
+	if (write->upload && write->call && (failed || write->ended))
+		write->done(write->call, take_upload(write), failed ? &write->err : NULL);
+	else if (write->upload && !write->call && failed)
+		upload_end(take_upload(write));
+	else if (write->upload && !write->call)
+		upload_release(take_upload(write));
+	if (!write->call)
+		write_free(write);
+}
+
+/* The pool's side. */
+
+static bool append(struct upload_write *write, const struct slice *slice, struct error *err)
+{
+	struct upload *upload = write->upload;
+
+	if (!upload->file && !spool_file_new(write->spool, upload->id.text, &upload->file, err))
+		return false;
+	if (!spool_file_append(upload->file, slice->bytes, slice->len, err))
+		return false;
+	hasher_add(upload->hasher, slice->bytes, slice->len);
+	upload_grew(upload, slice->len);
+	return true;
+}
+
+static struct slice *next_slice(struct upload_write *write, bool *ret_failed)
+{
+	struct slice *slice;
+
+	(void)pthread_mutex_lock(&write->lock);
+	slice = write->queue;
+	if (slice)
+		write->queue = slice->next;
+	else
+		write->job_runs = false;
+	*ret_failed = write->failed;
+	(void)pthread_mutex_unlock(&write->lock);
+	return slice;
+}
+
+static void fail(struct upload_write *write, const struct error *err)
+{
+	(void)pthread_mutex_lock(&write->lock);
+	write->failed = true;
+	write->err = *err;
+	(void)pthread_mutex_unlock(&write->lock);
+}
+
+static void on_slice(void *arg);
+static void on_job_end(void *arg);
+
+static void write_job(void *arg)
+{
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+	struct slice *slice;
+	struct error err;
+	bool failed;
+
+	while ((slice = next_slice(write, &failed))) {
+		if (!failed && !append(write, slice, &err))
+			fail(write, &err);
+		loop_post(write->loop, on_slice, slice);
+	}
+	loop_post(write->loop, on_job_end, write);
+}
+
+/* The loop's side. */
+
+static void on_slice(void *arg)
+{
+	struct slice *slice = arg;
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, slice->write);
+
+	slice->len = 0;
+	slice->next = write->spare;
+	write->spare = slice;
+	if (write->blocked && write->call && write->upload) {
+		write->blocked = false;
+		http_request_more(write->call->request);
+	}
+}
+
+static void on_job_end(void *arg)
+{
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+
+	write->jobs--;
+	settle(write);
+}
+
+static void submit(struct upload_write *write)
+{
+	struct slice *slice = TAKE(write->current);
+	bool runs;
+
+	slice->next = NULL;
+	(void)pthread_mutex_lock(&write->lock);
+	if (write->queue)
+		write->queue_end->next = slice;
+	else
+		write->queue = slice;
+	write->queue_end = slice;
+	runs = write->job_runs;
+	write->job_runs = true;
+	(void)pthread_mutex_unlock(&write->lock);
+	if (runs)
+		return;
+	write->jobs++;
+	pool_push(write->pool, write_job, write);
+}
+
+static bool take_slice(struct upload_write *write)
+{
+	struct slice *slice = write->spare;
+
+	if (slice) {
+		write->spare = slice->next;
+	} else if (write->slices < SLICES_MAX) {
+		slice = check_alloc(1, sizeof(*slice) + write->slice_bytes);
+		slice->write = write;
+		write->slices++;
+	} else {
+		return false;
+	}
+	slice->next = NULL;
+	slice->len = 0;
+	write->current = slice;
+	return true;
+}
+
+static size_t on_bytes(void *arg, const void *bytes, size_t len)
+{
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+	size_t taken = 0;
+
+	while (taken < len) {
+		if (!write->current && !take_slice(write)) {
+			write->blocked = true;
+			break;
+		}
+		size_t room = write->slice_bytes - write->current->len;
+		size_t part = len - taken < room ? len - taken : room;
+		memcpy(write->current->bytes + write->current->len, (const char *)bytes + taken, part);
+		write->current->len += part;
+		taken += part;
+		if (part == room)
+			submit(write);
+	}
+	return taken;
+}
+
+static void submit_rest(struct upload_write *write)
+{
+	if (write->current && write->current->len)
+		submit(write);
+}
+
+static void on_end(void *arg)
+{
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+
+	submit_rest(write);
+	write->ended = true;
+	settle(write);
+}
+
+static void on_gone(void *arg)
+{
+	submit_rest(OBJ_CAST(upload_write, WRITE_MAGIC, arg));
+}
+
+static void on_request_done(void *arg)
+{
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+
+	if (write->upload)
+		submit_rest(write);
+	write->call = NULL;
+	settle(write);
+}
+
+/* A small chunk does not need a big slice. */
+static size_t choose_slice_bytes(int64_t length)
+{
+	return length > 0 && length < (int64_t)SLICE_BYTES ? (size_t)length : SLICE_BYTES;
+}
+
+void upload_write_start(struct front_call *call, struct upload *upload, upload_written_f *done)
+{
+	struct upload_write *write = xnew(struct upload_write);
+
+	write->magic = WRITE_MAGIC;
+	write->call = call;
+	write->loop = call->loop->loop;
+	write->pool = call->ask.worker->pool;
+	write->spool = call->ask.worker->spool;
+	write->upload = upload;
+	write->done = done;
+	write->slice_bytes = choose_slice_bytes(http_request_length(call->request));
+	CHECK(!pthread_mutex_init(&write->lock, NULL));
+	call->stream = write;
+	call->stream_done = on_request_done;
+	http_request_stream(call->request, (struct http_sink){ write, on_bytes, on_end, on_gone });
+}
