@@ -17,9 +17,9 @@
 #include "worker/storage/s3_priv.h"
 
 #define SINGLE_PUT_MAX (64 * S3_MIB)
-#define PART_SIZE (16 * S3_MIB)
+#define PART_SIZE      (16 * S3_MIB)
 #define COPY_PART_SIZE (512 * S3_MIB)
-#define PARALLEL 4
+#define PARALLEL       4
 
 struct s3_store *s3_store_of(struct store *store)
 {
@@ -57,7 +57,7 @@ static bool take_body(struct http_result *result, struct buf *into, const char *
 }
 
 static enum store_step get(struct s3_store *s3, const char *key, const char *unless, struct buf *into,
-			   struct store_version *ret_version, struct error *err)
+	struct store_version *ret_version, struct error *err)
 {
 	AUTO_FINI(http_result) result = { 0 };
 	struct store_version version;
@@ -86,13 +86,15 @@ static enum store_step get(struct s3_store *s3, const char *key, const char *unl
 	return STORE_OK;
 }
 
-bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err)
+bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version,
+	struct error *err)
 {
 	return get(s3_store_of(store), key, NULL, into, ret_version, err) == STORE_OK;
 }
 
-static enum store_step get_if_changed(struct store *store, const char *key, const struct store_version *version,
-				      struct buf *into, struct store_version *ret_version, struct error *err)
+static enum store_step get_if_changed(struct store *store, const char *key,
+	const struct store_version *version, struct buf *into, struct store_version *ret_version,
+	struct error *err)
 {
 	char quoted[sizeof version->text + 2];
 
@@ -102,17 +104,19 @@ static enum store_step get_if_changed(struct store *store, const char *key, cons
 	return get(s3_store_of(store), key, quoted, into, ret_version, err);
 }
 
-bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version, struct error *err)
+bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version,
+	struct error *err)
 {
 	AUTO_FINI(http_result) result = { 0 };
 	struct s3_call call = { .method = "HEAD", .key = key };
 	struct store_version version = { "" };
 	uint64_t size;
 
-	if (!s3_client_send(&s3->client, &call, &result, err) || !s3_client_expect_ok(&s3->client, &call, &result, err))
+	if (!s3_client_send(&s3->client, &call, &result, err) ||
+		!s3_client_expect_ok(&s3->client, &call, &result, err))
 		return false;
 	if (!str_to_number(str_of(http_headers_find(result.headers, "Content-Length")), INT64_MAX, &size) ||
-	    (ret_version && !s3_read_etag(&result, &version)))
+		(ret_version && !s3_read_etag(&result, &version)))
 		return error_set(err, ERROR_INTERNAL, NULL, "S3 HEAD %s: answer without length or ETag", key);
 	*ret_size = size;
 	if (ret_version)
@@ -125,7 +129,8 @@ static bool size(struct store *store, const char *key, uint64_t *ret_size, struc
 	return s3_head(s3_store_of(store), key, ret_size, NULL, err);
 }
 
-static bool source(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err)
+static bool source(struct store *store, const char *key, const struct range *part, struct blob_source *ret,
+	struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	struct s3_request request;
@@ -152,7 +157,8 @@ static bool send_simple(struct s3_store *s3, const struct s3_call *call, struct 
 	       s3_client_expect_ok(&s3->client, call, &result, err);
 }
 
-static bool put(struct store *store, const char *key, const struct digest *digest, struct str bytes, struct error *err)
+static bool put(struct store *store, const char *key, const struct digest *digest, struct str bytes,
+	struct error *err)
 {
 	char hash[65];
 	struct s3_call call = { .method = "PUT", .key = key, .body = bytes, .has_body = true };
@@ -179,12 +185,17 @@ static bool is_there(struct s3_store *s3, const char *key, uint64_t want, bool *
 	return true;
 }
 
-static bool put_whole_file(struct s3_store *s3, const char *key, const struct digest *digest, int fd, uint64_t len,
-			   struct error *err)
+static bool put_whole_file(struct s3_store *s3, const char *key, const struct digest *digest, int fd,
+	uint64_t len, struct error *err)
 {
 	char hash[65];
 	struct s3_call call = {
-		.method = "PUT", .key = key, .fd = fd, .length = len, .has_body = true, .body_hash = hash,
+		.method = "PUT",
+		.key = key,
+		.fd = fd,
+		.length = len,
+		.has_body = true,
+		.body_hash = hash,
 	};
 
 	if (digest->alg == HASH_SHA256)
@@ -194,8 +205,8 @@ static bool put_whole_file(struct s3_store *s3, const char *key, const struct di
 	return send_simple(s3, &call, err);
 }
 
-static bool put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path, uint64_t len,
-		     struct error *err)
+static bool put_file(struct store *store, const char *key, const struct digest *digest, int fd,
+	const char *path, uint64_t len, struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	bool there = false;
@@ -264,7 +275,8 @@ static bool check(struct store *store, struct error *err)
 	if (send_simple(s3_store_of(store), &call, &head))
 		return true;
 	if (head.kind == ERROR_UNKNOWN)
-		return error_set(err, ERROR_UNAVAILABLE, NULL, "%s (see the bucket: there is none of that name)", head.text);
+		return error_set(err, ERROR_UNAVAILABLE, NULL,
+			"%s (see the bucket: there is none of that name)", head.text);
 	if (err)
 		*err = head;
 	return false;

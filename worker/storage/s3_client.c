@@ -11,20 +11,21 @@
 #include "common/log.h"
 #include "worker/storage/s3_xml.h"
 
-#define ATTEMPTS 5
-#define BACKOFF_MS 100
+#define ATTEMPTS       5
+#define BACKOFF_MS     100
 #define BACKOFF_MAX_MS 5000
-#define GIVE_UP_MS 60000
-#define STALL_MS 30000
-#define URL_MAX (16 * 1024)
-#define CODE_MAX 128
-#define MESSAGE_MAX 1024
+#define GIVE_UP_MS     60000
+#define STALL_MS       30000
+#define URL_MAX        (16 * 1024)
+#define CODE_MAX       128
+#define MESSAGE_MAX    1024
 /* S3 allows 15 minutes of difference; some stores 5. */
 #define CLOCK_OFF_S 120
 
 bool s3_client_init(struct s3_client *client, const struct store_s3_settings *settings, struct error *err)
 {
-	if (!settings->access_key || !settings->access_key[0] || !settings->secret_key || !settings->secret_key[0])
+	if (!settings->access_key || !settings->access_key[0] || !settings->secret_key ||
+		!settings->secret_key[0])
 		return error_set(err, ERROR_INVALID, NULL, "S3 access key or secret key is missing");
 	if (!s3_endpoint_init(&client->endpoint, settings, err))
 		return false;
@@ -46,7 +47,10 @@ bool s3_client_init(struct s3_client *client, const struct store_s3_settings *se
 
 static void wipe(const char *text)
 {
-	union { const char *borrowed; char *owned; } p = { text };
+	union {
+		const char *borrowed;
+		char *owned;
+	} p = { text };
 
 	if (text)
 		explicit_bzero(p.owned, strlen(text));
@@ -82,8 +86,8 @@ static bool add_headers(const struct s3_call *call, struct http_headers *headers
 	return true;
 }
 
-static struct http_call_spec spec_of(const struct s3_client *client, const struct s3_call *call,
-				     const struct s3_request *request)
+static struct http_call_spec spec_of(
+	const struct s3_client *client, const struct s3_call *call, const struct s3_request *request)
 {
 	return (struct http_call_spec){
 		.method = call->method,
@@ -100,7 +104,8 @@ static struct http_call_spec spec_of(const struct s3_client *client, const struc
 	};
 }
 
-bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, struct s3_request *ret, struct error *err)
+bool s3_client_prepare(
+	struct s3_client *client, const struct s3_call *call, struct s3_request *ret, struct error *err)
 {
 	AUTO(http_headers) *headers = http_headers_new();
 	AUTO_FINI(buf) path = buf_limit(URL_MAX);
@@ -117,8 +122,8 @@ bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, str
 	buf_add(&url, buf_str(&path));
 	if (call->query.len)
 		buf_format(&url, "?%.*s", STR_ARGS(call->query));
-	if (!buf_check(&path, "path of an S3 request", err) || !buf_check(&url, "URL of an S3 request", err) ||
-	    !add_headers(call, headers, err))
+	if (!buf_check(&path, "path of an S3 request", err) ||
+		!buf_check(&url, "URL of an S3 request", err) || !add_headers(call, headers, err))
 		return false;
 	struct s3_sign_request sign = {
 		.method = call->method,
@@ -151,15 +156,20 @@ static bool parse_date(const char *text, int64_t *ret_wall_s)
 	uint64_t day, month, year, hour, minute, second;
 
 	if (!str_until(&s, ' ', &weekday) || !str_number(&s, 31, &day) || !str_skip(&s, " ") ||
-	    !str_until(&s, ' ', &word) || word.len != 3)
+		!str_until(&s, ' ', &word) || word.len != 3)
 		return false;
 	for (month = 0; month < 12 && memcmp(months + 3 * month, word.at, 3) != 0; month++)
 		;
 	if (month == 12 || !str_number(&s, 9999, &year) || !str_skip(&s, " ") || !str_number(&s, 23, &hour) ||
-	    !str_skip(&s, ":") || !str_number(&s, 59, &minute) || !str_skip(&s, ":") || !str_number(&s, 60, &second))
+		!str_skip(&s, ":") || !str_number(&s, 59, &minute) || !str_skip(&s, ":") ||
+		!str_number(&s, 60, &second))
 		return false;
-	struct tm tm = { .tm_year = (int)year - 1900, .tm_mon = (int)month, .tm_mday = (int)day,
-			 .tm_hour = (int)hour, .tm_min = (int)minute, .tm_sec = (int)second };
+	struct tm tm = { .tm_year = (int)year - 1900,
+		.tm_mon = (int)month,
+		.tm_mday = (int)day,
+		.tm_hour = (int)hour,
+		.tm_min = (int)minute,
+		.tm_sec = (int)second };
 	*ret_wall_s = timegm(&tm);
 	return true;
 }
@@ -182,12 +192,15 @@ static bool learn_clock(struct s3_client *client, const struct http_result *resu
 	if (offset - before < CLOCK_OFF_S && before - offset < CLOCK_OFF_S)
 		return false;
 	atomic_store(&client->clock_offset_s, offset);
-	log_warn("s3.clock", "endpoint=%s offset_s=%" PRId64 " what=\"our clock or the store's is wrong, signing with the store's\"",
-		 client->endpoint.origin, offset);
+	log_warn("s3.clock",
+		"endpoint=%s offset_s=%" PRId64
+		" what=\"our clock or the store's is wrong, signing with the store's\"",
+		client->endpoint.origin, offset);
 	return true;
 }
 
-static bool send_now(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+static bool send_now(
+	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
 {
 	struct s3_request request;
 	bool ok;
@@ -202,7 +215,8 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 	return ok;
 }
 
-bool s3_client_try(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+bool s3_client_try(
+	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
 {
 	if (!send_now(client, call, result, err))
 		return false;
@@ -212,7 +226,8 @@ bool s3_client_try(struct s3_client *client, const struct s3_call *call, struct 
 	return send_now(client, call, result, err);
 }
 
-bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+bool s3_client_send(
+	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
 {
 	unsigned attempts = call->attempts ? call->attempts : client->attempts;
 	int64_t start = clock_ms();
@@ -232,7 +247,7 @@ bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct
 			if (answered)
 				return s3_client_error(client, call, result, err);
 			return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s at %s: %s", call->method,
-					 call->key ? call->key : "bucket", client->endpoint.origin, last.text);
+				call->key ? call->key : "bucket", client->endpoint.origin, last.text);
 		}
 		http_result_fini(result);
 		s3_client_pause(client, attempt);
@@ -283,9 +298,12 @@ void s3_client_pause(const struct s3_client *client, unsigned attempt)
 
 static const char *hint_of(struct str code, unsigned status)
 {
-	static const struct { const char *code, *hint; } hints[] = {
+	static const struct {
+		const char *code, *hint;
+	} hints[] = {
 		{ "InvalidAccessKeyId", "see the access key" },
-		{ "SignatureDoesNotMatch", "see the secret key, or a proxy in between that changes the Host header" },
+		{ "SignatureDoesNotMatch",
+			"see the secret key, or a proxy in between that changes the Host header" },
 		{ "RequestTimeTooSkewed", "see the clock of this machine" },
 		{ "ExpiredToken", "see the session token" },
 		{ "InvalidToken", "see the session token" },
@@ -293,7 +311,8 @@ static const char *hint_of(struct str code, unsigned status)
 		{ "PermanentRedirect", "see the region and the endpoint" },
 		{ "TemporaryRedirect", "see the region and the endpoint" },
 		{ "NoSuchBucket", "see the bucket" },
-		{ "AccessDenied", "the key needs s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload and ListBucket" },
+		{ "AccessDenied", "the key needs s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload "
+				  "and ListBucket" },
 	};
 
 	for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
@@ -318,8 +337,8 @@ static bool code_is_one_of(struct str code, const char *const *codes)
 
 static enum error_kind kind_of(unsigned status, struct str code)
 {
-	static const char *const full[] = { "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded",
-					    "InsufficientStorage", NULL };
+	static const char *const full[] = { "QuotaExceeded", "XMinioStorageFull",
+		"XMinioAdminBucketQuotaExceeded", "InsufficientStorage", NULL };
 
 	if (status == 507 || code_is_one_of(code, full))
 		return ERROR_FULL;
@@ -338,8 +357,8 @@ static enum error_kind kind_of(unsigned status, struct str code)
 	return ERROR_INTERNAL;
 }
 
-bool s3_client_error(const struct s3_client *client, const struct s3_call *call, const struct http_result *result,
-		     struct error *err)
+bool s3_client_error(const struct s3_client *client, const struct s3_call *call,
+	const struct http_result *result, struct error *err)
 {
 	AUTO_FINI(buf) code = buf_limit(CODE_MAX);
 	AUTO_FINI(buf) message = buf_limit(MESSAGE_MAX);
@@ -348,14 +367,15 @@ bool s3_client_error(const struct s3_client *client, const struct s3_call *call,
 	read_code(result, "Code", &code);
 	read_code(result, "Message", &message);
 	hint = hint_of(buf_str(&code), result->status);
-	return error_set(err, kind_of(result->status, buf_str(&code)), NULL, "S3 %s %s at %s: %u%s%s%s%s%s%s%s",
-			 call->method, call->key ? call->key : client->endpoint.bucket, client->endpoint.origin,
-			 result->status, code.len ? " " : "", buf_text(&code), message.len ? ": " : "",
-			 buf_text(&message), hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
+	return error_set(err, kind_of(result->status, buf_str(&code)), NULL,
+		"S3 %s %s at %s: %u%s%s%s%s%s%s%s", call->method,
+		call->key ? call->key : client->endpoint.bucket, client->endpoint.origin, result->status,
+		code.len ? " " : "", buf_text(&code), message.len ? ": " : "", buf_text(&message),
+		hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
 }
 
-bool s3_client_expect_ok(const struct s3_client *client, const struct s3_call *call, const struct http_result *result,
-			 struct error *err)
+bool s3_client_expect_ok(const struct s3_client *client, const struct s3_call *call,
+	const struct http_result *result, struct error *err)
 {
 	return (result->status >= 200 && result->status < 300) || s3_client_error(client, call, result, err);
 }

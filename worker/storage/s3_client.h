@@ -21,37 +21,40 @@
 
 struct s3_client {
 	struct s3_endpoint endpoint;
-	struct s3_keys keys;              /* the texts are owned */
+	struct s3_keys keys; /* the texts are owned */
 	char *ca_file;
 	bool insecure;
-	unsigned attempts;                /* at least 1 */
+	unsigned attempts; /* at least 1 */
 	unsigned backoff_ms, backoff_max_ms;
-	unsigned give_up_ms;              /* no new attempt so long after the first */
+	unsigned give_up_ms; /* no new attempt so long after the first */
 	unsigned stall_ms;
 	atomic_int_least64_t clock_offset_s; /* the store's clock minus ours */
 	atomic_uint_least64_t requests;
 };
-bool s3_client_init(struct s3_client *client, const struct store_s3_settings *settings, struct error *err) MUST_CHECK;
+bool s3_client_init(
+	struct s3_client *client, const struct store_s3_settings *settings, struct error *err) MUST_CHECK;
 void s3_client_fini(struct s3_client *client);
 
-struct s3_header { const char *name, *value; };
+struct s3_header {
+	const char *name, *value;
+};
 #define S3_CALL_HEADERS 3
 
 /* Everything is borrowed. */
 struct s3_call {
 	const char *method;
-	const char *key;          /* below the root; NULL: the bucket itself */
-	struct str query;         /* percent-encoded */
+	const char *key;                           /* below the root; NULL: the bucket itself */
+	struct str query;                          /* percent-encoded */
 	struct s3_header headers[S3_CALL_HEADERS]; /* up to the first without a name */
-	struct str body;          /* or: */
-	int fd;                   /* with length > 0 */
+	struct str body;                           /* or: */
+	int fd;                                    /* with length > 0 */
 	uint64_t offset, length;
-	const char *body_hash;    /* hex sha256; NULL: computed from `body` */
+	const char *body_hash; /* hex sha256; NULL: computed from `body` */
 	bool has_body;
-	bool late_error;          /* a 200 may carry an <Error>: it is then given the status 500 */
-	size_t answer_max;        /* 0 = S3_ANSWER_MAX */
-	unsigned attempts;        /* 0 = the client's */
-	unsigned stall_ms;        /* 0 = the client's */
+	bool late_error;   /* a 200 may carry an <Error>: it is then given the status 500 */
+	size_t answer_max; /* 0 = S3_ANSWER_MAX */
+	unsigned attempts; /* 0 = the client's */
+	unsigned stall_ms; /* 0 = the client's */
 };
 
 /* A call, signed now and good for 15 minutes; counted as sent. Does not wait. */
@@ -60,14 +63,17 @@ struct s3_request {
 	struct http_headers *headers;
 	struct http_call_spec spec;
 };
-bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, struct s3_request *ret, struct error *err) MUST_CHECK;
+bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, struct s3_request *ret,
+	struct error *err) MUST_CHECK;
 void s3_request_fini(struct s3_request *request);
 
 /* One attempt. True: there is an answer, of whatever status. The caller finishes `result`, which is
  * initialised in any case. */
-bool s3_client_try(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err) MUST_CHECK;
+bool s3_client_try(struct s3_client *client, const struct s3_call *call, struct http_result *result,
+	struct error *err) MUST_CHECK;
 /* Attempts until there is an answer that is worth having; else ERROR_UNAVAILABLE. */
-bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err) MUST_CHECK;
+bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct http_result *result,
+	struct error *err) MUST_CHECK;
 
 /* May another attempt help? After an answer, and after an error of http_send(). */
 bool s3_client_is_transient(const struct http_result *result);
@@ -75,8 +81,8 @@ bool s3_client_is_broken(const struct error *err);
 /* Waits before attempt number `attempt` (from 1). */
 void s3_client_pause(const struct s3_client *client, unsigned attempt);
 /* The error that an answer stands for: kind, S3's code and message, and which setting to look at. */
-bool s3_client_error(const struct s3_client *client, const struct s3_call *call, const struct http_result *result,
-		     struct error *err);
+bool s3_client_error(const struct s3_client *client, const struct s3_call *call,
+	const struct http_result *result, struct error *err);
 /* True for 2xx, else s3_client_error(). */
-bool s3_client_expect_ok(const struct s3_client *client, const struct s3_call *call, const struct http_result *result,
-			 struct error *err) MUST_CHECK;
+bool s3_client_expect_ok(const struct s3_client *client, const struct s3_call *call,
+	const struct http_result *result, struct error *err) MUST_CHECK;

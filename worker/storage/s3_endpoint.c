@@ -3,7 +3,7 @@
 
 #include "common/check.h"
 
-#define HOST_MAX 255
+#define HOST_MAX   255
 #define PREFIX_MAX 512
 
 /* "http://" and "https://" are taken off. */
@@ -33,17 +33,20 @@ static bool host_is_sane(struct str host)
 static bool parse_endpoint(const char *text, struct str *ret_host, bool *ret_tls, struct error *err)
 {
 	struct str host = str_of(text);
-	bool tls;
+	bool tls = false;
 
 	if (!take_scheme(&host, &tls))
-		return error_set(err, ERROR_INVALID, NULL, "S3 endpoint \"%s\" must begin with http:// or https://", text);
+		return error_set(err, ERROR_INVALID, NULL,
+			"S3 endpoint \"%s\" must begin with http:// or https://", text);
 	if (str_ends(host, "/"))
 		host.len--;
 	if (memchr(host.at, '/', host.len))
 		return error_set(err, ERROR_INVALID, NULL,
-				 "S3 endpoint \"%s\" has a path; the bucket and the prefix have settings of their own", text);
+			"S3 endpoint \"%s\" has a path; the bucket and the prefix have settings of their own",
+			text);
 	if (!host_is_sane(host))
-		return error_set(err, ERROR_INVALID, NULL, "S3 endpoint \"%s\" is not the URL of a server", text);
+		return error_set(
+			err, ERROR_INVALID, NULL, "S3 endpoint \"%s\" is not the URL of a server", text);
 	if (str_ends(host, tls ? ":443" : ":80"))
 		host.len -= tls ? 4 : 3;
 	*ret_host = host;
@@ -72,11 +75,11 @@ static bool check_bucket(const struct store_s3_settings *settings, bool tls, str
 
 	if (!bucket_is_sane(bucket, settings->path_style))
 		return error_set(err, ERROR_INVALID, NULL, "S3 bucket \"%s\" is not a name of a bucket",
-				 settings->bucket ? settings->bucket : "");
+			settings->bucket ? settings->bucket : "");
 	if (tls && !settings->path_style && !settings->insecure && memchr(bucket.at, '.', bucket.len))
 		return error_set(err, ERROR_INVALID, NULL,
-				 "S3 bucket \"%s\" has a dot: no certificate covers it as a host, use path style",
-				 settings->bucket);
+			"S3 bucket \"%s\" has a dot: no certificate covers it as a host, use path style",
+			settings->bucket);
 	return true;
 }
 
@@ -85,7 +88,8 @@ static bool check_prefix(struct str prefix, struct error *err)
 	if (prefix.len > PREFIX_MAX)
 		return error_set(err, ERROR_INVALID, NULL, "S3 prefix is over %d bytes", PREFIX_MAX);
 	if (str_starts(prefix, "/") || str_ends(prefix, "/"))
-		return error_set(err, ERROR_INVALID, NULL, "S3 prefix \"%.*s\" has a slash at an end", STR_ARGS(prefix));
+		return error_set(err, ERROR_INVALID, NULL, "S3 prefix \"%.*s\" has a slash at an end",
+			STR_ARGS(prefix));
 	return true;
 }
 
@@ -93,11 +97,13 @@ static char *aws_host(const char *region)
 {
 	AUTO_FINI(buf) host = buf_limit(HOST_MAX + 1);
 
-	buf_format(&host, "https://s3.%s.amazonaws.com%s", region, str_starts(str_of(region), "cn-") ? ".cn" : "");
+	buf_format(&host, "https://s3.%s.amazonaws.com%s", region,
+		str_starts(str_of(region), "cn-") ? ".cn" : "");
 	return buf_take(&host, NULL);
 }
 
-static void fill(struct s3_endpoint *endpoint, const struct store_s3_settings *settings, struct str host, bool tls)
+static void fill(
+	struct s3_endpoint *endpoint, const struct store_s3_settings *settings, struct str host, bool tls)
 {
 	AUTO_FINI(buf) origin = buf_limit(2 * HOST_MAX + 16);
 	AUTO_FINI(buf) bucket_path = buf_limit(HOST_MAX + 2);
@@ -126,19 +132,20 @@ static void fill(struct s3_endpoint *endpoint, const struct store_s3_settings *s
 	endpoint->tls = tls;
 }
 
-bool s3_endpoint_init(struct s3_endpoint *endpoint, const struct store_s3_settings *settings, struct error *err)
+bool s3_endpoint_init(
+	struct s3_endpoint *endpoint, const struct store_s3_settings *settings, struct error *err)
 {
 	AUTO_STR *aws = NULL;
 	const char *text = settings->endpoint;
 	struct str host;
-	bool tls;
+	bool tls = false;
 
 	if (!settings->region || !settings->region[0] || strlen(settings->region) > 64)
 		return error_set(err, ERROR_INVALID, NULL, "S3 region is missing");
 	if (!text || !text[0])
 		text = aws = aws_host(settings->region);
 	if (!parse_endpoint(text, &host, &tls, err) || !check_bucket(settings, tls, err) ||
-	    !check_prefix(str_of(settings->prefix), err))
+		!check_prefix(str_of(settings->prefix), err))
 		return false;
 	fill(endpoint, settings, host, tls);
 	return true;

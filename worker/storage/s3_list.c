@@ -7,20 +7,20 @@
 #include "worker/storage/s3_priv.h"
 #include "worker/storage/s3_xml.h"
 
-#define PAGE_MAX 1000
-#define LIST_MAX (8 * 1024 * 1024)
-#define QUERY_MAX (12 * 1024)
+#define PAGE_MAX   1000
+#define LIST_MAX   (8 * 1024 * 1024)
+#define QUERY_MAX  (12 * 1024)
 #define BARREN_MAX 16
 
 struct listing {
 	struct s3_store *s3;
-	struct str prefix;    /* of the bucket: the root and the folder */
-	struct buf after;     /* the last key that was seen, whole */
-	struct buf token;     /* goes on from there, if the store gave one */
+	struct str prefix; /* of the bucket: the root and the folder */
+	struct buf after;  /* the last key that was seen, whole */
+	struct buf token;  /* goes on from there, if the store gave one */
 	size_t left;
-	size_t seen;          /* keys that were new */
-	unsigned barren;      /* pages without any */
-	bool stopped;         /* by fn */
+	size_t seen;     /* keys that were new */
+	unsigned barren; /* pages without any */
+	bool stopped;    /* by fn */
 	bool more;
 	store_catalog_f *fn;
 	void *arg;
@@ -33,7 +33,8 @@ static bool page_query(const struct listing *listing, struct buf *query, struct 
 		buf_url(query, buf_str(&listing->token), "");
 		buf_putc(query, '&');
 	}
-	buf_format(query, "list-type=2&max-keys=%zu&prefix=", listing->left < PAGE_MAX ? listing->left : (size_t)PAGE_MAX);
+	buf_format(query, "list-type=2&max-keys=%zu&prefix=",
+		listing->left < PAGE_MAX ? listing->left : (size_t)PAGE_MAX);
 	buf_url(query, listing->prefix, "");
 	if (!listing->token.len && listing->after.len) {
 		buf_puts(query, "&start-after=");
@@ -66,7 +67,8 @@ static bool read_keys(struct listing *listing, struct str xml, struct error *err
 		buf_clear(&key);
 		if (!s3_xml_unescape(raw, &key))
 			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a key is not readable");
-		if (key.len < listing->prefix.len || memcmp(key.at, listing->prefix.at, listing->prefix.len) != 0)
+		if (key.len < listing->prefix.len ||
+			memcmp(key.at, listing->prefix.at, listing->prefix.len) != 0)
 			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a key that was not asked for");
 		/* A store that does not understand start-after would make us turn for ever. */
 		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)
@@ -107,7 +109,8 @@ static bool next_page(struct listing *listing, bool *ret_truncated, struct error
 	if (!page_query(listing, &query, err))
 		return false;
 	struct s3_call call = { .method = "GET", .query = buf_str(&query), .answer_max = LIST_MAX };
-	return s3_client_send(client, &call, &result, err) && s3_client_expect_ok(client, &call, &result, err) &&
+	return s3_client_send(client, &call, &result, err) &&
+	       s3_client_expect_ok(client, &call, &result, err) &&
 	       read_page(listing, buf_str(&result.body), ret_truncated, err);
 }
 
@@ -122,8 +125,8 @@ static bool run(struct listing *listing, bool *ret_more, struct error *err)
 	return true;
 }
 
-bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,
-	     bool *ret_more, struct error *err)
+bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
+	void *arg, bool *ret_more, struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
@@ -141,8 +144,8 @@ bool s3_list(struct store *store, const char *folder, struct str after, size_t n
 	listing.prefix = buf_str(&prefix);
 	if (after.len)
 		buf_format(&listing.after, "%.*s%.*s", STR_ARGS(listing.prefix), STR_ARGS(after));
-	fine = buf_check(&prefix, "prefix of a list", err) && buf_check(&listing.after, "start of a list", err) &&
-	       run(&listing, ret_more, err);
+	fine = buf_check(&prefix, "prefix of a list", err) &&
+	       buf_check(&listing.after, "start of a list", err) && run(&listing, ret_more, err);
 	buf_fini(&listing.after);
 	buf_fini(&listing.token);
 	return fine;

@@ -17,20 +17,20 @@
 #include "worker/storage/s3_priv.h"
 #include "worker/storage/s3_xml.h"
 
-#define UPLOAD_ID_MAX 2048
-#define COMPLETE_MAX (4 * 1024 * 1024)
+#define UPLOAD_ID_MAX    2048
+#define COMPLETE_MAX     (4 * 1024 * 1024)
 #define ROUNDS_PER_BATCH 4
-#define READ_SIZE (256 * 1024)
+#define READ_SIZE        (256 * 1024)
 
 struct upload {
 	struct s3_store *s3;
 	const char *key;
 	uint64_t size, part_size;
 	unsigned n;
-	int fd;                         /* a file, or: */
+	int fd; /* a file, or: */
 	const char *copy_source;
-	struct buf id;                  /* percent-encoded */
-	struct store_version *etags;    /* n of them */
+	struct buf id;               /* percent-encoded */
+	struct store_version *etags; /* n of them */
 };
 
 uint64_t s3_part_size(uint64_t size, uint64_t least)
@@ -56,7 +56,8 @@ bool s3_hash_file(int fd, uint64_t offset, uint64_t len, char into[65], struct e
 		if (got < 0)
 			return error_sys(err, "read the file to be stored");
 		if (!got)
-			return error_set(err, ERROR_INTERNAL, NULL, "the file to be stored is shorter than it was");
+			return error_set(
+				err, ERROR_INTERNAL, NULL, "the file to be stored is shorter than it was");
 		hasher_add(hasher, bytes, (size_t)got);
 		offset += (uint64_t)got;
 		len -= (uint64_t)got;
@@ -66,7 +67,8 @@ bool s3_hash_file(int fd, uint64_t offset, uint64_t len, char into[65], struct e
 	return true;
 }
 
-static void upload_init(struct upload *upload, struct s3_store *s3, const char *key, uint64_t size, uint64_t least)
+static void upload_init(
+	struct upload *upload, struct s3_store *s3, const char *key, uint64_t size, uint64_t least)
 {
 	uint64_t part = s3_part_size(size, least);
 
@@ -92,12 +94,15 @@ static bool create(struct upload *upload, struct error *err)
 	struct s3_client *client = &upload->s3->client;
 	AUTO_FINI(http_result) result = { 0 };
 	AUTO_FINI(buf) id = buf_limit(UPLOAD_ID_MAX);
-	struct s3_call call = { .method = "POST", .key = upload->key, .query = STR("uploads="), .has_body = true };
+	struct s3_call call = {
+		.method = "POST", .key = upload->key, .query = STR("uploads="), .has_body = true
+	};
 
 	if (!s3_client_send(client, &call, &result, err) || !s3_client_expect_ok(client, &call, &result, err))
 		return false;
 	if (!s3_xml_find(buf_str(&result.body), "UploadId", &id) || !id.len)
-		return error_set(err, ERROR_INTERNAL, NULL, "S3 POST %s?uploads: answer without an UploadId", upload->key);
+		return error_set(err, ERROR_INTERNAL, NULL, "S3 POST %s?uploads: answer without an UploadId",
+			upload->key);
 	buf_url(&upload->id, buf_str(&id), "");
 	return buf_check(&upload->id, "UploadId", err);
 }
@@ -135,13 +140,17 @@ static bool part_prepare(struct upload *upload, struct part *part, struct error 
 	uint64_t offset = part->at * upload->part_size;
 	uint64_t len = upload->size - offset < upload->part_size ? upload->size - offset : upload->part_size;
 	int query_len = snprintf(part->query, sizeof part->query, "partNumber=%u&uploadId=%s", part->at + 1,
-				 buf_text(&upload->id));
+		buf_text(&upload->id));
 
 	part->call = (struct s3_call){
-		.method = "PUT", .key = upload->key, .query = str_from(part->query, (size_t)query_len), .has_body = true,
+		.method = "PUT",
+		.key = upload->key,
+		.query = str_from(part->query, (size_t)query_len),
+		.has_body = true,
 	};
 	if (upload->copy_source) {
-		snprintf(part->range, sizeof part->range, "bytes=%" PRIu64 "-%" PRIu64, offset, offset + len - 1);
+		snprintf(part->range, sizeof part->range, "bytes=%" PRIu64 "-%" PRIu64, offset,
+			offset + len - 1);
 		part->call.headers[0] = (struct s3_header){ "x-amz-copy-source", upload->copy_source };
 		part->call.headers[1] = (struct s3_header){ "x-amz-copy-source-range", part->range };
 		part->call.stall_ms = S3_LATE_STALL_MS;
@@ -158,7 +167,8 @@ static bool part_prepare(struct upload *upload, struct part *part, struct error 
 }
 
 /* A copied part's ETag stands in the body, which may be an <Error> just as well. */
-static bool read_part_etag(const struct upload *upload, const struct http_result *result, struct store_version *ret)
+static bool read_part_etag(
+	const struct upload *upload, const struct http_result *result, struct store_version *ret)
 {
 	AUTO_FINI(buf) etag = buf_limit(sizeof ret->text + 2);
 
@@ -173,7 +183,8 @@ static bool read_part_etag(const struct upload *upload, const struct http_result
 }
 
 /* False: no other attempt can help. */
-static bool judge(struct upload *upload, struct part *part, const struct http_result *result, struct error *err)
+static bool judge(
+	struct upload *upload, struct part *part, const struct http_result *result, struct error *err)
 {
 	bool good = result->status >= 200 && result->status < 300;
 
@@ -235,7 +246,8 @@ static bool send_batch(struct upload *upload, struct batch *batch, struct error 
 
 		if (batch_is_done(batch))
 			return true;
-		if (!fine || attempt >= client->attempts || clock_ms() - start >= client->give_up_ms * ROUNDS_PER_BATCH) {
+		if (!fine || attempt >= client->attempts ||
+			clock_ms() - start >= client->give_up_ms * ROUNDS_PER_BATCH) {
 			if (fine)
 				last.kind = ERROR_UNAVAILABLE;
 			if (err)
@@ -311,8 +323,9 @@ static bool complete(struct upload *upload, struct error *err)
 		.late_error = true,
 		.stall_ms = S3_LATE_STALL_MS,
 	};
-	if ((s3_client_send(client, &call, &result, &failed) && s3_client_expect_ok(client, &call, &result, &failed)) ||
-	    is_complete(upload))
+	if ((s3_client_send(client, &call, &result, &failed) &&
+		    s3_client_expect_ok(client, &call, &result, &failed)) ||
+		is_complete(upload))
 		return true;
 	if (err)
 		*err = failed;
@@ -355,7 +368,8 @@ bool s3_upload_file(struct s3_store *s3, const char *key, int fd, uint64_t size,
 	return fine;
 }
 
-bool s3_upload_copy(struct s3_store *s3, const char *from, const char *to, uint64_t size, uint64_t part_size, struct error *err)
+bool s3_upload_copy(struct s3_store *s3, const char *from, const char *to, uint64_t size, uint64_t part_size,
+	struct error *err)
 {
 	AUTO_FINI(buf) origin = buf_limit(8 * STORE_KEY_MAX);
 	struct upload upload;

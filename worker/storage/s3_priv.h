@@ -9,13 +9,13 @@
 #include "worker/storage/s3_client.h"
 #include "worker/storage/store_driver.h"
 
-#define S3_MIB (1024 * 1024ULL)
-#define S3_PARTS_MAX 10000
-#define S3_PART_MIN (5 * S3_MIB)         /* S3 refuses smaller ones, but for the last */
-#define S3_PART_MAX (5 * 1024 * S3_MIB)
-#define S3_COPY_MAX (5 * 1024 * S3_MIB)  /* one CopyObject takes no more */
-#define S3_PARALLEL_MAX 32
-#define S3_LATE_STALL_MS 300000          /* copies and completions may take long without a byte */
+#define S3_MIB           (1024 * 1024ULL)
+#define S3_PARTS_MAX     10000
+#define S3_PART_MIN      (5 * S3_MIB) /* S3 refuses smaller ones, but for the last */
+#define S3_PART_MAX      (5 * 1024 * S3_MIB)
+#define S3_COPY_MAX      (5 * 1024 * S3_MIB) /* one CopyObject takes no more */
+#define S3_PARALLEL_MAX  32
+#define S3_LATE_STALL_MS 300000 /* copies and completions may take long without a byte */
 
 /* How a store wants the ETag in If-Match: RFC 9110 says quoted, radosgw takes it unquoted alone,
  * most take both. Found out by the first write that succeeds. */
@@ -33,15 +33,20 @@ struct s3_store *s3_store_of(struct store *store);
 /* The ETag of an answer without its quotes; false when there is none or it is over-long. */
 bool s3_read_etag(const struct http_result *result, struct store_version *ret) MUST_CHECK;
 /* HEAD. ERROR_UNKNOWN when absent; ret_version may be NULL. */
-bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version, struct error *err) MUST_CHECK;
-bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err) MUST_CHECK;
+bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version,
+	struct error *err) MUST_CHECK;
+bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version,
+	struct error *err) MUST_CHECK;
 
-enum store_step s3_put_if(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
-			  struct store_version *ret_version, struct error *err) MUST_CHECK;
+enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version,
+	struct error *err) MUST_CHECK;
 
 /* A file, or an object on the server's side, by parts in parallel; all or nothing. */
-bool s3_upload_file(struct s3_store *s3, const char *key, int fd, uint64_t size, struct error *err) MUST_CHECK;
-bool s3_upload_copy(struct s3_store *s3, const char *from, const char *to, uint64_t size, uint64_t part_size, struct error *err) MUST_CHECK;
+bool s3_upload_file(
+	struct s3_store *s3, const char *key, int fd, uint64_t size, struct error *err) MUST_CHECK;
+bool s3_upload_copy(struct s3_store *s3, const char *from, const char *to, uint64_t size, uint64_t part_size,
+	struct error *err) MUST_CHECK;
 /* Equal parts but the last, none under `least`, as many as may be. */
 uint64_t s3_part_size(uint64_t size, uint64_t least);
 /* Hex sha256 of a part of a file. */
@@ -49,5 +54,5 @@ bool s3_hash_file(int fd, uint64_t offset, uint64_t len, char into[65], struct e
 /* The value of x-amz-copy-source. */
 void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into);
 
-bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,
-	     bool *ret_more, struct error *err) MUST_CHECK;
+bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
+	void *arg, bool *ret_more, struct error *err) MUST_CHECK;

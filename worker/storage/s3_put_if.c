@@ -27,7 +27,7 @@ struct change {
 	const char *expected; /* NULL: whatever; "": nothing */
 	char hash[65];
 	enum s3_quoting quoting;
-	bool in_doubt;        /* an attempt may have written without our knowing */
+	bool in_doubt; /* an attempt may have written without our knowing */
 };
 
 enum verdict { WRITTEN, REFUSED, REJECTED, UNSURE };
@@ -38,7 +38,8 @@ static bool has_if_match(const struct change *change)
 	return change->expected && change->expected[0];
 }
 
-static bool attempt(struct change *change, struct s3_call *call, struct http_result *result, struct error *err)
+static bool attempt(
+	struct change *change, struct s3_call *call, struct http_result *result, struct error *err)
 {
 	char etag[sizeof(struct store_version) + 2];
 
@@ -67,7 +68,8 @@ static bool bucket_is_missing(const struct http_result *result)
 	return s3_xml_find(buf_str(&result->body), "Code", &code) && str_is(buf_str(&code), "NoSuchBucket");
 }
 
-static enum verdict judge(const struct change *change, const struct http_result *result, struct store_version *version)
+static enum verdict judge(
+	const struct change *change, const struct http_result *result, struct store_version *version)
 {
 	if (result->status >= 200 && result->status < 300)
 		return s3_read_etag(result, version) ? WRITTEN : UNSURE;
@@ -124,7 +126,8 @@ static enum look look(struct change *change, struct store_version *version, stru
 		if (step != LOOK_OTHER)
 			return step;
 	}
-	return has_if_match(change) && strcmp(found.text, change->expected) == 0 ? LOOK_UNCHANGED : LOOK_OTHER;
+	return has_if_match(change) && strcmp(found.text, change->expected) == 0 ? LOOK_UNCHANGED
+										 : LOOK_OTHER;
 }
 
 static void remember_quoting(struct change *change)
@@ -143,11 +146,12 @@ static void other_quoting(struct change *change)
 static bool is_clear(const struct change *change, unsigned status)
 {
 	return !change->in_doubt && (!has_if_match(change) || status != 412 ||
-				     atomic_load(&change->s3->quoting) != S3_QUOTING_UNKNOWN);
+					    atomic_load(&change->s3->quoting) != S3_QUOTING_UNKNOWN);
 }
 
-static enum store_step give_up(const struct change *change, const struct s3_call *call, const struct http_result *result,
-			       bool answered, enum verdict verdict, const struct error *last, struct error *err)
+static enum store_step give_up(const struct change *change, const struct s3_call *call,
+	const struct http_result *result, bool answered, enum verdict verdict, const struct error *last,
+	struct error *err)
 {
 	if (verdict == REFUSED)
 		return STORE_CONFLICT;
@@ -155,14 +159,14 @@ static enum store_step give_up(const struct change *change, const struct s3_call
 		s3_client_error(&change->s3->client, call, result, err);
 	else
 		error_set(err, ERROR_UNAVAILABLE, NULL, "S3 PUT %s at %s: %s", change->key,
-			  change->s3->client.endpoint.origin, last->text);
+			change->s3->client.endpoint.origin, last->text);
 	return STORE_FAILED;
 }
 
 enum turn { TURN_DONE, TURN_AGAIN };
 
 static enum turn take_turn(struct change *change, bool last_one, enum store_step *ret_step,
-			   struct store_version *ret_version, struct error *err)
+	struct store_version *ret_version, struct error *err)
 {
 	AUTO_FINI(http_result) result = { 0 };
 	struct s3_call call;
@@ -206,11 +210,13 @@ static enum turn take_turn(struct change *change, bool last_one, enum store_step
 	return TURN_AGAIN;
 }
 
-enum store_step s3_put_if(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
-			  struct store_version *ret_version, struct error *err)
+enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version, struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
-	struct change change = { .s3 = s3, .key = key, .bytes = bytes, .expected = expected ? expected->text : NULL };
+	struct change change = {
+		.s3 = s3, .key = key, .bytes = bytes, .expected = expected ? expected->text : NULL
+	};
 	struct store_version version = { "" };
 	enum store_step step = STORE_FAILED;
 	int64_t start = clock_ms();

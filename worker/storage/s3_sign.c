@@ -7,11 +7,13 @@
 
 #include "common/crypto.h"
 
-#define ALGORITHM "AWS4-HMAC-SHA256"
+#define ALGORITHM     "AWS4-HMAC-SHA256"
 #define CANONICAL_MAX (192 * 1024)
-#define URL_DAYS_MAX 7
+#define URL_DAYS_MAX  7
 
-struct pair { struct str name, value; };
+struct pair {
+	struct str name, value;
+};
 
 static int pair_compare(const void *a, const void *b)
 {
@@ -58,7 +60,8 @@ static bool add_query(struct buf *into, struct str query, struct error *err)
 			return error_set(err, ERROR_INTERNAL, NULL, "too many parameters to sign");
 	qsort(pairs, n, sizeof pairs[0], pair_compare);
 	for (size_t i = 0; i < n; i++)
-		buf_format(into, "%s%.*s=%.*s", i ? "&" : "", STR_ARGS(pairs[i].name), STR_ARGS(pairs[i].value));
+		buf_format(
+			into, "%s%.*s=%.*s", i ? "&" : "", STR_ARGS(pairs[i].name), STR_ARGS(pairs[i].value));
 	return true;
 }
 
@@ -79,7 +82,7 @@ static void add_value(struct buf *into, struct str value)
 
 /* The names in lower case, in byte order, host among them. */
 static bool sort_headers(const struct http_headers *headers, const char *host, struct buf *names,
-			 struct pair pairs[S3_SIGN_HEADERS_MAX], size_t *ret_n, struct error *err)
+	struct pair pairs[S3_SIGN_HEADERS_MAX], size_t *ret_n, struct error *err)
 {
 	size_t n = http_headers_len(headers);
 	size_t at[S3_SIGN_HEADERS_MAX + 1];
@@ -106,8 +109,8 @@ static bool sort_headers(const struct http_headers *headers, const char *host, s
 }
 
 /* Appends the canonical request to *canonical, "host;range;x-amz-date" to *signed_names. */
-static bool canonicalise(const struct s3_sign_request *request, const struct http_headers *headers, const char *body,
-			 struct buf *canonical, struct buf *signed_names, struct error *err)
+static bool canonicalise(const struct s3_sign_request *request, const struct http_headers *headers,
+	const char *body, struct buf *canonical, struct buf *signed_names, struct error *err)
 {
 	AUTO_FINI(buf) names = buf_limit(64 * 1024);
 	struct pair pairs[S3_SIGN_HEADERS_MAX];
@@ -131,10 +134,12 @@ static bool canonicalise(const struct s3_sign_request *request, const struct htt
 	buf_putc(canonical, '\n');
 	buf_add(canonical, buf_str(signed_names));
 	buf_format(canonical, "\n%s", body);
-	return buf_check(signed_names, "names of headers", err) && buf_check(canonical, "canonical request", err);
+	return buf_check(signed_names, "names of headers", err) &&
+	       buf_check(canonical, "canonical request", err);
 }
 
-static bool sign(const struct s3_keys *keys, const char *time, struct str canonical, char into[65], struct error *err)
+static bool sign(
+	const struct s3_keys *keys, const char *time, struct str canonical, char into[65], struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(4096);
 	uint8_t hash[HASH_MAX], key[32];
@@ -159,17 +164,17 @@ static bool add_header(struct http_headers *headers, struct str name, struct str
 	       error_set(err, ERROR_INVALID, NULL, "%.*s cannot be sent as a header", STR_ARGS(name));
 }
 
-static bool add_amz_headers(const struct s3_keys *keys, const char *time, const char *body, struct http_headers *headers,
-			    struct error *err)
+static bool add_amz_headers(const struct s3_keys *keys, const char *time, const char *body,
+	struct http_headers *headers, struct error *err)
 {
 	return add_header(headers, STR("x-amz-date"), str_of(time), err) &&
 	       add_header(headers, STR("x-amz-content-sha256"), str_of(body), err) &&
 	       (!keys->session_token ||
-		add_header(headers, STR("x-amz-security-token"), str_of(keys->session_token), err));
+		       add_header(headers, STR("x-amz-security-token"), str_of(keys->session_token), err));
 }
 
 bool s3_sign(const struct s3_keys *keys, const struct s3_sign_request *request, struct http_headers *headers,
-	     struct error *err)
+	struct error *err)
 {
 	AUTO_FINI(buf) canonical = buf_limit(CANONICAL_MAX);
 	AUTO_FINI(buf) names = buf_limit(64 * 1024);
@@ -178,17 +183,17 @@ bool s3_sign(const struct s3_keys *keys, const struct s3_sign_request *request, 
 
 	s3_sign_time(request->wall_s, time);
 	if (!add_amz_headers(keys, time, request->body, headers, err) ||
-	    !canonicalise(request, headers, request->body, &canonical, &names, err) ||
-	    !sign(keys, time, buf_str(&canonical), signature, err))
+		!canonicalise(request, headers, request->body, &canonical, &names, err) ||
+		!sign(keys, time, buf_str(&canonical), signature, err))
 		return false;
 	buf_format(&value, ALGORITHM " Credential=%s/%.8s/%s/s3/aws4_request,SignedHeaders=%s,Signature=%s",
-		   keys->access_key, time, keys->region, buf_text(&names), signature);
+		keys->access_key, time, keys->region, buf_text(&names), signature);
 	return buf_check(&value, "Authorization", err) &&
 	       add_header(headers, STR("Authorization"), buf_str(&value), err);
 }
 
 bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *request, unsigned seconds,
-		 struct buf *into, struct error *err)
+	struct buf *into, struct error *err)
 {
 	AUTO(http_headers) *none = http_headers_new();
 	AUTO_FINI(buf) query = buf_limit(32 * 1024);
@@ -214,8 +219,8 @@ bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *reque
 	buf_puts(&query, "&X-Amz-SignedHeaders=host");
 	whole.query = buf_str(&query);
 	if (!buf_check(&query, "query to sign", err) ||
-	    !canonicalise(&whole, none, S3_SIGN_NO_BODY_HASH, &canonical, &names, err) ||
-	    !sign(keys, time, buf_str(&canonical), signature, err))
+		!canonicalise(&whole, none, S3_SIGN_NO_BODY_HASH, &canonical, &names, err) ||
+		!sign(keys, time, buf_str(&canonical), signature, err))
 		return false;
 	buf_add(into, buf_str(&query));
 	buf_format(into, "&X-Amz-Signature=%s", signature);

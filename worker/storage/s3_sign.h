@@ -27,25 +27,25 @@ struct s3_keys {
 
 struct s3_sign_request {
 	const char *method;
-	const char *host;  /* as the Host header will say it: with the port, unless it is the scheme's */
-	const char *path;  /* percent-encoded, as it will be sent */
-	struct str query;  /* percent-encoded, in any order; "uploads" and "uploads=" are the same */
-	const char *body;  /* hex of the sha256 of the body, or S3_SIGN_NO_BODY_HASH */
-	int64_t wall_s;    /* the store's clock, not ours, where they differ */
+	const char *host; /* as the Host header will say it: with the port, unless it is the scheme's */
+	const char *path; /* percent-encoded, as it will be sent */
+	struct str query; /* percent-encoded, in any order; "uploads" and "uploads=" are the same */
+	const char *body; /* hex of the sha256 of the body, or S3_SIGN_NO_BODY_HASH */
+	int64_t wall_s;   /* the store's clock, not ours, where they differ */
 };
-#define S3_SIGN_NO_BODY_HASH "UNSIGNED-PAYLOAD"
-#define S3_SIGN_EMPTY_BODY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define S3_SIGN_HEADERS_MAX 32
+#define S3_SIGN_NO_BODY_HASH   "UNSIGNED-PAYLOAD"
+#define S3_SIGN_EMPTY_BODY     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define S3_SIGN_HEADERS_MAX    32
 #define S3_SIGN_PARAMETERS_MAX 32
 
 /* Adds x-amz-date, x-amz-content-sha256, x-amz-security-token and Authorization to `headers`; all
  * that is among them already is signed too, and no name may be there twice. */
 bool s3_sign(const struct s3_keys *keys, const struct s3_sign_request *request, struct http_headers *headers,
-	     struct error *err) MUST_CHECK;
+	struct error *err) MUST_CHECK;
 /* Appends the query that opens this request to anybody for `seconds` (at most 7 days). The body is
  * not signed and request->body not looked at. */
 bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *request, unsigned seconds,
-		 struct buf *into, struct error *err) MUST_CHECK;
+	struct buf *into, struct error *err) MUST_CHECK;
 
 /* "20130524T000000Z" */
 #define S3_SIGN_TIME_SIZE 17

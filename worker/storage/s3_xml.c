@@ -155,8 +155,15 @@ static bool put_number(struct str s, struct buf *into)
 
 static bool put_escape(struct str name, struct buf *into)
 {
-	static const struct { const char *name; char c; } known[] = {
-		{ "amp", '&' }, { "lt", '<' }, { "gt", '>' }, { "quot", '"' }, { "apos", '\'' },
+	static const struct {
+		const char *name;
+		char c;
+	} known[] = {
+		{ "amp", '&' },
+		{ "lt", '<' },
+		{ "gt", '>' },
+		{ "quot", '"' },
+		{ "apos", '\'' },
 	};
 
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)

@@ -22,7 +22,7 @@
 #include "proto/digest.h"
 #include "worker/storage/s3_priv.h"
 
-#define STEPS_MAX 20
+#define STEPS_MAX   20
 #define REQUEST_MAX 8192
 
 enum act { ANSWER, CUT, SILENCE };
@@ -32,10 +32,12 @@ struct step {
 	unsigned status;
 	const char *headers; /* each with its line end */
 	const char *body;
-	uint64_t length;     /* for HEAD: the Content-Length, without a body */
+	uint64_t length; /* for HEAD: the Content-Length, without a body */
 };
 
-struct seen { char text[REQUEST_MAX]; };
+struct seen {
+	char text[REQUEST_MAX];
+};
 
 struct script {
 	const struct step *steps;
@@ -85,8 +87,9 @@ static void answer(int fd, const struct step *step)
 	char text[4096];
 	const char *body = step->body ? step->body : "";
 	size_t length = step->length ? (size_t)step->length : strlen(body);
-	int len = snprintf(text, sizeof text, "HTTP/1.1 %u x\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
-			   step->status, length, step->headers ? step->headers : "", body);
+	int len = snprintf(text, sizeof text,
+		"HTTP/1.1 %u x\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s", step->status, length,
+		step->headers ? step->headers : "", body);
 
 	CHECK(write(fd, text, (size_t)len) == len);
 }
@@ -125,8 +128,15 @@ static void start(const struct step *steps, size_t n)
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof at;
 	struct store_s3_settings settings = {
-		.region = "us-east-1", .bucket = "bucket", .prefix = "root", .access_key = "key", .secret_key = "secret",
-		.session_token = "token", .path_style = true, .retries = 3, .single_put_max = 8,
+		.region = "us-east-1",
+		.bucket = "bucket",
+		.prefix = "root",
+		.access_key = "key",
+		.secret_key = "secret",
+		.session_token = "token",
+		.path_style = true,
+		.retries = 3,
+		.single_put_max = 8,
 	};
 	char endpoint[64];
 	struct error err = { 0 };
@@ -147,9 +157,9 @@ static void start(const struct step *steps, size_t n)
 	s3_store_of(store)->client.stall_ms = 300;
 }
 
-#define SCRIPT(...) \
-	static const struct step steps[] = { __VA_ARGS__ }; \
-	(void)state; \
+#define SCRIPT(...)                                                                                          \
+	static const struct step steps[] = { __VA_ARGS__ };                                                  \
+	(void)state;                                                                                         \
 	start(steps, sizeof steps / sizeof steps[0])
 
 /* All steps were played, no more, by the methods that were expected. */
@@ -173,8 +183,8 @@ static void expect_sent(size_t at, const char *line)
 }
 
 #define SLOW_DOWN "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-#define OLD "ETag: \"old\"\r\n"
-#define NEW "ETag: \"new\"\r\n"
+#define OLD       "ETag: \"old\"\r\n"
+#define NEW       "ETag: \"new\"\r\n"
 
 static const struct store_version old = { "old" }, nothing = { "" };
 
@@ -205,7 +215,7 @@ static void get_fails(enum error_kind kind, const char *word)
 static void tries_again(void **state)
 {
 	SCRIPT({ "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "GET", CUT, 0, NULL, NULL, 0 },
-	       { "GET", SILENCE, 0, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "hello", 0 });
+		{ "GET", SILENCE, 0, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "hello", 0 });
 	get_ok("hello");
 	stop();
 	for (size_t i = 0; i < 4; i++) {
@@ -218,7 +228,7 @@ static void tries_again(void **state)
 static void slow_client_is_told_to_retry(void **state)
 {
 	SCRIPT({ "GET", ANSWER, 400, NULL, "<Error><Code>RequestTimeout</Code></Error>", 0 },
-	       { "GET", ANSWER, 429, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "", 0 });
+		{ "GET", ANSWER, 429, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "", 0 });
 	get_ok("");
 	stop();
 }
@@ -226,14 +236,15 @@ static void slow_client_is_told_to_retry(void **state)
 static void gives_up(void **state)
 {
 	SCRIPT({ "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "GET", ANSWER, 500, NULL, NULL, 0 },
-	       { "GET", ANSWER, 502, NULL, NULL, 0 }, { "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 });
+		{ "GET", ANSWER, 502, NULL, NULL, 0 }, { "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 });
 	get_fails(ERROR_UNAVAILABLE, "503 SlowDown: Please reduce");
 	stop();
 }
 
 static void refusal_is_an_answer(void **state)
 {
-	SCRIPT({ "GET", ANSWER, 403, NULL, "<Error><Code>AccessDenied</Code><Message>No &lt;way&gt;</Message></Error>", 0 });
+	SCRIPT({ "GET", ANSWER, 403, NULL,
+		"<Error><Code>AccessDenied</Code><Message>No &lt;way&gt;</Message></Error>", 0 });
 	get_fails(ERROR_DENIED, "403 AccessDenied: No <way> (the key needs");
 	stop();
 }
@@ -247,7 +258,8 @@ static void full_store(void **state)
 
 static void redirect_names_the_settings(void **state)
 {
-	SCRIPT({ "GET", ANSWER, 301, "Location: http://127.0.0.1:1/\r\n", "<Error><Code>PermanentRedirect</Code></Error>", 0 });
+	SCRIPT({ "GET", ANSWER, 301, "Location: http://127.0.0.1:1/\r\n",
+		"<Error><Code>PermanentRedirect</Code></Error>", 0 });
 	get_fails(ERROR_INTERNAL, "see the region and the endpoint");
 	stop();
 }
@@ -270,7 +282,8 @@ static void learns_the_clock(void **state)
 	memcpy(date, "Date: ", 6);
 	clock_http_date(clock_wall_s() + 86400, date + 6);
 	memcpy(date + strlen(date), "\r\n", 3);
-	steps[0] = (struct step){ "GET", ANSWER, 403, date, "<Error><Code>RequestTimeTooSkewed</Code></Error>", 0 };
+	steps[0] = (struct step){ "GET", ANSWER, 403, date,
+		"<Error><Code>RequestTimeTooSkewed</Code></Error>", 0 };
 	steps[1] = steps[2] = (struct step){ "GET", ANSWER, 200, NEW, "x", 0 };
 	start(steps, 3);
 	get_ok("x");
@@ -286,7 +299,7 @@ static void learns_the_clock(void **state)
 static void other_403_is_no_clock(void **state)
 {
 	SCRIPT({ "GET", ANSWER, 403, "Date: Fri, 24 May 2013 00:00:00 GMT\r\n",
-		 "<Error><Code>AccessDenied</Code></Error>", 0 });
+		"<Error><Code>AccessDenied</Code></Error>", 0 });
 	get_fails(ERROR_DENIED, "AccessDenied");
 	stop();
 	assert_null(strstr(script.seen[0].text, "2013"));
@@ -313,7 +326,7 @@ static void knows_unquoted(void)
 static void lost_answer_of_a_success(void **state)
 {
 	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 },
-	       { "GET", ANSWER, 200, NEW, "ours", 0 });
+		{ "GET", ANSWER, 200, NEW, "ours", 0 });
 	write_gives(STORE_OK, &old, "new");
 	stop();
 	expect_sent(0, "If-Match: old\r\n");
@@ -321,7 +334,8 @@ static void lost_answer_of_a_success(void **state)
 
 static void lost_request(void **state)
 {
-	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 }, { "PUT", ANSWER, 200, NEW, NULL, 0 });
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+		{ "PUT", ANSWER, 200, NEW, NULL, 0 });
 	write_gives(STORE_OK, &old, "new");
 	stop();
 }
@@ -329,14 +343,15 @@ static void lost_request(void **state)
 static void lost_answer_of_a_loser(void **state)
 {
 	SCRIPT({ "PUT", SILENCE, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, "ETag: \"other\"\r\n", NULL, 4 },
-	       { "GET", ANSWER, 200, "ETag: \"other\"\r\n", "them", 0 });
+		{ "GET", ANSWER, 200, "ETag: \"other\"\r\n", "them", 0 });
 	write_gives(STORE_CONFLICT, &old, NULL);
 	stop();
 }
 
 static void loser_is_told_500(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 500, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, "ETag: \"other\"\r\n", NULL, 5 });
+	SCRIPT({ "PUT", ANSWER, 500, NULL, NULL, 0 },
+		{ "HEAD", ANSWER, 200, "ETag: \"other\"\r\n", NULL, 5 });
 	write_gives(STORE_CONFLICT, &old, NULL);
 	stop();
 }
@@ -344,8 +359,9 @@ static void loser_is_told_500(void **state)
 /* The first attempt lands after we looked; the second is refused because of it. */
 static void late_success(void **state)
 {
-	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 }, { "PUT", ANSWER, 412, NULL, NULL, 0 },
-	       { "HEAD", ANSWER, 200, NEW, NULL, 4 }, { "GET", ANSWER, 200, NEW, "ours", 0 });
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 },
+		{ "GET", ANSWER, 200, NEW, "ours", 0 });
 	knows_unquoted();
 	write_gives(STORE_OK, &old, "new");
 	stop();
@@ -354,8 +370,8 @@ static void late_success(void **state)
 static void clear_conflicts(void **state)
 {
 	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 },
-	       { "PUT", ANSWER, 404, NULL, "<Error><Code>NoSuchKey</Code></Error>", 0 },
-	       { "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 });
+		{ "PUT", ANSWER, 404, NULL, "<Error><Code>NoSuchKey</Code></Error>", 0 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 });
 	knows_unquoted();
 	for (int i = 0; i < 3; i++)
 		write_gives(STORE_CONFLICT, &old, NULL);
@@ -375,7 +391,7 @@ static void bucket_is_gone(void **state)
 static void create_after_a_lost_request(void **state)
 {
 	SCRIPT({ "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "HEAD", ANSWER, 404, NULL, NULL, 0 },
-	       { "PUT", ANSWER, 200, NEW, NULL, 0 });
+		{ "PUT", ANSWER, 200, NEW, NULL, 0 });
 	write_gives(STORE_OK, &nothing, "new");
 	stop();
 	expect_sent(2, "If-None-Match: *\r\n");
@@ -383,8 +399,8 @@ static void create_after_a_lost_request(void **state)
 
 static void store_wants_quotes(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 4 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
-	       { "PUT", ANSWER, 412, NULL, NULL, 0 });
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 4 },
+		{ "PUT", ANSWER, 200, NEW, NULL, 0 }, { "PUT", ANSWER, 412, NULL, NULL, 0 });
 	write_gives(STORE_OK, &old, "new");
 	write_gives(STORE_CONFLICT, &old, NULL);
 	stop();
@@ -404,9 +420,9 @@ static void refused_is_not_written(void **state)
 static void store_that_stays_away(void **state)
 {
 	SCRIPT({ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
-	       { "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
-	       { "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
-	       { "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 });
+		{ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+		{ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+		{ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 });
 	write_gives(STORE_FAILED, &old, NULL);
 	stop();
 }
@@ -432,9 +448,9 @@ static void error_in_a_200(void **state)
 	struct error err = { 0 };
 
 	SCRIPT({ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
-	       { "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
-	       { "POST", ANSWER, 200, NULL, "\n\n<Error><Code>InternalError</Code></Error>", 0 },
-	       { "POST", ANSWER, 200, NULL, "<CompleteMultipartUploadResult/>", 0 });
+		{ "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
+		{ "POST", ANSWER, 200, NULL, "\n\n<Error><Code>InternalError</Code></Error>", 0 },
+		{ "POST", ANSWER, 200, NULL, "<CompleteMultipartUploadResult/>", 0 });
 	if (!push(&err))
 		fail_msg("%s", err.text);
 	stop();
@@ -449,9 +465,9 @@ static void lost_answer_of_a_completion(void **state)
 	struct error err = { 0 };
 
 	SCRIPT({ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
-	       { "PUT", ANSWER, 200, NEW, NULL, 0 }, { "POST", CUT, 0, NULL, NULL, 0 },
-	       { "POST", ANSWER, 404, NULL, "<Error><Code>NoSuchUpload</Code></Error>", 0 },
-	       { "HEAD", ANSWER, 200, NEW, NULL, 12 });
+		{ "PUT", ANSWER, 200, NEW, NULL, 0 }, { "POST", CUT, 0, NULL, NULL, 0 },
+		{ "POST", ANSWER, 404, NULL, "<Error><Code>NoSuchUpload</Code></Error>", 0 },
+		{ "HEAD", ANSWER, 200, NEW, NULL, 12 });
 	if (!push(&err))
 		fail_msg("%s", err.text);
 	stop();
@@ -462,8 +478,8 @@ static void refused_part_ends_the_upload(void **state)
 	struct error err = { 0 };
 
 	SCRIPT({ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
-	       { "PUT", ANSWER, 400, NULL, "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>", 0 },
-	       { "DELETE", ANSWER, 204, NULL, NULL, 0 });
+		{ "PUT", ANSWER, 400, NULL, "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>", 0 },
+		{ "DELETE", ANSWER, 204, NULL, NULL, 0 });
 	assert_false(push(&err));
 	assert_non_null(strstr(err.text, "XAmzContentSHA256Mismatch"));
 	stop();
@@ -501,8 +517,14 @@ static void list_fails(const char *word)
 static void lies_in_lists(void **state)
 {
 	SCRIPT({ "GET", ANSWER, 200, NULL, "<html>hello</html>", 0 },
-	       { "GET", ANSWER, 200, NULL, "<ListBucketResult><IsTruncated>false</IsTruncated><Key>root/other</Key></ListBucketResult>", 0 },
-	       { "GET", ANSWER, 200, NULL, "<ListBucketResult><IsTruncated>false</IsTruncated><Key>&bad;</Key></ListBucketResult>", 0 });
+		{ "GET", ANSWER, 200, NULL,
+			"<ListBucketResult><IsTruncated>false</IsTruncated><Key>root/other</Key></"
+			"ListBucketResult>",
+			0 },
+		{ "GET", ANSWER, 200, NULL,
+			"<ListBucketResult><IsTruncated>false</IsTruncated><Key>&bad;</Key></"
+			"ListBucketResult>",
+			0 });
 	list_fails("not a list");
 	list_fails("not asked for");
 	list_fails("not readable");
@@ -516,8 +538,10 @@ static void list_without_an_end(void **state)
 	(void)state;
 	for (size_t i = 0; i < 17; i++)
 		steps[i] = (struct step){ "GET", ANSWER, 200, NULL,
-			"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
-			"</ListBucketResult>", 0 };
+			"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</"
+			"NextContinuationToken>"
+			"</ListBucketResult>",
+			0 };
 	start(steps, 17);
 	list_fails("nothing new");
 	stop();
@@ -534,19 +558,32 @@ static int once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tries_again), cmocka_unit_test(slow_client_is_told_to_retry),
-		cmocka_unit_test(gives_up), cmocka_unit_test(refusal_is_an_answer),
-		cmocka_unit_test(full_store), cmocka_unit_test(redirect_names_the_settings),
-		cmocka_unit_test(etag_is_needed), cmocka_unit_test(learns_the_clock),
-		cmocka_unit_test(other_403_is_no_clock), cmocka_unit_test(lost_answer_of_a_success),
-		cmocka_unit_test(lost_request), cmocka_unit_test(lost_answer_of_a_loser),
-		cmocka_unit_test(loser_is_told_500), cmocka_unit_test(late_success),
-		cmocka_unit_test(clear_conflicts), cmocka_unit_test(bucket_is_gone),
-		cmocka_unit_test(create_after_a_lost_request), cmocka_unit_test(store_wants_quotes),
-		cmocka_unit_test(refused_is_not_written), cmocka_unit_test(store_that_stays_away),
-		cmocka_unit_test(error_in_a_200), cmocka_unit_test(lost_answer_of_a_completion),
-		cmocka_unit_test(refused_part_ends_the_upload), cmocka_unit_test(many_parts_grow),
-		cmocka_unit_test(lies_in_lists), cmocka_unit_test(list_without_an_end),
+		cmocka_unit_test(tries_again),
+		cmocka_unit_test(slow_client_is_told_to_retry),
+		cmocka_unit_test(gives_up),
+		cmocka_unit_test(refusal_is_an_answer),
+		cmocka_unit_test(full_store),
+		cmocka_unit_test(redirect_names_the_settings),
+		cmocka_unit_test(etag_is_needed),
+		cmocka_unit_test(learns_the_clock),
+		cmocka_unit_test(other_403_is_no_clock),
+		cmocka_unit_test(lost_answer_of_a_success),
+		cmocka_unit_test(lost_request),
+		cmocka_unit_test(lost_answer_of_a_loser),
+		cmocka_unit_test(loser_is_told_500),
+		cmocka_unit_test(late_success),
+		cmocka_unit_test(clear_conflicts),
+		cmocka_unit_test(bucket_is_gone),
+		cmocka_unit_test(create_after_a_lost_request),
+		cmocka_unit_test(store_wants_quotes),
+		cmocka_unit_test(refused_is_not_written),
+		cmocka_unit_test(store_that_stays_away),
+		cmocka_unit_test(error_in_a_200),
+		cmocka_unit_test(lost_answer_of_a_completion),
+		cmocka_unit_test(refused_part_ends_the_upload),
+		cmocka_unit_test(many_parts_grow),
+		cmocka_unit_test(lies_in_lists),
+		cmocka_unit_test(list_without_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, once, NULL);

@@ -11,14 +11,20 @@
 
 #include "worker/storage/s3_endpoint.h"
 
-static struct store_s3_settings settings_of(const char *url, const char *bucket, const char *prefix, bool path_style)
+static struct store_s3_settings settings_of(
+	const char *url, const char *bucket, const char *prefix, bool path_style)
 {
 	return (struct store_s3_settings){
-		.endpoint = url, .region = "eu-west-3", .bucket = bucket, .prefix = prefix, .path_style = path_style,
+		.endpoint = url,
+		.region = "eu-west-3",
+		.bucket = bucket,
+		.prefix = prefix,
+		.path_style = path_style,
 	};
 }
 
-static void expect(struct store_s3_settings settings, const char *host, const char *url, const char *bucket_url)
+static void expect(
+	struct store_s3_settings settings, const char *host, const char *url, const char *bucket_url)
 {
 	struct s3_endpoint endpoint = { 0 };
 	AUTO_FINI(buf) text = buf_limit(1024);
@@ -53,13 +59,13 @@ static void both_styles(void **state)
 {
 	(void)state;
 	expect(settings_of("http://127.0.0.1:9000/", "bucket", "zot/zot", true), "127.0.0.1:9000",
-	       "http://127.0.0.1:9000/bucket/zot/zot/a%2Bb/c%20d%252F", "http://127.0.0.1:9000/bucket");
+		"http://127.0.0.1:9000/bucket/zot/zot/a%2Bb/c%20d%252F", "http://127.0.0.1:9000/bucket");
 	expect(settings_of("https://s3.example.com:9000", "bucket", "", false), "bucket.s3.example.com:9000",
-	       "https://bucket.s3.example.com:9000/a%2Bb/c%20d%252F", "https://bucket.s3.example.com:9000/");
+		"https://bucket.s3.example.com:9000/a%2Bb/c%20d%252F", "https://bucket.s3.example.com:9000/");
 	expect(settings_of("https://s3.example.com", "bucket", "a b", false), "bucket.s3.example.com",
-	       "https://bucket.s3.example.com/a%20b/a%2Bb/c%20d%252F", "https://bucket.s3.example.com/");
+		"https://bucket.s3.example.com/a%20b/a%2Bb/c%20d%252F", "https://bucket.s3.example.com/");
 	expect(settings_of("http://[::1]:8000", "Old_Bucket", NULL, true), "[::1]:8000",
-	       "http://[::1]:8000/Old_Bucket/a%2Bb/c%20d%252F", "http://[::1]:8000/Old_Bucket");
+		"http://[::1]:8000/Old_Bucket/a%2Bb/c%20d%252F", "http://[::1]:8000/Old_Bucket");
 }
 
 /* The Host header leaves out the port of the scheme, and so must the signature. */
@@ -67,11 +73,11 @@ static void ports_of_the_scheme(void **state)
 {
 	(void)state;
 	expect(settings_of("https://s3.example.com:443/", "bucket", "", true), "s3.example.com",
-	       "https://s3.example.com/bucket/a%2Bb/c%20d%252F", "https://s3.example.com/bucket");
+		"https://s3.example.com/bucket/a%2Bb/c%20d%252F", "https://s3.example.com/bucket");
 	expect(settings_of("http://s3.example.com:80", "bucket", "", true), "s3.example.com",
-	       "http://s3.example.com/bucket/a%2Bb/c%20d%252F", "http://s3.example.com/bucket");
+		"http://s3.example.com/bucket/a%2Bb/c%20d%252F", "http://s3.example.com/bucket");
 	expect(settings_of("http://s3.example.com:443", "bucket", "", true), "s3.example.com:443",
-	       "http://s3.example.com:443/bucket/a%2Bb/c%20d%252F", "http://s3.example.com:443/bucket");
+		"http://s3.example.com:443/bucket/a%2Bb/c%20d%252F", "http://s3.example.com:443/bucket");
 }
 
 static void amazon(void **state)
@@ -80,11 +86,12 @@ static void amazon(void **state)
 
 	(void)state;
 	expect(settings_of(NULL, "bucket", "", false), "bucket.s3.eu-west-3.amazonaws.com",
-	       "https://bucket.s3.eu-west-3.amazonaws.com/a%2Bb/c%20d%252F",
-	       "https://bucket.s3.eu-west-3.amazonaws.com/");
+		"https://bucket.s3.eu-west-3.amazonaws.com/a%2Bb/c%20d%252F",
+		"https://bucket.s3.eu-west-3.amazonaws.com/");
 	china.region = "cn-north-1";
-	expect(china, "s3.cn-north-1.amazonaws.com.cn", "https://s3.cn-north-1.amazonaws.com.cn/bucket/a%2Bb/c%20d%252F",
-	       "https://s3.cn-north-1.amazonaws.com.cn/bucket");
+	expect(china, "s3.cn-north-1.amazonaws.com.cn",
+		"https://s3.cn-north-1.amazonaws.com.cn/bucket/a%2Bb/c%20d%252F",
+		"https://s3.cn-north-1.amazonaws.com.cn/bucket");
 }
 
 static void refused(void **state)
@@ -111,8 +118,10 @@ static void refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(both_styles), cmocka_unit_test(ports_of_the_scheme),
-		cmocka_unit_test(amazon), cmocka_unit_test(refused),
+		cmocka_unit_test(both_styles),
+		cmocka_unit_test(ports_of_the_scheme),
+		cmocka_unit_test(amazon),
+		cmocka_unit_test(refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,9 +13,9 @@
 
 #define PROLOG "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 
-static const char failure[] = PROLOG
-	"<Error><Code>NoSuchKey</Code><Message>The specified key &quot;a&amp;b&quot; does not exist.</Message>"
-	"<Resource>/bucket/a</Resource><RequestId>1</RequestId></Error>";
+static const char failure[] = PROLOG "<Error><Code>NoSuchKey</Code><Message>The specified key "
+				     "&quot;a&amp;b&quot; does not exist.</Message>"
+				     "<Resource>/bucket/a</Resource><RequestId>1</RequestId></Error>";
 
 static const char list[] = PROLOG
 	"<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>bucket</Name><Prefix/>"
@@ -92,10 +92,28 @@ static void what_only_looks_like_it(void **state)
 static void broken_text(void **state)
 {
 	static const char *const texts[] = {
-		"", "<", "<Code", "<Code>", "<Code>x", "<Code>x<", "<Code>x</", "<Code>x</Code", "<Code>x</Coda>",
-		"<!--", "<?", "<![CDATA[", "<Code>&amp</Code>", "<Code>&unknown;</Code>", "<Code>&#0;</Code>",
-		"<Code>&#xD800;</Code>", "<Code>&#x110000;</Code>", "<Code>&#;</Code>", "<Code>&#x;</Code>",
-		"<Code>&#xFFFFFFFFF;</Code>", "<Code>&#-1;</Code>", "<Code>&;</Code>",
+		"",
+		"<",
+		"<Code",
+		"<Code>",
+		"<Code>x",
+		"<Code>x<",
+		"<Code>x</",
+		"<Code>x</Code",
+		"<Code>x</Coda>",
+		"<!--",
+		"<?",
+		"<![CDATA[",
+		"<Code>&amp</Code>",
+		"<Code>&unknown;</Code>",
+		"<Code>&#0;</Code>",
+		"<Code>&#xD800;</Code>",
+		"<Code>&#x110000;</Code>",
+		"<Code>&#;</Code>",
+		"<Code>&#x;</Code>",
+		"<Code>&#xFFFFFFFFF;</Code>",
+		"<Code>&#-1;</Code>",
+		"<Code>&;</Code>",
 	};
 
 	(void)state;
@@ -148,10 +166,14 @@ static void escaped_and_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(code_and_message), cmocka_unit_test(keys_in_turn),
-		cmocka_unit_test(outermost_element), cmocka_unit_test(what_only_looks_like_it),
-		cmocka_unit_test(broken_text), cmocka_unit_test(cut_anywhere),
-		cmocka_unit_test(limit_of_the_text), cmocka_unit_test(escaped_and_back),
+		cmocka_unit_test(code_and_message),
+		cmocka_unit_test(keys_in_turn),
+		cmocka_unit_test(outermost_element),
+		cmocka_unit_test(what_only_looks_like_it),
+		cmocka_unit_test(broken_text),
+		cmocka_unit_test(cut_anywhere),
+		cmocka_unit_test(limit_of_the_text),
+		cmocka_unit_test(escaped_and_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,8 +21,8 @@
 #include "worker/storage/s3_priv.h"
 
 #define WRITERS 8
-#define ROUNDS 6
-#define BIG (100 * S3_MIB)
+#define ROUNDS  6
+#define BIG     (100 * S3_MIB)
 
 static struct store_s3_settings server;
 static char prefix[64];
@@ -45,16 +45,18 @@ static void close_store(struct store *opened)
 
 /* The expression fills `failure`. */
 static struct error failure;
-#define OK(expr) do { \
-	if (!(expr)) \
-		fail_msg("%s: %s", #expr, failure.text); \
-} while (0)
+#define OK(expr)                                                                                             \
+	do {                                                                                                 \
+		if (!(expr))                                                                                 \
+			fail_msg("%s: %s", #expr, failure.text);                                             \
+	} while (0)
 
 static void expect_error(bool ok, const struct error *err, enum error_kind kind)
 {
 	assert_false(ok);
 	if (err->kind != kind)
-		fail_msg("%s instead of %s: %s", error_kind_name(err->kind), error_kind_name(kind), err->text);
+		fail_msg(
+			"%s instead of %s: %s", error_kind_name(err->kind), error_kind_name(kind), err->text);
 }
 
 static void expect_content(const char *key, struct str wanted, struct store_version *ret_version)
@@ -118,16 +120,20 @@ static void unchanged_is_not_read(void **state)
 	(void)state;
 	put_text("index", "one");
 	expect_content("index", STR("one"), &first);
-	assert_int_equal(store->driver->get_if_changed(store, "index", &first, &into, &second, &err), STORE_SAME);
+	assert_int_equal(
+		store->driver->get_if_changed(store, "index", &first, &into, &second, &err), STORE_SAME);
 	put_text("index", "two");
-	assert_int_equal(store->driver->get_if_changed(store, "index", &first, &into, &second, &err), STORE_OK);
+	assert_int_equal(
+		store->driver->get_if_changed(store, "index", &first, &into, &second, &err), STORE_OK);
 	assert_string_equal(buf_text(&into), "two");
 	assert_string_not_equal(first.text, second.text);
-	assert_int_equal(store->driver->get_if_changed(store, "none", &first, &into, &second, &err), STORE_FAILED);
+	assert_int_equal(
+		store->driver->get_if_changed(store, "none", &first, &into, &second, &err), STORE_FAILED);
 	assert_int_equal(err.kind, ERROR_UNKNOWN);
 }
 
-static enum store_step put_if(const char *key, const char *text, const struct store_version *expected, struct store_version *ret)
+static enum store_step put_if(
+	const char *key, const char *text, const struct store_version *expected, struct store_version *ret)
 {
 	struct error err = { 0 };
 	enum store_step step = store->driver->put_if(store, key, str_of(text), expected, ret, &err);
@@ -179,7 +185,10 @@ static void learns_how_etags_are_quoted(void **state)
 
 /* ---- races ---- */
 
-struct writer { pthread_t thread; unsigned id, won, conflicts; };
+struct writer {
+	pthread_t thread;
+	unsigned id, won, conflicts;
+};
 
 /* Adds one to a number on the store, until it is done. */
 static void *add_one(void *arg)
@@ -198,7 +207,8 @@ static void *add_one(void *arg)
 		CHECK(str_number(&number, UINT32_MAX, &n));
 		buf_clear(&text);
 		buf_format(&text, "%u %u", (unsigned)n + 1, writer->id);
-		enum store_step step = store->driver->put_if(store, "counter", buf_str(&text), &version, &version, &err);
+		enum store_step step =
+			store->driver->put_if(store, "counter", buf_str(&text), &version, &version, &err);
 		CHECK(step != STORE_FAILED && step != STORE_SAME);
 		if (step == STORE_OK) {
 			writer->won++;
@@ -380,13 +390,17 @@ static void nothing_is_left_half_done(void **state)
 	struct s3_call call = { .method = "GET", .query = STR("uploads=") };
 
 	(void)state;
-	OK(s3_client_send(client, &call, &result, &failure) && s3_client_expect_ok(client, &call, &result, &failure));
+	OK(s3_client_send(client, &call, &result, &failure) &&
+		s3_client_expect_ok(client, &call, &result, &failure));
 	assert_null(strstr(buf_text(&result.body), "<UploadId>"));
 }
 
 /* ---- lists ---- */
 
-struct names { char text[2048]; size_t n, most; };
+struct names {
+	char text[2048];
+	size_t n, most;
+};
 
 static bool take_name(void *arg, struct str name)
 {
@@ -483,7 +497,8 @@ static void requests_of_each_verb(void **state)
 	assert_int_equal(put_if("cost/index", "2", &version, &version), STORE_OK);
 	assert_int_equal(requests() - at, 1);
 	at = requests();
-	assert_int_equal(store->driver->get_if_changed(store, "cost/index", &version, &into, &version, &err), STORE_SAME);
+	assert_int_equal(store->driver->get_if_changed(store, "cost/index", &version, &into, &version, &err),
+		STORE_SAME);
 	assert_int_equal(requests() - at, 1);
 	print_message("requests: manifest blob 1, index write 1, revalidate 1\n");
 }
@@ -492,12 +507,13 @@ static void requests_of_each_verb(void **state)
 
 static bool read_environment(void)
 {
-	static const char *const names[] = { "ZOT_TEST_S3_ENDPOINT", "ZOT_TEST_S3_ACCESS_KEY", "ZOT_TEST_S3_SECRET_KEY",
-					     "ZOT_TEST_S3_BUCKET" };
+	static const char *const names[] = { "ZOT_TEST_S3_ENDPOINT", "ZOT_TEST_S3_ACCESS_KEY",
+		"ZOT_TEST_S3_SECRET_KEY", "ZOT_TEST_S3_BUCKET" };
 
 	for (size_t i = 0; i < 4; i++)
 		if (!getenv(names[i])) {
-			fprintf(stderr, "%s is not set: run this through tests/system/s3_servers.py\n", names[i]);
+			fprintf(stderr, "%s is not set: run this through tests/system/s3_servers.py\n",
+				names[i]);
 			return false;
 		}
 	snprintf(prefix, sizeof prefix, "test+%d/%lld", (int)getpid(), (long long)clock_wall_ms());
@@ -516,13 +532,20 @@ static bool read_environment(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(put_get_remove), cmocka_unit_test(limit_of_an_object),
-		cmocka_unit_test(unchanged_is_not_read), cmocka_unit_test(compare_and_swap),
-		cmocka_unit_test(learns_how_etags_are_quoted), cmocka_unit_test(no_update_is_lost),
-		cmocka_unit_test(files_of_all_sizes), cmocka_unit_test(parts_of_a_blob),
-		cmocka_unit_test(file_that_shrank), cmocka_unit_test(store_verifies_the_hash),
-		cmocka_unit_test(copies), cmocka_unit_test(nothing_is_left_half_done),
-		cmocka_unit_test(lists_in_order), cmocka_unit_test(complaints),
+		cmocka_unit_test(put_get_remove),
+		cmocka_unit_test(limit_of_an_object),
+		cmocka_unit_test(unchanged_is_not_read),
+		cmocka_unit_test(compare_and_swap),
+		cmocka_unit_test(learns_how_etags_are_quoted),
+		cmocka_unit_test(no_update_is_lost),
+		cmocka_unit_test(files_of_all_sizes),
+		cmocka_unit_test(parts_of_a_blob),
+		cmocka_unit_test(file_that_shrank),
+		cmocka_unit_test(store_verifies_the_hash),
+		cmocka_unit_test(copies),
+		cmocka_unit_test(nothing_is_left_half_done),
+		cmocka_unit_test(lists_in_order),
+		cmocka_unit_test(complaints),
 		cmocka_unit_test(requests_of_each_verb),
 	};
 	int failed;
