@@ -348,7 +348,7 @@ static bool read_number(const struct json *node, int64_t *ret, struct error *err
 
 static bool read_uint(const struct json *node, uint64_t *into, struct error *err)
 {
-	int64_t n;
+	int64_t n = 0;
 
 	if (!read_number(node, &n, err))
 		return false;
@@ -358,7 +358,7 @@ static bool read_uint(const struct json *node, uint64_t *into, struct error *err
 
 static bool read_milli(const struct json *node, double *into, struct error *err)
 {
-	int64_t n;
+	int64_t n = 0;
 
 	if (!read_number(node, &n, err))
 		return false;
