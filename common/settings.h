@@ -64,6 +64,8 @@ struct settings_table {
 struct settings_memory;
 void settings_memory_free(struct settings_memory *memory);
 AUTO_DEFINE(settings_memory)
+/* A terminated copy that lives as long as the memory. */
+const char *settings_memory_text(struct settings_memory *memory, struct str text);
 
 /*
  * file NULL: environment only. environ-like list of "NAME=value". Warnings (SETTING_LATER) are
