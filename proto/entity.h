@@ -36,7 +36,7 @@ struct pair { const char *key, *value; };
 struct pairs { struct pair *at; size_t len; };
 
 struct user {
-	const char *password_hash; /* crypt(3); JSON gives "password" (hashed on the way in), never shows it */
+	const char *password_hash; /* crypt(3); JSON gives "password", hashed on the way in; never shown */
 	struct texts groups;
 	struct texts roles;        /* "admin" */
 	bool enabled;
@@ -117,8 +117,8 @@ struct entity *entity_with_revision(const struct entity *entity, uint64_t revisi
  * it with entity_with_revision().
  * Thread  pool: hashing a "password" costs about 50 ms.
  */
-bool entity_from_json(enum entity_kind kind, struct str id, const struct json *node, const struct entity *base,
-		      struct entity **ret, struct error *err) MUST_CHECK;
+bool entity_from_json(enum entity_kind kind, struct str id, const struct json *node,
+		      const struct entity *base, struct entity **ret, struct error *err) MUST_CHECK;
 /* {"id":..., "revision":..., fields}; secrets are left out. A tombstone: "deleted":true and no fields. */
 void entity_to_json(const struct entity *entity, struct json_writer *writer);
 /* The whole, secrets' hashes too: for the snapshot and the leader's store. */

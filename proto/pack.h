@@ -31,10 +31,12 @@ bool pack_parse(struct str bytes, struct pack_doc **ret_doc, struct error *err) 
 void pack_doc_free(struct pack_doc *doc);
 AUTO_DEFINE(pack_doc)
 const struct pack_node *pack_root(const struct pack_doc *doc);
-const struct pack_node *pack_find(const struct pack_node *map, const char *key); /* NULL when absent or no map */
-size_t                  pack_len(const struct pack_node *node);   /* elements of an array, pairs of a map; else 0 */
+/* NULL when absent or no map. */
+const struct pack_node *pack_find(const struct pack_node *map, const char *key);
+size_t                  pack_len(const struct pack_node *node); /* elements or pairs; 0 for all else */
 const struct pack_node *pack_at(const struct pack_node *array, size_t at);
-void pack_pair(const struct pack_node *map, size_t at, const struct pack_node **ret_key, const struct pack_node **ret_value);
+void pack_pair(const struct pack_node *map, size_t at, const struct pack_node **ret_key,
+	       const struct pack_node **ret_value);
 bool pack_get_str(const struct pack_node *node, struct str *ret); /* str or bin */
 bool pack_get_int(const struct pack_node *node, int64_t *ret);
 bool pack_get_uint(const struct pack_node *node, uint64_t *ret);

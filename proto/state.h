@@ -30,8 +30,9 @@ AUTO_DEFINE(state)
 
 uint64_t state_revision(const struct state *state);
 size_t   state_count(const struct state *state, enum entity_kind kind);
-struct entity *state_at(const struct state *state, enum entity_kind kind, size_t at);      /* borrowed, by id */
-struct entity *state_find(const struct state *state, enum entity_kind kind, struct str id); /* borrowed, or NULL */
+/* Borrowed from the state, or NULL; places are in the order of ids. */
+struct entity *state_at(const struct state *state, enum entity_kind kind, size_t at);
+struct entity *state_find(const struct state *state, enum entity_kind kind, struct str id);
 /* First place whose id is > after: for paging. */
 size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
 /* The api key whose secret_hash is this, or NULL. */
@@ -39,10 +40,12 @@ struct entity *state_find_secret(const struct state *state, struct str secret_ha
 
 /* A new state at `revision` with these entities put or (tombstones) removed; of two with one id the
  * later in the list counts. Takes no ownership: the state holds references of its own. */
-struct state *state_change(const struct state *old, struct entity *const *changed, size_t len, uint64_t revision);
+struct state *state_change(const struct state *old, struct entity *const *changed, size_t len,
+			   uint64_t revision);
 
 void state_encode_full(const struct state *state, struct buf *into);
 /* The entities given (puts and tombstones, each newest only). */
-void state_encode_delta(uint64_t from, uint64_t revision, struct entity *const *changed, size_t len, struct buf *into);
+void state_encode_delta(uint64_t from, uint64_t revision, struct entity *const *changed, size_t len,
+			struct buf *into);
 /* old NULL or any for a full one; a delta's `from` must equal the old revision (ERROR_CONFLICT otherwise). */
 bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK;

@@ -20,7 +20,10 @@
  * A boot that ended without saying so keeps its grant until the day is over: it may have been used.
  * `final` in a push says that the boot is over and counted everything: its unused grants are free.
  *
- * Bounds on parsing: 8 MiB, 100,000 rows.   Thread  any; pure.
+ * Members' names are those of the structs, but `rows` is "usage" and `rate` is "rate_milli".
+ * Parsing: unknown members are ignored, missing ones have defaults (texts "", state "active"), but
+ * worker, boot and the apikey, day and name of rows must be there. Bounds: 8 MiB, 100,000 rows in all
+ * lists of a message, names 255 bytes.   Thread  any; pure.
  */
 #pragma once
 
