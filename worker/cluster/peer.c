@@ -35,6 +35,7 @@
 struct peer_call {
 	uint32_t magic;
 	struct peer_forward how;          /* snapshot and identity are references of ours */
+	struct str target;                /* of the request, from its path on */
 	char *member_id;
 	struct http_call *call;           /* NULL: not under way */
 	struct pipe *upward;              /* the writer's end of the request's body */
@@ -214,7 +215,7 @@ static void sign(const struct peer_call *peer, struct buf *into)
 	};
 
 	peer_token_format(cluster_secret(how->cluster), str_of(http_method_name(http_request_method(how->request))),
-		http_request_target(how->request), &claims, into);
+		peer->target, &claims, into);
 }
 
 static bool make_headers(const struct peer_call *peer, struct http_headers *headers)
@@ -254,7 +255,7 @@ static bool start(struct peer_call *peer)
 	struct http_call_spec spec = { .connect_ms = CONNECT_MS, .stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
 
 	buf_puts(&url, peer->how.member->url);
-	buf_add(&url, http_request_target(peer->how.request));
+	buf_add(&url, peer->target);
 	if (url.failed || !make_headers(peer, headers))
 		return false;
 	spec.method = http_method_name(http_request_method(peer->how.request));
@@ -271,6 +272,18 @@ static bool start(struct peer_call *peer)
 	return true;
 }
 
+/* "http://host/path" is legal towards a proxy (RFC 9112, 3.2.2); a peer is asked for the path. */
+static struct str without_authority(struct str target)
+{
+	struct str rest = target;
+
+	if (str_starts(target, "/") || (!str_skip(&rest, "http://") && !str_skip(&rest, "https://")))
+		return target;
+	while (rest.len && *rest.at != '/')
+		rest = str_from(rest.at + 1, rest.len - 1);
+	return rest;
+}
+
 struct peer_call *peer_forward_start(const struct peer_forward *forward)
 {
 	struct peer_call *peer = xnew(struct peer_call);
@@ -278,6 +291,7 @@ struct peer_call *peer_forward_start(const struct peer_forward *forward)
 
 	peer->magic = PEER_MAGIC;
 	peer->how = *forward;
+	peer->target = without_authority(http_request_target(forward->request));
 	peer->how.snapshot = snapshot_ref(forward->snapshot);
 	peer->how.identity = identity_ref(forward->identity);
 	peer->member_id = check_strdup(forward->member->id);

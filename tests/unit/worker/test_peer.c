@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request goes on at another worker: two servers, the first of which forwards everything.
+ */
+#include "tests/unit/common/http_rig.h"
+
+#include <stdlib.h>
+
+#include "common/buf.h"
+#include "proto/peer_token.h"
+#include "proto/ring.h"
+#include "worker/auth/auth.h"
+#include "worker/cluster/cluster.h"
+#include "worker/cluster/peer.h"
+#include "worker/cluster/snapshot.h"
+
+#define BIG (3 * 1024 * 1024 + 17)
+
+/* What peer.c asks of its neighbours. */
+
+static atomic_int failed, answered;
+
+const char *cluster_self(const struct cluster *cluster)
+{
+	(void)cluster;
+	return "entry";
+}
+
+struct str cluster_secret(const struct cluster *cluster)
+{
+	(void)cluster;
+	return STR("between us");
+}
+
+void cluster_peer_failed(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+	failed++;
+}
+
+void cluster_peer_answered(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+	answered++;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+	return snapshot;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	(void)snapshot;
+}
+
+struct identity *identity_ref(struct identity *identity)
+{
+	return identity;
+}
+
+void identity_free(struct identity *identity)
+{
+	(void)identity;
+}
+
+/* The owner. */
+
+static char *big;
+
+static void count_accept(void *arg, const char *name, const char *value)
+{
+	(void)value;
+	if (!strcasecmp(name, "Accept"))
+		++*(unsigned *)arg;
+}
+
+static void say_who(struct http_request *request, struct http_response *response)
+{
+	const char *header = http_request_header(request, PEER_HEADER);
+	struct peer_claims claims;
+	struct error err;
+
+	if (!header || !peer_token_parse(STR("between us"), str_of(http_method_name(http_request_method(request))),
+			http_request_target(request), str_of(header), clock_wall_s(), &claims, &err)) {
+		http_response_header(response, "X-User", "not a peer");
+		return;
+	}
+	http_response_headerf(response, "X-User", "%s of %s, epoch %u, groups %u", claims.user, claims.sender, (unsigned)claims.epoch,
+		(unsigned)claims.groups_len);
+	peer_claims_fini(&claims);
+}
+
+static void on_echo(void *arg, struct http_request *request, struct str body, const struct error *err)
+{
+	struct http_response *response = http_response_copy(201, body);
+	const char *hop = http_request_header(request, HOP_HEADER);
+	unsigned accepts = 0;
+
+	(void)arg;
+	assert_null(err);
+	http_request_each_header(request, count_accept, &accepts);
+	http_response_headerf(response, "X-Accepts", "%u", accepts);
+	http_response_header(response, "X-Authorization", http_request_header(request, "Authorization") ? "yes" : "no");
+	http_response_header(response, "X-Hidden", http_request_header(request, "X-Trace") ? "no" : "yes");
+	http_response_header(response, "X-Hop", hop ? hop : "none");
+	http_response_header(response, "X-Twice", "1");
+	http_response_header(response, "X-Twice", "2");
+	http_response_header(response, "Location", "/v2/a/blobs/x");
+	say_who(request, response);
+	http_request_reply(request, response);
+}
+
+/* A body that ends before its length. */
+static struct http_response *reply_cut(struct http_request *request)
+{
+	struct pipe *pipe = pipe_new(http_request_loop(request), 64 * 1024);
+	struct http_response *response = http_response_pipe(200, pipe, BIG);
+	size_t taken;
+
+	assert_int_equal(pipe_write(pipe, big, 1000, &taken), PIPE_OK);
+	pipe_unref_writer(pipe);
+	return response;
+}
+
+static void on_owner(void *app, struct http_request *request)
+{
+	struct str path = http_request_path(request);
+	struct http_response *response;
+
+	(void)app;
+	if (str_is(path, "/echo")) {
+		http_request_collect(request, 2 * BIG, on_echo, NULL);
+		return;
+	}
+	if (str_is(path, "/big"))
+		response = http_response_copy(200, str_from(big, BIG));
+	else if (str_is(path, "/head"))
+		response = http_response_announce(200, 12345);
+	else if (str_is(path, "/elsewhere"))
+		response = http_response_empty(421);
+	else if (str_is(path, "/nothing"))
+		response = http_response_empty(204);
+	else if (str_is(path, "/cut"))
+		response = reply_cut(request);
+	else
+		response = http_response_copy(404, STR("no"));
+	http_response_header(response, "ETag", "\"x\"");
+	http_request_reply(request, response);
+}
+
+static void on_owner_done(void *app, struct http_request *request)
+{
+	(void)app;
+	(void)request;
+}
+
+/* The entry. */
+
+struct entry {
+	struct rig owner, own;
+	struct snapshot snapshot;
+	struct identity identity;
+	char url[64], dead_url[64];
+	struct ring_member member, dead;
+	atomic_int open;
+};
+
+struct forwarding {
+	struct entry *entry;
+	struct peer_call *call;
+	char *body;
+	size_t len;
+};
+
+static void on_unreachable(void *arg, struct http_request *request, const struct error *err)
+{
+	struct forwarding *forwarding = arg;
+
+	assert_non_null(err);
+	http_request_reply(request, http_response_copy(200, str_from(forwarding->body ? forwarding->body : "here",
+		forwarding->body ? forwarding->len : 4)));
+}
+
+static void forward(struct forwarding *forwarding, struct http_request *request)
+{
+	struct entry *entry = forwarding->entry;
+	bool dead = http_query_get(http_request_query(request), "dead", NULL);
+	struct peer_forward how = {
+		.client = entry->own.client, .request = request, .snapshot = &entry->snapshot, .identity = &entry->identity,
+		.member = dead ? &entry->dead : &entry->member, .body_is_collected = forwarding->body,
+		.body = str_from(forwarding->body, forwarding->len), .on_unreachable = on_unreachable, .arg = forwarding,
+	};
+
+	forwarding->call = peer_forward_start(&how);
+}
+
+static void on_collected(void *arg, struct http_request *request, struct str body, const struct error *err)
+{
+	struct forwarding *forwarding = arg;
+
+	assert_null(err);
+	forwarding->body = check_strndup(body.at ? body.at : "", body.len);
+	forwarding->len = body.len;
+	forward(forwarding, request);
+}
+
+static void on_entry(void *app, struct http_request *request)
+{
+	struct forwarding *forwarding = xnew(struct forwarding);
+
+	forwarding->entry = app;
+	forwarding->entry->open++;
+	http_request_set_context(request, forwarding);
+	if (http_query_get(http_request_query(request), "collect", NULL))
+		http_request_collect(request, 2 * BIG, on_collected, forwarding);
+	else
+		forward(forwarding, request);
+}
+
+static void on_entry_done(void *app, struct http_request *request)
+{
+	struct forwarding *forwarding = http_request_context(request);
+	struct entry *entry = app;
+
+	peer_call_done(forwarding->call);
+	free(forwarding->body);
+	free(forwarding);
+	entry->open--;
+}
+
+static struct entry *setup(void)
+{
+	static const char *const groups[] = { "g1", "g2" };
+	static const char *group_list[2];
+	struct ring_member members[1];
+	struct entry *entry = xnew(struct entry);
+	uint8_t key[16] = { 1 };
+	uint16_t port = 0, dead_port = 0;
+	int fd;
+
+	failed = answered = 0;
+	big = malloc(BIG);
+	for (size_t i = 0; i < BIG; i++)
+		big[i] = (char)(i * 7 + i / 251);
+	memcpy(group_list, groups, sizeof(groups));
+	rig_open(&entry->owner, rig_listen(&port, false), (struct http_app){ NULL, on_owner, on_owner_done });
+	(void)snprintf(entry->url, sizeof(entry->url), "http://127.0.0.1:%u", port);
+	assert_true(http_listen("127.0.0.1", 0, false, &fd, &dead_port, NULL));
+	(void)close(fd);
+	(void)snprintf(entry->dead_url, sizeof(entry->dead_url), "http://127.0.0.1:%u", dead_port);
+	entry->member = (struct ring_member){ "owner", entry->url, true };
+	entry->dead = (struct ring_member){ "dead", entry->dead_url, true };
+	members[0] = entry->member;
+	assert_true(ring_new(&entry->snapshot.ring, 9, RING_MODULO, key, members, 1, NULL));
+	entry->identity = (struct identity){ .user = "alice", .apikey = "", .groups = { group_list, 2 } };
+	port = 0;
+	rig_open(&entry->own, rig_listen(&port, false), (struct http_app){ entry, on_entry, on_entry_done });
+	rig_run(&entry->owner);
+	rig_run(&entry->own);
+	return entry;
+}
+
+static void teardown(struct entry *entry)
+{
+	await(&entry->open, 0);
+	rig_close(&entry->own);
+	rig_close(&entry->owner);
+	ring_free(entry->snapshot.ring);
+	free(big);
+	free(entry);
+}
+
+/* The client. */
+
+static bool ask(const struct entry *entry, struct http_call_spec spec, const char *path, struct http_result *result, struct error *err)
+{
+	char url[128];
+
+	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", entry->own.port, path);
+	spec.url = url;
+	spec.method = spec.method ? spec.method : "GET";
+	http_result_init(result, 2 * BIG);
+	return http_send(&spec, result, err);
+}
+
+static void assert_header(const struct http_result *result, const char *name, const char *value)
+{
+	const char *found = http_headers_find(result->headers, name);
+
+	assert_non_null(found);
+	assert_string_equal(found, value);
+}
+
+static void add(struct http_headers *headers, const char *name, const char *value)
+{
+	assert_true(http_headers_add(headers, str_of(name), str_of(value)));
+}
+
+static void headers_and_body_go_through(void **state)
+{
+	struct entry *entry = setup();
+	AUTO(http_headers) *headers = http_headers_new();
+	struct http_result result;
+	struct error err;
+	unsigned twice = 0;
+
+	(void)state;
+	add(headers, "Accept", "a/b");
+	add(headers, "Accept", "c/d");
+	add(headers, "Authorization", "Basic eDp5");
+	add(headers, "Zot-Cluster-Peer", "v1 forged");
+	add(headers, "X-Zot-Cluster-Hop-Count", "7");
+	assert_true(ask(entry, (struct http_call_spec){ .method = "PUT", .headers = headers, .body = STR("hello"), .has_body = true },
+		"/echo?x=%20y", &result, &err));
+	assert_int_equal(result.status, 201);
+	assert_string_equal(buf_text(&result.body), "hello");
+	assert_header(&result, "X-Accepts", "2");
+	assert_header(&result, "X-Authorization", "no");
+	assert_header(&result, "X-Hop", "1");
+	assert_header(&result, "Location", "/v2/a/blobs/x");
+	assert_header(&result, "X-User", "alice of entry, epoch 9, groups 2");
+	for (size_t i = 0; i < http_headers_len(result.headers); i++) {
+		const char *name, *value;
+		http_headers_at(result.headers, i, &name, &value);
+		twice += !strcasecmp(name, "X-Twice");
+	}
+	assert_int_equal(twice, 2);
+	assert_int_equal(answered, 1);
+	http_result_fini(&result);
+	teardown(entry);
+}
+
+static void headers_of_the_hop_stay_here(void **state)
+{
+	struct entry *entry = setup();
+	struct reply *reply = xnew(struct reply);
+	int fd = dial(entry->own.port);
+
+	(void)state;
+	put(fd, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: x-trace\r\nX-Trace: 1\r\n\r\n");
+	assert_true(take_reply(fd, reply));
+	assert_int_equal(reply->status, 201);
+	assert_string_equal(reply_header(reply, "X-Hidden"), "yes");
+	(void)close(fd);
+	free(reply);
+	teardown(entry);
+}
+
+static void big_bodies_stream_both_ways(void **state)
+{
+	struct entry *entry = setup();
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	assert_true(ask(entry, (struct http_call_spec){ .method = "PATCH", .body = str_from(big, BIG), .has_body = true }, "/echo",
+		&result, &err));
+	assert_int_equal(result.status, 201);
+	assert_int_equal(result.body.len, BIG);
+	assert_memory_equal(result.body.at, big, BIG);
+	http_result_fini(&result);
+	assert_true(ask(entry, (struct http_call_spec){ 0 }, "/big", &result, &err));
+	assert_int_equal(result.body.len, BIG);
+	assert_header(&result, "ETag", "\"x\"");
+	http_result_fini(&result);
+	teardown(entry);
+}
+
+static void bodyless_answers_stay_so(void **state)
+{
+	struct entry *entry = setup();
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	assert_true(ask(entry, (struct http_call_spec){ .method = "HEAD" }, "/head", &result, &err));
+	assert_int_equal(result.status, 200);
+	assert_header(&result, "Content-Length", "12345");
+	http_result_fini(&result);
+	assert_true(ask(entry, (struct http_call_spec){ .method = "DELETE" }, "/nothing", &result, &err));
+	assert_int_equal(result.status, 204);
+	http_result_fini(&result);
+	assert_true(ask(entry, (struct http_call_spec){ .method = "POST", .has_body = true }, "/echo", &result, &err));
+	assert_int_equal(result.status, 201);
+	assert_int_equal(result.body.len, 0);
+	http_result_fini(&result);
+	teardown(entry);
+}
+
+static void the_unreachable_is_served_here(void **state)
+{
+	struct entry *entry = setup();
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	assert_true(ask(entry, (struct http_call_spec){ 0 }, "/echo?dead", &result, &err));
+	assert_string_equal(buf_text(&result.body), "here");
+	assert_int_equal(failed, 1);
+	http_result_fini(&result);
+	assert_true(ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true }, "/echo?collect&dead",
+		&result, &err));
+	assert_string_equal(buf_text(&result.body), "kept");
+	http_result_fini(&result);
+	assert_true(ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true }, "/elsewhere?collect",
+		&result, &err));
+	assert_string_equal(buf_text(&result.body), "kept");
+	assert_int_equal(failed, 2);
+	http_result_fini(&result);
+	teardown(entry);
+}
+
+static void a_cut_answer_is_never_whole(void **state)
+{
+	struct entry *entry = setup();
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	assert_false(ask(entry, (struct http_call_spec){ 0 }, "/cut", &result, &err));
+	http_result_fini(&result);
+	teardown(entry);
+}
+
+/* Leaves in the middle of a body that the owner waits for. */
+static void a_client_may_leave(void **state)
+{
+	struct entry *entry = setup();
+	int fd = dial(entry->own.port);
+
+	(void)state;
+	put(fd, "PATCH /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegin");
+	await(&entry->open, 1);
+	(void)close(fd);
+	await(&entry->open, 0);
+	teardown(entry);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(headers_and_body_go_through),
+		cmocka_unit_test(headers_of_the_hop_stay_here),
+		cmocka_unit_test(big_bodies_stream_both_ways),
+		cmocka_unit_test(bodyless_answers_stay_so),
+		cmocka_unit_test(the_unreachable_is_served_here),
+		cmocka_unit_test(a_cut_answer_is_never_whole),
+		cmocka_unit_test(a_client_may_leave),
+	};
+	int status;
+
+	http_client_init();
+	status = cmocka_run_group_tests(tests, NULL, NULL);
+	http_client_fini();
+	return status;
+}
