@@ -1,2 +1,512 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/http_client.h"
+/*
+ * http_client - exchanges on a loop: one curl multi whose sockets are in the loop's epoll set.
+ *
+ * curl forbids adding and removing handles from inside its callbacks, and on_head runs in one. So
+ * a call waits in `starting` for the next run of the stage, and a cancelled one lies in `dead`
+ * until curl is not on the stack.
+ */
+#include "common/http_client_priv.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/loop.h"
+#include "common/pipe.h"
+
+#define CALL_MAGIC MAGIC('C', 'A', 'L', 'L')
+#define SPARE_MAX 64U
+
+struct http_call {
+	uint32_t magic;
+	struct http_client *client;
+	struct http_call *prev, *next; /* in client->calls */
+	struct http_call *next_starting, *next_dead;
+	struct http_call_events events;
+	struct http_transfer transfer;
+	struct loop_timer stall;
+	char *body; /* our copy of the request's */
+	struct pipe *into;
+	struct buf collected;
+	bool collects, queued, added, cancelled, ending;
+};
+
+struct http_client {
+	struct loop *loop;
+	CURLM *multi;
+	int64_t due_ms; /* curl's timer, -1 none */
+	struct http_call *calls, *starting, **starting_last, *dead;
+	unsigned depth; /* curl on the stack */
+	CURL *spare[SPARE_MAX];
+	unsigned spare_len;
+};
+
+void http_client_init(void)
+{
+	CHECK(curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK);
+}
+
+void http_client_fini(void)
+{
+	curl_global_cleanup();
+}
+
+/* Lists. */
+
+static void list_remove(struct http_call **list, struct http_call *call)
+{
+	if (call->prev)
+		call->prev->next = call->next;
+	else
+		*list = call->next;
+	if (call->next)
+		call->next->prev = call->prev;
+	call->prev = call->next = NULL;
+}
+
+static void list_add(struct http_call **list, struct http_call *call)
+{
+	call->next = *list;
+	if (call->next)
+		call->next->prev = call;
+	*list = call;
+}
+
+static void leave_starting(struct http_client *client, struct http_call *call)
+{
+	struct http_call **at = &client->starting;
+	while (*at != call)
+		at = &(*at)->next_starting;
+	*at = call->next_starting;
+	if (!*at)
+		client->starting_last = at;
+	call->queued = false;
+}
+
+/* The end of a call's memory. */
+
+static void call_free(struct http_call *call)
+{
+	struct http_client *client = call->client;
+	if (call->added)
+		CHECK(curl_multi_remove_handle(client->multi, call->transfer.easy) == CURLM_OK);
+	if (call->queued)
+		leave_starting(client, call);
+	list_remove(&client->calls, call);
+	loop_timer_stop(client->loop, &call->stall);
+	if (client->spare_len < SPARE_MAX) {
+		curl_easy_reset(call->transfer.easy);
+		client->spare[client->spare_len++] = call->transfer.easy;
+	} else {
+		curl_easy_cleanup(call->transfer.easy);
+	}
+	http_transfer_fini(&call->transfer);
+	pipe_unref_writer(call->into);
+	buf_fini(&call->collected);
+	free(call->body);
+	call->magic = 0;
+	free(call);
+}
+
+static void enter(struct http_client *client)
+{
+	client->depth++;
+}
+
+static void leave(struct http_client *client)
+{
+	CHECK(client->depth > 0);
+	if (--client->depth > 0)
+		return;
+	while (client->dead) {
+		struct http_call *call = client->dead;
+		client->dead = call->next_dead;
+		call_free(call);
+	}
+}
+
+void http_call_cancel(struct http_call *call)
+{
+	CHECK(call && call->magic == CALL_MAGIC);
+	struct http_client *client = call->client;
+	loop_assert(client->loop);
+	if (call->cancelled || call->ending)
+		return;
+	call->cancelled = true;
+	call->events = (struct http_call_events){ 0 };
+	call->transfer.failed = true;
+	(void)error_set(&call->transfer.err, ERROR_INTERNAL, NULL, "cancelled");
+	if (call->into)
+		pipe_fail(call->into, &call->transfer.err);
+	call->next_dead = client->dead;
+	client->dead = call;
+	enter(client);
+	leave(client);
+}
+
+/* Sockets and curl's timer. */
+
+struct client_socket {
+	struct http_client *client;
+	int fd;
+};
+
+/* The socket's struct may be gone when curl returns. */
+static void on_socket_ready(void *arg, uint32_t events)
+{
+	struct client_socket *socket = arg;
+	struct http_client *client = socket->client;
+	int mask = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+		   (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+	int running = 0;
+	enter(client);
+	(void)curl_multi_socket_action(client->multi, socket->fd, mask, &running);
+	leave(client);
+}
+
+static int forget_socket(struct http_client *client, struct client_socket *socket)
+{
+	if (!socket)
+		return 0;
+	loop_unwatch(client->loop, socket->fd);
+	(void)curl_multi_assign(client->multi, socket->fd, NULL);
+	free(socket);
+	return 0;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	(void)easy;
+	struct http_client *client = arg;
+	struct client_socket *socket = socket_arg;
+	if (what == CURL_POLL_REMOVE)
+		return forget_socket(client, socket);
+	uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
+	if (socket)
+		return loop_rewatch(client->loop, fd, events, NULL) ? 0 : -1;
+	socket = xnew(struct client_socket);
+	socket->client = client;
+	socket->fd = fd;
+	if (!loop_watch(client->loop, fd, events, on_socket_ready, socket, NULL)) {
+		free(socket);
+		return -1;
+	}
+	CHECK(curl_multi_assign(client->multi, fd, socket) == CURLM_OK);
+	return 0;
+}
+
+static int on_timer(CURLM *multi, long in_ms, void *arg)
+{
+	(void)multi;
+	struct http_client *client = arg;
+	client->due_ms = in_ms < 0 ? -1 : clock_ms() + in_ms;
+	return 0;
+}
+
+/* The transfer's events. */
+
+static int64_t now_of_call(void *owner)
+{
+	struct http_call *call = owner;
+	return loop_now(call->client->loop);
+}
+
+static void on_head(void *owner)
+{
+	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+	if (call->events.on_head)
+		call->events.on_head(call->events.arg, call);
+}
+
+static void too_large(struct http_call *call)
+{
+	call->transfer.failed = true;
+	(void)error_set(&call->transfer.err, ERROR_TOO_LARGE, NULL, "the answer is over %zu bytes", call->collected.max);
+}
+
+/* curl hands over all of it again after a pause: all or nothing. */
+static size_t on_body(void *owner, const char *bytes, size_t len)
+{
+	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+	if (call->collects) {
+		buf_append(&call->collected, bytes, len);
+		if (call->collected.failed)
+			too_large(call);
+		return call->collected.failed ? 0 : len;
+	}
+	if (!call->into)
+		return len;
+	switch (pipe_write_whole(call->into, bytes, len)) {
+	case PIPE_OK:
+		return len;
+	case PIPE_AGAIN:
+		return CURL_WRITEFUNC_PAUSE;
+	case PIPE_END:
+	case PIPE_FAILED:
+		break;
+	}
+	call->transfer.failed = true;
+	(void)error_set(&call->transfer.err, ERROR_INTERNAL, NULL, "nobody reads the answer any more");
+	return 0;
+}
+
+/* Both come from the loop's inbox, where curl is not on the stack. The flags go first: curl may
+ * call the write callback, which may pause anew, before it returns. */
+static void unpause(struct http_call *call)
+{
+	int mask = (call->transfer.write_paused ? CURLPAUSE_RECV : 0) | (call->transfer.read_paused ? CURLPAUSE_SEND : 0);
+	if (!call->added || call->cancelled || call->ending)
+		return;
+	call->transfer.moved_ms = loop_now(call->client->loop);
+	enter(call->client);
+	(void)curl_easy_pause(call->transfer.easy, mask);
+	leave(call->client);
+	loop_wake_stages(call->client->loop);
+}
+
+static void on_room(void *owner)
+{
+	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+	call->transfer.write_paused = false;
+	unpause(call);
+}
+
+static void on_bytes(void *owner)
+{
+	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+	call->transfer.read_paused = false;
+	unpause(call);
+}
+
+/* Start and end. */
+
+static void call_end(struct http_call *call, bool done, const struct error *err)
+{
+	call->ending = true;
+	if (call->into && done)
+		pipe_finish(call->into);
+	else if (call->into)
+		pipe_fail(call->into, err);
+	if (call->events.on_done)
+		call->events.on_done(call->events.arg, call, done ? NULL : err);
+	call_free(call);
+}
+
+static void call_end_with(struct http_call *call, CURLcode code)
+{
+	struct error err;
+	bool done = http_transfer_result(&call->transfer, code, &err);
+	call_end(call, done, &err);
+}
+
+static void on_stall(void *arg)
+{
+	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, arg);
+	if (call->cancelled)
+		return;
+	int64_t left = http_transfer_stalls_in(&call->transfer);
+	if (left > 0)
+		loop_timer_start(call->client->loop, &call->stall, left, on_stall, call);
+	else
+		call_end_with(call, CURLE_OPERATION_TIMEDOUT);
+}
+
+static CURL *take_easy(struct http_client *client)
+{
+	CURL *easy = client->spare_len > 0 ? client->spare[--client->spare_len] : curl_easy_init();
+	CHECK(easy);
+	return easy;
+}
+
+static struct str copy_body(struct http_call *call, struct str body)
+{
+	if (body.len == 0)
+		return STR_NONE;
+	call->body = check_alloc(1, body.len);
+	memcpy(call->body, body.at, body.len);
+	return str_from(call->body, body.len);
+}
+
+struct http_call *http_call_start(struct http_client *client, const struct http_call_spec *spec,
+				  struct http_call_events events)
+{
+	loop_assert(client->loop);
+	struct http_call *call = xnew(struct http_call);
+	call->magic = CALL_MAGIC;
+	call->client = client;
+	call->events = events;
+	call->transfer.easy = take_easy(client);
+	call->transfer.owner = call;
+	call->transfer.now_ms = now_of_call;
+	call->transfer.on_head = on_head;
+	call->transfer.on_body = on_body;
+	struct http_call_spec own = *spec;
+	own.body = copy_body(call, spec->body);
+	call->transfer.failed = !http_transfer_setup(&call->transfer, &own, &call->transfer.err);
+	if (call->transfer.pipe)
+		pipe_on_bytes(call->transfer.pipe, on_bytes, call);
+	list_add(&client->calls, call);
+	call->queued = true;
+	*client->starting_last = call;
+	client->starting_last = &call->next_starting;
+	loop_wake_stages(client->loop);
+	return call;
+}
+
+static void call_begin(struct http_call *call)
+{
+	struct http_client *client = call->client;
+	if (call->transfer.failed) {
+		call_end_with(call, CURLE_FAILED_INIT);
+		return;
+	}
+	enter(client);
+	CHECK(curl_multi_add_handle(client->multi, call->transfer.easy) == CURLM_OK);
+	call->added = true;
+	leave(client);
+	loop_timer_start(client->loop, &call->stall, call->transfer.stall_ms, on_stall, call);
+}
+
+static void begin_all(struct http_client *client)
+{
+	struct http_call *call;
+	while ((call = client->starting)) {
+		client->starting = call->next_starting;
+		if (!client->starting)
+			client->starting_last = &client->starting;
+		call->queued = false;
+		call_begin(call);
+	}
+}
+
+/* The stage. */
+
+static int64_t stage_timeout(void *arg)
+{
+	struct http_client *client = arg;
+	if (client->starting)
+		return 0;
+	if (client->due_ms < 0)
+		return -1;
+	int64_t left = client->due_ms - clock_ms();
+	return left > 0 ? left : 0;
+}
+
+static void run_due(struct http_client *client)
+{
+	if (client->due_ms < 0 || client->due_ms > clock_ms())
+		return;
+	client->due_ms = -1;
+	int running = 0;
+	enter(client);
+	(void)curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	leave(client);
+}
+
+static void end_finished(struct http_client *client)
+{
+	struct CURLMsg *message;
+	int left = 0;
+	while ((message = curl_multi_info_read(client->multi, &left))) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		CURLcode code = message->data.result;
+		char *owner = NULL;
+		CHECK(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner) == CURLE_OK);
+		struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, (void *)owner);
+		if (!call->cancelled)
+			call_end_with(call, code);
+	}
+}
+
+static void stage_run(void *arg)
+{
+	struct http_client *client = arg;
+	begin_all(client);
+	run_due(client);
+	end_finished(client);
+}
+
+/* Life. */
+
+bool http_client_new(struct http_client **ret_client, struct loop *loop, const struct http_client_settings *settings,
+		     struct error *err)
+{
+	loop_assert(loop);
+	CURLM *multi = curl_multi_init();
+	if (!multi)
+		return error_set(err, ERROR_INTERNAL, NULL, "curl_multi_init");
+	struct http_client *client = xnew(struct http_client);
+	client->loop = loop;
+	client->multi = multi;
+	client->due_ms = -1;
+	client->starting_last = &client->starting;
+	long max_idle = settings && settings->max_idle ? (long)settings->max_idle : 64L;
+	CHECK(curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK);
+	CHECK(curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client) == CURLM_OK);
+	CHECK(curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK);
+	CHECK(curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client) == CURLM_OK);
+	CHECK(curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, max_idle) == CURLM_OK);
+	CHECK(curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK);
+	loop_add_stage(loop, (struct loop_stage){ stage_timeout, stage_run, client });
+	*ret_client = client;
+	return true;
+}
+
+void http_client_free(struct http_client *client)
+{
+	if (!client)
+		return;
+	loop_assert(client->loop);
+	CHECK(client->depth == 0);
+	while (client->calls)
+		http_call_cancel(client->calls);
+	while (client->spare_len > 0)
+		curl_easy_cleanup(client->spare[--client->spare_len]);
+	CHECK(curl_multi_cleanup(client->multi) == CURLM_OK);
+	loop_remove_stage(client->loop, client);
+	free(client);
+}
+
+/* The call, for its events. */
+
+unsigned http_call_status(const struct http_call *call)
+{
+	return call->transfer.head_done ? call->transfer.status : 0;
+}
+
+const struct http_headers *http_call_headers(const struct http_call *call)
+{
+	return call->transfer.headers;
+}
+
+int64_t http_call_length(const struct http_call *call)
+{
+	return call->transfer.length;
+}
+
+void http_call_into(struct http_call *call, struct pipe *pipe)
+{
+	CHECK(!call->into && !call->collects);
+	call->into = pipe;
+	pipe_on_room(pipe, on_room, call);
+}
+
+void http_call_collect(struct http_call *call, size_t max)
+{
+	CHECK(!call->into && !call->collects);
+	call->collects = true;
+	call->collected = buf_limit(max);
+}
+
+struct str http_call_body(const struct http_call *call)
+{
+	return buf_str(&call->collected);
+}
+
+uint64_t http_call_sent(const struct http_call *call)
+{
+	return call->transfer.sent;
+}

@@ -110,6 +110,9 @@ void *http_request_context(const struct http_request *request);
  * It does not run when the client goes away first. */
 typedef void http_collected_f(void *arg, struct http_request *request, struct str body, const struct error *err);
 void http_request_collect(struct http_request *request, size_t max, http_collected_f *fn, void *arg);
+/* The same, but gone(arg) runs where fn will not: the client left, or a reply came first. */
+typedef void http_gone_f(void *arg);
+void http_request_collect_or(struct http_request *request, size_t max, http_collected_f *fn, http_gone_f *gone, void *arg);
 
 /* Body, in pieces. on_bytes returns how much it took; less than len stops reading from the client
  * until http_request_more(). on_end: the body is complete. on_gone: the client vanished, or was
@@ -124,7 +127,8 @@ struct http_sink {
 void http_request_stream(struct http_request *request, struct http_sink sink);
 void http_request_more(struct http_request *request);
 
-/* The reply; takes over the caller's reference. Once for each request; a second is a CHECK. */
+/* The reply; takes over the caller's reference. Once for each request; a second is a CHECK, but
+ * for one that comes after the 503 of the wait limit: it is dropped. */
 void http_request_reply(struct http_request *request, struct http_response *response);
 bool http_request_is_replied(const struct http_request *request);
 void http_request_wait_limit(struct http_request *request, unsigned ms);

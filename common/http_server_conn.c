@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_server_conn - connections: suspend, resume, deadlines.
+ *
+ * A deadline is one number in the connection; one timer of the server looks at all of them now
+ * and then, so that starting and moving a deadline costs a store. Progress is what the kernel
+ * says of it (bytes acknowledged and received): that covers sendfile, TLS and suspended
+ * connections alike, which libmicrohttpd's own timeout does not. A connection is ended by
+ * shutdown(2): libmicrohttpd then finds the end of it in its own time.
+ */
+#include "common/http_server_priv.h"
+
+#include <gnutls/gnutls.h>
+#include <linux/tcp.h>
+
+#include "common/check.h"
+
+/* Looks a deadline of progress is divided into: it ends after the fourth one without any. */
+#define LOOKS 4
+#define TICK_LEAST_MS 10U
+#define TICK_MOST_MS 500U
+
+static int64_t watch_ms(const struct http_conn *conn)
+{
+	const struct http_server_settings *settings = &conn->server->settings;
+	switch (conn->watch) {
+	case HTTP_WATCH_HEAD:
+		return settings->head_timeout_ms;
+	case HTTP_WATCH_KEEPALIVE:
+		return settings->keepalive_timeout_ms;
+	case HTTP_WATCH_WAIT:
+		return conn->request->wait_ms;
+	case HTTP_WATCH_MOVE:
+		return settings->idle_timeout_ms / LOOKS;
+	}
+	return 0;
+}
+
+void http_conn_watch(struct http_conn *conn, enum http_watch watch)
+{
+	conn->watch = watch;
+	conn->still = 0;
+	conn->due_ms = loop_now(conn->server->loop) + watch_ms(conn);
+}
+
+void http_conn_suspend(struct http_conn *conn)
+{
+	CHECK(!conn->suspended);
+	conn->suspended = true;
+	MHD_suspend_connection(conn->mhd);
+}
+
+void http_conn_resume(struct http_conn *conn)
+{
+	if (!conn->suspended)
+		return;
+	conn->suspended = false;
+	MHD_resume_connection(conn->mhd);
+	loop_wake_stages(conn->server->loop);
+}
+
+void http_conn_cut(struct http_conn *conn)
+{
+	if (conn->request)
+		conn->request->cut = true;
+	(void)shutdown(conn->fd, SHUT_RDWR);
+	http_conn_resume(conn);
+}
+
+static bool read_info(const struct http_conn *conn, struct tcp_info *info)
+{
+	socklen_t len = sizeof(*info);
+	*info = (struct tcp_info){ 0 };
+	return getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, info, &len) == 0;
+}
+
+uint64_t http_conn_acked(const struct http_conn *conn)
+{
+	struct tcp_info info;
+	return read_info(conn, &info) ? info.tcpi_bytes_acked : 0;
+}
+
+static void look_for_progress(struct http_conn *conn)
+{
+	struct tcp_info info;
+	uint64_t progress = read_info(conn, &info) ? info.tcpi_bytes_acked + info.tcpi_bytes_received : 0;
+	conn->due_ms = loop_now(conn->server->loop) + watch_ms(conn);
+	conn->still = progress == conn->progress ? conn->still + 1 : 0;
+	conn->progress = progress;
+	if (conn->still >= LOOKS)
+		http_conn_cut(conn);
+}
+
+static void look(struct http_conn *conn)
+{
+	switch (conn->watch) {
+	case HTTP_WATCH_HEAD:
+	case HTTP_WATCH_KEEPALIVE:
+		http_conn_watch(conn, conn->watch);
+		http_conn_cut(conn);
+		break;
+	case HTTP_WATCH_WAIT:
+		http_conn_watch(conn, conn->watch);
+		http_request_too_late(conn->request);
+		break;
+	case HTTP_WATCH_MOVE:
+		look_for_progress(conn);
+		break;
+	}
+}
+
+/* The list changes only inside of MHD_run(). */
+static void on_tick(void *arg)
+{
+	struct http_server *server = arg;
+	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
+		if (conn->due_ms <= loop_now(server->loop))
+			look(conn);
+	if (server->conns)
+		loop_timer_start(server->loop, &server->tick, server->tick_ms, on_tick, server);
+}
+
+void http_conn_tick_by(struct http_server *server, unsigned ms)
+{
+	unsigned quarter = ms / LOOKS;
+	quarter = quarter < TICK_LEAST_MS ? TICK_LEAST_MS : quarter > TICK_MOST_MS ? TICK_MOST_MS : quarter;
+	if (server->tick_ms != 0 && server->tick_ms <= quarter)
+		return;
+	server->tick_ms = quarter;
+	if (server->tick.slot != 0)
+		loop_timer_start(server->loop, &server->tick, quarter, on_tick, server);
+}
+
+static void on_started(struct http_daemon *daemon, struct MHD_Connection *mhd, void **context)
+{
+	struct http_server *server = daemon->server;
+	struct http_conn *conn = xnew(struct http_conn);
+	conn->magic = HTTP_CONN_MAGIC;
+	conn->server = server;
+	conn->daemon = daemon;
+	conn->mhd = mhd;
+	conn->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	conn->next = server->conns;
+	if (conn->next)
+		conn->next->prev = conn;
+	server->conns = conn;
+	server->conns_len++;
+	daemon->connections++;
+	http_conn_watch(conn, HTTP_WATCH_HEAD);
+	if (server->tick.slot == 0)
+		loop_timer_start(server->loop, &server->tick, server->tick_ms, on_tick, server);
+	*context = conn;
+}
+
+static void on_closed(struct http_conn *conn)
+{
+	struct http_server *server = conn->server;
+	CHECK(!conn->request);
+	if (conn->prev)
+		conn->prev->next = conn->next;
+	else
+		server->conns = conn->next;
+	if (conn->next)
+		conn->next->prev = conn->prev;
+	server->conns_len--;
+	conn->daemon->connections--;
+	conn->magic = 0;
+	free(conn);
+}
+
+void http_conn_notify(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+{
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		on_started(arg, mhd, context);
+		return;
+	}
+	struct http_conn *conn = OBJ_CAST(http_conn, HTTP_CONN_MAGIC, *context);
+	*context = NULL;
+	on_closed(conn);
+}
+
+/* libmicrohttpd asks for the certificate and leaves judging it to us. */
+bool http_conn_is_trusted(const struct http_conn *conn)
+{
+	if (!conn->server->asks_client)
+		return true;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	unsigned status = 0;
+	return info && info->tls_session && gnutls_certificate_verify_peers2(info->tls_session, &status) == 0 &&
+	       status == 0;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_server_view - questions about a request.
+ */
+#include "common/http_server_priv.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "common/check.h"
+
+enum http_method http_request_method(const struct http_request *request)
+{
+	return request->method;
+}
+
+struct str http_request_target(const struct http_request *request)
+{
+	return request->target;
+}
+
+struct str http_request_path(const struct http_request *request)
+{
+	return request->path;
+}
+
+struct str http_request_query(const struct http_request *request)
+{
+	return request->query;
+}
+
+const char *http_request_header(const struct http_request *request, const char *name)
+{
+	return http_request_head_value(request, name, strlen(name));
+}
+
+struct count {
+	const char *name;
+	unsigned n;
+};
+
+static enum MHD_Result count_one(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	(void)kind;
+	(void)value;
+	struct count *count = arg;
+	count->n += strcasecmp(name, count->name) == 0;
+	return MHD_YES;
+}
+
+unsigned http_request_header_count(const struct http_request *request, const char *name)
+{
+	struct count count = { name, 0 };
+	(void)MHD_get_connection_values(request->conn->mhd, MHD_HEADER_KIND, count_one, &count);
+	return count.n;
+}
+
+struct each {
+	http_header_f *fn;
+	void *arg;
+};
+
+static enum MHD_Result each_one(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	(void)kind;
+	struct each *each = arg;
+	each->fn(each->arg, name, value ? value : "");
+	return MHD_YES;
+}
+
+void http_request_each_header(const struct http_request *request, http_header_f *fn, void *arg)
+{
+	struct each each = { fn, arg };
+	(void)MHD_get_connection_values(request->conn->mhd, MHD_HEADER_KIND, each_one, &each);
+}
+
+int64_t http_request_length(const struct http_request *request)
+{
+	return request->length;
+}
+
+/* A v4 client of a v6 socket is shown as v4. */
+void http_request_peer(const struct http_request *request, char into[INET6_ADDRSTRLEN])
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->conn->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const char *done = NULL;
+	if (info && info->client_addr && info->client_addr->sa_family == AF_INET) {
+		struct sockaddr_in v4;
+		memcpy(&v4, info->client_addr, sizeof(v4));
+		done = inet_ntop(AF_INET, &v4.sin_addr, into, INET6_ADDRSTRLEN);
+	} else if (info && info->client_addr && info->client_addr->sa_family == AF_INET6) {
+		struct sockaddr_in6 v6;
+		memcpy(&v6, info->client_addr, sizeof(v6));
+		bool mapped = IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr);
+		done = mapped ? inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], into, INET6_ADDRSTRLEN)
+			      : inet_ntop(AF_INET6, &v6.sin6_addr, into, INET6_ADDRSTRLEN);
+	}
+	if (!done)
+		memcpy(into, "unknown", sizeof("unknown"));
+}
+
+bool http_request_is_tls(const struct http_request *request)
+{
+	return request->conn->server->is_tls;
+}
+
+struct loop *http_request_loop(const struct http_request *request)
+{
+	return request->conn->server->loop;
+}
+
+uint64_t http_request_id(const struct http_request *request)
+{
+	return request->id;
+}
+
+int64_t http_request_started_us(const struct http_request *request)
+{
+	return request->started_us;
+}
+
+void http_request_set_context(struct http_request *request, void *context)
+{
+	request->context = context;
+}
+
+void *http_request_context(const struct http_request *request)
+{
+	return request->context;
+}
+
+bool http_request_is_replied(const struct http_request *request)
+{
+	return request->response != NULL;
+}
+
+void http_request_wait_limit(struct http_request *request, unsigned ms)
+{
+	loop_assert(request->conn->server->loop);
+	request->wait_ms = ms;
+	http_conn_tick_by(request->conn->server, ms);
+	if (request->conn->watch == HTTP_WATCH_WAIT)
+		http_conn_watch(request->conn, HTTP_WATCH_WAIT);
+}
+
+unsigned http_request_status(const struct http_request *request)
+{
+	return request->status;
+}
+
+uint64_t http_request_bytes_in(const struct http_request *request)
+{
+	return request->bytes_in;
+}
+
+uint64_t http_request_bytes_out(const struct http_request *request)
+{
+	return request->bytes_out;
+}
+
+bool http_request_is_complete(const struct http_request *request)
+{
+	return request->complete;
+}

@@ -1,0 +1,934 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_http_server - requests, bodies, replies and their ends, over real sockets.
+ */
+#include "http_rig.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* The application: what the path says is done. Counters are read by the test's thread. */
+struct app {
+	struct rig rig;
+	atomic_int requests, done, gone, ended, complete;
+	atomic_int last_status;
+	atomic_llong bytes_in, bytes_out;
+	/* The parked request, its ticket, and the sink that takes nothing until told. */
+	struct http_request *parked;
+	struct http_ticket *ticket;
+	atomic_int parked_n;
+	bool open;
+	long long taken;
+	/* The source of a pipe reply. */
+	struct pipe *pipe;
+	long long left;
+	bool fails;
+	char path[64];
+	/* A second loop on the same port. */
+	struct rig second;
+};
+
+static void reply_text(struct http_request *request, unsigned status, const char *text)
+{
+	struct http_response *response = http_response_copy(status, str_of(text));
+	http_response_header(response, "Content-Type", "text/plain");
+	http_request_reply(request, response);
+}
+
+static void on_collected(void *arg, struct http_request *request, struct str body, const struct error *err)
+{
+	(void)arg;
+	if (err) {
+		assert_int_equal(err->kind, ERROR_TOO_LARGE);
+		reply_text(request, 413, "too large");
+		return;
+	}
+	http_request_reply(request, http_response_copy(200, body));
+}
+
+/* A sink that is shut until /open. */
+
+static size_t sink_bytes(void *arg, const void *bytes, size_t len)
+{
+	(void)bytes;
+	struct app *app = arg;
+	if (!app->open)
+		return 0;
+	app->taken += (long long)len;
+	return len;
+}
+
+static void sink_end(void *arg)
+{
+	struct app *app = arg;
+	atomic_fetch_add(&app->ended, 1);
+	char text[32];
+	(void)snprintf(text, sizeof(text), "%lld", app->taken);
+	struct http_request *request = TAKE(app->parked);
+	reply_text(request, 201, text);
+}
+
+static void sink_gone(void *arg)
+{
+	struct app *app = arg;
+	app->parked = NULL;
+	atomic_fetch_add(&app->gone, 1);
+}
+
+static void start_sink(struct app *app, struct http_request *request, bool open)
+{
+	app->open = open;
+	app->taken = 0;
+	app->parked = request;
+	struct http_sink sink = { app, sink_bytes, sink_end, sink_gone };
+	http_request_stream(request, sink);
+	atomic_fetch_add(&app->parked_n, 1);
+}
+
+/* A source for a pipe. */
+
+static void pour(void *arg)
+{
+	struct app *app = arg;
+	static const char block[16384];
+	while (app->pipe && app->left > 0) {
+		size_t want = app->left < (long long)sizeof(block) ? (size_t)app->left : sizeof(block);
+		size_t taken = 0;
+		enum pipe_step step = pipe_write(app->pipe, block, want, &taken);
+		if (step == PIPE_AGAIN)
+			return;
+		if (step == PIPE_FAILED)
+			break;
+		app->left -= (long long)taken;
+	}
+	if (app->left == 0 && !app->fails)
+		pipe_finish(app->pipe);
+	pipe_unref_writer(TAKE(app->pipe));
+}
+
+static void start_source(struct app *app, struct http_request *request, long long total, int64_t announced, bool fails)
+{
+	app->pipe = pipe_new(http_request_loop(request), 256 * 1024);
+	app->left = total;
+	app->fails = fails;
+	pipe_on_room(app->pipe, pour, app);
+	http_request_reply(request, http_response_pipe(200, app->pipe, announced));
+	pour(app);
+}
+
+static long long number_of(struct http_request *request)
+{
+	AUTO_FINI(buf) text = buf_limit(32);
+	uint64_t n = 0;
+	assert_int_equal(http_query_get(http_request_query(request), "n", &text), 1);
+	assert_true(str_to_number(buf_str(&text), INT64_MAX, &n));
+	return (long long)n;
+}
+
+static void reply_file(struct app *app, struct http_request *request)
+{
+	int fd = open(app->path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	http_request_reply(request, http_response_file(206, fd, 1000, 50000));
+}
+
+static void on_request(void *arg, struct http_request *request)
+{
+	struct app *app = arg;
+	struct str path = http_request_path(request);
+	atomic_fetch_add(&app->requests, 1);
+	if (str_is(path, "/hello"))
+		reply_text(request, 200, "hello");
+	else if (str_is(path, "/a b/\xc3\xa9"))
+		reply_text(request, 200, "decoded");
+	else if (str_is(path, "/collect"))
+		http_request_collect(request, 1000, on_collected, NULL);
+	else if (str_is(path, "/denied"))
+		reply_text(request, 401, "denied");
+	else if (str_is(path, "/shut"))
+		start_sink(app, request, false);
+	else if (str_is(path, "/sink"))
+		start_sink(app, request, true);
+	else if (str_is(path, "/file"))
+		reply_file(app, request);
+	else if (str_is(path, "/known"))
+		start_source(app, request, number_of(request), number_of(request), false);
+	else if (str_is(path, "/unknown"))
+		start_source(app, request, number_of(request), -1, false);
+	else if (str_is(path, "/broken"))
+		start_source(app, request, number_of(request), -1, true);
+	else if (str_is(path, "/short"))
+		start_source(app, request, number_of(request), number_of(request) + 1, false);
+	else if (str_is(path, "/announce"))
+		http_request_reply(request, http_response_announce(200, 123456789012));
+	else if (str_is(path, "/park") || str_is(path, "/brief")) {
+		app->parked = request;
+		app->ticket = http_ticket_new(request);
+		if (str_is(path, "/brief"))
+			http_request_wait_limit(request, 50);
+		atomic_fetch_add(&app->parked_n, 1);
+	} else {
+		reply_text(request, 404, "nothing here");
+	}
+}
+
+static void on_done(void *arg, struct http_request *request)
+{
+	struct app *app = arg;
+	if (app->parked == request)
+		app->parked = NULL;
+	atomic_store(&app->last_status, (int)http_request_status(request));
+	atomic_fetch_add(&app->complete, http_request_is_complete(request));
+	atomic_fetch_add(&app->bytes_in, (long long)http_request_bytes_in(request));
+	atomic_fetch_add(&app->bytes_out, (long long)http_request_bytes_out(request));
+	atomic_fetch_add(&app->done, 1);
+}
+
+static struct http_app app_of(struct app *app)
+{
+	return (struct http_app){ app, on_request, on_done };
+}
+
+static int set_up_with(void **state, struct http_server_settings extra)
+{
+	struct app *app = xnew(struct app);
+	uint16_t port = 0;
+	struct http_server_settings settings = rig_listen(&port, false);
+	extra.listen_fd = settings.listen_fd;
+	rig_open(&app->rig, extra, app_of(app));
+	rig_run(&app->rig);
+	*state = app;
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, (struct http_server_settings){ 0 });
+}
+
+static int set_up_hasty(void **state)
+{
+	struct http_server_settings hasty = { .head_timeout_ms = 200, .idle_timeout_ms = 200, .keepalive_timeout_ms = 200,
+					      .reply_timeout_ms = 200 };
+	return set_up_with(state, hasty);
+}
+
+static int tear_down(void **state)
+{
+	struct app *app = *state;
+	rig_halt(&app->rig);
+	if (app->ticket)
+		http_ticket_drop(app->ticket);
+	pipe_unref_writer(app->pipe);
+	rig_close(&app->rig);
+	assert_int_equal(atomic_load(&app->requests), atomic_load(&app->done));
+	if (*app->path)
+		(void)unlink(app->path);
+	free(app);
+	return 0;
+}
+
+/* On the loop. */
+
+static void open_sink(void *arg)
+{
+	struct app *app = arg;
+	app->open = true;
+	if (app->parked)
+		http_request_more(app->parked);
+}
+
+static void reply_parked(void *arg)
+{
+	struct app *app = arg;
+	http_ticket_reply(TAKE(app->ticket), http_response_copy(200, STR("late")));
+}
+
+static void deny_parked(void *arg)
+{
+	struct app *app = arg;
+	reply_text(TAKE(app->parked), 403, "over quota");
+}
+
+/* Requests one after the other. */
+
+static void expect_hello(int fd, struct reply *reply)
+{
+	assert_true(take_reply(fd, reply));
+	assert_int_equal(reply->status, 200);
+	assert_string_equal(reply->body, "hello");
+}
+
+static void test_a_connection_is_kept(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	for (int i = 0; i < 100; i++) {
+		put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+		expect_hello(fd, &reply);
+	}
+	assert_non_null(reply_header(&reply, "Date"));
+	assert_null(reply_header(&reply, "Server"));
+	assert_string_equal(reply_header(&reply, "Content-Type"), "text/plain");
+	(void)close(fd);
+	await(&app->done, 100);
+	assert_int_equal(atomic_load(&app->complete), 100);
+	assert_int_equal(atomic_load(&app->bytes_out), 500);
+}
+
+static void test_pipelined_requests_are_answered_in_order(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\nPOST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+		"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(fd, &reply);
+	assert_true(take_reply(fd, &reply));
+	assert_string_equal(reply.body, "abc");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 404);
+	expect_hello(fd, &reply);
+	(void)close(fd);
+}
+
+static unsigned status_of(struct app *app, const char *text)
+{
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	(void)put_all(fd, text, strlen(text));
+	unsigned status = take_reply(fd, &reply) ? reply.status : 0;
+	(void)close(fd);
+	return status;
+}
+
+static void test_targets_are_decoded_once(void **state)
+{
+	struct app *app = *state;
+	assert_int_equal(status_of(app, "GET /a%20b/%C3%A9?x=%zz HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_int_equal(status_of(app, "GET /%68ello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_int_equal(status_of(app, "GET /%2568ello HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+	assert_int_equal(status_of(app, "GET http://else/hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_int_equal(status_of(app, "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+	assert_int_equal(status_of(app, "GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+	assert_int_equal(status_of(app, "PROPFIND /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+}
+
+static void test_heads_are_bounded(void **state)
+{
+	struct app *app = *state;
+	static char text[200000];
+	for (int over = 0; over < 2; over++) {
+		int n = snprintf(text, sizeof(text), "GET /%0*d HTTP/1.1\r\nHost: x\r\n\r\n", over ? 8192 : 8191, 0);
+		assert_true(n > 0);
+		assert_int_equal(status_of(app, text), over ? 414 : 404);
+		n = snprintf(text, sizeof(text), "GET /hello HTTP/1.1\r\nHost: x\r\nA: %0*d\r\n\r\n", over ? 33000 : 32000, 0);
+		assert_true(n > 0);
+		assert_int_equal(status_of(app, text), over ? 431 : 200);
+	}
+	(void)snprintf(text, sizeof(text), "GET /hello HTTP/1.1\r\nHost: x\r\nA: %0*d\r\n\r\n", 190000, 0);
+	assert_in_set(status_of(app, text), ((const uintmax_t[]){ 431, 0 }), 2);
+	assert_int_equal(status_of(app, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+}
+
+static void test_framing_is_read_strictly(void **state)
+{
+	struct app *app = *state;
+	const char *both = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+	const char *twice = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd";
+	const char *gzip = "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n";
+	const char *huge = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775807\r\n\r\n";
+	const char *minus = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n";
+	assert_int_equal(status_of(app, both), 400);
+	assert_int_equal(status_of(app, twice), 400);
+	assert_int_equal(status_of(app, gzip), 501);
+	assert_int_equal(status_of(app, huge), 413);
+	assert_int_equal(status_of(app, minus), 400);
+	assert_int_equal(status_of(app, "nonsense\r\n\r\n"), 0);
+	assert_int_equal(atomic_load(&app->requests), 0);
+}
+
+static void test_http_1_0_closes(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "GET /hello HTTP/1.0\r\n\r\n");
+	expect_hello(fd, &reply);
+	assert_true(is_closed(fd));
+	(void)close(fd);
+	fd = dial(app->rig.port);
+	put(fd, "GET /unknown?n=70000 HTTP/1.0\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	assert_null(reply_header(&reply, "Transfer-Encoding"));
+	ssize_t n, total = 0;
+	while ((n = take(fd, reply.text, sizeof(reply.text))) > 0)
+		total += n;
+	assert_int_equal(total, 70000);
+	(void)close(fd);
+}
+
+/* Bodies. */
+
+static void test_a_body_is_collected(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
+	put(fd, "def");
+	assert_true(take_reply(fd, &reply));
+	assert_string_equal(reply.body, "abcdef");
+	put(fd, "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+	put(fd, "5;x=y\r\ndefgh\r\n0\r\nTrailer: x\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_string_equal(reply.body, "abcdefgh");
+	put(fd, "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.body_len, 0);
+	put(fd, "GET /collect HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 200);
+	put(fd, "POST /collect HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	assert_int_equal(reply.status, 100);
+	put(fd, "abc");
+	assert_true(take_reply(fd, &reply));
+	assert_string_equal(reply.body, "abc");
+	(void)close(fd);
+	await(&app->done, 5);
+	assert_int_equal(atomic_load(&app->bytes_in), 17);
+}
+
+static void put_zeros(int fd, size_t len)
+{
+	static const char zeros[65536];
+	while (len > 0) {
+		size_t n = len < sizeof(zeros) ? len : sizeof(zeros);
+		if (!put_all(fd, zeros, n))
+			return;
+		len -= n;
+	}
+}
+
+static void test_a_body_over_the_limit_gets_413(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n");
+	put_zeros(fd, 1001);
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 413);
+	put(fd, "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n"); /* 2048 */
+	put_zeros(fd, 2048);
+	put(fd, "\r\n0\r\n\r\n");
+	assert_true(take_reply(fd, &reply)); /* the short rest was read: the connection goes on */
+	assert_int_equal(reply.status, 413);
+	put(fd, "POST /collect HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n");
+	assert_true(take_reply(fd, &reply)); /* no 100 first */
+	assert_int_equal(reply.status, 413);
+	(void)close(fd);
+}
+
+static void test_early_401_for_a_short_and_a_long_body(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "PUT /denied HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n");
+	put_zeros(fd, 500000);
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 401);
+	put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(fd, &reply);
+	put(fd, "PUT /denied HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n");
+	put_zeros(fd, 50000000);
+	assert_true(take_reply(fd, &reply)); /* not lost to a reset */
+	assert_int_equal(reply.status, 401);
+	assert_string_equal(reply.body, "denied");
+	assert_string_equal(reply_header(&reply, "Connection"), "close");
+	assert_string_equal(reply_header(&reply, "Content-Type"), "text/plain");
+	assert_true(is_closed(fd));
+	(void)close(fd);
+	fd = dial(app->rig.port);
+	put(fd, "PUT /denied HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFF\r\n");
+	put_zeros(fd, 0xFFFFFF);
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 401);
+	(void)close(fd);
+	await(&app->done, 4);
+	assert_int_equal(atomic_load(&app->complete), 4);
+	assert_int_equal(atomic_load(&app->bytes_out), 3 * 6 + 5);
+}
+
+static void test_early_401_instead_of_100(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "PUT /denied HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 50000000\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 401);
+	assert_true(is_closed(fd));
+	(void)close(fd);
+}
+
+static void test_a_shut_sink_stops_the_client(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "PUT /shut HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n");
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	static const char zeros[65536];
+	size_t sent = 0;
+	struct pollfd at = { .fd = fd, .events = POLLOUT };
+	while (poll(&at, 1, 300) == 1 && sent < 33554432) {
+		ssize_t n = send(fd, zeros, sizeof(zeros), MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	assert_true(sent < 33554432); /* the kernel's buffers are full */
+	(void)fcntl(fd, F_SETFL, 0);
+	loop_post(app->rig.loop, open_sink, app);
+	put_zeros(fd, 33554432 - sent);
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 201);
+	assert_string_equal(reply.body, "33554432");
+	(void)close(fd);
+}
+
+static void test_a_reply_in_the_middle_of_a_body(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	for (int shut = 0; shut < 2; shut++) {
+		int fd = dial(app->rig.port);
+		put(fd, shut ? "PUT /shut HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n"
+			     : "PUT /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n");
+		put_zeros(fd, 100000);
+		await(&app->parked_n, shut + 1);
+		loop_post(app->rig.loop, deny_parked, app);
+		put_zeros(fd, 49900000);
+		assert_true(take_reply(fd, &reply));
+		assert_int_equal(reply.status, 403);
+		assert_string_equal(reply.body, "over quota");
+		(void)close(fd);
+	}
+	assert_int_equal(atomic_load(&app->gone), 0);
+	assert_int_equal(atomic_load(&app->ended), 0);
+}
+
+/* Replies. */
+
+static void test_head_announces_the_body(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\nHEAD /announce HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	assert_string_equal(reply_header(&reply, "Content-Length"), "5");
+	assert_true(take_head(fd, &reply));
+	assert_string_equal(reply_header(&reply, "Content-Length"), "123456789012");
+	expect_hello(fd, &reply);
+	(void)close(fd);
+	await(&app->done, 3);
+	assert_int_equal(atomic_load(&app->bytes_out), 5);
+}
+
+static void test_a_part_of_a_file(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	(void)snprintf(app->path, sizeof(app->path), "/tmp/test-http-server-XXXXXX");
+	int file = mkstemp(app->path);
+	for (uint32_t i = 0; i < 25000; i++)
+		assert_int_equal(write(file, &i, 4), 4);
+	(void)close(file);
+	int fd = dial(app->rig.port);
+	put(fd, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 206);
+	assert_int_equal(reply.body_len, 50000);
+	for (uint32_t i = 0; i < 12500; i++) {
+		uint32_t got;
+		memcpy(&got, reply.body + (size_t)i * 4, 4);
+		assert_int_equal(got, 250 + i);
+	}
+	put(fd, "HEAD /file HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	(void)close(fd);
+	await(&app->done, 2);
+	assert_int_equal(atomic_load(&app->bytes_out), 50000);
+}
+
+static void test_a_pipe_of_known_length(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	for (int i = 0; i < 3; i++) {
+		put(fd, "GET /known?n=80000 HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_true(take_reply(fd, &reply));
+		assert_int_equal(reply.body_len, 80000);
+	}
+	put(fd, "GET /known?n=0 HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	(void)close(fd);
+	await(&app->done, 4);
+	assert_int_equal(atomic_load(&app->complete), 4);
+	assert_int_equal(atomic_load(&app->bytes_out), 240000);
+}
+
+/* Reads a chunked body; -1 when it is cut. */
+static long long take_chunks(int fd)
+{
+	static char bytes[65536];
+	long long total = 0;
+	for (;;) {
+		char line[32];
+		size_t n = 0;
+		while (n < 2 || line[n - 1] != '\n') {
+			if (take(fd, line + n, 1) != 1)
+				return -1;
+			CHECK(++n < sizeof(line));
+		}
+		line[n] = '\0';
+		unsigned left = 0;
+		assert_int_equal(sscanf(line, "%x", &left), 1);
+		total += left;
+		bool last = left == 0;
+		for (left += 2; left > 0;) {
+			ssize_t got = take(fd, bytes, left < sizeof(bytes) ? left : sizeof(bytes));
+			if (got <= 0)
+				return -1;
+			left -= (unsigned)got;
+		}
+		if (last)
+			return total;
+	}
+}
+
+static void test_a_pipe_of_unknown_length_is_chunked(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "GET /unknown?n=3000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	assert_string_equal(reply_header(&reply, "Transfer-Encoding"), "chunked");
+	assert_int_equal(take_chunks(fd), 3000000);
+	put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(fd, &reply);
+	(void)close(fd);
+}
+
+static void test_a_pipe_that_fails_cuts(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "GET /broken?n=3000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	assert_int_equal(take_chunks(fd), -1);
+	(void)close(fd);
+	fd = dial(app->rig.port);
+	put(fd, "GET /short?n=50000 HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_false(take_reply(fd, &reply));
+	(void)close(fd);
+	await(&app->done, 2);
+	assert_int_equal(atomic_load(&app->complete), 0);
+}
+
+static void test_a_ticket_replies_later(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	for (int body = 0; body < 2; body++) {
+		int fd = dial(app->rig.port);
+		put(fd, body ? "PUT /park HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" : "GET /park HTTP/1.1\r\nHost: x\r\n\r\n");
+		await(&app->parked_n, body + 1);
+		loop_post(app->rig.loop, reply_parked, app);
+		assert_true(take_reply(fd, &reply));
+		assert_string_equal(reply.body, "late");
+		put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+		expect_hello(fd, &reply);
+		(void)close(fd);
+	}
+}
+
+/* Clients that go, or say nothing. */
+
+static void test_a_client_that_vanishes_while_it_waits(void **state)
+{
+	struct app *app = *state;
+	int fd = dial(app->rig.port);
+	put(fd, "GET /park HTTP/1.1\r\nHost: x\r\n\r\n");
+	await(&app->parked_n, 1);
+	struct linger reset = { 1, 0 };
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	(void)close(fd);
+	loop_post(app->rig.loop, reply_parked, app);
+	await(&app->done, 1);
+	assert_int_equal(status_of(app, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+}
+
+static void test_a_client_that_vanishes_in_the_middle_of_its_body(void **state)
+{
+	struct app *app = *state;
+	for (int shut = 0; shut < 2; shut++) {
+		int fd = dial(app->rig.port);
+		put(fd, shut ? "PUT /shut HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc"
+			     : "PUT /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc");
+		await(&app->parked_n, shut + 1);
+		(void)close(fd);
+		if (shut)
+			loop_post(app->rig.loop, open_sink, app);
+		await(&app->gone, shut + 1);
+		await(&app->done, shut + 1);
+	}
+	assert_int_equal(atomic_load(&app->ended), 0);
+	assert_int_equal(atomic_load(&app->last_status), 0);
+	assert_int_equal(status_of(app, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+}
+
+static void test_every_wait_has_an_end(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int silent = dial(app->rig.port), half = dial(app->rig.port), body = dial(app->rig.port);
+	int shut = dial(app->rig.port), park = dial(app->rig.port), kept = dial(app->rig.port);
+	put(half, "GET /hello HTTP/1.1\r\nHo");
+	put(body, "PUT /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
+	put(shut, "PUT /shut HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
+	put(park, "GET /park HTTP/1.1\r\nHost: x\r\n\r\n");
+	put(kept, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(kept, &reply);
+	assert_true(take_reply(park, &reply));
+	assert_int_equal(reply.status, 503);
+	assert_non_null(reply_header(&reply, "Retry-After"));
+	int all[] = { silent, half, body, shut, park, kept };
+	for (int i = 0; i < 6; i++) {
+		assert_true(is_closed(all[i]));
+		(void)close(all[i]);
+	}
+	await(&app->done, 4);
+	assert_int_equal(atomic_load(&app->gone), 1);
+}
+
+static void test_a_slow_reader_and_a_stalled_one(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	/* Each pause is well under the limit, the whole is over it: progress is what counts. */
+	int fd = dial(app->rig.port);
+	put(fd, "GET /unknown?n=400000 HTTP/1.1\r\nHost: x\r\n\r\n");
+	for (int i = 0; i < 10; i++) {
+		(void)poll(NULL, 0, 60);
+		assert_true(take(fd, reply.text, 1000) > 0);
+	}
+	(void)close(fd);
+	await(&app->done, 1);
+	int complete = atomic_load(&app->complete);
+	fd = dial(app->rig.port);
+	put(fd, "GET /unknown?n=400000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+	await(&app->done, 2); /* nobody reads */
+	assert_int_equal(atomic_load(&app->complete), complete);
+	(void)close(fd);
+}
+
+static void test_the_wait_limit_of_one_request(void **state)
+{
+	struct app *app = *state;
+	int64_t begin = clock_ms();
+	assert_int_equal(status_of(app, "GET /brief HTTP/1.1\r\nHost: x\r\n\r\n"), 503);
+	assert_true(clock_ms() - begin < 2000);
+	loop_post(app->rig.loop, reply_parked, app); /* too late, dropped */
+	await(&app->done, 1);
+}
+
+static void quiesce(void *arg)
+{
+	struct app *app = arg;
+	http_server_quiesce(app->rig.server);
+	reply_parked(app);
+}
+
+static void test_quiesce_lets_requests_end(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int idle = dial(app->rig.port), busy = dial(app->rig.port);
+	put(idle, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(idle, &reply);
+	put(busy, "GET /park HTTP/1.1\r\nHost: x\r\n\r\n");
+	await(&app->parked_n, 1);
+	loop_post(app->rig.loop, quiesce, app);
+	assert_true(is_closed(idle));
+	assert_true(take_reply(busy, &reply));
+	assert_string_equal(reply.body, "late");
+	assert_string_equal(reply_header(&reply, "Connection"), "close");
+	assert_true(is_closed(busy));
+	(void)close(idle);
+	(void)close(busy);
+}
+
+static void test_stop_with_requests_in_flight(void **state)
+{
+	struct app *app = *state;
+	int fds[4];
+	const char *texts[] = { "GET /park HTTP/1.1\r\nHost: x\r\n\r\n", "PUT /shut HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+				"GET /unknown?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", "GET /he" };
+	for (int i = 0; i < 4; i++) {
+		fds[i] = dial(app->rig.port);
+		put(fds[i], texts[i]);
+	}
+	await(&app->requests, 3);
+	rig_halt(&app->rig);
+	http_ticket_drop(TAKE(app->ticket));
+	http_server_free(TAKE(app->rig.server));
+	assert_int_equal(atomic_load(&app->done), 3);
+	assert_int_equal(atomic_load(&app->gone), 1);
+	for (int i = 0; i < 4; i++)
+		(void)close(fds[i]);
+}
+
+/* Much, and many. */
+
+#define MUCH (256LL * 1024 * 1024)
+
+static void test_a_large_pull_takes_no_memory(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "GET /known?n=4000000 HTTP/1.1\r\nHost: x\r\n\r\n"); /* warms buffers up */
+	assert_true(take_head(fd, &reply));
+	long long total = (long long)reply.body_len;
+	while (total < 4000000)
+		total += take(fd, reply.text, sizeof(reply.text));
+	long before = peak_kib();
+	put(fd, "GET /known?n=268435456 HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	total = (long long)reply.body_len;
+	for (int burst = 0; total < MUCH; burst++) {
+		if (burst % 400 == 0)
+			(void)poll(NULL, 0, 50); /* the pipe fills meanwhile */
+		ssize_t n = take(fd, reply.text, sizeof(reply.text));
+		assert_true(n > 0);
+		total += n;
+	}
+	assert_int_equal(total, MUCH);
+	if (!SANITIZED)
+		assert_true(peak_kib() - before < 2048);
+	(void)close(fd);
+	await(&app->done, 2);
+	assert_int_equal(atomic_load(&app->bytes_out), MUCH + 4000000);
+}
+
+static void test_a_large_push_takes_no_memory(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "PUT /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n");
+	put_zeros(fd, 4000000);
+	assert_true(take_reply(fd, &reply));
+	long before = peak_kib();
+	put(fd, "PUT /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 268435456\r\n\r\n");
+	put_zeros(fd, MUCH);
+	assert_true(take_reply(fd, &reply));
+	assert_string_equal(reply.body, "268435456");
+	if (!SANITIZED)
+		assert_true(peak_kib() - before < 2048);
+	(void)close(fd);
+}
+
+static int set_up_two(void **state)
+{
+	struct app *app = xnew(struct app);
+	uint16_t port = 0;
+	rig_open(&app->rig, rig_listen(&port, true), app_of(app));
+	rig_open(&app->second, rig_listen(&port, true), app_of(app));
+	rig_run(&app->rig);
+	rig_run(&app->second);
+	*state = app;
+	return 0;
+}
+
+static int tear_down_two(void **state)
+{
+	struct app *app = *state;
+	rig_close(&app->second);
+	return tear_down(state);
+}
+
+static void test_two_hundred_connections_on_two_loops(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	enum { N = 200, ROUNDS = 5 };
+	int fds[N];
+	for (int i = 0; i < N; i++)
+		fds[i] = dial(app->rig.port);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < N; i++)
+			put(fds[i], "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+		for (int i = 0; i < N; i++)
+			expect_hello(fds[i], &reply);
+	}
+	await(&app->done, N * ROUNDS);
+	rig_halt(&app->rig);
+	rig_halt(&app->second);
+	unsigned first = http_server_connections(app->rig.server), second = http_server_connections(app->second.server);
+	assert_int_equal(first + second, N);
+	assert_true(first > 0 && second > 0);
+	for (int i = 0; i < N; i++)
+		(void)close(fds[i]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
+#define HASTY(name) cmocka_unit_test_setup_teardown(test_##name, set_up_hasty, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_connection_is_kept),
+		TEST(pipelined_requests_are_answered_in_order),
+		TEST(targets_are_decoded_once),
+		TEST(heads_are_bounded),
+		TEST(framing_is_read_strictly),
+		TEST(http_1_0_closes),
+		TEST(a_body_is_collected),
+		TEST(a_body_over_the_limit_gets_413),
+		TEST(early_401_for_a_short_and_a_long_body),
+		TEST(early_401_instead_of_100),
+		TEST(a_shut_sink_stops_the_client),
+		TEST(a_reply_in_the_middle_of_a_body),
+		TEST(head_announces_the_body),
+		TEST(a_part_of_a_file),
+		TEST(a_pipe_of_known_length),
+		TEST(a_pipe_of_unknown_length_is_chunked),
+		TEST(a_pipe_that_fails_cuts),
+		TEST(a_ticket_replies_later),
+		TEST(a_client_that_vanishes_while_it_waits),
+		TEST(a_client_that_vanishes_in_the_middle_of_its_body),
+		HASTY(every_wait_has_an_end),
+		HASTY(a_slow_reader_and_a_stalled_one),
+		TEST(the_wait_limit_of_one_request),
+		TEST(quiesce_lets_requests_end),
+		TEST(stop_with_requests_in_flight),
+		TEST(a_large_pull_takes_no_memory),
+		TEST(a_large_push_takes_no_memory),
+		cmocka_unit_test_setup_teardown(test_two_hundred_connections_on_two_loops, set_up_two, tear_down_two),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
