@@ -179,6 +179,8 @@ enum pipe_step pipe_write(struct pipe *pipe, const void *bytes, size_t len, size
 		return writer_waits(pipe, 1);
 	*ret_taken = len < left ? len : left;
 	ring_put(pipe, bytes, *ret_taken);
+	if (*ret_taken < len)
+		(void)writer_waits(pipe, 1);
 	look_at_reader(pipe);
 	return PIPE_OK;
 }

@@ -8,9 +8,10 @@
  * and the writer then stops reading its own source.
  *
  * Thread    Both ends live on one loop. There is no lock.
- * Wakeup    An end that was told AGAIN is armed. Its callback then runs once, from the loop
- *           (posted), never from inside pipe_read() or pipe_write(). A writer wakes when half
- *           of the capacity is free, a reader as soon as there is a byte or an end.
+ * Wakeup    An end that was told AGAIN is armed, and so is a writer of which less was taken than
+ *           it offered. Its callback then runs once, from the loop (posted), never from inside
+ *           pipe_read() or pipe_write(). A writer wakes when half of the capacity is free, a
+ *           reader as soon as there is a byte or an end.
  * End       finish: the reader drains, then sees END.   fail: the reader sees FAILED at once.
  *           abandon: the writer sees FAILED.
  * Size      Whoever calls pipe_new() names the capacity; memory is taken as it is needed, up to

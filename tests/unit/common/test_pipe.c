@@ -100,6 +100,23 @@ static void test_a_writer_wakes_once_when_half_is_free(void **state)
 	pipe_unref_reader(pipe);
 }
 
+static void test_a_writer_that_got_rid_of_a_part_is_woken(void **state)
+{
+	struct loop *loop = *state;
+	struct pipe *pipe = pipe_new(loop, 100);
+	int woken = 0;
+	size_t n = 0;
+	char bytes[150] = { 0 };
+	pipe_on_room(pipe, count, &woken);
+	assert_int_equal(pipe_write(pipe, bytes, 150, &n), PIPE_OK);
+	assert_int_equal(n, 100);
+	assert_int_equal(pipe_read(pipe, bytes, 100, &n), PIPE_OK);
+	loop_turn(loop, 0);
+	assert_int_equal(woken, 1);
+	pipe_unref_writer(pipe);
+	pipe_unref_reader(pipe);
+}
+
 static void test_all_or_nothing_waits_for_enough(void **state)
 {
 	struct loop *loop = *state;
@@ -215,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_bytes_come_out_as_they_went_in, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_writer_wakes_once_when_half_is_free, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_writer_that_got_rid_of_a_part_is_woken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_all_or_nothing_waits_for_enough, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_reader_wakes_for_bytes_end_and_failure, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_finish_drains_and_failure_does_not, set_up, tear_down),
