@@ -137,14 +137,11 @@ static void reply_upload_unknown(struct front_call *call)
 
 static void reply_missing(struct front_call *call, const char *member)
 {
-	struct http_response *response;
 	struct error err;
 
 	(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "member %s, which has this repository, cannot be reached",
 		member ? member : "(none is active)");
-	response = oci_reply_status(503, &err);
-	http_response_header(response, "Retry-After", "2");
-	http_request_reply(call->request, response);
+	http_request_reply(call->request, oci_reply_later(2, &err));
 }
 
 static void reply_misdirected(struct front_call *call, uint64_t epoch)

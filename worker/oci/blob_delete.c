@@ -2,10 +2,12 @@
 /*
  * blob_delete - DELETE of a blob, unless a manifest that the repository lists still needs it (405).
  */
+#include "worker/oci/known_blobs.h"
 #include "worker/oci/manifest_load.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
+#include "worker/oci/uploads.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
@@ -53,6 +55,7 @@ static struct http_response *delete_blob(const struct oci_ask *ask)
 		(void)error_set(&err, ERROR_DENIED, "DENIED", "a manifest of this repository names the blob");
 		return oci_reply_status(405, &err);
 	}
+	known_blobs_forget(uploads_known(ask->worker->uploads), name, &ask->route.digest);
 	if (!store_blob_delete(store, name, &ask->route.digest, &err))
 		return oci_reply_unknown(&err, "BLOB_UNKNOWN");
 	return http_response_empty(202);

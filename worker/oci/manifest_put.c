@@ -9,13 +9,16 @@
  * may name content that lies elsewhere. Members of an index and subjects need not be there.
  */
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/str.h"
 #include "worker/auth/access.h"
 #include "worker/cluster/snapshot.h"
+#include "worker/oci/known_blobs.h"
 #include "worker/oci/manifest_load.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
+#include "worker/oci/uploads.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
@@ -132,11 +135,18 @@ static bool check_access(const struct push *push, struct error *err)
 
 static bool is_there(const struct oci_ask *ask, const struct descriptor *descriptor, struct error *err)
 {
+	struct known_blobs *known = uploads_known(ask->worker->uploads);
+	bool asking_is_cheap = !strcmp(store_kind(ask->worker->store), "fs");
+	struct str name = name_str(&ask->route.name);
+	uint64_t epoch = ring_epoch(ask->snapshot->ring), size;
 	char text[DIGEST_TEXT_SIZE];
-	uint64_t size;
 
-	if (store_blob_size(ask->worker->store, name_str(&ask->route.name), &descriptor->digest, &size, err))
+	if (!asking_is_cheap && known_blobs_has(known, name, &descriptor->digest, epoch, clock_ms()))
 		return true;
+	if (store_blob_size(ask->worker->store, name, &descriptor->digest, &size, err)) {
+		known_blobs_add(known, name, &descriptor->digest, epoch, clock_ms());
+		return true;
+	}
 	if (err->kind != ERROR_UNKNOWN)
 		return false;
 	digest_format(&descriptor->digest, text);

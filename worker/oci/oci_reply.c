@@ -5,7 +5,7 @@
 
 #define BODY_MAX 4096
 
-struct http_response *oci_reply_status(unsigned status, const struct error *err)
+static struct http_response *reply(unsigned status, unsigned retry_after_s, const struct error *err)
 {
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
 	struct http_response *response;
@@ -13,9 +13,19 @@ struct http_response *oci_reply_status(unsigned status, const struct error *err)
 	oci_error_body(err, &body);
 	response = http_response_buf(status, &body);
 	http_response_header(response, "Content-Type", "application/json");
-	if (status == 503)
-		http_response_header(response, "Retry-After", "1");
+	if (retry_after_s)
+		http_response_headerf(response, "Retry-After", "%u", retry_after_s);
 	return response;
+}
+
+struct http_response *oci_reply_status(unsigned status, const struct error *err)
+{
+	return reply(status, status == 503, err);
+}
+
+struct http_response *oci_reply_later(unsigned retry_after_s, const struct error *err)
+{
+	return reply(503, retry_after_s, err);
 }
 
 struct http_response *oci_reply_error(const struct error *err)

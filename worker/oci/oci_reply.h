@@ -13,6 +13,8 @@
 struct http_response *oci_reply_error(const struct error *err);
 /* The same under another status. */
 struct http_response *oci_reply_status(unsigned status, const struct error *err);
+/* 503 with this pause. */
+struct http_response *oci_reply_later(unsigned retry_after_s, const struct error *err);
 /* ERROR_UNKNOWN without a code of its own becomes this code. */
 struct http_response *oci_reply_unknown(struct error *err, const char *code);
 /* JSON: the buffer's bytes, or 500 when it failed. */

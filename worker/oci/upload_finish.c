@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/clock.h"
+#include "worker/cluster/snapshot.h"
 #include "worker/front_call.h"
+#include "worker/oci/known_blobs.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/uploads.h"
@@ -100,6 +103,8 @@ static void finish_job(struct oci_job *job)
 	if (ok || is_over(&err))
 		upload_end(TAKE(finish->upload));
 	if (ok) {
+		known_blobs_add(uploads_known(job->ask.worker->uploads), name_str(&job->ask.route.name), &finish->digest,
+			ring_epoch(job->ask.snapshot->ring), clock_ms());
 		counter_add(&job->ask.counters->blob_pushes_total, 1);
 		counter_add(&job->ask.counters->uploads_finished_total, 1);
 		response = upload_reply_stored(job->ask.route.name.text, &finish->digest);

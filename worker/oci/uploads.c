@@ -9,6 +9,7 @@
 #include "common/loop.h"
 #include "common/map.h"
 #include "worker/cluster/cluster.h"
+#include "worker/oci/known_blobs.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
 
@@ -20,6 +21,7 @@ struct uploads {
 	struct worker *worker;
 	pthread_mutex_t lock;
 	struct map *sessions; /* id text -> struct upload, owned */
+	struct known_blobs *known;
 	struct loop_timer timer;
 };
 
@@ -30,6 +32,7 @@ struct uploads *uploads_new(struct worker *worker)
 	uploads->worker = worker;
 	CHECK(!pthread_mutex_init(&uploads->lock, NULL));
 	uploads->sessions = map_new();
+	uploads->known = known_blobs_new();
 	return uploads;
 }
 
@@ -53,6 +56,7 @@ void uploads_free(struct uploads *uploads)
 	for (size_t at = 0; map_next(uploads->sessions, &at, &key, &value);)
 		upload_free(value);
 	map_free(uploads->sessions);
+	known_blobs_free(uploads->known);
 	(void)pthread_mutex_destroy(&uploads->lock);
 	free(uploads);
 }
@@ -201,6 +205,11 @@ void upload_grew(struct upload *upload, uint64_t len)
 	(void)pthread_mutex_lock(&upload->uploads->lock);
 	upload->size += len;
 	(void)pthread_mutex_unlock(&upload->uploads->lock);
+}
+
+struct known_blobs *uploads_known(struct uploads *uploads)
+{
+	return uploads->known;
 }
 
 size_t uploads_len(struct uploads *uploads)

@@ -26,6 +26,7 @@
 #include "proto/upload_id.h"
 
 struct hasher;
+struct known_blobs;
 struct spool_file;
 struct worker;
 struct uploads;
@@ -68,6 +69,8 @@ void upload_end(struct upload *upload);
 /* By the holder: these bytes are in file and hasher. */
 void upload_grew(struct upload *upload, uint64_t len);
 
+/* What uploads became, for a while. */
+struct known_blobs *uploads_known(struct uploads *uploads);
 size_t uploads_len(struct uploads *uploads);
 /* Ends sessions that nobody touched since then. */
 void uploads_expire(struct uploads *uploads, int64_t before_ms);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A blob in a bucket streams to the client: behind the worker stands a scripted object store.
+ */
+#include "tests/unit/worker/front_rig.h"
+
+#include "common/log.h"
+
+#define SIZE (2 * 1024 * 1024 + 3)
+#define BLOB "/v2/a/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+static struct {
+	struct rig rig;
+	char *bytes;
+	atomic_uint gets, refusals;  /* requests; how many are answered 503 first */
+	atomic_uint status;          /* of all, if not 0 */
+	atomic_bool cut;
+} bucket;
+
+static struct http_response *reply_part(const char *range)
+{
+	struct http_response *response;
+	uint64_t first = 0, last = SIZE - 1;
+	struct str s = str_of(range);
+
+	assert_true(str_skip(&s, "bytes="));
+	if (str_number(&s, UINT64_MAX, &first)) {
+		assert_true(str_skip(&s, "-"));
+		(void)str_number(&s, UINT64_MAX, &last);
+	} else {
+		assert_true(str_skip(&s, "-") && str_number(&s, UINT64_MAX, &first));
+		first = SIZE - first;
+	}
+	if (first >= SIZE)
+		return http_response_empty(416);
+	last = last < SIZE ? last : SIZE - 1;
+	response = http_response_copy(206, str_from(bucket.bytes + first, last - first + 1));
+	http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%d", first, last, SIZE);
+	return response;
+}
+
+static struct http_response *reply_cut(struct http_request *request)
+{
+	struct pipe *pipe = pipe_new(http_request_loop(request), 64 * 1024);
+	struct http_response *response = http_response_pipe(200, pipe, SIZE);
+	size_t taken;
+
+	assert_int_equal(pipe_write(pipe, bucket.bytes, 1000, &taken), PIPE_OK);
+	pipe_unref_writer(pipe);
+	return response;
+}
+
+static void on_request(void *app, struct http_request *request)
+{
+	const char *range = http_request_header(request, "Range");
+	struct http_response *response;
+
+	(void)app;
+	bucket.gets++;
+	if (bucket.refusals) {
+		bucket.refusals--;
+		response = http_response_empty(503);
+	} else if (bucket.status) {
+		response = http_response_empty(bucket.status);
+	} else if (http_request_method(request) == HTTP_HEAD) {
+		response = http_response_announce(200, SIZE);
+	} else if (bucket.cut) {
+		response = reply_cut(request);
+	} else if (range) {
+		response = reply_part(range);
+	} else {
+		response = http_response_copy(200, str_from(bucket.bytes, SIZE));
+	}
+	http_request_reply(request, response);
+}
+
+static void on_done(void *app, struct http_request *request)
+{
+	(void)app;
+	(void)request;
+}
+
+static int setup(void **state)
+{
+	struct store_s3_settings s3 = { .region = "us-east-1", .bucket = "b", .prefix = "", .access_key = "k", .secret_key = "s",
+		.path_style = true, .retries = 1 };
+	struct front_rig_settings how = { .self = "one" };
+	uint16_t port = 0;
+	char endpoint[64];
+
+	memset(&bucket, 0, sizeof(bucket));
+	bucket.bytes = malloc(SIZE);
+	for (size_t i = 0; i < SIZE; i++)
+		bucket.bytes[i] = (char)(i * 13 + i / 777);
+	rig_open(&bucket.rig, rig_listen(&port, false), (struct http_app){ NULL, on_request, on_done });
+	rig_run(&bucket.rig);
+	(void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", port);
+	s3.endpoint = endpoint;
+	assert_true(store_s3_open(&how.store, &s3, NULL));
+	*state = front_rig_open(&how);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	front_rig_close(*state, true);
+	rig_close(&bucket.rig);
+	free(bucket.bytes);
+	return 0;
+}
+
+static void a_blob_streams(void **state)
+{
+	struct http_result got;
+
+	rig_ask(*state, "GET", BLOB, STR_NONE, &got, NULL);
+	assert_int_equal(got.status, 200);
+	assert_int_equal(got.body.len, SIZE);
+	assert_memory_equal(got.body.at, bucket.bytes, SIZE);
+	assert_string_equal(rig_header(&got, "Docker-Content-Digest"), BLOB + strlen("/v2/a/blobs/"));
+	assert_int_equal(bucket.gets, 1);
+	http_result_fini(&got);
+	rig_ask(*state, "HEAD", BLOB, STR_NONE, &got, NULL);
+	assert_int_equal(got.status, 200);
+	assert_string_equal(rig_header(&got, "Content-Length"), "2097155");
+	http_result_fini(&got);
+}
+
+static void ranges_go_to_the_store(void **state)
+{
+	static const struct { const char *range; unsigned status; size_t first, len; } samples[] = {
+		{ "bytes=0-9", 206, 0, 10 },
+		{ "bytes=100-", 206, 100, SIZE - 100 },
+		{ "bytes=-7", 206, SIZE - 7, 7 },
+		{ "bytes=2097150-99999999", 206, 2097150, 5 },
+		{ "bytes=99999999-", 416, 0, 0 },
+		{ "bytes=9-0", 416, 0, 0 },
+		{ "bytes=0-1,4-5", 200, 0, SIZE },
+	};
+	struct http_result got;
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+		const char *headers[] = { "Range", samples[i].range, NULL };
+		rig_ask(*state, "GET", BLOB, STR_NONE, &got, headers);
+		assert_int_equal(got.status, samples[i].status);
+		assert_int_equal(got.body.len, samples[i].len);
+		assert_memory_equal(buf_text(&got.body), bucket.bytes + samples[i].first, samples[i].len);
+		if (got.status == 416)
+			assert_string_equal(rig_header(&got, "Content-Range"), "bytes */2097155");
+		http_result_fini(&got);
+	}
+}
+
+static void an_overloaded_store_is_asked_again(void **state)
+{
+	struct http_result got;
+
+	bucket.refusals = 2;
+	rig_ask(*state, "GET", BLOB, STR_NONE, &got, NULL);
+	assert_int_equal(got.status, 200);
+	assert_int_equal(got.body.len, SIZE);
+	assert_int_equal(bucket.gets, 3);
+	http_result_fini(&got);
+}
+
+static void what_the_store_says_is_translated(void **state)
+{
+	static const struct { unsigned theirs, ours; } samples[] = { { 404, 404 }, { 403, 503 }, { 500, 503 } };
+	struct http_result got;
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+		bucket.status = samples[i].theirs;
+		rig_ask(*state, "GET", BLOB, STR_NONE, &got, NULL);
+		assert_int_equal(got.status, samples[i].ours);
+		if (got.status == 503)
+			assert_string_equal(rig_header(&got, "Retry-After"), "1");
+		http_result_fini(&got);
+	}
+}
+
+static void a_cut_blob_is_never_whole(void **state)
+{
+	struct front_rig *rig = *state;
+	struct http_result got;
+	struct http_call_spec spec = { .method = "GET" };
+	char url[256];
+
+	bucket.cut = true;
+	(void)snprintf(url, sizeof(url), "%s%s", rig->url, BLOB);
+	spec.url = url;
+	http_result_init(&got, SIZE * 2);
+	assert_false(http_send(&spec, &got, NULL));
+	http_result_fini(&got);
+}
+
+int main(void)
+{
+#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		WITH(a_blob_streams), WITH(ranges_go_to_the_store), WITH(an_overloaded_store_is_asked_again),
+		WITH(what_the_store_says_is_translated), WITH(a_cut_blob_is_never_whole),
+	};
+	int status;
+
+	http_client_init();
+	log_init(LOG_ERROR, false);
+	status = cmocka_run_group_tests(tests, NULL, NULL);
+	http_client_fini();
+	return status;
+}
