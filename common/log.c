@@ -6,7 +6,7 @@
  *     {"time":"2026-11-20T12:34:56.789Z","level":"info","message":"pull.done","name":"a/b","bytes":3}
  *
  * Lines are bounded, on the stack, and hold no control characters whatever was formatted in. Words
- * that are no key=value become the member "text".
+ * that are no key=value become the member "text", more of them behind a key=value "text2" and so on.
  */
 #include "common/log.h"
 
@@ -253,17 +253,21 @@ static struct str take_words(struct str *s)
 static void make_members(struct line *line, struct str pairs)
 {
 	size_t good = line->len;
+	unsigned texts = 0;
 
 	for (pairs = str_trim(pairs); pairs.len && !line->cut; pairs = str_trim(pairs)) {
 		size_t len = key_len(pairs);
 		bool quoted = false;
-		struct str key = STR("text"), value;
+		struct str key, value;
+		char text[24];
 
 		if (len) {
 			key = str_from(pairs.at, len);
 			pairs = str_from(pairs.at + len + 1, pairs.len - len - 1);
 			value = take_value(&pairs, &quoted);
 		} else {
+			(void)snprintf(text, sizeof(text), "text%u", ++texts);
+			key = texts == 1 ? STR("text") : str_of(text);
 			value = take_words(&pairs);
 		}
 		put_member(line, key, value, quoted);

@@ -1,2 +1,136 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * password - libxcrypt's reentrant calls, with the kinds of hashes that we take named here.
+ *
+ * The form is looked at before crypt(3) runs: only these kinds, and costs that end in bounded time.
+ */
 #include "common/password.h"
+
+#include <crypt.h>
+#include <errno.h>
+
+#include "common/check.h"
+#include "common/crypto.h"
+
+#define BCRYPT_COST     10
+#define BCRYPT_COST_MAX 16
+#define BCRYPT_BYTES    72 /* what bcrypt looks at */
+#define ROUNDS_MAX      1000000
+
+static bool is_crypt_text(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.at[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '.' && c != '/')
+			return false;
+	}
+	return s.len > 0;
+}
+
+/* What follows $2x$: two digits of cost, then 22 characters of salt and 31 of hash. */
+static bool is_bcrypt_rest(struct str s)
+{
+	struct str cost;
+	uint64_t n;
+
+	return str_until(&s, '$', &cost) && cost.len == 2 && str_to_number(cost, BCRYPT_COST_MAX, &n) && n >= 4 &&
+	       s.len == 53 && is_crypt_text(s);
+}
+
+/* What follows $5$ or $6$: rounds perhaps, up to 16 characters of salt, and the hash. The salt may be
+ * of any characters but these. */
+static bool is_sha_rest(struct str s, size_t hash_len)
+{
+	struct str salt, rounds;
+	uint64_t n;
+
+	if (str_skip(&s, "rounds=") &&
+	    (!str_until(&s, '$', &rounds) || !str_to_number(rounds, ROUNDS_MAX, &n) || n < 1000))
+		return false;
+	if (!str_until(&s, '$', &salt) || salt.len > 16)
+		return false;
+	for (size_t i = 0; i < salt.len; i++) {
+		if (salt.at[i] <= ' ' || salt.at[i] == 0x7f || salt.at[i] == ':' || salt.at[i] == '*' || salt.at[i] == '!')
+			return false;
+	}
+	return s.len == hash_len && is_crypt_text(s);
+}
+
+bool password_is_hash(struct str hash)
+{
+	if (hash.len >= PASSWORD_HASH_MAX)
+		return false;
+	if (str_skip(&hash, "$2a$") || str_skip(&hash, "$2b$") || str_skip(&hash, "$2y$"))
+		return is_bcrypt_rest(hash);
+	if (str_skip(&hash, "$5$"))
+		return is_sha_rest(hash, 43);
+	return str_skip(&hash, "$6$") && is_sha_rest(hash, 86);
+}
+
+/* The terminated copy that crypt(3) wants; false for what it cannot take as given. */
+static bool copy_password(struct str password, char into[PASSWORD_MAX + 1])
+{
+	return !(password.len && memchr(password.at, '\0', password.len)) &&
+	       str_copy(password, into, PASSWORD_MAX + 1);
+}
+
+static void wipe(void *at, size_t len)
+{
+	explicit_bzero(at, len);
+}
+
+/* struct crypt_data is 32 KiB: too much for the stack of a pool thread. */
+static bool matches(const char *password, const char *hash)
+{
+	struct crypt_data *data = xnew(struct crypt_data);
+	const char *got = crypt_rn(password, hash, data, (int)sizeof(*data));
+	size_t len = strlen(hash);
+	bool good = got && strlen(got) == len && equal_secret(got, hash, len);
+
+	wipe(data, sizeof(*data));
+	free(data);
+	return good;
+}
+
+bool password_verify(struct str password, struct str hash)
+{
+	char plain[PASSWORD_MAX + 1], stored[PASSWORD_HASH_MAX];
+	bool good;
+
+	if (!password_is_hash(hash) || !str_copy(hash, stored, sizeof(stored)) || !copy_password(password, plain))
+		return false;
+	good = matches(plain, stored);
+	wipe(plain, sizeof(plain));
+	return good;
+}
+
+static bool hash_plain(const char *plain, char into[PASSWORD_HASH_MAX], struct error *err)
+{
+	struct crypt_data *data = xnew(struct crypt_data);
+	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
+	const char *hash = NULL;
+	bool good;
+
+	if (crypt_gensalt_rn("$2b$", BCRYPT_COST, NULL, 0, salt, (int)sizeof(salt)))
+		hash = crypt_rn(plain, salt, data, (int)sizeof(*data));
+	good = hash && str_copy(str_of(hash), into, PASSWORD_HASH_MAX);
+	wipe(data, sizeof(*data));
+	free(data);
+	return good || error_sys(err, "hash a password");
+}
+
+/* A password of which bcrypt would not see the end is refused rather than cut in silence. */
+bool password_hash(struct str password, char into[PASSWORD_HASH_MAX], struct error *err)
+{
+	char plain[PASSWORD_MAX + 1];
+	bool good;
+
+	if (password.len > BCRYPT_BYTES)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "a password is over %d bytes", BCRYPT_BYTES);
+	if (!copy_password(password, plain))
+		return error_set(err, ERROR_INVALID, NULL, "a password holds a NUL");
+	good = hash_plain(plain, into, err);
+	wipe(plain, sizeof(plain));
+	return good;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_http - methods, header lists, percent-decoding, queries.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/http.h"
+
+static void test_words(void **state)
+{
+	(void)state;
+	for (int m = HTTP_GET; m < HTTP_OTHER; m++)
+		assert_int_equal(http_method_parse(str_of(http_method_name((enum http_method)m))), m);
+	assert_int_equal(http_method_parse(STR("get")), HTTP_OTHER);
+	assert_int_equal(http_method_parse(STR("OTHER")), HTTP_OTHER);
+	assert_string_equal(http_method_name(HTTP_OTHER), "OTHER");
+	assert_string_equal(http_status_text(404), "Not Found");
+	assert_string_equal(http_status_text(299), "Unknown");
+}
+
+static void test_headers(void **state)
+{
+	AUTO(http_headers) *headers = http_headers_new();
+	const char *name, *value;
+
+	(void)state;
+	assert_true(http_headers_add(headers, STR("Accept"), STR("a/b")));
+	assert_true(http_headers_add(headers, STR("accept"), STR(" c/d\t")));
+	assert_true(http_headers_add(headers, STR("X-Empty"), STR_NONE));
+	assert_true(http_headers_add(headers, STR("X-High"), STR("\xc3\xa9")));
+	assert_int_equal(http_headers_len(headers), 4);
+	assert_string_equal(http_headers_find(headers, "ACCEPT"), "a/b");
+	http_headers_at(headers, 1, &name, &value);
+	assert_string_equal(name, "accept");
+	assert_string_equal(value, "c/d");
+	assert_string_equal(http_headers_find(headers, "x-empty"), "");
+	assert_null(http_headers_find(headers, "acc"));
+	assert_null(http_headers_find(headers, "accepts"));
+	http_headers_free(NULL);
+}
+
+static void test_headers_refuse(void **state)
+{
+	AUTO(http_headers) *headers = http_headers_new();
+
+	(void)state;
+	assert_false(http_headers_add(headers, STR(""), STR("x")));
+	assert_false(http_headers_add(headers, STR("a b"), STR("x")));
+	assert_false(http_headers_add(headers, STR("a:"), STR("x")));
+	assert_false(http_headers_add(headers, STR("a\xc3"), STR("x")));
+	assert_false(http_headers_add(headers, STR("a\0"), STR("x")));
+	assert_false(http_headers_add(headers, STR("a"), STR("x\r\nb: c")));
+	assert_false(http_headers_add(headers, STR("a"), STR("x\0")));
+	assert_false(http_headers_add(headers, STR("a"), STR("\x7f")));
+	assert_int_equal(http_headers_len(headers), 0);
+}
+
+static void test_headers_are_bounded(void **state)
+{
+	AUTO(http_headers) *lines = http_headers_new();
+	AUTO(http_headers) *bytes = http_headers_new();
+	static char big[65536];
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		assert_true(http_headers_add(lines, STR("a"), STR("b")));
+	assert_false(http_headers_add(lines, STR("a"), STR("b")));
+	memset(big, 'x', sizeof(big));
+	assert_false(http_headers_add(bytes, STR("a"), str_from(big, 65536)));
+	assert_true(http_headers_add(bytes, STR("a"), str_from(big, 65000)));
+	assert_true(http_headers_add(bytes, STR("a"), str_from(big, 534)));
+	assert_false(http_headers_add(bytes, STR("a"), STR("")));
+	assert_int_equal(http_headers_len(bytes), 2);
+}
+
+static void test_hops(void **state)
+{
+	(void)state;
+	assert_true(http_header_is_hop(STR("Connection")) && http_header_is_hop(STR("TE")) && http_header_is_hop(STR("proxy-Authorization")) &&
+		    http_header_is_hop(STR("transfer-encoding")) && http_header_is_hop(STR("Keep-Alive")) &&
+		    http_header_is_hop(STR("trailer")) && http_header_is_hop(STR("upgrade")));
+	assert_false(http_header_is_hop(STR("Content-Length")) || http_header_is_hop(STR("Proxy")) || http_header_is_hop(STR_NONE));
+}
+
+static void test_unescape(void **state)
+{
+	static const char *const wrong[] = { "%", "a%2", "%zz", "%2g", "%00", "%%20" };
+	AUTO_FINI(buf) b = buf_limit(10);
+
+	(void)state;
+	assert_true(http_unescape(STR("a%2Fb+%c3"), false, &b));
+	assert_string_equal(buf_text(&b), "a/b+\xc3");
+	buf_clear(&b);
+	assert_true(http_unescape(STR("a+b%2B"), true, &b));
+	assert_string_equal(buf_text(&b), "a b+");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_false(http_unescape(str_of(wrong[i]), false, &b));
+	assert_false(http_unescape(STR("x\0"), false, &b));
+	assert_string_equal(buf_text(&b), "a b+");
+	assert_false(b.failed);
+	assert_false(http_unescape(STR("0123456789"), false, &b));
+	assert_true(b.failed);
+	assert_string_equal(buf_text(&b), "a b+");
+}
+
+static void test_query(void **state)
+{
+	struct str query = STR("&n=10&&last=a%2Fb&flag&n=11&=x&e="), name, value;
+	AUTO_FINI(buf) b = buf_limit(100);
+
+	(void)state;
+	assert_int_equal(http_query_get(query, "n", &b), 2);
+	assert_string_equal(buf_text(&b), "10");
+	buf_clear(&b);
+	assert_int_equal(http_query_get(query, "last", &b), 1);
+	assert_string_equal(buf_text(&b), "a/b");
+	assert_int_equal(http_query_get(query, "flag", NULL), 1);
+	assert_int_equal(http_query_get(query, "fla", NULL), 0);
+	assert_int_equal(http_query_get(query, "", NULL), 1);
+	assert_int_equal(http_query_get(STR("l%61st=1&l%6=2"), "last", NULL), 1);
+	assert_int_equal(http_query_get(STR_NONE, "last", NULL), 0);
+	assert_true(http_query_next(&query, &name, &value) && str_is(name, "n") && str_is(value, "10"));
+	assert_true(http_query_next(&query, &name, &value) && str_is(value, "a%2Fb"));
+	assert_true(http_query_next(&query, &name, &value) && str_is(name, "flag") && value.len == 0);
+	assert_true(http_query_next(&query, &name, &value) && str_is(value, "11"));
+	assert_true(http_query_next(&query, &name, &value) && name.len == 0 && str_is(value, "x"));
+	assert_true(http_query_next(&query, &name, &value) && str_is(name, "e") && value.len == 0);
+	assert_false(http_query_next(&query, &name, &value));
+}
+
+static void test_query_with_a_broken_value(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(100);
+
+	(void)state;
+	assert_int_equal(http_query_get(STR("a=%zz&b=1"), "a", &b), 1);
+	assert_true(b.failed);
+	assert_string_equal(buf_text(&b), "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_headers_refuse),
+		cmocka_unit_test(test_headers_are_bounded),
+		cmocka_unit_test(test_hops),
+		cmocka_unit_test(test_unescape),
+		cmocka_unit_test(test_query),
+		cmocka_unit_test(test_query_with_a_broken_value),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
