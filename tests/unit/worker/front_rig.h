@@ -187,7 +187,7 @@ int64_t auth_fail_delay_ms(const struct auth *auth)
 /* Quota: what usage_admit() says, and what was counted. */
 static struct {
 	enum admission first, then;
-	atomic_uint pulls, pushes, calls;
+	counter pulls, pushes, calls;
 } rig_quota;
 
 struct rig_grant {
@@ -223,9 +223,9 @@ void usage_count(struct usage *usage, struct loop *loop, const struct usage_even
 {
 	(void)usage;
 	(void)loop;
-	rig_quota.calls++;
-	rig_quota.pulls += event->pull;
-	rig_quota.pushes += event->push;
+	counter_add(&rig_quota.calls, 1);
+	counter_add(&rig_quota.pulls, event->pull);
+	counter_add(&rig_quota.pushes, event->push);
 }
 
 /* The rig. */
