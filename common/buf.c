@@ -52,7 +52,7 @@ char *buf_reserve(struct buf *b, size_t len)
 	if (b->failed)
 		return NULL;
 	if (len > b->max || b->len > b->max - len || b->len + len == SIZE_MAX ||
-	    (b->room < b->len + len + 1 && !grow(b, b->len + len + 1))) {
+		(b->room < b->len + len + 1 && !grow(b, b->len + len + 1))) {
 		b->failed = true;
 		return NULL;
 	}

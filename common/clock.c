@@ -9,7 +9,7 @@
 
 #include "common/check.h"
 
-#define DAY_S   86400
+#define DAY_S    86400
 #define WALL_MAX INT64_C(253402300799) /* the end of the year 9999 */
 
 static struct timespec now(clockid_t id)

@@ -38,7 +38,8 @@ static bool read_whole(int fd, const char *path, struct buf *into, struct error 
 		ssize_t n = at ? read_some(fd, at, step ? step : 1) : 0;
 
 		if (!at || (step == 0 && n > 0))
-			return error_set(err, ERROR_TOO_LARGE, NULL, "read %s: over %zu bytes", path, into->max);
+			return error_set(
+				err, ERROR_TOO_LARGE, NULL, "read %s: over %zu bytes", path, into->max);
 		if (n < 0)
 			return error_sys(err, "read %s", path);
 		if (n == 0)

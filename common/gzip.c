@@ -134,7 +134,7 @@ static bool inflate_member(z_stream *z, struct str *bytes, struct buf *into, str
 	if (step == Z_BUF_ERROR)
 		return error_set(err, ERROR_INVALID, NULL, "gunzip: the data ends early");
 	return error_set(err, step == Z_MEM_ERROR ? ERROR_INTERNAL : ERROR_INVALID, NULL, "gunzip: %s",
-			 z->msg ? z->msg : "not gzip");
+		z->msg ? z->msg : "not gzip");
 }
 
 /* A gzip file is a row of members, RFC 1952, 2.2. */

@@ -12,9 +12,14 @@
 #define HEADERS_LINES_MAX 200u
 
 static const char *const methods[] = {
-	[HTTP_GET] = "GET",       [HTTP_HEAD] = "HEAD",       [HTTP_POST] = "POST",
-	[HTTP_PUT] = "PUT",       [HTTP_PATCH] = "PATCH",     [HTTP_DELETE] = "DELETE",
-	[HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "OTHER",
+	[HTTP_GET] = "GET",
+	[HTTP_HEAD] = "HEAD",
+	[HTTP_POST] = "POST",
+	[HTTP_PUT] = "PUT",
+	[HTTP_PATCH] = "PATCH",
+	[HTTP_DELETE] = "DELETE",
+	[HTTP_OPTIONS] = "OPTIONS",
+	[HTTP_OTHER] = "OTHER",
 };
 
 const char *http_method_name(enum http_method method)
@@ -37,22 +42,47 @@ const char *http_status_text(unsigned status)
 		unsigned status;
 		const char *text;
 	} table[] = {
-		{ 100, "Continue" }, { 101, "Switching Protocols" },
-		{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" },
+		{ 100, "Continue" },
+		{ 101, "Switching Protocols" },
+		{ 200, "OK" },
+		{ 201, "Created" },
+		{ 202, "Accepted" },
+		{ 204, "No Content" },
 		{ 206, "Partial Content" },
-		{ 301, "Moved Permanently" }, { 302, "Found" }, { 303, "See Other" }, { 304, "Not Modified" },
-		{ 307, "Temporary Redirect" }, { 308, "Permanent Redirect" },
-		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
-		{ 405, "Method Not Allowed" }, { 406, "Not Acceptable" }, { 408, "Request Timeout" },
-		{ 409, "Conflict" }, { 410, "Gone" }, { 411, "Length Required" },
-		{ 412, "Precondition Failed" }, { 413, "Content Too Large" }, { 414, "URI Too Long" },
-		{ 415, "Unsupported Media Type" }, { 416, "Range Not Satisfiable" },
-		{ 417, "Expectation Failed" }, { 421, "Misdirected Request" },
-		{ 422, "Unprocessable Content" }, { 426, "Upgrade Required" },
-		{ 428, "Precondition Required" }, { 429, "Too Many Requests" },
+		{ 301, "Moved Permanently" },
+		{ 302, "Found" },
+		{ 303, "See Other" },
+		{ 304, "Not Modified" },
+		{ 307, "Temporary Redirect" },
+		{ 308, "Permanent Redirect" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 406, "Not Acceptable" },
+		{ 408, "Request Timeout" },
+		{ 409, "Conflict" },
+		{ 410, "Gone" },
+		{ 411, "Length Required" },
+		{ 412, "Precondition Failed" },
+		{ 413, "Content Too Large" },
+		{ 414, "URI Too Long" },
+		{ 415, "Unsupported Media Type" },
+		{ 416, "Range Not Satisfiable" },
+		{ 417, "Expectation Failed" },
+		{ 421, "Misdirected Request" },
+		{ 422, "Unprocessable Content" },
+		{ 426, "Upgrade Required" },
+		{ 428, "Precondition Required" },
+		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
-		{ 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
-		{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 507, "Insufficient Storage" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 507, "Insufficient Storage" },
 		{ 508, "Loop Detected" },
 	};
 
@@ -96,7 +126,7 @@ static bool is_token(struct str s)
 		char c = s.at[i];
 
 		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-		    !(c && strchr("!#$%&'*+-.^_`|~", c)))
+			!(c && strchr("!#$%&'*+-.^_`|~", c)))
 			return false;
 	}
 	return s.len > 0;
@@ -132,8 +162,8 @@ bool http_headers_add(struct http_headers *headers, struct str name, struct str 
 {
 	char *copy;
 
-	if (headers->len >= HEADERS_LINES_MAX || name.len > HEADERS_BYTES_MAX || value.len > HEADERS_BYTES_MAX ||
-	    headers->bytes + name.len + value.len > HEADERS_BYTES_MAX)
+	if (headers->len >= HEADERS_LINES_MAX || name.len > HEADERS_BYTES_MAX ||
+		value.len > HEADERS_BYTES_MAX || headers->bytes + name.len + value.len > HEADERS_BYTES_MAX)
 		return false;
 	if (!is_token(name) || !is_field_value(value))
 		return false;
@@ -162,7 +192,8 @@ size_t http_headers_len(const struct http_headers *headers)
 	return headers->len;
 }
 
-void http_headers_at(const struct http_headers *headers, size_t at, const char **ret_name, const char **ret_value)
+void http_headers_at(
+	const struct http_headers *headers, size_t at, const char **ret_name, const char **ret_value)
 {
 	CHECK(at < headers->len);
 	*ret_name = headers->lines[at].name;
@@ -171,7 +202,8 @@ void http_headers_at(const struct http_headers *headers, size_t at, const char *
 
 bool http_header_is_hop(struct str name)
 {
-	static const char *const hops[] = { "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade" };
+	static const char *const hops[] = { "connection", "keep-alive", "te", "trailer", "transfer-encoding",
+		"upgrade" };
 
 	for (size_t i = 0; i < sizeof(hops) / sizeof(*hops); i++) {
 		if (str_is_nocase(name, hops[i]))

@@ -20,7 +20,7 @@ struct http_headers *http_headers_new(void);
 void http_headers_free(struct http_headers *headers);
 AUTO_DEFINE(http_headers)
 /* False when name or value has a character that may not be in a header, or the list is over
- * 64 KiB or 200 lines. */
+ * 64 KiB or 200 lines. Blanks around the value are cut. */
 bool http_headers_add(struct http_headers *headers, struct str name, struct str value) MUST_CHECK;
 /* The first of that name, NULL when absent; case of the name does not matter. */
 const char *http_headers_find(const struct http_headers *headers, const char *name);
@@ -36,5 +36,6 @@ bool http_unescape(struct str s, bool plus_is_blank, struct buf *into) MUST_CHEC
 /* A query string, decoded parameter by parameter: for (struct str q = query; http_query_next(&q, &name, &value);)
  * name and value still percent-encoded. */
 bool http_query_next(struct str *query, struct str *ret_name, struct str *ret_value);
-/* Number of parameters of that name; the first one's decoded value appended to *into (if not NULL). */
+/* Number of parameters of that name; the first one's decoded value appended to *into (if not NULL),
+ * which is marked failed when the value is broken (http_unescape) or too long. */
 unsigned http_query_get(struct str query, const char *name, struct buf *into);

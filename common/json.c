@@ -81,8 +81,8 @@ static bool parse_failed(const json_error_t *why, struct error *err)
 	const char *near = strstr(why->text, " near ");
 	int len = near ? (int)(near - why->text) : (int)strlen(why->text);
 
-	return error_set(err, ERROR_INVALID, NULL, "JSON line %d column %d: %.*s", why->line, why->column, len,
-			 why->text);
+	return error_set(err, ERROR_INVALID, NULL, "JSON line %d column %d: %.*s", why->line, why->column,
+		len, why->text);
 }
 
 bool json_parse(struct str text, struct json_doc **ret_doc, struct error *err)
@@ -324,7 +324,12 @@ void json_close_array(struct json_writer *w)
 static size_t utf8_len(struct str s)
 {
 	const uint8_t *at = (const uint8_t *)s.at;
-	size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+	size_t len = at[0] < 0x80   ? 1
+		     : at[0] < 0xc2 ? 0
+		     : at[0] < 0xe0 ? 2
+		     : at[0] < 0xf0 ? 3
+		     : at[0] < 0xf5 ? 4
+				    : 0;
 
 	if (len > s.len)
 		return 0;
@@ -332,8 +337,8 @@ static size_t utf8_len(struct str s)
 		if ((at[i] & 0xc0) != 0x80)
 			return 0;
 	}
-	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
-	    (at[0] == 0xf4 && at[1] > 0x8f))
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+		(at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
 		return 0;
 	return len;
 }

@@ -72,7 +72,7 @@ bool log_enabled(enum log_level level)
 struct line {
 	char at[LINE_MAX_];
 	size_t len;
-	size_t max;    /* room is kept for what must end the line */
+	size_t max; /* room is kept for what must end the line */
 	bool cut;
 };
 
@@ -108,7 +108,8 @@ static size_t format_pairs(char *into, size_t size, const char *format, va_list 
 	return len;
 }
 
-static void make_logfmt(struct line *line, const char *time, enum log_level level, const char *event, struct str pairs)
+static void make_logfmt(
+	struct line *line, const char *time, enum log_level level, const char *event, struct str pairs)
 {
 	put_text(line, "time=");
 	put_text(line, time);
@@ -229,7 +230,8 @@ static size_t key_len(struct str s)
 	size_t n = 0;
 
 	while (n < s.len && ((s.at[n] >= 'a' && s.at[n] <= 'z') || (s.at[n] >= 'A' && s.at[n] <= 'Z') ||
-			     (s.at[n] >= '0' && s.at[n] <= '9') || s.at[n] == '_' || s.at[n] == '.' || s.at[n] == '-'))
+				    (s.at[n] >= '0' && s.at[n] <= '9') || s.at[n] == '_' || s.at[n] == '.' ||
+				    s.at[n] == '-'))
 		n++;
 	return n < s.len && s.at[n] == '=' ? n : 0;
 }
@@ -277,7 +279,8 @@ static void make_members(struct line *line, struct str pairs)
 	line->len = good;
 }
 
-static void make_json(struct line *line, const char *time, enum log_level level, const char *event, struct str pairs)
+static void make_json(
+	struct line *line, const char *time, enum log_level level, const char *event, struct str pairs)
 {
 	put_text(line, "{\"time\":\"");
 	put_text(line, time);

@@ -140,7 +140,7 @@ static struct slot *slot_find(const struct map *map, struct str key, uint64_t ha
 		if (!slot->entry)
 			return NULL;
 		if (slot->entry != &gap && slot->hash == hash &&
-		    str_equal(str_from(slot->entry->key, slot->entry->len), key))
+			str_equal(str_from(slot->entry->key, slot->entry->len), key))
 			return slot;
 	}
 }

@@ -95,7 +95,7 @@ static bool is_empty(const char *text)
 }
 
 void metrics_put(struct buf *into, const char *name, const char *type, const char *help, const char *labels,
-		 uint64_t value)
+	uint64_t value)
 {
 	put_head(into, name, type, help);
 	if (is_empty(labels))
@@ -104,10 +104,11 @@ void metrics_put(struct buf *into, const char *name, const char *type, const cha
 		buf_format(into, "%s{%s} %" PRIu64 "\n", name, labels, value);
 }
 
-static void put_bucket(struct buf *into, const char *name, const char *labels, const char *bound, uint64_t value)
+static void put_bucket(
+	struct buf *into, const char *name, const char *labels, const char *bound, uint64_t value)
 {
 	buf_format(into, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, is_empty(labels) ? "" : labels,
-		   is_empty(labels) ? "" : ",", bound, value);
+		is_empty(labels) ? "" : ",", bound, value);
 }
 
 /* "0.000064": microseconds as seconds, exactly. */
@@ -116,7 +117,8 @@ static void format_seconds(char into[32], uint64_t us)
 	(void)snprintf(into, 32, "%" PRIu64 ".%06" PRIu64, us / 1000000, us % 1000000);
 }
 
-static void put_tail(struct buf *into, const char *name, const char *what, const char *labels, const char *value)
+static void put_tail(
+	struct buf *into, const char *name, const char *what, const char *labels, const char *value)
 {
 	if (is_empty(labels))
 		buf_format(into, "%s_%s %s\n", name, what, value);
@@ -124,8 +126,8 @@ static void put_tail(struct buf *into, const char *name, const char *what, const
 		buf_format(into, "%s_%s{%s} %s\n", name, what, labels, value);
 }
 
-void metrics_put_histogram(struct buf *into, const char *name, const char *help, const char *labels,
-			   const struct histogram *h)
+void metrics_put_histogram(
+	struct buf *into, const char *name, const char *help, const char *labels, const struct histogram *h)
 {
 	uint64_t below = 0;
 	char text[32];

@@ -22,7 +22,8 @@ static bool is_crypt_text(struct str s)
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.at[i];
 
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '.' && c != '/')
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+			c != '.' && c != '/')
 			return false;
 	}
 	return s.len > 0;
@@ -34,8 +35,8 @@ static bool is_bcrypt_rest(struct str s)
 	struct str cost;
 	uint64_t n;
 
-	return str_until(&s, '$', &cost) && cost.len == 2 && str_to_number(cost, BCRYPT_COST_MAX, &n) && n >= 4 &&
-	       s.len == 53 && is_crypt_text(s);
+	return str_until(&s, '$', &cost) && cost.len == 2 && str_to_number(cost, BCRYPT_COST_MAX, &n) &&
+	       n >= 4 && s.len == 53 && is_crypt_text(s);
 }
 
 /* What follows $5$ or $6$: rounds perhaps, up to 16 characters of salt, and the hash. The salt may be
@@ -46,12 +47,13 @@ static bool is_sha_rest(struct str s, size_t hash_len)
 	uint64_t n;
 
 	if (str_skip(&s, "rounds=") &&
-	    (!str_until(&s, '$', &rounds) || !str_to_number(rounds, ROUNDS_MAX, &n) || n < 1000))
+		(!str_until(&s, '$', &rounds) || !str_to_number(rounds, ROUNDS_MAX, &n) || n < 1000))
 		return false;
 	if (!str_until(&s, '$', &salt) || salt.len > 16)
 		return false;
 	for (size_t i = 0; i < salt.len; i++) {
-		if (salt.at[i] <= ' ' || salt.at[i] == 0x7f || salt.at[i] == ':' || salt.at[i] == '*' || salt.at[i] == '!')
+		if (salt.at[i] <= ' ' || salt.at[i] == 0x7f || salt.at[i] == ':' || salt.at[i] == '*' ||
+			salt.at[i] == '!')
 			return false;
 	}
 	return s.len == hash_len && is_crypt_text(s);
@@ -98,7 +100,8 @@ bool password_verify(struct str password, struct str hash)
 	char plain[PASSWORD_MAX + 1], stored[PASSWORD_HASH_MAX];
 	bool good;
 
-	if (!password_is_hash(hash) || !str_copy(hash, stored, sizeof(stored)) || !copy_password(password, plain))
+	if (!password_is_hash(hash) || !str_copy(hash, stored, sizeof(stored)) ||
+		!copy_password(password, plain))
 		return false;
 	good = matches(plain, stored);
 	wipe(plain, sizeof(plain));

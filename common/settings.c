@@ -16,7 +16,7 @@
 #include "common/log.h"
 #include "common/settings_priv.h"
 
-#define FILE_MAX (1024u * 1024)
+#define FILE_MAX     (1024u * 1024)
 #define PATH_LEN_MAX 256
 
 /* ---- memory ---- */
@@ -78,7 +78,7 @@ void settings_say(struct settings_load *load, const char *format, ...)
 static void warn_later(struct settings_load *load, struct str name)
 {
 	buf_format(load->warnings, "%s is a zot setting that this version does not serve, ignoring it\n",
-		   log_quote(name));
+		log_quote(name));
 }
 
 /* ---- the nearest known name ---- */
@@ -114,7 +114,8 @@ static void consider(struct nearest *nearest, struct str candidate)
 
 static struct nearest nearest_start(struct str wanted)
 {
-	return (struct nearest){ wanted, STR_NONE, (unsigned)(wanted.len < PATH_LEN_MAX ? wanted.len / 2 : 0) + 2 };
+	return (struct nearest){ wanted, STR_NONE,
+		(unsigned)(wanted.len < PATH_LEN_MAX ? wanted.len / 2 : 0) + 2 };
 }
 
 /* A path and all that it begins with up to a dot. */
@@ -148,8 +149,8 @@ static struct str nearest_variable(const struct settings_table *table, struct st
 static void say_unknown(struct settings_load *load, const char *what, struct str name, struct str nearest)
 {
 	if (nearest.len)
-		settings_say(load, "%s is an unknown %s; the nearest known one is \"%.*s\"", log_quote(name), what,
-			     STR_ARGS(nearest));
+		settings_say(load, "%s is an unknown %s; the nearest known one is \"%.*s\"", log_quote(name),
+			what, STR_ARGS(nearest));
 	else
 		settings_say(load, "%s is an unknown %s", log_quote(name), what);
 }
@@ -170,7 +171,8 @@ static bool is_folder(const struct settings_table *table, struct str path)
 	for (size_t i = 0; i < table->len; i++) {
 		struct str row = str_of(table->rows[i].path);
 
-		if (row.len > path.len && row.at[path.len] == '.' && strncasecmp(row.at, path.at, path.len) == 0)
+		if (row.len > path.len && row.at[path.len] == '.' &&
+			strncasecmp(row.at, path.at, path.len) == 0)
 			return true;
 	}
 	return false;
@@ -208,8 +210,8 @@ static void file_later(struct settings_load *load, struct str path, const struct
 	}
 }
 
-static void file_value(struct settings_load *load, const struct setting *row, struct str path,
-		       const struct json *value)
+static void file_value(
+	struct settings_load *load, const struct setting *row, struct str path, const struct json *value)
 {
 	bool *given = &load->given[row - load->table->rows];
 	char where[PATH_LEN_MAX + 3];
@@ -241,7 +243,7 @@ static void file_member(struct settings_load *load, struct buf *path, bool dotte
 			file_object(load, path, value);
 		else if (json_kind(value) != JSON_NULL)
 			settings_say(load, "%s is %s; allowed is an object", log_quote(buf_str(path)),
-				     json_kind_name(json_kind(value)));
+				json_kind_name(json_kind(value)));
 	} else {
 		say_unknown(load, "setting", buf_str(path), nearest_path(load->table, buf_str(path)));
 	}
@@ -263,8 +265,8 @@ static void file_object(struct settings_load *load, struct buf *path, const stru
 			buf_putc(path, '.');
 		buf_add(path, key);
 		if (path->failed)
-			settings_say(load, "%s in \"%.*s\" is an unknown setting", log_quote(key), (int)before,
-				     buf_text(path));
+			settings_say(load, "%s in \"%.*s\" is an unknown setting", log_quote(key),
+				(int)before, buf_text(path));
 		else
 			file_member(load, path, dotted, value);
 		path->failed = false;
@@ -300,14 +302,16 @@ const char *settings_variable(char *const *environment, struct str name)
 	for (; environment && *environment; environment++) {
 		struct str entry = str_of(*environment);
 
-		if (entry.len > name.len && entry.at[name.len] == '=' && memcmp(entry.at, name.at, name.len) == 0)
+		if (entry.len > name.len && entry.at[name.len] == '=' &&
+			memcmp(entry.at, name.at, name.len) == 0)
 			return entry.at + name.len + 1;
 	}
 	return NULL;
 }
 
 /* A text given as file://path is the file's content without its last line end. */
-static void take_from_file(struct settings_load *load, const struct setting *row, const char *where, const char *path)
+static void take_from_file(
+	struct settings_load *load, const struct setting *row, const char *where, const char *path)
 {
 	AUTO_FINI(buf) text = buf_limit(SETTING_TEXT_MAX);
 	struct error err;
@@ -328,7 +332,8 @@ static void take_from_file(struct settings_load *load, const struct setting *row
 		setting_take_text(load, row, where, s);
 }
 
-static void take_variable(struct settings_load *load, const struct setting *row, const char *where, const char *value)
+static void take_variable(
+	struct settings_load *load, const struct setting *row, const char *where, const char *value)
 {
 	struct str text = str_of(value);
 
@@ -386,8 +391,9 @@ static bool is_service_link(struct str name, struct str value)
 {
 	return str_ends(name, "_SERVICE_HOST") || memmem(name.at, name.len, "_SERVICE_PORT", 13) ||
 	       (memmem(name.at, name.len, "_PORT", 5) &&
-		(str_starts(value, "tcp://") || str_starts(value, "udp://") || memmem(name.at, name.len, "_TCP_", 5) ||
-		 memmem(name.at, name.len, "_UDP_", 5)));
+		       (str_starts(value, "tcp://") || str_starts(value, "udp://") ||
+			       memmem(name.at, name.len, "_TCP_", 5) ||
+			       memmem(name.at, name.len, "_UDP_", 5)));
 }
 
 static void check_unknown_variables(struct settings_load *load)
@@ -396,7 +402,7 @@ static void check_unknown_variables(struct settings_load *load)
 		struct str value = str_of(*entry), name;
 
 		if (!str_until(&value, '=', &name) || !has_our_prefix(load->table, name) ||
-		    is_known_variable(load->table, name) || is_service_link(name, value))
+			is_known_variable(load->table, name) || is_service_link(name, value))
 			continue;
 		say_unknown(load, "variable", name, nearest_variable(load->table, name));
 	}
@@ -446,17 +452,17 @@ static void load_defaults(struct settings_load *load)
 	CHECK(!load->failed);
 }
 
-bool settings_load(const struct settings_table *table, const char *file_path, char *const *environment, void *ret_struct,
-		   struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors)
+bool settings_load(const struct settings_table *table, const char *file_path, char *const *environment,
+	void *ret_struct, struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors)
 {
 	AUTO(settings_memory) *memory = xnew(struct settings_memory);
 	struct settings_load load = { .table = table,
-				      .environment = environment,
-				      .base = ret_struct,
-				      .memory = memory,
-				      .warnings = warnings,
-				      .errors = errors,
-				      .given = xnew_array(bool, table->len) };
+		.environment = environment,
+		.base = ret_struct,
+		.memory = memory,
+		.warnings = warnings,
+		.errors = errors,
+		.given = xnew_array(bool, table->len) };
 
 	load_defaults(&load);
 	if (file_path)

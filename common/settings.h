@@ -7,7 +7,7 @@
  * member of the struct, its type, default and bounds, and one sentence. A variable beats the
  * file, the file beats the default. Keys are compared without case, as zot does. "${VAR}" inside
  * a string of the file is replaced by the variable (unknown one: an error). Numbers may be given
- * as JSON strings ("8080") where zot does so.
+ * as JSON strings ("8080") where zot does so. A null in the file and an empty variable count as absent.
  *
  * Errors name the full path or the variable, what is wrong, what is allowed, and the nearest known
  * key; all of them are collected (one a line), not only the first.
@@ -24,8 +24,8 @@
 #include "common/json.h"
 
 enum setting_type {
-	SETTING_TEXT,     /* const char * */
-	SETTING_SECRET,   /* const char *, never shown; "file://path" in the environment reads the file */
+	SETTING_TEXT,     /* const char *; "file://path" in the environment reads the file */
+	SETTING_SECRET,   /* the same, and never shown */
 	SETTING_NUMBER,   /* int64_t within min..max */
 	SETTING_BOOL,     /* bool */
 	SETTING_MS,       /* int64_t ms; a number is ms, a text a Go duration ("1h30m", "500ms") */
@@ -56,7 +56,8 @@ struct setting {
 struct settings_table {
 	const struct setting *rows;
 	size_t len;
-	/* Prefixes of variables that are ours: one that begins so and is in no row is an error. */
+	/* Prefixes of variables that are ours: one that begins so and is in no row is an error, unless
+	 * Kubernetes made it for a service (..._SERVICE_HOST, ..._PORT=tcp://...). */
 	const char *const *env_prefixes; /* NULL ended */
 };
 
@@ -69,7 +70,8 @@ const char *settings_memory_text(struct settings_memory *memory, struct str text
 
 /*
  * file NULL: environment only. environ-like list of "NAME=value". Warnings (SETTING_LATER) are
- * appended to *warnings, errors to *errors, one a line; true when there was no error.
+ * appended to *warnings, errors to *errors, one a line; true when there was no error. False leaves the
+ * rows' members of the struct zero.
  */
 bool settings_load(const struct settings_table *table, const char *file_path, char *const *environment, void *ret_struct,
 		   struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors) MUST_CHECK;

@@ -88,8 +88,8 @@ static void markdown_row(const struct setting *row, struct buf *into)
 	buf_puts(into, " |\n");
 }
 
-static void markdown_names(const struct settings_table *table, enum setting_type type, const char *title,
-			   struct buf *into)
+static void markdown_names(
+	const struct settings_table *table, enum setting_type type, const char *title, struct buf *into)
 {
 	const char *separator = title;
 
@@ -117,7 +117,7 @@ void settings_markdown(const struct settings_table *table, struct buf *into)
 		if (is_served(&table->rows[i]))
 			markdown_row(&table->rows[i], into);
 	}
-	markdown_names(table, SETTING_LATER, "\nKnown to zot, accepted with a warning, without effect in this version: ",
-		       into);
+	markdown_names(table, SETTING_LATER,
+		"\nKnown to zot, accepted with a warning, without effect in this version: ", into);
 	markdown_names(table, SETTING_IGNORED, "\nAccepted in silence, without meaning here: ", into);
 }

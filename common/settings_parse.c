@@ -212,16 +212,18 @@ void setting_describe(const struct setting *row, struct buf *into)
 	describe_bounds(row, into);
 }
 
-static void say_wrong(struct settings_load *load, const struct setting *row, const char *where, const char *what)
+static void say_wrong(
+	struct settings_load *load, const struct setting *row, const char *where, const char *what)
 {
 	AUTO_FINI(buf) allowed = buf_limit(1024);
 
 	setting_describe(row, &allowed);
 	settings_say(load, "%s is %s; allowed is %s", where, row->type == SETTING_SECRET ? "no text" : what,
-		     buf_text(&allowed));
+		buf_text(&allowed));
 }
 
-static void say_wrong_text(struct settings_load *load, const struct setting *row, const char *where, struct str text)
+static void say_wrong_text(
+	struct settings_load *load, const struct setting *row, const char *where, struct str text)
 {
 	say_wrong(load, row, where, log_quote(text));
 }
@@ -246,7 +248,8 @@ static void put_number(struct settings_load *load, const struct setting *row, co
 	*member = n;
 }
 
-static void put_list(struct settings_load *load, const struct setting *row, const struct str *items, size_t len)
+static void put_list(
+	struct settings_load *load, const struct setting *row, const struct str *items, size_t len)
 {
 	struct setting_list *list = member_of(load, row);
 
@@ -273,7 +276,8 @@ static void take_list(struct settings_load *load, const struct setting *row, str
 	free(items);
 }
 
-static void take_bool(struct settings_load *load, const struct setting *row, const char *where, struct str text)
+static void take_bool(
+	struct settings_load *load, const struct setting *row, const char *where, struct str text)
 {
 	bool *member = member_of(load, row);
 
@@ -281,7 +285,8 @@ static void take_bool(struct settings_load *load, const struct setting *row, con
 		say_wrong_text(load, row, where, text);
 }
 
-static void take_enum(struct settings_load *load, const struct setting *row, const char *where, struct str text)
+static void take_enum(
+	struct settings_load *load, const struct setting *row, const char *where, struct str text)
 {
 	int *member = member_of(load, row);
 
@@ -289,12 +294,13 @@ static void take_enum(struct settings_load *load, const struct setting *row, con
 		say_wrong_text(load, row, where, text);
 }
 
-static void take_number(struct settings_load *load, const struct setting *row, const char *where, struct str text)
+static void take_number(
+	struct settings_load *load, const struct setting *row, const char *where, struct str text)
 {
 	int64_t n;
-	bool good = row->type == SETTING_MS    ? setting_parse_ms(text, &n) :
-		    row->type == SETTING_BYTES ? setting_parse_bytes(text, &n) :
-						 parse_number(text, &n);
+	bool good = row->type == SETTING_MS      ? setting_parse_ms(text, &n)
+		    : row->type == SETTING_BYTES ? setting_parse_bytes(text, &n)
+						 : parse_number(text, &n);
 
 	if (good)
 		put_number(load, row, where, n);
@@ -302,7 +308,8 @@ static void take_number(struct settings_load *load, const struct setting *row, c
 		say_wrong_text(load, row, where, text);
 }
 
-void setting_take_text(struct settings_load *load, const struct setting *row, const char *where, struct str text)
+void setting_take_text(
+	struct settings_load *load, const struct setting *row, const char *where, struct str text)
 {
 	switch (row->type) {
 	case SETTING_TEXT:
@@ -342,7 +349,8 @@ static bool is_name(struct str s)
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.at[i];
 
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != '_' && (i == 0 || c < '0' || c > '9'))
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != '_' &&
+			(i == 0 || c < '0' || c > '9'))
 			return false;
 	}
 	return s.len > 0;
@@ -350,7 +358,7 @@ static bool is_name(struct str s)
 
 /* Replaces each ${NAME}. Names are not shown for secrets: what looks like one may be a part of it. */
 static bool expand(struct settings_load *load, const struct setting *row, const char *where, struct str text,
-		   struct buf *into)
+	struct buf *into)
 {
 	struct str before, name;
 
@@ -363,13 +371,14 @@ static bool expand(struct settings_load *load, const struct setting *row, const 
 			continue;
 		}
 		if (!str_until(&text, '}', &name) || !is_name(name)) {
-			settings_say(load, "%s has a \"${\" without a variable's name and \"}\" after it", where);
+			settings_say(
+				load, "%s has a \"${\" without a variable's name and \"}\" after it", where);
 			return false;
 		}
 		value = settings_variable(load->environment, name);
 		if (!value) {
 			settings_say(load, "%s wants the variable %s, which is not set", where,
-				     row->type == SETTING_SECRET ? "that it names" : log_quote(name));
+				row->type == SETTING_SECRET ? "that it names" : log_quote(name));
 			return false;
 		}
 		buf_puts(into, value);
@@ -380,8 +389,8 @@ static bool expand(struct settings_load *load, const struct setting *row, const 
 	return !into->failed;
 }
 
-static void take_string(struct settings_load *load, const struct setting *row, const char *where,
-			const struct json *value)
+static void take_string(
+	struct settings_load *load, const struct setting *row, const char *where, const struct json *value)
 {
 	AUTO_FINI(buf) text = buf_limit(SETTING_TEXT_MAX);
 
@@ -390,8 +399,8 @@ static void take_string(struct settings_load *load, const struct setting *row, c
 }
 
 /* The items that are wrong are named with their place; the list is stored when none is. */
-static void take_array(struct settings_load *load, const struct setting *row, const char *where,
-		       const struct json *value)
+static void take_array(
+	struct settings_load *load, const struct setting *row, const char *where, const struct json *value)
 {
 	size_t len = json_len(value), good = 0;
 	struct buf *texts = xnew_array(struct buf, len);
@@ -405,7 +414,7 @@ static void take_array(struct settings_load *load, const struct setting *row, co
 		buf_format(&place, "%s[%zu]", where, i);
 		if (json_kind(item) != JSON_STRING)
 			settings_say(load, "%s is %s; allowed is a text", buf_text(&place),
-				     json_kind_name(json_kind(item)));
+				json_kind_name(json_kind(item)));
 		else
 			good += expand(load, row, buf_text(&place), json_str(item), &texts[i]);
 		items[i] = buf_str(&texts[i]);
@@ -423,8 +432,8 @@ static bool is_numeric(const struct setting *row)
 	return row->type == SETTING_NUMBER || row->type == SETTING_MS || row->type == SETTING_BYTES;
 }
 
-void setting_take_json(struct settings_load *load, const struct setting *row, const char *where,
-		       const struct json *value)
+void setting_take_json(
+	struct settings_load *load, const struct setting *row, const char *where, const struct json *value)
 {
 	enum json_kind kind = json_kind(value);
 	int64_t n = 0;

@@ -144,7 +144,8 @@ static void expect_base64(struct str plain, const char *text)
 
 static void test_base64(void **state)
 {
-	static const char *const wrong[] = { "Z", "Zg=", "Zg===", "=", "====", "Zh", "Zm9=", "Zg==Zg==", "Zm9 v", "Z-_=", "Zm9v=" };
+	static const char *const wrong[] = { "Z", "Zg=", "Zg===", "=", "====", "Zh",
+		"Zm9=", "Zg==Zg==", "Zm9 v", "Z-_=", "Zm9v=" };
 	AUTO_FINI(buf) b = buf_limit(100);
 
 	(void)state;

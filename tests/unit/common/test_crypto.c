@@ -28,8 +28,8 @@ static void test_hash_vectors(void **state)
 	expect_hash(HASH_SHA256, "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 	expect_hash(HASH_SHA256, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	expect_hash(HASH_SHA512, "abc",
-		    "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
-		    "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f");
+		"ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+		"2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f");
 	expect_hash(HASH_MD5, "abc", "900150983cd24fb0d6963f7d28e17f72");
 }
 
@@ -70,15 +70,15 @@ static void test_hmac_rfc4231(void **state)
 	(void)state;
 	memset(key, 0x0b, 20);
 	expect_hmac(str_from(key, 20), STR("Hi There"),
-		    "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+		"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
 	expect_hmac(STR("Jefe"), STR("what do ya want for nothing?"),
-		    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+		"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 	memset(key, 0xaa, sizeof(key));
 	memset(data, 0xdd, sizeof(data));
 	expect_hmac(str_from(key, 20), str_from(data, 50),
-		    "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+		"773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
 	expect_hmac(str_from(key, 131), STR("Test Using Larger Than Block-Size Key - Hash Key First"),
-		    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+		"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 	expect_hmac(STR_NONE, STR_NONE, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 

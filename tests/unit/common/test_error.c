@@ -92,15 +92,19 @@ static void test_names(void **state)
 	(void)state;
 	for (int kind = ERROR_INTERNAL; kind <= ERROR_FULL; kind++) {
 		for (int other = ERROR_INTERNAL; other < kind; other++)
-			assert_string_not_equal(error_kind_name((enum error_kind)kind), error_kind_name((enum error_kind)other));
+			assert_string_not_equal(error_kind_name((enum error_kind)kind),
+				error_kind_name((enum error_kind)other));
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),  cmocka_unit_test(test_sys),   cmocka_unit_test(test_add),
-		cmocka_unit_test(test_cuts), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_sys),
+		cmocka_unit_test(test_add),
+		cmocka_unit_test(test_cuts),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,10 +81,12 @@ static void test_headers_are_bounded(void **state)
 static void test_hops(void **state)
 {
 	(void)state;
-	assert_true(http_header_is_hop(STR("Connection")) && http_header_is_hop(STR("TE")) && http_header_is_hop(STR("proxy-Authorization")) &&
+	assert_true(http_header_is_hop(STR("Connection")) && http_header_is_hop(STR("TE")) &&
+		    http_header_is_hop(STR("proxy-Authorization")) &&
 		    http_header_is_hop(STR("transfer-encoding")) && http_header_is_hop(STR("Keep-Alive")) &&
 		    http_header_is_hop(STR("trailer")) && http_header_is_hop(STR("upgrade")));
-	assert_false(http_header_is_hop(STR("Content-Length")) || http_header_is_hop(STR("Proxy")) || http_header_is_hop(STR_NONE));
+	assert_false(http_header_is_hop(STR("Content-Length")) || http_header_is_hop(STR("Proxy")) ||
+		     http_header_is_hop(STR_NONE));
 }
 
 static void test_unescape(void **state)

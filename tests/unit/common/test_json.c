@@ -35,8 +35,24 @@ static void expect_refused(struct str text)
 static void test_refuses(void **state)
 {
 	static const char *const texts[] = {
-		"", " ", "1", "\"a\"", "{", "{}x", "{} {}", "[1,]", "{\"a\":1,\"a\":2}", "[\"\\u0000\"]", "[\"\xff\"]",
-		"[99999999999999999999]", "[1e999]", "[NaN]", "{'a':1}", "[\"\n\"]", "// c\n{}", "[\"\\ud800\"]",
+		"",
+		" ",
+		"1",
+		"\"a\"",
+		"{",
+		"{}x",
+		"{} {}",
+		"[1,]",
+		"{\"a\":1,\"a\":2}",
+		"[\"\\u0000\"]",
+		"[\"\xff\"]",
+		"[99999999999999999999]",
+		"[1e999]",
+		"[NaN]",
+		"{'a':1}",
+		"[\"\n\"]",
+		"// c\n{}",
+		"[\"\\ud800\"]",
 	};
 
 	(void)state;
@@ -79,7 +95,8 @@ static void test_nesting(void **state)
 
 static void test_looks(void **state)
 {
-	AUTO(json_doc) *doc = parsed("{\"s\":\"x\",\"n\":-5,\"b\":true,\"z\":null,\"r\":1.5,\"a\":[1,2],\"o\":{\"k\":\"v\"}}");
+	AUTO(json_doc) *doc = parsed(
+		"{\"s\":\"x\",\"n\":-5,\"b\":true,\"z\":null,\"r\":1.5,\"a\":[1,2],\"o\":{\"k\":\"v\"}}");
 	const struct json *root = json_root(doc);
 	struct str s = STR("before");
 	int64_t n = 7;
@@ -150,8 +167,9 @@ static void test_writes(void **state)
 	json_close_array(&w);
 	json_put_text(&w, "t", "");
 	json_close_object(&w);
-	assert_string_equal(buf_text(&b), "{\"s\":\"a\\\"\\\\\\n\\u0001\\u007f\xc3\xa9\xe2\x82\xac\","
-					  "\"n\":-9223372036854775808,\"b\":false,\"l\":[1,null,{},true],\"t\":\"\"}");
+	assert_string_equal(buf_text(&b),
+		"{\"s\":\"a\\\"\\\\\\n\\u0001\\u007f\xc3\xa9\xe2\x82\xac\","
+		"\"n\":-9223372036854775808,\"b\":false,\"l\":[1,null,{},true],\"t\":\"\"}");
 }
 
 static void test_writes_only_utf8(void **state)
@@ -162,12 +180,14 @@ static void test_writes_only_utf8(void **state)
 
 	(void)state;
 	json_open_array(&w);
-	json_value_str(&w, STR("\xff" "a\xc3"));
+	json_value_str(&w, STR("\xff"
+			       "a\xc3"));
 	json_value_str(&w, STR("\xed\xa0\x80\xc0\xaf\xf5\x80\x80\x80\xf0\x80\x80\x80\xe0\x80\x80"));
 	json_value_str(&w, STR("\xf0\x9f\x98\x80"));
 	json_close_array(&w);
 	assert_true(json_parse(buf_str(&b), &doc, NULL));
-	assert_true(str_is(json_str(json_at(json_root(doc), 0)), "\xef\xbf\xbd" "a\xef\xbf\xbd"));
+	assert_true(str_is(json_str(json_at(json_root(doc), 0)), "\xef\xbf\xbd"
+								 "a\xef\xbf\xbd"));
 	assert_true(str_is(json_str(json_at(json_root(doc), 2)), "\xf0\x9f\x98\x80"));
 }
 
@@ -181,8 +201,9 @@ static void test_round_trip(void **state)
 
 	(void)state;
 	json_value_node(&w, json_root(doc));
-	assert_string_equal(buf_text(&b), "{\"z\":[1,-2,1.5,1.0,1.0000000000000001e+300,\"\xc3\xa9\",true,null,{}],"
-					  "\"a\":{\"b\":[]}}");
+	assert_string_equal(buf_text(&b),
+		"{\"z\":[1,-2,1.5,1.0,1.0000000000000001e+300,\"\xc3\xa9\",true,null,{}],"
+		"\"a\":{\"b\":[]}}");
 	json_value_node(&p, json_find(json_root(doc), "a"));
 	assert_string_equal(buf_text(&pretty), "{\n  \"b\": []\n}");
 }

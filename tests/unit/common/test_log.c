@@ -103,22 +103,41 @@ static struct json_doc *logged_json(void)
 static void test_json_members(void **state)
 {
 	log_init(LOG_INFO, true);
-	log_info("pull.done", "name=%s bytes=%d quoted=%s ok=true ratio=-1.50 id=0123 big=12345678901234567890 empty= end=%s", "a/b=c", 3,
-		 log_quote(STR("a \"b\"\\\n\x01\xff c=d")), "x");
+	log_info("pull.done",
+		"name=%s bytes=%d quoted=%s ok=true ratio=-1.50 id=0123 big=12345678901234567890 empty= "
+		"end=%s",
+		"a/b=c", 3, log_quote(STR("a \"b\"\\\n\x01\xff c=d")), "x");
 	AUTO(json_doc) *doc = logged_json();
 
 	(void)state;
-	assert_non_null(strstr(buf_text(&text), "\"level\":\"info\",\"message\":\"pull.done\",\"name\":\"a/b=c\",\"bytes\":3,"
-						"\"quoted\":\"a \\\"b\\\"\\\\\\n\\\\x01\\\\xff c=d\",\"ok\":true,\"ratio\":-1.50,"
-						"\"id\":\"0123\",\"big\":\"12345678901234567890\",\"empty\":\"\",\"end\":\"x\"}\n"));
+	assert_non_null(strstr(buf_text(&text),
+		"\"level\":\"info\",\"message\":\"pull.done\",\"name\":\"a/b=c\",\"bytes\":3,"
+		"\"quoted\":\"a \\\"b\\\"\\\\\\n\\\\x01\\\\xff c=d\",\"ok\":true,\"ratio\":-1.50,"
+		"\"id\":\"0123\",\"big\":\"12345678901234567890\",\"empty\":\"\",\"end\":\"x\"}\n"));
 	assert_true(str_ends(json_str(json_find(json_root(doc), "time")), "Z"));
 }
 
 static void test_json_of_anything(void **state)
 {
 	static const char *const tails[] = {
-		"", " ", "just words", "words a=1 more words", "a=\"open", "a=\"open\\", "=", "==", "a==", "a", "\"", "\\", "a=\"x\"y=1",
-		"time=1 level=2 message=3 text=4", "a=\xff\xfe", "a=\"\\q\\u0041\"", "a=- b=1. c=.5 d=1e5 e=--1", "a=\"b\\\"\" c=\"\"",
+		"",
+		" ",
+		"just words",
+		"words a=1 more words",
+		"a=\"open",
+		"a=\"open\\",
+		"=",
+		"==",
+		"a==",
+		"a",
+		"\"",
+		"\\",
+		"a=\"x\"y=1",
+		"time=1 level=2 message=3 text=4",
+		"a=\xff\xfe",
+		"a=\"\\q\\u0041\"",
+		"a=- b=1. c=.5 d=1e5 e=--1",
+		"a=\"b\\\"\" c=\"\"",
 	};
 
 	(void)state;
@@ -156,7 +175,8 @@ static void test_quote(void **state)
 	const char *four[4];
 
 	(void)state;
-	assert_string_equal(log_quote(STR("a\"\\\r\n\t\x00\x7f\xc3z")), "\"a\\\"\\\\\\r\\n\\t\\x00\\x7f\\xc3z\"");
+	assert_string_equal(
+		log_quote(STR("a\"\\\r\n\t\x00\x7f\xc3z")), "\"a\\\"\\\\\\r\\n\\t\\x00\\x7f\\xc3z\"");
 	assert_string_equal(log_quote(STR_NONE), "\"\"");
 	memset(big, '\n', sizeof(big));
 	assert_in_range(strlen(log_quote(str_from(big, sizeof(big)))), 500, 511);

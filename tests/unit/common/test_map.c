@@ -60,7 +60,8 @@ static void test_against_a_model(void **state)
 		random = random * 1103515245u + 12345u;
 		i = (int)(random >> 16) % KEYS;
 		if ((random >> 8 & 3) < (turn / 10000 % 2 ? 1u : 3u)) {
-			assert_ptr_equal(map_put(map, key_of(i, text), &values[i]), there[i] ? &values[i] : NULL);
+			assert_ptr_equal(
+				map_put(map, key_of(i, text), &values[i]), there[i] ? &values[i] : NULL);
 			len += !there[i];
 			there[i] = true;
 		} else {

@@ -61,8 +61,9 @@ static void test_text(void **state)
 	metrics_put(&b, "x_total", "counter", NULL, "kind=\"b\"", UINT64_MAX);
 	metrics_put(&b, "y", "gauge", "Help.", "", 0);
 	metrics_put(&b, "z", "gauge", NULL, NULL, 5);
-	assert_string_equal(buf_text(&b), "# HELP x_total Lines\\nand \\\\.\n# TYPE x_total counter\nx_total{kind=\"a\"} 1\n"
-					  "x_total{kind=\"b\"} 18446744073709551615\n# HELP y Help.\n# TYPE y gauge\ny 0\nz 5\n");
+	assert_string_equal(buf_text(&b),
+		"# HELP x_total Lines\\nand \\\\.\n# TYPE x_total counter\nx_total{kind=\"a\"} 1\n"
+		"x_total{kind=\"b\"} 18446744073709551615\n# HELP y Help.\n# TYPE y gauge\ny 0\nz 5\n");
 }
 
 static void test_histogram_text(void **state)
@@ -78,9 +79,10 @@ static void test_histogram_text(void **state)
 	assert_true(str_starts(buf_str(&b), "# HELP d_seconds Time.\n# TYPE d_seconds histogram\n"
 					    "d_seconds_bucket{op=\"get\",le=\"0.000064\"} 1\n"
 					    "d_seconds_bucket{op=\"get\",le=\"0.000128\"} 2\n"));
-	assert_true(str_ends(buf_str(&b), "d_seconds_bucket{op=\"get\",le=\"33.554432\"} 2\n"
-					  "d_seconds_bucket{op=\"get\",le=\"+Inf\"} 3\n"
-					  "d_seconds_sum{op=\"get\"} 2000.000160\nd_seconds_count{op=\"get\"} 3\n"));
+	assert_true(str_ends(buf_str(&b),
+		"d_seconds_bucket{op=\"get\",le=\"33.554432\"} 2\n"
+		"d_seconds_bucket{op=\"get\",le=\"+Inf\"} 3\n"
+		"d_seconds_sum{op=\"get\"} 2000.000160\nd_seconds_count{op=\"get\"} 3\n"));
 	metrics_put_histogram(&plain, "d", NULL, "", &h);
 	assert_true(str_starts(buf_str(&plain), "d_bucket{le=\"0.000064\"} 1\n"));
 	assert_true(str_ends(buf_str(&plain), "d_sum 2000.000160\nd_count 3\n"));
@@ -102,8 +104,11 @@ static void test_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_buckets), cmocka_unit_test(test_quantiles_and_merge), cmocka_unit_test(test_text),
-		cmocka_unit_test(test_histogram_text), cmocka_unit_test(test_process),
+		cmocka_unit_test(test_buckets),
+		cmocka_unit_test(test_quantiles_and_merge),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_histogram_text),
+		cmocka_unit_test(test_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,21 +29,33 @@ static void test_vectors(void **state)
 	expect_verified("U*U", "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
 	expect_verified("U*U", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
 	expect_verified("Hello world!", "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5");
-	expect_verified("Hello world!", "$5$rounds=10000$saltstringsaltst$3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA");
-	expect_verified("Hello world!", "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1");
+	expect_verified("Hello world!",
+		"$5$rounds=10000$saltstringsaltst$3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA");
+	expect_verified("Hello world!", "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/"
+					"O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1");
 }
 
 static void test_forms(void **state)
 {
 	static const char *const none[] = {
-		"", "plain", "$1$salt$qJH7.N4xYta3aEG/dfqo/0", "$apr1$abc$def", "{SHA}abc",
+		"",
+		"plain",
+		"$1$salt$qJH7.N4xYta3aEG/dfqo/0",
+		"$apr1$abc$def",
+		"{SHA}abc",
 		"$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
 		"$2a$5$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
 		"$2a$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
 		"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOe",
 		"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyO*W",
-		"$5$saltstring$5B8vYYiY", "$5$rounds=999999999$s$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
-		"$6$saltstring", "$6$a:b$svn8", "$2b$", "$5$", "*0", "$5$rounds=",
+		"$5$saltstring$5B8vYYiY",
+		"$5$rounds=999999999$s$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+		"$6$saltstring",
+		"$6$a:b$svn8",
+		"$2b$",
+		"$5$",
+		"*0",
+		"$5$rounds=",
 	};
 
 	(void)state;
@@ -79,8 +91,10 @@ static void test_long_passwords(void **state)
 
 	(void)state;
 	memset(big, 'x', sizeof(big));
-	assert_false(password_verify(str_from(big, sizeof(big)), STR("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5")));
-	assert_false(password_verify(str_from(big, 512), STR("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5")));
+	assert_false(password_verify(str_from(big, sizeof(big)),
+		STR("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5")));
+	assert_false(password_verify(
+		str_from(big, 512), STR("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5")));
 }
 
 int main(void)

@@ -23,8 +23,11 @@ struct knobs {
 	const char *driver;
 };
 
-#define ROW(path, env, type, member, fallback, min, max, choices) \
-	{ path, env, type, offsetof(struct knobs, member), fallback, min, max, choices, "Help | of it." }
+#define ROW(path, env, type, member, fallback, min, max, choices)                                            \
+	{                                                                                                    \
+		path, env, type, offsetof(struct knobs, member), fallback, min, max, choices,                \
+			"Help | of it."                                                                      \
+	}
 static const struct setting rows[] = {
 	ROW("text", "APP_TEXT", SETTING_TEXT, text, "plain", 0, 0, NULL),
 	ROW("http.auth.secret", "APP_SECRET", SETTING_SECRET, secret, NULL, 0, 0, NULL),
@@ -99,8 +102,8 @@ static void load(const char *json, const char *const *environment)
 	memset(&loaded.knobs, 0x55, sizeof(loaded.knobs));
 	if (json)
 		assert_true(file_write_durable(file_path, str_of(json), 0600, NULL));
-	loaded.good = settings_load(&table, json ? file_path : NULL, environment ? copies : NULL, &loaded.knobs,
-				    &loaded.memory, &loaded.warnings, &loaded.errors);
+	loaded.good = settings_load(&table, json ? file_path : NULL, environment ? copies : NULL,
+		&loaded.knobs, &loaded.memory, &loaded.warnings, &loaded.errors);
 	for (size_t i = 0; copies[i]; i++)
 		free(copies[i]);
 	assert_int_equal(loaded.good, loaded.memory != NULL);
@@ -145,8 +148,10 @@ static void test_defaults(void **state)
 static void test_file(void **state)
 {
 	(void)state;
-	load("{\"text\":\"t\",\"http\":{\"auth\":{\"secret\":\"s\"},\"port\":\"9090\",\"flag\":false},\"poll\":{\"every\":\"1m30s\"},"
-	     "\"cache\":{\"size\":4096},\"log\":{\"level\":\"WARN\"},\"members\":[\"a:1\",\"b,2\"]}", no_env);
+	load("{\"text\":\"t\",\"http\":{\"auth\":{\"secret\":\"s\"},\"port\":\"9090\",\"flag\":false},"
+	     "\"poll\":{\"every\":\"1m30s\"},"
+	     "\"cache\":{\"size\":4096},\"log\":{\"level\":\"WARN\"},\"members\":[\"a:1\",\"b,2\"]}",
+		no_env);
 	expect_good();
 	assert_string_equal(loaded.knobs.text, "t");
 	assert_string_equal(loaded.knobs.secret, "s");
@@ -157,7 +162,8 @@ static void test_file(void **state)
 	assert_int_equal(loaded.knobs.level, 2);
 	assert_int_equal(loaded.knobs.list.len, 2);
 	assert_string_equal(loaded.knobs.list.at[1], "b,2");
-	load("{\"http\":{\"port\":0,\"flag\":\"no\"},\"poll\":{\"every\":250},\"members\":\"a, b,\"}", no_env);
+	load("{\"http\":{\"port\":0,\"flag\":\"no\"},\"poll\":{\"every\":250},\"members\":\"a, b,\"}",
+		no_env);
 	expect_good();
 	assert_int_equal(loaded.knobs.port, 0);
 	assert_int_equal(loaded.knobs.every, 250);
@@ -168,8 +174,9 @@ static void test_file(void **state)
 
 static void test_environment(void **state)
 {
-	const char *env[] = { "HOME=/root", "APP_TEXT=t", "APP_SECRET=s", "PORT=81", "APP_EVERY=500ms", "APP_SIZE=1GiB", "APP_FLAG=0",
-			"APP_LEVEL=debug", "APP_MEMBERS= x:1 ,y:2,,", "APP_DRIVER=d", NULL };
+	const char *env[] = { "HOME=/root", "APP_TEXT=t", "APP_SECRET=s", "PORT=81", "APP_EVERY=500ms",
+		"APP_SIZE=1GiB", "APP_FLAG=0", "APP_LEVEL=debug", "APP_MEMBERS= x:1 ,y:2,,", "APP_DRIVER=d",
+		NULL };
 
 	(void)state;
 	load(NULL, env);
@@ -223,8 +230,10 @@ static void test_bounds(void **state)
 	expect_errors("\"http.port\" is 65536; allowed is a number, 0 to 65535\n");
 	load(NULL, env);
 	expect_errors("APP_PORT is -1; allowed is a number, 0 to 65535\n"
-		      "APP_EVERY is 99; allowed is a duration (\"1h30m\", \"500ms\", or a number of ms), 100 to 3600000 ms\n"
-		      "APP_SIZE is 1000; allowed is a size (\"64MB\", \"1GiB\", or a number of bytes), at least 1024 bytes\n");
+		      "APP_EVERY is 99; allowed is a duration (\"1h30m\", \"500ms\", or a number of ms), 100 "
+		      "to 3600000 ms\n"
+		      "APP_SIZE is 1000; allowed is a size (\"64MB\", \"1GiB\", or a number of bytes), at "
+		      "least 1024 bytes\n");
 	load(NULL, large);
 	assert_non_null(strstr(buf_text(&loaded.errors), "APP_PORT is \"99999999999999999999\"; allowed"));
 	assert_non_null(strstr(buf_text(&loaded.errors), "APP_EVERY is 7200000; allowed"));
@@ -236,7 +245,8 @@ static void test_unknown_keys(void **state)
 	load("{\"txet\":1}", no_env);
 	expect_errors("\"txet\" is an unknown setting; the nearest known one is \"text\"\n");
 	load("{\"http\":{\"Auth\":{\"secrett\":1}}}", no_env);
-	expect_errors("\"http.Auth.secrett\" is an unknown setting; the nearest known one is \"http.auth.secret\"\n");
+	expect_errors("\"http.Auth.secrett\" is an unknown setting; the nearest known one is "
+		      "\"http.auth.secret\"\n");
 	load("{\"htp\":{\"port\":1}}", no_env);
 	expect_errors("\"htp\" is an unknown setting; the nearest known one is \"http\"\n");
 	load("{\"something else\":{}}", no_env);
@@ -261,19 +271,23 @@ static void test_very_long_keys(void **state)
 	load(buf_text(&json), no_env);
 	assert_false(loaded.good);
 	assert_non_null(strstr(buf_text(&loaded.errors), "in \"http\" is an unknown setting"));
-	assert_non_null(strstr(buf_text(&loaded.errors), "\"http.prt\" is an unknown setting; the nearest known one is \"http.port\""));
+	assert_non_null(strstr(buf_text(&loaded.errors),
+		"\"http.prt\" is an unknown setting; the nearest known one is \"http.port\""));
 }
 
 static void test_wrong_types(void **state)
 {
 	(void)state;
-	load("{\"text\":1,\"http\":{\"port\":true,\"flag\":1,\"auth\":[]},\"poll\":{\"every\":1.5},\"log\":{\"level\":2},"
-	     "\"members\":[\"a\",1]}", no_env);
+	load("{\"text\":1,\"http\":{\"port\":true,\"flag\":1,\"auth\":[]},\"poll\":{\"every\":1.5},\"log\":{"
+	     "\"level\":2},"
+	     "\"members\":[\"a\",1]}",
+		no_env);
 	expect_errors("\"text\" is an integer; allowed is a text\n"
 		      "\"http.port\" is a boolean; allowed is a number, 0 to 65535\n"
 		      "\"http.flag\" is an integer; allowed is true or false\n"
 		      "\"http.auth\" is an array; allowed is an object\n"
-		      "\"poll.every\" is a real number; allowed is a duration (\"1h30m\", \"500ms\", or a number of ms), 100 to 3600000 ms\n"
+		      "\"poll.every\" is a real number; allowed is a duration (\"1h30m\", \"500ms\", or a "
+		      "number of ms), 100 to 3600000 ms\n"
 		      "\"log.level\" is an integer; allowed is one of debug, info, warn\n"
 		      "\"members\"[1] is an integer; allowed is a text\n");
 	load("{\"http\":{\"port\":\"80x\"},\"log\":{\"level\":\"loud\"}}", no_env);
@@ -284,14 +298,14 @@ static void test_wrong_types(void **state)
 static void test_unknown_variables(void **state)
 {
 	const char *env[] = { "APP_PROT=1", "APPLE=1", "APP_OLD=1", "APP_NOTHING=1", NULL };
-	const char *links[] = { "APP_WEB_SERVICE_HOST=10.0.0.1", "APP_WEB_SERVICE_PORT_HTTP=80", "APP_WEB_PORT=tcp://10.0.0.1:80",
-			  "APP_WEB_PORT_80_TCP_ADDR=10.0.0.1", NULL };
+	const char *links[] = { "APP_WEB_SERVICE_HOST=10.0.0.1", "APP_WEB_SERVICE_PORT_HTTP=80",
+		"APP_WEB_PORT=tcp://10.0.0.1:80", "APP_WEB_PORT_80_TCP_ADDR=10.0.0.1", NULL };
 
 	(void)state;
 	load(NULL, env);
 	expect_errors("\"APP_PROT\" is an unknown variable; the nearest known one is \"APP_PORT\"\n");
 	assert_string_equal(buf_text(&loaded.warnings),
-			    "\"APP_OLD\" is a zot setting that this version does not serve, ignoring it\n");
+		"\"APP_OLD\" is a zot setting that this version does not serve, ignoring it\n");
 	load(NULL, links);
 	expect_good();
 }
@@ -301,7 +315,8 @@ static void test_expansion(void **state)
 	const char *env[] = { "NAME=world", "P=70", NULL };
 
 	(void)state;
-	load("{\"text\":\"hello ${NAME} $5 $\",\"http\":{\"port\":\"${P}7\"},\"members\":[\"${NAME}:1\"]}", env);
+	load("{\"text\":\"hello ${NAME} $5 $\",\"http\":{\"port\":\"${P}7\"},\"members\":[\"${NAME}:1\"]}",
+		env);
 	expect_good();
 	assert_string_equal(loaded.knobs.text, "hello world $5 $");
 	assert_int_equal(loaded.knobs.port, 707);
@@ -324,17 +339,19 @@ static void test_node_is_untouched(void **state)
 static void test_ignored_and_later(void **state)
 {
 	(void)state;
-	load("{\"goVersion\":1,\"scheduler\":{\"a\":{\"b\":1}},\"extensions\":{\"sync\":{\"x\":1},\"search\":{}},"
-	     "\"storage\":{\"gcDelay\":\"1h\"}}", no_env);
+	load("{\"goVersion\":1,\"scheduler\":{\"a\":{\"b\":1}},\"extensions\":{\"sync\":{\"x\":1},\"search\":"
+	     "{}},"
+	     "\"storage\":{\"gcDelay\":\"1h\"}}",
+		no_env);
 	expect_good();
 	assert_string_equal(buf_text(&loaded.warnings),
-			    "\"extensions.sync\" is a zot setting that this version does not serve, ignoring it\n"
-			    "\"extensions.search\" is a zot setting that this version does not serve, ignoring it\n"
-			    "\"storage.gcDelay\" is a zot setting that this version does not serve, ignoring it\n");
+		"\"extensions.sync\" is a zot setting that this version does not serve, ignoring it\n"
+		"\"extensions.search\" is a zot setting that this version does not serve, ignoring it\n"
+		"\"storage.gcDelay\" is a zot setting that this version does not serve, ignoring it\n");
 	load("{\"extensions\":{\"sync\":{},\"enable\":true}}", no_env);
 	expect_good();
 	assert_string_equal(buf_text(&loaded.warnings),
-			    "\"extensions\" is a zot setting that this version does not serve, ignoring it\n");
+		"\"extensions\" is a zot setting that this version does not serve, ignoring it\n");
 }
 
 static void test_all_errors_are_collected(void **state)
@@ -402,9 +419,10 @@ static void test_broken_files(void **state)
 	load("{\n\"text\":}", no_env);
 	assert_non_null(strstr(buf_text(&loaded.errors), "settings.json: JSON line 2"));
 	load("[]", no_env);
-	assert_non_null(strstr(buf_text(&loaded.errors), "settings.json is an array; allowed is an object\n"));
-	assert_false(settings_load(&table, "/nonexistent/x.json", NULL, &loaded.knobs, &loaded.memory, &loaded.warnings,
-				   &loaded.errors));
+	assert_non_null(
+		strstr(buf_text(&loaded.errors), "settings.json is an array; allowed is an object\n"));
+	assert_false(settings_load(&table, "/nonexistent/x.json", NULL, &loaded.knobs, &loaded.memory,
+		&loaded.warnings, &loaded.errors));
 	assert_non_null(strstr(buf_text(&loaded.errors), "open /nonexistent/x.json: No such file"));
 	loaded.memory = NULL;
 }
@@ -473,25 +491,42 @@ static void test_texts_for_people(void **state)
 
 	(void)state;
 	settings_help(&table, &help);
-	assert_non_null(strstr(buf_text(&help), "  http.port, APP_PORT or PORT\n      Help | of it.\n      a number, 0 to 65535; default 8080\n"));
+	assert_non_null(strstr(buf_text(&help), "  http.port, APP_PORT or PORT\n      Help | of it.\n      a "
+						"number, 0 to 65535; default 8080\n"));
 	assert_null(strstr(buf_text(&help), "goVersion"));
 	settings_markdown(&table, &page);
-	assert_non_null(strstr(buf_text(&page), "| `http.port` | `APP_PORT` or `PORT` | a number, 0 to 65535 | `8080` | Help \\| of it. |\n"));
-	assert_non_null(strstr(buf_text(&page), "without effect in this version: `extensions`, `storage.gcDelay`, `APP_OLD`.\n"));
-	assert_non_null(strstr(buf_text(&page), "without meaning here: `goVersion`, `scheduler`, `APP_NOTHING`.\n"));
+	assert_non_null(strstr(buf_text(&page), "| `http.port` | `APP_PORT` or `PORT` | a number, 0 to 65535 "
+						"| `8080` | Help \\| of it. |\n"));
+	assert_non_null(strstr(buf_text(&page),
+		"without effect in this version: `extensions`, `storage.gcDelay`, `APP_OLD`.\n"));
+	assert_non_null(
+		strstr(buf_text(&page), "without meaning here: `goVersion`, `scheduler`, `APP_NOTHING`.\n"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_defaults),	    TEST(test_file),		TEST(test_environment),
-		TEST(test_precedence),	    TEST(test_keys_without_case), TEST(test_bounds),
-		TEST(test_unknown_keys),    TEST(test_very_long_keys),	TEST(test_wrong_types),
-		TEST(test_unknown_variables), TEST(test_expansion),	TEST(test_node_is_untouched),
-		TEST(test_ignored_and_later), TEST(test_all_errors_are_collected), TEST(test_secrets_stay_secret),
-		TEST(test_values_from_files), TEST(test_broken_files),	TEST(test_durations),
-		TEST(test_sizes),	    TEST(test_texts_for_people),
+		TEST(test_defaults),
+		TEST(test_file),
+		TEST(test_environment),
+		TEST(test_precedence),
+		TEST(test_keys_without_case),
+		TEST(test_bounds),
+		TEST(test_unknown_keys),
+		TEST(test_very_long_keys),
+		TEST(test_wrong_types),
+		TEST(test_unknown_variables),
+		TEST(test_expansion),
+		TEST(test_node_is_untouched),
+		TEST(test_ignored_and_later),
+		TEST(test_all_errors_are_collected),
+		TEST(test_secrets_stay_secret),
+		TEST(test_values_from_files),
+		TEST(test_broken_files),
+		TEST(test_durations),
+		TEST(test_sizes),
+		TEST(test_texts_for_people),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,7 +70,8 @@ static void test_numbers(void **state)
 	assert_false(str_to_number(STR("18446744073709551616"), UINT64_MAX, &n));
 	assert_false(str_to_number(STR("99999999999999999999999"), UINT64_MAX, &n));
 	assert_true(str_to_number(STR("0"), 0, &n) && n == 0);
-	assert_false(str_to_number(STR("1"), 0, &n) || str_to_number(STR("1 "), 9, &n) || str_to_number(STR("-1"), 9, &n));
+	assert_false(str_to_number(STR("1"), 0, &n) || str_to_number(STR("1 "), 9, &n) ||
+		     str_to_number(STR("-1"), 9, &n));
 	assert_false(str_to_number(STR(""), 9, &n) || str_to_number(STR_NONE, 9, &n));
 }
 
@@ -132,8 +133,9 @@ static void test_hex(void **state)
 	assert_true(str_unhex(STR("00abff"), back, 3));
 	assert_memory_equal(bytes, back, 3);
 	back[0] = 7;
-	assert_false(str_unhex(STR("00abfF"), back, 3) || str_unhex(STR("00abf"), back, 2) || str_unhex(STR("00abffa"), back, 3) ||
-		     str_unhex(STR("00ab"), back, 3) || str_unhex(STR("00abfg"), back, 3));
+	assert_false(str_unhex(STR("00abfF"), back, 3) || str_unhex(STR("00abf"), back, 2) ||
+		     str_unhex(STR("00abffa"), back, 3) || str_unhex(STR("00ab"), back, 3) ||
+		     str_unhex(STR("00abfg"), back, 3));
 	assert_int_equal(back[0], 7);
 	assert_true(str_unhex(STR(""), back, 0));
 }
@@ -141,9 +143,14 @@ static void test_hex(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_questions), cmocka_unit_test(test_cursor),	 cmocka_unit_test(test_next),
-		cmocka_unit_test(test_numbers),	  cmocka_unit_test(test_split_and_trim), cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_distance),  cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_questions),
+		cmocka_unit_test(test_cursor),
+		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_split_and_trim),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_distance),
+		cmocka_unit_test(test_hex),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
