@@ -8,6 +8,7 @@
  */
 #include "common/http_server_priv.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
@@ -111,15 +112,19 @@ static unsigned add_tls(struct MHD_OptionItem *options, unsigned n, const struct
 	return n;
 }
 
+/* Each daemon has its own copy of the socket, since one that cannot start closes it. */
 static struct MHD_Daemon *start_mhd(struct http_daemon *daemon, const struct http_tls *tls)
 {
 	struct http_server *server = daemon->server;
 	struct MHD_OptionItem options[4];
 	unsigned n = tls ? add_tls(options, 0, tls) : 0;
 	options[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+	int listen_fd = fcntl(server->listen_fd, F_DUPFD_CLOEXEC, 0);
+	if (listen_fd < 0)
+		return NULL;
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0U);
 	return MHD_start_daemon(flags, 0, NULL, NULL, http_request_on_access, daemon,
-		MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
+		MHD_OPTION_LISTEN_SOCKET, listen_fd,
 		MHD_OPTION_CONNECTION_LIMIT, server->settings.connection_limit,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY,
 		MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, daemon,
@@ -130,6 +135,16 @@ static struct MHD_Daemon *start_mhd(struct http_daemon *daemon, const struct htt
 		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
+static void daemon_quiesce(struct http_daemon *daemon)
+{
+	if (daemon->quiesced)
+		return;
+	daemon->quiesced = true;
+	int listen_fd = MHD_quiesce_daemon(daemon->mhd);
+	if (listen_fd >= 0)
+		(void)close(listen_fd);
+}
+
 /* Connections of it must have no suspended request left. */
 static void daemon_free(struct http_daemon *daemon)
 {
@@ -138,7 +153,7 @@ static void daemon_free(struct http_daemon *daemon)
 	if (daemon->epoll_fd >= 0)
 		loop_unwatch(daemon->server->loop, daemon->epoll_fd);
 	if (daemon->mhd) {
-		(void)MHD_quiesce_daemon(daemon->mhd); /* leaves the listening socket to us */
+		daemon_quiesce(daemon);
 		MHD_stop_daemon(daemon->mhd);
 	}
 	CHECK(daemon->connections == 0);
@@ -278,7 +293,7 @@ static void stop_listening(struct http_server *server)
 	if (server->listen_fd < 0)
 		return;
 	for (struct http_daemon *daemon = server->daemons; daemon; daemon = daemon->next)
-		(void)MHD_quiesce_daemon(daemon->mhd);
+		daemon_quiesce(daemon);
 	(void)close(server->listen_fd);
 	server->listen_fd = -1;
 }
@@ -332,7 +347,7 @@ bool http_server_reload_tls(struct http_server *server, const struct http_tls *t
 	struct http_daemon *before = server->daemons;
 	if (!daemon_start(server, tls, err))
 		return false;
-	(void)MHD_quiesce_daemon(before->mhd);
+	daemon_quiesce(before);
 	server->asks_client = tls->client_ca_pem != NULL;
 	return true;
 }

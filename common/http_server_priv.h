@@ -44,6 +44,7 @@ struct http_daemon {
 	struct MHD_Daemon *mhd;
 	int epoll_fd;
 	unsigned connections;
+	bool quiesced; /* accepts no more */
 };
 
 struct http_server {
