@@ -90,7 +90,8 @@ static void on_collected(void *arg, struct http_request *request, struct str bod
 	struct copying copying = { .headers = job->call.headers };
 	http_request_each_header(request, copy_header, &copying);
 	if (copying.failed)
-		refuse(job, ERROR_INVALID, "a header has a character that may not be there, or there are too many");
+		refuse(job, ERROR_INVALID,
+			"a header has a character that may not be there, or there are too many");
 	else if (!pool_submit(job->pool, run_job, job))
 		refuse(job, ERROR_BUSY, "too many requests are waiting");
 }
@@ -104,7 +105,7 @@ static void on_gone(void *arg)
 }
 
 void endpoint_start_job(struct http_request *request, struct pool *pool, size_t body_max, endpoint_job_f *run,
-			endpoint_refuse_f *refuse_f, void *context, void (*context_free)(void *context))
+	endpoint_refuse_f *refuse_f, void *context, void (*context_free)(void *context))
 {
 	struct job *job = xnew(struct job);
 	job->magic = JOB_MAGIC;

@@ -17,7 +17,7 @@
 #include "common/pipe.h"
 
 #define CALL_MAGIC MAGIC('C', 'A', 'L', 'L')
-#define SPARE_MAX 64U
+#define SPARE_MAX  64U
 
 struct http_call {
 	uint32_t magic;
@@ -183,7 +183,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 	struct client_socket *socket = socket_arg;
 	if (what == CURL_POLL_REMOVE)
 		return forget_socket(client, socket);
-	uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
+	uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
+			  (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
 	if (socket)
 		return loop_rewatch(client->loop, fd, events, NULL) ? 0 : -1;
 	socket = xnew(struct client_socket);
@@ -223,7 +224,8 @@ static void on_head(void *owner)
 static void too_large(struct http_call *call)
 {
 	call->transfer.failed = true;
-	(void)error_set(&call->transfer.err, ERROR_TOO_LARGE, NULL, "the answer is over %zu bytes", call->collected.max);
+	(void)error_set(&call->transfer.err, ERROR_TOO_LARGE, NULL, "the answer is over %zu bytes",
+		call->collected.max);
 }
 
 /* curl hands over all of it again after a pause: all or nothing. */
@@ -256,7 +258,8 @@ static size_t on_body(void *owner, const char *bytes, size_t len)
  * call the write callback, which may pause anew, before it returns. */
 static void unpause(struct http_call *call)
 {
-	int mask = (call->transfer.write_paused ? CURLPAUSE_RECV : 0) | (call->transfer.read_paused ? CURLPAUSE_SEND : 0);
+	int mask = (call->transfer.write_paused ? CURLPAUSE_RECV : 0) |
+		   (call->transfer.read_paused ? CURLPAUSE_SEND : 0);
 	if (!call->added || call->cancelled || call->ending)
 		return;
 	call->transfer.moved_ms = loop_now(call->client->loop);
@@ -329,8 +332,8 @@ static struct str copy_body(struct http_call *call, struct str body)
 	return str_from(call->body, body.len);
 }
 
-struct http_call *http_call_start(struct http_client *client, const struct http_call_spec *spec,
-				  struct http_call_events events)
+struct http_call *http_call_start(
+	struct http_client *client, const struct http_call_spec *spec, struct http_call_events events)
 {
 	loop_assert(client->loop);
 	struct http_call *call = xnew(struct http_call);
@@ -431,8 +434,8 @@ static void stage_run(void *arg)
 
 /* Life. */
 
-bool http_client_new(struct http_client **ret_client, struct loop *loop, const struct http_client_settings *settings,
-		     struct error *err)
+bool http_client_new(struct http_client **ret_client, struct loop *loop,
+	const struct http_client_settings *settings, struct error *err)
 {
 	loop_assert(loop);
 	CURLM *multi = curl_multi_init();

@@ -15,7 +15,7 @@
 
 /* The most that curl hands to a write callback at once is 16 KiB, whatever this is. */
 #define HTTP_RECEIVE_BUFFER 131072L
-#define HTTP_SEND_BUFFER 131072L
+#define HTTP_SEND_BUFFER    131072L
 
 struct http_transfer {
 	CURL *easy;
@@ -42,7 +42,8 @@ struct http_transfer {
 	bool failed; /* err says why, whatever curl says */
 	struct error err;
 
-	/* The owner's part. on_body returns how much it took, or CURL_WRITEFUNC_PAUSE, or 0 with failed set. */
+	/* The owner's part. on_body returns how much it took, or CURL_WRITEFUNC_PAUSE, or 0 with failed set.
+	 */
 	void *owner;
 	int64_t (*now_ms)(void *owner);
 	void (*on_head)(void *owner);
@@ -50,7 +51,8 @@ struct http_transfer {
 };
 
 /* Fills the handle from the spec; body bytes stay borrowed. */
-bool http_transfer_setup(struct http_transfer *transfer, const struct http_call_spec *spec, struct error *err) MUST_CHECK;
+bool http_transfer_setup(
+	struct http_transfer *transfer, const struct http_call_spec *spec, struct error *err) MUST_CHECK;
 /* Frees what setup made, but not the handle. */
 void http_transfer_fini(struct http_transfer *transfer);
 /* True: answered. */

@@ -66,7 +66,8 @@ struct http_response *http_response_buf(unsigned status, struct buf *body)
 	return with_bytes(response, str_from(response->owned, len));
 }
 
-struct http_response *http_response_shared(unsigned status, struct str body, void (*release)(void *arg), void *arg)
+struct http_response *http_response_shared(
+	unsigned status, struct str body, void (*release)(void *arg), void *arg)
 {
 	struct http_response *response = response_new(status, HTTP_BODY_BYTES);
 	response->release = release;
@@ -126,7 +127,8 @@ struct http_response *http_response_pipe(unsigned status, struct pipe *pipe, int
 	response->pipe = pipe;
 	response->len_known = len >= 0;
 	response->len = len >= 0 ? (uint64_t)len : MHD_SIZE_UNKNOWN;
-	response->mhd = MHD_create_response_from_callback(response->len, HTTP_PIPE_BLOCK, read_pipe, response, NULL);
+	response->mhd =
+		MHD_create_response_from_callback(response->len, HTTP_PIPE_BLOCK, read_pipe, response, NULL);
 	CHECK(response->mhd);
 	pipe_on_bytes(pipe, on_pipe_bytes, response);
 	return response;

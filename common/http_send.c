@@ -95,7 +95,8 @@ static size_t on_body(void *owner, const char *bytes, size_t len)
 	if (!body->failed)
 		return len;
 	exchange->transfer.failed = true;
-	(void)error_set(&exchange->transfer.err, ERROR_TOO_LARGE, NULL, "the answer is over %zu bytes", body->max);
+	(void)error_set(
+		&exchange->transfer.err, ERROR_TOO_LARGE, NULL, "the answer is over %zu bytes", body->max);
 	return 0;
 }
 
@@ -192,11 +193,16 @@ static void batch_run(struct batch *batch)
 	}
 }
 
-bool http_send_many(const struct http_call_spec *specs, size_t n, unsigned parallel, struct http_result *results, bool *ok,
-		    struct error *err)
+bool http_send_many(const struct http_call_spec *specs, size_t n, unsigned parallel,
+	struct http_result *results, bool *ok, struct error *err)
 {
 	CHECK(parallel > 0);
-	struct batch batch = { .multi = own_multi(), .specs = specs, .results = results, .ok = ok, .n = n, .parallel = parallel };
+	struct batch batch = { .multi = own_multi(),
+		.specs = specs,
+		.results = results,
+		.ok = ok,
+		.n = n,
+		.parallel = parallel };
 	batch_run(&batch);
 	if (batch.failed && err)
 		*err = batch.err;

@@ -60,7 +60,8 @@ static bool listen_on_first(const struct addrinfo *list, bool shared, int *ret_f
 	return false;
 }
 
-bool http_listen(const char *address, uint16_t port, bool shared, int *ret_fd, uint16_t *ret_port, struct error *err)
+bool http_listen(
+	const char *address, uint16_t port, bool shared, int *ret_fd, uint16_t *ret_port, struct error *err)
 {
 	char service[8];
 	(void)snprintf(service, sizeof(service), "%u", (unsigned)port);
@@ -69,7 +70,8 @@ bool http_listen(const char *address, uint16_t port, bool shared, int *ret_fd, u
 	struct addrinfo *list = NULL;
 	int failed = getaddrinfo(host, service, &hints, &list);
 	if (failed)
-		return error_set(err, ERROR_INVALID, NULL, "listen on %s: %s", host ? host : "*", gai_strerror(failed));
+		return error_set(err, ERROR_INVALID, NULL, "listen on %s: %s", host ? host : "*",
+			gai_strerror(failed));
 	int fd = -1;
 	bool done = listen_on_first(list, shared, &fd);
 	if (!done)
@@ -124,14 +126,11 @@ static struct MHD_Daemon *start_mhd(struct http_daemon *daemon, const struct htt
 		return NULL;
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0U);
 	return MHD_start_daemon(flags, 0, NULL, NULL, http_request_on_access, daemon,
-		MHD_OPTION_LISTEN_SOCKET, listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, server->settings.connection_limit,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY,
-		MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, daemon,
-		MHD_OPTION_NOTIFY_COMPLETED, http_request_on_completed, daemon,
-		MHD_OPTION_URI_LOG_CALLBACK, http_request_on_uri, daemon,
-		MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
+		server->settings.connection_limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY,
+		MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, daemon, MHD_OPTION_NOTIFY_COMPLETED,
+		http_request_on_completed, daemon, MHD_OPTION_URI_LOG_CALLBACK, http_request_on_uri, daemon,
+		MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
 		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
@@ -238,7 +237,8 @@ static void fill_defaults(struct http_server_settings *settings)
 	settings->connection_limit = settings->connection_limit ? settings->connection_limit : 4096;
 	settings->head_timeout_ms = settings->head_timeout_ms ? settings->head_timeout_ms : 10000;
 	settings->idle_timeout_ms = settings->idle_timeout_ms ? settings->idle_timeout_ms : 60000;
-	settings->keepalive_timeout_ms = settings->keepalive_timeout_ms ? settings->keepalive_timeout_ms : 120000;
+	settings->keepalive_timeout_ms =
+		settings->keepalive_timeout_ms ? settings->keepalive_timeout_ms : 120000;
 	settings->reply_timeout_ms = settings->reply_timeout_ms ? settings->reply_timeout_ms : 60000;
 	settings->drain_max = settings->drain_max ? settings->drain_max : 1024 * 1024;
 }
@@ -259,8 +259,8 @@ static void ignore_sigpipe(void)
 		(void)signal(SIGPIPE, SIG_IGN);
 }
 
-bool http_server_new(struct http_server **ret_server, struct loop *loop, const struct http_server_settings *settings,
-		     struct http_app app, struct error *err)
+bool http_server_new(struct http_server **ret_server, struct loop *loop,
+	const struct http_server_settings *settings, struct http_app app, struct error *err)
 {
 	static atomic_uint servers;
 	loop_assert(loop);

@@ -85,7 +85,8 @@ void http_body_forget(struct http_request *request)
 		collect.gone(collect.arg);
 }
 
-void http_request_collect_or(struct http_request *request, size_t max, http_collected_f *fn, http_gone_f *gone, void *arg)
+void http_request_collect_or(
+	struct http_request *request, size_t max, http_collected_f *fn, http_gone_f *gone, void *arg)
 {
 	CHECK(!request->collect.fn && fn);
 	if (request->response) {
@@ -93,7 +94,8 @@ void http_request_collect_or(struct http_request *request, size_t max, http_coll
 			gone(arg);
 		return;
 	}
-	request->collect = (struct http_collect){ .fn = fn, .gone = gone, .arg = arg, .body = buf_limit(max) };
+	request->collect =
+		(struct http_collect){ .fn = fn, .gone = gone, .arg = arg, .body = buf_limit(max) };
 	struct http_sink sink = { request, collect_bytes, collect_end, collect_gone };
 	http_request_stream(request, sink);
 }

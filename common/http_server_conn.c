@@ -16,9 +16,9 @@
 #include "common/check.h"
 
 /* Looks a deadline of progress is divided into: it ends after the fourth one without any. */
-#define LOOKS 4
+#define LOOKS         4
 #define TICK_LEAST_MS 10U
-#define TICK_MOST_MS 500U
+#define TICK_MOST_MS  500U
 
 static int64_t watch_ms(const struct http_conn *conn)
 {
@@ -168,7 +168,8 @@ static void on_closed(struct http_conn *conn)
 	free(conn);
 }
 
-void http_conn_notify(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+void http_conn_notify(
+	void *arg, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
 {
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		on_started(arg, mhd, context);
@@ -187,6 +188,6 @@ bool http_conn_is_trusted(const struct http_conn *conn)
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 	unsigned status = 0;
-	return info && info->tls_session && gnutls_certificate_verify_peers2(info->tls_session, &status) == 0 &&
-	       status == 0;
+	return info && info->tls_session &&
+	       gnutls_certificate_verify_peers2(info->tls_session, &status) == 0 && status == 0;
 }

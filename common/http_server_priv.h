@@ -31,11 +31,11 @@
 #include "common/http_server.h"
 #include "common/loop.h"
 
-#define HTTP_HEAD_MAX ((size_t)32 * 1024)
-#define HTTP_TARGET_MAX ((size_t)8 * 1024)
-#define HTTP_LENGTH_MAX ((uint64_t)1 << 62)
+#define HTTP_HEAD_MAX          ((size_t)32 * 1024)
+#define HTTP_TARGET_MAX        ((size_t)8 * 1024)
+#define HTTP_LENGTH_MAX        ((uint64_t)1 << 62)
 #define HTTP_CONNECTION_MEMORY ((size_t)128 * 1024)
-#define HTTP_PIPE_BLOCK ((size_t)64 * 1024)
+#define HTTP_PIPE_BLOCK        ((size_t)64 * 1024)
 
 /* One libmicrohttpd daemon. A new certificate makes a new one; the old one serves out. */
 struct http_daemon {
@@ -81,8 +81,13 @@ struct http_conn {
 };
 
 enum http_phase {
-	HTTP_PHASE_HEAD, HTTP_PHASE_UNDECIDED, HTTP_PHASE_BODY, HTTP_PHASE_ENDED,
-	HTTP_PHASE_DRAIN, HTTP_PHASE_LINGER, HTTP_PHASE_REPLY,
+	HTTP_PHASE_HEAD,
+	HTTP_PHASE_UNDECIDED,
+	HTTP_PHASE_BODY,
+	HTTP_PHASE_ENDED,
+	HTTP_PHASE_DRAIN,
+	HTTP_PHASE_LINGER,
+	HTTP_PHASE_REPLY,
 };
 
 /* The collecting of a whole body. */
@@ -122,7 +127,7 @@ struct http_request {
 	struct str target, path, query;
 	struct buf decoded; /* of path, where it has escapes */
 	size_t text_len;
-	char text[];        /* the target */
+	char text[]; /* the target */
 };
 
 enum http_body_kind { HTTP_BODY_BYTES, HTTP_BODY_FILE, HTTP_BODY_PIPE, HTTP_BODY_ANNOUNCED };
@@ -135,9 +140,9 @@ struct http_response {
 	bool close;
 	enum http_body_kind kind;
 	struct MHD_Response *mhd;
-	struct str body;              /* BYTES */
-	char *owned;                  /* behind body */
-	void (*release)(void *arg);   /* of body */
+	struct str body;            /* BYTES */
+	char *owned;                /* behind body */
+	void (*release)(void *arg); /* of body */
 	void *release_arg;
 	struct pipe *pipe;            /* PIPE */
 	struct http_request *request; /* PIPE: who sends it */
@@ -145,12 +150,13 @@ struct http_response {
 	bool len_known;
 };
 
-#define HTTP_CONN_MAGIC MAGIC('H', 'C', 'O', 'N')
-#define HTTP_REQUEST_MAGIC MAGIC('H', 'R', 'E', 'Q')
+#define HTTP_CONN_MAGIC     MAGIC('H', 'C', 'O', 'N')
+#define HTTP_REQUEST_MAGIC  MAGIC('H', 'R', 'E', 'Q')
 #define HTTP_RESPONSE_MAGIC MAGIC('H', 'R', 'S', 'P')
 
 /* http_server_conn.c */
-void http_conn_notify(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code);
+void http_conn_notify(
+	void *arg, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code);
 void http_conn_suspend(struct http_conn *conn); /* from libmicrohttpd's callbacks only */
 void http_conn_resume(struct http_conn *conn);
 void http_conn_watch(struct http_conn *conn, enum http_watch watch);
@@ -162,10 +168,10 @@ bool http_conn_is_trusted(const struct http_conn *conn); /* its client certifica
 
 /* http_server_request.c */
 void *http_request_on_uri(void *arg, const char *uri, struct MHD_Connection *mhd);
-enum MHD_Result http_request_on_access(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
-				       const char *version, const char *upload, size_t *upload_len, void **context);
-void http_request_on_completed(void *arg, struct MHD_Connection *mhd, void **context,
-			       enum MHD_RequestTerminationCode code);
+enum MHD_Result http_request_on_access(void *arg, struct MHD_Connection *mhd, const char *url,
+	const char *method, const char *version, const char *upload, size_t *upload_len, void **context);
+void http_request_on_completed(
+	void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code);
 void http_request_too_late(struct http_request *request); /* 503 */
 const char *http_request_head_value(const struct http_request *request, const char *name, size_t len);
 

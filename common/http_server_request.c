@@ -39,7 +39,8 @@ const char *http_request_head_value(const struct http_request *request, const ch
 {
 	const char *value = NULL;
 	size_t value_len = 0;
-	if (MHD_lookup_connection_value_n(request->conn->mhd, MHD_HEADER_KIND, name, len, &value, &value_len) != MHD_YES)
+	if (MHD_lookup_connection_value_n(
+		    request->conn->mhd, MHD_HEADER_KIND, name, len, &value, &value_len) != MHD_YES)
 		return NULL;
 	return value ? value : "";
 }
@@ -84,7 +85,8 @@ static unsigned read_framing(struct http_request *request)
 	const char *length = HEAD_VALUE(request, "Content-Length");
 	if (!encoding && !length)
 		return 0;
-	if ((encoding && length) || http_request_header_count(request, encoding ? "Transfer-Encoding" : "Content-Length") != 1)
+	if ((encoding && length) ||
+		http_request_header_count(request, encoding ? "Transfer-Encoding" : "Content-Length") != 1)
 		return 400;
 	if (encoding && strcasecmp(encoding, "chunked") != 0)
 		return 501;
@@ -145,7 +147,8 @@ static void say_close(struct http_request *request)
 {
 	struct http_response *response = request->response;
 	/* A shared one cannot be changed: there the connection is shut after the reply. */
-	if (request->conn->server->quiesced && atomic_load(&response->refs) == 1 && !atomic_load(&response->queued))
+	if (request->conn->server->quiesced && atomic_load(&response->refs) == 1 &&
+		!atomic_load(&response->queued))
 		http_response_close(response);
 }
 
@@ -213,8 +216,8 @@ static enum MHD_Result at_end(struct http_request *request)
 	return MHD_YES;
 }
 
-enum MHD_Result http_request_on_access(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
-				       const char *version, const char *upload, size_t *upload_len, void **context)
+enum MHD_Result http_request_on_access(void *arg, struct MHD_Connection *mhd, const char *url,
+	const char *method, const char *version, const char *upload, size_t *upload_len, void **context)
 {
 	(void)arg;
 	(void)mhd;
@@ -226,7 +229,7 @@ enum MHD_Result http_request_on_access(void *arg, struct MHD_Connection *mhd, co
 	request->inside = true;
 	if (request->phase == HTTP_PHASE_HEAD)
 		request_begin(request, method);
-	enum MHD_Result result = *upload_len > 0   ? http_body_take(request, upload, upload_len)
+	enum MHD_Result result = *upload_len > 0     ? http_body_take(request, upload, upload_len)
 				 : request->admitted ? at_end(request)
 						     : at_head(request);
 	request->inside = false;
@@ -291,8 +294,8 @@ static void request_free(struct http_request *request)
 	free(request);
 }
 
-void http_request_on_completed(void *arg, struct MHD_Connection *mhd, void **context,
-			       enum MHD_RequestTerminationCode code)
+void http_request_on_completed(
+	void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
 {
 	(void)arg;
 	(void)mhd;

@@ -12,7 +12,7 @@
 #include "common/pipe.h"
 
 #define DEFAULT_CONNECT_MS 3000U
-#define DEFAULT_STALL_MS 30000U
+#define DEFAULT_STALL_MS   30000U
 
 static void fail(struct http_transfer *transfer, const struct error *err)
 {
@@ -311,7 +311,8 @@ bool http_transfer_setup(struct http_transfer *transfer, const struct http_call_
 		return error_set(err, ERROR_INVALID, NULL, "the URL is not usable");
 	set_method(transfer, spec->method);
 	set_trust(transfer->easy, spec);
-	SET(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(spec->connect_ms ? spec->connect_ms : DEFAULT_CONNECT_MS));
+	SET(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS,
+		(long)(spec->connect_ms ? spec->connect_ms : DEFAULT_CONNECT_MS));
 	SET(transfer->easy, CURLOPT_TIMEOUT_MS, (long)spec->total_ms);
 	if (!add_lines(transfer, spec->headers, err))
 		return false;
@@ -387,10 +388,11 @@ bool http_transfer_result(struct http_transfer *transfer, CURLcode code, struct 
 	}
 	if (code == CURLE_OK && transfer->head_done)
 		return true;
-	const char *reason = code == CURLE_OK     ? "no answer"
+	const char *reason = code == CURLE_OK    ? "no answer"
 			     : *transfer->reason ? transfer->reason
 						 : curl_easy_strerror(code);
-	return error_set(err, code == CURLE_OK ? ERROR_INTERNAL : kind_of(transfer, code), NULL, "%s", reason);
+	return error_set(
+		err, code == CURLE_OK ? ERROR_INTERNAL : kind_of(transfer, code), NULL, "%s", reason);
 }
 
 int64_t http_transfer_stalls_in(struct http_transfer *transfer)

@@ -19,7 +19,7 @@
 #include "common/clock.h"
 
 #define LOOP_STAGES_MAX 4
-#define LOOP_READY_MAX 256
+#define LOOP_READY_MAX  256
 
 struct post {
 	loop_post_f *fn;
@@ -201,7 +201,8 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t in_ms
 	timer->arg = arg;
 	timer->due_ms = loop->now_ms + (in_ms > 0 ? in_ms : 0);
 	if (timer->slot == 0) {
-		loop->heap = grow(loop->heap, &loop->heap_room, loop->heap_len + 2, sizeof(struct loop_timer *));
+		loop->heap =
+			grow(loop->heap, &loop->heap_room, loop->heap_len + 2, sizeof(struct loop_timer *));
 		heap_set(loop, ++loop->heap_len, timer);
 	}
 	heap_up(loop, timer->slot);
@@ -386,7 +387,8 @@ static bool watch_failed(int failed, int fd, struct error *err)
 	return error_sys(err, "epoll_ctl of fd %d", fd);
 }
 
-bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready_f *on_ready, void *arg, struct error *err)
+bool loop_watch(
+	struct loop *loop, int fd, uint32_t events, loop_ready_f *on_ready, void *arg, struct error *err)
 {
 	loop_assert(loop);
 	CHECK(fd >= 0 && on_ready);

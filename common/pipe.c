@@ -6,7 +6,7 @@
 #include "common/check.h"
 #include "common/loop.h"
 
-#define PIPE_MAGIC MAGIC('P', 'I', 'P', 'E')
+#define PIPE_MAGIC      MAGIC('P', 'I', 'P', 'E')
 #define PIPE_FIRST_ROOM ((size_t)4096)
 
 /* One end. `armed`: it was told AGAIN and waits. `posted`: its wake-up is on the way. */

@@ -142,7 +142,8 @@ struct reply {
 static inline const char *reply_header(struct reply *reply, const char *name)
 {
 	static _Thread_local char value[512];
-	for (char *line = strstr(reply->text, "\r\n"); line && line + 2 < reply->body; line = strstr(line + 2, "\r\n")) {
+	for (char *line = strstr(reply->text, "\r\n"); line && line + 2 < reply->body;
+		line = strstr(line + 2, "\r\n")) {
 		size_t len = strlen(name);
 		if (strncasecmp(line + 2, name, len) != 0 || line[2 + len] != ':')
 			continue;

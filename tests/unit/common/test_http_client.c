@@ -34,7 +34,8 @@ static void pour(void *arg)
 	struct origin *origin = arg;
 	static const char block[16384];
 	while (origin->left > 0) {
-		size_t taken = 0, want = origin->left < (long long)sizeof(block) ? (size_t)origin->left : sizeof(block);
+		size_t taken = 0,
+		       want = origin->left < (long long)sizeof(block) ? (size_t)origin->left : sizeof(block);
 		enum pipe_step step = pipe_write(origin->pipe, block, want, &taken);
 		if (step == PIPE_AGAIN)
 			return;
@@ -74,10 +75,12 @@ static void origin_request(void *arg, struct http_request *request)
 	struct origin *origin = arg;
 	struct str path = http_request_path(request);
 	atomic_fetch_add(&origin->requests, 1);
-	const char *host = http_request_header(request, "Host"), *accept = http_request_header(request, "Accept");
+	const char *host = http_request_header(request, "Host"),
+		   *accept = http_request_header(request, "Accept");
 	(void)snprintf(origin->host, sizeof(origin->host), "%s", host ? host : "none");
 	(void)snprintf(origin->accept, sizeof(origin->accept), "%s", accept ? accept : "none");
-	origin->had_encoding = http_request_header(request, "Transfer-Encoding") || http_request_header(request, "Expect") ||
+	origin->had_encoding = http_request_header(request, "Transfer-Encoding") ||
+			       http_request_header(request, "Expect") ||
 			       http_request_header(request, "Accept-Encoding");
 	if (str_is(path, "/count")) {
 		struct http_sink sink = { request, count_bytes, count_end, count_gone };
@@ -123,7 +126,8 @@ static void relay_head(void *arg, struct http_call *call)
 	struct relay *relay = arg;
 	struct pipe *down = pipe_new(http_request_loop(relay->request), 256 * 1024);
 	http_call_into(call, down);
-	http_request_reply(relay->request, http_response_pipe(http_call_status(call), down, http_call_length(call)));
+	http_request_reply(
+		relay->request, http_response_pipe(http_call_status(call), down, http_call_length(call)));
 }
 
 static void relay_done(void *arg, struct http_call *call, const struct error *err)
@@ -163,7 +167,8 @@ static void front_request(void *arg, struct http_request *request)
 	relay->world = world;
 	http_request_set_context(request, relay);
 	char url[256];
-	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%.*s", world->origin.rig.port, STR_ARGS(http_request_target(request)));
+	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%.*s", world->origin.rig.port,
+		STR_ARGS(http_request_target(request)));
 	struct http_call_spec spec = { .method = http_method_name(http_request_method(request)), .url = url };
 	if (http_request_length(request) != 0) {
 		relay->up = pipe_new(http_request_loop(request), 256 * 1024);
@@ -193,9 +198,11 @@ static int set_up(void **state)
 	http_client_init();
 	struct world *world = xnew(struct world);
 	uint16_t port = 0;
-	rig_open(&world->origin.rig, rig_listen(&port, false), (struct http_app){ &world->origin, origin_request, origin_done });
+	rig_open(&world->origin.rig, rig_listen(&port, false),
+		(struct http_app){ &world->origin, origin_request, origin_done });
 	port = 0;
-	rig_open(&world->front, rig_listen(&port, false), (struct http_app){ world, front_request, front_done });
+	rig_open(&world->front, rig_listen(&port, false),
+		(struct http_app){ world, front_request, front_done });
 	rig_run(&world->origin.rig);
 	rig_run(&world->front);
 	*state = world;
@@ -504,7 +511,8 @@ static void *rude_main(void *arg)
 		for (int i = 0; i <= rude->serve; i++) {
 			if (recv(fd, bytes, sizeof(bytes), 0) <= 0 || i == rude->serve)
 				break;
-			static const char ok[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+			static const char ok[] =
+				"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 			(void)put_all(fd, ok, sizeof(ok) - 1);
 		}
 		(void)close(fd);
@@ -574,7 +582,9 @@ static void test_a_slow_client_of_the_proxy_costs_no_memory(void **state)
 		for (int burst = 0; total < wanted; burst++) {
 			if (burst % 1000 == 0)
 				(void)poll(NULL, 0, 30);
-			size_t most = wanted - total < (long long)sizeof(reply.text) ? (size_t)(wanted - total) : sizeof(reply.text);
+			size_t most = wanted - total < (long long)sizeof(reply.text)
+					      ? (size_t)(wanted - total)
+					      : sizeof(reply.text);
 			ssize_t n = take(fd, reply.text, most);
 			assert_true(n > 0);
 			total += n;
@@ -590,7 +600,8 @@ static void test_a_slow_client_of_the_proxy_costs_no_memory(void **state)
 static void test_clients_of_the_proxy_that_go(void **state)
 {
 	struct world *world = *state;
-	const char *texts[] = { "GET /big HTTP/1.1\r\nHost: x\r\n\r\n", "PUT /count HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc" };
+	const char *texts[] = { "GET /big HTTP/1.1\r\nHost: x\r\n\r\n",
+		"PUT /count HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc" };
 	static struct reply reply;
 	for (int i = 0; i < 2; i++) {
 		int fd = dial(world->front.port);
@@ -683,8 +694,12 @@ static void test_send_many_at_a_time(void **state)
 	struct http_result results[N];
 	bool ok[N];
 	for (int i = 0; i < N; i++) {
-		(void)snprintf(urls[i], sizeof(urls[i]), i == 7 ? "http://127.0.0.1:%u/park" : "http://127.0.0.1:%u/hello", world->origin.rig.port);
-		specs[i] = (struct http_call_spec){ .method = "GET", .url = urls[i], .stall_ms = i == 7 ? 100 : 0 };
+		(void)snprintf(urls[i], sizeof(urls[i]),
+			i == 7 ? "http://127.0.0.1:%u/park" : "http://127.0.0.1:%u/hello",
+			world->origin.rig.port);
+		specs[i] = (struct http_call_spec){
+			.method = "GET", .url = urls[i], .stall_ms = i == 7 ? 100 : 0
+		};
 		http_result_init(&results[i], 100);
 	}
 	struct error err;

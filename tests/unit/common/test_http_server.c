@@ -112,7 +112,8 @@ static void pour(void *arg)
 	pipe_unref_writer(TAKE(app->pipe));
 }
 
-static void start_source(struct app *app, struct http_request *request, long long total, int64_t announced, bool fails)
+static void start_source(
+	struct app *app, struct http_request *request, long long total, int64_t announced, bool fails)
 {
 	app->pipe = pipe_new(http_request_loop(request), 256 * 1024);
 	app->left = total;
@@ -214,8 +215,10 @@ static int set_up(void **state)
 
 static int set_up_hasty(void **state)
 {
-	struct http_server_settings hasty = { .head_timeout_ms = 200, .idle_timeout_ms = 200, .keepalive_timeout_ms = 200,
-					      .reply_timeout_ms = 200 };
+	struct http_server_settings hasty = { .head_timeout_ms = 200,
+		.idle_timeout_ms = 200,
+		.keepalive_timeout_ms = 200,
+		.reply_timeout_ms = 200 };
 	return set_up_with(state, hasty);
 }
 
@@ -288,7 +291,8 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
 	struct app *app = *state;
 	static struct reply reply;
 	int fd = dial(app->rig.port);
-	put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\nPOST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+	put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\nPOST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: "
+		"3\r\n\r\nabc"
 		"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
 	expect_hello(fd, &reply);
 	assert_true(take_reply(fd, &reply));
@@ -326,10 +330,12 @@ static void test_heads_are_bounded(void **state)
 	struct app *app = *state;
 	static char text[200000];
 	for (int over = 0; over < 2; over++) {
-		int n = snprintf(text, sizeof(text), "GET /%0*d HTTP/1.1\r\nHost: x\r\n\r\n", over ? 8192 : 8191, 0);
+		int n = snprintf(
+			text, sizeof(text), "GET /%0*d HTTP/1.1\r\nHost: x\r\n\r\n", over ? 8192 : 8191, 0);
 		assert_true(n > 0);
 		assert_int_equal(status_of(app, text), over ? 414 : 404);
-		n = snprintf(text, sizeof(text), "GET /hello HTTP/1.1\r\nHost: x\r\nA: %0*d\r\n\r\n", over ? 33000 : 32000, 0);
+		n = snprintf(text, sizeof(text), "GET /hello HTTP/1.1\r\nHost: x\r\nA: %0*d\r\n\r\n",
+			over ? 33000 : 32000, 0);
 		assert_true(n > 0);
 		assert_int_equal(status_of(app, text), over ? 431 : 200);
 	}
@@ -341,8 +347,10 @@ static void test_heads_are_bounded(void **state)
 static void test_framing_is_read_strictly(void **state)
 {
 	struct app *app = *state;
-	const char *both = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-	const char *twice = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd";
+	const char *both = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: "
+			   "chunked\r\n\r\n0\r\n\r\n";
+	const char *twice =
+		"POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd";
 	const char *gzip = "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n";
 	const char *huge = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775807\r\n\r\n";
 	const char *minus = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n";
@@ -474,7 +482,8 @@ static void test_early_401_instead_of_100(void **state)
 	struct app *app = *state;
 	static struct reply reply;
 	int fd = dial(app->rig.port);
-	put(fd, "PUT /denied HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 50000000\r\n\r\n");
+	put(fd, "PUT /denied HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: "
+		"50000000\r\n\r\n");
 	assert_true(take_reply(fd, &reply));
 	assert_int_equal(reply.status, 401);
 	assert_true(is_closed(fd));
@@ -533,7 +542,8 @@ static void test_head_announces_the_body(void **state)
 	struct app *app = *state;
 	static struct reply reply;
 	int fd = dial(app->rig.port);
-	put(fd, "HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\nHEAD /announce HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	put(fd, "HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\nHEAD /announce HTTP/1.1\r\nHost: x\r\n\r\nGET /hello "
+		"HTTP/1.1\r\nHost: x\r\n\r\n");
 	assert_true(take_head(fd, &reply));
 	assert_string_equal(reply_header(&reply, "Content-Length"), "5");
 	assert_true(take_head(fd, &reply));
@@ -654,7 +664,8 @@ static void test_a_ticket_replies_later(void **state)
 	static struct reply reply;
 	for (int body = 0; body < 2; body++) {
 		int fd = dial(app->rig.port);
-		put(fd, body ? "PUT /park HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" : "GET /park HTTP/1.1\r\nHost: x\r\n\r\n");
+		put(fd, body ? "PUT /park HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+			     : "GET /park HTTP/1.1\r\nHost: x\r\n\r\n");
 		await(&app->parked_n, body + 1);
 		loop_post(app->rig.loop, reply_parked, app);
 		assert_true(take_reply(fd, &reply));
@@ -785,8 +796,9 @@ static void test_stop_with_requests_in_flight(void **state)
 {
 	struct app *app = *state;
 	int fds[4];
-	const char *texts[] = { "GET /park HTTP/1.1\r\nHost: x\r\n\r\n", "PUT /shut HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
-				"GET /unknown?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", "GET /he" };
+	const char *texts[] = { "GET /park HTTP/1.1\r\nHost: x\r\n\r\n",
+		"PUT /shut HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+		"GET /unknown?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", "GET /he" };
 	for (int i = 0; i < 4; i++) {
 		fds[i] = dial(app->rig.port);
 		put(fds[i], texts[i]);
@@ -888,14 +900,15 @@ static void test_two_hundred_connections_on_two_loops(void **state)
 	await(&app->done, N * ROUNDS);
 	rig_halt(&app->rig);
 	rig_halt(&app->second);
-	unsigned first = http_server_connections(app->rig.server), second = http_server_connections(app->second.server);
+	unsigned first = http_server_connections(app->rig.server),
+		 second = http_server_connections(app->second.server);
 	assert_int_equal(first + second, N);
 	assert_true(first > 0 && second > 0);
 	for (int i = 0; i < N; i++)
 		(void)close(fds[i]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
+#define TEST(name)  cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 #define HASTY(name) cmocka_unit_test_setup_teardown(test_##name, set_up_hasty, tear_down)
 
 int main(void)
@@ -928,7 +941,8 @@ int main(void)
 		TEST(stop_with_requests_in_flight),
 		TEST(a_large_pull_takes_no_memory),
 		TEST(a_large_push_takes_no_memory),
-		cmocka_unit_test_setup_teardown(test_two_hundred_connections_on_two_loops, set_up_two, tear_down_two),
+		cmocka_unit_test_setup_teardown(
+			test_two_hundred_connections_on_two_loops, set_up_two, tear_down_two),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,11 +139,15 @@ static void test_client_certificates_are_asked_for(void **state)
 	struct world *world = *state;
 	const char *key = write_file(world, "key", pem_client_key);
 	struct http_call_spec none = { .insecure = true };
-	struct http_call_spec right = { .insecure = true, .cert_file = write_file(world, "client", pem_client_cert), .key_file = key };
+	struct http_call_spec right = {
+		.insecure = true, .cert_file = write_file(world, "client", pem_client_cert), .key_file = key
+	};
 	assert_int_equal(send_to(world, "/", none), 403);
 	assert_int_equal(send_to(world, "/", right), 200);
 	key = write_file(world, "key", pem_two_key);
-	struct http_call_spec wrong = { .insecure = true, .cert_file = write_file(world, "two", pem_two_cert), .key_file = key };
+	struct http_call_spec wrong = {
+		.insecure = true, .cert_file = write_file(world, "two", pem_two_cert), .key_file = key
+	};
 	assert_int_equal(send_to(world, "/", wrong), 403);
 	assert_int_equal(atomic_load(&world->requests), 1);
 }
@@ -179,8 +183,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_certificate_is_checked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_an_early_reply_to_a_long_body, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_client_certificates_are_asked_for, set_up_mutual, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_new_certificate_for_new_connections, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_client_certificates_are_asked_for, set_up_mutual, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_new_certificate_for_new_connections, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

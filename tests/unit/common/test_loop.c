@@ -25,7 +25,7 @@ static struct loop *new_loop(void)
 /* Posts. */
 
 #define POSTERS 4
-#define POSTS 5000
+#define POSTS   5000
 
 struct poster {
 	struct loop *loop;

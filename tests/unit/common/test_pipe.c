@@ -231,10 +231,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_bytes_come_out_as_they_went_in, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_writer_wakes_once_when_half_is_free, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_writer_that_got_rid_of_a_part_is_woken, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_writer_wakes_once_when_half_is_free, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_writer_that_got_rid_of_a_part_is_woken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_all_or_nothing_waits_for_enough, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_reader_wakes_for_bytes_end_and_failure, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_reader_wakes_for_bytes_end_and_failure, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_finish_drains_and_failure_does_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_abandoning_tells_the_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_an_end_that_let_go_is_not_called, set_up, tear_down),
