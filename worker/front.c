@@ -311,6 +311,17 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	usage_count(call->ask.worker->usage, call->loop->loop, &event);
 }
 
+/* The client's address; for a peer's request what the peer says. */
+static const char *find_from(const struct front_call *call, char into[INET6_ADDRSTRLEN])
+{
+	const char *forwarded = http_request_header(call->request, "X-Forwarded-For");
+
+	if (call->ask.identity && call->ask.identity->peer && forwarded)
+		return log_quote(str_of(forwarded));
+	http_request_peer(call->request, into);
+	return into;
+}
+
 static void log_request(const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out, int64_t us)
 {
 	const struct identity *identity = call->ask.identity;
@@ -318,11 +329,10 @@ static void log_request(const struct front_call *call, unsigned status, uint64_t
 
 	if (!log_enabled(LOG_INFO))
 		return;
-	http_request_peer(call->request, from);
 	log_info("request", "method=%s path=%s status=%u bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " ms=%" PRId64 ".%03" PRId64
 		" user=%s from=%s id=%" PRIu64 "%s", http_method_name(call->ask.method),
 		log_quote(http_request_path(call->request)), status, bytes_in, bytes_out, us / 1000, us % 1000,
-		log_quote(str_of(identity ? identity->user : "")), from, http_request_id(call->request),
+		log_quote(str_of(identity ? identity->user : "")), find_from(call, from), http_request_id(call->request),
 		call->peer ? " proxied=true" : "");
 }
 
