@@ -131,7 +131,8 @@ static void reply_upload_unknown(struct front_call *call)
 {
 	struct error err;
 
-	(void)error_set(&err, ERROR_UNKNOWN, "BLOB_UPLOAD_UNKNOWN", "the worker that has this upload is gone; start it again");
+	(void)error_set(&err, ERROR_UNKNOWN, "BLOB_UPLOAD_UNKNOWN",
+		"the worker that has this upload is gone; start it again");
 	reply_error(call, &err);
 }
 
@@ -139,7 +140,8 @@ static void reply_missing(struct front_call *call, const char *member)
 {
 	struct error err;
 
-	(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "member %s, which has this repository, cannot be reached",
+	(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
+		"member %s, which has this repository, cannot be reached",
 		member ? member : "(none is active)");
 	http_request_reply(call->request, oci_reply_later(2, &err));
 }
@@ -221,7 +223,8 @@ static void on_unreachable(void *arg, struct http_request *request, const struct
 
 	(void)request;
 	counter_add(&call->loop->counters.proxy_failed_total, 1);
-	log_info("peer.unreachable", "member=%s error=%s", log_quote(str_of(call->place.member->id)), log_quote(str_of(err->text)));
+	log_info("peer.unreachable", "member=%s error=%s", log_quote(str_of(call->place.member->id)),
+		log_quote(str_of(err->text)));
 	if (call->ask.route.row->place == OCI_PLACE_HOLDER) {
 		reply_upload_unknown(call);
 	} else if (call->ask.snapshot->isolated) {
@@ -236,16 +239,26 @@ enum front_turn front_forward(struct front_call *call)
 {
 	const struct worker_settings *settings = call->ask.worker->settings;
 	struct peer_forward forward = {
-		.cluster = call->ask.worker->cluster, .client = call->loop->client, .request = call->request,
-		.snapshot = call->ask.snapshot, .identity = call->ask.identity, .member = call->place.member,
-		.ca_file = settings->peer_ca, .cert_file = settings->peer_cert, .key_file = settings->peer_key,
-		.body_is_collected = call->body, .body = call->ask.body, .on_unreachable = on_unreachable, .arg = call,
+		.cluster = call->ask.worker->cluster,
+		.client = call->loop->client,
+		.request = call->request,
+		.snapshot = call->ask.snapshot,
+		.identity = call->ask.identity,
+		.member = call->place.member,
+		.ca_file = settings->peer_ca,
+		.cert_file = settings->peer_cert,
+		.key_file = settings->peer_key,
+		.body_is_collected = call->body,
+		.body = call->ask.body,
+		.on_unreachable = on_unreachable,
+		.arg = call,
 	};
 
 	if (call->place.place == PLACE_HERE)
 		return FRONT_MORE;
 	counter_add(&call->loop->counters.proxied_total, 1);
-	if (call->ask.route.row->at == OCI_OPERATION_upload_put || call->ask.route.row->at == OCI_OPERATION_upload_start)
+	if (call->ask.route.row->at == OCI_OPERATION_upload_put ||
+		call->ask.route.row->at == OCI_OPERATION_upload_start)
 		http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
 	call->peer = peer_forward_start(&forward);
 	return FRONT_WAIT;
@@ -303,7 +316,9 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	if (!call->is_routed || !identity || identity->peer)
 		return;
 	at = call->ask.route.row->at;
-	event = (struct usage_event){ .apikey = identity->apikey, .bytes_in = bytes_in, .bytes_out = bytes_out };
+	event = (struct usage_event){
+		.apikey = identity->apikey, .bytes_in = bytes_in, .bytes_out = bytes_out
+	};
 	if (status < 400)
 		event.repository = name_str(&call->ask.route.name);
 	event.pull = at == OCI_OPERATION_manifest_get && call->ask.method == HTTP_GET && status == 200;
@@ -322,18 +337,20 @@ static const char *find_from(const struct front_call *call, char into[INET6_ADDR
 	return into;
 }
 
-static void log_request(const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out, int64_t us)
+static void log_request(
+	const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out, int64_t us)
 {
 	const struct identity *identity = call->ask.identity;
 	char from[INET6_ADDRSTRLEN];
 
 	if (!log_enabled(LOG_INFO))
 		return;
-	log_info("request", "method=%s path=%s status=%u bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " ms=%" PRId64 ".%03" PRId64
-		" user=%s from=%s id=%" PRIu64 "%s", http_method_name(call->ask.method),
-		log_quote(http_request_path(call->request)), status, bytes_in, bytes_out, us / 1000, us % 1000,
-		log_quote(str_of(identity ? identity->user : "")), find_from(call, from), http_request_id(call->request),
-		call->peer ? " proxied=true" : "");
+	log_info("request",
+		"method=%s path=%s status=%u bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " ms=%" PRId64
+		".%03" PRId64 " user=%s from=%s id=%" PRIu64 "%s",
+		http_method_name(call->ask.method), log_quote(http_request_path(call->request)), status,
+		bytes_in, bytes_out, us / 1000, us % 1000, log_quote(str_of(identity ? identity->user : "")),
+		find_from(call, from), http_request_id(call->request), call->peer ? " proxied=true" : "");
 }
 
 static void front_free(struct front_call *call)

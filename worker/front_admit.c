@@ -36,7 +36,8 @@ static void reply_refused(struct front_call *call, const struct admission_info *
 
 	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "the quota of this API key is used up");
 	response = oci_reply_status(429, &err);
-	http_response_headerf(response, "Retry-After", "%" PRId64, info->retry_after_s > 0 ? info->retry_after_s : 1);
+	http_response_headerf(
+		response, "Retry-After", "%" PRId64, info->retry_after_s > 0 ? info->retry_after_s : 1);
 	http_response_headerf(response, "RateLimit-Limit", "%" PRIu64, info->limit);
 	http_response_headerf(response, "RateLimit-Remaining", "%" PRIu64, info->remaining);
 	http_response_headerf(response, "RateLimit-Reset", "%" PRId64, info->reset_s);
@@ -53,7 +54,8 @@ enum front_turn front_admit(struct front_call *call)
 		return FRONT_MORE;
 	errand = xnew(struct front_errand);
 	*errand = (struct front_errand){ .call = call, .cancel = wait_cancel };
-	switch (usage_admit(call->ask.worker->usage, call->loop->loop, identity->key, call->waited_for_grant, &info, on_grant, errand)) {
+	switch (usage_admit(call->ask.worker->usage, call->loop->loop, identity->key, call->waited_for_grant,
+		&info, on_grant, errand)) {
 	case ADMIT:
 		free(errand);
 		return FRONT_MORE;

@@ -16,7 +16,8 @@ static void reply_unauthorized(struct front_call *call, const struct error *err)
 {
 	struct http_response *response = oci_reply_status(401, err);
 
-	http_response_headerf(response, "WWW-Authenticate", "Basic realm=\"%s\"", auth_realm(call->ask.worker->auth));
+	http_response_headerf(
+		response, "WWW-Authenticate", "Basic realm=\"%s\"", auth_realm(call->ask.worker->auth));
 	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
 	http_request_reply(call->request, response);
 }
@@ -93,7 +94,8 @@ static void run_verify(void *arg)
 {
 	struct verify *verify = arg;
 
-	verify->ok = auth_verify(verify->auth, verify->snapshot, verify->attempt, &verify->identity, &verify->err);
+	verify->ok =
+		auth_verify(verify->auth, verify->snapshot, verify->attempt, &verify->identity, &verify->err);
 }
 
 static void on_verified(void *arg)
@@ -136,7 +138,8 @@ enum front_turn front_authenticate(struct front_call *call)
 	struct auth_attempt *attempt = NULL;
 	struct error err;
 
-	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->ask.identity, &attempt, &err)) {
+	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->ask.identity,
+		&attempt, &err)) {
 	case AUTH_OK:
 		return FRONT_MORE;
 	case AUTH_PENDING:
@@ -165,7 +168,8 @@ static bool allows_base(const struct front_call *call)
 
 	if (!ask->snapshot->auth_required || !ask->identity->anonymous)
 		return true;
-	return access_has_anonymous(ask->snapshot->access) && !(ask->route.row->shape == OCI_SHAPE_ROOT && is_docker(call));
+	return access_has_anonymous(ask->snapshot->access) &&
+	       !(ask->route.row->shape == OCI_SHAPE_ROOT && is_docker(call));
 }
 
 static bool allows(const struct front_call *call)
@@ -182,7 +186,8 @@ static bool allows(const struct front_call *call)
 	case OCI_ACTION_CREATE:
 		return access_allows(access, identity, name, ACTION_CREATE);
 	case OCI_ACTION_MANIFEST_WRITE: /* which of the two it must be, the endpoint decides */
-		return access_allows(access, identity, name, ACTION_CREATE) || access_allows(access, identity, name, ACTION_UPDATE);
+		return access_allows(access, identity, name, ACTION_CREATE) ||
+		       access_allows(access, identity, name, ACTION_UPDATE);
 	case OCI_ACTION_DELETE:
 		return access_allows(access, identity, name, ACTION_DELETE);
 	}
@@ -191,7 +196,8 @@ static bool allows(const struct front_call *call)
 
 static bool writes(const struct front_call *call)
 {
-	return call->ask.route.row->action != OCI_ACTION_NONE && call->ask.route.row->action != OCI_ACTION_READ;
+	return call->ask.route.row->action != OCI_ACTION_NONE &&
+	       call->ask.route.row->action != OCI_ACTION_READ;
 }
 
 enum front_turn front_access(struct front_call *call)
@@ -204,13 +210,15 @@ enum front_turn front_access(struct front_call *call)
 			(void)error_set(&err, ERROR_DENIED, "UNAUTHORIZED", "authentication required");
 			reply_unauthorized(call, &err);
 		} else {
-			(void)error_set(&err, ERROR_DENIED, "DENIED", "requested access to the resource is denied");
+			(void)error_set(
+				&err, ERROR_DENIED, "DENIED", "requested access to the resource is denied");
 			http_request_reply(call->request, oci_reply_error(&err));
 		}
 		return FRONT_WAIT;
 	}
 	if (call->ask.worker->writes_refused && writes(call)) {
-		(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "this store is not safe for several workers, so nothing is written to it");
+		(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
+			"this store is not safe for several workers, so nothing is written to it");
 		http_request_reply(call->request, oci_reply_error(&err));
 		return FRONT_WAIT;
 	}

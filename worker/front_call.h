@@ -25,13 +25,13 @@ struct front_call {
 	struct worker_loop *loop;
 	struct http_request *request;
 	const struct front_step *step;
-	struct oci_ask ask;              /* its texts are borrowed from the request */
-	char *body;                      /* collected; handed on to a job */
+	struct oci_ask ask; /* its texts are borrowed from the request */
+	char *body;         /* collected; handed on to a job */
 	struct place_found place;
-	struct front_errand *errand;     /* what this call waits for */
+	struct front_errand *errand; /* what this call waits for */
 	struct peer_call *peer;
 	bool waited_for_grant;
-	bool is_routed;                  /* ask.route holds an endpoint of the registry's API */
+	bool is_routed; /* ask.route holds an endpoint of the registry's API */
 	/* Of an endpoint that streams: what it keeps, and how it hears of the end. */
 	void *stream;
 	void (*stream_done)(void *stream);

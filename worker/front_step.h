@@ -8,8 +8,9 @@
 
 #include "worker/front_call.h"
 
-#define FRONT_STEPS(STEP) \
-	STEP(route) STEP(authenticate) STEP(access) STEP(admit) STEP(place) STEP(collect) STEP(forward) STEP(serve)
+#define FRONT_STEPS(STEP)                                                                                    \
+	STEP(route)                                                                                          \
+	STEP(authenticate) STEP(access) STEP(admit) STEP(place) STEP(collect) STEP(forward) STEP(serve)
 
 enum front_turn {
 	FRONT_MORE, /* the next step, now */

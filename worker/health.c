@@ -22,7 +22,7 @@
 
 #define CHECK_EVERY_MS 2000
 #define CHECK_HANGS_MS 10000
-#define BODY_MAX 4096
+#define BODY_MAX       4096
 
 /* What is known of the store. One worker a process. */
 static struct {
@@ -64,7 +64,8 @@ static void look_at_store(struct buf *reasons)
 
 	(void)pthread_mutex_lock(&checked.lock);
 	if (checked.running && now - checked.begun_ms > CHECK_HANGS_MS)
-		buf_format(reasons, "the store has not answered for %" PRId64 " ms\n", now - checked.begun_ms);
+		buf_format(
+			reasons, "the store has not answered for %" PRId64 " ms\n", now - checked.begun_ms);
 	else if (!checked.ok)
 		buf_format(reasons, "the store is not usable: %s\n", checked.text);
 	(void)pthread_mutex_unlock(&checked.lock);
@@ -160,7 +161,8 @@ static void serve_metrics(struct front_call *call)
 static const struct {
 	const char *path;
 	void (*serve)(struct front_call *call);
-} pages[] = { { "/livez", serve_live }, { "/startupz", serve_live }, { "/readyz", serve_ready }, { "/metrics", serve_metrics } };
+} pages[] = { { "/livez", serve_live }, { "/startupz", serve_live }, { "/readyz", serve_ready },
+	{ "/metrics", serve_metrics } };
 
 static void reply_no_method(struct front_call *call)
 {

@@ -13,20 +13,21 @@
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
-#define COUNTER(name, type, labels, help) \
-	static uint64_t sum_##name(const struct worker *worker) \
-	{ \
-		uint64_t sum = 0; \
-		for (unsigned i = 0; i < worker->loops_len; i++) \
-			sum += counter_get(&worker->loops[i].counters.name); \
-		return sum; \
+#define COUNTER(name, type, labels, help)                                                                    \
+	static uint64_t sum_##name(const struct worker *worker)                                              \
+	{                                                                                                    \
+		uint64_t sum = 0;                                                                            \
+		for (unsigned i = 0; i < worker->loops_len; i++)                                             \
+			sum += counter_get(&worker->loops[i].counters.name);                                 \
+		return sum;                                                                                  \
 	}
 #include "worker/worker_counters.def"
 #undef COUNTER
 
 static void put_counters(const struct worker *worker, struct buf *into)
 {
-#define COUNTER(name, type, labels, help) metrics_put(into, "zot_" #name, type, help, labels, sum_##name(worker));
+#define COUNTER(name, type, labels, help)                                                                    \
+	metrics_put(into, "zot_" #name, type, help, labels, sum_##name(worker));
 #include "worker/worker_counters.def"
 #undef COUNTER
 }
@@ -47,8 +48,8 @@ static void put_latency(const struct worker *worker, struct buf *into)
 
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		histogram_merge(&all, &worker->loops[i].latency);
-	metrics_put_histogram(into, "zot_http_request_latency_seconds", "Time from a request's head to the last byte of its reply.",
-		"", &all);
+	metrics_put_histogram(into, "zot_http_request_latency_seconds",
+		"Time from a request's head to the last byte of its reply.", "", &all);
 }
 
 static void put_process(const struct worker *worker, struct buf *into)
@@ -65,9 +66,11 @@ static void put_process(const struct worker *worker, struct buf *into)
 	gauge(into, "zot_open_requests", "Requests under way.", requests);
 	gauge(into, "zot_open_connections", "Connections of clients and peers.", connections);
 	gauge(into, "zot_resident_bytes", "Memory that the process has resident.", process.rss);
-	total(into, "zot_cpu_milliseconds_total", "Processor time that the process has used.", process.cpu_ms);
+	total(into, "zot_cpu_milliseconds_total", "Processor time that the process has used.",
+		process.cpu_ms);
 	gauge(into, "zot_open_fds", "Open file descriptors.", process.fds);
-	gauge(into, "zot_uptime_seconds", "Time since the start.", (uint64_t)(clock_ms() - worker->started_ms) / 1000);
+	gauge(into, "zot_uptime_seconds", "Time since the start.",
+		(uint64_t)(clock_ms() - worker->started_ms) / 1000);
 }
 
 static void put_storage(struct worker *worker, struct buf *into)
@@ -78,15 +81,19 @@ static void put_storage(struct worker *worker, struct buf *into)
 	gauge(into, "zot_index_repositories", "Repositories whose index is in memory.", indexes.repositories);
 	gauge(into, "zot_index_bytes", "Memory that these indexes take.", indexes.bytes);
 	total(into, "zot_index_loads_total", "Indexes that were read from the store.", indexes.loads);
-	total(into, "zot_index_revalidations_total", "Questions to the store whether an index is still current.", indexes.revalidations);
+	total(into, "zot_index_revalidations_total",
+		"Questions to the store whether an index is still current.", indexes.revalidations);
 	total(into, "zot_index_changes_total", "Changes of indexes that were asked for.", indexes.changes);
-	total(into, "zot_index_writes_total", "Writes of indexes; one holds all changes that waited.", indexes.writes);
-	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.", indexes.conflicts);
+	total(into, "zot_index_writes_total", "Writes of indexes; one holds all changes that waited.",
+		indexes.writes);
+	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.",
+		indexes.conflicts);
 	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", pool.queued);
 	gauge(into, "zot_pool_running", "Jobs that run.", pool.running);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(worker->spool));
 	gauge(into, "zot_uploads_open", "Upload sessions.", uploads_len(worker->uploads));
-	total(into, "zot_s3_requests_total", "Requests sent to the object store.", store_requests(worker->store));
+	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
+		store_requests(worker->store));
 }
 
 static void put_cluster(struct worker *worker, struct buf *into)
@@ -94,13 +101,17 @@ static void put_cluster(struct worker *worker, struct buf *into)
 	AUTO(snapshot) *snapshot = cluster_snapshot(worker->cluster);
 	int64_t age = cluster_state_age_ms(worker->cluster), lease = cluster_lease_left_ms(worker->cluster);
 
-	gauge(into, "zot_ring_epoch", "Epoch of the ring that owners are computed from.", ring_epoch(snapshot->ring));
+	gauge(into, "zot_ring_epoch", "Epoch of the ring that owners are computed from.",
+		ring_epoch(snapshot->ring));
 	gauge(into, "zot_ring_members", "Members of the ring.", ring_len(snapshot->ring));
-	gauge(into, "zot_state_revision", "Revision of the leaders' state that is in force.", state_revision(snapshot->state));
+	gauge(into, "zot_state_revision", "Revision of the leaders' state that is in force.",
+		state_revision(snapshot->state));
 	if (age >= 0)
-		gauge(into, "zot_state_age_milliseconds", "Time since the state was known to be the leaders' newest.", (uint64_t)age);
+		gauge(into, "zot_state_age_milliseconds",
+			"Time since the state was known to be the leaders' newest.", (uint64_t)age);
 	if (lease != INT64_MAX)
-		gauge(into, "zot_lease_left_milliseconds", "Time for which tags may be served from memory.", lease > 0 ? (uint64_t)lease : 0);
+		gauge(into, "zot_lease_left_milliseconds", "Time for which tags may be served from memory.",
+			lease > 0 ? (uint64_t)lease : 0);
 }
 
 void health_metrics(struct worker *worker, struct buf *into)

@@ -24,21 +24,21 @@
 #include "worker/oci/oci_reply.h"
 
 #define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')
-#define SMALL_MAX (64 * 1024)
+#define SMALL_MAX  (64 * 1024)
 #define PIPE_BYTES (256u * 1024)
 #define CONNECT_MS 2000
-#define TOKEN_S 120
+#define TOKEN_S    120
 /* The owner may be writing to an object store meanwhile; it has a limit of its own and answers 503. */
-#define STALL_MS (90 * 1000)
+#define STALL_MS        (90 * 1000)
 #define STALL_UPLOAD_MS (60 * 60 * 1000)
 
 struct peer_call {
 	uint32_t magic;
-	struct peer_forward how;          /* snapshot and identity are references of ours */
-	struct str target;                /* of the request, from its path on */
+	struct peer_forward how; /* snapshot and identity are references of ours */
+	struct str target;       /* of the request, from its path on */
 	char *member_id;
-	struct http_call *call;           /* NULL: not under way */
-	struct pipe *upward;              /* the writer's end of the request's body */
+	struct http_call *call; /* NULL: not under way */
+	struct pipe *upward;    /* the writer's end of the request's body */
 	bool over;
 };
 
@@ -111,8 +111,10 @@ static void refuse(struct peer_call *peer, const struct error *err)
 {
 	struct error told;
 
-	log_warn("peer.failed", "member=%s error=%s", log_quote(str_of(peer->member_id)), log_quote(str_of(err->text)));
-	(void)error_set(&told, ERROR_UNAVAILABLE, NULL, "member %s, which has the repository, did not answer", peer->member_id);
+	log_warn("peer.failed", "member=%s error=%s", log_quote(str_of(peer->member_id)),
+		log_quote(str_of(err->text)));
+	(void)error_set(&told, ERROR_UNAVAILABLE, NULL, "member %s, which has the repository, did not answer",
+		peer->member_id);
 	http_request_reply(peer->how.request, oci_reply_error(&told));
 }
 
@@ -140,14 +142,16 @@ static void begin_stream(struct peer_call *peer, struct http_call *call, unsigne
 
 static bool has_no_body(const struct peer_call *peer, unsigned status)
 {
-	return http_request_method(peer->how.request) == HTTP_HEAD || status == 204 || status == 304 || status < 200;
+	return http_request_method(peer->how.request) == HTTP_HEAD || status == 204 || status == 304 ||
+	       status < 200;
 }
 
 static void reply_bodyless(struct peer_call *peer, struct http_call *call, unsigned status)
 {
 	int64_t len = http_call_length(call);
 	bool announces = http_request_method(peer->how.request) == HTTP_HEAD && len > 0;
-	struct http_response *response = announces ? http_response_announce(status, (uint64_t)len) : http_response_empty(status);
+	struct http_response *response =
+		announces ? http_response_announce(status, (uint64_t)len) : http_response_empty(status);
 
 	peer_copy_answer(http_call_headers(call), response);
 	peer->over = true;
@@ -194,7 +198,8 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 	if (err) {
 		give_up(peer, err, err->kind == ERROR_UNAVAILABLE);
 	} else if (http_call_status(call) == 421) {
-		(void)error_set(&disagrees, ERROR_CONFLICT, NULL, "member %s has a newer ring and is not the owner", peer->member_id);
+		(void)error_set(&disagrees, ERROR_CONFLICT, NULL,
+			"member %s has a newer ring and is not the owner", peer->member_id);
 		give_up(peer, &disagrees, true);
 	} else {
 		finish_small(peer, call);
@@ -208,14 +213,19 @@ static void sign(const struct peer_call *peer, struct buf *into)
 	const struct peer_forward *how = &peer->how;
 	const struct identity *identity = how->identity;
 	struct peer_claims claims = {
-		.sender = cluster_self(how->cluster), .epoch = ring_epoch(how->snapshot->ring),
-		.expires_s = clock_wall_s() + TOKEN_S, .user = identity->user, .apikey = identity->apikey,
-		.admin = identity->admin, .anonymous = identity->anonymous, .groups = identity->groups.at,
+		.sender = cluster_self(how->cluster),
+		.epoch = ring_epoch(how->snapshot->ring),
+		.expires_s = clock_wall_s() + TOKEN_S,
+		.user = identity->user,
+		.apikey = identity->apikey,
+		.admin = identity->admin,
+		.anonymous = identity->anonymous,
+		.groups = identity->groups.at,
 		.groups_len = identity->groups.len,
 	};
 
-	peer_token_format(cluster_secret(how->cluster), str_of(http_method_name(http_request_method(how->request))),
-		peer->target, &claims, into);
+	peer_token_format(cluster_secret(how->cluster),
+		str_of(http_method_name(http_request_method(how->request))), peer->target, &claims, into);
 }
 
 static bool make_headers(const struct peer_call *peer, struct http_headers *headers)
@@ -226,9 +236,9 @@ static bool make_headers(const struct peer_call *peer, struct http_headers *head
 	sign(peer, &token);
 	http_request_peer(peer->how.request, from);
 	return !token.failed && peer_copy_request(peer->how.request, headers) &&
-		http_headers_add(headers, STR(PEER_HEADER), buf_str(&token)) &&
-		http_headers_add(headers, STR(HOP_HEADER), STR("1")) &&
-		http_headers_add(headers, STR("X-Forwarded-For"), str_of(from));
+	       http_headers_add(headers, STR(PEER_HEADER), buf_str(&token)) &&
+	       http_headers_add(headers, STR(HOP_HEADER), STR("1")) &&
+	       http_headers_add(headers, STR("X-Forwarded-For"), str_of(from));
 }
 
 static void give_body(struct peer_call *peer, struct http_call_spec *spec)
@@ -252,7 +262,8 @@ static bool start(struct peer_call *peer)
 {
 	AUTO_FINI(buf) url = buf_limit(16 * 1024);
 	AUTO(http_headers) *headers = http_headers_new();
-	struct http_call_spec spec = { .connect_ms = CONNECT_MS, .stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
+	struct http_call_spec spec = { .connect_ms = CONNECT_MS,
+		.stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
 
 	buf_puts(&url, peer->how.member->url);
 	buf_add(&url, peer->target);
@@ -268,7 +279,8 @@ static bool start(struct peer_call *peer)
 	peer->call = http_call_start(peer->how.client, &spec,
 		(struct http_call_events){ .arg = peer, .on_head = on_head, .on_done = on_call_done });
 	if (peer->upward)
-		http_request_stream(peer->how.request, (struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone });
+		http_request_stream(peer->how.request,
+			(struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone });
 	return true;
 }
 

@@ -3,14 +3,13 @@
  * peer - a request goes on at another worker: streaming proxy both ways over pooled connections.
  *
  * Everything end-to-end is kept (repeated headers, lengths, ranges); hop-by-hop headers, Authorization
- * and any peer header of the client's are not sent; the signed peer header says who the client is. Small answers (Content-Length up to 64 KiB) are
- * collected and sent in one piece, larger ones flow through a pipe.
+ * and any peer header of the client's are not sent; the signed peer header says who the client is. Small
+ * answers (Content-Length up to 64 KiB) are collected and sent in one piece, larger ones flow through a pipe.
  *
- * When the peer cannot be reached or answers 421, and for reads also when it fails before its answer, on_unreachable
- * runs and nothing was replied: the request can still be served here, if its body was collected or is not needed (a
- * body that was streamed is consumed). After that point the client gets 503 with Retry-After, or a cut connection
- * when the reply had begun.
- * Thread  the request's loop.
+ * When the peer cannot be reached or answers 421, and for reads also when it fails before its answer,
+ * on_unreachable runs and nothing was replied: the request can still be served here, if its body was
+ * collected or is not needed (a body that was streamed is consumed). After that point the client gets 503
+ * with Retry-After, or a cut connection when the reply had begun. Thread  the request's loop.
  */
 #pragma once
 
@@ -27,7 +26,7 @@ struct cluster;
 typedef void peer_unreachable_f(void *arg, struct http_request *request, const struct error *err);
 struct peer_forward {
 	struct cluster *cluster;
-	struct http_client *client;       /* of this loop */
+	struct http_client *client; /* of this loop */
 	struct http_request *request;
 	struct snapshot *snapshot;
 	struct identity *identity;
@@ -35,7 +34,7 @@ struct peer_forward {
 	const char *ca_file, *cert_file, *key_file; /* towards https members; each may be NULL */
 	/* The body: collected before (then sent from here, and kept for on_unreachable), or streamed. */
 	bool body_is_collected;
-	struct str body;                  /* borrowed until the end of the request */
+	struct str body; /* borrowed until the end of the request */
 	peer_unreachable_f *on_unreachable;
 	void *arg;
 };

@@ -5,7 +5,14 @@
 #include "proto/peer_token.h"
 
 static const char *const not_sent[] = {
-	"Authorization", "Host", "Content-Length", "Expect", "X-Forwarded-For", PEER_HEADER, PEER_EPOCH_HEADER, HOP_HEADER,
+	"Authorization",
+	"Host",
+	"Content-Length",
+	"Expect",
+	"X-Forwarded-For",
+	PEER_HEADER,
+	PEER_EPOCH_HEADER,
+	HOP_HEADER,
 };
 static const char *const not_returned[] = { "Content-Length", "Date", PEER_EPOCH_HEADER };
 
@@ -46,7 +53,9 @@ static void copy_one(void *arg, const char *name, const char *value)
 
 bool peer_copy_request(const struct http_request *request, struct http_headers *into)
 {
-	struct copying copying = { .into = into, .connection = http_request_header(request, "Connection"), .ok = true };
+	struct copying copying = {
+		.into = into, .connection = http_request_header(request, "Connection"), .ok = true
+	};
 
 	http_request_each_header(request, copy_one, &copying);
 	return copying.ok;

@@ -80,9 +80,10 @@ static struct http_response *reply_file(struct front_call *call, struct blob_sou
 		return blob_reply_unsatisfiable(digest, source->size);
 	counter_add(&call->ask.counters->blob_pulls_total, 1);
 	if (kind == RANGE_PART && len == 1) {
-		response = http_response_file(206, TAKE_FD(source->fd), ranges[0].first, ranges[0].last - ranges[0].first + 1);
-		http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, ranges[0].first,
-			ranges[0].last, source->size);
+		response = http_response_file(
+			206, TAKE_FD(source->fd), ranges[0].first, ranges[0].last - ranges[0].first + 1);
+		http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+			ranges[0].first, ranges[0].last, source->size);
 	} else {
 		response = http_response_file(200, TAKE_FD(source->fd), 0, source->size);
 	}
@@ -126,14 +127,15 @@ void oci_blob_get_stream(struct front_call *call)
 	char range[BLOB_RANGE_SIZE];
 	struct error err;
 
-	if (!store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL, &source, &err)) {
+	if (!store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL,
+		    &source, &err)) {
 		http_request_reply(call->request, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
 		return;
 	}
 	if (source.fd >= 0)
 		http_request_reply(call->request, reply_file(call, &source));
 	else if (ask->method == HTTP_HEAD || oci_etag_matches(ask->if_none_match, &ask->route.digest) ||
-		blob_range_simple(blob_range_header(call), range) == BLOB_RANGE_INVERTED)
+		 blob_range_simple(blob_range_header(call), range) == BLOB_RANGE_INVERTED)
 		blob_start_head(call);
 	else
 		blob_pull_start(call);

@@ -22,9 +22,9 @@
 #include "worker/oci/oci_reply.h"
 #include "worker/storage/store.h"
 
-#define PULL_MAGIC MAGIC('P', 'U', 'L', 'L')
-#define PULL_PIPE (256u * 1024)
-#define PULL_TRIES 4
+#define PULL_MAGIC    MAGIC('P', 'U', 'L', 'L')
+#define PULL_PIPE     (256u * 1024)
+#define PULL_TRIES    4
 #define PULL_PAUSE_MS 100
 
 struct pull {
@@ -60,7 +60,8 @@ static void reply_unavailable(struct pull *pull, const char *text)
 	struct error err;
 
 	(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "the object store does not deliver: %s", text);
-	log_warn("blob.pull", "name=%s error=%s", pull->call->ask.route.name.text, log_quote(str_of(err.text)));
+	log_warn("blob.pull", "name=%s error=%s", pull->call->ask.route.name.text,
+		log_quote(str_of(err.text)));
 	reply(pull, oci_reply_error(&err));
 }
 
@@ -124,7 +125,8 @@ static void on_done(void *arg, struct http_call *transfer, const struct error *e
 		return;
 	if (is_worth_a_retry(status, err) && pull->tries < PULL_TRIES) {
 		int64_t pause = (int64_t)PULL_PAUSE_MS << (pull->tries - 1);
-		loop_timer_start(pull->call->loop->loop, &pull->timer, pause + (int64_t)random_below((uint64_t)pause), on_timer, pull);
+		loop_timer_start(pull->call->loop->loop, &pull->timer,
+			pause + (int64_t)random_below((uint64_t)pause), on_timer, pull);
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "status %u", status);
@@ -151,7 +153,8 @@ static void pull_send(struct pull *pull)
 	struct error err;
 
 	pull->tries++;
-	if (!store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL, &source, &err) ||
+	if (!store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL,
+		    &source, &err) ||
 		!add_range(pull, &source)) {
 		reply_unavailable(pull, "its request could not be made");
 	} else {

@@ -16,15 +16,15 @@
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
-#define CATALOG_PAGE_MAX 10000
-#define CATALOG_LIST_MIN 1000
+#define CATALOG_PAGE_MAX  10000
+#define CATALOG_LIST_MIN  1000
 #define CATALOG_BYTES_MAX (4u * 1024 * 1024)
 
 struct listing {
 	const struct oci_ask *ask;
 	struct json_writer writer;
 	size_t wanted, put, seen;
-	bool full;                       /* there is one more that may be read */
+	bool full; /* there is one more that may be read */
 	char last_put[OCI_LAST_MAX + 1];
 	char last_seen[OCI_LAST_MAX + 1];
 };

@@ -9,7 +9,7 @@
 #define PLACES 16384u
 
 struct place {
-	uint64_t key;      /* of name and digest; 0 = empty */
+	uint64_t key; /* of name and digest; 0 = empty */
 	uint64_t epoch;
 	int64_t until_ms;
 };
@@ -49,7 +49,8 @@ static uint64_t key_of(struct str name, const struct digest *digest)
 	return key ? key : 1;
 }
 
-void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch, int64_t now_ms)
+void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch,
+	int64_t now_ms)
 {
 	uint64_t key = key_of(name, digest);
 
@@ -58,7 +59,8 @@ void known_blobs_add(struct known_blobs *known, struct str name, const struct di
 	(void)pthread_mutex_unlock(&known->lock);
 }
 
-bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch, int64_t now_ms)
+bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch,
+	int64_t now_ms)
 {
 	uint64_t key = key_of(name, digest);
 	struct place place;

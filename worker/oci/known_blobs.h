@@ -22,6 +22,8 @@ struct known_blobs;
 struct known_blobs *known_blobs_new(void);
 void known_blobs_free(struct known_blobs *known);
 AUTO_DEFINE(known_blobs)
-void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch, int64_t now_ms);
-bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch, int64_t now_ms);
+void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch,
+	int64_t now_ms);
+bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch,
+	int64_t now_ms);
 void known_blobs_forget(struct known_blobs *known, struct str name, const struct digest *digest);

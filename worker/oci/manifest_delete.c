@@ -26,7 +26,8 @@ static bool look_into(void *arg, const struct index_entry *entry, const struct m
 {
 	struct search *search = arg;
 
-	search->found = !digest_equal(&entry->descriptor.digest, search->digest) && manifest_names(manifest, search->digest);
+	search->found = !digest_equal(&entry->descriptor.digest, search->digest) &&
+			manifest_names(manifest, search->digest);
 	return !search->found;
 }
 
@@ -39,7 +40,8 @@ static bool check_digest(const struct oci_ask *ask, unsigned *status, struct err
 	if (!indexes_get(ask->worker->indexes, name, &index, err))
 		return false;
 	if (!index_find_digest(index, search.digest))
-		return error_set(err, ERROR_UNKNOWN, "MANIFEST_UNKNOWN", "the repository has no such manifest");
+		return error_set(
+			err, ERROR_UNKNOWN, "MANIFEST_UNKNOWN", "the repository has no such manifest");
 	if (!manifest_walk(ask->worker, name, index, manifest_entry_is_index, look_into, &search, err))
 		return false;
 	if (!search.found)
@@ -52,7 +54,8 @@ static void on_changed(struct index_change *change)
 {
 	struct removal *removal = change->arg;
 
-	oci_job_reply(removal->job, change->ok ? http_response_empty(202) : oci_reply_unknown(&change->err, "MANIFEST_UNKNOWN"));
+	oci_job_reply(removal->job,
+		change->ok ? http_response_empty(202) : oci_reply_unknown(&change->err, "MANIFEST_UNKNOWN"));
 }
 
 void oci_manifest_delete_job(struct oci_job *job)
@@ -67,10 +70,12 @@ void oci_manifest_delete_job(struct oci_job *job)
 	job->own = removal;
 	job->own_free = free;
 	if (reference->is_digest && !check_digest(&job->ask, &status, &err)) {
-		oci_job_reply(job, status ? oci_reply_status(status, &err) : oci_reply_unknown(&err, "NAME_UNKNOWN"));
+		oci_job_reply(job,
+			status ? oci_reply_status(status, &err) : oci_reply_unknown(&err, "NAME_UNKNOWN"));
 		return;
 	}
-	removal->change = (struct index_change){ .name = job->ask.route.name.text, .done = on_changed, .arg = removal };
+	removal->change =
+		(struct index_change){ .name = job->ask.route.name.text, .done = on_changed, .arg = removal };
 	if (reference->is_digest) {
 		removal->change.op = INDEX_DELETE_DIGEST;
 		removal->change.digest = reference->digest;

@@ -15,7 +15,8 @@ static const struct index_entry *find_entry(const struct oci_ask *ask, const str
 {
 	const struct reference *reference = &ask->route.reference;
 
-	return reference->is_digest ? index_find_digest(index, &reference->digest) : index_find_tag(index, str_of(reference->tag));
+	return reference->is_digest ? index_find_digest(index, &reference->digest)
+				    : index_find_tag(index, str_of(reference->tag));
 }
 
 static void release_body(void *arg)
@@ -66,7 +67,8 @@ static struct http_response *reply_without_body(const struct oci_ask *ask, const
 }
 
 /* Takes over the reference to the body. */
-static struct http_response *reply_body(const struct oci_ask *ask, const struct index_entry *entry, struct manifest_body *body)
+static struct http_response *reply_body(
+	const struct oci_ask *ask, const struct index_entry *entry, struct manifest_body *body)
 {
 	struct http_response *response = http_response_shared(200, body->bytes, release_body, body);
 
@@ -109,7 +111,8 @@ static struct http_response *get_by_store(const struct oci_ask *ask)
 	if (response)
 		return response;
 	if (!manifest_load(ask->worker, name, &entry->descriptor.digest, &body, &err)) {
-		log_warn("manifest.unreadable", "name=%.*s error=%s", STR_ARGS(name), log_quote(str_of(err.text)));
+		log_warn("manifest.unreadable", "name=%.*s error=%s", STR_ARGS(name),
+			log_quote(str_of(err.text)));
 		return oci_reply_error(&err);
 	}
 	return reply_body(ask, entry, body);

@@ -7,7 +7,8 @@
 /* Some other tool may have written a manifest over our limit into the store. */
 #define LOAD_MAX (4 * MANIFEST_MAX)
 
-bool manifest_load(struct worker *worker, struct str name, const struct digest *digest, struct manifest_body **ret, struct error *err)
+bool manifest_load(struct worker *worker, struct str name, const struct digest *digest,
+	struct manifest_body **ret, struct error *err)
 {
 	AUTO_FINI(buf) bytes = buf_limit(LOAD_MAX);
 	struct manifest_body *body = manifest_cache_find(worker->manifests, digest);
@@ -21,15 +22,16 @@ bool manifest_load(struct worker *worker, struct str name, const struct digest *
 		}
 		found = digest_of(digest->alg, buf_str(&bytes));
 		if (!digest_equal(&found, digest))
-			return error_set(err, ERROR_INTERNAL, NULL, "the store returned other bytes than the manifest's digest says");
+			return error_set(err, ERROR_INTERNAL, NULL,
+				"the store returned other bytes than the manifest's digest says");
 		body = manifest_cache_put(worker->manifests, digest, buf_str(&bytes));
 	}
 	*ret = body;
 	return true;
 }
 
-static bool walk_one(struct worker *worker, struct str name, const struct index_entry *entry, manifest_walk_f *fn, void *arg,
-		     bool *ret_go_on, struct error *err)
+static bool walk_one(struct worker *worker, struct str name, const struct index_entry *entry,
+	manifest_walk_f *fn, void *arg, bool *ret_go_on, struct error *err)
 {
 	AUTO(manifest_body) *body = NULL;
 	struct manifest manifest;
@@ -44,8 +46,8 @@ static bool walk_one(struct worker *worker, struct str name, const struct index_
 	return true;
 }
 
-bool manifest_walk(struct worker *worker, struct str name, const struct index *index, bool (*wanted)(const struct index_entry *entry),
-		   manifest_walk_f *fn, void *arg, struct error *err)
+bool manifest_walk(struct worker *worker, struct str name, const struct index *index,
+	bool (*wanted)(const struct index_entry *entry), manifest_walk_f *fn, void *arg, struct error *err)
 {
 	bool go_on = true;
 	size_t walked = 0;
@@ -55,7 +57,8 @@ bool manifest_walk(struct worker *worker, struct str name, const struct index *i
 		if (wanted && !wanted(entry))
 			continue;
 		if (walked++ == MANIFEST_WALK_MAX)
-			return error_set(err, ERROR_TOO_LARGE, NULL, "the repository has too many manifests to look through");
+			return error_set(err, ERROR_TOO_LARGE, NULL,
+				"the repository has too many manifests to look through");
 		if (!walk_one(worker, name, entry, fn, arg, &go_on, err))
 			return false;
 	}
@@ -67,7 +70,7 @@ bool manifest_entry_is_index(const struct index_entry *entry)
 	struct str type = str_of(entry->descriptor.media_type);
 
 	return str_is(type, "application/vnd.oci.image.index.v1+json") ||
-		str_is(type, "application/vnd.docker.distribution.manifest.list.v2+json");
+	       str_is(type, "application/vnd.docker.distribution.manifest.list.v2+json");
 }
 
 static bool has(const struct descriptor *descriptors, size_t len, const struct digest *digest)
@@ -81,5 +84,6 @@ static bool has(const struct descriptor *descriptors, size_t len, const struct d
 bool manifest_names(const struct manifest *manifest, const struct digest *digest)
 {
 	return (manifest->has_config && digest_equal(&manifest->config.digest, digest)) ||
-		has(manifest->layers, manifest->layers_len, digest) || has(manifest->manifests, manifest->manifests_len, digest);
+	       has(manifest->layers, manifest->layers_len, digest) ||
+	       has(manifest->manifests, manifest->manifests_len, digest);
 }

@@ -60,7 +60,8 @@ static bool take_tag(struct push *push, struct str escaped, struct error *err)
 	AUTO_FINI(buf) tag = buf_limit(1024);
 
 	if (!http_unescape(escaped, true, &tag) || !tag_is_valid(buf_str(&tag)))
-		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "a tag parameter is not a valid tag");
+		return error_set(
+			err, ERROR_INVALID, "MANIFEST_INVALID", "a tag parameter is not a valid tag");
 	if (!has_tag(push, buf_str(&tag)))
 		push->tags[push->tags_len++] = str_dup(buf_str(&tag));
 	return true;
@@ -75,10 +76,12 @@ static bool take_tags(struct push *push, unsigned *status, struct error *err)
 
 	if (count > TAG_PARAMETERS_MAX) {
 		*status = 414;
-		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "more than %d tag parameters", TAG_PARAMETERS_MAX);
+		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "more than %d tag parameters",
+			TAG_PARAMETERS_MAX);
 	}
 	if (count && !reference->is_digest)
-		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "tag parameters go with a digest, not with a tag");
+		return error_set(err, ERROR_INVALID, "MANIFEST_INVALID",
+			"tag parameters go with a digest, not with a tag");
 	if (!reference->is_digest)
 		push->tags[push->tags_len++] = check_strdup(reference->tag);
 	while (http_query_next(&query, &name, &value))
@@ -97,16 +100,19 @@ static bool check_type(const struct oci_ask *ask, unsigned *status, struct error
 	if (!type.len || media_type_is_manifest(type, ask->worker->docker2s2))
 		return true;
 	*status = 415;
-	return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "this registry does not store manifests of this Content-Type");
+	return error_set(err, ERROR_INVALID, "MANIFEST_INVALID",
+		"this registry does not store manifests of this Content-Type");
 }
 
 static bool check_digest(struct push *push, struct error *err)
 {
 	const struct reference *reference = &push->job->ask.route.reference;
 
-	push->digest = digest_of(reference->is_digest ? reference->digest.alg : HASH_SHA256, push->job->ask.body);
+	push->digest =
+		digest_of(reference->is_digest ? reference->digest.alg : HASH_SHA256, push->job->ask.body);
 	if (reference->is_digest && !digest_equal(&push->digest, &reference->digest))
-		return error_set(err, ERROR_INVALID, "DIGEST_INVALID", "the manifest's bytes have another digest");
+		return error_set(
+			err, ERROR_INVALID, "DIGEST_INVALID", "the manifest's bytes have another digest");
 	return true;
 }
 
@@ -127,7 +133,8 @@ static bool check_access(const struct push *push, struct error *err)
 	for (size_t i = 0; i < push->tags_len; i++) {
 		bool is_there = index && index_find_tag(index, str_of(push->tags[i]));
 		if (!(is_there ? update : create))
-			return error_set(err, ERROR_DENIED, "DENIED", "not allowed to %s this tag", is_there ? "update" : "create");
+			return error_set(err, ERROR_DENIED, "DENIED", "not allowed to %s this tag",
+				is_there ? "update" : "create");
 		ok = true;
 	}
 	return ok || error_set(err, ERROR_DENIED, "DENIED", "not allowed to create manifests");
@@ -157,8 +164,9 @@ static bool needs_blobs(const struct manifest *manifest)
 {
 	struct str type = manifest->has_config ? str_of(manifest->config.media_type) : STR_NONE;
 
-	return manifest->kind == MANIFEST_IMAGE && (str_is(type, "application/vnd.oci.image.config.v1+json") ||
-		str_is(type, "application/vnd.oci.empty.v1+json"));
+	return manifest->kind == MANIFEST_IMAGE &&
+	       (str_is(type, "application/vnd.oci.image.config.v1+json") ||
+		       str_is(type, "application/vnd.oci.empty.v1+json"));
 }
 
 static bool check_blobs(const struct push *push, struct error *err)
@@ -181,7 +189,8 @@ static bool check(struct push *push, unsigned *status, struct error *err)
 	const struct oci_ask *ask = &push->job->ask;
 
 	if (!check_type(ask, status, err) || !take_tags(push, status, err) ||
-		!manifest_parse(ask->body, str_of(ask->content_type), ask->worker->docker2s2, &push->manifest, err))
+		!manifest_parse(
+			ask->body, str_of(ask->content_type), ask->worker->docker2s2, &push->manifest, err))
 		return false;
 	push->parsed = true;
 	return check_digest(push, err) && check_access(push, err) && check_blobs(push, err);
@@ -192,9 +201,13 @@ static void describe(struct push *push)
 	const char *type = manifest_referrer_type(&push->manifest);
 	/* A shallow view of the manifest's own texts; the deep copy is ours. */
 	struct descriptor view = {
-		.media_type = push->manifest.media_type, .digest = push->digest, .size = push->job->ask.body.len,
-		.has_subject = push->manifest.has_subject, .subject = push->manifest.subject.digest,
-		.annotations = push->manifest.annotations, .annotations_len = push->manifest.annotations_len,
+		.media_type = push->manifest.media_type,
+		.digest = push->digest,
+		.size = push->job->ask.body.len,
+		.has_subject = push->manifest.has_subject,
+		.subject = push->manifest.subject.digest,
+		.annotations = push->manifest.annotations,
+		.annotations_len = push->manifest.annotations_len,
 	};
 
 	descriptor_copy(&push->descriptor, &view);
@@ -245,15 +258,20 @@ void oci_manifest_put_job(struct oci_job *job)
 	push->job = job;
 	job->own = push;
 	job->own_free = push_free;
-	if (!check(push, &status, &err) ||
-		!store_blob_put(ask->worker->store, name_str(&ask->route.name), &push->digest, ask->body, &err)) {
+	if (!check(push, &status, &err) || !store_blob_put(ask->worker->store, name_str(&ask->route.name),
+						   &push->digest, ask->body, &err)) {
 		oci_job_reply(job, status ? oci_reply_status(status, &err) : oci_reply_error(&err));
 		return;
 	}
 	describe(push);
 	push->change = (struct index_change){
-		.op = INDEX_PUT_MANIFEST, .name = ask->route.name.text, .descriptor = &push->descriptor,
-		.tags = (const char *const *)push->tags, .tags_len = push->tags_len, .done = on_changed, .arg = push,
+		.op = INDEX_PUT_MANIFEST,
+		.name = ask->route.name.text,
+		.descriptor = &push->descriptor,
+		.tags = (const char *const *)push->tags,
+		.tags_len = push->tags_len,
+		.done = on_changed,
+		.arg = push,
 	};
 	indexes_change(ask->worker->indexes, &push->change);
 }

@@ -22,8 +22,8 @@ struct oci_ask {
 	struct identity *identity;        /* a reference */
 	enum http_method method;
 	struct oci_route route;
-	struct str query;                 /* raw */
+	struct str query; /* raw */
 	struct str body;
-	const char *content_type;         /* headers, or NULL */
+	const char *content_type; /* headers, or NULL */
 	const char *if_none_match;
 };

@@ -15,7 +15,8 @@ static char *dup_or_null(const char *text)
 	return text ? check_strdup(text) : NULL;
 }
 
-static struct oci_job *job_new(struct http_request *request, const struct oci_ask *ask, char **body, oci_job_f *run)
+static struct oci_job *job_new(
+	struct http_request *request, const struct oci_ask *ask, char **body, oci_job_f *run)
 {
 	struct oci_job *job = xnew(struct oci_job);
 
@@ -73,7 +74,7 @@ void oci_job_start(struct http_request *request, const struct oci_ask *ask, char
 }
 
 void oci_job_start_with(struct http_request *request, const struct oci_ask *ask, oci_job_f *run, void *own,
-			void (*own_free)(void *own))
+	void (*own_free)(void *own))
 {
 	char *no_body = NULL;
 	struct oci_job *job = job_new(request, ask, &no_body, run);

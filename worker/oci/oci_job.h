@@ -18,8 +18,8 @@ struct oci_job {
 	struct oci_ask ask;
 	struct http_ticket *ticket;
 	oci_job_f *run;
-	char *texts[4];                /* the copies that ask points to */
-	void *own;                     /* the endpoint's, freed with the job */
+	char *texts[4]; /* the copies that ask points to */
+	void *own;      /* the endpoint's, freed with the job */
 	void (*own_free)(void *own);
 };
 
@@ -27,5 +27,5 @@ struct oci_job {
 void oci_job_start(struct http_request *request, const struct oci_ask *ask, char **body, oci_job_f *run);
 /* The same with something of the endpoint's own, which is freed with the job, also when it never runs. */
 void oci_job_start_with(struct http_request *request, const struct oci_ask *ask, oci_job_f *run, void *own,
-			void (*own_free)(void *own));
+	void (*own_free)(void *own));
 void oci_job_reply(struct oci_job *job, struct http_response *response);

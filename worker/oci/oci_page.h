@@ -12,7 +12,7 @@
 #define OCI_LAST_MAX 1024
 
 struct oci_page {
-	size_t n;                    /* at most so many */
+	size_t n; /* at most so many */
 	bool has_n, has_last;
 	char last[OCI_LAST_MAX + 1]; /* exclusive */
 };

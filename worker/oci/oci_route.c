@@ -3,8 +3,9 @@
 
 #define M(method) (1u << HTTP_##method)
 static const struct oci_row rows[] = {
-#define OCI_ROUTE(operation, shape, methods, kind, action, place, body_max) \
-	{ #operation, OCI_OPERATION_##operation, OCI_SHAPE_##shape, methods, kind, OCI_ACTION_##action, OCI_PLACE_##place, body_max },
+#define OCI_ROUTE(operation, shape, methods, kind, action, place, body_max)                                  \
+	{ #operation, OCI_OPERATION_##operation, OCI_SHAPE_##shape, methods, kind, OCI_ACTION_##action,      \
+		OCI_PLACE_##place, body_max },
 #include "worker/oci/oci_routes.def"
 #undef OCI_ROUTE
 };
@@ -79,7 +80,8 @@ static const struct oci_row *find_row(enum http_method method, enum oci_shape sh
 }
 
 /* A tag that cannot exist is absent for whoever looks for it, and wrong for whoever wants to make it. */
-static bool parse_reference(enum http_method method, struct str text, struct reference *ret, struct error *err)
+static bool parse_reference(
+	enum http_method method, struct str text, struct reference *ret, struct error *err)
 {
 	if (reference_parse(text, ret, err))
 		return true;
@@ -88,7 +90,8 @@ static bool parse_reference(enum http_method method, struct str text, struct ref
 	return false;
 }
 
-static bool parse_last(enum http_method method, const struct pieces *pieces, struct oci_route *ret, struct error *err)
+static bool parse_last(
+	enum http_method method, const struct pieces *pieces, struct oci_route *ret, struct error *err)
 {
 	switch (pieces->shape) {
 	case OCI_SHAPE_ROOT:
@@ -108,8 +111,8 @@ static bool parse_last(enum http_method method, const struct pieces *pieces, str
 	return false;
 }
 
-enum oci_routed oci_route_parse(enum http_method method, struct str path, struct oci_route *ret, unsigned *ret_allowed,
-				struct error *err)
+enum oci_routed oci_route_parse(enum http_method method, struct str path, struct oci_route *ret,
+	unsigned *ret_allowed, struct error *err)
 {
 	struct pieces pieces;
 
@@ -131,5 +134,6 @@ void oci_route_allow(unsigned allowed, struct buf *into)
 {
 	for (unsigned i = 0; i <= HTTP_OTHER; i++)
 		if (allowed & 1u << i)
-			buf_format(into, "%s%s", into->len ? ", " : "", http_method_name((enum http_method)i));
+			buf_format(
+				into, "%s%s", into->len ? ", " : "", http_method_name((enum http_method)i));
 }

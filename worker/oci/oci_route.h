@@ -33,18 +33,31 @@ enum oci_operation {
 };
 
 enum oci_shape {
-	OCI_SHAPE_ROOT, OCI_SHAPE_CATALOG, OCI_SHAPE_DISCOVER, OCI_SHAPE_MANIFEST, OCI_SHAPE_BLOB, OCI_SHAPE_UPLOADS,
-	OCI_SHAPE_UPLOAD, OCI_SHAPE_TAGS, OCI_SHAPE_REFERRERS,
+	OCI_SHAPE_ROOT,
+	OCI_SHAPE_CATALOG,
+	OCI_SHAPE_DISCOVER,
+	OCI_SHAPE_MANIFEST,
+	OCI_SHAPE_BLOB,
+	OCI_SHAPE_UPLOADS,
+	OCI_SHAPE_UPLOAD,
+	OCI_SHAPE_TAGS,
+	OCI_SHAPE_REFERRERS,
 };
 
-enum oci_action { OCI_ACTION_NONE, OCI_ACTION_READ, OCI_ACTION_CREATE, OCI_ACTION_MANIFEST_WRITE, OCI_ACTION_DELETE };
+enum oci_action {
+	OCI_ACTION_NONE,
+	OCI_ACTION_READ,
+	OCI_ACTION_CREATE,
+	OCI_ACTION_MANIFEST_WRITE,
+	OCI_ACTION_DELETE
+};
 enum oci_place { OCI_PLACE_ANYWHERE, OCI_PLACE_OWNER, OCI_PLACE_RECEIVER, OCI_PLACE_HOLDER };
 
 struct oci_row {
 	const char *operation;
 	enum oci_operation at;
 	enum oci_shape shape;
-	unsigned methods;          /* bits of 1 << enum http_method */
+	unsigned methods; /* bits of 1 << enum http_method */
 	enum endpoint_kind kind;
 	enum oci_action action;
 	enum oci_place place;
@@ -53,7 +66,7 @@ struct oci_row {
 
 struct oci_route {
 	const struct oci_row *row;
-	struct name name;          /* empty for ROOT, CATALOG, DISCOVER */
+	struct name name; /* empty for ROOT, CATALOG, DISCOVER */
 	union {
 		struct reference reference; /* MANIFEST */
 		struct digest digest;       /* BLOB, REFERRERS */
@@ -63,12 +76,12 @@ struct oci_route {
 
 enum oci_routed {
 	OCI_ROUTED,
-	OCI_NO_PATH,     /* nothing of ours: 404 */
-	OCI_NO_METHOD,   /* *ret_allowed says which there are: 405 */
-	OCI_MALFORMED,   /* name, reference, digest or upload id: err says */
+	OCI_NO_PATH,   /* nothing of ours: 404 */
+	OCI_NO_METHOD, /* *ret_allowed says which there are: 405 */
+	OCI_MALFORMED, /* name, reference, digest or upload id: err says */
 };
 /* path is percent-decoded. `*ret` is filled when ROUTED; ret_allowed: bits of methods. */
-enum oci_routed oci_route_parse(enum http_method method, struct str path, struct oci_route *ret, unsigned *ret_allowed,
-				struct error *err) MUST_CHECK;
+enum oci_routed oci_route_parse(enum http_method method, struct str path, struct oci_route *ret,
+	unsigned *ret_allowed, struct error *err) MUST_CHECK;
 /* "GET, HEAD" */
 void oci_route_allow(unsigned allowed, struct buf *into);

@@ -16,16 +16,16 @@
 #include "worker/worker.h"
 
 #define REFERRERS_PAGE_MAX 1000
-#define REFERRERS_TYPE "application/vnd.oci.image.index.v1+json"
-#define FILTERS_MAX 16
+#define REFERRERS_TYPE     "application/vnd.oci.image.index.v1+json"
+#define FILTERS_MAX        16
 
 struct referrers {
 	const struct oci_ask *ask;
-	const struct index *index;      /* NULL: no such repository */
+	const struct index *index; /* NULL: no such repository */
 	struct oci_page page;
-	struct buf filters;             /* artifact types, each followed by NUL */
+	struct buf filters; /* artifact types, each followed by NUL */
 	unsigned filters_len;
-	char last[DIGEST_TEXT_SIZE];    /* what was put at last */
+	char last[DIGEST_TEXT_SIZE]; /* what was put at last */
 };
 
 static bool parse_filters(struct referrers *r, struct error *err)
@@ -37,7 +37,8 @@ static bool parse_filters(struct referrers *r, struct error *err)
 		if (!str_is(name, "artifactType"))
 			continue;
 		if (r->filters_len == FILTERS_MAX || !http_unescape(value, true, &r->filters))
-			return error_set(err, ERROR_INVALID, NULL, "artifactType is malformed or given too often");
+			return error_set(
+				err, ERROR_INVALID, NULL, "artifactType is malformed or given too often");
 		buf_putc(&r->filters, '\0');
 		r->filters_len++;
 	}
@@ -62,7 +63,8 @@ static size_t first_place(const struct referrers *r, size_t len)
 	if (!r->page.has_last || !digest_parse(str_of(r->page.last), &last, &err))
 		return 0;
 	for (size_t at = 0; at < len; at++)
-		if (digest_equal(&index_referrer_at(r->index, &r->ask->route.digest, at)->descriptor.digest, &last))
+		if (digest_equal(&index_referrer_at(r->index, &r->ask->route.digest, at)->descriptor.digest,
+			    &last))
 			return at + 1;
 	return 0;
 }
@@ -165,7 +167,8 @@ void oci_referrers_job(struct oci_job *job)
 	AUTO(index) *index = NULL;
 	struct error err;
 
-	if (!indexes_get(job->ask.worker->indexes, name_str(&job->ask.route.name), &index, &err) && err.kind != ERROR_UNKNOWN)
+	if (!indexes_get(job->ask.worker->indexes, name_str(&job->ask.route.name), &index, &err) &&
+		err.kind != ERROR_UNKNOWN)
 		oci_job_reply(job, oci_reply_error(&err));
 	else
 		oci_job_reply(job, reply_referrers(&job->ask, index));

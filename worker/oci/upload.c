@@ -7,25 +7,27 @@
 #include "worker/oci/uploads.h"
 #include "worker/worker.h"
 
-static struct http_response *put_headers(struct http_response *response, const struct oci_ask *ask, const struct upload_id *id,
-					 uint64_t size)
+static struct http_response *put_headers(
+	struct http_response *response, const struct oci_ask *ask, const struct upload_id *id, uint64_t size)
 {
 	char range[UPLOAD_RANGE_SIZE];
 
 	upload_range_format(size, range);
-	http_response_headerf(response, "Location", "/v2/%s/blobs/uploads/%s", ask->route.name.text, id->text);
+	http_response_headerf(
+		response, "Location", "/v2/%s/blobs/uploads/%s", ask->route.name.text, id->text);
 	http_response_header(response, "Range", range);
 	http_response_header(response, "Docker-Upload-UUID", id->text);
 	return response;
 }
 
-struct http_response *upload_reply(unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size)
+struct http_response *upload_reply(
+	unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size)
 {
 	return put_headers(http_response_empty(status), ask, id, size);
 }
 
-struct http_response *upload_reply_refused(unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size,
-					   const struct error *err)
+struct http_response *upload_reply_refused(unsigned status, const struct oci_ask *ask,
+	const struct upload_id *id, uint64_t size, const struct error *err)
 {
 	return put_headers(oci_reply_status(status, err), ask, id, size);
 }

@@ -18,9 +18,10 @@ struct http_response;
 #define UPLOAD_FINISH_WAIT_MS (60u * 60 * 1000)
 
 /* An answer about a session that goes on: Location, Range, Docker-Upload-UUID. */
-struct http_response *upload_reply(unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size);
+struct http_response *upload_reply(
+	unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size);
 /* A refusal after which the session goes on: the same headers beside the error. */
-struct http_response *upload_reply_refused(unsigned status, const struct oci_ask *ask, const struct upload_id *id, uint64_t size,
-					   const struct error *err);
+struct http_response *upload_reply_refused(unsigned status, const struct oci_ask *ask,
+	const struct upload_id *id, uint64_t size, const struct error *err);
 /* ?digest=, exactly one. */
 bool upload_query_digest(struct str query, struct digest *ret, struct error *err) MUST_CHECK;

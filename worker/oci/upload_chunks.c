@@ -19,7 +19,8 @@ static const char *content_range(const struct front_call *call)
 /* The session stays as it is. */
 static void refuse(struct front_call *call, struct upload *upload, unsigned status, const struct error *err)
 {
-	struct http_response *response = upload_reply_refused(status, &call->ask, &upload->id, upload->size, err);
+	struct http_response *response =
+		upload_reply_refused(status, &call->ask, &upload->id, upload->size, err);
 
 	upload_release(upload);
 	http_request_reply(call->request, response);
@@ -33,11 +34,13 @@ static struct upload *acquire(struct front_call *call)
 	unsigned status = 400;
 	struct error err;
 
-	if (!uploads_acquire(ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &upload, &err)) {
+	if (!uploads_acquire(
+		    ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &upload, &err)) {
 		http_request_reply(call->request, oci_reply_error(&err));
 		return NULL;
 	}
-	if (upload_chunk_check(content_range(call), http_request_length(call->request), upload->size, &status, &err))
+	if (upload_chunk_check(
+		    content_range(call), http_request_length(call->request), upload->size, &status, &err))
 		return upload;
 	refuse(call, upload, status, &err);
 	return NULL;
@@ -54,7 +57,8 @@ static bool check_written(struct front_call *call, struct upload *upload, const 
 		http_request_reply(call->request, oci_reply_error(err));
 		return false;
 	}
-	if (upload_chunk_check_end(content_range(call), http_request_bytes_in(call->request), &status, &size_err))
+	if (upload_chunk_check_end(
+		    content_range(call), http_request_bytes_in(call->request), &status, &size_err))
 		return true;
 	refuse(call, upload, status, &size_err);
 	return false;

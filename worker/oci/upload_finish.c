@@ -57,7 +57,8 @@ static bool hash_file(const struct spool_file *file, uint64_t size, struct hashe
 }
 
 /* The client may name an algorithm at the end that was not announced at the start. */
-static bool find_digest(const struct upload *upload, enum hash_kind alg, struct digest *ret, struct error *err)
+static bool find_digest(
+	const struct upload *upload, enum hash_kind alg, struct digest *ret, struct error *err)
 {
 	AUTO(hasher) *hasher = NULL;
 
@@ -82,9 +83,10 @@ static bool store(const struct oci_ask *ask, struct finish *finish, struct error
 	if (!find_digest(upload, finish->digest.alg, &found, err))
 		return false;
 	if (!digest_equal(&found, &finish->digest))
-		return error_set(err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
-	return store_blob_put_file(ask->worker->store, name_str(&ask->route.name), &finish->digest, upload->file->fd,
-		upload->file->path, upload->size, err);
+		return error_set(
+			err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
+	return store_blob_put_file(ask->worker->store, name_str(&ask->route.name), &finish->digest,
+		upload->file->fd, upload->file->path, upload->size, err);
 }
 
 /* Where the store may work again in a moment, the client may send its closing PUT again. */
@@ -103,8 +105,8 @@ static void finish_job(struct oci_job *job)
 	if (ok || is_over(&err))
 		upload_end(TAKE(finish->upload));
 	if (ok) {
-		known_blobs_add(uploads_known(job->ask.worker->uploads), name_str(&job->ask.route.name), &finish->digest,
-			ring_epoch(job->ask.snapshot->ring), clock_ms());
+		known_blobs_add(uploads_known(job->ask.worker->uploads), name_str(&job->ask.route.name),
+			&finish->digest, ring_epoch(job->ask.snapshot->ring), clock_ms());
 		counter_add(&job->ask.counters->blob_pushes_total, 1);
 		counter_add(&job->ask.counters->uploads_finished_total, 1);
 		response = upload_reply_stored(job->ask.route.name.text, &finish->digest);

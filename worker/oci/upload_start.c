@@ -25,7 +25,7 @@ static bool find_algorithm(struct str query, enum hash_kind *ret, struct error *
 	if (!http_query_get(query, "digest-algorithm", &text))
 		return true;
 	return (!text.failed && digest_algorithm_parse(buf_str(&text), ret)) ||
-		error_set(err, ERROR_INVALID, "DIGEST_INVALID", "digest-algorithm is not supported");
+	       error_set(err, ERROR_INVALID, "DIGEST_INVALID", "digest-algorithm is not supported");
 }
 
 /* Thread  any. */
@@ -52,7 +52,8 @@ static bool parse_digest_parameter(struct str query, const char *name, struct di
 	AUTO_FINI(buf) text = buf_limit(DIGEST_TEXT_SIZE);
 
 	if (http_query_get(query, name, &text) != 1 || text.failed)
-		return error_set(err, ERROR_INVALID, "DIGEST_INVALID", "parameter \"%s\" is not one digest", name);
+		return error_set(
+			err, ERROR_INVALID, "DIGEST_INVALID", "parameter \"%s\" is not one digest", name);
 	return digest_parse(buf_str(&text), ret, err);
 }
 
@@ -61,7 +62,8 @@ static bool find_from(const struct oci_ask *ask, struct name *ret)
 	AUTO_FINI(buf) text = buf_limit(NAME_MAX_LEN + 1);
 	struct error ignored;
 
-	return http_query_get(ask->query, "from", &text) == 1 && !text.failed && name_parse(buf_str(&text), ret, &ignored);
+	return http_query_get(ask->query, "from", &text) == 1 && !text.failed &&
+	       name_parse(buf_str(&text), ret, &ignored);
 }
 
 static bool try_mount(const struct oci_ask *ask, const struct digest *digest)
@@ -74,8 +76,8 @@ static bool try_mount(const struct oci_ask *ask, const struct digest *digest)
 	if (store_blob_size(ask->worker->store, name, digest, &size, &ignored))
 		return true;
 	return find_from(ask, &from) && !str_equal(name_str(&from), name) &&
-		access_allows(ask->snapshot->access, ask->identity, name_str(&from), ACTION_READ) &&
-		store_blob_mount(ask->worker->store, name_str(&from), name, digest, &ignored);
+	       access_allows(ask->snapshot->access, ask->identity, name_str(&from), ACTION_READ) &&
+	       store_blob_mount(ask->worker->store, name_str(&from), name, digest, &ignored);
 }
 
 static void mount_job(struct oci_job *job)

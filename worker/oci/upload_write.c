@@ -20,7 +20,7 @@
 
 #define WRITE_MAGIC MAGIC('U', 'P', 'W', 'R')
 #define SLICE_BYTES (1024u * 1024)
-#define SLICES_MAX 2
+#define SLICES_MAX  2
 
 struct upload_write;
 
@@ -33,11 +33,11 @@ struct slice {
 
 struct upload_write {
 	uint32_t magic;
-	struct front_call *call;       /* NULL: the request has ended */
+	struct front_call *call; /* NULL: the request has ended */
 	struct loop *loop;
 	struct pool *pool;
 	struct spool *spool;
-	struct upload *upload;         /* NULL: given back */
+	struct upload *upload; /* NULL: given back */
 	upload_written_f *done;
 	size_t slice_bytes;
 	struct slice *current, *spare; /* being filled; not in use */

@@ -13,8 +13,8 @@
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
 
-#define UPLOAD_MAGIC MAGIC('U', 'P', 'L', 'D')
-#define UPLOADS_MAX 100000
+#define UPLOAD_MAGIC    MAGIC('U', 'P', 'L', 'D')
+#define UPLOADS_MAX     100000
 #define EXPIRE_EVERY_MS (60 * 1000)
 
 struct uploads {
@@ -79,7 +79,8 @@ void uploads_stop(struct uploads *uploads)
 	loop_timer_stop(uploads->worker->loops[0].loop, &uploads->timer);
 }
 
-bool uploads_open(struct uploads *uploads, struct str name, enum hash_kind alg, struct upload **ret, struct error *err)
+bool uploads_open(
+	struct uploads *uploads, struct str name, enum hash_kind alg, struct upload **ret, struct error *err)
 {
 	struct upload *upload = xnew(struct upload);
 	size_t len;
@@ -106,7 +107,8 @@ bool uploads_open(struct uploads *uploads, struct str name, enum hash_kind alg, 
 	return true;
 }
 
-static struct upload *find_locked(struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err)
+static struct upload *find_locked(
+	struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err)
 {
 	struct upload *upload = map_find(uploads->sessions, str_of(id->text));
 
@@ -116,7 +118,8 @@ static struct upload *find_locked(struct uploads *uploads, struct str name, cons
 	return NULL;
 }
 
-bool uploads_acquire(struct uploads *uploads, struct str name, const struct upload_id *id, struct upload **ret, struct error *err)
+bool uploads_acquire(struct uploads *uploads, struct str name, const struct upload_id *id,
+	struct upload **ret, struct error *err)
 {
 	struct upload *upload;
 	bool ok = false;
@@ -124,7 +127,8 @@ bool uploads_acquire(struct uploads *uploads, struct str name, const struct uplo
 	(void)pthread_mutex_lock(&uploads->lock);
 	upload = find_locked(uploads, name, id, err);
 	if (upload && upload->held) {
-		(void)error_set(err, ERROR_INVALID, "BLOB_UPLOAD_INVALID", "another request works on this upload");
+		(void)error_set(
+			err, ERROR_INVALID, "BLOB_UPLOAD_INVALID", "another request works on this upload");
 	} else if (upload) {
 		upload->held = true;
 		*ret = upload;
@@ -134,7 +138,8 @@ bool uploads_acquire(struct uploads *uploads, struct str name, const struct uplo
 	return ok;
 }
 
-bool uploads_look(struct uploads *uploads, struct str name, const struct upload_id *id, uint64_t *ret_size, struct error *err)
+bool uploads_look(struct uploads *uploads, struct str name, const struct upload_id *id, uint64_t *ret_size,
+	struct error *err)
 {
 	struct upload *upload;
 
@@ -246,7 +251,8 @@ void uploads_expire(struct uploads *uploads, int64_t before_ms)
 	struct upload *upload;
 
 	for (size_t at = 0; (upload = take_old(uploads, before_ms, &at));) {
-		log_info("upload.expired", "name=%s bytes=%llu", log_quote(str_of(upload->name)), (unsigned long long)upload->size);
+		log_info("upload.expired", "name=%s bytes=%llu", log_quote(str_of(upload->name)),
+			(unsigned long long)upload->size);
 		upload_free(upload);
 	}
 }

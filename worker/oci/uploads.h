@@ -35,12 +35,12 @@ struct upload {
 	uint32_t magic;
 	struct uploads *uploads;
 	struct upload_id id;
-	char *name;               /* the repository */
-	enum hash_kind alg;       /* what the hasher hashes */
+	char *name;         /* the repository */
+	enum hash_kind alg; /* what the hasher hashes */
 	struct hasher *hasher;
-	struct spool_file *file;  /* NULL: no byte yet */
-	uint64_t size;            /* bytes in file and hasher; the holder's, others use uploads_look() */
-	bool held, cancelled;     /* under the table's lock */
+	struct spool_file *file; /* NULL: no byte yet */
+	uint64_t size;           /* bytes in file and hasher; the holder's, others use uploads_look() */
+	bool held, cancelled;    /* under the table's lock */
 	int64_t touched_ms;
 };
 
@@ -55,14 +55,16 @@ void uploads_start(struct uploads *uploads);
 void uploads_stop(struct uploads *uploads);
 
 /* A new session, held by the caller. ERROR_BUSY when there are too many. */
-bool uploads_open(struct uploads *uploads, struct str name, enum hash_kind alg, struct upload **ret, struct error *err) MUST_CHECK;
+bool uploads_open(struct uploads *uploads, struct str name, enum hash_kind alg, struct upload **ret,
+	struct error *err) MUST_CHECK;
 /* BLOB_UPLOAD_UNKNOWN; BLOB_UPLOAD_INVALID while another request holds it. */
-bool uploads_acquire(struct uploads *uploads, struct str name, const struct upload_id *id, struct upload **ret,
-		     struct error *err) MUST_CHECK;
+bool uploads_acquire(struct uploads *uploads, struct str name, const struct upload_id *id,
+	struct upload **ret, struct error *err) MUST_CHECK;
 /* The size only, also while it is held. */
 bool uploads_look(struct uploads *uploads, struct str name, const struct upload_id *id, uint64_t *ret_size,
-		  struct error *err) MUST_CHECK;
-bool uploads_cancel(struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err) MUST_CHECK;
+	struct error *err) MUST_CHECK;
+bool uploads_cancel(
+	struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err) MUST_CHECK;
 /* By the holder: the session goes on (unless it was cancelled meanwhile) / is over and freed. */
 void upload_release(struct upload *upload);
 void upload_end(struct upload *upload);

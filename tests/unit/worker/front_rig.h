@@ -36,7 +36,7 @@
 struct cluster {
 	const char *self;
 	struct snapshot *snapshot;
-	struct place_found place;          /* of every repository and upload that is not ours */
+	struct place_found place; /* of every repository and upload that is not ours */
 	bool draining, stateless;
 	int64_t state_age_ms, trust_ms;
 	atomic_int failures;
@@ -54,7 +54,8 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 	(void)name;
 	return cluster->place;
 }
-struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker)
+struct place_found cluster_place_upload(
+	struct cluster *cluster, const struct snapshot *snapshot, const char *worker)
 {
 	(void)snapshot;
 	if (!strcmp(worker, cluster->self))
@@ -123,7 +124,8 @@ static inline bool rig_peer(struct http_request *request, struct identity **ret)
 	const char *header = http_request_header(request, PEER_HEADER);
 	struct peer_claims claims;
 
-	if (!header || !peer_token_parse(STR(RIG_SECRET), str_of(http_method_name(http_request_method(request))),
+	if (!header ||
+		!peer_token_parse(STR(RIG_SECRET), str_of(http_method_name(http_request_method(request))),
 			http_request_target(request), str_of(header), clock_wall_s(), &claims, NULL))
 		return false;
 	*ret = identity_new_peer(&claims);
@@ -132,7 +134,7 @@ static inline bool rig_peer(struct http_request *request, struct identity **ret)
 }
 
 enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
-			struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
+	struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
 {
 	struct str who = str_of(http_request_header(request, "Authorization"));
 
@@ -161,8 +163,8 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 	return AUTH_REFUSED;
 }
 
-bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt, struct identity **ret_identity,
-		 struct error *err)
+bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt,
+	struct identity **ret_identity, struct error *err)
 {
 	(void)auth;
 	(void)snapshot;
@@ -204,7 +206,7 @@ static inline void rig_resume(void *arg)
 }
 
 enum admission usage_admit(struct usage *usage, struct loop *loop, const struct entity *apikey, bool waited,
-			   struct admission_info *ret_info, void (*resume)(void *arg), void *arg)
+	struct admission_info *ret_info, void (*resume)(void *arg), void *arg)
 {
 	struct rig_grant *grant;
 
@@ -237,20 +239,21 @@ struct front_rig {
 	struct cluster cluster;
 	struct rig http;
 	char folder[64], spool[96], url[64];
-	struct ring_member member;      /* this one, for others */
+	struct ring_member member; /* this one, for others */
 	struct json_doc *policies;
 };
 
 struct front_rig_settings {
 	const char *self;
-	const char *access;             /* JSON of accessControl, or NULL: open to all */
-	const char *folder;             /* of another rig: shared storage */
+	const char *access; /* JSON of accessControl, or NULL: open to all */
+	const char *folder; /* of another rig: shared storage */
 	bool isolated;
 	uint64_t spool_limit;
-	struct store *store;            /* taken; NULL: a folder */
+	struct store *store; /* taken; NULL: a folder */
 };
 
-static inline void front_rig_snapshot(struct front_rig *rig, const struct front_rig_settings *how, uint64_t epoch)
+static inline void front_rig_snapshot(
+	struct front_rig *rig, const struct front_rig_settings *how, uint64_t epoch)
 {
 	struct ring_member member = { how->self, rig->url, true };
 	struct snapshot_rules rules = { 0 };
@@ -272,7 +275,8 @@ static inline void front_rig_storage(struct front_rig *rig, const struct front_r
 	struct worker *worker = &rig->worker;
 	struct error err;
 
-	(void)snprintf(rig->folder, sizeof(rig->folder), "%s", how->folder ? how->folder : "/tmp/front.XXXXXX");
+	(void)snprintf(
+		rig->folder, sizeof(rig->folder), "%s", how->folder ? how->folder : "/tmp/front.XXXXXX");
 	if (!how->folder)
 		assert_non_null(mkdtemp(rig->folder));
 	(void)snprintf(rig->spool, sizeof(rig->spool), "%s/.spool-%s", rig->folder, how->self);
@@ -281,9 +285,11 @@ static inline void front_rig_storage(struct front_rig *rig, const struct front_r
 		worker->store = how->store;
 	else
 		assert_true(store_fs_open(&worker->store, rig->folder, &err));
-	assert_true(spool_open(&worker->spool, rig->spool, how->spool_limit ? how->spool_limit : UINT64_C(1) << 40, &err));
+	assert_true(spool_open(
+		&worker->spool, rig->spool, how->spool_limit ? how->spool_limit : UINT64_C(1) << 40, &err));
 	worker->manifests = manifest_cache_new(8 * 1024 * 1024);
-	worker->indexes = indexes_new(worker->store, worker->pool, cluster_trust, &rig->cluster, 8 * 1024 * 1024);
+	worker->indexes =
+		indexes_new(worker->store, worker->pool, cluster_trust, &rig->cluster, 8 * 1024 * 1024);
 	worker->uploads = uploads_new(worker);
 }
 
@@ -344,7 +350,7 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 /* The client: one question, one answer. Names of headers and values alternate, NULL at the end. */
 
 static inline void rig_ask(const struct front_rig *rig, const char *method, const char *path, struct str body,
-			   struct http_result *result, const char *const *headers)
+	struct http_result *result, const char *const *headers)
 {
 	AUTO(http_headers) *list = http_headers_new();
 	AUTO_FINI(buf) url = buf_limit(16 * 1024);
@@ -353,7 +359,8 @@ static inline void rig_ask(const struct front_rig *rig, const char *method, cons
 
 	buf_format(&url, "%s%s", rig->url, path);
 	spec.url = buf_text(&url);
-	spec.has_body = body.at || !strcmp(method, "POST") || !strcmp(method, "PUT") || !strcmp(method, "PATCH");
+	spec.has_body =
+		body.at || !strcmp(method, "POST") || !strcmp(method, "PUT") || !strcmp(method, "PATCH");
 	for (size_t i = 0; headers && headers[i]; i += 2)
 		assert_true(http_headers_add(list, str_of(headers[i]), str_of(headers[i + 1])));
 	http_result_init(result, 64 * 1024 * 1024);

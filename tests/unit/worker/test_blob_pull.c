@@ -12,8 +12,8 @@
 static struct {
 	struct rig rig;
 	char *bytes;
-	atomic_uint gets, refusals;  /* requests; how many are answered 503 first */
-	atomic_uint status;          /* of all, if not 0 */
+	atomic_uint gets, refusals; /* requests; how many are answered 503 first */
+	atomic_uint status;         /* of all, if not 0 */
 	atomic_bool cut;
 } bucket;
 
@@ -35,7 +35,8 @@ static struct http_response *reply_part(const char *range)
 		return http_response_empty(416);
 	last = last < SIZE ? last : SIZE - 1;
 	response = http_response_copy(206, str_from(bucket.bytes + first, last - first + 1));
-	http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%d", first, last, SIZE);
+	http_response_headerf(
+		response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%d", first, last, SIZE);
 	return response;
 }
 
@@ -82,8 +83,13 @@ static void on_done(void *app, struct http_request *request)
 
 static int setup(void **state)
 {
-	struct store_s3_settings s3 = { .region = "us-east-1", .bucket = "b", .prefix = "", .access_key = "k", .secret_key = "s",
-		.path_style = true, .retries = 1 };
+	struct store_s3_settings s3 = { .region = "us-east-1",
+		.bucket = "b",
+		.prefix = "",
+		.access_key = "k",
+		.secret_key = "s",
+		.path_style = true,
+		.retries = 1 };
 	struct front_rig_settings how = { .self = "one" };
 	uint16_t port = 0;
 	char endpoint[64];
@@ -128,7 +134,11 @@ static void a_blob_streams(void **state)
 
 static void ranges_go_to_the_store(void **state)
 {
-	static const struct { const char *range; unsigned status; size_t first, len; } samples[] = {
+	static const struct {
+		const char *range;
+		unsigned status;
+		size_t first, len;
+	} samples[] = {
 		{ "bytes=0-9", 206, 0, 10 },
 		{ "bytes=100-", 206, 100, SIZE - 100 },
 		{ "bytes=-7", 206, SIZE - 7, 7 },
@@ -165,7 +175,9 @@ static void an_overloaded_store_is_asked_again(void **state)
 
 static void what_the_store_says_is_translated(void **state)
 {
-	static const struct { unsigned theirs, ours; } samples[] = { { 404, 404 }, { 403, 503 }, { 500, 503 } };
+	static const struct {
+		unsigned theirs, ours;
+	} samples[] = { { 404, 404 }, { 403, 503 }, { 500, 503 } };
 	struct http_result got;
 
 	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
@@ -197,8 +209,11 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		WITH(a_blob_streams), WITH(ranges_go_to_the_store), WITH(an_overloaded_store_is_asked_again),
-		WITH(what_the_store_says_is_translated), WITH(a_cut_blob_is_never_whole),
+		WITH(a_blob_streams),
+		WITH(ranges_go_to_the_store),
+		WITH(an_overloaded_store_is_asked_again),
+		WITH(what_the_store_says_is_translated),
+		WITH(a_cut_blob_is_never_whole),
 	};
 	int status;
 

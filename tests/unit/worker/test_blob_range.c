@@ -12,7 +12,11 @@
 
 static void ranges_are_told_apart(void **state)
 {
-	static const struct { const char *header; enum blob_range kind; const char *sent; } samples[] = {
+	static const struct {
+		const char *header;
+		enum blob_range kind;
+		const char *sent;
+	} samples[] = {
 		{ NULL, BLOB_RANGE_NONE, NULL },
 		{ "", BLOB_RANGE_NONE, NULL },
 		{ "bytes=0-0", BLOB_RANGE_SIMPLE, "bytes=0-0" },

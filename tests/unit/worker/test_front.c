@@ -6,11 +6,13 @@
 
 #include "common/log.h"
 
-#define CONFIG "{}"
+#define CONFIG        "{}"
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-#define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
-#define ACCESS "{\"repositories\":{\"open/**\":{\"anonymousPolicy\":[\"read\"],\"defaultPolicy\":[\"read\"]}," \
-	"\"**\":{\"policies\":[{\"users\":[\"alice\"],\"actions\":[\"read\",\"create\",\"update\",\"delete\"]}," \
+#define INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
+#define ACCESS                                                                                               \
+	"{\"repositories\":{\"open/**\":{\"anonymousPolicy\":[\"read\"],\"defaultPolicy\":[\"read\"]},"      \
+	"\"**\":{\"policies\":[{\"users\":[\"alice\"],\"actions\":[\"read\",\"create\",\"update\","          \
+	"\"delete\"]},"                                                                                      \
 	"{\"users\":[\"carol\"],\"actions\":[\"read\",\"create\"]}]}}}"
 
 static const char *const alice[] = { "Authorization", "user alice", NULL };
@@ -55,7 +57,8 @@ static int teardown(void **state)
 }
 
 /* Asks, and keeps the answer in f->got. */
-static unsigned ask(struct fixture *f, const char *method, const char *path, struct str body, const char *const *headers)
+static unsigned ask(
+	struct fixture *f, const char *method, const char *path, struct str body, const char *const *headers)
 {
 	http_result_fini(&f->got);
 	rig_ask(f->rig, method, path, body, &f->got, headers);
@@ -117,7 +120,10 @@ static const char *pathf(const char *format, ...)
 static void push_blob_as(struct fixture *f, const char *name, struct str bytes, const char *const *headers)
 {
 	assert_int_equal(ask(f, "POST", pathf("/v2/%s/blobs/uploads/", name), STR_NONE, headers), 202);
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", keep_location(f), digest_text(f, bytes, HASH_SHA256)), bytes, headers), 201);
+	assert_int_equal(
+		ask(f, "PUT", pathf("%s?digest=%s", keep_location(f), digest_text(f, bytes, HASH_SHA256)),
+			bytes, headers),
+		201);
 }
 
 static void push_blob(struct fixture *f, const char *name, struct str bytes)
@@ -134,11 +140,16 @@ static void make_image(struct buf *into, struct str layer, const char *subject, 
 	digest_format(&digest, config);
 	digest = digest_of(HASH_SHA256, layer);
 	digest_format(&digest, text);
-	buf_format(into, "{\"schemaVersion\":2,\"mediaType\":\"" MANIFEST_TYPE "\",\"config\":{\"mediaType\":"
-		"\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":2},\"layers\":[{\"mediaType\":"
-		"\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":%zu}],", config, text, layer.len);
+	buf_format(into,
+		"{\"schemaVersion\":2,\"mediaType\":\"" MANIFEST_TYPE "\",\"config\":{\"mediaType\":"
+		"\"application/"
+		"vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":2},\"layers\":[{\"mediaType\":"
+		"\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":%zu}],",
+		config, text, layer.len);
 	if (subject)
-		buf_format(into, "\"subject\":{\"mediaType\":\"" MANIFEST_TYPE "\",\"digest\":\"%s\",\"size\":2},", subject);
+		buf_format(into,
+			"\"subject\":{\"mediaType\":\"" MANIFEST_TYPE "\",\"digest\":\"%s\",\"size\":2},",
+			subject);
 	buf_format(into, "\"annotations\":{\"note\":\"%s\"}}", note);
 }
 
@@ -149,7 +160,8 @@ static unsigned push_image(struct fixture *f, const char *name, const char *refe
 	return ask(f, "PUT", pathf("/v2/%s/manifests/%s", name, reference), image, manifest_headers);
 }
 
-static void push_whole_image(struct fixture *f, const char *name, const char *tag, const char *note, struct buf *into)
+static void push_whole_image(
+	struct fixture *f, const char *name, const char *tag, const char *note, struct buf *into)
 {
 	push_blob(f, name, STR(CONFIG));
 	push_blob(f, name, STR("layer"));
@@ -196,7 +208,8 @@ static void a_blob_goes_in_and_out(void **state)
 	assert_int_equal(get(f, pathf("/v2/other/blobs/%s", f->digest)), 404);
 	expect_code(f, "BLOB_UNKNOWN");
 	assert_int_equal(ask(f, "GET", pathf("/v2/a/b/blobs/%s", f->digest), STR_NONE,
-		(const char *[]){ "If-None-Match", pathf("\"%s\"", f->digest), NULL }), 304);
+				 (const char *[]){ "If-None-Match", pathf("\"%s\"", f->digest), NULL }),
+		304);
 	assert_int_equal(get(f, "/v2/a/b/blobs/sha256:bad"), 400);
 	expect_code(f, "DIGEST_INVALID");
 }
@@ -204,7 +217,11 @@ static void a_blob_goes_in_and_out(void **state)
 static void ranges_of_a_blob(void **state)
 {
 	struct fixture *f = *state;
-	static const struct { const char *range; unsigned status; const char *bytes, *content_range; } samples[] = {
+	static const struct {
+		const char *range;
+		unsigned status;
+		const char *bytes, *content_range;
+	} samples[] = {
 		{ "bytes=0-0", 206, "h", "bytes 0-0/11" },
 		{ "bytes=6-", 206, "world", "bytes 6-10/11" },
 		{ "bytes=-3", 206, "rld", "bytes 8-10/11" },
@@ -218,15 +235,19 @@ static void ranges_of_a_blob(void **state)
 	push_blob(f, "a", STR("hello world"));
 	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
 		const char *headers[] = { "Range", samples[i].range, NULL };
-		assert_int_equal(ask(f, "GET", pathf("/v2/a/blobs/%s", f->digest), STR_NONE, headers), samples[i].status);
+		assert_int_equal(ask(f, "GET", pathf("/v2/a/blobs/%s", f->digest), STR_NONE, headers),
+			samples[i].status);
 		assert_string_equal(buf_text(&f->got.body), samples[i].bytes);
 		if (samples[i].content_range)
 			expect_header(f, "Content-Range", samples[i].content_range);
 	}
 	assert_int_equal(ask(f, "GET", pathf("/v2/a/blobs/%s", f->digest), STR_NONE,
-		(const char *[]){ "Range", "bytes=0-1", "If-Range", "\"other\"", NULL }), 200);
+				 (const char *[]){ "Range", "bytes=0-1", "If-Range", "\"other\"", NULL }),
+		200);
 	assert_int_equal(ask(f, "GET", pathf("/v2/a/blobs/%s", f->digest), STR_NONE,
-		(const char *[]){ "Range", "bytes=0-1", "If-Range", pathf("\"%s\"", f->digest), NULL }), 206);
+				 (const char *[]){ "Range", "bytes=0-1", "If-Range",
+					 pathf("\"%s\"", f->digest), NULL }),
+		206);
 }
 
 /* Uploads. */
@@ -239,19 +260,25 @@ static void chunks_in_order(void **state)
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
 	expect_header(f, "Range", "0-0");
 	place = keep_location(f);
-	assert_int_equal(ask(f, "PATCH", place, STR("01234"), (const char *[]){ "Content-Range", "0-4", NULL }), 202);
+	assert_int_equal(
+		ask(f, "PATCH", place, STR("01234"), (const char *[]){ "Content-Range", "0-4", NULL }), 202);
 	expect_header(f, "Range", "0-4");
 	expect_header(f, "Location", place);
 	/* Skips ahead, and again what is there already: refused, and the session lives. */
-	assert_int_equal(ask(f, "PATCH", place, STR("89"), (const char *[]){ "Content-Range", "8-9", NULL }), 416);
+	assert_int_equal(
+		ask(f, "PATCH", place, STR("89"), (const char *[]){ "Content-Range", "8-9", NULL }), 416);
 	expect_header(f, "Range", "0-4");
-	assert_int_equal(ask(f, "PATCH", place, STR("01234"), (const char *[]){ "Content-Range", "0-4", NULL }), 416);
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("0123456789"), HASH_SHA256)), STR("89"),
-		(const char *[]){ "Content-Range", "8-9", NULL }), 416);
+	assert_int_equal(
+		ask(f, "PATCH", place, STR("01234"), (const char *[]){ "Content-Range", "0-4", NULL }), 416);
+	assert_int_equal(
+		ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("0123456789"), HASH_SHA256)),
+			STR("89"), (const char *[]){ "Content-Range", "8-9", NULL }),
+		416);
 	assert_int_equal(get(f, place), 204);
 	expect_header(f, "Range", "0-4");
 	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, f->digest), STR("56789"),
-		(const char *[]){ "Content-Range", "5-9", NULL }), 201);
+				 (const char *[]){ "Content-Range", "5-9", NULL }),
+		201);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 200);
 	assert_string_equal(buf_text(&f->got.body), "0123456789");
 	assert_int_equal(get(f, place), 404);
@@ -262,13 +289,20 @@ static void all_bytes_at_once(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(ask(f, "POST", pathf("/v2/a/blobs/uploads/?digest=%s", digest_text(f, STR("once"), HASH_SHA256)), STR("once"),
-		NULL), 201);
+	assert_int_equal(
+		ask(f, "POST",
+			pathf("/v2/a/blobs/uploads/?digest=%s", digest_text(f, STR("once"), HASH_SHA256)),
+			STR("once"), NULL),
+		201);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 200);
-	assert_int_equal(ask(f, "POST", pathf("/v2/a/blobs/uploads/?digest=%s", f->digest), STR("other"), NULL), 400);
+	assert_int_equal(
+		ask(f, "POST", pathf("/v2/a/blobs/uploads/?digest=%s", f->digest), STR("other"), NULL), 400);
 	expect_code(f, "DIGEST_INVALID");
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/?digest=sha256:bad", STR("other"), NULL), 400);
-	assert_int_equal(ask(f, "POST", pathf("/v2/a/blobs/uploads/?digest=%s", digest_text(f, STR(""), HASH_SHA256)), STR_NONE, NULL), 201);
+	assert_int_equal(
+		ask(f, "POST", pathf("/v2/a/blobs/uploads/?digest=%s", digest_text(f, STR(""), HASH_SHA256)),
+			STR_NONE, NULL),
+		201);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 200);
 	assert_int_equal(f->got.body.len, 0);
 	assert_int_equal(uploads_len(f->rig->worker.uploads), 0);
@@ -283,12 +317,18 @@ static void the_digest_is_compared(void **state)
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
 	place = keep_location(f);
 	assert_int_equal(ask(f, "PATCH", place, STR("abc"), NULL), 202);
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("abc"), HASH_SHA512)), STR_NONE, NULL), 201);
+	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("abc"), HASH_SHA512)),
+				 STR_NONE, NULL),
+		201);
 	expect_header(f, "Docker-Content-Digest", f->digest);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 200);
 	/* Announced. */
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/?digest-algorithm=sha512", STR_NONE, NULL), 202);
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", keep_location(f), digest_text(f, STR("abd"), HASH_SHA512)), STR("abd"), NULL), 201);
+	assert_int_equal(
+		ask(f, "PUT",
+			pathf("%s?digest=%s", keep_location(f), digest_text(f, STR("abd"), HASH_SHA512)),
+			STR("abd"), NULL),
+		201);
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/?digest-algorithm=md5", STR_NONE, NULL), 400);
 	/* Wrong, malformed, absent. */
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
@@ -296,7 +336,9 @@ static void the_digest_is_compared(void **state)
 	assert_int_equal(ask(f, "PUT", pathf("%s?digest=sha256:bad", place), STR("abc"), NULL), 400);
 	assert_int_equal(ask(f, "PUT", place, STR("abc"), NULL), 400);
 	assert_int_equal(get(f, place), 204);
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("abx"), HASH_SHA256)), STR("abc"), NULL), 400);
+	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("abx"), HASH_SHA256)),
+				 STR("abc"), NULL),
+		400);
 	expect_code(f, "DIGEST_INVALID");
 	assert_int_equal(get(f, place), 404);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 404);
@@ -335,7 +377,10 @@ static void big_blobs_stream(void **state)
 	place = keep_location(f);
 	assert_int_equal(ask(f, "PATCH", place, str_from(bytes, len), NULL), 202);
 	assert_string_equal(rig_header(&f->got, "Range"), pathf("0-%zu", len - 1));
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, str_from(bytes, len), HASH_SHA256)), STR_NONE, NULL), 201);
+	assert_int_equal(
+		ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, str_from(bytes, len), HASH_SHA256)),
+			STR_NONE, NULL),
+		201);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 200);
 	assert_int_equal(f->got.body.len, len);
 	assert_memory_equal(f->got.body.at, bytes, len);
@@ -364,7 +409,10 @@ static void a_client_that_leaves_may_come_back(void **state)
 	for (int64_t end = clock_ms() + 20000; ask(f, "PATCH", place, STR("56789"), NULL) != 202;)
 		assert_true(clock_ms() < end);
 	expect_header(f, "Range", "0-9");
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("0123456789"), HASH_SHA256)), STR_NONE, NULL), 201);
+	assert_int_equal(
+		ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("0123456789"), HASH_SHA256)),
+			STR_NONE, NULL),
+		201);
 }
 
 static void chunked_bodies_are_taken(void **state)
@@ -376,18 +424,24 @@ static void chunked_bodies_are_taken(void **state)
 
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
 	place = keep_location(f);
-	put(fd, pathf("PATCH %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", place));
+	put(fd, pathf("PATCH %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+		      "chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+			place));
 	assert_true(take_reply(fd, reply));
 	assert_int_equal(reply->status, 202);
 	assert_string_equal(reply_header(reply, "Range"), "0-4");
 	(void)close(fd);
 	free(reply);
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("abcde"), HASH_SHA256)), STR_NONE, NULL), 201);
+	assert_int_equal(
+		ask(f, "PUT", pathf("%s?digest=%s", place, digest_text(f, STR("abcde"), HASH_SHA256)),
+			STR_NONE, NULL),
+		201);
 }
 
 static void a_full_spool_is_told(void **state)
 {
-	struct fixture *f = fixture_of(&(struct front_rig_settings){ .self = "one", .spool_limit = 1024 * 1024 });
+	struct fixture *f =
+		fixture_of(&(struct front_rig_settings){ .self = "one", .spool_limit = 1024 * 1024 });
 	AUTO_STR *bytes = calloc(1, 3 * 1024 * 1024);
 
 	(void)state;
@@ -405,16 +459,24 @@ static void mounts(void **state)
 	struct fixture *f = *state;
 
 	push_blob(f, "from", STR("shared"));
-	assert_int_equal(ask(f, "POST", pathf("/v2/to/blobs/uploads/?mount=%s&from=from", f->digest), STR_NONE, NULL), 201);
+	assert_int_equal(
+		ask(f, "POST", pathf("/v2/to/blobs/uploads/?mount=%s&from=from", f->digest), STR_NONE, NULL),
+		201);
 	assert_string_equal(rig_header(&f->got, "Location"), pathf("/v2/to/blobs/%s", f->digest));
 	assert_int_equal(get(f, pathf("/v2/to/blobs/%s", f->digest)), 200);
-	assert_int_equal(ask(f, "POST", pathf("/v2/to/blobs/uploads/?mount=%s", f->digest), STR_NONE, NULL), 201);
-	assert_int_equal(ask(f, "POST", pathf("/v2/third/blobs/uploads/?mount=%s", f->digest), STR_NONE, NULL), 202);
-	assert_int_equal(ask(f, "POST", "/v2/to/blobs/uploads/?mount=sha256:bad&from=from", STR_NONE, NULL), 400);
+	assert_int_equal(
+		ask(f, "POST", pathf("/v2/to/blobs/uploads/?mount=%s", f->digest), STR_NONE, NULL), 201);
+	assert_int_equal(
+		ask(f, "POST", pathf("/v2/third/blobs/uploads/?mount=%s", f->digest), STR_NONE, NULL), 202);
+	assert_int_equal(
+		ask(f, "POST", "/v2/to/blobs/uploads/?mount=sha256:bad&from=from", STR_NONE, NULL), 400);
 	/* What is not there cannot be mounted, and the session that comes instead works. */
 	digest_text(f, STR("absent"), HASH_SHA256);
-	assert_int_equal(ask(f, "POST", pathf("/v2/to/blobs/uploads/?mount=%s&from=from", f->digest), STR_NONE, NULL), 202);
-	assert_int_equal(ask(f, "PUT", pathf("%s?digest=%s", keep_location(f), f->digest), STR("absent"), NULL), 201);
+	assert_int_equal(
+		ask(f, "POST", pathf("/v2/to/blobs/uploads/?mount=%s&from=from", f->digest), STR_NONE, NULL),
+		202);
+	assert_int_equal(
+		ask(f, "PUT", pathf("%s?digest=%s", keep_location(f), f->digest), STR("absent"), NULL), 201);
 }
 
 /* Manifests. */
@@ -437,7 +499,9 @@ static void an_image_goes_in_and_out(void **state)
 	assert_int_equal(ask(f, "HEAD", "/v2/a/manifests/v1", STR_NONE, NULL), 200);
 	assert_string_equal(rig_header(&f->got, "Content-Length"), pathf("%zu", image.len));
 	expect_header(f, "Content-Type", MANIFEST_TYPE);
-	assert_int_equal(ask(f, "GET", "/v2/a/manifests/v1", STR_NONE, (const char *[]){ "If-None-Match", pathf("\"%s\"", f->digest), NULL }), 304);
+	assert_int_equal(ask(f, "GET", "/v2/a/manifests/v1", STR_NONE,
+				 (const char *[]){ "If-None-Match", pathf("\"%s\"", f->digest), NULL }),
+		304);
 	assert_int_equal(get(f, "/v2/a/manifests/v2"), 404);
 	expect_code(f, "MANIFEST_UNKNOWN");
 	assert_int_equal(get(f, "/v2/none/manifests/v2"), 404);
@@ -457,7 +521,9 @@ static void wrong_manifests_are_refused(void **state)
 	expect_code(f, "MANIFEST_BLOB_UNKNOWN");
 	push_blob(f, "a", STR(CONFIG));
 	push_blob(f, "a", STR("layer"));
-	assert_int_equal(ask(f, "PUT", "/v2/a/manifests/v1", buf_str(&image), (const char *[]){ "Content-Type", "text/html", NULL }), 415);
+	assert_int_equal(ask(f, "PUT", "/v2/a/manifests/v1", buf_str(&image),
+				 (const char *[]){ "Content-Type", "text/html", NULL }),
+		415);
 	assert_int_equal(push_image(f, "a", "v1", STR("{")), 400);
 	expect_code(f, "MANIFEST_INVALID");
 	assert_int_equal(push_image(f, "a", "sha256:bad", buf_str(&image)), 400);
@@ -540,7 +606,9 @@ static void referrers_are_listed(void **state)
 	for (int i = 0; i < 3; i++) {
 		buf_clear(&referrer);
 		make_image(&referrer, STR("layer"), subject, pathf("r%d", i));
-		assert_int_equal(push_image(f, "a", digest_text(f, buf_str(&referrer), HASH_SHA256), buf_str(&referrer)), 201);
+		assert_int_equal(push_image(f, "a", digest_text(f, buf_str(&referrer), HASH_SHA256),
+					 buf_str(&referrer)),
+			201);
 		expect_header(f, "OCI-Subject", subject);
 	}
 	assert_int_equal(get(f, pathf("/v2/a/referrers/%s", subject)), 200);
@@ -575,9 +643,13 @@ static void what_is_deleted_is_gone(void **state)
 	assert_int_equal(push_image(f, "a", "v2", buf_str(&image)), 201);
 	(void)snprintf(child, sizeof(child), "%s", digest_text(f, buf_str(&image), HASH_SHA256));
 	(void)snprintf(layer, sizeof(layer), "%s", digest_text(f, STR("layer"), HASH_SHA256));
-	buf_format(&index, "{\"schemaVersion\":2,\"mediaType\":\"" INDEX_TYPE "\",\"manifests\":[{\"mediaType\":\"" MANIFEST_TYPE
-		"\",\"digest\":\"%s\",\"size\":%zu}]}", child, image.len);
-	assert_int_equal(ask(f, "PUT", "/v2/a/manifests/all", buf_str(&index), (const char *[]){ "Content-Type", INDEX_TYPE, NULL }), 201);
+	buf_format(&index,
+		"{\"schemaVersion\":2,\"mediaType\":\"" INDEX_TYPE
+		"\",\"manifests\":[{\"mediaType\":\"" MANIFEST_TYPE "\",\"digest\":\"%s\",\"size\":%zu}]}",
+		child, image.len);
+	assert_int_equal(ask(f, "PUT", "/v2/a/manifests/all", buf_str(&index),
+				 (const char *[]){ "Content-Type", INDEX_TYPE, NULL }),
+		201);
 	(void)snprintf(parent, sizeof(parent), "%s", digest_text(f, buf_str(&index), HASH_SHA256));
 	/* What something else needs stays. */
 	assert_int_equal(ask(f, "DELETE", pathf("/v2/a/manifests/%s", child), STR_NONE, NULL), 405);
@@ -631,20 +703,29 @@ static void access_is_asked(void **state)
 	assert_int_equal(get(f, "/v2/secret/tags/list"), 401);
 	expect_header(f, "WWW-Authenticate", "Basic realm=\"rig\"");
 	expect_code(f, "UNAUTHORIZED");
-	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE, (const char *[]){ "Authorization", "user bob", NULL }), 403);
+	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE,
+				 (const char *[]){ "Authorization", "user bob", NULL }),
+		403);
 	expect_code(f, "DENIED");
 	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE, alice), 404);
-	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE, (const char *[]){ "Authorization", "slow alice", NULL }), 404);
-	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE, (const char *[]){ "Authorization", "slowly wrong", NULL }), 401);
+	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE,
+				 (const char *[]){ "Authorization", "slow alice", NULL }),
+		404);
+	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE,
+				 (const char *[]){ "Authorization", "slowly wrong", NULL }),
+		401);
 	assert_int_equal(get(f, "/v2/open/x/tags/list"), 404);
 	assert_int_equal(ask(f, "POST", "/v2/open/x/blobs/uploads/", STR_NONE, NULL), 401);
 	rig_fail_delay_ms = 5;
-	assert_int_equal(ask(f, "GET", "/v2/", STR_NONE, (const char *[]){ "Authorization", "wrong", NULL }), 401);
+	assert_int_equal(
+		ask(f, "GET", "/v2/", STR_NONE, (const char *[]){ "Authorization", "wrong", NULL }), 401);
 	rig_fail_delay_ms = 0;
 	assert_int_equal(get(f, "/v2/"), 200);
-	assert_int_equal(ask(f, "GET", "/v2/", STR_NONE, (const char *[]){ "User-Agent", "docker/24.0", NULL }), 401);
+	assert_int_equal(
+		ask(f, "GET", "/v2/", STR_NONE, (const char *[]){ "User-Agent", "docker/24.0", NULL }), 401);
 	/* carol may create tags but not move them. */
-	static const char *const carol[] = { "Authorization", "user carol", "Content-Type", MANIFEST_TYPE, NULL };
+	static const char *const carol[] = { "Authorization", "user carol", "Content-Type", MANIFEST_TYPE,
+		NULL };
 	push_blob_as(f, "r", STR(CONFIG), carol);
 	push_blob_as(f, "r", STR("layer"), carol);
 	make_image(&image, STR("layer"), NULL, "1");
@@ -655,7 +736,9 @@ static void access_is_asked(void **state)
 	/* A list shows what may be read. */
 	assert_int_equal(ask(f, "GET", "/v2/_catalog", STR_NONE, carol), 200);
 	assert_string_equal(buf_text(&f->got.body), "{\"repositories\":[\"r\"]}");
-	assert_int_equal(ask(f, "GET", "/v2/_catalog", STR_NONE, (const char *[]){ "Authorization", "user bob", NULL }), 200);
+	assert_int_equal(ask(f, "GET", "/v2/_catalog", STR_NONE,
+				 (const char *[]){ "Authorization", "user bob", NULL }),
+		200);
 	assert_string_equal(buf_text(&f->got.body), "{\"repositories\":[]}");
 }
 
@@ -663,7 +746,8 @@ static void quota_is_asked(void **state)
 {
 	static const char *const key[] = { "Authorization", "key", NULL };
 	struct fixture *f = *state;
-	struct apikey body = { .owner = "alice", .secret_hash = "0000000000000000000000000000000000000000000000000000000000000000" };
+	struct apikey body = { .owner = "alice",
+		.secret_hash = "0000000000000000000000000000000000000000000000000000000000000000" };
 
 	rig_key = entity_new(ENTITY_APIKEY, STR("k"), 1, &body);
 	rig_quota.first = ADMIT;
@@ -727,7 +811,8 @@ static struct ring_member dead_member(void)
 static void shared_storage_serves_through_any(void **state)
 {
 	struct fixture *two = fixture_of(&(struct front_rig_settings){ .self = "two" });
-	struct fixture *one = fixture_of(&(struct front_rig_settings){ .self = "one", .folder = two->rig->folder });
+	struct fixture *one =
+		fixture_of(&(struct front_rig_settings){ .self = "one", .folder = two->rig->folder });
 	struct worker_counters *counters = &one->rig->own.counters;
 	struct ring_member dead = dead_member();
 	AUTO_FINI(buf) image = buf_limit(8192);
@@ -746,7 +831,11 @@ static void shared_storage_serves_through_any(void **state)
 	/* An upload that lies at "two" goes on there. */
 	assert_int_equal(ask(two, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
 	assert_int_equal(ask(one, "PATCH", keep_location(two), STR("abc"), NULL), 202);
-	assert_int_equal(ask(one, "PUT", pathf("%s?digest=%s", two->location, digest_text(one, STR("abcd"), HASH_SHA256)), STR("d"), NULL), 201);
+	assert_int_equal(
+		ask(one, "PUT",
+			pathf("%s?digest=%s", two->location, digest_text(one, STR("abcd"), HASH_SHA256)),
+			STR("d"), NULL),
+		201);
 	assert_int_equal(get(one, pathf("/v2/a/blobs/%s", one->digest)), 200);
 	/* The owner is gone: "one" serves, reads and writes. */
 	one->rig->cluster.place = (struct place_found){ PLACE_PEER, &dead };
@@ -756,9 +845,13 @@ static void shared_storage_serves_through_any(void **state)
 	expect_count(&counters->proxy_failed_total, 3);
 	assert_true(one->rig->cluster.failures >= 3);
 	/* An upload there is lost: the client starts it anew. */
-	assert_int_equal(ask(one, "PATCH", "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef-ZGVhZA", STR("abc"), NULL), 404);
+	assert_int_equal(ask(one, "PATCH", "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef-ZGVhZA",
+				 STR("abc"), NULL),
+		404);
 	expect_code(one, "BLOB_UPLOAD_UNKNOWN");
-	assert_int_equal(ask(one, "PATCH", "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef-bm9uZQ", STR("abc"), NULL), 404);
+	assert_int_equal(ask(one, "PATCH", "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef-bm9uZQ",
+				 STR("abc"), NULL),
+		404);
 	(void)snprintf(one->rig->folder, sizeof(one->rig->folder), "%s", two->rig->folder);
 	http_result_fini(&one->got);
 	front_rig_close(one->rig, false);
@@ -799,8 +892,10 @@ static void a_forged_hop_is_nothing(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(ask(f, "GET", "/v2/a/tags/list", STR_NONE, (const char *[]){ "X-Zot-Cluster-Hop-Count", "1",
-		"Zot-Cluster-Peer", "v1 x y", NULL }), 404);
+	assert_int_equal(ask(f, "GET", "/v2/a/tags/list", STR_NONE,
+				 (const char *[]){ "X-Zot-Cluster-Hop-Count", "1", "Zot-Cluster-Peer",
+					 "v1 x y", NULL }),
+		404);
 	expect_count(&f->rig->own.counters.peer_requests_total, 0);
 }
 
@@ -808,14 +903,31 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		WITH(the_base_says_what_it_is), WITH(a_blob_goes_in_and_out), WITH(ranges_of_a_blob), WITH(chunks_in_order),
-		WITH(all_bytes_at_once), WITH(the_digest_is_compared), WITH(uploads_are_cancelled), WITH(big_blobs_stream),
-		WITH(a_client_that_leaves_may_come_back), WITH(chunked_bodies_are_taken), cmocka_unit_test(a_full_spool_is_told),
-		WITH(mounts), WITH(an_image_goes_in_and_out), WITH(wrong_manifests_are_refused), WITH(tags_come_with_a_digest),
-		WITH(tags_are_paged), WITH(referrers_are_listed), WITH(what_is_deleted_is_gone), WITH(the_catalog_is_paged),
-		cmocka_unit_test_setup_teardown(access_is_asked, setup_access, teardown), WITH(quota_is_asked),
-		WITH(health_tells_the_truth), cmocka_unit_test(shared_storage_serves_through_any),
-		cmocka_unit_test(isolated_storage_names_who_is_missing), WITH(a_forged_hop_is_nothing),
+		WITH(the_base_says_what_it_is),
+		WITH(a_blob_goes_in_and_out),
+		WITH(ranges_of_a_blob),
+		WITH(chunks_in_order),
+		WITH(all_bytes_at_once),
+		WITH(the_digest_is_compared),
+		WITH(uploads_are_cancelled),
+		WITH(big_blobs_stream),
+		WITH(a_client_that_leaves_may_come_back),
+		WITH(chunked_bodies_are_taken),
+		cmocka_unit_test(a_full_spool_is_told),
+		WITH(mounts),
+		WITH(an_image_goes_in_and_out),
+		WITH(wrong_manifests_are_refused),
+		WITH(tags_come_with_a_digest),
+		WITH(tags_are_paged),
+		WITH(referrers_are_listed),
+		WITH(what_is_deleted_is_gone),
+		WITH(the_catalog_is_paged),
+		cmocka_unit_test_setup_teardown(access_is_asked, setup_access, teardown),
+		WITH(quota_is_asked),
+		WITH(health_tells_the_truth),
+		cmocka_unit_test(shared_storage_serves_through_any),
+		cmocka_unit_test(isolated_storage_names_who_is_missing),
+		WITH(a_forged_hop_is_nothing),
 	};
 	int status;
 

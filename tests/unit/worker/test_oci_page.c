@@ -40,8 +40,8 @@ static void n_and_last_are_taken(void **state)
 
 static void nonsense_is_refused(void **state)
 {
-	static const char *const queries[] = { "n=", "n=-1", "n=x", "n=1&n=2", "n=1.5", "n=99999999999999999999999999", "last=a&last=b",
-		"n=%31%zz" };
+	static const char *const queries[] = { "n=", "n=-1", "n=x", "n=1&n=2", "n=1.5",
+		"n=99999999999999999999999999", "last=a&last=b", "n=%31%zz" };
 	struct oci_page page;
 	struct error err;
 
@@ -62,7 +62,8 @@ static void a_link_is_escaped(void **state)
 	assert_string_equal(buf_text(&link), "</v2/a/b/tags/list?n=5&last=v1%3E%3Bx>; rel=\"next\"");
 	buf_clear(&link);
 	oci_page_link(STR("/v2/a/referrers/sha256:00"), 5, STR("x"), "&artifactType=y", &link);
-	assert_string_equal(buf_text(&link), "</v2/a/referrers/sha256%3A00?n=5&last=x&artifactType=y>; rel=\"next\"");
+	assert_string_equal(
+		buf_text(&link), "</v2/a/referrers/sha256%3A00?n=5&last=x&artifactType=y>; rel=\"next\"");
 }
 
 int main(void)

@@ -42,12 +42,15 @@ static const struct sample samples[] = {
 	{ HTTP_GET, "/v2/a/tags/list", OCI_ROUTED, OCI_OPERATION_tags, "a", NULL },
 	{ HTTP_GET, "/v2/a/referrers/" SHA256, OCI_ROUTED, OCI_OPERATION_referrers, "a", NULL },
 	/* What our words look like inside of names. */
-	{ HTTP_GET, "/v2/manifests/manifests/manifests", OCI_ROUTED, OCI_OPERATION_manifest_get, "manifests", NULL },
-	{ HTTP_GET, "/v2/a/blobs/uploads/manifests/x", OCI_ROUTED, OCI_OPERATION_manifest_get, "a/blobs/uploads", NULL },
+	{ HTTP_GET, "/v2/manifests/manifests/manifests", OCI_ROUTED, OCI_OPERATION_manifest_get, "manifests",
+		NULL },
+	{ HTTP_GET, "/v2/a/blobs/uploads/manifests/x", OCI_ROUTED, OCI_OPERATION_manifest_get,
+		"a/blobs/uploads", NULL },
 	{ HTTP_GET, "/v2/a/manifests/tags/list", OCI_ROUTED, OCI_OPERATION_tags, "a/manifests", NULL },
 	{ HTTP_GET, "/v2/tags/list/tags/list", OCI_ROUTED, OCI_OPERATION_tags, "tags/list", NULL },
 	{ HTTP_GET, "/v2/blobs/blobs/" SHA256, OCI_ROUTED, OCI_OPERATION_blob_get, "blobs", NULL },
-	{ HTTP_POST, "/v2/blobs/uploads/blobs/uploads/", OCI_ROUTED, OCI_OPERATION_upload_start, "blobs/uploads", NULL },
+	{ HTTP_POST, "/v2/blobs/uploads/blobs/uploads/", OCI_ROUTED, OCI_OPERATION_upload_start,
+		"blobs/uploads", NULL },
 	/* Nothing of ours. */
 	{ HTTP_GET, "/", OCI_NO_PATH, 0, NULL, NULL },
 	{ HTTP_GET, "", OCI_NO_PATH, 0, NULL, NULL },
@@ -76,7 +79,8 @@ static const struct sample samples[] = {
 	{ HTTP_GET, "/v2/a/manifests/.x", OCI_MALFORMED, 0, NULL, "MANIFEST_UNKNOWN" },
 	{ HTTP_GET, "/v2/a/manifests/", OCI_MALFORMED, 0, NULL, "MANIFEST_UNKNOWN" },
 	{ HTTP_GET, "/v2/a/blobs/latest", OCI_MALFORMED, 0, NULL, "DIGEST_INVALID" },
-	{ HTTP_GET, "/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", OCI_MALFORMED, 0, NULL, "DIGEST_INVALID" },
+	{ HTTP_GET, "/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", OCI_MALFORMED, 0, NULL,
+		"DIGEST_INVALID" },
 	{ HTTP_GET, "/v2/a/referrers/x", OCI_MALFORMED, 0, NULL, "DIGEST_INVALID" },
 	{ HTTP_PATCH, "/v2/a/blobs/uploads/nope", OCI_MALFORMED, 0, NULL, "BLOB_UPLOAD_UNKNOWN" },
 };
@@ -89,7 +93,8 @@ static void paths_are_told_apart(void **state)
 		struct oci_route route;
 		struct error err = { 0 };
 		unsigned allowed;
-		enum oci_routed routed = oci_route_parse(sample->method, str_of(sample->path), &route, &allowed, &err);
+		enum oci_routed routed =
+			oci_route_parse(sample->method, str_of(sample->path), &route, &allowed, &err);
 		if (routed != sample->routed)
 			fail_msg("%s: %d, not %d", sample->path, routed, sample->routed);
 		if (routed == OCI_ROUTED) {
@@ -107,15 +112,20 @@ static void the_last_part_is_parsed(void **state)
 	unsigned allowed;
 
 	(void)state;
-	assert_int_equal(oci_route_parse(HTTP_GET, STR("/v2/a/manifests/v1"), &route, &allowed, NULL), OCI_ROUTED);
+	assert_int_equal(
+		oci_route_parse(HTTP_GET, STR("/v2/a/manifests/v1"), &route, &allowed, NULL), OCI_ROUTED);
 	assert_false(route.reference.is_digest);
 	assert_string_equal(route.reference.tag, "v1");
-	assert_int_equal(oci_route_parse(HTTP_GET, STR("/v2/a/manifests/" SHA256), &route, &allowed, NULL), OCI_ROUTED);
+	assert_int_equal(oci_route_parse(HTTP_GET, STR("/v2/a/manifests/" SHA256), &route, &allowed, NULL),
+		OCI_ROUTED);
 	assert_true(route.reference.is_digest);
 	assert_int_equal(route.reference.digest.raw[0], 0xe3);
-	assert_int_equal(oci_route_parse(HTTP_GET, STR("/v2/a/blobs/" SHA256), &route, &allowed, NULL), OCI_ROUTED);
+	assert_int_equal(
+		oci_route_parse(HTTP_GET, STR("/v2/a/blobs/" SHA256), &route, &allowed, NULL), OCI_ROUTED);
 	assert_int_equal(route.digest.raw[1], 0xb0);
-	assert_int_equal(oci_route_parse(HTTP_PUT, STR("/v2/a/blobs/uploads/" UPLOAD), &route, &allowed, NULL), OCI_ROUTED);
+	assert_int_equal(
+		oci_route_parse(HTTP_PUT, STR("/v2/a/blobs/uploads/" UPLOAD), &route, &allowed, NULL),
+		OCI_ROUTED);
 	assert_string_equal(route.upload.text, UPLOAD);
 	assert_string_equal(route.upload.worker, "");
 }
@@ -127,7 +137,8 @@ static void a_wrong_method_names_the_right_ones(void **state)
 	unsigned allowed;
 
 	(void)state;
-	assert_int_equal(oci_route_parse(HTTP_POST, STR("/v2/a/manifests/v1"), &route, &allowed, NULL), OCI_NO_METHOD);
+	assert_int_equal(
+		oci_route_parse(HTTP_POST, STR("/v2/a/manifests/v1"), &route, &allowed, NULL), OCI_NO_METHOD);
 	oci_route_allow(allowed, &allow);
 	assert_string_equal(buf_text(&allow), "GET, HEAD, PUT, DELETE");
 }

@@ -83,13 +83,14 @@ static void say_who(struct http_request *request, struct http_response *response
 	struct peer_claims claims;
 	struct error err;
 
-	if (!header || !peer_token_parse(STR("between us"), str_of(http_method_name(http_request_method(request))),
+	if (!header ||
+		!peer_token_parse(STR("between us"), str_of(http_method_name(http_request_method(request))),
 			http_request_target(request), str_of(header), clock_wall_s(), &claims, &err)) {
 		http_response_header(response, "X-User", "not a peer");
 		return;
 	}
-	http_response_headerf(response, "X-User", "%s of %s, epoch %u, groups %u", claims.user, claims.sender, (unsigned)claims.epoch,
-		(unsigned)claims.groups_len);
+	http_response_headerf(response, "X-User", "%s of %s, epoch %u, groups %u", claims.user, claims.sender,
+		(unsigned)claims.epoch, (unsigned)claims.groups_len);
 	peer_claims_fini(&claims);
 }
 
@@ -103,7 +104,8 @@ static void on_echo(void *arg, struct http_request *request, struct str body, co
 	assert_null(err);
 	http_request_each_header(request, count_accept, &accepts);
 	http_response_headerf(response, "X-Accepts", "%u", accepts);
-	http_response_header(response, "X-Authorization", http_request_header(request, "Authorization") ? "yes" : "no");
+	http_response_header(
+		response, "X-Authorization", http_request_header(request, "Authorization") ? "yes" : "no");
 	http_response_header(response, "X-Hidden", http_request_header(request, "X-Trace") ? "no" : "yes");
 	http_response_header(response, "X-Hop", hop ? hop : "none");
 	http_response_header(response, "X-Twice", "1");
@@ -180,8 +182,9 @@ static void on_unreachable(void *arg, struct http_request *request, const struct
 	struct forwarding *forwarding = arg;
 
 	assert_non_null(err);
-	http_request_reply(request, http_response_copy(200, str_from(forwarding->body ? forwarding->body : "here",
-		forwarding->body ? forwarding->len : 4)));
+	http_request_reply(
+		request, http_response_copy(200, str_from(forwarding->body ? forwarding->body : "here",
+							 forwarding->body ? forwarding->len : 4)));
 }
 
 static void forward(struct forwarding *forwarding, struct http_request *request)
@@ -189,9 +192,15 @@ static void forward(struct forwarding *forwarding, struct http_request *request)
 	struct entry *entry = forwarding->entry;
 	bool dead = http_query_get(http_request_query(request), "dead", NULL);
 	struct peer_forward how = {
-		.client = entry->own.client, .request = request, .snapshot = &entry->snapshot, .identity = &entry->identity,
-		.member = dead ? &entry->dead : &entry->member, .body_is_collected = forwarding->body,
-		.body = str_from(forwarding->body, forwarding->len), .on_unreachable = on_unreachable, .arg = forwarding,
+		.client = entry->own.client,
+		.request = request,
+		.snapshot = &entry->snapshot,
+		.identity = &entry->identity,
+		.member = dead ? &entry->dead : &entry->member,
+		.body_is_collected = forwarding->body,
+		.body = str_from(forwarding->body, forwarding->len),
+		.on_unreachable = on_unreachable,
+		.arg = forwarding,
 	};
 
 	forwarding->call = peer_forward_start(&how);
@@ -275,7 +284,8 @@ static void teardown(struct entry *entry)
 
 /* The client. */
 
-static bool ask(const struct entry *entry, struct http_call_spec spec, const char *path, struct http_result *result, struct error *err)
+static bool ask(const struct entry *entry, struct http_call_spec spec, const char *path,
+	struct http_result *result, struct error *err)
 {
 	char url[128];
 
@@ -313,7 +323,9 @@ static void headers_and_body_go_through(void **state)
 	add(headers, "Authorization", "Basic eDp5");
 	add(headers, "Zot-Cluster-Peer", "v1 forged");
 	add(headers, "X-Zot-Cluster-Hop-Count", "7");
-	assert_true(ask(entry, (struct http_call_spec){ .method = "PUT", .headers = headers, .body = STR("hello"), .has_body = true },
+	assert_true(ask(entry,
+		(struct http_call_spec){
+			.method = "PUT", .headers = headers, .body = STR("hello"), .has_body = true },
 		"/echo?x=%20y", &result, &err));
 	assert_int_equal(result.status, 201);
 	assert_string_equal(buf_text(&result.body), "hello");
@@ -356,8 +368,9 @@ static void big_bodies_stream_both_ways(void **state)
 	struct error err;
 
 	(void)state;
-	assert_true(ask(entry, (struct http_call_spec){ .method = "PATCH", .body = str_from(big, BIG), .has_body = true }, "/echo",
-		&result, &err));
+	assert_true(ask(entry,
+		(struct http_call_spec){ .method = "PATCH", .body = str_from(big, BIG), .has_body = true },
+		"/echo", &result, &err));
 	assert_int_equal(result.status, 201);
 	assert_int_equal(result.body.len, BIG);
 	assert_memory_equal(result.body.at, big, BIG);
@@ -383,7 +396,8 @@ static void bodyless_answers_stay_so(void **state)
 	assert_true(ask(entry, (struct http_call_spec){ .method = "DELETE" }, "/nothing", &result, &err));
 	assert_int_equal(result.status, 204);
 	http_result_fini(&result);
-	assert_true(ask(entry, (struct http_call_spec){ .method = "POST", .has_body = true }, "/echo", &result, &err));
+	assert_true(ask(entry, (struct http_call_spec){ .method = "POST", .has_body = true }, "/echo",
+		&result, &err));
 	assert_int_equal(result.status, 201);
 	assert_int_equal(result.body.len, 0);
 	http_result_fini(&result);
@@ -401,12 +415,14 @@ static void the_unreachable_is_served_here(void **state)
 	assert_string_equal(buf_text(&result.body), "here");
 	assert_int_equal(failed, 1);
 	http_result_fini(&result);
-	assert_true(ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true }, "/echo?collect&dead",
-		&result, &err));
+	assert_true(
+		ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true },
+			"/echo?collect&dead", &result, &err));
 	assert_string_equal(buf_text(&result.body), "kept");
 	http_result_fini(&result);
-	assert_true(ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true }, "/elsewhere?collect",
-		&result, &err));
+	assert_true(
+		ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true },
+			"/elsewhere?collect", &result, &err));
 	assert_string_equal(buf_text(&result.body), "kept");
 	assert_int_equal(failed, 2);
 	http_result_fini(&result);

@@ -12,14 +12,20 @@
 
 static void chunks_are_checked(void **state)
 {
-	static const struct { const char *header; int64_t length; uint64_t size; unsigned status; const char *code; } samples[] = {
+	static const struct {
+		const char *header;
+		int64_t length;
+		uint64_t size;
+		unsigned status;
+		const char *code;
+	} samples[] = {
 		{ NULL, 10, 5, 0, NULL },
 		{ NULL, -1, 5, 0, NULL },
 		{ "0-9", 10, 0, 0, NULL },
 		{ "10-19", 10, 10, 0, NULL },
 		{ "10-19", -1, 10, 0, NULL },
-		{ "10-19", 10, 0, 416, "BLOB_UPLOAD_INVALID" },  /* skips ahead */
-		{ "0-9", 10, 10, 416, "BLOB_UPLOAD_INVALID" },   /* sent again */
+		{ "10-19", 10, 0, 416, "BLOB_UPLOAD_INVALID" }, /* skips ahead */
+		{ "0-9", 10, 10, 416, "BLOB_UPLOAD_INVALID" },  /* sent again */
 		{ "0-9", 9, 0, 416, "SIZE_INVALID" },
 		{ "0-9", 11, 0, 416, "SIZE_INVALID" },
 		{ "0-9", 0, 0, 416, "SIZE_INVALID" },
@@ -31,7 +37,8 @@ static void chunks_are_checked(void **state)
 	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
 		unsigned status = 0;
 		struct error err = { 0 };
-		bool ok = upload_chunk_check(samples[i].header, samples[i].length, samples[i].size, &status, &err);
+		bool ok = upload_chunk_check(
+			samples[i].header, samples[i].length, samples[i].size, &status, &err);
 		if (ok != !samples[i].code || (!ok && status != samples[i].status))
 			fail_msg("sample %zu: status %u", i, status);
 		if (!ok)

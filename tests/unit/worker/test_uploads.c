@@ -120,7 +120,9 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		WITH(one_holds_at_a_time), WITH(another_repository_does_not_see_it), WITH(a_held_one_is_cancelled_later),
+		WITH(one_holds_at_a_time),
+		WITH(another_repository_does_not_see_it),
+		WITH(a_held_one_is_cancelled_later),
 		WITH(the_abandoned_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
