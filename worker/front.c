@@ -277,6 +277,7 @@ static void on_request(void *app, struct http_request *request)
 	struct worker_loop *loop = app;
 	struct front_call *call = xnew(struct front_call);
 
+	counter_add(&loop->counters.http_begun_total, 1);
 	call->magic = FRONT_MAGIC;
 	call->loop = loop;
 	call->request = request;

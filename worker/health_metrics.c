@@ -2,7 +2,6 @@
 #include "worker/health_metrics.h"
 
 #include "common/clock.h"
-#include "common/http_server.h"
 #include "common/metrics.h"
 #include "common/pool.h"
 #include "worker/cluster/cluster.h"
@@ -55,16 +54,10 @@ static void put_latency(const struct worker *worker, struct buf *into)
 static void put_process(const struct worker *worker, struct buf *into)
 {
 	struct process_stats process = process_stats();
-	uint64_t requests = 0, connections = 0;
+	/* In this order, so that the difference is never negative. */
+	uint64_t ended = sum_http_requests_total(worker), begun = sum_http_begun_total(worker);
 
-	for (unsigned i = 0; i < worker->loops_len; i++) {
-		if (!worker->loops[i].server)
-			continue;
-		requests += http_server_requests(worker->loops[i].server);
-		connections += http_server_connections(worker->loops[i].server);
-	}
-	gauge(into, "zot_open_requests", "Requests under way.", requests);
-	gauge(into, "zot_open_connections", "Connections of clients and peers.", connections);
+	gauge(into, "zot_open_requests", "Requests under way.", begun - ended);
 	gauge(into, "zot_resident_bytes", "Memory that the process has resident.", process.rss);
 	total(into, "zot_cpu_milliseconds_total", "Processor time that the process has used.",
 		process.cpu_ms);

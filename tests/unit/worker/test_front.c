@@ -790,6 +790,7 @@ static void health_tells_the_truth(void **state)
 	assert_int_equal(ask(f, "POST", "/readyz", STR_NONE, NULL), 405);
 	assert_int_equal(get(f, "/metrics"), 200);
 	expect_code(f, "\nzot_http_requests_total ");
+	expect_code(f, "\nzot_open_requests ");
 	expect_code(f, "# HELP zot_http_request_latency_seconds");
 	expect_code(f, "zot_resident_bytes");
 }
@@ -887,6 +888,39 @@ static void isolated_storage_names_who_is_missing(void **state)
 	(void)teardown((void *[]){ two });
 }
 
+/* The worker ends while requests are in all kinds of steps: nothing leaks, nothing runs afterwards. */
+static void the_end_comes_in_the_middle(void **state)
+{
+	struct fixture *two = fixture_of(&(struct front_rig_settings){ .self = "two" });
+	struct fixture *one =
+		fixture_of(&(struct front_rig_settings){ .self = "one", .folder = two->rig->folder });
+	int fds[24];
+	size_t n = 0;
+
+	(void)state;
+	one->rig->cluster.place = (struct place_found){ PLACE_PEER, &two->rig->member };
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(ask(two, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
+		fds[n] = dial(one->rig->http.port); /* an upload that goes on at "two" */
+		put(fds[n++], pathf("PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n01234",
+				      keep_location(two)));
+		assert_int_equal(ask(two, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
+		fds[n] = dial(two->rig->http.port);
+		put(fds[n++], pathf("PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n01234",
+				      keep_location(two)));
+		fds[n] = dial(one->rig->http.port); /* a password that is being verified */
+		put(fds[n++], "PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nAuthorization: slow alice\r\n"
+			      "Content-Length: 1000\r\n\r\n{");
+	}
+	expect_count(&two->rig->own.counters.http_begun_total, 16 + 16);
+	http_result_fini(&one->got);
+	front_rig_close(one->rig, false);
+	free(one);
+	(void)teardown((void *[]){ two });
+	while (n)
+		(void)close(fds[--n]);
+}
+
 /* A hop header that a client makes up means nothing. */
 static void a_forged_hop_is_nothing(void **state)
 {
@@ -928,6 +962,7 @@ int main(void)
 		cmocka_unit_test(shared_storage_serves_through_any),
 		cmocka_unit_test(isolated_storage_names_who_is_missing),
 		WITH(a_forged_hop_is_nothing),
+		cmocka_unit_test(the_end_comes_in_the_middle),
 	};
 	int status;
 
