@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api - the leader's HTTP face: routes, who may call them, the admin API, errors as JSON.
+ *
+ * api_app() is given to the HTTP server. Routes stand in one table (api/route.c) with their kind (inline, job) and role.
+ * Errors: {"error":{"code":"...","message":"..."}}.
+ * Thread  the leader's loop; jobs on the pool.
+ */
+#pragma once
+
+#include "common/endpoint.h"
+#include "common/http_server.h"
+
+struct leader;
+struct http_app api_app(struct leader *leader);
+struct http_response *api_error(unsigned status, const char *code, const char *format, ...) PRINTF(3, 4);
+/* By kind: INVALID 400, DENIED 403, UNKNOWN 404, CONFLICT 409, TOO_LARGE 413, BUSY 503, UNAVAILABLE 503, else 500 (text hidden). */
+struct http_response *api_error_of(const struct error *err);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * login - who is asking: the workers' key, an admin by password, an API key of an admin.
+ *
+ *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state and quotas only
+ *                  Basic user:password                          enabled user with the role admin
+ *                  Basic user:zak_<secret>, Basic <client id>:<secret>    enabled key of such a user
+ *
+ * Verified passwords are remembered for a minute as a keyed hash, at most 1,000; a refusal never says
+ * which half was wrong, and an unknown user costs what a wrong password costs.
+ * Thread  login_try: any, does not wait. login_verify: pool (bcrypt).
+ */
+#pragma once
+
+#include "common/error.h"
+#include "common/str.h"
+
+enum login_role { LOGIN_NOBODY, LOGIN_WORKER, LOGIN_ADMIN };
+struct login_who {
+	enum login_role role;
+	char user[256];
+};
+struct leader_settings;
+struct login;
+struct state;
+struct login *login_new(const struct leader_settings *settings);
+void login_free(struct login *login);
+/* header: of Authorization, or NULL. True: decided. False: a password is to be verified by login_verify(). A user
+ * who is known but no admin is LOGIN_NOBODY with the name in `user` (403); nobody at all has "" there (401). */
+bool login_try(struct login *login, const struct state *state, const char *header, struct login_who *ret_who) MUST_CHECK;
+void login_verify(struct login *login, const struct state *state, const char *header, struct login_who *ret_who);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state_log - the newest state, the recent changes, and the encoded answers that are made of them.
+ *
+ * A full snapshot is encoded and compressed at most once a revision, a delta at most once for each (since, revision)
+ * of the newest few; each is one immutable object of bytes, digest and revision, shared by all who ask.
+ * The last 4,096 changes are kept for deltas; whoever is further behind gets the full state.
+ * Thread  any; one lock for the pointers. Encoding runs outside of it.
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "proto/state.h"
+
+struct state_log;
+struct state_log *state_log_new(int compression); /* -1..9 */
+void state_log_free(struct state_log *log);
+/* At start: what was loaded. */
+void state_log_load(struct state_log *log, struct entity *const *entities, size_t len, uint64_t revision);
+/* One write. The entities carry the revision. */
+void state_log_apply(struct state_log *log, struct entity *const *changed, size_t len, uint64_t revision);
+struct state *state_log_state(struct state_log *log); /* a reference */
+uint64_t state_log_revision(struct state_log *log);
+
+struct state_answer { /* counted, immutable */
+	uint64_t revision;
+	bool full;
+	char digest[72];          /* "sha256:<hex>" of the uncompressed bytes */
+	struct str plain;
+	struct str gzip;          /* empty when compression is off */
+};
+/* NULL: nothing newer than since. since greater than the newest revision: full. */
+struct state_answer *state_log_answer(struct state_log *log, uint64_t since);
+struct state_answer *state_answer_ref(struct state_answer *answer);
+void state_answer_free(struct state_answer *answer); /* drops a reference */
