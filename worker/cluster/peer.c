@@ -28,8 +28,9 @@
 #define PIPE_BYTES (256u * 1024)
 #define CONNECT_MS 2000
 #define TOKEN_S    120
-/* The owner may be writing to an object store meanwhile; it has a limit of its own and answers 503. */
-#define STALL_MS        (90 * 1000)
+/* A read can be served elsewhere, so it does not wait for long; a write may be on its way into an object
+ * store, and the wait limit of the request answers the client before this ends it. */
+#define STALL_MS        (20 * 1000)
 #define STALL_UPLOAD_MS (60 * 60 * 1000)
 
 struct peer_call {
@@ -191,7 +192,7 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 
 	peer->call = NULL;
 	drop_upward(peer);
-	if (err && err->kind == ERROR_UNAVAILABLE)
+	if (err && (err->kind == ERROR_UNAVAILABLE || (err->kind == ERROR_TIMEOUT && !peer->over)))
 		cluster_peer_failed(peer->how.cluster, str_of(peer->member_id));
 	if (peer->over)
 		return;

@@ -50,7 +50,7 @@ struct upload {
 struct uploads *uploads_new(struct worker *worker);
 void uploads_free(struct uploads *uploads);
 AUTO_DEFINE(uploads)
-/* Loop 0, or before it runs / loop 0: a timer there ends what was abandoned. */
+/* Thread  loop 0, or before it runs. A timer there ends what was abandoned. */
 void uploads_start(struct uploads *uploads);
 void uploads_stop(struct uploads *uploads);
 
