@@ -86,6 +86,3 @@ void        loop_assert(const struct loop *loop); /* CHECKs that this is its thr
 /* A small number of this loop (0, 1, ...), for per-loop arrays: set once by its maker. */
 void     loop_set_index(struct loop *loop, unsigned index);
 unsigned loop_index(const struct loop *loop);
-/* One pointer of its maker's. */
-void  loop_set_context(struct loop *loop, void *context);
-void *loop_context(const struct loop *loop);

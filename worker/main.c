@@ -1,3 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
 #include "worker/worker.h"
-int main(void) { return 0; }
+
+extern char **environ;
+
+#define TEXT_MAX (1024 * 1024)
+
+static int usage(FILE *to, int status)
+{
+	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
+
+	buf_puts(&text, "zot-worker " ZOT_VERSION ": an OCI registry, alone or as one of a cluster\n\n"
+			"  zot-worker serve [config.json]    serve; without a file, by environment variables alone\n"
+			"  zot-worker verify [config.json]   check the settings, say everything that is wrong\n"
+			"  zot-worker version\n"
+			"  zot-worker help                   this text and all settings\n\n");
+	if (to == stdout)
+		settings_help(&worker_settings_table, &text);
+	(void)fputs(buf_text(&text), to);
+	return status;
+}
+
+static void print_lines(const char *kind, const struct buf *lines)
+{
+	struct str rest = buf_str(lines), line;
+
+	while (str_until(&rest, '\n', &line))
+		(void)fprintf(stderr, "%s: %.*s\n", kind, STR_ARGS(line));
+}
+
+static bool load(const char *file, struct worker_settings *ret, struct settings_memory **ret_memory)
+{
+	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
+	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
+	bool ok = worker_settings_load(file, environ, ret, ret_memory, &warnings, &errors);
+
+	print_lines("warning", &warnings);
+	print_lines("error", &errors);
+	return ok;
+}
+
+static int verify(const char *file)
+{
+	struct worker_settings settings;
+	AUTO(settings_memory) *memory = NULL;
+
+	if (!load(file, &settings, &memory))
+		return 1;
+	(void)puts("the settings are right");
+	return 0;
+}
+
+static int serve(const char *file)
+{
+	struct worker_settings settings;
+	AUTO(settings_memory) *memory = NULL;
+
+	if (!load(file, &settings, &memory))
+		return 1;
+	log_init((enum log_level)settings.log_level, settings.log_format != 0);
+	if (settings.log_output && !log_open(settings.log_output)) {
+		perror(settings.log_output);
+		return 1;
+	}
+	return worker_run(&settings);
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "help", *file = argc > 2 ? argv[2] : NULL;
+
+	if (argc > 3) {
+		(void)fprintf(stderr, "zot-worker: one configuration file at most\n");
+		return 2;
+	}
+	if (!strcmp(command, "serve"))
+		return serve(file);
+	if (!strcmp(command, "verify"))
+		return verify(file);
+	if (!strcmp(command, "version") || !strcmp(command, "--version"))
+		return printf("zot-worker " ZOT_VERSION "\n") < 0;
+	if (!strcmp(command, "help") || !strcmp(command, "--help"))
+		return usage(stdout, 0);
+	(void)fprintf(stderr, "zot-worker: \"%s\" is no command\n\n", command);
+	return usage(stderr, 2);
+}

@@ -25,7 +25,8 @@ struct worker_settings {
 	const struct json *storage_driver;           /* zot's storage.storageDriver (s3), or NULL */
 	const char *s3_bucket, *s3_endpoint, *s3_region, *s3_prefix;
 	const char *s3_access_key, *s3_secret_key, *s3_session_token;
-	bool s3_path_style, s3_path_style_set;
+	const char *s3_ca;
+	bool s3_path_style, s3_insecure;
 	bool unsafe_no_conditional_writes;
 	const char *spool;                           /* folder; default: <data>/spool */
 	int64_t spool_limit;
@@ -36,16 +37,17 @@ struct worker_settings {
 	struct setting_list members;                 /* zot's cluster.members */
 	const char *hash_key;                        /* zot's cluster.hashKey: 16 bytes */
 	const char *peer_ca, *peer_cert, *peer_key;  /* zot's cluster.tls */
-	const char *name, *self_url, *zone, *secret;
+	const char *name, *self_url, *zone, *secret, *instance_number;
 	struct setting_list leader_urls;
 	const char *leader_host, *leader_client_id, *leader_client_secret;
 	int64_t poll_every_ms, poll_timeout_ms, push_every_ms, push_timeout_ms, retry_delay_ms, retry_factor;
 	int64_t stale_after_ms;
+	bool long_poll;
 	const char *db_path;                         /* the last good state */
 	bool isolated;                               /* static clusters: storage is each member's own */
 	/* this process */
 	int64_t loops, pool_threads, connections;
-	int log_level;
+	int log_level;                               /* enum log_level */
 	int log_format;
 	const char *log_output;
 };

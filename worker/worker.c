@@ -1,2 +1,405 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/worker.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/http_client.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "worker/auth/auth_new.h"
+#include "worker/cluster/cluster_new.h"
+#include "worker/cluster/usage_priv.h"
+#include "worker/front.h"
+#include "worker/oci/uploads.h"
+#include "worker/storage/index.h"
+#include "worker/storage/manifest_cache.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+
+#define LOOPS_MAX 256
+#define POOL_QUEUE_MAX 10000
+#define PEM_MAX (1024 * 1024)
+/* An orderly stop: how long the leaders have to publish a ring without us, and requests to end. */
+#define DRAIN_MS 3000
+#define FINISH_MS 30000
+#define LEAVE_MS 5000
+
+struct worker_process {
+	struct worker worker;
+	pthread_t threads[LOOPS_MAX];
+	unsigned threads_len;
+	uint16_t port;
+	struct buf cert, key, client_ca;
+	struct http_tls tls;
+	int signals;
+};
+
+uint64_t worker_open_requests(const struct worker *worker)
+{
+	uint64_t ended = 0, begun = 0;
+
+	/* Ends are read first: a request that ends in between counts as open, never the other way round. */
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		ended += counter_get(&worker->loops[i].counters.http_requests_total);
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		begun += counter_get(&worker->loops[i].counters.http_begun_total);
+	return begun > ended ? begun - ended : 0;
+}
+
+static bool is_clustered(const struct worker_settings *settings)
+{
+	return settings->mode == MODE_WORKER || settings->members.len > 1;
+}
+
+/* Storage. */
+
+static bool open_store(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	struct store_s3_settings s3 = { .endpoint = s->s3_endpoint, .region = s->s3_region, .bucket = s->s3_bucket,
+		.prefix = s->s3_prefix ? s->s3_prefix : "", .access_key = s->s3_access_key, .secret_key = s->s3_secret_key,
+		.session_token = s->s3_session_token, .path_style = s->s3_path_style, .insecure = s->s3_insecure, .ca_file = s->s3_ca };
+
+	if (s->s3_bucket)
+		return store_s3_open(&worker->store, &s3, err);
+	return file_make_folders(s->root, 0700, err) && store_fs_open(&worker->store, s->root, err);
+}
+
+static bool probe_store(struct worker *worker, struct error *err)
+{
+	bool conditional;
+
+	if (!store_probe(worker->store, &conditional, err))
+		return error_add(err, "store %s", store_place(worker->store));
+	if (conditional || !is_clustered(worker->settings))
+		return true;
+	worker->writes_refused = !worker->settings->unsafe_no_conditional_writes;
+	log_warn("store.unsafe", "place=%s the store accepts stale conditional writes, so several workers on it can lose updates; %s",
+		log_quote(str_of(store_place(worker->store))),
+		worker->writes_refused ? "pushes are refused" : "accepted as storage.unsafeNoConditionalWrites is set");
+	return true;
+}
+
+/* Beside the repositories where a rename brings a blob in; in our own folder where it is sent anyway. */
+static void spool_folder(const struct worker *worker, struct buf *into)
+{
+	const struct worker_settings *s = worker->settings;
+	const char *self = cluster_self(worker->cluster);
+
+	if (s->spool)
+		buf_puts(into, s->spool);
+	else if (s->s3_bucket)
+		buf_format(into, "%s/spool", s->data);
+	else
+		buf_format(into, "%s/.uploads/", s->root);
+	if (!s->spool && !s->s3_bucket)
+		buf_url(into, str_of(*self ? self : "single"), "");
+}
+
+static bool open_spool(struct worker *worker, struct error *err)
+{
+	AUTO_FINI(buf) folder = buf_limit(4096);
+
+	spool_folder(worker, &folder);
+	return buf_check(&folder, "storage.spool", err) && file_make_folders(buf_text(&folder), 0700, err) &&
+		spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit, err);
+}
+
+static bool has_compat(const struct worker_settings *settings, const char *name)
+{
+	for (size_t i = 0; i < settings->compat.len; i++)
+		if (!strcmp(settings->compat.at[i], name))
+			return true;
+	return false;
+}
+
+static bool open_parts(struct worker_process *process, struct error *err)
+{
+	struct worker *worker = &process->worker;
+	const struct worker_settings *s = worker->settings;
+
+	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) || !file_make_folders(s->data, 0700, err) ||
+		!cluster_new(&worker->cluster, s, process->port, err) || !open_store(worker, err) || !probe_store(worker, err) ||
+		!open_spool(worker, err))
+		return false;
+	struct auth_settings auth = { .realm = s->realm, .htpasswd = s->htpasswd, .peer_secret = cluster_secret(worker->cluster),
+		.fail_delay_ms = s->fail_delay_s * 1000 };
+	if (!auth_new(&worker->auth, &auth, err) || !usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err))
+		return false;
+	worker->docker2s2 = has_compat(s, "docker2s2");
+	worker->manifests = manifest_cache_new((size_t)s->manifest_cache_bytes);
+	worker->indexes = indexes_new(worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
+	worker->uploads = uploads_new(worker);
+	return true;
+}
+
+/* Loops. */
+
+static bool read_pem(const char *path, struct buf *into, struct error *err)
+{
+	*into = buf_limit(PEM_MAX);
+	return !path || file_read(path, into, err);
+}
+
+static bool read_tls(struct worker_process *process, struct error *err)
+{
+	const struct worker_settings *s = process->worker.settings;
+
+	if (!read_pem(s->tls_cert, &process->cert, err) || !read_pem(s->tls_key, &process->key, err) ||
+		!read_pem(s->tls_ca, &process->client_ca, err))
+		return error_add(err, "http.tls");
+	process->tls = (struct http_tls){ .cert_pem = buf_text(&process->cert), .key_pem = buf_text(&process->key),
+		.client_ca_pem = s->tls_ca ? buf_text(&process->client_ca) : NULL };
+	return true;
+}
+
+static bool open_loop(struct worker_process *process, unsigned at, int listen_fd, struct error *err)
+{
+	struct worker *worker = &process->worker;
+	struct worker_loop *own = &worker->loops[at];
+	struct http_client_settings client = { 0 };
+	struct http_server_settings server = { .listen_fd = listen_fd, .tls = worker->settings->tls_cert ? &process->tls : NULL,
+		.connection_limit = (unsigned)(worker->settings->connections / worker->loops_len) + 1 };
+	char name[16];
+
+	own->worker = worker;
+	(void)snprintf(name, sizeof(name), "loop-%u", at);
+	if (!loop_new(&own->loop, name, err))
+		return false;
+	loop_set_index(own->loop, at);
+	worker->usage->loops[at].loop = own->loop;
+	return http_client_new(&own->client, own->loop, &client, err) &&
+		http_server_new(&own->server, own->loop, &server, front_app(own), err);
+}
+
+static bool listen_all(struct worker_process *process, int *fds, struct error *err)
+{
+	const struct worker_settings *s = process->worker.settings;
+
+	process->port = (uint16_t)s->port;
+	for (unsigned i = 0; i < process->worker.loops_len; i++)
+		if (!http_listen(s->address, process->port, true, &fds[i], &process->port, err))
+			return error_add(err, "listen on %s port %u", s->address, process->port);
+	return true;
+}
+
+static void *loop_thread(void *arg)
+{
+	struct worker_loop *own = arg;
+
+	loop_run(own->loop);
+	return NULL;
+}
+
+static void start_threads(struct worker_process *process)
+{
+	for (unsigned i = 0; i < process->worker.loops_len; i++) {
+		CHECK(!pthread_create(&process->threads[i], NULL, loop_thread, &process->worker.loops[i]));
+		process->threads_len++;
+	}
+}
+
+static bool open_process(struct worker_process *process, struct error *err)
+{
+	struct worker *worker = &process->worker;
+	int fds[LOOPS_MAX];
+
+	if (!read_tls(process, err) || !listen_all(process, fds, err) || !open_parts(process, err))
+		return false;
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		if (!open_loop(process, i, fds[i], err))
+			return false;
+	cluster_start(worker->cluster, worker);
+	uploads_start(worker->uploads);
+	return true;
+}
+
+/* The end. */
+
+static void post_all(struct worker *worker, loop_post_f *fn)
+{
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		loop_post(worker->loops[i].loop, fn, &worker->loops[i]);
+}
+
+static void do_drain(void *arg)
+{
+	cluster_drain(((struct worker_loop *)arg)->worker->cluster);
+}
+
+static void do_leave(void *arg)
+{
+	cluster_leave(((struct worker_loop *)arg)->worker->cluster);
+}
+
+static void do_stop(void *arg)
+{
+	struct worker_loop *own = arg;
+
+	if (loop_index(own->loop) == 0) {
+		cluster_stop(own->worker->cluster);
+		uploads_stop(own->worker->uploads);
+	}
+	loop_stop(own->loop);
+}
+
+static void do_quiesce(void *arg)
+{
+	http_server_quiesce(((struct worker_loop *)arg)->server);
+}
+
+static bool signal_came(const struct worker_process *process, int within_ms)
+{
+	struct signalfd_siginfo info;
+
+	return file_wait_readable(process->signals, within_ms) && read(process->signals, &info, sizeof(info)) == sizeof(info);
+}
+
+static bool is_out_of_ring(struct worker *worker)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(worker->cluster);
+	const struct ring_member *me;
+
+	if (worker->settings->mode != MODE_WORKER || snapshot->self == RING_NOBODY)
+		return true;
+	me = ring_at(snapshot->ring, (size_t)snapshot->self);
+	return !me->active || !cluster_lease_left_ms(worker->cluster);
+}
+
+static bool is_idle(struct worker *worker)
+{
+	return worker_open_requests(worker) == 0;
+}
+
+static bool has_left(struct worker *worker)
+{
+	return cluster_has_left(worker->cluster);
+}
+
+/* Until it is so, the time is over, or a second signal says that somebody is in a hurry. */
+static bool wait_until(struct worker_process *process, bool (*is_so)(struct worker *worker), int64_t within_ms)
+{
+	int64_t end = clock_ms() + within_ms;
+
+	while (!is_so(&process->worker)) {
+		if (clock_ms() >= end)
+			return true;
+		if (signal_came(process, 20))
+			return false;
+	}
+	return true;
+}
+
+static void stop_orderly(struct worker_process *process)
+{
+	struct worker *worker = &process->worker;
+
+	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->cluster))));
+	loop_post(worker->loops[0].loop, do_drain, &worker->loops[0]);
+	if (!wait_until(process, is_out_of_ring, DRAIN_MS))
+		return;
+	post_all(worker, do_quiesce);
+	if (!wait_until(process, is_idle, FINISH_MS))
+		return;
+	loop_post(worker->loops[0].loop, do_leave, &worker->loops[0]);
+	(void)wait_until(process, has_left, LEAVE_MS);
+}
+
+static void close_process(struct worker_process *process)
+{
+	struct worker *worker = &process->worker;
+
+	if (process->threads_len)
+		post_all(worker, do_stop);
+	for (unsigned i = 0; i < process->threads_len; i++)
+		(void)pthread_join(process->threads[i], NULL);
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		http_server_free(worker->loops[i].server);
+	indexes_free(worker->indexes);
+	pool_free(worker->pool);
+	/* What the pool posted at last runs here, on nobody's thread. */
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		if (worker->loops[i].loop)
+			loop_turn(worker->loops[i].loop, 0);
+	uploads_free(worker->uploads);
+	cluster_free(worker->cluster);
+	usage_free(worker->usage);
+	for (unsigned i = 0; i < worker->loops_len; i++) {
+		http_client_free(worker->loops[i].client);
+		loop_free(worker->loops[i].loop);
+	}
+	auth_free(worker->auth);
+	manifest_cache_free(worker->manifests);
+	spool_free(worker->spool);
+	store_free(worker->store);
+	free(worker->loops);
+	buf_fini(&process->cert);
+	buf_fini(&process->key);
+	buf_fini(&process->client_ca);
+	if (process->signals >= 0)
+		(void)close(process->signals);
+	free(process);
+}
+
+static int block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static unsigned count_loops(const struct worker_settings *settings)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (settings->loops > 0)
+		return (unsigned)settings->loops;
+	return cores > 0 && cores <= LOOPS_MAX ? (unsigned)cores : 1;
+}
+
+int worker_run(const struct worker_settings *settings)
+{
+	struct worker_process *process = xnew(struct worker_process);
+	struct worker *worker = &process->worker;
+	struct error err;
+	int status = 1;
+
+	process->signals = block_signals();
+	http_client_init();
+	worker->settings = settings;
+	worker->started_ms = clock_ms();
+	worker->loops_len = count_loops(settings);
+	worker->loops = xnew_array(struct worker_loop, worker->loops_len);
+	if (!open_process(process, &err)) {
+		log_error("worker.start", "error=%s", log_quote(str_of(err.text)));
+	} else {
+		start_threads(process);
+		log_info("worker.ready", "port=%u name=%s store=%s loops=%u ms=%" PRId64, process->port,
+			log_quote(str_of(cluster_self(worker->cluster))), log_quote(str_of(store_place(worker->store))),
+			worker->loops_len, clock_ms() - worker->started_ms);
+		while (!signal_came(process, -1))
+			continue;
+		stop_orderly(process);
+		log_info("worker.stopped", "ms=%" PRId64, clock_ms() - worker->started_ms);
+		status = 0;
+	}
+	close_process(process);
+	http_client_fini();
+	return status;
+}

@@ -3,7 +3,7 @@
  * worker - everything of the process, wired: made once at start, ended once.
  *
  * Whatever lives as long as the process hangs here; whatever belongs to one thread hangs in its
- * struct worker_loop. Handlers get at both by worker_loop_of(request).
+ * struct worker_loop: its front_app() hands it to every request.
  */
 #pragma once
 
@@ -46,8 +46,8 @@ struct worker {
 	unsigned loops_len;
 };
 
-struct http_request;
-struct worker_loop *worker_loop_of(const struct http_request *request);
+/* Begun and not ended. Thread  any. */
+uint64_t worker_open_requests(const struct worker *worker);
 
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. */
 int worker_run(const struct worker_settings *settings);

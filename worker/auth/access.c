@@ -1,2 +1,463 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/auth/access.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "common/map.h"
+#include "proto/glob.h"
+
+/* detectManifestCollision is known to zot and grants nothing here. */
+#define ACTION_NAMES 5
+static const char *const action_names[ACTION_NAMES] = { "read", "create", "update", "delete", "detectManifestCollision" };
+
+const char *action_name(enum action action)
+{
+	return action_names[action];
+}
+
+struct names {
+	char **at;
+	size_t len;
+};
+
+struct rule {
+	struct names users, groups;
+	unsigned actions; /* bits of enum action */
+};
+
+/* One repository pattern. */
+struct entry {
+	char *pattern;
+	struct rule *rules;
+	size_t rules_len;
+	unsigned authenticated, anonymous;
+};
+
+struct access {
+	atomic_uint refs;
+	bool open;
+	struct entry **entries; /* patterns with a wildcard: longest first, then by text */
+	size_t entries_len;
+	struct map *literals;   /* patterns without: by name */
+	size_t policies;
+	bool has_anonymous;
+	struct rule admin;
+	struct map *groups;     /* of the settings file: name -> struct names of users */
+};
+
+static bool names_have(const struct names *names, struct str name)
+{
+	for (size_t i = 0; i < names->len; i++)
+		if (str_is(name, names->at[i]))
+			return true;
+	return false;
+}
+
+static void names_add(struct names *names, struct str name)
+{
+	char **grown = xnew_array(char *, names->len + 1);
+
+	for (size_t i = 0; i < names->len; i++)
+		grown[i] = names->at[i];
+	grown[names->len] = check_strndup(name.at, name.len);
+	free(names->at);
+	names->at = grown;
+	names->len++;
+}
+
+static void names_fini(struct names *names)
+{
+	for (size_t i = 0; i < names->len; i++)
+		free(names->at[i]);
+	free(names->at);
+}
+
+static void rule_fini(struct rule *rule)
+{
+	names_fini(&rule->users);
+	names_fini(&rule->groups);
+}
+
+static void entry_free(struct entry *entry)
+{
+	for (size_t i = 0; i < entry->rules_len; i++)
+		rule_fini(&entry->rules[i]);
+	free(entry->rules);
+	free(entry->pattern);
+	free(entry);
+}
+
+static void groups_free(struct map *groups)
+{
+	void *value;
+
+	for (size_t at = 0; groups && map_next(groups, &at, NULL, &value);) {
+		names_fini(value);
+		free(value);
+	}
+	map_free(groups);
+}
+
+void access_free(struct access *access)
+{
+	void *value;
+
+	if (!access || atomic_fetch_sub_explicit(&access->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < access->entries_len; i++)
+		entry_free(access->entries[i]);
+	free(access->entries);
+	for (size_t at = 0; map_next(access->literals, &at, NULL, &value);)
+		entry_free(value);
+	map_free(access->literals);
+	rule_fini(&access->admin);
+	groups_free(access->groups);
+	free(access);
+}
+
+struct access *access_ref(struct access *access)
+{
+	atomic_fetch_add_explicit(&access->refs, 1, memory_order_relaxed);
+	return access;
+}
+
+static bool action_bit(struct str name, unsigned *into)
+{
+	for (unsigned i = 0; i < ACTION_NAMES; i++)
+		if (str_is(name, action_names[i])) {
+			*into |= 1u << i;
+			return true;
+		}
+	return false;
+}
+
+static bool bad_action(struct str name, struct error *err)
+{
+	return error_set(err, ERROR_INVALID, NULL,
+		"\"%.*s\" is no action; allowed: read, create, update, delete, detectManifestCollision", STR_ARGS(name));
+}
+
+/* From the settings file. */
+
+static bool read_texts(const struct json *node, const char *key, struct names *into, struct error *err)
+{
+	const struct json *list = json_find(node, key);
+
+	if (list && json_kind(list) != JSON_ARRAY)
+		return error_set(err, ERROR_INVALID, NULL, "%s must be a list of texts", key);
+	for (size_t i = 0; i < json_len(list); i++) {
+		struct str text;
+		if (!json_get_str(json_at(list, i), &text))
+			return error_set(err, ERROR_INVALID, NULL, "%s[%zu] must be a text", key, i);
+		names_add(into, text);
+	}
+	return true;
+}
+
+static bool read_actions(const struct json *node, const char *key, unsigned *into, struct error *err)
+{
+	const struct json *list = json_find(node, key);
+
+	if (list && json_kind(list) != JSON_ARRAY)
+		return error_set(err, ERROR_INVALID, NULL, "%s must be a list of actions", key);
+	for (size_t i = 0; i < json_len(list); i++)
+		if (!action_bit(json_str(json_at(list, i)), into)) {
+			(void)bad_action(json_str(json_at(list, i)), err);
+			return error_add(err, "%s[%zu]", key, i);
+		}
+	return true;
+}
+
+static bool known_keys(const struct json *node, const char *const *known, size_t len, struct error *err)
+{
+	const struct json *value;
+	struct str key;
+
+	if (json_kind(node) != JSON_OBJECT)
+		return error_set(err, ERROR_INVALID, NULL, "must be an object, is %s", json_kind_name(json_kind(node)));
+	for (void *it = NULL; json_next(node, &it, &key, &value);) {
+		size_t i = 0;
+		while (i < len && !str_is(key, known[i]))
+			i++;
+		if (i < len)
+			continue;
+		const char *near = str_nearest(key, known, len);
+		return error_set(err, ERROR_INVALID, NULL, "\"%.*s\" is unknown%s%s%s", STR_ARGS(key), near ? "; did you mean \"" : "",
+			near ? near : "", near ? "\"?" : "");
+	}
+	return true;
+}
+
+static bool read_rule(const struct json *node, struct rule *into, struct error *err)
+{
+	static const char *const known[] = { "users", "groups", "actions", "conditions" };
+
+	if (!known_keys(node, known, 4, err))
+		return false;
+	if (json_len(json_find(node, "conditions")))
+		return error_set(err, ERROR_INVALID, NULL, "conditions are not served by this version");
+	return read_texts(node, "users", &into->users, err) && read_texts(node, "groups", &into->groups, err) &&
+		read_actions(node, "actions", &into->actions, err);
+}
+
+static bool read_entry(const struct json *node, struct entry *entry, struct error *err)
+{
+	static const char *const known[] = { "policies", "defaultPolicy", "anonymousPolicy" };
+	const struct json *list = json_find(node, "policies");
+
+	if (!known_keys(node, known, 3, err))
+		return false;
+	if (list && json_kind(list) != JSON_ARRAY)
+		return error_set(err, ERROR_INVALID, NULL, "policies must be a list");
+	entry->rules = xnew_array(struct rule, json_len(list) + 1);
+	for (; entry->rules_len < json_len(list); entry->rules_len++)
+		if (!read_rule(json_at(list, entry->rules_len), &entry->rules[entry->rules_len], err)) {
+			rule_fini(&entry->rules[entry->rules_len]);
+			return error_add(err, "policies[%zu]", entry->rules_len);
+		}
+	return read_actions(node, "defaultPolicy", &entry->authenticated, err) &&
+		read_actions(node, "anonymousPolicy", &entry->anonymous, err);
+}
+
+static bool is_literal(const char *pattern)
+{
+	return !strpbrk(pattern, "*?[{\\");
+}
+
+/* Takes the entry. The last one of a pattern wins: policies of the state are added after the file's. */
+static void add_entry(struct access *access, struct entry *entry)
+{
+	access->policies++;
+	access->has_anonymous |= entry->anonymous != 0;
+	if (is_literal(entry->pattern)) {
+		struct entry *old = map_put(access->literals, str_of(entry->pattern), entry);
+		if (old)
+			entry_free(old);
+		return;
+	}
+	for (size_t i = 0; i < access->entries_len; i++)
+		if (str_is(str_of(access->entries[i]->pattern), entry->pattern)) {
+			entry_free(access->entries[i]);
+			access->entries[i] = entry;
+			return;
+		}
+	if (access->entries_len % 16 == 0) {
+		struct entry **grown = xnew_array(struct entry *, access->entries_len + 16);
+		for (size_t i = 0; i < access->entries_len; i++)
+			grown[i] = access->entries[i];
+		free(access->entries);
+		access->entries = grown;
+	}
+	access->entries[access->entries_len++] = entry;
+}
+
+static bool read_repositories(struct access *access, const struct json *node, struct error *err)
+{
+	const struct json *value;
+	struct str pattern;
+
+	for (void *it = NULL; node && json_next(node, &it, &pattern, &value);) {
+		struct entry *entry = xnew(struct entry);
+		entry->pattern = check_strndup(pattern.at, pattern.len);
+		if (!glob_check(pattern, err) || !read_entry(value, entry, err)) {
+			entry_free(entry);
+			return error_add(err, "repositories.\"%.*s\"", STR_ARGS(pattern));
+		}
+		add_entry(access, entry);
+	}
+	return true;
+}
+
+static bool read_groups(struct access *access, const struct json *node, struct error *err)
+{
+	const struct json *value;
+	struct str name;
+
+	access->groups = map_new();
+	for (void *it = NULL; node && json_next(node, &it, &name, &value);) {
+		struct names *users = xnew(struct names);
+		if (!read_texts(value, "users", users, err)) {
+			names_fini(users);
+			free(users);
+			return error_add(err, "groups.%.*s", STR_ARGS(name));
+		}
+		(void)map_put(access->groups, name, users);
+	}
+	return true;
+}
+
+static bool read_file(struct access *access, const struct json *file, struct error *err)
+{
+	static const char *const known[] = { "repositories", "adminPolicy", "groups", "metrics" };
+	const struct json *admin = json_find(file, "adminPolicy");
+
+	if (!known_keys(file, known, 4, err) || !read_repositories(access, json_find(file, "repositories"), err) ||
+		!read_groups(access, json_find(file, "groups"), err))
+		return false;
+	if (admin && !read_rule(admin, &access->admin, err))
+		return error_add(err, "adminPolicy");
+	if (admin)
+		access->policies++;
+	return true;
+}
+
+/* From the state. */
+
+static void copy_texts(struct names *into, const struct texts *from)
+{
+	for (size_t i = 0; i < from->len; i++)
+		names_add(into, str_of(from->at[i]));
+}
+
+/* Entities were validated when they were written; an action that we do not know grants nothing. */
+static unsigned bits_of(const struct texts *actions)
+{
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < actions->len; i++)
+		(void)action_bit(str_of(actions->at[i]), &bits);
+	return bits;
+}
+
+static void add_policy(struct access *access, const struct entity *entity)
+{
+	const struct policy *policy = entity_policy(entity);
+	struct entry *entry = xnew(struct entry);
+
+	entry->pattern = check_strndup(entity_id(entity).at, entity_id(entity).len);
+	entry->authenticated = bits_of(&policy->default_policy);
+	entry->anonymous = bits_of(&policy->anonymous_policy);
+	entry->rules = xnew_array(struct rule, policy->policies_len + 1);
+	for (; entry->rules_len < policy->policies_len; entry->rules_len++) {
+		const struct policy_rule *from = &policy->policies[entry->rules_len];
+		struct rule *rule = &entry->rules[entry->rules_len];
+		copy_texts(&rule->users, &from->users);
+		copy_texts(&rule->groups, &from->groups);
+		rule->actions = bits_of(&from->actions);
+	}
+	add_entry(access, entry);
+}
+
+static int longer_first(const void *a, const void *b)
+{
+	const struct entry *left = *(struct entry *const *)a, *right = *(struct entry *const *)b;
+	size_t left_len = strlen(left->pattern), right_len = strlen(right->pattern);
+
+	if (left_len != right_len)
+		return left_len > right_len ? -1 : 1;
+	return strcmp(left->pattern, right->pattern);
+}
+
+bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open, struct error *err)
+{
+	AUTO(access) *access = xnew(struct access);
+
+	atomic_init(&access->refs, 1);
+	access->open = open;
+	access->literals = map_new();
+	if (file && !read_file(access, file, err))
+		return error_add(err, "http.accessControl");
+	for (size_t i = 0; state && i < state_count(state, ENTITY_POLICY); i++)
+		add_policy(access, state_at(state, ENTITY_POLICY, i));
+	if (access->entries_len)
+		qsort(access->entries, access->entries_len, sizeof(*access->entries), longer_first);
+	*ret_access = TAKE(access);
+	return true;
+}
+
+/* Questions. */
+
+static bool in_group(const struct access *access, const struct identity *identity, const char *group)
+{
+	const struct names *users;
+
+	for (size_t i = 0; i < identity->groups.len; i++)
+		if (!strcmp(identity->groups.at[i], group))
+			return true;
+	users = access->groups ? map_find(access->groups, str_of(group)) : NULL;
+	return users && names_have(users, str_of(identity->user));
+}
+
+static bool rule_names(const struct access *access, const struct rule *rule, const struct identity *identity)
+{
+	if (names_have(&rule->users, str_of(identity->user)))
+		return true;
+	for (size_t i = 0; i < rule->groups.len; i++)
+		if (in_group(access, identity, rule->groups.at[i]))
+			return true;
+	return false;
+}
+
+static const struct entry *entry_for(const struct access *access, struct str name)
+{
+	const struct entry *literal = map_find(access->literals, name);
+
+	for (size_t i = 0; i < access->entries_len; i++) {
+		struct str pattern = str_of(access->entries[i]->pattern);
+		if (literal && pattern.len <= name.len)
+			return literal;
+		if (glob_match(pattern, name))
+			return access->entries[i];
+	}
+	return literal;
+}
+
+static bool entry_grants(const struct access *access, const struct entry *entry, const struct identity *identity, unsigned bit)
+{
+	if (identity->anonymous)
+		return entry->anonymous & bit;
+	for (size_t i = 0; i < entry->rules_len; i++)
+		if ((entry->rules[i].actions & bit) && rule_names(access, &entry->rules[i], identity))
+			return true;
+	return entry->authenticated & bit;
+}
+
+/* "<glob>:<action>[,<action>]" */
+static bool scope_grants(const char *scope, struct str name, enum action action)
+{
+	struct str glob, actions, one;
+
+	if (!str_split_last(str_of(scope), ':', &glob, &actions) || !glob_match(glob, name))
+		return false;
+	while (str_next(&actions, ',', &one))
+		if (str_is(one, action_name(action)))
+			return true;
+	return false;
+}
+
+static bool scopes_grant(const struct identity *identity, struct str name, enum action action)
+{
+	const struct texts *scopes;
+
+	if (!identity->key)
+		return true;
+	scopes = &entity_apikey(identity->key)->scopes;
+	for (size_t i = 0; i < scopes->len; i++)
+		if (scope_grants(scopes->at[i], name, action))
+			return true;
+	return scopes->len == 0;
+}
+
+bool access_allows(const struct access *access, const struct identity *identity, struct str name, enum action action)
+{
+	unsigned bit = 1u << action;
+	const struct entry *entry;
+
+	if (!scopes_grant(identity, name, action))
+		return false;
+	if (identity->admin)
+		return true;
+	if (!access->policies)
+		return access->open || !identity->anonymous;
+	entry = entry_for(access, name);
+	if (entry && entry_grants(access, entry, identity, bit))
+		return true;
+	return !identity->anonymous && (access->admin.actions & bit) && rule_names(access, &access->admin, identity);
+}
+
+bool access_has_anonymous(const struct access *access)
+{
+	return access->has_anonymous || (access->open && !access->policies);
+}

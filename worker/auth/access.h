@@ -21,8 +21,10 @@ enum action { ACTION_READ, ACTION_CREATE, ACTION_UPDATE, ACTION_DELETE };
 const char *action_name(enum action action);
 
 struct access;
-/* file: the accessControl object of the settings, or NULL; state: may be empty. Both add up. */
-bool access_new(struct access **ret_access, const struct json *file, const struct state *state, struct error *err) MUST_CHECK;
+/* file: the accessControl object of the settings, or NULL; state: may be empty. Both add up. open: nobody is
+ * configured, so without any policy everybody may do everything. */
+bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
+		struct error *err) MUST_CHECK;
 struct access *access_ref(struct access *access);
 void access_free(struct access *access); /* drops a reference */
 AUTO_DEFINE(access)

@@ -1,2 +1,280 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/auth/auth.h"
+
+#include <stdlib.h>
+
+#include "common/buf.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/http_server.h"
+#include "common/password.h"
+#include "worker/auth/access.h"
+#include "worker/auth/auth_new.h"
+#include "worker/auth/htpasswd.h"
+#include "worker/auth/identity.h"
+#include "worker/auth/password_cache.h"
+#include "worker/cluster/snapshot.h"
+
+#define KEY_PREFIX "zak_"
+#define CREDENTIALS_MAX 2048
+
+struct auth {
+	char *realm;
+	char *secret;
+	int64_t fail_delay_ms;
+	struct htpasswd *htpasswd; /* or NULL */
+	struct password_cache *cache;
+};
+
+/* A password that is still to be verified. */
+struct auth_attempt {
+	char *user, *password, *hash;
+	struct entity *entity;
+};
+
+bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, struct error *err)
+{
+	struct auth *auth = xnew(struct auth);
+
+	if (settings->htpasswd && !htpasswd_open(&auth->htpasswd, settings->htpasswd, err)) {
+		free(auth);
+		return error_add(err, "http.auth.htpasswd.path");
+	}
+	auth->realm = check_strdup(settings->realm);
+	auth->secret = check_strndup(settings->peer_secret.at, settings->peer_secret.len);
+	auth->fail_delay_ms = settings->fail_delay_ms;
+	auth->cache = password_cache_new();
+	*ret_auth = auth;
+	return true;
+}
+
+void auth_free(struct auth *auth)
+{
+	if (!auth)
+		return;
+	htpasswd_free(auth->htpasswd);
+	password_cache_free(auth->cache);
+	free(auth->realm);
+	free(auth->secret);
+	free(auth);
+}
+
+void auth_attempt_free(struct auth_attempt *attempt)
+{
+	if (!attempt)
+		return;
+	explicit_bzero(attempt->password, strlen(attempt->password));
+	free(attempt->password);
+	free(attempt->user);
+	free(attempt->hash);
+	entity_free(attempt->entity);
+	free(attempt);
+}
+
+const char *auth_realm(const struct auth *auth)
+{
+	return auth->realm;
+}
+
+int64_t auth_fail_delay_ms(const struct auth *auth)
+{
+	return auth->fail_delay_ms;
+}
+
+static enum auth_step refuse(struct error *err)
+{
+	(void)error_set(err, ERROR_DENIED, "UNAUTHORIZED", "authentication required");
+	return AUTH_REFUSED;
+}
+
+/* Peers. */
+
+static enum auth_step try_peer(struct auth *auth, struct http_request *request, const char *header, struct identity **ret_identity,
+	struct error *err)
+{
+	struct peer_claims claims;
+
+	if (!*auth->secret || !peer_token_parse(str_of(auth->secret), str_of(http_method_name(http_request_method(request))),
+				      http_request_target(request), str_of(header), clock_wall_s(), &claims, NULL)) {
+		(void)error_set(err, ERROR_DENIED, "UNAUTHORIZED", "the request claims to come from a peer and is not signed by one");
+		return AUTH_REFUSED;
+	}
+	*ret_identity = identity_new_peer(&claims);
+	peer_claims_fini(&claims);
+	return AUTH_OK;
+}
+
+/* API keys. */
+
+static bool key_is_usable(const struct snapshot *snapshot, const struct entity *key, struct entity **ret_owner)
+{
+	const struct apikey *apikey = entity_apikey(key);
+	struct entity *owner = state_find(snapshot->state, ENTITY_USER, str_of(apikey->owner));
+
+	if (!apikey->enabled || (apikey->valid_until && apikey->valid_until <= clock_wall_s()))
+		return false;
+	if (!owner || !entity_user(owner)->enabled)
+		return false;
+	*ret_owner = owner;
+	return true;
+}
+
+static void hash_secret(struct str secret, char into[65])
+{
+	uint8_t raw[HASH_MAX];
+
+	hash_bytes(HASH_SHA256, secret.at, secret.len, raw);
+	str_hex(raw, 32, into);
+}
+
+/* zak_<secret> as the password of the key's owner. */
+static struct entity *find_zak(const struct snapshot *snapshot, struct str user, struct str secret)
+{
+	struct entity *key;
+	char hash[65];
+
+	hash_secret(secret, hash);
+	key = state_find_secret(snapshot->state, str_of(hash));
+	return key && str_is(user, entity_apikey(key)->owner) ? key : NULL;
+}
+
+static struct entity *find_client(const struct snapshot *snapshot, struct str id, struct str secret)
+{
+	struct entity *key = state_find(snapshot->state, ENTITY_APIKEY, id);
+	char hash[65];
+
+	if (!key)
+		return NULL;
+	hash_secret(secret, hash);
+	struct str wanted = str_of(entity_apikey(key)->secret_hash);
+	return wanted.len == 64 && equal_secret(hash, wanted.at, 64) ? key : NULL;
+}
+
+static bool try_key(const struct snapshot *snapshot, struct str user, struct str password, struct identity **ret_identity)
+{
+	struct entity *key, *owner = NULL;
+	struct str secret = password;
+
+	if (!state_count(snapshot->state, ENTITY_APIKEY))
+		return false;
+	key = str_skip(&secret, KEY_PREFIX) ? find_zak(snapshot, user, secret) : NULL;
+	if (!key)
+		key = find_client(snapshot, user, password);
+	if (!key || !key_is_usable(snapshot, key, &owner))
+		return false;
+	*ret_identity = identity_new_user(entity_id(owner), owner, key);
+	return true;
+}
+
+/* Passwords. */
+
+/* The stored hash of a user, from the state or the htpasswd file; a copy, NULL when there is none. */
+static char *find_hash(struct auth *auth, const struct snapshot *snapshot, struct str user, struct entity **ret_entity)
+{
+	struct entity *entity = state_find(snapshot->state, ENTITY_USER, user);
+
+	*ret_entity = NULL;
+	if (entity) {
+		const struct user *body = entity_user(entity);
+		if (!body->enabled || !body->password_hash || !*body->password_hash)
+			return NULL;
+		*ret_entity = entity;
+		return check_strdup(body->password_hash);
+	}
+	return auth->htpasswd ? htpasswd_find(auth->htpasswd, user) : NULL;
+}
+
+/* An unknown user costs what a wrong password costs. */
+#define NOBODYS_HASH "$2b$10$CwTycUXWue0Thq9StjUM0uJ8aZ4Q2s1c1bq1nq0m1wqzjZ6o5f3mC"
+
+static enum auth_step try_password(struct auth *auth, const struct snapshot *snapshot, struct str user, struct str password,
+	struct identity **ret_identity, struct auth_attempt **ret_attempt)
+{
+	struct entity *entity;
+	AUTO_STR *hash = find_hash(auth, snapshot, user, &entity);
+
+	if (hash && password_cache_has(auth->cache, user, password, str_of(hash))) {
+		*ret_identity = identity_new_user(user, entity, NULL);
+		return AUTH_OK;
+	}
+	struct auth_attempt *attempt = xnew(struct auth_attempt);
+	attempt->user = check_strndup(user.at, user.len);
+	attempt->password = check_strndup(password.at, password.len);
+	attempt->hash = TAKE(hash);
+	attempt->entity = entity ? entity_ref(entity) : NULL;
+	*ret_attempt = attempt;
+	return AUTH_PENDING;
+}
+
+bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt, struct identity **ret_identity,
+	struct error *err)
+{
+	struct str password = str_of(attempt->password);
+
+	(void)snapshot;
+	if (!password_verify(password, str_of(attempt->hash ? attempt->hash : NOBODYS_HASH)) || !attempt->hash) {
+		(void)refuse(err);
+		return false;
+	}
+	password_cache_put(auth->cache, str_of(attempt->user), password, str_of(attempt->hash));
+	*ret_identity = identity_new_user(str_of(attempt->user), attempt->entity, NULL);
+	return true;
+}
+
+/* The header. */
+
+static bool basic_parse(const char *header, struct buf *into, struct str *ret_user, struct str *ret_password)
+{
+	struct str rest = str_of(header);
+
+	if (rest.len < 6 || !str_is_nocase(str_from(rest.at, 6), "basic "))
+		return false;
+	rest = str_trim(str_from(rest.at + 6, rest.len - 6));
+	if (!buf_unbase64(into, rest) || into->failed || memchr(into->at ? into->at : "", '\0', into->len))
+		return false;
+	*ret_password = buf_str(into);
+	return str_until(ret_password, ':', ret_user);
+}
+
+/* Docker's clients send "Og==" (an empty user and password) where they have none. */
+static bool is_empty_login(struct str user, struct str password)
+{
+	return !user.len && !password.len;
+}
+
+static enum auth_step try_anonymous(const struct snapshot *snapshot, struct identity **ret_identity, struct error *err)
+{
+	if (snapshot->auth_required && !access_has_anonymous(snapshot->access))
+		return refuse(err);
+	*ret_identity = identity_new_anonymous();
+	return AUTH_OK;
+}
+
+enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request, struct identity **ret_identity,
+	struct auth_attempt **ret_attempt, struct error *err)
+{
+	AUTO_FINI(buf) decoded = buf_limit(CREDENTIALS_MAX);
+	const char *peer = http_request_header(request, PEER_HEADER);
+	const char *header = http_request_header(request, "Authorization");
+	struct str user, password;
+	enum auth_step step;
+
+	if (peer)
+		return try_peer(auth, request, peer, ret_identity, err);
+	if (!header)
+		return try_anonymous(snapshot, ret_identity, err);
+	if (http_request_header_count(request, "Authorization") != 1 || !basic_parse(header, &decoded, &user, &password))
+		return refuse(err);
+	if (is_empty_login(user, password) || !snapshot->auth_required)
+		step = try_anonymous(snapshot, ret_identity, err);
+	else if (!user.len || password.len > PASSWORD_MAX)
+		step = refuse(err);
+	else if (try_key(snapshot, user, password, ret_identity))
+		step = AUTH_OK;
+	else
+		step = try_password(auth, snapshot, user, password, ret_identity, ret_attempt);
+	if (decoded.at)
+		explicit_bzero(decoded.at, decoded.len);
+	return step;
+}

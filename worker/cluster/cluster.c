@@ -1,2 +1,348 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/cluster/cluster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/log.h"
+#include "common/map.h"
+#include "worker/cluster/cluster_priv.h"
+#include "proto/upload_id.h"
+#include "worker/cluster/feed.h"
+#include "worker/cluster/push.h"
+#include "worker/cluster/self_address.h"
+#include "worker/worker.h"
+
+/* A peer that refused a connection is left alone for so long. */
+#define FAILED_FOR_MS 1000
+/* Alone, a view is checked against the store this often, in case somebody else writes there too. */
+#define SINGLE_TRUST_MS 5000
+
+/* Without an own setting, all members derive the same secret from what they share anyway. */
+static char *derive_secret(const struct worker_settings *settings)
+{
+	const char *shared = settings->mode == MODE_WORKER ? settings->leader_client_secret :
+		settings->members.len			   ? settings->hash_key :
+							     NULL;
+	uint8_t mac[32];
+	char hex[65];
+
+	if (settings->secret)
+		return check_strdup(settings->secret);
+	if (!shared)
+		return check_strdup("");
+	hmac_sha256(str_of(shared), STR("zot peer secret 1"), mac);
+	str_hex(mac, sizeof(mac), hex);
+	return check_strdup(hex);
+}
+
+static bool ring_static(const struct worker_settings *settings, struct ring **ret_ring, struct error *err)
+{
+	size_t len = settings->members.len;
+	struct ring_member *members = xnew_array(struct ring_member, len);
+	struct buf *urls = xnew_array(struct buf, len);
+	uint8_t key[16];
+	bool ok;
+
+	memcpy(key, settings->hash_key, sizeof(key));
+	for (size_t i = 0; i < len; i++) {
+		urls[i] = buf_limit(512);
+		buf_format(&urls[i], "%s://%s", settings->tls_cert ? "https" : "http", settings->members.at[i]);
+		members[i] = (struct ring_member){ .id = settings->members.at[i], .url = buf_text(&urls[i]), .active = true };
+	}
+	ok = ring_new(ret_ring, 1, RING_MODULO, key, members, len, err);
+	for (size_t i = 0; i < len; i++)
+		buf_fini(&urls[i]);
+	free(urls);
+	free(members);
+	return ok;
+}
+
+static bool start_static(struct cluster *cluster, uint16_t port, struct error *err)
+{
+	const struct setting_list *members = &cluster->settings->members;
+	struct ring *ring;
+	size_t place;
+
+	if (!self_among(members, port, &place, err) || !ring_static(cluster->settings, &ring, err))
+		return false;
+	cluster->self = check_strdup(members->at[place]);
+	return snapshot_new_plain(&cluster->current, ring, (int)place, &cluster->rules, cluster->settings->isolated, err);
+}
+
+static bool start_single(struct cluster *cluster, struct error *err)
+{
+	static const uint8_t no_key[16];
+	const struct ring_member me = { .id = "", .url = "", .active = true };
+	struct ring *ring;
+
+	cluster->self = check_strdup("");
+	cluster->single = true;
+	return ring_new(&ring, 1, RING_MODULO, no_key, &me, 1, err) &&
+		snapshot_new_plain(&cluster->current, ring, 0, &cluster->rules, false, err);
+}
+
+static bool start_led(struct cluster *cluster, uint16_t port, struct error *err)
+{
+	AUTO_FINI(buf) name = buf_limit(MEMBER_NAME_MAX + 1);
+	AUTO(state) *empty = state_new();
+
+	self_name(cluster->settings, port, &name);
+	if (!buf_check(&name, "CLUSTER_WORKER_NAME", err))
+		return false;
+	cluster->self = check_strdup(buf_text(&name));
+	cluster->has_leaders = true;
+	return snapshot_new_state(&cluster->current, empty, cluster->self, NULL, &cluster->rules, err);
+}
+
+bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *settings, uint16_t port, struct error *err)
+{
+	AUTO(cluster) *cluster = xnew(struct cluster);
+	AUTO_FINI(buf) url = buf_limit(1024);
+	char process[33];
+	bool ok;
+
+	pthread_mutex_init(&cluster->lock, NULL);
+	cluster->settings = settings;
+	cluster->rules = (struct snapshot_rules){ .access_control = settings->access_control, .htpasswd = settings->htpasswd != NULL };
+	cluster->failed = map_new();
+	cluster->secret = derive_secret(settings);
+	self_url(settings, port, &url);
+	cluster->url = check_strdup(buf_text(&url));
+	random_hex(process, 16);
+	cluster->process = check_strdup(process);
+	if (settings->mode == MODE_WORKER)
+		ok = start_led(cluster, port, err);
+	else if (settings->members.len)
+		ok = start_static(cluster, port, err);
+	else
+		ok = start_single(cluster, err);
+	if (!ok)
+		return false;
+	cluster->ring_since_ms = clock_ms();
+	*ret_cluster = TAKE(cluster);
+	return true;
+}
+
+void cluster_free(struct cluster *cluster)
+{
+	void *until;
+
+	if (!cluster)
+		return;
+	feed_free(cluster->feed);
+	push_free(cluster->push);
+	snapshot_free(cluster->current);
+	for (size_t at = 0; map_next(cluster->failed, &at, NULL, &until);)
+		free(until);
+	map_free(cluster->failed);
+	pthread_mutex_destroy(&cluster->lock);
+	free(cluster->self);
+	free(cluster->url);
+	free(cluster->process);
+	free(cluster->secret);
+	free(cluster);
+}
+
+void cluster_start(struct cluster *cluster, struct worker *worker)
+{
+	if (!cluster->has_leaders)
+		return;
+	cluster->feed = feed_start(cluster, worker->loops[0].loop, worker->loops[0].client, worker->pool);
+	cluster->push = push_start(cluster, worker);
+}
+
+void cluster_stop(struct cluster *cluster)
+{
+	feed_stop(cluster->feed);
+	push_stop(cluster->push);
+}
+
+/* Snapshots. */
+
+struct snapshot *cluster_snapshot(struct cluster *cluster)
+{
+	struct snapshot *snapshot;
+
+	pthread_mutex_lock(&cluster->lock);
+	snapshot = snapshot_ref(cluster->current);
+	pthread_mutex_unlock(&cluster->lock);
+	return snapshot;
+}
+
+void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
+{
+	struct snapshot *old;
+	bool ring_changed;
+
+	pthread_mutex_lock(&cluster->lock);
+	old = cluster->current;
+	ring_changed = ring_epoch(old->ring) != ring_epoch(snapshot->ring);
+	if (ring_changed)
+		cluster->ring_since_ms = clock_ms();
+	cluster->current = snapshot;
+	pthread_mutex_unlock(&cluster->lock);
+	if (ring_changed)
+		log_info("ring.applied", "epoch=%llu members=%zu self=%d", (unsigned long long)ring_epoch(snapshot->ring),
+			ring_len(snapshot->ring), snapshot->self);
+	snapshot_free(old);
+}
+
+/* Places. */
+
+static bool is_failed(struct cluster *cluster, const char *id)
+{
+	const int64_t *until;
+	bool failed;
+
+	pthread_mutex_lock(&cluster->lock);
+	until = map_find(cluster->failed, str_of(id));
+	failed = until && *until > clock_ms();
+	pthread_mutex_unlock(&cluster->lock);
+	return failed;
+}
+
+static struct place_found at_member(struct cluster *cluster, const struct snapshot *snapshot, int at)
+{
+	const struct ring_member *member = at == RING_NOBODY ? NULL : ring_at(snapshot->ring, (size_t)at);
+
+	if (member && at == snapshot->self)
+		return (struct place_found){ .place = PLACE_HERE };
+	if (member && !is_failed(cluster, member->id))
+		return (struct place_found){ .place = PLACE_PEER, .member = member };
+	return (struct place_found){ .place = snapshot->isolated ? PLACE_NOWHERE : PLACE_HERE, .member = member };
+}
+
+struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name)
+{
+	return at_member(cluster, snapshot, ring_owner(snapshot->ring, name));
+}
+
+struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker)
+{
+	int at;
+
+	if (!strcmp(worker, cluster->self))
+		return (struct place_found){ .place = PLACE_HERE };
+	at = ring_find(snapshot->ring, str_of(worker));
+	if (at == RING_NOBODY || is_failed(cluster, worker))
+		return (struct place_found){ .place = PLACE_NOWHERE };
+	return (struct place_found){ .place = PLACE_PEER, .member = ring_at(snapshot->ring, (size_t)at) };
+}
+
+void cluster_peer_failed(struct cluster *cluster, struct str id)
+{
+	int64_t *until;
+
+	pthread_mutex_lock(&cluster->lock);
+	until = map_find(cluster->failed, id);
+	if (!until) {
+		until = xnew(int64_t);
+		(void)map_put(cluster->failed, id, until);
+	}
+	*until = clock_ms() + FAILED_FOR_MS;
+	pthread_mutex_unlock(&cluster->lock);
+}
+
+void cluster_peer_answered(struct cluster *cluster, struct str id)
+{
+	pthread_mutex_lock(&cluster->lock);
+	if (map_len(cluster->failed))
+		free(map_delete(cluster->failed, id));
+	pthread_mutex_unlock(&cluster->lock);
+}
+
+/* Trust and lease. */
+
+int64_t cluster_lease_left_ms(struct cluster *cluster)
+{
+	int64_t left;
+
+	if (!cluster->has_leaders)
+		return INT64_MAX;
+	left = atomic_load(&cluster->lease_until_ms) - clock_ms();
+	return left > 0 ? left : 0;
+}
+
+/* A view counts only from the moment the present ring was adopted: who owned the repository in
+ * between may have changed it. */
+int64_t cluster_trust(void *arg, struct str name)
+{
+	struct cluster *cluster = arg;
+	AUTO(snapshot) *snapshot = NULL;
+	int64_t since;
+
+	if (cluster->single)
+		return SINGLE_TRUST_MS;
+	if (!cluster->has_leaders || !cluster_lease_left_ms(cluster))
+		return 0;
+	pthread_mutex_lock(&cluster->lock);
+	snapshot = snapshot_ref(cluster->current);
+	since = clock_ms() - cluster->ring_since_ms;
+	pthread_mutex_unlock(&cluster->lock);
+	if (snapshot->self == RING_NOBODY || ring_owner(snapshot->ring, name) != snapshot->self)
+		return 0;
+	return since < snapshot->lease_ms ? since : snapshot->lease_ms;
+}
+
+int64_t cluster_state_age_ms(struct cluster *cluster)
+{
+	int64_t fresh = atomic_load(&cluster->state_fresh_ms);
+
+	if (!cluster->has_leaders)
+		return -1;
+	return fresh ? clock_ms() - fresh : INT64_MAX;
+}
+
+bool cluster_has_state(struct cluster *cluster)
+{
+	bool has;
+
+	if (!cluster->has_leaders)
+		return true;
+	pthread_mutex_lock(&cluster->lock);
+	has = state_revision(cluster->current->state) > 0;
+	pthread_mutex_unlock(&cluster->lock);
+	return has;
+}
+
+const char *cluster_self(const struct cluster *cluster)
+{
+	return cluster->self;
+}
+
+const char *cluster_url(const struct cluster *cluster)
+{
+	return cluster->url;
+}
+
+struct str cluster_secret(const struct cluster *cluster)
+{
+	return str_of(cluster->secret);
+}
+
+bool cluster_is_draining(const struct cluster *cluster)
+{
+	return atomic_load(&cluster->draining);
+}
+
+void cluster_drain(struct cluster *cluster)
+{
+	atomic_store(&cluster->draining, true);
+	if (cluster->push)
+		push_say(cluster->push, "draining");
+}
+
+void cluster_leave(struct cluster *cluster)
+{
+	if (cluster->push)
+		push_say(cluster->push, "left");
+}
+
+bool cluster_has_left(struct cluster *cluster)
+{
+	return !cluster->push || push_is_over(cluster->push);
+}

@@ -8,7 +8,8 @@
  *
  * Admission: a call of a key with a daily quota is admitted only out of a grant (proto/usage.h).
  *   ADMIT   go on
- *   WAIT    no grant at hand: resume(arg) runs on `loop` once an answer came or the wait is over; ask again then
+ *   WAIT    no grant at hand: resume(arg) runs on `loop`, once and in any case, when an answer came or
+ *           the wait is over; ask again then. `arg` must live until it has run, client or no client.
  *   REFUSE  the quota is used up (or no leader answers and the grant is used up): 429, with ms until it may work again
  * Thread  each call says.
  */

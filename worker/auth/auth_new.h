@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * auth_new - how the worker's struct auth (auth.h) is made and ended.
+ *
+ * Thread  main, before the loops start and after they ended.
+ */
+#pragma once
+
+#include "worker/auth/auth.h"
+
+struct auth_settings {
+	const char *realm;
+	const char *htpasswd;   /* path, or NULL */
+	struct str peer_secret; /* empty: no peers */
+	int64_t fail_delay_ms;
+};
+bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, struct error *err) MUST_CHECK;
+void auth_free(struct auth *auth);
+AUTO_DEFINE(auth)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity - how an identity (auth.h) is made: from nobody, from a user or key, from a peer's claims.
+ *
+ * Thread  any.
+ */
+#pragma once
+
+#include "proto/peer_token.h"
+#include "worker/auth/auth.h"
+
+struct identity *identity_new_anonymous(void);
+/* user: the entity, or NULL for one of the htpasswd file. key: the API key that was used, or NULL. */
+struct identity *identity_new_user(struct str name, struct entity *user, struct entity *key);
+struct identity *identity_new_peer(const struct peer_claims *claims);

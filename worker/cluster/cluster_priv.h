@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cluster_priv - what cluster.c, feed.c and push.c share: one struct cluster, its lock, who may touch what.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/buf.h"
+#include "worker/cluster/cluster.h"
+#include "worker/cluster/cluster_new.h"
+#include "worker/cluster/snapshot_new.h"
+
+struct feed;
+struct push;
+struct map;
+
+struct cluster {
+	const struct worker_settings *settings;
+	struct snapshot_rules rules;
+	char *self, *url, *process; /* member name, URL for peers, random id of this process */
+	char *secret;
+	bool has_leaders, single;
+
+	pthread_mutex_t lock;       /* guards what follows */
+	struct snapshot *current;
+	int64_t ring_since_ms;      /* when the current ring was adopted */
+	struct map *failed;         /* member id -> int64_t *until: not tried again before */
+
+	_Atomic int64_t lease_until_ms;   /* monotonic; 0: none */
+	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
+	atomic_bool draining;
+
+	/* loop 0 alone */
+	struct feed *feed;
+	struct push *push;
+};
+
+/* Publishes; takes over the reference. */
+void cluster_publish(struct cluster *cluster, struct snapshot *snapshot);

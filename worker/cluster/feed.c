@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/cluster/feed.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/file.h"
+#include "common/gzip.h"
+#include "common/http_client.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/leader_call.h"
+#include "worker/cluster/leaders.h"
+#include "worker/cluster/state_file.h"
+
+#define LONG_POLL_DEFAULT_MS 25000
+#define COMPRESSED_MAX (256u * 1024 * 1024)
+
+struct feed {
+	struct cluster *cluster;
+	struct loop *loop;
+	struct http_client *client;
+	struct pool *pool;
+	struct leaders leaders;
+	struct loop_timer timer;
+	struct http_call *call;     /* the question under way */
+	struct feed_apply *applying;
+	char *path;                 /* of the state on disk */
+	struct state *saved;        /* newest that was written, or is being written */
+	bool saving, full;          /* full: ask for the whole state */
+	bool said_down, stopping;
+};
+
+/* An answer on its way through the pool. */
+struct feed_apply {
+	struct feed *feed;
+	struct buf body;
+	bool gzip;
+	char digest[80];
+	struct snapshot *old, *made;
+	bool ok;
+	struct error err;
+};
+
+static void ask(void *arg);
+
+static void ask_in(struct feed *feed, int64_t ms)
+{
+	if (feed->stopping)
+		return;
+	loop_timer_start(feed->loop, &feed->timer, ms, ask, feed);
+}
+
+/* Apply. */
+
+static void apply_free(struct feed_apply *apply)
+{
+	buf_fini(&apply->body);
+	snapshot_free(apply->old);
+	snapshot_free(apply->made);
+	free(apply);
+}
+
+static bool check_digest(struct str bytes, const char *wanted, struct error *err)
+{
+	struct str text = str_of(wanted);
+	uint8_t raw[HASH_MAX];
+	char hex[65];
+
+	hash_bytes(HASH_SHA256, bytes.at, bytes.len, raw);
+	str_hex(raw, 32, hex);
+	if (!str_skip(&text, "sha256:") || !str_is(text, hex))
+		return error_set(err, ERROR_INVALID, NULL, "the state's digest is not what the leader said");
+	return true;
+}
+
+static bool apply_now(struct feed_apply *apply, struct error *err)
+{
+	struct cluster *cluster = apply->feed->cluster;
+	AUTO_FINI(buf) expanded = buf_limit(STATE_BYTES_MAX);
+	AUTO(state) *state = NULL;
+	struct str bytes = buf_str(&apply->body);
+
+	if (apply->gzip) {
+		if (!gzip_expand(bytes, &expanded, err))
+			return false;
+		bytes = buf_str(&expanded);
+	}
+	return check_digest(bytes, apply->digest, err) && state_apply(bytes, apply->old->state, &state, err) &&
+		snapshot_new_state(&apply->made, state, cluster->self, apply->old, &cluster->rules, err);
+}
+
+static void apply_run(void *arg)
+{
+	struct feed_apply *apply = arg;
+
+	apply->ok = apply_now(apply, &apply->err);
+}
+
+/* Save: the newest state, one write at a time. */
+
+static void save_run(void *arg)
+{
+	struct feed *feed = arg;
+	struct error err;
+
+	if (!state_file_save(feed->path, feed->saved, &err))
+		log_warn("state.save", "error=%s ignoring", log_quote(str_of(err.text)));
+}
+
+static void save(struct feed *feed);
+
+static void save_done(void *arg)
+{
+	struct feed *feed = arg;
+
+	feed->saving = false;
+	save(feed);
+}
+
+static void save(struct feed *feed)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
+
+	if (feed->saving || feed->stopping || (feed->saved && state_revision(feed->saved) == state_revision(snapshot->state)))
+		return;
+	state_free(feed->saved);
+	feed->saved = state_ref(snapshot->state);
+	feed->saving = pool_submit_then(feed->pool, save_run, feed->loop, save_done, feed);
+}
+
+static void apply_done(void *arg)
+{
+	struct feed_apply *apply = arg;
+	struct feed *feed = apply->feed;
+
+	feed->applying = NULL;
+	if (apply->ok) {
+		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu", state_revision(apply->made->state), apply->body.len);
+		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+		cluster_publish(feed->cluster, TAKE(apply->made));
+		feed->full = false;
+		save(feed);
+		ask_in(feed, 0);
+	} else {
+		log_warn("state.refused", "error=%s asking for the full state", log_quote(str_of(apply->err.text)));
+		ask_in(feed, feed->full ? feed->cluster->settings->retry_delay_ms : 0);
+		feed->full = true;
+	}
+	apply_free(apply);
+}
+
+static void start_apply(struct feed *feed, struct http_call *call)
+{
+	struct feed_apply *apply = xnew(struct feed_apply);
+	const struct http_headers *headers = http_call_headers(call);
+	const char *digest = http_headers_find(headers, "Zot-State-Digest");
+	const char *encoding = http_headers_find(headers, "Content-Encoding");
+	struct str body = http_call_body(call);
+
+	apply->feed = feed;
+	apply->body = buf_limit(COMPRESSED_MAX);
+	buf_add(&apply->body, body);
+	apply->gzip = encoding && !strcmp(encoding, "gzip");
+	apply->old = cluster_snapshot(feed->cluster);
+	if (!str_copy(str_of(digest), apply->digest, sizeof(apply->digest)))
+		apply->digest[0] = '\0';
+	feed->applying = apply;
+	if (!pool_submit_then(feed->pool, apply_run, feed->loop, apply_done, apply)) {
+		feed->applying = NULL;
+		apply_free(apply);
+		ask_in(feed, feed->cluster->settings->retry_delay_ms);
+	}
+}
+
+/* Ask. */
+
+static void on_head(void *arg, struct http_call *call)
+{
+	(void)arg;
+	if (http_call_status(call) == 200)
+		http_call_collect(call, COMPRESSED_MAX);
+}
+
+static void say_down(struct feed *feed, const char *why)
+{
+	if (!feed->said_down)
+		log_warn("leader.lost", "url=%s error=%s serving the last state", feed->leaders.urls->at[feed->leaders.now],
+			log_quote(str_of(why)));
+	feed->said_down = true;
+}
+
+static void on_answer(struct feed *feed, struct http_call *call)
+{
+	unsigned status = http_call_status(call);
+	char why[64];
+
+	if (status != 200 && status != 304) {
+		(void)snprintf(why, sizeof(why), "the leader answered %u", status);
+		say_down(feed, why);
+		leaders_failed(&feed->leaders, clock_ms());
+		ask_in(feed, 0);
+		return;
+	}
+	leaders_worked(&feed->leaders);
+	if (feed->said_down)
+		log_info("leader.back", "url=%s", feed->leaders.urls->at[feed->leaders.now]);
+	feed->said_down = false;
+	if (status == 200) {
+		start_apply(feed, call);
+		return;
+	}
+	atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+	ask_in(feed, feed->cluster->settings->long_poll ? 0 : feed->cluster->settings->poll_every_ms);
+}
+
+static void on_done(void *arg, struct http_call *call, const struct error *err)
+{
+	struct feed *feed = arg;
+
+	feed->call = NULL;
+	if (!err) {
+		on_answer(feed, call);
+		return;
+	}
+	say_down(feed, err->text);
+	leaders_failed(&feed->leaders, clock_ms());
+	ask_in(feed, 0);
+}
+
+static int64_t poll_wait_ms(const struct feed *feed, const struct snapshot *snapshot)
+{
+	const struct entity *settings = state_find(snapshot->state, ENTITY_SETTINGS, STR("cluster"));
+
+	if (!feed->cluster->settings->long_poll)
+		return 0;
+	return settings ? entity_settings(settings)->poll_wait_ms : LONG_POLL_DEFAULT_MS;
+}
+
+static void ask(void *arg)
+{
+	struct feed *feed = arg;
+	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
+	AUTO_FINI(buf) path = buf_limit(256);
+	int64_t wait = 0, poll = poll_wait_ms(feed, snapshot);
+	const char *url = leaders_next(&feed->leaders, clock_ms(), &wait);
+	uint64_t revision = state_revision(snapshot->state);
+	struct leader_call call = { .cluster = feed->cluster, .client = feed->client, .leader = url, .method = "GET" };
+
+	if (feed->stopping)
+		return;
+	if (!url) {
+		ask_in(feed, wait);
+		return;
+	}
+	/* A first answer must not wait for a change. */
+	if (!revision || feed->full)
+		poll = 0;
+	buf_format(&path, "/api/cluster/state?since=%" PRIu64 "&wait=%" PRId64, feed->full ? 0 : revision, poll);
+	call.path = buf_text(&path);
+	call.revision = revision;
+	call.total_ms = (unsigned)(poll + feed->cluster->settings->poll_timeout_ms);
+	call.accept_gzip = true;
+	feed->call = leader_call_start(&call, (struct http_call_events){ .arg = feed, .on_head = on_head, .on_done = on_done });
+}
+
+/* Life. */
+
+static void load(struct feed *feed)
+{
+	struct cluster *cluster = feed->cluster;
+	AUTO(state) *state = NULL;
+	struct snapshot *snapshot;
+	struct error err;
+
+	if (!state_file_load(feed->path, &state, &err)) {
+		if (err.kind != ERROR_UNKNOWN)
+			log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
+		return;
+	}
+	if (!snapshot_new_state(&snapshot, state, cluster->self, NULL, &cluster->rules, &err)) {
+		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
+		return;
+	}
+	log_info("state.loaded", "revision=%" PRIu64 " path=%s", state_revision(state), log_quote(str_of(feed->path)));
+	feed->saved = TAKE(state);
+	cluster_publish(cluster, snapshot);
+}
+
+struct feed *feed_start(struct cluster *cluster, struct loop *loop, struct http_client *client, struct pool *pool)
+{
+	struct feed *feed = xnew(struct feed);
+	AUTO_FINI(buf) path = buf_limit(4096);
+
+	feed->cluster = cluster;
+	feed->loop = loop;
+	feed->client = client;
+	feed->pool = pool;
+	leaders_init(&feed->leaders, cluster->settings, cluster->settings->poll_every_ms);
+	if (cluster->settings->db_path)
+		buf_puts(&path, cluster->settings->db_path);
+	else
+		buf_format(&path, "%s/state.bin", cluster->settings->data);
+	feed->path = check_strdup(buf_text(&path));
+	load(feed);
+	loop_post(loop, ask, feed);
+	return feed;
+}
+
+void feed_stop(struct feed *feed)
+{
+	if (!feed)
+		return;
+	feed->stopping = true;
+	if (feed->call)
+		http_call_cancel(TAKE(feed->call));
+	loop_timer_stop(feed->loop, &feed->timer);
+}
+
+void feed_free(struct feed *feed)
+{
+	if (!feed)
+		return;
+	CHECK(feed->stopping && !feed->applying);
+	leaders_fini(&feed->leaders);
+	state_free(feed->saved);
+	free(feed->path);
+	free(feed);
+}

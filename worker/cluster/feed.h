@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed - the state of the leaders, followed: long poll, check, apply, publish, save.
+ *
+ *     ask --200--> decode (pool) --> publish --> save (pool) --> ask        at once
+ *      |  --304-------------------------------------------------> ask        at once
+ *      |  --anything else--> another leader, after its pause
+ *      `- a delta that does not follow ours, or is damaged: ask for the full state
+ *
+ * One question at a time. The last good state lies on disk as
+ *     "ZOTSTATE1" sha256 (32 bytes) msgpack of the full state
+ * and is loaded at the start, so that a worker serves when no leader answers.
+ * Thread  own loop, but for what runs on the pool inside.
+ */
+#pragma once
+
+#include "common/error.h"
+
+struct cluster;
+struct feed;
+struct http_client;
+struct loop;
+struct pool;
+
+/* Loads the file and posts the first question. Before the loop runs. */
+struct feed *feed_start(struct cluster *cluster, struct loop *loop, struct http_client *client, struct pool *pool);
+/* Own loop: asks no more. What is on the pool comes to its end. NULL is fine. */
+void feed_stop(struct feed *feed);
+/* After pool and loop have ended. */
+void feed_free(struct feed *feed);

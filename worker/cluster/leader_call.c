@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/cluster/leader_call.h"
+
+#include <inttypes.h>
+
+#include "worker/cluster/cluster_priv.h"
+
+static void add(struct http_headers *headers, const char *name, const char *value)
+{
+	/* What the operator wrote into a name or URL may not be fit for a header: then it is left out. */
+	if (value && *value)
+		(void)!http_headers_add(headers, str_of(name), str_of(value));
+}
+
+static void add_login(struct http_headers *headers, const struct worker_settings *settings)
+{
+	AUTO_FINI(buf) login = buf_limit(1024);
+	AUTO_FINI(buf) value = buf_limit(2048);
+
+	buf_format(&login, "%s:%s", settings->leader_client_id, settings->leader_client_secret);
+	buf_puts(&value, "Basic ");
+	buf_base64(&value, login.at, login.len);
+	add(headers, "Authorization", buf_text(&value));
+}
+
+static struct http_headers *headers_of(const struct leader_call *call)
+{
+	const struct cluster *cluster = call->cluster;
+	struct http_headers *headers = http_headers_new();
+	char revision[24];
+
+	(void)snprintf(revision, sizeof(revision), "%" PRIu64, call->revision);
+	add_login(headers, cluster->settings);
+	add(headers, "Host", cluster->settings->leader_host);
+	add(headers, "Zot-Worker-Id", cluster->process);
+	add(headers, "Zot-Worker-Name", cluster->self);
+	add(headers, "Zot-Worker-Version", ZOT_VERSION);
+	add(headers, "Zot-Worker-Url", cluster->url);
+	add(headers, "Zot-Worker-Zone", cluster->settings->zone);
+	add(headers, "Zot-Worker-Revision", revision);
+	if (call->accept_gzip)
+		add(headers, "Accept-Encoding", "gzip");
+	if (call->body.len)
+		add(headers, "Content-Type", "application/json");
+	return headers;
+}
+
+struct http_call *leader_call_start(const struct leader_call *call, struct http_call_events events)
+{
+	const struct worker_settings *settings = call->cluster->settings;
+	AUTO(http_headers) *headers = headers_of(call);
+	AUTO_FINI(buf) url = buf_limit(4096);
+	struct str leader = str_of(call->leader);
+
+	while (leader.len && leader.at[leader.len - 1] == '/')
+		leader.len--;
+	buf_add(&url, leader);
+	buf_puts(&url, call->path);
+	struct http_call_spec spec = {
+		.method = call->method,
+		.url = buf_text(&url),
+		.headers = headers,
+		.body = call->body,
+		.body_fd = -1,
+		.has_body = call->body.len > 0,
+		.ca_file = settings->peer_ca,
+		.cert_file = settings->peer_cert,
+		.key_file = settings->peer_key,
+		.total_ms = call->total_ms,
+		.stall_ms = call->total_ms,
+	};
+	return http_call_start(call->client, &spec, events);
+}

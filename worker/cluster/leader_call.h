@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leader_call - one call to a leader, with who we are in its headers.
+ *
+ * Thread  own loop.
+ */
+#pragma once
+
+#include "common/http_client.h"
+
+struct cluster;
+
+struct leader_call {
+	struct cluster *cluster;
+	struct http_client *client;
+	const char *leader; /* URL */
+	const char *method, *path;
+	struct str body;
+	uint64_t revision;  /* of the state that we serve */
+	unsigned total_ms;
+	bool accept_gzip;
+};
+struct http_call *leader_call_start(const struct leader_call *call, struct http_call_events events);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot_new - how snapshots are made: without leaders once at start, with leaders from each state.
+ *
+ * Thread  any that may take its time (a ring of new members costs 16384 hashes for each).
+ */
+#pragma once
+
+#include "worker/cluster/snapshot.h"
+
+#define LEASE_DEFAULT_MS 6000
+
+struct snapshot_rules {
+	const struct json *access_control; /* of the settings file, or NULL */
+	bool htpasswd;                     /* passwords are configured */
+};
+
+/* Takes over the ring. */
+bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int self, const struct snapshot_rules *rules, bool isolated,
+			struct error *err) MUST_CHECK;
+/* old (or NULL): its ring is shared when the ring's entity is the same. */
+bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, const char *self, const struct snapshot *old,
+			const struct snapshot_rules *rules, struct error *err) MUST_CHECK;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/cluster/state_file.h"
+
+#include <string.h>
+
+#include "common/crypto.h"
+#include "common/file.h"
+
+#define FILE_MAGIC "ZOTSTATE1"
+#define MAGIC_LEN (sizeof(FILE_MAGIC) - 1)
+#define HEAD_LEN (MAGIC_LEN + 32)
+
+bool state_file_save(const char *path, const struct state *state, struct error *err)
+{
+	AUTO_FINI(buf) body = buf_limit(STATE_BYTES_MAX);
+	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
+	uint8_t digest[HASH_MAX];
+
+	state_encode_full(state, &body);
+	hash_bytes(HASH_SHA256, body.at, body.len, digest);
+	buf_puts(&file, FILE_MAGIC);
+	buf_append(&file, digest, 32);
+	buf_add(&file, buf_str(&body));
+	return buf_check(&body, "state", err) && buf_check(&file, "state", err) &&
+		file_write_durable(path, buf_str(&file), 0600, err);
+}
+
+bool state_file_load(const char *path, struct state **ret_state, struct error *err)
+{
+	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
+	uint8_t digest[HASH_MAX];
+	struct str body;
+
+	if (!file_read(path, &file, err))
+		return false;
+	if (file.len < HEAD_LEN || memcmp(file.at, FILE_MAGIC, MAGIC_LEN) != 0)
+		return error_set(err, ERROR_INVALID, NULL, "%s: not a state file", path);
+	body = str_from(file.at + HEAD_LEN, file.len - HEAD_LEN);
+	hash_bytes(HASH_SHA256, body.at, body.len, digest);
+	if (memcmp(digest, file.at + MAGIC_LEN, 32) != 0)
+		return error_set(err, ERROR_INVALID, NULL, "%s: damaged, its digest does not match", path);
+	return state_apply(body, NULL, ret_state, err) || error_add(err, "%s", path);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * usage_priv - what usage.c and push.c share.
+ */
+#pragma once
+
+#include "worker/cluster/quota.h"
+#include "worker/cluster/usage_batch.h"
+
+struct pool;
+struct loop;
+
+/* A loop's own counts. */
+struct usage_loop {
+	struct usage *usage;
+	struct loop *loop;
+	struct usage_batch batch;
+	int64_t day_number; /* day of `day`, so that it is formatted once a day */
+	char day[11];
+};
+
+struct usage {
+	bool on;             /* there are leaders to tell */
+	struct usage_loop *loops;
+	unsigned loops_len;
+	struct quotas *quotas;
+	/* Thread any: a push is wanted now. Set by push_start(). */
+	void (*kick)(void *arg);
+	void *kick_arg;
+};
+
+bool usage_new(struct usage **ret_usage, unsigned loops_len, bool on, struct error *err) MUST_CHECK;
+void usage_free(struct usage *usage);
+AUTO_DEFINE(usage)
