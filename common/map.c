@@ -244,7 +244,8 @@ bool map_next(const struct map *map, size_t *at, struct str *ret_key, void **ret
 		if (!is_live(slot))
 			continue;
 		(*at)++;
-		*ret_key = str_from(slot->entry->key, slot->entry->len);
+		if (ret_key)
+			*ret_key = str_from(slot->entry->key, slot->entry->len);
 		*ret_value = slot->entry->value;
 		return true;
 	}

@@ -24,7 +24,7 @@ void  *map_put(struct map *map, struct str key, void *value);
 void  *map_delete(struct map *map, struct str key);
 size_t map_len(const struct map *map);
 
-/* for (size_t at = 0; map_next(map, &at, &key, &value);) ... */
+/* for (size_t at = 0; map_next(map, &at, &key, &value);) ... ret_key may be NULL. */
 bool map_next(const struct map *map, size_t *at, struct str *ret_key, void **ret_value);
 
 /* The hash itself: seeded, for tables in memory only, never stored or sent. */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* access: zot's accessControl, from the file and from the state. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "worker/auth/access.h"
+#include "worker/auth/identity.h"
+
+static struct access *access_of(const char *json, bool open)
+{
+	AUTO(json_doc) *doc = NULL;
+	struct access *access = NULL;
+	struct error err;
+
+	assert_true(json_parse(str_of(json), &doc, &err));
+	assert_true(access_new(&access, json_root(doc), NULL, open, &err));
+	return access;
+}
+
+static bool may(const struct access *access, const char *user, const char *name, enum action action)
+{
+	AUTO(identity) *identity = *user ? identity_new_user(str_of(user), NULL, NULL) : identity_new_anonymous();
+
+	return access_allows(access, identity, str_of(name), action);
+}
+
+static void no_policy_means_all_for_users_and_nothing_for_others(void **state)
+{
+	AUTO(access) *closed = access_of("{}", false), *open = access_of("{}", true);
+
+	(void)state;
+	assert_true(may(closed, "ann", "a/b", ACTION_DELETE));
+	assert_false(may(closed, "", "a/b", ACTION_READ));
+	assert_true(may(open, "", "a/b", ACTION_CREATE));
+	assert_true(access_has_anonymous(open));
+	assert_false(access_has_anonymous(closed));
+}
+
+static const char policies[] = "{\"groups\":{\"ops\":{\"users\":[\"olga\"]}},"
+	"\"adminPolicy\":{\"users\":[\"root\"],\"actions\":[\"read\",\"delete\"]},"
+	"\"repositories\":{"
+	"\"**\":{\"defaultPolicy\":[\"read\"],\"anonymousPolicy\":[\"read\"]},"
+	"\"infra/*\":{\"policies\":[{\"users\":[\"ann\"],\"actions\":[\"read\",\"create\"]},"
+	"{\"groups\":[\"ops\"],\"actions\":[\"read\",\"create\",\"update\",\"delete\"]}]},"
+	"\"infra/secret\":{\"policies\":[{\"users\":[\"olga\"],\"actions\":[\"read\"]}]}}}";
+
+static void the_longest_pattern_decides_alone(void **state)
+{
+	AUTO(access) *access = access_of(policies, false);
+
+	(void)state;
+	assert_true(may(access, "bob", "team/app", ACTION_READ));
+	assert_false(may(access, "bob", "team/app", ACTION_CREATE));
+	assert_true(may(access, "", "team/app", ACTION_READ));
+	assert_false(may(access, "", "infra/base", ACTION_READ));
+	assert_false(may(access, "bob", "infra/base", ACTION_READ));
+	assert_true(may(access, "ann", "infra/base", ACTION_CREATE));
+	assert_false(may(access, "ann", "infra/base", ACTION_DELETE));
+	assert_true(may(access, "olga", "infra/base", ACTION_DELETE));
+	assert_true(may(access, "olga", "infra/secret", ACTION_READ));
+	assert_false(may(access, "olga", "infra/secret", ACTION_UPDATE));
+	assert_true(may(access, "bob", "infra/deep/er", ACTION_READ));
+}
+
+static void the_admin_policy_grants_everywhere(void **state)
+{
+	AUTO(access) *access = access_of(policies, false);
+
+	(void)state;
+	assert_true(may(access, "root", "infra/secret", ACTION_DELETE));
+	assert_false(may(access, "root", "infra/secret", ACTION_CREATE));
+}
+
+static void scopes_narrow_a_key(void **state)
+{
+	const char *scopes[] = { "team/**:read,create", "lib/x:delete" };
+	struct apikey body = { .owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 2 } };
+	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
+	AUTO(identity) *identity = identity_new_user(STR("ann"), NULL, key);
+	AUTO(access) *access = access_of("{}", false);
+
+	(void)state;
+	assert_true(access_allows(access, identity, STR("team/app"), ACTION_CREATE));
+	assert_false(access_allows(access, identity, STR("team/app"), ACTION_DELETE));
+	assert_true(access_allows(access, identity, STR("lib/x"), ACTION_DELETE));
+	assert_false(access_allows(access, identity, STR("other"), ACTION_READ));
+}
+
+static void policies_of_the_state_win_over_the_file(void **state)
+{
+	const char *users[] = { "ann" }, *actions[] = { "read" };
+	struct policy_rule rule = { .users = { users, 1 }, .actions = { actions, 1 } };
+	struct policy body = { .policies = &rule, .policies_len = 1 };
+	AUTO(entity) *entity = entity_new(ENTITY_POLICY, STR("infra/*"), 1, &body);
+	AUTO(state) *empty = state_new();
+	AUTO(state) *with = state_change(empty, &entity, 1, 1);
+	AUTO(json_doc) *doc = NULL;
+	AUTO(access) *access = NULL;
+
+	(void)state;
+	assert_true(json_parse(str_of(policies), &doc, NULL));
+	assert_true(access_new(&access, json_root(doc), with, false, NULL));
+	assert_true(may(access, "ann", "infra/base", ACTION_READ));
+	assert_false(may(access, "ann", "infra/base", ACTION_CREATE));
+}
+
+static void what_is_wrong_is_named(void **state)
+{
+	static const char *const wrong[][2] = {
+		{ "{\"repositorys\":{}}", "did you mean \"repositories\"" },
+		{ "{\"repositories\":{\"a\":{\"defaultPolicy\":[\"reed\"]}}}", "\"reed\" is no action" },
+		{ "{\"repositories\":{\"a\":{\"policies\":[{\"user\":[]}]}}}", "policies[0]" },
+		{ "{\"repositories\":{\"a[\":{}}}", "repositories.\"a[\"" },
+		{ "{\"adminPolicy\":{\"users\":[1]}}", "users[0] must be a text" },
+		{ "{\"groups\":{\"g\":{\"users\":3}}}", "groups.g" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		AUTO(json_doc) *doc = NULL;
+		struct access *access;
+		struct error err;
+		assert_true(json_parse(str_of(wrong[i][0]), &doc, &err));
+		assert_false(access_new(&access, json_root(doc), NULL, false, &err));
+		if (!strstr(err.text, wrong[i][1]))
+			fail_msg("%s: %s", wrong[i][0], err.text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_policy_means_all_for_users_and_nothing_for_others),
+		cmocka_unit_test(the_longest_pattern_decides_alone),
+		cmocka_unit_test(the_admin_policy_grants_everywhere),
+		cmocka_unit_test(scopes_narrow_a_key),
+		cmocka_unit_test(policies_of_the_state_win_over_the_file),
+		cmocka_unit_test(what_is_wrong_is_named),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cluster: what follows and pushes are made of: batches, journal, the state on disk, leaders, places. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "worker/cluster/cluster_new.h"
+#include "worker/cluster/journal.h"
+#include "worker/cluster/leaders.h"
+#include "worker/cluster/self_address.h"
+#include "worker/cluster/state_file.h"
+#include "worker/cluster/usage_batch.h"
+
+static char folder[64], path[96];
+
+static int start(void **state)
+{
+	(void)state;
+	memcpy(folder, "/tmp/zot-clus-XXXXXX", 21);
+	assert_non_null(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s/file", folder);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	return file_remove_tree(folder, NULL) ? 0 : -1;
+}
+
+static void count(struct usage_batch *batch, const char *key, const char *name, uint64_t bytes)
+{
+	struct usage_event event = { .apikey = key, .repository = str_of(name), .pull = true, .bytes_out = bytes };
+
+	usage_batch_count(batch, &event, "2026-11-20");
+}
+
+static void batches_add_up(void **state)
+{
+	struct usage_batch one, two;
+	struct usage_push push = { 0 };
+	uint64_t calls = 0, bytes = 0;
+
+	(void)state;
+	usage_batch_init(&one);
+	usage_batch_init(&two);
+	for (unsigned i = 0; i < 10; i++)
+		count(i % 2 ? &one : &two, "key", "a/b", i);
+	count(&two, "other", "", 5);
+	usage_batch_merge(&one, &two);
+	assert_true(usage_batch_is_empty(&two));
+	usage_batch_freeze(&one, &push);
+	assert_true(usage_batch_is_empty(&one));
+	assert_int_equal(push.rows_len, 2);
+	for (size_t i = 0; i < push.rows_len; i++) {
+		calls += push.rows[i].calls;
+		bytes += push.rows[i].bytes_out;
+	}
+	assert_int_equal(calls, 11);
+	assert_int_equal(bytes, 45 + 5);
+	assert_int_equal(push.repositories_len, 1);
+	assert_int_equal(push.repositories[0].pulls, 10);
+	usage_push_fini(&push);
+	usage_batch_fini(&one);
+	usage_batch_fini(&two);
+}
+
+static void the_journal_comes_back_without_its_torn_lines(void **state)
+{
+	AUTO_FINI(buf) lines = buf_limit(65536);
+	struct usage_push push = { .worker = check_strdup("w1"), .boot = check_strdup("b1"), .seq = 7, .final = true };
+	struct usage_push *list = NULL;
+	size_t len = 0;
+	struct error err;
+
+	(void)state;
+	usage_push_encode(&push, &lines);
+	buf_puts(&lines, "\n{\"worker\":\n");
+	push.seq = 8;
+	usage_push_encode(&push, &lines);
+	buf_putc(&lines, '\n');
+	usage_push_fini(&push);
+	assert_true(journal_save(path, buf_str(&lines), &err));
+	assert_true(journal_load(path, &list, &len, &err));
+	assert_int_equal(len, 2);
+	assert_int_equal(list[0].seq, 7);
+	assert_int_equal(list[1].seq, 8);
+	assert_true(list[1].final);
+	for (size_t i = 0; i < len; i++)
+		usage_push_fini(&list[i]);
+	free(list);
+}
+
+static void a_damaged_state_is_refused_at_every_byte(void **state)
+{
+	const char *roles[] = { "admin" };
+	struct user body = { .password_hash = "", .roles = { roles, 1 }, .enabled = true };
+	AUTO(entity) *user = entity_new(ENTITY_USER, STR("ann"), 3, &body);
+	AUTO(state) *empty = state_new();
+	AUTO(state) *saved = state_change(empty, &user, 1, 3);
+	AUTO(state) *loaded = NULL;
+	AUTO_FINI(buf) file = buf_limit(65536);
+	struct error err;
+
+	(void)state;
+	assert_false(state_file_load(path, &loaded, &err));
+	assert_int_equal(err.kind, ERROR_UNKNOWN);
+	assert_true(state_file_save(path, saved, &err));
+	assert_true(state_file_load(path, &loaded, &err));
+	assert_int_equal(state_revision(loaded), 3);
+	assert_non_null(state_find(loaded, ENTITY_USER, STR("ann")));
+	assert_true(file_read(path, &file, &err));
+	for (size_t i = 0; i < file.len; i++) {
+		struct state *bad = NULL;
+		file.at[i] ^= 0x40;
+		assert_true(file_write_durable(path, buf_str(&file), 0600, &err));
+		assert_false(state_file_load(path, &bad, &err));
+		file.at[i] ^= 0x40;
+	}
+}
+
+static void a_failed_leader_is_left_alone_for_a_while(void **state)
+{
+	const char *urls[] = { "http://a", "http://b" };
+	struct worker_settings settings = { .leader_urls = { urls, 2 }, .retry_delay_ms = 100, .retry_factor = 2 };
+	struct leaders leaders;
+	const char *first, *second;
+	int64_t wait = -1;
+
+	(void)state;
+	leaders_init(&leaders, &settings, 10000);
+	first = leaders_next(&leaders, 1000, &wait);
+	assert_string_equal(leaders_next(&leaders, 1000, &wait), first);
+	leaders_failed(&leaders, 1000);
+	second = leaders_next(&leaders, 1000, &wait);
+	assert_string_not_equal(first, second);
+	leaders_failed(&leaders, 1000);
+	assert_null(leaders_next(&leaders, 1000, &wait));
+	assert_in_range(wait, 1, 101);
+	assert_non_null(leaders_next(&leaders, 1101, &wait));
+	leaders_worked(&leaders);
+	assert_non_null(leaders_next(&leaders, 1101, &wait));
+	leaders_fini(&leaders);
+}
+
+static void names_and_urls_are_completed(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "10.0.0.7", "http://10.0.0.7:8080" },
+		{ "worker-1:9000", "http://worker-1:9000" },
+		{ "https://w.example/", "https://w.example" },
+	};
+	struct worker_settings settings = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		AUTO_FINI(buf) url = buf_limit(256);
+		settings.self_url = cases[i][0];
+		self_url(&settings, 8080, &url);
+		assert_string_equal(buf_text(&url), cases[i][1]);
+	}
+	AUTO_FINI(buf) name = buf_limit(256);
+	settings.instance_number = "3";
+	self_name(&settings, 8080, &name);
+	assert_string_equal(buf_text(&name), "zot-worker-3");
+}
+
+static void a_static_member_finds_itself_and_its_peers(void **state)
+{
+	const char *members[] = { "127.0.0.1:19001", "127.0.0.1:19002", "127.0.0.1:19003" };
+	struct worker_settings settings = { .members = { members, 3 }, .hash_key = "loremipsumdolors" };
+	AUTO(cluster) *cluster = NULL;
+	struct error err;
+
+	(void)state;
+	assert_true(cluster_new(&cluster, &settings, 19002, &err));
+	assert_string_equal(cluster_self(cluster), members[1]);
+	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
+	/* zot's own vectors: alpine belongs to place 1 of 3, debian to place 0. */
+	assert_int_equal(cluster_place(cluster, snapshot, STR("alpine")).place, PLACE_HERE);
+	struct place_found found = cluster_place(cluster, snapshot, STR("debian"));
+	assert_int_equal(found.place, PLACE_PEER);
+	assert_string_equal(found.member->url, "http://127.0.0.1:19001");
+	cluster_peer_failed(cluster, STR("127.0.0.1:19001"));
+	assert_int_equal(cluster_place(cluster, snapshot, STR("debian")).place, PLACE_HERE);
+	cluster_peer_answered(cluster, STR("127.0.0.1:19001"));
+	assert_int_equal(cluster_place(cluster, snapshot, STR("debian")).place, PLACE_PEER);
+	assert_int_equal(cluster_trust(cluster, STR("alpine")), 0);
+	assert_int_equal(cluster_place_upload(cluster, snapshot, "nobody").place, PLACE_NOWHERE);
+	assert_int_equal(cluster_place_upload(cluster, snapshot, members[2]).place, PLACE_PEER);
+	struct cluster *none;
+	assert_false(cluster_new(&none, &settings, 19009, &err));
+	assert_non_null(strstr(err.text, "none of the 3 members"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(batches_add_up),
+		cmocka_unit_test_setup_teardown(the_journal_comes_back_without_its_torn_lines, start, stop),
+		cmocka_unit_test_setup_teardown(a_damaged_state_is_refused_at_every_byte, start, stop),
+		cmocka_unit_test(a_failed_leader_is_left_alone_for_a_while),
+		cmocka_unit_test(names_and_urls_are_completed),
+		cmocka_unit_test(a_static_member_finds_itself_and_its_peers),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

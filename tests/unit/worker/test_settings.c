@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* settings: zot's JSON, variables, and what is said of wrong ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/file.h"
+#include "worker/settings.h"
+
+struct result {
+	bool ok;
+	struct worker_settings settings;
+	struct settings_memory *memory;
+	struct buf warnings, errors;
+};
+
+static struct result load(const char *json, const char *const *environment)
+{
+	struct result result = { .warnings = buf_limit(65536), .errors = buf_limit(65536) };
+	char path[] = "/tmp/zot-settings-XXXXXX";
+	int fd = json ? mkstemp(path) : -1;
+
+	if (json) {
+		assert_true(fd >= 0);
+		assert_true(file_write_all(fd, json, strlen(json), NULL));
+		(void)close(fd);
+	}
+	result.ok = worker_settings_load(json ? path : NULL, (char *const *)(uintptr_t)environment, &result.settings, &result.memory,
+		&result.warnings, &result.errors);
+	if (json)
+		(void)unlink(path);
+	return result;
+}
+
+static void result_fini(struct result *result)
+{
+	settings_memory_free(result->memory);
+	buf_fini(&result->warnings);
+	buf_fini(&result->errors);
+}
+
+static const char *const no_environment[] = { NULL };
+
+static void zots_own_example_of_a_cluster_is_read(void **state)
+{
+	static const char json[] = "{\"distSpecVersion\":\"1.1.0\",\"storage\":{\"rootDirectory\":\"/tmp/zot\",\"dedupe\":false,"
+		"\"remoteCache\":true,\"storageDriver\":{\"name\":\"s3\",\"rootdirectory\":\"/zot\",\"region\":\"us-east-1\","
+		"\"regionendpoint\":\"localhost:4566\",\"bucket\":\"zot-storage\",\"accesskey\":\"k\",\"secretkey\":\"s\",\"secure\":false,"
+		"\"skipverify\":false},\"cacheDriver\":{\"name\":\"dynamodb\"}},\"http\":{\"address\":\"0.0.0.0\",\"port\":\"9000\","
+		"\"auth\":{\"htpasswd\":{\"path\":\"/tmp/zotpasswd\"}}},\"log\":{\"level\":\"debug\"},\"cluster\":{\"members\":"
+		"[\"zot-server1:9000\",\"zot-server2:9000\"],\"hashKey\":\"loremipsumdolors\",\"tls\":{\"cacert\":\"ca.crt\"}}}";
+	struct result result = load(json, no_environment);
+
+	(void)state;
+	if (!result.ok)
+		fail_msg("%s", buf_text(&result.errors));
+	assert_int_equal(result.settings.port, 9000);
+	assert_string_equal(result.settings.s3_prefix, "zot/tmp/zot");
+	assert_string_equal(result.settings.s3_endpoint, "http://localhost:4566");
+	assert_true(result.settings.s3_path_style);
+	assert_int_equal(result.settings.members.len, 2);
+	assert_string_equal(result.settings.htpasswd, "/tmp/zotpasswd");
+	assert_non_null(strstr(buf_text(&result.warnings), "storage.dedupe"));
+	result_fini(&result);
+}
+
+static void a_worker_lives_from_variables_alone(void **state)
+{
+	static const char *const environment[] = { "CLUSTER_MODE=worker", "CLUSTER_LEADER_URL=http://l1:8079,http://l2:8079",
+		"CLUSTER_LEADER_CLIENT_ID=id", "CLUSTER_LEADER_CLIENT_SECRET=secret", "PORT=5000", "S3_BUCKET=b",
+		"S3_ENDPOINT=http://s3:9000", "AWS_ACCESS_KEY_ID=k", "AWS_SECRET_ACCESS_KEY=s", "CLUSTER_COMPRESSION=4", "HOME=/root", NULL };
+	struct result result = load(NULL, environment);
+
+	(void)state;
+	if (!result.ok)
+		fail_msg("%s", buf_text(&result.errors));
+	assert_int_equal(result.settings.mode, MODE_WORKER);
+	assert_int_equal(result.settings.leader_urls.len, 2);
+	assert_string_equal(result.settings.leader_urls.at[1], "http://l2:8079");
+	assert_int_equal(result.settings.port, 5000);
+	result_fini(&result);
+}
+
+#define ROOT "\"storage\":{\"rootDirectory\":\"/tmp/z\"}"
+
+static void each_fault_is_named(void **state)
+{
+	static const char *const wrong[][2] = {
+		{ "{\"storage\":{}}", "storage.rootDirectory" },
+		{ "{" ROOT ",\"htttp\":{}}", "nearest known one is \"http\"" },
+		{ "{" ROOT ",\"http\":{\"prot\":\"1\"}}", "http.prot" },
+		{ "{" ROOT ",\"http\":{\"port\":\"70000\"}}", "http.port" },
+		{ "{" ROOT ",\"http\":{\"tls\":{\"cert\":\"a\"}}}", "cert and key go together" },
+		{ "{" ROOT ",\"http\":{\"compat\":[\"docker\"]}}", "docker2s2" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\"],\"hashKey\":\"short\"}}", "exactly 16 bytes" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a\"],\"hashKey\":\"loremipsumdolors\"}}", "is not host:port" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\",\"a:1\"],\"hashKey\":\"loremipsumdolors\"}}", "is there twice" },
+		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"gcs\"}}}", "only \"s3\" is" },
+		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"s3\",\"buckett\":\"b\"}}}", "did you mean \"bucket\"" },
+		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"b\"}}}", "both are needed for S3" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct result result = load(wrong[i][0], no_environment);
+		assert_false(result.ok);
+		if (!strstr(buf_text(&result.errors), wrong[i][1]))
+			fail_msg("%s: %s", wrong[i][0], buf_text(&result.errors));
+		result_fini(&result);
+	}
+}
+
+static void wrong_variables_are_named(void **state)
+{
+	static const char *const lists[][5] = {
+		{ "ZOT_STORAGE_ROOT=/z", "CLUSTER_MOD=worker", NULL, "CLUSTER_MODE" },
+		{ "ZOT_STORAGE_ROOT=/z", "CLUSTER_MODE=boss", NULL, "worker" },
+		{ "ZOT_STORAGE_ROOT=/z", "CLUSTER_MODE=leader", NULL, "zot-leader" },
+		{ "ZOT_STORAGE_ROOT=/z", "CLUSTER_MODE=worker", NULL, "CLUSTER_LEADER_URL" },
+		{ "ZOT_STORAGE_ROOT=/z", "PORT=http", NULL, "PORT" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		struct result result = load(NULL, lists[i]);
+		assert_false(result.ok);
+		if (!strstr(buf_text(&result.errors), lists[i][3]))
+			fail_msg("%s: %s", lists[i][1], buf_text(&result.errors));
+		result_fini(&result);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(zots_own_example_of_a_cluster_is_read),
+		cmocka_unit_test(a_worker_lives_from_variables_alone),
+		cmocka_unit_test(each_fault_is_named),
+		cmocka_unit_test(wrong_variables_are_named),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
