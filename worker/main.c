@@ -17,11 +17,20 @@ static int usage(FILE *to, int status)
 			"  zot-worker serve [config.json]    serve; without a file, by environment variables alone\n"
 			"  zot-worker verify [config.json]   check the settings, say everything that is wrong\n"
 			"  zot-worker version\n"
-			"  zot-worker help                   this text and all settings\n\n");
+			"  zot-worker help [markdown]        this text and all settings\n\n");
 	if (to == stdout)
 		settings_help(&worker_settings_table, &text);
 	(void)fputs(buf_text(&text), to);
 	return status;
+}
+
+/* The tables of docs/configuration.md. */
+static int markdown(void)
+{
+	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
+
+	settings_markdown(&worker_settings_table, &text);
+	return fputs(buf_text(&text), stdout) < 0;
 }
 
 static void print_lines(const char *kind, const struct buf *lines)
@@ -83,6 +92,8 @@ int main(int argc, char **argv)
 		return verify(file);
 	if (!strcmp(command, "version") || !strcmp(command, "--version"))
 		return printf("zot-worker " ZOT_VERSION "\n") < 0;
+	if (!strcmp(command, "help") && file && !strcmp(file, "markdown"))
+		return markdown();
 	if (!strcmp(command, "help") || !strcmp(command, "--help"))
 		return usage(stdout, 0);
 	(void)fprintf(stderr, "zot-worker: \"%s\" is no command\n\n", command);
