@@ -1,2 +1,252 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/store.h"
+/*
+ * fs - the driver for a folder: an object is a file, its key the path.
+ *
+ *     get, get_if_changed, size, source   here        put, put_file, copy, remove   fs_write.c
+ *     put_if                              fs_put_if.c list                          fs_list.c
+ *
+ * Files are replaced by rename, never written in place: who has one open reads one whole version.
+ * Nothing is walked or swept at the start, however large the folder is.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "worker/storage/fs_priv.h"
+
+#define FREE_LEAST (16u * 1024 * 1024)
+
+struct fs_store {
+	struct store store;
+};
+
+/* ---- paths ---- */
+
+static void add_component(struct buf *path, struct str component)
+{
+	while (component.len > NAME_MAX) {
+		buf_add(path, str_from(component.at, FS_PIECE));
+		buf_putc(path, FS_PIECE_MARK);
+		buf_putc(path, '/');
+		component = str_from(component.at + FS_PIECE, component.len - FS_PIECE);
+	}
+	buf_add(path, component);
+}
+
+bool fs_path_of(const struct store *store, const char *key, struct fs_path *ret, struct error *err)
+{
+	AUTO_FINI(buf) path = buf_limit(PATH_MAX - 1);
+	struct str rest = str_of(key), component, folder, file;
+
+	CHECK(store->magic == STORE_MAGIC);
+	buf_puts(&path, store->place);
+	buf_putc(&path, '/');
+	while (str_until(&rest, '/', &component)) {
+		add_component(&path, component);
+		buf_putc(&path, '/');
+	}
+	add_component(&path, rest);
+	if (path.failed)
+		return error_set(err, ERROR_INVALID, NULL, "the path of %.100s is too long", key);
+	CHECK(str_split_last(buf_str(&path), '/', &folder, &file));
+	CHECK(str_copy(buf_str(&path), ret->text, sizeof(ret->text)));
+	CHECK(str_copy(folder, ret->folder, sizeof(ret->folder)));
+	return true;
+}
+
+bool fs_error(struct error *err, const char *what, const char *path)
+{
+	int sys = errno;
+
+	(void)error_sys(err, "%s %s", what, path);
+	if (!err)
+		return false;
+	if (sys == ENOTDIR || sys == ELOOP)
+		err->kind = ERROR_UNKNOWN;
+	else if (sys == EIO || sys == EROFS || sys == EACCES || sys == ESTALE || sys == EMFILE ||
+		 sys == ENFILE)
+		err->kind = ERROR_UNAVAILABLE;
+	return false;
+}
+
+/* ---- reading ---- */
+
+void fs_version_of(const struct stat *st, struct store_version *ret)
+{
+	(void)snprintf(ret->text, sizeof(ret->text),
+		"%" PRIx64 ":%" PRIx64 ":%" PRIx64 ".%lx:%" PRIx64 ".%lx", (uint64_t)st->st_ino,
+		(uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec,
+		(uint64_t)st->st_ctim.tv_sec, (unsigned long)st->st_ctim.tv_nsec);
+}
+
+bool fs_open_file(const char *path, int *ret_fd, struct stat *ret_st, struct error *err)
+{
+	/* O_NONBLOCK: a pipe that somebody put there must not hold us. */
+	AUTO_FD fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return fs_error(err, "open", path);
+	if (fstat(fd, ret_st) != 0)
+		return fs_error(err, "stat", path);
+	if (!S_ISREG(ret_st->st_mode))
+		return error_set(err, ERROR_UNKNOWN, NULL, "%s is not a regular file", path);
+	*ret_fd = TAKE_FD(fd);
+	return true;
+}
+
+/* Files do not change once they have their name, so one that ends early was damaged by others. */
+static bool read_whole(int fd, const char *path, const struct stat *st, struct buf *into, struct error *err)
+{
+	uint64_t size = (uint64_t)st->st_size;
+	char *at;
+
+	buf_clear(into);
+	if (size > into->max || !(at = buf_reserve(into, (size_t)size)))
+		return error_set(err, ERROR_TOO_LARGE, NULL, "%s is over %zu bytes", path, into->max);
+	for (size_t done = 0; done < size;) {
+		ssize_t n = read(fd, at + done, (size_t)size - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fs_error(err, "read", path);
+		if (n == 0)
+			return error_set(err, ERROR_INTERNAL, NULL, "read %s: the file became shorter", path);
+		done += (size_t)n;
+	}
+	buf_grew(into, (size_t)size);
+	return true;
+}
+
+/* `unless` NULL: read in any case. */
+static enum store_step get_unless(const struct store *store, const char *key,
+	const struct store_version *unless, struct buf *into, struct store_version *ret_version,
+	struct error *err)
+{
+	struct store_version version;
+	struct fs_path path;
+	struct stat st;
+	AUTO_FD fd = -1;
+
+	if (!fs_path_of(store, key, &path, err) || !fs_open_file(path.text, &fd, &st, err))
+		return STORE_FAILED;
+	fs_version_of(&st, &version);
+	if (unless && strcmp(unless->text, version.text) == 0)
+		return STORE_SAME;
+	if (!read_whole(fd, path.text, &st, into, err))
+		return STORE_FAILED;
+	if (ret_version)
+		*ret_version = version;
+	return STORE_OK;
+}
+
+static bool get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version,
+	struct error *err)
+{
+	return get_unless(store, key, NULL, into, ret_version, err) == STORE_OK;
+}
+
+static enum store_step get_if_changed(struct store *store, const char *key,
+	const struct store_version *version, struct buf *into, struct store_version *ret_version,
+	struct error *err)
+{
+	return get_unless(store, key, version, into, ret_version, err);
+}
+
+static bool size(struct store *store, const char *key, uint64_t *ret_size, struct error *err)
+{
+	struct fs_path path;
+	struct stat st;
+
+	if (!fs_path_of(store, key, &path, err))
+		return false;
+	if (lstat(path.text, &st) != 0)
+		return fs_error(err, "stat", path.text);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ERROR_UNKNOWN, NULL, "%s is not a regular file", path.text);
+	*ret_size = (uint64_t)st.st_size;
+	return true;
+}
+
+static bool source(struct store *store, const char *key, const struct range *part, struct blob_source *ret,
+	struct error *err)
+{
+	struct fs_path path;
+	struct stat st;
+	int fd;
+
+	(void)part;
+	if (!fs_path_of(store, key, &path, err) || !fs_open_file(path.text, &fd, &st, err))
+		return false;
+	*ret = (struct blob_source){ .fd = fd, .size = (uint64_t)st.st_size };
+	return true;
+}
+
+/* ---- life ---- */
+
+static bool check(struct store *store, struct error *err)
+{
+	struct statvfs fs;
+
+	if (access(store->place, W_OK | X_OK) != 0 || statvfs(store->place, &fs) != 0) {
+		(void)error_sys(err, "the storage folder %s", store->place);
+		if (err)
+			err->kind = ERROR_UNAVAILABLE;
+		return false;
+	}
+	if ((uint64_t)fs.f_bavail * fs.f_frsize < FREE_LEAST)
+		return error_set(err, ERROR_FULL, NULL, "the storage folder %s has less than %u MiB left",
+			store->place, FREE_LEAST / (1024 * 1024));
+	return true;
+}
+
+static uint64_t requests(const struct store *store)
+{
+	(void)store;
+	return 0;
+}
+
+static void free_store(struct store *store)
+{
+	struct fs_store *fs = (struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store);
+
+	free(store->place);
+	store->magic = 0;
+	free(fs);
+}
+
+static const struct store_driver driver = {
+	.kind = "fs",
+	.free = free_store,
+	.get = get,
+	.get_if_changed = get_if_changed,
+	.put_if = fs_put_if,
+	.size = size,
+	.put = fs_put,
+	.put_file = fs_put_file,
+	.remove = fs_remove,
+	.copy = fs_copy,
+	.source = source,
+	.list = fs_list,
+	.check = check,
+	.requests = requests,
+};
+
+bool store_fs_open(struct store **ret_store, const char *root, struct error *err)
+{
+	struct str place = str_of(root);
+	struct fs_store *fs;
+
+	if (!file_make_folders(root, FS_FOLDER_MODE, err))
+		return error_add(err, "storage folder");
+	while (place.len > 1 && str_ends(place, "/"))
+		place.len--;
+	fs = xnew(struct fs_store);
+	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
+	*ret_store = &fs->store;
+	return true;
+}

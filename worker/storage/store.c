@@ -1,2 +1,378 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store - names and digests become keys, keys go to the driver.
+ *
+ * Names are checked once more here: a key is what keeps us inside the root. Markers of the catalog are
+ * escaped so that their byte order is that of the names: see docs/decisions/0004-catalog-order.md.
+ */
 #include "worker/storage/store.h"
+
+#include <stdio.h>
+
+#include "common/check.h"
+#include "proto/name.h"
+#include "worker/storage/store_driver.h"
+
+#define CATALOG     "_catalog/"
+#define MARKER_MAX  (3 * (NAME_MAX_LEN + 1) + 1)
+#define OCI_LAYOUT  "{\"imageLayoutVersion\":\"1.0.0\"}"
+#define ESCAPE_UPTO '/' /* this and all bytes before it are escaped */
+
+struct key {
+	char text[STORE_KEY_MAX];
+};
+
+static const struct store_driver *driver_of(const struct store *store)
+{
+	CHECK(store && store->magic == STORE_MAGIC);
+	return store->driver;
+}
+
+/* ---- keys ---- */
+
+static bool check_name(struct str text, struct error *err)
+{
+	struct name name;
+
+	return name_parse(text, &name, err);
+}
+
+static bool key_of_file(struct str name, const char *file, struct key *key, struct error *err)
+{
+	if (!check_name(name, err))
+		return false;
+	(void)snprintf(key->text, sizeof(key->text), "%.*s/%s", STR_ARGS(name), file);
+	return true;
+}
+
+static bool key_of_blob(struct str name, const struct digest *digest, struct key *key, struct error *err)
+{
+	char encoded[129];
+
+	if (!check_name(name, err))
+		return false;
+	digest_encoded(digest, encoded);
+	(void)snprintf(key->text, sizeof(key->text), "%.*s/blobs/%s/%s", STR_ARGS(name),
+		digest_algorithm(digest), encoded);
+	return true;
+}
+
+/* Every byte up to '/' becomes %XX. '%' itself sorts before '0', so the order of two texts is the order
+ * of their escaped forms, whatever bytes they hold. */
+static void escape(struct str text, struct buf *into)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.at[i];
+
+		if (c <= ESCAPE_UPTO)
+			buf_format(into, "%%%02X", c);
+		else
+			buf_putc(into, (char)c);
+	}
+}
+
+static bool hex_value(char c, unsigned *ret)
+{
+	if (c >= '0' && c <= '9')
+		*ret = (unsigned)(c - '0');
+	else if (c >= 'A' && c <= 'F')
+		*ret = (unsigned)(c - 'A' + 10);
+	else
+		return false;
+	return true;
+}
+
+/* Only what escape() makes is read: a name has one marker. */
+static bool unescape(struct str text, struct buf *into)
+{
+	unsigned high, low;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] != '%') {
+			if ((unsigned char)text.at[i] <= ESCAPE_UPTO)
+				return false;
+			buf_putc(into, text.at[i]);
+			continue;
+		}
+		if (text.len - i < 3 || !hex_value(text.at[i + 1], &high) ||
+			!hex_value(text.at[i + 2], &low) || high * 16 + low > ESCAPE_UPTO)
+			return false;
+		buf_putc(into, (char)(high * 16 + low));
+		i += 2;
+	}
+	return !into->failed;
+}
+
+static bool key_of_marker(struct str name, struct key *key, struct error *err)
+{
+	AUTO_FINI(buf) marker = buf_limit(MARKER_MAX);
+
+	escape(name, &marker);
+	if (!buf_check(&marker, "the marker of a repository", err))
+		return false;
+	(void)snprintf(key->text, sizeof(key->text), CATALOG "%s", buf_text(&marker));
+	return true;
+}
+
+/* ---- the index ---- */
+
+bool store_index_get(struct store *store, struct str name, struct buf *into,
+	struct store_version *ret_version, struct error *err)
+{
+	struct key key;
+
+	buf_clear(into);
+	return key_of_file(name, "index.json", &key, err) &&
+	       driver_of(store)->get(store, key.text, into, ret_version, err);
+}
+
+enum store_step store_index_get_if_changed(struct store *store, struct str name,
+	const struct store_version *version, struct buf *into, struct store_version *ret_version,
+	struct error *err)
+{
+	struct key key;
+
+	buf_clear(into);
+	if (!key_of_file(name, "index.json", &key, err))
+		return STORE_FAILED;
+	return driver_of(store)->get_if_changed(store, key.text, version, into, ret_version, err);
+}
+
+static bool put_small(struct store *store, const struct key *key, struct str bytes, struct error *err)
+{
+	struct digest digest = digest_of(HASH_SHA256, bytes);
+
+	return driver_of(store)->put(store, key->text, &digest, bytes, err);
+}
+
+/* What stands beside the first index. A crash after this leaves a name in the catalog whose
+ * repository has no tags yet, never a repository that the catalog does not know. */
+static bool put_surroundings(struct store *store, struct str name, struct error *err)
+{
+	struct key layout, marker;
+
+	return key_of_file(name, "oci-layout", &layout, err) && key_of_marker(name, &marker, err) &&
+	       put_small(store, &layout, STR(OCI_LAYOUT), err) && put_small(store, &marker, STR(""), err);
+}
+
+enum store_step store_index_put(struct store *store, struct str name, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version, struct error *err)
+{
+	struct key key;
+
+	CHECK(expected);
+	if (!key_of_file(name, "index.json", &key, err))
+		return STORE_FAILED;
+	if (!expected->text[0] && !put_surroundings(store, name, err))
+		return STORE_FAILED;
+	return driver_of(store)->put_if(store, key.text, bytes, expected, ret_version, err);
+}
+
+/* ---- blobs ---- */
+
+bool store_blob_size(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size,
+	struct error *err)
+{
+	struct key key;
+
+	return key_of_blob(name, digest, &key, err) && driver_of(store)->size(store, key.text, ret_size, err);
+}
+
+bool store_blob_get(struct store *store, struct str name, const struct digest *digest, struct buf *into,
+	struct error *err)
+{
+	struct key key;
+
+	buf_clear(into);
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->get(store, key.text, into, NULL, err);
+}
+
+bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes,
+	struct error *err)
+{
+	struct key key;
+
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->put(store, key.text, digest, bytes, err);
+}
+
+bool store_blob_put_file(struct store *store, struct str name, const struct digest *digest, int fd,
+	const char *path, uint64_t size, struct error *err)
+{
+	struct key key;
+
+	CHECK(fd >= 0);
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->put_file(store, key.text, digest, fd, path, size, err);
+}
+
+bool store_blob_delete(struct store *store, struct str name, const struct digest *digest, struct error *err)
+{
+	struct key key;
+
+	return key_of_blob(name, digest, &key, err) && driver_of(store)->remove(store, key.text, err);
+}
+
+bool store_blob_mount(
+	struct store *store, struct str from, struct str to, const struct digest *digest, struct error *err)
+{
+	struct key source, target;
+	uint64_t size;
+
+	if (!key_of_blob(from, digest, &source, err) || !key_of_blob(to, digest, &target, err))
+		return false;
+	/* S3 refuses to copy an object onto itself. */
+	if (str_equal(from, to))
+		return driver_of(store)->size(store, source.text, &size, err);
+	return driver_of(store)->copy(store, source.text, target.text, err);
+}
+
+void blob_source_fini(struct blob_source *source)
+{
+	if (source->fd >= 0)
+		(void)close(source->fd);
+	free(source->url);
+	http_headers_free(source->headers);
+	*source = (struct blob_source){ .fd = -1 };
+}
+
+bool store_blob_source(struct store *store, struct str name, const struct digest *digest,
+	const struct range *part, struct blob_source *ret, struct error *err)
+{
+	struct key key;
+
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->source(store, key.text, part, ret, err);
+}
+
+/* ---- the catalog ---- */
+
+struct listing {
+	store_catalog_f *fn;
+	void *arg;
+	struct buf last; /* the marker that was seen last */
+	size_t left;
+	bool stopped;
+};
+
+static bool on_marker(void *arg, struct str marker)
+{
+	struct listing *listing = arg;
+	AUTO_FINI(buf) name = buf_limit(NAME_MAX_LEN);
+
+	buf_clear(&listing->last);
+	buf_add(&listing->last, marker);
+	/* What is no marker of ours is passed over; the driver has counted it, we have not. */
+	if (!unescape(marker, &name) || !check_name(buf_str(&name), NULL))
+		return true;
+	listing->left--;
+	listing->stopped = !listing->fn(listing->arg, buf_str(&name));
+	return !listing->stopped;
+}
+
+/* The client's text, cut where no name can differ any more: past the longest name, and at a byte that
+ * sorts behind all that names hold. So it is short, and ASCII whatever was sent. */
+static void escape_after(struct str after, struct buf *into)
+{
+	size_t len = 0;
+
+	while (len < after.len && len <= NAME_MAX_LEN && (unsigned char)after.at[len] <= 'z')
+		len++;
+	escape(str_from(after.at, len), into);
+	if (len < after.len && len <= NAME_MAX_LEN)
+		buf_putc(into, '{');
+}
+
+bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg,
+	bool *ret_more, struct error *err)
+{
+	struct listing listing = { .fn = fn, .arg = arg, .last = buf_limit(STORE_KEY_MAX), .left = n };
+	bool more = true, ok = true;
+
+	escape_after(after, &listing.last);
+	/* Asking for none still tells whether there are any. */
+	do
+		ok = driver_of(store)->list(store, CATALOG, buf_str(&listing.last), listing.left, on_marker,
+			&listing, &more, err);
+	while (ok && more && listing.left && !listing.stopped);
+	buf_fini(&listing.last);
+	if (ok)
+		*ret_more = more;
+	return ok;
+}
+
+/* ---- start and health ---- */
+
+static bool put_probe(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version, enum store_step *ret,
+	struct error *err)
+{
+	*ret = driver_of(store)->put_if(store, key, bytes, expected, ret_version, err);
+	return *ret == STORE_OK || *ret == STORE_CONFLICT;
+}
+
+/* Two that must be written, two that must be refused. */
+static bool try_conditions(struct store *store, const char *key, bool *ret_conditional, struct error *err)
+{
+	const struct store_version nothing = { "" };
+	struct store_version first = { "" }, second = { "" }, ignored = { "" };
+	enum store_step create, create_again, replace, replace_stale;
+
+	if (!put_probe(store, key, STR("1"), &nothing, &first, &create, err) ||
+		!put_probe(store, key, STR("2"), &nothing, &ignored, &create_again, err))
+		return false;
+	if (create != STORE_OK)
+		return error_set(err, ERROR_UNAVAILABLE, NULL,
+			"the store says that %s exists, which nobody wrote", key);
+	if (create_again != STORE_CONFLICT) {
+		*ret_conditional = false;
+		return true;
+	}
+	if (!put_probe(store, key, STR("3"), &first, &second, &replace, err) ||
+		!put_probe(store, key, STR("4"), &first, &ignored, &replace_stale, err))
+		return false;
+	*ret_conditional = replace == STORE_OK && replace_stale == STORE_CONFLICT;
+	return true;
+}
+
+bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
+{
+	char random[33], key[64];
+	bool ok, conditional = false;
+
+	random_hex(random, 16);
+	(void)snprintf(key, sizeof(key), "_probe/%s", random);
+	ok = try_conditions(store, key, &conditional, err);
+	if (!driver_of(store)->remove(store, key, ok ? err : NULL) || !ok)
+		return false;
+	*ret_conditional = conditional;
+	return true;
+}
+
+bool store_check(struct store *store, struct error *err)
+{
+	return driver_of(store)->check(store, err);
+}
+
+void store_free(struct store *store)
+{
+	if (store)
+		driver_of(store)->free(store);
+}
+
+uint64_t store_requests(const struct store *store)
+{
+	return driver_of(store)->requests(store);
+}
+
+const char *store_kind(const struct store *store)
+{
+	return driver_of(store)->kind;
+}
+
+const char *store_place(const struct store *store)
+{
+	CHECK(store && store->magic == STORE_MAGIC);
+	return store->place;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs_priv - what the files of the fs driver share.
+ */
+#pragma once
+
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "common/buf.h"
+#include "worker/storage/store_driver.h"
+
+#define FS_FOLDER_MODE 0700
+#define FS_FILE_MODE   0600
+#define FS_TEMP        ".tmp-"
+/* A component of a key that is longer than file names may be is cut into pieces of this length; each
+ * but the last is a folder whose name ends with the mark, which no key holds. */
+#define FS_PIECE      200
+#define FS_PIECE_MARK '~'
+
+struct fs_path {
+	char text[PATH_MAX];   /* the file */
+	char folder[PATH_MAX]; /* that it lies in */
+};
+
+/* fs.c */
+bool fs_path_of(
+	const struct store *store, const char *key, struct fs_path *ret, struct error *err) MUST_CHECK;
+/* error_sys() with the kinds that callers of a store tell apart. */
+bool fs_error(struct error *err, const char *what, const char *path);
+void fs_version_of(const struct stat *st, struct store_version *ret);
+/* A regular file, not through a link. */
+bool fs_open_file(const char *path, int *ret_fd, struct stat *ret_st, struct error *err) MUST_CHECK;
+
+/* fs_write.c: temp file beside the target, write, fsync, rename, fsync the folder. */
+struct fs_temp {
+	char path[PATH_MAX + 40];
+	int fd;
+};
+bool fs_temp_new(const struct fs_path *target, struct fs_temp *ret, struct error *err) MUST_CHECK;
+/* Closes; removes the file if it was not renamed. */
+void fs_temp_fini(struct fs_temp *temp);
+/* Content and times are on the disk; the name is not yet. */
+bool fs_temp_sync(struct fs_temp *temp, struct error *err) MUST_CHECK;
+bool fs_temp_rename(struct fs_temp *temp, const struct fs_path *target, struct error *err) MUST_CHECK;
+
+bool fs_put(struct store *store, const char *key, const struct digest *digest, struct str bytes,
+	struct error *err) MUST_CHECK;
+bool fs_put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path,
+	uint64_t size, struct error *err) MUST_CHECK;
+bool fs_copy(struct store *store, const char *from, const char *to, struct error *err) MUST_CHECK;
+bool fs_remove(struct store *store, const char *key, struct error *err) MUST_CHECK;
+
+/* fs_put_if.c */
+enum store_step fs_put_if(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version,
+	struct error *err) MUST_CHECK;
+
+/* fs_list.c */
+bool fs_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
+	void *arg, bool *ret_more, struct error *err) MUST_CHECK;

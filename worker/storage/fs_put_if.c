@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs_put_if - compare-and-swap of a file, between the threads and processes of one machine.
+ *
+ * The new file is written and synced first; under flock(2) of its folder the version of the old one
+ * is compared, the new one is renamed over it, and the folder is synced. The kernel drops the lock of a
+ * process that dies.
+ *
+ * A version is inode, length and times. An inode's number comes back two writes later, and
+ * the clock of a file system may stand still for 4 ms, so the time of change is set by us: later than that of
+ * the file that is replaced, whatever the clock says.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "common/file.h"
+#include "worker/storage/fs_priv.h"
+
+/* A descriptor of our own each time: flock() belongs to the open file, not to the thread. */
+static bool lock_folder(const char *folder, int *ret_fd, struct error *err)
+{
+	AUTO_FD fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int failed;
+
+	if (fd < 0)
+		return fs_error(err, "open", folder);
+	do
+		failed = flock(fd, LOCK_EX);
+	while (failed && errno == EINTR);
+	if (failed)
+		return fs_error(err, "lock", folder);
+	*ret_fd = TAKE_FD(fd);
+	return true;
+}
+
+static bool is_later(struct timespec a, struct timespec b)
+{
+	return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+}
+
+static struct timespec just_after(struct timespec t)
+{
+	if (++t.tv_nsec == 1000000000) {
+		t.tv_nsec = 0;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+static bool set_time(struct fs_temp *temp, struct timespec time, struct error *err)
+{
+	const struct timespec times[2] = { time, time };
+
+	return futimens(temp->fd, times) == 0 || fs_error(err, "set the time of", temp->path);
+}
+
+static bool write_temp(const struct fs_path *target, struct str bytes, struct fs_temp *temp,
+	struct timespec *ret_time, struct error *err)
+{
+	if (!fs_temp_new(target, temp, err))
+		return false;
+	if (!file_write_all(temp->fd, bytes.at, bytes.len, err))
+		return error_add(err, "%s", target->text);
+	(void)clock_gettime(CLOCK_REALTIME, ret_time);
+	return set_time(temp, *ret_time, err) && fs_temp_sync(temp, err);
+}
+
+/* What is there now; an absent file has the empty version. */
+static bool look(
+	const struct fs_path *target, struct stat *ret_st, struct store_version *ret, struct error *err)
+{
+	if (lstat(target->text, ret_st) == 0) {
+		fs_version_of(ret_st, ret);
+		return true;
+	}
+	if (errno != ENOENT)
+		return fs_error(err, "stat", target->text);
+	*ret_st = (struct stat){ 0 };
+	*ret = (struct store_version){ "" };
+	return true;
+}
+
+static bool swap(struct fs_temp *temp, const struct fs_path *target, struct timespec time,
+	const struct stat *there, struct store_version *ret_version, struct error *err)
+{
+	struct stat st;
+
+	if (!is_later(time, there->st_mtim) &&
+		(!set_time(temp, just_after(there->st_mtim), err) || !fs_temp_sync(temp, err)))
+		return false;
+	if (!fs_temp_rename(temp, target, err) || !file_sync_folder(target->folder, err))
+		return false;
+	/* Only now: a rename changes the inode's own time on some file systems. */
+	if (fstat(temp->fd, &st) != 0)
+		return fs_error(err, "stat", target->text);
+	if (ret_version)
+		fs_version_of(&st, ret_version);
+	return true;
+}
+
+enum store_step fs_put_if(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version, struct error *err)
+{
+	AUTO_FINI(fs_temp) temp = { .fd = -1 };
+	struct store_version version;
+	struct fs_path target;
+	struct timespec time;
+	struct stat there;
+	AUTO_FD lock = -1;
+
+	if (!fs_path_of(store, key, &target, err) || !write_temp(&target, bytes, &temp, &time, err) ||
+		!lock_folder(target.folder, &lock, err) || !look(&target, &there, &version, err))
+		return STORE_FAILED;
+	if (expected && strcmp(expected->text, version.text) != 0)
+		return STORE_CONFLICT;
+	return swap(&temp, &target, time, &there, ret_version, err) ? STORE_OK : STORE_FAILED;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs_write - files that are there whole and for good, or not at all.
+ *
+ * Order: temp file in the target's folder, write, fsync, rename, fsync the folder. What is found to be
+ * there already is acknowledged only after an fsync of the folder too: it may have been renamed a moment
+ * ago by somebody whose own fsync is still under way.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "common/check.h"
+#include "common/crypto.h"
+#include "common/file.h"
+#include "worker/storage/fs_priv.h"
+
+#define COPY_STEP (256u * 1024)
+
+/* ---- the temp file ---- */
+
+static int create_temp(const char *folder, struct fs_temp *temp)
+{
+	char random[25];
+
+	random_hex(random, 12);
+	(void)snprintf(temp->path, sizeof(temp->path), "%s/" FS_TEMP "%s", folder, random);
+	return open(temp->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FS_FILE_MODE);
+}
+
+/* Folders are made, and synced into their parents, only when they are missing. */
+bool fs_temp_new(const struct fs_path *target, struct fs_temp *ret, struct error *err)
+{
+	ret->fd = create_temp(target->folder, ret);
+	if (ret->fd < 0 && errno == ENOENT) {
+		if (!file_make_folders(target->folder, FS_FOLDER_MODE, err))
+			return false;
+		ret->fd = create_temp(target->folder, ret);
+	}
+	if (ret->fd < 0)
+		return fs_error(err, "create", ret->path);
+	return true;
+}
+
+void fs_temp_fini(struct fs_temp *temp)
+{
+	if (temp->fd >= 0)
+		(void)close(temp->fd);
+	if (temp->path[0])
+		(void)unlink(temp->path);
+	*temp = (struct fs_temp){ .fd = -1 };
+}
+
+bool fs_temp_sync(struct fs_temp *temp, struct error *err)
+{
+	return fsync(temp->fd) == 0 || fs_error(err, "sync", temp->path);
+}
+
+bool fs_temp_rename(struct fs_temp *temp, const struct fs_path *target, struct error *err)
+{
+	if (rename(temp->path, target->text) != 0)
+		return fs_error(err, "rename to", target->text);
+	temp->path[0] = '\0';
+	return true;
+}
+
+/* ---- small objects ---- */
+
+static bool is_there(const struct fs_path *path, uint64_t size)
+{
+	struct stat st;
+
+	return lstat(path->text, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+}
+
+bool fs_put(struct store *store, const char *key, const struct digest *digest, struct str bytes,
+	struct error *err)
+{
+	AUTO_FINI(fs_temp) temp = { .fd = -1 };
+	struct fs_path target;
+
+	(void)digest;
+	if (!fs_path_of(store, key, &target, err))
+		return false;
+	if (is_there(&target, bytes.len))
+		return file_sync_folder(target.folder, err);
+	if (!fs_temp_new(&target, &temp, err))
+		return false;
+	if (!file_write_all(temp.fd, bytes.at, bytes.len, err))
+		return error_add(err, "%s", target.text);
+	return fs_temp_sync(&temp, err) && fs_temp_rename(&temp, &target, err) &&
+	       file_sync_folder(target.folder, err);
+}
+
+/* ---- files ---- */
+
+static bool copy_step(int from, int to, char *at, uint64_t offset, size_t want, struct error *err)
+{
+	ssize_t n;
+
+	for (size_t done = 0; done < want; done += (size_t)n) {
+		do
+			n = pread(from, at + done, want - done, (off_t)(offset + done));
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return error_sys(err, "read");
+		if (n == 0)
+			return error_set(err, ERROR_INTERNAL, NULL, "the file is shorter than was said");
+	}
+	return file_write_all(to, at, want, err);
+}
+
+static bool copy_bytes(int from, int to, uint64_t size, struct error *err)
+{
+	AUTO_STR *step = xnew_array(char, COPY_STEP);
+
+	for (uint64_t done = 0; done < size;) {
+		size_t want = size - done < COPY_STEP ? (size_t)(size - done) : COPY_STEP;
+
+		if (!copy_step(from, to, step, done, want, err))
+			return false;
+		done += want;
+	}
+	return true;
+}
+
+static bool copy_file(int from, uint64_t size, const struct fs_path *target, struct error *err)
+{
+	AUTO_FINI(fs_temp) temp = { .fd = -1 };
+
+	if (!fs_temp_new(target, &temp, err))
+		return false;
+	if (!copy_bytes(from, temp.fd, size, err))
+		return error_add(err, "copy to %s", target->text);
+	return fs_temp_sync(&temp, err) && fs_temp_rename(&temp, target, err) &&
+	       file_sync_folder(target->folder, err);
+}
+
+/* *ret_moved false: it has to be copied. */
+static bool try_move(int fd, const char *path, uint64_t size, const struct fs_path *target, bool *ret_moved,
+	struct error *err)
+{
+	struct stat st, named;
+
+	if (fstat(fd, &st) != 0)
+		return fs_error(err, "stat", path ? path : "the spool file");
+	*ret_moved = false;
+	if (!path || (uint64_t)st.st_size != size || lstat(path, &named) != 0 || named.st_ino != st.st_ino ||
+		named.st_dev != st.st_dev)
+		return true;
+	if (fsync(fd) != 0)
+		return fs_error(err, "sync", path);
+	*ret_moved = rename(path, target->text) == 0;
+	if (*ret_moved || errno != ENOENT)
+		return true;
+	if (!file_make_folders(target->folder, FS_FOLDER_MODE, err))
+		return false;
+	*ret_moved = rename(path, target->text) == 0;
+	return true;
+}
+
+bool fs_put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path,
+	uint64_t size, struct error *err)
+{
+	struct fs_path target;
+	bool moved = false;
+
+	(void)digest;
+	if (!fs_path_of(store, key, &target, err))
+		return false;
+	if (is_there(&target, size)) {
+		if (path)
+			(void)unlink(path);
+		return file_sync_folder(target.folder, err);
+	}
+	if (!try_move(fd, path, size, &target, &moved, err))
+		return false;
+	if (moved)
+		return file_sync_folder(target.folder, err);
+	if (!copy_file(fd, size, &target, err))
+		return false;
+	if (path)
+		(void)unlink(path);
+	return true;
+}
+
+/* ---- mount and delete ---- */
+
+static bool copy_whole(const struct fs_path *source, const struct fs_path *target, struct error *err)
+{
+	AUTO_FD fd = -1;
+	struct stat st;
+
+	return fs_open_file(source->text, &fd, &st, err) && copy_file(fd, (uint64_t)st.st_size, target, err);
+}
+
+bool fs_copy(struct store *store, const char *from, const char *to, struct error *err)
+{
+	struct fs_path source, target;
+	struct stat st;
+
+	if (!fs_path_of(store, from, &source, err) || !fs_path_of(store, to, &target, err))
+		return false;
+	if (lstat(source.text, &st) != 0)
+		return fs_error(err, "stat", source.text);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ERROR_UNKNOWN, NULL, "%s is not a regular file", source.text);
+	if (!file_make_folders(target.folder, FS_FOLDER_MODE, err))
+		return false;
+	if (link(source.text, target.text) == 0 || errno == EEXIST)
+		return file_sync_folder(target.folder, err);
+	/* Another file system, too many links, or one without hard links. */
+	if (errno == EXDEV || errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP)
+		return copy_whole(&source, &target, err);
+	return fs_error(err, "link", target.text);
+}
+
+bool fs_remove(struct store *store, const char *key, struct error *err)
+{
+	struct fs_path path;
+
+	if (!fs_path_of(store, key, &path, err))
+		return false;
+	if (unlink(path.text) != 0)
+		return fs_error(err, "remove", path.text);
+	return file_sync_folder(path.folder, err);
+}
