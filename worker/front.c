@@ -318,7 +318,7 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 		return;
 	at = call->ask.route.row->at;
 	event = (struct usage_event){
-		.apikey = identity->apikey, .bytes_in = bytes_in, .bytes_out = bytes_out
+		.apikey = call->admitted ? identity->apikey : "", .bytes_in = bytes_in, .bytes_out = bytes_out
 	};
 	if (status < 400)
 		event.repository = name_str(&call->ask.route.name);

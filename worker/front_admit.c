@@ -58,6 +58,7 @@ enum front_turn front_admit(struct front_call *call)
 		&info, on_grant, errand)) {
 	case ADMIT:
 		free(errand);
+		call->admitted = true;
 		return FRONT_MORE;
 	case WAIT:
 		call->errand = errand;

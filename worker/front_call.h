@@ -31,6 +31,7 @@ struct front_call {
 	struct front_errand *errand; /* what this call waits for */
 	struct peer_call *peer;
 	bool waited_for_grant;
+	bool admitted; /* counts as a call of its API key */
 	bool is_routed; /* ask.route holds an endpoint of the registry's API */
 	/* Of an endpoint that streams: what it keeps, and how it hears of the end. */
 	void *stream;

@@ -50,6 +50,13 @@ static bool is_read(const struct peer_call *peer)
 	return method == HTTP_GET || method == HTTP_HEAD;
 }
 
+/* Reads, and a PUT whose bytes we still have: to do it again changes nothing that the first time did. */
+static bool is_repeatable(const struct peer_call *peer)
+{
+	return is_read(peer) ||
+	       (peer->how.body_is_collected && http_request_method(peer->how.request) == HTTP_PUT);
+}
+
 /* The body of the request. */
 
 static void on_room(void *arg)
@@ -124,7 +131,7 @@ static void give_up(struct peer_call *peer, const struct error *err, bool untouc
 	if (peer->over || http_request_is_replied(peer->how.request))
 		return;
 	peer->over = true;
-	if (untouched || is_read(peer))
+	if (untouched || is_repeatable(peer))
 		peer->how.on_unreachable(peer->how.arg, peer->how.request, err);
 	else
 		refuse(peer, err);

@@ -6,7 +6,8 @@
  * and any peer header of the client's are not sent; the signed peer header says who the client is. Small
  * answers (Content-Length up to 64 KiB) are collected and sent in one piece, larger ones flow through a pipe.
  *
- * When the peer cannot be reached or answers 421, and for reads also when it fails before its answer,
+ * When the peer cannot be reached or answers 421, and for what may be done twice (reads, a PUT whose body was
+ * collected) also when it fails before its answer,
  * on_unreachable runs and nothing was replied: the request can still be served here, if its body was
  * collected or is not needed (a body that was streamed is consumed). After that point the client gets 503
  * with Retry-After, or a cut connection when the reply had begun. Thread  the request's loop.
