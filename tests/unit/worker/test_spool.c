@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_spool - space is reserved and given back, whatever goes wrong; threads cannot pass the limit.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <signal.h>
+
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "worker/storage/spool.h"
+
+#define LIMIT   1000
+#define THREADS 8
+
+static char top[] = "/tmp/test_spool.XXXXXX";
+static char folder[64];
+static struct error failure;
+
+#define OK(expr)                                                                                             \
+	do {                                                                                                 \
+		if (!(expr))                                                                                 \
+			fail_msg("%s: %s", #expr, failure.text);                                             \
+	} while (0)
+
+static int setup(void **state)
+{
+	struct spool *spool = NULL;
+
+	if (!spool_open(&spool, folder, LIMIT, &failure))
+		return -1;
+	*state = spool;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	spool_free(*state);
+	return 0;
+}
+
+static void appended_bytes_are_there(void **state)
+{
+	AUTO(spool_file) *file = NULL;
+	AUTO_FINI(buf) there = buf_limit(100);
+
+	OK(spool_file_new(*state, "one", &file, &failure));
+	OK(spool_file_append(file, "hel", 3, &failure));
+	OK(spool_file_append(file, "", 0, &failure));
+	OK(spool_file_append(file, "lo", 2, &failure));
+	assert_int_equal(file->size, 5);
+	assert_int_equal(spool_used(*state), 5);
+	OK(file_read(file->path, &there, &failure));
+	assert_string_equal(buf_text(&there), "hello");
+}
+
+static void limit_is_for_all_files(void **state)
+{
+	static const char bytes[LIMIT + 1];
+	struct spool_file *a = NULL, *b = NULL;
+
+	OK(spool_file_new(*state, "a", &a, &failure));
+	OK(spool_file_new(*state, "b", &b, &failure));
+	assert_false(spool_file_append(a, bytes, LIMIT + 1, &failure));
+	assert_int_equal(failure.kind, ERROR_FULL);
+	OK(spool_file_append(a, bytes, 600, &failure));
+	assert_false(spool_file_append(b, bytes, 401, &failure));
+	assert_int_equal(failure.kind, ERROR_FULL);
+	OK(spool_file_append(b, bytes, 400, &failure));
+	assert_int_equal(spool_used(*state), spool_limit(*state));
+	assert_false(spool_file_append(b, bytes, 1, &failure));
+	spool_file_free(a);
+	assert_int_equal(spool_used(*state), 400);
+	OK(spool_file_append(b, bytes, 600, &failure));
+	spool_file_free(b);
+	assert_int_equal(spool_used(*state), 0);
+}
+
+static void truncated_file_gives_back(void **state)
+{
+	AUTO(spool_file) *file = NULL;
+	AUTO_FINI(buf) there = buf_limit(100);
+
+	OK(spool_file_new(*state, "one", &file, &failure));
+	OK(spool_file_append(file, "hello", 5, &failure));
+	OK(spool_file_truncate(file, 2, &failure));
+	assert_int_equal(spool_used(*state), 2);
+	OK(spool_file_append(file, "y", 1, &failure));
+	OK(file_read(file->path, &there, &failure));
+	assert_string_equal(buf_text(&there), "hey");
+}
+
+/* The disk is full before the spool is: a limit of the process stands in for the disk. */
+static void failed_write_gives_back(void **state)
+{
+	static const char bytes[500];
+	AUTO(spool_file) *file = NULL;
+	struct rlimit old, small;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 700;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	OK(spool_file_new(*state, "one", &file, &failure));
+	OK(spool_file_append(file, bytes, 500, &failure));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_false(spool_file_append(file, bytes, 500, &failure));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(file->size, 500);
+	assert_int_equal(spool_used(*state), 500);
+	assert_int_equal(lseek(file->fd, 0, SEEK_END), 500);
+}
+
+static void file_that_was_moved_away(void **state)
+{
+	AUTO_FINI(buf) there = buf_limit(100);
+	struct spool_file *file = NULL;
+	char target[96];
+
+	(void)snprintf(target, sizeof(target), "%s/moved", top);
+	OK(spool_file_new(*state, "one", &file, &failure));
+	OK(spool_file_append(file, "hello", 5, &failure));
+	assert_int_equal(rename(file->path, target), 0);
+	spool_file_free(file);
+	assert_int_equal(spool_used(*state), 0);
+	OK(file_read(target, &there, &failure));
+	assert_string_equal(buf_text(&there), "hello");
+}
+
+static void names_are_taken_once(void **state)
+{
+	AUTO(spool_file) *file = NULL;
+	struct spool_file *again = NULL;
+
+	OK(spool_file_new(*state, "one", &file, &failure));
+	assert_false(spool_file_new(*state, "one", &again, &failure));
+	assert_false(spool_file_new(*state, "", &again, &failure));
+	assert_false(spool_file_new(*state, "../one", &again, &failure));
+	assert_int_equal(failure.kind, ERROR_INVALID);
+}
+
+static void folder_is_emptied_of_ours(void **state)
+{
+	struct spool *spool = NULL;
+	struct spool_file *file = NULL;
+	char own[96], other[96];
+
+	(void)state;
+	(void)snprintf(own, sizeof(own), "%s/left", folder);
+	(void)snprintf(other, sizeof(other), "%s/other.txt", folder);
+	OK(spool_open(&spool, folder, LIMIT, &failure));
+	OK(spool_file_new(spool, "left", &file, &failure));
+	OK(spool_file_append(file, "x", 1, &failure));
+	/* As a process that dies leaves it. */
+	AUTO_STR *path = check_strdup(file->path);
+	assert_int_equal(link(path, own), 0);
+	spool_file_free(file);
+	assert_int_equal(rename(own, path), 0);
+	OK(file_write_durable(other, STR("not ours"), 0600, &failure));
+	spool_free(spool);
+	OK(spool_open(&spool, folder, LIMIT, &failure));
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_equal(access(other, F_OK), 0);
+	assert_int_equal(spool_used(spool), 0);
+	spool_free(spool);
+}
+
+static void folder_has_one_owner(void **state)
+{
+	struct spool *second = NULL;
+
+	(void)state;
+	assert_false(spool_open(&second, folder, LIMIT, &failure));
+	assert_int_equal(failure.kind, ERROR_CONFLICT);
+}
+
+static atomic_uint taken;
+
+static void *fill(void *arg)
+{
+	struct spool *spool = arg;
+	struct spool_file *file = NULL;
+	static atomic_uint names;
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "%u", atomic_fetch_add(&names, 1));
+	CHECK(spool_file_new(spool, name, &file, NULL));
+	while (spool_file_append(file, "1234567", 7, NULL)) {
+		CHECK(spool_used(spool) <= LIMIT);
+		atomic_fetch_add(&taken, 1);
+	}
+	spool_file_free(file);
+	return NULL;
+}
+
+/* Some append in the room that others gave back, so there may be more than fit at once, never fewer. */
+static void threads_share_the_limit(void **state)
+{
+	pthread_t threads[THREADS];
+
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, fill, *state), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_true(atomic_load(&taken) >= LIMIT / 7);
+	assert_int_equal(spool_used(*state), 0);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(appended_bytes_are_there),
+		TEST(limit_is_for_all_files),
+		TEST(truncated_file_gives_back),
+		TEST(failed_write_gives_back),
+		TEST(file_that_was_moved_away),
+		TEST(names_are_taken_once),
+		cmocka_unit_test(folder_is_emptied_of_ours),
+		TEST(folder_has_one_owner),
+		TEST(threads_share_the_limit),
+	};
+	int failed;
+
+	if (!mkdtemp(top))
+		return 1;
+	(void)snprintf(folder, sizeof(folder), "%s/spool", top);
+	failed = cmocka_run_group_tests_name("spool", tests, NULL, NULL);
+	if (!file_remove_tree(top, &failure))
+		failed++;
+	return failed != 0;
+}
