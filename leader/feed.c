@@ -1,2 +1,342 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/feed.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "common/http_server.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "leader/api.h"
+#include "leader/leader.h"
+#include "leader/state_log.h"
+#include "leader/waiting.h"
+
+#define POLL_MAGIC MAGIC('P', 'O', 'L', 'L')
+#define WAIT_MAX   60000
+#define BUILD_MS   60000 /* beyond what was asked to wait */
+#define LINES_TYPE "application/x-ndjson"
+
+struct poll {
+	struct waiting waiting; /* first */
+	uint32_t magic;
+	struct feed *feed;
+	struct http_request *request;
+	struct poll *next, *prev;
+	struct loop_timer timer;
+	uint64_t since, wait;
+	uint64_t key; /* what is being built for it */
+	bool building, gzip, lines;
+};
+
+/* One encoding under way. */
+struct build {
+	struct feed *feed;
+	struct build *next;
+	uint64_t key;
+	bool lines;
+	struct state_answer *answer;
+};
+
+struct feed {
+	struct leader *leader;
+	struct poll *polls;
+	struct build *builds;
+	uint64_t parked;
+	bool closed;
+	atomic_bool posted;
+};
+
+struct feed *feed_new(struct leader *leader)
+{
+	struct feed *feed = xnew(struct feed);
+
+	feed->leader = leader;
+	return feed;
+}
+
+void feed_free(struct feed *feed)
+{
+	CHECK(!feed || (!feed->polls && !feed->builds));
+	free(feed);
+}
+
+uint64_t feed_parked(const struct feed *feed)
+{
+	return feed->parked;
+}
+
+/* The end of a poll. */
+
+static void poll_free(struct poll *poll)
+{
+	struct feed *feed = poll->feed;
+
+	loop_timer_stop(feed->leader->loop, &poll->timer);
+	if (poll->prev)
+		poll->prev->next = poll->next;
+	else
+		feed->polls = poll->next;
+	if (poll->next)
+		poll->next->prev = poll->prev;
+	feed->parked--;
+	poll->magic = 0;
+	free(poll);
+}
+
+static void on_gone(struct waiting *waiting)
+{
+	poll_free(OBJ_CAST(poll, POLL_MAGIC, (void *)waiting));
+}
+
+static void poll_reply(struct poll *poll, struct http_response *response)
+{
+	struct http_request *request = poll->request;
+
+	http_request_set_context(request, NULL);
+	poll_free(poll);
+	http_request_reply(request, response);
+}
+
+static void reply_unchanged(struct poll *poll)
+{
+	struct http_response *response = http_response_empty(304);
+
+	http_response_headerf(
+		response, "Zot-State-Revision", "%" PRIu64, state_log_revision(poll->feed->leader->log));
+	poll_reply(poll, response);
+}
+
+static void release_answer(void *arg)
+{
+	state_answer_free(arg);
+}
+
+static void reply_answer(struct poll *poll, struct state_answer *answer)
+{
+	struct leader_counters *counters = &poll->feed->leader->counters;
+	bool gzip = poll->gzip && answer->gzip.len;
+	struct str body = gzip ? answer->gzip : answer->plain;
+	struct http_response *response =
+		http_response_shared(200, body, release_answer, state_answer_ref(answer));
+
+	http_response_header(response, "Content-Type", poll->lines ? LINES_TYPE : STATE_MEDIA_TYPE);
+	http_response_headerf(response, "Zot-State-Revision", "%" PRIu64, answer->revision);
+	http_response_header(response, "Zot-State-Kind", answer->full ? "full" : "delta");
+	http_response_header(response, "Zot-State-Digest", answer->digest);
+	http_response_header(response, "Vary", "Accept, Accept-Encoding");
+	if (gzip)
+		http_response_header(response, "Content-Encoding", "gzip");
+	counter_add(answer->full ? &counters->state_full_total : &counters->state_delta_total, 1);
+	counter_add(&counters->state_sent_bytes_total, body.len);
+	poll_reply(poll, response);
+}
+
+/* Encoding. */
+
+static void poll_try(struct poll *poll);
+
+static void build_run(void *arg)
+{
+	struct build *build = arg;
+	struct state_log *log = build->feed->leader->log;
+
+	build->answer = build->lines ? state_log_lines(log, build->key) : state_log_answer(log, build->key);
+}
+
+static void build_unlink(struct build *build)
+{
+	struct build **at = &build->feed->builds;
+
+	while (*at != build)
+		at = &(*at)->next;
+	*at = build->next;
+}
+
+static bool is_for(const struct build *build, const struct poll *poll)
+{
+	return poll->building && poll->key == build->key && poll->lines == build->lines;
+}
+
+static void build_done(void *arg)
+{
+	struct build *build = arg;
+	struct feed *feed = build->feed;
+	struct poll *next;
+
+	build_unlink(build);
+	for (struct poll *poll = feed->polls; poll; poll = next) {
+		next = poll->next;
+		if (!is_for(build, poll))
+			continue;
+		poll->building = false;
+		if (build->answer)
+			reply_answer(poll, build->answer);
+		else
+			poll_try(poll);
+	}
+	state_answer_free(build->answer);
+	free(build);
+}
+
+static bool build_start(struct feed *feed, uint64_t key, bool lines)
+{
+	struct build *build;
+
+	for (build = feed->builds; build; build = build->next)
+		if (build->key == key && build->lines == lines)
+			return true;
+	build = xnew(struct build);
+	*build = (struct build){ .feed = feed, .next = feed->builds, .key = key, .lines = lines };
+	feed->builds = build;
+	if (pool_submit_then(feed->leader->pool, build_run, feed->leader->loop, build_done, build))
+		return true;
+	build_unlink(build);
+	free(build);
+	return false;
+}
+
+static void reply_busy(struct poll *poll)
+{
+	struct http_response *response = api_error(503, "busy", "too many requests are waiting");
+
+	http_response_header(response, "Retry-After", "1");
+	poll_reply(poll, response);
+}
+
+static void poll_build(struct poll *poll)
+{
+	struct feed *feed = poll->feed;
+	AUTO(state_answer) *found = NULL;
+
+	poll->key = state_log_since(feed->leader->log, poll->since);
+	found = poll->lines ? NULL : state_log_find(feed->leader->log, poll->key);
+	if (found)
+		reply_answer(poll, found);
+	else if (build_start(feed, poll->key, poll->lines))
+		poll->building = true;
+	else
+		reply_busy(poll);
+}
+
+/* Waiting. */
+
+static void on_time(void *arg)
+{
+	struct poll *poll = OBJ_CAST(poll, POLL_MAGIC, arg);
+
+	poll->wait = 0;
+	if (!poll->building)
+		reply_unchanged(poll);
+}
+
+/* Replies, starts what it needs, or leaves the poll parked. */
+static void poll_try(struct poll *poll)
+{
+	struct feed *feed = poll->feed;
+
+	if (!poll->since || poll->since != state_log_revision(feed->leader->log))
+		poll_build(poll);
+	else if (!poll->wait || feed->closed)
+		reply_unchanged(poll);
+	else if (!poll->timer.fn)
+		loop_timer_start(feed->leader->loop, &poll->timer, (int64_t)poll->wait, on_time, poll);
+}
+
+static void wake(void *arg)
+{
+	struct feed *feed = arg;
+	struct poll *next;
+
+	atomic_store(&feed->posted, false);
+	for (struct poll *poll = feed->polls; poll; poll = next) {
+		next = poll->next;
+		if (!poll->building)
+			poll_try(poll);
+	}
+}
+
+void feed_changed(struct feed *feed)
+{
+	if (!atomic_exchange(&feed->posted, true))
+		loop_post(feed->leader->loop, wake, feed);
+}
+
+void feed_close(struct feed *feed)
+{
+	feed->closed = true;
+	wake(feed);
+}
+
+/* The question. */
+
+static bool read_number(struct str query, const char *name, uint64_t max, uint64_t *ret)
+{
+	AUTO_FINI(buf) text = buf_limit(64);
+	unsigned count = http_query_get(query, name, &text);
+
+	if (!count)
+		return true;
+	return count == 1 && !text.failed && str_to_number(buf_str(&text), max, ret);
+}
+
+/* A token of a comma separated list whose q is not 0. */
+static bool accepts(const char *header, const char *token)
+{
+	struct str list = str_of(header), item, name;
+
+	while (header && str_next(&list, ',', &item)) {
+		struct str rest = item;
+		if (!str_until(&rest, ';', &name)) {
+			name = item;
+			rest = STR_NONE;
+		}
+		name = str_trim(name);
+		rest = str_trim(rest);
+		if (name.len == strlen(token) && str_is_nocase(name, token))
+			return !str_is(rest, "q=0") && !str_is(rest, "q=0.0") && !str_is(rest, "q=0.00") &&
+			       !str_is(rest, "q=0.000");
+	}
+	return false;
+}
+
+static struct poll *poll_new(struct feed *feed, struct http_request *request)
+{
+	struct poll *poll = xnew(struct poll);
+
+	poll->waiting.on_gone = on_gone;
+	poll->magic = POLL_MAGIC;
+	poll->feed = feed;
+	poll->request = request;
+	poll->gzip = accepts(http_request_header(request, "Accept-Encoding"), "gzip");
+	poll->lines = accepts(http_request_header(request, "Accept"), LINES_TYPE);
+	poll->next = feed->polls;
+	if (poll->next)
+		poll->next->prev = poll;
+	feed->polls = poll;
+	feed->parked++;
+	http_request_set_context(request, poll);
+	return poll;
+}
+
+void feed_serve(struct feed *feed, struct http_request *request)
+{
+	struct str query = http_request_query(request);
+	uint64_t since = 0, wait = 0;
+	struct poll *poll;
+
+	counter_add(&feed->leader->counters.polls_total, 1);
+	if (!read_number(query, "since", INT64_MAX, &since) || !read_number(query, "wait", WAIT_MAX, &wait)) {
+		http_request_reply(
+			request, api_error(400, "invalid",
+					 "since is a revision, and wait is 0 to %d milliseconds", WAIT_MAX));
+		return;
+	}
+	poll = poll_new(feed, request);
+	poll->since = since;
+	poll->wait = wait;
+	http_request_wait_limit(request, (unsigned)wait + BUILD_MS);
+	poll_try(poll);
+}

@@ -2,7 +2,11 @@
 /*
  * feed - GET /api/cluster/state: answers at once, or parks the request until there is something newer.
  *
- * Every write wakes all parked polls by one post. A poll whose time is over gets 304.
+ *     ?since=R   the caller has revision R (0, none: the full state)
+ *     ?wait=MS   at most so long for something newer than R, then 304; 0: at once
+ *
+ * Every write wakes all parked polls by one post. Those that need the same bytes wait for one encoding on the pool and
+ * share its result.
  * Thread  the leader's loop, but for feed_changed().
  */
 #pragma once
@@ -13,7 +17,7 @@ struct feed;
 struct http_request;
 struct leader;
 struct feed *feed_new(struct leader *leader);
-void feed_free(struct feed *feed);
+void feed_free(struct feed *feed); /* no poll is left: the server is gone */
 /* Authenticated already; replies now or later. */
 void feed_serve(struct feed *feed, struct http_request *request);
 void feed_changed(struct feed *feed); /* Thread  any */

@@ -1,2 +1,326 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/leader.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "leader/api.h"
+#include "leader/dump.h"
+#include "leader/feed.h"
+#include "leader/first_start.h"
+#include "leader/grants.h"
+#include "leader/login.h"
+#include "leader/members.h"
+#include "leader/ring_write.h"
+#include "leader/state_log.h"
+
+#define POOL_QUEUE_MAX 20000
+#define PEM_MAX        (1024 * 1024)
+/* An orderly stop: how long requests have to end. */
+#define FINISH_MS 3000
+
+struct leader_process {
+	struct leader leader;
+	struct buf cert, key;
+	int signals;
+	uint16_t port;
+	struct loop_timer finish;
+	int64_t finish_by_ms;
+};
+
+/* State. */
+
+struct state *leader_state(struct leader *leader)
+{
+	return state_log_state(leader->log);
+}
+
+struct cluster_settings leader_cluster(struct leader *leader)
+{
+	AUTO(state) *state = leader_state(leader);
+	struct entity *entity = state_find(state, ENTITY_SETTINGS, STR("cluster"));
+
+	if (entity)
+		return *entity_settings(entity);
+	return first_start_cluster(leader->settings);
+}
+
+uint64_t leader_ring_epoch(const struct state *state)
+{
+	struct entity *entity = state_find(state, ENTITY_RING, STR("ring"));
+
+	return entity ? (uint64_t)entity_ring(entity)->epoch : 0;
+}
+
+void leader_lock(struct leader *leader)
+{
+	pthread_mutex_lock(&leader->lock);
+}
+
+void leader_unlock(struct leader *leader)
+{
+	pthread_mutex_unlock(&leader->lock);
+}
+
+static void apply(struct leader *leader, const struct store_change *changes, size_t len, uint64_t revision)
+{
+	struct entity **stamped = xnew_array(struct entity *, len);
+
+	for (size_t i = 0; i < len; i++)
+		stamped[i] = entity_with_revision(changes[i].entity, revision);
+	state_log_apply(leader->log, stamped, len, revision);
+	for (size_t i = 0; i < len; i++)
+		entity_free(stamped[i]);
+	free(stamped);
+}
+
+enum store_result leader_write_locked(struct leader *leader, const struct store_change *changes, size_t len,
+	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	enum store_result result = store_write(leader->store, changes, len, ret_revision, ret_at, err);
+
+	if (result == STORE_STALE)
+		counter_add(&leader->counters.writes_stale_total, 1);
+	if (result != STORE_WRITTEN)
+		return result;
+	apply(leader, changes, len, *ret_revision);
+	counter_add(&leader->counters.writes_total, 1);
+	if (leader->feed)
+		feed_changed(leader->feed);
+	dump_changed(leader->dump);
+	return STORE_WRITTEN;
+}
+
+/* Loading. */
+
+struct loading {
+	struct entity **at;
+	size_t len, room;
+};
+
+static bool load_entity(void *arg, struct entity *entity)
+{
+	struct loading *loading = arg;
+
+	if (loading->len == loading->room) {
+		size_t room = loading->room ? loading->room * 2 : 256;
+		struct entity **wider = xnew_array(struct entity *, room);
+		for (size_t i = 0; i < loading->len; i++)
+			wider[i] = loading->at[i];
+		free(loading->at);
+		loading->at = wider;
+		loading->room = room;
+	}
+	loading->at[loading->len++] = entity_ref(entity);
+	return true;
+}
+
+static bool load_entities(struct leader *leader, struct error *err)
+{
+	struct loading loading = { 0 };
+	struct store_loaded loaded;
+	bool ok = store_load_entities(leader->store, load_entity, &loading, &loaded, err);
+
+	if (ok)
+		state_log_load(leader->log, loading.at, loading.len, loaded.revision, loaded.forgotten);
+	for (size_t i = 0; i < loading.len; i++)
+		entity_free(loading.at[i]);
+	free(loading.at);
+	return ok;
+}
+
+static bool load_member(void *arg, const struct store_member *member)
+{
+	members_load(((struct leader *)arg)->members, member, clock_ms());
+	return true;
+}
+
+static bool load_grant(void *arg, const struct store_grant *grant)
+{
+	grants_load(((struct leader *)arg)->grants, grant);
+	return true;
+}
+
+static bool load_all(struct leader *leader, struct error *err)
+{
+	char yesterday[11];
+
+	clock_day(clock_wall_s() - 86400, yesterday);
+	return load_entities(leader, err) && store_load_members(leader->store, load_member, leader, err) &&
+	       store_load_grants(leader->store, yesterday, load_grant, leader, err);
+}
+
+/* Building. */
+
+static bool read_tls(struct leader_process *process, struct http_tls *ret_tls, struct error *err)
+{
+	const struct leader_settings *s = process->leader.settings;
+
+	process->cert = buf_limit(PEM_MAX);
+	process->key = buf_limit(PEM_MAX);
+	if (!s->tls_cert)
+		return true;
+	if (!file_read(s->tls_cert, &process->cert, err) || !file_read(s->tls_key, &process->key, err))
+		return error_add(err, "ZOT_TLS_CERT, ZOT_TLS_KEY");
+	*ret_tls =
+		(struct http_tls){ .cert_pem = buf_text(&process->cert), .key_pem = buf_text(&process->key) };
+	return true;
+}
+
+static bool open_server(struct leader_process *process, struct error *err)
+{
+	struct leader *leader = &process->leader;
+	struct http_tls tls;
+	struct http_server_settings settings = { .tls = leader->settings->tls_cert ? &tls : NULL,
+		.connection_limit = (unsigned)leader->settings->connections };
+
+	process->port = (uint16_t)leader->settings->port;
+	if (!read_tls(process, &tls, err))
+		return false;
+	if (!http_listen(leader->settings->address, process->port, false, &settings.listen_fd, &process->port,
+		    err))
+		return error_add(err, "listen on %s port %u", leader->settings->address, process->port);
+	return http_server_new(&leader->server, leader->loop, &settings, api_app(leader), err);
+}
+
+static bool open_leader(struct leader_process *process, struct error *err)
+{
+	struct leader *leader = &process->leader;
+	const struct leader_settings *s = leader->settings;
+
+	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
+	leader->members = members_new();
+	leader->grants = grants_new();
+	leader->ring = ring_write_new(leader);
+	if (!loop_new(&leader->loop, "leader", err) ||
+		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
+		!store_open_sqlite(&leader->store, s->data, err) || !load_all(leader, err) ||
+		!login_new(&leader->login, s, err))
+		return false;
+	leader->feed = feed_new(leader);
+	if (s->dump_path)
+		leader->dump = dump_new(leader, s->dump_path);
+	if (!first_start(leader, err) || !open_server(process, err))
+		return false;
+	dump_changed(leader->dump);
+	return true;
+}
+
+/* The end. */
+
+static void on_finish(void *arg)
+{
+	struct leader_process *process = arg;
+	struct leader *leader = &process->leader;
+
+	if (http_server_requests(leader->server) && clock_ms() < process->finish_by_ms)
+		loop_timer_start(leader->loop, &process->finish, 20, on_finish, process);
+	else
+		loop_stop(leader->loop);
+}
+
+static void on_signal(void *arg, uint32_t events)
+{
+	struct leader_process *process = arg;
+	struct leader *leader = &process->leader;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(process->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (leader->stopping) {
+		loop_stop(leader->loop);
+		return;
+	}
+	log_info("leader.stopping", "signal=%u", info.ssi_signo);
+	leader->stopping = true;
+	http_server_quiesce(leader->server);
+	feed_close(leader->feed);
+	ring_write_stop(leader->ring);
+	process->finish_by_ms = clock_ms() + FINISH_MS;
+	on_finish(process);
+}
+
+static bool block_signals(struct leader_process *process, struct error *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	process->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return process->signals >= 0 || error_sys(err, "signalfd");
+}
+
+static void close_leader(struct leader_process *process)
+{
+	struct leader *leader = &process->leader;
+
+	http_server_free(leader->server);
+	pool_free(leader->pool);
+	/* What the pool posted at last runs here. */
+	if (leader->loop)
+		loop_turn(leader->loop, 0);
+	feed_free(leader->feed);
+	dump_free(leader->dump);
+	ring_write_free(leader->ring);
+	login_free(leader->login);
+	grants_free(leader->grants);
+	members_free(leader->members);
+	store_close(leader->store);
+	state_log_free(leader->log);
+	loop_free(leader->loop);
+	(void)pthread_mutex_destroy(&leader->lock);
+	buf_fini(&process->cert);
+	buf_fini(&process->key);
+	if (process->signals >= 0)
+		(void)close(process->signals);
+	free(process);
+}
+
+static bool serve(struct leader_process *process, struct error *err)
+{
+	struct leader *leader = &process->leader;
+
+	if (!block_signals(process, err) || !open_leader(process, err) ||
+		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err))
+		return false;
+	ring_write_start(leader->ring);
+	log_info("leader.ready", "port=%u name=%s data=%s revision=%" PRIu64 " ms=%" PRId64, process->port,
+		log_quote(str_of(leader->settings->name)), log_quote(str_of(leader->settings->data)),
+		state_log_revision(leader->log), clock_ms() - leader->started_ms);
+	loop_run(leader->loop);
+	log_info("leader.stopped", "ms=%" PRId64, clock_ms() - leader->started_ms);
+	return true;
+}
+
+int leader_run(const struct leader_settings *settings)
+{
+	struct leader_process *process = xnew(struct leader_process);
+	struct leader *leader = &process->leader;
+	struct error err;
+	bool ok;
+
+	process->signals = -1;
+	leader->settings = settings;
+	leader->started_ms = clock_ms();
+	(void)pthread_mutex_init(&leader->lock, NULL);
+	ok = serve(process, &err);
+	if (!ok)
+		log_error("leader.start", "error=%s", log_quote(str_of(err.text)));
+	close_leader(process);
+	return ok ? 0 : 1;
+}

@@ -2,25 +2,29 @@
 /*
  * leader - everything of the process, wired: made once at start, ended once.
  *
- * One loop serves; the pool does SQLite and bcrypt. All changes go through leader_write(): one at a
- * time, in order, so that the state in memory always equals the store. Readers take a reference of the
- * newest state and look.
+ * One loop serves; the pool does SQLite and bcrypt. All that changes goes to the store under leader_lock(), one at a
+ * time, and into memory only when the store has it: so the state in memory always equals the store. Readers take a
+ * reference of the newest state and look.
  */
 #pragma once
+
+#include <pthread.h>
 
 #include "common/metrics.h"
 #include "leader/settings.h"
 #include "leader/store.h"
 #include "proto/state.h"
 
+struct dump;
 struct feed;
 struct grants;
-struct http_request;
 struct http_server;
-struct loop;
 struct login;
+struct loop;
 struct members;
 struct pool;
+struct ring_write;
+struct state_log;
 
 /* COUNTER(name, type, labels, help) */
 #define COUNTER(name, type, labels, help) counter name;
@@ -37,26 +41,28 @@ struct leader {
 	struct store *store;
 	struct state_log *log;     /* state_log.h: newest state, recent changes, encoded answers */
 	struct feed *feed;         /* feed.h: parked polls */
-	struct members *members;   /* members.h: who is there, leases, ring */
-	struct grants *grants;
+	struct members *members;   /* members.h: who is there, leases */
+	struct ring_write *ring;   /* ring_write.h: the ring of them */
+	struct grants *grants;     /* grants.h; under the lock */
 	struct login *login;       /* login.h: who is asking */
+	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	pthread_mutex_t lock;
 	struct leader_counters counters;
 	int64_t started_ms;
+	bool stopping;             /* own loop */
 };
 
-/* The newest state; a reference. Thread  any. */
+/* Thread  any. The newest state; a reference. */
 struct state *leader_state(struct leader *leader);
+/* Thread  any. The settings of the cluster, as they are in the state or by default. */
+struct cluster_settings leader_cluster(struct leader *leader);
+uint64_t leader_ring_epoch(const struct state *state);
 
-/*
- * Pool. One batch: stored (durable), applied in memory, parked polls answered; then it returns. Serialised inside
- * with everything else that writes. STALE as in store_write(). Takes no ownership.
- */
-enum store_result leader_write(struct leader *leader, const struct store_change *changes, size_t len, uint64_t *ret_revision,
-			       size_t *ret_at, struct error *err) MUST_CHECK;
-/* The lock of the one writer, for what writes to the store beside entities (usage, members). Pool. */
+/* Pool. The lock of the one writer: whoever touches the store holds it. */
 void leader_lock(struct leader *leader);
 void leader_unlock(struct leader *leader);
-/* The same as leader_write() for a caller that holds the lock. */
+/* Pool, with the lock. One batch: stored (durable), applied in memory, parked polls woken; then it returns. STALE as in
+ * store_write(). Takes no ownership. */
 enum store_result leader_write_locked(struct leader *leader, const struct store_change *changes, size_t len, uint64_t *ret_revision,
 				      size_t *ret_at, struct error *err) MUST_CHECK;
 

@@ -4,10 +4,12 @@
  *
  *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state and quotas only
  *                  Basic user:password                          enabled user with the role admin
- *                  Basic user:zak_<secret>, Basic <client id>:<secret>    enabled key of such a user
+ *                  Basic <owner>:zak_<secret>, Basic <client id>:<secret or zak_<secret>>
+ *                                                               enabled key, without scopes, of such a user
  *
- * Verified passwords are remembered for a minute as a keyed hash, at most 1,000; a refusal never says
- * which half was wrong, and an unknown user costs what a wrong password costs.
+ * A key with scopes is confined to repositories, so it is no admin. Verified passwords are remembered for a minute as
+ * a keyed hash, at most 1,000; a refusal never says which half was wrong, and an unknown user costs what a wrong
+ * password costs.
  * Thread  login_try: any, does not wait. login_verify: pool (bcrypt).
  */
 #pragma once
@@ -23,8 +25,9 @@ struct login_who {
 struct leader_settings;
 struct login;
 struct state;
-struct login *login_new(const struct leader_settings *settings);
+bool login_new(struct login **ret_login, const struct leader_settings *settings, struct error *err) MUST_CHECK;
 void login_free(struct login *login);
+AUTO_DEFINE(login)
 /* header: of Authorization, or NULL. True: decided. False: a password is to be verified by login_verify(). A user
  * who is known but no admin is LOGIN_NOBODY with the name in `user` (403); nobody at all has "" there (401). */
 bool login_try(struct login *login, const struct state *state, const char *header, struct login_who *ret_who) MUST_CHECK;

@@ -6,20 +6,24 @@
 
 #include "common/settings.h"
 
+enum { LEADER_MODE_OFF, LEADER_MODE_LEADER, LEADER_MODE_WORKER };
+
 struct leader_settings {
 	const char *address;
 	int64_t port;
 	const char *data;                 /* folder of the SQLite file */
 	const char *admin_user, *admin_password;
 	const char *tls_cert, *tls_key;   /* paths */
-	int mode;                         /* CLUSTER_MODE: off, leader, worker */
+	int mode;                         /* LEADER_MODE_... */
 	int64_t compression;              /* -1..9 */
-	const char *name, *host, *client_id, *client_secret;
+	const char *name, *instance_number, *host, *client_id, *client_secret;
 	int64_t cache_state_ms;
 	const char *dump_path;
 	const char *hash_key;             /* 32 hex, or NULL: random at first start */
-	bool isolated;
-	int log_level, log_format;
+	bool isolated;                    /* at first start */
+	int log_level;                    /* enum log_level */
+	int log_format;                   /* 0 logfmt, 1 json */
+	int64_t pool_threads, connections;
 };
 extern const struct settings_table leader_settings_table;
 bool leader_settings_load(const char *file, char *const *environment, struct leader_settings *ret,

@@ -4,7 +4,8 @@
  *
  * A full snapshot is encoded and compressed at most once a revision, a delta at most once for each (since, revision)
  * of the newest few; each is one immutable object of bytes, digest and revision, shared by all who ask.
- * The last 4,096 changes are kept for deltas; whoever is further behind gets the full state.
+ * The last 4,096 changes are kept for deltas; whoever is further behind gets the full state. A full state that is not
+ * older than `cache_ms` is given although there are newer changes: these are the delta that follows.
  * Thread  any; one lock for the pointers. Encoding runs outside of it.
  */
 #pragma once
@@ -12,11 +13,13 @@
 #include "common/buf.h"
 #include "proto/state.h"
 
+#define STATE_LOG_CHANGES 4096
+
 struct state_log;
-struct state_log *state_log_new(int compression); /* -1..9 */
+struct state_log *state_log_new(int compression, int64_t cache_ms); /* -1..9 */
 void state_log_free(struct state_log *log);
-/* At start: what was loaded. */
-void state_log_load(struct state_log *log, struct entity *const *entities, size_t len, uint64_t revision);
+/* At start: what was loaded, in the order of revisions, tombstones too. Deletes up to `forgotten` are not among them. */
+void state_log_load(struct state_log *log, struct entity *const *entities, size_t len, uint64_t revision, uint64_t forgotten);
 /* One write. The entities carry the revision. */
 void state_log_apply(struct state_log *log, struct entity *const *changed, size_t len, uint64_t revision);
 struct state *state_log_state(struct state_log *log); /* a reference */
@@ -29,7 +32,14 @@ struct state_answer { /* counted, immutable */
 	struct str plain;
 	struct str gzip;          /* empty when compression is off */
 };
-/* NULL: nothing newer than since. since greater than the newest revision: full. */
+/* What `since` comes to: itself when a delta can be made, else 0. Those with the same one get the same answer. */
+uint64_t state_log_since(struct state_log *log, uint64_t since);
+/* The answer when it is there already, else NULL. Does not wait. */
+struct state_answer *state_log_find(struct state_log *log, uint64_t since);
+/* The answer, made if need be: pool. NULL: nothing newer than since. since greater than the newest revision: full. */
 struct state_answer *state_log_answer(struct state_log *log, uint64_t since);
+/* The same as lines of JSON, without secrets; not kept. */
+struct state_answer *state_log_lines(struct state_log *log, uint64_t since);
 struct state_answer *state_answer_ref(struct state_answer *answer);
 void state_answer_free(struct state_answer *answer); /* drops a reference */
+AUTO_DEFINE(state_answer)

@@ -1,2 +1,331 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route - one table of all endpoints, and the road of a request through it:
+ *
+ *     find the row --> who is asking? --> may they? --> inline, job or feed
+ *                        `-- a password: verified on the pool first
+ *
+ * At most VERIFYING_MAX passwords are verified at a time, so that guessing them does not keep the pool from
+ * what workers need.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "common/pool.h"
 #include "leader/api.h"
+#include "leader/api/call.h"
+#include "leader/api/system.h"
+#include "leader/feed.h"
+#include "leader/waiting.h"
+
+#define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
+#define VERIFYING_MAX  6
+#define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
+
+enum { FOR_ALL = 0, FOR_WORKER = 1, FOR_ADMIN = 2 };
+
+struct route {
+	const char *prefix;
+	bool below;   /* the path may go on after a '/' */
+	unsigned who; /* FOR_... */
+	const char *methods;
+	struct http_response *(*inline_f)(struct leader *leader);
+	api_call_f *job; /* neither of both: the feed */
+	size_t body_max;
+	enum entity_kind kind;
+};
+
+#define ENTITY_ROUTE(name, kind_)                                                                            \
+	{                                                                                                    \
+		.prefix = "/api/" name, .below = true, .who = FOR_ADMIN,                                     \
+		.methods = "GET, HEAD, POST, PUT, PATCH, DELETE", .job = entities_serve,                     \
+		.body_max = ADMIN_BODY_MAX, .kind = kind_                                                    \
+	}
+
+static const struct route routes[] = {
+	{ .prefix = "/livez", .methods = "GET, HEAD", .inline_f = system_livez },
+	{ .prefix = "/readyz", .methods = "GET, HEAD", .inline_f = system_readyz },
+	{ .prefix = "/metrics", .methods = "GET, HEAD", .inline_f = system_metrics },
+	{ .prefix = "/api/cluster/state", .who = FOR_WORKER | FOR_ADMIN, .methods = "GET, HEAD" },
+	{ .prefix = "/api/cluster/quotas",
+		.who = FOR_WORKER,
+		.methods = "PUT",
+		.job = cluster_push,
+		.body_max = USAGE_BYTES_MAX },
+	{ .prefix = "/api/cluster/members",
+		.below = true,
+		.who = FOR_ADMIN,
+		.methods = "GET, HEAD, DELETE",
+		.job = cluster_members },
+	{ .prefix = "/api/usage", .who = FOR_ADMIN, .methods = "GET, HEAD", .job = usage_serve },
+	ENTITY_ROUTE("user", ENTITY_USER),
+	ENTITY_ROUTE("users", ENTITY_USER),
+	ENTITY_ROUTE("apikey", ENTITY_APIKEY),
+	ENTITY_ROUTE("apikeys", ENTITY_APIKEY),
+	ENTITY_ROUTE("policy", ENTITY_POLICY),
+	ENTITY_ROUTE("policies", ENTITY_POLICY),
+	ENTITY_ROUTE("settings", ENTITY_SETTINGS),
+	ENTITY_ROUTE("ring", ENTITY_RING),
+	ENTITY_ROUTE("rings", ENTITY_RING),
+};
+
+/* How many passwords are being verified now; of the whole process, as there is one leader in it. */
+static atomic_uint verifying;
+
+static bool path_matches(const struct route *route, struct str path, struct str *ret_rest)
+{
+	struct str rest = path;
+
+	if (!str_skip(&rest, route->prefix))
+		return false;
+	if (rest.len && (!route->below || !str_skip(&rest, "/")))
+		return false;
+	*ret_rest = rest;
+	return true;
+}
+
+static const struct route *find_route(struct str path, struct str *ret_rest)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		if (path_matches(&routes[i], path, ret_rest))
+			return &routes[i];
+	return NULL;
+}
+
+static bool method_matches(const struct route *route, enum http_method method)
+{
+	struct str list = str_of(route->methods), item;
+
+	while (str_next(&list, ',', &item))
+		if (str_is(item, http_method_name(method)))
+			return true;
+	return false;
+}
+
+/* May they? */
+
+static struct http_response *refuse(const struct route *route, const struct login_who *who)
+{
+	struct http_response *response;
+
+	if (who->role == LOGIN_WORKER || *who->user)
+		return api_error(403, "denied",
+			route->who == FOR_WORKER
+				? "only workers may do this, with the client id and secret of "
+				  "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET"
+				: "only admins may do this");
+	response = api_error(
+		401, "unauthorized", "authentication is needed: a user and password, or an API key");
+	http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
+	return response;
+}
+
+static bool may(const struct route *route, const struct login_who *who)
+{
+	switch (who->role) {
+	case LOGIN_NOBODY:
+		return route->who == FOR_ALL;
+	case LOGIN_WORKER:
+		return route->who == FOR_ALL || (route->who & FOR_WORKER);
+	case LOGIN_ADMIN:
+		return route->who == FOR_ALL || (route->who & FOR_ADMIN);
+	}
+	return false;
+}
+
+/* Jobs. */
+
+struct job {
+	struct leader *leader;
+	const struct route *route;
+	struct login_who who;
+	bool verify;
+};
+
+static void job_free(void *context)
+{
+	struct job *job = context;
+
+	if (job->verify)
+		atomic_fetch_sub(&verifying, 1);
+	free(job);
+}
+
+static void job_verify(struct job *job, const struct endpoint_call *http)
+{
+	AUTO(state) *state = leader_state(job->leader);
+
+	login_verify(job->leader->login, state, http_headers_find(http->headers, "Authorization"), &job->who);
+}
+
+static void job_run(struct endpoint_call *http)
+{
+	struct job *job = http->context;
+	struct api_call call = { .leader = job->leader, .http = http, .kind = job->route->kind };
+
+	if (job->verify)
+		job_verify(job, http);
+	if (!may(job->route, &job->who)) {
+		endpoint_reply(http, refuse(job->route, &job->who));
+		return;
+	}
+	call.who = job->who;
+	(void)path_matches(job->route, http->path, &call.rest);
+	endpoint_reply(http, job->route->job(&call));
+}
+
+/* Somebody with a password asks the feed: verified on the pool, then back on the loop. */
+struct verify {
+	struct waiting waiting; /* first */
+	uint32_t magic;
+	struct leader *leader;
+	const struct route *route;
+	struct http_request *request; /* NULL: gone */
+	struct state *state;
+	char *header;
+	struct login_who who;
+};
+
+static void verify_gone(struct waiting *waiting)
+{
+	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, (void *)waiting);
+
+	verify->request = NULL;
+}
+
+static void verify_run(void *arg)
+{
+	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
+
+	login_verify(verify->leader->login, verify->state, verify->header, &verify->who);
+}
+
+static void admit(struct leader *leader, const struct route *route, struct http_request *request,
+	const struct login_who *who);
+
+static void verify_done(void *arg)
+{
+	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
+
+	atomic_fetch_sub(&verifying, 1);
+	if (verify->request) {
+		http_request_set_context(verify->request, NULL);
+		admit(verify->leader, verify->route, verify->request, &verify->who);
+	}
+	state_free(verify->state);
+	explicit_bzero(verify->header, strlen(verify->header));
+	free(verify->header);
+	verify->magic = 0;
+	free(verify);
+}
+
+static struct http_response *busy(void)
+{
+	struct http_response *response = api_error(503, "busy", "too many logins are being verified");
+
+	http_response_header(response, "Retry-After", "1");
+	return response;
+}
+
+static void verify_start(struct leader *leader, const struct route *route, struct http_request *request)
+{
+	struct verify *verify = xnew(struct verify);
+
+	*verify = (struct verify){ .waiting = { verify_gone },
+		.magic = VERIFY_MAGIC,
+		.leader = leader,
+		.route = route,
+		.request = request,
+		.state = leader_state(leader),
+		.header = check_strdup(http_request_header(request, "Authorization")) };
+	http_request_set_context(request, verify);
+	if (pool_submit_then(leader->pool, verify_run, leader->loop, verify_done, verify))
+		return;
+	verify->request = NULL;
+	http_request_set_context(request, NULL);
+	verify_done(verify);
+	http_request_reply(request, busy());
+}
+
+/* The request. */
+
+static void start_job(struct leader *leader, const struct route *route, struct http_request *request,
+	const struct login_who *who)
+{
+	struct job *job = xnew(struct job);
+
+	*job = (struct job){ .leader = leader, .route = route };
+	if (who)
+		job->who = *who;
+	job->verify = !who;
+	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, job_free);
+}
+
+static void admit(struct leader *leader, const struct route *route, struct http_request *request,
+	const struct login_who *who)
+{
+	if (!may(route, who))
+		http_request_reply(request, refuse(route, who));
+	else if (route->inline_f)
+		http_request_reply(request, route->inline_f(leader));
+	else if (route->job)
+		start_job(leader, route, request, who);
+	else
+		feed_serve(leader->feed, request);
+}
+
+static void ask_who(struct leader *leader, const struct route *route, struct http_request *request)
+{
+	AUTO(state) *state = leader_state(leader);
+	struct login_who who = { .role = LOGIN_NOBODY };
+
+	if (route->who == FOR_ALL ||
+		login_try(leader->login, state, http_request_header(request, "Authorization"), &who)) {
+		admit(leader, route, request, &who);
+	} else if (atomic_fetch_add(&verifying, 1) >= VERIFYING_MAX) {
+		atomic_fetch_sub(&verifying, 1);
+		http_request_reply(request, busy());
+	} else if (route->job) {
+		start_job(leader, route, request, NULL);
+	} else {
+		verify_start(leader, route, request);
+	}
+}
+
+static void on_request(void *app, struct http_request *request)
+{
+	struct leader *leader = app;
+	struct str rest = STR_NONE;
+	const struct route *route = find_route(http_request_path(request), &rest);
+
+	if (!route)
+		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
+	else if (!method_matches(route, http_request_method(request)))
+		http_request_reply(request, api_method_not_allowed(route->methods));
+	else
+		ask_who(leader, route, request);
+}
+
+static void on_done(void *app, struct http_request *request)
+{
+	struct leader *leader = app;
+	struct waiting *waiting = http_request_context(request);
+	unsigned status = http_request_status(request);
+
+	if (waiting)
+		waiting->on_gone(waiting);
+	counter_add(&leader->counters.requests_total, 1);
+	if (status == 401 || status == 403)
+		counter_add(&leader->counters.refused_total, 1);
+	if (log_enabled(LOG_DEBUG))
+		log_debug("request.done", "method=%s path=%s status=%u",
+			http_method_name(http_request_method(request)), log_quote(http_request_path(request)),
+			status);
+}
+
+struct http_app api_app(struct leader *leader)
+{
+	return (struct http_app){ .app = leader, .on_request = on_request, .on_done = on_done };
+}

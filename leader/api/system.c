@@ -1,2 +1,89 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/api/system.h"
+
+#include "common/clock.h"
+#include "common/http_server.h"
+#include "common/pool.h"
 #include "leader/api.h"
+#include "leader/feed.h"
+#include "leader/leader.h"
+#include "leader/members.h"
+#include "leader/state_log.h"
+
+#define METRICS_MAX (256 * 1024)
+
+static struct http_response *say(unsigned status, const char *state, struct leader *leader)
+{
+	struct buf body = buf_limit(4096);
+	struct json_writer w = json_writer(&body);
+
+	json_open_object(&w);
+	json_put_text(&w, "status", state);
+	json_put_text(&w, "name", leader->settings->name);
+	json_put_text(&w, "version", ZOT_VERSION);
+	json_put_int(&w, "revision", (int64_t)state_log_revision(leader->log));
+	json_close_object(&w);
+	return api_json(status, &body);
+}
+
+struct http_response *system_livez(struct leader *leader)
+{
+	return say(200, "alive", leader);
+}
+
+struct http_response *system_readyz(struct leader *leader)
+{
+	return leader->stopping ? say(503, "stopping", leader) : say(200, "ready", leader);
+}
+
+static void put_counters(struct leader *leader, struct buf *into)
+{
+#define COUNTER(name, type, labels, help)                                                                    \
+	metrics_put(into, "zot_leader_" #name, type, help, labels, counter_get(&leader->counters.name));
+#include "leader/leader_counters.def"
+#undef COUNTER
+}
+
+static void gauge(struct buf *into, const char *name, const char *help, uint64_t value)
+{
+	metrics_put(into, name, "gauge", help, "", value);
+}
+
+static void put_gauges(struct leader *leader, struct buf *into)
+{
+	struct process_stats process = process_stats();
+	struct pool_stats pool = pool_stats(leader->pool);
+	AUTO(state) *state = leader_state(leader);
+
+	gauge(into, "zot_leader_revision", "Revision of the newest state.", state_revision(state));
+	gauge(into, "zot_leader_ring_epoch", "Epoch of the ring.", leader_ring_epoch(state));
+	gauge(into, "zot_leader_members", "Members that are known, lost ones too.",
+		members_count(leader->members));
+	gauge(into, "zot_leader_members_live", "Members that have their lease.",
+		members_live(leader->members));
+	gauge(into, "zot_leader_parked_polls", "Questions for the state that wait for a change.",
+		feed_parked(leader->feed));
+	gauge(into, "zot_leader_users", "Users.", state_count(state, ENTITY_USER));
+	gauge(into, "zot_leader_apikeys", "API keys.", state_count(state, ENTITY_APIKEY));
+	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
+	gauge(into, "zot_leader_pool_queued", "Jobs that wait for a thread.", pool.queued);
+	gauge(into, "zot_leader_open_requests", "Requests under way.", http_server_requests(leader->server));
+	gauge(into, "zot_leader_resident_bytes", "Memory that the process has resident.", process.rss);
+	gauge(into, "zot_leader_open_fds", "Open file descriptors.", process.fds);
+	gauge(into, "zot_leader_uptime_seconds", "Time since the start.",
+		(uint64_t)(clock_ms() - leader->started_ms) / 1000);
+	metrics_put(into, "zot_leader_cpu_milliseconds_total", "counter",
+		"Processor time that the process has used.", "", process.cpu_ms);
+}
+
+struct http_response *system_metrics(struct leader *leader)
+{
+	struct buf body = buf_limit(METRICS_MAX);
+	struct http_response *response;
+
+	put_counters(leader, &body);
+	put_gauges(leader, &body);
+	response = http_response_buf(200, &body);
+	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+	return response;
+}

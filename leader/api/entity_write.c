@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/api/entity_write.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/crypto.h"
+#include "common/log.h"
+#include "leader/api.h"
+#include "leader/first_start.h"
+
+#define SECRET_BYTES    32
+#define CLIENT_ID_BYTES 12
+/* A write without a condition that somebody else outran is made again on what they left. */
+#define TRIES 5
+
+struct edit {
+	struct api_call *call;
+	const struct json *given;   /* the body, an object */
+	struct json_doc *completed; /* the same with what was added, or NULL */
+	char id[ENTITY_ID_MAX + 1];
+	struct entity *base, *made;        /* base: what is there, or NULL */
+	char secret[2 * SECRET_BYTES + 1]; /* made here, "" otherwise */
+};
+
+static void edit_fini(struct edit *edit)
+{
+	json_doc_free(edit->completed);
+	entity_free(edit->base);
+	entity_free(edit->made);
+	explicit_bzero(edit->secret, sizeof(edit->secret));
+}
+
+/* Conditions. */
+
+bool entity_tag_matches(struct str tags, const struct entity *entity)
+{
+	char tag[32];
+	struct str item;
+
+	(void)snprintf(tag, sizeof(tag), "\"%" PRIu64 "\"", entity_revision(entity));
+	while (str_next(&tags, ',', &item)) {
+		(void)str_skip(&item, "W/");
+		if (str_is(item, "*") || str_is(item, tag))
+			return true;
+	}
+	return false;
+}
+
+bool entity_tag_allows(const struct api_call *call, const struct entity *entity)
+{
+	const char *match = http_headers_find(call->http->headers, "If-Match");
+	const char *none_match = http_headers_find(call->http->headers, "If-None-Match");
+
+	if (match && (!entity || !entity_tag_matches(str_of(match), entity)))
+		return false;
+	return !none_match || !entity || !entity_tag_matches(str_of(none_match), entity);
+}
+
+static bool is_conditional(const struct api_call *call)
+{
+	return http_headers_find(call->http->headers, "If-Match") ||
+	       http_headers_find(call->http->headers, "If-None-Match");
+}
+
+bool entity_is_last_admin(const struct state *state, const struct entity *user)
+{
+	if (!first_start_is_admin(entity_user(user)))
+		return false;
+	for (size_t i = 0; i < state_count(state, ENTITY_USER); i++) {
+		const struct entity *other = state_at(state, ENTITY_USER, i);
+		if (!str_equal(entity_id(other), entity_id(user)) && first_start_is_admin(entity_user(other)))
+			return false;
+	}
+	return true;
+}
+
+/* Answers. */
+
+struct http_response *entity_response(unsigned status, const struct entity *entity)
+{
+	struct buf body = buf_limit(4 * (size_t)ENTITY_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+	struct http_response *response;
+
+	entity_to_json(entity, &w);
+	response = api_json(status, &body);
+	http_response_headerf(response, "ETag", "\"%" PRIu64 "\"", entity_revision(entity));
+	return response;
+}
+
+struct http_response *entity_absent(const struct api_call *call)
+{
+	return api_error(404, "unknown", "there is no %s of this id", entity_kind_name(call->kind));
+}
+
+struct http_response *entity_stale(const struct entity *entity)
+{
+	if (!entity)
+		return api_error(412, "stale", "it is not there; read again");
+	return api_error(412, "stale",
+		"it is at revision %" PRIu64 " now; read it again and repeat the change",
+		entity_revision(entity));
+}
+
+static void put_location(struct http_response *response, const struct entity *entity)
+{
+	AUTO_FINI(buf) path = buf_limit(2048);
+
+	buf_format(&path, "/api/%s/", entity_kind_name(entity_kind(entity)));
+	buf_url(&path, entity_id(entity), "");
+	if (!path.failed)
+		http_response_header(response, "Location", buf_text(&path));
+}
+
+/* The one time that a secret is shown. */
+static struct http_response *secret_response(const struct edit *edit)
+{
+	struct buf body = buf_limit(4 * (size_t)ENTITY_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+	struct http_response *response;
+	char key[sizeof(edit->secret) + 8];
+
+	(void)snprintf(key, sizeof(key), "zak_%s", edit->secret);
+	json_open_object(&w);
+	json_put_str(&w, "clientId", entity_id(edit->made));
+	json_put_text(&w, "clientSecret", edit->secret);
+	json_put_text(&w, "apiKey", key);
+	json_key(&w, STR("entity"));
+	entity_to_json(edit->made, &w);
+	json_close_object(&w);
+	explicit_bzero(key, sizeof(key));
+	response = api_json(201, &body);
+	http_response_headerf(response, "ETag", "\"%" PRIu64 "\"", entity_revision(edit->made));
+	return response;
+}
+
+static struct http_response *written_response(const struct edit *edit)
+{
+	struct http_response *response;
+
+	if (*edit->secret)
+		response = secret_response(edit);
+	else
+		response = entity_response(edit->base ? 200 : 201, edit->made);
+	if (!edit->base)
+		put_location(response, edit->made);
+	return response;
+}
+
+/* What is given, completed. */
+
+static void copy_members(struct json_writer *w, const struct json *object)
+{
+	const struct json *value;
+	struct str key;
+
+	for (void *it = NULL; json_next(object, &it, &key, &value);) {
+		json_key(w, key);
+		json_value_node(w, value);
+	}
+}
+
+/* The body once more, with one more member. */
+static bool complete(struct edit *edit, const char *name, const char *value, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(8 * (size_t)ENTITY_BYTES_MAX);
+	struct json_writer w = json_writer(&text);
+	struct json_doc *doc;
+	bool ok;
+
+	json_open_object(&w);
+	copy_members(&w, edit->given);
+	json_put_text(&w, name, value);
+	json_close_object(&w);
+	ok = buf_check(&text, "the body", err) && json_parse(buf_str(&text), &doc, err);
+	if (text.at)
+		explicit_bzero(text.at, text.len);
+	if (!ok)
+		return false;
+	json_doc_free(edit->completed);
+	edit->completed = doc;
+	edit->given = json_root(doc);
+	return true;
+}
+
+static bool has(const struct edit *edit, const char *name)
+{
+	return json_find(edit->given, name) != NULL;
+}
+
+static bool complete_apikey(struct edit *edit, struct error *err)
+{
+	if (has(edit, "clientSecret") || has(edit, "secretHash"))
+		return true;
+	if (edit->base)
+		return complete(edit, "secretHash", entity_apikey(edit->base)->secret_hash, err);
+	random_hex(edit->secret, SECRET_BYTES);
+	return complete(edit, "clientSecret", edit->secret, err);
+}
+
+static bool complete_user(struct edit *edit, struct error *err)
+{
+	const char *hash = edit->base ? entity_user(edit->base)->password_hash : "";
+
+	if (has(edit, "password") || has(edit, "passwordHash") || !*hash)
+		return true;
+	return complete(edit, "passwordHash", hash, err);
+}
+
+/* A whole body leaves out what reading it does not show. */
+static bool complete_secrets(struct edit *edit, struct error *err)
+{
+	if (edit->call->kind == ENTITY_APIKEY)
+		return complete_apikey(edit, err);
+	return edit->call->kind != ENTITY_USER || complete_user(edit, err);
+}
+
+/* Checks beyond one entity's own. */
+
+static bool check_references(const struct edit *edit, const struct state *state, struct error *err)
+{
+	if (edit->call->kind == ENTITY_APIKEY && !edit->base &&
+		!state_find(state, ENTITY_USER, str_of(entity_apikey(edit->made)->owner)))
+		return error_set(err, ERROR_INVALID, NULL, "owner: there is no user \"%s\"",
+			entity_apikey(edit->made)->owner);
+	if (edit->call->kind == ENTITY_USER && edit->base && entity_is_last_admin(state, edit->base) &&
+		!first_start_is_admin(entity_user(edit->made)))
+		return error_set(
+			err, ERROR_CONFLICT, NULL, "this is the last enabled admin; make another one first");
+	return true;
+}
+
+/* Writing. */
+
+static enum store_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
+{
+	AUTO(state) *state = leader_state(edit->call->leader);
+	struct store_change change = {
+		.entity = edit->made, .check = true, .expected = edit->base ? entity_revision(edit->base) : 0
+	};
+	size_t at;
+
+	if (!check_references(edit, state, err))
+		return STORE_FAILED;
+	return leader_write_locked(edit->call->leader, &change, 1, ret_revision, &at, err);
+}
+
+static enum store_result write_made(struct edit *edit, struct error *err)
+{
+	struct leader *leader = edit->call->leader;
+	enum store_result result;
+	struct entity *stamped;
+	uint64_t revision;
+
+	leader_lock(leader);
+	result = write_locked(edit, &revision, err);
+	leader_unlock(leader);
+	if (result != STORE_WRITTEN)
+		return result;
+	stamped = entity_with_revision(edit->made, revision);
+	entity_free(edit->made);
+	edit->made = stamped;
+	log_info("entity.written", "kind=%s id=%s revision=%" PRIu64 " by=%s",
+		entity_kind_name(edit->call->kind), log_quote(str_of(edit->id)), revision,
+		log_quote(str_of(edit->call->who.user)));
+	return STORE_WRITTEN;
+}
+
+static bool make(struct edit *edit, struct error *err)
+{
+	enum http_method method = edit->call->http->method;
+
+	if (method == HTTP_PATCH)
+		return entity_from_json(
+			edit->call->kind, str_of(edit->id), edit->given, edit->base, &edit->made, err);
+	return complete_secrets(edit, err) &&
+	       entity_from_json(edit->call->kind, str_of(edit->id), edit->given, NULL, &edit->made, err);
+}
+
+/* NULL: somebody was faster, try again. */
+static struct http_response *write_once(struct edit *edit)
+{
+	AUTO(state) *state = leader_state(edit->call->leader);
+	enum http_method method = edit->call->http->method;
+	struct error err;
+
+	edit->base = entity_ref(state_find(state, edit->call->kind, str_of(edit->id)));
+	if (!entity_tag_allows(edit->call, edit->base))
+		return entity_stale(edit->base);
+	if (method == HTTP_PATCH && !edit->base)
+		return entity_absent(edit->call);
+	if (method == HTTP_POST && edit->base)
+		return api_error(409, "conflict", "it exists already; use PUT or PATCH");
+	if (!make(edit, &err))
+		return api_error_of(&err);
+	switch (write_made(edit, &err)) {
+	case STORE_WRITTEN:
+		return written_response(edit);
+	case STORE_FAILED:
+		return api_error_of(&err);
+	case STORE_STALE:
+		break;
+	}
+	return is_conditional(edit->call) ? api_error(412, "stale", "it has changed meanwhile; read it again")
+					  : NULL;
+}
+
+static bool take_id(struct edit *edit, struct error *err)
+{
+	struct api_call *call = edit->call;
+	struct str id = call->rest.len ? call->rest : json_str(json_find(edit->given, "id"));
+
+	if (call->kind == ENTITY_APIKEY && !id.len && !has(edit, "id")) {
+		random_hex(edit->id, CLIENT_ID_BYTES);
+		return true;
+	}
+	if (!id.len)
+		return error_set(err, ERROR_INVALID, NULL, "id: needed, a text");
+	if (memchr(id.at, '\0', id.len) || !str_copy(id, edit->id, sizeof(edit->id)))
+		return error_set(err, ERROR_INVALID, NULL, "id: has at most %d bytes", ENTITY_ID_MAX);
+	return true;
+}
+
+static struct http_response *write_body(struct api_call *call, const struct json *given)
+{
+	struct http_response *response = NULL;
+	char id[ENTITY_ID_MAX + 1] = "";
+	struct error err;
+
+	for (unsigned i = 0; i < TRIES && !response; i++) {
+		__attribute__((cleanup(edit_fini))) struct edit edit = { .call = call, .given = given };
+		if (*id)
+			memcpy(edit.id, id, sizeof(id));
+		else if (!take_id(&edit, &err))
+			return api_error_of(&err);
+		memcpy(id, edit.id, sizeof(id));
+		response = write_once(&edit);
+	}
+	return response ? response : api_error(503, "busy", "others change it all the time; try again");
+}
+
+struct http_response *entity_write(struct api_call *call)
+{
+	AUTO(json_doc) *doc = NULL;
+	struct error err;
+
+	if (!json_parse(call->http->body, &doc, &err))
+		return api_error_of(&err);
+	if (json_kind(json_root(doc)) != JSON_OBJECT)
+		return api_error(400, "invalid", "the body must be a JSON object");
+	return write_body(call, json_root(doc));
+}

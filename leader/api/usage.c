@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * usage - GET /api/usage: what API keys and repositories used, merged over all workers.
+ *
+ *     ?apikey=ID        one key; without it all keys
+ *     ?day=2026-11-20   one day, or ?month=2026-11; without them all windows
+ *     ?repository=NAME  a repository since it is counted; empty: all of them
+ */
+#include "leader/api.h"
+#include "leader/api/call.h"
+#include "leader/grants.h"
+
+#define ROWS_MAX 1000
+#define BODY_MAX (4 * 1024 * 1024)
+
+struct listing {
+	struct api_call *call;
+	struct state *state;
+	struct json_writer w;
+};
+
+static void put_count(struct json_writer *w, const char *key, uint64_t value)
+{
+	json_put_int(w, key, value > INT64_MAX ? INT64_MAX : (int64_t)value);
+}
+
+static bool put_key(void *arg, const struct store_usage *usage)
+{
+	struct listing *listing = arg;
+	struct json_writer *w = &listing->w;
+	struct entity *entity = state_find(listing->state, ENTITY_APIKEY, str_of(usage->id));
+	bool is_day = str_of(usage->window).len == 10;
+
+	json_open_object(w);
+	json_put_text(w, "apikey", usage->id);
+	json_put_text(w, is_day ? "day" : "month", usage->window);
+	put_count(w, "calls", usage->calls);
+	put_count(w, "bytesIn", usage->bytes_in);
+	put_count(w, "bytesOut", usage->bytes_out);
+	if (is_day)
+		put_count(w, "granted",
+			grants_granted(listing->call->leader->grants, usage->id, usage->window));
+	if (entity)
+		json_put_int(w, "quota",
+			is_day ? entity_apikey(entity)->daily_quota : entity_apikey(entity)->monthly_quota);
+	json_close_object(w);
+	return true;
+}
+
+static bool put_repository(void *arg, const struct store_usage *usage)
+{
+	struct json_writer *w = &((struct listing *)arg)->w;
+
+	json_open_object(w);
+	json_put_text(w, "repository", usage->id);
+	put_count(w, "pulls", usage->pulls);
+	put_count(w, "pushes", usage->pushes);
+	put_count(w, "bytesIn", usage->bytes_in);
+	put_count(w, "bytesOut", usage->bytes_out);
+	json_close_object(w);
+	return true;
+}
+
+static struct http_response *list(
+	struct api_call *call, const char *key, const char *window, const char *repository)
+{
+	struct leader *leader = call->leader;
+	struct buf body = buf_limit(BODY_MAX);
+	struct listing listing = { .call = call, .state = leader_state(leader), .w = json_writer(&body) };
+	struct error err;
+	bool ok;
+
+	json_open_object(&listing.w);
+	json_key(&listing.w, repository ? STR("repositories") : STR("usage"));
+	json_open_array(&listing.w);
+	leader_lock(leader);
+	if (repository)
+		ok = store_list_repositories(leader->store, *repository ? repository : NULL, ROWS_MAX,
+			put_repository, &listing, &err);
+	else
+		ok = store_list_keys(leader->store, key, window, ROWS_MAX, put_key, &listing, &err);
+	leader_unlock(leader);
+	json_close_array(&listing.w);
+	json_close_object(&listing.w);
+	state_free(listing.state);
+	if (ok)
+		return api_json(200, &body);
+	buf_fini(&body);
+	return api_error_of(&err);
+}
+
+struct http_response *usage_serve(struct api_call *call)
+{
+	AUTO_FINI(buf) key = buf_limit(1024);
+	AUTO_FINI(buf) day = buf_limit(64);
+	AUTO_FINI(buf) month = buf_limit(64);
+	AUTO_FINI(buf) repository = buf_limit(1024);
+	bool has_key, has_day, has_month, has_repository;
+
+	if (!api_parameter(call, "apikey", &key, &has_key) || !api_parameter(call, "day", &day, &has_day) ||
+		!api_parameter(call, "month", &month, &has_month) ||
+		!api_parameter(call, "repository", &repository, &has_repository))
+		return api_bad_query();
+	if (has_day && has_month)
+		return api_error(400, "invalid", "ask for a day or for a month, not for both");
+	return list(call, has_key ? buf_text(&key) : NULL,
+		has_day     ? buf_text(&day)
+		: has_month ? buf_text(&month)
+			    : NULL,
+		has_repository ? buf_text(&repository) : NULL);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/first_start.h"
+
+#include <stdio.h>
+
+#include "common/crypto.h"
+#include "common/log.h"
+#include "common/password.h"
+#include "leader/leader.h"
+#include "proto/entity_table.h"
+
+#define MADE_LEN 24
+
+struct cluster_settings first_start_cluster(const struct leader_settings *settings)
+{
+	struct cluster_settings cluster;
+
+	table_defaults(entity_table(ENTITY_SETTINGS), &cluster);
+	cluster.isolated = settings->isolated;
+	return cluster;
+}
+
+bool first_start_is_admin(const struct user *user)
+{
+	for (size_t i = 0; user->enabled && i < user->roles.len; i++)
+		if (str_is(str_of(user->roles.at[i]), "admin"))
+			return true;
+	return false;
+}
+
+/* Disabled admins count: somebody disabled them on purpose, and a new one would undo that. */
+static bool has_admin(const struct state *state)
+{
+	for (size_t i = 0; i < state_count(state, ENTITY_USER); i++) {
+		struct user user = *entity_user(state_at(state, ENTITY_USER, i));
+		user.enabled = true;
+		if (first_start_is_admin(&user))
+			return true;
+	}
+	return false;
+}
+
+/* Letters and digits that nobody takes for another. */
+static void make_password(char into[MADE_LEN + 1])
+{
+	static const char letters[] = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+	const size_t len = sizeof(letters) - 1;
+	size_t at = 0;
+
+	while (at < MADE_LEN) {
+		uint8_t byte;
+		random_bytes(&byte, 1);
+		if (byte < 256 / len * len)
+			into[at++] = letters[byte % len];
+	}
+	into[MADE_LEN] = '\0';
+}
+
+static bool make_admin(
+	const struct leader_settings *settings, const char *password, struct entity **ret, struct error *err)
+{
+	static const char *roles[] = { "admin" };
+	char hash[PASSWORD_HASH_MAX];
+	struct user user;
+
+	table_defaults(entity_table(ENTITY_USER), &user);
+	if (!password_hash(str_of(password), hash, err))
+		return false;
+	user.password_hash = hash;
+	user.roles = (struct texts){ roles, 1 };
+	*ret = entity_new(ENTITY_USER, str_of(settings->admin_user), 0, &user);
+	return true;
+}
+
+static struct entity *make_ring(const struct leader_settings *settings)
+{
+	struct ring_body ring;
+	char key[33];
+
+	table_defaults(entity_table(ENTITY_RING), &ring);
+	random_hex(key, 16);
+	ring.hash_key = settings->hash_key ? settings->hash_key : key;
+	ring.epoch = 1;
+	return entity_new(ENTITY_RING, STR("ring"), 0, &ring);
+}
+
+static bool write_made(struct leader *leader, struct entity *const made[3], struct error *err)
+{
+	struct store_change changes[3] = { 0 };
+	enum store_result result;
+	uint64_t revision;
+	size_t len = 0, at;
+
+	for (size_t i = 0; i < 3; i++)
+		if (made[i])
+			changes[len++] = (struct store_change){ .entity = made[i], .check = true };
+	if (!len)
+		return true;
+	leader_lock(leader);
+	result = leader_write_locked(leader, changes, len, &revision, &at, err);
+	leader_unlock(leader);
+	if (result == STORE_STALE)
+		return error_set(err, ERROR_CONFLICT, NULL,
+			"user %s exists and is no admin; set ZOT_ADMIN_USER to another name",
+			leader->settings->admin_user);
+	return result == STORE_WRITTEN;
+}
+
+bool first_start(struct leader *leader, struct error *err)
+{
+	const struct leader_settings *settings = leader->settings;
+	AUTO(state) *state = leader_state(leader);
+	AUTO(entity) *admin = NULL;
+	AUTO(entity) *cluster = NULL;
+	AUTO(entity) *ring = NULL;
+	char made[MADE_LEN + 1] = "";
+
+	if (!has_admin(state)) {
+		if (!settings->admin_password)
+			make_password(made);
+		if (!make_admin(settings, settings->admin_password ? settings->admin_password : made, &admin,
+			    err))
+			return false;
+	}
+	if (!state_find(state, ENTITY_SETTINGS, STR("cluster"))) {
+		struct cluster_settings body = first_start_cluster(settings);
+		cluster = entity_new(ENTITY_SETTINGS, STR("cluster"), 0, &body);
+	}
+	if (!state_find(state, ENTITY_RING, STR("ring")))
+		ring = make_ring(settings);
+	if (!write_made(leader, (struct entity *const[3]){ admin, cluster, ring }, err))
+		return error_add(err, "first start");
+	if (*made)
+		(void)fprintf(stderr,
+			"First admin: user \"%s\", password \"%s\" (shown this once; change it by PATCH "
+			"/api/user/%s)\n",
+			settings->admin_user, made, settings->admin_user);
+	if (admin)
+		log_info("admin.made", "user=%s", log_quote(str_of(settings->admin_user)));
+	return true;
+}

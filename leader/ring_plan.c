@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ring_plan - the members as rows of a ring, and whether these differ from those of the ring at hand.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "leader/members.h"
+#include "leader/ring_write.h"
+#include "leader/store.h"
+
+struct gathering {
+	bool isolated;
+	const struct ring_body *old;
+	struct ring_row *rows;
+	size_t len, room;
+	struct buf texts; /* four texts for each row, one after the other */
+};
+
+static bool is_in(const struct ring_body *ring, const char *name)
+{
+	for (size_t i = 0; i < ring->members_len; i++)
+		if (!strcmp(ring->members[i].id, name))
+			return true;
+	return false;
+}
+
+/* The member's state in the ring, or NULL: it has no place there. */
+static const char *state_in_ring(
+	const struct gathering *gathering, const struct store_member *member, bool live)
+{
+	bool was_in = is_in(gathering->old, member->name);
+
+	if (gathering->isolated && was_in)
+		return "active";
+	if (!live || !strcmp(member->state, "joining"))
+		return NULL;
+	return !strcmp(member->state, "draining") ? "draining" : "active";
+}
+
+static void put_text(struct buf *into, const char *text)
+{
+	buf_append(into, text, strlen(text) + 1);
+}
+
+static void gather(void *arg, const struct store_member *member, bool live)
+{
+	struct gathering *gathering = arg;
+	const char *state = state_in_ring(gathering, member, live);
+
+	if (!state || gathering->len == gathering->room)
+		return;
+	put_text(&gathering->texts, member->name);
+	put_text(&gathering->texts, member->url);
+	put_text(&gathering->texts, member->zone);
+	put_text(&gathering->texts, state);
+	gathering->len++;
+}
+
+static const char *next_text(const char **at)
+{
+	const char *text = *at;
+
+	*at += strlen(text) + 1;
+	return text;
+}
+
+static void set_rows(struct gathering *gathering, const char *texts)
+{
+	for (size_t i = 0; i < gathering->len; i++) {
+		struct ring_row *row = &gathering->rows[i];
+		row->id = next_text(&texts);
+		row->url = next_text(&texts);
+		row->zone = next_text(&texts);
+		row->state = next_text(&texts);
+	}
+}
+
+static bool same_rows(const struct ring_body *old, const struct gathering *new)
+{
+	if (old->members_len != new->len)
+		return false;
+	for (size_t i = 0; i < new->len; i++) {
+		const struct ring_row *a = &old->members[i], *b = &new->rows[i];
+		if (strcmp(a->id, b->id) != 0 || strcmp(a->url, b->url) != 0 ||
+			strcmp(a->zone, b->zone) != 0 || strcmp(a->state, b->state) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool ring_plan(
+	struct members *members, bool isolated, const struct ring_body *old, struct ring_plan *ret_plan)
+{
+	struct gathering gathering = { .isolated = isolated,
+		.old = old,
+		.room = MEMBERS_MAX,
+		.texts = buf_limit(MEMBERS_MAX * (size_t)ENTITY_TEXT_MAX) };
+	struct ring_plan plan = { .body = *old };
+	size_t len;
+
+	members_each(members, gather, &gathering);
+	gathering.rows = xnew_array(struct ring_row, gathering.len + 1);
+	plan.texts = buf_take(&gathering.texts, &len);
+	set_rows(&gathering, plan.texts);
+	plan.body.epoch = old->epoch + 1;
+	plan.body.members = gathering.rows;
+	plan.body.members_len = gathering.len;
+	if (same_rows(old, &gathering)) {
+		ring_plan_fini(&plan);
+		return false;
+	}
+	*ret_plan = plan;
+	return true;
+}
+
+void ring_plan_fini(struct ring_plan *plan)
+{
+	free(plan->body.members);
+	free(plan->texts);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/ring_write.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "leader/grants.h"
+#include "leader/leader.h"
+#include "leader/members.h"
+
+#define SETTLE_MS      50
+#define SWEEP_LEAST_MS 100
+#define SWEEP_MOST_MS  1000
+#define TRIES          5
+
+struct ring_write {
+	struct leader *leader;
+	struct loop_timer sweep, settle;
+	bool settling, stopped; /* own loop; settling: the timer runs */
+	atomic_bool posted;
+	char day[11]; /* grants were tidied on; under the lock */
+};
+
+struct ring_write *ring_write_new(struct leader *leader)
+{
+	struct ring_write *write = xnew(struct ring_write);
+
+	write->leader = leader;
+	return write;
+}
+
+void ring_write_free(struct ring_write *write)
+{
+	free(write);
+}
+
+/* Writing. */
+
+static enum store_result write_plan(
+	struct leader *leader, const struct entity *old, const struct ring_plan *plan, struct error *err)
+{
+	AUTO(entity) *entity = entity_new(ENTITY_RING, STR("ring"), 0, &plan->body);
+	struct store_change change = { .entity = entity, .check = true, .expected = entity_revision(old) };
+	uint64_t revision;
+	size_t at;
+
+	return leader_write_locked(leader, &change, 1, &revision, &at, err);
+}
+
+/* False: somebody else was faster, look again. */
+static bool write_once(struct ring_write *write)
+{
+	struct leader *leader = write->leader;
+	AUTO(state) *state = leader_state(leader);
+	struct entity *old = state_find(state, ENTITY_RING, STR("ring"));
+	enum store_result result;
+	struct ring_plan plan;
+	struct error err;
+
+	if (!old || !ring_plan(leader->members, leader_cluster(leader).isolated, entity_ring(old), &plan))
+		return true;
+	result = write_plan(leader, old, &plan, &err);
+	if (result == STORE_WRITTEN) {
+		counter_add(&leader->counters.ring_changes_total, 1);
+		log_info("ring.published", "epoch=%" PRId64 " members=%zu", plan.body.epoch,
+			plan.body.members_len);
+	} else if (result == STORE_FAILED) {
+		log_error("ring.write", "error=%s trying again", log_quote(str_of(err.text)));
+		ring_write_due(write);
+	}
+	ring_plan_fini(&plan);
+	return result != STORE_STALE;
+}
+
+void ring_write_now_locked(struct ring_write *write)
+{
+	for (unsigned i = 0; i < TRIES; i++)
+		if (write_once(write))
+			return;
+	ring_write_due(write);
+}
+
+/* Settling: 50 ms after the first change, on the pool. */
+
+static void settle_run(void *arg)
+{
+	struct ring_write *write = arg;
+
+	leader_lock(write->leader);
+	ring_write_now_locked(write);
+	leader_unlock(write->leader);
+}
+
+static void on_settle(void *arg)
+{
+	struct ring_write *write = arg;
+
+	write->settling = false;
+	if (!pool_submit(write->leader->pool, settle_run, write))
+		ring_write_due(write);
+}
+
+static void on_due(void *arg)
+{
+	struct ring_write *write = arg;
+
+	atomic_store(&write->posted, false);
+	if (write->stopped || write->settling)
+		return;
+	write->settling = true;
+	loop_timer_start(write->leader->loop, &write->settle, SETTLE_MS, on_settle, write);
+}
+
+void ring_write_due(struct ring_write *write)
+{
+	if (!atomic_exchange(&write->posted, true))
+		loop_post(write->leader->loop, on_due, write);
+}
+
+/* Leases. */
+
+struct swept {
+	struct store_member *lost, *gone;
+	size_t lost_len, gone_len;
+};
+
+static void append(struct store_member **list, size_t *len, const struct store_member *member)
+{
+	struct store_member *wider = xnew_array(struct store_member, *len + 1);
+
+	if (*len)
+		memcpy(wider, *list, *len * sizeof(*wider));
+	free(*list);
+	*list = wider;
+	store_member_copy(member, &wider[(*len)++]);
+}
+
+static void note_lost(void *arg, const struct store_member *member)
+{
+	struct swept *swept = arg;
+
+	append(&swept->lost, &swept->lost_len, member);
+}
+
+static void note_gone(void *arg, const struct store_member *member)
+{
+	struct swept *swept = arg;
+
+	append(&swept->gone, &swept->gone_len, member);
+}
+
+static void store_swept(struct leader *leader, struct swept *swept)
+{
+	struct error err;
+
+	for (size_t i = 0; i < swept->lost_len; i++) {
+		counter_add(&leader->counters.members_lost_total, 1);
+		log_warn("member.lost", "name=%s url=%s", log_quote(str_of(swept->lost[i].name)),
+			log_quote(str_of(swept->lost[i].url)));
+		if (!store_put_member(leader->store, &swept->lost[i], &err))
+			log_warn("member.store", "error=%s ignoring", log_quote(str_of(err.text)));
+		store_member_fini(&swept->lost[i]);
+	}
+	for (size_t i = 0; i < swept->gone_len; i++) {
+		log_info("member.gone", "name=%s", log_quote(str_of(swept->gone[i].name)));
+		if (!store_delete_member(leader->store, swept->gone[i].name, &err))
+			log_warn("member.store", "error=%s ignoring", log_quote(str_of(err.text)));
+		store_member_fini(&swept->gone[i]);
+	}
+	free(swept->lost);
+	free(swept->gone);
+}
+
+static void tidy_grants(struct ring_write *write)
+{
+	char today[11], yesterday[11];
+	int64_t now = clock_wall_s();
+
+	clock_day(now, today);
+	if (!strcmp(today, write->day))
+		return;
+	memcpy(write->day, today, sizeof(today));
+	clock_day(now - 86400, yesterday);
+	grants_forget(write->leader->grants, yesterday);
+}
+
+static void sweep_run(void *arg)
+{
+	struct ring_write *write = arg;
+	struct leader *leader = write->leader;
+	struct swept swept = { 0 };
+	bool changed;
+
+	leader_lock(leader);
+	struct cluster_settings cluster = leader_cluster(leader);
+	struct members_terms terms = { .now_ms = clock_ms(),
+		.now_wall_s = clock_wall_s(),
+		.lease_ms = cluster.lease_ms,
+		.keep = cluster.isolated };
+	changed = members_sweep(leader->members, &terms, note_lost, note_gone, &swept);
+	store_swept(leader, &swept);
+	tidy_grants(write);
+	if (changed)
+		ring_write_now_locked(write);
+	leader_unlock(leader);
+}
+
+static void on_sweep(void *arg);
+
+static void sweep_again(struct ring_write *write)
+{
+	int64_t every = leader_cluster(write->leader).lease_ms / 10;
+
+	if (write->stopped)
+		return;
+	every = every < SWEEP_LEAST_MS ? SWEEP_LEAST_MS : every > SWEEP_MOST_MS ? SWEEP_MOST_MS : every;
+	loop_timer_start(write->leader->loop, &write->sweep, every, on_sweep, write);
+}
+
+static void sweep_done(void *arg)
+{
+	struct ring_write *write = arg;
+
+	sweep_again(write);
+}
+
+static void on_sweep(void *arg)
+{
+	struct ring_write *write = arg;
+
+	if (!pool_submit_then(write->leader->pool, sweep_run, write->leader->loop, sweep_done, write))
+		sweep_again(write);
+}
+
+void ring_write_start(struct ring_write *write)
+{
+	sweep_again(write);
+}
+
+void ring_write_stop(struct ring_write *write)
+{
+	write->stopped = true;
+	loop_timer_stop(write->leader->loop, &write->sweep);
+	loop_timer_stop(write->leader->loop, &write->settle);
+}

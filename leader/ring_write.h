@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ring_write - publishes the ring that the members make, and lets time pass for their leases.
+ *
+ *     live and active    -> in the ring as active
+ *     live and draining  -> in the ring as draining: owns nothing, is still reached for its uploads
+ *     joining, lost, left-> not in the ring
+ * Where each worker's storage is its own (settings: isolated), nobody else has a member's repositories: every member
+ * that was in the ring stays in it, active, until an admin forgets it.
+ *
+ * The ring is an entity, written by compare-and-swap on its revision with the next epoch. Changes that come within
+ * 50 ms of each other are one write; a member that goes is written at once.
+ *
+ * Thread  as said.
+ */
+#pragma once
+
+#include "common/error.h"
+#include "proto/entity.h"
+
+struct leader;
+struct members;
+struct ring_write;
+struct ring_write *ring_write_new(struct leader *leader);
+void ring_write_free(struct ring_write *write);
+void ring_write_start(struct ring_write *write); /* own loop: the lease timer */
+void ring_write_stop(struct ring_write *write);  /* own loop */
+void ring_write_due(struct ring_write *write);   /* Thread  any: within 50 ms */
+/* Pool, leader_lock() held: now. What goes wrong is logged, and tried again. */
+void ring_write_now_locked(struct ring_write *write);
+
+/* What the members make of `old`. True when it differs from it: *ret_new is then the next ring, its rows on the heap
+ * (ring_plan_fini), its texts borrowed from the plan. */
+struct ring_plan {
+	struct ring_body body;
+	char *texts;
+};
+bool ring_plan(struct members *members, bool isolated, const struct ring_body *old, struct ring_plan *ret_plan) MUST_CHECK;
+void ring_plan_fini(struct ring_plan *plan);

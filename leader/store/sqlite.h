@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sqlite - prepared statements of one database behind names of ours.
+ *
+ *     struct sql q = sql_of(db, "INSERT INTO meta VALUES (?, ?)");     a literal: prepared once, kept
+ *     sql_text(&q, name); sql_int(&q, number);                         bound in order
+ *     if (!sql_run(&q, err)) ...
+ *
+ *     struct sql q = sql_of(db, "SELECT number FROM meta");
+ *     while (sql_next(&q)) ... sql_column_int(&q, 0) ...          ends at the last row or at an error
+ *     return sql_end(&q, err);                                         false: it was an error
+ *
+ * A statement is in use until its sql_run() or sql_end(). Every commit is durable: WAL, synchronous = FULL.
+ * The file is locked for this process alone; the lock dies with it.
+ *
+ * Thread  one at a time.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/str.h"
+
+struct sqlite;
+struct sqlite3_stmt;
+
+bool sqlite_open(struct sqlite **ret_db, const char *path, struct error *err) MUST_CHECK;
+void sqlite_free(struct sqlite *db);
+AUTO_DEFINE(sqlite)
+/* Statements without parameters, ';' between them. */
+bool sqlite_exec(struct sqlite *db, const char *text, struct error *err) MUST_CHECK;
+bool sqlite_begin(struct sqlite *db, struct error *err) MUST_CHECK;
+bool sqlite_commit(struct sqlite *db, struct error *err) MUST_CHECK; /* rolled back when it fails */
+void sqlite_rollback(struct sqlite *db);
+
+struct sql {
+	struct sqlite *db;
+	struct sqlite3_stmt *statement; /* NULL: it could not be prepared; running it says why */
+	int bound;
+	bool failed;
+};
+struct sql sql_of(struct sqlite *db, const char *literal);
+void       sql_text(struct sql *q, const char *text); /* NULL: an SQL NULL. Bound texts live until the end */
+void       sql_str(struct sql *q, struct str s);
+void       sql_bytes(struct sql *q, struct str bytes);
+void       sql_int(struct sql *q, int64_t number);
+void       sql_count(struct sql *q, uint64_t number); /* at most INT64_MAX */
+bool       sql_run(struct sql *q, struct error *err) MUST_CHECK;
+bool       sql_next(struct sql *q);
+bool       sql_end(struct sql *q, struct error *err) MUST_CHECK;
+/* Borrowed until the next sql_next() or sql_end(). */
+int64_t     sql_column_int(struct sql *q, int at);
+uint64_t    sql_column_count(struct sql *q, int at); /* a negative number is 0 */
+const char *sql_column_text(struct sql *q, int at);  /* never NULL */
+struct str  sql_column_bytes(struct sql *q, int at);

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_sqlite - the embedded store: one file, leader.db, for one leader.
+ *
+ * An entity's row holds its newest version as msgpack. A delete leaves its row as a tombstone until
+ * STORE_CHANGES_KEPT revisions later; `forgotten` in meta is the newest revision of a tombstone that is gone.
+ * So whatever changed after any revision from `forgotten` on is found in this table.
+ */
+#include "leader/store/store_sqlite.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/file.h"
+
+#define SCHEMA_VERSION 1
+
+static const char schema[] =
+	"CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE entity (kind INTEGER NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL,"
+	" deleted INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;"
+	"CREATE INDEX entity_revision ON entity (revision);"
+	"CREATE INDEX entity_deleted ON entity (revision) WHERE deleted;"
+	"CREATE TABLE member (name TEXT PRIMARY KEY, process TEXT NOT NULL, boot TEXT NOT NULL, url TEXT NOT "
+	"NULL,"
+	" zone TEXT NOT NULL, version TEXT NOT NULL, state TEXT NOT NULL, revision INTEGER NOT NULL,"
+	" seen INTEGER NOT NULL, lost INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE pushed (worker TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, seen INTEGER "
+	"NOT NULL,"
+	" PRIMARY KEY (worker, boot)) WITHOUT ROWID;"
+	"CREATE TABLE key_usage (apikey TEXT NOT NULL, window TEXT NOT NULL, calls INTEGER NOT NULL,"
+	" bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, PRIMARY KEY (apikey, window)) WITHOUT ROWID;"
+	"CREATE INDEX key_usage_window ON key_usage (window);"
+	"CREATE TABLE repository_usage (name TEXT PRIMARY KEY, pulls INTEGER NOT NULL, pushes INTEGER NOT "
+	"NULL,"
+	" bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE held_grant (day TEXT NOT NULL, apikey TEXT NOT NULL, worker TEXT NOT NULL, boot TEXT "
+	"NOT NULL,"
+	" granted INTEGER NOT NULL, used INTEGER NOT NULL, finished INTEGER NOT NULL,"
+	" PRIMARY KEY (day, apikey, worker, boot)) WITHOUT ROWID;"
+	"INSERT INTO meta VALUES ('revision', 0), ('forgotten', 0);"
+	"PRAGMA user_version = 1;";
+
+/* Open. */
+
+static bool read_number(struct sqlite *db, const char *name, uint64_t *ret, struct error *err)
+{
+	struct sql q = sql_of(db, "SELECT number FROM meta WHERE name = ?");
+	uint64_t number = 0;
+
+	sql_text(&q, name);
+	while (sql_next(&q))
+		number = sql_column_count(&q, 0);
+	if (!sql_end(&q, err))
+		return false;
+	*ret = number;
+	return true;
+}
+
+static bool read_version(struct sqlite *db, int64_t *ret, struct error *err)
+{
+	struct sql q = sql_of(db, "PRAGMA user_version");
+	int64_t version = 0;
+
+	while (sql_next(&q))
+		version = sql_column_int(&q, 0);
+	if (!sql_end(&q, err))
+		return false;
+	*ret = version;
+	return true;
+}
+
+static bool make_schema(struct sqlite *db, struct error *err)
+{
+	int64_t version;
+
+	if (!read_version(db, &version, err))
+		return false;
+	if (version > SCHEMA_VERSION)
+		return error_set(err, ERROR_INVALID, NULL,
+			"made by a newer zot-leader (version %" PRId64 " of the tables, this one knows %d)",
+			version, SCHEMA_VERSION);
+	if (version == SCHEMA_VERSION)
+		return true;
+	if (!sqlite_begin(db, err))
+		return false;
+	if (!sqlite_exec(db, schema, err)) {
+		sqlite_rollback(db);
+		return false;
+	}
+	return sqlite_commit(db, err);
+}
+
+/* Usage and pushes of long ago. */
+static bool prune(struct sqlite *db, struct error *err)
+{
+	int64_t then = clock_wall_s() - (int64_t)STORE_DAYS_KEPT * 86400;
+	char day[11];
+
+	clock_day(then, day);
+	struct sql windows = sql_of(db, "DELETE FROM key_usage WHERE window < ?");
+	sql_text(&windows, day);
+	if (!sql_run(&windows, err))
+		return false;
+	struct sql pushed = sql_of(db, "DELETE FROM pushed WHERE seen < ?");
+	sql_int(&pushed, then);
+	if (!sql_run(&pushed, err))
+		return false;
+	clock_day(clock_wall_s() - (int64_t)2 * 86400, day);
+	struct sql grants = sql_of(db, "DELETE FROM held_grant WHERE day < ?");
+	sql_text(&grants, day);
+	return sql_run(&grants, err);
+}
+
+static void close_store(struct store *store)
+{
+	sqlite_free(store_sqlite_db(store));
+	free(store);
+}
+
+/* Entities. */
+
+static bool decode(struct str bytes, struct entity **ret, struct error *err)
+{
+	AUTO(pack_doc) *doc = NULL;
+
+	return pack_parse(bytes, &doc, err) && entity_decode(pack_root(doc), ret, err);
+}
+
+static bool load_entities(
+	struct store *store, store_entity_f *fn, void *arg, struct store_loaded *ret, struct error *err)
+{
+	struct store_sqlite *own = (struct store_sqlite *)store;
+	struct sql q = sql_of(own->db, "SELECT kind, id, body FROM entity ORDER BY revision");
+	bool ok = true;
+
+	while (ok && sql_next(&q)) {
+		AUTO(entity) *entity = NULL;
+
+		if (!decode(sql_column_bytes(&q, 2), &entity, err)) {
+			(void)error_add(err, "entity %s %s",
+				entity_kind_name((enum entity_kind)sql_column_int(&q, 0)),
+				sql_column_text(&q, 1));
+			ok = false;
+		} else if (!fn(arg, entity)) {
+			break;
+		}
+	}
+	if (!sql_end(&q, ok ? err : NULL) || !ok)
+		return false;
+	*ret = (struct store_loaded){ .revision = own->revision, .forgotten = own->forgotten };
+	return true;
+}
+
+/* The revision of what is there; 0 for what is not, and for a tombstone. */
+static bool stored_revision(struct sqlite *db, const struct entity *entity, uint64_t *ret, struct error *err)
+{
+	struct sql q = sql_of(db, "SELECT revision FROM entity WHERE kind = ? AND id = ? AND NOT deleted");
+	uint64_t revision = 0;
+
+	sql_int(&q, entity_kind(entity));
+	sql_str(&q, entity_id(entity));
+	while (sql_next(&q))
+		revision = sql_column_count(&q, 0);
+	if (!sql_end(&q, err))
+		return false;
+	*ret = revision;
+	return true;
+}
+
+static bool put_entity(struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err)
+{
+	AUTO(entity) *stamped = entity_with_revision(entity, revision);
+	AUTO_FINI(buf) body = buf_limit(2 * (size_t)ENTITY_BYTES_MAX);
+
+	entity_encode(stamped, &body);
+	if (!buf_check(&body, "entity", err))
+		return false;
+	if (body.len > ENTITY_BYTES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, NULL,
+			"an entity has at most %u bytes, this one has %zu", ENTITY_BYTES_MAX, body.len);
+	struct sql q = sql_of(db, "INSERT OR REPLACE INTO entity VALUES (?, ?, ?, ?, ?)");
+	sql_int(&q, entity_kind(entity));
+	sql_str(&q, entity_id(entity));
+	sql_count(&q, revision);
+	sql_int(&q, entity_is_deleted(entity));
+	sql_bytes(&q, buf_str(&body));
+	return sql_run(&q, err);
+}
+
+static bool put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err)
+{
+	struct sql q = sql_of(db, "UPDATE meta SET number = ? WHERE name = ?");
+
+	sql_count(&q, number);
+	sql_text(&q, name);
+	return sql_run(&q, err);
+}
+
+/* *ret_forgotten is raised to the newest tombstone that went. */
+static bool forget_tombstones(struct sqlite *db, uint64_t upto, uint64_t *ret_forgotten, struct error *err)
+{
+	struct sql newest = sql_of(db, "SELECT max(revision) FROM entity WHERE deleted AND revision <= ?");
+	uint64_t forgotten = 0;
+
+	sql_count(&newest, upto);
+	while (sql_next(&newest))
+		forgotten = sql_column_count(&newest, 0);
+	if (!sql_end(&newest, err))
+		return false;
+	if (!forgotten)
+		return true;
+	struct sql gone = sql_of(db, "DELETE FROM entity WHERE deleted AND revision <= ?");
+	sql_count(&gone, upto);
+	if (!sql_run(&gone, err) || !put_number(db, "forgotten", forgotten, err))
+		return false;
+	*ret_forgotten = forgotten;
+	return true;
+}
+
+static enum store_result check_all(struct store_sqlite *own, const struct store_change *changes, size_t len,
+	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	uint64_t stored;
+
+	for (size_t i = 0; i < len; i++) {
+		if (!changes[i].check)
+			continue;
+		if (!stored_revision(own->db, changes[i].entity, &stored, err))
+			return STORE_FAILED;
+		if (stored != changes[i].expected) {
+			*ret_revision = stored;
+			*ret_at = i;
+			return STORE_STALE;
+		}
+	}
+	return STORE_WRITTEN;
+}
+
+static bool put_all(struct store_sqlite *own, const struct store_change *changes, size_t len,
+	uint64_t *ret_forgotten, struct error *err)
+{
+	uint64_t revision = own->revision + 1;
+
+	for (size_t i = 0; i < len; i++)
+		if (!put_entity(own->db, changes[i].entity, revision, err))
+			return false;
+	if (revision > STORE_CHANGES_KEPT &&
+		!forget_tombstones(own->db, revision - STORE_CHANGES_KEPT, ret_forgotten, err))
+		return false;
+	return put_number(own->db, "revision", revision, err);
+}
+
+static enum store_result write_batch(struct store *store, const struct store_change *changes, size_t len,
+	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	struct store_sqlite *own = (struct store_sqlite *)store;
+	uint64_t forgotten = own->forgotten;
+	enum store_result result;
+
+	if (!sqlite_begin(own->db, err))
+		return STORE_FAILED;
+	result = check_all(own, changes, len, ret_revision, ret_at, err);
+	if (result == STORE_WRITTEN && !put_all(own, changes, len, &forgotten, err))
+		result = STORE_FAILED;
+	if (result != STORE_WRITTEN) {
+		sqlite_rollback(own->db);
+		return result;
+	}
+	if (!sqlite_commit(own->db, err))
+		return STORE_FAILED;
+	own->forgotten = forgotten;
+	*ret_revision = ++own->revision;
+	return STORE_WRITTEN;
+}
+
+static const struct store_driver driver = {
+	.close = close_store,
+	.load_entities = load_entities,
+	.load_members = store_sqlite_load_members,
+	.load_grants = store_sqlite_load_grants,
+	.write = write_batch,
+	.seq = store_sqlite_seq,
+	.merge_usage = store_sqlite_merge_usage,
+	.put_member = store_sqlite_put_member,
+	.delete_member = store_sqlite_delete_member,
+	.calls = store_sqlite_calls,
+	.list_keys = store_sqlite_list_keys,
+	.list_repositories = store_sqlite_list_repositories,
+};
+
+bool store_open_sqlite(struct store **ret_store, const char *folder, struct error *err)
+{
+	struct store_sqlite *own;
+	AUTO(sqlite) *db = NULL;
+	AUTO_FINI(buf) path = buf_limit(4096);
+	uint64_t revision, forgotten;
+
+	buf_format(&path, "%s/leader.db", folder);
+	if (!buf_check(&path, "path of the store", err) || !file_make_folders(folder, 0700, err) ||
+		!sqlite_open(&db, buf_text(&path), err))
+		return false;
+	if (!make_schema(db, err) || !prune(db, err) || !read_number(db, "revision", &revision, err) ||
+		!read_number(db, "forgotten", &forgotten, err) || !file_sync_folder(folder, err))
+		return error_add(err, "%s", buf_text(&path));
+	own = xnew(struct store_sqlite);
+	own->store.driver = &driver;
+	own->db = TAKE(db);
+	own->revision = revision;
+	own->forgotten = forgotten;
+	*ret_store = &own->store;
+	return true;
+}
