@@ -314,6 +314,57 @@ static void many_repositories(void **state)
 	assert_false(more);
 }
 
+struct names {
+	char text[1024];
+};
+
+static bool add_name(void *arg, struct str name)
+{
+	struct names *names = arg;
+	size_t len = strlen(names->text);
+
+	(void)snprintf(names->text + len, sizeof(names->text) - len, "%.*s ", STR_ARGS(name));
+	return true;
+}
+
+static void expect_catalog(struct store *store, const char *after, const char *wanted)
+{
+	struct names names = { "" };
+	bool more = true;
+
+	OK(store_catalog(store, str_of(after), 10, add_name, &names, &more, &failure));
+	assert_string_equal(names.text, wanted);
+	assert_false(more);
+}
+
+static void create(struct store *store, const char *name)
+{
+	struct store_version version;
+
+	if (store_index_put(store, str_of(name), STR("{}"), &nothing, &version, &failure) != STORE_OK)
+		fail_msg("%s: %s", name, failure.text);
+}
+
+/* Escaped, they are longer than a file's name may be. */
+static void catalog_of_long_names(void **state)
+{
+	char name[256], next[256], wanted[1024];
+
+	for (size_t i = 0; i < 255; i++)
+		name[i] = i % 2 ? '/' : 'a';
+	name[255] = '\0';
+	memcpy(next, name, sizeof(next));
+	next[254] = 'b';
+	create(*state, next);
+	create(*state, "a");
+	create(*state, name);
+	create(*state, "b");
+	(void)snprintf(wanted, sizeof(wanted), "a %s %s b ", name, next);
+	expect_catalog(*state, NULL, wanted);
+	(void)snprintf(wanted, sizeof(wanted), "%s b ", next);
+	expect_catalog(*state, name, wanted);
+}
+
 static void folder_that_went_away(void **state)
 {
 	assert_int_equal(rmdir(root), 0);
@@ -419,6 +470,7 @@ int main(void)
 		TEST(cut_blob_is_replaced),
 		TEST(strange_files),
 		TEST(many_repositories),
+		TEST(catalog_of_long_names),
 		TEST(folder_that_went_away),
 		TEST(killed_writers),
 	};

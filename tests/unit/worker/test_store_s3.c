@@ -18,6 +18,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "proto/digest.h"
+#include "tests/unit/worker/store_suite.h"
 #include "worker/storage/s3_priv.h"
 
 #define WRITERS 8
@@ -503,6 +504,19 @@ static void requests_of_each_verb(void **state)
 	print_message("requests: manifest blob 1, index write 1, revalidate 1\n");
 }
 
+/* ---- the suite that every store passes ---- */
+
+static struct store *open_for_suite(void)
+{
+	static unsigned n;
+	struct store_s3_settings settings = server;
+	char suite_prefix[96];
+
+	snprintf(suite_prefix, sizeof suite_prefix, "%s/suite%u", prefix, n++);
+	settings.prefix = suite_prefix;
+	return open_with(settings);
+}
+
 /* ---- start ---- */
 
 static bool read_environment(void)
@@ -556,6 +570,7 @@ int main(void)
 	store = open_with(server);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	close_store(store);
+	failed += store_suite_run(open_for_suite);
 	http_client_fini();
 	return failed != 0;
 }
