@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * indexes_commit - one committer for each repository takes all that waits and writes it at once.
+ *
+ *     take the queue -> apply to the view in memory -> write if the store still has it -> done() each
+ *
+ * The write itself proves that the view was the newest, so nothing is asked before. Where nothing is written (a
+ * push of what is there, the deletion of what is not) the view must be known to be true first.
+ */
+#include <pthread.h>
+#include <time.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/pool.h"
+#include "worker/storage/indexes_priv.h"
+
+#define ATTEMPTS_MAX 60
+#define PAUSE_MIN_US 1000
+#define PAUSE_MAX_US 50000
+
+struct commit {
+	struct repository *repository;
+	struct indexes *indexes;
+	struct index_change *batch;
+	struct index *base; /* what the changes are applied to; NULL: there is no such repository */
+	bool known;         /* base is what the store had, or has when the write goes through */
+	bool fresh;         /* base was true after the batch was taken, or may be trusted */
+	struct index *draft;
+	bool changed, refused; /* some change changed the draft; some was refused */
+};
+
+enum commit_step { COMMIT_DONE, COMMIT_AGAIN, COMMIT_CONFLICT, COMMIT_FAILED };
+
+/* Full jitter, growing: many workers on one repository get through one after the other. */
+static void pause_before(unsigned attempt)
+{
+	uint64_t most = attempt < 6 ? (uint64_t)PAUSE_MIN_US << attempt : PAUSE_MAX_US;
+	uint64_t us = random_below((most < PAUSE_MAX_US ? most : PAUSE_MAX_US) + 1);
+	struct timespec left = { .tv_nsec = (long)us * 1000 };
+
+	(void)nanosleep(&left, NULL);
+}
+
+/* ---- the base ---- */
+
+static void set_base(struct commit *c, struct index *base)
+{
+	index_free(c->base);
+	c->base = base;
+	c->known = true;
+}
+
+/* What is in memory, as it is. */
+static void take_view(struct commit *c)
+{
+	struct indexes *indexes = c->indexes;
+	int64_t trust_ms = indexes->trust(indexes->trust_arg, str_of(c->repository->name));
+
+	indexes_lock(indexes);
+	if (c->repository->view) {
+		set_base(c, index_ref(c->repository->view));
+		c->fresh = indexes_is_fresh(c->repository, trust_ms, clock_us());
+	}
+	indexes_unlock(indexes);
+}
+
+static bool reload(struct commit *c, struct error *err)
+{
+	struct index *found = NULL;
+	struct error cause;
+
+	if (!indexes_load(c->indexes, str_of(c->repository->name), c->base, &found, &cause) &&
+		cause.kind != ERROR_UNKNOWN) {
+		*err = cause;
+		return false;
+	}
+	set_base(c, found);
+	c->fresh = true;
+	return true;
+}
+
+/* ---- the view ---- */
+
+static void begin_write(struct commit *c)
+{
+	indexes_lock(c->indexes);
+	c->repository->writes++;
+	c->indexes->stats.writes++;
+	indexes_unlock(c->indexes);
+}
+
+/* view NULL: the write has failed; what is in memory may be old then, so it
+ * is not believed before the store was asked. */
+static void end_write(struct commit *c, struct index *view, int64_t started_us, bool conflict)
+{
+	AUTO(index) *before = NULL;
+
+	indexes_lock(c->indexes);
+	c->repository->writes++;
+	c->indexes->stats.conflicts += conflict;
+	if (view)
+		before = indexes_set_view_locked(c->repository, view, started_us);
+	else
+		c->repository->validated_us = 0;
+	indexes_unlock(c->indexes);
+}
+
+/* A batch that wrote nothing may have learnt what the store has. */
+static void keep_base(struct commit *c, int64_t asked_us)
+{
+	AUTO(index) *before = NULL;
+
+	indexes_lock(c->indexes);
+	if (asked_us >= c->repository->validated_us)
+		before = indexes_set_view_locked(
+			c->repository, c->base ? index_ref(c->base) : NULL, asked_us);
+	indexes_unlock(c->indexes);
+}
+
+/* ---- one attempt ---- */
+
+static void apply_one(struct commit *c, struct index_change *change, bool *exists)
+{
+	bool changed = false;
+
+	if (change->op != INDEX_PUT_MANIFEST && !*exists)
+		change->ok = error_set(
+			&change->err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
+	else
+		change->ok = index_apply(c->draft, change, &changed, &change->err);
+	c->changed = c->changed || changed;
+	c->refused = c->refused || !change->ok;
+	*exists = *exists || change->ok;
+}
+
+static void apply(struct commit *c)
+{
+	bool exists = c->base != NULL;
+
+	index_free(c->draft);
+	c->draft = index_draft(c->base);
+	c->changed = c->refused = false;
+	for (struct index_change *change = c->batch; change; change = change->next)
+		apply_one(c, change, &exists);
+}
+
+static void fail(struct commit *c, const struct error *err)
+{
+	for (struct index_change *change = c->batch; change; change = change->next) {
+		change->ok = false;
+		change->err = *err;
+	}
+}
+
+/* A write whose answer is not clear may have been done: the store is asked for the result. */
+static bool look_whether_written(struct commit *c, struct str text, struct store_version *ret)
+{
+	AUTO_FINI(buf) there = buf_limit(INDEX_JSON_MAX);
+	struct error ignored;
+
+	return store_index_get(c->indexes->store, str_of(c->repository->name), &there, ret, &ignored) &&
+	       str_equal(buf_str(&there), text);
+}
+
+static enum commit_step write_draft(struct commit *c, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
+	const struct store_version nothing = { "" };
+	struct store_version version = { "" };
+	int64_t started_us = clock_us();
+	enum store_step step;
+
+	if (!index_json_write(c->draft, &text, err))
+		return COMMIT_FAILED;
+	begin_write(c);
+	step = store_index_put(c->indexes->store, str_of(c->repository->name), buf_str(&text),
+		c->base ? &c->base->version : &nothing, &version, err);
+	if (step == STORE_FAILED && look_whether_written(c, buf_str(&text), &version))
+		step = STORE_OK;
+	if (step == STORE_OK) {
+		c->draft->version = version;
+		end_write(c, TAKE(c->draft), started_us, false);
+		return COMMIT_DONE;
+	}
+	end_write(c, NULL, 0, step == STORE_CONFLICT);
+	return step == STORE_CONFLICT ? COMMIT_CONFLICT : COMMIT_FAILED;
+}
+
+static enum commit_step attempt(struct commit *c, struct error *err)
+{
+	int64_t asked_us = clock_us();
+	bool asked = false;
+
+	if (!c->known) {
+		if (!reload(c, err))
+			return COMMIT_FAILED;
+		asked = true;
+	}
+	apply(c);
+	if ((!c->changed || c->refused) && !c->fresh) {
+		asked_us = clock_us();
+		if (!reload(c, err))
+			return COMMIT_FAILED;
+		asked = true;
+		apply(c);
+	}
+	if (c->changed)
+		return write_draft(c, err);
+	if (asked)
+		keep_base(c, asked_us);
+	return COMMIT_DONE;
+}
+
+static void commit_batch(struct repository *repository, struct index_change *batch);
+
+/* A batch that is too large as a whole: each for itself. */
+static void commit_singly(struct repository *repository, struct index_change *batch)
+{
+	while (batch) {
+		struct index_change *next = batch->next;
+
+		batch->next = NULL;
+		commit_batch(repository, batch);
+		batch->next = next;
+		batch = next;
+	}
+}
+
+static void commit_batch(struct repository *repository, struct index_change *batch)
+{
+	struct commit c = { .repository = repository, .indexes = repository->indexes, .batch = batch };
+	enum commit_step step = COMMIT_CONFLICT;
+	struct error err = { 0 };
+
+	take_view(&c);
+	for (unsigned i = 0; i < ATTEMPTS_MAX && step == COMMIT_CONFLICT; i++) {
+		step = attempt(&c, &err);
+		if (step == COMMIT_CONFLICT) {
+			pause_before(i);
+			c.known = c.fresh = false;
+		}
+	}
+	index_free(c.draft);
+	index_free(c.base);
+	if (step == COMMIT_FAILED && err.kind == ERROR_TOO_LARGE && batch->next) {
+		commit_singly(repository, batch);
+		return;
+	}
+	if (step == COMMIT_CONFLICT)
+		(void)error_set(&err, ERROR_BUSY, NULL, "the repository is changed too often by others");
+	if (step != COMMIT_DONE)
+		fail(&c, &err);
+}
+
+/* ---- the queue ---- */
+
+static struct index_change *take_queue_locked(struct repository *repository)
+{
+	struct index_change *batch = repository->first;
+
+	repository->first = NULL;
+	repository->last = &repository->first;
+	return batch;
+}
+
+static void tell(struct index_change *batch)
+{
+	while (batch) {
+		struct index_change *next = batch->next; /* done() may free it */
+
+		batch->next = NULL;
+		batch->done(batch);
+		batch = next;
+	}
+}
+
+static void run_committer(void *arg)
+{
+	struct repository *repository = arg;
+	struct indexes *indexes = repository->indexes;
+	struct index_change *batch;
+
+	indexes_lock(indexes);
+	while ((batch = take_queue_locked(repository))) {
+		indexes_unlock(indexes);
+		commit_batch(repository, batch);
+		tell(batch);
+		indexes_lock(indexes);
+	}
+	repository->committing = false;
+	indexes_unpin_unlock(repository);
+	/* indexes_free() may be waiting for exactly this, so nothing of it is touched after the lock. */
+	indexes_lock(indexes);
+	if (--indexes->committers == 0)
+		CHECK(pthread_cond_broadcast(&indexes->idle) == 0);
+	indexes_unlock(indexes);
+}
+
+/* True: the repository had no committer, the caller starts it. */
+static bool enqueue(struct indexes *indexes, struct index_change *change, struct repository **ret)
+{
+	struct repository *repository;
+	bool start;
+
+	change->next = NULL;
+	change->ok = false;
+	indexes_lock(indexes);
+	repository = indexes_pin_locked(indexes, str_of(change->name));
+	*repository->last = change;
+	repository->last = &change->next;
+	indexes->stats.changes++;
+	start = !repository->committing;
+	if (start) {
+		repository->committing = true;
+		indexes->committers++;
+	} else {
+		repository->pins--; /* the committer has one */
+	}
+	indexes_unlock(indexes);
+	*ret = repository;
+	return start;
+}
+
+void indexes_change(struct indexes *indexes, struct index_change *change)
+{
+	struct repository *repository;
+
+	if (enqueue(indexes, change, &repository))
+		pool_push(indexes->pool, run_committer, repository);
+}
+
+/* ---- waiting ---- */
+
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t told;
+	bool done;
+};
+
+static void on_done(struct index_change *change)
+{
+	struct waiter *waiter = change->arg;
+
+	CHECK(pthread_mutex_lock(&waiter->lock) == 0);
+	waiter->done = true;
+	CHECK(pthread_cond_signal(&waiter->told) == 0);
+	CHECK(pthread_mutex_unlock(&waiter->lock) == 0);
+}
+
+/* Whoever waits commits, when nobody else does: a pool full of waiters would have no thread left for it. */
+bool indexes_change_wait(struct indexes *indexes, struct index_change *change, struct error *err)
+{
+	struct waiter waiter = { .lock = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER };
+	struct repository *repository;
+
+	change->done = on_done;
+	change->arg = &waiter;
+	if (enqueue(indexes, change, &repository))
+		run_committer(repository);
+	CHECK(pthread_mutex_lock(&waiter.lock) == 0);
+	while (!waiter.done)
+		CHECK(pthread_cond_wait(&waiter.told, &waiter.lock) == 0);
+	CHECK(pthread_mutex_unlock(&waiter.lock) == 0);
+	(void)pthread_cond_destroy(&waiter.told);
+	(void)pthread_mutex_destroy(&waiter.lock);
+	if (!change->ok && err)
+		*err = change->err;
+	return change->ok;
+}
