@@ -76,7 +76,7 @@ static bool start_static(struct cluster *cluster, uint16_t port, struct error *e
 static bool start_single(struct cluster *cluster, struct error *err)
 {
 	static const uint8_t no_key[16];
-	const struct ring_member me = { .id = "", .url = "", .active = true };
+	const struct ring_member me = { .id = "alone", .url = "http://alone", .active = true };
 	struct ring *ring;
 
 	cluster->self = check_strdup("");
