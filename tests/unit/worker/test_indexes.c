@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_indexes - views in memory and group commit, over a store in a folder.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <ftw.h>
+#include <pthread.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/pool.h"
+#include "worker/storage/index_priv.h"
+
+#define OCI   "application/vnd.oci.image.manifest.v1+json"
+#define FOREVER (INT64_C(1) << 40)
+
+struct rig {
+	char folder[128];
+	struct store *store;
+	struct pool *pool;
+	_Atomic int64_t trust;
+	struct indexes *here, *there; /* two workers on one store */
+};
+
+static int64_t trust_here(void *arg, struct str name)
+{
+	struct rig *rig = arg;
+
+	(void)name;
+	return rig->trust;
+}
+
+static int64_t trust_nobody(void *arg, struct str name)
+{
+	(void)arg;
+	(void)name;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	struct rig *rig = xnew(struct rig);
+	const char *tmp = getenv("TMPDIR");
+	struct error err;
+
+	(void)snprintf(rig->folder, sizeof(rig->folder), "%s/test-indexes-XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(rig->folder) || !store_fs_open(&rig->store, rig->folder, &err) ||
+		!pool_new(&rig->pool, 8, 1000, &err))
+		return -1;
+	rig->here = indexes_new(rig->store, rig->pool, trust_here, rig, 64 << 20);
+	rig->there = indexes_new(rig->store, rig->pool, trust_nobody, NULL, 64 << 20);
+	*state = rig;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	struct rig *rig = *state;
+
+	indexes_free(rig->here);
+	indexes_free(rig->there);
+	pool_free(rig->pool);
+	store_free(rig->store);
+	(void)nftw(rig->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(rig);
+	return 0;
+}
+
+static char oci_type[] = OCI;
+
+static struct descriptor descriptor_of(const char *tag)
+{
+	return (struct descriptor){
+		.media_type = oci_type, .digest = digest_of(HASH_SHA256, str_of(tag)), .size = 10
+	};
+}
+
+static bool put(struct indexes *indexes, const char *name, const char *tag, struct error *err)
+{
+	struct descriptor descriptor = descriptor_of(tag);
+	struct index_change change = {
+		.op = INDEX_PUT_MANIFEST, .name = name, .descriptor = &descriptor, .tags = &tag, .tags_len = 1
+	};
+
+	return indexes_change_wait(indexes, &change, err);
+}
+
+static bool delete_tag(struct indexes *indexes, const char *name, const char *tag, struct error *err)
+{
+	struct index_change change = { .op = INDEX_DELETE_TAG, .name = name, .tags = &tag, .tags_len = 1 };
+
+	return indexes_change_wait(indexes, &change, err);
+}
+
+static bool has(struct indexes *indexes, const char *name, const char *tag)
+{
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	if (!indexes_get(indexes, str_of(name), &index, &err)) {
+		assert_string_equal(err.code, "NAME_UNKNOWN");
+		return false;
+	}
+	return index_find_tag(index, str_of(tag)) != NULL;
+}
+
+static bool peeks(struct indexes *indexes, const char *name)
+{
+	AUTO(index) *index = indexes_peek(indexes, str_of(name));
+
+	return index != NULL;
+}
+
+static void test_changes(void **state)
+{
+	struct rig *rig = *state;
+	struct descriptor descriptor = descriptor_of("v1");
+	struct index_change by_digest = {
+		.op = INDEX_DELETE_DIGEST, .name = "a/b", .digest = descriptor.digest
+	};
+	struct error err;
+
+	assert_true(put(rig->here, "a/b", "v1", &err));
+	assert_true(has(rig->here, "a/b", "v1"));
+	assert_true(put(rig->here, "a/b", "v2", &err));
+	assert_int_equal(indexes_stats(rig->here).writes, 2);
+	assert_true(put(rig->here, "a/b", "v2", &err));
+	assert_int_equal(indexes_stats(rig->here).writes, 2);
+	assert_true(delete_tag(rig->here, "a/b", "v2", &err));
+	assert_false(delete_tag(rig->here, "a/b", "v2", &err));
+	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
+	assert_true(indexes_change_wait(rig->here, &by_digest, &err));
+	assert_false(indexes_change_wait(rig->here, &by_digest, &err));
+	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
+	assert_false(has(rig->there, "a/b", "v1"));
+	assert_int_equal(indexes_stats(rig->here).changes, 7);
+}
+
+static void test_absent(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_false(has(rig->here, "none", "v1"));
+	assert_false(peeks(rig->here, "none"));
+	assert_false(delete_tag(rig->here, "none", "v1", &err));
+	assert_string_equal(err.code, "NAME_UNKNOWN");
+	assert_int_equal(indexes_stats(rig->here).repositories, 0);
+	assert_int_equal(indexes_stats(rig->here).bytes, 0);
+	assert_int_equal(indexes_stats(rig->here).writes, 0);
+	assert_true(put(rig->there, "none", "v1", &err));
+	assert_true(has(rig->here, "none", "v1"));
+}
+
+static void test_trust(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_false(peeks(rig->here, "r"));
+	assert_true(put(rig->there, "r", "v2", &err));
+	assert_true(has(rig->here, "r", "v2"));
+	rig->trust = FOREVER;
+	assert_true(peeks(rig->here, "r"));
+	assert_true(put(rig->there, "r", "v3", &err));
+	assert_false(has(rig->here, "r", "v3"));
+	/* The write finds out, and knows better from then on. */
+	assert_true(put(rig->here, "r", "v4", &err));
+	assert_int_equal(indexes_stats(rig->here).conflicts, 1);
+	assert_true(has(rig->here, "r", "v3"));
+	assert_true(has(rig->there, "r", "v4"));
+}
+
+/* What a stale view does not know is looked up before it is denied, and so is what it still has. */
+static void test_stale_delete(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(put(rig->there, "r", "v2", &err));
+	assert_true(delete_tag(rig->here, "r", "v2", &err));
+	assert_true(delete_tag(rig->there, "r", "v1", &err));
+	assert_false(delete_tag(rig->here, "r", "v1", &err));
+	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
+	/* Nothing to write in the stale view, but the store lacks it by now. */
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(delete_tag(rig->there, "r", "v1", &err));
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(has(rig->there, "r", "v1"));
+}
+
+/* ---- many at once ---- */
+
+#define SUBMITTERS 16
+#define EACH       40
+
+struct tally {
+	pthread_mutex_t lock;
+	pthread_cond_t told;
+	unsigned ok, failed;
+};
+
+struct push {
+	struct index_change change;
+	struct descriptor descriptor;
+	char tag[32];
+	const char *tags[1];
+};
+
+static void on_done(struct index_change *change)
+{
+	struct tally *tally = change->arg;
+
+	CHECK(pthread_mutex_lock(&tally->lock) == 0);
+	*(change->ok ? &tally->ok : &tally->failed) += 1;
+	CHECK(pthread_cond_signal(&tally->told) == 0);
+	CHECK(pthread_mutex_unlock(&tally->lock) == 0);
+}
+
+static void tally_wait(struct tally *tally, unsigned n)
+{
+	CHECK(pthread_mutex_lock(&tally->lock) == 0);
+	while (tally->ok + tally->failed < n)
+		CHECK(pthread_cond_wait(&tally->told, &tally->lock) == 0);
+	CHECK(pthread_mutex_unlock(&tally->lock) == 0);
+}
+
+struct submitter {
+	pthread_t thread;
+	struct indexes *indexes;
+	struct tally *tally;
+	struct push *pushes;
+	int number;
+};
+
+static void *submit(void *arg)
+{
+	struct submitter *s = arg;
+
+	for (int i = 0; i < EACH; i++) {
+		struct push *push = &s->pushes[i];
+
+		(void)snprintf(push->tag, sizeof(push->tag), "t%d-%d", s->number, i);
+		push->tags[0] = push->tag;
+		push->descriptor = descriptor_of(push->tag);
+		push->change = (struct index_change){ .op = INDEX_PUT_MANIFEST,
+			.name = "hot",
+			.descriptor = &push->descriptor,
+			.tags = push->tags,
+			.tags_len = 1,
+			.done = on_done,
+			.arg = s->tally };
+		indexes_change(s->indexes, &push->change);
+	}
+	return NULL;
+}
+
+static void test_group_commit(void **state)
+{
+	struct rig *rig = *state;
+	struct tally tally = { .lock = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER };
+	struct push *pushes = xnew_array(struct push, SUBMITTERS * EACH);
+	struct submitter submitters[SUBMITTERS];
+	AUTO(index) *index = NULL;
+	struct indexes_stats stats;
+
+	for (int i = 0; i < SUBMITTERS; i++) {
+		submitters[i] = (struct submitter){
+			.indexes = rig->here, .tally = &tally, .pushes = pushes + i * EACH, .number = i
+		};
+		assert_int_equal(pthread_create(&submitters[i].thread, NULL, submit, &submitters[i]), 0);
+	}
+	for (int i = 0; i < SUBMITTERS; i++)
+		pthread_join(submitters[i].thread, NULL);
+	tally_wait(&tally, SUBMITTERS * EACH);
+	assert_int_equal(tally.ok, SUBMITTERS * EACH);
+	stats = indexes_stats(rig->here);
+	print_message("%d changes in %d writes\n", (int)stats.changes, (int)stats.writes);
+	assert_int_equal(stats.changes, SUBMITTERS * EACH);
+	assert_in_range(stats.writes, 1, stats.changes / 2);
+	assert_true(indexes_get(rig->there, STR("hot"), &index, NULL));
+	assert_int_equal(index_tags_len(index), SUBMITTERS * EACH);
+	free(pushes);
+}
+
+struct pusher {
+	pthread_t thread;
+	struct indexes *indexes;
+	int number, ok;
+};
+
+static void *push_all(void *arg)
+{
+	struct pusher *p = arg;
+	char tag[32];
+	struct error err;
+
+	for (int i = 0; i < 25; i++) {
+		(void)snprintf(tag, sizeof(tag), "p%d-%d", p->number, i);
+		p->ok += put(p->indexes, "shared", tag, &err) && has(p->indexes, "shared", tag);
+	}
+	return NULL;
+}
+
+/* Two workers, four clients each, all into one repository. */
+static void test_conflicts(void **state)
+{
+	struct rig *rig = *state;
+	struct pusher pushers[8];
+	AUTO(index) *index = NULL;
+
+	rig->trust = 0;
+	for (int i = 0; i < 8; i++) {
+		pushers[i] = (struct pusher){ .indexes = i % 2 ? rig->here : rig->there, .number = i };
+		assert_int_equal(pthread_create(&pushers[i].thread, NULL, push_all, &pushers[i]), 0);
+	}
+	for (int i = 0; i < 8; i++) {
+		pthread_join(pushers[i].thread, NULL);
+		assert_int_equal(pushers[i].ok, 25);
+	}
+	assert_true(indexes_get(rig->here, STR("shared"), &index, NULL));
+	assert_int_equal(index_tags_len(index), 200);
+	index_free(TAKE(index));
+	assert_true(indexes_get(rig->there, STR("shared"), &index, NULL));
+	assert_int_equal(index_tags_len(index), 200);
+}
+
+static void test_bound(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(indexes) *small = indexes_new(rig->store, rig->pool, trust_here, rig, 16 * 1024);
+	struct indexes_stats stats;
+	char name[32];
+
+	rig->trust = FOREVER;
+	for (int i = 0; i < 40; i++) {
+		(void)snprintf(name, sizeof(name), "r%d", i);
+		assert_true(put(small, name, "v1", NULL));
+		assert_true(indexes_stats(small).bytes <= 16 * 1024);
+		assert_true(peeks(small, name));
+		if (i)
+			assert_true(has(small, "r0", "v1"));
+	}
+	stats = indexes_stats(small);
+	assert_in_range(stats.repositories, 2, 30);
+	assert_true(peeks(small, "r0"));
+	assert_false(peeks(small, "r1"));
+	assert_true(has(small, "r1", "v1"));
+}
+
+/* An index of another tool: what refers to what is read from the manifests, once, and written with the next change. */
+static void test_import(void **state)
+{
+	struct rig *rig = *state;
+	AUTO_FINI(buf) manifest = buf_limit(4096);
+	AUTO_FINI(buf) text = buf_limit(4096);
+	AUTO(index) *index = NULL;
+	const struct store_version nothing = { "" };
+	struct store_version version;
+	struct digest subject = digest_of(HASH_SHA256, STR("subject")), digest;
+	char of[DIGEST_TEXT_SIZE], own[DIGEST_TEXT_SIZE];
+	struct error err;
+
+	digest_format(&subject, of);
+	buf_format(&manifest,
+		"{\"schemaVersion\":2,\"mediaType\":\"" OCI "\",\"config\":{\"mediaType\":\"application/x-sig\","
+		"\"digest\":\"%s\",\"size\":2},\"layers\":[],\"subject\":{\"mediaType\":\"" OCI
+		"\",\"digest\":\"%s\",\"size\":7},\"annotations\":{\"k\":\"v\"}}",
+		of, of);
+	digest = digest_of(HASH_SHA256, buf_str(&manifest));
+	digest_format(&digest, own);
+	buf_format(&text,
+		"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" OCI "\",\"digest\":\"%s\",\"size\":%zu},"
+		"{\"mediaType\":\"" OCI "\",\"digest\":\"%s\",\"size\":7}]}",
+		own, manifest.len, of);
+	assert_true(store_blob_put(rig->store, STR("old"), &digest, buf_str(&manifest), &err));
+	assert_int_equal(store_index_put(rig->store, STR("old"), buf_str(&text), &nothing, &version, &err), STORE_OK);
+	assert_true(indexes_get(rig->here, STR("old"), &index, &err));
+	assert_int_equal(index_len(index), 2);
+	assert_int_equal(index_referrers_len(index, &subject), 1);
+	assert_string_equal(index_referrer_at(index, &subject, 0)->descriptor.artifact_type, "application/x-sig");
+	assert_true(put(rig->here, "old", "v1", &err));
+	assert_true(store_blob_delete(rig->store, STR("old"), &digest, &err));
+	index_free(TAKE(index));
+	assert_true(indexes_get(rig->there, STR("old"), &index, &err));
+	assert_int_equal(index_referrers_len(index, &subject), 1);
+	assert_string_equal(
+		descriptor_annotation(&index_referrer_at(index, &subject, 0)->descriptor, "k"), "v");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trust, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stale_delete, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_group_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_import, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
