@@ -50,7 +50,8 @@ static void learn(struct index_record *record, const struct manifest *manifest)
 }
 
 /* False: the store does not answer. */
-static bool read_manifest(struct index_record *record, struct store *store, struct str name, struct buf *bytes)
+static bool read_manifest(
+	struct index_record *record, struct store *store, struct str name, struct buf *bytes)
 {
 	const struct descriptor *descriptor = &record->entry.descriptor;
 	struct manifest manifest;

@@ -50,8 +50,7 @@ static struct str digest_key(const struct digest *digest)
 }
 
 /* Ours leave the list; the rest moves into *ret. */
-static void take_foreign(
-	struct descriptor *descriptor, bool tagged, struct annotation **ret, size_t *ret_len)
+static void take_foreign(struct descriptor *descriptor, bool tagged, struct annotation **ret, size_t *ret_len)
 {
 	struct annotation *all = descriptor->annotations;
 	size_t kept = 0;
@@ -94,8 +93,7 @@ static bool read_ours(const struct descriptor *from, struct descriptor *into)
 		return false;
 	if (annotations &&
 		(!json_parse(str_of(annotations), &doc, NULL) ||
-			!annotations_parse(
-				json_root(doc), &into->annotations, &into->annotations_len, NULL)))
+			!annotations_parse(json_root(doc), &into->annotations, &into->annotations_len, NULL)))
 		return false;
 	into->has_subject = true;
 	return true;
@@ -138,8 +136,8 @@ static struct index_record *add_record(struct reading *r, const struct descripto
 	return TAKE(record);
 }
 
-static void add_label(
-	struct reading *r, struct str tag, struct index_record *record, struct annotation *foreign, size_t len)
+static void add_label(struct reading *r, struct str tag, struct index_record *record,
+	struct annotation *foreign, size_t len)
 {
 	struct index_label *label = index_label_new(tag, record);
 	void *box = map_find(r->tags, tag);
@@ -274,7 +272,10 @@ static struct annotation borrowed(const char *key, const char *value)
 {
 	struct annotation annotation;
 	/* descriptor_write() only reads them. */
-	union { const char *from; char *to; } k = { .from = key }, v = { .from = value };
+	union {
+		const char *from;
+		char *to;
+	} k = { .from = key }, v = { .from = value };
 
 	annotation.key = k.to;
 	annotation.value = v.to;
@@ -342,8 +343,7 @@ static void write_untagged(struct writing *w, const struct index *index)
 		struct index_record *record = index->records.at[i];
 		void *key = record;
 
-		if (!tagged.len ||
-			!bsearch(&key, tagged.at, tagged.len, sizeof(*tagged.at), compare_places))
+		if (!tagged.len || !bsearch(&key, tagged.at, tagged.len, sizeof(*tagged.at), compare_places))
 			write_one(w, record, NULL, record->foreign, record->foreign_len);
 	}
 	free(tagged.at);

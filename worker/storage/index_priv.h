@@ -20,8 +20,8 @@
 struct index_record {
 	struct index_entry entry; /* first: what the look-ups give out; annotations only beside a subject */
 	atomic_uint refs;
-	bool complete; /* subject, artifact type and annotations are filled in */
-	bool settled;  /* not complete, and reading the manifest again would not help */
+	bool complete;              /* subject, artifact type and annotations are filled in */
+	bool settled;               /* not complete, and reading the manifest again would not help */
 	struct annotation *foreign; /* of its descriptor in index.json, not ours, to be kept */
 	size_t foreign_len;
 	size_t bytes;
@@ -50,10 +50,10 @@ struct index_list {
 
 struct index {
 	atomic_uint refs;
-	struct index_list records;   /* struct index_record, by digest */
-	struct index_list labels;    /* struct index_label, by tag */
-	struct index_list referrers; /* struct index_record with a subject, by (subject, digest); borrowed */
-	struct index_rest *rest;     /* counted; NULL when there is none */
+	struct index_list records;    /* struct index_record, by digest */
+	struct index_list labels;     /* struct index_label, by tag */
+	struct index_list referrers;  /* struct index_record with a subject, by (subject, digest); borrowed */
+	struct index_rest *rest;      /* counted; NULL when there is none */
 	struct store_version version; /* of the index.json that it equals */
 	size_t bytes;                 /* of records and labels */
 };
@@ -61,10 +61,10 @@ struct index {
 /* Parts. Each is born with one reference, the caller's. */
 struct index_record *index_record_new(const struct descriptor *descriptor, bool complete);
 struct index_record *index_record_ref(struct index_record *record);
-void                 index_record_free(struct index_record *record); /* drops a reference */
-struct index_label  *index_label_new(struct str tag, struct index_record *record);
-void                 index_label_free(struct index_label *label); /* drops a reference */
-void                 index_rest_free(struct index_rest *rest);    /* drops a reference */
+void index_record_free(struct index_record *record); /* drops a reference */
+struct index_label *index_label_new(struct str tag, struct index_record *record);
+void index_label_free(struct index_label *label); /* drops a reference */
+void index_rest_free(struct index_rest *rest);    /* drops a reference */
 AUTO_DEFINE(index_record)
 AUTO_DEFINE(index_label)
 AUTO_DEFINE(index_rest)
@@ -79,25 +79,26 @@ struct index *index_draft(const struct index *from);
 /* They replace what has that digest or tag. The view takes a reference of its own. */
 void index_set_record(struct index *index, struct index_record *record);
 void index_set_label(struct index *index, struct index_label *label);
-bool index_drop_tag(struct index *index, struct str tag);                     /* false: not there */
-bool index_drop_digest(struct index *index, const struct digest *digest);     /* false: not there */
+bool index_drop_tag(struct index *index, struct str tag);                 /* false: not there */
+bool index_drop_digest(struct index *index, const struct digest *digest); /* false: not there */
 /* After records (each digest once) and labels (each tag once) were added to the lists in any order:
  * sorts, lists the referrers, counts the bytes. */
 void index_arrange(struct index *index);
 void index_list_add(struct index_list *list, void *item);
 struct index_record *index_record_at(const struct index *index, size_t at);
 struct index_record *index_record_find(const struct index *index, const struct digest *digest);
-struct index_label  *index_label_find(const struct index *index, struct str tag);
+struct index_label *index_label_find(const struct index *index, struct str tag);
 size_t index_bytes(const struct index *index); /* of memory */
 
 /* index_apply.c. One change. *ret_changed: whether the view is another one now. */
-bool index_apply(struct index *index, const struct index_change *change, bool *ret_changed, struct error *err) MUST_CHECK;
+bool index_apply(struct index *index, const struct index_change *change, bool *ret_changed,
+	struct error *err) MUST_CHECK;
 
 /* index_json.c */
 bool index_json_read(struct str text, struct index **ret, struct error *err) MUST_CHECK;
 /* ERROR_TOO_LARGE when it does not fit into `into`. */
 bool index_json_write(const struct index *index, struct buf *into, struct error *err) MUST_CHECK;
 
-/* index_complete.c: fills in what the index.json of somebody else lacks. `before`: an older view, or NULL, whose records are
- * taken over instead of reading the manifests again. Waits for the store. */
+/* index_complete.c: fills in what the index.json of somebody else lacks. `before`: an older view, or
+ * NULL, whose records are taken over instead of reading the manifests again. Waits for the store. */
 void index_complete(struct index *index, const struct index *before, struct store *store, struct str name);

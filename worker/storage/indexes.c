@@ -80,8 +80,7 @@ struct repository *indexes_pin_locked(struct indexes *indexes, struct str name)
 	return repository;
 }
 
-struct index *indexes_set_view_locked(
-	struct repository *repository, struct index *view, int64_t validated_us)
+struct index *indexes_set_view_locked(struct repository *repository, struct index *view, int64_t validated_us)
 {
 	struct indexes *indexes = repository->indexes;
 	struct index *before = repository->view;
@@ -208,7 +207,8 @@ bool indexes_load(
 		step = store_index_get_if_changed(
 			indexes->store, name, &base->version, &text, &version, &cause);
 	else
-		step = store_index_get(indexes->store, name, &text, &version, &cause) ? STORE_OK : STORE_FAILED;
+		step = store_index_get(indexes->store, name, &text, &version, &cause) ? STORE_OK
+										      : STORE_FAILED;
 	count(indexes, base != NULL, step == STORE_OK);
 	if (step == STORE_SAME) {
 		*ret = index_ref(base);

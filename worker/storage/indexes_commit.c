@@ -4,8 +4,8 @@
  *
  *     take the queue -> apply to the view in memory -> write if the store still has it -> done() each
  *
- * The write itself proves that the view was the newest, so nothing is asked before. Where nothing is written (a
- * push of what is there, the deletion of what is not) the view must be known to be true first.
+ * The write itself proves that the view was the newest, so nothing is asked before. Where nothing is
+ * written (a push of what is there, the deletion of what is not) the view must be known to be true first.
  */
 #include <pthread.h>
 #include <time.h>
@@ -114,8 +114,8 @@ static void keep_base(struct commit *c, int64_t asked_us)
 
 	indexes_lock(c->indexes);
 	if (asked_us >= c->repository->validated_us)
-		before = indexes_set_view_locked(
-			c->repository, c->base ? index_ref(c->base) : NULL, asked_us);
+		before =
+			indexes_set_view_locked(c->repository, c->base ? index_ref(c->base) : NULL, asked_us);
 	indexes_unlock(c->indexes);
 }
 
@@ -126,8 +126,8 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 	bool changed = false;
 
 	if (change->op != INDEX_PUT_MANIFEST && !*exists)
-		change->ok = error_set(
-			&change->err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
+		change->ok =
+			error_set(&change->err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
 	else
 		change->ok = index_apply(c->draft, change, &changed, &change->err);
 	c->changed = c->changed || changed;

@@ -2,8 +2,8 @@
 /*
  * indexes_priv - what looking (indexes.c) and changing (indexes_commit.c) share.
  *
- * One lock guards everything here; it is never held while the store is asked. A repository is in the map while
- * it has a view or while somebody works on it (`pins`); it can only be evicted when nobody does.
+ * One lock guards everything here; it is never held while the store is asked. A repository is in the map
+ * while it has a view or while somebody works on it (`pins`); it can only be evicted when nobody does.
  *
  * A load and a write may overlap. What was loaded meanwhile is good for whoever asked for it, but it is not
  * remembered when a write began or ended during the load: it might be the older one.
@@ -18,16 +18,17 @@
 struct repository {
 	struct indexes *indexes;
 	char *name;
-	struct index *view;     /* counted; NULL: not in memory */
-	int64_t validated_us;   /* just before the store was asked whether it is like the view; 0: not believed */
-	int64_t absent_us;      /* the same, when the answer was that there is none */
-	size_t bytes;           /* counted for the view */
+	struct index *view;   /* counted; NULL: not in memory */
+	int64_t validated_us; /* just before the store was asked whether it is like the view; 0: not believed
+			       */
+	int64_t absent_us;    /* the same, when the answer was that there is none */
+	size_t bytes;         /* counted for the view */
 	unsigned pins;
-	bool loading;           /* one load at a time */
-	uint64_t writes;        /* begun and ended ones: odd while one is under way */
+	bool loading;    /* one load at a time */
+	uint64_t writes; /* begun and ended ones: odd while one is under way */
 	bool committing;
 	struct index_change *first, **last; /* waiting for the committer */
-	struct repository *newer, *older;   /* by use, while there is a view; of dead ones: older is the next */
+	struct repository *newer, *older; /* by use, while there is a view; of dead ones: older is the next */
 };
 
 struct indexes {
@@ -36,8 +37,8 @@ struct indexes {
 	index_trust_f *trust;
 	void *trust_arg;
 	size_t bytes_max;
-	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t loaded, idle;
+	pthread_mutex_t lock;        /* guards all below */
+	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;
 	struct repository *newest, *oldest;
 	unsigned committers;
@@ -46,12 +47,15 @@ struct indexes {
 
 void indexes_lock(struct indexes *indexes);
 void indexes_unlock(struct indexes *indexes);
-struct repository *indexes_pin_locked(struct indexes *indexes, struct str name); /* made when it is not there */
+/* Made when it is not there. */
+struct repository *indexes_pin_locked(struct indexes *indexes, struct str name);
 /* Unpins, evicts what is over the bound, unlocks, frees. */
 void indexes_unpin_unlock(struct repository *repository);
 bool indexes_is_fresh(const struct repository *repository, int64_t trust_ms, int64_t now_us); /* locked */
-/* Takes the caller's reference of `view` (NULL: forgets); returns the one before, to be freed without the lock. */
-struct index *indexes_set_view_locked(struct repository *repository, struct index *view, int64_t validated_us) MUST_CHECK;
+/* Takes the caller's reference of `view` (NULL: forgets); returns the one before, to be freed without
+ * the lock. */
+struct index *indexes_set_view_locked(
+	struct repository *repository, struct index *view, int64_t validated_us) MUST_CHECK;
 
 /* Asks the store, without the lock. `base` may be NULL, else it comes back (referenced) when it is still
  * true. ERROR_UNKNOWN with NAME_UNKNOWN: there is no such repository. */

@@ -237,7 +237,8 @@ static void test_foreign(void **state)
 	assert_non_null(strstr(out, "\"com.example\":\"kept\""));
 	assert_non_null(strstr(out, "\"other\":\"kept too\""));
 	assert_non_null(strstr(out, "busybox:latest"));
-	assert_non_null(strstr(out, ",{\"digest\":\"sha384:00\",\"odd\":true}],\"annotations\":{\"of\":\"the index\"}}"));
+	assert_non_null(strstr(
+		out, ",{\"digest\":\"sha384:00\",\"odd\":true}],\"annotations\":{\"of\":\"the index\"}}"));
 	assert_null(strstr(out, "io.zot.complete"));
 	index_free(index);
 	index = index_of(out);
@@ -246,7 +247,8 @@ static void test_foreign(void **state)
 
 static void test_damaged(void **state)
 {
-	static const char *const texts[] = { "", "{", "[]", "null", "{\"manifests\":{}}", "{\"manifests\":[}" };
+	static const char *const texts[] = { "", "{", "[]", "null", "{\"manifests\":{}}",
+		"{\"manifests\":[}" };
 	AUTO(index) *empty = NULL;
 	struct index *index;
 	struct error err;

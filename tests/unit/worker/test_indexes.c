@@ -15,7 +15,7 @@
 #include "common/pool.h"
 #include "worker/storage/index_priv.h"
 
-#define OCI   "application/vnd.oci.image.manifest.v1+json"
+#define OCI     "application/vnd.oci.image.manifest.v1+json"
 #define FOREVER (INT64_C(1) << 40)
 
 struct rig {
@@ -363,7 +363,8 @@ static void test_bound(void **state)
 	assert_true(has(small, "r1", "v1"));
 }
 
-/* An index of another tool: what refers to what is read from the manifests, once, and written with the next change. */
+/* An index of another tool: what refers to what is read from the manifests, once, and written with the next
+ * change. */
 static void test_import(void **state)
 {
 	struct rig *rig = *state;
@@ -378,22 +379,26 @@ static void test_import(void **state)
 
 	digest_format(&subject, of);
 	buf_format(&manifest,
-		"{\"schemaVersion\":2,\"mediaType\":\"" OCI "\",\"config\":{\"mediaType\":\"application/x-sig\","
+		"{\"schemaVersion\":2,\"mediaType\":\"" OCI
+		"\",\"config\":{\"mediaType\":\"application/x-sig\","
 		"\"digest\":\"%s\",\"size\":2},\"layers\":[],\"subject\":{\"mediaType\":\"" OCI
 		"\",\"digest\":\"%s\",\"size\":7},\"annotations\":{\"k\":\"v\"}}",
 		of, of);
 	digest = digest_of(HASH_SHA256, buf_str(&manifest));
 	digest_format(&digest, own);
 	buf_format(&text,
-		"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" OCI "\",\"digest\":\"%s\",\"size\":%zu},"
+		"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" OCI
+		"\",\"digest\":\"%s\",\"size\":%zu},"
 		"{\"mediaType\":\"" OCI "\",\"digest\":\"%s\",\"size\":7}]}",
 		own, manifest.len, of);
 	assert_true(store_blob_put(rig->store, STR("old"), &digest, buf_str(&manifest), &err));
-	assert_int_equal(store_index_put(rig->store, STR("old"), buf_str(&text), &nothing, &version, &err), STORE_OK);
+	assert_int_equal(
+		store_index_put(rig->store, STR("old"), buf_str(&text), &nothing, &version, &err), STORE_OK);
 	assert_true(indexes_get(rig->here, STR("old"), &index, &err));
 	assert_int_equal(index_len(index), 2);
 	assert_int_equal(index_referrers_len(index, &subject), 1);
-	assert_string_equal(index_referrer_at(index, &subject, 0)->descriptor.artifact_type, "application/x-sig");
+	assert_string_equal(
+		index_referrer_at(index, &subject, 0)->descriptor.artifact_type, "application/x-sig");
 	assert_true(put(rig->here, "old", "v1", &err));
 	assert_true(store_blob_delete(rig->store, STR("old"), &digest, &err));
 	index_free(TAKE(index));
