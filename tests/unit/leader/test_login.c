@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/login.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/password.h"
+#include "leader/settings.h"
+#include "proto/entity_table.h"
+#include "proto/state.h"
+
+#define SECRET "a secret of a key, long enough"
+
+static const struct leader_settings settings = { .client_id = "workers",
+	.client_secret = "the secret of workers" };
+static struct login *login;
+static struct state *people;
+static char hash[PASSWORD_HASH_MAX];
+static char secret_hashes[8][65];
+
+static struct entity *make_user(const char *name, const char *role, bool enabled)
+{
+	const char *roles[] = { role };
+	struct user user;
+
+	table_defaults(entity_table(ENTITY_USER), &user);
+	user.password_hash = hash;
+	user.enabled = enabled;
+	user.roles = (struct texts){ roles, role != NULL };
+	return entity_new(ENTITY_USER, str_of(name), 1, &user);
+}
+
+static struct entity *make_key(
+	unsigned at, const char *id, const char *owner, const char *scope, int64_t valid_until)
+{
+	const char *scopes[] = { scope };
+	char secret[64];
+	uint8_t raw[HASH_MAX];
+	struct apikey key;
+
+	(void)snprintf(secret, sizeof(secret), SECRET "%u", at);
+	hash_bytes(HASH_SHA256, secret, strlen(secret), raw);
+	str_hex(raw, 32, secret_hashes[at]);
+	table_defaults(entity_table(ENTITY_APIKEY), &key);
+	key.owner = owner;
+	key.secret_hash = secret_hashes[at];
+	key.scopes = (struct texts){ scopes, scope != NULL };
+	key.valid_until = valid_until;
+	return entity_new(ENTITY_APIKEY, str_of(id), 1, &key);
+}
+
+static int setup(void **state)
+{
+	AUTO(state) *none = state_new();
+	struct entity *all[7];
+
+	(void)state;
+	assert_true(password_hash(STR("right password"), hash, NULL));
+	assert_true(login_new(&login, &settings, NULL));
+	all[0] = make_user("root", "admin", true);
+	all[1] = make_user("off", "admin", false);
+	all[2] = make_user("plain", NULL, true);
+	all[3] = make_key(0, "key-root", "root", NULL, 0);
+	all[4] = make_key(1, "key-plain", "plain", NULL, 0);
+	all[5] = make_key(2, "key-scoped", "root", "**:read", 0);
+	all[6] = make_key(3, "key-expired", "root", NULL, clock_wall_s() - 1);
+	people = state_change(none, all, 7, 1);
+	for (size_t i = 0; i < 7; i++)
+		entity_free(all[i]);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	login_free(login);
+	state_free(people);
+	return 0;
+}
+
+static void header_of(const char *user, const char *password, struct buf *into)
+{
+	AUTO_FINI(buf) plain = buf_limit(4096);
+
+	buf_format(&plain, "%s:%s", user, password);
+	buf_clear(into);
+	buf_puts(into, "Basic ");
+	buf_base64(into, plain.at, plain.len);
+}
+
+static struct login_who ask(const char *user, const char *password)
+{
+	AUTO_FINI(buf) header = buf_limit(8192);
+	struct login_who who;
+
+	header_of(user, password, &header);
+	if (!login_try(login, people, buf_text(&header), &who))
+		login_verify(login, people, buf_text(&header), &who);
+	return who;
+}
+
+static void workers_by_their_secret(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("workers", "the secret of workers").role, LOGIN_WORKER);
+	assert_int_equal(ask("workers", "the secret of worker").role, LOGIN_NOBODY);
+	assert_int_equal(ask("worker", "the secret of workers").role, LOGIN_NOBODY);
+}
+
+static void admins_by_password(void **state)
+{
+	struct login_who who = ask("root", "right password");
+
+	(void)state;
+	assert_int_equal(who.role, LOGIN_ADMIN);
+	assert_string_equal(who.user, "root");
+	who = ask("root", "wrong password");
+	assert_int_equal(who.role, LOGIN_NOBODY);
+	assert_string_equal(who.user, "");
+	who = ask("plain", "right password");
+	assert_int_equal(who.role, LOGIN_NOBODY);
+	assert_string_equal(who.user, "plain");
+	assert_string_equal(ask("off", "right password").user, "");
+	assert_string_equal(ask("nobody", "right password").user, "");
+	assert_string_equal(ask("", "right password").user, "");
+}
+
+static void remembers_for_a_while(void **state)
+{
+	AUTO_FINI(buf) header = buf_limit(8192);
+	struct login_who who;
+
+	(void)state;
+	(void)ask("root", "right password");
+	header_of("root", "right password", &header);
+	assert_true(login_try(login, people, buf_text(&header), &who));
+	assert_int_equal(who.role, LOGIN_ADMIN);
+	header_of("root", "wrong password", &header);
+	assert_false(login_try(login, people, buf_text(&header), &who));
+}
+
+static void a_changed_user_is_seen_at_once(void **state)
+{
+	AUTO_FINI(buf) header = buf_limit(8192);
+	AUTO(entity) *demoted = make_user("root", NULL, true);
+	AUTO(state) *later = state_change(people, &demoted, 1, 2);
+	struct login_who who;
+
+	(void)state;
+	(void)ask("root", "right password");
+	header_of("root", "right password", &header);
+	assert_true(login_try(login, later, buf_text(&header), &who));
+	assert_int_equal(who.role, LOGIN_NOBODY);
+	assert_string_equal(who.user, "root");
+}
+
+static void keys_of_admins(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("key-root", SECRET "0").role, LOGIN_ADMIN);
+	assert_int_equal(ask("root", "zak_" SECRET "0").role, LOGIN_ADMIN);
+	assert_int_equal(ask("other", "zak_" SECRET "0").role, LOGIN_NOBODY);
+	assert_int_equal(ask("key-plain", SECRET "1").role, LOGIN_NOBODY);
+	assert_string_equal(ask("key-plain", SECRET "1").user, "plain");
+	assert_int_equal(ask("key-scoped", SECRET "2").role, LOGIN_NOBODY);
+	assert_int_equal(ask("key-expired", SECRET "3").role, LOGIN_NOBODY);
+	assert_int_equal(ask("key-root", SECRET "1").role, LOGIN_NOBODY);
+}
+
+static void broken_headers_are_nobody(void **state)
+{
+	static const char *const broken[] = { "", "Basic", "Basic ", "Bearer abc", "Basic !!!!", "Basic YWJj",
+		"Basic OmFiYw==", "Basic YToAYg==" };
+	struct login_who who;
+
+	(void)state;
+	assert_true(login_try(login, people, NULL, &who));
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		assert_true(login_try(login, people, broken[i], &who));
+		assert_int_equal(who.role, LOGIN_NOBODY);
+	}
+}
+
+/* An unknown user costs a bcrypt as well: most of what a wrong password costs. */
+static void unknown_users_cost_the_same(void **state)
+{
+	int64_t begin = clock_us(), wrong, unknown;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		(void)ask("root", "wrong password");
+	wrong = clock_us() - begin;
+	begin = clock_us();
+	for (int i = 0; i < 5; i++)
+		(void)ask("unknown", "wrong password");
+	unknown = clock_us() - begin;
+	assert_true(unknown > wrong / 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(workers_by_their_secret),
+		cmocka_unit_test(admins_by_password),
+		cmocka_unit_test(remembers_for_a_while),
+		cmocka_unit_test(a_changed_user_is_seen_at_once),
+		cmocka_unit_test(keys_of_admins),
+		cmocka_unit_test(broken_headers_are_nobody),
+		cmocka_unit_test(unknown_users_cost_the_same),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "leader/members.h"
+#include "leader/ring_write.h"
+#include "leader/store.h"
+
+#define KEY "0123456789abcdef0123456789abcdef"
+
+static void add(struct members *members, const char *name, const char *state, bool lost)
+{
+	struct store_member member = { .lost_wall_s = lost };
+
+	member.name = check_strdup(name);
+	member.state = check_strdup(state);
+	member.url = check_strdup("http://x");
+	members_load(members, &member, 0);
+	store_member_fini(&member);
+}
+
+static const struct ring_body empty = { .epoch = 4, .algorithm = "slots", .hash_key = KEY };
+
+static void takes_who_has_a_lease(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct ring_plan plan;
+
+	(void)state;
+	add(members, "c", "active", false);
+	add(members, "a", "active", false);
+	add(members, "b", "draining", false);
+	add(members, "d", "joining", false);
+	add(members, "e", "active", true);
+	add(members, "f", "left", false);
+	assert_true(ring_plan(members, false, &empty, &plan));
+	assert_int_equal(plan.body.epoch, 5);
+	assert_string_equal(plan.body.hash_key, KEY);
+	assert_int_equal(plan.body.members_len, 3);
+	assert_string_equal(plan.body.members[0].id, "a");
+	assert_string_equal(plan.body.members[0].state, "active");
+	assert_string_equal(plan.body.members[1].id, "b");
+	assert_string_equal(plan.body.members[1].state, "draining");
+	assert_string_equal(plan.body.members[2].url, "http://x");
+	ring_plan_fini(&plan);
+}
+
+static void the_same_ring_is_not_written(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct ring_plan plan, again;
+
+	(void)state;
+	assert_false(ring_plan(members, false, &empty, &plan));
+	add(members, "a", "active", false);
+	assert_true(ring_plan(members, false, &empty, &plan));
+	assert_false(ring_plan(members, false, &plan.body, &again));
+	ring_plan_fini(&plan);
+}
+
+static void lost_ones_leave_where_storage_is_shared(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct ring_row rows[] = { { "a", "http://x", "", "active" }, { "b", "http://x", "", "active" } };
+	struct ring_body old = {
+		.epoch = 9, .algorithm = "slots", .hash_key = KEY, .members = rows, .members_len = 2
+	};
+	struct ring_plan plan;
+
+	(void)state;
+	add(members, "a", "active", true);
+	add(members, "b", "active", false);
+	assert_true(ring_plan(members, false, &old, &plan));
+	assert_int_equal(plan.body.members_len, 1);
+	assert_string_equal(plan.body.members[0].id, "b");
+	ring_plan_fini(&plan);
+	/* Where it is each worker's own, everybody stays. */
+	assert_false(ring_plan(members, true, &old, &plan));
+}
+
+static void isolated_ones_stay_through_a_restart(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct ring_row rows[] = { { "a", "http://x", "", "active" }, { "b", "http://x", "", "active" } };
+	struct ring_body old = {
+		.epoch = 9, .algorithm = "slots", .hash_key = KEY, .members = rows, .members_len = 2
+	};
+	struct ring_plan plan;
+
+	(void)state;
+	add(members, "a", "draining", false);
+	add(members, "b", "left", false);
+	assert_false(ring_plan(members, true, &old, &plan));
+	add(members, "c", "joining", false);
+	assert_false(ring_plan(members, true, &old, &plan));
+	/* Forgotten by an admin: gone. */
+	assert_int_equal(members_forget(members, STR("b")), MEMBERS_FORGOT);
+	assert_true(ring_plan(members, true, &old, &plan));
+	assert_int_equal(plan.body.members_len, 1);
+	ring_plan_fini(&plan);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_who_has_a_lease),
+		cmocka_unit_test(the_same_ring_is_not_written),
+		cmocka_unit_test(lost_ones_leave_where_storage_is_shared),
+		cmocka_unit_test(isolated_ones_stay_through_a_restart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
