@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/pool.h"
 #include "worker/storage/index_priv.h"
+#include "worker/storage/store_driver.h"
 
 #define OCI     "application/vnd.oci.image.manifest.v1+json"
 #define FOREVER (INT64_C(1) << 40)
@@ -408,6 +409,48 @@ static void test_import(void **state)
 		descriptor_annotation(&index_referrer_at(index, &subject, 0)->descriptor, "k"), "v");
 }
 
+/* ---- a store that fails ---- */
+
+static const struct store_driver *real_driver;
+static bool writes_first; /* the answer is lost, not the write */
+
+static enum store_step put_failing(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version, struct error *err)
+{
+	if (writes_first && real_driver->put_if(store, key, bytes, expected, ret_version, err) != STORE_OK)
+		return STORE_FAILED;
+	(void)error_set(err, ERROR_UNAVAILABLE, NULL, "no answer");
+	return STORE_FAILED;
+}
+
+static void test_unclear_write(void **state)
+{
+	struct rig *rig = *state;
+	struct store_driver failing;
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "r", "v1", &err));
+	real_driver = rig->store->driver;
+	failing = *real_driver;
+	failing.put_if = put_failing;
+	rig->store->driver = &failing;
+	writes_first = true;
+	assert_true(put(rig->here, "r", "v2", &err));
+	assert_true(peeks(rig->here, "r"));
+	assert_true(has(rig->here, "r", "v2"));
+	writes_first = false;
+	assert_false(put(rig->here, "r", "v3", &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	/* The write may still arrive: the view is not believed until the store was asked. */
+	assert_false(peeks(rig->here, "r"));
+	assert_false(has(rig->here, "r", "v3"));
+	assert_true(peeks(rig->here, "r"));
+	rig->store->driver = real_driver;
+	assert_true(put(rig->here, "r", "v3", &err));
+	assert_true(has(rig->there, "r", "v2") && has(rig->there, "r", "v3"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +461,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_group_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unclear_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_import, setup, teardown),
 	};
 
