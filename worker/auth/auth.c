@@ -167,6 +167,12 @@ static bool try_key(const struct snapshot *snapshot, struct str user, struct str
 	return true;
 }
 
+/* What can only be an API key is not tried as a password: a disabled key costs no bcrypt on every request. */
+static bool is_for_key(const struct snapshot *snapshot, struct str user, struct str password)
+{
+	return str_starts(password, KEY_PREFIX) || state_find(snapshot->state, ENTITY_APIKEY, user);
+}
+
 /* Passwords. */
 
 /* The stored hash of a user, from the state or the htpasswd file; a copy, NULL when there is none. */
@@ -272,6 +278,8 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 		step = refuse(err);
 	else if (try_key(snapshot, user, password, ret_identity))
 		step = AUTH_OK;
+	else if (is_for_key(snapshot, user, password))
+		step = refuse(err);
 	else
 		step = try_password(auth, snapshot, user, password, ret_identity, ret_attempt);
 	if (decoded.at)

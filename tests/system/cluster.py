@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole deployment for a test: one leader, some workers, one store, HAProxy; everything on 127.0.0.1.
+
+    with Cluster(store="fs", workers=3) as cluster:
+        cluster.push("a/b", "v1", through=cluster.workers[0])
+
+store: "fs" (a folder that all share), "moto" or "radosgw" (real S3 servers, see s3_servers.py). The programs are taken
+from $ZOT_BUILD (a CMake build folder, default build/release). Whatever was started is ended, also after a failure.
+"""
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import requests
+
+import s3_servers
+
+BUILD = pathlib.Path(os.environ.get("ZOT_BUILD", pathlib.Path(__file__).parents[2] / "build/release"))
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+LEADER_SECRET = "a secret of the workers only"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def await_true(question, seconds=30, what="it"):
+    end = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"{what} did not come true in {seconds} s"
+        time.sleep(0.01)
+
+
+class Process:
+    """One of ours, with its log and a session of requests."""
+
+    def __init__(self, cluster, name, command, port, environment):
+        self.cluster, self.name, self.command, self.port = cluster, name, command, port
+        self.environment = {"PATH": os.environ["PATH"], **{k: str(v) for k, v in environment.items()}}
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = cluster.folder / f"{name}.log"
+        self.process = None
+        self.session = requests.Session()
+        self.session.auth = (cluster.user, cluster.password)
+
+    def start(self, wait=True):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        await_true(self.is_ready, 40, f"{self.name} ready")
+
+    def is_ready(self):
+        assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-3000:]}"
+        try:
+            return requests.get(self.url + "/readyz", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        assert status == 0, f"{self.name} ended with {status}: {self.log.read_text()[-3000:]}"
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def call(self, method, path, **more):
+        more.setdefault("timeout", 60)
+        return self.session.request(method, self.url + path, **more)
+
+
+class Cluster:
+    user, password = "admin", "a password for tests"
+
+    def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None):
+        self.kind, self.count, self.with_haproxy, self.lease_ms = store, workers, haproxy, lease_ms
+        self.extra = worker_environment or {}
+        self.ends = contextlib.ExitStack()
+
+    def __enter__(self):
+        try:
+            self.open()
+        except BaseException:
+            self.ends.close()
+            raise
+        return self
+
+    def __exit__(self, kind, *rest):
+        if kind:
+            for process in [self.leader] + self.workers:
+                print(f"---- {process.name}\n{process.log.read_text(errors='replace')[-1500:]}")
+        self.ends.close()
+
+    def open(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-system-"))
+        self.ends.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.workers = []
+        self.store_environment = self.open_store()
+        port = free_port()
+        self.leader = self.add(Process(self, "leader", [str(BUILD / "leader/zot-leader"), "serve"], port, {
+            "PORT": port, "ZOT_LEADER_ADDRESS": "127.0.0.1", "ZOT_LEADER_DATA": self.folder / "leader", "CLUSTER_MODE": "leader",
+            "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password, "CLUSTER_LEADER_CLIENT_ID": "workers",
+            "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET})).start()
+        if self.lease_ms:
+            reply = self.admin("PATCH", "/api/settings/cluster", {"leaseMs": self.lease_ms, "pushEveryMs": max(100, self.lease_ms // 3)})
+            assert reply.status_code == 200, reply.text
+        for i in range(self.count):
+            self.workers.append(self.worker(f"worker-{i}"))
+        for worker in self.workers:
+            worker.start(wait=False)
+        for worker in self.workers:
+            worker.wait_ready()
+        self.wait_active(self.count)
+        if self.with_haproxy:
+            self.front = self.open_haproxy()
+
+    def open_store(self):
+        if self.kind == "fs":
+            return {"ZOT_STORAGE_ROOT": self.folder / "store"}
+        self.s3 = self.ends.enter_context(s3_servers.start(self.kind))
+        return {k: v for k, v in self.s3.environment().items() if not k.startswith("ZOT_TEST_")}
+
+    def add(self, process):
+        self.ends.callback(process.end)
+        return process
+
+    def worker(self, name, **more):
+        port = free_port()
+        return self.add(Process(self, name, [str(BUILD / "worker/zot-worker"), "serve"], port, {
+            "PORT": port, "ZOT_WORKER_ADDRESS": "127.0.0.1", "ZOT_WORKER_DATA": self.folder / name, "CLUSTER_MODE": "worker",
+            "CLUSTER_LEADER_URL": self.leader.url, "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET,
+            "CLUSTER_WORKER_NAME": name, "CLUSTER_SELF_ADDRESS": f"127.0.0.1:{port}", **self.store_environment, **self.extra, **more}))
+
+    def open_haproxy(self):
+        port = free_port()
+        template = (pathlib.Path(__file__).parents[2] / "deploy/haproxy.cfg").read_text()
+        servers = "\n".join(f"    server {w.name} 127.0.0.1:{w.port} check inter 500ms" for w in self.workers)
+        kept = [line for line in template.splitlines() if not line.strip().startswith(("server ", "bind "))]
+        text = "\n".join(kept).replace("frontend registry", f"frontend registry\n    bind 127.0.0.1:{port}")
+        (self.folder / "haproxy.cfg").write_text(text + "\n" + servers + "\n")
+        haproxy = self.add(Process(self, "haproxy", ["haproxy", "-db", "-f", str(self.folder / "haproxy.cfg")], port, {}))
+        return haproxy.start()
+
+    # The leader.
+
+    def admin(self, method, path, body=None, **more):
+        return self.leader.call(method, path, json=body, **more)
+
+    def members(self):
+        return self.admin("GET", "/api/cluster/members").json()["members"]
+
+    def wait_active(self, count):
+        await_true(lambda: sum(m["state"] == "active" for m in self.members()) == count, 30, f"{count} active members")
+        epoch = self.admin("GET", "/api/ring/ring").json()["revision"]
+        await_true(lambda: all(m["revision"] >= epoch for m in self.members() if m["state"] == "active"), 30, "the ring at all members")
+
+    def new_key(self, **fields):
+        reply = self.admin("POST", "/api/apikey", {"owner": self.user, "label": "test", **fields})
+        assert reply.status_code == 201, reply.text
+        return reply.json()
+
+    # The registry, spoken by hand; `through` is a Process.
+
+    def push_blob(self, name, data, through):
+        reply = through.call("POST", f"/v2/{name}/blobs/uploads/")
+        assert reply.status_code == 202, (reply.status_code, reply.text)
+        reply = through.call("PUT", reply.headers["Location"], params={"digest": digest(data)}, data=data)
+        assert reply.status_code == 201, (reply.status_code, reply.text)
+
+    def push(self, name, tag, through, layer=b"layer"):
+        self.push_blob(name, b"{}", through)
+        self.push_blob(name, layer, through)
+        return self.push_manifest(name, tag, through, layer)
+
+    def push_manifest(self, name, tag, through, layer):
+        body = image(layer)
+        reply = through.call("PUT", f"/v2/{name}/manifests/{tag}", data=body, headers={"Content-Type": MANIFEST})
+        assert reply.status_code == 201, (reply.status_code, reply.text)
+        return body
+
+    def owner_of(self, name):
+        """Only the owner does not send a question for the tags on."""
+        for worker in self.workers:
+            before = proxied(worker)
+            worker.call("GET", f"/v2/{name}/tags/list")
+            if proxied(worker) == before:
+                return worker
+        raise AssertionError(f"nobody owns {name}")
+
+
+def proxied(worker):
+    for line in requests.get(worker.url + "/metrics", timeout=10).text.splitlines():
+        if line.startswith("zot_proxied_total"):
+            return float(line.split()[-1])
+    raise AssertionError("no zot_proxied_total in /metrics")
+
+
+def image(layer):
+    def descriptor(kind, data):
+        return {"mediaType": kind, "digest": digest(data), "size": len(data)}
+
+    return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST,
+                       "config": descriptor("application/vnd.oci.image.config.v1+json", b"{}"),
+                       "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", layer)]}).encode()

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the leader decides is true at all workers: keys at once, quotas exactly."""
+import collections
+import concurrent.futures
+import statistics
+import threading
+import time
+
+import requests
+
+from cluster import Cluster, await_true
+
+CHANGES = 200
+
+
+def test_a_disabled_key_is_refused_everywhere():
+    with Cluster(haproxy=False) as cluster:
+        key = cluster.new_key()
+        auth = (key["clientId"], key["clientSecret"])
+        sessions = [requests.Session() for _ in cluster.workers]
+
+        def wait_for(worker, session, status):
+            while session.get(worker.url + "/v2/", auth=auth, timeout=10).status_code != status:
+                pass
+            return time.perf_counter()
+
+        times = []
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            for n in range(CHANGES):
+                enabled = n % 2 == 1
+                waits = [pool.submit(wait_for, w, s, 200 if enabled else 401) for w, s in zip(cluster.workers, sessions)]
+                begun = time.perf_counter()
+                assert cluster.admin("PATCH", f"/api/apikey/{key['clientId']}", {"enabled": enabled}).status_code == 200
+                answered = time.perf_counter()
+                last = max(wait.result() for wait in waits)
+                times.append((max(0, last - answered), last - begun))
+        after, whole = ([1000 * t[i] for t in times] for i in (0, 1))
+        for title, values in (("after the answer of the admin API", after), ("from the request on", whole)):
+            values.sort()
+            print(f"p99 {values[int(len(values) * 0.99)]:.1f} ms, median {statistics.median(values):.1f} ms, {CHANGES} changes, "
+                  f"until all three workers obey, {title}")
+        assert after[int(len(after) * 0.99)] < 1000
+
+
+def test_a_daily_quota_is_met_exactly():
+    with Cluster() as cluster:
+        key = cluster.new_key(dailyQuota=1000)
+        auth = (key["clientId"], key["clientSecret"])
+        statuses, lock, end = collections.Counter(), threading.Lock(), threading.Event()
+
+        def hammer():
+            session = requests.Session()
+            while not end.is_set():
+                reply = session.get(cluster.front.url + "/v2/", auth=auth, timeout=30)
+                if reply.status_code == 429:
+                    assert int(reply.headers["Retry-After"]) > 0
+                with lock:
+                    statuses[reply.status_code] += 1
+
+        # Until the key is known everywhere its calls are refused with 401, which are not counted.
+        threads = [threading.Thread(target=hammer) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        await_true(lambda: statuses[200] >= 1000, 60, "1,000 admitted calls")
+        refused = statuses[429]
+        await_true(lambda: statuses[429] >= refused + 2000, 60, "2,000 refused calls")
+        end.set()
+        for thread in threads:
+            thread.join()
+        print(dict(statuses))
+        assert statuses[200] == 1000
+        assert set(statuses) <= {200, 401, 429}
+
+        def counted():
+            rows = cluster.admin("GET", f"/api/usage?apikey={key['clientId']}").json()["keys"]
+            return sum(row["calls"] for row in rows if len(row["window"]) == 10)
+
+        await_true(lambda: counted() == 1000, 20, "the usage at the leader")
+
+
+def test_a_worker_comes_and_goes_without_a_failed_request():
+    with Cluster(workers=2) as cluster:
+        for n in range(12):
+            cluster.push(f"resize/app{n}", "v1", cluster.front)
+        failed, done, end = [], [0], threading.Event()
+
+        def pull():
+            session = requests.Session()
+            session.auth = (cluster.user, cluster.password)
+            n = 0
+            while not end.is_set():
+                n += 1
+                reply = session.get(f"{cluster.front.url}/v2/resize/app{n % 12}/manifests/v1", timeout=30)
+                done[0] += 1
+                if reply.status_code != 200:
+                    failed.append((reply.status_code, reply.text))
+
+        threads = [threading.Thread(target=pull) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        third = cluster.worker("worker-2")
+        third.start()
+        cluster.wait_active(3)
+        before = done[0]
+        await_true(lambda: done[0] > before + 200, 30, "pulls with three workers")
+        third.stop()
+        cluster.wait_active(2)
+        before = done[0]
+        await_true(lambda: done[0] > before + 200, 30, "pulls with two workers")
+        end.set()
+        for thread in threads:
+            thread.join()
+        assert not failed, failed[:3]
