@@ -116,7 +116,7 @@ enum range_kind range_parse(const char *header, uint64_t size, struct range ret[
 	if (!skip_nocase(&rest, "bytes="))
 		return RANGE_WHOLE;
 	while (str_next(&rest, ',', &text)) {
-		struct range range;
+		struct range range = { 0, 0 };
 		enum spec spec;
 
 		if (text.len == 0)

@@ -84,7 +84,7 @@ static void on_done(void *app, struct http_request *request)
 static int setup(void **state)
 {
 	struct store_s3_settings s3 = { .region = "us-east-1",
-		.bucket = "b",
+		.bucket = "blobs",
 		.prefix = "",
 		.access_key = "k",
 		.secret_key = "s",
