@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log - logfmt (default) or JSON lines on stderr; event first, then key=value.
+ * log - logfmt or JSON lines on stderr; event first, then key=value.
  *
  *     log_info("pull.done", "name=%.*s bytes=%" PRIu64, STR_ARGS(name), bytes);
  *

@@ -2,7 +2,8 @@
 /*
  * /readyz says whether this worker should get requests, and if not why, one reason a line:
  *   - the store answers (asked on the pool at most every CHECK_EVERY_MS; a check that hangs is told)
- *   - with leaders: a state is loaded, and it is not older than CLUSTER_WORKER_DATA_STALE_AFTER
+ *   - with leaders: a state is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is told, and counts as a reason
+ *     only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all workers away too
  *   - the worker is not draining
  */
 #include "worker/health.h"
@@ -46,16 +47,19 @@ static struct http_response *reply_text(unsigned status, struct buf *body)
 	return response;
 }
 
+static bool is_stale(const struct worker *worker)
+{
+	return cluster_state_age_ms(worker->cluster) > worker->settings->stale_after_ms;
+}
+
 static void look_at_cluster(struct worker *worker, struct buf *reasons)
 {
-	int64_t age = cluster_state_age_ms(worker->cluster);
-
 	if (cluster_is_draining(worker->cluster))
 		buf_puts(reasons, "draining\n");
 	if (!cluster_has_state(worker->cluster))
 		buf_puts(reasons, "no state was loaded from a leader yet\n");
-	else if (age > worker->settings->stale_after_ms)
-		buf_format(reasons, "the state is stale: %" PRId64 " ms old\n", age);
+	else if (!worker->settings->ready_when_stale && is_stale(worker))
+		buf_format(reasons, "the state is stale: %" PRId64 " ms old\n", cluster_state_age_ms(worker->cluster));
 }
 
 static void look_at_store(struct buf *reasons)
@@ -81,7 +85,8 @@ static struct http_response *reply_ready(struct worker *worker)
 		return reply_text(503, &body);
 	buf_puts(&body, "ok\n");
 	if (cluster_state_age_ms(worker->cluster) >= 0)
-		buf_format(&body, "state age: %" PRId64 " ms\n", cluster_state_age_ms(worker->cluster));
+		buf_format(&body, "state age: %" PRId64 " ms%s\n", cluster_state_age_ms(worker->cluster),
+			is_stale(worker) ? ", stale" : "");
 	return reply_text(200, &body);
 }
 

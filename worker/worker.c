@@ -95,7 +95,7 @@ static bool probe_store(struct worker *worker, struct error *err)
 static void spool_folder(const struct worker *worker, struct buf *into)
 {
 	const struct worker_settings *s = worker->settings;
-	const char *self = cluster_self(worker->cluster);
+	const char *self = s->name ? s->name : cluster_self(worker->cluster);
 
 	if (s->spool)
 		buf_puts(into, s->spool);

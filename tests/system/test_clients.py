@@ -16,7 +16,7 @@ HERE = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="module", params=["fs", "radosgw"])
 def cluster(request):
-    with Cluster(store=request.param) as one:
+    with Cluster(store=request.param, worker_environment={"ZOT_COMPAT": "docker2s2"}) as one:
         one.host = f"127.0.0.1:{one.front.port}"
         one.home = one.folder / "home"
         one.home.mkdir()
@@ -127,8 +127,8 @@ def test_regctl(cluster):
 
 def test_oras(cluster):
     import oras.client as oras
-    client = oras.OrasClient(hostname=cluster.host, insecure=True)
-    client.login(hostname=cluster.host, username=cluster.user, password=cluster.password, insecure=True,
+    client = oras.OrasClient(hostname=cluster.host, insecure=True, auth_backend="basic")
+    client.login(hostname=cluster.host, username=cluster.user, password=cluster.password, tls_verify=False,
                  config_path=str(cluster.home / "oras.json"))
     (cluster.folder / "artifact.txt").write_text("an artifact")
     here = os.getcwd()

@@ -33,7 +33,7 @@ class Pusher(threading.Thread):
         n = 0
         while not self.halt.is_set():
             n += 1
-            layer, tag = os.urandom(2000), f"t{len(self.acknowledged):05}-{n}"
+            layer, tag = os.urandom(2000), f"{self.through.name}-{n:05}"
             try:
                 once_more(lambda: self.cluster.push_blob(self.name_, b"{}", self.through))
                 once_more(lambda: self.cluster.push_blob(self.name_, layer, self.through))
@@ -116,8 +116,8 @@ def test_the_leader_is_killed():
         cluster.leader.start()
 
         def counted():
-            rows = cluster.admin("GET", f"/api/usage?apikey={key['clientId']}").json()["keys"]
-            return sum(row["calls"] for row in rows if len(row["window"]) == 10)
+            rows = cluster.admin("GET", f"/api/usage?apikey={key['clientId']}").json()["usage"]
+            return sum(row["calls"] for row in rows if "day" in row)
 
         await_true(lambda: counted() >= calls[0], 30, "the usage")
         time.sleep(3)  # more than a push interval: nothing may be added twice

@@ -20,6 +20,7 @@
 #include "worker/cluster/state_file.h"
 
 #define LONG_POLL_DEFAULT_MS 25000
+#define TOUCH_EVERY_MS 30000
 #define COMPRESSED_MAX (256u * 1024 * 1024)
 
 struct feed {
@@ -34,6 +35,7 @@ struct feed {
 	char *path;                 /* of the state on disk */
 	struct state *saved;        /* newest that was written, or is being written */
 	bool saving, full;          /* full: ask for the whole state */
+	int64_t touched_ms;         /* when the file was last written or touched */
 	bool said_down, stopping;
 };
 
@@ -116,6 +118,15 @@ static void save_run(void *arg)
 
 static void save(struct feed *feed);
 
+static void touch_run(void *arg)
+{
+	const struct feed *feed = arg;
+	struct error err;
+
+	if (!state_file_touch(feed->path, &err))
+		log_warn("state.touch", "error=%s ignoring", log_quote(str_of(err.text)));
+}
+
 static void save_done(void *arg)
 {
 	struct feed *feed = arg;
@@ -132,7 +143,17 @@ static void save(struct feed *feed)
 		return;
 	state_free(feed->saved);
 	feed->saved = state_ref(snapshot->state);
+	feed->touched_ms = clock_ms();
 	feed->saving = pool_submit_then(feed->pool, save_run, feed->loop, save_done, feed);
+}
+
+/* The leader says that nothing changed: what is on disk is as new as that. */
+static void touch(struct feed *feed)
+{
+	if (feed->saving || feed->stopping || !feed->saved || clock_ms() - feed->touched_ms < TOUCH_EVERY_MS)
+		return;
+	feed->touched_ms = clock_ms();
+	feed->saving = pool_submit_then(feed->pool, touch_run, feed->loop, save_done, feed);
 }
 
 static void apply_done(void *arg)
@@ -217,6 +238,7 @@ static void on_answer(struct feed *feed, struct http_call *call)
 		return;
 	}
 	atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+	touch(feed);
 	ask_in(feed, feed->cluster->settings->long_poll ? 0 : feed->cluster->settings->poll_every_ms);
 }
 
@@ -278,8 +300,9 @@ static void load(struct feed *feed)
 	AUTO(state) *state = NULL;
 	struct snapshot *snapshot;
 	struct error err;
+	int64_t age, fresh;
 
-	if (!state_file_load(feed->path, &state, &err)) {
+	if (!state_file_load(feed->path, &state, &age, &err)) {
 		if (err.kind != ERROR_UNKNOWN)
 			log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
 		return;
@@ -288,7 +311,10 @@ static void load(struct feed *feed)
 		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
 		return;
 	}
-	log_info("state.loaded", "revision=%" PRIu64 " path=%s", state_revision(state), log_quote(str_of(feed->path)));
+	log_info("state.loaded", "revision=%" PRIu64 " age_ms=%" PRId64 " path=%s", state_revision(state), age,
+		log_quote(str_of(feed->path)));
+	fresh = clock_ms() - age;
+	atomic_store(&cluster->state_fresh_ms, fresh ? fresh : -1);
 	feed->saved = TAKE(state);
 	cluster_publish(cluster, snapshot);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/cluster/state_file.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/file.h"
 
@@ -25,7 +28,23 @@ bool state_file_save(const char *path, const struct state *state, struct error *
 		file_write_durable(path, buf_str(&file), 0600, err);
 }
 
-bool state_file_load(const char *path, struct state **ret_state, struct error *err)
+bool state_file_touch(const char *path, struct error *err)
+{
+	return utimensat(AT_FDCWD, path, NULL, 0) == 0 || error_sys(err, "%s", path);
+}
+
+static int64_t age_of(const char *path)
+{
+	struct stat st;
+	int64_t age;
+
+	if (stat(path, &st) != 0)
+		return 0;
+	age = clock_wall_ms() - ((int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
+	return age > 0 ? age : 0;
+}
+
+bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_age_ms, struct error *err)
 {
 	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
 	uint8_t digest[HASH_MAX];
@@ -33,6 +52,7 @@ bool state_file_load(const char *path, struct state **ret_state, struct error *e
 
 	if (!file_read(path, &file, err))
 		return false;
+	*ret_age_ms = age_of(path);
 	if (file.len < HEAD_LEN || memcmp(file.at, FILE_MAGIC, MAGIC_LEN) != 0)
 		return error_set(err, ERROR_INVALID, NULL, "%s: not a state file", path);
 	body = str_from(file.at + HEAD_LEN, file.len - HEAD_LEN);

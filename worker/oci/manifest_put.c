@@ -101,7 +101,8 @@ static bool check_type(const struct oci_ask *ask, unsigned *status, struct error
 		return true;
 	*status = 415;
 	return error_set(err, ERROR_INVALID, "MANIFEST_INVALID",
-		"this registry does not store manifests of this Content-Type");
+		"the Content-Type %.*s is not stored%s", (int)(type.len < 100 ? type.len : 100), type.at,
+		media_type_is_manifest(type, true) ? ": Docker's schema 2 needs \"docker2s2\" in http.compat" : " as a manifest");
 }
 
 static bool check_digest(struct push *push, struct error *err)

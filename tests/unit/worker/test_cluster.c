@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cluster: what follows and pushes are made of: batches, journal, the state on disk, leaders, places. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "common/check.h"
@@ -106,13 +109,21 @@ static void a_damaged_state_is_refused_at_every_byte(void **state)
 	AUTO(state) *saved = state_change(empty, &user, 1, 3);
 	AUTO(state) *loaded = NULL;
 	AUTO_FINI(buf) file = buf_limit(65536);
+	struct timespec old[2] = { { .tv_sec = time(NULL) - 3600 }, { .tv_sec = time(NULL) - 3600 } };
 	struct error err;
+	int64_t age;
 
 	(void)state;
-	assert_false(state_file_load(path, &loaded, &err));
+	assert_false(state_file_load(path, &loaded, &age, &err));
 	assert_int_equal(err.kind, ERROR_UNKNOWN);
 	assert_true(state_file_save(path, saved, &err));
-	assert_true(state_file_load(path, &loaded, &err));
+	assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	assert_true(state_file_load(path, &loaded, &age, &err));
+	assert_in_range(age, 3600 * 1000, 3700 * 1000);
+	state_free(TAKE(loaded));
+	assert_true(state_file_touch(path, &err));
+	assert_true(state_file_load(path, &loaded, &age, &err));
+	assert_in_range(age, 0, 100 * 1000);
 	assert_int_equal(state_revision(loaded), 3);
 	assert_non_null(state_find(loaded, ENTITY_USER, STR("ann")));
 	assert_true(file_read(path, &file, &err));
@@ -120,7 +131,7 @@ static void a_damaged_state_is_refused_at_every_byte(void **state)
 		struct state *bad = NULL;
 		file.at[i] ^= 0x40;
 		assert_true(file_write_durable(path, buf_str(&file), 0600, &err));
-		assert_false(state_file_load(path, &bad, &err));
+		assert_false(state_file_load(path, &bad, &age, &err));
 		file.at[i] ^= 0x40;
 	}
 }
