@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One real zot-leader in a folder of its own, and scripted workers that talk to it.
+
+    with Leader() as leader:
+        leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+        worker = FakeWorker(leader, "one")
+        worker.push()
+"""
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import requests
+
+from worker_process import BUILD, await_true, free_port
+
+SECRET = "a secret of the workers only"
+
+
+class Leader:
+    user, password = "admin", "a password for tests"
+
+    def __init__(self, **environment):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-leader-"))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            "PATH": os.environ["PATH"], "PORT": str(self.port), "ZOT_LEADER_ADDRESS": "127.0.0.1", "CLUSTER_MODE": "leader",
+            "ZOT_LEADER_DATA": str(self.folder / "data"), "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password,
+            "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "ZOT_LOG_LEVEL": "debug",
+            **{k: str(v) for k, v in environment.items()}}
+        self.session = requests.Session()
+        self.session.auth = (self.user, self.password)
+        self.process = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        try:
+            if self.process.poll() is None:
+                self.stop()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self):
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen([str(BUILD / "leader/zot-leader"), "serve"], env=self.environment, stdout=log, stderr=log,
+                                            start_new_session=True)
+        await_true(self.is_ready, what="the leader")
+
+    def is_ready(self):
+        assert self.process.poll() is None, self.text()
+        try:
+            return requests.get(self.url + "/readyz", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def text(self):
+        return (self.folder / "log").read_text(errors="replace")
+
+    def stop(self):
+        """An orderly stop; sanitizers' complaints make the status non-zero."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        assert status == 0, self.text()[-6000:]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def admin(self, method, path, body=None, **more):
+        return self.session.request(method, self.url + path, json=body, timeout=60, **more)
+
+    def members(self):
+        return {m["name"]: m for m in self.admin("GET", "/api/cluster/members").json()["members"]}
+
+    def revision(self):
+        return self.admin("GET", "/api/cluster/members").json()["revision"]
+
+    def new_key(self, **fields):
+        reply = self.admin("POST", "/api/apikey", {"owner": self.user, **fields})
+        assert reply.status_code == 201, reply.text
+        return reply.json()
+
+    def usage_of(self, key):
+        """(calls, bytes in, bytes out) of this key, over all days."""
+        rows = self.admin("GET", f"/api/usage?apikey={key['clientId']}").json()["usage"]
+        return tuple(sum(row[name] for row in rows if "day" in row) for name in ("calls", "bytesIn", "bytesOut"))
+
+
+class FakeWorker:
+    """What a worker says to its leader, said by hand."""
+
+    def __init__(self, leader, name, boot=None):
+        self.leader, self.name, self.boot, self.seq = leader, name, boot or secrets.token_hex(16), 0
+        self.process = secrets.token_hex(16)
+        self.session = requests.Session()
+        self.session.auth = ("workers", SECRET)
+
+    def push(self, seq=None, **more):
+        """One push; `seq` repeats an old one. Returns the reply."""
+        if seq is None:
+            self.seq += 1
+            seq = self.seq
+        body = {"worker": self.name, "process": self.process, "boot": self.boot, "seq": seq, "url": f"http://{self.name}:1", "state": "active",
+                **more}
+        return self.session.put(self.leader.url + "/api/cluster/quotas", json=body, timeout=30)
+
+    def state(self, since=0, wait=0, **more):
+        return self.session.get(f"{self.leader.url}/api/cluster/state?since={since}&wait={wait}", timeout=60, **more)

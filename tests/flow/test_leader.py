@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a leader answers: one leader, scripted workers, the admin API by hand."""
+import datetime
+import hashlib
+import json
+import os
+import subprocess
+import threading
+import time
+
+import msgpack
+import pytest
+import requests
+
+from leader_process import FakeWorker, Leader
+from worker_process import BUILD, await_true
+
+
+@pytest.fixture
+def leader():
+    with Leader() as one:
+        yield one
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+
+
+def usage(key, calls, day=None):
+    return [{"apikey": key["clientId"], "day": day or today(), "calls": calls, "bytes_in": 10 * calls, "bytes_out": 100 * calls}]
+
+
+# The state.
+
+def test_a_state_is_full_then_delta_then_nothing(leader):
+    worker = FakeWorker(leader, "one")
+    leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+    full = worker.state()
+    assert full.status_code == 200 and full.headers["Zot-State-Kind"] == "full"
+    assert full.headers["Content-Type"] == "application/vnd.zot.state+msgpack"
+    assert full.headers["Zot-State-Digest"] == "sha256:" + hashlib.sha256(full.content).hexdigest()
+    revision = int(full.headers["Zot-State-Revision"])
+    assert revision == leader.revision()
+    assert msgpack.unpackb(full.content)
+    leader.admin("PATCH", "/api/user/ann", {"groups": ["dev"]})
+    delta = worker.state(since=revision)
+    assert delta.headers["Zot-State-Kind"] == "delta" and int(delta.headers["Zot-State-Revision"]) == revision + 1
+    assert b"ann" in delta.content and b"admin" not in delta.content.replace(b"ann", b"")
+    assert worker.state(since=revision + 1).status_code == 304
+    assert worker.state(since=revision + 1000).headers["Zot-State-Kind"] == "full"
+
+
+def test_a_waiting_worker_hears_of_a_change_at_once(leader):
+    worker = FakeWorker(leader, "one")
+    revision = int(worker.state().headers["Zot-State-Revision"])
+    heard = {}
+
+    def wait():
+        heard["reply"] = worker.state(since=revision, wait=20000)
+        heard["at"] = time.monotonic()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    metric = "zot_leader_parked_polls 1"
+    await_true(lambda: metric in requests.get(leader.url + "/metrics", timeout=10).text, what="the waiting question")
+    leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+    written = time.monotonic()
+    thread.join()
+    assert heard["reply"].status_code == 200 and b"ann" in heard["reply"].content
+    assert heard["at"] - written < 1.0
+    begun = time.monotonic()
+    assert worker.state(since=revision + 1, wait=300).status_code == 304
+    assert time.monotonic() - begun >= 0.3
+
+
+def test_the_state_as_lines_hides_secrets(leader):
+    leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+    reply = leader.admin("GET", "/api/cluster/state", headers={"Accept": "application/x-ndjson"})
+    lines = [json.loads(line) for line in reply.text.splitlines()]
+    assert {"admin", "ann", "cluster", "ring"} == {line["entity"]["id"] for line in lines}
+    assert "$2" not in reply.text and "passwordHash" not in reply.text
+
+
+def test_who_may_ask(leader):
+    worker = FakeWorker(leader, "one")
+    assert requests.get(leader.url + "/api/user", timeout=10).status_code == 401
+    assert requests.get(leader.url + "/api/user", auth=("admin", "wrong"), timeout=10).status_code == 401
+    assert worker.session.get(leader.url + "/api/user", timeout=10).status_code == 403
+    assert leader.admin("PUT", "/api/cluster/quotas", {}).status_code == 403
+    leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+    assert requests.get(leader.url + "/api/user", auth=("ann", "a long password"), timeout=10).status_code in (401, 403)
+    key = leader.new_key()
+    assert requests.get(leader.url + "/api/user", auth=(key["clientId"], key["clientSecret"]), timeout=10).status_code == 200
+
+
+# Entities.
+
+def test_an_entity_lives_and_a_lost_update_is_refused(leader):
+    made = leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password", "groups": ["dev"]})
+    assert made.status_code == 201 and made.headers["Location"] == "/api/user/ann"
+    assert leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"}).status_code == 409
+    first = leader.admin("GET", "/api/user/ann")
+    assert first.json()["groups"] == ["dev"] and "password" not in first.text
+    assert leader.admin("GET", "/api/user/ann", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    mine = {"If-Match": first.headers["ETag"]}
+    changed = leader.admin("PATCH", "/api/user/ann", {"groups": ["dev", "ops"]}, headers=mine)
+    assert changed.status_code == 200 and changed.headers["ETag"] != first.headers["ETag"]
+    assert leader.admin("PATCH", "/api/user/ann", {"groups": []}, headers=mine).status_code == 412
+    assert leader.admin("DELETE", "/api/user/ann", headers=mine).status_code == 412
+    assert leader.admin("GET", "/api/user/ann").json()["groups"] == ["dev", "ops"]
+    assert leader.admin("DELETE", "/api/user/ann", headers={"If-Match": changed.headers["ETag"]}).status_code == 204
+    assert leader.admin("GET", "/api/user/ann").status_code == 404
+
+
+def test_a_wrong_entity_is_told_what_is_wrong(leader):
+    reply = leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password", "groupz": []})
+    assert reply.status_code == 400 and "groupz" in reply.text and "groups" in reply.text
+    reply = leader.admin("POST", "/api/policy", {"id": "team/**", "defaultPolicy": ["reed"]})
+    assert reply.status_code == 400 and "reed" in reply.text and "read" in reply.text
+    reply = leader.session.post(leader.url + "/api/user", data=b'{"id": ', timeout=10)
+    assert reply.status_code == 400
+    assert leader.admin("POST", "/api/policy", {"id": "team/**", "defaultPolicy": ["read"]}).status_code == 201
+    assert leader.admin("GET", "/api/policy/team/**").json()["defaultPolicy"] == ["read"]
+    assert leader.admin("DELETE", "/api/user/admin").status_code == 409
+
+
+def test_lists_have_pages(leader):
+    for i in range(25):
+        leader.admin("POST", "/api/policy", {"id": f"p/{i:02}", "defaultPolicy": ["read"]})
+    seen, path = [], "/api/policy?n=10"
+    while path:
+        reply = leader.admin("GET", path)
+        seen += [item["id"] for item in reply.json()["items"]]
+        path = reply.links["next"]["url"] if "next" in reply.links else None
+    assert seen == [f"p/{i:02}" for i in range(25)]
+
+
+def test_what_was_answered_is_there_after_a_kill(leader):
+    written = []
+    for i in range(30):
+        assert leader.admin("POST", "/api/user", {"id": f"u{i}", "password": "a long password"}).status_code == 201
+        written.append(f"u{i}")
+    revision = leader.revision()
+    leader.kill()
+    leader.start()
+    assert leader.revision() == revision
+    for name in written:
+        assert leader.admin("GET", f"/api/user/{name}").status_code == 200
+
+
+# Usage.
+
+def test_a_repeated_push_adds_nothing(leader):
+    key, worker = leader.new_key(), FakeWorker(leader, "one")
+    assert worker.push(usage=usage(key, 5)).json()["seq"] == 1
+    for _ in range(3):
+        assert worker.push(seq=1, usage=usage(key, 5)).status_code == 200
+    assert leader.usage_of(key) == (5, 50, 500)
+    worker.push(usage=usage(key, 7))
+    leader.kill()
+    leader.start()
+    assert worker.push(seq=2, usage=usage(key, 7)).status_code == 200
+    assert leader.usage_of(key) == (12, 120, 1200)
+    # Another boot counts from one again.
+    again = FakeWorker(leader, "two")
+    again.push(usage=usage(key, 1))
+    assert leader.usage_of(key) == (13, 130, 1300)
+
+
+def test_grants_never_pass_the_quota(leader):
+    key = leader.new_key(dailyQuota=100)
+    workers = [FakeWorker(leader, f"w{i}") for i in range(4)]
+    granted, used = [0] * 4, [0] * 4
+    for _ in range(40):
+        for i, worker in enumerate(workers):
+            answer = worker.push(demands=[{"apikey": key["clientId"], "day": today(), "used": used[i], "want": 40}]).json()
+            for grant in answer["grants"]:
+                assert grant["limit"] == 100
+                granted[i] = grant["granted"]
+            used[i] = granted[i]
+            assert sum(granted) <= 100
+    assert sum(granted) == 100
+
+
+def test_a_push_that_is_not_one_is_refused(leader):
+    worker = FakeWorker(leader, "one")
+    for body in (b"", b"[]", b'{"worker":"x"}', b'{"worker":"x","boot":"b","seq":-1}', b'{"worker":"x","boot":"b","usage":[{}]}'):
+        reply = worker.session.put(leader.url + "/api/cluster/quotas", data=body, timeout=10)
+        assert reply.status_code == 400, (body, reply.status_code)
+        assert reply.json()
+    assert worker.session.put(leader.url + "/api/cluster/quotas", data=b" " * (9 << 20), timeout=10).status_code == 413
+    assert leader.members() == {}
+
+
+# Members.
+
+def test_members_join_are_lost_and_come_back(leader):
+    assert leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 1000, "pushEveryMs": 300}).status_code == 200
+    one, two = FakeWorker(leader, "one"), FakeWorker(leader, "two")
+    assert one.push().json()["lease_ms"] == 1000
+    two.push()
+
+    def ring():
+        return [m["id"] for m in leader.admin("GET", "/api/ring/ring").json()["members"] if m["state"] == "active"]
+
+    def ring_after_push():
+        one.push()
+        return ring()
+
+    await_true(lambda: ring_after_push() == ["one", "two"] or two.push() is None, what="both in the ring")
+    epoch = leader.admin("GET", "/api/ring/ring").json()["epoch"]
+    await_true(lambda: ring_after_push() == ["one"], what="two out of the ring")
+    assert leader.members()["two"]["state"] == "lost"
+    assert leader.admin("GET", "/api/ring/ring").json()["epoch"] > epoch
+    assert leader.admin("DELETE", "/api/cluster/members/one").status_code == 409
+    assert leader.admin("DELETE", "/api/cluster/members/two").status_code == 204
+    assert "two" not in leader.members()
+    two.push()
+    await_true(lambda: two.push() and ring_after_push() == ["one", "two"], what="two back in the ring")
+    # A drain leaves the ring at once, not after a lease.
+    two.push(state="draining")
+    await_true(lambda: ring_after_push() == ["one"] or not two.push(state="draining"), what="the drained one out of the ring")
+
+
+def test_two_processes_of_one_name(leader):
+    first = FakeWorker(leader, "one")
+    first.push()
+    second = FakeWorker(leader, "one")
+    reply = second.push()
+    assert reply.status_code == 409 and "name" in reply.text
+
+
+def test_the_dump_has_each_change_and_no_secret(tmp_path):
+    path = tmp_path / "dump.ndjson"
+    with Leader(CLUSTER_LEADER_DUMP_PATH=path) as leader:
+        leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+        await_true(lambda: path.exists() and '"ann"' in path.read_text(), what="the dump")
+        assert "$2" not in path.read_text()
+
+
+def test_a_wrong_variable_names_the_nearest():
+    for program, wrong, right in (("leader/zot-leader", "CLUSTER_LEADER_CLIENT_SECRT", "CLUSTER_LEADER_CLIENT_SECRET"),
+                                  ("worker/zot-worker", "CLUSTER_WORKER_NAM", "CLUSTER_WORKER_NAME")):
+        done = subprocess.run([str(BUILD / program), "verify"], env={"PATH": os.environ["PATH"], wrong: "x"}, capture_output=True, text=True)
+        assert done.returncode != 0 and wrong in done.stderr and right in done.stderr
