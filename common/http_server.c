@@ -240,7 +240,7 @@ static void fill_defaults(struct http_server_settings *settings)
 	settings->keepalive_timeout_ms =
 		settings->keepalive_timeout_ms ? settings->keepalive_timeout_ms : 120000;
 	settings->reply_timeout_ms = settings->reply_timeout_ms ? settings->reply_timeout_ms : 60000;
-	settings->drain_max = settings->drain_max ? settings->drain_max : 1024 * 1024;
+	settings->drain_max = settings->drain_max ? settings->drain_max : 8 * 1024 * 1024;
 }
 
 static void set_ticks(struct http_server *server)

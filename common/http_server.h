@@ -60,7 +60,7 @@ struct http_server_settings {
 	unsigned idle_timeout_ms;     /* 0 = 60 s: no byte moved on a request that is under way */
 	unsigned keepalive_timeout_ms;/* 0 = 120 s: no request on an open connection */
 	unsigned reply_timeout_ms;    /* 0 = 60 s */
-	size_t drain_max;             /* 0 = 1 MiB */
+	size_t drain_max;             /* 0 = 8 MiB */
 };
 
 struct http_app {

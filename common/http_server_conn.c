@@ -12,11 +12,14 @@
 
 #include <gnutls/gnutls.h>
 #include <linux/tcp.h>
+#include <sys/ioctl.h>
 
 #include "common/check.h"
 
 /* Looks a deadline of progress is divided into: it ends after the fourth one without any. */
 #define LOOKS         4
+#define FIRST_LOOK_MS 1000U
+#define CLOSE_WAIT    8 /* TCP_CLOSE_WAIT of netinet/tcp.h, which does not go together with linux/tcp.h */
 #define TICK_LEAST_MS 10U
 #define TICK_MOST_MS  500U
 
@@ -36,11 +39,17 @@ static int64_t watch_ms(const struct http_conn *conn)
 	return 0;
 }
 
+static int64_t first_look_ms(const struct http_conn *conn)
+{
+	int64_t ms = watch_ms(conn);
+	return conn->watch == HTTP_WATCH_MOVE && ms > FIRST_LOOK_MS ? FIRST_LOOK_MS : ms;
+}
+
 void http_conn_watch(struct http_conn *conn, enum http_watch watch)
 {
 	conn->watch = watch;
 	conn->still = 0;
-	conn->due_ms = loop_now(conn->server->loop) + watch_ms(conn);
+	conn->due_ms = loop_now(conn->server->loop) + first_look_ms(conn);
 }
 
 void http_conn_suspend(struct http_conn *conn)
@@ -80,6 +89,17 @@ uint64_t http_conn_acked(const struct http_conn *conn)
 	return read_info(conn, &info) ? info.tcpi_bytes_acked : 0;
 }
 
+/* libmicrohttpd misses an end that arrived together with the last bytes: it waits for an edge that was
+ * there already. In the middle of a body nothing more can come then. */
+static bool ended_unseen(const struct http_conn *conn, const struct tcp_info *info)
+{
+	const struct http_request *request = conn->request;
+	int unread = 0;
+	return info->tcpi_state == CLOSE_WAIT && !conn->suspended && request &&
+	       (request->phase == HTTP_PHASE_BODY || request->phase == HTTP_PHASE_DRAIN) &&
+	       ioctl(conn->fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
 static void look_for_progress(struct http_conn *conn)
 {
 	struct tcp_info info;
@@ -87,7 +107,7 @@ static void look_for_progress(struct http_conn *conn)
 	conn->due_ms = loop_now(conn->server->loop) + watch_ms(conn);
 	conn->still = progress == conn->progress ? conn->still + 1 : 0;
 	conn->progress = progress;
-	if (conn->still >= LOOKS)
+	if (conn->still >= LOOKS || ended_unseen(conn, &info))
 		http_conn_cut(conn);
 }
 

@@ -84,10 +84,12 @@ static inline void rig_close(struct rig *rig)
 }
 
 /* Polls `value` until it is `wanted`; the deadline only ends a test that has failed. */
-static inline void await(atomic_int *value, int wanted)
+#define await(value, wanted) await_at(value, wanted, __FILE__, __LINE__)
+static inline void await_at(atomic_int *value, int wanted, const char *file, int line)
 {
 	for (int64_t end = clock_ms() + 20000; atomic_load(value) != wanted;) {
-		assert_true(clock_ms() < end);
+		if (clock_ms() >= end)
+			fail_msg("%s:%d: %d, not %d", file, line, atomic_load(value), wanted);
 		(void)poll(NULL, 0, 2);
 	}
 }

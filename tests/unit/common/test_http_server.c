@@ -22,7 +22,7 @@ struct app {
 	/* The parked request, its ticket, and the sink that takes nothing until told. */
 	struct http_request *parked;
 	struct http_ticket *ticket;
-	atomic_int parked_n;
+	atomic_int parked_n, answered_n;
 	bool open;
 	long long taken;
 	/* The source of a pipe reply. */
@@ -251,6 +251,7 @@ static void reply_parked(void *arg)
 {
 	struct app *app = arg;
 	http_ticket_reply(TAKE(app->ticket), http_response_copy(200, STR("late")));
+	atomic_fetch_add(&app->answered_n, 1);
 }
 
 static void deny_parked(void *arg)
@@ -688,6 +689,7 @@ static void test_a_client_that_vanishes_while_it_waits(void **state)
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	(void)close(fd);
 	loop_post(app->rig.loop, reply_parked, app);
+	await(&app->answered_n, 1);
 	await(&app->done, 1);
 	assert_int_equal(status_of(app, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
 }
@@ -763,6 +765,7 @@ static void test_the_wait_limit_of_one_request(void **state)
 	assert_int_equal(status_of(app, "GET /brief HTTP/1.1\r\nHost: x\r\n\r\n"), 503);
 	assert_true(clock_ms() - begin < 2000);
 	loop_post(app->rig.loop, reply_parked, app); /* too late, dropped */
+	await(&app->answered_n, 1);
 	await(&app->done, 1);
 }
 

@@ -100,8 +100,8 @@ static void test_timers_run_in_order_of_time(void **state)
 	static struct ring rings[N];
 	int order[N], n = 0;
 	for (int i = 0; i < N; i++) {
-		rings[i] = (struct ring){ loop, { 0 }, (i * 37) % N, order, &n };
-		loop_timer_start(loop, &rings[i].timer, rings[i].id / 4, ring_rings, &rings[i]);
+		rings[i] = (struct ring){ loop, { 0 }, i, order, &n };
+		loop_timer_start(loop, &rings[i].timer, (i * 37) % N / 4, ring_rings, &rings[i]);
 	}
 	for (int i = 0; i < N; i += 5)
 		loop_timer_stop(loop, &rings[i].timer);
@@ -110,7 +110,7 @@ static void test_timers_run_in_order_of_time(void **state)
 		loop_turn(loop, 1000);
 	assert_true(clock_ms() - begin < 1000);
 	for (int i = 1; i < n; i++)
-		assert_true(order[i - 1] / 4 <= order[i] / 4);
+		assert_true(rings[order[i - 1]].timer.due_ms <= rings[order[i]].timer.due_ms);
 	for (int i = 0; i < N; i++)
 		assert_int_equal(rings[i].timer.slot, 0);
 	loop_free(loop);
