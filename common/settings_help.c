@@ -81,7 +81,7 @@ static void markdown_row(const struct setting *row, struct buf *into)
 		buf_puts(into, "` ");
 	}
 	buf_format(into, "| %s | ", buf_text(&allowed));
-	if (row->fallback)
+	if (row->fallback && *row->fallback)
 		buf_format(into, "`%s` ", row->fallback);
 	buf_puts(into, "| ");
 	put_cell(row->help ? row->help : "", into);
@@ -101,7 +101,9 @@ static void markdown_names(
 		buf_format(into, "%s`", separator);
 		if (row->path)
 			buf_puts(into, row->path);
-		else
+		if (row->path && row->env)
+			buf_puts(into, "`, `");
+		if (row->env)
 			put_names(row->env, "`, `", into);
 		buf_putc(into, '`');
 		separator = ", ";
@@ -118,6 +120,6 @@ void settings_markdown(const struct settings_table *table, struct buf *into)
 			markdown_row(&table->rows[i], into);
 	}
 	markdown_names(table, SETTING_LATER,
-		"\nKnown to zot, accepted with a warning, without effect in this version: ", into);
+		"\nNot served by this version, accepted with a warning: ", into);
 	markdown_names(table, SETTING_IGNORED, "\nAccepted in silence, without meaning here: ", into);
 }

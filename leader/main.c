@@ -21,9 +21,18 @@ static void usage(FILE *out)
 		"  zot-leader serve [config.json]    run until SIGTERM\n"
 		"  zot-leader verify [config.json]   check the settings and exit\n"
 		"  zot-leader version\n"
-		"  zot-leader help\n\n"
+		"  zot-leader help [markdown]        this text and all settings\n\n"
 		"Settings come from the file and from variables; a variable beats the file.\n\n%s",
 		buf_text(&text));
+}
+
+/* The table of docs/configuration.md. */
+static int markdown(void)
+{
+	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
+
+	settings_markdown(&leader_settings_table, &text);
+	return fputs(buf_text(&text), stdout) < 0;
 }
 
 static void say_lines(const char *word, const struct buf *lines)
@@ -72,6 +81,8 @@ int main(int argc, char **argv)
 		(void)puts("zot-leader " ZOT_VERSION);
 		return 0;
 	}
+	if (argc == 3 && !strcmp(command, "help") && !strcmp(file, "markdown"))
+		return markdown();
 	if (argc <= 2 && (!strcmp(command, "help") || !strcmp(command, "--help") || !strcmp(command, "-h"))) {
 		usage(argc > 1 ? stdout : stderr);
 		return argc > 1 ? 0 : 2;

@@ -135,7 +135,7 @@ def wrk(port, path, seconds):
 def start_nginx(folder):
     port = free_port()
     (folder / "nginx.conf").write_text(f"""
-daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
+user root; daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
 events {{ worker_connections 2048; }}
 http {{ access_log off; sendfile on; keepalive_requests 1000000000; open_file_cache max=100;
   default_type {MANIFEST};

@@ -56,16 +56,28 @@ def await_true(question, seconds=30, what="it"):
 
 
 class Worker:
-    def __init__(self, folder=None, port=None, **environment):
+    """config: zot's JSON as a dict, instead of variables for address, port and store. verify: a CA file, the port speaks TLS."""
+
+    def __init__(self, folder=None, port=None, config=None, verify=None, **environment):
         self.own = folder is None
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="zot-flow-"))
         self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if verify else 'http'}://127.0.0.1:{self.port}"
+        self.arguments = ["serve"]
         self.environment = {
             "PATH": os.environ["PATH"], "PORT": str(self.port), "ZOT_WORKER_ADDRESS": "127.0.0.1",
             "ZOT_STORAGE_ROOT": str(self.folder / "store"), "ZOT_WORKER_DATA": str(self.folder / "data"),
             "ZOT_LOG_LEVEL": "debug", **{k: str(v) for k, v in environment.items()}}
+        if config is not None:
+            for name in ("PORT", "ZOT_WORKER_ADDRESS", "ZOT_STORAGE_ROOT"):
+                del self.environment[name]
+            config.setdefault("storage", {}).setdefault("rootDirectory", str(self.folder / "store"))
+            config.setdefault("http", {}).update(address="127.0.0.1", port=str(self.port))
+            (self.folder / "config.json").write_text(json.dumps(config))
+            self.arguments.append(str(self.folder / "config.json"))
         self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.verify = verify or True
         self.process = None
 
     def __enter__(self):
@@ -82,7 +94,7 @@ class Worker:
 
     def start(self):
         self.log = open(self.folder / "log", "ab")
-        self.process = subprocess.Popen([str(BUILD / "worker/zot-worker"), "serve"], env=self.environment, stdout=self.log,
+        self.process = subprocess.Popen([str(BUILD / "worker/zot-worker"), *self.arguments], env=self.environment, stdout=self.log,
                                         stderr=self.log, start_new_session=True)
         await_true(self.is_ready, what="the worker")
 
