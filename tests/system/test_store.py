@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The suite of stores, the same as for a folder, against real S3 servers, under the sanitizers."""
+import os
+import pathlib
+
+import pytest
+
+import s3_servers
+
+ASAN = pathlib.Path(os.environ.get("ZOT_BUILD_ASAN", pathlib.Path(__file__).parents[2] / "build/asan"))
+
+
+@pytest.mark.parametrize("kind", ["moto", "radosgw"])
+def test_the_store_on(kind):
+    assert s3_servers.run(kind, [str(ASAN / "tests/unit/worker/test_store_s3")]) == 0
