@@ -54,10 +54,12 @@ class Process:
     def __init__(self, cluster, name, command, port, environment):
         self.cluster, self.name, self.command, self.port = cluster, name, command, port
         self.environment = {"PATH": os.environ["PATH"], **{k: str(v) for k, v in environment.items()}}
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{cluster.scheme}://127.0.0.1:{port}"
         self.log = cluster.folder / f"{name}.log"
         self.process = None
         self.session = requests.Session()
+        self.session.trust_env = False  # a CA of the environment would be taken instead of ours
+        self.session.verify = cluster.ca or True
         self.session.auth = (cluster.user, cluster.password)
 
     def start(self, wait=True):
@@ -73,7 +75,7 @@ class Process:
     def is_ready(self):
         assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-3000:]}"
         try:
-            return requests.get(self.url + "/readyz", timeout=5).status_code == 200
+            return self.session.get(self.url + "/readyz", timeout=5, auth=("", "")).status_code == 200
         except requests.RequestException:
             return False
 
@@ -100,9 +102,10 @@ class Process:
 class Cluster:
     user, password = "admin", "a password for tests"
 
-    def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None):
+    def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None, tls=False):
         self.kind, self.count, self.with_haproxy, self.lease_ms = store, workers, haproxy, lease_ms
         self.extra = worker_environment or {}
+        self.tls, self.scheme, self.ca, self.shared_environment = tls, "https" if tls else "http", None, {}
         self.ends = contextlib.ExitStack()
 
     def __enter__(self):
@@ -123,12 +126,14 @@ class Cluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-system-"))
         self.ends.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.workers = []
+        if self.tls:
+            self.make_certificate()
         self.store_environment = self.open_store()
         port = free_port()
         self.leader = self.add(Process(self, "leader", [str(BUILD / "leader/zot-leader"), "serve"], port, {
             "PORT": port, "ZOT_LEADER_ADDRESS": "127.0.0.1", "ZOT_LEADER_DATA": self.folder / "leader", "CLUSTER_MODE": "leader",
             "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password, "CLUSTER_LEADER_CLIENT_ID": "workers",
-            "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET})).start()
+            "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET, **self.shared_environment})).start()
         if self.lease_ms:
             reply = self.admin("PATCH", "/api/settings/cluster", {"leaseMs": self.lease_ms, "pushEveryMs": max(100, self.lease_ms // 3)})
             assert reply.status_code == 200, reply.text
@@ -141,6 +146,12 @@ class Cluster:
         self.wait_active(self.count)
         if self.with_haproxy:
             self.front = self.open_haproxy()
+
+    def make_certificate(self):
+        self.ca, key = str(self.folder / "cert.pem"), str(self.folder / "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                        "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.ca], check=True, capture_output=True)
+        self.shared_environment = {"ZOT_TLS_CERT": self.ca, "ZOT_TLS_KEY": key, "ZOT_PEER_CA": self.ca}
 
     def open_store(self):
         if self.kind == "fs":
@@ -157,7 +168,8 @@ class Cluster:
         return self.add(Process(self, name, [str(BUILD / "worker/zot-worker"), "serve"], port, {
             "PORT": port, "ZOT_WORKER_ADDRESS": "127.0.0.1", "ZOT_WORKER_DATA": self.folder / name, "CLUSTER_MODE": "worker",
             "CLUSTER_LEADER_URL": self.leader.url, "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET,
-            "CLUSTER_WORKER_NAME": name, "CLUSTER_SELF_ADDRESS": f"127.0.0.1:{port}", **self.store_environment, **self.extra, **more}))
+            "CLUSTER_WORKER_NAME": name, "CLUSTER_SELF_ADDRESS": f"{self.scheme}://127.0.0.1:{port}",
+            **self.shared_environment, **self.store_environment, **self.extra, **more}))
 
     def open_haproxy(self):
         port = free_port()
@@ -217,7 +229,7 @@ class Cluster:
 
 
 def proxied(worker):
-    for line in requests.get(worker.url + "/metrics", timeout=10).text.splitlines():
+    for line in worker.call("GET", "/metrics").text.splitlines():
         if line.startswith("zot_proxied_total"):
             return float(line.split()[-1])
     raise AssertionError("no zot_proxied_total in /metrics")

@@ -111,3 +111,16 @@ def test_a_worker_comes_and_goes_without_a_failed_request():
         for thread in threads:
             thread.join()
         assert not failed, failed[:3]
+
+
+def test_tls_between_all():
+    """The same certificate on all ports; a peer or a leader that it does not prove is not talked to."""
+    with Cluster(tls=True, haproxy=False) as cluster:
+        for n in range(4):
+            body = cluster.push(f"tls/app{n}", "v1", cluster.workers[n % 3], layer=bytes(300000))
+            for worker in cluster.workers:
+                assert worker.call("GET", f"/v2/tls/app{n}/manifests/v1").content == body
+        stranger = cluster.worker("stranger", ZOT_PEER_CA="")
+        stranger.start(wait=False)
+        await_true(lambda: "leader.lost" in stranger.log.read_text(), 20, "the refusal of the leader's certificate")
+        assert not any(m["name"] == "stranger" for m in cluster.members())

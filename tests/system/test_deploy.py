@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""deploy/up and deploy/down, as a user runs them; the first push is the one that it prints."""
+import os
+import pathlib
+import re
+import socket
+import subprocess
+
+import pytest
+
+import s3_servers
+
+HERE = pathlib.Path(__file__).parents[2]
+
+
+def free_base():
+    """Four ports in a row."""
+    for base in range(21000, 30000, 4):
+        taken = False
+        for port in range(base, base + 4):
+            with socket.socket() as s:
+                taken = taken or s.connect_ex(("127.0.0.1", port)) == 0
+        if not taken:
+            return base
+    raise RuntimeError("no free ports")
+
+
+def run(script, environment, check=True):
+    done = subprocess.run([str(HERE / "deploy" / script)], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("store", ["folder", "moto"])
+def test_up_twice_and_down(store, tmp_path):
+    environment = {"ZOT_DATA": str(tmp_path / "data"), "BASE_PORT": str(free_base()), "TMPDIR": str(tmp_path)}
+    if store == "folder":
+        up_and_down(environment, tmp_path)
+    else:
+        with s3_servers.start("moto") as server:
+            up_and_down({**environment, **{k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}}, tmp_path)
+            assert server.client().list_objects_v2(Bucket=server.bucket)["KeyCount"] > 4
+
+
+def up_and_down(environment, folder):
+    try:
+        text = run("up", environment).stdout
+        commands = re.findall(r"^  ((?:deploy/example-image|skopeo|curl) .*)$", text, re.M)
+        assert len(commands) == 3
+        for command in commands:
+            out = subprocess.run(command, shell=True, cwd=HERE, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+            assert out.returncode == 0, command + out.stdout + out.stderr
+        assert out.stdout == '{"name":"hello/world","tags":["v1"]}'
+        pids = {p.name: p.read_text() for p in pathlib.Path(environment["ZOT_DATA"], "run").glob("*.pid")}
+        assert len(pids) == 4
+        assert (pathlib.Path(environment["ZOT_DATA"]) / "secrets").stat().st_mode & 0o777 == 0o600
+        again = run("up", environment).stdout
+        assert "starting" not in again and re.findall("password .*", again) == re.findall("password .*", text)
+        assert pids == {p.name: p.read_text() for p in pathlib.Path(environment["ZOT_DATA"], "run").glob("*.pid")}
+        other = run("up", {**environment, "S3_BUCKET": "another", "S3_ENDPOINT": "http://127.0.0.1:1"}, check=False)
+        assert other.returncode != 0 and "deploy/down first" in other.stderr
+    finally:
+        run("down", environment)
+    assert not any(s3_servers.is_alive(int(pid)) for pid in pids.values())
+    run("down", environment)
+    run("up", environment)
+    try:
+        out = subprocess.run(commands[2], shell=True, cwd=HERE, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+        assert out.stdout == '{"name":"hello/world","tags":["v1"]}'
+    finally:
+        run("down", environment)
