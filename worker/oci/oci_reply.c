@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/oci/oci_reply.h"
 
+#include "common/log.h"
 #include "proto/oci_error.h"
 
 #define BODY_MAX 4096
@@ -10,6 +11,9 @@ static struct http_response *reply(unsigned status, unsigned retry_after_s, cons
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
 	struct http_response *response;
 
+	/* The client is told less than what the operator needs. */
+	if (status >= 500 && err->kind != ERROR_BUSY)
+		log_warn("request.failed", "status=%u kind=%s error=%s", status, error_kind_name(err->kind), log_quote(str_of(err->text)));
 	oci_error_body(err, &body);
 	response = http_response_buf(status, &body);
 	http_response_header(response, "Content-Type", "application/json");

@@ -346,8 +346,9 @@ static enum error_kind kind_of(unsigned status, struct str code)
 		return ERROR_UNAVAILABLE;
 	if (status == 404)
 		return ERROR_UNKNOWN;
+	/* It is this registry that is refused, not its client. */
 	if (status == 401 || status == 403)
-		return ERROR_DENIED;
+		return ERROR_UNAVAILABLE;
 	if (status == 409 || status == 412)
 		return ERROR_CONFLICT;
 	if (status == 413 || str_is(code, "EntityTooLarge"))
@@ -367,11 +368,15 @@ bool s3_client_error(const struct s3_client *client, const struct s3_call *call,
 	read_code(result, "Code", &code);
 	read_code(result, "Message", &message);
 	hint = hint_of(buf_str(&code), result->status);
-	return error_set(err, kind_of(result->status, buf_str(&code)), NULL,
+	(void)error_set(err, kind_of(result->status, buf_str(&code)), NULL,
 		"S3 %s %s at %s: %u%s%s%s%s%s%s%s", call->method,
 		call->key ? call->key : client->endpoint.bucket, client->endpoint.origin, result->status,
 		code.len ? " " : "", buf_text(&code), message.len ? ": " : "", buf_text(&message),
 		hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
+	/* Names of buckets and keys are for the log. */
+	if (err)
+		err->sys = EREMOTEIO;
+	return false;
 }
 
 bool s3_client_expect_ok(const struct s3_client *client, const struct s3_call *call,

@@ -245,7 +245,7 @@ static void refusal_is_an_answer(void **state)
 {
 	SCRIPT({ "GET", ANSWER, 403, NULL,
 		"<Error><Code>AccessDenied</Code><Message>No &lt;way&gt;</Message></Error>", 0 });
-	get_fails(ERROR_DENIED, "403 AccessDenied: No <way> (the key needs");
+	get_fails(ERROR_UNAVAILABLE, "403 AccessDenied: No <way> (the key needs");
 	stop();
 }
 
@@ -300,7 +300,7 @@ static void other_403_is_no_clock(void **state)
 {
 	SCRIPT({ "GET", ANSWER, 403, "Date: Fri, 24 May 2013 00:00:00 GMT\r\n",
 		"<Error><Code>AccessDenied</Code></Error>", 0 });
-	get_fails(ERROR_DENIED, "AccessDenied");
+	get_fails(ERROR_UNAVAILABLE, "AccessDenied");
 	stop();
 	assert_null(strstr(script.seen[0].text, "2013"));
 }

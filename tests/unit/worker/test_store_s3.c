@@ -466,10 +466,10 @@ static void complaints(void **state)
 	(void)state;
 	OK(store->driver->check(store, &failure));
 	settings.secret_key = "wrong";
-	expect_complaint(settings, ERROR_DENIED, "see the secret key");
+	expect_complaint(settings, ERROR_UNAVAILABLE, "see the secret key");
 	settings = server;
 	settings.access_key = "AKIANOBODYNOBODY0000";
-	expect_complaint(settings, ERROR_DENIED, "see the access key");
+	expect_complaint(settings, ERROR_UNAVAILABLE, "see the access key");
 	settings = server;
 	settings.bucket = "there-is-no-such-bucket";
 	expect_complaint(settings, ERROR_UNAVAILABLE, "see the bucket");
