@@ -119,7 +119,6 @@ void settings_markdown(const struct settings_table *table, struct buf *into)
 		if (is_served(&table->rows[i]))
 			markdown_row(&table->rows[i], into);
 	}
-	markdown_names(table, SETTING_LATER,
-		"\nNot served by this version, accepted with a warning: ", into);
+	markdown_names(table, SETTING_LATER, "\nNot served by this version, accepted with a warning: ", into);
 	markdown_names(table, SETTING_IGNORED, "\nAccepted in silence, without meaning here: ", into);
 }

@@ -11,33 +11,37 @@
 
 /* clang-format off: the columns are the point. */
 #define TABLE(noun) static const struct field noun##_fields[] = {
-#define FIELD(noun, member_, name_, type_, flags_, ...) \
-	{ .name = (name_), .type = (type_), .flags = (flags_), .offset = offsetof(struct noun, member_), \
-	  __VA_ARGS__ },
-#define TEXT(noun, member, name, flags, min_, max_, fallback, choices_, check_, about_) \
-	FIELD(noun, member, name, FIELD_TEXT, flags, .min = (min_), .max = (max_), .text = (fallback), \
-	      .choices = (choices_), .check = (check_), .about = (about_))
-#define TEXTS(noun, member, name, flags, min_, max_, choices_, check_, about_) \
-	FIELD(noun, member, name, FIELD_TEXTS, flags, .min = (min_), .max = (max_), .choices = (choices_), \
-	      .check = (check_), .about = (about_))
-#define BOOL(noun, member, name, flags, fallback, about_) \
+#define FIELD(noun, member_, name_, type_, flags_, ...)                                                      \
+	{ .name = (name_),                                                                                   \
+		.type = (type_),                                                                             \
+		.flags = (flags_),                                                                           \
+		.offset = offsetof(struct noun, member_),                                                    \
+		__VA_ARGS__ },
+#define TEXT(noun, member, name, flags, min_, max_, fallback, choices_, check_, about_)                      \
+	FIELD(noun, member, name, FIELD_TEXT, flags, .min = (min_), .max = (max_), .text = (fallback),       \
+		.choices = (choices_), .check = (check_), .about = (about_))
+#define TEXTS(noun, member, name, flags, min_, max_, choices_, check_, about_)                               \
+	FIELD(noun, member, name, FIELD_TEXTS, flags, .min = (min_), .max = (max_), .choices = (choices_),   \
+		.check = (check_), .about = (about_))
+#define BOOL(noun, member, name, flags, fallback, about_)                                                    \
 	FIELD(noun, member, name, FIELD_BOOL, flags, .number = (fallback), .about = (about_))
-#define NUMBER(noun, member, name, flags, min_, max_, fallback, about_) \
-	FIELD(noun, member, name, FIELD_NUMBER, flags, .min = (min_), .max = (max_), .number = (fallback), \
-	      .about = (about_))
-#define TIME(noun, member, name, flags, about_) \
+#define NUMBER(noun, member, name, flags, min_, max_, fallback, about_)                                      \
+	FIELD(noun, member, name, FIELD_NUMBER, flags, .min = (min_), .max = (max_), .number = (fallback),   \
+		.about = (about_))
+#define TIME(noun, member, name, flags, about_)                                                              \
 	FIELD(noun, member, name, FIELD_TIME, flags, .min = 0, .max = 253402300799, .about = (about_))
-#define PAIRS(noun, member, name, flags, about_) \
+#define PAIRS(noun, member, name, flags, about_)                                                             \
 	FIELD(noun, member, name, FIELD_PAIRS, flags, .min = 0, .max = ENTITY_TEXT_MAX, .about = (about_))
-#define ROWS(noun, member, name, flags, row, about_) \
-	FIELD(noun, member, name, FIELD_ROWS, flags, .len_offset = offsetof(struct noun, member##_len), \
-	      .rows = &row##_table, .about = (about_))
-#define PLAIN(noun, member, name, flags, type, about_) \
+#define ROWS(noun, member, name, flags, row, about_)                                                         \
+	FIELD(noun, member, name, FIELD_ROWS, flags, .len_offset = offsetof(struct noun, member##_len),      \
+		.rows = &row##_table, .about = (about_))
+#define PLAIN(noun, member, name, flags, type, about_)                                                       \
 	FIELD(noun, member, name, type, flags, .about = (about_))
-#define END(noun) }; \
-	static const struct table noun##_table = { \
-		noun##_fields, sizeof(noun##_fields) / sizeof(noun##_fields[0]), sizeof(struct noun) \
-	}; \
+#define END(noun)                                                                                            \
+	}                                                                                                    \
+	;                                                                                                    \
+	static const struct table noun##_table = { noun##_fields,                                            \
+		sizeof(noun##_fields) / sizeof(noun##_fields[0]), sizeof(struct noun) };                     \
 	_Static_assert(sizeof(noun##_fields) / sizeof(noun##_fields[0]) <= FIELDS_MAX, "too many fields");
 /* clang-format on */
 #include "proto/entity_fields.def"

@@ -2,8 +2,9 @@
 /*
  * /readyz says whether this worker should get requests, and if not why, one reason a line:
  *   - the store answers (asked on the pool at most every CHECK_EVERY_MS; a check that hangs is told)
- *   - with leaders: a state is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is told, and counts as a reason
- *     only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all workers away too
+ *   - with leaders: a state is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is told, and counts as a
+ * reason only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all workers away
+ * too
  *   - the worker is not draining
  */
 #include "worker/health.h"
@@ -59,7 +60,8 @@ static void look_at_cluster(struct worker *worker, struct buf *reasons)
 	if (!cluster_has_state(worker->cluster))
 		buf_puts(reasons, "no state was loaded from a leader yet\n");
 	else if (!worker->settings->ready_when_stale && is_stale(worker))
-		buf_format(reasons, "the state is stale: %" PRId64 " ms old\n", cluster_state_age_ms(worker->cluster));
+		buf_format(reasons, "the state is stale: %" PRId64 " ms old\n",
+			cluster_state_age_ms(worker->cluster));
 }
 
 static void look_at_store(struct buf *reasons)

@@ -13,11 +13,12 @@ static int usage(FILE *to, int status)
 {
 	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
 
-	buf_puts(&text, "zot-worker " ZOT_VERSION ": an OCI registry, alone or as one of a cluster\n\n"
-			"  zot-worker serve [config.json]    serve; without a file, by environment variables alone\n"
-			"  zot-worker verify [config.json]   check the settings, say everything that is wrong\n"
-			"  zot-worker version\n"
-			"  zot-worker help [markdown]        this text and all settings\n\n");
+	buf_puts(&text,
+		"zot-worker " ZOT_VERSION ": an OCI registry, alone or as one of a cluster\n\n"
+		"  zot-worker serve [config.json]    serve; without a file, by environment variables alone\n"
+		"  zot-worker verify [config.json]   check the settings, say everything that is wrong\n"
+		"  zot-worker version\n"
+		"  zot-worker help [markdown]        this text and all settings\n\n");
 	if (to == stdout)
 		settings_help(&worker_settings_table, &text);
 	(void)fputs(buf_text(&text), to);

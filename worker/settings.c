@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "worker/settings_s3.h"
 
-#define SETTING(path, env, type, member, fallback, min, max, choices, help) \
+#define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
 	{ path, env, type, offsetof(struct worker_settings, member), fallback, min, max, choices, help },
 #define KNOWN(path, env, type) { path, env, type, 0, NULL, 0, 0, NULL, NULL },
 static const struct setting rows[] = {
@@ -28,7 +28,8 @@ const struct settings_table worker_settings_table = {
 /* zot knows more names than we have levels; the order is that of the row's choices. */
 static int level_of(int choice)
 {
-	static const enum log_level levels[] = { LOG_DEBUG, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_WARN, LOG_ERROR, LOG_ERROR, LOG_ERROR };
+	static const enum log_level levels[] = { LOG_DEBUG, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_WARN,
+		LOG_ERROR, LOG_ERROR, LOG_ERROR };
 
 	return (int)levels[choice];
 }
@@ -49,7 +50,8 @@ static void check_tls(const struct worker_settings *s, struct buf *errors)
 		say(errors, "cluster.tls: cert and key go together; one of them is missing");
 	for (size_t i = 0; i < s->compat.len; i++)
 		if (!str_is(str_of(s->compat.at[i]), "docker2s2"))
-			buf_format(errors, "http.compat: \"%s\" is unknown; only \"docker2s2\" is allowed\n", s->compat.at[i]);
+			buf_format(errors, "http.compat: \"%s\" is unknown; only \"docker2s2\" is allowed\n",
+				s->compat.at[i]);
 }
 
 static void check_member(const char *member, struct buf *errors)
@@ -57,21 +59,26 @@ static void check_member(const char *member, struct buf *errors)
 	struct str host, port;
 	uint64_t number;
 
-	if (!str_split_last(str_of(member), ':', &host, &port) || !host.len || !str_to_number(port, 65535, &number) || !number)
+	if (!str_split_last(str_of(member), ':', &host, &port) || !host.len ||
+		!str_to_number(port, 65535, &number) || !number)
 		buf_format(errors, "cluster.members: \"%s\" is not host:port\n", member);
 }
 
 static void check_cluster(const struct worker_settings *s, struct buf *errors)
 {
 	if (s->mode == MODE_LEADER)
-		say(errors, "CLUSTER_MODE: this is zot-worker; \"leader\" is for zot-leader. Use \"worker\", or \"off\"");
+		say(errors, "CLUSTER_MODE: this is zot-worker; \"leader\" is for zot-leader. Use \"worker\", "
+			    "or \"off\"");
 	if (s->mode == MODE_WORKER) {
 		if (!s->leader_urls.len)
-			say(errors, "CLUSTER_LEADER_URL: CLUSTER_MODE=worker needs the URL of at least one leader");
+			say(errors, "CLUSTER_LEADER_URL: CLUSTER_MODE=worker needs the URL of at least one "
+				    "leader");
 		if (!s->leader_client_id || !s->leader_client_secret)
-			say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: both are needed with CLUSTER_MODE=worker");
+			say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: both are "
+				    "needed with CLUSTER_MODE=worker");
 		if (s->members.len)
-			say(errors, "cluster.members: a static cluster and CLUSTER_MODE=worker exclude each other");
+			say(errors, "cluster.members: a static cluster and CLUSTER_MODE=worker exclude each "
+				    "other");
 		return;
 	}
 	if (s->members.len && (!s->hash_key || str_of(s->hash_key).len != 16))
@@ -82,7 +89,8 @@ static void check_cluster(const struct worker_settings *s, struct buf *errors)
 		check_member(s->members.at[i], errors);
 		for (size_t j = 0; j < i; j++)
 			if (str_is(str_of(s->members.at[i]), s->members.at[j]))
-				buf_format(errors, "cluster.members: \"%s\" is there twice\n", s->members.at[i]);
+				buf_format(
+					errors, "cluster.members: \"%s\" is there twice\n", s->members.at[i]);
 	}
 }
 
@@ -91,8 +99,10 @@ static void check_storage(const struct worker_settings *s, struct buf *errors)
 	if (!s->s3_bucket && !s->root)
 		say(errors, "storage.rootDirectory (ZOT_STORAGE_ROOT): needed, or S3_BUCKET for a bucket");
 	if (s->s3_bucket && (!s->s3_access_key || !s->s3_secret_key))
-		say(errors, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (storage.storageDriver.accesskey, secretkey): both are needed for S3");
-	if (s->s3_endpoint && !str_starts(str_of(s->s3_endpoint), "http://") && !str_starts(str_of(s->s3_endpoint), "https://"))
+		say(errors, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (storage.storageDriver.accesskey, "
+			    "secretkey): both are needed for S3");
+	if (s->s3_endpoint && !str_starts(str_of(s->s3_endpoint), "http://") &&
+		!str_starts(str_of(s->s3_endpoint), "https://"))
 		say(errors, "S3_ENDPOINT: must begin with http:// or https://");
 }
 

@@ -4,16 +4,46 @@
 #include <string.h>
 
 enum key {
-	KEY_NAME, KEY_BUCKET, KEY_REGION, KEY_ENDPOINT, KEY_ROOT, KEY_ACCESS, KEY_SECRET, KEY_SECURE, KEY_SKIPVERIFY, KEY_PATH_STYLE,
+	KEY_NAME,
+	KEY_BUCKET,
+	KEY_REGION,
+	KEY_ENDPOINT,
+	KEY_ROOT,
+	KEY_ACCESS,
+	KEY_SECRET,
+	KEY_SECURE,
+	KEY_SKIPVERIFY,
+	KEY_PATH_STYLE,
 	KEY_KNOWN,
 };
 
 /* Behind the first ten: what the distribution driver knows and we have no use for. */
 static const char *const names[] = {
-	"name", "bucket", "region", "regionendpoint", "rootdirectory", "accesskey", "secretkey", "secure", "skipverify",
-	"forcepathstyle", "encrypt", "keyid", "v4auth", "chunksize", "multipartcopychunksize", "multipartcopymaxconcurrency",
-	"multipartcopythresholdsize", "storageclass", "useragent", "objectacl", "usedualstack", "accelerate", "usefipsendpoint",
-	"loglevel", "redirectendpoint",
+	"name",
+	"bucket",
+	"region",
+	"regionendpoint",
+	"rootdirectory",
+	"accesskey",
+	"secretkey",
+	"secure",
+	"skipverify",
+	"forcepathstyle",
+	"encrypt",
+	"keyid",
+	"v4auth",
+	"chunksize",
+	"multipartcopychunksize",
+	"multipartcopymaxconcurrency",
+	"multipartcopythresholdsize",
+	"storageclass",
+	"useragent",
+	"objectacl",
+	"usedualstack",
+	"accelerate",
+	"usefipsendpoint",
+	"loglevel",
+	"redirectendpoint",
 };
 
 struct driver {
@@ -41,7 +71,8 @@ static void find_keys(const struct json *node, struct driver *driver, struct buf
 	}
 }
 
-static void take_text(const struct driver *driver, enum key key, const char **into, struct settings_memory *memory, struct buf *errors)
+static void take_text(const struct driver *driver, enum key key, const char **into,
+	struct settings_memory *memory, struct buf *errors)
 {
 	const struct json *node = driver->at[key];
 	struct str text;
@@ -49,7 +80,8 @@ static void take_text(const struct driver *driver, enum key key, const char **in
 	if (!node || *into)
 		return;
 	if (!json_get_str(node, &text)) {
-		buf_format(errors, "storage.storageDriver.%s: must be a text, is %s\n", names[key], json_kind_name(json_kind(node)));
+		buf_format(errors, "storage.storageDriver.%s: must be a text, is %s\n", names[key],
+			json_kind_name(json_kind(node)));
 		return;
 	}
 	*into = settings_memory_text(memory, text);
@@ -98,7 +130,8 @@ static const char *with_scheme(const char *endpoint, bool secure, struct setting
 	return settings_memory_text(memory, buf_str(&url));
 }
 
-void settings_s3_read(const struct json *node, struct worker_settings *s, struct settings_memory *memory, struct buf *errors)
+void settings_s3_read(const struct json *node, struct worker_settings *s, struct settings_memory *memory,
+	struct buf *errors)
 {
 	struct driver driver = { 0 };
 	const char *name = NULL, *driver_root = NULL, *region = NULL;
@@ -110,7 +143,8 @@ void settings_s3_read(const struct json *node, struct worker_settings *s, struct
 	find_keys(node, &driver, errors);
 	take_text(&driver, KEY_NAME, &name, memory, errors);
 	if (!name || strcmp(name, "s3") != 0) {
-		buf_format(errors, "storage.storageDriver.name: \"%s\" is not served; only \"s3\" is\n", name ? name : "");
+		buf_format(errors, "storage.storageDriver.name: \"%s\" is not served; only \"s3\" is\n",
+			name ? name : "");
 		return;
 	}
 	take_text(&driver, KEY_BUCKET, &s->s3_bucket, memory, errors);

@@ -27,13 +27,13 @@
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
-#define LOOPS_MAX 256
+#define LOOPS_MAX      256
 #define POOL_QUEUE_MAX 10000
-#define PEM_MAX (1024 * 1024)
+#define PEM_MAX        (1024 * 1024)
 /* An orderly stop: how long the leaders have to publish a ring without us, and requests to end. */
-#define DRAIN_MS 3000
+#define DRAIN_MS  3000
 #define FINISH_MS 30000
-#define LEAVE_MS 5000
+#define LEAVE_MS  5000
 
 struct worker_process {
 	struct worker worker;
@@ -67,9 +67,16 @@ static bool is_clustered(const struct worker_settings *settings)
 static bool open_store(struct worker *worker, struct error *err)
 {
 	const struct worker_settings *s = worker->settings;
-	struct store_s3_settings s3 = { .endpoint = s->s3_endpoint, .region = s->s3_region, .bucket = s->s3_bucket,
-		.prefix = s->s3_prefix ? s->s3_prefix : "", .access_key = s->s3_access_key, .secret_key = s->s3_secret_key,
-		.session_token = s->s3_session_token, .path_style = s->s3_path_style, .insecure = s->s3_insecure, .ca_file = s->s3_ca };
+	struct store_s3_settings s3 = { .endpoint = s->s3_endpoint,
+		.region = s->s3_region,
+		.bucket = s->s3_bucket,
+		.prefix = s->s3_prefix ? s->s3_prefix : "",
+		.access_key = s->s3_access_key,
+		.secret_key = s->s3_secret_key,
+		.session_token = s->s3_session_token,
+		.path_style = s->s3_path_style,
+		.insecure = s->s3_insecure,
+		.ca_file = s->s3_ca };
 
 	if (s->s3_bucket)
 		return store_s3_open(&worker->store, &s3, err);
@@ -85,9 +92,12 @@ static bool probe_store(struct worker *worker, struct error *err)
 	if (conditional || !is_clustered(worker->settings))
 		return true;
 	worker->writes_refused = !worker->settings->unsafe_no_conditional_writes;
-	log_warn("store.unsafe", "place=%s the store accepts stale conditional writes, so several workers on it can lose updates; %s",
+	log_warn("store.unsafe",
+		"place=%s the store accepts stale conditional writes, so several workers on it can lose "
+		"updates; %s",
 		log_quote(str_of(store_place(worker->store))),
-		worker->writes_refused ? "pushes are refused" : "accepted as storage.unsafeNoConditionalWrites is set");
+		worker->writes_refused ? "pushes are refused"
+				       : "accepted as storage.unsafeNoConditionalWrites is set");
 	return true;
 }
 
@@ -113,7 +123,7 @@ static bool open_spool(struct worker *worker, struct error *err)
 
 	spool_folder(worker, &folder);
 	return buf_check(&folder, "storage.spool", err) && file_make_folders(buf_text(&folder), 0700, err) &&
-		spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit, err);
+	       spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit, err);
 }
 
 static bool has_compat(const struct worker_settings *settings, const char *name)
@@ -129,17 +139,22 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	struct worker *worker = &process->worker;
 	const struct worker_settings *s = worker->settings;
 
-	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) || !file_make_folders(s->data, 0700, err) ||
-		!cluster_new(&worker->cluster, s, process->port, err) || !open_store(worker, err) || !probe_store(worker, err) ||
-		!open_spool(worker, err))
+	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
+		!file_make_folders(s->data, 0700, err) ||
+		!cluster_new(&worker->cluster, s, process->port, err) || !open_store(worker, err) ||
+		!probe_store(worker, err) || !open_spool(worker, err))
 		return false;
-	struct auth_settings auth = { .realm = s->realm, .htpasswd = s->htpasswd, .peer_secret = cluster_secret(worker->cluster),
+	struct auth_settings auth = { .realm = s->realm,
+		.htpasswd = s->htpasswd,
+		.peer_secret = cluster_secret(worker->cluster),
 		.fail_delay_ms = s->fail_delay_s * 1000 };
-	if (!auth_new(&worker->auth, &auth, err) || !usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err))
+	if (!auth_new(&worker->auth, &auth, err) ||
+		!usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err))
 		return false;
 	worker->docker2s2 = has_compat(s, "docker2s2");
 	worker->manifests = manifest_cache_new((size_t)s->manifest_cache_bytes);
-	worker->indexes = indexes_new(worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
+	worker->indexes = indexes_new(
+		worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
 	worker->uploads = uploads_new(worker);
 	return true;
 }
@@ -159,7 +174,8 @@ static bool read_tls(struct worker_process *process, struct error *err)
 	if (!read_pem(s->tls_cert, &process->cert, err) || !read_pem(s->tls_key, &process->key, err) ||
 		!read_pem(s->tls_ca, &process->client_ca, err))
 		return error_add(err, "http.tls");
-	process->tls = (struct http_tls){ .cert_pem = buf_text(&process->cert), .key_pem = buf_text(&process->key),
+	process->tls = (struct http_tls){ .cert_pem = buf_text(&process->cert),
+		.key_pem = buf_text(&process->key),
 		.client_ca_pem = s->tls_ca ? buf_text(&process->client_ca) : NULL };
 	return true;
 }
@@ -169,7 +185,8 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	struct worker *worker = &process->worker;
 	struct worker_loop *own = &worker->loops[at];
 	struct http_client_settings client = { 0 };
-	struct http_server_settings server = { .listen_fd = listen_fd, .tls = worker->settings->tls_cert ? &process->tls : NULL,
+	struct http_server_settings server = { .listen_fd = listen_fd,
+		.tls = worker->settings->tls_cert ? &process->tls : NULL,
 		.connection_limit = (unsigned)(worker->settings->connections / worker->loops_len) + 1 };
 	char name[16];
 
@@ -180,7 +197,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	loop_set_index(own->loop, at);
 	worker->usage->loops[at].loop = own->loop;
 	return http_client_new(&own->client, own->loop, &client, err) &&
-		http_server_new(&own->server, own->loop, &server, front_app(own), err);
+	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
 
 static bool listen_all(struct worker_process *process, int *fds, struct error *err)
@@ -263,7 +280,8 @@ static bool signal_came(const struct worker_process *process, int within_ms)
 {
 	struct signalfd_siginfo info;
 
-	return file_wait_readable(process->signals, within_ms) && read(process->signals, &info, sizeof(info)) == sizeof(info);
+	return file_wait_readable(process->signals, within_ms) &&
+	       read(process->signals, &info, sizeof(info)) == sizeof(info);
 }
 
 static bool is_out_of_ring(struct worker *worker)
@@ -288,7 +306,8 @@ static bool has_left(struct worker *worker)
 }
 
 /* Until it is so, the time is over, or a second signal says that somebody is in a hurry. */
-static bool wait_until(struct worker_process *process, bool (*is_so)(struct worker *worker), int64_t within_ms)
+static bool wait_until(
+	struct worker_process *process, bool (*is_so)(struct worker *worker), int64_t within_ms)
 {
 	int64_t end = clock_ms() + within_ms;
 
@@ -391,8 +410,9 @@ int worker_run(const struct worker_settings *settings)
 	} else {
 		start_threads(process);
 		log_info("worker.ready", "port=%u name=%s store=%s loops=%u ms=%" PRId64, process->port,
-			log_quote(str_of(cluster_self(worker->cluster))), log_quote(str_of(store_place(worker->store))),
-			worker->loops_len, clock_ms() - worker->started_ms);
+			log_quote(str_of(cluster_self(worker->cluster))),
+			log_quote(str_of(store_place(worker->store))), worker->loops_len,
+			clock_ms() - worker->started_ms);
 		while (!signal_came(process, -1))
 			continue;
 		stop_orderly(process);

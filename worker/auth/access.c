@@ -10,7 +10,8 @@
 
 /* detectManifestCollision is known to zot and grants nothing here. */
 #define ACTION_NAMES 5
-static const char *const action_names[ACTION_NAMES] = { "read", "create", "update", "delete", "detectManifestCollision" };
+static const char *const action_names[ACTION_NAMES] = { "read", "create", "update", "delete",
+	"detectManifestCollision" };
 
 const char *action_name(enum action action)
 {
@@ -40,11 +41,11 @@ struct access {
 	bool open;
 	struct entry **entries; /* patterns with a wildcard: longest first, then by text */
 	size_t entries_len;
-	struct map *literals;   /* patterns without: by name */
+	struct map *literals; /* patterns without: by name */
 	size_t policies;
 	bool has_anonymous;
 	struct rule admin;
-	struct map *groups;     /* of the settings file: name -> struct names of users */
+	struct map *groups; /* of the settings file: name -> struct names of users */
 };
 
 static bool names_have(const struct names *names, struct str name)
@@ -136,7 +137,8 @@ static bool action_bit(struct str name, unsigned *into)
 static bool bad_action(struct str name, struct error *err)
 {
 	return error_set(err, ERROR_INVALID, NULL,
-		"\"%.*s\" is no action; allowed: read, create, update, delete, detectManifestCollision", STR_ARGS(name));
+		"\"%.*s\" is no action; allowed: read, create, update, delete, detectManifestCollision",
+		STR_ARGS(name));
 }
 
 /* From the settings file. */
@@ -176,7 +178,8 @@ static bool known_keys(const struct json *node, const char *const *known, size_t
 	struct str key;
 
 	if (json_kind(node) != JSON_OBJECT)
-		return error_set(err, ERROR_INVALID, NULL, "must be an object, is %s", json_kind_name(json_kind(node)));
+		return error_set(err, ERROR_INVALID, NULL, "must be an object, is %s",
+			json_kind_name(json_kind(node)));
 	for (void *it = NULL; json_next(node, &it, &key, &value);) {
 		size_t i = 0;
 		while (i < len && !str_is(key, known[i]))
@@ -184,8 +187,8 @@ static bool known_keys(const struct json *node, const char *const *known, size_t
 		if (i < len)
 			continue;
 		const char *near = str_nearest(key, known, len);
-		return error_set(err, ERROR_INVALID, NULL, "\"%.*s\" is unknown%s%s%s", STR_ARGS(key), near ? "; did you mean \"" : "",
-			near ? near : "", near ? "\"?" : "");
+		return error_set(err, ERROR_INVALID, NULL, "\"%.*s\" is unknown%s%s%s", STR_ARGS(key),
+			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	}
 	return true;
 }
@@ -198,8 +201,9 @@ static bool read_rule(const struct json *node, struct rule *into, struct error *
 		return false;
 	if (json_len(json_find(node, "conditions")))
 		return error_set(err, ERROR_INVALID, NULL, "conditions are not served by this version");
-	return read_texts(node, "users", &into->users, err) && read_texts(node, "groups", &into->groups, err) &&
-		read_actions(node, "actions", &into->actions, err);
+	return read_texts(node, "users", &into->users, err) &&
+	       read_texts(node, "groups", &into->groups, err) &&
+	       read_actions(node, "actions", &into->actions, err);
 }
 
 static bool read_entry(const struct json *node, struct entry *entry, struct error *err)
@@ -218,7 +222,7 @@ static bool read_entry(const struct json *node, struct entry *entry, struct erro
 			return error_add(err, "policies[%zu]", entry->rules_len);
 		}
 	return read_actions(node, "defaultPolicy", &entry->authenticated, err) &&
-		read_actions(node, "anonymousPolicy", &entry->anonymous, err);
+	       read_actions(node, "anonymousPolicy", &entry->anonymous, err);
 }
 
 static bool is_literal(const char *pattern)
@@ -293,7 +297,8 @@ static bool read_file(struct access *access, const struct json *file, struct err
 	static const char *const known[] = { "repositories", "adminPolicy", "groups", "metrics" };
 	const struct json *admin = json_find(file, "adminPolicy");
 
-	if (!known_keys(file, known, 4, err) || !read_repositories(access, json_find(file, "repositories"), err) ||
+	if (!known_keys(file, known, 4, err) ||
+		!read_repositories(access, json_find(file, "repositories"), err) ||
 		!read_groups(access, json_find(file, "groups"), err))
 		return false;
 	if (admin && !read_rule(admin, &access->admin, err))
@@ -350,7 +355,8 @@ static int longer_first(const void *a, const void *b)
 	return strcmp(left->pattern, right->pattern);
 }
 
-bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open, struct error *err)
+bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
+	struct error *err)
 {
 	AUTO(access) *access = xnew(struct access);
 
@@ -404,7 +410,8 @@ static const struct entry *entry_for(const struct access *access, struct str nam
 	return literal;
 }
 
-static bool entry_grants(const struct access *access, const struct entry *entry, const struct identity *identity, unsigned bit)
+static bool entry_grants(
+	const struct access *access, const struct entry *entry, const struct identity *identity, unsigned bit)
 {
 	if (identity->anonymous)
 		return entry->anonymous & bit;
@@ -440,7 +447,8 @@ static bool scopes_grant(const struct identity *identity, struct str name, enum 
 	return scopes->len == 0;
 }
 
-bool access_allows(const struct access *access, const struct identity *identity, struct str name, enum action action)
+bool access_allows(
+	const struct access *access, const struct identity *identity, struct str name, enum action action)
 {
 	unsigned bit = 1u << action;
 	const struct entry *entry;
@@ -454,7 +462,8 @@ bool access_allows(const struct access *access, const struct identity *identity,
 	entry = entry_for(access, name);
 	if (entry && entry_grants(access, entry, identity, bit))
 		return true;
-	return !identity->anonymous && (access->admin.actions & bit) && rule_names(access, &access->admin, identity);
+	return !identity->anonymous && (access->admin.actions & bit) &&
+	       rule_names(access, &access->admin, identity);
 }
 
 bool access_has_anonymous(const struct access *access)

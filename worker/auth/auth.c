@@ -16,7 +16,7 @@
 #include "worker/auth/password_cache.h"
 #include "worker/cluster/snapshot.h"
 
-#define KEY_PREFIX "zak_"
+#define KEY_PREFIX      "zak_"
 #define CREDENTIALS_MAX 2048
 
 struct auth {
@@ -90,14 +90,17 @@ static enum auth_step refuse(struct error *err)
 
 /* Peers. */
 
-static enum auth_step try_peer(struct auth *auth, struct http_request *request, const char *header, struct identity **ret_identity,
-	struct error *err)
+static enum auth_step try_peer(struct auth *auth, struct http_request *request, const char *header,
+	struct identity **ret_identity, struct error *err)
 {
 	struct peer_claims claims;
 
-	if (!*auth->secret || !peer_token_parse(str_of(auth->secret), str_of(http_method_name(http_request_method(request))),
-				      http_request_target(request), str_of(header), clock_wall_s(), &claims, NULL)) {
-		(void)error_set(err, ERROR_DENIED, "UNAUTHORIZED", "the request claims to come from a peer and is not signed by one");
+	if (!*auth->secret ||
+		!peer_token_parse(str_of(auth->secret),
+			str_of(http_method_name(http_request_method(request))), http_request_target(request),
+			str_of(header), clock_wall_s(), &claims, NULL)) {
+		(void)error_set(err, ERROR_DENIED, "UNAUTHORIZED",
+			"the request claims to come from a peer and is not signed by one");
 		return AUTH_REFUSED;
 	}
 	*ret_identity = identity_new_peer(&claims);
@@ -107,7 +110,8 @@ static enum auth_step try_peer(struct auth *auth, struct http_request *request, 
 
 /* API keys. */
 
-static bool key_is_usable(const struct snapshot *snapshot, const struct entity *key, struct entity **ret_owner)
+static bool key_is_usable(
+	const struct snapshot *snapshot, const struct entity *key, struct entity **ret_owner)
 {
 	const struct apikey *apikey = entity_apikey(key);
 	struct entity *owner = state_find(snapshot->state, ENTITY_USER, str_of(apikey->owner));
@@ -151,7 +155,8 @@ static struct entity *find_client(const struct snapshot *snapshot, struct str id
 	return wanted.len == 64 && equal_secret(hash, wanted.at, 64) ? key : NULL;
 }
 
-static bool try_key(const struct snapshot *snapshot, struct str user, struct str password, struct identity **ret_identity)
+static bool try_key(
+	const struct snapshot *snapshot, struct str user, struct str password, struct identity **ret_identity)
 {
 	struct entity *key, *owner = NULL;
 	struct str secret = password;
@@ -176,7 +181,8 @@ static bool is_for_key(const struct snapshot *snapshot, struct str user, struct 
 /* Passwords. */
 
 /* The stored hash of a user, from the state or the htpasswd file; a copy, NULL when there is none. */
-static char *find_hash(struct auth *auth, const struct snapshot *snapshot, struct str user, struct entity **ret_entity)
+static char *find_hash(
+	struct auth *auth, const struct snapshot *snapshot, struct str user, struct entity **ret_entity)
 {
 	struct entity *entity = state_find(snapshot->state, ENTITY_USER, user);
 
@@ -194,8 +200,8 @@ static char *find_hash(struct auth *auth, const struct snapshot *snapshot, struc
 /* An unknown user costs what a wrong password costs. */
 #define NOBODYS_HASH "$2b$10$CwTycUXWue0Thq9StjUM0uJ8aZ4Q2s1c1bq1nq0m1wqzjZ6o5f3mC"
 
-static enum auth_step try_password(struct auth *auth, const struct snapshot *snapshot, struct str user, struct str password,
-	struct identity **ret_identity, struct auth_attempt **ret_attempt)
+static enum auth_step try_password(struct auth *auth, const struct snapshot *snapshot, struct str user,
+	struct str password, struct identity **ret_identity, struct auth_attempt **ret_attempt)
 {
 	struct entity *entity;
 	AUTO_STR *hash = find_hash(auth, snapshot, user, &entity);
@@ -213,13 +219,14 @@ static enum auth_step try_password(struct auth *auth, const struct snapshot *sna
 	return AUTH_PENDING;
 }
 
-bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt, struct identity **ret_identity,
-	struct error *err)
+bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt,
+	struct identity **ret_identity, struct error *err)
 {
 	struct str password = str_of(attempt->password);
 
 	(void)snapshot;
-	if (!password_verify(password, str_of(attempt->hash ? attempt->hash : NOBODYS_HASH)) || !attempt->hash) {
+	if (!password_verify(password, str_of(attempt->hash ? attempt->hash : NOBODYS_HASH)) ||
+		!attempt->hash) {
 		(void)refuse(err);
 		return false;
 	}
@@ -249,7 +256,8 @@ static bool is_empty_login(struct str user, struct str password)
 	return !user.len && !password.len;
 }
 
-static enum auth_step try_anonymous(const struct snapshot *snapshot, struct identity **ret_identity, struct error *err)
+static enum auth_step try_anonymous(
+	const struct snapshot *snapshot, struct identity **ret_identity, struct error *err)
 {
 	if (snapshot->auth_required && !access_has_anonymous(snapshot->access))
 		return refuse(err);
@@ -257,8 +265,8 @@ static enum auth_step try_anonymous(const struct snapshot *snapshot, struct iden
 	return AUTH_OK;
 }
 
-enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request, struct identity **ret_identity,
-	struct auth_attempt **ret_attempt, struct error *err)
+enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
+	struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
 {
 	AUTO_FINI(buf) decoded = buf_limit(CREDENTIALS_MAX);
 	const char *peer = http_request_header(request, PEER_HEADER);
@@ -270,7 +278,8 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 		return try_peer(auth, request, peer, ret_identity, err);
 	if (!header)
 		return try_anonymous(snapshot, ret_identity, err);
-	if (http_request_header_count(request, "Authorization") != 1 || !basic_parse(header, &decoded, &user, &password))
+	if (http_request_header_count(request, "Authorization") != 1 ||
+		!basic_parse(header, &decoded, &user, &password))
 		return refuse(err);
 	if (is_empty_login(user, password) || !snapshot->auth_required)
 		step = try_anonymous(snapshot, ret_identity, err);

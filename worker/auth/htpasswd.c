@@ -12,7 +12,7 @@
 #include "common/map.h"
 #include "common/password.h"
 
-#define FILE_MAX (1024 * 1024)
+#define FILE_MAX      (1024 * 1024)
 #define LOOK_EVERY_MS 1000
 
 struct htpasswd {
@@ -39,7 +39,9 @@ static bool read_line(struct map *users, struct str line, struct error *err)
 	if (!str_until(&hash, ':', &user) || !user.len)
 		return error_set(err, ERROR_INVALID, NULL, "must be user:hash");
 	if (!password_is_hash(hash))
-		return error_set(err, ERROR_INVALID, NULL, "user %s: only bcrypt, SHA-256 and SHA-512 crypt hashes are accepted", log_quote(user));
+		return error_set(err, ERROR_INVALID, NULL,
+			"user %s: only bcrypt, SHA-256 and SHA-512 crypt hashes are accepted",
+			log_quote(user));
 	free(map_put(users, user, check_strndup(hash.at, hash.len)));
 	return true;
 }
@@ -104,7 +106,7 @@ void htpasswd_free(struct htpasswd *htpasswd)
 static bool is_same(const struct stat *a, const struct stat *b)
 {
 	return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static void look_again_locked(struct htpasswd *htpasswd)
@@ -118,7 +120,8 @@ static void look_again_locked(struct htpasswd *htpasswd)
 		return;
 	htpasswd->seen = seen;
 	if (!read_users(htpasswd->path, &users, &err)) {
-		log_warn("htpasswd.reload", "error=%s the old one stays in force", log_quote(str_of(err.text)));
+		log_warn("htpasswd.reload", "error=%s the old one stays in force",
+			log_quote(str_of(err.text)));
 		return;
 	}
 	users_free(htpasswd->users);

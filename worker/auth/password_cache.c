@@ -10,7 +10,7 @@
 #include "common/crypto.h"
 #include "common/map.h"
 
-#define KEPT_MS 60000
+#define KEPT_MS     60000
 #define ENTRIES_MAX 10000
 
 struct password_cache {
@@ -49,7 +49,8 @@ void password_cache_free(struct password_cache *cache)
 }
 
 /* Lengths go in front, so that no two triples make the same message. */
-static void fingerprint(const struct password_cache *cache, struct str user, struct str password, struct str hash, uint8_t into[32])
+static void fingerprint(const struct password_cache *cache, struct str user, struct str password,
+	struct str hash, uint8_t into[32])
 {
 	AUTO_FINI(buf) message = buf_limit(4096);
 

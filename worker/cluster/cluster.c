@@ -24,9 +24,9 @@
 /* Without an own setting, all members derive the same secret from what they share anyway. */
 static char *derive_secret(const struct worker_settings *settings)
 {
-	const char *shared = settings->mode == MODE_WORKER ? settings->leader_client_secret :
-		settings->members.len			   ? settings->hash_key :
-							     NULL;
+	const char *shared = settings->mode == MODE_WORKER ? settings->leader_client_secret
+			     : settings->members.len       ? settings->hash_key
+							   : NULL;
 	uint8_t mac[32];
 	char hex[65];
 
@@ -50,8 +50,11 @@ static bool ring_static(const struct worker_settings *settings, struct ring **re
 	memcpy(key, settings->hash_key, sizeof(key));
 	for (size_t i = 0; i < len; i++) {
 		urls[i] = buf_limit(512);
-		buf_format(&urls[i], "%s://%s", settings->tls_cert ? "https" : "http", settings->members.at[i]);
-		members[i] = (struct ring_member){ .id = settings->members.at[i], .url = buf_text(&urls[i]), .active = true };
+		buf_format(
+			&urls[i], "%s://%s", settings->tls_cert ? "https" : "http", settings->members.at[i]);
+		members[i] = (struct ring_member){
+			.id = settings->members.at[i], .url = buf_text(&urls[i]), .active = true
+		};
 	}
 	ok = ring_new(ret_ring, 1, RING_MODULO, key, members, len, err);
 	for (size_t i = 0; i < len; i++)
@@ -70,7 +73,8 @@ static bool start_static(struct cluster *cluster, uint16_t port, struct error *e
 	if (!self_among(members, port, &place, err) || !ring_static(cluster->settings, &ring, err))
 		return false;
 	cluster->self = check_strdup(members->at[place]);
-	return snapshot_new_plain(&cluster->current, ring, (int)place, &cluster->rules, cluster->settings->isolated, err);
+	return snapshot_new_plain(
+		&cluster->current, ring, (int)place, &cluster->rules, cluster->settings->isolated, err);
 }
 
 static bool start_single(struct cluster *cluster, struct error *err)
@@ -82,7 +86,7 @@ static bool start_single(struct cluster *cluster, struct error *err)
 	cluster->self = check_strdup("");
 	cluster->single = true;
 	return ring_new(&ring, 1, RING_MODULO, no_key, &me, 1, err) &&
-		snapshot_new_plain(&cluster->current, ring, 0, &cluster->rules, false, err);
+	       snapshot_new_plain(&cluster->current, ring, 0, &cluster->rules, false, err);
 }
 
 static bool start_led(struct cluster *cluster, uint16_t port, struct error *err)
@@ -98,7 +102,8 @@ static bool start_led(struct cluster *cluster, uint16_t port, struct error *err)
 	return snapshot_new_state(&cluster->current, empty, cluster->self, NULL, &cluster->rules, err);
 }
 
-bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *settings, uint16_t port, struct error *err)
+bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *settings, uint16_t port,
+	struct error *err)
 {
 	AUTO(cluster) *cluster = xnew(struct cluster);
 	AUTO_FINI(buf) url = buf_limit(1024);
@@ -107,7 +112,8 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 
 	pthread_mutex_init(&cluster->lock, NULL);
 	cluster->settings = settings;
-	cluster->rules = (struct snapshot_rules){ .access_control = settings->access_control, .htpasswd = settings->htpasswd != NULL };
+	cluster->rules = (struct snapshot_rules){ .access_control = settings->access_control,
+		.htpasswd = settings->htpasswd != NULL };
 	cluster->failed = map_new();
 	cluster->secret = derive_secret(settings);
 	self_url(settings, port, &url);
@@ -186,8 +192,9 @@ void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
 	cluster->current = snapshot;
 	pthread_mutex_unlock(&cluster->lock);
 	if (ring_changed)
-		log_info("ring.applied", "epoch=%llu members=%zu self=%d", (unsigned long long)ring_epoch(snapshot->ring),
-			ring_len(snapshot->ring), snapshot->self);
+		log_info("ring.applied", "epoch=%llu members=%zu self=%d",
+			(unsigned long long)ring_epoch(snapshot->ring), ring_len(snapshot->ring),
+			snapshot->self);
 	snapshot_free(old);
 }
 
@@ -213,7 +220,8 @@ static struct place_found at_member(struct cluster *cluster, const struct snapsh
 		return (struct place_found){ .place = PLACE_HERE };
 	if (member && !is_failed(cluster, member->id))
 		return (struct place_found){ .place = PLACE_PEER, .member = member };
-	return (struct place_found){ .place = snapshot->isolated ? PLACE_NOWHERE : PLACE_HERE, .member = member };
+	return (struct place_found){ .place = snapshot->isolated ? PLACE_NOWHERE : PLACE_HERE,
+		.member = member };
 }
 
 struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name)
@@ -221,7 +229,8 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 	return at_member(cluster, snapshot, ring_owner(snapshot->ring, name));
 }
 
-struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker)
+struct place_found cluster_place_upload(
+	struct cluster *cluster, const struct snapshot *snapshot, const char *worker)
 {
 	int at;
 

@@ -20,8 +20,8 @@
 #include "worker/cluster/state_file.h"
 
 #define LONG_POLL_DEFAULT_MS 25000
-#define TOUCH_EVERY_MS 30000
-#define COMPRESSED_MAX (256u * 1024 * 1024)
+#define TOUCH_EVERY_MS       30000
+#define COMPRESSED_MAX       (256u * 1024 * 1024)
 
 struct feed {
 	struct cluster *cluster;
@@ -30,12 +30,12 @@ struct feed {
 	struct pool *pool;
 	struct leaders leaders;
 	struct loop_timer timer;
-	struct http_call *call;     /* the question under way */
+	struct http_call *call; /* the question under way */
 	struct feed_apply *applying;
-	char *path;                 /* of the state on disk */
-	struct state *saved;        /* newest that was written, or is being written */
-	bool saving, full;          /* full: ask for the whole state */
-	int64_t touched_ms;         /* when the file was last written or touched */
+	char *path;          /* of the state on disk */
+	struct state *saved; /* newest that was written, or is being written */
+	bool saving, full;   /* full: ask for the whole state */
+	int64_t touched_ms;  /* when the file was last written or touched */
 	bool said_down, stopping;
 };
 
@@ -94,8 +94,9 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 			return false;
 		bytes = buf_str(&expanded);
 	}
-	return check_digest(bytes, apply->digest, err) && state_apply(bytes, apply->old->state, &state, err) &&
-		snapshot_new_state(&apply->made, state, cluster->self, apply->old, &cluster->rules, err);
+	return check_digest(bytes, apply->digest, err) &&
+	       state_apply(bytes, apply->old->state, &state, err) &&
+	       snapshot_new_state(&apply->made, state, cluster->self, apply->old, &cluster->rules, err);
 }
 
 static void apply_run(void *arg)
@@ -139,7 +140,8 @@ static void save(struct feed *feed)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
 
-	if (feed->saving || feed->stopping || (feed->saved && state_revision(feed->saved) == state_revision(snapshot->state)))
+	if (feed->saving || feed->stopping ||
+		(feed->saved && state_revision(feed->saved) == state_revision(snapshot->state)))
 		return;
 	state_free(feed->saved);
 	feed->saved = state_ref(snapshot->state);
@@ -163,14 +165,16 @@ static void apply_done(void *arg)
 
 	feed->applying = NULL;
 	if (apply->ok) {
-		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu", state_revision(apply->made->state), apply->body.len);
+		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
+			state_revision(apply->made->state), apply->body.len);
 		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
 		cluster_publish(feed->cluster, TAKE(apply->made));
 		feed->full = false;
 		save(feed);
 		ask_in(feed, 0);
 	} else {
-		log_warn("state.refused", "error=%s asking for the full state", log_quote(str_of(apply->err.text)));
+		log_warn("state.refused", "error=%s asking for the full state",
+			log_quote(str_of(apply->err.text)));
 		ask_in(feed, feed->full ? feed->cluster->settings->retry_delay_ms : 0);
 		feed->full = true;
 	}
@@ -212,8 +216,8 @@ static void on_head(void *arg, struct http_call *call)
 static void say_down(struct feed *feed, const char *why)
 {
 	if (!feed->said_down)
-		log_warn("leader.lost", "url=%s error=%s serving the last state", feed->leaders.urls->at[feed->leaders.now],
-			log_quote(str_of(why)));
+		log_warn("leader.lost", "url=%s error=%s serving the last state",
+			feed->leaders.urls->at[feed->leaders.now], log_quote(str_of(why)));
 	feed->said_down = true;
 }
 
@@ -273,7 +277,9 @@ static void ask(void *arg)
 	int64_t wait = 0, poll = poll_wait_ms(feed, snapshot);
 	const char *url = leaders_next(&feed->leaders, clock_ms(), &wait);
 	uint64_t revision = state_revision(snapshot->state);
-	struct leader_call call = { .cluster = feed->cluster, .client = feed->client, .leader = url, .method = "GET" };
+	struct leader_call call = {
+		.cluster = feed->cluster, .client = feed->client, .leader = url, .method = "GET"
+	};
 
 	if (feed->stopping)
 		return;
@@ -284,12 +290,14 @@ static void ask(void *arg)
 	/* A first answer must not wait for a change. */
 	if (!revision || feed->full)
 		poll = 0;
-	buf_format(&path, "/api/cluster/state?since=%" PRIu64 "&wait=%" PRId64, feed->full ? 0 : revision, poll);
+	buf_format(
+		&path, "/api/cluster/state?since=%" PRIu64 "&wait=%" PRId64, feed->full ? 0 : revision, poll);
 	call.path = buf_text(&path);
 	call.revision = revision;
 	call.total_ms = (unsigned)(poll + feed->cluster->settings->poll_timeout_ms);
 	call.accept_gzip = true;
-	feed->call = leader_call_start(&call, (struct http_call_events){ .arg = feed, .on_head = on_head, .on_done = on_done });
+	feed->call = leader_call_start(
+		&call, (struct http_call_events){ .arg = feed, .on_head = on_head, .on_done = on_done });
 }
 
 /* Life. */
@@ -311,15 +319,16 @@ static void load(struct feed *feed)
 		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
 		return;
 	}
-	log_info("state.loaded", "revision=%" PRIu64 " age_ms=%" PRId64 " path=%s", state_revision(state), age,
-		log_quote(str_of(feed->path)));
+	log_info("state.loaded", "revision=%" PRIu64 " age_ms=%" PRId64 " path=%s", state_revision(state),
+		age, log_quote(str_of(feed->path)));
 	fresh = clock_ms() - age;
 	atomic_store(&cluster->state_fresh_ms, fresh ? fresh : -1);
 	feed->saved = TAKE(state);
 	cluster_publish(cluster, snapshot);
 }
 
-struct feed *feed_start(struct cluster *cluster, struct loop *loop, struct http_client *client, struct pool *pool)
+struct feed *feed_start(
+	struct cluster *cluster, struct loop *loop, struct http_client *client, struct pool *pool)
 {
 	struct feed *feed = xnew(struct feed);
 	AUTO_FINI(buf) path = buf_limit(4096);

@@ -37,7 +37,8 @@ bool journal_load(const char *path, struct usage_push **ret_list, size_t *ret_le
 		if (usage_push_parse(line, &push, &why))
 			add(ret_list, ret_len, &push);
 		else
-			log_warn("journal.line", "path=%s error=%s ignoring", log_quote(str_of(path)), log_quote(str_of(why.text)));
+			log_warn("journal.line", "path=%s error=%s ignoring", log_quote(str_of(path)),
+				log_quote(str_of(why.text)));
 	}
 	return true;
 }

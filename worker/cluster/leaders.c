@@ -8,8 +8,10 @@
 
 void leaders_init(struct leaders *leaders, const struct worker_settings *settings, int64_t cap_ms)
 {
-	*leaders = (struct leaders){ .urls = &settings->leader_urls, .delay_ms = settings->retry_delay_ms,
-		.factor = settings->retry_factor, .cap_ms = cap_ms };
+	*leaders = (struct leaders){ .urls = &settings->leader_urls,
+		.delay_ms = settings->retry_delay_ms,
+		.factor = settings->retry_factor,
+		.cap_ms = cap_ms };
 	leaders->pauses = xnew_array(struct leader_pause, settings->leader_urls.len);
 	leaders->now = random_below(settings->leader_urls.len);
 }

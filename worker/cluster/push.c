@@ -34,19 +34,19 @@ struct push {
 	struct leaders leaders;
 	struct loop_timer timer;
 	char boot[33];
-	uint64_t seq;                 /* of the newest frozen push */
-	const char *state;            /* "active" "draining" "left" */
+	uint64_t seq;      /* of the newest frozen push */
+	const char *state; /* "active" "draining" "left" */
 
-	struct usage_push *old;       /* of earlier boots, oldest first */
+	struct usage_push *old; /* of earlier boots, oldest first */
 	size_t old_at, old_len;
-	struct usage_push frozen;     /* of this boot, not acknowledged */
+	struct usage_push frozen; /* of this boot, not acknowledged */
 	bool has_frozen;
-	struct usage_batch pending;   /* counted, not frozen */
+	struct usage_batch pending; /* counted, not frozen */
 
-	unsigned collecting;          /* loops that have not handed over yet */
+	unsigned collecting; /* loops that have not handed over yet */
 	struct http_call *call;
 	int64_t sent_ms;
-	bool again;                   /* a push is wanted as soon as this one is over */
+	bool again; /* a push is wanted as soon as this one is over */
 	bool stopping;
 	atomic_bool kicked;
 	atomic_bool over;
@@ -56,7 +56,7 @@ struct push {
 	struct buf journal_text;
 	bool journal_saving, journal_dirty, journal_empty;
 
-	uint64_t last_requests;       /* for the rate */
+	uint64_t last_requests; /* for the rate */
 	int64_t last_ms;
 };
 
@@ -127,8 +127,9 @@ static void journal_pending(struct push *push)
 
 static bool has_counts(const struct push *push)
 {
-	return push->old_at < push->old_len || (is_leaving(push) && push->has_frozen) || (push->has_frozen && (push->frozen.rows_len || push->frozen.repositories_len)) ||
-		!usage_batch_is_empty(&push->pending);
+	return push->old_at < push->old_len || (is_leaving(push) && push->has_frozen) ||
+	       (push->has_frozen && (push->frozen.rows_len || push->frozen.repositories_len)) ||
+	       !usage_batch_is_empty(&push->pending);
 }
 
 static void journal_write(struct push *push)
@@ -180,7 +181,8 @@ static void fill_stats(struct push *push, struct usage_stats *stats)
 	stats->s3_requests = store_requests(worker->store);
 	stats->spool_bytes = spool_used(worker->spool);
 	if (push->last_ms && now > push->last_ms)
-		stats->rate = (double)(stats->requests - push->last_requests) * 1000.0 / (double)(now - push->last_ms);
+		stats->rate = (double)(stats->requests - push->last_requests) * 1000.0 /
+			      (double)(now - push->last_ms);
 	push->last_requests = stats->requests;
 	push->last_ms = now;
 }
@@ -250,7 +252,9 @@ static bool take_answer(struct push *push, struct http_call *call, int64_t *ret_
 		(void)snprintf(why, sizeof(why), "the leader answered %u", http_call_status(call));
 		failed(push, why);
 		if (http_call_status(call) == 409)
-			log_error("push.refused", "name=%s another process of this name is alive: give each worker its own CLUSTER_WORKER_NAME",
+			log_error("push.refused",
+				"name=%s another process of this name is alive: give each worker its own "
+				"CLUSTER_WORKER_NAME",
 				log_quote(str_of(push->cluster->self)));
 		return false;
 	}
@@ -261,7 +265,8 @@ static bool take_answer(struct push *push, struct http_call *call, int64_t *ret_
 	leaders_worked(&push->leaders);
 	if (answer.seq == current(push)->seq)
 		acknowledged(push, &answer);
-	*ret_every_ms = answer.push_every_ms > 0 ? answer.push_every_ms : push->cluster->settings->push_every_ms;
+	*ret_every_ms =
+		answer.push_every_ms > 0 ? answer.push_every_ms : push->cluster->settings->push_every_ms;
 	usage_answer_fini(&answer);
 	return true;
 }
@@ -312,11 +317,17 @@ static void send_item(struct push *push, struct usage_push *item)
 	}
 	fill_heartbeat(push, item);
 	usage_push_encode(item, &body);
-	struct leader_call call = { .cluster = push->cluster, .client = push->worker->loops[0].client, .leader = url, .method = "PUT",
-		.path = "/api/cluster/quotas", .body = buf_str(&body), .revision = item->revision,
+	struct leader_call call = { .cluster = push->cluster,
+		.client = push->worker->loops[0].client,
+		.leader = url,
+		.method = "PUT",
+		.path = "/api/cluster/quotas",
+		.body = buf_str(&body),
+		.revision = item->revision,
 		.total_ms = (unsigned)push->cluster->settings->push_timeout_ms };
 	push->sent_ms = clock_ms();
-	push->call = leader_call_start(&call, (struct http_call_events){ .arg = push, .on_head = on_head, .on_done = on_done });
+	push->call = leader_call_start(
+		&call, (struct http_call_events){ .arg = push, .on_head = on_head, .on_done = on_done });
 }
 
 static void freeze(struct push *push)
@@ -420,7 +431,8 @@ static void load_journal(struct push *push)
 	struct error err;
 
 	if (!journal_load(push->journal_path, &push->old, &push->old_len, &err))
-		log_error("journal.load", "error=%s usage counted before the last stop may be missing", log_quote(str_of(err.text)));
+		log_error("journal.load", "error=%s usage counted before the last stop may be missing",
+			log_quote(str_of(err.text)));
 	if (push->old_len)
 		log_info("journal.loaded", "pushes=%zu", push->old_len);
 	push->journal_empty = !push->old_len;

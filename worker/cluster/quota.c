@@ -10,8 +10,8 @@
 #include "common/loop.h"
 #include "common/map.h"
 
-#define WANT_LEAST 8
-#define WANT_MOST 1000000
+#define WANT_LEAST  8
+#define WANT_MOST   1000000
 #define WAITERS_MAX 100000
 /* Others hold what is left: it comes back by a recall, which takes their next push. */
 #define ASK_AGAIN_MS 100
@@ -25,14 +25,14 @@ struct waiter {
 
 struct quota {
 	char day[11];
-	uint64_t granted, used;     /* of this boot and day */
-	uint64_t limit, total;      /* total: of the whole fleet, as last told */
-	uint64_t used_then;         /* our part of `total`, when it was told */
-	uint64_t used_before;       /* used at the last demand: the rate */
+	uint64_t granted, used; /* of this boot and day */
+	uint64_t limit, total;  /* total: of the whole fleet, as last told */
+	uint64_t used_then;     /* our part of `total`, when it was told */
+	uint64_t used_before;   /* used at the last demand: the rate */
 	uint64_t waiting;
-	bool asked;                 /* a demand is wanted in the next push */
-	bool recalled, release;     /* release: say so until it is acknowledged */
-	int64_t empty_until_ms;     /* the last answer gave nothing: not asked again before */
+	bool asked;             /* a demand is wanted in the next push */
+	bool recalled, release; /* release: say so until it is acknowledged */
+	int64_t empty_until_ms; /* the last answer gave nothing: not asked again before */
 };
 
 struct quotas {
@@ -103,7 +103,8 @@ static bool may_ask(const struct quota *quota)
 	return quota->total < quota->limit && clock_ms() >= quota->empty_until_ms;
 }
 
-static void wait_locked(struct quotas *quotas, struct quota *quota, struct loop *loop, void (*resume)(void *arg), void *arg)
+static void wait_locked(
+	struct quotas *quotas, struct quota *quota, struct loop *loop, void (*resume)(void *arg), void *arg)
 {
 	struct waiter *waiter = xnew(struct waiter);
 
@@ -114,8 +115,9 @@ static void wait_locked(struct quotas *quotas, struct quota *quota, struct loop 
 	quota->asked = true;
 }
 
-enum admission quotas_admit(struct quotas *quotas, struct loop *loop, const char *apikey, uint64_t limit, int64_t now_s, bool waited,
-	struct admission_info *ret_info, void (*resume)(void *arg), void *arg, bool *ret_ask)
+enum admission quotas_admit(struct quotas *quotas, struct loop *loop, const char *apikey, uint64_t limit,
+	int64_t now_s, bool waited, struct admission_info *ret_info, void (*resume)(void *arg), void *arg,
+	bool *ret_ask)
 {
 	enum admission admission = REFUSE;
 	struct quota *quota;
@@ -128,7 +130,8 @@ enum admission quotas_admit(struct quotas *quotas, struct loop *loop, const char
 		quota->used++;
 		admission = ADMIT;
 		/* Half of the grant is gone: more is fetched before it is needed. */
-		*ret_ask = !quota->asked && may_ask(quota) && quota->granted - quota->used < quota->granted / 4;
+		*ret_ask =
+			!quota->asked && may_ask(quota) && quota->granted - quota->used < quota->granted / 4;
 		quota->asked |= *ret_ask;
 	} else if (!waited && may_ask(quota) && quotas->waiters_len < WAITERS_MAX) {
 		wait_locked(quotas, quota, loop, resume, arg);
@@ -155,7 +158,9 @@ static void demand_add(struct usage_push *push, struct str apikey, const struct 
 {
 	struct usage_demand *demand = &push->demands[push->demands_len++];
 
-	*demand = (struct usage_demand){ .apikey = check_strndup(apikey.at, apikey.len), .used = quota->used, .want = want,
+	*demand = (struct usage_demand){ .apikey = check_strndup(apikey.at, apikey.len),
+		.used = quota->used,
+		.want = want,
 		.release = quota->release };
 	memcpy(demand->day, quota->day, sizeof(demand->day));
 }
@@ -201,7 +206,8 @@ static bool take_grant(struct quota *quota, const struct usage_grant *grant)
 	/* The answer to a release tells what was used then; it cannot be more than what we hold. */
 	if (was_releasing && grant->granted < quota->used)
 		return false;
-	quota->empty_until_ms = quota->asked && grant->granted <= quota->granted ? clock_ms() + ASK_AGAIN_MS : 0;
+	quota->empty_until_ms =
+		quota->asked && grant->granted <= quota->granted ? clock_ms() + ASK_AGAIN_MS : 0;
 	quota->granted = grant->granted > quota->used ? grant->granted : quota->used;
 	quota->asked = false;
 	quota->recalled = recall && !was_releasing;

@@ -30,7 +30,8 @@ static bool first_address(char into[INET_ADDRSTRLEN])
 	if (getifaddrs(&all))
 		return false;
 	for (at = all; at && !found; at = at->ifa_next) {
-		if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || (at->ifa_flags & IFF_LOOPBACK) || !(at->ifa_flags & IFF_UP))
+		if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || (at->ifa_flags & IFF_LOOPBACK) ||
+			!(at->ifa_flags & IFF_UP))
 			continue;
 		struct sockaddr_in in;
 		memcpy(&in, at->ifa_addr, sizeof(in));
@@ -99,10 +100,12 @@ static bool is_me(struct str host, const struct ifaddrs *all, struct error *err,
 	name = str_dup(host);
 	status = getaddrinfo(name, NULL, &hints, &found);
 	if (status)
-		return error_set(err, ERROR_UNAVAILABLE, NULL, "cluster.members: \"%s\" cannot be resolved: %s", name, gai_strerror(status));
+		return error_set(err, ERROR_UNAVAILABLE, NULL,
+			"cluster.members: \"%s\" cannot be resolved: %s", name, gai_strerror(status));
 	*ret_is = false;
 	for (const struct addrinfo *at = found; at && !*ret_is; at = at->ai_next)
-		*ret_is = (at->ai_family == AF_INET || at->ai_family == AF_INET6) && is_local(at->ai_addr, all);
+		*ret_is =
+			(at->ai_family == AF_INET || at->ai_family == AF_INET6) && is_local(at->ai_addr, all);
 	freeaddrinfo(found);
 	return true;
 }
@@ -118,14 +121,17 @@ bool self_among(const struct setting_list *members, uint16_t port, size_t *ret_p
 	for (i = 0; i < members->len && ok && !mine; i++) {
 		struct str host, text;
 		uint64_t number;
-		if (str_split_last(str_of(members->at[i]), ':', &host, &text) && str_to_number(text, 65535, &number) && number == port)
+		if (str_split_last(str_of(members->at[i]), ':', &host, &text) &&
+			str_to_number(text, 65535, &number) && number == port)
 			ok = is_me(host, all, err, &mine);
 	}
 	freeifaddrs(all);
 	if (!ok)
 		return false;
 	if (!mine)
-		return error_set(err, ERROR_INVALID, NULL, "cluster.members: none of the %zu members is this machine with port %u", members->len, port);
+		return error_set(err, ERROR_INVALID, NULL,
+			"cluster.members: none of the %zu members is this machine with port %u", members->len,
+			port);
 	*ret_place = i - 1;
 	return true;
 }

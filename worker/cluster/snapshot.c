@@ -45,8 +45,8 @@ static struct snapshot *snapshot_box_new(void)
 }
 
 /* Takes over the ring's reference. */
-bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int self, const struct snapshot_rules *rules, bool isolated,
-	struct error *err)
+bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int self,
+	const struct snapshot_rules *rules, bool isolated, struct error *err)
 {
 	AUTO(snapshot) *snapshot = snapshot_box_new();
 
@@ -77,9 +77,11 @@ static bool ring_from_state(const struct state *state, struct ring **ret_ring, s
 	if (!str_unhex(str_of(body->hash_key), key, sizeof(key)))
 		return error_set(err, ERROR_INVALID, NULL, "the ring's hash key is not 32 hex digits");
 	for (size_t i = 0; i < body->members_len; i++)
-		members[i] = (struct ring_member){ .id = body->members[i].id, .url = body->members[i].url,
+		members[i] = (struct ring_member){ .id = body->members[i].id,
+			.url = body->members[i].url,
 			.active = !strcmp(body->members[i].state, "active") };
-	return ring_new(ret_ring, (uint64_t)body->epoch, RING_SLOTS_RENDEZVOUS, key, members, body->members_len, err);
+	return ring_new(
+		ret_ring, (uint64_t)body->epoch, RING_SLOTS_RENDEZVOUS, key, members, body->members_len, err);
 }
 
 static void settings_from_state(const struct state *state, struct snapshot *snapshot)
@@ -92,8 +94,8 @@ static void settings_from_state(const struct state *state, struct snapshot *snap
 	snapshot->lease_ms = entity_settings(entity)->lease_ms;
 }
 
-bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, const char *self, const struct snapshot *old,
-	const struct snapshot_rules *rules, struct error *err)
+bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, const char *self,
+	const struct snapshot *old, const struct snapshot_rules *rules, struct error *err)
 {
 	AUTO(snapshot) *snapshot = snapshot_box_new();
 	const struct entity *ring = state_find(state, ENTITY_RING, STR("ring"));

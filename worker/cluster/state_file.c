@@ -10,8 +10,8 @@
 #include "common/file.h"
 
 #define FILE_MAGIC "ZOTSTATE1"
-#define MAGIC_LEN (sizeof(FILE_MAGIC) - 1)
-#define HEAD_LEN (MAGIC_LEN + 32)
+#define MAGIC_LEN  (sizeof(FILE_MAGIC) - 1)
+#define HEAD_LEN   (MAGIC_LEN + 32)
 
 bool state_file_save(const char *path, const struct state *state, struct error *err)
 {
@@ -25,7 +25,7 @@ bool state_file_save(const char *path, const struct state *state, struct error *
 	buf_append(&file, digest, 32);
 	buf_add(&file, buf_str(&body));
 	return buf_check(&body, "state", err) && buf_check(&file, "state", err) &&
-		file_write_durable(path, buf_str(&file), 0600, err);
+	       file_write_durable(path, buf_str(&file), 0600, err);
 }
 
 bool state_file_touch(const char *path, struct error *err)

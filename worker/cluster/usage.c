@@ -48,7 +48,8 @@ enum admission usage_admit(struct usage *usage, struct loop *loop, const struct 
 	if (!usage->on || key->daily_quota <= 0)
 		return ADMIT;
 	AUTO_STR *id = str_dup(entity_id(apikey));
-	admission = quotas_admit(usage->quotas, loop, id, (uint64_t)key->daily_quota, clock_wall_s(), waited, ret_info, resume, arg, &ask);
+	admission = quotas_admit(usage->quotas, loop, id, (uint64_t)key->daily_quota, clock_wall_s(), waited,
+		ret_info, resume, arg, &ask);
 	if (ask && usage->kick)
 		usage->kick(usage->kick_arg);
 	return admission;

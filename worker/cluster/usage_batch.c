@@ -7,7 +7,7 @@
 #include "common/check.h"
 
 #define ROWS_MAX 100000
-#define KEY_MAX 320
+#define KEY_MAX  320
 
 void usage_batch_init(struct usage_batch *batch)
 {
@@ -122,7 +122,8 @@ void usage_batch_copy(const struct usage_batch *batch, struct usage_push *push)
 	push->repositories = xnew_array(struct usage_repository, map_len(batch->repositories) + 1);
 	for (size_t at = 0; map_next(batch->repositories, &at, NULL, &value); push->repositories_len++) {
 		push->repositories[push->repositories_len] = *(struct usage_repository *)value;
-		push->repositories[push->repositories_len].name = check_strdup(((struct usage_repository *)value)->name);
+		push->repositories[push->repositories_len].name =
+			check_strdup(((struct usage_repository *)value)->name);
 	}
 }
 

@@ -100,9 +100,10 @@ static bool check_type(const struct oci_ask *ask, unsigned *status, struct error
 	if (!type.len || media_type_is_manifest(type, ask->worker->docker2s2))
 		return true;
 	*status = 415;
-	return error_set(err, ERROR_INVALID, "MANIFEST_INVALID",
-		"the Content-Type %.*s is not stored%s", (int)(type.len < 100 ? type.len : 100), type.at,
-		media_type_is_manifest(type, true) ? ": Docker's schema 2 needs \"docker2s2\" in http.compat" : " as a manifest");
+	return error_set(err, ERROR_INVALID, "MANIFEST_INVALID", "the Content-Type %.*s is not stored%s",
+		(int)(type.len < 100 ? type.len : 100), type.at,
+		media_type_is_manifest(type, true) ? ": Docker's schema 2 needs \"docker2s2\" in http.compat"
+						   : " as a manifest");
 }
 
 static bool check_digest(struct push *push, struct error *err)

@@ -13,7 +13,8 @@ static struct http_response *reply(unsigned status, unsigned retry_after_s, cons
 
 	/* The client is told less than what the operator needs. */
 	if (status >= 500 && err->kind != ERROR_BUSY)
-		log_warn("request.failed", "status=%u kind=%s error=%s", status, error_kind_name(err->kind), log_quote(str_of(err->text)));
+		log_warn("request.failed", "status=%u kind=%s error=%s", status, error_kind_name(err->kind),
+			log_quote(str_of(err->text)));
 	oci_error_body(err, &body);
 	response = http_response_buf(status, &body);
 	http_response_header(response, "Content-Type", "application/json");

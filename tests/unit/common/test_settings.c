@@ -497,8 +497,8 @@ static void test_texts_for_people(void **state)
 	settings_markdown(&table, &page);
 	assert_non_null(strstr(buf_text(&page), "| `http.port` | `APP_PORT` or `PORT` | a number, 0 to 65535 "
 						"| `8080` | Help \\| of it. |\n"));
-	assert_non_null(strstr(buf_text(&page),
-		"Not served by this version, accepted with a warning: `extensions`, `storage.gcDelay`, `APP_OLD`.\n"));
+	assert_non_null(strstr(buf_text(&page), "Not served by this version, accepted with a warning: "
+						"`extensions`, `storage.gcDelay`, `APP_OLD`.\n"));
 	assert_non_null(
 		strstr(buf_text(&page), "without meaning here: `goVersion`, `scheduler`, `APP_NOTHING`.\n"));
 }

@@ -23,7 +23,8 @@ static struct access *access_of(const char *json, bool open)
 
 static bool may(const struct access *access, const char *user, const char *name, enum action action)
 {
-	AUTO(identity) *identity = *user ? identity_new_user(str_of(user), NULL, NULL) : identity_new_anonymous();
+	AUTO(identity) *identity =
+		*user ? identity_new_user(str_of(user), NULL, NULL) : identity_new_anonymous();
 
 	return access_allows(access, identity, str_of(name), action);
 }
@@ -40,7 +41,8 @@ static void no_policy_means_all_for_users_and_nothing_for_others(void **state)
 	assert_false(access_has_anonymous(closed));
 }
 
-static const char policies[] = "{\"groups\":{\"ops\":{\"users\":[\"olga\"]}},"
+static const char policies[] =
+	"{\"groups\":{\"ops\":{\"users\":[\"olga\"]}},"
 	"\"adminPolicy\":{\"users\":[\"root\"],\"actions\":[\"read\",\"delete\"]},"
 	"\"repositories\":{"
 	"\"**\":{\"defaultPolicy\":[\"read\"],\"anonymousPolicy\":[\"read\"]},"
@@ -78,7 +80,9 @@ static void the_admin_policy_grants_everywhere(void **state)
 static void scopes_narrow_a_key(void **state)
 {
 	const char *scopes[] = { "team/**:read,create", "lib/x:delete" };
-	struct apikey body = { .owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 2 } };
+	struct apikey body = {
+		.owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 2 }
+	};
 	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
 	AUTO(identity) *identity = identity_new_user(STR("ann"), NULL, key);
 	AUTO(access) *access = access_of("{}", false);

@@ -95,7 +95,9 @@ static void only_the_same_three_are_remembered(void **state)
 static void an_identity_has_its_users_groups_and_role(void **state)
 {
 	const char *groups[] = { "ops" }, *roles[] = { "admin" };
-	struct user body = { .password_hash = "", .groups = { groups, 1 }, .roles = { roles, 1 }, .enabled = true };
+	struct user body = {
+		.password_hash = "", .groups = { groups, 1 }, .roles = { roles, 1 }, .enabled = true
+	};
 	AUTO(entity) *user = entity_new(ENTITY_USER, STR("ann"), 7, &body);
 	AUTO(identity) *identity = identity_new_user(STR("ann"), user, NULL);
 
@@ -110,7 +112,8 @@ static void an_identity_has_its_users_groups_and_role(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(users_are_found_and_a_changed_file_is_read_again, start, stop),
+		cmocka_unit_test_setup_teardown(
+			users_are_found_and_a_changed_file_is_read_again, start, stop),
 		cmocka_unit_test_setup_teardown(a_wrong_line_is_named, start, stop),
 		cmocka_unit_test(only_the_same_three_are_remembered),
 		cmocka_unit_test(an_identity_has_its_users_groups_and_role),

@@ -39,7 +39,9 @@ static int stop(void **state)
 
 static void count(struct usage_batch *batch, const char *key, const char *name, uint64_t bytes)
 {
-	struct usage_event event = { .apikey = key, .repository = str_of(name), .pull = true, .bytes_out = bytes };
+	struct usage_event event = {
+		.apikey = key, .repository = str_of(name), .pull = true, .bytes_out = bytes
+	};
 
 	usage_batch_count(batch, &event, "2026-11-20");
 }
@@ -77,7 +79,9 @@ static void batches_add_up(void **state)
 static void the_journal_comes_back_without_its_torn_lines(void **state)
 {
 	AUTO_FINI(buf) lines = buf_limit(65536);
-	struct usage_push push = { .worker = check_strdup("w1"), .boot = check_strdup("b1"), .seq = 7, .final = true };
+	struct usage_push push = {
+		.worker = check_strdup("w1"), .boot = check_strdup("b1"), .seq = 7, .final = true
+	};
 	struct usage_push *list = NULL;
 	size_t len = 0;
 	struct error err;
@@ -139,7 +143,9 @@ static void a_damaged_state_is_refused_at_every_byte(void **state)
 static void a_failed_leader_is_left_alone_for_a_while(void **state)
 {
 	const char *urls[] = { "http://a", "http://b" };
-	struct worker_settings settings = { .leader_urls = { urls, 2 }, .retry_delay_ms = 100, .retry_factor = 2 };
+	struct worker_settings settings = {
+		.leader_urls = { urls, 2 }, .retry_delay_ms = 100, .retry_factor = 2
+	};
 	struct leaders leaders;
 	const char *first, *second;
 	int64_t wait = -1;

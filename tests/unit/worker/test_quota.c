@@ -46,7 +46,8 @@ static void resume(void *arg)
 	((struct rig *)arg)->resumed++;
 }
 
-static enum admission admit_at(struct rig *rig, bool waited, int64_t now_s, struct admission_info *info, bool *ask)
+static enum admission admit_at(
+	struct rig *rig, bool waited, int64_t now_s, struct admission_info *info, bool *ask)
 {
 	return quotas_admit(rig->quotas, rig->loop, "key", 100, now_s, waited, info, resume, rig, ask);
 }
@@ -69,7 +70,11 @@ static struct usage_push demands(struct rig *rig)
 
 static bool answer(struct rig *rig, uint64_t granted, uint64_t total, bool recall)
 {
-	struct usage_grant grant = { .apikey = check_strdup("key"), .granted = granted, .total = total, .limit = 100, .recall = recall };
+	struct usage_grant grant = { .apikey = check_strdup("key"),
+		.granted = granted,
+		.total = total,
+		.limit = 100,
+		.recall = recall };
 	struct usage_answer told = { .grants = &grant, .grants_len = 1 };
 	bool again;
 
@@ -178,7 +183,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_first_call_waits_for_a_grant, start, stop),
 		cmocka_unit_test_setup_teardown(a_used_up_quota_is_refused_without_asking, start, stop),
-		cmocka_unit_test_setup_teardown(a_recalled_grant_is_given_back_and_not_used_meanwhile, start, stop),
+		cmocka_unit_test_setup_teardown(
+			a_recalled_grant_is_given_back_and_not_used_meanwhile, start, stop),
 		cmocka_unit_test_setup_teardown(a_new_day_has_no_grants, start, stop),
 		cmocka_unit_test_setup_teardown(half_a_grant_is_asked_for_before_it_is_needed, start, stop),
 	};

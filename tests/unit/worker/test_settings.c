@@ -29,8 +29,8 @@ static struct result load(const char *json, const char *const *environment)
 		assert_true(file_write_all(fd, json, strlen(json), NULL));
 		(void)close(fd);
 	}
-	result.ok = worker_settings_load(json ? path : NULL, (char *const *)(uintptr_t)environment, &result.settings, &result.memory,
-		&result.warnings, &result.errors);
+	result.ok = worker_settings_load(json ? path : NULL, (char *const *)(uintptr_t)environment,
+		&result.settings, &result.memory, &result.warnings, &result.errors);
 	if (json)
 		(void)unlink(path);
 	return result;
@@ -47,12 +47,18 @@ static const char *const no_environment[] = { NULL };
 
 static void zots_own_example_of_a_cluster_is_read(void **state)
 {
-	static const char json[] = "{\"distSpecVersion\":\"1.1.0\",\"storage\":{\"rootDirectory\":\"/tmp/zot\",\"dedupe\":false,"
-		"\"remoteCache\":true,\"storageDriver\":{\"name\":\"s3\",\"rootdirectory\":\"/zot\",\"region\":\"us-east-1\","
-		"\"regionendpoint\":\"localhost:4566\",\"bucket\":\"zot-storage\",\"accesskey\":\"k\",\"secretkey\":\"s\",\"secure\":false,"
-		"\"skipverify\":false},\"cacheDriver\":{\"name\":\"dynamodb\"}},\"http\":{\"address\":\"0.0.0.0\",\"port\":\"9000\","
-		"\"auth\":{\"htpasswd\":{\"path\":\"/tmp/zotpasswd\"}}},\"log\":{\"level\":\"debug\"},\"cluster\":{\"members\":"
-		"[\"zot-server1:9000\",\"zot-server2:9000\"],\"hashKey\":\"loremipsumdolors\",\"tls\":{\"cacert\":\"ca.crt\"}}}";
+	static const char json[] =
+		"{\"distSpecVersion\":\"1.1.0\",\"storage\":{\"rootDirectory\":\"/tmp/zot\",\"dedupe\":false,"
+		"\"remoteCache\":true,\"storageDriver\":{\"name\":\"s3\",\"rootdirectory\":\"/"
+		"zot\",\"region\":\"us-east-1\","
+		"\"regionendpoint\":\"localhost:4566\",\"bucket\":\"zot-storage\",\"accesskey\":\"k\","
+		"\"secretkey\":\"s\",\"secure\":false,"
+		"\"skipverify\":false},\"cacheDriver\":{\"name\":\"dynamodb\"}},\"http\":{\"address\":\"0.0."
+		"0.0\",\"port\":\"9000\","
+		"\"auth\":{\"htpasswd\":{\"path\":\"/tmp/"
+		"zotpasswd\"}}},\"log\":{\"level\":\"debug\"},\"cluster\":{\"members\":"
+		"[\"zot-server1:9000\",\"zot-server2:9000\"],\"hashKey\":\"loremipsumdolors\",\"tls\":{"
+		"\"cacert\":\"ca.crt\"}}}";
 	struct result result = load(json, no_environment);
 
 	(void)state;
@@ -70,9 +76,11 @@ static void zots_own_example_of_a_cluster_is_read(void **state)
 
 static void a_worker_lives_from_variables_alone(void **state)
 {
-	static const char *const environment[] = { "CLUSTER_MODE=worker", "CLUSTER_LEADER_URL=http://l1:8079,http://l2:8079",
-		"CLUSTER_LEADER_CLIENT_ID=id", "CLUSTER_LEADER_CLIENT_SECRET=secret", "PORT=5000", "S3_BUCKET=b",
-		"S3_ENDPOINT=http://s3:9000", "AWS_ACCESS_KEY_ID=k", "AWS_SECRET_ACCESS_KEY=s", "CLUSTER_COMPRESSION=4", "HOME=/root", NULL };
+	static const char *const environment[] = { "CLUSTER_MODE=worker",
+		"CLUSTER_LEADER_URL=http://l1:8079,http://l2:8079", "CLUSTER_LEADER_CLIENT_ID=id",
+		"CLUSTER_LEADER_CLIENT_SECRET=secret", "PORT=5000", "S3_BUCKET=b",
+		"S3_ENDPOINT=http://s3:9000", "AWS_ACCESS_KEY_ID=k", "AWS_SECRET_ACCESS_KEY=s",
+		"CLUSTER_COMPRESSION=4", "HOME=/root", NULL };
 	struct result result = load(NULL, environment);
 
 	(void)state;
@@ -96,12 +104,20 @@ static void each_fault_is_named(void **state)
 		{ "{" ROOT ",\"http\":{\"port\":\"70000\"}}", "http.port" },
 		{ "{" ROOT ",\"http\":{\"tls\":{\"cert\":\"a\"}}}", "cert and key go together" },
 		{ "{" ROOT ",\"http\":{\"compat\":[\"docker\"]}}", "docker2s2" },
-		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\"],\"hashKey\":\"short\"}}", "exactly 16 bytes" },
-		{ "{" ROOT ",\"cluster\":{\"members\":[\"a\"],\"hashKey\":\"loremipsumdolors\"}}", "is not host:port" },
-		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\",\"a:1\"],\"hashKey\":\"loremipsumdolors\"}}", "is there twice" },
-		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"gcs\"}}}", "only \"s3\" is" },
-		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"s3\",\"buckett\":\"b\"}}}", "did you mean \"bucket\"" },
-		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"b\"}}}", "both are needed for S3" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\"],\"hashKey\":\"short\"}}",
+			"exactly 16 bytes" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a\"],\"hashKey\":\"loremipsumdolors\"}}",
+			"is not host:port" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\",\"a:1\"],\"hashKey\":\"loremipsumdolors\"}}",
+			"is there twice" },
+		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"gcs\"}}}",
+			"only \"s3\" is" },
+		{ "{\"storage\":{\"rootDirectory\":\"/"
+		  "z\",\"storageDriver\":{\"name\":\"s3\",\"buckett\":\"b\"}}}",
+			"did you mean \"bucket\"" },
+		{ "{\"storage\":{\"rootDirectory\":\"/"
+		  "z\",\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"b\"}}}",
+			"both are needed for S3" },
 	};
 
 	(void)state;
