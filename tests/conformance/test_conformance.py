@@ -28,7 +28,7 @@ def run_suite(cluster, folder, **options):
     return rows
 
 
-@pytest.mark.parametrize("store", ["moto", "fs"])
+@pytest.mark.parametrize("store", ["moto", "radosgw", "fs"])
 def test_version_1_1(store, tmp_path):
     with Cluster(store=store, haproxy=False) as cluster:
         rows = run_suite(cluster, tmp_path, OCI_VERSION="1.1")
