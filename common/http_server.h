@@ -26,7 +26,7 @@
  * that waits for its reply longer than its own limit (http_request_wait_limit, default
  * `reply_timeout_ms`) is answered 503. None of them limits the total.
  *
- * Limits: connections, head size 32 KiB (431), target 8 KiB (414), Content-Length 2^62.
+ * Limits: connections, head size 16 KiB (431), target 8 KiB (414), Content-Length 2^62.
  *
  * Thread  own loop, but for what is marked any.
  * Source  RFC 9110, RFC 9112. libmicrohttpd has its one home here.

@@ -31,10 +31,11 @@
 #include "common/http_server.h"
 #include "common/loop.h"
 
-#define HTTP_HEAD_MAX          ((size_t)32 * 1024)
+#define HTTP_HEAD_MAX          ((size_t)16 * 1024)
 #define HTTP_TARGET_MAX        ((size_t)8 * 1024)
 #define HTTP_LENGTH_MAX        ((uint64_t)1 << 62)
-#define HTTP_CONNECTION_MEMORY ((size_t)128 * 1024)
+/* libmicrohttpd clears all of it after each request, and keeps it while the connection lives. */
+#define HTTP_CONNECTION_MEMORY ((size_t)32 * 1024)
 #define HTTP_PIPE_BLOCK        ((size_t)64 * 1024)
 
 /* One libmicrohttpd daemon. A new certificate makes a new one; the old one serves out. */
