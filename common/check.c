@@ -27,16 +27,29 @@ _Noreturn void check_failed(const char *expr, const char *file, int line, const 
 	die(text, len, sizeof(text));
 }
 
+static _Noreturn void die_of_memory(size_t n, size_t size)
+{
+	char text[128];
+	int len = snprintf(text, sizeof(text), "out of memory: %zu x %zu bytes\n", n, size);
+
+	die(text, len, sizeof(text));
+}
+
 void *check_alloc(size_t n, size_t size)
 {
 	void *at = calloc(n ? n : 1, size ? size : 1);
-	char text[128];
 
-	if (!at) {
-		int len = snprintf(text, sizeof(text), "out of memory: %zu x %zu bytes\n", n, size);
+	if (!at)
+		die_of_memory(n, size);
+	return at;
+}
 
-		die(text, len, sizeof(text));
-	}
+void *check_aligned(size_t align, size_t size)
+{
+	void *at = NULL;
+
+	if (posix_memalign(&at, align, size ? size : 1) != 0)
+		die_of_memory(1, size);
 	return at;
 }
 

@@ -30,6 +30,8 @@ _Noreturn void check_failed(const char *expr, const char *file, int line, const 
 #define xnew(type) ((type *)check_alloc(1, sizeof(type)))
 #define xnew_array(type, n) ((type *)check_alloc((n), sizeof(type)))
 void *check_alloc(size_t n, size_t size);
+/* Not cleared; align is a power of two. */
+void *check_aligned(size_t align, size_t size);
 char *check_strdup(const char *text);
 /* The terminated copy of `len` bytes. */
 char *check_strndup(const char *at, size_t len);

@@ -123,7 +123,8 @@ static bool open_spool(struct worker *worker, struct error *err)
 
 	spool_folder(worker, &folder);
 	return buf_check(&folder, "storage.spool", err) && file_make_folders(buf_text(&folder), 0700, err) &&
-	       spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit, err);
+	       spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit,
+		       !worker->settings->s3_bucket, err);
 }
 
 static bool has_compat(const struct worker_settings *settings, const char *name)

@@ -80,6 +80,7 @@ static bool store(const struct oci_ask *ask, struct finish *finish, struct error
 
 	if (!upload->file && !spool_file_new(ask->worker->spool, upload->id.text, &upload->file, err))
 		return false;
+	spool_file_settle(upload->file);
 	if (!find_digest(upload, finish->digest.alg, &found, err))
 		return false;
 	if (!digest_equal(&found, &finish->digest))

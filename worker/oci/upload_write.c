@@ -2,13 +2,16 @@
 /*
  * Who frees a write: its request has ended (call NULL) and no pool job knows it any more (jobs 0).
  *
- *   on_bytes  fills `current`; full slices go into `queue`, from which one pool job at a time takes
- *             them until there are none; it posts each slice back, and itself at its end
+ *   on_bytes  fills `current`; full slices go into the queue of each lane, from which one pool job at a
+ *             time takes them until there are none, and posts itself back at its end. One lane writes, the
+ *             other hashes; the one that is last with a slice posts it back. A small body has one lane that
+ *             does both: a second thread would cost more than it saves
  *   settle    looks, on the loop, whether the whole is done, failed, or to be freed
  */
 #include "worker/oci/upload_write.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "common/check.h"
 #include "common/http_server.h"
@@ -18,17 +21,29 @@
 #include "worker/oci/uploads.h"
 #include "worker/storage/spool.h"
 
-#define WRITE_MAGIC MAGIC('U', 'P', 'W', 'R')
-#define SLICE_BYTES (1024u * 1024)
-#define SLICES_MAX  2
+#define WRITE_MAGIC  MAGIC('U', 'P', 'W', 'R')
+#define SLICE_BYTES  (1024u * 1024)
+#define SLICES_MAX   3
+#define SLICE_LITTLE (64u * 1024) /* where many upload at once */
+#define BUDGET       ((size_t)96 * 1024 * 1024)
+#define LANES_LEAST  (256u * 1024)
 
 struct upload_write;
 
+enum { LANE_WRITE, LANE_HASH, LANES };
+
 struct slice {
 	struct upload_write *write;
-	struct slice *next;
+	struct slice *next[LANES]; /* [0] also links those that are not in use */
+	unsigned lanes;            /* that are not done with it */
 	size_t len;
-	char bytes[];
+	char *bytes; /* aligned for the spool */
+};
+
+struct lane {
+	struct upload_write *write;
+	struct slice *queue, *queue_end;
+	bool job_runs;
 };
 
 struct upload_write {
@@ -40,20 +55,26 @@ struct upload_write {
 	struct upload *upload; /* NULL: given back */
 	upload_written_f *done;
 	size_t slice_bytes;
+	unsigned lanes_len;
 	struct slice *current, *spare; /* being filled; not in use */
 	unsigned slices, jobs;
 	bool blocked, ended;
-	/* Shared with the pool job. */
+	/* Shared with the pool jobs. */
 	pthread_mutex_t lock;
-	struct slice *queue, *queue_end;
-	bool job_runs, failed;
+	struct lane lanes[LANES];
+	bool failed;
 	struct error err;
 };
+
+/* Memory that all uploads' slices may have together before new uploads get little ones. Of the whole process.
+ */
+static atomic_size_t held;
 
 static void free_slices(struct slice *slice)
 {
 	while (slice) {
-		struct slice *next = slice->next;
+		struct slice *next = slice->next[0];
+		free(slice->bytes);
 		free(slice);
 		slice = next;
 	}
@@ -65,7 +86,7 @@ static void write_free(struct upload_write *write)
 	write->magic = 0;
 	free_slices(write->current);
 	free_slices(write->spare);
-	free_slices(write->queue);
+	atomic_fetch_sub(&held, write->slices * write->slice_bytes);
 	(void)pthread_mutex_destroy(&write->lock);
 	free(write);
 }
@@ -113,24 +134,34 @@ static bool append(struct upload_write *write, const struct slice *slice, struct
 		return false;
 	if (!spool_file_append(upload->file, slice->bytes, slice->len, err))
 		return false;
-	hasher_add(upload->hasher, slice->bytes, slice->len);
 	upload_grew(upload, slice->len);
 	return true;
 }
 
-static struct slice *next_slice(struct upload_write *write, bool *ret_failed)
+static struct slice *next_slice(struct lane *lane, bool *ret_failed)
 {
+	struct upload_write *write = lane->write;
 	struct slice *slice;
 
 	(void)pthread_mutex_lock(&write->lock);
-	slice = write->queue;
+	slice = lane->queue;
 	if (slice)
-		write->queue = slice->next;
+		lane->queue = slice->next[lane - write->lanes];
 	else
-		write->job_runs = false;
+		lane->job_runs = false;
 	*ret_failed = write->failed;
 	(void)pthread_mutex_unlock(&write->lock);
 	return slice;
+}
+
+static bool is_last_with(struct upload_write *write, struct slice *slice)
+{
+	bool last;
+
+	(void)pthread_mutex_lock(&write->lock);
+	last = --slice->lanes == 0;
+	(void)pthread_mutex_unlock(&write->lock);
+	return last;
 }
 
 static void fail(struct upload_write *write, const struct error *err)
@@ -144,17 +175,22 @@ static void fail(struct upload_write *write, const struct error *err)
 static void on_slice(void *arg);
 static void on_job_end(void *arg);
 
-static void write_job(void *arg)
+static void lane_job(void *arg)
 {
-	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+	struct lane *lane = arg;
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, lane->write);
+	bool writes = lane == &write->lanes[LANE_WRITE], hashes = !writes || write->lanes_len == 1;
 	struct slice *slice;
 	struct error err;
 	bool failed;
 
-	while ((slice = next_slice(write, &failed))) {
-		if (!failed && !append(write, slice, &err))
+	while ((slice = next_slice(lane, &failed))) {
+		if (!failed && writes && !append(write, slice, &err))
 			fail(write, &err);
-		loop_post(write->loop, on_slice, slice);
+		if (!failed && hashes)
+			hasher_add(write->upload->hasher, slice->bytes, slice->len);
+		if (is_last_with(write, slice))
+			loop_post(write->loop, on_slice, slice);
 	}
 	loop_post(write->loop, on_job_end, write);
 }
@@ -167,7 +203,7 @@ static void on_slice(void *arg)
 	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, slice->write);
 
 	slice->len = 0;
-	slice->next = write->spare;
+	slice->next[0] = write->spare;
 	write->spare = slice;
 	if (write->blocked && write->call && write->upload) {
 		write->blocked = false;
@@ -183,25 +219,38 @@ static void on_job_end(void *arg)
 	settle(write);
 }
 
+/* Must a job be started? */
+static bool enqueue(struct lane *lane, struct slice *slice)
+{
+	size_t at = (size_t)(lane - lane->write->lanes);
+	bool runs = lane->job_runs;
+
+	slice->next[at] = NULL;
+	if (lane->queue)
+		lane->queue_end->next[at] = slice;
+	else
+		lane->queue = slice;
+	lane->queue_end = slice;
+	lane->job_runs = true;
+	return !runs;
+}
+
 static void submit(struct upload_write *write)
 {
 	struct slice *slice = TAKE(write->current);
-	bool runs;
+	bool start[LANES];
 
-	slice->next = NULL;
 	(void)pthread_mutex_lock(&write->lock);
-	if (write->queue)
-		write->queue_end->next = slice;
-	else
-		write->queue = slice;
-	write->queue_end = slice;
-	runs = write->job_runs;
-	write->job_runs = true;
+	slice->lanes = write->lanes_len;
+	for (unsigned i = 0; i < write->lanes_len; i++)
+		start[i] = enqueue(&write->lanes[i], slice);
 	(void)pthread_mutex_unlock(&write->lock);
-	if (runs)
-		return;
-	write->jobs++;
-	pool_push(write->pool, write_job, write);
+	for (unsigned i = 0; i < write->lanes_len; i++) {
+		if (!start[i])
+			continue;
+		write->jobs++;
+		pool_push(write->pool, lane_job, &write->lanes[i]);
+	}
 }
 
 static bool take_slice(struct upload_write *write)
@@ -209,15 +258,17 @@ static bool take_slice(struct upload_write *write)
 	struct slice *slice = write->spare;
 
 	if (slice) {
-		write->spare = slice->next;
+		write->spare = slice->next[0];
 	} else if (write->slices < SLICES_MAX) {
-		slice = check_alloc(1, sizeof(*slice) + write->slice_bytes);
+		slice = xnew(struct slice);
+		slice->bytes = check_aligned(SPOOL_ALIGN, write->slice_bytes);
 		slice->write = write;
 		write->slices++;
+		atomic_fetch_add(&held, write->slice_bytes);
 	} else {
 		return false;
 	}
-	slice->next = NULL;
+	slice->next[0] = NULL;
 	slice->len = 0;
 	write->current = slice;
 	return true;
@@ -277,7 +328,9 @@ static void on_request_done(void *arg)
 /* A small chunk does not need a big slice. */
 static size_t choose_slice_bytes(int64_t length)
 {
-	return length > 0 && length < (int64_t)SLICE_BYTES ? (size_t)length : SLICE_BYTES;
+	size_t most = atomic_load(&held) < BUDGET ? SLICE_BYTES : SLICE_LITTLE;
+
+	return length > 0 && length < (int64_t)most ? (size_t)length : most;
 }
 
 void upload_write_start(struct front_call *call, struct upload *upload, upload_written_f *done)
@@ -292,6 +345,9 @@ void upload_write_start(struct front_call *call, struct upload *upload, upload_w
 	write->upload = upload;
 	write->done = done;
 	write->slice_bytes = choose_slice_bytes(http_request_length(call->request));
+	write->lanes_len = write->slice_bytes < LANES_LEAST ? 1 : LANES;
+	for (unsigned i = 0; i < LANES; i++)
+		write->lanes[i].write = write;
 	CHECK(!pthread_mutex_init(&write->lock, NULL));
 	call->stream = write;
 	call->stream_done = on_request_done;

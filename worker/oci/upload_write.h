@@ -2,12 +2,14 @@
 /*
  * upload_write - a request's body goes into its upload session.
  *
- *   client --loop--> [ slice ] [ slice ] --pool, in order--> spool file, hasher
+ *   client --loop--> [ slice ] [ slice ] --pool, in order--> spool file
+ *                                        `-pool, in order--> hasher
  *
- * At most two slices of 1 MiB exist for one upload; while both are busy the client is not read from.
+ * At most three slices of 1 MiB exist for one upload (64 KiB where all uploads together hold 96 MiB); while all are busy
+ * the client is not read from.
  * A client that goes away in the middle leaves the session at the bytes that came.
  *
- * Thread  the request's loop; the session's bytes are touched by one pool job at a time.
+ * Thread  the request's loop; the session's file and hasher are each touched by one pool job at a time.
  */
 #pragma once
 

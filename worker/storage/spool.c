@@ -19,15 +19,17 @@
 #include "common/file.h"
 #include "common/str.h"
 
-#define FOLDER_MODE 0700
-#define FILE_MODE   0600
-#define ENDING      ".upload"
+#define FOLDER_MODE  0700
+#define FILE_MODE    0600
+#define ENDING       ".upload"
+#define DIRECT_LEAST (256u * 1024) /* of a first append: smaller files are not worth it */
 
 struct spool {
 	char *folder;
 	int fd; /* of the folder, locked while we live */
 	uint64_t limit;
 	_Atomic uint64_t used;
+	atomic_bool direct; /* false once the file system said no */
 };
 
 /* ---- the folder ---- */
@@ -68,7 +70,7 @@ static bool empty_folder(int folder_fd, const char *path, struct error *err)
 	return ok;
 }
 
-bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, struct error *err)
+bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool direct, struct error *err)
 {
 	struct spool *spool;
 	AUTO_FD fd = -1;
@@ -80,6 +82,7 @@ bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, st
 	spool->folder = check_strdup(folder);
 	spool->fd = TAKE_FD(fd);
 	spool->limit = limit;
+	atomic_store(&spool->direct, direct);
 	*ret_spool = spool;
 	return true;
 }
@@ -153,8 +156,12 @@ static bool write_at(int fd, const char *at, size_t len, uint64_t offset, struct
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return error_sys(err, "write to the spool");
+		if (n < 0) {
+			int failed = errno;
+			(void)error_sys(err, "write to the spool");
+			errno = failed;
+			return false;
+		}
 		at += n;
 		len -= (size_t)n;
 		offset += (uint64_t)n;
@@ -162,11 +169,63 @@ static bool write_at(int fd, const char *at, size_t len, uint64_t offset, struct
 	return true;
 }
 
+/* ---- past the page cache ---- */
+
+static bool set_direct(const struct spool_file *file, bool on)
+{
+	int flags = fcntl(file->fd, F_GETFL);
+
+	return flags >= 0 && fcntl(file->fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+static void begin_direct(struct spool_file *file, size_t len)
+{
+	if (file->size || len < DIRECT_LEAST || !atomic_load(&file->spool->direct))
+		return;
+	file->direct = set_direct(file, true);
+	if (!file->direct)
+		atomic_store(&file->spool->direct, false);
+}
+
+void spool_file_settle(struct spool_file *file)
+{
+	if (file->direct)
+		(void)set_direct(file, false);
+	file->direct = false;
+}
+
+/* How much of this append may go past the cache: whole blocks from an aligned place to an aligned place. */
+static size_t direct_len(const struct spool_file *file, const char *bytes, size_t len)
+{
+	bool aligned = (uintptr_t)bytes % SPOOL_ALIGN == 0 && file->size % SPOOL_ALIGN == 0;
+
+	return file->direct && aligned ? len - len % SPOOL_ALIGN : 0;
+}
+
+static bool write_all(struct spool_file *file, const char *bytes, size_t len, struct error *err)
+{
+	size_t part;
+
+	begin_direct(file, len);
+	part = direct_len(file, bytes, len);
+	if (part && !write_at(file->fd, bytes, part, file->size, err)) {
+		if (errno != EINVAL)
+			return false;
+		/* The file system wants larger blocks than ours. */
+		atomic_store(&file->spool->direct, false);
+		part = 0;
+	}
+	if (part == len)
+		return true;
+	spool_file_settle(file);
+	return write_at(file->fd, bytes + part, len - part, file->size + part, err);
+}
+
 bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err)
 {
 	if (!reserve(file, len, err))
 		return false;
-	if (!write_at(file->fd, bytes, len, file->size, err)) {
+	if (!write_all(file, bytes, len, err)) {
 		/* What could not be cut off stays reserved, since it still takes its room. */
 		if (ftruncate(file->fd, (off_t)file->size) == 0)
 			give_back(file, file->size);
@@ -179,6 +238,7 @@ bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, s
 bool spool_file_truncate(struct spool_file *file, uint64_t size, struct error *err)
 {
 	CHECK(size <= file->size);
+	spool_file_settle(file);
 	if (ftruncate(file->fd, (off_t)size) != 0)
 		return error_sys(err, "cut %s", file->path);
 	file->size = size;

@@ -3,12 +3,15 @@
  * spool - files of uploads under way, on the worker's own disk, together at most `limit` bytes.
  *
  * Space is reserved before bytes are written, so that a full spool is told (ERROR_FULL, 507) to the
- * one upload that would pass the limit. The folder is emptied when the spool is opened: sessions do
+ * one upload that would pass the limit. Large appends from memory that is aligned to SPOOL_ALIGN go past the page
+ * cache where the file system can do that (O_DIRECT): the disk is then busy from the first slice on instead of at the
+ * fsync, and a large push does not push out what others read. The folder is emptied when the spool is opened: sessions do
  * not outlive their worker's process.
  * Thread  any; one file belongs to one thread at a time.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -19,14 +22,19 @@ struct spool_file {
 	int fd;
 	char *path;
 	uint64_t size, reserved;
+	bool direct;            /* private */
 };
-bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, struct error *err) MUST_CHECK;
+#define SPOOL_ALIGN 4096u
+/* direct: O_DIRECT pays, since nobody reads the file soon. */
+bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool direct, struct error *err) MUST_CHECK;
 void spool_free(struct spool *spool);
 AUTO_DEFINE(spool)
 bool spool_file_new(struct spool *spool, const char *name, struct spool_file **ret, struct error *err) MUST_CHECK;
 bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err) MUST_CHECK;
 /* Back to this size (an append that failed half way). */
 bool spool_file_truncate(struct spool_file *file, uint64_t size, struct error *err) MUST_CHECK;
+/* All is appended: fd may be read and written as any other. */
+void spool_file_settle(struct spool_file *file);
 void spool_file_free(struct spool_file *file); /* closes, removes if it is still there, gives the space back */
 AUTO_DEFINE(spool_file)
 uint64_t spool_used(const struct spool *spool);

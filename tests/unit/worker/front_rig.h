@@ -286,7 +286,7 @@ static inline void front_rig_storage(struct front_rig *rig, const struct front_r
 	else
 		assert_true(store_fs_open(&worker->store, rig->folder, &err));
 	assert_true(spool_open(
-		&worker->spool, rig->spool, how->spool_limit ? how->spool_limit : UINT64_C(1) << 40, &err));
+		&worker->spool, rig->spool, how->spool_limit ? how->spool_limit : UINT64_C(1) << 40, true, &err));
 	worker->manifests = manifest_cache_new(8 * 1024 * 1024);
 	worker->indexes =
 		indexes_new(worker->store, worker->pool, cluster_trust, &rig->cluster, 8 * 1024 * 1024);

@@ -36,7 +36,7 @@ static int setup(void **state)
 {
 	struct spool *spool = NULL;
 
-	if (!spool_open(&spool, folder, LIMIT, &failure))
+	if (!spool_open(&spool, folder, LIMIT, true, &failure))
 		return -1;
 	*state = spool;
 	return 0;
@@ -61,6 +61,41 @@ static void appended_bytes_are_there(void **state)
 	assert_int_equal(spool_used(*state), 5);
 	OK(file_read(file->path, &there, &failure));
 	assert_string_equal(buf_text(&there), "hello");
+}
+
+/* Whole blocks past the page cache, then a rest, then more: the file is what one write would have made. */
+static void large_files_keep_every_byte(void **state)
+{
+	static const size_t parts[] = { 1 << 20, 1 << 20, (1 << 20) - 4096, 5000, 1 << 19, 1, 4096,
+		300 * 1024 };
+	char path[96];
+	AUTO(spool) *spool = NULL;
+	AUTO(spool_file) *file = NULL;
+	AUTO_FINI(buf) there = buf_limit(8 << 20), wanted = buf_limit(8 << 20);
+	char *bytes = check_aligned(SPOOL_ALIGN, 1 << 20);
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/large", top);
+	OK(spool_open(&spool, path, 1 << 30, true, &failure));
+	OK(spool_file_new(spool, "large", &file, &failure));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		for (size_t at = 0; at < parts[i]; at++)
+			bytes[at] = (char)(at * 7 + at / 4093 + i);
+		buf_append(&wanted, bytes, parts[i]);
+		OK(spool_file_append(file, bytes, parts[i], &failure));
+		assert_int_equal(file->size, wanted.len);
+		if (i == 1)
+			assert_true(fcntl(file->fd, F_GETFL) & O_DIRECT || !file->direct);
+	}
+	spool_file_settle(file);
+	assert_false(fcntl(file->fd, F_GETFL) & O_DIRECT);
+	OK(file_read(file->path, &there, &failure));
+	assert_int_equal(there.len, wanted.len);
+	assert_memory_equal(there.at, wanted.at, wanted.len);
+	free(bytes);
+	spool_file_free(TAKE(file));
+	spool_free(TAKE(spool));
+	OK(file_remove_tree(path, &failure));
 }
 
 static void limit_is_for_all_files(void **state)
@@ -157,7 +192,7 @@ static void folder_is_emptied_of_ours(void **state)
 	(void)state;
 	(void)snprintf(own, sizeof(own), "%s/left", folder);
 	(void)snprintf(other, sizeof(other), "%s/other.txt", folder);
-	OK(spool_open(&spool, folder, LIMIT, &failure));
+	OK(spool_open(&spool, folder, LIMIT, true, &failure));
 	OK(spool_file_new(spool, "left", &file, &failure));
 	OK(spool_file_append(file, "x", 1, &failure));
 	/* As a process that dies leaves it. */
@@ -167,7 +202,7 @@ static void folder_is_emptied_of_ours(void **state)
 	assert_int_equal(rename(own, path), 0);
 	OK(file_write_durable(other, STR("not ours"), 0600, &failure));
 	spool_free(spool);
-	OK(spool_open(&spool, folder, LIMIT, &failure));
+	OK(spool_open(&spool, folder, LIMIT, true, &failure));
 	assert_int_not_equal(access(path, F_OK), 0);
 	assert_int_equal(access(other, F_OK), 0);
 	assert_int_equal(spool_used(spool), 0);
@@ -179,7 +214,7 @@ static void folder_has_one_owner(void **state)
 	struct spool *second = NULL;
 
 	(void)state;
-	assert_false(spool_open(&second, folder, LIMIT, &failure));
+	assert_false(spool_open(&second, folder, LIMIT, true, &failure));
 	assert_int_equal(failure.kind, ERROR_CONFLICT);
 }
 
@@ -221,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(appended_bytes_are_there),
+		TEST(large_files_keep_every_byte),
 		TEST(limit_is_for_all_files),
 		TEST(truncated_file_gives_back),
 		TEST(failed_write_gives_back),
