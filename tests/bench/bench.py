@@ -8,6 +8,7 @@ Needs nginx, docker-registry, haproxy and wrk (Debian packages). Absolute number
 machine; the rounds alternate between the peers, so that a slow minute hits all of them.
 """
 import argparse
+import concurrent.futures
 import contextlib
 import hashlib
 import http.client
@@ -216,9 +217,76 @@ def show(title, unit, medians, ours="ours", lower=False):
         print(f"  {name:28} {value:12.1f}{note}")
 
 
+PUT_LUA = """
+local n = 0
+local stamp = "%s"
+request = function()
+  n = n + 1
+  local body = '%s'
+  return wrk.format("PUT", "%s" .. stamp .. "-" .. n, { ["Content-Type"] = "%s" }, body)
+end
+local bad = 0
+response = function(status) if status ~= 201 then bad = bad + 1 end end
+done = function(summary) end
+"""
+
+
+def put_manifests(folder, server, name, connections, seconds, layer):
+    """New tags a second; each manifest differs by an annotation."""
+    stamp = f"t{time.time_ns()}"
+    manifest = json.loads(manifest_of(layer))
+    manifest["annotations"] = {"n": "NUMBER"}
+    body = json.dumps(manifest).replace("NUMBER", f"{stamp}' .. n .. '")
+    script = folder / "put.lua"
+    script.write_text(PUT_LUA % (stamp, body, f"/v2/{name}/manifests/", MANIFEST))
+    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{server.port}"],
+                         capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in out:
+        raise SystemExit(f"{server.name}: not all manifests were taken\n{out}")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
+
+
+def get_blob(port, path):
+    """MB/s of one client."""
+    out = subprocess.run(["curl", "-sf", "-o", "/dev/null", "-w", "%{speed_download}", f"http://127.0.0.1:{port}{path}"],
+                         capture_output=True, text=True, check=True).stdout
+    return float(out) / 1e6
+
+
+def push_many(server, name, datas, digests):
+    """All at once, each by a process of its own; MiB/s."""
+    begun = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(len(datas)) as pool:
+        list(pool.map(lambda pair: curl_push(server.port, name, *pair), zip(datas, digests)))
+    return sum(path.stat().st_size for path in datas) / (1 << 20) / (time.perf_counter() - begun)
+
+
+def curl_push(port, name, path, name_of_it):
+    status, headers, _ = request(port, "POST", f"/v2/{name}/blobs/uploads/")
+    assert status == 202, status
+    where = re.sub(r"^https?://[^/]+", "", headers["location"])
+    where += ("&" if "?" in where else "?") + "digest=" + name_of_it
+    subprocess.run(["curl", "-sf", "-o", "/dev/null", "-T", str(path), "-H", "Expect:", f"http://127.0.0.1:{port}{where}"], check=True)
+
+
+def fresh_files(folder, n, size):
+    """n files of random bytes, and their digests."""
+    paths, digests = [], []
+    for i in range(n):
+        data = os.urandom(size)
+        paths.append(folder / f"file{i}")
+        paths[-1].write_bytes(data)
+        digests.append(digest(data))
+    return paths, digests
+
+
+def timed_push(server, folder, n):
+    paths, digests = fresh_files(folder, n, 64 << 20)
+    return push_many(server, "bench/push", paths, digests)
+
+
 def bench_single(args, folder):
     layer = os.urandom(1024 * 1024)
-    big = [os.urandom(64 * 1024 * 1024) for _ in range(2)]
     nginx, registry = start_nginx(folder).wait("/v2/index.html"), start_registry(folder).wait()
     ours = start_ours(folder, args.build, "ours", free_port()).wait()
     servers = [nginx, registry, ours]
@@ -230,14 +298,21 @@ def bench_single(args, folder):
         path = "/v2/bench/app/manifests/v1"
         show("manifest GET by tag, 64 connections", "requests/s", rounds(args.rounds, {
             s.name: (lambda s=s: wrk(s.port, path, args.seconds)) for s in servers}))
-        count = iter(range(10 ** 6))
-
-        def push(server):
-            data = next(count).to_bytes(8, "big") + big[0][8:]
-            return 64 / push_blob(server.port, "bench/push", data)
-
-        show("64 MiB push, one client", "MiB/s", rounds(args.rounds, {
-            s.name: (lambda s=s: push(s)) for s in (registry, ours)}))
+        big = os.urandom(256 << 20)
+        (folder / "www/v2/bench/app/blobs").mkdir()
+        (folder / "www/v2/bench/app/blobs" / digest(big)).write_bytes(big)
+        for server in (registry, ours):
+            push_blob(server.port, "bench/app", big)
+        for server in servers:
+            get_blob(server.port, f"/v2/bench/app/blobs/{digest(big)}")
+        show("256 MiB blob GET, one client", "MB/s", rounds(args.rounds, {
+            s.name: (lambda s=s: get_blob(s.port, f"/v2/bench/app/blobs/{digest(big)}")) for s in servers}))
+        for n in (1, 8):
+            show(f"64 MiB push, {n} at once", "MiB/s", rounds(args.rounds, {
+                s.name: (lambda s=s: timed_push(s, folder, n)) for s in (registry, ours)}))
+        for n in (1, 16):
+            show(f"manifest PUT, new tags, {n} at once into one repository", "requests/s", rounds(args.rounds, {
+                s.name: (lambda s=s: put_manifests(folder, s, "bench/app", n, args.seconds, layer)) for s in (registry, ours)}))
         show("start to first answer", "ms", {s.name: s.start_ms for s in servers}, lower=True)
         show("RSS idle", "MiB", idle, lower=True)
         show("RSS after the run", "MiB", {s.name: s.rss() for s in servers}, lower=True)
