@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index - one repository: sorted arrays of counted parts; a look-up is a binary search.
+ * index - one repository: sorted rows of counted parts; a look-up is a binary search.
  *
- * With 100,000 tags that is 17 comparisons, and copying a view for a change is copying three arrays
- * of pointers, which hash tables would make dearer on every push.
+ * With 100,000 tags that is 17 comparisons, and copying a view for a change costs a few hundred pointers
+ * (index_rows.h), which hash tables would make dearer on every push.
  */
 #include "worker/storage/index.h"
 
@@ -51,73 +51,21 @@ static int compare_referrer(const void *item, const void *key)
 	return order ? order : compare_record(item, &wanted->entry.descriptor.digest);
 }
 
-typedef int compare_f(const void *item, const void *key);
-
-/* The first place whose item is not before the key (or, `past`, is behind it). */
-static size_t place_of(const struct index_list *list, compare_f *compare, const void *key, bool past)
-{
-	size_t low = 0, high = list->len;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = compare(list->at[middle], key);
-
-		if (order < 0 || (past && order == 0))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static bool is_at(const struct index_list *list, size_t at, compare_f *compare, const void *key)
-{
-	return at < list->len && compare(list->at[at], key) == 0;
-}
-
-/* ---- arrays ---- */
-
-static void list_room(struct index_list *list, size_t room)
-{
-	void **at;
-
-	if (room <= list->room)
-		return;
-	at = xnew_array(void *, room);
-	if (list->len)
-		memcpy(at, list->at, list->len * sizeof(*at));
-	free(list->at);
-	list->at = at;
-	list->room = room;
-}
-
-static void list_insert(struct index_list *list, size_t at, void *item)
-{
-	if (list->len == list->room)
-		list_room(list, list->room ? list->room * 2 : 8);
-	memmove(list->at + at + 1, list->at + at, (list->len - at) * sizeof(*list->at));
-	list->at[at] = item;
-	list->len++;
-}
-
-static void list_remove(struct index_list *list, size_t at)
-{
-	list->len--;
-	memmove(list->at + at, list->at + at + 1, (list->len - at) * sizeof(*list->at));
-}
-
-static void list_copy(struct index_list *into, const struct index_list *from)
-{
-	/* Some room, so that a change need not copy once more. */
-	list_room(into, from->len + 64);
-	if (from->len)
-		memcpy(into->at, from->at, from->len * sizeof(*from->at));
-	into->len = from->len;
-}
+/* ---- lists of what is being read ---- */
 
 void index_list_add(struct index_list *list, void *item)
 {
-	list_insert(list, list->len, item);
+	if (list->len == list->room) {
+		size_t room = list->room ? list->room * 2 : 8;
+		void **at = xnew_array(void *, room);
+
+		if (list->len)
+			memcpy(at, list->at, list->len * sizeof(*at));
+		free(list->at);
+		list->at = at;
+		list->room = room;
+	}
+	list->at[list->len++] = item;
 }
 
 /* ---- parts ---- */
@@ -216,11 +164,37 @@ void index_rest_free(struct index_rest *rest)
 
 /* ---- life of a view ---- */
 
+static void ref_record(void *item)
+{
+	(void)index_record_ref(item);
+}
+
+static void unref_record(void *item)
+{
+	index_record_free(item);
+}
+
+static void ref_label(void *item)
+{
+	(void)label_ref(item);
+}
+
+static void unref_label(void *item)
+{
+	index_label_free(item);
+}
+
+static const struct index_rows_kind records_kind = { ref_record, unref_record },
+				    labels_kind = { ref_label, unref_label }, borrowed_kind = { NULL, NULL };
+
 struct index *index_new(void)
 {
 	struct index *index = xnew(struct index);
 
 	atomic_init(&index->refs, 1);
+	index->records.kind = &records_kind;
+	index->labels.kind = &labels_kind;
+	index->referrers.kind = &borrowed_kind;
 	return index;
 }
 
@@ -230,17 +204,14 @@ struct index *index_draft(const struct index *from)
 
 	if (!from)
 		return index;
-	list_copy(&index->records, &from->records);
-	list_copy(&index->labels, &from->labels);
-	list_copy(&index->referrers, &from->referrers);
-	for (size_t i = 0; i < index->records.len; i++)
-		(void)index_record_ref(index->records.at[i]);
-	for (size_t i = 0; i < index->labels.len; i++)
-		(void)label_ref(index->labels.at[i]);
+	index_rows_copy(&index->records, &from->records);
+	index_rows_copy(&index->labels, &from->labels);
+	index_rows_copy(&index->referrers, &from->referrers);
 	index->rest = from->rest;
 	if (index->rest)
 		atomic_fetch_add_explicit(&index->rest->refs, 1, memory_order_relaxed);
 	index->version = from->version;
+	index->log = from->log;
 	index->bytes = from->bytes;
 	return index;
 }
@@ -255,23 +226,19 @@ void index_free(struct index *index)
 {
 	if (!index || atomic_fetch_sub_explicit(&index->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (size_t i = 0; i < index->labels.len; i++)
-		index_label_free(index->labels.at[i]);
-	for (size_t i = 0; i < index->records.len; i++)
-		index_record_free(index->records.at[i]);
+	index_rows_fini(&index->labels);
+	index_rows_fini(&index->records);
+	index_rows_fini(&index->referrers);
 	index_rest_free(index->rest);
-	free(index->records.at);
-	free(index->labels.at);
-	free(index->referrers.at);
 	free(index);
 }
 
 size_t index_bytes(const struct index *index)
 {
-	size_t places = index->records.room + index->labels.room + index->referrers.room;
 	const struct index_rest *rest = index->rest;
 
-	return sizeof(*index) + places * sizeof(void *) + index->bytes +
+	return sizeof(*index) + index_rows_bytes(&index->records) + index_rows_bytes(&index->labels) +
+	       index_rows_bytes(&index->referrers) + index->bytes +
 	       (rest ? sizeof(*rest) + rest->manifests.room + rest->members.room : 0);
 }
 
@@ -297,56 +264,66 @@ static int order_referrers(const void *a, const void *b)
 	return compare_referrer(*(void *const *)a, *(void *const *)b);
 }
 
-static void list_sort(struct index_list *list, int (*order)(const void *, const void *))
+static void move_sorted(
+	struct index_list *list, int (*order)(const void *, const void *), struct index_rows *into)
 {
 	if (list->len)
 		qsort(list->at, list->len, sizeof(*list->at), order);
+	index_rows_build(into, list->at, list->len);
+	free(list->at);
+	*list = (struct index_list){ 0 };
 }
 
-void index_arrange(struct index *index)
+void index_recount(struct index *index)
 {
+	struct index_list referrers = { 0 };
+
 	index->bytes = 0;
-	index->referrers.len = 0;
+	index_rows_fini(&index->referrers);
 	for (size_t i = 0; i < index->records.len; i++) {
-		struct index_record *record = index->records.at[i];
+		struct index_record *record = index_record_at(index, i);
 
 		index_record_measure(record);
 		index->bytes += record->bytes;
 		if (record->entry.descriptor.has_subject)
-			index_list_add(&index->referrers, record);
+			index_list_add(&referrers, record);
 	}
-	for (size_t i = 0; i < index->labels.len; i++) {
-		const struct index_label *label = index->labels.at[i];
+	for (size_t i = 0; i < index->labels.len; i++)
+		index->bytes += index_label_at(index, i)->bytes;
+	move_sorted(&referrers, order_referrers, &index->referrers);
+}
 
-		index->bytes += label->bytes;
-	}
-	list_sort(&index->records, order_records);
-	list_sort(&index->labels, order_labels);
-	list_sort(&index->referrers, order_referrers);
+void index_arrange(struct index *index, struct index_list *records, struct index_list *labels)
+{
+	move_sorted(records, order_records, &index->records);
+	move_sorted(labels, order_labels, &index->labels);
+	index_recount(index);
 }
 
 /* ---- changing a draft ---- */
 
 static void drop_referrer(struct index *index, const struct index_record *record)
 {
-	size_t at = place_of(&index->referrers, compare_referrer, record, false);
+	size_t at;
 
-	if (record->entry.descriptor.has_subject && is_at(&index->referrers, at, compare_referrer, record))
-		list_remove(&index->referrers, at);
+	if (record->entry.descriptor.has_subject &&
+		index_rows_find(&index->referrers, compare_referrer, record, &at))
+		(void)!index_rows_remove(&index->referrers, at);
 }
 
 static void add_referrer(struct index *index, struct index_record *record)
 {
 	if (record->entry.descriptor.has_subject)
-		list_insert(&index->referrers, place_of(&index->referrers, compare_referrer, record, false),
-			record);
+		index_rows_insert(&index->referrers,
+			index_rows_place(&index->referrers, compare_referrer, record, false), record);
 }
 
 /* Labels point to records, so those of a replaced record are made anew. */
 static void move_labels(struct index *index, const struct index_record *from, struct index_record *to)
 {
 	for (size_t i = 0; i < index->labels.len; i++) {
-		struct index_label *label = index->labels.at[i], *moved;
+		const struct index_label *label = index_label_at(index, i);
+		struct index_label *moved;
 
 		if (label->record != from)
 			continue;
@@ -354,57 +331,54 @@ static void move_labels(struct index *index, const struct index_record *from, st
 		moved->foreign = annotations_copy(label->foreign, label->foreign_len);
 		moved->foreign_len = label->foreign_len;
 		moved->bytes = label->bytes;
-		index->labels.at[i] = moved;
-		index_label_free(label);
+		index_label_free(index_rows_set(&index->labels, i, moved));
 	}
 }
 
 void index_set_record(struct index *index, struct index_record *record)
 {
 	const struct digest *digest = &record->entry.descriptor.digest;
-	size_t at = place_of(&index->records, compare_record, digest, false);
 	AUTO(index_record) *before = NULL;
+	size_t at;
 
 	index->bytes += record->bytes;
 	(void)index_record_ref(record);
-	if (!is_at(&index->records, at, compare_record, digest)) {
-		list_insert(&index->records, at, record);
+	if (!index_rows_find(&index->records, compare_record, digest, &at)) {
+		index_rows_insert(&index->records, at, record);
 		add_referrer(index, record);
 		return;
 	}
-	before = index->records.at[at];
+	before = index_rows_set(&index->records, at, record);
 	index->bytes -= before->bytes;
 	drop_referrer(index, before);
-	index->records.at[at] = record;
 	add_referrer(index, record);
 	move_labels(index, before, record);
 }
 
 static void remove_label(struct index *index, size_t at)
 {
-	struct index_label *label = index->labels.at[at];
+	struct index_label *label = index_rows_remove(&index->labels, at);
 
 	index->bytes -= label->bytes;
-	list_remove(&index->labels, at);
 	index_label_free(label);
 }
 
 void index_set_label(struct index *index, struct index_label *label)
 {
 	struct str tag = str_of(label->tag);
-	size_t at = place_of(&index->labels, compare_label, &tag, false);
+	size_t at;
 
-	if (is_at(&index->labels, at, compare_label, &tag))
+	if (index_rows_find(&index->labels, compare_label, &tag, &at))
 		remove_label(index, at);
-	list_insert(&index->labels, at, label_ref(label));
+	index_rows_insert(&index->labels, at, label_ref(label));
 	index->bytes += label->bytes;
 }
 
 bool index_drop_tag(struct index *index, struct str tag)
 {
-	size_t at = place_of(&index->labels, compare_label, &tag, false);
+	size_t at;
 
-	if (!is_at(&index->labels, at, compare_label, &tag))
+	if (!index_rows_find(&index->labels, compare_label, &tag, &at))
 		return false;
 	remove_label(index, at);
 	return true;
@@ -412,32 +386,21 @@ bool index_drop_tag(struct index *index, struct str tag)
 
 static void drop_labels_of(struct index *index, const struct index_record *record)
 {
-	size_t kept = 0;
-
-	for (size_t i = 0; i < index->labels.len; i++) {
-		struct index_label *label = index->labels.at[i];
-
-		if (label->record != record) {
-			index->labels.at[kept++] = label;
-			continue;
-		}
-		index->bytes -= label->bytes;
-		index_label_free(label);
-	}
-	index->labels.len = kept;
+	for (size_t i = index->labels.len; i-- > 0;)
+		if (index_label_at(index, i)->record == record)
+			remove_label(index, i);
 }
 
 bool index_drop_digest(struct index *index, const struct digest *digest)
 {
-	size_t at = place_of(&index->records, compare_record, digest, false);
 	AUTO(index_record) *record = NULL;
+	size_t at;
 
-	if (!is_at(&index->records, at, compare_record, digest))
+	if (!index_rows_find(&index->records, compare_record, digest, &at))
 		return false;
-	record = index->records.at[at];
+	record = index_rows_remove(&index->records, at);
 	drop_referrer(index, record);
 	drop_labels_of(index, record);
-	list_remove(&index->records, at);
 	index->bytes -= record->bytes;
 	return true;
 }
@@ -446,22 +409,22 @@ bool index_drop_digest(struct index *index, const struct digest *digest)
 
 struct index_record *index_record_at(const struct index *index, size_t at)
 {
-	CHECK(at < index->records.len);
-	return index->records.at[at];
+	return index_rows_at(&index->records, at);
+}
+
+struct index_label *index_label_at(const struct index *index, size_t at)
+{
+	return index_rows_at(&index->labels, at);
 }
 
 struct index_record *index_record_find(const struct index *index, const struct digest *digest)
 {
-	size_t at = place_of(&index->records, compare_record, digest, false);
-
-	return is_at(&index->records, at, compare_record, digest) ? index->records.at[at] : NULL;
+	return index_rows_find(&index->records, compare_record, digest, NULL);
 }
 
 struct index_label *index_label_find(const struct index *index, struct str tag)
 {
-	size_t at = place_of(&index->labels, compare_label, &tag, false);
-
-	return is_at(&index->labels, at, compare_label, &tag) ? index->labels.at[at] : NULL;
+	return index_rows_find(&index->labels, compare_label, &tag, NULL);
 }
 
 const struct index_entry *index_find_tag(const struct index *index, struct str tag)
@@ -485,22 +448,18 @@ size_t index_tags_len(const struct index *index)
 
 const char *index_tag_at(const struct index *index, size_t at)
 {
-	const struct index_label *label;
-
-	CHECK(at < index->labels.len);
-	label = index->labels.at[at];
-	return label->tag;
+	return index_label_at(index, at)->tag;
 }
 
 size_t index_tags_after(const struct index *index, struct str last)
 {
-	return place_of(&index->labels, compare_label, &last, true);
+	return index_rows_place(&index->labels, compare_label, &last, true);
 }
 
 size_t index_referrers_len(const struct index *index, const struct digest *subject)
 {
-	return place_of(&index->referrers, compare_subject, subject, true) -
-	       place_of(&index->referrers, compare_subject, subject, false);
+	return index_rows_place(&index->referrers, compare_subject, subject, true) -
+	       index_rows_place(&index->referrers, compare_subject, subject, false);
 }
 
 const struct index_entry *index_referrer_at(
@@ -508,9 +467,9 @@ const struct index_entry *index_referrer_at(
 {
 	const struct index_record *record;
 
-	at += place_of(&index->referrers, compare_subject, subject, false);
-	CHECK(is_at(&index->referrers, at, compare_subject, subject));
-	record = index->referrers.at[at];
+	at += index_rows_place(&index->referrers, compare_subject, subject, false);
+	record = index_rows_at(&index->referrers, at);
+	CHECK(compare_subject(record, subject) == 0);
 	return &record->entry;
 }
 

@@ -81,7 +81,7 @@ void index_complete(struct index *index, const struct index *before, struct stor
 	bool found = false, reachable = true;
 
 	for (size_t i = 0; i < index->records.len && reachable; i++) {
-		struct index_record *record = index->records.at[i];
+		struct index_record *record = index_record_at(index, i);
 
 		if (record->complete)
 			continue;
@@ -90,5 +90,5 @@ void index_complete(struct index *index, const struct index *before, struct stor
 			reachable = read_manifest(record, store, name, &bytes);
 	}
 	if (found)
-		index_arrange(index);
+		index_recount(index);
 }

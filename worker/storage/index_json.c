@@ -28,6 +28,7 @@
 
 struct reading {
 	struct index *index;
+	struct index_list records, labels;
 	struct map *digests, *tags; /* to 1 + the place in the index's list */
 	struct index_rest *rest;
 };
@@ -117,7 +118,7 @@ static struct index_record *record_of(const struct descriptor *descriptor)
 static struct index_record *add_record(struct reading *r, const struct descriptor *descriptor)
 {
 	struct str key = digest_key(&descriptor->digest);
-	struct index_record *before = place_find(&r->index->records, r->digests, key);
+	struct index_record *before = place_find(&r->records, r->digests, key);
 	AUTO(index_record) *record = NULL;
 
 	if (before && before->complete)
@@ -131,8 +132,8 @@ static struct index_record *add_record(struct reading *r, const struct descripto
 		before->complete = record->complete;
 		return before;
 	}
-	(void)map_put(r->digests, key, place_box(r->index->records.len));
-	index_list_add(&r->index->records, record);
+	(void)map_put(r->digests, key, place_box(r->records.len));
+	index_list_add(&r->records, record);
 	return TAKE(record);
 }
 
@@ -146,12 +147,12 @@ static void add_label(struct reading *r, struct str tag, struct index_record *re
 	label->foreign_len = len;
 	label->bytes += index_annotations_bytes(foreign, len);
 	if (box) {
-		index_label_free(r->index->labels.at[(uintptr_t)box - 1]);
-		r->index->labels.at[(uintptr_t)box - 1] = label;
+		index_label_free(r->labels.at[(uintptr_t)box - 1]);
+		r->labels.at[(uintptr_t)box - 1] = label;
 		return;
 	}
-	(void)map_put(r->tags, tag, place_box(r->index->labels.len));
-	index_list_add(&r->index->labels, label);
+	(void)map_put(r->tags, tag, place_box(r->labels.len));
+	index_list_add(&r->labels, label);
 }
 
 static void set_foreign(struct index_record *record, struct annotation *foreign, size_t len)
@@ -235,6 +236,12 @@ static bool read_root(struct reading *r, const struct json *root, struct error *
 
 static void reading_fini(struct reading *r)
 {
+	for (size_t i = 0; i < r->labels.len; i++)
+		index_label_free(r->labels.at[i]);
+	for (size_t i = 0; i < r->records.len; i++)
+		index_record_free(r->records.at[i]);
+	free(r->labels.at);
+	free(r->records.at);
 	index_free(r->index);
 	map_free(r->digests);
 	map_free(r->tags);
@@ -254,7 +261,7 @@ bool index_json_read(struct str text, struct index **ret, struct error *err)
 		return error_set(err, ERROR_INTERNAL, NULL, "index.json: %s", cause.text);
 	if (!read_root(&r, json_root(doc), err))
 		return false;
-	index_arrange(r.index);
+	index_arrange(r.index, &r.records, &r.labels);
 	r.index->rest = TAKE(r.rest);
 	*ret = TAKE(r.index);
 	return true;
@@ -334,13 +341,13 @@ static void write_untagged(struct writing *w, const struct index *index)
 	struct index_list tagged = { 0 };
 
 	for (size_t i = 0; i < index->labels.len; i++) {
-		const struct index_label *label = index->labels.at[i];
+		const struct index_label *label = index_label_at(index, i);
 		index_list_add(&tagged, label->record);
 	}
 	if (tagged.len)
 		qsort(tagged.at, tagged.len, sizeof(*tagged.at), compare_places);
 	for (size_t i = 0; i < index->records.len; i++) {
-		struct index_record *record = index->records.at[i];
+		struct index_record *record = index_record_at(index, i);
 		void *key = record;
 
 		if (!tagged.len || !bsearch(&key, tagged.at, tagged.len, sizeof(*tagged.at), compare_places))
@@ -352,7 +359,7 @@ static void write_untagged(struct writing *w, const struct index *index)
 static void write_manifests(struct writing *w, const struct index *index)
 {
 	for (size_t i = 0; i < index->labels.len; i++) {
-		const struct index_label *label = index->labels.at[i];
+		const struct index_label *label = index_label_at(index, i);
 		const struct index_record *record = label->record;
 
 		if (label->foreign_len)

@@ -2,7 +2,7 @@
 /*
  * index_priv - what the files of the index share: the parts of a view and how a new one is made.
  *
- * A view is three sorted arrays of pointers. What they point to (one record for each manifest, one
+ * A view is three sorted lists of pointers (index_rows.h). What they point to (one record for each manifest, one
  * label for each tag) is immutable and counted, so a changed view shares all but what changed with the one it
  * was made from: index_draft() copies, index_put() and so on change the copy, and from its first
  * index_ref() by somebody else on nobody changes it.
@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "worker/storage/index.h"
+#include "worker/storage/index_rows.h"
 #include "worker/storage/store.h"
 
 #define INDEX_JSON_MAX (64u * 1024 * 1024)
@@ -50,11 +51,12 @@ struct index_list {
 
 struct index {
 	atomic_uint refs;
-	struct index_list records;    /* struct index_record, by digest */
-	struct index_list labels;     /* struct index_label, by tag */
-	struct index_list referrers;  /* struct index_record with a subject, by (subject, digest); borrowed */
+	struct index_rows records;    /* struct index_record, by digest */
+	struct index_rows labels;     /* struct index_label, by tag */
+	struct index_rows referrers;  /* struct index_record with a subject, by (subject, digest); borrowed */
 	struct index_rest *rest;      /* counted; NULL when there is none */
-	struct store_version version; /* of the index.json that it equals */
+	struct store_version version; /* of the index.json that it is made from */
+	struct store_log_place log;   /* up to which its log was added */
 	size_t bytes;                 /* of records and labels */
 };
 
@@ -81,12 +83,14 @@ void index_set_record(struct index *index, struct index_record *record);
 void index_set_label(struct index *index, struct index_label *label);
 bool index_drop_tag(struct index *index, struct str tag);                 /* false: not there */
 bool index_drop_digest(struct index *index, const struct digest *digest); /* false: not there */
-/* After records (each digest once) and labels (each tag once) were added to the lists in any order:
- * sorts, lists the referrers, counts the bytes. */
-void index_arrange(struct index *index);
+/* Of an empty view: records (each digest once) and labels (each tag once), in any order, with their references. */
+void index_arrange(struct index *index, struct index_list *records, struct index_list *labels);
+/* After records were changed in place, in a view that nobody else has seen: referrers and bytes. */
+void index_recount(struct index *index);
 void index_list_add(struct index_list *list, void *item);
 struct index_record *index_record_at(const struct index *index, size_t at);
 struct index_record *index_record_find(const struct index *index, const struct digest *digest);
+struct index_label *index_label_at(const struct index *index, size_t at);
 struct index_label *index_label_find(const struct index *index, struct str tag);
 size_t index_bytes(const struct index *index); /* of memory */
 

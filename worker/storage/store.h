@@ -31,6 +31,9 @@ struct store;
  * fs: inode, mtime, length. s3: the ETag. Empty text = "there is no such object". */
 struct store_version { char text[96]; };
 
+/* A place in the log of an index: which log, how many of its bytes. generation "": there is no log. */
+struct store_log_place { char generation[33]; uint64_t len; };
+
 enum store_step { STORE_OK, STORE_SAME, STORE_CONFLICT, STORE_FAILED };
 
 void store_free(struct store *store);
