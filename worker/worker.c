@@ -35,8 +35,12 @@
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
 
+#define FOLD_EVERY_MS 1000
+#define FOLD_IDLE_MS  5000
+
 struct worker_process {
-	struct worker worker;
+	struct worker worker; /* first */
+	struct loop_timer fold;
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
 	uint16_t port;
@@ -228,6 +232,16 @@ static void start_threads(struct worker_process *process)
 	}
 }
 
+/* Logs of indexes that rest are folded, so that what reads index.json alone sees everything. */
+static void on_fold(void *arg)
+{
+	struct worker_process *process = arg;
+	struct worker *worker = &process->worker;
+
+	indexes_fold(worker->indexes, FOLD_IDLE_MS);
+	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
+}
+
 static bool open_process(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -240,6 +254,7 @@ static bool open_process(struct worker_process *process, struct error *err)
 			return false;
 	cluster_start(worker->cluster, worker);
 	uploads_start(worker->uploads);
+	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 	return true;
 }
 
@@ -268,6 +283,7 @@ static void do_stop(void *arg)
 	if (loop_index(own->loop) == 0) {
 		cluster_stop(own->worker->cluster);
 		uploads_stop(own->worker->uploads);
+		loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->fold);
 	}
 	loop_stop(own->loop);
 }

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from worker_process import MANIFEST, Worker, digest, image
+from worker_process import MANIFEST, Worker, await_true, digest, image
 
 
 def code(reply):
@@ -162,8 +162,16 @@ def test_sixteen_at_once_into_one_repository(worker):
         assert all(pool.map(one, range(160)))
     tags = worker.call("GET", "/v2/lib/app/tags/list").json()["tags"]
     assert len(tags) == 161
-    index = json.loads((worker.folder / "store/lib/app/index.json").read_text())
-    assert len(index["manifests"]) == 161
+    # What rests goes into index.json, so that others who know no log see it too.
+    index = worker.folder / "store/lib/app/index.json"
+    await_true(lambda: len(json.loads(index.read_text())["manifests"]) == 161, what="the fold")
+    assert not index.with_name("index.log").exists()
+    worker.push("lib/app", "last")
+    worker.stop()
+    assert len(json.loads(index.read_text())["manifests"]) == 162
+    out = subprocess.run(["skopeo", "inspect", "--raw", f"oci:{index.parent}:last"], capture_output=True, check=True)
+    assert out.stdout == image()
+    worker.start()
 
 
 def test_htpasswd(tmp_path):

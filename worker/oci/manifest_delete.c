@@ -84,5 +84,5 @@ void oci_manifest_delete_job(struct oci_job *job)
 		removal->change.tags = &removal->tag;
 		removal->change.tags_len = 1;
 	}
-	indexes_change(job->ask.worker->indexes, &removal->change);
+	indexes_change_here(job->ask.worker->indexes, &removal->change);
 }

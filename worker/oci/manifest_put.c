@@ -275,5 +275,5 @@ void oci_manifest_put_job(struct oci_job *job)
 		.done = on_changed,
 		.arg = push,
 	};
-	indexes_change(ask->worker->indexes, &push->change);
+	indexes_change_here(ask->worker->indexes, &push->change);
 }

@@ -55,6 +55,26 @@ bool fs_remove(struct store *store, const char *key, struct error *err) MUST_CHE
 enum store_step fs_put_if(struct store *store, const char *key, struct str bytes,
 	const struct store_version *expected, struct store_version *ret_version,
 	struct error *err) MUST_CHECK;
+/* index.json, also only if its log ends at `log`; the log is removed. */
+enum store_step fs_put_index(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, const struct store_log_place *log,
+	struct store_version *ret_version, struct error *err) MUST_CHECK;
+/* flock(2) of the folder, until the descriptor is closed. */
+bool fs_lock_folder(const char *folder, int *ret_fd, struct error *err) MUST_CHECK;
+/* What is there now; an absent file has the empty version. */
+bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_version *ret,
+	struct error *err) MUST_CHECK;
+
+/* fs_log.c */
+bool fs_log_get(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into,
+	struct error *err) MUST_CHECK;
+enum store_step fs_log_append(struct store *store, const char *index_key,
+	const struct store_version *expected, struct store_log_place *place, struct str frames,
+	struct error *err) MUST_CHECK;
+/* With the folder locked: CONFLICT when there is more than up to this place. */
+enum store_step fs_log_check(const struct store *store, const char *index_key,
+	const struct store_log_place *place, struct error *err) MUST_CHECK;
+void fs_log_remove(const struct store *store, const char *index_key);
 
 /* fs_list.c */
 bool fs_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,

@@ -19,7 +19,7 @@
 #include "worker/storage/fs_priv.h"
 
 /* A descriptor of our own each time: flock() belongs to the open file, not to the thread. */
-static bool lock_folder(const char *folder, int *ret_fd, struct error *err)
+bool fs_lock_folder(const char *folder, int *ret_fd, struct error *err)
 {
 	AUTO_FD fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int failed;
@@ -67,9 +67,7 @@ static bool write_temp(const struct fs_path *target, struct str bytes, struct fs
 	return set_time(temp, *ret_time, err) && fs_temp_sync(temp, err);
 }
 
-/* What is there now; an absent file has the empty version. */
-static bool look(
-	const struct fs_path *target, struct stat *ret_st, struct store_version *ret, struct error *err)
+bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_version *ret, struct error *err)
 {
 	if (lstat(target->text, ret_st) == 0) {
 		fs_version_of(ret_st, ret);
@@ -100,10 +98,12 @@ static bool swap(struct fs_temp *temp, const struct fs_path *target, struct time
 	return true;
 }
 
-enum store_step fs_put_if(struct store *store, const char *key, struct str bytes,
-	const struct store_version *expected, struct store_version *ret_version, struct error *err)
+enum store_step fs_put_index(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, const struct store_log_place *log,
+	struct store_version *ret_version, struct error *err)
 {
 	AUTO_FINI(fs_temp) temp = { .fd = -1 };
+	enum store_step step = STORE_OK;
 	struct store_version version;
 	struct fs_path target;
 	struct timespec time;
@@ -111,9 +111,23 @@ enum store_step fs_put_if(struct store *store, const char *key, struct str bytes
 	AUTO_FD lock = -1;
 
 	if (!fs_path_of(store, key, &target, err) || !write_temp(&target, bytes, &temp, &time, err) ||
-		!lock_folder(target.folder, &lock, err) || !look(&target, &there, &version, err))
+		!fs_lock_folder(target.folder, &lock, err) || !fs_look(&target, &there, &version, err))
 		return STORE_FAILED;
 	if (expected && strcmp(expected->text, version.text) != 0)
 		return STORE_CONFLICT;
-	return swap(&temp, &target, time, &there, ret_version, err) ? STORE_OK : STORE_FAILED;
+	if (log)
+		step = fs_log_check(store, key, log, err);
+	if (step != STORE_OK)
+		return step;
+	if (!swap(&temp, &target, time, &there, ret_version, err))
+		return STORE_FAILED;
+	if (log)
+		fs_log_remove(store, key);
+	return STORE_OK;
+}
+
+enum store_step fs_put_if(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version, struct error *err)
+{
+	return fs_put_index(store, key, bytes, expected, NULL, ret_version, err);
 }

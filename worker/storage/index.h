@@ -24,6 +24,9 @@
  * descriptor; `io.zot.complete`=1 says that these are filled in. An index from zot lacks them: load fills them in by reading the
  * manifests once (in memory; written with the next change).
  *
+ * Where the store keeps logs, a change is a frame after the last index.json (index_log.c), so that it costs the same with 10 tags
+ * and with 100,000; a log that has grown, or that rests, is folded into a new index.json.
+ *
  * Thread  indexes_peek(), all observers of a view, indexes_change(): any. The rest: pool.
  */
 #pragma once
@@ -39,7 +42,7 @@ struct store;
 typedef int64_t index_trust_f(void *arg, struct str name); /* any thread; does not wait */
 
 struct indexes *indexes_new(struct store *store, struct pool *pool, index_trust_f *trust, void *trust_arg, size_t bytes_max);
-void indexes_free(struct indexes *indexes); /* waits for changes under way */
+void indexes_free(struct indexes *indexes); /* folds what we changed; waits for changes under way */
 AUTO_DEFINE(indexes)
 
 /* The view in memory when it may be served now, else NULL: then indexes_get() on the pool. A repository that is known not
@@ -73,6 +76,7 @@ enum index_op {
 	INDEX_PUT_MANIFEST,   /* descriptor (with subject, artifact type, annotations), tags or none; creates the repository */
 	INDEX_DELETE_TAG,     /* MANIFEST_UNKNOWN when absent */
 	INDEX_DELETE_DIGEST,  /* MANIFEST_UNKNOWN when absent */
+	INDEX_FOLD,           /* private to indexes*.c: the log goes into index.json */
 };
 struct index_change {
 	enum index_op op;
@@ -86,12 +90,19 @@ struct index_change {
 	/* result */
 	bool ok;
 	struct error err;
+	bool changed;                   /* private */
 	struct index_change *next;      /* private */
 };
 /* Thread  any. Returns at once. */
 void indexes_change(struct indexes *indexes, struct index_change *change);
+/* The same from a pool thread, which becomes the committer where there is none: done() may run before this returns. */
+void indexes_change_here(struct indexes *indexes, struct index_change *change);
 /* The same and waits: for tests and tools. Pool. */
 bool indexes_change_wait(struct indexes *indexes, struct index_change *change, struct error *err) MUST_CHECK;
 
-struct indexes_stats { uint64_t repositories, bytes, loads, revalidations, writes, changes, conflicts; };
+/* Logs go into index.json where nothing was changed here for idle_ms, so that others who read index.json alone see
+ * everything. Returns at once; the writes go on in the pool. Thread  any. */
+void indexes_fold(struct indexes *indexes, int64_t idle_ms);
+
+struct indexes_stats { uint64_t repositories, bytes, loads, revalidations, writes, changes, conflicts, folds; };
 struct indexes_stats indexes_stats(struct indexes *indexes);

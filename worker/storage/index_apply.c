@@ -79,6 +79,8 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 			return unknown(err);
 		changed = true;
 		break;
+	case INDEX_FOLD:
+		break;
 	}
 	*ret_changed = changed;
 	return true;

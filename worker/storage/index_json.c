@@ -21,6 +21,7 @@
 #define SUBJECT     "io.zot.subject"
 #define ANNOTATIONS "io.zot.annotations"
 #define COMPLETE    "io.zot.complete"
+#define LOG         "io.zot.log" /* generation of the log that continues this index.json */
 #define OURS_MAX    4
 #define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
 
@@ -112,6 +113,17 @@ static struct index_record *record_of(const struct descriptor *descriptor)
 	record = index_record_new(&view, complete);
 	annotations_free(view.annotations, view.annotations_len);
 	return record;
+}
+
+bool index_json_read_record(const struct json *node, struct index_record **ret)
+{
+	struct descriptor descriptor;
+
+	if (!descriptor_parse(node, &descriptor, NULL))
+		return false;
+	*ret = record_of(&descriptor);
+	descriptor_fini(&descriptor);
+	return true;
 }
 
 /* One record a digest; where descriptors of the same differ, one that is complete wins, then the last. */
@@ -207,6 +219,13 @@ static bool read_members(struct reading *r, const struct json *root, struct erro
 	struct str key;
 
 	for (void *it = NULL; json_next(root, &it, &key, &value);) {
+		if (str_is(key, LOG)) {
+			/* One that is not as ours are is none: the next change begins a log. */
+			if (!str_copy(json_str(value), r->index->log.generation,
+				    sizeof(r->index->log.generation)))
+				r->index->log.generation[0] = '\0';
+			continue;
+		}
 		if (!str_is(key, "schemaVersion") && !str_is(key, "mediaType") && !str_is(key, "manifests"))
 			keep_rest(r, value, &key);
 	}
@@ -380,6 +399,15 @@ static struct str rest_text(const struct buf *rest)
 	return text;
 }
 
+void index_json_write_record(struct json_writer *writer, const struct index_record *record)
+{
+	struct writing w = { .json = *writer, .annotations = buf_limit(INDEX_JSON_MAX) };
+
+	write_one(&w, record, NULL, NULL, 0);
+	*writer = w.json;
+	buf_fini(&w.annotations);
+}
+
 /* The writer's containers are closed by hand here, since what we kept is text already. */
 bool index_json_write(const struct index *index, struct buf *into, struct error *err)
 {
@@ -387,7 +415,10 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 	struct writing w = { .annotations = buf_limit(INDEX_JSON_MAX) };
 
 	buf_clear(into);
-	buf_puts(into, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE "\",\"manifests\":");
+	buf_puts(into, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE "\",");
+	if (index->log.generation[0])
+		buf_format(into, "\"" LOG "\":\"%s\",", index->log.generation);
+	buf_puts(into, "\"manifests\":");
 	w.json = json_writer(into);
 	json_open_array(&w.json);
 	write_manifests(&w, index);

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "common/json.h"
 #include "worker/storage/index.h"
 #include "worker/storage/index_rows.h"
 #include "worker/storage/store.h"
@@ -57,6 +58,7 @@ struct index {
 	struct index_rest *rest;      /* counted; NULL when there is none */
 	struct store_version version; /* of the index.json that it is made from */
 	struct store_log_place log;   /* up to which its log was added */
+	size_t json_bytes;            /* of that index.json */
 	size_t bytes;                 /* of records and labels */
 };
 
@@ -102,6 +104,15 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 bool index_json_read(struct str text, struct index **ret, struct error *err) MUST_CHECK;
 /* ERROR_TOO_LARGE when it does not fit into `into`. */
 bool index_json_write(const struct index *index, struct buf *into, struct error *err) MUST_CHECK;
+
+/* One manifest as index.json lists it, without a tag. */
+bool index_json_read_record(const struct json *node, struct index_record **ret) MUST_CHECK;
+void index_json_write_record(struct json_writer *writer, const struct index_record *record);
+
+/* index_log.c: a change as a frame of the log. False: too large for one. */
+bool index_log_add(const struct index_change *change, struct buf *frames) MUST_CHECK;
+/* Whole frames, applied to a view that nobody else has seen, in order. */
+void index_log_apply(struct index *index, struct str frames);
 
 /* index_complete.c: fills in what the index.json of somebody else lacks. `before`: an older view, or
  * NULL, whose records are taken over instead of reading the manifests again. Waits for the store. */

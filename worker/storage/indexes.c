@@ -11,6 +11,9 @@
 #include "common/clock.h"
 #include "worker/storage/indexes_priv.h"
 
+/* A reader that is passed so often by folds gives up. */
+#define LOADS_MAX 20
+
 void indexes_lock(struct indexes *indexes)
 {
 	CHECK(pthread_mutex_lock(&indexes->lock) == 0);
@@ -194,48 +197,118 @@ static void count(struct indexes *indexes, bool revalidation, bool load)
 	indexes_unlock(indexes);
 }
 
-bool indexes_load(
+/* index.json: `base` again when it is still made from it. */
+static enum store_step load_json(
 	struct indexes *indexes, struct str name, struct index *base, struct index **ret, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
 	struct store_version version = { "" };
 	enum store_step step;
 	struct index *index;
-	struct error cause;
 
 	if (base)
-		step = store_index_get_if_changed(
-			indexes->store, name, &base->version, &text, &version, &cause);
+		step = store_index_get_if_changed(indexes->store, name, &base->version, &text, &version, err);
 	else
-		step = store_index_get(indexes->store, name, &text, &version, &cause) ? STORE_OK
-										      : STORE_FAILED;
-	count(indexes, base != NULL, step == STORE_OK);
-	if (step == STORE_SAME) {
+		step = store_index_get(indexes->store, name, &text, &version, err) ? STORE_OK : STORE_FAILED;
+	if (step == STORE_SAME)
 		*ret = index_ref(base);
-		return true;
-	}
-	if (step != STORE_OK && cause.kind == ERROR_UNKNOWN)
-		return name_unknown(err);
 	if (step != STORE_OK)
-		return error_set(err, cause.kind, cause.code, "%s", cause.text);
-	if (!index_json_read(buf_str(&text), &index, err))
-		return error_add(err, "repository %.*s", STR_ARGS(name));
+		return step;
+	if (!index_json_read(buf_str(&text), &index, err)) {
+		(void)error_add(err, "repository %.*s", STR_ARGS(name));
+		return STORE_FAILED;
+	}
+	index->json_bytes = text.len;
 	buf_fini(&text);
 	index_complete(index, base, indexes->store, name);
 	index->version = version;
 	*ret = index;
+	return STORE_OK;
+}
+
+/* What the log has behind *view goes into it, or into a copy when others have it too. */
+static bool add_log(
+	struct indexes *indexes, struct str name, bool shared, struct index **view, struct error *err)
+{
+	AUTO_FINI(buf) frames = buf_limit(STORE_LOG_MAX);
+	struct store_log_place place = (*view)->log;
+
+	if (!store_log_get(indexes->store, name, &place, &frames, err))
+		return false;
+	if (!frames.len)
+		return true;
+	if (shared) {
+		struct index *draft = index_draft(*view);
+		index_free(*view);
+		*view = draft;
+	}
+	index_log_apply(*view, buf_str(&frames));
+	(*view)->log = place;
 	return true;
+}
+
+/* SAME: index.json did not change while its log was read, so the two belong together. */
+static enum store_step is_still(
+	struct indexes *indexes, struct str name, const struct index *view, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
+	struct store_version ignored;
+
+	return store_index_get_if_changed(indexes->store, name, &view->version, &text, &ignored, err);
+}
+
+/* One attempt. CONFLICT: somebody folded meanwhile. */
+static enum store_step load_once(
+	struct indexes *indexes, struct str name, struct index *base, struct index **ret, struct error *err)
+{
+	enum store_step step = load_json(indexes, name, base, ret, err);
+
+	count(indexes, base != NULL, step == STORE_OK);
+	if (step == STORE_FAILED || !store_has_log(indexes->store) || !(*ret)->log.generation[0])
+		return step;
+	if (!add_log(indexes, name, step == STORE_SAME, ret, err)) {
+		index_free(TAKE(*ret));
+		return STORE_FAILED;
+	}
+	step = is_still(indexes, name, *ret, err);
+	if (step == STORE_SAME)
+		return STORE_OK;
+	index_free(TAKE(*ret));
+	return step == STORE_FAILED ? STORE_FAILED : STORE_CONFLICT;
+}
+
+bool indexes_load(
+	struct indexes *indexes, struct str name, struct index *base, struct index **ret, struct error *err)
+{
+	enum store_step step = STORE_CONFLICT;
+	struct error cause = { 0 };
+
+	for (unsigned i = 0; i < LOADS_MAX && step == STORE_CONFLICT; i++)
+		step = load_once(indexes, name, base, ret, &cause);
+	if (step == STORE_OK || step == STORE_SAME)
+		return true;
+	if (step == STORE_CONFLICT)
+		return error_set(err, ERROR_BUSY, NULL, "the repository is changed too often by others");
+	if (cause.kind == ERROR_UNKNOWN)
+		return name_unknown(err);
+	if (err)
+		*err = cause;
+	return false;
 }
 
 /* What a load has found becomes the view, unless a write has passed it meanwhile. */
 static void remember(struct repository *repository, struct index *found, uint64_t writes, int64_t asked_us)
 {
 	struct indexes *indexes = repository->indexes;
+	bool ours = indexes->trust(indexes->trust_arg, str_of(repository->name)) > 0;
 	AUTO(index) *before = NULL;
 
 	indexes_lock(indexes);
 	repository->loading = false;
 	CHECK(pthread_cond_broadcast(&indexes->loaded) == 0);
+	/* A log that somebody left who is gone. */
+	if (ours && found && found->log.len && !repository->wrote_us)
+		repository->wrote_us = asked_us;
 	if (repository->writes == writes && writes % 2 == 0 && asked_us >= repository->validated_us) {
 		if (!found)
 			repository->absent_us = asked_us;
@@ -344,6 +417,7 @@ void indexes_free(struct indexes *indexes)
 
 	if (!indexes)
 		return;
+	indexes_fold(indexes, 0);
 	indexes_lock(indexes);
 	while (indexes->committers)
 		CHECK(pthread_cond_wait(&indexes->idle, &indexes->lock) == 0);

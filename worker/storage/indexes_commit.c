@@ -4,21 +4,31 @@
  *
  *     take the queue -> apply to the view in memory -> write if the store still has it -> done() each
  *
+ * Writing is appending to the log, or a new index.json where there is no log or it has grown.
+ *
  * The write itself proves that the view was the newest, so nothing is asked before. Where nothing is
  * written (a push of what is there, the deletion of what is not) the view must be known to be true first.
  */
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/log.h"
 #include "common/pool.h"
+#include "proto/name.h"
 #include "worker/storage/indexes_priv.h"
 
 #define ATTEMPTS_MAX 60
 #define PAUSE_MIN_US 1000
 #define PAUSE_MAX_US 50000
+/* A log is folded when it is a quarter of its index.json, but not before the one and at the latest at the
+ * other. */
+#define LOG_LEAST (256u * 1024)
+#define LOG_MOST  (16u * 1024 * 1024)
 
 struct commit {
 	struct repository *repository;
@@ -29,6 +39,7 @@ struct commit {
 	bool fresh;         /* base was true after the batch was taken, or may be trusted */
 	struct index *draft;
 	bool changed, refused; /* some change changed the draft; some was refused */
+	bool fold;             /* the log is to be folded, whatever else */
 };
 
 enum commit_step { COMMIT_DONE, COMMIT_AGAIN, COMMIT_CONFLICT, COMMIT_FAILED };
@@ -100,6 +111,8 @@ static void end_write(struct commit *c, struct index *view, int64_t started_us, 
 	indexes_lock(c->indexes);
 	c->repository->writes++;
 	c->indexes->stats.conflicts += conflict;
+	c->indexes->stats.folds += view && c->fold;
+	c->repository->wrote_us = clock_us();
 	if (view)
 		before = indexes_set_view_locked(c->repository, view, started_us);
 	else
@@ -125,11 +138,17 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 {
 	bool changed = false;
 
+	if (change->op == INDEX_FOLD) {
+		change->ok = true;
+		c->fold = c->base && c->base->log.len;
+		return;
+	}
 	if (change->op != INDEX_PUT_MANIFEST && !*exists)
 		change->ok =
 			error_set(&change->err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
 	else
 		change->ok = index_apply(c->draft, change, &changed, &change->err);
+	change->changed = changed;
 	c->changed = c->changed || changed;
 	c->refused = c->refused || !change->ok;
 	*exists = *exists || change->ok;
@@ -141,7 +160,7 @@ static void apply(struct commit *c)
 
 	index_free(c->draft);
 	c->draft = index_draft(c->base);
-	c->changed = c->refused = false;
+	c->changed = c->refused = c->fold = false;
 	for (struct index_change *change = c->batch; change; change = change->next)
 		apply_one(c, change, &exists);
 }
@@ -164,28 +183,67 @@ static bool look_whether_written(struct commit *c, struct str text, struct store
 	       str_equal(buf_str(&there), text);
 }
 
-static enum commit_step write_draft(struct commit *c, struct error *err)
+static enum commit_step finish_write(struct commit *c, enum store_step step, int64_t started_us)
 {
-	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
-	const struct store_version nothing = { "" };
-	struct store_version version = { "" };
-	int64_t started_us = clock_us();
-	enum store_step step;
-
-	if (!index_json_write(c->draft, &text, err))
-		return COMMIT_FAILED;
-	begin_write(c);
-	step = store_index_put(c->indexes->store, str_of(c->repository->name), buf_str(&text),
-		c->base ? &c->base->version : &nothing, &version, err);
-	if (step == STORE_FAILED && look_whether_written(c, buf_str(&text), &version))
-		step = STORE_OK;
 	if (step == STORE_OK) {
-		c->draft->version = version;
 		end_write(c, TAKE(c->draft), started_us, false);
 		return COMMIT_DONE;
 	}
 	end_write(c, NULL, 0, step == STORE_CONFLICT);
 	return step == STORE_CONFLICT ? COMMIT_CONFLICT : COMMIT_FAILED;
+}
+
+static enum commit_step write_json(struct commit *c, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
+	const struct store_version nothing = { "" };
+	const struct store_log_place no_log = { .len = 0 };
+	struct store_version version = { "" };
+	int64_t started_us = clock_us();
+	enum store_step step;
+
+	c->draft->log = no_log;
+	if (store_has_log(c->indexes->store))
+		random_hex(c->draft->log.generation, 16);
+	if (!index_json_write(c->draft, &text, err))
+		return COMMIT_FAILED;
+	begin_write(c);
+	step = store_index_fold(c->indexes->store, str_of(c->repository->name), buf_str(&text),
+		c->base ? &c->base->version : &nothing, c->base ? &c->base->log : &no_log, &version, err);
+	if (step == STORE_FAILED && look_whether_written(c, buf_str(&text), &version))
+		step = STORE_OK;
+	c->draft->version = version;
+	c->draft->json_bytes = text.len;
+	return finish_write(c, step, started_us);
+}
+
+/* The frames of this batch, where the log may take them. */
+static bool collect_frames(const struct commit *c, struct buf *frames)
+{
+	const struct index *base = c->base;
+	uint64_t most;
+
+	if (c->fold || !base || !base->log.generation[0] || !store_has_log(c->indexes->store))
+		return false;
+	most = base->json_bytes / 4 > LOG_LEAST ? base->json_bytes / 4 : LOG_LEAST;
+	for (const struct index_change *change = c->batch; change; change = change->next)
+		if (change->ok && change->changed && !index_log_add(change, frames))
+			return false;
+	return base->log.len + frames->len <= (most < LOG_MOST ? most : LOG_MOST);
+}
+
+static enum commit_step write_draft(struct commit *c, struct error *err)
+{
+	AUTO_FINI(buf) frames = buf_limit(LOG_MOST);
+	int64_t started_us = clock_us();
+	enum store_step step;
+
+	if (!collect_frames(c, &frames))
+		return write_json(c, err);
+	begin_write(c);
+	step = store_log_append(c->indexes->store, str_of(c->repository->name), &c->base->version,
+		&c->draft->log, buf_str(&frames), err);
+	return finish_write(c, step, started_us);
 }
 
 static enum commit_step attempt(struct commit *c, struct error *err)
@@ -206,7 +264,7 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 		asked = true;
 		apply(c);
 	}
-	if (c->changed)
+	if (c->changed || c->fold)
 		return write_draft(c, err);
 	if (asked)
 		keep_base(c, asked_us);
@@ -329,6 +387,70 @@ void indexes_change(struct indexes *indexes, struct index_change *change)
 
 	if (enqueue(indexes, change, &repository))
 		pool_push(indexes->pool, run_committer, repository);
+}
+
+void indexes_change_here(struct indexes *indexes, struct index_change *change)
+{
+	struct repository *repository;
+
+	if (enqueue(indexes, change, &repository))
+		run_committer(repository);
+}
+
+/* ---- folding ---- */
+
+struct fold {
+	struct index_change change; /* first */
+	char name[NAME_MAX_LEN + 1];
+};
+
+static void on_folded(struct index_change *change)
+{
+	struct fold *fold = (struct fold *)change;
+
+	if (!change->ok)
+		log_warn("index.fold", "repository=%s error=%s trying again later", fold->name,
+			log_quote(str_of(change->err.text)));
+	free(fold);
+}
+
+static bool needs_fold(const struct repository *repository, int64_t idle_ms, int64_t now_us)
+{
+	return repository->view && repository->view->log.len && !repository->committing &&
+	       repository->wrote_us && now_us - repository->wrote_us >= idle_ms * 1000;
+}
+
+/* Which, first; the changes are made without the lock. */
+static struct fold *next_fold(struct indexes *indexes, size_t *at, int64_t idle_ms)
+{
+	int64_t now_us = clock_us();
+	struct fold *fold = NULL;
+	void *item;
+
+	indexes_lock(indexes);
+	while (!fold && map_next(indexes->repositories, at, NULL, &item)) {
+		struct repository *repository = item;
+
+		if (!needs_fold(repository, idle_ms, now_us))
+			continue;
+		repository->wrote_us = now_us;
+		fold = xnew(struct fold);
+		(void)snprintf(fold->name, sizeof(fold->name), "%s", repository->name);
+	}
+	indexes_unlock(indexes);
+	return fold;
+}
+
+void indexes_fold(struct indexes *indexes, int64_t idle_ms)
+{
+	struct fold *fold;
+
+	for (size_t at = 0; (fold = next_fold(indexes, &at, idle_ms));) {
+		fold->change = (struct index_change){
+			.op = INDEX_FOLD, .name = fold->name, .done = on_folded, .arg = fold
+		};
+		indexes_change(indexes, &fold->change);
+	}
 }
 
 /* ---- waiting ---- */

@@ -25,6 +25,7 @@ struct repository {
 	size_t bytes;         /* counted for the view */
 	unsigned pins;
 	bool loading;    /* one load at a time */
+	int64_t wrote_us; /* when we last wrote, or found a log that nobody folds; 0: never */
 	uint64_t writes; /* begun and ended ones: odd while one is under way */
 	bool committing;
 	struct index_change *first, **last; /* waiting for the committer */

@@ -158,6 +158,13 @@ static bool put_surroundings(struct store *store, struct str name, struct error 
 enum store_step store_index_put(struct store *store, struct str name, struct str bytes,
 	const struct store_version *expected, struct store_version *ret_version, struct error *err)
 {
+	return store_index_fold(store, name, bytes, expected, NULL, ret_version, err);
+}
+
+enum store_step store_index_fold(struct store *store, struct str name, struct str bytes,
+	const struct store_version *expected, const struct store_log_place *log,
+	struct store_version *ret_version, struct error *err)
+{
 	struct key key;
 
 	CHECK(expected);
@@ -165,7 +172,33 @@ enum store_step store_index_put(struct store *store, struct str name, struct str
 		return STORE_FAILED;
 	if (!expected->text[0] && !put_surroundings(store, name, err))
 		return STORE_FAILED;
+	if (log && store_has_log(store))
+		return driver_of(store)->put_index(store, key.text, bytes, expected, log, ret_version, err);
 	return driver_of(store)->put_if(store, key.text, bytes, expected, ret_version, err);
+}
+
+bool store_has_log(const struct store *store)
+{
+	return driver_of(store)->log_append != NULL;
+}
+
+bool store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
+	struct error *err)
+{
+	struct key key;
+
+	return key_of_file(name, "index.json", &key, err) &&
+	       driver_of(store)->log_get(store, key.text, place, into, err);
+}
+
+enum store_step store_log_append(struct store *store, struct str name, const struct store_version *expected,
+	struct store_log_place *place, struct str frames, struct error *err)
+{
+	struct key key;
+
+	if (!key_of_file(name, "index.json", &key, err))
+		return STORE_FAILED;
+	return driver_of(store)->log_append(store, key.text, expected, place, frames, err);
 }
 
 /* ---- blobs ---- */

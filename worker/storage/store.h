@@ -4,6 +4,7 @@
  *
  *   <root>/<repository>/oci-layout                      {"imageLayoutVersion":"1.0.0"}
  *   <root>/<repository>/index.json                      the only mutable object: changed by compare-and-swap
+ *   <root>/<repository>/index.log                       what was changed since (where the store keeps logs: fs)
  *   <root>/<repository>/blobs/<alg>/<encoded>           immutable
  *   <root>/_catalog/<repository, %-escaped>             empty marker, one for each repository
  *
@@ -33,6 +34,7 @@ struct store_version { char text[96]; };
 
 /* A place in the log of an index: which log, how many of its bytes. generation "": there is no log. */
 struct store_log_place { char generation[33]; uint64_t len; };
+#define STORE_LOG_MAX (64u * 1024 * 1024) /* bytes of a log */
 
 enum store_step { STORE_OK, STORE_SAME, STORE_CONFLICT, STORE_FAILED };
 
@@ -50,6 +52,22 @@ enum store_step store_index_get_if_changed(struct store *store, struct str name,
  * answer that was lost is looked up and compared before a conflict is declared. */
 enum store_step store_index_put(struct store *store, struct str name, struct str bytes, const struct store_version *expected,
 				struct store_version *ret_version, struct error *err) MUST_CHECK;
+
+/*
+ * The log of an index: frames (frames.h) that continue one index.json, which names the log's generation.
+ * store_index_fold() is store_index_put() of an index.json that holds all up to `log`: CONFLICT when there is more. The log is
+ * removed; the new index.json must name a new generation.
+ */
+enum store_step store_index_fold(struct store *store, struct str name, struct str bytes, const struct store_version *expected,
+				 const struct store_log_place *log, struct store_version *ret_version,
+				 struct error *err) MUST_CHECK;
+bool            store_has_log(const struct store *store);
+/* Whole frames behind *place, which moves behind them. An absent log, or one of another generation, is empty. */
+bool            store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
+			      struct error *err) MUST_CHECK;
+/* Adds frames, durably, if index.json is still `expected` and the log ends at *place, which moves behind them. */
+enum store_step store_log_append(struct store *store, struct str name, const struct store_version *expected,
+				 struct store_log_place *place, struct str frames, struct error *err) MUST_CHECK;
 
 /* Blobs. */
 bool store_blob_size(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size, struct error *err) MUST_CHECK;

@@ -18,6 +18,12 @@ struct store_driver {
 	/* expected NULL: whatever is there is replaced. */
 	enum store_step (*put_if)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
 				  struct store_version *ret_version, struct error *err);
+	/* The log of an index, and writing an index that holds it; NULL: this store keeps none. */
+	enum store_step (*put_index)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
+				     const struct store_log_place *log, struct store_version *ret_version, struct error *err);
+	bool (*log_get)(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into, struct error *err);
+	enum store_step (*log_append)(struct store *store, const char *index_key, const struct store_version *expected,
+				      struct store_log_place *place, struct str frames, struct error *err);
 	bool (*size)(struct store *store, const char *key, uint64_t *ret_size, struct error *err);
 	/* digest: what the bytes have, for the store to verify. An object that is there may be left as it is. */
 	bool (*put)(struct store *store, const char *key, const struct digest *digest, struct str bytes, struct error *err);

@@ -8,10 +8,13 @@
 
 #include <cmocka.h>
 #include <ftw.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/pool.h"
 #include "worker/storage/index_priv.h"
 #include "worker/storage/store_driver.h"
@@ -434,6 +437,9 @@ static void test_unclear_write(void **state)
 	real_driver = rig->store->driver;
 	failing = *real_driver;
 	failing.put_if = put_failing;
+	failing.put_index = NULL;
+	failing.log_get = NULL;
+	failing.log_append = NULL; /* as S3 */
 	rig->store->driver = &failing;
 	writes_first = true;
 	assert_true(put(rig->here, "r", "v2", &err));
@@ -451,9 +457,182 @@ static void test_unclear_write(void **state)
 	assert_true(has(rig->there, "r", "v2") && has(rig->there, "r", "v3"));
 }
 
+/* ---- the log ---- */
+
+static void read_there(const struct rig *rig, const char *name, struct buf *into)
+{
+	AUTO_FINI(buf) path = buf_limit(512);
+
+	buf_format(&path, "%s/%s", rig->folder, name);
+	buf_clear(into);
+	if (!file_read(buf_text(&path), into, NULL))
+		buf_clear(into);
+}
+
+static void write_there(const struct rig *rig, const char *name, struct str bytes)
+{
+	AUTO_FINI(buf) path = buf_limit(512);
+	struct error err;
+
+	buf_format(&path, "%s/%s", rig->folder, name);
+	assert_true(file_write_durable(buf_text(&path), bytes, 0600, &err));
+}
+
+static void fold(struct indexes *indexes)
+{
+	uint64_t before = indexes_stats(indexes).folds;
+
+	indexes_fold(indexes, 0);
+	while (indexes_stats(indexes).folds == before)
+		(void)poll(NULL, 0, 1);
+}
+
+static void test_changes_go_to_the_log(void **state)
+{
+	struct rig *rig = *state;
+	AUTO_FINI(buf) first = buf_limit(1 << 20), json = buf_limit(1 << 20), log = buf_limit(1 << 20);
+	struct error err;
+	char tag[16];
+
+	assert_true(put(rig->here, "l", "t0", &err));
+	read_there(rig, "l/index.json", &first);
+	for (int i = 1; i < 50; i++) {
+		(void)snprintf(tag, sizeof(tag), "t%d", i);
+		assert_true(put(i % 2 ? rig->here : rig->there, "l", tag, &err));
+	}
+	assert_true(delete_tag(rig->here, "l", "t3", &err));
+	read_there(rig, "l/index.json", &json);
+	assert_true(str_equal(buf_str(&json), buf_str(&first)));
+	assert_true(has(rig->there, "l", "t49") && !has(rig->there, "l", "t3"));
+	fold(rig->here);
+	read_there(rig, "l/index.log", &log);
+	read_there(rig, "l/index.json", &json);
+	assert_int_equal(log.len, 0);
+	assert_non_null(strstr(buf_text(&json), "\"t49\""));
+	assert_null(strstr(buf_text(&json), "\"t3\""));
+	for (int i = 0; i < 50; i++) {
+		(void)snprintf(tag, sizeof(tag), "t%d", i);
+		assert_int_equal(has(rig->there, "l", tag), i != 3);
+	}
+	assert_true(put(rig->there, "l", "later", &err));
+	assert_true(has(rig->here, "l", "later"));
+}
+
+/* A view of nobody else: what a worker that starts now would see. */
+static size_t tags_for_a_newcomer(struct rig *rig, const char *name)
+{
+	struct indexes *fresh = indexes_new(rig->store, rig->pool, trust_nobody, NULL, 64 << 20);
+	struct index *index = NULL;
+	struct error err;
+	size_t len;
+
+	if (!indexes_get(fresh, str_of(name), &index, &err))
+		fail_msg("%s", err.text);
+	len = index_tags_len(index);
+	index_free(index);
+	indexes_free(fresh);
+	return len;
+}
+
+static void test_torn_logs(void **state)
+{
+	struct rig *rig = *state;
+	AUTO_FINI(buf) log = buf_limit(1 << 20), torn = buf_limit(1 << 20);
+	struct error err;
+	size_t whole;
+
+	assert_true(put(rig->here, "l", "a", &err) && put(rig->here, "l", "b", &err));
+	read_there(rig, "l/index.log", &log);
+	whole = log.len;
+	assert_true(put(rig->here, "l", "c", &err));
+	read_there(rig, "l/index.log", &log);
+	for (size_t len = 0; len < log.len; len += len < 60 || len + 3 > log.len ? 1 : 7) {
+		write_there(rig, "l/index.log", str_from(log.at, len));
+		assert_int_equal(tags_for_a_newcomer(rig, "l"), len < whole ? 1 : 2);
+	}
+	for (size_t i = whole; i < log.len; i += 5) {
+		log.at[i] ^= 0x20;
+		write_there(rig, "l/index.log", buf_str(&log));
+		log.at[i] ^= 0x20;
+		assert_int_equal(tags_for_a_newcomer(rig, "l"), 2);
+	}
+	/* Somebody goes on behind a torn record: it is cut off. */
+	write_there(rig, "l/index.log", str_from(log.at, log.len - 3));
+	assert_true(put(rig->there, "l", "d", &err));
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 3);
+	assert_true(has(rig->there, "l", "d") && !has(rig->there, "l", "c"));
+	read_there(rig, "l/index.log", &torn);
+	assert_int_equal(torn.len, log.len);
+}
+
+static void test_a_log_of_another_index(void **state)
+{
+	struct rig *rig = *state;
+	AUTO_FINI(buf) old = buf_limit(1 << 20), log = buf_limit(1 << 20);
+	struct error err;
+
+	assert_true(put(rig->here, "l", "a", &err) && put(rig->here, "l", "b", &err));
+	read_there(rig, "l/index.log", &old);
+	fold(rig->here);
+	/* A crash after the new index.json and before the removal. */
+	write_there(rig, "l/index.log", buf_str(&old));
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 2);
+	assert_true(delete_tag(rig->there, "l", "b", &err));
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 1);
+	/* Another tool writes index.json and knows nothing of logs. */
+	write_there(rig, "l/index.json", STR("{\"schemaVersion\":2,\"manifests\":[]}"));
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 0);
+	assert_true(put(rig->here, "l", "z", &err));
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 1);
+	read_there(rig, "l/index.log", &log);
+	assert_int_equal(log.len, 0);
+}
+
+static atomic_bool pushing;
+
+static void *fold_on(void *arg)
+{
+	struct rig *rig = arg;
+
+	while (atomic_load(&pushing)) {
+		indexes_fold(rig->here, 0);
+		indexes_fold(rig->there, 0);
+		(void)poll(NULL, 0, 1);
+	}
+	return NULL;
+}
+
+/* Two workers push while both fold all the time. */
+static void test_folds_lose_nothing(void **state)
+{
+	struct rig *rig = *state;
+	struct pusher pushers[8];
+	pthread_t folder;
+
+	rig->trust = 0;
+	atomic_store(&pushing, true);
+	assert_int_equal(pthread_create(&folder, NULL, fold_on, rig), 0);
+	for (int i = 0; i < 8; i++) {
+		pushers[i] = (struct pusher){ .indexes = i % 2 ? rig->here : rig->there, .number = i };
+		assert_int_equal(pthread_create(&pushers[i].thread, NULL, push_all, &pushers[i]), 0);
+	}
+	for (int i = 0; i < 8; i++) {
+		pthread_join(pushers[i].thread, NULL);
+		assert_int_equal(pushers[i].ok, 25);
+	}
+	atomic_store(&pushing, false);
+	pthread_join(folder, NULL);
+	assert_int_equal(tags_for_a_newcomer(rig, "shared"), 200);
+	assert_true(indexes_stats(rig->here).folds + indexes_stats(rig->there).folds > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_changes_go_to_the_log, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_torn_logs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_log_of_another_index, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_folds_lose_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trust, setup, teardown),
