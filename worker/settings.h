@@ -43,6 +43,7 @@ struct worker_settings {
 	int64_t poll_every_ms, poll_timeout_ms, push_every_ms, push_timeout_ms, retry_delay_ms, retry_factor;
 	int64_t stale_after_ms;
 	bool ready_when_stale;
+	bool require_blobs;
 	bool long_poll;
 	const char *db_path;                         /* the last good state */
 	bool isolated;                               /* static clusters: storage is each member's own */

@@ -140,7 +140,6 @@ def test_bad_input_is_refused_with_a_code(worker):
             ("GET", "/v2/no/such/manifests/v1", None, 404, "NAME_UNKNOWN"),
             ("GET", "/v2/lib/app/manifests/v2", None, 404, "MANIFEST_UNKNOWN"),
             ("PUT", "/v2/lib/app/manifests/v3", b"{", 400, "MANIFEST_INVALID"),
-            ("PUT", "/v2/lib/app/manifests/v3", image(b"never pushed"), 404, "MANIFEST_BLOB_UNKNOWN"),
             ("PUT", "/v2/lib/app/manifests/" + digest(b"x"), image(), 400, "DIGEST_INVALID"),
             ("GET", "/v2/lib/app/tags/list?n=x", None, 400, None)]:
         reply = worker.call(method, path, data=body, headers={"Content-Type": MANIFEST})
@@ -148,6 +147,47 @@ def test_bad_input_is_refused_with_a_code(worker):
         assert wanted is None or code(reply) == wanted, reply.text
     big = worker.call("PUT", "/v2/lib/app/manifests/v4", data=b"x" * (4 * 1024 * 1024 + 1), headers={"Content-Type": MANIFEST})
     assert big.status_code == 413
+
+
+def test_images_with_missing_layers(worker):
+    """Sparse images are taken unless they are asked not to be."""
+    worker.push("lib/app", "v1")
+    sparse = image(b"never pushed")
+    assert worker.call("PUT", "/v2/lib/app/manifests/v2", data=sparse, headers={"Content-Type": MANIFEST}).status_code == 201
+    assert worker.call("GET", "/v2/lib/app/manifests/v2").content == sparse
+    with Worker(ZOT_REQUIRE_BLOBS="true") as strict:
+        strict.push("lib/app", "v1")
+        reply = strict.call("PUT", "/v2/lib/app/manifests/v2", data=sparse, headers={"Content-Type": MANIFEST})
+        assert reply.status_code == 404 and code(reply) == "MANIFEST_BLOB_UNKNOWN"
+
+
+def test_a_mount_finds_the_blob_by_itself(tmp_path):
+    worker = Worker(tmp_path)
+    with worker:
+        name = worker.push_blob("lib/one", b"shared by all")
+        reply = worker.call("POST", f"/v2/lib/two/blobs/uploads/?mount={name}")
+        assert reply.status_code == 201 and worker.call("GET", f"/v2/lib/two/blobs/{name}").content == b"shared by all"
+        # One that comes again is the same file.
+        worker.push_blob("lib/three", b"shared by all")
+        inodes = {(worker.folder / f"store/lib/{repo}/blobs/sha256/{name[7:]}").stat().st_ino for repo in ("one", "two", "three")}
+        assert len(inodes) == 1
+        for repo in ("one", "two", "three"):
+            worker.call("DELETE", f"/v2/lib/{repo}/blobs/{name}")
+        assert worker.call("POST", f"/v2/lib/four/blobs/uploads/?mount={name}").status_code == 202
+
+
+def test_a_mount_finds_only_what_may_be_read(tmp_path):
+    subprocess.run(["htpasswd", "-Bbc", str(tmp_path / "htpasswd"), "ann", "secret"], check=True, capture_output=True)
+    subprocess.run(["htpasswd", "-Bb", str(tmp_path / "htpasswd"), "bob", "secret"], check=True, capture_output=True)
+    all_of_it = {"actions": ["read", "create", "update", "delete"]}
+    config = {"http": {"auth": {"htpasswd": {"path": str(tmp_path / "htpasswd")}}, "accessControl": {"repositories": {
+        "ann/**": {"policies": [{"users": ["ann"], **all_of_it}]}, "bob/**": {"policies": [{"users": ["bob"], **all_of_it}]}}}}}
+    with Worker(tmp_path, config=config) as worker:
+        data = b"hers alone"
+        ann, bob = {"auth": ("ann", "secret")}, {"auth": ("bob", "secret")}
+        assert worker.call("POST", f"/v2/ann/app/blobs/uploads/?digest={digest(data)}", data=data, **ann).status_code == 201
+        assert worker.call("POST", f"/v2/bob/app/blobs/uploads/?mount={digest(data)}", **bob).status_code == 202
+        assert worker.call("POST", f"/v2/ann/other/blobs/uploads/?mount={digest(data)}", **ann).status_code == 201
 
 
 def test_sixteen_at_once_into_one_repository(worker):

@@ -175,7 +175,7 @@ static bool check_blobs(const struct push *push, struct error *err)
 {
 	const struct manifest *manifest = &push->manifest;
 
-	if (!needs_blobs(manifest))
+	if (!push->job->ask.worker->settings->require_blobs || !needs_blobs(manifest))
 		return true;
 	if (!is_there(&push->job->ask, &manifest->config, err))
 		return false;

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "worker/cluster/snapshot.h"
 #include "worker/front_call.h"
+#include "worker/oci/blob_places.h"
 #include "worker/oci/known_blobs.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
@@ -73,6 +74,28 @@ static bool find_digest(
 	return true;
 }
 
+/* The client has shown that it has the bytes, so nobody is asked whether it may read there. Where a copy is
+ * made by the store's own server nothing would be saved. */
+static bool link_from_elsewhere(const struct oci_ask *ask, const struct digest *digest, uint64_t size)
+{
+	struct str name = name_str(&ask->route.name);
+	struct store *store = ask->worker->store;
+	struct error ignored;
+	struct name from;
+	uint64_t there;
+
+	if (strcmp(store_kind(store), "fs") != 0)
+		return false;
+	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
+		if (blob_places_at(uploads_places(ask->worker->uploads), digest, i, &from) &&
+			!str_equal(name_str(&from), name) &&
+			store_blob_size(store, name_str(&from), digest, &there, &ignored) && there == size &&
+			store_blob_mount(store, name_str(&from), name, digest, &ignored))
+			return true;
+	}
+	return false;
+}
+
 static bool store(const struct oci_ask *ask, struct finish *finish, struct error *err)
 {
 	struct upload *upload = finish->upload;
@@ -86,6 +109,8 @@ static bool store(const struct oci_ask *ask, struct finish *finish, struct error
 	if (!digest_equal(&found, &finish->digest))
 		return error_set(
 			err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
+	if (link_from_elsewhere(ask, &finish->digest, upload->size))
+		return true;
 	return store_blob_put_file(ask->worker->store, name_str(&ask->route.name), &finish->digest,
 		upload->file->fd, upload->file->path, upload->size, err);
 }
@@ -108,6 +133,8 @@ static void finish_job(struct oci_job *job)
 	if (ok) {
 		known_blobs_add(uploads_known(job->ask.worker->uploads), name_str(&job->ask.route.name),
 			&finish->digest, ring_epoch(job->ask.snapshot->ring), clock_ms());
+		blob_places_add(uploads_places(job->ask.worker->uploads), &finish->digest,
+			name_str(&job->ask.route.name));
 		counter_add(&job->ask.counters->blob_pushes_total, 1);
 		counter_add(&job->ask.counters->uploads_finished_total, 1);
 		response = upload_reply_stored(job->ask.route.name.text, &finish->digest);

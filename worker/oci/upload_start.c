@@ -3,11 +3,13 @@
  * upload_start - POST: a new session, a whole blob at once (?digest=), or a mount (?mount=&from=).
  *
  * A mount that cannot be done, for whatever reason, becomes a new session: the client then sends
- * the bytes. Without `from` only this repository itself is looked into.
+ * the bytes. Without `from` the repositories are tried in which the blob was seen lately and that the client
+ * may read.
  */
 #include "worker/auth/access.h"
 #include "worker/cluster/snapshot.h"
 #include "worker/front_call.h"
+#include "worker/oci/blob_places.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
@@ -66,18 +68,52 @@ static bool find_from(const struct oci_ask *ask, struct name *ret)
 	       name_parse(buf_str(&text), ret, &ignored);
 }
 
+static bool mount_from(const struct oci_ask *ask, const struct digest *digest, struct str from)
+{
+	struct str name = name_str(&ask->route.name);
+	struct error ignored;
+
+	return !str_equal(from, name) &&
+	       access_allows(ask->snapshot->access, ask->identity, from, ACTION_READ) &&
+	       store_blob_mount(ask->worker->store, from, name, digest, &ignored);
+}
+
+/* Where one of its places lacks it, that place is forgotten. */
+static bool mount_from_anywhere(const struct oci_ask *ask, const struct digest *digest)
+{
+	struct blob_places *places = uploads_places(ask->worker->uploads);
+	struct error ignored;
+	struct name from;
+	uint64_t size;
+
+	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
+		if (!blob_places_at(places, digest, i, &from))
+			continue;
+		if (mount_from(ask, digest, name_str(&from)))
+			return true;
+		if (!store_blob_size(ask->worker->store, name_str(&from), digest, &size, &ignored))
+			blob_places_forget(places, digest, name_str(&from));
+	}
+	return false;
+}
+
 static bool try_mount(const struct oci_ask *ask, const struct digest *digest)
 {
 	struct str name = name_str(&ask->route.name);
 	struct error ignored;
 	struct name from;
 	uint64_t size;
+	bool mounted;
 
 	if (store_blob_size(ask->worker->store, name, digest, &size, &ignored))
 		return true;
-	return find_from(ask, &from) && !str_equal(name_str(&from), name) &&
-	       access_allows(ask->snapshot->access, ask->identity, name_str(&from), ACTION_READ) &&
-	       store_blob_mount(ask->worker->store, name_str(&from), name, digest, &ignored);
+	if (http_query_get(ask->query, "from", NULL))
+		mounted = find_from(ask, &from) && mount_from(ask, digest, name_str(&from));
+	else
+		mounted = mount_from_anywhere(ask, digest);
+	if (mounted)
+		blob_places_add(uploads_places(ask->worker->uploads), digest, name);
+	return mounted;
 }
 
 static void mount_job(struct oci_job *job)

@@ -9,6 +9,7 @@
 #include "common/loop.h"
 #include "common/map.h"
 #include "worker/cluster/cluster.h"
+#include "worker/oci/blob_places.h"
 #include "worker/oci/known_blobs.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
@@ -22,6 +23,7 @@ struct uploads {
 	pthread_mutex_t lock;
 	struct map *sessions; /* id text -> struct upload, owned */
 	struct known_blobs *known;
+	struct blob_places *places;
 	struct loop_timer timer;
 };
 
@@ -33,6 +35,7 @@ struct uploads *uploads_new(struct worker *worker)
 	CHECK(!pthread_mutex_init(&uploads->lock, NULL));
 	uploads->sessions = map_new();
 	uploads->known = known_blobs_new();
+	uploads->places = blob_places_new();
 	return uploads;
 }
 
@@ -57,6 +60,7 @@ void uploads_free(struct uploads *uploads)
 		upload_free(value);
 	map_free(uploads->sessions);
 	known_blobs_free(uploads->known);
+	blob_places_free(uploads->places);
 	(void)pthread_mutex_destroy(&uploads->lock);
 	free(uploads);
 }
@@ -215,6 +219,11 @@ void upload_grew(struct upload *upload, uint64_t len)
 struct known_blobs *uploads_known(struct uploads *uploads)
 {
 	return uploads->known;
+}
+
+struct blob_places *uploads_places(struct uploads *uploads)
+{
+	return uploads->places;
 }
 
 size_t uploads_len(struct uploads *uploads)

@@ -26,6 +26,7 @@
 #include "proto/upload_id.h"
 
 struct hasher;
+struct blob_places;
 struct known_blobs;
 struct spool_file;
 struct worker;
@@ -73,6 +74,7 @@ void upload_grew(struct upload *upload, uint64_t len);
 
 /* What uploads became, for a while. */
 struct known_blobs *uploads_known(struct uploads *uploads);
+struct blob_places *uploads_places(struct uploads *uploads);
 size_t uploads_len(struct uploads *uploads);
 /* Ends sessions that nobody touched since then. */
 void uploads_expire(struct uploads *uploads, int64_t before_ms);

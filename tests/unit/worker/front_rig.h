@@ -301,6 +301,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	struct error err;
 
 	rig->settings.stale_after_ms = 1000;
+	rig->settings.require_blobs = true;
 	rig->cluster.self = how->self;
 	rig->cluster.trust_ms = 60000;
 	rig->cluster.state_age_ms = -1;
