@@ -160,6 +160,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	worker->manifests = manifest_cache_new((size_t)s->manifest_cache_bytes);
 	worker->indexes = indexes_new(
 		worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
+	indexes_set_log(worker->indexes, (size_t)s->index_log_bytes);
 	worker->uploads = uploads_new(worker);
 	return true;
 }

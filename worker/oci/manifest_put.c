@@ -23,6 +23,7 @@
 #include "worker/worker.h"
 
 #define TAG_PARAMETERS_MAX 46
+#define LAZY_MAX           (64u * 1024)
 
 struct push {
 	struct oci_job *job;
@@ -33,6 +34,7 @@ struct push {
 	char *tags[TAG_PARAMETERS_MAX + 1]; /* those of the index: the reference, or ?tag= */
 	size_t tags_len;
 	struct index_change change;
+	bool lazy;
 };
 
 static void push_free(void *own)
@@ -250,6 +252,18 @@ static void on_changed(struct index_change *change)
 	oci_job_reply(push->job, response);
 }
 
+/* A small one becomes durable with the record in the log that lists it. */
+static bool store_manifest(struct push *push, struct error *err)
+{
+	const struct oci_ask *ask = &push->job->ask;
+	struct store *store = ask->worker->store;
+	struct str name = name_str(&ask->route.name);
+
+	push->lazy = store_has_log(store) && ask->body.len <= LAZY_MAX;
+	return push->lazy ? store_blob_put_lazy(store, name, &push->digest, ask->body, err)
+			  : store_blob_put(store, name, &push->digest, ask->body, err);
+}
+
 void oci_manifest_put_job(struct oci_job *job)
 {
 	struct push *push = xnew(struct push);
@@ -260,8 +274,7 @@ void oci_manifest_put_job(struct oci_job *job)
 	push->job = job;
 	job->own = push;
 	job->own_free = push_free;
-	if (!check(push, &status, &err) || !store_blob_put(ask->worker->store, name_str(&ask->route.name),
-						   &push->digest, ask->body, &err)) {
+	if (!check(push, &status, &err) || !store_manifest(push, &err)) {
 		oci_job_reply(job, status ? oci_reply_status(status, &err) : oci_reply_error(&err));
 		return;
 	}
@@ -272,6 +285,7 @@ void oci_manifest_put_job(struct oci_job *job)
 		.descriptor = &push->descriptor,
 		.tags = (const char *const *)push->tags,
 		.tags_len = push->tags_len,
+		.bytes = push->lazy ? ask->body : STR_NONE,
 		.done = on_changed,
 		.arg = push,
 	};

@@ -46,6 +46,9 @@ bool fs_temp_rename(struct fs_temp *temp, const struct fs_path *target, struct e
 
 bool fs_put(struct store *store, const char *key, const struct digest *digest, struct str bytes,
 	struct error *err) MUST_CHECK;
+/* Not synced. */
+bool fs_put_lazy(struct store *store, const char *key, struct str bytes, struct error *err) MUST_CHECK;
+bool fs_sync(struct store *store, struct error *err) MUST_CHECK;
 bool fs_put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path,
 	uint64_t size, struct error *err) MUST_CHECK;
 bool fs_copy(struct store *store, const char *from, const char *to, struct error *err) MUST_CHECK;

@@ -92,6 +92,41 @@ bool fs_put(struct store *store, const char *key, const struct digest *digest, s
 	       file_sync_folder(target.folder, err);
 }
 
+/* A power cut may have left a file of the right size and other bytes. */
+static bool has_bytes(const struct fs_path *path, struct str bytes)
+{
+	AUTO_FINI(buf) there = buf_limit(bytes.len + 1);
+	struct stat st;
+
+	return lstat(path->text, &st) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size == bytes.len &&
+	       file_read(path->text, &there, NULL) && str_equal(buf_str(&there), bytes);
+}
+
+bool fs_put_lazy(struct store *store, const char *key, struct str bytes, struct error *err)
+{
+	AUTO_FINI(fs_temp) temp = { .fd = -1 };
+	struct fs_path target;
+
+	if (!fs_path_of(store, key, &target, err))
+		return false;
+	if (has_bytes(&target, bytes))
+		return true;
+	if (!fs_temp_new(&target, &temp, err))
+		return false;
+	if (!file_write_all(temp.fd, bytes.at, bytes.len, err))
+		return error_add(err, "%s", target.text);
+	return fs_temp_rename(&temp, &target, err);
+}
+
+bool fs_sync(struct store *store, struct error *err)
+{
+	AUTO_FD fd = open(store->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fs_error(err, "open", store->place);
+	return syncfs(fd) == 0 || fs_error(err, "sync", store->place);
+}
+
 /* ---- files ---- */
 
 static bool copy_step(int from, int to, char *at, uint64_t offset, size_t want, struct error *err)

@@ -42,6 +42,8 @@ struct store;
 typedef int64_t index_trust_f(void *arg, struct str name); /* any thread; does not wait */
 
 struct indexes *indexes_new(struct store *store, struct pool *pool, index_trust_f *trust, void *trust_arg, size_t bytes_max);
+/* Before the first change: a log is folded when it is a quarter of its index.json, but not before it has so many bytes. */
+void indexes_set_log(struct indexes *indexes, size_t bytes_least);
 void indexes_free(struct indexes *indexes); /* folds what we changed; waits for changes under way */
 AUTO_DEFINE(indexes)
 
@@ -85,6 +87,7 @@ struct index_change {
 	const char *const *tags;
 	size_t tags_len;
 	struct digest digest;           /* INDEX_DELETE_DIGEST */
+	struct str bytes;               /* of a manifest that was put lazily: durable with the change */
 	void (*done)(struct index_change *change); /* on a pool thread, when it is durable or has failed */
 	void *arg;
 	/* result */

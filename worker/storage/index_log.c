@@ -2,16 +2,23 @@
 /*
  * index_log - changes as frames: what was done, so that doing it again on the same index gives the same.
  *
- *     {"op":"put","manifest":{descriptor as in index.json},"tags":["v1"]}
+ *     {"op":"put","manifest":{descriptor as in index.json},"tags":["v1"],"boot":"..."}\n<the manifest's
+ * bytes>
  *     {"op":"untag","tags":["v1"]}
  *     {"op":"delete","digest":"sha256:..."}
+ *
+ * With the bytes in the log, one fsync makes a push durable. The manifest's own file is written but not
+ * synced: a power cut may lose it, so whoever loads the log after that looks and writes it again. `boot`
+ * names the boot of the machine that wrote it; within the same boot there is nothing to look for.
  *
  * An op that a later version may add is passed over: it cannot be understood, and what follows must not be
  * lost.
  */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/file.h"
 #include "worker/storage/frames.h"
 #include "worker/storage/index_priv.h"
 
@@ -24,6 +31,25 @@ static void put_tags(struct json_writer *w, const struct index_change *change)
 	for (size_t i = 0; i < change->tags_len; i++)
 		json_value_str(w, str_of(change->tags[i]));
 	json_close_array(w);
+}
+
+/* Of this machine, until it is booted again; "" where the kernel does not say. */
+static char boot[40];
+static pthread_once_t boot_once = PTHREAD_ONCE_INIT;
+
+static void read_boot(void)
+{
+	AUTO_FINI(buf) text = buf_limit(256);
+
+	if (file_read("/proc/sys/kernel/random/boot_id", &text, NULL) &&
+		!str_copy(str_trim(buf_str(&text)), boot, sizeof(boot)))
+		boot[0] = '\0';
+}
+
+static const char *boot_id(void)
+{
+	(void)pthread_once(&boot_once, read_boot);
+	return boot;
 }
 
 static void write_change(struct json_writer *w, const struct index_change *change)
@@ -39,6 +65,8 @@ static void write_change(struct json_writer *w, const struct index_change *chang
 		json_key(w, STR("manifest"));
 		index_json_write_record(w, record);
 		put_tags(w, change);
+		if (change->bytes.len)
+			json_put_text(w, "boot", boot_id());
 		break;
 	case INDEX_DELETE_TAG:
 		json_put_text(w, "op", "untag");
@@ -61,6 +89,10 @@ bool index_log_add(const struct index_change *change, struct buf *frames)
 	struct json_writer w = json_writer(&text);
 
 	write_change(&w, change);
+	if (change->bytes.len) {
+		buf_putc(&text, '\n');
+		buf_add(&text, change->bytes);
+	}
 	if (text.failed)
 		return false;
 	frame_add(frames, buf_str(&text));
@@ -102,8 +134,20 @@ static bool read_change(const struct json *root, struct index_change *change, st
 	       digest_parse(json_str(json_find(root, "digest")), &change->digest, NULL);
 }
 
-static void apply_one(struct index *index, struct str payload)
+/* The writer's JSON has no line ends. */
+static struct str split_bytes(struct str *payload)
 {
+	struct str rest = *payload, head;
+
+	if (!str_until(&rest, '\n', &head))
+		return STR_NONE;
+	*payload = head;
+	return rest;
+}
+
+static void apply_one(struct index *index, struct str payload, index_log_f *fn, void *arg)
+{
+	struct str bytes = split_bytes(&payload);
 	const char *tags[TAGS_MAX];
 	char *copies[TAGS_MAX];
 	struct index_change change = { .tags = tags };
@@ -117,12 +161,15 @@ static void apply_one(struct index *index, struct str payload)
 	(void)!index_apply(index, &change, &changed, NULL);
 	for (size_t i = 0; i < change.tags_len; i++)
 		free(copies[i]);
+	if (fn && record && bytes.len &&
+		(!*boot_id() || !str_is(json_str(json_find(json_root(doc), "boot")), boot_id())))
+		fn(arg, &record->entry.descriptor.digest, bytes);
 }
 
-void index_log_apply(struct index *index, struct str frames)
+void index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg)
 {
 	struct str payload;
 
 	while (frame_next(&frames, &payload))
-		apply_one(index, payload);
+		apply_one(index, payload, fn, arg);
 }

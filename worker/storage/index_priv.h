@@ -111,8 +111,10 @@ void index_json_write_record(struct json_writer *writer, const struct index_reco
 
 /* index_log.c: a change as a frame of the log. False: too large for one. */
 bool index_log_add(const struct index_change *change, struct buf *frames) MUST_CHECK;
-/* Whole frames, applied to a view that nobody else has seen, in order. */
-void index_log_apply(struct index *index, struct str frames);
+/* Whole frames, applied to a view that nobody else has seen, in order. fn (may be NULL) is told of the manifests whose
+ * bytes the log has and that were put before this machine was booted: it may be that nothing else has them. */
+typedef void index_log_f(void *arg, const struct digest *digest, struct str bytes);
+void index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg);
 
 /* index_complete.c: fills in what the index.json of somebody else lacks. `before`: an older view, or
  * NULL, whose records are taken over instead of reading the manifests again. Waits for the store. */

@@ -9,10 +9,12 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "worker/storage/indexes_priv.h"
 
 /* A reader that is passed so often by folds gives up. */
 #define LOADS_MAX 20
+#define LOG_LEAST (1024u * 1024)
 
 void indexes_lock(struct indexes *indexes)
 {
@@ -226,12 +228,37 @@ static enum store_step load_json(
 	return STORE_OK;
 }
 
+struct repair {
+	struct store *store;
+	struct str name;
+};
+
+/* A manifest that the machine may have lost when its power was cut. */
+static void repair_blob(void *arg, const struct digest *digest, struct str bytes)
+{
+	const struct repair *repair = arg;
+	AUTO_FINI(buf) there = buf_limit(bytes.len + 1);
+	struct error err;
+
+	if (store_blob_get(repair->store, repair->name, digest, &there, &err) &&
+		str_equal(buf_str(&there), bytes))
+		return;
+	(void)!store_blob_delete(repair->store, repair->name, digest, &err);
+	if (store_blob_put(repair->store, repair->name, digest, bytes, &err))
+		log_warn("index.repaired", "repository=%.*s a manifest was written again from the log",
+			STR_ARGS(repair->name));
+	else
+		log_error("index.repair", "repository=%.*s error=%s", STR_ARGS(repair->name),
+			log_quote(str_of(err.text)));
+}
+
 /* What the log has behind *view goes into it, or into a copy when others have it too. */
 static bool add_log(
 	struct indexes *indexes, struct str name, bool shared, struct index **view, struct error *err)
 {
 	AUTO_FINI(buf) frames = buf_limit(STORE_LOG_MAX);
 	struct store_log_place place = (*view)->log;
+	struct repair repair = { indexes->store, name };
 
 	if (!store_log_get(indexes->store, name, &place, &frames, err))
 		return false;
@@ -242,7 +269,7 @@ static bool add_log(
 		index_free(*view);
 		*view = draft;
 	}
-	index_log_apply(*view, buf_str(&frames));
+	index_log_apply(*view, buf_str(&frames), shared ? NULL : repair_blob, &repair);
 	(*view)->log = place;
 	return true;
 }
@@ -404,11 +431,17 @@ struct indexes *indexes_new(
 	indexes->trust = trust;
 	indexes->trust_arg = trust_arg;
 	indexes->bytes_max = bytes_max;
+	indexes->log_least = LOG_LEAST;
 	indexes->repositories = map_new();
 	CHECK(pthread_mutex_init(&indexes->lock, NULL) == 0);
 	CHECK(pthread_cond_init(&indexes->loaded, NULL) == 0);
 	CHECK(pthread_cond_init(&indexes->idle, NULL) == 0);
 	return indexes;
+}
+
+void indexes_set_log(struct indexes *indexes, size_t bytes_least)
+{
+	indexes->log_least = bytes_least;
 }
 
 void indexes_free(struct indexes *indexes)

@@ -193,6 +193,16 @@ static enum commit_step finish_write(struct commit *c, enum store_step step, int
 	return step == STORE_CONFLICT ? COMMIT_CONFLICT : COMMIT_FAILED;
 }
 
+/* What was put lazily must be durable before an index.json says so: this batch's, and what the log had. */
+static bool sync_lazy(const struct commit *c, struct error *err)
+{
+	bool lazy = c->base && c->base->log.len;
+
+	for (const struct index_change *change = c->batch; change && !lazy; change = change->next)
+		lazy = change->bytes.len > 0;
+	return !lazy || !store_has_log(c->indexes->store) || store_sync(c->indexes->store, err);
+}
+
 static enum commit_step write_json(struct commit *c, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
@@ -205,7 +215,7 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	c->draft->log = no_log;
 	if (store_has_log(c->indexes->store))
 		random_hex(c->draft->log.generation, 16);
-	if (!index_json_write(c->draft, &text, err))
+	if (!index_json_write(c->draft, &text, err) || !sync_lazy(c, err))
 		return COMMIT_FAILED;
 	begin_write(c);
 	step = store_index_fold(c->indexes->store, str_of(c->repository->name), buf_str(&text),
@@ -225,7 +235,7 @@ static bool collect_frames(const struct commit *c, struct buf *frames)
 
 	if (c->fold || !base || !base->log.generation[0] || !store_has_log(c->indexes->store))
 		return false;
-	most = base->json_bytes / 4 > LOG_LEAST ? base->json_bytes / 4 : LOG_LEAST;
+	most = base->json_bytes / 4 > c->indexes->log_least ? base->json_bytes / 4 : c->indexes->log_least;
 	for (const struct index_change *change = c->batch; change; change = change->next)
 		if (change->ok && change->changed && !index_log_add(change, frames))
 			return false;

@@ -37,7 +37,7 @@ struct indexes {
 	struct pool *pool;
 	index_trust_f *trust;
 	void *trust_arg;
-	size_t bytes_max;
+	size_t bytes_max, log_least;
 	pthread_mutex_t lock;        /* guards all below */
 	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;

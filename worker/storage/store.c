@@ -230,6 +230,20 @@ bool store_blob_put(struct store *store, struct str name, const struct digest *d
 	       driver_of(store)->put(store, key.text, digest, bytes, err);
 }
 
+bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes,
+	struct error *err)
+{
+	struct key key;
+
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->put_lazy(store, key.text, bytes, err);
+}
+
+bool store_sync(struct store *store, struct error *err)
+{
+	return driver_of(store)->sync(store, err);
+}
+
 bool store_blob_put_file(struct store *store, struct str name, const struct digest *digest, int fd,
 	const char *path, uint64_t size, struct error *err)
 {

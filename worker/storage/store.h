@@ -74,6 +74,10 @@ bool store_blob_size(struct store *store, struct str name, const struct digest *
 /* Small ones (manifests), whole; the limit of `into` bounds it. */
 bool store_blob_get(struct store *store, struct str name, const struct digest *digest, struct buf *into, struct error *err) MUST_CHECK;
 bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
+/* Visible at once, durable only when the log has a record with its bytes, or after store_sync(). Where the store keeps logs. */
+bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
+/* All that was put lazily is durable. */
+bool store_sync(struct store *store, struct error *err) MUST_CHECK;
 /*
  * The first `size` bytes of an open spool file whose digest was verified. fs: the file is synced and
  * moved in when `path` lies on the same file system (path is gone then), else copied; s3: one PUT or a parallel multipart, sent with

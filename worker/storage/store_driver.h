@@ -22,6 +22,8 @@ struct store_driver {
 	enum store_step (*put_index)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
 				     const struct store_log_place *log, struct store_version *ret_version, struct error *err);
 	bool (*log_get)(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into, struct error *err);
+	bool (*put_lazy)(struct store *store, const char *key, struct str bytes, struct error *err);
+	bool (*sync)(struct store *store, struct error *err);
 	enum store_step (*log_append)(struct store *store, const char *index_key, const struct store_version *expected,
 				      struct store_log_place *place, struct str frames, struct error *err);
 	bool (*size)(struct store *store, const char *key, uint64_t *ret_size, struct error *err);

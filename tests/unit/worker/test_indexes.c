@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/pool.h"
+#include "worker/storage/frames.h"
 #include "worker/storage/index_priv.h"
 #include "worker/storage/store_driver.h"
 
@@ -588,6 +589,69 @@ static void test_a_log_of_another_index(void **state)
 	assert_int_equal(log.len, 0);
 }
 
+/* The log, as if it had been written before this machine was booted. */
+static void age_log(const struct rig *rig, const char *name)
+{
+	AUTO_FINI(buf) log = buf_limit(1 << 20), aged = buf_limit(1 << 20);
+	struct str rest, payload;
+	size_t head;
+
+	read_there(rig, name, &log);
+	head = strcspn(buf_text(&log), "\n") + 1;
+	buf_add(&aged, str_from(log.at, head));
+	rest = str_from(log.at + head, log.len - head);
+	while (frame_next(&rest, &payload)) {
+		AUTO_STR *text = check_strndup(payload.at, payload.len);
+		char *boot = strstr(text, "\"boot\":\"");
+
+		assert_non_null(boot);
+		boot[8] = boot[8] == 'x' ? 'y' : 'x';
+		frame_add(&aged, str_from(text, payload.len));
+	}
+	write_there(rig, name, buf_str(&aged));
+}
+
+/* A power cut after the log was synced and before the manifests were. */
+static void test_manifests_come_back_from_the_log(void **state)
+{
+	struct rig *rig = *state;
+	struct str bytes[] = { STR("{\"first\":1}"), STR("{\"second\":2}") };
+	AUTO_FINI(buf) there = buf_limit(1000);
+	AUTO_FINI(buf) path = buf_limit(512);
+	struct digest digests[2];
+	char encoded[129];
+	struct error err;
+
+	assert_true(put(rig->here, "l", "a", &err));
+	for (int i = 0; i < 2; i++) {
+		const char *tag = i ? "second" : "first";
+		struct descriptor descriptor = { .media_type = oci_type, .size = bytes[i].len };
+		struct index_change change = { .op = INDEX_PUT_MANIFEST,
+			.name = "l",
+			.descriptor = &descriptor,
+			.tags = &tag,
+			.tags_len = 1,
+			.bytes = bytes[i] };
+
+		descriptor.digest = digests[i] = digest_of(HASH_SHA256, bytes[i]);
+		assert_true(store_blob_put_lazy(rig->store, STR("l"), &digests[i], bytes[i], &err));
+		assert_true(indexes_change_wait(rig->here, &change, &err));
+	}
+	assert_true(store_blob_delete(rig->store, STR("l"), &digests[0], &err));
+	digest_encoded(&digests[1], encoded);
+	buf_format(&path, "l/blobs/sha256/%s", encoded);
+	write_there(rig, buf_text(&path), STR("\0\0\0\0\0\0\0\0\0\0\0\0"));
+	/* Within the same boot nothing is looked for. */
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 3);
+	assert_false(store_blob_get(rig->store, STR("l"), &digests[0], &there, &err));
+	age_log(rig, "l/index.log");
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 3);
+	for (int i = 0; i < 2; i++) {
+		assert_true(store_blob_get(rig->store, STR("l"), &digests[i], &there, &err));
+		assert_true(str_equal(buf_str(&there), bytes[i]));
+	}
+}
+
 static atomic_bool pushing;
 
 static void *fold_on(void *arg)
@@ -632,6 +696,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changes_go_to_the_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_logs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_log_of_another_index, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_manifests_come_back_from_the_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folds_lose_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
