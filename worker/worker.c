@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -41,6 +42,7 @@
 struct worker_process {
 	struct worker worker; /* first */
 	struct loop_timer fold;
+	atomic_bool importing; /* false: stop that */
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
 	uint16_t port;
@@ -233,6 +235,22 @@ static void start_threads(struct worker_process *process)
 	}
 }
 
+/* What zot left is listed too; where there is nothing to do this is one question. */
+static void import_job(void *arg)
+{
+	struct worker_process *process = arg;
+	struct store *store = process->worker.store;
+	uint64_t found = 0;
+	struct error err;
+
+	if (!store_import(store, &process->importing, &found, &err))
+		log_warn("store.import",
+			"error=%s the catalog may lack repositories; trying again at the next start",
+			log_quote(str_of(err.text)));
+	else if (found)
+		log_info("store.imported", "repositories=%" PRIu64, found);
+}
+
 /* Logs of indexes that rest are folded, so that what reads index.json alone sees everything. */
 static void on_fold(void *arg)
 {
@@ -256,6 +274,8 @@ static bool open_process(struct worker_process *process, struct error *err)
 	cluster_start(worker->cluster, worker);
 	uploads_start(worker->uploads);
 	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
+	atomic_store(&process->importing, true);
+	pool_push(worker->pool, import_job, process);
 	return true;
 }
 
@@ -357,6 +377,7 @@ static void close_process(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
 
+	atomic_store(&process->importing, false);
 	if (process->threads_len)
 		post_all(worker, do_stop);
 	for (unsigned i = 0; i < process->threads_len; i++)

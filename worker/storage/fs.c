@@ -16,13 +16,20 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "worker/storage/fs_names.h"
 #include "worker/storage/fs_priv.h"
 
 #define FREE_LEAST (16u * 1024 * 1024)
 
 struct fs_store {
 	struct store store;
+	struct fs_names_cache *names;
 };
+
+struct fs_names_cache *fs_names_of(struct store *store)
+{
+	return ((struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store))->names;
+}
 
 /* ---- paths ---- */
 
@@ -214,6 +221,7 @@ static void free_store(struct store *store)
 {
 	struct fs_store *fs = (struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store);
 
+	fs_names_cache_free(fs->names);
 	free(store->place);
 	store->magic = 0;
 	free(fs);
@@ -237,6 +245,7 @@ static const struct store_driver driver = {
 	.copy = fs_copy,
 	.source = source,
 	.list = fs_list,
+	.folders = fs_folders,
 	.check = check,
 	.requests = requests,
 };
@@ -251,6 +260,7 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	while (place.len > 1 && str_ends(place, "/"))
 		place.len--;
 	fs = xnew(struct fs_store);
+	fs->names = fs_names_cache_new();
 	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
 	*ret_store = &fs->store;
 	return true;

@@ -2,14 +2,17 @@
 /*
  * fs_list - the names in a folder in byte order, though the file system keeps no order.
  *
- * One pass keeps the smallest names behind `after` in a heap whose top is the largest of them, so memory
- * is bounded by the page, not by the folder. Names longer than file names may be lie in folders of pieces.
+ * What can be kept in memory is (fs_names.h). Else one pass keeps the smallest names behind `after` in a heap
+ * whose top is the largest of them, so memory is bounded by the page, not by the folder. Names longer than
+ * file names may be lie in folders of pieces.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "common/check.h"
+#include "worker/storage/fs_names.h"
 #include "worker/storage/fs_priv.h"
 
 #define PAGE_MAX  4096
@@ -153,15 +156,21 @@ static bool walk(struct page *page, struct buf *path, struct buf *prefix, unsign
 	return ok;
 }
 
+/* Without a slash at the end. */
+static bool folder_path(const struct store *store, const char *folder, struct buf *path, struct error *err)
+{
+	buf_format(path, "%s/%s", store->place, folder);
+	while (path->len && path->at[path->len - 1] == '/')
+		path->at[--path->len] = '\0';
+	return buf_check(path, "the path of a list", err);
+}
+
 static bool fill(const struct store *store, const char *folder, struct page *page, struct error *err)
 {
 	AUTO_FINI(buf) path = buf_limit(PATH_MAX - 1);
 	AUTO_FINI(buf) prefix = buf_limit(STORE_KEY_MAX);
 
-	buf_format(&path, "%s/%s", store->place, folder);
-	while (path.len && path.at[path.len - 1] == '/')
-		path.at[--path.len] = '\0';
-	if (!buf_check(&path, "the path of a list", err) || !walk(page, &path, &prefix, 0, err))
+	if (!folder_path(store, folder, &path, err) || !walk(page, &path, &prefix, 0, err))
 		return false;
 	if (page->len)
 		qsort(page->names, page->len, sizeof(page->names[0]), compare_names);
@@ -181,11 +190,33 @@ static bool give(const struct page *page, store_catalog_f *fn, void *arg, bool *
 	return true;
 }
 
+/* From the kept names. */
+static void give_names(const struct fs_names *names, struct str after, size_t n, store_catalog_f *fn,
+	void *arg, bool *ret_more)
+{
+	size_t at = fs_names_after(names, after);
+
+	for (; n && at < fs_names_len(names); n--)
+		if (!fn(arg, str_of(fs_names_at(names, at++))))
+			break;
+	*ret_more = at < fs_names_len(names);
+}
+
 bool fs_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err)
 {
 	AUTO_STR *last = str_dup(after);
+	AUTO_FINI(buf) path = buf_limit(PATH_MAX - 1);
+	AUTO(fs_names) *names = NULL;
 	bool more = true;
+
+	if (!folder_path(store, folder, &path, err) ||
+		!fs_names_get(fs_names_of(store), buf_text(&path), &names, err))
+		return false;
+	if (names) {
+		give_names(names, after, n, fn, arg, ret_more);
+		return true;
+	}
 
 	do {
 		size_t room = n < PAGE_MAX ? n : PAGE_MAX;
@@ -204,4 +235,32 @@ bool fs_list(struct store *store, const char *folder, struct str after, size_t n
 	} while (more && n);
 	*ret_more = more;
 	return true;
+}
+
+/* Folders directly under a folder of keys, in no order. */
+bool fs_folders(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err)
+{
+	AUTO_FINI(buf) path = buf_limit(PATH_MAX - 1);
+	const struct dirent *entry;
+	bool ok = true, go_on = true;
+	DIR *at;
+
+	if (!folder_path(store, folder, &path, err))
+		return false;
+	at = opendir(buf_text(&path));
+	if (!at)
+		return errno == ENOENT || errno == ENOTDIR || fs_error(err, "open", buf_text(&path));
+	while (go_on && (entry = (errno = 0, readdir(at)))) {
+		struct stat st;
+
+		if (entry->d_name[0] == '.' ||
+			fstatat(dirfd(at), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+			!S_ISDIR(st.st_mode))
+			continue;
+		go_on = fn(arg, str_of(entry->d_name));
+	}
+	if (go_on && errno)
+		ok = fs_error(err, "read", buf_text(&path));
+	(void)closedir(at);
+	return ok;
 }

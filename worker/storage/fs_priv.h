@@ -79,6 +79,11 @@ enum store_step fs_log_check(const struct store *store, const char *index_key,
 	const struct store_log_place *place, struct error *err) MUST_CHECK;
 void fs_log_remove(const struct store *store, const char *index_key);
 
+struct fs_names_cache;
+struct fs_names_cache *fs_names_of(struct store *store); /* fs.c */
+
 /* fs_list.c */
+bool fs_folders(
+	struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
 bool fs_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err) MUST_CHECK;

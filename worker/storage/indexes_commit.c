@@ -111,7 +111,7 @@ static void end_write(struct commit *c, struct index *view, int64_t started_us, 
 	indexes_lock(c->indexes);
 	c->repository->writes++;
 	c->indexes->stats.conflicts += conflict;
-	c->indexes->stats.folds += view && c->fold;
+	c->indexes->stats.folds += view && c->base && c->base->log.len && !view->log.len;
 	c->repository->wrote_us = clock_us();
 	if (view)
 		before = indexes_set_view_locked(c->repository, view, started_us);

@@ -314,6 +314,7 @@ static const struct store_driver driver = {
 	.copy = copy,
 	.source = source,
 	.list = s3_list,
+	.folders = s3_folders,
 	.check = check,
 	.requests = requests,
 };

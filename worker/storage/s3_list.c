@@ -21,6 +21,7 @@ struct listing {
 	size_t seen;     /* keys that were new */
 	unsigned barren; /* pages without any */
 	bool stopped;    /* by fn */
+	bool folders;    /* not keys: the folders that they are in */
 	bool more;
 	store_catalog_f *fn;
 	void *arg;
@@ -33,6 +34,8 @@ static bool page_query(const struct listing *listing, struct buf *query, struct 
 		buf_url(query, buf_str(&listing->token), "");
 		buf_putc(query, '&');
 	}
+	if (listing->folders)
+		buf_puts(query, "delimiter=%2F&");
 	buf_format(query, "list-type=2&max-keys=%zu&prefix=",
 		listing->left < PAGE_MAX ? listing->left : (size_t)PAGE_MAX);
 	buf_url(query, listing->prefix, "");
@@ -81,6 +84,26 @@ static bool read_keys(struct listing *listing, struct str xml, struct error *err
 	return true;
 }
 
+/* <CommonPrefixes><Prefix>root/folder/</Prefix></CommonPrefixes>; the <Prefix> that was asked for stands
+ * there too. */
+static bool read_folders(struct listing *listing, struct str xml, struct error *err)
+{
+	AUTO_FINI(buf) key = buf_limit(STORE_KEY_MAX);
+	struct str raw;
+
+	while (!listing->stopped && s3_xml_next(&xml, "Prefix", &raw)) {
+		buf_clear(&key);
+		if (!s3_xml_unescape(raw, &key))
+			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a folder is not readable");
+		if (key.len < listing->prefix.len + 2 || key.at[key.len - 1] != '/')
+			continue;
+		listing->seen++;
+		listing->stopped = !listing->fn(listing->arg,
+			str_from(key.at + listing->prefix.len, key.len - listing->prefix.len - 1));
+	}
+	return true;
+}
+
 /* *ret_truncated: the store has keys behind this page. */
 static bool read_page(struct listing *listing, struct str xml, bool *ret_truncated, struct error *err)
 {
@@ -89,12 +112,15 @@ static bool read_page(struct listing *listing, struct str xml, bool *ret_truncat
 
 	if (!s3_xml_is(xml, "ListBucketResult") || !s3_xml_find(xml, "IsTruncated", &truncated))
 		return error_set(err, ERROR_INTERNAL, NULL, "S3 list: the answer is not a list");
-	if (!read_keys(listing, xml, err))
+	if (listing->folders ? !read_folders(listing, xml, err) : !read_keys(listing, xml, err))
 		return false;
 	*ret_truncated = str_is(buf_str(&truncated), "true");
 	buf_clear(&listing->token);
 	if (*ret_truncated && !s3_xml_find(xml, "NextContinuationToken", &listing->token))
 		buf_clear(&listing->token);
+	if (*ret_truncated && listing->folders && !listing->token.len)
+		return error_set(
+			err, ERROR_INTERNAL, NULL, "S3 list: there is more, and no word of how to go on");
 	if (*ret_truncated && listing->seen == seen && ++listing->barren > BARREN_MAX)
 		return error_set(err, ERROR_INTERNAL, NULL, "S3 list: page after page brings nothing new");
 	return true;
@@ -123,6 +149,27 @@ static bool run(struct listing *listing, bool *ret_more, struct error *err)
 			return false;
 	*ret_more = listing->more || truncated;
 	return true;
+}
+
+bool s3_folders(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
+	struct listing listing = { .s3 = s3,
+		.after = buf_limit(4 * STORE_KEY_MAX),
+		.token = buf_limit(2 * STORE_KEY_MAX),
+		.left = SIZE_MAX,
+		.folders = true,
+		.fn = fn,
+		.arg = arg };
+	bool fine, more;
+
+	buf_format(&prefix, "%s%s", s3->client.endpoint.prefix, folder);
+	listing.prefix = buf_str(&prefix);
+	fine = buf_check(&prefix, "prefix of a list", err) && run(&listing, &more, err);
+	buf_fini(&listing.after);
+	buf_fini(&listing.token);
+	return fine;
 }
 
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,

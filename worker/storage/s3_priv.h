@@ -54,5 +54,7 @@ bool s3_hash_file(int fd, uint64_t offset, uint64_t len, char into[65], struct e
 /* The value of x-amz-copy-source. */
 void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into);
 
+bool s3_folders(
+	struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err) MUST_CHECK;

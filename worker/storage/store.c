@@ -145,14 +145,21 @@ static bool put_small(struct store *store, const struct key *key, struct str byt
 	return driver_of(store)->put(store, key->text, &digest, bytes, err);
 }
 
+bool store_put_marker(struct store *store, struct str name, struct error *err)
+{
+	struct key marker;
+
+	return key_of_marker(name, &marker, err) && put_small(store, &marker, STR(""), err);
+}
+
 /* What stands beside the first index. A crash after this leaves a name in the catalog whose
  * repository has no tags yet, never a repository that the catalog does not know. */
 static bool put_surroundings(struct store *store, struct str name, struct error *err)
 {
-	struct key layout, marker;
+	struct key layout;
 
-	return key_of_file(name, "oci-layout", &layout, err) && key_of_marker(name, &marker, err) &&
-	       put_small(store, &layout, STR(OCI_LAYOUT), err) && put_small(store, &marker, STR(""), err);
+	return key_of_file(name, "oci-layout", &layout, err) &&
+	       put_small(store, &layout, STR(OCI_LAYOUT), err) && store_put_marker(store, name, err);
 }
 
 enum store_step store_index_put(struct store *store, struct str name, struct str bytes,

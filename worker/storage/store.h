@@ -7,6 +7,7 @@
  *   <root>/<repository>/index.log                       what was changed since (where the store keeps logs: fs)
  *   <root>/<repository>/blobs/<alg>/<encoded>           immutable
  *   <root>/_catalog/<repository, %-escaped>             empty marker, one for each repository
+ *   <root>/_catalog/.imported                           what others made has its markers (store_import)
  *
  * What was acknowledged is there after a power cut: a function that returns OK has made it durable.
  * Several workers may share one store; nothing here relies on being the only one.
@@ -18,6 +19,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "common/buf.h"
@@ -106,6 +108,12 @@ bool store_blob_source(struct store *store, struct str name, const struct digest
 typedef bool store_catalog_f(void *arg, struct str name);
 bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg, bool *ret_more,
 		   struct error *err) MUST_CHECK;
+
+/*
+ * Repositories that another tool made (zot) get their place in the catalog: looks for each index.json, once for a store; a
+ * mark tells that it was done. *go_on false ends it early. *ret_found: repositories seen, 0 when there was nothing to do.
+ */
+bool store_import(struct store *store, const atomic_bool *go_on, uint64_t *ret_found, struct error *err) MUST_CHECK;
 
 /* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:
  * several workers on it would lose updates. */

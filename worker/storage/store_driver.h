@@ -37,6 +37,8 @@ struct store_driver {
 	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */
 	bool (*list)(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,
 		     bool *ret_more, struct error *err);
+	/* Names of folders directly under `folder` ("" or "library/"), in any order; fn false stops. */
+	bool (*folders)(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err);
 	bool (*check)(struct store *store, struct error *err);
 	uint64_t (*requests)(const struct store *store);
 };
@@ -46,5 +48,7 @@ struct store {
 	const struct store_driver *driver;
 	char *place;
 };
+/* store.c: the marker of a repository in the catalog is there from now on. */
+bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
 #define STORE_KEY_MAX 1024

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/http_client.h"
+#include "worker/storage/store_driver.h"
 
 #define WRITERS   8
 #define ROUNDS    25
@@ -461,6 +463,37 @@ static void catalog_after_anything(void **state)
 	expect_catalog(*state, longest, 10, 99, "b ", false);
 }
 
+/* As zot leaves a repository: without a marker. */
+static void leave(struct store *store, const char *key)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("{}"));
+
+	OK(store->driver->put(store, key, &digest, STR("{}"), &failure));
+}
+
+static void imports_what_others_made(void **state)
+{
+	const atomic_bool on = true, off = false;
+	uint64_t found = 9;
+
+	leave(*state, "lib/app/index.json");
+	leave(*state, "lib/app/blobs/sha256/aa");
+	leave(*state, "lib/app/deeper/still/index.json");
+	leave(*state, "alone/index.json");
+	leave(*state, "no-repository/readme.txt");
+	leave(*state, "lib/Upper/index.json");
+	leave(*state, "_trivy/index.json");
+	OK(store_import(*state, &off, &found, &failure));
+	OK(store_import(*state, &on, &found, &failure));
+	assert_int_equal(found, 3);
+	expect_catalog(*state, NULL, 10, 99, "alone lib/app lib/app/deeper/still ", false);
+	leave(*state, "late/index.json");
+	OK(store_import(*state, &on, &found, &failure));
+	assert_int_equal(found, 0);
+	create(*state, "new");
+	expect_catalog(*state, NULL, 10, 99, "alone lib/app lib/app/deeper/still new ", false);
+}
+
 /* ---- start and health ---- */
 
 static void probe(void **state)
@@ -493,6 +526,7 @@ int store_suite_run(store_suite_open_f *open)
 		TEST(source_of_nothing),
 		TEST(catalog_is_in_byte_order),
 		TEST(catalog_after_anything),
+		TEST(imports_what_others_made),
 		TEST(probe),
 	};
 

@@ -674,6 +674,8 @@ static void test_folds_lose_nothing(void **state)
 	pthread_t folder;
 
 	rig->trust = 0;
+	indexes_set_log(rig->here, 2000);
+	indexes_set_log(rig->there, 3000);
 	atomic_store(&pushing, true);
 	assert_int_equal(pthread_create(&folder, NULL, fold_on, rig), 0);
 	for (int i = 0; i < 8; i++) {
