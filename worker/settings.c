@@ -123,6 +123,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_storage(&s, errors);
 	if (errors->len != before)
 		return false;
+	s.file = file;
 	*ret = s;
 	*ret_memory = TAKE(memory);
 	return true;

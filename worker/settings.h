@@ -44,6 +44,7 @@ struct worker_settings {
 	int64_t stale_after_ms;
 	bool ready_when_stale;
 	bool require_blobs;
+	const char *file;           /* that they came from, or NULL */
 	int64_t index_log_bytes;
 	bool long_poll;
 	const char *db_path;                         /* the last good state */

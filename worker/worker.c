@@ -23,6 +23,7 @@
 #include "worker/cluster/usage_priv.h"
 #include "worker/front.h"
 #include "worker/oci/uploads.h"
+#include "worker/reload.h"
 #include "worker/storage/index.h"
 #include "worker/storage/manifest_cache.h"
 #include "worker/storage/spool.h"
@@ -36,8 +37,9 @@
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
 
-#define FOLD_EVERY_MS 1000
-#define FOLD_IDLE_MS  5000
+#define FOLD_EVERY_MS   1000
+#define RELOAD_EVERY_MS 1000
+#define FOLD_IDLE_MS    5000
 
 struct worker_process {
 	struct worker worker; /* first */
@@ -49,6 +51,7 @@ struct worker_process {
 	struct buf cert, key, client_ca;
 	struct http_tls tls;
 	int signals;
+	struct reload *reload;
 };
 
 uint64_t worker_open_requests(const struct worker *worker)
@@ -314,12 +317,18 @@ static void do_quiesce(void *arg)
 	http_server_quiesce(((struct worker_loop *)arg)->server);
 }
 
+/* One that ends us; SIGHUP is obeyed by the way. */
 static bool signal_came(const struct worker_process *process, int within_ms)
 {
 	struct signalfd_siginfo info;
 
-	return file_wait_readable(process->signals, within_ms) &&
-	       read(process->signals, &info, sizeof(info)) == sizeof(info);
+	if (!file_wait_readable(process->signals, within_ms) ||
+		read(process->signals, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo != SIGHUP)
+		return true;
+	reload_all(process->reload);
+	return false;
 }
 
 static bool is_out_of_ring(struct worker *worker)
@@ -405,6 +414,7 @@ static void close_process(struct worker_process *process)
 	buf_fini(&process->cert);
 	buf_fini(&process->key);
 	buf_fini(&process->client_ca);
+	reload_free(process->reload);
 	if (process->signals >= 0)
 		(void)close(process->signals);
 	free(process);
@@ -417,6 +427,7 @@ static int block_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -444,6 +455,7 @@ int worker_run(const struct worker_settings *settings)
 	worker->started_ms = clock_ms();
 	worker->loops_len = count_loops(settings);
 	worker->loops = xnew_array(struct worker_loop, worker->loops_len);
+	process->reload = reload_new(worker);
 	if (!open_process(process, &err)) {
 		log_error("worker.start", "error=%s", log_quote(str_of(err.text)));
 	} else {
@@ -452,8 +464,8 @@ int worker_run(const struct worker_settings *settings)
 			log_quote(str_of(cluster_self(worker->cluster))),
 			log_quote(str_of(store_place(worker->store))), worker->loops_len,
 			clock_ms() - worker->started_ms);
-		while (!signal_came(process, -1))
-			continue;
+		while (!signal_came(process, RELOAD_EVERY_MS))
+			reload_changed(process->reload);
 		stop_orderly(process);
 		log_info("worker.stopped", "ms=%" PRId64, clock_ms() - worker->started_ms);
 		status = 0;

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what, with zot's JSON file: htpasswd, accessControl, TLS; and a static cluster from the same file."""
 import contextlib
+import hashlib
+import json
+import signal
+import socket
+import ssl
 import subprocess
 
 import pytest
@@ -141,3 +146,54 @@ def test_docker_schema_2(tmp_path):
     with Worker(config={"http": {"compat": ["docker2s2"]}}) as worker:
         assert put(worker).status_code == 201
         assert worker.call("GET", "/v2/lib/app/manifests/v1").headers["Content-Type"] == docker
+
+
+def test_rules_are_read_again_when_the_file_changes(guarded):
+    config = json.loads((guarded.folder / "config.json").read_text())
+    repositories = config["http"]["accessControl"]["repositories"]
+
+    def write(text):
+        (guarded.folder / "config.new").write_text(text)
+        (guarded.folder / "config.new").rename(guarded.folder / "config.json")
+
+    assert push(guarded, "root", "team/app", "v1") == 201
+    get = lambda user: guarded.call("GET", "/v2/team/app/manifests/v1", **as_user(user)).status_code  # noqa: E731
+    assert get("eve") == 403
+    repositories["team/**"]["policies"][0]["users"].append("eve")
+    write(json.dumps(config))
+    await_true(lambda: get("eve") == 200, what="the new rule")
+    # What is wrong is told, and the rules stay.
+    for wrong in ('{"http": ', json.dumps({**config, "htttp": {}}),
+                  json.dumps({**config, "http": {**config["http"], "accessControl": {"repositories": {"**": {"defaultPolicy": ["reed"]}}}}})):
+        said = guarded.text().count("stay in force")
+        write(wrong)
+        await_true(lambda: guarded.text().count("stay in force") > said, what="the complaint")
+        assert get("eve") == 200 and get("ann") == 200 and get(None) == 401
+    repositories["team/**"]["policies"][0]["users"].remove("eve")
+    write(json.dumps(config))
+    guarded.process.send_signal(signal.SIGHUP)
+    await_true(lambda: get("eve") == 403, what="the old rule")
+    # A changed password file, too.
+    subprocess.run(["htpasswd", "-Bb", str(guarded.folder / "htpasswd"), "new", "newsecret"], check=True, capture_output=True)
+    await_true(lambda: guarded.call("GET", "/v2/", auth=("new", "newsecret")).status_code == 200, what="the new user")
+
+
+def test_a_certificate_is_renewed(tmp_path):
+    tls = make_certificate(tmp_path)
+
+    def serial():
+        with socket.create_connection(("127.0.0.1", worker.port)) as plain:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            with context.wrap_socket(plain) as secure:
+                return hashlib.sha256(secure.getpeercert(True)).hexdigest()
+
+    with Worker(tmp_path, config={"http": {"tls": tls}}, verify=tls["cert"]) as worker:
+        first = serial()
+        (tmp_path / "key.pem").write_text("no key")
+        await_true(lambda: "stays in force" in worker.text(), what="the complaint")
+        assert serial() == first
+        make_certificate(tmp_path)
+        await_true(lambda: serial() != first, what="the new certificate")
+        worker.session.close()
+        worker.push("lib/app", "v1")

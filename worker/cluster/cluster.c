@@ -112,7 +112,8 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 
 	pthread_mutex_init(&cluster->lock, NULL);
 	cluster->settings = settings;
-	cluster->rules = (struct snapshot_rules){ .access_control = settings->access_control,
+	cluster->rules = (struct snapshot_rules){ .led = settings->mode == MODE_WORKER,
+		.access_control = settings->access_control,
 		.htpasswd = settings->htpasswd != NULL };
 	cluster->failed = map_new();
 	cluster->secret = derive_secret(settings);
@@ -177,6 +178,59 @@ struct snapshot *cluster_snapshot(struct cluster *cluster)
 	snapshot = snapshot_ref(cluster->current);
 	pthread_mutex_unlock(&cluster->lock);
 	return snapshot;
+}
+
+struct snapshot_rules cluster_rules(struct cluster *cluster, unsigned *ret_version)
+{
+	struct snapshot_rules rules;
+
+	pthread_mutex_lock(&cluster->lock);
+	rules = cluster->rules;
+	*ret_version = cluster->rules_version;
+	pthread_mutex_unlock(&cluster->lock);
+	return rules;
+}
+
+/* Whoever publishes meanwhile wins, and is refreshed in turn. */
+bool cluster_refresh(struct cluster *cluster, struct error *err)
+{
+	unsigned version;
+	struct snapshot_rules rules = cluster_rules(cluster, &version);
+	struct snapshot *made;
+	bool published = false;
+
+	while (!published) {
+		AUTO(snapshot) *old = cluster_snapshot(cluster);
+
+		if (!snapshot_new_rules(&made, old, &rules, err))
+			return false;
+		pthread_mutex_lock(&cluster->lock);
+		published = cluster->current == old;
+		if (published)
+			cluster->current = made;
+		pthread_mutex_unlock(&cluster->lock);
+		/* Ours keeps `old` until here, the cluster's own reference goes now. */
+		snapshot_free(published ? old : made);
+	}
+	return true;
+}
+
+bool cluster_set_access(struct cluster *cluster, const struct json *access_control, struct error *err)
+{
+	AUTO(snapshot) *old = cluster_snapshot(cluster);
+	unsigned version;
+	struct snapshot_rules rules = cluster_rules(cluster, &version);
+	struct snapshot *tried;
+
+	rules.access_control = access_control;
+	if (!snapshot_new_rules(&tried, old, &rules, err))
+		return false;
+	snapshot_free(tried);
+	pthread_mutex_lock(&cluster->lock);
+	cluster->rules.access_control = access_control;
+	cluster->rules_version++;
+	pthread_mutex_unlock(&cluster->lock);
+	return cluster_refresh(cluster, err);
 }
 
 void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)

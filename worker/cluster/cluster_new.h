@@ -17,6 +17,9 @@ struct worker;
 
 /* port: the one we listen on. */
 bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *settings, uint16_t port, struct error *err) MUST_CHECK;
+/* The access rules of a settings file that was read again; the JSON stays there until the end. Wrong ones leave the old ones
+ * in force. Thread  any. */
+bool cluster_set_access(struct cluster *cluster, const struct json *access_control, struct error *err) MUST_CHECK;
 /* Reads the last state from disk; follows and pushes on the worker's first loop from now on. Before the loops run. */
 void cluster_start(struct cluster *cluster, struct worker *worker);
 /* Own loop 0: tells the leaders "draining" at once; "left" with the last usage. */

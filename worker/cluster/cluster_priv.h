@@ -18,7 +18,8 @@ struct map;
 
 struct cluster {
 	const struct worker_settings *settings;
-	struct snapshot_rules rules;
+	struct snapshot_rules rules; /* guarded by lock once the loops run */
+	unsigned rules_version;
 	char *self, *url, *process; /* member name, URL for peers, random id of this process */
 	char *secret;
 	bool has_leaders, single;
@@ -39,3 +40,6 @@ struct cluster {
 
 /* Publishes; takes over the reference. */
 void cluster_publish(struct cluster *cluster, struct snapshot *snapshot);
+struct snapshot_rules cluster_rules(struct cluster *cluster, unsigned *ret_version);
+/* The current snapshot again, under the rules of today. */
+bool cluster_refresh(struct cluster *cluster, struct error *err) MUST_CHECK;

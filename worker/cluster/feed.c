@@ -46,6 +46,7 @@ struct feed_apply {
 	bool gzip;
 	char digest[80];
 	struct snapshot *old, *made;
+	unsigned rules_version;
 	bool ok;
 	struct error err;
 };
@@ -88,6 +89,7 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 	AUTO_FINI(buf) expanded = buf_limit(STATE_BYTES_MAX);
 	AUTO(state) *state = NULL;
 	struct str bytes = buf_str(&apply->body);
+	struct snapshot_rules rules = cluster_rules(apply->feed->cluster, &apply->rules_version);
 
 	if (apply->gzip) {
 		if (!gzip_expand(bytes, &expanded, err))
@@ -96,7 +98,7 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 	}
 	return check_digest(bytes, apply->digest, err) &&
 	       state_apply(bytes, apply->old->state, &state, err) &&
-	       snapshot_new_state(&apply->made, state, cluster->self, apply->old, &cluster->rules, err);
+	       snapshot_new_state(&apply->made, state, cluster->self, apply->old, &rules, err);
 }
 
 static void apply_run(void *arg)
@@ -158,6 +160,17 @@ static void touch(struct feed *feed)
 	feed->saving = pool_submit_then(feed->pool, touch_run, feed->loop, save_done, feed);
 }
 
+/* The settings file was read again while the state was being built. */
+static void refresh_rules(struct cluster *cluster, unsigned built_with)
+{
+	unsigned now;
+	struct error err;
+
+	(void)cluster_rules(cluster, &now);
+	if (now != built_with && !cluster_refresh(cluster, &err))
+		log_warn("access.refresh", "error=%s", log_quote(str_of(err.text)));
+}
+
 static void apply_done(void *arg)
 {
 	struct feed_apply *apply = arg;
@@ -169,6 +182,7 @@ static void apply_done(void *arg)
 			state_revision(apply->made->state), apply->body.len);
 		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
 		cluster_publish(feed->cluster, TAKE(apply->made));
+		refresh_rules(feed->cluster, apply->rules_version);
 		feed->full = false;
 		save(feed);
 		ask_in(feed, 0);

@@ -61,6 +61,24 @@ bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int s
 	return true;
 }
 
+bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *old,
+	const struct snapshot_rules *rules, struct error *err)
+{
+	AUTO(snapshot) *snapshot = snapshot_box_new();
+
+	snapshot->state = state_ref(old->state);
+	snapshot->ring = ring_ref(old->ring);
+	snapshot->self = old->self;
+	snapshot->isolated = old->isolated;
+	snapshot->lease_ms = old->lease_ms;
+	snapshot->auth_required = rules->led || rules->htpasswd || rules->access_control;
+	if (!access_new(&snapshot->access, rules->access_control, old->state, !rules->led && !rules->htpasswd,
+		    err))
+		return false;
+	*ret_snapshot = TAKE(snapshot);
+	return true;
+}
+
 static bool ring_from_state(const struct state *state, struct ring **ret_ring, struct error *err)
 {
 	static const uint8_t no_key[16];

@@ -13,11 +13,14 @@
 struct snapshot_rules {
 	const struct json *access_control; /* of the settings file, or NULL */
 	bool htpasswd;                     /* passwords are configured */
+	bool led;                          /* users are in the leaders' state */
 };
 
 /* Takes over the ring. */
 bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int self, const struct snapshot_rules *rules, bool isolated,
 			struct error *err) MUST_CHECK;
+/* The same under other rules. */
+bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *old, const struct snapshot_rules *rules, struct error *err) MUST_CHECK;
 /* old (or NULL): its ring is shared when the ring's entity is the same. */
 bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, const char *self, const struct snapshot *old,
 			const struct snapshot_rules *rules, struct error *err) MUST_CHECK;

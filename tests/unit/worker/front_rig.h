@@ -263,7 +263,7 @@ static inline void front_rig_snapshot(
 
 	if (how->access) {
 		assert_true(json_parse(str_of(how->access), &rig->policies, &err));
-		rules = (struct snapshot_rules){ json_root(rig->policies), true };
+		rules = (struct snapshot_rules){ .access_control = json_root(rig->policies), .htpasswd = true };
 	}
 	assert_true(ring_new(&ring, epoch, RING_MODULO, key, &member, 1, &err));
 	if (!snapshot_new_plain(&rig->cluster.snapshot, ring, 0, &rules, how->isolated, &err))

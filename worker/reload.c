@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/reload.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "worker/cluster/cluster_new.h"
+#include "worker/worker.h"
+
+#define FILES    4
+#define PEM_MAX  (1024 * 1024)
+#define TEXT_MAX (1024 * 1024)
+
+/* Settings that were read again. Rules point into them, so they live to the end. */
+struct reading {
+	struct reading *before;
+	struct settings_memory *memory;
+};
+
+struct reload {
+	struct worker *worker;
+	struct reading *readings;
+	uint64_t seen[FILES];
+};
+
+/* A certificate on its way to one loop. */
+struct renewal {
+	struct worker_loop *loop;
+	struct buf cert, key, ca;
+	bool has_ca;
+};
+
+static void files_of(const struct reload *reload, const char *files[FILES])
+{
+	const struct worker_settings *s = reload->worker->settings;
+
+	files[0] = s->file;
+	files[1] = s->tls_cert;
+	files[2] = s->tls_key;
+	files[3] = s->tls_ca;
+}
+
+/* Changes with the file's content, or with the file. */
+static uint64_t mark_of(const char *file)
+{
+	struct stat st;
+
+	if (!file || stat(file, &st) != 0)
+		return 0;
+	return (uint64_t)st.st_ino * 31 + (uint64_t)st.st_size * 131071 +
+	       (uint64_t)st.st_mtim.tv_sec * 1000000007 + (uint64_t)st.st_mtim.tv_nsec;
+}
+
+static bool look(struct reload *reload)
+{
+	const char *files[FILES];
+	bool changed = false;
+
+	files_of(reload, files);
+	for (unsigned i = 0; i < FILES; i++) {
+		uint64_t mark = mark_of(files[i]);
+
+		/* One that is being replaced is not there for a moment. */
+		changed = changed || (mark && mark != reload->seen[i]);
+		if (mark)
+			reload->seen[i] = mark;
+	}
+	return changed;
+}
+
+struct reload *reload_new(struct worker *worker)
+{
+	struct reload *reload = xnew(struct reload);
+
+	reload->worker = worker;
+	(void)look(reload);
+	return reload;
+}
+
+void reload_free(struct reload *reload)
+{
+	while (reload && reload->readings) {
+		struct reading *reading = reload->readings;
+
+		reload->readings = reading->before;
+		settings_memory_free(reading->memory);
+		free(reading);
+	}
+	free(reload);
+}
+
+/* ---- access ---- */
+
+static void say(const struct buf *errors)
+{
+	struct str rest = buf_str(errors), line;
+
+	while (str_until(&rest, '\n', &line))
+		log_error("reload.settings", "error=%s the old settings stay in force", log_quote(line));
+}
+
+static void reload_access(struct reload *reload)
+{
+	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
+	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
+	struct reading *reading = xnew(struct reading);
+	struct worker_settings settings;
+	struct error err;
+
+	if (!worker_settings_load(reload->worker->settings->file, environ, &settings, &reading->memory,
+		    &warnings, &errors)) {
+		say(&errors);
+		free(reading);
+		return;
+	}
+	if (cluster_set_access(reload->worker->cluster, settings.access_control, &err)) {
+		log_info("reload.access", "file=%s", log_quote(str_of(reload->worker->settings->file)));
+		reading->before = reload->readings;
+		reload->readings = reading;
+		return;
+	}
+	log_error("reload.access", "error=%s the old rules stay in force", log_quote(str_of(err.text)));
+	settings_memory_free(reading->memory);
+	free(reading);
+}
+
+/* ---- certificates ---- */
+
+static bool read_pem(const char *file, struct buf *into, struct error *err)
+{
+	*into = buf_limit(PEM_MAX);
+	return !file || file_read(file, into, err);
+}
+
+static void renewal_free(struct renewal *renewal)
+{
+	buf_fini(&renewal->cert);
+	buf_fini(&renewal->key);
+	buf_fini(&renewal->ca);
+	free(renewal);
+}
+
+static void renew(void *arg)
+{
+	struct renewal *renewal = arg;
+	struct http_tls tls = { .cert_pem = buf_text(&renewal->cert),
+		.key_pem = buf_text(&renewal->key),
+		.client_ca_pem = renewal->has_ca ? buf_text(&renewal->ca) : NULL };
+	struct error err;
+
+	if (!http_server_reload_tls(renewal->loop->server, &tls, &err))
+		log_error("reload.tls", "error=%s the old certificate stays in force",
+			log_quote(str_of(err.text)));
+	else if (loop_index(renewal->loop->loop) == 0)
+		log_info("reload.tls", "certificate=%s",
+			log_quote(str_of(renewal->loop->worker->settings->tls_cert)));
+	renewal_free(renewal);
+}
+
+static void reload_tls(struct reload *reload)
+{
+	const struct worker_settings *s = reload->worker->settings;
+
+	for (unsigned i = 0; i < reload->worker->loops_len; i++) {
+		struct renewal *renewal = xnew(struct renewal);
+		struct error err;
+
+		renewal->loop = &reload->worker->loops[i];
+		renewal->has_ca = s->tls_ca != NULL;
+		if (read_pem(s->tls_cert, &renewal->cert, &err) &&
+			read_pem(s->tls_key, &renewal->key, &err) &&
+			read_pem(s->tls_ca, &renewal->ca, &err)) {
+			loop_post(renewal->loop->loop, renew, renewal);
+			continue;
+		}
+		log_error("reload.tls", "error=%s the old certificate stays in force",
+			log_quote(str_of(err.text)));
+		renewal_free(renewal);
+	}
+}
+
+/* ---- both ---- */
+
+void reload_all(struct reload *reload)
+{
+	(void)look(reload);
+	if (reload->worker->settings->file)
+		reload_access(reload);
+	if (reload->worker->settings->tls_cert)
+		reload_tls(reload);
+}
+
+void reload_changed(struct reload *reload)
+{
+	if (look(reload))
+		reload_all(reload);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reload - what may change while the worker runs: http.accessControl and the certificates, after SIGHUP or when one of
+ * the files has changed. (The htpasswd file looks after itself: auth/htpasswd.h.)
+ *
+ * All or nothing for each: what is wrong is told in the log, and the old one stays in force. Everything else in the
+ * settings needs a restart.
+ * Thread  main.
+ */
+#pragma once
+
+#include "common/cleanup.h"
+
+struct reload;
+struct worker;
+struct reload *reload_new(struct worker *worker);
+void reload_free(struct reload *reload);
+AUTO_DEFINE(reload)
+/* Now, whatever the files' times say. */
+void reload_all(struct reload *reload);
+/* If a file has changed since the last look. */
+void reload_changed(struct reload *reload);
