@@ -19,6 +19,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "proto/reference.h"
 #include "worker/storage/frames.h"
 #include "worker/storage/index_priv.h"
 
@@ -104,12 +105,15 @@ bool index_log_add(const struct index_change *change, struct buf *frames)
 static size_t read_tags(const struct json *root, const char *tags[TAGS_MAX], char *copies[TAGS_MAX])
 {
 	const struct json *list = json_find(root, "tags");
-	size_t len = json_len(list) < TAGS_MAX ? json_len(list) : TAGS_MAX;
+	size_t len = 0;
 
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < json_len(list) && len < TAGS_MAX; i++) {
 		struct str tag = json_str(json_at(list, i));
 
-		tags[i] = copies[i] = check_strndup(tag.at ? tag.at : "", tag.len);
+		if (!tag_is_valid(tag))
+			continue;
+		tags[len] = copies[len] = check_strndup(tag.at, tag.len);
+		len++;
 	}
 	return len;
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuzz_settings - a settings file of any bytes: taken, or refused with a word about what is wrong; access
+ * rules that were taken can be asked.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "worker/auth/access.h"
+#include "worker/auth/identity.h"
+#include "worker/settings.h"
+
+static void ask(const struct worker_settings *settings)
+{
+	AUTO(state) *state = state_new();
+	AUTO(access) *access = NULL;
+	AUTO(identity) *nobody = identity_new_anonymous();
+	struct error err;
+
+	if (!access_new(&access, settings->access_control, state, false, &err)) {
+		CHECK(err.text[0]);
+		return;
+	}
+	(void)access_allows(access, nobody, STR("library/nginx"), ACTION_READ);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static char *const environment[] = { NULL };
+	AUTO_FINI(buf) warnings = buf_limit(1 << 20), errors = buf_limit(1 << 20);
+	AUTO(settings_memory) *memory = NULL;
+	struct worker_settings settings;
+	char path[64];
+	int fd = memfd_create("settings", 0);
+
+	CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (worker_settings_load(path, environment, &settings, &memory, &warnings, &errors))
+		ask(&settings);
+	else
+		CHECK(errors.len || errors.failed);
+	(void)close(fd);
+	return 0;
+}
