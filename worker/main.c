@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,10 +80,19 @@ static int serve(const char *file)
 	return worker_run(&settings);
 }
 
+/* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena of each. */
+static void tune_memory(void)
+{
+	(void)mallopt(M_ARENA_MAX, 4);
+	(void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "help", *file = argc > 2 ? argv[2] : NULL;
 
+	tune_memory();
 	if (argc > 3) {
 		(void)fprintf(stderr, "zot-worker: one configuration file at most\n");
 		return 2;

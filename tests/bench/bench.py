@@ -8,6 +8,7 @@ Needs nginx, docker-registry, haproxy and wrk (Debian packages). Absolute number
 machine; the rounds alternate between the peers, so that a slow minute hits all of them.
 """
 import argparse
+import base64
 import concurrent.futures
 import contextlib
 import hashlib
@@ -125,8 +126,9 @@ def push_image(port, name, tag, layer):
     return manifest
 
 
-def wrk(port, path, seconds):
-    out = subprocess.run(["wrk", "-t1", "-c64", f"-d{seconds}s", "-H", f"Accept: {MANIFEST}",
+def wrk(port, path, seconds, *headers):
+    more = [part for header in headers for part in ("-H", header)]
+    out = subprocess.run(["wrk", "-t1", "-c64", f"-d{seconds}s", "-H", f"Accept: {MANIFEST}", *more,
                           f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in out:
         raise SystemExit(f"wrk on port {port}: not all answers were 200\n{out}")
@@ -310,15 +312,62 @@ def bench_single(args, folder):
         for n in (1, 8):
             show(f"64 MiB push, {n} at once", "MiB/s", rounds(args.rounds, {
                 s.name: (lambda s=s: timed_push(s, folder, n)) for s in (registry, ours)}))
+        pulled = {s.name: s.rss() for s in servers}
         for n in (1, 16):
             show(f"manifest PUT, new tags, {n} at once into one repository", "requests/s", rounds(args.rounds, {
                 s.name: (lambda s=s: put_manifests(folder, s, "bench/app", n, args.seconds, layer)) for s in (registry, ours)}))
         show("start to first answer", "ms", {s.name: s.start_ms for s in servers}, lower=True)
         show("RSS idle", "MiB", idle, lower=True)
-        show("RSS after the run", "MiB", {s.name: s.rss() for s in servers}, lower=True)
+        show("RSS after pulls and pushes of blobs", "MiB", pulled, lower=True)
+        show("RSS after the run, with the tags of all pushes", "MiB", {s.name: s.rss() for s in servers}, lower=True)
     finally:
         for server in servers:
             server.stop()
+
+
+def bench_auth(args, folder):
+    """Basic, from an htpasswd file with bcrypt."""
+    subprocess.run(["htpasswd", "-Bbc", str(folder / "htpasswd"), "ann", "secret"], check=True, capture_output=True)
+    plain = start_ours(folder, args.build, "plain", free_port()).wait()
+    login = "Authorization: Basic " + base64.b64encode(b"ann:secret").decode()
+    try:
+        push_image(plain.port, "bench/app", "v1", b"layer")
+        guarded = start_ours(folder, args.build, "guarded", free_port(), {
+            "ZOT_HTPASSWD": str(folder / "htpasswd"), "CLUSTER_WORKER_NAME": "guarded"}).wait()
+        try:
+            path = "/v2/bench/app/manifests/v1"
+            show("manifest GET by tag, 64 connections, who asks is known", "requests/s", rounds(args.rounds, {
+                "ours, nobody asked": lambda: wrk(plain.port, path, args.seconds),
+                "ours": lambda: wrk(guarded.port, path, args.seconds, login)}))
+        finally:
+            guarded.stop()
+    finally:
+        plain.stop()
+
+
+def bench_tags(args, folder):
+    """What a push costs with more and more tags there."""
+    registry, ours = start_registry(folder).wait(), start_ours(folder, args.build, "ours", free_port()).wait()
+    layer = b"layer"
+    try:
+        rates = {}
+        for server, most in ((registry, 2000), (ours, 20000)):
+            push_image(server.port, "bench/tags", "v1", layer)
+            there = 1
+            for wanted in (10, 2000, 20000):
+                if wanted > most:
+                    continue
+                while there < wanted:
+                    seconds = 1 if wanted == 10 else 2
+                    there += seconds * put_manifests(folder, server, "bench/tags", 1 if wanted == 10 else 16, seconds, layer)
+                rates[f"{server.name}, {wanted} tags or more"] = statistics.median(
+                    put_manifests(folder, server, "bench/tags", 1, 2, layer) for _ in range(args.rounds))
+        print("\nmanifest PUT, one at a time (requests/s)")
+        for name, rate in rates.items():
+            print(f"  {name:36} {rate:10.1f}")
+    finally:
+        registry.stop()
+        ours.stop()
 
 
 def bench_peer(args, folder):
@@ -349,7 +398,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     args = parser.parse_args()
     args.build = args.build.resolve()
-    for bench in (bench_single, bench_peer):
+    for bench in (bench_single, bench_auth, bench_tags, bench_peer):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-bench-"))
         try:
             bench(args, folder)
