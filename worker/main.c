@@ -80,7 +80,8 @@ static int serve(const char *file)
 	return worker_run(&settings);
 }
 
-/* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena of each. */
+/* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena
+ * of each. */
 static void tune_memory(void)
 {
 	(void)mallopt(M_ARENA_MAX, 4);

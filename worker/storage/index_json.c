@@ -213,6 +213,15 @@ static void keep_rest(struct reading *r, const struct json *node, const struct s
 	buf_putc(into, ',');
 }
 
+/* One that is not as ours are is none: the next change begins a log. */
+static void read_generation(struct str text, char into[33])
+{
+	uint8_t raw[16];
+
+	if (text.len != 32 || !str_unhex(text, raw, sizeof(raw)) || !str_copy(text, into, 33))
+		into[0] = '\0';
+}
+
 static bool read_members(struct reading *r, const struct json *root, struct error *err)
 {
 	const struct json *value;
@@ -220,10 +229,7 @@ static bool read_members(struct reading *r, const struct json *root, struct erro
 
 	for (void *it = NULL; json_next(root, &it, &key, &value);) {
 		if (str_is(key, LOG)) {
-			/* One that is not as ours are is none: the next change begins a log. */
-			if (!str_copy(json_str(value), r->index->log.generation,
-				    sizeof(r->index->log.generation)))
-				r->index->log.generation[0] = '\0';
+			read_generation(json_str(value), r->index->log.generation);
 			continue;
 		}
 		if (!str_is(key, "schemaVersion") && !str_is(key, "mediaType") && !str_is(key, "manifests"))
