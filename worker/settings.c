@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "worker/auth/access.h"
 #include "worker/settings_s3.h"
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
@@ -106,6 +107,17 @@ static void check_storage(const struct worker_settings *s, struct buf *errors)
 		say(errors, "S3_ENDPOINT: must begin with http:// or https://");
 }
 
+/* The rules are made once for the sake of what is said when they are wrong. */
+static void check_access(const struct worker_settings *s, struct buf *errors)
+{
+	AUTO(state) *state = state_new();
+	AUTO(access) *access = NULL;
+	struct error err;
+
+	if (s->access_control && !access_new(&access, s->access_control, state, false, &err))
+		buf_format(errors, "%s\n", err.text);
+}
+
 bool worker_settings_load(const char *file, char *const *environment, struct worker_settings *ret,
 	struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors)
 {
@@ -121,6 +133,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_tls(&s, errors);
 	check_cluster(&s, errors);
 	check_storage(&s, errors);
+	check_access(&s, errors);
 	if (errors->len != before)
 		return false;
 	s.file = file;

@@ -27,13 +27,56 @@ def test_a_wrong_variable_names_the_nearest(program, wrong, right):
     assert done.returncode != 0 and wrong in done.stderr and right in done.stderr
 
 
-@pytest.mark.parametrize("config,words", [
+BROKEN = [
+    ('{', ["line 1"]),
+    ('[]', ["object"]),
+    ({"storag": {}}, ["storag", "storage"]),
     ({"storage": {"rootDirectry": "/x"}}, ["storage.rootDirectry", "storage.rootDirectory"]),
+    ({"storage": {"rootDirectory": 5}}, ["storage.rootDirectory"]),
+    ({"storage": "x"}, ["storage"]),
+    ({"storage": {}}, ["storage.rootDirectory"]),
+    ({"storage": {"rootDirectory": "/x", "spoolLimit": "ten"}}, ["storage.spoolLimit"]),
+    ({"storage": {"rootDirectory": "/x", "spoolLimit": "1KB"}}, ["storage.spoolLimit", "1048576"]),
+    ({"storage": {"rootDirectory": "/x", "indexCache": -1}}, ["storage.indexCache"]),
+    ({"storage": {"rootDirectory": "/x", "requireBlobs": "yes please"}}, ["storage.requireBlobs", "true"]),
+    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "gcs"}}}, ["storage.storageDriver", "gcs", "s3"]),
+    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "buckett": "b"}}}, ["buckett", "bucket"]),
+    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3"}}}, ["bucket"]),
+    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b"}}}, ["accesskey"]),
+    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b", "accesskey": "a", "secretkey": "s",
+                                                        "regionendpoint": "ftp://x"}}}, ["http://"]),
     ({"http": {"port": "eight"}}, ["http.port", "0 to 65535"]),
+    ({"http": {"port": 65536}}, ["http.port", "65535"]),
+    ({"http": {"port": -1}}, ["http.port"]),
+    ({"http": {"prot": 1}}, ["http.prot", "http.port"]),
+    ({"http": {"compat": "docker2s2x"}}, ["http.compat"]),
     ({"http": {"compat": ["docker2s1"]}}, ["http.compat", "docker2s1", "docker2s2"]),
-    ({"cluster": {"members": ["a:1", "a:1"], "hashKey": "loremipsumdolors"}}, ["cluster.members", "a:1"])])
-def test_a_wrong_key_names_its_path(tmp_path, config, words):
-    (tmp_path / "config.json").write_text(json.dumps({"storage": {"rootDirectory": "/x"}, **config}))
+    ({"http": {"tls": {"cert": "/c"}}}, ["http.tls"]),
+    ({"http": {"tls": {"key": "/k"}}}, ["http.tls"]),
+    ({"http": {"tls": {"cret": "/c"}}}, ["http.tls.cret", "http.tls.cert"]),
+    ({"http": {"auth": {"htpaswd": {}}}}, ["http.auth.htpaswd", "http.auth.htpasswd"]),
+    ({"http": {"auth": {"failDelay": 61}}}, ["http.auth.failDelay", "60"]),
+    ({"http": {"auth": {"failDelay": "soon"}}}, ["http.auth.failDelay"]),
+    ({"http": {"accessControl": {"repositories": {"**": {"defaultPolicy": ["reed"]}}}}}, ["reed", "read"]),
+    ({"http": {"accessControl": {"repositories": {"**": {"defaultPolicies": ["read"]}}}}}, ["defaultPolicies", "defaultPolicy"]),
+    ({"http": {"accessControl": {"repository": {}}}}, ["repository", "repositories"]),
+    ({"http": {"accessControl": {"repositories": {"**": {"policies": [{"user": ["a"], "actions": ["read"]}]}}}}}, ["user", "users"]),
+    ({"http": {"accessControl": {"adminPolicy": {"users": "root", "actions": ["read"]}}}}, ["adminPolicy"]),
+    ({"cluster": {"members": ["a"], "hashKey": "loremipsumdolors"}}, ["cluster.members", "host:port"]),
+    ({"cluster": {"members": ["a:1", "a:1"], "hashKey": "loremipsumdolors"}}, ["cluster.members", "a:1"]),
+    ({"cluster": {"members": ["a:1", "b:1"], "hashKey": "short"}}, ["cluster.hashKey", "16"]),
+    ({"cluster": {"members": ["a:1", "b:1"]}}, ["cluster.hashKey"]),
+    ({"cluster": {"member": []}}, ["cluster.member", "cluster.members"]),
+    ({"log": {"level": "loud"}}, ["log.level", "debug"]),
+    ({"log": {"format": "xml"}}, ["log.format", "json"]),
+    ({"data": 7}, ["data"]),
+]
+
+
+@pytest.mark.parametrize("config,words", BROKEN)
+def test_a_broken_configuration_is_told_what_is_wrong(tmp_path, config, words):
+    text = config if isinstance(config, str) else json.dumps({"storage": {"rootDirectory": "/x"}, **config})
+    (tmp_path / "config.json").write_text(text)
     done = run("worker", "verify", tmp_path / "config.json")
     assert done.returncode != 0
     for word in words:
