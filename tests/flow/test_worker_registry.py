@@ -205,7 +205,7 @@ def test_sixteen_at_once_into_one_repository(worker):
     # What rests goes into index.json, so that others who know no log see it too.
     index = worker.folder / "store/lib/app/index.json"
     await_true(lambda: len(json.loads(index.read_text())["manifests"]) == 161, what="the fold")
-    assert not index.with_name("index.log").exists()
+    await_true(lambda: not index.with_name("index.log").exists(), what="the removal of the folded log")
     worker.push("lib/app", "last")
     worker.stop()
     assert len(json.loads(index.read_text())["manifests"]) == 162
