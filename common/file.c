@@ -101,6 +101,29 @@ bool file_write_all(int fd, const void *bytes, size_t len, struct error *err)
 	return true;
 }
 
+bool file_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	const char *at = bytes;
+
+	while (len) {
+		ssize_t n = pwrite(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int failed = errno;
+
+			(void)error_sys(err, "write");
+			errno = failed;
+			return false;
+		}
+		at += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return true;
+}
+
 bool file_sync_folder(const char *path, struct error *err)
 {
 	AUTO_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

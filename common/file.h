@@ -18,6 +18,8 @@ bool file_read(const char *path, struct buf *into, struct error *err) MUST_CHECK
 bool file_write_durable(const char *path, struct str bytes, mode_t mode, struct error *err) MUST_CHECK;
 /* All of the bytes, whatever write(2) takes at a time. */
 bool file_write_all(int fd, const void *bytes, size_t len, struct error *err) MUST_CHECK;
+/* The same at an offset. When it fails errno is the write's. */
+bool file_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err) MUST_CHECK;
 bool file_sync_folder(const char *path, struct error *err) MUST_CHECK;
 /* mkdir -p; each new folder's parent is synced. */
 bool file_make_folders(const char *path, mode_t mode, struct error *err) MUST_CHECK;

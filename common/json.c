@@ -517,6 +517,11 @@ void json_put_int(struct json_writer *w, const char *key, int64_t value)
 	json_value_int(w, value);
 }
 
+void json_put_uint(struct json_writer *w, const char *key, uint64_t value)
+{
+	json_put_int(w, key, value > INT64_MAX ? INT64_MAX : (int64_t)value);
+}
+
 void json_put_bool(struct json_writer *w, const char *key, bool value)
 {
 	json_key(w, str_of(key));

@@ -67,4 +67,5 @@ void json_value_node(struct json_writer *w, const struct json *node); /* a parse
 void json_put_str(struct json_writer *w, const char *key, struct str value);
 void json_put_text(struct json_writer *w, const char *key, const char *value); /* NULL is left out */
 void json_put_int(struct json_writer *w, const char *key, int64_t value);
+void json_put_uint(struct json_writer *w, const char *key, uint64_t value); /* above 2^63 - 1: 2^63 - 1 */
 void json_put_bool(struct json_writer *w, const char *key, bool value);

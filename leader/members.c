@@ -316,28 +316,23 @@ void members_each(struct members *members, members_look_f *fn, void *arg)
 	pthread_mutex_unlock(&members->lock);
 }
 
-static void put_count(struct json_writer *w, const char *key, uint64_t value)
-{
-	json_put_int(w, key, value > INT64_MAX ? INT64_MAX : (int64_t)value);
-}
-
 static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 {
 	json_key(w, STR("stats"));
 	json_open_object(w);
 	json_put_int(w, "rateMilli", stats->rate < 1e15 ? (int64_t)(stats->rate * 1000) : INT64_MAX);
-	put_count(w, "requests", stats->requests);
-	put_count(w, "openRequests", stats->open_requests);
-	put_count(w, "bytesIn", stats->bytes_in);
-	put_count(w, "bytesOut", stats->bytes_out);
-	put_count(w, "rss", stats->rss);
-	put_count(w, "cpuMs", stats->cpu_ms);
-	put_count(w, "uptimeMs", stats->uptime_ms);
-	put_count(w, "p50Us", stats->p50_us);
-	put_count(w, "p99Us", stats->p99_us);
-	put_count(w, "proxied", stats->proxied);
-	put_count(w, "s3Requests", stats->s3_requests);
-	put_count(w, "spoolBytes", stats->spool_bytes);
+	json_put_uint(w, "requests", stats->requests);
+	json_put_uint(w, "openRequests", stats->open_requests);
+	json_put_uint(w, "bytesIn", stats->bytes_in);
+	json_put_uint(w, "bytesOut", stats->bytes_out);
+	json_put_uint(w, "rss", stats->rss);
+	json_put_uint(w, "cpuMs", stats->cpu_ms);
+	json_put_uint(w, "uptimeMs", stats->uptime_ms);
+	json_put_uint(w, "p50Us", stats->p50_us);
+	json_put_uint(w, "p99Us", stats->p99_us);
+	json_put_uint(w, "proxied", stats->proxied);
+	json_put_uint(w, "s3Requests", stats->s3_requests);
+	json_put_uint(w, "spoolBytes", stats->spool_bytes);
 	json_close_object(w);
 }
 
@@ -364,7 +359,7 @@ static void put_member(struct json_writer *w, const struct member *member, int64
 	json_put_text(w, "version", data->version);
 	json_put_text(w, "process", data->process);
 	json_put_text(w, "boot", data->boot);
-	put_count(w, "revision", data->revision);
+	json_put_uint(w, "revision", data->revision);
 	json_put_int(w, "stateAgeMs", data->state_age_ms);
 	json_put_int(w, "leaseLeftMs", left > 0 ? left : 0);
 	put_time(w, "lastPush", data->seen_wall_s);

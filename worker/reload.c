@@ -6,15 +6,14 @@
 #include <unistd.h>
 
 #include "common/check.h"
-#include "common/file.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "worker/cluster/cluster_new.h"
+#include "worker/tls_files.h"
 #include "worker/worker.h"
 
 #define FILES    4
-#define PEM_MAX  (1024 * 1024)
 #define TEXT_MAX (1024 * 1024)
 
 /* Settings that were read again. Rules point into them, so they live to the end. */
@@ -32,8 +31,7 @@ struct reload {
 /* A certificate on its way to one loop. */
 struct renewal {
 	struct worker_loop *loop;
-	struct buf cert, key, ca;
-	bool has_ca;
+	struct tls_files files;
 };
 
 static void files_of(const struct reload *reload, const char *files[FILES])
@@ -132,50 +130,35 @@ static void reload_access(struct reload *reload)
 
 /* ---- certificates ---- */
 
-static bool read_pem(const char *file, struct buf *into, struct error *err)
-{
-	*into = buf_limit(PEM_MAX);
-	return !file || file_read(file, into, err);
-}
-
 static void renewal_free(struct renewal *renewal)
 {
-	buf_fini(&renewal->cert);
-	buf_fini(&renewal->key);
-	buf_fini(&renewal->ca);
+	tls_files_fini(&renewal->files);
 	free(renewal);
 }
 
 static void renew(void *arg)
 {
 	struct renewal *renewal = arg;
-	struct http_tls tls = { .cert_pem = buf_text(&renewal->cert),
-		.key_pem = buf_text(&renewal->key),
-		.client_ca_pem = renewal->has_ca ? buf_text(&renewal->ca) : NULL };
+	const struct worker_settings *settings = renewal->loop->worker->settings;
+	struct http_tls tls = tls_files_view(&renewal->files, settings);
 	struct error err;
 
 	if (!http_server_reload_tls(renewal->loop->server, &tls, &err))
 		log_error("reload.tls", "error=%s the old certificate stays in force",
 			log_quote(str_of(err.text)));
 	else if (loop_index(renewal->loop->loop) == 0)
-		log_info("reload.tls", "certificate=%s",
-			log_quote(str_of(renewal->loop->worker->settings->tls_cert)));
+		log_info("reload.tls", "certificate=%s", log_quote(str_of(settings->tls_cert)));
 	renewal_free(renewal);
 }
 
 static void reload_tls(struct reload *reload)
 {
-	const struct worker_settings *s = reload->worker->settings;
-
 	for (unsigned i = 0; i < reload->worker->loops_len; i++) {
 		struct renewal *renewal = xnew(struct renewal);
 		struct error err;
 
 		renewal->loop = &reload->worker->loops[i];
-		renewal->has_ca = s->tls_ca != NULL;
-		if (read_pem(s->tls_cert, &renewal->cert, &err) &&
-			read_pem(s->tls_key, &renewal->key, &err) &&
-			read_pem(s->tls_ca, &renewal->ca, &err)) {
+		if (tls_files_read(&renewal->files, reload->worker->settings, &err)) {
 			loop_post(renewal->loop->loop, renew, renewal);
 			continue;
 		}

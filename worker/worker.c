@@ -28,10 +28,10 @@
 #include "worker/storage/manifest_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
+#include "worker/tls_files.h"
 
 #define LOOPS_MAX      256
 #define POOL_QUEUE_MAX 10000
-#define PEM_MAX        (1024 * 1024)
 /* An orderly stop: how long the leaders have to publish a ring without us, and requests to end. */
 #define DRAIN_MS  3000
 #define FINISH_MS 30000
@@ -48,7 +48,7 @@ struct worker_process {
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
 	uint16_t port;
-	struct buf cert, key, client_ca;
+	struct tls_files tls_files;
 	struct http_tls tls;
 	int signals;
 	struct reload *reload;
@@ -172,22 +172,13 @@ static bool open_parts(struct worker_process *process, struct error *err)
 
 /* Loops. */
 
-static bool read_pem(const char *path, struct buf *into, struct error *err)
-{
-	*into = buf_limit(PEM_MAX);
-	return !path || file_read(path, into, err);
-}
-
 static bool read_tls(struct worker_process *process, struct error *err)
 {
 	const struct worker_settings *s = process->worker.settings;
 
-	if (!read_pem(s->tls_cert, &process->cert, err) || !read_pem(s->tls_key, &process->key, err) ||
-		!read_pem(s->tls_ca, &process->client_ca, err))
+	if (!tls_files_read(&process->tls_files, s, err))
 		return error_add(err, "http.tls");
-	process->tls = (struct http_tls){ .cert_pem = buf_text(&process->cert),
-		.key_pem = buf_text(&process->key),
-		.client_ca_pem = s->tls_ca ? buf_text(&process->client_ca) : NULL };
+	process->tls = tls_files_view(&process->tls_files, s);
 	return true;
 }
 
@@ -411,9 +402,7 @@ static void close_process(struct worker_process *process)
 	spool_free(worker->spool);
 	store_free(worker->store);
 	free(worker->loops);
-	buf_fini(&process->cert);
-	buf_fini(&process->key);
-	buf_fini(&process->client_ca);
+	tls_files_fini(&process->tls_files);
 	reload_free(process->reload);
 	if (process->signals >= 0)
 		(void)close(process->signals);

@@ -23,6 +23,7 @@ typedef struct http_response *api_call_f(struct api_call *call);
 /* A parameter of the query, once, decoded into *into. False: it is there twice, or broken. */
 bool api_parameter(const struct api_call *call, const char *name, struct buf *into, bool *ret_given) MUST_CHECK;
 bool api_is_read(const struct api_call *call); /* GET, HEAD */
+bool api_has_method(const char *allow, enum http_method method); /* "GET, HEAD" */
 struct http_response *api_method_not_allowed(const char *allow);
 struct http_response *api_bad_query(void);
 

@@ -172,21 +172,11 @@ static const char *methods_of(const struct api_call *call)
 	return one ? "GET, HEAD, PUT, PATCH, DELETE" : "GET, HEAD, POST";
 }
 
-static bool has_method(const char *methods, enum http_method method)
-{
-	struct str list_of = str_of(methods), item;
-
-	while (str_next(&list_of, ',', &item))
-		if (str_is(item, http_method_name(method)))
-			return true;
-	return false;
-}
-
 struct http_response *entities_serve(struct api_call *call)
 {
 	const char *methods = methods_of(call);
 
-	if (!has_method(methods, call->http->method))
+	if (!api_has_method(methods, call->http->method))
 		return api_method_not_allowed(methods);
 	if (api_is_read(call))
 		return call->rest.len ? read_one(call) : list(call);

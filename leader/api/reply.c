@@ -83,6 +83,16 @@ struct http_response *api_error_of(const struct error *err)
 	return error_response(500, "internal", "something went wrong in the leader; its log says what");
 }
 
+bool api_has_method(const char *allow, enum http_method method)
+{
+	struct str rest = str_of(allow), item;
+
+	while (str_next(&rest, ',', &item))
+		if (str_is(item, http_method_name(method)))
+			return true;
+	return false;
+}
+
 struct http_response *api_method_not_allowed(const char *allow)
 {
 	struct http_response *response = api_error(405, "method_not_allowed", "allowed here: %s", allow);

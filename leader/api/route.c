@@ -94,16 +94,6 @@ static const struct route *find_route(struct str path, struct str *ret_rest)
 	return NULL;
 }
 
-static bool method_matches(const struct route *route, enum http_method method)
-{
-	struct str list = str_of(route->methods), item;
-
-	while (str_next(&list, ',', &item))
-		if (str_is(item, http_method_name(method)))
-			return true;
-	return false;
-}
-
 /* May they? */
 
 static struct http_response *refuse(const struct route *route, const struct login_who *who)
@@ -302,7 +292,7 @@ static void on_request(void *app, struct http_request *request)
 
 	if (!route)
 		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
-	else if (!method_matches(route, http_request_method(request)))
+	else if (!api_has_method(route->methods, http_request_method(request)))
 		http_request_reply(request, api_method_not_allowed(route->methods));
 	else
 		ask_who(leader, route, request);

@@ -19,11 +19,6 @@ struct listing {
 	struct json_writer w;
 };
 
-static void put_count(struct json_writer *w, const char *key, uint64_t value)
-{
-	json_put_int(w, key, value > INT64_MAX ? INT64_MAX : (int64_t)value);
-}
-
 static bool put_key(void *arg, const struct store_usage *usage)
 {
 	struct listing *listing = arg;
@@ -34,11 +29,11 @@ static bool put_key(void *arg, const struct store_usage *usage)
 	json_open_object(w);
 	json_put_text(w, "apikey", usage->id);
 	json_put_text(w, is_day ? "day" : "month", usage->window);
-	put_count(w, "calls", usage->calls);
-	put_count(w, "bytesIn", usage->bytes_in);
-	put_count(w, "bytesOut", usage->bytes_out);
+	json_put_uint(w, "calls", usage->calls);
+	json_put_uint(w, "bytesIn", usage->bytes_in);
+	json_put_uint(w, "bytesOut", usage->bytes_out);
 	if (is_day)
-		put_count(w, "granted",
+		json_put_uint(w, "granted",
 			grants_granted(listing->call->leader->grants, usage->id, usage->window));
 	if (entity)
 		json_put_int(w, "quota",
@@ -53,10 +48,10 @@ static bool put_repository(void *arg, const struct store_usage *usage)
 
 	json_open_object(w);
 	json_put_text(w, "repository", usage->id);
-	put_count(w, "pulls", usage->pulls);
-	put_count(w, "pushes", usage->pushes);
-	put_count(w, "bytesIn", usage->bytes_in);
-	put_count(w, "bytesOut", usage->bytes_out);
+	json_put_uint(w, "pulls", usage->pulls);
+	json_put_uint(w, "pushes", usage->pushes);
+	json_put_uint(w, "bytesIn", usage->bytes_in);
+	json_put_uint(w, "bytesOut", usage->bytes_out);
 	json_close_object(w);
 	return true;
 }

@@ -44,6 +44,15 @@ static struct snapshot *snapshot_box_new(void)
 	return &box->snapshot;
 }
 
+/* Who may do what, with the state that is there. */
+static bool obey(struct snapshot *snapshot, const struct snapshot_rules *rules, struct error *err)
+{
+	bool somebody = rules->led || rules->htpasswd;
+
+	snapshot->auth_required = somebody || rules->access_control;
+	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
+}
+
 /* Takes over the ring's reference. */
 bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int self,
 	const struct snapshot_rules *rules, bool isolated, struct error *err)
@@ -53,9 +62,8 @@ bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int s
 	snapshot->ring = ring;
 	snapshot->self = self;
 	snapshot->isolated = isolated;
-	snapshot->auth_required = rules->htpasswd || rules->access_control;
 	snapshot->state = state_new();
-	if (!access_new(&snapshot->access, rules->access_control, snapshot->state, !rules->htpasswd, err))
+	if (!obey(snapshot, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -71,9 +79,7 @@ bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *o
 	snapshot->self = old->self;
 	snapshot->isolated = old->isolated;
 	snapshot->lease_ms = old->lease_ms;
-	snapshot->auth_required = rules->led || rules->htpasswd || rules->access_control;
-	if (!access_new(&snapshot->access, rules->access_control, old->state, !rules->led && !rules->htpasswd,
-		    err))
+	if (!obey(snapshot, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -119,14 +125,13 @@ bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, con
 	const struct entity *ring = state_find(state, ENTITY_RING, STR("ring"));
 
 	snapshot->state = state_ref(state);
-	snapshot->auth_required = true;
 	settings_from_state(state, snapshot);
 	if (old && ring && state_find(old->state, ENTITY_RING, STR("ring")) == ring)
 		snapshot->ring = ring_ref(old->ring);
 	else if (!ring_from_state(state, &snapshot->ring, err))
 		return false;
 	snapshot->self = ring_find(snapshot->ring, str_of(self));
-	if (!access_new(&snapshot->access, rules->access_control, state, false, err))
+	if (!obey(snapshot, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;

@@ -123,17 +123,9 @@ static bool begin_log(int fd, const char *generation, struct error *err)
 
 static bool write_frames(int fd, struct str frames, uint64_t place, struct error *err)
 {
-	for (size_t done = 0; done < frames.len;) {
-		ssize_t n = pwrite(fd, frames.at + done, frames.len - done, (off_t)(HEAD_LEN + place + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			(void)error_sys(err, "write index.log");
-			(void)!ftruncate(fd, (off_t)(HEAD_LEN + place));
-			return false;
-		}
-		done += (size_t)n;
+	if (!file_write_at(fd, frames.at, frames.len, HEAD_LEN + place, err)) {
+		(void)!ftruncate(fd, (off_t)(HEAD_LEN + place));
+		return error_add(err, "index.log");
 	}
 	return fdatasync(fd) == 0 || error_sys(err, "sync index.log");
 }

@@ -122,7 +122,7 @@ static bool read_folder(struct fs_names *names, bool *ret_fine, struct error *er
 	while (kept && (entry = (errno = 0, readdir(folder)))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		kept = names->len < NAMES_MAX && !str_ends(str_of(entry->d_name), "~");
+		kept = names->len < NAMES_MAX && entry->d_name[strlen(entry->d_name) - 1] != FS_PIECE_MARK;
 		add(names, entry->d_name);
 	}
 	if (kept && errno)

@@ -38,6 +38,9 @@ struct fs_temp {
 	int fd;
 };
 bool fs_temp_new(const struct fs_path *target, struct fs_temp *ret, struct error *err) MUST_CHECK;
+/* With these bytes in it. */
+bool fs_temp_write(
+	const struct fs_path *target, struct str bytes, struct fs_temp *ret, struct error *err) MUST_CHECK;
 /* Closes; removes the file if it was not renamed. */
 void fs_temp_fini(struct fs_temp *temp);
 /* Content and times are on the disk; the name is not yet. */

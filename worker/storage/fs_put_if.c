@@ -59,10 +59,8 @@ static bool set_time(struct fs_temp *temp, struct timespec time, struct error *e
 static bool write_temp(const struct fs_path *target, struct str bytes, struct fs_temp *temp,
 	struct timespec *ret_time, struct error *err)
 {
-	if (!fs_temp_new(target, temp, err))
+	if (!fs_temp_write(target, bytes, temp, err))
 		return false;
-	if (!file_write_all(temp->fd, bytes.at, bytes.len, err))
-		return error_add(err, "%s", target->text);
 	(void)clock_gettime(CLOCK_REALTIME, ret_time);
 	return set_time(temp, *ret_time, err) && fs_temp_sync(temp, err);
 }

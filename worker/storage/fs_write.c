@@ -42,6 +42,12 @@ bool fs_temp_new(const struct fs_path *target, struct fs_temp *ret, struct error
 	return true;
 }
 
+bool fs_temp_write(const struct fs_path *target, struct str bytes, struct fs_temp *ret, struct error *err)
+{
+	return fs_temp_new(target, ret, err) &&
+	       (file_write_all(ret->fd, bytes.at, bytes.len, err) || error_add(err, "%s", target->text));
+}
+
 void fs_temp_fini(struct fs_temp *temp)
 {
 	if (temp->fd >= 0)
@@ -84,22 +90,17 @@ bool fs_put(struct store *store, const char *key, const struct digest *digest, s
 		return false;
 	if (is_there(&target, bytes.len))
 		return file_sync_folder(target.folder, err);
-	if (!fs_temp_new(&target, &temp, err))
-		return false;
-	if (!file_write_all(temp.fd, bytes.at, bytes.len, err))
-		return error_add(err, "%s", target.text);
-	return fs_temp_sync(&temp, err) && fs_temp_rename(&temp, &target, err) &&
-	       file_sync_folder(target.folder, err);
+	return fs_temp_write(&target, bytes, &temp, err) && fs_temp_sync(&temp, err) &&
+	       fs_temp_rename(&temp, &target, err) && file_sync_folder(target.folder, err);
 }
 
 /* A power cut may have left a file of the right size and other bytes. */
 static bool has_bytes(const struct fs_path *path, struct str bytes)
 {
 	AUTO_FINI(buf) there = buf_limit(bytes.len + 1);
-	struct stat st;
 
-	return lstat(path->text, &st) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size == bytes.len &&
-	       file_read(path->text, &there, NULL) && str_equal(buf_str(&there), bytes);
+	return is_there(path, bytes.len) && file_read(path->text, &there, NULL) &&
+	       str_equal(buf_str(&there), bytes);
 }
 
 bool fs_put_lazy(struct store *store, const char *key, struct str bytes, struct error *err)
@@ -111,11 +112,7 @@ bool fs_put_lazy(struct store *store, const char *key, struct str bytes, struct 
 		return false;
 	if (has_bytes(&target, bytes))
 		return true;
-	if (!fs_temp_new(&target, &temp, err))
-		return false;
-	if (!file_write_all(temp.fd, bytes.at, bytes.len, err))
-		return error_add(err, "%s", target.text);
-	return fs_temp_rename(&temp, &target, err);
+	return fs_temp_write(&target, bytes, &temp, err) && fs_temp_rename(&temp, &target, err);
 }
 
 bool fs_sync(struct store *store, struct error *err)

@@ -10,7 +10,7 @@
 #include "proto/name.h"
 #include "worker/storage/store_driver.h"
 
-#define MARK      "_catalog/.imported"
+#define MARK      STORE_CATALOG ".imported"
 #define DEPTH_MAX 64
 
 struct walk {

@@ -149,26 +149,6 @@ bool spool_file_new(struct spool *spool, const char *name, struct spool_file **r
 	return true;
 }
 
-static bool write_at(int fd, const char *at, size_t len, uint64_t offset, struct error *err)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, at, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			int failed = errno;
-			(void)error_sys(err, "write to the spool");
-			errno = failed;
-			return false;
-		}
-		at += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return true;
-}
-
 /* ---- past the page cache ---- */
 
 static bool set_direct(const struct spool_file *file, bool on)
@@ -208,7 +188,7 @@ static bool write_all(struct spool_file *file, const char *bytes, size_t len, st
 
 	begin_direct(file, len);
 	part = direct_len(file, bytes, len);
-	if (part && !write_at(file->fd, bytes, part, file->size, err)) {
+	if (part && !file_write_at(file->fd, bytes, part, file->size, err)) {
 		if (errno != EINVAL)
 			return false;
 		/* The file system wants larger blocks than ours. */
@@ -218,7 +198,7 @@ static bool write_all(struct spool_file *file, const char *bytes, size_t len, st
 	if (part == len)
 		return true;
 	spool_file_settle(file);
-	return write_at(file->fd, bytes + part, len - part, file->size + part, err);
+	return file_write_at(file->fd, bytes + part, len - part, file->size + part, err);
 }
 
 bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err)
@@ -226,6 +206,7 @@ bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, s
 	if (!reserve(file, len, err))
 		return false;
 	if (!write_all(file, bytes, len, err)) {
+		(void)error_add(err, "the spool");
 		/* What could not be cut off stays reserved, since it still takes its room. */
 		if (ftruncate(file->fd, (off_t)file->size) == 0)
 			give_back(file, file->size);

@@ -13,7 +13,6 @@
 #include "proto/name.h"
 #include "worker/storage/store_driver.h"
 
-#define CATALOG     "_catalog/"
 #define MARKER_MAX  (3 * (NAME_MAX_LEN + 1) + 1)
 #define OCI_LAYOUT  "{\"imageLayoutVersion\":\"1.0.0\"}"
 #define ESCAPE_UPTO '/' /* this and all bytes before it are escaped */
@@ -110,7 +109,7 @@ static bool key_of_marker(struct str name, struct key *key, struct error *err)
 	escape(name, &marker);
 	if (!buf_check(&marker, "the marker of a repository", err))
 		return false;
-	(void)snprintf(key->text, sizeof(key->text), CATALOG "%s", buf_text(&marker));
+	(void)snprintf(key->text, sizeof(key->text), STORE_CATALOG "%s", buf_text(&marker));
 	return true;
 }
 
@@ -347,8 +346,8 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
 	escape_after(after, &listing.last);
 	/* Asking for none still tells whether there are any. */
 	do
-		ok = driver_of(store)->list(store, CATALOG, buf_str(&listing.last), listing.left, on_marker,
-			&listing, &more, err);
+		ok = driver_of(store)->list(store, STORE_CATALOG, buf_str(&listing.last), listing.left,
+			on_marker, &listing, &more, err);
 	while (ok && more && listing.left && !listing.stopped);
 	buf_fini(&listing.last);
 	if (ok)

@@ -52,3 +52,4 @@ struct store {
 bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
 #define STORE_KEY_MAX 1024
+#define STORE_CATALOG "_catalog/" /* folder of the markers */
