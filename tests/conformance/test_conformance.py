@@ -4,12 +4,10 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
-from cluster import Cluster  # noqa: E402
+from cluster import Cluster
 
 
 def run_suite(cluster, folder, **options):

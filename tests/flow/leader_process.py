@@ -9,19 +9,18 @@
 import os
 import pathlib
 import secrets
-import shutil
-import signal
-import subprocess
 import tempfile
 
 import requests
 
-from worker_process import BUILD, await_true, free_port
+from program import Program
+from registry import free_port
 
 SECRET = "a secret of the workers only"
 
 
-class Leader:
+class Leader(Program):
+    program, own = "leader/zot-leader", True
     user, password = "admin", "a password for tests"
 
     def __init__(self, **environment):
@@ -36,43 +35,6 @@ class Leader:
         self.session = requests.Session()
         self.session.auth = (self.user, self.password)
         self.process = None
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *exc):
-        try:
-            if self.process.poll() is None:
-                self.stop()
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def start(self):
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen([str(BUILD / "leader/zot-leader"), "serve"], env=self.environment, stdout=log, stderr=log,
-                                            start_new_session=True)
-        await_true(self.is_ready, what="the leader")
-
-    def is_ready(self):
-        assert self.process.poll() is None, self.text()
-        try:
-            return requests.get(self.url + "/readyz", timeout=5).status_code == 200
-        except requests.ConnectionError:
-            return False
-
-    def text(self):
-        return (self.folder / "log").read_text(errors="replace")
-
-    def stop(self):
-        """An orderly stop; sanitizers' complaints make the status non-zero."""
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
-        assert status == 0, self.text()[-6000:]
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
 
     def admin(self, method, path, body=None, **more):
         return self.session.request(method, self.url + path, json=body, timeout=60, **more)

@@ -8,44 +8,20 @@ store: "fs" (a folder that all share), "moto" or "radosgw" (real S3 servers, see
 from $ZOT_BUILD (a CMake build folder, default build/release). Whatever was started is ended, also after a failure.
 """
 import contextlib
-import hashlib
-import json
 import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 
 import requests
 
 import s3_servers
+from registry import MANIFEST, await_true, digest, free_port, image
 
 BUILD = pathlib.Path(os.environ.get("ZOT_BUILD", pathlib.Path(__file__).parents[2] / "build/release"))
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 LEADER_SECRET = "a secret of the workers only"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def digest(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def await_true(question, seconds=30, what="it"):
-    end = time.monotonic() + seconds
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        assert time.monotonic() < end, f"{what} did not come true in {seconds} s"
-        time.sleep(0.01)
 
 
 class Process:
@@ -233,12 +209,3 @@ def proxied(worker):
         if line.startswith("zot_proxied_total"):
             return float(line.split()[-1])
     raise AssertionError("no zot_proxied_total in /metrics")
-
-
-def image(layer):
-    def descriptor(kind, data):
-        return {"mediaType": kind, "digest": digest(data), "size": len(data)}
-
-    return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST,
-                       "config": descriptor("application/vnd.oci.image.config.v1+json", b"{}"),
-                       "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", layer)]}).encode()

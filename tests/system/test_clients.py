@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from cluster import Cluster, digest
+from cluster import Cluster
+from registry import digest
 
 HERE = pathlib.Path(__file__).parents[2]
 

@@ -8,7 +8,8 @@ import time
 
 import requests
 
-from cluster import Cluster, await_true
+from cluster import Cluster
+from registry import await_true
 
 CHANGES = 200
 

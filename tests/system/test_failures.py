@@ -8,7 +8,8 @@ import time
 import pytest
 import requests
 
-from cluster import MANIFEST, Cluster, await_true, digest, image
+from cluster import Cluster
+from registry import MANIFEST, await_true, digest, image
 
 ROUNDS = 20
 

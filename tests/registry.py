@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests that speak to a registry need: digests, a small image, free ports, waiting."""
+import hashlib
+import json
+import socket
+import time
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def digest(data, algorithm="sha256"):
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def image(layer=b"layer", **more):
+    """Bytes of a manifest for this layer and the config {}."""
+    def descriptor(kind, data):
+        return {"mediaType": kind, "digest": digest(data), "size": len(data)}
+
+    return json.dumps({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": descriptor("application/vnd.oci.image.config.v1+json", b"{}"),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", layer)], **more}).encode()
+
+
+def await_true(question, seconds=30, what="it"):
+    end = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"{what} did not come true in {seconds} s"
+        time.sleep(0.01)
