@@ -103,7 +103,7 @@ def test_each_program_knows_the_variables_of_the_other():
 def test_the_documentation_has_the_settings_of_today():
     text = (HERE / "docs/configuration.md").read_text()
     for program in PROGRAMS:
-        assert run(program, "help", "markdown").stdout in text, f"run zot-{program} help markdown, and put it into docs/configuration.md"
+        assert run(program, "help", "markdown").stdout in text, f"run tools/write-settings"
 
 
 @pytest.mark.parametrize("program", list(PROGRAMS))
