@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/fold.h"
 #include "worker/worker.h"
 
 extern char **environ;
@@ -18,6 +19,9 @@ static int usage(FILE *to, int status)
 		"zot-worker " ZOT_VERSION ": an OCI registry, alone or as one of a cluster\n\n"
 		"  zot-worker serve [config.json]    serve; without a file, by environment variables alone\n"
 		"  zot-worker verify [config.json]   check the settings, say everything that is wrong\n"
+		"  zot-worker fold [config.json]     put the logs of all indexes into their index.json, for "
+		"other "
+		"tools\n"
 		"  zot-worker version\n"
 		"  zot-worker help [markdown]        this text and all settings\n\n");
 	if (to == stdout)
@@ -65,7 +69,7 @@ static int verify(const char *file)
 	return 0;
 }
 
-static int serve(const char *file)
+static int run(const char *file, int (*fn)(const struct worker_settings *settings))
 {
 	struct worker_settings settings;
 	AUTO(settings_memory) *memory = NULL;
@@ -77,7 +81,7 @@ static int serve(const char *file)
 		perror(settings.log_output);
 		return 1;
 	}
-	return worker_run(&settings);
+	return fn(&settings);
 }
 
 /* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena
@@ -99,7 +103,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (!strcmp(command, "serve"))
-		return serve(file);
+		return run(file, worker_run);
+	if (!strcmp(command, "fold"))
+		return run(file, fold_run);
 	if (!strcmp(command, "verify"))
 		return verify(file);
 	if (!strcmp(command, "version") || !strcmp(command, "--version"))

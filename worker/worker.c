@@ -73,9 +73,8 @@ static bool is_clustered(const struct worker_settings *settings)
 
 /* Storage. */
 
-static bool open_store(struct worker *worker, struct error *err)
+bool worker_open_store(const struct worker_settings *s, struct store **ret, struct error *err)
 {
-	const struct worker_settings *s = worker->settings;
 	struct store_s3_settings s3 = { .endpoint = s->s3_endpoint,
 		.region = s->s3_region,
 		.bucket = s->s3_bucket,
@@ -88,8 +87,8 @@ static bool open_store(struct worker *worker, struct error *err)
 		.ca_file = s->s3_ca };
 
 	if (s->s3_bucket)
-		return store_s3_open(&worker->store, &s3, err);
-	return file_make_folders(s->root, 0700, err) && store_fs_open(&worker->store, s->root, err);
+		return store_s3_open(ret, &s3, err);
+	return file_make_folders(s->root, 0700, err) && store_fs_open(ret, s->root, err);
 }
 
 static bool probe_store(struct worker *worker, struct error *err)
@@ -151,8 +150,9 @@ static bool open_parts(struct worker_process *process, struct error *err)
 
 	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!file_make_folders(s->data, 0700, err) ||
-		!cluster_new(&worker->cluster, s, process->port, err) || !open_store(worker, err) ||
-		!probe_store(worker, err) || !open_spool(worker, err))
+		!cluster_new(&worker->cluster, s, process->port, err) ||
+		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
+		!open_spool(worker, err))
 		return false;
 	struct auth_settings auth = { .realm = s->realm,
 		.htpasswd = s->htpasswd,

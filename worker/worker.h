@@ -10,6 +10,7 @@
 #include "common/metrics.h"
 #include "worker/settings.h"
 
+struct store;
 struct worker;
 
 /* COUNTER(name, type, labels, help) */
@@ -48,6 +49,9 @@ struct worker {
 
 /* Begun and not ended. Thread  any. */
 uint64_t worker_open_requests(const struct worker *worker);
+
+/* The store that the settings name. Waits for disk. */
+bool worker_open_store(const struct worker_settings *settings, struct store **ret, struct error *err) MUST_CHECK;
 
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. */
 int worker_run(const struct worker_settings *settings);

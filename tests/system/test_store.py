@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The suite of stores, the same as for a folder, against real S3 servers, under the sanitizers."""
+"""The suites of stores and of indexes, the same as for a folder, against real S3 servers, under the sanitizers."""
 import os
 import pathlib
 
@@ -11,5 +11,6 @@ ASAN = pathlib.Path(os.environ.get("ZOT_BUILD_ASAN", pathlib.Path(__file__).pare
 
 
 @pytest.mark.parametrize("kind", ["moto", "radosgw"])
-def test_the_store_on(kind):
-    assert s3_servers.run(kind, [str(ASAN / "tests/unit/worker/test_store_s3")]) == 0
+@pytest.mark.parametrize("suite", ["test_store_s3", "test_worker_indexes"])
+def test_the_suite_on(suite, kind):
+    assert s3_servers.run(kind, [str(ASAN / "tests/unit/worker" / suite)]) == 0

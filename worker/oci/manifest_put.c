@@ -259,7 +259,7 @@ static bool store_manifest(struct push *push, struct error *err)
 	struct store *store = ask->worker->store;
 	struct str name = name_str(&ask->route.name);
 
-	push->lazy = store_has_log(store) && ask->body.len <= LAZY_MAX;
+	push->lazy = store_is_lazy(store) && ask->body.len <= LAZY_MAX;
 	return push->lazy ? store_blob_put_lazy(store, name, &push->digest, ask->body, err)
 			  : store_blob_put(store, name, &push->digest, ask->body, err);
 }

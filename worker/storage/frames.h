@@ -12,7 +12,7 @@
 #include "common/buf.h"
 
 #define FRAME_HEAD 12u
-#define FRAME_MAX  (4u * 1024 * 1024) /* of a payload */
+#define FRAME_MAX  (12u * 1024 * 1024) /* of a payload: a manifest of 4 MiB, with its annotations escaped twice */
 
 void frame_add(struct buf *into, struct str payload);
 /* The next payload, borrowed from rest, which moves behind it. */

@@ -84,10 +84,10 @@ bool fs_log_get(struct store *store, const char *index_key, struct store_log_pla
 		return errno == ENOENT || fs_error(err, "open", path.text);
 	if (!is_of(fd, place->generation))
 		return true;
-	if (!read_from(fd, HEAD_LEN + place->len, into, err))
+	if (!read_from(fd, HEAD_LEN + place->at, into, err))
 		return false;
 	into->len = frames_len(buf_str(into));
-	place->len += into->len;
+	store_log_advance(place, into->len, into->len);
 	return true;
 }
 
@@ -142,18 +142,18 @@ static enum store_step append_locked(
 		return STORE_FAILED;
 	}
 	if (!is_of(fd, place->generation)) {
-		if (place->len)
+		if (place->at)
 			return STORE_CONFLICT;
 		if (!begin_log(fd, place->generation, err))
 			return STORE_FAILED;
 		begun = true;
 	}
-	step = clear_tail(fd, place->len, err);
+	step = clear_tail(fd, place->at, err);
 	if (step != STORE_OK)
 		return step;
-	if (!write_frames(fd, frames, place->len, err) || (begun && !file_sync_folder(path->folder, err)))
+	if (!write_frames(fd, frames, place->at, err) || (begun && !file_sync_folder(path->folder, err)))
 		return STORE_FAILED;
-	place->len += frames.len;
+	store_log_advance(place, frames.len, frames.len);
 	return STORE_OK;
 }
 
@@ -186,14 +186,14 @@ enum store_step fs_log_check(const struct store *store, const char *index_key,
 		return STORE_FAILED;
 	fd = open(path.text, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
-		return place->len ? STORE_CONFLICT : STORE_OK;
+		return place->at ? STORE_CONFLICT : STORE_OK;
 	if (fd < 0) {
 		(void)fs_error(err, "open", path.text);
 		return STORE_FAILED;
 	}
 	if (!is_of(fd, place->generation))
-		return place->len ? STORE_CONFLICT : STORE_OK;
-	return clear_tail(fd, place->len, err);
+		return place->at ? STORE_CONFLICT : STORE_OK;
+	return clear_tail(fd, place->at, err);
 }
 
 void fs_log_remove(const struct store *store, const char *index_key)

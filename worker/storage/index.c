@@ -212,6 +212,7 @@ struct index *index_draft(const struct index *from)
 		atomic_fetch_add_explicit(&index->rest->refs, 1, memory_order_relaxed);
 	index->version = from->version;
 	index->log = from->log;
+	index->json_at = from->json_at;
 	index->json_bytes = from->json_bytes;
 	index->bytes = from->bytes;
 	return index;

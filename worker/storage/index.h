@@ -24,8 +24,8 @@
  * descriptor; `io.zot.complete`=1 says that these are filled in. An index from zot lacks them: load fills them in by reading the
  * manifests once (in memory; written with the next change).
  *
- * Where the store keeps logs, a change is a frame after the last index.json (index_log.c), so that it costs the same with 10 tags
- * and with 100,000; a log that has grown, or that rests, is folded into a new index.json.
+ * A change is a frame after the last index.json (index_log.c), so that it costs the same with 10 tags and with 100,000; a log that
+ * has grown, or that rests, is folded into a new index.json.
  *
  * Thread  indexes_peek(), all observers of a view, indexes_change(): any. The rest: pool.
  */
@@ -78,7 +78,7 @@ enum index_op {
 	INDEX_PUT_MANIFEST,   /* descriptor (with subject, artifact type, annotations), tags or none; creates the repository */
 	INDEX_DELETE_TAG,     /* MANIFEST_UNKNOWN when absent */
 	INDEX_DELETE_DIGEST,  /* MANIFEST_UNKNOWN when absent */
-	INDEX_FOLD,           /* private to indexes*.c: the log goes into index.json */
+	INDEX_FOLD,           /* the log goes into index.json, now */
 };
 struct index_change {
 	enum index_op op;

@@ -8,6 +8,7 @@
  *
  * Source  OCI image-spec image-layout.md, image-index.md, annotations.md.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,9 @@
 #define SUBJECT     "io.zot.subject"
 #define ANNOTATIONS "io.zot.annotations"
 #define COMPLETE    "io.zot.complete"
-#define LOG         "io.zot.log" /* generation of the log that continues this index.json */
+#define LOG                                                                                                  \
+	"io.zot.log" /* the log that continues this index.json, and the number of the last record in it      \
+		      */
 #define OURS_MAX    4
 #define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
 
@@ -213,13 +216,20 @@ static void keep_rest(struct reading *r, const struct json *node, const struct s
 	buf_putc(into, ',');
 }
 
-/* One that is not as ours are is none: the next change begins a log. */
-static void read_generation(struct str text, char into[33])
+/* "generation" or "generation:number". One that is not as ours are is none: the next change begins a log. */
+static void read_place(struct str text, struct store_log_place *into)
 {
+	struct str rest = text, generation;
 	uint8_t raw[16];
 
-	if (text.len != 32 || !str_unhex(text, raw, sizeof(raw)) || !str_copy(text, into, 33))
-		into[0] = '\0';
+	*into = (struct store_log_place){ .at = 0 };
+	if (!str_until(&rest, ':', &generation))
+		generation = text;
+	else if (!str_to_number(rest, INT64_MAX, &into->at))
+		return;
+	if (generation.len != 32 || !str_unhex(generation, raw, sizeof(raw)) ||
+		!str_copy(generation, into->generation, sizeof(into->generation)))
+		*into = (struct store_log_place){ .at = 0 };
 }
 
 static bool read_members(struct reading *r, const struct json *root, struct error *err)
@@ -229,7 +239,7 @@ static bool read_members(struct reading *r, const struct json *root, struct erro
 
 	for (void *it = NULL; json_next(root, &it, &key, &value);) {
 		if (str_is(key, LOG)) {
-			read_generation(json_str(value), r->index->log.generation);
+			read_place(json_str(value), &r->index->log);
 			continue;
 		}
 		if (!str_is(key, "schemaVersion") && !str_is(key, "mediaType") && !str_is(key, "manifests"))
@@ -414,6 +424,14 @@ void index_json_write_record(struct json_writer *writer, const struct index_reco
 	buf_fini(&w.annotations);
 }
 
+static void write_place(const struct store_log_place *place, struct buf *into)
+{
+	buf_format(into, "\"" LOG "\":\"%s", place->generation);
+	if (place->at)
+		buf_format(into, ":%" PRIu64, place->at);
+	buf_puts(into, "\",");
+}
+
 /* The writer's containers are closed by hand here, since what we kept is text already. */
 bool index_json_write(const struct index *index, struct buf *into, struct error *err)
 {
@@ -423,7 +441,7 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 	buf_clear(into);
 	buf_puts(into, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE "\",");
 	if (index->log.generation[0])
-		buf_format(into, "\"" LOG "\":\"%s\",", index->log.generation);
+		write_place(&index->log, into);
 	buf_puts(into, "\"manifests\":");
 	w.json = json_writer(into);
 	json_open_array(&w.json);

@@ -59,6 +59,7 @@ struct index {
 	struct store_version version; /* of the index.json that it is made from */
 	struct store_log_place log;   /* up to which its log was added */
 	size_t json_bytes;            /* of that index.json */
+	uint64_t json_at;             /* log.at of that index.json */
 	size_t bytes;                 /* of records and labels */
 };
 

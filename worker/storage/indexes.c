@@ -97,7 +97,7 @@ struct index *indexes_set_view_locked(struct repository *repository, struct inde
 		indexes->stats.repositories--;
 	}
 	repository->view = view;
-	repository->validated_us = validated_us;
+	repository->validated_us = repository->seen_us = validated_us;
 	if (view) {
 		repository->bytes = sizeof(*repository) + index_bytes(view);
 		indexes->stats.bytes += repository->bytes;
@@ -221,6 +221,10 @@ static enum store_step load_json(
 		return STORE_FAILED;
 	}
 	index->json_bytes = text.len;
+	/* A log of another kind of store, from where this one was copied. */
+	if (index->log.at && !store_log_goes_on(indexes->store))
+		index->log = (struct store_log_place){ .at = 0 };
+	index->json_at = index->log.at;
 	buf_fini(&text);
 	index_complete(index, base, indexes->store, name);
 	index->version = version;
@@ -284,12 +288,23 @@ static enum store_step is_still(
 	return store_index_get_if_changed(indexes->store, name, &view->version, &text, &ignored, err);
 }
 
-/* One attempt. CONFLICT: somebody folded meanwhile. */
-static enum store_step load_once(
-	struct indexes *indexes, struct str name, struct index *base, struct index **ret, struct error *err)
+/* Nothing that lies behind it in the log is removed yet. */
+static bool may_follow(struct indexes *indexes, const struct index *base, int64_t seen_us)
 {
-	enum store_step step = load_json(indexes, name, base, ret, err);
+	return base && base->log.generation[0] && seen_us && store_log_goes_on(indexes->store) &&
+	       clock_us() - seen_us < STORE_LOG_FOLLOW_US;
+}
 
+/* One attempt. CONFLICT: somebody folded meanwhile. */
+static enum store_step load_once(struct indexes *indexes, struct str name, struct index *base,
+	int64_t seen_us, struct index **ret, struct error *err)
+{
+	enum store_step step = STORE_SAME;
+
+	if (may_follow(indexes, base, seen_us))
+		*ret = index_ref(base);
+	else
+		step = load_json(indexes, name, base, ret, err);
 	count(indexes, base != NULL, step == STORE_OK);
 	if (step == STORE_FAILED || !store_has_log(indexes->store) || !(*ret)->log.generation[0])
 		return step;
@@ -297,6 +312,8 @@ static enum store_step load_once(
 		index_free(TAKE(*ret));
 		return STORE_FAILED;
 	}
+	if (store_log_goes_on(indexes->store))
+		return STORE_OK;
 	step = is_still(indexes, name, *ret, err);
 	if (step == STORE_SAME)
 		return STORE_OK;
@@ -304,14 +321,14 @@ static enum store_step load_once(
 	return step == STORE_FAILED ? STORE_FAILED : STORE_CONFLICT;
 }
 
-bool indexes_load(
-	struct indexes *indexes, struct str name, struct index *base, struct index **ret, struct error *err)
+bool indexes_load(struct indexes *indexes, struct str name, struct index *base, int64_t seen_us,
+	struct index **ret, struct error *err)
 {
 	enum store_step step = STORE_CONFLICT;
 	struct error cause = { 0 };
 
 	for (unsigned i = 0; i < LOADS_MAX && step == STORE_CONFLICT; i++)
-		step = load_once(indexes, name, base, ret, &cause);
+		step = load_once(indexes, name, base, seen_us, ret, &cause);
 	if (step == STORE_OK || step == STORE_SAME)
 		return true;
 	if (step == STORE_CONFLICT)
@@ -334,7 +351,7 @@ static void remember(struct repository *repository, struct index *found, uint64_
 	repository->loading = false;
 	CHECK(pthread_cond_broadcast(&indexes->loaded) == 0);
 	/* A log that somebody left who is gone. */
-	if (ours && found && found->log.len && !repository->wrote_us)
+	if (ours && found && found->log.bytes && !repository->wrote_us)
 		repository->wrote_us = asked_us;
 	if (repository->writes == writes && writes % 2 == 0 && asked_us >= repository->validated_us) {
 		if (!found)
@@ -358,13 +375,13 @@ static bool load_unlock(struct repository *repository, struct index **ret, struc
 	struct indexes *indexes = repository->indexes;
 	AUTO(index) *base = repository->view ? index_ref(repository->view) : NULL;
 	uint64_t writes = repository->writes;
+	int64_t asked_us, seen_us = repository->seen_us;
 	struct error cause;
-	int64_t asked_us;
 
 	repository->loading = true;
 	indexes_unlock(indexes);
 	asked_us = clock_us();
-	if (indexes_load(indexes, str_of(repository->name), base, ret, &cause)) {
+	if (indexes_load(indexes, str_of(repository->name), base, seen_us, ret, &cause)) {
 		remember(repository, *ret, writes, asked_us);
 		return true;
 	}
@@ -432,6 +449,8 @@ struct indexes *indexes_new(
 	indexes->trust_arg = trust_arg;
 	indexes->bytes_max = bytes_max;
 	indexes->log_least = LOG_LEAST;
+	indexes->clean_last = &indexes->clean_first;
+	indexes->clean_after_us = STORE_LOG_KEEP_US;
 	indexes->repositories = map_new();
 	CHECK(pthread_mutex_init(&indexes->lock, NULL) == 0);
 	CHECK(pthread_cond_init(&indexes->loaded, NULL) == 0);
@@ -450,11 +469,15 @@ void indexes_free(struct indexes *indexes)
 
 	if (!indexes)
 		return;
+	indexes_lock(indexes);
+	indexes->stopping = true;
+	indexes_unlock(indexes);
 	indexes_fold(indexes, 0);
 	indexes_lock(indexes);
 	while (indexes->committers)
 		CHECK(pthread_cond_wait(&indexes->idle, &indexes->lock) == 0);
 	indexes_unlock(indexes);
+	indexes_clean_fini(indexes);
 	for (size_t at = 0; map_next(indexes->repositories, &at, NULL, &repository);)
 		repository_free(repository);
 	map_free(indexes->repositories);

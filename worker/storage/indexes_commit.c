@@ -29,6 +29,10 @@
  * other. */
 #define LOG_LEAST (256u * 1024)
 #define LOG_MOST  (16u * 1024 * 1024)
+/* Where a log goes on it is folded after so many records too: who loads it asks for each. */
+#define LOG_RECORDS_MOST 256
+/* An append that took so long may have met a log whose records were removed. */
+#define APPEND_MOST_US (STORE_LOG_KEEP_US - 60 * INT64_C(1000000))
 
 struct commit {
 	struct repository *repository;
@@ -37,6 +41,7 @@ struct commit {
 	struct index *base; /* what the changes are applied to; NULL: there is no such repository */
 	bool known;         /* base is what the store had, or has when the write goes through */
 	bool fresh;         /* base was true after the batch was taken, or may be trusted */
+	int64_t seen_us;    /* when base was last true; 0: that is not known */
 	struct index *draft;
 	bool changed, refused; /* some change changed the draft; some was refused */
 	bool fold;             /* the log is to be folded, whatever else */
@@ -72,6 +77,7 @@ static void take_view(struct commit *c)
 	indexes_lock(indexes);
 	if (c->repository->view) {
 		set_base(c, index_ref(c->repository->view));
+		c->seen_us = c->repository->seen_us;
 		c->fresh = indexes_is_fresh(c->repository, trust_ms, clock_us());
 	}
 	indexes_unlock(indexes);
@@ -79,15 +85,17 @@ static void take_view(struct commit *c)
 
 static bool reload(struct commit *c, struct error *err)
 {
+	int64_t asked_us = clock_us();
 	struct index *found = NULL;
 	struct error cause;
 
-	if (!indexes_load(c->indexes, str_of(c->repository->name), c->base, &found, &cause) &&
+	if (!indexes_load(c->indexes, str_of(c->repository->name), c->base, c->seen_us, &found, &cause) &&
 		cause.kind != ERROR_UNKNOWN) {
 		*err = cause;
 		return false;
 	}
 	set_base(c, found);
+	c->seen_us = asked_us;
 	c->fresh = true;
 	return true;
 }
@@ -111,7 +119,7 @@ static void end_write(struct commit *c, struct index *view, int64_t started_us, 
 	indexes_lock(c->indexes);
 	c->repository->writes++;
 	c->indexes->stats.conflicts += conflict;
-	c->indexes->stats.folds += view && c->base && c->base->log.len && !view->log.len;
+	c->indexes->stats.folds += view && c->base && c->base->log.bytes && !view->log.bytes;
 	c->repository->wrote_us = clock_us();
 	if (view)
 		before = indexes_set_view_locked(c->repository, view, started_us);
@@ -140,7 +148,7 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 
 	if (change->op == INDEX_FOLD) {
 		change->ok = true;
-		c->fold = c->base && c->base->log.len;
+		c->fold = c->base && c->base->log.bytes;
 		return;
 	}
 	if (change->op != INDEX_PUT_MANIFEST && !*exists)
@@ -196,25 +204,36 @@ static enum commit_step finish_write(struct commit *c, enum store_step step, int
 /* What was put lazily must be durable before an index.json says so: this batch's, and what the log had. */
 static bool sync_lazy(const struct commit *c, struct error *err)
 {
-	bool lazy = c->base && c->base->log.len;
+	bool lazy = c->base && c->base->log.bytes;
 
 	for (const struct index_change *change = c->batch; change && !lazy; change = change->next)
 		lazy = change->bytes.len > 0;
-	return !lazy || !store_has_log(c->indexes->store) || store_sync(c->indexes->store, err);
+	return !lazy || store_sync(c->indexes->store, err);
+}
+
+/* A log that goes on keeps its generation: what others append meanwhile stays in force. */
+static void name_log(const struct commit *c)
+{
+	struct store_log_place *log = &c->draft->log;
+
+	log->bytes = 0;
+	if (log->generation[0] && store_log_goes_on(c->indexes->store))
+		return;
+	*log = (struct store_log_place){ .at = 0 };
+	if (store_has_log(c->indexes->store))
+		random_hex(log->generation, 16);
 }
 
 static enum commit_step write_json(struct commit *c, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
 	const struct store_version nothing = { "" };
-	const struct store_log_place no_log = { .len = 0 };
+	const struct store_log_place no_log = { .at = 0 };
 	struct store_version version = { "" };
 	int64_t started_us = clock_us();
 	enum store_step step;
 
-	c->draft->log = no_log;
-	if (store_has_log(c->indexes->store))
-		random_hex(c->draft->log.generation, 16);
+	name_log(c);
 	if (!index_json_write(c->draft, &text, err) || !sync_lazy(c, err))
 		return COMMIT_FAILED;
 	begin_write(c);
@@ -224,36 +243,93 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 		step = STORE_OK;
 	c->draft->version = version;
 	c->draft->json_bytes = text.len;
+	c->draft->json_at = c->draft->log.at;
+	if (step == STORE_OK && c->draft->log.at)
+		indexes_clean_later(c->indexes, c->repository->name, &c->draft->log);
+	/* Its log may tell us nothing of the index.json that was in the way. */
+	if (step == STORE_CONFLICT)
+		c->seen_us = 0;
 	return finish_write(c, step, started_us);
 }
 
-/* The frames of this batch, where the log may take them. */
+static bool has_log(const struct commit *c)
+{
+	return c->base && c->base->log.generation[0] && store_has_log(c->indexes->store);
+}
+
 static bool collect_frames(const struct commit *c, struct buf *frames)
 {
-	const struct index *base = c->base;
-	uint64_t most;
-
-	if (c->fold || !base || !base->log.generation[0] || !store_has_log(c->indexes->store))
-		return false;
-	most = base->json_bytes / 4 > c->indexes->log_least ? base->json_bytes / 4 : c->indexes->log_least;
 	for (const struct index_change *change = c->batch; change; change = change->next)
 		if (change->ok && change->changed && !index_log_add(change, frames))
 			return false;
-	return base->log.len + frames->len <= (most < LOG_MOST ? most : LOG_MOST);
+	return !frames->failed;
+}
+
+static bool log_is_full(const struct indexes *indexes, const struct index *view, size_t more)
+{
+	size_t quarter = view->json_bytes / 4;
+	size_t most = quarter > indexes->log_least ? quarter : indexes->log_least;
+
+	return view->log.bytes + more > (most < LOG_MOST ? most : LOG_MOST) ||
+	       (store_log_goes_on(indexes->store) && view->log.at - view->json_at >= LOG_RECORDS_MOST);
+}
+
+static enum commit_step append(struct commit *c, struct str frames, struct error *err)
+{
+	int64_t started_us = clock_us();
+	enum store_step step;
+
+	begin_write(c);
+	step = store_log_append(c->indexes->store, str_of(c->repository->name), &c->base->version,
+		&c->draft->log, frames, err);
+	if (step == STORE_OK && store_log_goes_on(c->indexes->store) &&
+		clock_us() - c->seen_us > APPEND_MOST_US) {
+		c->seen_us = 0;
+		step = STORE_CONFLICT;
+	}
+	return finish_write(c, step, started_us);
+}
+
+/* Where a log ends by folding, a batch that is one too many goes into the new index.json itself. */
+static enum commit_step write_ending_log(struct commit *c, struct error *err)
+{
+	AUTO_FINI(buf) frames = buf_limit(LOG_MOST);
+
+	if (!has_log(c) || c->fold || !collect_frames(c, &frames) ||
+		log_is_full(c->indexes, c->base, frames.len))
+		return write_json(c, err);
+	return append(c, buf_str(&frames), err);
+}
+
+/* Where it goes on, a batch needs its place in the order of records, whatever else; folding comes behind it.
+ */
+static enum commit_step write_lasting_log(struct commit *c, struct error *err)
+{
+	AUTO_FINI(buf) frames = buf_limit(LOG_MOST);
+	enum commit_step step;
+
+	if (!has_log(c) || !c->changed)
+		return write_json(c, err);
+	if (!collect_frames(c, &frames)) {
+		(void)error_set(
+			err, ERROR_TOO_LARGE, NULL, "the changes are too large for one record of the index");
+		return COMMIT_FAILED;
+	}
+	step = append(c, buf_str(&frames), err);
+	c->repository->fold_due = c->fold;
+	return step;
 }
 
 static enum commit_step write_draft(struct commit *c, struct error *err)
 {
-	AUTO_FINI(buf) frames = buf_limit(LOG_MOST);
-	int64_t started_us = clock_us();
-	enum store_step step;
+	return store_log_goes_on(c->indexes->store) ? write_lasting_log(c, err) : write_ending_log(c, err);
+}
 
-	if (!collect_frames(c, &frames))
-		return write_json(c, err);
-	begin_write(c);
-	step = store_log_append(c->indexes->store, str_of(c->repository->name), &c->base->version,
-		&c->draft->log, buf_str(&frames), err);
-	return finish_write(c, step, started_us);
+/* What lies behind such a view may be gone from the log. */
+static bool is_too_old(const struct commit *c)
+{
+	return store_log_goes_on(c->indexes->store) && has_log(c) &&
+	       clock_us() - c->seen_us >= STORE_LOG_FOLLOW_US;
 }
 
 static enum commit_step attempt(struct commit *c, struct error *err)
@@ -261,7 +337,7 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 	int64_t asked_us = clock_us();
 	bool asked = false;
 
-	if (!c->known) {
+	if (!c->known || is_too_old(c)) {
 		if (!reload(c, err))
 			return COMMIT_FAILED;
 		asked = true;
@@ -344,6 +420,26 @@ static void tell(struct index_change *batch)
 	}
 }
 
+/* Behind the answers: they need not wait for it. */
+static void fold_if_due(struct repository *repository)
+{
+	struct index_change fold = { .op = INDEX_FOLD, .name = repository->name };
+	struct indexes *indexes = repository->indexes;
+	bool due;
+
+	indexes_lock(indexes);
+	due = repository->view && repository->view->log.bytes && store_log_goes_on(indexes->store) &&
+	      (repository->fold_due || log_is_full(indexes, repository->view, 0));
+	indexes_unlock(indexes);
+	repository->fold_due = false;
+	if (!due)
+		return;
+	commit_batch(repository, &fold);
+	if (!fold.ok)
+		log_warn("index.fold", "repository=%s error=%s trying again later", repository->name,
+			log_quote(str_of(fold.err.text)));
+}
+
 static void run_committer(void *arg)
 {
 	struct repository *repository = arg;
@@ -355,6 +451,7 @@ static void run_committer(void *arg)
 		indexes_unlock(indexes);
 		commit_batch(repository, batch);
 		tell(batch);
+		fold_if_due(repository);
 		indexes_lock(indexes);
 	}
 	repository->committing = false;
@@ -426,7 +523,7 @@ static void on_folded(struct index_change *change)
 
 static bool needs_fold(const struct repository *repository, int64_t idle_ms, int64_t now_us)
 {
-	return repository->view && repository->view->log.len && !repository->committing &&
+	return repository->view && repository->view->log.bytes && !repository->committing &&
 	       repository->wrote_us && now_us - repository->wrote_us >= idle_ms * 1000;
 }
 
@@ -454,6 +551,8 @@ static struct fold *next_fold(struct indexes *indexes, size_t *at, int64_t idle_
 void indexes_fold(struct indexes *indexes, int64_t idle_ms)
 {
 	struct fold *fold;
+
+	indexes_clean_due(indexes);
 
 	for (size_t at = 0; (fold = next_fold(indexes, &at, idle_ms));) {
 		fold->change = (struct index_change){

@@ -21,6 +21,7 @@ struct repository {
 	struct index *view;   /* counted; NULL: not in memory */
 	int64_t validated_us; /* just before the store was asked whether it is like the view; 0: not believed
 			       */
+	int64_t seen_us;      /* the same, also when it is no longer believed */
 	int64_t absent_us;    /* the same, when the answer was that there is none */
 	size_t bytes;         /* counted for the view */
 	unsigned pins;
@@ -28,6 +29,7 @@ struct repository {
 	int64_t wrote_us; /* when we last wrote, or found a log that nobody folds; 0: never */
 	uint64_t writes; /* begun and ended ones: odd while one is under way */
 	bool committing;
+	bool fold_due; /* of the committer */
 	struct index_change *first, **last; /* waiting for the committer */
 	struct repository *newer, *older; /* by use, while there is a view; of dead ones: older is the next */
 };
@@ -42,7 +44,11 @@ struct indexes {
 	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;
 	struct repository *newest, *oldest;
-	unsigned committers;
+	struct clean *clean_first, **clean_last; /* by the time when they are due */
+	size_t clean_len;
+	int64_t clean_after_us;
+	bool cleaning, stopping;
+	unsigned committers; /* and cleaners */
 	struct indexes_stats stats;
 };
 
@@ -59,6 +65,14 @@ struct index *indexes_set_view_locked(
 	struct repository *repository, struct index *view, int64_t validated_us) MUST_CHECK;
 
 /* Asks the store, without the lock. `base` may be NULL, else it comes back (referenced) when it is still
- * true. ERROR_UNKNOWN with NAME_UNKNOWN: there is no such repository. */
-bool indexes_load(struct indexes *indexes, struct str name, struct index *base, struct index **ret,
-	struct error *err) MUST_CHECK;
+ * true; seen_us: when it last was, 0: index.json is looked at in any case. ERROR_UNKNOWN with NAME_UNKNOWN: there is
+ * no such repository. */
+bool indexes_load(struct indexes *indexes, struct str name, struct index *base, int64_t seen_us,
+	struct index **ret, struct error *err) MUST_CHECK;
+
+/* indexes_clean.c: records of logs that are folded, to be removed when nobody needs them any more. */
+struct clean;
+void indexes_clean_later(struct indexes *indexes, const char *name, const struct store_log_place *upto);
+/* In the pool, those whose time has come. */
+void indexes_clean_due(struct indexes *indexes);
+void indexes_clean_fini(struct indexes *indexes);

@@ -6,6 +6,7 @@
  *     put                   PUT with the sha256         remove  HEAD, DELETE
  *     put_file              HEAD, PUT or parts          copy    CopyObject or parts
  *     put_if                s3_put_if.c                 list    s3_list.c
+ *     log_...               s3_log.c
  *
  * Nothing but final keys is ever written, and S3 verifies each body against its hash: what is in the
  * bucket is whole.
@@ -307,6 +308,9 @@ static const struct store_driver driver = {
 	.get = s3_get,
 	.get_if_changed = get_if_changed,
 	.put_if = s3_put_if,
+	.log_get = s3_log_get,
+	.log_append = s3_log_append,
+	.log_remove = s3_log_remove,
 	.size = size,
 	.put = put,
 	.put_file = put_file,

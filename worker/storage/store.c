@@ -178,7 +178,7 @@ enum store_step store_index_fold(struct store *store, struct str name, struct st
 		return STORE_FAILED;
 	if (!expected->text[0] && !put_surroundings(store, name, err))
 		return STORE_FAILED;
-	if (log && store_has_log(store))
+	if (log && driver_of(store)->put_index)
 		return driver_of(store)->put_index(store, key.text, bytes, expected, log, ret_version, err);
 	return driver_of(store)->put_if(store, key.text, bytes, expected, ret_version, err);
 }
@@ -186,6 +186,11 @@ enum store_step store_index_fold(struct store *store, struct str name, struct st
 bool store_has_log(const struct store *store)
 {
 	return driver_of(store)->log_append != NULL;
+}
+
+bool store_log_goes_on(const struct store *store)
+{
+	return driver_of(store)->log_remove != NULL;
 }
 
 bool store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
@@ -205,6 +210,15 @@ enum store_step store_log_append(struct store *store, struct str name, const str
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
 	return driver_of(store)->log_append(store, key.text, expected, place, frames, err);
+}
+
+bool store_log_remove(
+	struct store *store, struct str name, const struct store_log_place *upto, struct error *err)
+{
+	struct key key;
+
+	return key_of_file(name, "index.json", &key, err) &&
+	       driver_of(store)->log_remove(store, key.text, upto, err);
 }
 
 /* ---- blobs ---- */
@@ -236,6 +250,11 @@ bool store_blob_put(struct store *store, struct str name, const struct digest *d
 	       driver_of(store)->put(store, key.text, digest, bytes, err);
 }
 
+bool store_is_lazy(const struct store *store)
+{
+	return driver_of(store)->put_lazy != NULL;
+}
+
 bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes,
 	struct error *err)
 {
@@ -247,7 +266,7 @@ bool store_blob_put_lazy(struct store *store, struct str name, const struct dige
 
 bool store_sync(struct store *store, struct error *err)
 {
-	return driver_of(store)->sync(store, err);
+	return !driver_of(store)->sync || driver_of(store)->sync(store, err);
 }
 
 bool store_blob_put_file(struct store *store, struct str name, const struct digest *digest, int fd,

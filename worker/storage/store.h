@@ -4,7 +4,8 @@
  *
  *   <root>/<repository>/oci-layout                      {"imageLayoutVersion":"1.0.0"}
  *   <root>/<repository>/index.json                      the only mutable object: changed by compare-and-swap
- *   <root>/<repository>/index.log                       what was changed since (where the store keeps logs: fs)
+ *   <root>/<repository>/index.log                       what was changed since (fs)
+ *   <root>/<repository>/index.log/<generation>/<number> the same (s3): one object for each write
  *   <root>/<repository>/blobs/<alg>/<encoded>           immutable
  *   <root>/_catalog/<repository, %-escaped>             empty marker, one for each repository
  *   <root>/_catalog/.imported                           what others made has its markers (store_import)
@@ -34,8 +35,12 @@ struct store;
  * fs: inode, mtime, length. s3: the ETag. Empty text = "there is no such object". */
 struct store_version { char text[96]; };
 
-/* A place in the log of an index: which log, how many of its bytes. generation "": there is no log. */
-struct store_log_place { char generation[33]; uint64_t len; };
+/* A place in the log of an index. generation "": there is no log. */
+struct store_log_place {
+	char generation[33];
+	uint64_t at;    /* fs: bytes of the log. s3: number of the last record; index.json names the last that it holds */
+	uint64_t bytes; /* of records since index.json */
+};
 #define STORE_LOG_MAX (64u * 1024 * 1024) /* bytes of a log */
 
 enum store_step { STORE_OK, STORE_SAME, STORE_CONFLICT, STORE_FAILED };
@@ -57,26 +62,37 @@ enum store_step store_index_put(struct store *store, struct str name, struct str
 
 /*
  * The log of an index: frames (frames.h) that continue one index.json, which names the log's generation.
- * store_index_fold() is store_index_put() of an index.json that holds all up to `log`: CONFLICT when there is more. The log is
- * removed; the new index.json must name a new generation.
+ * store_index_fold() is store_index_put() of an index.json that holds all up to `log`. It depends on the store what becomes of the log:
+ *
+ *   it ends (fs)        CONFLICT when there is more than `log`. The log is removed; the new index.json must name a new generation.
+ *   it goes on (s3)     Folding and appending do not exclude each other: whoever knows the log up to a place may append behind it, and
+ *                       may ask for what is behind it, without looking at index.json. Records that are folded are removed 10 minutes
+ *                       later (store_log_remove), so who did not ask for STORE_LOG_FOLLOW_US reads index.json first.
  */
 enum store_step store_index_fold(struct store *store, struct str name, struct str bytes, const struct store_version *expected,
 				 const struct store_log_place *log, struct store_version *ret_version,
 				 struct error *err) MUST_CHECK;
 bool            store_has_log(const struct store *store);
+bool            store_log_goes_on(const struct store *store);
+#define STORE_LOG_FOLLOW_US (5 * 60 * INT64_C(1000000))
+#define STORE_LOG_KEEP_US   (2 * STORE_LOG_FOLLOW_US)
 /* Whole frames behind *place, which moves behind them. An absent log, or one of another generation, is empty. */
 bool            store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
 			      struct error *err) MUST_CHECK;
-/* Adds frames, durably, if index.json is still `expected` and the log ends at *place, which moves behind them. */
+/* Adds frames, durably, if index.json is still `expected` (only where a log ends by folding) and the log ends at *place,
+ * which moves behind them. */
 enum store_step store_log_append(struct store *store, struct str name, const struct store_version *expected,
 				 struct store_log_place *place, struct str frames, struct error *err) MUST_CHECK;
+/* Removes the records up to `upto`, which an index.json holds for STORE_LOG_KEEP_US. Where logs go on. */
+bool            store_log_remove(struct store *store, struct str name, const struct store_log_place *upto, struct error *err) MUST_CHECK;
 
 /* Blobs. */
 bool store_blob_size(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size, struct error *err) MUST_CHECK;
 /* Small ones (manifests), whole; the limit of `into` bounds it. */
 bool store_blob_get(struct store *store, struct str name, const struct digest *digest, struct buf *into, struct error *err) MUST_CHECK;
 bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
-/* Visible at once, durable only when the log has a record with its bytes, or after store_sync(). Where the store keeps logs. */
+/* Visible at once, durable only when the log has a record with its bytes, or after store_sync(). Where the store is lazy (fs). */
+bool store_is_lazy(const struct store *store);
 bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
 /* All that was put lazily is durable. */
 bool store_sync(struct store *store, struct error *err) MUST_CHECK;

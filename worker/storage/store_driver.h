@@ -18,10 +18,13 @@ struct store_driver {
 	/* expected NULL: whatever is there is replaced. */
 	enum store_step (*put_if)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
 				  struct store_version *ret_version, struct error *err);
-	/* The log of an index, and writing an index that holds it; NULL: this store keeps none. */
+	/* Writing an index that holds a log, where that ends the log; NULL: put_if does. */
 	enum store_step (*put_index)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
 				     const struct store_log_place *log, struct store_version *ret_version, struct error *err);
+	/* NULL: this store keeps no logs. */
 	bool (*log_get)(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into, struct error *err);
+	/* Records up to a place go. NULL: a log ends by folding. */
+	bool (*log_remove)(struct store *store, const char *index_key, const struct store_log_place *upto, struct error *err);
 	bool (*put_lazy)(struct store *store, const char *key, struct str bytes, struct error *err);
 	bool (*sync)(struct store *store, struct error *err);
 	enum store_step (*log_append)(struct store *store, const char *index_key, const struct store_version *expected,
@@ -48,6 +51,11 @@ struct store {
 	const struct store_driver *driver;
 	char *place;
 };
+static inline void store_log_advance(struct store_log_place *place, uint64_t steps, uint64_t bytes)
+{
+	place->at += steps;
+	place->bytes += bytes;
+}
 /* store.c: the marker of a repository in the catalog is there from now on. */
 bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_indexes - views in memory and group commit, over a store in a folder.
+ * test_indexes - views in memory, group commit and logs, over a store in a folder; over a bucket where
+ * ZOT_TEST_S3_ENDPOINT and so on are set (tests/system/s3_servers.py).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,9 +16,10 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/http_client.h"
 #include "common/pool.h"
 #include "worker/storage/frames.h"
-#include "worker/storage/index_priv.h"
+#include "worker/storage/indexes_priv.h"
 #include "worker/storage/store_driver.h"
 
 #define OCI     "application/vnd.oci.image.manifest.v1+json"
@@ -46,16 +48,44 @@ static int64_t trust_nobody(void *arg, struct str name)
 	return 0;
 }
 
+static bool open_bucket(struct rig *rig, struct error *err)
+{
+	static unsigned n;
+	char prefix[64];
+	struct store_s3_settings settings = {
+		.endpoint = getenv("ZOT_TEST_S3_ENDPOINT"),
+		.access_key = getenv("ZOT_TEST_S3_ACCESS_KEY"),
+		.secret_key = getenv("ZOT_TEST_S3_SECRET_KEY"),
+		.bucket = getenv("ZOT_TEST_S3_BUCKET"),
+		.region = getenv("ZOT_TEST_S3_REGION"),
+		.prefix = prefix,
+		.path_style = true,
+	};
+
+	(void)snprintf(
+		prefix, sizeof(prefix), "indexes-%d-%lld/%u", (int)getpid(), (long long)clock_wall_ms(), n++);
+	return store_s3_open(&rig->store, &settings, err);
+}
+
+static bool open_store(struct rig *rig, struct error *err)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (getenv("ZOT_TEST_S3_ENDPOINT"))
+		return open_bucket(rig, err);
+	(void)snprintf(rig->folder, sizeof(rig->folder), "%s/test-indexes-XXXXXX", tmp ? tmp : "/tmp");
+	return mkdtemp(rig->folder) && store_fs_open(&rig->store, rig->folder, err);
+}
+
 static int setup(void **state)
 {
 	struct rig *rig = xnew(struct rig);
-	const char *tmp = getenv("TMPDIR");
-	struct error err;
+	struct error err = { 0 };
 
-	(void)snprintf(rig->folder, sizeof(rig->folder), "%s/test-indexes-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(rig->folder) || !store_fs_open(&rig->store, rig->folder, &err) ||
-		!pool_new(&rig->pool, 8, 1000, &err))
+	if (!open_store(rig, &err) || !pool_new(&rig->pool, 8, 1000, &err)) {
+		print_error("%s\n", err.text);
 		return -1;
+	}
 	rig->here = indexes_new(rig->store, rig->pool, trust_here, rig, 64 << 20);
 	rig->there = indexes_new(rig->store, rig->pool, trust_nobody, NULL, 64 << 20);
 	*state = rig;
@@ -78,7 +108,8 @@ static int teardown(void **state)
 	indexes_free(rig->there);
 	pool_free(rig->pool);
 	store_free(rig->store);
-	(void)nftw(rig->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (rig->folder[0])
+		(void)nftw(rig->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(rig);
 	return 0;
 }
@@ -692,6 +723,185 @@ static void test_folds_lose_nothing(void **state)
 	assert_true(indexes_stats(rig->here).folds + indexes_stats(rig->there).folds > 0);
 }
 
+/* ---- logs that go on: only over a bucket ---- */
+
+static uint64_t records(const struct rig *rig, const char *name)
+{
+	AUTO_FINI(buf) json = buf_limit(1 << 20);
+	struct store_log_place place = { .at = 0 };
+	AUTO(index) *index = NULL;
+	struct error err;
+	char key[64];
+
+	(void)snprintf(key, sizeof(key), "%s/index.json", name);
+	assert_true(rig->store->driver->get(rig->store, key, &json, NULL, &err));
+	assert_true(index_json_read(buf_str(&json), &index, &err));
+	(void)snprintf(place.generation, sizeof(place.generation), "%s", index->log.generation);
+	assert_true(store_log_get(rig->store, str_of(name), &place, &json, &err));
+	return place.at;
+}
+
+static uint64_t json_holds(const struct rig *rig, const char *name)
+{
+	AUTO_FINI(buf) json = buf_limit(1 << 20);
+	AUTO(index) *index = NULL;
+	struct error err;
+	char key[64];
+
+	(void)snprintf(key, sizeof(key), "%s/index.json", name);
+	assert_true(rig->store->driver->get(rig->store, key, &json, NULL, &err));
+	assert_true(index_json_read(buf_str(&json), &index, &err));
+	return index->log.at;
+}
+
+static void test_a_change_is_one_request(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t before;
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "l", "t0", &err));
+	assert_int_equal(json_holds(rig, "l"), 0);
+	before = store_requests(rig->store);
+	assert_true(put(rig->here, "l", "t1", &err));
+	assert_int_equal(store_requests(rig->store) - before, 1);
+	assert_true(delete_tag(rig->here, "l", "t0", &err));
+	assert_int_equal(store_requests(rig->store) - before, 2);
+	assert_true(has(rig->here, "l", "t1") && !has(rig->here, "l", "t0"));
+	assert_int_equal(store_requests(rig->store) - before, 2);
+	assert_int_equal(json_holds(rig, "l"), 0);
+	assert_int_equal(records(rig, "l"), 2);
+	/* Who has no lease asks for the next record each time. */
+	assert_true(has(rig->there, "l", "t1"));
+	before = store_requests(rig->store);
+	assert_true(has(rig->there, "l", "t1"));
+	assert_int_equal(store_requests(rig->store) - before, 1);
+	/* Late for number 3: reads it, writes number 4. */
+	assert_true(put(rig->here, "l", "t3", &err));
+	before = store_requests(rig->store);
+	assert_true(put(rig->there, "l", "t4", &err));
+	assert_in_range(store_requests(rig->store) - before, 4, 6);
+	assert_int_equal(indexes_stats(rig->there).conflicts, 1);
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 3);
+}
+
+static void clean(struct indexes *indexes)
+{
+	bool busy = true;
+
+	indexes_clean_due(indexes);
+	while (busy) {
+		indexes_lock(indexes);
+		busy = indexes->cleaning;
+		indexes_unlock(indexes);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static void age(struct indexes *indexes, const char *name, int64_t us)
+{
+	struct repository *repository;
+
+	indexes_lock(indexes);
+	repository = map_find(indexes->repositories, str_of(name));
+	assert_non_null(repository);
+	repository->seen_us -= us;
+	indexes_unlock(indexes);
+}
+
+static void test_folded_records_go_later(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+	char tag[16];
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "l", "t0", &err));
+	assert_true(has(rig->there, "l", "t0"));
+	for (int i = 1; i < 40; i++) {
+		(void)snprintf(tag, sizeof(tag), "t%d", i);
+		assert_true(put(rig->here, "l", tag, &err));
+	}
+	assert_true(put(rig->there, "l", "t40", &err));
+	fold(rig->there);
+	assert_int_equal(json_holds(rig, "l"), 40);
+	/* In between, one who follows finds them. */
+	assert_int_equal(records(rig, "l"), 40);
+	assert_true(put(rig->here, "l", "t41", &err));
+	assert_true(has(rig->there, "l", "t41"));
+	rig->here->clean_after_us = 0;
+	fold(rig->here);
+	clean(rig->here);
+	assert_int_equal(json_holds(rig, "l"), 41);
+	assert_int_equal(records(rig, "l"), 0);
+	/* Not seen for so long that the log may be gone: everything is read again, for looking and for
+	 * writing. */
+	age(rig->there, "l", STORE_LOG_FOLLOW_US);
+	assert_true(has(rig->there, "l", "t41"));
+	assert_true(put(rig->here, "l", "t42", &err));
+	fold(rig->here);
+	clean(rig->here);
+	age(rig->there, "l", STORE_LOG_FOLLOW_US);
+	assert_true(put(rig->there, "l", "t43", &err));
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 44);
+}
+
+static void test_many_records_are_folded(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+	char tag[16];
+
+	rig->trust = FOREVER;
+	for (int i = 0; i < 300; i++) {
+		(void)snprintf(tag, sizeof(tag), "t%d", i);
+		assert_true(put(rig->here, "l", tag, &err));
+	}
+	assert_in_range(json_holds(rig, "l"), 200, 299);
+	assert_int_equal(indexes_stats(rig->here).folds, 1);
+	assert_int_equal(tags_for_a_newcomer(rig, "l"), 300);
+}
+
+static void test_a_damaged_record(void **state)
+{
+	struct rig *rig = *state;
+	struct index *index = NULL;
+	struct repository *repository;
+	struct error err = { 0 };
+	char key[128];
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "l", "t0", &err) && put(rig->here, "l", "t1", &err));
+	repository = map_find(rig->here->repositories, STR("l"));
+	(void)snprintf(key, sizeof(key), "l/index.log/%s/%020d", repository->view->log.generation, 1);
+	assert_int_equal(
+		rig->store->driver->put_if(rig->store, key, STR("no record"), NULL, NULL, &err), STORE_OK);
+	assert_false(indexes_get(rig->there, STR("l"), &index, &err));
+	assert_non_null(strstr(err.text, "damaged"));
+}
+
+static int test_bucket(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_change_is_one_request, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_folded_records_go_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_records_are_folded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_damaged_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_folds_lose_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trust, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stale_delete, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_group_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unclear_write, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -711,5 +921,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_import, setup, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed;
+
+	http_client_init();
+	failed = getenv("ZOT_TEST_S3_ENDPOINT") ? test_bucket() : cmocka_run_group_tests(tests, NULL, NULL);
+	http_client_fini();
+	return failed;
 }
