@@ -66,6 +66,12 @@ uint64_t worker_open_requests(const struct worker *worker)
 	return begun > ended ? begun - ended : 0;
 }
 
+/* Peers, leaders, S3. */
+static bool calls_others(const struct worker_settings *settings)
+{
+	return settings->mode == MODE_WORKER || settings->members.len || settings->s3_bucket;
+}
+
 static bool is_clustered(const struct worker_settings *settings)
 {
 	return settings->mode == MODE_WORKER || settings->members.len > 1;
@@ -91,10 +97,13 @@ bool worker_open_store(const struct worker_settings *s, struct store **ret, stru
 	return file_make_folders(s->root, 0700, err) && store_fs_open(ret, s->root, err);
 }
 
+/* Who is alone on a folder need not know what happens to two, and the probe's syncs are half of the start. */
 static bool probe_store(struct worker *worker, struct error *err)
 {
 	bool conditional;
 
+	if (!is_clustered(worker->settings) && !worker->settings->s3_bucket)
+		return store_check(worker->store, err);
 	if (!store_probe(worker->store, &conditional, err))
 		return error_add(err, "store %s", store_place(worker->store));
 	if (conditional || !is_clustered(worker->settings))
@@ -198,7 +207,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 		return false;
 	loop_set_index(own->loop, at);
 	worker->usage->loops[at].loop = own->loop;
-	return http_client_new(&own->client, own->loop, &client, err) &&
+	return (!calls_others(worker->settings) || http_client_new(&own->client, own->loop, &client, err)) &&
 	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
 
@@ -439,7 +448,8 @@ int worker_run(const struct worker_settings *settings)
 	int status = 1;
 
 	process->signals = block_signals();
-	http_client_init();
+	if (calls_others(settings))
+		http_client_init();
 	worker->settings = settings;
 	worker->started_ms = clock_ms();
 	worker->loops_len = count_loops(settings);
@@ -460,6 +470,7 @@ int worker_run(const struct worker_settings *settings)
 		status = 0;
 	}
 	close_process(process);
-	http_client_fini();
+	if (calls_others(settings))
+		http_client_fini();
 	return status;
 }

@@ -117,7 +117,8 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 		.htpasswd = settings->htpasswd != NULL };
 	cluster->failed = map_new();
 	cluster->secret = derive_secret(settings);
-	self_url(settings, port, &url);
+	if (settings->mode == MODE_WORKER || settings->members.len)
+		self_url(settings, port, &url);
 	cluster->url = check_strdup(buf_text(&url));
 	random_hex(process, 16);
 	cluster->process = check_strdup(process);
