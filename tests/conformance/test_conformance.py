@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The official OCI conformance suite through one worker of three, so that most repositories are a peer's."""
+"""The official OCI conformance suite, on repositories of the worker that is asked, and on those of its peers."""
+import itertools
 import os
-import pathlib
 import re
 import subprocess
 
@@ -10,11 +10,30 @@ import pytest
 from cluster import Cluster
 
 
-def run_suite(cluster, folder, **options):
+def proxied(worker):
+    """Requests that this worker sent on to a repository's owner."""
+    return int(re.search(r"^zot_proxied_total (\d+)$", worker.call("GET", "/metrics").text, re.M).group(1))
+
+
+def repositories(worker, prefix, peers):
+    """Two new names that the worker owns, or that its peers own."""
+    found = []
+    for n in itertools.count():
+        before = proxied(worker)
+        assert worker.call("GET", f"/v2/{prefix}/r{n}/tags/list").status_code == 404
+        if (proxied(worker) > before) == peers:
+            found.append(f"{prefix}/r{n}")
+        if len(found) == 2:
+            return found
+
+
+def run_suite(cluster, worker, folder, peers, **options):
     """[(name, status)] of results.yaml: one row for each API and each set of data."""
+    one, two = repositories(worker, f"conformance/{folder.name}", peers)
     environment = {
-        **os.environ, "OCI_REGISTRY": f"127.0.0.1:{cluster.workers[1].port}", "OCI_TLS": "disabled", "OCI_REPO1": "conformance/one",
-        "OCI_REPO2": "conformance/two", "OCI_RESULTS_DIR": str(folder), "OCI_USERNAME": cluster.user, "OCI_PASSWORD": cluster.password, **options}
+        **os.environ, "OCI_REGISTRY": f"127.0.0.1:{worker.port}", "OCI_TLS": "disabled", "OCI_REPO1": one, "OCI_REPO2": two,
+        "OCI_RESULTS_DIR": str(folder), "OCI_USERNAME": cluster.user, "OCI_PASSWORD": cluster.password, **options}
+    before = proxied(worker)
     done = subprocess.run(["conformance"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     failures = "\n".join(line[:300] for line in (done.stdout + done.stderr).splitlines() if "failed test" in line)
     # Errors of its set-up end with 0 and without results, so the file is what counts.
@@ -22,6 +41,7 @@ def run_suite(cluster, folder, **options):
     assert results.exists(), done.stdout[-2000:] + done.stderr[-2000:]
     rows = re.findall(r"^  ([A-Z][^:\n]*): (\w+)$", results.read_text().partition("\napis:\n")[2], re.M)
     assert len(rows) > 40
+    assert (proxied(worker) > before + 100) if peers else (proxied(worker) == before)
     assert done.returncode == 0 and "OCI Conformance Result: Pass" in done.stdout + done.stderr, failures
     return rows
 
@@ -30,13 +50,16 @@ def count(rows):
     return {status: sum(row[1] == status for row in rows) for status in {row[1] for row in rows}}
 
 
+RUNS = [("1.1", True, {}), ("dev", True, {"OCI_DATA_SPARSE": "true"}), ("dev", False, {"OCI_DATA_SPARSE": "true"})]
+
+
 @pytest.mark.parametrize("store", ["moto", "radosgw", "fs"])
 def test_all_versions(store, tmp_path):
     with Cluster(store=store, haproxy=False) as cluster:
-        for version, options in (("1.1", {}), ("dev", {"OCI_DATA_SPARSE": "true"})):
-            folder = tmp_path / version
+        for version, peers, options in RUNS:
+            folder = tmp_path / f"{version}-{'peers' if peers else 'own'}"
             folder.mkdir()
-            rows = run_suite(cluster, folder, OCI_VERSION=version, **options)
-            print(store, version, count(rows))
+            rows = run_suite(cluster, cluster.workers[1], folder, peers, OCI_VERSION=version, **options)
+            print(store, version, "a peer's" if peers else "its own", count(rows))
             assert set(count(rows)) <= {"Pass", "Disabled"}, [row for row in rows if row[1] not in ("Pass", "Disabled")]
             assert version != "dev" or set(count(rows)) == {"Pass"}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many requests to the bucket each operation costs: bounds, and the whole price list is printed."""
+import os
+import re
+
+import pytest
+
+import s3_servers
+from registry import MANIFEST, digest, free_port, image
+from worker_process import Worker
+
+MIB = 1 << 20
+
+
+class Meter:
+    def __init__(self, worker):
+        self.worker, self.prices = worker, {}
+
+    def requests(self):
+        return int(re.search(r"^zot_s3_requests_total (\d+)$", self.worker.call("GET", "/metrics").text, re.M).group(1))
+
+    def pay(self, what, most, *calls, status):
+        before = self.requests()
+        for method, path, more in calls:
+            reply = self.worker.call(method, path, **more)
+        self.prices[what] = self.requests() - before
+        assert reply.status_code == status, reply.text
+        assert self.prices[what] <= most, (what, self.prices[what])
+        return reply
+
+
+def blob(meter, what, most, name, data):
+    where = meter.worker.start_upload(name)
+    meter.pay(what, most, ("PUT", where, {"params": {"digest": digest(data)}, "data": data}), status=201)
+
+
+def manifest(meter, what, most, name, body, tag, **more):
+    meter.pay(what, most, ("PUT", f"/v2/{name}/manifests/{tag}", {"data": body, "headers": {"Content-Type": MANIFEST}, **more}),
+              status=201)
+
+
+def pushes(meter):
+    blob(meter, "push a small blob", 2, "a/b", b"{}")
+    blob(meter, "push 100 MiB (7 parts)", 3 + 7, "a/b", os.urandom(100 * MIB))
+    blob(meter, "push 100 MiB that is there", 1, "a/b", b"{}")
+    meter.worker.push("a/b", "v0")
+    manifest(meter, "manifest PUT, warm", 2, "a/b", image(b"layer", annotations={"n": "1"}), "v1")
+    one = image(b"layer", annotations={"n": "61"})
+    manifest(meter, "manifest PUT, first of 61 tags", 2, "a/b", one, "t0")
+    for n in range(1, 61):
+        meter.worker.call("PUT", f"/v2/a/b/manifests/t{n}", data=one, headers={"Content-Type": MANIFEST})
+    return one
+
+
+@pytest.mark.parametrize("owner", ["alone", "in a static cluster"])
+def test_requests_of_each_operation(owner):
+    """Alone, memory is believed; in a static cluster there is no lease, so each read asks the store once."""
+    fresh = 0 if owner == "alone" else 1
+    with s3_servers.start("moto") as server:
+        port = free_port()
+        settings = {} if owner == "alone" else {
+            "ZOT_CLUSTER_MEMBERS": f"127.0.0.1:{port},127.0.0.1:{free_port()}", "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
+            "CLUSTER_SELF_ADDRESS": f"127.0.0.1:{port}"}
+        s3 = {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
+        with Worker(port=port, **s3, **settings) as worker:
+            meter = Meter(worker)
+            one = pushes(meter)
+            for method in ("GET", "HEAD"):
+                meter.pay(f"manifest {method} by tag", fresh, (method, "/v2/a/b/manifests/v1", {}), status=200)
+            meter.pay("blob HEAD", 1, ("HEAD", f"/v2/a/b/blobs/{digest(b'{}')}", {}), status=200)
+            meter.pay("blob GET", 1, ("GET", f"/v2/a/b/blobs/{digest(b'{}')}", {}), status=200)
+            meter.pay("tag list", fresh, ("GET", "/v2/a/b/tags/list", {}), status=200)
+            meter.pay("referrers", fresh, ("GET", f"/v2/a/b/referrers/{digest(one)}", {}), status=200)
+            meter.pay("catalog", 1, ("GET", "/v2/_catalog?n=100", {}), status=200)
+            meter.pay("delete a manifest with 61 tags", 3, ("DELETE", f"/v2/a/b/manifests/{digest(one)}", {}), status=202)
+            meter.pay("and it is gone", fresh, ("GET", "/v2/a/b/manifests/t60", {}), status=404)
+            print(owner, meter.prices)
