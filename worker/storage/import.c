@@ -70,7 +70,8 @@ static bool on_folder(void *arg, struct str folder)
 	if (!atomic_load(walk->go_on))
 		return false;
 	/* Ours, hidden ones, and what lies inside of a repository. */
-	if (str_starts(folder, "_") || str_starts(folder, ".") || str_is(folder, "blobs"))
+	if (str_starts(folder, "_") || str_starts(folder, ".") ||
+		(len && (str_is(folder, "blobs") || str_is(folder, "index.log"))))
 		return true;
 	buf_add(&walk->path, folder);
 	buf_putc(&walk->path, '/');
