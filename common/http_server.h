@@ -93,6 +93,8 @@ struct str          http_request_path(const struct http_request *request);   /* 
 struct str          http_request_query(const struct http_request *request);  /* raw, without '?' */
 const char         *http_request_header(const struct http_request *request, const char *name); /* first, or NULL */
 unsigned            http_request_header_count(const struct http_request *request, const char *name);
+/* All lines of that name as one list, joined by ", "; NULL when absent. *ret_own is the caller's to free: NULL where one line is all. */
+const char         *http_request_header_list(const struct http_request *request, const char *name, char **ret_own);
 typedef void        http_header_f(void *arg, const char *name, const char *value);
 void                http_request_each_header(const struct http_request *request, http_header_f *fn, void *arg);
 int64_t             http_request_length(const struct http_request *request); /* Content-Length; 0 no body; -1 chunked */

@@ -74,6 +74,35 @@ void http_request_each_header(const struct http_request *request, http_header_f 
 	(void)MHD_get_connection_values(request->conn->mhd, MHD_HEADER_KIND, each_one, &each);
 }
 
+struct joined {
+	const char *name;
+	struct buf text;
+};
+
+static void join_one(void *arg, const char *name, const char *value)
+{
+	struct joined *joined = arg;
+
+	if (strcasecmp(name, joined->name) != 0)
+		return;
+	buf_puts(&joined->text, joined->text.len ? ", " : "");
+	buf_puts(&joined->text, value ? value : "");
+}
+
+const char *http_request_header_list(const struct http_request *request, const char *name, char **ret_own)
+{
+	const char *first = http_request_header(request, name);
+	/* It always fits: the lines came in one head, with more between them than a comma. */
+	struct joined joined = { name, buf_limit(HTTP_HEAD_MAX) };
+
+	*ret_own = NULL;
+	if (!first || http_request_header_count(request, name) < 2)
+		return first;
+	http_request_each_header(request, join_one, &joined);
+	*ret_own = buf_take(&joined.text, NULL);
+	return *ret_own;
+}
+
 int64_t http_request_length(const struct http_request *request)
 {
 	return request->length;

@@ -288,7 +288,8 @@ static void on_request(void *app, struct http_request *request)
 	call->ask.method = http_request_method(request);
 	call->ask.query = http_request_query(request);
 	call->ask.content_type = http_request_header(request, "Content-Type");
-	call->ask.if_none_match = http_request_header(request, "If-None-Match");
+	call->ask.if_match = http_request_header_list(request, "If-Match", &call->lists[0]);
+	call->ask.if_none_match = http_request_header_list(request, "If-None-Match", &call->lists[1]);
 	http_request_set_context(request, call);
 	front_again(call);
 }
@@ -364,6 +365,8 @@ static void front_free(struct front_call *call)
 	identity_free(call->ask.identity);
 	snapshot_free(call->ask.snapshot);
 	free(call->body);
+	free(call->lists[0]);
+	free(call->lists[1]);
 	call->magic = 0;
 	free(call);
 }

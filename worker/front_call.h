@@ -27,6 +27,7 @@ struct front_call {
 	const struct front_step *step;
 	struct oci_ask ask; /* its texts are borrowed from the request */
 	char *body;         /* collected; handed on to a job */
+	char *lists[2];     /* headers of several lines, joined, that ask points to */
 	struct place_found place;
 	struct front_errand *errand; /* what this call waits for */
 	struct peer_call *peer;

@@ -12,24 +12,31 @@
 #include "common/cleanup.h"
 #include "worker/front_call.h"
 #include "worker/oci/blob_range.h"
+#include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/storage/store.h"
+
+static void put_cache(struct http_response *response)
+{
+	http_response_header(response, "Cache-Control", "private, max-age=31536000, immutable");
+}
 
 void blob_headers(struct http_response *response, const struct digest *digest)
 {
 	oci_reply_digest(response, digest);
 	oci_reply_etag(response, digest);
 	http_response_header(response, "Accept-Ranges", "bytes");
-	http_response_header(response, "Cache-Control", "private, max-age=31536000, immutable");
+	put_cache(response);
 }
 
-static struct http_response *reply_not_modified(const struct digest *digest)
+static struct http_response *reply_condition(const struct oci_ask *ask)
 {
-	struct http_response *response = http_response_empty(304);
+	struct http_response *response = oci_condition_reply(ask, &ask->route.digest);
 
-	blob_headers(response, digest);
+	if (response && http_response_status(response) == 304)
+		put_cache(response);
 	return response;
 }
 
@@ -52,7 +59,10 @@ const char *blob_range_header(const struct front_call *call)
 {
 	const char *condition = http_request_header(call->request, "If-Range");
 
-	if (condition && !oci_etag_matches(condition, &call->ask.route.digest))
+	if (http_request_header_count(call->request, "Range") != 1 ||
+		http_request_header_count(call->request, "If-Range") > 1)
+		return NULL;
+	if (condition && !oci_if_range(condition, &call->ask.route.digest))
 		return NULL;
 	return http_request_header(call->request, "Range");
 }
@@ -64,12 +74,12 @@ static struct http_response *reply_file(struct front_call *call, struct blob_sou
 	const struct digest *digest = &call->ask.route.digest;
 	const char *header = call->ask.method == HTTP_GET ? blob_range_header(call) : NULL;
 	struct range ranges[RANGE_MAX];
-	struct http_response *response;
+	struct http_response *response = reply_condition(&call->ask);
 	unsigned len = 0;
 	enum range_kind kind;
 
-	if (oci_etag_matches(call->ask.if_none_match, digest))
-		return reply_not_modified(digest);
+	if (response)
+		return response;
 	if (call->ask.method == HTTP_HEAD) {
 		response = http_response_announce(200, source->size);
 		put_type(response, digest);
@@ -104,12 +114,11 @@ static void head_job(struct oci_job *job)
 		oci_job_reply(job, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
 		return;
 	}
-	if (oci_etag_matches(job->ask.if_none_match, digest)) {
-		response = reply_not_modified(digest);
-	} else if (job->ask.method == HTTP_HEAD) {
+	response = reply_condition(&job->ask);
+	if (!response && job->ask.method == HTTP_HEAD) {
 		response = http_response_announce(200, size);
 		put_type(response, digest);
-	} else {
+	} else if (!response) {
 		response = blob_reply_unsatisfiable(digest, size);
 	}
 	oci_job_reply(job, response);
@@ -118,6 +127,12 @@ static void head_job(struct oci_job *job)
 void blob_start_head(struct front_call *call)
 {
 	oci_job_start(call->request, &call->ask, &call->body, head_job);
+}
+
+/* Only what is there can fail a condition. */
+static bool is_unconditional(const struct oci_ask *ask)
+{
+	return oci_condition(ask->if_match, ask->if_none_match, &ask->route.digest) == OCI_CONDITION_MET;
 }
 
 void oci_blob_get_stream(struct front_call *call)
@@ -134,7 +149,7 @@ void oci_blob_get_stream(struct front_call *call)
 	}
 	if (source.fd >= 0)
 		http_request_reply(call->request, reply_file(call, &source));
-	else if (ask->method == HTTP_HEAD || oci_etag_matches(ask->if_none_match, &ask->route.digest) ||
+	else if (ask->method == HTTP_HEAD || !is_unconditional(ask) ||
 		 blob_range_simple(blob_range_header(call), range) == BLOB_RANGE_INVERTED)
 		blob_start_head(call);
 	else

@@ -6,6 +6,7 @@
  */
 #include "common/log.h"
 #include "worker/oci/manifest_load.h"
+#include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
@@ -53,13 +54,9 @@ static struct http_response *reply_without_body(const struct oci_ask *ask, const
 
 	if (!entry)
 		return reply_unknown();
-	if (oci_etag_matches(ask->if_none_match, &entry->descriptor.digest)) {
-		response = http_response_empty(304);
-		put_headers(response, entry);
+	response = oci_condition_reply(ask, &entry->descriptor.digest);
+	if (response || ask->method != HTTP_HEAD)
 		return response;
-	}
-	if (ask->method != HTTP_HEAD)
-		return NULL;
 	response = http_response_announce(200, entry->descriptor.size);
 	http_response_header(response, "Content-Type", entry->descriptor.media_type);
 	put_headers(response, entry);

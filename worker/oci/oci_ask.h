@@ -25,5 +25,5 @@ struct oci_ask {
 	struct str query; /* raw */
 	struct str body;
 	const char *content_type; /* headers, or NULL */
-	const char *if_none_match;
+	const char *if_match, *if_none_match; /* all lines of them */
 };

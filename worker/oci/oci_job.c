@@ -27,12 +27,14 @@ static struct oci_job *job_new(
 	job->texts[0] = str_dup(ask->query);
 	job->texts[1] = dup_or_null(ask->content_type);
 	job->texts[2] = dup_or_null(ask->if_none_match);
-	job->texts[3] = *body;
+	job->texts[3] = dup_or_null(ask->if_match);
+	job->texts[4] = *body;
 	*body = NULL;
 	job->ask.query = str_of(job->texts[0]);
 	job->ask.content_type = job->texts[1];
 	job->ask.if_none_match = job->texts[2];
-	job->ask.body = str_from(job->texts[3], job->texts[3] ? ask->body.len : 0);
+	job->ask.if_match = job->texts[3];
+	job->ask.body = str_from(job->texts[4], job->texts[4] ? ask->body.len : 0);
 	job->run = run;
 	job->ticket = http_ticket_new(request);
 	return job;

@@ -18,7 +18,7 @@ struct oci_job {
 	struct oci_ask ask;
 	struct http_ticket *ticket;
 	oci_job_f *run;
-	char *texts[4]; /* the copies that ask points to */
+	char *texts[5]; /* the copies that ask points to */
 	void *own;      /* the endpoint's, freed with the job */
 	void (*own_free)(void *own);
 };

@@ -72,22 +72,3 @@ void oci_reply_etag(struct http_response *response, const struct digest *digest)
 	text[len + 1] = '\0';
 	http_response_header(response, "ETag", text);
 }
-
-bool oci_etag_matches(const char *header, const struct digest *digest)
-{
-	char wanted[DIGEST_TEXT_SIZE];
-	struct str list = str_of(header), item;
-
-	if (!header)
-		return false;
-	digest_format(digest, wanted);
-	while (str_next(&list, ',', &item)) {
-		if (str_is(item, "*"))
-			return true;
-		(void)str_skip(&item, "W/");
-		if (item.len >= 2 && item.at[0] == '"' && item.at[item.len - 1] == '"' &&
-			str_is(str_from(item.at + 1, item.len - 2), wanted))
-			return true;
-	}
-	return false;
-}

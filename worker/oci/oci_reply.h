@@ -21,6 +21,5 @@ struct http_response *oci_reply_unknown(struct error *err, const char *code);
 struct http_response *oci_reply_json(unsigned status, const char *media_type, struct buf *body);
 /* Docker-Content-Digest. */
 void oci_reply_digest(struct http_response *response, const struct digest *digest);
-/* Is one of If-None-Match's tags this digest, or "*"? header may be NULL. */
-bool oci_etag_matches(const char *header, const struct digest *digest);
+/* ETag: the digest in quotes. */
 void oci_reply_etag(struct http_response *response, const struct digest *digest);
