@@ -161,3 +161,20 @@ bool content_range_parse(struct str header, struct range *ret)
 	*ret = range;
 	return true;
 }
+
+bool content_range_parse_answer(struct str header, struct range *ret, uint64_t *ret_total)
+{
+	struct str rest = str_trim(header);
+	struct range range;
+	uint64_t total;
+
+	if (!skip_nocase(&rest, "bytes ") || !str_number(&rest, POSITION_MAX, &range.first) ||
+		!str_skip(&rest, "-") || !str_number(&rest, POSITION_MAX, &range.last) ||
+		!str_skip(&rest, "/") || !str_number(&rest, INT64_MAX, &total) || rest.len)
+		return false;
+	if (range.last < range.first || total <= range.last)
+		return false;
+	*ret = range;
+	*ret_total = total;
+	return true;
+}

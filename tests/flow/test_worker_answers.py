@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conditions, ranges and lists in headers: what a pull may ask for beyond the whole content."""
+import email
+import email.policy
 import http.client
+import os
+import re
+import socket
 
 import pytest
 
-from worker_process import MANIFEST, digest
+from worker_process import await_true, digest
 
 CONTENT = bytes(range(256)) * 40
 
@@ -40,3 +45,77 @@ def test_conditions(worker, method, kind, lines, status):
     assert body == content if status == 200 and method == "GET" else status == 412 or body == b""
     absent, _ = raw(worker, method, f"/v2/lib/app/{kind}/{digest(b'absent')}", lines)
     assert absent.status == 404
+
+
+def parts_of(reply):
+    """(first, last, size, bytes) of each part; the library's parser is another one than ours."""
+    head = f"Content-Type: {reply.headers['Content-Type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + reply.content, policy=email.policy.HTTP)
+    assert message.get_content_type() == "multipart/byteranges" and not message.defects
+    found = []
+    for part in message.iter_parts():
+        assert part.get_content_type() == "application/octet-stream"
+        found.append(tuple(int(n) for n in re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", part["Content-Range"]).groups()) + (part.get_payload(decode=True),))
+    return found
+
+
+@pytest.mark.parametrize("ranges,wanted", [
+    ("0-0,-1", [(0, 0), (10239, 10239)]), ("500-600,100-200", [(100, 200), (500, 600)]), ("0-9,5-19,30-39", [(0, 19), (30, 39)]),
+    ("10000-99999,0-0", [(0, 0), (10000, 10239)]), ("0-1,20000-,7-3,4-5", [(0, 1), (4, 5)]),
+    (",".join(f"{2 * n}-{2 * n}" for n in range(16)), [(2 * n, 2 * n) for n in range(16)])])
+def test_several_ranges(worker, ranges, wanted):
+    path = f"/v2/lib/app/blobs/{worker.push_blob('lib/app', CONTENT)}"
+    reply = worker.call("GET", path, headers={"Range": f"bytes={ranges}"})
+    assert reply.status_code == 206 and "Content-Range" not in reply.headers
+    assert int(reply.headers["Content-Length"]) == len(reply.content) < len(CONTENT) + 17 * 256
+    assert parts_of(reply) == [(a, b, len(CONTENT), CONTENT[a:b + 1]) for a, b in wanted]
+    assert reply.headers["Docker-Content-Digest"] == digest(CONTENT)
+    # Each answer has a boundary of its own, and a HEAD has none.
+    again = worker.call("GET", path, headers={"Range": f"bytes={ranges}"})
+    assert again.headers["Content-Type"] != reply.headers["Content-Type"]
+    head = worker.call("HEAD", path, headers={"Range": f"bytes={ranges}"})
+    assert head.status_code == 200 and head.headers["Content-Length"] == str(len(CONTENT))
+
+
+@pytest.mark.parametrize("ranges,status", [
+    ("0-9,10-19", 206), ("20000-,30000-", 416), ("9-0,-0", 416), (",".join(f"{2 * n}-{2 * n}" for n in range(17)), 416),
+    ("0-1,x-y", 200), ("0-1;2-3", 200)])
+def test_several_ranges_that_are_not_parts(worker, ranges, status):
+    name = worker.push_blob("lib/app", CONTENT)
+    reply = worker.call("GET", f"/v2/lib/app/blobs/{name}", headers={"Range": f"bytes={ranges}"})
+    assert reply.status_code == status
+    if status == 206:
+        assert reply.headers["Content-Range"] == f"bytes 0-19/{len(CONTENT)}" and reply.content == CONTENT[:20]
+    elif status == 416:
+        assert reply.headers["Content-Range"] == f"bytes */{len(CONTENT)}" and reply.content == b""
+    else:
+        assert reply.content == CONTENT
+
+
+@pytest.mark.parametrize("lines,status", [
+    ([("If-Range", "@")], 206), ([("If-Range", "W/@")], 200), ([("If-Range", '"x"')], 200), ([("If-Range", "@"), ("If-Range", "@")], 200),
+    ([("If-Range", "Sat, 29 Oct 2094 19:43:31 GMT")], 200), ([("Range", "bytes=5-6")], 200), ([("If-None-Match", "@")], 304),
+    ([("If-Match", '"x"')], 412)])
+def test_conditions_beside_a_range(worker, lines, status):
+    name = worker.push_blob("lib/app", CONTENT)
+    lines = [(key, value.replace("@", f'"{name}"')) for key, value in lines]
+    reply, body = raw(worker, "GET", f"/v2/lib/app/blobs/{name}", [("Range", "bytes=1-2")] + lines)
+    assert reply.status == status
+    assert body == {206: CONTENT[1:3], 200: CONTENT, 304: b""}.get(status, body)
+
+
+def test_large_parts_do_not_stay_in_memory(worker):
+    data = os.urandom(1024 * 1024) * 64
+    path = f"/v2/lib/app/blobs/{worker.push_blob('lib/app', data)}"
+    middle = len(data) // 2
+    wanted = [(0, middle - 2), (middle, len(data) - 1)]
+    before = worker.peak_rss()
+    reply = worker.call("GET", path, headers={"Range": "bytes=" + ",".join(f"{a}-{b}" for a, b in wanted)})
+    assert [part[:3] for part in parts_of(reply)] == [(a, b, len(data)) for a, b in wanted]
+    assert digest(b"".join(part[3] for part in parts_of(reply))) == digest(data[:middle - 1] + data[middle:])
+    assert worker.peak_rss() - before < 8
+    # A client that leaves in the middle leaves nothing behind.
+    with socket.create_connection(("127.0.0.1", worker.port)) as one:
+        one.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-{middle},{middle + 2}-\r\n\r\n".encode())
+        assert one.recv(65536).startswith(b"HTTP/1.1 206")
+    await_true(lambda: worker.counter("http_begun_total") == worker.counter("http_requests_total"), what="the end of the request")

@@ -92,7 +92,8 @@ def test_a_client_that_vanishes_in_a_pull_is_forgotten(worker):
     s = raw(worker, f"GET /v2/lib/app/blobs/{name} HTTP/1.1\r\nHost: x\r\n\r\n")
     assert s.recv(1000).startswith(b"HTTP/1.1 200")
     s.close()
-    await_true(lambda: worker.counter("http_begun_total") - worker.counter("http_requests_total") <= 1, what="the end of the request")
+    # The first figure has its own request, and so has the second one when that request is over.
+    await_true(lambda: worker.counter("http_begun_total") == worker.counter("http_requests_total"), what="the end of the request")
 
 
 def test_an_orderly_stop_ends_what_is_under_way(worker):

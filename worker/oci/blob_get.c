@@ -2,8 +2,10 @@
 /*
  * blob_get - GET and HEAD of a blob.
  *
- *   a file       opened here, sent by sendfile; one range gives 206, several give the whole
+ *   a file       opened here, sent by sendfile
  *   in a bucket  HEAD asks for the size on the pool, GET streams (blob_pull.c)
+ *
+ * One range is a 206 of its own, several are one of multipart/byteranges (blob_parts.c).
  */
 #include "worker/oci/blob_get.h"
 
@@ -11,7 +13,7 @@
 
 #include "common/cleanup.h"
 #include "worker/front_call.h"
-#include "worker/oci/blob_range.h"
+#include "worker/oci/blob_parts.h"
 #include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
@@ -69,36 +71,58 @@ const char *blob_range_header(const struct front_call *call)
 
 /* Files. */
 
-static struct http_response *reply_file(struct front_call *call, struct blob_source *source)
+static struct http_response *make_part(struct blob_source *source, const struct range *range)
+{
+	struct http_response *response =
+		http_response_file(206, TAKE_FD(source->fd), range->first, range_length(range));
+
+	http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+		range->first, range->last, source->size);
+	return response;
+}
+
+static void free_parts(void *parts)
+{
+	blob_parts_free(parts);
+}
+
+/* A GET that its conditions let through. */
+static void send_file(struct front_call *call, struct blob_source *source)
 {
 	const struct digest *digest = &call->ask.route.digest;
-	const char *header = call->ask.method == HTTP_GET ? blob_range_header(call) : NULL;
 	struct range ranges[RANGE_MAX];
-	struct http_response *response = reply_condition(&call->ask);
+	struct http_response *response;
 	unsigned len = 0;
-	enum range_kind kind;
+	enum range_kind kind = range_parse(blob_range_header(call), source->size, ranges, &len);
 
-	if (response)
-		return response;
-	if (call->ask.method == HTTP_HEAD) {
-		response = http_response_announce(200, source->size);
-		put_type(response, digest);
-		return response;
+	if (kind == RANGE_UNSATISFIABLE) {
+		http_request_reply(call->request, blob_reply_unsatisfiable(digest, source->size));
+		return;
 	}
-	kind = range_parse(header, source->size, ranges, &len);
-	if (kind == RANGE_UNSATISFIABLE)
-		return blob_reply_unsatisfiable(digest, source->size);
+	if (kind == RANGE_PART && len > 1) {
+		call->stream = blob_parts_start(call, TAKE_FD(source->fd), ranges, len, source->size);
+		call->stream_done = free_parts;
+		return;
+	}
 	counter_add(&call->ask.counters->blob_pulls_total, 1);
-	if (kind == RANGE_PART && len == 1) {
-		response = http_response_file(
-			206, TAKE_FD(source->fd), ranges[0].first, ranges[0].last - ranges[0].first + 1);
-		http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
-			ranges[0].first, ranges[0].last, source->size);
-	} else {
-		response = http_response_file(200, TAKE_FD(source->fd), 0, source->size);
-	}
+	response = kind == RANGE_PART ? make_part(source, &ranges[0])
+				      : http_response_file(200, TAKE_FD(source->fd), 0, source->size);
 	put_type(response, digest);
-	return response;
+	http_request_reply(call->request, response);
+}
+
+static void serve_file(struct front_call *call, struct blob_source *source)
+{
+	struct http_response *response = reply_condition(&call->ask);
+
+	if (!response && call->ask.method == HTTP_HEAD) {
+		response = http_response_announce(200, source->size);
+		put_type(response, &call->ask.route.digest);
+	}
+	if (response)
+		http_request_reply(call->request, response);
+	else
+		send_file(call, source);
 }
 
 /* What only the pool can ask for: the size of an object. */
@@ -129,30 +153,34 @@ void blob_start_head(struct front_call *call)
 	oci_job_start(call->request, &call->ask, &call->body, head_job);
 }
 
-/* Only what is there can fail a condition. */
-static bool is_unconditional(const struct oci_ask *ask)
+/* Only what is there can fail a condition, and a 416 tells the size: both are asked for first. */
+static void serve_bucket(struct front_call *call)
 {
-	return oci_condition(ask->if_match, ask->if_none_match, &ask->route.digest) == OCI_CONDITION_MET;
+	const struct oci_ask *ask = &call->ask;
+	const char *header = blob_range_header(call);
+	struct range ranges[RANGE_MAX];
+	unsigned len;
+	enum range_kind kind = range_parse(header, INT64_MAX, ranges, &len);
+
+	if (ask->method == HTTP_HEAD || kind == RANGE_UNSATISFIABLE ||
+		oci_condition(ask->if_match, ask->if_none_match, &ask->route.digest) != OCI_CONDITION_MET)
+		blob_start_head(call);
+	else
+		blob_pull_start(call, kind == RANGE_PART ? header : NULL);
 }
 
 void oci_blob_get_stream(struct front_call *call)
 {
 	const struct oci_ask *ask = &call->ask;
 	struct blob_source source = { .fd = -1 };
-	char range[BLOB_RANGE_SIZE];
 	struct error err;
 
-	if (!store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL,
-		    &source, &err)) {
+	if (!store_blob_source(
+		    ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL, &source, &err))
 		http_request_reply(call->request, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
-		return;
-	}
-	if (source.fd >= 0)
-		http_request_reply(call->request, reply_file(call, &source));
-	else if (ask->method == HTTP_HEAD || !is_unconditional(ask) ||
-		 blob_range_simple(blob_range_header(call), range) == BLOB_RANGE_INVERTED)
-		blob_start_head(call);
+	else if (source.fd >= 0)
+		serve_file(call, &source);
 	else
-		blob_pull_start(call);
+		serve_bucket(call);
 	blob_source_fini(&source);
 }

@@ -18,5 +18,6 @@ struct http_response *blob_reply_unsatisfiable(const struct digest *digest, uint
 const char *blob_range_header(const struct front_call *call);
 /* Answers a HEAD; a GET is answered 304 or 412, or, if its range cannot be satisfied, 416. */
 void blob_start_head(struct front_call *call);
-/* A GET from a store that is asked over HTTP: streams. */
-void blob_pull_start(struct front_call *call);
+/* A GET from a store that is asked over HTTP: streams. ranges: a Range header of which parts remain, borrowed from
+ * the request; NULL: the whole. */
+void blob_pull_start(struct front_call *call, const char *ranges);

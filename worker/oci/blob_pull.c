@@ -2,10 +2,11 @@
 /*
  * blob_pull - a blob streams from the object store to the client through a bounded pipe.
  *
- *   client <-- reply <-- [ pipe ] <-- http_call <-- object store
+ *   client <-- reply <-- [ pipe ] <-- blob_fetch <-- object store
  *
- * Until its reply has begun a pull may be tried again: an overloaded store is asked PULL_TRIES times,
- * with growing pauses. A simple range goes to the store as it is; the store's 206 and 416 come back.
+ * A simple range goes to the store as it is; the store's 206 and 416 come back. What several ranges are
+ * can only be said when the size is known: a GET of the first byte tells it, and then each part is fetched
+ * (blob_parts.c), or the one range that they make together.
  *
  * Life    made by blob_pull_start(), freed in the request's on_done, which cancels what is left.
  */
@@ -14,37 +15,32 @@
 #include "common/check.h"
 #include "common/http_client.h"
 #include "common/log.h"
-#include "common/loop.h"
 #include "common/pipe.h"
 #include "worker/front_call.h"
+#include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
-#include "worker/oci/blob_range.h"
+#include "worker/oci/blob_parts.h"
 #include "worker/oci/oci_reply.h"
-#include "worker/storage/store.h"
 
-#define PULL_MAGIC    MAGIC('P', 'U', 'L', 'L')
-#define PULL_PIPE     (256u * 1024)
-#define PULL_TRIES    4
-#define PULL_PAUSE_MS 100
+#define PULL_MAGIC MAGIC('P', 'U', 'L', 'L')
+#define PULL_PIPE  (256u * 1024)
 
 struct pull {
 	uint32_t magic;
 	struct front_call *call;
-	struct http_call *transfer;
-	struct loop_timer timer;
-	unsigned tries;
+	struct blob_fetch fetch;
+	const char *ranges; /* of the request; while only the size is asked for */
+	uint64_t size;
+	struct blob_parts *parts;
 	bool replied;
 };
-
-static void pull_send(struct pull *pull);
 
 static void pull_free(void *arg)
 {
 	struct pull *pull = OBJ_CAST(pull, PULL_MAGIC, arg);
 
-	loop_timer_stop(pull->call->loop->loop, &pull->timer);
-	if (pull->transfer)
-		http_call_cancel(pull->transfer);
+	blob_fetch_stop(&pull->fetch);
+	blob_parts_free(pull->parts);
 	pull->magic = 0;
 	free(pull);
 }
@@ -90,10 +86,15 @@ static void begin_body(struct pull *pull, struct http_call *transfer, unsigned s
 static void on_head(void *arg, struct http_call *transfer)
 {
 	struct pull *pull = OBJ_CAST(pull, PULL_MAGIC, arg);
+	const char *range = http_headers_find(http_call_headers(transfer), "Content-Range");
 	unsigned status = http_call_status(transfer);
+	struct range first;
 	struct error err;
 
-	if (status == 200 || status == 206) {
+	if (status == 206 && pull->ranges) {
+		if (!content_range_parse_answer(str_of(range), &first, &pull->size))
+			reply_unavailable(pull, "its Content-Range is malformed");
+	} else if (status == 200 || status == 206) {
 		begin_body(pull, transfer, status);
 	} else if (status == 404) {
 		(void)error_set(&err, ERROR_UNKNOWN, "BLOB_UNKNOWN", "the repository has no such blob");
@@ -104,77 +105,66 @@ static void on_head(void *arg, struct http_call *transfer)
 	}
 }
 
-static void on_timer(void *arg)
+static void on_done(void *arg, const struct error *err);
+
+static void fetch(struct pull *pull, const char *range)
 {
-	pull_send(OBJ_CAST(pull, PULL_MAGIC, arg));
+	blob_fetch_start(&pull->fetch, pull->call, range,
+		(struct blob_fetch_events){ .arg = pull, .on_head = on_head, .on_done = on_done });
 }
 
-static bool is_worth_a_retry(unsigned status, const struct error *err)
+/* The size is known. */
+static void go_on(struct pull *pull)
 {
-	return err ? true : status == 429 || status >= 500;
+	struct front_call *call = pull->call;
+	const char *header = TAKE(pull->ranges);
+	struct range ranges[RANGE_MAX];
+	char range[BLOB_RANGE_SIZE];
+	unsigned len = 0;
+
+	switch (range_parse(header, pull->size, ranges, &len)) {
+	case RANGE_PART:
+		if (len == 1) {
+			blob_range_format(&ranges[0], range);
+			fetch(pull, range);
+			return;
+		}
+		pull->replied = true;
+		pull->parts = blob_parts_start(call, -1, ranges, len, pull->size);
+		return;
+	case RANGE_UNSATISFIABLE:
+		reply(pull, blob_reply_unsatisfiable(&call->ask.route.digest, pull->size));
+		return;
+	case RANGE_WHOLE:
+		fetch(pull, "");
+		return;
+	}
 }
 
-static void on_done(void *arg, struct http_call *transfer, const struct error *err)
+static void on_done(void *arg, const struct error *err)
 {
 	struct pull *pull = OBJ_CAST(pull, PULL_MAGIC, arg);
-	unsigned status = http_call_status(transfer);
-	char text[32];
 
-	pull->transfer = NULL;
 	if (pull->replied)
 		return;
-	if (is_worth_a_retry(status, err) && pull->tries < PULL_TRIES) {
-		int64_t pause = (int64_t)PULL_PAUSE_MS << (pull->tries - 1);
-		loop_timer_start(pull->call->loop->loop, &pull->timer,
-			pause + (int64_t)random_below((uint64_t)pause), on_timer, pull);
-		return;
-	}
-	(void)snprintf(text, sizeof(text), "status %u", status);
-	reply_unavailable(pull, err ? err->text : text);
+	if (err)
+		reply_unavailable(pull, err->text);
+	else
+		go_on(pull);
 }
 
-static bool add_range(const struct pull *pull, struct blob_source *source)
-{
-	char range[BLOB_RANGE_SIZE];
-
-	if (blob_range_simple(blob_range_header(pull->call), range) != BLOB_RANGE_SIMPLE)
-		return true;
-	if (!source->headers)
-		source->headers = http_headers_new();
-	return http_headers_add(source->headers, STR("Range"), str_of(range));
-}
-
-/* A try: the request is signed anew, since signatures age. */
-static void pull_send(struct pull *pull)
-{
-	const struct oci_ask *ask = &pull->call->ask;
-	struct blob_source source = { .fd = -1 };
-	struct http_call_spec spec = { .method = "GET" };
-	struct error err;
-
-	pull->tries++;
-	if (!store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL,
-		    &source, &err) ||
-		!add_range(pull, &source)) {
-		reply_unavailable(pull, "its request could not be made");
-	} else {
-		spec.url = source.url;
-		spec.headers = source.headers;
-		spec.ca_file = ask->worker->settings ? ask->worker->settings->s3_ca : NULL;
-		spec.insecure = ask->worker->settings && ask->worker->settings->s3_insecure;
-		pull->transfer = http_call_start(pull->call->loop->client, &spec,
-			(struct http_call_events){ .arg = pull, .on_head = on_head, .on_done = on_done });
-	}
-	blob_source_fini(&source);
-}
-
-void blob_pull_start(struct front_call *call)
+void blob_pull_start(struct front_call *call, const char *ranges)
 {
 	struct pull *pull = xnew(struct pull);
+	char range[BLOB_RANGE_SIZE] = "";
 
 	pull->magic = PULL_MAGIC;
 	pull->call = call;
 	call->stream = pull;
 	call->stream_done = pull_free;
-	pull_send(pull);
+	if (ranges && !blob_range_simple(ranges, range)) {
+		pull->ranges = ranges;
+		blob_range_format(&(struct range){ 0, 0 }, range);
+	}
+	fetch(pull, range);
 }

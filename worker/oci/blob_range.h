@@ -9,10 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum blob_range {
-	BLOB_RANGE_NONE,     /* none, several, or not understood: the whole blob */
-	BLOB_RANGE_SIMPLE,   /* one of a-b, a-, -n: `into` has it, normalised */
-	BLOB_RANGE_INVERTED, /* b before a, or the last 0 bytes: 416 */
-};
+#include "proto/range.h"
+
 #define BLOB_RANGE_SIZE 64
-enum blob_range blob_range_simple(const char *header, char into[BLOB_RANGE_SIZE]);
+/* One of a-b, a-, -n: `into` has it, normalised. False: none, several, not understood, or never satisfiable. */
+bool blob_range_simple(const char *header, char into[BLOB_RANGE_SIZE]);
+void blob_range_format(const struct range *range, char into[BLOB_RANGE_SIZE]);

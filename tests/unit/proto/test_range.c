@@ -189,6 +189,25 @@ static void chunks(void **state)
 	assert_true(content_range_parse(STR("0-9223372036854775806"), &range));
 }
 
+static void answers(void **state)
+{
+	static const char *const bad[] = { "", "bytes 3-9", "bytes 3-9/*", "bytes 3-9/9", "bytes 9-3/10",
+		"3-9/10", "bytes */10", "bytes 3-9/10 x", "bytes 3-9/99999999999999999999", "bytes=3-9/10" };
+	struct range range = { 0, 0 };
+	uint64_t total = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (content_range_parse_answer(str_of(bad[i]), &range, &total))
+			fail_msg("\"%s\" is no answer", bad[i]);
+	assert_true(total == 0 && range.last == 0);
+	assert_true(content_range_parse_answer(STR(" Bytes 3-9/10 "), &range, &total));
+	assert_true(range.first == 3 && range.last == 9 && total == 10);
+	assert_true(content_range_parse_answer(STR("bytes 0-0/9223372036854775807"), &range, &total));
+	assert_true(total == INT64_MAX);
+	assert_false(content_range_parse_answer(STR_NONE, &range, &total));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +218,7 @@ int main(void)
 		cmocka_unit_test(at_most_sixteen),
 		cmocka_unit_test(large_numbers),
 		cmocka_unit_test(chunks),
+		cmocka_unit_test(answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

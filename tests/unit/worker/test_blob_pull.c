@@ -6,8 +6,11 @@
 
 #include "common/log.h"
 
-#define SIZE (2 * 1024 * 1024 + 3)
-#define BLOB "/v2/a/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define SIZE        (2 * 1024 * 1024 + 3)
+#define BLOB_DIGEST "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define BLOB        "/v2/a/blobs/" BLOB_DIGEST
+
+enum wrong { RIGHT, PLACE, LONG, SHORT };
 
 static struct {
 	struct rig rig;
@@ -15,12 +18,15 @@ static struct {
 	atomic_uint gets, refusals; /* requests; how many are answered 503 first */
 	atomic_uint status;         /* of all, if not 0 */
 	atomic_bool cut;
+	atomic_uint wrong_from; /* the ranged request from which on it answers wrongly, if not 0 */
+	atomic_uint wrong;      /* how */
 } bucket;
 
 static struct http_response *reply_part(const char *range)
 {
 	struct http_response *response;
-	uint64_t first = 0, last = SIZE - 1;
+	uint64_t first = 0, last = SIZE - 1, len;
+	unsigned wrong = RIGHT;
 	struct str s = str_of(range);
 
 	assert_true(str_skip(&s, "bytes="));
@@ -34,7 +40,11 @@ static struct http_response *reply_part(const char *range)
 	if (first >= SIZE)
 		return http_response_empty(416);
 	last = last < SIZE ? last : SIZE - 1;
-	response = http_response_copy(206, str_from(bucket.bytes + first, last - first + 1));
+	if (bucket.wrong_from && bucket.gets >= bucket.wrong_from)
+		wrong = bucket.wrong;
+	last += wrong == PLACE;
+	len = last - first + 1 + (wrong == LONG) - (wrong == SHORT);
+	response = http_response_copy(206, str_from(bucket.bytes + first, len));
 	http_response_headerf(
 		response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%d", first, last, SIZE);
 	return response;
@@ -145,7 +155,12 @@ static void ranges_go_to_the_store(void **state)
 		{ "bytes=2097150-99999999", 206, 2097150, 5 },
 		{ "bytes=99999999-", 416, 0, 0 },
 		{ "bytes=9-0", 416, 0, 0 },
-		{ "bytes=0-1,4-5", 200, 0, SIZE },
+		{ "bytes=0-1,1-5", 206, 0, 6 },
+		{ "bytes=0-1,99999999-", 206, 0, 2 },
+		{ "bytes=99999999-,99999998-", 416, 0, 0 },
+		{ "bytes=0-1,x", 200, 0, SIZE },
+		{ "bytes=0-,0-0,1-1,2-2,3-3,4-4,5-5,6-6,7-7,8-8,9-9,10-10,11-11,12-12,13-13,14-14,15-15", 416,
+			0, 0 },
 	};
 	struct http_result got;
 
@@ -157,6 +172,76 @@ static void ranges_go_to_the_store(void **state)
 		assert_memory_equal(buf_text(&got.body), bucket.bytes + samples[i].first, samples[i].len);
 		if (got.status == 416)
 			assert_string_equal(rig_header(&got, "Content-Range"), "bytes */2097155");
+		http_result_fini(&got);
+	}
+}
+
+/* Checks one part of a multipart body at *at, and moves behind it. */
+static void expect_part(
+	const struct http_result *got, const char *boundary, size_t *at, size_t first, size_t len)
+{
+	AUTO_FINI(buf) frame = buf_limit(1024);
+
+	buf_format(&frame,
+		"%s--%s\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes %zu-%zu/%d\r\n\r\n",
+		*at ? "\r\n" : "", boundary, first, first + len - 1, SIZE);
+	assert_true(got->body.len >= *at + frame.len + len);
+	assert_memory_equal(got->body.at + *at, frame.at, frame.len);
+	assert_memory_equal(got->body.at + *at + frame.len, bucket.bytes + first, len);
+	*at += frame.len + len;
+}
+
+static const char *expect_multipart(const struct http_result *got)
+{
+	static const char type[] = "multipart/byteranges; boundary=";
+	const char *header = rig_header(got, "Content-Type");
+
+	assert_int_equal(got->status, 206);
+	assert_memory_equal(header, type, strlen(type));
+	assert_null(http_headers_find(got->headers, "Content-Range"));
+	assert_string_equal(rig_header(got, "ETag"), "\"" BLOB_DIGEST "\"");
+	assert_true((size_t)atoll(rig_header(got, "Content-Length")) == got->body.len);
+	return header + strlen(type);
+}
+
+static void several_ranges_are_fetched_one_by_one(void **state)
+{
+	const char *headers[] = { "Range", "bytes=-7, 5-5,1000-999999", NULL };
+	const char *boundary;
+	struct http_result got;
+	size_t at = 0;
+	char end[64];
+
+	bucket.refusals = 1;
+	rig_ask(*state, "GET", BLOB, STR_NONE, &got, headers);
+	boundary = expect_multipart(&got);
+	expect_part(&got, boundary, &at, 5, 1);
+	expect_part(&got, boundary, &at, 1000, 999000);
+	expect_part(&got, boundary, &at, SIZE - 7, 7);
+	(void)snprintf(end, sizeof(end), "\r\n--%s--\r\n", boundary);
+	assert_string_equal(buf_text(&got.body) + at, end);
+	assert_int_equal(bucket.gets, 5);
+	http_result_fini(&got);
+}
+
+/* The store says something else for a part than for the first byte. */
+static void a_part_that_is_not_there_cuts_the_answer(void **state)
+{
+	struct front_rig *rig = *state;
+	AUTO(http_headers) *headers = http_headers_new();
+	struct http_call_spec spec = { .method = "GET", .headers = headers };
+	struct http_result got;
+	char url[256];
+
+	(void)snprintf(url, sizeof(url), "%s%s", rig->url, BLOB);
+	spec.url = url;
+	assert_true(http_headers_add(headers, STR("Range"), STR("bytes=0-1,1000-1999")));
+	for (unsigned how = PLACE; how <= SHORT; how++) {
+		bucket.gets = 0;
+		bucket.wrong_from = 3; /* the first byte, the first part, the second */
+		bucket.wrong = how;
+		http_result_init(&got, SIZE * 2);
+		assert_false(http_send(&spec, &got, NULL));
 		http_result_fini(&got);
 	}
 }
@@ -211,6 +296,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(a_blob_streams),
 		WITH(ranges_go_to_the_store),
+		WITH(several_ranges_are_fetched_one_by_one),
+		WITH(a_part_that_is_not_there_cuts_the_answer),
 		WITH(an_overloaded_store_is_asked_again),
 		WITH(what_the_store_says_is_translated),
 		WITH(a_cut_blob_is_never_whole),

@@ -14,31 +14,29 @@ static void ranges_are_told_apart(void **state)
 {
 	static const struct {
 		const char *header;
-		enum blob_range kind;
-		const char *sent;
+		const char *sent; /* NULL: it cannot be sent */
 	} samples[] = {
-		{ NULL, BLOB_RANGE_NONE, NULL },
-		{ "", BLOB_RANGE_NONE, NULL },
-		{ "bytes=0-0", BLOB_RANGE_SIMPLE, "bytes=0-0" },
-		{ "bytes=500-1499", BLOB_RANGE_SIMPLE, "bytes=500-1499" },
-		{ "bytes=500-", BLOB_RANGE_SIMPLE, "bytes=500-" },
-		{ "bytes=-500", BLOB_RANGE_SIMPLE, "bytes=-500" },
-		{ "bytes=0500-0600", BLOB_RANGE_SIMPLE, "bytes=500-600" },
-		{ "bytes=500-0", BLOB_RANGE_INVERTED, NULL },
-		{ "bytes=-0", BLOB_RANGE_INVERTED, NULL },
-		{ "bytes=0-1,5-6", BLOB_RANGE_NONE, NULL },
-		{ "bytes=-", BLOB_RANGE_NONE, NULL },
-		{ "bytes=a-b", BLOB_RANGE_NONE, NULL },
-		{ "items=0-1", BLOB_RANGE_NONE, NULL },
-		{ "bytes=99999999999999999999-", BLOB_RANGE_NONE, NULL },
+		{ NULL, NULL },
+		{ "", NULL },
+		{ "bytes=0-0", "bytes=0-0" },
+		{ "bytes=500-1499", "bytes=500-1499" },
+		{ "bytes=500-", "bytes=500-" },
+		{ "bytes=-500", "bytes=-500" },
+		{ "bytes=0500-0600", "bytes=500-600" },
+		{ "bytes=500-0", NULL },
+		{ "bytes=-0", NULL },
+		{ "bytes=0-1,5-6", NULL },
+		{ "bytes=-", NULL },
+		{ "bytes=a-b", NULL },
+		{ "items=0-1", NULL },
+		{ "bytes=99999999999999999999-", NULL },
 	};
 	char sent[BLOB_RANGE_SIZE];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
-		enum blob_range kind = blob_range_simple(samples[i].header, sent);
-		if (kind != samples[i].kind)
-			fail_msg("%s: %d", samples[i].header, kind);
+		if (blob_range_simple(samples[i].header, sent) != (samples[i].sent != NULL))
+			fail_msg("%s", samples[i].header);
 		if (samples[i].sent)
 			assert_string_equal(sent, samples[i].sent);
 	}

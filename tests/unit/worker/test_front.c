@@ -228,7 +228,10 @@ static void ranges_of_a_blob(void **state)
 		{ "bytes=4-99", 206, "o world", "bytes 4-10/11" },
 		{ "bytes=11-20", 416, "", "bytes */11" },
 		{ "bytes=5-0", 416, "", "bytes */11" },
-		{ "bytes=0-1,6-7", 200, "hello world", NULL },
+		{ "bytes=0-1,2-4", 206, "hello", "bytes 0-4/11" },
+		{ "bytes=30-,0-4,20-21", 206, "hello", "bytes 0-4/11" },
+		{ "bytes=11-,20-", 416, "", "bytes */11" },
+		{ "bytes=0-1,x", 200, "hello world", NULL },
 		{ "lines=0-1", 200, "hello world", NULL },
 	};
 

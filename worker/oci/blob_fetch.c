@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/oci/blob_fetch.h"
+
+#include "common/check.h"
+#include "common/http_client.h"
+#include "worker/front_call.h"
+#include "worker/storage/store.h"
+
+#define FETCH_MAGIC MAGIC('F', 'T', 'C', 'H')
+#define PAUSE_MS    100
+
+static void send_request(struct blob_fetch *fetch);
+
+static void on_timer(void *arg)
+{
+	send_request(OBJ_CAST(blob_fetch, FETCH_MAGIC, arg));
+}
+
+static bool is_answer(unsigned status)
+{
+	return status == 200 || status == 206 || status == 404 || status == 416;
+}
+
+static void on_head(void *arg, struct http_call *transfer)
+{
+	struct blob_fetch *fetch = OBJ_CAST(blob_fetch, FETCH_MAGIC, arg);
+
+	fetch->answered = is_answer(http_call_status(transfer));
+	if (fetch->answered)
+		fetch->events.on_head(fetch->events.arg, transfer);
+}
+
+static bool is_worth_a_retry(unsigned status, const struct error *err)
+{
+	return err ? true : status == 429 || status >= 500;
+}
+
+static void pause_then_send(struct blob_fetch *fetch)
+{
+	int64_t pause = (int64_t)PAUSE_MS << (fetch->tries - 1);
+
+	loop_timer_start(fetch->call->loop->loop, &fetch->timer,
+		pause + (int64_t)random_below((uint64_t)pause), on_timer, fetch);
+}
+
+static void on_done(void *arg, struct http_call *transfer, const struct error *err)
+{
+	struct blob_fetch *fetch = OBJ_CAST(blob_fetch, FETCH_MAGIC, arg);
+	unsigned status = http_call_status(transfer);
+	struct error unusable;
+
+	fetch->transfer = NULL;
+	if (!fetch->answered && is_worth_a_retry(status, err) && fetch->tries < BLOB_FETCH_TRIES) {
+		pause_then_send(fetch);
+		return;
+	}
+	if (!fetch->answered && !err) {
+		(void)error_set(&unusable, ERROR_UNAVAILABLE, NULL, "status %u", status);
+		err = &unusable;
+	}
+	fetch->events.on_done(fetch->events.arg, err);
+}
+
+static bool add_range(const struct blob_fetch *fetch, struct blob_source *source)
+{
+	if (!*fetch->range)
+		return true;
+	if (!source->headers)
+		source->headers = http_headers_new();
+	return http_headers_add(source->headers, STR("Range"), str_of(fetch->range));
+}
+
+static void send_request(struct blob_fetch *fetch)
+{
+	const struct oci_ask *ask = &fetch->call->ask;
+	struct blob_source source = { .fd = -1 };
+	struct http_call_spec spec = { .method = "GET" };
+	struct error err;
+	bool ok;
+
+	fetch->tries++;
+	ok = store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL,
+		     &source, &err) &&
+	     (add_range(fetch, &source) || error_set(&err, ERROR_INTERNAL, NULL, "too many headers"));
+	if (ok) {
+		spec.url = source.url;
+		spec.headers = source.headers;
+		spec.ca_file = ask->worker->settings ? ask->worker->settings->s3_ca : NULL;
+		spec.insecure = ask->worker->settings && ask->worker->settings->s3_insecure;
+		fetch->transfer = http_call_start(fetch->call->loop->client, &spec,
+			(struct http_call_events){ .arg = fetch, .on_head = on_head, .on_done = on_done });
+	}
+	blob_source_fini(&source);
+	if (!ok)
+		fetch->events.on_done(fetch->events.arg, &err);
+}
+
+void blob_fetch_start(
+	struct blob_fetch *fetch, struct front_call *call, const char *range, struct blob_fetch_events events)
+{
+	CHECK(!fetch->transfer);
+	*fetch = (struct blob_fetch){ .magic = FETCH_MAGIC, .call = call, .events = events };
+	CHECK(str_copy(str_of(range), fetch->range, sizeof(fetch->range)));
+	send_request(fetch);
+}
+
+void blob_fetch_stop(struct blob_fetch *fetch)
+{
+	if (!fetch->magic)
+		return;
+	loop_timer_stop(fetch->call->loop->loop, &fetch->timer);
+	if (fetch->transfer)
+		http_call_cancel(TAKE(fetch->transfer));
+	fetch->magic = 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * blob_fetch - a GET of a blob, or of a part of it, from a store that is asked over HTTP.
+ *
+ * Until its head has come it may be asked again: an overloaded store gets BLOB_FETCH_TRIES requests, with
+ * growing pauses, each signed anew, since signatures age.
+ *
+ * Life    embedded in its owner, which the request owns; zeroed memory is one that was never started.
+ * Thread  the request's loop.
+ */
+#pragma once
+
+#include "common/loop.h"
+#include "worker/oci/blob_range.h"
+
+struct front_call;
+struct http_call;
+
+#define BLOB_FETCH_TRIES 4
+
+struct blob_fetch_events {
+	void *arg;
+	/* 200, 206, 404 or 416: the callee chooses where the body goes (http_client.h). */
+	void (*on_head)(void *arg, struct http_call *transfer);
+	/* The end, once: the last thing that a fetch does, so it may be started anew from here. err: there was no
+	 * such head, or the body was cut. It may run inside of blob_fetch_start(). */
+	void (*on_done)(void *arg, const struct error *err);
+};
+
+struct blob_fetch {
+	uint32_t magic;
+	struct front_call *call;
+	struct blob_fetch_events events;
+	struct http_call *transfer;
+	struct loop_timer timer;
+	unsigned tries;
+	bool answered;
+	char range[BLOB_RANGE_SIZE]; /* "": the whole blob */
+};
+/* The blob of call's route; range "" or as blob_range.h makes them. */
+void blob_fetch_start(
+	struct blob_fetch *fetch, struct front_call *call, const char *range, struct blob_fetch_events events);
+/* No callback after this. */
+void blob_fetch_stop(struct blob_fetch *fetch);
