@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conditions, ranges and lists in headers: what a pull may ask for beyond the whole content."""
+import contextlib
 import email
 import email.policy
 import http.client
+import json
 import os
 import re
 import socket
 
 import pytest
 
-from worker_process import await_true, digest
+from worker_process import MANIFEST, Worker, await_true, digest, free_port, image
 
 CONTENT = bytes(range(256)) * 40
 
@@ -119,3 +121,63 @@ def test_large_parts_do_not_stay_in_memory(worker):
         one.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-{middle},{middle + 2}-\r\n\r\n".encode())
         assert one.recv(65536).startswith(b"HTTP/1.1 206")
     await_true(lambda: worker.counter("http_begun_total") == worker.counter("http_requests_total"), what="the end of the request")
+
+
+def test_extensions_are_discovered(worker):
+    assert worker.call("GET", "/v2/lib/app/_oci/ext/discover").status_code == 404
+    worker.push("lib/app", "v1")
+    for path in ("/v2/_oci/ext/discover", "/v2/lib/app/_oci/ext/discover"):
+        reply = worker.call("GET", path)
+        assert reply.status_code == 200 and reply.headers["Content-Type"] == "application/json"
+        one, = reply.json()["extensions"]
+        assert one["name"] == "_oci" and one["url"].startswith("https://") and one["endpoints"] == [path]
+        assert worker.call("GET", one["endpoints"][0]).json() == reply.json()
+
+
+def put(worker, reference, body, kind=MANIFEST):
+    reply = worker.call("PUT", f"/v2/lib/app/manifests/{reference}", data=body, headers={"Content-Type": kind})
+    assert reply.status_code == 201, reply.text
+    return reply
+
+
+def test_a_sparse_image_gets_a_warning(worker):
+    whole = worker.push("lib/app", "v1")
+    assert "Warning" not in put(worker, "v1", whole).headers
+    warning = put(worker, "v2", image(b"never pushed")).headers["Warning"]
+    assert re.fullmatch(r'299 - "[^"\\]+"', warning) and digest(b"never pushed") in warning and len(warning) < 4096
+    foreign = json.loads(image(b"elsewhere"))
+    foreign["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+    assert "Warning" not in put(worker, "v3", json.dumps(foreign)).headers
+    kind = "application/vnd.oci.image.index.v1+json"
+    member = {"mediaType": MANIFEST, "digest": digest(whole), "size": len(whole)}
+    index = {"schemaVersion": 2, "mediaType": kind, "manifests": [member]}
+    assert "Warning" not in put(worker, "all", json.dumps(index), kind).headers
+    index["manifests"].append({**member, "digest": digest(b"no member")})
+    assert digest(b"no member") in put(worker, "some", json.dumps(index), kind).headers["Warning"]
+
+
+def test_answers_come_whole_through_a_peer(tmp_path):
+    """Each member has a storage of its own, so every question about a repository goes to its owner."""
+    ports = [free_port(), free_port()]
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for port in ports:
+            (tmp_path / str(port)).mkdir()
+            cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "isolated": True}
+            workers.append(stack.enter_context(Worker(tmp_path / str(port), port=port, config={"cluster": cluster})))
+        content = CONTENT * 64
+        path = f"/v2/lib/app/blobs/{workers[0].push_blob('lib/app', content)}"
+        wanted = [(0, 9), (1000, 500000)]
+        for worker in workers:
+            reply = worker.call("GET", path, headers={"Range": "bytes=1000-500000,0-9"})
+            assert parts_of(reply) == [(a, b, len(content), content[a:b + 1]) for a, b in wanted]
+            assert reply.status_code == 206 and int(reply.headers["Content-Length"]) == len(reply.content)
+            beyond = worker.call("GET", path, headers={"Range": "bytes=999999999-"})
+            assert beyond.status_code == 416 and beyond.headers["Content-Range"] == f"bytes */{len(content)}"
+            tag = f'"{digest(content)}"'
+            unchanged, body = raw(worker, "GET", path, [("If-None-Match", '"x"'), ("If-None-Match", tag)])
+            assert unchanged.status == 304 and unchanged.headers["ETag"] == tag and body == b""
+            assert worker.call("GET", path, headers={"If-Match": '"x"'}).status_code == 412
+            assert put(worker, "sparse", image(b"never pushed")).headers["Warning"].startswith('299 - "')
+            assert worker.call("GET", "/v2/lib/app/_oci/ext/discover").json()["extensions"]
+        assert sorted(worker.counter("proxied_total") > 0 for worker in workers) == [False, True]

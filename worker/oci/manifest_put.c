@@ -5,8 +5,11 @@
  *   check reference, type, ?tag=  ->  parse  ->  digest  ->  may the client?  ->  config and layers are
  *   there  ->  bytes into the store  ->  index changed (by the group commit, later)  ->  201
  *
- * Config and layers must be there when the config is an OCI image's or the empty one; other artifacts
- * may name content that lies elsewhere. Members of an index and subjects need not be there.
+ * Where blobs are required (settings), config and layers must be there when the config is an OCI image's or
+ * the empty one; other artifacts may name content that lies elsewhere. Members of an index and subjects need
+ * not be there. An image or index that is taken though something of it is missing gets a Warning, where
+ * looking costs little: members are in the index, blobs of a folder are one stat() each; a bucket is not
+ * asked.
  */
 #include "common/check.h"
 #include "common/clock.h"
@@ -24,6 +27,7 @@
 
 #define TAG_PARAMETERS_MAX 46
 #define LAZY_MAX           (64u * 1024)
+#define WARN_LOOKS_MAX     128
 
 struct push {
 	struct oci_job *job;
@@ -35,6 +39,8 @@ struct push {
 	size_t tags_len;
 	struct index_change change;
 	bool lazy;
+	const struct descriptor *missing; /* the first that is, of `manifest` */
+	unsigned missing_len;
 };
 
 static void push_free(void *own)
@@ -144,15 +150,19 @@ static bool check_access(const struct push *push, struct error *err)
 	return ok || error_set(err, ERROR_DENIED, "DENIED", "not allowed to create manifests");
 }
 
+static bool asking_is_cheap(const struct oci_ask *ask)
+{
+	return !strcmp(store_kind(ask->worker->store), "fs");
+}
+
 static bool is_there(const struct oci_ask *ask, const struct descriptor *descriptor, struct error *err)
 {
 	struct known_blobs *known = uploads_known(ask->worker->uploads);
-	bool asking_is_cheap = !strcmp(store_kind(ask->worker->store), "fs");
 	struct str name = name_str(&ask->route.name);
 	uint64_t epoch = ring_epoch(ask->snapshot->ring), size;
 	char text[DIGEST_TEXT_SIZE];
 
-	if (!asking_is_cheap && known_blobs_has(known, name, &descriptor->digest, epoch, clock_ms()))
+	if (!asking_is_cheap(ask) && known_blobs_has(known, name, &descriptor->digest, epoch, clock_ms()))
 		return true;
 	if (store_blob_size(ask->worker->store, name, &descriptor->digest, &size, err)) {
 		known_blobs_add(known, name, &descriptor->digest, epoch, clock_ms());
@@ -186,6 +196,72 @@ static bool check_blobs(const struct push *push, struct error *err)
 			!is_there(&push->job->ask, &manifest->layers[i], err))
 			return false;
 	return true;
+}
+
+/* Missing ones of an image or index that was taken. */
+
+static void note_missing(struct push *push, const struct descriptor *descriptor)
+{
+	if (!push->missing_len++)
+		push->missing = descriptor;
+}
+
+static void look_for_blob(struct push *push, const struct descriptor *descriptor)
+{
+	const struct oci_ask *ask = &push->job->ask;
+	struct error err;
+	uint64_t size;
+
+	if (!store_blob_size(
+		    ask->worker->store, name_str(&ask->route.name), &descriptor->digest, &size, &err) &&
+		err.kind == ERROR_UNKNOWN)
+		note_missing(push, descriptor);
+}
+
+static void look_for_blobs(struct push *push)
+{
+	const struct manifest *manifest = &push->manifest;
+
+	look_for_blob(push, &manifest->config);
+	for (size_t i = 0; i < manifest->layers_len && i < WARN_LOOKS_MAX; i++)
+		if (!media_type_is_nondistributable(str_of(manifest->layers[i].media_type)))
+			look_for_blob(push, &manifest->layers[i]);
+}
+
+static void look_for_members(struct push *push)
+{
+	const struct oci_ask *ask = &push->job->ask;
+	const struct manifest *manifest = &push->manifest;
+	AUTO(index) *index = NULL;
+	struct error ignored;
+
+	(void)!indexes_get(ask->worker->indexes, name_str(&ask->route.name), &index, &ignored);
+	for (size_t i = 0; i < manifest->manifests_len && i < WARN_LOOKS_MAX; i++)
+		if (!index || !index_find_digest(index, &manifest->manifests[i].digest))
+			note_missing(push, &manifest->manifests[i]);
+}
+
+static void look_for_missing(struct push *push)
+{
+	const struct oci_ask *ask = &push->job->ask;
+
+	if (push->manifest.kind == MANIFEST_INDEX)
+		look_for_members(push);
+	else if (!ask->worker->settings->require_blobs && asking_is_cheap(ask) &&
+		 needs_blobs(&push->manifest))
+		look_for_blobs(push);
+}
+
+static void warn_of_missing(const struct push *push, struct http_response *response)
+{
+	char digest[DIGEST_TEXT_SIZE];
+
+	if (!push->missing_len)
+		return;
+	digest_format(&push->missing->digest, digest);
+	oci_reply_warning(response, "the repository has no %s%s", digest,
+		push->missing_len > 1 ? " and other content that this manifest names"
+				      : ", which this manifest names");
 }
 
 static bool check(struct push *push, unsigned *status, struct error *err)
@@ -233,6 +309,7 @@ static struct http_response *reply_created(const struct push *push)
 	}
 	for (size_t i = 0; i < push->tags_len && ask->route.reference.is_digest; i++)
 		http_response_header(response, "OCI-Tag", push->tags[i]);
+	warn_of_missing(push, response);
 	return response;
 }
 
@@ -278,6 +355,7 @@ void oci_manifest_put_job(struct oci_job *job)
 		oci_job_reply(job, status ? oci_reply_status(status, &err) : oci_reply_error(&err));
 		return;
 	}
+	look_for_missing(push);
 	describe(push);
 	push->change = (struct index_change){
 		.op = INDEX_PUT_MANIFEST,

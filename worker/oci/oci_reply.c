@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/oci/oci_reply.h"
 
+#include "common/check.h"
 #include "common/log.h"
 #include "proto/oci_error.h"
 
@@ -51,6 +52,18 @@ struct http_response *oci_reply_json(unsigned status, const char *media_type, st
 
 	http_response_header(response, "Content-Type", media_type);
 	return response;
+}
+
+void oci_reply_warning(struct http_response *response, const char *format, ...)
+{
+	AUTO_FINI(buf) text = buf_limit(OCI_WARNING_MAX);
+	va_list args;
+
+	va_start(args, format);
+	buf_vformat(&text, format, args);
+	va_end(args);
+	CHECK(!text.failed && !strpbrk(buf_text(&text), "\"\\"));
+	http_response_headerf(response, "Warning", "299 - \"%s\"", buf_text(&text));
 }
 
 void oci_reply_digest(struct http_response *response, const struct digest *digest)

@@ -19,6 +19,10 @@ struct http_response *oci_reply_later(unsigned retry_after_s, const struct error
 struct http_response *oci_reply_unknown(struct error *err, const char *code);
 /* JSON: the buffer's bytes, or 500 when it failed. */
 struct http_response *oci_reply_json(unsigned status, const char *media_type, struct buf *body);
+/* Warning: 299 - "text", for the people who use the client (distribution-spec, "Warnings"). Text of ours, printable and
+ * without quotes; the specification allows 4096 bytes for all warnings of an answer. */
+#define OCI_WARNING_MAX 512
+void oci_reply_warning(struct http_response *response, const char *format, ...) PRINTF(2, 3);
 /* Docker-Content-Digest. */
 void oci_reply_digest(struct http_response *response, const struct digest *digest);
 /* ETag: the digest in quotes. */

@@ -31,6 +31,9 @@ static bool cut_repository(struct str rest, struct pieces *ret)
 	*ret = (struct pieces){ OCI_SHAPE_TAGS, rest, STR_NONE };
 	if (ends_in(&ret->name, "/tags/list"))
 		return true;
+	ret->shape = OCI_SHAPE_DISCOVER_OF;
+	if (ends_in(&ret->name, "/_oci/ext/discover"))
+		return true;
 	ret->shape = OCI_SHAPE_UPLOADS;
 	if (ends_in(&ret->name, "/blobs/uploads") || ends_in(&ret->name, "/blobs/uploads/"))
 		return true;
@@ -97,6 +100,7 @@ static bool parse_last(
 	case OCI_SHAPE_ROOT:
 	case OCI_SHAPE_CATALOG:
 	case OCI_SHAPE_DISCOVER:
+	case OCI_SHAPE_DISCOVER_OF:
 	case OCI_SHAPE_UPLOADS:
 	case OCI_SHAPE_TAGS:
 		return true;

@@ -5,6 +5,7 @@
  *   /v2/                                  ROOT
  *   /v2/_catalog                          CATALOG
  *   /v2/_oci/ext/discover                 DISCOVER
+ *   /v2/<name>/_oci/ext/discover          DISCOVER_OF
  *   /v2/<name>/manifests/<tag-or-digest>  MANIFEST
  *   /v2/<name>/blobs/<digest>             BLOB
  *   /v2/<name>/blobs/uploads/             UPLOADS
@@ -36,6 +37,7 @@ enum oci_shape {
 	OCI_SHAPE_ROOT,
 	OCI_SHAPE_CATALOG,
 	OCI_SHAPE_DISCOVER,
+	OCI_SHAPE_DISCOVER_OF,
 	OCI_SHAPE_MANIFEST,
 	OCI_SHAPE_BLOB,
 	OCI_SHAPE_UPLOADS,

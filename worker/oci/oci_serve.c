@@ -15,6 +15,7 @@ static const struct served served[OCI_OPERATIONS] = {
 	[OCI_OPERATION_version] = { .inline_f = oci_version_inline },
 	[OCI_OPERATION_catalog] = { .job_f = oci_catalog_job },
 	[OCI_OPERATION_discover] = { .inline_f = oci_discover_inline },
+	[OCI_OPERATION_discover_of] = { .inline_f = oci_discover_of_inline, .job_f = oci_discover_of_job },
 	[OCI_OPERATION_manifest_get] = { .inline_f = oci_manifest_get_inline, .job_f = oci_manifest_get_job },
 	[OCI_OPERATION_manifest_put] = { .job_f = oci_manifest_put_job },
 	[OCI_OPERATION_manifest_delete] = { .job_f = oci_manifest_delete_job },

@@ -18,6 +18,8 @@ void oci_serve(struct front_call *call);
 
 struct http_response *oci_version_inline(const struct oci_ask *ask);
 struct http_response *oci_discover_inline(const struct oci_ask *ask);
+struct http_response *oci_discover_of_inline(const struct oci_ask *ask);
+void oci_discover_of_job(struct oci_job *job);
 void oci_catalog_job(struct oci_job *job);
 struct http_response *oci_manifest_get_inline(const struct oci_ask *ask);
 void oci_manifest_get_job(struct oci_job *job);

@@ -180,6 +180,9 @@ static void the_base_says_what_it_is(void **state)
 	assert_int_equal(f->got.body.len, 0);
 	expect_header(f, "Docker-Distribution-API-Version", "registry/2.0");
 	assert_int_equal(get(f, "/v2/_oci/ext/discover"), 200);
+	expect_code(f, "\"endpoints\":[\"/v2/_oci/ext/discover\"]");
+	assert_int_equal(get(f, "/v2/a/_oci/ext/discover"), 404);
+	expect_code(f, "NAME_UNKNOWN");
 	assert_int_equal(get(f, "/nothing"), 404);
 	expect_code(f, "errors");
 	assert_int_equal(get(f, "/v2/nothing"), 404);

@@ -27,6 +27,7 @@ static const struct sample samples[] = {
 	{ HTTP_HEAD, "/v2", OCI_ROUTED, OCI_OPERATION_version, "", NULL },
 	{ HTTP_GET, "/v2/_catalog", OCI_ROUTED, OCI_OPERATION_catalog, "", NULL },
 	{ HTTP_GET, "/v2/_oci/ext/discover", OCI_ROUTED, OCI_OPERATION_discover, "", NULL },
+	{ HTTP_GET, "/v2/a/b/_oci/ext/discover", OCI_ROUTED, OCI_OPERATION_discover_of, "a/b", NULL },
 	{ HTTP_GET, "/v2/a/manifests/latest", OCI_ROUTED, OCI_OPERATION_manifest_get, "a", NULL },
 	{ HTTP_HEAD, "/v2/a/b/c/manifests/" SHA256, OCI_ROUTED, OCI_OPERATION_manifest_get, "a/b/c", NULL },
 	{ HTTP_PUT, "/v2/a/b/manifests/v1.0_x-y", OCI_ROUTED, OCI_OPERATION_manifest_put, "a/b", NULL },
@@ -60,6 +61,7 @@ static const struct sample samples[] = {
 	{ HTTP_GET, "/v2/a/b", OCI_NO_PATH, 0, NULL, NULL },
 	{ HTTP_GET, "/v2/tags/list", OCI_NO_PATH, 0, NULL, NULL },
 	{ HTTP_GET, "/v2/manifests/latest", OCI_NO_PATH, 0, NULL, NULL },
+	{ HTTP_GET, "/v2/a/_oci/ext/other", OCI_NO_PATH, 0, NULL, NULL },
 	{ HTTP_GET, "/v2/a/tags/list/", OCI_NO_PATH, 0, NULL, NULL },
 	/* Known, but not so. */
 	{ HTTP_POST, "/v2/", OCI_NO_METHOD, 0, NULL, NULL },
