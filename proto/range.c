@@ -143,7 +143,7 @@ static bool skip_total(struct str *s, uint64_t last)
 
 	if (!str_skip(s, "/") || str_skip(s, "*"))
 		return true;
-	return str_number(s, POSITION_MAX, &total) && total > last;
+	return str_number(s, INT64_MAX, &total) && total > last;
 }
 
 bool content_range_parse(struct str header, struct range *ret)

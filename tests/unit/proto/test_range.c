@@ -187,6 +187,7 @@ static void chunks(void **state)
 	assert_false(content_range_parse(STR_NONE, &range));
 	assert_true(content_range_parse(STR("0-0"), &range));
 	assert_true(content_range_parse(STR("0-9223372036854775806"), &range));
+	assert_true(content_range_parse(STR("0-9223372036854775806/9223372036854775807"), &range));
 }
 
 static void answers(void **state)
