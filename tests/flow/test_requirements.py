@@ -485,3 +485,19 @@ def test_the_name_of_the_hash_is_not_only_a_word(registry):
     where = registry.start_upload("errors/app")
     wrong = "sha512:" + hashlib.sha512(b"other").hexdigest()
     refused(registry.call("PUT", where, params={"digest": wrong}, data=b"bytes"), 400, "DIGEST_INVALID")
+
+
+@pytest.mark.parametrize("path", ["/v2/", "/v2/_catalog", "/v2/_oci/ext/discover", "/v2/heads/app/_oci/ext/discover", "/v2/heads/app/tags/list",
+                                  f"/v2/heads/app/referrers/{digest(b'x')}"])
+def test_lists_have_heads(registry, path):
+    registry.push("heads/app", "v1")
+    get, head = registry.call("GET", path), registry.call("HEAD", path)
+    assert get.status_code == head.status_code == 200 and head.content == b""
+    assert {k: v for k, v in get.headers.items() if k != "Date"} == {k: v for k, v in head.headers.items() if k != "Date"}
+
+
+def test_filters_are_bounded(registry):
+    registry.push("heads/app", "v1")
+    query = "&".join(f"artifactType=t{n}" for n in range(17))
+    refused(registry.call("GET", f"/v2/heads/app/referrers/{digest(b'x')}?{query}"), 400)
+    assert registry.call("GET", f"/v2/heads/app/referrers/{digest(b'x')}?{query[:-17]}").status_code == 200
