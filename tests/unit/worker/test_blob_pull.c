@@ -246,6 +246,36 @@ static void a_part_that_is_not_there_cuts_the_answer(void **state)
 	}
 }
 
+static int ask_for_parts(const struct front_rig *rig)
+{
+	int fd = dial(rig->http.port);
+	char byte;
+
+	put(fd, "GET " BLOB " HTTP/1.1\r\nHost: x\r\nRange: bytes=0-999999,1000001-\r\n\r\n");
+	assert_int_equal(read(fd, &byte, 1), 1);
+	return fd;
+}
+
+/* Parts are under way when the client leaves, and when the worker ends: nothing stays, nothing runs
+ * afterwards. */
+static void an_end_in_the_middle_of_parts(void **state)
+{
+	struct front_rig *rig = *state;
+	counter *done = &rig->own.counters.http_requests_total;
+	int fds[4];
+
+	for (size_t i = 0; i < 4; i++)
+		fds[i] = ask_for_parts(rig);
+	for (size_t i = 0; i < 4; i++)
+		(void)close(fds[i]);
+	for (int64_t end = clock_ms() + 20000; counter_get(done) < 4 && clock_ms() < end;)
+		(void)poll(NULL, 0, 2);
+	assert_int_equal(counter_get(done), 4);
+	/* These two are open when the teardown ends the worker. */
+	(void)ask_for_parts(rig);
+	(void)ask_for_parts(rig);
+}
+
 static void an_overloaded_store_is_asked_again(void **state)
 {
 	struct http_result got;
@@ -298,6 +328,7 @@ int main(void)
 		WITH(ranges_go_to_the_store),
 		WITH(several_ranges_are_fetched_one_by_one),
 		WITH(a_part_that_is_not_there_cuts_the_answer),
+		WITH(an_end_in_the_middle_of_parts),
 		WITH(an_overloaded_store_is_asked_again),
 		WITH(what_the_store_says_is_translated),
 		WITH(a_cut_blob_is_never_whole),
