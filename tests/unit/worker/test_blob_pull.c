@@ -42,6 +42,7 @@ static struct http_response *reply_part(const char *range)
 	last = last < SIZE ? last : SIZE - 1;
 	if (bucket.wrong_from && bucket.gets >= bucket.wrong_from)
 		wrong = bucket.wrong;
+	first += wrong == PLACE;
 	last += wrong == PLACE;
 	len = last - first + 1 + (wrong == LONG) - (wrong == SHORT);
 	response = http_response_copy(206, str_from(bucket.bytes + first, len));
