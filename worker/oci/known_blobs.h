@@ -5,7 +5,7 @@
  *
  * An entry counts for KNOWN_BLOBS_MS and for the ring epoch in which it was made: deletes of a
  * repository's blobs go to its owner, who forgets them here. Where a question is cheap (a folder)
- * nobody asks this. Bounded: a new entry may push out an older one.
+ * only warnings rely on this. Bounded: a new entry may push out an older one.
  * Thread  any.
  */
 #pragma once

@@ -206,15 +206,20 @@ static void note_missing(struct push *push, const struct descriptor *descriptor)
 		push->missing = descriptor;
 }
 
+/* One that was seen lately spares even the stat(): if it went since, only a warning is missing. */
 static void look_for_blob(struct push *push, const struct descriptor *descriptor)
 {
 	const struct oci_ask *ask = &push->job->ask;
+	struct known_blobs *known = uploads_known(ask->worker->uploads);
+	uint64_t epoch = ring_epoch(ask->snapshot->ring), size;
+	struct str name = name_str(&ask->route.name);
 	struct error err;
-	uint64_t size;
 
-	if (!store_blob_size(
-		    ask->worker->store, name_str(&ask->route.name), &descriptor->digest, &size, &err) &&
-		err.kind == ERROR_UNKNOWN)
+	if (known_blobs_has(known, name, &descriptor->digest, epoch, clock_ms()))
+		return;
+	if (store_blob_size(ask->worker->store, name, &descriptor->digest, &size, &err))
+		known_blobs_add(known, name, &descriptor->digest, epoch, clock_ms());
+	else if (err.kind == ERROR_UNKNOWN)
 		note_missing(push, descriptor);
 }
 
