@@ -45,6 +45,8 @@ def test_conditions(worker, method, kind, lines, status):
     assert reply.status == status
     assert reply.headers["ETag"] == tag and reply.headers["Docker-Content-Digest"] == digest(content)
     assert body == content if status == 200 and method == "GET" else status == 412 or body == b""
+    if status == 412 and method == "GET":
+        assert json.loads(body)["errors"][0]["code"] == "UNSUPPORTED"
     absent, _ = raw(worker, method, f"/v2/lib/app/{kind}/{digest(b'absent')}", lines)
     assert absent.status == 404
 

@@ -56,8 +56,9 @@ static struct http_response *reply_failed(void)
 {
 	struct error err;
 
+	/* Not as a conflict: clients repeat after those, and this comes out the same each time. */
 	(void)error_set(
-		&err, ERROR_CONFLICT, NULL, "If-Match names another content than the one that is here");
+		&err, ERROR_INVALID, NULL, "If-Match names another content than the one that is here");
 	return oci_reply_status(412, &err);
 }
 
