@@ -139,6 +139,14 @@ static void reply_file(struct app *app, struct http_request *request)
 	http_request_reply(request, http_response_file(206, fd, 1000, 50000));
 }
 
+static void reply_list(struct http_request *request)
+{
+	AUTO_STR *own = NULL;
+	const char *list = http_request_header_list(request, "X-List", &own);
+	assert_int_equal(own != NULL, http_request_header_count(request, "X-List") > 1);
+	reply_text(request, 200, list ? list : "(none)");
+}
+
 static void on_request(void *arg, struct http_request *request)
 {
 	struct app *app = arg;
@@ -148,6 +156,8 @@ static void on_request(void *arg, struct http_request *request)
 		reply_text(request, 200, "hello");
 	else if (str_is(path, "/a b/\xc3\xa9"))
 		reply_text(request, 200, "decoded");
+	else if (str_is(path, "/list"))
+		reply_list(request);
 	else if (str_is(path, "/collect"))
 		http_request_collect(request, 1000, on_collected, NULL);
 	else if (str_is(path, "/denied"))
@@ -324,6 +334,28 @@ static void test_targets_are_decoded_once(void **state)
 	assert_int_equal(status_of(app, "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
 	assert_int_equal(status_of(app, "GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
 	assert_int_equal(status_of(app, "PROPFIND /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+}
+
+static void test_lines_of_a_header_are_one_list(void **state)
+{
+	static const struct {
+		const char *lines, *wanted;
+	} samples[] = {
+		{ "", "(none)" },
+		{ "X-List: one\r\n", "one" },
+		{ "X-List: a, b\r\nOther: x\r\nx-list: c\r\nX-LIST: d\r\n", "a, b, c, d" },
+	};
+	struct app *app = *state;
+	int fd = dial(app->rig.port);
+	struct reply reply;
+	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+		put(fd, "GET /list HTTP/1.1\r\nHost: x\r\n");
+		put(fd, samples[i].lines);
+		put(fd, "\r\n");
+		assert_true(take_reply(fd, &reply));
+		assert_string_equal(reply.body, samples[i].wanted);
+	}
+	(void)close(fd);
 }
 
 static void test_heads_are_bounded(void **state)
@@ -920,6 +952,7 @@ int main(void)
 		TEST(a_connection_is_kept),
 		TEST(pipelined_requests_are_answered_in_order),
 		TEST(targets_are_decoded_once),
+		TEST(lines_of_a_header_are_one_list),
 		TEST(heads_are_bounded),
 		TEST(framing_is_read_strictly),
 		TEST(http_1_0_closes),
