@@ -6,7 +6,7 @@ import re
 import pytest
 
 import s3_servers
-from registry import MANIFEST, digest, free_port, image
+from registry import MANIFEST, await_true, digest, free_port, image
 from worker_process import Worker
 
 MIB = 1 << 20
@@ -63,6 +63,8 @@ def test_requests_of_each_operation(owner):
             "CLUSTER_SELF_ADDRESS": f"127.0.0.1:{port}"}
         s3 = {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
         with Worker(port=port, **s3, **settings) as worker:
+            # What else asks the bucket at the start: the search for repositories of other tools.
+            await_true(lambda: "Contents" in server.client().list_objects_v2(Bucket=server.bucket, Prefix="_catalog/.imported"))
             meter = Meter(worker)
             one = pushes(meter)
             for method in ("GET", "HEAD"):

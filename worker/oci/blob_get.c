@@ -175,12 +175,14 @@ void oci_blob_get_stream(struct front_call *call)
 	struct blob_source source = { .fd = -1 };
 	struct error err;
 
-	if (!store_blob_source(
+	if (!store_has_files(ask->worker->store)) {
+		serve_bucket(call);
+		return;
+	}
+	if (store_blob_source(
 		    ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL, &source, &err))
-		http_request_reply(call->request, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
-	else if (source.fd >= 0)
 		serve_file(call, &source);
 	else
-		serve_bucket(call);
+		http_request_reply(call->request, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
 	blob_source_fini(&source);
 }

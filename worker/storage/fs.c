@@ -229,6 +229,7 @@ static void free_store(struct store *store)
 
 static const struct store_driver driver = {
 	.kind = "fs",
+	.has_files = true,
 	.free = free_store,
 	.get = get,
 	.get_if_changed = get_if_changed,

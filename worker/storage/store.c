@@ -309,6 +309,11 @@ void blob_source_fini(struct blob_source *source)
 	*source = (struct blob_source){ .fd = -1 };
 }
 
+bool store_has_files(const struct store *store)
+{
+	return driver_of(store)->has_files;
+}
+
 bool store_blob_source(struct store *store, struct str name, const struct digest *digest,
 	const struct range *part, struct blob_source *ret, struct error *err)
 {

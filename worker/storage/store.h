@@ -107,7 +107,8 @@ bool store_blob_delete(struct store *store, struct str name, const struct digest
 /* Hard link or server-side copy from one repository to another. ERROR_UNKNOWN when `from` lacks it. */
 bool store_blob_mount(struct store *store, struct str from, struct str to, const struct digest *digest, struct error *err) MUST_CHECK;
 
-/* How to read a blob on a loop: an open file, or a signed request to send. */
+/* How to read a blob on a loop: an open file (where the store has files), or a signed request to send. */
+bool store_has_files(const struct store *store);
 struct blob_source {
 	int fd;                        /* >= 0: a local file */
 	uint64_t size;                 /* of the whole blob; known with fd */

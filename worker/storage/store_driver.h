@@ -11,6 +11,7 @@
 
 struct store_driver {
 	const char *kind;
+	bool has_files; /* source() opens one */
 	void (*free)(struct store *store);
 	bool (*get)(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err);
 	enum store_step (*get_if_changed)(struct store *store, const char *key, const struct store_version *version,
