@@ -9,6 +9,7 @@
 #include <ftw.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "common/check.h"
@@ -68,6 +69,21 @@ static int ms_left(int64_t end)
 	int64_t left = end - clock_ms();
 
 	return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+uint64_t file_raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 0;
+	if (limit.rlim_cur < limit.rlim_max) {
+		struct rlimit raised = { limit.rlim_max, limit.rlim_max };
+
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			return raised.rlim_cur;
+	}
+	return limit.rlim_cur;
 }
 
 bool file_wait_readable(int fd, int within_ms)

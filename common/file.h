@@ -25,5 +25,7 @@ bool file_sync_folder(const char *path, struct error *err) MUST_CHECK;
 bool file_make_folders(const char *path, mode_t mode, struct error *err) MUST_CHECK;
 /* rm -rf, for spools and tests. */
 bool file_remove_tree(const char *path, struct error *err) MUST_CHECK;
+/* Raises the limit of open descriptors as far as the system lets us; what it is now. */
+uint64_t file_raise_limit(void);
 /* poll(2) for one descriptor; within_ms -1 = for ever. */
 bool file_wait_readable(int fd, int within_ms);

@@ -127,11 +127,12 @@ static struct MHD_Daemon *start_mhd(struct http_daemon *daemon, const struct htt
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0U);
 	return MHD_start_daemon(flags, 0, NULL, NULL, http_request_on_access, daemon,
 		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		server->settings.connection_limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY,
-		MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, daemon, MHD_OPTION_NOTIFY_COMPLETED,
-		http_request_on_completed, daemon, MHD_OPTION_URI_LOG_CALLBACK, http_request_on_uri, daemon,
-		MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+		server->settings.connection_limit + HTTP_CONNECTIONS_SPARE,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+		http_conn_notify, daemon, MHD_OPTION_NOTIFY_COMPLETED, http_request_on_completed, daemon,
+		MHD_OPTION_URI_LOG_CALLBACK, http_request_on_uri, daemon, MHD_OPTION_UNESCAPE_CALLBACK,
+		leave_escaped, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, options,
+		MHD_OPTION_END);
 }
 
 static void daemon_quiesce(struct http_daemon *daemon)
@@ -336,6 +337,19 @@ unsigned http_server_requests(const struct http_server *server)
 unsigned http_server_connections(const struct http_server *server)
 {
 	return server->conns_len;
+}
+
+struct http_server_stats http_server_stats(const struct http_server *server)
+{
+	uint64_t open = __atomic_load_n(&server->conns_len, __ATOMIC_RELAXED);
+	uint64_t busy = __atomic_load_n(&server->requests_len, __ATOMIC_RELAXED);
+
+	return (struct http_server_stats){
+		.connections = open,
+		.waiting = open > busy ? open - busy : 0,
+		.accepted = __atomic_load_n(&server->accepted, __ATOMIC_RELAXED),
+		.shed = __atomic_load_n(&server->shed, __ATOMIC_RELAXED),
+	};
 }
 
 bool http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err)

@@ -26,7 +26,14 @@
  * that waits for its reply longer than its own limit (http_request_wait_limit, default
  * `reply_timeout_ms`) is answered 503. None of them limits the total.
  *
- * Limits: connections, head size 16 KiB (431), target 8 KiB (414), Content-Length 2^62.
+ * Limits: connections, head size 16 KiB (431), target 8 KiB (414), Content-Length 2^62 (413). What is over
+ * them, or cannot be a request, is refused by the application's refuse(), which gives it a body. Some is refused
+ * by libmicrohttpd with a page of its own, for it never reaches us: a head over some 22 KiB or of hundreds of headers (431,
+ * 414), a header without a colon, a chunk that is none, a Content-Length that is no number (400).
+ *
+ * Over the limit of connections the one that waits longest for a whole head is closed: mostly a kept one that
+ * is idle, whose client dials anew without an error, or one whose head comes byte by byte. Where each
+ * has a request under way the new one is closed. A full server so stays one that answers.
  *
  * Thread  own loop, but for what is marked any.
  * Source  RFC 9110, RFC 9112. libmicrohttpd has its one home here.
@@ -67,6 +74,9 @@ struct http_app {
 	void *app;
 	void (*on_request)(void *app, struct http_request *request);
 	void (*on_done)(void *app, struct http_request *request);
+	/* What this server refuses without asking: 400, 403, 413, 414, 431, 501, or 503 when the application was
+	 * too slow (then with Retry-After). why: a sentence, borrowed. NULL: the status as plain text. */
+	struct http_response *(*refuse)(void *app, unsigned status, const char *why);
 };
 
 /* A listening socket; address NULL or "" = all (v6 and v4), port 0 = the kernel chooses
@@ -83,6 +93,11 @@ void http_server_quiesce(struct http_server *server);
 void http_server_free(struct http_server *server);
 unsigned http_server_requests(const struct http_server *server); /* under way now */
 unsigned http_server_connections(const struct http_server *server);
+struct http_server_stats {
+	uint64_t connections, waiting; /* open now; of these without a request under way */
+	uint64_t accepted, shed;       /* since the start; closed to make room */
+};
+struct http_server_stats http_server_stats(const struct http_server *server); /* Thread  any */
 /* New certificate for connections to come. */
 bool http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err) MUST_CHECK;
 

@@ -7,6 +7,9 @@
  * says of it (bytes acknowledged and received): that covers sendfile, TLS and suspended
  * connections alike, which libmicrohttpd's own timeout does not. A connection is ended by
  * shutdown(2): libmicrohttpd then finds the end of it in its own time.
+ *
+ * Connections without a whole head stand in a second list, in the order in which they began to wait: the
+ * first of them goes when there are too many.
  */
 #include "common/http_server_priv.h"
 
@@ -45,8 +48,45 @@ static int64_t first_look_ms(const struct http_conn *conn)
 	return conn->watch == HTTP_WATCH_MOVE && ms > FIRST_LOOK_MS ? FIRST_LOOK_MS : ms;
 }
 
+/* The server's numbers have one writer; metrics look at them from other threads. */
+#define STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
+
+static void stop_waiting(struct http_conn *conn)
+{
+	struct http_server *server = conn->server;
+	if (!conn->waits)
+		return;
+	conn->waits = false;
+	if (conn->waiting_prev)
+		conn->waiting_prev->waiting_next = conn->waiting_next;
+	else
+		server->waiting_first = conn->waiting_next;
+	if (conn->waiting_next)
+		conn->waiting_next->waiting_prev = conn->waiting_prev;
+	else
+		server->waiting_last = conn->waiting_prev;
+}
+
+static void start_waiting(struct http_conn *conn)
+{
+	struct http_server *server = conn->server;
+	stop_waiting(conn);
+	conn->waits = true;
+	conn->waiting_next = NULL;
+	conn->waiting_prev = server->waiting_last;
+	if (server->waiting_last)
+		server->waiting_last->waiting_next = conn;
+	else
+		server->waiting_first = conn;
+	server->waiting_last = conn;
+}
+
 void http_conn_watch(struct http_conn *conn, enum http_watch watch)
 {
+	if (!conn->cut && (watch == HTTP_WATCH_HEAD || watch == HTTP_WATCH_KEEPALIVE))
+		start_waiting(conn);
+	else
+		stop_waiting(conn);
 	conn->watch = watch;
 	conn->still = 0;
 	conn->due_ms = loop_now(conn->server->loop) + first_look_ms(conn);
@@ -72,6 +112,9 @@ void http_conn_cut(struct http_conn *conn)
 {
 	if (conn->request)
 		conn->request->cut = true;
+	stop_waiting(conn);
+	conn->server->cut_len += !conn->cut;
+	conn->cut = true;
 	(void)shutdown(conn->fd, SHUT_RDWR);
 	http_conn_resume(conn);
 }
@@ -151,6 +194,15 @@ void http_conn_tick_by(struct http_server *server, unsigned ms)
 		loop_timer_start(server->loop, &server->tick, quarter, on_tick, server);
 }
 
+/* The new one waits too, so there is always one to cut. */
+static void make_room(struct http_server *server)
+{
+	while (server->conns_len - server->cut_len > server->settings.connection_limit) {
+		STORE(server->shed, server->shed + 1);
+		http_conn_cut(server->waiting_first);
+	}
+}
+
 static void on_started(struct http_daemon *daemon, struct MHD_Connection *mhd, void **context)
 {
 	struct http_server *server = daemon->server;
@@ -164,9 +216,11 @@ static void on_started(struct http_daemon *daemon, struct MHD_Connection *mhd, v
 	if (conn->next)
 		conn->next->prev = conn;
 	server->conns = conn;
-	server->conns_len++;
+	STORE(server->conns_len, server->conns_len + 1);
+	STORE(server->accepted, server->accepted + 1);
 	daemon->connections++;
 	http_conn_watch(conn, HTTP_WATCH_HEAD);
+	make_room(server);
 	if (server->tick.slot == 0)
 		loop_timer_start(server->loop, &server->tick, server->tick_ms, on_tick, server);
 	*context = conn;
@@ -176,13 +230,15 @@ static void on_closed(struct http_conn *conn)
 {
 	struct http_server *server = conn->server;
 	CHECK(!conn->request);
+	stop_waiting(conn);
+	server->cut_len -= conn->cut;
 	if (conn->prev)
 		conn->prev->next = conn->next;
 	else
 		server->conns = conn->next;
 	if (conn->next)
 		conn->next->prev = conn->prev;
-	server->conns_len--;
+	STORE(server->conns_len, server->conns_len - 1);
 	conn->daemon->connections--;
 	conn->magic = 0;
 	free(conn);

@@ -35,7 +35,9 @@
 #define HTTP_TARGET_MAX        ((size_t)8 * 1024)
 #define HTTP_LENGTH_MAX        ((uint64_t)1 << 62)
 /* libmicrohttpd clears all of it after each request, and keeps it while the connection lives. */
-#define HTTP_CONNECTION_MEMORY ((size_t)32 * 1024)
+#define HTTP_CONNECTION_MEMORY ((size_t)24 * 1024)
+/* Over the limit by so many libmicrohttpd may be, until those that were cut for new ones are closed. */
+#define HTTP_CONNECTIONS_SPARE 64U
 #define HTTP_PIPE_BLOCK        ((size_t)64 * 1024)
 
 /* One libmicrohttpd daemon. A new certificate makes a new one; the old one serves out. */
@@ -57,7 +59,10 @@ struct http_server {
 	uint16_t port;
 	struct http_daemon *daemons; /* the newest first */
 	struct http_conn *conns;
+	struct http_conn *waiting_first, *waiting_last; /* without a whole head; who waits longest is first */
 	unsigned conns_len, requests_len;
+	unsigned cut_len;             /* of conns: cut, and not closed yet */
+	uint64_t accepted, shed; /* since the start; others may look: single stores */
 	uint64_t next_id;
 	struct loop_timer tick;
 	unsigned tick_ms;
@@ -73,8 +78,9 @@ struct http_conn {
 	struct MHD_Connection *mhd;
 	struct http_request *request; /* under way, or NULL */
 	struct http_conn *prev, *next;
+	struct http_conn *waiting_prev, *waiting_next;
 	int fd;
-	bool suspended;
+	bool suspended, waits, cut;
 	enum http_watch watch;
 	unsigned still; /* looks without progress */
 	int64_t due_ms;

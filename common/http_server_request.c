@@ -29,7 +29,9 @@ void *http_request_on_uri(void *arg, const char *uri, struct MHD_Connection *mhd
 	request->wait_ms = conn->server->settings.reply_timeout_ms;
 	CHECK(!conn->request);
 	conn->request = request;
-	http_conn_watch(conn, HTTP_WATCH_HEAD);
+	/* The first head of a connection has its time from the accept on. */
+	if (conn->watch != HTTP_WATCH_HEAD)
+		http_conn_watch(conn, HTTP_WATCH_HEAD);
 	return request;
 }
 
@@ -77,50 +79,64 @@ static bool read_target(struct http_request *request)
 	return true;
 }
 
-/* Gives 0, or the status of a refusal. Two lengths, or a length beside an encoding, are how
- * requests are smuggled past a proxy. */
-static unsigned read_framing(struct http_request *request)
+/* Status 0: nothing is wrong. */
+struct refusal {
+	unsigned status;
+	const char *why;
+};
+#define NO_REFUSAL ((struct refusal){ 0 })
+
+/* Two lengths, or a length beside an encoding, are how requests are smuggled past a proxy. */
+static struct refusal read_framing(struct http_request *request)
 {
 	const char *encoding = HEAD_VALUE(request, "Transfer-Encoding");
 	const char *length = HEAD_VALUE(request, "Content-Length");
 	if (!encoding && !length)
-		return 0;
+		return NO_REFUSAL;
 	if ((encoding && length) ||
 		http_request_header_count(request, encoding ? "Transfer-Encoding" : "Content-Length") != 1)
-		return 400;
+		return (struct refusal){ 400,
+			"one Content-Length or one Transfer-Encoding says where a body ends, not several" };
 	if (encoding && strcasecmp(encoding, "chunked") != 0)
-		return 501;
+		return (struct refusal){ 501, "the only transfer encoding that is served is \"chunked\"" };
 	uint64_t n = 0;
 	if (length && !str_to_number(str_of(length), UINT64_MAX, &n))
-		return 400;
+		return (struct refusal){ 400, "Content-Length must be a number" };
 	if (n > HTTP_LENGTH_MAX)
-		return 413;
+		return (struct refusal){ 413, "Content-Length is over 2^62" };
 	request->length = encoding ? -1 : (int64_t)n;
 	request->has_body = request->length != 0;
 	const char *expect = request->has_body ? HEAD_VALUE(request, "Expect") : NULL;
 	request->expects = expect && strcasecmp(expect, "100-continue") == 0;
-	return 0;
+	return NO_REFUSAL;
 }
 
-static unsigned read_head(struct http_request *request)
+static struct refusal read_head(struct http_request *request)
 {
 	if (request->text_len > HTTP_TARGET_MAX)
-		return 414;
+		return (struct refusal){ 414, "the target of a request may have 8 KiB" };
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(request->conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	if (info && info->header_size > HTTP_HEAD_MAX)
-		return 431;
+		return (struct refusal){ 431, "the head of a request may have 16 KiB" };
 	if (!read_target(request))
-		return 400;
+		return (struct refusal){ 400, "the path is empty, or an escape in it is not %XX" };
 	if (!http_conn_is_trusted(request->conn))
-		return 403;
+		return (struct refusal){ 403,
+			"the client certificate is missing, or not of a CA that is trusted here" };
 	return read_framing(request);
 }
 
-static struct http_response *refusal(unsigned status)
+static struct http_response *refuse(const struct http_request *request, struct refusal refusal)
 {
-	struct http_response *response = http_response_copy(status, str_of(http_status_text(status)));
+	const struct http_app *app = &request->conn->server->app;
+	if (app->refuse)
+		return app->refuse(app->app, refusal.status, refusal.why);
+	struct http_response *response =
+		http_response_copy(refusal.status, str_of(http_status_text(refusal.status)));
 	http_response_header(response, "Content-Type", "text/plain");
+	if (refusal.status == 503)
+		http_response_header(response, "Retry-After", "1");
 	return response;
 }
 
@@ -130,14 +146,14 @@ static void request_begin(struct http_request *request, const char *method)
 	request->phase = HTTP_PHASE_UNDECIDED;
 	request->method = http_method_parse(str_of(method));
 	http_conn_watch(request->conn, HTTP_WATCH_WAIT);
-	unsigned status = read_head(request);
-	if (status != 0) {
-		request->response = refusal(status);
+	struct refusal refusal = read_head(request);
+	if (refusal.status != 0) {
+		request->response = refuse(request, refusal);
 		http_response_close(request->response);
 		return;
 	}
 	request->announced = true;
-	server->requests_len++;
+	__atomic_store_n(&server->requests_len, server->requests_len + 1, __ATOMIC_RELAXED);
 	server->app.on_request(server->app.app, request);
 }
 
@@ -259,8 +275,8 @@ void http_request_too_late(struct http_request *request)
 {
 	if (request->response)
 		return;
-	struct http_response *response = refusal(503);
-	http_response_header(response, "Retry-After", "1");
+	struct http_response *response =
+		refuse(request, (struct refusal){ 503, "this took longer than it may; try again" });
 	http_request_reply(request, response);
 	request->timed_out = true;
 }
@@ -313,7 +329,7 @@ void http_request_on_completed(
 	if (request->has_sink && !request->response)
 		http_body_gone(request);
 	if (request->announced) {
-		server->requests_len--;
+		__atomic_store_n(&server->requests_len, server->requests_len - 1, __ATOMIC_RELAXED);
 		server->app.on_done(server->app.app, request);
 	}
 	conn->request = NULL;

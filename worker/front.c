@@ -270,6 +270,20 @@ enum front_turn front_serve(struct front_call *call)
 	return FRONT_WAIT;
 }
 
+/* Refused before anybody asked us: the client gets an error of the API all the same. */
+static struct http_response *refuse(void *app, unsigned status, const char *why)
+{
+	enum error_kind kind = status == 503   ? ERROR_BUSY
+			       : status == 403 ? ERROR_DENIED
+			       : status == 413 ? ERROR_TOO_LARGE
+					       : ERROR_INVALID;
+	struct error err;
+
+	(void)app;
+	(void)error_set(&err, kind, kind == ERROR_INVALID ? "UNSUPPORTED" : NULL, "%s", why);
+	return oci_reply_status(status, &err);
+}
+
 /* Beginning and end. */
 
 static void on_request(void *app, struct http_request *request)
@@ -389,5 +403,7 @@ static void on_done(void *app, struct http_request *request)
 
 struct http_app front_app(struct worker_loop *loop)
 {
-	return (struct http_app){ .app = loop, .on_request = on_request, .on_done = on_done };
+	return (struct http_app){
+		.app = loop, .on_request = on_request, .on_done = on_done, .refuse = refuse
+	};
 }

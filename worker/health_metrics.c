@@ -2,6 +2,7 @@
 #include "worker/health_metrics.h"
 
 #include "common/clock.h"
+#include "common/http_server.h"
 #include "common/metrics.h"
 #include "common/pool.h"
 #include "worker/cluster/cluster.h"
@@ -66,6 +67,26 @@ static void put_process(const struct worker *worker, struct buf *into)
 		(uint64_t)(clock_ms() - worker->started_ms) / 1000);
 }
 
+static void put_connections(const struct worker *worker, struct buf *into)
+{
+	struct http_server_stats sum = { 0 };
+
+	for (unsigned i = 0; i < worker->loops_len; i++) {
+		struct http_server_stats one = http_server_stats(worker->loops[i].server);
+
+		sum.connections += one.connections;
+		sum.waiting += one.waiting;
+		sum.accepted += one.accepted;
+		sum.shed += one.shed;
+	}
+	gauge(into, "zot_connections_open", "Connections of clients and peers.", sum.connections);
+	gauge(into, "zot_connections_idle", "Of these, without a request under way.", sum.waiting);
+	total(into, "zot_connections_accepted_total", "Connections that were accepted.", sum.accepted);
+	total(into, "zot_connections_shed_total",
+		"Connections without a request that were closed to make room: ZOT_CONNECTIONS is too low.",
+		sum.shed);
+}
+
 static void put_storage(struct worker *worker, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(worker->indexes);
@@ -112,6 +133,7 @@ void health_metrics(struct worker *worker, struct buf *into)
 	put_counters(worker, into);
 	put_latency(worker, into);
 	put_process(worker, into);
+	put_connections(worker, into);
 	put_storage(worker, into);
 	put_cluster(worker, into);
 }

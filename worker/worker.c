@@ -2,6 +2,7 @@
 #include "worker/worker.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -37,9 +38,15 @@
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
 
+/* Descriptors besides those of connections: peers, the store, the pool's files. */
+#define FILES_SPARE 512
+#define FILES_LEAST 16 /* connections, however few descriptors there are */
+
 #define FOLD_EVERY_MS   1000
 #define RELOAD_EVERY_MS 1000
 #define FOLD_IDLE_MS    5000
+
+#define TRIM_LEAST 512 /* connections gone, from which on it is worth looking for free pages */
 
 struct worker_process {
 	struct worker worker; /* first */
@@ -47,6 +54,8 @@ struct worker_process {
 	atomic_bool importing; /* false: stop that */
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
+	unsigned connections; /* that we have descriptors for */
+	uint64_t open_most;   /* connections since memory was given back last */
 	uint16_t port;
 	struct tls_files tls_files;
 	struct http_tls tls;
@@ -179,6 +188,21 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	return true;
 }
 
+/* A connection is a descriptor, and of one in eight a blob is open: a limit that is too low would fail reads
+ * of the store instead of connections. */
+static void fit_connections(struct worker_process *process)
+{
+	uint64_t files = file_raise_limit(), wanted = (uint64_t)process->worker.settings->connections;
+	uint64_t fit = files > FILES_SPARE ? (files - FILES_SPARE) / 9 * 8 : 0;
+
+	process->connections = (unsigned)(fit < wanted ? fit > FILES_LEAST ? fit : FILES_LEAST : wanted);
+	if (fit < wanted)
+		log_warn("worker.files",
+			"limit=%" PRIu64 " ZOT_CONNECTIONS=%" PRIu64 " connections=%u needed=%" PRIu64
+			" the system lets this process open too few files; so many connections are served",
+			files, wanted, process->connections, wanted / 8 * 9 + FILES_SPARE);
+}
+
 /* Loops. */
 
 static bool read_tls(struct worker_process *process, struct error *err)
@@ -198,7 +222,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	struct http_client_settings client = { 0 };
 	struct http_server_settings server = { .listen_fd = listen_fd,
 		.tls = worker->settings->tls_cert ? &process->tls : NULL,
-		.connection_limit = (unsigned)(worker->settings->connections / worker->loops_len) + 1 };
+		.connection_limit = process->connections / worker->loops_len + 1 };
 	char name[16];
 
 	own->worker = worker;
@@ -254,6 +278,28 @@ static void import_job(void *arg)
 		log_info("store.imported", "repositories=%" PRIu64, found);
 }
 
+static void trim_job(void *arg)
+{
+	(void)arg;
+	(void)malloc_trim(0);
+}
+
+/* What many connections took lies between what others still have, so that the allocator keeps it. */
+static void trim_memory(struct worker_process *process)
+{
+	const struct worker *worker = &process->worker;
+	uint64_t open = 0;
+
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		open += http_server_stats(worker->loops[i].server).connections;
+	if (process->open_most > TRIM_LEAST && open < process->open_most / 2) {
+		pool_push(worker->pool, trim_job, NULL);
+		process->open_most = open;
+	}
+	if (open > process->open_most)
+		process->open_most = open;
+}
+
 /* Logs of indexes that rest are folded, so that what reads index.json alone sees everything. */
 static void on_fold(void *arg)
 {
@@ -261,6 +307,7 @@ static void on_fold(void *arg)
 	struct worker *worker = &process->worker;
 
 	indexes_fold(worker->indexes, FOLD_IDLE_MS);
+	trim_memory(process);
 	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 }
 
@@ -455,6 +502,7 @@ int worker_run(const struct worker_settings *settings)
 	worker->loops_len = count_loops(settings);
 	worker->loops = xnew_array(struct worker_loop, worker->loops_len);
 	process->reload = reload_new(worker);
+	fit_connections(process);
 	if (!open_process(process, &err)) {
 		log_error("worker.start", "error=%s", log_quote(str_of(err.text)));
 	} else {

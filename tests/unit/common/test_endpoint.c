@@ -57,7 +57,8 @@ static int set_up(void **state)
 	struct error err;
 	assert_true(pool_new(&world->pool, 1, 1, &err));
 	uint16_t port = 0;
-	rig_open(&world->rig, rig_listen(&port, false), (struct http_app){ world, on_request, on_done });
+	rig_open(
+		&world->rig, rig_listen(&port, false), (struct http_app){ world, on_request, on_done, NULL });
 	rig_run(&world->rig);
 	*state = world;
 	return 0;

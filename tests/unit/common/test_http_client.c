@@ -199,10 +199,10 @@ static int set_up(void **state)
 	struct world *world = xnew(struct world);
 	uint16_t port = 0;
 	rig_open(&world->origin.rig, rig_listen(&port, false),
-		(struct http_app){ &world->origin, origin_request, origin_done });
+		(struct http_app){ &world->origin, origin_request, origin_done, NULL });
 	port = 0;
 	rig_open(&world->front, rig_listen(&port, false),
-		(struct http_app){ world, front_request, front_done });
+		(struct http_app){ world, front_request, front_done, NULL });
 	rig_run(&world->origin.rig);
 	rig_run(&world->front);
 	*state = world;

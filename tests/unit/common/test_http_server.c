@@ -201,9 +201,21 @@ static void on_done(void *arg, struct http_request *request)
 	atomic_fetch_add(&app->done, 1);
 }
 
+/* What the server refuses by itself has the application's words. */
+static struct http_response *refuse(void *arg, unsigned status, const char *why)
+{
+	(void)arg;
+	struct http_response *response = http_response_copy(status, str_of(why));
+	if (status == 503)
+		http_response_header(response, "Retry-After", "1");
+	return response;
+}
+
 static struct http_app app_of(struct app *app)
 {
-	return (struct http_app){ app, on_request, on_done };
+	return (struct http_app){
+		.app = app, .on_request = on_request, .on_done = on_done, .refuse = refuse
+	};
 }
 
 static int set_up_with(void **state, struct http_server_settings extra)
@@ -230,6 +242,11 @@ static int set_up_hasty(void **state)
 		.keepalive_timeout_ms = 200,
 		.reply_timeout_ms = 200 };
 	return set_up_with(state, hasty);
+}
+
+static int set_up_few(void **state)
+{
+	return set_up_with(state, (struct http_server_settings){ .connection_limit = 3 });
 }
 
 static int tear_down(void **state)
@@ -943,6 +960,81 @@ static void test_two_hundred_connections_on_two_loops(void **state)
 		(void)close(fds[i]);
 }
 
+static int dial_hello(struct app *app, struct reply *reply)
+{
+	int fd = dial(app->rig.port);
+	put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(fd, reply);
+	return fd;
+}
+
+static void test_a_full_server_closes_who_waits_longest(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int first = dial_hello(app, &reply), second = dial_hello(app, &reply), third = dial(app->rig.port);
+	put(third, "GET /hello HT"); /* a head that does not come on */
+	put(first, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(first, &reply);
+	int fourth = dial_hello(app, &reply);
+	assert_true(is_closed(second));
+	int fifth = dial_hello(app, &reply);
+	assert_true(is_closed(third));
+	put(first, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(first, &reply);
+	struct http_server_stats stats;
+	for (int64_t end = clock_ms() + 20000;
+		(stats = http_server_stats(app->rig.server)).connections > 3 && clock_ms() < end;)
+		(void)poll(NULL, 0, 2);
+	assert_int_equal(stats.connections, 3);
+	assert_int_equal(stats.waiting, 3);
+	assert_int_equal(stats.accepted, 5);
+	assert_int_equal(stats.shed, 2);
+	int all[] = { first, second, third, fourth, fifth };
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		(void)close(all[i]);
+}
+
+static void test_a_full_server_ends_no_request(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	static const char part[] = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab";
+	int busy[3] = { dial(app->rig.port), dial(app->rig.port), dial(app->rig.port) };
+	put(busy[0], "GET /park HTTP/1.1\r\nHost: x\r\n\r\n");
+	put(busy[1], part);
+	put(busy[2], part);
+	await(&app->requests, 3);
+	for (int i = 0; i < 20; i++) {
+		int over = dial(app->rig.port);
+		assert_true(is_closed(over));
+		(void)close(over);
+	}
+	loop_post(app->rig.loop, reply_parked, app);
+	assert_true(take_reply(busy[0], &reply));
+	assert_string_equal(reply.body, "late");
+	put(busy[1], "cde");
+	assert_true(take_reply(busy[1], &reply));
+	assert_string_equal(reply.body, "abcde");
+	int next = dial_hello(app, &reply);
+	(void)close(next);
+	for (size_t i = 0; i < 3; i++)
+		(void)close(busy[i]);
+}
+
+static void test_a_refusal_has_the_applications_words(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 400);
+	assert_non_null(strstr(reply.body, "not %XX"));
+	assert_true(is_closed(fd));
+	(void)close(fd);
+}
+
 #define TEST(name)  cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 #define HASTY(name) cmocka_unit_test_setup_teardown(test_##name, set_up_hasty, tear_down)
 
@@ -973,6 +1065,10 @@ int main(void)
 		HASTY(every_wait_has_an_end),
 		HASTY(a_slow_reader_and_a_stalled_one),
 		TEST(the_wait_limit_of_one_request),
+		cmocka_unit_test_setup_teardown(
+			test_a_full_server_closes_who_waits_longest, set_up_few, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_full_server_ends_no_request, set_up_few, tear_down),
+		TEST(a_refusal_has_the_applications_words),
 		TEST(quiesce_lets_requests_end),
 		TEST(stop_with_requests_in_flight),
 		TEST(a_large_pull_takes_no_memory),

@@ -54,7 +54,7 @@ static int set_up_with(void **state, const char *client_ca)
 	struct http_server_settings settings = rig_listen(&port, false);
 	struct http_tls tls = { pem_one_cert, pem_one_key, client_ca };
 	settings.tls = &tls;
-	rig_open(&world->rig, settings, (struct http_app){ world, on_request, on_done });
+	rig_open(&world->rig, settings, (struct http_app){ world, on_request, on_done, NULL });
 	rig_run(&world->rig);
 	*state = world;
 	return 0;

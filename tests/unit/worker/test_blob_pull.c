@@ -109,7 +109,7 @@ static int setup(void **state)
 	bucket.bytes = malloc(SIZE);
 	for (size_t i = 0; i < SIZE; i++)
 		bucket.bytes[i] = (char)(i * 13 + i / 777);
-	rig_open(&bucket.rig, rig_listen(&port, false), (struct http_app){ NULL, on_request, on_done });
+	rig_open(&bucket.rig, rig_listen(&port, false), (struct http_app){ NULL, on_request, on_done, NULL });
 	rig_run(&bucket.rig);
 	(void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", port);
 	s3.endpoint = endpoint;

@@ -255,7 +255,8 @@ static struct entry *setup(void)
 	for (size_t i = 0; i < BIG; i++)
 		big[i] = (char)(i * 7 + i / 251);
 	memcpy(group_list, groups, sizeof(groups));
-	rig_open(&entry->owner, rig_listen(&port, false), (struct http_app){ NULL, on_owner, on_owner_done });
+	rig_open(&entry->owner, rig_listen(&port, false),
+		(struct http_app){ NULL, on_owner, on_owner_done, NULL });
 	(void)snprintf(entry->url, sizeof(entry->url), "http://127.0.0.1:%u", port);
 	assert_true(http_listen("127.0.0.1", 0, false, &fd, &dead_port, NULL));
 	(void)close(fd);
@@ -266,7 +267,8 @@ static struct entry *setup(void)
 	assert_true(ring_new(&entry->snapshot.ring, 9, RING_MODULO, key, members, 1, NULL));
 	entry->identity = (struct identity){ .user = "alice", .apikey = "", .groups = { group_list, 2 } };
 	port = 0;
-	rig_open(&entry->own, rig_listen(&port, false), (struct http_app){ entry, on_entry, on_entry_done });
+	rig_open(&entry->own, rig_listen(&port, false),
+		(struct http_app){ entry, on_entry, on_entry_done, NULL });
 	rig_run(&entry->owner);
 	rig_run(&entry->own);
 	return entry;
