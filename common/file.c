@@ -7,13 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 
 #define READ_STEP    (64u * 1024)
 #define WALK_FDS_MAX 16
@@ -138,6 +141,55 @@ bool file_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struc
 		offset += (uint64_t)n;
 	}
 	return true;
+}
+
+#define TRY_BYTES 4096
+
+/* On a read-only file system, a full one, or where a quota ends, this is what fails. */
+static bool try_file(const char *path, struct error *err)
+{
+	static const char zeros[TRY_BYTES];
+	AUTO_FD fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	bool ok;
+
+	if (fd < 0)
+		return error_sys(err, "create %s", path);
+	ok = file_write_all(fd, zeros, sizeof(zeros), err) || error_add(err, "%s", path);
+	(void)unlink(path);
+	return ok;
+}
+
+static bool has_room(const char *folder, uint64_t least, struct error *err)
+{
+	struct statvfs fs;
+	uint64_t all, left;
+
+	if (statvfs(folder, &fs) != 0)
+		return error_sys(err, "look at %s", folder);
+	all = (uint64_t)fs.f_blocks * fs.f_frsize;
+	left = (uint64_t)fs.f_bavail * fs.f_frsize;
+	least = least < all / 16 ? least : all / 16;
+	if (left < least)
+		return error_set(err, ERROR_FULL, NULL,
+			"the disk of %s has %" PRIu64 " KiB left, less than %" PRIu64 " KiB", folder,
+			left / 1024, least / 1024);
+	return true;
+}
+
+bool file_try_folder(const char *folder, uint64_t least, struct error *err)
+{
+	AUTO_FINI(buf) path = buf_limit(PATH_MAX);
+	char random[17];
+
+	random_hex(random, 8);
+	buf_format(&path, "%s/.tmp-try-%s", folder, random);
+	if (!buf_check(&path, "the path", err))
+		return false;
+	if (has_room(folder, least, err) && try_file(buf_text(&path), err))
+		return true;
+	if (err && err->kind != ERROR_FULL)
+		err->kind = ERROR_UNAVAILABLE;
+	return false;
 }
 
 bool file_sync_folder(const char *path, struct error *err)

@@ -25,6 +25,11 @@ bool file_sync_folder(const char *path, struct error *err) MUST_CHECK;
 bool file_make_folders(const char *path, mode_t mode, struct error *err) MUST_CHECK;
 /* rm -rf, for spools and tests. */
 bool file_remove_tree(const char *path, struct error *err) MUST_CHECK;
+/*
+ * Can a file be made and filled in this folder, and are `least` bytes free on its file system (of a small one a sixteenth)? Makes
+ * and removes a file `.tmp-...`; nothing is synced. ERROR_FULL no room, ERROR_UNAVAILABLE anything else.
+ */
+bool file_try_folder(const char *path, uint64_t least, struct error *err) MUST_CHECK;
 /* Raises the limit of open descriptors as far as the system lets us; what it is now. */
 uint64_t file_raise_limit(void);
 /* poll(2) for one descriptor; within_ms -1 = for ever. */

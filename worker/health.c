@@ -1,43 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /readyz says whether this worker should get requests, and if not why, one reason a line:
- *   - the store answers (asked on the pool at most every CHECK_EVERY_MS; a check that hangs is told)
- *   - with leaders: a state is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is told, and counts as a
- * reason only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all workers away
- * too
- *   - the worker is not draining
+ * /readyz says whether this worker should get requests: "ok" or "not ready", then a line for each check:
+ *   storage, spool, data   health_checks.h
+ *   state                  with leaders: one is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is
+ * told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all
+ * workers away too draining               only while it is so
+ *
+ * /livez fails only when a loop does not turn: what a restart mends, and a full disk does not.
  */
 #include "worker/health.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/http_server.h"
-#include "common/pool.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/snapshot.h"
 #include "worker/front_call.h"
+#include "worker/health_checks.h"
 #include "worker/health_metrics.h"
-#include "worker/storage/store.h"
 
-#define CHECK_EVERY_MS 2000
-#define CHECK_HANGS_MS 10000
-#define BODY_MAX       4096
-
-/* What is known of the store. One worker a process. */
-static struct {
-	pthread_mutex_t lock;
-	bool known, ok, running;
-	int64_t checked_ms, begun_ms;
-	char text[ERROR_TEXT_MAX];
-} checked = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-struct check {
-	struct worker *worker;
-	struct http_ticket *ticket; /* NULL: nobody waits */
-};
+#define LOOP_STUCK_MS 10000
+#define BODY_MAX      8192
 
 static struct http_response *reply_text(unsigned status, struct buf *body)
 {
@@ -48,105 +33,84 @@ static struct http_response *reply_text(unsigned status, struct buf *body)
 	return response;
 }
 
-static bool is_stale(const struct worker *worker)
+static bool write_state(struct worker *worker, struct buf *into)
 {
-	return cluster_state_age_ms(worker->cluster) > worker->settings->stale_after_ms;
-}
+	int64_t age = cluster_state_age_ms(worker->cluster);
+	bool stale = age > worker->settings->stale_after_ms;
 
-static void look_at_cluster(struct worker *worker, struct buf *reasons)
-{
-	if (cluster_is_draining(worker->cluster))
-		buf_puts(reasons, "draining\n");
-	if (!cluster_has_state(worker->cluster))
-		buf_puts(reasons, "no state was loaded from a leader yet\n");
-	else if (!worker->settings->ready_when_stale && is_stale(worker))
-		buf_format(reasons, "the state is stale: %" PRId64 " ms old\n",
-			cluster_state_age_ms(worker->cluster));
-}
-
-static void look_at_store(struct buf *reasons)
-{
-	int64_t now = clock_ms();
-
-	(void)pthread_mutex_lock(&checked.lock);
-	if (checked.running && now - checked.begun_ms > CHECK_HANGS_MS)
-		buf_format(
-			reasons, "the store has not answered for %" PRId64 " ms\n", now - checked.begun_ms);
-	else if (!checked.ok)
-		buf_format(reasons, "the store is not usable: %s\n", checked.text);
-	(void)pthread_mutex_unlock(&checked.lock);
+	if (!cluster_has_state(worker->cluster)) {
+		buf_puts(into, "state: none was loaded from a leader yet\n");
+		return false;
+	}
+	if (age >= 0)
+		buf_format(into, "state: %s%" PRId64 " ms old\n", stale ? "stale: " : "ok, ", age);
+	return !stale || worker->settings->ready_when_stale;
 }
 
 static struct http_response *reply_ready(struct worker *worker)
 {
+	AUTO_FINI(buf) checks = buf_limit(BODY_MAX);
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+	bool ok = health_checks_write(&checks);
 
-	look_at_store(&body);
-	look_at_cluster(worker, &body);
-	if (body.len)
-		return reply_text(503, &body);
-	buf_puts(&body, "ok\n");
-	if (cluster_state_age_ms(worker->cluster) >= 0)
-		buf_format(&body, "state age: %" PRId64 " ms%s\n", cluster_state_age_ms(worker->cluster),
-			is_stale(worker) ? ", stale" : "");
-	return reply_text(200, &body);
-}
-
-static void run_check(void *arg)
-{
-	struct check *check = arg;
-	struct error err;
-	bool ok = store_check(check->worker->store, &err);
-
-	(void)pthread_mutex_lock(&checked.lock);
-	checked.ok = ok;
-	checked.known = true;
-	checked.running = false;
-	checked.checked_ms = clock_ms();
-	if (!ok)
-		memcpy(checked.text, err.text, sizeof(checked.text));
-	(void)pthread_mutex_unlock(&checked.lock);
-	if (check->ticket)
-		http_ticket_reply(check->ticket, reply_ready(check->worker));
-	free(check);
-}
-
-/* Must this request begin a check; may it be answered from what is known already? */
-static bool begin_check(bool *ret_known)
-{
-	int64_t now = clock_ms();
-	bool begin;
-
-	(void)pthread_mutex_lock(&checked.lock);
-	*ret_known = checked.known && (now - checked.checked_ms < CHECK_EVERY_MS || checked.running);
-	begin = !checked.running && !(checked.known && now - checked.checked_ms < CHECK_EVERY_MS);
-	if (begin) {
-		checked.running = true;
-		checked.begun_ms = now;
+	ok = write_state(worker, &checks) && ok;
+	if (cluster_is_draining(worker->cluster)) {
+		buf_puts(&checks, "draining\n");
+		ok = false;
 	}
-	(void)pthread_mutex_unlock(&checked.lock);
-	return begin;
+	buf_puts(&body, ok ? "ok\n" : "not ready\n");
+	buf_add(&body, buf_str(&checks));
+	return reply_text(ok ? 200 : 503, &body);
+}
+
+struct asker {
+	struct worker *worker;
+	struct http_ticket *ticket;
+};
+
+static void on_checked(void *arg)
+{
+	struct asker *asker = arg;
+
+	http_ticket_reply(asker->ticket, reply_ready(asker->worker));
+	free(asker);
 }
 
 static void serve_ready(struct front_call *call)
 {
-	struct worker *worker = call->ask.worker;
-	struct check *check;
-	bool known;
+	struct asker *asker = xnew(struct asker);
 
-	if (!begin_check(&known)) {
-		AUTO_FINI(buf) body = buf_limit(BODY_MAX);
-		buf_puts(&body, "the store is being checked\n");
-		http_request_reply(call->request, known ? reply_ready(worker) : reply_text(503, &body));
-		return;
+	*asker = (struct asker){ call->ask.worker, http_ticket_new(call->request) };
+	if (health_checks_are_fresh(call->ask.worker, on_checked, asker))
+		on_checked(asker);
+}
+
+/* Each loop puts the time down each second (worker.c); our own turns, or nobody would be asked. */
+static void look_at_loops(const struct worker *worker, struct buf *reasons)
+{
+	int64_t now = clock_ms();
+
+	for (unsigned i = 0; i < worker->loops_len; i++) {
+		int64_t beat = __atomic_load_n(&worker->loops[i].beat_ms, __ATOMIC_RELAXED);
+
+		if (beat && now - beat > LOOP_STUCK_MS)
+			buf_format(reasons, "loop %u has not turned for %" PRId64 " ms\n", i, now - beat);
 	}
-	check = xnew(struct check);
-	check->worker = worker;
-	check->ticket = http_ticket_new(call->request);
-	pool_push(worker->pool, run_check, check);
 }
 
 static void serve_live(struct front_call *call)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+	bool ok;
+
+	look_at_loops(call->ask.worker, &body);
+	ok = !body.len;
+	if (ok)
+		buf_puts(&body, "ok\n");
+	http_request_reply(call->request, reply_text(ok ? 200 : 503, &body));
+}
+
+static void serve_started(struct front_call *call)
 {
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
 
@@ -168,7 +132,7 @@ static void serve_metrics(struct front_call *call)
 static const struct {
 	const char *path;
 	void (*serve)(struct front_call *call);
-} pages[] = { { "/livez", serve_live }, { "/startupz", serve_live }, { "/readyz", serve_ready },
+} pages[] = { { "/livez", serve_live }, { "/startupz", serve_started }, { "/readyz", serve_ready },
 	{ "/metrics", serve_metrics } };
 
 static void reply_no_method(struct front_call *call)

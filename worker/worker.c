@@ -46,11 +46,12 @@
 #define RELOAD_EVERY_MS 1000
 #define FOLD_IDLE_MS    5000
 
-#define TRIM_LEAST 512 /* connections gone, from which on it is worth looking for free pages */
+#define BEAT_EVERY_MS 1000
+#define TRIM_LEAST    512 /* connections gone, from which on it is worth looking for free pages */
 
 struct worker_process {
 	struct worker worker; /* first */
-	struct loop_timer fold;
+	struct loop_timer fold, beats[LOOPS_MAX];
 	atomic_bool importing; /* false: stop that */
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
@@ -278,6 +279,16 @@ static void import_job(void *arg)
 		log_info("store.imported", "repositories=%" PRIu64, found);
 }
 
+/* For /livez: whoever has to sees when we stop turning. */
+static void on_beat(void *arg)
+{
+	struct worker_loop *own = arg;
+	struct worker_process *process = (struct worker_process *)own->worker;
+
+	__atomic_store_n(&own->beat_ms, clock_ms(), __ATOMIC_RELAXED);
+	loop_timer_start(own->loop, &process->beats[loop_index(own->loop)], BEAT_EVERY_MS, on_beat, own);
+}
+
 static void trim_job(void *arg)
 {
 	(void)arg;
@@ -321,6 +332,8 @@ static bool open_process(struct worker_process *process, struct error *err)
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		if (!open_loop(process, i, fds[i], err))
 			return false;
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		on_beat(&worker->loops[i]);
 	cluster_start(worker->cluster, worker);
 	uploads_start(worker->uploads);
 	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
@@ -356,6 +369,7 @@ static void do_stop(void *arg)
 		uploads_stop(own->worker->uploads);
 		loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->fold);
 	}
+	loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->beats[loop_index(own->loop)]);
 	loop_stop(own->loop);
 }
 

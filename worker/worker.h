@@ -27,6 +27,7 @@ struct worker_loop {
 	struct http_client *client;
 	struct worker_counters counters;
 	struct histogram latency;
+	int64_t beat_ms; /* when this loop turned last, give or take a second; others look */
 };
 
 struct worker {

@@ -12,14 +12,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #include "common/check.h"
 #include "common/file.h"
 #include "worker/storage/fs_names.h"
 #include "worker/storage/fs_priv.h"
 
-#define FREE_LEAST (16u * 1024 * 1024)
+#define FREE_LEAST ((uint64_t)16 * 1024 * 1024)
 
 struct fs_store {
 	struct store store;
@@ -197,18 +196,7 @@ static bool source(struct store *store, const char *key, const struct range *par
 
 static bool check(struct store *store, struct error *err)
 {
-	struct statvfs fs;
-
-	if (access(store->place, W_OK | X_OK) != 0 || statvfs(store->place, &fs) != 0) {
-		(void)error_sys(err, "the storage folder %s", store->place);
-		if (err)
-			err->kind = ERROR_UNAVAILABLE;
-		return false;
-	}
-	if ((uint64_t)fs.f_bavail * fs.f_frsize < FREE_LEAST)
-		return error_set(err, ERROR_FULL, NULL, "the storage folder %s has less than %u MiB left",
-			store->place, FREE_LEAST / (1024 * 1024));
-	return true;
+	return file_try_folder(store->place, FREE_LEAST, err) || error_add(err, "the storage folder");
 }
 
 static uint64_t requests(const struct store *store)

@@ -106,6 +106,14 @@ uint64_t spool_limit(const struct spool *spool)
 	return spool->limit;
 }
 
+bool spool_check(const struct spool *spool, uint64_t least, struct error *err)
+{
+	if (spool_used(spool) >= spool->limit)
+		return error_set(err, ERROR_FULL, NULL, "the spool is full: its limit is %llu bytes",
+			(unsigned long long)spool->limit);
+	return file_try_folder(spool->folder, least, err);
+}
+
 /* ---- space ---- */
 
 static bool reserve(struct spool_file *file, uint64_t bytes, struct error *err)

@@ -37,5 +37,7 @@ bool spool_file_truncate(struct spool_file *file, uint64_t size, struct error *e
 void spool_file_settle(struct spool_file *file);
 void spool_file_free(struct spool_file *file); /* closes, removes if it is still there, gives the space back */
 AUTO_DEFINE(spool_file)
+/* Files can be made, there is room on the disk (file_try_folder) and below the limit. Thread  pool. */
+bool spool_check(const struct spool *spool, uint64_t least, struct error *err) MUST_CHECK;
 uint64_t spool_used(const struct spool *spool);
 uint64_t spool_limit(const struct spool *spool);

@@ -781,7 +781,13 @@ static void health_tells_the_truth(void **state)
 
 	assert_int_equal(get(f, "/livez"), 200);
 	assert_int_equal(get(f, "/startupz"), 200);
+	f->rig->own.beat_ms = clock_ms() - 11000;
+	assert_int_equal(get(f, "/livez"), 503);
+	expect_code(f, "loop 0 has not turned for 11");
+	f->rig->own.beat_ms = clock_ms();
+	assert_int_equal(get(f, "/livez"), 200);
 	assert_int_equal(get(f, "/readyz"), 200);
+	expect_code(f, "storage: ok\nspool: ok\ndata: ok\n");
 	f->rig->cluster.state_age_ms = 5000;
 	assert_int_equal(get(f, "/readyz"), 503);
 	expect_code(f, "stale: 5000 ms");
