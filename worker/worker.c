@@ -52,7 +52,8 @@
 struct worker_process {
 	struct worker worker; /* first */
 	struct loop_timer fold, beats[LOOPS_MAX];
-	atomic_bool importing; /* false: stop that */
+	atomic_bool importing; /* and sweeping; false: stop that */
+	int64_t started_s;     /* wall clock */
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
 	unsigned connections; /* that we have descriptors for */
@@ -263,6 +264,19 @@ static void start_threads(struct worker_process *process)
 	}
 }
 
+static void sweep_store(struct worker_process *process)
+{
+	const struct worker *worker = &process->worker;
+	uint64_t removed = 0;
+	struct error err;
+
+	if (!store_sweep(worker->store, spool_was_left(worker->spool), process->started_s,
+		    &process->importing, &removed, &err))
+		log_warn("store.sweep", "error=%s", log_quote(str_of(err.text)));
+	else if (removed)
+		log_info("store.swept", "files=%" PRIu64, removed);
+}
+
 /* What zot left is listed too; where there is nothing to do this is one question. */
 static void import_job(void *arg)
 {
@@ -277,6 +291,7 @@ static void import_job(void *arg)
 			log_quote(str_of(err.text)));
 	else if (found)
 		log_info("store.imported", "repositories=%" PRIu64, found);
+	sweep_store(process);
 }
 
 /* For /livez: whoever has to sees when we stop turning. */
@@ -513,6 +528,7 @@ int worker_run(const struct worker_settings *settings)
 		http_client_init();
 	worker->settings = settings;
 	worker->started_ms = clock_ms();
+	process->started_s = clock_wall_s();
 	worker->loops_len = count_loops(settings);
 	worker->loops = xnew_array(struct worker_loop, worker->loops_len);
 	process->reload = reload_new(worker);

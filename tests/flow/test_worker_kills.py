@@ -7,7 +7,7 @@ import threading
 
 import requests
 
-from worker_process import MANIFEST, Worker, digest, image
+from worker_process import MANIFEST, Worker, await_true, digest, image
 
 ROUNDS = 200
 REPOSITORIES = 3
@@ -90,6 +90,7 @@ def test_two_hundred_kills():
             for pusher in pushers:
                 pusher.join()
         check(worker, pushers)
+        await_true(lambda: not list(worker.folder.glob("store/**/.tmp-*")), what="the end of all temp files of killed ones")
         print(f"{ROUNDS} kills, {sum(len(p.tags) for p in pushers)} tags and {sum(len(p.blobs) for p in pushers)} blobs found")
         assert sum(len(p.tags) for p in pushers) > ROUNDS
         worker.stop()

@@ -6,7 +6,8 @@
  *     put_if                              fs_put_if.c list                          fs_list.c
  *
  * Files are replaced by rename, never written in place: who has one open reads one whole version.
- * Nothing is walked or swept at the start, however large the folder is.
+ * Nothing is walked before the first answer, however large the folder is; fs_sweep.c looks for temp files
+ * later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -235,6 +236,7 @@ static const struct store_driver driver = {
 	.source = source,
 	.list = fs_list,
 	.folders = fs_folders,
+	.sweep = fs_sweep,
 	.check = check,
 	.requests = requests,
 };

@@ -32,7 +32,7 @@ void fs_version_of(const struct stat *st, struct store_version *ret);
 /* A regular file, not through a link. */
 bool fs_open_file(const char *path, int *ret_fd, struct stat *ret_st, struct error *err) MUST_CHECK;
 
-/* fs_write.c: temp file beside the target, write, fsync, rename, fsync the folder. */
+/* fs_write.c: temp file beside the target, write, fsync, rename, fsync the folder. It is locked (fs_sweep.c). */
 struct fs_temp {
 	char path[PATH_MAX + 40];
 	int fd;
@@ -56,6 +56,10 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 	uint64_t size, struct error *err) MUST_CHECK;
 bool fs_copy(struct store *store, const char *from, const char *to, struct error *err) MUST_CHECK;
 bool fs_remove(struct store *store, const char *key, struct error *err) MUST_CHECK;
+
+/* fs_sweep.c */
+bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
+	uint64_t *ret_removed, struct error *err) MUST_CHECK;
 
 /* fs_put_if.c */
 enum store_step fs_put_if(struct store *store, const char *key, struct str bytes,

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 
 #include "common/check.h"
 #include "common/crypto.h"
@@ -19,13 +20,33 @@
 
 /* ---- the temp file ---- */
 
-static int create_temp(const char *folder, struct fs_temp *temp)
+/* False: somebody who sweeps took it for a dead one's, between our open and our lock. */
+static bool hold(int fd)
+{
+	struct stat st;
+
+	return !(flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) && fstat(fd, &st) == 0 &&
+	       st.st_nlink > 0;
+}
+
+static int try_create(const char *folder, struct fs_temp *temp)
 {
 	char random[25];
 
 	random_hex(random, 12);
 	(void)snprintf(temp->path, sizeof(temp->path), "%s/" FS_TEMP "%s", folder, random);
 	return open(temp->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FS_FILE_MODE);
+}
+
+static int create_temp(const char *folder, struct fs_temp *temp)
+{
+	int fd = try_create(folder, temp);
+
+	while (fd >= 0 && !hold(fd)) {
+		(void)close(fd);
+		fd = try_create(folder, temp);
+	}
+	return fd;
 }
 
 /* Folders are made, and synced into their parents, only when they are missing. */

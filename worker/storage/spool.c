@@ -22,12 +22,14 @@
 #define FOLDER_MODE  0700
 #define FILE_MODE    0600
 #define ENDING       ".upload"
+#define RUNNING      "running"     /* is there while a process has the folder */
 #define DIRECT_LEAST (256u * 1024) /* of a first append: smaller files are not worth it */
 
 struct spool {
 	char *folder;
 	int fd; /* of the folder, locked while we live */
 	uint64_t limit;
+	bool was_left;
 	_Atomic uint64_t used;
 	atomic_bool direct; /* false once the file system said no */
 };
@@ -70,6 +72,14 @@ static bool empty_folder(int folder_fd, const char *path, struct error *err)
 	return ok;
 }
 
+/* *ret_was: it was there. A folder that cannot be written is told by the first upload, not here. */
+static void mark_running(int folder_fd, bool *ret_was)
+{
+	AUTO_FD fd = openat(folder_fd, RUNNING, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+
+	*ret_was = fd < 0 && errno == EEXIST;
+}
+
 bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool direct, struct error *err)
 {
 	struct spool *spool;
@@ -82,6 +92,7 @@ bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bo
 	spool->folder = check_strdup(folder);
 	spool->fd = TAKE_FD(fd);
 	spool->limit = limit;
+	mark_running(spool->fd, &spool->was_left);
 	atomic_store(&spool->direct, direct);
 	*ret_spool = spool;
 	return true;
@@ -91,9 +102,15 @@ void spool_free(struct spool *spool)
 {
 	if (!spool)
 		return;
+	(void)unlinkat(spool->fd, RUNNING, 0);
 	(void)close(spool->fd);
 	free(spool->folder);
 	free(spool);
+}
+
+bool spool_was_left(const struct spool *spool)
+{
+	return spool->was_left;
 }
 
 uint64_t spool_used(const struct spool *spool)

@@ -27,6 +27,8 @@ struct spool_file {
 #define SPOOL_ALIGN 4096u
 /* direct: O_DIRECT pays, since nobody reads the file soon. */
 bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool direct, struct error *err) MUST_CHECK;
+/* The process that had this folder before us did not end it (spool_free): it was killed. */
+bool spool_was_left(const struct spool *spool);
 void spool_free(struct spool *spool);
 AUTO_DEFINE(spool)
 bool spool_file_new(struct spool *spool, const char *name, struct spool_file **ret, struct error *err) MUST_CHECK;

@@ -427,6 +427,15 @@ bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
 	return true;
 }
 
+bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
+	uint64_t *ret_removed, struct error *err)
+{
+	const struct store_driver *driver = driver_of(store);
+
+	*ret_removed = 0;
+	return !driver->sweep || driver->sweep(store, was_killed, before_s, go_on, ret_removed, err);
+}
+
 bool store_check(struct store *store, struct error *err)
 {
 	return driver_of(store)->check(store, err);

@@ -132,6 +132,13 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
  */
 bool store_import(struct store *store, const atomic_bool *go_on, uint64_t *ret_found, struct error *err) MUST_CHECK;
 
+/*
+ * Temp files that killed processes left behind are removed, those of living ones, ours and others', are not, and none that is
+ * younger than before_s (wall clock). Only when this worker was_killed, or nobody did it for a day. *go_on false ends it early.
+ */
+bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on, uint64_t *ret_removed,
+		 struct error *err) MUST_CHECK;
+
 /* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:
  * several workers on it would lose updates. */
 bool store_probe(struct store *store, bool *ret_conditional, struct error *err) MUST_CHECK;

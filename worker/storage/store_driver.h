@@ -43,6 +43,9 @@ struct store_driver {
 		     bool *ret_more, struct error *err);
 	/* Names of folders directly under `folder` ("" or "library/"), in any order; fn false stops. */
 	bool (*folders)(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err);
+	/* Temp files that killed processes left; NULL: there are none. */
+	bool (*sweep)(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on, uint64_t *ret_removed,
+		      struct error *err);
 	bool (*check)(struct store *store, struct error *err);
 	uint64_t (*requests)(const struct store *store);
 };

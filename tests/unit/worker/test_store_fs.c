@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -18,6 +20,7 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "tests/unit/worker/store_suite.h"
 
@@ -455,6 +458,105 @@ static void killed_writers(void **state)
 	print_message("%u writers killed after %llu writes\n", KILLS, (unsigned long long)n);
 }
 
+/* ---- what killed ones leave ---- */
+
+static void put_blob(struct store *store, const char *name, const char *text)
+{
+	struct digest digest = digest_of(HASH_SHA256, str_of(text));
+
+	OK(store_blob_put(store, str_of(name), &digest, str_of(text), &failure));
+}
+
+static void write_aged(const char *key, int64_t age_s)
+{
+	struct timespec times[2] = { { .tv_sec = clock_wall_s() - age_s },
+		{ .tv_sec = clock_wall_s() - age_s } };
+
+	OK(file_make_folders(path_in_root("lib/app/blobs/sha256"), 0700, &failure));
+	OK(file_write_durable(path_in_root(key), STR("half"), 0600, &failure));
+	assert_int_equal(utimensat(AT_FDCWD, path_in_root(key), times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static uint64_t sweep(struct store *store, bool was_killed)
+{
+	static const atomic_bool go_on = true;
+	uint64_t removed;
+
+	OK(store_sweep(store, was_killed, clock_wall_s(), &go_on, &removed, &failure));
+	return removed;
+}
+
+#define OLD   "lib/app/blobs/sha256/.tmp-old"
+#define HELD  "lib/app/.tmp-held"
+#define YOUNG "_catalog/.tmp-young"
+
+static void temp_files_of_the_dead_are_removed(void **state)
+{
+	static const struct timespec long_ago[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	int held;
+
+	put_blob(*state, "lib/app", "hello");
+	write_aged(OLD, 100);
+	write_aged(HELD, 100);
+	OK(file_make_folders(path_in_root("_catalog"), 0700, &failure));
+	write_aged(YOUNG, -100);
+	write_aged("lib/app/blobs/sha256/tmp-named", 100);
+	held = open(path_in_root(HELD), O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(held, LOCK_SH), 0);
+	assert_int_equal(sweep(*state, true), 1);
+	assert_int_not_equal(access(path_in_root(OLD), F_OK), 0);
+	(void)stat_of(path_in_root(HELD));
+	(void)stat_of(path_in_root(YOUNG));
+	(void)stat_of(path_in_root("lib/app/blobs/sha256/tmp-named"));
+	(void)close(held);
+	/* Nobody was killed, and it was done just now. */
+	assert_int_equal(sweep(*state, false), 0);
+	(void)stat_of(path_in_root(HELD));
+	assert_int_equal(utimensat(AT_FDCWD, path_in_root("_catalog/.swept"), long_ago, 0), 0);
+	assert_int_equal(sweep(*state, false), 1);
+	assert_int_not_equal(access(path_in_root(HELD), F_OK), 0);
+	expect_file("lib/app/blobs/sha256/" HELLO, "hello");
+}
+
+struct sweeper {
+	struct store *store;
+	atomic_bool go_on;
+	_Atomic uint64_t removed;
+};
+
+static void *sweep_all(void *arg)
+{
+	struct sweeper *sweeper = arg;
+
+	/* As if everything were older than the process: only the locks are left. */
+	while (atomic_load(&sweeper->go_on)) {
+		uint64_t removed;
+		CHECK(store_sweep(sweeper->store, true, INT64_MAX, &sweeper->go_on, &removed, NULL));
+		atomic_fetch_add(&sweeper->removed, removed);
+	}
+	return NULL;
+}
+
+static void temp_files_of_the_living_are_not(void **state)
+{
+	struct sweeper sweeper = { .store = *state, .go_on = true };
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sweep_all, &sweeper), 0);
+	for (int i = 0; i < 500; i++) {
+		char text[32];
+		(void)snprintf(text, sizeof(text), "blob %d", i);
+		put_blob(*state, "lib/app", text);
+	}
+	atomic_store(&sweeper.go_on, false);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	expect_no_temp();
+	print_message("%llu temp files were taken before they were held\n",
+		(unsigned long long)atomic_load(&sweeper.removed));
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -473,6 +575,8 @@ int main(void)
 		TEST(catalog_of_long_names),
 		TEST(folder_that_went_away),
 		TEST(killed_writers),
+		TEST(temp_files_of_the_dead_are_removed),
+		TEST(temp_files_of_the_living_are_not),
 	};
 	int failed;
 

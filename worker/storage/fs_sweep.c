@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs_sweep - temp files of processes that were killed are removed.
+ *
+ * Several workers may write to one folder, on several machines. Each holds a lock (flock(2)) on its temp
+ * file as long as it is one, and the kernel drops the locks of a process that dies; so a temp file that can
+ * be locked belongs to nobody. Network file systems keep these locks on their server; where a mount keeps
+ * them on each machine alone, writing an index is not safe either (fs_put_if.c). Besides, files that are
+ * younger than our process are left alone.
+ *
+ * The walk reads each folder of the store, so it is not made at each start: only when this worker was killed,
+ * or when nobody made it for a day. Two that walk at once do no harm.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "worker/storage/fs_priv.h"
+
+#define STAMP       STORE_CATALOG ".swept"
+#define STAMP_FOR_S (24 * 60 * 60)
+
+/* Folders that are still to be read. */
+struct folders {
+	char **at;
+	size_t len, room;
+};
+
+struct sweep {
+	struct folders folders;
+	int64_t before_s;
+	uint64_t removed;
+};
+
+static void push(struct folders *folders, const char *parent, const char *name)
+{
+	size_t size = strlen(parent) + strlen(name) + 2;
+	char *path = xnew_array(char, size);
+
+	(void)snprintf(path, size, "%s/%s", parent, name);
+	if (folders->len == folders->room) {
+		folders->room = folders->room ? folders->room * 2 : 64;
+		folders->at = reallocarray(folders->at, folders->room, sizeof(char *));
+		CHECK(folders->at);
+	}
+	folders->at[folders->len++] = path;
+}
+
+static void folders_fini(struct folders *folders)
+{
+	while (folders->len)
+		free(folders->at[--folders->len]);
+	free(folders->at);
+}
+
+/* What was renamed between the look and the lock is not removed: its temp name is gone. */
+static void sweep_temp(struct sweep *sweep, int folder, const char *name)
+{
+	AUTO_FD fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_mtim.tv_sec > sweep->before_s)
+		return;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(folder, name, 0) == 0)
+		sweep->removed++;
+}
+
+static bool is_folder(int folder, const struct dirent *entry)
+{
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return fstatat(folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_dots(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+/* A folder that is gone meanwhile, or not ours to read, is passed over. */
+static bool sweep_folder(struct sweep *sweep, const char *path, const atomic_bool *go_on)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+
+	if (!dir)
+		return true;
+	while (atomic_load(go_on) && (entry = readdir(dir))) {
+		if (str_starts(str_of(entry->d_name), FS_TEMP))
+			sweep_temp(sweep, dirfd(dir), entry->d_name);
+		else if (!is_dots(entry->d_name) && is_folder(dirfd(dir), entry))
+			push(&sweep->folders, path, entry->d_name);
+	}
+	(void)closedir(dir);
+	return atomic_load(go_on);
+}
+
+static bool is_due(struct store *store, struct fs_path *stamp, bool *ret_due, struct error *err)
+{
+	struct stat st;
+
+	if (!fs_path_of(store, STAMP, stamp, err))
+		return false;
+	*ret_due = lstat(stamp->text, &st) != 0 || time(NULL) - st.st_mtim.tv_sec > STAMP_FOR_S;
+	return true;
+}
+
+bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
+	uint64_t *ret_removed, struct error *err)
+{
+	struct sweep sweep = { .before_s = before_s };
+	struct fs_path stamp;
+	bool due, whole = true;
+
+	*ret_removed = 0;
+	if (!is_due(store, &stamp, &due, err))
+		return false;
+	if (!due && !was_killed)
+		return true;
+	push(&sweep.folders, store->place, ".");
+	while (whole && sweep.folders.len) {
+		AUTO_STR *path = sweep.folders.at[--sweep.folders.len];
+
+		whole = sweep_folder(&sweep, path, go_on);
+	}
+	folders_fini(&sweep.folders);
+	*ret_removed = sweep.removed;
+	return !whole || (file_make_folders(stamp.folder, FS_FOLDER_MODE, err) &&
+				 file_write_durable(stamp.text, STR(""), FS_FILE_MODE, err));
+}
