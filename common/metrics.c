@@ -25,15 +25,27 @@ static void bump(counter *c, uint64_t n)
 	__atomic_store_n(c, counter_get(c) + n, __ATOMIC_RELAXED);
 }
 
-void histogram_add(struct histogram *h, uint64_t us)
+static unsigned bucket_of(uint64_t us)
 {
 	unsigned i = 0;
 
 	while (i < HISTOGRAM_BUCKETS - 1 && us > bucket_bound(i))
 		i++;
-	bump(&h->buckets[i], 1);
+	return i;
+}
+
+void histogram_add(struct histogram *h, uint64_t us)
+{
+	bump(&h->buckets[bucket_of(us)], 1);
 	bump(&h->sum_us, us);
 	bump(&h->count, 1);
+}
+
+void histogram_add_shared(struct histogram *h, uint64_t us)
+{
+	counter_add(&h->buckets[bucket_of(us)], 1);
+	counter_add(&h->sum_us, us);
+	counter_add(&h->count, 1);
 }
 
 void histogram_merge(struct histogram *into, const struct histogram *from)
@@ -190,8 +202,11 @@ static uint64_t open_fds(void)
 struct process_stats process_stats(void)
 {
 	struct process_stats stats = { .rss = resident_bytes(), .fds = open_fds() };
+	struct rlimit files;
 	struct rusage usage;
 
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		stats.fds_max = files.rlim_cur;
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
 		stats.cpu_ms = ms_of(usage.ru_utime) + ms_of(usage.ru_stime);
 	return stats;

@@ -26,7 +26,8 @@ struct histogram {
 	counter buckets[HISTOGRAM_BUCKETS]; /* bucket i: <= 64us * 2^i; the last one: the rest */
 	counter sum_us, count;
 };
-void     histogram_add(struct histogram *h, uint64_t us);
+void     histogram_add(struct histogram *h, uint64_t us);        /* one writer at a time */
+void     histogram_add_shared(struct histogram *h, uint64_t us); /* any */
 void     histogram_merge(struct histogram *into, const struct histogram *from);
 uint64_t histogram_quantile(const struct histogram *h, double q); /* upper bound of the bucket, us */
 
@@ -34,6 +35,6 @@ uint64_t histogram_quantile(const struct histogram *h, double q); /* upper bound
 void metrics_put(struct buf *into, const char *name, const char *type, const char *help, const char *labels, uint64_t value);
 void metrics_put_histogram(struct buf *into, const char *name, const char *help, const char *labels, const struct histogram *h);
 
-/* This process: rss bytes, cpu seconds (as ms), open fds. */
-struct process_stats { uint64_t rss, cpu_ms, fds; };
+/* This process: rss bytes, cpu seconds (as ms), open fds and their limit. */
+struct process_stats { uint64_t rss, cpu_ms, fds, fds_max; };
 struct process_stats process_stats(void);

@@ -6,13 +6,16 @@
 #include <signal.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/loop.h"
+#include "common/metrics.h"
 
 struct pool_job {
 	struct pool_job *next;
 	pool_job_f *run, *done;
 	struct loop *loop; /* of done */
 	void *arg;
+	int64_t queued_us;
 };
 
 struct pool {
@@ -22,6 +25,7 @@ struct pool {
 	size_t queued, queue_max, running;
 	unsigned threads_len, threads_max, idle;
 	bool closing;
+	struct histogram waits;
 	pthread_t *threads;
 };
 
@@ -42,6 +46,7 @@ static struct pool_job *pop_locked(struct pool *pool)
 	if (!pool->first)
 		pool->last = &pool->first;
 	pool->queued--;
+	histogram_add(&pool->waits, (uint64_t)(clock_us() - job->queued_us));
 	return job;
 }
 
@@ -142,6 +147,7 @@ static bool pool_add(struct pool *pool, struct pool_job wanted, bool bounded)
 {
 	struct pool_job *job = xnew(struct pool_job);
 	*job = wanted;
+	job->queued_us = clock_us();
 	pool_lock(pool);
 	if (bounded && pool->queued >= pool->queue_max) {
 		pool_unlock(pool);
@@ -172,6 +178,13 @@ bool pool_submit_then(struct pool *pool, pool_job_f *run, struct loop *loop, poo
 {
 	struct pool_job job = { .run = run, .done = done, .loop = loop, .arg = arg };
 	return pool_add(pool, job, true);
+}
+
+void pool_waits(struct pool *pool, struct histogram *into)
+{
+	pool_lock(pool);
+	*into = pool->waits;
+	pool_unlock(pool);
 }
 
 struct pool_stats pool_stats(struct pool *pool)

@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 
+struct histogram;
 struct loop;
 struct pool;
 typedef void pool_job_f(void *arg);
@@ -30,4 +31,6 @@ void pool_push(struct pool *pool, pool_job_f *run, void *arg);
 bool pool_submit_then(struct pool *pool, pool_job_f *run, struct loop *loop, pool_job_f *done, void *arg) MUST_CHECK;
 
 struct pool_stats { size_t queued, running, threads; };
+/* How long jobs waited for a thread, since the start. */
+void pool_waits(struct pool *pool, struct histogram *into);
 struct pool_stats pool_stats(struct pool *pool);

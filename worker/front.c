@@ -84,6 +84,9 @@ enum front_turn front_route(struct front_call *call)
 	struct error err;
 
 	if (!str_starts(path, "/v2")) {
+		call->is_metrics = health_is_metrics(call);
+		if (call->is_metrics)
+			return FRONT_MORE;
 		if (!health_serve(call))
 			reply_no_path(call);
 		return FRONT_WAIT;
@@ -312,7 +315,7 @@ static void count(const struct front_call *call, unsigned status, uint64_t bytes
 {
 	struct worker_counters *counters = &call->loop->counters;
 
-	counter_add(&counters->http_requests_total, 1);
+	counter_add(&counters->http_ended_total, 1);
 	counter_add(&counters->received_bytes_total, bytes_in);
 	counter_add(&counters->sent_bytes_total, bytes_out);
 	if (status >= 500)
@@ -340,6 +343,23 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	event.pull = at == OCI_OPERATION_manifest_get && call->ask.method == HTTP_GET && status == 200;
 	event.push = at == OCI_OPERATION_manifest_put && status == 201;
 	usage_count(call->ask.worker->usage, call->loop->loop, &event);
+}
+
+/* A repository's requests count where the client is, not at the owner too. */
+static void count_traffic(const struct front_call *call, unsigned status, int64_t us)
+{
+	unsigned operation = call->is_routed ? call->ask.route.row->at : OCI_OPERATIONS;
+	struct traffic_event event = { .method = call->ask.method,
+		.status = status,
+		.operation = operation,
+		.us = us > 0 ? (uint64_t)us : 0 };
+
+	if (call->is_routed && status && status < 400 && call->ask.identity && !call->ask.identity->peer) {
+		event.repository = name_str(&call->ask.route.name);
+		event.download = operation == OCI_OPERATION_manifest_get && status == 200;
+		event.upload = operation == OCI_OPERATION_manifest_put && status == 201;
+	}
+	traffic_count(&call->loop->traffic, &event);
 }
 
 /* The client's address; for a peer's request what the peer says. */
@@ -396,6 +416,7 @@ static void on_done(void *app, struct http_request *request)
 	CHECK(call->loop == app);
 	count(call, status, bytes_in, bytes_out);
 	count_usage(call, status, bytes_in, bytes_out);
+	count_traffic(call, status, us);
 	histogram_add(&call->loop->latency, us > 0 ? (uint64_t)us : 0);
 	log_request(call, status, bytes_in, bytes_out, us);
 	front_free(call);

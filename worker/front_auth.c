@@ -6,10 +6,13 @@
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "proto/peer_token.h"
 #include "worker/auth/access.h"
 #include "worker/auth/auth.h"
+#include "worker/auth/identity.h"
 #include "worker/cluster/snapshot.h"
 #include "worker/front_step.h"
+#include "worker/health.h"
 #include "worker/oci/oci_reply.h"
 
 static void reply_unauthorized(struct front_call *call, const struct error *err)
@@ -133,11 +136,27 @@ static void start_verify(struct front_call *call, struct auth_attempt *attempt)
 	http_request_reply(call->request, oci_reply_error(&err));
 }
 
+/* Where no repository is open to the anonymous, the metrics may be. */
+static bool is_anonymous_scrape(const struct front_call *call)
+{
+	AUTO(identity) *nobody = NULL;
+
+	if (!call->is_metrics || http_request_header(call->request, "Authorization") ||
+		http_request_header(call->request, PEER_HEADER))
+		return false;
+	nobody = identity_new_anonymous();
+	return access_allows_metrics(call->ask.snapshot->access, nobody);
+}
+
 enum front_turn front_authenticate(struct front_call *call)
 {
 	struct auth_attempt *attempt = NULL;
 	struct error err;
 
+	if (is_anonymous_scrape(call)) {
+		call->ask.identity = identity_new_anonymous();
+		return FRONT_MORE;
+	}
 	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->ask.identity,
 		&attempt, &err)) {
 	case AUTH_OK:
@@ -194,6 +213,11 @@ static bool allows(const struct front_call *call)
 	return false;
 }
 
+static bool allows_metrics(const struct front_call *call)
+{
+	return access_allows_metrics(call->ask.snapshot->access, call->ask.identity);
+}
+
 static bool writes(const struct front_call *call)
 {
 	return call->ask.route.row->action != OCI_ACTION_NONE &&
@@ -205,7 +229,7 @@ enum front_turn front_access(struct front_call *call)
 	struct error err;
 
 	/* For a peer's request this was decided at the peer. */
-	if (!call->ask.identity->peer && !allows(call)) {
+	if (!call->ask.identity->peer && !(call->is_metrics ? allows_metrics(call) : allows(call))) {
 		if (call->ask.identity->anonymous && call->ask.snapshot->auth_required) {
 			(void)error_set(&err, ERROR_DENIED, "UNAUTHORIZED", "authentication required");
 			reply_unauthorized(call, &err);
@@ -214,6 +238,10 @@ enum front_turn front_access(struct front_call *call)
 				&err, ERROR_DENIED, "DENIED", "requested access to the resource is denied");
 			http_request_reply(call->request, oci_reply_error(&err));
 		}
+		return FRONT_WAIT;
+	}
+	if (call->is_metrics) {
+		health_serve_metrics(call);
 		return FRONT_WAIT;
 	}
 	if (call->ask.worker->writes_refused && writes(call)) {

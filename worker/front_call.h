@@ -33,6 +33,7 @@ struct front_call {
 	struct peer_call *peer;
 	bool waited_for_grant;
 	bool admitted; /* counts as a call of its API key */
+	bool is_metrics; /* asks for these, and not for the registry */
 	bool is_routed; /* ask.route holds an endpoint of the registry's API */
 	/* Of an endpoint that streams: what it keeps, and how it hears of the end. */
 	void *stream;

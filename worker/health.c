@@ -118,11 +118,35 @@ static void serve_started(struct front_call *call)
 	http_request_reply(call->request, reply_text(200, &body));
 }
 
-static void serve_metrics(struct front_call *call)
+static void reply_no_method(struct front_call *call)
+{
+	struct http_response *response = http_response_empty(405);
+
+	http_response_header(response, "Allow", "GET, HEAD");
+	http_request_reply(call->request, response);
+}
+
+static bool only_reads(const struct front_call *call)
+{
+	return call->ask.method == HTTP_GET || call->ask.method == HTTP_HEAD;
+}
+
+bool health_is_metrics(const struct front_call *call)
+{
+	const struct worker_settings *settings = call->ask.worker->settings;
+
+	return settings->metrics && str_is(http_request_path(call->request), settings->metrics_path);
+}
+
+void health_serve_metrics(struct front_call *call)
 {
 	AUTO_FINI(buf) body = buf_limit(HEALTH_METRICS_MAX);
 	struct http_response *response;
 
+	if (!only_reads(call)) {
+		reply_no_method(call);
+		return;
+	}
 	health_metrics(call->ask.worker, &body);
 	response = http_response_buf(200, &body);
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
@@ -132,16 +156,7 @@ static void serve_metrics(struct front_call *call)
 static const struct {
 	const char *path;
 	void (*serve)(struct front_call *call);
-} pages[] = { { "/livez", serve_live }, { "/startupz", serve_started }, { "/readyz", serve_ready },
-	{ "/metrics", serve_metrics } };
-
-static void reply_no_method(struct front_call *call)
-{
-	struct http_response *response = http_response_empty(405);
-
-	http_response_header(response, "Allow", "GET, HEAD");
-	http_request_reply(call->request, response);
-}
+} pages[] = { { "/livez", serve_live }, { "/startupz", serve_started }, { "/readyz", serve_ready } };
 
 bool health_serve(struct front_call *call)
 {
@@ -150,7 +165,7 @@ bool health_serve(struct front_call *call)
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (!str_is(path, pages[i].path))
 			continue;
-		if (call->ask.method == HTTP_GET || call->ask.method == HTTP_HEAD)
+		if (only_reads(call))
 			pages[i].serve(call);
 		else
 			reply_no_method(call);

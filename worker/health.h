@@ -2,7 +2,8 @@
 /*
  * health - /livez, /readyz, /startupz and /metrics: for load balancers, platforms and operators.
  *
- * None of them asks for credentials. Thread  the request's loop.
+ * The first three ask nobody for credentials. Metrics go through the steps AUTHENTICATE and ACCESS (front_auth.c)
+ * before they are served. Thread  the request's loop.
  */
 #pragma once
 
@@ -12,3 +13,6 @@ struct front_call;
 
 /* False: the path is none of these. True: the reply was given, or comes. */
 bool health_serve(struct front_call *call);
+/* Does it ask for the metrics (extensions.metrics)? */
+bool health_is_metrics(const struct front_call *call);
+void health_serve_metrics(struct front_call *call);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/health_metrics.h"
 
+#include <inttypes.h>
+
 #include "common/clock.h"
 #include "common/http_server.h"
 #include "common/metrics.h"
@@ -11,6 +13,7 @@
 #include "worker/storage/index.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
+#include "worker/traffic_metrics.h"
 #include "worker/worker.h"
 
 #define COUNTER(name, type, labels, help)                                                                    \
@@ -56,7 +59,7 @@ static void put_process(const struct worker *worker, struct buf *into)
 {
 	struct process_stats process = process_stats();
 	/* In this order, so that the difference is never negative. */
-	uint64_t ended = sum_http_requests_total(worker), begun = sum_http_begun_total(worker);
+	uint64_t ended = sum_http_ended_total(worker), begun = sum_http_begun_total(worker);
 
 	gauge(into, "zot_open_requests", "Requests under way.", begun - ended);
 	gauge(into, "zot_resident_bytes", "Memory that the process has resident.", process.rss);
@@ -65,6 +68,58 @@ static void put_process(const struct worker *worker, struct buf *into)
 	gauge(into, "zot_open_fds", "Open file descriptors.", process.fds);
 	gauge(into, "zot_uptime_seconds", "Time since the start.",
 		(uint64_t)(clock_ms() - worker->started_ms) / 1000);
+	gauge(into, "zot_max_fds", "Limit of open file descriptors.", process.fds_max);
+	/* What Prometheus' own libraries call them. */
+	gauge(into, "process_resident_memory_bytes", "Memory that the process has resident.", process.rss);
+	gauge(into, "process_open_fds", "Open file descriptors.", process.fds);
+	gauge(into, "process_max_fds", "Limit of open file descriptors.", process.fds_max);
+	gauge(into, "process_start_time_seconds", "When the process started, by the wall clock.",
+		(uint64_t)(clock_wall_s() - (clock_ms() - worker->started_ms) / 1000));
+	buf_format(into,
+		"# HELP process_cpu_seconds_total Processor time that the process has used.\n"
+		"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %" PRIu64 ".%03" PRIu64
+		"\n",
+		process.cpu_ms / 1000, process.cpu_ms % 1000);
+}
+
+/* zot's scheduler runs what waits for disks; here that is the pool. */
+static void put_pool(const struct worker *worker, struct buf *into)
+{
+	struct pool_stats pool = pool_stats(worker->pool);
+	struct histogram waits;
+
+	pool_waits(worker->pool, &waits);
+	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", pool.queued);
+	gauge(into, "zot_pool_running", "Jobs that run.", pool.running);
+	metrics_put_histogram(
+		into, "zot_pool_wait_seconds", "Time that jobs waited for a thread.", "", &waits);
+	gauge(into, "zot_scheduler_workers_total", "Threads of the pool, at most.",
+		(uint64_t)worker->settings->pool_threads);
+	metrics_put(into, "zot_scheduler_workers", "gauge", "Threads of the pool, by state.",
+		"state=\"idle\"", pool.threads - pool.running);
+	metrics_put(into, "zot_scheduler_workers", "gauge", NULL, "state=\"working\"", pool.running);
+	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge", "Jobs that wait for a thread.",
+		"priority=\"high\"", pool.queued);
+}
+
+static void put_identity(struct buf *into)
+{
+	gauge(into, "zot_up", "1: this worker answers.", 1);
+	metrics_put(into, "zot_info", "gauge", "Always 1; the labels say what runs.",
+		"commit=\"\",binaryType=\"zot-worker\",goVersion=\"\",version=\"" ZOT_VERSION "\"", 1);
+}
+
+static void put_locks(struct worker *worker, struct buf *into)
+{
+	const struct histogram *waits = store_lock_waits(worker->store);
+	struct histogram all = { 0 };
+
+	if (!waits)
+		return;
+	histogram_merge(&all, waits);
+	metrics_put_histogram(into, "zot_storage_lock_latency_seconds",
+		"Time that changes of an index waited for the lock of its repository's folder.",
+		"storageName=\"default\",lockType=\"RWLock\"", &all);
 }
 
 static void put_connections(const struct worker *worker, struct buf *into)
@@ -90,7 +145,6 @@ static void put_connections(const struct worker *worker, struct buf *into)
 static void put_storage(struct worker *worker, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(worker->indexes);
-	struct pool_stats pool = pool_stats(worker->pool);
 
 	gauge(into, "zot_index_repositories", "Repositories whose index is in memory.", indexes.repositories);
 	gauge(into, "zot_index_bytes", "Memory that these indexes take.", indexes.bytes);
@@ -102,8 +156,6 @@ static void put_storage(struct worker *worker, struct buf *into)
 		indexes.writes);
 	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.",
 		indexes.conflicts);
-	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", pool.queued);
-	gauge(into, "zot_pool_running", "Jobs that run.", pool.running);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(worker->spool));
 	gauge(into, "zot_uploads_open", "Upload sessions.", uploads_len(worker->uploads));
 	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
@@ -130,10 +182,14 @@ static void put_cluster(struct worker *worker, struct buf *into)
 
 void health_metrics(struct worker *worker, struct buf *into)
 {
+	put_identity(into);
 	put_counters(worker, into);
+	traffic_metrics(worker, into);
 	put_latency(worker, into);
 	put_process(worker, into);
 	put_connections(worker, into);
+	put_pool(worker, into);
 	put_storage(worker, into);
+	put_locks(worker, into);
 	put_cluster(worker, into);
 }

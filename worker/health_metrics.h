@@ -10,5 +10,5 @@
 
 struct worker;
 
-#define HEALTH_METRICS_MAX (256u * 1024)
+#define HEALTH_METRICS_MAX (16u * 1024 * 1024)
 void health_metrics(struct worker *worker, struct buf *into);

@@ -107,6 +107,31 @@ static void check_storage(const struct worker_settings *s, struct buf *errors)
 		say(errors, "S3_ENDPOINT: must begin with http:// or https://");
 }
 
+static bool is_taken(struct str path)
+{
+	static const char *const taken[] = { "/", "/v2", "/livez", "/readyz", "/startupz" };
+
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (str_is(path, taken[i]))
+			return true;
+	return str_starts(path, "/v2/");
+}
+
+static void check_metrics(const struct worker_settings *s, struct buf *errors)
+{
+	struct str path = str_of(s->metrics_path), rest = path, part;
+	bool clean = str_skip(&rest, "/") && rest.len;
+
+	while (clean && str_next(&rest, '/', &part))
+		clean = part.len && !str_is(part, ".") && !str_is(part, "..") &&
+			!memchr(part.at, '?', part.len) && !memchr(part.at, '%', part.len);
+	if (!clean || str_ends(path, "/") || is_taken(path))
+		buf_format(errors,
+			"extensions.metrics.prometheus.path: \"%s\" must be a plain path like \"/metrics\", "
+			"and none that the registry has already\n",
+			s->metrics_path);
+}
+
 /* The rules are made once for the sake of what is said when they are wrong. */
 static void check_access(const struct worker_settings *s, struct buf *errors)
 {
@@ -134,6 +159,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_cluster(&s, errors);
 	check_storage(&s, errors);
 	check_access(&s, errors);
+	check_metrics(&s, errors);
 	if (errors->len != before)
 		return false;
 	s.file = file;

@@ -49,6 +49,8 @@ struct worker_settings {
 	bool long_poll;
 	const char *db_path;                         /* the last good state */
 	bool isolated;                               /* static clusters: storage is each member's own */
+	bool metrics;
+	const char *metrics_path;                    /* "/metrics" */
 	/* this process */
 	int64_t loops, pool_threads, connections;
 	int log_level;                               /* enum log_level */

@@ -71,7 +71,7 @@ uint64_t worker_open_requests(const struct worker *worker)
 
 	/* Ends are read first: a request that ends in between counts as open, never the other way round. */
 	for (unsigned i = 0; i < worker->loops_len; i++)
-		ended += counter_get(&worker->loops[i].counters.http_requests_total);
+		ended += counter_get(&worker->loops[i].counters.http_ended_total);
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		begun += counter_get(&worker->loops[i].counters.http_begun_total);
 	return begun > ended ? begun - ended : 0;
@@ -228,6 +228,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	char name[16];
 
 	own->worker = worker;
+	traffic_init(&own->traffic);
 	(void)snprintf(name, sizeof(name), "loop-%u", at);
 	if (!loop_new(&own->loop, name, err))
 		return false;

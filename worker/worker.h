@@ -9,6 +9,7 @@
 
 #include "common/metrics.h"
 #include "worker/settings.h"
+#include "worker/traffic.h"
 
 struct store;
 struct worker;
@@ -27,6 +28,7 @@ struct worker_loop {
 	struct http_client *client;
 	struct worker_counters counters;
 	struct histogram latency;
+	struct traffic traffic;
 	int64_t beat_ms; /* when this loop turned last, give or take a second; others look */
 };
 

@@ -99,7 +99,7 @@ def test_a_client_that_vanishes_in_a_pull_is_forgotten(worker):
     assert s.recv(1000).startswith(b"HTTP/1.1 200")
     s.close()
     # The first figure has its own request, and so has the second one when that request is over.
-    await_true(lambda: worker.counter("http_begun_total") == worker.counter("http_requests_total"), what="the end of the request")
+    await_true(lambda: worker.counter("http_begun_total") == worker.counter("http_ended_total"), what="the end of the request")
 
 
 def test_an_orderly_stop_ends_what_is_under_way(worker):

@@ -45,6 +45,9 @@ struct access {
 	size_t policies;
 	bool has_anonymous;
 	struct rule admin;
+	bool has_file;
+	struct names metrics_users;
+	unsigned metrics_anonymous;
 	struct map *groups; /* of the settings file: name -> struct names of users */
 };
 
@@ -114,6 +117,7 @@ void access_free(struct access *access)
 		entry_free(value);
 	map_free(access->literals);
 	rule_fini(&access->admin);
+	names_fini(&access->metrics_users);
 	groups_free(access->groups);
 	free(access);
 }
@@ -292,6 +296,17 @@ static bool read_groups(struct access *access, const struct json *node, struct e
 	return true;
 }
 
+static bool read_metrics(struct access *access, const struct json *node, struct error *err)
+{
+	static const char *const known[] = { "users", "anonymousPolicy" };
+
+	if (!node ||
+		(known_keys(node, known, 2, err) && read_texts(node, "users", &access->metrics_users, err) &&
+			read_actions(node, "anonymousPolicy", &access->metrics_anonymous, err)))
+		return true;
+	return error_add(err, "metrics");
+}
+
 static bool read_file(struct access *access, const struct json *file, struct error *err)
 {
 	static const char *const known[] = { "repositories", "adminPolicy", "groups", "metrics" };
@@ -299,7 +314,8 @@ static bool read_file(struct access *access, const struct json *file, struct err
 
 	if (!known_keys(file, known, 4, err) ||
 		!read_repositories(access, json_find(file, "repositories"), err) ||
-		!read_groups(access, json_find(file, "groups"), err))
+		!read_groups(access, json_find(file, "groups"), err) ||
+		!read_metrics(access, json_find(file, "metrics"), err))
 		return false;
 	if (admin && !read_rule(admin, &access->admin, err))
 		return error_add(err, "adminPolicy");
@@ -362,6 +378,7 @@ bool access_new(struct access **ret_access, const struct json *file, const struc
 
 	atomic_init(&access->refs, 1);
 	access->open = open;
+	access->has_file = file != NULL;
 	access->literals = map_new();
 	if (file && !read_file(access, file, err))
 		return error_add(err, "http.accessControl");
@@ -464,6 +481,19 @@ bool access_allows(
 		return true;
 	return !identity->anonymous && (access->admin.actions & bit) &&
 	       rule_names(access, &access->admin, identity);
+}
+
+bool access_allows_metrics(const struct access *access, const struct identity *identity)
+{
+	if (identity->key && entity_apikey(identity->key)->scopes.len)
+		return false;
+	if (identity->admin)
+		return true;
+	if (!access->has_file)
+		return access->open || !identity->anonymous;
+	if (identity->anonymous)
+		return access->metrics_anonymous & 1u << ACTION_READ;
+	return names_have(&access->metrics_users, str_of(identity->user));
 }
 
 bool access_has_anonymous(const struct access *access)

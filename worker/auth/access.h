@@ -9,6 +9,9 @@
  * each other). Not granted: adminPolicy, and the role `admin`, grant everywhere. No policy at all:
  * the authenticated may do everything, the anonymous nothing, unless nobody is configured.
  * An API key's scopes narrow what its owner may do.
+ *
+ * Metrics have rules of their own, as in zot: accessControl.metrics.users, and anonymousPolicy ["read"] for the anonymous.
+ * With an accessControl in the file nobody else may; without one the authenticated may, and all where nobody is configured.
  * Thread  any; immutable, counted.
  */
 #pragma once
@@ -30,4 +33,6 @@ void access_free(struct access *access); /* drops a reference */
 AUTO_DEFINE(access)
 
 bool access_allows(const struct access *access, const struct identity *identity, struct str name, enum action action);
+/* May they read the metrics? The role `admin` may; a key with scopes may not. */
+bool access_allows_metrics(const struct access *access, const struct identity *identity);
 bool access_has_anonymous(const struct access *access); /* some repository is open to the anonymous */

@@ -166,7 +166,7 @@ static void fill_stats(struct push *push, struct usage_stats *stats)
 
 	for (unsigned i = 0; i < worker->loops_len; i++) {
 		const struct worker_counters *counters = &worker->loops[i].counters;
-		stats->requests += counter_get(&counters->http_requests_total);
+		stats->requests += counter_get(&counters->http_ended_total);
 		stats->bytes_in += counter_get(&counters->received_bytes_total);
 		stats->bytes_out += counter_get(&counters->sent_bytes_total);
 		stats->proxied += counter_get(&counters->proxied_total);

@@ -41,6 +41,10 @@ void oci_serve(struct front_call *call)
 		return;
 	case ENDPOINT_INLINE:
 		response = how->inline_f(&call->ask);
+		if (call->ask.route.row->action == OCI_ACTION_READ)
+			counter_add(response ? &call->ask.counters->index_hits_total
+					     : &call->ask.counters->index_misses_total,
+				1);
 		if (response) {
 			http_request_reply(call->request, response);
 			return;

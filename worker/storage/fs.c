@@ -16,6 +16,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "common/metrics.h"
 #include "worker/storage/fs_names.h"
 #include "worker/storage/fs_priv.h"
 
@@ -24,11 +25,17 @@
 struct fs_store {
 	struct store store;
 	struct fs_names_cache *names;
+	struct histogram lock_waits;
 };
 
 struct fs_names_cache *fs_names_of(struct store *store)
 {
 	return ((struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store))->names;
+}
+
+struct histogram *fs_lock_waits(struct store *store)
+{
+	return &((struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store))->lock_waits;
 }
 
 /* ---- paths ---- */
@@ -237,6 +244,8 @@ static const struct store_driver driver = {
 	.list = fs_list,
 	.folders = fs_folders,
 	.sweep = fs_sweep,
+	.usage = fs_usage,
+	.lock_waits = fs_lock_waits,
 	.check = check,
 	.requests = requests,
 };

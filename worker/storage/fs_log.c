@@ -167,7 +167,7 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 	AUTO_FD lock = -1;
 
 	if (!fs_path_of(store, index_key, &index, err) || !path_of_log(store, index_key, &log, err) ||
-		!fs_lock_folder(index.folder, &lock, err) || !fs_look(&index, &there, &version, err))
+		!fs_lock_folder(store, index.folder, &lock, err) || !fs_look(&index, &there, &version, err))
 		return STORE_FAILED;
 	if (strcmp(expected->text, version.text) != 0)
 		return STORE_CONFLICT;

@@ -24,6 +24,7 @@ struct fs_path {
 };
 
 /* fs.c */
+struct histogram *fs_lock_waits(struct store *store);
 bool fs_path_of(
 	const struct store *store, const char *key, struct fs_path *ret, struct error *err) MUST_CHECK;
 /* error_sys() with the kinds that callers of a store tell apart. */
@@ -57,6 +58,9 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 bool fs_copy(struct store *store, const char *from, const char *to, struct error *err) MUST_CHECK;
 bool fs_remove(struct store *store, const char *key, struct error *err) MUST_CHECK;
 
+/* fs_usage.c */
+bool fs_usage(struct store *store, const char *folder, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+
 /* fs_sweep.c */
 bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
 	uint64_t *ret_removed, struct error *err) MUST_CHECK;
@@ -69,8 +73,8 @@ enum store_step fs_put_if(struct store *store, const char *key, struct str bytes
 enum store_step fs_put_index(struct store *store, const char *key, struct str bytes,
 	const struct store_version *expected, const struct store_log_place *log,
 	struct store_version *ret_version, struct error *err) MUST_CHECK;
-/* flock(2) of the folder, until the descriptor is closed. */
-bool fs_lock_folder(const char *folder, int *ret_fd, struct error *err) MUST_CHECK;
+/* flock(2) of the folder, until the descriptor is closed. The wait is counted. */
+bool fs_lock_folder(struct store *store, const char *folder, int *ret_fd, struct error *err) MUST_CHECK;
 /* What is there now; an absent file has the empty version. */
 bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_version *ret,
 	struct error *err) MUST_CHECK;

@@ -15,13 +15,16 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/file.h"
+#include "common/metrics.h"
 #include "worker/storage/fs_priv.h"
 
 /* A descriptor of our own each time: flock() belongs to the open file, not to the thread. */
-bool fs_lock_folder(const char *folder, int *ret_fd, struct error *err)
+bool fs_lock_folder(struct store *store, const char *folder, int *ret_fd, struct error *err)
 {
 	AUTO_FD fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int64_t begun = clock_us();
 	int failed;
 
 	if (fd < 0)
@@ -31,6 +34,7 @@ bool fs_lock_folder(const char *folder, int *ret_fd, struct error *err)
 	while (failed && errno == EINTR);
 	if (failed)
 		return fs_error(err, "lock", folder);
+	histogram_add_shared(fs_lock_waits(store), (uint64_t)(clock_us() - begun));
 	*ret_fd = TAKE_FD(fd);
 	return true;
 }
@@ -109,7 +113,7 @@ enum store_step fs_put_index(struct store *store, const char *key, struct str by
 	AUTO_FD lock = -1;
 
 	if (!fs_path_of(store, key, &target, err) || !write_temp(&target, bytes, &temp, &time, err) ||
-		!fs_lock_folder(target.folder, &lock, err) || !fs_look(&target, &there, &version, err))
+		!fs_lock_folder(store, target.folder, &lock, err) || !fs_look(&target, &there, &version, err))
 		return STORE_FAILED;
 	if (expected && strcmp(expected->text, version.text) != 0)
 		return STORE_CONFLICT;

@@ -29,6 +29,7 @@
 #include "proto/digest.h"
 #include "proto/range.h"
 
+struct histogram;
 struct store;
 
 /* Which content an object has: opaque, equal only for equal content written by the same write.
@@ -144,6 +145,11 @@ bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const a
 bool store_probe(struct store *store, bool *ret_conditional, struct error *err) MUST_CHECK;
 /* Still usable, cheaply: for /readyz. */
 bool store_check(struct store *store, struct error *err) MUST_CHECK;
+
+/* Bytes of a repository, by looking at each file. ERROR_INVALID where the store cannot tell (s3). */
+bool store_usage(struct store *store, struct str name, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+/* How long locks were waited for, NULL where there are none. Thread  any. */
+const struct histogram *store_lock_waits(struct store *store);
 
 uint64_t    store_requests(const struct store *store); /* sent to s3 since the start; 0 for fs */
 const char *store_kind(const struct store *store);     /* "fs" "s3" */

@@ -302,6 +302,8 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 
 	rig->settings.stale_after_ms = 1000;
 	rig->settings.require_blobs = true;
+	rig->settings.metrics = true;
+	rig->settings.metrics_path = "/metrics";
 	rig->cluster.self = how->self;
 	rig->cluster.trust_ms = 60000;
 	rig->cluster.state_age_ms = -1;
@@ -312,6 +314,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	worker->started_ms = clock_ms();
 	assert_true(pool_new(&worker->pool, 4, 1000, &err));
 	rig->own.worker = worker;
+	traffic_init(&rig->own.traffic);
 	rig_open(&rig->http, rig_listen(&port, false), front_app(&rig->own));
 	rig->own.loop = rig->http.loop;
 	rig->own.server = rig->http.server;

@@ -801,7 +801,7 @@ static void health_tells_the_truth(void **state)
 	expect_code(f, "draining");
 	assert_int_equal(ask(f, "POST", "/readyz", STR_NONE, NULL), 405);
 	assert_int_equal(get(f, "/metrics"), 200);
-	expect_code(f, "\nzot_http_requests_total ");
+	expect_code(f, "\nzot_http_requests_total{method=\"GET\",code=\"200\"} ");
 	expect_code(f, "\nzot_open_requests ");
 	expect_code(f, "# HELP zot_http_request_latency_seconds");
 	expect_code(f, "zot_resident_bytes");

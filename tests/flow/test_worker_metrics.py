@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/metrics: the text is what Prometheus reads, the numbers are those of what was done, and who may read them."""
+import math
+import os
+import re
+
+import pytest
+
+from test_worker_access import PASSWORDS, as_user, write_htpasswd
+from worker_process import Worker, await_true
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
+SAMPLE = re.compile(rf"^({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? (\S+)$")
+
+
+class Family:
+    def __init__(self, help_text):
+        self.help, self.type, self.samples = help_text, None, {}
+
+
+def parse(text):
+    """Strictly the text format 0.0.4: HELP, TYPE, then all samples of a family together; no sample twice. (No parser
+    is installed with Python, and the one of prometheus_client accepts more than the format says.)"""
+    families, current = {}, None
+    assert text.endswith("\n")
+    for line in text.splitlines():
+        if match := re.fullmatch(rf"# HELP ({NAME}) (\S.*)", line):
+            assert match[1] not in families, f"{match[1]} is there twice"
+            current = families[match[1]] = Family(match[2])
+            name = match[1]
+        elif match := re.fullmatch(rf"# TYPE ({NAME}) (counter|gauge|histogram|summary)", line):
+            assert match[1] == name and current.type is None, line
+            current.type = match[2]
+        else:
+            match = SAMPLE.fullmatch(line)
+            assert match, f"not a sample: {line!r}"
+            assert current and current.type, line
+            suffix = match[1].removeprefix(name)
+            assert suffix in {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"], "summary": ["_sum", "_count"]}[current.type], line
+            labels = tuple(sorted((m[1], m[2]) for m in re.finditer(LABEL, match[2] or "")))
+            assert len({key for key, _ in labels}) == len(labels), line
+            assert (suffix, labels) not in current.samples, line
+            current.samples[suffix, labels] = float(match[match.lastindex])
+    for name, family in families.items():
+        assert family.samples, f"{name} has no sample"
+        if family.type == "counter":
+            assert name.endswith("_total"), name
+        if family.type == "histogram":
+            check_histogram(name, family.samples)
+    return families
+
+
+def check_histogram(name, samples):
+    """Buckets grow, end with +Inf, and that is the count."""
+    series = {}
+    for (suffix, labels), value in samples.items():
+        rest = tuple(pair for pair in labels if pair[0] != "le")
+        if suffix == "_bucket":
+            series.setdefault(rest, []).append((float(dict(labels)["le"]), value))
+    assert len(series) == sum(suffix == "_count" for suffix, _ in samples), name
+    for rest, buckets in series.items():
+        assert buckets == sorted(buckets) and [v for _, v in buckets] == sorted(v for _, v in buckets), name
+        assert buckets[-1] == (math.inf, samples["_count", rest]), name
+        assert samples["_sum", rest] >= 0
+
+
+def scrape(worker, path="/metrics", **more):
+    reply = worker.call("GET", path, **more)
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return parse(reply.text)
+
+
+def value(families, name, suffix="", **labels):
+    return families[name].samples[suffix, tuple(sorted(labels.items()))]
+
+
+def test_the_text_is_right_and_the_numbers_are_those_of_what_was_done(worker):
+    body = worker.push("lib/app", "v1", layer=os.urandom(5000))
+    for _ in range(3):
+        assert worker.call("GET", "/v2/lib/app/manifests/v1").content == body
+    assert worker.call("HEAD", "/v2/lib/app/manifests/v1").status_code == 200
+    for n in range(2):
+        assert worker.call("GET", f"/v2/lib/none{n}/manifests/v1").status_code == 404
+    scrape(worker)
+    now = scrape(worker)
+    assert value(now, "zot_up") == 1 and len(now["zot_info"].samples) == 1
+    assert value(now, "zot_http_requests_total", method="GET", code="404") == 2
+    assert value(now, "zot_http_requests_total", method="GET", code="200") >= 4
+    assert value(now, "zot_http_requests_total", method="PUT", code="201") == 3
+    assert value(now, "zot_http_method_latency_seconds", "_count", method="HEAD") == 1
+    assert value(now, "zot_http_operation_latency_seconds", "_count", operation="manifest_get") == 6
+    assert value(now, "zot_http_operation_latency_seconds", "_count", operation="manifest_put") == 1
+    assert value(now, "zot_repo_downloads_total", repo="lib/app") == 4
+    assert value(now, "zot_repo_uploads_total", repo="lib/app") == 1
+    latency = now["zot_http_repo_latency_seconds"].samples
+    assert latency["_count", (("repo", "lib/app"),)] == 9 and 0 < latency["_sum", (("repo", "lib/app"),)] < 9
+    # Names that nobody has are not remembered.
+    assert not any("none" in str(labels) for labels in latency)
+    assert value(now, "zot_index_hits_total") >= 3 and value(now, "zot_index_misses_total") >= 2
+    assert value(now, "zot_connections_open") >= 1
+    assert value(now, "zot_storage_lock_latency_seconds", "_count", storageName="default", lockType="RWLock") >= 1
+    assert value(now, "zot_pool_wait_seconds", "_count") > 3
+    assert value(now, "process_resident_memory_bytes") > 1e6 and value(now, "process_max_fds") >= 256
+    assert value(now, "process_cpu_seconds_total") > 0
+
+    def storage():
+        samples = scrape(worker)
+        return samples["zot_repo_storage_bytes"].samples if "zot_repo_storage_bytes" in samples else None
+
+    files = sum(p.stat().st_size for p in (worker.folder / "store/lib/app").rglob("*") if p.is_file())
+    assert await_true(storage, 10, "sizes") == {("", (("repo", "lib/app"),)): files}
+
+
+def test_repositories_are_bounded_and_the_busy_ones_stay():
+    with Worker(ZOT_LOOPS=1, ZOT_LOG_LEVEL="warn") as worker:
+        worker.push("busy/app", "v1")
+        for _ in range(200):
+            worker.call("GET", "/v2/busy/app/manifests/v1")
+        for n in range(600):
+            worker.call("POST", f"/v2/many/r{n}/blobs/uploads/")
+        now = scrape(worker)
+        counts = {labels: v for (suffix, labels), v in now["zot_http_repo_latency_seconds"].samples.items() if suffix == "_count"}
+        assert len(counts) <= 129
+        assert counts[("repo", "busy/app"),] == 205
+        assert counts[("repo", "(others)"),] > 400
+        assert sum(counts.values()) == 805
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    write_htpasswd(tmp_path / "htpasswd")
+
+    def make(**access):
+        http = {"auth": {"htpasswd": {"path": str(tmp_path / "htpasswd")}}}
+        if access:
+            http["accessControl"] = access
+        return Worker(tmp_path, config={"http": http})
+    return make
+
+
+def statuses(worker):
+    return {name: worker.call("GET", "/metrics", **as_user(name)).status_code for name in ("", *PASSWORDS)}
+
+
+EVERYTHING = {"**": {"anonymousPolicy": ["read"], "defaultPolicy": ["read"]}}
+
+
+@pytest.mark.parametrize("access, allowed", [
+    ({}, {"root", "ann", "bob", "eve"}),                                  # no rules: whoever logs in
+    ({"repositories": EVERYTHING}, set()),                                # rules that do not name them: nobody
+    ({"repositories": EVERYTHING, "metrics": {"users": ["ann"]}}, {"ann"}),
+    ({"adminPolicy": {"users": ["root"], "actions": ["read"]}, "metrics": {"users": ["bob"]}}, {"bob"}),
+    ({"metrics": {"users": ["ann"], "anonymousPolicy": ["read"]}}, {"", "ann"})])
+def test_who_may_read_them(guarded, access, allowed):
+    with guarded(**access) as worker:
+        assert statuses(worker) == {name: 200 if name in allowed else 403 if name else 401 for name in ("", *PASSWORDS)}
+        assert worker.call("GET", "/readyz").status_code == 200
+        assert worker.call("GET", "/metrics", auth=("ann", "wrong")).status_code == 401
+        assert "WWW-Authenticate" in worker.call("GET", "/metrics", auth=("ann", "wrong")).headers
+
+
+def test_the_path_and_the_switch_of_zots_file_are_obeyed(tmp_path):
+    (tmp_path / "a").mkdir()
+    with Worker(tmp_path / "a", config={"extensions": {"metrics": {"enable": True, "prometheus": {"path": "/status/metrics"}}}}) as worker:
+        scrape(worker, "/status/metrics")
+        assert worker.call("GET", "/metrics").status_code == 404
+        assert worker.call("POST", "/status/metrics").status_code == 405
+    (tmp_path / "b").mkdir()
+    with Worker(tmp_path / "b", config={"extensions": {"metrics": {"enable": False}}}) as worker:
+        assert worker.call("GET", "/metrics").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["metrics", "/", "/v2", "/v2/x", "/a/../b", "/a//b", "/a/", "/readyz", "/a?b"])
+def test_a_path_that_cannot_be_is_refused(path):
+    worker = Worker(ZOT_METRICS_PATH=path)
+    with pytest.raises(AssertionError, match="extensions.metrics.prometheus.path.*must be a plain path"):
+        worker.start()
+    assert worker.process.wait(10) == 1
