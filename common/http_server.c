@@ -9,12 +9,15 @@
 #include "common/http_server_priv.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "common/check.h"
+#include "common/file.h"
+#include "common/log.h"
 
 #define DAEMONS_MAX 8
 
@@ -83,6 +86,25 @@ bool http_listen(
 	if (ret_port)
 		*ret_port = port_of(fd);
 	return true;
+}
+
+/* Descriptors besides those of connections: a limit that is too low must not fail what reads files instead.
+ */
+#define FILES_SPARE       512U
+#define CONNECTIONS_LEAST 16U
+
+unsigned http_connections_fit(unsigned wanted)
+{
+	uint64_t files = file_raise_limit();
+	uint64_t fit = files > FILES_SPARE ? (files - FILES_SPARE) / 9 * 8 : 0;
+	if (fit >= wanted)
+		return wanted;
+	fit = fit > CONNECTIONS_LEAST ? fit : CONNECTIONS_LEAST;
+	log_warn("http.files",
+		"limit=%" PRIu64 " wanted=%u connections=%" PRIu64 " needed=%" PRIu64
+		" the system lets this process open too few files; so many connections are served",
+		files, wanted, fit, (uint64_t)wanted / 8 * 9 + FILES_SPARE);
+	return (unsigned)fit;
 }
 
 /* Daemons. */

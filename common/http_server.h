@@ -84,6 +84,13 @@ struct http_app {
 bool http_listen(const char *address, uint16_t port, bool shared, int *ret_fd, uint16_t *ret_port,
 		 struct error *err) MUST_CHECK;
 
+/*
+ * Raises this process's limit of open files as far as the system lets it, and says how many of `wanted` connections
+ * there are descriptors for, with one for each eight of them and 512 more left for files and peers. When that is less
+ * than all of them a warning says so.
+ */
+unsigned http_connections_fit(unsigned wanted);
+
 bool http_server_new(struct http_server **ret_server, struct loop *loop, const struct http_server_settings *settings,
 		     struct http_app app, struct error *err) MUST_CHECK;
 /* Takes no new connections; keep-alive connections close after their request. */

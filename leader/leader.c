@@ -183,7 +183,7 @@ static bool open_server(struct leader_process *process, struct error *err)
 	struct leader *leader = &process->leader;
 	struct http_tls tls;
 	struct http_server_settings settings = { .tls = leader->settings->tls_cert ? &tls : NULL,
-		.connection_limit = (unsigned)leader->settings->connections };
+		.connection_limit = http_connections_fit((unsigned)leader->settings->connections) };
 
 	process->port = (uint16_t)leader->settings->port;
 	if (!read_tls(process, &tls, err))

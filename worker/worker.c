@@ -38,10 +38,6 @@
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
 
-/* Descriptors besides those of connections: peers, the store, the pool's files. */
-#define FILES_SPARE 512
-#define FILES_LEAST 16 /* connections, however few descriptors there are */
-
 #define FOLD_EVERY_MS   1000
 #define RELOAD_EVERY_MS 1000
 #define FOLD_IDLE_MS    5000
@@ -188,21 +184,6 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	indexes_set_log(worker->indexes, (size_t)s->index_log_bytes);
 	worker->uploads = uploads_new(worker);
 	return true;
-}
-
-/* A connection is a descriptor, and of one in eight a blob is open: a limit that is too low would fail reads
- * of the store instead of connections. */
-static void fit_connections(struct worker_process *process)
-{
-	uint64_t files = file_raise_limit(), wanted = (uint64_t)process->worker.settings->connections;
-	uint64_t fit = files > FILES_SPARE ? (files - FILES_SPARE) / 9 * 8 : 0;
-
-	process->connections = (unsigned)(fit < wanted ? fit > FILES_LEAST ? fit : FILES_LEAST : wanted);
-	if (fit < wanted)
-		log_warn("worker.files",
-			"limit=%" PRIu64 " ZOT_CONNECTIONS=%" PRIu64 " connections=%u needed=%" PRIu64
-			" the system lets this process open too few files; so many connections are served",
-			files, wanted, process->connections, wanted / 8 * 9 + FILES_SPARE);
 }
 
 /* Loops. */
@@ -533,7 +514,7 @@ int worker_run(const struct worker_settings *settings)
 	worker->loops_len = count_loops(settings);
 	worker->loops = xnew_array(struct worker_loop, worker->loops_len);
 	process->reload = reload_new(worker);
-	fit_connections(process);
+	process->connections = http_connections_fit((unsigned)settings->connections);
 	if (!open_process(process, &err)) {
 		log_error("worker.start", "error=%s", log_quote(str_of(err.text)));
 	} else {

@@ -315,7 +315,24 @@ static void on_done(void *app, struct http_request *request)
 			status);
 }
 
+/* Refused before anybody asked us. */
+static struct http_response *refuse_early(void *app, unsigned status, const char *why)
+{
+	(void)app;
+	if (status != 503)
+		return api_error(status,
+			status == 403   ? "denied"
+			: status == 413 ? "too_large"
+					: "invalid",
+			"%s", why);
+	struct error err;
+	(void)error_set(&err, ERROR_BUSY, NULL, "%s", why);
+	return api_error_of(&err);
+}
+
 struct http_app api_app(struct leader *leader)
 {
-	return (struct http_app){ .app = leader, .on_request = on_request, .on_done = on_done };
+	return (struct http_app){
+		.app = leader, .on_request = on_request, .on_done = on_done, .refuse = refuse_early
+	};
 }

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import socket
 import threading
 import time
 
@@ -69,6 +70,17 @@ def test_a_waiting_worker_hears_of_a_change_at_once(leader):
     begun = time.monotonic()
     assert worker.state(since=revision + 1, wait=300).status_code == 304
     assert time.monotonic() - begun >= 0.3
+
+
+@pytest.mark.parametrize("head, status", [
+    (b"GET /api/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    (b"PUT /api/user HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400)])
+def test_what_is_no_request_gets_an_error_of_the_api(leader, head, status):
+    with socket.create_connection(("127.0.0.1", leader.port)) as s:
+        s.sendall(head)
+        reply = b"".join(iter(lambda: s.recv(4096), b""))
+    assert reply.startswith(f"HTTP/1.1 {status} ".encode()), reply
+    assert json.loads(reply.split(b"\r\n\r\n", 1)[1])["error"]["code"] == "invalid"
 
 
 def test_the_state_as_lines_hides_secrets(leader):

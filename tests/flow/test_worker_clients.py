@@ -195,7 +195,7 @@ def test_too_few_descriptors_are_told_and_lived_with(tmp_path):
         arguments = ["--nofile=600:1000", str(BUILD / Worker.program), "serve"]
 
     with Few(ZOT_CONNECTIONS=5000) as worker:
-        warning = await_true(lambda: re.search(r".*worker\.files.*", worker.text()), 5, "a warning").group()
+        warning = await_true(lambda: re.search(r".*http\.files.*", worker.text()), 5, "a warning").group()
         assert "limit=1000" in warning or '"limit":"1000"' in warning or '"limit":1000' in warning, warning
         limits = pathlib.Path(f"/proc/{worker.process.pid}/limits").read_text()
         assert re.search(r"Max open files\s+1000\s+1000", limits)

@@ -10,7 +10,6 @@ import pytest
 
 import s3_servers
 from registry import await_true
-
 from worker_process import Worker
 
 ASAN = pathlib.Path(os.environ.get("ZOT_BUILD_ASAN", pathlib.Path(__file__).parents[2] / "build/asan"))
