@@ -259,6 +259,24 @@ static void sweep_store(struct worker_process *process)
 		log_info("store.swept", "files=%" PRIu64, removed);
 }
 
+/* Spools of workers on this folder that were killed and did not come back. */
+static void sweep_spools(struct worker_process *process)
+{
+	const struct worker_settings *s = process->worker.settings;
+	AUTO_FINI(buf) parent = buf_limit(4096);
+	uint64_t removed = 0;
+	struct error err;
+
+	if (s->spool || s->s3_bucket)
+		return;
+	buf_format(&parent, "%s/.uploads", s->root);
+	if (!buf_check(&parent, "the path", &err) ||
+		!spool_sweep(buf_text(&parent), &process->importing, &removed, &err))
+		log_warn("spool.sweep", "error=%s", log_quote(str_of(err.text)));
+	else if (removed)
+		log_info("spool.swept", "files=%" PRIu64, removed);
+}
+
 /* What zot left is listed too; where there is nothing to do this is one question. */
 static void import_job(void *arg)
 {
@@ -274,6 +292,7 @@ static void import_job(void *arg)
 	else if (found)
 		log_info("store.imported", "repositories=%" PRIu64, found);
 	sweep_store(process);
+	sweep_spools(process);
 }
 
 /* For /livez: whoever has to sees when we stop turning. */

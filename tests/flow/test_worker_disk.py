@@ -135,3 +135,25 @@ def test_a_full_spool_is_told(tmp_path):
         assert "spool is full" in checks["spool"] and checks["storage"] == "ok", checks
         assert worker.call("DELETE", where).status_code == 204
         await_ready(worker, 200)
+
+
+def test_what_killed_workers_left_is_removed():
+    with Worker(ZOT_LOG_LEVEL="info") as worker:
+        worker.push("lib/app", "v1")
+        assert worker.call("PATCH", worker.start_upload("lib/app"), data=bytes(KIB)).status_code == 202
+        store = worker.folder / "store"
+        (store / "lib/app/blobs/sha256/.tmp-dead").write_bytes(b"half")
+        (store / ".uploads/never-back").mkdir()
+        (store / ".uploads/never-back/x.upload").write_bytes(b"half")
+        worker.kill()
+        assert len(leftovers(store)) == 3
+        worker.start()
+        await_true(lambda: not leftovers(store), 10, "the end of what was left")
+        await_true(lambda: "spool.swept" in worker.text() and "store.swept" in worker.text(), 5, "a word in the log")
+        check_reads(worker, {("lib/app", "v1"): worker.call("GET", "/v2/lib/app/manifests/v1").content})
+        # Ended orderly, and looked through just now: not again.
+        worker.stop()
+        (store / "lib/app/blobs/sha256/.tmp-later").write_bytes(b"half")
+        worker.start()
+        worker.stop()
+        assert len(leftovers(store)) == 1

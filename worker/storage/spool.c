@@ -10,20 +10,24 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/str.h"
 
-#define FOLDER_MODE  0700
-#define FILE_MODE    0600
-#define ENDING       ".upload"
-#define RUNNING      "running"     /* is there while a process has the folder */
-#define DIRECT_LEAST (256u * 1024) /* of a first append: smaller files are not worth it */
+#define FOLDER_MODE   0700
+#define FILE_MODE     0600
+#define ENDING        ".upload"
+#define RUNNING       "running" /* is there while a process has the folder */
+#define LOCK_WAIT_MS  1000
+#define LOCK_PAUSE_MS 5
+#define DIRECT_LEAST  (256u * 1024) /* of a first append: smaller files are not worth it */
 
 struct spool {
 	char *folder;
@@ -36,6 +40,19 @@ struct spool {
 
 /* ---- the folder ---- */
 
+/* Somebody who sweeps has it for one file; an owner has it for good. */
+static bool try_lock(int fd, int64_t within_ms)
+{
+	int64_t end = clock_ms() + within_ms;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || clock_ms() >= end)
+			return false;
+		(void)poll(NULL, 0, LOCK_PAUSE_MS);
+	}
+	return true;
+}
+
 /* Two processes on one spool would remove each other's files. */
 static bool lock_folder(const char *folder, int *ret_fd, struct error *err)
 {
@@ -43,7 +60,7 @@ static bool lock_folder(const char *folder, int *ret_fd, struct error *err)
 
 	if (fd < 0)
 		return error_sys(err, "open the spool folder %s", folder);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	if (!try_lock(fd, LOCK_WAIT_MS)) {
 		if (errno == EWOULDBLOCK)
 			return error_set(err, ERROR_CONFLICT, NULL,
 				"the spool folder %s is in use by another process", folder);
@@ -121,6 +138,49 @@ uint64_t spool_used(const struct spool *spool)
 uint64_t spool_limit(const struct spool *spool)
 {
 	return spool->limit;
+}
+
+/* False: an owner has the lock, or came for it. */
+static bool remove_of_dead(int folder, const char *name, uint64_t *removed)
+{
+	if (!str_ends(str_of(name), ENDING))
+		return true;
+	if (!try_lock(folder, 0))
+		return false;
+	*removed += unlinkat(folder, name, 0) == 0;
+	(void)flock(folder, LOCK_UN);
+	return true;
+}
+
+static void sweep_one(int parent, const char *name, const atomic_bool *go_on, uint64_t *removed)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+
+	if (!folder) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while (atomic_load(go_on) && (entry = readdir(folder)) && remove_of_dead(fd, entry->d_name, removed))
+		;
+	(void)closedir(folder);
+}
+
+bool spool_sweep(const char *parent, const atomic_bool *go_on, uint64_t *ret_removed, struct error *err)
+{
+	DIR *folder = opendir(parent);
+	const struct dirent *entry;
+
+	*ret_removed = 0;
+	if (!folder)
+		return errno == ENOENT || error_sys(err, "open %s", parent);
+	while (atomic_load(go_on) && (entry = readdir(folder)))
+		if (entry->d_name[0] != '.')
+			sweep_one(dirfd(folder), entry->d_name, go_on, ret_removed);
+	(void)closedir(folder);
+	return true;
 }
 
 bool spool_check(const struct spool *spool, uint64_t least, struct error *err)

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,6 +32,12 @@ bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bo
 bool spool_was_left(const struct spool *spool);
 void spool_free(struct spool *spool);
 AUTO_DEFINE(spool)
+/*
+ * Files that killed processes left in the spools under `parent` (a folder with a spool in each of its folders), and that will not be
+ * emptied by their owner if it does not come back. A spool whose owner lives is locked, and left alone; the lock is
+ * taken for one file at a time, so that an owner who starts just then has to wait for a moment only.
+ */
+bool spool_sweep(const char *parent, const atomic_bool *go_on, uint64_t *ret_removed, struct error *err) MUST_CHECK;
 bool spool_file_new(struct spool *spool, const char *name, struct spool_file **ret, struct error *err) MUST_CHECK;
 bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err) MUST_CHECK;
 /* Back to this size (an append that failed half way). */

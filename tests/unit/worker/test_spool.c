@@ -218,6 +218,82 @@ static void folder_has_one_owner(void **state)
 	assert_int_equal(failure.kind, ERROR_CONFLICT);
 }
 
+static char *in_top(const char *name)
+{
+	static char path[96];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", top, name);
+	return path;
+}
+
+static void spools_of_the_dead_are_emptied(void **state)
+{
+	static const atomic_bool go_on = true;
+	struct spool_file *alive = NULL;
+	uint64_t removed = 0;
+
+	OK(spool_file_new(*state, "alive", &alive, &failure));
+	OK(file_make_folders(in_top("dead"), 0700, &failure));
+	OK(file_write_durable(in_top("dead/a.upload"), STR("left"), 0600, &failure));
+	OK(file_write_durable(in_top("dead/notes.txt"), STR("not ours"), 0600, &failure));
+	OK(spool_sweep(top, &go_on, &removed, &failure));
+	assert_int_equal(removed, 1);
+	assert_int_equal(access(alive->path, F_OK), 0);
+	assert_int_equal(access(in_top("dead/notes.txt"), F_OK), 0);
+	spool_file_free(alive);
+	OK(spool_sweep(in_top("absent"), &go_on, &removed, &failure));
+}
+
+static void *sweep_on(void *arg)
+{
+	uint64_t removed;
+
+	while (atomic_load((atomic_bool *)arg))
+		CHECK(spool_sweep(top, arg, &removed, NULL));
+	return NULL;
+}
+
+static void an_owner_may_start_during_a_sweep(void **state)
+{
+	atomic_bool go_on = true;
+	pthread_t thread;
+
+	(void)state;
+	OK(file_make_folders(in_top("again"), 0700, &failure));
+	assert_int_equal(pthread_create(&thread, NULL, sweep_on, &go_on), 0);
+	for (int i = 0; i < 300; i++) {
+		struct spool *spool = NULL;
+		char path[96];
+
+		/* Something to take the lock for. */
+		(void)snprintf(path, sizeof(path), "%s/again/%d.upload", top, i);
+		OK(file_write_durable(path, STR("left"), 0600, &failure));
+		OK(spool_open(&spool, in_top("again"), LIMIT, true, &failure));
+		assert_int_not_equal(access(path, F_OK), 0);
+		spool_free(spool);
+	}
+	atomic_store(&go_on, false);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void a_folder_tells_that_its_owner_was_killed(void **state)
+{
+	struct spool *spool = NULL;
+
+	(void)state;
+	OK(file_make_folders(in_top("killed"), 0700, &failure));
+	OK(spool_open(&spool, in_top("killed"), LIMIT, true, &failure));
+	assert_false(spool_was_left(spool));
+	spool_free(spool);
+	OK(spool_open(&spool, in_top("killed"), LIMIT, true, &failure));
+	assert_false(spool_was_left(spool));
+	spool_free(spool);
+	OK(file_write_durable(in_top("killed/running"), STR(""), 0600, &failure));
+	OK(spool_open(&spool, in_top("killed"), LIMIT, true, &failure));
+	assert_true(spool_was_left(spool));
+	spool_free(spool);
+}
+
 static atomic_uint taken;
 
 static void *fill(void *arg)
@@ -264,6 +340,9 @@ int main(void)
 		TEST(names_are_taken_once),
 		cmocka_unit_test(folder_is_emptied_of_ours),
 		TEST(folder_has_one_owner),
+		TEST(spools_of_the_dead_are_emptied),
+		TEST(an_owner_may_start_during_a_sweep),
+		cmocka_unit_test(a_folder_tells_that_its_owner_was_killed),
 		TEST(threads_share_the_limit),
 	};
 	int failed;
