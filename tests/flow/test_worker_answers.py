@@ -122,7 +122,7 @@ def test_large_parts_do_not_stay_in_memory(worker):
     with socket.create_connection(("127.0.0.1", worker.port)) as one:
         one.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-{middle},{middle + 2}-\r\n\r\n".encode())
         assert one.recv(65536).startswith(b"HTTP/1.1 206")
-    await_true(lambda: worker.counter("http_begun_total") == worker.counter("http_requests_total"), what="the end of the request")
+    await_true(lambda: worker.counter("http_begun_total") == worker.counter("http_ended_total"), what="the end of the request")
 
 
 def test_extensions_are_discovered(worker):

@@ -262,7 +262,7 @@ static int ask_for_parts(const struct front_rig *rig)
 static void an_end_in_the_middle_of_parts(void **state)
 {
 	struct front_rig *rig = *state;
-	counter *done = &rig->own.counters.http_requests_total;
+	counter *done = &rig->own.counters.http_ended_total;
 	int fds[4];
 
 	for (size_t i = 0; i < 4; i++)
