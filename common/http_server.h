@@ -39,6 +39,7 @@
 
 #include "common/buf.h"
 #include "common/http.h"
+#include "common/ip.h"
 
 struct loop;
 struct pipe;
@@ -96,7 +97,8 @@ unsigned            http_request_header_count(const struct http_request *request
 typedef void        http_header_f(void *arg, const char *name, const char *value);
 void                http_request_each_header(const struct http_request *request, http_header_f *fn, void *arg);
 int64_t             http_request_length(const struct http_request *request); /* Content-Length; 0 no body; -1 chunked */
-void                http_request_peer(const struct http_request *request, char into[INET6_ADDRSTRLEN]);
+/* Who is connected to us; all zero when that has no address. */
+struct ip           http_request_ip(const struct http_request *request);
 bool                http_request_is_tls(const struct http_request *request);
 struct loop        *http_request_loop(const struct http_request *request);
 uint64_t            http_request_id(const struct http_request *request); /* of this process, for the log */

@@ -245,6 +245,7 @@ enum front_turn front_forward(struct front_call *call)
 		.snapshot = call->ask.snapshot,
 		.identity = call->ask.identity,
 		.member = call->place.member,
+		.from = call->client,
 		.ca_file = settings->peer_ca,
 		.cert_file = settings->peer_cert,
 		.key_file = settings->peer_key,
@@ -289,6 +290,7 @@ static void on_request(void *app, struct http_request *request)
 	call->ask.query = http_request_query(request);
 	call->ask.content_type = http_request_header(request, "Content-Type");
 	call->ask.if_none_match = http_request_header(request, "If-None-Match");
+	call->client = front_limit_client(call);
 	http_request_set_context(request, call);
 	front_again(call);
 }
@@ -327,17 +329,6 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	usage_count(call->ask.worker->usage, call->loop->loop, &event);
 }
 
-/* The client's address; for a peer's request what the peer says. */
-static const char *find_from(const struct front_call *call, char into[INET6_ADDRSTRLEN])
-{
-	const char *forwarded = http_request_header(call->request, "X-Forwarded-For");
-
-	if (call->ask.identity && call->ask.identity->peer && forwarded)
-		return log_quote(str_of(forwarded));
-	http_request_peer(call->request, into);
-	return into;
-}
-
 static void log_request(
 	const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out, int64_t us)
 {
@@ -346,12 +337,13 @@ static void log_request(
 
 	if (!log_enabled(LOG_INFO))
 		return;
+	ip_format(&call->client, from);
 	log_info("request",
 		"method=%s path=%s status=%u bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " ms=%" PRId64
 		".%03" PRId64 " user=%s from=%s id=%" PRIu64 "%s",
 		http_method_name(call->ask.method), log_quote(http_request_path(call->request)), status,
 		bytes_in, bytes_out, us / 1000, us % 1000, log_quote(str_of(identity ? identity->user : "")),
-		find_from(call, from), http_request_id(call->request), call->peer ? " proxied=true" : "");
+		from, http_request_id(call->request), call->peer ? " proxied=true" : "");
 }
 
 static void front_free(struct front_call *call)

@@ -6,6 +6,7 @@
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "proto/peer_token.h"
 #include "worker/auth/access.h"
 #include "worker/auth/auth.h"
 #include "worker/cluster/snapshot.h"
@@ -133,14 +134,26 @@ static void start_verify(struct front_call *call, struct auth_attempt *attempt)
 	http_request_reply(call->request, oci_reply_error(&err));
 }
 
+/* The peer says whom it serves; it has counted the request already. */
+static void learn_client(struct front_call *call)
+{
+	const char *from = http_request_header(call->request, "X-Forwarded-For");
+	struct ip client;
+
+	if (call->ask.identity->peer && from && ip_parse(str_of(from), &client))
+		call->client = client;
+}
+
 enum front_turn front_authenticate(struct front_call *call)
 {
+	bool claims_peer = http_request_header(call->request, PEER_HEADER);
 	struct auth_attempt *attempt = NULL;
 	struct error err;
 
 	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->ask.identity,
 		&attempt, &err)) {
 	case AUTH_OK:
+		learn_client(call);
 		return FRONT_MORE;
 	case AUTH_PENDING:
 		start_verify(call, attempt);
@@ -148,7 +161,9 @@ enum front_turn front_authenticate(struct front_call *call)
 	case AUTH_REFUSED:
 		break;
 	}
-	refuse(call, &err);
+	/* Who only claims to be a peer was not counted before. */
+	if (!claims_peer || front_limit_take(call))
+		refuse(call, &err);
 	return FRONT_WAIT;
 }
 

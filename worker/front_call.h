@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "common/ip.h"
 #include "worker/cluster/cluster.h"
 #include "worker/oci/oci_ask.h"
 #include "worker/worker.h"
@@ -27,6 +28,7 @@ struct front_call {
 	const struct front_step *step;
 	struct oci_ask ask; /* its texts are borrowed from the request */
 	char *body;         /* collected; handed on to a job */
+	struct ip client; /* behind proxies that are trusted; for a peer's request what the peer says */
 	struct place_found place;
 	struct front_errand *errand; /* what this call waits for */
 	struct peer_call *peer;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/settings.h"
+#include "worker/auth/rate_limit.h"
 
 enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
 
@@ -16,6 +17,11 @@ struct worker_settings {
 	int64_t port;
 	const char *realm;
 	const char *tls_cert, *tls_key, *tls_ca;     /* paths */
+	int64_t rate_limit;
+	const struct json *rate_limit_methods_node;
+	struct setting_list rate_limit_methods;
+	struct rate_rules rate_rules;                /* of the three above */
+	struct setting_list trusted_proxies;
 	struct setting_list compat;                  /* "docker2s2" */
 	const char *htpasswd;                        /* path */
 	int64_t fail_delay_s;

@@ -19,6 +19,8 @@
 #include "common/loop.h"
 #include "common/pool.h"
 #include "worker/auth/auth_new.h"
+#include "worker/auth/proxies.h"
+#include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_priv.h"
 #include "worker/front.h"
@@ -158,7 +160,10 @@ static bool open_parts(struct worker_process *process, struct error *err)
 		.htpasswd = s->htpasswd,
 		.peer_secret = cluster_secret(worker->cluster),
 		.fail_delay_ms = s->fail_delay_s * 1000 };
-	if (!auth_new(&worker->auth, &auth, err) ||
+	worker->rate_limit = rate_limit_new();
+	rate_limit_set(worker->rate_limit, &s->rate_rules);
+	if (!proxies_new(&worker->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) ||
+		!auth_new(&worker->auth, &auth, err) ||
 		!usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err))
 		return false;
 	worker->docker2s2 = has_compat(s, "docker2s2");
@@ -398,6 +403,8 @@ static void close_process(struct worker_process *process)
 		loop_free(worker->loops[i].loop);
 	}
 	auth_free(worker->auth);
+	rate_limit_free(worker->rate_limit);
+	proxies_free(worker->proxies);
 	manifest_cache_free(worker->manifests);
 	spool_free(worker->spool);
 	store_free(worker->store);

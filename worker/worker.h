@@ -38,6 +38,8 @@ struct worker {
 	struct uploads *uploads;
 	struct cluster *cluster;
 	struct auth *auth;
+	struct rate_limit *rate_limit; /* NULL: none */
+	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct usage *usage;
 	bool docker2s2;
 	bool writes_refused;      /* several workers on a store without conditional writes */
