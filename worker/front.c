@@ -8,6 +8,7 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "proto/peer_token.h"
+#include "worker/audit.h"
 #include "worker/auth/auth.h"
 #include "worker/cluster/peer.h"
 #include "worker/cluster/snapshot.h"
@@ -346,6 +347,29 @@ static void log_request(
 		from, http_request_id(call->request), call->peer ? " proxied=true" : "");
 }
 
+static bool changes(enum http_method method)
+{
+	return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE;
+}
+
+/* What a peer sent on is written down there, where the client is known. */
+static void audit_request(const struct front_call *call, unsigned status)
+{
+	const struct identity *identity = call->ask.identity;
+	char client[INET6_ADDRSTRLEN];
+
+	if (!call->ask.worker->audit || !call->is_routed || !changes(call->ask.method) || status < 200 ||
+		status > 299 || !identity || identity->peer)
+		return;
+	ip_format(&call->client, client);
+	audit_put(call->ask.worker->audit, &(struct audit_event){ .client = client,
+						   .subject = identity->user,
+						   .apikey = identity->apikey,
+						   .action = http_method_name(call->ask.method),
+						   .object = http_request_target(call->request),
+						   .status = status });
+}
+
 static void front_free(struct front_call *call)
 {
 	if (call->errand)
@@ -373,6 +397,7 @@ static void on_done(void *app, struct http_request *request)
 	count_usage(call, status, bytes_in, bytes_out);
 	histogram_add(&call->loop->latency, us > 0 ? (uint64_t)us : 0);
 	log_request(call, status, bytes_in, bytes_out, us);
+	audit_request(call, status);
 	front_free(call);
 }
 

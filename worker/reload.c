@@ -9,6 +9,7 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "worker/audit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/tls_files.h"
 #include "worker/worker.h"
@@ -170,8 +171,20 @@ static void reload_tls(struct reload *reload)
 
 /* ---- both ---- */
 
+/* logrotate moves them away and then sends SIGHUP. */
+static void reopen_logs(const struct worker *worker)
+{
+	const char *output = worker->settings->log_output;
+
+	if (output && !log_open(output))
+		log_error("reload.log", "file=%s cannot be opened, the old one is written on",
+			log_quote(str_of(output)));
+	audit_reopen(worker->audit);
+}
+
 void reload_all(struct reload *reload)
 {
+	reopen_logs(reload->worker);
 	(void)look(reload);
 	if (reload->worker->settings->file)
 		reload_access(reload);

@@ -59,7 +59,7 @@ struct worker_settings {
 	int64_t loops, pool_threads, connections;
 	int log_level;                               /* enum log_level */
 	int log_format;
-	const char *log_output;
+	const char *log_output, *log_audit;
 };
 
 extern const struct settings_table worker_settings_table;

@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "worker/audit.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/proxies.h"
 #include "worker/auth/rate_limit.h"
@@ -146,6 +147,25 @@ static bool has_compat(const struct worker_settings *settings, const char *name)
 	return false;
 }
 
+/* Who may come in, how often, and where it is written down. */
+static bool open_access(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	struct auth_settings auth = { .realm = s->realm,
+		.htpasswd = s->htpasswd,
+		.peer_secret = cluster_secret(worker->cluster),
+		.fail_delay_ms = s->fail_delay_s * 1000 };
+
+	if (s->log_audit && !audit_open(&worker->audit, s->log_audit, worker->pool,
+				    &worker->loops[0].counters.audit_lost_total, err))
+		return false;
+	worker->rate_limit = rate_limit_new();
+	rate_limit_set(worker->rate_limit, &s->rate_rules);
+	return proxies_new(&worker->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
+	       auth_new(&worker->auth, &auth, err) &&
+	       usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err);
+}
+
 static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -156,15 +176,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 		!cluster_new(&worker->cluster, s, process->port, err) || !open_store(worker, err) ||
 		!probe_store(worker, err) || !open_spool(worker, err))
 		return false;
-	struct auth_settings auth = { .realm = s->realm,
-		.htpasswd = s->htpasswd,
-		.peer_secret = cluster_secret(worker->cluster),
-		.fail_delay_ms = s->fail_delay_s * 1000 };
-	worker->rate_limit = rate_limit_new();
-	rate_limit_set(worker->rate_limit, &s->rate_rules);
-	if (!proxies_new(&worker->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) ||
-		!auth_new(&worker->auth, &auth, err) ||
-		!usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err))
+	if (!open_access(worker, err))
 		return false;
 	worker->docker2s2 = has_compat(s, "docker2s2");
 	worker->manifests = manifest_cache_new((size_t)s->manifest_cache_bytes);
@@ -395,6 +407,7 @@ static void close_process(struct worker_process *process)
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		if (worker->loops[i].loop)
 			loop_turn(worker->loops[i].loop, 0);
+	audit_free(worker->audit);
 	uploads_free(worker->uploads);
 	cluster_free(worker->cluster);
 	usage_free(worker->usage);

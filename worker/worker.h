@@ -10,6 +10,9 @@
 #include "common/metrics.h"
 #include "worker/settings.h"
 
+struct audit;
+struct proxies;
+struct rate_limit;
 struct worker;
 
 /* COUNTER(name, type, labels, help) */
@@ -41,6 +44,7 @@ struct worker {
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct usage *usage;
+	struct audit *audit; /* NULL: none */
 	bool docker2s2;
 	bool writes_refused;      /* several workers on a store without conditional writes */
 	int64_t started_ms;
