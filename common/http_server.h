@@ -50,7 +50,7 @@ struct http_ticket;
 
 struct http_tls {
 	const char *cert_pem, *key_pem; /* texts, not paths */
-	const char *client_ca_pem;      /* NULL: client certificates are not asked for */
+	const char *client_ca_pem;      /* client certificates are asked for, not required; a bad one ends the handshake. NULL: not asked for */
 };
 
 struct http_server_settings {
@@ -100,6 +100,9 @@ int64_t             http_request_length(const struct http_request *request); /* 
 /* Who is connected to us; all zero when that has no address. */
 struct ip           http_request_ip(const struct http_request *request);
 bool                http_request_is_tls(const struct http_request *request);
+/* The client's certificate (DER) where one was shown; STR_NONE otherwise. It is one that client_ca_pem vouches
+ * for: the handshake fails with any other. Valid as long as the connection. */
+struct str          http_request_client_cert(const struct http_request *request);
 struct loop        *http_request_loop(const struct http_request *request);
 uint64_t            http_request_id(const struct http_request *request); /* of this process, for the log */
 int64_t             http_request_started_us(const struct http_request *request);
@@ -107,6 +110,10 @@ int64_t             http_request_started_us(const struct http_request *request);
 /* One pointer for the application. */
 void  http_request_set_context(struct http_request *request, void *context);
 void *http_request_context(const struct http_request *request);
+
+/* A text of the application's for the whole connection, copied: what it found out once and need not again. NULL: none yet. */
+void        http_request_set_note(struct http_request *request, const char *note);
+const char *http_request_note(const struct http_request *request);
 
 /* Body, whole. fn runs once: err NULL and the bytes (borrowed for the call), or ERROR_TOO_LARGE.
  * It does not run when the client goes away first. */

@@ -112,8 +112,6 @@ static unsigned read_head(struct http_request *request)
 		return 431;
 	if (!read_target(request))
 		return 400;
-	if (!http_conn_is_trusted(request->conn))
-		return 403;
 	return read_framing(request);
 }
 

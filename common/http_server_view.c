@@ -93,6 +93,22 @@ bool http_request_is_tls(const struct http_request *request)
 	return request->conn->server->is_tls;
 }
 
+struct str http_request_client_cert(const struct http_request *request)
+{
+	return http_conn_client_cert(request->conn);
+}
+
+void http_request_set_note(struct http_request *request, const char *note)
+{
+	free(request->conn->note);
+	request->conn->note = check_strdup(note);
+}
+
+const char *http_request_note(const struct http_request *request)
+{
+	return request->conn->note;
+}
+
 struct loop *http_request_loop(const struct http_request *request)
 {
 	return request->conn->server->loop;

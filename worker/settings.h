@@ -25,6 +25,11 @@ struct worker_settings {
 	struct setting_list compat;                  /* "docker2s2" */
 	const char *htpasswd;                        /* path */
 	int64_t fail_delay_s;
+	struct {
+		struct setting_list attributes;
+		const char *uri_pattern;
+		int64_t uri_index, dns_index, email_index;
+	} mtls;                                      /* worker/auth/cert_identity.h */
 	const struct json *access_control;           /* zot's http.accessControl */
 	/* storage */
 	const char *root;

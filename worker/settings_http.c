@@ -117,8 +117,36 @@ static void check_proxies(const struct worker_settings *s, struct buf *errors)
 		buf_format(errors, "http.trustedProxies: %s\n", err.text);
 }
 
+/* ---- client certificates ---- */
+
+struct cert_identity_rules settings_http_mtls(const struct worker_settings *s)
+{
+	return (struct cert_identity_rules){ .attributes = s->mtls.attributes.at,
+		.attributes_len = s->mtls.attributes.len,
+		.uri_pattern = s->mtls.uri_pattern,
+		.uri_index = s->mtls.uri_index,
+		.dns_index = s->mtls.dns_index,
+		.email_index = s->mtls.email_index };
+}
+
+static void check_mtls(const struct worker_settings *s, struct buf *errors)
+{
+	struct cert_identity_rules rules = settings_http_mtls(s);
+	AUTO(cert_identity) *identity = NULL;
+	struct error err;
+	bool is_set = rules.attributes_len || rules.uri_pattern || rules.uri_index || rules.dns_index ||
+		      rules.email_index;
+
+	if (is_set && !s->tls_ca)
+		buf_puts(
+			errors, "http.auth.mtls: needs http.tls.cacert, the CA of the client certificates\n");
+	if (!cert_identity_new(&identity, &rules, &err))
+		buf_format(errors, "http.auth.mtls.%s\n", err.text);
+}
+
 void settings_http_read(struct worker_settings *settings, struct buf *errors)
 {
 	read_rates(settings, errors);
 	check_proxies(settings, errors);
+	check_mtls(settings, errors);
 }

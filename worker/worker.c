@@ -27,6 +27,7 @@
 #include "worker/front.h"
 #include "worker/oci/uploads.h"
 #include "worker/reload.h"
+#include "worker/settings_http.h"
 #include "worker/storage/index.h"
 #include "worker/storage/manifest_cache.h"
 #include "worker/storage/spool.h"
@@ -151,11 +152,14 @@ static bool has_compat(const struct worker_settings *settings, const char *name)
 static bool open_access(struct worker *worker, struct error *err)
 {
 	const struct worker_settings *s = worker->settings;
+	struct cert_identity_rules certificates = settings_http_mtls(s);
 	struct auth_settings auth = { .realm = s->realm,
 		.htpasswd = s->htpasswd,
 		.peer_secret = cluster_secret(worker->cluster),
 		.fail_delay_ms = s->fail_delay_s * 1000 };
 
+	if (s->tls_ca)
+		auth.certificates = &certificates;
 	if (s->log_audit && !audit_open(&worker->audit, s->log_audit, worker->pool,
 				    &worker->loops[0].counters.audit_lost_total, err))
 		return false;

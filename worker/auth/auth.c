@@ -11,6 +11,7 @@
 #include "common/password.h"
 #include "worker/auth/access.h"
 #include "worker/auth/auth_new.h"
+#include "worker/auth/cert_identity.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/password_cache.h"
@@ -23,7 +24,8 @@ struct auth {
 	char *realm;
 	char *secret;
 	int64_t fail_delay_ms;
-	struct htpasswd *htpasswd; /* or NULL */
+	struct htpasswd *htpasswd;          /* or NULL */
+	struct cert_identity *certificates; /* or NULL */
 	struct password_cache *cache;
 };
 
@@ -37,7 +39,12 @@ bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, stru
 {
 	struct auth *auth = xnew(struct auth);
 
+	if (settings->certificates && !cert_identity_new(&auth->certificates, settings->certificates, err)) {
+		free(auth);
+		return error_add(err, "http.auth.mtls");
+	}
 	if (settings->htpasswd && !htpasswd_open(&auth->htpasswd, settings->htpasswd, err)) {
+		cert_identity_free(auth->certificates);
 		free(auth);
 		return error_add(err, "http.auth.htpasswd.path");
 	}
@@ -54,6 +61,7 @@ void auth_free(struct auth *auth)
 	if (!auth)
 		return;
 	htpasswd_free(auth->htpasswd);
+	cert_identity_free(auth->certificates);
 	password_cache_free(auth->cache);
 	free(auth->realm);
 	free(auth->secret);
@@ -265,6 +273,41 @@ static enum auth_step try_anonymous(
 	return AUTH_OK;
 }
 
+/* Certificates. */
+
+/* The user of the connection's certificate, "" when it has none; looked for once a connection. */
+static const char *certified_user(struct auth *auth, struct http_request *request)
+{
+	const char *known = http_request_note(request);
+	char user[CERT_IDENTITY_MAX + 1];
+	struct str der;
+
+	if (known)
+		return known;
+	der = auth->certificates ? http_request_client_cert(request) : STR_NONE;
+	if (!der.len || !cert_identity_find(auth->certificates, der, user))
+		user[0] = '\0';
+	http_request_set_note(request, user);
+	return http_request_note(request);
+}
+
+/* Nobody logs in by a password: the certificate, or else anonymous. A user that the state has and that is
+ * disabled there stays out. */
+static enum auth_step try_certificate(struct auth *auth, const struct snapshot *snapshot,
+	struct http_request *request, struct identity **ret_identity, struct error *err)
+{
+	struct str user = auth->certificates ? str_of(certified_user(auth, request)) : STR_NONE;
+	struct entity *entity;
+
+	if (!user.len)
+		return try_anonymous(snapshot, ret_identity, err);
+	entity = state_find(snapshot->state, ENTITY_USER, user);
+	if (entity && !entity_user(entity)->enabled)
+		return refuse(err);
+	*ret_identity = identity_new_user(user, entity, NULL);
+	return AUTH_OK;
+}
+
 enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
 	struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
 {
@@ -277,12 +320,12 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 	if (peer)
 		return try_peer(auth, request, peer, ret_identity, err);
 	if (!header)
-		return try_anonymous(snapshot, ret_identity, err);
+		return try_certificate(auth, snapshot, request, ret_identity, err);
 	if (http_request_header_count(request, "Authorization") != 1 ||
 		!basic_parse(header, &decoded, &user, &password))
 		return refuse(err);
 	if (is_empty_login(user, password) || !snapshot->auth_required)
-		step = try_anonymous(snapshot, ret_identity, err);
+		step = try_certificate(auth, snapshot, request, ret_identity, err);
 	else if (!user.len || password.len > PASSWORD_MAX)
 		step = refuse(err);
 	else if (try_key(snapshot, user, password, ret_identity))
