@@ -22,7 +22,8 @@
  * that the client sees the reply; a longer body gets the reply and then the connection is closed.
  *
  * Deadlines measure progress: a head must be complete in `head_timeout_ms`; a connection where no
- * byte moves either way for `idle_timeout_ms` is closed, also in the middle of a body; a request
+ * byte moves either way for `idle_timeout_ms` is closed, also in the middle of a body (of a reply:
+ * `send_timeout_ms`); a request
  * that waits for its reply longer than its own limit (http_request_wait_limit, default
  * `reply_timeout_ms`) is answered 503. None of them limits the total.
  *
@@ -59,6 +60,7 @@ struct http_server_settings {
 	unsigned connection_limit;    /* for this loop; 0 = 4096 */
 	unsigned head_timeout_ms;     /* 0 = 10 s */
 	unsigned idle_timeout_ms;     /* 0 = 60 s: no byte moved on a request that is under way */
+	unsigned send_timeout_ms;     /* 0 = idle_timeout_ms: the same while its reply is sent */
 	unsigned keepalive_timeout_ms;/* 0 = 120 s: no request on an open connection */
 	unsigned reply_timeout_ms;    /* 0 = 60 s */
 	size_t drain_max;             /* 0 = 8 MiB */

@@ -25,6 +25,11 @@
 #define TICK_LEAST_MS 10U
 #define TICK_MOST_MS  500U
 
+static bool is_replying(const struct http_conn *conn)
+{
+	return conn->request && conn->request->phase == HTTP_PHASE_REPLY;
+}
+
 static int64_t watch_ms(const struct http_conn *conn)
 {
 	const struct http_server_settings *settings = &conn->server->settings;
@@ -36,7 +41,7 @@ static int64_t watch_ms(const struct http_conn *conn)
 	case HTTP_WATCH_WAIT:
 		return conn->request->wait_ms;
 	case HTTP_WATCH_MOVE:
-		return settings->idle_timeout_ms / LOOKS;
+		return (is_replying(conn) ? settings->send_timeout_ms : settings->idle_timeout_ms) / LOOKS;
 	}
 	return 0;
 }

@@ -17,6 +17,7 @@ struct worker_settings {
 	int64_t port;
 	const char *realm;
 	const char *tls_cert, *tls_key, *tls_ca;     /* paths */
+	int64_t read_timeout_ms, write_timeout_ms;   /* without progress */
 	int64_t rate_limit;
 	const struct json *rate_limit_methods_node;
 	struct setting_list rate_limit_methods;

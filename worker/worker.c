@@ -41,6 +41,9 @@
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
 
+#define DAY_MS      86400000
+#define HEAD_MAX_MS 10000u /* for a request's head, at most */
+
 #define FOLD_EVERY_MS   1000
 #define RELOAD_EVERY_MS 1000
 #define FOLD_IDLE_MS    5000
@@ -203,6 +206,12 @@ static bool read_tls(struct worker_process *process, struct error *err)
 	return true;
 }
 
+/* zot's 0 is "never". */
+static unsigned timeout_of(int64_t ms)
+{
+	return (unsigned)(ms > 0 ? ms : DAY_MS);
+}
+
 static bool open_loop(struct worker_process *process, unsigned at, int listen_fd, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -213,6 +222,9 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 		.connection_limit = (unsigned)(worker->settings->connections / worker->loops_len) + 1 };
 	char name[16];
 
+	server.idle_timeout_ms = timeout_of(worker->settings->read_timeout_ms);
+	server.send_timeout_ms = timeout_of(worker->settings->write_timeout_ms);
+	server.head_timeout_ms = server.idle_timeout_ms < HEAD_MAX_MS ? server.idle_timeout_ms : HEAD_MAX_MS;
 	own->worker = worker;
 	(void)snprintf(name, sizeof(name), "loop-%u", at);
 	if (!loop_new(&own->loop, name, err))

@@ -98,7 +98,8 @@ static unsigned send_to(struct world *world, const char *path, struct http_call_
 	struct error err;
 	http_result_init(&result, 1000);
 	bool ok = http_send(&spec, &result, &err);
-	if (!ok)
+	/* In TLS 1.3 a client hears that its certificate is refused when it has sent its request. */
+	if (!ok && !spec.cert_file)
 		assert_int_equal(err.kind, ERROR_UNAVAILABLE);
 	unsigned status = ok ? result.status : 0;
 	http_result_fini(&result);
