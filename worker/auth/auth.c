@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/auth/auth.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
@@ -23,7 +24,7 @@
 struct auth {
 	char *realm;
 	char *secret;
-	int64_t fail_delay_ms;
+	_Atomic int64_t fail_delay_ms;
 	struct htpasswd *htpasswd;          /* or NULL */
 	struct cert_identity *certificates; /* or NULL */
 	struct password_cache *cache;
@@ -85,9 +86,14 @@ const char *auth_realm(const struct auth *auth)
 	return auth->realm;
 }
 
+void auth_set_fail_delay(struct auth *auth, int64_t ms)
+{
+	atomic_store(&auth->fail_delay_ms, ms);
+}
+
 int64_t auth_fail_delay_ms(const struct auth *auth)
 {
-	return auth->fail_delay_ms;
+	return atomic_load_explicit(&auth->fail_delay_ms, memory_order_relaxed);
 }
 
 static enum auth_step refuse(struct error *err)

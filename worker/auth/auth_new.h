@@ -18,5 +18,7 @@ struct auth_settings {
 	const struct cert_identity_rules *certificates; /* NULL: client certificates are nobody's login */
 };
 bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, struct error *err) MUST_CHECK;
+/* Thread  any. */
+void auth_set_fail_delay(struct auth *auth, int64_t ms);
 void auth_free(struct auth *auth);
 AUTO_DEFINE(auth)
