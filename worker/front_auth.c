@@ -11,14 +11,14 @@
 #include "worker/auth/auth.h"
 #include "worker/cluster/snapshot.h"
 #include "worker/front_step.h"
+#include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_reply.h"
 
 static void reply_unauthorized(struct front_call *call, const struct error *err)
 {
 	struct http_response *response = oci_reply_status(401, err);
 
-	http_response_headerf(
-		response, "WWW-Authenticate", "Basic realm=\"%s\"", auth_realm(call->ask.worker->auth));
+	oci_denied_challenge(&call->ask, response);
 	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
 	http_request_reply(call->request, response);
 }
@@ -221,14 +221,8 @@ enum front_turn front_access(struct front_call *call)
 
 	/* For a peer's request this was decided at the peer. */
 	if (!call->ask.identity->peer && !allows(call)) {
-		if (call->ask.identity->anonymous && call->ask.snapshot->auth_required) {
-			(void)error_set(&err, ERROR_DENIED, "UNAUTHORIZED", "authentication required");
-			reply_unauthorized(call, &err);
-		} else {
-			(void)error_set(
-				&err, ERROR_DENIED, "DENIED", "requested access to the resource is denied");
-			http_request_reply(call->request, oci_reply_error(&err));
-		}
+		http_request_reply(call->request,
+			oci_denied_reply(&call->ask, "requested access to the resource is denied"));
 		return FRONT_WAIT;
 	}
 	if (call->ask.worker->writes_refused && writes(call)) {

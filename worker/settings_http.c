@@ -144,8 +144,20 @@ static void check_mtls(const struct worker_settings *s, struct buf *errors)
 		buf_format(errors, "http.auth.mtls.%s\n", err.text);
 }
 
+/* It stands between quotes in a header. */
+static void check_realm(const struct worker_settings *s, struct buf *errors)
+{
+	for (const char *at = s->realm; *at; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f || *at == '"' || *at == '\\') {
+			buf_format(errors, "http.realm: %s has a quote, a backslash or a control character\n",
+				log_quote(str_of(s->realm)));
+			return;
+		}
+}
+
 void settings_http_read(struct worker_settings *settings, struct buf *errors)
 {
+	check_realm(settings, errors);
 	read_rates(settings, errors);
 	check_proxies(settings, errors);
 	check_mtls(settings, errors);

@@ -62,6 +62,8 @@ BROKEN = [
     ({"http": {"accessControl": {"repository": {}}}}, ["repository", "repositories"]),
     ({"http": {"accessControl": {"repositories": {"**": {"policies": [{"user": ["a"], "actions": ["read"]}]}}}}}, ["user", "users"]),
     ({"http": {"accessControl": {"adminPolicy": {"users": "root", "actions": ["read"]}}}}, ["adminPolicy"]),
+    ({"http": {"realm": "a\r\nb"}}, ["http.realm", "control"]),
+    ({"http": {"realm": "say \"x\""}}, ["http.realm", "quote"]),
     ({"http": {"readTimeout": "soon"}}, ["http.readTimeout", "1h30m"]),
     ({"http": {"readTimeout": 60000000000}}, ["http.readTimeout", "86400000 ms"]),
     ({"http": {"writeTimeout": "-1s"}}, ["http.writeTimeout", "duration"]),

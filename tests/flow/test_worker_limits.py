@@ -66,7 +66,7 @@ def test_clients_behind_a_trusted_proxy_are_told_apart():
         await_true(lambda: '"from":"203.0.113.9"' in worker.text() and '"from":"198.51.100.29"' in worker.text(), what="the log")
 
 
-def pair(tmp_path, stack, http=None, log=None, verify=None, cluster_tls=None):
+def pair(tmp_path, stack, http=None, log=None, verify=None, cluster_tls=None, storage=None):
     """Two members of a static cluster on one store, and for each a repository that it owns. {folder} in log: a member's own."""
     ports = [free_port() for _ in range(2)]
     cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", **({"tls": cluster_tls} if cluster_tls else {})}
@@ -74,7 +74,7 @@ def pair(tmp_path, stack, http=None, log=None, verify=None, cluster_tls=None):
     for port in ports:
         folder = tmp_path / str(port)
         folder.mkdir()
-        config = {"storage": {"rootDirectory": str(tmp_path / "store")}, "cluster": dict(cluster), "http": dict(http or {}),
+        config = {"storage": {"rootDirectory": str(tmp_path / "store"), **(storage or {})}, "cluster": dict(cluster), "http": dict(http or {}),
                   "log": {key: value.format(folder=folder) for key, value in (log or {}).items()}}
         workers.append(stack.enter_context(Worker(folder, port=port, config=config, verify=verify)))
     # By SipHash with this key: golang belongs to the first, busybox too, debian and repo to the second of two.

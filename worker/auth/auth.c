@@ -104,10 +104,11 @@ static enum auth_step refuse(struct error *err)
 
 /* Peers. */
 
-static enum auth_step try_peer(struct auth *auth, struct http_request *request, const char *header,
-	struct identity **ret_identity, struct error *err)
+static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapshot,
+	struct http_request *request, const char *header, struct identity **ret_identity, struct error *err)
 {
 	struct peer_claims claims;
+	struct entity *key;
 
 	if (!*auth->secret ||
 		!peer_token_parse(str_of(auth->secret),
@@ -117,7 +118,8 @@ static enum auth_step try_peer(struct auth *auth, struct http_request *request, 
 			"the request claims to come from a peer and is not signed by one");
 		return AUTH_REFUSED;
 	}
-	*ret_identity = identity_new_peer(&claims);
+	key = *claims.apikey ? state_find(snapshot->state, ENTITY_APIKEY, str_of(claims.apikey)) : NULL;
+	*ret_identity = identity_new_peer(&claims, key);
 	peer_claims_fini(&claims);
 	return AUTH_OK;
 }
@@ -324,7 +326,7 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 	enum auth_step step;
 
 	if (peer)
-		return try_peer(auth, request, peer, ret_identity, err);
+		return try_peer(auth, snapshot, request, peer, ret_identity, err);
 	if (!header)
 		return try_certificate(auth, snapshot, request, ret_identity, err);
 	if (http_request_header_count(request, "Authorization") != 1 ||

@@ -28,7 +28,7 @@ struct identity {
 	const char *user;       /* "" when anonymous */
 	const char *apikey;     /* client id, "" when none */
 	struct texts groups;
-	struct entity *key;     /* the apikey's entity, or NULL (peers' have none) */
+	struct entity *key;     /* the apikey's entity, or NULL */
 	bool anonymous, admin;
 	bool peer;              /* forwarded by a worker, already counted and admitted there */
 	uint64_t peer_epoch;
