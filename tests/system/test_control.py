@@ -9,7 +9,7 @@ import time
 import requests
 
 from cluster import Cluster
-from registry import await_true
+from registry import MANIFEST, await_true, image
 
 CHANGES = 200
 
@@ -41,6 +41,22 @@ def test_a_disabled_key_is_refused_everywhere():
             print(f"p99 {values[int(len(values) * 0.99)]:.1f} ms, median {statistics.median(values):.1f} ms, {CHANGES} changes, "
                   f"until all three workers obey, {title}")
         assert after[int(len(after) * 0.99)] < 1000
+
+
+def test_the_scopes_of_a_key_hold_at_every_member():
+    with Cluster(workers=2, haproxy=False) as cluster:
+        key = cluster.new_key(scopes=["team/**:read,update"])
+        auth = (key["clientId"], key["clientSecret"])
+        cluster.push("team/app", "v1", cluster.workers[0])
+        for worker in cluster.workers:
+            await_true(lambda: worker.call("GET", "/v2/", auth=auth).status_code == 200, what="the key")
+        # Whether a tag is there is seen at the owner, so it is asked there what the key may do.
+        for n, worker in enumerate(cluster.workers):
+            put = lambda tag: worker.call("PUT", f"/v2/team/app/manifests/{tag}", data=image(annotations={"n": str(n)}), auth=auth,  # noqa: E731
+                                          headers={"Content-Type": MANIFEST}).status_code
+            assert put("v1") == 201
+            assert put("v2") == 403
+            assert worker.call("GET", "/v2/other/app/tags/list", auth=auth).status_code == 403
 
 
 def test_a_daily_quota_is_met_exactly():
