@@ -59,6 +59,34 @@ def test_the_scopes_of_a_key_hold_at_every_member():
             assert worker.call("GET", "/v2/other/app/tags/list", auth=auth).status_code == 403
 
 
+class From(requests.adapters.HTTPAdapter):
+    """Connections come from this address."""
+
+    def __init__(self, address):
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments, **more):
+        super().init_poolmanager(*arguments, source_address=(self.address, 0), **more)
+
+
+def test_clients_behind_a_load_balancer_are_limited_one_by_one():
+    with Cluster(workers=2, worker_environment={"ZOT_TRUSTED_PROXIES": "127.0.0.1", "ZOT_RATE_LIMIT": "20"}) as cluster:
+        seen = {}
+        for address in ("127.0.0.2", "127.0.0.3"):
+            with requests.Session() as session:
+                session.trust_env = False
+                session.mount("http://", From(address))
+                session.auth = (cluster.user, cluster.password)
+                assert session.get(cluster.front.url + "/v2/", timeout=10).status_code == 200
+                seen[address] = collections.Counter(session.get(cluster.front.url + "/v2/", timeout=10).status_code for _ in range(
+                    400 if address == "127.0.0.2" else 5))
+        assert seen["127.0.0.2"][429] > 200  # one that floods
+        assert seen["127.0.0.3"] == {200: 5}  # does not take from another
+        logs = "".join(worker.log.read_text() for worker in cluster.workers)
+        assert '"from":"127.0.0.2"' in logs
+
+
 def test_a_daily_quota_is_met_exactly():
     with Cluster() as cluster:
         key = cluster.new_key(dailyQuota=1000)
