@@ -9,7 +9,8 @@
 #include "common/check.h"
 #include "common/log.h"
 
-#define URI_MAX 2048
+#define URI_MAX         2048
+#define REPETITIONS_MAX 1000u
 
 static const struct {
 	const char *name;
@@ -63,9 +64,25 @@ static bool add_attribute(struct cert_identity *identity, const char *name, stru
 		log_quote(str_of(name)));
 }
 
-/* What the two dialects read differently; NULL when there is nothing. */
+/* "{2,5}" and the like make a pattern so many times larger; *product is over all of them, as if they were
+ * nested. */
+static void count_repetition(const char *at, uint64_t *product)
+{
+	struct str rest = str_of(at);
+	uint64_t most = 1, n;
+
+	(void)str_skip(&rest, "{");
+	while (str_number(&rest, UINT32_MAX, &n)) {
+		most = n > most ? n : most;
+		(void)str_skip(&rest, ",");
+	}
+	*product = *product * most < REPETITIONS_MAX + 1 ? *product * most : REPETITIONS_MAX + 1;
+}
+
+/* What the two dialects read differently, or what would grow too large; NULL when there is nothing. */
 static const char *foreign_part(const char *pattern)
 {
+	uint64_t repetitions = 1;
 	bool bracket = false;
 
 	for (const char *at = pattern; *at; at++) {
@@ -79,6 +96,10 @@ static const char *foreign_part(const char *pattern)
 			continue;
 		if (*at == '\\' && at[1] && strchr("dDpPQEAzxCKG123456789<>`'", *++at))
 			return "an escape that is not served; write [0-9] for \\d";
+		if (*at == '{')
+			count_repetition(at, &repetitions);
+		if (repetitions > REPETITIONS_MAX)
+			return "repetitions {n} of more than 1000 together";
 		if (*at == '(' && at[1] == '?')
 			return "\"(?\"; only plain groups are served";
 		if (strchr("*+?}", *at) && at[1] == '?')

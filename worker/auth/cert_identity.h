@@ -12,7 +12,8 @@
  *   DNSName DNS          number dnsSanIndex
  *
  * Names of attributes are compared without case. The pattern is a POSIX extended regular expression; what zot's
- * dialect would read otherwise (\d, (?:...), lazy repetition, a backslash in brackets) is refused.
+ * dialect would read otherwise (\d, (?:...), lazy repetition, a backslash in brackets) is refused, and so are
+ * patterns over 512 bytes and repetitions {n} whose product is over 1000.
  * Thread  any; immutable.
  */
 #pragma once

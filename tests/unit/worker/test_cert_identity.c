@@ -132,6 +132,8 @@ static void a_pattern_cuts_the_uri(void **state)
 
 	(void)state;
 	assert_string_equal(find(rules, NAMES), "ann-robot");
+	rules.uri_pattern = "([a-z]{3}-[a-z]{2,9})$";
+	assert_string_equal(find(rules, NAMES), "ann-robot");
 	rules.uri_index = 1;
 	assert_string_equal(find(rules, NAMES), "(nobody)");
 	rules.uri_pattern = "^https://.*$";
@@ -163,6 +165,8 @@ static void wrong_rules_are_refused(void **state)
 		{ { uri, 1, "[\\w-]+", 0, 0, 0 }, "brackets" },
 		{ { uri, 1, "(a)\\1", 0, 0, 0 }, "escape" },
 		{ { uri, 1, long_pattern, 0, 0, 0 }, "512 bytes" },
+		{ { uri, 1, "(a{100}){2,32}", 0, 0, 0 }, "1000 together" },
+		{ { uri, 1, "a{99999999999999999999}", 0, 0, 0 }, "uriSanPattern" },
 	};
 	struct cert_identity *identity;
 	struct error err;
