@@ -260,6 +260,8 @@ static void fill_defaults(struct http_server_settings *settings)
 	settings->connection_limit = settings->connection_limit ? settings->connection_limit : 4096;
 	settings->head_timeout_ms = settings->head_timeout_ms ? settings->head_timeout_ms : 10000;
 	settings->idle_timeout_ms = settings->idle_timeout_ms ? settings->idle_timeout_ms : 60000;
+	settings->send_timeout_ms =
+		settings->send_timeout_ms ? settings->send_timeout_ms : settings->idle_timeout_ms;
 	settings->keepalive_timeout_ms =
 		settings->keepalive_timeout_ms ? settings->keepalive_timeout_ms : 120000;
 	settings->reply_timeout_ms = settings->reply_timeout_ms ? settings->reply_timeout_ms : 60000;
@@ -270,6 +272,7 @@ static void set_ticks(struct http_server *server)
 {
 	http_conn_tick_by(server, server->settings.head_timeout_ms);
 	http_conn_tick_by(server, server->settings.idle_timeout_ms);
+	http_conn_tick_by(server, server->settings.send_timeout_ms);
 	http_conn_tick_by(server, server->settings.keepalive_timeout_ms);
 	http_conn_tick_by(server, server->settings.reply_timeout_ms);
 }

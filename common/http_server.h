@@ -22,7 +22,8 @@
  * that the client sees the reply; a longer body gets the reply and then the connection is closed.
  *
  * Deadlines measure progress: a head must be complete in `head_timeout_ms`; a connection where no
- * byte moves either way for `idle_timeout_ms` is closed, also in the middle of a body; a request
+ * byte moves either way for `idle_timeout_ms` is closed, also in the middle of a body (of a reply:
+ * `send_timeout_ms`); a request
  * that waits for its reply longer than its own limit (http_request_wait_limit, default
  * `reply_timeout_ms`) is answered 503. None of them limits the total.
  *
@@ -46,6 +47,7 @@
 
 #include "common/buf.h"
 #include "common/http.h"
+#include "common/ip.h"
 
 struct loop;
 struct pipe;
@@ -56,7 +58,7 @@ struct http_ticket;
 
 struct http_tls {
 	const char *cert_pem, *key_pem; /* texts, not paths */
-	const char *client_ca_pem;      /* NULL: client certificates are not asked for */
+	const char *client_ca_pem;      /* client certificates are asked for, not required; a bad one ends the handshake. NULL: not asked for */
 };
 
 struct http_server_settings {
@@ -65,6 +67,7 @@ struct http_server_settings {
 	unsigned connection_limit;    /* for this loop; 0 = 4096 */
 	unsigned head_timeout_ms;     /* 0 = 10 s */
 	unsigned idle_timeout_ms;     /* 0 = 60 s: no byte moved on a request that is under way */
+	unsigned send_timeout_ms;     /* 0 = idle_timeout_ms: the same while its reply is sent */
 	unsigned keepalive_timeout_ms;/* 0 = 120 s: no request on an open connection */
 	unsigned reply_timeout_ms;    /* 0 = 60 s */
 	size_t drain_max;             /* 0 = 8 MiB */
@@ -120,8 +123,12 @@ const char         *http_request_header_list(const struct http_request *request,
 typedef void        http_header_f(void *arg, const char *name, const char *value);
 void                http_request_each_header(const struct http_request *request, http_header_f *fn, void *arg);
 int64_t             http_request_length(const struct http_request *request); /* Content-Length; 0 no body; -1 chunked */
-void                http_request_peer(const struct http_request *request, char into[INET6_ADDRSTRLEN]);
+/* Who is connected to us; all zero when that has no address. */
+struct ip           http_request_ip(const struct http_request *request);
 bool                http_request_is_tls(const struct http_request *request);
+/* The client's certificate (DER) where one was shown; STR_NONE otherwise. It is one that client_ca_pem vouches
+ * for: the handshake fails with any other. Valid as long as the connection. */
+struct str          http_request_client_cert(const struct http_request *request);
 struct loop        *http_request_loop(const struct http_request *request);
 uint64_t            http_request_id(const struct http_request *request); /* of this process, for the log */
 int64_t             http_request_started_us(const struct http_request *request);
@@ -129,6 +136,10 @@ int64_t             http_request_started_us(const struct http_request *request);
 /* One pointer for the application. */
 void  http_request_set_context(struct http_request *request, void *context);
 void *http_request_context(const struct http_request *request);
+
+/* A text of the application's for the whole connection, copied: what it found out once and need not again. NULL: none yet. */
+void        http_request_set_note(struct http_request *request, const char *note);
+const char *http_request_note(const struct http_request *request);
 
 /* Body, whole. fn runs once: err NULL and the bytes (borrowed for the call), or ERROR_TOO_LARGE.
  * It does not run when the client goes away first. */

@@ -14,10 +14,12 @@
 #include "common/http_server_priv.h"
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <linux/tcp.h>
 #include <sys/ioctl.h>
 
 #include "common/check.h"
+#include "common/log.h"
 
 /* Looks a deadline of progress is divided into: it ends after the fourth one without any. */
 #define LOOKS         4
@@ -25,6 +27,11 @@
 #define CLOSE_WAIT    8 /* TCP_CLOSE_WAIT of netinet/tcp.h, which does not go together with linux/tcp.h */
 #define TICK_LEAST_MS 10U
 #define TICK_MOST_MS  500U
+
+static bool is_replying(const struct http_conn *conn)
+{
+	return conn->request && conn->request->phase == HTTP_PHASE_REPLY;
+}
 
 static int64_t watch_ms(const struct http_conn *conn)
 {
@@ -37,7 +44,7 @@ static int64_t watch_ms(const struct http_conn *conn)
 	case HTTP_WATCH_WAIT:
 		return conn->request->wait_ms;
 	case HTTP_WATCH_MOVE:
-		return settings->idle_timeout_ms / LOOKS;
+		return (is_replying(conn) ? settings->send_timeout_ms : settings->idle_timeout_ms) / LOOKS;
 	}
 	return 0;
 }
@@ -203,6 +210,42 @@ static void make_room(struct http_server *server)
 	}
 }
 
+static gnutls_session_t session_of(const struct http_conn *conn)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	return info ? info->tls_session : NULL;
+}
+
+/* libmicrohttpd asks for the certificate and leaves judging it to us. One that is bad ends the handshake;
+ * none is for the application to judge. */
+static int verify_client(gnutls_session_t session)
+{
+	gnutls_typed_vdata_st purpose = { GNUTLS_DT_KEY_PURPOSE_OID,
+		(unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT, 0 };
+	unsigned len = 0, status = 0;
+	if (!gnutls_certificate_get_peers(session, &len) || len == 0)
+		return 0;
+	int failed = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
+	if (failed == 0 && status == 0)
+		return 0;
+	gnutls_datum_t why = { 0 };
+	if (failed == 0)
+		(void)gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &why, 0);
+	log_debug("tls.client_refused", "reason=%s",
+		log_quote(why.data ? str_from(why.data, why.size) : str_of(gnutls_strerror(failed))));
+	gnutls_free(why.data);
+	return GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+struct str http_conn_client_cert(const struct http_conn *conn)
+{
+	gnutls_session_t session = conn->server->asks_client ? session_of(conn) : NULL;
+	unsigned len = 0;
+	const gnutls_datum_t *list = session ? gnutls_certificate_get_peers(session, &len) : NULL;
+	return list && len > 0 ? str_from(list[0].data, list[0].size) : STR_NONE;
+}
+
 static void on_started(struct http_daemon *daemon, struct MHD_Connection *mhd, void **context)
 {
 	struct http_server *server = daemon->server;
@@ -219,6 +262,8 @@ static void on_started(struct http_daemon *daemon, struct MHD_Connection *mhd, v
 	STORE(server->conns_len, server->conns_len + 1);
 	STORE(server->accepted, server->accepted + 1);
 	daemon->connections++;
+	if (server->asks_client)
+		gnutls_session_set_verify_function(session_of(conn), verify_client);
 	http_conn_watch(conn, HTTP_WATCH_HEAD);
 	make_room(server);
 	if (server->tick.slot == 0)
@@ -241,6 +286,7 @@ static void on_closed(struct http_conn *conn)
 	STORE(server->conns_len, server->conns_len - 1);
 	conn->daemon->connections--;
 	conn->magic = 0;
+	free(conn->note);
 	free(conn);
 }
 
@@ -254,16 +300,4 @@ void http_conn_notify(
 	struct http_conn *conn = OBJ_CAST(http_conn, HTTP_CONN_MAGIC, *context);
 	*context = NULL;
 	on_closed(conn);
-}
-
-/* libmicrohttpd asks for the certificate and leaves judging it to us. */
-bool http_conn_is_trusted(const struct http_conn *conn)
-{
-	if (!conn->server->asks_client)
-		return true;
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-	unsigned status = 0;
-	return info && info->tls_session &&
-	       gnutls_certificate_verify_peers2(info->tls_session, &status) == 0 && status == 0;
 }

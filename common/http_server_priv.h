@@ -84,6 +84,7 @@ struct http_conn {
 	enum http_watch watch;
 	unsigned still; /* looks without progress */
 	int64_t due_ms;
+	char *note;        /* the application's, see http_request_set_note() */
 	uint64_t progress; /* the kernel's count of bytes, both ways */
 };
 
@@ -171,7 +172,8 @@ void http_conn_watch(struct http_conn *conn, enum http_watch watch);
 void http_conn_cut(struct http_conn *conn);
 void http_conn_tick_by(struct http_server *server, unsigned ms); /* looks at least each quarter of ms */
 uint64_t http_conn_acked(const struct http_conn *conn);
-bool http_conn_is_trusted(const struct http_conn *conn); /* its client certificate, where asked for */
+/* DER; only one that the clients' CA vouches for. */
+struct str http_conn_client_cert(const struct http_conn *conn);
 
 /* http_server_request.c */
 void *http_request_on_uri(void *arg, const char *uri, struct MHD_Connection *mhd);

@@ -121,9 +121,6 @@ static struct refusal read_head(struct http_request *request)
 		return (struct refusal){ 431, "the head of a request may have 16 KiB" };
 	if (!read_target(request))
 		return (struct refusal){ 400, "the path is empty, or an escape in it is not %XX" };
-	if (!http_conn_is_trusted(request->conn))
-		return (struct refusal){ 403,
-			"the client certificate is missing, or not of a CA that is trusted here" };
 	return read_framing(request);
 }
 

@@ -4,7 +4,6 @@
  */
 #include "common/http_server_priv.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "common/check.h"
@@ -108,30 +107,35 @@ int64_t http_request_length(const struct http_request *request)
 	return request->length;
 }
 
-/* A v4 client of a v6 socket is shown as v4. */
-void http_request_peer(const struct http_request *request, char into[INET6_ADDRSTRLEN])
+struct ip http_request_ip(const struct http_request *request)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(request->conn->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const char *done = NULL;
-	if (info && info->client_addr && info->client_addr->sa_family == AF_INET) {
-		struct sockaddr_in v4;
-		memcpy(&v4, info->client_addr, sizeof(v4));
-		done = inet_ntop(AF_INET, &v4.sin_addr, into, INET6_ADDRSTRLEN);
-	} else if (info && info->client_addr && info->client_addr->sa_family == AF_INET6) {
-		struct sockaddr_in6 v6;
-		memcpy(&v6, info->client_addr, sizeof(v6));
-		bool mapped = IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr);
-		done = mapped ? inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], into, INET6_ADDRSTRLEN)
-			      : inet_ntop(AF_INET6, &v6.sin6_addr, into, INET6_ADDRSTRLEN);
-	}
-	if (!done)
-		memcpy(into, "unknown", sizeof("unknown"));
+	struct ip ip = { 0 };
+	if (!info || !info->client_addr || !ip_from_socket(info->client_addr, &ip))
+		ip = (struct ip){ 0 };
+	return ip;
 }
 
 bool http_request_is_tls(const struct http_request *request)
 {
 	return request->conn->server->is_tls;
+}
+
+struct str http_request_client_cert(const struct http_request *request)
+{
+	return http_conn_client_cert(request->conn);
+}
+
+void http_request_set_note(struct http_request *request, const char *note)
+{
+	free(request->conn->note);
+	request->conn->note = check_strdup(note);
+}
+
+const char *http_request_note(const struct http_request *request)
+{
+	return request->conn->note;
 }
 
 struct loop *http_request_loop(const struct http_request *request)

@@ -8,6 +8,7 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "proto/peer_token.h"
+#include "worker/audit.h"
 #include "worker/auth/auth.h"
 #include "worker/cluster/peer.h"
 #include "worker/cluster/snapshot.h"
@@ -248,6 +249,7 @@ enum front_turn front_forward(struct front_call *call)
 		.snapshot = call->ask.snapshot,
 		.identity = call->ask.identity,
 		.member = call->place.member,
+		.from = call->client,
 		.ca_file = settings->peer_ca,
 		.cert_file = settings->peer_cert,
 		.key_file = settings->peer_key,
@@ -307,6 +309,7 @@ static void on_request(void *app, struct http_request *request)
 	call->ask.content_type = http_request_header(request, "Content-Type");
 	call->ask.if_match = http_request_header_list(request, "If-Match", &call->lists[0]);
 	call->ask.if_none_match = http_request_header_list(request, "If-None-Match", &call->lists[1]);
+	call->client = front_limit_client(call);
 	http_request_set_context(request, call);
 	front_again(call);
 }
@@ -362,17 +365,6 @@ static void count_traffic(const struct front_call *call, unsigned status, int64_
 	traffic_count(&call->loop->traffic, &event);
 }
 
-/* The client's address; for a peer's request what the peer says. */
-static const char *find_from(const struct front_call *call, char into[INET6_ADDRSTRLEN])
-{
-	const char *forwarded = http_request_header(call->request, "X-Forwarded-For");
-
-	if (call->ask.identity && call->ask.identity->peer && forwarded)
-		return log_quote(str_of(forwarded));
-	http_request_peer(call->request, into);
-	return into;
-}
-
 static void log_request(
 	const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out, int64_t us)
 {
@@ -381,12 +373,36 @@ static void log_request(
 
 	if (!log_enabled(LOG_INFO))
 		return;
+	ip_format(&call->client, from);
 	log_info("request",
 		"method=%s path=%s status=%u bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " ms=%" PRId64
 		".%03" PRId64 " user=%s from=%s id=%" PRIu64 "%s",
 		http_method_name(call->ask.method), log_quote(http_request_path(call->request)), status,
 		bytes_in, bytes_out, us / 1000, us % 1000, log_quote(str_of(identity ? identity->user : "")),
-		find_from(call, from), http_request_id(call->request), call->peer ? " proxied=true" : "");
+		from, http_request_id(call->request), call->peer ? " proxied=true" : "");
+}
+
+static bool changes(enum http_method method)
+{
+	return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE;
+}
+
+/* What a peer sent on is written down there, where the client is known. */
+static void audit_request(const struct front_call *call, unsigned status)
+{
+	const struct identity *identity = call->ask.identity;
+	char client[INET6_ADDRSTRLEN];
+
+	if (!call->ask.worker->audit || !call->is_routed || !changes(call->ask.method) || status < 200 ||
+		status > 299 || !identity || identity->peer)
+		return;
+	ip_format(&call->client, client);
+	audit_put(call->ask.worker->audit, &(struct audit_event){ .client = client,
+						   .subject = identity->user,
+						   .apikey = identity->apikey,
+						   .action = http_method_name(call->ask.method),
+						   .object = http_request_target(call->request),
+						   .status = status });
 }
 
 static void front_free(struct front_call *call)
@@ -419,6 +435,7 @@ static void on_done(void *app, struct http_request *request)
 	count_traffic(call, status, us);
 	histogram_add(&call->loop->latency, us > 0 ? (uint64_t)us : 0);
 	log_request(call, status, bytes_in, bytes_out, us);
+	audit_request(call, status);
 	front_free(call);
 }
 

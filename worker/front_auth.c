@@ -13,14 +13,14 @@
 #include "worker/cluster/snapshot.h"
 #include "worker/front_step.h"
 #include "worker/health.h"
+#include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_reply.h"
 
 static void reply_unauthorized(struct front_call *call, const struct error *err)
 {
 	struct http_response *response = oci_reply_status(401, err);
 
-	http_response_headerf(
-		response, "WWW-Authenticate", "Basic realm=\"%s\"", auth_realm(call->ask.worker->auth));
+	oci_denied_challenge(&call->ask, response);
 	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
 	http_request_reply(call->request, response);
 }
@@ -148,8 +148,19 @@ static bool is_anonymous_scrape(const struct front_call *call)
 	return access_allows_metrics(call->ask.snapshot->access, nobody);
 }
 
+/* The peer says whom it serves; it has counted the request already. */
+static void learn_client(struct front_call *call)
+{
+	const char *from = http_request_header(call->request, "X-Forwarded-For");
+	struct ip client;
+
+	if (call->ask.identity->peer && from && ip_parse(str_of(from), &client))
+		call->client = client;
+}
+
 enum front_turn front_authenticate(struct front_call *call)
 {
+	bool claims_peer = http_request_header(call->request, PEER_HEADER);
 	struct auth_attempt *attempt = NULL;
 	struct error err;
 
@@ -160,6 +171,7 @@ enum front_turn front_authenticate(struct front_call *call)
 	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->ask.identity,
 		&attempt, &err)) {
 	case AUTH_OK:
+		learn_client(call);
 		return FRONT_MORE;
 	case AUTH_PENDING:
 		start_verify(call, attempt);
@@ -167,7 +179,9 @@ enum front_turn front_authenticate(struct front_call *call)
 	case AUTH_REFUSED:
 		break;
 	}
-	refuse(call, &err);
+	/* Who only claims to be a peer was not counted before. */
+	if (!claims_peer || front_limit_take(call))
+		refuse(call, &err);
 	return FRONT_WAIT;
 }
 
@@ -230,14 +244,8 @@ enum front_turn front_access(struct front_call *call)
 
 	/* For a peer's request this was decided at the peer. */
 	if (!call->ask.identity->peer && !(call->is_metrics ? allows_metrics(call) : allows(call))) {
-		if (call->ask.identity->anonymous && call->ask.snapshot->auth_required) {
-			(void)error_set(&err, ERROR_DENIED, "UNAUTHORIZED", "authentication required");
-			reply_unauthorized(call, &err);
-		} else {
-			(void)error_set(
-				&err, ERROR_DENIED, "DENIED", "requested access to the resource is denied");
-			http_request_reply(call->request, oci_reply_error(&err));
-		}
+		http_request_reply(call->request,
+			oci_denied_reply(&call->ask, "requested access to the resource is denied"));
 		return FRONT_WAIT;
 	}
 	if (call->is_metrics) {

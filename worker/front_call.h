@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "common/ip.h"
 #include "worker/cluster/cluster.h"
 #include "worker/oci/oci_ask.h"
 #include "worker/worker.h"
@@ -28,6 +29,7 @@ struct front_call {
 	struct oci_ask ask; /* its texts are borrowed from the request */
 	char *body;         /* collected; handed on to a job */
 	char *lists[2];     /* headers of several lines, joined, that ask points to */
+	struct ip client; /* behind proxies that are trusted; for a peer's request what the peer says */
 	struct place_found place;
 	struct front_errand *errand; /* what this call waits for */
 	struct peer_call *peer;

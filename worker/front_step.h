@@ -9,7 +9,7 @@
 #include "worker/front_call.h"
 
 #define FRONT_STEPS(STEP)                                                                                    \
-	STEP(route)                                                                                          \
+	STEP(route) STEP(limit)                                                                              \
 	STEP(authenticate) STEP(access) STEP(admit) STEP(place) STEP(collect) STEP(forward) STEP(serve)
 
 enum front_turn {
@@ -21,6 +21,11 @@ typedef enum front_turn front_step_f(struct front_call *call);
 #define STEP(name) front_step_f front_##name;
 FRONT_STEPS(STEP)
 #undef STEP
+
+/* Whom the connection is from, behind proxies that are trusted. */
+struct ip front_limit_client(const struct front_call *call);
+/* Takes a token of the client's bucket; false: there is none, and 429 was replied. */
+bool front_limit_take(struct front_call *call) MUST_CHECK;
 
 void front_next(struct front_call *call);  /* goes on behind the step that waited */
 void front_again(struct front_call *call); /* that step once more */

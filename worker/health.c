@@ -4,7 +4,11 @@
  *   storage, spool, data   health_checks.h
  *   state                  with leaders: one is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is
  * told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all
- * workers away too draining               only while it is so
+ *                          workers away too
+ *   draining               only while it is so
+ *
+ * With ?exclude=<check> a check is told and does not count: a disk that all workers share takes them all away
+ * when it is full, and a load balancer would cut the pulls too.
  *
  * /livez fails only when a loop does not turn: what a restart mends, and a full disk does not.
  */
@@ -47,11 +51,11 @@ static bool write_state(struct worker *worker, struct buf *into)
 	return !stale || worker->settings->ready_when_stale;
 }
 
-static struct http_response *reply_ready(struct worker *worker)
+static struct http_response *reply_ready(struct worker *worker, unsigned excluded)
 {
 	AUTO_FINI(buf) checks = buf_limit(BODY_MAX);
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
-	bool ok = health_checks_write(&checks);
+	bool ok = health_checks_write(excluded, &checks);
 
 	ok = write_state(worker, &checks) && ok;
 	if (cluster_is_draining(worker->cluster)) {
@@ -66,21 +70,53 @@ static struct http_response *reply_ready(struct worker *worker)
 struct asker {
 	struct worker *worker;
 	struct http_ticket *ticket;
+	unsigned excluded;
 };
 
 static void on_checked(void *arg)
 {
 	struct asker *asker = arg;
 
-	http_ticket_reply(asker->ticket, reply_ready(asker->worker));
+	http_ticket_reply(asker->ticket, reply_ready(asker->worker, asker->excluded));
 	free(asker);
+}
+
+/* ?exclude=storage&exclude=spool; false: a name that is no check's. */
+static bool read_excluded(struct str query, unsigned *ret)
+{
+	struct str name, value;
+
+	*ret = 0;
+	while (http_query_next(&query, &name, &value)) {
+		unsigned bit = str_is(name, "exclude") ? health_checks_bit(value) : 0;
+
+		if (!bit)
+			return false;
+		*ret |= bit;
+	}
+	return true;
+}
+
+static void reply_no_check(struct front_call *call)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+
+	buf_puts(&body, "the query may name checks that do not count: exclude=storage, exclude=spool, "
+			"exclude=data\n");
+	http_request_reply(call->request, reply_text(400, &body));
 }
 
 static void serve_ready(struct front_call *call)
 {
-	struct asker *asker = xnew(struct asker);
+	struct asker *asker;
+	unsigned excluded;
 
-	*asker = (struct asker){ call->ask.worker, http_ticket_new(call->request) };
+	if (!read_excluded(call->ask.query, &excluded)) {
+		reply_no_check(call);
+		return;
+	}
+	asker = xnew(struct asker);
+	*asker = (struct asker){ call->ask.worker, http_ticket_new(call->request), excluded };
 	if (health_checks_are_fresh(call->ask.worker, on_checked, asker))
 		on_checked(asker);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/reload.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +11,9 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "worker/audit.h"
+#include "worker/auth/auth_new.h"
+#include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/tls_files.h"
 #include "worker/worker.h"
@@ -26,6 +31,7 @@ struct reload {
 	struct worker *worker;
 	struct reading *readings;
 	uint64_t seen[FILES];
+	struct worker_settings now; /* what is in force */
 };
 
 /* A certificate on its way to one loop. */
@@ -77,6 +83,7 @@ struct reload *reload_new(struct worker *worker)
 	struct reload *reload = xnew(struct reload);
 
 	reload->worker = worker;
+	reload->now = *worker->settings;
 	(void)look(reload);
 	return reload;
 }
@@ -93,7 +100,7 @@ void reload_free(struct reload *reload)
 	free(reload);
 }
 
-/* ---- access ---- */
+/* ---- settings ---- */
 
 static void say(const struct buf *errors)
 {
@@ -103,7 +110,65 @@ static void say(const struct buf *errors)
 		log_error("reload.settings", "error=%s the old settings stay in force", log_quote(line));
 }
 
-static void reload_access(struct reload *reload)
+/* http.accessControl is here too: what it became is told by itself. */
+static bool is_obeyed(const struct setting *row)
+{
+	static const char *const names[] = { "http.ratelimit.rate", "http.ratelimit.methods",
+		"ZOT_RATE_LIMIT_METHODS", "http.auth.failDelay", "http.accessControl", "log.level" };
+	const char *name = row->path ? row->path : row->env;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+struct difference {
+	const struct worker_settings *before, *after;
+};
+
+static int64_t number_of(const struct worker_settings *settings, const struct setting *row)
+{
+	int64_t n;
+
+	memcpy(&n, (const char *)settings + row->offset, sizeof(n));
+	return n;
+}
+
+static void tell_change(void *arg, const struct setting *row)
+{
+	const struct difference *difference = arg;
+	const char *name = row->path ? row->path : row->env;
+
+	if (!is_obeyed(row))
+		log_warn("reload.settings",
+			"key=%s has changed and needs a restart; the old value stays in force", name);
+	else if (row->type == SETTING_NUMBER)
+		log_info("reload.settings", "key=%s from=%" PRId64 " to=%" PRId64, name,
+			number_of(difference->before, row), number_of(difference->after, row));
+	else
+		log_info("reload.settings", "key=%s has changed", name);
+}
+
+/* The rest of `now` stays what the process began with. */
+static void obey(struct reload *reload, const struct worker_settings *settings)
+{
+	struct difference difference = { &reload->now, settings };
+	struct worker *worker = reload->worker;
+
+	settings_compare(&worker_settings_table, &reload->now, settings, tell_change, &difference);
+	log_init((enum log_level)settings->log_level, worker->settings->log_format != 0);
+	rate_limit_set(worker->rate_limit, &settings->rate_rules);
+	auth_set_fail_delay(worker->auth, settings->fail_delay_s * 1000);
+	reload->now.rate_limit = settings->rate_limit;
+	reload->now.rate_limit_methods = settings->rate_limit_methods;
+	reload->now.rate_limit_methods_node = settings->rate_limit_methods_node;
+	reload->now.fail_delay_s = settings->fail_delay_s;
+	reload->now.access_control = settings->access_control;
+	reload->now.log_level = settings->log_level;
+}
+
+static void reload_settings(struct reload *reload)
 {
 	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
 	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
@@ -121,9 +186,10 @@ static void reload_access(struct reload *reload)
 		log_info("reload.access", "file=%s", log_quote(str_of(reload->worker->settings->file)));
 		reading->before = reload->readings;
 		reload->readings = reading;
+		obey(reload, &settings);
 		return;
 	}
-	log_error("reload.access", "error=%s the old rules stay in force", log_quote(str_of(err.text)));
+	log_error("reload.access", "error=%s the old settings stay in force", log_quote(str_of(err.text)));
 	settings_memory_free(reading->memory);
 	free(reading);
 }
@@ -168,13 +234,25 @@ static void reload_tls(struct reload *reload)
 	}
 }
 
-/* ---- both ---- */
+/* ---- all ---- */
+
+/* logrotate moves them away and then sends SIGHUP. */
+static void reopen_logs(const struct worker *worker)
+{
+	const char *output = worker->settings->log_output;
+
+	if (output && !log_open(output))
+		log_error("reload.log", "file=%s cannot be opened, the old one is written on",
+			log_quote(str_of(output)));
+	audit_reopen(worker->audit);
+}
 
 void reload_all(struct reload *reload)
 {
+	reopen_logs(reload->worker);
 	(void)look(reload);
 	if (reload->worker->settings->file)
-		reload_access(reload);
+		reload_settings(reload);
 	if (reload->worker->settings->tls_cert)
 		reload_tls(reload);
 }

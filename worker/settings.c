@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "worker/auth/access.h"
+#include "worker/settings_http.h"
 #include "worker/settings_s3.h"
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
@@ -155,6 +156,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	size_t before = errors->len;
 	if (s.storage_driver)
 		settings_s3_read(s.storage_driver, &s, memory, errors);
+	settings_http_read(&s, errors);
 	check_tls(&s, errors);
 	check_cluster(&s, errors);
 	check_storage(&s, errors);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/settings.h"
+#include "worker/auth/rate_limit.h"
 
 enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
 
@@ -16,9 +17,20 @@ struct worker_settings {
 	int64_t port;
 	const char *realm;
 	const char *tls_cert, *tls_key, *tls_ca;     /* paths */
+	int64_t read_timeout_ms, write_timeout_ms;   /* without progress */
+	int64_t rate_limit;
+	const struct json *rate_limit_methods_node;
+	struct setting_list rate_limit_methods;
+	struct rate_rules rate_rules;                /* of the three above */
+	struct setting_list trusted_proxies;
 	struct setting_list compat;                  /* "docker2s2" */
 	const char *htpasswd;                        /* path */
 	int64_t fail_delay_s;
+	struct {
+		struct setting_list attributes;
+		const char *uri_pattern;
+		int64_t uri_index, dns_index, email_index;
+	} mtls;                                      /* worker/auth/cert_identity.h */
 	const struct json *access_control;           /* zot's http.accessControl */
 	/* storage */
 	const char *root;
@@ -55,7 +67,7 @@ struct worker_settings {
 	int64_t loops, pool_threads, connections;
 	int log_level;                               /* enum log_level */
 	int log_format;
-	const char *log_output;
+	const char *log_output, *log_audit;
 };
 
 extern const struct settings_table worker_settings_table;

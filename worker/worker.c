@@ -19,12 +19,16 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "worker/audit.h"
 #include "worker/auth/auth_new.h"
+#include "worker/auth/proxies.h"
+#include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_priv.h"
 #include "worker/front.h"
 #include "worker/oci/uploads.h"
 #include "worker/reload.h"
+#include "worker/settings_http.h"
 #include "worker/storage/index.h"
 #include "worker/storage/manifest_cache.h"
 #include "worker/storage/spool.h"
@@ -37,6 +41,9 @@
 #define DRAIN_MS  3000
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
+
+#define DAY_MS      86400000
+#define HEAD_MAX_MS 10000u /* for a request's head, at most */
 
 #define FOLD_EVERY_MS   1000
 #define RELOAD_EVERY_MS 1000
@@ -159,6 +166,28 @@ static bool has_compat(const struct worker_settings *settings, const char *name)
 	return false;
 }
 
+/* Who may come in, how often, and where it is written down. */
+static bool open_access(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	struct cert_identity_rules certificates = settings_http_mtls(s);
+	struct auth_settings auth = { .realm = s->realm,
+		.htpasswd = s->htpasswd,
+		.peer_secret = cluster_secret(worker->cluster),
+		.fail_delay_ms = s->fail_delay_s * 1000 };
+
+	if (s->tls_ca)
+		auth.certificates = &certificates;
+	if (s->log_audit && !audit_open(&worker->audit, s->log_audit, worker->pool,
+				    &worker->loops[0].counters.audit_lost_total, err))
+		return false;
+	worker->rate_limit = rate_limit_new();
+	rate_limit_set(worker->rate_limit, &s->rate_rules);
+	return proxies_new(&worker->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
+	       auth_new(&worker->auth, &auth, err) &&
+	       usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err);
+}
+
 static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -170,12 +199,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
 		!open_spool(worker, err))
 		return false;
-	struct auth_settings auth = { .realm = s->realm,
-		.htpasswd = s->htpasswd,
-		.peer_secret = cluster_secret(worker->cluster),
-		.fail_delay_ms = s->fail_delay_s * 1000 };
-	if (!auth_new(&worker->auth, &auth, err) ||
-		!usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err))
+	if (!open_access(worker, err))
 		return false;
 	worker->docker2s2 = has_compat(s, "docker2s2");
 	worker->manifests = manifest_cache_new((size_t)s->manifest_cache_bytes);
@@ -198,6 +222,12 @@ static bool read_tls(struct worker_process *process, struct error *err)
 	return true;
 }
 
+/* zot's 0 is "never". */
+static unsigned timeout_of(int64_t ms)
+{
+	return (unsigned)(ms > 0 ? ms : DAY_MS);
+}
+
 static bool open_loop(struct worker_process *process, unsigned at, int listen_fd, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -208,6 +238,9 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 		.connection_limit = process->connections / worker->loops_len + 1 };
 	char name[16];
 
+	server.idle_timeout_ms = timeout_of(worker->settings->read_timeout_ms);
+	server.send_timeout_ms = timeout_of(worker->settings->write_timeout_ms);
+	server.head_timeout_ms = server.idle_timeout_ms < HEAD_MAX_MS ? server.idle_timeout_ms : HEAD_MAX_MS;
 	own->worker = worker;
 	traffic_init(&own->traffic);
 	(void)snprintf(name, sizeof(name), "loop-%u", at);
@@ -476,6 +509,7 @@ static void close_process(struct worker_process *process)
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		if (worker->loops[i].loop)
 			loop_turn(worker->loops[i].loop, 0);
+	audit_free(worker->audit);
 	uploads_free(worker->uploads);
 	cluster_free(worker->cluster);
 	usage_free(worker->usage);
@@ -484,6 +518,8 @@ static void close_process(struct worker_process *process)
 		loop_free(worker->loops[i].loop);
 	}
 	auth_free(worker->auth);
+	rate_limit_free(worker->rate_limit);
+	proxies_free(worker->proxies);
 	manifest_cache_free(worker->manifests);
 	spool_free(worker->spool);
 	store_free(worker->store);

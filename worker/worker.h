@@ -11,6 +11,9 @@
 #include "worker/settings.h"
 #include "worker/traffic.h"
 
+struct audit;
+struct proxies;
+struct rate_limit;
 struct store;
 struct worker;
 
@@ -42,7 +45,10 @@ struct worker {
 	struct uploads *uploads;
 	struct cluster *cluster;
 	struct auth *auth;
+	struct rate_limit *rate_limit; /* NULL: none */
+	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct usage *usage;
+	struct audit *audit; /* NULL: none */
 	bool docker2s2;
 	bool writes_refused;      /* several workers on a store without conditional writes */
 	int64_t started_ms;

@@ -62,6 +62,35 @@ BROKEN = [
     ({"http": {"accessControl": {"repository": {}}}}, ["repository", "repositories"]),
     ({"http": {"accessControl": {"repositories": {"**": {"policies": [{"user": ["a"], "actions": ["read"]}]}}}}}, ["user", "users"]),
     ({"http": {"accessControl": {"adminPolicy": {"users": "root", "actions": ["read"]}}}}, ["adminPolicy"]),
+    ({"http": {"realm": "a\r\nb"}}, ["http.realm", "control"]),
+    ({"http": {"realm": "say \"x\""}}, ["http.realm", "quote"]),
+    ({"http": {"readTimeout": "soon"}}, ["http.readTimeout", "1h30m"]),
+    ({"http": {"readTimeout": 60000000000}}, ["http.readTimeout", "86400000 ms"]),
+    ({"http": {"writeTimeout": "-1s"}}, ["http.writeTimeout", "duration"]),
+    ({"http": {"writeTimout": "1s"}}, ["http.writeTimout", "http.writeTimeout"]),
+    ({"http": {"ratelimit": {"rate": -1}}}, ["http.ratelimit.rate", "0 to 1000000"]),
+    ({"http": {"ratelimit": {"rate": "many"}}}, ["http.ratelimit.rate", "number"]),
+    ({"http": {"ratelimit": {"rates": 1}}}, ["http.ratelimit.rates", "http.ratelimit.rate"]),
+    ({"http": {"ratelimit": 5}}, ["http.ratelimit", "object"]),
+    ({"http": {"ratelimit": {"methods": {"GET": 1}}}}, ["http.ratelimit.methods", "list"]),
+    ({"http": {"ratelimit": {"methods": [{"method": "FETCH", "rate": 1}]}}}, ["http.ratelimit.methods[0]", "FETCH", "PATCH"]),
+    ({"http": {"ratelimit": {"methods": [{"method": "PUT", "rate": 1}, {"method": "PUT", "rate": 2}]}}}, ["methods[1]", "twice"]),
+    ({"http": {"ratelimit": {"methods": [{"method": "PUT", "rat": 1}]}}}, ["methods[0].rat", "rate"]),
+    ({"http": {"ratelimit": {"methods": [{"method": "PUT", "rate": 0}]}}}, ["methods[0]", "1 to 1000000"]),
+    ({"http": {"ratelimit": {"methods": ["PUT"]}}}, ["methods[0]", "method"]),
+    ({"http": {"trustedProxies": ["10.0.0.0/33"]}}, ["http.trustedProxies", "10.0.0.0/33", "10.0.0.0/8"]),
+    ({"http": {"trustedProxies": ["haproxy"]}}, ["http.trustedProxies", "haproxy"]),
+    ({"http": {"trustedProxie": []}}, ["http.trustedProxie", "http.trustedProxies"]),
+    ({"http": {"auth": {"mtls": {"identityAttributes": ["CommonName"]}}}}, ["http.auth.mtls", "http.tls.cacert"]),
+    ({"http": {"auth": {"mtls": {"identityAttributes": ["Emial"]}}}}, ["http.auth.mtls.identityAttributes", "Emial", "rfc822name"]),
+    ({"http": {"auth": {"mtls": {"identityAttribute": ["CN"]}}}}, ["http.auth.mtls.identityAttribute", "identityAttributes"]),
+    ({"http": {"auth": {"mtls": {"uriSanPattern": "a(b)"}}}}, ["http.auth.mtls.uriSanPattern", "needs URI"]),
+    ({"http": {"auth": {"mtls": {"identityAttributes": ["URI"], "uriSanPattern": "a(b"}}}}, ["http.auth.mtls.uriSanPattern", "a(b"]),
+    ({"http": {"auth": {"mtls": {"identityAttributes": ["URI"], "uriSanPattern": "\\d"}}}}, ["http.auth.mtls.uriSanPattern", "[0-9]"]),
+    ({"http": {"auth": {"mtls": {"uriSanIndex": 1}}}}, ["http.auth.mtls.uriSanIndex", "needs URI"]),
+    ({"http": {"auth": {"mtls": {"dnsSanIndex": 1}}}}, ["http.auth.mtls.dnsSanIndex", "needs DNSName"]),
+    ({"http": {"auth": {"mtls": {"emailSanIndex": 1}}}}, ["http.auth.mtls.emailSanIndex", "needs Email"]),
+    ({"http": {"auth": {"mtls": {"emailSanIndex": -1}}}}, ["http.auth.mtls.emailSanIndex", "0 to 100"]),
     ({"cluster": {"members": ["a"], "hashKey": "loremipsumdolors"}}, ["cluster.members", "host:port"]),
     ({"cluster": {"members": ["a:1", "a:1"], "hashKey": "loremipsumdolors"}}, ["cluster.members", "a:1"]),
     ({"cluster": {"members": ["a:1", "b:1"], "hashKey": "short"}}, ["cluster.hashKey", "16"]),
@@ -78,6 +107,20 @@ def test_a_broken_configuration_is_told_what_is_wrong(tmp_path, config, words):
     text = config if isinstance(config, str) else json.dumps({"storage": {"rootDirectory": "/x"}, **config})
     (tmp_path / "config.json").write_text(text)
     done = run("worker", "verify", tmp_path / "config.json")
+    assert done.returncode != 0
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize("variables,words", [
+    ({"ZOT_RATE_LIMIT_METHODS": "GET"}, ["ZOT_RATE_LIMIT_METHODS", "GET=100,PUT=10"]),
+    ({"ZOT_RATE_LIMIT_METHODS": "GET=x"}, ["ZOT_RATE_LIMIT_METHODS", "GET=100,PUT=10"]),
+    ({"ZOT_RATE_LIMIT_METHODS": "GETT=5"}, ["ZOT_RATE_LIMIT_METHODS", "GETT", "DELETE"]),
+    ({"ZOT_RATE_LIMIT": "-5"}, ["ZOT_RATE_LIMIT", "0 to 1000000"]),
+    ({"ZOT_TRUSTED_PROXIES": "10.0.0.1/8"}, ["http.trustedProxies", "10.0.0.1/8"]),
+    ({"ZOT_TRUSTED_PROXY": "10.0.0.1"}, ["ZOT_TRUSTED_PROXY", "ZOT_TRUSTED_PROXIES"])])
+def test_a_wrong_variable_is_told_what_is_wrong(variables, words):
+    done = run("worker", "verify", ZOT_STORAGE_ROOT="/x", **variables)
     assert done.returncode != 0
     for word in words:
         assert word in done.stderr

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 import requests
@@ -176,6 +177,59 @@ def test_rules_are_read_again_when_the_file_changes(guarded):
     # A changed password file, too.
     subprocess.run(["htpasswd", "-Bb", str(guarded.folder / "htpasswd"), "new", "newsecret"], check=True, capture_output=True)
     await_true(lambda: guarded.call("GET", "/v2/", auth=("new", "newsecret")).status_code == 200, what="the new user")
+
+
+def test_limits_are_read_again_and_what_needs_a_restart_is_named(guarded):
+    config = json.loads((guarded.folder / "config.json").read_text())
+
+    def write(**http):
+        config["http"].update(http)
+        (guarded.folder / "config.new").write_text(json.dumps(config))
+        (guarded.folder / "config.new").rename(guarded.folder / "config.json")
+
+    def told(*words):
+        await_true(lambda: any(all(word in line for word in words) for line in guarded.text().splitlines()), what=f"{words} in the log")
+
+    del guarded.environment["ZOT_LOG_LEVEL"]  # it would beat the file
+    guarded.stop()
+    guarded.start()
+    ask = lambda **more: guarded.call("GET", "/v2/", **more).status_code  # noqa: E731
+    many = lambda: [ask(**as_user("ann")) for _ in range(30)]  # noqa: E731
+    assert 429 not in many()
+    write(ratelimit={"rate": 1})
+    told("reload.settings", "http.ratelimit.rate", '"from":0,"to":1')
+    assert many().count(429) > 15
+    # Wrong ones leave all of the old ones.
+    write(ratelimit={"rate": -1}, auth={**config["http"]["auth"], "failDelay": 1})
+    told("http.ratelimit.rate", "old settings stay in force")
+    assert many().count(429) > 15
+    write(ratelimit={"methods": [{"method": "DELETE", "rate": 1}]})
+    told("reload.settings", "http.auth.failDelay", '"from":0,"to":1')
+    told("reload.settings", "http.ratelimit.methods")
+    assert 429 not in many()
+    begun = time.monotonic()
+    assert ask(auth=("ann", "wrong")) == 401 and time.monotonic() - begun >= 1
+    # What cannot change is told and not obeyed; the password stays unspoken.
+    config["storage"]["rootDirectory"] = "/elsewhere"
+    config["storage"]["indexCache"] = "1MiB"
+    write(port="1", realm="another")
+    for key in ("http.port", "http.realm", "storage.rootDirectory", "storage.indexCache"):
+        told('"level":"warn"', f'"key":"{key}"', "needs a restart")
+    assert "Authorization Required" in guarded.call("GET", "/v2/team/app/tags/list").headers["WWW-Authenticate"]
+    # The log's level: no line of a request any more, then again.
+    config["log"] = {"level": "error"}
+    write()
+    await_true(lambda: not wrote(guarded, ask), what="silence")
+    config["log"] = {"level": "info"}
+    write()
+    await_true(lambda: wrote(guarded, ask), what="lines of requests")
+
+
+def wrote(worker, ask):
+    before = len(worker.text())
+    ask(auth=("ann", PASSWORDS["ann"]))
+    worker.call("GET", "/readyz")
+    return len(worker.text()) > before
 
 
 def test_a_certificate_is_renewed(tmp_path):

@@ -81,6 +81,11 @@ def test_a_full_disk_refuses_pushes_only_and_all_goes_on_when_there_is_room(work
     checks = await_ready(worker, 503)
     assert "KiB left" in checks["storage"] and str(disk) in checks["storage"], checks
     assert checks["spool"] != "ok" and checks["data"] == "ok", checks
+    # What a load balancer asks: pulls go on.
+    reply = worker.call("GET", "/readyz?exclude=storage&exclude=spool")
+    assert reply.status_code == 200 and "KiB left" in reply.text, reply.text
+    assert worker.call("GET", "/readyz?exclude=data").status_code == 503
+    assert worker.call("GET", "/readyz?exclude=storge").status_code == 400
     assert worker.call("GET", "/livez").status_code == 200
     for n in range(5):
         data = os.urandom(700 * KIB)

@@ -49,8 +49,8 @@ class Worker(Program):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024
 
-    def counter(self, name):
-        text = self.session.get(self.url + "/metrics").text
+    def counter(self, name, **more):
+        text = self.session.get(self.url + "/metrics", **more).text
         return float(re.search(rf"^zot_{name}(?:{{[^}}]*}})? (\S+)$", text, re.M).group(1))
 
     # The registry, spoken by hand.

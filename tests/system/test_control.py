@@ -9,7 +9,7 @@ import time
 import requests
 
 from cluster import Cluster
-from registry import await_true
+from registry import MANIFEST, await_true, image
 
 CHANGES = 200
 
@@ -41,6 +41,50 @@ def test_a_disabled_key_is_refused_everywhere():
             print(f"p99 {values[int(len(values) * 0.99)]:.1f} ms, median {statistics.median(values):.1f} ms, {CHANGES} changes, "
                   f"until all three workers obey, {title}")
         assert after[int(len(after) * 0.99)] < 1000
+
+
+def test_the_scopes_of_a_key_hold_at_every_member():
+    with Cluster(workers=2, haproxy=False) as cluster:
+        key = cluster.new_key(scopes=["team/**:read,update"])
+        auth = (key["clientId"], key["clientSecret"])
+        cluster.push("team/app", "v1", cluster.workers[0])
+        for worker in cluster.workers:
+            await_true(lambda: worker.call("GET", "/v2/", auth=auth).status_code == 200, what="the key")
+        # Whether a tag is there is seen at the owner, so it is asked there what the key may do.
+        for n, worker in enumerate(cluster.workers):
+            put = lambda tag: worker.call("PUT", f"/v2/team/app/manifests/{tag}", data=image(annotations={"n": str(n)}), auth=auth,  # noqa: E731
+                                          headers={"Content-Type": MANIFEST}).status_code
+            assert put("v1") == 201
+            assert put("v2") == 403
+            assert worker.call("GET", "/v2/other/app/tags/list", auth=auth).status_code == 403
+
+
+class From(requests.adapters.HTTPAdapter):
+    """Connections come from this address."""
+
+    def __init__(self, address):
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments, **more):
+        super().init_poolmanager(*arguments, source_address=(self.address, 0), **more)
+
+
+def test_clients_behind_a_load_balancer_are_limited_one_by_one():
+    with Cluster(workers=2, worker_environment={"ZOT_TRUSTED_PROXIES": "127.0.0.1", "ZOT_RATE_LIMIT": "20"}) as cluster:
+        seen = {}
+        for address in ("127.0.0.2", "127.0.0.3"):
+            with requests.Session() as session:
+                session.trust_env = False
+                session.mount("http://", From(address))
+                session.auth = (cluster.user, cluster.password)
+                assert session.get(cluster.front.url + "/v2/", timeout=10).status_code == 200
+                seen[address] = collections.Counter(session.get(cluster.front.url + "/v2/", timeout=10).status_code for _ in range(
+                    400 if address == "127.0.0.2" else 5))
+        assert seen["127.0.0.2"][429] > 200  # one that floods
+        assert seen["127.0.0.3"] == {200: 5}  # does not take from another
+        logs = "".join(worker.log.read_text() for worker in cluster.workers)
+        assert '"from":"127.0.0.2"' in logs
 
 
 def test_a_daily_quota_is_met_exactly():

@@ -455,8 +455,10 @@ static bool scopes_grant(const struct identity *identity, struct str name, enum 
 {
 	const struct texts *scopes;
 
+	/* A peer's key that is too new to be known here: the peer has looked at its scopes for the repository
+	 * that is asked for. Reading another one, to mount from it, waits until we know. */
 	if (!identity->key)
-		return true;
+		return !identity->peer || !*identity->apikey || action != ACTION_READ;
 	scopes = &entity_apikey(identity->key)->scopes;
 	for (size_t i = 0; i < scopes->len; i++)
 		if (scope_grants(scopes->at[i], name, action))

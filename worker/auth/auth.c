@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/auth/auth.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
@@ -11,6 +12,7 @@
 #include "common/password.h"
 #include "worker/auth/access.h"
 #include "worker/auth/auth_new.h"
+#include "worker/auth/cert_identity.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/password_cache.h"
@@ -22,8 +24,9 @@
 struct auth {
 	char *realm;
 	char *secret;
-	int64_t fail_delay_ms;
-	struct htpasswd *htpasswd; /* or NULL */
+	_Atomic int64_t fail_delay_ms;
+	struct htpasswd *htpasswd;          /* or NULL */
+	struct cert_identity *certificates; /* or NULL */
 	struct password_cache *cache;
 };
 
@@ -37,7 +40,12 @@ bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, stru
 {
 	struct auth *auth = xnew(struct auth);
 
+	if (settings->certificates && !cert_identity_new(&auth->certificates, settings->certificates, err)) {
+		free(auth);
+		return error_add(err, "http.auth.mtls");
+	}
 	if (settings->htpasswd && !htpasswd_open(&auth->htpasswd, settings->htpasswd, err)) {
+		cert_identity_free(auth->certificates);
 		free(auth);
 		return error_add(err, "http.auth.htpasswd.path");
 	}
@@ -54,6 +62,7 @@ void auth_free(struct auth *auth)
 	if (!auth)
 		return;
 	htpasswd_free(auth->htpasswd);
+	cert_identity_free(auth->certificates);
 	password_cache_free(auth->cache);
 	free(auth->realm);
 	free(auth->secret);
@@ -77,9 +86,14 @@ const char *auth_realm(const struct auth *auth)
 	return auth->realm;
 }
 
+void auth_set_fail_delay(struct auth *auth, int64_t ms)
+{
+	atomic_store(&auth->fail_delay_ms, ms);
+}
+
 int64_t auth_fail_delay_ms(const struct auth *auth)
 {
-	return auth->fail_delay_ms;
+	return atomic_load_explicit(&auth->fail_delay_ms, memory_order_relaxed);
 }
 
 static enum auth_step refuse(struct error *err)
@@ -90,10 +104,11 @@ static enum auth_step refuse(struct error *err)
 
 /* Peers. */
 
-static enum auth_step try_peer(struct auth *auth, struct http_request *request, const char *header,
-	struct identity **ret_identity, struct error *err)
+static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapshot,
+	struct http_request *request, const char *header, struct identity **ret_identity, struct error *err)
 {
 	struct peer_claims claims;
+	struct entity *key;
 
 	if (!*auth->secret ||
 		!peer_token_parse(str_of(auth->secret),
@@ -103,7 +118,8 @@ static enum auth_step try_peer(struct auth *auth, struct http_request *request, 
 			"the request claims to come from a peer and is not signed by one");
 		return AUTH_REFUSED;
 	}
-	*ret_identity = identity_new_peer(&claims);
+	key = *claims.apikey ? state_find(snapshot->state, ENTITY_APIKEY, str_of(claims.apikey)) : NULL;
+	*ret_identity = identity_new_peer(&claims, key);
 	peer_claims_fini(&claims);
 	return AUTH_OK;
 }
@@ -265,6 +281,41 @@ static enum auth_step try_anonymous(
 	return AUTH_OK;
 }
 
+/* Certificates. */
+
+/* The user of the connection's certificate, "" when it has none; looked for once a connection. */
+static const char *certified_user(struct auth *auth, struct http_request *request)
+{
+	const char *known = http_request_note(request);
+	char user[CERT_IDENTITY_MAX + 1];
+	struct str der;
+
+	if (known)
+		return known;
+	der = auth->certificates ? http_request_client_cert(request) : STR_NONE;
+	if (!der.len || !cert_identity_find(auth->certificates, der, user))
+		user[0] = '\0';
+	http_request_set_note(request, user);
+	return http_request_note(request);
+}
+
+/* Nobody logs in by a password: the certificate, or else anonymous. A user that the state has and that is
+ * disabled there stays out. */
+static enum auth_step try_certificate(struct auth *auth, const struct snapshot *snapshot,
+	struct http_request *request, struct identity **ret_identity, struct error *err)
+{
+	struct str user = auth->certificates ? str_of(certified_user(auth, request)) : STR_NONE;
+	struct entity *entity;
+
+	if (!user.len)
+		return try_anonymous(snapshot, ret_identity, err);
+	entity = state_find(snapshot->state, ENTITY_USER, user);
+	if (entity && !entity_user(entity)->enabled)
+		return refuse(err);
+	*ret_identity = identity_new_user(user, entity, NULL);
+	return AUTH_OK;
+}
+
 enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
 	struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
 {
@@ -275,14 +326,14 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 	enum auth_step step;
 
 	if (peer)
-		return try_peer(auth, request, peer, ret_identity, err);
+		return try_peer(auth, snapshot, request, peer, ret_identity, err);
 	if (!header)
-		return try_anonymous(snapshot, ret_identity, err);
+		return try_certificate(auth, snapshot, request, ret_identity, err);
 	if (http_request_header_count(request, "Authorization") != 1 ||
 		!basic_parse(header, &decoded, &user, &password))
 		return refuse(err);
 	if (is_empty_login(user, password) || !snapshot->auth_required)
-		step = try_anonymous(snapshot, ret_identity, err);
+		step = try_certificate(auth, snapshot, request, ret_identity, err);
 	else if (!user.len || password.len > PASSWORD_MAX)
 		step = refuse(err);
 	else if (try_key(snapshot, user, password, ret_identity))

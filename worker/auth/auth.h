@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * auth - who is asking: peers' signed header, Basic with a password (state or htpasswd), API keys.
+ * auth - who is asking: peers' signed header, Basic with a password (state or htpasswd), API keys, client certificates.
  *
  * auth_try() is for the loop: it answers from the header, the state and the cache of verified
  * passwords. PENDING means bcrypt: auth_verify() on the pool, with what auth_try() put into *attempt.
@@ -10,6 +10,7 @@
  *                  Basic user:zak_<secret>   an API key of that user
  *                  Basic <client id>:<secret>
  *
+ * Without Authorization the client's certificate says who it is (cert_identity.h); without one it is anonymous.
  * Several Authorization headers, or a malformed one: refused. A refusal never says which half was wrong.
  * Thread  auth_try: a loop; auth_verify: pool; identities: any (counted, immutable).
  */
@@ -27,7 +28,7 @@ struct identity {
 	const char *user;       /* "" when anonymous */
 	const char *apikey;     /* client id, "" when none */
 	struct texts groups;
-	struct entity *key;     /* the apikey's entity, or NULL (peers' have none) */
+	struct entity *key;     /* the apikey's entity, or NULL */
 	bool anonymous, admin;
 	bool peer;              /* forwarded by a worker, already counted and admitted there */
 	uint64_t peer_epoch;

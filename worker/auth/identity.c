@@ -89,7 +89,7 @@ struct identity *identity_new_user(struct str name, struct entity *user, struct 
 	return &box->identity;
 }
 
-struct identity *identity_new_peer(const struct peer_claims *claims)
+struct identity *identity_new_peer(const struct peer_claims *claims, struct entity *key)
 {
 	struct identity_box *box = box_new(str_of(claims->user), str_of(claims->apikey));
 
@@ -100,6 +100,8 @@ struct identity *identity_new_peer(const struct peer_claims *claims)
 	box->identity.anonymous = claims->anonymous;
 	box->identity.admin = claims->admin;
 	box->identity.peer = true;
+	if (key)
+		box->identity.key = entity_ref(key);
 	box->identity.peer_epoch = claims->epoch;
 	return &box->identity;
 }

@@ -12,4 +12,5 @@
 struct identity *identity_new_anonymous(void);
 /* user: the entity, or NULL for one of the htpasswd file. key: the API key that was used, or NULL. */
 struct identity *identity_new_user(struct str name, struct entity *user, struct entity *key);
-struct identity *identity_new_peer(const struct peer_claims *claims);
+/* key: the API key that the claims name, as far as it is known here. */
+struct identity *identity_new_peer(const struct peer_claims *claims, struct entity *key);

@@ -114,7 +114,8 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 	cluster->settings = settings;
 	cluster->rules = (struct snapshot_rules){ .led = settings->mode == MODE_WORKER,
 		.access_control = settings->access_control,
-		.htpasswd = settings->htpasswd != NULL };
+		.htpasswd = settings->htpasswd != NULL,
+		.certificates = settings->tls_ca != NULL };
 	cluster->failed = map_new();
 	cluster->secret = derive_secret(settings);
 	if (settings->mode == MODE_WORKER || settings->members.len)

@@ -242,7 +242,7 @@ static bool make_headers(const struct peer_call *peer, struct http_headers *head
 	char from[INET6_ADDRSTRLEN];
 
 	sign(peer, &token);
-	http_request_peer(peer->how.request, from);
+	ip_format(&peer->how.from, from);
 	return !token.failed && peer_copy_request(peer->how.request, headers) &&
 	       http_headers_add(headers, STR(PEER_HEADER), buf_str(&token)) &&
 	       http_headers_add(headers, STR(HOP_HEADER), STR("1")) &&

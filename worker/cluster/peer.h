@@ -15,6 +15,7 @@
 #pragma once
 
 #include "common/error.h"
+#include "common/ip.h"
 #include "common/str.h"
 
 struct http_client;
@@ -32,6 +33,7 @@ struct peer_forward {
 	struct snapshot *snapshot;
 	struct identity *identity;
 	const struct ring_member *member;
+	struct ip from; /* the client's address, for the owner's log */
 	const char *ca_file, *cert_file, *key_file; /* towards https members; each may be NULL */
 	/* The body: collected before (then sent from here, and kept for on_unreachable), or streamed. */
 	bool body_is_collected;

@@ -47,7 +47,7 @@ static struct snapshot *snapshot_box_new(void)
 /* Who may do what, with the state that is there. */
 static bool obey(struct snapshot *snapshot, const struct snapshot_rules *rules, struct error *err)
 {
-	bool somebody = rules->led || rules->htpasswd;
+	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
 	snapshot->auth_required = somebody || rules->access_control;
 	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);

@@ -13,6 +13,7 @@
 struct snapshot_rules {
 	const struct json *access_control; /* of the settings file, or NULL */
 	bool htpasswd;                     /* passwords are configured */
+	bool certificates;                 /* client certificates are verified */
 	bool led;                          /* users are in the leaders' state */
 };
 

@@ -2,7 +2,10 @@
 /*
  * base - what the registry says of itself: /v2/ and the list of extensions.
  */
+#include "common/http_server.h"
 #include "common/json.h"
+#include "worker/cluster/snapshot.h"
+#include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
@@ -15,9 +18,10 @@ struct http_response *oci_version_inline(const struct oci_ask *ask)
 {
 	struct http_response *response = http_response_empty(200);
 
-	(void)ask;
 	http_response_header(response, "Content-Type", "application/json");
 	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
+	if (ask->snapshot->auth_required)
+		oci_denied_challenge(ask, response);
 	return response;
 }
 

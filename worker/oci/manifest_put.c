@@ -19,6 +19,7 @@
 #include "worker/oci/known_blobs.h"
 #include "worker/oci/manifest_load.h"
 #include "worker/oci/oci_job.h"
+#include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/uploads.h"
@@ -346,6 +347,14 @@ static bool store_manifest(struct push *push, struct error *err)
 			  : store_blob_put(store, name, &push->digest, ask->body, err);
 }
 
+static struct http_response *reply_refused(
+	const struct oci_ask *ask, unsigned status, const struct error *err)
+{
+	if (err->kind == ERROR_DENIED)
+		return oci_denied_reply(ask, err->text);
+	return status ? oci_reply_status(status, err) : oci_reply_error(err);
+}
+
 void oci_manifest_put_job(struct oci_job *job)
 {
 	struct push *push = xnew(struct push);
@@ -357,7 +366,7 @@ void oci_manifest_put_job(struct oci_job *job)
 	job->own = push;
 	job->own_free = push_free;
 	if (!check(push, &status, &err) || !store_manifest(push, &err)) {
-		oci_job_reply(job, status ? oci_reply_status(status, &err) : oci_reply_error(&err));
+		oci_job_reply(job, reply_refused(ask, status, &err));
 		return;
 	}
 	look_for_missing(push);

@@ -10,7 +10,7 @@
 struct world {
 	struct rig rig;
 	char folder[64];
-	atomic_int requests, done, reloaded;
+	atomic_int requests, done, reloaded, certified;
 };
 
 static void on_request(void *arg, struct http_request *request)
@@ -18,6 +18,7 @@ static void on_request(void *arg, struct http_request *request)
 	struct world *world = arg;
 	atomic_fetch_add(&world->requests, 1);
 	assert_true(http_request_is_tls(request));
+	atomic_fetch_add(&world->certified, http_request_client_cert(request).len > 0);
 	if (str_is(http_request_path(request), "/denied"))
 		http_request_reply(request, http_response_copy(401, STR("denied")));
 	else
@@ -97,7 +98,8 @@ static unsigned send_to(struct world *world, const char *path, struct http_call_
 	struct error err;
 	http_result_init(&result, 1000);
 	bool ok = http_send(&spec, &result, &err);
-	if (!ok)
+	/* In TLS 1.3 a client hears that its certificate is refused when it has sent its request. */
+	if (!ok && !spec.cert_file)
 		assert_int_equal(err.kind, ERROR_UNAVAILABLE);
 	unsigned status = ok ? result.status : 0;
 	http_result_fini(&result);
@@ -142,14 +144,16 @@ static void test_client_certificates_are_asked_for(void **state)
 	struct http_call_spec right = {
 		.insecure = true, .cert_file = write_file(world, "client", pem_client_cert), .key_file = key
 	};
-	assert_int_equal(send_to(world, "/", none), 403);
+	assert_int_equal(send_to(world, "/", none), 200);
+	assert_int_equal(atomic_load(&world->certified), 0);
 	assert_int_equal(send_to(world, "/", right), 200);
+	assert_int_equal(atomic_load(&world->certified), 1);
 	key = write_file(world, "key", pem_two_key);
 	struct http_call_spec wrong = {
 		.insecure = true, .cert_file = write_file(world, "two", pem_two_cert), .key_file = key
 	};
-	assert_int_equal(send_to(world, "/", wrong), 403);
-	assert_int_equal(atomic_load(&world->requests), 1);
+	assert_int_equal(send_to(world, "/", wrong), 0);
+	assert_int_equal(atomic_load(&world->requests), 2);
 }
 
 static void reload(void *arg)

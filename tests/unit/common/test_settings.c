@@ -504,6 +504,53 @@ static void test_texts_for_people(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+static void note_row(void *arg, const struct setting *row)
+{
+	struct buf *names = arg;
+
+	buf_format(names, "%s ", row->path ? row->path : row->env);
+}
+
+static void test_rows_that_differ(void **state)
+{
+	AUTO_FINI(buf) names = buf_limit(1024);
+	AUTO(json_doc) *doc = NULL;
+	AUTO(json_doc) *other = NULL;
+	const char *two[] = { "x", "y" }, *again[] = { "x", "y" };
+	struct knobs a = { .text = "t", .port = 1, .list = { two, 2 } }, b = a;
+
+	(void)state;
+	assert_true(json_parse(STR("{\"a\":[1,2]}"), &doc, NULL) &&
+		    json_parse(STR("{\"a\":[1,3]}"), &other, NULL));
+	b.text = check_strdup("t");
+	b.list.at = again;
+	a.node = b.node = json_root(doc);
+	settings_compare(&table, &a, &b, note_row, &names);
+	assert_string_equal(buf_text(&names), "");
+	free((void *)(uintptr_t)b.text);
+	again[1] = "z";
+	b = (struct knobs){ .secret = "s",
+		.port = 2,
+		.every = 1,
+		.size = 1,
+		.flag = true,
+		.level = 1,
+		.list = { again, 2 },
+		.node = json_root(other),
+		.driver = "d" };
+	settings_compare(&table, &a, &b, note_row, &names);
+	assert_string_equal(buf_text(&names),
+		"text http.auth.secret http.port poll.every cache.size http.flag "
+		"log.level members http.accessControl APP_DRIVER ");
+	buf_clear(&names);
+	again[1] = "y";
+	b = a;
+	b.list = (struct setting_list){ again, 1 };
+	b.node = NULL;
+	settings_compare(&table, &a, &b, note_row, &names);
+	assert_string_equal(buf_text(&names), "members http.accessControl ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -527,6 +574,7 @@ int main(void)
 		TEST(test_durations),
 		TEST(test_sizes),
 		TEST(test_texts_for_people),
+		cmocka_unit_test(test_rows_that_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

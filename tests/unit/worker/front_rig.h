@@ -128,7 +128,7 @@ static inline bool rig_peer(struct http_request *request, struct identity **ret)
 		!peer_token_parse(STR(RIG_SECRET), str_of(http_method_name(http_request_method(request))),
 			http_request_target(request), str_of(header), clock_wall_s(), &claims, NULL))
 		return false;
-	*ret = identity_new_peer(&claims);
+	*ret = identity_new_peer(&claims, NULL);
 	peer_claims_fini(&claims);
 	return true;
 }

@@ -94,6 +94,29 @@ static void scopes_narrow_a_key(void **state)
 	assert_false(access_allows(access, identity, STR("other"), ACTION_READ));
 }
 
+/* At a repository's owner: what it mounts from is a repository that the peer has not looked at. */
+static void scopes_narrow_a_key_that_a_peer_tells_of(void **state)
+{
+	const char *scopes[] = { "team/**:read,create" };
+	struct apikey body = {
+		.owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 1 }
+	};
+	struct peer_claims claims = { .sender = "w", .user = "ann", .apikey = "key-12345" };
+	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
+	AUTO(identity) *known = identity_new_peer(&claims, key);
+	AUTO(identity) *unknown = identity_new_peer(&claims, NULL);
+	AUTO(access) *access = access_of("{}", false);
+
+	(void)state;
+	assert_true(access_allows(access, known, STR("team/app"), ACTION_READ));
+	assert_false(access_allows(access, known, STR("other"), ACTION_READ));
+	assert_false(access_allows(access, unknown, STR("other"), ACTION_READ));
+	assert_true(access_allows(access, unknown, STR("team/app"), ACTION_CREATE));
+	claims.apikey = "";
+	AUTO(identity) *keyless = identity_new_peer(&claims, NULL);
+	assert_true(access_allows(access, keyless, STR("other"), ACTION_READ));
+}
+
 static void policies_of_the_state_win_over_the_file(void **state)
 {
 	const char *users[] = { "ann" }, *actions[] = { "read" };
@@ -142,6 +165,7 @@ int main(void)
 		cmocka_unit_test(the_longest_pattern_decides_alone),
 		cmocka_unit_test(the_admin_policy_grants_everywhere),
 		cmocka_unit_test(scopes_narrow_a_key),
+		cmocka_unit_test(scopes_narrow_a_key_that_a_peer_tells_of),
 		cmocka_unit_test(policies_of_the_state_win_over_the_file),
 		cmocka_unit_test(what_is_wrong_is_named),
 	};
