@@ -2,8 +2,8 @@
 /*
  *   shard   [ heads: hash -> first entry ]   entries chained by `next`, in use order by newer/older
  *
- * Entries are numbers into one array, 0 is none. The array is calloc()ed, so a part of the table that no
- * client has used costs no memory.
+ * Entries are numbers into the shard's part of one array, 0 is none. The array is made when there is a first
+ * rate, and is large enough to be mapped: a part of it that no client has used costs no memory.
  */
 #include "worker/auth/rate_limit.h"
 
@@ -30,13 +30,15 @@ struct entry {
 
 struct shard {
 	pthread_mutex_t lock;
-	uint16_t heads[HEADS];
+	uint16_t *heads; /* HEADS of them */
 	uint16_t newest, oldest, used;
 	struct entry *entries; /* [1] to [ENTRIES] */
 } __attribute__((aligned(64)));
 
 struct rate_limit {
 	struct shard shards[SHARDS];
+	struct entry *entries; /* of all shards; NULL: there never was a rate */
+	uint16_t *heads;
 	_Atomic uint32_t rates[BUCKETS];
 	atomic_bool any;
 };
@@ -48,7 +50,6 @@ struct rate_limit *rate_limit_new(void)
 	memset(limit, 0, sizeof(*limit));
 	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&limit->shards[i].lock, NULL);
-		limit->shards[i].entries = xnew_array(struct entry, ENTRIES + 1);
 	}
 	return limit;
 }
@@ -59,9 +60,20 @@ void rate_limit_free(struct rate_limit *limit)
 		return;
 	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_mutex_destroy(&limit->shards[i].lock);
-		free(limit->shards[i].entries);
 	}
+	free(limit->entries);
+	free(limit->heads);
 	free(limit);
+}
+
+static void make_table(struct rate_limit *limit)
+{
+	limit->entries = xnew_array(struct entry, (size_t)SHARDS * (ENTRIES + 1));
+	limit->heads = xnew_array(uint16_t, (size_t)SHARDS * HEADS);
+	for (unsigned i = 0; i < SHARDS; i++) {
+		limit->shards[i].entries = limit->entries + (size_t)i * (ENTRIES + 1);
+		limit->shards[i].heads = limit->heads + (size_t)i * HEADS;
+	}
 }
 
 static void set_rate(struct rate_limit *limit, unsigned bucket, uint32_t rate)
@@ -79,7 +91,9 @@ void rate_limit_set(struct rate_limit *limit, const struct rate_rules *rules)
 		set_rate(limit, BUCKET_METHOD + i, rules->method[i]);
 		any = any || rules->method[i] > 0;
 	}
-	atomic_store(&limit->any, any);
+	if (any && !limit->entries)
+		make_table(limit);
+	atomic_store_explicit(&limit->any, any, memory_order_release);
 }
 
 /* The table. */
@@ -195,7 +209,7 @@ bool rate_limit_take(struct rate_limit *limit, const struct ip *client, enum htt
 	uint64_t hash;
 	bool refused;
 
-	if (!limit || !atomic_load_explicit(&limit->any, memory_order_relaxed))
+	if (!limit || !atomic_load_explicit(&limit->any, memory_order_acquire))
 		return true;
 	all_rate = atomic_load_explicit(&limit->rates[BUCKET_ALL], memory_order_relaxed);
 	own_rate = atomic_load_explicit(&limit->rates[own], memory_order_relaxed);

@@ -38,7 +38,7 @@ struct rate_limit;
 struct rate_limit *rate_limit_new(void); /* without rules: nothing is limited */
 void rate_limit_free(struct rate_limit *limit);
 AUTO_DEFINE(rate_limit)
-/* From now on; buckets keep what they have. */
+/* From now on; buckets keep what they have. Thread  one at a time. */
 void rate_limit_set(struct rate_limit *limit, const struct rate_rules *rules);
 /* now_us: monotonic. False: refused, and *ret says until when. */
 bool rate_limit_take(struct rate_limit *limit, const struct ip *client, enum http_method method, int64_t now_us,
