@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 under push load, many times, also while logs are folded: what was acknowledged is there and right."""
+import contextlib
 import json
 import os
 import random
@@ -66,14 +67,25 @@ def check(worker, pushers, some=None):
                 assert session.get(f"{worker.url}/v2/{name}/blobs/{of}", timeout=30).content == layer
 
 
+@contextlib.contextmanager
+def pushing(worker, n):
+    pushers = [Pusher(worker, i) for i in range(n)]
+    for pusher in pushers:
+        pusher.start()
+    try:
+        yield pushers
+    finally:
+        for pusher in pushers:
+            pusher.halt.set()
+        for pusher in pushers:
+            pusher.join()
+
+
 def test_two_hundred_kills():
     random.seed(1)
     worker = Worker(ZOT_LOG_LEVEL="warn", ZOT_INDEX_LOG="8192")  # a fold every few pushes
     with worker:
-        pushers = [Pusher(worker, n) for n in range(6)]
-        for pusher in pushers:
-            pusher.start()
-        try:
+        with pushing(worker, 6) as pushers:
             for n in range(ROUNDS):
                 # Any moment is as good as another: nothing is waited for but time.
                 threading.Event().wait(random.uniform(0.01, 0.15))
@@ -84,11 +96,6 @@ def test_two_hundred_kills():
                         json.loads(index.read_text())
                 worker.start()
                 check(worker, pushers, 3)
-        finally:
-            for pusher in pushers:
-                pusher.halt.set()
-            for pusher in pushers:
-                pusher.join()
         check(worker, pushers)
         await_true(lambda: not list(worker.folder.glob("store/**/.tmp-*")), what="the end of all temp files of killed ones")
         print(f"{ROUNDS} kills, {sum(len(p.tags) for p in pushers)} tags and {sum(len(p.blobs) for p in pushers)} blobs found")

@@ -5,7 +5,7 @@ import random
 import threading
 
 import s3_servers
-from test_worker_kills import REPOSITORIES, Pusher, check
+from test_worker_kills import REPOSITORIES, check, pushing
 from worker_process import Worker
 
 ROUNDS = 50
@@ -16,20 +16,12 @@ def test_fifty_kills_on_a_bucket():
     with s3_servers.start("moto") as server:
         s3 = {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
         with Worker(ZOT_LOG_LEVEL="warn", ZOT_INDEX_LOG="8192", **s3) as worker:
-            pushers = [Pusher(worker, n) for n in range(4)]
-            for pusher in pushers:
-                pusher.start()
-            try:
+            with pushing(worker, 4) as pushers:
                 for _ in range(ROUNDS):
                     threading.Event().wait(random.uniform(0.01, 0.3))
                     worker.kill()
                     worker.start()
                     check(worker, pushers, 3)
-            finally:
-                for pusher in pushers:
-                    pusher.halt.set()
-                for pusher in pushers:
-                    pusher.join()
             check(worker, pushers)
             print(f"{ROUNDS} kills, {sum(len(p.tags) for p in pushers)} tags and {sum(len(p.blobs) for p in pushers)} blobs found")
             worker.stop()

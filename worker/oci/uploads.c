@@ -131,8 +131,10 @@ bool uploads_acquire(struct uploads *uploads, struct str name, const struct uplo
 	(void)pthread_mutex_lock(&uploads->lock);
 	upload = find_locked(uploads, name, id, err);
 	if (upload && upload->held) {
+		/* The one before may be of a client that is gone, which we hear in a second: busy, not wrong.
+		 */
 		(void)error_set(
-			err, ERROR_INVALID, "BLOB_UPLOAD_INVALID", "another request works on this upload");
+			err, ERROR_BUSY, "BLOB_UPLOAD_INVALID", "another request works on this upload");
 	} else if (upload) {
 		upload->held = true;
 		*ret = upload;

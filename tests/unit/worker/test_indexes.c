@@ -881,22 +881,22 @@ static void test_a_damaged_record(void **state)
 	assert_non_null(strstr(err.text, "damaged"));
 }
 
+/* clang-format off */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define ON_ANY_STORE \
+	TEST(test_folds_lose_nothing), TEST(test_changes), TEST(test_absent), \
+	TEST(test_trust), TEST(test_stale_delete), TEST(test_group_commit), \
+	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write)
+/* clang-format on */
+
 static int test_bucket(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_a_change_is_one_request, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_folded_records_go_later, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_many_records_are_folded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_damaged_record, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_folds_lose_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_trust, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_stale_delete, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_group_commit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unclear_write, setup, teardown),
+		TEST(test_a_change_is_one_request),
+		TEST(test_folded_records_go_later),
+		TEST(test_many_records_are_folded),
+		TEST(test_a_damaged_record),
+		ON_ANY_STORE,
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
@@ -905,22 +905,13 @@ static int test_bucket(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_changes_go_to_the_log, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_torn_logs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_log_of_another_index, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_manifests_come_back_from_the_log, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_folds_lose_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_trust, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_stale_delete, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_group_commit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unclear_write, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_import, setup, teardown),
+		TEST(test_changes_go_to_the_log),
+		TEST(test_torn_logs),
+		TEST(test_a_log_of_another_index),
+		TEST(test_manifests_come_back_from_the_log),
+		ON_ANY_STORE,
+		TEST(test_import),
 	};
-
 	int failed;
 
 	http_client_init();

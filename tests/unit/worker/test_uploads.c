@@ -54,6 +54,7 @@ static void one_holds_at_a_time(void **state)
 	assert_string_equal(id.worker, "here");
 	assert_false(uploads_acquire(uploads, STR("a"), &id, &again, &err));
 	assert_string_equal(err.code, "BLOB_UPLOAD_INVALID");
+	assert_int_equal(err.kind, ERROR_BUSY);
 	assert_true(uploads_look(uploads, STR("a"), &id, &size, &err));
 	assert_int_equal(size, 0);
 	upload_grew(upload, 5);
