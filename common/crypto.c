@@ -20,9 +20,9 @@
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static EVP_MD *digests[HASH_MD5 + 1];
 static EVP_MAC *hmac, *siphash;
-static pthread_key_t siphash_key;
+static pthread_key_t hmac_key, siphash_key;
 
-static void siphash_end(void *ctx)
+static void mac_end(void *ctx)
 {
 	EVP_MAC_CTX_free(ctx);
 }
@@ -35,7 +35,7 @@ static void fetch(void)
 	hmac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
 	siphash = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_SIPHASH, NULL);
 	CHECK(digests[HASH_SHA256] && digests[HASH_SHA512] && hmac && siphash);
-	CHECK(pthread_key_create(&siphash_key, siphash_end) == 0);
+	CHECK(pthread_key_create(&hmac_key, mac_end) == 0 && pthread_key_create(&siphash_key, mac_end) == 0);
 }
 
 static const EVP_MD *digest_of(enum hash_kind kind)
@@ -103,22 +103,39 @@ void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into
 
 /* ---- MACs ---- */
 
-/* A NULL key would mean "the key of before" to EVP, so an empty one points somewhere. */
-void hmac_sha256(struct str key, struct str message, uint8_t into[32])
+/* One for each thread: making one, and looking up its digest by name, costs more than a short message. */
+static EVP_MAC_CTX *mac_of_thread(pthread_key_t key, EVP_MAC *mac, const OSSL_PARAM *params)
+{
+	EVP_MAC_CTX *ctx = pthread_getspecific(key);
+
+	if (ctx)
+		return ctx;
+	ctx = EVP_MAC_CTX_new(mac);
+	CHECK(ctx && EVP_MAC_CTX_set_params(ctx, params) == 1);
+	CHECK(pthread_setspecific(key, ctx) == 0);
+	return ctx;
+}
+
+static EVP_MAC_CTX *hmac_of_thread(void)
 {
 	char name[] = "SHA256";
 	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
 		OSSL_PARAM_construct_end() };
-	EVP_MAC_CTX *ctx;
-	size_t len;
 
 	(void)pthread_once(&fetch_once, fetch);
-	ctx = EVP_MAC_CTX_new(hmac);
-	CHECK(ctx && EVP_MAC_init(ctx, (const uint8_t *)(key.len ? key.at : ""), key.len, params) == 1);
+	return mac_of_thread(hmac_key, hmac, params);
+}
+
+/* A NULL key would mean "the key of before" to EVP, so an empty one points somewhere. */
+void hmac_sha256(struct str key, struct str message, uint8_t into[32])
+{
+	EVP_MAC_CTX *ctx = hmac_of_thread();
+	size_t len;
+
+	CHECK(EVP_MAC_init(ctx, (const uint8_t *)(key.len ? key.at : ""), key.len, NULL) == 1);
 	if (message.len)
 		CHECK(EVP_MAC_update(ctx, (const uint8_t *)message.at, message.len) == 1);
 	CHECK(EVP_MAC_final(ctx, into, &len, 32) == 1 && len == 32);
-	EVP_MAC_CTX_free(ctx);
 }
 
 static EVP_MAC_CTX *siphash_of_thread(void)
@@ -126,16 +143,9 @@ static EVP_MAC_CTX *siphash_of_thread(void)
 	unsigned size = sizeof(uint64_t);
 	OSSL_PARAM params[] = { OSSL_PARAM_construct_uint(OSSL_MAC_PARAM_SIZE, &size),
 		OSSL_PARAM_construct_end() };
-	EVP_MAC_CTX *ctx;
 
 	(void)pthread_once(&fetch_once, fetch);
-	ctx = pthread_getspecific(siphash_key);
-	if (ctx)
-		return ctx;
-	ctx = EVP_MAC_CTX_new(siphash);
-	CHECK(ctx && EVP_MAC_CTX_set_params(ctx, params) == 1);
-	CHECK(pthread_setspecific(siphash_key, ctx) == 0);
-	return ctx;
+	return mac_of_thread(siphash_key, siphash, params);
 }
 
 uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len)
