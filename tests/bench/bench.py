@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """First figures: peers and ours side by side, in one run on one machine; prints medians and ratios.
 
-    python3 tests/bench/bench.py [--build build/release] [--rounds 5] [--seconds 3]
+    python3 tests/bench/bench.py [--build build/release] [--rounds 5] [--seconds 3] [--only single auth tags peer]
 
 Needs nginx, docker-registry, haproxy and wrk (Debian packages). Absolute numbers mean nothing on a shared
 machine; the rounds alternate between the peers, so that a slow minute hits all of them.
@@ -345,26 +345,28 @@ def bench_auth(args, folder):
         plain.stop()
 
 
+def put_among(folder, server, wanted, layer):
+    """Pushes a second into a new repository that has so many tags before."""
+    name = f"bench/tags-{wanted}-{time.time_ns()}"
+    push_image(server.port, name, "v1", layer)
+    there = 1
+    while there < wanted:
+        there += put_manifests(folder, server, name, 1 if wanted == 10 else 16, 1, layer)
+    return put_manifests(folder, server, name, 1, 1, layer)
+
+
 def bench_tags(args, folder):
-    """What a push costs with more and more tags there."""
+    """What a push costs with more and more tags there; each measure in a repository of its own, for a second."""
     registry, ours = start_registry(folder).wait(), start_ours(folder, args.build, "ours", free_port()).wait()
     layer = b"layer"
     try:
-        rates = {}
-        for server, most in ((registry, 2000), (ours, 20000)):
-            push_image(server.port, "bench/tags", "v1", layer)
-            there = 1
-            for wanted in (10, 2000, 20000):
-                if wanted > most:
-                    continue
-                while there < wanted:
-                    seconds = 1 if wanted == 10 else 2
-                    there += seconds * put_manifests(folder, server, "bench/tags", 1 if wanted == 10 else 16, seconds, layer)
-                rates[f"{server.name}, {wanted} tags or more"] = statistics.median(
-                    put_manifests(folder, server, "bench/tags", 1, 2, layer) for _ in range(args.rounds))
+        medians = rounds(args.rounds, {
+            f"{server.name}, {wanted} tags or more": lambda server=server, wanted=wanted: put_among(folder, server, wanted, layer)
+            for server, most in ((registry, 2000), (ours, 20000)) for wanted in (10, 2000, 20000) if wanted <= most})
         print("\nmanifest PUT, one at a time (requests/s)")
-        for name, rate in rates.items():
-            print(f"  {name:36} {rate:10.1f}")
+        for name, rate in medians.items():
+            first = medians[name.split(",")[0] + ", 10 tags or more"]
+            print(f"  {name:36} {rate:10.1f}   {first / rate:.2f} x of the time with 10")
     finally:
         registry.stop()
         ours.stop()
@@ -396,9 +398,11 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
+    benches = {"single": bench_single, "auth": bench_auth, "tags": bench_tags, "peer": bench_peer}
+    parser.add_argument("--only", choices=benches, nargs="*", default=list(benches))
     args = parser.parse_args()
     args.build = args.build.resolve()
-    for bench in (bench_single, bench_auth, bench_tags, bench_peer):
+    for bench in (benches[name] for name in args.only):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-bench-"))
         try:
             bench(args, folder)

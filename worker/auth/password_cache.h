@@ -3,8 +3,8 @@
  * password_cache - passwords that were verified in the last minute, so that bcrypt is not paid on
  * every request.
  *
- * What is kept is HMAC-SHA256 with a random key of this process over user, password and the stored
- * hash: a changed or removed password is not found any more. At most 10,000 are kept; when full the
+ * What is kept is 128 bits of SipHash-2-4 under two random keys of this process, over user, password and the
+ * stored hash: a changed or removed password is not found any more. At most 10,000 are kept; when full the
  * cache starts anew.
  * Thread  any.
  */
