@@ -433,7 +433,6 @@ static void on_done(void *app, struct http_request *request)
 	count(call, status, bytes_in, bytes_out);
 	count_usage(call, status, bytes_in, bytes_out);
 	count_traffic(call, status, us);
-	histogram_add(&call->loop->latency, us > 0 ? (uint64_t)us : 0);
 	log_request(call, status, bytes_in, bytes_out, us);
 	audit_request(call, status);
 	front_free(call);

@@ -7,7 +7,6 @@
  */
 #include <inttypes.h>
 
-#include "common/buf.h"
 #include "common/http_server.h"
 #include "proto/peer_token.h"
 #include "worker/auth/proxies.h"
@@ -16,29 +15,17 @@
 #include "worker/oci/oci_reply.h"
 
 #define FORWARDED_HEADER "X-Forwarded-For"
-#define FORWARDED_MAX    (16 * 1024)
-
-static void join_line(void *arg, const char *name, const char *value)
-{
-	struct buf *joined = arg;
-
-	if (!str_is_nocase(str_of(name), FORWARDED_HEADER))
-		return;
-	if (joined->len)
-		buf_putc(joined, ',');
-	buf_puts(joined, value);
-}
 
 struct ip front_limit_client(const struct front_call *call)
 {
 	const struct proxies *proxies = call->ask.worker->proxies;
 	struct ip peer = http_request_ip(call->request);
-	AUTO_FINI(buf) joined = buf_limit(FORWARDED_MAX);
+	AUTO_STR *joined = NULL;
 
 	if (!proxies_has(proxies, &peer))
 		return peer;
-	http_request_each_header(call->request, join_line, &joined);
-	return joined.failed ? peer : proxies_client(proxies, &peer, buf_str(&joined));
+	return proxies_client(
+		proxies, &peer, str_of(http_request_header_list(call->request, FORWARDED_HEADER, &joined)));
 }
 
 static void reply_too_many(struct front_call *call, const struct rate_refusal *refusal)

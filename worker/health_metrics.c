@@ -50,7 +50,7 @@ static void put_latency(const struct worker *worker, struct buf *into)
 	struct histogram all = { 0 };
 
 	for (unsigned i = 0; i < worker->loops_len; i++)
-		histogram_merge(&all, &worker->loops[i].latency);
+		traffic_latency(&worker->loops[i].traffic, &all);
 	metrics_put_histogram(into, "zot_http_request_latency_seconds",
 		"Time from a request's head to the last byte of its reply.", "", &all);
 }

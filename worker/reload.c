@@ -2,6 +2,7 @@
 #include "worker/reload.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,10 +35,15 @@ struct reload {
 	struct worker_settings now; /* what is in force */
 };
 
-/* A certificate on its way to one loop. */
+/* A certificate on its way to all loops; the last one frees it. */
 struct renewal {
-	struct worker_loop *loop;
 	struct tls_files files;
+	atomic_uint loops_left;
+};
+
+struct renewal_of_loop {
+	struct renewal *renewal;
+	struct worker_loop *loop;
 };
 
 static void files_of(const struct reload *reload, const char *files[FILES])
@@ -204,33 +210,39 @@ static void renewal_free(struct renewal *renewal)
 
 static void renew(void *arg)
 {
-	struct renewal *renewal = arg;
-	const struct worker_settings *settings = renewal->loop->worker->settings;
-	struct http_tls tls = tls_files_view(&renewal->files, settings);
+	struct renewal_of_loop *own = arg;
+	const struct worker_settings *settings = own->loop->worker->settings;
+	struct http_tls tls = tls_files_view(&own->renewal->files, settings);
 	struct error err;
 
-	if (!http_server_reload_tls(renewal->loop->server, &tls, &err))
+	if (!http_server_reload_tls(own->loop->server, &tls, &err))
 		log_error("reload.tls", "error=%s the old certificate stays in force",
 			log_quote(str_of(err.text)));
-	else if (loop_index(renewal->loop->loop) == 0)
+	else if (loop_index(own->loop->loop) == 0)
 		log_info("reload.tls", "certificate=%s", log_quote(str_of(settings->tls_cert)));
-	renewal_free(renewal);
+	if (atomic_fetch_sub(&own->renewal->loops_left, 1) == 1)
+		renewal_free(own->renewal);
+	free(own);
 }
 
 static void reload_tls(struct reload *reload)
 {
-	for (unsigned i = 0; i < reload->worker->loops_len; i++) {
-		struct renewal *renewal = xnew(struct renewal);
-		struct error err;
+	struct renewal *renewal = xnew(struct renewal);
+	struct worker *worker = reload->worker;
+	struct error err;
 
-		renewal->loop = &reload->worker->loops[i];
-		if (tls_files_read(&renewal->files, reload->worker->settings, &err)) {
-			loop_post(renewal->loop->loop, renew, renewal);
-			continue;
-		}
+	if (!tls_files_read(&renewal->files, worker->settings, &err)) {
 		log_error("reload.tls", "error=%s the old certificate stays in force",
 			log_quote(str_of(err.text)));
 		renewal_free(renewal);
+		return;
+	}
+	atomic_init(&renewal->loops_left, worker->loops_len);
+	for (unsigned i = 0; i < worker->loops_len; i++) {
+		struct renewal_of_loop *own = xnew(struct renewal_of_loop);
+
+		*own = (struct renewal_of_loop){ renewal, &worker->loops[i] };
+		loop_post(own->loop->loop, renew, own);
 	}
 }
 

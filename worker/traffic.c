@@ -21,12 +21,17 @@ static void add(struct busy *into, const struct traffic_event *event)
 	into->uploads += event->upload;
 }
 
+void traffic_busy_add(struct busy *into, const struct busy *from)
+{
+	into->requests += from->requests;
+	into->us += from->us;
+	into->downloads += from->downloads;
+	into->uploads += from->uploads;
+}
+
 static void give_up(struct busy *row, struct busy *others)
 {
-	others->requests += row->requests;
-	others->us += row->us;
-	others->downloads += row->downloads;
-	others->uploads += row->uploads;
+	traffic_busy_add(others, row);
 	*row = (struct busy){ 0 };
 }
 
@@ -75,6 +80,12 @@ void traffic_count(struct traffic *traffic, const struct traffic_event *event)
 	histogram_add(&traffic->operations[event->operation], event->us);
 	if (event->repository.len)
 		count_repository(traffic, event);
+}
+
+void traffic_latency(const struct traffic *traffic, struct histogram *into)
+{
+	for (unsigned i = 0; i < TRAFFIC_METHODS; i++)
+		histogram_merge(into, &traffic->methods[i]);
 }
 
 size_t traffic_busy(struct traffic *traffic, struct busy *into, struct busy *ret_others)

@@ -54,5 +54,9 @@ struct traffic_event {
 
 void traffic_init(struct traffic *traffic);
 void traffic_count(struct traffic *traffic, const struct traffic_event *event);
+/* Adds the times of all requests. */
+void traffic_latency(const struct traffic *traffic, struct histogram *into);
+/* What one row, or what was given up, counted goes to another. */
+void traffic_busy_add(struct busy *into, const struct busy *from);
 /* The table as it is now, into room for BUSY_ROWS; how many rows there are. */
 size_t traffic_busy(struct traffic *traffic, struct busy *into, struct busy *ret_others);

@@ -86,14 +86,6 @@ struct rows {
 	struct busy others;
 };
 
-static void merge(struct busy *into, const struct busy *from)
-{
-	into->requests += from->requests;
-	into->us += from->us;
-	into->downloads += from->downloads;
-	into->uploads += from->uploads;
-}
-
 static void gather(struct worker *worker, struct rows *rows)
 {
 	rows->at = xnew_array(struct busy, (size_t)worker->loops_len * BUSY_ROWS + 1);
@@ -102,12 +94,12 @@ static void gather(struct worker *worker, struct rows *rows)
 		struct busy *next = &rows->at[rows->len], others;
 		size_t len = traffic_busy(&worker->loops[i].traffic, next, &others);
 
-		merge(&rows->others, &others);
+		traffic_busy_add(&rows->others, &others);
 		for (size_t j = 0; j < len; j++) {
 			struct busy *there = map_find(rows->by_name, str_of(next[j].name)), row = next[j];
 
 			if (there) {
-				merge(there, &row);
+				traffic_busy_add(there, &row);
 				continue;
 			}
 			rows->at[rows->len] = row;

@@ -30,7 +30,6 @@ struct worker_loop {
 	struct http_server *server;
 	struct http_client *client;
 	struct worker_counters counters;
-	struct histogram latency;
 	struct traffic traffic;
 	int64_t beat_ms; /* when this loop turned last, give or take a second; others look */
 };

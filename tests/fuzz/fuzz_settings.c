@@ -3,15 +3,11 @@
  * fuzz_settings - a settings file of any bytes: taken, or refused with a word about what is wrong; access
  * rules that were taken can be asked.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "common/check.h"
 #include "worker/auth/access.h"
 #include "worker/auth/identity.h"
 #include "worker/settings.h"
+#include "fuzz_file.h"
 
 static void ask(const struct worker_settings *settings)
 {
@@ -35,10 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AUTO(settings_memory) *memory = NULL;
 	struct worker_settings settings;
 	char path[64];
-	int fd = memfd_create("settings", 0);
+	int fd = fuzz_file(data, size, path);
 
-	CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (worker_settings_load(path, environment, &settings, &memory, &warnings, &errors))
 		ask(&settings);
 	else

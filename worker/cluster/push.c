@@ -170,7 +170,7 @@ static void fill_stats(struct push *push, struct usage_stats *stats)
 		stats->bytes_in += counter_get(&counters->received_bytes_total);
 		stats->bytes_out += counter_get(&counters->sent_bytes_total);
 		stats->proxied += counter_get(&counters->proxied_total);
-		histogram_merge(&latency, &worker->loops[i].latency);
+		traffic_latency(&worker->loops[i].traffic, &latency);
 	}
 	stats->open_requests = worker_open_requests(worker);
 	stats->rss = process.rss;

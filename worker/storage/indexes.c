@@ -288,8 +288,7 @@ static enum store_step is_still(
 	return store_index_get_if_changed(indexes->store, name, &view->version, &text, &ignored, err);
 }
 
-/* Nothing that lies behind it in the log is removed yet. */
-static bool may_follow(struct indexes *indexes, const struct index *base, int64_t seen_us)
+bool indexes_may_follow(const struct indexes *indexes, const struct index *base, int64_t seen_us)
 {
 	return base && base->log.generation[0] && seen_us && store_log_goes_on(indexes->store) &&
 	       clock_us() - seen_us < STORE_LOG_FOLLOW_US;
@@ -301,7 +300,7 @@ static enum store_step load_once(struct indexes *indexes, struct str name, struc
 {
 	enum store_step step = STORE_SAME;
 
-	if (may_follow(indexes, base, seen_us))
+	if (indexes_may_follow(indexes, base, seen_us))
 		*ret = index_ref(base);
 	else
 		step = load_json(indexes, name, base, ret, err);

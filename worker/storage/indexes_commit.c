@@ -25,10 +25,9 @@
 #define ATTEMPTS_MAX 60
 #define PAUSE_MIN_US 1000
 #define PAUSE_MAX_US 50000
-/* A log is folded when it is a quarter of its index.json, but not before the one and at the latest at the
- * other. */
-#define LOG_LEAST (256u * 1024)
-#define LOG_MOST  (16u * 1024 * 1024)
+/* A log is folded when it is a quarter of its index.json, but not before log_least and at the latest at this.
+ */
+#define LOG_MOST (16u * 1024 * 1024)
 /* Where a log goes on it is folded after so many records too: who loads it asks for each. */
 #define LOG_RECORDS_MOST 256
 /* An append that took so long may have met a log whose records were removed. */
@@ -47,7 +46,7 @@ struct commit {
 	bool fold;             /* the log is to be folded, whatever else */
 };
 
-enum commit_step { COMMIT_DONE, COMMIT_AGAIN, COMMIT_CONFLICT, COMMIT_FAILED };
+enum commit_step { COMMIT_DONE, COMMIT_CONFLICT, COMMIT_FAILED };
 
 /* Full jitter, growing: many workers on one repository get through one after the other. */
 static void pause_before(unsigned attempt)
@@ -329,7 +328,7 @@ static enum commit_step write_draft(struct commit *c, struct error *err)
 static bool is_too_old(const struct commit *c)
 {
 	return store_log_goes_on(c->indexes->store) && has_log(c) &&
-	       clock_us() - c->seen_us >= STORE_LOG_FOLLOW_US;
+	       !indexes_may_follow(c->indexes, c->base, c->seen_us);
 }
 
 static enum commit_step attempt(struct commit *c, struct error *err)

@@ -69,6 +69,8 @@ struct index *indexes_set_view_locked(
  * no such repository. */
 bool indexes_load(struct indexes *indexes, struct str name, struct index *base, int64_t seen_us,
 	struct index **ret, struct error *err) MUST_CHECK;
+/* The log goes on, and nothing that lies behind this view is removed from it yet. */
+bool indexes_may_follow(const struct indexes *indexes, const struct index *base, int64_t seen_us);
 
 /* indexes_clean.c: records of logs that are folded, to be removed when nobody needs them any more. */
 struct clean;
