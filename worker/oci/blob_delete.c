@@ -11,6 +11,8 @@
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
+#define DELETE_S 20 /* within which it takes effect or does not */
+
 struct search {
 	const struct digest *digest;
 	bool found;
@@ -56,7 +58,7 @@ static struct http_response *delete_blob(const struct oci_ask *ask)
 		return oci_reply_status(405, &err);
 	}
 	known_blobs_forget(uploads_known(ask->worker->uploads), name, &ask->route.digest);
-	if (!store_blob_delete(store, name, &ask->route.digest, &err))
+	if (!store_blob_delete(store, name, &ask->route.digest, store_clock_s(store) + DELETE_S, &err))
 		return oci_reply_unknown(&err, "BLOB_UNKNOWN");
 	return http_response_empty(202);
 }

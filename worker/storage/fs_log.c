@@ -70,25 +70,25 @@ static bool path_of_log(
 	return fs_path_of(store, key, ret, err);
 }
 
-bool fs_log_get(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into,
-	struct error *err)
+enum store_step fs_log_get(struct store *store, const char *index_key, struct store_log_place *place,
+	struct buf *into, struct error *err)
 {
 	struct fs_path path;
 	AUTO_FD fd = -1;
 
 	buf_clear(into);
 	if (!path_of_log(store, index_key, &path, err))
-		return false;
+		return STORE_FAILED;
 	fd = open(path.text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return errno == ENOENT || fs_error(err, "open", path.text);
+		return errno == ENOENT || fs_error(err, "open", path.text) ? STORE_OK : STORE_FAILED;
 	if (!is_of(fd, place->generation))
-		return true;
+		return STORE_OK;
 	if (!read_from(fd, HEAD_LEN + place->at, into, err))
-		return false;
+		return STORE_FAILED;
 	into->len = frames_len(buf_str(into));
 	store_log_advance(place, into->len, into->len);
-	return true;
+	return STORE_OK;
 }
 
 /* ---- appending; the folder is locked ---- */

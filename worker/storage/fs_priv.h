@@ -56,7 +56,7 @@ bool fs_sync(struct store *store, struct error *err) MUST_CHECK;
 bool fs_put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path,
 	uint64_t size, struct error *err) MUST_CHECK;
 bool fs_copy(struct store *store, const char *from, const char *to, struct error *err) MUST_CHECK;
-bool fs_remove(struct store *store, const char *key, struct error *err) MUST_CHECK;
+bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 
 /* fs_usage.c */
 bool fs_usage(struct store *store, const char *folder, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
@@ -80,8 +80,8 @@ bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_ver
 	struct error *err) MUST_CHECK;
 
 /* fs_log.c */
-bool fs_log_get(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into,
-	struct error *err) MUST_CHECK;
+enum store_step fs_log_get(struct store *store, const char *index_key, struct store_log_place *place,
+	struct buf *into, struct error *err) MUST_CHECK;
 enum store_step fs_log_append(struct store *store, const char *index_key,
 	const struct store_version *expected, struct store_log_place *place, struct str frames,
 	struct error *err) MUST_CHECK;

@@ -78,7 +78,7 @@ bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_ver
 	if (errno != ENOENT)
 		return fs_error(err, "stat", target->text);
 	*ret_st = (struct stat){ 0 };
-	*ret = (struct store_version){ "" };
+	*ret = (struct store_version){ .text = "" };
 	return true;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/file.h"
 #include "worker/storage/fs_priv.h"
@@ -268,12 +269,14 @@ bool fs_copy(struct store *store, const char *from, const char *to, struct error
 	return fs_error(err, "link", target.text);
 }
 
-bool fs_remove(struct store *store, const char *key, struct error *err)
+bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err)
 {
 	struct fs_path path;
 
 	if (!fs_path_of(store, key, &path, err))
 		return false;
+	if (clock_wall_s() >= until_s)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "the removal of %s came too late", path.text);
 	if (unlink(path.text) != 0)
 		return fs_error(err, "remove", path.text);
 	return file_sync_folder(path.folder, err);

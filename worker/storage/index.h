@@ -73,6 +73,8 @@ const struct index_entry *index_referrer_at(const struct index *index, const str
 size_t index_len(const struct index *index);
 const struct index_entry *index_at(const struct index *index, size_t at);
 
+struct change_id { uint8_t raw[16]; };
+
 /* Changes. The struct and what it points to belong to the caller until done(change) has run. */
 enum index_op {
 	INDEX_PUT_MANIFEST,   /* descriptor (with subject, artifact type, annotations), tags or none; creates the repository */
@@ -83,6 +85,14 @@ enum index_op {
 struct index_change {
 	enum index_op op;
 	const char *name;               /* repository */
+	/*
+	 * Who it is: a change that is found done under its id, whoever did it, is not done again. All zero: it gets one. Of a call that a peer
+	 * sends on, or that was sent to one: the call's, and is_call; then it is known to others for a while. sent_ms (wall clock, 0: never)
+	 * says when it was first sent to somebody whose answer was lost: where it can't be known whether it was done then, ERROR_UNAVAILABLE.
+	 */
+	struct change_id id;
+	bool is_call;
+	int64_t sent_ms;
 	const struct descriptor *descriptor;
 	const char *const *tags;
 	size_t tags_len;

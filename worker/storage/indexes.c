@@ -15,6 +15,7 @@
 /* A reader that is passed so often by folds gives up. */
 #define LOADS_MAX 20
 #define LOG_LEAST (1024u * 1024)
+#define REPAIR_S  20
 
 void indexes_lock(struct indexes *indexes)
 {
@@ -204,7 +205,7 @@ static enum store_step load_json(
 	struct indexes *indexes, struct str name, struct index *base, struct index **ret, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
-	struct store_version version = { "" };
+	struct store_version version = { .text = "" };
 	enum store_step step;
 	struct index *index;
 
@@ -247,7 +248,8 @@ static void repair_blob(void *arg, const struct digest *digest, struct str bytes
 	if (store_blob_get(repair->store, repair->name, digest, &there, &err) &&
 		str_equal(buf_str(&there), bytes))
 		return;
-	(void)!store_blob_delete(repair->store, repair->name, digest, &err);
+	(void)!store_blob_delete(
+		repair->store, repair->name, digest, store_clock_s(repair->store) + REPAIR_S, &err);
 	if (store_blob_put(repair->store, repair->name, digest, bytes, &err))
 		log_warn("index.repaired", "repository=%.*s a manifest was written again from the log",
 			STR_ARGS(repair->name));
@@ -257,17 +259,17 @@ static void repair_blob(void *arg, const struct digest *digest, struct str bytes
 }
 
 /* What the log has behind *view goes into it, or into a copy when others have it too. */
-static bool add_log(
+static enum store_step add_log(
 	struct indexes *indexes, struct str name, bool shared, struct index **view, struct error *err)
 {
 	AUTO_FINI(buf) frames = buf_limit(STORE_LOG_MAX);
 	struct store_log_place place = (*view)->log;
 	struct repair repair = { indexes->store, name };
 
-	if (!store_log_get(indexes->store, name, &place, &frames, err))
-		return false;
-	if (!frames.len)
-		return true;
+	enum store_step step = store_log_get(indexes->store, name, &place, &frames, err);
+
+	if (step != STORE_OK || !frames.len)
+		return step;
 	if (shared) {
 		struct index *draft = index_draft(*view);
 		index_free(*view);
@@ -275,7 +277,7 @@ static bool add_log(
 	}
 	index_log_apply(*view, buf_str(&frames), shared ? NULL : repair_blob, &repair);
 	(*view)->log = place;
-	return true;
+	return STORE_OK;
 }
 
 /* SAME: index.json did not change while its log was read, so the two belong together. */
@@ -307,9 +309,10 @@ static enum store_step load_once(struct indexes *indexes, struct str name, struc
 	count(indexes, base != NULL, step == STORE_OK);
 	if (step == STORE_FAILED || !store_has_log(indexes->store) || !(*ret)->log.generation[0])
 		return step;
-	if (!add_log(indexes, name, step == STORE_SAME, ret, err)) {
+	step = add_log(indexes, name, step == STORE_SAME, ret, err);
+	if (step != STORE_OK) {
 		index_free(TAKE(*ret));
-		return STORE_FAILED;
+		return step;
 	}
 	if (store_log_goes_on(indexes->store))
 		return STORE_OK;

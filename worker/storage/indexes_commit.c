@@ -226,9 +226,9 @@ static void name_log(const struct commit *c)
 static enum commit_step write_json(struct commit *c, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
-	const struct store_version nothing = { "" };
+	const struct store_version nothing = { .text = "" };
 	const struct store_log_place no_log = { .at = 0 };
-	struct store_version version = { "" };
+	struct store_version version = { .text = "" };
 	int64_t started_us = clock_us();
 	enum store_step step;
 

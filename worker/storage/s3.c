@@ -110,7 +110,7 @@ bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct st
 {
 	AUTO_FINI(http_result) result = { 0 };
 	struct s3_call call = { .method = "HEAD", .key = key };
-	struct store_version version = { "" };
+	struct store_version version = { .text = "" };
 	uint64_t size;
 
 	if (!s3_client_send(&s3->client, &call, &result, err) ||
@@ -223,12 +223,13 @@ static bool put_file(struct store *store, const char *key, const struct digest *
 }
 
 /* S3 answers 204 to the DELETE of what never was, so it is asked before. */
-static bool remove_key(struct store *store, const char *key, struct error *err)
+static bool remove_key(struct store *store, const char *key, int64_t until_s, struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	struct s3_call call = { .method = "DELETE", .key = key };
 	uint64_t there;
 
+	(void)until_s;
 	return s3_head(s3, key, &there, NULL, err) && send_simple(s3, &call, err);
 }
 

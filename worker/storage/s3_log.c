@@ -124,8 +124,8 @@ static bool read_window(struct window *window, struct store_log_place *place, st
 	return true;
 }
 
-bool s3_log_get(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into,
-	struct error *err)
+enum store_step s3_log_get(struct store *store, const char *index_key, struct store_log_place *place,
+	struct buf *into, struct error *err)
 {
 	struct window *window = xnew(struct window);
 	char folder[STORE_KEY_MAX];
@@ -145,7 +145,7 @@ bool s3_log_get(struct store *store, const char *index_key, struct store_log_pla
 		window_fini(window);
 	}
 	free(window);
-	return fine;
+	return fine ? STORE_OK : STORE_FAILED;
 }
 
 /* ---- writing ---- */
@@ -154,7 +154,7 @@ enum store_step s3_log_append(struct store *store, const char *index_key,
 	const struct store_version *expected, struct store_log_place *place, struct str frames,
 	struct error *err)
 {
-	const struct store_version nothing = { "" };
+	const struct store_version nothing = { .text = "" };
 	char folder[STORE_KEY_MAX], key[STORE_KEY_MAX + NUMBER_LEN];
 	enum store_step step;
 

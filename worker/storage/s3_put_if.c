@@ -217,7 +217,7 @@ enum store_step s3_put_if(struct store *store, const char *key, struct str bytes
 	struct change change = {
 		.s3 = s3, .key = key, .bytes = bytes, .expected = expected ? expected->text : NULL
 	};
-	struct store_version version = { "" };
+	struct store_version version = { .text = "" };
 	enum store_step step = STORE_FAILED;
 	int64_t start = clock_ms();
 	uint8_t hash[HASH_MAX];

@@ -10,11 +10,13 @@
 #include <stdio.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "proto/name.h"
 #include "worker/storage/store_driver.h"
 
 #define MARKER_MAX  (3 * (NAME_MAX_LEN + 1) + 1)
 #define OCI_LAYOUT  "{\"imageLayoutVersion\":\"1.0.0\"}"
+#define PROBE_S     60
 #define ESCAPE_UPTO '/' /* this and all bytes before it are escaped */
 
 struct key {
@@ -193,13 +195,14 @@ bool store_log_goes_on(const struct store *store)
 	return driver_of(store)->log_remove != NULL;
 }
 
-bool store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
-	struct error *err)
+enum store_step store_log_get(struct store *store, struct str name, struct store_log_place *place,
+	struct buf *into, struct error *err)
 {
 	struct key key;
 
-	return key_of_file(name, "index.json", &key, err) &&
-	       driver_of(store)->log_get(store, key.text, place, into, err);
+	if (!key_of_file(name, "index.json", &key, err))
+		return STORE_FAILED;
+	return driver_of(store)->log_get(store, key.text, place, into, err);
 }
 
 enum store_step store_log_append(struct store *store, struct str name, const struct store_version *expected,
@@ -279,11 +282,20 @@ bool store_blob_put_file(struct store *store, struct str name, const struct dige
 	       driver_of(store)->put_file(store, key.text, digest, fd, path, size, err);
 }
 
-bool store_blob_delete(struct store *store, struct str name, const struct digest *digest, struct error *err)
+bool store_blob_delete(
+	struct store *store, struct str name, const struct digest *digest, int64_t until_s, struct error *err)
 {
 	struct key key;
 
-	return key_of_blob(name, digest, &key, err) && driver_of(store)->remove(store, key.text, err);
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->remove(store, key.text, until_s, err);
+}
+
+int64_t store_clock_s(const struct store *store)
+{
+	const struct store_driver *driver = driver_of(store);
+
+	return driver->clock_s ? driver->clock_s(store) : clock_wall_s();
 }
 
 bool store_blob_mount(
@@ -392,8 +404,8 @@ static bool put_probe(struct store *store, const char *key, struct str bytes,
 /* Two that must be written, two that must be refused. */
 static bool try_conditions(struct store *store, const char *key, bool *ret_conditional, struct error *err)
 {
-	const struct store_version nothing = { "" };
-	struct store_version first = { "" }, second = { "" }, ignored = { "" };
+	const struct store_version nothing = { .text = "" };
+	struct store_version first = { .text = "" }, second = { .text = "" }, ignored = { .text = "" };
 	enum store_step create, create_again, replace, replace_stale;
 
 	if (!put_probe(store, key, STR("1"), &nothing, &first, &create, err) ||
@@ -421,7 +433,7 @@ bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
 	random_hex(random, 16);
 	(void)snprintf(key, sizeof(key), "_probe/%s", random);
 	ok = try_conditions(store, key, &conditional, err);
-	if (!driver_of(store)->remove(store, key, ok ? err : NULL) || !ok)
+	if (!driver_of(store)->remove(store, key, store_clock_s(store) + PROBE_S, ok ? err : NULL) || !ok)
 		return false;
 	*ret_conditional = conditional;
 	return true;

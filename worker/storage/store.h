@@ -34,17 +34,22 @@ struct store;
 
 /* Which content an object has: opaque, equal only for equal content written by the same write.
  * fs: inode, mtime, length. s3: the ETag. Empty text = "there is no such object". */
-struct store_version { char text[96]; };
+struct store_version {
+	char text[96];
+	int64_t seen_s; /* the store's own clock (store_clock_s) when it said so; 0: it does not tell. Not compared */
+};
 
 /* A place in the log of an index. generation "": there is no log. */
 struct store_log_place {
 	char generation[33];
 	uint64_t at;    /* fs: bytes of the log. s3: number of the last record; index.json names the last that it holds */
 	uint64_t bytes; /* of records since index.json */
+	uint8_t chain[8]; /* fs: what stands at this place (frames.h) */
+	int64_t seen_s;   /* the store's own clock when it last answered about this place; 0: it does not tell */
 };
 #define STORE_LOG_MAX (64u * 1024 * 1024) /* bytes of a log */
 
-enum store_step { STORE_OK, STORE_SAME, STORE_CONFLICT, STORE_FAILED };
+enum store_step { STORE_OK, STORE_SAME, STORE_CONFLICT, STORE_CLOSED, STORE_FAILED };
 
 void store_free(struct store *store);
 AUTO_DEFINE(store)
@@ -77,11 +82,12 @@ bool            store_has_log(const struct store *store);
 bool            store_log_goes_on(const struct store *store);
 #define STORE_LOG_FOLLOW_US (5 * 60 * INT64_C(1000000))
 #define STORE_LOG_KEEP_US   (2 * STORE_LOG_FOLLOW_US)
-/* Whole frames behind *place, which moves behind them. An absent log, or one of another generation, is empty. */
-bool            store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
+/* OK: the frames behind *place, which moves behind them; they are durable. An absent log, or one of another generation, is empty.
+ * CONFLICT: the log is not the one that *place was found in, read index.json again. */
+enum store_step store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
 			      struct error *err) MUST_CHECK;
-/* Adds frames, durably, if index.json is still `expected` (only where a log ends by folding) and the log ends at *place,
- * which moves behind them. */
+/* Adds frames, durably, all or none, if index.json is still `expected` (only where a log ends by folding) and the log ends at
+ * *place, which moves behind them. CLOSED (fs): nothing is added to this log any more, fold it (a sync of it has failed). */
 enum store_step store_log_append(struct store *store, struct str name, const struct store_version *expected,
 				 struct store_log_place *place, struct str frames, struct error *err) MUST_CHECK;
 /* Removes the records up to `upto`, which an index.json holds for STORE_LOG_KEEP_US. Where logs go on. */
@@ -104,7 +110,14 @@ bool store_sync(struct store *store, struct error *err) MUST_CHECK;
  */
 bool store_blob_put_file(struct store *store, struct str name, const struct digest *digest, int fd, const char *path, uint64_t size,
 			 struct error *err) MUST_CHECK;
-bool store_blob_delete(struct store *store, struct str name, const struct digest *digest, struct error *err) MUST_CHECK; /* ERROR_UNKNOWN */
+/*
+ * Removes it, unless the store's clock has passed until_s: then, or when it can't be told whether it took effect, ERROR_UNAVAILABLE.
+ * Whatever is returned, nothing that was sent takes effect after until_s; on OK and ERROR_UNKNOWN (absent) nothing is on its way any more.
+ */
+bool store_blob_delete(struct store *store, struct str name, const struct digest *digest, int64_t until_s, struct error *err) MUST_CHECK;
+/* The clock that those who share the store have in common. fs: the wall clock. s3: what its answers said last, and the time since;
+ * the wall clock before the first answer. Thread  any. */
+int64_t store_clock_s(const struct store *store);
 /* Hard link or server-side copy from one repository to another. ERROR_UNKNOWN when `from` lacks it. */
 bool store_blob_mount(struct store *store, struct str from, struct str to, const struct digest *digest, struct error *err) MUST_CHECK;
 

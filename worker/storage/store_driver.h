@@ -23,7 +23,8 @@ struct store_driver {
 	enum store_step (*put_index)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
 				     const struct store_log_place *log, struct store_version *ret_version, struct error *err);
 	/* NULL: this store keeps no logs. */
-	bool (*log_get)(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into, struct error *err);
+	enum store_step (*log_get)(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into,
+				   struct error *err);
 	/* Records up to a place go. NULL: a log ends by folding. */
 	bool (*log_remove)(struct store *store, const char *index_key, const struct store_log_place *upto, struct error *err);
 	bool (*put_lazy)(struct store *store, const char *key, struct str bytes, struct error *err);
@@ -35,7 +36,8 @@ struct store_driver {
 	bool (*put)(struct store *store, const char *key, const struct digest *digest, struct str bytes, struct error *err);
 	bool (*put_file)(struct store *store, const char *key, const struct digest *digest, int fd, const char *path, uint64_t size,
 			 struct error *err);
-	bool (*remove)(struct store *store, const char *key, struct error *err); /* ERROR_UNKNOWN when absent */
+	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
+	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
 	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */

@@ -27,7 +27,7 @@
 
 static store_suite_open_f *open_store;
 static struct error failure;
-static const struct store_version nothing = { "" };
+static const struct store_version nothing = { .text = "" };
 
 #define OK(expr)                                                                                             \
 	do {                                                                                                 \
@@ -106,7 +106,7 @@ static void index_is_replaced_at_its_version(void **state)
 
 static void index_that_never_was(void **state)
 {
-	const struct store_version stale = { "0123456789abcdef" };
+	const struct store_version stale = { .text = "0123456789abcdef" };
 	AUTO_FINI(buf) into = buf_limit(MIB);
 	struct store_version version;
 
@@ -245,8 +245,9 @@ static void blob_round(struct store *store, enum hash_kind alg, struct str bytes
 	OK(store_blob_get(store, STR("a/b"), &digest, &into, &failure));
 	assert_true(str_equal(buf_str(&into), bytes));
 	REFUSED(store_blob_size(store, STR("a"), &digest, &size, &failure), ERROR_UNKNOWN);
-	OK(store_blob_delete(store, STR("a/b"), &digest, &failure));
-	REFUSED(store_blob_delete(store, STR("a/b"), &digest, &failure), ERROR_UNKNOWN);
+	OK(store_blob_delete(store, STR("a/b"), &digest, store_clock_s(store) + 20, &failure));
+	REFUSED(store_blob_delete(store, STR("a/b"), &digest, store_clock_s(store) + 20, &failure),
+		ERROR_UNKNOWN);
 	REFUSED(store_blob_size(store, STR("a/b"), &digest, &size, &failure), ERROR_UNKNOWN);
 }
 
@@ -273,7 +274,7 @@ static void mount(void **state)
 	OK(store_blob_mount(*state, STR("from"), STR("deep/er/to"), &digest, &failure));
 	OK(store_blob_mount(*state, STR("from"), STR("deep/er/to"), &digest, &failure));
 	OK(store_blob_mount(*state, STR("from"), STR("from"), &digest, &failure));
-	OK(store_blob_delete(*state, STR("from"), &digest, &failure));
+	OK(store_blob_delete(*state, STR("from"), &digest, store_clock_s(*state) + 20, &failure));
 	OK(store_blob_get(*state, STR("deep/er/to"), &digest, &into, &failure));
 	assert_string_equal(buf_text(&into), "hello");
 	REFUSED(store_blob_mount(*state, STR("from"), STR("to"), &absent, &failure), ERROR_UNKNOWN);

@@ -186,7 +186,7 @@ static void expect_sent(size_t at, const char *line)
 #define OLD       "ETag: \"old\"\r\n"
 #define NEW       "ETag: \"new\"\r\n"
 
-static const struct store_version old = { "old" }, nothing = { "" };
+static const struct store_version old = { .text = "old" }, nothing = { .text = "" };
 
 /* ---- one request ---- */
 
@@ -309,7 +309,7 @@ static void other_403_is_no_clock(void **state)
 
 static void write_gives(enum store_step wanted, const struct store_version *expected, const char *version)
 {
-	struct store_version got = { "untouched" };
+	struct store_version got = { .text = "untouched" };
 	struct error err = { 0 };
 	enum store_step step = store->driver->put_if(store, "index", STR("ours"), expected, &got, &err);
 

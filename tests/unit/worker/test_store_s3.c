@@ -95,10 +95,11 @@ static void put_get_remove(void **state)
 	assert_true(version.text[0] && !strchr(version.text, '"'));
 	OK(store->driver->size(store, "a/b+c d/x", &size, &failure));
 	assert_int_equal(size, 5);
-	OK(store->driver->remove(store, "a/b+c d/x", &failure));
+	OK(store->driver->remove(store, "a/b+c d/x", store_clock_s(store) + 20, &failure));
 	expect_error(store->driver->get(store, "a/b+c d/x", &into, &version, &err), &err, ERROR_UNKNOWN);
 	expect_error(store->driver->size(store, "a/b+c d/x", &size, &err), &err, ERROR_UNKNOWN);
-	expect_error(store->driver->remove(store, "a/b+c d/x", &err), &err, ERROR_UNKNOWN);
+	expect_error(store->driver->remove(store, "a/b+c d/x", store_clock_s(store) + 20, &err), &err,
+		ERROR_UNKNOWN);
 }
 
 static void limit_of_an_object(void **state)
@@ -146,7 +147,7 @@ static enum store_step put_if(
 
 static void compare_and_swap(void **state)
 {
-	const struct store_version nothing = { "" };
+	const struct store_version nothing = { .text = "" };
 	struct store_version first, second, third;
 
 	(void)state;
@@ -168,7 +169,7 @@ static void compare_and_swap(void **state)
 static void learns_how_etags_are_quoted(void **state)
 {
 	static const enum s3_quoting beliefs[] = { S3_QUOTING_UNKNOWN, S3_UNQUOTED };
-	const struct store_version nothing = { "" };
+	const struct store_version nothing = { .text = "" };
 	struct store_version version, stale;
 
 	(void)state;
@@ -492,7 +493,8 @@ static void requests_of_each_verb(void **state)
 	put_text("cost/blob", "x");
 	assert_int_equal(requests() - at, 1);
 	at = requests();
-	assert_int_equal(put_if("cost/index", "1", &(struct store_version){ "" }, &version), STORE_OK);
+	assert_int_equal(
+		put_if("cost/index", "1", &(struct store_version){ .text = "" }, &version), STORE_OK);
 	assert_int_equal(requests() - at, 1);
 	at = requests();
 	assert_int_equal(put_if("cost/index", "2", &version, &version), STORE_OK);
