@@ -5,13 +5,13 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "worker/cluster/snapshot.h"
 #include "worker/front_call.h"
 #include "worker/oci/blob_places.h"
 #include "worker/oci/known_blobs.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/uploads.h"
+#include "worker/storage/index.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
@@ -126,13 +126,14 @@ static void finish_job(struct oci_job *job)
 	struct finish *finish = job->own;
 	struct http_response *response;
 	struct error err;
+	uint64_t removals = indexes_removals(job->ask.worker->indexes, name_str(&job->ask.route.name));
 	bool ok = store(&job->ask, finish, &err);
 
 	if (ok || is_over(&err))
 		upload_end(TAKE(finish->upload));
 	if (ok) {
 		known_blobs_add(uploads_known(job->ask.worker->uploads), name_str(&job->ask.route.name),
-			&finish->digest, ring_epoch(job->ask.snapshot->ring), clock_ms());
+			&finish->digest, removals, clock_ms());
 		blob_places_add(uploads_places(job->ask.worker->uploads), &finish->digest,
 			name_str(&job->ask.route.name));
 		counter_add(&job->ask.counters->blob_pushes_total, 1);

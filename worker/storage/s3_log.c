@@ -124,12 +124,14 @@ static bool read_window(struct window *window, struct store_log_place *place, st
 	return true;
 }
 
-enum store_step s3_log_get(struct store *store, const char *index_key, struct store_log_place *place,
-	struct buf *into, struct error *err)
+enum store_step s3_log_get(struct store *store, const char *index_key, const struct store_version *index,
+	struct store_log_place *place, struct buf *into, struct error *err)
 {
 	struct window *window = xnew(struct window);
 	char folder[STORE_KEY_MAX];
 	bool end = false, fine = true;
+
+	(void)index;
 
 	folder_of(index_key, place->generation, folder);
 	window->s3 = s3_store_of(store);
