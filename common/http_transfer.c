@@ -343,8 +343,9 @@ static bool is_connected(const struct http_transfer *transfer)
 	return info_number(transfer->easy, CURLINFO_PRETRANSFER_TIME_T) > 0;
 }
 
-/* Certain that the other side did not act: it had no head, or no byte of a body it needs. Over all that curl has sent: where a kept
- * connection dies it sends the request once more, and what it is told then (a connection refused) says nothing of the first. */
+/* Certain that the other side did not act: it had no head, or no byte of a body it needs. Over all that curl
+ * has sent: where a kept connection dies it sends the request once more, and what it is told then (a
+ * connection refused) says nothing of the first. */
 static bool is_unprocessed(const struct http_transfer *transfer)
 {
 	if (transfer->status != 0)

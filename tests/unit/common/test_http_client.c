@@ -544,8 +544,8 @@ static void test_a_server_that_hangs_up(void **state)
 	(void)close(settings.listen_fd);
 }
 
-/* It has the second request when it dies. The library sends that once more, and is refused then: this does not make it a request that
- * was never sent. */
+/* It has the second request when it dies. The library sends that once more, and is refused then: this does
+ * not make it a request that was never sent. */
 static void test_a_server_that_dies_with_a_kept_connection(void **state)
 {
 	static const char *const methods[] = { "DELETE", "PUT" };
