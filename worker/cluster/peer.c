@@ -12,8 +12,7 @@
  *         0 ----- first ----- 20 s --- again --- 30 s        50 s: the limit      60 s: the server's own 503
  *                                       isolated: ---------> |
  *
- *         A call that is cut ends before; its token is good until 120 s after the first sending, whenever it
- * was made.
+ *         A call that is cut ends before. Its tokens are good until 120 s after the first sending.
  */
 #include "worker/cluster/peer.h"
 
@@ -68,9 +67,13 @@ static bool is_read(const struct peer_call *peer)
 
 /* The clocks of a change. */
 
+/* Since the first sending. Where the two clocks do not agree (this machine was paused, one was set) it is the
+ * longer time: the safe one. */
 static int64_t gone_ms(const struct peer_call *peer)
 {
-	return clock_ms() - peer->sent_ms;
+	int64_t ms = clock_ms() - peer->sent_ms, by_wall = clock_wall_ms() - peer->sent_wall_ms;
+
+	return ms > by_wall ? ms : by_wall;
 }
 
 static int64_t limit_ms(const struct peer_call *peer)
@@ -174,11 +177,10 @@ static void refuse_unknown(struct peer_call *peer, const struct error *err)
 	http_request_reply(peer->how.request, oci_reply_later(UNKNOWN_WAIT_S, &told));
 }
 
-/* The wall clock may have been set since: the earlier time is the safe one. */
+/* By the wall clock of now. */
 static int64_t first_sent_ms(const struct peer_call *peer)
 {
-	int64_t by_interval = clock_wall_ms() - gone_ms(peer);
-	int64_t sent = by_interval < peer->sent_wall_ms ? by_interval : peer->sent_wall_ms;
+	int64_t sent = clock_wall_ms() - gone_ms(peer);
 
 	return sent > 0 ? sent : 1;
 }
