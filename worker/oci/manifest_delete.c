@@ -69,6 +69,9 @@ void oci_manifest_delete_job(struct oci_job *job)
 	job->own_free = free;
 	removal->change =
 		(struct index_change){ .name = job->ask.route.name.text, .done = on_changed, .arg = removal };
+	removal->change.id = job->ask.call;
+	removal->change.is_call = job->ask.has_call;
+	removal->change.sent_ms = job->ask.call_sent_ms;
 	if (reference->is_digest) {
 		removal->change.op = INDEX_DELETE_DIGEST;
 		removal->change.check = check_digest;

@@ -435,6 +435,9 @@ void oci_manifest_put_job(struct oci_job *job)
 	push->change = (struct index_change){
 		.op = INDEX_PUT_MANIFEST,
 		.name = ask->route.name.text,
+		.id = ask->call,
+		.is_call = ask->has_call,
+		.sent_ms = ask->call_sent_ms,
 		.descriptor = &push->descriptor,
 		.tags = (const char *const *)push->tags,
 		.tags_len = push->tags_len,
