@@ -63,10 +63,13 @@ static bool look_before(struct deletion *deletion, struct error *err)
 	AUTO(index) *view = NULL;
 	uint64_t size;
 
-	if (!store_blob_size(ask->worker->store, name, &ask->route.digest, &size, err))
+	bool there = store_blob_size(ask->worker->store, name, &ask->route.digest, &size, err);
+
+	/* One that a peer sent may have come before, and have removed it: the index knows. */
+	if (!there && (err->kind != ERROR_UNKNOWN || !ask->has_call))
 		return false;
 	if (!indexes_get(ask->worker->indexes, name, &view, err))
-		return err->kind == ERROR_UNKNOWN;
+		return there && err->kind == ERROR_UNKNOWN;
 	if (!check_needed(deletion, view, err))
 		return false;
 	deletion->walked = TAKE(view);
@@ -101,22 +104,25 @@ static bool remove_blob(struct deletion *deletion, struct error *err)
 {
 	const struct oci_ask *ask = deletion->ask;
 	struct store *store = ask->worker->store;
+	bool removed;
 
 	deletion->change.op = INDEX_CONDEMN;
+	deletion->change.id = ask->call;
+	deletion->change.is_call = ask->has_call;
+	deletion->change.sent_ms = ask->call_sent_ms;
 	deletion->change.name = ask->route.name.text;
 	deletion->change.digest = ask->route.digest;
 	deletion->change.until_s = store_clock_s(store) + MEMO_CONDEMN_S;
 	deletion->change.check = check_in_place;
 	if (!indexes_change_wait(ask->worker->indexes, &deletion->change, err))
 		return false;
-	/* One that is gone was removed by the same call, when it came before, or by somebody else just now.
-	 */
-	if (!store_blob_delete(
-		    store, name_str(&ask->route.name), &ask->route.digest, deletion->change.until_s, err) &&
-		err->kind != ERROR_UNKNOWN)
+	removed = store_blob_delete(
+		store, name_str(&ask->route.name), &ask->route.digest, deletion->change.until_s, err);
+	if (!removed && err->kind != ERROR_UNKNOWN)
 		return false;
 	say_removed(ask);
-	return true;
+	/* The same call has removed it before. */
+	return removed || !deletion->change.changed;
 }
 
 void oci_blob_delete_job(struct oci_job *job)

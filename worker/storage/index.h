@@ -129,7 +129,8 @@ struct index_change {
 	/* result */
 	bool ok;
 	struct error err;
-	bool changed, found;            /* private */
+	bool changed;                   /* it made another view; false: nothing was to be done */
+	bool found;                     /* private */
 	int64_t at_ms;                  /* private */
 	struct index_change *next;      /* private */
 };
