@@ -141,7 +141,8 @@ static bool read_change(const struct json *root, struct index_change *change, st
 
 	if (!str_unhex(json_str(json_find(root, "id")), change->id.raw, sizeof(change->id.raw)))
 		change->id = (struct change_id){ { 0 } };
-	change->is_call = json_get_int(json_find(root, "call"), &change->at_ms);
+	change->is_call =
+		json_get_int(json_find(root, "call"), &change->at_ms) && index_memo_is_time(change->at_ms);
 	if (str_is(op, "put")) {
 		change->op = INDEX_PUT_MANIFEST;
 		if (!index_json_read_record(json_find(root, "manifest"), record))
@@ -157,7 +158,8 @@ static bool read_change(const struct json *root, struct index_change *change, st
 		     : str_is(op, "removed") ? INDEX_REMOVED
 					     : INDEX_DELETE_DIGEST;
 	return (change->op != INDEX_DELETE_DIGEST || str_is(op, "delete")) &&
-	       (change->op != INDEX_CONDEMN || json_get_int(json_find(root, "until"), &change->until_s)) &&
+	       (change->op != INDEX_CONDEMN || (json_get_int(json_find(root, "until"), &change->until_s) &&
+						       index_memo_is_time(change->until_s))) &&
 	       digest_parse(json_str(json_find(root, "digest")), &change->digest, NULL);
 }
 

@@ -230,7 +230,7 @@ static void read_calls(const struct json *node, struct index_memo *memo)
 		struct call *call = &memo->calls[memo->calls_len];
 
 		if (key.len == 2 * sizeof(call->id.raw) && json_get_int(value, &call->at_ms) &&
-			str_unhex(key, call->id.raw, sizeof(call->id.raw)))
+			index_memo_is_time(call->at_ms) && str_unhex(key, call->id.raw, sizeof(call->id.raw)))
 			memo->calls_len++;
 	}
 }
@@ -245,7 +245,8 @@ static void read_condemned(const struct json *node, struct index_memo *memo)
 		memo->condemned_len < MEMO_CONDEMNED_MAX && json_next(node, &it, &key, &value);) {
 		struct condemned *condemned = &memo->condemned[memo->condemned_len];
 
-		if (digest_parse(key, &condemned->digest, NULL) && json_get_int(value, &condemned->until_s))
+		if (digest_parse(key, &condemned->digest, NULL) && json_get_int(value, &condemned->until_s) &&
+			index_memo_is_time(condemned->until_s))
 			memo->condemned_len++;
 	}
 }
@@ -261,7 +262,9 @@ struct index_memo *index_memo_read(const struct json *node)
 	atomic_init(&memo->refs, 1);
 	(void)!json_get_int(json_find(node, "removals"), &removals);
 	memo->removals = removals > 0 ? (uint64_t)removals : 0;
-	(void)!json_get_int(json_find(node, "forgot"), &memo->forgot_ms);
+	if (!json_get_int(json_find(node, "forgot"), &memo->forgot_ms) ||
+		!index_memo_is_time(memo->forgot_ms))
+		memo->forgot_ms = 0;
 	read_calls(json_find(node, "calls"), memo);
 	read_condemned(json_find(node, "condemned"), memo);
 	return memo;

@@ -42,6 +42,12 @@ bool index_memo_is_condemned(const struct index_memo *memo, const struct digest 
 /* Condemnations since the index was made. */
 uint64_t index_memo_removals(const struct index_memo *memo);
 
+/* A time that a clock of ours can have said: what is read is not trusted further. */
+#define MEMO_TIME_MAX (INT64_C(1) << 53)
+static inline bool index_memo_is_time(int64_t time)
+{
+	return time >= 0 && time <= MEMO_TIME_MAX;
+}
 /* As a JSON object, without calls that are older than MEMO_CALLS_FOR_MS; an empty memo is not written. */
 bool index_memo_is_empty(const struct index_memo *memo);
 void index_memo_write(const struct index_memo *memo, int64_t now_ms, struct json_writer *into);

@@ -241,6 +241,215 @@ static void test_stale_delete(void **state)
 	assert_true(has(rig->there, "r", "v1"));
 }
 
+static void fold(struct indexes *indexes)
+{
+	uint64_t before = indexes_stats(indexes).folds;
+
+	indexes_fold(indexes, 0);
+	while (indexes_stats(indexes).folds == before)
+		(void)poll(NULL, 0, 1);
+}
+
+/* Trust is for reads: what is acknowledged without a write was asked for. */
+static void test_nothing_is_acknowledged_from_a_stale_view(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(delete_tag(rig->there, "r", "v1", &err));
+	assert_true(has(rig->here, "r", "v1"));
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(has(rig->there, "r", "v1"));
+	assert_true(put(rig->there, "r", "v2", &err));
+	assert_true(delete_tag(rig->here, "r", "v2", &err));
+	assert_false(has(rig->there, "r", "v2"));
+}
+
+/* ---- who it was ---- */
+
+/* A tag that is moved between two manifests. */
+static bool move_tag(struct indexes *indexes, const char *to, const struct change_id *call, int64_t sent_ms,
+	struct error *err)
+{
+	struct descriptor descriptor = descriptor_of(to);
+	const char *tag = "moving";
+	struct index_change change = { .op = INDEX_PUT_MANIFEST,
+		.name = "r",
+		.descriptor = &descriptor,
+		.tags = &tag,
+		.tags_len = 1,
+		.sent_ms = sent_ms };
+
+	if (call) {
+		change.id = *call;
+		change.is_call = true;
+	}
+	return indexes_change_wait(indexes, &change, err);
+}
+
+static bool is_at(struct indexes *indexes, const char *to)
+{
+	struct digest digest = digest_of(HASH_SHA256, str_of(to));
+	AUTO(index) *index = NULL;
+	const struct index_entry *entry;
+	struct error err;
+
+	assert_true(indexes_get(indexes, STR("r"), &index, &err));
+	entry = index_find_tag(index, STR("moving"));
+	return entry && digest_equal(&entry->descriptor.digest, &digest);
+}
+
+static const struct store_driver *driver_below;
+static unsigned lies;
+static struct indexes *meanwhile; /* moves the tag to "B" before the lie is told */
+
+/* The record is written, and its writer is told that somebody was faster: a request that was sent twice on
+ * its way. */
+static enum store_step append_and_lie(struct store *store, const char *index_key,
+	const struct store_version *expected, struct store_log_place *place, struct str frames,
+	struct error *err)
+{
+	struct store_log_place before = *place;
+	enum store_step step = driver_below->log_append(store, index_key, expected, place, frames, err);
+
+	if (step != STORE_OK || !lies)
+		return step;
+	lies--;
+	*place = before;
+	assert_true(move_tag(meanwhile, "B", NULL, 0, err));
+	return STORE_CONFLICT;
+}
+
+static void test_own_records_are_recognised(void **state)
+{
+	struct rig *rig = *state;
+	struct store_driver lying = *rig->store->driver;
+	struct error err;
+
+	assert_true(put(rig->here, "r", "v1", &err) && put(rig->here, "r", "v2", &err));
+	driver_below = rig->store->driver;
+	lying.log_append = append_and_lie;
+	rig->store->driver = &lying;
+	meanwhile = rig->there;
+	lies = 1;
+	assert_true(move_tag(rig->here, "A", NULL, 0, &err));
+	assert_true(is_at(rig->here, "B") && is_at(rig->there, "B"));
+	lies = 1;
+	assert_true(delete_tag(rig->here, "r", "v2", &err));
+	rig->store->driver = driver_below;
+	assert_false(has(rig->there, "r", "v2"));
+}
+
+static void test_a_call_takes_effect_once(void **state)
+{
+	const struct change_id first = { { 1 } }, second = { { 2 } };
+	struct rig *rig = *state;
+	int64_t sent_ms = clock_wall_ms();
+	struct error err;
+	char to[16];
+
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(move_tag(rig->here, "A", &first, 0, &err));
+	assert_true(move_tag(rig->here, "B", NULL, 0, &err));
+	/* Sent twice to the same worker, and then made by the one who sent it. */
+	assert_true(move_tag(rig->here, "A", &first, 0, &err));
+	assert_true(move_tag(rig->there, "A", &first, sent_ms, &err));
+	assert_true(is_at(rig->here, "B") && is_at(rig->there, "B"));
+	fold(rig->here);
+	assert_true(move_tag(rig->there, "A", &first, sent_ms, &err));
+	assert_true(is_at(rig->here, "B") && is_at(rig->there, "B"));
+	/* One that is not there was not made. */
+	assert_true(move_tag(rig->there, "A", &second, sent_ms, &err));
+	assert_true(is_at(rig->here, "A"));
+	for (unsigned i = 0; i < MEMO_CALLS_MAX; i++) {
+		struct change_id other = { { 3, (uint8_t)i, (uint8_t)(i >> 8) } };
+
+		(void)snprintf(to, sizeof(to), "C%u", i);
+		assert_true(move_tag(rig->here, to, &other, 0, &err));
+	}
+	/* It may have been among those that are forgotten: unknown, but what is new can be told. */
+	assert_false(move_tag(rig->there, "A", &first, sent_ms, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_true(is_at(rig->there, to));
+	assert_true(move_tag(rig->there, "A", &(struct change_id){ { 9 } }, 0, &err));
+}
+
+/* ---- what may not be ---- */
+
+static unsigned checks;
+
+static bool check_not_condemned(struct index_change *change, const struct index *view, struct error *err)
+{
+	checks++;
+	return !index_is_condemned(view, &change->descriptor->digest, clock_wall_s()) ||
+	       error_set(err, ERROR_UNKNOWN, "MANIFEST_BLOB_UNKNOWN", "condemned");
+}
+
+/* A push that relies on a blob is checked at its place in the order, wherever the deletion came from. */
+static void test_condemned_blobs(void **state)
+{
+	struct rig *rig = *state;
+	struct descriptor descriptor = descriptor_of("named");
+	struct index_change push = {
+		.op = INDEX_PUT_MANIFEST, .name = "r", .descriptor = &descriptor, .check = check_not_condemned
+	};
+	struct index_change kill = { .op = INDEX_CONDEMN,
+		.name = "r",
+		.digest = descriptor.digest,
+		.until_s = clock_wall_s() + MEMO_CONDEMN_S };
+	struct index_change over = { .op = INDEX_REMOVED, .name = "r", .digest = descriptor.digest };
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_int_equal(indexes_removals(rig->here, STR("r")), 0);
+	assert_true(indexes_change_wait(rig->there, &kill, &err));
+	checks = 0;
+	assert_false(indexes_change_wait(rig->here, &push, &err));
+	assert_string_equal(err.code, "MANIFEST_BLOB_UNKNOWN");
+	/* Once in the view that was stale, once in the true one. */
+	assert_int_equal(checks, 2);
+	fold(rig->there);
+	assert_true(indexes_get(rig->there, STR("r"), &index, &err));
+	assert_true(index_is_condemned(index, &descriptor.digest, clock_wall_s()));
+	assert_false(index_is_condemned(
+		index, &descriptor.digest, clock_wall_s() + MEMO_CONDEMN_S + MEMO_GRACE_S + 1));
+	assert_int_equal(index_removals(index), 1);
+	assert_true(indexes_change_wait(rig->there, &over, &err));
+	assert_true(indexes_change_wait(rig->here, &push, &err));
+	assert_int_equal(indexes_removals(rig->here, STR("r")), 1);
+}
+
+static void test_growth_is_refused_in_time(void **state)
+{
+	struct rig *rig = *state;
+	struct error err = { 0 };
+	unsigned fits = 0;
+	char tag[32];
+
+	rig->trust = FOREVER;
+	indexes_set_most(rig->here, 20000);
+	indexes_set_log(rig->here, 4000);
+	for (unsigned i = 0; i < 200 && !err.kind; i++) {
+		(void)snprintf(tag, sizeof(tag), "t%u", i);
+		if (put(rig->here, "r", tag, &err))
+			fits++;
+	}
+	assert_int_equal(err.kind, ERROR_FULL);
+	assert_non_null(strstr(err.text, "may not grow"));
+	assert_in_range(fits, 50, 150);
+	/* What is there is there, may be pushed again, folded, read anew, and deleted; then there is room
+	 * again. */
+	assert_true(put(rig->here, "r", "t0", &err));
+	assert_true(has(rig->there, "r", "t0"));
+	assert_true(delete_tag(rig->here, "r", "t0", &err));
+	assert_true(delete_tag(rig->here, "r", "t1", &err));
+	assert_true(put(rig->here, "r", "t0", &err));
+}
+
 /* ---- many at once ---- */
 
 #define SUBMITTERS 16
@@ -511,15 +720,6 @@ static void write_there(const struct rig *rig, const char *name, struct str byte
 
 	buf_format(&path, "%s/%s", rig->folder, name);
 	assert_true(file_write_durable(buf_text(&path), bytes, 0600, &err));
-}
-
-static void fold(struct indexes *indexes)
-{
-	uint64_t before = indexes_stats(indexes).folds;
-
-	indexes_fold(indexes, 0);
-	while (indexes_stats(indexes).folds == before)
-		(void)poll(NULL, 0, 1);
 }
 
 static void test_changes_go_to_the_log(void **state)
@@ -980,7 +1180,9 @@ static void test_a_damaged_record(void **state)
 #define ON_ANY_STORE \
 	TEST(test_folds_lose_nothing), TEST(test_changes), TEST(test_absent), \
 	TEST(test_trust), TEST(test_stale_delete), TEST(test_group_commit), \
-	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write)
+	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write), \
+	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \
+	TEST(test_a_call_takes_effect_once), TEST(test_condemned_blobs), TEST(test_growth_is_refused_in_time)
 /* clang-format on */
 
 static int test_bucket(void)
