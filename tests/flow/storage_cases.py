@@ -102,12 +102,12 @@ class Pushed:
         self.name, self.there, self.perhaps = name, {}, {}
 
     def put(self, worker, tag, body):
-        """What was not acknowledged before the call came may be there later; 4xx and 507 say that it was not done."""
+        """What was answered with 5xx may be there, then or later; 4xx says that it was not done."""
         self.perhaps.setdefault(tag, []).append(body)
         status = put(worker, self.name, tag, body)
         if status == 201:
             self.there[tag], self.perhaps[tag] = body, []
-        elif status < 500 or status == 507:
+        elif status < 500:
             self.perhaps[tag].remove(body)
         return status
 

@@ -206,14 +206,12 @@ def test_a_disk_whose_syncs_fail_for_a_while(tmp_path, store, faults):
         for n in range(4):
             assert pushed.put(one, f"bad{n}", manifest(f"bad{n}", 1000)) >= 500
             assert put_blob(one, NAME, b"blob%d" % n) >= 500
-            assert delete(one, NAME, "base0") >= 500
+            assert delete(one, NAME, "base0") >= 500, "what is gone from memory is not gone"
         assert one.call("GET", "/livez").status_code == 200
         for rule in rules:
             rule.release()
         assert pushed.put(one, "good", manifest("good")) == 201
-        pushed.perhaps.update(base0=[404])
-        found = tags(one, NAME)
-        if "base0" not in found:  # its deletion was not acknowledged, and may have been done
+        if "base0" not in tags(one, NAME):  # its deletion was not acknowledged, and may have been done
             del pushed.there["base0"]
         pushed.check(one)
         one.kill()
@@ -228,13 +226,13 @@ def test_a_failed_sync_of_the_log_when_it_is_settled(tmp_path, store, faults, mo
         pushed.put(one, "last", manifest("last", 5000))
         one.kill()
     os.truncate(log_of(store), log_of(store).stat().st_size - MARK)
-    rule = faults.add("fdatasync", LOG, fail(errno.EIO), after=0 if moment == "first" else 1)
+    rules = [faults.add(call, LOG, fail(errno.EIO), after=0 if moment == "first" else 1) for call in ("fsync", "fdatasync")]
     with member(tmp_path, "two", store, faults) as two:
         for n in range(5):
             found = tags(two, NAME)
             assert isinstance(found, int) and found >= 500 or found >= set(pushed.there), found
             pushed.put(two, f"more{n}", manifest(f"more{n}"))
-        assert rule.events("fail"), "the log was not synced"
+        assert any(rule.events("fail") for rule in rules), "the log was not synced"
         pushed.check(two)
         two.kill()
     check_anew(tmp_path, store, pushed)
@@ -334,19 +332,28 @@ def test_each_call_of_a_fold_fails_once(tmp_path, store, faults, call, how):
 
 
 @UNSYNCED
-@pytest.mark.parametrize("call", ["fsync", "rename", "unlink", "syncfs"])
-@pytest.mark.parametrize("n", [0, 1])
-def test_a_power_cut_in_the_middle_of_a_fold(tmp_path, store, faults, call, n, size_stays):
+@pytest.mark.parametrize("call", ["fsync", "fdatasync", "rename", "unlink", "syncfs"])
+def test_a_power_cut_before_each_call_of_a_fold(tmp_path, store, faults, call, size_stays):
     power = Power(faults, store)
-    with member(tmp_path, "one", store, faults, ZOT_INDEX_LOG=4096) as one:
-        pushed = first_pushes(one, n=2)
-        rule = faults.add(call, str(store), WAIT, after=n, hold=HOLD)
-        for i in range(12):
-            Call(pushed.put, one, f"v{i}", manifest(f"v{i}", 600)).join(0.5)
-            if rule.events("hold"):
-                break
-        one.kill()
-    check_after_cut(tmp_path, power, size_stays, pushed)
+    for n in range(20):
+        pushed = Pushed(f"fold/{call}{n}")
+        with member(tmp_path, "one", store, faults, ZOT_INDEX_LOG=4096) as one:
+            for i in range(2):
+                assert pushed.put(one, f"base{i}", manifest(f"base{i}")) == 201
+            before = (store / pushed.name / "index.json").stat().st_ino
+            # syncfs is of the whole file system.
+            rule = faults.add(call, str(store) if call == "syncfs" else f"{store}/{pushed.name}", WAIT, after=n, hold=HOLD)
+            for i in range(20):
+                Call(pushed.put, one, f"v{i}", manifest(f"v{i}", 600)).join(1)
+                if rule.events("hold") or (store / pushed.name / "index.json").stat().st_ino != before:
+                    break
+            held = rule.events("hold")
+            one.kill()
+        check_after_cut(tmp_path, power, size_stays, pushed)
+        if not held:
+            break
+    else:
+        raise AssertionError("the calls have no end")
 
 
 # ---- [F8] what was written lazily ----
@@ -416,13 +423,13 @@ def test_a_failed_syncfs_at_a_fold_then_a_power_cut(tmp_path, store, faults, who
     power = Power(faults, store)
     with member(tmp_path, "one", store, faults, ZOT_INDEX_LOG=4096) as one:
         pushed = first_pushes(one)
-        rule = faults.add("syncfs", "", fail(errno.EIO)) if False else faults.add("syncfs", "*", fail(errno.EIO))
+        rule = faults.add("syncfs", "*", fail(errno.EIO))
         for n in range(40):
             pushed.put(one, f"v{n}", manifest(f"v{n}", 500))
             if rule.events("fail"):
                 break
-        if not rule.events("fail"):
-            pytest.fail("no syncfs at a fold")
+        assert rule.events("fail"), "no syncfs at a fold"
+        rule.release()
         if who == "another":
             one.kill()
             one.start()
@@ -455,15 +462,16 @@ def test_each_sync_of_a_blob_fails_once(tmp_path, store, faults, where, how):
                 place, status = None, put_blob(one, NAME, data)
             fired = rule.events("fail")
             rule.release()
-            # Of a file that is one of the spool elsewhere nothing depends.
-            if fired:
-                assert status >= 500 or not unsound(faults, rule), (n, status, fired)
-            if status == 201:
-                kept.append(data)
-            elif place:
-                # The file is no good any more, whatever its next sync says.
+            again = None
+            if status != 201 and place:
                 again = one.call("PUT", place, params={"digest": digest(data)}).status_code
-                assert again in (404, 410, 500, 503), again
+                # That file is no good any more, whatever its next sync says.
+                assert again != 201 or not fired[0].path.endswith(".upload"), "the file whose sync failed is the blob"
+            if 201 in (status, again):
+                assert not fired or not unsound(faults, rule), (n, status, again, fired)
+                kept.append(data)
+            else:
+                assert status >= 500, status
             if not fired:
                 break
             data += b"again"
@@ -541,8 +549,9 @@ def test_an_index_that_another_tool_wrote_is_read_at_once(tmp_path, store):
         for n in range(3):
             write_index(store, NAME, (f"foreign{n}", manifest(f"foreign{n}")))
             assert tags(one, NAME) == {f"foreign{n}"}
-            assert put(one, NAME, "mine", manifest("mine")) == 201
-            assert tags(one, NAME) == {f"foreign{n}", "mine"}
+            for tag in ("mine", "more"):
+                assert put(one, NAME, tag, manifest(tag)) == 201
+            assert tags(one, NAME) == {f"foreign{n}", "mine", "more"}
         assert len(aside(store, "orphan")) == 3
 
 
@@ -795,49 +804,48 @@ def test_two_processes_on_one_spool(tmp_path, store):
 # ---- a disk that is full again and again ----
 
 def test_a_disk_with_little_room_under_two_workers(tmp_path, disks):
+    """Groups of pushes through one, whose writes fail half way now and then; the other one reads, and pushes too."""
     disk = disks.make("ext4", 64)
-    store, halt, rest = disk.path / "store", threading.Event(), random.Random(11)
+    store, halt, name = disk.path / "store", threading.Event(), "full/app"
     with member(tmp_path, "one", store) as one, member(tmp_path, "two", store) as two:
-        pushed = [first_pushes(one, f"full/{n}") for n in range(2)]
-        mine = [[Pushed(p.name) for p in pushed] for _ in range(6)]
+        pushed, mine = first_pushes(one, name), [Pushed(name) for _ in range(7)]
 
         def push(k):
-            choice, worker, n = random.Random(k), (one, one, one, one, two, two)[k], 0
-            while not halt.wait(0.002):
+            rest, n = random.Random(k), 0
+            while not halt.wait(0.002 if n % 2 else 0.01):
                 n += 1
-                choice.choice(mine[k]).put(worker, f"p{k}-{n % 40}", manifest(f"{k} {n}", choice.choice([0, 2000, 9000, 30000])))
+                mine[k].put(two if k == 6 else one, f"p{k}-{n % 30}", manifest(f"{k} {n}", rest.choice([0, 2000, 9000, 30000])))
 
         def fill_up():
-            filler = disk.path / "filler"
-            while not halt.wait(rest.random() * 0.1):
+            rest, filler = random.Random(11), disk.path / "filler"
+            while not halt.is_set():
                 with open(filler, "ab", buffering=0) as file, contextlib.suppress(OSError):
                     while not halt.is_set():
                         file.write(bytes(rest.choice([4096, 65536])))
+                halt.wait(rest.random() * 0.2)
                 with contextlib.suppress(OSError):
                     os.truncate(filler, max(0, filler.stat().st_size - rest.choice([16, 48, 120, 300]) * 1024))
+                halt.wait(rest.random() * 0.15)
 
-        threads = [threading.Thread(target=push, args=(k,)) for k in range(6)] + [threading.Thread(target=fill_up)]
-        with Watcher(two, "full/0") as watcher:
+        threads = [threading.Thread(target=push, args=(k,)) for k in range(7)] + [threading.Thread(target=fill_up)]
+        with Watcher(two, name) as watcher:
             for thread in threads:
                 thread.start()
-            threading.Event().wait(5)
+            threading.Event().wait(8)
             halt.set()
             for thread in threads:
                 thread.join()
-        assert not watcher.wrong, watcher.wrong[:5]
         (disk.path / "filler").unlink()
-        refused = sum(len(bodies) for some in mine for p in some for bodies in p.perhaps.values())
-        for i, p in enumerate(pushed):
-            for some in mine:
-                p.there.update(some[i].there)
-                p.perhaps.update(some[i].perhaps)
-        print("acknowledged", [len(p.there) for p in pushed], "unknown", refused)
+        for some in mine:
+            pushed.there.update(some.there)
+            pushed.perhaps.update(some.perhaps)
+        print("acknowledged", len(pushed.there), "not sure", sum(map(len, pushed.perhaps.values())), "wrong reads", len(watcher.wrong))
+        assert not watcher.wrong, watcher.wrong[:5]
         for worker in (one, two):
-            for p in pushed:
-                p.check(worker)
+            pushed.check(worker)
         one.kill()
         two.kill()
-        check_anew(tmp_path, store, *pushed)
+        check_anew(tmp_path, store, pushed)
 
 
 # ---- odd manifests ----
@@ -885,6 +893,7 @@ def test_odd_manifests_are_the_same_live_from_the_log_and_from_a_fold(tmp_path, 
     with member(tmp_path, "two", store) as two:
         assert all_of(two, NAME, references, subject) == live
         two.stop()
+        assert subprocess.run([BUILD / two.program, "fold"], env=two.environment, capture_output=True, timeout=60).returncode == 0
     assert not log_of(store).exists()
     with member(tmp_path, "three", store) as three:
         assert all_of(three, NAME, references, subject) == live
