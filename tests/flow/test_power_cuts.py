@@ -2,12 +2,14 @@
 """The power goes under load, many times: what was acknowledged is there, what was deleted is not, and all goes on.
 
     clients --- push, move, mount, delete ---> worker ---> ext4, xfs: a file on a tmpfs, copied when the worker is stopped
-                                                      '--> paper: each write is traced, and what no sync followed is dropped
+                                                      '--> paper: each write is traced, and what no sync followed is dropped;
+                                                           in half of the rounds some calls fail too
 
 POWER_ROUNDS (50; SCALE=full: 500) are shared by the file systems, and a fifth as many are on paper. POWER_SEED, POWER_KIND (ext4, xfs or
 paper): a printed one again. A seed sets what clients do and when the power goes, not how threads meet.
 """
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -19,7 +21,7 @@ import time
 import pytest
 
 from disks import Disks
-from faults import Faults
+from faults import Faults, fail, late, short
 from faults.power import Power
 from storage_cases import make, manifest
 from worker_process import MANIFEST, await_true, digest, image
@@ -247,6 +249,9 @@ class OnDisk:
         self.made = [self.disks.make(self.kind, 80, rest.choice(OPTIONS[self.kind]))]
         return self.made[0].path / "store", None
 
+    def disturb(self, rest):
+        pass
+
     def cut(self, folder, rest):
         self.made.append(self.disks.cut(self.made[0]))
         return self.made[1].path / "store"
@@ -258,14 +263,21 @@ class OnDisk:
 
 class OnPaper:
     def __init__(self):
-        self.power, self.dropped = None, 0
+        self.power, self.faults, self.dropped = None, None, 0
 
     def prepare(self, folder, rest):
         store = folder.resolve() / "store"
         store.mkdir()
-        faults = Faults(folder / "faults")
-        self.power = Power(faults, store)
-        return store, faults
+        self.faults = Faults(folder / "faults")
+        self.power = Power(self.faults, store)
+        return store, self.faults
+
+    def disturb(self, rest):
+        for _ in range(rest.choice([0, 0, 1, 2, 4])):
+            error = rest.choice([errno.EIO, errno.ENOSPC])
+            call = rest.choice(["pwrite", "write", "fsync", "fdatasync", "fdatasync", "syncfs", "rename", "unlink", "link", "create", "ftruncate"])
+            what = short(rest.choice([1, 100, 2000]), error) if call in ("pwrite", "write") else rest.choice([fail, late])(error)
+            self.faults.add(call, str(self.power.store), what, after=rest.randrange(60), times=rest.choice([1, 1, 2, 5]))
 
     def cut(self, folder, rest):
         self.dropped += self.power.cut(folder / "cut", size_stays=rest.random() < 0.5)
@@ -282,6 +294,7 @@ def one_round(folder, what, seed):
     # The spool is in the store: blobs are renamed into their places.
     with make(folder / "before", faults, ZOT_STORAGE_ROOT=store, ZOT_SPOOL=store / ".uploads", **settings(rest)) as worker:
         clients = [Client(worker, k, f"{seed} {k}") for k in range(CLIENTS)]
+        what.disturb(rest)
         under_load(worker, clients, rest.uniform(0.2, 1.0))
         after = what.cut(folder, rest)
         end_load(worker, clients)
