@@ -119,14 +119,6 @@ struct str fs_log_tail_pending(const struct fs_log_tail *tail)
 
 /* ---- settling ---- */
 
-/* Zeros are room that was taken and not written. */
-static bool says_something(struct str bytes)
-{
-	for (size_t i = 0; i < bytes.len; i++)
-		if (bytes.at[i])
-			return true;
-	return false;
-}
 
 static bool put_aside(
 	const struct fs_log *log, const struct store_log_place *place, struct str bytes, struct error *err)
@@ -191,7 +183,7 @@ bool fs_log_settle(const struct fs_log *log, const struct store_log_place *place
 
 	if (!fs_log_tail_is_in_doubt(tail))
 		return true;
-	if (says_something(rest) && !put_aside(log, place, rest, err))
+	if (rest.len && !put_aside(log, place, rest, err))
 		return false;
 	if (ftruncate(log->fd, (off_t)(base + tail->whole)) != 0)
 		return fs_error(err, "cut", log->path.text);
