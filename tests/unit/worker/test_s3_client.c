@@ -185,6 +185,7 @@ static void expect_sent(size_t at, const char *line)
 #define SLOW_DOWN "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 #define OLD       "ETag: \"old\"\r\n"
 #define NEW       "ETag: \"new\"\r\n"
+#define OTHER     "ETag: \"other\"\r\n"
 /* Seconds of one minute, of a store whose clock is years behind ours. */
 #define AT(second) "Date: Fri, 24 May 2013 00:00:" #second " GMT\r\n"
 #define MIDNIGHT   INT64_C(1369353600)
@@ -349,15 +350,24 @@ static void versions_have_dates(void **state)
 
 /* ---- compare-and-swap ---- */
 
+static struct store_version got;
+static struct error failure;
+
 static void write_gives(enum store_step wanted, const struct store_version *expected, const char *version)
 {
-	struct store_version got = { .text = "untouched" };
-	struct error err = { 0 };
-	enum store_step step = store->driver->put_if(store, "index", STR("ours"), expected, &got, &err);
+	got = (struct store_version){ .text = "untouched" };
+	failure = (struct error){ 0 };
+	enum store_step step = store->driver->put_if(store, "index", STR("ours"), expected, &got, &failure);
 
 	if (step != wanted)
-		fail_msg("%d: %s", (int)step, err.text);
+		fail_msg("%d: %s", (int)step, failure.text);
 	assert_string_equal(got.text, version ? version : "untouched");
+}
+
+static void expect_unknown(void)
+{
+	if (failure.kind != ERROR_UNAVAILABLE || !strstr(failure.text, "unknown whether it was written: "))
+		fail_msg("%s: %s", error_kind_name(failure.kind), failure.text);
 }
 
 static void knows_unquoted(void)
@@ -409,18 +419,91 @@ static void late_success(void **state)
 	stop();
 }
 
-static void clear_conflicts(void **state)
+/* Refused, and what is there is another's: by its ETag, its length, its bytes. */
+static void conflicts(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 },
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OTHER, NULL, 5 },
+		{ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OTHER, NULL, 4 },
+		{ "GET", ANSWER, 200, OTHER, "them", 0 },
 		{ "PUT", ANSWER, 404, NULL, "<Error><Code>NoSuchKey</Code></Error>", 0 },
-		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 });
+		{ "HEAD", ANSWER, 404, NULL, NULL, 0 });
 	knows_unquoted();
 	for (int i = 0; i < 3; i++)
 		write_gives(STORE_CONFLICT, &old, NULL);
-	for (int i = 0; i < 2; i++)
+	stop();
+}
+
+static void creates_that_lose(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "GET", ANSWER, 200, OTHER, "them", 0 },
+		{ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "GET", ANSWER, 200, OTHER, "ours, and more", 0 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 });
+	for (int i = 0; i < 3; i++)
 		write_gives(STORE_CONFLICT, &nothing, NULL);
 	stop();
-	expect_sent(3, "If-None-Match: *\r\n");
+	expect_sent(0, "If-None-Match: *\r\n");
+}
+
+/* The first attempt is refused because of itself: it went twice over a wire that we do not see. */
+static void refused_though_written(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW AT(04), "ours", 0 },
+		{ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "ours", 0 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 },
+		{ "GET", ANSWER, 200, NEW, "ours", 0 });
+	write_gives(STORE_OK, &nothing, "new");
+	assert_int_equal(got.seen_s, MIDNIGHT + 4);
+	write_gives(STORE_OK, &nothing, "new");
+	write_gives(STORE_OK, &old, "new");
+	stop();
+}
+
+/* 409 may mean: just now, try again. */
+static void refused_for_the_moment(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 },
+		{ "PUT", ANSWER, 200, NEW AT(03), NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 },
+		{ "HEAD", ANSWER, 200, OLD, NULL, 3 }, { "PUT", ANSWER, 200, NEW, NULL, 0 });
+	write_gives(STORE_OK, &nothing, "new");
+	assert_int_equal(got.seen_s, MIDNIGHT + 3);
+	write_gives(STORE_OK, &old, "new");
+	stop();
+	expect_sent(3, "If-Match: old\r\n");
+	expect_sent(5, "If-Match: old\r\n");
+}
+
+static void refusal_that_cannot_be_looked_into(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 },
+		{ "GET", ANSWER, 403, NULL, "<Error><Code>AccessDenied</Code></Error>", 0 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 403, NULL, NULL, 0 });
+	write_gives(STORE_FAILED, &nothing, NULL);
+	expect_unknown();
+	write_gives(STORE_FAILED, &old, NULL);
+	expect_unknown();
+	stop();
+}
+
+/* The second attempt fails for certain, the first may yet arrive. */
+static void doubt_stays(void **state)
+{
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 },
+		{ "PUT", ANSWER, 507, NULL, NULL, 0 }, { "PUT", ANSWER, 507, NULL, NULL, 0 });
+	write_gives(STORE_FAILED, &nothing, NULL);
+	expect_unknown();
+	write_gives(STORE_FAILED, &nothing, NULL);
+	assert_int_equal(failure.kind, ERROR_FULL);
+	stop();
+}
+
+static void no_answer_at_all(void **state)
+{
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "GET", CUT, 0, NULL, NULL, 0 },
+		{ "GET", CUT, 0, NULL, NULL, 0 }, { "GET", CUT, 0, NULL, NULL, 0 },
+		{ "GET", SILENCE, 0, NULL, NULL, 0 });
+	write_gives(STORE_FAILED, &nothing, NULL);
+	expect_unknown();
+	stop();
 }
 
 static void bucket_is_gone(void **state)
@@ -432,7 +515,7 @@ static void bucket_is_gone(void **state)
 
 static void create_after_a_lost_request(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "HEAD", ANSWER, 404, NULL, NULL, 0 },
+	SCRIPT({ "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 },
 		{ "PUT", ANSWER, 200, NEW, NULL, 0 });
 	write_gives(STORE_OK, &nothing, "new");
 	stop();
@@ -441,22 +524,15 @@ static void create_after_a_lost_request(void **state)
 
 static void store_wants_quotes(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 4 },
-		{ "PUT", ANSWER, 200, NEW, NULL, 0 }, { "PUT", ANSWER, 412, NULL, NULL, 0 });
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+		{ "PUT", ANSWER, 200, NEW, NULL, 0 }, { "PUT", ANSWER, 412, NULL, NULL, 0 },
+		{ "HEAD", ANSWER, 200, OTHER, NULL, 3 });
 	write_gives(STORE_OK, &old, "new");
 	write_gives(STORE_CONFLICT, &old, NULL);
 	stop();
 	expect_sent(0, "If-Match: old\r\n");
 	expect_sent(2, "If-Match: \"old\"\r\n");
 	expect_sent(3, "If-Match: \"old\"\r\n");
-}
-
-/* Refused while the form is unknown, and the same bytes are there: still not ours. */
-static void refused_is_not_written(void **state)
-{
-	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 });
-	write_gives(STORE_CONFLICT, &old, NULL);
-	stop();
 }
 
 static void store_that_stays_away(void **state)
@@ -466,7 +542,37 @@ static void store_that_stays_away(void **state)
 		{ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
 		{ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 });
 	write_gives(STORE_FAILED, &old, NULL);
+	expect_unknown();
 	stop();
+}
+
+/* ---- the log ---- */
+
+static void places_have_dates(void **state)
+{
+	AUTO_FINI(buf) into = buf_limit(100);
+	struct store_log_place place = { .generation = "g", .at = 6 };
+	struct error err = { 0 };
+
+	SCRIPT({ "GET", ANSWER, 404, AT(02), "<Error><Code>NoSuchKey</Code></Error>", 0 },
+		{ "PUT", ANSWER, 200, NEW AT(03), NULL, 0 }, { "PUT", CUT, 0, NULL, NULL, 0 },
+		{ "GET", ANSWER, 200, NEW AT(05), "ours", 0 }, { "PUT", ANSWER, 412, AT(06), NULL, 0 },
+		{ "GET", ANSWER, 200, NEW AT(07), "them", 0 });
+	assert_int_equal(store->driver->log_get(store, "x/index.json", &place, &into, &err), STORE_OK);
+	assert_int_equal(place.seen_s, MIDNIGHT + 2);
+	for (int64_t i = 0; i < 2; i++) {
+		assert_int_equal(
+			store->driver->log_append(store, "x/index.json", &old, &place, STR("ours"), &err),
+			STORE_OK);
+		assert_int_equal(place.seen_s, MIDNIGHT + 3 + 2 * i);
+	}
+	assert_int_equal(store->driver->log_append(store, "x/index.json", &old, &place, STR("ours"), &err),
+		STORE_CONFLICT);
+	assert_int_equal(place.seen_s, MIDNIGHT + 5);
+	assert_int_equal(place.at, 8);
+	stop();
+	expect_sent(0, "GET /bucket/root/x/index.log/g/00000000000000000007 ");
+	expect_sent(4, "PUT /bucket/root/x/index.log/g/00000000000000000009 ");
 }
 
 /* ---- removing ---- */
@@ -750,12 +856,18 @@ int main(void)
 		cmocka_unit_test(lost_answer_of_a_loser),
 		cmocka_unit_test(loser_is_told_500),
 		cmocka_unit_test(late_success),
-		cmocka_unit_test(clear_conflicts),
+		cmocka_unit_test(conflicts),
+		cmocka_unit_test(creates_that_lose),
+		cmocka_unit_test(refused_though_written),
+		cmocka_unit_test(refused_for_the_moment),
+		cmocka_unit_test(refusal_that_cannot_be_looked_into),
+		cmocka_unit_test(doubt_stays),
+		cmocka_unit_test(no_answer_at_all),
 		cmocka_unit_test(bucket_is_gone),
 		cmocka_unit_test(create_after_a_lost_request),
 		cmocka_unit_test(store_wants_quotes),
-		cmocka_unit_test(refused_is_not_written),
 		cmocka_unit_test(store_that_stays_away),
+		cmocka_unit_test(places_have_dates),
 		cmocka_unit_test(removes_at_once),
 		cmocka_unit_test(removes_what_is_not_there),
 		cmocka_unit_test(removes_too_late),

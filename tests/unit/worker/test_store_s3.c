@@ -201,10 +201,14 @@ static void compare_and_swap(void **state)
 
 	(void)state;
 	assert_int_equal(put_if("cas", "1", &nothing, &first), STORE_OK);
-	assert_int_equal(put_if("cas", "1", &nothing, &second), STORE_CONFLICT);
+	assert_int_equal(put_if("cas", "2", &nothing, &second), STORE_CONFLICT);
+	assert_int_equal(put_if("cas", "11", &nothing, &second), STORE_CONFLICT);
+	/* The same bytes as there are: ours, sent twice. */
+	assert_int_equal(put_if("cas", "1", &nothing, &second), STORE_OK);
+	assert_string_equal(second.text, first.text);
 	assert_int_equal(put_if("cas", "2", &first, &second), STORE_OK);
-	/* The same bytes as there are: refused all the same, we know of no lost answer. */
-	assert_int_equal(put_if("cas", "2", &first, &third), STORE_CONFLICT);
+	assert_int_equal(put_if("cas", "2", &first, &third), STORE_OK);
+	assert_string_equal(third.text, second.text);
 	assert_int_equal(put_if("cas", "3", &first, &third), STORE_CONFLICT);
 	expect_content("cas", STR("2"), &third);
 	assert_string_equal(third.text, second.text);
