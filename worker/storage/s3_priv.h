@@ -30,13 +30,15 @@ struct s3_store {
 };
 struct s3_store *s3_store_of(struct store *store);
 
-/* The ETag of an answer without its quotes; false when there is none or it is over-long. */
+/* The ETag of an answer without its quotes, and its Date; false when there is none or it is over-long. */
 bool s3_read_etag(const struct http_result *result, struct store_version *ret) MUST_CHECK;
 /* HEAD. ERROR_UNKNOWN when absent; ret_version may be NULL. */
 bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version,
 	struct error *err) MUST_CHECK;
 bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version,
 	struct error *err) MUST_CHECK;
+
+bool s3_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 
 enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
 	const struct store_version *expected, struct store_version *ret_version,
