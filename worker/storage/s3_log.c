@@ -138,7 +138,6 @@ enum store_step s3_log_get(struct store *store, const char *index_key, const str
 	bool end = false, fine = true;
 
 	(void)index;
-
 	folder_of(index_key, place->generation, folder);
 	window->s3 = s3_store_of(store);
 	window->method = "GET";

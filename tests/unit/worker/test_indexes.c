@@ -681,7 +681,8 @@ static void test_unclear_write(void **state)
 	failing.put_if = put_failing;
 	failing.put_index = NULL;
 	failing.log_get = NULL;
-	failing.log_append = NULL; /* a store without logs */
+	failing.log_append = NULL;
+	failing.log_remove = NULL; /* a store without logs */
 	rig->store->driver = &failing;
 	writes_first = true;
 	/* Neither done nor failed; the store says later. */

@@ -558,7 +558,8 @@ static void places_have_dates(void **state)
 		{ "PUT", ANSWER, 200, NEW AT(03), NULL, 0 }, { "PUT", CUT, 0, NULL, NULL, 0 },
 		{ "GET", ANSWER, 200, NEW AT(05), "ours", 0 }, { "PUT", ANSWER, 412, AT(06), NULL, 0 },
 		{ "GET", ANSWER, 200, NEW AT(07), "them", 0 });
-	assert_int_equal(store->driver->log_get(store, "x/index.json", &place, &into, &err), STORE_OK);
+	assert_int_equal(
+		store->driver->log_get(store, "x/index.json", &nothing, &place, &into, &err), STORE_OK);
 	assert_int_equal(place.seen_s, MIDNIGHT + 2);
 	for (int64_t i = 0; i < 2; i++) {
 		assert_int_equal(
