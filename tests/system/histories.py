@@ -324,13 +324,13 @@ def registers(operations):
     return found
 
 
-def excerpt(steps, violation, around=24):
-    """The operations before and beside the one that fits nowhere, and what could have been there."""
-    zero = min(step.start for step in steps)
-    at = violation.step.end
-    before = sorted((s.of for s in steps if s.start <= at), key=lambda o: o.start)
-    kept = before[-around:] if violation.step.of in before[-around:] else [violation.step.of] + before[-around:]
-    lines = [("> " if o is violation.step.of else "  ") + o.text(zero) for o in kept]
+def excerpt(steps, violation, changes=14, answers=10):
+    """The last changes and answers before and beside the one that fits nowhere, and what could have been there."""
+    zero = min(step.of.start for step in steps)
+    until = violation.step.end
+    before = sorted((s for s in steps if s.of.start <= until and s is not violation.step), key=lambda s: s.of.start)
+    kept = [s for s in before if s.does is not KEEP][-changes:] + [s for s in before if s.does is KEEP][-answers:] + [violation.step]
+    lines = [("> " if s is violation.step else "  ") + s.of.text(zero) for s in sorted(kept, key=lambda s: s.of.start)]
     values = ", ".join(sorted("nothing" if v is None else short(v) for v in violation.values))
     return "\n".join(lines + [f"  before the marked one ends there can only have been: {values}"])
 
