@@ -324,12 +324,14 @@ def registers(operations):
     return found
 
 
-def excerpt(steps, violation, changes=14, answers=10):
-    """The last changes and answers before and beside the one that fits nowhere, and what could have been there."""
+def excerpt(steps, violation, changes=14, answers=10, same=3):
+    """The last changes and answers before and beside the one that fits nowhere, the last of its value, and what could have been there."""
     zero = min(step.of.start for step in steps)
     until = violation.step.end
     before = sorted((s for s in steps if s.of.start <= until and s is not violation.step), key=lambda s: s.of.start)
-    kept = [s for s in before if s.does is not KEEP][-changes:] + [s for s in before if s.does is KEEP][-answers:] + [violation.step]
+    kept = {violation.step, *[s for s in before if s.does is not KEEP][-changes:], *[s for s in before if s.does is KEEP][-answers:]}
+    if violation.step.need:
+        kept.update([s for s in before if s.does is not KEEP and s.value == violation.step.need][-same:])
     lines = [("> " if s is violation.step else "  ") + s.of.text(zero) for s in sorted(kept, key=lambda s: s.of.start)]
     values = ", ".join(sorted("nothing" if v is None else short(v) for v in violation.values))
     return "\n".join(lines + [f"  before the marked one ends there can only have been: {values}"])

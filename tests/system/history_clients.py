@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that do random things to a few repositories through several workers, and write down what they did and what they were told.
 
-What a client does follows from the seed and its number, not from what it is told. The clients of one process are threads; run_clients() is
-made for a process of its own. An operation counts when its request was sent.
+What a client does follows from the seed and its number, not from what it is told; how much of it, from how much the others do until all is done.
+The clients of one process are threads; run_clients() is made for a process of its own. An operation counts when its request was sent.
 """
 import base64
 import contextlib
@@ -22,7 +22,8 @@ TAGS = ["v0", "v1", "v2", "v3"]
 LAYERS = [f"a layer that many share, number {n}".encode() for n in range(6)]
 SHARED = [image(LAYERS[n % 6], annotations={"shared": str(n)}) for n in range(6)]
 OWN_MANIFESTS = 6  # of a client in a repository, before it deletes older ones
-ANSWER_S = 60
+ANSWER_S = 90
+NOBODY_S = 90  # without anybody who listens
 ALLOWED = {
     "put": {201, 404}, "delete tag": {202, 404}, "delete digest": {202, 404, 405}, "get": {200, 404}, "list": {200, 404},
     "push blob": {201}, "delete blob": {202, 404, 405}, "get blob": {200, 404}, "mount": {201, 202}}
@@ -226,23 +227,39 @@ class Speaker:
         return operation
 
 
+class Budget:
+    """Operations that the clients of a process still have to do."""
+
+    def __init__(self, left):
+        self.left, self.lock = left, threading.Lock()
+
+    def spend(self, n):
+        with self.lock:
+            self.left -= n
+
+
 class Client(Speaker):
     """One that acts at random."""
 
-    def __init__(self, plan, number):
+    def __init__(self, plan, number, budget):
         super().__init__(plan, f"client {number}")
-        self.dice = random.Random(f"{plan.seed}:{number}")
-        self.wanted = plan.operations // plan.clients + (number < plan.operations % plan.clients)
+        self.dice, self.budget = random.Random(f"{plan.seed}:{number}"), budget
         self.own, self.made, self.last = {name: [] for name in REPOSITORIES}, 0, None
 
     def run(self):
         kinds, weights = list(MIX), list(MIX.values())
-        while len(self.operations) < self.wanted:
+        last = time.monotonic()
+        while self.budget.left > 0:
             before = len(self.operations)
             kind = self.dice.choices(kinds, weights)[0]
             getattr(self, "do_" + kind.replace(" ", "_"))(self.dice.randrange(len(self.doors)), self.dice.choice(REPOSITORIES))
-            if len(self.operations) == before:
-                time.sleep(0.002)  # nobody listens there just now
+            sent = len(self.operations) - before
+            self.budget.spend(sent)
+            if sent:
+                last = time.monotonic()
+                continue
+            time.sleep(0.002)  # nobody listens there just now
+            assert time.monotonic() - last < NOBODY_S, "no worker listens"
 
     def tag(self):
         return self.dice.choice(TAGS)
@@ -313,10 +330,10 @@ class Client(Speaker):
         self.mount(door, name, digest(self.any_layer()), self.dice.choice([r for r in REPOSITORIES if r != name]))
 
 
-def run_clients(plan, numbers, pipe):
+def run_clients(plan, numbers, operations, pipe):
     """In a process of its own; what was done goes through the pipe at the end."""
-    clients = [Client(plan, number) for number in numbers]
-    failures = []
+    budget, failures = Budget(operations), []
+    clients = [Client(plan, number, budget) for number in numbers]
 
     def run(client):
         try:
