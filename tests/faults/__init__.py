@@ -105,7 +105,8 @@ class Faults:
             self.write()
 
     def clear(self):
-        self.rules = []
+        """All but those that only trace."""
+        self.rules = [rule for rule in self.rules if f" {TRACE} " in rule.text]
         self.write()
 
     def write(self):

@@ -234,6 +234,10 @@ def check(worker, clients, when):
         reply = worker.call("GET", f"/v2/{name}/tags/list")
         if reply.status_code not in (200, 404):
             wrong.append(f"tags of {name}: status {reply.status_code}")
+    listed = set(worker.call("GET", "/v2/_catalog?n=1000").json()["repositories"])
+    pushed = {name for client in clients for (name, _), values in client.manifests.items() if GONE not in values}
+    if pushed - listed:
+        wrong.append(f"{sorted(pushed - listed)} not in the catalog")
     assert not wrong, f"{when}: {len(wrong)} wrong\n" + "\n".join(wrong[:20]) + worker.text()[-1500:]
 
 

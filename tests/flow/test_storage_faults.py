@@ -163,7 +163,9 @@ def test_a_failed_sync_then_pushes_then_a_power_cut(tmp_path):
             pushed = first_pushes(one)
             os.sync()
             fill(disks.below / "filler")
-            assert pushed.put(one, "bad", manifest("bad", 30000)) >= 500
+            # Some may find room that the disk gave them before.
+            bad = [pushed.put(one, f"bad{n}", manifest(f"bad{n}", 30000)) for n in range(6)]
+            assert max(bad) >= 500, bad
             os.truncate(disks.below / "filler", (disks.below / "filler").stat().st_size - 8 * 1024 * 1024)
             for n in (1, 2):
                 await_true(lambda n=n: pushed.put(one, f"ack{n}", manifest(f"ack{n}")) == 201, 20, "a push, now that there is room")
@@ -271,7 +273,7 @@ def test_each_sync_of_a_first_push_fails_once(tmp_path, store, faults, how):
                 for blob in (b"{}", b"layer"):
                     await_true(lambda name=name, blob=blob: put_blob(one, name, blob) == 201, 5, "a blob")
                     why = unsound(faults, rule) if rule.events("fail") else None
-                    if why:
+                    if why and "/_catalog" not in why:  # a blob alone is not listed
                         wrong.append(f"{call} {n}: 201 for a blob, but {why}")
                 pushed = Pushed(name)
                 status = pushed.put(one, "v1", manifest(name))
