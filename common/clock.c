@@ -22,14 +22,14 @@ static struct timespec now(clockid_t id)
 
 int64_t clock_ms(void)
 {
-	struct timespec ts = now(CLOCK_MONOTONIC);
+	struct timespec ts = now(CLOCK_BOOTTIME);
 
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 int64_t clock_us(void)
 {
-	struct timespec ts = now(CLOCK_MONOTONIC);
+	struct timespec ts = now(CLOCK_BOOTTIME);
 
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }

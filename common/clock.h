@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clock - intervals use the monotonic clock, calendars the wall clock; never the other way round.
+ * clock - intervals use the boot clock, calendars the wall clock; never the other way round.
+ *
+ * The boot clock (CLOCK_BOOTTIME) never goes back and goes on while the machine sleeps, so what was good for a minute
+ * before is not good any more after. A virtual machine that is paused from outside stops it: who must know compares
+ * with somebody else's clock. Kernels wait by a clock that sleeps too, so only relative times go to poll() and the like.
  *
  * Thread  any.
  */
@@ -9,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int64_t clock_ms(void);   /* monotonic */
-int64_t clock_us(void);   /* monotonic */
+int64_t clock_ms(void);   /* since the machine was started */
+int64_t clock_us(void);   /* the same, finer */
 int64_t clock_wall_ms(void);
 int64_t clock_wall_s(void);
 

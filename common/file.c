@@ -143,6 +143,35 @@ bool file_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struc
 	return true;
 }
 
+/* All of it, or false. */
+static bool read_at(int fd, char *into, size_t len, uint64_t offset)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pread(fd, into + done, len - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+bool file_equal(int a, int b, uint64_t len)
+{
+	AUTO_STR *bytes = xnew_array(char, 2 * (size_t)READ_STEP);
+	bool same = true;
+
+	for (uint64_t at = 0; at < len && same; at += READ_STEP) {
+		size_t step = len - at < READ_STEP ? (size_t)(len - at) : READ_STEP;
+
+		same = read_at(a, bytes, step, at) && read_at(b, bytes + READ_STEP, step, at) &&
+		       memcmp(bytes, bytes + READ_STEP, step) == 0;
+	}
+	return same;
+}
+
 #define TRY_BYTES 4096
 
 /* On a read-only file system, a full one, or where a quota ends, this is what fails. */

@@ -5,6 +5,7 @@
 #include "common/http.h"
 
 #include <strings.h>
+#include <time.h>
 
 #include "common/check.h"
 
@@ -210,6 +211,51 @@ bool http_header_is_hop(struct str name)
 			return true;
 	}
 	return name.len >= 6 && strncasecmp(name.at, "proxy-", 6) == 0;
+}
+
+/* Dates. */
+
+static bool take_month(struct str *s, int *ret_month)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	struct str word;
+
+	if (!str_until(s, ' ', &word) || word.len != 3)
+		return false;
+	for (int month = 0; month < 12; month++) {
+		if (memcmp(months + 3 * month, word.at, 3) != 0)
+			continue;
+		*ret_month = month;
+		return true;
+	}
+	return false;
+}
+
+/* Exactly so many digits, and what ends them. */
+static bool take_digits(struct str *s, size_t digits, uint64_t max, const char *end, int *ret)
+{
+	size_t before = s->len;
+	uint64_t number;
+
+	if (!str_number(s, max, &number) || before - s->len != digits || !str_skip(s, end))
+		return false;
+	*ret = (int)number;
+	return true;
+}
+
+bool http_date_parse(struct str text, int64_t *ret_wall_s)
+{
+	struct tm tm = { 0 };
+	struct str weekday;
+
+	if (!str_until(&text, ' ', &weekday) || !take_digits(&text, 2, 31, " ", &tm.tm_mday) ||
+		!take_month(&text, &tm.tm_mon) || !take_digits(&text, 4, 9999, " ", &tm.tm_year) ||
+		!take_digits(&text, 2, 23, ":", &tm.tm_hour) || !take_digits(&text, 2, 59, ":", &tm.tm_min) ||
+		!take_digits(&text, 2, 60, " GMT", &tm.tm_sec) || text.len || tm.tm_year < 1970)
+		return false;
+	tm.tm_year -= 1900;
+	*ret_wall_s = timegm(&tm);
+	return true;
 }
 
 /* ---- URLs ---- */

@@ -30,6 +30,9 @@ void        http_headers_at(const struct http_headers *headers, size_t at, const
 /* Connection, Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-*, (RFC 9110, 7.6.1). */
 bool http_header_is_hop(struct str name);
 
+/* "Fri, 20 Nov 2026 12:34:56 GMT", the one form that is written today (RFC 9110, 5.6.7). */
+bool http_date_parse(struct str text, int64_t *ret_wall_s) MUST_CHECK;
+
 /* Percent-decoding; false on a broken escape or %00. '+' is a blank only in queries. */
 bool http_unescape(struct str s, bool plus_is_blank, struct buf *into) MUST_CHECK;
 

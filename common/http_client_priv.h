@@ -30,6 +30,7 @@ struct http_transfer {
 	int64_t body_len; /* -1 unknown */
 	uint64_t sent;
 	bool has_body, read_paused, write_paused;
+	bool again; /* curl has begun the body anew: it was sent before */
 
 	/* The answer. */
 	struct http_headers *headers;

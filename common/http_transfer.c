@@ -117,6 +117,7 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 		return (uint64_t)offset == transfer->sent ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 	if (transfer->body_len >= 0 && offset > transfer->body_len)
 		return CURL_SEEKFUNC_FAIL;
+	transfer->again |= (uint64_t)offset < transfer->sent;
 	transfer->sent = (uint64_t)offset;
 	return CURL_SEEKFUNC_OK;
 }
@@ -342,18 +343,22 @@ static bool is_connected(const struct http_transfer *transfer)
 	return info_number(transfer->easy, CURLINFO_PRETRANSFER_TIME_T) > 0;
 }
 
-/* Certain that the other side did not act: it had no head, or no byte of a body it needs. */
+/* Certain that the other side did not act: it had no head, or no byte of a body it needs. Over all that curl
+ * has sent: where a kept connection dies it sends the request once more, and what it is told then (a
+ * connection refused) says nothing of the first. */
 static bool is_unprocessed(const struct http_transfer *transfer)
 {
 	if (transfer->status != 0)
 		return false;
 	long head = 0;
 	(void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &head);
-	return head == 0 || (transfer->body_len > 0 && transfer->sent == 0);
+	return head == 0 || (transfer->body_len > 0 && transfer->sent == 0 && !transfer->again);
 }
 
 static enum error_kind kind_of(const struct http_transfer *transfer, CURLcode code)
 {
+	enum error_kind unless_sent = is_unprocessed(transfer) ? ERROR_UNAVAILABLE : ERROR_INTERNAL;
+
 	switch ((int)code) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
@@ -365,16 +370,15 @@ static enum error_kind kind_of(const struct http_transfer *transfer, CURLcode co
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case CURLE_PEER_FAILED_VERIFICATION:
-		return ERROR_UNAVAILABLE;
+	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+		return unless_sent;
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 		return ERROR_INVALID;
 	case CURLE_OPERATION_TIMEDOUT:
-		return is_connected(transfer) ? ERROR_TIMEOUT : ERROR_UNAVAILABLE;
-	case CURLE_GOT_NOTHING:
-	case CURLE_SEND_ERROR:
-	case CURLE_RECV_ERROR:
-		return is_unprocessed(transfer) ? ERROR_UNAVAILABLE : ERROR_INTERNAL;
+		return is_connected(transfer) ? ERROR_TIMEOUT : unless_sent;
 	default:
 		return ERROR_INTERNAL;
 	}

@@ -16,6 +16,9 @@
 #define SIGNED_MAX      (64u * 1024) /* method and target, which are bounded by the server, and the claims */
 #define FLAG_ADMIN      1u
 #define FLAG_ANONYMOUS  2u
+#define NO_GROUP        "\001" /* begins what is none */
+#define CALL            NO_GROUP "call:"
+#define CALL_TEXT_SIZE  (sizeof(CALL) + 2 * PEER_CALL_BYTES + 2 * 21)
 
 /* HMAC(secret, method target claims); false when there is no secret or too much to sign. */
 static bool sign(struct str secret, struct str method, struct str target, struct str claims,
@@ -55,6 +58,18 @@ static void put_number(struct buf *into, uint64_t number)
 	put_text(into, text);
 }
 
+static void put_call(struct buf *into, const struct peer_claims *claims)
+{
+	char id[2 * PEER_CALL_BYTES + 1];
+	char text[CALL_TEXT_SIZE];
+
+	into->failed |= claims->call_sent_ms < 0 || claims->call_age_ms < 0;
+	str_hex(claims->call, PEER_CALL_BYTES, id);
+	(void)snprintf(text, sizeof(text), CALL "%s:%" PRId64 ":%" PRId64, id, claims->call_sent_ms,
+		claims->call_age_ms);
+	put_text(into, text);
+}
+
 static void put_claims(struct buf *into, const struct peer_claims *claims)
 {
 	into->failed |= claims->groups_len > PEER_GROUPS_MAX || claims->expires_s < 0;
@@ -65,7 +80,10 @@ static void put_claims(struct buf *into, const struct peer_claims *claims)
 	put_text(into, claims->apikey);
 	put_number(into, (claims->admin ? FLAG_ADMIN : 0) | (claims->anonymous ? FLAG_ANONYMOUS : 0));
 	for (size_t i = 0; i < claims->groups_len && !into->failed; i++)
-		put_text(into, claims->groups[i]);
+		if (!str_starts(str_of(claims->groups[i]), NO_GROUP))
+			put_text(into, claims->groups[i]);
+	if (claims->has_call)
+		put_call(into, claims);
 }
 
 void peer_token_format(struct str secret, struct str method, struct str target,
@@ -122,6 +140,40 @@ static bool take_number(struct str *claims, struct memory *memory, uint64_t max,
 	return take_text(claims, memory, &text) && str_to_number(str_of(text), max, ret);
 }
 
+static bool take_call(struct str text, struct peer_claims *into)
+{
+	struct str id;
+	uint64_t sent, age;
+
+	if (into->has_call || !str_until(&text, ':', &id) || !str_unhex(id, into->call, PEER_CALL_BYTES) ||
+		!str_number(&text, INT64_MAX, &sent) || !str_skip(&text, ":") ||
+		!str_to_number(text, INT64_MAX, &age))
+		return false;
+	into->has_call = true;
+	into->call_sent_ms = (int64_t)sent;
+	into->call_age_ms = (int64_t)age;
+	return true;
+}
+
+/* A group, or something else that stands there. */
+static bool take_more(struct str *claims, struct memory *memory, struct peer_claims *into)
+{
+	const char *text;
+	struct str rest;
+
+	if (!take_text(claims, memory, &text))
+		return false;
+	rest = str_of(text);
+	if (str_skip(&rest, CALL))
+		return take_call(rest, into);
+	if (str_starts(rest, NO_GROUP))
+		return true;
+	if (into->groups_len == PEER_GROUPS_MAX)
+		return false;
+	memory->groups[into->groups_len++] = text;
+	return true;
+}
+
 static bool take_claims(struct str text, struct memory *memory, struct peer_claims *into)
 {
 	uint64_t expires;
@@ -136,11 +188,9 @@ static bool take_claims(struct str text, struct memory *memory, struct peer_clai
 	into->expires_s = (int64_t)expires;
 	into->admin = flags & FLAG_ADMIN;
 	into->anonymous = flags & FLAG_ANONYMOUS;
-	for (; text.len; into->groups_len++) {
-		if (into->groups_len == PEER_GROUPS_MAX ||
-			!take_text(&text, memory, &memory->groups[into->groups_len]))
+	while (text.len)
+		if (!take_more(&text, memory, into))
 			return false;
-	}
 	into->groups = memory->groups;
 	return true;
 }

@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "proto/peer_token.h"
@@ -221,7 +222,8 @@ enum front_turn front_collect(struct front_call *call)
 
 /* Forward. */
 
-static void on_unreachable(void *arg, struct http_request *request, const struct error *err)
+/* It is ours now; what others may have done of it is done again under the same id. */
+static void on_unreachable(void *arg, struct http_request *request, int64_t sent_ms, const struct error *err)
 {
 	struct front_call *call = OBJ_CAST(front_call, FRONT_MAGIC, arg);
 
@@ -234,9 +236,18 @@ static void on_unreachable(void *arg, struct http_request *request, const struct
 	} else if (call->ask.snapshot->isolated) {
 		reply_missing(call, call->place.member->id);
 	} else {
+		call->ask.has_call = sent_ms != 0;
+		call->ask.call_sent_ms = sent_ms;
 		call->step = &steps[STEP_serve];
 		front_again(call);
 	}
+}
+
+/* A change of the repository's index, which its owner makes. */
+static bool is_change(const struct oci_ask *ask)
+{
+	return ask->route.row->place == OCI_PLACE_OWNER &&
+	       (ask->method == HTTP_PUT || ask->method == HTTP_DELETE);
 }
 
 enum front_turn front_forward(struct front_call *call)
@@ -255,12 +266,17 @@ enum front_turn front_forward(struct front_call *call)
 		.key_file = settings->peer_key,
 		.body_is_collected = call->body,
 		.body = call->ask.body,
+		.has_call = is_change(&call->ask),
 		.on_unreachable = on_unreachable,
 		.arg = call,
 	};
 
 	if (call->place.place == PLACE_HERE)
 		return FRONT_MORE;
+	if (forward.has_call) {
+		random_bytes(call->ask.call.raw, sizeof(call->ask.call.raw));
+		forward.call = call->ask.call;
+	}
 	counter_add(&call->loop->counters.proxied_total, 1);
 	if (call->ask.route.row->at == OCI_OPERATION_upload_put ||
 		call->ask.route.row->at == OCI_OPERATION_upload_start)

@@ -2,7 +2,10 @@
 /*
  * front_auth - the steps AUTHENTICATE and ACCESS: who asks, and may they.
  */
+#include <string.h>
+
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/pool.h"
@@ -158,6 +161,27 @@ static void learn_client(struct front_call *call)
 		call->client = client;
 }
 
+/* The peer's wall clock may not be ours, and its message may have been on its way for long: the earlier time
+ * is the safe one. */
+static int64_t first_sent_ms(const struct identity *identity)
+{
+	int64_t by_age = clock_wall_ms() - identity->call_age_ms;
+	int64_t sent = by_age < identity->call_sent_ms ? by_age : identity->call_sent_ms;
+
+	return sent > 0 ? sent : 1;
+}
+
+static void learn_call(struct front_call *call)
+{
+	const struct identity *identity = call->ask.identity;
+
+	if (!identity->peer || !identity->has_call)
+		return;
+	call->ask.has_call = true;
+	memcpy(call->ask.call.raw, identity->call, sizeof(call->ask.call.raw));
+	call->ask.call_sent_ms = identity->call_sent_ms ? first_sent_ms(identity) : 0;
+}
+
 enum front_turn front_authenticate(struct front_call *call)
 {
 	bool claims_peer = http_request_header(call->request, PEER_HEADER);
@@ -172,6 +196,7 @@ enum front_turn front_authenticate(struct front_call *call)
 		&attempt, &err)) {
 	case AUTH_OK:
 		learn_client(call);
+		learn_call(call);
 		return FRONT_MORE;
 	case AUTH_PENDING:
 		start_verify(call, attempt);

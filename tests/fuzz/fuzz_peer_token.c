@@ -2,6 +2,8 @@
 /*
  * fuzz_peer_token - any header, and any bytes as claims that are signed as they should be.
  */
+#include <string.h>
+
 #include "common/check.h"
 #include "common/crypto.h"
 #include "proto/base64url.h"
@@ -9,7 +11,7 @@
 
 static void parse(struct str header)
 {
-	struct peer_claims claims;
+	struct peer_claims claims, same;
 	AUTO_FINI(buf) again = buf_limit(2 * PEER_TOKEN_MAX);
 
 	if (!peer_token_parse(STR("secret"), STR("GET"), STR("/v2/"), header, 1, &claims, NULL))
@@ -17,6 +19,11 @@ static void parse(struct str header)
 	CHECK(claims.groups_len <= PEER_GROUPS_MAX && claims.expires_s >= 1);
 	peer_token_format(STR("secret"), STR("GET"), STR("/v2/"), &claims, &again);
 	CHECK(!again.failed);
+	CHECK(peer_token_parse(STR("secret"), STR("GET"), STR("/v2/"), buf_str(&again), 1, &same, NULL));
+	CHECK(same.groups_len == claims.groups_len && same.has_call == claims.has_call);
+	CHECK(!memcmp(same.call, claims.call, PEER_CALL_BYTES));
+	CHECK(same.call_sent_ms == claims.call_sent_ms && same.call_age_ms == claims.call_age_ms);
+	peer_claims_fini(&same);
 	peer_claims_fini(&claims);
 }
 

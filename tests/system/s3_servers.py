@@ -12,7 +12,7 @@
         prints the same variables and serves until interrupted
 
 moto checks signatures here: it leaves the first four calls unchecked, and exactly those make the
-user, its keys, its policy and the bucket. radosgw is started by radosgw_up.sh.
+user, its keys, its policy and the bucket; moto_signed_urls.py starts it. radosgw is started by radosgw_up.sh.
 """
 import argparse
 import contextlib
@@ -122,9 +122,11 @@ def end_processes(pids, seconds=20):
                 os.kill(pid, signal.SIGKILL)
 
 
-def moto_program():
+def moto_python():
+    """That of the environment where moto is."""
     beside = pathlib.Path(sys.executable).parent / "moto_server"
-    return str(beside) if beside.exists() else shutil.which("moto_server")
+    program = str(beside) if beside.exists() else shutil.which("moto_server")
+    return program and str(pathlib.Path(program).parent / "python3")
 
 
 def moto_keys(endpoint):
@@ -138,14 +140,14 @@ def moto_keys(endpoint):
 
 @contextlib.contextmanager
 def start_moto():
-    program = moto_program()
-    if not program:
+    python = moto_python()
+    if not python:
         raise RuntimeError("moto_server is missing: pip install 'moto[server,s3]'")
     port = free_ports(1)
     endpoint = f"http://127.0.0.1:{port}"
     environment = dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT="4")
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([python, str(HERE / "moto_signed_urls.py"), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log)
         try:
             await_answer(endpoint + "/moto-api/data.json", process, 60)
             access_key, secret_key = moto_keys(endpoint)

@@ -32,6 +32,9 @@ struct identity {
 	bool anonymous, admin;
 	bool peer;              /* forwarded by a worker, already counted and admitted there */
 	uint64_t peer_epoch;
+	bool has_call;          /* of a peer that sends a change: peer_token.h */
+	uint8_t call[16];
+	int64_t call_sent_ms, call_age_ms;
 };
 struct identity *identity_ref(struct identity *identity);
 void identity_free(struct identity *identity); /* drops a reference */

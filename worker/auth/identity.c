@@ -103,5 +103,9 @@ struct identity *identity_new_peer(const struct peer_claims *claims, struct enti
 	if (key)
 		box->identity.key = entity_ref(key);
 	box->identity.peer_epoch = claims->epoch;
+	box->identity.has_call = claims->has_call;
+	memcpy(box->identity.call, claims->call, sizeof(box->identity.call));
+	box->identity.call_sent_ms = claims->call_sent_ms;
+	box->identity.call_age_ms = claims->call_age_ms;
 	return &box->identity;
 }

@@ -131,7 +131,7 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 		ok = start_single(cluster, err);
 	if (!ok)
 		return false;
-	cluster->ring_since_ms = clock_ms();
+	trust_begin(&cluster->trust, clock_ms(), clock_wall_ms());
 	*ret_cluster = TAKE(cluster);
 	return true;
 }
@@ -244,7 +244,7 @@ void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
 	old = cluster->current;
 	ring_changed = ring_epoch(old->ring) != ring_epoch(snapshot->ring);
 	if (ring_changed)
-		cluster->ring_since_ms = clock_ms();
+		trust_begin(&cluster->trust, clock_ms(), clock_wall_ms());
 	cluster->current = snapshot;
 	pthread_mutex_unlock(&cluster->lock);
 	if (ring_changed)
@@ -328,8 +328,34 @@ int64_t cluster_lease_left_ms(struct cluster *cluster)
 
 	if (!cluster->has_leaders)
 		return INT64_MAX;
-	left = atomic_load(&cluster->lease_until_ms) - clock_ms();
+	pthread_mutex_lock(&cluster->lock);
+	left = cluster->trust.lease_until_ms - clock_ms();
+	pthread_mutex_unlock(&cluster->lock);
 	return left > 0 ? left : 0;
+}
+
+void cluster_renew(struct cluster *cluster, const struct trust_answer *answer)
+{
+	int64_t missed;
+
+	pthread_mutex_lock(&cluster->lock);
+	missed = trust_renew(&cluster->trust, answer);
+	pthread_mutex_unlock(&cluster->lock);
+	if (missed)
+		log_warn("lease.missed",
+			"ms=%lld what=\"time went on without this worker, or a clock was set: the store is "
+			"asked anew for everything\"",
+			(long long)missed);
+}
+
+static int64_t trust_alone(struct cluster *cluster)
+{
+	int64_t trust;
+
+	pthread_mutex_lock(&cluster->lock);
+	trust = trust_alone_ms(&cluster->trust, clock_ms(), clock_wall_ms(), SINGLE_TRUST_MS);
+	pthread_mutex_unlock(&cluster->lock);
+	return trust;
 }
 
 /* A view counts only from the moment the present ring was adopted: who owned the repository in
@@ -338,19 +364,19 @@ int64_t cluster_trust(void *arg, struct str name)
 {
 	struct cluster *cluster = arg;
 	AUTO(snapshot) *snapshot = NULL;
-	int64_t since;
+	int64_t trust;
 
 	if (cluster->single)
-		return SINGLE_TRUST_MS;
-	if (!cluster->has_leaders || !cluster_lease_left_ms(cluster))
+		return trust_alone(cluster);
+	if (!cluster->has_leaders)
 		return 0;
 	pthread_mutex_lock(&cluster->lock);
 	snapshot = snapshot_ref(cluster->current);
-	since = clock_ms() - cluster->ring_since_ms;
+	trust = trust_ms(&cluster->trust, clock_ms(), clock_wall_ms(), snapshot->lease_ms);
 	pthread_mutex_unlock(&cluster->lock);
 	if (snapshot->self == RING_NOBODY || ring_owner(snapshot->ring, name) != snapshot->self)
 		return 0;
-	return since < snapshot->lease_ms ? since : snapshot->lease_ms;
+	return trust;
 }
 
 int64_t cluster_state_age_ms(struct cluster *cluster)

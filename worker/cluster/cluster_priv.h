@@ -11,6 +11,7 @@
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/snapshot_new.h"
+#include "worker/cluster/trust.h"
 
 struct feed;
 struct push;
@@ -26,10 +27,9 @@ struct cluster {
 
 	pthread_mutex_t lock;       /* guards what follows */
 	struct snapshot *current;
-	int64_t ring_since_ms;      /* when the current ring was adopted */
+	struct trust trust;         /* since the current ring was adopted, at the longest */
 	struct map *failed;         /* member id -> int64_t *until: not tried again before */
 
-	_Atomic int64_t lease_until_ms;   /* monotonic; 0: none */
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
 	atomic_bool draining;
 
@@ -41,5 +41,7 @@ struct cluster {
 /* Publishes; takes over the reference. */
 void cluster_publish(struct cluster *cluster, struct snapshot *snapshot);
 struct snapshot_rules cluster_rules(struct cluster *cluster, unsigned *ret_version);
+/* A leader gave us a lease. */
+void cluster_renew(struct cluster *cluster, const struct trust_answer *answer);
 /* The current snapshot again, under the rules of today. */
 bool cluster_refresh(struct cluster *cluster, struct error *err) MUST_CHECK;

@@ -6,8 +6,17 @@
  * Life    peer_forward_start() makes it, peer_call_done() frees it; an http_call that is still under
  *         way is cancelled there. Nothing is replied twice: `over` says that the reply, or
  *         on_unreachable, has had its turn.
+ *
+ * Time    of a change, from its first sending:
+ *
+ *         0 ----- first ----- 20 s --- again --- 30 s        50 s: the limit      60 s: the server's own 503
+ *                                       isolated: ---------> |
+ *
+ *         A call that is cut ends before. Its tokens are good until 120 s after the first sending.
  */
 #include "worker/cluster/peer.h"
+
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -32,14 +41,20 @@
  * store, and the wait limit of the request answers the client before this ends it. */
 #define STALL_MS        (20 * 1000)
 #define STALL_UPLOAD_MS (60 * 60 * 1000)
+/* Less than a request waits for its reply: what comes last still has time to be done here. */
+#define LIMIT_MS       (50 * 1000)
+#define UNKNOWN_WAIT_S 5
 
 struct peer_call {
 	uint32_t magic;
 	struct peer_forward how; /* snapshot and identity are references of ours */
 	struct str target;       /* of the request, from its path on */
 	char *member_id;
-	struct http_call *call; /* NULL: not under way */
-	struct pipe *upward;    /* the writer's end of the request's body */
+	struct http_call *call;        /* NULL: not under way */
+	struct pipe *upward;           /* the writer's end of the request's body */
+	int64_t sent_ms, sent_wall_ms; /* first; the limit is counted from here */
+	bool repeated;
+	bool lost; /* somebody had it and did not answer */
 	bool over;
 };
 
@@ -50,11 +65,34 @@ static bool is_read(const struct peer_call *peer)
 	return method == HTTP_GET || method == HTTP_HEAD;
 }
 
-/* Reads, and a PUT whose bytes we still have: to do it again changes nothing that the first time did. */
-static bool is_repeatable(const struct peer_call *peer)
+/* The clocks of a change. */
+
+/* Since the first sending. Where the two clocks do not agree (this machine was paused, one was set) it is the
+ * longer time: the safe one. */
+static int64_t gone_ms(const struct peer_call *peer)
 {
-	return is_read(peer) ||
-	       (peer->how.body_is_collected && http_request_method(peer->how.request) == HTTP_PUT);
+	int64_t ms = clock_ms() - peer->sent_ms, by_wall = clock_wall_ms() - peer->sent_wall_ms;
+
+	return ms > by_wall ? ms : by_wall;
+}
+
+static int64_t limit_ms(const struct peer_call *peer)
+{
+	return peer->how.limit_ms ? peer->how.limit_ms : LIMIT_MS;
+}
+
+static int64_t left_ms(const struct peer_call *peer)
+{
+	return limit_ms(peer) - gone_ms(peer);
+}
+
+static int64_t attempt_ms(const struct peer_call *peer)
+{
+	int64_t left = left_ms(peer), ms = limit_ms(peer) * (peer->repeated ? 1 : 2) / 5;
+
+	if (ms > left || (peer->repeated && peer->how.snapshot->isolated))
+		ms = left;
+	return ms > 0 ? ms : 1;
 }
 
 /* The body of the request. */
@@ -126,15 +164,42 @@ static void refuse(struct peer_call *peer, const struct error *err)
 	http_request_reply(peer->how.request, oci_reply_error(&told));
 }
 
+static void refuse_unknown(struct peer_call *peer, const struct error *err)
+{
+	struct error told;
+
+	log_warn("peer.unknown", "member=%s error=%s", log_quote(str_of(peer->member_id)),
+		log_quote(str_of(err->text)));
+	(void)error_set(&told, ERROR_UNAVAILABLE, NULL,
+		"member %s, which has the repository, did not answer: the outcome is unknown, the change may "
+		"have been made",
+		peer->member_id);
+	http_request_reply(peer->how.request, oci_reply_later(UNKNOWN_WAIT_S, &told));
+}
+
+/* By the wall clock of now. */
+static int64_t first_sent_ms(const struct peer_call *peer)
+{
+	int64_t sent = clock_wall_ms() - gone_ms(peer);
+
+	return sent > 0 ? sent : 1;
+}
+
 static void give_up(struct peer_call *peer, const struct error *err, bool untouched)
 {
-	if (peer->over || http_request_is_replied(peer->how.request))
+	struct peer_forward *how = &peer->how;
+
+	if (peer->over || http_request_is_replied(how->request))
 		return;
 	peer->over = true;
-	if (untouched || is_repeatable(peer))
-		peer->how.on_unreachable(peer->how.arg, peer->how.request, err);
-	else
+	if (is_read(peer) || (untouched && !peer->lost))
+		how->on_unreachable(how->arg, how->request, 0, err);
+	else if (!how->has_call)
 		refuse(peer, err);
+	else if (!how->snapshot->isolated && left_ms(peer) > 0)
+		how->on_unreachable(how->arg, how->request, first_sent_ms(peer), err);
+	else
+		refuse_unknown(peer, err);
 }
 
 static void begin_stream(struct peer_call *peer, struct http_call *call, unsigned status)
@@ -192,6 +257,33 @@ static void finish_small(struct peer_call *peer, struct http_call *call)
 	http_request_reply(peer->how.request, response);
 }
 
+static bool start(struct peer_call *peer);
+
+/* Whoever gets it twice does it once. */
+static bool try_again(struct peer_call *peer, const struct error *err)
+{
+	if (!peer->how.has_call || peer->repeated || http_request_is_replied(peer->how.request) ||
+		left_ms(peer) <= 0)
+		return false;
+	peer->repeated = true;
+	log_info("peer.again", "member=%s error=%s", log_quote(str_of(peer->member_id)),
+		log_quote(str_of(err->text)));
+	return start(peer);
+}
+
+static void on_failed(struct peer_call *peer, const struct error *err)
+{
+	bool untouched = err->kind == ERROR_UNAVAILABLE;
+
+	if (untouched || (err->kind == ERROR_TIMEOUT && !peer->over))
+		cluster_peer_failed(peer->how.cluster, str_of(peer->member_id));
+	if (peer->over)
+		return;
+	peer->lost |= !untouched;
+	if (untouched || !try_again(peer, err))
+		give_up(peer, err, untouched);
+}
+
 static void on_call_done(void *arg, struct http_call *call, const struct error *err)
 {
 	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
@@ -199,12 +291,10 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 
 	peer->call = NULL;
 	drop_upward(peer);
-	if (err && (err->kind == ERROR_UNAVAILABLE || (err->kind == ERROR_TIMEOUT && !peer->over)))
-		cluster_peer_failed(peer->how.cluster, str_of(peer->member_id));
-	if (peer->over)
-		return;
 	if (err) {
-		give_up(peer, err, err->kind == ERROR_UNAVAILABLE);
+		on_failed(peer, err);
+	} else if (peer->over) {
+		return;
 	} else if (http_call_status(call) == 421) {
 		(void)error_set(&disagrees, ERROR_CONFLICT, NULL,
 			"member %s has a newer ring and is not the owner", peer->member_id);
@@ -223,15 +313,19 @@ static void sign(const struct peer_call *peer, struct buf *into)
 	struct peer_claims claims = {
 		.sender = cluster_self(how->cluster),
 		.epoch = ring_epoch(how->snapshot->ring),
-		.expires_s = clock_wall_s() + TOKEN_S,
+		.expires_s = peer->sent_wall_ms / 1000 + TOKEN_S,
 		.user = identity->user,
 		.apikey = identity->apikey,
 		.admin = identity->admin,
 		.anonymous = identity->anonymous,
 		.groups = identity->groups.at,
 		.groups_len = identity->groups.len,
+		.has_call = how->has_call,
+		.call_sent_ms = peer->lost ? peer->sent_wall_ms : 0,
+		.call_age_ms = peer->lost ? gone_ms(peer) : 0,
 	};
 
+	memcpy(claims.call, how->call.raw, sizeof(claims.call));
 	peer_token_format(cluster_secret(how->cluster),
 		str_of(http_method_name(http_request_method(how->request))), peer->target, &claims, into);
 }
@@ -257,7 +351,7 @@ static void give_body(struct peer_call *peer, struct http_call_spec *spec)
 	spec->has_body = method == HTTP_PUT || method == HTTP_POST || method == HTTP_PATCH;
 	if (how->body_is_collected) {
 		spec->body = how->body;
-	} else if (http_request_length(how->request)) {
+	} else if (!how->has_call && http_request_length(how->request)) {
 		peer->upward = pipe_new(http_request_loop(how->request), PIPE_BYTES);
 		pipe_on_room(peer->upward, on_room, peer);
 		spec->has_body = true;
@@ -277,6 +371,8 @@ static bool start(struct peer_call *peer)
 	buf_add(&url, peer->target);
 	if (url.failed || !make_headers(peer, headers))
 		return false;
+	if (peer->how.has_call)
+		spec.stall_ms = spec.total_ms = (unsigned)attempt_ms(peer);
 	spec.method = http_method_name(http_request_method(peer->how.request));
 	spec.url = buf_text(&url);
 	spec.headers = headers;
@@ -315,6 +411,8 @@ struct peer_call *peer_forward_start(const struct peer_forward *forward)
 	peer->how.snapshot = snapshot_ref(forward->snapshot);
 	peer->how.identity = identity_ref(forward->identity);
 	peer->member_id = check_strdup(forward->member->id);
+	peer->sent_ms = clock_ms();
+	peer->sent_wall_ms = clock_wall_ms();
 	if (!start(peer)) {
 		(void)error_set(&err, ERROR_TOO_LARGE, NULL, "the request's head is too large to be sent on");
 		peer->over = true;

@@ -6,17 +6,23 @@
  * and any peer header of the client's are not sent; the signed peer header says who the client is. Small
  * answers (Content-Length up to 64 KiB) are collected and sent in one piece, larger ones flow through a pipe.
  *
- * When the peer cannot be reached or answers 421, and for what may be done twice (reads, a PUT whose body was
- * collected) also when it fails before its answer,
- * on_unreachable runs and nothing was replied: the request can still be served here, if its body was
- * collected or is not needed (a body that was streamed is consumed). After that point the client gets 503
- * with Retry-After, or a cut connection when the reply had begun. Thread  the request's loop.
+ * When the peer cannot be reached or answers 421, and for reads also when it fails before its answer, on_unreachable runs and nothing was
+ * replied: the request can still be served here, if its body was collected or is not needed (a body that was streamed is consumed).
+ * After that point the client gets 503 with Retry-After, or a cut connection when the reply had begun.
+ *
+ * A change (a PUT or DELETE with a call) is done once under its id, so one whose answer was lost is done again under the same:
+ *
+ *   sent, no answer -> sent once more to the same member -> storage shared: on_unreachable, with the time of the first sending
+ *                                                           isolated, or the limit is over: 503, the outcome is unknown
+ *
+ * Thread  the request's loop.
  */
 #pragma once
 
 #include "common/error.h"
 #include "common/ip.h"
 #include "common/str.h"
+#include "worker/storage/index.h"
 
 struct http_client;
 struct http_request;
@@ -25,7 +31,8 @@ struct ring_member;
 struct snapshot;
 struct cluster;
 
-typedef void peer_unreachable_f(void *arg, struct http_request *request, const struct error *err);
+/* sent_ms: wall clock when the change was first sent to somebody who did not answer and may have done it; 0: nobody has. */
+typedef void peer_unreachable_f(void *arg, struct http_request *request, int64_t sent_ms, const struct error *err);
 struct peer_forward {
 	struct cluster *cluster;
 	struct http_client *client; /* of this loop */
@@ -38,6 +45,10 @@ struct peer_forward {
 	/* The body: collected before (then sent from here, and kept for on_unreachable), or streamed. */
 	bool body_is_collected;
 	struct str body; /* borrowed until the end of the request */
+	/* Of a change. Its body is collected, or none is sent on. */
+	bool has_call;
+	struct change_id call;
+	int64_t limit_ms; /* from the first sending: later it is not done again; 0: 50 s */
 	peer_unreachable_f *on_unreachable;
 	void *arg;
 };

@@ -45,7 +45,7 @@ struct push {
 
 	unsigned collecting; /* loops that have not handed over yet */
 	struct http_call *call;
-	int64_t sent_ms;
+	int64_t sent_ms, sent_wall_ms;
 	bool again; /* a push is wanted as soon as this one is over */
 	bool stopping;
 	atomic_bool kicked;
@@ -217,11 +217,23 @@ static struct usage_push *current(struct push *push)
 	return push->old_at < push->old_len ? &push->old[push->old_at] : &push->frozen;
 }
 
-static void acknowledged(struct push *push, const struct usage_answer *answer)
+static void renew(struct push *push, struct http_call *call, int64_t lease_ms)
 {
-	struct cluster *cluster = push->cluster;
+	const char *date = http_headers_find(http_call_headers(call), "Date");
+	struct trust_answer answer = { .asked_ms = push->sent_ms,
+		.asked_wall_ms = push->sent_wall_ms,
+		.answered_ms = clock_ms(),
+		.leader = push->leaders.now,
+		.lease_ms = lease_ms };
 
-	atomic_store(&cluster->lease_until_ms, push->sent_ms + answer->lease_ms);
+	if (!date || !http_date_parse(str_of(date), &answer.date_s))
+		answer.date_s = -1;
+	cluster_renew(push->cluster, &answer);
+}
+
+static void acknowledged(struct push *push, struct http_call *call, const struct usage_answer *answer)
+{
+	renew(push, call, answer->lease_ms);
 	if (push->old_at < push->old_len) {
 		usage_push_fini(&push->old[push->old_at++]);
 		push->again = true;
@@ -264,7 +276,7 @@ static bool take_answer(struct push *push, struct http_call *call, int64_t *ret_
 	}
 	leaders_worked(&push->leaders);
 	if (answer.seq == current(push)->seq)
-		acknowledged(push, &answer);
+		acknowledged(push, call, &answer);
 	*ret_every_ms =
 		answer.push_every_ms > 0 ? answer.push_every_ms : push->cluster->settings->push_every_ms;
 	usage_answer_fini(&answer);
@@ -326,6 +338,7 @@ static void send_item(struct push *push, struct usage_push *item)
 		.revision = item->revision,
 		.total_ms = (unsigned)push->cluster->settings->push_timeout_ms };
 	push->sent_ms = clock_ms();
+	push->sent_wall_ms = clock_wall_ms();
 	push->call = leader_call_start(
 		&call, (struct http_call_events){ .arg = push, .on_head = on_head, .on_done = on_done });
 }

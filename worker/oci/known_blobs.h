@@ -3,9 +3,9 @@
  * known_blobs - blobs that were stored or seen here moments ago, so that a manifest which names them
  * costs an object store no question for each.
  *
- * An entry counts for KNOWN_BLOBS_MS and for the ring epoch in which it was made: deletes of a
- * repository's blobs go to its owner, who forgets them here. Where a question is cheap (a folder)
- * only warnings rely on this. Bounded: a new entry may push out an older one.
+ * An entry counts for KNOWN_BLOBS_MS, and while no blob of the repository was condemned since it was made: `removals` is
+ * index_removals() of a view that is not newer than the knowledge. Where a question is cheap (a folder) only warnings rely on this.
+ * Bounded: a new entry may push out an older one.
  * Thread  any.
  */
 #pragma once
@@ -22,8 +22,7 @@ struct known_blobs;
 struct known_blobs *known_blobs_new(void);
 void known_blobs_free(struct known_blobs *known);
 AUTO_DEFINE(known_blobs)
-void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch,
+void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t removals,
 	int64_t now_ms);
-bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t epoch,
+bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t removals,
 	int64_t now_ms);
-void known_blobs_forget(struct known_blobs *known, struct str name, const struct digest *digest);

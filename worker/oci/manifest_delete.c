@@ -14,6 +14,7 @@
 struct removal {
 	struct oci_job *job;
 	const char *tag;
+	bool named; /* by an index */
 	struct index_change change;
 };
 
@@ -31,53 +32,49 @@ static bool look_into(void *arg, const struct index_entry *entry, const struct m
 	return !search->found;
 }
 
-static bool check_digest(const struct oci_ask *ask, unsigned *status, struct error *err)
+/* At the place where its record would be written. */
+static bool check_digest(struct index_change *change, const struct index *view, struct error *err)
 {
-	struct str name = name_str(&ask->route.name);
-	struct search search = { .digest = &ask->route.reference.digest };
-	AUTO(index) *index = NULL;
+	struct removal *removal = change->arg;
+	const struct oci_ask *ask = &removal->job->ask;
+	struct search search = { .digest = &change->digest };
 
-	if (!indexes_get(ask->worker->indexes, name, &index, err))
+	if (!manifest_walk(ask->worker, name_str(&ask->route.name), view, NULL, manifest_entry_is_index,
+		    look_into, &search, err))
 		return false;
-	if (!index_find_digest(index, search.digest))
-		return error_set(
-			err, ERROR_UNKNOWN, "MANIFEST_UNKNOWN", "the repository has no such manifest");
-	if (!manifest_walk(ask->worker, name, index, manifest_entry_is_index, look_into, &search, err))
-		return false;
-	if (!search.found)
-		return true;
-	*status = 405;
-	return error_set(err, ERROR_DENIED, "DENIED", "an index of this repository names the manifest");
+	removal->named = search.found;
+	return !search.found ||
+	       error_set(err, ERROR_DENIED, "DENIED", "an index of this repository names the manifest");
 }
 
 static void on_changed(struct index_change *change)
 {
 	struct removal *removal = change->arg;
 
-	oci_job_reply(removal->job,
-		change->ok ? http_response_empty(202) : oci_reply_unknown(&change->err, "MANIFEST_UNKNOWN"));
+	if (!change->ok && removal->named)
+		oci_job_reply(removal->job, oci_reply_status(405, &change->err));
+	else
+		oci_job_reply(removal->job, change->ok ? http_response_empty(202)
+						       : oci_reply_unknown(&change->err, "MANIFEST_UNKNOWN"));
 }
 
 void oci_manifest_delete_job(struct oci_job *job)
 {
 	const struct reference *reference = &job->ask.route.reference;
 	struct removal *removal = xnew(struct removal);
-	unsigned status = 0;
-	struct error err;
 
 	removal->job = job;
 	removal->tag = reference->tag;
 	job->own = removal;
 	job->own_free = free;
-	if (reference->is_digest && !check_digest(&job->ask, &status, &err)) {
-		oci_job_reply(job,
-			status ? oci_reply_status(status, &err) : oci_reply_unknown(&err, "NAME_UNKNOWN"));
-		return;
-	}
 	removal->change =
 		(struct index_change){ .name = job->ask.route.name.text, .done = on_changed, .arg = removal };
+	removal->change.id = job->ask.call;
+	removal->change.is_call = job->ask.has_call;
+	removal->change.sent_ms = job->ask.call_sent_ms;
 	if (reference->is_digest) {
 		removal->change.op = INDEX_DELETE_DIGEST;
+		removal->change.check = check_digest;
 		removal->change.digest = reference->digest;
 	} else {
 		removal->change.op = INDEX_DELETE_TAG;

@@ -47,16 +47,18 @@ static bool walk_one(struct worker *worker, struct str name, const struct index_
 }
 
 bool manifest_walk(struct worker *worker, struct str name, const struct index *index,
-	bool (*wanted)(const struct index_entry *entry), manifest_walk_f *fn, void *arg, struct error *err)
+	const struct index *walked, bool (*wanted)(const struct index_entry *entry), manifest_walk_f *fn,
+	void *arg, struct error *err)
 {
 	bool go_on = true;
-	size_t walked = 0;
+	size_t looked = 0;
 
 	for (size_t at = 0; at < index_len(index) && go_on; at++) {
 		const struct index_entry *entry = index_at(index, at);
-		if (wanted && !wanted(entry))
+		if ((wanted && !wanted(entry)) ||
+			(walked && index_find_digest(walked, &entry->descriptor.digest)))
 			continue;
-		if (walked++ == MANIFEST_WALK_MAX)
+		if (looked++ == MANIFEST_WALK_MAX)
 			return error_set(err, ERROR_TOO_LARGE, NULL,
 				"the repository has too many manifests to look through");
 		if (!walk_one(worker, name, entry, fn, arg, &go_on, err))

@@ -18,10 +18,10 @@ bool manifest_load(struct worker *worker, struct str name, const struct digest *
 	struct manifest_body **ret, struct error *err) MUST_CHECK;
 
 #define MANIFEST_WALK_MAX 20000
-/* fn with each manifest of the index that `wanted` (NULL: all) takes, parsed; false stops the walk. One whose
+/* fn with each manifest of the index that `wanted` (NULL: all) takes and that `walked` (NULL: none) does not list, parsed; false stops the walk. One whose
  * bytes are gone, or are no manifest, is passed over. ERROR_TOO_LARGE over MANIFEST_WALK_MAX of them. */
 typedef bool manifest_walk_f(void *arg, const struct index_entry *entry, const struct manifest *manifest);
-bool manifest_walk(struct worker *worker, struct str name, const struct index *index,
+bool manifest_walk(struct worker *worker, struct str name, const struct index *index, const struct index *walked,
 	bool (*wanted)(const struct index_entry *entry), manifest_walk_f *fn, void *arg,
 	struct error *err) MUST_CHECK;
 /* Is its media type one of an index? */

@@ -39,7 +39,7 @@ struct push {
 	char *tags[TAG_PARAMETERS_MAX + 1]; /* those of the index: the reference, or ?tag= */
 	size_t tags_len;
 	struct index_change change;
-	bool lazy;
+	uint64_t removals;                /* what is known of blobs was true when the index had so many */
 	const struct descriptor *missing; /* the first that is, of `manifest` */
 	unsigned missing_len;
 };
@@ -128,19 +128,16 @@ static bool check_digest(struct push *push, struct error *err)
 }
 
 /* A tag that is there already is updated, everything else is created. */
-static bool check_access(const struct push *push, struct error *err)
+static bool may_push(const struct push *push, const struct index *index, struct error *err)
 {
 	const struct oci_ask *ask = &push->job->ask;
 	struct str name = name_str(&ask->route.name);
 	bool create = access_allows(ask->snapshot->access, ask->identity, name, ACTION_CREATE);
 	bool update = access_allows(ask->snapshot->access, ask->identity, name, ACTION_UPDATE);
-	AUTO(index) *index = NULL;
 	bool ok = create;
 
 	if (create && update)
 		return true;
-	if (!indexes_get(ask->worker->indexes, name, &index, err) && err->kind != ERROR_UNKNOWN)
-		return false;
 	for (size_t i = 0; i < push->tags_len; i++) {
 		bool is_there = index && index_find_tag(index, str_of(push->tags[i]));
 		if (!(is_there ? update : create))
@@ -151,28 +148,48 @@ static bool check_access(const struct push *push, struct error *err)
 	return ok || error_set(err, ERROR_DENIED, "DENIED", "not allowed to create manifests");
 }
 
+static bool check_access(const struct push *push, struct error *err)
+{
+	const struct oci_ask *ask = &push->job->ask;
+	AUTO(index) *index = NULL;
+
+	/* One that a peer sent may have come before, and have made the tag: the index knows. */
+	if (ask->has_call)
+		return true;
+	if (!indexes_get(ask->worker->indexes, name_str(&ask->route.name), &index, err) &&
+		err->kind != ERROR_UNKNOWN)
+		return false;
+	return may_push(push, index, err);
+}
+
 static bool asking_is_cheap(const struct oci_ask *ask)
 {
 	return !strcmp(store_kind(ask->worker->store), "fs");
 }
 
-static bool is_there(const struct oci_ask *ask, const struct descriptor *descriptor, struct error *err)
+static bool blob_unknown(const struct digest *digest, struct error *err)
 {
-	struct known_blobs *known = uploads_known(ask->worker->uploads);
-	struct str name = name_str(&ask->route.name);
-	uint64_t epoch = ring_epoch(ask->snapshot->ring), size;
 	char text[DIGEST_TEXT_SIZE];
 
-	if (!asking_is_cheap(ask) && known_blobs_has(known, name, &descriptor->digest, epoch, clock_ms()))
+	digest_format(digest, text);
+	return error_set(err, ERROR_UNKNOWN, "MANIFEST_BLOB_UNKNOWN", "the repository has no blob %s", text);
+}
+
+static bool is_there(const struct push *push, const struct descriptor *descriptor, struct error *err)
+{
+	const struct oci_ask *ask = &push->job->ask;
+	struct known_blobs *known = uploads_known(ask->worker->uploads);
+	struct str name = name_str(&ask->route.name);
+	uint64_t size;
+
+	if (!asking_is_cheap(ask) &&
+		known_blobs_has(known, name, &descriptor->digest, push->removals, clock_ms()))
 		return true;
 	if (store_blob_size(ask->worker->store, name, &descriptor->digest, &size, err)) {
-		known_blobs_add(known, name, &descriptor->digest, epoch, clock_ms());
+		known_blobs_add(known, name, &descriptor->digest, push->removals, clock_ms());
 		return true;
 	}
-	if (err->kind != ERROR_UNKNOWN)
-		return false;
-	digest_format(&descriptor->digest, text);
-	return error_set(err, ERROR_UNKNOWN, "MANIFEST_BLOB_UNKNOWN", "the repository has no blob %s", text);
+	return err->kind == ERROR_UNKNOWN && blob_unknown(&descriptor->digest, err);
 }
 
 static bool needs_blobs(const struct manifest *manifest)
@@ -190,11 +207,11 @@ static bool check_blobs(const struct push *push, struct error *err)
 
 	if (!push->job->ask.worker->settings->require_blobs || !needs_blobs(manifest))
 		return true;
-	if (!is_there(&push->job->ask, &manifest->config, err))
+	if (!is_there(push, &manifest->config, err))
 		return false;
 	for (size_t i = 0; i < manifest->layers_len; i++)
 		if (!media_type_is_nondistributable(str_of(manifest->layers[i].media_type)) &&
-			!is_there(&push->job->ask, &manifest->layers[i], err))
+			!is_there(push, &manifest->layers[i], err))
 			return false;
 	return true;
 }
@@ -212,14 +229,14 @@ static void look_for_blob(struct push *push, const struct descriptor *descriptor
 {
 	const struct oci_ask *ask = &push->job->ask;
 	struct known_blobs *known = uploads_known(ask->worker->uploads);
-	uint64_t epoch = ring_epoch(ask->snapshot->ring), size;
 	struct str name = name_str(&ask->route.name);
 	struct error err;
+	uint64_t size;
 
-	if (known_blobs_has(known, name, &descriptor->digest, epoch, clock_ms()))
+	if (known_blobs_has(known, name, &descriptor->digest, push->removals, clock_ms()))
 		return;
 	if (store_blob_size(ask->worker->store, name, &descriptor->digest, &size, &err))
-		known_blobs_add(known, name, &descriptor->digest, epoch, clock_ms());
+		known_blobs_add(known, name, &descriptor->digest, push->removals, clock_ms());
 	else if (err.kind == ERROR_UNKNOWN)
 		note_missing(push, descriptor);
 }
@@ -282,6 +299,44 @@ static bool check(struct push *push, unsigned *status, struct error *err)
 	return check_digest(push, err) && check_access(push, err) && check_blobs(push, err);
 }
 
+/* Where its record is to be written: what was looked at before may have been deleted meanwhile. */
+
+static bool check_none_condemned(const struct push *push, const struct index *view, struct error *err)
+{
+	const struct manifest *manifest = &push->manifest;
+	int64_t now_s = store_clock_s(push->job->ask.worker->store);
+
+	if (manifest->has_config && index_is_condemned(view, &manifest->config.digest, now_s))
+		return blob_unknown(&manifest->config.digest, err);
+	for (size_t i = 0; i < manifest->layers_len; i++)
+		if (index_is_condemned(view, &manifest->layers[i].digest, now_s))
+			return blob_unknown(&manifest->layers[i].digest, err);
+	for (size_t i = 0; i < manifest->manifests_len; i++)
+		if (index_is_condemned(view, &manifest->manifests[i].digest, now_s))
+			return blob_unknown(&manifest->manifests[i].digest, err);
+	return !index_is_condemned(view, &push->digest, now_s) ||
+	       error_set(err, ERROR_UNAVAILABLE, NULL, "the manifest's content is just being deleted");
+}
+
+/* Content of ours, or that we rely on, may be among what was deleted. */
+static bool look_again(struct push *push, uint64_t removals, struct error *err)
+{
+	const struct oci_ask *ask = &push->job->ask;
+
+	push->removals = removals;
+	return check_blobs(push, err) &&
+	       store_blob_put(ask->worker->store, name_str(&ask->route.name), &push->digest, ask->body, err);
+}
+
+static bool check_in_place(struct index_change *change, const struct index *view, struct error *err)
+{
+	struct push *push = change->arg;
+	uint64_t removals = index_removals(view);
+
+	return may_push(push, view, err) && check_none_condemned(push, view, err) &&
+	       (removals == push->removals || look_again(push, removals, err));
+}
+
 static void describe(struct push *push)
 {
 	const char *type = manifest_referrer_type(&push->manifest);
@@ -319,6 +374,14 @@ static struct http_response *reply_created(const struct push *push)
 	return response;
 }
 
+static struct http_response *reply_refused(
+	const struct oci_ask *ask, unsigned status, const struct error *err)
+{
+	if (err->kind == ERROR_DENIED)
+		return oci_denied_reply(ask, err->text);
+	return status ? oci_reply_status(status, err) : oci_reply_error(err);
+}
+
 static void on_changed(struct index_change *change)
 {
 	struct push *push = change->arg;
@@ -330,29 +393,27 @@ static void on_changed(struct index_change *change)
 		manifest_body_free(manifest_cache_put(ask->worker->manifests, &push->digest, ask->body));
 		response = reply_created(push);
 	} else {
-		response = oci_reply_error(&change->err);
+		response = reply_refused(ask, 0, &change->err);
 	}
 	oci_job_reply(push->job, response);
 }
 
-/* A small one becomes durable with the record in the log that lists it. */
-static bool store_manifest(struct push *push, struct error *err)
+/* A small one becomes durable with the record in the log that lists it. *ret_bytes: what the record has to
+ * have of it. */
+static bool store_manifest(struct push *push, struct str *ret_bytes, uint64_t *ret_era, struct error *err)
 {
 	const struct oci_ask *ask = &push->job->ask;
 	struct store *store = ask->worker->store;
 	struct str name = name_str(&ask->route.name);
+	bool listed;
 
-	push->lazy = store_is_lazy(store) && ask->body.len <= LAZY_MAX;
-	return push->lazy ? store_blob_put_lazy(store, name, &push->digest, ask->body, err)
-			  : store_blob_put(store, name, &push->digest, ask->body, err);
-}
-
-static struct http_response *reply_refused(
-	const struct oci_ask *ask, unsigned status, const struct error *err)
-{
-	if (err->kind == ERROR_DENIED)
-		return oci_denied_reply(ask, err->text);
-	return status ? oci_reply_status(status, err) : oci_reply_error(err);
+	*ret_bytes = STR_NONE;
+	*ret_era = 0;
+	if (!store_is_lazy(store) || ask->body.len > LAZY_MAX)
+		return store_blob_put(store, name, &push->digest, ask->body, err);
+	listed = indexes_lists(ask->worker->indexes, name, &push->digest);
+	*ret_bytes = ask->body;
+	return store_blob_put_lazy(store, name, &push->digest, ask->body, listed, ret_era, err);
 }
 
 void oci_manifest_put_job(struct oci_job *job)
@@ -360,12 +421,15 @@ void oci_manifest_put_job(struct oci_job *job)
 	struct push *push = xnew(struct push);
 	const struct oci_ask *ask = &job->ask;
 	unsigned status = 0;
+	struct str bytes;
 	struct error err;
+	uint64_t era;
 
 	push->job = job;
 	job->own = push;
 	job->own_free = push_free;
-	if (!check(push, &status, &err) || !store_manifest(push, &err)) {
+	push->removals = indexes_removals(ask->worker->indexes, name_str(&ask->route.name));
+	if (!check(push, &status, &err) || !store_manifest(push, &bytes, &era, &err)) {
 		oci_job_reply(job, reply_refused(ask, status, &err));
 		return;
 	}
@@ -374,10 +438,15 @@ void oci_manifest_put_job(struct oci_job *job)
 	push->change = (struct index_change){
 		.op = INDEX_PUT_MANIFEST,
 		.name = ask->route.name.text,
+		.id = ask->call,
+		.is_call = ask->has_call,
+		.sent_ms = ask->call_sent_ms,
 		.descriptor = &push->descriptor,
 		.tags = (const char *const *)push->tags,
 		.tags_len = push->tags_len,
-		.bytes = push->lazy ? ask->body : STR_NONE,
+		.bytes = bytes,
+		.era = era,
+		.check = check_in_place,
 		.done = on_changed,
 		.arg = push,
 	};

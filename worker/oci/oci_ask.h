@@ -9,6 +9,7 @@
 #include "common/http.h"
 #include "common/metrics.h"
 #include "worker/oci/oci_route.h"
+#include "worker/storage/index.h"
 
 struct identity;
 struct snapshot;
@@ -26,4 +27,11 @@ struct oci_ask {
 	struct str body;
 	const char *content_type; /* headers, or NULL */
 	const char *if_match, *if_none_match; /* all lines of them */
+	/*
+	 * A change that another worker sent to us, or that we sent to one who may have done it: done once under this id, however often it
+	 * comes. The index change of it gets all three: id = call, is_call = has_call, sent_ms = call_sent_ms.
+	 */
+	bool has_call;
+	struct change_id call;
+	int64_t call_sent_ms; /* wall clock when it was first sent to somebody who did not answer; 0: to nobody */
 };

@@ -5,13 +5,14 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "worker/cluster/snapshot.h"
+#include "common/file.h"
 #include "worker/front_call.h"
 #include "worker/oci/blob_places.h"
 #include "worker/oci/known_blobs.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/uploads.h"
+#include "worker/storage/index.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
@@ -74,22 +75,38 @@ static bool find_digest(
 	return true;
 }
 
+/* What lies elsewhere under that digest may be damaged; the bytes at hand are right. */
+static bool is_same_file(
+	const struct upload *upload, struct store *store, struct str from, const struct digest *digest)
+{
+	struct blob_source source = { .fd = -1 };
+	struct error ignored;
+	bool same;
+
+	if (!store_blob_source(store, from, digest, NULL, &source, &ignored))
+		return false;
+	same = source.fd >= 0 && source.size == upload->size &&
+	       file_equal(source.fd, upload->file->fd, upload->size);
+	blob_source_fini(&source);
+	return same;
+}
+
 /* The client has shown that it has the bytes, so nobody is asked whether it may read there. Where a copy is
  * made by the store's own server nothing would be saved. */
-static bool link_from_elsewhere(const struct oci_ask *ask, const struct digest *digest, uint64_t size)
+static bool link_from_elsewhere(
+	const struct oci_ask *ask, const struct digest *digest, const struct upload *upload)
 {
 	struct str name = name_str(&ask->route.name);
 	struct store *store = ask->worker->store;
 	struct error ignored;
 	struct name from;
-	uint64_t there;
 
 	if (strcmp(store_kind(store), "fs") != 0)
 		return false;
 	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
 		if (blob_places_at(uploads_places(ask->worker->uploads), digest, i, &from) &&
 			!str_equal(name_str(&from), name) &&
-			store_blob_size(store, name_str(&from), digest, &there, &ignored) && there == size &&
+			is_same_file(upload, store, name_str(&from), digest) &&
 			store_blob_mount(store, name_str(&from), name, digest, &ignored))
 			return true;
 	}
@@ -109,7 +126,7 @@ static bool store(const struct oci_ask *ask, struct finish *finish, struct error
 	if (!digest_equal(&found, &finish->digest))
 		return error_set(
 			err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
-	if (link_from_elsewhere(ask, &finish->digest, upload->size))
+	if (link_from_elsewhere(ask, &finish->digest, upload))
 		return true;
 	return store_blob_put_file(ask->worker->store, name_str(&ask->route.name), &finish->digest,
 		upload->file->fd, upload->file->path, upload->size, err);
@@ -126,13 +143,14 @@ static void finish_job(struct oci_job *job)
 	struct finish *finish = job->own;
 	struct http_response *response;
 	struct error err;
+	uint64_t removals = indexes_removals(job->ask.worker->indexes, name_str(&job->ask.route.name));
 	bool ok = store(&job->ask, finish, &err);
 
 	if (ok || is_over(&err))
 		upload_end(TAKE(finish->upload));
 	if (ok) {
 		known_blobs_add(uploads_known(job->ask.worker->uploads), name_str(&job->ask.route.name),
-			&finish->digest, ring_epoch(job->ask.snapshot->ring), clock_ms());
+			&finish->digest, removals, clock_ms());
 		blob_places_add(uploads_places(job->ask.worker->uploads), &finish->digest,
 			name_str(&job->ask.route.name));
 		counter_add(&job->ask.counters->blob_pushes_total, 1);

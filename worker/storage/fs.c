@@ -12,10 +12,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/statfs.h>
 
 #include "common/check.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/metrics.h"
 #include "worker/storage/fs_names.h"
 #include "worker/storage/fs_priv.h"
@@ -26,6 +32,9 @@ struct fs_store {
 	struct store store;
 	struct fs_names_cache *names;
 	struct histogram lock_waits;
+	pthread_mutex_t sync_lock; /* one at a time: an error is told to one of those who ask */
+	int sync_fd;               /* of the root, open from the start: errors since then are told to us */
+	atomic_uint_least64_t era;
 };
 
 struct fs_names_cache *fs_names_of(struct store *store)
@@ -200,6 +209,44 @@ static bool source(struct store *store, const char *key, const struct range *par
 	return true;
 }
 
+/* ---- syncing ---- */
+
+static struct fs_store *fs_of(struct store *store)
+{
+	return (struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store);
+}
+
+static uint64_t era(const struct store *store)
+{
+	CHECK(store->magic == STORE_MAGIC);
+	return atomic_load(&((const struct fs_store *)store)->era);
+}
+
+static bool sync_locked(struct fs_store *fs, uint64_t since, struct error *err)
+{
+	if (atomic_load(&fs->era) != since)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "a sync of %s failed before", fs->store.place);
+	if (syncfs(fs->sync_fd) == 0)
+		return true;
+	(void)fs_error(err, "sync", fs->store.place);
+	log_error("store.sync",
+		"place=%s error=%s what=\"manifests that were written lately are written again\"",
+		log_quote(str_of(fs->store.place)), log_quote(str_of(err ? err->text : "")));
+	atomic_fetch_add(&fs->era, 1);
+	return false;
+}
+
+static bool sync_since(struct store *store, uint64_t since, struct error *err)
+{
+	struct fs_store *fs = fs_of(store);
+	bool ok;
+
+	CHECK(pthread_mutex_lock(&fs->sync_lock) == 0);
+	ok = sync_locked(fs, since, err);
+	CHECK(pthread_mutex_unlock(&fs->sync_lock) == 0);
+	return ok;
+}
+
 /* ---- life ---- */
 
 static bool check(struct store *store, struct error *err)
@@ -215,8 +262,11 @@ static uint64_t requests(const struct store *store)
 
 static void free_store(struct store *store)
 {
-	struct fs_store *fs = (struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store);
+	struct fs_store *fs = fs_of(store);
 
+	if (fs->sync_fd >= 0)
+		(void)close(fs->sync_fd);
+	(void)pthread_mutex_destroy(&fs->sync_lock);
 	fs_names_cache_free(fs->names);
 	free(store->place);
 	store->magic = 0;
@@ -233,7 +283,9 @@ static const struct store_driver driver = {
 	.put_index = fs_put_index,
 	.log_get = fs_log_get,
 	.put_lazy = fs_put_lazy,
-	.sync = fs_sync,
+	.put_again = fs_put_again,
+	.era = era,
+	.sync = sync_since,
 	.log_append = fs_log_append,
 	.size = size,
 	.put = fs_put,
@@ -250,6 +302,56 @@ static const struct store_driver driver = {
 	.requests = requests,
 };
 
+/* Writing an index relies on locks of folders, between all who share them. */
+static bool try_locks(const char *root, int fd, struct error *err)
+{
+	AUTO_FD other = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool refused;
+
+	if (other < 0)
+		return fs_error(err, "open", root);
+	/* A lock that somebody else holds on it just now is as good as ours. */
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		return errno == EWOULDBLOCK || fs_error(err, "lock", root) ||
+		       error_add(err, "the file system of %s does not lock folders (flock)", root);
+	refused = flock(other, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	(void)flock(fd, LOCK_UN);
+	return refused ||
+	       error_set(err, ERROR_UNAVAILABLE, NULL,
+		       "the file system of %s grants one lock (flock) to two: changes would be lost", root);
+}
+
+static const char *network_of(long type)
+{
+	switch (type) {
+	case NFS_SUPER_MAGIC:
+		return "NFS";
+	case SMB_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+		return "SMB";
+	default:
+		return NULL;
+	}
+}
+
+static bool open_root(struct fs_store *fs, struct error *err)
+{
+	const char *root = fs->store.place, *network;
+	struct statfs st;
+
+	fs->sync_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fs->sync_fd < 0 || fstatfs(fs->sync_fd, &st) != 0)
+		return fs_error(err, "open", root);
+	network = network_of((long)st.f_type);
+	if (network)
+		return error_set(err, ERROR_INVALID, NULL,
+			"%s lies on %s, which has no locks of folders and may show old content: use a local "
+			"disk, or a bucket",
+			root, network);
+	return try_locks(root, fs->sync_fd, err);
+}
+
 bool store_fs_open(struct store **ret_store, const char *root, struct error *err)
 {
 	struct str place = str_of(root);
@@ -262,6 +364,13 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	fs = xnew(struct fs_store);
 	fs->names = fs_names_cache_new();
 	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
+	fs->sync_fd = -1;
+	atomic_init(&fs->era, 1);
+	CHECK(pthread_mutex_init(&fs->sync_lock, NULL) == 0);
+	if (!open_root(fs, err)) {
+		free_store(&fs->store);
+		return false;
+	}
 	*ret_store = &fs->store;
 	return true;
 }

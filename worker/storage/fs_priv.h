@@ -50,9 +50,10 @@ bool fs_temp_rename(struct fs_temp *temp, const struct fs_path *target, struct e
 
 bool fs_put(struct store *store, const char *key, const struct digest *digest, struct str bytes,
 	struct error *err) MUST_CHECK;
-/* Not synced. */
-bool fs_put_lazy(struct store *store, const char *key, struct str bytes, struct error *err) MUST_CHECK;
-bool fs_sync(struct store *store, struct error *err) MUST_CHECK;
+bool fs_put_again(struct store *store, const char *key, struct str bytes, struct error *err) MUST_CHECK;
+bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool listed, uint64_t *ret_era,
+	struct error *err) MUST_CHECK;
+
 bool fs_put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path,
 	uint64_t size, struct error *err) MUST_CHECK;
 bool fs_copy(struct store *store, const char *from, const char *to, struct error *err) MUST_CHECK;
@@ -80,15 +81,17 @@ bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_ver
 	struct error *err) MUST_CHECK;
 
 /* fs_log.c */
-enum store_step fs_log_get(struct store *store, const char *index_key, struct store_log_place *place,
-	struct buf *into, struct error *err) MUST_CHECK;
+enum store_step fs_log_get(struct store *store, const char *index_key, const struct store_version *index,
+	struct store_log_place *place, struct buf *into, struct error *err) MUST_CHECK;
 enum store_step fs_log_append(struct store *store, const char *index_key,
 	const struct store_version *expected, struct store_log_place *place, struct str frames,
 	struct error *err) MUST_CHECK;
-/* With the folder locked: CONFLICT when there is more than up to this place. */
-enum store_step fs_log_check(const struct store *store, const char *index_key,
+/* With the folder locked, before index.json is replaced: CONFLICT when there is more than up to this place. Else some log is there
+ * when it returns OK, so that a fold that does not end can be told from one that did. */
+enum store_step fs_log_before_fold(const struct store *store, const char *index_key,
 	const struct store_log_place *place, struct error *err) MUST_CHECK;
-void fs_log_remove(const struct store *store, const char *index_key);
+/* With the folder locked, when the new index.json is durable. */
+void fs_log_after_fold(const struct store *store, const char *index_key);
 
 struct fs_names_cache;
 struct fs_names_cache *fs_names_of(struct store *store); /* fs.c */

@@ -118,13 +118,14 @@ enum store_step fs_put_index(struct store *store, const char *key, struct str by
 	if (expected && strcmp(expected->text, version.text) != 0)
 		return STORE_CONFLICT;
 	if (log)
-		step = fs_log_check(store, key, log, err);
+		step = fs_log_before_fold(store, key, log, err);
 	if (step != STORE_OK)
 		return step;
+	/* Where the folder's sync fails the log stays: it says that index.json is not known to be durable. */
 	if (!swap(&temp, &target, time, &there, ret_version, err))
 		return STORE_FAILED;
 	if (log)
-		fs_log_remove(store, key);
+		fs_log_after_fold(store, key);
 	return STORE_OK;
 }
 

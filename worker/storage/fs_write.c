@@ -3,8 +3,8 @@
  * fs_write - files that are there whole and for good, or not at all.
  *
  * Order: temp file in the target's folder, write, fsync, rename, fsync the folder. What is found to be
- * there already is acknowledged only after an fsync of the folder too: it may have been renamed a moment
- * ago by somebody whose own fsync is still under way.
+ * there already is replaced all the same: neither its bytes nor its durability can be told from its name and
+ * size, and a sync that succeeds says nothing about one that failed before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,13 +94,6 @@ bool fs_temp_rename(struct fs_temp *temp, const struct fs_path *target, struct e
 
 /* ---- small objects ---- */
 
-static bool is_there(const struct fs_path *path, uint64_t size)
-{
-	struct stat st;
-
-	return lstat(path->text, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
-}
-
 bool fs_put(struct store *store, const char *key, const struct digest *digest, struct str bytes,
 	struct error *err)
 {
@@ -108,42 +101,55 @@ bool fs_put(struct store *store, const char *key, const struct digest *digest, s
 	struct fs_path target;
 
 	(void)digest;
-	if (!fs_path_of(store, key, &target, err))
-		return false;
-	if (is_there(&target, bytes.len))
-		return file_sync_folder(target.folder, err);
-	return fs_temp_write(&target, bytes, &temp, err) && fs_temp_sync(&temp, err) &&
-	       fs_temp_rename(&temp, &target, err) && file_sync_folder(target.folder, err);
+	return fs_path_of(store, key, &target, err) && fs_temp_write(&target, bytes, &temp, err) &&
+	       fs_temp_sync(&temp, err) && fs_temp_rename(&temp, &target, err) &&
+	       file_sync_folder(target.folder, err);
 }
 
-/* A power cut may have left a file of the right size and other bytes. */
 static bool has_bytes(const struct fs_path *path, struct str bytes)
 {
 	AUTO_FINI(buf) there = buf_limit(bytes.len + 1);
 
-	return is_there(path, bytes.len) && file_read(path->text, &there, NULL) &&
-	       str_equal(buf_str(&there), bytes);
+	return file_read(path->text, &there, NULL) && str_equal(buf_str(&there), bytes);
 }
 
-bool fs_put_lazy(struct store *store, const char *key, struct str bytes, struct error *err)
+/* *ret_put false: something is there. */
+static bool put_new(const struct fs_path *target, struct str bytes, bool *ret_put, struct error *err)
+{
+	AUTO_FINI(fs_temp) temp = { .fd = -1 };
+
+	if (!fs_temp_write(target, bytes, &temp, err))
+		return false;
+	*ret_put = link(temp.path, target->text) == 0;
+	return *ret_put || errno == EEXIST || errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK ||
+	       fs_error(err, "link to", target->text);
+}
+
+bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool listed, uint64_t *ret_era,
+	struct error *err)
+{
+	uint64_t era = store_era(store);
+	struct fs_path target;
+	struct stat st;
+	bool put = false;
+
+	*ret_era = 0;
+	if (!fs_path_of(store, key, &target, err))
+		return false;
+	if (lstat(target.text, &st) != 0 && !put_new(&target, bytes, &put, err))
+		return false;
+	if (put)
+		*ret_era = era;
+	return put || (listed && has_bytes(&target, bytes)) || fs_put(store, key, NULL, bytes, err);
+}
+
+bool fs_put_again(struct store *store, const char *key, struct str bytes, struct error *err)
 {
 	AUTO_FINI(fs_temp) temp = { .fd = -1 };
 	struct fs_path target;
 
-	if (!fs_path_of(store, key, &target, err))
-		return false;
-	if (has_bytes(&target, bytes))
-		return true;
-	return fs_temp_write(&target, bytes, &temp, err) && fs_temp_rename(&temp, &target, err);
-}
-
-bool fs_sync(struct store *store, struct error *err)
-{
-	AUTO_FD fd = open(store->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return fs_error(err, "open", store->place);
-	return syncfs(fd) == 0 || fs_error(err, "sync", store->place);
+	return fs_path_of(store, key, &target, err) && fs_temp_write(&target, bytes, &temp, err) &&
+	       fs_temp_rename(&temp, &target, err);
 }
 
 /* ---- files ---- */
@@ -190,6 +196,15 @@ static bool copy_file(int from, uint64_t size, const struct fs_path *target, str
 	       file_sync_folder(target->folder, err);
 }
 
+/* Its pages look as if they were written from now on, so this file must not be tried again. */
+static bool final_error(struct error *err, const char *path)
+{
+	(void)fs_error(err, "sync", path);
+	if (err && err->kind == ERROR_UNAVAILABLE)
+		err->kind = ERROR_INTERNAL;
+	return false;
+}
+
 /* *ret_moved false: it has to be copied. */
 static bool try_move(int fd, const char *path, uint64_t size, const struct fs_path *target, bool *ret_moved,
 	struct error *err)
@@ -203,7 +218,7 @@ static bool try_move(int fd, const char *path, uint64_t size, const struct fs_pa
 		named.st_dev != st.st_dev)
 		return true;
 	if (fsync(fd) != 0)
-		return fs_error(err, "sync", path);
+		return final_error(err, path);
 	*ret_moved = rename(path, target->text) == 0;
 	if (*ret_moved || errno != ENOENT)
 		return true;
@@ -222,11 +237,6 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 	(void)digest;
 	if (!fs_path_of(store, key, &target, err))
 		return false;
-	if (is_there(&target, size)) {
-		if (path)
-			(void)unlink(path);
-		return file_sync_folder(target.folder, err);
-	}
 	if (!try_move(fd, path, size, &target, &moved, err))
 		return false;
 	if (moved)
@@ -248,20 +258,43 @@ static bool copy_whole(const struct fs_path *source, const struct fs_path *targe
 	return fs_open_file(source->text, &fd, &st, err) && copy_file(fd, (uint64_t)st.st_size, target, err);
 }
 
+/* What is there already may be anything. False: errno. */
+static bool link_over(const struct fs_path *source, const struct fs_path *target)
+{
+	char temp[PATH_MAX + 40], random[25];
+	int failed;
+	bool ok;
+
+	if (link(source->text, target->text) == 0)
+		return true;
+	if (errno != EEXIST)
+		return false;
+	random_hex(random, 12);
+	(void)snprintf(temp, sizeof(temp), "%s/" FS_TEMP "%s", target->folder, random);
+	ok = link(source->text, temp) == 0 && rename(temp, target->text) == 0;
+	failed = errno;
+	/* rename() leaves both where they are one file. */
+	(void)unlink(temp);
+	errno = failed;
+	return ok;
+}
+
 bool fs_copy(struct store *store, const char *from, const char *to, struct error *err)
 {
 	struct fs_path source, target;
 	struct stat st;
+	AUTO_FD fd = -1;
 
 	if (!fs_path_of(store, from, &source, err) || !fs_path_of(store, to, &target, err))
 		return false;
-	if (lstat(source.text, &st) != 0)
-		return fs_error(err, "stat", source.text);
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, ERROR_UNKNOWN, NULL, "%s is not a regular file", source.text);
+	/* It may be a manifest that was put lazily: its bytes are in the log of that repository alone. */
+	if (!fs_open_file(source.text, &fd, &st, err))
+		return false;
+	if (fsync(fd) != 0)
+		return fs_error(err, "sync", source.text);
 	if (!file_make_folders(target.folder, FS_FOLDER_MODE, err))
 		return false;
-	if (link(source.text, target.text) == 0 || errno == EEXIST)
+	if (link_over(&source, &target))
 		return file_sync_folder(target.folder, err);
 	/* Another file system, too many links, or one without hard links. */
 	if (errno == EXDEV || errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP)
@@ -269,11 +302,29 @@ bool fs_copy(struct store *store, const char *from, const char *to, struct error
 	return fs_error(err, "link", target.text);
 }
 
+/* The folder of the repository that a blob lies in, whose lock orders its deletion among the changes of the
+ * index. */
+static bool lock_repository(struct store *store, const struct fs_path *path, int *ret_lock, struct error *err)
+{
+	char folder[PATH_MAX];
+	char *blobs;
+
+	(void)snprintf(folder, sizeof(folder), "%s", path->folder);
+	blobs = strstr(folder, "/blobs/");
+	for (char *next = blobs; next; next = strstr(next + 1, "/blobs/"))
+		blobs = next;
+	if (!blobs)
+		return true;
+	*blobs = '\0';
+	return fs_lock_folder(store, folder, ret_lock, err);
+}
+
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err)
 {
 	struct fs_path path;
+	AUTO_FD lock = -1;
 
-	if (!fs_path_of(store, key, &path, err))
+	if (!fs_path_of(store, key, &path, err) || !lock_repository(store, &path, &lock, err))
 		return false;
 	if (clock_wall_s() >= until_s)
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "the removal of %s came too late", path.text);

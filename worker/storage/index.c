@@ -210,6 +210,9 @@ struct index *index_draft(const struct index *from)
 	index->rest = from->rest;
 	if (index->rest)
 		atomic_fetch_add_explicit(&index->rest->refs, 1, memory_order_relaxed);
+	index->memo = index_memo_ref(from->memo);
+	index->json_most = from->json_most;
+	index->era = from->era;
 	index->version = from->version;
 	index->log = from->log;
 	index->json_at = from->json_at;
@@ -232,6 +235,7 @@ void index_free(struct index *index)
 	index_rows_fini(&index->records);
 	index_rows_fini(&index->referrers);
 	index_rest_free(index->rest);
+	index_memo_free(index->memo);
 	free(index);
 }
 
@@ -483,4 +487,19 @@ size_t index_len(const struct index *index)
 const struct index_entry *index_at(const struct index *index, size_t at)
 {
 	return &index_record_at(index, at)->entry;
+}
+
+bool index_is_condemned(const struct index *index, const struct digest *digest, int64_t now_s)
+{
+	return index_memo_is_condemned(index->memo, digest, now_s);
+}
+
+bool index_may_condemn(const struct index *index, int64_t now_s)
+{
+	return index_memo_may_condemn(index->memo, now_s);
+}
+
+uint64_t index_removals(const struct index *index)
+{
+	return index_memo_removals(index->memo);
 }

@@ -32,6 +32,7 @@
 #pragma once
 
 #include "proto/descriptor.h"
+#include "proto/digest.h"
 #include "proto/manifest.h"
 
 struct index;
@@ -44,6 +45,10 @@ typedef int64_t index_trust_f(void *arg, struct str name); /* any thread; does n
 struct indexes *indexes_new(struct store *store, struct pool *pool, index_trust_f *trust, void *trust_arg, size_t bytes_max);
 /* Before the first change: a log is folded when it is a quarter of its index.json, but not before it has so many bytes. */
 void indexes_set_log(struct indexes *indexes, size_t bytes_least);
+/* Before the first change: folded records of a log that goes on (s3) are kept for so long; all who share the store must say the same. */
+void indexes_set_keep(struct indexes *indexes, int64_t keep_us);
+/* Before the first change: an index.json that would be larger does not grow any more (ERROR_FULL). */
+void indexes_set_most(struct indexes *indexes, size_t json_bytes);
 void indexes_free(struct indexes *indexes); /* folds what we changed; waits for changes under way */
 AUTO_DEFINE(indexes)
 
@@ -55,6 +60,11 @@ bool indexes_get(struct indexes *indexes, struct str name, struct index **ret, s
 struct index *index_ref(struct index *index);
 void index_free(struct index *index); /* drops a reference */
 AUTO_DEFINE(index)
+
+/* What is in memory, true or not: a hint. removals: as below, 0 when nothing is. Thread  any. */
+uint64_t indexes_removals(struct indexes *indexes, struct str name);
+/* Loads it when nothing is in memory. Pool. */
+bool indexes_lists(struct indexes *indexes, struct str name, const struct digest *digest);
 
 /* Look-ups. Borrowed from the view. */
 struct index_entry {
@@ -73,6 +83,12 @@ const struct index_entry *index_referrer_at(const struct index *index, const str
 size_t index_len(const struct index *index);
 const struct index_entry *index_at(const struct index *index, size_t at);
 
+/* Blobs that are being deleted: a manifest that names one is not to be taken. now_s: store_clock_s(). */
+bool index_is_condemned(const struct index *index, const struct digest *digest, int64_t now_s);
+bool index_may_condemn(const struct index *index, int64_t now_s); /* false: too many are */
+/* How often a blob was condemned: while that number stays nobody deletes one. */
+uint64_t index_removals(const struct index *index);
+
 struct change_id { uint8_t raw[16]; };
 
 /* Changes. The struct and what it points to belong to the caller until done(change) has run. */
@@ -81,7 +97,14 @@ enum index_op {
 	INDEX_DELETE_TAG,     /* MANIFEST_UNKNOWN when absent */
 	INDEX_DELETE_DIGEST,  /* MANIFEST_UNKNOWN when absent */
 	INDEX_FOLD,           /* the log goes into index.json, now */
+	INDEX_CONDEMN,        /* the blob `digest` is about to be deleted, not after until_s; makes the index when there is none */
+	INDEX_REMOVED,        /* it was */
 };
+struct index_change;
+/* May it be made in this view, the one that it would be made behind? On the committer's thread, which may wait for the store; once for
+ * each attempt. */
+typedef bool index_check_f(struct index_change *change, const struct index *view, struct error *err);
+
 struct index_change {
 	enum index_op op;
 	const char *name;               /* repository */
@@ -96,14 +119,19 @@ struct index_change {
 	const struct descriptor *descriptor;
 	const char *const *tags;
 	size_t tags_len;
-	struct digest digest;           /* INDEX_DELETE_DIGEST */
-	struct str bytes;               /* of a manifest that was put lazily: durable with the change */
+	struct digest digest;           /* INDEX_DELETE_DIGEST, _CONDEMN, _REMOVED */
+	int64_t until_s;                /* INDEX_CONDEMN: store_clock_s() */
+	index_check_f *check;           /* or NULL */
+	struct str bytes;               /* of a manifest that was put with store_blob_put_lazy(): durable with the change */
+	uint64_t era;                   /* what that gave */
 	void (*done)(struct index_change *change); /* on a pool thread, when it is durable or has failed */
 	void *arg;
 	/* result */
 	bool ok;
 	struct error err;
-	bool changed;                   /* private */
+	bool changed;                   /* it made another view; false: nothing was to be done */
+	bool found;                     /* private */
+	int64_t at_ms;                  /* private */
 	struct index_change *next;      /* private */
 };
 /* Thread  any. Returns at once. */

@@ -60,6 +60,24 @@ static void put(struct index *index, const struct index_change *change, bool *re
 		put_tag(index, str_of(change->tags[i]), record, ret_changed);
 }
 
+bool index_would_change(const struct index *index, const struct index_change *change)
+{
+	const struct index_record *record;
+
+	if (change->op != INDEX_PUT_MANIFEST)
+		return true;
+	record = index_record_find(index, &change->descriptor->digest);
+	if (!record || !is_same(record, change->descriptor))
+		return true;
+	for (size_t i = 0; i < change->tags_len; i++) {
+		const struct index_label *label = index_label_find(index, str_of(change->tags[i]));
+
+		if (!label || label->record != record)
+			return true;
+	}
+	return false;
+}
+
 bool index_apply(struct index *index, const struct index_change *change, bool *ret_changed, struct error *err)
 {
 	bool changed = false;
@@ -79,9 +97,19 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 			return unknown(err);
 		changed = true;
 		break;
+	case INDEX_CONDEMN:
+		index_memo_condemn(&index->memo, &change->digest, change->until_s);
+		changed = true;
+		break;
+	case INDEX_REMOVED:
+		index_memo_removed(&index->memo, &change->digest);
+		changed = true;
+		break;
 	case INDEX_FOLD:
 		break;
 	}
+	if (changed && change->is_call)
+		index_memo_add_call(&index->memo, &change->id, change->at_ms);
 	*ret_changed = changed;
 	return true;
 }

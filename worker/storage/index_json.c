@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/map.h"
 #include "proto/reference.h"
 #include "worker/storage/index_priv.h"
@@ -25,6 +26,8 @@
 #define LOG                                                                                                  \
 	"io.zot.log" /* the log that continues this index.json, and the number of the last record in it      \
 		      */
+#define HELD        "io.zot.held" /* the log before: up to where it is in here */
+#define MEMO        "io.zot.memo" /* index_memo.h */
 #define OURS_MAX    4
 #define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
 
@@ -232,16 +235,35 @@ static void read_place(struct str text, struct store_log_place *into)
 		*into = (struct store_log_place){ .at = 0 };
 }
 
+static bool read_ours_of_index(struct index *index, struct str key, const struct json *value)
+{
+	struct store_log_place held;
+
+	if (str_is(key, LOG)) {
+		held = index->log;
+		read_place(json_str(value), &index->log);
+		memcpy(index->log.held, held.held, sizeof(held.held));
+		index->log.held_at = held.held_at;
+	} else if (str_is(key, HELD)) {
+		read_place(json_str(value), &held);
+		memcpy(index->log.held, held.generation, sizeof(held.generation));
+		index->log.held_at = held.at;
+	} else if (str_is(key, MEMO) && !index->memo) {
+		index->memo = index_memo_read(value);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static bool read_members(struct reading *r, const struct json *root, struct error *err)
 {
 	const struct json *value;
 	struct str key;
 
 	for (void *it = NULL; json_next(root, &it, &key, &value);) {
-		if (str_is(key, LOG)) {
-			read_place(json_str(value), &r->index->log);
+		if (read_ours_of_index(r->index, key, value))
 			continue;
-		}
 		if (!str_is(key, "schemaVersion") && !str_is(key, "mediaType") && !str_is(key, "manifests"))
 			keep_rest(r, value, &key);
 	}
@@ -290,7 +312,8 @@ bool index_json_read(struct str text, struct index **ret, struct error *err)
 	struct error cause;
 
 	if (text.len > INDEX_JSON_MAX)
-		return error_set(err, ERROR_TOO_LARGE, NULL, "index.json is over 64 MiB");
+		return error_set(
+			err, ERROR_TOO_LARGE, NULL, "index.json is over %zu MiB", INDEX_JSON_MAX >> 20);
 	/* What is damaged in the store is not the client's mistake. */
 	if (!json_parse(text, &doc, &cause))
 		return error_set(err, ERROR_INTERNAL, NULL, "index.json: %s", cause.text);
@@ -298,6 +321,7 @@ bool index_json_read(struct str text, struct index **ret, struct error *err)
 		return false;
 	index_arrange(r.index, &r.records, &r.labels);
 	r.index->rest = TAKE(r.rest);
+	r.index->json_most = text.len;
 	*ret = TAKE(r.index);
 	return true;
 }
@@ -424,12 +448,26 @@ void index_json_write_record(struct json_writer *writer, const struct index_reco
 	buf_fini(&w.annotations);
 }
 
-static void write_place(const struct store_log_place *place, struct buf *into)
+static void write_place(const char *key, const char *generation, uint64_t at, struct buf *into)
 {
-	buf_format(into, "\"" LOG "\":\"%s", place->generation);
-	if (place->at)
-		buf_format(into, ":%" PRIu64, place->at);
+	if (!generation[0])
+		return;
+	buf_format(into, "\"%s\":\"%s", key, generation);
+	if (at)
+		buf_format(into, ":%" PRIu64, at);
 	buf_puts(into, "\",");
+}
+
+static void write_memo(const struct index *index, struct buf *into)
+{
+	struct json_writer writer;
+
+	if (index_memo_is_empty(index->memo))
+		return;
+	buf_puts(into, "\"" MEMO "\":");
+	writer = json_writer(into);
+	index_memo_write(index->memo, clock_wall_ms(), &writer);
+	buf_putc(into, ',');
 }
 
 /* The writer's containers are closed by hand here, since what we kept is text already. */
@@ -440,8 +478,9 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 
 	buf_clear(into);
 	buf_puts(into, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE "\",");
-	if (index->log.generation[0])
-		write_place(&index->log, into);
+	write_place(LOG, index->log.generation, index->log.at, into);
+	write_place(HELD, index->log.held, index->log.held_at, into);
+	write_memo(index, into);
 	buf_puts(into, "\"manifests\":");
 	w.json = json_writer(into);
 	json_open_array(&w.json);

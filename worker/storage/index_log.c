@@ -2,23 +2,26 @@
 /*
  * index_log - changes as frames: what was done, so that doing it again on the same index gives the same.
  *
- *     {"op":"put","manifest":{descriptor as in index.json},"tags":["v1"],"boot":"..."}\n<the manifest's
- * bytes>
- *     {"op":"untag","tags":["v1"]}
- *     {"op":"delete","digest":"sha256:..."}
+ *     {"id":"...","op":"put","manifest":{descriptor as in index.json},"tags":["v1"]}\n<the manifest's bytes>
+ *     {"id":"...","op":"untag","tags":["v1"]}
+ *     {"id":"...","op":"delete","digest":"sha256:..."}
+ *     {"id":"...","op":"condemn","digest":"sha256:...","until":1763740000}      the blob is about to be
+ * deleted
+ *     {"id":"...","op":"removed","digest":"sha256:..."}
+ *
+ * The id (32 hex digits) is the change's own; with "call" (wall clock, ms) it is a call between workers,
+ * which the index remembers.
  *
  * With the bytes in the log, one fsync makes a push durable. The manifest's own file is written but not
- * synced: a power cut may lose it, so whoever loads the log after that looks and writes it again. `boot`
- * names the boot of the machine that wrote it; within the same boot there is nothing to look for.
+ * synced: a power cut may lose it, so whoever loads the log looks and writes it again.
  *
  * An op that a later version may add is passed over: it cannot be understood, and what follows must not be
  * lost.
  */
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/check.h"
-#include "common/file.h"
+#include "common/map.h"
 #include "proto/reference.h"
 #include "worker/storage/frames.h"
 #include "worker/storage/index_priv.h"
@@ -34,63 +37,77 @@ static void put_tags(struct json_writer *w, const struct index_change *change)
 	json_close_array(w);
 }
 
-/* Of this machine, until it is booted again; "" where the kernel does not say. */
-static char boot[40];
-static pthread_once_t boot_once = PTHREAD_ONCE_INIT;
-
-static void read_boot(void)
+static void put_digest(struct json_writer *w, const struct digest *digest)
 {
-	AUTO_FINI(buf) text = buf_limit(256);
+	char text[DIGEST_TEXT_SIZE];
 
-	if (file_read("/proc/sys/kernel/random/boot_id", &text, NULL) &&
-		!str_copy(str_trim(buf_str(&text)), boot, sizeof(boot)))
-		boot[0] = '\0';
+	digest_format(digest, text);
+	json_put_text(w, "digest", text);
 }
 
-static const char *boot_id(void)
+static void put_manifest(struct json_writer *w, const struct index_change *change)
 {
-	(void)pthread_once(&boot_once, read_boot);
-	return boot;
+	AUTO(index_record) *record = index_record_new(change->descriptor, true);
+
+	json_key(w, STR("manifest"));
+	index_json_write_record(w, record);
+	put_tags(w, change);
+}
+
+static const char *name_of(enum index_op op)
+{
+	switch (op) {
+	case INDEX_PUT_MANIFEST:
+		return "put";
+	case INDEX_DELETE_TAG:
+		return "untag";
+	case INDEX_DELETE_DIGEST:
+		return "delete";
+	case INDEX_CONDEMN:
+		return "condemn";
+	case INDEX_REMOVED:
+		return "removed";
+	case INDEX_FOLD:
+		break;
+	}
+	return NULL;
 }
 
 static void write_change(struct json_writer *w, const struct index_change *change)
 {
-	AUTO(index_record) *record = NULL;
-	char digest[DIGEST_TEXT_SIZE];
+	char id[2 * sizeof(change->id.raw) + 1];
 
+	str_hex(change->id.raw, sizeof(change->id.raw), id);
 	json_open_object(w);
-	switch (change->op) {
-	case INDEX_PUT_MANIFEST:
-		json_put_text(w, "op", "put");
-		record = index_record_new(change->descriptor, true);
-		json_key(w, STR("manifest"));
-		index_json_write_record(w, record);
+	json_put_text(w, "id", id);
+	if (change->is_call)
+		json_put_int(w, "call", change->at_ms);
+	json_put_text(w, "op", name_of(change->op));
+	if (change->op == INDEX_PUT_MANIFEST)
+		put_manifest(w, change);
+	else if (change->op == INDEX_DELETE_TAG)
 		put_tags(w, change);
-		if (change->bytes.len)
-			json_put_text(w, "boot", boot_id());
-		break;
-	case INDEX_DELETE_TAG:
-		json_put_text(w, "op", "untag");
-		put_tags(w, change);
-		break;
-	case INDEX_DELETE_DIGEST:
-		json_put_text(w, "op", "delete");
-		digest_format(&change->digest, digest);
-		json_put_text(w, "digest", digest);
-		break;
-	case INDEX_FOLD:
-		break;
-	}
+	else
+		put_digest(w, &change->digest);
+	if (change->op == INDEX_CONDEMN)
+		json_put_int(w, "until", change->until_s);
 	json_close_object(w);
 }
 
-bool index_log_add(const struct index_change *change, struct buf *frames)
+/* Its descriptor once for each tag, or once without; what others remember of a call or a blob is smaller. */
+static size_t growth_of(size_t text, size_t tags)
+{
+	return text * (tags ? tags : 1) + 1;
+}
+
+bool index_log_add(const struct index_change *change, struct buf *frames, size_t *ret_growth)
 {
 	AUTO_FINI(buf) text = buf_limit(FRAME_MAX);
 	struct json_writer w = json_writer(&text);
 
 	write_change(&w, change);
-	if (change->bytes.len) {
+	*ret_growth = growth_of(text.len, change->tags_len);
+	if (change->bytes.len && change->era) {
 		buf_putc(&text, '\n');
 		buf_add(&text, change->bytes);
 	}
@@ -122,6 +139,10 @@ static bool read_change(const struct json *root, struct index_change *change, st
 {
 	struct str op = json_str(json_find(root, "op"));
 
+	if (!str_unhex(json_str(json_find(root, "id")), change->id.raw, sizeof(change->id.raw)))
+		change->id = (struct change_id){ { 0 } };
+	change->is_call =
+		json_get_int(json_find(root, "call"), &change->at_ms) && index_memo_is_time(change->at_ms);
 	if (str_is(op, "put")) {
 		change->op = INDEX_PUT_MANIFEST;
 		if (!index_json_read_record(json_find(root, "manifest"), record))
@@ -133,8 +154,12 @@ static bool read_change(const struct json *root, struct index_change *change, st
 		change->op = INDEX_DELETE_TAG;
 		return true;
 	}
-	change->op = INDEX_DELETE_DIGEST;
-	return str_is(op, "delete") &&
+	change->op = str_is(op, "condemn")   ? INDEX_CONDEMN
+		     : str_is(op, "removed") ? INDEX_REMOVED
+					     : INDEX_DELETE_DIGEST;
+	return (change->op != INDEX_DELETE_DIGEST || str_is(op, "delete")) &&
+	       (change->op != INDEX_CONDEMN || (json_get_int(json_find(root, "until"), &change->until_s) &&
+						       index_memo_is_time(change->until_s))) &&
 	       digest_parse(json_str(json_find(root, "digest")), &change->digest, NULL);
 }
 
@@ -151,7 +176,6 @@ static struct str split_bytes(struct str *payload)
 
 static void apply_one(struct index *index, struct str payload, index_log_f *fn, void *arg)
 {
-	struct str bytes = split_bytes(&payload);
 	const char *tags[TAGS_MAX];
 	char *copies[TAGS_MAX];
 	struct index_change change = { .tags = tags };
@@ -159,15 +183,16 @@ static void apply_one(struct index *index, struct str payload, index_log_f *fn, 
 	AUTO(json_doc) *doc = NULL;
 	bool changed;
 
+	(void)split_bytes(&payload);
 	if (!json_parse(payload, &doc, NULL) || !read_change(json_root(doc), &change, &record))
 		return;
 	change.tags_len = read_tags(json_root(doc), tags, copies);
 	(void)!index_apply(index, &change, &changed, NULL);
+	index->json_most += growth_of(payload.len, change.tags_len);
 	for (size_t i = 0; i < change.tags_len; i++)
 		free(copies[i]);
-	if (fn && record && bytes.len &&
-		(!*boot_id() || !str_is(json_str(json_find(json_root(doc), "boot")), boot_id())))
-		fn(arg, &record->entry.descriptor.digest, bytes);
+	if (fn)
+		fn(arg, &change.id);
 }
 
 void index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg)
@@ -176,4 +201,50 @@ void index_log_apply(struct index *index, struct str frames, index_log_f *fn, vo
 
 	while (frame_next(&frames, &payload))
 		apply_one(index, payload, fn, arg);
+}
+
+/* ---- manifests ---- */
+
+static struct str key_of(const struct digest *digest)
+{
+	return str_from(digest->raw, hash_size(digest->alg));
+}
+
+/* The last word on each digest: its bytes, or that the blob was deleted. */
+static void note_manifest(struct map *kept, struct str payload)
+{
+	struct str bytes = split_bytes(&payload);
+	struct index_change change = { .op = INDEX_FOLD };
+	AUTO(index_record) *record = NULL;
+	AUTO(json_doc) *doc = NULL;
+	struct str *box;
+
+	if (!json_parse(payload, &doc, NULL) || !read_change(json_root(doc), &change, &record))
+		return;
+	if (change.op == INDEX_CONDEMN)
+		free(map_delete(kept, key_of(&change.digest)));
+	if (change.op != INDEX_PUT_MANIFEST || !bytes.len)
+		return;
+	box = xnew(struct str);
+	*box = bytes;
+	free(map_put(kept, key_of(&change.descriptor->digest), box));
+}
+
+void index_log_manifests(struct str frames, index_log_manifest_f *fn, void *arg)
+{
+	struct map *kept = map_new();
+	struct str payload, key;
+	struct digest digest;
+	void *box;
+
+	while (frame_next(&frames, &payload))
+		note_manifest(kept, payload);
+	for (size_t at = 0; map_next(kept, &at, &key, &box);) {
+		digest = (struct digest){ .alg = key.len == hash_size(HASH_SHA512) ? HASH_SHA512
+										   : HASH_SHA256 };
+		memcpy(digest.raw, key.at, key.len);
+		fn(arg, &digest, *(struct str *)box);
+		free(box);
+	}
+	map_free(kept);
 }

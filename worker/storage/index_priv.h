@@ -13,10 +13,12 @@
 
 #include "common/json.h"
 #include "worker/storage/index.h"
+#include "worker/storage/index_memo.h"
 #include "worker/storage/index_rows.h"
 #include "worker/storage/store.h"
 
-#define INDEX_JSON_MAX (64u * 1024 * 1024)
+#define INDEX_JSON_GROW ((size_t)64 * 1024 * 1024)  /* none grows beyond this */
+#define INDEX_JSON_MAX  (2 * INDEX_JSON_GROW)        /* what others made is read all the same */
 
 /* A manifest that the repository lists. */
 struct index_record {
@@ -56,10 +58,13 @@ struct index {
 	struct index_rows labels;     /* struct index_label, by tag */
 	struct index_rows referrers;  /* struct index_record with a subject, by (subject, digest); borrowed */
 	struct index_rest *rest;      /* counted; NULL when there is none */
+	struct index_memo *memo;      /* counted; NULL when there is none */
 	struct store_version version; /* of the index.json that it is made from */
 	struct store_log_place log;   /* up to which its log was added */
 	size_t json_bytes;            /* of that index.json */
 	uint64_t json_at;             /* log.at of that index.json */
+	size_t json_most;             /* what index.json would have at most */
+	uint64_t era;                 /* of the store: every manifest in the log was put since; 0: that is not known */
 	size_t bytes;                 /* of records and labels */
 };
 
@@ -97,7 +102,9 @@ struct index_label *index_label_at(const struct index *index, size_t at);
 struct index_label *index_label_find(const struct index *index, struct str tag);
 size_t index_bytes(const struct index *index); /* of memory */
 
-/* index_apply.c. One change. *ret_changed: whether the view is another one now. */
+/* index_apply.c. Would it be another view? */
+bool index_would_change(const struct index *index, const struct index_change *change);
+/* One change. *ret_changed: whether the view is another one now. */
 bool index_apply(struct index *index, const struct index_change *change, bool *ret_changed,
 	struct error *err) MUST_CHECK;
 
@@ -110,12 +117,14 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 bool index_json_read_record(const struct json *node, struct index_record **ret) MUST_CHECK;
 void index_json_write_record(struct json_writer *writer, const struct index_record *record);
 
-/* index_log.c: a change as a frame of the log. False: too large for one. */
-bool index_log_add(const struct index_change *change, struct buf *frames) MUST_CHECK;
-/* Whole frames, applied to a view that nobody else has seen, in order. fn (may be NULL) is told of the manifests whose
- * bytes the log has and that were put before this machine was booted: it may be that nothing else has them. */
-typedef void index_log_f(void *arg, const struct digest *digest, struct str bytes);
+/* index_log.c: a change as a frame of the log. False: too large for one. *ret_growth: what it adds to index.json at most. */
+bool index_log_add(const struct index_change *change, struct buf *frames, size_t *ret_growth) MUST_CHECK;
+/* Whole frames, applied to a view that nobody else has seen, in order. fn (may be NULL) is told the id of each change. */
+typedef void index_log_f(void *arg, const struct change_id *id);
 void index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg);
+/* The manifests whose bytes the frames have, and that are not deleted as blobs later in them. */
+typedef void index_log_manifest_f(void *arg, const struct digest *digest, struct str bytes);
+void index_log_manifests(struct str frames, index_log_manifest_f *fn, void *arg);
 
 /* index_complete.c: fills in what the index.json of somebody else lacks. `before`: an older view, or
  * NULL, whose records are taken over instead of reading the manifests again. Waits for the store. */

@@ -15,7 +15,6 @@
 /* A reader that is passed so often by folds gives up. */
 #define LOADS_MAX 20
 #define LOG_LEAST (1024u * 1024)
-#define REPAIR_S  20
 
 void indexes_lock(struct indexes *indexes)
 {
@@ -86,7 +85,8 @@ struct repository *indexes_pin_locked(struct indexes *indexes, struct str name)
 	return repository;
 }
 
-struct index *indexes_set_view_locked(struct repository *repository, struct index *view, int64_t validated_us)
+struct index *indexes_set_view_locked(
+	struct repository *repository, struct index *view, const struct index_seen *seen)
 {
 	struct indexes *indexes = repository->indexes;
 	struct index *before = repository->view;
@@ -98,7 +98,8 @@ struct index *indexes_set_view_locked(struct repository *repository, struct inde
 		indexes->stats.repositories--;
 	}
 	repository->view = view;
-	repository->validated_us = repository->seen_us = validated_us;
+	repository->seen = *seen;
+	repository->validated_us = seen->us;
 	if (view) {
 		repository->bytes = sizeof(*repository) + index_bytes(view);
 		indexes->stats.bytes += repository->bytes;
@@ -200,139 +201,178 @@ static void count(struct indexes *indexes, bool revalidation, bool load)
 	indexes_unlock(indexes);
 }
 
+/* ---- loading ---- */
+
+struct load {
+	struct indexes *indexes;
+	struct str name;
+	struct index *base; /* or NULL */
+	struct index_seen seen;
+	bool followed; /* index.json was not looked at */
+	index_log_f *fn;
+	void *arg;
+};
+
+bool indexes_is_later(int64_t store_s, int64_t than_s, int64_t by_us)
+{
+	return store_s && than_s && (store_s - than_s) * 1000000 > by_us;
+}
+
+/* A log of another kind of store, from where this one was copied. */
+static bool is_foreign(const struct index *index, const struct store *store)
+{
+	return index->log.at && !store_log_goes_on(store);
+}
+
 /* index.json: `base` again when it is still made from it. */
-static enum store_step load_json(
-	struct indexes *indexes, struct str name, struct index *base, struct index **ret, struct error *err)
+static enum store_step load_json(struct load *load, struct index **ret, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
+	struct store *store = load->indexes->store;
 	struct store_version version = { .text = "" };
 	enum store_step step;
 	struct index *index;
 
-	if (base)
-		step = store_index_get_if_changed(indexes->store, name, &base->version, &text, &version, err);
+	if (load->base)
+		step = store_index_get_if_changed(
+			store, load->name, &load->base->version, &text, &version, err);
 	else
-		step = store_index_get(indexes->store, name, &text, &version, err) ? STORE_OK : STORE_FAILED;
+		step = store_index_get(store, load->name, &text, &version, err) ? STORE_OK : STORE_FAILED;
+	load->seen.store_s = version.seen_s;
 	if (step == STORE_SAME)
-		*ret = index_ref(base);
+		*ret = index_ref(load->base);
 	if (step != STORE_OK)
 		return step;
 	if (!index_json_read(buf_str(&text), &index, err)) {
-		(void)error_add(err, "repository %.*s", STR_ARGS(name));
+		(void)error_add(err, "repository %.*s", STR_ARGS(load->name));
 		return STORE_FAILED;
 	}
 	index->json_bytes = text.len;
-	/* A log of another kind of store, from where this one was copied. */
-	if (index->log.at && !store_log_goes_on(indexes->store))
+	if (is_foreign(index, store))
 		index->log = (struct store_log_place){ .at = 0 };
 	index->json_at = index->log.at;
 	buf_fini(&text);
-	index_complete(index, base, indexes->store, name);
+	index_complete(index, load->base, store, load->name);
 	index->version = version;
 	*ret = index;
 	return STORE_OK;
 }
 
-struct repair {
-	struct store *store;
-	struct str name;
-};
-
-/* A manifest that the machine may have lost when its power was cut. */
+/* A manifest that the machine may have lost when its power was cut, whatever it looks like. */
 static void repair_blob(void *arg, const struct digest *digest, struct str bytes)
 {
-	const struct repair *repair = arg;
+	const struct load *load = arg;
+	struct store *store = load->indexes->store;
 	AUTO_FINI(buf) there = buf_limit(bytes.len + 1);
 	struct error err;
 
-	if (store_blob_get(repair->store, repair->name, digest, &there, &err) &&
-		str_equal(buf_str(&there), bytes))
+	if (store_blob_get(store, load->name, digest, &there, &err) && str_equal(buf_str(&there), bytes))
 		return;
-	(void)!store_blob_delete(
-		repair->store, repair->name, digest, store_clock_s(repair->store) + REPAIR_S, &err);
-	if (store_blob_put(repair->store, repair->name, digest, bytes, &err))
+	if (store_blob_put_again(store, load->name, digest, bytes, &err))
 		log_warn("index.repaired", "repository=%.*s a manifest was written again from the log",
-			STR_ARGS(repair->name));
+			STR_ARGS(load->name));
 	else
-		log_error("index.repair", "repository=%.*s error=%s", STR_ARGS(repair->name),
+		log_error("index.repair", "repository=%.*s error=%s", STR_ARGS(load->name),
 			log_quote(str_of(err.text)));
 }
 
 /* What the log has behind *view goes into it, or into a copy when others have it too. */
-static enum store_step add_log(
-	struct indexes *indexes, struct str name, bool shared, struct index **view, struct error *err)
+static enum store_step add_log(struct load *load, bool shared, struct index **view, struct error *err)
 {
 	AUTO_FINI(buf) frames = buf_limit(STORE_LOG_MAX);
+	struct store *store = load->indexes->store;
 	struct store_log_place place = (*view)->log;
-	struct repair repair = { indexes->store, name };
+	uint64_t era = store_era(store);
+	enum store_step step;
 
-	enum store_step step = store_log_get(indexes->store, name, &place, &frames, err);
-
-	if (step != STORE_OK || !frames.len)
+	place.seen_s = 0;
+	step = store_log_get(store, load->name, &(*view)->version, &place, &frames, err);
+	if (step != STORE_OK)
 		return step;
+	if (load->followed &&
+		indexes_is_later(place.seen_s, load->seen.store_s, STORE_LOG_FOLLOW(load->indexes->keep_us)))
+		return STORE_CONFLICT;
+	if (place.seen_s)
+		load->seen.store_s = place.seen_s;
+	if (!shared)
+		(*view)->era = frames.len ? 0 : era;
+	if (!frames.len)
+		return STORE_OK;
 	if (shared) {
 		struct index *draft = index_draft(*view);
 		index_free(*view);
 		*view = draft;
 	}
-	index_log_apply(*view, buf_str(&frames), shared ? NULL : repair_blob, &repair);
+	index_log_apply(*view, buf_str(&frames), load->fn, load->arg);
 	(*view)->log = place;
+	if (!shared)
+		index_log_manifests(buf_str(&frames), repair_blob, load);
 	return STORE_OK;
 }
 
 /* SAME: index.json did not change while its log was read, so the two belong together. */
-static enum store_step is_still(
-	struct indexes *indexes, struct str name, const struct index *view, struct error *err)
+static enum store_step is_still(const struct load *load, const struct index *view, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
 	struct store_version ignored;
 
-	return store_index_get_if_changed(indexes->store, name, &view->version, &text, &ignored, err);
+	return store_index_get_if_changed(
+		load->indexes->store, load->name, &view->version, &text, &ignored, err);
 }
 
-bool indexes_may_follow(const struct indexes *indexes, const struct index *base, int64_t seen_us)
+bool indexes_may_follow(
+	const struct indexes *indexes, const struct index *base, const struct index_seen *seen)
 {
-	return base && base->log.generation[0] && seen_us && store_log_goes_on(indexes->store) &&
-	       clock_us() - seen_us < STORE_LOG_FOLLOW_US;
+	return base && base->log.generation[0] && seen->us && store_log_goes_on(indexes->store) &&
+	       clock_us() - seen->us < STORE_LOG_FOLLOW(indexes->keep_us);
 }
 
-/* One attempt. CONFLICT: somebody folded meanwhile. */
-static enum store_step load_once(struct indexes *indexes, struct str name, struct index *base,
-	int64_t seen_us, struct index **ret, struct error *err)
+/* One attempt. CONFLICT: somebody folded meanwhile, or what we know is too old to go on from. */
+static enum store_step load_once(struct load *load, struct index **ret, struct error *err)
 {
+	struct indexes *indexes = load->indexes;
 	enum store_step step = STORE_SAME;
 
-	if (indexes_may_follow(indexes, base, seen_us))
-		*ret = index_ref(base);
+	load->followed = indexes_may_follow(indexes, load->base, &load->seen);
+	if (load->followed)
+		*ret = index_ref(load->base);
 	else
-		step = load_json(indexes, name, base, ret, err);
-	count(indexes, base != NULL, step == STORE_OK);
+		step = load_json(load, ret, err);
+	count(indexes, load->base != NULL, step == STORE_OK);
 	if (step == STORE_FAILED || !store_has_log(indexes->store) || !(*ret)->log.generation[0])
 		return step;
-	step = add_log(indexes, name, step == STORE_SAME, ret, err);
-	if (step != STORE_OK) {
-		index_free(TAKE(*ret));
-		return step;
+	step = add_log(load, step == STORE_SAME, ret, err);
+	if (step == STORE_OK && !store_log_goes_on(indexes->store)) {
+		step = is_still(load, *ret, err);
+		step = step == STORE_SAME ? STORE_OK : step == STORE_OK ? STORE_CONFLICT : step;
 	}
-	if (store_log_goes_on(indexes->store))
-		return STORE_OK;
-	step = is_still(indexes, name, *ret, err);
-	if (step == STORE_SAME)
-		return STORE_OK;
-	index_free(TAKE(*ret));
-	return step == STORE_FAILED ? STORE_FAILED : STORE_CONFLICT;
+	if (step != STORE_OK)
+		index_free(TAKE(*ret));
+	return step;
 }
 
-bool indexes_load(struct indexes *indexes, struct str name, struct index *base, int64_t seen_us,
-	struct index **ret, struct error *err)
+bool indexes_load(struct indexes *indexes, struct str name, struct index *base, struct index_seen *seen,
+	index_log_f *fn, void *arg, struct index **ret, struct error *err)
 {
+	struct load load = {
+		.indexes = indexes, .name = name, .base = base, .seen = *seen, .fn = fn, .arg = arg
+	};
 	enum store_step step = STORE_CONFLICT;
 	struct error cause = { 0 };
+	int64_t asked_us;
 
-	for (unsigned i = 0; i < LOADS_MAX && step == STORE_CONFLICT; i++)
-		step = load_once(indexes, name, base, seen_us, ret, &cause);
-	if (step == STORE_OK || step == STORE_SAME)
+	for (unsigned i = 0; i < LOADS_MAX && step == STORE_CONFLICT; i++) {
+		asked_us = clock_us();
+		step = load_once(&load, ret, &cause);
+		load.seen.us = step == STORE_CONFLICT ? 0 : asked_us;
+		/* A folder's log that is not what it was: nothing that we know of it counts. */
+		if (step == STORE_CONFLICT && i > 0)
+			load.base = NULL;
+	}
+	if (step == STORE_OK || step == STORE_SAME) {
+		*seen = load.seen;
 		return true;
+	}
 	if (step == STORE_CONFLICT)
 		return error_set(err, ERROR_BUSY, NULL, "the repository is changed too often by others");
 	if (cause.kind == ERROR_UNKNOWN)
@@ -343,7 +383,8 @@ bool indexes_load(struct indexes *indexes, struct str name, struct index *base, 
 }
 
 /* What a load has found becomes the view, unless a write has passed it meanwhile. */
-static void remember(struct repository *repository, struct index *found, uint64_t writes, int64_t asked_us)
+static void remember(
+	struct repository *repository, struct index *found, uint64_t writes, const struct index_seen *seen)
 {
 	struct indexes *indexes = repository->indexes;
 	bool ours = indexes->trust(indexes->trust_arg, str_of(repository->name)) > 0;
@@ -354,11 +395,11 @@ static void remember(struct repository *repository, struct index *found, uint64_
 	CHECK(pthread_cond_broadcast(&indexes->loaded) == 0);
 	/* A log that somebody left who is gone. */
 	if (ours && found && found->log.bytes && !repository->wrote_us)
-		repository->wrote_us = asked_us;
-	if (repository->writes == writes && writes % 2 == 0 && asked_us >= repository->validated_us) {
+		repository->wrote_us = seen->us;
+	if (repository->writes == writes && writes % 2 == 0 && seen->us >= repository->validated_us) {
 		if (!found)
-			repository->absent_us = asked_us;
-		before = indexes_set_view_locked(repository, found ? index_ref(found) : NULL, asked_us);
+			repository->absent_us = seen->us;
+		before = indexes_set_view_locked(repository, found ? index_ref(found) : NULL, seen);
 	}
 	indexes_unlock(indexes);
 }
@@ -377,18 +418,17 @@ static bool load_unlock(struct repository *repository, struct index **ret, struc
 	struct indexes *indexes = repository->indexes;
 	AUTO(index) *base = repository->view ? index_ref(repository->view) : NULL;
 	uint64_t writes = repository->writes;
-	int64_t asked_us, seen_us = repository->seen_us;
+	struct index_seen seen = repository->seen, asked = { .us = clock_us() };
 	struct error cause;
 
 	repository->loading = true;
 	indexes_unlock(indexes);
-	asked_us = clock_us();
-	if (indexes_load(indexes, str_of(repository->name), base, seen_us, ret, &cause)) {
-		remember(repository, *ret, writes, asked_us);
+	if (indexes_load(indexes, str_of(repository->name), base, &seen, NULL, NULL, ret, &cause)) {
+		remember(repository, *ret, writes, &seen);
 		return true;
 	}
 	if (cause.kind == ERROR_UNKNOWN)
-		remember(repository, NULL, writes, asked_us);
+		remember(repository, NULL, writes, &asked);
 	else
 		forget_load(repository);
 	if (err)
@@ -438,6 +478,36 @@ bool indexes_get(struct indexes *indexes, struct str name, struct index **ret, s
 	return ok;
 }
 
+/* ---- hints ---- */
+
+static struct index *in_memory(struct indexes *indexes, struct str name)
+{
+	struct repository *repository;
+	struct index *view = NULL;
+
+	indexes_lock(indexes);
+	repository = map_find(indexes->repositories, name);
+	if (repository && repository->view)
+		view = index_ref(repository->view);
+	indexes_unlock(indexes);
+	return view;
+}
+
+uint64_t indexes_removals(struct indexes *indexes, struct str name)
+{
+	AUTO(index) *view = in_memory(indexes, name);
+
+	return view ? index_removals(view) : 0;
+}
+
+bool indexes_lists(struct indexes *indexes, struct str name, const struct digest *digest)
+{
+	AUTO(index) *view = in_memory(indexes, name);
+	struct error ignored;
+
+	return (view || indexes_get(indexes, name, &view, &ignored)) && index_find_digest(view, digest);
+}
+
 /* ---- life ---- */
 
 struct indexes *indexes_new(
@@ -452,7 +522,8 @@ struct indexes *indexes_new(
 	indexes->bytes_max = bytes_max;
 	indexes->log_least = LOG_LEAST;
 	indexes->clean_last = &indexes->clean_first;
-	indexes->clean_after_us = STORE_LOG_KEEP_US;
+	indexes->keep_us = indexes->clean_after_us = STORE_LOG_KEEP_US;
+	indexes->json_most = INDEX_JSON_GROW;
 	indexes->repositories = map_new();
 	CHECK(pthread_mutex_init(&indexes->lock, NULL) == 0);
 	CHECK(pthread_cond_init(&indexes->loaded, NULL) == 0);
@@ -463,6 +534,16 @@ struct indexes *indexes_new(
 void indexes_set_log(struct indexes *indexes, size_t bytes_least)
 {
 	indexes->log_least = bytes_least;
+}
+
+void indexes_set_keep(struct indexes *indexes, int64_t keep_us)
+{
+	indexes->keep_us = indexes->clean_after_us = keep_us;
+}
+
+void indexes_set_most(struct indexes *indexes, size_t json_bytes)
+{
+	indexes->json_most = json_bytes;
 }
 
 void indexes_free(struct indexes *indexes)

@@ -7,11 +7,14 @@
  * Writing is appending to the log, or a new index.json where there is no log or it has grown.
  *
  * The write itself proves that the view was the newest, so nothing is asked before. Where nothing is
- * written (a push of what is there, the deletion of what is not) the view must be known to be true first.
+ * written (a push of what is there, the deletion of what is not) the store is asked after the batch was
+ * taken, whatever lease there is. What is read from the log is compared with the ids of the batch: a record
+ * of ours whose answer we did not get is not written twice.
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/check.h"
@@ -30,20 +33,23 @@
 #define LOG_MOST (16u * 1024 * 1024)
 /* Where a log goes on it is folded after so many records too: who loads it asks for each. */
 #define LOG_RECORDS_MOST 256
-/* An append that took so long may have met a log whose records were removed. */
-#define APPEND_MOST_US (STORE_LOG_KEEP_US - 60 * INT64_C(1000000))
+/* Clocks of workers may differ by so much, where the time of a call decides. */
+#define CLOCKS_MS 60000
 
 struct commit {
 	struct repository *repository;
 	struct indexes *indexes;
 	struct index_change *batch;
-	struct index *base; /* what the changes are applied to; NULL: there is no such repository */
-	bool known;         /* base is what the store had, or has when the write goes through */
-	bool fresh;         /* base was true after the batch was taken, or may be trusted */
-	int64_t seen_us;    /* when base was last true; 0: that is not known */
+	struct index *base;     /* what the changes are applied to; NULL: there is no such repository */
+	bool known;             /* base is what the store had, or has when the write goes through */
+	struct index_seen seen; /* when base was last true */
 	struct index *draft;
-	bool changed, refused; /* some change changed the draft; some was refused */
-	bool fold;             /* the log is to be folded, whatever else */
+	bool changed; /* some change changed the draft */
+	bool answers; /* some change is not a fold: what it is told must be proven */
+	bool fold;    /* the log is to be folded, whatever else */
+	bool full;    /* the index may not grow */
+	bool tried;   /* a record with what `changed` says may have been written */
+	uint64_t era; /* of the store, of what was synced for the index.json that is being written */
 };
 
 enum commit_step { COMMIT_DONE, COMMIT_CONFLICT, COMMIT_FAILED };
@@ -67,36 +73,54 @@ static void set_base(struct commit *c, struct index *base)
 	c->known = true;
 }
 
-/* What is in memory, as it is. */
+/* What is in memory, as it is: whether it is true the store will say. */
 static void take_view(struct commit *c)
 {
-	struct indexes *indexes = c->indexes;
-	int64_t trust_ms = indexes->trust(indexes->trust_arg, str_of(c->repository->name));
-
-	indexes_lock(indexes);
+	indexes_lock(c->indexes);
 	if (c->repository->view) {
 		set_base(c, index_ref(c->repository->view));
-		c->seen_us = c->repository->seen_us;
-		c->fresh = indexes_is_fresh(c->repository, trust_ms, clock_us());
+		c->seen = c->repository->seen;
 	}
-	indexes_unlock(indexes);
+	indexes_unlock(c->indexes);
+}
+
+static void on_change_read(void *arg, const struct change_id *id)
+{
+	const struct commit *c = arg;
+
+	for (struct index_change *change = c->batch; change; change = change->next)
+		change->found = change->found || memcmp(&change->id, id, sizeof(*id)) == 0;
 }
 
 static bool reload(struct commit *c, struct error *err)
 {
-	int64_t asked_us = clock_us();
+	struct index_seen asked = { .us = clock_us() };
 	struct index *found = NULL;
 	struct error cause;
 
-	if (!indexes_load(c->indexes, str_of(c->repository->name), c->base, c->seen_us, &found, &cause) &&
-		cause.kind != ERROR_UNKNOWN) {
-		*err = cause;
-		return false;
+	if (!indexes_load(c->indexes, str_of(c->repository->name), c->base, &c->seen, on_change_read, c,
+		    &found, &cause)) {
+		if (cause.kind != ERROR_UNKNOWN) {
+			*err = cause;
+			return false;
+		}
+		c->seen = asked;
 	}
 	set_base(c, found);
-	c->seen_us = asked_us;
-	c->fresh = true;
 	return true;
+}
+
+/* The record that we tried to write is among those that were read: its answers stand. */
+static bool was_written(const struct commit *c)
+{
+	bool found = false;
+
+	for (const struct index_change *change = c->batch; c->tried && change; change = change->next) {
+		if (change->ok && change->changed && !change->found)
+			return false;
+		found = found || change->found;
+	}
+	return found;
 }
 
 /* ---- the view ---- */
@@ -111,7 +135,7 @@ static void begin_write(struct commit *c)
 
 /* view NULL: the write has failed; what is in memory may be old then, so it
  * is not believed before the store was asked. */
-static void end_write(struct commit *c, struct index *view, int64_t started_us, bool conflict)
+static void end_write(struct commit *c, struct index *view, const struct index_seen *started, bool conflict)
 {
 	AUTO(index) *before = NULL;
 
@@ -121,43 +145,71 @@ static void end_write(struct commit *c, struct index *view, int64_t started_us, 
 	c->indexes->stats.folds += view && c->base && c->base->log.bytes && !view->log.bytes;
 	c->repository->wrote_us = clock_us();
 	if (view)
-		before = indexes_set_view_locked(c->repository, view, started_us);
+		before = indexes_set_view_locked(c->repository, view, started);
 	else
 		c->repository->validated_us = 0;
 	indexes_unlock(c->indexes);
 }
 
 /* A batch that wrote nothing may have learnt what the store has. */
-static void keep_base(struct commit *c, int64_t asked_us)
+static void keep_base(struct commit *c)
 {
 	AUTO(index) *before = NULL;
 
 	indexes_lock(c->indexes);
-	if (asked_us >= c->repository->validated_us)
+	if (c->seen.us >= c->repository->validated_us)
 		before =
-			indexes_set_view_locked(c->repository, c->base ? index_ref(c->base) : NULL, asked_us);
+			indexes_set_view_locked(c->repository, c->base ? index_ref(c->base) : NULL, &c->seen);
 	indexes_unlock(c->indexes);
 }
 
 /* ---- one attempt ---- */
 
+/* A call that was sent to somebody whose answer was lost is made again only where it can be known whether it
+ * took effect. */
+static bool may_repeat(const struct index *view, const struct index_change *change, struct error *err)
+{
+	return !change->sent_ms || index_memo_forgot_ms(view->memo) < change->sent_ms - CLOCKS_MS ||
+	       error_set(err, ERROR_UNAVAILABLE, NULL,
+		       "it is not known whether the change was made: another worker did not answer");
+}
+
+static bool is_wanted(const struct commit *c, struct index_change *change, bool exists, struct error *err)
+{
+	if (change->op != INDEX_PUT_MANIFEST && change->op != INDEX_CONDEMN && !exists)
+		return error_set(err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
+	if (!may_repeat(c->draft, change, err))
+		return false;
+	if (c->full && change->op == INDEX_PUT_MANIFEST && index_would_change(c->draft, change))
+		return error_set(err, ERROR_FULL, NULL,
+			"the repository's index holds %zu manifests and %zu tags and may not grow beyond %zu "
+			"MiB: "
+			"delete some, or use another repository",
+			index_len(c->draft), index_tags_len(c->draft), c->indexes->json_most >> 20);
+	return !change->check || change->check(change, c->draft, err);
+}
+
 static void apply_one(struct commit *c, struct index_change *change, bool *exists)
 {
 	bool changed = false;
 
+	change->changed = false;
 	if (change->op == INDEX_FOLD) {
 		change->ok = true;
 		c->fold = c->base && c->base->log.bytes;
 		return;
 	}
-	if (change->op != INDEX_PUT_MANIFEST && !*exists)
-		change->ok =
-			error_set(&change->err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
-	else
-		change->ok = index_apply(c->draft, change, &changed, &change->err);
+	c->answers = true;
+	/* It took effect already, by another worker or in a call that came twice. */
+	if (change->is_call && index_memo_has_call(c->draft->memo, &change->id)) {
+		change->ok = true;
+		return;
+	}
+	change->at_ms = clock_wall_ms();
+	change->ok = is_wanted(c, change, *exists, &change->err) &&
+		     index_apply(c->draft, change, &changed, &change->err);
 	change->changed = changed;
 	c->changed = c->changed || changed;
-	c->refused = c->refused || !change->ok;
 	*exists = *exists || change->ok;
 }
 
@@ -167,7 +219,7 @@ static void apply(struct commit *c)
 
 	index_free(c->draft);
 	c->draft = index_draft(c->base);
-	c->changed = c->refused = c->fold = false;
+	c->changed = c->fold = c->answers = c->tried = false;
 	for (struct index_change *change = c->batch; change; change = change->next)
 		apply_one(c, change, &exists);
 }
@@ -180,47 +232,124 @@ static void fail(struct commit *c, const struct error *err)
 	}
 }
 
-/* A write whose answer is not clear may have been done: the store is asked for the result. */
-static bool look_whether_written(struct commit *c, struct str text, struct store_version *ret)
-{
-	AUTO_FINI(buf) there = buf_limit(INDEX_JSON_MAX);
-	struct error ignored;
-
-	return store_index_get(c->indexes->store, str_of(c->repository->name), &there, ret, &ignored) &&
-	       str_equal(buf_str(&there), text);
-}
-
-static enum commit_step finish_write(struct commit *c, enum store_step step, int64_t started_us)
+static enum commit_step finish_write(struct commit *c, enum store_step step, const struct index_seen *started)
 {
 	if (step == STORE_OK) {
-		end_write(c, TAKE(c->draft), started_us, false);
+		end_write(c, TAKE(c->draft), started, false);
 		return COMMIT_DONE;
 	}
-	end_write(c, NULL, 0, step == STORE_CONFLICT);
+	end_write(c, NULL, NULL, step == STORE_CONFLICT);
 	return step == STORE_CONFLICT ? COMMIT_CONFLICT : COMMIT_FAILED;
 }
 
-/* What was put lazily must be durable before an index.json says so: this batch's, and what the log had. */
-static bool sync_lazy(const struct commit *c, struct error *err)
+/* ---- manifests that were put lazily ---- */
+
+/* One that the index listed when it was pushed needed no bytes in the record; here it lists it no more. */
+static bool put_unlisted(const struct commit *c, struct error *err)
+{
+	for (struct index_change *change = c->batch; change; change = change->next) {
+		if (!change->ok || !change->changed || !change->bytes.len || change->era ||
+			(c->base && index_find_digest(c->base, &change->descriptor->digest)))
+			continue;
+		if (!store_blob_put(c->indexes->store, str_of(c->repository->name),
+			    &change->descriptor->digest, change->bytes, err))
+			return false;
+	}
+	return true;
+}
+
+static bool has_lazy(const struct commit *c)
 {
 	bool lazy = c->base && c->base->log.bytes;
 
 	for (const struct index_change *change = c->batch; change && !lazy; change = change->next)
-		lazy = change->bytes.len > 0;
-	return !lazy || store_sync(c->indexes->store, err);
+		lazy = change->bytes.len && change->era;
+	return lazy;
 }
+
+/* Was everything that is to be synced put in this era? */
+static bool is_of_era(const struct commit *c, uint64_t era)
+{
+	bool all = !c->base || !c->base->log.bytes || c->base->era == era;
+
+	for (const struct index_change *change = c->batch; change && all; change = change->next)
+		all = !change->bytes.len || !change->era || change->era == era;
+	return all;
+}
+
+struct again {
+	const struct commit *c;
+	struct error *err;
+	bool ok;
+};
+
+static void put_again(void *arg, const struct digest *digest, struct str bytes)
+{
+	struct again *again = arg;
+
+	again->ok = again->ok && store_blob_put_again(again->c->indexes->store,
+					 str_of(again->c->repository->name), digest, bytes, again->err);
+}
+
+static bool put_log_again(const struct commit *c, struct error *err)
+{
+	AUTO_FINI(buf) frames = buf_limit(STORE_LOG_MAX);
+	struct again again = { c, err, true };
+	struct store_log_place place = { .at = 0 };
+
+	if (!c->base || !c->base->log.bytes)
+		return true;
+	memcpy(place.generation, c->base->log.generation, sizeof(place.generation));
+	if (store_log_get(c->indexes->store, str_of(c->repository->name), &c->base->version, &place, &frames,
+		    err) == STORE_FAILED)
+		return false;
+	index_log_manifests(buf_str(&frames), put_again, &again);
+	return again.ok;
+}
+
+/* What a failed sync may have lost, or what was put before we began to look. */
+static bool put_all_again(const struct commit *c, struct error *err)
+{
+	struct again again = { c, err, true };
+
+	if (!put_log_again(c, err))
+		return false;
+	for (const struct index_change *change = c->batch; change; change = change->next)
+		if (change->bytes.len && change->era)
+			put_again(&again, &change->descriptor->digest, change->bytes);
+	return again.ok;
+}
+
+/* What was put lazily must be durable before an index.json says so: this batch's, and what the log had. */
+static bool sync_lazy(struct commit *c, struct error *err)
+{
+	struct error ignored;
+
+	c->era = store_era(c->indexes->store);
+	if (!has_lazy(c) || (is_of_era(c, c->era) && store_sync(c->indexes->store, c->era, &ignored)))
+		return true;
+	c->era = store_era(c->indexes->store);
+	return put_all_again(c, err) && store_sync(c->indexes->store, c->era, err);
+}
+
+/* ---- writing ---- */
 
 /* A log that goes on keeps its generation: what others append meanwhile stays in force. */
 static void name_log(const struct commit *c)
 {
 	struct store_log_place *log = &c->draft->log;
 
+	struct store_log_place before = *log;
+
 	log->bytes = 0;
 	if (log->generation[0] && store_log_goes_on(c->indexes->store))
 		return;
 	*log = (struct store_log_place){ .at = 0 };
-	if (store_has_log(c->indexes->store))
-		random_hex(log->generation, 16);
+	if (!store_has_log(c->indexes->store))
+		return;
+	random_hex(log->generation, 16);
+	memcpy(log->held, before.generation, sizeof(log->held));
+	log->held_at = before.at;
 }
 
 static enum commit_step write_json(struct commit *c, struct error *err)
@@ -228,27 +357,27 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
 	const struct store_version nothing = { .text = "" };
 	const struct store_log_place no_log = { .at = 0 };
+	struct index_seen started = { .us = clock_us() };
 	struct store_version version = { .text = "" };
-	int64_t started_us = clock_us();
 	enum store_step step;
 
 	name_log(c);
-	if (!index_json_write(c->draft, &text, err) || !sync_lazy(c, err))
+	if (!put_unlisted(c, err) || !index_json_write(c->draft, &text, err) || !sync_lazy(c, err))
 		return COMMIT_FAILED;
 	begin_write(c);
 	step = store_index_fold(c->indexes->store, str_of(c->repository->name), buf_str(&text),
 		c->base ? &c->base->version : &nothing, c->base ? &c->base->log : &no_log, &version, err);
-	if (step == STORE_FAILED && look_whether_written(c, buf_str(&text), &version))
-		step = STORE_OK;
+	started.store_s = version.seen_s;
 	c->draft->version = version;
-	c->draft->json_bytes = text.len;
+	c->draft->json_bytes = c->draft->json_most = text.len;
 	c->draft->json_at = c->draft->log.at;
+	c->draft->era = c->era;
 	if (step == STORE_OK && c->draft->log.at)
 		indexes_clean_later(c->indexes, c->repository->name, &c->draft->log);
 	/* Its log may tell us nothing of the index.json that was in the way. */
 	if (step == STORE_CONFLICT)
-		c->seen_us = 0;
-	return finish_write(c, step, started_us);
+		c->seen.us = 0;
+	return finish_write(c, step, &started);
 }
 
 static bool has_log(const struct commit *c)
@@ -258,9 +387,15 @@ static bool has_log(const struct commit *c)
 
 static bool collect_frames(const struct commit *c, struct buf *frames)
 {
-	for (const struct index_change *change = c->batch; change; change = change->next)
-		if (change->ok && change->changed && !index_log_add(change, frames))
+	size_t growth;
+
+	for (const struct index_change *change = c->batch; change; change = change->next) {
+		if (!change->ok || !change->changed)
+			continue;
+		if (!index_log_add(change, frames, &growth))
 			return false;
+		c->draft->json_most += growth;
+	}
 	return !frames->failed;
 }
 
@@ -273,31 +408,46 @@ static bool log_is_full(const struct indexes *indexes, const struct index *view,
 	       (store_log_goes_on(indexes->store) && view->log.at - view->json_at >= LOG_RECORDS_MOST);
 }
 
-static enum commit_step append(struct commit *c, struct str frames, struct error *err)
+/* *ret_closed: the log takes no more; a new index.json does. */
+static enum commit_step append(struct commit *c, struct str frames, bool *ret_closed, struct error *err)
 {
-	int64_t started_us = clock_us();
+	struct index_seen started = { .us = clock_us() };
+	struct store_log_place *place = &c->draft->log;
 	enum store_step step;
 
+	*ret_closed = false;
+	if (!put_unlisted(c, err))
+		return COMMIT_FAILED;
+	place->seen_s = 0;
+	c->tried = true;
 	begin_write(c);
-	step = store_log_append(c->indexes->store, str_of(c->repository->name), &c->base->version,
-		&c->draft->log, frames, err);
+	step = store_log_append(
+		c->indexes->store, str_of(c->repository->name), &c->base->version, place, frames, err);
+	/* A record that came so late may stand where others were removed. */
 	if (step == STORE_OK && store_log_goes_on(c->indexes->store) &&
-		clock_us() - c->seen_us > APPEND_MOST_US) {
-		c->seen_us = 0;
+		(clock_us() - c->seen.us > STORE_LOG_APPEND(c->indexes->keep_us) ||
+			indexes_is_later(
+				place->seen_s, c->seen.store_s, STORE_LOG_APPEND(c->indexes->keep_us)))) {
+		c->seen.us = 0;
 		step = STORE_CONFLICT;
 	}
-	return finish_write(c, step, started_us);
+	started.store_s = place->seen_s;
+	*ret_closed = step == STORE_CLOSED;
+	return finish_write(c, step, &started);
 }
 
 /* Where a log ends by folding, a batch that is one too many goes into the new index.json itself. */
 static enum commit_step write_ending_log(struct commit *c, struct error *err)
 {
 	AUTO_FINI(buf) frames = buf_limit(LOG_MOST);
+	enum commit_step step;
+	bool closed;
 
 	if (!has_log(c) || c->fold || !collect_frames(c, &frames) ||
 		log_is_full(c->indexes, c->base, frames.len))
 		return write_json(c, err);
-	return append(c, buf_str(&frames), err);
+	step = append(c, buf_str(&frames), &closed, err);
+	return closed ? write_json(c, err) : step;
 }
 
 /* Where it goes on, a batch needs its place in the order of records, whatever else; folding comes behind it.
@@ -306,6 +456,7 @@ static enum commit_step write_lasting_log(struct commit *c, struct error *err)
 {
 	AUTO_FINI(buf) frames = buf_limit(LOG_MOST);
 	enum commit_step step;
+	bool closed;
 
 	if (!has_log(c) || !c->changed)
 		return write_json(c, err);
@@ -314,7 +465,7 @@ static enum commit_step write_lasting_log(struct commit *c, struct error *err)
 			err, ERROR_TOO_LARGE, NULL, "the changes are too large for one record of the index");
 		return COMMIT_FAILED;
 	}
-	step = append(c, buf_str(&frames), err);
+	step = append(c, buf_str(&frames), &closed, err);
 	c->repository->fold_due = c->fold;
 	return step;
 }
@@ -328,12 +479,51 @@ static enum commit_step write_draft(struct commit *c, struct error *err)
 static bool is_too_old(const struct commit *c)
 {
 	return store_log_goes_on(c->indexes->store) && has_log(c) &&
-	       !indexes_may_follow(c->indexes, c->base, c->seen_us);
+	       !indexes_may_follow(c->indexes, c->base, &c->seen);
+}
+
+/* Texts may be escaped twice. */
+static size_t guess_growth(const struct commit *c)
+{
+	size_t growth = 0;
+
+	for (const struct index_change *change = c->batch; change; change = change->next) {
+		const struct index_record *record = NULL;
+
+		if (change->ok && change->changed && change->op == INDEX_PUT_MANIFEST)
+			record = index_record_find(c->draft, &change->descriptor->digest);
+		if (record)
+			growth += (8 * record->bytes + 1024) * (change->tags_len + 1);
+	}
+	return growth;
+}
+
+/* What it may be at most is added up; only where that is too much it is written to see. */
+static bool is_too_large(const struct commit *c)
+{
+	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
+	struct error ignored;
+
+	if (c->draft->json_most + guess_growth(c) <= c->indexes->json_most)
+		return false;
+	if (!index_json_write(c->draft, &text, &ignored))
+		return true;
+	c->draft->json_most = text.len;
+	return text.len > c->indexes->json_most;
+}
+
+static void apply_within_bounds(struct commit *c)
+{
+	c->full = false;
+	apply(c);
+	if (!c->changed || !is_too_large(c))
+		return;
+	c->full = true;
+	apply(c);
 }
 
 static enum commit_step attempt(struct commit *c, struct error *err)
 {
-	int64_t asked_us = clock_us();
 	bool asked = false;
 
 	if (!c->known || is_too_old(c)) {
@@ -341,18 +531,18 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 			return COMMIT_FAILED;
 		asked = true;
 	}
-	apply(c);
-	if ((!c->changed || c->refused) && !c->fresh) {
-		asked_us = clock_us();
+	if (!was_written(c))
+		apply_within_bounds(c);
+	if (!c->tried && !c->changed && c->answers && !asked) {
 		if (!reload(c, err))
 			return COMMIT_FAILED;
 		asked = true;
-		apply(c);
+		apply_within_bounds(c);
 	}
-	if (c->changed || c->fold)
+	if (!c->tried && (c->changed || c->fold))
 		return write_draft(c, err);
 	if (asked)
-		keep_base(c, asked_us);
+		keep_base(c);
 	return COMMIT_DONE;
 }
 
@@ -382,7 +572,7 @@ static void commit_batch(struct repository *repository, struct index_change *bat
 		step = attempt(&c, &err);
 		if (step == COMMIT_CONFLICT) {
 			pause_before(i);
-			c.known = c.fresh = false;
+			c.known = false;
 		}
 	}
 	index_free(c.draft);
@@ -462,6 +652,13 @@ static void run_committer(void *arg)
 	indexes_unlock(indexes);
 }
 
+static bool is_named(const struct change_id *id)
+{
+	static const struct change_id nobody;
+
+	return memcmp(id, &nobody, sizeof(nobody)) != 0;
+}
+
 /* True: the repository had no committer, the caller starts it. */
 static bool enqueue(struct indexes *indexes, struct index_change *change, struct repository **ret)
 {
@@ -469,7 +666,9 @@ static bool enqueue(struct indexes *indexes, struct index_change *change, struct
 	bool start;
 
 	change->next = NULL;
-	change->ok = false;
+	change->ok = change->found = false;
+	if (!is_named(&change->id))
+		random_bytes(change->id.raw, sizeof(change->id.raw));
 	indexes_lock(indexes);
 	repository = indexes_pin_locked(indexes, str_of(change->name));
 	*repository->last = change;

@@ -15,13 +15,18 @@
 #include "common/map.h"
 #include "worker/storage/index_priv.h"
 
+/* When a view was last like the store: our clock, and the store's own (store_clock_s(); 0: it did not tell). us 0: that is not known. */
+struct index_seen {
+	int64_t us, store_s;
+};
+
 struct repository {
 	struct indexes *indexes;
 	char *name;
 	struct index *view;   /* counted; NULL: not in memory */
 	int64_t validated_us; /* just before the store was asked whether it is like the view; 0: not believed
 			       */
-	int64_t seen_us;      /* the same, also when it is no longer believed */
+	struct index_seen seen; /* the same, also when it is no longer believed */
 	int64_t absent_us;    /* the same, when the answer was that there is none */
 	size_t bytes;         /* counted for the view */
 	unsigned pins;
@@ -39,14 +44,15 @@ struct indexes {
 	struct pool *pool;
 	index_trust_f *trust;
 	void *trust_arg;
-	size_t bytes_max, log_least;
+	size_t bytes_max, log_least, json_most;
+	int64_t keep_us;        /* of folded records */
+	int64_t clean_after_us; /* the same, for who removes them */
 	pthread_mutex_t lock;        /* guards all below */
 	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;
 	struct repository *newest, *oldest;
 	struct clean *clean_first, **clean_last; /* by the time when they are due */
 	size_t clean_len;
-	int64_t clean_after_us;
 	bool cleaning, stopping;
 	unsigned committers; /* and cleaners */
 	struct indexes_stats stats;
@@ -62,15 +68,18 @@ bool indexes_is_fresh(const struct repository *repository, int64_t trust_ms, int
 /* Takes the caller's reference of `view` (NULL: forgets); returns the one before, to be freed without
  * the lock. */
 struct index *indexes_set_view_locked(
-	struct repository *repository, struct index *view, int64_t validated_us) MUST_CHECK;
+	struct repository *repository, struct index *view, const struct index_seen *seen) MUST_CHECK;
 
 /* Asks the store, without the lock. `base` may be NULL, else it comes back (referenced) when it is still
- * true; seen_us: when it last was, 0: index.json is looked at in any case. ERROR_UNKNOWN with NAME_UNKNOWN: there is
- * no such repository. */
-bool indexes_load(struct indexes *indexes, struct str name, struct index *base, int64_t seen_us,
-	struct index **ret, struct error *err) MUST_CHECK;
+ * true; *seen: when it last was, and afterwards when *ret was. fn (may be NULL) is told of each change that is read from the log.
+ * ERROR_UNKNOWN with NAME_UNKNOWN: there is no such repository. */
+bool indexes_load(struct indexes *indexes, struct str name, struct index *base, struct index_seen *seen,
+	index_log_f *fn, void *arg, struct index **ret, struct error *err) MUST_CHECK;
 /* The log goes on, and nothing that lies behind this view is removed from it yet. */
-bool indexes_may_follow(const struct indexes *indexes, const struct index *base, int64_t seen_us);
+bool indexes_may_follow(
+	const struct indexes *indexes, const struct index *base, const struct index_seen *seen);
+/* By the clock of the store: has more than this passed between the two? Where it does not tell, no. */
+bool indexes_is_later(int64_t store_s, int64_t than_s, int64_t by_us);
 
 /* indexes_clean.c: records of logs that are folded, to be removed when nobody needs them any more. */
 struct clean;

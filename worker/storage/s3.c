@@ -3,7 +3,7 @@
  * s3 - the driver for buckets: S3's own words for each verb of store_driver.h.
  *
  *     get, get_if_changed   GET, If-None-Match          size    HEAD
- *     put                   PUT with the sha256         remove  HEAD, DELETE
+ *     put                   PUT with the sha256         remove  s3_remove.c
  *     put_file              HEAD, PUT or parts          copy    CopyObject or parts
  *     put_if                s3_put_if.c                 list    s3_list.c
  *     log_...               s3_log.c
@@ -37,6 +37,7 @@ bool s3_read_etag(const struct http_result *result, struct store_version *ret)
 		etag = str_from(etag.at + 1, etag.len - 2);
 	if (!etag.len || memchr(etag.at, '"', etag.len) || !str_copy(etag, version.text, sizeof version.text))
 		return false;
+	version.seen_s = s3_client_date(result);
 	*ret = version;
 	return true;
 }
@@ -57,23 +58,33 @@ static bool take_body(struct http_result *result, struct buf *into, const char *
 	return true;
 }
 
-static enum store_step get(struct s3_store *s3, const char *key, const char *unless, struct buf *into,
-	struct store_version *ret_version, struct error *err)
+/* unless NULL: in any case. */
+static enum store_step get(struct s3_store *s3, const char *key, const struct store_version *unless,
+	struct buf *into, struct store_version *ret_version, struct error *err)
 {
 	AUTO_FINI(http_result) result = { 0 };
 	struct store_version version;
+	char quoted[sizeof unless->text + 2];
 	struct s3_call call = {
 		.method = "GET",
 		.key = key,
-		.headers = { { unless ? "If-None-Match" : NULL, unless } },
 		.answer_max = into->max > S3_ANSWER_MAX ? into->max : S3_ANSWER_MAX,
 	};
 
+	if (unless) {
+		snprintf(quoted, sizeof quoted, "\"%s\"", unless->text);
+		call.headers[0] = (struct s3_header){ "If-None-Match", quoted };
+	}
 	buf_clear(into);
 	if (!s3_client_send(&s3->client, &call, &result, err))
 		return STORE_FAILED;
-	if (result.status == 304 && unless)
+	if (result.status == 304 && unless) {
+		version = *unless;
+		version.seen_s = s3_client_date(&result);
+		if (ret_version)
+			*ret_version = version;
 		return STORE_SAME;
+	}
 	if (!s3_client_expect_ok(&s3->client, &call, &result, err))
 		return STORE_FAILED;
 	if (!s3_read_etag(&result, &version)) {
@@ -97,12 +108,9 @@ static enum store_step get_if_changed(struct store *store, const char *key,
 	const struct store_version *version, struct buf *into, struct store_version *ret_version,
 	struct error *err)
 {
-	char quoted[sizeof version->text + 2];
+	const struct store_version *unless = version && version->text[0] ? version : NULL;
 
-	if (!version || !version->text[0])
-		return get(s3_store_of(store), key, NULL, into, ret_version, err);
-	snprintf(quoted, sizeof quoted, "\"%s\"", version->text);
-	return get(s3_store_of(store), key, quoted, into, ret_version, err);
+	return get(s3_store_of(store), key, unless, into, ret_version, err);
 }
 
 bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version,
@@ -222,17 +230,6 @@ static bool put_file(struct store *store, const char *key, const struct digest *
 	return s3_upload_file(s3, key, fd, len, err);
 }
 
-/* S3 answers 204 to the DELETE of what never was, so it is asked before. */
-static bool remove_key(struct store *store, const char *key, int64_t until_s, struct error *err)
-{
-	struct s3_store *s3 = s3_store_of(store);
-	struct s3_call call = { .method = "DELETE", .key = key };
-	uint64_t there;
-
-	(void)until_s;
-	return s3_head(s3, key, &there, NULL, err) && send_simple(s3, &call, err);
-}
-
 void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into)
 {
 	buf_format(into, "/%s/", s3->client.endpoint.bucket);
@@ -290,6 +287,12 @@ static uint64_t requests(const struct store *store)
 	return atomic_load(&((const struct s3_store *)store)->client.requests);
 }
 
+static int64_t clock_s(const struct store *store)
+{
+	CHECK(store && store->magic == STORE_MAGIC);
+	return s3_clock_now_s(&((const struct s3_store *)store)->client.clock);
+}
+
 static void free_store(struct store *store)
 {
 	struct s3_store *s3;
@@ -315,7 +318,8 @@ static const struct store_driver driver = {
 	.size = size,
 	.put = put,
 	.put_file = put_file,
-	.remove = remove_key,
+	.remove = s3_remove,
+	.clock_s = clock_s,
 	.copy = copy,
 	.source = source,
 	.list = s3_list,

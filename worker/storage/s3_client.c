@@ -17,10 +17,10 @@
 #define GIVE_UP_MS     60000
 #define STALL_MS       30000
 #define URL_MAX        (16 * 1024)
+#define BEFORE_S       1
 #define CODE_MAX       128
 #define MESSAGE_MAX    1024
-/* S3 allows 15 minutes of difference; some stores 5. */
-#define CLOCK_OFF_S 120
+#define WAIT_MAX_MS    10000
 
 bool s3_client_init(struct s3_client *client, const struct store_s3_settings *settings, struct error *err)
 {
@@ -42,6 +42,7 @@ bool s3_client_init(struct s3_client *client, const struct store_s3_settings *se
 	client->backoff_max_ms = BACKOFF_MAX_MS;
 	client->give_up_ms = GIVE_UP_MS;
 	client->stall_ms = STALL_MS;
+	client->wait_max_ms = WAIT_MAX_MS;
 	return true;
 }
 
@@ -104,38 +105,65 @@ static struct http_call_spec spec_of(
 	};
 }
 
+static bool hash_body(const struct s3_call *call, char into[65])
+{
+	uint8_t hash[HASH_MAX];
+
+	if (!call->body.len || call->body_hash)
+		return false;
+	hash_bytes(HASH_SHA256, call->body.at, call->body.len, hash);
+	str_hex(hash, 32, into);
+	return true;
+}
+
+/* The query, and the signature: in the headers, or behind the query. */
+static bool add_signature(const struct s3_client *client, const struct s3_call *call, const char *path,
+	int64_t wall_s, struct http_headers *headers, struct buf *url, struct error *err)
+{
+	char hex[65];
+	struct s3_sign_request sign = {
+		.method = call->method,
+		.host = client->endpoint.host,
+		.path = path,
+		.query = call->query,
+		.wall_s = wall_s,
+	};
+
+	if (call->until_s) {
+		CHECK(!call->headers[0].name); /* they would not be signed */
+		buf_putc(url, '?');
+		return s3_sign_url(&client->keys, &sign, (unsigned)(call->until_s - wall_s), url, err);
+	}
+	if (call->query.len)
+		buf_format(url, "?%.*s", STR_ARGS(call->query));
+	sign.body = call->body_hash ? call->body_hash : hash_body(call, hex) ? hex : S3_SIGN_EMPTY_BODY;
+	return s3_sign(&client->keys, &sign, headers, err);
+}
+
 bool s3_client_prepare(
 	struct s3_client *client, const struct s3_call *call, struct s3_request *ret, struct error *err)
 {
 	AUTO(http_headers) *headers = http_headers_new();
 	AUTO_FINI(buf) path = buf_limit(URL_MAX);
 	AUTO_FINI(buf) url = buf_limit(URL_MAX);
-	uint8_t hash[HASH_MAX];
-	char hex[65] = S3_SIGN_EMPTY_BODY;
+	int64_t signed_ms = clock_ms();
+	/* What ends by the store's clock must not begin in its future. */
+	int64_t wall_s = s3_clock_now_s(&client->clock) - (call->until_s ? BEFORE_S : 0);
 
-	if (call->body.len && !call->body_hash) {
-		hash_bytes(HASH_SHA256, call->body.at, call->body.len, hash);
-		str_hex(hash, 32, hex);
-	}
+	if (call->until_s && call->until_s <= wall_s)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s: the time for it is over",
+			call->method, call->key);
 	s3_endpoint_path(&client->endpoint, call->key, &path);
 	buf_puts(&url, client->endpoint.origin);
 	buf_add(&url, buf_str(&path));
-	if (call->query.len)
-		buf_format(&url, "?%.*s", STR_ARGS(call->query));
-	if (!buf_check(&path, "path of an S3 request", err) ||
-		!buf_check(&url, "URL of an S3 request", err) || !add_headers(call, headers, err))
+	if (!buf_check(&path, "path of an S3 request", err) || !add_headers(call, headers, err) ||
+		!add_signature(client, call, buf_text(&path), wall_s, headers, &url, err) ||
+		!buf_check(&url, "URL of an S3 request", err))
 		return false;
-	struct s3_sign_request sign = {
-		.method = call->method,
-		.host = client->endpoint.host,
-		.path = buf_text(&path),
-		.query = call->query,
-		.body = call->body_hash ? call->body_hash : hex,
-		.wall_s = clock_wall_s() + atomic_load(&client->clock_offset_s),
-	};
-	if (!s3_sign(&client->keys, &sign, headers, err))
-		return false;
-	*ret = (struct s3_request){ .url = buf_take(&url, NULL), .headers = TAKE(headers) };
+	*ret = (struct s3_request){ .url = buf_take(&url, NULL),
+		.headers = TAKE(headers),
+		.signed_s = wall_s,
+		.signed_ms = signed_ms };
 	ret->spec = spec_of(client, call, ret);
 	atomic_fetch_add(&client->requests, 1);
 	return true;
@@ -147,60 +175,44 @@ static void read_code(const struct http_result *result, const char *name, struct
 		buf_clear(into);
 }
 
-/* "Fri, 24 May 2013 00:00:00 GMT" */
-static bool parse_date(const char *text, int64_t *ret_wall_s)
+int64_t s3_client_date(const struct http_result *result)
 {
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	struct str s = str_of(text);
-	struct str weekday, word;
-	uint64_t day, month, year, hour, minute, second;
+	const char *text = http_headers_find(result->headers, "Date");
+	int64_t date;
 
-	if (!str_until(&s, ' ', &weekday) || !str_number(&s, 31, &day) || !str_skip(&s, " ") ||
-		!str_until(&s, ' ', &word) || word.len != 3)
-		return false;
-	for (month = 0; month < 12 && memcmp(months + 3 * month, word.at, 3) != 0; month++)
-		;
-	if (month == 12 || !str_number(&s, 9999, &year) || !str_skip(&s, " ") || !str_number(&s, 23, &hour) ||
-		!str_skip(&s, ":") || !str_number(&s, 59, &minute) || !str_skip(&s, ":") ||
-		!str_number(&s, 60, &second))
-		return false;
-	struct tm tm = { .tm_year = (int)year - 1900,
-		.tm_mon = (int)month,
-		.tm_mday = (int)day,
-		.tm_hour = (int)hour,
-		.tm_min = (int)minute,
-		.tm_sec = (int)second };
-	*ret_wall_s = timegm(&tm);
-	return true;
+	return text && s3_clock_parse(text, &date) ? date : 0;
 }
 
-/* True: this answer was a complaint about our clock; the store's is known now, sign again. */
-static bool learn_clock(struct s3_client *client, const struct http_result *result)
+void s3_client_heard(
+	struct s3_client *client, const struct s3_request *request, const struct http_result *result)
+{
+	int64_t date = s3_client_date(result);
+
+	if (!date)
+		return;
+	s3_clock_learn(&client->clock, request->signed_ms, clock_ms(), date);
+	if (s3_clock_should_tell(&client->clock, date))
+		log_warn("s3.clock",
+			"endpoint=%s offset_s=%" PRId64
+			" what=\"our clock or the store's is wrong, signing with the store's\"",
+			client->endpoint.origin, date - clock_wall_s());
+}
+
+/* Was this refused because of the time that it was signed with? */
+static bool is_skewed(const struct http_result *result, int64_t signed_s)
 {
 	AUTO_FINI(buf) code = buf_limit(CODE_MAX);
-	const char *date = result->status == 403 ? http_headers_find(result->headers, "Date") : NULL;
-	int64_t there, offset, before;
+	int64_t date = result->status == 403 ? s3_client_date(result) : 0;
 
-	if (!date || !parse_date(date, &there))
+	if (!date || (date - signed_s < S3_CLOCK_OFF_S && signed_s - date < S3_CLOCK_OFF_S))
 		return false;
 	/* The answer to a HEAD has no code. */
 	read_code(result, "Code", &code);
-	if (code.len && !str_is(buf_str(&code), "RequestTimeTooSkewed"))
-		return false;
-	offset = there - clock_wall_s();
-	before = atomic_load(&client->clock_offset_s);
-	if (offset - before < CLOCK_OFF_S && before - offset < CLOCK_OFF_S)
-		return false;
-	atomic_store(&client->clock_offset_s, offset);
-	log_warn("s3.clock",
-		"endpoint=%s offset_s=%" PRId64
-		" what=\"our clock or the store's is wrong, signing with the store's\"",
-		client->endpoint.origin, offset);
-	return true;
+	return !code.len || str_is(buf_str(&code), "RequestTimeTooSkewed");
 }
 
-static bool send_now(
-	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+static bool send_now(struct s3_client *client, const struct s3_call *call, struct http_result *result,
+	bool *ret_skewed, struct error *err)
 {
 	struct s3_request request;
 	bool ok;
@@ -209,6 +221,10 @@ static bool send_now(
 	if (!s3_client_prepare(client, call, &request, err))
 		return false;
 	ok = http_send(&request.spec, result, err);
+	if (ok) {
+		s3_client_heard(client, &request, result);
+		*ret_skewed = is_skewed(result, request.signed_s);
+	}
 	s3_request_fini(&request);
 	if (ok && call->late_error && result->status == 200 && s3_xml_is(buf_str(&result->body), "Error"))
 		result->status = 500;
@@ -218,12 +234,14 @@ static bool send_now(
 bool s3_client_try(
 	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
 {
-	if (!send_now(client, call, result, err))
+	bool skewed = false;
+
+	if (!send_now(client, call, result, &skewed, err))
 		return false;
-	if (!learn_clock(client, result))
+	if (!skewed)
 		return true;
 	http_result_fini(result);
-	return send_now(client, call, result, err);
+	return send_now(client, call, result, &skewed, err);
 }
 
 bool s3_client_send(
@@ -279,6 +297,14 @@ bool s3_client_is_broken(const struct error *err)
 	return err->kind == ERROR_UNAVAILABLE || err->kind == ERROR_TIMEOUT || err->kind == ERROR_INTERNAL;
 }
 
+void s3_client_sleep(int64_t ms)
+{
+	struct timespec left = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
 void s3_client_pause(const struct s3_client *client, unsigned attempt)
 {
 	uint64_t most = client->backoff_ms;
@@ -289,9 +315,7 @@ void s3_client_pause(const struct s3_client *client, unsigned attempt)
 	if (most > client->backoff_max_ms)
 		most = client->backoff_max_ms;
 	ms = most ? random_below(most + 1) : 0;
-	struct timespec left = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
-	while (nanosleep(&left, &left) && errno == EINTR)
-		;
+	s3_client_sleep((int64_t)ms);
 }
 
 /* ---- what an answer means ---- */

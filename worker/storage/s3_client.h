@@ -4,7 +4,13 @@
  *
  * Every 4xx is an answer. 429, 500, 502, 503, 504, S3's own words for "later" and broken connections
  * are tried again, with exponential backoff and full jitter; so only what may be done twice is sent
- * by s3_client_send(). A clock that is off is learnt from the answer to the first request.
+ * by s3_client_send().
+ *
+ * Each answer teaches the store's clock (s3_clock.h), which requests are signed with. One that is refused because ours is
+ * off is signed once more.
+ *
+ * libcurl sends a request again on its own when a connection that it kept turns out to be dead, and so may a proxy. So one
+ * answer does not mean that it was done once, and a connection that was refused does not mean that nothing was sent.
  *
  * Thread  any that may block, but for s3_client_prepare().
  */
@@ -14,6 +20,7 @@
 #include <stdint.h>
 
 #include "common/http_client.h"
+#include "worker/storage/s3_clock.h"
 #include "worker/storage/s3_endpoint.h"
 #include "worker/storage/s3_sign.h"
 
@@ -28,7 +35,8 @@ struct s3_client {
 	unsigned backoff_ms, backoff_max_ms;
 	unsigned give_up_ms; /* no new attempt so long after the first */
 	unsigned stall_ms;
-	atomic_int_least64_t clock_offset_s; /* the store's clock minus ours */
+	unsigned wait_max_ms; /* the longest pause between two questions whether the store's clock is there yet */
+	struct s3_clock clock;
 	atomic_uint_least64_t requests;
 };
 bool s3_client_init(
@@ -55,17 +63,23 @@ struct s3_call {
 	size_t answer_max; /* 0 = S3_ANSWER_MAX */
 	unsigned attempts; /* 0 = the client's */
 	unsigned stall_ms; /* 0 = the client's */
+	int64_t until_s;   /* signed in the URL, and refused by the store from then on, by its own clock; 0: in the headers */
 };
 
-/* A call, signed now and good for 15 minutes; counted as sent. Does not wait. */
+/* A call, signed now and good for 15 minutes, or until until_s; counted as sent. Does not wait. */
 struct s3_request {
 	char *url;
 	struct http_headers *headers;
 	struct http_call_spec spec;
+	int64_t signed_s, signed_ms; /* by the store's clock, and by clock_ms() */
 };
 bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, struct s3_request *ret,
 	struct error *err) MUST_CHECK;
 void s3_request_fini(struct s3_request *request);
+/* The Date of an answer; 0: it has none. */
+int64_t s3_client_date(const struct http_result *result);
+/* For who sends prepared requests himself: this one was answered, learn the clock. */
+void s3_client_heard(struct s3_client *client, const struct s3_request *request, const struct http_result *result);
 
 /* One attempt. True: there is an answer, of whatever status. The caller finishes `result`, which is
  * initialised in any case. */
@@ -78,6 +92,8 @@ bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct
 /* May another attempt help? After an answer, and after an error of http_send(). */
 bool s3_client_is_transient(const struct http_result *result);
 bool s3_client_is_broken(const struct error *err);
+/* Waits. */
+void s3_client_sleep(int64_t ms);
 /* Waits before attempt number `attempt` (from 1). */
 void s3_client_pause(const struct s3_client *client, unsigned attempt);
 /* The error that an answer stands for: kind, S3's code and message, and which setting to look at. */

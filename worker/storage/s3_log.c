@@ -62,6 +62,9 @@ static bool send_at_once(struct window *window, struct error *err)
 		specs[i] = window->requests[i].spec;
 	}
 	(void)!http_send_many(specs, window->n, window->s3->parallel, window->results, window->ok, &ignored);
+	for (size_t i = 0; i < window->n; i++)
+		if (window->ok[i])
+			s3_client_heard(&window->s3->client, &window->requests[i], &window->results[i]);
 	return true;
 }
 
@@ -117,19 +120,24 @@ static bool read_window(struct window *window, struct store_log_place *place, st
 	for (size_t i = 0; i < window->n; i++) {
 		size_t before = into->len;
 
-		if (!take_record(window, i, into, ret_end, err))
+		if (!take_record(window, i, into, ret_end, err)) {
+			if (*ret_end)
+				place->seen_s = s3_client_date(&window->results[i]);
 			return *ret_end;
+		}
 		store_log_advance(place, 1, into->len - before);
 	}
 	return true;
 }
 
-enum store_step s3_log_get(struct store *store, const char *index_key, struct store_log_place *place,
-	struct buf *into, struct error *err)
+enum store_step s3_log_get(struct store *store, const char *index_key, const struct store_version *index,
+	struct store_log_place *place, struct buf *into, struct error *err)
 {
 	struct window *window = xnew(struct window);
 	char folder[STORE_KEY_MAX];
 	bool end = false, fine = true;
+
+	(void)index;
 
 	folder_of(index_key, place->generation, folder);
 	window->s3 = s3_store_of(store);
@@ -155,15 +163,18 @@ enum store_step s3_log_append(struct store *store, const char *index_key,
 	struct error *err)
 {
 	const struct store_version nothing = { .text = "" };
+	struct store_version version;
 	char folder[STORE_KEY_MAX], key[STORE_KEY_MAX + NUMBER_LEN];
 	enum store_step step;
 
 	(void)expected;
 	folder_of(index_key, place->generation, folder);
 	(void)snprintf(key, sizeof(key), "%s%0*" PRIu64, folder, NUMBER_LEN, place->at + 1);
-	step = s3_put_if(store, key, frames, &nothing, NULL, err);
-	if (step == STORE_OK)
+	step = s3_put_if(store, key, frames, &nothing, &version, err);
+	if (step == STORE_OK) {
 		store_log_advance(place, 1, frames.len);
+		place->seen_s = version.seen_s;
+	}
 	return step;
 }
 
@@ -191,6 +202,8 @@ static bool collect(void *arg, struct str name)
 	return true;
 }
 
+/* These may arrive late: nobody reads these numbers any more, and none is given twice while somebody does. So
+ * their signatures need not end as that of a blob's removal does. */
 bool s3_log_remove(
 	struct store *store, const char *index_key, const struct store_log_place *upto, struct error *err)
 {

@@ -219,6 +219,8 @@ static bool send_round(struct upload *upload, struct batch *batch, struct error 
 	if (fine && !http_send_many(batch->specs, n, upload->s3->parallel, batch->results, batch->ok, err))
 		fine = s3_client_is_broken(err);
 	for (size_t i = 0; i < n; i++) {
+		if (batch->ok[i])
+			s3_client_heard(&upload->s3->client, &sent[i]->request, &batch->results[i]);
 		if (fine && batch->ok[i])
 			fine = judge(upload, sent[i], &batch->results[i], err);
 		http_result_fini(&batch->results[i]);

@@ -30,13 +30,15 @@ struct s3_store {
 };
 struct s3_store *s3_store_of(struct store *store);
 
-/* The ETag of an answer without its quotes; false when there is none or it is over-long. */
+/* The ETag of an answer without its quotes, and its Date; false when there is none or it is over-long. */
 bool s3_read_etag(const struct http_result *result, struct store_version *ret) MUST_CHECK;
 /* HEAD. ERROR_UNKNOWN when absent; ret_version may be NULL. */
 bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version,
 	struct error *err) MUST_CHECK;
 bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version,
 	struct error *err) MUST_CHECK;
+
+bool s3_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 
 enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
 	const struct store_version *expected, struct store_version *ret_version,
@@ -59,8 +61,8 @@ bool s3_folders(
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err) MUST_CHECK;
 
-enum store_step s3_log_get(struct store *store, const char *index_key, struct store_log_place *place,
-	struct buf *into, struct error *err) MUST_CHECK;
+enum store_step s3_log_get(struct store *store, const char *index_key, const struct store_version *index,
+	struct store_log_place *place, struct buf *into, struct error *err) MUST_CHECK;
 enum store_step s3_log_append(struct store *store, const char *index_key,
 	const struct store_version *expected, struct store_log_place *place, struct str frames,
 	struct error *err) MUST_CHECK;

@@ -2,17 +2,21 @@
 /*
  * s3_put_if - compare-and-swap on a bucket, sure of its outcome though answers get lost.
  *
- *     attempt ---- 200 -------------------------------------------------> OK
- *        |-------- 412, 409, on the first attempt ----------------------> CONFLICT
- *        |-------- another 4xx -----------------------------------------> FAILED
- *        `-------- 5xx, broken, or a refusal of a later attempt: look
- *                       what is there has our bytes --------------------> OK
- *                       it is still what we expected -------------------> attempt again
- *                       else -------------------------------------------> CONFLICT
+ *     attempt ---- 200 -------------------------------------> OK
+ *        |-------- 412, 409, 404, 5xx, broken: look
+ *        |              what is there has our bytes ---------> OK
+ *        |              it is still what we expected --------> again; the last time FAILED, unknown
+ *        |              else --------------------------------> CONFLICT
+ *        |              it can't be seen --------------------> FAILED, unknown
+ *        `-------- another 4xx ------------------------------> FAILED
  *
- * A later attempt may be refused because of the success of an earlier one whose answer we never saw;
- * and radosgw tells some losers of a race 500. So a refusal is believed only as long as every attempt
- * was refused in so many words.
+ * A refusal is never believed alone, not that of the first attempt either: libcurl sends a request again on
+ * its own when a kept connection is dead, proxies do too, and the second is refused because of the first.
+ * What we write is our own by its content: records carry random ids, and for an index.json of the same bytes
+ * it is all the same who wrote it. radosgw tells some losers of a race 500.
+ *
+ * Unknown is ERROR_UNAVAILABLE: a request that got no answer may still be on its way, and take effect later,
+ * where the condition holds then.
  */
 #include "common/check.h"
 #include "common/clock.h"
@@ -27,11 +31,11 @@ struct change {
 	const char *expected; /* NULL: whatever; "": nothing */
 	char hash[65];
 	enum s3_quoting quoting;
-	bool in_doubt; /* an attempt may have written without our knowing */
+	bool in_doubt; /* an attempt got no answer that says what became of it */
 };
 
 enum verdict { WRITTEN, REFUSED, REJECTED, UNSURE };
-enum look { LOOK_OURS, LOOK_UNCHANGED, LOOK_OTHER, LOOK_FAILED };
+enum look { LOOK_OURS, LOOK_UNCHANGED, LOOK_OTHER, LOOK_NOTHING, LOOK_FAILED };
 
 static bool has_if_match(const struct change *change)
 {
@@ -97,37 +101,54 @@ static enum look compare(struct change *change, struct store_version *version, s
 		*version = found;
 		return LOOK_OURS;
 	}
-	if (get.kind == ERROR_UNKNOWN || get.kind == ERROR_TOO_LARGE)
+	if (get.kind == ERROR_UNKNOWN)
+		return LOOK_NOTHING;
+	if (get.kind == ERROR_TOO_LARGE)
 		return LOOK_OTHER;
 	if (err)
 		*err = get;
 	return LOOK_FAILED;
 }
 
-static enum look look(struct change *change, struct store_version *version, struct error *err)
+/* What we would replace may be large: it is read only if it is as long as ours. */
+static enum look look_at_old(struct change *change, struct store_version *version, struct error *err)
 {
 	struct store_version found;
 	struct error head;
 	uint64_t len = 0;
 
-	if (!change->expected)
-		return LOOK_UNCHANGED;
 	if (!s3_head(change->s3, change->key, &len, &found, &head)) {
 		if (head.kind == ERROR_UNKNOWN)
-			return has_if_match(change) ? LOOK_OTHER : LOOK_UNCHANGED;
+			return LOOK_OTHER;
 		if (err)
 			*err = head;
 		return LOOK_FAILED;
 	}
 	/* Bytes first: writing what is there already changes nothing, so the ETag may be the old one. */
-	if (change->in_doubt && len == change->bytes.len) {
+	if (len == change->bytes.len) {
 		enum look step = compare(change, version, err);
 
-		if (step != LOOK_OTHER)
+		if (step == LOOK_OURS || step == LOOK_FAILED)
 			return step;
 	}
-	return has_if_match(change) && strcmp(found.text, change->expected) == 0 ? LOOK_UNCHANGED
-										 : LOOK_OTHER;
+	return strcmp(found.text, change->expected) == 0 ? LOOK_UNCHANGED : LOOK_OTHER;
+}
+
+static enum look look(
+	struct change *change, unsigned status, struct store_version *version, struct error *err)
+{
+	enum look step;
+
+	if (!change->expected)
+		return LOOK_UNCHANGED;
+	if (has_if_match(change))
+		return look_at_old(change, version, err);
+	/* One GET of no more than our own length tells. */
+	step = compare(change, version, err);
+	if (step != LOOK_NOTHING)
+		return step;
+	/* A 412 says that something was there. */
+	return status == 412 ? LOOK_OTHER : LOOK_UNCHANGED;
 }
 
 static void remember_quoting(struct change *change)
@@ -136,34 +157,47 @@ static void remember_quoting(struct change *change)
 		atomic_store(&change->s3->quoting, (int)change->quoting);
 }
 
+/* What we expected is there, and yet it did not match. */
 static void other_quoting(struct change *change)
 {
 	change->quoting = change->quoting == S3_QUOTED ? S3_UNQUOTED : S3_QUOTED;
 }
 
-/* A refusal that needs no second look: nothing of ours can be there, and we know which form of
- * If-Match this store understands. */
-static bool is_clear(const struct change *change, unsigned status)
+static bool fail(const struct change *change, const struct s3_call *call, const struct http_result *result,
+	bool answered, const struct error *broken, struct error *err)
 {
-	return !change->in_doubt && (!has_if_match(change) || status != 412 ||
-					    atomic_load(&change->s3->quoting) != S3_QUOTING_UNKNOWN);
-}
-
-static enum store_step give_up(const struct change *change, const struct s3_call *call,
-	const struct http_result *result, bool answered, enum verdict verdict, const struct error *last,
-	struct error *err)
-{
-	if (verdict == REFUSED)
-		return STORE_CONFLICT;
 	if (answered)
-		s3_client_error(&change->s3->client, call, result, err);
-	else
-		error_set(err, ERROR_UNAVAILABLE, NULL, "S3 PUT %s at %s: %s", change->key,
-			change->s3->client.endpoint.origin, last->text);
-	return STORE_FAILED;
+		return s3_client_error(&change->s3->client, call, result, err);
+	return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 PUT %s at %s: %s", change->key,
+		change->s3->client.endpoint.origin, broken->text);
 }
 
 enum turn { TURN_DONE, TURN_AGAIN };
+
+/* After an attempt that was not plainly a success or an error. *err is filled by now, if it comes to that. */
+static enum turn settle(struct change *change, enum verdict verdict, unsigned status, bool last_one,
+	enum store_step *ret_step, struct store_version *ret_version, struct error *err)
+{
+	switch (look(change, status, ret_version, err)) {
+	case LOOK_OURS:
+		*ret_step = STORE_OK;
+		return TURN_DONE;
+	case LOOK_OTHER:
+	case LOOK_NOTHING:
+		*ret_step = STORE_CONFLICT;
+		return TURN_DONE;
+	case LOOK_FAILED:
+		change->in_doubt = true;
+		return TURN_DONE;
+	case LOOK_UNCHANGED:
+		break;
+	}
+	if (last_one && verdict == REFUSED && !change->in_doubt)
+		*ret_step = STORE_CONFLICT;
+	if (status == 412)
+		other_quoting(change);
+	return last_one ? TURN_DONE : TURN_AGAIN;
+}
 
 static enum turn take_turn(struct change *change, bool last_one, enum store_step *ret_step,
 	struct store_version *ret_version, struct error *err)
@@ -181,33 +215,25 @@ static enum turn take_turn(struct change *change, bool last_one, enum store_step
 		*ret_step = STORE_OK;
 		return TURN_DONE;
 	}
-	if (verdict == REJECTED || (!answered && !s3_client_is_broken(&broken))) {
-		(void)give_up(change, &call, &result, answered, verdict, &broken, err);
+	(void)fail(change, &call, &result, answered, &broken, err);
+	if (verdict == REJECTED || (!answered && !s3_client_is_broken(&broken)))
 		return TURN_DONE;
+	return settle(change, verdict, answered ? result.status : 0, last_one, ret_step, ret_version, err);
+}
+
+static enum store_step make_attempts(struct change *change, struct store_version *version, struct error *err)
+{
+	const struct s3_client *client = &change->s3->client;
+	int64_t start = clock_ms();
+	enum store_step step = STORE_FAILED;
+
+	for (unsigned n = 1;; n++) {
+		bool last_one = n >= client->attempts || clock_ms() - start >= client->give_up_ms;
+
+		if (take_turn(change, last_one, &step, version, err) == TURN_DONE)
+			return step;
+		s3_client_pause(client, n);
 	}
-	if (verdict == REFUSED && is_clear(change, result.status)) {
-		*ret_step = STORE_CONFLICT;
-		return TURN_DONE;
-	}
-	switch (look(change, ret_version, err)) {
-	case LOOK_OURS:
-		*ret_step = STORE_OK;
-		return TURN_DONE;
-	case LOOK_OTHER:
-		*ret_step = STORE_CONFLICT;
-		return TURN_DONE;
-	case LOOK_FAILED:
-		return TURN_DONE;
-	case LOOK_UNCHANGED:
-		break;
-	}
-	if (last_one) {
-		*ret_step = give_up(change, &call, &result, answered, verdict, &broken, err);
-		return TURN_DONE;
-	}
-	if (verdict == REFUSED && has_if_match(change))
-		other_quoting(change);
-	return TURN_AGAIN;
 }
 
 enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
@@ -218,21 +244,23 @@ enum store_step s3_put_if(struct store *store, const char *key, struct str bytes
 		.s3 = s3, .key = key, .bytes = bytes, .expected = expected ? expected->text : NULL
 	};
 	struct store_version version = { .text = "" };
-	enum store_step step = STORE_FAILED;
-	int64_t start = clock_ms();
+	struct error failure = { 0 };
+	enum store_step step;
 	uint8_t hash[HASH_MAX];
 
 	change.quoting = atomic_load(&s3->quoting) == S3_QUOTED ? S3_QUOTED : S3_UNQUOTED;
 	hash_bytes(HASH_SHA256, bytes.at, bytes.len, hash);
 	str_hex(hash, 32, change.hash);
-	for (unsigned n = 1;; n++) {
-		bool last_one = n >= s3->client.attempts || clock_ms() - start >= s3->client.give_up_ms;
-
-		if (take_turn(&change, last_one, &step, &version, err) == TURN_DONE)
-			break;
-		s3_client_pause(&s3->client, n);
-	}
+	step = make_attempts(&change, &version, &failure);
 	if (step == STORE_OK && ret_version)
 		*ret_version = version;
+	if (step != STORE_FAILED)
+		return step;
+	if (change.in_doubt) {
+		failure.kind = ERROR_UNAVAILABLE;
+		(void)error_add(&failure, "unknown whether it was written");
+	}
+	if (err)
+		*err = failure;
 	return step;
 }

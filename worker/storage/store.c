@@ -195,14 +195,14 @@ bool store_log_goes_on(const struct store *store)
 	return driver_of(store)->log_remove != NULL;
 }
 
-enum store_step store_log_get(struct store *store, struct str name, struct store_log_place *place,
-	struct buf *into, struct error *err)
+enum store_step store_log_get(struct store *store, struct str name, const struct store_version *index,
+	struct store_log_place *place, struct buf *into, struct error *err)
 {
 	struct key key;
 
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
-	return driver_of(store)->log_get(store, key.text, place, into, err);
+	return driver_of(store)->log_get(store, key.text, index, place, into, err);
 }
 
 enum store_step store_log_append(struct store *store, struct str name, const struct store_version *expected,
@@ -259,17 +259,31 @@ bool store_is_lazy(const struct store *store)
 }
 
 bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes,
+	bool listed, uint64_t *ret_era, struct error *err)
+{
+	struct key key;
+
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->put_lazy(store, key.text, bytes, listed, ret_era, err);
+}
+
+bool store_blob_put_again(struct store *store, struct str name, const struct digest *digest, struct str bytes,
 	struct error *err)
 {
 	struct key key;
 
 	return key_of_blob(name, digest, &key, err) &&
-	       driver_of(store)->put_lazy(store, key.text, bytes, err);
+	       driver_of(store)->put_again(store, key.text, bytes, err);
 }
 
-bool store_sync(struct store *store, struct error *err)
+uint64_t store_era(const struct store *store)
 {
-	return !driver_of(store)->sync || driver_of(store)->sync(store, err);
+	return driver_of(store)->era ? driver_of(store)->era(store) : 1;
+}
+
+bool store_sync(struct store *store, uint64_t era, struct error *err)
+{
+	return !driver_of(store)->sync || driver_of(store)->sync(store, era, err);
 }
 
 bool store_blob_put_file(struct store *store, struct str name, const struct digest *digest, int fd,

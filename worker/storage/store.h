@@ -45,6 +45,8 @@ struct store_log_place {
 	uint64_t at;    /* fs: bytes of the log. s3: number of the last record; index.json names the last that it holds */
 	uint64_t bytes; /* of records since index.json */
 	uint8_t chain[8]; /* fs: what stands at this place (frames.h) */
+	char held[33];    /* fs: of a place that an index.json gives: the log before, whose bytes up to here it holds */
+	uint64_t held_at;
 	int64_t seen_s;   /* the store's own clock when it last answered about this place; 0: it does not tell */
 };
 #define STORE_LOG_MAX (64u * 1024 * 1024) /* bytes of a log */
@@ -73,24 +75,26 @@ enum store_step store_index_put(struct store *store, struct str name, struct str
  *   it ends (fs)        CONFLICT when there is more than `log`. The log is removed; the new index.json must name a new generation.
  *   it goes on (s3)     Folding and appending do not exclude each other: whoever knows the log up to a place may append behind it, and
  *                       may ask for what is behind it, without looking at index.json. Records that are folded are removed 10 minutes
- *                       later (store_log_remove), so who did not ask for STORE_LOG_FOLLOW_US reads index.json first.
+ *                       later (store_log_remove), so who did not ask for half of that reads index.json first, and a record that was
+ *                       created after nine tenths of it is created again.
  */
 enum store_step store_index_fold(struct store *store, struct str name, struct str bytes, const struct store_version *expected,
 				 const struct store_log_place *log, struct store_version *ret_version,
 				 struct error *err) MUST_CHECK;
 bool            store_has_log(const struct store *store);
 bool            store_log_goes_on(const struct store *store);
-#define STORE_LOG_FOLLOW_US (5 * 60 * INT64_C(1000000))
-#define STORE_LOG_KEEP_US   (2 * STORE_LOG_FOLLOW_US)
-/* OK: the frames behind *place, which moves behind them; they are durable. An absent log, or one of another generation, is empty.
- * CONFLICT: the log is not the one that *place was found in, read index.json again. */
-enum store_step store_log_get(struct store *store, struct str name, struct store_log_place *place, struct buf *into,
-			      struct error *err) MUST_CHECK;
+#define STORE_LOG_KEEP_US         (10 * 60 * INT64_C(1000000)) /* unless it is set otherwise */
+#define STORE_LOG_FOLLOW(keep_us) ((keep_us) / 2)
+#define STORE_LOG_APPEND(keep_us) ((keep_us) / 10 * 9)
+/* OK: the frames behind *place, which moves behind them; they, and the index.json at `index` that the log continues, are durable.
+ * CONFLICT: the log or index.json is not the one that *place was found in, read index.json again. */
+enum store_step store_log_get(struct store *store, struct str name, const struct store_version *index,
+			      struct store_log_place *place, struct buf *into, struct error *err) MUST_CHECK;
 /* Adds frames, durably, all or none, if index.json is still `expected` (only where a log ends by folding) and the log ends at
  * *place, which moves behind them. CLOSED (fs): nothing is added to this log any more, fold it (a sync of it has failed). */
 enum store_step store_log_append(struct store *store, struct str name, const struct store_version *expected,
 				 struct store_log_place *place, struct str frames, struct error *err) MUST_CHECK;
-/* Removes the records up to `upto`, which an index.json holds for STORE_LOG_KEEP_US. Where logs go on. */
+/* Removes the records up to `upto`, which an index.json holds for so long. Where logs go on. */
 bool            store_log_remove(struct store *store, struct str name, const struct store_log_place *upto, struct error *err) MUST_CHECK;
 
 /* Blobs. */
@@ -100,9 +104,18 @@ bool store_blob_get(struct store *store, struct str name, const struct digest *d
 bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
 /* Visible at once, durable only when the log has a record with its bytes, or after store_sync(). Where the store is lazy (fs). */
 bool store_is_lazy(const struct store *store);
-bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
-/* All that was put lazily is durable. */
-bool store_sync(struct store *store, struct error *err) MUST_CHECK;
+/* What is there is never replaced by something that may be lost: if it is whole and `listed` (the index lists it, so it is durable
+ * or in the log) it stays, else it is written durably. *ret_era 0: it is durable; else the era in which it was put lazily. */
+bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes, bool listed,
+			 uint64_t *ret_era, struct error *err) MUST_CHECK;
+/* Put lazily before, and its bytes are in the log still (or nobody was told that it is there): written again, to be synced. */
+bool store_blob_put_again(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
+/*
+ * All that anybody put lazily since the era began is durable. An era begins when the store is opened, and when a sync fails: what was
+ * put before may be gone though a later sync succeeds. ERROR_UNAVAILABLE when the era is over, put it again then.
+ */
+uint64_t store_era(const struct store *store); /* never 0 */
+bool store_sync(struct store *store, uint64_t era, struct error *err) MUST_CHECK;
 /*
  * The first `size` bytes of an open spool file whose digest was verified. fs: the file is synced and
  * moved in when `path` lies on the same file system (path is gone then), else copied; s3: one PUT or a parallel multipart, sent with

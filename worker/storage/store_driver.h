@@ -23,12 +23,14 @@ struct store_driver {
 	enum store_step (*put_index)(struct store *store, const char *key, struct str bytes, const struct store_version *expected,
 				     const struct store_log_place *log, struct store_version *ret_version, struct error *err);
 	/* NULL: this store keeps no logs. */
-	enum store_step (*log_get)(struct store *store, const char *index_key, struct store_log_place *place, struct buf *into,
-				   struct error *err);
+	enum store_step (*log_get)(struct store *store, const char *index_key, const struct store_version *index,
+				   struct store_log_place *place, struct buf *into, struct error *err);
 	/* Records up to a place go. NULL: a log ends by folding. */
 	bool (*log_remove)(struct store *store, const char *index_key, const struct store_log_place *upto, struct error *err);
-	bool (*put_lazy)(struct store *store, const char *key, struct str bytes, struct error *err);
-	bool (*sync)(struct store *store, struct error *err);
+	bool (*put_lazy)(struct store *store, const char *key, struct str bytes, bool listed, uint64_t *ret_era, struct error *err);
+	bool (*put_again)(struct store *store, const char *key, struct str bytes, struct error *err);
+	uint64_t (*era)(const struct store *store);
+	bool (*sync)(struct store *store, uint64_t era, struct error *err);
 	enum store_step (*log_append)(struct store *store, const char *index_key, const struct store_version *expected,
 				      struct store_log_place *place, struct str frames, struct error *err);
 	bool (*size)(struct store *store, const char *key, uint64_t *ret_size, struct error *err);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 
@@ -65,12 +66,31 @@ static void test_now(void **state)
 	assert_true(clock_wall_s() >= wall / 1000 - 1 && clock_wall_s() < wall / 1000 + 60);
 }
 
+static int64_t boot_us(void)
+{
+	struct timespec ts;
+
+	assert_int_equal(clock_gettime(CLOCK_BOOTTIME, &ts), 0);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* The one clock of intervals that goes on while the machine sleeps. */
+static void test_intervals(void **state)
+{
+	int64_t before = boot_us(), us = clock_us(), ms = clock_ms(), after = boot_us();
+
+	(void)state;
+	assert_true(before <= us && us <= after);
+	assert_true(before / 1000 <= ms && ms <= after / 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc3339),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_now),
+		cmocka_unit_test(test_intervals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,26 @@ static void test_reads_large_files(void **state)
 	assert_true(str_equal(buf_str(&b), buf_str(&back)));
 }
 
+static void test_equal(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(300000);
+	AUTO_FD first = -1;
+	AUTO_FD second = -1;
+
+	(void)state;
+	while (b.len < 200000)
+		buf_putc(&b, (char)(b.len / 7));
+	assert_true(file_write_durable(path("a"), buf_str(&b), 0600, NULL));
+	first = open(path("a"), O_RDONLY);
+	b.at[199999] ^= 1;
+	assert_true(file_write_durable(path("b"), buf_str(&b), 0600, NULL));
+	second = open(path("b"), O_RDONLY);
+	assert_true(file_equal(first, second, 199999));
+	assert_false(file_equal(first, second, 200000));
+	assert_false(file_equal(first, first, 200001));
+	assert_false(file_equal(first, -1, 1));
+}
+
 static void test_failed_write_leaves_the_old(void **state)
 {
 	struct error err;
@@ -179,6 +199,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_write_then_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_read_bounds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reads_large_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_equal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_failed_write_leaves_the_old, set_up, tear_down),
 		cmocka_unit_test(test_write_all_names_a_full_disk),
 		cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),

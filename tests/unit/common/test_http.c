@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "common/clock.h"
 #include "common/http.h"
 
 static void test_words(void **state)
@@ -145,10 +146,45 @@ static void test_query_with_a_broken_value(void **state)
 	assert_string_equal(buf_text(&b), "");
 }
 
+static void test_dates(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"Sun, 06 Nov 1994 08:49:37",
+		"Sun, 06 Nov 1994 08:49:37 GMT ",
+		"Sun, 06 Nov 1994 08:49:37 CET",
+		"Sun, 6 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Nox 1994 08:49:37 GMT",
+		"Sun, 06 November 1994 08:49:37 GMT",
+		"Sun, 32 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Nov 1994 24:49:37 GMT",
+		"Sun, 06 Nov 1994 08:60:37 GMT",
+		"Sun, 06 Nov 1994 08:49:-7 GMT",
+		"Sun, 06 Nov 1969 08:49:37 GMT",
+		"Sunday, 06-Nov-94 08:49:37 GMT",
+		"Sun Nov  6 08:49:37 1994",
+	};
+	int64_t at = 0;
+
+	(void)state;
+	assert_true(http_date_parse(STR("Sun, 06 Nov 1994 08:49:37 GMT"), &at));
+	assert_true(at == 784111777);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (http_date_parse(str_of(wrong[i]), &at))
+			fail_msg("\"%s\" is no date", wrong[i]);
+	for (int64_t s = 0; s < INT64_C(4102444800); s += 86400 * 13 + 3661) {
+		char text[32];
+		clock_http_date(s, text);
+		assert_true(http_date_parse(str_of(text), &at));
+		assert_true(at == s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_dates),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_headers_refuse),
 		cmocka_unit_test(test_headers_are_bounded),

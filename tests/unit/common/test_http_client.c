@@ -496,6 +496,7 @@ static void test_a_body_pipe_that_fails(void **state)
 struct rude {
 	int listen_fd;
 	int serve;
+	bool dies; /* with the first connection */
 };
 
 static void *rude_main(void *arg)
@@ -515,7 +516,11 @@ static void *rude_main(void *arg)
 				"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 			(void)put_all(fd, ok, sizeof(ok) - 1);
 		}
+		if (rude->dies)
+			(void)close(rude->listen_fd);
 		(void)close(fd);
+		if (rude->dies)
+			return NULL;
 	}
 }
 
@@ -524,7 +529,7 @@ static void test_a_server_that_hangs_up(void **state)
 	(void)state;
 	uint16_t port = 0;
 	struct http_server_settings settings = rig_listen(&port, false);
-	struct rude rude = { settings.listen_fd, 0 };
+	struct rude rude = { settings.listen_fd, 0, false };
 	pthread_t thread;
 	assert_int_equal(pthread_create(&thread, NULL, rude_main, &rude), 0);
 	struct probe probe;
@@ -537,6 +542,37 @@ static void test_a_server_that_hangs_up(void **state)
 	(void)shutdown(settings.listen_fd, SHUT_RDWR);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	(void)close(settings.listen_fd);
+}
+
+/* It has the second request when it dies. The library sends that once more, and is refused then: this does
+ * not make it a request that was never sent. */
+static void test_a_server_that_dies_with_a_kept_connection(void **state)
+{
+	static const char *const methods[] = { "DELETE", "PUT" };
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		uint16_t port = 0;
+		struct http_server_settings settings = rig_listen(&port, false);
+		struct rude rude = { settings.listen_fd, 1, true };
+		pthread_t thread;
+		assert_int_equal(pthread_create(&thread, NULL, rude_main, &rude), 0);
+		struct probe probe;
+		probe_open(&probe, port, "GET", "/");
+		probe_start(&probe);
+		probe_await(&probe);
+		assert_true(probe.ok);
+		probe.spec.method = methods[i];
+		probe.spec.body = i ? STR("body") : STR_NONE;
+		probe_start(&probe);
+		probe_await(&probe);
+		assert_false(probe.ok);
+		assert_int_equal(probe.kind, ERROR_INTERNAL);
+		probe_start(&probe);
+		probe_await(&probe);
+		assert_int_equal(probe.kind, ERROR_UNAVAILABLE);
+		probe_close(&probe);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
 }
 
 /* Through the proxy. */
@@ -726,6 +762,7 @@ int main(void)
 		TEST(a_reader_that_lets_go),
 		TEST(a_body_pipe_that_fails),
 		TEST(a_server_that_hangs_up),
+		TEST(a_server_that_dies_with_a_kept_connection),
 		TEST(pipes_carry_bodies_both_ways),
 		TEST(a_slow_client_of_the_proxy_costs_no_memory),
 		TEST(clients_of_the_proxy_that_go),

@@ -90,6 +90,51 @@ static void carries_nobody(void **state)
 	peer_claims_fini(&claims);
 }
 
+static void carries_a_call(void **state)
+{
+	struct peer_claims change = sample, claims;
+
+	(void)state;
+	change.has_call = true;
+	for (unsigned i = 0; i < PEER_CALL_BYTES; i++)
+		change.call[i] = (uint8_t)(i * 17);
+	change.call_sent_ms = INT64_MAX;
+	change.call_age_ms = 20000;
+	AUTO_FINI(buf) b = token_of(&change);
+	assert_true(parse(buf_str(&b), NOW, &claims));
+	assert_true(claims.has_call);
+	assert_memory_equal(claims.call, change.call, PEER_CALL_BYTES);
+	assert_true(claims.call_sent_ms == INT64_MAX);
+	assert_int_equal(claims.call_age_ms, 20000);
+	assert_int_equal(claims.groups_len, 3);
+	assert_string_equal(claims.groups[2], groups[2]);
+	peer_claims_fini(&claims);
+	AUTO_FINI(buf) none = token_of(&sample);
+	assert_true(parse(buf_str(&none), NOW, &claims));
+	assert_false(claims.has_call);
+	peer_claims_fini(&claims);
+	change.call_age_ms = -1;
+	AUTO_FINI(buf) wrong = token_of(&change);
+	assert_true(wrong.failed);
+}
+
+/* Who may choose the name of a group does not choose the id of a call. */
+static void a_group_is_no_call(void **state)
+{
+	static const char *const odd[] = { "\001call:000102030405060708090a0b0c0d0e0f:0:0", "devs" };
+	struct peer_claims forged = sample, claims;
+
+	(void)state;
+	forged.groups = odd;
+	forged.groups_len = 2;
+	AUTO_FINI(buf) b = token_of(&forged);
+	assert_true(parse(buf_str(&b), NOW, &claims));
+	assert_false(claims.has_call);
+	assert_int_equal(claims.groups_len, 1);
+	assert_string_equal(claims.groups[0], "devs");
+	peer_claims_fini(&claims);
+}
+
 static void is_bound_to_the_request(void **state)
 {
 	AUTO_FINI(buf) b = token_of(&sample);
@@ -183,6 +228,53 @@ static void refuses_odd_claims(void **state)
 	assert_false(parse_signed(str_from(many, start + 2 * PEER_GROUPS_MAX + 2)));
 }
 
+static bool parse_more(const char *more)
+{
+	AUTO_FINI(buf) plain = buf_limit(1024);
+
+	buf_format(&plain, "1:w1:14:10000:0:1:0%zu:%s", strlen(more), more);
+	return parse_signed(buf_str(&plain));
+}
+
+static void refuses_odd_calls(void **state)
+{
+#define ID "000102030405060708090a0b0c0d0e0f"
+	static const char *const odd[] = {
+		"\001call:",
+		"\001call:" ID,
+		"\001call:" ID ":",
+		"\001call:" ID ":0",
+		"\001call:" ID ":0:",
+		"\001call:" ID ":0:x",
+		"\001call:" ID ":0:0:0",
+		"\001call:" ID ":-1:0",
+		"\001call:" ID ":9223372036854775808:0",
+		"\001call:" ID "00:0:0",
+		"\001call:000102030405060708090A0B0C0D0E0F:0:0",
+		"\001call::0:0",
+	};
+	AUTO_FINI(buf) many = buf_limit(4096);
+
+	(void)state;
+	assert_true(parse_more("\001call:" ID ":0:0"));
+	assert_true(parse_more("\001call:" ID ":1700000000000:0"));
+	assert_true(parse_more("\001callx"));
+	assert_true(parse_more("\001"));
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		if (parse_more(odd[i]))
+			fail_msg("%s is no call", odd[i] + 1);
+	assert_false(parse_more("\001call:" ID ":0:042:\001call:" ID ":0:0"));
+	/* Beside all the groups that there may be; one of tomorrow too. */
+	buf_puts(&many, "1:w1:14:10000:0:1:0");
+	for (size_t i = 0; i < PEER_GROUPS_MAX; i++)
+		buf_puts(&many, "1:g");
+	buf_puts(&many, "42:\001call:" ID ":0:06:\001later");
+	assert_true(parse_signed(buf_str(&many)));
+	buf_puts(&many, "1:g");
+	assert_false(parse_signed(buf_str(&many)));
+#undef ID
+}
+
 static void is_bounded(void **state)
 {
 	static char name[PEER_NAME_MAX + 2];
@@ -245,9 +337,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(carries_the_claims),
 		cmocka_unit_test(carries_nobody),
+		cmocka_unit_test(carries_a_call),
+		cmocka_unit_test(a_group_is_no_call),
 		cmocka_unit_test(is_bound_to_the_request),
 		cmocka_unit_test(cannot_be_twisted),
 		cmocka_unit_test(refuses_odd_claims),
+		cmocka_unit_test(refuses_odd_calls),
 		cmocka_unit_test(is_bounded),
 		cmocka_unit_test(nothing_is_signed_without_a_secret),
 		cmocka_unit_test(large_headers_are_refused),

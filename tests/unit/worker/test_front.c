@@ -872,6 +872,47 @@ static void shared_storage_serves_through_any(void **state)
 	(void)teardown((void *[]){ two });
 }
 
+static void sign_change(struct buf *into, const char *method, const char *path)
+{
+	struct peer_claims claims = {
+		.sender = "one", .epoch = 5, .expires_s = clock_wall_s() + 60, .user = "", .has_call = true
+	};
+
+	random_bytes(claims.call, sizeof(claims.call));
+	peer_token_format(STR(RIG_SECRET), str_of(method), str_of(path), &claims, into);
+	assert_false(into->failed);
+}
+
+/* The second comes while we still work on the first: both get the answer. */
+static void a_change_that_comes_twice(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_FINI(buf) image = buf_limit(8192);
+	AUTO_FINI(buf) token = buf_limit(8192);
+	AUTO_FINI(buf) request = buf_limit(16384);
+	struct reply *reply = xnew(struct reply);
+	int fds[8];
+
+	push_whole_image(f, "a", "v1", "1", &image);
+	sign_change(&token, "PUT", "/v2/a/manifests/v2");
+	buf_format(&request,
+		"PUT /v2/a/manifests/v2 HTTP/1.1\r\nHost: x\r\n" PEER_HEADER
+		": %s\r\nContent-Type: " MANIFEST_TYPE "\r\nContent-Length: %zu\r\n\r\n%s",
+		buf_text(&token), image.len, buf_text(&image));
+	for (unsigned i = 0; i < 8; i++) {
+		fds[i] = dial(f->rig->http.port);
+		put(fds[i], buf_text(&request));
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		assert_true(take_reply(fds[i], reply));
+		assert_int_equal(reply->status, 201);
+		(void)close(fds[i]);
+	}
+	free(reply);
+	assert_int_equal(get(f, "/v2/a/manifests/v2"), 200);
+	expect_count(&f->rig->own.counters.peer_requests_total, 8);
+}
+
 static void isolated_storage_names_who_is_missing(void **state)
 {
 	struct fixture *two = fixture_of(&(struct front_rig_settings){ .self = "two", .isolated = true });
@@ -974,6 +1015,7 @@ int main(void)
 		cmocka_unit_test(shared_storage_serves_through_any),
 		cmocka_unit_test(isolated_storage_names_who_is_missing),
 		WITH(a_forged_hop_is_nothing),
+		WITH(a_change_that_comes_twice),
 		cmocka_unit_test(the_end_comes_in_the_middle),
 	};
 	int status;

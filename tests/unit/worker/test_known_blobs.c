@@ -23,10 +23,6 @@ static void entries_end(void **state)
 	assert_false(known_blobs_has(known, STR("a"), &one, 8, 0));
 	assert_false(known_blobs_has(known, STR("b"), &one, 7, 0));
 	assert_false(known_blobs_has(known, STR("a"), &two, 7, 0));
-	known_blobs_forget(known, STR("a"), &two);
-	assert_true(known_blobs_has(known, STR("a"), &one, 7, 0));
-	known_blobs_forget(known, STR("a"), &one);
-	assert_false(known_blobs_has(known, STR("a"), &one, 7, 0));
 }
 
 int main(void)

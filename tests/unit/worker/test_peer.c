@@ -4,9 +4,11 @@
  */
 #include "tests/unit/common/http_rig.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
+#include "common/log.h"
 #include "proto/peer_token.h"
 #include "proto/ring.h"
 #include "worker/auth/auth.h"
@@ -159,16 +161,143 @@ static void on_owner_done(void *app, struct http_request *request)
 	(void)request;
 }
 
+/* A member that does what is written for each request, one after the other. */
+
+enum act {
+	ANSWER, /* 201, the body again, and the connection is closed */
+	KEEP,   /* the same without closing */
+	CUT,    /* it has the request, and not a word comes */
+	DIE,    /* the same, and then nobody is there */
+	MUTE,   /* it has the request and stays silent */
+	MISDIRECTED,
+};
+
+struct heard {
+	char head[8192];
+	char body[64];
+	struct peer_claims claims;
+};
+
+struct member {
+	int listen_fd;
+	pthread_t thread;
+	const enum act *acts;
+	size_t acts_len;
+	int mute[4];
+	unsigned mute_len;
+	struct heard heard[4];
+	atomic_int heard_len;
+};
+
+/* False: the connection is at its end. */
+static bool hear(int fd, struct heard *heard)
+{
+	size_t len = 0, length = 0;
+	char *end = NULL;
+	const char *at;
+
+	while (!end) {
+		ssize_t n = recv(fd, heard->head + len, sizeof(heard->head) - 1 - len, 0);
+		if (n <= 0)
+			return false;
+		len += (size_t)n;
+		heard->head[len] = '\0';
+		end = strstr(heard->head, "\r\n\r\n");
+	}
+	at = strstr(heard->head, "Content-Length: ");
+	if (at && at < end)
+		length = strtoul(at + strlen("Content-Length: "), NULL, 10);
+	assert_true(length < sizeof(heard->body));
+	while (len < (size_t)(end + 4 - heard->head) + length) {
+		ssize_t n = recv(fd, heard->head + len, sizeof(heard->head) - 1 - len, 0);
+		assert_true(n > 0);
+		len += (size_t)n;
+	}
+	memcpy(heard->body, end + 4, length);
+	return true;
+}
+
+static void read_claims(struct heard *heard)
+{
+	char *token = strstr(heard->head, PEER_HEADER ": ") + strlen(PEER_HEADER ": ");
+	struct str line = str_of(heard->head), method, target, rest = str_of(token), value;
+
+	assert_true(str_until(&line, ' ', &method) && str_until(&line, ' ', &target) &&
+		    str_until(&rest, '\r', &value));
+	assert_true(peer_token_parse(
+		STR("between us"), method, target, value, clock_wall_s(), &heard->claims, NULL));
+}
+
+/* False: the connection is closed. */
+static bool act(struct member *member, int fd, enum act what, const char *body)
+{
+	char text[256];
+
+	switch (what) {
+	case ANSWER:
+	case KEEP:
+		(void)snprintf(text, sizeof(text), "HTTP/1.1 201 Created\r\nContent-Length: %zu\r\n\r\n%s",
+			strlen(body), body);
+		(void)put_all(fd, text, strlen(text));
+		if (what == KEEP)
+			return true;
+		break;
+	case MISDIRECTED:
+		put(fd, "HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n");
+		break;
+	case DIE:
+		(void)close(member->listen_fd);
+		member->listen_fd = -1;
+		break;
+	case MUTE:
+		member->mute[member->mute_len++] = fd;
+		return false;
+	case CUT:
+		break;
+	}
+	(void)close(fd);
+	return false;
+}
+
+static void *member_main(void *arg)
+{
+	struct member *member = arg;
+
+	for (size_t at = 0; at < member->acts_len;) {
+		int fd = accept(member->listen_fd, NULL, NULL);
+		bool open = fd >= 0;
+		if (!open)
+			break;
+		while (open && at < member->acts_len) {
+			struct heard *heard = &member->heard[at];
+			if (!hear(fd, heard)) {
+				(void)close(fd);
+				break;
+			}
+			read_claims(heard);
+			member->heard_len++;
+			open = act(member, fd, member->acts[at++], heard->body);
+		}
+		if (open && at == member->acts_len)
+			(void)close(fd);
+	}
+	return NULL;
+}
+
 /* The entry. */
 
 struct entry {
 	struct rig owner, own;
 	struct snapshot snapshot;
 	struct identity identity;
-	char url[64], dead_url[64];
-	struct ring_member member, dead;
+	char url[64], dead_url[64], scripted_url[64];
+	struct ring_member member, dead, scripted;
+	struct member script;
+	int64_t limit_ms;
 	atomic_int open;
 };
+
+static const struct change_id the_call = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255 } };
 
 struct forwarding {
 	struct entry *entry;
@@ -177,26 +306,34 @@ struct forwarding {
 	size_t len;
 };
 
-static void on_unreachable(void *arg, struct http_request *request, const struct error *err)
+static void on_unreachable(void *arg, struct http_request *request, int64_t sent_ms, const struct error *err)
 {
 	struct forwarding *forwarding = arg;
+	struct http_response *response =
+		http_response_copy(200, str_from(forwarding->body ? forwarding->body : "here",
+						forwarding->body ? forwarding->len : 4));
 
 	assert_non_null(err);
-	http_request_reply(
-		request, http_response_copy(200, str_from(forwarding->body ? forwarding->body : "here",
-							 forwarding->body ? forwarding->len : 4)));
+	http_response_headerf(response, "X-Sent", "%lld", (long long)sent_ms);
+	http_request_reply(request, response);
 }
 
 static void forward(struct forwarding *forwarding, struct http_request *request)
 {
 	struct entry *entry = forwarding->entry;
 	bool dead = http_query_get(http_request_query(request), "dead", NULL);
+	bool is_change = http_query_get(http_request_query(request), "change", NULL);
 	struct peer_forward how = {
 		.client = entry->own.client,
 		.request = request,
 		.snapshot = &entry->snapshot,
 		.identity = &entry->identity,
-		.member = dead ? &entry->dead : &entry->member,
+		.member = dead        ? &entry->dead
+			  : is_change ? &entry->scripted
+				      : &entry->member,
+		.has_call = is_change,
+		.call = the_call,
+		.limit_ms = entry->limit_ms,
 		.body_is_collected = forwarding->body,
 		.body = str_from(forwarding->body, forwarding->len),
 		.on_unreachable = on_unreachable,
@@ -457,6 +594,262 @@ static void a_client_may_leave(void **state)
 	teardown(entry);
 }
 
+/* Changes. */
+
+static struct entry *setup_script(const enum act *acts, size_t acts_len)
+{
+	struct entry *entry = setup();
+	struct member *script = &entry->script;
+	uint16_t port = 0;
+	struct error err;
+
+	script->acts = acts;
+	script->acts_len = acts_len;
+	assert_true(http_listen("127.0.0.1", 0, false, &script->listen_fd, &port, &err));
+	(void)fcntl(script->listen_fd, F_SETFL, 0);
+	(void)snprintf(entry->scripted_url, sizeof(entry->scripted_url), "http://127.0.0.1:%u", port);
+	entry->scripted = (struct ring_member){ "scripted", entry->scripted_url, true };
+	assert_int_equal(pthread_create(&script->thread, NULL, member_main, script), 0);
+	return entry;
+}
+#define SCRIPT(...)                                                                                          \
+	setup_script(                                                                                        \
+		(const enum act[]){ __VA_ARGS__ }, sizeof((enum act[]){ __VA_ARGS__ }) / sizeof(enum act))
+
+static void teardown_script(struct entry *entry)
+{
+	struct member *script = &entry->script;
+
+	assert_int_equal(pthread_join(script->thread, NULL), 0);
+	assert_int_equal(script->heard_len, script->acts_len);
+	for (unsigned i = 0; i < script->mute_len; i++)
+		(void)close(script->mute[i]);
+	for (int i = 0; i < script->heard_len; i++)
+		peer_claims_fini(&script->heard[i].claims);
+	if (script->listen_fd >= 0)
+		(void)close(script->listen_fd);
+	teardown(entry);
+}
+
+static void change(const struct entry *entry, struct http_result *result)
+{
+	struct error err;
+
+	if (!ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true },
+		    "/x?collect&change", result, &err))
+		fail_msg("%s", err.text);
+}
+
+static void expect_call(const struct entry *entry, unsigned at, bool repeated)
+{
+	const struct peer_claims *claims = &entry->script.heard[at].claims;
+
+	assert_true(claims->has_call);
+	assert_memory_equal(claims->call, the_call.raw, sizeof(claims->call));
+	assert_int_equal(claims->call_sent_ms != 0, repeated);
+	if (repeated)
+		assert_in_range(claims->call_sent_ms, clock_wall_ms() - 20000, clock_wall_ms());
+}
+
+/* Done here, under the id, and with the time of the first sending. */
+static void expect_here(const struct http_result *result, bool sent)
+{
+	const char *text = http_headers_find(result->headers, "X-Sent");
+
+	assert_int_equal(result->status, 200);
+	assert_string_equal(buf_text(&result->body), "kept");
+	assert_non_null(text);
+	if (sent)
+		assert_in_range(strtoll(text, NULL, 10), clock_wall_ms() - 20000, clock_wall_ms());
+	else
+		assert_string_equal(text, "0");
+}
+
+static void a_change_without_an_answer_is_sent_again(void **state)
+{
+	struct entry *entry = SCRIPT(CUT, ANSWER);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	assert_int_equal(result.status, 201);
+	assert_string_equal(buf_text(&result.body), "kept");
+	expect_call(entry, 0, false);
+	expect_call(entry, 1, true);
+	assert_string_equal(entry->script.heard[0].body, "kept");
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void a_change_without_a_body_too(void **state)
+{
+	struct entry *entry = SCRIPT(CUT, ANSWER);
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	/* A body that nobody wants is not sent on. */
+	assert_true(ask(entry,
+		(struct http_call_spec){ .method = "DELETE", .body = STR("odd"), .has_body = true },
+		"/x?change", &result, &err));
+	assert_int_equal(result.status, 201);
+	expect_call(entry, 0, false);
+	expect_call(entry, 1, true);
+	assert_string_equal(entry->script.heard[0].body, "");
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void a_silent_member_is_asked_again(void **state)
+{
+	struct entry *entry = SCRIPT(MUTE, ANSWER);
+	struct http_result result;
+
+	(void)state;
+	entry->limit_ms = 5000;
+	change(entry, &result);
+	assert_int_equal(result.status, 201);
+	expect_call(entry, 1, true);
+	assert_true(entry->script.heard[1].claims.call_age_ms >= 1500);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void what_nobody_answers_is_done_here(void **state)
+{
+	struct entry *entry = SCRIPT(MUTE, MUTE);
+	struct http_result result;
+	int64_t begun = clock_ms();
+
+	(void)state;
+	entry->limit_ms = 2000;
+	change(entry, &result);
+	expect_here(&result, true);
+	assert_in_range(clock_ms() - begun, 1000, 2000 + 5000);
+	assert_int_equal(failed, 2);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void a_member_that_dies_with_it_may_have_done_it(void **state)
+{
+	struct entry *entry = SCRIPT(DIE);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	expect_here(&result, true);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+/* The second one has not done it, and says nothing of the first. */
+static void a_ring_that_moved_meanwhile(void **state)
+{
+	struct entry *entry = SCRIPT(CUT, MISDIRECTED);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	expect_here(&result, true);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void what_was_never_sent_is_a_change_of_our_own(void **state)
+{
+	struct entry *entry = SCRIPT(MISDIRECTED);
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	change(entry, &result);
+	expect_here(&result, false);
+	http_result_fini(&result);
+	assert_true(
+		ask(entry, (struct http_call_spec){ .method = "PUT", .body = STR("kept"), .has_body = true },
+			"/x?collect&change&dead", &result, &err));
+	expect_here(&result, false);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void isolated_storage_says_that_it_is_unknown(void **state)
+{
+	struct entry *entry = SCRIPT(MUTE, MUTE);
+	struct http_result result;
+	int64_t begun = clock_ms();
+
+	(void)state;
+	entry->snapshot.isolated = true;
+	entry->limit_ms = 1000;
+	change(entry, &result);
+	assert_int_equal(result.status, 503);
+	assert_header(&result, "Retry-After", "5");
+	assert_non_null(strstr(buf_text(&result.body), "the outcome is unknown"));
+	assert_in_range(clock_ms() - begun, 900, 1000 + 5000);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+/* What was cut twice is not sent a third time. */
+static void isolated_storage_tries_twice(void **state)
+{
+	struct entry *entry = SCRIPT(CUT, CUT);
+	struct http_result result;
+
+	(void)state;
+	entry->snapshot.isolated = true;
+	change(entry, &result);
+	assert_int_equal(result.status, 503);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+/* A kept connection that dies: the library sends the same bytes once more by itself. */
+static void what_curl_repeats_is_the_same_call(void **state)
+{
+	struct entry *entry = SCRIPT(KEEP, CUT, ANSWER);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	assert_int_equal(result.status, 201);
+	http_result_fini(&result);
+	change(entry, &result);
+	assert_int_equal(result.status, 201);
+	expect_call(entry, 1, false);
+	expect_call(entry, 2, false);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void it_dies_with_a_kept_connection(void **state)
+{
+	struct entry *entry = SCRIPT(KEEP, DIE);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	http_result_fini(&result);
+	change(entry, &result);
+	expect_here(&result, true);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void a_client_may_leave_between_the_two(void **state)
+{
+	struct entry *entry = SCRIPT(CUT, MUTE);
+	int fd = dial(entry->own.port);
+
+	(void)state;
+	put(fd, "DELETE /x?change HTTP/1.1\r\nHost: x\r\n\r\n");
+	await(&entry->script.heard_len, 2);
+	(void)close(fd);
+	teardown_script(entry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,10 +860,23 @@ int main(void)
 		cmocka_unit_test(the_unreachable_is_served_here),
 		cmocka_unit_test(a_cut_answer_is_never_whole),
 		cmocka_unit_test(a_client_may_leave),
+		cmocka_unit_test(a_change_without_an_answer_is_sent_again),
+		cmocka_unit_test(a_change_without_a_body_too),
+		cmocka_unit_test(a_silent_member_is_asked_again),
+		cmocka_unit_test(what_nobody_answers_is_done_here),
+		cmocka_unit_test(a_member_that_dies_with_it_may_have_done_it),
+		cmocka_unit_test(a_ring_that_moved_meanwhile),
+		cmocka_unit_test(what_was_never_sent_is_a_change_of_our_own),
+		cmocka_unit_test(isolated_storage_says_that_it_is_unknown),
+		cmocka_unit_test(isolated_storage_tries_twice),
+		cmocka_unit_test(what_curl_repeats_is_the_same_call),
+		cmocka_unit_test(it_dies_with_a_kept_connection),
+		cmocka_unit_test(a_client_may_leave_between_the_two),
 	};
 	int status;
 
 	http_client_init();
+	log_init(LOG_ERROR, false);
 	status = cmocka_run_group_tests(tests, NULL, NULL);
 	http_client_fini();
 	return status;

@@ -185,6 +185,10 @@ static void expect_sent(size_t at, const char *line)
 #define SLOW_DOWN "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 #define OLD       "ETag: \"old\"\r\n"
 #define NEW       "ETag: \"new\"\r\n"
+#define OTHER     "ETag: \"other\"\r\n"
+/* Seconds of one minute, of a store whose clock is years behind ours. */
+#define AT(second) "Date: Fri, 24 May 2013 00:00:" #second " GMT\r\n"
+#define MIDNIGHT   INT64_C(1369353600)
 
 static const struct store_version old = { .text = "old" }, nothing = { .text = "" };
 
@@ -296,26 +300,74 @@ static void learns_the_clock(void **state)
 	expect_sent(2, day);
 }
 
-static void other_403_is_no_clock(void **state)
+/* It is not the time that was wrong: not sent again. But the clock is known from here. */
+static void any_answer_tells_the_clock(void **state)
 {
-	SCRIPT({ "GET", ANSWER, 403, "Date: Fri, 24 May 2013 00:00:00 GMT\r\n",
-		"<Error><Code>AccessDenied</Code></Error>", 0 });
+	SCRIPT({ "GET", ANSWER, 403, AT(00), "<Error><Code>AccessDenied</Code></Error>", 0 },
+		{ "GET", ANSWER, 404, AT(07), "<Error><Code>NoSuchKey</Code></Error>", 0 });
 	get_fails(ERROR_UNAVAILABLE, "AccessDenied");
+	get_fails(ERROR_UNKNOWN, "NoSuchKey");
+	assert_in_range(store->driver->clock_s(store), MIDNIGHT + 7, MIDNIGHT + 9);
 	stop();
-	assert_null(strstr(script.seen[0].text, "2013"));
+	assert_null(strstr(script.seen[0].text, "20130524T"));
+	expect_sent(1, "x-amz-date: 20130524T00000");
+}
+
+static void wall_clock_before_the_first_answer(void **state)
+{
+	SCRIPT({ "GET", ANSWER, 404, NULL, NULL, 0 });
+	assert_in_range(store->driver->clock_s(store), clock_wall_s() - 1, clock_wall_s());
+	get_fails(ERROR_UNKNOWN, "404");
+	assert_in_range(store->driver->clock_s(store), clock_wall_s() - 1, clock_wall_s());
+	stop();
+}
+
+/* A version carries the Date of the answer that is believed. */
+static void versions_have_dates(void **state)
+{
+	AUTO_FINI(buf) into = buf_limit(100);
+	struct store_version version = { .text = "" };
+	struct error err = { 0 };
+
+	SCRIPT({ "GET", ANSWER, 503, AT(01), SLOW_DOWN, 0 }, { "GET", ANSWER, 200, OLD AT(02), "x", 0 },
+		{ "GET", ANSWER, 304, OLD AT(05), NULL, 0 }, { "GET", ANSWER, 200, NEW AT(06), "y", 0 },
+		{ "GET", ANSWER, 200, NEW, "y", 0 });
+	assert_true(store->driver->get(store, "x", &into, &version, &err));
+	assert_int_equal(version.seen_s, MIDNIGHT + 2);
+	assert_int_equal(
+		store->driver->get_if_changed(store, "x", &version, &into, &version, &err), STORE_SAME);
+	assert_string_equal(version.text, "old");
+	assert_int_equal(version.seen_s, MIDNIGHT + 5);
+	assert_int_equal(
+		store->driver->get_if_changed(store, "x", &version, &into, &version, &err), STORE_OK);
+	assert_string_equal(version.text, "new");
+	assert_int_equal(version.seen_s, MIDNIGHT + 6);
+	assert_true(store->driver->get(store, "x", &into, &version, &err));
+	assert_int_equal(version.seen_s, 0);
+	stop();
+	expect_sent(2, "If-None-Match: \"old\"\r\n");
 }
 
 /* ---- compare-and-swap ---- */
 
+static struct store_version got;
+static struct error failure;
+
 static void write_gives(enum store_step wanted, const struct store_version *expected, const char *version)
 {
-	struct store_version got = { .text = "untouched" };
-	struct error err = { 0 };
-	enum store_step step = store->driver->put_if(store, "index", STR("ours"), expected, &got, &err);
+	got = (struct store_version){ .text = "untouched" };
+	failure = (struct error){ 0 };
+	enum store_step step = store->driver->put_if(store, "index", STR("ours"), expected, &got, &failure);
 
 	if (step != wanted)
-		fail_msg("%d: %s", (int)step, err.text);
+		fail_msg("%d: %s", (int)step, failure.text);
 	assert_string_equal(got.text, version ? version : "untouched");
+}
+
+static void expect_unknown(void)
+{
+	if (failure.kind != ERROR_UNAVAILABLE || !strstr(failure.text, "unknown whether it was written: "))
+		fail_msg("%s: %s", error_kind_name(failure.kind), failure.text);
 }
 
 static void knows_unquoted(void)
@@ -367,18 +419,91 @@ static void late_success(void **state)
 	stop();
 }
 
-static void clear_conflicts(void **state)
+/* Refused, and what is there is another's: by its ETag, its length, its bytes. */
+static void conflicts(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 },
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OTHER, NULL, 5 },
+		{ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OTHER, NULL, 4 },
+		{ "GET", ANSWER, 200, OTHER, "them", 0 },
 		{ "PUT", ANSWER, 404, NULL, "<Error><Code>NoSuchKey</Code></Error>", 0 },
-		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 });
+		{ "HEAD", ANSWER, 404, NULL, NULL, 0 });
 	knows_unquoted();
 	for (int i = 0; i < 3; i++)
 		write_gives(STORE_CONFLICT, &old, NULL);
-	for (int i = 0; i < 2; i++)
+	stop();
+}
+
+static void creates_that_lose(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "GET", ANSWER, 200, OTHER, "them", 0 },
+		{ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "GET", ANSWER, 200, OTHER, "ours, and more", 0 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 });
+	for (int i = 0; i < 3; i++)
 		write_gives(STORE_CONFLICT, &nothing, NULL);
 	stop();
-	expect_sent(3, "If-None-Match: *\r\n");
+	expect_sent(0, "If-None-Match: *\r\n");
+}
+
+/* The first attempt is refused because of itself: it went twice over a wire that we do not see. */
+static void refused_though_written(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW AT(04), "ours", 0 },
+		{ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "ours", 0 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 },
+		{ "GET", ANSWER, 200, NEW, "ours", 0 });
+	write_gives(STORE_OK, &nothing, "new");
+	assert_int_equal(got.seen_s, MIDNIGHT + 4);
+	write_gives(STORE_OK, &nothing, "new");
+	write_gives(STORE_OK, &old, "new");
+	stop();
+}
+
+/* 409 may mean: just now, try again. */
+static void refused_for_the_moment(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 409, NULL, NULL, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 },
+		{ "PUT", ANSWER, 200, NEW AT(03), NULL, 0 }, { "PUT", ANSWER, 409, NULL, NULL, 0 },
+		{ "HEAD", ANSWER, 200, OLD, NULL, 3 }, { "PUT", ANSWER, 200, NEW, NULL, 0 });
+	write_gives(STORE_OK, &nothing, "new");
+	assert_int_equal(got.seen_s, MIDNIGHT + 3);
+	write_gives(STORE_OK, &old, "new");
+	stop();
+	expect_sent(3, "If-Match: old\r\n");
+	expect_sent(5, "If-Match: old\r\n");
+}
+
+static void refusal_that_cannot_be_looked_into(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 },
+		{ "GET", ANSWER, 403, NULL, "<Error><Code>AccessDenied</Code></Error>", 0 },
+		{ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 403, NULL, NULL, 0 });
+	write_gives(STORE_FAILED, &nothing, NULL);
+	expect_unknown();
+	write_gives(STORE_FAILED, &old, NULL);
+	expect_unknown();
+	stop();
+}
+
+/* The second attempt fails for certain, the first may yet arrive. */
+static void doubt_stays(void **state)
+{
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 },
+		{ "PUT", ANSWER, 507, NULL, NULL, 0 }, { "PUT", ANSWER, 507, NULL, NULL, 0 });
+	write_gives(STORE_FAILED, &nothing, NULL);
+	expect_unknown();
+	write_gives(STORE_FAILED, &nothing, NULL);
+	assert_int_equal(failure.kind, ERROR_FULL);
+	stop();
+}
+
+static void no_answer_at_all(void **state)
+{
+	SCRIPT({ "PUT", CUT, 0, NULL, NULL, 0 }, { "GET", CUT, 0, NULL, NULL, 0 },
+		{ "GET", CUT, 0, NULL, NULL, 0 }, { "GET", CUT, 0, NULL, NULL, 0 },
+		{ "GET", SILENCE, 0, NULL, NULL, 0 });
+	write_gives(STORE_FAILED, &nothing, NULL);
+	expect_unknown();
+	stop();
 }
 
 static void bucket_is_gone(void **state)
@@ -390,7 +515,7 @@ static void bucket_is_gone(void **state)
 
 static void create_after_a_lost_request(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "HEAD", ANSWER, 404, NULL, NULL, 0 },
+	SCRIPT({ "PUT", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "GET", ANSWER, 404, NULL, NULL, 0 },
 		{ "PUT", ANSWER, 200, NEW, NULL, 0 });
 	write_gives(STORE_OK, &nothing, "new");
 	stop();
@@ -399,22 +524,15 @@ static void create_after_a_lost_request(void **state)
 
 static void store_wants_quotes(void **state)
 {
-	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 4 },
-		{ "PUT", ANSWER, 200, NEW, NULL, 0 }, { "PUT", ANSWER, 412, NULL, NULL, 0 });
+	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
+		{ "PUT", ANSWER, 200, NEW, NULL, 0 }, { "PUT", ANSWER, 412, NULL, NULL, 0 },
+		{ "HEAD", ANSWER, 200, OTHER, NULL, 3 });
 	write_gives(STORE_OK, &old, "new");
 	write_gives(STORE_CONFLICT, &old, NULL);
 	stop();
 	expect_sent(0, "If-Match: old\r\n");
 	expect_sent(2, "If-Match: \"old\"\r\n");
 	expect_sent(3, "If-Match: \"old\"\r\n");
-}
-
-/* Refused while the form is unknown, and the same bytes are there: still not ours. */
-static void refused_is_not_written(void **state)
-{
-	SCRIPT({ "PUT", ANSWER, 412, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, NEW, NULL, 4 });
-	write_gives(STORE_CONFLICT, &old, NULL);
-	stop();
 }
 
 static void store_that_stays_away(void **state)
@@ -424,6 +542,170 @@ static void store_that_stays_away(void **state)
 		{ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 },
 		{ "PUT", ANSWER, 503, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD, NULL, 3 });
 	write_gives(STORE_FAILED, &old, NULL);
+	expect_unknown();
+	stop();
+}
+
+/* ---- the log ---- */
+
+static void places_have_dates(void **state)
+{
+	AUTO_FINI(buf) into = buf_limit(100);
+	struct store_log_place place = { .generation = "g", .at = 6 };
+	struct error err = { 0 };
+
+	SCRIPT({ "GET", ANSWER, 404, AT(02), "<Error><Code>NoSuchKey</Code></Error>", 0 },
+		{ "PUT", ANSWER, 200, NEW AT(03), NULL, 0 }, { "PUT", CUT, 0, NULL, NULL, 0 },
+		{ "GET", ANSWER, 200, NEW AT(05), "ours", 0 }, { "PUT", ANSWER, 412, AT(06), NULL, 0 },
+		{ "GET", ANSWER, 200, NEW AT(07), "them", 0 });
+	assert_int_equal(store->driver->log_get(store, "x/index.json", &place, &into, &err), STORE_OK);
+	assert_int_equal(place.seen_s, MIDNIGHT + 2);
+	for (int64_t i = 0; i < 2; i++) {
+		assert_int_equal(
+			store->driver->log_append(store, "x/index.json", &old, &place, STR("ours"), &err),
+			STORE_OK);
+		assert_int_equal(place.seen_s, MIDNIGHT + 3 + 2 * i);
+	}
+	assert_int_equal(store->driver->log_append(store, "x/index.json", &old, &place, STR("ours"), &err),
+		STORE_CONFLICT);
+	assert_int_equal(place.seen_s, MIDNIGHT + 5);
+	assert_int_equal(place.at, 8);
+	stop();
+	expect_sent(0, "GET /bucket/root/x/index.log/g/00000000000000000007 ");
+	expect_sent(4, "PUT /bucket/root/x/index.log/g/00000000000000000009 ");
+}
+
+/* ---- removing ---- */
+
+#define END (MIDNIGHT + 20)
+static struct error removal;
+
+static bool remove_blob(void)
+{
+	removal = (struct error){ 0 };
+	s3_store_of(store)->client.wait_max_ms = 1;
+	return store->driver->remove(store, "blob", END, &removal);
+}
+
+static void remove_fails(const char *word)
+{
+	assert_false(remove_blob());
+	if (removal.kind != ERROR_UNAVAILABLE || !strstr(removal.text, word))
+		fail_msg("%s: %s", error_kind_name(removal.kind), removal.text);
+}
+
+static void removes_at_once(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 }, { "DELETE", ANSWER, 204, AT(00), NULL, 0 },
+		{ "HEAD", ANSWER, 200, OLD AT(01), NULL, 4 }, { "DELETE", ANSWER, 404, AT(01), NULL, 0 });
+	for (int i = 0; i < 2; i++)
+		if (!remove_blob())
+			fail_msg("%s", removal.text);
+	stop();
+	expect_sent(
+		1, "DELETE /bucket/root/blob?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=key%2F201305");
+	expect_sent(1, "&X-Amz-Date=20130523T235959Z&X-Amz-Expires=21&X-Amz-Security-Token=token&"
+		       "X-Amz-SignedHeaders=host&X-Amz-Signature=");
+	assert_null(strcasestr(script.seen[1].text, "\r\nAuthorization:"));
+	assert_null(strcasestr(script.seen[1].text, "\r\nx-amz-"));
+}
+
+static void removes_what_is_not_there(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 404, AT(00), NULL, 0 });
+	assert_false(remove_blob());
+	assert_int_equal(removal.kind, ERROR_UNKNOWN);
+	stop();
+}
+
+/* Told by the HEAD; then it is known, and nothing is asked. */
+static void removes_too_late(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(20), NULL, 4 });
+	remove_fails("is over");
+	remove_fails("is over");
+	stop();
+}
+
+/* The second was answered, the first may be on its way until the end. What is there then was pushed again. */
+static void answered_after_a_lost_one(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 }, { "DELETE", CUT, 0, NULL, NULL, 0 },
+		{ "DELETE", ANSWER, 204, AT(00), NULL, 0 }, { "HEAD", ANSWER, 404, AT(08), NULL, 0 },
+		{ "HEAD", ANSWER, 503, AT(30), NULL, 0 }, { "HEAD", CUT, 0, NULL, NULL, 0 },
+		{ "HEAD", ANSWER, 404, AT(21), NULL, 0 }, { "HEAD", ANSWER, 200, NEW AT(22), NULL, 4 });
+	if (!remove_blob())
+		fail_msg("%s", removal.text);
+	stop();
+}
+
+static void answered_after_a_500(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 }, { "DELETE", ANSWER, 500, AT(00), NULL, 0 },
+		{ "DELETE", ANSWER, 204, AT(00), NULL, 0 }, { "HEAD", ANSWER, 404, AT(22), NULL, 0 });
+	if (!remove_blob())
+		fail_msg("%s", removal.text);
+	stop();
+}
+
+/* Nothing to wait for. */
+static void answered_after_a_429(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 }, { "DELETE", ANSWER, 429, AT(00), NULL, 0 },
+		{ "DELETE", ANSWER, 204, AT(00), NULL, 0 });
+	if (!remove_blob())
+		fail_msg("%s", removal.text);
+	stop();
+}
+
+static void never_answered(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 }, { "DELETE", CUT, 0, NULL, NULL, 0 },
+		{ "DELETE", SILENCE, 0, NULL, NULL, 0 }, { "DELETE", CUT, 0, NULL, NULL, 0 },
+		{ "DELETE", CUT, 0, NULL, NULL, 0 }, { "HEAD", ANSWER, 200, OLD AT(21), NULL, 4 },
+		{ "HEAD", ANSWER, 404, AT(22), NULL, 0 });
+	if (!remove_blob())
+		fail_msg("%s", removal.text);
+	stop();
+}
+
+static void still_there(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 }, { "DELETE", ANSWER, 503, NULL, SLOW_DOWN, 0 },
+		{ "DELETE", ANSWER, 503, AT(20), SLOW_DOWN, 0 }, { "HEAD", ANSWER, 200, OLD AT(22), NULL, 4 },
+		{ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 }, { "DELETE", ANSWER, 503, NULL, SLOW_DOWN, 0 },
+		{ "DELETE", ANSWER, 503, AT(20), SLOW_DOWN, 0 }, { "HEAD", ANSWER, 403, AT(22), NULL, 0 });
+	remove_fails("not removed in time: S3 DELETE blob");
+	atomic_store(&s3_store_of(store)->client.clock.ahead_ms, 0);
+	remove_fails("403");
+	stop();
+}
+
+static void end_is_not_seen(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(19), NULL, 4 }, { "DELETE", CUT, 0, NULL, NULL, 0 },
+		{ "HEAD", ANSWER, 404, AT(19), NULL, 0 });
+	s3_store_of(store)->client.attempts = 1;
+	s3_store_of(store)->client.give_up_ms = 0;
+	s3_store_of(store)->client.wait_max_ms = 10000;
+	removal = (struct error){ 0 };
+	assert_false(store->driver->remove(store, "blob", END, &removal));
+	assert_int_equal(removal.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(removal.text, "unknown whether it was removed"));
+	stop();
+}
+
+static void signature_is_not_understood(void **state)
+{
+	SCRIPT({ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 },
+		{ "DELETE", ANSWER, 403, AT(00), "<Error><Code>SignatureDoesNotMatch</Code></Error>", 0 },
+		{ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 },
+		{ "DELETE", ANSWER, 400, AT(00), "<Error><Code>InvalidArgument</Code></Error>", 0 },
+		{ "HEAD", ANSWER, 200, OLD AT(00), NULL, 4 },
+		{ "DELETE", ANSWER, 403, AT(00), "<Error><Code>AccessDenied</Code></Error>", 0 });
+	remove_fails("takes no DELETE that is signed in its URL: 403 SignatureDoesNotMatch, key blob");
+	remove_fails("takes no DELETE that is signed in its URL: 400 InvalidArgument");
+	remove_fails("403 AccessDenied (the key needs");
 	stop();
 }
 
@@ -566,18 +848,36 @@ int main(void)
 		cmocka_unit_test(redirect_names_the_settings),
 		cmocka_unit_test(etag_is_needed),
 		cmocka_unit_test(learns_the_clock),
-		cmocka_unit_test(other_403_is_no_clock),
+		cmocka_unit_test(any_answer_tells_the_clock),
+		cmocka_unit_test(wall_clock_before_the_first_answer),
+		cmocka_unit_test(versions_have_dates),
 		cmocka_unit_test(lost_answer_of_a_success),
 		cmocka_unit_test(lost_request),
 		cmocka_unit_test(lost_answer_of_a_loser),
 		cmocka_unit_test(loser_is_told_500),
 		cmocka_unit_test(late_success),
-		cmocka_unit_test(clear_conflicts),
+		cmocka_unit_test(conflicts),
+		cmocka_unit_test(creates_that_lose),
+		cmocka_unit_test(refused_though_written),
+		cmocka_unit_test(refused_for_the_moment),
+		cmocka_unit_test(refusal_that_cannot_be_looked_into),
+		cmocka_unit_test(doubt_stays),
+		cmocka_unit_test(no_answer_at_all),
 		cmocka_unit_test(bucket_is_gone),
 		cmocka_unit_test(create_after_a_lost_request),
 		cmocka_unit_test(store_wants_quotes),
-		cmocka_unit_test(refused_is_not_written),
 		cmocka_unit_test(store_that_stays_away),
+		cmocka_unit_test(places_have_dates),
+		cmocka_unit_test(removes_at_once),
+		cmocka_unit_test(removes_what_is_not_there),
+		cmocka_unit_test(removes_too_late),
+		cmocka_unit_test(answered_after_a_lost_one),
+		cmocka_unit_test(answered_after_a_500),
+		cmocka_unit_test(answered_after_a_429),
+		cmocka_unit_test(never_answered),
+		cmocka_unit_test(still_there),
+		cmocka_unit_test(end_is_not_seen),
+		cmocka_unit_test(signature_is_not_understood),
 		cmocka_unit_test(error_in_a_200),
 		cmocka_unit_test(lost_answer_of_a_completion),
 		cmocka_unit_test(refused_part_ends_the_upload),

@@ -95,11 +95,60 @@ static void put_get_remove(void **state)
 	assert_true(version.text[0] && !strchr(version.text, '"'));
 	OK(store->driver->size(store, "a/b+c d/x", &size, &failure));
 	assert_int_equal(size, 5);
+	uint64_t before = requests();
 	OK(store->driver->remove(store, "a/b+c d/x", store_clock_s(store) + 20, &failure));
+	assert_int_equal(requests() - before, 2);
 	expect_error(store->driver->get(store, "a/b+c d/x", &into, &version, &err), &err, ERROR_UNKNOWN);
 	expect_error(store->driver->size(store, "a/b+c d/x", &size, &err), &err, ERROR_UNKNOWN);
 	expect_error(store->driver->remove(store, "a/b+c d/x", store_clock_s(store) + 20, &err), &err,
 		ERROR_UNKNOWN);
+}
+
+/* One that is held up until its time is over does nothing. */
+static void removal_has_an_end(void **state)
+{
+	struct s3_client *client = &s3_store_of(store)->client;
+	struct s3_call call = { .method = "DELETE", .key = "late", .until_s = store_clock_s(store) + 2 };
+	struct s3_request request;
+	struct error err;
+
+	(void)state;
+	put_text("late", "hello");
+	OK(s3_client_prepare(client, &call, &request, &failure));
+	while (store_clock_s(store) < call.until_s)
+		s3_client_sleep(100);
+	s3_client_sleep(1000);
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_FINI(http_result) result = { 0 };
+
+		http_result_init(&result, S3_ANSWER_MAX);
+		OK(http_send(&request.spec, &result, &failure));
+		assert_int_equal(result.status, 403);
+	}
+	s3_request_fini(&request);
+	expect_content("late", STR("hello"), NULL);
+	expect_error(store->driver->remove(store, "late", call.until_s, &err), &err, ERROR_UNAVAILABLE);
+	expect_content("late", STR("hello"), NULL);
+}
+
+static void store_tells_its_clock(void **state)
+{
+	AUTO_FINI(buf) into = buf_limit(1024);
+	struct store_version version = { .text = "" };
+	struct store_log_place place = { .generation = "none" };
+
+	(void)state;
+	put_text("dated", "hello");
+	expect_content("dated", STR("hello"), &version);
+	assert_in_range(version.seen_s, clock_wall_s() - 5, clock_wall_s() + 5);
+	assert_in_range(store_clock_s(store), clock_wall_s() - 5, clock_wall_s() + 5);
+	version.seen_s = 0;
+	assert_int_equal(store->driver->get_if_changed(store, "dated", &version, &into, &version, &failure),
+		STORE_SAME);
+	assert_in_range(version.seen_s, clock_wall_s() - 5, clock_wall_s() + 5);
+	assert_int_equal(
+		store->driver->log_get(store, "dated/index.json", &place, &into, &failure), STORE_OK);
+	assert_in_range(place.seen_s, clock_wall_s() - 5, clock_wall_s() + 5);
 }
 
 static void limit_of_an_object(void **state)
@@ -152,10 +201,14 @@ static void compare_and_swap(void **state)
 
 	(void)state;
 	assert_int_equal(put_if("cas", "1", &nothing, &first), STORE_OK);
-	assert_int_equal(put_if("cas", "1", &nothing, &second), STORE_CONFLICT);
+	assert_int_equal(put_if("cas", "2", &nothing, &second), STORE_CONFLICT);
+	assert_int_equal(put_if("cas", "11", &nothing, &second), STORE_CONFLICT);
+	/* The same bytes as there are: ours, sent twice. */
+	assert_int_equal(put_if("cas", "1", &nothing, &second), STORE_OK);
+	assert_string_equal(second.text, first.text);
 	assert_int_equal(put_if("cas", "2", &first, &second), STORE_OK);
-	/* The same bytes as there are: refused all the same, we know of no lost answer. */
-	assert_int_equal(put_if("cas", "2", &first, &third), STORE_CONFLICT);
+	assert_int_equal(put_if("cas", "2", &first, &third), STORE_OK);
+	assert_string_equal(third.text, second.text);
 	assert_int_equal(put_if("cas", "3", &first, &third), STORE_CONFLICT);
 	expect_content("cas", STR("2"), &third);
 	assert_string_equal(third.text, second.text);
@@ -549,6 +602,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(put_get_remove),
+		cmocka_unit_test(removal_has_an_end),
+		cmocka_unit_test(store_tells_its_clock),
 		cmocka_unit_test(limit_of_an_object),
 		cmocka_unit_test(unchanged_is_not_read),
 		cmocka_unit_test(compare_and_swap),
