@@ -91,10 +91,10 @@ class Faults:
     def environment(self):
         return {"LD_PRELOAD": str(library()), "FAULTS": str(self.path)}
 
-    def add(self, call, match, what, after=0, times=1, hold=0):
-        """match: part of the path, or its end where it ends in $. times 0: always. hold: ms, at most."""
+    def add(self, call, match, what, after=0, times=1, hold=0, least=0):
+        """match: part of the path, or its end where it ends in $. times 0: always. hold: ms, at most. least: bytes of a write."""
         number = next(self.numbers)
-        rule = Rule(self, number, f"{number} {call} {match} {what} after={after} times={times} hold={hold}")
+        rule = Rule(self, number, f"{number} {call} {match} {what} after={after} times={times} hold={hold} least={least}")
         self.rules.append(rule)
         self.write()
         return rule
@@ -105,7 +105,8 @@ class Faults:
             self.write()
 
     def clear(self):
-        self.rules = []
+        """All but those that only trace."""
+        self.rules = [rule for rule in self.rules if f" {TRACE} " in rule.text]
         self.write()
 
     def write(self):

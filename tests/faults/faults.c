@@ -8,7 +8,7 @@
  *
  * A rule is a line of the page:
  *
- *     <id> <call> <match> <what> after=<n> times=<n> hold=<ms>
+ *     <id> <call> <match> <what> after=<n> times=<n> hold=<ms> least=<bytes>
  *
  *     call   pwrite write fsync fdatasync syncfs rename link unlink create ftruncate mkdir flock
  *     match  a part of the path, the end of it if the match ends in $, or * for each; of two paths the second
@@ -21,6 +21,7 @@
  *     after  so many calls pass first
  *     times  that it takes effect; 0: always
  *     hold   the caller waits so long before it, or until the rule has left the page
+ *     least  writes of fewer bytes are no match
  *
  * An event is "<id> <moment> <call> <inode> <offset> <result> <data> <path>"; moments are hold, fail, short,
  * made; data is where in $FAULTS.data the bytes of a traced write lie, or -1. The offset of a create is the
@@ -76,7 +77,7 @@ struct rule {
 	char match[MATCH_SIZE];
 	enum what what;
 	int error;
-	size_t bytes;
+	size_t bytes, least;
 	unsigned after, times, hold_ms;
 	unsigned matched, done;
 };
@@ -95,6 +96,7 @@ struct verdict {
 	int fd; /* -1: the path says which file */
 	const char *path;
 	int64_t offset, data;
+	size_t len;
 	const void *bytes;
 };
 
@@ -187,8 +189,8 @@ static bool parse_rule(const char *line, struct rule *rule)
 	unsigned i = 0;
 
 	*rule = (struct rule){ 0 };
-	if (sscanf(line, "%u %31s %255s %63s after=%u times=%u hold=%u", &rule->id, call, rule->match, what,
-		    &rule->after, &rule->times, &rule->hold_ms) != 7)
+	if (sscanf(line, "%u %31s %255s %63s after=%u times=%u hold=%u least=%zu", &rule->id, call,
+		    rule->match, what, &rule->after, &rule->times, &rule->hold_ms, &rule->least) != 8)
 		return false;
 	while (i < CALLS_LEN && strcmp(call, call_names[i]) != 0)
 		i++;
@@ -278,7 +280,8 @@ static void choose_locked(struct verdict *verdict)
 	for (unsigned i = 0; i < rules_len && verdict->rule.what == WHAT_NONE; i++) {
 		struct rule *rule = &rules[i];
 
-		if (rule->call != verdict->call || !is_match(rule->match, verdict->path))
+		if (rule->call != verdict->call || verdict->len < rule->least ||
+			!is_match(rule->match, verdict->path))
 			continue;
 		if (rule->matched++ < rule->after || (rule->times && rule->done >= rule->times))
 			continue;
@@ -443,7 +446,9 @@ typedef ssize_t write_f(int fd, const void *bytes, size_t len, off_t at);
 
 static ssize_t judge_write(write_f *really, enum call call, int fd, const void *bytes, size_t len, off_t at)
 {
-	struct verdict verdict = { .call = call, .fd = fd, .offset = at, .data = -1, .bytes = bytes };
+	struct verdict verdict = {
+		.call = call, .fd = fd, .offset = at, .data = -1, .len = len, .bytes = bytes
+	};
 	char path[4096];
 	ssize_t n;
 

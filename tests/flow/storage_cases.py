@@ -120,7 +120,9 @@ class Pushed:
             assert got in (body, *self.perhaps[tag]), (tag, got if isinstance(got, int) else digest(got))
             assert get(worker, self.name, digest(body)) == body, tag
         for tag in found - set(self.there):
-            assert tag in self.perhaps and get(worker, self.name, tag) in self.perhaps[tag], f"{tag} was refused, and is there"
+            got = get(worker, self.name, tag)
+            assert not isinstance(got, int), f"{tag} is in the list, and is answered with {got}"
+            assert got in self.perhaps.get(tag, []), f"{tag} was refused, and is there"
         return found
 
 

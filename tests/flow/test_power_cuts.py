@@ -69,13 +69,19 @@ class Client(threading.Thread):
         return reply
 
     def change(self, good, changes, *call):
-        """changes: (one of the dicts, key, value). Until it is answered each of them may be there; 4xx: it was not done."""
+        """changes: (one of the dicts, key, value). Until it is answered each of them may be there; 4xx: it was not done. What is
+        answered otherwise, as a mount with 202, may have been done.
+        """
         before = [(known, key, known.get(key, [GONE])) for known, key, _ in changes]
         for known, key, value in changes:
             known[key] = [*known.get(key, [GONE]), value]
         status = self.call(*call).status
-        for known, key, values in [(known, key, [value]) for known, key, value in changes] if status == good else before if status < 500 else []:
-            known[key] = values
+        if status == good:
+            for known, key, value in changes:
+                known[key] = [value]
+        elif 400 <= status < 500:
+            for known, key, values in before:
+                known[key] = values
         return status == good
 
     # What a client does.
@@ -234,6 +240,10 @@ def check(worker, clients, when):
         reply = worker.call("GET", f"/v2/{name}/tags/list")
         if reply.status_code not in (200, 404):
             wrong.append(f"tags of {name}: status {reply.status_code}")
+    listed = set(worker.call("GET", "/v2/_catalog?n=1000").json()["repositories"])
+    pushed = {name for client in clients for (name, _), values in client.manifests.items() if GONE not in values}
+    if pushed - listed:
+        wrong.append(f"{sorted(pushed - listed)} not in the catalog")
     assert not wrong, f"{when}: {len(wrong)} wrong\n" + "\n".join(wrong[:20]) + worker.text()[-1500:]
 
 
