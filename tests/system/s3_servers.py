@@ -12,7 +12,7 @@
         prints the same variables and serves until interrupted
 
 moto checks signatures here: it leaves the first four calls unchecked, and exactly those make the
-user, its keys, its policy and the bucket; moto_signed_urls.py starts it. radosgw is started by radosgw_up.sh.
+user, its keys, its policy and the bucket; moto_like_s3.py starts it. radosgw is started by radosgw_up.sh.
 """
 import argparse
 import contextlib
@@ -147,7 +147,7 @@ def start_moto():
     endpoint = f"http://127.0.0.1:{port}"
     environment = dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT="4")
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen([python, str(HERE / "moto_signed_urls.py"), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([python, str(HERE / "moto_like_s3.py"), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log)
         try:
             await_answer(endpoint + "/moto-api/data.json", process, 60)
             access_key, secret_key = moto_keys(endpoint)

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""moto's server, and what S3 has that it lacks where signatures are checked: requests that are signed in their URL.
+"""moto's server, and what S3 has that it lacks.
 
-    python moto_signed_urls.py [arguments of moto_server]
+    python moto_like_s3.py [arguments of moto_server]
 
-Such a request is checked here, its signature and its end, and goes on to moto with the same keys' signature in its headers.
+Requests that are signed in their URL: where moto checks signatures it answers 500. They are checked here, signature and
+end, and go on to moto with the same keys' signature in their headers.
+
+Writes with a condition that exclude each other: moto looks, then writes, and another thread may do so in between.
 """
 import hashlib
 import hmac
+import io
+import threading
 import time
 from calendar import timegm
 from urllib.parse import parse_qsl, quote, unquote
@@ -18,6 +23,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import CreateAccessKeyFailure, create_access_key
 
 ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{}</Code><Message>{}</Message></Error>'
+CONDITIONAL = threading.Lock()
 
 
 class Refused(Exception):
@@ -77,7 +83,12 @@ class Application(moto.server.DomainDispatcherApplication):
         except Refused as refusal:
             start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(refusal.body)))])
             return [refusal.body]
-        return super().__call__(environ, start_response)
+        if environ["REQUEST_METHOD"] != "PUT" or not ("HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ):
+            return super().__call__(environ, start_response)
+        # Nobody waits for who is slow to send.
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+        with CONDITIONAL:
+            return super().__call__(environ, start_response)
 
 
 if __name__ == "__main__":
