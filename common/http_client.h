@@ -55,6 +55,7 @@ struct http_call_spec {
 	const char *ca_file;                /* NULL: the system's */
 	const char *cert_file, *key_file;   /* client certificate, NULL: none */
 	bool insecure;
+	bool fresh;                         /* over a connection of its own, so that it is not sent again behind our back when a kept one is dead */
 	/* Deadlines, 0 = default. */
 	unsigned connect_ms;                /* 3 s */
 	unsigned stall_ms;                  /* 30 s */

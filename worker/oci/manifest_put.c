@@ -27,7 +27,6 @@
 #include "worker/worker.h"
 
 #define TAG_PARAMETERS_MAX 46
-#define LAZY_MAX           (64u * 1024)
 #define WARN_LOOKS_MAX     128
 
 struct push {
@@ -322,10 +321,14 @@ static bool check_none_condemned(const struct push *push, const struct index *vi
 static bool look_again(struct push *push, uint64_t removals, struct error *err)
 {
 	const struct oci_ask *ask = &push->job->ask;
+	uint64_t before = push->removals;
 
 	push->removals = removals;
-	return check_blobs(push, err) &&
-	       store_blob_put(ask->worker->store, name_str(&ask->route.name), &push->digest, ask->body, err);
+	if (check_blobs(push, err) &&
+		store_blob_put(ask->worker->store, name_str(&ask->route.name), &push->digest, ask->body, err))
+		return true;
+	push->removals = before;
+	return false;
 }
 
 static bool check_in_place(struct index_change *change, const struct index *view, struct error *err)
@@ -409,7 +412,7 @@ static bool store_manifest(struct push *push, struct str *ret_bytes, uint64_t *r
 
 	*ret_bytes = STR_NONE;
 	*ret_era = 0;
-	if (!store_is_lazy(store) || ask->body.len > LAZY_MAX)
+	if (!store_is_lazy(store) || ask->body.len > STORE_LAZY_MAX)
 		return store_blob_put(store, name, &push->digest, ask->body, err);
 	listed = indexes_lists(ask->worker->indexes, name, &push->digest);
 	*ret_bytes = ask->body;

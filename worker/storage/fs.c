@@ -31,6 +31,7 @@
 struct fs_store {
 	struct store store;
 	struct fs_names_cache *names;
+	struct fs_folders *folders;
 	struct histogram lock_waits;
 	pthread_mutex_t sync_lock; /* one at a time: an error is told to one of those who ask */
 	int sync_fd;               /* of the root, open from the start: errors since then are told to us */
@@ -40,6 +41,11 @@ struct fs_store {
 struct fs_names_cache *fs_names_of(struct store *store)
 {
 	return ((struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store))->names;
+}
+
+struct fs_folders *fs_folders_of(struct store *store)
+{
+	return ((struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store))->folders;
 }
 
 struct histogram *fs_lock_waits(struct store *store)
@@ -268,6 +274,7 @@ static void free_store(struct store *store)
 		(void)close(fs->sync_fd);
 	(void)pthread_mutex_destroy(&fs->sync_lock);
 	fs_names_cache_free(fs->names);
+	fs_folders_free(fs->folders);
 	free(store->place);
 	store->magic = 0;
 	free(fs);
@@ -363,6 +370,7 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 		place.len--;
 	fs = xnew(struct fs_store);
 	fs->names = fs_names_cache_new();
+	fs->folders = fs_folders_new();
 	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
 	fs->sync_fd = -1;
 	atomic_init(&fs->era, 1);

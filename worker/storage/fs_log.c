@@ -77,7 +77,7 @@ static enum store_step settle_and_read(struct store *store, const char *index_ke
 	if (log.kind == FS_LOG_ABSENT)
 		return STORE_OK;
 	if (log.kind == FS_LOG_OTHER)
-		return fs_log_dispose(&log, place, err) ? STORE_OK : STORE_FAILED;
+		return fs_log_dispose(store, &log, place, err) ? STORE_OK : STORE_FAILED;
 	step = fs_log_tail_read(&log, place, &tail, into, err);
 	if (step != STORE_OK)
 		return step;
@@ -128,14 +128,14 @@ static enum store_step check_end(
 	return tail.marked ? STORE_CONFLICT : STORE_OK;
 }
 
-static enum store_step append_locked(
-	struct fs_log *log, struct store_log_place *place, struct str frames, struct error *err)
+static enum store_step append_locked(struct store *store, struct fs_log *log, struct store_log_place *place,
+	struct str frames, struct error *err)
 {
 	enum store_step step;
 
 	switch (log->kind) {
 	case FS_LOG_OTHER:
-		if (!place->at && !fs_log_dispose(log, place, err))
+		if (!place->at && !fs_log_dispose(store, log, place, err))
 			return STORE_FAILED;
 		break;
 	case FS_LOG_ABSENT:
@@ -148,7 +148,7 @@ static enum store_step append_locked(
 		step = check_end(log, place, err);
 		return step == STORE_OK ? fs_log_add(log, place, frames, err) : step;
 	}
-	return place->at ? STORE_CONFLICT : fs_log_begin(log, place, frames, err);
+	return place->at ? STORE_CONFLICT : fs_log_begin(store, log, place, frames, err);
 }
 
 enum store_step fs_log_append(struct store *store, const char *index_key,
@@ -168,7 +168,7 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 		return STORE_CONFLICT;
 	if (!fs_log_open(store, index_key, place->generation, true, &log, err))
 		return STORE_FAILED;
-	return append_locked(&log, place, frames, err);
+	return append_locked(store, &log, place, frames, err);
 }
 
 /* ---- folding; the folder is locked ---- */
@@ -179,8 +179,8 @@ static bool make_empty(struct fs_log *log, struct error *err)
 	return log->fd >= 0 || fs_error(err, "create", log->path.text);
 }
 
-enum store_step fs_log_before_fold(const struct store *store, const char *index_key,
-	const struct store_log_place *place, struct error *err)
+enum store_step fs_log_before_fold(
+	struct store *store, const char *index_key, const struct store_log_place *place, struct error *err)
 {
 	AUTO_FINI(fs_log) log = { .fd = -1 };
 
@@ -190,7 +190,7 @@ enum store_step fs_log_before_fold(const struct store *store, const char *index_
 		return check_end(&log, place, err);
 	if (place->at)
 		return STORE_CONFLICT;
-	if (log.kind == FS_LOG_OTHER && !fs_log_dispose(&log, place, err))
+	if (log.kind == FS_LOG_OTHER && !fs_log_dispose(store, &log, place, err))
 		return STORE_FAILED;
 	return make_empty(&log, err) ? STORE_OK : STORE_FAILED;
 }

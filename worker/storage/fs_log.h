@@ -82,9 +82,9 @@ bool fs_log_settle(const struct fs_log *log, const struct store_log_place *place
 enum store_step fs_log_add(const struct fs_log *log, struct store_log_place *place, struct str frames,
 	struct error *err) MUST_CHECK;
 /* The same, and the log begins with it. There is none. */
-enum store_step fs_log_begin(struct fs_log *log, struct store_log_place *place, struct str frames,
+enum store_step fs_log_begin(struct store *store, struct fs_log *log, struct store_log_place *place, struct str frames,
 	struct error *err) MUST_CHECK;
 /* A log that is none of the index.json at `place`: when index.json holds it, it goes, else it is kept under another name and told.
  * What was renamed in the folder is durable afterwards. */
 bool fs_log_dispose(
-	struct fs_log *log, const struct store_log_place *place, struct error *err) MUST_CHECK;
+	struct store *store, struct fs_log *log, const struct store_log_place *place, struct error *err) MUST_CHECK;

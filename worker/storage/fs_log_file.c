@@ -172,8 +172,8 @@ enum store_step fs_log_add(
 }
 
 /* Nothing is there yet, so what fails leaves nothing. */
-static enum store_step begin(
-	const struct fs_log *log, struct store_log_place *place, struct str frames, struct error *err)
+static enum store_step begin(struct store *store, const struct fs_log *log, struct store_log_place *place,
+	struct str frames, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(FRAME_ENTRY_MAX + FS_LOG_HEAD + 2 * FRAME_HEAD);
 	char head[FS_LOG_HEAD + 1];
@@ -190,14 +190,14 @@ static enum store_step begin(
 		(void)fs_error(err, "sync", log->path.text);
 		return STORE_CLOSED;
 	}
-	if (!file_sync_folder(log->path.folder, err) ||
+	if (!fs_sync_folder(store, log->path.folder, err) ||
 		!finish_entry(log, place, text.len - FS_LOG_HEAD, &chain, err))
 		return STORE_FAILED;
 	return STORE_OK;
 }
 
-enum store_step fs_log_begin(
-	struct fs_log *log, struct store_log_place *place, struct str frames, struct error *err)
+enum store_step fs_log_begin(struct store *store, struct fs_log *log, struct store_log_place *place,
+	struct str frames, struct error *err)
 {
 	enum store_step step;
 
@@ -206,7 +206,7 @@ enum store_step fs_log_begin(
 		(void)fs_error(err, "create", log->path.text);
 		return STORE_FAILED;
 	}
-	step = begin(log, place, frames, err);
+	step = begin(store, log, place, frames, err);
 	if (step != STORE_OK)
 		(void)unlink(log->path.text);
 	return step;
@@ -215,11 +215,11 @@ enum store_step fs_log_begin(
 /* ---- what nobody continues ---- */
 
 /* With a change of its own, so that there is something to sync whatever became of the one before. */
-static bool sync_renames(const struct fs_log *log, struct error *err)
+static bool sync_renames(struct store *store, const struct fs_log *log, struct error *err)
 {
 	AUTO_FINI(fs_temp) temp = { .fd = -1 };
 
-	return fs_temp_new(&log->path, &temp, err) && file_sync_folder(log->path.folder, err);
+	return fs_temp_new(store, &log->path, &temp, err) && fs_sync_folder(store, log->path.folder, err);
 }
 
 /* Bytes that count, of whatever generation it is. */
@@ -255,12 +255,13 @@ static bool keep_orphan(const struct fs_log *log, struct error *err)
 	return file_sync_folder(log->path.folder, err);
 }
 
-bool fs_log_dispose(struct fs_log *log, const struct store_log_place *place, struct error *err)
+bool fs_log_dispose(
+	struct store *store, struct fs_log *log, const struct store_log_place *place, struct error *err)
 {
 	bool held = log->size == 0;
 	uint64_t len = 0;
 
-	if (!sync_renames(log, err))
+	if (!sync_renames(store, log, err))
 		return false;
 	if (!held && log->generation[0] && !length_of(log, &len, err))
 		return false;

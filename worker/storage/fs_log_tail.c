@@ -119,7 +119,6 @@ struct str fs_log_tail_pending(const struct fs_log_tail *tail)
 
 /* ---- settling ---- */
 
-
 static bool put_aside(
 	const struct fs_log *log, const struct store_log_place *place, struct str bytes, struct error *err)
 {

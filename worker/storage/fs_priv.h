@@ -33,15 +33,23 @@ void fs_version_of(const struct stat *st, struct store_version *ret);
 /* A regular file, not through a link. */
 bool fs_open_file(const char *path, int *ret_fd, struct stat *ret_st, struct error *err) MUST_CHECK;
 
+/* fs_folders.c: folders are made unsynced; what is put into one is durable when the folder and all above it are. */
+struct fs_folders;
+struct fs_folders *fs_folders_new(void);
+void fs_folders_free(struct fs_folders *folders);
+struct fs_folders *fs_folders_of(struct store *store); /* fs.c */
+bool fs_make_folders(struct store *store, const char *folder, struct error *err) MUST_CHECK;
+bool fs_sync_folder(struct store *store, const char *folder, struct error *err) MUST_CHECK;
+
 /* fs_write.c: temp file beside the target, write, fsync, rename, fsync the folder. It is locked (fs_sweep.c). */
 struct fs_temp {
 	char path[PATH_MAX + 40];
 	int fd;
 };
-bool fs_temp_new(const struct fs_path *target, struct fs_temp *ret, struct error *err) MUST_CHECK;
+bool fs_temp_new(struct store *store, const struct fs_path *target, struct fs_temp *ret, struct error *err) MUST_CHECK;
 /* With these bytes in it. */
 bool fs_temp_write(
-	const struct fs_path *target, struct str bytes, struct fs_temp *ret, struct error *err) MUST_CHECK;
+	struct store *store, const struct fs_path *target, struct str bytes, struct fs_temp *ret, struct error *err) MUST_CHECK;
 /* Closes; removes the file if it was not renamed. */
 void fs_temp_fini(struct fs_temp *temp);
 /* Content and times are on the disk; the name is not yet. */
@@ -56,7 +64,8 @@ bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool li
 
 bool fs_put_file(struct store *store, const char *key, const struct digest *digest, int fd, const char *path,
 	uint64_t size, struct error *err) MUST_CHECK;
-bool fs_copy(struct store *store, const char *from, const char *to, struct error *err) MUST_CHECK;
+bool fs_copy(struct store *store, const char *from, const char *to, const struct digest *digest,
+	struct error *err) MUST_CHECK;
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 
 /* fs_usage.c */
@@ -88,7 +97,7 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 	struct error *err) MUST_CHECK;
 /* With the folder locked, before index.json is replaced: CONFLICT when there is more than up to this place. Else some log is there
  * when it returns OK, so that a fold that does not end can be told from one that did. */
-enum store_step fs_log_before_fold(const struct store *store, const char *index_key,
+enum store_step fs_log_before_fold(struct store *store, const char *index_key,
 	const struct store_log_place *place, struct error *err) MUST_CHECK;
 /* With the folder locked, when the new index.json is durable. */
 void fs_log_after_fold(const struct store *store, const char *index_key);

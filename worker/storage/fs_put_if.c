@@ -60,10 +60,10 @@ static bool set_time(struct fs_temp *temp, struct timespec time, struct error *e
 	return futimens(temp->fd, times) == 0 || fs_error(err, "set the time of", temp->path);
 }
 
-static bool write_temp(const struct fs_path *target, struct str bytes, struct fs_temp *temp,
-	struct timespec *ret_time, struct error *err)
+static bool write_temp(struct store *store, const struct fs_path *target, struct str bytes,
+	struct fs_temp *temp, struct timespec *ret_time, struct error *err)
 {
-	if (!fs_temp_write(target, bytes, temp, err))
+	if (!fs_temp_write(store, target, bytes, temp, err))
 		return false;
 	(void)clock_gettime(CLOCK_REALTIME, ret_time);
 	return set_time(temp, *ret_time, err) && fs_temp_sync(temp, err);
@@ -82,15 +82,15 @@ bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_ver
 	return true;
 }
 
-static bool swap(struct fs_temp *temp, const struct fs_path *target, struct timespec time,
-	const struct stat *there, struct store_version *ret_version, struct error *err)
+static bool swap(struct store *store, struct fs_temp *temp, const struct fs_path *target,
+	struct timespec time, const struct stat *there, struct store_version *ret_version, struct error *err)
 {
 	struct stat st;
 
 	if (!is_later(time, there->st_mtim) &&
 		(!set_time(temp, just_after(there->st_mtim), err) || !fs_temp_sync(temp, err)))
 		return false;
-	if (!fs_temp_rename(temp, target, err) || !file_sync_folder(target->folder, err))
+	if (!fs_temp_rename(temp, target, err) || !fs_sync_folder(store, target->folder, err))
 		return false;
 	/* Only now: a rename changes the inode's own time on some file systems. */
 	if (fstat(temp->fd, &st) != 0)
@@ -112,7 +112,7 @@ enum store_step fs_put_index(struct store *store, const char *key, struct str by
 	struct stat there;
 	AUTO_FD lock = -1;
 
-	if (!fs_path_of(store, key, &target, err) || !write_temp(&target, bytes, &temp, &time, err) ||
+	if (!fs_path_of(store, key, &target, err) || !write_temp(store, &target, bytes, &temp, &time, err) ||
 		!fs_lock_folder(store, target.folder, &lock, err) || !fs_look(&target, &there, &version, err))
 		return STORE_FAILED;
 	if (expected && strcmp(expected->text, version.text) != 0)
@@ -122,7 +122,7 @@ enum store_step fs_put_index(struct store *store, const char *key, struct str by
 	if (step != STORE_OK)
 		return step;
 	/* Where the folder's sync fails the log stays: it says that index.json is not known to be durable. */
-	if (!swap(&temp, &target, time, &there, ret_version, err))
+	if (!swap(store, &temp, &target, time, &there, ret_version, err))
 		return STORE_FAILED;
 	if (log)
 		fs_log_after_fold(store, key);

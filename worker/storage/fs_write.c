@@ -50,12 +50,12 @@ static int create_temp(const char *folder, struct fs_temp *temp)
 	return fd;
 }
 
-/* Folders are made, and synced into their parents, only when they are missing. */
-bool fs_temp_new(const struct fs_path *target, struct fs_temp *ret, struct error *err)
+/* Folders are made only when they are missing. */
+bool fs_temp_new(struct store *store, const struct fs_path *target, struct fs_temp *ret, struct error *err)
 {
 	ret->fd = create_temp(target->folder, ret);
 	if (ret->fd < 0 && errno == ENOENT) {
-		if (!file_make_folders(target->folder, FS_FOLDER_MODE, err))
+		if (!fs_make_folders(store, target->folder, err))
 			return false;
 		ret->fd = create_temp(target->folder, ret);
 	}
@@ -64,9 +64,10 @@ bool fs_temp_new(const struct fs_path *target, struct fs_temp *ret, struct error
 	return true;
 }
 
-bool fs_temp_write(const struct fs_path *target, struct str bytes, struct fs_temp *ret, struct error *err)
+bool fs_temp_write(struct store *store, const struct fs_path *target, struct str bytes, struct fs_temp *ret,
+	struct error *err)
 {
-	return fs_temp_new(target, ret, err) &&
+	return fs_temp_new(store, target, ret, err) &&
 	       (file_write_all(ret->fd, bytes.at, bytes.len, err) || error_add(err, "%s", target->text));
 }
 
@@ -101,9 +102,9 @@ bool fs_put(struct store *store, const char *key, const struct digest *digest, s
 	struct fs_path target;
 
 	(void)digest;
-	return fs_path_of(store, key, &target, err) && fs_temp_write(&target, bytes, &temp, err) &&
+	return fs_path_of(store, key, &target, err) && fs_temp_write(store, &target, bytes, &temp, err) &&
 	       fs_temp_sync(&temp, err) && fs_temp_rename(&temp, &target, err) &&
-	       file_sync_folder(target.folder, err);
+	       fs_sync_folder(store, target.folder, err);
 }
 
 static bool has_bytes(const struct fs_path *path, struct str bytes)
@@ -114,11 +115,12 @@ static bool has_bytes(const struct fs_path *path, struct str bytes)
 }
 
 /* *ret_put false: something is there. */
-static bool put_new(const struct fs_path *target, struct str bytes, bool *ret_put, struct error *err)
+static bool put_new(
+	struct store *store, const struct fs_path *target, struct str bytes, bool *ret_put, struct error *err)
 {
 	AUTO_FINI(fs_temp) temp = { .fd = -1 };
 
-	if (!fs_temp_write(target, bytes, &temp, err))
+	if (!fs_temp_write(store, target, bytes, &temp, err))
 		return false;
 	*ret_put = link(temp.path, target->text) == 0;
 	return *ret_put || errno == EEXIST || errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK ||
@@ -136,7 +138,7 @@ bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool li
 	*ret_era = 0;
 	if (!fs_path_of(store, key, &target, err))
 		return false;
-	if (lstat(target.text, &st) != 0 && !put_new(&target, bytes, &put, err))
+	if (lstat(target.text, &st) != 0 && !put_new(store, &target, bytes, &put, err))
 		return false;
 	if (put)
 		*ret_era = era;
@@ -148,7 +150,7 @@ bool fs_put_again(struct store *store, const char *key, struct str bytes, struct
 	AUTO_FINI(fs_temp) temp = { .fd = -1 };
 	struct fs_path target;
 
-	return fs_path_of(store, key, &target, err) && fs_temp_write(&target, bytes, &temp, err) &&
+	return fs_path_of(store, key, &target, err) && fs_temp_write(store, &target, bytes, &temp, err) &&
 	       fs_temp_rename(&temp, &target, err);
 }
 
@@ -184,16 +186,17 @@ static bool copy_bytes(int from, int to, uint64_t size, struct error *err)
 	return true;
 }
 
-static bool copy_file(int from, uint64_t size, const struct fs_path *target, struct error *err)
+static bool copy_file(
+	struct store *store, int from, uint64_t size, const struct fs_path *target, struct error *err)
 {
 	AUTO_FINI(fs_temp) temp = { .fd = -1 };
 
-	if (!fs_temp_new(target, &temp, err))
+	if (!fs_temp_new(store, target, &temp, err))
 		return false;
 	if (!copy_bytes(from, temp.fd, size, err))
 		return error_add(err, "copy to %s", target->text);
 	return fs_temp_sync(&temp, err) && fs_temp_rename(&temp, target, err) &&
-	       file_sync_folder(target->folder, err);
+	       fs_sync_folder(store, target->folder, err);
 }
 
 /* Its pages look as if they were written from now on, so this file must not be tried again. */
@@ -206,8 +209,8 @@ static bool final_error(struct error *err, const char *path)
 }
 
 /* *ret_moved false: it has to be copied. */
-static bool try_move(int fd, const char *path, uint64_t size, const struct fs_path *target, bool *ret_moved,
-	struct error *err)
+static bool try_move(struct store *store, int fd, const char *path, uint64_t size,
+	const struct fs_path *target, bool *ret_moved, struct error *err)
 {
 	struct stat st, named;
 
@@ -222,7 +225,7 @@ static bool try_move(int fd, const char *path, uint64_t size, const struct fs_pa
 	*ret_moved = rename(path, target->text) == 0;
 	if (*ret_moved || errno != ENOENT)
 		return true;
-	if (!file_make_folders(target->folder, FS_FOLDER_MODE, err))
+	if (!fs_make_folders(store, target->folder, err))
 		return false;
 	*ret_moved = rename(path, target->text) == 0;
 	return true;
@@ -237,11 +240,11 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 	(void)digest;
 	if (!fs_path_of(store, key, &target, err))
 		return false;
-	if (!try_move(fd, path, size, &target, &moved, err))
+	if (!try_move(store, fd, path, size, &target, &moved, err))
 		return false;
 	if (moved)
-		return file_sync_folder(target.folder, err);
-	if (!copy_file(fd, size, &target, err))
+		return fs_sync_folder(store, target.folder, err);
+	if (!copy_file(store, fd, size, &target, err))
 		return false;
 	if (path)
 		(void)unlink(path);
@@ -249,14 +252,6 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 }
 
 /* ---- mount and delete ---- */
-
-static bool copy_whole(const struct fs_path *source, const struct fs_path *target, struct error *err)
-{
-	AUTO_FD fd = -1;
-	struct stat st;
-
-	return fs_open_file(source->text, &fd, &st, err) && copy_file(fd, (uint64_t)st.st_size, target, err);
-}
 
 /* What is there already may be anything. False: errno. */
 static bool link_over(const struct fs_path *source, const struct fs_path *target)
@@ -279,26 +274,41 @@ static bool link_over(const struct fs_path *source, const struct fs_path *target
 	return ok;
 }
 
-bool fs_copy(struct store *store, const char *from, const char *to, struct error *err)
+/* It may be a manifest that was put lazily: its bytes are in the log of that repository alone, and a sync
+ * that failed before would be told to nobody. So it is written anew, if it is what it should be. */
+static bool copy_small(struct store *store, const struct fs_path *source, const char *to,
+	const struct digest *digest, struct error *err)
+{
+	AUTO_FINI(buf) bytes = buf_limit(STORE_LAZY_MAX);
+	struct digest found;
+
+	if (!file_read(source->text, &bytes, err))
+		return false;
+	found = digest_of(digest->alg, buf_str(&bytes));
+	if (!digest_equal(&found, digest))
+		return error_set(err, ERROR_UNKNOWN, NULL, "%s is damaged", source->text);
+	return fs_put(store, to, digest, buf_str(&bytes), err);
+}
+
+bool fs_copy(
+	struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err)
 {
 	struct fs_path source, target;
 	struct stat st;
 	AUTO_FD fd = -1;
 
-	if (!fs_path_of(store, from, &source, err) || !fs_path_of(store, to, &target, err))
+	if (!fs_path_of(store, from, &source, err) || !fs_path_of(store, to, &target, err) ||
+		!fs_open_file(source.text, &fd, &st, err))
 		return false;
-	/* It may be a manifest that was put lazily: its bytes are in the log of that repository alone. */
-	if (!fs_open_file(source.text, &fd, &st, err))
-		return false;
-	if (fsync(fd) != 0)
-		return fs_error(err, "sync", source.text);
-	if (!file_make_folders(target.folder, FS_FOLDER_MODE, err))
+	if (st.st_size <= STORE_LAZY_MAX)
+		return copy_small(store, &source, to, digest, err);
+	if (!fs_make_folders(store, target.folder, err))
 		return false;
 	if (link_over(&source, &target))
-		return file_sync_folder(target.folder, err);
+		return fs_sync_folder(store, target.folder, err);
 	/* Another file system, too many links, or one without hard links. */
 	if (errno == EXDEV || errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP)
-		return copy_whole(&source, &target, err);
+		return copy_file(store, fd, (uint64_t)st.st_size, &target, err);
 	return fs_error(err, "link", target.text);
 }
 
@@ -330,5 +340,5 @@ bool fs_remove(struct store *store, const char *key, int64_t until_s, struct err
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "the removal of %s came too late", path.text);
 	if (unlink(path.text) != 0)
 		return fs_error(err, "remove", path.text);
-	return file_sync_folder(path.folder, err);
+	return fs_sync_folder(store, path.folder, err);
 }

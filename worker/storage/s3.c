@@ -237,13 +237,15 @@ void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into
 	buf_url(into, str_of(key), "/");
 }
 
-static bool copy(struct store *store, const char *from, const char *to, struct error *err)
+static bool copy(
+	struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	AUTO_FINI(http_result) result = { 0 };
 	AUTO_FINI(buf) origin = buf_limit(8 * STORE_KEY_MAX);
 	uint64_t len = 0;
 
+	(void)digest;
 	s3_copy_source(s3, from, &origin);
 	if (!buf_check(&origin, "source of an S3 copy", err))
 		return false;

@@ -101,6 +101,7 @@ static struct http_call_spec spec_of(
 		.has_body = call->has_body || call->body.len || call->length,
 		.ca_file = client->ca_file,
 		.insecure = client->insecure,
+		.fresh = call->fresh,
 		.stall_ms = call->stall_ms ? call->stall_ms : client->stall_ms,
 	};
 }

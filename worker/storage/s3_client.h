@@ -59,6 +59,7 @@ struct s3_call {
 	uint64_t offset, length;
 	const char *body_hash; /* hex sha256; NULL: computed from `body` */
 	bool has_body;
+	bool fresh;        /* see http_call_spec */
 	bool late_error;   /* a 200 may carry an <Error>: it is then given the status 500 */
 	size_t answer_max; /* 0 = S3_ANSWER_MAX */
 	unsigned attempts; /* 0 = the client's */

@@ -77,6 +77,7 @@ static bool attempt(struct removal *removal)
 		.method = "DELETE",
 		.key = removal->key,
 		.until_s = removal->until_s,
+		.fresh = true,
 		.stall_ms = most_ms < client->stall_ms ? (unsigned)most_ms : client->stall_ms,
 	};
 

@@ -323,7 +323,7 @@ bool store_blob_mount(
 	/* S3 refuses to copy an object onto itself. */
 	if (str_equal(from, to))
 		return driver_of(store)->size(store, source.text, &size, err);
-	return driver_of(store)->copy(store, source.text, target.text, err);
+	return driver_of(store)->copy(store, source.text, target.text, digest, err);
 }
 
 void blob_source_fini(struct blob_source *source)

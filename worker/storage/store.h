@@ -102,6 +102,7 @@ bool store_blob_size(struct store *store, struct str name, const struct digest *
 /* Small ones (manifests), whole; the limit of `into` bounds it. */
 bool store_blob_get(struct store *store, struct str name, const struct digest *digest, struct buf *into, struct error *err) MUST_CHECK;
 bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
+#define STORE_LAZY_MAX (64u * 1024) /* bytes of what is put lazily */
 /* Visible at once, durable only when the log has a record with its bytes, or after store_sync(). Where the store is lazy (fs). */
 bool store_is_lazy(const struct store *store);
 /* What is there is never replaced by something that may be lost: if it is whole and `listed` (the index lists it, so it is durable
@@ -131,7 +132,8 @@ bool store_blob_delete(struct store *store, struct str name, const struct digest
 /* The clock that those who share the store have in common. fs: the wall clock. s3: what its answers said last, and the time since;
  * the wall clock before the first answer. Thread  any. */
 int64_t store_clock_s(const struct store *store);
-/* Hard link or server-side copy from one repository to another. ERROR_UNKNOWN when `from` lacks it. */
+/* Hard link or server-side copy from one repository to another. ERROR_UNKNOWN when `from` lacks it, or what it has is damaged (fs, up
+ * to STORE_LAZY_MAX). */
 bool store_blob_mount(struct store *store, struct str from, struct str to, const struct digest *digest, struct error *err) MUST_CHECK;
 
 /* How to read a blob on a loop: an open file (where the store has files), or a signed request to send. */

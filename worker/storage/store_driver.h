@@ -40,7 +40,7 @@ struct store_driver {
 			 struct error *err);
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
 	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
-	bool (*copy)(struct store *store, const char *from, const char *to, struct error *err);
+	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
 	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */
 	bool (*list)(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,

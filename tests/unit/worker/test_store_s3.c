@@ -428,9 +428,9 @@ static void copies(void **state)
 
 	(void)state;
 	put_text("from/a+b", "hello");
-	OK(store->driver->copy(store, "from/a+b", "to/c", &failure));
+	OK(store->driver->copy(store, "from/a+b", "to/c", NULL, &failure));
 	expect_content("to/c", STR("hello"), NULL);
-	expect_error(store->driver->copy(store, "from/none", "to/d", &err), &err, ERROR_UNKNOWN);
+	expect_error(store->driver->copy(store, "from/none", "to/d", NULL, &err), &err, ERROR_UNKNOWN);
 	struct digest digest = { .alg = HASH_SHA256 };
 	AUTO_FD fd = make_file(12 * S3_MIB, &digest);
 	OK(store->driver->put_file(store, "from/big", &digest, fd, NULL, 12 * S3_MIB, &failure));
