@@ -126,13 +126,17 @@ static bool check_digest(struct push *push, struct error *err)
 	return true;
 }
 
+static bool may(const struct push *push, enum action action)
+{
+	const struct oci_ask *ask = &push->job->ask;
+
+	return access_allows(ask->snapshot->access, ask->identity, name_str(&ask->route.name), action);
+}
+
 /* A tag that is there already is updated, everything else is created. */
 static bool may_push(const struct push *push, const struct index *index, struct error *err)
 {
-	const struct oci_ask *ask = &push->job->ask;
-	struct str name = name_str(&ask->route.name);
-	bool create = access_allows(ask->snapshot->access, ask->identity, name, ACTION_CREATE);
-	bool update = access_allows(ask->snapshot->access, ask->identity, name, ACTION_UPDATE);
+	bool create = may(push, ACTION_CREATE), update = may(push, ACTION_UPDATE);
 	bool ok = create;
 
 	if (create && update)
@@ -153,7 +157,7 @@ static bool check_access(const struct push *push, struct error *err)
 	AUTO(index) *index = NULL;
 
 	/* One that a peer sent may have come before, and have made the tag: the index knows. */
-	if (ask->has_call)
+	if (ask->has_call || (may(push, ACTION_CREATE) && may(push, ACTION_UPDATE)))
 		return true;
 	if (!indexes_get(ask->worker->indexes, name_str(&ask->route.name), &index, err) &&
 		err->kind != ERROR_UNKNOWN)
