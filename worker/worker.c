@@ -206,7 +206,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	worker->indexes = indexes_new(
 		worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
 	indexes_set_log(worker->indexes, (size_t)s->index_log_bytes);
-	indexes_set_keep(worker->indexes, s->index_log_keep_s * 1000000);
+	indexes_set_keep(worker->indexes, s->index_log_keep_ms * 1000);
 	worker->uploads = uploads_new(worker);
 	return true;
 }
