@@ -8,6 +8,8 @@
  * So a push of a manifest that names the blob comes before, and then the blob is needed, or behind, and is
  * refused (docs/storage-protocol.md).
  */
+#include <time.h>
+
 #include "common/check.h"
 #include "common/log.h"
 #include "worker/oci/manifest_load.h"
@@ -18,6 +20,8 @@
 #include "worker/storage/index_memo.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
+
+#define AWAIT_MS 200
 
 struct deletion {
 	struct index_change change; /* first */
@@ -62,10 +66,10 @@ static bool look_before(struct deletion *deletion, struct error *err)
 	struct str name = name_str(&ask->route.name);
 	AUTO(index) *view = NULL;
 	uint64_t size;
-
-	bool there = store_blob_size(ask->worker->store, name, &ask->route.digest, &size, err);
+	bool there;
 
 	/* One that a peer sent may have come before, and have removed it: the index knows. */
+	there = store_blob_size(ask->worker->store, name, &ask->route.digest, &size, err);
 	if (!there && (err->kind != ERROR_UNKNOWN || !ask->has_call))
 		return false;
 	if (!indexes_get(ask->worker->indexes, name, &view, err))
@@ -79,19 +83,24 @@ static bool look_before(struct deletion *deletion, struct error *err)
 static bool check_in_place(struct index_change *change, const struct index *view, struct error *err)
 {
 	struct deletion *deletion = (struct deletion *)change;
+	int64_t now_s = store_clock_s(deletion->ask->worker->store);
 
-	if (!index_may_condemn(view, store_clock_s(deletion->ask->worker->store)))
+	if (index_is_condemned(view, &change->digest, now_s))
+		return error_set(err, ERROR_BUSY, NULL, "the blob is just being deleted");
+	if (!index_may_condemn(view, now_s))
 		return error_set(
 			err, ERROR_BUSY, NULL, "too many blobs of this repository are being deleted");
 	return check_needed(deletion, view, err);
 }
 
 /* What comes behind the removal: where it fails the condemnation ends by itself. */
-static void say_removed(const struct oci_ask *ask)
+static void say_removed(const struct deletion *deletion)
 {
-	struct index_change change = {
-		.op = INDEX_REMOVED, .name = ask->route.name.text, .digest = ask->route.digest
-	};
+	const struct oci_ask *ask = deletion->ask;
+	struct index_change change = { .op = INDEX_REMOVED,
+		.name = ask->route.name.text,
+		.digest = ask->route.digest,
+		.until_s = deletion->change.until_s };
 	struct error err;
 
 	if (!indexes_change_wait(ask->worker->indexes, &change, &err))
@@ -100,29 +109,65 @@ static void say_removed(const struct oci_ask *ask)
 			ask->route.name.text, log_quote(str_of(err.text)));
 }
 
+static bool is_over(const struct oci_ask *ask, bool *ret_over, struct error *err)
+{
+	AUTO(index) *view = NULL;
+
+	if (!indexes_get(ask->worker->indexes, name_str(&ask->route.name), &view, err))
+		return false;
+	*ret_over = !index_is_condemned(view, &ask->route.digest, store_clock_s(ask->worker->store));
+	return true;
+}
+
+/* The same call came before, and may be at it still: there is one who removes, or an end that comes by
+ * itself. */
+static bool await_other(const struct oci_ask *ask, struct error *err)
+{
+	const struct timespec pause = { .tv_nsec = AWAIT_MS * 1000000L };
+	uint64_t size;
+	bool over = false;
+
+	while (is_over(ask, &over, err) && !over)
+		(void)nanosleep(&pause, NULL);
+	if (!over)
+		return false;
+	if (store_blob_size(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, &size, err))
+		return error_set(
+			err, ERROR_UNAVAILABLE, NULL, "the blob was not removed in time, or pushed again");
+	return err->kind == ERROR_UNKNOWN;
+}
+
+static bool condemn(struct deletion *deletion, struct error *err)
+{
+	const struct oci_ask *ask = deletion->ask;
+	struct index_change *change = &deletion->change;
+
+	*change = (struct index_change){ .op = INDEX_CONDEMN,
+		.name = ask->route.name.text,
+		.id = ask->call,
+		.is_call = ask->has_call,
+		.sent_ms = ask->call_sent_ms,
+		.digest = ask->route.digest,
+		.until_s = store_clock_s(ask->worker->store) + MEMO_CONDEMN_S,
+		.check = check_in_place };
+	return indexes_change_wait(ask->worker->indexes, change, err);
+}
+
 static bool remove_blob(struct deletion *deletion, struct error *err)
 {
 	const struct oci_ask *ask = deletion->ask;
-	struct store *store = ask->worker->store;
 	bool removed;
 
-	deletion->change.op = INDEX_CONDEMN;
-	deletion->change.id = ask->call;
-	deletion->change.is_call = ask->has_call;
-	deletion->change.sent_ms = ask->call_sent_ms;
-	deletion->change.name = ask->route.name.text;
-	deletion->change.digest = ask->route.digest;
-	deletion->change.until_s = store_clock_s(store) + MEMO_CONDEMN_S;
-	deletion->change.check = check_in_place;
-	if (!indexes_change_wait(ask->worker->indexes, &deletion->change, err))
+	if (!condemn(deletion, err))
 		return false;
-	removed = store_blob_delete(
-		store, name_str(&ask->route.name), &ask->route.digest, deletion->change.until_s, err);
+	if (!deletion->change.changed)
+		return await_other(ask, err);
+	removed = store_blob_delete(ask->worker->store, name_str(&ask->route.name), &ask->route.digest,
+		deletion->change.until_s, err);
 	if (!removed && err->kind != ERROR_UNKNOWN)
 		return false;
-	say_removed(ask);
-	/* The same call has removed it before. */
-	return removed || !deletion->change.changed;
+	say_removed(deletion);
+	return removed;
 }
 
 void oci_blob_delete_job(struct oci_job *job)

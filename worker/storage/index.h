@@ -98,7 +98,7 @@ enum index_op {
 	INDEX_DELETE_DIGEST,  /* MANIFEST_UNKNOWN when absent */
 	INDEX_FOLD,           /* the log goes into index.json, now */
 	INDEX_CONDEMN,        /* the blob `digest` is about to be deleted, not after until_s; makes the index when there is none */
-	INDEX_REMOVED,        /* it was */
+	INDEX_REMOVED,        /* it was, and nothing that may remove it is on its way any more */
 };
 struct index_change;
 /* May it be made in this view, the one that it would be made behind? On the committer's thread, which may wait for the store; once for
@@ -120,7 +120,7 @@ struct index_change {
 	const char *const *tags;
 	size_t tags_len;
 	struct digest digest;           /* INDEX_DELETE_DIGEST, _CONDEMN, _REMOVED */
-	int64_t until_s;                /* INDEX_CONDEMN: store_clock_s() */
+	int64_t until_s;                /* INDEX_CONDEMN, and the same for its INDEX_REMOVED: store_clock_s() */
 	index_check_f *check;           /* or NULL */
 	struct str bytes;               /* of a manifest that was put with store_blob_put_lazy(): durable with the change */
 	uint64_t era;                   /* what that gave */

@@ -102,7 +102,7 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 		changed = true;
 		break;
 	case INDEX_REMOVED:
-		index_memo_removed(&index->memo, &change->digest);
+		index_memo_removed(&index->memo, &change->digest, change->until_s);
 		changed = true;
 		break;
 	case INDEX_FOLD:

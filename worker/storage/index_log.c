@@ -7,7 +7,7 @@
  *     {"id":"...","op":"delete","digest":"sha256:..."}
  *     {"id":"...","op":"condemn","digest":"sha256:...","until":1763740000}      the blob is about to be
  * deleted
- *     {"id":"...","op":"removed","digest":"sha256:..."}
+ *     {"id":"...","op":"removed","digest":"sha256:...","until":1763740000}
  *
  * The id (32 hex digits) is the change's own; with "call" (wall clock, ms) it is a call between workers,
  * which the index remembers.
@@ -89,7 +89,7 @@ static void write_change(struct json_writer *w, const struct index_change *chang
 		put_tags(w, change);
 	else
 		put_digest(w, &change->digest);
-	if (change->op == INDEX_CONDEMN)
+	if (change->op == INDEX_CONDEMN || change->op == INDEX_REMOVED)
 		json_put_int(w, "until", change->until_s);
 	json_close_object(w);
 }
@@ -158,8 +158,9 @@ static bool read_change(const struct json *root, struct index_change *change, st
 		     : str_is(op, "removed") ? INDEX_REMOVED
 					     : INDEX_DELETE_DIGEST;
 	return (change->op != INDEX_DELETE_DIGEST || str_is(op, "delete")) &&
-	       (change->op != INDEX_CONDEMN || (json_get_int(json_find(root, "until"), &change->until_s) &&
-						       index_memo_is_time(change->until_s))) &&
+	       ((change->op != INDEX_CONDEMN && change->op != INDEX_REMOVED) ||
+		       (json_get_int(json_find(root, "until"), &change->until_s) &&
+			       index_memo_is_time(change->until_s))) &&
 	       digest_parse(json_str(json_find(root, "digest")), &change->digest, NULL);
 }
 

@@ -148,20 +148,31 @@ void index_memo_condemn(struct index_memo **memo, const struct digest *digest, i
 	replace(memo, next);
 }
 
-void index_memo_removed(struct index_memo **memo, const struct digest *digest)
+static const struct condemned *find(const struct index_memo *memo, const struct digest *digest)
 {
-	struct index_memo *next = copy(*memo);
+	for (size_t i = 0; memo && i < memo->condemned_len; i++)
+		if (digest_equal(&memo->condemned[i].digest, digest))
+			return &memo->condemned[i];
+	return NULL;
+}
 
+void index_memo_removed(struct index_memo **memo, const struct digest *digest, int64_t until_s)
+{
+	const struct condemned *condemned = find(*memo, digest);
+	struct index_memo *next;
+
+	if (!condemned || condemned->until_s != until_s)
+		return;
+	next = copy(*memo);
 	drop_condemned(next, digest);
 	replace(memo, next);
 }
 
 bool index_memo_is_condemned(const struct index_memo *memo, const struct digest *digest, int64_t now_s)
 {
-	for (size_t i = 0; memo && i < memo->condemned_len; i++)
-		if (digest_equal(&memo->condemned[i].digest, digest))
-			return !is_over(&memo->condemned[i], now_s);
-	return false;
+	const struct condemned *condemned = find(memo, digest);
+
+	return condemned && !is_over(condemned, now_s);
 }
 
 uint64_t index_memo_removals(const struct index_memo *memo)

@@ -37,7 +37,8 @@ int64_t index_memo_forgot_ms(const struct index_memo *memo);
 /* Blobs. until_s, now_s: store_clock_s(). */
 bool index_memo_may_condemn(const struct index_memo *memo, int64_t now_s);
 void index_memo_condemn(struct index_memo **memo, const struct digest *digest, int64_t until_s);
-void index_memo_removed(struct index_memo **memo, const struct digest *digest);
+/* The condemnation until then, and no later one. */
+void index_memo_removed(struct index_memo **memo, const struct digest *digest, int64_t until_s);
 bool index_memo_is_condemned(const struct index_memo *memo, const struct digest *digest, int64_t now_s);
 /* Condemnations since the index was made. */
 uint64_t index_memo_removals(const struct index_memo *memo);

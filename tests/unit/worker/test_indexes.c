@@ -399,7 +399,12 @@ static void test_condemned_blobs(void **state)
 		.name = "r",
 		.digest = descriptor.digest,
 		.until_s = clock_wall_s() + MEMO_CONDEMN_S };
-	struct index_change over = { .op = INDEX_REMOVED, .name = "r", .digest = descriptor.digest };
+	struct index_change over = {
+		.op = INDEX_REMOVED, .name = "r", .digest = descriptor.digest, .until_s = kill.until_s
+	};
+	struct index_change late = {
+		.op = INDEX_REMOVED, .name = "r", .digest = descriptor.digest, .until_s = kill.until_s - 30
+	};
 	AUTO(index) *index = NULL;
 	struct error err;
 
@@ -418,6 +423,9 @@ static void test_condemned_blobs(void **state)
 	assert_false(index_is_condemned(
 		index, &descriptor.digest, clock_wall_s() + MEMO_CONDEMN_S + MEMO_GRACE_S + 1));
 	assert_int_equal(index_removals(index), 1);
+	/* The end of an earlier condemnation is none of this one. */
+	assert_true(indexes_change_wait(rig->there, &late, &err));
+	assert_false(indexes_change_wait(rig->here, &push, &err));
 	assert_true(indexes_change_wait(rig->there, &over, &err));
 	assert_true(indexes_change_wait(rig->here, &push, &err));
 	assert_int_equal(indexes_removals(rig->here, STR("r")), 1);
