@@ -122,7 +122,11 @@ static bool put_new(
 
 	if (!fs_temp_write(store, target, bytes, &temp, err))
 		return false;
-	*ret_put = link(temp.path, target->text) == 0;
+	*ret_put = renameat2(AT_FDCWD, temp.path, AT_FDCWD, target->text, RENAME_NOREPLACE) == 0;
+	if (*ret_put)
+		temp.path[0] = '\0';
+	else if (errno == EINVAL || errno == ENOSYS)
+		*ret_put = link(temp.path, target->text) == 0;
 	return *ret_put || errno == EEXIST || errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK ||
 	       fs_error(err, "link to", target->text);
 }
