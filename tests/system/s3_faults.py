@@ -237,7 +237,7 @@ class Faults:
         try:
             return await self.suffer(kind, chance, hold, rule, request, reader, writer)
         finally:
-            if rule:
+            if rule and kind != "late":
                 rule.arrived.set()
 
     def choose(self, request):

@@ -4,7 +4,7 @@
     ETags are quoted, and an If-Match without quotes matches nothing; of two conditional writes of one key that are under way at once
     the second is answered 409; a body must have the sum that is announced; a list is in order and has pages.
 
-It knows what a registry asks of a bucket: objects, ranges, conditions, copies, lists. It does not check signatures; others do.
+It knows what a registry asks of a bucket as long as nothing is large: objects, ranges, conditions, copies, lists. It does not check signatures; others do.
 """
 import asyncio
 import bisect
@@ -22,10 +22,10 @@ ACCESS_KEY, SECRET_KEY, REGION, BUCKET = "memory", "memory secret", "us-east-1",
 class Memory:
     kind, bucket = "memory", BUCKET
 
-    def __init__(self, seed=0, delay_s=0.0005):
-        """delay_s: for which a write is under way."""
+    def __init__(self, seed=0, delay_s=0.0005, strict=True):
+        """delay_s: for which a write is under way. strict: whether an If-Match needs its quotes."""
         self.objects, self.order, self.writing = {}, [], set()
-        self.dice, self.delay_s = random.Random(seed), delay_s
+        self.dice, self.delay_s, self.strict = random.Random(seed), delay_s, strict
 
     def environment(self, endpoint):
         return {"S3_ENDPOINT": endpoint, "S3_BUCKET": BUCKET, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
@@ -33,6 +33,8 @@ class Memory:
 
     async def answer(self, request):
         method, key = request.method, request.key
+        if "uploads" in request.query or "uploadId" in request.query:
+            return refusal(501, "NotImplemented", method)
         if not key:
             return self.list(request) if request.is_list() else self.head([])
         if method == "PUT":
@@ -72,21 +74,27 @@ class Memory:
             return refusal(400, "XAmzContentSHA256Mismatch")
         if expected is None and none is None:
             return self.write(request)
-        if key in self.writing:
-            return refusal(409, "ConditionalRequestConflict")
+        refused = self.refuse(key, expected, none)
+        if not refused and key in self.writing:
+            refused = refusal(409, "ConditionalRequestConflict")
+        if refused:
+            return refused
         self.writing.add(key)
         try:
             await asyncio.sleep(self.dice.random() * 2 * self.delay_s)
         finally:
             self.writing.discard(key)
+        return self.refuse(key, expected, none) or self.write(request)
+
+    def refuse(self, key, expected, none):
         there = self.objects.get(key)
         if none == "*" and there:
             return refusal(412, "PreconditionFailed")
         if expected is not None and not there:
             return refusal(404, "NoSuchKey")
-        if expected is not None and expected != there[0]:
+        if expected is not None and expected != there[0] and (self.strict or f'"{expected}"' != there[0]):
             return refusal(412, "PreconditionFailed")
-        return self.write(request)
+        return None
 
     def write(self, request):
         source = request.headers.get("x-amz-copy-source")
