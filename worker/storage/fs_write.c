@@ -142,7 +142,7 @@ bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool li
 	*ret_era = 0;
 	if (!fs_path_of(store, key, &target, err))
 		return false;
-	if (lstat(target.text, &st) != 0 && !put_new(store, &target, bytes, &put, err))
+	if (!listed && lstat(target.text, &st) != 0 && !put_new(store, &target, bytes, &put, err))
 		return false;
 	if (put)
 		*ret_era = era;

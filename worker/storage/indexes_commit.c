@@ -244,17 +244,23 @@ static enum commit_step finish_write(struct commit *c, enum store_step step, con
 
 /* ---- manifests that were put lazily ---- */
 
-/* One that the index listed when it was pushed needed no bytes in the record; here it lists it no more. */
-static bool put_unlisted(const struct commit *c, struct error *err)
+/* Will a record have its bytes? If it was put lazily, and the record is written. */
+static bool is_said(const struct commit *c, const struct index_change *change)
 {
-	for (struct index_change *change = c->batch; change; change = change->next) {
-		if (!change->ok || !change->changed || !change->bytes.len || change->era ||
-			(c->base && index_find_digest(c->base, &change->descriptor->digest)))
-			continue;
-		if (!store_blob_put(c->indexes->store, str_of(c->repository->name),
-			    &change->descriptor->digest, change->bytes, err))
+	if (change->changed)
+		return change->era || (c->base && index_find_digest(c->base, &change->descriptor->digest));
+	return !change->era;
+}
+
+/* A manifest that is to be acknowledged and that no record speaks for: one that the index listed when it was
+ * pushed and lists no more, or one that it did not list and lists by now, though the file was not there. */
+static bool put_unsaid(const struct commit *c, struct error *err)
+{
+	for (struct index_change *change = c->batch; change; change = change->next)
+		if (change->ok && change->bytes.len && !is_said(c, change) &&
+			!store_blob_put(c->indexes->store, str_of(c->repository->name),
+				&change->descriptor->digest, change->bytes, err))
 			return false;
-	}
 	return true;
 }
 
@@ -362,7 +368,7 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	enum store_step step;
 
 	name_log(c);
-	if (!put_unlisted(c, err) || !index_json_write(c->draft, &text, err) || !sync_lazy(c, err))
+	if (!put_unsaid(c, err) || !index_json_write(c->draft, &text, err) || !sync_lazy(c, err))
 		return COMMIT_FAILED;
 	begin_write(c);
 	step = store_index_fold(c->indexes->store, str_of(c->repository->name), buf_str(&text),
@@ -416,7 +422,7 @@ static enum commit_step append(struct commit *c, struct str frames, bool *ret_cl
 	enum store_step step;
 
 	*ret_closed = false;
-	if (!put_unlisted(c, err))
+	if (!put_unsaid(c, err))
 		return COMMIT_FAILED;
 	place->seen_s = 0;
 	c->tried = true;
@@ -543,7 +549,7 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 		return write_draft(c, err);
 	if (asked)
 		keep_base(c);
-	return COMMIT_DONE;
+	return c->tried || put_unsaid(c, err) ? COMMIT_DONE : COMMIT_FAILED;
 }
 
 static void commit_batch(struct repository *repository, struct index_change *batch);

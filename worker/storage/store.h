@@ -106,7 +106,7 @@ bool store_blob_put(struct store *store, struct str name, const struct digest *d
 /* Visible at once, durable only when the log has a record with its bytes, or after store_sync(). Where the store is lazy (fs). */
 bool store_is_lazy(const struct store *store);
 /* What is there is never replaced by something that may be lost: if it is whole and `listed` (the index lists it, so it is durable
- * or in the log) it stays, else it is written durably. *ret_era 0: it is durable; else the era in which it was put lazily. */
+ * or in the log) it stays; else, and where the index lists what is not there, it is written durably. *ret_era 0: it is durable; else the era in which it was put lazily. */
 bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes, bool listed,
 			 uint64_t *ret_era, struct error *err) MUST_CHECK;
 /* Put lazily before, and its bytes are in the log still (or nobody was told that it is there): written again, to be synced. */

@@ -983,6 +983,39 @@ static void test_manifests_come_back_from_the_log(void **state)
 	assert_false(store_blob_get(rig->store, STR("l"), &digests[2], &there, &err));
 }
 
+/* It was lost, and is pushed again: then it is durable without a record. */
+static void test_a_lost_manifest_is_pushed_again(void **state)
+{
+	struct rig *rig = *state;
+	struct str bytes = STR("{\"lost\":1}");
+	struct digest digest = digest_of(HASH_SHA256, bytes);
+	struct descriptor descriptor = { .media_type = oci_type, .size = bytes.len, .digest = digest };
+	const char *tag = "lost";
+	struct index_change change = { .op = INDEX_PUT_MANIFEST,
+		.name = "l",
+		.descriptor = &descriptor,
+		.tags = &tag,
+		.tags_len = 1,
+		.bytes = bytes };
+	AUTO_FINI(buf) there = buf_limit(100);
+	struct error err;
+
+	assert_true(put(rig->here, "l", "a", &err) && put_bytes(rig, tag, bytes, &err));
+	for (int listed = 0; listed < 2; listed++) {
+		uint64_t writes = indexes_stats(rig->here).writes;
+
+		assert_true(store_blob_delete(
+			rig->store, STR("l"), &digest, store_clock_s(rig->store) + 20, &err));
+		assert_true(
+			store_blob_put_lazy(rig->store, STR("l"), &digest, bytes, listed, &change.era, &err));
+		/* Where it was not known to be listed the committer sees to it. */
+		assert_int_equal(change.era != 0, !listed);
+		assert_true(indexes_change_wait(rig->here, &change, &err));
+		assert_int_equal(indexes_stats(rig->here).writes, writes);
+		assert_true(store_blob_get(rig->store, STR("l"), &digest, &there, &err));
+	}
+}
+
 static atomic_bool pushing;
 
 static void *fold_on(void *arg)
@@ -1217,6 +1250,7 @@ int main(void)
 		TEST(test_a_log_of_another_index),
 		TEST(test_an_old_log),
 		TEST(test_manifests_come_back_from_the_log),
+		TEST(test_a_lost_manifest_is_pushed_again),
 		ON_ANY_STORE,
 		TEST(test_import),
 	};
