@@ -49,6 +49,7 @@ struct commit {
 	bool fold;    /* the log is to be folded, whatever else */
 	bool full;    /* the index may not grow */
 	bool tried;   /* a record with what `changed` says may have been written */
+	bool late; /* it was, where records may have been removed by then: who does not find it can't know */
 	uint64_t era; /* of the store, of what was synced for the index.json that is being written */
 };
 
@@ -358,6 +359,11 @@ static void name_log(const struct commit *c)
 	log->held_at = before.at;
 }
 
+static bool has_log(const struct commit *c)
+{
+	return c->base && c->base->log.generation[0] && store_has_log(c->indexes->store);
+}
+
 static enum commit_step write_json(struct commit *c, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
@@ -374,6 +380,11 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	step = store_index_fold(c->indexes->store, str_of(c->repository->name), buf_str(&text),
 		c->base ? &c->base->version : &nothing, c->base ? &c->base->log : &no_log, &version, err);
 	started.store_s = version.seen_s;
+	/* Where a log goes on, folding it says nothing of what lies behind. */
+	if (store_log_goes_on(c->indexes->store) && has_log(c))
+		started = c->seen;
+	else if (version.asked)
+		started.us = 0;
 	c->draft->version = version;
 	c->draft->json_bytes = c->draft->json_most = text.len;
 	c->draft->json_at = c->draft->log.at;
@@ -384,11 +395,6 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	if (step == STORE_CONFLICT)
 		c->seen.us = 0;
 	return finish_write(c, step, &started);
-}
-
-static bool has_log(const struct commit *c)
-{
-	return c->base && c->base->log.generation[0] && store_has_log(c->indexes->store);
 }
 
 static bool collect_frames(const struct commit *c, struct buf *frames)
@@ -414,6 +420,17 @@ static bool log_is_full(const struct indexes *indexes, const struct index *view,
 	       (store_log_goes_on(indexes->store) && view->log.at - view->json_at >= LOG_RECORDS_MOST);
 }
 
+/* A record that came so late may stand where others were removed, and where nobody reads it; or it was folded
+ * and removed itself. */
+static bool is_late(const struct commit *c, const struct store_log_place *place)
+{
+	int64_t most_us = STORE_LOG_APPEND(c->indexes->keep_us);
+
+	return store_log_goes_on(c->indexes->store) &&
+	       (clock_us() - c->seen.us > most_us ||
+		       indexes_is_later(place->seen_s, c->seen.store_s, most_us));
+}
+
 /* *ret_closed: the log takes no more; a new index.json does. */
 static enum commit_step append(struct commit *c, struct str frames, bool *ret_closed, struct error *err)
 {
@@ -421,7 +438,7 @@ static enum commit_step append(struct commit *c, struct str frames, bool *ret_cl
 	struct store_log_place *place = &c->draft->log;
 	enum store_step step;
 
-	*ret_closed = false;
+	*ret_closed = place->asked = false;
 	if (!put_unsaid(c, err))
 		return COMMIT_FAILED;
 	place->seen_s = 0;
@@ -429,14 +446,14 @@ static enum commit_step append(struct commit *c, struct str frames, bool *ret_cl
 	begin_write(c);
 	step = store_log_append(
 		c->indexes->store, str_of(c->repository->name), &c->base->version, place, frames, err);
-	/* A record that came so late may stand where others were removed. */
-	if (step == STORE_OK && store_log_goes_on(c->indexes->store) &&
-		(clock_us() - c->seen.us > STORE_LOG_APPEND(c->indexes->keep_us) ||
-			indexes_is_later(
-				place->seen_s, c->seen.store_s, STORE_LOG_APPEND(c->indexes->keep_us)))) {
+	if (step == STORE_OK && is_late(c, place)) {
 		c->seen.us = 0;
+		c->late = true;
 		step = STORE_CONFLICT;
 	}
+	/* What lies behind it is not known. */
+	if (place->asked)
+		started.us = 0;
 	started.store_s = place->seen_s;
 	*ret_closed = step == STORE_CLOSED;
 	return finish_write(c, step, &started);
@@ -528,6 +545,13 @@ static void apply_within_bounds(struct commit *c)
 	apply(c);
 }
 
+static enum commit_step unknown(struct error *err)
+{
+	(void)error_set(err, ERROR_UNAVAILABLE, NULL,
+		"it is not known whether the change was made: this worker was away for too long");
+	return COMMIT_FAILED;
+}
+
 static enum commit_step attempt(struct commit *c, struct error *err)
 {
 	bool asked = false;
@@ -537,6 +561,8 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 			return COMMIT_FAILED;
 		asked = true;
 	}
+	if (c->late && !was_written(c))
+		return unknown(err);
 	if (!was_written(c))
 		apply_within_bounds(c);
 	if (!c->tried && !c->changed && c->answers && !asked) {

@@ -30,7 +30,7 @@ struct s3_store *s3_store_of(struct store *store)
 bool s3_read_etag(const struct http_result *result, struct store_version *ret)
 {
 	struct str etag = str_of(http_headers_find(result->headers, "ETag"));
-	struct store_version version;
+	struct store_version version = { .text = "" };
 
 	(void)str_skip(&etag, "W/");
 	if (etag.len >= 2 && str_starts(etag, "\"") && str_ends(etag, "\""))

@@ -162,7 +162,7 @@ enum store_step s3_log_append(struct store *store, const char *index_key,
 	struct error *err)
 {
 	const struct store_version nothing = { .text = "" };
-	struct store_version version;
+	struct store_version version = { .text = "" };
 	char folder[STORE_KEY_MAX], key[STORE_KEY_MAX + NUMBER_LEN];
 	enum store_step step;
 
@@ -173,6 +173,7 @@ enum store_step s3_log_append(struct store *store, const char *index_key,
 	if (step == STORE_OK) {
 		store_log_advance(place, 1, frames.len);
 		place->seen_s = version.seen_s;
+		place->asked = version.asked;
 	}
 	return step;
 }

@@ -147,8 +147,8 @@ static enum look look(
 	step = compare(change, version, err);
 	if (step != LOOK_NOTHING)
 		return step;
-	/* A 412 says that something was there. */
-	return status == 412 ? LOOK_OTHER : LOOK_UNCHANGED;
+	/* A 412 says that something was there: perhaps ours, and by now it is removed. */
+	return status == 412 ? LOOK_NOTHING : LOOK_UNCHANGED;
 }
 
 static void remember_quoting(struct change *change)
@@ -180,12 +180,13 @@ static enum turn settle(struct change *change, enum verdict verdict, unsigned st
 {
 	switch (look(change, status, ret_version, err)) {
 	case LOOK_OURS:
+		ret_version->asked = true;
 		*ret_step = STORE_OK;
 		return TURN_DONE;
 	case LOOK_OTHER:
-	case LOOK_NOTHING:
 		*ret_step = STORE_CONFLICT;
 		return TURN_DONE;
+	case LOOK_NOTHING:
 	case LOOK_FAILED:
 		change->in_doubt = true;
 		return TURN_DONE;

@@ -37,6 +37,7 @@ struct store;
 struct store_version {
 	char text[96];
 	int64_t seen_s; /* the store's own clock (store_clock_s) when it said so; 0: it does not tell. Not compared */
+	bool asked;     /* after a write (s3): its answer was lost, a question found it done, some time ago. Not compared */
 };
 
 /* A place in the log of an index. generation "": there is no log. */
@@ -48,6 +49,7 @@ struct store_log_place {
 	char held[33];    /* fs: of a place that an index.json gives: the log before, whose bytes up to here it holds */
 	uint64_t held_at;
 	int64_t seen_s;   /* the store's own clock when it last answered about this place; 0: it does not tell */
+	bool asked;       /* after an append, as in store_version: what lies behind is not known */
 };
 #define STORE_LOG_MAX (64u * 1024 * 1024) /* bytes of a log */
 

@@ -1199,6 +1199,47 @@ static void test_many_records_are_folded(void **state)
 	assert_int_equal(tags_for_a_newcomer(rig, "l"), 300);
 }
 
+static bool writes_late;
+
+/* A paused machine: the answer is there, and an hour has passed in the store. */
+static enum store_step append_late(struct store *store, const char *index_key,
+	const struct store_version *expected, struct store_log_place *place, struct str frames,
+	struct error *err)
+{
+	enum store_step step = STORE_OK;
+
+	if (writes_late)
+		step = driver_below->log_append(store, index_key, expected, place, frames, err);
+	else
+		store_log_advance(place, 1, frames.len);
+	place->seen_s = store_clock_s(store) + 3600;
+	return step;
+}
+
+static void test_a_record_that_came_late(void **state)
+{
+	struct rig *rig = *state;
+	struct store_driver late = *rig->store->driver;
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "l", "t0", &err) && put(rig->here, "l", "t1", &err));
+	driver_below = rig->store->driver;
+	late.log_append = append_late;
+	rig->store->driver = &late;
+	/* It is found in the log, so it is done. */
+	writes_late = true;
+	assert_true(put(rig->here, "l", "t2", &err));
+	/* It is not: it may have been folded and removed. */
+	writes_late = false;
+	assert_false(put(rig->here, "l", "t3", &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "not known"));
+	rig->store->driver = driver_below;
+	assert_true(has(rig->here, "l", "t2") && !has(rig->here, "l", "t3"));
+	assert_true(put(rig->here, "l", "t3", &err));
+}
+
 static void test_a_damaged_record(void **state)
 {
 	struct rig *rig = *state;
@@ -1233,6 +1274,7 @@ static int test_bucket(void)
 		TEST(test_a_change_is_one_request),
 		TEST(test_folded_records_go_later),
 		TEST(test_many_records_are_folded),
+		TEST(test_a_record_that_came_late),
 		TEST(test_a_damaged_record),
 		ON_ANY_STORE,
 	};
