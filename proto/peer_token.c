@@ -18,7 +18,7 @@
 #define FLAG_ANONYMOUS  2u
 #define NO_GROUP        "\001" /* begins what is none */
 #define CALL            NO_GROUP "call:"
-#define CALL_TEXT_SIZE  (sizeof(CALL) + 2 * PEER_CALL_BYTES + 2 * 21)
+#define CALL_TEXT_SIZE  (sizeof(CALL) + 2 * PEER_CALL_BYTES + 3 * 21)
 
 /* HMAC(secret, method target claims); false when there is no secret or too much to sign. */
 static bool sign(struct str secret, struct str method, struct str target, struct str claims,
@@ -63,10 +63,10 @@ static void put_call(struct buf *into, const struct peer_claims *claims)
 	char id[2 * PEER_CALL_BYTES + 1];
 	char text[CALL_TEXT_SIZE];
 
-	into->failed |= claims->call_sent_ms < 0 || claims->call_age_ms < 0;
+	into->failed |= claims->call_sent_ms < 0 || claims->call_age_ms < 0 || claims->call_issued_ms < 0;
 	str_hex(claims->call, PEER_CALL_BYTES, id);
-	(void)snprintf(text, sizeof(text), CALL "%s:%" PRId64 ":%" PRId64, id, claims->call_sent_ms,
-		claims->call_age_ms);
+	(void)snprintf(text, sizeof(text), CALL "%s:%" PRId64 ":%" PRId64 ":%" PRId64, id,
+		claims->call_sent_ms, claims->call_age_ms, claims->call_issued_ms);
 	put_text(into, text);
 }
 
@@ -143,15 +143,17 @@ static bool take_number(struct str *claims, struct memory *memory, uint64_t max,
 static bool take_call(struct str text, struct peer_claims *into)
 {
 	struct str id;
-	uint64_t sent, age;
+	uint64_t sent, age, issued;
 
 	if (into->has_call || !str_until(&text, ':', &id) || !str_unhex(id, into->call, PEER_CALL_BYTES) ||
 		!str_number(&text, INT64_MAX, &sent) || !str_skip(&text, ":") ||
-		!str_to_number(text, INT64_MAX, &age))
+		!str_number(&text, INT64_MAX, &age) || !str_skip(&text, ":") ||
+		!str_to_number(text, INT64_MAX, &issued))
 		return false;
 	into->has_call = true;
 	into->call_sent_ms = (int64_t)sent;
 	into->call_age_ms = (int64_t)age;
+	into->call_issued_ms = (int64_t)issued;
 	return true;
 }
 

@@ -7,7 +7,7 @@
  * claims: sender's name, ring epoch, expiry (wall seconds), user, api key id, flags (admin, anonymous), groups; each as
  * "<length>:<bytes>", in that order. What is signed is "<method> <target> <base64url>".
  *
- * A change has a call behind its groups: "\001call:<hex of its id>:<sent>:<age>". However often it arrives, it is done once under that
+ * A change has a call behind its groups: "\001call:<hex of its id>:<sent>:<age>:<issued>". However often it arrives, it is done once under that
  * id. Claims that begin with the byte 1 are no groups; of them a receiver leaves out those that it does not know. Receivers from before
  * there were any take a call for one more group, which no policy names (and refuse it as the 65th).
  *
@@ -44,6 +44,8 @@ struct peer_claims {
 	/* When this call was first sent to somebody who did not answer, and how long ago that is: by the wall clock and the
 	 * interval clock of the sender. 0: to nobody yet. */
 	int64_t call_sent_ms, call_age_ms;
+	/* When it was first sent to anybody, by the clock of the store that both share. */
+	int64_t call_issued_ms;
 	void *memory; /* of a parsed one: peer_claims_fini() */
 };
 /* Appends the header's value, without groups that begin with the byte 1. Claims over the bounds, an empty secret: `into` is failed. */

@@ -19,6 +19,7 @@
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
+#include "worker/storage/store.h"
 
 #define FRONT_MAGIC MAGIC('F', 'R', 'N', 'T')
 
@@ -276,6 +277,7 @@ enum front_turn front_forward(struct front_call *call)
 	if (forward.has_call) {
 		random_bytes(call->ask.call.raw, sizeof(call->ask.call.raw));
 		forward.call = call->ask.call;
+		forward.issued_ms = call->ask.call_issued_ms = store_clock_s(call->ask.worker->store) * 1000;
 	}
 	counter_add(&call->loop->counters.proxied_total, 1);
 	if (call->ask.route.row->at == OCI_OPERATION_upload_put ||

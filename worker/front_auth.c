@@ -179,6 +179,7 @@ static void learn_call(struct front_call *call)
 		return;
 	call->ask.has_call = true;
 	memcpy(call->ask.call.raw, identity->call, sizeof(call->ask.call.raw));
+	call->ask.call_issued_ms = identity->call_issued_ms;
 	call->ask.call_sent_ms = identity->call_sent_ms ? first_sent_ms(identity) : 0;
 }
 

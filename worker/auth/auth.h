@@ -35,6 +35,7 @@ struct identity {
 	bool has_call;          /* of a peer that sends a change: peer_token.h */
 	uint8_t call[16];
 	int64_t call_sent_ms, call_age_ms;
+	int64_t call_issued_ms;
 };
 struct identity *identity_ref(struct identity *identity);
 void identity_free(struct identity *identity); /* drops a reference */

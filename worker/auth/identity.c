@@ -107,5 +107,6 @@ struct identity *identity_new_peer(const struct peer_claims *claims, struct enti
 	memcpy(box->identity.call, claims->call, sizeof(box->identity.call));
 	box->identity.call_sent_ms = claims->call_sent_ms;
 	box->identity.call_age_ms = claims->call_age_ms;
+	box->identity.call_issued_ms = claims->call_issued_ms;
 	return &box->identity;
 }

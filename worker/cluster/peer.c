@@ -35,8 +35,8 @@
 #define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')
 #define SMALL_MAX  (64 * 1024)
 #define PIPE_BYTES (256u * 1024)
-#define CONNECT_MS 2000
 #define TOKEN_S    120
+#define CONNECT_MS 2000
 /* A read can be served elsewhere, so it does not wait for long; a write may be on its way into an object
  * store, and the wait limit of the request answers the client before this ends it. */
 #define STALL_MS        (20 * 1000)
@@ -323,6 +323,7 @@ static void sign(const struct peer_call *peer, struct buf *into)
 		.has_call = how->has_call,
 		.call_sent_ms = peer->lost ? peer->sent_wall_ms : 0,
 		.call_age_ms = peer->lost ? gone_ms(peer) : 0,
+		.call_issued_ms = how->issued_ms,
 	};
 
 	memcpy(claims.call, how->call.raw, sizeof(claims.call));

@@ -48,6 +48,7 @@ struct peer_forward {
 	/* Of a change. Its body is collected, or none is sent on. */
 	bool has_call;
 	struct change_id call;
+	int64_t issued_ms; /* store_clock_s() now, in ms */
 	int64_t limit_ms; /* from the first sending: later it is not done again; 0: 50 s */
 	peer_unreachable_f *on_unreachable;
 	void *arg;

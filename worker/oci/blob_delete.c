@@ -147,6 +147,7 @@ static bool condemn(struct deletion *deletion, struct error *err)
 		.id = ask->call,
 		.is_call = ask->has_call,
 		.sent_ms = ask->call_sent_ms,
+		.issued_ms = ask->call_issued_ms,
 		.digest = ask->route.digest,
 		.until_s = store_clock_s(ask->worker->store) + MEMO_CONDEMN_S,
 		.check = check_in_place };

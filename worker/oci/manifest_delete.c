@@ -72,6 +72,7 @@ void oci_manifest_delete_job(struct oci_job *job)
 	removal->change.id = job->ask.call;
 	removal->change.is_call = job->ask.has_call;
 	removal->change.sent_ms = job->ask.call_sent_ms;
+	removal->change.issued_ms = job->ask.call_issued_ms;
 	if (reference->is_digest) {
 		removal->change.op = INDEX_DELETE_DIGEST;
 		removal->change.check = check_digest;

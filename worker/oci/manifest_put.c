@@ -448,6 +448,7 @@ void oci_manifest_put_job(struct oci_job *job)
 		.id = ask->call,
 		.is_call = ask->has_call,
 		.sent_ms = ask->call_sent_ms,
+		.issued_ms = ask->call_issued_ms,
 		.descriptor = &push->descriptor,
 		.tags = (const char *const *)push->tags,
 		.tags_len = push->tags_len,

@@ -29,9 +29,10 @@ struct oci_ask {
 	const char *if_match, *if_none_match; /* all lines of them */
 	/*
 	 * A change that another worker sent to us, or that we sent to one who may have done it: done once under this id, however often it
-	 * comes. The index change of it gets all three: id = call, is_call = has_call, sent_ms = call_sent_ms.
+	 * comes. The index change of it gets all four: id = call, is_call = has_call, sent_ms = call_sent_ms, issued_ms = call_issued_ms.
 	 */
 	bool has_call;
 	struct change_id call;
 	int64_t call_sent_ms; /* wall clock when it was first sent to somebody who did not answer; 0: to nobody */
+	int64_t call_issued_ms; /* store_clock_s() in ms, of its sender when it was first sent; 0: not a call */
 };

@@ -111,11 +111,13 @@ struct index_change {
 	/*
 	 * Who it is: a change that is found done under its id, whoever did it, is not done again. All zero: it gets one. Of a call that a peer
 	 * sends on, or that was sent to one: the call's, and is_call; then it is known to others for a while. sent_ms (wall clock, 0: never)
-	 * says when it was first sent to somebody whose answer was lost: where it can't be known whether it was done then, ERROR_UNAVAILABLE.
+	 * says when it was first sent to somebody whose answer was lost: where it can't be known whether it was done then, ERROR_UNAVAILABLE. A call
+	 * comes late too, where its receiver was away: others may have made it, and its id may be forgotten.
 	 */
 	struct change_id id;
 	bool is_call;
 	int64_t sent_ms;
+	int64_t issued_ms; /* store_clock_s() in ms of who first sent it: one that is older than a minute is not made any more (0: not sent) */
 	const struct descriptor *descriptor;
 	const char *const *tags;
 	size_t tags_len;

@@ -35,6 +35,7 @@
 #define LOG_RECORDS_MOST 256
 /* Clocks of workers may differ by so much, where the time of a call decides. */
 #define CLOCKS_MS 60000
+#define CALL_MS   60000 /* for so long a call is made */
 
 struct commit {
 	struct repository *repository;
@@ -167,19 +168,24 @@ static void keep_base(struct commit *c)
 /* ---- one attempt ---- */
 
 /* A call that was sent to somebody whose answer was lost is made again only where it can be known whether it
- * took effect. */
-static bool may_repeat(const struct index *view, const struct index_change *change, struct error *err)
+ * took effect; and one that comes late not at all, by the clock of the store: ours may have stood still. */
+static bool may_make(const struct commit *c, const struct index_change *change, struct error *err)
 {
-	return !change->sent_ms || index_memo_forgot_ms(view->memo) < change->sent_ms - CLOCKS_MS ||
+	int64_t store_ms = store_clock_s(c->indexes->store) * 1000;
+	bool forgot = change->sent_ms && index_memo_forgot_ms(c->draft->memo) >= change->sent_ms - CLOCKS_MS;
+	bool late = change->issued_ms && store_ms - change->issued_ms > CALL_MS + CLOCKS_MS;
+
+	return (!forgot && !late) ||
 	       error_set(err, ERROR_UNAVAILABLE, NULL,
-		       "it is not known whether the change was made: another worker did not answer");
+		       "it is not known whether the change was made: another worker did "
+		       "not answer in time");
 }
 
 static bool is_wanted(const struct commit *c, struct index_change *change, bool exists, struct error *err)
 {
 	if (change->op != INDEX_PUT_MANIFEST && change->op != INDEX_CONDEMN && !exists)
 		return error_set(err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
-	if (!may_repeat(c->draft, change, err))
+	if (!may_make(c, change, err))
 		return false;
 	if (c->full && change->op == INDEX_PUT_MANIFEST && index_would_change(c->draft, change))
 		return error_set(err, ERROR_FULL, NULL,

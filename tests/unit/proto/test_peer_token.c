@@ -100,12 +100,14 @@ static void carries_a_call(void **state)
 		change.call[i] = (uint8_t)(i * 17);
 	change.call_sent_ms = INT64_MAX;
 	change.call_age_ms = 20000;
+	change.call_issued_ms = 1763740000000;
 	AUTO_FINI(buf) b = token_of(&change);
 	assert_true(parse(buf_str(&b), NOW, &claims));
 	assert_true(claims.has_call);
 	assert_memory_equal(claims.call, change.call, PEER_CALL_BYTES);
 	assert_true(claims.call_sent_ms == INT64_MAX);
 	assert_int_equal(claims.call_age_ms, 20000);
+	assert_int_equal(claims.call_issued_ms, 1763740000000);
 	assert_int_equal(claims.groups_len, 3);
 	assert_string_equal(claims.groups[2], groups[2]);
 	peer_claims_fini(&claims);
@@ -121,7 +123,7 @@ static void carries_a_call(void **state)
 /* Who may choose the name of a group does not choose the id of a call. */
 static void a_group_is_no_call(void **state)
 {
-	static const char *const odd[] = { "\001call:000102030405060708090a0b0c0d0e0f:0:0", "devs" };
+	static const char *const odd[] = { "\001call:000102030405060708090a0b0c0d0e0f:0:0:0", "devs" };
 	struct peer_claims forged = sample, claims;
 
 	(void)state;
@@ -246,29 +248,32 @@ static void refuses_odd_calls(void **state)
 		"\001call:" ID ":0",
 		"\001call:" ID ":0:",
 		"\001call:" ID ":0:x",
-		"\001call:" ID ":0:0:0",
-		"\001call:" ID ":-1:0",
-		"\001call:" ID ":9223372036854775808:0",
-		"\001call:" ID "00:0:0",
-		"\001call:000102030405060708090A0B0C0D0E0F:0:0",
-		"\001call::0:0",
+		"\001call:" ID ":0:0",
+		"\001call:" ID ":0:0:",
+		"\001call:" ID ":0:0:x",
+		"\001call:" ID ":0:0:0:0",
+		"\001call:" ID ":-1:0:0",
+		"\001call:" ID ":9223372036854775808:0:0",
+		"\001call:" ID "00:0:0:0",
+		"\001call:000102030405060708090A0B0C0D0E0F:0:0:0",
+		"\001call::0:0:0",
 	};
 	AUTO_FINI(buf) many = buf_limit(4096);
 
 	(void)state;
-	assert_true(parse_more("\001call:" ID ":0:0"));
-	assert_true(parse_more("\001call:" ID ":1700000000000:0"));
+	assert_true(parse_more("\001call:" ID ":0:0:0"));
+	assert_true(parse_more("\001call:" ID ":1700000000000:0:5"));
 	assert_true(parse_more("\001callx"));
 	assert_true(parse_more("\001"));
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
 		if (parse_more(odd[i]))
 			fail_msg("%s is no call", odd[i] + 1);
-	assert_false(parse_more("\001call:" ID ":0:042:\001call:" ID ":0:0"));
+	assert_false(parse_more("\001call:" ID ":0:0:044:\001call:" ID ":0:0:0"));
 	/* Beside all the groups that there may be; one of tomorrow too. */
 	buf_puts(&many, "1:w1:14:10000:0:1:0");
 	for (size_t i = 0; i < PEER_GROUPS_MAX; i++)
 		buf_puts(&many, "1:g");
-	buf_puts(&many, "42:\001call:" ID ":0:06:\001later");
+	buf_puts(&many, "44:\001call:" ID ":0:0:06:\001later");
 	assert_true(parse_signed(buf_str(&many)));
 	buf_puts(&many, "1:g");
 	assert_false(parse_signed(buf_str(&many)));

@@ -376,6 +376,32 @@ static void test_a_call_takes_effect_once(void **state)
 	assert_true(move_tag(rig->there, "A", &(struct change_id){ { 9 } }, 0, &err));
 }
 
+/* Its receiver was away for minutes, and may have been taken for dead. */
+static void test_a_call_that_comes_late(void **state)
+{
+	struct rig *rig = *state;
+	struct descriptor descriptor = descriptor_of("A");
+	const char *tag = "moving";
+	struct index_change change = { .op = INDEX_PUT_MANIFEST,
+		.name = "r",
+		.descriptor = &descriptor,
+		.tags = &tag,
+		.tags_len = 1,
+		.id = { { 7 } },
+		.is_call = true };
+	struct error err;
+
+	assert_true(put(rig->here, "r", "v1", &err) && put(rig->here, "r", "v2", &err));
+	change.issued_ms = clock_wall_ms() - 150000;
+	assert_false(indexes_change_wait(rig->here, &change, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	change.issued_ms = clock_wall_ms() - 100000;
+	assert_true(indexes_change_wait(rig->here, &change, &err));
+	/* One that took effect is answered however late it is. */
+	change.issued_ms = clock_wall_ms() - 150000;
+	assert_true(indexes_change_wait(rig->there, &change, &err));
+}
+
 /* ---- what may not be ---- */
 
 static unsigned checks;
@@ -1265,7 +1291,8 @@ static void test_a_damaged_record(void **state)
 	TEST(test_trust), TEST(test_stale_delete), TEST(test_group_commit), \
 	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write), \
 	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \
-	TEST(test_a_call_takes_effect_once), TEST(test_condemned_blobs), TEST(test_growth_is_refused_in_time)
+	TEST(test_a_call_takes_effect_once), TEST(test_a_call_that_comes_late), \
+	TEST(test_condemned_blobs), TEST(test_growth_is_refused_in_time)
 /* clang-format on */
 
 static int test_bucket(void)
