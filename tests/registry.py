@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests that speak to a registry need: digests, a small image, free ports, waiting."""
+import contextlib
 import hashlib
 import json
+import random
 import socket
 import time
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
+GIVEN = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the kernel gives to outgoing connections: a program that is started again must get it again."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
 
 
 def digest(data, algorithm="sha256"):

@@ -4,18 +4,19 @@ import contextlib
 import socket
 import threading
 
+from registry import free_port
+
 
 class Gate:
     """mute: what comes back from the other side is lost; who asked hears nothing."""
 
     def __init__(self, to):
-        self.to, self.port, self.sockets, self.listener, self.mute = to, 0, [], None, False
+        self.to, self.port, self.sockets, self.listener, self.mute = to, free_port(), [], None, False
         self.open()
 
     def open(self):
         self.mute = False
         self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
 
     def accept(self, listener):

