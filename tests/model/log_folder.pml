@@ -63,10 +63,10 @@ byte log_seen, log_disk;
 bool log_dirty;
 bool closed[G + 1];
 /* Entries and marks of each log, by place. */
-#define AT(g, n) ((g) * N + (n) - 1)
-short entry_seen[(G + 1) * N], entry_disk[(G + 1) * N];
-bool entry_dirty[(G + 1) * N];
-bool mark_seen[(G + 1) * N], mark_disk[(G + 1) * N], mark_dirty[(G + 1) * N];
+#define AT(g, n) (((g) - 1) * N + (n) - 1)
+short entry_seen[G * N], entry_disk[G * N];
+bool entry_dirty[G * N];
+bool mark_seen[G * N], mark_disk[G * N], mark_dirty[G * N];
 
 byte lock; /* 1 + who has it */
 
@@ -179,12 +179,37 @@ inline spill_folder()
 	log_dirty = false
 }
 
+/* A log that has no name any more is as if it had never been: fewer states. */
+inline forget_logs()
+{
+	k = 1;
+	do
+	:: k <= gens ->
+		if
+		:: k != log_seen && k != log_disk && k < json_seen && k < json_disk ->
+			closed[k] = false;
+			i = 1;
+			do
+			:: i <= N ->
+				entry_seen[AT(k, i)] = 0; entry_disk[AT(k, i)] = 0; entry_dirty[AT(k, i)] = false;
+				mark_seen[AT(k, i)] = false; mark_disk[AT(k, i)] = false; mark_dirty[AT(k, i)] = false;
+				i++
+			:: else -> break
+			od
+		:: else
+		fi;
+		k++
+	:: else -> break
+	od
+}
+
 inline sync_folder_ok()
 {
 	if :: json_dirty -> json_disk = json_seen :: else fi;
 	if :: log_dirty -> log_disk = log_seen :: else fi;
 	json_dirty = false;
-	log_dirty = false
+	log_dirty = false;
+	forget_logs()
 }
 
 inline set_log(g)
@@ -434,11 +459,11 @@ settled: /* ---- "if it is not my place: conflict" ---- */
 	}
 
 	/* ---- append ---- */
-	if
-	:: atomic { log_seen -> skip }
-	:: atomic { !log_seen -> set_log(json_seen) }
-	fi;
 	atomic {
+		if
+		:: !log_seen -> set_log(json_seen)
+		:: else
+		fi;
 		fresh = view[p] == json_has[gen[p]];
 		if /* half of it is written */
 		:: id == 2 -> write_entry(NEXT(p), HALF(view[p]))
@@ -463,12 +488,12 @@ settled: /* ---- "if it is not my place: conflict" ---- */
 #endif
 	fi;
 	if
-	:: atomic { !fresh }
-	:: atomic { fresh -> sync_folder_ok() } /* the name of a new log */
+	:: !fresh
+	:: atomic { fresh -> sync_folder_ok(); fresh = false } /* the name of a new log */
 	:: atomic { fresh && syncs -> syncs--; spill_folder(); goto failed }
 	fi;
-	atomic { mark_seen[NEXT(p)] = true; mark_dirty[NEXT(p)] = true }
-	atomic {
+	atomic { /* the mark, and the answer: one that comes later asserts less */
+		mark_seen[NEXT(p)] = true; mark_dirty[NEXT(p)] = true;
 		view[p] = (view[p] << 3) | id;
 		TRUE(p);
 		assert(PREFIX(from, view[p]) && from != view[p]);
@@ -488,7 +513,7 @@ was_closed: /* ---- somebody's log was closed: all that it has goes into a new i
 
 fold:	/* ---- a new index.json: from the view, and the batch that is under way ---- */
 	if
-	:: atomic { log_seen -> skip }
+	:: log_seen
 	:: atomic { !log_seen -> set_log(json_seen) } /* "a log (if only an empty one) is there before index.json is replaced" */
 	fi;
 	if
@@ -508,8 +533,8 @@ fold:	/* ---- a new index.json: from the view, and the batch that is under way -
 #endif
 	}
 	fi;
-	atomic { set_log(0) } /* "only then the log is removed, and only then it is answered" */
-	atomic {
+	atomic { /* "only then the log is removed, and only then it is answered" */
+		set_log(0);
 		view[p] = json_has[json_seen]; gen[p] = json_seen; first[p] = false;
 		TRUE(p);
 		if
@@ -564,13 +589,13 @@ end_idle:
 		s = 0
 	}
 #endif
-	:: atomic { kills && !dead[0] -> kills--; dead[0] = true; if :: lock == 1 -> lock = 0 :: else fi }
-	:: atomic { kills && !dead[1] -> kills--; dead[1] = true; if :: lock == 2 -> lock = 0 :: else fi }
+	/* kill -9: what was written stays, the lock is free. Only who has the lock leaves anything behind. */
+	:: atomic { kills && lock -> kills--; dead[lock - 1] = true; lock = 0 }
 	:: atomic { cuts -> /* what was not synced may be lost, in any subset; the mark is not synced */
 		cuts--;
 		s = 0;
 		do
-		:: s < (G + 1) * N ->
+		:: s < G * N ->
 			if
 			:: entry_dirty[s] || mark_dirty[s] -> spill(s)
 			:: else
