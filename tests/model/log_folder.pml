@@ -20,7 +20,7 @@
  *   once, whole    no batch is there twice, none in half                                                 promise 4
  *
  * Each rule can be taken out: NO_F1 NO_F2 NO_F3 NO_F7 NO_SETTLE_REWRITE NO_FIRST_MARK NO_FINISH; with LEASES
- * NO_LEASE. SPIN must find an error then.
+ * NO_LEASE; with EVICT NO_FOLLOWER. SPIN must find an error then.
  */
 
 #ifndef SYNCS
@@ -80,6 +80,7 @@ byte gen[PROCS]; /* 0: no view */
 bool first[PROCS], tail[PROCS];
 
 short told;
+bool lost; /* EVICT: a page was lost, and nobody was told */
 
 #ifdef LEASES
 /* Ticks since the question that made the view true was asked, and since the one under way was; what was told a tick ago, and
@@ -319,7 +320,13 @@ load:
 	if
 	:: atomic { log_seen == gen[p] -> scan(p);
 		if
-		:: tail[p] && first[p] -> goto mend /* "whoever reads a log for the first time and finds something ... settles it" */
+#ifdef NO_FOLLOWER
+		:: tail[p] && first[p] -> goto mend
+#else
+		/* Whoever finds something behind the last mark settles it, whether he followed the log until here or not: the mark may
+		 * have been there, and be lost with a page that could not be written. */
+		:: tail[p] -> goto mend
+#endif
 		:: else
 		fi
 	}
@@ -416,8 +423,14 @@ settle:
 		fi
 	}
 	if
-	:: atomic { true -> sync_log_ok(json_seen) }
-	:: atomic { syncs -> sync_log_fails(json_seen) };
+	:: atomic { !lost -> sync_log_ok(json_seen) }
+	:: atomic { lost || syncs ->
+		if
+		:: lost -> lost = false; syncs++
+		:: else
+		fi;
+		sync_log_fails(json_seen)
+	};
 		atomic { closed[json_seen] = true; goto failed }
 	fi;
 	if
@@ -475,8 +488,14 @@ settled: /* ---- "if it is not my place: conflict" ---- */
 	:: atomic { fulls -> fulls--; write_entry(NEXT(p), 0); goto failed } /* "cut off under the lock" [F1] */
 	fi;
 	if
-	:: atomic { true -> sync_log_ok(json_seen) }
-	:: atomic { syncs -> sync_log_fails(json_seen) };
+	:: atomic { !lost -> sync_log_ok(json_seen) }
+	:: atomic { lost || syncs ->
+		if
+		:: lost -> lost = false; syncs++
+		:: else
+		fi;
+		sync_log_fails(json_seen)
+	};
 #ifdef NO_F2
 		skip /* the sync is tried again: the pages look clean, it succeeds */
 #else
@@ -591,6 +610,22 @@ end_idle:
 #endif
 	/* kill -9: what was written stays, the lock is free. Only who has the lock leaves anything behind. */
 	:: atomic { kills && lock -> kills--; dead[lock - 1] = true; lock = 0 }
+#ifdef EVICT
+	/* The kernel writes pages back on its own; that fails, they look clean and are thrown out of the cache. The next fdatasync
+	 * is told. */
+	:: atomic { syncs && log_seen && !lost ->
+		sync_log_fails(log_seen);
+		lost = true;
+		k = 1;
+		do
+		:: k <= N ->
+			entry_seen[AT(log_seen, k)] = entry_disk[AT(log_seen, k)];
+			mark_seen[AT(log_seen, k)] = mark_disk[AT(log_seen, k)];
+			k++
+		:: else -> break
+		od
+	}
+#endif
 	:: atomic { cuts -> /* what was not synced may be lost, in any subset; the mark is not synced */
 		cuts--;
 		s = 0;
@@ -614,6 +649,7 @@ end_idle:
 		:: true
 		fi;
 		lock = 0;
+		lost = false;
 		dead[0] = true;
 		dead[1] = true
 	}
