@@ -20,7 +20,7 @@
  *   once, whole    no batch is there twice, none in half                                                 promise 4
  *
  * Each rule can be taken out: NO_F1 NO_F2 NO_F3 NO_F7 NO_SETTLE_REWRITE NO_FIRST_MARK NO_FINISH; with LEASES
- * NO_LEASE. SPIN must find an error then.
+ * NO_LEASE; with EVICT NO_FOLLOWER. SPIN must find an error then.
  */
 
 #ifndef SYNCS
@@ -63,10 +63,10 @@ byte log_seen, log_disk;
 bool log_dirty;
 bool closed[G + 1];
 /* Entries and marks of each log, by place. */
-#define AT(g, n) ((g) * N + (n) - 1)
-short entry_seen[(G + 1) * N], entry_disk[(G + 1) * N];
-bool entry_dirty[(G + 1) * N];
-bool mark_seen[(G + 1) * N], mark_disk[(G + 1) * N], mark_dirty[(G + 1) * N];
+#define AT(g, n) (((g) - 1) * N + (n) - 1)
+short entry_seen[G * N], entry_disk[G * N];
+bool entry_dirty[G * N];
+bool mark_seen[G * N], mark_disk[G * N], mark_dirty[G * N];
 
 byte lock; /* 1 + who has it */
 
@@ -80,6 +80,7 @@ byte gen[PROCS]; /* 0: no view */
 bool first[PROCS], tail[PROCS];
 
 short told;
+bool lost; /* EVICT: a page was lost, and nobody was told */
 
 #ifdef LEASES
 /* Ticks since the question that made the view true was asked, and since the one under way was; what was told a tick ago, and
@@ -179,12 +180,37 @@ inline spill_folder()
 	log_dirty = false
 }
 
+/* A log that has no name any more is as if it had never been: fewer states. */
+inline forget_logs()
+{
+	k = 1;
+	do
+	:: k <= gens ->
+		if
+		:: k != log_seen && k != log_disk && k < json_seen && k < json_disk ->
+			closed[k] = false;
+			i = 1;
+			do
+			:: i <= N ->
+				entry_seen[AT(k, i)] = 0; entry_disk[AT(k, i)] = 0; entry_dirty[AT(k, i)] = false;
+				mark_seen[AT(k, i)] = false; mark_disk[AT(k, i)] = false; mark_dirty[AT(k, i)] = false;
+				i++
+			:: else -> break
+			od
+		:: else
+		fi;
+		k++
+	:: else -> break
+	od
+}
+
 inline sync_folder_ok()
 {
 	if :: json_dirty -> json_disk = json_seen :: else fi;
 	if :: log_dirty -> log_disk = log_seen :: else fi;
 	json_dirty = false;
-	log_dirty = false
+	log_dirty = false;
+	forget_logs()
 }
 
 inline set_log(g)
@@ -294,7 +320,13 @@ load:
 	if
 	:: atomic { log_seen == gen[p] -> scan(p);
 		if
-		:: tail[p] && first[p] -> goto mend /* "whoever reads a log for the first time and finds something ... settles it" */
+#ifdef NO_FOLLOWER
+		:: tail[p] && first[p] -> goto mend
+#else
+		/* Whoever finds something behind the last mark settles it, whether he followed the log until here or not: the mark may
+		 * have been there, and be lost with a page that could not be written. */
+		:: tail[p] -> goto mend
+#endif
 		:: else
 		fi
 	}
@@ -391,8 +423,14 @@ settle:
 		fi
 	}
 	if
-	:: atomic { true -> sync_log_ok(json_seen) }
-	:: atomic { syncs -> sync_log_fails(json_seen) };
+	:: atomic { !lost -> sync_log_ok(json_seen) }
+	:: atomic { lost || syncs ->
+		if
+		:: lost -> lost = false; syncs++
+		:: else
+		fi;
+		sync_log_fails(json_seen)
+	};
 		atomic { closed[json_seen] = true; goto failed }
 	fi;
 	if
@@ -434,11 +472,11 @@ settled: /* ---- "if it is not my place: conflict" ---- */
 	}
 
 	/* ---- append ---- */
-	if
-	:: atomic { log_seen -> skip }
-	:: atomic { !log_seen -> set_log(json_seen) }
-	fi;
 	atomic {
+		if
+		:: !log_seen -> set_log(json_seen)
+		:: else
+		fi;
 		fresh = view[p] == json_has[gen[p]];
 		if /* half of it is written */
 		:: id == 2 -> write_entry(NEXT(p), HALF(view[p]))
@@ -450,8 +488,14 @@ settled: /* ---- "if it is not my place: conflict" ---- */
 	:: atomic { fulls -> fulls--; write_entry(NEXT(p), 0); goto failed } /* "cut off under the lock" [F1] */
 	fi;
 	if
-	:: atomic { true -> sync_log_ok(json_seen) }
-	:: atomic { syncs -> sync_log_fails(json_seen) };
+	:: atomic { !lost -> sync_log_ok(json_seen) }
+	:: atomic { lost || syncs ->
+		if
+		:: lost -> lost = false; syncs++
+		:: else
+		fi;
+		sync_log_fails(json_seen)
+	};
 #ifdef NO_F2
 		skip /* the sync is tried again: the pages look clean, it succeeds */
 #else
@@ -463,12 +507,12 @@ settled: /* ---- "if it is not my place: conflict" ---- */
 #endif
 	fi;
 	if
-	:: atomic { !fresh }
-	:: atomic { fresh -> sync_folder_ok() } /* the name of a new log */
+	:: !fresh
+	:: atomic { fresh -> sync_folder_ok(); fresh = false } /* the name of a new log */
 	:: atomic { fresh && syncs -> syncs--; spill_folder(); goto failed }
 	fi;
-	atomic { mark_seen[NEXT(p)] = true; mark_dirty[NEXT(p)] = true }
-	atomic {
+	atomic { /* the mark, and the answer: one that comes later asserts less */
+		mark_seen[NEXT(p)] = true; mark_dirty[NEXT(p)] = true;
 		view[p] = (view[p] << 3) | id;
 		TRUE(p);
 		assert(PREFIX(from, view[p]) && from != view[p]);
@@ -488,7 +532,7 @@ was_closed: /* ---- somebody's log was closed: all that it has goes into a new i
 
 fold:	/* ---- a new index.json: from the view, and the batch that is under way ---- */
 	if
-	:: atomic { log_seen -> skip }
+	:: log_seen
 	:: atomic { !log_seen -> set_log(json_seen) } /* "a log (if only an empty one) is there before index.json is replaced" */
 	fi;
 	if
@@ -508,8 +552,8 @@ fold:	/* ---- a new index.json: from the view, and the batch that is under way -
 #endif
 	}
 	fi;
-	atomic { set_log(0) } /* "only then the log is removed, and only then it is answered" */
-	atomic {
+	atomic { /* "only then the log is removed, and only then it is answered" */
+		set_log(0);
 		view[p] = json_has[json_seen]; gen[p] = json_seen; first[p] = false;
 		TRUE(p);
 		if
@@ -564,13 +608,29 @@ end_idle:
 		s = 0
 	}
 #endif
-	:: atomic { kills && !dead[0] -> kills--; dead[0] = true; if :: lock == 1 -> lock = 0 :: else fi }
-	:: atomic { kills && !dead[1] -> kills--; dead[1] = true; if :: lock == 2 -> lock = 0 :: else fi }
+	/* kill -9: what was written stays, the lock is free. Only who has the lock leaves anything behind. */
+	:: atomic { kills && lock -> kills--; dead[lock - 1] = true; lock = 0 }
+#ifdef EVICT
+	/* The kernel writes pages back on its own; that fails, they look clean and are thrown out of the cache. The next fdatasync
+	 * is told. */
+	:: atomic { syncs && log_seen && !lost ->
+		sync_log_fails(log_seen);
+		lost = true;
+		k = 1;
+		do
+		:: k <= N ->
+			entry_seen[AT(log_seen, k)] = entry_disk[AT(log_seen, k)];
+			mark_seen[AT(log_seen, k)] = mark_disk[AT(log_seen, k)];
+			k++
+		:: else -> break
+		od
+	}
+#endif
 	:: atomic { cuts -> /* what was not synced may be lost, in any subset; the mark is not synced */
 		cuts--;
 		s = 0;
 		do
-		:: s < (G + 1) * N ->
+		:: s < G * N ->
 			if
 			:: entry_dirty[s] || mark_dirty[s] -> spill(s)
 			:: else
@@ -589,6 +649,7 @@ end_idle:
 		:: true
 		fi;
 		lock = 0;
+		lost = false;
 		dead[0] = true;
 		dead[1] = true
 	}
