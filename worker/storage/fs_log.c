@@ -48,9 +48,10 @@ static enum store_step read_as_it_is(struct store *store, const char *index_key,
 	return buf_check(into, "index.log", err) ? STORE_OK : STORE_FAILED;
 }
 
-/* From the beginning, with the lock, until nothing is in doubt. */
+/* With the lock, until nothing is in doubt. SAME: somebody holds it, and we do not wait. */
 static enum store_step settle_and_read(struct store *store, const char *index_key,
-	const struct store_version *index, struct store_log_place *place, struct buf *into, struct error *err)
+	const struct store_version *index, bool wait, struct store_log_place *place, struct buf *into,
+	struct error *err)
 {
 	AUTO_FINI(fs_log_tail) tail = { .marked = 0 };
 	AUTO_FINI(fs_log) log = { .fd = -1 };
@@ -61,10 +62,14 @@ static enum store_step settle_and_read(struct store *store, const char *index_ke
 	enum store_step step;
 	AUTO_FD lock = -1;
 
-	buf_clear(into);
-	if (!fs_path_of(store, index_key, &path, err) || !fs_lock_folder(store, path.folder, &lock, err) ||
-		!fs_look(&path, &there, &version, err))
+	if (!fs_path_of(store, index_key, &path, err) ||
+		!fs_lock_folder(store, path.folder, wait, &lock, err))
 		return STORE_FAILED;
+	if (lock < 0)
+		return STORE_SAME;
+	if (!fs_look(&path, &there, &version, err))
+		return STORE_FAILED;
+	buf_clear(into);
 	if (strcmp(version.text, index->text) != 0)
 		return STORE_CONFLICT;
 	if (!fs_log_open(store, index_key, place->generation, true, &log, &cause)) {
@@ -74,6 +79,8 @@ static enum store_step settle_and_read(struct store *store, const char *index_ke
 			*err = cause;
 		return STORE_FAILED;
 	}
+	if (place->at && (log.kind == FS_LOG_ABSENT || log.kind == FS_LOG_OTHER))
+		return STORE_CONFLICT;
 	if (log.kind == FS_LOG_ABSENT)
 		return STORE_OK;
 	if (log.kind == FS_LOG_OTHER)
@@ -81,7 +88,7 @@ static enum store_step settle_and_read(struct store *store, const char *index_ke
 	step = fs_log_tail_read(&log, place, &tail, into, err);
 	if (step != STORE_OK)
 		return step;
-	if (!fs_log_settle(&log, place, &tail, into, err))
+	if (!fs_log_settle(store, &log, place, &tail, into, err))
 		return STORE_FAILED;
 	move_behind(place, &tail);
 	return STORE_OK;
@@ -101,12 +108,17 @@ enum store_step fs_log_get(struct store *store, const char *index_key, const str
 		return place->at ? STORE_CONFLICT : STORE_OK;
 	if (log.kind == FS_LOG_OTHER)
 		return place->at ? STORE_CONFLICT
-				 : settle_and_read(store, index_key, index, place, into, err);
+				 : settle_and_read(store, index_key, index, true, place, into, err);
 	step = fs_log_tail_read(&log, place, &tail, into, err);
 	if (step != STORE_OK)
 		return step;
-	if (!place->at && log.kind != FS_LOG_OLD && fs_log_tail_is_in_doubt(&tail))
-		return settle_and_read(store, index_key, index, place, into, err);
+	/* Who follows has seen all that was acknowledged, unless the disk has lost a mark since; who is
+	 * writing sees to that. */
+	if (log.kind != FS_LOG_OLD && fs_log_tail_is_in_doubt(&tail)) {
+		step = settle_and_read(store, index_key, index, !place->at, place, into, err);
+		if (step != STORE_SAME)
+			return step;
+	}
 	move_behind(place, &tail);
 	return STORE_OK;
 }
@@ -115,7 +127,7 @@ enum store_step fs_log_get(struct store *store, const char *index_key, const str
 
 /* OK: the log ends at this place, and nothing is in doubt. */
 static enum store_step check_end(
-	const struct fs_log *log, const struct store_log_place *place, struct error *err)
+	struct store *store, const struct fs_log *log, const struct store_log_place *place, struct error *err)
 {
 	AUTO_FINI(fs_log_tail) tail = { .marked = 0 };
 	AUTO_FINI(buf) batches = buf_limit(STORE_LOG_MAX);
@@ -123,7 +135,7 @@ static enum store_step check_end(
 
 	if (step != STORE_OK)
 		return step;
-	if (!fs_log_settle(log, place, &tail, &batches, err))
+	if (!fs_log_settle(store, log, place, &tail, &batches, err))
 		return STORE_FAILED;
 	return tail.marked ? STORE_CONFLICT : STORE_OK;
 }
@@ -145,7 +157,7 @@ static enum store_step append_locked(struct store *store, struct fs_log *log, st
 		(void)error_set(err, ERROR_UNAVAILABLE, NULL, "the log of the index takes no more records");
 		return STORE_CLOSED;
 	case FS_LOG_OPEN:
-		step = check_end(log, place, err);
+		step = check_end(store, log, place, err);
 		return step == STORE_OK ? fs_log_add(log, place, frames, err) : step;
 	}
 	return place->at ? STORE_CONFLICT : fs_log_begin(store, log, place, frames, err);
@@ -161,7 +173,8 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 	struct stat there;
 	AUTO_FD lock = -1;
 
-	if (!fs_path_of(store, index_key, &index, err) || !fs_lock_folder(store, index.folder, &lock, err) ||
+	if (!fs_path_of(store, index_key, &index, err) ||
+		!fs_lock_folder(store, index.folder, true, &lock, err) ||
 		!fs_look(&index, &there, &version, err))
 		return STORE_FAILED;
 	if (strcmp(expected->text, version.text) != 0)
@@ -187,7 +200,7 @@ enum store_step fs_log_before_fold(
 	if (!fs_log_open(store, index_key, place->generation, true, &log, err))
 		return STORE_FAILED;
 	if (log.kind != FS_LOG_ABSENT && log.kind != FS_LOG_OTHER)
-		return check_end(&log, place, err);
+		return check_end(store, &log, place, err);
 	if (place->at)
 		return STORE_CONFLICT;
 	if (log.kind == FS_LOG_OTHER && !fs_log_dispose(store, &log, place, err))

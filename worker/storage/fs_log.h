@@ -75,7 +75,7 @@ bool fs_log_tail_is_in_doubt(const struct fs_log_tail *tail);
 struct str fs_log_tail_pending(const struct fs_log_tail *tail);
 /* Afterwards nothing is in doubt: a whole entry is written again, synced and marked (and added to `into`), what can't be read is put
  * aside and cut off. */
-bool fs_log_settle(const struct fs_log *log, const struct store_log_place *place, struct fs_log_tail *tail,
+bool fs_log_settle(struct store *store, const struct fs_log *log, const struct store_log_place *place, struct fs_log_tail *tail,
 	struct buf *into, struct error *err) MUST_CHECK;
 
 /* One batch behind the place, which moves. The log is OPEN, the place is its end. */
@@ -84,6 +84,8 @@ enum store_step fs_log_add(const struct fs_log *log, struct store_log_place *pla
 /* The same, and the log begins with it. There is none. */
 enum store_step fs_log_begin(struct store *store, struct fs_log *log, struct store_log_place *place, struct str frames,
 	struct error *err) MUST_CHECK;
+/* The names in its folder are durable: with a change of our own, so that there is something to sync whatever became of the one before. */
+bool fs_log_sync_names(struct store *store, const struct fs_log *log, struct error *err) MUST_CHECK;
 /* A log that is none of the index.json at `place`: when index.json holds it, it goes, else it is kept under another name and told.
  * What was renamed in the folder is durable afterwards. */
 bool fs_log_dispose(

@@ -214,8 +214,7 @@ enum store_step fs_log_begin(struct store *store, struct fs_log *log, struct sto
 
 /* ---- what nobody continues ---- */
 
-/* With a change of its own, so that there is something to sync whatever became of the one before. */
-static bool sync_renames(struct store *store, const struct fs_log *log, struct error *err)
+bool fs_log_sync_names(struct store *store, const struct fs_log *log, struct error *err)
 {
 	AUTO_FINI(fs_temp) temp = { .fd = -1 };
 
@@ -261,7 +260,7 @@ bool fs_log_dispose(
 	bool held = log->size == 0;
 	uint64_t len = 0;
 
-	if (!sync_renames(store, log, err))
+	if (!fs_log_sync_names(store, log, err))
 		return false;
 	if (!held && log->generation[0] && !length_of(log, &len, err))
 		return false;

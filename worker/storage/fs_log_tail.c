@@ -174,8 +174,8 @@ static struct str damaged(const struct fs_log_tail *tail)
 	return rest;
 }
 
-bool fs_log_settle(const struct fs_log *log, const struct store_log_place *place, struct fs_log_tail *tail,
-	struct buf *into, struct error *err)
+bool fs_log_settle(struct store *store, const struct fs_log *log, const struct store_log_place *place,
+	struct fs_log_tail *tail, struct buf *into, struct error *err)
 {
 	uint64_t base = FS_LOG_HEAD + place->at;
 	struct str rest = damaged(tail);
@@ -186,8 +186,11 @@ bool fs_log_settle(const struct fs_log *log, const struct store_log_place *place
 		return false;
 	if (ftruncate(log->fd, (off_t)(base + tail->whole)) != 0)
 		return fs_error(err, "cut", log->path.text);
-	if (tail->whole > tail->marked && !adopt(log, base, tail, into, err))
+	tail->bytes.len = tail->whole;
+	if (tail->whole == tail->marked)
+		return true;
+	/* Who began this log may have died before its name was durable. */
+	if (!place->at && !tail->marked && !fs_log_sync_names(store, log, err))
 		return false;
-	tail->bytes.len = tail->marked < tail->bytes.len ? tail->marked : tail->bytes.len;
-	return true;
+	return adopt(log, base, tail, into, err);
 }

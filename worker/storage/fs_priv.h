@@ -83,8 +83,9 @@ enum store_step fs_put_if(struct store *store, const char *key, struct str bytes
 enum store_step fs_put_index(struct store *store, const char *key, struct str bytes,
 	const struct store_version *expected, const struct store_log_place *log,
 	struct store_version *ret_version, struct error *err) MUST_CHECK;
-/* flock(2) of the folder, until the descriptor is closed. The wait is counted. */
-bool fs_lock_folder(struct store *store, const char *folder, int *ret_fd, struct error *err) MUST_CHECK;
+/* flock(2) of the folder, until the descriptor is closed. The wait is counted; without one *ret_fd is -1 when somebody holds it. */
+bool fs_lock_folder(
+	struct store *store, const char *folder, bool wait, int *ret_fd, struct error *err) MUST_CHECK;
 /* What is there now; an absent file has the empty version. */
 bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_version *ret,
 	struct error *err) MUST_CHECK;

@@ -21,7 +21,7 @@
 #include "worker/storage/fs_priv.h"
 
 /* A descriptor of our own each time: flock() belongs to the open file, not to the thread. */
-bool fs_lock_folder(struct store *store, const char *folder, int *ret_fd, struct error *err)
+bool fs_lock_folder(struct store *store, const char *folder, bool wait, int *ret_fd, struct error *err)
 {
 	AUTO_FD fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int64_t begun = clock_us();
@@ -30,8 +30,12 @@ bool fs_lock_folder(struct store *store, const char *folder, int *ret_fd, struct
 	if (fd < 0)
 		return fs_error(err, "open", folder);
 	do
-		failed = flock(fd, LOCK_EX);
+		failed = flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB));
 	while (failed && errno == EINTR);
+	if (failed && !wait && errno == EWOULDBLOCK) {
+		*ret_fd = -1;
+		return true;
+	}
 	if (failed)
 		return fs_error(err, "lock", folder);
 	histogram_add_shared(fs_lock_waits(store), (uint64_t)(clock_us() - begun));
@@ -113,7 +117,8 @@ enum store_step fs_put_index(struct store *store, const char *key, struct str by
 	AUTO_FD lock = -1;
 
 	if (!fs_path_of(store, key, &target, err) || !write_temp(store, &target, bytes, &temp, &time, err) ||
-		!fs_lock_folder(store, target.folder, &lock, err) || !fs_look(&target, &there, &version, err))
+		!fs_lock_folder(store, target.folder, true, &lock, err) ||
+		!fs_look(&target, &there, &version, err))
 		return STORE_FAILED;
 	if (expected && strcmp(expected->text, version.text) != 0)
 		return STORE_CONFLICT;

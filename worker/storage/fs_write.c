@@ -330,7 +330,7 @@ static bool lock_repository(struct store *store, const struct fs_path *path, int
 	if (!blobs)
 		return true;
 	*blobs = '\0';
-	return fs_lock_folder(store, folder, ret_lock, err);
+	return fs_lock_folder(store, folder, true, ret_lock, err);
 }
 
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err)

@@ -289,8 +289,10 @@ static enum store_step add_log(struct load *load, bool shared, struct index **vi
 	step = store_log_get(store, load->name, &(*view)->version, &place, &frames, err);
 	if (step != STORE_OK)
 		return step;
-	if (load->followed &&
-		indexes_is_later(place.seen_s, load->seen.store_s, STORE_LOG_FOLLOW(load->indexes->keep_us)))
+	/* Counted from when the end was known last, however long the way there took. */
+	if (load->followed && (clock_us() - load->seen.us > STORE_LOG_FOLLOW(load->indexes->keep_us) ||
+				      indexes_is_later(place.seen_s, load->seen.store_s,
+					      STORE_LOG_FOLLOW(load->indexes->keep_us))))
 		return STORE_CONFLICT;
 	if (place.seen_s)
 		load->seen.store_s = place.seen_s;

@@ -426,15 +426,17 @@ static bool log_is_full(const struct indexes *indexes, const struct index *view,
 	       (store_log_goes_on(indexes->store) && view->log.at - view->json_at >= LOG_RECORDS_MOST);
 }
 
-/* A record that came so late may stand where others were removed, and where nobody reads it; or it was folded
- * and removed itself. */
+/* An answer that comes so late says nothing: our record may stand where others were removed, and where nobody
+ * reads it, or it was folded and removed itself. */
 static bool is_late(const struct commit *c, const struct store_log_place *place)
 {
+	struct store *store = c->indexes->store;
 	int64_t most_us = STORE_LOG_APPEND(c->indexes->keep_us);
 
-	return store_log_goes_on(c->indexes->store) &&
+	return store_log_goes_on(store) &&
 	       (clock_us() - c->seen.us > most_us ||
-		       indexes_is_later(place->seen_s, c->seen.store_s, most_us));
+		       indexes_is_later(place->seen_s, c->seen.store_s, most_us) ||
+		       indexes_is_later(store_clock_s(store), c->seen.store_s, most_us));
 }
 
 /* *ret_closed: the log takes no more; a new index.json does. */
@@ -452,7 +454,7 @@ static enum commit_step append(struct commit *c, struct str frames, bool *ret_cl
 	begin_write(c);
 	step = store_log_append(
 		c->indexes->store, str_of(c->repository->name), &c->base->version, place, frames, err);
-	if (step == STORE_OK && is_late(c, place)) {
+	if ((step == STORE_OK || step == STORE_CONFLICT) && is_late(c, place)) {
 		c->seen.us = 0;
 		c->late = true;
 		step = STORE_CONFLICT;
