@@ -164,11 +164,12 @@ def test_images_with_missing_layers(worker):
 def test_a_mount_finds_the_blob_by_itself(tmp_path):
     worker = Worker(tmp_path)
     with worker:
-        name = worker.push_blob("lib/one", b"shared by all")
+        blob = b"shared by all" * 10_000
+        name = worker.push_blob("lib/one", blob)
         reply = worker.call("POST", f"/v2/lib/two/blobs/uploads/?mount={name}")
-        assert reply.status_code == 201 and worker.call("GET", f"/v2/lib/two/blobs/{name}").content == b"shared by all"
+        assert reply.status_code == 201 and worker.call("GET", f"/v2/lib/two/blobs/{name}").content == blob
         # One that comes again is the same file.
-        worker.push_blob("lib/three", b"shared by all")
+        worker.push_blob("lib/three", blob)
         inodes = {(worker.folder / f"store/lib/{repo}/blobs/sha256/{name[7:]}").stat().st_ino for repo in ("one", "two", "three")}
         assert len(inodes) == 1
         for repo in ("one", "two", "three"):
