@@ -47,14 +47,14 @@ PROCESSES = 2
 
 # (store, ring, workers, share of all operations, the same in full)
 ARRANGEMENTS = [
-    ("fs", "own", 3, 22, 14), ("fs", "static", 3, 22, 14), ("fs", "led", 3, 22, 14), ("fs", "alone", 2, 18, 8),
-    ("memory", "own", 3, 3.5, 10), ("memory", "static", 3, 3.5, 10), ("memory", "led", 3, 3.5, 10), ("memory", "alone", 2, 1.5, 5),
-    ("moto", "own", 2, 1.5, 3), ("moto", "static", 3, 1.5, 3), ("moto", "led", 2, 1.5, 3),
-    ("radosgw", "own", 3, 0, 3), ("radosgw", "led", 3, 0, 3)]
+    ("fs", "own", 3, 22, 20), ("fs", "static", 3, 22, 20), ("fs", "led", 3, 22, 20), ("fs", "alone", 2, 18, 18),
+    ("memory", "own", 3, 3.5, 4.5), ("memory", "static", 3, 3.5, 4.5), ("memory", "led", 3, 3.5, 4.5), ("memory", "alone", 2, 1.5, 1.5),
+    ("moto", "own", 2, 1.5, 1.5), ("moto", "static", 3, 1.5, 1.5), ("moto", "led", 2, 1.5, 1.5),
+    ("radosgw", "own", 3, 0, 1), ("radosgw", "led", 3, 0, 1)]
 SHARE = 4 if FULL else 3
 ARRANGEMENTS = [a for a in ARRANGEMENTS if a[SHARE]]
 
-S3_RATES = {"503": 0.01, "500": 0.005, "500 after": 0.005, "cut": 0.01, "silent": 0.002, "twice": 0.01, "twice first": 0.01, "late": 0.005,
+S3_RATES = {"503": 0.01, "500": 0.005, "500 after": 0.005, "cut": 0.01, "silent": 0.0005 if FULL else 0.002, "twice": 0.01, "twice first": 0.01, "late": 0.005,
             "slow": 0.005, "truncated": 0.005, "old list": 0.2}
 STORM = 3
 # What is done, and how often.
