@@ -65,7 +65,11 @@ bool fs_log_open(const struct store *store, const char *index_key, const char *g
 {
 	struct stat st;
 
-	*ret = (struct fs_log){ .fd = -1, .kind = FS_LOG_ABSENT };
+	/* Not as a whole: its paths are large. */
+	ret->fd = -1;
+	ret->kind = FS_LOG_ABSENT;
+	ret->generation[0] = '\0';
+	ret->size = 0;
 	if (!path_of_log(store, index_key, &ret->path, err))
 		return false;
 	ret->fd = open(ret->path.text, (writing ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
