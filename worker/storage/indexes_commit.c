@@ -249,102 +249,6 @@ static enum commit_step finish_write(struct commit *c, enum store_step step, con
 	return step == STORE_CONFLICT ? COMMIT_CONFLICT : COMMIT_FAILED;
 }
 
-/* ---- manifests that were put lazily ---- */
-
-/* Will a record have its bytes? If it was put lazily, and the record is written. */
-static bool is_said(const struct commit *c, const struct index_change *change)
-{
-	if (change->changed)
-		return change->era || (c->base && index_find_digest(c->base, &change->descriptor->digest));
-	return !change->era;
-}
-
-/* A manifest that is to be acknowledged and that no record speaks for: one that the index listed when it was
- * pushed and lists no more, or one that it did not list and lists by now, though the file was not there. */
-static bool put_unsaid(const struct commit *c, struct error *err)
-{
-	for (struct index_change *change = c->batch; change; change = change->next)
-		if (change->ok && change->bytes.len && !is_said(c, change) &&
-			!store_blob_put(c->indexes->store, str_of(c->repository->name),
-				&change->descriptor->digest, change->bytes, err))
-			return false;
-	return true;
-}
-
-static bool has_lazy(const struct commit *c)
-{
-	bool lazy = c->base && c->base->log.bytes;
-
-	for (const struct index_change *change = c->batch; change && !lazy; change = change->next)
-		lazy = change->bytes.len && change->era;
-	return lazy;
-}
-
-/* Was everything that is to be synced put in this era? */
-static bool is_of_era(const struct commit *c, uint64_t era)
-{
-	bool all = !c->base || !c->base->log.bytes || c->base->era == era;
-
-	for (const struct index_change *change = c->batch; change && all; change = change->next)
-		all = !change->bytes.len || !change->era || change->era == era;
-	return all;
-}
-
-struct again {
-	const struct commit *c;
-	struct error *err;
-	bool ok;
-};
-
-static void put_again(void *arg, const struct digest *digest, struct str bytes)
-{
-	struct again *again = arg;
-
-	again->ok = again->ok && store_blob_put_again(again->c->indexes->store,
-					 str_of(again->c->repository->name), digest, bytes, again->err);
-}
-
-static bool put_log_again(const struct commit *c, struct error *err)
-{
-	AUTO_FINI(buf) frames = buf_limit(STORE_LOG_MAX);
-	struct again again = { c, err, true };
-	struct store_log_place place = { .at = 0 };
-
-	if (!c->base || !c->base->log.bytes)
-		return true;
-	memcpy(place.generation, c->base->log.generation, sizeof(place.generation));
-	if (store_log_get(c->indexes->store, str_of(c->repository->name), &c->base->version, &place, &frames,
-		    err) == STORE_FAILED)
-		return false;
-	index_log_manifests(buf_str(&frames), put_again, &again);
-	return again.ok;
-}
-
-/* What a failed sync may have lost, or what was put before we began to look. */
-static bool put_all_again(const struct commit *c, struct error *err)
-{
-	struct again again = { c, err, true };
-
-	if (!put_log_again(c, err))
-		return false;
-	for (const struct index_change *change = c->batch; change; change = change->next)
-		if (change->bytes.len && change->era)
-			put_again(&again, &change->descriptor->digest, change->bytes);
-	return again.ok;
-}
-
-/* What was put lazily must be durable before an index.json says so: this batch's, and what the log had. */
-static bool sync_lazy(struct commit *c, struct error *err)
-{
-	struct error ignored;
-
-	c->era = store_era(c->indexes->store);
-	if (!has_lazy(c) || (is_of_era(c, c->era) && store_sync(c->indexes->store, c->era, &ignored)))
-		return true;
-	c->era = store_era(c->indexes->store);
-	return put_all_again(c, err) && store_sync(c->indexes->store, c->era, err);
-}
-
 /* ---- writing ---- */
 
 /* A log that goes on keeps its generation: what others append meanwhile stays in force. */
@@ -380,7 +284,9 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	enum store_step step;
 
 	name_log(c);
-	if (!put_unsaid(c, err) || !index_json_write(c->draft, &text, err) || !sync_lazy(c, err))
+	if (!indexes_put_unsaid(c->indexes, str_of(c->repository->name), c->base, c->batch, err) ||
+		!index_json_write(c->draft, &text, err) ||
+		!indexes_sync_lazy(c->indexes, str_of(c->repository->name), c->base, c->batch, &c->era, err))
 		return COMMIT_FAILED;
 	begin_write(c);
 	step = store_index_fold(c->indexes->store, str_of(c->repository->name), buf_str(&text),
@@ -447,7 +353,7 @@ static enum commit_step append(struct commit *c, struct str frames, bool *ret_cl
 	enum store_step step;
 
 	*ret_closed = place->asked = false;
-	if (!put_unsaid(c, err))
+	if (!indexes_put_unsaid(c->indexes, str_of(c->repository->name), c->base, c->batch, err))
 		return COMMIT_FAILED;
 	place->seen_s = 0;
 	c->tried = true;
@@ -583,7 +489,9 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 		return write_draft(c, err);
 	if (asked)
 		keep_base(c);
-	return c->tried || put_unsaid(c, err) ? COMMIT_DONE : COMMIT_FAILED;
+	return c->tried || indexes_put_unsaid(c->indexes, str_of(c->repository->name), c->base, c->batch, err)
+		       ? COMMIT_DONE
+		       : COMMIT_FAILED;
 }
 
 static void commit_batch(struct repository *repository, struct index_change *batch);
@@ -740,64 +648,6 @@ void indexes_change_here(struct indexes *indexes, struct index_change *change)
 
 	if (enqueue(indexes, change, &repository))
 		run_committer(repository);
-}
-
-/* ---- folding ---- */
-
-struct fold {
-	struct index_change change; /* first */
-	char name[NAME_MAX_LEN + 1];
-};
-
-static void on_folded(struct index_change *change)
-{
-	struct fold *fold = (struct fold *)change;
-
-	if (!change->ok)
-		log_warn("index.fold", "repository=%s error=%s trying again later", fold->name,
-			log_quote(str_of(change->err.text)));
-	free(fold);
-}
-
-static bool needs_fold(const struct repository *repository, int64_t idle_ms, int64_t now_us)
-{
-	return repository->view && repository->view->log.bytes && !repository->committing &&
-	       repository->wrote_us && now_us - repository->wrote_us >= idle_ms * 1000;
-}
-
-/* Which, first; the changes are made without the lock. */
-static struct fold *next_fold(struct indexes *indexes, size_t *at, int64_t idle_ms)
-{
-	int64_t now_us = clock_us();
-	struct fold *fold = NULL;
-	void *item;
-
-	indexes_lock(indexes);
-	while (!fold && map_next(indexes->repositories, at, NULL, &item)) {
-		struct repository *repository = item;
-
-		if (!needs_fold(repository, idle_ms, now_us))
-			continue;
-		repository->wrote_us = now_us;
-		fold = xnew(struct fold);
-		(void)snprintf(fold->name, sizeof(fold->name), "%s", repository->name);
-	}
-	indexes_unlock(indexes);
-	return fold;
-}
-
-void indexes_fold(struct indexes *indexes, int64_t idle_ms)
-{
-	struct fold *fold;
-
-	indexes_clean_due(indexes);
-
-	for (size_t at = 0; (fold = next_fold(indexes, &at, idle_ms));) {
-		fold->change = (struct index_change){
-			.op = INDEX_FOLD, .name = fold->name, .done = on_folded, .arg = fold
-		};
-		indexes_change(indexes, &fold->change);
-	}
 }
 
 /* ---- waiting ---- */

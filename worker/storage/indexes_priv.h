@@ -81,6 +81,14 @@ bool indexes_may_follow(
 /* By the clock of the store: has more than this passed between the two? Where it does not tell, no. */
 bool indexes_is_later(int64_t store_s, int64_t than_s, int64_t by_us);
 
+/* indexes_lazy.c, for the committer. A manifest of the batch that is to be acknowledged and that no record speaks for is written durably:
+ * one that the index listed when it was pushed and lists no more, or one that it did not list and lists by now, though it was not there. */
+bool indexes_put_unsaid(struct indexes *indexes, struct str name, const struct index *base,
+	struct index_change *batch, struct error *err) MUST_CHECK;
+/* Before an index.json says so: what was put lazily is durable, this batch's, and what the log had. */
+bool indexes_sync_lazy(struct indexes *indexes, struct str name, const struct index *base,
+	const struct index_change *batch, uint64_t *ret_era, struct error *err) MUST_CHECK;
+
 /* indexes_clean.c: records of logs that are folded, to be removed when nobody needs them any more. */
 struct clean;
 void indexes_clean_later(struct indexes *indexes, const char *name, const struct store_log_place *upto);
