@@ -58,7 +58,7 @@ S3_RATES = {"503": 0.01, "500": 0.005, "500 after": 0.005, "cut": 0.01, "silent"
             "slow": 0.005, "truncated": 0.005, "old list": 0.2}
 STORM = 3
 # What is done, and how often.
-FAULTS = {"kill": 4, "pause": 3, "fold": 3, "cut": 3, "leader": 1, "calm": 2, "storm": 2}
+FAULTS = {"kill": 4, "pause": 3, "fold": 3, "cut": 7, "leader": 1, "calm": 2, "storm": 2}
 
 
 def knows_setting(name):
