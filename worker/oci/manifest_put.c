@@ -304,21 +304,35 @@ static bool check(struct push *push, unsigned *status, struct error *err)
 
 /* Where its record is to be written: what was looked at before may have been deleted meanwhile. */
 
-static bool check_none_condemned(const struct push *push, const struct index *view, struct error *err)
+/* One whose deletion ended without a word may be there or not. */
+static bool check_condemned(
+	const struct push *push, const struct index *view, const struct digest *digest, struct error *err)
+{
+	const struct oci_ask *ask = &push->job->ask;
+	uint64_t size;
+
+	if (!index_was_condemned(view, digest))
+		return true;
+	if (index_is_condemned(view, digest, store_clock_s(ask->worker->store)))
+		return blob_unknown(digest, err);
+	if (!ask->worker->settings->require_blobs ||
+		store_blob_size(ask->worker->store, name_str(&ask->route.name), digest, &size, err))
+		return true;
+	return err->kind == ERROR_UNKNOWN && blob_unknown(digest, err);
+}
+
+static bool check_all_condemned(const struct push *push, const struct index *view, struct error *err)
 {
 	const struct manifest *manifest = &push->manifest;
-	int64_t now_s = store_clock_s(push->job->ask.worker->store);
+	bool ok = !manifest->has_config || check_condemned(push, view, &manifest->config.digest, err);
 
-	if (manifest->has_config && index_is_condemned(view, &manifest->config.digest, now_s))
-		return blob_unknown(&manifest->config.digest, err);
-	for (size_t i = 0; i < manifest->layers_len; i++)
-		if (index_is_condemned(view, &manifest->layers[i].digest, now_s))
-			return blob_unknown(&manifest->layers[i].digest, err);
-	for (size_t i = 0; i < manifest->manifests_len; i++)
-		if (index_is_condemned(view, &manifest->manifests[i].digest, now_s))
-			return blob_unknown(&manifest->manifests[i].digest, err);
-	return !index_is_condemned(view, &push->digest, now_s) ||
-	       error_set(err, ERROR_UNAVAILABLE, NULL, "the manifest's content is just being deleted");
+	for (size_t i = 0; i < manifest->layers_len && ok; i++)
+		ok = check_condemned(push, view, &manifest->layers[i].digest, err);
+	for (size_t i = 0; i < manifest->manifests_len && ok; i++)
+		ok = check_condemned(push, view, &manifest->manifests[i].digest, err);
+	return ok && (!index_is_condemned(view, &push->digest, store_clock_s(push->job->ask.worker->store)) ||
+			     error_set(err, ERROR_UNAVAILABLE, NULL,
+				     "the manifest's content is just being deleted"));
 }
 
 /* Content of ours, or that we rely on, may be among what was deleted. */
@@ -340,8 +354,9 @@ static bool check_in_place(struct index_change *change, const struct index *view
 	struct push *push = change->arg;
 	uint64_t removals = index_removals(view);
 
-	return may_push(push, view, err) && check_none_condemned(push, view, err) &&
-	       (removals == push->removals || look_again(push, removals, err));
+	return may_push(push, view, err) && check_all_condemned(push, view, err) &&
+	       ((removals == push->removals && !index_was_condemned(view, &push->digest)) ||
+		       look_again(push, removals, err));
 }
 
 static void describe(struct push *push)

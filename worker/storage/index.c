@@ -499,6 +499,11 @@ bool index_may_condemn(const struct index *index, int64_t now_s)
 	return index_memo_may_condemn(index->memo, now_s);
 }
 
+bool index_was_condemned(const struct index *index, const struct digest *digest)
+{
+	return index_memo_is_listed(index->memo, digest);
+}
+
 uint64_t index_removals(const struct index *index)
 {
 	return index_memo_removals(index->memo);

@@ -86,7 +86,9 @@ const struct index_entry *index_at(const struct index *index, size_t at);
 /* Blobs that are being deleted: a manifest that names one is not to be taken. now_s: store_clock_s(). */
 bool index_is_condemned(const struct index *index, const struct digest *digest, int64_t now_s);
 bool index_may_condemn(const struct index *index, int64_t now_s); /* false: too many are */
-/* How often a blob was condemned: while that number stays nobody deletes one. */
+/* It was, and who did it has not said that it is over: only a question tells whether it is there. */
+bool index_was_condemned(const struct index *index, const struct digest *digest);
+/* How often a blob was condemned, and that was over: what was seen counts while that number stays. */
 uint64_t index_removals(const struct index *index);
 
 struct change_id { uint8_t raw[16]; };

@@ -165,7 +165,14 @@ void index_memo_removed(struct index_memo **memo, const struct digest *digest, i
 		return;
 	next = copy(*memo);
 	drop_condemned(next, digest);
+	/* Who saw the blob after it was condemned may have seen it before it was removed. */
+	next->removals++;
 	replace(memo, next);
+}
+
+bool index_memo_is_listed(const struct index_memo *memo, const struct digest *digest)
+{
+	return find(memo, digest) != NULL;
 }
 
 bool index_memo_is_condemned(const struct index_memo *memo, const struct digest *digest, int64_t now_s)

@@ -40,7 +40,9 @@ void index_memo_condemn(struct index_memo **memo, const struct digest *digest, i
 /* The condemnation until then, and no later one. */
 void index_memo_removed(struct index_memo **memo, const struct digest *digest, int64_t until_s);
 bool index_memo_is_condemned(const struct index_memo *memo, const struct digest *digest, int64_t now_s);
-/* Condemnations since the index was made. */
+/* Was it, and nobody has said that this is over? */
+bool index_memo_is_listed(const struct index_memo *memo, const struct digest *digest);
+/* Condemnations, and ends of them, since the index was made. */
 uint64_t index_memo_removals(const struct index_memo *memo);
 
 /* A time that a clock of ours can have said: what is read is not trusted further. */

@@ -454,7 +454,8 @@ static void test_condemned_blobs(void **state)
 	assert_false(indexes_change_wait(rig->here, &push, &err));
 	assert_true(indexes_change_wait(rig->there, &over, &err));
 	assert_true(indexes_change_wait(rig->here, &push, &err));
-	assert_int_equal(indexes_removals(rig->here, STR("r")), 1);
+	/* What was seen while it was condemned, and not removed yet, does not count behind that. */
+	assert_int_equal(indexes_removals(rig->here, STR("r")), 2);
 }
 
 static void test_growth_is_refused_in_time(void **state)
