@@ -12,7 +12,6 @@
  * of ours whose answer we did not get is not written twice.
  */
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,7 +21,6 @@
 #include "common/crypto.h"
 #include "common/log.h"
 #include "common/pool.h"
-#include "proto/name.h"
 #include "worker/storage/indexes_priv.h"
 
 #define ATTEMPTS_MAX 60
