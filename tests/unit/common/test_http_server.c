@@ -409,7 +409,7 @@ static void test_framing_is_read_strictly(void **state)
 	assert_int_equal(status_of(app, gzip), 501);
 	assert_int_equal(status_of(app, huge), 413);
 	assert_int_equal(status_of(app, minus), 400);
-	assert_int_equal(status_of(app, "nonsense\r\n\r\n"), 0);
+	assert_int_equal(status_of(app, "nonsense\r\n\r\n"), 400);
 	assert_int_equal(atomic_load(&app->requests), 0);
 }
 
