@@ -181,6 +181,8 @@ static void feed(struct http_request *request, struct str data)
 	size_t n = request->sink.on_bytes(request->sink.arg, data.at, data.len);
 	request->inside = false;
 	CHECK(n <= data.len);
+	if (n > 0)
+		http_moved(request->conn);
 	request->bytes_in += n;
 	took(request->conn, n);
 	request->blocked = n < data.len && !request->more;

@@ -65,6 +65,7 @@ void http_conn_open(struct http_server *server, int fd, const struct ip *ip)
 	http_wire_open(&conn->wire, fd, server->tls);
 	http_address_join(conn);
 	link_conn(conn);
+	http_moved(conn);
 	http_conn_watch(conn, HTTP_WATCH_HEAD);
 	http_shed_make_room(server, conn);
 	http_watch_start(server);
@@ -83,6 +84,7 @@ void http_conn_cut(struct http_conn *conn)
 
 void http_conn_end(struct http_conn *conn)
 {
+	http_moved(conn);
 	if (conn->request)
 		http_request_end(conn->request);
 	http_turns_forget(conn);
@@ -104,6 +106,7 @@ void http_conn_end(struct http_conn *conn)
 
 static bool step_shake(struct http_conn *conn)
 {
+	http_moved(conn);
 	switch (http_wire_handshake(&conn->wire)) {
 	case HTTP_IO_OK:
 		conn->state = HTTP_HEAD_AWAITED;
@@ -191,6 +194,8 @@ static bool step_linger(struct http_conn *conn)
 		return false;
 	enum http_io io = http_wire_drop(&conn->wire, conn->server->in_block, &len);
 	conn->dropped += len;
+	if (len > 0)
+		http_moved(conn);
 	if (io == HTTP_IO_OK && conn->dropped <= conn->server->settings.drain_max)
 		return true;
 	if (io != HTTP_IO_AGAIN)

@@ -195,6 +195,11 @@ void http_conn_cut(struct http_conn *conn);
 /* The reply is out: what comes next. */
 void http_conn_replied(struct http_conn *conn, bool keep);
 
+static inline void http_moved(struct http_conn *conn)
+{
+	loop_moved(conn->server->loop);
+}
+
 /* http_server_input.c */
 struct str http_input_str(const struct http_conn *conn);
 void http_input_took(struct http_conn *conn, size_t n);

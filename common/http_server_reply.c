@@ -68,8 +68,10 @@ static void out_took(struct http_conn *conn, size_t n)
 /* True: some went. False: nothing goes now, or the connection is cut. */
 static bool went(struct http_conn *conn, enum http_io io)
 {
-	if (io == HTTP_IO_OK)
+	if (io == HTTP_IO_OK) {
+		http_moved(conn);
 		return true;
+	}
 	if (io != HTTP_IO_AGAIN)
 		http_conn_cut(conn);
 	return false;

@@ -146,6 +146,7 @@ static void announce(struct http_request *request)
 	struct http_server *server = request->conn->server;
 
 	request->announced = true;
+	http_moved(request->conn);
 	HTTP_STORE(server->requests_len, server->requests_len + 1);
 	request->inside = true;
 	server->app.on_request(server->app.app, request);
