@@ -19,8 +19,10 @@ static void on_ready(void *arg, uint32_t events)
 {
 	struct http_conn *conn = OBJ_CAST(http_conn, HTTP_CONN_MAGIC, arg);
 
-	http_wire_ready(&conn->wire, events);
-	http_turns_queue(conn);
+	/* An edge comes once, so it is no spinning, whatever comes of it. */
+	http_moved(conn);
+	if (http_wire_ready(&conn->wire, events))
+		http_turns_queue(conn);
 }
 
 /* Life. */
@@ -89,6 +91,7 @@ void http_conn_end(struct http_conn *conn)
 		http_request_end(conn->request);
 	http_turns_forget(conn);
 	http_shed_busy(conn);
+	http_shed_shaken(conn);
 	unlink_conn(conn);
 	http_address_leave(conn);
 	if (conn->watched)
@@ -107,8 +110,10 @@ void http_conn_end(struct http_conn *conn)
 static bool step_shake(struct http_conn *conn)
 {
 	http_moved(conn);
+	http_shed_shaking(conn);
 	switch (http_wire_handshake(&conn->wire)) {
 	case HTTP_IO_OK:
+		http_shed_shaken(conn);
 		conn->state = HTTP_HEAD_AWAITED;
 		return true;
 	case HTTP_IO_AGAIN:

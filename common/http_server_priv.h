@@ -45,6 +45,7 @@ enum http_lane { HTTP_LANE_RUN, HTTP_LANE_SHAKE, HTTP_LANES };
 struct http_address {
 	struct ip key;
 	unsigned conns;
+	unsigned shaking; /* of these: a handshake was begun and is not over */
 	struct http_conn *first[HTTP_LANES], *last[HTTP_LANES]; /* wait for their turn */
 	struct http_address *ring_prev[HTTP_LANES], *ring_next[HTTP_LANES];
 	bool in_ring[HTTP_LANES];
@@ -60,6 +61,8 @@ struct http_server {
 	uint16_t port;
 	struct http_conn *conns;
 	struct http_conn *waiting_first, *waiting_last; /* may be closed for others; who is first goes first */
+	struct http_conn *shaking_first, *shaking_last; /* handshakes that were begun; the oldest first */
+	unsigned shaking_len;
 	struct map *addresses;
 	struct http_address *ring[HTTP_LANES]; /* whose turn is next */
 	unsigned conns_len, requests_len;
@@ -102,8 +105,9 @@ struct http_conn {
 	struct http_conn *prev, *next;
 	struct http_conn *waiting_prev, *waiting_next;
 	struct http_conn *turn_prev, *turn_next;
+	struct http_conn *shaking_prev, *shaking_next;
 	enum http_lane lane; /* while queued */
-	bool queued, waits, cut, skipped_blank, watched;
+	bool queued, waits, cut, skipped_blank, watched, shaking;
 	enum http_watch watch;
 	unsigned still; /* looks without progress */
 	int64_t due_ms, begun_ms;
@@ -224,6 +228,8 @@ void http_watch_by(struct http_server *server, unsigned ms); /* looks at least e
 void http_shed_wait(struct http_conn *conn, bool first); /* may be closed for others from now on */
 void http_shed_busy(struct http_conn *conn);
 void http_shed_make_room(struct http_server *server, struct http_conn *newest);
+void http_shed_shaking(struct http_conn *conn); /* its handshake begins; another one may go for it */
+void http_shed_shaken(struct http_conn *conn);
 
 /* http_server_request.c */
 void http_request_begin(struct http_conn *conn, size_t head_len);

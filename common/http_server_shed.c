@@ -10,6 +10,9 @@
  * again of the address that has most;
  *   3. the new one.
  *
+ * Handshakes that were begun cost memory of their own (some 40 KiB): at most SHAKING_MOST at a time, and over
+ * that the oldest goes of the address that has most of them.
+ *
  * So one client cannot hold the places of all others, and a full server stays one that answers. Behind a
  * balancer all have one address, and the oldest of all goes.
  */
@@ -18,6 +21,7 @@
 
 #define SLOW_AFTER_MS 10000
 #define SLOW_RATE     1024 /* bytes a second */
+#define SHAKING_MOST  1024
 
 /* The list of those that may go. */
 
@@ -102,4 +106,59 @@ void http_shed_make_room(struct http_server *server, struct http_conn *newest)
 		HTTP_STORE(server->shed, server->shed + 1);
 		http_conn_cut(conn ? conn : newest);
 	}
+}
+
+/* Handshakes. */
+
+void http_shed_shaken(struct http_conn *conn)
+{
+	struct http_server *server = conn->server;
+
+	if (!conn->shaking)
+		return;
+	conn->shaking = false;
+	conn->address->shaking--;
+	server->shaking_len--;
+	if (conn->shaking_prev)
+		conn->shaking_prev->shaking_next = conn->shaking_next;
+	else
+		server->shaking_first = conn->shaking_next;
+	if (conn->shaking_next)
+		conn->shaking_next->shaking_prev = conn->shaking_prev;
+	else
+		server->shaking_last = conn->shaking_prev;
+}
+
+static struct http_conn *find_shaking(const struct http_server *server)
+{
+	struct http_conn *found = server->shaking_first;
+
+	for (struct http_conn *conn = found; conn; conn = conn->shaking_next)
+		if (conn->address->shaking > found->address->shaking)
+			found = conn;
+	return found;
+}
+
+void http_shed_shaking(struct http_conn *conn)
+{
+	struct http_server *server = conn->server;
+
+	if (conn->shaking)
+		return;
+	if (server->shaking_len >= SHAKING_MOST) {
+		struct http_conn *oldest = find_shaking(server);
+		HTTP_STORE(server->shed, server->shed + 1);
+		http_conn_cut(oldest);
+		http_shed_shaken(oldest);
+	}
+	conn->shaking = true;
+	conn->address->shaking++;
+	server->shaking_len++;
+	conn->shaking_next = NULL;
+	conn->shaking_prev = server->shaking_last;
+	if (server->shaking_last)
+		server->shaking_last->shaking_next = conn;
+	else
+		server->shaking_first = conn;
+	server->shaking_last = conn;
 }

@@ -13,7 +13,7 @@
 #include "common/map.h"
 
 /* Turns in one turn of the loop, before it looks for what has come meanwhile. */
-#define TURNS_MOST  64
+#define TURNS_MOST  16
 #define SHAKES_MOST 1
 #define NETWORK_LEN 64 /* bits of a v6 address */
 
@@ -88,7 +88,8 @@ static void ring_leave(struct http_server *server, struct http_address *address,
 
 void http_turns_queue(struct http_conn *conn)
 {
-	enum http_lane lane = conn->state == HTTP_SHAKE && !conn->cut ? HTTP_LANE_SHAKE : HTTP_LANE_RUN;
+	bool shakes = conn->state == HTTP_SHAKE && !conn->cut && !conn->wire.lost;
+	enum http_lane lane = shakes ? HTTP_LANE_SHAKE : HTTP_LANE_RUN;
 	struct http_address *address = conn->address;
 
 	if (conn->queued && conn->lane == lane)

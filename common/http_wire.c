@@ -18,6 +18,7 @@
 
 struct http_wire_tls {
 	SSL_CTX *context;
+	unsigned refs; /* of one loop */
 };
 
 static const char *tls_reason(void)
@@ -131,13 +132,14 @@ bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *te
 	ERR_clear_error();
 	struct http_wire_tls *tls = xnew(struct http_wire_tls);
 	tls->context = context;
+	tls->refs = 1;
 	*ret_tls = tls;
 	return true;
 }
 
 void http_wire_tls_free(struct http_wire_tls *tls)
 {
-	if (!tls)
+	if (!tls || --tls->refs > 0)
 		return;
 	SSL_CTX_free(tls->context);
 	free(tls);
@@ -147,25 +149,25 @@ void http_wire_tls_free(struct http_wire_tls *tls)
 
 void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls)
 {
-	*wire = (struct http_wire){ .fd = fd, .writable = true, .shaken = !tls };
-	if (!tls)
-		return;
-	SSL *ssl = SSL_new(tls->context);
-	CHECK(ssl && SSL_set_fd(ssl, fd) == 1);
-	SSL_set_accept_state(ssl);
-	wire->ssl = ssl;
+	*wire = (struct http_wire){ .fd = fd, .tls = tls, .writable = true, .shaken = !tls };
+	if (tls)
+		tls->refs++;
 }
 
 void http_wire_close(struct http_wire *wire)
 {
 	SSL_free(wire->ssl);
+	http_wire_tls_free(wire->tls);
 	wire->ssl = NULL;
+	wire->tls = NULL;
 	(void)close(wire->fd);
 	wire->fd = -1;
 }
 
-void http_wire_ready(struct http_wire *wire, uint32_t events)
+bool http_wire_ready(struct http_wire *wire, uint32_t events)
 {
+	bool news = (events & ~(uint32_t)EPOLLOUT) || !wire->writable;
+
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
 		wire->readable = true;
 	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
@@ -174,6 +176,7 @@ void http_wire_ready(struct http_wire *wire, uint32_t events)
 		wire->hung_up = true;
 	if (events & (EPOLLERR | EPOLLHUP))
 		wire->lost = true;
+	return news;
 }
 
 /* What a call of OpenSSL came to. */
@@ -199,10 +202,24 @@ static enum http_io outcome(struct http_wire *wire, int result)
 	return HTTP_IO_LOST;
 }
 
+/* A connection that waits for its turn to be greeted costs no more than a plain one. */
+static void begin_tls(struct http_wire *wire)
+{
+	SSL *ssl = SSL_new(wire->tls->context);
+
+	CHECK(ssl && SSL_set_fd(ssl, wire->fd) == 1);
+	SSL_set_accept_state(ssl);
+	wire->ssl = ssl;
+}
+
 enum http_io http_wire_handshake(struct http_wire *wire)
 {
 	if (wire->shaken)
 		return HTTP_IO_OK;
+	if (wire->lost) /* who is gone gets no signature */
+		return HTTP_IO_LOST;
+	if (!wire->ssl)
+		begin_tls(wire);
 	ERR_clear_error();
 	int result = SSL_do_handshake(wire->ssl);
 	if (result != 1)

@@ -26,11 +26,12 @@ struct http_wire_tls; /* certificate, key, CA */
 
 /* ERROR_INVALID: certificate, key or client CA cannot be used. */
 bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts, struct error *err) MUST_CHECK;
-void http_wire_tls_free(struct http_wire_tls *tls); /* connections that have it keep it */
+void http_wire_tls_free(struct http_wire_tls *tls); /* drops a reference; connections have theirs */
 
 struct http_wire {
 	int fd;
-	void *ssl; /* NULL: plain */
+	void *ssl;                 /* NULL: plain, or nothing was said yet */
+	struct http_wire_tls *tls; /* counted; NULL: plain */
 	bool readable, writable;
 	bool hung_up; /* the other side sends nothing more; bytes of it may still be unread */
 	bool lost;    /* both directions are gone */
@@ -42,7 +43,8 @@ enum http_io { HTTP_IO_OK, HTTP_IO_AGAIN, HTTP_IO_END, HTTP_IO_LOST };
 void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls); /* tls NULL: plain */
 void http_wire_close(struct http_wire *wire);
 #define HTTP_WIRE_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
-void http_wire_ready(struct http_wire *wire, uint32_t epoll_events);
+/* True: something may go on that could not before. */
+bool http_wire_ready(struct http_wire *wire, uint32_t epoll_events);
 
 enum http_io http_wire_handshake(struct http_wire *wire);
 /* OK: *ret_len is 1..max. */

@@ -7,6 +7,7 @@ import contextlib
 import re
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
@@ -253,6 +254,14 @@ def test_an_unfinished_chunk_line_leaves_nothing_behind(target):
     metrics = target.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").decode()
     assert re.search(r"^zot_(leader_)?loop_spins_total 0$", metrics, re.M)
     assert cpu_s(target.process) - before < 15
+
+
+def test_a_client_cannot_renegotiate(target):
+    """Each renegotiation would cost the server a signature and the client nothing."""
+    if not target.context:
+        return
+    said = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{target.port}", "-tls1_2"], input=b"R\n", capture_output=True, timeout=30)
+    assert b"RENEGOTIATING" in said.stdout + said.stderr and b"no renegotiation" in said.stderr, said
 
 
 def cpu_s(process):

@@ -190,6 +190,29 @@ def test_over_the_limit_the_idlest_connection_makes_room():
             s.close()
 
 
+def test_over_the_limit_who_crawls_makes_room():
+    """Uploads that are accepted and come byte by byte hold every place, until somebody else wants one."""
+    head = b"POST /v2/lib/slow/blobs/uploads/?digest=sha256:" + b"0" * 64 + b" HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n"
+    with Worker(ZOT_CONNECTIONS=16, ZOT_LOOPS=1) as worker:
+        worker.session.close()
+        slow = []
+        for _ in range(17):  # one more than its share of them; one after the other, so that each is under way
+            slow.append(dial(worker, source="127.0.0.2"))
+            assert ask(slow[-1], head).startswith(b"HTTP/1.1 100")
+        with dial(worker) as early, contextlib.suppress(ConnectionError):
+            assert ask(early) == b""  # and none is slow enough yet
+        def is_served():
+            for s in slow:
+                with contextlib.suppress(OSError):
+                    s.sendall(b"a")
+            with contextlib.suppress(ConnectionError), dial(worker) as honest:
+                return ask(honest).startswith(b"HTTP/1.1 200")
+        await_true(is_served, 30, "a place for somebody else")
+        assert sum(is_closed(s) for s in slow) < 17
+        for s in slow:
+            s.close()
+
+
 def test_too_few_descriptors_are_told_and_lived_with(tmp_path):
     class Few(Worker):
         program = "/usr/bin/prlimit"
