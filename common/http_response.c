@@ -11,6 +11,10 @@
 #include "common/check.h"
 #include "common/pipe.h"
 
+/* Of one reply. What is passed on of a peer's has at most 64 KiB (http.h), what comes from a request at most
+ * three times its target. */
+#define FIELDS_MAX ((size_t)256 * 1024)
+
 static struct http_response *response_new(unsigned status, enum http_body_kind kind)
 {
 	CHECK(status >= 200 && status <= 999);
@@ -21,7 +25,7 @@ static struct http_response *response_new(unsigned status, enum http_body_kind k
 	response->kind = kind;
 	response->len_known = true;
 	response->file = -1;
-	response->fields = buf_limit(HTTP_HEAD_MAX);
+	response->fields = buf_limit(FIELDS_MAX);
 	return response;
 }
 
@@ -123,7 +127,7 @@ void http_response_header(struct http_response *response, const char *name, cons
 
 void http_response_headerf(struct http_response *response, const char *name, const char *format, ...)
 {
-	AUTO_FINI(buf) value = buf_limit(HTTP_HEAD_MAX);
+	AUTO_FINI(buf) value = buf_limit(FIELDS_MAX);
 	va_list args;
 	va_start(args, format);
 	buf_vformat(&value, format, args);
