@@ -156,45 +156,41 @@ static bool try_key(const struct state *state, const struct basic *basic, struct
 
 /* Passwords. */
 
-/* hash: none for who may not come in. */
-static struct logins_ask ask_of(const struct basic *basic, const struct user *user, const struct state *state)
+static struct logins_ask verification(const struct login_ask *ask, const struct basic *basic)
 {
+	const struct user *user = find_user(ask->state, basic->user);
 	bool may = user && user->enabled && *user->password_hash;
 
 	return (struct logins_ask){ .user = basic->user,
 		.password = basic->password,
 		.hash = may ? str_of(user->password_hash) : STR_NONE,
-		.cost = state_password_cost(state) };
+		.cost = state_password_cost(ask->state),
+		.client = ask->client };
 }
 
-bool login_try(struct login *login, const struct state *state, const char *header, struct login_who *ret_who)
+static bool try_password(struct login *login, const struct login_ask *ask, const struct basic *basic,
+	struct login_who *ret_who)
+{
+	struct logins_ask verify = verification(ask, basic);
+	enum logins_answer answer = logins_look(login->logins, &verify);
+
+	if (answer == LOGINS_RIGHT)
+		decide_user(find_user(ask->state, basic->user), basic->user, false, ret_who);
+	return answer == LOGINS_RIGHT || answer == LOGINS_WRONG;
+}
+
+bool login_try(struct login *login, const struct login_ask *ask, struct login_who *ret_who)
 {
 	__attribute__((cleanup(basic_fini))) struct basic basic = { 0 };
-	const struct user *user;
-	struct logins_ask ask;
 
 	*ret_who = (struct login_who){ .role = LOGIN_NOBODY };
-	if (!header || !basic_parse(header, &basic))
+	if (!ask->header || !basic_parse(ask->header, &basic))
 		return true;
 	if (is_worker(login, &basic)) {
 		ret_who->role = LOGIN_WORKER;
 		return true;
 	}
-	if (try_key(state, &basic, ret_who))
-		return true;
-	user = find_user(state, basic.user);
-	ask = ask_of(&basic, user, state);
-	switch (logins_look(login->logins, &ask)) {
-	case LOGINS_RIGHT:
-		decide_user(user, basic.user, false, ret_who);
-		return true;
-	case LOGINS_WRONG:
-		return true;
-	case LOGINS_UNKNOWN:
-	case LOGINS_LATER:
-		break;
-	}
-	return false;
+	return try_key(ask->state, &basic, ret_who) || try_password(login, ask, &basic, ret_who);
 }
 
 static void wait_free(struct login_wait *wait)
@@ -226,8 +222,7 @@ struct login_wait *login_start(
 	wait->state = state_ref(ask->state);
 	wait->done = done;
 	wait->arg = arg;
-	verify = ask_of(&basic, find_user(ask->state, basic.user), ask->state);
-	verify.client = ask->client;
+	verify = verification(ask, &basic);
 	wait->wait = logins_start(login->logins, &verify, loop, on_verified, wait);
 	return wait;
 }

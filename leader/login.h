@@ -33,15 +33,15 @@ struct state;
 struct login *login_new(const struct leader_settings *settings, struct pool *pool);
 void login_free(struct login *login); /* the pool has ended */
 AUTO_DEFINE(login)
-/* header: of Authorization, or NULL. True: decided. False: a password is to be verified by login_start(). A user
- * who is known but no admin is LOGIN_NOBODY with the name in `user` (403); nobody at all has "" there (401). */
-bool login_try(struct login *login, const struct state *state, const char *header, struct login_who *ret_who) MUST_CHECK;
-
 struct login_ask {
 	struct state *state;
-	const char *header; /* one that login_try() left undecided */
+	const char *header; /* Authorization, or NULL */
 	struct ip client;
 };
+/* True: decided. False: a password is to be verified by login_start(). A user who is known but no admin is LOGIN_NOBODY with
+ * the name in `user` (403); nobody at all has "" there (401). */
+bool login_try(struct login *login, const struct login_ask *ask, struct login_who *ret_who) MUST_CHECK;
+
 /* Once, from the loop. retry_after_s: not verified, since too many failed or wait; 0: *who is decided. */
 typedef void login_done_f(void *arg, const struct login_who *who, unsigned retry_after_s);
 struct login_wait *login_start(struct login *login, const struct login_ask *ask, struct loop *loop, login_done_f *done, void *arg);

@@ -207,13 +207,10 @@ static void on_verified(void *arg, const struct login_who *who, unsigned retry_a
 	verify_free(verify);
 }
 
-static void start_verify(
-	struct leader *leader, const struct route *route, struct http_request *request, struct state *state)
+static void start_verify(struct leader *leader, const struct route *route, struct http_request *request,
+	const struct login_ask *ask)
 {
 	struct verify *verify = xnew(struct verify);
-	struct login_ask ask = { .state = state,
-		.header = http_request_header(request, "Authorization"),
-		.client = http_request_ip(request) };
 
 	*verify = (struct verify){ .waiting = { verify_gone },
 		.magic = VERIFY_MAGIC,
@@ -221,19 +218,21 @@ static void start_verify(
 		.route = route,
 		.request = request };
 	http_request_set_context(request, verify);
-	verify->wait = login_start(leader->login, &ask, leader->loop, on_verified, verify);
+	verify->wait = login_start(leader->login, ask, leader->loop, on_verified, verify);
 }
 
 static void ask_who(struct leader *leader, const struct route *route, struct http_request *request)
 {
 	AUTO(state) *state = leader_state(leader);
+	struct login_ask ask = { .state = state,
+		.header = http_request_header(request, "Authorization"),
+		.client = http_request_ip(request) };
 	struct login_who who = { .role = LOGIN_NOBODY };
 
-	if (route->who == FOR_ALL ||
-		login_try(leader->login, state, http_request_header(request, "Authorization"), &who))
+	if (route->who == FOR_ALL || login_try(leader->login, &ask, &who))
 		admit(leader, route, request, &who);
 	else
-		start_verify(leader, route, request, state);
+		start_verify(leader, route, request, &ask);
 }
 
 static void on_request(void *app, struct http_request *request)

@@ -125,10 +125,10 @@ static struct asked ask_from(const char *address, const char *user, const char *
 	struct asked asked = { 0 };
 
 	header_of(user, password, &header);
-	if (login_try(login, people, buf_text(&header), &asked.who))
-		return asked;
 	ask.header = buf_text(&header);
 	assert_true(ip_parse(str_of(address), &ask.client));
+	if (login_try(login, &ask, &asked.who))
+		return asked;
 	(void)login_start(login, &ask, loop, on_decided, &asked);
 	while (!asked.done)
 		loop_turn(loop, 1000);
@@ -179,10 +179,12 @@ static void remembers_for_a_while(void **state)
 	(void)state;
 	(void)ask("root", "right password");
 	header_of("root", "right password", &header);
-	assert_true(login_try(login, people, buf_text(&header), &who));
+	assert_true(
+		login_try(login, &(struct login_ask){ .state = people, .header = buf_text(&header) }, &who));
 	assert_int_equal(who.role, LOGIN_ADMIN);
 	header_of("root", "another password", &header);
-	assert_false(login_try(login, people, buf_text(&header), &who));
+	assert_false(
+		login_try(login, &(struct login_ask){ .state = people, .header = buf_text(&header) }, &who));
 }
 
 static void a_changed_user_is_seen_at_once(void **state)
@@ -195,7 +197,8 @@ static void a_changed_user_is_seen_at_once(void **state)
 	(void)state;
 	(void)ask("root", "right password");
 	header_of("root", "right password", &header);
-	assert_true(login_try(login, later, buf_text(&header), &who));
+	assert_true(
+		login_try(login, &(struct login_ask){ .state = later, .header = buf_text(&header) }, &who));
 	assert_int_equal(who.role, LOGIN_NOBODY);
 	assert_string_equal(who.user, "root");
 }
@@ -220,9 +223,10 @@ static void broken_headers_are_nobody(void **state)
 	struct login_who who;
 
 	(void)state;
-	assert_true(login_try(login, people, NULL, &who));
+	assert_true(login_try(login, &(struct login_ask){ .state = people, .header = NULL }, &who));
 	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
-		assert_true(login_try(login, people, broken[i], &who));
+		assert_true(
+			login_try(login, &(struct login_ask){ .state = people, .header = broken[i] }, &who));
 		assert_int_equal(who.role, LOGIN_NOBODY);
 	}
 }
@@ -250,8 +254,8 @@ static void who_left_is_not_told(void **state)
 
 	(void)state;
 	header_of("somebody", "gone soon", &header);
-	assert_false(login_try(login, people, buf_text(&header), &asked.who));
 	ask.header = buf_text(&header);
+	assert_false(login_try(login, &ask, &asked.who));
 	login_cancel(login_start(login, &ask, loop, on_decided, &asked));
 	assert_string_equal(ask_from("192.0.2.3", "nobody", "else").who.user, "");
 	assert_false(asked.done);
