@@ -61,17 +61,19 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The gate: while it is closed nothing is verified. */
+/* The gate: the pool's one thread waits at it, so nothing is verified. */
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool closed;
+	bool closed, reached;
 } gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 static void at_gate(void *arg)
 {
 	(void)arg;
 	pthread_mutex_lock(&gate.lock);
+	gate.reached = true;
+	pthread_cond_broadcast(&gate.changed);
 	while (gate.closed)
 		pthread_cond_wait(&gate.changed, &gate.lock);
 	pthread_mutex_unlock(&gate.lock);
@@ -79,8 +81,13 @@ static void at_gate(void *arg)
 
 static void close_gate(void)
 {
+	pthread_mutex_lock(&gate.lock);
 	gate.closed = true;
+	gate.reached = false;
 	pool_push(pool, at_gate, NULL);
+	while (!gate.reached)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
 }
 
 static void open_gate(void)

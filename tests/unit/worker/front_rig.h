@@ -113,7 +113,7 @@ struct auth_attempt {
 	auth_done_f *done; /* NULL: given up */
 	void *arg;
 };
-static int64_t rig_fail_delay_ms;
+static _Atomic int64_t rig_fail_delay_ms;
 static struct entity *rig_key; /* of who comes as "key" */
 
 static inline bool rig_peer(struct http_request *request, struct identity **ret)
