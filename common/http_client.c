@@ -211,6 +211,7 @@ static int on_timer(CURLM *multi, long in_ms, void *arg)
 static int64_t now_of_call(void *owner)
 {
 	struct http_call *call = owner;
+	loop_moved(call->client->loop);
 	return loop_now(call->client->loop);
 }
 

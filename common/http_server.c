@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_server - the server of one loop and the libmicrohttpd daemons inside of it.
+ * http_server - listening, accepting, and the life of the server.
  *
- * There is one daemon, without a thread: its epoll fd is watched by the loop, and the loop's stage
- * asks it for its timeout and lets it run. A daemon's certificate cannot be changed, so a reload
- * starts a new one on the same listening socket and the old one serves its connections out.
+ * Edges of sockets, replies and what else moves a connection only queue it; the loop's stage then gives
+ * turns.
  */
 #include "common/http_server_priv.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
@@ -18,8 +18,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
-
-#define DAEMONS_MAX 8
+#include "common/map.h"
 
 /* Listening. */
 
@@ -107,150 +106,72 @@ unsigned http_connections_fit(unsigned wanted)
 	return (unsigned)fit;
 }
 
-/* Daemons. */
+/* Accepting. */
 
-/* Path and query are ours to decode: libmicrohttpd's own copy stays as it came. */
-static size_t leave_escaped(void *arg, struct MHD_Connection *mhd, char *text)
-{
-	(void)arg;
-	(void)mhd;
-	return strlen(text);
-}
+#define ACCEPT_MOST     64 /* at a time: then others have their turn */
+#define ACCEPT_AGAIN_MS 100
 
-/* The stage runs MHD_run() each turn; the watch only ends the wait. */
-static void on_ready(void *arg, uint32_t events)
-{
-	(void)arg;
-	(void)events;
-}
+static void on_accept_again(void *arg);
 
-static unsigned add_tls(struct MHD_OptionItem *options, unsigned n, const struct http_tls *tls)
+/* No descriptor is left: a connection that waits makes room, and the next try is in a while, so that nothing
+ * spins meanwhile. */
+static void stop_accepting(struct http_server *server)
 {
-	char *key = (char *)(uintptr_t)tls->key_pem, *cert = (char *)(uintptr_t)tls->cert_pem;
-	options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, key };
-	options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, cert };
-	if (tls->client_ca_pem) {
-		char *trust = (char *)(uintptr_t)tls->client_ca_pem;
-		options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0, trust };
+	if (server->waiting_first) {
+		HTTP_STORE(server->shed, server->shed + 1);
+		http_conn_cut(server->waiting_first);
 	}
-	return n;
+	loop_unwatch(server->loop, server->listen_fd);
+	loop_timer_start(server->loop, &server->accept_again, ACCEPT_AGAIN_MS, on_accept_again, server);
 }
 
-/* Each daemon has its own copy of the socket, since one that cannot start closes it. */
-static struct MHD_Daemon *start_mhd(struct http_daemon *daemon, const struct http_tls *tls)
+static bool accept_one(struct http_server *server)
 {
-	struct http_server *server = daemon->server;
-	struct MHD_OptionItem options[4];
-	unsigned n = tls ? add_tls(options, 0, tls) : 0;
-	options[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
-	int listen_fd = fcntl(server->listen_fd, F_DUPFD_CLOEXEC, 0);
-	if (listen_fd < 0)
-		return NULL;
-	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0U);
-	return MHD_start_daemon(flags, 0, NULL, NULL, http_request_on_access, daemon,
-		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		server->settings.connection_limit + HTTP_CONNECTIONS_SPARE,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-		http_conn_notify, daemon, MHD_OPTION_NOTIFY_COMPLETED, http_request_on_completed, daemon,
-		MHD_OPTION_URI_LOG_CALLBACK, http_request_on_uri, daemon, MHD_OPTION_UNESCAPE_CALLBACK,
-		leave_escaped, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, options,
-		MHD_OPTION_END);
-}
+	struct sockaddr_storage from = { 0 };
+	socklen_t len = sizeof(from);
+	struct ip ip = { 0 };
+	int fd = accept4(server->listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-static void daemon_quiesce(struct http_daemon *daemon)
-{
-	if (daemon->quiesced)
-		return;
-	daemon->quiesced = true;
-	int listen_fd = MHD_quiesce_daemon(daemon->mhd);
-	if (listen_fd >= 0)
-		(void)close(listen_fd);
-}
-
-/* Connections of it must have no suspended request left. */
-static void daemon_free(struct http_daemon *daemon)
-{
-	if (!daemon)
-		return;
-	if (daemon->epoll_fd >= 0)
-		loop_unwatch(daemon->server->loop, daemon->epoll_fd);
-	if (daemon->mhd) {
-		daemon_quiesce(daemon);
-		MHD_stop_daemon(daemon->mhd);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			stop_accepting(server);
+		return errno == EINTR || errno == ECONNABORTED;
 	}
-	CHECK(daemon->connections == 0);
-	free(daemon);
-}
-
-static bool daemon_start(struct http_server *server, const struct http_tls *tls, struct error *err)
-{
-	struct http_daemon *daemon = xnew(struct http_daemon);
-	daemon->server = server;
-	daemon->epoll_fd = -1;
-	daemon->mhd = start_mhd(daemon, tls);
-	if (!daemon->mhd) {
-		free(daemon);
-		return error_set(err, tls ? ERROR_INVALID : ERROR_INTERNAL, NULL, "%s",
-			tls ? "start HTTPS: certificate, key or client CA is not usable" : "start HTTP");
-	}
-	int epoll_fd = MHD_get_daemon_info(daemon->mhd, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-	if (!loop_watch(server->loop, epoll_fd, EPOLLIN, on_ready, server, err)) {
-		daemon_free(daemon);
-		return false;
-	}
-	daemon->epoll_fd = epoll_fd;
-	daemon->next = server->daemons;
-	server->daemons = daemon;
+	if (!ip_from_socket((struct sockaddr *)&from, &ip))
+		ip = (struct ip){ 0 };
+	http_conn_open(server, fd, &ip);
 	return true;
 }
 
-/* All connections of one daemon, or of all (NULL). */
-static void cut_all(struct http_server *server, const struct http_daemon *daemon)
+static void on_acceptable(void *arg, uint32_t events)
 {
-	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
-		if (!daemon || conn->daemon == daemon)
-			http_conn_cut(conn);
+	struct http_server *server = arg;
+
+	(void)events;
+	for (unsigned n = 0; n < ACCEPT_MOST && accept_one(server); n++)
+		;
 }
 
-/* Old daemons go when they are empty; too many of them, and the oldest is ended. */
-static void retire(struct http_server *server)
+static void on_accept_again(void *arg)
 {
-	unsigned n = 1;
-	for (struct http_daemon **at = &server->daemons->next; *at;) {
-		struct http_daemon *daemon = *at;
-		if (daemon->connections > 0 && ++n <= DAEMONS_MAX) {
-			at = &daemon->next;
-			continue;
-		}
-		cut_all(server, daemon);
-		*at = daemon->next;
-		daemon_free(daemon);
-	}
+	struct http_server *server = arg;
+	struct error err;
+
+	if (!loop_watch(server->loop, server->listen_fd, EPOLLIN, on_acceptable, server, &err))
+		loop_timer_start(
+			server->loop, &server->accept_again, ACCEPT_AGAIN_MS, on_accept_again, server);
 }
 
 /* The stage. */
 
 static int64_t stage_timeout(void *arg)
 {
-	struct http_server *server = arg;
-	int64_t soonest = -1;
-	for (struct http_daemon *daemon = server->daemons; daemon; daemon = daemon->next) {
-		MHD_UNSIGNED_LONG_LONG ms = 0;
-		if (MHD_get_timeout(daemon->mhd, &ms) != MHD_YES)
-			continue;
-		int64_t wish = ms < INT32_MAX ? (int64_t)ms : INT32_MAX;
-		soonest = soonest < 0 || wish < soonest ? wish : soonest;
-	}
-	return soonest;
+	return http_turns_wait(arg) ? 0 : -1;
 }
 
 static void stage_run(void *arg)
 {
-	struct http_server *server = arg;
-	for (struct http_daemon *daemon = server->daemons; daemon; daemon = daemon->next)
-		(void)MHD_run(daemon->mhd);
-	if (server->daemons && server->daemons->next)
-		retire(server);
+	http_turns_run(arg);
 }
 
 /* Life. */
@@ -270,19 +191,46 @@ static void fill_defaults(struct http_server_settings *settings)
 
 static void set_ticks(struct http_server *server)
 {
-	http_conn_tick_by(server, server->settings.head_timeout_ms);
-	http_conn_tick_by(server, server->settings.idle_timeout_ms);
-	http_conn_tick_by(server, server->settings.send_timeout_ms);
-	http_conn_tick_by(server, server->settings.keepalive_timeout_ms);
-	http_conn_tick_by(server, server->settings.reply_timeout_ms);
+	http_watch_by(server, server->settings.head_timeout_ms);
+	http_watch_by(server, server->settings.idle_timeout_ms);
+	http_watch_by(server, server->settings.send_timeout_ms);
+	http_watch_by(server, server->settings.keepalive_timeout_ms);
+	http_watch_by(server, server->settings.reply_timeout_ms);
 }
 
-/* libmicrohttpd uses sendfile(2), which knows no MSG_NOSIGNAL. */
+/* sendfile(2) knows no MSG_NOSIGNAL. */
 static void ignore_sigpipe(void)
 {
 	struct sigaction now;
 	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
 		(void)signal(SIGPIPE, SIG_IGN);
+}
+
+static void server_free(struct http_server *server)
+{
+	http_wire_tls_free(server->tls);
+	map_free(server->addresses);
+	free(server->in_block);
+	free(server->out_block);
+	if (server->listen_fd >= 0)
+		(void)close(server->listen_fd);
+	free(server);
+}
+
+static bool set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+static bool server_start(struct http_server *server, const struct http_tls *tls, struct error *err)
+{
+	if (tls && !http_wire_tls_new(&server->tls, tls, err))
+		return false;
+	if (!set_nonblocking(server->listen_fd))
+		return error_sys(err, "fcntl");
+	return loop_watch(server->loop, server->listen_fd, EPOLLIN, on_acceptable, server, err);
 }
 
 bool http_server_new(struct http_server **ret_server, struct loop *loop,
@@ -296,17 +244,18 @@ bool http_server_new(struct http_server **ret_server, struct loop *loop,
 	server->app = app;
 	server->settings = *settings;
 	server->settings.tls = NULL;
-	server->is_tls = settings->tls != NULL;
 	server->asks_client = settings->tls && settings->tls->client_ca_pem;
 	server->listen_fd = settings->listen_fd;
 	server->port = port_of(settings->listen_fd);
 	/* Numbers of one process: the server's in the upper bits. */
 	server->next_id = ((uint64_t)atomic_fetch_add(&servers, 1) << 40) + 1;
+	server->addresses = map_new();
+	server->in_block = check_aligned(64, HTTP_WIRE_BLOCK);
+	server->out_block = check_aligned(64, HTTP_WIRE_BLOCK);
 	fill_defaults(&server->settings);
 	set_ticks(server);
-	if (!daemon_start(server, settings->tls, err)) {
-		(void)close(server->listen_fd);
-		free(server);
+	if (!server_start(server, settings->tls, err)) {
+		server_free(server);
 		return false;
 	}
 	loop_add_stage(loop, (struct loop_stage){ stage_timeout, stage_run, server });
@@ -318,8 +267,9 @@ static void stop_listening(struct http_server *server)
 {
 	if (server->listen_fd < 0)
 		return;
-	for (struct http_daemon *daemon = server->daemons; daemon; daemon = daemon->next)
-		daemon_quiesce(daemon);
+	if (server->accept_again.slot == 0)
+		loop_unwatch(server->loop, server->listen_fd);
+	loop_timer_stop(server->loop, &server->accept_again);
 	(void)close(server->listen_fd);
 	server->listen_fd = -1;
 }
@@ -331,8 +281,7 @@ void http_server_quiesce(struct http_server *server)
 	server->quiesced = true;
 	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
 		if (!conn->request)
-			(void)shutdown(conn->fd, SHUT_RD);
-	loop_wake_stages(server->loop);
+			http_conn_cut(conn);
 }
 
 void http_server_free(struct http_server *server)
@@ -342,16 +291,12 @@ void http_server_free(struct http_server *server)
 	loop_assert(server->loop);
 	stop_listening(server);
 	server->ending = true;
-	cut_all(server, NULL);
-	while (server->daemons) {
-		struct http_daemon *daemon = server->daemons;
-		server->daemons = daemon->next;
-		daemon_free(daemon);
-	}
-	CHECK(server->conns_len == 0 && server->requests_len == 0);
+	while (server->conns)
+		http_conn_end(server->conns);
+	CHECK(server->conns_len == 0 && server->requests_len == 0 && map_len(server->addresses) == 0);
 	loop_timer_stop(server->loop, &server->tick);
 	loop_remove_stage(server->loop, server);
-	free(server);
+	server_free(server);
 }
 
 unsigned http_server_requests(const struct http_server *server)
@@ -379,14 +324,16 @@ struct http_server_stats http_server_stats(const struct http_server *server)
 
 bool http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err)
 {
+	struct http_wire_tls *next;
+
 	loop_assert(server->loop);
-	CHECK(server->is_tls);
+	CHECK(server->tls);
 	if (server->quiesced)
 		return true;
-	struct http_daemon *before = server->daemons;
-	if (!daemon_start(server, tls, err))
+	if (!http_wire_tls_new(&next, tls, err))
 		return false;
-	daemon_quiesce(before);
+	http_wire_tls_free(server->tls);
+	server->tls = next;
 	server->asks_client = tls->client_ca_pem != NULL;
 	return true;
 }

@@ -18,8 +18,8 @@
  * the two the request pointer is valid on its loop; after on_done it is gone. Whoever still owes
  * a reply from another thread must therefore hold a `struct http_ticket` (below), not the request.
  *
- * Replying before the body was read: up to `drain_max` bytes of the body are read and dropped so
- * that the client sees the reply; a longer body gets the reply and then the connection is closed.
+ * Replying before the body was read: the reply goes out at once; then up to `drain_max` bytes of the body are read and
+ * dropped, for 5 s in all, and the connection goes on. A longer body ends it behind the reply.
  *
  * Deadlines measure progress: a head must be complete in `head_timeout_ms`; a connection where no
  * byte moves either way for `idle_timeout_ms` is closed, also in the middle of a body (of a reply:
@@ -27,17 +27,17 @@
  * that waits for its reply longer than its own limit (http_request_wait_limit, default
  * `reply_timeout_ms`) is answered 503. None of them limits the total.
  *
- * Limits: connections, head size 16 KiB (431), target 8 KiB (414), Content-Length 2^62 (413). What is over
- * them, or cannot be a request, is refused by the application's refuse(), which gives it a body. Some is refused
- * by libmicrohttpd with a page of its own, for it never reaches us: a head over some 22 KiB or of hundreds of headers (431,
- * 414), a header without a colon, a chunk that is none, a Content-Length that is no number (400).
+ * Limits: connections; heads and chunks as http_head.h and http_chunks.h have them. What is over them, or has two readings,
+ * is refused by the application's refuse(), which gives it a body, and the connection is closed.
  *
- * Over the limit of connections the one that waits longest for a whole head is closed: mostly a kept one that
- * is idle, whose client dials anew without an error, or one whose head comes byte by byte. Where each
- * has a request under way the new one is closed. A full server so stays one that answers.
+ * Memory: a connection that waits has no buffer. Part of a head has at most 16 KiB, what a sink did not take and a pipe whose
+ * client is slow some 64 KiB each.
+ *
+ * Fairness: turns go round the clients' addresses (http_server_turns.c), and over the limit of connections those go first
+ * whom nobody waits for, of the address that has most (http_server_shed.c). A full server so stays one that answers.
  *
  * Thread  own loop, but for what is marked any.
- * Source  RFC 9110, RFC 9112. libmicrohttpd has its one home here.
+ * Source  RFC 9110, RFC 9112.
  */
 #pragma once
 

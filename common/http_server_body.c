@@ -2,13 +2,13 @@
 /*
  * http_server_body - a request's body on its way to a sink, into a buffer, or nowhere.
  */
-#include "common/http_server_priv.h"
-
 #include "common/check.h"
+#include "common/http_server_priv.h"
 
 static struct http_sink take_sink(struct http_request *request)
 {
 	struct http_sink sink = request->sink;
+
 	request->sink = (struct http_sink){ 0 };
 	request->has_sink = false;
 	return sink;
@@ -22,17 +22,19 @@ void http_request_stream(struct http_request *request, struct http_sink sink)
 		return;
 	request->sink = sink;
 	request->has_sink = true;
+	request->blocked = false;
 	http_conn_watch(request->conn, HTTP_WATCH_MOVE);
 	if (!request->inside)
-		http_conn_resume(request->conn);
+		http_turns_queue(request->conn);
 }
 
 void http_request_more(struct http_request *request)
 {
 	loop_assert(request->conn->server->loop);
 	request->more = true;
+	request->blocked = false;
 	if (!request->inside)
-		http_conn_resume(request->conn);
+		http_turns_queue(request->conn);
 }
 
 /* Collecting is a sink of ours. */
@@ -40,6 +42,7 @@ void http_request_more(struct http_request *request)
 static void too_large(struct http_request *request, size_t max)
 {
 	struct http_collect collect = request->collect;
+
 	request->collect = (struct http_collect){ 0 };
 	(void)take_sink(request);
 	buf_fini(&collect.body);
@@ -53,8 +56,7 @@ static size_t collect_bytes(void *arg, const void *bytes, size_t len)
 {
 	struct http_request *request = OBJ_CAST(http_request, HTTP_REQUEST_MAGIC, arg);
 	struct buf *body = &request->collect.body;
-	if (body->len == 0 && request->length > 0) /* no growing step by step */
-		(void)buf_reserve(body, (size_t)request->length);
+
 	buf_append(body, bytes, len);
 	if (body->failed)
 		too_large(request, body->max);
@@ -65,6 +67,7 @@ static void collect_end(void *arg)
 {
 	struct http_request *request = OBJ_CAST(http_request, HTTP_REQUEST_MAGIC, arg);
 	struct http_collect collect = request->collect;
+
 	request->collect = (struct http_collect){ 0 };
 	collect.fn(collect.arg, request, buf_str(&collect.body), NULL);
 	buf_fini(&collect.body);
@@ -73,12 +76,14 @@ static void collect_end(void *arg)
 static void collect_gone(void *arg)
 {
 	struct http_request *request = OBJ_CAST(http_request, HTTP_REQUEST_MAGIC, arg);
+
 	http_body_forget(request);
 }
 
 void http_body_forget(struct http_request *request)
 {
 	struct http_collect collect = request->collect;
+
 	request->collect = (struct http_collect){ 0 };
 	buf_fini(&collect.body);
 	if (collect.gone)
@@ -105,91 +110,168 @@ void http_request_collect(struct http_request *request, size_t max, http_collect
 	http_request_collect_or(request, max, fn, NULL, arg);
 }
 
-void http_body_refuse_announced(struct http_request *request)
+/* What is announced to be over the limit need not come first. */
+static bool refuse_announced(struct http_request *request)
 {
 	size_t max = request->collect.body.max;
-	if (request->collect.fn && request->length > 0 && (uint64_t)request->length > max)
-		too_large(request, max);
-}
 
-/* Steps. */
-
-static size_t feed_sink(struct http_request *request, const char *bytes, size_t len)
-{
-	size_t taken = 0;
-	while (taken < len && request->has_sink && !request->response) {
-		request->more = false;
-		size_t n = request->sink.on_bytes(request->sink.arg, bytes + taken, len - taken);
-		CHECK(n <= len - taken);
-		taken += n;
-		if (taken < len && !request->more)
-			break;
-	}
-	request->bytes_in += taken;
-	return taken;
-}
-
-static bool drop(struct http_request *request, size_t len)
-{
-	size_t most = request->conn->server->settings.drain_max;
-	request->dropped += len;
-	request->bytes_in += len;
-	if (request->dropped <= most)
-		return true;
-	if (request->phase == HTTP_PHASE_LINGER)
+	if (!request->collect.fn || request->head->length <= 0 || (uint64_t)request->head->length <= max)
 		return false;
-	if (http_early_is_possible(request))
-		http_early_send(request);
+	too_large(request, max);
 	return true;
 }
 
-enum MHD_Result http_body_take(struct http_request *request, const char *bytes, size_t *len)
+/* Bytes. */
+
+/* What there is of the body now. DATA: *ret_data, at the front of the input. */
+static enum http_chunks_step look(struct http_conn *conn, struct str *ret_data, struct http_refusal *ret_why)
 {
-	size_t left = *len;
-	if (request->phase == HTTP_PHASE_BODY)
-		left -= feed_sink(request, bytes, left);
-	if (request->phase == HTTP_PHASE_BODY && request->response)
-		http_body_overtake(request);
-	if (left > 0 && (request->phase == HTTP_PHASE_DRAIN || request->phase == HTTP_PHASE_LINGER)) {
-		if (!drop(request, left))
-			return MHD_NO;
-		left = 0;
+	struct http_framing *framing = &conn->framing;
+	struct str in = http_input_str(conn), rest = in;
+	enum http_chunks_step step;
+
+	if (framing->over)
+		return HTTP_CHUNKS_END;
+	if (!framing->chunked) {
+		*ret_data = str_from(in.at, in.len < framing->left ? in.len : (size_t)framing->left);
+		return in.len > 0 ? HTTP_CHUNKS_DATA : HTTP_CHUNKS_MORE;
 	}
-	*len = left;
-	if (left > 0)
-		http_conn_suspend(request->conn);
-	return MHD_YES;
+	step = http_chunks_next(&framing->chunks, &rest, ret_data, ret_why);
+	if (step != HTTP_CHUNKS_BAD)
+		http_input_took(conn, in.len - rest.len);
+	framing->over = step == HTTP_CHUNKS_END;
+	return step;
 }
 
-void http_body_end(struct http_request *request)
+static void took(struct http_conn *conn, size_t n)
 {
-	http_conn_watch(request->conn, HTTP_WATCH_WAIT);
+	struct http_framing *framing = &conn->framing;
+	struct str in = http_input_str(conn);
+
+	if (framing->chunked) {
+		http_chunks_took(&framing->chunks, &in, n);
+	} else {
+		framing->left -= n;
+		framing->over = framing->left == 0;
+	}
+	http_input_took(conn, n);
+}
+
+static bool fill(struct http_conn *conn)
+{
+	switch (http_input_fill(conn)) {
+	case HTTP_IO_OK:
+		return true;
+	case HTTP_IO_AGAIN:
+		return false;
+	case HTTP_IO_END:
+	case HTTP_IO_LOST:
+		break;
+	}
+	http_conn_cut(conn);
+	return false;
+}
+
+/* To the sink. */
+
+static void feed(struct http_request *request, struct str data)
+{
+	request->more = false;
+	request->inside = true;
+	size_t n = request->sink.on_bytes(request->sink.arg, data.at, data.len);
+	request->inside = false;
+	CHECK(n <= data.len);
+	if (n > 0)
+		http_moved(request->conn);
+	request->bytes_in += n;
+	took(request->conn, n);
+	request->blocked = n < data.len && !request->more;
+}
+
+static void end(struct http_request *request)
+{
 	struct http_sink sink = take_sink(request);
+
+	http_conn_watch(request->conn, HTTP_WATCH_WAIT);
+	request->inside = true;
 	sink.on_end(sink.arg);
+	request->inside = false;
+}
+
+/* Who waits for a 100 gets it when somebody wants the body and nothing of it has come. */
+static bool say_continue(struct http_request *request)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	if (request->continued)
+		return false;
+	request->continued = true;
+	if (http_input_str(request->conn).len > 0)
+		return false;
+	http_out_put(request->conn, go_on, sizeof(go_on) - 1);
+	return true;
+}
+
+bool http_body_step(struct http_request *request)
+{
+	struct http_conn *conn = request->conn;
+	struct http_refusal why;
+	struct str data;
+
+	request->inside = true;
+	bool refused = refuse_announced(request);
+	request->inside = false;
+	if (refused || say_continue(request))
+		return true;
+	if (conn->out_len > 0 && !http_out_flush(conn) && conn->cut)
+		return false;
+	switch (look(conn, &data, &why)) {
+	case HTTP_CHUNKS_DATA:
+		feed(request, data);
+		return true;
+	case HTTP_CHUNKS_END:
+		end(request);
+		return true;
+	case HTTP_CHUNKS_MORE:
+		return fill(conn);
+	case HTTP_CHUNKS_BAD:
+		break;
+	}
+	http_request_refuse(request, why);
+	return true;
 }
 
 void http_body_gone(struct http_request *request)
 {
+	if (!request->has_sink)
+		return;
 	struct http_sink sink = take_sink(request);
+	request->inside = true;
 	sink.on_gone(sink.arg);
+	request->inside = false;
 }
 
-static bool rest_is_short(const struct http_request *request)
-{
-	if (request->length < 0)
-		return true; /* nobody knows: drop() counts */
-	uint64_t rest = (uint64_t)request->length - request->bytes_in;
-	return rest <= request->conn->server->settings.drain_max;
-}
+/* To nowhere. */
 
-void http_body_overtake(struct http_request *request)
+bool http_body_drop(struct http_conn *conn)
 {
-	if (request->has_sink)
-		(void)take_sink(request);
-	http_body_forget(request);
-	request->phase = HTTP_PHASE_DRAIN;
-	http_conn_watch(request->conn, HTTP_WATCH_MOVE);
-	if (!rest_is_short(request) && http_early_is_possible(request))
-		http_early_send(request);
-	http_conn_resume(request->conn);
+	struct http_refusal why;
+	struct str data;
+
+	switch (look(conn, &data, &why)) {
+	case HTTP_CHUNKS_DATA:
+		took(conn, data.len);
+		conn->dropped += data.len;
+		if (conn->dropped <= conn->server->settings.drain_max)
+			return true;
+		break;
+	case HTTP_CHUNKS_END:
+		return true;
+	case HTTP_CHUNKS_MORE:
+		return fill(conn);
+	case HTTP_CHUNKS_BAD:
+		break;
+	}
+	http_conn_cut(conn);
+	return false;
 }

@@ -2,100 +2,120 @@
 /*
  * http_server_priv - what the files of http_server share; nobody else includes it.
  *
- *   http_server.c          the server, its daemons, start, quiesce, end
- *   http_server_conn.c     connections: suspend, resume, deadlines
- *   http_server_request.c  a request's steps, driven by libmicrohttpd's access handler
- *   http_server_body.c     the body on its way to a sink, a buffer or nowhere
- *   http_server_early.c    replies that overtake a long body
+ *   http_server.c          the server: listening, accepting, start, quiesce, end
+ *   http_server_conn.c     connections: their steps and their end
+ *   http_server_input.c    bytes that have come and were not used yet
+ *   http_server_turns.c    whose turn it is
+ *   http_server_watch.c    deadlines
+ *   http_server_shed.c     who goes when there are too many
+ *   http_server_request.c  a request from its head to its end
+ *   http_server_body.c     the body on its way to a sink or a buffer
+ *   http_server_reply.c    the reply on its way out
  *   http_server_view.c     questions about a request
  *   http_response.c        replies
  *   http_ticket.c          the right to reply from another thread
  *
- * Steps of a request. libmicrohttpd calls the access handler with the head ("first" calls, again
- * after each resume), then with bytes, then once the body is complete ("final" calls). A reply can
- * be queued in first and final calls only.
+ * Steps of a connection. Each is one small thing; a connection makes steps in its turn until one does not get on,
+ * and what could get it on queues it again: an edge of its socket, a reply, room in a sink, bytes in a pipe.
  *
- *   HEAD       the head is being read; the application has not seen the request
- *   UNDECIDED  held in a first call: the application has said neither sink nor reply
- *   BODY       bytes go to the sink
- *   ENDED      the body is complete, the reply is not there
- *   DRAIN      replied; what is left of the body is dropped, then the reply is queued
- *   LINGER     the reply was sent past libmicrohttpd, the connection is being emptied and closed
- *   REPLY      the reply is queued
+ *   SHAKE     the TLS handshake
+ *   HEAD      no request; a head is awaited, or a part of it is there
+ *   REQUEST   one is under way: body, reply
+ *   DRAIN     replied; the rest of the body is dropped, then comes the next head
+ *   LINGER    replied for the last time, our side is shut; what still comes is dropped, so that no reset takes the reply
  */
 #pragma once
 
-#include <microhttpd.h>
 #include <stdatomic.h>
 
+#include "common/http_chunks.h"
+#include "common/http_head.h"
 #include "common/http_server.h"
+#include "common/http_wire.h"
 #include "common/loop.h"
 
-#define HTTP_HEAD_MAX          ((size_t)16 * 1024)
-#define HTTP_TARGET_MAX        ((size_t)8 * 1024)
-#define HTTP_LENGTH_MAX        ((uint64_t)1 << 62)
-/* libmicrohttpd clears all of it after each request, and keeps it while the connection lives. */
-#define HTTP_CONNECTION_MEMORY ((size_t)24 * 1024)
-/* Over the limit by so many libmicrohttpd may be, until those that were cut for new ones are closed. */
-#define HTTP_CONNECTIONS_SPARE 64U
-#define HTTP_PIPE_BLOCK        ((size_t)64 * 1024)
+#define HTTP_PIPE_BLOCK ((size_t)64 * 1024)
 
-/* One libmicrohttpd daemon. A new certificate makes a new one; the old one serves out. */
-struct http_daemon {
-	struct http_daemon *next;
-	struct http_server *server;
-	struct MHD_Daemon *mhd;
-	int epoll_fd;
-	unsigned connections;
-	bool quiesced; /* accepts no more */
+struct map;
+
+
+enum http_lane { HTTP_LANE_RUN, HTTP_LANE_SHAKE, HTTP_LANES };
+
+/* One client address (of v6 its network of 64 bits) while it has connections. */
+struct http_address {
+	struct ip key;
+	unsigned conns;
+	struct http_conn *first[HTTP_LANES], *last[HTTP_LANES]; /* wait for their turn */
+	struct http_address *ring_prev[HTTP_LANES], *ring_next[HTTP_LANES];
+	bool in_ring[HTTP_LANES];
 };
 
 struct http_server {
 	struct loop *loop;
 	struct http_app app;
 	struct http_server_settings settings; /* defaults filled in; no TLS texts */
-	bool is_tls, asks_client, quiesced, ending;
+	struct http_wire_tls *tls;            /* NULL: plain */
+	bool asks_client, quiesced, ending;
 	int listen_fd;
 	uint16_t port;
-	struct http_daemon *daemons; /* the newest first */
 	struct http_conn *conns;
-	struct http_conn *waiting_first, *waiting_last; /* without a whole head; who waits longest is first */
+	struct http_conn *waiting_first, *waiting_last; /* may be closed for others; who is first goes first */
+	struct map *addresses;
+	struct http_address *ring[HTTP_LANES]; /* whose turn is next */
 	unsigned conns_len, requests_len;
-	unsigned cut_len;             /* of conns: cut, and not closed yet */
+	unsigned cut_len;        /* of conns: cut, and not closed yet */
 	uint64_t accepted, shed; /* since the start; others may look: single stores */
 	uint64_t next_id;
-	struct loop_timer tick;
+	struct loop_timer tick, accept_again;
 	unsigned tick_ms;
+	char *in_block, *out_block; /* HTTP_WIRE_BLOCK each, used within one step */
+	int64_t date_s;
+	char date[32];
 };
 
-enum http_watch { HTTP_WATCH_HEAD, HTTP_WATCH_KEEPALIVE, HTTP_WATCH_WAIT, HTTP_WATCH_MOVE };
+enum http_state { HTTP_SHAKE, HTTP_HEAD_AWAITED, HTTP_REQUEST, HTTP_DRAIN, HTTP_LINGER };
+enum http_watch { HTTP_WATCH_HEAD, HTTP_WATCH_KEEPALIVE, HTTP_WATCH_WAIT, HTTP_WATCH_MOVE, HTTP_WATCH_DRAIN };
+
+/* Bytes that came and were not used yet, either in the server's block (within one turn) or in a copy. */
+struct http_input {
+	char *at;
+	size_t begin, end, room;
+	bool is_own;
+};
+
+/* How much of a request's body is still to come. */
+struct http_framing {
+	bool chunked, over;
+	uint64_t left;
+	struct http_chunks chunks;
+};
 
 /* A connection; `due_ms` is the time of its next look. */
 struct http_conn {
 	uint32_t magic;
+	enum http_state state;
 	struct http_server *server;
-	struct http_daemon *daemon;
-	struct MHD_Connection *mhd;
+	struct http_wire wire;
+	struct http_address *address;
+	struct ip ip; /* all zero: none */
 	struct http_request *request; /* under way, or NULL */
 	struct http_conn *prev, *next;
 	struct http_conn *waiting_prev, *waiting_next;
-	int fd;
-	bool suspended, waits, cut;
+	struct http_conn *turn_prev, *turn_next;
+	enum http_lane lane; /* while queued */
+	bool queued, waits, cut, skipped_blank, watched;
 	enum http_watch watch;
 	unsigned still; /* looks without progress */
-	int64_t due_ms;
+	int64_t due_ms, begun_ms;
 	char *note;        /* the application's, see http_request_set_note() */
+	struct buf cert;   /* DER, once it was asked for */
 	uint64_t progress; /* the kernel's count of bytes, both ways */
-};
-
-enum http_phase {
-	HTTP_PHASE_HEAD,
-	HTTP_PHASE_UNDECIDED,
-	HTTP_PHASE_BODY,
-	HTTP_PHASE_ENDED,
-	HTTP_PHASE_DRAIN,
-	HTTP_PHASE_LINGER,
-	HTTP_PHASE_REPLY,
+	struct http_input in;
+	size_t head_at;    /* where looking for the end of the head goes on */
+	struct http_framing framing;
+	uint64_t dropped;  /* of a body, since the reply */
+	char *out;         /* what is to be written next */
+	size_t out_at, out_len, out_room;
 };
 
 /* The collecting of a whole body. */
@@ -108,9 +128,7 @@ struct http_collect {
 
 struct http_request {
 	uint32_t magic;
-	enum http_phase phase;
 	struct http_conn *conn;
-	enum http_method method;
 	struct http_response *response;
 	struct http_ticket *tickets;
 	void *context;
@@ -118,24 +136,23 @@ struct http_request {
 	int64_t started_us;
 
 	bool announced;  /* the application has seen it */
-	bool inside;     /* the access handler is on the stack */
-	bool admitted;   /* libmicrohttpd was told to read the body: the next empty call is final */
-	bool expects;    /* 100-continue */
-	bool cut;        /* the connection ends at the next call */
-	bool timed_out;  /* answered 503 by us: a later reply is dropped */
-	bool early_sent; /* LINGER: the reply left completely */
+	bool inside;     /* the application is on the stack: nothing is resumed */
+	bool continued;  /* 100 was sent, or is not needed */
+	bool settled;    /* answered by us: a later reply is dropped */
+	bool blocked;    /* the sink took less than there is */
 	bool more;       /* the sink asked for more while it was called */
-	bool has_sink, has_body, complete;
+	bool replying, keep, no_body, complete;
+	bool pipe_over;  /* all of it is in conn->out */
+	bool has_sink;
 	struct http_sink sink;
 	struct http_collect collect;
-	int64_t length; /* -1 chunked */
 	unsigned wait_ms, status;
-	uint64_t bytes_in, bytes_out, dropped, acked_before;
+	uint64_t bytes_in, bytes_out;
 
-	struct str target, path, query;
+	struct str path, query;
 	struct buf decoded; /* of path, where it has escapes */
-	size_t text_len;
-	char text[]; /* the target */
+	struct http_head *head; /* NULL: it could not be read */
+	char text[];
 };
 
 enum http_body_kind { HTTP_BODY_BYTES, HTTP_BODY_FILE, HTTP_BODY_PIPE, HTTP_BODY_ANNOUNCED };
@@ -147,11 +164,13 @@ struct http_response {
 	unsigned status;
 	bool close;
 	enum http_body_kind kind;
-	struct MHD_Response *mhd;
+	struct buf fields;          /* "Name: value CR LF" each */
 	struct str body;            /* BYTES */
 	char *owned;                /* behind body */
 	void (*release)(void *arg); /* of body */
 	void *release_arg;
+	int file; /* FILE; -1 */
+	uint64_t offset;
 	struct pipe *pipe;            /* PIPE */
 	struct http_request *request; /* PIPE: who sends it */
 	uint64_t len;
@@ -162,42 +181,75 @@ struct http_response {
 #define HTTP_REQUEST_MAGIC  MAGIC('H', 'R', 'E', 'Q')
 #define HTTP_RESPONSE_MAGIC MAGIC('H', 'R', 'S', 'P')
 
+/* The server's numbers have one writer; metrics look at them from other threads. */
+#define HTTP_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
+
 /* http_server_conn.c */
-void http_conn_notify(
-	void *arg, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code);
-void http_conn_suspend(struct http_conn *conn); /* from libmicrohttpd's callbacks only */
-void http_conn_resume(struct http_conn *conn);
-void http_conn_watch(struct http_conn *conn, enum http_watch watch);
-/* Ends the connection, whatever it does, without freeing anything now. */
+/* Serves a socket that is connected; takes it. */
+void http_conn_open(struct http_server *server, int fd, const struct ip *ip);
+/* One turn: steps until none gets on. The connection may be gone afterwards. */
+void http_conn_turn(struct http_conn *conn);
+void http_conn_end(struct http_conn *conn); /* now: on_done runs, memory is freed */
+/* Ends the connection in its next turn, whatever it does. */
 void http_conn_cut(struct http_conn *conn);
-void http_conn_tick_by(struct http_server *server, unsigned ms); /* looks at least each quarter of ms */
-uint64_t http_conn_acked(const struct http_conn *conn);
-/* DER; only one that the clients' CA vouches for. */
-struct str http_conn_client_cert(const struct http_conn *conn);
+/* The reply is out: what comes next. */
+void http_conn_replied(struct http_conn *conn, bool keep);
+
+static inline void http_moved(struct http_conn *conn)
+{
+	loop_moved(conn->server->loop);
+}
+
+/* http_server_input.c */
+struct str http_input_str(const struct http_conn *conn);
+void http_input_took(struct http_conn *conn, size_t n);
+enum http_io http_input_fill(struct http_conn *conn); /* OK: there is more than before */
+void http_input_keep(struct http_conn *conn);         /* at the end of a turn */
+void http_input_fini(struct http_conn *conn);
+
+/* http_server_turns.c */
+void http_turns_queue(struct http_conn *conn);
+void http_turns_forget(struct http_conn *conn);
+bool http_turns_wait(const struct http_server *server); /* somebody does */
+void http_turns_run(struct http_server *server);
+void http_address_join(struct http_conn *conn);
+void http_address_leave(struct http_conn *conn);
+
+/* http_server_watch.c */
+void http_conn_watch(struct http_conn *conn, enum http_watch watch);
+void http_watch_start(struct http_server *server);            /* there is a connection */
+void http_watch_by(struct http_server *server, unsigned ms); /* looks at least each quarter of ms */
+
+/* http_server_shed.c */
+void http_shed_wait(struct http_conn *conn, bool first); /* may be closed for others from now on */
+void http_shed_busy(struct http_conn *conn);
+void http_shed_make_room(struct http_server *server, struct http_conn *newest);
 
 /* http_server_request.c */
-void *http_request_on_uri(void *arg, const char *uri, struct MHD_Connection *mhd);
-enum MHD_Result http_request_on_access(void *arg, struct MHD_Connection *mhd, const char *url,
-	const char *method, const char *version, const char *upload, size_t *upload_len, void **context);
-void http_request_on_completed(
-	void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code);
+void http_request_begin(struct http_conn *conn, size_t head_len);
+void http_request_begin_refused(struct http_conn *conn, struct http_refusal why);
+bool http_request_step(struct http_request *request); /* true: it got on */
+void http_request_end(struct http_request *request);  /* on_done; freed */
 void http_request_too_late(struct http_request *request); /* 503 */
+/* The body cannot be understood: the answer is ours. */
+void http_request_refuse(struct http_request *request, struct http_refusal why);
 const char *http_request_head_value(const struct http_request *request, const char *name, size_t len);
 
 /* http_server_body.c */
-enum MHD_Result http_body_take(struct http_request *request, const char *bytes, size_t *len);
-void http_body_end(struct http_request *request);
+bool http_body_step(struct http_request *request);
+/* Drops what there is of it. True: it got on. */
+bool http_body_drop(struct http_conn *conn);
 void http_body_gone(struct http_request *request);
-/* Tells a collector at once that the announced length is over its limit. */
-void http_body_refuse_announced(struct http_request *request);
 /* Ends a collecting that will not come to its end. */
 void http_body_forget(struct http_request *request);
-/* The reply is there before the end of the body. */
-void http_body_overtake(struct http_request *request);
 
-/* http_server_early.c */
-bool http_early_is_possible(const struct http_request *request);
-void http_early_send(struct http_request *request);
+/* http_server_reply.c */
+void http_reply_begin(struct http_request *request);
+bool http_reply_step(struct http_request *request);
+/* Writes what is in conn->out. False: not all of it went; the connection may have been cut. */
+bool http_out_flush(struct http_conn *conn);
+void http_out_put(struct http_conn *conn, const void *bytes, size_t len);
+void http_out_fini(struct http_conn *conn);
 
 /* http_ticket.c */
 void http_ticket_orphan_all(struct http_request *request);

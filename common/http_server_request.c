@@ -1,52 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_server_request - the steps of a request, driven by libmicrohttpd's access handler.
+ * http_server_request - a request from its head to its end.
+ *
+ *     begin --> application --> [ body to a sink ] --> application --> reply --> end
+ *
+ * Its memory is one piece: the struct, the head cut up, the bytes of the head.
  */
-#include "common/http_server_priv.h"
-
 #include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/pipe.h"
-
-/* Birth: the request line is there. libmicrohttpd will cut the target up in place. */
-void *http_request_on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
-{
-	(void)arg;
-	void *context = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-	struct http_conn *conn = OBJ_CAST(http_conn, HTTP_CONN_MAGIC, context);
-	size_t len = uri ? strlen(uri) : 0;
-	size_t kept = len <= HTTP_TARGET_MAX ? len : 0;
-	struct http_request *request = check_alloc(1, sizeof(*request) + kept + 1);
-	request->magic = HTTP_REQUEST_MAGIC;
-	request->conn = conn;
-	request->text_len = len;
-	if (kept > 0)
-		memcpy(request->text, uri, kept);
-	request->id = conn->server->next_id++;
-	request->started_us = clock_us();
-	request->wait_ms = conn->server->settings.reply_timeout_ms;
-	CHECK(!conn->request);
-	conn->request = request;
-	/* The first head of a connection has its time from the accept on. */
-	if (conn->watch != HTTP_WATCH_HEAD)
-		http_conn_watch(conn, HTTP_WATCH_HEAD);
-	return request;
-}
+#include "common/http_server_priv.h"
 
 /* Reading the head. */
 
 const char *http_request_head_value(const struct http_request *request, const char *name, size_t len)
 {
-	const char *value = NULL;
-	size_t value_len = 0;
-	if (MHD_lookup_connection_value_n(
-		    request->conn->mhd, MHD_HEADER_KIND, name, len, &value, &value_len) != MHD_YES)
-		return NULL;
-	return value ? value : "";
+	return request->head ? http_head_field(request->head, name, len) : NULL;
 }
-#define HEAD_VALUE(request, literal) http_request_head_value((request), literal, sizeof(literal) - 1)
 
 /* The absolute form of a target names an authority first (RFC 9112, 3.2.2). */
 static struct str without_authority(struct str target)
@@ -59,10 +30,18 @@ static struct str without_authority(struct str target)
 	return at < target.len ? str_from(target.at + at, target.len - at) : STR("/");
 }
 
+/* What a terminal, a log or a header could take for something else. */
+static bool has_control(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.at[i] < ' ' || s.at[i] == 0x7f)
+			return true;
+	return false;
+}
+
 static bool read_target(struct http_request *request)
 {
-	request->target = str_from(request->text, request->text_len);
-	struct str rest = without_authority(request->target);
+	struct str rest = without_authority(request->head->target);
 	if (!str_until(&rest, '?', &request->path)) {
 		request->path = rest;
 		rest = STR_NONE;
@@ -76,224 +55,165 @@ static bool read_target(struct http_request *request)
 	if (!http_unescape(request->path, false, &request->decoded) || request->decoded.failed)
 		return false;
 	request->path = buf_str(&request->decoded);
-	return true;
+	return !has_control(request->path);
 }
 
-/* Status 0: nothing is wrong. */
-struct refusal {
-	unsigned status;
-	const char *why;
-};
-#define NO_REFUSAL ((struct refusal){ 0 })
+/* Refusing. */
 
-/* Two lengths, or a length beside an encoding, are how requests are smuggled past a proxy. */
-static struct refusal read_framing(struct http_request *request)
+static struct http_response *refusal_of(const struct http_server *server, struct http_refusal why)
 {
-	const char *encoding = HEAD_VALUE(request, "Transfer-Encoding");
-	const char *length = HEAD_VALUE(request, "Content-Length");
-	if (!encoding && !length)
-		return NO_REFUSAL;
-	if ((encoding && length) ||
-		http_request_header_count(request, encoding ? "Transfer-Encoding" : "Content-Length") != 1)
-		return (struct refusal){ 400,
-			"one Content-Length or one Transfer-Encoding says where a body ends, not several" };
-	if (encoding && strcasecmp(encoding, "chunked") != 0)
-		return (struct refusal){ 501, "the only transfer encoding that is served is \"chunked\"" };
-	uint64_t n = 0;
-	if (length && !str_to_number(str_of(length), UINT64_MAX, &n))
-		return (struct refusal){ 400, "Content-Length must be a number" };
-	if (n > HTTP_LENGTH_MAX)
-		return (struct refusal){ 413, "Content-Length is over 2^62" };
-	request->length = encoding ? -1 : (int64_t)n;
-	request->has_body = request->length != 0;
-	const char *expect = request->has_body ? HEAD_VALUE(request, "Expect") : NULL;
-	request->expects = expect && strcasecmp(expect, "100-continue") == 0;
-	return NO_REFUSAL;
-}
-
-static struct refusal read_head(struct http_request *request)
-{
-	if (request->text_len > HTTP_TARGET_MAX)
-		return (struct refusal){ 414, "the target of a request may have 8 KiB" };
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	if (info && info->header_size > HTTP_HEAD_MAX)
-		return (struct refusal){ 431, "the head of a request may have 16 KiB" };
-	if (!read_target(request))
-		return (struct refusal){ 400, "the path is empty, or an escape in it is not %XX" };
-	return read_framing(request);
-}
-
-static struct http_response *refuse(const struct http_request *request, struct refusal refusal)
-{
-	const struct http_app *app = &request->conn->server->app;
-	if (app->refuse)
-		return app->refuse(app->app, refusal.status, refusal.why);
-	struct http_response *response =
-		http_response_copy(refusal.status, str_of(http_status_text(refusal.status)));
+	if (server->app.refuse)
+		return server->app.refuse(server->app.app, why.status, why.why);
+	struct http_response *response = http_response_copy(why.status, str_of(http_status_text(why.status)));
 	http_response_header(response, "Content-Type", "text/plain");
-	if (refusal.status == 503)
+	if (why.status == 503)
 		http_response_header(response, "Retry-After", "1");
 	return response;
 }
 
-static void request_begin(struct http_request *request, const char *method)
+/* What follows cannot be trusted. */
+static void refuse_and_close(struct http_request *request, struct http_refusal why)
+{
+	request->response = refusal_of(request->conn->server, why);
+	http_response_close(request->response);
+}
+
+void http_request_refuse(struct http_request *request, struct http_refusal why)
+{
+	http_body_gone(request);
+	if (request->response)
+		return;
+	refuse_and_close(request, why);
+	request->settled = true;
+}
+
+/* Beginning. */
+
+static struct http_request *request_new(struct http_conn *conn, size_t text_len)
+{
+	struct http_request *request = check_alloc(1, sizeof(*request) + text_len + 1);
+
+	request->magic = HTTP_REQUEST_MAGIC;
+	request->conn = conn;
+	request->id = conn->server->next_id++;
+	request->started_us = clock_us();
+	request->wait_ms = conn->server->settings.reply_timeout_ms;
+	CHECK(!conn->request);
+	conn->request = request;
+	conn->state = HTTP_REQUEST;
+	conn->begun_ms = loop_now(conn->server->loop);
+	conn->framing = (struct http_framing){ .over = true };
+	return request;
+}
+
+void http_request_begin_refused(struct http_conn *conn, struct http_refusal why)
+{
+	struct http_request *request = request_new(conn, 0);
+
+	http_conn_watch(conn, HTTP_WATCH_WAIT);
+	refuse_and_close(request, why);
+}
+
+/* Reads what the text holds; the head that it is read into is the server's until it is copied. */
+static bool read_head(struct http_request *request, size_t len, struct http_refusal *ret_why)
+{
+	struct http_head head;
+
+	if (!http_head_parse(request->text, len, &head, ret_why))
+		return false;
+	size_t size = sizeof(head) - sizeof(head.fields) + head.fields_len * sizeof(head.fields[0]);
+	request->head = check_alloc(1, size);
+	memcpy(request->head, &head, size);
+	if (read_target(request))
+		return true;
+	*ret_why = (struct http_refusal){ 400,
+		"the path is empty, has a control character, or an escape in it is not %XX" };
+	return false;
+}
+
+static void read_framing(struct http_request *request)
+{
+	int64_t length = request->head->length;
+
+	request->conn->framing = (struct http_framing){
+		.chunked = length<0, .over = length == 0, .left = length> 0 ? (uint64_t)length : 0
+	};
+	request->continued = !request->head->expects;
+}
+
+static void announce(struct http_request *request)
 {
 	struct http_server *server = request->conn->server;
-	request->phase = HTTP_PHASE_UNDECIDED;
-	request->method = http_method_parse(str_of(method));
-	http_conn_watch(request->conn, HTTP_WATCH_WAIT);
-	struct refusal refusal = read_head(request);
-	if (refusal.status != 0) {
-		request->response = refuse(request, refusal);
-		http_response_close(request->response);
+
+	request->announced = true;
+	http_moved(request->conn);
+	HTTP_STORE(server->requests_len, server->requests_len + 1);
+	request->inside = true;
+	server->app.on_request(server->app.app, request);
+	request->inside = false;
+}
+
+void http_request_begin(struct http_conn *conn, size_t head_len)
+{
+	struct http_request *request = request_new(conn, head_len);
+	struct http_refusal why;
+
+	memcpy(request->text, http_input_str(conn).at, head_len);
+	http_input_took(conn, head_len);
+	http_conn_watch(conn, HTTP_WATCH_WAIT);
+	if (!read_head(request, head_len, &why)) {
+		refuse_and_close(request, why);
 		return;
 	}
-	request->announced = true;
-	__atomic_store_n(&server->requests_len, server->requests_len + 1, __ATOMIC_RELAXED);
-	server->app.on_request(server->app.app, request);
+	read_framing(request);
+	announce(request);
 }
 
-/* Replying. */
+/* Steps. */
 
-static void say_close(struct http_request *request)
+bool http_request_step(struct http_request *request)
 {
-	struct http_response *response = request->response;
-	/* A shared one cannot be changed: there the connection is shut after the reply. */
-	if (request->conn->server->quiesced && atomic_load(&response->refs) == 1 &&
-		!atomic_load(&response->queued))
-		http_response_close(response);
-}
+	struct http_conn *conn = request->conn;
 
-static enum MHD_Result queue_reply(struct http_request *request)
-{
-	struct http_response *response = request->response;
-	say_close(request);
-	atomic_store(&response->queued, true);
-	request->phase = HTTP_PHASE_REPLY;
-	request->status = response->status;
-	http_conn_watch(request->conn, HTTP_WATCH_MOVE);
-	if (response->kind == HTTP_BODY_PIPE)
-		response->request = request;
-	if (response->kind == HTTP_BODY_FILE)
-		request->acked_before = http_conn_acked(request->conn);
-	return MHD_queue_response(request->conn->mhd, response->status, response->mhd);
-}
-
-/* In a first call, with a body to come. A client that waits for its 100 gets the reply instead.
- * libmicrohttpd closes the connection after each reply that is queued in a first call. */
-static enum MHD_Result reply_at_head(struct http_request *request)
-{
-	if (request->expects)
-		return queue_reply(request);
-	bool is_short = request->length >= 0 &&
-			(uint64_t)request->length <= request->conn->server->settings.drain_max;
-	if (!is_short && !http_early_is_possible(request))
-		return queue_reply(request);
-	request->admitted = true;
-	http_body_overtake(request);
-	return MHD_YES;
-}
-
-static enum MHD_Result at_head(struct http_request *request)
-{
-	if (request->has_sink && !request->response)
-		http_body_refuse_announced(request);
-	if (!request->announced) /* refused: what follows the head cannot be trusted */
-		return queue_reply(request);
-	if (!request->has_body) {
-		request->admitted = true; /* the final call follows at once */
-		return MHD_YES;
+	if (request->replying)
+		return http_reply_step(request);
+	if (request->response) {
+		http_reply_begin(request);
+		return true;
 	}
-	if (request->response)
-		return reply_at_head(request);
-	if (request->has_sink) {
-		request->phase = HTTP_PHASE_BODY;
-		request->admitted = true;
-		return MHD_YES;
+	/* Nobody is there to be answered, or to send the rest of what nobody takes now. */
+	if (conn->wire.lost && (!request->has_sink || request->blocked)) {
+		http_conn_cut(conn);
+		return false;
 	}
-	http_conn_suspend(request->conn);
-	return MHD_YES;
-}
-
-static enum MHD_Result at_end(struct http_request *request)
-{
-	if (request->phase == HTTP_PHASE_LINGER)
-		return MHD_NO;
-	request->phase = HTTP_PHASE_ENDED;
-	if (request->has_sink && !request->response)
-		http_body_end(request);
-	if (request->response)
-		return queue_reply(request);
-	http_conn_suspend(request->conn);
-	return MHD_YES;
-}
-
-enum MHD_Result http_request_on_access(void *arg, struct MHD_Connection *mhd, const char *url,
-	const char *method, const char *version, const char *upload, size_t *upload_len, void **context)
-{
-	(void)arg;
-	(void)mhd;
-	(void)url;
-	(void)version;
-	struct http_request *request = OBJ_CAST(http_request, HTTP_REQUEST_MAGIC, *context);
-	if (request->cut)
-		return MHD_NO;
-	request->inside = true;
-	if (request->phase == HTTP_PHASE_HEAD)
-		request_begin(request, method);
-	enum MHD_Result result = *upload_len > 0     ? http_body_take(request, upload, upload_len)
-				 : request->admitted ? at_end(request)
-						     : at_head(request);
-	request->inside = false;
-	return result;
+	return request->has_sink && !request->blocked && http_body_step(request);
 }
 
 void http_request_reply(struct http_request *request, struct http_response *response)
 {
 	loop_assert(request->conn->server->loop);
 	CHECK(request->magic == HTTP_REQUEST_MAGIC && response->magic == HTTP_RESPONSE_MAGIC);
-	CHECK(response->kind != HTTP_BODY_ANNOUNCED || request->method == HTTP_HEAD);
-	if (request->timed_out) {
+	CHECK(response->kind != HTTP_BODY_ANNOUNCED || request->head->method == HTTP_HEAD);
+	if (request->settled) {
 		http_response_unref(response);
 		return;
 	}
 	CHECK(!request->response);
 	request->response = response;
-	if (request->inside)
-		return;
-	if (request->phase == HTTP_PHASE_BODY)
-		http_body_overtake(request);
-	else
-		http_conn_resume(request->conn);
+	if (!request->inside)
+		http_turns_queue(request->conn);
 }
 
 void http_request_too_late(struct http_request *request)
 {
 	if (request->response)
 		return;
-	struct http_response *response =
-		refuse(request, (struct refusal){ 503, "this took longer than it may; try again" });
-	http_request_reply(request, response);
-	request->timed_out = true;
+	struct http_refusal why = { 503, "this took longer than it may; try again" };
+	http_request_reply(request, refusal_of(request->conn->server, why));
+	request->settled = true;
 }
 
 /* Death. */
-
-static void count_out(struct http_request *request)
-{
-	const struct http_response *response = request->response;
-	bool no_body = request->method == HTTP_HEAD || response->status == 204 || response->status == 304;
-	if (no_body) {
-		request->bytes_out = 0;
-	} else if (response->kind != HTTP_BODY_PIPE && request->complete) {
-		request->bytes_out = response->len;
-	} else if (response->kind == HTTP_BODY_FILE) {
-		uint64_t acked = http_conn_acked(request->conn);
-		uint64_t sent = acked > request->acked_before ? acked - request->acked_before : 0;
-		request->bytes_out = sent < response->len ? sent : response->len;
-	}
-}
 
 static void request_free(struct http_request *request)
 {
@@ -303,36 +223,22 @@ static void request_free(struct http_request *request)
 	http_response_unref(request->response);
 	http_body_forget(request);
 	buf_fini(&request->decoded);
+	free(request->head);
 	request->magic = 0;
 	free(request);
 }
 
-void http_request_on_completed(
-	void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+void http_request_end(struct http_request *request)
 {
-	(void)arg;
-	(void)mhd;
-	if (!*context)
-		return;
-	struct http_request *request = OBJ_CAST(http_request, HTTP_REQUEST_MAGIC, *context);
-	struct http_conn *conn = request->conn;
-	struct http_server *server = conn->server;
-	*context = NULL;
+	struct http_server *server = request->conn->server;
+
 	request->inside = true; /* nothing can be replied from here on */
-	request->complete = request->phase == HTTP_PHASE_REPLY ? code == MHD_REQUEST_TERMINATED_COMPLETED_OK
-							       : request->early_sent;
-	if (request->phase == HTTP_PHASE_REPLY)
-		count_out(request);
-	if (request->has_sink && !request->response)
+	if (!request->response)
 		http_body_gone(request);
 	if (request->announced) {
-		__atomic_store_n(&server->requests_len, server->requests_len - 1, __ATOMIC_RELAXED);
+		HTTP_STORE(server->requests_len, server->requests_len - 1);
 		server->app.on_done(server->app.app, request);
 	}
-	conn->request = NULL;
-	conn->suspended = false;
+	request->conn->request = NULL;
 	request_free(request);
-	http_conn_watch(conn, HTTP_WATCH_KEEPALIVE);
-	if (server->quiesced && code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-		(void)shutdown(conn->fd, SHUT_RD);
 }

@@ -8,14 +8,16 @@
 
 #include "common/check.h"
 
+#define CERT_MAX ((size_t)64 * 1024)
+
 enum http_method http_request_method(const struct http_request *request)
 {
-	return request->method;
+	return request->head->method;
 }
 
 struct str http_request_target(const struct http_request *request)
 {
-	return request->target;
+	return request->head->target;
 }
 
 struct str http_request_path(const struct http_request *request)
@@ -33,44 +35,15 @@ const char *http_request_header(const struct http_request *request, const char *
 	return http_request_head_value(request, name, strlen(name));
 }
 
-struct count {
-	const char *name;
-	unsigned n;
-};
-
-static enum MHD_Result count_one(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-	(void)kind;
-	(void)value;
-	struct count *count = arg;
-	count->n += strcasecmp(name, count->name) == 0;
-	return MHD_YES;
-}
-
 unsigned http_request_header_count(const struct http_request *request, const char *name)
 {
-	struct count count = { name, 0 };
-	(void)MHD_get_connection_values(request->conn->mhd, MHD_HEADER_KIND, count_one, &count);
-	return count.n;
-}
-
-struct each {
-	http_header_f *fn;
-	void *arg;
-};
-
-static enum MHD_Result each_one(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-	(void)kind;
-	struct each *each = arg;
-	each->fn(each->arg, name, value ? value : "");
-	return MHD_YES;
+	return http_head_count(request->head, name, strlen(name));
 }
 
 void http_request_each_header(const struct http_request *request, http_header_f *fn, void *arg)
 {
-	struct each each = { fn, arg };
-	(void)MHD_get_connection_values(request->conn->mhd, MHD_HEADER_KIND, each_one, &each);
+	for (size_t i = 0; i < request->head->fields_len; i++)
+		fn(arg, request->head->fields[i].name, request->head->fields[i].value);
 }
 
 struct joined {
@@ -104,27 +77,28 @@ const char *http_request_header_list(const struct http_request *request, const c
 
 int64_t http_request_length(const struct http_request *request)
 {
-	return request->length;
+	return request->head->length;
 }
 
 struct ip http_request_ip(const struct http_request *request)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->conn->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	struct ip ip = { 0 };
-	if (!info || !info->client_addr || !ip_from_socket(info->client_addr, &ip))
-		ip = (struct ip){ 0 };
-	return ip;
+	return request->conn->ip;
 }
 
 bool http_request_is_tls(const struct http_request *request)
 {
-	return request->conn->server->is_tls;
+	return request->conn->wire.ssl != NULL;
 }
 
 struct str http_request_client_cert(const struct http_request *request)
 {
-	return http_conn_client_cert(request->conn);
+	struct http_conn *conn = request->conn;
+
+	if (!conn->cert.len && conn->server->asks_client) {
+		conn->cert = buf_limit(CERT_MAX);
+		http_wire_client_cert(&conn->wire, &conn->cert);
+	}
+	return conn->cert.failed || !conn->cert.len ? STR_NONE : buf_str(&conn->cert);
 }
 
 void http_request_set_note(struct http_request *request, const char *note)
@@ -172,7 +146,7 @@ void http_request_wait_limit(struct http_request *request, unsigned ms)
 {
 	loop_assert(request->conn->server->loop);
 	request->wait_ms = ms;
-	http_conn_tick_by(request->conn->server, ms);
+	http_watch_by(request->conn->server, ms);
 	if (request->conn->watch == HTTP_WATCH_WAIT)
 		http_conn_watch(request->conn, HTTP_WATCH_WAIT);
 }

@@ -9,6 +9,7 @@
 #include "common/loop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -17,9 +18,12 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/log.h"
 
 #define LOOP_STAGES_MAX 4
 #define LOOP_READY_MAX  256
+#define SPIN_TURNS      1000 /* in a second */
+#define SPIN_TELL_MS    10000
 
 struct post {
 	loop_post_f *fn;
@@ -58,6 +62,12 @@ struct loop {
 
 	struct loop_stage stages[LOOP_STAGES_MAX];
 	unsigned stages_len;
+
+	bool moved;        /* in this turn */
+	unsigned still;    /* turns of this second that neither waited nor moved anything */
+	int64_t second_ms; /* its begin */
+	int64_t told_ms;   /* when the last spin was logged */
+	uint64_t spins;    /* one writer; others may look */
 };
 
 static _Thread_local const struct loop *own_loop;
@@ -293,18 +303,58 @@ static void run_stages(struct loop *loop)
 		loop->stages[i].run(loop->stages[i].arg);
 }
 
+/* Spinning. */
+
+static void spun(struct loop *loop)
+{
+	__atomic_store_n(&loop->spins, loop->spins + 1, __ATOMIC_RELAXED);
+	if (loop->told_ms && loop->now_ms - loop->told_ms < SPIN_TELL_MS)
+		return;
+	loop->told_ms = loop->now_ms;
+	log_warn("loop.spins", "loop=%s turns=%u it turns and nothing moves; spins=%" PRIu64, loop->name,
+		loop->still, loop->spins);
+}
+
+/* A turn is over in which nothing could be waited for, or something was ready. */
+static void count_turn(struct loop *loop, bool waited_in_vain)
+{
+	if (loop->now_ms - loop->second_ms >= 1000) {
+		loop->second_ms = loop->now_ms;
+		loop->still = 0;
+	}
+	if (loop->moved || waited_in_vain)
+		return;
+	if (++loop->still == SPIN_TURNS)
+		spun(loop);
+}
+
+void loop_moved(struct loop *loop)
+{
+	loop->moved = true;
+}
+
+uint64_t loop_spins(const struct loop *loop)
+{
+	return __atomic_load_n(&loop->spins, __ATOMIC_RELAXED);
+}
+
 static void turn(struct loop *loop, int max_wait_ms)
 {
 	struct epoll_event events[LOOP_READY_MAX];
-	int n = epoll_wait(loop->epoll_fd, events, LOOP_READY_MAX, wait_ms(loop, max_wait_ms));
+	int wait = wait_ms(loop, max_wait_ms);
+	int n = epoll_wait(loop->epoll_fd, events, LOOP_READY_MAX, wait);
 	CHECK(n >= 0 || errno == EINTR);
 	loop->now_ms = clock_ms();
+	loop->moved = false;
 	run_ready(loop, events, n);
-	if (take_inbox(loop))
+	if (take_inbox(loop)) {
 		posts_run(&loop->taken, false);
+		loop->moved = true;
+	}
 	run_timers(loop);
 	run_stages(loop);
 	posts_run(&loop->buried, true);
+	count_turn(loop, n <= 0 && wait != 0);
 }
 
 static void loop_enter(struct loop *loop)

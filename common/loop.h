@@ -78,6 +78,13 @@ void loop_remove_stage(struct loop *loop, const void *arg); /* the one with this
 /* The stages' next timeout is 0: somebody made work for them outside their run(). Own loop. */
 void loop_wake_stages(struct loop *loop);
 
+/*
+ * Something moved in this turn: a byte, a connection, a job. A loop that turns without waiting, and SPIN_TURNS (1,000) times within
+ * a second nobody says so, and no post came, is spinning: it says so in the log, at most each ten seconds, and counts such seconds.
+ */
+void     loop_moved(struct loop *loop);            /* Own loop */
+uint64_t loop_spins(const struct loop *loop);      /* Thread  any */
+
 int64_t     loop_now(const struct loop *loop); /* monotonic ms, read once a turn */
 const char *loop_name(const struct loop *loop);
 bool        loop_is_own(const struct loop *loop);

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/http_server.h"
+#include "common/loop.h"
 #include "common/metrics.h"
 #include "common/pool.h"
 #include "worker/auth/auth.h"
@@ -126,6 +127,7 @@ static void put_locks(struct worker *worker, struct buf *into)
 static void put_connections(const struct worker *worker, struct buf *into)
 {
 	struct http_server_stats sum = { 0 };
+	uint64_t spins = 0;
 
 	for (unsigned i = 0; i < worker->loops_len; i++) {
 		struct http_server_stats one = http_server_stats(worker->loops[i].server);
@@ -134,7 +136,12 @@ static void put_connections(const struct worker *worker, struct buf *into)
 		sum.waiting += one.waiting;
 		sum.accepted += one.accepted;
 		sum.shed += one.shed;
+		spins += loop_spins(worker->loops[i].loop);
 	}
+	total(into, "zot_loop_spins_total",
+		"Seconds in which a loop turned a thousand times and moved nothing: a fault, please report "
+		"it.",
+		spins);
 	gauge(into, "zot_connections_open", "Connections of clients and peers.", sum.connections);
 	gauge(into, "zot_connections_idle", "Of these, without a request under way.", sum.waiting);
 	total(into, "zot_connections_accepted_total", "Connections that were accepted.", sum.accepted);

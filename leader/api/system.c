@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/http_server.h"
+#include "common/loop.h"
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/feed.h"
@@ -73,6 +74,10 @@ static void put_gauges(struct leader *leader, struct buf *into)
 	gauge(into, "zot_leader_open_fds", "Open file descriptors.", process.fds);
 	gauge(into, "zot_leader_uptime_seconds", "Time since the start.",
 		(uint64_t)(clock_ms() - leader->started_ms) / 1000);
+	metrics_put(into, "zot_leader_loop_spins_total", "counter",
+		"Seconds in which the loop turned a thousand times and moved nothing: a fault, please report "
+		"it.",
+		"", loop_spins(leader->loop));
 	metrics_put(into, "zot_leader_cpu_milliseconds_total", "counter",
 		"Processor time that the process has used.", "", process.cpu_ms);
 }

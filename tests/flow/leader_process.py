@@ -23,16 +23,19 @@ class Leader(Program):
     program, own = "leader/zot-leader", True
     user, password = "admin", "a password for tests"
 
-    def __init__(self, **environment):
+    def __init__(self, verify=None, **environment):
+        """verify: a CA file, the port speaks TLS."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-leader-"))
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if verify else 'http'}://127.0.0.1:{self.port}"
         self.environment = {
             "PATH": os.environ["PATH"], "PORT": str(self.port), "ZOT_LEADER_ADDRESS": "127.0.0.1", "CLUSTER_MODE": "leader",
             "ZOT_LEADER_DATA": str(self.folder / "data"), "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password,
             "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "ZOT_LOG_LEVEL": "debug",
             **{k: str(v) for k, v in environment.items()}}
         self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.verify = verify or True
         self.session.auth = (self.user, self.password)
         self.process = None
 

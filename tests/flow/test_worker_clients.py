@@ -38,8 +38,9 @@ def rss_kib(worker):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{worker.process.pid}/status").read_text()).group(1))
 
 
-def dial(worker, receive=None):
+def dial(worker, receive=None, source="127.0.0.1"):
     s = socket.socket()
+    s.bind((source, 0))
     if receive:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
     s.connect(("127.0.0.1", worker.port))
@@ -199,7 +200,7 @@ def test_too_few_descriptors_are_told_and_lived_with(tmp_path):
         assert "limit=1000" in warning or '"limit":"1000"' in warning or '"limit":1000' in warning, warning
         limits = pathlib.Path(f"/proc/{worker.process.pid}/limits").read_text()
         assert re.search(r"Max open files\s+1000\s+1000", limits)
-        connections = [dial(worker) for _ in range(900)]
+        connections = [dial(worker, source="127.0.0.2") for _ in range(900)]
         name = worker.push_blob("lib/app", b"there are descriptors left for files")
         assert worker.call("GET", f"/v2/lib/app/blobs/{name}").status_code == 200
         for s in connections:

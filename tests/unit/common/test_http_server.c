@@ -409,7 +409,7 @@ static void test_framing_is_read_strictly(void **state)
 	assert_int_equal(status_of(app, gzip), 501);
 	assert_int_equal(status_of(app, huge), 413);
 	assert_int_equal(status_of(app, minus), 400);
-	assert_int_equal(status_of(app, "nonsense\r\n\r\n"), 0);
+	assert_int_equal(status_of(app, "nonsense\r\n\r\n"), 400);
 	assert_int_equal(atomic_load(&app->requests), 0);
 }
 
@@ -1035,6 +1035,124 @@ static void test_a_refusal_has_the_applications_words(void **state)
 	(void)close(fd);
 }
 
+/* What one client can do to others. */
+
+static void test_a_chunk_line_that_does_not_end(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	static char text[30000];
+	const char *heads[] = { "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;",
+		"POST /denied HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;",
+		"POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: ",
+		"POST /sink HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX" };
+	const unsigned wanted[] = { 431, 401, 431, 400 };
+	memset(text, 'a', sizeof(text));
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		int fd = dial(app->rig.port);
+		put(fd, heads[i]);
+		(void)put_all(fd, text, sizeof(text));
+		assert_true(take_reply(fd, &reply));
+		assert_int_equal(reply.status, wanted[i]);
+		(void)close(fd);
+		await(&app->done, (int)i + 1);
+	}
+	assert_int_equal(atomic_load(&app->gone), 1);
+	while (http_server_stats(app->rig.server).connections > 0)
+		(void)poll(NULL, 0, 2);
+	assert_int_equal(loop_spins(app->rig.loop), 0);
+}
+
+/* The rest of a body that nobody wants has its time in all, however it trickles. */
+static void test_what_is_drained_has_an_end(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fd = dial(app->rig.port);
+	put(fd, "PUT /denied HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 401);
+	int64_t end = clock_ms() + 20000;
+	while (put_all(fd, "x", 1) && clock_ms() < end)
+		(void)poll(NULL, 0, 20);
+	assert_true(clock_ms() < end);
+	(void)close(fd);
+	await(&app->done, 1);
+}
+
+static int dial_from(uint16_t port, uint32_t source)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(source) } };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* Who has most connections loses some, not who waits longest. */
+static void test_a_full_server_closes_those_of_who_has_most(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int kept = dial_hello(app, &reply);
+	int strange[20];
+	for (int i = 0; i < 20; i++)
+		strange[i] = dial_from(app->rig.port, INADDR_LOOPBACK + 1);
+	while (http_server_stats(app->rig.server).shed < 18)
+		(void)poll(NULL, 0, 2);
+	put(kept, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(kept, &reply);
+	for (int i = 0; i < 20; i++)
+		(void)close(strange[i]);
+	(void)close(kept);
+}
+
+/* The order in which addresses are served, by their last byte. */
+struct order {
+	unsigned len;
+	uint8_t last[64];
+};
+
+static void on_request_of_order(void *arg, struct http_request *request)
+{
+	struct order *order = arg;
+	CHECK(order->len < sizeof(order->last));
+	order->last[order->len++] = http_request_ip(request).at[15];
+	reply_text(request, 200, "hello");
+}
+
+static void on_done_of_order(void *arg, struct http_request *request)
+{
+	(void)arg;
+	(void)request;
+}
+
+/* Forty connections of one client ask before one of another does: that one is served second. */
+static void test_turns_go_round_the_addresses(void **state)
+{
+	struct order order = { 0 };
+	struct rig rig = { 0 };
+	uint16_t port = 0;
+	int fds[41];
+	(void)state;
+	rig_open(&rig, rig_listen(&port, false),
+		(struct http_app){ &order, on_request_of_order, on_done_of_order, NULL });
+	for (int i = 0; i < 41; i++)
+		fds[i] = dial_from(port, INADDR_LOOPBACK + (i < 40));
+	while (http_server_connections(rig.server) < 41)
+		loop_turn(rig.loop, 1000);
+	for (int i = 0; i < 41; i++)
+		put(fds[i], "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	while (order.len < 41)
+		loop_turn(rig.loop, 1000);
+	assert_true(order.last[0] == 1 || order.last[1] == 1);
+	for (int i = 0; i < 41; i++)
+		(void)close(fds[i]);
+	rig_close(&rig);
+}
+
 #define TEST(name)  cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 #define HASTY(name) cmocka_unit_test_setup_teardown(test_##name, set_up_hasty, tear_down)
 
@@ -1069,6 +1187,11 @@ int main(void)
 			test_a_full_server_closes_who_waits_longest, set_up_few, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_full_server_ends_no_request, set_up_few, tear_down),
 		TEST(a_refusal_has_the_applications_words),
+		TEST(a_chunk_line_that_does_not_end),
+		HASTY(what_is_drained_has_an_end),
+		cmocka_unit_test_setup_teardown(
+			test_a_full_server_closes_those_of_who_has_most, set_up_few, tear_down),
+		cmocka_unit_test(test_turns_go_round_the_addresses),
 		TEST(quiesce_lets_requests_end),
 		TEST(stop_with_requests_in_flight),
 		TEST(a_large_pull_takes_no_memory),

@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -383,6 +385,45 @@ static void test_free_runs_what_is_left(void **state)
 	assert_int_equal(grave.n, 2);
 }
 
+/* Spinning. */
+
+static void ready_and_left(void *arg, uint32_t events)
+{
+	(void)events;
+	++*(unsigned *)arg;
+}
+
+static void ready_and_moved(void *arg, uint32_t events)
+{
+	(void)events;
+	loop_moved(arg);
+}
+
+static void test_a_loop_that_spins_says_so(void **state)
+{
+	(void)state;
+	struct loop *loop = new_loop();
+	struct error err;
+	unsigned times = 0;
+	int fd = eventfd(1, EFD_CLOEXEC);
+	assert_true(loop_watch(loop, fd, EPOLLIN, ready_and_moved, loop, &err));
+	for (int i = 0; i < 3000; i++)
+		loop_turn(loop, 10);
+	assert_int_equal(loop_spins(loop), 0);
+	loop_unwatch(loop, fd);
+	for (int i = 0; i < 3; i++) /* it waits in vain */
+		loop_turn(loop, 1);
+	assert_true(loop_watch(loop, fd, EPOLLIN, ready_and_left, &times, &err));
+	int64_t end = clock_ms() + 20000;
+	while (loop_spins(loop) == 0 && clock_ms() < end)
+		loop_turn(loop, 10);
+	assert_int_equal(loop_spins(loop), 1);
+	assert_true(times >= 1000);
+	loop_unwatch(loop, fd);
+	(void)close(fd);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_an_unwatched_fd_is_not_called_in_the_same_batch),
 		cmocka_unit_test(test_burials_come_last),
 		cmocka_unit_test(test_free_runs_what_is_left),
+		cmocka_unit_test(test_a_loop_that_spins_says_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

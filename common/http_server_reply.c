@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_server_reply - the reply on its way out.
+ *
+ *     conn->out: [ head | bytes of a pipe ]      then, past it, bytes of memory or of a file
+ *
+ * A reply may begin before the request's body has come whole. It is sent at once; the rest of the body is
+ * dropped afterwards, where it is short, and else the connection closes behind the reply.
+ */
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/http_server_priv.h"
+#include "common/pipe.h"
+
+#define HEAD_ROOM   ((size_t)256) /* of a head without its fields */
+#define CHUNK_HEAD  8             /* "0fffff" CR LF */
+#define CHUNK_FRAME (CHUNK_HEAD + 2)
+#define LAST_CHUNK  "0\r\n\r\n"
+
+/* What is to be written next. */
+
+static void out_reserve(struct http_conn *conn, size_t len)
+{
+	size_t held = conn->out_len - conn->out_at;
+
+	if (conn->out_room - conn->out_len >= len)
+		return;
+	char *wider = check_aligned(16, held + len);
+	if (held > 0)
+		memcpy(wider, conn->out + conn->out_at, held);
+	free(conn->out);
+	conn->out = wider;
+	conn->out_room = held + len;
+	conn->out_at = 0;
+	conn->out_len = held;
+}
+
+void http_out_put(struct http_conn *conn, const void *bytes, size_t len)
+{
+	out_reserve(conn, len);
+	if (len > 0)
+		memcpy(conn->out + conn->out_len, bytes, len);
+	conn->out_len += len;
+}
+
+static void put(struct http_conn *conn, struct str s)
+{
+	http_out_put(conn, s.at, s.len);
+}
+
+void http_out_fini(struct http_conn *conn)
+{
+	free(conn->out);
+	conn->out = NULL;
+	conn->out_at = conn->out_len = conn->out_room = 0;
+}
+
+/* n bytes of conn->out were written. */
+static void out_took(struct http_conn *conn, size_t n)
+{
+	conn->out_at += n;
+	if (conn->out_at == conn->out_len)
+		conn->out_at = conn->out_len = 0;
+}
+
+/* True: some went. False: nothing goes now, or the connection is cut. */
+static bool went(struct http_conn *conn, enum http_io io)
+{
+	if (io == HTTP_IO_OK) {
+		http_moved(conn);
+		return true;
+	}
+	if (io != HTTP_IO_AGAIN)
+		http_conn_cut(conn);
+	return false;
+}
+
+/* Some of conn->out. */
+static bool write_out(struct http_conn *conn)
+{
+	struct iovec part = { conn->out + conn->out_at, conn->out_len - conn->out_at };
+	size_t n;
+
+	if (!conn->wire.writable ||
+		!went(conn, http_wire_write(&conn->wire, &part, 1, false, conn->server->out_block, &n)))
+		return false;
+	out_took(conn, n);
+	return true;
+}
+
+bool http_out_flush(struct http_conn *conn)
+{
+	while (conn->out_len > 0)
+		if (!write_out(conn))
+			return false;
+	return true;
+}
+
+/* The head. */
+
+static const char *date_of(struct http_server *server)
+{
+	int64_t now = clock_wall_s();
+
+	if (now != server->date_s) {
+		clock_http_date(now, server->date);
+		server->date_s = now;
+	}
+	return server->date;
+}
+
+static bool is_chunked(const struct http_request *request)
+{
+	return request->response->kind == HTTP_BODY_PIPE && !request->response->len_known &&
+	       request->head->minor > 0;
+}
+
+static bool has_length(unsigned status)
+{
+	return status != 204 && status != 304;
+}
+
+static void put_head(struct http_request *request)
+{
+	const struct http_response *response = request->response;
+	struct http_conn *conn = request->conn;
+	char text[HEAD_ROOM];
+	int len = snprintf(text, sizeof(text), "HTTP/1.1 %u %s\r\nDate: %s\r\n", response->status,
+		http_status_text(response->status), date_of(conn->server));
+
+	CHECK(len > 0 && (size_t)len < sizeof(text));
+	out_reserve(conn, (size_t)len + response->fields.len + HEAD_ROOM);
+	http_out_put(conn, text, (size_t)len);
+	put(conn, buf_str(&response->fields));
+	if (!request->keep)
+		put(conn, STR("Connection: close\r\n"));
+	if (request->head && is_chunked(request) && !request->no_body) {
+		put(conn, STR("Transfer-Encoding: chunked\r\n"));
+	} else if (response->len_known && has_length(response->status)) {
+		len = snprintf(
+			text, sizeof(text), "Content-Length: %llu\r\n", (unsigned long long)response->len);
+		http_out_put(conn, text, (size_t)len);
+	}
+	put(conn, STR("\r\n"));
+}
+
+/* Beginning. */
+
+/* May the connection be kept: is what is left of the body worth reading? */
+static bool may_keep(const struct http_request *request)
+{
+	const struct http_conn *conn = request->conn;
+	const struct http_framing *framing = &conn->framing;
+
+	if (!request->head || request->head->close || request->response->close || conn->server->quiesced)
+		return false;
+	if (framing->over)
+		return true;
+	if (!request->continued) /* nobody knows whether the client sends its body now */
+		return false;
+	return framing->chunked || framing->left <= conn->server->settings.drain_max;
+}
+
+void http_reply_begin(struct http_request *request)
+{
+	struct http_response *response = request->response;
+
+	request->replying = true;
+	request->has_sink = false;
+	request->sink = (struct http_sink){ 0 };
+	http_body_forget(request);
+	request->status = response->status;
+	request->no_body = !has_length(response->status) || response->kind == HTTP_BODY_ANNOUNCED ||
+			   (request->head && request->head->method == HTTP_HEAD);
+	request->keep = may_keep(request);
+	/* Without chunks the end of such a body is the end of the connection. */
+	if (request->head && response->kind == HTTP_BODY_PIPE && !response->len_known && !is_chunked(request))
+		request->keep = false;
+	atomic_store(&response->queued, true);
+	if (response->kind == HTTP_BODY_PIPE)
+		response->request = request;
+	put_head(request);
+	http_conn_watch(request->conn, HTTP_WATCH_MOVE);
+}
+
+/* A pipe. */
+
+/* Bytes of the pipe behind what is in conn->out. False: it failed, or is shorter than was announced. */
+static bool refill(struct http_request *request)
+{
+	const struct http_response *response = request->response;
+	struct http_conn *conn = request->conn;
+	bool chunked = is_chunked(request);
+	uint64_t left = response->len_known ? response->len - request->bytes_out : UINT64_MAX;
+	size_t frame = chunked ? CHUNK_HEAD : 0, len = 0;
+
+	if (left == 0) {
+		request->pipe_over = true;
+		return true;
+	}
+	out_reserve(conn, conn->out_len == 0 ? HTTP_PIPE_BLOCK : HTTP_PIPE_BLOCK / 4);
+	size_t room = conn->out_room - conn->out_len - (chunked ? CHUNK_FRAME : 0u);
+	room = room < HTTP_PIPE_BLOCK ? room : HTTP_PIPE_BLOCK;
+	char *into = conn->out + conn->out_len;
+	switch (pipe_read(response->pipe, into + frame, room < left ? room : (size_t)left, &len)) {
+	case PIPE_AGAIN:
+		return true;
+	case PIPE_END:
+		request->pipe_over = !response->len_known;
+		if (chunked)
+			put(conn, STR(LAST_CHUNK));
+		return request->pipe_over;
+	case PIPE_FAILED:
+		return false;
+	case PIPE_OK:
+		break;
+	}
+	request->bytes_out += len;
+	if (chunked) {
+		char size[CHUNK_FRAME + 1];
+		(void)snprintf(size, sizeof(size), "%06zx\r\n", len);
+		memcpy(into, size, CHUNK_HEAD);
+		memcpy(into + frame + len, "\r\n", 2);
+		len += CHUNK_FRAME;
+	}
+	conn->out_len += len;
+	return true;
+}
+
+/* How much may lie in conn->out while the client does not fetch it. */
+static bool has_room(const struct http_conn *conn)
+{
+	return conn->out_len - conn->out_at < HTTP_PIPE_BLOCK / 2;
+}
+
+static bool step_pipe(struct http_request *request)
+{
+	struct http_conn *conn = request->conn;
+
+	if (!request->pipe_over && has_room(conn) && !refill(request)) {
+		http_conn_cut(conn);
+		return false;
+	}
+	if (conn->out_len == 0) /* the pipe wakes us */
+		return request->pipe_over;
+	return write_out(conn);
+}
+
+/* Memory and files. */
+
+static bool step_bytes(struct http_request *request)
+{
+	struct http_conn *conn = request->conn;
+	const struct str body = request->response->body;
+	size_t held = conn->out_len - conn->out_at, left = body.len - (size_t)request->bytes_out, n;
+	struct iovec parts[2] = { { conn->out + conn->out_at, held },
+		{ (char *)(uintptr_t)body.at + request->bytes_out, left } };
+	const struct iovec *first = held > 0 ? parts : parts + 1;
+	int parts_len = (held > 0) + (left > 0);
+
+	if (!conn->wire.writable || !went(conn, http_wire_write(&conn->wire, first, parts_len, false,
+							conn->server->out_block, &n)))
+		return false;
+	out_took(conn, n < held ? n : held);
+	request->bytes_out += n < held ? 0 : n - held;
+	return true;
+}
+
+static bool step_file(struct http_request *request)
+{
+	struct http_conn *conn = request->conn;
+	const struct http_response *response = request->response;
+	struct iovec part = { conn->out + conn->out_at, conn->out_len - conn->out_at };
+	char *block = conn->server->out_block;
+	size_t n = 0;
+
+	if (!conn->wire.writable)
+		return false;
+	if (part.iov_len > 0) {
+		if (!went(conn, http_wire_write(&conn->wire, &part, 1, true, block, &n)))
+			return false;
+		out_took(conn, n);
+		return true;
+	}
+	if (!went(conn,
+		    http_wire_send_file(&conn->wire, response->file, response->offset + request->bytes_out,
+			    response->len - request->bytes_out, block, &n)))
+		return false;
+	request->bytes_out += n;
+	return true;
+}
+
+/* Steps. */
+
+static bool is_out(const struct http_request *request)
+{
+	const struct http_response *response = request->response;
+
+	if (request->conn->out_len > 0)
+		return false;
+	if (request->no_body)
+		return true;
+	if (response->kind == HTTP_BODY_PIPE)
+		return request->pipe_over;
+	return request->bytes_out == response->len;
+}
+
+static bool finish(struct http_request *request)
+{
+	struct http_conn *conn = request->conn;
+	bool keep = request->keep;
+
+	request->complete = true;
+	http_out_fini(conn);
+	http_request_end(request);
+	http_conn_replied(conn, keep);
+	return true;
+}
+
+bool http_reply_step(struct http_request *request)
+{
+	if (is_out(request))
+		return finish(request);
+	if (request->no_body)
+		return http_out_flush(request->conn);
+	switch (request->response->kind) {
+	case HTTP_BODY_PIPE:
+		return step_pipe(request);
+	case HTTP_BODY_FILE:
+		return step_file(request);
+	case HTTP_BODY_BYTES:
+	case HTTP_BODY_ANNOUNCED:
+		break;
+	}
+	return step_bytes(request);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_server_watch - deadlines.
+ *
+ * A deadline is one number in the connection; one timer of the server looks at all of them now and then, so
+ * that starting and moving a deadline costs a store. Progress is what the kernel says of it (bytes
+ * acknowledged and received): a reply that lies in a buffer and is not fetched is none.
+ */
+#include <linux/tcp.h>
+#include <sys/socket.h>
+
+#include "common/check.h"
+#include "common/http_server_priv.h"
+
+/* Looks a deadline of progress is divided into: it ends after the fourth one without any. */
+#define LOOKS         4
+#define FIRST_LOOK_MS 1000U
+#define TICK_LEAST_MS 10U
+#define TICK_MOST_MS  500U
+/* All the time that the rest of a body has which nobody wants any more. */
+#define DRAIN_MS 5000U
+
+static int64_t watch_ms(const struct http_conn *conn)
+{
+	const struct http_server_settings *settings = &conn->server->settings;
+	bool replying = conn->request && conn->request->replying;
+
+	switch (conn->watch) {
+	case HTTP_WATCH_HEAD:
+		return settings->head_timeout_ms;
+	case HTTP_WATCH_KEEPALIVE:
+		return settings->keepalive_timeout_ms;
+	case HTTP_WATCH_WAIT:
+		return conn->request->wait_ms;
+	case HTTP_WATCH_MOVE:
+		return (replying ? settings->send_timeout_ms : settings->idle_timeout_ms) / LOOKS;
+	case HTTP_WATCH_DRAIN:
+		return settings->idle_timeout_ms < DRAIN_MS ? settings->idle_timeout_ms : DRAIN_MS;
+	}
+	return 0;
+}
+
+static int64_t first_look_ms(const struct http_conn *conn)
+{
+	int64_t ms = watch_ms(conn);
+
+	return conn->watch == HTTP_WATCH_MOVE && ms > FIRST_LOOK_MS ? FIRST_LOOK_MS : ms;
+}
+
+/* Whom somebody waits for is not closed for others. */
+static void tell_shed(struct http_conn *conn)
+{
+	if (conn->cut || conn->watch == HTTP_WATCH_WAIT || conn->watch == HTTP_WATCH_MOVE)
+		http_shed_busy(conn);
+	else
+		http_shed_wait(conn, conn->watch == HTTP_WATCH_DRAIN);
+}
+
+void http_conn_watch(struct http_conn *conn, enum http_watch watch)
+{
+	conn->watch = watch;
+	conn->still = 0;
+	conn->due_ms = loop_now(conn->server->loop) + first_look_ms(conn);
+	tell_shed(conn);
+}
+
+static uint64_t progress_of(const struct http_conn *conn)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(conn->wire.fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return 0;
+	return info.tcpi_bytes_acked + info.tcpi_bytes_received;
+}
+
+static void look_for_progress(struct http_conn *conn)
+{
+	uint64_t progress = progress_of(conn);
+
+	conn->due_ms = loop_now(conn->server->loop) + watch_ms(conn);
+	conn->still = progress == conn->progress ? conn->still + 1 : 0;
+	conn->progress = progress;
+	if (conn->still >= LOOKS)
+		http_conn_cut(conn);
+}
+
+static void look(struct http_conn *conn)
+{
+	switch (conn->watch) {
+	case HTTP_WATCH_HEAD:
+	case HTTP_WATCH_KEEPALIVE:
+	case HTTP_WATCH_DRAIN:
+		http_conn_cut(conn);
+		break;
+	case HTTP_WATCH_WAIT:
+		http_conn_watch(conn, conn->watch);
+		http_request_too_late(conn->request);
+		break;
+	case HTTP_WATCH_MOVE:
+		look_for_progress(conn);
+		break;
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct http_server *server = arg;
+
+	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
+		if (!conn->cut && conn->due_ms <= loop_now(server->loop))
+			look(conn);
+	if (server->conns)
+		loop_timer_start(server->loop, &server->tick, server->tick_ms, on_tick, server);
+}
+
+void http_watch_start(struct http_server *server)
+{
+	if (server->tick.slot == 0)
+		loop_timer_start(server->loop, &server->tick, server->tick_ms, on_tick, server);
+}
+
+void http_watch_by(struct http_server *server, unsigned ms)
+{
+	unsigned quarter = ms / LOOKS;
+
+	quarter = quarter < TICK_LEAST_MS ? TICK_LEAST_MS : quarter > TICK_MOST_MS ? TICK_MOST_MS : quarter;
+	if (server->tick_ms != 0 && server->tick_ms <= quarter)
+		return;
+	server->tick_ms = quarter;
+	if (server->tick.slot != 0)
+		loop_timer_start(server->loop, &server->tick, quarter, on_tick, server);
+}

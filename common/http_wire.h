@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_wire - the bytes of one connection, plain or under TLS, without waiting.
+ *
+ * The socket is watched by its owner for edges: http_wire_ready() takes what epoll said. A step that gives AGAIN has cleared
+ * `readable` or `writable`, and an edge will set it again; so whoever goes on while they are set misses nothing.
+ *
+ * Under TLS what was offered to http_wire_write() and not taken must be offered again, the same bytes and no fewer: a record
+ * may be half on its way.
+ *
+ * TLS is 1.2 and later, without renegotiation, compression or resumption. Client certificates are asked for where there is
+ * a CA for them; a bad one ends the handshake, none does not.
+ *
+ * Thread  own loop of the connection; contexts are counted and immutable.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+#include "common/http_server.h"
+
+struct http_wire_tls; /* certificate, key, CA */
+
+/* ERROR_INVALID: certificate, key or client CA cannot be used. */
+bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts, struct error *err) MUST_CHECK;
+void http_wire_tls_free(struct http_wire_tls *tls); /* connections that have it keep it */
+
+struct http_wire {
+	int fd;
+	void *ssl; /* NULL: plain */
+	bool readable, writable;
+	bool hung_up; /* the other side sends nothing more; bytes of it may still be unread */
+	bool lost;    /* both directions are gone */
+	bool shaken;  /* the handshake is over; plain: always */
+};
+
+enum http_io { HTTP_IO_OK, HTTP_IO_AGAIN, HTTP_IO_END, HTTP_IO_LOST };
+
+void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls); /* tls NULL: plain */
+void http_wire_close(struct http_wire *wire);
+#define HTTP_WIRE_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+void http_wire_ready(struct http_wire *wire, uint32_t epoll_events);
+
+enum http_io http_wire_handshake(struct http_wire *wire);
+/* OK: *ret_len is 1..max. */
+enum http_io http_wire_read(struct http_wire *wire, void *into, size_t max, size_t *ret_len);
+/* OK: *ret_len of the bytes were taken, at least one. more: what follows comes at once. block: HTTP_WIRE_BLOCK bytes for TLS to gather them in. */
+#define HTTP_WIRE_BLOCK ((size_t)64 * 1024)
+enum http_io http_wire_write(struct http_wire *wire, const struct iovec *parts, int parts_len, bool more, char *block,
+			     size_t *ret_len);
+/* The same from a file. LOST also when the file ends early. */
+enum http_io http_wire_send_file(struct http_wire *wire, int file, uint64_t offset, uint64_t len, char *block, size_t *ret_len);
+/* Reads what still comes and drops it, without deciphering. END: the other side has closed. */
+enum http_io http_wire_drop(struct http_wire *wire, char *block, size_t *ret_len);
+/* Our side says no more. */
+void http_wire_shut(struct http_wire *wire);
+/* DER of the client's certificate, appended; nothing when it showed none. */
+void http_wire_client_cert(const struct http_wire *wire, struct buf *into);
