@@ -6,7 +6,6 @@ import json
 import selectors
 import socket
 import subprocess
-import time
 
 import pytest
 import requests
