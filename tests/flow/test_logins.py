@@ -6,6 +6,7 @@ import json
 import selectors
 import socket
 import subprocess
+import time
 
 import pytest
 import requests
@@ -99,6 +100,7 @@ def test_a_password_in_use_is_renewed_before_its_time_is_over(tmp_path):
     write_htpasswd(tmp_path / "htpasswd")
     with Worker(tmp_path, ZOT_HTPASSWD=tmp_path / "htpasswd", ZOT_LOG_LEVEL="warn", ZOT_LOGIN_REMEMBER="2s") as worker, Clients(worker.port) as fleet:
         ann = ("ann", PASSWORDS["ann"])
+        begun = time.monotonic()
         for _ in range(64):
             fleet.ask(*ann)
         while worker.counter("logins_renewed_total", auth=ann) < 3:
@@ -106,9 +108,8 @@ def test_a_password_in_use_is_renewed_before_its_time_is_over(tmp_path):
                 assert status == 200
                 fleet.ask(*ann, keep=client)
         assert set(fleet.statuses(64)) == {200}
-        # None of them ever had to wait: what was not renewed is the first one, which all of them shared.
-        await_true(lambda: worker.counter("logins_running", auth=ann) == 0, what="the last renewal")
-        assert worker.counter("logins_verified_total", auth=ann) == 1 + worker.counter("logins_renewed_total", auth=ann)
+        # One for all 64, and not before three quarters of the time of the one before were over.
+        assert worker.counter("logins_verified_total", auth=ann) <= 1 + (time.monotonic() - begun) / 1.5
 
 
 def test_eight_connections_of_one_administrator():
