@@ -34,6 +34,13 @@ int64_t clock_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+int64_t clock_cpu_us(void)
+{
+	struct timespec ts = now(CLOCK_THREAD_CPUTIME_ID);
+
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 int64_t clock_wall_ms(void)
 {
 	struct timespec ts = now(CLOCK_REALTIME);

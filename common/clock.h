@@ -15,6 +15,7 @@
 
 int64_t clock_ms(void);   /* since the machine was started */
 int64_t clock_us(void);   /* the same, finer */
+int64_t clock_cpu_us(void); /* processor time that this thread has used */
 int64_t clock_wall_ms(void);
 int64_t clock_wall_s(void);
 

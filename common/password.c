@@ -10,12 +10,15 @@
 #include <errno.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 
-#define BCRYPT_COST     10
+#define BCRYPT_COST_MIN 4
 #define BCRYPT_COST_MAX 16
 #define BCRYPT_BYTES    72 /* what bcrypt looks at */
 #define ROUNDS_MAX      1000000
+#define ROUNDS_DEFAULT  5000
+#define ROUNDS_OF_COST0 64 /* of sha-crypt: they take no longer than a bcrypt of cost 0 would */
 
 static bool is_crypt_text(struct str s)
 {
@@ -36,7 +39,7 @@ static bool is_bcrypt_rest(struct str s)
 	uint64_t n;
 
 	return str_until(&s, '$', &cost) && cost.len == 2 && str_to_number(cost, BCRYPT_COST_MAX, &n) &&
-	       n >= 4 && s.len == 53 && is_crypt_text(s);
+	       n >= BCRYPT_COST_MIN && s.len == 53 && is_crypt_text(s);
 }
 
 /* What follows $5$ or $6$: rounds perhaps, up to 16 characters of salt, and the hash. The salt may be
@@ -108,6 +111,113 @@ bool password_verify(struct str password, struct str hash)
 	return good;
 }
 
+/* What it costs. */
+
+static bool is_bcrypt(struct str hash)
+{
+	return str_starts(hash, "$2");
+}
+
+/* The text after $5$ or $6$. */
+static uint64_t sha_rounds(struct str s)
+{
+	uint64_t n = ROUNDS_DEFAULT;
+
+	if (str_skip(&s, "rounds="))
+		(void)str_number(&s, ROUNDS_MAX, &n);
+	return n;
+}
+
+static unsigned sha_cost(struct str s)
+{
+	uint64_t work = sha_rounds(s) / ROUNDS_OF_COST0;
+	unsigned cost = BCRYPT_COST_MIN;
+
+	while (cost < BCRYPT_COST_MAX && UINT64_C(1) << cost < work)
+		cost++;
+	return cost;
+}
+
+unsigned password_cost(struct str hash)
+{
+	uint64_t cost = 0;
+
+	if (!password_is_hash(hash))
+		return 0;
+	if (!is_bcrypt(hash))
+		return sha_cost(str_from(hash.at + 3, hash.len - 3));
+	CHECK(str_to_number(str_from(hash.at + 4, 2), BCRYPT_COST_MAX, &cost));
+	return (unsigned)cost;
+}
+
+/* One bcrypt for nobody. */
+static void spend(const char *plain, unsigned cost)
+{
+	char setting[32];
+
+	(void)snprintf(setting, sizeof(setting), "$2b$%02u$CwTycUXWue0Thq9StjUM0u", cost);
+	(void)matches(plain, setting);
+}
+
+/* Each cost is twice the one before: those from `done` to below `cost` are together what is missing. */
+static void spend_from(const char *plain, unsigned done, unsigned cost)
+{
+	for (unsigned at = done; at < cost; at++)
+		spend(plain, at);
+}
+
+/*
+ * What is left of a bcrypt of `cost` when something else took this long. The first half of it is one of the
+ * cost below, and by its time the rest is measured: halves of halves as long as they fit, and a last fraction
+ * of a millisecond that no bcrypt is short enough for.
+ */
+static void spend_rest(const char *plain, int64_t spent_us, unsigned cost)
+{
+	int64_t begin = clock_cpu_us(), part, end;
+
+	spend(plain, --cost);
+	part = clock_cpu_us() - begin;
+	end = begin + 2 * part - spent_us;
+	while (cost-- > BCRYPT_COST_MIN) {
+		part /= 2;
+		if (clock_cpu_us() + part <= end)
+			spend(plain, cost);
+	}
+	while (clock_cpu_us() < end) {
+	}
+}
+
+static bool matches_as(const char *plain, const char *hash, unsigned cost)
+{
+	int64_t begin = clock_cpu_us();
+	unsigned own = password_cost(str_of(hash));
+
+	if (own && matches(plain, hash))
+		return true;
+	if (!own)
+		spend(plain, cost);
+	else if (own < cost && is_bcrypt(str_of(hash)))
+		spend_from(plain, own, cost);
+	else if (own < cost)
+		spend_rest(plain, clock_cpu_us() - begin, cost);
+	return false;
+}
+
+bool password_verify_as(struct str password, struct str hash, unsigned cost)
+{
+	char plain[PASSWORD_MAX + 1], stored[PASSWORD_HASH_MAX];
+	bool good;
+
+	CHECK(cost >= BCRYPT_COST_MIN && cost <= BCRYPT_COST_MAX);
+	if (!copy_password(password, plain))
+		return false;
+	if (!str_copy(hash, stored, sizeof(stored)))
+		stored[0] = '\0';
+	good = matches_as(plain, stored, cost);
+	wipe(plain, sizeof(plain));
+	return good;
+}
+
 static bool hash_plain(const char *plain, char into[PASSWORD_HASH_MAX], struct error *err)
 {
 	struct crypt_data *data = xnew(struct crypt_data);
@@ -115,7 +225,7 @@ static bool hash_plain(const char *plain, char into[PASSWORD_HASH_MAX], struct e
 	const char *hash = NULL;
 	bool good;
 
-	if (crypt_gensalt_rn("$2b$", BCRYPT_COST, NULL, 0, salt, (int)sizeof(salt)))
+	if (crypt_gensalt_rn("$2b$", PASSWORD_COST, NULL, 0, salt, (int)sizeof(salt)))
 		hash = crypt_rn(plain, salt, data, (int)sizeof(*data));
 	good = hash && str_copy(str_of(hash), into, PASSWORD_HASH_MAX);
 	wipe(data, sizeof(*data));

@@ -194,3 +194,8 @@ struct pool_stats pool_stats(struct pool *pool)
 	pool_unlock(pool);
 	return stats;
 }
+
+unsigned pool_size(const struct pool *pool)
+{
+	return pool->threads_max;
+}

@@ -34,3 +34,4 @@ struct pool_stats { size_t queued, running, threads; };
 /* How long jobs waited for a thread, since the start. */
 void pool_waits(struct pool *pool, struct histogram *into);
 struct pool_stats pool_stats(struct pool *pool);
+unsigned pool_size(const struct pool *pool); /* threads, at most */

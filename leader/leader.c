@@ -205,9 +205,9 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->ring = ring_write_new(leader);
 	if (!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
-		!store_open_sqlite(&leader->store, s->data, err) || !load_all(leader, err) ||
-		!login_new(&leader->login, s, err))
+		!store_open_sqlite(&leader->store, s->data, err) || !load_all(leader, err))
 		return false;
+	leader->login = login_new(s, leader->pool);
 	leader->feed = feed_new(leader);
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);

@@ -1,29 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/login.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
-#include "common/map.h"
+#include "common/logins.h"
 #include "common/password.h"
 #include "leader/settings.h"
 #include "proto/state.h"
 
-#define CACHE_MS   60000
-#define CACHE_MAX  1000
 #define BASIC_MAX  2048
 #define KEY_PREFIX "zak_"
 
 struct login {
 	const struct leader_settings *settings;
-	uint8_t cache_key[32];           /* random: of this process */
-	char nobodys[PASSWORD_HASH_MAX]; /* what the password of an unknown user is compared with */
-	pthread_mutex_t lock;
-	struct map *verified; /* HMAC of (user, hash, password) -> int64_t, until when */
+	struct logins *logins;
 };
 
 struct basic {
@@ -31,32 +25,30 @@ struct basic {
 	struct str user, password;
 };
 
-bool login_new(struct login **ret_login, const struct leader_settings *settings, struct error *err)
-{
-	AUTO(login) *login = xnew(struct login);
-	char random[33];
+/* A password that is being verified. */
+struct login_wait {
+	struct state *state;
+	char user[ENTITY_ID_MAX + 1];
+	struct logins_wait *wait;
+	login_done_f *done;
+	void *arg;
+};
 
-	(void)pthread_mutex_init(&login->lock, NULL);
+struct login *login_new(const struct leader_settings *settings, struct pool *pool)
+{
+	struct login *login = xnew(struct login);
+
 	login->settings = settings;
-	login->verified = map_new();
-	random_bytes(login->cache_key, sizeof(login->cache_key));
-	random_hex(random, 16);
-	if (!password_hash(str_of(random), login->nobodys, err))
-		return false;
-	*ret_login = TAKE(login);
-	return true;
+	login->logins =
+		logins_new(&(struct logins_settings){ .pool = pool, .kept_ms = settings->login_remember_ms });
+	return login;
 }
 
 void login_free(struct login *login)
 {
-	void *until;
-
 	if (!login)
 		return;
-	for (size_t at = 0; map_next(login->verified, &at, NULL, &until);)
-		free(until);
-	map_free(login->verified);
-	(void)pthread_mutex_destroy(&login->lock);
+	logins_free(login->logins);
 	free(login);
 }
 
@@ -84,72 +76,6 @@ static bool basic_parse(const char *header, struct basic *ret)
 		return false;
 	ret->password = text;
 	return ret->user.len > 0 && ret->user.len <= ENTITY_ID_MAX && ret->password.len <= PASSWORD_MAX;
-}
-
-/* The cache. */
-
-struct cache_name {
-	char hex[65];
-};
-
-static struct str cache_name(
-	const struct login *login, const struct basic *basic, const char *hash, struct cache_name *into)
-{
-	AUTO_FINI(buf) message = buf_limit(BASIC_MAX + PASSWORD_HASH_MAX + 64);
-	uint8_t mac[32];
-
-	buf_format(&message, "%zu:%s\n", basic->user.len, hash);
-	buf_add(&message, buf_str(&basic->text));
-	hmac_sha256(str_from(login->cache_key, sizeof(login->cache_key)), buf_str(&message), mac);
-	explicit_bzero(message.at, message.len);
-	str_hex(mac, sizeof(mac), into->hex);
-	return str_from(into->hex, 64);
-}
-
-static bool is_remembered(struct login *login, const struct basic *basic, const char *hash)
-{
-	struct cache_name name;
-	struct str key = cache_name(login, basic, hash, &name);
-	const int64_t *until;
-	bool is;
-
-	pthread_mutex_lock(&login->lock);
-	until = map_find(login->verified, key);
-	is = until && *until > clock_ms();
-	pthread_mutex_unlock(&login->lock);
-	return is;
-}
-
-static void make_room_locked(struct login *login)
-{
-	int64_t now = clock_ms();
-	struct str key;
-	void *until;
-
-	for (size_t at = 0; map_next(login->verified, &at, &key, &until);)
-		if (*(int64_t *)until <= now) {
-			(void)map_delete(login->verified, key);
-			free(until);
-		}
-	for (size_t at = 0;
-		map_len(login->verified) >= CACHE_MAX && map_next(login->verified, &at, &key, &until);) {
-		(void)map_delete(login->verified, key);
-		free(until);
-	}
-}
-
-static void remember(struct login *login, const struct basic *basic, const char *hash)
-{
-	struct cache_name name;
-	struct str key = cache_name(login, basic, hash, &name);
-	int64_t *until = xnew(int64_t);
-
-	*until = clock_ms() + CACHE_MS;
-	pthread_mutex_lock(&login->lock);
-	if (map_len(login->verified) >= CACHE_MAX)
-		make_room_locked(login);
-	free(map_put(login->verified, key, until));
-	pthread_mutex_unlock(&login->lock);
 }
 
 /* Who. */
@@ -221,49 +147,93 @@ static bool try_key(const struct state *state, const struct basic *basic, struct
 	const struct apikey *key = entity ? entity_apikey(entity) : NULL;
 	struct str owner;
 
-	if (!key)
+	if (!key || !key->enabled || (key->valid_until && key->valid_until <= clock_wall_s()))
 		return false;
-	if (!key->enabled || (key->valid_until && key->valid_until <= clock_wall_s()))
-		return true;
 	owner = str_of(key->owner);
 	decide_user(find_user(state, owner), owner, key->scopes.len > 0, ret_who);
 	return true;
 }
 
-bool login_try(struct login *login, const struct state *state, const char *header, struct login_who *ret_who)
+/* Passwords. */
+
+static struct logins_ask verification(const struct login_ask *ask, const struct basic *basic)
+{
+	const struct user *user = find_user(ask->state, basic->user);
+	bool may = user && user->enabled && *user->password_hash;
+
+	return (struct logins_ask){ .user = basic->user,
+		.password = basic->password,
+		.hash = may ? str_of(user->password_hash) : STR_NONE,
+		.cost = state_password_cost(ask->state),
+		.client = ask->client };
+}
+
+static bool try_password(struct login *login, const struct login_ask *ask, const struct basic *basic,
+	struct login_who *ret_who)
+{
+	struct logins_ask verify = verification(ask, basic);
+	enum logins_answer answer = logins_look(login->logins, &verify);
+
+	if (answer == LOGINS_RIGHT)
+		decide_user(find_user(ask->state, basic->user), basic->user, false, ret_who);
+	return answer == LOGINS_RIGHT || answer == LOGINS_WRONG;
+}
+
+bool login_try(struct login *login, const struct login_ask *ask, struct login_who *ret_who)
 {
 	__attribute__((cleanup(basic_fini))) struct basic basic = { 0 };
-	const struct user *user;
 
 	*ret_who = (struct login_who){ .role = LOGIN_NOBODY };
-	if (!header || !basic_parse(header, &basic))
+	if (!ask->header || !basic_parse(ask->header, &basic))
 		return true;
 	if (is_worker(login, &basic)) {
 		ret_who->role = LOGIN_WORKER;
 		return true;
 	}
-	if (try_key(state, &basic, ret_who))
-		return true;
-	user = find_user(state, basic.user);
-	if (!user || !*user->password_hash || !is_remembered(login, &basic, user->password_hash))
-		return false;
-	decide_user(user, basic.user, false, ret_who);
-	return true;
+	return try_key(ask->state, &basic, ret_who) || try_password(login, ask, &basic, ret_who);
 }
 
-void login_verify(
-	struct login *login, const struct state *state, const char *header, struct login_who *ret_who)
+static void wait_free(struct login_wait *wait)
+{
+	state_free(wait->state);
+	free(wait);
+}
+
+static void on_verified(void *arg, enum logins_answer answer, unsigned retry_after_s)
+{
+	struct login_wait *wait = arg;
+	struct login_who who = { .role = LOGIN_NOBODY };
+	struct str name = str_of(wait->user);
+
+	if (answer == LOGINS_RIGHT)
+		decide_user(find_user(wait->state, name), name, false, &who);
+	wait->done(wait->arg, &who, retry_after_s);
+	wait_free(wait);
+}
+
+struct login_wait *login_start(
+	struct login *login, const struct login_ask *ask, struct loop *loop, login_done_f *done, void *arg)
 {
 	__attribute__((cleanup(basic_fini))) struct basic basic = { 0 };
-	const struct user *user;
-	const char *hash;
+	struct login_wait *wait = xnew(struct login_wait);
+	struct logins_ask verify;
 
-	if (login_try(login, state, header, ret_who) || !basic_parse(header, &basic))
-		return;
-	user = find_user(state, basic.user);
-	hash = user && *user->password_hash ? user->password_hash : login->nobodys;
-	if (!password_verify(basic.password, str_of(hash)) || hash == login->nobodys)
-		return;
-	remember(login, &basic, hash);
-	decide_user(user, basic.user, false, ret_who);
+	CHECK(basic_parse(ask->header, &basic) && str_copy(basic.user, wait->user, sizeof(wait->user)));
+	wait->state = state_ref(ask->state);
+	wait->done = done;
+	wait->arg = arg;
+	verify = verification(ask, &basic);
+	wait->wait = logins_start(login->logins, &verify, loop, on_verified, wait);
+	return wait;
+}
+
+void login_cancel(struct login_wait *wait)
+{
+	logins_cancel(wait->wait);
+	wait_free(wait);
+}
+
+void login_metrics(struct login *login, struct buf *into)
+{
+	logins_metrics(login->logins, "zot_leader_", into);
 }

@@ -7,14 +7,15 @@
  *                  Basic <owner>:zak_<secret>, Basic <client id>:<secret or zak_<secret>>
  *                                                               enabled key, without scopes, of such a user
  *
- * A key with scopes is confined to repositories, so it is no admin. Verified passwords are remembered for a minute as
- * a keyed hash, at most 1,000; a refusal never says which half was wrong, and an unknown user costs what a wrong
- * password costs.
- * Thread  login_try: any, does not wait. login_verify: pool (bcrypt).
+ * A key with scopes is confined to repositories, so it is no admin. Passwords are verified and remembered as common/logins.h
+ * says; a refusal never says which half was wrong, nor does its time: an unknown user, or a key that is disabled, is verified
+ * like a wrong password.
+ * Thread  login_try: any, does not wait. login_start, login_cancel: own loop.
  */
 #pragma once
 
 #include "common/error.h"
+#include "common/ip.h"
 #include "common/str.h"
 
 enum login_role { LOGIN_NOBODY, LOGIN_WORKER, LOGIN_ADMIN };
@@ -22,13 +23,28 @@ struct login_who {
 	enum login_role role;
 	char user[256];
 };
+struct buf;
 struct leader_settings;
 struct login;
+struct login_wait;
+struct loop;
+struct pool;
 struct state;
-bool login_new(struct login **ret_login, const struct leader_settings *settings, struct error *err) MUST_CHECK;
-void login_free(struct login *login);
+struct login *login_new(const struct leader_settings *settings, struct pool *pool);
+void login_free(struct login *login); /* the pool has ended */
 AUTO_DEFINE(login)
-/* header: of Authorization, or NULL. True: decided. False: a password is to be verified by login_verify(). A user
- * who is known but no admin is LOGIN_NOBODY with the name in `user` (403); nobody at all has "" there (401). */
-bool login_try(struct login *login, const struct state *state, const char *header, struct login_who *ret_who) MUST_CHECK;
-void login_verify(struct login *login, const struct state *state, const char *header, struct login_who *ret_who);
+struct login_ask {
+	struct state *state;
+	const char *header; /* Authorization, or NULL */
+	struct ip client;
+};
+/* True: decided. False: a password is to be verified by login_start(). A user who is known but no admin is LOGIN_NOBODY with
+ * the name in `user` (403); nobody at all has "" there (401). */
+bool login_try(struct login *login, const struct login_ask *ask, struct login_who *ret_who) MUST_CHECK;
+
+/* Once, from the loop. retry_after_s: not verified, since too many failed or wait; 0: *who is decided. */
+typedef void login_done_f(void *arg, const struct login_who *who, unsigned retry_after_s);
+struct login_wait *login_start(struct login *login, const struct login_ask *ask, struct loop *loop, login_done_f *done, void *arg);
+/* done does not run any more; not after it ran. */
+void login_cancel(struct login_wait *wait);
+void login_metrics(struct login *login, struct buf *into);

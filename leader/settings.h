@@ -23,7 +23,7 @@ struct leader_settings {
 	bool isolated;                    /* at first start */
 	int log_level;                    /* enum log_level */
 	int log_format;                   /* 0 logfmt, 1 json */
-	int64_t pool_threads, connections;
+	int64_t pool_threads, connections, login_remember_ms;
 };
 extern const struct settings_table leader_settings_table;
 bool leader_settings_load(const char *file, char *const *environment, struct leader_settings *ret,

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "common/check.h"
+#include "common/password.h"
 
 struct entities {
 	struct entity **at;
@@ -20,6 +21,7 @@ struct state {
 	uint64_t revision;
 	struct entities kinds[ENTITY_KINDS];
 	struct entities secrets; /* borrowed from kinds[ENTITY_APIKEY]; by (secret hash, id) */
+	unsigned password_cost;
 };
 
 /* ---- life ---- */
@@ -135,6 +137,11 @@ struct entity *state_find_secret(const struct state *state, struct str secret_ha
 	if (low == state->secrets.len || !str_equal(secret_of(state->secrets.at[low]), secret_hash_hex))
 		return NULL;
 	return state->secrets.at[low];
+}
+
+unsigned state_password_cost(const struct state *state)
+{
+	return state->password_cost;
 }
 
 /* ---- changing ---- */
@@ -265,6 +272,19 @@ static struct entities merge_secrets(const struct entities *old, const struct en
 	return merged;
 }
 
+static unsigned most_expensive(unsigned cost, const struct entities *users)
+{
+	for (size_t i = 0; i < users->len; i++) {
+		const struct entity *user = users->at[i];
+		unsigned own =
+			entity_is_deleted(user) ? 0 : password_cost(str_of(entity_user(user)->password_hash));
+
+		if (own > cost)
+			cost = own;
+	}
+	return cost;
+}
+
 struct state *state_change(
 	const struct state *old, struct entity *const *changed, size_t len, uint64_t revision)
 {
@@ -278,6 +298,8 @@ struct state *state_change(
 		state->kinds[kind] = merge(&old->kinds[kind], &changes);
 		if (kind == ENTITY_APIKEY)
 			state->secrets = merge_secrets(&old->secrets, &changes);
+		if (kind == ENTITY_USER)
+			state->password_cost = most_expensive(old->password_cost, &changes);
 	}
 	free(sorted.at);
 	return state;

@@ -37,6 +37,8 @@ struct entity *state_find(const struct state *state, enum entity_kind kind, stru
 size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
 /* The api key whose secret_hash is this, or NULL. */
 struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex);
+/* password_cost() of the most expensive hash that a user has, or had in a state that this one was made of; 0: there was none. */
+unsigned state_password_cost(const struct state *state);
 
 /* A new state at `revision` with these entities put or (tombstones) removed; of two with one id the
  * later in the list counts. Takes no ownership: the state holds references of its own. */

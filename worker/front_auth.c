@@ -8,7 +8,6 @@
 #include "common/clock.h"
 #include "common/http_server.h"
 #include "common/loop.h"
-#include "common/pool.h"
 #include "proto/peer_token.h"
 #include "worker/auth/access.h"
 #include "worker/auth/auth.h"
@@ -28,7 +27,10 @@ static void reply_unauthorized(struct front_call *call, const struct error *err)
 	http_request_reply(call->request, response);
 }
 
-/* A refused login is answered late, so that guessing is slow. */
+/* A refused login is answered late, so that guessing is slow. How many are is bounded, since each has a
+ * connection. */
+
+#define DELAYS_MAX 256 /* of a loop */
 
 struct delay {
 	struct front_errand errand;
@@ -42,6 +44,7 @@ static void delay_cancel(struct front_errand *errand)
 	struct delay *delay = (struct delay *)errand;
 
 	loop_timer_stop(delay->loop->loop, &delay->timer);
+	delay->loop->delays--;
 	free(delay);
 }
 
@@ -50,6 +53,7 @@ static void on_delayed(void *arg)
 	struct delay *delay = arg;
 
 	delay->errand.call->errand = NULL;
+	delay->loop->delays--;
 	reply_unauthorized(delay->errand.call, &delay->err);
 	free(delay);
 }
@@ -59,7 +63,7 @@ static void refuse(struct front_call *call, const struct error *err)
 	int64_t ms = auth_fail_delay_ms(call->ask.worker->auth);
 	struct delay *delay;
 
-	if (!ms || !http_request_header(call->request, "Authorization")) {
+	if (!ms || call->loop->delays == DELAYS_MAX || !http_request_header(call->request, "Authorization")) {
 		reply_unauthorized(call, err);
 		return;
 	}
@@ -68,75 +72,56 @@ static void refuse(struct front_call *call, const struct error *err)
 	delay->loop = call->loop;
 	delay->err = *err;
 	call->errand = &delay->errand;
+	call->loop->delays++;
 	loop_timer_start(call->loop->loop, &delay->timer, ms, on_delayed, delay);
 }
 
-/* A password is verified on the pool. */
+/* A password that is not remembered. */
 
 struct verify {
 	struct front_errand errand;
-	struct auth *auth;
-	struct snapshot *snapshot;
 	struct auth_attempt *attempt;
-	struct identity *identity;
-	bool ok;
-	struct error err;
 };
 
 static void verify_cancel(struct front_errand *errand)
 {
-	errand->call = NULL;
-}
+	struct verify *verify = (struct verify *)errand;
 
-static void verify_free(struct verify *verify)
-{
-	auth_attempt_free(verify->attempt);
-	snapshot_free(verify->snapshot);
-	identity_free(verify->identity);
+	auth_cancel(verify->attempt);
 	free(verify);
 }
 
-static void run_verify(void *arg)
+static void reply_later(struct front_call *call, const struct error *err, unsigned retry_after_s)
 {
-	struct verify *verify = arg;
+	struct http_response *response = oci_reply_status(429, err);
 
-	verify->ok =
-		auth_verify(verify->auth, verify->snapshot, verify->attempt, &verify->identity, &verify->err);
+	http_response_headerf(response, "Retry-After", "%u", retry_after_s);
+	http_request_reply(call->request, response);
 }
 
-static void on_verified(void *arg)
+static void on_verified(void *arg, struct identity *identity, const struct error *err, unsigned retry_after_s)
 {
 	struct verify *verify = arg;
 	struct front_call *call = verify->errand.call;
 
-	if (call) {
-		call->errand = NULL;
-		if (verify->ok) {
-			call->ask.identity = TAKE(verify->identity);
-			front_next(call);
-		} else {
-			refuse(call, &verify->err);
-		}
-	}
-	verify_free(verify);
+	free(verify);
+	call->errand = NULL;
+	call->ask.identity = identity;
+	if (identity)
+		front_next(call);
+	else if (retry_after_s)
+		reply_later(call, err, retry_after_s);
+	else
+		refuse(call, err);
 }
 
 static void start_verify(struct front_call *call, struct auth_attempt *attempt)
 {
 	struct verify *verify = xnew(struct verify);
-	struct error err;
 
-	verify->errand = (struct front_errand){ .call = call, .cancel = verify_cancel };
-	verify->auth = call->ask.worker->auth;
-	verify->snapshot = snapshot_ref(call->ask.snapshot);
-	verify->attempt = attempt;
+	*verify = (struct verify){ .errand = { .call = call, .cancel = verify_cancel }, .attempt = attempt };
 	call->errand = &verify->errand;
-	if (pool_submit_then(call->ask.worker->pool, run_verify, call->loop->loop, on_verified, verify))
-		return;
-	call->errand = NULL;
-	verify_free(verify);
-	(void)error_set(&err, ERROR_BUSY, NULL, "this worker is overloaded");
-	http_request_reply(call->request, oci_reply_error(&err));
+	auth_start(call->ask.worker->auth, attempt, call->loop->loop, on_verified, verify);
 }
 
 /* Where no repository is open to the anonymous, the metrics may be. */
@@ -193,8 +178,8 @@ enum front_turn front_authenticate(struct front_call *call)
 		call->ask.identity = identity_new_anonymous();
 		return FRONT_MORE;
 	}
-	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->ask.identity,
-		&attempt, &err)) {
+	switch (auth_try(call->ask.worker->auth, call->ask.snapshot, call->request, &call->client,
+		&call->ask.identity, &attempt, &err)) {
 	case AUTH_OK:
 		learn_client(call);
 		learn_call(call);

@@ -8,6 +8,7 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/pool.h"
+#include "worker/auth/auth.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/snapshot.h"
 #include "worker/oci/uploads.h"
@@ -196,6 +197,7 @@ void health_metrics(struct worker *worker, struct buf *into)
 	put_process(worker, into);
 	put_connections(worker, into);
 	put_pool(worker, into);
+	auth_metrics(worker->auth, into);
 	put_storage(worker, into);
 	put_locks(worker, into);
 	put_cluster(worker, into);

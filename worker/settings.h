@@ -25,7 +25,7 @@ struct worker_settings {
 	struct setting_list trusted_proxies;
 	struct setting_list compat;                  /* "docker2s2" */
 	const char *htpasswd;                        /* path */
-	int64_t fail_delay_s;
+	int64_t fail_delay_s, login_remember_ms;
 	struct {
 		struct setting_list attributes;
 		const char *uri_pattern;

@@ -174,7 +174,9 @@ static bool open_access(struct worker *worker, struct error *err)
 	struct auth_settings auth = { .realm = s->realm,
 		.htpasswd = s->htpasswd,
 		.peer_secret = cluster_secret(worker->cluster),
-		.fail_delay_ms = s->fail_delay_s * 1000 };
+		.fail_delay_ms = s->fail_delay_s * 1000,
+		.pool = worker->pool,
+		.remember_ms = s->login_remember_ms };
 
 	if (s->tls_ca)
 		auth.certificates = &certificates;

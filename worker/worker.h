@@ -31,6 +31,7 @@ struct worker_loop {
 	struct http_client *client;
 	struct worker_counters counters;
 	struct traffic traffic;
+	unsigned delays; /* refused logins whose answer is held back */
 	int64_t beat_ms; /* when this loop turned last, give or take a second; others look */
 };
 

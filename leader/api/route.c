@@ -3,12 +3,10 @@
  * route - one table of all endpoints, and the road of a request through it:
  *
  *     find the row --> who is asking? --> may they? --> inline, job or feed
- *                        `-- a password: verified on the pool first
+ *                        `-- a password that is not remembered: verified first
  *
- * At most VERIFYING_MAX passwords are verified at a time, so that guessing them does not keep the pool from
- * what workers need.
+ * A body is read only when it is known who sends it.
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -21,7 +19,6 @@
 #include "leader/waiting.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
-#define VERIFYING_MAX  6
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 
 enum { FOR_ALL = 0, FOR_WORKER = 1, FOR_ADMIN = 2 };
@@ -70,9 +67,6 @@ static const struct route routes[] = {
 	ENTITY_ROUTE("ring", ENTITY_RING),
 	ENTITY_ROUTE("rings", ENTITY_RING),
 };
-
-/* How many passwords are being verified now; of the whole process, as there is one leader in it. */
-static atomic_uint verifying;
 
 static bool path_matches(const struct route *route, struct str path, struct str *ret_rest)
 {
@@ -131,127 +125,29 @@ struct job {
 	struct leader *leader;
 	const struct route *route;
 	struct login_who who;
-	bool verify;
 };
-
-static void job_free(void *context)
-{
-	struct job *job = context;
-
-	if (job->verify)
-		atomic_fetch_sub(&verifying, 1);
-	free(job);
-}
-
-static void job_verify(struct job *job, const struct endpoint_call *http)
-{
-	AUTO(state) *state = leader_state(job->leader);
-
-	login_verify(job->leader->login, state, http_headers_find(http->headers, "Authorization"), &job->who);
-}
 
 static void job_run(struct endpoint_call *http)
 {
 	struct job *job = http->context;
-	struct api_call call = { .leader = job->leader, .http = http, .kind = job->route->kind };
+	struct api_call call = {
+		.leader = job->leader, .who = job->who, .http = http, .kind = job->route->kind
+	};
 
-	if (job->verify)
-		job_verify(job, http);
-	if (!may(job->route, &job->who)) {
-		endpoint_reply(http, refuse(job->route, &job->who));
-		return;
-	}
-	call.who = job->who;
 	(void)path_matches(job->route, http->path, &call.rest);
 	endpoint_reply(http, job->route->job(&call));
 }
-
-/* Somebody with a password asks the feed: verified on the pool, then back on the loop. */
-struct verify {
-	struct waiting waiting; /* first */
-	uint32_t magic;
-	struct leader *leader;
-	const struct route *route;
-	struct http_request *request; /* NULL: gone */
-	struct state *state;
-	char *header;
-	struct login_who who;
-};
-
-static void verify_gone(struct waiting *waiting)
-{
-	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, (void *)waiting);
-
-	verify->request = NULL;
-}
-
-static void verify_run(void *arg)
-{
-	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
-
-	login_verify(verify->leader->login, verify->state, verify->header, &verify->who);
-}
-
-static void admit(struct leader *leader, const struct route *route, struct http_request *request,
-	const struct login_who *who);
-
-static void verify_done(void *arg)
-{
-	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
-
-	atomic_fetch_sub(&verifying, 1);
-	if (verify->request) {
-		http_request_set_context(verify->request, NULL);
-		admit(verify->leader, verify->route, verify->request, &verify->who);
-	}
-	state_free(verify->state);
-	explicit_bzero(verify->header, strlen(verify->header));
-	free(verify->header);
-	verify->magic = 0;
-	free(verify);
-}
-
-static struct http_response *busy(void)
-{
-	struct http_response *response = api_error(503, "busy", "too many logins are being verified");
-
-	http_response_header(response, "Retry-After", "1");
-	return response;
-}
-
-static void verify_start(struct leader *leader, const struct route *route, struct http_request *request)
-{
-	struct verify *verify = xnew(struct verify);
-
-	*verify = (struct verify){ .waiting = { verify_gone },
-		.magic = VERIFY_MAGIC,
-		.leader = leader,
-		.route = route,
-		.request = request,
-		.state = leader_state(leader),
-		.header = check_strdup(http_request_header(request, "Authorization")) };
-	http_request_set_context(request, verify);
-	if (pool_submit_then(leader->pool, verify_run, leader->loop, verify_done, verify))
-		return;
-	verify->request = NULL;
-	http_request_set_context(request, NULL);
-	verify_done(verify);
-	http_request_reply(request, busy());
-}
-
-/* The request. */
 
 static void start_job(struct leader *leader, const struct route *route, struct http_request *request,
 	const struct login_who *who)
 {
 	struct job *job = xnew(struct job);
 
-	*job = (struct job){ .leader = leader, .route = route };
-	if (who)
-		job->who = *who;
-	job->verify = !who;
-	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, job_free);
+	*job = (struct job){ .leader = leader, .route = route, .who = *who };
+	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, free);
 }
+
+/* The request. */
 
 static void admit(struct leader *leader, const struct route *route, struct http_request *request,
 	const struct login_who *who)
@@ -266,22 +162,77 @@ static void admit(struct leader *leader, const struct route *route, struct http_
 		feed_serve(leader->feed, request);
 }
 
+/* A password is being verified. */
+struct verify {
+	struct waiting waiting; /* first */
+	uint32_t magic;
+	struct leader *leader;
+	const struct route *route;
+	struct http_request *request;
+	struct login_wait *wait;
+};
+
+static void verify_free(struct verify *verify)
+{
+	verify->magic = 0;
+	free(verify);
+}
+
+static void verify_gone(struct waiting *waiting)
+{
+	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, (void *)waiting);
+
+	login_cancel(verify->wait);
+	verify_free(verify);
+}
+
+static struct http_response *later(unsigned retry_after_s)
+{
+	struct http_response *response = api_error(429, "too_many_requests",
+		"too many logins failed from here or for this user, or too many are being verified");
+
+	http_response_headerf(response, "Retry-After", "%u", retry_after_s);
+	return response;
+}
+
+static void on_verified(void *arg, const struct login_who *who, unsigned retry_after_s)
+{
+	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
+
+	http_request_set_context(verify->request, NULL);
+	if (retry_after_s)
+		http_request_reply(verify->request, later(retry_after_s));
+	else
+		admit(verify->leader, verify->route, verify->request, who);
+	verify_free(verify);
+}
+
+static void start_verify(struct leader *leader, const struct route *route, struct http_request *request,
+	const struct login_ask *ask)
+{
+	struct verify *verify = xnew(struct verify);
+
+	*verify = (struct verify){ .waiting = { verify_gone },
+		.magic = VERIFY_MAGIC,
+		.leader = leader,
+		.route = route,
+		.request = request };
+	http_request_set_context(request, verify);
+	verify->wait = login_start(leader->login, ask, leader->loop, on_verified, verify);
+}
+
 static void ask_who(struct leader *leader, const struct route *route, struct http_request *request)
 {
 	AUTO(state) *state = leader_state(leader);
+	struct login_ask ask = { .state = state,
+		.header = http_request_header(request, "Authorization"),
+		.client = http_request_ip(request) };
 	struct login_who who = { .role = LOGIN_NOBODY };
 
-	if (route->who == FOR_ALL ||
-		login_try(leader->login, state, http_request_header(request, "Authorization"), &who)) {
+	if (route->who == FOR_ALL || login_try(leader->login, &ask, &who))
 		admit(leader, route, request, &who);
-	} else if (atomic_fetch_add(&verifying, 1) >= VERIFYING_MAX) {
-		atomic_fetch_sub(&verifying, 1);
-		http_request_reply(request, busy());
-	} else if (route->job) {
-		start_job(leader, route, request, NULL);
-	} else {
-		verify_start(leader, route, request);
-	}
+	else
+		start_verify(leader, route, request, &ask);
 }
 
 static void on_request(void *app, struct http_request *request)

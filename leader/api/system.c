@@ -8,6 +8,7 @@
 #include "leader/api.h"
 #include "leader/feed.h"
 #include "leader/leader.h"
+#include "leader/login.h"
 #include "leader/members.h"
 #include "leader/state_log.h"
 
@@ -88,6 +89,7 @@ struct http_response *system_metrics(struct leader *leader)
 
 	put_counters(leader, &body);
 	put_gauges(leader, &body);
+	login_metrics(leader->login, &body);
 	response = http_response_buf(200, &body);
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
 	return response;

@@ -9,13 +9,13 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/http_server.h"
+#include "common/logins.h"
 #include "common/password.h"
 #include "worker/auth/access.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/cert_identity.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/auth/identity.h"
-#include "worker/auth/password_cache.h"
 #include "worker/cluster/snapshot.h"
 
 #define KEY_PREFIX      "zak_"
@@ -27,13 +27,17 @@ struct auth {
 	_Atomic int64_t fail_delay_ms;
 	struct htpasswd *htpasswd;          /* or NULL */
 	struct cert_identity *certificates; /* or NULL */
-	struct password_cache *cache;
+	struct logins *logins;
 };
 
 /* A password that is still to be verified. */
 struct auth_attempt {
-	char *user, *password, *hash;
+	struct logins_ask ask;
+	char *user, *password, *hash; /* what it points to */
 	struct entity *entity;
+	struct logins_wait *wait;
+	auth_done_f *done;
+	void *arg;
 };
 
 bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, struct error *err)
@@ -52,7 +56,8 @@ bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, stru
 	auth->realm = check_strdup(settings->realm);
 	auth->secret = check_strndup(settings->peer_secret.at, settings->peer_secret.len);
 	auth->fail_delay_ms = settings->fail_delay_ms;
-	auth->cache = password_cache_new();
+	auth->logins = logins_new(
+		&(struct logins_settings){ .pool = settings->pool, .kept_ms = settings->remember_ms });
 	*ret_auth = auth;
 	return true;
 }
@@ -63,16 +68,14 @@ void auth_free(struct auth *auth)
 		return;
 	htpasswd_free(auth->htpasswd);
 	cert_identity_free(auth->certificates);
-	password_cache_free(auth->cache);
+	logins_free(auth->logins);
 	free(auth->realm);
 	free(auth->secret);
 	free(auth);
 }
 
-void auth_attempt_free(struct auth_attempt *attempt)
+static void attempt_free(struct auth_attempt *attempt)
 {
-	if (!attempt)
-		return;
 	explicit_bzero(attempt->password, strlen(attempt->password));
 	free(attempt->password);
 	free(attempt->user);
@@ -164,9 +167,12 @@ static struct entity *find_client(const struct snapshot *snapshot, struct str id
 	struct entity *key = state_find(snapshot->state, ENTITY_APIKEY, id);
 	char hash[65];
 
-	if (!key)
+	/* What is refused at once costs the same for an id that nobody has. */
+	if (!key && !str_starts(secret, KEY_PREFIX))
 		return NULL;
 	hash_secret(secret, hash);
+	if (!key)
+		return NULL;
 	struct str wanted = str_of(entity_apikey(key)->secret_hash);
 	return wanted.len == 64 && equal_secret(hash, wanted.at, 64) ? key : NULL;
 }
@@ -188,12 +194,6 @@ static bool try_key(
 	return true;
 }
 
-/* What can only be an API key is not tried as a password: a disabled key costs no bcrypt on every request. */
-static bool is_for_key(const struct snapshot *snapshot, struct str user, struct str password)
-{
-	return str_starts(password, KEY_PREFIX) || state_find(snapshot->state, ENTITY_APIKEY, user);
-}
-
 /* Passwords. */
 
 /* The stored hash of a user, from the state or the htpasswd file; a copy, NULL when there is none. */
@@ -213,42 +213,86 @@ static char *find_hash(
 	return auth->htpasswd ? htpasswd_find(auth->htpasswd, user) : NULL;
 }
 
-/* An unknown user costs what a wrong password costs. */
-#define NOBODYS_HASH "$2b$10$CwTycUXWue0Thq9StjUM0uJ8aZ4Q2s1c1bq1nq0m1wqzjZ6o5f3mC"
+static unsigned most_expensive(struct auth *auth, const struct snapshot *snapshot)
+{
+	unsigned of_state = state_password_cost(snapshot->state);
+	unsigned of_file = auth->htpasswd ? htpasswd_cost(auth->htpasswd) : 0;
 
-static enum auth_step try_password(struct auth *auth, const struct snapshot *snapshot, struct str user,
-	struct str password, struct identity **ret_identity, struct auth_attempt **ret_attempt)
+	return of_state > of_file ? of_state : of_file;
+}
+
+/* Copies what `ask` points to. */
+static struct auth_attempt *attempt_new(const struct logins_ask *ask, struct entity *entity)
+{
+	struct auth_attempt *attempt = xnew(struct auth_attempt);
+
+	attempt->user = check_strndup(ask->user.at, ask->user.len);
+	attempt->password = check_strndup(ask->password.at, ask->password.len);
+	attempt->hash = ask->hash.len ? check_strndup(ask->hash.at, ask->hash.len) : NULL;
+	attempt->entity = entity ? entity_ref(entity) : NULL;
+	attempt->ask = *ask;
+	attempt->ask.user = str_of(attempt->user);
+	attempt->ask.password = str_of(attempt->password);
+	attempt->ask.hash = str_of(attempt->hash);
+	return attempt;
+}
+
+static enum auth_step try_password(struct auth *auth, const struct snapshot *snapshot, struct logins_ask *ask,
+	struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
 {
 	struct entity *entity;
-	AUTO_STR *hash = find_hash(auth, snapshot, user, &entity);
+	AUTO_STR *hash = find_hash(auth, snapshot, ask->user, &entity);
 
-	if (hash && password_cache_has(auth->cache, user, password, str_of(hash))) {
-		*ret_identity = identity_new_user(user, entity, NULL);
+	ask->hash = str_of(hash);
+	switch (logins_look(auth->logins, ask)) {
+	case LOGINS_RIGHT:
+		*ret_identity = identity_new_user(ask->user, entity, NULL);
 		return AUTH_OK;
+	case LOGINS_WRONG:
+		return refuse(err);
+	case LOGINS_UNKNOWN:
+	case LOGINS_LATER:
+		break;
 	}
-	struct auth_attempt *attempt = xnew(struct auth_attempt);
-	attempt->user = check_strndup(user.at, user.len);
-	attempt->password = check_strndup(password.at, password.len);
-	attempt->hash = TAKE(hash);
-	attempt->entity = entity ? entity_ref(entity) : NULL;
-	*ret_attempt = attempt;
+	ask->cost = most_expensive(auth, snapshot);
+	*ret_attempt = attempt_new(ask, entity);
 	return AUTH_PENDING;
 }
 
-bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt,
-	struct identity **ret_identity, struct error *err)
+static void on_verified(void *arg, enum logins_answer answer, unsigned retry_after_s)
 {
-	struct str password = str_of(attempt->password);
+	struct auth_attempt *attempt = arg;
+	struct identity *identity = NULL;
+	struct error err;
 
-	(void)snapshot;
-	if (!password_verify(password, str_of(attempt->hash ? attempt->hash : NOBODYS_HASH)) ||
-		!attempt->hash) {
-		(void)refuse(err);
-		return false;
-	}
-	password_cache_put(auth->cache, str_of(attempt->user), password, str_of(attempt->hash));
-	*ret_identity = identity_new_user(str_of(attempt->user), attempt->entity, NULL);
-	return true;
+	if (answer == LOGINS_RIGHT)
+		identity = identity_new_user(attempt->ask.user, attempt->entity, NULL);
+	else if (answer == LOGINS_LATER)
+		(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS",
+			"too many logins failed from here or for this user, or too many are being verified");
+	else
+		(void)refuse(&err);
+	attempt->done(attempt->arg, identity, identity ? NULL : &err, retry_after_s);
+	attempt_free(attempt);
+}
+
+void auth_start(
+	struct auth *auth, struct auth_attempt *attempt, struct loop *loop, auth_done_f *done, void *arg)
+{
+	attempt->done = done;
+	attempt->arg = arg;
+	attempt->wait = logins_start(auth->logins, &attempt->ask, loop, on_verified, attempt);
+}
+
+void auth_cancel(struct auth_attempt *attempt)
+{
+	logins_cancel(attempt->wait);
+	attempt_free(attempt);
+}
+
+void auth_metrics(struct auth *auth, struct buf *into)
+{
+	logins_metrics(auth->logins, "zot_", into);
 }
 
 /* The header. */
@@ -317,12 +361,13 @@ static enum auth_step try_certificate(struct auth *auth, const struct snapshot *
 }
 
 enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
-	struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
+	const struct ip *client, struct identity **ret_identity, struct auth_attempt **ret_attempt,
+	struct error *err)
 {
 	AUTO_FINI(buf) decoded = buf_limit(CREDENTIALS_MAX);
 	const char *peer = http_request_header(request, PEER_HEADER);
 	const char *header = http_request_header(request, "Authorization");
-	struct str user, password;
+	struct logins_ask ask = { .client = *client };
 	enum auth_step step;
 
 	if (peer)
@@ -330,18 +375,18 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 	if (!header)
 		return try_certificate(auth, snapshot, request, ret_identity, err);
 	if (http_request_header_count(request, "Authorization") != 1 ||
-		!basic_parse(header, &decoded, &user, &password))
+		!basic_parse(header, &decoded, &ask.user, &ask.password))
 		return refuse(err);
-	if (is_empty_login(user, password) || !snapshot->auth_required)
+	if (is_empty_login(ask.user, ask.password) || !snapshot->auth_required)
 		step = try_certificate(auth, snapshot, request, ret_identity, err);
-	else if (!user.len || password.len > PASSWORD_MAX)
+	else if (!ask.user.len || ask.password.len > PASSWORD_MAX)
 		step = refuse(err);
-	else if (try_key(snapshot, user, password, ret_identity))
+	else if (try_key(snapshot, ask.user, ask.password, ret_identity))
 		step = AUTH_OK;
-	else if (is_for_key(snapshot, user, password))
+	else if (str_starts(ask.password, KEY_PREFIX))
 		step = refuse(err);
 	else
-		step = try_password(auth, snapshot, user, password, ret_identity, ret_attempt);
+		step = try_password(auth, snapshot, &ask, ret_identity, ret_attempt, err);
 	if (decoded.at)
 		explicit_bzero(decoded.at, decoded.len);
 	return step;

@@ -2,17 +2,18 @@
 /*
  * auth - who is asking: peers' signed header, Basic with a password (state or htpasswd), API keys, client certificates.
  *
- * auth_try() is for the loop: it answers from the header, the state and the cache of verified
- * passwords. PENDING means bcrypt: auth_verify() on the pool, with what auth_try() put into *attempt.
- * Verified passwords are remembered for a minute as a keyed hash, bounded in number.
+ * auth_try() answers from the header, the state and the passwords that are remembered (common/logins.h). PENDING means that one
+ * is to be verified: auth_start() with what auth_try() put into *attempt.
  *
  *   Authorization: Basic user:password       bcrypt or sha-crypt hash in the state, or htpasswd
  *                  Basic user:zak_<secret>   an API key of that user
  *                  Basic <client id>:<secret>
  *
  * Without Authorization the client's certificate says who it is (cert_identity.h); without one it is anonymous.
- * Several Authorization headers, or a malformed one: refused. A refusal never says which half was wrong.
- * Thread  auth_try: a loop; auth_verify: pool; identities: any (counted, immutable).
+ * Several Authorization headers, or a malformed one: refused. A refusal never says which half was wrong, nor does its
+ * time: users who are unknown or disabled and ids of keys, wrong or disabled, are verified like a wrong password. What begins
+ * with zak_ is no password: it is refused at once, whoever it is said to be of.
+ * Thread  a loop; identities: any (counted, immutable).
  */
 #pragma once
 
@@ -21,7 +22,10 @@
 #include "proto/entity.h"
 
 struct auth;
+struct buf;
 struct http_request;
+struct ip;
+struct loop;
 struct snapshot;
 
 struct identity {
@@ -43,13 +47,16 @@ AUTO_DEFINE(identity)
 
 enum auth_step { AUTH_OK, AUTH_PENDING, AUTH_REFUSED };
 struct auth_attempt;
-void auth_attempt_free(struct auth_attempt *attempt);
-AUTO_DEFINE(auth_attempt)
 
-/* REFUSED: err is UNAUTHORIZED. PENDING: *ret_attempt is the caller's. */
-enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
+/* REFUSED: err is UNAUTHORIZED. PENDING: *ret_attempt is for auth_start(). */
+enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request, const struct ip *client,
 			struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err) MUST_CHECK;
-bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt, struct identity **ret_identity,
-		 struct error *err) MUST_CHECK;
+/* Once, on the loop that started. identity: the callee's, or NULL; then err is UNAUTHORIZED, or TOOMANYREQUESTS with a
+ * number of seconds. */
+typedef void auth_done_f(void *arg, struct identity *identity, const struct error *err, unsigned retry_after_s);
+void auth_start(struct auth *auth, struct auth_attempt *attempt, struct loop *loop, auth_done_f *done, void *arg);
+/* done does not run any more; not after it ran. */
+void auth_cancel(struct auth_attempt *attempt);
+void auth_metrics(struct auth *auth, struct buf *into);
 const char *auth_realm(const struct auth *auth);
 int64_t     auth_fail_delay_ms(const struct auth *auth);

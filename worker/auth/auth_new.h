@@ -9,16 +9,20 @@
 #include "worker/auth/auth.h"
 
 struct cert_identity_rules;
+struct pool;
 
 struct auth_settings {
 	const char *realm;
 	const char *htpasswd;   /* path, or NULL */
 	struct str peer_secret; /* empty: no peers */
 	int64_t fail_delay_ms;
+	struct pool *pool;      /* verifies passwords */
+	int64_t remember_ms;    /* one that was right */
 	const struct cert_identity_rules *certificates; /* NULL: client certificates are nobody's login */
 };
 bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, struct error *err) MUST_CHECK;
 /* Thread  any. */
 void auth_set_fail_delay(struct auth *auth, int64_t ms);
+/* The pool has ended. */
 void auth_free(struct auth *auth);
 AUTO_DEFINE(auth)

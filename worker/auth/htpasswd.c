@@ -19,6 +19,7 @@ struct htpasswd {
 	char *path;
 	pthread_mutex_t lock;
 	struct map *users; /* name -> char *hash */
+	unsigned cost;     /* of the most expensive */
 	struct stat seen;
 	int64_t looked_ms;
 };
@@ -73,6 +74,20 @@ static bool read_users(const char *path, struct map **ret_users, struct error *e
 	return true;
 }
 
+static unsigned most_expensive(const struct map *users)
+{
+	unsigned most = 0;
+	void *hash;
+
+	for (size_t at = 0; map_next(users, &at, NULL, &hash);) {
+		unsigned cost = password_cost(str_of(hash));
+
+		if (cost > most)
+			most = cost;
+	}
+	return most;
+}
+
 bool htpasswd_open(struct htpasswd **ret_htpasswd, const char *path, struct error *err)
 {
 	struct htpasswd *htpasswd;
@@ -86,6 +101,7 @@ bool htpasswd_open(struct htpasswd **ret_htpasswd, const char *path, struct erro
 	htpasswd = xnew(struct htpasswd);
 	htpasswd->path = check_strdup(path);
 	htpasswd->users = users;
+	htpasswd->cost = most_expensive(users);
 	htpasswd->seen = seen;
 	htpasswd->looked_ms = clock_ms();
 	pthread_mutex_init(&htpasswd->lock, NULL);
@@ -126,6 +142,7 @@ static void look_again_locked(struct htpasswd *htpasswd)
 	}
 	users_free(htpasswd->users);
 	htpasswd->users = users;
+	htpasswd->cost = most_expensive(users);
 	log_info("htpasswd.reload", "users=%zu", map_len(users));
 }
 
@@ -141,4 +158,14 @@ char *htpasswd_find(struct htpasswd *htpasswd, struct str user)
 	copy = hash ? check_strdup(hash) : NULL;
 	pthread_mutex_unlock(&htpasswd->lock);
 	return copy;
+}
+
+unsigned htpasswd_cost(struct htpasswd *htpasswd)
+{
+	unsigned cost;
+
+	pthread_mutex_lock(&htpasswd->lock);
+	cost = htpasswd->cost;
+	pthread_mutex_unlock(&htpasswd->lock);
+	return cost;
 }

@@ -19,3 +19,5 @@ AUTO_DEFINE(htpasswd)
 /* The hash of a user, a copy the caller frees; NULL when there is none. Looks at the file's time at
  * most once a second. */
 char *htpasswd_find(struct htpasswd *htpasswd, struct str user);
+/* password_cost() of the most expensive hash. */
+unsigned htpasswd_cost(struct htpasswd *htpasswd);

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/password.h"
 
 static void expect_verified(const char *password, const char *hash)
@@ -97,6 +98,78 @@ static void test_long_passwords(void **state)
 		str_from(big, 512), STR("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5")));
 }
 
+static void costs_are_those_of_bcrypt(void **state)
+{
+	static const struct {
+		const char *hash;
+		unsigned cost;
+	} of[] = {
+		{ "", 0 },
+		{ "$2b$10$", 0 },
+		{ "$2b$05$CwTycUXWue0Thq9StjUM0uZoY1cT1ubejGT6IK5mYMfwPxXhCdS96", 5 },
+		{ "$2y$12$CwTycUXWue0Thq9StjUM0uZoY1cT1ubejGT6IK5mYMfwPxXhCdS96", 12 },
+		{ "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", 7 },
+		{ "$5$rounds=1000$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", 4 },
+		{ "$5$rounds=640000$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", 14 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+		assert_int_equal(password_cost(str_of(of[i].hash)), of[i].cost);
+}
+
+static void refuse(const char *hash, unsigned cost, int64_t *least_us)
+{
+	int64_t begin = clock_cpu_us(), took;
+
+	assert_false(password_verify_as(STR("wrong password"), str_of(hash), cost));
+	took = clock_cpu_us() - begin;
+	if (took < *least_us)
+		*least_us = took;
+}
+
+/* Processor time of this thread, the least of several, one beside the other: what else runs here does not
+ * count. */
+static void refusals_cost_the_same_whoever_is_asked_for(void **state)
+{
+	static const char *const hashes[] = {
+		"$2b$04$CwTycUXWue0Thq9StjUM0uZoY1cT1ubejGT6IK5mYMfwPxXhCdS96",
+		"$2b$05$CwTycUXWue0Thq9StjUM0uZoY1cT1ubejGT6IK5mYMfwPxXhCdS96",
+		"$2b$08$CwTycUXWue0Thq9StjUM0uZoY1cT1ubejGT6IK5mYMfwPxXhCdS96",
+		"$2b$09$CwTycUXWue0Thq9StjUM0uZoY1cT1ubejGT6IK5mYMfwPxXhCdS96",
+		"$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+		"$5$rounds=1000$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
+		int64_t nobody = INT64_MAX, took = INT64_MAX, half = INT64_MAX;
+
+		for (unsigned n = 0; n < 7; n++) {
+			refuse("", 9, &nobody);
+			refuse(hashes[i], 9, &took);
+			refuse("", 8, &half);
+		}
+		if (took < nobody * 3 / 4 || took > nobody * 4 / 3 || half > nobody * 3 / 4)
+			fail_msg("%s: %ld us, nobody's %ld us, half of it %ld us", hashes[i], (long)took,
+				(long)nobody, (long)half);
+	}
+}
+
+static void the_right_password_is_right_at_any_cost(void **state)
+{
+	char hash[PASSWORD_HASH_MAX];
+
+	(void)state;
+	assert_true(password_hash(STR("s3cret"), hash, NULL));
+	assert_true(password_verify_as(STR("s3cret"), str_of(hash), 4));
+	assert_true(password_verify_as(STR("s3cret"), str_of(hash), PASSWORD_COST));
+	assert_true(password_verify_as(STR("s3cret"), str_of(hash), 12));
+	assert_false(password_verify_as(STR("s3cre"), str_of(hash), 4));
+	assert_false(password_verify_as(STR(""), STR_NONE, 4));
+	assert_false(password_verify_as(STR("a\0b"), str_of(hash), 4));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +177,9 @@ int main(void)
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_long_passwords),
+		cmocka_unit_test(costs_are_those_of_bcrypt),
+		cmocka_unit_test(refusals_cost_the_same_whoever_is_asked_for),
+		cmocka_unit_test(the_right_password_is_right_at_any_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

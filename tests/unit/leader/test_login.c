@@ -12,15 +12,21 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/logins.h"
+#include "common/loop.h"
 #include "common/password.h"
+#include "common/pool.h"
 #include "leader/settings.h"
 #include "proto/entity_table.h"
 #include "proto/state.h"
 
 #define SECRET "a secret of a key, long enough"
 
-static const struct leader_settings settings = { .client_id = "workers",
-	.client_secret = "the secret of workers" };
+static const struct leader_settings settings = {
+	.client_id = "workers", .client_secret = "the secret of workers", .login_remember_ms = 60000
+};
+static struct loop *loop;
+static struct pool *pool;
 static struct login *login;
 static struct state *people;
 static char hash[PASSWORD_HASH_MAX];
@@ -64,7 +70,8 @@ static int setup(void **state)
 
 	(void)state;
 	assert_true(password_hash(STR("right password"), hash, NULL));
-	assert_true(login_new(&login, &settings, NULL));
+	assert_true(loop_new(&loop, "test", NULL) && pool_new(&pool, 2, 10, NULL));
+	login = login_new(&settings, pool);
 	all[0] = make_user("root", "admin", true);
 	all[1] = make_user("off", "admin", false);
 	all[2] = make_user("plain", NULL, true);
@@ -81,7 +88,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	pool_free(pool);
 	login_free(login);
+	loop_free(loop);
 	state_free(people);
 	return 0;
 }
@@ -96,15 +105,44 @@ static void header_of(const char *user, const char *password, struct buf *into)
 	buf_base64(into, plain.at, plain.len);
 }
 
-static struct login_who ask(const char *user, const char *password)
+struct asked {
+	struct login_who who;
+	unsigned retry_after_s;
+	bool done;
+};
+
+static void on_decided(void *arg, const struct login_who *who, unsigned retry_after_s)
+{
+	struct asked *asked = arg;
+
+	*asked = (struct asked){ *who, retry_after_s, true };
+}
+
+static struct asked ask_from(const char *address, const char *user, const char *password)
 {
 	AUTO_FINI(buf) header = buf_limit(8192);
-	struct login_who who;
+	struct login_ask ask = { .state = people };
+	struct asked asked = { 0 };
 
 	header_of(user, password, &header);
-	if (!login_try(login, people, buf_text(&header), &who))
-		login_verify(login, people, buf_text(&header), &who);
-	return who;
+	ask.header = buf_text(&header);
+	assert_true(ip_parse(str_of(address), &ask.client));
+	if (login_try(login, &ask, &asked.who))
+		return asked;
+	(void)login_start(login, &ask, loop, on_decided, &asked);
+	while (!asked.done)
+		loop_turn(loop, 1000);
+	return asked;
+}
+
+static struct login_who ask(const char *user, const char *password)
+{
+	static unsigned last;
+	char address[32];
+
+	last++;
+	(void)snprintf(address, sizeof(address), "198.51.100.%u", last);
+	return ask_from(address, user, password).who;
 }
 
 static void workers_by_their_secret(void **state)
@@ -141,10 +179,12 @@ static void remembers_for_a_while(void **state)
 	(void)state;
 	(void)ask("root", "right password");
 	header_of("root", "right password", &header);
-	assert_true(login_try(login, people, buf_text(&header), &who));
+	assert_true(
+		login_try(login, &(struct login_ask){ .state = people, .header = buf_text(&header) }, &who));
 	assert_int_equal(who.role, LOGIN_ADMIN);
-	header_of("root", "wrong password", &header);
-	assert_false(login_try(login, people, buf_text(&header), &who));
+	header_of("root", "another password", &header);
+	assert_false(
+		login_try(login, &(struct login_ask){ .state = people, .header = buf_text(&header) }, &who));
 }
 
 static void a_changed_user_is_seen_at_once(void **state)
@@ -157,7 +197,8 @@ static void a_changed_user_is_seen_at_once(void **state)
 	(void)state;
 	(void)ask("root", "right password");
 	header_of("root", "right password", &header);
-	assert_true(login_try(login, later, buf_text(&header), &who));
+	assert_true(
+		login_try(login, &(struct login_ask){ .state = later, .header = buf_text(&header) }, &who));
 	assert_int_equal(who.role, LOGIN_NOBODY);
 	assert_string_equal(who.user, "root");
 }
@@ -182,40 +223,89 @@ static void broken_headers_are_nobody(void **state)
 	struct login_who who;
 
 	(void)state;
-	assert_true(login_try(login, people, NULL, &who));
+	assert_true(login_try(login, &(struct login_ask){ .state = people, .header = NULL }, &who));
 	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
-		assert_true(login_try(login, people, broken[i], &who));
+		assert_true(
+			login_try(login, &(struct login_ask){ .state = people, .header = broken[i] }, &who));
 		assert_int_equal(who.role, LOGIN_NOBODY);
 	}
 }
 
-/* An unknown user costs a bcrypt as well: most of what a wrong password costs. */
-static void unknown_users_cost_the_same(void **state)
+static void too_many_failures_are_told_to_wait(void **state)
 {
-	int64_t begin = clock_us(), wrong, unknown;
+	unsigned failures = 0;
+	char password[32];
 
 	(void)state;
-	for (int i = 0; i < 5; i++)
-		(void)ask("root", "wrong password");
-	wrong = clock_us() - begin;
-	begin = clock_us();
-	for (int i = 0; i < 5; i++)
-		(void)ask("unknown", "wrong password");
-	unknown = clock_us() - begin;
-	assert_true(unknown > wrong / 4);
+	assert_int_equal(ask_from("192.0.2.1", "root", "right password").who.role, LOGIN_ADMIN);
+	do
+		(void)snprintf(password, sizeof(password), "guess %u", failures);
+	while (!ask_from("192.0.2.1", password, password).retry_after_s && failures++ < 1000);
+	assert_in_range(failures, LOGINS_ADDRESS_FAILURES, 999);
+	assert_int_equal(ask_from("192.0.2.1", "root", "right password").who.role, LOGIN_ADMIN);
+	assert_string_equal(ask_from("192.0.2.2", "plain", "right password").who.user, "plain");
 }
+
+static void who_left_is_not_told(void **state)
+{
+	AUTO_FINI(buf) header = buf_limit(8192);
+	struct login_ask ask = { .state = people };
+	struct asked asked = { 0 };
+
+	(void)state;
+	header_of("somebody", "gone soon", &header);
+	ask.header = buf_text(&header);
+	assert_false(login_try(login, &ask, &asked.who));
+	login_cancel(login_start(login, &ask, loop, on_decided, &asked));
+	assert_string_equal(ask_from("192.0.2.3", "nobody", "else").who.user, "");
+	assert_false(asked.done);
+}
+
+static uint64_t verified(void)
+{
+	AUTO_FINI(buf) text = buf_limit(100000);
+	struct str rest;
+	uint64_t n;
+
+	login_metrics(login, &text);
+	rest = str_of(strstr(buf_text(&text), "\nzot_leader_logins_verified_total "));
+	assert_true(
+		str_skip(&rest, "\nzot_leader_logins_verified_total ") && str_number(&rest, UINT64_MAX, &n));
+	return n;
+}
+
+/* Each is verified once, and its repetition not again: nothing tells which of them exists. */
+static void all_refusals_cost_a_verification(void **state)
+{
+	static const char *const wrong[][2] = { { "root", "no password" }, { "nobody", "no password" },
+		{ "off", "right password" }, { "key-root", "no secret" }, { "key-expired", SECRET "3" },
+		{ "key-nobody", SECRET "0" }, { "root", "zak_" SECRET "1" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		uint64_t before = verified();
+
+		for (unsigned n = 0; n < 3; n++)
+			assert_string_equal(ask_from("192.0.2.4", wrong[i][0], wrong[i][1]).who.user, "");
+		assert_int_equal(verified() - before, 1);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(workers_by_their_secret),
-		cmocka_unit_test(admins_by_password),
-		cmocka_unit_test(remembers_for_a_while),
-		cmocka_unit_test(a_changed_user_is_seen_at_once),
-		cmocka_unit_test(keys_of_admins),
-		cmocka_unit_test(broken_headers_are_nobody),
-		cmocka_unit_test(unknown_users_cost_the_same),
+		TEST(workers_by_their_secret),
+		TEST(admins_by_password),
+		TEST(remembers_for_a_while),
+		TEST(a_changed_user_is_seen_at_once),
+		TEST(keys_of_admins),
+		TEST(broken_headers_are_nobody),
+		TEST(too_many_failures_are_told_to_wait),
+		TEST(who_left_is_not_told),
+		TEST(all_refusals_cost_a_verification),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,6 +200,36 @@ static struct state *sample(void)
 	return changed(state, entity_new(ENTITY_POLICY, STR("team/**"), 3, &policy));
 }
 
+static struct entity *user_of_cost(const char *id, unsigned cost, uint64_t revision)
+{
+	char hash[64];
+	const struct user body = { .enabled = true, .password_hash = hash };
+
+	(void)snprintf(
+		hash, sizeof(hash), "$2b$%02u$CwTycUXWue0Thq9StjUM0uZoY1cT1ubejGT6IK5mYMfwPxXhCdS96", cost);
+	return entity_new(ENTITY_USER, str_of(id), revision, &body);
+}
+
+static void the_most_expensive_password_is_known(void **unused)
+{
+	struct state *state = state_new(), *copy;
+	AUTO_FINI(buf) bytes = buf_limit(100000);
+
+	(void)unused;
+	state = changed(state, user("zoe", 1));
+	assert_int_equal(state_password_cost(state), 0);
+	state = changed(state, user_of_cost("alice", 12, 2));
+	state = changed(state, user_of_cost("bob", 5, 3));
+	assert_int_equal(state_password_cost(state), 12);
+	state_encode_full(state, &bytes);
+	assert_true(state_apply(buf_str(&bytes), NULL, &copy, NULL));
+	assert_int_equal(state_password_cost(copy), 12);
+	state_free(copy);
+	state = changed(state, entity_new_deleted(ENTITY_USER, STR("alice"), 4));
+	assert_int_equal(state_password_cost(state), 12);
+	state_free(state);
+}
+
 static void a_full_state_arrives_whole(void **unused)
 {
 	AUTO_FINI(buf) b = buf_limit(1024 * 1024);
@@ -545,6 +575,7 @@ int main(void)
 		cmocka_unit_test(of_two_with_one_id_the_later_counts),
 		cmocka_unit_test(keys_are_found_by_secret),
 		cmocka_unit_test(one_secret_of_two_keys_survives_one),
+		cmocka_unit_test(the_most_expensive_password_is_known),
 		cmocka_unit_test(a_full_state_arrives_whole),
 		cmocka_unit_test(a_full_state_is_taken_over_any_old_one),
 		cmocka_unit_test(a_delta_follows_its_state),

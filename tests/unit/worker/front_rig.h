@@ -106,18 +106,15 @@ int64_t cluster_state_age_ms(struct cluster *cluster)
 	return cluster->state_age_ms;
 }
 
-/* Authorization: "user <name>" is let in at once, "slow <name>" after a job, "wrong" is refused, and so is
- * "slowly wrong" after one. */
+/* Authorization: "user <name>" is let in at once, "slow <name>" after a while, "wrong" is refused, and so is
+ * "slowly wrong" after a while; "slow down" is told to come again. */
 struct auth_attempt {
 	char name[64];
+	auth_done_f *done; /* NULL: given up */
+	void *arg;
 };
-static int64_t rig_fail_delay_ms;
+static _Atomic int64_t rig_fail_delay_ms;
 static struct entity *rig_key; /* of who comes as "key" */
-
-void auth_attempt_free(struct auth_attempt *attempt)
-{
-	free(attempt);
-}
 
 static inline bool rig_peer(struct http_request *request, struct identity **ret)
 {
@@ -134,12 +131,14 @@ static inline bool rig_peer(struct http_request *request, struct identity **ret)
 }
 
 enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
-	struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err)
+	const struct ip *client, struct identity **ret_identity, struct auth_attempt **ret_attempt,
+	struct error *err)
 {
 	struct str who = str_of(http_request_header(request, "Authorization"));
 
 	(void)auth;
 	(void)snapshot;
+	(void)client;
 	if (rig_peer(request, ret_identity))
 		return AUTH_OK;
 	if (!who.len) {
@@ -163,15 +162,44 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 	return AUTH_REFUSED;
 }
 
-bool auth_verify(struct auth *auth, struct snapshot *snapshot, struct auth_attempt *attempt,
-	struct identity **ret_identity, struct error *err)
+static inline void rig_verified(void *arg)
+{
+	struct auth_attempt *attempt = arg;
+	struct error err;
+
+	if (!attempt->done) {
+		free(attempt);
+		return;
+	}
+	if (!strcmp(attempt->name, "ly wrong")) {
+		(void)error_set(&err, ERROR_DENIED, "UNAUTHORIZED", "refused");
+		attempt->done(attempt->arg, NULL, &err, 0);
+	} else if (!strcmp(attempt->name, " down")) {
+		(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "later");
+		attempt->done(attempt->arg, NULL, &err, 7);
+	} else {
+		attempt->done(attempt->arg, identity_new_user(str_of(attempt->name + 1), NULL, NULL), NULL, 0);
+	}
+	free(attempt);
+}
+
+void auth_start(struct auth *auth, struct auth_attempt *attempt, struct loop *loop, auth_done_f *done, void *arg)
 {
 	(void)auth;
-	(void)snapshot;
-	if (!strcmp(attempt->name, "ly wrong"))
-		return error_set(err, ERROR_DENIED, "UNAUTHORIZED", "refused");
-	*ret_identity = identity_new_user(str_of(attempt->name + 1), NULL, NULL);
-	return true;
+	attempt->done = done;
+	attempt->arg = arg;
+	loop_post(loop, rig_verified, attempt);
+}
+
+void auth_cancel(struct auth_attempt *attempt)
+{
+	attempt->done = NULL;
+}
+
+void auth_metrics(struct auth *auth, struct buf *into)
+{
+	(void)auth;
+	(void)into;
 }
 
 const char *auth_realm(const struct auth *auth)

@@ -720,6 +720,11 @@ static void access_is_asked(void **state)
 	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE,
 				 (const char *[]){ "Authorization", "slowly wrong", NULL }),
 		401);
+	assert_int_equal(ask(f, "GET", "/v2/secret/tags/list", STR_NONE,
+				 (const char *[]){ "Authorization", "slow down", NULL }),
+		429);
+	expect_header(f, "Retry-After", "7");
+	expect_code(f, "TOOMANYREQUESTS");
 	assert_int_equal(get(f, "/v2/open/x/tags/list"), 404);
 	assert_int_equal(ask(f, "POST", "/v2/open/x/blobs/uploads/", STR_NONE, NULL), 401);
 	rig_fail_delay_ms = 5;
@@ -974,6 +979,24 @@ static void the_end_comes_in_the_middle(void **state)
 		(void)close(fds[--n]);
 }
 
+/* Refusals that are held back have a connection each: so many, and the others are answered at once. */
+static void held_refusals_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	int fds[300];
+
+	rig_fail_delay_ms = 3600000;
+	for (unsigned i = 0; i < 300; i++) {
+		fds[i] = dial(f->rig->http.port);
+		put(fds[i], "GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: wrong\r\n\r\n");
+	}
+	expect_count(&f->rig->own.counters.http_begun_total, 300);
+	expect_count(&f->rig->own.counters.http_ended_total, 300 - 256);
+	for (unsigned i = 0; i < 300; i++)
+		(void)close(fds[i]);
+	rig_fail_delay_ms = 0;
+}
+
 /* A hop header that a client makes up means nothing. */
 static void a_forged_hop_is_nothing(void **state)
 {
@@ -1014,6 +1037,7 @@ int main(void)
 		WITH(health_tells_the_truth),
 		cmocka_unit_test(shared_storage_serves_through_any),
 		cmocka_unit_test(isolated_storage_names_who_is_missing),
+		WITH(held_refusals_are_bounded),
 		WITH(a_forged_hop_is_nothing),
 		WITH(a_change_that_comes_twice),
 		cmocka_unit_test(the_end_comes_in_the_middle),
