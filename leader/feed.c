@@ -123,6 +123,7 @@ static void reply_answer(struct poll *poll, struct state_answer *answer)
 		http_response_shared(200, body, release_answer, state_answer_ref(answer));
 
 	http_response_header(response, "Content-Type", poll->lines ? LINES_TYPE : STATE_MEDIA_TYPE);
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	http_response_headerf(response, "Zot-State-Revision", "%" PRIu64, answer->revision);
 	http_response_header(response, "Zot-State-Kind", answer->full ? "full" : "delta");
 	http_response_header(response, "Zot-State-Digest", answer->digest);

@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/cross_site.h"
 #include "common/crypto.h"
 #include "common/http_server.h"
 #include "common/log.h"
@@ -80,6 +81,21 @@ static void reply_no_method(struct front_call *call, unsigned allowed)
 	http_request_reply(call->request, response);
 }
 
+/* A peer sends on what its client's browser said, which was judged there, and the header that claims to be
+ * one is none that a page may send. */
+static bool is_own_site(const struct front_call *call, struct error *err)
+{
+	enum http_method method = call->ask.method;
+	struct cross_site from;
+
+	if (method == HTTP_GET || method == HTTP_HEAD || http_request_header(call->request, PEER_HEADER))
+		return true;
+	from = (struct cross_site){ .fetch_site = http_request_header(call->request, "Sec-Fetch-Site"),
+		.origin = http_request_header(call->request, "Origin"),
+		.host = http_request_header(call->request, "Host") };
+	return cross_site_check(method, &from, err);
+}
+
 enum front_turn front_route(struct front_call *call)
 {
 	struct str path = http_request_path(call->request);
@@ -97,7 +113,10 @@ enum front_turn front_route(struct front_call *call)
 	switch (oci_route_parse(call->ask.method, path, &call->ask.route, &allowed, &err)) {
 	case OCI_ROUTED:
 		call->is_routed = true;
-		return FRONT_MORE;
+		if (is_own_site(call, &err))
+			return FRONT_MORE;
+		reply_error(call, &err);
+		return FRONT_WAIT;
 	case OCI_NO_PATH:
 		reply_no_path(call);
 		return FRONT_WAIT;

@@ -2,8 +2,8 @@
 /*
  * route - one table of all endpoints, and the road of a request through it:
  *
- *     find the row --> who is asking? --> may they? --> inline, job or feed
- *                        `-- a password: verified on the pool first
+ *     guard --> find the row --> who is asking? --> may they? --> inline, job or feed
+ *                                  `-- a password: verified on the pool first
  *
  * At most VERIFYING_MAX passwords are verified at a time, so that guessing them does not keep the pool from
  * what workers need.
@@ -16,6 +16,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/guard.h"
 #include "leader/api/system.h"
 #include "leader/feed.h"
 #include "leader/waiting.h"
@@ -289,8 +290,11 @@ static void on_request(void *app, struct http_request *request)
 	struct leader *leader = app;
 	struct str rest = STR_NONE;
 	const struct route *route = find_route(http_request_path(request), &rest);
+	struct http_response *refused = guard_refuse(request);
 
-	if (!route)
+	if (refused)
+		http_request_reply(request, refused);
+	else if (!route)
 		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
 	else if (!api_has_method(route->methods, http_request_method(request)))
 		http_request_reply(request, api_method_not_allowed(route->methods));
