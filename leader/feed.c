@@ -11,6 +11,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/leader.h"
+#include "leader/login.h"
 #include "leader/state_log.h"
 #include "leader/waiting.h"
 
@@ -303,7 +304,7 @@ static bool accepts(const char *header, const char *token)
 	return false;
 }
 
-static struct poll *poll_new(struct feed *feed, struct http_request *request)
+static struct poll *poll_new(struct feed *feed, struct http_request *request, const struct login_who *who)
 {
 	struct poll *poll = xnew(struct poll);
 
@@ -312,7 +313,8 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request)
 	poll->feed = feed;
 	poll->request = request;
 	poll->gzip = accepts(http_request_header(request, "Accept-Encoding"), "gzip");
-	poll->lines = accepts(http_request_header(request, "Accept"), LINES_TYPE);
+	poll->lines =
+		who->role != LOGIN_WORKER || accepts(http_request_header(request, "Accept"), LINES_TYPE);
 	poll->next = feed->polls;
 	if (poll->next)
 		poll->next->prev = poll;
@@ -322,7 +324,7 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request)
 	return poll;
 }
 
-void feed_serve(struct feed *feed, struct http_request *request)
+void feed_serve(struct feed *feed, struct http_request *request, const struct login_who *who)
 {
 	struct str query = http_request_query(request);
 	uint64_t since = 0, wait = 0;
@@ -335,7 +337,7 @@ void feed_serve(struct feed *feed, struct http_request *request)
 					 "since is a revision, and wait is 0 to %d milliseconds", WAIT_MAX));
 		return;
 	}
-	poll = poll_new(feed, request);
+	poll = poll_new(feed, request, who);
 	poll->since = since;
 	poll->wait = wait;
 	http_request_wait_limit(request, (unsigned)wait + BUILD_MS);

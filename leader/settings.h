@@ -24,6 +24,7 @@ struct leader_settings {
 	int log_level;                    /* enum log_level */
 	int log_format;                   /* 0 logfmt, 1 json */
 	int64_t pool_threads, connections;
+	bool core_dumps;
 };
 extern const struct settings_table leader_settings_table;
 bool leader_settings_load(const char *file, char *const *environment, struct leader_settings *ret,

@@ -264,7 +264,7 @@ static void admit(struct leader *leader, const struct route *route, struct http_
 	else if (route->job)
 		start_job(leader, route, request, who);
 	else
-		feed_serve(leader->feed, request);
+		feed_serve(leader->feed, request, who);
 }
 
 static void ask_who(struct leader *leader, const struct route *route, struct http_request *request)
