@@ -30,6 +30,7 @@ struct poll {
 	uint64_t since, wait;
 	uint64_t key; /* what is being built for it */
 	bool building, gzip, lines;
+	struct login_who who;
 };
 
 /* One encoding under way. */
@@ -136,6 +137,20 @@ static void reply_answer(struct poll *poll, struct state_answer *answer)
 	poll_reply(poll, response);
 }
 
+/* The credential was revoked while it waited. */
+static bool end_if_revoked(struct poll *poll)
+{
+	AUTO(state) *state = NULL;
+
+	if (!*poll->who.worker)
+		return false;
+	state = leader_state(poll->feed->leader);
+	if (login_still(state, &poll->who))
+		return false;
+	poll_reply(poll, api_error(401, "unauthorized", "this credential was revoked"));
+	return true;
+}
+
 /* Encoding. */
 
 static void poll_try(struct poll *poll);
@@ -174,6 +189,8 @@ static void build_done(void *arg)
 		if (!is_for(build, poll))
 			continue;
 		poll->building = false;
+		if (end_if_revoked(poll))
+			continue;
 		if (build->answer)
 			reply_answer(poll, build->answer);
 		else
@@ -239,6 +256,8 @@ static void poll_try(struct poll *poll)
 {
 	struct feed *feed = poll->feed;
 
+	if (end_if_revoked(poll))
+		return;
 	if (!poll->since || poll->since != state_log_revision(feed->leader->log))
 		poll_build(poll);
 	else if (!poll->wait || feed->closed)
@@ -313,6 +332,7 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request, co
 	poll->feed = feed;
 	poll->request = request;
 	poll->gzip = accepts(http_request_header(request, "Accept-Encoding"), "gzip");
+	poll->who = *who;
 	poll->lines =
 		who->role != LOGIN_WORKER || accepts(http_request_header(request, "Accept"), LINES_TYPE);
 	poll->next = feed->polls;

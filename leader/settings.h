@@ -17,6 +17,7 @@ struct leader_settings {
 	int mode;                         /* LEADER_MODE_... */
 	int64_t compression;              /* -1..9 */
 	const char *name, *instance_number, *host, *client_id, *client_secret;
+	bool own_credentials;
 	int64_t cache_state_ms;
 	const char *dump_path;
 	const char *hash_key;             /* 32 hex, or NULL: random at first start */

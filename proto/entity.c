@@ -257,6 +257,11 @@ const struct ring_body *entity_ring(const struct entity *entity)
 	return body_of(entity, ENTITY_RING);
 }
 
+const struct worker_key *entity_worker(const struct entity *entity)
+{
+	return body_of(entity, ENTITY_WORKER);
+}
+
 /* ---- kinds ---- */
 
 static const char *const kind_names[ENTITY_KINDS] = {
@@ -265,12 +270,18 @@ static const char *const kind_names[ENTITY_KINDS] = {
 	[ENTITY_POLICY] = "policy",
 	[ENTITY_SETTINGS] = "settings",
 	[ENTITY_RING] = "ring",
+	[ENTITY_WORKER] = "worker",
 };
 
 const char *entity_kind_name(enum entity_kind kind)
 {
 	CHECK((unsigned)kind < ENTITY_KINDS);
 	return kind_names[kind];
+}
+
+bool entity_kind_is_leaders(enum entity_kind kind)
+{
+	return kind == ENTITY_WORKER;
 }
 
 bool entity_kind_parse(struct str name, enum entity_kind *ret)

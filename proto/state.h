@@ -7,7 +7,8 @@
  *
  * On the wire (protocol: GET /api/cluster/state), msgpack:
  *   {v:1, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...]}
- * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones.
+ * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones. Neither holds entities of
+ * the kinds that are the leaders' alone (entity_kind_is_leaders): they are left out, and refused where they come.
  * A full one is taken at any revision, an older one too: that is how a worker follows a leader whose
  * store was restored. A worker that does not want this compares state_revision() first.
  * Decoding is bounded: 1 GiB, 1,000,000 entities; anything wrong leaves the old state in place.

@@ -25,15 +25,21 @@ static void write_head(const char *kind, uint64_t from, uint64_t revision, size_
 	pack_array(into, len);
 }
 
+/* How many of a kind are told to workers. */
+static size_t told(const struct state *state, enum entity_kind kind)
+{
+	return entity_kind_is_leaders(kind) ? 0 : state_count(state, kind);
+}
+
 void state_encode_full(const struct state *state, struct buf *into)
 {
 	size_t len = 0;
 
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
-		len += state_count(state, (enum entity_kind)kind);
+		len += told(state, (enum entity_kind)kind);
 	write_head("full", 0, state_revision(state), len, into);
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
-		for (size_t i = 0; i < state_count(state, (enum entity_kind)kind); i++)
+		for (size_t i = 0; i < told(state, (enum entity_kind)kind); i++)
 			entity_encode(state_at(state, (enum entity_kind)kind, i), into);
 	}
 }
@@ -41,9 +47,14 @@ void state_encode_full(const struct state *state, struct buf *into)
 void state_encode_delta(
 	uint64_t from, uint64_t revision, struct entity *const *changed, size_t len, struct buf *into)
 {
-	write_head("delta", from, revision, len, into);
+	size_t told = 0;
+
 	for (size_t i = 0; i < len; i++)
-		entity_encode(changed[i], into);
+		told += !entity_kind_is_leaders(entity_kind(changed[i]));
+	write_head("delta", from, revision, told, into);
+	for (size_t i = 0; i < len; i++)
+		if (!entity_kind_is_leaders(entity_kind(changed[i])))
+			entity_encode(changed[i], into);
 }
 
 /* ---- in ---- */
@@ -115,6 +126,9 @@ static bool check_entity(const struct head *head, const struct entity *entity, s
 {
 	uint64_t revision = entity_revision(entity);
 
+	if (entity_kind_is_leaders(entity_kind(entity)))
+		return error_set(err, ERROR_INVALID, NULL, "a state holds no entity of kind %s",
+			entity_kind_name(entity_kind(entity)));
 	if (head->full && entity_is_deleted(entity))
 		return invalid(err, "a full state holds no tombstones");
 	if (revision > head->revision || (!head->full && revision <= head->from))

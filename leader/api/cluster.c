@@ -4,6 +4,7 @@
  * /api/cluster/members/{name}.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -15,16 +16,48 @@
 
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
 
+/* The body may have been long on its way. */
+static struct http_response *refuse_revoked(const struct api_call *call)
+{
+	AUTO(state) *state = leader_state(call->leader);
+
+	return login_still(state, &call->who) ? NULL
+					      : api_error(401, "unauthorized", "this credential was revoked");
+}
+
+/* A worker's own credential is good for its own name. */
+static struct http_response *refuse_other(const struct api_call *call, const struct usage_push *push)
+{
+	const char *name = call->who.worker;
+
+	if (!*name || !strcmp(name, push->worker))
+		return NULL;
+	log_warn("push.refused", "name=%s credential=%s error=\"the credential of another worker\"",
+		log_quote(str_of(push->worker)), log_quote(str_of(name)));
+	return api_error(403, "denied",
+		"this credential is for the worker \"%s\", the push is for \"%s\": each worker has its own",
+		name, push->worker);
+}
+
 struct http_response *cluster_push(struct api_call *call)
 {
 	struct buf body = buf_limit(2 * (size_t)USAGE_BYTES_MAX);
 	struct usage_push push = { 0 };
 	struct usage_answer answer;
+	struct http_response *refused;
 	struct error err;
 	bool ok;
 
+	refused = refuse_revoked(call);
+	if (refused)
+		return refused;
 	if (!usage_push_parse(call->http->body, &push, &err))
 		return api_error_of(&err);
+	refused = refuse_other(call, &push);
+	if (refused) {
+		usage_push_fini(&push);
+		return refused;
+	}
 	ok = push_merge(call->leader, &push, &answer, &err);
 	if (!ok && err.kind == ERROR_CONFLICT)
 		log_warn("push.refused", "name=%s process=%s error=%s", log_quote(str_of(push.worker)),

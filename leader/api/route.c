@@ -68,6 +68,8 @@ static const struct route routes[] = {
 	ENTITY_ROUTE("policy", ENTITY_POLICY),
 	ENTITY_ROUTE("policies", ENTITY_POLICY),
 	ENTITY_ROUTE("settings", ENTITY_SETTINGS),
+	ENTITY_ROUTE("worker", ENTITY_WORKER),
+	ENTITY_ROUTE("workers", ENTITY_WORKER),
 	ENTITY_ROUTE("ring", ENTITY_RING),
 	ENTITY_ROUTE("rings", ENTITY_RING),
 };
@@ -104,8 +106,8 @@ static struct http_response *refuse(const struct route *route, const struct logi
 	if (who->role == LOGIN_WORKER || *who->user)
 		return api_error(403, "denied",
 			route->who == FOR_WORKER
-				? "only workers may do this, with the client id and secret of "
-				  "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET"
+				? "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
+				  "CLUSTER_LEADER_CLIENT_SECRET or a credential of their own"
 				: "only admins may do this");
 	response = api_error(
 		401, "unauthorized", "authentication is needed: a user and password, or an API key");

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Credentials of workers: made by the admin API, each bound to a name, revocable."""
+import datetime
+import json
+import threading
+import time
+
+import msgpack
+import pytest
+import requests
+
+from leader_process import FakeWorker, Leader
+from worker_process import await_true
+
+
+@pytest.fixture
+def leader():
+    with Leader(CLUSTER_LEADER_CACHE_STATE_FOR=0) as one:
+        yield one
+
+
+def new_worker(leader, name, **fields):
+    """A worker with a credential of its own."""
+    reply = leader.admin("POST", "/api/worker", {"id": name, **fields})
+    assert reply.status_code == 201, reply.text
+    worker = FakeWorker(leader, name)
+    worker.session.auth = (reply.json()["clientId"], reply.json()["clientSecret"])
+    return worker
+
+
+def ring_of(worker):
+    [ring] = [e for e in msgpack.unpackb(worker.state().content)["entities"] if e["kind"] == "ring"]
+    return ring["body"]
+
+
+def in_seconds(s):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=s)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_credential_is_shown_once_and_opens_what_a_worker_needs(leader):
+    reply = leader.admin("POST", "/api/worker", {"id": "one", "description": "rack 7"})
+    made = reply.json()
+    assert reply.status_code == 201 and made["clientId"] == "one" and made["clientSecret"].startswith("zwk_") and "apiKey" not in made
+    worker = FakeWorker(leader, "one")
+    worker.session.auth = ("one", made["clientSecret"])
+    assert worker.push().status_code == 200 and worker.state().status_code == 200
+    for path in ("/api/user", "/api/worker", "/api/cluster/members"):
+        assert worker.session.get(leader.url + path, timeout=10).status_code == 403
+    shown = leader.admin("GET", "/api/worker/one")
+    assert shown.json() == {"id": "one", "revision": shown.json()["revision"], "description": "rack 7", "enabled": True, "validUntil": 0}
+    assert leader.admin("GET", "/api/workers").json()["total"] == 1
+    worker.session.auth = ("one", made["clientSecret"][:-1] + "x")
+    assert worker.push().status_code == 401
+    worker.session.auth = ("two", made["clientSecret"])
+    assert worker.push().status_code == 401
+    assert leader.admin("POST", "/api/worker", {"id": "a:b"}).status_code == 400
+
+
+def test_it_is_good_for_its_own_name_alone(leader):
+    FakeWorker(leader, "two").push()
+    worker = new_worker(leader, "one")
+    assert worker.push().status_code == 200
+    for name in ("two", "three", "One"):
+        worker.name = name
+        reply = worker.push(state="left", url="http://evil:1")
+        assert reply.status_code == 403 and '\\"one\\"' in reply.text and f'\\"{name}\\"' in reply.text
+    members = leader.members()
+    assert set(members) == {"one", "two"} and members["two"]["url"] == "http://two:1" and members["two"]["state"] == "active"
+
+
+def test_no_worker_gets_credentials_of_workers(leader):
+    one, shared = new_worker(leader, "one"), FakeWorker(leader, "shared")
+    before = int(shared.state().headers["Zot-State-Revision"])
+    leader.admin("PATCH", "/api/worker/one", {"description": "a word to look for"})
+    leader.admin("POST", "/api/worker", {"id": "other"})
+    leader.admin("DELETE", "/api/worker/other")
+    for worker in (one, shared):
+        for since in (0, before):
+            answer = worker.state(since=since)
+            kinds = {e["kind"] for e in msgpack.unpackb(answer.content)["entities"]}
+            assert "worker" not in kinds and b"a word to look for" not in answer.content and b"other" not in answer.content
+            assert int(answer.headers["Zot-State-Revision"]) == leader.revision()
+    lines = leader.admin("GET", "/api/cluster/state").text
+    assert "a word to look for" in lines and "secret" not in lines.lower()
+
+
+@pytest.mark.parametrize("how", [("DELETE", None), ("PATCH", {"enabled": False}), ("PATCH", {"clientSecret": "another secret, long enough"}),
+                                 ("PATCH", {"validUntil": "2020-01-01T00:00:00Z"})])
+def test_a_revoked_credential_is_refused_at_once(leader, how):
+    worker, shared = new_worker(leader, "one"), FakeWorker(leader, "two")
+    assert worker.push().status_code == 200 and shared.push().status_code == 200
+    await_true(lambda: len(leader.admin("GET", "/api/ring/ring").json()["members"]) == 2, what="the ring")
+    revision, heard = int(worker.state().headers["Zot-State-Revision"]), {}
+    thread = threading.Thread(target=lambda: heard.update(reply=worker.state(since=revision, wait=50000), at=time.monotonic()))
+    thread.start()
+    await_true(lambda: "zot_leader_parked_polls 1" in requests.get(leader.url + "/metrics", timeout=10).text, what="the waiting question")
+    leader.admin(how[0], "/api/worker/one", how[1])
+    revoked = time.monotonic()
+    thread.join()
+    assert heard["reply"].status_code == 401 and "revoked" in heard["reply"].text and heard["at"] - revoked < 5
+    assert worker.push().status_code == 401 and worker.state().status_code == 401
+    assert shared.push().status_code == 200
+
+
+def test_a_push_that_was_on_its_way_is_refused_too(leader):
+    """Who was let in and sends its body later was revoked meanwhile."""
+    worker = new_worker(leader, "one")
+    assert worker.push().status_code == 200
+    body = json.dumps({"worker": "one", "process": worker.process, "boot": worker.boot, "seq": 2, "state": "active"}).encode()
+    first, go_on = threading.Event(), threading.Event()
+
+    def slowly():
+        yield body[:10]
+        first.set()
+        go_on.wait(30)
+        yield body[10:]
+
+    got = {}
+    thread = threading.Thread(target=lambda: got.update(reply=worker.session.put(
+        leader.url + "/api/cluster/quotas", data=slowly(), headers={"Content-Type": "application/json"}, timeout=60)))
+    thread.start()
+    first.wait(30)
+    await_true(lambda: "zot_leader_open_requests 2" in requests.get(leader.url + "/metrics", timeout=10).text, what="the request under way")
+    before = leader.members()["one"]["lastPush"]
+    leader.admin("DELETE", "/api/worker/one")
+    go_on.set()
+    thread.join()
+    assert got["reply"].status_code == 401 and leader.members()["one"]["lastPush"] == before
+
+
+def test_a_lease_is_not_renewed_by_a_revoked_worker(leader):
+    leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 1000, "pushEveryMs": 300})
+    worker = new_worker(leader, "one")
+    worker.push()
+    leader.admin("DELETE", "/api/worker/one")
+    await_true(lambda: worker.push().status_code == 401 and leader.members()["one"]["state"] == "lost", what="the worker to be lost")
+
+
+def test_the_shared_credential_can_be_switched_off():
+    with Leader() as leader:
+        worker = new_worker(leader, "one")
+        assert FakeWorker(leader, "two").push().status_code == 200
+        leader.stop()
+        leader.environment["ZOT_OWN_CREDENTIALS"] = "true"
+        leader.start()
+        assert FakeWorker(leader, "two").push().status_code == 401
+        assert worker.push().status_code == 200
+        leader.stop()
+        del leader.environment["CLUSTER_LEADER_CLIENT_ID"], leader.environment["CLUSTER_LEADER_CLIENT_SECRET"]
+        leader.start()
+        assert worker.push().status_code == 200
+
+
+# What workers know each other by.
+
+def test_the_secret_of_peers_is_made_once_and_shown_to_workers_alone(tmp_path):
+    with Leader(CLUSTER_LEADER_DUMP_PATH=tmp_path / "dump") as leader:
+        worker = FakeWorker(leader, "one")
+        secret = ring_of(worker)["peerSecret"]
+        assert len(secret) == 64
+        worker.push()
+        await_true(lambda: leader.admin("GET", "/api/ring/ring").json()["members"], what="the worker in the ring")
+        leader.stop()
+        leader.start()
+        assert ring_of(worker)["peerSecret"] == secret
+        said = [leader.admin("GET", path).text for path in ("/api/ring", "/api/ring/ring", "/api/cluster/state", "/api/cluster/members", "/metrics")]
+        for text in said + [(tmp_path / "dump").read_text(), leader.text()]:
+            assert secret not in text and "peerSecret" not in text
+
+
+@pytest.mark.parametrize("how, another", [
+    (("DELETE", None), True), (("PATCH", {"enabled": False}), True), (("PATCH", {"clientSecret": "another secret, long enough"}), True),
+    (("PATCH", {"description": "x"}), False), (("PATCH", {"enabled": True}), False)])
+def test_revoking_changes_the_secret_of_peers(leader, how, another):
+    new_worker(leader, "one")
+    shared = FakeWorker(leader, "two")
+    shared.push()
+    await_true(lambda: leader.admin("GET", "/api/ring/ring").json()["members"], what="the worker in the ring")
+    before = ring_of(shared)
+    assert leader.admin(how[0], "/api/worker/one", how[1]).status_code in (200, 204)
+    after = ring_of(shared)
+    assert (after["peerSecret"] != before["peerSecret"]) == another
+    if another:
+        assert after["peerSecretBefore"] == before["peerSecret"] and abs(after["peerSecretSince"] - time.time()) < 60
+    assert {k: v for k, v in after.items() if "peer" not in k} == {k: v for k, v in before.items() if "peer" not in k}
+
+
+def test_a_credential_that_is_over_changes_the_secret_of_peers(leader):
+    shared = FakeWorker(leader, "two")
+    before = ring_of(shared)["peerSecret"]
+    worker = new_worker(leader, "one", validUntil=in_seconds(2))
+    await_true(lambda: worker.push().status_code == 401, what="the end of the credential")
+    await_true(lambda: ring_of(shared)["peerSecret"] != before, what="another secret")
+    after = ring_of(shared)["peerSecret"]
+    # Once: the leader looks every second or more often.
+    assert leader.text().count("peers.secret_changed") == 1
+    leader.stop()
+    leader.start()
+    assert ring_of(shared)["peerSecret"] == after
