@@ -16,6 +16,7 @@
 struct entity {
 	atomic_uint refs;
 	enum entity_kind kind;
+	size_t size; /* of `bytes` */
 	uint64_t revision;
 	const void *body; /* NULL: a tombstone */
 	struct str id;    /* terminated */
@@ -152,6 +153,7 @@ static struct entity *entity_copy(enum entity_kind kind, struct str id, uint64_t
 
 	atomic_init(&entity->refs, 1);
 	entity->kind = kind;
+	entity->size = size;
 	entity->revision = revision;
 	CHECK(lay_out(entity, kind, id, body) == size);
 	return entity;
@@ -209,6 +211,11 @@ enum entity_kind entity_kind(const struct entity *entity)
 struct str entity_id(const struct entity *entity)
 {
 	return entity->id;
+}
+
+size_t entity_bytes(const struct entity *entity)
+{
+	return sizeof(*entity) + entity->size;
 }
 
 uint64_t entity_revision(const struct entity *entity)

@@ -100,6 +100,7 @@ AUTO_DEFINE(entity)
 
 enum entity_kind entity_kind(const struct entity *entity);
 struct str       entity_id(const struct entity *entity);
+size_t           entity_bytes(const struct entity *entity); /* of memory */
 uint64_t         entity_revision(const struct entity *entity);
 bool             entity_is_deleted(const struct entity *entity); /* a tombstone: no body */
 /* The body; CHECKs the kind. NULL for a tombstone. */

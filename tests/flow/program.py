@@ -40,6 +40,9 @@ class Program:
                                             start_new_session=True, user=self.user_of_process)
         await_true(self.is_ready, what=self.program)
 
+    def program_path(self):
+        return BUILD / self.program
+
     def is_ready(self):
         assert self.process.poll() is None, self.text()
         try:
