@@ -311,6 +311,32 @@ def test_isolated_members_that_quarrel_are_503(tmp_path):
         assert "does not believe this worker" in worker.text()
 
 
+def test_what_passes_through_a_member_is_as_it_was_signed(tmp_path):
+    """Bodies of a length and without, collected ones and none, headers of all kinds: nobody refuses anybody."""
+    ports = [free_port(), free_port()]
+    with member(tmp_path, ports, 0) as one, member(tmp_path, ports, 1) as two:
+        for entry, holder in ((one, two), (two, one)):
+            start = holder.start_upload("debian")[len(holder.url):]
+            for n, body in enumerate((b"abc", iter([b"de", b"f" * 100000]), b"")):
+                more = {"Content-Range": "0-2"} if n == 0 else {}
+                reply = entry.call("PATCH", start, data=body, headers={"Content-Type": "application/octet-stream", **more})
+                assert reply.status_code == 202, reply.text
+                start = reply.headers["Location"]
+            assert entry.call("GET", start).status_code == 204
+            content = b"abcde" + b"f" * 100000 + holder.url.encode()
+            assert entry.call("PUT", start, params={"digest": digest(content)}, data=holder.url.encode()).status_code == 201
+            for name in ("debian", "golang"):
+                body = entry.push(name, "v1")
+                tag = entry.call("HEAD", f"/v2/{name}/manifests/v1").headers["ETag"]
+                assert entry.call("GET", f"/v2/{name}/manifests/v1", headers={"If-None-Match": f'"x", {tag}'}).status_code == 304
+                assert entry.call("PUT", f"/v2/{name}/manifests/v1", data=b"", headers={"Content-Type": MANIFEST}).status_code == 400
+                assert entry.call("PUT", f"/v2/{name}/manifests/v1", data=body, headers={"Content-Type": MANIFEST, "If-Match": "*", "Range": "bytes=0-1"}).status_code == 201
+                assert entry.call("GET", f"/v2/{name}/tags/list", params={"n": 1}).json()["tags"] == ["v1"]
+                assert entry.call("DELETE", f"/v2/{name}/manifests/v1", data=b"a body that nobody wants").status_code == 202
+        assert one.counter("peer_requests_total") > 10 and two.counter("peer_requests_total") > 10
+        assert one.counter("peer_refused_total") == two.counter("peer_refused_total") == 0
+
+
 def test_members_of_two_secrets_serve_on_shared_storage(tmp_path):
     """While a secret is changed, worker by worker."""
     ports = [free_port(), free_port()]

@@ -53,7 +53,7 @@ bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, stru
 		return error_add(err, "http.auth.htpasswd.path");
 	}
 	auth->realm = check_strdup(settings->realm);
-	auth->peers = peer_guard_new(settings->peer_secret, settings->peer_name, clock_wall_ms());
+	auth->peers = peer_guard_new(settings->peer_secret, settings->peer_name, clock_ms());
 	auth->fail_delay_ms = settings->fail_delay_ms;
 	auth->cache = password_cache_new();
 	*ret_auth = auth;
@@ -121,7 +121,8 @@ static bool admit_peer(struct auth *auth, struct http_request *request, const ch
 	peer_signed_request(request, &headers);
 	signs.headers = buf_str(&headers);
 	return buf_check(&headers, "the head of a peer's call", err) &&
-	       peer_guard_admit(auth->peers, &signs, str_of(header), clock_wall_ms(), ret, err);
+	       peer_guard_admit(auth->peers, &signs, str_of(header),
+		       (struct peer_now){ clock_wall_ms(), clock_ms() }, ret, err);
 }
 
 static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapshot,

@@ -313,7 +313,8 @@ static void on_refused(struct peer_call *peer, const char *why)
 		"member %s does not believe this worker (%.20s); its log says why (peer.refused)",
 		peer->member_id, why);
 	peer->lost |= used;
-	if (!peer->signed_anew && !peer->streamed && left_ms(peer) > 0) {
+	if (!peer->signed_anew && !peer->streamed && !http_request_is_replied(peer->how.request) &&
+		left_ms(peer) > 0) {
 		peer->signed_anew = true;
 		if (start(peer))
 			return;
@@ -460,6 +461,7 @@ static bool start(struct peer_call *peer)
 	struct http_call_spec spec = { .connect_ms = CONNECT_MS,
 		.stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
 
+	peer->odd = false;
 	buf_puts(&url, peer->how.member->url);
 	buf_add(&url, peer->target);
 	if (url.failed || !make_headers(peer, headers))

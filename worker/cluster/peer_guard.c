@@ -11,6 +11,7 @@
 struct peer_guard {
 	char *key, *name;
 	size_t key_len;
+	int64_t start_ms;
 	struct peer_seen *seen;
 };
 
@@ -21,7 +22,8 @@ struct peer_guard *peer_guard_new(struct str key, const char *name, int64_t star
 	guard->key = check_strndup(key.len ? key.at : "", key.len);
 	guard->key_len = key.len;
 	guard->name = check_strdup(name);
-	guard->seen = peer_seen_new(start_ms);
+	guard->start_ms = start_ms;
+	guard->seen = peer_seen_new();
 	return guard;
 }
 
@@ -45,9 +47,10 @@ static bool is_for_us(const struct peer_guard *guard, const struct peer_claims *
 		guard->name);
 }
 
-static bool is_of_now(const struct peer_claims *claims, int64_t now_ms, struct error *err)
+static bool is_of_now(const struct peer_guard *guard, const struct peer_claims *claims, struct peer_now now,
+	struct error *err)
 {
-	int64_t age_ms = now_ms - claims->issued_ms;
+	int64_t age_ms = now.wall_ms - claims->issued_ms;
 
 	if (age_ms < -PEER_SKEW_MS)
 		return error_set(err, ERROR_DENIED, "UNAUTHORIZED",
@@ -57,6 +60,10 @@ static bool is_of_now(const struct peer_claims *claims, int64_t now_ms, struct e
 		return error_set(err, ERROR_DENIED, "UNAUTHORIZED",
 			"a call of %.60s was signed %" PRId64 " ms ago: it is late, or a clock is wrong",
 			claims->sender, age_ms);
+	if (age_ms > now.boot_ms - guard->start_ms)
+		return error_set(err, ERROR_DENIED, "UNAUTHORIZED",
+			"a call of %.60s was signed before this worker was started, or a clock is wrong",
+			claims->sender);
 	return true;
 }
 
@@ -67,7 +74,7 @@ static bool is_first(struct peer_guard *guard, const struct peer_claims *claims,
 		return true;
 	case PEER_SEEN_EARLY:
 		return error_set(err, ERROR_DENIED, "UNAUTHORIZED",
-			"a call of %.60s was signed before this worker was started", claims->sender);
+			"a call of %.60s is of a process that was forgotten meanwhile", claims->sender);
 	case PEER_SEEN_USED:
 		break;
 	}
@@ -76,13 +83,13 @@ static bool is_first(struct peer_guard *guard, const struct peer_claims *claims,
 }
 
 bool peer_guard_admit(struct peer_guard *guard, const struct peer_request *request, struct str header,
-	int64_t now_ms, struct peer_claims *ret, struct error *err)
+	struct peer_now now, struct peer_claims *ret, struct error *err)
 {
 	struct peer_claims claims;
 
 	if (!peer_token_parse(str_from(guard->key, guard->key_len), request, header, &claims, err))
 		return false;
-	if (!is_for_us(guard, &claims, err) || !is_of_now(&claims, now_ms, err) ||
+	if (!is_for_us(guard, &claims, err) || !is_of_now(guard, &claims, now, err) ||
 		!is_first(guard, &claims, err)) {
 		peer_claims_fini(&claims);
 		return false;

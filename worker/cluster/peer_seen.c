@@ -35,13 +35,13 @@ struct peer_seen {
 	struct part parts[PARTS];
 };
 
-struct peer_seen *peer_seen_new(int64_t start_ms)
+struct peer_seen *peer_seen_new(void)
 {
 	struct peer_seen *seen = xnew(struct peer_seen);
 
 	for (unsigned i = 0; i < PARTS; i++) {
 		CHECK(!pthread_rwlock_init(&seen->parts[i].lock, NULL));
-		seen->parts[i].floor_ms = start_ms - 1;
+		seen->parts[i].floor_ms = INT64_MIN;
 	}
 	return seen;
 }

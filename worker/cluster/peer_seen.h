@@ -11,8 +11,7 @@
  *
  * Processes are remembered by their random id, at most PEER_SEEN_PROCESSES. When one more comes, the one that was
  * quiet longest is forgotten, and a floor is raised to its last token: of a process that becomes known from then on, nothing that was
- * issued at the floor or before is believed. So what was forgotten does not come back. The floor begins at the start of this
- * process, which does not know what the one before has seen.
+ * issued at the floor or before is believed. So what was forgotten does not come back.
  *
  * Memory  64 KiB for each process that has sent a token with a right signature; nobody else has an entry.
  * Thread  any; the table is read under a shared lock, each of 16 parts under one of its own.
@@ -30,11 +29,10 @@
 enum peer_seen_answer {
 	PEER_SEEN_NEW,
 	PEER_SEEN_USED,  /* or so old that nobody knows */
-	PEER_SEEN_EARLY, /* issued at the floor or before: perhaps to the process before this one */
+	PEER_SEEN_EARLY, /* issued at the floor or before: perhaps it was forgotten */
 };
 struct peer_seen;
-/* start_ms: wall clock, nothing that was issued before is believed. */
-struct peer_seen *peer_seen_new(int64_t start_ms);
+struct peer_seen *peer_seen_new(void);
 void peer_seen_free(struct peer_seen *seen);
 AUTO_DEFINE(peer_seen)
 /* Takes it: the same again is USED. sequence is at most PEER_SEQUENCE_MAX. */

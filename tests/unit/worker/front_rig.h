@@ -151,7 +151,7 @@ static inline bool rig_peer(
 
 	peer_signed_request(request, &lines);
 	signs.headers = buf_str(&lines);
-	if (!peer_guard_admit(guard, &signs, str_of(header), clock_wall_ms(), &claims, err))
+	if (!peer_guard_admit(guard, &signs, str_of(header), (struct peer_now){ clock_wall_ms(), clock_ms() }, &claims, err))
 		return false;
 	*ret = identity_new_peer(&claims, NULL);
 	peer_claims_fini(&claims);
@@ -334,7 +334,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->cluster.state_age_ms = -1;
 	worker->settings = &rig->settings;
 	worker->cluster = &rig->cluster;
-	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, clock_wall_ms());
+	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, clock_ms() - 1000);
 	worker->auth = (struct auth *)rig->cluster.guard; /* for auth_try() above */
 	worker->loops = &rig->own;
 	worker->loops_len = 1;

@@ -14,6 +14,7 @@
 
 #define KEY   STR("0123456789abcdef0123456789abcdef")
 #define START INT64_C(1763740000000)
+#define BOOT  5000 /* the boot clock at the start */
 
 static const struct peer_request request = { .method = { "GET", 3 }, .target = { "/v2/", 4 } };
 
@@ -28,8 +29,8 @@ static struct peer_claims call_of(uint64_t sequence, int64_t issued_ms)
 }
 
 /* NULL: it was believed. */
-static const char *refusal(
-	struct peer_guard *guard, struct peer_claims claims, int64_t now_ms, enum error_kind kind)
+static const char *refusal_at(
+	struct peer_guard *guard, struct peer_claims claims, struct peer_now now, enum error_kind kind)
 {
 	static char why[sizeof(((struct error *)NULL)->text)];
 	AUTO_FINI(buf) header = buf_limit(PEER_TOKEN_MAX);
@@ -38,7 +39,7 @@ static const char *refusal(
 
 	peer_token_format(KEY, &request, &claims, &header);
 	assert_false(header.failed);
-	if (peer_guard_admit(guard, &request, buf_str(&header), now_ms, &read, &err)) {
+	if (peer_guard_admit(guard, &request, buf_str(&header), now, &read, &err)) {
 		assert_string_equal(read.sender, "a");
 		peer_claims_fini(&read);
 		return NULL;
@@ -47,6 +48,13 @@ static const char *refusal(
 	assert_string_equal(err.code, "UNAUTHORIZED");
 	memcpy(why, err.text, sizeof(why));
 	return why;
+}
+
+/* The clocks agree. */
+static const char *refusal(
+	struct peer_guard *guard, struct peer_claims claims, int64_t now_ms, enum error_kind kind)
+{
+	return refusal_at(guard, claims, (struct peer_now){ now_ms, BOOT + now_ms - START }, kind);
 }
 
 static void expect_refusal(
@@ -60,7 +68,7 @@ static void expect_refusal(
 
 static void a_call_is_good_once(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", START);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
 	const char *why;
 
 	(void)state;
@@ -74,7 +82,7 @@ static void a_call_is_good_once(void **state)
 
 static void who_is_meant_is_told(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "c", START);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "c", BOOT);
 
 	(void)state;
 	expect_refusal(guard, call_of(1, START), START, "meant for b, and this is c");
@@ -82,7 +90,7 @@ static void who_is_meant_is_told(void **state)
 
 static void time_has_bounds(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", START);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
 	const int64_t late = START + 1 + PEER_LIFE_MS + PEER_SKEW_MS;
 
 	(void)state;
@@ -98,7 +106,7 @@ static void time_has_bounds(void **state)
 
 static void a_restart_believes_nothing_of_before(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", START);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
 
 	(void)state;
 	expect_refusal(guard, call_of(1, START - 1), START, "before this worker was started");
@@ -106,10 +114,26 @@ static void a_restart_believes_nothing_of_before(void **state)
 	expect_refusal(guard, call_of(1, START - 1), START, "before this worker was started");
 }
 
+/* Ours was an hour ahead at the start, or behind, and is right now. */
+static void a_clock_may_be_set(void **state)
+{
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
+	struct peer_now now = { START - 3600 * 1000, BOOT + 10 };
+	const char *why;
+
+	(void)state;
+	assert_null(refusal_at(guard, call_of(1, now.wall_ms), now, ERROR_DENIED));
+	now = (struct peer_now){ START + 3600 * 1000, BOOT + 20 };
+	assert_null(refusal_at(guard, call_of(2, now.wall_ms), now, ERROR_DENIED));
+	why = refusal_at(guard, call_of(3, now.wall_ms - 21), now, ERROR_DENIED);
+	assert_non_null(why);
+	assert_non_null(strstr(why, "before this worker was started"));
+}
+
 static void without_a_key_nobody_is_believed(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(STR_NONE, "b", START);
-	AUTO(peer_guard) *other = peer_guard_new(STR("0123456789abcdef0123456789abcdeg"), "b", START);
+	AUTO(peer_guard) *guard = peer_guard_new(STR_NONE, "b", BOOT);
+	AUTO(peer_guard) *other = peer_guard_new(STR("0123456789abcdef0123456789abcdeg"), "b", BOOT);
 
 	(void)state;
 	expect_refusal(guard, call_of(1, START), START, "not signed with our secret");
@@ -123,6 +147,7 @@ int main(void)
 		cmocka_unit_test(who_is_meant_is_told),
 		cmocka_unit_test(time_has_bounds),
 		cmocka_unit_test(a_restart_believes_nothing_of_before),
+		cmocka_unit_test(a_clock_may_be_set),
 		cmocka_unit_test(without_a_key_nobody_is_believed),
 	};
 

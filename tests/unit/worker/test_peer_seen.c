@@ -20,7 +20,7 @@ static const uint8_t one[PEER_PROCESS_BYTES] = { 1, 1 }, two[PEER_PROCESS_BYTES]
 
 static void each_is_taken_once(void **state)
 {
-	AUTO(peer_seen) *seen = peer_seen_new(START);
+	AUTO(peer_seen) *seen = peer_seen_new();
 
 	(void)state;
 	for (uint64_t i = 0; i < 1000; i++)
@@ -34,7 +34,7 @@ static void each_is_taken_once(void **state)
 /* Nobody knows whether what lies behind the window was used. */
 static void the_window_moves_on(void **state)
 {
-	AUTO(peer_seen) *seen = peer_seen_new(START);
+	AUTO(peer_seen) *seen = peer_seen_new();
 	const uint64_t far = 10 * (uint64_t)PEER_SEEN_WINDOW + 17;
 
 	(void)state;
@@ -54,18 +54,6 @@ static void the_window_moves_on(void **state)
 	assert_int_equal(peer_seen_take(seen, one, PEER_SEQUENCE_MAX - 1, START), PEER_SEEN_NEW);
 }
 
-/* The process before us may have taken it; that its sender has become known meanwhile changes nothing. */
-static void what_was_sent_before_the_start_is_early(void **state)
-{
-	AUTO(peer_seen) *seen = peer_seen_new(START);
-
-	(void)state;
-	assert_int_equal(peer_seen_take(seen, one, 1, START - 1), PEER_SEEN_EARLY);
-	assert_int_equal(peer_seen_take(seen, one, 3, START), PEER_SEEN_NEW);
-	assert_int_equal(peer_seen_take(seen, one, 1, START - 1), PEER_SEEN_EARLY);
-	assert_int_equal(peer_seen_take(seen, one, 2, START - 1), PEER_SEEN_EARLY);
-}
-
 static void process_of(unsigned number, uint8_t into[PEER_PROCESS_BYTES])
 {
 	memset(into, 0, PEER_PROCESS_BYTES);
@@ -75,7 +63,7 @@ static void process_of(unsigned number, uint8_t into[PEER_PROCESS_BYTES])
 /* All in one part of the table: the worst case. */
 static void what_is_forgotten_does_not_come_back(void **state)
 {
-	AUTO(peer_seen) *seen = peer_seen_new(START);
+	AUTO(peer_seen) *seen = peer_seen_new();
 	const unsigned many = 4 * PEER_SEEN_PROCESSES;
 	uint8_t process[PEER_PROCESS_BYTES];
 
@@ -126,7 +114,7 @@ static void *racer(void *arg)
 
 static void many_threads_take_each_once(void **state)
 {
-	AUTO(peer_seen) *seen = peer_seen_new(START);
+	AUTO(peer_seen) *seen = peer_seen_new();
 	static _Atomic uint8_t times[NUMBERS];
 	struct race race = { .seen = seen, .times = times };
 	pthread_t threads[RACERS];
@@ -147,7 +135,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_is_taken_once),
 		cmocka_unit_test(the_window_moves_on),
-		cmocka_unit_test(what_was_sent_before_the_start_is_early),
 		cmocka_unit_test(what_is_forgotten_does_not_come_back),
 		cmocka_unit_test(many_threads_take_each_once),
 	};
