@@ -14,6 +14,7 @@ struct auth_settings {
 	const char *realm;
 	const char *htpasswd;   /* path, or NULL */
 	struct str peer_secret; /* empty: no peers */
+	const char *peer_name;  /* what they call us */
 	int64_t fail_delay_ms;
 	const struct cert_identity_rules *certificates; /* NULL: client certificates are nobody's login */
 };
