@@ -4,7 +4,7 @@
  *
  * The leader makes it at its first start and gives it to its workers in the ring's entity. It is another one whenever a
  * worker's own credential ceases to be good: deleted, disabled, given another secret, over. The one before goes along with it for
- * those who have not heard yet; for how long they take it is theirs to say (worker/cluster/peer_secret.h).
+ * those who have not heard yet; for how long they take it is theirs to say (worker/cluster/peer_keys.h).
  *
  * Thread  pool, with leader_lock() held, but for the pure ones.
  */

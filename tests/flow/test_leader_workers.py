@@ -2,6 +2,7 @@
 """Credentials of workers: made by the admin API, each bound to a name, revocable."""
 import datetime
 import json
+import re
 import threading
 import time
 
@@ -10,7 +11,7 @@ import pytest
 import requests
 
 from leader_process import FakeWorker, Leader
-from worker_process import await_true
+from worker_process import Worker, await_true, free_port
 
 
 @pytest.fixture
@@ -197,3 +198,57 @@ def test_a_credential_that_is_over_changes_the_secret_of_peers(leader):
     leader.stop()
     leader.start()
     assert ring_of(shared)["peerSecret"] == after
+
+
+# Real workers.
+
+def real_worker(leader, name, store):
+    made = leader.admin("POST", "/api/worker", {"id": name}).json()
+    port = free_port()
+    return Worker(port=port, CLUSTER_MODE="worker", CLUSTER_LEADER_URL=leader.url, CLUSTER_LEADER_CLIENT_ID=made["clientId"],
+                  CLUSTER_LEADER_CLIENT_SECRET=made["clientSecret"], CLUSTER_WORKER_NAME=name, CLUSTER_SELF_ADDRESS=f"http://127.0.0.1:{port}",
+                  ZOT_STORAGE_ROOT=store)
+
+
+def in_ring(leader):
+    return sorted(m["id"] for m in leader.admin("GET", "/api/ring/ring").json()["members"])
+
+
+def every_repository_is_there_at_both(workers, names):
+    """Each of them is owned by one of the two, so the other one asks it."""
+    for worker in workers:
+        for name in names:
+            assert worker.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+
+
+def test_workers_with_own_credentials_know_each_other_also_when_one_is_locked_out(leader, tmp_path):
+    leader.admin("POST", "/api/policy", {"id": "**", "anonymousPolicy": ["read", "create", "update", "delete"]})
+    with real_worker(leader, "one", tmp_path / "store") as one, real_worker(leader, "two", tmp_path / "store") as two:
+        await_true(lambda: in_ring(leader) == ["one", "two"], what="both in the ring")
+        secret = ring_of(FakeWorker(leader, "other"))["peerSecret"]
+        for worker in (one, two):
+            await_true(lambda: worker.call("GET", "/v2/").status_code == 200, what="the policy")
+            await_true(lambda: '"members":2' in worker.text() or "members=2" in worker.text(), what="the ring at the worker")
+        admin = (leader.user, leader.password)
+        names = [f"app{i}" for i in range(12)]
+        for name in names:
+            one.push(name, "v1")
+        every_repository_is_there_at_both((one, two), names)
+        proxied = [worker.counter("proxied_total", auth=admin) for worker in (one, two)]
+        assert all(proxied), "each has asked the other one"
+        leader.admin("POST", "/api/worker", {"id": "three"})
+        leader.admin("DELETE", "/api/worker/three")
+        await_true(lambda: ring_of(FakeWorker(leader, "other"))["peerSecret"] != secret, what="another secret")
+        revision = leader.revision()
+        for worker in (one, two):
+            await_true(lambda: re.search(rf'revision"?[=:]{revision}\b', worker.text()), what="the new secret at the worker")
+        every_repository_is_there_at_both((one, two), names)
+        assert [w.counter("proxied_total", auth=admin) > before for w, before in zip((one, two), proxied)] == [True, True]
+        for name in ("proxy_failed_total", "peer_refused_total"):
+            assert sum(w.counter(name, auth=admin) for w in (one, two)) == 0, name
+        # One of them is locked out: it serves on with what it had, out of the ring after its lease.
+        leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 2000, "pushEveryMs": 300})
+        leader.admin("DELETE", "/api/worker/two")
+        await_true(lambda: in_ring(leader) == ["one"], what="the other one alone in the ring")
+        await_true(lambda: "push.refused" in two.text(), what="what the worker says")
+        assert one.call("GET", "/v2/app1/manifests/v1").status_code == 200

@@ -107,8 +107,20 @@ static enum auth_step refuse(struct error *err)
 
 /* Peers. */
 
-static bool admit_peer(struct auth *auth, struct http_request *request, const char *header,
-	struct peer_claims *ret, struct error *err)
+/* By the keys that the leaders gave, or by the cluster's own. */
+static bool admit_signed(struct auth *auth, const struct peer_keys *given, const struct peer_request *signs,
+	const char *header, struct peer_claims *ret, struct error *err)
+{
+	struct peer_now now = { clock_wall_ms(), clock_ms() };
+	struct str keys[PEER_KEYS_MAX];
+	unsigned len = peer_keys_believed(given, now.wall_ms / 1000, keys);
+
+	return len ? peer_guard_admit_by(auth->peers, keys, len, signs, str_of(header), now, ret, err)
+		   : peer_guard_admit(auth->peers, signs, str_of(header), now, ret, err);
+}
+
+static bool admit_peer(struct auth *auth, const struct peer_keys *keys, struct http_request *request,
+	const char *header, struct peer_claims *ret, struct error *err)
 {
 	AUTO_FINI(buf) headers = buf_limit(SIGNED_MAX);
 	struct peer_request signs = { .method = str_of(http_method_name(http_request_method(request))),
@@ -121,8 +133,7 @@ static bool admit_peer(struct auth *auth, struct http_request *request, const ch
 	peer_signed_request(request, &headers);
 	signs.headers = buf_str(&headers);
 	return buf_check(&headers, "the head of a peer's call", err) &&
-	       peer_guard_admit(auth->peers, &signs, str_of(header),
-		       (struct peer_now){ clock_wall_ms(), clock_ms() }, ret, err);
+	       admit_signed(auth, keys, &signs, header, ret, err);
 }
 
 static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapshot,
@@ -131,7 +142,7 @@ static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapsho
 	struct peer_claims claims;
 	struct entity *key;
 
-	if (!admit_peer(auth, request, header, &claims, err))
+	if (!admit_peer(auth, &snapshot->peers, request, header, &claims, err))
 		return AUTH_REFUSED;
 	key = *claims.apikey ? state_find(snapshot->state, ENTITY_APIKEY, str_of(claims.apikey)) : NULL;
 	*ret_identity = identity_new_peer(&claims, key);

@@ -21,27 +21,17 @@
 /* Alone, a view is checked against the store this often, in case somebody else writes there too. */
 #define SINGLE_TRUST_MS 5000
 
-/* HKDF-SHA256 (RFC 5869) for one block: a key of another purpose says nothing of this one. */
-static void derive(struct str from, const char *purpose, uint8_t into[32])
-{
-	AUTO_FINI(buf) info = buf_limit(256);
-	uint8_t extracted[32];
-
-	hmac_sha256(STR("zot-cluster"), from, extracted);
-	buf_puts(&info, purpose);
-	buf_putc(&info, 1);
-	hmac_sha256(str_from(extracted, sizeof(extracted)), buf_str(&info), into);
-}
-
-/* What signs the calls between workers. Led ones share a secret anyway; those of a static cluster must be
- * given one; who is alone has no peers and believes none. */
+/* What signs the calls between workers, unless the leaders give them a secret (peer_keys.h): one of an older
+ * version does not. Members of a static cluster must be given one; who is alone has no peers and believes
+ * none. */
 static void derive_key(struct cluster *cluster, const struct worker_settings *settings)
 {
 	cluster->has_key = true;
 	if (settings->secret)
-		derive(str_of(settings->secret), "calls between workers v2, cluster secret", cluster->key);
+		peer_key_derive(
+			str_of(settings->secret), "calls between workers v2, cluster secret", cluster->key);
 	else if (settings->mode == MODE_WORKER)
-		derive(str_of(settings->leader_client_secret),
+		peer_key_derive(str_of(settings->leader_client_secret),
 			"calls between workers v2, client secret of the leaders", cluster->key);
 	else
 		cluster->has_key = false;
@@ -132,7 +122,8 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 	cluster->rules = (struct snapshot_rules){ .led = settings->mode == MODE_WORKER,
 		.access_control = settings->access_control,
 		.htpasswd = settings->htpasswd != NULL,
-		.certificates = settings->tls_ca != NULL };
+		.certificates = settings->tls_ca != NULL,
+		.own_peer_key = settings->secret != NULL };
 	cluster->failed = map_new();
 	derive_key(cluster, settings);
 	random_bytes(cluster->sender, sizeof(cluster->sender));

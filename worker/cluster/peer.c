@@ -419,7 +419,8 @@ static void sign(const struct peer_call *peer, struct str headers, struct buf *i
 	memcpy(claims.digest, peer->digest, sizeof(claims.digest));
 	claim_client(how->identity, &claims);
 	claim_call(peer, &claims);
-	peer_token_format(cluster_key(how->cluster), &request, &claims, into);
+	peer_token_format(peer_keys_sign(&how->snapshot->peers, cluster_key(how->cluster), clock_wall_s()),
+		&request, &claims, into);
 }
 
 static bool make_headers(const struct peer_call *peer, struct http_headers *headers)

@@ -82,12 +82,31 @@ static bool is_first(struct peer_guard *guard, const struct peer_claims *claims,
 		err, ERROR_CONFLICT, "UNAUTHORIZED", "a call of %.60s came a second time", claims->sender);
 }
 
+static bool parse(const struct str *keys, unsigned len, const struct peer_request *request, struct str header,
+	struct peer_claims *ret, struct error *err)
+{
+	for (unsigned i = 0; i < len; i++)
+		if (peer_token_parse(keys[i], request, header, ret, err))
+			return true;
+	return false;
+}
+
 bool peer_guard_admit(struct peer_guard *guard, const struct peer_request *request, struct str header,
 	struct peer_now now, struct peer_claims *ret, struct error *err)
 {
+	struct str key = str_from(guard->key, guard->key_len);
+
+	return peer_guard_admit_by(guard, &key, 1, request, header, now, ret, err);
+}
+
+bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len,
+	const struct peer_request *request, struct str header, struct peer_now now, struct peer_claims *ret,
+	struct error *err)
+{
 	struct peer_claims claims;
 
-	if (!peer_token_parse(str_from(guard->key, guard->key_len), request, header, &claims, err))
+	CHECK(keys_len);
+	if (!parse(keys, keys_len, request, header, &claims, err))
 		return false;
 	if (!is_for_us(guard, &claims, err) || !is_of_now(guard, &claims, now, err) ||
 		!is_first(guard, &claims, err)) {

@@ -30,6 +30,8 @@ struct peer_now {
 struct peer_guard *peer_guard_new(struct str key, const char *name, int64_t start_ms);
 void peer_guard_free(struct peer_guard *guard);
 AUTO_DEFINE(peer_guard)
-/* ERROR_CONFLICT: it was used before; ERROR_DENIED: anything else. Both UNAUTHORIZED; the text says why. */
+/* By one of these keys, or by the guard's. ERROR_CONFLICT: it was used before; ERROR_DENIED: anything else. Both UNAUTHORIZED; the text says why. */
+bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len, const struct peer_request *request,
+			 struct str header, struct peer_now now, struct peer_claims *ret, struct error *err) MUST_CHECK;
 bool peer_guard_admit(struct peer_guard *guard, const struct peer_request *request, struct str header, struct peer_now now,
 		      struct peer_claims *ret, struct error *err) MUST_CHECK;
