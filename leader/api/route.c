@@ -17,6 +17,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/guard.h"
+#include "leader/api/room.h"
 #include "leader/api/system.h"
 #include "leader/feed.h"
 #include "leader/waiting.h"
@@ -134,6 +135,7 @@ struct job {
 	struct leader *leader;
 	const struct route *route;
 	struct login_who who;
+	struct room_held room;
 	bool verify;
 };
 
@@ -143,6 +145,7 @@ static void job_free(void *context)
 
 	if (job->verify)
 		atomic_fetch_sub(&verifying, 1);
+	room_leave(&job->room);
 	free(job);
 }
 
@@ -214,9 +217,9 @@ static void verify_done(void *arg)
 	free(verify);
 }
 
-static struct http_response *busy(void)
+static struct http_response *busy(const char *why)
 {
-	struct http_response *response = api_error(503, "busy", "too many logins are being verified");
+	struct http_response *response = api_error(503, "busy", "%s", why);
 
 	http_response_header(response, "Retry-After", "1");
 	return response;
@@ -239,7 +242,7 @@ static void verify_start(struct leader *leader, const struct route *route, struc
 	verify->request = NULL;
 	http_request_set_context(request, NULL);
 	verify_done(verify);
-	http_request_reply(request, busy());
+	http_request_reply(request, busy("too many logins are being verified"));
 }
 
 /* The request. */
@@ -253,6 +256,11 @@ static void start_job(struct leader *leader, const struct route *route, struct h
 	if (who)
 		job->who = *who;
 	job->verify = !who;
+	if (!room_take(&job->room, job->who.worker, http_request_length(request), route->body_max)) {
+		job_free(job);
+		http_request_reply(request, busy("too many large bodies are on their way"));
+		return;
+	}
 	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, job_free);
 }
 
@@ -279,7 +287,7 @@ static void ask_who(struct leader *leader, const struct route *route, struct htt
 		admit(leader, route, request, &who);
 	} else if (atomic_fetch_add(&verifying, 1) >= VERIFYING_MAX) {
 		atomic_fetch_sub(&verifying, 1);
-		http_request_reply(request, busy());
+		http_request_reply(request, busy("too many logins are being verified"));
 	} else if (route->job) {
 		start_job(leader, route, request, NULL);
 	} else {

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials of workers: made by the admin API, each bound to a name, revocable."""
+import base64
 import datetime
 import json
+import pathlib
 import re
+import socket
 import threading
 import time
 
@@ -252,3 +255,62 @@ def test_workers_with_own_credentials_know_each_other_also_when_one_is_locked_ou
         await_true(lambda: in_ring(leader) == ["one"], what="the other one alone in the ring")
         await_true(lambda: "push.refused" in two.text(), what="what the worker says")
         assert one.call("GET", "/v2/app1/manifests/v1").status_code == 200
+
+
+# Workers that are hostile.
+
+def large_push(worker, size):
+    """A push of this size that is mostly a text which nobody asked for."""
+    head = json.dumps({"worker": worker.name, "process": worker.process, "boot": worker.boot, "seq": 1, "state": "active"})[:-1] + ',"more":"'
+    return head.encode().ljust(size - 2, b"x") + b'"}'
+
+
+def resident(leader):
+    return int(re.search(r"^zot_leader_resident_bytes (\d+)", requests.get(leader.url + "/metrics", timeout=60).text, re.M).group(1)) >> 20
+
+
+def test_large_pushes_of_many_do_not_add_up(leader):
+    """Forty at a time, held open at their last byte: few are let in, memory stays, and others are served."""
+    workers = [FakeWorker(leader, f"w{i}") for i in range(40)]
+    own = new_worker(leader, "own")
+    before, go_on, statuses = resident(leader), threading.Event(), []
+    waiting = threading.Semaphore(0)
+
+    def push(worker, size):
+        with socket.create_connection(("127.0.0.1", leader.port)) as s:
+            body = large_push(worker, size)
+            login = base64.b64encode(":".join(worker.session.auth).encode()).decode()
+            s.sendall(f"PUT /api/cluster/quotas HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
+                      f"Content-Length: {size}\r\nExpect: 100-continue\r\n\r\n".encode())
+            first = s.recv(65536)
+            if b" 100 " in first.split(b"\r\n")[0]:
+                s.sendall(body[:-1])
+                waiting.release()
+                go_on.wait(120)
+                s.sendall(body[-1:])
+                first = s.recv(65536)
+            else:
+                waiting.release()
+            statuses.append(int(first.split()[1]))
+
+    threads = [threading.Thread(target=push, args=(worker, 8 << 20)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert waiting.acquire(timeout=120)
+    # 24 MiB are let in, and a small push of another is served.
+    assert own.push().status_code == 200
+    assert statuses.count(503) == 37 and len(statuses) == 37
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200, 503} and len(statuses) == 40
+    most = 800 if "asan" in str(leader.program_path()) else 200
+    assert peak(leader) - before < most, (peak(leader), before)
+    # The room is free again.
+    assert all(worker.push(seq=2, more=["x" * 100] * 1000).status_code == 200 for worker in workers[:5])
+
+
+def peak(leader):
+    """MiB"""
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{leader.process.pid}/status").read_text()).group(1)) >> 10
