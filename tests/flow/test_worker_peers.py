@@ -82,6 +82,7 @@ def test_what_is_not_as_signed_is_refused(first, what):
     before = refusals(first)
     reply = put(first, sender, "v1", image(), **wrong)
     assert reply.status_code == 401 and reply.headers["Zot-Cluster-Refused"] == "refused"
+    assert reply.headers["WWW-Authenticate"].startswith("Basic") and reply.json()["errors"][0]["code"] == "UNAUTHORIZED"
     assert refusals(first) == before + 1
     right = Sender(SECRET, "member 1 of 2")
     assert first.call("GET", "/v2/golang/manifests/v1", headers=right.header("GET", "/v2/golang/manifests/v1")).status_code == 404
