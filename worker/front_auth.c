@@ -21,13 +21,18 @@
 #include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_reply.h"
 
-static void reply_unauthorized(struct front_call *call, const struct error *err)
+static struct http_response *unauthorized(const struct front_call *call, const struct error *err)
 {
 	struct http_response *response = oci_reply_status(401, err);
 
 	oci_denied_challenge(&call->ask, response);
 	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
-	http_request_reply(call->request, response);
+	return response;
+}
+
+static void reply_unauthorized(struct front_call *call, const struct error *err)
+{
+	http_request_reply(call->request, unauthorized(call, err));
 }
 
 /* A refused login is answered late, so that guessing is slow. */
@@ -85,7 +90,7 @@ static bool is_time_to_tell(struct worker *worker)
 
 void front_refuse_peer(struct front_call *call, const struct error *err)
 {
-	struct http_response *response = oci_reply_status(401, err);
+	struct http_response *response = unauthorized(call, err);
 	char from[INET6_ADDRSTRLEN];
 
 	counter_add(&call->loop->counters.peer_refused_total, 1);

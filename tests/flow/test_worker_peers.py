@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nobody speaks for a worker: what is signed is good once, for one member, and for what was signed; and what a member may answer."""
 import base64
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -9,6 +10,7 @@ import re
 import time
 
 import pytest
+import requests
 
 from peer_tokens import Script, Sender, header_of
 from test_worker_access import write_htpasswd
@@ -82,6 +84,7 @@ def test_what_is_not_as_signed_is_refused(first, what):
     before = refusals(first)
     reply = put(first, sender, "v1", image(), **wrong)
     assert reply.status_code == 401 and reply.headers["Zot-Cluster-Refused"] == "refused"
+    assert reply.headers["WWW-Authenticate"].startswith("Basic") and reply.json()["errors"][0]["code"] == "UNAUTHORIZED"
     assert refusals(first) == before + 1
     right = Sender(SECRET, "member 1 of 2")
     assert first.call("GET", "/v2/golang/manifests/v1", headers=right.header("GET", "/v2/golang/manifests/v1")).status_code == 404
@@ -287,14 +290,39 @@ def test_a_change_that_is_answered_oddly_is_made_once(beside):
     assert beside.call("GET", "/v2/debian/tags/list").json()["tags"] == ["v1", "v2"]
 
 
-def test_a_member_that_is_silent_is_not_waited_for_long(beside):
-    """20 s for a read: it can be served here."""
-    started = time.monotonic()
-    with Script(beside.other, lambda connection, request: None) as script:
-        reply = ask_until_heard(beside, script)
-        assert reply.status_code == 200 and reply.content == beside.body
+def dribble(connection, head):
+    """A byte of the body from time to time, and of the head before it a line."""
+    with contextlib.suppress(OSError):
+        for line in head:
+            connection.sendall(line)
+            time.sleep(0.2)
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.2)
+
+
+SLOW = {
+    "/v2/debian/manifests/v1": lambda connection: None,
+    "/v2/debian/tags/list": lambda connection: dribble(connection, [b"HTTP/1.1 200 OK\r\n", b"Content-Length: 60000\r\n", b"\r\n"]),
+    "/v2/debian/tags/list?n=5": lambda connection: dribble(connection, [b"HTTP/1.1 200 OK\r\n"] + [b"X-%d: y\r\n" % n for n in range(10000)]),
+}
+
+
+def test_a_member_that_is_slow_is_not_waited_for_long(beside):
+    """20 s for a read, silent or not: it can be served here."""
+    def answer(connection, request):
+        target = request[0].split(" ")[1]
+        return SLOW[target](connection) if target in SLOW else say("HTTP/1.1 404 No\nContent-Length: 2\n\n{}")(connection, request)
+
+    with Script(beside.other, answer) as script, concurrent.futures.ThreadPoolExecutor(len(SLOW)) as pool:
+        assert ask_until_heard(beside, script, "/v2/debian/tags/list?n=1").status_code == 404
+        started, before = time.monotonic(), len(script.heard)
+        replies = list(pool.map(lambda target: requests.get(beside.url + target, timeout=120), SLOW))
+        assert [reply.status_code for reply in replies] == [200] * len(SLOW)
+        assert replies[0].content == beside.body and "v1" in replies[1].json()["tags"]
+        assert len(script.heard) == before + len(SLOW)
     assert time.monotonic() - started > 15
-    assert beside.call("GET", f"/v2/debian/blobs/{digest(b'layer')}").content == b"layer"
+    assert "has not answered in 20 s" in beside.text()
 
 
 def test_isolated_members_that_quarrel_are_503(tmp_path):

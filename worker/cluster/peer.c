@@ -53,6 +53,7 @@ struct peer_call {
 	struct str target;       /* of the request, from its path on */
 	char *member_id;
 	struct http_call *call;        /* NULL: not under way */
+	struct loop_timer patience;    /* with a read, until its reply begins */
 	struct pipe *upward;           /* the writer's end of the request's body */
 	int64_t sent_ms, sent_wall_ms; /* first; the limit is counted from here */
 	uint8_t digest[HASH_MAX];      /* of a body that was collected */
@@ -350,6 +351,7 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 	unsigned status = http_call_status(call);
 
 	peer->call = NULL;
+	loop_timer_stop(http_request_loop(peer->how.request), &peer->patience);
 	drop_upward(peer);
 	if (peer->odd)
 		on_odd(peer, call);
@@ -363,6 +365,21 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 		on_refused(peer, http_headers_find(http_call_headers(call), PEER_REFUSED_HEADER));
 	else
 		finish_small(peer, call);
+}
+
+/* It says something all the time, and never enough to reply with. */
+static void on_slow(void *arg)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct error err;
+
+	if (peer->over || !peer->call)
+		return;
+	http_call_cancel(TAKE(peer->call));
+	drop_upward(peer);
+	(void)error_set(&err, ERROR_TIMEOUT, NULL, "member %s has not answered in %d s", peer->member_id,
+		STALL_MS / 1000);
+	on_failed(peer, &err);
 }
 
 /* Start. */
@@ -478,6 +495,9 @@ static bool start(struct peer_call *peer)
 	give_body(peer, &spec);
 	peer->call = http_call_start(peer->how.client, &spec,
 		(struct http_call_events){ .arg = peer, .on_head = on_head, .on_done = on_call_done });
+	if (is_read(peer))
+		loop_timer_start(
+			http_request_loop(peer->how.request), &peer->patience, STALL_MS, on_slow, peer);
 	if (peer->upward)
 		http_request_stream(peer->how.request,
 			(struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone });
@@ -524,6 +544,7 @@ void peer_call_done(struct peer_call *peer)
 	if (!peer)
 		return;
 	CHECK(peer->magic == PEER_MAGIC);
+	loop_timer_stop(http_request_loop(peer->how.request), &peer->patience);
 	if (peer->call)
 		http_call_cancel(peer->call);
 	drop_upward(peer);

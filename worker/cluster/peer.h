@@ -10,6 +10,7 @@
  * replied: the request can still be served here, if its body was collected or is not needed (a body that was streamed is consumed).
  * The same when it answers that it does not believe our token: that is a quarrel among workers, which no client hears of. What can be sent
  * again is signed anew once first. Where only this member can serve (only_there), and where a body has gone, it is 503.
+ * A read waits 20 s for its reply to begin (a small one: to be there), however much of it dribbles in.
  * What is no answer of a registry (a status below 200 or over 599, a body of which no length is told) counts as none.
  * After that point the client gets 503 with Retry-After, or a cut connection when the reply had begun.
  *
