@@ -16,6 +16,22 @@
 
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
 
+#define SAY_MOST    10
+#define SAY_SPAN_MS 60000
+
+/* A worker that is refused goes on trying. */
+static void say_refused(struct leader *leader, const struct usage_push *push, const char *why)
+{
+	bool say;
+
+	leader_lock(leader);
+	say = few_take(&leader->pushes_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
+	leader_unlock(leader);
+	if (say)
+		log_warn("push.refused", "name=%s process=%s error=%s", log_quote(str_of(push->worker)),
+			log_quote(str_of(push->process)), log_quote(str_of(why)));
+}
+
 /* The body may have been long on its way. */
 static struct http_response *refuse_revoked(const struct api_call *call)
 {
@@ -32,8 +48,7 @@ static struct http_response *refuse_other(const struct api_call *call, const str
 
 	if (!*name || !strcmp(name, push->worker))
 		return NULL;
-	log_warn("push.refused", "name=%s credential=%s error=\"the credential of another worker\"",
-		log_quote(str_of(push->worker)), log_quote(str_of(name)));
+	say_refused(call->leader, push, "the credential is another worker's");
 	return api_error(403, "denied",
 		"this credential is for the worker \"%s\", the push is for \"%s\": each worker has its own",
 		name, push->worker);
@@ -60,8 +75,7 @@ struct http_response *cluster_push(struct api_call *call)
 	}
 	ok = push_merge(call->leader, &push, &answer, &err);
 	if (!ok && err.kind == ERROR_CONFLICT)
-		log_warn("push.refused", "name=%s process=%s error=%s", log_quote(str_of(push.worker)),
-			log_quote(str_of(push.process)), log_quote(str_of(err.text)));
+		say_refused(call->leader, &push, err.text);
 	usage_push_fini(&push);
 	if (!ok)
 		return api_error_of(&err);

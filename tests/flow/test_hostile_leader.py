@@ -207,6 +207,18 @@ def test_a_leader_that_never_waits_does_not_keep_a_worker_busy(leader, worker, w
         assert len(lines(worker, word)) <= 10, word
 
 
+def test_where_leaders_do_not_hold_questions_workers_poll(leader):
+    """pollWaitMs 0: a leader answers at once, and is asked again after CLUSTER_WORKER_POLL_EVERY."""
+    held = leader.entities
+    leader.entities = lambda: [dict(e, body={**e["body"], "pollWaitMs": 0}) if e["kind"] == "settings" else e for e in held()]
+    leader.state = lambda call: call.answer(304) if int(call.query["since"]) else leader.say(call, leader.document())
+    with leader.worker(CLUSTER_WORKER_POLL_EVERY="500ms") as worker:
+        begun, polls = time.monotonic(), leader.polls
+        await_true(lambda: time.monotonic() - begun > 2, seconds=60, what="two seconds")
+        assert 2 <= leader.polls - polls <= 8, leader.polls - polls
+        assert worker.call("GET", "/v2/").status_code == 200
+
+
 ANSWERS = {
     "a lease for ever": {"lease_ms": 2**63 - 1},
     "a lease of a day": {"lease_ms": 86_400_000},
