@@ -137,7 +137,7 @@ def test_a_lease_is_not_renewed_by_a_revoked_worker(leader):
     worker = new_worker(leader, "one")
     worker.push()
     leader.admin("DELETE", "/api/worker/one")
-    await_true(lambda: worker.push().status_code == 401 and leader.members()["one"]["state"] == "lost", what="the worker to be lost")
+    await_true(lambda: worker.push().status_code != 200 and leader.members()["one"]["state"] == "lost", what="the worker to be lost")
 
 
 def test_the_shared_credential_can_be_switched_off():
@@ -305,7 +305,7 @@ def test_large_pushes_of_many_do_not_add_up(leader):
     for thread in threads:
         thread.join()
     assert set(statuses) == {200, 503} and len(statuses) == 40
-    most = 800 if "asan" in str(leader.program_path()) else 200
+    most = 800 if re.search("/[at]san/", str(leader.program_path())) else 200
     assert peak(leader) - before < most, (peak(leader), before)
     # The room is free again.
     assert all(worker.push(seq=2, more=["x" * 100] * 1000).status_code == 200 for worker in workers[:5])
