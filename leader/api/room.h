@@ -6,7 +6,7 @@
  *     a larger one                    its length, or all that it may have where it does not say, of ROOM_BYTES
  *     of one worker's own credential  ROOM_EACH of these at most, so that one worker does not take it from the others
  *
- * The JSON of a body takes up to forty times its length while it is read. What finds no room is 503 with Retry-After; a
+ * The JSON of a body takes memory beside it (common/json.h bounds that). What finds no room is 503 with Retry-After; a
  * worker keeps its usage and pushes again.
  *
  * Thread  any.
