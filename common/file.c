@@ -17,9 +17,11 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/log.h"
 
 #define READ_STEP    (64u * 1024)
 #define WALK_FDS_MAX 16
+#define PRIVATE_MODE 0600
 
 /* ---- reading ---- */
 
@@ -141,6 +143,41 @@ bool file_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struc
 		offset += (uint64_t)n;
 	}
 	return true;
+}
+
+/* ---- private files ---- */
+
+static void tighten(int fd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 07777) == PRIVATE_MODE)
+		return;
+	if (fchmod(fd, PRIVATE_MODE) != 0)
+		log_warn("file.open_to_others",
+			"path=%s mode=%04o what=\"there are secrets in it: chmod 600\"",
+			log_quote(str_of(path)), (unsigned)st.st_mode & 07777);
+	else if (st.st_size > 0)
+		log_warn("file.tightened", "path=%s mode=%04o now=%04o", log_quote(str_of(path)),
+			(unsigned)st.st_mode & 07777, PRIVATE_MODE);
+}
+
+bool file_keep_private(const char *path, struct error *err)
+{
+	AUTO_FD fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, PRIVATE_MODE);
+
+	if (fd < 0)
+		return error_sys(err, "open %s", path);
+	tighten(fd, path);
+	return true;
+}
+
+void file_tighten(const char *path)
+{
+	AUTO_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		tighten(fd, path);
 }
 
 /* All of it, or false. */

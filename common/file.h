@@ -16,6 +16,14 @@
 /* The whole file into *into; ERROR_UNKNOWN when absent, ERROR_TOO_LARGE over the buffer's limit. */
 bool file_read(const char *path, struct buf *into, struct error *err) MUST_CHECK;
 bool file_write_durable(const char *path, struct str bytes, mode_t mode, struct error *err) MUST_CHECK;
+/*
+ * Files with secrets in them are 0600 whatever the umask: nobody but the owner reads or writes them.
+ *
+ * file_keep_private makes the file when it is absent, empty; file_tighten leaves it absent. One that others may read is
+ * tightened, and the log says so; where that is refused (it is another user's) the log warns.
+ */
+bool file_keep_private(const char *path, struct error *err) MUST_CHECK;
+void file_tighten(const char *path);
 /* All of the bytes, whatever write(2) takes at a time. */
 bool file_write_all(int fd, const void *bytes, size_t len, struct error *err) MUST_CHECK;
 /* The same at an offset. When it fails errno is the write's. */

@@ -25,6 +25,7 @@ struct dump *dump_new(struct leader *leader, const char *path)
 
 	dump->leader = leader;
 	dump->path = check_strdup(path);
+	file_tighten(path);
 	return dump;
 }
 

@@ -11,6 +11,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/leader.h"
+#include "leader/login.h"
 #include "leader/state_log.h"
 #include "leader/waiting.h"
 
@@ -29,6 +30,7 @@ struct poll {
 	uint64_t since, wait;
 	uint64_t key; /* what is being built for it */
 	bool building, gzip, lines;
+	struct login_who who;
 };
 
 /* One encoding under way. */
@@ -123,6 +125,7 @@ static void reply_answer(struct poll *poll, struct state_answer *answer)
 		http_response_shared(200, body, release_answer, state_answer_ref(answer));
 
 	http_response_header(response, "Content-Type", poll->lines ? LINES_TYPE : STATE_MEDIA_TYPE);
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	http_response_headerf(response, "Zot-State-Revision", "%" PRIu64, answer->revision);
 	http_response_header(response, "Zot-State-Kind", answer->full ? "full" : "delta");
 	http_response_header(response, "Zot-State-Digest", answer->digest);
@@ -132,6 +135,20 @@ static void reply_answer(struct poll *poll, struct state_answer *answer)
 	counter_add(answer->full ? &counters->state_full_total : &counters->state_delta_total, 1);
 	counter_add(&counters->state_sent_bytes_total, body.len);
 	poll_reply(poll, response);
+}
+
+/* The credential was revoked while it waited. */
+static bool end_if_revoked(struct poll *poll)
+{
+	AUTO(state) *state = NULL;
+
+	if (!*poll->who.worker)
+		return false;
+	state = leader_state(poll->feed->leader);
+	if (login_still(state, &poll->who))
+		return false;
+	poll_reply(poll, api_error(401, "unauthorized", "this credential was revoked"));
+	return true;
 }
 
 /* Encoding. */
@@ -172,6 +189,8 @@ static void build_done(void *arg)
 		if (!is_for(build, poll))
 			continue;
 		poll->building = false;
+		if (end_if_revoked(poll))
+			continue;
 		if (build->answer)
 			reply_answer(poll, build->answer);
 		else
@@ -237,6 +256,8 @@ static void poll_try(struct poll *poll)
 {
 	struct feed *feed = poll->feed;
 
+	if (end_if_revoked(poll))
+		return;
 	if (!poll->since || poll->since != state_log_revision(feed->leader->log))
 		poll_build(poll);
 	else if (!poll->wait || feed->closed)
@@ -302,7 +323,7 @@ static bool accepts(const char *header, const char *token)
 	return false;
 }
 
-static struct poll *poll_new(struct feed *feed, struct http_request *request)
+static struct poll *poll_new(struct feed *feed, struct http_request *request, const struct login_who *who)
 {
 	struct poll *poll = xnew(struct poll);
 
@@ -311,7 +332,9 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request)
 	poll->feed = feed;
 	poll->request = request;
 	poll->gzip = accepts(http_request_header(request, "Accept-Encoding"), "gzip");
-	poll->lines = accepts(http_request_header(request, "Accept"), LINES_TYPE);
+	poll->who = *who;
+	poll->lines =
+		who->role != LOGIN_WORKER || accepts(http_request_header(request, "Accept"), LINES_TYPE);
 	poll->next = feed->polls;
 	if (poll->next)
 		poll->next->prev = poll;
@@ -321,7 +344,7 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request)
 	return poll;
 }
 
-void feed_serve(struct feed *feed, struct http_request *request)
+void feed_serve(struct feed *feed, struct http_request *request, const struct login_who *who)
 {
 	struct str query = http_request_query(request);
 	uint64_t since = 0, wait = 0;
@@ -334,7 +357,7 @@ void feed_serve(struct feed *feed, struct http_request *request)
 					 "since is a revision, and wait is 0 to %d milliseconds", WAIT_MAX));
 		return;
 	}
-	poll = poll_new(feed, request);
+	poll = poll_new(feed, request, who);
 	poll->since = since;
 	poll->wait = wait;
 	http_request_wait_limit(request, (unsigned)wait + BUILD_MS);

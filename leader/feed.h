@@ -4,6 +4,7 @@
  *
  *     ?since=R   the caller has revision R (0, none: the full state)
  *     ?wait=MS   at most so long for something newer than R, then 304; 0: at once
+ *     Accept: application/x-ndjson   one entity a line, for people, without secrets
  *
  * Every write wakes all parked polls by one post. Those that need the same bytes wait for one encoding on the pool and
  * share its result.
@@ -16,10 +17,12 @@
 struct feed;
 struct http_request;
 struct leader;
+struct login_who;
 struct feed *feed_new(struct leader *leader);
 void feed_free(struct feed *feed); /* no poll is left: the server is gone */
-/* Authenticated already; replies now or later. */
-void feed_serve(struct feed *feed, struct http_request *request);
+/* Replies now or later. The hashes of passwords and keys are for workers: whoever else may ask gets lines, which leave
+ * them out. */
+void feed_serve(struct feed *feed, struct http_request *request, const struct login_who *who);
 void feed_changed(struct feed *feed); /* Thread  any */
 void feed_close(struct feed *feed);   /* answers all parked polls with 304, parks no more */
 uint64_t feed_parked(const struct feed *feed);

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/password.h"
 #include "leader/leader.h"
+#include "leader/peer_secret.h"
 #include "proto/entity_table.h"
 
 #define MADE_LEN 24
@@ -75,13 +76,29 @@ static bool make_admin(
 static struct entity *make_ring(const struct leader_settings *settings)
 {
 	struct ring_body ring;
-	char key[33];
+	char key[33], secret[PEER_SECRET_SIZE];
 
 	table_defaults(entity_table(ENTITY_RING), &ring);
 	random_hex(key, 16);
 	ring.hash_key = settings->hash_key ? settings->hash_key : key;
 	ring.epoch = 1;
+	peer_secret_make(secret);
+	ring.peer_secret = secret;
 	return entity_new(ENTITY_RING, STR("ring"), 0, &ring);
+}
+
+/* A leader of before left the ring without. */
+static bool complete_ring(struct leader *leader, struct error *err)
+{
+	bool ok = true;
+
+	leader_lock(leader);
+	AUTO(state) *state = leader_state(leader);
+	struct entity *ring = state_find(state, ENTITY_RING, STR("ring"));
+	if (!ring || !*entity_ring(ring)->peer_secret)
+		ok = peer_secret_rotate_locked(leader, err);
+	leader_unlock(leader);
+	return ok;
 }
 
 static bool write_made(struct leader *leader, struct entity *const made[3], struct error *err)
@@ -128,7 +145,8 @@ bool first_start(struct leader *leader, struct error *err)
 	}
 	if (!state_find(state, ENTITY_RING, STR("ring")))
 		ring = make_ring(settings);
-	if (!write_made(leader, (struct entity *const[3]){ admin, cluster, ring }, err))
+	if (!write_made(leader, (struct entity *const[3]){ admin, cluster, ring }, err) ||
+		!complete_ring(leader, err))
 		return error_add(err, "first start");
 	if (*made)
 		(void)fprintf(stderr,

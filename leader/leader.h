@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "common/few.h"
 #include "common/metrics.h"
 #include "leader/settings.h"
 #include "leader/store.h"
@@ -47,6 +48,7 @@ struct leader {
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	pthread_mutex_t lock;
+	struct few pushes_refused; /* under the lock: lines of the log */
 	struct leader_counters counters;
 	int64_t started_ms;
 	bool stopping;             /* own loop */

@@ -117,10 +117,50 @@ static bool equal_text(struct str a, const char *b)
 
 static bool is_worker(const struct login *login, const struct basic *basic)
 {
+	if (login->settings->own_credentials)
+		return false;
 	bool id = equal_text(basic->user, login->settings->client_id);
 	bool secret = equal_text(basic->password, login->settings->client_secret);
 
 	return id && secret;
+}
+
+/* By a credential of its own. */
+
+static bool is_good(const struct worker_key *key)
+{
+	return key->enabled && (!key->valid_until || key->valid_until > clock_wall_s());
+}
+
+static bool try_worker(const struct state *state, const struct basic *basic, struct login_who *ret_who)
+{
+	struct entity *entity = state_find(state, ENTITY_WORKER, basic->user);
+	uint8_t raw[HASH_MAX];
+	char hex[65];
+
+	if (!entity)
+		return false;
+	hash_bytes(HASH_SHA256, basic->password.at, basic->password.len, raw);
+	str_hex(raw, 32, hex);
+	if (!equal_secret(hex, entity_worker(entity)->secret_hash, 64))
+		return false;
+	if (!is_good(entity_worker(entity)))
+		return true;
+	ret_who->role = LOGIN_WORKER;
+	CHECK(str_copy(basic->user, ret_who->worker, sizeof(ret_who->worker)));
+	memcpy(ret_who->credential, hex, sizeof(hex));
+	return true;
+}
+
+bool login_still(const struct state *state, const struct login_who *who)
+{
+	struct entity *entity;
+
+	if (!*who->worker)
+		return true;
+	entity = state_find(state, ENTITY_WORKER, str_of(who->worker));
+	return entity && is_good(entity_worker(entity)) &&
+	       !strcmp(entity_worker(entity)->secret_hash, who->credential);
 }
 
 /* The key that the secret opens, if it is the one that the user part names (by owner or by client id). */
@@ -190,7 +230,8 @@ bool login_try(struct login *login, const struct login_ask *ask, struct login_wh
 		ret_who->role = LOGIN_WORKER;
 		return true;
 	}
-	return try_key(ask->state, &basic, ret_who) || try_password(login, ask, &basic, ret_who);
+	return try_worker(ask->state, &basic, ret_who) || try_key(ask->state, &basic, ret_who) ||
+	       try_password(login, ask, &basic, ret_who);
 }
 
 static void wait_free(struct login_wait *wait)

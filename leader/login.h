@@ -3,6 +3,7 @@
  * login - who is asking: the workers' key, an admin by password, an API key of an admin.
  *
  *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state and quotas only
+ *                  Basic <worker's name>:<secret>               that worker alone, by the credential that the admin API made
  *                  Basic user:password                          enabled user with the role admin
  *                  Basic <owner>:zak_<secret>, Basic <client id>:<secret or zak_<secret>>
  *                                                               enabled key, without scopes, of such a user
@@ -10,6 +11,7 @@
  * A key with scopes is confined to repositories, so it is no admin. Passwords are verified and remembered as common/logins.h
  * says; a refusal never says which half was wrong, nor does its time: an unknown user, or a key that is disabled, is verified
  * like a wrong password.
+ * Where ZOT_OWN_CREDENTIALS is set the first is nobody.
  * Thread  login_try: any, does not wait. login_start, login_cancel: own loop.
  */
 #pragma once
@@ -22,6 +24,9 @@ enum login_role { LOGIN_NOBODY, LOGIN_WORKER, LOGIN_ADMIN };
 struct login_who {
 	enum login_role role;
 	char user[256];
+	/* Of a worker with a credential of its own: its name, and the hash of what it showed. */
+	char worker[256];
+	char credential[65];
 };
 struct buf;
 struct leader_settings;
@@ -48,3 +53,5 @@ struct login_wait *login_start(struct login *login, const struct login_ask *ask,
 /* done does not run any more; not after it ran. */
 void login_cancel(struct login_wait *wait);
 void login_metrics(struct login *login, struct buf *into);
+/* Is what opened the door still good? A worker's own credential may have been revoked meanwhile. Thread  any. */
+bool login_still(const struct state *state, const struct login_who *who);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/undumpable.h"
 #include "leader/leader.h"
 
 #define TEXT_MAX (1024 * 1024)
@@ -57,6 +58,8 @@ static int with_settings(const char *file, int (*run)(const struct leader_settin
 	say_lines("error", &errors);
 	if (!ok)
 		return 2;
+	if (!settings.core_dumps)
+		undumpable();
 	log_init((enum log_level)settings.log_level, settings.log_format == 1);
 	return run(&settings);
 }

@@ -14,6 +14,7 @@
 #include "leader/grants.h"
 #include "leader/leader.h"
 #include "leader/members.h"
+#include "leader/peer_secret.h"
 
 #define SETTLE_MS      50
 #define SWEEP_LEAST_MS 100
@@ -191,6 +192,16 @@ static void tidy_grants(struct ring_write *write)
 	grants_forget(write->leader->grants, yesterday);
 }
 
+/* One that is over by itself locks its worker out of its peers too. */
+static void expire_credentials(struct leader *leader)
+{
+	AUTO(state) *state = leader_state(leader);
+	struct error err;
+
+	if (peer_secret_is_due(state, clock_wall_s()) && !peer_secret_rotate_locked(leader, &err))
+		log_error("ring.write", "error=%s trying again", log_quote(str_of(err.text)));
+}
+
 static void sweep_run(void *arg)
 {
 	struct ring_write *write = arg;
@@ -209,6 +220,7 @@ static void sweep_run(void *arg)
 	tidy_grants(write);
 	if (changed)
 		ring_write_now_locked(write);
+	expire_credentials(leader);
 	leader_unlock(leader);
 }
 

@@ -33,6 +33,8 @@ static void say(struct buf *errors, const char *text)
 
 static void check_caller(const struct leader_settings *s, struct buf *errors)
 {
+	if (s->own_credentials)
+		return;
 	if (!s->client_id || !s->client_secret)
 		say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: set both, here and "
 			    "on every worker; "

@@ -17,6 +17,7 @@ struct leader_settings {
 	int mode;                         /* LEADER_MODE_... */
 	int64_t compression;              /* -1..9 */
 	const char *name, *instance_number, *host, *client_id, *client_secret;
+	bool own_credentials;
 	int64_t cache_state_ms;
 	const char *dump_path;
 	const char *hash_key;             /* 32 hex, or NULL: random at first start */
@@ -24,6 +25,7 @@ struct leader_settings {
 	int log_level;                    /* enum log_level */
 	int log_format;                   /* 0 logfmt, 1 json */
 	int64_t pool_threads, connections, login_remember_ms;
+	bool core_dumps;
 };
 extern const struct settings_table leader_settings_table;
 bool leader_settings_load(const char *file, char *const *environment, struct leader_settings *ret,

@@ -16,6 +16,7 @@
 struct entity {
 	atomic_uint refs;
 	enum entity_kind kind;
+	size_t size; /* of `bytes` */
 	uint64_t revision;
 	const void *body; /* NULL: a tombstone */
 	struct str id;    /* terminated */
@@ -152,6 +153,7 @@ static struct entity *entity_copy(enum entity_kind kind, struct str id, uint64_t
 
 	atomic_init(&entity->refs, 1);
 	entity->kind = kind;
+	entity->size = size;
 	entity->revision = revision;
 	CHECK(lay_out(entity, kind, id, body) == size);
 	return entity;
@@ -211,6 +213,11 @@ struct str entity_id(const struct entity *entity)
 	return entity->id;
 }
 
+size_t entity_bytes(const struct entity *entity)
+{
+	return sizeof(*entity) + entity->size;
+}
+
 uint64_t entity_revision(const struct entity *entity)
 {
 	return entity->revision;
@@ -257,6 +264,11 @@ const struct ring_body *entity_ring(const struct entity *entity)
 	return body_of(entity, ENTITY_RING);
 }
 
+const struct worker_key *entity_worker(const struct entity *entity)
+{
+	return body_of(entity, ENTITY_WORKER);
+}
+
 /* ---- kinds ---- */
 
 static const char *const kind_names[ENTITY_KINDS] = {
@@ -265,12 +277,18 @@ static const char *const kind_names[ENTITY_KINDS] = {
 	[ENTITY_POLICY] = "policy",
 	[ENTITY_SETTINGS] = "settings",
 	[ENTITY_RING] = "ring",
+	[ENTITY_WORKER] = "worker",
 };
 
 const char *entity_kind_name(enum entity_kind kind)
 {
 	CHECK((unsigned)kind < ENTITY_KINDS);
 	return kind_names[kind];
+}
+
+bool entity_kind_is_leaders(enum entity_kind kind)
+{
+	return kind == ENTITY_WORKER;
 }
 
 bool entity_kind_parse(struct str name, enum entity_kind *ret)

@@ -24,8 +24,8 @@
 #include "common/json.h"
 #include "proto/pack.h"
 
-enum entity_kind { ENTITY_USER, ENTITY_APIKEY, ENTITY_POLICY, ENTITY_SETTINGS, ENTITY_RING };
-#define ENTITY_KINDS 5
+enum entity_kind { ENTITY_USER, ENTITY_APIKEY, ENTITY_POLICY, ENTITY_SETTINGS, ENTITY_RING, ENTITY_WORKER };
+#define ENTITY_KINDS 6
 #define ENTITY_BYTES_MAX (256u * 1024)
 #define ENTITY_ID_MAX 255
 #define ENTITY_TEXT_MAX 4096
@@ -81,6 +81,16 @@ struct ring_body { /* id = "ring" */
 	const char *hash_key;      /* 32 hex */
 	struct ring_row *members;
 	size_t members_len;
+	const char *peer_secret;        /* what members know each other by; never shown */
+	const char *peer_secret_before; /* the one before, for those who have not heard yet */
+	int64_t peer_secret_since;      /* wall seconds */
+};
+
+struct worker_key { /* id = the member's name; the leaders' alone, never in what workers get */
+	const char *secret_hash;   /* hex SHA-256 of the secret; never shown */
+	const char *description;
+	bool enabled;
+	int64_t valid_until;       /* wall seconds, 0 = for ever */
 };
 
 struct entity; /* counted */
@@ -90,6 +100,7 @@ AUTO_DEFINE(entity)
 
 enum entity_kind entity_kind(const struct entity *entity);
 struct str       entity_id(const struct entity *entity);
+size_t           entity_bytes(const struct entity *entity); /* of memory */
 uint64_t         entity_revision(const struct entity *entity);
 bool             entity_is_deleted(const struct entity *entity); /* a tombstone: no body */
 /* The body; CHECKs the kind. NULL for a tombstone. */
@@ -98,8 +109,10 @@ const struct apikey           *entity_apikey(const struct entity *entity);
 const struct policy           *entity_policy(const struct entity *entity);
 const struct cluster_settings *entity_settings(const struct entity *entity);
 const struct ring_body        *entity_ring(const struct entity *entity);
+const struct worker_key       *entity_worker(const struct entity *entity);
 
 const char *entity_kind_name(enum entity_kind kind); /* "user" */
+bool        entity_kind_is_leaders(enum entity_kind kind); /* no worker gets it */
 bool        entity_kind_parse(struct str name, enum entity_kind *ret) MUST_CHECK;
 
 /* From a body struct (deep copy; NULL texts become "") / a tombstone. The caller vouches for the

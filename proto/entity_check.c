@@ -300,6 +300,9 @@ bool entity_check_id(enum entity_kind kind, struct str id, struct error *err)
 		return str_is(id, "cluster") || invalid(err, "the id of settings is \"cluster\"");
 	case ENTITY_RING:
 		return str_is(id, "ring") || invalid(err, "the id of the ring is \"ring\"");
+	case ENTITY_WORKER:
+		return only_of(id, ALNUM "._@-") ||
+		       invalid(err, "a worker's name has 1 to 255 of A-Z a-z 0-9 . _ @ -");
 	}
 	return invalid(err, "unknown kind");
 }

@@ -12,6 +12,7 @@ union entity_body {
 	struct policy policy;
 	struct cluster_settings settings;
 	struct ring_body ring;
+	struct worker_key worker;
 };
 
 /* The body, whatever its kind; NULL for a tombstone. */

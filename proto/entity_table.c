@@ -54,6 +54,7 @@ const struct table *entity_table(enum entity_kind kind)
 		[ENTITY_POLICY] = &policy_table,
 		[ENTITY_SETTINGS] = &cluster_settings_table,
 		[ENTITY_RING] = &ring_body_table,
+		[ENTITY_WORKER] = &worker_key_table,
 	};
 
 	CHECK((unsigned)kind < ENTITY_KINDS);

@@ -223,7 +223,7 @@ static bool walk_node(struct walk *w, const char **ret_why)
 	return true;
 }
 
-static bool walk_all(struct str bytes, struct error *err)
+static bool walk_all(struct str bytes, size_t most_nodes, struct error *err)
 {
 	struct walk w = { .at = (const uint8_t *)bytes.at, .left = bytes.len };
 	const char *why = NULL;
@@ -231,8 +231,8 @@ static bool walk_all(struct str bytes, struct error *err)
 	do {
 		if (!w.left)
 			return walk_failed(&w, bytes, "ends too early", err);
-		if (++w.nodes > NODES_MAX)
-			return error_set(err, ERROR_TOO_LARGE, NULL, "msgpack: over %u nodes", NODES_MAX);
+		if (++w.nodes > most_nodes)
+			return error_set(err, ERROR_TOO_LARGE, NULL, "msgpack: over %zu nodes", most_nodes);
 		if (!walk_node(&w, &why))
 			return walk_failed(&w, bytes, why, err);
 		while (w.depth && !w.open[w.depth - 1])
@@ -251,10 +251,15 @@ static bool walk_all(struct str bytes, struct error *err)
 
 bool pack_parse(struct str bytes, struct pack_doc **ret_doc, struct error *err)
 {
+	return pack_parse_within(bytes, NODES_MAX, ret_doc, err);
+}
+
+bool pack_parse_within(struct str bytes, size_t most_nodes, struct pack_doc **ret_doc, struct error *err)
+{
 	AUTO(pack_doc) *doc = NULL;
 	size_t off = 0;
 
-	if (!walk_all(bytes, err))
+	if (!walk_all(bytes, most_nodes < NODES_MAX ? most_nodes : NODES_MAX, err))
 		return false;
 	doc = xnew(struct pack_doc);
 	msgpack_unpacked_init(&doc->unpacked);

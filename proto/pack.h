@@ -3,7 +3,7 @@
  * pack - msgpack values, written to a buf and read from bounded bytes (msgpack-c's one home).
  *
  * Reading parses the whole document first, within bounds: bytes as given, nesting 16, 32 million
- * nodes, nothing after the root, and no array or map that claims more elements than bytes are left.
+ * nodes (24 bytes of memory each) or what the caller says, nothing after the root, and no array or map that claims more elements than bytes are left.
  * Nodes are borrowed from the document; texts are borrowed from the bytes that were parsed, which
  * must live as long as the document. Accessors cope with NULL nodes.
  * Writing: a text over 4 GiB fails the buffer.
@@ -28,6 +28,7 @@ void pack_bin(struct buf *into, struct str bytes);
 struct pack_doc;
 struct pack_node;
 bool pack_parse(struct str bytes, struct pack_doc **ret_doc, struct error *err) MUST_CHECK;
+bool pack_parse_within(struct str bytes, size_t most_nodes, struct pack_doc **ret_doc, struct error *err) MUST_CHECK;
 void pack_doc_free(struct pack_doc *doc);
 AUTO_DEFINE(pack_doc)
 const struct pack_node *pack_root(const struct pack_doc *doc);

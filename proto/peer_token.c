@@ -13,49 +13,76 @@
 #define SIGNATURE_BYTES 32
 #define SIGNATURE_LEN   (2 * SIGNATURE_BYTES)
 #define CLAIMS_MAX      (PEER_TOKEN_MAX / 4 * 3)
-#define SIGNED_MAX      (64u * 1024) /* method and target, which are bounded by the server, and the claims */
+#define SIGNED_MAX      (64u * 1024) /* the request's head, which the server bounds, and the claims */
+#define VERSION         "v2 "
+#define NUMBER_MAX      20 /* digits of 64 bits */
 #define FLAG_ADMIN      1u
 #define FLAG_ANONYMOUS  2u
 #define NO_GROUP        "\001" /* begins what is none */
 #define CALL            NO_GROUP "call:"
 #define CALL_TEXT_SIZE  (sizeof(CALL) + 2 * PEER_CALL_BYTES + 3 * 21)
 
-/* HMAC(secret, method target claims); false when there is no secret or too much to sign. */
-static bool sign(struct str secret, struct str method, struct str target, struct str claims,
-	char into[SIGNATURE_LEN + 1])
+static void put_request(struct buf *into, const struct peer_request *request)
+{
+	buf_add(into, request->method);
+	buf_putc(into, ' ');
+	buf_add(into, request->target);
+	if (request->length < 0)
+		buf_puts(into, " chunked\n");
+	else
+		buf_format(into, " %" PRId64 "\n", request->length);
+	buf_add(into, request->headers);
+}
+
+/* False when there is no key or too much to sign. */
+static bool sign(
+	struct str key, const struct peer_request *request, struct str claims, char into[SIGNATURE_LEN + 1])
 {
 	AUTO_FINI(buf) message = buf_limit(SIGNED_MAX);
 	uint8_t signature[SIGNATURE_BYTES];
 
-	buf_add(&message, method);
-	buf_putc(&message, ' ');
-	buf_add(&message, target);
-	buf_putc(&message, ' ');
+	put_request(&message, request);
 	buf_add(&message, claims);
-	if (message.failed || secret.len == 0)
+	if (message.failed || key.len == 0)
 		return false;
-	hmac_sha256(secret, buf_str(&message), signature);
+	hmac_sha256(key, buf_str(&message), signature);
 	str_hex(signature, sizeof(signature), into);
 	return true;
 }
 
 /* Writing. */
 
-static void put_text(struct buf *into, const char *text)
+/* A dozen of them are in each token, and printf is slow. The digits lie at the end of `into`. */
+static struct str decimal(uint64_t number, char into[NUMBER_MAX])
 {
-	struct str s = str_of(text);
+	char *at = into + NUMBER_MAX;
+
+	do
+		*--at = (char)('0' + number % 10);
+	while (number /= 10);
+	return str_from(at, (size_t)(into + NUMBER_MAX - at));
+}
+
+static void put_str(struct buf *into, struct str s)
+{
+	char len[NUMBER_MAX];
 
 	into->failed |= s.len > PEER_NAME_MAX;
-	buf_format(into, "%zu:", s.len);
+	buf_add(into, decimal(s.len, len));
+	buf_putc(into, ':');
 	buf_add(into, s);
+}
+
+static void put_text(struct buf *into, const char *text)
+{
+	put_str(into, str_of(text));
 }
 
 static void put_number(struct buf *into, uint64_t number)
 {
-	char text[24];
+	char text[NUMBER_MAX];
 
-	(void)snprintf(text, sizeof(text), "%" PRIu64, number);
-	put_text(into, text);
+	put_str(into, decimal(number, text));
 }
 
 static void put_call(struct buf *into, const struct peer_claims *claims)
@@ -70,15 +97,29 @@ static void put_call(struct buf *into, const struct peer_claims *claims)
 	put_text(into, text);
 }
 
+static void put_hex(struct buf *into, const uint8_t *bytes, size_t len)
+{
+	char text[2 * PEER_DIGEST_BYTES + 1];
+
+	str_hex(bytes, len, text);
+	put_text(into, text);
+}
+
 static void put_claims(struct buf *into, const struct peer_claims *claims)
 {
-	into->failed |= claims->groups_len > PEER_GROUPS_MAX || claims->expires_s < 0;
+	into->failed |= claims->groups_len > PEER_GROUPS_MAX || claims->issued_ms < 0 ||
+			claims->sequence > PEER_SEQUENCE_MAX;
 	put_text(into, claims->sender);
+	put_text(into, claims->receiver);
+	put_hex(into, claims->process, PEER_PROCESS_BYTES);
+	put_number(into, claims->sequence);
+	put_number(into, (uint64_t)claims->issued_ms);
 	put_number(into, claims->epoch);
-	put_number(into, (uint64_t)claims->expires_s);
+	put_text(into, claims->client);
 	put_text(into, claims->user);
 	put_text(into, claims->apikey);
 	put_number(into, (claims->admin ? FLAG_ADMIN : 0) | (claims->anonymous ? FLAG_ANONYMOUS : 0));
+	put_hex(into, claims->digest, claims->has_digest ? PEER_DIGEST_BYTES : 0);
 	for (size_t i = 0; i < claims->groups_len && !into->failed; i++)
 		if (!str_starts(str_of(claims->groups[i]), NO_GROUP))
 			put_text(into, claims->groups[i]);
@@ -86,8 +127,8 @@ static void put_claims(struct buf *into, const struct peer_claims *claims)
 		put_call(into, claims);
 }
 
-void peer_token_format(struct str secret, struct str method, struct str target,
-	const struct peer_claims *claims, struct buf *into)
+void peer_token_format(struct str key, const struct peer_request *request, const struct peer_claims *claims,
+	struct buf *into)
 {
 	AUTO_FINI(buf) plain = buf_limit(CLAIMS_MAX);
 	char text[BASE64URL_LEN(CLAIMS_MAX) + 1];
@@ -99,12 +140,12 @@ void peer_token_format(struct str secret, struct str method, struct str target,
 		return;
 	}
 	base64url_encode(buf_str(&plain), text);
-	if (!sign(secret, method, target, str_of(text), signature) ||
-		strlen("v1 ") + strlen(text) + 1 + SIGNATURE_LEN > PEER_TOKEN_MAX) {
+	if (!sign(key, request, str_of(text), signature) ||
+		strlen(VERSION) + strlen(text) + 1 + SIGNATURE_LEN > PEER_TOKEN_MAX) {
 		into->failed = true;
 		return;
 	}
-	buf_format(into, "v1 %s %s", text, signature);
+	buf_format(into, VERSION "%s %s", text, signature);
 }
 
 /* Reading. */
@@ -176,20 +217,53 @@ static bool take_more(struct str *claims, struct memory *memory, struct peer_cla
 	return true;
 }
 
-static bool take_claims(struct str text, struct memory *memory, struct peer_claims *into)
+static bool take_hex(struct str *claims, struct memory *memory, uint8_t *into, size_t len)
 {
-	uint64_t expires;
+	const char *text;
+
+	return take_text(claims, memory, &text) && str_unhex(str_of(text), into, len);
+}
+
+static bool take_digest(struct str *claims, struct memory *memory, struct peer_claims *into)
+{
+	if (str_skip(claims, "0:"))
+		return true;
+	into->has_digest = true;
+	return take_hex(claims, memory, into->digest, PEER_DIGEST_BYTES);
+}
+
+static bool take_flags(struct str *claims, struct memory *memory, struct peer_claims *into)
+{
 	uint64_t flags;
 
-	if (!take_text(&text, memory, &into->sender) ||
-		!take_number(&text, memory, UINT64_MAX, &into->epoch) ||
-		!take_number(&text, memory, INT64_MAX, &expires) || !take_text(&text, memory, &into->user) ||
-		!take_text(&text, memory, &into->apikey) ||
-		!take_number(&text, memory, FLAG_ADMIN | FLAG_ANONYMOUS, &flags))
+	if (!take_number(claims, memory, FLAG_ADMIN | FLAG_ANONYMOUS, &flags))
 		return false;
-	into->expires_s = (int64_t)expires;
 	into->admin = flags & FLAG_ADMIN;
 	into->anonymous = flags & FLAG_ANONYMOUS;
+	return true;
+}
+
+/* Of which token, and between whom. */
+static bool take_envelope(struct str *claims, struct memory *memory, struct peer_claims *into)
+{
+	uint64_t issued;
+
+	if (!take_text(claims, memory, &into->sender) || !take_text(claims, memory, &into->receiver) ||
+		!take_hex(claims, memory, into->process, PEER_PROCESS_BYTES) ||
+		!take_number(claims, memory, PEER_SEQUENCE_MAX, &into->sequence) ||
+		!take_number(claims, memory, INT64_MAX, &issued))
+		return false;
+	into->issued_ms = (int64_t)issued;
+	return true;
+}
+
+static bool take_claims(struct str text, struct memory *memory, struct peer_claims *into)
+{
+	if (!take_envelope(&text, memory, into) || !take_number(&text, memory, UINT64_MAX, &into->epoch) ||
+		!take_text(&text, memory, &into->client) || !take_text(&text, memory, &into->user) ||
+		!take_text(&text, memory, &into->apikey) || !take_flags(&text, memory, into) ||
+		!take_digest(&text, memory, into))
+		return false;
 	while (text.len)
 		if (!take_more(&text, memory, into))
 			return false;
@@ -221,27 +295,20 @@ static bool refused(struct error *err, const char *why)
 	return error_set(err, ERROR_DENIED, "UNAUTHORIZED", "the peer header %s", why);
 }
 
-bool peer_token_parse(struct str secret, struct str method, struct str target, struct str header,
-	int64_t now_s, struct peer_claims *ret, struct error *err)
+bool peer_token_parse(struct str key, const struct peer_request *request, struct str header,
+	struct peer_claims *ret, struct error *err)
 {
-	struct peer_claims claims;
 	struct str text;
 	char signature[SIGNATURE_LEN + 1];
 
 	if (header.len > PEER_TOKEN_MAX)
 		return refused(err, "is over 8 KiB");
-	if (!str_skip(&header, "v1 ") || !str_until(&header, ' ', &text) || header.len != SIGNATURE_LEN)
-		return refused(err, "is not \"v1 <claims> <signature>\"");
-	if (!sign(secret, method, target, text, signature) ||
-		!equal_secret(signature, header.at, SIGNATURE_LEN))
-		return refused(err, "is not signed with our secret for this method and target");
-	if (!decode(text, &claims))
+	if (!str_skip(&header, VERSION) || !str_until(&header, ' ', &text) || header.len != SIGNATURE_LEN)
+		return refused(err, "is not \"v2 <claims> <signature>\"");
+	if (!sign(key, request, text, signature) || !equal_secret(signature, header.at, SIGNATURE_LEN))
+		return refused(err, "is not signed with our secret for this request");
+	if (!decode(text, ret))
 		return refused(err, "has claims that cannot be read");
-	if (claims.expires_s < now_s) {
-		peer_claims_fini(&claims);
-		return refused(err, "has expired");
-	}
-	*ret = claims;
 	return true;
 }
 

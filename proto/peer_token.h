@@ -2,19 +2,26 @@
 /*
  * peer_token - one worker tells another who the client is.
  *
- *     Zot-Cluster-Peer: v1 <base64url of the claims> <hex of HMAC-SHA256(secret, method target claims)>
+ *     Zot-Cluster-Peer: v2 <base64url of the claims> <hex of HMAC-SHA256(key, what is signed)>
  *
- * claims: sender's name, ring epoch, expiry (wall seconds), user, api key id, flags (admin, anonymous), groups; each as
- * "<length>:<bytes>", in that order. What is signed is "<method> <target> <base64url>".
+ * What is signed: the request as both sides see it, and the claims.
+ *
+ *     <method> <target> <length of the body, or "chunked">\n
+ *     <name>: <value>\n            each header that decides what the request does, in one order (peer_headers.h)
+ *     <base64url of the claims>
+ *
+ * claims: sender, receiver, the sender's process, sequence, issued (wall ms), ring epoch, the client's address, user, API key id, flags (admin,
+ * anonymous), SHA-256 of the body, groups; each as "<length>:<bytes>", in that order. The digest is there where the sender had the whole body
+ * before it signed, and empty where the body streams.
  *
  * A change has a call behind its groups: "\001call:<hex of its id>:<sent>:<age>:<issued>". However often it arrives, it is done once under that
- * id. Claims that begin with the byte 1 are no groups; of them a receiver leaves out those that it does not know. Receivers from before
- * there were any take a call for one more group, which no policy names (and refuse it as the 65th).
+ * id, while each time that it is sent has a token of its own. Claims that begin with the byte 1 are no groups; of them a receiver leaves out
+ * those that it does not know.
  *
- * Only this header makes a request a peer's. Wrong signature, another method or
- * target, or expired: not a peer (the header is as if absent; who sends a bad one is refused 401).
- * The signature is compared in constant time, before anything else of the header is looked into.
- * At most 8 KiB, 64 groups, names of 255 bytes without NUL; an empty secret signs nothing.
+ * A token is for one use, of one receiver, for a short time: who receives it looks at that (worker/cluster/peer_guard.h). Here is its form
+ * and its signature, which is compared in constant time before anything else of the header is looked into.
+ * Only this header makes a request a peer's; who sends a bad one is refused 401.
+ * At most 8 KiB, 64 groups, names of 255 bytes without NUL; an empty key signs nothing.
  * Thread  any; pure but for the hash.
  */
 #pragma once
@@ -24,19 +31,37 @@
 
 #define PEER_HEADER "Zot-Cluster-Peer"
 #define PEER_EPOCH_HEADER "Zot-Cluster-Epoch"      /* on a 421: the receiver's ring epoch */
+#define PEER_REFUSED_HEADER "Zot-Cluster-Refused"  /* on a 401: the receiver does not believe the token; PEER_USED or PEER_REFUSED */
+#define PEER_USED "used"       /* it has come before: what it asked for may have been done */
+#define PEER_REFUSED "refused" /* nothing was done */
 #define PEER_TOKEN_MAX (8u * 1024)
 #define PEER_NAME_MAX 255
 #define PEER_GROUPS_MAX 64
 #define PEER_CALL_BYTES 16
+#define PEER_PROCESS_BYTES 8
+#define PEER_DIGEST_BYTES 32
+#define PEER_SEQUENCE_MAX ((UINT64_C(1) << 48) - 1)
 #define HOP_HEADER "X-Zot-Cluster-Hop-Count"       /* sent for zot's sake, believed from nobody */
 
+/* The request that a token belongs to. */
+struct peer_request {
+	struct str method, target;
+	int64_t length;     /* of its body; 0: none, -1: chunked */
+	struct str headers; /* the lines that are signed */
+};
+
 struct peer_claims {
-	const char *sender;
+	const char *sender, *receiver;       /* what members call each other: cluster_name_of() */
+	uint8_t process[PEER_PROCESS_BYTES]; /* random, of the sender's process */
+	uint64_t sequence;                   /* of that process: one for each token, at most PEER_SEQUENCE_MAX */
+	int64_t issued_ms;                   /* when it was signed, by the sender's wall clock */
 	uint64_t epoch;
-	int64_t expires_s;
-	const char *user; /* "" when anonymous */
+	const char *client; /* address of who asked the sender */
+	const char *user;   /* "" when anonymous */
 	const char *apikey; /* client id, "" when none */
 	bool admin, anonymous;
+	bool has_digest; /* the sender had the whole body */
+	uint8_t digest[PEER_DIGEST_BYTES];
 	const char *const *groups;
 	size_t groups_len;
 	bool has_call;
@@ -48,10 +73,9 @@ struct peer_claims {
 	int64_t call_issued_ms;
 	void *memory; /* of a parsed one: peer_claims_fini() */
 };
-/* Appends the header's value, without groups that begin with the byte 1. Claims over the bounds, an empty secret: `into` is failed. */
-void peer_token_format(struct str secret, struct str method, struct str target, const struct peer_claims *claims,
-		       struct buf *into);
-/* ERROR_DENIED, UNAUTHORIZED. now_s: wall seconds. */
-bool peer_token_parse(struct str secret, struct str method, struct str target, struct str header, int64_t now_s,
-		      struct peer_claims *ret, struct error *err) MUST_CHECK;
+/* Appends the header's value, without groups that begin with the byte 1. Claims over the bounds, an empty key: `into` is failed. */
+void peer_token_format(struct str key, const struct peer_request *request, const struct peer_claims *claims, struct buf *into);
+/* ERROR_DENIED, UNAUTHORIZED. */
+bool peer_token_parse(struct str key, const struct peer_request *request, struct str header, struct peer_claims *ret,
+		      struct error *err) MUST_CHECK;
 void peer_claims_fini(struct peer_claims *claims);

@@ -7,10 +7,12 @@
  *
  * On the wire (protocol: GET /api/cluster/state), msgpack:
  *   {v:1, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...]}
- * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones.
+ * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones. Neither holds entities of
+ * the kinds that are the leaders' alone (entity_kind_is_leaders): they are left out, and refused where they come.
  * A full one is taken at any revision, an older one too: that is how a worker follows a leader whose
  * store was restored. A worker that does not want this compares state_revision() first.
- * Decoding is bounded: 1 GiB, 1,000,000 entities; anything wrong leaves the old state in place.
+ * Decoding is bounded: 1,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
+ * new state in memory; while it runs it takes about seven times that. Anything wrong leaves the old state in place.
  *
  * Thread  any.
  */
@@ -50,4 +52,5 @@ void state_encode_full(const struct state *state, struct buf *into);
 void state_encode_delta(uint64_t from, uint64_t revision, struct entity *const *changed, size_t len,
 			struct buf *into);
 /* old NULL or any for a full one; a delta's `from` must equal the old revision (ERROR_CONFLICT otherwise). */
-bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK;
+bool state_apply_within(size_t most, struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK;
+bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK; /* STATE_BYTES_MAX */

@@ -7,6 +7,8 @@
 #include "proto/state.h"
 
 #define FORMAT 1
+/* An entity takes more memory than this for each of its nodes. */
+#define NODE_SHARE 6
 
 /* ---- out ---- */
 
@@ -25,15 +27,21 @@ static void write_head(const char *kind, uint64_t from, uint64_t revision, size_
 	pack_array(into, len);
 }
 
+/* How many of a kind are told to workers. */
+static size_t told(const struct state *state, enum entity_kind kind)
+{
+	return entity_kind_is_leaders(kind) ? 0 : state_count(state, kind);
+}
+
 void state_encode_full(const struct state *state, struct buf *into)
 {
 	size_t len = 0;
 
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
-		len += state_count(state, (enum entity_kind)kind);
+		len += told(state, (enum entity_kind)kind);
 	write_head("full", 0, state_revision(state), len, into);
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
-		for (size_t i = 0; i < state_count(state, (enum entity_kind)kind); i++)
+		for (size_t i = 0; i < told(state, (enum entity_kind)kind); i++)
 			entity_encode(state_at(state, (enum entity_kind)kind, i), into);
 	}
 }
@@ -41,9 +49,14 @@ void state_encode_full(const struct state *state, struct buf *into)
 void state_encode_delta(
 	uint64_t from, uint64_t revision, struct entity *const *changed, size_t len, struct buf *into)
 {
-	write_head("delta", from, revision, len, into);
+	size_t told = 0;
+
 	for (size_t i = 0; i < len; i++)
-		entity_encode(changed[i], into);
+		told += !entity_kind_is_leaders(entity_kind(changed[i]));
+	write_head("delta", from, revision, told, into);
+	for (size_t i = 0; i < len; i++)
+		if (!entity_kind_is_leaders(entity_kind(changed[i])))
+			entity_encode(changed[i], into);
 }
 
 /* ---- in ---- */
@@ -59,6 +72,7 @@ struct head {
 struct list {
 	struct entity **at;
 	size_t len;
+	size_t most, bytes; /* of memory */
 };
 
 static void list_fini(struct list *list)
@@ -115,12 +129,21 @@ static bool check_entity(const struct head *head, const struct entity *entity, s
 {
 	uint64_t revision = entity_revision(entity);
 
+	if (entity_kind_is_leaders(entity_kind(entity)))
+		return error_set(err, ERROR_INVALID, NULL, "a state holds no entity of kind %s",
+			entity_kind_name(entity_kind(entity)));
 	if (head->full && entity_is_deleted(entity))
 		return invalid(err, "a full state holds no tombstones");
 	if (revision > head->revision || (!head->full && revision <= head->from))
 		return error_set(err, ERROR_INVALID, NULL, "revision %llu is out of the document's",
 			(unsigned long long)revision);
 	return true;
+}
+
+static bool check_bytes(size_t bytes, size_t most, struct error *err)
+{
+	return bytes <= most || error_set(err, ERROR_TOO_LARGE, NULL,
+					"%zu bytes of memory; at most %zu are allowed", bytes, most);
 }
 
 static bool read_entities(const struct head *head, struct list *list, struct error *err)
@@ -131,6 +154,11 @@ static bool read_entities(const struct head *head, struct list *list, struct err
 
 		if (!entity_decode(pack_at(head->entities, list->len), entity, err))
 			return error_add(err, "entities[%zu]", list->len);
+		list->bytes += entity_bytes(*entity);
+		if (!check_bytes(list->bytes, list->most, err)) {
+			list->len++; /* it is the list's to free */
+			return false;
+		}
 		if (!check_entity(head, *entity, err)) {
 			list->len++; /* it is the list's to free */
 			return error_add(err, "entities[%zu]", list->len - 1);
@@ -159,12 +187,19 @@ static bool check_unique(struct list *list, struct error *err)
 	return true;
 }
 
-static bool check_count(const struct state *state, struct error *err)
+static bool check_size(const struct state *state, size_t most, struct error *err)
 {
-	size_t len = 0;
+	size_t len = 0, bytes = 0;
 
-	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
-		len += state_count(state, (enum entity_kind)kind);
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
+		size_t of_kind = state_count(state, (enum entity_kind)kind);
+
+		len += of_kind;
+		for (size_t i = 0; i < of_kind; i++)
+			bytes += entity_bytes(state_at(state, (enum entity_kind)kind, i));
+	}
+	if (!check_bytes(bytes, most, err))
+		return false;
 	return len <= STATE_ENTITIES_MAX ||
 	       error_set(err, ERROR_TOO_LARGE, NULL, "%zu entities; at most %u are allowed", len,
 		       STATE_ENTITIES_MAX);
@@ -176,24 +211,31 @@ static bool read_document(
 {
 	AUTO(pack_doc) *doc = NULL;
 
-	return pack_parse(bytes, &doc, err) && read_head(pack_root(doc), head, err) &&
-	       check_follows(head, old, err) && read_entities(head, list, err) && check_unique(list, err);
+	return pack_parse_within(bytes, list->most / NODE_SHARE, &doc, err) &&
+	       read_head(pack_root(doc), head, err) && check_follows(head, old, err) &&
+	       read_entities(head, list, err) && check_unique(list, err);
 }
 
 bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err)
 {
-	AUTO_FINI(list) list = { 0 };
+	return state_apply_within(STATE_BYTES_MAX, bytes, old, ret, err);
+}
+
+bool state_apply_within(
+	size_t most, struct str bytes, const struct state *old, struct state **ret, struct error *err)
+{
+	AUTO_FINI(list) list = { .most = most };
 	AUTO(state) *empty = state_new();
 	AUTO(state) *state = NULL;
 	struct head head = { 0 };
 
-	if (bytes.len > STATE_BYTES_MAX)
-		return error_set(err, ERROR_TOO_LARGE, NULL, "state: %zu bytes; at most %u are allowed",
-			bytes.len, STATE_BYTES_MAX);
+	if (bytes.len > most)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "state: %zu bytes; at most %zu are allowed",
+			bytes.len, most);
 	if (!read_document(bytes, old, &head, &list, err))
 		return error_add(err, "state");
 	state = state_change(head.full || !old ? empty : old, list.at, list.len, head.revision);
-	if (!check_count(state, err))
+	if (!check_size(state, most, err))
 		return error_add(err, "state");
 	*ret = TAKE(state);
 	return true;

@@ -9,6 +9,8 @@ import time
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
+# Of static clusters: what their members sign their calls to each other with.
+CLUSTER_SECRET = hashlib.sha256(b"the members of a test").hexdigest()
 
 GIVEN = set()
 

@@ -189,6 +189,8 @@ static void format_line(const struct audit_event *event, struct buf *into)
 	json_put_text(&w, "subject", event->subject);
 	if (*event->apikey)
 		json_put_text(&w, "apikey", event->apikey);
+	if (*event->peer)
+		json_put_text(&w, "peer", event->peer);
 	json_put_text(&w, "action", event->action);
 	json_put_str(&w, "object", event->object);
 	json_put_uint(&w, "status", event->status);

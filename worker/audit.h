@@ -5,6 +5,8 @@
  *     {"time":"2026-11-20T12:34:56.789Z","level":"info","message":"HTTP API Audit","clientIP":"192.0.2.1",
  *      "subject":"ann","action":"PUT","object":"/v2/team/app/manifests/v1","status":201}
  *
+ * In a cluster the member that the client reached writes a line, and so does the owner, with "peer" for the former.
+ *
  * audit_put() only appends to a queue of at most 1 MiB; a job on the pool writes it out, each line with
  * one write(2) to a file that is opened O_APPEND, so that several processes may share it. A line that does not
  * fit into the queue, or cannot be written (full disk), is lost and counted; the log says so when it begins
@@ -23,6 +25,7 @@ struct audit_event {
 	const char *client;  /* address */
 	const char *subject; /* user, "" when anonymous */
 	const char *apikey;  /* that was used, "" when none */
+	const char *peer;    /* member that the client reached and that sent it on, "" when it reached us */
 	const char *action;  /* method */
 	struct str object;   /* path and query, as they came */
 	unsigned status;

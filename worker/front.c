@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/cross_site.h"
 #include "common/crypto.h"
 #include "common/http_server.h"
 #include "common/log.h"
@@ -80,6 +81,21 @@ static void reply_no_method(struct front_call *call, unsigned allowed)
 	http_request_reply(call->request, response);
 }
 
+/* A peer sends on what its client's browser said, which was judged there, and the header that claims to be
+ * one is none that a page may send. */
+static bool is_own_site(const struct front_call *call, struct error *err)
+{
+	enum http_method method = call->ask.method;
+	struct cross_site from;
+
+	if (method == HTTP_GET || method == HTTP_HEAD || http_request_header(call->request, PEER_HEADER))
+		return true;
+	from = (struct cross_site){ .fetch_site = http_request_header(call->request, "Sec-Fetch-Site"),
+		.origin = http_request_header(call->request, "Origin"),
+		.host = http_request_header(call->request, "Host") };
+	return cross_site_check(method, &from, err);
+}
+
 enum front_turn front_route(struct front_call *call)
 {
 	struct str path = http_request_path(call->request);
@@ -97,7 +113,10 @@ enum front_turn front_route(struct front_call *call)
 	switch (oci_route_parse(call->ask.method, path, &call->ask.route, &allowed, &err)) {
 	case OCI_ROUTED:
 		call->is_routed = true;
-		return FRONT_MORE;
+		if (is_own_site(call, &err))
+			return FRONT_MORE;
+		reply_error(call, &err);
+		return FRONT_WAIT;
 	case OCI_NO_PATH:
 		reply_no_path(call);
 		return FRONT_WAIT;
@@ -199,13 +218,32 @@ enum front_turn front_place(struct front_call *call)
 
 /* Collect. */
 
+/* A peer that sends on what is collected here had it whole, too, and has signed its digest. */
+static bool is_as_signed(const struct identity *identity, struct str body)
+{
+	uint8_t digest[HASH_MAX];
+
+	if (!identity->has_digest)
+		return false;
+	hash_bytes(HASH_SHA256, body.at, body.len, digest);
+	return equal_secret(digest, identity->digest, sizeof(identity->digest));
+}
+
 static void on_collected(void *arg, struct http_request *request, struct str body, const struct error *err)
 {
 	struct front_call *call = OBJ_CAST(front_call, FRONT_MAGIC, arg);
+	const struct identity *identity = call->ask.identity;
+	struct error differs;
 
 	(void)request;
 	if (err) {
 		reply_error(call, err);
+		return;
+	}
+	if (identity->peer && !is_as_signed(identity, body)) {
+		(void)error_set(&differs, ERROR_DENIED, "UNAUTHORIZED",
+			"a call of %.60s has another body than the one that it signed", identity->peer_name);
+		front_refuse_peer(call, &differs);
 		return;
 	}
 	call->body = check_strndup(body.at ? body.at : "", body.len);
@@ -262,6 +300,7 @@ enum front_turn front_forward(struct front_call *call)
 		.identity = call->ask.identity,
 		.member = call->place.member,
 		.from = call->client,
+		.only_there = call->ask.route.row->place == OCI_PLACE_HOLDER,
 		.ca_file = settings->peer_ca,
 		.cert_file = settings->peer_cert,
 		.key_file = settings->peer_key,
@@ -405,19 +444,19 @@ static bool changes(enum http_method method)
 	return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE;
 }
 
-/* What a peer sent on is written down there, where the client is known. */
 static void audit_request(const struct front_call *call, unsigned status)
 {
 	const struct identity *identity = call->ask.identity;
 	char client[INET6_ADDRSTRLEN];
 
 	if (!call->ask.worker->audit || !call->is_routed || !changes(call->ask.method) || status < 200 ||
-		status > 299 || !identity || identity->peer)
+		status > 299 || !identity)
 		return;
 	ip_format(&call->client, client);
 	audit_put(call->ask.worker->audit, &(struct audit_event){ .client = client,
 						   .subject = identity->user,
 						   .apikey = identity->apikey,
+						   .peer = identity->peer_name,
 						   .action = http_method_name(call->ask.method),
 						   .object = http_request_target(call->request),
 						   .status = status });

@@ -2,11 +2,13 @@
 /*
  * front_auth - the steps AUTHENTICATE and ACCESS: who asks, and may they.
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/http_server.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "proto/peer_token.h"
 #include "worker/auth/access.h"
@@ -18,13 +20,18 @@
 #include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_reply.h"
 
-static void reply_unauthorized(struct front_call *call, const struct error *err)
+static struct http_response *unauthorized(const struct front_call *call, const struct error *err)
 {
 	struct http_response *response = oci_reply_status(401, err);
 
 	oci_denied_challenge(&call->ask, response);
 	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
-	http_request_reply(call->request, response);
+	return response;
+}
+
+static void reply_unauthorized(struct front_call *call, const struct error *err)
+{
+	http_request_reply(call->request, unauthorized(call, err));
 }
 
 /* A refused login is answered late, so that guessing is slow. How many are is bounded, since each has a
@@ -74,6 +81,31 @@ static void refuse(struct front_call *call, const struct error *err)
 	call->errand = &delay->errand;
 	call->loop->delays++;
 	loop_timer_start(call->loop->loop, &delay->timer, ms, on_delayed, delay);
+}
+
+/* Somebody says that he is a peer, and is not believed. Anybody can make us say so, thus at most once a
+ * second. */
+
+static bool is_time_to_tell(struct worker *worker)
+{
+	int64_t now = clock_ms(), next = atomic_load(&worker->tell_peers_ms);
+
+	return now >= next && atomic_compare_exchange_strong(&worker->tell_peers_ms, &next, now + 1000);
+}
+
+void front_refuse_peer(struct front_call *call, const struct error *err)
+{
+	struct http_response *response = unauthorized(call, err);
+	char from[INET6_ADDRSTRLEN];
+
+	counter_add(&call->loop->counters.peer_refused_total, 1);
+	if (is_time_to_tell(call->ask.worker)) {
+		ip_format(&call->client, from);
+		log_warn("peer.refused", "from=%s why=%s", from, log_quote(str_of(err->text)));
+	}
+	http_response_header(
+		response, PEER_REFUSED_HEADER, err->kind == ERROR_CONFLICT ? PEER_USED : PEER_REFUSED);
+	http_request_reply(call->request, response);
 }
 
 /* A password that is not remembered. */
@@ -139,10 +171,9 @@ static bool is_anonymous_scrape(const struct front_call *call)
 /* The peer says whom it serves; it has counted the request already. */
 static void learn_client(struct front_call *call)
 {
-	const char *from = http_request_header(call->request, "X-Forwarded-For");
 	struct ip client;
 
-	if (call->ask.identity->peer && from && ip_parse(str_of(from), &client))
+	if (call->ask.identity->peer && ip_parse(str_of(call->ask.identity->client), &client))
 		call->client = client;
 }
 
@@ -191,8 +222,10 @@ enum front_turn front_authenticate(struct front_call *call)
 		break;
 	}
 	/* Who only claims to be a peer was not counted before. */
-	if (!claims_peer || front_limit_take(call))
+	if (!claims_peer)
 		refuse(call, &err);
+	else if (front_limit_take(call))
+		front_refuse_peer(call, &err);
 	return FRONT_WAIT;
 }
 

@@ -22,6 +22,9 @@ typedef enum front_turn front_step_f(struct front_call *call);
 FRONT_STEPS(STEP)
 #undef STEP
 
+/* 401, told in the log at most once a second: the peer's call is not what it should be, or none. Kind CONFLICT: it came before. */
+void front_refuse_peer(struct front_call *call, const struct error *err);
+
 /* Whom the connection is from, behind proxies that are trusted. */
 struct ip front_limit_client(const struct front_call *call);
 /* Takes a token of the client's bucket; false: there is none, and 429 was replied. */

@@ -34,6 +34,7 @@ static struct http_response *reply_text(unsigned status, struct buf *body)
 
 	http_response_header(response, "Content-Type", "text/plain; charset=utf-8");
 	http_response_header(response, "Cache-Control", "no-store");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	return response;
 }
 
@@ -186,6 +187,7 @@ void health_serve_metrics(struct front_call *call)
 	health_metrics(call->ask.worker, &body);
 	response = http_response_buf(200, &body);
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	http_request_reply(call->request, response);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/undumpable.h"
 #include "worker/fold.h"
 #include "worker/worker.h"
 
@@ -76,6 +77,8 @@ static int run(const char *file, int (*fn)(const struct worker_settings *setting
 
 	if (!load(file, &settings, &memory))
 		return 1;
+	if (!settings.core_dumps)
+		undumpable();
 	log_init((enum log_level)settings.log_level, settings.log_format != 0);
 	if (settings.log_output && !log_open(settings.log_output)) {
 		perror(settings.log_output);

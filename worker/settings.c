@@ -2,6 +2,7 @@
 #include "worker/settings.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -64,6 +65,28 @@ static void check_member(const char *member, struct buf *errors)
 	if (!str_split_last(str_of(member), ':', &host, &port) || !host.len ||
 		!str_to_number(port, 65535, &number) || !number)
 		buf_format(errors, "cluster.members: \"%s\" is not host:port\n", member);
+}
+
+#define SECRET_LEAST 16
+
+static void check_secret(const struct worker_settings *s, struct buf *errors)
+{
+	const char *how = "; make one with: openssl rand -hex 32";
+
+	if (s->members.len > 1 && !s->secret && s->mode == MODE_OFF)
+		buf_format(errors,
+			"cluster.secret (ZOT_CLUSTER_SECRET): a static cluster needs a secret of its own, "
+			"the same on "
+			"all members, that they sign their calls to each other with%s\n",
+			how);
+	if (s->secret && str_of(s->secret).len < SECRET_LEAST)
+		buf_format(errors,
+			"cluster.secret (ZOT_CLUSTER_SECRET): has %zu bytes and needs %d at least%s\n",
+			str_of(s->secret).len, SECRET_LEAST, how);
+	else if (s->secret && s->hash_key && !strcmp(s->secret, s->hash_key))
+		buf_format(errors,
+			"cluster.secret (ZOT_CLUSTER_SECRET): is cluster.hashKey, which is no secret%s\n",
+			how);
 }
 
 static void check_cluster(const struct worker_settings *s, struct buf *errors)
@@ -159,6 +182,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	settings_http_read(&s, errors);
 	check_tls(&s, errors);
 	check_cluster(&s, errors);
+	check_secret(&s, errors);
 	check_storage(&s, errors);
 	check_access(&s, errors);
 	check_metrics(&s, errors);

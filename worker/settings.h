@@ -65,6 +65,8 @@ struct worker_settings {
 	const char *metrics_path;                    /* "/metrics" */
 	/* this process */
 	int64_t loops, pool_threads, connections;
+	bool core_dumps;
+	int64_t state_limit;
 	int log_level;                               /* enum log_level */
 	int log_format;
 	const char *log_output, *log_audit;

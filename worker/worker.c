@@ -173,7 +173,8 @@ static bool open_access(struct worker *worker, struct error *err)
 	struct cert_identity_rules certificates = settings_http_mtls(s);
 	struct auth_settings auth = { .realm = s->realm,
 		.htpasswd = s->htpasswd,
-		.peer_secret = cluster_secret(worker->cluster),
+		.peer_secret = cluster_key(worker->cluster),
+		.peer_name = cluster_known_as(worker->cluster),
 		.fail_delay_ms = s->fail_delay_s * 1000,
 		.pool = worker->pool,
 		.remember_ms = s->login_remember_ms };

@@ -51,6 +51,7 @@ struct worker {
 	struct audit *audit; /* NULL: none */
 	bool docker2s2;
 	bool writes_refused;      /* several workers on a store without conditional writes */
+	_Atomic int64_t tell_peers_ms; /* not before: that a peer's call was refused */
 	int64_t started_ms;
 	struct worker_loop *loops;
 	unsigned loops_len;

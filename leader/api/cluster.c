@@ -4,6 +4,7 @@
  * /api/cluster/members/{name}.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -15,20 +16,66 @@
 
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
 
+#define SAY_MOST    10
+#define SAY_SPAN_MS 60000
+
+/* A worker that is refused goes on trying. */
+static void say_refused(struct leader *leader, const struct usage_push *push, const char *why)
+{
+	bool say;
+
+	leader_lock(leader);
+	say = few_take(&leader->pushes_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
+	leader_unlock(leader);
+	if (say)
+		log_warn("push.refused", "name=%s process=%s error=%s", log_quote(str_of(push->worker)),
+			log_quote(str_of(push->process)), log_quote(str_of(why)));
+}
+
+/* The body may have been long on its way. */
+static struct http_response *refuse_revoked(const struct api_call *call)
+{
+	AUTO(state) *state = leader_state(call->leader);
+
+	return login_still(state, &call->who) ? NULL
+					      : api_error(401, "unauthorized", "this credential was revoked");
+}
+
+/* A worker's own credential is good for its own name. */
+static struct http_response *refuse_other(const struct api_call *call, const struct usage_push *push)
+{
+	const char *name = call->who.worker;
+
+	if (!*name || !strcmp(name, push->worker))
+		return NULL;
+	say_refused(call->leader, push, "the credential is another worker's");
+	return api_error(403, "denied",
+		"this credential is for the worker \"%s\", the push is for \"%s\": each worker has its own",
+		name, push->worker);
+}
+
 struct http_response *cluster_push(struct api_call *call)
 {
 	struct buf body = buf_limit(2 * (size_t)USAGE_BYTES_MAX);
 	struct usage_push push = { 0 };
 	struct usage_answer answer;
+	struct http_response *refused;
 	struct error err;
 	bool ok;
 
+	refused = refuse_revoked(call);
+	if (refused)
+		return refused;
 	if (!usage_push_parse(call->http->body, &push, &err))
 		return api_error_of(&err);
+	refused = refuse_other(call, &push);
+	if (refused) {
+		usage_push_fini(&push);
+		return refused;
+	}
 	ok = push_merge(call->leader, &push, &answer, &err);
 	if (!ok && err.kind == ERROR_CONFLICT)
-		log_warn("push.refused", "name=%s process=%s error=%s", log_quote(str_of(push.worker)),
-			log_quote(str_of(push.process)), log_quote(str_of(err.text)));
+		say_refused(call->leader, &push, err.text);
 	usage_push_fini(&push);
 	if (!ok)
 		return api_error_of(&err);

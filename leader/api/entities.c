@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * entities - reading and deleting users, API keys, policies, settings and the ring; writing is
- * api/entity_write.c's.
+ * entities - reading and deleting users, API keys, policies, settings, workers' credentials and the ring;
+ * writing is api/entity_write.c's.
  *
  *     GET    /api/{kind}?n=&last=     {"items":[...],"total":N}, in the order of ids; Link: <...>; rel="next"
  *     GET    /api/{kind}/{id}         ETag: "<revision>"
@@ -17,6 +17,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/entity_write.h"
+#include "leader/peer_secret.h"
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX     1000
@@ -96,13 +97,14 @@ static struct http_response *read_one(struct api_call *call)
 	return response;
 }
 
-/* Delete: a user's keys go with the user, as the same write. */
+/* Delete: a user's keys go with the user, as the same write; with a worker's credential the peers' secret
+ * changes. */
 
 static size_t gather_deletes(struct api_call *call, const struct state *state, const struct entity *entity,
 	struct store_change **ret)
 {
 	size_t keys = call->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
-	struct store_change *changes = xnew_array(struct store_change, keys + 1);
+	struct store_change *changes = xnew_array(struct store_change, keys + 2);
 
 	changes[len++] =
 		(struct store_change){ .entity = entity_new_deleted(call->kind, entity_id(entity), 0),
@@ -114,6 +116,8 @@ static size_t gather_deletes(struct api_call *call, const struct state *state, c
 			changes[len++] = (struct store_change){ .entity = entity_new_deleted(
 									ENTITY_APIKEY, entity_id(key), 0) };
 	}
+	if (call->kind == ENTITY_WORKER)
+		len += peer_secret_change(state, &changes[len]);
 	*ret = changes;
 	return len;
 }

@@ -3,14 +3,18 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/crypto.h"
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/first_start.h"
+#include "leader/peer_secret.h"
 
 #define SECRET_BYTES    32
 #define CLIENT_ID_BYTES 12
+#define KEY_PREFIX      "zak_"
+#define WORKER_PREFIX   "zwk_"
 /* A write without a condition that somebody else outran is made again on what they left. */
 #define TRIES 5
 
@@ -19,8 +23,9 @@ struct edit {
 	const struct json *given;   /* the body, an object */
 	struct json_doc *completed; /* the same with what was added, or NULL */
 	char id[ENTITY_ID_MAX + 1];
-	struct entity *base, *made;        /* base: what is there, or NULL */
-	char secret[2 * SECRET_BYTES + 1]; /* made here, "" otherwise */
+	struct entity *base, *made; /* base: what is there, or NULL */
+	/* Made here, "" otherwise. A worker's has its prefix, so that it is known wherever it turns up. */
+	char secret[sizeof(WORKER_PREFIX) + 2 * SECRET_BYTES];
 };
 
 static void edit_fini(struct edit *edit)
@@ -119,13 +124,14 @@ static struct http_response *secret_response(const struct edit *edit)
 	struct buf body = buf_limit(4 * (size_t)ENTITY_BYTES_MAX);
 	struct json_writer w = json_writer(&body);
 	struct http_response *response;
-	char key[sizeof(edit->secret) + 8];
+	char key[sizeof(edit->secret) + sizeof(KEY_PREFIX)];
 
-	(void)snprintf(key, sizeof(key), "zak_%s", edit->secret);
+	(void)snprintf(key, sizeof(key), KEY_PREFIX "%s", edit->secret);
 	json_open_object(&w);
 	json_put_str(&w, "clientId", entity_id(edit->made));
 	json_put_text(&w, "clientSecret", edit->secret);
-	json_put_text(&w, "apiKey", key);
+	if (edit->call->kind == ENTITY_APIKEY)
+		json_put_text(&w, "apiKey", key);
 	json_key(&w, STR("entity"));
 	entity_to_json(edit->made, &w);
 	json_close_object(&w);
@@ -199,6 +205,19 @@ static bool complete_apikey(struct edit *edit, struct error *err)
 	return complete(edit, "clientSecret", edit->secret, err);
 }
 
+static bool complete_worker(struct edit *edit, struct error *err)
+{
+	const size_t prefix = sizeof(WORKER_PREFIX) - 1;
+
+	if (has(edit, "clientSecret") || has(edit, "secretHash"))
+		return true;
+	if (edit->base)
+		return complete(edit, "secretHash", entity_worker(edit->base)->secret_hash, err);
+	memcpy(edit->secret, WORKER_PREFIX, prefix);
+	random_hex(edit->secret + prefix, SECRET_BYTES);
+	return complete(edit, "clientSecret", edit->secret, err);
+}
+
 static bool complete_user(struct edit *edit, struct error *err)
 {
 	const char *hash = edit->base ? entity_user(edit->base)->password_hash : "";
@@ -213,6 +232,8 @@ static bool complete_secrets(struct edit *edit, struct error *err)
 {
 	if (edit->call->kind == ENTITY_APIKEY)
 		return complete_apikey(edit, err);
+	if (edit->call->kind == ENTITY_WORKER)
+		return complete_worker(edit, err);
 	return edit->call->kind != ENTITY_USER || complete_user(edit, err);
 }
 
@@ -233,17 +254,34 @@ static bool check_references(const struct edit *edit, const struct state *state,
 
 /* Writing. */
 
+/* Who knew the old secret, or was enabled, is to be locked out. */
+static bool revokes(const struct edit *edit)
+{
+	const struct worker_key *old, *new;
+
+	if (edit->call->kind != ENTITY_WORKER || !edit->base)
+		return false;
+	old = entity_worker(edit->base);
+	new = entity_worker(edit->made);
+	return (old->enabled && !new->enabled) || strcmp(old->secret_hash, new->secret_hash) != 0;
+}
+
 static enum store_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
 {
 	AUTO(state) *state = leader_state(edit->call->leader);
-	struct store_change change = {
-		.entity = edit->made, .check = true, .expected = edit->base ? entity_revision(edit->base) : 0
-	};
-	size_t at;
+	struct store_change changes[2] = { { .entity = edit->made,
+		.check = true,
+		.expected = edit->base ? entity_revision(edit->base) : 0 } };
+	enum store_result result;
+	size_t len = 1, at;
 
 	if (!check_references(edit, state, err))
 		return STORE_FAILED;
-	return leader_write_locked(edit->call->leader, &change, 1, ret_revision, &at, err);
+	if (revokes(edit))
+		len += peer_secret_change(state, &changes[1]);
+	result = leader_write_locked(edit->call->leader, changes, len, ret_revision, &at, err);
+	entity_free(changes[1].entity);
+	return result;
 }
 
 static enum store_result write_made(struct edit *edit, struct error *err)

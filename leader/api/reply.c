@@ -17,6 +17,7 @@ struct http_response *api_json(unsigned status, struct buf *body)
 	response = http_response_buf(status, body);
 	http_response_header(response, "Content-Type", "application/json");
 	http_response_header(response, "Cache-Control", "no-store");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	return response;
 }
 

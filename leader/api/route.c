@@ -2,8 +2,8 @@
 /*
  * route - one table of all endpoints, and the road of a request through it:
  *
- *     find the row --> who is asking? --> may they? --> inline, job or feed
- *                        `-- a password that is not remembered: verified first
+ *     guard --> find the row --> who is asking? --> may they? --> inline, job or feed
+ *                                  `-- a password that is not remembered: verified first
  *
  * A body is read only when it is known who sends it.
  */
@@ -14,6 +14,8 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/guard.h"
+#include "leader/api/room.h"
 #include "leader/api/system.h"
 #include "leader/feed.h"
 #include "leader/waiting.h"
@@ -64,6 +66,8 @@ static const struct route routes[] = {
 	ENTITY_ROUTE("policy", ENTITY_POLICY),
 	ENTITY_ROUTE("policies", ENTITY_POLICY),
 	ENTITY_ROUTE("settings", ENTITY_SETTINGS),
+	ENTITY_ROUTE("worker", ENTITY_WORKER),
+	ENTITY_ROUTE("workers", ENTITY_WORKER),
 	ENTITY_ROUTE("ring", ENTITY_RING),
 	ENTITY_ROUTE("rings", ENTITY_RING),
 };
@@ -97,8 +101,8 @@ static struct http_response *refuse(const struct route *route, const struct logi
 	if (who->role == LOGIN_WORKER || *who->user)
 		return api_error(403, "denied",
 			route->who == FOR_WORKER
-				? "only workers may do this, with the client id and secret of "
-				  "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET"
+				? "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
+				  "CLUSTER_LEADER_CLIENT_SECRET or a credential of their own"
 				: "only admins may do this");
 	response = api_error(
 		401, "unauthorized", "authentication is needed: a user and password, or an API key");
@@ -125,7 +129,16 @@ struct job {
 	struct leader *leader;
 	const struct route *route;
 	struct login_who who;
+	struct room_held room;
 };
+
+static void job_free(void *context)
+{
+	struct job *job = context;
+
+	room_leave(&job->room);
+	free(job);
+}
 
 static void job_run(struct endpoint_call *http)
 {
@@ -138,13 +151,26 @@ static void job_run(struct endpoint_call *http)
 	endpoint_reply(http, job->route->job(&call));
 }
 
+static struct http_response *busy(const char *why)
+{
+	struct http_response *response = api_error(503, "busy", "%s", why);
+
+	http_response_header(response, "Retry-After", "1");
+	return response;
+}
+
 static void start_job(struct leader *leader, const struct route *route, struct http_request *request,
 	const struct login_who *who)
 {
 	struct job *job = xnew(struct job);
 
 	*job = (struct job){ .leader = leader, .route = route, .who = *who };
-	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, free);
+	if (!room_take(&job->room, job->who.worker, http_request_length(request), route->body_max)) {
+		job_free(job);
+		http_request_reply(request, busy("too many large bodies are on their way"));
+		return;
+	}
+	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, job_free);
 }
 
 /* The request. */
@@ -159,7 +185,7 @@ static void admit(struct leader *leader, const struct route *route, struct http_
 	else if (route->job)
 		start_job(leader, route, request, who);
 	else
-		feed_serve(leader->feed, request);
+		feed_serve(leader->feed, request, who);
 }
 
 /* A password is being verified. */
@@ -240,8 +266,11 @@ static void on_request(void *app, struct http_request *request)
 	struct leader *leader = app;
 	struct str rest = STR_NONE;
 	const struct route *route = find_route(http_request_path(request), &rest);
+	struct http_response *refused = guard_refuse(request);
 
-	if (!route)
+	if (refused)
+		http_request_reply(request, refused);
+	else if (!route)
 		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
 	else if (!api_has_method(route->methods, http_request_method(request)))
 		http_request_reply(request, api_method_not_allowed(route->methods));

@@ -92,5 +92,6 @@ struct http_response *system_metrics(struct leader *leader)
 	login_metrics(leader->login, &body);
 	response = http_response_buf(200, &body);
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	return response;
 }

@@ -291,6 +291,21 @@ static const struct store_driver driver = {
 	.list_repositories = store_sqlite_list_repositories,
 };
 
+/* What SQLite makes beside it gets the file's mode. */
+static bool keep_private(const char *path, struct error *err)
+{
+	static const char *const beside[] = { "-wal", "-shm", "-journal" };
+
+	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		AUTO_FINI(buf) other = buf_limit(4096);
+
+		buf_format(&other, "%s%s", path, beside[i]);
+		if (!other.failed)
+			file_tighten(buf_text(&other));
+	}
+	return file_keep_private(path, err);
+}
+
 bool store_open_sqlite(struct store **ret_store, const char *folder, struct error *err)
 {
 	struct store_sqlite *own;
@@ -300,7 +315,7 @@ bool store_open_sqlite(struct store **ret_store, const char *folder, struct erro
 
 	buf_format(&path, "%s/leader.db", folder);
 	if (!buf_check(&path, "path of the store", err) || !file_make_folders(folder, 0700, err) ||
-		!sqlite_open(&db, buf_text(&path), err))
+		!keep_private(buf_text(&path), err) || !sqlite_open(&db, buf_text(&path), err))
 		return false;
 	if (!make_schema(db, err) || !prune(db, err) || !read_number(db, "revision", &revision, err) ||
 		!read_number(db, "forgotten", &forgotten, err) || !file_sync_folder(folder, err))

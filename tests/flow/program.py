@@ -20,6 +20,7 @@ class Program:
 
     program = None  # "worker/zot-worker"
     arguments = ["serve"]
+    user_of_process = None  # another user's id, where the tests are root's
 
     def __enter__(self):
         self.start()
@@ -36,8 +37,11 @@ class Program:
     def start(self):
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen([str(BUILD / self.program), *self.arguments], env=self.environment, stdout=log, stderr=log,
-                                            start_new_session=True)
+                                            start_new_session=True, user=self.user_of_process)
         await_true(self.is_ready, what=self.program)
+
+    def program_path(self):
+        return BUILD / self.program
 
     def is_ready(self):
         assert self.process.poll() is None, self.text()

@@ -14,6 +14,8 @@ import requests
 from leader_process import FakeWorker, Leader
 from worker_process import await_true
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.fixture
 def leader():
@@ -86,6 +88,8 @@ def test_what_is_no_request_gets_an_error_of_the_api(leader, head, status):
 def test_the_state_as_lines_hides_secrets(leader):
     leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
     reply = leader.admin("GET", "/api/cluster/state", headers={"Accept": "application/x-ndjson"})
+    # Admins have no other form: only workers need the hashes of passwords.
+    assert leader.admin("GET", "/api/cluster/state").text == leader.admin("GET", "/api/cluster/state?wait=1").text == reply.text
     lines = [json.loads(line) for line in reply.text.splitlines()]
     assert {"admin", "ann", "cluster", "ring"} == {line["entity"]["id"] for line in lines}
     assert "$2" not in reply.text and "passwordHash" not in reply.text
@@ -101,6 +105,58 @@ def test_who_may_ask(leader):
     assert requests.get(leader.url + "/api/user", auth=("ann", "a long password"), timeout=10).status_code in (401, 403)
     key = leader.new_key()
     assert requests.get(leader.url + "/api/user", auth=(key["clientId"], key["clientSecret"]), timeout=10).status_code == 200
+
+
+# Pages of other sites.
+
+EVIL = {"id": "evil", "password": "a long password", "roles": ["admin"]}
+
+
+@pytest.mark.parametrize("headers", [
+    {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "multipart/form-data; boundary=x"},
+    {"Content-Type": "text/plain; application/json"}, {"Content-Type": "application/jsonp"}, {}])
+def test_a_body_must_say_that_it_is_json(leader, headers):
+    for method, path in (("POST", "/api/user"), ("PUT", "/api/user/evil"), ("PATCH", "/api/user/admin"), ("PUT", "/api/cluster/quotas")):
+        reply = leader.session.request(method, leader.url + path, data=json.dumps(EVIL).encode(), headers=headers, timeout=10)
+        assert reply.status_code == 415 and "Content-Type: application/json" in reply.text, (method, reply.status_code, reply.text)
+    assert leader.admin("GET", "/api/user/evil").status_code == 404
+
+
+def test_a_body_may_say_more_than_json(leader):
+    for i, kind in enumerate(("application/json", "application/json; charset=utf-8", "Application/JSON ; charset=\"utf-8\"")):
+        body = json.dumps({"id": f"u{i}", "password": "a long password"}).encode()
+        assert leader.session.post(leader.url + "/api/user", data=body, headers={"Content-Type": kind}, timeout=10).status_code == 201
+    patch = leader.session.patch(leader.url + "/api/user/u0", data=b'{"groups":["g"]}', headers={"Content-Type": "application/merge-patch+json"})
+    assert patch.status_code == 200 and patch.json()["groups"] == ["g"]
+
+
+@pytest.mark.parametrize("headers", [
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}, {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}])
+def test_a_page_of_another_site_changes_nothing(leader, headers):
+    leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+    revision = leader.revision()
+    for method, path, body in (("POST", "/api/user", EVIL), ("PUT", "/api/user/evil", EVIL), ("PATCH", "/api/user/ann", {"roles": ["admin"]}),
+                               ("DELETE", "/api/user/ann", None), ("DELETE", "/api/cluster/members/x", None),
+                               ("PUT", "/api/cluster/quotas", {"worker": "x", "boot": "b", "seq": 1})):
+        reply = leader.admin(method, path, body, headers=headers)
+        assert reply.status_code == 403 and "another site" in reply.text, (method, path, reply.status_code)
+    assert leader.revision() == revision
+    # It may ask: no answer lets it read what it gets.
+    reply = leader.admin("GET", "/api/user/ann", headers=headers)
+    assert reply.status_code == 200 and not [h for h in reply.headers if h.lower().startswith("access-control-")]
+
+
+def test_the_own_site_may_change_things(leader):
+    own = {"Origin": leader.url}
+    assert leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"}, headers=own).status_code == 201
+    assert leader.admin("DELETE", "/api/user/ann", headers={"Sec-Fetch-Site": "same-origin", **own}).status_code == 204
+
+
+def test_no_answer_is_taken_for_a_page(leader):
+    for path in ("/api/user", "/api/none", "/metrics", "/livez", "/api/cluster/state"):
+        reply = leader.admin("GET", path)
+        assert not reply.content or reply.headers["X-Content-Type-Options"] == "nosniff", path
 
 
 # Entities.
@@ -127,7 +183,7 @@ def test_a_wrong_entity_is_told_what_is_wrong(leader):
     assert reply.status_code == 400 and "groupz" in reply.text and "groups" in reply.text
     reply = leader.admin("POST", "/api/policy", {"id": "team/**", "defaultPolicy": ["reed"]})
     assert reply.status_code == 400 and "reed" in reply.text and "read" in reply.text
-    reply = leader.session.post(leader.url + "/api/user", data=b'{"id": ', timeout=10)
+    reply = leader.session.post(leader.url + "/api/user", data=b'{"id": ', timeout=10, headers=JSON)
     assert reply.status_code == 400
     assert leader.admin("POST", "/api/policy", {"id": "team/**", "defaultPolicy": ["read"]}).status_code == 201
     assert leader.admin("GET", "/api/policy/team/**").json()["defaultPolicy"] == ["read"]
@@ -195,10 +251,10 @@ def test_grants_never_pass_the_quota(leader):
 def test_a_push_that_is_not_one_is_refused(leader):
     worker = FakeWorker(leader, "one")
     for body in (b"", b"[]", b'{"worker":"x"}', b'{"worker":"x","boot":"b","seq":-1}', b'{"worker":"x","boot":"b","usage":[{}]}'):
-        reply = worker.session.put(leader.url + "/api/cluster/quotas", data=body, timeout=10)
+        reply = worker.session.put(leader.url + "/api/cluster/quotas", data=body, timeout=10, headers=JSON)
         assert reply.status_code == 400, (body, reply.status_code)
         assert reply.json()
-    assert worker.session.put(leader.url + "/api/cluster/quotas", data=b" " * (9 << 20), timeout=10).status_code == 413
+    assert worker.session.put(leader.url + "/api/cluster/quotas", data=b" " * (9 << 20), timeout=10, headers=JSON).status_code == 413
     assert leader.members() == {}
 
 

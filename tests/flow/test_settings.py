@@ -95,6 +95,8 @@ BROKEN = [
     ({"cluster": {"members": ["a:1", "a:1"], "hashKey": "loremipsumdolors"}}, ["cluster.members", "a:1"]),
     ({"cluster": {"members": ["a:1", "b:1"], "hashKey": "short"}}, ["cluster.hashKey", "16"]),
     ({"cluster": {"members": ["a:1", "b:1"]}}, ["cluster.hashKey"]),
+    ({"cluster": {"members": ["a:1", "b:1"], "hashKey": "loremipsumdolors"}}, ["ZOT_CLUSTER_SECRET", "openssl rand -hex 32"]),
+    ({"cluster": {"secret": "short"}}, ["cluster.secret", "16"]),
     ({"cluster": {"member": []}}, ["cluster.member", "cluster.members"]),
     ({"log": {"level": "loud"}}, ["log.level", "debug"]),
     ({"log": {"format": "xml"}}, ["log.format", "json"]),

@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 
-from worker_process import MANIFEST, Worker, await_true, digest, free_port, image
+from worker_process import CLUSTER_SECRET, MANIFEST, Worker, await_true, digest, free_port, image
 
 PASSWORDS = {"root": "rootsecret", "ann": "annsecret", "bob": "bobsecret", "eve": "evesecret"}
 
@@ -107,7 +107,7 @@ def test_tls(tmp_path):
 
 def test_a_static_cluster_from_zots_file(tmp_path):
     ports = [free_port() for _ in range(3)]
-    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors"}
+    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "secret": CLUSTER_SECRET}
     with contextlib.ExitStack() as stack:
         workers = []
         for port in ports:

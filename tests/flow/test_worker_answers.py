@@ -11,7 +11,7 @@ import socket
 
 import pytest
 
-from worker_process import MANIFEST, Worker, await_true, digest, free_port, image
+from worker_process import CLUSTER_SECRET, MANIFEST, Worker, await_true, digest, free_port, image
 
 CONTENT = bytes(range(256)) * 40
 
@@ -165,7 +165,8 @@ def test_answers_come_whole_through_a_peer(tmp_path):
         workers = []
         for port in ports:
             (tmp_path / str(port)).mkdir()
-            cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "isolated": True}
+            cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "secret": CLUSTER_SECRET,
+                       "isolated": True}
             workers.append(stack.enter_context(Worker(tmp_path / str(port), port=port, config={"cluster": cluster})))
         content = CONTENT * 64
         path = f"/v2/lib/app/blobs/{workers[0].push_blob('lib/app', content)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who changed what, in a file: once, also in a cluster, and through logrotate."""
+"""Who changed what, in a file: where the client came in, and where it was done; and through logrotate."""
 import contextlib
 import json
 import signal
@@ -48,7 +48,7 @@ def test_each_change_is_written_down(tmp_path):
         assert as_user("ann")["auth"] == ("ann", "annsecret") and "annsecret" not in audit.read_text()
 
 
-def test_in_a_cluster_the_worker_that_the_client_reached_writes_it(tmp_path):
+def test_in_a_cluster_the_worker_that_the_client_reached_writes_it_and_so_does_the_owner(tmp_path):
     with contextlib.ExitStack() as stack:
         workers, names = pair(tmp_path, stack, {"trustedProxies": ["127.0.0.1"]}, {"audit": "{folder}/audit.log"})
         audits = [worker.folder / "audit.log" for worker in workers]
@@ -58,10 +58,14 @@ def test_in_a_cluster_the_worker_that_the_client_reached_writes_it(tmp_path):
             assert workers[0].call("DELETE", f"/v2/{name}/blobs/{digest(b'x')}", headers=by("198.51.100.1")).status_code == 202
         assert workers[1].counter("peer_requests_total") > 0
         await_true(lambda: len(lines(audits[0])) == 4, what="four lines")
-        assert {line["clientIP"] for line in lines(audits[0])} == {"198.51.100.1"}
         for worker in workers:
             worker.stop()
-        assert len(lines(audits[0])) == 4 and not lines(audits[1])
+        assert len(lines(audits[0])) == 4
+        # The owner's line says by whom it came: of the change that the first member sent on to it.
+        sent_on, = lines(audits[1])
+        assert (sent_on["action"], sent_on["peer"]) == ("DELETE", "member 1 of 2") and "/debian/" in sent_on["object"]
+        assert {line["clientIP"] for line in lines(audits[0]) + [sent_on]} == {"198.51.100.1"}
+        assert not any("peer" in line for line in lines(audits[0]))
 
 
 def test_logrotate(tmp_path):

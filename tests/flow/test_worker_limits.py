@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 
-from worker_process import Worker, await_true, free_port, image
+from worker_process import CLUSTER_SECRET, Worker, await_true, free_port, image
 
 PROXY = {"ZOT_TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1"}
 
@@ -42,7 +42,7 @@ def test_a_flood_of_passwords_costs_no_bcrypt(tmp_path):
         seen = statuses(worker, 30, auth=("ann", "wrong"))
         assert seen[0] == 401 and seen.count(429) > 15
         # A header that pretends to be a peer's opens no way around.
-        seen = statuses(worker, 30, headers={"Zot-Cluster-Peer": "v1 bm8 00"})
+        seen = statuses(worker, 30, headers={"Zot-Cluster-Peer": "v2 bm8 00"})
         assert 200 not in seen and seen.count(429) > 15
 
 
@@ -69,7 +69,8 @@ def test_clients_behind_a_trusted_proxy_are_told_apart():
 def pair(tmp_path, stack, http=None, log=None, verify=None, cluster_tls=None, storage=None):
     """Two members of a static cluster on one store, and for each a repository that it owns. {folder} in log: a member's own."""
     ports = [free_port() for _ in range(2)]
-    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", **({"tls": cluster_tls} if cluster_tls else {})}
+    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "secret": CLUSTER_SECRET,
+               **({"tls": cluster_tls} if cluster_tls else {})}
     workers = []
     for port in ports:
         folder = tmp_path / str(port)

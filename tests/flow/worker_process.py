@@ -13,9 +13,9 @@ import tempfile
 import requests
 
 from program import BUILD, Program
-from registry import MANIFEST, await_true, digest, free_port, image
+from registry import CLUSTER_SECRET, MANIFEST, await_true, digest, free_port, image
 
-__all__ = ["BUILD", "MANIFEST", "Worker", "await_true", "digest", "free_port", "image"]
+__all__ = ["BUILD", "CLUSTER_SECRET", "MANIFEST", "Worker", "await_true", "digest", "free_port", "image"]
 
 
 class Worker(Program):

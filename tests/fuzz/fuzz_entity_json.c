@@ -5,7 +5,8 @@
 #include "common/check.h"
 #include "proto/entity.h"
 
-static const char *const ids[ENTITY_KINDS] = { "alice", "zak_12345678", "team/**", "cluster", "ring" };
+static const char *const ids[ENTITY_KINDS] = { "alice", "zak_12345678", "team/**", "cluster", "ring",
+	"zot-worker-1" };
 
 static void survives(const struct entity *entity)
 {

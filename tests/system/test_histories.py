@@ -30,7 +30,7 @@ import s3_servers
 from cluster import BUILD, Cluster
 from gates import Gate
 from history_clients import CONFIG, LAYERS, REPOSITORIES, TAGS, Door, Plan, Speaker
-from registry import free_port
+from registry import CLUSTER_SECRET, free_port
 from s3_faults import Faults
 from s3_memory import Memory
 
@@ -106,7 +106,8 @@ class Bed(Cluster):
         if self.ring == "static":
             # Each reaches the others through gates of its own.
             members = [f"127.0.0.1:{ports[j] if i == j else self.gates[i][j].port}" for j in range(len(ports))]
-            settings |= {"ZOT_CLUSTER_MEMBERS": ",".join(members), "ZOT_CLUSTER_HASH_KEY": HASH_KEY}
+            settings |= {"ZOT_CLUSTER_MEMBERS": ",".join(members), "ZOT_CLUSTER_HASH_KEY": HASH_KEY,
+                         "ZOT_CLUSTER_SECRET": CLUSTER_SECRET}
         return self.worker(f"worker-{i}", PORT=ports[i], **settings)
 
     def worker(self, name, **more):

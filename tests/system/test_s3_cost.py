@@ -6,7 +6,7 @@ import re
 import pytest
 
 import s3_servers
-from registry import MANIFEST, await_true, digest, free_port, image
+from registry import CLUSTER_SECRET, MANIFEST, await_true, digest, free_port, image
 from worker_process import Worker
 
 MIB = 1 << 20
@@ -60,6 +60,7 @@ def test_requests_of_each_operation(owner):
         port = free_port()
         settings = {} if owner == "alone" else {
             "ZOT_CLUSTER_MEMBERS": f"127.0.0.1:{port},127.0.0.1:{free_port()}", "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
+            "ZOT_CLUSTER_SECRET": CLUSTER_SECRET,
             "CLUSTER_SELF_ADDRESS": f"127.0.0.1:{port}"}
         s3 = {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
         with Worker(port=port, **s3, **settings) as worker:

@@ -16,14 +16,17 @@
 #include "worker/auth/cert_identity.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/auth/identity.h"
+#include "worker/cluster/peer_guard.h"
+#include "worker/cluster/peer_headers.h"
 #include "worker/cluster/snapshot.h"
 
 #define KEY_PREFIX      "zak_"
 #define CREDENTIALS_MAX 2048
+#define SIGNED_MAX      ((size_t)32 * 1024) /* more than a head may have */
 
 struct auth {
 	char *realm;
-	char *secret;
+	struct peer_guard *peers;
 	_Atomic int64_t fail_delay_ms;
 	struct htpasswd *htpasswd;          /* or NULL */
 	struct cert_identity *certificates; /* or NULL */
@@ -54,7 +57,7 @@ bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, stru
 		return error_add(err, "http.auth.htpasswd.path");
 	}
 	auth->realm = check_strdup(settings->realm);
-	auth->secret = check_strndup(settings->peer_secret.at, settings->peer_secret.len);
+	auth->peers = peer_guard_new(settings->peer_secret, settings->peer_name, clock_ms());
 	auth->fail_delay_ms = settings->fail_delay_ms;
 	auth->logins = logins_new(
 		&(struct logins_settings){ .pool = settings->pool, .kept_ms = settings->remember_ms });
@@ -70,7 +73,7 @@ void auth_free(struct auth *auth)
 	cert_identity_free(auth->certificates);
 	logins_free(auth->logins);
 	free(auth->realm);
-	free(auth->secret);
+	peer_guard_free(auth->peers);
 	free(auth);
 }
 
@@ -107,20 +110,43 @@ static enum auth_step refuse(struct error *err)
 
 /* Peers. */
 
+/* By the keys that the leaders gave, or by the cluster's own. */
+static bool admit_signed(struct auth *auth, const struct peer_keys *given, const struct peer_request *signs,
+	const char *header, struct peer_claims *ret, struct error *err)
+{
+	struct peer_now now = { clock_wall_ms(), clock_ms() };
+	struct str keys[PEER_KEYS_MAX];
+	unsigned len = peer_keys_believed(given, now.wall_ms / 1000, keys);
+
+	return len ? peer_guard_admit_by(auth->peers, keys, len, signs, str_of(header), now, ret, err)
+		   : peer_guard_admit(auth->peers, signs, str_of(header), now, ret, err);
+}
+
+static bool admit_peer(struct auth *auth, const struct peer_keys *keys, struct http_request *request,
+	const char *header, struct peer_claims *ret, struct error *err)
+{
+	AUTO_FINI(buf) headers = buf_limit(SIGNED_MAX);
+	struct peer_request signs = { .method = str_of(http_method_name(http_request_method(request))),
+		.target = http_request_target(request),
+		.length = http_request_length(request) };
+
+	if (http_request_header_count(request, PEER_HEADER) != 1)
+		return error_set(
+			err, ERROR_DENIED, "UNAUTHORIZED", "the peer header is there more than once");
+	peer_signed_request(request, &headers);
+	signs.headers = buf_str(&headers);
+	return buf_check(&headers, "the head of a peer's call", err) &&
+	       admit_signed(auth, keys, &signs, header, ret, err);
+}
+
 static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapshot,
 	struct http_request *request, const char *header, struct identity **ret_identity, struct error *err)
 {
 	struct peer_claims claims;
 	struct entity *key;
 
-	if (!*auth->secret ||
-		!peer_token_parse(str_of(auth->secret),
-			str_of(http_method_name(http_request_method(request))), http_request_target(request),
-			str_of(header), clock_wall_s(), &claims, NULL)) {
-		(void)error_set(err, ERROR_DENIED, "UNAUTHORIZED",
-			"the request claims to come from a peer and is not signed by one");
+	if (!admit_peer(auth, &snapshot->peers, request, header, &claims, err))
 		return AUTH_REFUSED;
-	}
 	key = *claims.apikey ? state_find(snapshot->state, ENTITY_APIKEY, str_of(claims.apikey)) : NULL;
 	*ret_identity = identity_new_peer(&claims, key);
 	peer_claims_fini(&claims);

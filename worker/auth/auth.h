@@ -35,6 +35,10 @@ struct identity {
 	struct entity *key;     /* the apikey's entity, or NULL */
 	bool anonymous, admin;
 	bool peer;              /* forwarded by a worker, already counted and admitted there */
+	const char *peer_name;  /* that worker, "" when none */
+	const char *client;     /* whom it serves: an address */
+	bool has_digest;        /* of the body, which that worker had whole */
+	uint8_t digest[32];
 	uint64_t peer_epoch;
 	bool has_call;          /* of a peer that sends a change: peer_token.h */
 	uint8_t call[16];
@@ -48,7 +52,7 @@ AUTO_DEFINE(identity)
 enum auth_step { AUTH_OK, AUTH_PENDING, AUTH_REFUSED };
 struct auth_attempt;
 
-/* REFUSED: err is UNAUTHORIZED. PENDING: *ret_attempt is for auth_start(). */
+/* REFUSED: err is UNAUTHORIZED; of kind CONFLICT when a peer's call came before. PENDING: *ret_attempt is for auth_start(). */
 enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request, const struct ip *client,
 			struct identity **ret_identity, struct auth_attempt **ret_attempt, struct error *err) MUST_CHECK;
 /* Once, on the loop that started. identity: the callee's, or NULL; then err is UNAUTHORIZED, or TOOMANYREQUESTS with a

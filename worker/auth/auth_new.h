@@ -15,6 +15,7 @@ struct auth_settings {
 	const char *realm;
 	const char *htpasswd;   /* path, or NULL */
 	struct str peer_secret; /* empty: no peers */
+	const char *peer_name;  /* what they call us */
 	int64_t fail_delay_ms;
 	struct pool *pool;      /* verifies passwords */
 	int64_t remember_ms;    /* one that was right */

@@ -12,6 +12,7 @@ struct identity_box {
 	atomic_uint refs;
 	struct identity identity;
 	char *memory[2];
+	char *peer_memory[2];
 	const char **groups;
 	struct entity *user_entity;
 };
@@ -21,15 +22,21 @@ static struct identity_box *box_of(struct identity *identity)
 	return (struct identity_box *)((char *)identity - offsetof(struct identity_box, identity));
 }
 
+static char *text_of(struct str s)
+{
+	return check_strndup(s.at ? s.at : "", s.len);
+}
+
 static struct identity_box *box_new(struct str user, struct str apikey)
 {
 	struct identity_box *box = xnew(struct identity_box);
 
 	atomic_init(&box->refs, 1);
-	box->memory[0] = check_strndup(user.at ? user.at : "", user.len);
-	box->memory[1] = check_strndup(apikey.at ? apikey.at : "", apikey.len);
+	box->memory[0] = text_of(user);
+	box->memory[1] = text_of(apikey);
 	box->identity.user = box->memory[0];
 	box->identity.apikey = box->memory[1];
+	box->identity.peer_name = box->identity.client = "";
 	return box;
 }
 
@@ -56,6 +63,8 @@ void identity_free(struct identity *identity)
 	free(box->groups);
 	free(box->memory[0]);
 	free(box->memory[1]);
+	free(box->peer_memory[0]);
+	free(box->peer_memory[1]);
 	free(box);
 }
 
@@ -100,6 +109,10 @@ struct identity *identity_new_peer(const struct peer_claims *claims, struct enti
 	box->identity.anonymous = claims->anonymous;
 	box->identity.admin = claims->admin;
 	box->identity.peer = true;
+	box->identity.peer_name = box->peer_memory[0] = text_of(str_of(claims->sender));
+	box->identity.client = box->peer_memory[1] = text_of(str_of(claims->client));
+	box->identity.has_digest = claims->has_digest;
+	memcpy(box->identity.digest, claims->digest, sizeof(box->identity.digest));
 	if (key)
 		box->identity.key = entity_ref(key);
 	box->identity.peer_epoch = claims->epoch;

@@ -21,22 +21,20 @@
 /* Alone, a view is checked against the store this often, in case somebody else writes there too. */
 #define SINGLE_TRUST_MS 5000
 
-/* Without an own setting, all members derive the same secret from what they share anyway. */
-static char *derive_secret(const struct worker_settings *settings)
+/* What signs the calls between workers, unless the leaders give them a secret (peer_keys.h): one of an older
+ * version does not. Members of a static cluster must be given one; who is alone has no peers and believes
+ * none. */
+static void derive_key(struct cluster *cluster, const struct worker_settings *settings)
 {
-	const char *shared = settings->mode == MODE_WORKER ? settings->leader_client_secret
-			     : settings->members.len       ? settings->hash_key
-							   : NULL;
-	uint8_t mac[32];
-	char hex[65];
-
+	cluster->has_key = true;
 	if (settings->secret)
-		return check_strdup(settings->secret);
-	if (!shared)
-		return check_strdup("");
-	hmac_sha256(str_of(shared), STR("zot peer secret 1"), mac);
-	str_hex(mac, sizeof(mac), hex);
-	return check_strdup(hex);
+		peer_key_derive(
+			str_of(settings->secret), "calls between workers v2, cluster secret", cluster->key);
+	else if (settings->mode == MODE_WORKER)
+		peer_key_derive(str_of(settings->leader_client_secret),
+			"calls between workers v2, client secret of the leaders", cluster->key);
+	else
+		cluster->has_key = false;
 }
 
 static bool ring_static(const struct worker_settings *settings, struct ring **ret_ring, struct error *err)
@@ -64,15 +62,24 @@ static bool ring_static(const struct worker_settings *settings, struct ring **re
 	return ok;
 }
 
+/* Members of a static cluster agree on their order; how they reach each other is each one's own affair. */
+static void format_place(size_t place, size_t len, struct buf *into)
+{
+	buf_format(into, "member %zu of %zu", place + 1, len);
+}
+
 static bool start_static(struct cluster *cluster, uint16_t port, struct error *err)
 {
 	const struct setting_list *members = &cluster->settings->members;
+	AUTO_FINI(buf) known_as = buf_limit(64);
 	struct ring *ring;
 	size_t place;
 
 	if (!self_among(members, port, &place, err) || !ring_static(cluster->settings, &ring, err))
 		return false;
 	cluster->self = check_strdup(members->at[place]);
+	format_place(place, members->len, &known_as);
+	cluster->known_as = check_strdup(buf_text(&known_as));
 	return snapshot_new_plain(
 		&cluster->current, ring, (int)place, &cluster->rules, cluster->settings->isolated, err);
 }
@@ -115,9 +122,11 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 	cluster->rules = (struct snapshot_rules){ .led = settings->mode == MODE_WORKER,
 		.access_control = settings->access_control,
 		.htpasswd = settings->htpasswd != NULL,
-		.certificates = settings->tls_ca != NULL };
+		.certificates = settings->tls_ca != NULL,
+		.own_peer_key = settings->secret != NULL };
 	cluster->failed = map_new();
-	cluster->secret = derive_secret(settings);
+	derive_key(cluster, settings);
+	random_bytes(cluster->sender, sizeof(cluster->sender));
 	if (settings->mode == MODE_WORKER || settings->members.len)
 		self_url(settings, port, &url);
 	cluster->url = check_strdup(buf_text(&url));
@@ -152,7 +161,7 @@ void cluster_free(struct cluster *cluster)
 	free(cluster->self);
 	free(cluster->url);
 	free(cluster->process);
-	free(cluster->secret);
+	free(cluster->known_as);
 	free(cluster);
 }
 
@@ -410,9 +419,30 @@ const char *cluster_url(const struct cluster *cluster)
 	return cluster->url;
 }
 
-struct str cluster_secret(const struct cluster *cluster)
+struct str cluster_key(const struct cluster *cluster)
 {
-	return str_of(cluster->secret);
+	return cluster->has_key ? str_from(cluster->key, sizeof(cluster->key)) : STR_NONE;
+}
+
+const char *cluster_known_as(const struct cluster *cluster)
+{
+	return cluster->known_as ? cluster->known_as : cluster->self;
+}
+
+void cluster_name_of(const struct cluster *cluster, const struct snapshot *snapshot,
+	const struct ring_member *member, struct buf *into)
+{
+	if (cluster->has_leaders)
+		buf_puts(into, member->id);
+	else
+		format_place((size_t)ring_find(snapshot->ring, str_of(member->id)), ring_len(snapshot->ring),
+			into);
+}
+
+uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES])
+{
+	memcpy(into, cluster->sender, sizeof(cluster->sender));
+	return atomic_fetch_add_explicit(&cluster->calls, 1, memory_order_relaxed);
 }
 
 bool cluster_is_draining(const struct cluster *cluster)

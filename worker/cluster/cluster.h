@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "proto/peer_token.h"
 #include "worker/cluster/snapshot.h"
 
 struct cluster;
@@ -40,7 +41,13 @@ int64_t cluster_trust(void *cluster, struct str name);
 int64_t cluster_lease_left_ms(struct cluster *cluster); /* INT64_MAX without leaders */
 
 const char *cluster_self(const struct cluster *cluster);   /* our member name; "" in single mode */
-struct str  cluster_secret(const struct cluster *cluster); /* for peer_token */
+/* For peer_token. The key is empty where there are no peers. */
+struct str  cluster_key(const struct cluster *cluster);
+/* What members call each other in tokens: of led ones the name; of a static cluster the place in the list, however it spells them. */
+const char *cluster_known_as(const struct cluster *cluster);
+void        cluster_name_of(const struct cluster *cluster, const struct snapshot *snapshot, const struct ring_member *member, struct buf *into);
+/* This process, and a number that it has not used. */
+uint64_t    cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES]);
 bool        cluster_is_draining(const struct cluster *cluster);
 /* Milliseconds since the state was last known to be the leaders' newest; -1 without leaders. */
 int64_t     cluster_state_age_ms(struct cluster *cluster);

@@ -22,8 +22,11 @@ struct cluster {
 	struct snapshot_rules rules; /* guarded by lock once the loops run */
 	unsigned rules_version;
 	char *self, *url, *process; /* member name, URL for peers, random id of this process */
-	char *secret;
-	bool has_leaders, single;
+	char *known_as;             /* in a static cluster */
+	uint8_t key[32];            /* signs calls between workers, where has_key */
+	uint8_t sender[PEER_PROCESS_BYTES];
+	_Atomic uint64_t calls;     /* sent by this process */
+	bool has_leaders, single, has_key;
 
 	pthread_mutex_t lock;       /* guards what follows */
 	struct snapshot *current;

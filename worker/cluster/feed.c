@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
-#include "common/file.h"
+#include "common/few.h"
 #include "common/gzip.h"
 #include "common/http_client.h"
 #include "common/log.h"
@@ -21,7 +21,13 @@
 
 #define LONG_POLL_DEFAULT_MS 25000
 #define TOUCH_EVERY_MS       30000
-#define COMPRESSED_MAX       (256u * 1024 * 1024)
+/* Of what a leader provokes: lines of the log in a minute; answers in ten seconds that follow each other at
+ * once. */
+#define SAY_MOST       10
+#define SAY_SPAN_MS    60000
+#define ANSWER_MOST    200
+#define ANSWER_SPAN_MS 10000
+#define ANSWER_REST_MS 100
 
 struct feed {
 	struct cluster *cluster;
@@ -35,8 +41,10 @@ struct feed {
 	char *path;          /* of the state on disk */
 	struct state *saved; /* newest that was written, or is being written */
 	bool saving, full;   /* full: ask for the whole state */
+	bool waits;          /* the leader holds questions until there is something new */
 	int64_t touched_ms;  /* when the file was last written or touched */
 	bool said_down, stopping;
+	struct few said_lost, said_refused, answers;
 };
 
 /* An answer on its way through the pool. */
@@ -44,6 +52,7 @@ struct feed_apply {
 	struct feed *feed;
 	struct buf body;
 	bool gzip;
+	int64_t begun_ms;
 	char digest[80];
 	struct snapshot *old, *made;
 	unsigned rules_version;
@@ -58,6 +67,40 @@ static void ask_in(struct feed *feed, int64_t ms)
 	if (feed->stopping)
 		return;
 	loop_timer_start(feed->loop, &feed->timer, ms, ask, feed);
+}
+
+/* The next question comes at once, but a leader that always has an answer does not keep this worker busy with
+ * it. */
+static void ask_soon(struct feed *feed, int64_t busy_ms)
+{
+	int64_t rest = few_take(&feed->answers, ANSWER_MOST, ANSWER_SPAN_MS, clock_ms()) ? 0 : ANSWER_REST_MS;
+
+	ask_in(feed, busy_ms > ANSWER_REST_MS ? busy_ms : rest);
+}
+
+/* Leaders. */
+
+static const char *leader_url(const struct feed *feed)
+{
+	return feed->leaders.urls->at[feed->leaders.now];
+}
+
+static void lost(struct feed *feed, const char *why)
+{
+	if (!feed->said_down && few_take(&feed->said_lost, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_warn("leader.lost", "url=%s error=%s serving the last state", leader_url(feed),
+			log_quote(str_of(why)));
+	feed->said_down = true;
+	leaders_failed(&feed->leaders, clock_ms());
+	ask_soon(feed, 0);
+}
+
+static void worked(struct feed *feed)
+{
+	leaders_worked(&feed->leaders);
+	if (feed->said_down && few_take(&feed->said_lost, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_info("leader.back", "url=%s", leader_url(feed));
+	feed->said_down = false;
 }
 
 /* Apply. */
@@ -86,7 +129,8 @@ static bool check_digest(struct str bytes, const char *wanted, struct error *err
 static bool apply_now(struct feed_apply *apply, struct error *err)
 {
 	struct cluster *cluster = apply->feed->cluster;
-	AUTO_FINI(buf) expanded = buf_limit(STATE_BYTES_MAX);
+	size_t most = (size_t)cluster->settings->state_limit;
+	AUTO_FINI(buf) expanded = buf_limit(most);
 	AUTO(state) *state = NULL;
 	struct str bytes = buf_str(&apply->body);
 	struct snapshot_rules rules = cluster_rules(apply->feed->cluster, &apply->rules_version);
@@ -97,7 +141,7 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 		bytes = buf_str(&expanded);
 	}
 	return check_digest(bytes, apply->digest, err) &&
-	       state_apply(bytes, apply->old->state, &state, err) &&
+	       state_apply_within(most, bytes, apply->old->state, &state, err) &&
 	       snapshot_new_state(&apply->made, state, cluster->self, apply->old, &rules, err);
 }
 
@@ -171,13 +215,29 @@ static void refresh_rules(struct cluster *cluster, unsigned built_with)
 		log_warn("access.refresh", "error=%s", log_quote(str_of(err.text)));
 }
 
+/* A delta that does not fit is no fault: the full state does. A full state that is wrong is the leader's. */
+static void refused(struct feed *feed, const struct error *err, int64_t busy_ms)
+{
+	if (few_take(&feed->said_refused, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_warn("state.refused", "url=%s error=%s serving the last state%s", leader_url(feed),
+			log_quote(str_of(err->text)), feed->full ? "" : ", asking for the full one");
+	if (feed->full)
+		lost(feed, err->text);
+	else
+		ask_soon(feed, busy_ms);
+	feed->full = true;
+}
+
 static void apply_done(void *arg)
 {
 	struct feed_apply *apply = arg;
 	struct feed *feed = apply->feed;
 
+	int64_t busy_ms = clock_ms() - apply->begun_ms;
+
 	feed->applying = NULL;
 	if (apply->ok) {
+		worked(feed);
 		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
 			state_revision(apply->made->state), apply->body.len);
 		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
@@ -185,12 +245,9 @@ static void apply_done(void *arg)
 		refresh_rules(feed->cluster, apply->rules_version);
 		feed->full = false;
 		save(feed);
-		ask_in(feed, 0);
+		ask_soon(feed, busy_ms);
 	} else {
-		log_warn("state.refused", "error=%s asking for the full state",
-			log_quote(str_of(apply->err.text)));
-		ask_in(feed, feed->full ? feed->cluster->settings->retry_delay_ms : 0);
-		feed->full = true;
+		refused(feed, &apply->err, busy_ms);
 	}
 	apply_free(apply);
 }
@@ -204,7 +261,8 @@ static void start_apply(struct feed *feed, struct http_call *call)
 	struct str body = http_call_body(call);
 
 	apply->feed = feed;
-	apply->body = buf_limit(COMPRESSED_MAX);
+	apply->begun_ms = clock_ms();
+	apply->body = buf_limit((size_t)feed->cluster->settings->state_limit);
 	buf_add(&apply->body, body);
 	apply->gzip = encoding && !strcmp(encoding, "gzip");
 	apply->old = cluster_snapshot(feed->cluster);
@@ -222,17 +280,31 @@ static void start_apply(struct feed *feed, struct http_call *call)
 
 static void on_head(void *arg, struct http_call *call)
 {
-	(void)arg;
+	const struct feed *feed = arg;
+
 	if (http_call_status(call) == 200)
-		http_call_collect(call, COMPRESSED_MAX);
+		http_call_collect(call, (size_t)feed->cluster->settings->state_limit);
 }
 
-static void say_down(struct feed *feed, const char *why)
+static bool is_state(struct http_call *call)
 {
-	if (!feed->said_down)
-		log_warn("leader.lost", "url=%s error=%s serving the last state",
-			feed->leaders.urls->at[feed->leaders.now], log_quote(str_of(why)));
-	feed->said_down = true;
+	struct str rest = str_of(http_headers_find(http_call_headers(call), "Content-Type")), type = rest;
+
+	(void)str_until(&rest, ';', &type);
+	return str_is_nocase(str_trim(type), STATE_MEDIA_TYPE);
+}
+
+/* A leader that is asked to wait and does not is not asked again and again at once. */
+static void unchanged(struct feed *feed)
+{
+	const struct cluster *cluster = feed->cluster;
+
+	atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+	touch(feed);
+	if (feed->waits)
+		ask_soon(feed, 0);
+	else
+		ask_in(feed, cluster->settings->poll_every_ms);
 }
 
 static void on_answer(struct feed *feed, struct http_call *call)
@@ -240,24 +312,17 @@ static void on_answer(struct feed *feed, struct http_call *call)
 	unsigned status = http_call_status(call);
 	char why[64];
 
-	if (status != 200 && status != 304) {
+	if (status == 304) {
+		worked(feed);
+		unchanged(feed);
+	} else if (status != 200) {
 		(void)snprintf(why, sizeof(why), "the leader answered %u", status);
-		say_down(feed, why);
-		leaders_failed(&feed->leaders, clock_ms());
-		ask_in(feed, 0);
-		return;
-	}
-	leaders_worked(&feed->leaders);
-	if (feed->said_down)
-		log_info("leader.back", "url=%s", feed->leaders.urls->at[feed->leaders.now]);
-	feed->said_down = false;
-	if (status == 200) {
+		lost(feed, why);
+	} else if (!is_state(call)) {
+		lost(feed, "the leader's answer is of another Content-Type than " STATE_MEDIA_TYPE);
+	} else {
 		start_apply(feed, call);
-		return;
 	}
-	atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
-	touch(feed);
-	ask_in(feed, feed->cluster->settings->long_poll ? 0 : feed->cluster->settings->poll_every_ms);
 }
 
 static void on_done(void *arg, struct http_call *call, const struct error *err)
@@ -265,13 +330,10 @@ static void on_done(void *arg, struct http_call *call, const struct error *err)
 	struct feed *feed = arg;
 
 	feed->call = NULL;
-	if (!err) {
+	if (err)
+		lost(feed, err->text);
+	else
 		on_answer(feed, call);
-		return;
-	}
-	say_down(feed, err->text);
-	leaders_failed(&feed->leaders, clock_ms());
-	ask_in(feed, 0);
 }
 
 static int64_t poll_wait_ms(const struct feed *feed, const struct snapshot *snapshot)
@@ -302,6 +364,7 @@ static void ask(void *arg)
 		return;
 	}
 	/* A first answer must not wait for a change. */
+	feed->waits = poll > 0;
 	if (!revision || feed->full)
 		poll = 0;
 	buf_format(

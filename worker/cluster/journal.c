@@ -25,6 +25,7 @@ bool journal_load(const char *path, struct usage_push **ret_list, size_t *ret_le
 	struct error why;
 	struct str rest, line;
 
+	file_tighten(path);
 	if (!file_read(path, &text, &why)) {
 		if (why.kind == ERROR_UNKNOWN)
 			return true;

@@ -12,7 +12,9 @@
  *         0 ----- first ----- 20 s --- again --- 30 s        50 s: the limit      60 s: the server's own 503
  *                                       isolated: ---------> |
  *
- *         A call that is cut ends before. Its tokens are good until 120 s after the first sending.
+ *         A call that is cut ends before. Each sending has a token of its own, which is good for
+ * peer_guard.h's time; a kept connection that dies makes the library send the same bytes once more, which the
+ * receiver refuses if it had them: then they are signed anew, under the same id.
  */
 #include "worker/cluster/peer.h"
 
@@ -20,6 +22,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/http_client.h"
 #include "common/http_server.h"
 #include "common/log.h"
@@ -35,7 +38,6 @@
 #define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')
 #define SMALL_MAX  (64 * 1024)
 #define PIPE_BYTES (256u * 1024)
-#define TOKEN_S    120
 #define CONNECT_MS 2000
 /* A read can be served elsewhere, so it does not wait for long; a write may be on its way into an object
  * store, and the wait limit of the request answers the client before this ends it. */
@@ -51,10 +53,14 @@ struct peer_call {
 	struct str target;       /* of the request, from its path on */
 	char *member_id;
 	struct http_call *call;        /* NULL: not under way */
+	struct loop_timer patience;    /* with a read, until its reply begins */
 	struct pipe *upward;           /* the writer's end of the request's body */
 	int64_t sent_ms, sent_wall_ms; /* first; the limit is counted from here */
-	bool repeated;
-	bool lost; /* somebody had it and did not answer */
+	uint8_t digest[HASH_MAX];      /* of a body that was collected */
+	bool repeated, signed_anew;
+	bool odd;      /* what it answers is no answer */
+	bool streamed; /* the client's body goes through, once */
+	bool lost;     /* somebody had it and did not answer */
 	bool over;
 };
 
@@ -231,6 +237,17 @@ static void reply_bodyless(struct peer_call *peer, struct http_call *call, unsig
 	http_request_reply(peer->how.request, response);
 }
 
+/* It does not serve the request: whatever else it says does not matter. */
+static bool turns_away(unsigned status, const struct http_headers *headers)
+{
+	return status == 421 || (status == 401 && http_headers_find(headers, PEER_REFUSED_HEADER));
+}
+
+static bool is_odd(const struct peer_call *peer, unsigned status, int64_t len)
+{
+	return status < 200 || status > 599 || (len < 0 && !has_no_body(peer, status));
+}
+
 static void on_head(void *arg, struct http_call *call)
 {
 	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
@@ -238,11 +255,14 @@ static void on_head(void *arg, struct http_call *call)
 	int64_t len = http_call_length(call);
 
 	cluster_peer_answered(peer->how.cluster, str_of(peer->member_id));
-	if (peer->over || status == 421)
+	if (peer->over)
 		return;
-	if (has_no_body(peer, status))
+	peer->odd = is_odd(peer, status, len);
+	if (peer->odd || turns_away(status, http_call_headers(call)))
+		http_call_collect(call, SMALL_MAX);
+	else if (has_no_body(peer, status))
 		reply_bodyless(peer, call, status);
-	else if (len >= 0 && len <= SMALL_MAX)
+	else if (len <= SMALL_MAX)
 		http_call_collect(call, SMALL_MAX);
 	else
 		begin_stream(peer, call, status);
@@ -284,64 +304,154 @@ static void on_failed(struct peer_call *peer, const struct error *err)
 		give_up(peer, err, untouched);
 }
 
+/* Our token was not believed. What came before may have been done. */
+static void on_refused(struct peer_call *peer, const char *why)
+{
+	bool used = !strcmp(why, PEER_USED);
+	struct error err;
+
+	(void)error_set(&err, ERROR_DENIED, NULL,
+		"member %s does not believe this worker (%.20s); its log says why (peer.refused)",
+		peer->member_id, why);
+	peer->lost |= used;
+	if (!peer->signed_anew && !peer->streamed && !http_request_is_replied(peer->how.request) &&
+		left_ms(peer) > 0) {
+		peer->signed_anew = true;
+		if (start(peer))
+			return;
+	}
+	if (peer->how.only_there || peer->streamed)
+		refuse(peer, &err);
+	else
+		give_up(peer, &err, !used);
+}
+
+static void on_misdirected(struct peer_call *peer)
+{
+	struct error err;
+
+	(void)error_set(&err, ERROR_CONFLICT, NULL, "member %s has a newer ring and is not the owner",
+		peer->member_id);
+	give_up(peer, &err, true);
+}
+
+static void on_odd(struct peer_call *peer, struct http_call *call)
+{
+	struct error err;
+
+	(void)error_set(&err, ERROR_INTERNAL, NULL,
+		"member %s answered %u%s, which is no answer of a registry", peer->member_id,
+		http_call_status(call), http_call_length(call) < 0 ? " and told no length" : "");
+	on_failed(peer, &err);
+}
+
 static void on_call_done(void *arg, struct http_call *call, const struct error *err)
 {
 	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
-	struct error disagrees;
+	unsigned status = http_call_status(call);
 
 	peer->call = NULL;
+	loop_timer_stop(http_request_loop(peer->how.request), &peer->patience);
 	drop_upward(peer);
-	if (err) {
+	if (peer->odd)
+		on_odd(peer, call);
+	else if (err)
 		on_failed(peer, err);
-	} else if (peer->over) {
+	else if (peer->over)
 		return;
-	} else if (http_call_status(call) == 421) {
-		(void)error_set(&disagrees, ERROR_CONFLICT, NULL,
-			"member %s has a newer ring and is not the owner", peer->member_id);
-		give_up(peer, &disagrees, true);
-	} else {
+	else if (status == 421)
+		on_misdirected(peer);
+	else if (turns_away(status, http_call_headers(call)))
+		on_refused(peer, http_headers_find(http_call_headers(call), PEER_REFUSED_HEADER));
+	else
 		finish_small(peer, call);
-	}
+}
+
+/* It says something all the time, and never enough to reply with. */
+static void on_slow(void *arg)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct error err;
+
+	if (peer->over || !peer->call)
+		return;
+	http_call_cancel(TAKE(peer->call));
+	drop_upward(peer);
+	(void)error_set(&err, ERROR_TIMEOUT, NULL, "member %s has not answered in %d s", peer->member_id,
+		STALL_MS / 1000);
+	on_failed(peer, &err);
 }
 
 /* Start. */
 
-static void sign(const struct peer_call *peer, struct buf *into)
+/* As the receiver sees it. */
+static int64_t length_of(const struct peer_forward *how)
+{
+	if (how->body_is_collected)
+		return (int64_t)how->body.len;
+	return how->has_call ? 0 : http_request_length(how->request);
+}
+
+static void claim_call(const struct peer_call *peer, struct peer_claims *claims)
 {
 	const struct peer_forward *how = &peer->how;
-	const struct identity *identity = how->identity;
-	struct peer_claims claims = {
-		.sender = cluster_self(how->cluster),
-		.epoch = ring_epoch(how->snapshot->ring),
-		.expires_s = peer->sent_wall_ms / 1000 + TOKEN_S,
-		.user = identity->user,
-		.apikey = identity->apikey,
-		.admin = identity->admin,
-		.anonymous = identity->anonymous,
-		.groups = identity->groups.at,
-		.groups_len = identity->groups.len,
-		.has_call = how->has_call,
-		.call_sent_ms = peer->lost ? peer->sent_wall_ms : 0,
-		.call_age_ms = peer->lost ? gone_ms(peer) : 0,
-		.call_issued_ms = how->issued_ms,
-	};
 
-	memcpy(claims.call, how->call.raw, sizeof(claims.call));
-	peer_token_format(cluster_secret(how->cluster),
-		str_of(http_method_name(http_request_method(how->request))), peer->target, &claims, into);
+	claims->has_call = how->has_call;
+	memcpy(claims->call, how->call.raw, sizeof(claims->call));
+	claims->call_sent_ms = peer->lost ? peer->sent_wall_ms : 0;
+	claims->call_age_ms = peer->lost ? gone_ms(peer) : 0;
+	claims->call_issued_ms = how->issued_ms;
+}
+
+static void claim_client(const struct identity *identity, struct peer_claims *claims)
+{
+	claims->user = identity->user;
+	claims->apikey = identity->apikey;
+	claims->admin = identity->admin;
+	claims->anonymous = identity->anonymous;
+	claims->groups = identity->groups.at;
+	claims->groups_len = identity->groups.len;
+}
+
+static void sign(const struct peer_call *peer, struct str headers, struct buf *into)
+{
+	const struct peer_forward *how = &peer->how;
+	const struct peer_request request = { .method = str_of(
+						      http_method_name(http_request_method(how->request))),
+		.target = peer->target,
+		.length = length_of(how),
+		.headers = headers };
+	AUTO_FINI(buf) receiver = buf_limit(PEER_NAME_MAX + 1);
+	char client[INET6_ADDRSTRLEN];
+	struct peer_claims claims = { .sender = cluster_known_as(how->cluster),
+		.client = client,
+		.epoch = ring_epoch(how->snapshot->ring),
+		.issued_ms = clock_wall_ms(),
+		.has_digest = how->body_is_collected };
+
+	cluster_name_of(how->cluster, how->snapshot, how->member, &receiver);
+	claims.receiver = buf_text(&receiver);
+	claims.sequence = cluster_next_call(how->cluster, claims.process);
+	ip_format(&how->from, client);
+	memcpy(claims.digest, peer->digest, sizeof(claims.digest));
+	claim_client(how->identity, &claims);
+	claim_call(peer, &claims);
+	peer_token_format(peer_keys_sign(&how->snapshot->peers, cluster_key(how->cluster), clock_wall_s()),
+		&request, &claims, into);
 }
 
 static bool make_headers(const struct peer_call *peer, struct http_headers *headers)
 {
-	AUTO_FINI(buf) token = buf_limit(16 * 1024);
-	char from[INET6_ADDRSTRLEN];
+	AUTO_FINI(buf) token = buf_limit((size_t)16 * 1024);
+	AUTO_FINI(buf) lines = buf_limit((size_t)64 * 1024);
 
-	sign(peer, &token);
-	ip_format(&peer->how.from, from);
-	return !token.failed && peer_copy_request(peer->how.request, headers) &&
+	if (!peer_copy_request(peer->how.request, headers))
+		return false;
+	peer_signed_list(headers, &lines);
+	sign(peer, buf_str(&lines), &token);
+	return !lines.failed && !token.failed &&
 	       http_headers_add(headers, STR(PEER_HEADER), buf_str(&token)) &&
-	       http_headers_add(headers, STR(HOP_HEADER), STR("1")) &&
-	       http_headers_add(headers, STR("X-Forwarded-For"), str_of(from));
+	       http_headers_add(headers, STR(HOP_HEADER), STR("1"));
 }
 
 static void give_body(struct peer_call *peer, struct http_call_spec *spec)
@@ -353,6 +463,7 @@ static void give_body(struct peer_call *peer, struct http_call_spec *spec)
 	if (how->body_is_collected) {
 		spec->body = how->body;
 	} else if (!how->has_call && http_request_length(how->request)) {
+		peer->streamed = true;
 		peer->upward = pipe_new(http_request_loop(how->request), PIPE_BYTES);
 		pipe_on_room(peer->upward, on_room, peer);
 		spec->has_body = true;
@@ -368,6 +479,7 @@ static bool start(struct peer_call *peer)
 	struct http_call_spec spec = { .connect_ms = CONNECT_MS,
 		.stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
 
+	peer->odd = false;
 	buf_puts(&url, peer->how.member->url);
 	buf_add(&url, peer->target);
 	if (url.failed || !make_headers(peer, headers))
@@ -383,6 +495,9 @@ static bool start(struct peer_call *peer)
 	give_body(peer, &spec);
 	peer->call = http_call_start(peer->how.client, &spec,
 		(struct http_call_events){ .arg = peer, .on_head = on_head, .on_done = on_call_done });
+	if (is_read(peer))
+		loop_timer_start(
+			http_request_loop(peer->how.request), &peer->patience, STALL_MS, on_slow, peer);
 	if (peer->upward)
 		http_request_stream(peer->how.request,
 			(struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone });
@@ -414,6 +529,8 @@ struct peer_call *peer_forward_start(const struct peer_forward *forward)
 	peer->member_id = check_strdup(forward->member->id);
 	peer->sent_ms = clock_ms();
 	peer->sent_wall_ms = clock_wall_ms();
+	if (forward->body_is_collected)
+		hash_bytes(HASH_SHA256, forward->body.at, forward->body.len, peer->digest);
 	if (!start(peer)) {
 		(void)error_set(&err, ERROR_TOO_LARGE, NULL, "the request's head is too large to be sent on");
 		peer->over = true;
@@ -427,6 +544,7 @@ void peer_call_done(struct peer_call *peer)
 	if (!peer)
 		return;
 	CHECK(peer->magic == PEER_MAGIC);
+	loop_timer_stop(http_request_loop(peer->how.request), &peer->patience);
 	if (peer->call)
 		http_call_cancel(peer->call);
 	drop_upward(peer);

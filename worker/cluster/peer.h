@@ -8,6 +8,10 @@
  *
  * When the peer cannot be reached or answers 421, and for reads also when it fails before its answer, on_unreachable runs and nothing was
  * replied: the request can still be served here, if its body was collected or is not needed (a body that was streamed is consumed).
+ * The same when it answers that it does not believe our token: that is a quarrel among workers, which no client hears of. What can be sent
+ * again is signed anew once first. Where only this member can serve (only_there), and where a body has gone, it is 503.
+ * A read waits 20 s for its reply to begin (a small one: to be there), however much of it dribbles in.
+ * What is no answer of a registry (a status below 200 or over 599, a body of which no length is told) counts as none.
  * After that point the client gets 503 with Retry-After, or a cut connection when the reply had begun.
  *
  * A change (a PUT or DELETE with a call) is done once under its id, so one whose answer was lost is done again under the same:
@@ -41,6 +45,7 @@ struct peer_forward {
 	struct identity *identity;
 	const struct ring_member *member;
 	struct ip from; /* the client's address, for the owner's log */
+	bool only_there; /* nobody else can serve it: it holds the upload */
 	const char *ca_file, *cert_file, *key_file; /* towards https members; each may be NULL */
 	/* The body: collected before (then sent from here, and kept for on_unreachable), or streamed. */
 	bool body_is_collected;

@@ -12,9 +12,19 @@ static const char *const not_sent[] = {
 	"X-Forwarded-For",
 	PEER_HEADER,
 	PEER_EPOCH_HEADER,
+	PEER_REFUSED_HEADER,
 	HOP_HEADER,
 };
-static const char *const not_returned[] = { "Content-Length", "Date", PEER_EPOCH_HEADER };
+static const char *const not_returned[] = { "Content-Length", "Date", PEER_EPOCH_HEADER,
+	PEER_REFUSED_HEADER };
+static const char *const are_signed[] = {
+	"Content-Type",
+	"Content-Range",
+	"Range",
+	"If-Range",
+	"If-Match",
+	"If-None-Match",
+};
 
 static bool is_among(const char *name, const char *const *names, size_t len)
 {
@@ -59,6 +69,43 @@ bool peer_copy_request(const struct http_request *request, struct http_headers *
 
 	http_request_each_header(request, copy_one, &copying);
 	return copying.ok;
+}
+
+/* What is signed. */
+
+struct signing {
+	struct buf *into;
+	const char *wanted;
+};
+
+static void sign_line(void *arg, const char *name, const char *value)
+{
+	const struct signing *signing = arg;
+
+	if (!str_is_nocase(str_of(name), signing->wanted))
+		return;
+	buf_puts(signing->into, signing->wanted);
+	buf_puts(signing->into, ": ");
+	buf_add(signing->into, str_trim(str_of(value)));
+	buf_putc(signing->into, '\n');
+}
+
+void peer_signed_request(const struct http_request *request, struct buf *into)
+{
+	for (size_t i = 0; i < sizeof(are_signed) / sizeof(are_signed[0]); i++)
+		http_request_each_header(
+			request, sign_line, &(struct signing){ .into = into, .wanted = are_signed[i] });
+}
+
+void peer_signed_list(const struct http_headers *headers, struct buf *into)
+{
+	const char *name, *value;
+
+	for (size_t i = 0; i < sizeof(are_signed) / sizeof(are_signed[0]); i++)
+		for (size_t at = 0; at < http_headers_len(headers); at++) {
+			http_headers_at(headers, at, &name, &value);
+			sign_line(&(struct signing){ .into = into, .wanted = are_signed[i] }, name, value);
+		}
 }
 
 void peer_copy_answer(const struct http_headers *from, struct http_response *into)

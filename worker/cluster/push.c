@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/few.h"
 #include "common/http_client.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -23,6 +24,16 @@
 #include "worker/worker.h"
 
 #define ANSWER_MAX (8u * 1024 * 1024)
+/* What a leader may say, as its settings are bounded (proto/entity_fields.def). */
+#define LEASE_MOST_MS  600000
+#define EVERY_LEAST_MS 100
+#define EVERY_MOST_MS  60000
+/* Of what it provokes: lines of the log in a minute, pushes that follow each other at once in ten seconds. */
+#define SAY_MOST     10
+#define SAY_SPAN_MS  60000
+#define SOON_MOST    200
+#define SOON_SPAN_MS 10000
+#define SOON_REST_MS 100
 /* Told to leave, we try so often before the journal has to do. */
 #define LEAVE_TRIES 3
 
@@ -46,6 +57,7 @@ struct push {
 	unsigned collecting; /* loops that have not handed over yet */
 	struct http_call *call;
 	int64_t sent_ms, sent_wall_ms;
+	struct few said, soon;
 	bool again; /* a push is wanted as soon as this one is over */
 	bool stopping;
 	atomic_bool kicked;
@@ -254,6 +266,51 @@ static void failed(struct push *push, const char *why)
 		push->leave_failures++;
 }
 
+static void say_refused(struct push *push, const char *why)
+{
+	if (few_take(&push->said, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_error("push.refused", "name=%s %s", log_quote(str_of(push->cluster->self)), why);
+}
+
+static void say_wrong(struct push *push, const struct error *err)
+{
+	if (few_take(&push->said, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_warn("push.answer", "error=%s ignoring", log_quote(str_of(err->text)));
+}
+
+/* Refused for what we are, not for now. */
+static void say_why(struct push *push, unsigned status)
+{
+	if (status == 409)
+		say_refused(push, "another process of this name is alive: give each worker its own "
+				  "CLUSTER_WORKER_NAME");
+	else if (status == 401)
+		say_refused(
+			push, "the leader does not know CLUSTER_LEADER_CLIENT_ID and _SECRET, or no longer");
+	else if (status == 403)
+		say_refused(push, "the credential is another worker's: CLUSTER_LEADER_CLIENT_ID must be "
+				  "CLUSTER_WORKER_NAME");
+}
+
+static bool check_answer(const struct usage_answer *answer, struct error *err)
+{
+	if (answer->lease_ms > LEASE_MOST_MS)
+		return error_set(err, ERROR_INVALID, NULL,
+			"a lease of %" PRId64 " ms; at most %d are allowed", answer->lease_ms, LEASE_MOST_MS);
+	if (answer->push_every_ms > EVERY_MOST_MS)
+		return error_set(err, ERROR_INVALID, NULL,
+			"push_every_ms: %" PRId64 "; at most %d are allowed", answer->push_every_ms,
+			EVERY_MOST_MS);
+	return true;
+}
+
+static int64_t pause_ms(const struct push *push, const struct usage_answer *answer)
+{
+	if (answer->push_every_ms <= 0)
+		return push->cluster->settings->push_every_ms;
+	return answer->push_every_ms < EVERY_LEAST_MS ? EVERY_LEAST_MS : answer->push_every_ms;
+}
+
 static bool take_answer(struct push *push, struct http_call *call, int64_t *ret_every_ms)
 {
 	struct usage_answer answer = { 0 };
@@ -263,22 +320,19 @@ static bool take_answer(struct push *push, struct http_call *call, int64_t *ret_
 	if (http_call_status(call) != 200) {
 		(void)snprintf(why, sizeof(why), "the leader answered %u", http_call_status(call));
 		failed(push, why);
-		if (http_call_status(call) == 409)
-			log_error("push.refused",
-				"name=%s another process of this name is alive: give each worker its own "
-				"CLUSTER_WORKER_NAME",
-				log_quote(str_of(push->cluster->self)));
+		say_why(push, http_call_status(call));
 		return false;
 	}
-	if (!usage_answer_parse(http_call_body(call), &answer, &err)) {
+	if (!usage_answer_parse(http_call_body(call), &answer, &err) || !check_answer(&answer, &err)) {
+		usage_answer_fini(&answer);
 		failed(push, err.text);
+		say_wrong(push, &err);
 		return false;
 	}
 	leaders_worked(&push->leaders);
 	if (answer.seq == current(push)->seq)
 		acknowledged(push, call, &answer);
-	*ret_every_ms =
-		answer.push_every_ms > 0 ? answer.push_every_ms : push->cluster->settings->push_every_ms;
+	*ret_every_ms = pause_ms(push, &answer);
 	usage_answer_fini(&answer);
 	return true;
 }
@@ -288,6 +342,11 @@ static void on_head(void *arg, struct http_call *call)
 	(void)arg;
 	if (http_call_status(call) == 200)
 		http_call_collect(call, ANSWER_MAX);
+}
+
+static int64_t soon_ms(struct push *push)
+{
+	return few_take(&push->soon, SOON_MOST, SOON_SPAN_MS, clock_ms()) ? 0 : SOON_REST_MS;
 }
 
 static void on_done(void *arg, struct http_call *call, const struct error *err)
@@ -309,7 +368,7 @@ static void on_done(void *arg, struct http_call *call, const struct error *err)
 	if (err)
 		cycle_in(push, every < 500 ? every : 500);
 	else
-		cycle_in(push, again ? 0 : every);
+		cycle_in(push, again ? soon_ms(push) : every);
 }
 
 static void send_item(struct push *push, struct usage_push *item)

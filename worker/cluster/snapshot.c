@@ -79,6 +79,7 @@ bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *o
 	snapshot->self = old->self;
 	snapshot->isolated = old->isolated;
 	snapshot->lease_ms = old->lease_ms;
+	snapshot->peers = old->peers;
 	if (!obey(snapshot, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
@@ -130,6 +131,8 @@ bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, con
 		snapshot->ring = ring_ref(old->ring);
 	else if (!ring_from_state(state, &snapshot->ring, err))
 		return false;
+	if (ring && !rules->own_peer_key)
+		snapshot->peers = peer_keys_of(entity_ring(ring));
 	snapshot->self = ring_find(snapshot->ring, str_of(self));
 	if (!obey(snapshot, rules, err))
 		return false;

@@ -14,6 +14,7 @@
 
 #include "proto/ring.h"
 #include "proto/state.h"
+#include "worker/cluster/peer_keys.h"
 
 struct access;
 struct snapshot {
@@ -21,6 +22,7 @@ struct snapshot {
 	struct ring *ring;
 	int self;               /* our place in the ring, or RING_NOBODY */
 	struct access *access;  /* worker/auth/access.h */
+	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
 	bool isolated;          /* storage is each worker's own */
 	int64_t lease_ms;

@@ -15,6 +15,7 @@ struct snapshot_rules {
 	bool htpasswd;                     /* passwords are configured */
 	bool certificates;                 /* client certificates are verified */
 	bool led;                          /* users are in the leaders' state */
+	bool own_peer_key;                 /* the leaders' secret for calls between workers does not count */
 };
 
 /* Takes over the ring. */

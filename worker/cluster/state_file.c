@@ -50,6 +50,7 @@ bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_ag
 	uint8_t digest[HASH_MAX];
 	struct str body;
 
+	file_tighten(path);
 	if (!file_read(path, &file, err))
 		return false;
 	*ret_age_ms = age_of(path);

@@ -30,6 +30,7 @@ void blob_headers(struct http_response *response, const struct digest *digest)
 	oci_reply_digest(response, digest);
 	oci_reply_etag(response, digest);
 	http_response_header(response, "Accept-Ranges", "bytes");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	put_cache(response);
 }
 

@@ -19,6 +19,7 @@ static struct http_response *reply(unsigned status, unsigned retry_after_s, cons
 	oci_error_body(err, &body);
 	response = http_response_buf(status, &body);
 	http_response_header(response, "Content-Type", "application/json");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	if (retry_after_s)
 		http_response_headerf(response, "Retry-After", "%u", retry_after_s);
 	return response;
@@ -51,6 +52,7 @@ struct http_response *oci_reply_json(unsigned status, const char *media_type, st
 	struct http_response *response = http_response_buf(status, body);
 
 	http_response_header(response, "Content-Type", media_type);
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	return response;
 }
 

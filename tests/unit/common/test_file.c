@@ -193,6 +193,54 @@ static void test_wait_readable(void **state)
 	close(ends[1]);
 }
 
+static mode_t mode_of(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path(name), &st), 0);
+	return st.st_mode & 07777;
+}
+
+static void test_private_files_have_one_mode(void **state)
+{
+	static const mode_t masks[] = { 0, 022, 077, 0277, 0777 };
+	mode_t before = umask(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+		(void)umask(masks[i]);
+		assert_true(file_keep_private(path("made"), NULL));
+		assert_int_equal(mode_of("made"), 0600);
+		assert_int_equal(unlink(path("made")), 0);
+	}
+	(void)umask(before);
+}
+
+static void test_files_that_others_may_read_are_tightened(void **state)
+{
+	static const mode_t modes[] = { 0644, 0660, 0604, 0400, 04755, 0600 };
+
+	(void)state;
+	assert_true(file_write_durable(path("a"), STR("a secret"), 0600, NULL));
+	for (size_t i = 0; i < 2 * sizeof(modes) / sizeof(modes[0]); i++) {
+		assert_int_equal(chmod(path("a"), modes[i / 2]), 0);
+		if (i % 2)
+			file_tighten(path("a"));
+		else
+			assert_true(file_keep_private(path("a"), NULL));
+		assert_int_equal(mode_of("a"), 0600);
+	}
+	AUTO_FINI(buf) bytes = buf_limit(100);
+	assert_true(file_read(path("a"), &bytes, NULL));
+	assert_string_equal(buf_text(&bytes), "a secret");
+	/* What is no file is left alone, and what is not there too. */
+	assert_int_equal(mkdir(path("folder"), 0755), 0);
+	file_tighten(path("folder"));
+	assert_int_equal(mode_of("folder"), 0755);
+	file_tighten(path("none"));
+	assert_int_equal(access(path("none"), F_OK), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +253,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_remove_tree_does_not_follow_links, set_up, tear_down),
 		cmocka_unit_test(test_wait_readable),
+		cmocka_unit_test_setup_teardown(test_private_files_have_one_mode, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_files_that_others_may_read_are_tightened, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,10 +63,33 @@ static struct entity *make_key(
 	return entity_new(ENTITY_APIKEY, str_of(id), 1, &key);
 }
 
+#define SWAP_LOGIN(other)                                                                                    \
+	do {                                                                                                 \
+		struct login *swapped = login;                                                               \
+		login = (other);                                                                             \
+		(other) = swapped;                                                                           \
+	} while (0)
+#define WORKERS_SECRET "zwk_of one worker, long enough"
+
+static struct entity *make_worker(const char *name, const char *secret, bool enabled, int64_t valid_until)
+{
+	struct worker_key key;
+	uint8_t raw[HASH_MAX];
+	char hex[65];
+
+	hash_bytes(HASH_SHA256, secret, strlen(secret), raw);
+	str_hex(raw, 32, hex);
+	table_defaults(entity_table(ENTITY_WORKER), &key);
+	key.secret_hash = hex;
+	key.enabled = enabled;
+	key.valid_until = valid_until;
+	return entity_new(ENTITY_WORKER, str_of(name), 1, &key);
+}
+
 static int setup(void **state)
 {
 	AUTO(state) *none = state_new();
-	struct entity *all[7];
+	struct entity *all[11];
 
 	(void)state;
 	assert_true(password_hash(STR("right password"), hash, NULL));
@@ -79,8 +102,12 @@ static int setup(void **state)
 	all[4] = make_key(1, "key-plain", "plain", NULL, 0);
 	all[5] = make_key(2, "key-scoped", "root", "**:read", 0);
 	all[6] = make_key(3, "key-expired", "root", NULL, clock_wall_s() - 1);
-	people = state_change(none, all, 7, 1);
-	for (size_t i = 0; i < 7; i++)
+	all[7] = make_worker("one", WORKERS_SECRET, true, 0);
+	all[8] = make_worker("disabled", WORKERS_SECRET, false, 0);
+	all[9] = make_worker("over", WORKERS_SECRET, true, clock_wall_s() - 1);
+	all[10] = make_worker("root", WORKERS_SECRET, true, clock_wall_s() + 1000);
+	people = state_change(none, all, 11, 1);
+	for (size_t i = 0; i < 11; i++)
 		entity_free(all[i]);
 	return 0;
 }
@@ -151,6 +178,65 @@ static void workers_by_their_secret(void **state)
 	assert_int_equal(ask("workers", "the secret of workers").role, LOGIN_WORKER);
 	assert_int_equal(ask("workers", "the secret of worker").role, LOGIN_NOBODY);
 	assert_int_equal(ask("worker", "the secret of workers").role, LOGIN_NOBODY);
+}
+
+static void workers_by_a_credential_of_their_own(void **state)
+{
+	struct login_who who = ask("one", WORKERS_SECRET);
+
+	(void)state;
+	assert_int_equal(who.role, LOGIN_WORKER);
+	assert_string_equal(who.worker, "one");
+	assert_string_equal(ask("workers", "the secret of workers").worker, "");
+	assert_int_equal(ask("two", WORKERS_SECRET).role, LOGIN_NOBODY);
+	assert_int_equal(ask("one", WORKERS_SECRET "x").role, LOGIN_NOBODY);
+	assert_int_equal(ask("disabled", WORKERS_SECRET).role, LOGIN_NOBODY);
+	assert_int_equal(ask("over", WORKERS_SECRET).role, LOGIN_NOBODY);
+	/* A user of the same name has a password as before. */
+	assert_int_equal(ask("root", WORKERS_SECRET).role, LOGIN_WORKER);
+	assert_int_equal(ask("root", "right password").role, LOGIN_ADMIN);
+	assert_string_equal(ask("root", "right password").worker, "");
+}
+
+static bool still(struct entity *changed, const struct login_who *who)
+{
+	AUTO(entity) *owned = changed;
+	AUTO(state) *later = state_change(people, &owned, 1, 2);
+
+	return login_still(later, who);
+}
+
+static void a_worker_is_let_in_as_long_as_its_credential_is_good(void **state)
+{
+	struct login_who who = ask("one", WORKERS_SECRET), shared = ask("workers", "the secret of workers");
+
+	(void)state;
+	assert_true(login_still(people, &who) && login_still(people, &shared));
+	assert_true(still(make_worker("one", WORKERS_SECRET, true, clock_wall_s() + 1000), &who));
+	assert_true(still(make_worker("two", WORKERS_SECRET, false, 0), &who));
+	assert_false(still(make_worker("one", WORKERS_SECRET, false, 0), &who));
+	assert_false(still(make_worker("one", WORKERS_SECRET, true, clock_wall_s() - 1), &who));
+	assert_false(still(make_worker("one", "another secret, long enough", true, 0), &who));
+	assert_false(still(entity_new_deleted(ENTITY_WORKER, STR("one"), 2), &who));
+	assert_true(still(entity_new_deleted(ENTITY_WORKER, STR("one"), 2), &shared));
+}
+
+static void the_shared_credential_may_be_off(void **state)
+{
+	struct leader_settings own = { .own_credentials = true };
+	struct pool *its_pool = NULL;
+	struct login *strict;
+
+	(void)state;
+	assert_true(pool_new(&its_pool, 2, 10, NULL));
+	strict = login_new(&own, its_pool);
+	SWAP_LOGIN(strict);
+	assert_int_equal(ask("workers", "the secret of workers").role, LOGIN_NOBODY);
+	assert_int_equal(ask("", "").role, LOGIN_NOBODY);
+	assert_int_equal(ask("one", WORKERS_SECRET).role, LOGIN_WORKER);
+	SWAP_LOGIN(strict);
+	pool_free(its_pool);
+	login_free(strict);
 }
 
 static void admins_by_password(void **state)
@@ -297,6 +383,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(workers_by_their_secret),
+		TEST(workers_by_a_credential_of_their_own),
+		TEST(a_worker_is_let_in_as_long_as_its_credential_is_good),
+		TEST(the_shared_credential_may_be_off),
 		TEST(admins_by_password),
 		TEST(remembers_for_a_while),
 		TEST(a_changed_user_is_seen_at_once),

@@ -435,6 +435,30 @@ static void a_tombstone_has_no_body(void **state)
 	assert_string_equal(text, "{\"id\":\"alice\",\"revision\":8,\"deleted\":true}");
 }
 
+#define WORKER(rest) "{\"secretHash\":\"" HASH64 "\"" rest "}"
+
+static void a_worker_has_a_secret(void **state)
+{
+	AUTO(entity) *entity = good(ENTITY_WORKER, "zot-worker-1",
+		WORKER(",\"description\":\"rack 7\",\"validUntil\":1800000000"));
+	AUTO(entity) *copy = packed(entity);
+	AUTO(entity) *given = good(ENTITY_WORKER, "w", "{\"clientSecret\":\"a secret of 16 bytes\"}");
+	const struct worker_key *key = entity_worker(copy);
+
+	(void)state;
+	assert_string_equal(key->secret_hash, HASH64);
+	assert_string_equal(key->description, "rack 7");
+	assert_true(key->enabled);
+	assert_int_equal(key->valid_until, 1800000000);
+	assert_int_equal(strlen(entity_worker(given)->secret_hash), 64);
+	assert_true(entity_kind_is_leaders(ENTITY_WORKER) && !entity_kind_is_leaders(ENTITY_USER));
+	refused(ENTITY_WORKER, "w", "{}", "secretHash", "required");
+	refused(ENTITY_WORKER, "w", "{\"clientSecret\":\"short\"}", "clientSecret", "16 to 512");
+	refused(ENTITY_WORKER, "a:b", WORKER(""), "worker's name", "A-Z");
+	refused(ENTITY_WORKER, "a b", WORKER(""), "worker's name", "A-Z");
+	refused(ENTITY_WORKER, "w", WORKER(",\"roles\":[]"), "roles", "");
+}
+
 static void kinds_have_names(void **state)
 {
 	enum entity_kind kind;
@@ -583,6 +607,7 @@ int main(void)
 		cmocka_unit_test(a_merge_patch_keeps_the_rules),
 		cmocka_unit_test(a_body_struct_is_copied_whole),
 		cmocka_unit_test(a_tombstone_has_no_body),
+		cmocka_unit_test(a_worker_has_a_secret),
 		cmocka_unit_test(kinds_have_names),
 		cmocka_unit_test(sizes_are_bounded),
 		cmocka_unit_test(decoding_checks_like_json),

@@ -19,13 +19,27 @@
 #define SECRET STR("s3cret")
 #define METHOD STR("PUT")
 #define TARGET STR("/v2/a/manifests/x?tag=1")
-#define NOW    1000
+#define TYPE   STR("Content-Type: a/b\n")
+#define NOW_MS 1763740000000
+
+static const struct peer_request request = {
+	.method = { "PUT", 3 },
+	.target = { "/v2/a/manifests/x?tag=1", 23 },
+	.length = 4,
+	.headers = { "Content-Type: a/b\n", 18 },
+};
 
 static const char *const groups[] = { "devs", "", "a:b c/\xc3\xa9" };
 static const struct peer_claims sample = {
 	.sender = "worker-1",
+	.receiver = "worker-2",
+	.process = { 1, 2, 3, 4, 5, 6, 7, 255 },
+	.sequence = PEER_SEQUENCE_MAX,
+	.issued_ms = NOW_MS,
 	.epoch = UINT64_MAX,
-	.expires_s = NOW + 30,
+	.client = "2001:db8::1",
+	.has_digest = true,
+	.digest = { 9, 8, 7 },
 	.user = "alice",
 	.apikey = "zak_1",
 	.admin = true,
@@ -37,15 +51,15 @@ static struct buf token_of(const struct peer_claims *claims)
 {
 	struct buf b = buf_limit(2 * PEER_TOKEN_MAX);
 
-	peer_token_format(SECRET, METHOD, TARGET, claims, &b);
+	peer_token_format(SECRET, &request, claims, &b);
 	return b;
 }
 
-static bool parse(struct str header, int64_t now_s, struct peer_claims *ret)
+static bool parse(struct str header, struct peer_claims *ret)
 {
 	struct error err;
 
-	if (peer_token_parse(SECRET, METHOD, TARGET, header, now_s, ret, &err))
+	if (peer_token_parse(SECRET, &request, header, ret, &err))
 		return true;
 	assert_int_equal(err.kind, ERROR_DENIED);
 	assert_string_equal(err.code, "UNAUTHORIZED");
@@ -59,10 +73,16 @@ static void carries_the_claims(void **state)
 
 	(void)state;
 	assert_false(b.failed);
-	assert_true(parse(buf_str(&b), NOW, &claims));
+	assert_true(parse(buf_str(&b), &claims));
 	assert_string_equal(claims.sender, "worker-1");
+	assert_string_equal(claims.receiver, "worker-2");
+	assert_memory_equal(claims.process, sample.process, PEER_PROCESS_BYTES);
+	assert_true(claims.sequence == PEER_SEQUENCE_MAX);
+	assert_true(claims.issued_ms == NOW_MS);
 	assert_true(claims.epoch == UINT64_MAX);
-	assert_int_equal(claims.expires_s, NOW + 30);
+	assert_string_equal(claims.client, "2001:db8::1");
+	assert_true(claims.has_digest);
+	assert_memory_equal(claims.digest, sample.digest, PEER_DIGEST_BYTES);
 	assert_string_equal(claims.user, "alice");
 	assert_string_equal(claims.apikey, "zak_1");
 	assert_true(claims.admin && !claims.anonymous);
@@ -75,15 +95,14 @@ static void carries_the_claims(void **state)
 
 static void carries_nobody(void **state)
 {
-	struct peer_claims nobody = {
-		.sender = "w", .expires_s = NOW, .user = "", .apikey = NULL, .anonymous = true
-	};
+	struct peer_claims nobody = { .sender = "w", .user = "", .apikey = NULL, .anonymous = true };
 	AUTO_FINI(buf) b = token_of(&nobody);
 	struct peer_claims claims;
 
 	(void)state;
-	assert_true(parse(buf_str(&b), NOW, &claims));
-	assert_true(claims.anonymous && !claims.admin);
+	assert_true(parse(buf_str(&b), &claims));
+	assert_true(claims.anonymous && !claims.admin && !claims.has_digest);
+	assert_string_equal(claims.client, "");
 	assert_string_equal(claims.user, "");
 	assert_string_equal(claims.apikey, "");
 	assert_int_equal(claims.groups_len, 0);
@@ -102,7 +121,7 @@ static void carries_a_call(void **state)
 	change.call_age_ms = 20000;
 	change.call_issued_ms = 1763740000000;
 	AUTO_FINI(buf) b = token_of(&change);
-	assert_true(parse(buf_str(&b), NOW, &claims));
+	assert_true(parse(buf_str(&b), &claims));
 	assert_true(claims.has_call);
 	assert_memory_equal(claims.call, change.call, PEER_CALL_BYTES);
 	assert_true(claims.call_sent_ms == INT64_MAX);
@@ -112,7 +131,7 @@ static void carries_a_call(void **state)
 	assert_string_equal(claims.groups[2], groups[2]);
 	peer_claims_fini(&claims);
 	AUTO_FINI(buf) none = token_of(&sample);
-	assert_true(parse(buf_str(&none), NOW, &claims));
+	assert_true(parse(buf_str(&none), &claims));
 	assert_false(claims.has_call);
 	peer_claims_fini(&claims);
 	change.call_age_ms = -1;
@@ -130,27 +149,41 @@ static void a_group_is_no_call(void **state)
 	forged.groups = odd;
 	forged.groups_len = 2;
 	AUTO_FINI(buf) b = token_of(&forged);
-	assert_true(parse(buf_str(&b), NOW, &claims));
+	assert_true(parse(buf_str(&b), &claims));
 	assert_false(claims.has_call);
 	assert_int_equal(claims.groups_len, 1);
 	assert_string_equal(claims.groups[0], "devs");
 	peer_claims_fini(&claims);
 }
 
+static bool parse_for(struct str secret, struct peer_request asked, struct str header)
+{
+	struct peer_claims claims;
+
+	if (!peer_token_parse(secret, &asked, header, &claims, NULL))
+		return false;
+	peer_claims_fini(&claims);
+	return true;
+}
+
 static void is_bound_to_the_request(void **state)
 {
 	AUTO_FINI(buf) b = token_of(&sample);
-	struct peer_claims claims;
+	struct str header = buf_str(&b);
 
 	(void)state;
-	assert_false(peer_token_parse(STR("s3creT"), METHOD, TARGET, buf_str(&b), NOW, &claims, NULL));
-	assert_false(peer_token_parse(STR(""), METHOD, TARGET, buf_str(&b), NOW, &claims, NULL));
-	assert_false(peer_token_parse(SECRET, STR("GET"), TARGET, buf_str(&b), NOW, &claims, NULL));
-	assert_false(
-		peer_token_parse(SECRET, METHOD, STR("/v2/a/manifests/x"), buf_str(&b), NOW, &claims, NULL));
-	assert_false(parse(buf_str(&b), NOW + 31, &claims));
-	assert_true(parse(buf_str(&b), NOW + 30, &claims));
-	peer_claims_fini(&claims);
+	assert_true(parse_for(SECRET, request, header));
+	assert_false(parse_for(STR("s3creT"), request, header));
+	assert_false(parse_for(STR(""), request, header));
+	assert_false(parse_for(SECRET, (struct peer_request){ STR("GET"), TARGET, 4, TYPE }, header));
+	assert_false(parse_for(
+		SECRET, (struct peer_request){ METHOD, STR("/v2/a/manifests/x"), 4, TYPE }, header));
+	assert_false(parse_for(SECRET, (struct peer_request){ METHOD, TARGET, 5, TYPE }, header));
+	assert_false(parse_for(SECRET, (struct peer_request){ METHOD, TARGET, 0, TYPE }, header));
+	assert_false(parse_for(SECRET, (struct peer_request){ METHOD, TARGET, -1, TYPE }, header));
+	assert_false(parse_for(SECRET, (struct peer_request){ METHOD, TARGET, 4, STR_NONE }, header));
+	assert_false(parse_for(
+		SECRET, (struct peer_request){ METHOD, TARGET, 4, STR("Content-Type: a/c\n") }, header));
 }
 
 /* A change of any one character is noticed. */
@@ -162,14 +195,16 @@ static void cannot_be_twisted(void **state)
 	(void)state;
 	for (size_t i = 0; i < b.len; i++) {
 		b.at[i] ^= 1;
-		assert_false(parse(buf_str(&b), NOW, &claims));
+		assert_false(parse(buf_str(&b), &claims));
 		b.at[i] ^= 1;
-		assert_false(parse(str_from(b.at, i), NOW, &claims));
+		assert_false(parse(str_from(b.at, i), &claims));
 	}
 	buf_putc(&b, '0');
-	assert_false(parse(buf_str(&b), NOW, &claims));
-	assert_false(parse(STR_NONE, NOW, &claims));
-	assert_false(parse(STR("v1  "), NOW, &claims));
+	assert_false(parse(buf_str(&b), &claims));
+	b.at[1] = '1'; /* the form of before */
+	assert_false(parse(str_from(b.at, b.len - 1), &claims));
+	assert_false(parse(STR_NONE, &claims));
+	assert_false(parse(STR("v2  "), &claims));
 }
 
 /* Signed rightly, but not what peer_token_format() writes. */
@@ -184,57 +219,79 @@ static bool parse_signed(struct str plain)
 	bool ok;
 
 	base64url_encode(plain, text);
-	buf_format(&message, "PUT %.*s %s", STR_ARGS(TARGET), text);
+	buf_format(&message, "PUT %.*s 4\nContent-Type: a/b\n%s", STR_ARGS(TARGET), text);
 	hmac_sha256(SECRET, buf_str(&message), signature);
 	str_hex(signature, sizeof(signature), hex);
-	buf_format(&header, "v1 %s %s", text, hex);
+	buf_format(&header, "v2 %s %s", text, hex);
 	free(text);
-	ok = parse(buf_str(&header), NOW, &claims);
+	ok = parse(buf_str(&header), &claims);
 	if (ok)
 		peer_claims_fini(&claims);
 	return ok;
 }
+
+#define WHO    "1:w1:v"
+#define ONCE   "16:0123456789abcdef1:5" /* process and sequence */
+#define ISSUED "4:1000"
+#define CLIENT "1:10:0:0:" /* epoch, client, user, key */
+#define RIGHT  WHO ONCE ISSUED CLIENT "1:00:"
 
 static void refuses_odd_claims(void **state)
 {
 	static const char *const odd[] = {
 		"",
 		"1:w",
-		"1:w1:14:1000",
-		"1:w1:14:10000:0:1:",
-		"1:w1:14:10000:0:1:4",
-		"1:w1:x4:10000:0:1:0",
-		"1:w1:15:-10000:0:1:0",
-		"1:w1:120:999999999999999999990:0:1:0",
-		"1:w1:14:10000:0:1:02:x",
-		"1:w1:14:10000:0:1:0x",
-		"1:w1:14:10000:0:1:0256:",
-		"1:w1:14:10000:0:0:",
+		"1:w1:v",
+		WHO "16:0123456789abcdef",
+		WHO ONCE,
+		WHO ONCE ISSUED,
+		WHO ONCE ISSUED CLIENT,
+		WHO ONCE ISSUED CLIENT "1:0",
+		WHO ONCE ISSUED CLIENT "1:40:",
+		WHO ONCE ISSUED CLIENT "1:04:abcd",
+		WHO "16:0123456789ABCDEF1:5" ISSUED CLIENT "1:00:",
+		WHO "14:0123456789abcd1:5" ISSUED CLIENT "1:00:",
+		WHO "16:0123456789abcdef15:281474976710656" ISSUED CLIENT "1:00:",
+		WHO "16:0123456789abcdef2:-1" ISSUED CLIENT "1:00:",
+		WHO ONCE "5:-1000" CLIENT "1:00:",
+		WHO ONCE "20:99999999999999999999" CLIENT "1:00:",
+		WHO ONCE ISSUED "1:x0:0:0:1:00:",
+		RIGHT "x",
+		RIGHT "2:x",
+		RIGHT "256:",
 	};
-	char many[256] = "1:w1:14:10000:0:1:0";
-	size_t start = strlen(many);
+	AUTO_FINI(buf) many = buf_limit(4096);
+	char digest[65];
 
 	(void)state;
-	assert_true(parse_signed(STR("1:w1:14:10000:0:1:0")));
-	assert_true(parse_signed(STR("1:w1:14:10000:0:1:01:x")));
+	assert_true(parse_signed(STR(RIGHT)));
+	assert_true(parse_signed(STR(RIGHT "1:x")));
+	memset(digest, 'a', 64);
+	digest[64] = '\0';
+	buf_format(&many, WHO ONCE ISSUED CLIENT "1:064:%s", digest);
+	assert_true(parse_signed(buf_str(&many)));
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		if (parse_signed(str_of(odd[i])))
 			fail_msg("%s are no claims", odd[i]);
 	}
-	assert_false(parse_signed(str_from("1:\0"
-					   "1:14:10000:0:1:0",
-		18)));
-	for (size_t i = 0; i <= PEER_GROUPS_MAX; i++)
-		memcpy(many + start + 2 * i, "0:", 2);
-	assert_true(parse_signed(str_from(many, start + 2 * PEER_GROUPS_MAX)));
-	assert_false(parse_signed(str_from(many, start + 2 * PEER_GROUPS_MAX + 2)));
+	buf_clear(&many);
+	buf_append(&many, "1:\0", 3);
+	buf_puts(&many, "1:v" ONCE ISSUED CLIENT "1:00:");
+	assert_false(parse_signed(buf_str(&many)));
+	buf_clear(&many);
+	buf_puts(&many, RIGHT);
+	for (size_t i = 0; i < PEER_GROUPS_MAX; i++)
+		buf_puts(&many, "0:");
+	assert_true(parse_signed(buf_str(&many)));
+	buf_puts(&many, "0:");
+	assert_false(parse_signed(buf_str(&many)));
 }
 
 static bool parse_more(const char *more)
 {
 	AUTO_FINI(buf) plain = buf_limit(1024);
 
-	buf_format(&plain, "1:w1:14:10000:0:1:0%zu:%s", strlen(more), more);
+	buf_format(&plain, RIGHT "%zu:%s", strlen(more), more);
 	return parse_signed(buf_str(&plain));
 }
 
@@ -270,7 +327,7 @@ static void refuses_odd_calls(void **state)
 			fail_msg("%s is no call", odd[i] + 1);
 	assert_false(parse_more("\001call:" ID ":0:0:044:\001call:" ID ":0:0:0"));
 	/* Beside all the groups that there may be; one of tomorrow too. */
-	buf_puts(&many, "1:w1:14:10000:0:1:0");
+	buf_puts(&many, RIGHT);
 	for (size_t i = 0; i < PEER_GROUPS_MAX; i++)
 		buf_puts(&many, "1:g");
 	buf_puts(&many, "44:\001call:" ID ":0:0:06:\001later");
@@ -295,7 +352,7 @@ static void is_bounded(void **state)
 	buf_fini(&b);
 	claims.user = name + 1;
 	b = token_of(&claims);
-	assert_true(!b.failed && parse(buf_str(&b), NOW, &claims));
+	assert_true(!b.failed && parse(buf_str(&b), &claims));
 	peer_claims_fini(&claims);
 	buf_fini(&b);
 	for (size_t i = 0; i <= PEER_GROUPS_MAX; i++)
@@ -316,12 +373,26 @@ static void is_bounded(void **state)
 	buf_fini(&b);
 }
 
+static void numbers_have_bounds(void **state)
+{
+	struct peer_claims claims = sample;
+
+	(void)state;
+	claims.sequence = PEER_SEQUENCE_MAX + 1;
+	AUTO_FINI(buf) far = token_of(&claims);
+	assert_true(far.failed);
+	claims = sample;
+	claims.issued_ms = -1;
+	AUTO_FINI(buf) early = token_of(&claims);
+	assert_true(early.failed);
+}
+
 static void nothing_is_signed_without_a_secret(void **state)
 {
 	AUTO_FINI(buf) b = buf_limit(PEER_TOKEN_MAX);
 
 	(void)state;
-	peer_token_format(STR(""), METHOD, TARGET, &sample, &b);
+	peer_token_format(STR(""), &request, &sample, &b);
 	assert_true(b.failed);
 }
 
@@ -332,9 +403,9 @@ static void large_headers_are_refused(void **state)
 
 	(void)state;
 	memset(text, 'A', sizeof(text));
-	memcpy(text, "v1 ", 3);
+	memcpy(text, "v2 ", 3);
 	text[sizeof(text) - 65] = ' ';
-	assert_false(parse(str_from(text, sizeof(text)), NOW, &claims));
+	assert_false(parse(str_from(text, sizeof(text)), &claims));
 }
 
 int main(void)
@@ -349,6 +420,7 @@ int main(void)
 		cmocka_unit_test(refuses_odd_claims),
 		cmocka_unit_test(refuses_odd_calls),
 		cmocka_unit_test(is_bounded),
+		cmocka_unit_test(numbers_have_bounds),
 		cmocka_unit_test(nothing_is_signed_without_a_secret),
 		cmocka_unit_test(large_headers_are_refused),
 	};

@@ -295,6 +295,50 @@ static void a_delta_follows_its_state(void **unused)
 	assert_int_equal(err.kind, ERROR_CONFLICT);
 }
 
+static struct entity *worker(const char *id, uint64_t revision)
+{
+	static const char hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	const struct worker_key body = { .secret_hash = hash, .description = "of worker", .enabled = true };
+
+	return entity_new(ENTITY_WORKER, str_of(id), revision, &body);
+}
+
+/* A leader's state that has them. */
+static void credentials_of_workers_stay_at_the_leader(void **unused)
+{
+	AUTO_FINI(buf) full = buf_limit(1024 * 1024);
+	AUTO_FINI(buf) delta = buf_limit(1024 * 1024);
+	AUTO(state) *old = sample();
+	AUTO(state) *leaders = changed(sample(), worker("one", 4));
+	AUTO(state) *copy = NULL;
+	AUTO(state) *followed = NULL;
+	AUTO(entity) *put = worker("two", 4);
+	AUTO(entity) *gone = entity_new_deleted(ENTITY_WORKER, STR("one"), 5);
+	AUTO(entity) *bob = user("bob", 5);
+	struct entity *list[] = { put, bob, gone };
+	struct error err;
+
+	(void)unused;
+	state_encode_full(leaders, &full);
+	state_encode_delta(3, 5, list, 3, &delta);
+	assert_null(memmem(full.at, full.len, "worker", 6));
+	assert_null(memmem(delta.at, delta.len, "worker", 6));
+	copy = applied(buf_str(&full), NULL, &err);
+	followed = applied(buf_str(&delta), old, &err);
+	assert_non_null(copy);
+	assert_non_null(followed);
+	assert_int_equal(state_revision(copy), 4);
+	assert_int_equal(state_revision(followed), 5);
+	assert_int_equal(state_count(followed, ENTITY_USER), 2);
+	/* A delta of nothing else moves the revision all the same. */
+	buf_clear(&delta);
+	state_encode_delta(3, 4, list, 1, &delta);
+	state_free(followed);
+	followed = applied(buf_str(&delta), old, &err);
+	assert_non_null(followed);
+	assert_int_equal(state_revision(followed), 4);
+}
+
 /* A delta of these two over revision 3 is refused, with these words. */
 static void delta_refused(uint64_t revision, struct entity *one, struct entity *two, const char *says)
 {
@@ -375,6 +419,14 @@ static void write_list(struct buf *b)
 {
 	pack_array(b, 0);
 }
+static void write_worker(struct buf *b)
+{
+	AUTO(entity) *one = worker("one", 1);
+
+	write_any(b, 1, "full", 0, 1, 1);
+	entity_encode(one, b);
+}
+
 static void write_tombstone(struct buf *b)
 {
 	AUTO(entity) *gone = entity_new_deleted(ENTITY_USER, STR("bob"), 1);
@@ -392,6 +444,7 @@ static void a_wrong_full_state_is_refused(void **unused)
 	full_refused(write_huge, "revision:");
 	full_refused(write_nil, "entities[0]");
 	full_refused(write_list, "v:");
+	full_refused(write_worker, "no entity of kind worker");
 	full_refused(write_tombstone, "tombstone");
 }
 
@@ -579,6 +632,7 @@ int main(void)
 		cmocka_unit_test(a_full_state_arrives_whole),
 		cmocka_unit_test(a_full_state_is_taken_over_any_old_one),
 		cmocka_unit_test(a_delta_follows_its_state),
+		cmocka_unit_test(credentials_of_workers_stay_at_the_leader),
 		cmocka_unit_test(a_wrong_delta_is_refused),
 		cmocka_unit_test(a_wrong_full_state_is_refused),
 		cmocka_unit_test(too_many_entities_are_refused),

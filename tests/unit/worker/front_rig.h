@@ -21,6 +21,8 @@
 #include "worker/auth/access.h"
 #include "worker/auth/identity.h"
 #include "worker/cluster/cluster_new.h"
+#include "worker/cluster/peer_guard.h"
+#include "worker/cluster/peer_headers.h"
 #include "worker/cluster/snapshot_new.h"
 #include "worker/cluster/usage.h"
 #include "worker/front.h"
@@ -40,6 +42,8 @@ struct cluster {
 	bool draining, stateless;
 	int64_t state_age_ms, trust_ms;
 	atomic_int failures;
+	struct peer_guard *guard;
+	_Atomic uint64_t calls;
 };
 
 /* The stand-ins. */
@@ -88,10 +92,26 @@ const char *cluster_self(const struct cluster *cluster)
 {
 	return cluster->self;
 }
-struct str cluster_secret(const struct cluster *cluster)
+struct str cluster_key(const struct cluster *cluster)
 {
 	(void)cluster;
 	return STR(RIG_SECRET);
+}
+const char *cluster_known_as(const struct cluster *cluster)
+{
+	return cluster->self;
+}
+void cluster_name_of(const struct cluster *cluster, const struct snapshot *snapshot,
+	const struct ring_member *member, struct buf *into)
+{
+	(void)cluster;
+	(void)snapshot;
+	buf_puts(into, member->id);
+}
+uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES])
+{
+	memcpy(into, &cluster, sizeof(cluster));
+	return cluster->calls++;
 }
 bool cluster_is_draining(const struct cluster *cluster)
 {
@@ -116,14 +136,19 @@ struct auth_attempt {
 static _Atomic int64_t rig_fail_delay_ms;
 static struct entity *rig_key; /* of who comes as "key" */
 
-static inline bool rig_peer(struct http_request *request, struct identity **ret)
+/* As auth.c does it, with the guard of this worker. */
+static inline bool rig_peer(
+	struct peer_guard *guard, struct http_request *request, const char *header, struct identity **ret, struct error *err)
 {
-	const char *header = http_request_header(request, PEER_HEADER);
+	AUTO_FINI(buf) lines = buf_limit(65536);
+	struct peer_request signs = { .method = str_of(http_method_name(http_request_method(request))),
+		.target = http_request_target(request),
+		.length = http_request_length(request) };
 	struct peer_claims claims;
 
-	if (!header ||
-		!peer_token_parse(STR(RIG_SECRET), str_of(http_method_name(http_request_method(request))),
-			http_request_target(request), str_of(header), clock_wall_s(), &claims, NULL))
+	peer_signed_request(request, &lines);
+	signs.headers = buf_str(&lines);
+	if (!peer_guard_admit(guard, &signs, str_of(header), (struct peer_now){ clock_wall_ms(), clock_ms() }, &claims, err))
 		return false;
 	*ret = identity_new_peer(&claims, NULL);
 	peer_claims_fini(&claims);
@@ -135,12 +160,12 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 	struct error *err)
 {
 	struct str who = str_of(http_request_header(request, "Authorization"));
+	const char *peer = http_request_header(request, PEER_HEADER);
 
-	(void)auth;
 	(void)snapshot;
 	(void)client;
-	if (rig_peer(request, ret_identity))
-		return AUTH_OK;
+	if (peer)
+		return rig_peer((struct peer_guard *)auth, request, peer, ret_identity, err) ? AUTH_OK : AUTH_REFUSED;
 	if (!who.len) {
 		*ret_identity = identity_new_anonymous();
 		return AUTH_OK;
@@ -337,6 +362,8 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->cluster.state_age_ms = -1;
 	worker->settings = &rig->settings;
 	worker->cluster = &rig->cluster;
+	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, clock_ms() - 1000);
+	worker->auth = (struct auth *)rig->cluster.guard; /* for auth_try() above */
 	worker->loops = &rig->own;
 	worker->loops_len = 1;
 	worker->started_ms = clock_ms();
@@ -373,6 +400,7 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 	spool_free(worker->spool);
 	store_free(worker->store);
 	snapshot_free(rig->cluster.snapshot);
+	peer_guard_free(rig->cluster.guard);
 	json_doc_free(rig->policies);
 	if (remove)
 		assert_true(file_remove_tree(rig->folder, NULL));

@@ -52,6 +52,7 @@ static void put(const char *object)
 	audit_put(audit, &(struct audit_event){ .client = "192.0.2.1",
 				 .subject = "ann",
 				 .apikey = "",
+				 .peer = "",
 				 .action = "PUT",
 				 .object = str_of(object),
 				 .status = 201 });

@@ -191,7 +191,9 @@ static void names_and_urls_are_completed(void **state)
 static void a_static_member_finds_itself_and_its_peers(void **state)
 {
 	const char *members[] = { "127.0.0.1:19001", "127.0.0.1:19002", "127.0.0.1:19003" };
-	struct worker_settings settings = { .members = { members, 3 }, .hash_key = "loremipsumdolors" };
+	struct worker_settings settings = { .members = { members, 3 },
+		.hash_key = "loremipsumdolors",
+		.secret = "0123456789abcdef0123456789abcdef" };
 	AUTO(cluster) *cluster = NULL;
 	struct error err;
 
@@ -211,9 +213,73 @@ static void a_static_member_finds_itself_and_its_peers(void **state)
 	assert_int_equal(cluster_trust(cluster, STR("alpine")), 0);
 	assert_int_equal(cluster_place_upload(cluster, snapshot, "nobody").place, PLACE_NOWHERE);
 	assert_int_equal(cluster_place_upload(cluster, snapshot, members[2]).place, PLACE_PEER);
+	/* The place in the list, whatever a member is called there. */
+	AUTO_FINI(buf) name = buf_limit(256);
+	cluster_name_of(cluster, snapshot, found.member, &name);
+	assert_string_equal(buf_text(&name), "member 1 of 3");
+	assert_string_equal(cluster_known_as(cluster), "member 2 of 3");
 	struct cluster *none;
 	assert_false(cluster_new(&none, &settings, 19009, &err));
 	assert_non_null(strstr(err.text, "none of the 3 members"));
+}
+
+static void key_of(struct worker_settings settings, char into[65])
+{
+	AUTO(cluster) *cluster = NULL;
+	struct str key;
+
+	assert_true(cluster_new(&cluster, &settings, 19001, NULL));
+	key = cluster_key(cluster);
+	into[0] = '\0';
+	if (!key.len)
+		return;
+	assert_int_equal(key.len, 32);
+	str_hex((const uint8_t *)key.at, key.len, into);
+}
+
+/* The key comes from a secret and never from what is copied from examples; another purpose gives another key.
+ */
+static void calls_are_signed_with_a_derived_key(void **state)
+{
+	const char *members[] = { "127.0.0.1:19001" };
+	struct worker_settings led = {
+		.mode = MODE_WORKER, .name = "w", .leader_client_secret = "0123456789abcdef0123456789abcdef"
+	};
+	struct worker_settings alone = { .members = { members, 1 }, .hash_key = "loremipsumdolors" };
+	char of_leaders[65], of_secret[65], of_alone[65], given[65];
+
+	(void)state;
+	key_of(alone, of_alone);
+	assert_string_equal(of_alone, "");
+	key_of((struct worker_settings){ 0 }, of_alone);
+	assert_string_equal(of_alone, "");
+	key_of(led, of_leaders);
+	/* HKDF-SHA256 (RFC 5869) with the salt "zot-cluster", by another implementation. */
+	assert_string_equal(of_leaders, "87eebf3498f768a8983bab2457ad62bca096694ec38c934b7afa4459a4bd02e3");
+	alone.secret = led.leader_client_secret;
+	key_of(alone, of_secret);
+	assert_string_equal(of_secret, "15c82c12162ec60567026e250f2edd340922d4a5505ad37e5e02e1d51bac618f");
+	/* What is given beats what is derived. */
+	led.secret = led.leader_client_secret;
+	key_of(led, given);
+	assert_string_equal(given, of_secret);
+}
+
+static void each_call_has_its_number(void **state)
+{
+	const char *members[] = { "127.0.0.1:19001" };
+	struct worker_settings settings = { .members = { members, 1 }, .hash_key = "loremipsumdolors" };
+	AUTO(cluster) *cluster = NULL;
+	uint8_t process[PEER_PROCESS_BYTES], same[PEER_PROCESS_BYTES];
+	uint64_t first;
+
+	(void)state;
+	assert_true(cluster_new(&cluster, &settings, 19001, NULL));
+	first = cluster_next_call(cluster, process);
+	for (uint64_t i = 1; i < 1000; i++) {
+		assert_int_equal(cluster_next_call(cluster, same), first + i);
+		assert_memory_equal(same, process, sizeof(process));
+	}
 }
 
 int main(void)
@@ -225,6 +291,8 @@ int main(void)
 		cmocka_unit_test(a_failed_leader_is_left_alone_for_a_while),
 		cmocka_unit_test(names_and_urls_are_completed),
 		cmocka_unit_test(a_static_member_finds_itself_and_its_peers),
+		cmocka_unit_test(calls_are_signed_with_a_derived_key),
+		cmocka_unit_test(each_call_has_its_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

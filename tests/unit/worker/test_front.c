@@ -877,15 +877,79 @@ static void shared_storage_serves_through_any(void **state)
 	(void)teardown((void *[]){ two });
 }
 
-static void sign_change(struct buf *into, const char *method, const char *path)
+static struct peer_claims call_of(uint64_t sequence, const struct buf *body)
 {
-	struct peer_claims claims = {
-		.sender = "one", .epoch = 5, .expires_s = clock_wall_s() + 60, .user = "", .has_call = true
-	};
+	struct peer_claims claims = { .sender = "two",
+		.receiver = "one",
+		.epoch = 5,
+		.sequence = sequence,
+		.issued_ms = clock_wall_ms(),
+		.user = "",
+		.has_digest = true,
+		.has_call = true };
+	uint8_t digest[HASH_MAX];
 
-	random_bytes(claims.call, sizeof(claims.call));
-	peer_token_format(STR(RIG_SECRET), str_of(method), str_of(path), &claims, into);
-	assert_false(into->failed);
+	hash_bytes(HASH_SHA256, body->at, body->len, digest);
+	memcpy(claims.digest, digest, sizeof(claims.digest));
+	return claims;
+}
+
+/* A whole PUT of a manifest that `claims` speak for. */
+static void sign_put(
+	struct buf *into, const char *path, const struct peer_claims *claims, const struct buf *body)
+{
+	struct peer_request request = { STR("PUT"), str_of(path), (int64_t)body->len,
+		STR("Content-Type: " MANIFEST_TYPE "\n") };
+	AUTO_FINI(buf) token = buf_limit(8192);
+
+	peer_token_format(STR(RIG_SECRET), &request, claims, &token);
+	assert_false(token.failed);
+	buf_format(into,
+		"PUT %s HTTP/1.1\r\nHost: x\r\n" PEER_HEADER ": %s\r\nContent-Type: " MANIFEST_TYPE
+		"\r\nContent-Length: %zu\r\n\r\n%s",
+		path, buf_text(&token), body->len, buf_text(body));
+}
+
+static int send_put(struct fixture *f, const struct buf *request, const char *refused)
+{
+	struct reply *reply = xnew(struct reply);
+	int fd = dial(f->rig->http.port), status;
+
+	put(fd, buf_text(request));
+	assert_true(take_reply(fd, reply));
+	status = reply->status;
+	if (refused)
+		assert_string_equal(reply_header(reply, PEER_REFUSED_HEADER), refused);
+	(void)close(fd);
+	free(reply);
+	return status;
+}
+
+static void a_peers_call_is_good_once_and_for_its_body(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_FINI(buf) image = buf_limit(8192);
+	AUTO_FINI(buf) request = buf_limit(16384);
+	struct peer_claims claims;
+
+	push_whole_image(f, "a", "v1", "1", &image);
+	claims = call_of(1, &image);
+	sign_put(&request, "/v2/a/manifests/v2", &claims, &image);
+	assert_int_equal(send_put(f, &request, NULL), 201);
+	assert_int_equal(send_put(f, &request, PEER_USED), 401);
+	/* Another body than the one that was signed, of the same length; none that was signed. */
+	claims = call_of(2, &image);
+	claims.digest[0] ^= 1;
+	buf_clear(&request);
+	sign_put(&request, "/v2/a/manifests/v3", &claims, &image);
+	assert_int_equal(send_put(f, &request, PEER_REFUSED), 401);
+	claims = call_of(3, &image);
+	claims.has_digest = false;
+	buf_clear(&request);
+	sign_put(&request, "/v2/a/manifests/v3", &claims, &image);
+	assert_int_equal(send_put(f, &request, PEER_REFUSED), 401);
+	assert_int_equal(get(f, "/v2/a/manifests/v3"), 404);
+	expect_count(&f->rig->own.counters.peer_refused_total, 3);
 }
 
 /* The second comes while we still work on the first: both get the answer. */
@@ -893,18 +957,16 @@ static void a_change_that_comes_twice(void **state)
 {
 	struct fixture *f = *state;
 	AUTO_FINI(buf) image = buf_limit(8192);
-	AUTO_FINI(buf) token = buf_limit(8192);
 	AUTO_FINI(buf) request = buf_limit(16384);
+	struct peer_claims claims;
 	struct reply *reply = xnew(struct reply);
 	int fds[8];
 
 	push_whole_image(f, "a", "v1", "1", &image);
-	sign_change(&token, "PUT", "/v2/a/manifests/v2");
-	buf_format(&request,
-		"PUT /v2/a/manifests/v2 HTTP/1.1\r\nHost: x\r\n" PEER_HEADER
-		": %s\r\nContent-Type: " MANIFEST_TYPE "\r\nContent-Length: %zu\r\n\r\n%s",
-		buf_text(&token), image.len, buf_text(&image));
 	for (unsigned i = 0; i < 8; i++) {
+		claims = call_of(i, &image);
+		buf_clear(&request);
+		sign_put(&request, "/v2/a/manifests/v2", &claims, &image);
 		fds[i] = dial(f->rig->http.port);
 		put(fds[i], buf_text(&request));
 	}
@@ -1004,7 +1066,11 @@ static void a_forged_hop_is_nothing(void **state)
 
 	assert_int_equal(ask(f, "GET", "/v2/a/tags/list", STR_NONE,
 				 (const char *[]){ "X-Zot-Cluster-Hop-Count", "1", "Zot-Cluster-Peer",
-					 "v1 x y", NULL }),
+					 "v2 x y", NULL }),
+		401);
+	expect_header(f, PEER_REFUSED_HEADER, PEER_REFUSED);
+	assert_int_equal(ask(f, "GET", "/v2/a/tags/list", STR_NONE,
+				 (const char *[]){ "X-Zot-Cluster-Hop-Count", "1", NULL }),
 		404);
 	expect_count(&f->rig->own.counters.peer_requests_total, 0);
 }
@@ -1040,6 +1106,7 @@ int main(void)
 		WITH(held_refusals_are_bounded),
 		WITH(a_forged_hop_is_nothing),
 		WITH(a_change_that_comes_twice),
+		WITH(a_peers_call_is_good_once_and_for_its_body),
 		cmocka_unit_test(the_end_comes_in_the_middle),
 	};
 	int status;

@@ -14,6 +14,7 @@
 #include "worker/auth/auth.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/peer.h"
+#include "worker/cluster/peer_headers.h"
 #include "worker/cluster/snapshot.h"
 
 #define BIG (3 * 1024 * 1024 + 17)
@@ -28,10 +29,32 @@ const char *cluster_self(const struct cluster *cluster)
 	return "entry";
 }
 
-struct str cluster_secret(const struct cluster *cluster)
+const char *cluster_known_as(const struct cluster *cluster)
+{
+	return cluster_self(cluster);
+}
+
+struct str cluster_key(const struct cluster *cluster)
 {
 	(void)cluster;
 	return STR("between us");
+}
+
+void cluster_name_of(const struct cluster *cluster, const struct snapshot *snapshot,
+	const struct ring_member *member, struct buf *into)
+{
+	(void)cluster;
+	(void)snapshot;
+	buf_puts(into, member->id);
+}
+
+uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES])
+{
+	static _Atomic uint64_t calls;
+
+	(void)cluster;
+	memset(into, 7, PEER_PROCESS_BYTES);
+	return calls++;
 }
 
 void cluster_peer_failed(struct cluster *cluster, struct str id)
@@ -82,17 +105,22 @@ static void count_accept(void *arg, const char *name, const char *value)
 static void say_who(struct http_request *request, struct http_response *response)
 {
 	const char *header = http_request_header(request, PEER_HEADER);
+	AUTO_FINI(buf) lines = buf_limit(65536);
+	struct peer_request asked = { .method = str_of(http_method_name(http_request_method(request))),
+		.target = http_request_target(request),
+		.length = http_request_length(request) };
 	struct peer_claims claims;
 	struct error err;
 
-	if (!header ||
-		!peer_token_parse(STR("between us"), str_of(http_method_name(http_request_method(request))),
-			http_request_target(request), str_of(header), clock_wall_s(), &claims, &err)) {
+	peer_signed_request(request, &lines);
+	asked.headers = buf_str(&lines);
+	if (!header || !peer_token_parse(STR("between us"), &asked, str_of(header), &claims, &err)) {
 		http_response_header(response, "X-User", "not a peer");
 		return;
 	}
-	http_response_headerf(response, "X-User", "%s of %s, epoch %u, groups %u", claims.user, claims.sender,
-		(unsigned)claims.epoch, (unsigned)claims.groups_len);
+	http_response_headerf(response, "X-User", "%s at %s, of %s to %s, epoch %u, groups %u", claims.user,
+		claims.client, claims.sender, claims.receiver, (unsigned)claims.epoch,
+		(unsigned)claims.groups_len);
 	peer_claims_fini(&claims);
 }
 
@@ -117,18 +145,6 @@ static void on_echo(void *arg, struct http_request *request, struct str body, co
 	http_request_reply(request, response);
 }
 
-/* A body that ends before its length. */
-static struct http_response *reply_cut(struct http_request *request)
-{
-	struct pipe *pipe = pipe_new(http_request_loop(request), 64 * 1024);
-	struct http_response *response = http_response_pipe(200, pipe, BIG);
-	size_t taken;
-
-	assert_int_equal(pipe_write(pipe, big, 1000, &taken), PIPE_OK);
-	pipe_unref_writer(pipe);
-	return response;
-}
-
 static void on_owner(void *app, struct http_request *request)
 {
 	struct str path = http_request_path(request);
@@ -147,8 +163,6 @@ static void on_owner(void *app, struct http_request *request)
 		response = http_response_empty(421);
 	else if (str_is(path, "/nothing"))
 		response = http_response_empty(204);
-	else if (str_is(path, "/cut"))
-		response = reply_cut(request);
 	else
 		response = http_response_copy(404, STR("no"));
 	http_response_header(response, "ETag", "\"x\"");
@@ -170,6 +184,11 @@ enum act {
 	DIE,    /* the same, and then nobody is there */
 	MUTE,   /* it has the request and stays silent */
 	MISDIRECTED,
+	REFUSE,  /* it does not believe us */
+	USED,    /* it says that it had this call before */
+	HALF,    /* an answer that ends before its length */
+	ODD,     /* a status that is none */
+	ENDLESS, /* an answer of no length, without an end */
 };
 
 struct heard {
@@ -220,18 +239,19 @@ static bool hear(int fd, struct heard *heard)
 static void read_claims(struct heard *heard)
 {
 	char *token = strstr(heard->head, PEER_HEADER ": ") + strlen(PEER_HEADER ": ");
-	struct str line = str_of(heard->head), method, target, rest = str_of(token), value;
+	struct str line = str_of(heard->head), rest = str_of(token), value;
+	struct peer_request asked = { .length = (int64_t)strlen(heard->body) };
 
-	assert_true(str_until(&line, ' ', &method) && str_until(&line, ' ', &target) &&
+	assert_null(strstr(heard->head, "X-Forwarded-For"));
+	assert_true(str_until(&line, ' ', &asked.method) && str_until(&line, ' ', &asked.target) &&
 		    str_until(&rest, '\r', &value));
-	assert_true(peer_token_parse(
-		STR("between us"), method, target, value, clock_wall_s(), &heard->claims, NULL));
+	assert_true(peer_token_parse(STR("between us"), &asked, value, &heard->claims, NULL));
 }
 
 /* False: the connection is closed. */
 static bool act(struct member *member, int fd, enum act what, const char *body)
 {
-	char text[256];
+	char text[256] = { 0 };
 
 	switch (what) {
 	case ANSWER:
@@ -244,6 +264,25 @@ static bool act(struct member *member, int fd, enum act what, const char *body)
 		break;
 	case MISDIRECTED:
 		put(fd, "HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n");
+		break;
+	case REFUSE:
+		put(fd, "HTTP/1.1 401 Unauthorized\r\n" PEER_REFUSED_HEADER ": " PEER_REFUSED
+			"\r\nContent-Length: 2\r\n\r\n{}");
+		return true;
+	case USED:
+		put(fd, "HTTP/1.1 401 Unauthorized\r\n" PEER_REFUSED_HEADER ": " PEER_USED
+			"\r\nContent-Length: 2\r\n\r\n{}");
+		return true;
+	case HALF:
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\nbegin");
+		break;
+	case ODD:
+		put(fd, "HTTP/1.1 777 What\r\nContent-Length: 0\r\n\r\n");
+		return true;
+	case ENDLESS:
+		put(fd, "HTTP/1.1 200 OK\r\n\r\n");
+		while (put_all(fd, text, sizeof(text)))
+			;
 		break;
 	case DIE:
 		(void)close(member->listen_fd);
@@ -323,14 +362,17 @@ static void forward(struct forwarding *forwarding, struct http_request *request)
 	struct entry *entry = forwarding->entry;
 	bool dead = http_query_get(http_request_query(request), "dead", NULL);
 	bool is_change = http_query_get(http_request_query(request), "change", NULL);
+	bool scripted = is_change || http_query_get(http_request_query(request), "scripted", NULL);
 	struct peer_forward how = {
 		.client = entry->own.client,
 		.request = request,
 		.snapshot = &entry->snapshot,
 		.identity = &entry->identity,
-		.member = dead        ? &entry->dead
-			  : is_change ? &entry->scripted
-				      : &entry->member,
+		.member = dead       ? &entry->dead
+			  : scripted ? &entry->scripted
+				     : &entry->member,
+		.from = { { [10] = 255, 255, 192, 0, 2, 7 } },
+		.only_there = http_query_get(http_request_query(request), "held", NULL),
 		.has_call = is_change,
 		.call = the_call,
 		.limit_ms = entry->limit_ms,
@@ -459,6 +501,12 @@ static void headers_and_body_go_through(void **state)
 	(void)state;
 	add(headers, "Accept", "a/b");
 	add(headers, "Accept", "c/d");
+	/* What is signed of the head, as curl sends it and our server reads it. */
+	add(headers, "Content-Type", "application/x");
+	add(headers, "if-none-match", "\"a\"");
+	add(headers, "Range", "bytes=0-1");
+	add(headers, "If-None-Match", "\"b\", \"c\"");
+	add(headers, "If-Match", "");
 	add(headers, "Authorization", "Basic eDp5");
 	add(headers, "Zot-Cluster-Peer", "v1 forged");
 	add(headers, "X-Zot-Cluster-Hop-Count", "7");
@@ -472,7 +520,7 @@ static void headers_and_body_go_through(void **state)
 	assert_header(&result, "X-Authorization", "no");
 	assert_header(&result, "X-Hop", "1");
 	assert_header(&result, "Location", "/v2/a/blobs/x");
-	assert_header(&result, "X-User", "alice of entry, epoch 9, groups 2");
+	assert_header(&result, "X-User", "alice at 192.0.2.7, of entry to owner, epoch 9, groups 2");
 	for (size_t i = 0; i < http_headers_len(result.headers); i++) {
 		const char *name, *value;
 		http_headers_at(result.headers, i, &name, &value);
@@ -564,18 +612,6 @@ static void the_unreachable_is_served_here(void **state)
 			"/elsewhere?collect", &result, &err));
 	assert_string_equal(buf_text(&result.body), "kept");
 	assert_int_equal(failed, 2);
-	http_result_fini(&result);
-	teardown(entry);
-}
-
-static void a_cut_answer_is_never_whole(void **state)
-{
-	struct entry *entry = setup();
-	struct http_result result;
-	struct error err;
-
-	(void)state;
-	assert_false(ask(entry, (struct http_call_spec){ 0 }, "/cut", &result, &err));
 	http_result_fini(&result);
 	teardown(entry);
 }
@@ -850,6 +886,114 @@ static void a_client_may_leave_between_the_two(void **state)
 	teardown_script(entry);
 }
 
+/* Calls that are not believed. */
+
+static void a_call_that_is_not_believed_is_signed_anew(void **state)
+{
+	struct entry *entry = SCRIPT(REFUSE, ANSWER);
+	const struct heard *heard = entry->script.heard;
+	uint8_t digest[HASH_MAX];
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	assert_int_equal(result.status, 201);
+	expect_call(entry, 0, false);
+	expect_call(entry, 1, false);
+	assert_true(heard[1].claims.sequence > heard[0].claims.sequence);
+	assert_in_range(heard[1].claims.issued_ms, clock_wall_ms() - 20000, clock_wall_ms());
+	assert_string_equal(heard[1].claims.receiver, "scripted");
+	hash_bytes(HASH_SHA256, "kept", 4, digest);
+	assert_true(heard[1].claims.has_digest);
+	assert_memory_equal(heard[1].claims.digest, digest, PEER_DIGEST_BYTES);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void a_quarrel_is_no_401(void **state)
+{
+	struct entry *entry = SCRIPT(REFUSE, REFUSE);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	expect_here(&result, false);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+/* It had the call, and its answer is lost: what we do now is done under the same id. */
+static void a_call_that_was_used_may_have_been_done(void **state)
+{
+	struct entry *entry = SCRIPT(USED, USED);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	expect_call(entry, 0, false);
+	expect_call(entry, 1, true);
+	expect_here(&result, true);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static int ask_scripted(const struct entry *entry, const char *method, const char *path, struct str body)
+{
+	struct http_result result;
+	struct error err;
+	int status;
+
+	if (!ask(entry, (struct http_call_spec){ .method = method, .body = body, .has_body = body.len > 0 },
+		    path, &result, &err))
+		fail_msg("%s", err.text);
+	assert_null(http_headers_find(result.headers, PEER_REFUSED_HEADER));
+	status = (int)result.status;
+	http_result_fini(&result);
+	return status;
+}
+
+static void reads_that_are_not_believed_are_served_here(void **state)
+{
+	struct entry *entry = SCRIPT(REFUSE, REFUSE);
+
+	(void)state;
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted", STR_NONE), 200);
+	teardown_script(entry);
+}
+
+/* A body that went is gone, and who holds an upload is the only one who can go on with it. */
+static void what_nobody_else_can_serve_is_503(void **state)
+{
+	struct entry *entry = SCRIPT(REFUSE, REFUSE, REFUSE);
+
+	(void)state;
+	assert_int_equal(ask_scripted(entry, "PATCH", "/x?scripted&held", STR("abc")), 503);
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted&held", STR_NONE), 503);
+	teardown_script(entry);
+}
+
+static void a_cut_answer_is_never_whole(void **state)
+{
+	struct entry *entry = SCRIPT(HALF);
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	assert_false(ask(entry, (struct http_call_spec){ 0 }, "/x?scripted", &result, &err));
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void what_is_no_answer_is_none(void **state)
+{
+	struct entry *entry = SCRIPT(ODD, ENDLESS);
+
+	(void)state;
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted", STR_NONE), 200);
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted", STR_NONE), 200);
+	teardown_script(entry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -858,7 +1002,6 @@ int main(void)
 		cmocka_unit_test(big_bodies_stream_both_ways),
 		cmocka_unit_test(bodyless_answers_stay_so),
 		cmocka_unit_test(the_unreachable_is_served_here),
-		cmocka_unit_test(a_cut_answer_is_never_whole),
 		cmocka_unit_test(a_client_may_leave),
 		cmocka_unit_test(a_change_without_an_answer_is_sent_again),
 		cmocka_unit_test(a_change_without_a_body_too),
@@ -872,6 +1015,13 @@ int main(void)
 		cmocka_unit_test(what_curl_repeats_is_the_same_call),
 		cmocka_unit_test(it_dies_with_a_kept_connection),
 		cmocka_unit_test(a_client_may_leave_between_the_two),
+		cmocka_unit_test(a_call_that_is_not_believed_is_signed_anew),
+		cmocka_unit_test(a_quarrel_is_no_401),
+		cmocka_unit_test(a_call_that_was_used_may_have_been_done),
+		cmocka_unit_test(reads_that_are_not_believed_are_served_here),
+		cmocka_unit_test(what_nobody_else_can_serve_is_503),
+		cmocka_unit_test(a_cut_answer_is_never_whole),
+		cmocka_unit_test(what_is_no_answer_is_none),
 	};
 	int status;
 

@@ -59,9 +59,16 @@ static void zots_own_example_of_a_cluster_is_read(void **state)
 		"zotpasswd\"}}},\"log\":{\"level\":\"debug\"},\"cluster\":{\"members\":"
 		"[\"zot-server1:9000\",\"zot-server2:9000\"],\"hashKey\":\"loremipsumdolors\",\"tls\":{"
 		"\"cacert\":\"ca.crt\"}}}";
+	static const char *const secret[] = { "ZOT_CLUSTER_SECRET=0123456789abcdef0123456789abcdef", NULL };
 	struct result result = load(json, no_environment);
 
 	(void)state;
+	/* One line short: hashKey is copied from examples, and is no secret. */
+	assert_false(result.ok);
+	assert_non_null(strstr(buf_text(&result.errors), "ZOT_CLUSTER_SECRET"));
+	assert_non_null(strstr(buf_text(&result.errors), "openssl rand -hex 32"));
+	result_fini(&result);
+	result = load(json, secret);
 	if (!result.ok)
 		fail_msg("%s", buf_text(&result.errors));
 	assert_int_equal(result.settings.port, 9000);
@@ -110,6 +117,17 @@ static void each_fault_is_named(void **state)
 			"is not host:port" },
 		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\",\"a:1\"],\"hashKey\":\"loremipsumdolors\"}}",
 			"is there twice" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\",\"b:1\"],\"hashKey\":\"loremipsumdolors\"}}",
+			"cluster.secret (ZOT_CLUSTER_SECRET): a static cluster needs a secret" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\",\"b:1\"],\"hashKey\":\"loremipsumdolors\","
+		  "\"secret\":\"fifteen bytes..\"}}",
+			"has 15 bytes and needs 16 at least" },
+		{ "{" ROOT ",\"cluster\":{\"members\":[\"a:1\",\"b:1\"],\"hashKey\":\"loremipsumdolors\","
+		  "\"secret\":\"loremipsumdolors\"}}",
+			"is cluster.hashKey, which is no secret" },
+		{ "{" ROOT
+		  ",\"cluster\":{\"members\":[\"a:1\"],\"hashKey\":\"loremipsumdolors\",\"secret\":\"\"}}",
+			"has 0 bytes" },
 		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"gcs\"}}}",
 			"only \"s3\" is" },
 		{ "{\"storage\":{\"rootDirectory\":\"/"
@@ -138,6 +156,9 @@ static void wrong_variables_are_named(void **state)
 		{ "ZOT_STORAGE_ROOT=/z", "CLUSTER_MODE=leader", NULL, "zot-leader" },
 		{ "ZOT_STORAGE_ROOT=/z", "CLUSTER_MODE=worker", NULL, "CLUSTER_LEADER_URL" },
 		{ "ZOT_STORAGE_ROOT=/z", "PORT=http", NULL, "PORT" },
+		{ "ZOT_STORAGE_ROOT=/z", "ZOT_CLUSTER_SECRET=short", NULL, "needs 16 at least" },
+		{ "ZOT_STORAGE_ROOT=/z", "ZOT_CLUSTER_MEMBERS=a:1,b:1", NULL,
+			"a static cluster needs a secret" },
 	};
 
 	(void)state;

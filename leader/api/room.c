@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/api/room.h"
+
+#include <pthread.h>
+#include <string.h>
+
+/* Of the whole process, as there is one leader in it. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct room_held *holders;
+
+static bool has_room_locked(const struct room_held *asking)
+{
+	uint64_t all = asking->bytes, own = asking->bytes;
+
+	for (const struct room_held *held = holders; held; held = held->next) {
+		all += held->bytes;
+		if (!strcmp(held->who, asking->who))
+			own += held->bytes;
+	}
+	return all <= ROOM_BYTES && (!*asking->who || own <= ROOM_EACH);
+}
+
+bool room_take(struct room_held *held, const char *who, int64_t length, uint64_t most)
+{
+	bool has;
+
+	*held = (struct room_held){ .who = who, .bytes = length < 0 ? most : (uint64_t)length };
+	/* What is over its bound is refused for that, and holds nothing. */
+	if (held->bytes <= ROOM_SMALL || held->bytes > most) {
+		held->bytes = 0;
+		return true;
+	}
+	pthread_mutex_lock(&lock);
+	has = has_room_locked(held);
+	if (has) {
+		held->next = holders;
+		holders = held;
+	} else {
+		held->bytes = 0;
+	}
+	pthread_mutex_unlock(&lock);
+	return has;
+}
+
+void room_leave(struct room_held *held)
+{
+	if (!held->bytes)
+		return;
+	pthread_mutex_lock(&lock);
+	for (struct room_held **at = &holders; *at; at = &(*at)->next) {
+		if (*at != held)
+			continue;
+		*at = held->next;
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+	held->bytes = 0;
+}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A leader that says whatever a test makes it say.
+
+    with ScriptedLeader() as leader, leader.worker() as worker:
+        leader.state = lambda call: call.answer(200, b"junk", leader.head(b"junk"))
+
+`state` and `push` get a Call for each question; both begin with what a good leader says.
+"""
+import functools
+import gzip
+import hashlib
+import http.server
+import json
+import socketserver
+import threading
+
+import msgpack
+
+from worker_process import Worker, free_port
+
+STATE = "application/vnd.zot.state+msgpack"
+POLICY = {"defaultPolicy": ["read", "create", "update", "delete"], "anonymousPolicy": ["read", "create", "update", "delete"]}
+
+
+def entity(kind, id, revision=1, **body):
+    return {"kind": kind, "id": id, "revision": revision, "body": body}
+
+
+class Call:
+    def __init__(self, handler, body):
+        self.handler, self.body, self.path = handler, body, handler.path
+        self.query = dict(item.split("=") for item in self.path.partition("?")[2].split("&") if item)
+
+    def begin(self, status, headers):
+        self.handler.send_response(status)
+        for name, value in headers.items():
+            self.handler.send_header(name, value)
+        self.handler.end_headers()
+
+    def send(self, data):
+        self.handler.wfile.write(data)
+        self.handler.wfile.flush()
+
+    def answer(self, status, body=b"", headers=None):
+        self.begin(status, {**(headers or {}), **({} if status == 304 else {"Content-Length": str(len(body))})})
+        self.send(body)
+
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads, request_queue_size = True, 64
+
+    def handle_error(self, *_):
+        pass  # a worker that ends, or that has had enough
+
+
+class ScriptedLeader:
+    def __init__(self):
+        self.revision, self.member, self.stopped = 5, None, threading.Event()
+        self.polls = self.pushes = 0
+        self.state, self.push = self.good_state, self.good_push
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                owner.polls += 1
+                owner.state(Call(self, b""))
+
+            def do_PUT(self):
+                owner.pushes += 1
+                owner.push(Call(self, self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def log_message(self, *_):
+                pass
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def worker(self, **more):
+        """A worker whose leader is this one."""
+        port = free_port()
+        self.member = {"id": "one", "url": f"http://127.0.0.1:{port}", "state": "active"}
+        return Worker(port=port, CLUSTER_MODE="worker", CLUSTER_LEADER_URL=self.url, CLUSTER_LEADER_CLIENT_ID="workers",
+                      CLUSTER_LEADER_CLIENT_SECRET="a secret of the workers only", CLUSTER_WORKER_NAME="one", CLUSTER_SELF_ADDRESS=self.member["url"], **more)
+
+    # What a good one says.
+
+    def entities(self):
+        return [entity("policy", "**", **POLICY), entity("settings", "cluster", leaseMs=6000, pushEveryMs=500, pollWaitMs=20000),
+                entity("ring", "ring", epoch=1, hashKey="0" * 32, members=[self.member])]
+
+    def document(self, entities=None, **more):
+        return msgpack.packb({"v": 1, "kind": "full", "from": 0, "revision": self.revision,
+                              "entities": self.entities() if entities is None else entities, **more})
+
+    @staticmethod
+    def head(document, **more):
+        return {"Content-Type": STATE, "Zot-State-Kind": "full", "Zot-State-Digest": "sha256:" + hashlib.sha256(document).hexdigest(), **more}
+
+    def say(self, call, document, packed=None):
+        """A state, compressed when `packed` is there."""
+        more = {"Content-Encoding": "gzip"} if packed else {}
+        call.answer(200, packed or document, self.head(document, **more))
+
+    def good_state(self, call):
+        if int(call.query["since"]) == self.revision:
+            self.stopped.wait(min(int(call.query["wait"]) / 1000, 1))
+            call.answer(304)
+        else:
+            self.say(call, self.document())
+
+    def good_push(self, call):
+        push = json.loads(call.body)
+        self.answer_push(call, {"seq": push["seq"], "lease_ms": 6000, "push_every_ms": 500, "ring_epoch": 1, "revision": self.revision, "grants": []})
+
+    @staticmethod
+    def answer_push(call, answer):
+        call.answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+
+@functools.cache
+def bomb(size):
+    """So many bytes of zeros, compressed."""
+    return gzip.compress(b"\0" * size, 9)
