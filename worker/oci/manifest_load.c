@@ -30,17 +30,27 @@ bool manifest_load(struct worker *worker, struct str name, const struct digest *
 	return true;
 }
 
+/* What cannot be a manifest names nothing; what could not be looked into now may. */
+static bool not_a_manifest(const struct error *cause, struct error *err)
+{
+	if (cause->kind != ERROR_BUSY)
+		return true;
+	if (err)
+		*err = *cause;
+	return false;
+}
+
 static bool walk_one(struct worker *worker, struct str name, const struct index_entry *entry,
 	manifest_walk_f *fn, void *arg, bool *ret_go_on, struct error *err)
 {
 	AUTO(manifest_body) *body = NULL;
 	struct manifest manifest;
-	struct error ignored;
+	struct error cause;
 
 	if (!manifest_load(worker, name, &entry->descriptor.digest, &body, err))
 		return err->kind == ERROR_UNKNOWN;
-	if (!manifest_parse(body->bytes, str_of(entry->descriptor.media_type), true, &manifest, &ignored))
-		return true;
+	if (!manifest_parse(body->bytes, str_of(entry->descriptor.media_type), true, &manifest, &cause))
+		return not_a_manifest(&cause, err);
 	*ret_go_on = fn(arg, entry, &manifest);
 	manifest_fini(&manifest);
 	return true;
