@@ -30,6 +30,7 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <setjmp.h>
 
 #include "common/check.h"
 #include "common/json_memory.h"
@@ -94,34 +95,49 @@ static bool parse_failed(const json_error_t *why, struct error *err)
 		len, why->text);
 }
 
-static _Thread_local struct json_memory *memory_at_hand;
+/* A parse under way on this thread. */
+struct parse {
+	struct json_memory *memory;
+	jmp_buf refused;
+};
+static _Thread_local struct parse *parse_at_hand;
 
+/* jansson does not bear an allocation that fails (its lexer asserts), so it does not see one: the parse is
+ * left as it stands. It holds nothing but this memory. */
 static void *take(size_t len)
 {
-	CHECK(memory_at_hand);
-	return json_memory_take(memory_at_hand, len);
+	void *at;
+
+	CHECK(parse_at_hand);
+	at = json_memory_take(parse_at_hand->memory, len);
+	if (!at)
+		longjmp(parse_at_hand->refused, 1);
+	return at;
 }
 
 static void give(void *at)
 {
-	CHECK(memory_at_hand);
-	json_memory_return(memory_at_hand, at);
+	CHECK(parse_at_hand);
+	json_memory_return(parse_at_hand->memory, at);
 }
 
-static void set_alloc_funcs(void)
+static void prepare(void)
 {
+	json_object_seed(0);
 	json_set_alloc_funcs(take, give);
 }
 
 static json_t *load(struct str text, struct json_memory *memory, json_error_t *why)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	json_t *root;
+	struct parse parse = { .memory = memory };
+	json_t *volatile root = NULL;
 
-	CHECK(!pthread_once(&once, set_alloc_funcs));
-	memory_at_hand = memory;
-	root = json_loadb(text.len ? text.at : "", text.len, JSON_REJECT_DUPLICATES, why);
-	memory_at_hand = NULL;
+	CHECK(!pthread_once(&once, prepare));
+	parse_at_hand = &parse;
+	if (!setjmp(parse.refused))
+		root = json_loadb(text.len ? text.at : "", text.len, JSON_REJECT_DUPLICATES, why);
+	parse_at_hand = NULL;
 	return root;
 }
 

@@ -135,6 +135,30 @@ static void test_memory_is_bounded_by_the_caller(void **state)
 	assert_int_equal(json_len(json_root(doc)), 1000);
 }
 
+/* Wherever it happens to run out: inside of a string, a word, a number, a list. */
+static void test_every_bound_is_told(void **state)
+{
+	static const char *const parts[] = { "RRRR", "[[],", "{\"", "\"\\u00e9", "{\"k\":", "123",
+		"[1,2.5,null,\"s\"," };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		AUTO_FINI(buf) text = buf_limit(4096);
+
+		buf_putc(&text, '[');
+		for (unsigned n = 0; n < 60; n++)
+			buf_puts(&text, parts[i]);
+		for (size_t max = 16; max < 8192; max += 16) {
+			struct json_doc *doc = NULL;
+			struct error err;
+
+			assert_false(json_parse_within(buf_str(&text), max, &doc, &err));
+			assert_true(err.kind == ERROR_TOO_LARGE || err.kind == ERROR_INVALID);
+			assert_null(doc);
+		}
+	}
+}
+
 /* 10,000 members of ten values each, as no image has. */
 static void test_a_large_honest_index_passes(void **state)
 {
@@ -292,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_nesting),
 		cmocka_unit_test(test_a_large_tree_is_refused),
 		cmocka_unit_test(test_memory_is_bounded_by_the_caller),
+		cmocka_unit_test(test_every_bound_is_told),
 		cmocka_unit_test(test_a_large_honest_index_passes),
 		cmocka_unit_test(test_looks),
 		cmocka_unit_test(test_next_keeps_the_order),
