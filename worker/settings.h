@@ -42,6 +42,7 @@ struct worker_settings {
 	bool unsafe_no_conditional_writes;
 	const char *spool;                           /* folder; default: <data>/spool */
 	int64_t spool_limit;
+	int64_t spool_share, uploads_per_client;
 	int64_t index_cache_bytes, manifest_cache_bytes;
 	const char *data;                            /* this worker's own folder: spool, journal, state */
 	/* cluster */

@@ -188,6 +188,19 @@ static bool open_access(struct worker *worker, struct error *err)
 	       usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err);
 }
 
+/* Descriptors are for connections, blobs and uploads. */
+static void open_uploads(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	struct uploads_bounds bounds = { .sessions = UPLOADS_MAX,
+		.sessions_each = (size_t)s->uploads_per_client,
+		.files = (size_t)process_stats().fds_max / 4,
+		.share = (unsigned)s->spool_share,
+		.evict_idle_ms = UPLOAD_EVICT_IDLE_MS };
+
+	worker->uploads = uploads_new(worker, &bounds);
+}
+
 static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -207,7 +220,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 		worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
 	indexes_set_log(worker->indexes, (size_t)s->index_log_bytes);
 	indexes_set_keep(worker->indexes, s->index_log_keep_ms * 1000);
-	worker->uploads = uploads_new(worker);
+	open_uploads(worker);
 	return true;
 }
 
