@@ -32,6 +32,7 @@ struct worker_settings {
 		int64_t uri_index, dns_index, email_index;
 	} mtls;                                      /* worker/auth/cert_identity.h */
 	const struct json *access_control;           /* zot's http.accessControl */
+	const struct json *ldap, *bearer, *openid; /* not served */
 	/* storage */
 	const char *root;
 	const struct json *storage_driver;           /* zot's storage.storageDriver (s3), or NULL */
