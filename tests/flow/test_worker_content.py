@@ -2,6 +2,7 @@
 """What a client's content can cost: memory for JSON, upload sessions, room in the spool."""
 import concurrent.futures
 import json
+import os
 import re
 
 import pytest
@@ -133,3 +134,120 @@ def test_one_client_s_half_uploads_leave_room_in_the_spool():
         data = b"y" * (6 * MIB)
         assert worker.call("PUT", again, params={"digest": digest(data)}, data=data).status_code == 201
         assert worker.counter("spool_bytes") == 7 * MIB
+
+
+# Who can write into the folder decides what is served, but does not make the worker read or destroy what lies elsewhere.
+
+@pytest.fixture
+def home(tmp_path):
+    """A folder for a worker that is started again."""
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def blob_path(worker, name, data):
+    return worker.folder / "store" / name / "blobs" / "sha256" / digest(data).removeprefix("sha256:")
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A folder outside of the store that looks like a repository, and a file in it."""
+    outside = tmp_path / "outside"
+    with Worker(ZOT_STORAGE_ROOT=outside / "store") as other:
+        other.push("a", "v1", layer=b"secret")
+    (outside / "note").write_bytes(b"a secret note")
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    yield outside
+    assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
+
+
+def test_links_out_of_the_store_lead_nowhere(secret, home):
+    with Worker(home) as worker:
+        worker.push("a", "v1")
+        layer = blob_path(worker, "a", b"layer")
+        where = f"/v2/a/blobs/{digest(b'layer')}"
+        layer.unlink()
+        layer.symlink_to(secret / "note")
+        for method in ("GET", "HEAD"):
+            assert worker.call(method, where).status_code == 404
+        # Pushed again it is a file, and what the link named is as it was.
+        worker.push_blob("a", b"layer")
+        assert worker.call("GET", where).content == b"layer" and not layer.is_symlink()
+        layer.unlink()
+        layer.symlink_to(secret / "note")
+        assert worker.call("DELETE", where).status_code in (202, 404, 405)
+
+        # A repository that is a link, and one whose blobs are.
+        (worker.folder / "store" / "linked").symlink_to(secret / "store" / "a")
+        assert worker.call("GET", "/v2/linked/manifests/v1").status_code == 500
+        assert worker.call("GET", f"/v2/linked/blobs/{digest(b'secret')}").status_code == 404
+        assert put(worker, b"{}", tag="../x").status_code >= 400
+        reply = worker.call("POST", f"/v2/linked/blobs/uploads/?digest={digest(b'new')}", data=b"new")
+        assert reply.status_code == 500, reply.text
+        assert worker.call("DELETE", f"/v2/linked/blobs/{digest(b'secret')}").status_code >= 400
+        assert worker.call("DELETE", "/v2/linked/manifests/v1").status_code == 500
+        assert "symbolic link" in worker.text()
+        assert "linked" not in worker.call("GET", "/v2/_catalog").json()["repositories"]
+        worker.push("b", "v1")
+        blobs = worker.folder / "store" / "b" / "blobs"
+        blobs.rename(blobs.with_name("kept"))
+        blobs.symlink_to(secret / "store" / "a" / "blobs")
+        assert worker.call("GET", f"/v2/b/blobs/{digest(b'secret')}").status_code == 404
+        reply = worker.call("POST", f"/v2/a/blobs/uploads/?mount={digest(b'secret')}&from=b")
+        assert reply.status_code == 202
+        worker.push("c", "v1")
+    # At start what others left in the folder is looked through.
+    with Worker(home) as again:
+        assert again.call("GET", "/v2/c/tags/list").json()["tags"] == ["v1"]
+        assert "linked" not in again.call("GET", "/v2/_catalog").json()["repositories"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "link"])
+@pytest.mark.parametrize("name", ["index.json", "index.log", "blob"])
+def test_what_is_no_file_holds_nobody_up(name, kind, secret, home):
+    with Worker(home) as worker:
+        worker.push("a", "v1")
+        worker.push("b", "v1")
+    path = blob_path(worker, "a", b"layer") if name == "blob" else worker.folder / "store" / "a" / name
+    if path.exists():
+        path.unlink()
+    {"pipe": lambda: os.mkfifo(path), "folder": path.mkdir, "loop": lambda: path.symlink_to(path),
+     "link": lambda: path.symlink_to(secret / "store" / "a" / "index.json")}[kind]()
+    with Worker(home) as worker:
+        if name == "blob":
+            assert worker.call("GET", f"/v2/a/blobs/{digest(b'layer')}").status_code == 404
+        else:
+            for _ in range(2):
+                assert worker.call("GET", "/v2/a/tags/list").status_code in ((500,) if name == "index.json" else (200, 500))
+                assert put(worker, b"{}", tag="v2").status_code in (400, 404, 500)
+                assert worker.call("DELETE", "/v2/a/manifests/v1").status_code in (202, 404, 500)
+        worker.push("b", "v2")
+        assert worker.call("GET", "/v2/b/tags/list").json()["tags"] == ["v1", "v2"]
+
+
+def test_a_root_behind_links_is_used(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "disk").symlink_to("real")
+    (tmp_path / "real" / "there").mkdir()
+    (tmp_path / "real" / "store").symlink_to("there")
+    with Worker(ZOT_STORAGE_ROOT=tmp_path / "disk" / "store") as worker:
+        body = worker.push("a/b", "v1")
+        assert worker.call("GET", "/v2/a/b/manifests/v1").content == body
+        assert (tmp_path / "real" / "there" / "a" / "b" / "blobs").is_dir()
+        assert worker.call("GET", "/v2/_catalog").json()["repositories"] == ["a/b"]
+
+
+def test_a_log_with_another_name_is_not_written_through_it(home):
+    """As a backup by hard links (cp -al) leaves it: the copy stays what it was."""
+    with Worker(home) as worker:
+        worker.push("a", "v1")
+        worker.push("a", "v2")
+        log = worker.folder / "store" / "a" / "index.log"
+        copy = worker.folder / "copy"
+        copy.hardlink_to(log)
+        before = copy.read_bytes()
+        worker.push("a", "v3")
+        assert copy.read_bytes() == before and log.read_bytes() != before
+        assert worker.call("GET", "/v2/a/tags/list").json()["tags"] == ["v1", "v2", "v3"]
+    with Worker(home) as worker:
+        assert worker.call("GET", "/v2/a/tags/list").json()["tags"] == ["v1", "v2", "v3"]
