@@ -18,6 +18,9 @@ bool manifest_load(struct worker *worker, struct str name, const struct digest *
 		if (!store_blob_get(worker->store, name, digest, &bytes, err)) {
 			if (err->kind == ERROR_UNKNOWN)
 				err->code = "MANIFEST_UNKNOWN";
+			/* What lies in the store is not the client's mistake. */
+			if (err->kind == ERROR_TOO_LARGE)
+				err->kind = ERROR_INTERNAL;
 			return error_add(err, "manifest");
 		}
 		found = digest_of(digest->alg, buf_str(&bytes));
