@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -148,12 +149,37 @@ static void spool_folder(const struct worker *worker, struct buf *into)
 		buf_url(into, str_of(*self ? self : "single"), "");
 }
 
+static bool is_no_link(const char *path, struct error *err)
+{
+	struct stat st;
+
+	return lstat(path, &st) != 0 || !S_ISLNK(st.st_mode) ||
+	       error_set(err, ERROR_INVALID, NULL,
+		       "%s is a symbolic link, which is not followed below the storage folder; name the "
+		       "folder for "
+		       "uploads in storage.spool (ZOT_SPOOL)",
+		       path);
+}
+
+/* It is emptied at start. */
+static bool check_own_spool(const struct worker *worker, const char *folder, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	AUTO_FINI(buf) parent = buf_limit(4096);
+
+	if (s->spool || s->s3_bucket)
+		return true;
+	buf_format(&parent, "%s/.uploads", s->root);
+	return is_no_link(buf_text(&parent), err) && is_no_link(folder, err);
+}
+
 static bool open_spool(struct worker *worker, struct error *err)
 {
 	AUTO_FINI(buf) folder = buf_limit(4096);
 
 	spool_folder(worker, &folder);
-	return buf_check(&folder, "storage.spool", err) && file_make_folders(buf_text(&folder), 0700, err) &&
+	return buf_check(&folder, "storage.spool", err) && check_own_spool(worker, buf_text(&folder), err) &&
+	       file_make_folders(buf_text(&folder), 0700, err) &&
 	       spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit,
 		       !worker->settings->s3_bucket, err);
 }

@@ -251,3 +251,23 @@ def test_a_log_with_another_name_is_not_written_through_it(home):
         assert worker.call("GET", "/v2/a/tags/list").json()["tags"] == ["v1", "v2", "v3"]
     with Worker(home) as worker:
         assert worker.call("GET", "/v2/a/tags/list").json()["tags"] == ["v1", "v2", "v3"]
+
+
+@pytest.mark.parametrize("link", [".uploads", ".uploads/single"])
+def test_a_spool_that_is_a_link_is_refused(link, home, tmp_path):
+    """It is emptied at start."""
+    (home / "store" / ".uploads").mkdir(parents=True)
+    other = tmp_path / "other"
+    (other / "single").mkdir(parents=True)
+    for folder in (other, other / "single"):
+        (folder / "kept.upload").write_bytes(b"kept")
+    path = home / "store" / link
+    if path.exists():
+        path.rmdir()
+    path.symlink_to(other)
+    worker = Worker(home)
+    with pytest.raises(AssertionError):
+        worker.start()
+    worker.process.wait(20)
+    assert "is a symbolic link" in worker.text() and "ZOT_SPOOL" in worker.text()
+    assert (other / "kept.upload").exists() and (other / "single" / "kept.upload").exists()
