@@ -377,8 +377,10 @@ static enum error_kind kind_of(const struct http_transfer *transfer, CURLcode co
 	case CURLE_RECV_ERROR:
 		return unless_sent;
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 		return ERROR_INVALID;
+	/* Of the URL, which is found before there is a connection; or what came is no HTTP/1. */
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		return is_connected(transfer) ? ERROR_INTERNAL : ERROR_INVALID;
 	case CURLE_OPERATION_TIMEDOUT:
 		return is_connected(transfer) ? ERROR_TIMEOUT : unless_sent;
 	default:

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * json - jansson behind opaque types: a node is a json_t, a document the root and its reference.
+ * json - jansson behind opaque types: a node is a json_t, a document the root and the memory that all of it
+ * lies in.
  *
- * The nesting is measured before jansson sees the text, so its recursion is bounded by ours.
+ * The nesting is measured before jansson sees the text, so its recursion is bounded by ours. jansson
+ * allocates only while it parses, and then from the memory of the document at hand: nothing of a tree is
+ * freed by itself, its memory goes as a whole.
  */
 /* jansson's names of its kinds are ours too: its own get another spelling before ours are seen. */
 #define JSON_OBJECT  JANSSON_OBJECT
@@ -26,13 +29,20 @@
 #include "common/json.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
 
 #include "common/check.h"
+#include "common/json_memory.h"
 
 #define NESTING_MAX 64
+#define FIRST_LEAST ((size_t)1024)
+#define FIRST_MOST  ((size_t)64 * 1024)
+#define FIRST_RATIO 4 /* a tree is about so much larger than its text */
 
 struct json_doc {
 	json_t *root;
+	struct json_memory *memory;
 };
 
 /* jansson's walking functions want their nodes writable but do not write; const stays our promise. */
@@ -85,27 +95,108 @@ static bool parse_failed(const json_error_t *why, struct error *err)
 		len, why->text);
 }
 
-bool json_parse(struct str text, struct json_doc **ret_doc, struct error *err)
+/* A parse under way on this thread. */
+struct parse {
+	struct json_memory *memory;
+	jmp_buf refused;
+};
+static _Thread_local struct parse *parse_at_hand;
+
+/* jansson does not bear an allocation that fails (its lexer asserts), so it does not see one: the parse is
+ * left as it stands. It holds nothing but this memory. */
+static void *take(size_t len)
 {
+	void *at;
+
+	CHECK(parse_at_hand);
+	at = json_memory_take(parse_at_hand->memory, len);
+	if (!at)
+		longjmp(parse_at_hand->refused, 1);
+	return at;
+}
+
+static void give(void *at)
+{
+	CHECK(parse_at_hand);
+	json_memory_return(parse_at_hand->memory, at);
+}
+
+static void prepare(void)
+{
+	json_object_seed(0);
+	json_set_alloc_funcs(take, give);
+}
+
+static json_t *load(struct str text, struct json_memory *memory, json_error_t *why)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct parse parse = { .memory = memory };
+	json_t *volatile root = NULL;
+
+	CHECK(!pthread_once(&once, prepare));
+	parse_at_hand = &parse;
+	if (!setjmp(parse.refused))
+		root = json_loadb(text.len ? text.at : "", text.len, JSON_REJECT_DUPLICATES, why);
+	parse_at_hand = NULL;
+	return root;
+}
+
+static size_t first_of(struct str text, size_t memory_max)
+{
+	size_t first = text.len < FIRST_MOST / FIRST_RATIO ? text.len * FIRST_RATIO : FIRST_MOST;
+
+	first = first > FIRST_LEAST ? first : FIRST_LEAST;
+	return first < memory_max / 2 ? first : memory_max / 2;
+}
+
+/* Takes the memory. */
+static bool parse(struct str text, struct json_memory *given, struct json_doc **ret_doc, struct error *err)
+{
+	AUTO(json_memory) *memory = given;
 	json_error_t why;
 	json_t *root;
 
 	if (!nesting_fits(text))
 		return error_set(err, ERROR_INVALID, NULL, "JSON nested deeper than %d", NESTING_MAX);
-	root = json_loadb(text.len ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &why);
+	root = load(text, memory, &why);
+	if (!json_memory_refusal(memory, err))
+		return false;
 	if (!root)
 		return parse_failed(&why, err);
 	*ret_doc = xnew(struct json_doc);
 	(*ret_doc)->root = root;
+	(*ret_doc)->memory = TAKE(memory);
 	return true;
+}
+
+bool json_parse(struct str text, struct json_doc **ret_doc, struct error *err)
+{
+	return json_parse_within(text, JSON_MEMORY_MAX, ret_doc, err);
+}
+
+bool json_parse_within(struct str text, size_t memory_max, struct json_doc **ret_doc, struct error *err)
+{
+	return parse(text, json_memory_new(first_of(text, memory_max), memory_max), ret_doc, err);
+}
+
+bool json_parse_own(struct str text, struct json_doc **ret_doc, struct error *err)
+{
+	size_t max = JSON_MEMORY_OWN(text.len);
+
+	return parse(text, json_memory_new_own(first_of(text, max), max), ret_doc, err);
 }
 
 void json_doc_free(struct json_doc *doc)
 {
 	if (!doc)
 		return;
-	json_decref(doc->root);
+	json_memory_free(doc->memory);
 	free(doc);
+}
+
+size_t json_doc_memory(const struct json_doc *doc)
+{
+	return json_memory_used(doc->memory);
 }
 
 const struct json *json_root(const struct json_doc *doc)

@@ -4,7 +4,8 @@
  *
  * Reading: the document owns everything; nodes are borrowed and live as long as it does.
  * Duplicate keys, trailing text, NUL in strings and nesting over 64 are refused. Accessors cope
- * with NULL nodes, so a chain of finds needs one check at its end.
+ * with NULL nodes, so a chain of finds needs one check at its end. The tree has at most the memory that the caller allows
+ * (json_memory.h), whatever the text makes of it; all of it is the system's again when the document is freed.
  *
  * Writing: commas and quoting are the writer's; the caller opens and closes in order (checked).
  * Bytes that are not UTF-8 become U+FFFD, so what is written is always JSON.
@@ -26,8 +27,18 @@ struct json; /* a node */
 
 enum json_kind { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_INTEGER, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
-/* ERROR_INVALID with line and column in its text. */
+#define JSON_MEMORY_MAX ((size_t)32 * 1024 * 1024)
+
+/* ERROR_INVALID with line and column in its text; ERROR_TOO_LARGE: the tree takes more than JSON_MEMORY_MAX; ERROR_BUSY: it is large,
+ * and others have all memory for large ones. */
 bool json_parse(struct str text, struct json_doc **ret_doc, struct error *err) MUST_CHECK;
+/* With another bound. */
+bool json_parse_within(struct str text, size_t memory_max, struct json_doc **ret_doc, struct error *err) MUST_CHECK;
+/* What this program wrote itself, and what must be read whatever else goes on: it waits for nobody. Trees of texts that somebody has
+ * a use for take 4 to 19 times their length, so that this bounds only those of others. */
+#define JSON_MEMORY_OWN(len) (24 * (len) + (size_t)1024 * 1024)
+bool json_parse_own(struct str text, struct json_doc **ret_doc, struct error *err) MUST_CHECK;
+size_t json_doc_memory(const struct json_doc *doc);
 void json_doc_free(struct json_doc *doc);
 AUTO_DEFINE(json_doc)
 const struct json *json_root(const struct json_doc *doc);

@@ -176,6 +176,13 @@ static bool parse_root(const struct json *root, struct str content_type, bool do
 	       parse_rest(root, into, err);
 }
 
+/* Where others have the memory it is not the manifest's fault. */
+static bool not_read(const struct error *cause, struct error *err)
+{
+	return error_set(err, cause->kind, cause->kind == ERROR_BUSY ? NULL : "MANIFEST_INVALID", "%s%s",
+		cause->kind == ERROR_INVALID ? "the manifest is not JSON: " : "the manifest: ", cause->text);
+}
+
 bool manifest_parse(
 	struct str body, struct str content_type, bool docker2s2, struct manifest *ret, struct error *err)
 {
@@ -188,8 +195,7 @@ bool manifest_parse(
 	if (bare(content_type).len && !form_find(content_type, docker2s2))
 		return unsupported(docker2s2, err);
 	if (!json_parse(body, &doc, &cause))
-		return error_set(
-			err, cause.kind, "MANIFEST_INVALID", "the manifest is not JSON: %s", cause.text);
+		return not_read(&cause, err);
 	if (!parse_root(json_root(doc), content_type, docker2s2, &manifest, err)) {
 		manifest_fini(&manifest);
 		return false;

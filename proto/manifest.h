@@ -8,7 +8,7 @@
  * Content-Type takes the body's. A body that two readers could take for two things (an image with
  * "manifests", an index with "config" or "layers") is MANIFEST_INVALID: one digest, one meaning
  * (CVE-2021-41190). Absent and null lists are empty.
- * Bounds: 4 MiB of body, 10,000 descriptors, JSON depth 64.
+ * Bounds: 4 MiB of body, 10,000 descriptors, JSON depth 64, JSON_MEMORY_MAX for the tree.
  * Source  OCI image-spec manifest.md, image-index.md; distribution-spec "Pushing Manifests".
  * Thread  any; pure.
  */
@@ -36,7 +36,7 @@ struct manifest {
 	struct annotation *annotations;
 	size_t annotations_len;
 };
-/* MANIFEST_INVALID; ERROR_TOO_LARGE over MANIFEST_MAX. */
+/* MANIFEST_INVALID; ERROR_TOO_LARGE over MANIFEST_MAX, or when its tree is; ERROR_BUSY as json_parse(). */
 bool manifest_parse(struct str body, struct str content_type, bool docker2s2, struct manifest *ret,
 		    struct error *err) MUST_CHECK;
 void manifest_fini(struct manifest *manifest);

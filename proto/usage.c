@@ -440,7 +440,7 @@ static bool parse(const struct shape *shape, struct str text, void *into, struct
 	if (text.len > USAGE_BYTES_MAX)
 		return error_set(err, ERROR_TOO_LARGE, NULL, "%zu bytes; at most %u are allowed", text.len,
 			USAGE_BYTES_MAX);
-	if (!json_parse(text, &doc, err))
+	if (!json_parse_within(text, JSON_MEMORY_OWN(text.len), &doc, err))
 		return false;
 	if (read_shape(&reader, shape, json_root(doc), into, err))
 		return true;

@@ -2,6 +2,7 @@
 /*
  * /readyz says whether this worker should get requests: "ok" or "not ready", then a line for each check:
  *   storage, spool, data   health_checks.h
+ *   uploads                how many sessions are open; "full" is told and does not count
  *   state                  with leaders: one is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is
  * told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all
  *                          workers away too
@@ -24,6 +25,7 @@
 #include "worker/front_call.h"
 #include "worker/health_checks.h"
 #include "worker/health_metrics.h"
+#include "worker/oci/uploads.h"
 
 #define LOOP_STUCK_MS 10000
 #define BODY_MAX      8192
@@ -52,12 +54,21 @@ static bool write_state(struct worker *worker, struct buf *into)
 	return !stale || worker->settings->ready_when_stale;
 }
 
+/* A warning: what others push must not take the pulls of this worker away. */
+static void write_uploads(struct worker *worker, struct buf *into)
+{
+	struct uploads_stats uploads = uploads_stats(worker->uploads);
+
+	buf_format(into, "uploads: %s, %zu open\n", uploads.full ? "full" : "ok", uploads.open);
+}
+
 static struct http_response *reply_ready(struct worker *worker, unsigned excluded)
 {
 	AUTO_FINI(buf) checks = buf_limit(BODY_MAX);
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
 	bool ok = health_checks_write(excluded, &checks);
 
+	write_uploads(worker, &checks);
 	ok = write_state(worker, &checks) && ok;
 	if (cluster_is_draining(worker->cluster)) {
 		buf_puts(&checks, "draining\n");

@@ -150,6 +150,19 @@ static void put_connections(const struct worker *worker, struct buf *into)
 		sum.shed);
 }
 
+static void put_uploads(struct uploads_stats uploads, struct buf *into)
+{
+	gauge(into, "zot_uploads_open", "Upload sessions.", uploads.open);
+	gauge(into, "zot_uploads_empty", "Of these, without a byte yet.", uploads.empty);
+	gauge(into, "zot_uploads_clients", "API keys, users and addresses that have sessions.",
+		uploads.owners);
+	total(into, "zot_uploads_refused_total",
+		"Sessions and bytes that were refused because there were too many, of all or of one client.",
+		uploads.refused);
+	total(into, "zot_uploads_evicted_total", "Idle sessions that were ended to make room for others.",
+		uploads.evicted);
+}
+
 static void put_storage(struct worker *worker, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(worker->indexes);
@@ -165,7 +178,7 @@ static void put_storage(struct worker *worker, struct buf *into)
 	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.",
 		indexes.conflicts);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(worker->spool));
-	gauge(into, "zot_uploads_open", "Upload sessions.", uploads_len(worker->uploads));
+	put_uploads(uploads_stats(worker->uploads), into);
 	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
 		store_requests(worker->store));
 }

@@ -167,6 +167,29 @@ static void check_access(const struct worker_settings *s, struct buf *errors)
 		buf_format(errors, "%s\n", err.text);
 }
 
+/* zot would ask for a login by it. Without any the registry would be open to everybody. */
+static void check_login(const struct worker_settings *s, const char *key, const struct json *node,
+	struct buf *warnings, struct buf *errors)
+{
+	bool closed = s->htpasswd || s->tls_ca || s->access_control || s->mode == MODE_WORKER;
+
+	if (node && closed)
+		buf_format(
+			warnings, "%s is a zot setting that this version does not serve, ignoring it\n", key);
+	else if (node)
+		buf_format(errors,
+			"%s: is not served by this version, and without it nobody would have to log in; use "
+			"http.auth.htpasswd, http.tls.cacert or http.accessControl\n",
+			key);
+}
+
+static void check_logins(const struct worker_settings *s, struct buf *warnings, struct buf *errors)
+{
+	check_login(s, "http.auth.ldap", s->ldap, warnings, errors);
+	check_login(s, "http.auth.bearer", s->bearer, warnings, errors);
+	check_login(s, "http.auth.openid", s->openid, warnings, errors);
+}
+
 bool worker_settings_load(const char *file, char *const *environment, struct worker_settings *ret,
 	struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors)
 {
@@ -184,6 +207,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_cluster(&s, errors);
 	check_secret(&s, errors);
 	check_storage(&s, errors);
+	check_logins(&s, warnings, errors);
 	check_access(&s, errors);
 	check_metrics(&s, errors);
 	if (errors->len != before)

@@ -32,6 +32,7 @@ struct worker_settings {
 		int64_t uri_index, dns_index, email_index;
 	} mtls;                                      /* worker/auth/cert_identity.h */
 	const struct json *access_control;           /* zot's http.accessControl */
+	const struct json *ldap, *bearer, *openid; /* not served */
 	/* storage */
 	const char *root;
 	const struct json *storage_driver;           /* zot's storage.storageDriver (s3), or NULL */
@@ -42,6 +43,7 @@ struct worker_settings {
 	bool unsafe_no_conditional_writes;
 	const char *spool;                           /* folder; default: <data>/spool */
 	int64_t spool_limit;
+	int64_t spool_share, uploads_per_client;
 	int64_t index_cache_bytes, manifest_cache_bytes;
 	const char *data;                            /* this worker's own folder: spool, journal, state */
 	/* cluster */

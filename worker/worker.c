@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -148,12 +149,37 @@ static void spool_folder(const struct worker *worker, struct buf *into)
 		buf_url(into, str_of(*self ? self : "single"), "");
 }
 
+static bool is_no_link(const char *path, struct error *err)
+{
+	struct stat st;
+
+	return lstat(path, &st) != 0 || !S_ISLNK(st.st_mode) ||
+	       error_set(err, ERROR_INVALID, NULL,
+		       "%s is a symbolic link, which is not followed below the storage folder; name the "
+		       "folder for "
+		       "uploads in storage.spool (ZOT_SPOOL)",
+		       path);
+}
+
+/* It is emptied at start. */
+static bool check_own_spool(const struct worker *worker, const char *folder, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	AUTO_FINI(buf) parent = buf_limit(4096);
+
+	if (s->spool || s->s3_bucket)
+		return true;
+	buf_format(&parent, "%s/.uploads", s->root);
+	return is_no_link(buf_text(&parent), err) && is_no_link(folder, err);
+}
+
 static bool open_spool(struct worker *worker, struct error *err)
 {
 	AUTO_FINI(buf) folder = buf_limit(4096);
 
 	spool_folder(worker, &folder);
-	return buf_check(&folder, "storage.spool", err) && file_make_folders(buf_text(&folder), 0700, err) &&
+	return buf_check(&folder, "storage.spool", err) && check_own_spool(worker, buf_text(&folder), err) &&
+	       file_make_folders(buf_text(&folder), 0700, err) &&
 	       spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit,
 		       !worker->settings->s3_bucket, err);
 }
@@ -191,6 +217,19 @@ static bool open_access(struct worker *worker, struct error *err)
 	       usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err);
 }
 
+/* Descriptors are for connections, blobs and uploads. */
+static void open_uploads(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	struct uploads_bounds bounds = { .sessions = UPLOADS_MAX,
+		.sessions_each = (size_t)s->uploads_per_client,
+		.files = (size_t)process_stats().fds_max / 4,
+		.share = (unsigned)s->spool_share,
+		.evict_idle_ms = UPLOAD_EVICT_IDLE_MS };
+
+	worker->uploads = uploads_new(worker, &bounds);
+}
+
 static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -210,7 +249,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 		worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
 	indexes_set_log(worker->indexes, (size_t)s->index_log_bytes);
 	indexes_set_keep(worker->indexes, s->index_log_keep_ms * 1000);
-	worker->uploads = uploads_new(worker);
+	open_uploads(worker);
 	return true;
 }
 

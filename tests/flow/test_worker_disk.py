@@ -133,7 +133,7 @@ def remount(disk, how):
 
 
 def test_a_full_spool_is_told(tmp_path):
-    with Worker(ZOT_SPOOL_LIMIT=KIB * KIB) as worker:
+    with Worker(ZOT_SPOOL_SHARE=100, ZOT_SPOOL_LIMIT=KIB * KIB) as worker:
         where = worker.start_upload("lib/app")
         assert worker.call("PATCH", where, data=bytes(KIB * KIB)).status_code == 202
         checks = await_ready(worker, 503)

@@ -167,3 +167,44 @@ def test_a_mount_needs_the_right_to_read_its_source(place):
     # Without the right to create at the target there is nothing to ask.
     assert ask(worker, "eve", "POST", f"/v2/{known}/blobs/uploads/{mount}&from=eve/one").status_code == 403
     assert ask(worker, "nobody", "POST", f"/v2/eve/one/blobs/uploads/{mount}&from={known}").status_code == 401
+
+
+GUARDED = {"repositories": {"**": {"policies": [{"users": ["ann"], "actions": [*ALL, "detectManifestCollision"]},
+                                               {"groups": ["careful"], "actions": [*ALL, "detectManifestCollision"]},
+                                               {"users": ["eve"], "actions": ALL}]}},
+           "groups": {"careful": {"users": ["bob"]}}, "adminPolicy": {"users": ["root"], "actions": ALL}}
+
+
+@pytest.mark.parametrize("kind", ["alone", "owner", "other"])
+def test_a_digest_of_several_tags_is_kept_from_who_detects_collisions(kind, tmp_path):
+    """skopeo deletes by digest: with detectManifestCollision that does not take tags along that nobody meant."""
+    write_htpasswd(tmp_path / "htpasswd")
+    settings = {"auth": {"htpasswd": {"path": str(tmp_path / "htpasswd")}}, "accessControl": GUARDED}
+    with contextlib.ExitStack() as stack:
+        if kind == "alone":
+            worker, name = stack.enter_context(Worker(tmp_path, config={"http": settings})), "golang"
+        else:
+            workers, names = pair(tmp_path, stack, settings)
+            worker, name = workers[0], names[kind == "other"]
+        worker.session.auth = ("ann", PASSWORDS["ann"])
+
+        def tag(*tags):
+            bodies = [worker.push(name, one) for one in tags]
+            return f"/v2/{name}/manifests/{digest(bodies[0])}"
+
+        tags = lambda: worker.call("GET", f"/v2/{name}/tags/list").json()["tags"]  # noqa: E731
+        path = tag("v1", "v2")
+        for who in ("ann", "bob"):
+            reply = worker.call("DELETE", path, auth=(who, PASSWORDS[who]))
+            assert reply.status_code == 409, reply.text
+            assert reply.json()["errors"][0]["code"] == "MANIFEST_INVALID" and "several tags" in reply.text
+        assert tags() == ["v1", "v2"]
+        # One tag alone may go, and then the digest with what is left.
+        assert worker.call("DELETE", f"/v2/{name}/manifests/v1").status_code == 202
+        assert worker.call("DELETE", path).status_code == 202
+        assert tags() == []
+        # Who has no such right, and an admin, deletes them all.
+        for who in ("eve", "root"):
+            path = tag("v1", "v2")
+            assert worker.call("DELETE", path, auth=(who, PASSWORDS[who])).status_code == 202
+            assert tags() == []

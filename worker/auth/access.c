@@ -8,8 +8,7 @@
 #include "common/map.h"
 #include "proto/glob.h"
 
-/* detectManifestCollision is known to zot and grants nothing here. */
-#define ACTION_NAMES 5
+#define ACTION_NAMES (ACTION_DETECT_COLLISION + 1)
 static const char *const action_names[ACTION_NAMES] = { "read", "create", "update", "delete",
 	"detectManifestCollision" };
 
@@ -197,15 +196,31 @@ static bool known_keys(const struct json *node, const char *const *known, size_t
 	return true;
 }
 
+/* A rule without its conditions would grant more than it says. */
+static bool no_conditions(const struct json *conditions, struct error *err)
+{
+	bool none = json_kind(conditions) == JSON_NONE || json_kind(conditions) == JSON_NULL ||
+		    (json_kind(conditions) == JSON_ARRAY && !json_len(conditions));
+
+	return none || error_set(err, ERROR_INVALID, NULL, "conditions are not served by this version");
+}
+
+/* An object whose members have names of their own, or nothing. */
+static bool is_table(const struct json *node, const char *key, struct error *err)
+{
+	return !node || json_kind(node) == JSON_OBJECT ||
+	       error_set(err, ERROR_INVALID, NULL, "%s must be an object, is %s", key,
+		       json_kind_name(json_kind(node)));
+}
+
 static bool read_rule(const struct json *node, struct rule *into, struct error *err)
 {
 	static const char *const known[] = { "users", "groups", "actions", "conditions" };
 
 	if (!known_keys(node, known, 4, err))
 		return false;
-	if (json_len(json_find(node, "conditions")))
-		return error_set(err, ERROR_INVALID, NULL, "conditions are not served by this version");
-	return read_texts(node, "users", &into->users, err) &&
+	return no_conditions(json_find(node, "conditions"), err) &&
+	       read_texts(node, "users", &into->users, err) &&
 	       read_texts(node, "groups", &into->groups, err) &&
 	       read_actions(node, "actions", &into->actions, err);
 }
@@ -266,6 +281,8 @@ static bool read_repositories(struct access *access, const struct json *node, st
 	const struct json *value;
 	struct str pattern;
 
+	if (!is_table(node, "repositories", err))
+		return false;
 	for (void *it = NULL; node && json_next(node, &it, &pattern, &value);) {
 		struct entry *entry = xnew(struct entry);
 		entry->pattern = check_strndup(pattern.at, pattern.len);
@@ -281,12 +298,15 @@ static bool read_repositories(struct access *access, const struct json *node, st
 static bool read_groups(struct access *access, const struct json *node, struct error *err)
 {
 	const struct json *value;
+	static const char *const known[] = { "users" };
 	struct str name;
 
 	access->groups = map_new();
+	if (!is_table(node, "groups", err))
+		return false;
 	for (void *it = NULL; node && json_next(node, &it, &name, &value);) {
 		struct names *users = xnew(struct names);
-		if (!read_texts(value, "users", users, err)) {
+		if (!known_keys(value, known, 1, err) || !read_texts(value, "users", users, err)) {
 			names_fini(users);
 			free(users);
 			return error_add(err, "groups.%.*s", STR_ARGS(name));
@@ -296,32 +316,47 @@ static bool read_groups(struct access *access, const struct json *node, struct e
 	return true;
 }
 
+static bool only_read(unsigned actions, struct error *err)
+{
+	return !(actions & ~(1u << ACTION_READ)) ||
+	       error_set(err, ERROR_INVALID, NULL, "anonymousPolicy: metrics can be read and nothing else");
+}
+
 static bool read_metrics(struct access *access, const struct json *node, struct error *err)
 {
 	static const char *const known[] = { "users", "anonymousPolicy" };
 
 	if (!node ||
 		(known_keys(node, known, 2, err) && read_texts(node, "users", &access->metrics_users, err) &&
-			read_actions(node, "anonymousPolicy", &access->metrics_anonymous, err)))
+			read_actions(node, "anonymousPolicy", &access->metrics_anonymous, err) &&
+			only_read(access->metrics_anonymous, err)))
 		return true;
 	return error_add(err, "metrics");
+}
+
+static bool read_admin(struct access *access, const struct json *node, struct error *err)
+{
+	if (!node)
+		return true;
+	if (!read_rule(node, &access->admin, err))
+		return error_add(err, "adminPolicy");
+	if (access->admin.actions & 1u << ACTION_DETECT_COLLISION)
+		return error_set(err, ERROR_INVALID, NULL,
+			"adminPolicy: detectManifestCollision has no effect for those whom adminPolicy "
+			"names; give it to others in repositories");
+	access->policies++;
+	return true;
 }
 
 static bool read_file(struct access *access, const struct json *file, struct error *err)
 {
 	static const char *const known[] = { "repositories", "adminPolicy", "groups", "metrics" };
-	const struct json *admin = json_find(file, "adminPolicy");
 
-	if (!known_keys(file, known, 4, err) ||
-		!read_repositories(access, json_find(file, "repositories"), err) ||
-		!read_groups(access, json_find(file, "groups"), err) ||
-		!read_metrics(access, json_find(file, "metrics"), err))
-		return false;
-	if (admin && !read_rule(admin, &access->admin, err))
-		return error_add(err, "adminPolicy");
-	if (admin)
-		access->policies++;
-	return true;
+	return known_keys(file, known, 4, err) &&
+	       read_repositories(access, json_find(file, "repositories"), err) &&
+	       read_groups(access, json_find(file, "groups"), err) &&
+	       read_metrics(access, json_find(file, "metrics"), err) &&
+	       read_admin(access, json_find(file, "adminPolicy"), err);
 }
 
 /* From the state. */
@@ -451,6 +486,16 @@ static bool scope_grants(const char *scope, struct str name, enum action action)
 	return false;
 }
 
+static bool a_scope_names(const struct identity *identity, struct str name, enum action action)
+{
+	const struct texts *scopes = identity->key ? &entity_apikey(identity->key)->scopes : NULL;
+
+	for (size_t i = 0; scopes && i < scopes->len; i++)
+		if (scope_grants(scopes->at[i], name, action))
+			return true;
+	return false;
+}
+
 static bool scopes_grant(const struct identity *identity, struct str name, enum action action)
 {
 	const struct texts *scopes;
@@ -460,10 +505,7 @@ static bool scopes_grant(const struct identity *identity, struct str name, enum 
 	if (!identity->key)
 		return !identity->peer || !*identity->apikey || action != ACTION_READ;
 	scopes = &entity_apikey(identity->key)->scopes;
-	for (size_t i = 0; i < scopes->len; i++)
-		if (scope_grants(scopes->at[i], name, action))
-			return true;
-	return scopes->len == 0;
+	return scopes->len == 0 || a_scope_names(identity, name, action);
 }
 
 bool access_allows(
@@ -483,6 +525,17 @@ bool access_allows(
 		return true;
 	return !identity->anonymous && (access->admin.actions & bit) &&
 	       rule_names(access, &access->admin, identity);
+}
+
+bool access_detects_collisions(const struct access *access, const struct identity *identity, struct str name)
+{
+	const struct entry *entry = entry_for(access, name);
+
+	if (a_scope_names(identity, name, ACTION_DETECT_COLLISION))
+		return true;
+	if (identity->admin || (!identity->anonymous && rule_names(access, &access->admin, identity)))
+		return false;
+	return entry && entry_grants(access, entry, identity, 1u << ACTION_DETECT_COLLISION);
 }
 
 bool access_allows_metrics(const struct access *access, const struct identity *identity)

@@ -10,6 +10,10 @@
  * the authenticated may do everything, the anonymous nothing, unless nobody is configured.
  * An API key's scopes narrow what its owner may do.
  *
+ * detectManifestCollision allows nothing: who has it is kept from deleting, by digest, a manifest that several tags name. As in zot the
+ * repository's rules give it, also its defaultPolicy and anonymousPolicy, but never to those whom adminPolicy names, nor to the role
+ * `admin`. A key's scopes do not take it away, since it is a protection; a scope may give it.
+ *
  * Metrics have rules of their own, as in zot: accessControl.metrics.users, and anonymousPolicy ["read"] for the anonymous.
  * With an accessControl in the file nobody else may; without one the authenticated may, and all where nobody is configured.
  * Thread  any; immutable, counted.
@@ -20,7 +24,7 @@
 #include "proto/state.h"
 #include "worker/auth/auth.h"
 
-enum action { ACTION_READ, ACTION_CREATE, ACTION_UPDATE, ACTION_DELETE };
+enum action { ACTION_READ, ACTION_CREATE, ACTION_UPDATE, ACTION_DELETE, ACTION_DETECT_COLLISION };
 const char *action_name(enum action action);
 
 struct access;
@@ -33,6 +37,7 @@ void access_free(struct access *access); /* drops a reference */
 AUTO_DEFINE(access)
 
 bool access_allows(const struct access *access, const struct identity *identity, struct str name, enum action action);
+bool access_detects_collisions(const struct access *access, const struct identity *identity, struct str name);
 /* May they read the metrics? The role `admin` may; a key with scopes may not. */
 bool access_allows_metrics(const struct access *access, const struct identity *identity);
 bool access_has_anonymous(const struct access *access); /* some repository is open to the anonymous */

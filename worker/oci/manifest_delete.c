@@ -2,9 +2,13 @@
 /*
  * manifest_delete - DELETE of a tag (its manifest stays, untagged) or of a digest (with all its tags).
  *
- * A digest that an index of the repository still names is not deleted: 405, as zot does.
+ * A digest that an index of the repository still names is not deleted: 405, as zot does. One that several
+ * tags name is not deleted by who has detectManifestCollision: 409. The right is looked up where the tags are
+ * known, so that it is the same whichever worker the client asked: user, groups and key come along.
  */
 #include "common/check.h"
+#include "worker/auth/access.h"
+#include "worker/cluster/snapshot.h"
 #include "worker/oci/manifest_load.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
@@ -14,7 +18,8 @@
 struct removal {
 	struct oci_job *job;
 	const char *tag;
-	bool named; /* by an index */
+	bool named;    /* by an index */
+	bool collides; /* several tags */
 	struct index_change change;
 };
 
@@ -32,6 +37,22 @@ static bool look_into(void *arg, const struct index_entry *entry, const struct m
 	return !search->found;
 }
 
+static bool has_several_tags(const struct index *view, const struct digest *digest)
+{
+	unsigned tags = 0;
+
+	for (size_t at = 0; at < index_tags_len(view) && tags < 2; at++) {
+		const struct index_entry *entry = index_find_tag(view, str_of(index_tag_at(view, at)));
+		tags += entry && digest_equal(&entry->descriptor.digest, digest);
+	}
+	return tags == 2;
+}
+
+static bool detects_collisions(const struct oci_ask *ask)
+{
+	return access_detects_collisions(ask->snapshot->access, ask->identity, name_str(&ask->route.name));
+}
+
 /* At the place where its record would be written. */
 static bool check_digest(struct index_change *change, const struct index *view, struct error *err)
 {
@@ -39,6 +60,11 @@ static bool check_digest(struct index_change *change, const struct index *view, 
 	const struct oci_ask *ask = &removal->job->ask;
 	struct search search = { .digest = &change->digest };
 
+	removal->collides = detects_collisions(ask) && has_several_tags(view, &change->digest);
+	if (removal->collides)
+		return error_set(err, ERROR_CONFLICT, "MANIFEST_INVALID",
+			"several tags name the manifest, and detectManifestCollision keeps you from deleting "
+			"them all: delete the tags that are meant");
 	if (!manifest_walk(ask->worker, name_str(&ask->route.name), view, NULL, manifest_entry_is_index,
 		    look_into, &search, err))
 		return false;
@@ -51,8 +77,8 @@ static void on_changed(struct index_change *change)
 {
 	struct removal *removal = change->arg;
 
-	if (!change->ok && removal->named)
-		oci_job_reply(removal->job, oci_reply_status(405, &change->err));
+	if (!change->ok && (removal->named || removal->collides))
+		oci_job_reply(removal->job, oci_reply_status(removal->named ? 405 : 409, &change->err));
 	else
 		oci_job_reply(removal->job, change->ok ? http_response_empty(202)
 						       : oci_reply_unknown(&change->err, "MANIFEST_UNKNOWN"));

@@ -18,6 +18,9 @@ bool manifest_load(struct worker *worker, struct str name, const struct digest *
 		if (!store_blob_get(worker->store, name, digest, &bytes, err)) {
 			if (err->kind == ERROR_UNKNOWN)
 				err->code = "MANIFEST_UNKNOWN";
+			/* What lies in the store is not the client's mistake. */
+			if (err->kind == ERROR_TOO_LARGE)
+				err->kind = ERROR_INTERNAL;
 			return error_add(err, "manifest");
 		}
 		found = digest_of(digest->alg, buf_str(&bytes));
@@ -30,17 +33,27 @@ bool manifest_load(struct worker *worker, struct str name, const struct digest *
 	return true;
 }
 
+/* What cannot be a manifest names nothing; what could not be looked into now may. */
+static bool not_a_manifest(const struct error *cause, struct error *err)
+{
+	if (cause->kind != ERROR_BUSY)
+		return true;
+	if (err)
+		*err = *cause;
+	return false;
+}
+
 static bool walk_one(struct worker *worker, struct str name, const struct index_entry *entry,
 	manifest_walk_f *fn, void *arg, bool *ret_go_on, struct error *err)
 {
 	AUTO(manifest_body) *body = NULL;
 	struct manifest manifest;
-	struct error ignored;
+	struct error cause;
 
 	if (!manifest_load(worker, name, &entry->descriptor.digest, &body, err))
 		return err->kind == ERROR_UNKNOWN;
-	if (!manifest_parse(body->bytes, str_of(entry->descriptor.media_type), true, &manifest, &ignored))
-		return true;
+	if (!manifest_parse(body->bytes, str_of(entry->descriptor.media_type), true, &manifest, &cause))
+		return not_a_manifest(&cause, err);
 	*ret_go_on = fn(arg, entry, &manifest);
 	manifest_fini(&manifest);
 	return true;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/http.h"
+#include "common/ip.h"
 #include "common/metrics.h"
 #include "worker/oci/oci_route.h"
 #include "worker/storage/index.h"
@@ -21,6 +22,7 @@ struct oci_ask {
 	struct worker_counters *counters; /* those of the loop that has the request: counter_add() */
 	struct snapshot *snapshot;        /* a reference */
 	struct identity *identity;        /* a reference */
+	struct ip client;                 /* set where an upload begins: front_call.client */
 	enum http_method method;
 	struct oci_route route;
 	struct str query; /* raw */

@@ -5,7 +5,8 @@
 #include "common/log.h"
 #include "proto/oci_error.h"
 
-#define BODY_MAX 4096
+#define BODY_MAX      4096
+#define TOO_MANY_WAIT 5 /* seconds until a client that has too much under way asks again */
 
 static struct http_response *reply(unsigned status, unsigned retry_after_s, const struct error *err)
 {
@@ -37,7 +38,9 @@ struct http_response *oci_reply_later(unsigned retry_after_s, const struct error
 
 struct http_response *oci_reply_error(const struct error *err)
 {
-	return oci_reply_status(oci_error_status(err), err);
+	unsigned status = oci_error_status(err);
+
+	return status == 429 ? reply(status, TOO_MANY_WAIT, err) : oci_reply_status(status, err);
 }
 
 struct http_response *oci_reply_unknown(struct error *err, const char *code)

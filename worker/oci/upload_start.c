@@ -15,6 +15,7 @@
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_finish.h"
+#include "worker/oci/upload_owners.h"
 #include "worker/oci/upload_write.h"
 #include "worker/oci/uploads.h"
 #include "worker/storage/store.h"
@@ -30,6 +31,20 @@ static bool find_algorithm(struct str query, enum hash_kind *ret, struct error *
 	       error_set(err, ERROR_INVALID, "DIGEST_INVALID", "digest-algorithm is not supported");
 }
 
+static bool open_session(
+	const struct oci_ask *ask, enum hash_kind alg, struct upload **ret, struct error *err)
+{
+	AUTO_FINI(buf) owner = buf_limit(UPLOAD_OWNER_KEY_MAX);
+
+	upload_owner_key(ask->identity, &ask->client, &owner);
+	if (!buf_check(&owner, "the client's name", err) ||
+		!uploads_open(
+			ask->worker->uploads, buf_str(&owner), name_str(&ask->route.name), alg, ret, err))
+		return false;
+	counter_add(&ask->counters->uploads_started_total, 1);
+	return true;
+}
+
 /* Thread  any. */
 static struct http_response *start_session(const struct oci_ask *ask)
 {
@@ -38,10 +53,8 @@ static struct http_response *start_session(const struct oci_ask *ask)
 	enum hash_kind alg;
 	struct error err;
 
-	if (!find_algorithm(ask->query, &alg, &err) ||
-		!uploads_open(ask->worker->uploads, name_str(&ask->route.name), alg, &upload, &err))
+	if (!find_algorithm(ask->query, &alg, &err) || !open_session(ask, alg, &upload, &err))
 		return oci_reply_error(&err);
-	counter_add(&ask->counters->uploads_started_total, 1);
 	response = upload_reply(202, ask, &upload->id, 0);
 	upload_release(upload);
 	return response;
@@ -154,11 +167,10 @@ static void start_whole(struct front_call *call)
 	struct error err;
 
 	if (!upload_query_digest(ask->query, &digest, &err) ||
-		!uploads_open(ask->worker->uploads, name_str(&ask->route.name), digest.alg, &upload, &err)) {
+		!open_session(ask, digest.alg, &upload, &err)) {
 		http_request_reply(call->request, oci_reply_error(&err));
 		return;
 	}
-	counter_add(&ask->counters->uploads_started_total, 1);
 	http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
 	upload_write_start(call, upload, on_whole);
 }
@@ -167,6 +179,7 @@ void oci_upload_start_stream(struct front_call *call)
 {
 	struct str query = call->ask.query;
 
+	call->ask.client = call->client;
 	if (http_query_get(query, "mount", NULL))
 		oci_job_start(call->request, &call->ask, &call->body, mount_job);
 	else if (http_query_get(query, "digest", NULL))

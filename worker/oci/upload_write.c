@@ -126,18 +126,6 @@ static void settle(struct upload_write *write)
 
 /* The pool's side. */
 
-static bool append(struct upload_write *write, const struct slice *slice, struct error *err)
-{
-	struct upload *upload = write->upload;
-
-	if (!upload->file && !spool_file_new(write->spool, upload->id.text, &upload->file, err))
-		return false;
-	if (!spool_file_append(upload->file, slice->bytes, slice->len, err))
-		return false;
-	upload_grew(upload, slice->len);
-	return true;
-}
-
 static struct slice *next_slice(struct lane *lane, bool *ret_failed)
 {
 	struct upload_write *write = lane->write;
@@ -185,7 +173,7 @@ static void lane_job(void *arg)
 	bool failed;
 
 	while ((slice = next_slice(lane, &failed))) {
-		if (!failed && writes && !append(write, slice, &err))
+		if (!failed && writes && !upload_append(write->upload, slice->bytes, slice->len, &err))
 			fail(write, &err);
 		if (!failed && hashes)
 			hasher_add(write->upload->hasher, slice->bytes, slice->len);

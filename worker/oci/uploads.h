@@ -2,16 +2,23 @@
 /*
  * uploads - the upload sessions of this worker, shared by its loops.
  *
- *   uploads_start() ---> idle  --uploads_acquire()-->  held by one request  --upload_release()--> idle
- *                          |                                |
- *                          | an hour without a request      | upload_end(): stored, refused, or cancelled
- *                          v                                v
- *                         gone                             gone
+ *   uploads_open() ---> idle  --uploads_acquire()-->  held by one request  --upload_release()--> idle
+ *                         |                                |
+ *                         | UPLOAD_IDLE_MS without a       | upload_end(): stored, refused, or cancelled
+ *                         v request, or room is needed     v
+ *                        gone                             gone
  *
  * One request at a time holds a session; only the holder (on whatever thread it is then) touches
  * its bytes. Others may look at how far it is, or cancel it: it then ends when the holder lets go.
- * A session costs no file until its first byte comes.
- * Bounds: 100,000 sessions; their bytes are the spool's affair.
+ * A session costs no file until its first byte comes, and has minutes until then.
+ *
+ * Bounds, so that nobody's sessions are in the way of all others' (upload_owners.h says who is one):
+ *
+ *   sessions         100,000; when there are so many the oldest without a byte makes room
+ *   sessions_each    of one owner: 429
+ *   files            sessions with bytes; of these, and of the bytes of the spool, one owner has at most its share: 429, or 507 where
+ *                    one upload alone is larger than that
+ *   a full spool     what is idle for EVICT_IDLE_MS of who holds most goes first, the oldest before others
  *
  * Thread  any, but for what is marked.
  */
@@ -22,6 +29,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/list.h"
 #include "proto/digest.h"
 #include "proto/upload_id.h"
 
@@ -29,6 +37,7 @@ struct hasher;
 struct blob_places;
 struct known_blobs;
 struct spool_file;
+struct upload_owner;
 struct worker;
 struct uploads;
 
@@ -41,22 +50,37 @@ struct upload {
 	struct hasher *hasher;
 	struct spool_file *file; /* NULL: no byte yet */
 	uint64_t size;           /* bytes in file and hasher; the holder's, others use uploads_look() */
-	bool held, cancelled;    /* under the table's lock */
+	/* Under the table's lock. */
+	bool held, cancelled;
+	bool has_file;     /* counted as one */
+	uint64_t reserved; /* of its owner's share */
 	int64_t touched_ms;
+	struct upload_owner *owner;
+	struct list by_age, of_owner; /* idle: among all without or with bytes; among its owner's with bytes */
 };
 
-#define UPLOAD_IDLE_MS (60 * 60 * 1000)
+#define UPLOADS_MAX           100000
+#define UPLOAD_IDLE_MS        (60 * 60 * 1000)
+#define UPLOAD_EMPTY_IDLE_MS  (5 * 60 * 1000)
+#define UPLOAD_EVICT_IDLE_MS  (60 * 1000)
+
+struct uploads_bounds {
+	size_t sessions, sessions_each, files;
+	unsigned share; /* percent */
+	int64_t evict_idle_ms;
+};
 
 /* The worker's settings, spool, loops and cluster are used from uploads_start() on. */
-struct uploads *uploads_new(struct worker *worker);
+struct uploads *uploads_new(struct worker *worker, const struct uploads_bounds *bounds);
 void uploads_free(struct uploads *uploads);
 AUTO_DEFINE(uploads)
 /* Thread  loop 0, or before it runs. A timer there ends what was abandoned. */
 void uploads_start(struct uploads *uploads);
 void uploads_stop(struct uploads *uploads);
 
-/* A new session, held by the caller. ERROR_BUSY when there are too many. */
-bool uploads_open(struct uploads *uploads, struct str name, enum hash_kind alg, struct upload **ret,
+/* A new session, held by the caller. owner: upload_owner_key(). ERROR_BUSY when there are too many, TOOMANYREQUESTS when this
+ * owner has too many. */
+bool uploads_open(struct uploads *uploads, struct str owner, struct str name, enum hash_kind alg, struct upload **ret,
 	struct error *err) MUST_CHECK;
 /* BLOB_UPLOAD_UNKNOWN; BLOB_UPLOAD_INVALID while another request holds it. */
 bool uploads_acquire(struct uploads *uploads, struct str name, const struct upload_id *id,
@@ -69,12 +93,18 @@ bool uploads_cancel(
 /* By the holder: the session goes on (unless it was cancelled meanwhile) / is over and freed. */
 void upload_release(struct upload *upload);
 void upload_end(struct upload *upload);
-/* By the holder: these bytes are in file and hasher. */
-void upload_grew(struct upload *upload, uint64_t len);
+/* By the holder, on the pool: into the file, not into the hasher. ERROR_FULL; ERROR_BUSY and TOOMANYREQUESTS: over the owner's share. */
+bool upload_append(struct upload *upload, const void *bytes, size_t len, struct error *err) MUST_CHECK;
 
 /* What uploads became, for a while. */
 struct known_blobs *uploads_known(struct uploads *uploads);
 struct blob_places *uploads_places(struct uploads *uploads);
-size_t uploads_len(struct uploads *uploads);
-/* Ends sessions that nobody touched since then. */
-void uploads_expire(struct uploads *uploads, int64_t before_ms);
+
+struct uploads_stats {
+	size_t open, empty, owners;
+	bool full; /* no session more, or none with bytes, without another that goes */
+	uint64_t refused, evicted; /* since the start; evicted: to make room */
+};
+struct uploads_stats uploads_stats(struct uploads *uploads);
+/* Ends what nobody touched for too long at this time (clock_ms()). */
+void uploads_expire(struct uploads *uploads, int64_t now_ms);

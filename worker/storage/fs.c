@@ -34,7 +34,9 @@ struct fs_store {
 	struct fs_folders *folders;
 	struct histogram lock_waits;
 	pthread_mutex_t sync_lock; /* one at a time: an error is told to one of those who ask */
-	int sync_fd;               /* of the root, open from the start: errors since then are told to us */
+	int root_fd; /* open from the start: all is reached from it, and errors of syncs since then are told
+			to us */
+	bool walks;
 	atomic_uint_least64_t era;
 };
 
@@ -51,6 +53,17 @@ struct fs_folders *fs_folders_of(struct store *store)
 struct histogram *fs_lock_waits(struct store *store)
 {
 	return &((struct fs_store *)OBJ_CAST(store, STORE_MAGIC, store))->lock_waits;
+}
+
+int fs_root_fd(const struct store *store)
+{
+	CHECK(store->magic == STORE_MAGIC);
+	return ((const struct fs_store *)store)->root_fd;
+}
+
+bool fs_walks(const struct store *store)
+{
+	return ((const struct fs_store *)store)->walks;
 }
 
 /* ---- paths ---- */
@@ -91,10 +104,16 @@ bool fs_error(struct error *err, const char *what, const char *path)
 {
 	int sys = errno;
 
-	(void)error_sys(err, "%s %s", what, path);
+	if (sys == ELOOP)
+		(void)error_set(err, ERROR_INTERNAL, NULL,
+			"%s %s: a symbolic link lies in it, which is not followed below the storage folder",
+			what, path);
+	else
+		(void)error_sys(err, "%s %s", what, path);
 	if (!err)
 		return false;
-	if (sys == ENOTDIR || sys == ELOOP)
+	err->sys = sys;
+	if (sys == ENOTDIR)
 		err->kind = ERROR_UNKNOWN;
 	else if (sys == EIO || sys == EROFS || sys == EACCES || sys == ESTALE || sys == EMFILE ||
 		 sys == ENFILE)
@@ -112,13 +131,21 @@ void fs_version_of(const struct stat *st, struct store_version *ret)
 		(uint64_t)st->st_ctim.tv_sec, (unsigned long)st->st_ctim.tv_nsec);
 }
 
-bool fs_open_file(const char *path, int *ret_fd, struct stat *ret_st, struct error *err)
+/* What is behind a link is no object of this store. */
+static bool not_ours(struct error *err)
 {
-	/* O_NONBLOCK: a pipe that somebody put there must not hold us. */
-	AUTO_FD fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (err && err->sys == ELOOP)
+		err->kind = ERROR_UNKNOWN;
+	return false;
+}
+
+bool fs_open_file(
+	const struct store *store, const char *path, int *ret_fd, struct stat *ret_st, struct error *err)
+{
+	AUTO_FD fd = fs_at_open(store, path, O_RDONLY, 0);
 
 	if (fd < 0)
-		return fs_error(err, "open", path);
+		return fs_error(err, "open", path) || not_ours(err);
 	if (fstat(fd, ret_st) != 0)
 		return fs_error(err, "stat", path);
 	if (!S_ISREG(ret_st->st_mode))
@@ -151,6 +178,15 @@ static bool read_whole(int fd, const char *path, const struct stat *st, struct b
 	return true;
 }
 
+/* An index that is a link or a pipe is not one that is missing: nobody is to begin a new one. */
+static void tell_strange_index(const char *key, struct error *err)
+{
+	bool strange = err && err->kind == ERROR_UNKNOWN && err->sys != ENOENT && err->sys != ENOTDIR;
+
+	if (strange && str_ends(str_of(key), "/index.json"))
+		err->kind = ERROR_INTERNAL;
+}
+
 /* `unless` NULL: read in any case. */
 static enum store_step get_unless(const struct store *store, const char *key,
 	const struct store_version *unless, struct buf *into, struct store_version *ret_version,
@@ -161,8 +197,12 @@ static enum store_step get_unless(const struct store *store, const char *key,
 	struct stat st;
 	AUTO_FD fd = -1;
 
-	if (!fs_path_of(store, key, &path, err) || !fs_open_file(path.text, &fd, &st, err))
+	if (!fs_path_of(store, key, &path, err))
 		return STORE_FAILED;
+	if (!fs_open_file(store, path.text, &fd, &st, err)) {
+		tell_strange_index(key, err);
+		return STORE_FAILED;
+	}
 	fs_version_of(&st, &version);
 	if (unless && strcmp(unless->text, version.text) == 0)
 		return STORE_SAME;
@@ -193,8 +233,8 @@ static bool size(struct store *store, const char *key, uint64_t *ret_size, struc
 
 	if (!fs_path_of(store, key, &path, err))
 		return false;
-	if (lstat(path.text, &st) != 0)
-		return fs_error(err, "stat", path.text);
+	if (!fs_at_stat(store, path.text, &st))
+		return fs_error(err, "stat", path.text) || not_ours(err);
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERROR_UNKNOWN, NULL, "%s is not a regular file", path.text);
 	*ret_size = (uint64_t)st.st_size;
@@ -209,7 +249,7 @@ static bool source(struct store *store, const char *key, const struct range *par
 	int fd;
 
 	(void)part;
-	if (!fs_path_of(store, key, &path, err) || !fs_open_file(path.text, &fd, &st, err))
+	if (!fs_path_of(store, key, &path, err) || !fs_open_file(store, path.text, &fd, &st, err))
 		return false;
 	*ret = (struct blob_source){ .fd = fd, .size = (uint64_t)st.st_size };
 	return true;
@@ -232,7 +272,7 @@ static bool sync_locked(struct fs_store *fs, uint64_t since, struct error *err)
 {
 	if (atomic_load(&fs->era) != since)
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "a sync of %s failed before", fs->store.place);
-	if (syncfs(fs->sync_fd) == 0)
+	if (syncfs(fs->root_fd) == 0)
 		return true;
 	(void)fs_error(err, "sync", fs->store.place);
 	log_error("store.sync",
@@ -270,8 +310,8 @@ static void free_store(struct store *store)
 {
 	struct fs_store *fs = fs_of(store);
 
-	if (fs->sync_fd >= 0)
-		(void)close(fs->sync_fd);
+	if (fs->root_fd >= 0)
+		(void)close(fs->root_fd);
 	(void)pthread_mutex_destroy(&fs->sync_lock);
 	fs_names_cache_free(fs->names);
 	fs_folders_free(fs->folders);
@@ -347,16 +387,17 @@ static bool open_root(struct fs_store *fs, struct error *err)
 	const char *root = fs->store.place, *network;
 	struct statfs st;
 
-	fs->sync_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fs->sync_fd < 0 || fstatfs(fs->sync_fd, &st) != 0)
+	fs->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fs->root_fd < 0 || fstatfs(fs->root_fd, &st) != 0)
 		return fs_error(err, "open", root);
+	fs->walks = !fs_at_has_openat2(fs->root_fd);
 	network = network_of((long)st.f_type);
 	if (network)
 		return error_set(err, ERROR_INVALID, NULL,
 			"%s lies on %s, which has no locks of folders and may show old content: use a local "
 			"disk, or a bucket",
 			root, network);
-	return try_locks(root, fs->sync_fd, err);
+	return try_locks(root, fs->root_fd, err);
 }
 
 bool store_fs_open(struct store **ret_store, const char *root, struct error *err)
@@ -372,7 +413,7 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	fs->names = fs_names_cache_new();
 	fs->folders = fs_folders_new();
 	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
-	fs->sync_fd = -1;
+	fs->root_fd = -1;
 	atomic_init(&fs->era, 1);
 	CHECK(pthread_mutex_init(&fs->sync_lock, NULL) == 0);
 	if (!open_root(fs, err)) {

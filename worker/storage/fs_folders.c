@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 
 #include "common/check.h"
-#include "common/file.h"
 #include "common/map.h"
 #include "worker/storage/fs_priv.h"
 
@@ -67,14 +66,14 @@ static bool make_one(struct store *store, struct str folder, struct error *err)
 	AUTO_STR *path = str_dup(folder);
 	struct stat st;
 
-	if (mkdir(path, FS_FOLDER_MODE) == 0) {
+	if (fs_at_mkdir(store, path, FS_FOLDER_MODE)) {
 		forget(fs_folders_of(store), key_of(folder));
 		return true;
 	}
-	if (errno == EEXIST && stat(path, &st) == 0) {
+	if (errno == EEXIST && fs_at_stat(store, path, &st)) {
 		if (S_ISDIR(st.st_mode))
 			return true;
-		errno = ENOTDIR;
+		errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
 	}
 	return fs_error(err, "make folder", path);
 }
@@ -91,6 +90,11 @@ bool fs_make_folders(struct store *store, const char *folder, struct error *err)
 
 /* ---- syncing ---- */
 
+bool fs_sync_one(const struct store *store, const char *folder, struct error *err)
+{
+	return fs_at_sync(store, folder) || fs_error(err, "sync folder", folder);
+}
+
 /* From the root down, so that what is known is durable in all that it lies in. */
 static bool sync_above(struct store *store, struct str path, struct error *err)
 {
@@ -104,7 +108,7 @@ static bool sync_above(struct store *store, struct str path, struct error *err)
 	if (!sync_above(store, parent, err))
 		return false;
 	above = str_dup(parent);
-	if (!file_sync_folder(above, err))
+	if (!fs_sync_one(store, above, err))
 		return false;
 	know(fs_folders_of(store), key);
 	return true;
@@ -112,5 +116,5 @@ static bool sync_above(struct store *store, struct str path, struct error *err)
 
 bool fs_sync_folder(struct store *store, const char *folder, struct error *err)
 {
-	return file_sync_folder(folder, err) && sync_above(store, str_of(folder), err);
+	return fs_sync_one(store, folder, err) && sync_above(store, str_of(folder), err);
 }

@@ -19,6 +19,7 @@
 #define DEPTH_MAX (STORE_KEY_MAX / FS_PIECE + 1)
 
 struct page {
+	const struct store *store;
 	char **names; /* a heap while it fills, then sorted */
 	size_t len, room;
 	struct str after;
@@ -138,7 +139,7 @@ static bool take_entry(struct page *page, struct buf *path, struct buf *prefix, 
 
 static bool walk(struct page *page, struct buf *path, struct buf *prefix, unsigned depth, struct error *err)
 {
-	DIR *folder = opendir(buf_text(path));
+	DIR *folder = fs_at_opendir(page->store, buf_text(path));
 	bool ok = true;
 
 	if (!folder)
@@ -211,7 +212,7 @@ bool fs_list(struct store *store, const char *folder, struct str after, size_t n
 	bool more = true;
 
 	if (!folder_path(store, folder, &path, err) ||
-		!fs_names_get(fs_names_of(store), buf_text(&path), &names, err))
+		!fs_names_get(store, fs_names_of(store), buf_text(&path), &names, err))
 		return false;
 	if (names) {
 		give_names(names, after, n, fn, arg, ret_more);
@@ -220,7 +221,7 @@ bool fs_list(struct store *store, const char *folder, struct str after, size_t n
 
 	do {
 		size_t room = n < PAGE_MAX ? n : PAGE_MAX;
-		AUTO_FINI(page) page = { .room = room, .after = str_of(last) };
+		AUTO_FINI(page) page = { .store = store, .room = room, .after = str_of(last) };
 
 		page.names = xnew_array(char *, room + 1);
 		if (!fill(store, folder, &page, err))
@@ -247,7 +248,7 @@ bool fs_folders(struct store *store, const char *folder, store_catalog_f *fn, vo
 
 	if (!folder_path(store, folder, &path, err))
 		return false;
-	at = opendir(buf_text(&path));
+	at = fs_at_opendir(store, buf_text(&path));
 	if (!at)
 		return errno == ENOENT || errno == ENOTDIR || fs_error(err, "open", buf_text(&path));
 	while (go_on && (entry = (errno = 0, readdir(at)))) {

@@ -67,7 +67,7 @@ static enum store_step settle_and_read(struct store *store, const char *index_ke
 		return STORE_FAILED;
 	if (lock < 0)
 		return STORE_SAME;
-	if (!fs_look(&path, &there, &version, err))
+	if (!fs_look(store, &path, &there, &version, err))
 		return STORE_FAILED;
 	buf_clear(into);
 	if (strcmp(version.text, index->text) != 0)
@@ -175,7 +175,7 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 
 	if (!fs_path_of(store, index_key, &index, err) ||
 		!fs_lock_folder(store, index.folder, true, &lock, err) ||
-		!fs_look(&index, &there, &version, err))
+		!fs_look(store, &index, &there, &version, err))
 		return STORE_FAILED;
 	if (strcmp(expected->text, version.text) != 0)
 		return STORE_CONFLICT;
@@ -186,9 +186,9 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 
 /* ---- folding; the folder is locked ---- */
 
-static bool make_empty(struct fs_log *log, struct error *err)
+static bool make_empty(const struct store *store, struct fs_log *log, struct error *err)
 {
-	log->fd = open(log->path.text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FS_FILE_MODE);
+	log->fd = fs_at_open(store, log->path.text, O_WRONLY | O_CREAT | O_EXCL, FS_FILE_MODE);
 	return log->fd >= 0 || fs_error(err, "create", log->path.text);
 }
 
@@ -205,13 +205,13 @@ enum store_step fs_log_before_fold(
 		return STORE_CONFLICT;
 	if (log.kind == FS_LOG_OTHER && !fs_log_dispose(store, &log, place, err))
 		return STORE_FAILED;
-	return make_empty(&log, err) ? STORE_OK : STORE_FAILED;
+	return make_empty(store, &log, err) ? STORE_OK : STORE_FAILED;
 }
 
-void fs_log_after_fold(const struct store *store, const char *index_key)
+void fs_log_after_fold(struct store *store, const char *index_key)
 {
 	AUTO_FINI(fs_log) log = { .fd = -1 };
 
 	if (fs_log_open(store, index_key, "", false, &log, NULL) && log.kind != FS_LOG_ABSENT)
-		(void)unlink(log.path.text);
+		(void)fs_at_unlink(store, log.path.text);
 }

@@ -46,14 +46,16 @@ enum fs_log_kind {
 };
 
 struct fs_log {
+	struct store *store;
 	struct fs_path path;
 	int fd; /* -1: absent */
 	enum fs_log_kind kind;
 	char generation[33]; /* that its head names, "" = none */
 	uint64_t size;       /* of the file */
 };
-/* How it stands to this generation. `writing` on what can't be written: the errno is kept in err->sys. */
-bool fs_log_open(const struct store *store, const char *index_key, const char *generation, bool writing,
+/* How it stands to this generation. What is no regular file, or reached through a link, is ERROR_INTERNAL. `writing`: a log that has another
+ * name too (a hard link, as backups make them) gets a file of its own first, so that writing changes this one alone; on what can't be written: the errno is kept in err->sys. */
+bool fs_log_open(struct store *store, const char *index_key, const char *generation, bool writing,
 	struct fs_log *ret, struct error *err) MUST_CHECK;
 void fs_log_fini(struct fs_log *log);
 

@@ -60,23 +60,65 @@ static enum fs_log_kind read_head(struct fs_log *log)
 	return kind_of_mark(line.at[0]);
 }
 
-bool fs_log_open(const struct store *store, const char *index_key, const char *generation, bool writing,
+static bool open_file(struct fs_log *log, bool writing, struct stat *ret_st, struct error *err)
+{
+	log->fd = fs_at_open(log->store, log->path.text, writing ? O_RDWR : O_RDONLY, 0);
+	if (log->fd < 0)
+		return fs_error(err, "open", log->path.text);
+	if (fstat(log->fd, ret_st) != 0)
+		return fs_error(err, "stat", log->path.text);
+	return S_ISREG(ret_st->st_mode) ||
+	       error_set(err, ERROR_INTERNAL, NULL, "%s is not a regular file", log->path.text);
+}
+
+static bool copy_of(struct fs_log *log, uint64_t size, struct fs_temp *temp, struct error *err)
+{
+	AUTO_FINI(buf) bytes = buf_limit(STORE_LOG_MAX + FS_LOG_HEAD);
+	char *at = size <= bytes.max ? buf_reserve(&bytes, (size_t)size) : NULL;
+
+	if (!at)
+		return error_set(
+			err, ERROR_TOO_LARGE, NULL, "%s is over %zu bytes", log->path.text, bytes.max);
+	if (pread(log->fd, at, (size_t)size, 0) != (ssize_t)size)
+		return fs_error(err, "read", log->path.text);
+	buf_grew(&bytes, (size_t)size);
+	return fs_temp_write(log->store, &log->path, buf_str(&bytes), temp, err) && fs_temp_sync(temp, err);
+}
+
+static bool unshare(struct fs_log *log, struct stat *st, struct error *err)
+{
+	AUTO_FINI(fs_temp) temp = { .fd = -1 };
+
+	if (!copy_of(log, (uint64_t)st->st_size, &temp, err) || !fs_temp_rename(&temp, &log->path, err) ||
+		!fs_sync_folder(log->store, log->path.folder, err))
+		return false;
+	fs_log_fini(log);
+	return open_file(log, true, st, err);
+}
+
+bool fs_log_open(struct store *store, const char *index_key, const char *generation, bool writing,
 	struct fs_log *ret, struct error *err)
 {
+	struct error cause;
 	struct stat st;
 
 	/* Not as a whole: its paths are large. */
+	ret->store = store;
 	ret->fd = -1;
 	ret->kind = FS_LOG_ABSENT;
 	ret->generation[0] = '\0';
 	ret->size = 0;
 	if (!path_of_log(store, index_key, &ret->path, err))
 		return false;
-	ret->fd = open(ret->path.text, (writing ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (ret->fd < 0)
-		return errno == ENOENT || fs_error(err, "open", ret->path.text);
-	if (fstat(ret->fd, &st) != 0)
-		return fs_error(err, "stat", ret->path.text);
+	if (!open_file(ret, writing, &st, &cause)) {
+		if (ret->fd < 0 && cause.sys == ENOENT)
+			return true;
+		if (err)
+			*err = cause;
+		return false;
+	}
+	if (writing && st.st_nlink > 1 && !unshare(ret, &st, err))
+		return false;
 	ret->size = (uint64_t)st.st_size;
 	ret->kind = read_head(ret);
 	if (!generation[0] || strcmp(generation, ret->generation) != 0)
@@ -205,14 +247,14 @@ enum store_step fs_log_begin(struct store *store, struct fs_log *log, struct sto
 {
 	enum store_step step;
 
-	log->fd = open(log->path.text, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FS_FILE_MODE);
+	log->fd = fs_at_open(store, log->path.text, O_RDWR | O_CREAT | O_EXCL, FS_FILE_MODE);
 	if (log->fd < 0) {
 		(void)fs_error(err, "create", log->path.text);
 		return STORE_FAILED;
 	}
 	step = begin(store, log, place, frames, err);
 	if (step != STORE_OK)
-		(void)unlink(log->path.text);
+		(void)fs_at_unlink(store, log->path.text);
 	return step;
 }
 
@@ -248,14 +290,14 @@ static bool keep_orphan(const struct fs_log *log, struct error *err)
 	random_hex(random, 4);
 	(void)snprintf(name, sizeof(name), "%s.orphan-%s-%s", log->path.text,
 		log->generation[0] ? log->generation : "damaged", random);
-	if (rename(log->path.text, name) != 0)
+	if (!fs_at_rename(log->store, log->path.text, name, 0))
 		return fs_error(err, "rename", log->path.text);
 	log_error("index.orphan",
 		"kept=%s what=\"index.json was replaced by somebody who did not read the log beside it; what "
 		"this "
 		"log holds and index.json does not is not served\"",
 		log_quote(str_of(name)));
-	return file_sync_folder(log->path.folder, err);
+	return fs_sync_one(log->store, log->path.folder, err);
 }
 
 bool fs_log_dispose(
@@ -272,7 +314,7 @@ bool fs_log_dispose(
 		held = len == 0 || (!strcmp(log->generation, place->held) && len <= place->held_at);
 	if (!held && !keep_orphan(log, err))
 		return false;
-	if (held && unlink(log->path.text) != 0 && errno != ENOENT)
+	if (held && !fs_at_unlink(store, log->path.text) && errno != ENOENT)
 		return fs_error(err, "remove", log->path.text);
 	fs_log_fini(log);
 	log->kind = FS_LOG_ABSENT;

@@ -2,6 +2,7 @@
 /*
  * fs_log_tail - what lies behind a place of a log: what counts, what is in doubt, and how the doubt ends.
  */
+#include <fcntl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -119,6 +120,18 @@ struct str fs_log_tail_pending(const struct fs_log_tail *tail)
 
 /* ---- settling ---- */
 
+/* Durably, under a name that nothing has. */
+static bool write_beside(const struct fs_log *log, const char *path, struct str bytes, struct error *err)
+{
+	AUTO_FD fd = fs_at_open(log->store, path, O_WRONLY | O_CREAT | O_EXCL, FS_FILE_MODE);
+
+	if (fd < 0)
+		return fs_error(err, "create", path);
+	return file_write_all(fd, bytes.at, bytes.len, err) &&
+	       (fsync(fd) == 0 || fs_error(err, "sync", path)) &&
+	       fs_sync_one(log->store, log->path.folder, err);
+}
+
 static bool put_aside(
 	const struct fs_log *log, const struct store_log_place *place, struct str bytes, struct error *err)
 {
@@ -127,7 +140,7 @@ static bool put_aside(
 	random_hex(random, 4);
 	(void)snprintf(name, sizeof(name), "%s.cut-%s-%" PRIu64 "-%s", log->path.text, log->generation,
 		place->at, random);
-	if (!file_write_durable(name, bytes, FS_FILE_MODE, err))
+	if (!write_beside(log, name, bytes, err))
 		return error_add(err, "what can't be read of index.log is put aside");
 	log_error("index.cut",
 		"kept=%s bytes=%zu what=\"the end of a log can't be read; it was not acknowledged, or is "

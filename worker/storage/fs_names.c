@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -108,9 +109,9 @@ static int compare_places(const void *a, const void *b, void *text)
 }
 
 /* False with *ret_fine true: too many, or names in pieces. */
-static bool read_folder(struct fs_names *names, bool *ret_fine, struct error *err)
+static bool read_folder(const struct store *store, struct fs_names *names, bool *ret_fine, struct error *err)
 {
-	DIR *folder = opendir(names->folder);
+	DIR *folder = fs_at_opendir(store, names->folder);
 	const struct dirent *entry;
 	bool kept = true;
 
@@ -174,14 +175,22 @@ static void keep(struct fs_names_cache *cache, struct fs_names *names)
 	fs_names_free(before);
 }
 
-bool fs_names_get(struct fs_names_cache *cache, const char *folder, struct fs_names **ret, struct error *err)
+static bool look(const struct store *store, const char *folder, struct stat *ret)
+{
+	AUTO_FD fd = fs_at_open(store, folder, O_RDONLY | O_DIRECTORY, 0);
+
+	return fd >= 0 && fstat(fd, ret) == 0;
+}
+
+bool fs_names_get(const struct store *store, struct fs_names_cache *cache, const char *folder,
+	struct fs_names **ret, struct error *err)
 {
 	AUTO(fs_names) *names = NULL;
 	struct stat st = { 0 }, after = { 0 };
 	bool fine, old;
 
 	*ret = NULL;
-	if (stat(folder, &st) == 0 && (*ret = find(cache, folder, &st)))
+	if (look(store, folder, &st) && (*ret = find(cache, folder, &st)))
 		return true;
 	old = is_old(&st);
 	names = xnew(struct fs_names);
@@ -189,9 +198,9 @@ bool fs_names_get(struct fs_names_cache *cache, const char *folder, struct fs_na
 	names->folder = check_strdup(folder);
 	names->text = buf_limit(TEXT_MAX);
 	names->st = st;
-	if (!read_folder(names, &fine, err))
+	if (!read_folder(store, names, &fine, err))
 		return fine;
-	if (old && stat(folder, &after) == 0 && is_same(&st, &after))
+	if (old && look(store, folder, &after) && is_same(&st, &after))
 		keep(cache, names);
 	*ret = TAKE(names);
 	return true;

@@ -13,12 +13,13 @@
 #include "common/str.h"
 
 struct fs_names;
+struct store;
 struct fs_names_cache;
 struct fs_names_cache *fs_names_cache_new(void);
 void fs_names_cache_free(struct fs_names_cache *cache);
 
 /* *ret NULL: not to be had this way (see above); ask the folder itself. An absent folder is empty. */
-bool fs_names_get(struct fs_names_cache *cache, const char *folder, struct fs_names **ret, struct error *err) MUST_CHECK;
+bool fs_names_get(const struct store *store, struct fs_names_cache *cache, const char *folder, struct fs_names **ret, struct error *err) MUST_CHECK;
 void fs_names_free(struct fs_names *names); /* drops a reference */
 AUTO_DEFINE(fs_names)
 size_t      fs_names_len(const struct fs_names *names);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/buf.h"
+#include "worker/storage/fs_at.h"
 #include "worker/storage/store_driver.h"
 
 #define FS_FOLDER_MODE 0700
@@ -27,11 +28,13 @@ struct fs_path {
 struct histogram *fs_lock_waits(struct store *store);
 bool fs_path_of(
 	const struct store *store, const char *key, struct fs_path *ret, struct error *err) MUST_CHECK;
-/* error_sys() with the kinds that callers of a store tell apart. */
+/* error_sys() with the kinds that callers of a store tell apart; of a path through a symbolic link (fs_at.h) ERROR_INTERNAL. */
 bool fs_error(struct error *err, const char *what, const char *path);
 void fs_version_of(const struct stat *st, struct store_version *ret);
-/* A regular file, not through a link. */
-bool fs_open_file(const char *path, int *ret_fd, struct stat *ret_st, struct error *err) MUST_CHECK;
+/* To be read. ERROR_UNKNOWN: there is none, or it is something else: no regular file, or reached through a link. */
+bool fs_open_file(const struct store *store, const char *path, int *ret_fd, struct stat *ret_st, struct error *err) MUST_CHECK;
+int fs_root_fd(const struct store *store);
+bool fs_walks(const struct store *store); /* folder by folder: there is no openat2(2) */
 
 /* fs_folders.c: folders are made unsynced; what is put into one is durable when the folder and all above it are. */
 struct fs_folders;
@@ -40,9 +43,12 @@ void fs_folders_free(struct fs_folders *folders);
 struct fs_folders *fs_folders_of(struct store *store); /* fs.c */
 bool fs_make_folders(struct store *store, const char *folder, struct error *err) MUST_CHECK;
 bool fs_sync_folder(struct store *store, const char *folder, struct error *err) MUST_CHECK;
+/* Without those above it. */
+bool fs_sync_one(const struct store *store, const char *folder, struct error *err) MUST_CHECK;
 
 /* fs_write.c: temp file beside the target, write, fsync, rename, fsync the folder. It is locked (fs_sweep.c). */
 struct fs_temp {
+	const struct store *store;
 	char path[PATH_MAX + 40];
 	int fd;
 };
@@ -87,7 +93,7 @@ enum store_step fs_put_index(struct store *store, const char *key, struct str by
 bool fs_lock_folder(
 	struct store *store, const char *folder, bool wait, int *ret_fd, struct error *err) MUST_CHECK;
 /* What is there now; an absent file has the empty version. */
-bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_version *ret,
+bool fs_look(const struct store *store, const struct fs_path *target, struct stat *ret_st, struct store_version *ret,
 	struct error *err) MUST_CHECK;
 
 /* fs_log.c */
@@ -101,7 +107,7 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 enum store_step fs_log_before_fold(struct store *store, const char *index_key,
 	const struct store_log_place *place, struct error *err) MUST_CHECK;
 /* With the folder locked, when the new index.json is durable. */
-void fs_log_after_fold(const struct store *store, const char *index_key);
+void fs_log_after_fold(struct store *store, const char *index_key);
 
 struct fs_names_cache;
 struct fs_names_cache *fs_names_of(struct store *store); /* fs.c */

@@ -16,14 +16,13 @@
 #include <time.h>
 
 #include "common/clock.h"
-#include "common/file.h"
 #include "common/metrics.h"
 #include "worker/storage/fs_priv.h"
 
 /* A descriptor of our own each time: flock() belongs to the open file, not to the thread. */
 bool fs_lock_folder(struct store *store, const char *folder, bool wait, int *ret_fd, struct error *err)
 {
-	AUTO_FD fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD fd = fs_at_open(store, folder, O_RDONLY | O_DIRECTORY, 0);
 	int64_t begun = clock_us();
 	int failed;
 
@@ -73,9 +72,10 @@ static bool write_temp(struct store *store, const struct fs_path *target, struct
 	return set_time(temp, *ret_time, err) && fs_temp_sync(temp, err);
 }
 
-bool fs_look(const struct fs_path *target, struct stat *ret_st, struct store_version *ret, struct error *err)
+bool fs_look(const struct store *store, const struct fs_path *target, struct stat *ret_st,
+	struct store_version *ret, struct error *err)
 {
-	if (lstat(target->text, ret_st) == 0) {
+	if (fs_at_stat(store, target->text, ret_st)) {
 		fs_version_of(ret_st, ret);
 		return true;
 	}
@@ -118,7 +118,7 @@ enum store_step fs_put_index(struct store *store, const char *key, struct str by
 
 	if (!fs_path_of(store, key, &target, err) || !write_temp(store, &target, bytes, &temp, &time, err) ||
 		!fs_lock_folder(store, target.folder, true, &lock, err) ||
-		!fs_look(&target, &there, &version, err))
+		!fs_look(store, &target, &there, &version, err))
 		return STORE_FAILED;
 	if (expected && strcmp(expected->text, version.text) != 0)
 		return STORE_CONFLICT;

@@ -19,7 +19,6 @@
 #include <time.h>
 
 #include "common/check.h"
-#include "common/file.h"
 #include "worker/storage/fs_priv.h"
 
 #define STAMP       STORE_CATALOG ".swept"
@@ -32,6 +31,7 @@ struct folders {
 };
 
 struct sweep {
+	const struct store *store;
 	struct folders folders;
 	int64_t before_s;
 	uint64_t removed;
@@ -87,7 +87,7 @@ static bool is_dots(const char *name)
 /* A folder that is gone meanwhile, or not ours to read, is passed over. */
 static bool sweep_folder(struct sweep *sweep, const char *path, const atomic_bool *go_on)
 {
-	DIR *dir = opendir(path);
+	DIR *dir = fs_at_opendir(sweep->store, path);
 	const struct dirent *entry;
 
 	if (!dir)
@@ -108,14 +108,14 @@ static bool is_due(struct store *store, struct fs_path *stamp, bool *ret_due, st
 
 	if (!fs_path_of(store, STAMP, stamp, err))
 		return false;
-	*ret_due = lstat(stamp->text, &st) != 0 || time(NULL) - st.st_mtim.tv_sec > STAMP_FOR_S;
+	*ret_due = !fs_at_stat(store, stamp->text, &st) || time(NULL) - st.st_mtim.tv_sec > STAMP_FOR_S;
 	return true;
 }
 
 bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
 	uint64_t *ret_removed, struct error *err)
 {
-	struct sweep sweep = { .before_s = before_s };
+	struct sweep sweep = { .store = store, .before_s = before_s };
 	struct fs_path stamp;
 	bool due, whole = true;
 
@@ -132,6 +132,5 @@ bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atom
 	}
 	folders_fini(&sweep.folders);
 	*ret_removed = sweep.removed;
-	return !whole || (file_make_folders(stamp.folder, FS_FOLDER_MODE, err) &&
-				 file_write_durable(stamp.text, STR(""), FS_FILE_MODE, err));
+	return !whole || fs_put(store, STAMP, NULL, STR(""), err);
 }

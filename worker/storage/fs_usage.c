@@ -19,7 +19,7 @@ static bool add_folder(struct store *store, const char *key, uint64_t *sum, stru
 
 	if (!fs_path_of(store, key, &path, err))
 		return false;
-	dir = opendir(path.text);
+	dir = fs_at_opendir(store, path.text);
 	if (!dir)
 		return errno == ENOENT || fs_error(err, "open", path.text);
 	while ((entry = readdir(dir)))

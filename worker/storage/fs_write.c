@@ -36,7 +36,7 @@ static int try_create(const char *folder, struct fs_temp *temp)
 
 	random_hex(random, 12);
 	(void)snprintf(temp->path, sizeof(temp->path), "%s/" FS_TEMP "%s", folder, random);
-	return open(temp->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FS_FILE_MODE);
+	return fs_at_open(temp->store, temp->path, O_RDWR | O_CREAT | O_EXCL, FS_FILE_MODE);
 }
 
 static int create_temp(const char *folder, struct fs_temp *temp)
@@ -53,6 +53,7 @@ static int create_temp(const char *folder, struct fs_temp *temp)
 /* Folders are made only when they are missing. */
 bool fs_temp_new(struct store *store, const struct fs_path *target, struct fs_temp *ret, struct error *err)
 {
+	ret->store = store;
 	ret->fd = create_temp(target->folder, ret);
 	if (ret->fd < 0 && errno == ENOENT) {
 		if (!fs_make_folders(store, target->folder, err))
@@ -76,7 +77,7 @@ void fs_temp_fini(struct fs_temp *temp)
 	if (temp->fd >= 0)
 		(void)close(temp->fd);
 	if (temp->path[0])
-		(void)unlink(temp->path);
+		(void)fs_at_unlink(temp->store, temp->path);
 	*temp = (struct fs_temp){ .fd = -1 };
 }
 
@@ -87,7 +88,7 @@ bool fs_temp_sync(struct fs_temp *temp, struct error *err)
 
 bool fs_temp_rename(struct fs_temp *temp, const struct fs_path *target, struct error *err)
 {
-	if (rename(temp->path, target->text) != 0)
+	if (!fs_at_rename(temp->store, temp->path, target->text, 0))
 		return fs_error(err, "rename to", target->text);
 	temp->path[0] = '\0';
 	return true;
@@ -107,11 +108,30 @@ bool fs_put(struct store *store, const char *key, const struct digest *digest, s
 	       fs_sync_folder(store, target.folder, err);
 }
 
-static bool has_bytes(const struct fs_path *path, struct str bytes)
+static bool read_small(int fd, size_t most, struct buf *into, struct error *err)
+{
+	char *at = buf_reserve(into, most + 1);
+
+	for (ssize_t n = 1; at && n && into->len <= most;) {
+		n = read(fd, at + into->len, most + 1 - into->len);
+		if (n < 0 && errno == EINTR)
+			n = 1;
+		else if (n < 0)
+			return error_sys(err, "read");
+		else
+			buf_grew(into, (size_t)n);
+	}
+	return at && into->len <= most;
+}
+
+static bool has_bytes(const struct store *store, const struct fs_path *path, struct str bytes)
 {
 	AUTO_FINI(buf) there = buf_limit(bytes.len + 1);
+	struct stat st;
+	AUTO_FD fd = -1;
 
-	return file_read(path->text, &there, NULL) && str_equal(buf_str(&there), bytes);
+	return fs_open_file(store, path->text, &fd, &st, NULL) && read_small(fd, bytes.len, &there, NULL) &&
+	       str_equal(buf_str(&there), bytes);
 }
 
 /* *ret_put false: something is there. */
@@ -122,11 +142,11 @@ static bool put_new(
 
 	if (!fs_temp_write(store, target, bytes, &temp, err))
 		return false;
-	*ret_put = renameat2(AT_FDCWD, temp.path, AT_FDCWD, target->text, RENAME_NOREPLACE) == 0;
+	*ret_put = fs_at_rename(store, temp.path, target->text, RENAME_NOREPLACE);
 	if (*ret_put)
 		temp.path[0] = '\0';
 	else if (errno == EINVAL || errno == ENOSYS)
-		*ret_put = link(temp.path, target->text) == 0;
+		*ret_put = fs_at_link(store, temp.path, target->text);
 	return *ret_put || errno == EEXIST || errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK ||
 	       fs_error(err, "link to", target->text);
 }
@@ -142,11 +162,11 @@ bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool li
 	*ret_era = 0;
 	if (!fs_path_of(store, key, &target, err))
 		return false;
-	if (!listed && lstat(target.text, &st) != 0 && !put_new(store, &target, bytes, &put, err))
+	if (!listed && !fs_at_stat(store, target.text, &st) && !put_new(store, &target, bytes, &put, err))
 		return false;
 	if (put)
 		*ret_era = era;
-	return put || (listed && has_bytes(&target, bytes)) || fs_put(store, key, NULL, bytes, err);
+	return put || (listed && has_bytes(store, &target, bytes)) || fs_put(store, key, NULL, bytes, err);
 }
 
 bool fs_put_again(struct store *store, const char *key, struct str bytes, struct error *err)
@@ -226,12 +246,12 @@ static bool try_move(struct store *store, int fd, const char *path, uint64_t siz
 		return true;
 	if (fsync(fd) != 0)
 		return final_error(err, path);
-	*ret_moved = rename(path, target->text) == 0;
+	*ret_moved = fs_at_move_in(store, path, target->text);
 	if (*ret_moved || errno != ENOENT)
 		return true;
 	if (!fs_make_folders(store, target->folder, err))
 		return false;
-	*ret_moved = rename(path, target->text) == 0;
+	*ret_moved = fs_at_move_in(store, path, target->text);
 	return true;
 }
 
@@ -258,36 +278,36 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 /* ---- mount and delete ---- */
 
 /* What is there already may be anything. False: errno. */
-static bool link_over(const struct fs_path *source, const struct fs_path *target)
+static bool link_over(const struct store *store, const struct fs_path *source, const struct fs_path *target)
 {
 	char temp[PATH_MAX + 40], random[25];
 	int failed;
 	bool ok;
 
-	if (link(source->text, target->text) == 0)
+	if (fs_at_link(store, source->text, target->text))
 		return true;
 	if (errno != EEXIST)
 		return false;
 	random_hex(random, 12);
 	(void)snprintf(temp, sizeof(temp), "%s/" FS_TEMP "%s", target->folder, random);
-	ok = link(source->text, temp) == 0 && rename(temp, target->text) == 0;
+	ok = fs_at_link(store, source->text, temp) && fs_at_rename(store, temp, target->text, 0);
 	failed = errno;
 	/* rename() leaves both where they are one file. */
-	(void)unlink(temp);
+	(void)fs_at_unlink(store, temp);
 	errno = failed;
 	return ok;
 }
 
 /* It may be a manifest that was put lazily: its bytes are in the log of that repository alone, and a sync
  * that failed before would be told to nobody. So it is written anew, if it is what it should be. */
-static bool copy_small(struct store *store, const struct fs_path *source, const char *to,
+static bool copy_small(struct store *store, int from, const struct fs_path *source, const char *to,
 	const struct digest *digest, struct error *err)
 {
-	AUTO_FINI(buf) bytes = buf_limit(STORE_LAZY_MAX);
+	AUTO_FINI(buf) bytes = buf_limit(STORE_LAZY_MAX + 1);
 	struct digest found;
 
-	if (!file_read(source->text, &bytes, err))
-		return false;
+	if (!read_small(from, STORE_LAZY_MAX, &bytes, err))
+		return error_set(err, ERROR_UNKNOWN, NULL, "%s cannot be read", source->text);
 	found = digest_of(digest->alg, buf_str(&bytes));
 	if (!digest_equal(&found, digest))
 		return error_set(err, ERROR_UNKNOWN, NULL, "%s is damaged", source->text);
@@ -302,13 +322,13 @@ bool fs_copy(
 	AUTO_FD fd = -1;
 
 	if (!fs_path_of(store, from, &source, err) || !fs_path_of(store, to, &target, err) ||
-		!fs_open_file(source.text, &fd, &st, err))
+		!fs_open_file(store, source.text, &fd, &st, err))
 		return false;
 	if (st.st_size <= STORE_LAZY_MAX)
-		return copy_small(store, &source, to, digest, err);
+		return copy_small(store, fd, &source, to, digest, err);
 	if (!fs_make_folders(store, target.folder, err))
 		return false;
-	if (link_over(&source, &target))
+	if (link_over(store, &source, &target))
 		return fs_sync_folder(store, target.folder, err);
 	/* Another file system, too many links, or one without hard links. */
 	if (errno == EXDEV || errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP)
@@ -342,7 +362,7 @@ bool fs_remove(struct store *store, const char *key, int64_t until_s, struct err
 		return false;
 	if (clock_wall_s() >= until_s)
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "the removal of %s came too late", path.text);
-	if (unlink(path.text) != 0)
+	if (!fs_at_unlink(store, path.text))
 		return fs_error(err, "remove", path.text);
 	return fs_sync_folder(store, path.folder, err);
 }

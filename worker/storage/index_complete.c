@@ -49,7 +49,7 @@ static void learn(struct index_record *record, const struct manifest *manifest)
 	set_descriptor(record, &descriptor);
 }
 
-/* False: the store does not answer. */
+/* False: not now, the store does not answer or there is no memory for it. */
 static bool read_manifest(
 	struct index_record *record, struct store *store, struct str name, struct buf *bytes)
 {
@@ -66,9 +66,12 @@ static bool read_manifest(
 		return record->settled;
 	}
 	found = digest_of(descriptor->digest.alg, buf_str(bytes));
-	if (!digest_equal(&found, &descriptor->digest) ||
-		!manifest_parse(buf_str(bytes), str_of(descriptor->media_type), true, &manifest, &err))
+	if (!digest_equal(&found, &descriptor->digest))
 		return true;
+	if (!manifest_parse(buf_str(bytes), str_of(descriptor->media_type), true, &manifest, &err)) {
+		record->settled = err.kind != ERROR_BUSY;
+		return record->settled;
+	}
 	learn(record, &manifest);
 	record->settled = false;
 	manifest_fini(&manifest);

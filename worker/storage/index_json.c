@@ -14,6 +14,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/json_memory.h"
 #include "common/map.h"
 #include "proto/reference.h"
 #include "worker/storage/index_priv.h"
@@ -28,6 +29,7 @@
 		      */
 #define HELD        "io.zot.held" /* the log before: up to where it is in here */
 #define MEMO        "io.zot.memo" /* index_memo.h */
+#define JSON_RATIO  16            /* of a tree to its text: 5 to 8 */
 #define OURS_MAX    4
 #define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
 
@@ -100,7 +102,7 @@ static bool read_ours(const struct descriptor *from, struct descriptor *into)
 	if (!digest_parse(str_of(subject), &into->subject, NULL))
 		return false;
 	if (annotations &&
-		(!json_parse(str_of(annotations), &doc, NULL) ||
+		(!json_parse_within(str_of(annotations), JSON_MEMORY_SMALL, &doc, NULL) ||
 			!annotations_parse(json_root(doc), &into->annotations, &into->annotations_len, NULL)))
 		return false;
 	into->has_subject = true;
@@ -315,8 +317,9 @@ bool index_json_read(struct str text, struct index **ret, struct error *err)
 		return error_set(
 			err, ERROR_TOO_LARGE, NULL, "index.json is over %zu MiB", INDEX_JSON_MAX >> 20);
 	/* What is damaged in the store is not the client's mistake. */
-	if (!json_parse(text, &doc, &cause))
-		return error_set(err, ERROR_INTERNAL, NULL, "index.json: %s", cause.text);
+	if (!json_parse_within(text, JSON_RATIO * text.len + JSON_MEMORY_SMALL, &doc, &cause))
+		return error_set(err, cause.kind == ERROR_BUSY ? ERROR_BUSY : ERROR_INTERNAL, NULL,
+			"index.json: %s", cause.text);
 	if (!read_root(&r, json_root(doc), err))
 		return false;
 	index_arrange(r.index, &r.records, &r.labels);

@@ -185,7 +185,7 @@ static void apply_one(struct index *index, struct str payload, index_log_f *fn, 
 	bool changed;
 
 	(void)split_bytes(&payload);
-	if (!json_parse(payload, &doc, NULL) || !read_change(json_root(doc), &change, &record))
+	if (!json_parse_own(payload, &doc, NULL) || !read_change(json_root(doc), &change, &record))
 		return;
 	change.tags_len = read_tags(json_root(doc), tags, copies);
 	(void)!index_apply(index, &change, &changed, NULL);
@@ -220,7 +220,7 @@ static void note_manifest(struct map *kept, struct str payload)
 	AUTO(json_doc) *doc = NULL;
 	struct str *box;
 
-	if (!json_parse(payload, &doc, NULL) || !read_change(json_root(doc), &change, &record))
+	if (!json_parse_own(payload, &doc, NULL) || !read_change(json_root(doc), &change, &record))
 		return;
 	if (change.op == INDEX_CONDEMN)
 		free(map_delete(kept, key_of(&change.digest)));

@@ -224,6 +224,12 @@ static bool is_foreign(const struct index *index, const struct store *store)
 	return index->log.at && !store_log_goes_on(store);
 }
 
+static void not_the_clients_fault(struct error *err)
+{
+	if (err && err->kind == ERROR_TOO_LARGE)
+		err->kind = ERROR_INTERNAL;
+}
+
 /* index.json: `base` again when it is still made from it. */
 static enum store_step load_json(struct load *load, struct index **ret, struct error *err)
 {
@@ -241,6 +247,8 @@ static enum store_step load_json(struct load *load, struct index **ret, struct e
 	load->seen.store_s = version.seen_s;
 	if (step == STORE_SAME)
 		*ret = index_ref(load->base);
+	if (step == STORE_FAILED)
+		not_the_clients_fault(err);
 	if (step != STORE_OK)
 		return step;
 	if (!index_json_read(buf_str(&text), &index, err)) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <time.h>
 
 #include "common/check.h"
@@ -21,6 +22,13 @@
 #define CODE_MAX       128
 #define MESSAGE_MAX    1024
 #define WAIT_MAX_MS    10000
+#define DATE_LEAST_S   INT64_C(946684800)  /* the year 2000: before that a Date is none */
+#define DATE_MOST_S    INT64_C(7258118400) /* the year 2200 */
+/* A call ends after so many times its stall, and what its bytes take at these rates, however steadily they
+ * drip. */
+#define STALLS_MAX      4
+#define SEND_BYTES_MS   64u
+#define ANSWER_BYTES_MS 256u
 
 bool s3_client_init(struct s3_client *client, const struct store_s3_settings *settings, struct error *err)
 {
@@ -87,9 +95,19 @@ static bool add_headers(const struct s3_call *call, struct http_headers *headers
 	return true;
 }
 
+static unsigned total_ms(const struct s3_call *call, unsigned stall_ms)
+{
+	uint64_t ms = (uint64_t)stall_ms * STALLS_MAX + (call->body.len + call->length) / SEND_BYTES_MS +
+		      (call->answer_max ? call->answer_max : S3_ANSWER_MAX) / ANSWER_BYTES_MS;
+
+	return ms < INT_MAX ? (unsigned)ms : INT_MAX;
+}
+
 static struct http_call_spec spec_of(
 	const struct s3_client *client, const struct s3_call *call, const struct s3_request *request)
 {
+	unsigned stall_ms = call->stall_ms ? call->stall_ms : client->stall_ms;
+
 	return (struct http_call_spec){
 		.method = call->method,
 		.url = request->url,
@@ -102,7 +120,8 @@ static struct http_call_spec spec_of(
 		.ca_file = client->ca_file,
 		.insecure = client->insecure,
 		.fresh = call->fresh,
-		.stall_ms = call->stall_ms ? call->stall_ms : client->stall_ms,
+		.stall_ms = stall_ms,
+		.total_ms = total_ms(call, stall_ms),
 	};
 }
 
@@ -181,7 +200,7 @@ int64_t s3_client_date(const struct http_result *result)
 	const char *text = http_headers_find(result->headers, "Date");
 	int64_t date;
 
-	return text && s3_clock_parse(text, &date) ? date : 0;
+	return text && s3_clock_parse(text, &date) && date >= DATE_LEAST_S && date <= DATE_MOST_S ? date : 0;
 }
 
 void s3_client_heard(
@@ -258,6 +277,9 @@ bool s3_client_send(
 		if (answered && !s3_client_is_transient(result))
 			return true;
 		if (!answered && !s3_client_is_broken(&last)) {
+			/* More than an answer to that can be, or no HTTP. */
+			if ((last.kind == ERROR_TOO_LARGE && !call->answer_max) || last.kind == ERROR_INVALID)
+				last.kind = ERROR_UNAVAILABLE;
 			if (err)
 				*err = last;
 			return error_add(err, "S3 %s %s", call->method, call->key ? call->key : "bucket");

@@ -2,6 +2,9 @@
 /*
  * s3_client - one request to S3: signed, sent, tried again where that is safe, its answer judged.
  *
+ * The server is not trusted further than its content: answers have a bound in bytes (answer_max) and in time (a few stalls, and
+ * what the bytes take at a low rate), no redirect is followed, a Date before 2000 or after 2200 is none.
+ *
  * Every 4xx is an answer. 429, 500, 502, 503, 504, S3's own words for "later" and broken connections
  * are tried again, with exponential backoff and full jitter; so only what may be done twice is sent
  * by s3_client_send().

@@ -18,7 +18,7 @@ struct listing {
 	struct buf after;  /* the last key that was seen, whole */
 	struct buf token;  /* goes on from there, if the store gave one */
 	size_t left;
-	size_t seen;     /* keys that were new */
+	size_t seen;     /* names that were new */
 	unsigned barren; /* pages without any */
 	bool stopped;    /* by fn */
 	bool folders;    /* not keys: the folders that they are in */
@@ -53,6 +53,7 @@ static void give(struct listing *listing, struct str key)
 
 	if (!name.len || memchr(name.at, '/', name.len))
 		return;
+	listing->seen++;
 	if (!listing->left || listing->stopped) {
 		listing->more = true;
 		return;
@@ -78,7 +79,6 @@ static bool read_keys(struct listing *listing, struct str xml, struct error *err
 			continue;
 		buf_clear(&listing->after);
 		buf_add(&listing->after, buf_str(&key));
-		listing->seen++;
 		give(listing, buf_str(&key));
 	}
 	return true;
@@ -95,8 +95,14 @@ static bool read_folders(struct listing *listing, struct str xml, struct error *
 		buf_clear(&key);
 		if (!s3_xml_unescape(raw, &key))
 			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a folder is not readable");
-		if (key.len < listing->prefix.len + 2 || key.at[key.len - 1] != '/')
+		if (key.len < listing->prefix.len + 2 || key.at[key.len - 1] != '/' ||
+			memcmp(key.at, listing->prefix.at, listing->prefix.len) != 0)
 			continue;
+		/* They come in order: one that came before is a page that comes again. */
+		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)
+			continue;
+		buf_clear(&listing->after);
+		buf_add(&listing->after, buf_str(&key));
 		listing->seen++;
 		listing->stopped = !listing->fn(listing->arg,
 			str_from(key.at + listing->prefix.len, key.len - listing->prefix.len - 1));

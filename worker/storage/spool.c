@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -138,6 +139,16 @@ uint64_t spool_used(const struct spool *spool)
 uint64_t spool_limit(const struct spool *spool)
 {
 	return spool->limit;
+}
+
+uint64_t spool_capacity(const struct spool *spool)
+{
+	uint64_t used = spool_used(spool), left = UINT64_MAX;
+	struct statvfs fs;
+
+	if (fstatvfs(spool->fd, &fs) == 0)
+		left = (uint64_t)fs.f_bavail * fs.f_frsize;
+	return spool->limit < used || spool->limit - used < left ? spool->limit : used + left;
 }
 
 /* False: an owner has the lock, or came for it. */

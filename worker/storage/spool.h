@@ -50,3 +50,5 @@ AUTO_DEFINE(spool_file)
 bool spool_check(const struct spool *spool, uint64_t least, struct error *err) MUST_CHECK;
 uint64_t spool_used(const struct spool *spool);
 uint64_t spool_limit(const struct spool *spool);
+/* Bytes that all uploads can have together: the limit, or what they have and is free on the disk, where that is less. */
+uint64_t spool_capacity(const struct spool *spool);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/json.h"
+#include "common/json_memory.h"
 
 static struct json_doc *parsed(const char *text)
 {
@@ -91,6 +92,92 @@ static void test_nesting(void **state)
 	memcpy(text + sizeof(text) - 2, "\"]", 2);
 	json_doc_free(TAKE(doc));
 	assert_true(json_parse(str_from(text, sizeof(text)), &doc, NULL));
+}
+
+static void repeat(struct buf *text, const char *part, size_t times)
+{
+	buf_putc(text, '[');
+	for (size_t i = 0; i < times; i++)
+		buf_format(text, "%s%s", i ? "," : "", part);
+	buf_putc(text, ']');
+	assert_false(text->failed);
+}
+
+/* A tree may take 60 times its text: what counts is the tree. */
+static void test_a_large_tree_is_refused(void **state)
+{
+	static const char *const parts[] = { "[]", "{}", "[{}]", "0.1", "{\"a\":{}}" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		AUTO_FINI(buf) text = buf_limit(64u << 20);
+		struct json_doc *doc = NULL;
+		struct error err;
+
+		repeat(&text, parts[i], 2000000);
+		assert_false(json_parse(buf_str(&text), &doc, &err));
+		assert_int_equal(err.kind, ERROR_TOO_LARGE);
+		assert_non_null(strstr(err.text, "32768 KiB"));
+		assert_int_equal(json_memory_reserved(), 0);
+	}
+}
+
+static void test_memory_is_bounded_by_the_caller(void **state)
+{
+	AUTO_FINI(buf) text = buf_limit(1u << 20);
+	AUTO(json_doc) *doc = NULL;
+
+	(void)state;
+	repeat(&text, "{\"key\":\"value\"}", 1000);
+	assert_false(json_parse_within(buf_str(&text), 100000, &doc, NULL));
+	assert_true(json_parse_within(buf_str(&text), 500000, &doc, NULL));
+	assert_in_range(json_doc_memory(doc), text.len, 500000);
+	assert_int_equal(json_len(json_root(doc)), 1000);
+}
+
+/* Wherever it happens to run out: inside of a string, a word, a number, a list. */
+static void test_every_bound_is_told(void **state)
+{
+	static const char *const parts[] = { "RRRR", "[[],", "{\"", "\"\\u00e9", "{\"k\":", "123",
+		"[1,2.5,null,\"s\"," };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		AUTO_FINI(buf) text = buf_limit(4096);
+
+		buf_putc(&text, '[');
+		for (unsigned n = 0; n < 60; n++)
+			buf_puts(&text, parts[i]);
+		for (size_t max = 16; max < 8192; max += 16) {
+			struct json_doc *doc = NULL;
+			struct error err;
+
+			assert_false(json_parse_within(buf_str(&text), max, &doc, &err));
+			assert_true(err.kind == ERROR_TOO_LARGE || err.kind == ERROR_INVALID);
+			assert_null(doc);
+		}
+	}
+}
+
+/* 10,000 members of ten values each, as no image has. */
+static void test_a_large_honest_index_passes(void **state)
+{
+	static const char part[] =
+		"{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":1234,"
+		"\"digest\":\"sha256:0123456789012345678901234567890123456789012345678901234567890123\","
+		"\"artifactType\":\"a/b\",\"data\":\"e30=\",\"annotations\":{\"a.b\":\"c\",\"d.e\":\"f\"},"
+		"\"platform\":{\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v7\"}}";
+	AUTO_FINI(buf) text = buf_limit(4u << 20);
+	AUTO(json_doc) *doc = NULL;
+
+	(void)state;
+	repeat(&text, part, 10000);
+	assert_true(json_parse(buf_str(&text), &doc, NULL));
+	assert_true(json_doc_memory(doc) < JSON_MEMORY_MAX);
+	json_doc_free(TAKE(doc));
+	assert_int_equal(json_memory_reserved(), 0);
+	assert_true(json_parse_own(buf_str(&text), &doc, NULL));
+	assert_int_equal(json_memory_reserved(), 0);
 }
 
 static void test_looks(void **state)
@@ -227,6 +314,10 @@ int main(void)
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_error_says_where_but_not_what),
 		cmocka_unit_test(test_nesting),
+		cmocka_unit_test(test_a_large_tree_is_refused),
+		cmocka_unit_test(test_memory_is_bounded_by_the_caller),
+		cmocka_unit_test(test_every_bound_is_told),
+		cmocka_unit_test(test_a_large_honest_index_passes),
 		cmocka_unit_test(test_looks),
 		cmocka_unit_test(test_next_keeps_the_order),
 		cmocka_unit_test(test_writes),

@@ -343,7 +343,11 @@ static inline void front_rig_storage(struct front_rig *rig, const struct front_r
 	worker->manifests = manifest_cache_new(8 * 1024 * 1024);
 	worker->indexes =
 		indexes_new(worker->store, worker->pool, cluster_trust, &rig->cluster, 8 * 1024 * 1024);
-	worker->uploads = uploads_new(worker);
+	worker->uploads = uploads_new(worker, &(struct uploads_bounds){ .sessions = UPLOADS_MAX,
+						      .sessions_each = UPLOADS_MAX,
+						      .files = 1000,
+						      .share = 100,
+						      .evict_idle_ms = UPLOAD_EVICT_IDLE_MS });
 }
 
 static inline struct front_rig *front_rig_open(const struct front_rig_settings *how)

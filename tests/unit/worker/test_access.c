@@ -77,6 +77,56 @@ static void the_admin_policy_grants_everywhere(void **state)
 	assert_false(may(access, "root", "infra/secret", ACTION_CREATE));
 }
 
+static bool detects(const struct access *access, const char *user, const char *name)
+{
+	AUTO(identity) *identity =
+		*user ? identity_new_user(str_of(user), NULL, NULL) : identity_new_anonymous();
+
+	return access_detects_collisions(access, identity, str_of(name));
+}
+
+static void collisions_are_detected_for_whom_the_rules_say(void **state)
+{
+	AUTO(access) *none = access_of("{}", false);
+	AUTO(access) *access = access_of(
+		"{\"groups\":{\"ops\":{\"users\":[\"olga\"]}},"
+		"\"adminPolicy\":{\"users\":[\"root\"],\"actions\":[\"read\",\"delete\"]},"
+		"\"repositories\":{\"**\":{\"policies\":["
+		"{\"users\":[\"ann\",\"root\"],\"actions\":[\"delete\",\"detectManifestCollision\"]},"
+		"{\"groups\":[\"ops\"],\"actions\":[\"detectManifestCollision\"]}]},"
+		"\"all/*\":{\"defaultPolicy\":[\"detectManifestCollision\"],"
+		"\"anonymousPolicy\":[\"detectManifestCollision\"]}}}",
+		false);
+
+	(void)state;
+	assert_false(detects(none, "ann", "a"));
+	assert_true(detects(access, "ann", "a") && detects(access, "olga", "a"));
+	assert_false(detects(access, "bob", "a") || detects(access, "", "a") || detects(access, "root", "a"));
+	assert_true(detects(access, "bob", "all/x") && detects(access, "", "all/x"));
+	assert_false(detects(access, "root", "all/x"));
+	/* It allows nothing. */
+	assert_false(may(access, "olga", "a", ACTION_DELETE));
+}
+
+static void a_key_s_scopes_do_not_take_the_protection_away(void **state)
+{
+	const char *scopes[] = { "a:delete", "b:delete,detectManifestCollision" };
+	struct apikey body = {
+		.owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 2 }
+	};
+	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
+	AUTO(identity) *identity = identity_new_user(STR("ann"), NULL, key);
+	AUTO(access) *access = access_of(
+		"{\"repositories\":{\"a\":{\"policies\":[{\"users\":[\"ann\"],\"actions\":[\"delete\","
+		"\"detectManifestCollision\"]}]},\"*\":{\"defaultPolicy\":[\"delete\"]}}}",
+		false);
+
+	(void)state;
+	assert_true(access_detects_collisions(access, identity, STR("a")));
+	assert_true(access_detects_collisions(access, identity, STR("b")));
+	assert_false(access_detects_collisions(access, identity, STR("c")));
+}
+
 static void scopes_narrow_a_key(void **state)
 {
 	const char *scopes[] = { "team/**:read,create", "lib/x:delete" };
@@ -144,6 +194,18 @@ static void what_is_wrong_is_named(void **state)
 		{ "{\"repositories\":{\"a[\":{}}}", "repositories.\"a[\"" },
 		{ "{\"adminPolicy\":{\"users\":[1]}}", "users[0] must be a text" },
 		{ "{\"groups\":{\"g\":{\"users\":3}}}", "groups.g" },
+		{ "{\"groups\":{\"g\":{\"user\":[]}}}", "did you mean \"users\"" },
+		{ "{\"groups\":{\"g\":[\"ann\"]}}", "groups.g: must be an object" },
+		{ "{\"groups\":[]}", "groups must be an object, is an array" },
+		{ "{\"repositories\":[]}", "repositories must be an object, is an array" },
+		{ "{\"adminPolicy\":{\"users\":[\"a\"],\"actions\":[\"detectManifestCollision\"]}}",
+			"adminPolicy: detectManifestCollision has no effect" },
+		{ "{\"repositories\":{\"a\":{\"policies\":[{\"users\":[\"a\"],\"conditions\":\"x\"}]}}}",
+			"policies[0]: conditions are not served" },
+		{ "{\"adminPolicy\":{\"users\":[\"a\"],\"conditions\":[{\"expression\":\"true\"}]}}",
+			"adminPolicy: conditions are not served" },
+		{ "{\"metrics\":{\"anonymousPolicy\":[\"create\"]}}",
+			"metrics: anonymousPolicy: metrics can be read" },
 	};
 
 	(void)state;
@@ -164,6 +226,8 @@ int main(void)
 		cmocka_unit_test(no_policy_means_all_for_users_and_nothing_for_others),
 		cmocka_unit_test(the_longest_pattern_decides_alone),
 		cmocka_unit_test(the_admin_policy_grants_everywhere),
+		cmocka_unit_test(collisions_are_detected_for_whom_the_rules_say),
+		cmocka_unit_test(a_key_s_scopes_do_not_take_the_protection_away),
 		cmocka_unit_test(scopes_narrow_a_key),
 		cmocka_unit_test(scopes_narrow_a_key_that_a_peer_tells_of),
 		cmocka_unit_test(policies_of_the_state_win_over_the_file),

@@ -317,7 +317,9 @@ static void a_cut_blob_is_never_whole(void **state)
 	(void)snprintf(url, sizeof(url), "%s%s", rig->url, BLOB);
 	spec.url = url;
 	http_result_init(&got, SIZE * 2);
-	assert_false(http_send(&spec, &got, NULL));
+	/* The cut comes behind the first bytes, or before them: then there is time to say so. */
+	if (http_send(&spec, &got, NULL))
+		assert_int_equal(got.status, 503);
 	http_result_fini(&got);
 }
 

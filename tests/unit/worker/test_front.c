@@ -311,7 +311,7 @@ static void all_bytes_at_once(void **state)
 		201);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 200);
 	assert_int_equal(f->got.body.len, 0);
-	assert_int_equal(uploads_len(f->rig->worker.uploads), 0);
+	assert_int_equal(uploads_stats(f->rig->worker.uploads).open, 0);
 }
 
 static void the_digest_is_compared(void **state)
@@ -366,7 +366,7 @@ static void uploads_are_cancelled(void **state)
 	/* Of another repository: as if it were not there. */
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
 	assert_int_equal(ask(f, "PATCH", pathf("/v2/b%s", keep_location(f) + 5), STR("abc"), NULL), 404);
-	uploads_expire(f->rig->worker.uploads, clock_ms() + 1);
+	uploads_expire(f->rig->worker.uploads, clock_ms() + UPLOAD_IDLE_MS + 1);
 	assert_int_equal(get(f, f->location), 404);
 }
 

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +26,7 @@
 #define STEPS_MAX   20
 #define REQUEST_MAX 8192
 
-enum act { ANSWER, CUT, SILENCE };
+enum act { ANSWER, CUT, SILENCE, DRIP };
 struct step {
 	const char *method; /* that we expect */
 	enum act act;
@@ -94,6 +95,17 @@ static void answer(int fd, const struct step *step)
 	CHECK(write(fd, text, (size_t)len) == len);
 }
 
+/* Never silent for long, and never done. */
+static void drip(int fd)
+{
+	static const char head[] = "HTTP/1.1 200 x\r\nETag: \"e\"\r\nContent-Length: 50000\r\n\r\n";
+	struct pollfd gone = { .fd = fd, .events = POLLIN };
+	ssize_t n = send(fd, head, sizeof head - 1, MSG_NOSIGNAL);
+
+	while (n > 0 && poll(&gone, 1, 20) == 0)
+		n = send(fd, "x", 1, MSG_NOSIGNAL);
+}
+
 static void serve(int fd)
 {
 	static const struct step unexpected = { .status = 418 };
@@ -108,6 +120,8 @@ static void serve(int fd)
 	else if (step->act == SILENCE)
 		while (read(fd, rest, sizeof rest) > 0)
 			;
+	else if (step->act == DRIP)
+		drip(fd);
 }
 
 static void *server(void *arg)
@@ -842,9 +856,43 @@ static int once(void **state)
 	return 0;
 }
 
+/* The stall never comes, and it ends all the same. */
+static void an_answer_that_drips_ends(void **state)
+{
+	SCRIPT({ "GET", DRIP, 0, NULL, NULL, 0 }, { "GET", DRIP, 0, NULL, NULL, 0 },
+		{ "GET", DRIP, 0, NULL, NULL, 0 }, { "GET", DRIP, 0, NULL, NULL, 0 });
+	AUTO_FINI(buf) into = buf_limit(1000);
+	struct error err;
+
+	assert_false(store->driver->get(store, "key", &into, NULL, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	stop();
+}
+
+static void a_date_that_no_clock_has_is_none(void **state)
+{
+	static const char *const dates[] = { "Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 0001 00:00:00 GMT",
+		"Thu, 01 Jan 1970 00:00:00 GMT", "junk" };
+	struct http_result result = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof dates / sizeof dates[0]; i++) {
+		result.headers = http_headers_new();
+		assert_true(http_headers_add(result.headers, STR("Date"), str_of(dates[i])));
+		assert_int_equal(s3_client_date(&result), 0);
+		http_headers_free(result.headers);
+	}
+	result.headers = http_headers_new();
+	assert_true(http_headers_add(result.headers, STR("Date"), STR("Sat, 21 Nov 2026 20:00:00 GMT")));
+	assert_int_equal(s3_client_date(&result), INT64_C(1795291200));
+	http_headers_free(result.headers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_answer_that_drips_ends),
+		cmocka_unit_test(a_date_that_no_clock_has_is_none),
 		cmocka_unit_test(tries_again),
 		cmocka_unit_test(slow_client_is_told_to_retry),
 		cmocka_unit_test(gives_up),

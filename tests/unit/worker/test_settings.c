@@ -148,6 +148,38 @@ static void each_fault_is_named(void **state)
 	}
 }
 
+/* zot would ask for a login: here nobody would have to. */
+static void a_login_that_is_not_served_does_not_open_the_registry(void **state)
+{
+	static const char *const keys[] = { "ldap", "bearer", "openid" };
+	static const char *const others[] = { ",\"htpasswd\":{\"path\":\"/h\"}}", "},\"accessControl\":{}" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		char json[300], key[40];
+
+		(void)snprintf(key, sizeof(key), "http.auth.%s", keys[i]);
+		(void)snprintf(json, sizeof(json),
+			"{\"storage\":{\"rootDirectory\":\"/s\"},\"http\":{\"auth\":{\"%s\":{\"x\":1}}}}",
+			keys[i]);
+		struct result result = load(json, no_environment);
+		assert_false(result.ok);
+		assert_non_null(strstr(buf_text(&result.errors), key));
+		result_fini(&result);
+		for (size_t j = 0; j < sizeof(others) / sizeof(others[0]); j++) {
+			(void)snprintf(json, sizeof(json),
+				"{\"storage\":{\"rootDirectory\":\"/"
+				"s\"},\"http\":{\"auth\":{\"%s\":{\"x\":1}%s}}",
+				keys[i], others[j]);
+			struct result other = load(json, no_environment);
+			if (!other.ok)
+				fail_msg("%s", buf_text(&other.errors));
+			assert_non_null(strstr(buf_text(&other.warnings), key));
+			result_fini(&other);
+		}
+	}
+}
+
 static void wrong_variables_are_named(void **state)
 {
 	static const char *const lists[][5] = {
@@ -177,6 +209,7 @@ int main(void)
 		cmocka_unit_test(zots_own_example_of_a_cluster_is_read),
 		cmocka_unit_test(a_worker_lives_from_variables_alone),
 		cmocka_unit_test(each_fault_is_named),
+		cmocka_unit_test(a_login_that_is_not_served_does_not_open_the_registry),
 		cmocka_unit_test(wrong_variables_are_named),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
