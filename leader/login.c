@@ -142,10 +142,9 @@ static bool try_worker(const struct state *state, const struct basic *basic, str
 		return false;
 	hash_bytes(HASH_SHA256, basic->password.at, basic->password.len, raw);
 	str_hex(raw, 32, hex);
-	if (!equal_secret(hex, entity_worker(entity)->secret_hash, 64))
+	/* One that is not good any more is verified like a wrong password: its time does not tell. */
+	if (!equal_secret(hex, entity_worker(entity)->secret_hash, 64) || !is_good(entity_worker(entity)))
 		return false;
-	if (!is_good(entity_worker(entity)))
-		return true;
 	ret_who->role = LOGIN_WORKER;
 	CHECK(str_copy(basic->user, ret_who->worker, sizeof(ret_who->worker)));
 	memcpy(ret_who->credential, hex, sizeof(hex));
