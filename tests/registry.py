@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import random
 import socket
 import time
@@ -15,10 +16,17 @@ CLUSTER_SECRET = hashlib.sha256(b"the members of a test").hexdigest()
 GIVEN = set()
 
 
+def ports():
+    """Of this process of the tests: those that run beside it have others."""
+    beside, own = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)), int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    share = 12000 // beside
+    return range(20000 + own * share, 20000 + (own + 1) * share)
+
+
 def free_port():
     """Below those that the kernel gives to outgoing connections: a program that is started again must get it again."""
     while True:
-        port = random.SystemRandom().randrange(20000, 32000)
+        port = random.SystemRandom().choice(ports())
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind(("127.0.0.1", port))
             if port not in GIVEN:
