@@ -13,8 +13,9 @@
 #include "common/cleanup.h"
 #include "worker/storage/fs_priv.h"
 
-#define ALWAYS (O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-#define FOLDER (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define TRIES_MAX 100
+#define ALWAYS    (O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+#define FOLDER    (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* ---- one path ---- */
 
@@ -22,8 +23,13 @@
 static int try_openat2(int root, const char *path, int flags)
 {
 	struct open_how how = { .flags = (unsigned)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	int fd;
 
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	/* EAGAIN: something was renamed while it looked, and it can't tell that nothing was left. */
+	for (unsigned n = 0; (fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how))) < 0; n++)
+		if (errno != EAGAIN || n == TRIES_MAX)
+			break;
+	return fd;
 }
 
 bool fs_at_has_openat2(int root)
