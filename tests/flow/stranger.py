@@ -139,7 +139,7 @@ class Stranger:
     def run(self, seconds):
         end, again = time.monotonic() + seconds, time.monotonic() + 1
         while time.monotonic() < end:
-            for _ in range(min(50, self.most - len(self.open))):
+            for _ in range(min(500, self.most - len(self.open))):
                 self.dial()
             for key, mask in self.selector.select(0.01):
                 if key.fileobj in self.open:
