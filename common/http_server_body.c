@@ -159,17 +159,7 @@ static void took(struct http_conn *conn, size_t n)
 
 static bool fill(struct http_conn *conn)
 {
-	switch (http_input_fill(conn)) {
-	case HTTP_IO_OK:
-		return true;
-	case HTTP_IO_AGAIN:
-		return false;
-	case HTTP_IO_END:
-	case HTTP_IO_LOST:
-		break;
-	}
-	http_conn_cut(conn);
-	return false;
+	return http_conn_went(conn, http_input_fill(conn));
 }
 
 /* To the sink. */

@@ -107,23 +107,24 @@ void http_conn_end(struct http_conn *conn)
 
 /* Steps: true when it got on. */
 
+bool http_conn_went(struct http_conn *conn, enum http_io io)
+{
+	if (io == HTTP_IO_OK)
+		http_moved(conn);
+	else if (io != HTTP_IO_AGAIN)
+		http_conn_cut(conn);
+	return io == HTTP_IO_OK;
+}
+
 static bool step_shake(struct http_conn *conn)
 {
 	http_moved(conn);
 	http_shed_shaking(conn);
-	switch (http_wire_handshake(&conn->wire)) {
-	case HTTP_IO_OK:
-		http_shed_shaken(conn);
-		conn->state = HTTP_HEAD_AWAITED;
-		return true;
-	case HTTP_IO_AGAIN:
+	if (!http_conn_went(conn, http_wire_handshake(&conn->wire)))
 		return false;
-	case HTTP_IO_END:
-	case HTTP_IO_LOST:
-		break;
-	}
-	http_conn_cut(conn);
-	return false;
+	http_shed_shaken(conn);
+	conn->state = HTTP_HEAD_AWAITED;
+	return true;
 }
 
 /* An empty line before a request is some clients' habit (RFC 9112, 2.2): one is let pass. */
@@ -141,19 +142,11 @@ static bool skip_blank(struct http_conn *conn)
 /* The first byte of a head begins its time, unless that runs since the accept. */
 static bool fill_head(struct http_conn *conn)
 {
-	switch (http_input_fill(conn)) {
-	case HTTP_IO_OK:
-		if (conn->watch != HTTP_WATCH_HEAD)
-			http_conn_watch(conn, HTTP_WATCH_HEAD);
-		return true;
-	case HTTP_IO_AGAIN:
+	if (!http_conn_went(conn, http_input_fill(conn)))
 		return false;
-	case HTTP_IO_END:
-	case HTTP_IO_LOST:
-		break;
-	}
-	http_conn_cut(conn);
-	return false;
+	if (conn->watch != HTTP_WATCH_HEAD)
+		http_conn_watch(conn, HTTP_WATCH_HEAD);
+	return true;
 }
 
 static bool step_head(struct http_conn *conn)
@@ -197,14 +190,12 @@ static bool step_linger(struct http_conn *conn)
 
 	if (!conn->wire.readable)
 		return false;
-	enum http_io io = http_wire_drop(&conn->wire, conn->server->in_block, &len);
+	if (!http_conn_went(conn, http_wire_drop(&conn->wire, conn->server->in_block, &len)))
+		return false;
 	conn->dropped += len;
-	if (len > 0)
-		http_moved(conn);
-	if (io == HTTP_IO_OK && conn->dropped <= conn->server->settings.drain_max)
+	if (conn->dropped <= conn->server->settings.drain_max)
 		return true;
-	if (io != HTTP_IO_AGAIN)
-		http_conn_cut(conn);
+	http_conn_cut(conn);
 	return false;
 }
 

@@ -77,8 +77,6 @@ enum http_io http_input_fill(struct http_conn *conn)
 	make_room(conn);
 	enum http_io io = http_wire_read(&conn->wire, in->at + in->end, in->room - in->end, &len);
 	in->end += len;
-	if (len > 0)
-		http_moved(conn);
 	return io;
 }
 

@@ -196,6 +196,8 @@ void http_conn_turn(struct http_conn *conn);
 void http_conn_end(struct http_conn *conn); /* now: on_done runs, memory is freed */
 /* Ends the connection in its next turn, whatever it does. */
 void http_conn_cut(struct http_conn *conn);
+/* True: some bytes went. False: nothing goes now, or the connection is over, and cut. */
+bool http_conn_went(struct http_conn *conn, enum http_io io);
 /* The reply is out: what comes next. */
 void http_conn_replied(struct http_conn *conn, bool keep);
 

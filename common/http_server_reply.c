@@ -65,26 +65,14 @@ static void out_took(struct http_conn *conn, size_t n)
 		conn->out_at = conn->out_len = 0;
 }
 
-/* True: some went. False: nothing goes now, or the connection is cut. */
-static bool went(struct http_conn *conn, enum http_io io)
-{
-	if (io == HTTP_IO_OK) {
-		http_moved(conn);
-		return true;
-	}
-	if (io != HTTP_IO_AGAIN)
-		http_conn_cut(conn);
-	return false;
-}
-
 /* Some of conn->out. */
 static bool write_out(struct http_conn *conn)
 {
 	struct iovec part = { conn->out + conn->out_at, conn->out_len - conn->out_at };
 	size_t n;
 
-	if (!conn->wire.writable ||
-		!went(conn, http_wire_write(&conn->wire, &part, 1, false, conn->server->out_block, &n)))
+	if (!conn->wire.writable || !http_conn_went(conn, http_wire_write(&conn->wire, &part, 1, false,
+								  conn->server->out_block, &n)))
 		return false;
 	out_took(conn, n);
 	return true;
@@ -260,8 +248,8 @@ static bool step_bytes(struct http_request *request)
 	const struct iovec *first = held > 0 ? parts : parts + 1;
 	int parts_len = (held > 0) + (left > 0);
 
-	if (!conn->wire.writable || !went(conn, http_wire_write(&conn->wire, first, parts_len, false,
-							conn->server->out_block, &n)))
+	if (!conn->wire.writable || !http_conn_went(conn, http_wire_write(&conn->wire, first, parts_len,
+								  false, conn->server->out_block, &n)))
 		return false;
 	out_took(conn, n < held ? n : held);
 	request->bytes_out += n < held ? 0 : n - held;
@@ -279,12 +267,12 @@ static bool step_file(struct http_request *request)
 	if (!conn->wire.writable)
 		return false;
 	if (part.iov_len > 0) {
-		if (!went(conn, http_wire_write(&conn->wire, &part, 1, true, block, &n)))
+		if (!http_conn_went(conn, http_wire_write(&conn->wire, &part, 1, true, block, &n)))
 			return false;
 		out_took(conn, n);
 		return true;
 	}
-	if (!went(conn,
+	if (!http_conn_went(conn,
 		    http_wire_send_file(&conn->wire, response->file, response->offset + request->bytes_out,
 			    response->len - request->bytes_out, block, &n)))
 		return false;
