@@ -125,6 +125,9 @@ void                http_request_each_header(const struct http_request *request,
 int64_t             http_request_length(const struct http_request *request); /* Content-Length; 0 no body; -1 chunked */
 /* Who is connected to us; all zero when that has no address. */
 struct ip           http_request_ip(const struct http_request *request);
+/* Whose request it is when a proxy that is trusted brings it: turns and room are the client's then, until the connection's next
+ * request is somebody else's. */
+void                http_request_set_client(struct http_request *request, const struct ip *client);
 bool                http_request_is_tls(const struct http_request *request);
 /* The client's certificate (DER) where one was shown; STR_NONE otherwise. It is one that client_ca_pem vouches
  * for: the handshake fails with any other. Valid as long as the connection. */

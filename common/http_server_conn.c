@@ -65,7 +65,7 @@ void http_conn_open(struct http_server *server, int fd, const struct ip *ip)
 	conn->begun_ms = loop_now(server->loop);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	http_wire_open(&conn->wire, fd, server->tls);
-	http_address_join(conn);
+	http_address_join(conn, &conn->ip);
 	link_conn(conn);
 	http_moved(conn);
 	http_conn_watch(conn, HTTP_WATCH_HEAD);

@@ -218,7 +218,7 @@ void http_turns_queue(struct http_conn *conn);
 void http_turns_forget(struct http_conn *conn);
 bool http_turns_wait(const struct http_server *server); /* somebody does */
 void http_turns_run(struct http_server *server);
-void http_address_join(struct http_conn *conn);
+void http_address_join(struct http_conn *conn, const struct ip *ip);
 void http_address_leave(struct http_conn *conn);
 
 /* http_server_watch.c */

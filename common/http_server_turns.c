@@ -24,9 +24,9 @@ static struct str key_str(const struct ip *key)
 	return str_from((const char *)key->at, sizeof(key->at));
 }
 
-void http_address_join(struct http_conn *conn)
+void http_address_join(struct http_conn *conn, const struct ip *ip)
 {
-	struct ip key = ip_prefix(&conn->ip, NETWORK_LEN);
+	struct ip key = ip_prefix(ip, NETWORK_LEN);
 	struct http_address *address = map_find(conn->server->addresses, key_str(&key));
 
 	if (!address) {
@@ -49,6 +49,22 @@ void http_address_leave(struct http_conn *conn)
 	CHECK(!address->in_ring[HTTP_LANE_RUN] && !address->in_ring[HTTP_LANE_SHAKE]);
 	CHECK(map_delete(conn->server->addresses, key_str(&address->key)) == address);
 	free(address);
+}
+
+void http_request_set_client(struct http_request *request, const struct ip *client)
+{
+	struct http_conn *conn = request->conn;
+	struct ip key = ip_prefix(client, NETWORK_LEN);
+	bool queued = conn->queued;
+
+	loop_assert(conn->server->loop);
+	if (ip_equal(&key, &conn->address->key))
+		return;
+	http_turns_forget(conn);
+	http_address_leave(conn);
+	http_address_join(conn, client);
+	if (queued)
+		http_turns_queue(conn);
 }
 
 /* The ring: its first is next. */

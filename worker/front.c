@@ -367,6 +367,7 @@ static void on_request(void *app, struct http_request *request)
 	call->ask.if_match = http_request_header_list(request, "If-Match", &call->lists[0]);
 	call->ask.if_none_match = http_request_header_list(request, "If-None-Match", &call->lists[1]);
 	call->client = front_limit_client(call);
+	http_request_set_client(request, &call->client);
 	http_request_set_context(request, call);
 	front_again(call);
 }

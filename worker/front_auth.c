@@ -173,8 +173,10 @@ static void learn_client(struct front_call *call)
 {
 	struct ip client;
 
-	if (call->ask.identity->peer && ip_parse(str_of(call->ask.identity->client), &client))
-		call->client = client;
+	if (!call->ask.identity->peer || !ip_parse(str_of(call->ask.identity->client), &client))
+		return;
+	call->client = client;
+	http_request_set_client(call->request, &client);
 }
 
 /* The peer's wall clock may not be ours, and its message may have been on its way for long: the earlier time

@@ -147,6 +147,13 @@ static void reply_list(struct http_request *request)
 	reply_text(request, 200, list ? list : "(none)");
 }
 
+static void reply_to_client(struct http_request *request)
+{
+	struct ip client = { .at = { 0xfd, (uint8_t)number_of(request) } };
+	http_request_set_client(request, &client);
+	reply_text(request, 200, "hello");
+}
+
 static void on_request(void *arg, struct http_request *request)
 {
 	struct app *app = arg;
@@ -176,6 +183,8 @@ static void on_request(void *arg, struct http_request *request)
 		start_source(app, request, number_of(request), -1, true);
 	else if (str_is(path, "/short"))
 		start_source(app, request, number_of(request), number_of(request) + 1, false);
+	else if (str_is(path, "/of"))
+		reply_to_client(request);
 	else if (str_is(path, "/announce"))
 		http_request_reply(request, http_response_announce(200, 123456789012));
 	else if (str_is(path, "/park") || str_is(path, "/brief")) {
@@ -1109,6 +1118,27 @@ static void test_a_full_server_closes_those_of_who_has_most(void **state)
 	(void)close(kept);
 }
 
+/* Behind a proxy it is the client who has most, not the proxy. */
+static void test_a_full_server_knows_clients_behind_a_proxy(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int fds[3], late;
+	for (int i = 0; i < 3; i++) {
+		fds[i] = dial(app->rig.port);
+		put(fds[i], i == 0 ? "GET /of?n=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+				   : "GET /of?n=2 HTTP/1.1\r\nHost: x\r\n\r\n");
+		expect_hello(fds[i], &reply);
+	}
+	late = dial_from(app->rig.port, INADDR_LOOPBACK + 1);
+	assert_true(is_closed(fds[1])); /* the second is the first of who has two */
+	put(fds[0], "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(fds[0], &reply);
+	for (int i = 0; i < 3; i++)
+		(void)close(fds[i]);
+	(void)close(late);
+}
+
 /* The order in which addresses are served, by their last byte. */
 struct order {
 	unsigned len;
@@ -1191,6 +1221,8 @@ int main(void)
 		HASTY(what_is_drained_has_an_end),
 		cmocka_unit_test_setup_teardown(
 			test_a_full_server_closes_those_of_who_has_most, set_up_few, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_full_server_knows_clients_behind_a_proxy, set_up_few, tear_down),
 		cmocka_unit_test(test_turns_go_round_the_addresses),
 		TEST(quiesce_lets_requests_end),
 		TEST(stop_with_requests_in_flight),
