@@ -4,7 +4,8 @@
  *
  * They are read into one block of the server, and mostly used up within the same turn. What is left at its
  * end is copied, so a connection that waits for nothing has no buffer. A copy grows to what one block holds:
- * it is part of a head, or what a sink did not take.
+ * it is part of a head, or what a sink did not take. A sink that once took less is likely to do so again:
+ * what is left of its body is read into that copy's place.
  */
 #include <string.h>
 
@@ -57,7 +58,9 @@ static void make_room(struct http_conn *conn)
 	struct http_input *in = &conn->in;
 	size_t len = in->end - in->begin;
 
-	if (len == 0) {
+	if (len == 0 && in->is_own && in->room == HTTP_WIRE_BLOCK) {
+		in->begin = in->end = 0;
+	} else if (len == 0) {
 		http_input_fini(conn);
 		*in = (struct http_input){ .at = conn->server->in_block, .room = HTTP_WIRE_BLOCK };
 	} else if (in->end == in->room || !in->is_own) {
@@ -83,9 +86,10 @@ enum http_io http_input_fill(struct http_conn *conn)
 void http_input_keep(struct http_conn *conn)
 {
 	size_t len = conn->in.end - conn->in.begin;
+	bool more = conn->state == HTTP_REQUEST && !conn->framing.over;
 
-	if (len == 0)
+	if (len == 0 && !(conn->in.is_own && more))
 		http_input_fini(conn);
 	else if (!conn->in.is_own)
-		move_to_own(conn, len);
+		move_to_own(conn, more ? HTTP_WIRE_BLOCK : len);
 }

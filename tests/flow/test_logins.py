@@ -162,7 +162,7 @@ def test_who_fails_often_waits_and_nobody_else_does(guarded):
 def test_slow_bodies_of_wrong_logins_keep_no_administrator_out():
     with Leader() as leader, Clients(leader.port) as slow, Clients(leader.port) as admin:
         for n in range(60):
-            slow.ask(f"user{n % 6}", f"guess{n}", "/api/user", "POST", f"127.0.0.{n % 6 + 2}", "Content-Length: 1000\r\n", b"{")
+            slow.ask(f"user{n % 6}", f"guess{n}", "/api/user", "POST", f"127.0.0.{n % 6 + 2}", "Content-Type: application/json\r\nContent-Length: 1000\r\n", b"{")
         admin.ask(leader.user, leader.password, "/api/user")
         assert admin.statuses(1) == [200]
         # It is known who sends them although none of the bodies has come.
@@ -173,7 +173,7 @@ def test_slow_bodies_of_an_administrator_keep_no_other_out():
     with Leader() as leader, Clients(leader.port) as clients:
         for n in range(3):
             assert leader.admin("POST", "/api/user", {"id": f"admin{n}", "password": f"a long password {n}", "roles": ["admin"]}).status_code == 201
-        slow = [clients.ask("admin0", "a long password 0", "/api/user", "POST", "127.0.0.2", "Content-Length: 1000\r\n", b"{") for _ in range(60)]
+        slow = [clients.ask("admin0", "a long password 0", "/api/user", "POST", "127.0.0.2", "Content-Type: application/json\r\nContent-Length: 1000\r\n", b"{") for _ in range(60)]
         await_true(lambda: leader_counter(leader, "open_requests") > 60, what="requests whose bodies are awaited")
         clients.ask("admin1", "a long password 1", "/api/user", address="127.0.0.3")
         (client, status, _), = clients.answers(1)

@@ -17,7 +17,7 @@ from test_worker_certificates import authority, tls  # noqa: F401 fixtures
 from worker_process import Worker
 
 SMUGGLED = b"GET /livez?smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-CHUNKED = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def first(line):
@@ -25,7 +25,7 @@ def first(line):
 
 
 def field(lines, body=b"hello"):
-    return b"POST /livez HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n\r\n" + body
+    return b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + lines + b"\r\n\r\n" + body
 
 
 # Each is answered by one of these statuses, and the connection is closed behind it.

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from registry import CLUSTER_SECRET
 from worker_process import MANIFEST, Worker, await_true, digest, free_port
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -102,7 +103,7 @@ def test_sessions_of_a_client_behind_another_worker_are_its_own():
     """Each has a storage of its own, so the owner of the repository opens the session, for the client that the other one names."""
     ports = [free_port(), free_port()]
     cluster = {"ZOT_CLUSTER_MEMBERS": ",".join(f"127.0.0.1:{port}" for port in ports), "ZOT_CLUSTER_HASH_KEY": "0123456789abcdef",
-               "ZOT_CLUSTER_ISOLATED": "true", "ZOT_UPLOADS_PER_CLIENT": 3}
+               "ZOT_CLUSTER_SECRET": CLUSTER_SECRET, "ZOT_CLUSTER_ISOLATED": "true", "ZOT_UPLOADS_PER_CLIENT": 3}
     with Worker(port=ports[0], **cluster, **PROXIED) as near, Worker(port=ports[1], **cluster) as far:
         def fill():
             replies = {f"r{i}": start(near, "10.0.0.1", f"r{i}") for i in range(24)}
