@@ -8,6 +8,9 @@
 Each file has what its last sync that went well left, page by page. A sync that fails forgets the pages that it should have written:
 they look clean, and later syncs leave them out, as Linux does it. What was written since the last sync is gone. Names are
 as they are; those that a power cut takes are for a real file system to show (disks.py).
+
+A syncfs that fails does so for some file and does not say for which: it forgets the pages of all, but of those whose own fsync goes well
+afterwards. Linux would have told that fsync of its pages (an error of a file is told to the next who asks for it), so they were not among them.
 """
 import os
 import pathlib
@@ -21,7 +24,7 @@ WRITES, SYNCS = ("pwrite", "write"), ("fsync", "fdatasync")
 
 class File:
     def __init__(self):
-        self.memory, self.disk, self.dirty = bytearray(), bytearray(), set()
+        self.memory, self.disk, self.dirty, self.doubtful = bytearray(), bytearray(), set(), set()
 
     def write(self, at, data):
         if at < 0:
@@ -35,6 +38,7 @@ class File:
         if size < len(self.memory):
             del self.memory[size:]
             self.dirty = {page for page in self.dirty if page * PAGE < size}
+            self.doubtful = {page for page in self.doubtful if page * PAGE < size}
         else:
             self.memory.extend(bytes(size - len(self.memory)))
 
@@ -46,7 +50,17 @@ class File:
             self.disk[at:at + PAGE] = self.memory[at:at + PAGE]
         self.dirty.clear()
 
+    def sync_own(self):
+        self.dirty |= self.doubtful
+        self.sync()
+        self.doubtful.clear()
+
     def forget(self):
+        self.dirty.clear()
+        self.doubtful.clear()
+
+    def doubt(self):
+        self.doubtful |= self.dirty
         self.dirty.clear()
 
     def left(self, size_stays):
@@ -73,7 +87,7 @@ class Power:
     def apply(files, event, data, well):
         if event.call == "syncfs":
             for file in files.values():
-                file.sync() if well else file.forget()
+                file.sync() if well else file.doubt()
             return
         if event.call == "create" and well and not event.offset:
             files[event.inode] = File()  # perhaps under the number of one that is gone
@@ -83,7 +97,7 @@ class Power:
         elif event.call == "ftruncate" and well:
             file.truncate(event.offset)
         elif event.call in SYNCS:
-            file.sync() if well else file.forget()
+            file.sync_own() if well else file.forget()
 
     def cut(self, to, size_stays=True):
         """A copy of the store as it is after a power cut now. Returns how many files are not what they were."""

@@ -496,19 +496,21 @@ def test_each_sync_of_a_blob_fails_once(tmp_path, store, faults, where, how):
                 status = one.call("PUT", place, params={"digest": digest(data)}, data=data[20_000:]).status_code
             else:
                 place, status = None, put_blob(one, NAME, data)
-            fired = rule.events("fail")
+            every = rule.events("fail")
+            # The repository gets its place in the catalog beside this, whenever that comes.
+            fired = [event for event in every if not event.path.startswith(str(store / "_catalog"))]
             rule.release()
             again = None
             if status != 201 and place:
                 again = one.call("PUT", place, params={"digest": digest(data)}).status_code
                 # That file is no good any more, whatever its next sync says.
-                assert again != 201 or not fired[0].path.endswith(".upload"), "the file whose sync failed is the blob"
+                assert again != 201 or not (fired and fired[0].path.endswith(".upload")), "the file whose sync failed is the blob"
             if 201 in (status, again):
                 assert not fired or not unsound(faults, rule), (n, status, again, fired)
                 kept.append(data)
             else:
                 assert status >= 500, status
-            if not fired:
+            if not every:
                 break
             data += b"again"
             assert put_blob(one, NAME, data) == 201
