@@ -68,6 +68,7 @@ struct http_server {
 	unsigned conns_len, requests_len;
 	unsigned cut_len;        /* of conns: cut, and not closed yet */
 	uint64_t accepted, shed; /* since the start; others may look: single stores */
+	int64_t look_again_ms; /* for connections that crawl */
 	uint64_t next_id;
 	struct loop_timer tick, accept_again;
 	unsigned tick_ms;

@@ -60,7 +60,11 @@ void http_shed_wait(struct http_conn *conn, bool first)
 		server->waiting_last = conn;
 }
 
-/* Choosing. */
+/* Choosing. To look at all costs time, which whoever dials could make us spend: so some go at a time, and
+ * when nobody could go it is not looked again for a while. */
+
+#define SHARE_AT_A_TIME 64 /* of the limit */
+#define LOOK_AGAIN_MS   100
 
 static struct http_conn *heavier(struct http_conn *found, struct http_conn *conn)
 {
@@ -77,6 +81,30 @@ static struct http_conn *find_waiting(const struct http_server *server, const st
 	return found;
 }
 
+static void cut_for_others(struct http_conn *conn)
+{
+	HTTP_STORE(conn->server->shed, conn->server->shed + 1);
+	http_conn_cut(conn);
+}
+
+/* Where nobody has many it does not matter whose they are. */
+static bool shed_waiting(struct http_server *server, const struct http_conn *newest, unsigned most)
+{
+	const struct http_conn *found = find_waiting(server, newest);
+	const struct http_address *address =
+		found && found->address->conns > most / 2 ? found->address : NULL;
+	struct http_conn *conn = server->waiting_first, *next;
+
+	for (; conn && most > 0; conn = next) {
+		next = conn->waiting_next;
+		if (conn == newest || (address && conn->address != address))
+			continue;
+		cut_for_others(conn);
+		most--;
+	}
+	return found != NULL;
+}
+
 static bool crawls(const struct http_conn *conn)
 {
 	int64_t ms = loop_now(conn->server->loop) - conn->begun_ms;
@@ -87,25 +115,33 @@ static bool crawls(const struct http_conn *conn)
 	return (request->bytes_in + request->bytes_out) * 1000 / (uint64_t)ms < SLOW_RATE;
 }
 
-static struct http_conn *find_crawling(const struct http_server *server)
+static bool shed_crawling(struct http_server *server, unsigned most)
 {
 	struct http_conn *found = NULL;
 
+	if (loop_now(server->loop) < server->look_again_ms)
+		return false;
 	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
 		if (crawls(conn))
 			found = heavier(found, conn);
-	return found;
+	if (!found)
+		server->look_again_ms = loop_now(server->loop) + LOOK_AGAIN_MS;
+	for (struct http_conn *conn = server->conns; found && conn && most > 0; conn = conn->next)
+		if (conn->address == found->address && crawls(conn)) {
+			cut_for_others(conn);
+			most--;
+		}
+	return found != NULL;
 }
 
 void http_shed_make_room(struct http_server *server, struct http_conn *newest)
 {
-	while (server->conns_len - server->cut_len > server->settings.connection_limit) {
-		struct http_conn *conn = find_waiting(server, newest);
-		if (!conn)
-			conn = find_crawling(server);
-		HTTP_STORE(server->shed, server->shed + 1);
-		http_conn_cut(conn ? conn : newest);
-	}
+	unsigned limit = server->settings.connection_limit, most = limit / SHARE_AT_A_TIME + 1;
+
+	if (server->conns_len - server->cut_len <= limit)
+		return;
+	if (!shed_waiting(server, newest, most) && !shed_crawling(server, most))
+		cut_for_others(newest);
 }
 
 /* Handshakes. */
@@ -147,8 +183,7 @@ void http_shed_shaking(struct http_conn *conn)
 		return;
 	if (server->shaking_len >= SHAKING_MOST) {
 		struct http_conn *oldest = find_shaking(server);
-		HTTP_STORE(server->shed, server->shed + 1);
-		http_conn_cut(oldest);
+		cut_for_others(oldest);
 		http_shed_shaken(oldest);
 	}
 	conn->shaking = true;
