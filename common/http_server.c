@@ -108,7 +108,7 @@ unsigned http_connections_fit(unsigned wanted)
 
 /* Accepting. */
 
-#define ACCEPT_MOST     64 /* at a time: then others have their turn */
+#define ACCEPT_MOST     16 /* at a time: then others have their turn */
 #define ACCEPT_AGAIN_MS 100
 
 static void on_accept_again(void *arg);

@@ -13,7 +13,7 @@
 #include "common/http_server_priv.h"
 
 /* Steps in one turn: then others have theirs. */
-#define STEPS_MOST 16
+#define STEPS_MOST 8
 
 static void on_ready(void *arg, uint32_t events)
 {

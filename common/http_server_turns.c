@@ -13,7 +13,7 @@
 #include "common/map.h"
 
 /* Turns in one turn of the loop, before it looks for what has come meanwhile. */
-#define TURNS_MOST  16
+#define TURNS_MOST  8
 #define SHAKES_MOST 1
 #define NETWORK_LEN 64 /* bits of a v6 address */
 
