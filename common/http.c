@@ -120,16 +120,17 @@ void http_headers_free(struct http_headers *headers)
 	free(headers);
 }
 
-/* The characters of a token, RFC 9110, 5.6.2. */
+bool http_is_token_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
 static bool is_token(struct str s)
 {
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.at[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-			!(c && strchr("!#$%&'*+-.^_`|~", c)))
+	for (size_t i = 0; i < s.len; i++)
+		if (!http_is_token_char(s.at[i]))
 			return false;
-	}
 	return s.len > 0;
 }
 

@@ -13,6 +13,7 @@ enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DE
 const char      *http_method_name(enum http_method method); /* HTTP_OTHER gives "OTHER" */
 enum http_method http_method_parse(struct str name);
 const char      *http_status_text(unsigned status);
+bool             http_is_token_char(char c); /* of names of fields and methods (RFC 9110, 5.6.2) */
 
 /* Repeated headers are kept, in order: clients send several Accept lines. */
 struct http_headers;

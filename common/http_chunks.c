@@ -23,12 +23,6 @@ static bool is_text(char c)
 	return u == '\t' || (u >= ' ' && u != 0x7f);
 }
 
-static bool is_name(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
 static enum outcome at_size(struct http_chunks *chunks, char c)
 {
 	int digit = hex_digit(c);
@@ -61,7 +55,7 @@ static enum outcome at_trailer_name(struct http_chunks *chunks, char c)
 		chunks->state = HTTP_CHUNKS_LAST_LF;
 	else if (c == ':' && chunks->name > 0)
 		chunks->state = HTTP_CHUNKS_TRAILER_VALUE;
-	else if (is_name(c))
+	else if (http_is_token_char(c))
 		chunks->name++;
 	else
 		return WRONG;

@@ -31,7 +31,7 @@ static unsigned kinds_of(unsigned char c)
 	kinds |= VALUE | (c != ' ' && c != '#' ? TARGET : 0u);
 	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
 		return kinds | TOKEN | HOST;
-	if (strchr("!#$%&'*+-.^_`|~", c))
+	if (http_is_token_char((char)c))
 		kinds |= TOKEN;
 	if (strchr("%-.:[]_~", c))
 		kinds |= HOST;

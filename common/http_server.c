@@ -117,10 +117,7 @@ static void on_accept_again(void *arg);
  * spins meanwhile. */
 static void stop_accepting(struct http_server *server)
 {
-	if (server->waiting_first) {
-		HTTP_STORE(server->shed, server->shed + 1);
-		http_conn_cut(server->waiting_first);
-	}
+	http_shed_first(server);
 	loop_unwatch(server->loop, server->listen_fd);
 	loop_timer_start(server->loop, &server->accept_again, ACCEPT_AGAIN_MS, on_accept_again, server);
 }
@@ -250,6 +247,11 @@ bool http_server_new(struct http_server **ret_server, struct loop *loop,
 	/* Numbers of one process: the server's in the upper bits. */
 	server->next_id = ((uint64_t)atomic_fetch_add(&servers, 1) << 40) + 1;
 	server->addresses = map_new();
+	list_init(&server->conns);
+	list_init(&server->waiting);
+	list_init(&server->shaking);
+	for (unsigned lane = 0; lane < HTTP_LANES; lane++)
+		list_init(&server->ring[lane]);
 	server->in_block = check_aligned(64, HTTP_WIRE_BLOCK);
 	server->out_block = check_aligned(64, HTTP_WIRE_BLOCK);
 	fill_defaults(&server->settings);
@@ -279,9 +281,11 @@ void http_server_quiesce(struct http_server *server)
 	loop_assert(server->loop);
 	stop_listening(server);
 	server->quiesced = true;
-	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
+	for (LIST_EACH(node, &server->conns)) {
+		struct http_conn *conn = LIST_OF(struct http_conn, all, node);
 		if (!conn->request)
 			http_conn_cut(conn);
+	}
 }
 
 void http_server_free(struct http_server *server)
@@ -290,9 +294,8 @@ void http_server_free(struct http_server *server)
 		return;
 	loop_assert(server->loop);
 	stop_listening(server);
-	server->ending = true;
-	while (server->conns)
-		http_conn_end(server->conns);
+	while (list_first(&server->conns))
+		http_conn_end(LIST_OF(struct http_conn, all, list_first(&server->conns)));
 	CHECK(server->conns_len == 0 && server->requests_len == 0 && map_len(server->addresses) == 0);
 	loop_timer_stop(server->loop, &server->tick);
 	loop_remove_stage(server->loop, server);

@@ -31,10 +31,7 @@ static void link_conn(struct http_conn *conn)
 {
 	struct http_server *server = conn->server;
 
-	conn->next = server->conns;
-	if (conn->next)
-		conn->next->prev = conn;
-	server->conns = conn;
+	list_push_first(&server->conns, &conn->all);
 	HTTP_STORE(server->conns_len, server->conns_len + 1);
 	HTTP_STORE(server->accepted, server->accepted + 1);
 }
@@ -43,12 +40,7 @@ static void unlink_conn(struct http_conn *conn)
 {
 	struct http_server *server = conn->server;
 
-	if (conn->prev)
-		conn->prev->next = conn->next;
-	else
-		server->conns = conn->next;
-	if (conn->next)
-		conn->next->prev = conn->prev;
+	list_drop(&conn->all);
 	HTTP_STORE(server->conns_len, server->conns_len - 1);
 	server->cut_len -= conn->cut;
 }

@@ -32,6 +32,7 @@
 #include "common/http_head.h"
 #include "common/http_server.h"
 #include "common/http_wire.h"
+#include "common/list.h"
 #include "common/loop.h"
 
 #define HTTP_PIPE_BLOCK ((size_t)64 * 1024)
@@ -46,9 +47,8 @@ struct http_address {
 	struct ip key;
 	unsigned conns;
 	unsigned shaking; /* of these: a handshake was begun and is not over */
-	struct http_conn *first[HTTP_LANES], *last[HTTP_LANES]; /* wait for their turn */
-	struct http_address *ring_prev[HTTP_LANES], *ring_next[HTTP_LANES];
-	bool in_ring[HTTP_LANES];
+	struct list queue[HTTP_LANES]; /* its connections that wait for their turn, by `turn` */
+	struct list ring[HTTP_LANES];  /* in the server's, while the queue has some */
 };
 
 struct http_server {
@@ -56,15 +56,15 @@ struct http_server {
 	struct http_app app;
 	struct http_server_settings settings; /* defaults filled in; no TLS texts */
 	struct http_wire_tls *tls;            /* NULL: plain */
-	bool asks_client, quiesced, ending;
+	bool asks_client, quiesced;
 	int listen_fd;
 	uint16_t port;
-	struct http_conn *conns;
-	struct http_conn *waiting_first, *waiting_last; /* may be closed for others; who is first goes first */
-	struct http_conn *shaking_first, *shaking_last; /* handshakes that were begun; the oldest first */
+	struct list conns;   /* by `all` */
+	struct list waiting; /* may be closed for others; who is first goes first */
+	struct list shaking; /* handshakes that were begun; the oldest first */
 	unsigned shaking_len;
 	struct map *addresses;
-	struct http_address *ring[HTTP_LANES]; /* whose turn is next */
+	struct list ring[HTTP_LANES]; /* of addresses: whose turn is next */
 	unsigned conns_len, requests_len;
 	unsigned cut_len;        /* of conns: cut, and not closed yet */
 	uint64_t accepted, shed; /* since the start; others may look: single stores */
@@ -103,12 +103,10 @@ struct http_conn {
 	struct http_address *address;
 	struct ip ip; /* all zero: none */
 	struct http_request *request; /* under way, or NULL */
-	struct http_conn *prev, *next;
-	struct http_conn *waiting_prev, *waiting_next;
-	struct http_conn *turn_prev, *turn_next;
-	struct http_conn *shaking_prev, *shaking_next;
-	enum http_lane lane; /* while queued */
-	bool queued, waits, cut, skipped_blank, watched, shaking;
+	struct list all, waiting, shaking; /* in the server's */
+	struct list turn;                  /* in its address's queue */
+	enum http_lane lane;               /* of that queue */
+	bool cut, skipped_blank, watched;
 	enum http_watch watch;
 	unsigned still; /* looks without progress */
 	int64_t due_ms, begun_ms;
@@ -231,6 +229,7 @@ void http_watch_by(struct http_server *server, unsigned ms); /* looks at least e
 void http_shed_wait(struct http_conn *conn, bool first); /* may be closed for others from now on */
 void http_shed_busy(struct http_conn *conn);
 void http_shed_make_room(struct http_server *server, struct http_conn *newest);
+void http_shed_first(struct http_server *server); /* one goes, if any may */
 void http_shed_shaking(struct http_conn *conn); /* its handshake begins; another one may go for it */
 void http_shed_shaken(struct http_conn *conn);
 

@@ -65,13 +65,13 @@ static void out_took(struct http_conn *conn, size_t n)
 		conn->out_at = conn->out_len = 0;
 }
 
-/* Some of conn->out. */
-static bool write_out(struct http_conn *conn)
+/* Some of conn->out. more: what follows comes at once. */
+static bool write_out(struct http_conn *conn, bool more)
 {
 	struct iovec part = { conn->out + conn->out_at, conn->out_len - conn->out_at };
 	size_t n;
 
-	if (!conn->wire.writable || !http_conn_went(conn, http_wire_write(&conn->wire, &part, 1, false,
+	if (!conn->wire.writable || !http_conn_went(conn, http_wire_write(&conn->wire, &part, 1, more,
 								  conn->server->out_block, &n)))
 		return false;
 	out_took(conn, n);
@@ -81,7 +81,7 @@ static bool write_out(struct http_conn *conn)
 bool http_out_flush(struct http_conn *conn)
 {
 	while (conn->out_len > 0)
-		if (!write_out(conn))
+		if (!write_out(conn, false))
 			return false;
 	return true;
 }
@@ -233,7 +233,7 @@ static bool step_pipe(struct http_request *request)
 	}
 	if (conn->out_len == 0) /* the pipe wakes us */
 		return request->pipe_over;
-	return write_out(conn);
+	return write_out(conn, false);
 }
 
 /* Memory and files. */
@@ -260,21 +260,14 @@ static bool step_file(struct http_request *request)
 {
 	struct http_conn *conn = request->conn;
 	const struct http_response *response = request->response;
-	struct iovec part = { conn->out + conn->out_at, conn->out_len - conn->out_at };
-	char *block = conn->server->out_block;
 	size_t n = 0;
 
-	if (!conn->wire.writable)
-		return false;
-	if (part.iov_len > 0) {
-		if (!http_conn_went(conn, http_wire_write(&conn->wire, &part, 1, true, block, &n)))
-			return false;
-		out_took(conn, n);
-		return true;
-	}
-	if (!http_conn_went(conn,
-		    http_wire_send_file(&conn->wire, response->file, response->offset + request->bytes_out,
-			    response->len - request->bytes_out, block, &n)))
+	if (conn->out_len > 0)
+		return write_out(conn, true);
+	if (!conn->wire.writable || !http_conn_went(conn, http_wire_send_file(&conn->wire, response->file,
+								  response->offset + request->bytes_out,
+								  response->len - request->bytes_out,
+								  conn->server->out_block, &n)))
 		return false;
 	request->bytes_out += n;
 	return true;

@@ -16,7 +16,6 @@
  * So one client cannot hold the places of all others, and a full server stays one that answers. Behind a
  * balancer all have one address, and the oldest of all goes.
  */
-
 #include "common/http_server_priv.h"
 
 #define SLOW_AFTER_MS 10000
@@ -27,37 +26,18 @@
 
 void http_shed_busy(struct http_conn *conn)
 {
-	struct http_server *server = conn->server;
-
-	if (!conn->waits)
-		return;
-	conn->waits = false;
-	if (conn->waiting_prev)
-		conn->waiting_prev->waiting_next = conn->waiting_next;
-	else
-		server->waiting_first = conn->waiting_next;
-	if (conn->waiting_next)
-		conn->waiting_next->waiting_prev = conn->waiting_prev;
-	else
-		server->waiting_last = conn->waiting_prev;
+	list_drop(&conn->waiting);
 }
 
 void http_shed_wait(struct http_conn *conn, bool first)
 {
-	struct http_server *server = conn->server;
+	struct list *waiting = &conn->server->waiting;
 
-	http_shed_busy(conn);
-	conn->waits = true;
-	conn->waiting_prev = first ? NULL : server->waiting_last;
-	conn->waiting_next = first ? server->waiting_first : NULL;
-	if (conn->waiting_prev)
-		conn->waiting_prev->waiting_next = conn;
+	list_drop(&conn->waiting);
+	if (first)
+		list_push_first(waiting, &conn->waiting);
 	else
-		server->waiting_first = conn;
-	if (conn->waiting_next)
-		conn->waiting_next->waiting_prev = conn;
-	else
-		server->waiting_last = conn;
+		list_push(waiting, &conn->waiting);
 }
 
 /* Choosing. To look at all costs time, which whoever dials could make us spend: so some go at a time, and
@@ -75,9 +55,11 @@ static struct http_conn *find_waiting(const struct http_server *server, const st
 {
 	struct http_conn *found = NULL;
 
-	for (struct http_conn *conn = server->waiting_first; conn; conn = conn->waiting_next)
+	for (LIST_EACH(node, &server->waiting)) {
+		struct http_conn *conn = LIST_OF(struct http_conn, waiting, node);
 		if (conn != newest)
 			found = heavier(found, conn);
+	}
 	return found;
 }
 
@@ -87,16 +69,25 @@ static void cut_for_others(struct http_conn *conn)
 	http_conn_cut(conn);
 }
 
+void http_shed_first(struct http_server *server)
+{
+	struct http_conn *conn = LIST_OF(struct http_conn, waiting, list_first(&server->waiting));
+
+	if (conn)
+		cut_for_others(conn);
+}
+
 /* Where nobody has many it does not matter whose they are. */
 static bool shed_waiting(struct http_server *server, const struct http_conn *newest, unsigned most)
 {
 	const struct http_conn *found = find_waiting(server, newest);
 	const struct http_address *address =
 		found && found->address->conns > most / 2 ? found->address : NULL;
-	struct http_conn *conn = server->waiting_first, *next;
+	struct list *node = server->waiting.next, *next;
 
-	for (; conn && most > 0; conn = next) {
-		next = conn->waiting_next;
+	for (; node != &server->waiting && most > 0; node = next) {
+		struct http_conn *conn = LIST_OF(struct http_conn, waiting, node);
+		next = node->next;
 		if (conn == newest || (address && conn->address != address))
 			continue;
 		cut_for_others(conn);
@@ -121,17 +112,25 @@ static bool shed_crawling(struct http_server *server, unsigned most)
 
 	if (loop_now(server->loop) < server->look_again_ms)
 		return false;
-	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
+	for (LIST_EACH(node, &server->conns)) {
+		struct http_conn *conn = LIST_OF(struct http_conn, all, node);
 		if (crawls(conn))
 			found = heavier(found, conn);
+	}
 	if (!found)
 		server->look_again_ms = loop_now(server->loop) + LOOK_AGAIN_MS;
-	for (struct http_conn *conn = server->conns; found && conn && most > 0; conn = conn->next)
-		if (conn->address == found->address && crawls(conn)) {
-			cut_for_others(conn);
-			most--;
-		}
-	return found != NULL;
+	if (!found)
+		return false;
+	for (LIST_EACH(node, &server->conns)) {
+		struct http_conn *conn = LIST_OF(struct http_conn, all, node);
+		if (most == 0)
+			break;
+		if (conn->address != found->address || !crawls(conn))
+			continue;
+		cut_for_others(conn);
+		most--;
+	}
+	return true;
 }
 
 void http_shed_make_room(struct http_server *server, struct http_conn *newest)
@@ -148,30 +147,22 @@ void http_shed_make_room(struct http_server *server, struct http_conn *newest)
 
 void http_shed_shaken(struct http_conn *conn)
 {
-	struct http_server *server = conn->server;
-
-	if (!conn->shaking)
+	if (!list_has(&conn->shaking))
 		return;
-	conn->shaking = false;
+	list_drop(&conn->shaking);
 	conn->address->shaking--;
-	server->shaking_len--;
-	if (conn->shaking_prev)
-		conn->shaking_prev->shaking_next = conn->shaking_next;
-	else
-		server->shaking_first = conn->shaking_next;
-	if (conn->shaking_next)
-		conn->shaking_next->shaking_prev = conn->shaking_prev;
-	else
-		server->shaking_last = conn->shaking_prev;
+	conn->server->shaking_len--;
 }
 
 static struct http_conn *find_shaking(const struct http_server *server)
 {
-	struct http_conn *found = server->shaking_first;
+	struct http_conn *found = NULL;
 
-	for (struct http_conn *conn = found; conn; conn = conn->shaking_next)
-		if (conn->address->shaking > found->address->shaking)
+	for (LIST_EACH(node, &server->shaking)) {
+		struct http_conn *conn = LIST_OF(struct http_conn, shaking, node);
+		if (!found || conn->address->shaking > found->address->shaking)
 			found = conn;
+	}
 	return found;
 }
 
@@ -179,21 +170,14 @@ void http_shed_shaking(struct http_conn *conn)
 {
 	struct http_server *server = conn->server;
 
-	if (conn->shaking)
+	if (list_has(&conn->shaking))
 		return;
 	if (server->shaking_len >= SHAKING_MOST) {
 		struct http_conn *oldest = find_shaking(server);
 		cut_for_others(oldest);
 		http_shed_shaken(oldest);
 	}
-	conn->shaking = true;
+	list_push(&server->shaking, &conn->shaking);
 	conn->address->shaking++;
 	server->shaking_len++;
-	conn->shaking_next = NULL;
-	conn->shaking_prev = server->shaking_last;
-	if (server->shaking_last)
-		server->shaking_last->shaking_next = conn;
-	else
-		server->shaking_first = conn;
-	server->shaking_last = conn;
 }

@@ -32,6 +32,8 @@ void http_address_join(struct http_conn *conn, const struct ip *ip)
 	if (!address) {
 		address = xnew(struct http_address);
 		address->key = key;
+		for (unsigned lane = 0; lane < HTTP_LANES; lane++)
+			list_init(&address->queue[lane]);
 		(void)map_put(conn->server->addresses, key_str(&key), address);
 	}
 	address->conns++;
@@ -42,11 +44,12 @@ void http_address_leave(struct http_conn *conn)
 {
 	struct http_address *address = conn->address;
 
-	CHECK(!conn->queued);
+	CHECK(!list_has(&conn->turn));
 	conn->address = NULL;
 	if (--address->conns > 0)
 		return;
-	CHECK(!address->in_ring[HTTP_LANE_RUN] && !address->in_ring[HTTP_LANE_SHAKE]);
+	for (unsigned lane = 0; lane < HTTP_LANES; lane++)
+		CHECK(!list_has(&address->ring[lane]));
 	CHECK(map_delete(conn->server->addresses, key_str(&address->key)) == address);
 	free(address);
 }
@@ -55,7 +58,7 @@ void http_request_set_client(struct http_request *request, const struct ip *clie
 {
 	struct http_conn *conn = request->conn;
 	struct ip key = ip_prefix(client, NETWORK_LEN);
-	bool queued = conn->queued;
+	bool queued = list_has(&conn->turn);
 
 	loop_assert(conn->server->loop);
 	if (ip_equal(&key, &conn->address->key))
@@ -67,39 +70,6 @@ void http_request_set_client(struct http_request *request, const struct ip *clie
 		http_turns_queue(conn);
 }
 
-/* The ring: its first is next. */
-
-static void ring_join(struct http_server *server, struct http_address *address, enum http_lane lane)
-{
-	struct http_address *first = server->ring[lane];
-
-	address->in_ring[lane] = true;
-	if (!first) {
-		address->ring_prev[lane] = address->ring_next[lane] = address;
-		server->ring[lane] = address;
-		return;
-	}
-	address->ring_next[lane] = first;
-	address->ring_prev[lane] = first->ring_prev[lane];
-	first->ring_prev[lane]->ring_next[lane] = address;
-	first->ring_prev[lane] = address;
-}
-
-static void ring_leave(struct http_server *server, struct http_address *address, enum http_lane lane)
-{
-	struct http_address *next = address->ring_next[lane];
-
-	address->in_ring[lane] = false;
-	if (next == address) {
-		server->ring[lane] = NULL;
-		return;
-	}
-	address->ring_prev[lane]->ring_next[lane] = next;
-	next->ring_prev[lane] = address->ring_prev[lane];
-	if (server->ring[lane] == address)
-		server->ring[lane] = next;
-}
-
 /* Queues. */
 
 void http_turns_queue(struct http_conn *conn)
@@ -108,53 +78,47 @@ void http_turns_queue(struct http_conn *conn)
 	enum http_lane lane = shakes ? HTTP_LANE_SHAKE : HTTP_LANE_RUN;
 	struct http_address *address = conn->address;
 
-	if (conn->queued && conn->lane == lane)
+	if (list_has(&conn->turn) && conn->lane == lane)
 		return;
 	http_turns_forget(conn);
-	conn->queued = true;
 	conn->lane = lane;
-	conn->turn_next = NULL;
-	conn->turn_prev = address->last[lane];
-	if (address->last[lane])
-		address->last[lane]->turn_next = conn;
-	else
-		address->first[lane] = conn;
-	address->last[lane] = conn;
-	if (!address->in_ring[lane])
-		ring_join(conn->server, address, lane);
+	list_push(&address->queue[lane], &conn->turn);
+	if (!list_has(&address->ring[lane]))
+		list_push(&conn->server->ring[lane], &address->ring[lane]);
 }
 
 void http_turns_forget(struct http_conn *conn)
 {
 	struct http_address *address = conn->address;
-	enum http_lane lane = conn->lane;
 
-	if (!conn->queued)
-		return;
-	conn->queued = false;
-	if (conn->turn_prev)
-		conn->turn_prev->turn_next = conn->turn_next;
-	else
-		address->first[lane] = conn->turn_next;
-	if (conn->turn_next)
-		conn->turn_next->turn_prev = conn->turn_prev;
-	else
-		address->last[lane] = conn->turn_prev;
-	if (!address->first[lane])
-		ring_leave(conn->server, address, lane);
+	list_drop(&conn->turn);
+	if (!list_first(&address->queue[conn->lane]))
+		list_drop(&address->ring[conn->lane]);
 }
 
 bool http_turns_wait(const struct http_server *server)
 {
-	return server->ring[HTTP_LANE_RUN] || server->ring[HTTP_LANE_SHAKE];
+	return list_first(&server->ring[HTTP_LANE_RUN]) || list_first(&server->ring[HTTP_LANE_SHAKE]);
+}
+
+/* The first address, which is the last of its ring from now on. */
+static struct http_address *next_address(struct http_server *server, enum http_lane lane)
+{
+	struct list *node = list_first(&server->ring[lane]);
+
+	if (!node)
+		return NULL;
+	list_drop(node);
+	list_push(&server->ring[lane], node);
+	return (struct http_address *)(void *)((char *)(node - lane) - offsetof(struct http_address, ring));
 }
 
 static void run_lane(struct http_server *server, enum http_lane lane, unsigned most)
 {
-	for (unsigned n = 0; n < most && server->ring[lane]; n++) {
-		struct http_address *address = server->ring[lane];
-		struct http_conn *conn = address->first[lane];
-		server->ring[lane] = address->ring_next[lane];
+	struct http_address *address;
+
+	for (unsigned n = 0; n < most && (address = next_address(server, lane)); n++) {
+		struct http_conn *conn = LIST_OF(struct http_conn, turn, list_first(&address->queue[lane]));
 		http_turns_forget(conn);
 		http_conn_turn(conn);
 	}

@@ -107,10 +107,12 @@ static void on_tick(void *arg)
 {
 	struct http_server *server = arg;
 
-	for (struct http_conn *conn = server->conns; conn; conn = conn->next)
+	for (LIST_EACH(node, &server->conns)) {
+		struct http_conn *conn = LIST_OF(struct http_conn, all, node);
 		if (!conn->cut && conn->due_ms <= loop_now(server->loop))
 			look(conn);
-	if (server->conns)
+	}
+	if (list_first(&server->conns))
 		loop_timer_start(server->loop, &server->tick, server->tick_ms, on_tick, server);
 }
 

@@ -40,6 +40,15 @@ static inline void list_push(struct list *head, struct list *node)
 	head->prev = node;
 }
 
+/* At the begin. */
+static inline void list_push_first(struct list *head, struct list *node)
+{
+	list_push(head->next, node);
+}
+
+/* for (LIST_EACH(node, head)): the node at hand may not leave the list meanwhile. */
+#define LIST_EACH(node, head) struct list *node = (head)->next; node != (head); node = node->next
+
 static inline bool list_has(const struct list *node)
 {
 	return node->next;
