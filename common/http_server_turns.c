@@ -15,7 +15,6 @@
 /* Turns in one turn of the loop, before it looks for what has come meanwhile. */
 #define TURNS_MOST  8
 #define SHAKES_MOST 1
-#define NETWORK_LEN 64 /* bits of a v6 address */
 
 /* Addresses. */
 
@@ -26,7 +25,7 @@ static struct str key_str(const struct ip *key)
 
 void http_address_join(struct http_conn *conn, const struct ip *ip)
 {
-	struct ip key = ip_prefix(ip, NETWORK_LEN);
+	struct ip key = ip_client(ip);
 	struct http_address *address = map_find(conn->server->addresses, key_str(&key));
 
 	if (!address) {
@@ -57,7 +56,7 @@ void http_address_leave(struct http_conn *conn)
 void http_request_set_client(struct http_request *request, const struct ip *client)
 {
 	struct http_conn *conn = request->conn;
-	struct ip key = ip_prefix(client, NETWORK_LEN);
+	struct ip key = ip_client(client);
 	bool queued = list_has(&conn->turn);
 
 	loop_assert(conn->server->loop);

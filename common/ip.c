@@ -109,6 +109,11 @@ struct ip ip_prefix(const struct ip *ip, unsigned bits)
 	return ip_is_v4(ip) ? *ip : keep_bits(ip, bits);
 }
 
+struct ip ip_client(const struct ip *ip)
+{
+	return ip_prefix(ip, 64);
+}
+
 static bool wrong_net(struct error *err, struct str text, const char *why)
 {
 	return error_set(err, ERROR_INVALID, NULL,

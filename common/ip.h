@@ -29,6 +29,8 @@ bool ip_equal(const struct ip *a, const struct ip *b);
 bool ip_from_socket(const struct sockaddr *address, struct ip *ret) MUST_CHECK;
 /* All but the first `bits` (of 128) cleared; nothing is done to a v4 address. */
 struct ip ip_prefix(const struct ip *ip, unsigned bits);
+/* What is counted as one client: a v4 address, or the 64 bits of a v6 one that a site has for itself. */
+struct ip ip_client(const struct ip *ip);
 
 struct ip_net {
 	struct ip ip;

@@ -327,7 +327,7 @@ static int64_t full_locked(
 static struct logins_flight *take_off_locked(struct logins *logins, const struct logins_ask *ask,
 	struct recent_key key, bool renewal, int64_t *ret_retry_ms)
 {
-	struct ip network = ip_prefix(&ask->client, 64);
+	struct ip network = ip_client(&ask->client);
 	struct logins_who who = who_of(logins, &network, ask->user);
 	bool known = recent_find(logins->right, key);
 	int64_t now = now_of(logins);

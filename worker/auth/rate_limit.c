@@ -14,11 +14,10 @@
 #include "common/check.h"
 #include "common/map.h"
 
-#define SHARDS      64u
-#define ENTRIES     1024u /* in each shard */
-#define HEADS       2048u
-#define SECOND_NS   INT64_C(1000000000)
-#define NETWORK_LEN 64 /* bits of a v6 address */
+#define SHARDS    64u
+#define ENTRIES   1024u /* in each shard */
+#define HEADS     2048u
+#define SECOND_NS INT64_C(1000000000)
 
 enum bucket { BUCKET_ALL, BUCKET_METHOD, BUCKETS = BUCKET_METHOD + RATE_LIMIT_METHODS };
 
@@ -215,7 +214,7 @@ bool rate_limit_take(struct rate_limit *limit, const struct ip *client, enum htt
 	own_rate = atomic_load_explicit(&limit->rates[own], memory_order_relaxed);
 	if (!all_rate && !own_rate)
 		return true;
-	network = ip_prefix(client, NETWORK_LEN);
+	network = ip_client(client);
 	hash = map_hash(network.at, sizeof(network.at));
 	shard = &limit->shards[hash % SHARDS];
 	pthread_mutex_lock(&shard->lock);

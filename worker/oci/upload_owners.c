@@ -5,8 +5,7 @@
 #include "common/map.h"
 #include "worker/auth/auth.h"
 
-#define RANKS       64
-#define NETWORK_LEN 64 /* bits of a v6 address */
+#define RANKS 64
 
 struct upload_owners {
 	struct map *by_key;
@@ -15,7 +14,7 @@ struct upload_owners {
 
 void upload_owner_key(const struct identity *identity, const struct ip *client, struct buf *into)
 {
-	struct ip network = ip_prefix(client, NETWORK_LEN);
+	struct ip network = ip_client(client);
 	char address[INET6_ADDRSTRLEN];
 
 	if (*identity->apikey) {

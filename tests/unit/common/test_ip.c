@@ -99,9 +99,24 @@ static void a_prefix_is_for_v6_alone(void **state)
 	assert_string_equal(text, "2001:db8:1:2::");
 }
 
+static void a_client_is_an_address_or_a_network(void **state)
+{
+	struct ip v4, near, far, six;
+
+	(void)state;
+	assert_true(ip_parse(STR("192.0.2.1"), &v4) && ip_parse(STR("2001:db8::1:2:3:4"), &near) &&
+		    ip_parse(STR("2001:db8:0:1::1"), &far) && ip_parse(STR("2001:db8::"), &six));
+	v4 = ip_client(&v4);
+	near = ip_client(&near);
+	far = ip_client(&far);
+	assert_true(ip_is_v4(&v4) && v4.at[15] == 1);
+	assert_true(ip_equal(&near, &six) && !ip_equal(&far, &six));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_is_an_address_or_a_network),
 		cmocka_unit_test(addresses_are_read_and_written),
 		cmocka_unit_test(a_port_of_a_host_is_passed_over),
 		cmocka_unit_test(networks),
