@@ -18,7 +18,7 @@
 #include "leader/members.h"
 #include "leader/ring_write.h"
 
-#define GRANTS_MAX 50000 /* of an answer */
+#define GRANTS_MAX USAGE_CHUNK_ROWS /* of an answer */
 
 struct merging {
 	struct leader *leader;

@@ -12,10 +12,6 @@
 #include "common/check.h"
 #include "common/json.h"
 
-#define NAME_MAX_BYTES 255
-#define URL_MAX_BYTES  2048
-#define ROWS_MAX       100000u
-
 enum member_type {
 	MEMBER_TEXT, /* char *, never NULL once read */
 	MEMBER_DAY,  /* char[11] */
@@ -48,7 +44,7 @@ struct shape {
 	}
 #define UINT(noun, member) MEMBER(noun, member, MEMBER_UINT, .max = 0)
 #define NAME(noun, member, required_)                                                                        \
-	MEMBER(noun, member, MEMBER_TEXT, .max = NAME_MAX_BYTES, .required = (required_))
+	MEMBER(noun, member, MEMBER_TEXT, .max = USAGE_NAME_MAX, .required = (required_))
 #define DAY(noun) MEMBER(noun, day, MEMBER_DAY, .max = 10)
 #define ROWS(noun, name_, member, row)                                                                       \
 	{                                                                                                    \
@@ -80,6 +76,7 @@ SHAPE(usage_repository);
 static const struct member usage_demand_members[] = {
 	NAME(usage_demand, apikey, true),
 	DAY(usage_demand),
+	UINT(usage_demand, granted),
 	UINT(usage_demand, used),
 	UINT(usage_demand, want),
 	MEMBER(usage_demand, release, MEMBER_BOOL, .max = 0),
@@ -107,14 +104,19 @@ static const struct member usage_push_members[] = {
 	NAME(usage_push, worker, true),
 	NAME(usage_push, process, false),
 	NAME(usage_push, boot, true),
+	UINT(usage_push, number),
+	UINT(usage_push, after),
 	UINT(usage_push, seq),
 	MEMBER(usage_push, final, MEMBER_BOOL, .max = 0),
-	MEMBER(usage_push, url, MEMBER_TEXT, .max = URL_MAX_BYTES),
+	MEMBER(usage_push, all, MEMBER_BOOL, .max = 0),
+	NAME(usage_push, url, false),
 	NAME(usage_push, zone, false),
 	NAME(usage_push, version, false),
 	MEMBER(usage_push, state, MEMBER_TEXT, .max = 16, .choices = "active, joining, draining, left"),
 	UINT(usage_push, revision),
+	MEMBER(usage_push, state_digest, MEMBER_TEXT, .max = 64),
 	MEMBER(usage_push, state_age_ms, MEMBER_INT, .max = 0),
+	MEMBER(usage_push, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
 	ROWS(usage_push, "usage", rows, usage_row),
 	ROWS(usage_push, "repositories", repositories, usage_repository),
 	ROWS(usage_push, "demands", demands, usage_demand),
@@ -126,6 +128,7 @@ static const struct member usage_grant_members[] = {
 	NAME(usage_grant, apikey, true),
 	DAY(usage_grant),
 	UINT(usage_grant, granted),
+	UINT(usage_grant, used),
 	UINT(usage_grant, total),
 	UINT(usage_grant, limit),
 	MEMBER(usage_grant, recall, MEMBER_BOOL, .max = 0),
@@ -134,8 +137,14 @@ SHAPE(usage_grant);
 
 static const struct member usage_answer_members[] = {
 	UINT(usage_answer, seq),
+	UINT(usage_answer, number),
+	NAME(usage_answer, leader, false),
+	MEMBER(usage_answer, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
+	MEMBER(usage_answer, now_ms, MEMBER_INT, .max = 0),
 	MEMBER(usage_answer, lease_ms, MEMBER_INT, .max = 0),
 	MEMBER(usage_answer, push_every_ms, MEMBER_INT, .max = 0),
+	MEMBER(usage_answer, grant_ms, MEMBER_INT, .max = 0),
+	MEMBER(usage_answer, hold_ms, MEMBER_INT, .max = 0),
 	UINT(usage_answer, ring_epoch),
 	UINT(usage_answer, revision),
 	ROWS(usage_answer, "grants", grants, usage_grant),
@@ -379,8 +388,8 @@ static bool read_rows(struct reader *reader, const struct member *member, const 
 
 	if (json_kind(node) != JSON_ARRAY)
 		return must_be("a list", node, err);
-	if (len > ROWS_MAX - reader->rows)
-		return error_set(err, ERROR_TOO_LARGE, NULL, "over %u rows in all", ROWS_MAX);
+	if (len > USAGE_ROWS_MAX - reader->rows)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "over %u rows in all", USAGE_ROWS_MAX);
 	reader->rows += len;
 	rows = len ? check_alloc(len, shape->size) : NULL;
 	for (size_t i = 0; i < len; i++) {

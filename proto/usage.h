@@ -4,26 +4,31 @@
  *
  *   PUT /api/cluster/quotas     Content-Type: application/json
  *
- * Exactly once. (worker, boot, seq) names a push; a push is repeated, unchanged in its deltas, until
- * it is acknowledged. The leader adds the deltas and stores the highest seq of (worker, boot) in
- * one transaction; a seq that is not higher adds nothing and is acknowledged again.
+ * docs/cluster-protocol.md says what each part means, and when it is believed.
  *
- * Grants. A call of a key with a daily quota is admitted only out of a grant, so the sum over all
- * workers can never pass the quota. All numbers of a grant are absolute for (worker, boot, key, day),
- * so a repeated push or answer changes nothing:
- *     worker -> used     calls admitted so far out of grants
+ * Exactly once. Counts are those of (boot, after, seq): all that the boot counted after `after`, up to `seq`. They are repeated
+ * unchanged until they are acknowledged. The leader merges them when nothing of that boot after `after` was merged before, and
+ * stores seq in the same transaction; otherwise it adds nothing and acknowledges. seq 0: no counts in this push.
+ *
+ * In order. `number` grows with each push that a process sends. A lower one changes nothing about the member, and its demands
+ * count for nothing. 0: the seq stands in for it.
+ *
+ * Grants. A call of a key with a daily quota is admitted only out of a grant. All numbers of a grant are absolute for
+ * (boot, key, day), so a repeated push or answer changes nothing:
+ *     worker -> granted  as it knows it
+ *               used     calls admitted so far out of grants
  *               want     how many more it would like to hold unused, 0 = none
  *               release  "I hold no unused grant": granted := used at the leader
  *     leader -> granted  calls that this worker may admit in all (never lowered but by a release)
+ *               used     as the leader knows it; the larger counts
  *               total    calls of the whole fleet in that day, as merged so far
- *               recall   another worker is out: release what is unused and push at once
- * A boot that ended without saying so keeps its grant until the day is over: it may have been used.
- * `final` in a push says that the boot is over and counted everything: its unused grants are free.
+ *               recall   another worker is out, or the quota was lowered: release what is unused and push at once
+ * `all`: every grant that the boot holds is named in this push or in an earlier one to the same leader.
+ * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole.
  *
  * Members' names are those of the structs, but `rows` is "usage" and `rate` is "rate_milli".
  * Parsing: unknown members are ignored, missing ones have defaults (texts "", state "active"), but
- * worker, boot and the apikey, day and name of rows must be there. Bounds: 8 MiB, 100,000 rows in all
- * lists of a message, names 255 bytes.   Thread  any; pure.
+ * worker, boot and the apikey, day and name of rows must be there. Bounds: below, of both sides.   Thread  any; pure.
  */
 #pragma once
 
@@ -33,7 +38,17 @@
 #include "common/error.h"
 #include "common/metrics.h"
 
-#define USAGE_BYTES_MAX (8u * 1024 * 1024)
+/* Of a message, either way: what is larger is refused. */
+#define USAGE_BYTES_MAX (1024u * 1024)
+#define USAGE_ROWS_MAX  2000u /* of all lists together */
+#define USAGE_NAME_MAX  255u
+/* What either side puts into a message, all its lists together: rows until there are so many, or until their texts have so many
+ * bytes. Escaped six times, and with the rest of the message, that is below the above. */
+#define USAGE_CHUNK_ROWS  1000u
+#define USAGE_CHUNK_BYTES (64u * 1024)
+/* Where there is no room for more names the rest is counted under this one. No key or repository can have it. */
+#define USAGE_OTHERS "*"
+#define USAGE_WITNESS_MAX 64u
 
 struct usage_row {          /* deltas since the last acknowledged push */
 	char *apikey;
@@ -47,7 +62,7 @@ struct usage_repository {
 struct usage_demand {
 	char *apikey;
 	char day[11];
-	uint64_t used, want;
+	uint64_t granted, used, want;
 	bool release;
 };
 struct usage_stats {        /* what the cluster view shows */
@@ -60,13 +75,16 @@ struct usage_stats {        /* what the cluster view shows */
 struct usage_push {
 	char *worker;           /* member name: stable across restarts */
 	char *process;          /* id of this process, random */
-	char *boot;             /* the boot that the deltas belong to: random, one for each start */
-	uint64_t seq;
-	bool final;
+	char *boot;             /* whose counts and demands these are: the process itself, or one before it */
+	uint64_t number;        /* of the pushes that this process has sent */
+	uint64_t after, seq;
+	bool final, all;
 	char *url, *zone, *version;
 	char *state;            /* "joining" "active" "draining" "left" */
 	uint64_t revision;      /* applied state */
+	char *state_digest;     /* of it, 64 hex digits; "" = none */
 	int64_t state_age_ms;
+	char *witness;          /* of the newest answer that it had, from whatever leader */
 	struct usage_row *rows;            size_t rows_len;
 	struct usage_repository *repositories; size_t repositories_len;
 	struct usage_demand *demands;      size_t demands_len;
@@ -79,12 +97,16 @@ bool usage_push_parse(struct str text, struct usage_push *ret, struct error *err
 struct usage_grant {
 	char *apikey;
 	char day[11];
-	uint64_t granted, total, limit;
+	uint64_t granted, used, total, limit;
 	bool recall;
 };
 struct usage_answer {
-	uint64_t seq;
-	int64_t lease_ms, push_every_ms;
+	uint64_t seq, number;   /* of the push that it answers */
+	char *leader;           /* this process of the leader, random */
+	char *witness;          /* how far its store has come: to be told with each push from now on */
+	int64_t now_ms;         /* its wall clock */
+	int64_t lease_ms, push_every_ms, grant_ms;
+	int64_t hold_ms;        /* no grants for so long: it hears all workers first; 0 = none */
 	uint64_t ring_epoch, revision;
 	struct usage_grant *grants; size_t grants_len;
 };

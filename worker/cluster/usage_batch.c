@@ -6,7 +6,7 @@
 
 #include "common/check.h"
 
-#define ROWS_MAX 100000
+#define ROWS_MAX (USAGE_CHUNK_ROWS / 2)
 #define KEY_MAX  320
 
 void usage_batch_init(struct usage_batch *batch)
@@ -43,7 +43,7 @@ static struct usage_row *row_of(struct usage_batch *batch, const char *apikey, c
 	int len;
 
 	if (map_len(batch->rows) >= ROWS_MAX)
-		apikey = "";
+		apikey = USAGE_OTHERS;
 	len = snprintf(key, sizeof(key), "%s\n%s", apikey, day);
 	CHECK(len > 0 && len < KEY_MAX);
 	row = map_find(batch->rows, str_from(key, (size_t)len));
@@ -62,8 +62,8 @@ static struct usage_repository *repository_of(struct usage_batch *batch, struct 
 
 	if (repository)
 		return repository;
-	if (map_len(batch->repositories) >= ROWS_MAX && name.len)
-		return repository_of(batch, STR(""));
+	if (map_len(batch->repositories) >= ROWS_MAX && !str_is(name, USAGE_OTHERS))
+		return repository_of(batch, STR(USAGE_OTHERS));
 	repository = xnew(struct usage_repository);
 	repository->name = check_strndup(name.at, name.len);
 	(void)map_put(batch->repositories, name, repository);

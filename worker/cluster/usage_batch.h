@@ -2,7 +2,7 @@
 /*
  * usage_batch - counts by (key, day) and by repository that add up, until they become a push.
  *
- * At most 100,000 of each; what comes beyond is counted under the key or repository "" so that sums
+ * At most so many of each as fit one push; what comes beyond is counted under USAGE_OTHERS so that sums
  * stay exact.
  * Thread  owner's.
  */

@@ -26,7 +26,7 @@ static struct usage_repository repositories[] = {
 	{ .name = repository, .pulls = 1, .pushes = 2, .bytes_in = 3, .bytes_out = 4 },
 };
 static struct usage_demand demands[] = {
-	{ .apikey = key_one, .day = "2026-11-20", .used = 7, .want = 8, .release = true },
+	{ .apikey = key_one, .day = "2026-11-20", .granted = 6, .used = 7, .want = 8, .release = true },
 };
 
 static struct usage_push sample(void)
@@ -34,14 +34,19 @@ static struct usage_push sample(void)
 	return (struct usage_push){ .worker = worker,
 		.process = process,
 		.boot = boot,
+		.number = 12,
+		.after = 7,
 		.seq = 9,
 		.final = true,
+		.all = true,
 		.url = url,
 		.zone = zone,
 		.version = version,
 		.state = draining,
 		.revision = 41,
+		.state_digest = key_one,
 		.state_age_ms = 1500,
+		.witness = key_two,
 		.rows = rows,
 		.rows_len = 2,
 		.repositories = repositories,
@@ -90,8 +95,13 @@ static void a_push_survives(void **state)
 	assert_string_equal(got.zone, "a");
 	assert_string_equal(got.version, "1.2");
 	assert_string_equal(got.state, "draining");
+	assert_int_equal(got.number, 12);
+	assert_int_equal(got.after, 7);
 	assert_int_equal(got.seq, 9);
-	assert_true(got.final);
+	assert_true(got.final && got.all);
+	assert_string_equal(got.state_digest, "zak_1");
+	assert_string_equal(got.witness, "zak_2");
+	assert_int_equal(got.demands[0].granted, 6);
 	assert_int_equal(got.revision, 41);
 	assert_int_equal(got.state_age_ms, 1500);
 	assert_int_equal(got.rows_len, 2);
@@ -115,11 +125,18 @@ static void an_answer_survives(void **state)
 		{ .apikey = key_one,
 			.day = "2026-11-20",
 			.granted = 10,
+			.used = 9,
 			.total = 20,
 			.limit = 30,
 			.recall = true },
 	};
 	struct usage_answer answer = { .seq = 9,
+		.number = 12,
+		.leader = worker,
+		.witness = key_two,
+		.now_ms = 1700000000123,
+		.grant_ms = 60000,
+		.hold_ms = 5,
 		.lease_ms = 6000,
 		.push_every_ms = 2000,
 		.ring_epoch = 3,
@@ -133,6 +150,13 @@ static void an_answer_survives(void **state)
 	usage_answer_encode(&answer, &b);
 	assert_true(usage_answer_parse(buf_str(&b), &got, NULL));
 	assert_int_equal(got.seq, 9);
+	assert_int_equal(got.number, 12);
+	assert_string_equal(got.leader, "w1");
+	assert_string_equal(got.witness, "zak_2");
+	assert_int_equal(got.now_ms, 1700000000123);
+	assert_int_equal(got.grant_ms, 60000);
+	assert_int_equal(got.hold_ms, 5);
+	assert_int_equal(got.grants[0].used, 9);
 	assert_int_equal(got.lease_ms, 6000);
 	assert_int_equal(got.push_every_ms, 2000);
 	assert_int_equal(got.ring_epoch, 3);
@@ -219,17 +243,17 @@ static void rows_are_bounded_in_all(void **state)
 
 	(void)state;
 	buf_puts(&b, "{" WHO ",\"usage\":[");
-	for (unsigned i = 0; i < 50000; i++)
+	for (unsigned i = 0; i < USAGE_ROWS_MAX / 2; i++)
 		buf_puts(&b, i ? ",{\"apikey\":\"a\",\"day\":\"2026-11-20\"}"
 			       : "{\"apikey\":\"a\",\"day\":\"2026-11-20\"}");
 	buf_puts(&b, "],\"repositories\":[");
-	for (unsigned i = 0; i < 50000; i++)
+	for (unsigned i = 0; i < USAGE_ROWS_MAX / 2; i++)
 		buf_puts(&b, i ? ",{\"name\":\"a\"}" : "{\"name\":\"a\"}");
 	buf_puts(&b, "]}");
 	assert_true(parses(buf_text(&b), &err));
 	b.at[b.len - 1] = ',';
 	buf_puts(&b, "\"demands\":[{\"apikey\":\"a\",\"day\":\"2026-11-20\"}]}");
-	refused(buf_text(&b), "demands", "100000 rows");
+	refused(buf_text(&b), "demands", "2000 rows");
 	assert_false(parses(buf_text(&b), &err));
 	assert_int_equal(err.kind, ERROR_TOO_LARGE);
 }
@@ -249,6 +273,35 @@ static void texts_and_bytes_are_bounded(void **state)
 		buf_puts(&b, "                                                                ");
 	assert_false(parses(buf_text(&b), &err));
 	assert_int_equal(err.kind, ERROR_TOO_LARGE);
+}
+
+/* What one side may put into a message is never too large for the other, whatever the names are made of. */
+static void what_may_be_put_in_fits(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(2 * USAGE_BYTES_MAX);
+	char name[USAGE_NAME_MAX + 1] = "";
+	struct usage_push push = sample();
+	AUTO_FINI(usage_push) got = { 0 };
+	size_t len = 0;
+
+	(void)state;
+	memset(name, 1, USAGE_NAME_MAX); /* six bytes each in JSON */
+	struct usage_demand most[USAGE_CHUNK_ROWS];
+	for (size_t bytes = 0; len < USAGE_CHUNK_ROWS && bytes < USAGE_CHUNK_BYTES; bytes += USAGE_NAME_MAX)
+		most[len++] = (struct usage_demand){ .apikey = name,
+			.day = "2026-11-20",
+			.granted = INT64_MAX,
+			.used = INT64_MAX,
+			.want = INT64_MAX };
+	for (; len < USAGE_CHUNK_ROWS; len++)
+		most[len] = (struct usage_demand){ .apikey = key_one, .day = "2026-11-20" };
+	push.worker = push.process = push.boot = push.url = push.zone = push.version = name;
+	push.demands = most;
+	push.demands_len = len;
+	usage_push_encode(&push, &b);
+	assert_false(b.failed);
+	assert_true(b.len < USAGE_BYTES_MAX);
+	assert_true(usage_push_parse(buf_str(&b), &got, NULL));
 }
 
 static void odd_numbers_are_clamped(void **state)
@@ -288,6 +341,7 @@ int main(void)
 		cmocka_unit_test(wrong_types_are_refused),
 		cmocka_unit_test(days_have_one_form),
 		cmocka_unit_test(rows_are_bounded_in_all),
+		cmocka_unit_test(what_may_be_put_in_fits),
 		cmocka_unit_test(texts_and_bytes_are_bounded),
 		cmocka_unit_test(odd_numbers_are_clamped),
 		cmocka_unit_test(every_truncation_is_refused),
