@@ -20,13 +20,15 @@
 
 #define GRANTS_MAX USAGE_CHUNK_ROWS /* of an answer */
 
+/* Beats look at grants without the leader's lock. */
+static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
+
 struct merging {
 	struct leader *leader;
 	const struct usage_push *push;
 	struct state *state;
 	struct cluster_settings cluster;
-	struct members_change change;
-	const struct store_member *member;
+	struct members_staged staged;
 	bool stale, repeated;
 	struct map *demanded;       /* keys */
 	struct store_grant *grants; /* to be stored; texts borrowed */
@@ -92,12 +94,16 @@ static void take_demands(struct merging *merging)
 		if (!is_near(demand->day) ||
 			!state_find(merging->state, ENTITY_APIKEY, str_of(demand->apikey)))
 			continue;
+		pthread_mutex_lock(&looking);
 		grants_demand(leader->grants, push->worker, push->boot, demand, &terms, &grant);
+		pthread_mutex_unlock(&looking);
 		(void)note_grant(merging, grant);
 		(void)map_put(merging->demanded, str_of(demand->apikey), merging);
 	}
+	pthread_mutex_lock(&looking);
 	if (push->final)
 		grants_finish(leader->grants, push->worker, push->boot, note_grant, merging);
+	pthread_mutex_unlock(&looking);
 }
 
 /* Answer. */
@@ -144,20 +150,28 @@ static bool fill_answer(struct merging *merging)
 	AUTO(state) *newest = leader_state(leader);
 	size_t count = 0;
 
+	pthread_mutex_lock(&looking);
 	grants_each(leader->grants, push->worker, push->boot, count_grant, &count);
+	pthread_mutex_unlock(&looking);
 	*answer = (struct usage_answer){ .seq = push->seq,
 		.lease_ms = merging->cluster.lease_ms,
 		.push_every_ms = merging->cluster.push_every_ms,
 		.ring_epoch = leader_ring_epoch(newest),
 		.revision = state_revision(newest),
 		.grants = xnew_array(struct usage_grant, count + 1) };
-	grants_each(leader->grants, push->worker, push->boot, answer_grant, merging);
+	if (count)
+		grants_each(leader->grants, push->worker, push->boot, answer_grant, merging);
 	if (merging->failed)
 		usage_answer_fini(answer);
 	return !merging->failed;
 }
 
 /* The push. */
+
+static bool has_usage(const struct usage_push *push)
+{
+	return push->rows_len || push->repositories_len || push->demands_len || push->final;
+}
 
 static bool store_push(struct merging *merging)
 {
@@ -172,10 +186,10 @@ static bool store_push(struct merging *merging)
 		.repositories_len = push->repositories_len,
 		.grants = merging->grants,
 		.grants_len = merging->grants_len,
-		.member = merging->change.store ? merging->member : NULL };
+		.member = merging->staged.needs_store ? &merging->staged.member : NULL };
 	bool new = true;
 
-	if (!push->rows_len && !push->repositories_len && !push->demands_len && !push->final) {
+	if (!has_usage(push)) {
 		if (merge.member && !store_put_member(leader->store, merge.member, merging->err))
 			return false;
 	} else if (!store_merge_usage(leader->store, &merge, &new, merging->err)) {
@@ -189,10 +203,25 @@ static void settle_ring(const struct merging *merging)
 {
 	struct ring_write *ring = merging->leader->ring;
 
-	if (merging->change.ring && merging->change.hurry)
+	if (merging->staged.late || !merging->staged.ring)
+		return;
+	if (merging->staged.hurry)
 		ring_write_now_locked(ring);
-	else if (merging->change.ring)
+	else
 		ring_write_due(ring);
+}
+
+static bool stage(struct merging *merging)
+{
+	return members_stage(merging->leader->members, merging->push, clock_ms(), merging->cluster.lease_ms,
+		&merging->staged, merging->err);
+}
+
+/* Things may have gone on while it waited for the lock. */
+static bool stage_again(struct merging *merging)
+{
+	members_staged_fini(&merging->staged);
+	return stage(merging);
 }
 
 static bool merge_locked(struct merging *merging)
@@ -201,8 +230,7 @@ static bool merge_locked(struct merging *merging)
 	struct leader *leader = merging->leader;
 	uint64_t newest;
 
-	if (!members_push(leader->members, push, clock_ms(), merging->cluster.lease_ms, &merging->member,
-		    &merging->change, merging->err))
+	if (merging->staged.needs_store && !stage_again(merging))
 		return false;
 	if (!store_seq(leader->store, push->worker, push->boot, &newest, merging->err))
 		return false;
@@ -212,8 +240,46 @@ static bool merge_locked(struct merging *merging)
 		take_demands(merging);
 	if (!store_push(merging))
 		return false;
+	members_apply(leader->members, &merging->staged, clock_ms());
 	settle_ring(merging);
 	return fill_answer(merging);
+}
+
+static void note_any(void *arg, const struct store_grant *grant, bool recall)
+{
+	(void)grant;
+	(void)recall;
+	*(bool *)arg = true;
+}
+
+/* A beat of a boot that holds nothing: answered from memory. */
+static bool needs_lock(struct merging *merging)
+{
+	bool holds = false;
+
+	pthread_mutex_lock(&looking);
+	grants_each(merging->leader->grants, merging->push->worker, merging->push->boot, note_any, &holds);
+	pthread_mutex_unlock(&looking);
+	return holds || merging->staged.needs_store || has_usage(merging->push);
+}
+
+static bool merge(struct merging *merging)
+{
+	struct leader *leader = merging->leader;
+	bool ok;
+
+	if (!stage(merging))
+		return false;
+	if (!merging->staged.needs_store)
+		members_apply(leader->members, &merging->staged, clock_ms());
+	if (!needs_lock(merging)) {
+		counter_add(&leader->counters.pushes_total, 1);
+		return fill_answer(merging);
+	}
+	leader_lock(leader);
+	ok = merge_locked(merging);
+	leader_unlock(leader);
+	return ok;
 }
 
 bool push_merge(struct leader *leader, const struct usage_push *push, struct usage_answer *ret_answer,
@@ -225,13 +291,11 @@ bool push_merge(struct leader *leader, const struct usage_push *push, struct usa
 
 	if (!push->seq)
 		return error_set(err, ERROR_INVALID, NULL, "seq begins with 1");
-	members_seen(leader->members, push, clock_ms());
-	leader_lock(leader);
 	merging.state = leader_state(leader);
 	merging.cluster = leader_cluster(leader);
 	merging.demanded = map_new();
-	ok = merge_locked(&merging);
-	leader_unlock(leader);
+	ok = merge(&merging);
+	members_staged_fini(&merging.staged);
 	state_free(merging.state);
 	map_free(merging.demanded);
 	free(merging.grants);

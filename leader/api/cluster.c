@@ -113,9 +113,11 @@ static struct http_response *forget_member(struct api_call *call)
 
 	buf_add(&name, call->rest);
 	leader_lock(leader);
-	forgot = members_forget(leader->members, call->rest);
-	if (forgot == MEMBERS_FORGOT) {
+	forgot = members_may_forget(leader->members, call->rest);
+	if (forgot == MEMBERS_FORGOT)
 		stored = store_delete_member(leader->store, buf_text(&name), &err);
+	if (forgot == MEMBERS_FORGOT && stored) {
+		members_erase(leader->members, call->rest);
 		ring_write_now_locked(leader->ring);
 	}
 	leader_unlock(leader);
