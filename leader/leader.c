@@ -20,6 +20,7 @@
 #include "leader/feed.h"
 #include "leader/first_start.h"
 #include "leader/grants.h"
+#include "leader/lane.h"
 #include "leader/login.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
@@ -207,6 +208,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!store_open_sqlite(&leader->store, s->data, err) || !load_all(leader, err))
 		return false;
+	leader->counts = lane_new(leader->pool);
+	leader->demands = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
 	leader->feed = feed_new(leader);
 	if (s->dump_path)
@@ -274,6 +277,8 @@ static void close_leader(struct leader_process *process)
 	/* What the pool posted at last runs here. */
 	if (leader->loop)
 		loop_turn(leader->loop, 0);
+	lane_free(leader->counts);
+	lane_free(leader->demands);
 	feed_free(leader->feed);
 	dump_free(leader->dump);
 	ring_write_free(leader->ring);

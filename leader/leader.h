@@ -20,6 +20,7 @@ struct dump;
 struct feed;
 struct grants;
 struct http_server;
+struct lane;
 struct login;
 struct loop;
 struct members;
@@ -47,8 +48,9 @@ struct leader {
 	struct grants *grants;     /* grants.h; under the lock */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct lane *counts, *demands; /* lane.h: pushes that wait for the disk, one of each at a time */
 	pthread_mutex_t lock;
-	struct few pushes_refused; /* under the lock: lines of the log */
+	struct few pushes_refused; /* api/cluster.c: lines of the log */
 	struct leader_counters counters;
 	int64_t started_ms;
 	bool stopping;             /* own loop */

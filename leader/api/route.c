@@ -18,6 +18,7 @@
 #include "leader/api/room.h"
 #include "leader/api/system.h"
 #include "leader/feed.h"
+#include "leader/lane.h"
 #include "leader/waiting.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
@@ -33,6 +34,7 @@ struct route {
 	struct http_response *(*inline_f)(struct leader *leader);
 	api_call_f *job; /* neither of both: the feed */
 	size_t body_max;
+	bool lane; /* large bodies are worked on one at a time */
 	enum entity_kind kind;
 };
 
@@ -52,7 +54,8 @@ static const struct route routes[] = {
 		.who = FOR_WORKER,
 		.methods = "PUT",
 		.job = cluster_push,
-		.body_max = USAGE_BYTES_MAX },
+		.body_max = USAGE_BYTES_MAX,
+		.lane = true },
 	{ .prefix = "/api/cluster/members",
 		.below = true,
 		.who = FOR_ADMIN,
@@ -130,6 +133,7 @@ struct job {
 	const struct route *route;
 	struct login_who who;
 	struct room_held room;
+	struct lane_place place;
 };
 
 static void job_free(void *context)
@@ -137,18 +141,35 @@ static void job_free(void *context)
 	struct job *job = context;
 
 	room_leave(&job->room);
+	lane_leave(&job->place);
 	free(job);
+}
+
+static void work(void *arg)
+{
+	struct endpoint_call *http = arg;
+	struct job *job = http->context;
+	struct api_call call = { .leader = job->leader,
+		.who = job->who,
+		.http = http,
+		.in_lane = job->place.lane,
+		.kind = job->route->kind };
+	struct http_response *response;
+
+	(void)path_matches(job->route, http->path, &call.rest);
+	response = job->route->job(&call);
+	if (response)
+		endpoint_reply(http, response);
 }
 
 static void job_run(struct endpoint_call *http)
 {
 	struct job *job = http->context;
-	struct api_call call = {
-		.leader = job->leader, .who = job->who, .http = http, .kind = job->route->kind
-	};
 
-	(void)path_matches(job->route, http->path, &call.rest);
-	endpoint_reply(http, job->route->job(&call));
+	if (job->place.lane)
+		lane_do(&job->place, work, http);
+	else
+		work(http);
 }
 
 static struct http_response *busy(const char *why)
@@ -159,13 +180,26 @@ static struct http_response *busy(const char *why)
 	return response;
 }
 
+/* A worker is known by its own credential, or by what it says before its body is read. */
+static bool take_place(struct job *job, const struct http_request *request)
+{
+	const char *said = http_request_header(request, "Zot-Worker-Name");
+	int64_t length = http_request_length(request);
+
+	if (!job->route->lane || (length >= 0 && length <= ROOM_SMALL))
+		return true;
+	return lane_take(
+		job->leader->counts, str_of(*job->who.worker || !said ? job->who.worker : said), &job->place);
+}
+
 static void start_job(struct leader *leader, const struct route *route, struct http_request *request,
 	const struct login_who *who)
 {
 	struct job *job = xnew(struct job);
 
 	*job = (struct job){ .leader = leader, .route = route, .who = *who };
-	if (!room_take(&job->room, job->who.worker, http_request_length(request), route->body_max)) {
+	if (!take_place(job, request) ||
+		!room_take(&job->room, job->who.worker, http_request_length(request), route->body_max)) {
 		job_free(job);
 		http_request_reply(request, busy("too many large bodies are on their way"));
 		return;

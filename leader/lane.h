@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane - work of the pool that is done one at a time, so that much of it holds one thread and never more.
+ *
+ *     lane_take(key) --refused: too many----> false
+ *          `---------- lane_do(run) -----> [ waits for its turn: by keys in a circle, within a key as it came ] --> run(arg)
+ *                                                                         lane_leave()  <--------------------------'
+ *
+ * A key is whoever asks. A place is taken before the work is there (while a body is read), so it bounds what waits in memory:
+ * LANE_EACH places of one key, LANE_MOST in all. After each turn the thread is given back, so whatever else waits for the pool
+ * has its turn too.
+ *
+ * Thread  any. run: pool.
+ */
+#pragma once
+
+#include "common/cleanup.h"
+#include "common/list.h"
+#include "common/str.h"
+
+#define LANE_MOST 256u
+#define LANE_EACH 4u
+
+struct lane;
+struct pool;
+struct lane *lane_new(struct pool *pool);
+void lane_free(struct lane *lane); /* after the pool */
+AUTO_DEFINE(lane)
+
+typedef void lane_run_f(void *arg);
+struct lane_key;
+/* All zeros: none was taken. It stays where it is until lane_leave(). */
+struct lane_place {
+	struct lane *lane;
+	struct lane_key *key;
+	struct list waiting;
+	lane_run_f *run;
+	void *arg;
+};
+bool lane_take(struct lane *lane, struct str key, struct lane_place *place) MUST_CHECK;
+/* Once. It may have run, and the place may be gone, when this returns. */
+void lane_do(struct lane_place *place, lane_run_f *run, void *arg);
+/* Not while it waits for its turn. */
+void lane_leave(struct lane_place *place);
