@@ -204,15 +204,15 @@ static void store_some(struct ring_write *write)
 
 static void tidy_grants(struct ring_write *write)
 {
-	char today[11], yesterday[11];
+	char today[11], oldest[11];
 	int64_t now = clock_wall_s();
 
 	clock_day(now, today);
 	if (!strcmp(today, write->day))
 		return;
 	memcpy(write->day, today, sizeof(today));
-	clock_day(now - 86400, yesterday);
-	grants_forget(write->leader->grants, yesterday);
+	clock_day(now - (int64_t)GRANTS_DAYS_KEPT * 86400, oldest);
+	grants_forget(write->leader->grants, oldest);
 }
 
 /* One that is over by itself locks its worker out of its peers too. */
