@@ -126,7 +126,7 @@ static void journal_line(struct push *push, const struct usage_push *item)
 /* What was counted and not frozen stands in the journal under the seq that it would get. */
 static void journal_pending(struct push *push)
 {
-	struct usage_push item = { .seq = push->seq + 1, .final = is_leaving(push) };
+	struct usage_push item = { .after = push->seq, .seq = push->seq + 1, .final = is_leaving(push) };
 
 	item.worker = check_strdup(push->cluster->self);
 	item.process = check_strdup(push->cluster->process);
@@ -404,7 +404,9 @@ static void send_item(struct push *push, struct usage_push *item)
 
 static void freeze(struct push *push)
 {
-	push->frozen = (struct usage_push){ .seq = ++push->seq, .final = is_leaving(push) };
+	push->frozen =
+		(struct usage_push){ .after = push->seq, .seq = push->seq + 1, .final = is_leaving(push) };
+	push->seq++;
 	push->frozen.boot = check_strdup(push->boot);
 	usage_batch_freeze(&push->pending, &push->frozen);
 	push->has_frozen = true;
