@@ -10,7 +10,8 @@
 #include "common/log.h"
 #include "leader/store.h"
 
-#define LIVES_MAX (2 * STORE_LIVES_KEPT) /* as many of others that were told of */
+#define OWN_MAX   (STORE_LIVES_KEPT + 1)
+#define LIVES_MAX (2 * OWN_MAX) /* as many of others that were told of */
 
 struct expected {
 	char *name, *process;
@@ -92,7 +93,7 @@ void hearing_life(struct hearing *hearing, const char *id, uint64_t dealings)
 {
 	struct store_life *life = &hearing->lives[hearing->own];
 
-	CHECK(hearing->own < STORE_LIVES_KEPT && hearing->len == hearing->own);
+	CHECK(hearing->own < OWN_MAX && hearing->len == hearing->own);
 	CHECK(str_copy(str_of(id), life->id, sizeof(life->id)));
 	life->dealings = dealings;
 	hearing->len = ++hearing->own;
@@ -263,12 +264,24 @@ int64_t hearing_hold_ms(struct hearing *hearing, int64_t now_ms)
 	return left;
 }
 
+/* As long as nothing was dealt in this life, the store is as the one before left it. */
+static const struct store_life *newest_life(const struct hearing *hearing)
+{
+	size_t at = hearing->own;
+
+	while (at && !hearing->lives[at - 1].dealings)
+		at--;
+	return at ? &hearing->lives[at - 1] : NULL;
+}
+
 void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX])
 {
+	const struct store_life *life;
+
 	into[0] = '\0';
 	pthread_mutex_lock(&hearing->lock);
-	if (hearing->own)
-		(void)snprintf(into, USAGE_WITNESS_MAX, "%s:%" PRIu64, hearing->lives[hearing->own - 1].id,
-			hearing->lives[hearing->own - 1].dealings);
+	life = newest_life(hearing);
+	if (life)
+		(void)snprintf(into, USAGE_WITNESS_MAX, "%s:%" PRIu64, life->id, life->dealings);
 	pthread_mutex_unlock(&hearing->lock);
 }

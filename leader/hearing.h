@@ -12,7 +12,8 @@
  * Loss    What the store does not have, and somebody was told: a witness of a life that is unknown, or of more dealings than
  *         that life had; a state that is newer than ours, or another one of the same revision; more granted than known. Each
  *         such thing is news once: who repeats it does not prolong the hold.
- * Witness "<life>:<dealings>", of the newest answer that a worker had. "" of one that never had any, which is fine.
+ * Witness "<life>:<dealings>" of the newest dealing, as the newest answer that a worker had told it. "" of one that never had
+ *         any, which is fine.
  * Fresh   A store that was just made has nothing to hear.
  *
  * When a hold begins and ends, and why, is logged here.

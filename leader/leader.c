@@ -197,13 +197,16 @@ static bool load_gone(void *arg, const char *process)
 	return true;
 }
 
-static bool fold_all(struct leader *leader, struct error *err)
+/* Rows that are not folded count the same. */
+static void fold_all(struct leader *leader)
 {
+	struct error err;
 	bool more = true, ok = true;
 
 	while (more && ok)
-		ok = store_fold(leader->store, FOLD_ROWS, &more, err);
-	return ok;
+		ok = store_fold(leader->store, FOLD_ROWS, &more, &err);
+	if (!ok)
+		log_warn("grants.fold", "error=%s ignoring", log_quote(str_of(err.text)));
 }
 
 static bool load_grants(struct leader *leader, struct error *err)
@@ -211,10 +214,11 @@ static bool load_grants(struct leader *leader, struct error *err)
 	char oldest[11];
 
 	clock_day(clock_wall_s() - (int64_t)GRANTS_DAYS_KEPT * 86400, oldest);
-	return fold_all(leader, err) && store_load_grants(leader->store, oldest, load_grant, leader, err);
+	fold_all(leader);
+	return store_load_grants(leader->store, oldest, load_grant, leader, err);
 }
 
-/* A store without a life and without a state was made just now: nobody can have been told anything. */
+/* A store where nothing was dealt, without a state, was made just now: nobody can have been told anything. */
 static bool start_hearing(struct loaded *loaded, struct error *err)
 {
 	struct leader *leader = loaded->leader;

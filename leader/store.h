@@ -114,7 +114,8 @@ bool store_load_members(struct store *store, store_member_f *fn, void *arg, stru
 bool store_load_grants(struct store *store, const char *day, store_grant_f *fn, void *arg, struct error *err) MUST_CHECK;
 /* The processes that have said "left": the newest `most`, oldest first. */
 bool store_load_gone(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err) MUST_CHECK;
-/* Another life begins. Those that are known, in their order; the new one is the last. */
+/* Another life begins. Those that are known, in their order, STORE_LIVES_KEPT at most; the new one is the last. It is known
+ * at the next start when something was dealt in it. */
 bool store_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err) MUST_CHECK;
 
 /* All of them at one new revision, or none. STALE: *ret_at is the change that did not fit, *ret_revision its stored

@@ -11,8 +11,9 @@ struct store_sqlite {
 	struct store store; /* first */
 	struct sqlite *db;
 	uint64_t revision, forgotten;
-	int64_t life;      /* its place in the order of lives; 0: none was begun */
-	uint64_t dealings; /* of it */
+	char life[17];
+	int64_t life_place; /* in the order of lives */
+	uint64_t dealings;  /* of it */
 };
 
 static inline struct sqlite *store_sqlite_db(struct store *store)

@@ -6,6 +6,7 @@
  * few at a time, so that no transaction is as large as a boot.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -117,12 +118,23 @@ static bool put_grant(struct sqlite *db, const struct store_grant *grant, struct
 	return sql_run(&q, err);
 }
 
+/* A life has its row from its first dealing on, so that a start writes nothing. */
 static bool count_dealing(const struct store_sqlite *own, struct error *err)
 {
-	struct sql q = sql_of(own->db, "UPDATE life SET dealings = ? WHERE place = ?");
+	struct sql q = sql_of(own->db, "INSERT INTO life VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+				       " dealings = excluded.dealings");
 
+	sql_int(&q, own->life_place);
+	sql_text(&q, own->life);
 	sql_count(&q, own->dealings + 1);
-	sql_int(&q, own->life);
+	return sql_run(&q, err);
+}
+
+static bool forget_lives(const struct store_sqlite *own, struct error *err)
+{
+	struct sql q = sql_of(own->db, "DELETE FROM life WHERE place <= ?");
+
+	sql_int(&q, own->life_place - STORE_LIVES_KEPT);
 	return sql_run(&q, err);
 }
 
@@ -134,7 +146,7 @@ bool store_sqlite_put_grants(
 	for (size_t i = 0; i < merge->grants_len; i++)
 		if (!put_grant(own->db, &merge->grants[i], err))
 			return false;
-	if (merge->grants_len && !count_dealing(own, err))
+	if (merge->grants_len && (!count_dealing(own, err) || (!own->dealings && !forget_lives(own, err))))
 		return false;
 	*ret_dealings = own->dealings + (merge->grants_len > 0);
 	return true;
@@ -211,48 +223,32 @@ bool store_sqlite_fold(struct store *store, size_t most, bool *ret_more, struct 
 
 /* Lives. */
 
-static bool add_life(struct sqlite *db, struct error *err)
+static bool each_life(struct sqlite *db, int64_t *ret_last, store_life_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(db, "INSERT INTO life SELECT coalesce(max(place), 0) + 1, ?, 0 FROM life");
-	char id[17];
-
-	random_hex(id, 8);
-	sql_text(&q, id);
-	return sql_run(&q, err);
-}
-
-static bool forget_lives(struct sqlite *db, struct error *err)
-{
-	struct sql q = sql_of(db, "DELETE FROM life WHERE place <= (SELECT max(place) FROM life) - ?");
-
-	sql_int(&q, STORE_LIVES_KEPT);
-	return sql_run(&q, err);
-}
-
-static bool each_life(struct store_sqlite *own, store_life_f *fn, void *arg, struct error *err)
-{
-	struct sql q = sql_of(own->db, "SELECT place, id, dealings FROM life ORDER BY place");
+	struct sql q = sql_of(db, "SELECT place, id, dealings FROM life ORDER BY place");
 	bool more = true;
 
-	while (sql_next(&q)) {
+	while (more && sql_next(&q)) {
 		struct store_life life = { .dealings = sql_column_count(&q, 2) };
-		own->life = sql_column_int(&q, 0);
-		if (more && str_copy(str_of(sql_column_text(&q, 1)), life.id, sizeof(life.id)))
+		*ret_last = sql_column_int(&q, 0);
+		if (str_copy(str_of(sql_column_text(&q, 1)), life.id, sizeof(life.id)))
 			more = fn(arg, &life);
 	}
-	own->dealings = 0;
 	return sql_end(&q, err);
 }
 
 bool store_sqlite_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err)
 {
 	struct store_sqlite *own = (struct store_sqlite *)store;
+	struct store_life life = { 0 };
+	int64_t last = 0;
 
-	if (!sqlite_begin(own->db, err))
+	if (!each_life(own->db, &last, fn, arg, err))
 		return false;
-	if (!add_life(own->db, err) || !forget_lives(own->db, err)) {
-		sqlite_rollback(own->db);
-		return false;
-	}
-	return sqlite_commit(own->db, err) && each_life(own, fn, arg, err);
+	random_hex(life.id, 8);
+	memcpy(own->life, life.id, sizeof(own->life));
+	own->life_place = last + 1;
+	own->dealings = 0;
+	(void)fn(arg, &life);
+	return true;
 }

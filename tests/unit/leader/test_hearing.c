@@ -223,14 +223,15 @@ static void more_granted_than_known_is_a_loss_unless_it_hears(void **state)
 	assert_false(tell_more(hearing, NOW + GRANT_MS + 10));
 }
 
-static void the_witness_is_of_the_present_life(void **state)
+static void the_witness_is_of_the_newest_dealing(void **state)
 {
 	AUTO(hearing) *hearing = started(false);
 	char witness[USAGE_WITNESS_MAX];
 
 	(void)state;
 	hearing_witness(hearing, witness);
-	assert_string_equal(witness, PRESENT ":0");
+	assert_string_equal(witness, OLD ":7");
+	assert_false(is_news(hearing, witness, HEARING_SAME, NOW));
 	hearing_dealt(hearing, 12);
 	hearing_witness(hearing, witness);
 	assert_string_equal(witness, PRESENT ":12");
@@ -251,7 +252,7 @@ int main(void)
 		cmocka_unit_test(lives_are_bounded),
 		cmocka_unit_test(after_a_loss_there_is_no_proof),
 		cmocka_unit_test(more_granted_than_known_is_a_loss_unless_it_hears),
-		cmocka_unit_test(the_witness_is_of_the_present_life),
+		cmocka_unit_test(the_witness_is_of_the_newest_dealing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -382,6 +382,10 @@ static void dealings_are_counted_in_each_life(void **state)
 
 	assert_int_equal(first.len, 1);
 	assert_int_equal(merged(rig->store, &merge).dealings, 0);
+	/* Nothing was dealt in it. */
+	reopen(rig);
+	first = begin_life(rig);
+	assert_int_equal(first.len, 1);
 	merge.grants_len = 1;
 	assert_int_equal(merged(rig->store, &merge).dealings, 1);
 	assert_int_equal(merged(rig->store, &merge).dealings, 2);
@@ -392,10 +396,12 @@ static void dealings_are_counted_in_each_life(void **state)
 	assert_int_equal(second.before.dealings, 2);
 	assert_int_equal(second.last.dealings, 0);
 	assert_string_not_equal(second.last.id, first.last.id);
-	assert_int_equal(merged(rig->store, &merge).dealings, 1);
-	for (unsigned i = 0; i < STORE_LIVES_KEPT; i++)
+	for (unsigned i = 0; i < STORE_LIVES_KEPT + 1; i++) {
+		assert_int_equal(merged(rig->store, &merge).dealings, 1);
 		second = begin_life(rig);
-	assert_int_equal(second.len, STORE_LIVES_KEPT);
+	}
+	assert_int_equal(second.len, STORE_LIVES_KEPT + 1);
+	assert_string_not_equal(second.last.id, second.before.id);
 }
 
 struct sums {
