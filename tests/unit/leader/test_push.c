@@ -604,6 +604,8 @@ static void who_left_stays_left(void **state)
 	(void)got(rig, (struct given){ .number = 3, .state = "left" });
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);
+	/* Its row is forgotten by then. */
+	assert_true(store_delete_member(rig->leader.store, "w1", NULL));
 	restart(rig);
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);
