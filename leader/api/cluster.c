@@ -147,9 +147,9 @@ static struct http_response *go_on(struct api_call *call, struct usage_push *pus
 }
 
 /*
- *     body up to ROOM_SMALL --> parsed -- a beat -------------------------------------> merged, answered
- *                                 `------ counts, demands, a member that changes --> lane --^
- *     a larger one ---------> lane --> parsed --------------------------------------------^
+ *     a short body --> parsed -- a beat -------------------------------------> merged, answered
+ *                        `------ counts, demands, a member that changes --> lane --^
+ *     a long one ---> lane --> parsed ---------------------------------------------^
  */
 struct http_response *cluster_push(struct api_call *call)
 {
