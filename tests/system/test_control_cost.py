@@ -15,6 +15,7 @@ import sys
 import time
 
 import pytest
+import requests
 
 from leader_process import SECRET, Leader
 from pusher import login
@@ -94,3 +95,33 @@ def test_beats_go_past_the_usage_of_another_worker(rows):
         assert at(took, 95) < max(TIMES * at(without, 99), ENOUGH_S)
         assert leader.members()["good"]["state"] == "active"
         assert re.search(r"^zot_leader_loop_spins_total 0$", leader.session.get(leader.url + "/metrics").text, re.M)
+
+
+def long_push(leader, name):
+    usage = [{"apikey": f"k{i}", "day": time.strftime("%Y-%m-%d", time.gmtime()), "calls": 1, "bytes_in": 0, "bytes_out": 0} for i in range(500)]
+    body = {"worker": name, "process": name, "boot": name, "number": 1, "seq": 1, "state": "active", "usage": usage}
+    return requests.put(leader.url + "/api/cluster/quotas", json=body, auth=("workers", SECRET), headers={"Zot-Worker-Name": name}, timeout=30)
+
+
+def stall(leader, name):
+    """A long push whose body does not come."""
+    s = socket.create_connection(("127.0.0.1", leader.port))
+    s.sendall((f"PUT /api/cluster/quotas HTTP/1.1\r\nHost: leader\r\nAuthorization: {login(SECRET)}\r\nZot-Worker-Name: {name}\r\n"
+               "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{").encode())
+    return s
+
+
+def test_a_worker_has_four_long_pushes_on_their_way():
+    with Leader(ZOT_LOG_LEVEL="error") as leader:
+        stalled = [stall(leader, "one") for _ in range(4)]
+        await_true(lambda: long_push(leader, "one").status_code == 503, 20, "four on their way")
+        refused = long_push(leader, "one")
+        assert (refused.status_code, refused.headers.get("Retry-After")) == (503, "1")
+        assert long_push(leader, "two").status_code == 200
+        beats = Beats(leader)
+        for _ in range(10):
+            beats.beat()
+        stalled.pop().close()
+        await_true(lambda: long_push(leader, "one").status_code == 200, 20, "a place")
+        for s in stalled:
+            s.close()
