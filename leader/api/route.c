@@ -193,8 +193,8 @@ static bool take_place(struct job *job, const struct http_request *request)
 
 	if (!job->route->lane || (length >= 0 && length <= BEAT_MOST))
 		return true;
-	return lane_take(
-		job->leader->counts, str_of(*job->who.worker || !said ? job->who.worker : said), &job->place);
+	return lane_take(job->leader->counts, str_of(*job->who.worker || !said ? job->who.worker : said),
+		LANE_LONG, &job->place);
 }
 
 static bool try_job(struct leader *leader, const struct route *route, struct http_request *request,
