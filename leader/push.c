@@ -289,7 +289,7 @@ bool push_merge(struct leader *leader, const struct usage_push *push, struct usa
 	struct merging merging = { .leader = leader, .push = push, .answer = &answer, .err = err };
 	bool ok;
 
-	if (!push->seq && has_usage(push))
+	if (!push->seq)
 		return error_set(err, ERROR_INVALID, NULL, "seq begins with 1");
 	merging.state = leader_state(leader);
 	merging.cluster = leader_cluster(leader);

@@ -39,7 +39,7 @@ class Beats:
 
     def beat(self):
         self.number += 1
-        body = json.dumps({"worker": "good", "process": "g", "boot": "g", "number": self.number, "url": "http://127.0.0.1:2", "state": "active", "stats": {}})
+        body = json.dumps({"worker": "good", "process": "g", "boot": "g", "number": self.number, "seq": self.number, "url": "http://127.0.0.1:2", "state": "active", "stats": {}})
         message = f"PUT /api/cluster/quotas HTTP/1.1\r\nHost: leader\r\nAuthorization: {login(SECRET)}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
         begun = time.perf_counter()
         self.socket.sendall(message)
