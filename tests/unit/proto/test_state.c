@@ -798,6 +798,37 @@ static void threads_share_states(void **unused)
 	state_free(shared.current);
 }
 
+/* Whoever is first takes the hash; all get the same. */
+static void *hash_it(void *arg)
+{
+	struct entity_hash *hash = xnew(struct entity_hash);
+
+	*hash = entity_hash(arg);
+	return hash;
+}
+
+static void threads_hash_one_entity(void **unused)
+{
+	(void)unused;
+	for (unsigned round = 0; round < 50; round++) {
+		AUTO(entity) *entity = key(round, round, 1);
+		AUTO_FINI(buf) b = buf_limit(4096);
+		struct entity_hash want;
+		pthread_t threads[4];
+		void *hash;
+
+		for (unsigned i = 0; i < 4; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, hash_it, entity), 0);
+		entity_encode(entity, &b);
+		want = entity_hash_bytes(buf_str(&b));
+		for (unsigned i = 0; i < 4; i++) {
+			assert_int_equal(pthread_join(threads[i], &hash), 0);
+			assert_memory_equal(hash, &want, sizeof(want));
+			free(hash);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -827,6 +858,7 @@ int main(void)
 		cmocka_unit_test(a_file_without_a_digest_is_read),
 		cmocka_unit_test(a_small_delta_over_many_keys_is_cheap),
 		cmocka_unit_test(threads_share_states),
+		cmocka_unit_test(threads_hash_one_entity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
