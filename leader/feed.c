@@ -35,6 +35,7 @@ struct poll {
 	struct loop_timer timer;
 	struct state_question question;
 	uint64_t wait;
+	struct state_want want;
 	struct build *build; /* that it waits for, or NULL */
 	bool gzip;
 	struct login_who who;
@@ -165,7 +166,7 @@ static bool end_if_revoked(struct poll *poll)
 
 /* Encoding. */
 
-static void poll_try(struct poll *poll);
+static void poll_build(struct poll *poll);
 
 static void build_run(void *arg)
 {
@@ -185,6 +186,11 @@ static void build_unlink(struct build *build)
 	*at = build->next;
 }
 
+static bool is_enough(const struct state_answer *answer, const struct state_want *want)
+{
+	return !want->full || answer->revision >= want->since;
+}
+
 static void build_done(void *arg)
 {
 	struct build *build = arg;
@@ -197,26 +203,27 @@ static void build_done(void *arg)
 		if (poll->build != build)
 			continue;
 		poll->build = NULL;
-		if (!end_if_revoked(poll))
+		if (end_if_revoked(poll))
+			continue;
+		if (is_enough(build->answer, &poll->want))
 			reply_answer(poll, build->answer);
+		else
+			poll_build(poll);
 	}
 	state_answer_free(build->answer);
 	free(build);
 }
 
-/* Those who want a full state get the one that is being made, unless it may be older than they need. */
-static bool is_good_for(const struct build *build, const struct state_want *want)
-{
-	if (build->want.full != want->full || build->want.lines != want->lines)
-		return false;
-	return want->full ? build->want.since >= want->since : build->want.since == want->since;
-}
-
+/* Of full states one is made at a time: whoever needs a newer one than that is going to be asks again then.
+ */
 static struct build *build_find(const struct feed *feed, const struct state_want *want)
 {
-	for (struct build *build = feed->builds; build; build = build->next)
-		if (is_good_for(build, want))
+	for (struct build *build = feed->builds; build; build = build->next) {
+		bool same = build->want.full == want->full && build->want.lines == want->lines;
+
+		if (same && (want->full || build->want.since == want->since))
 			return build;
+	}
 	return NULL;
 }
 
@@ -243,9 +250,10 @@ static void reply_busy(struct poll *poll)
 	poll_reply(poll, response);
 }
 
-static void poll_build(struct poll *poll, const struct state_want *want)
+static void poll_build(struct poll *poll)
 {
 	struct feed *feed = poll->feed;
+	const struct state_want *want = &poll->want;
 	AUTO(state_answer) *found = want->lines ? NULL : state_log_find(feed->leader->log, want);
 
 	if (found) {
@@ -261,6 +269,8 @@ static void poll_build(struct poll *poll, const struct state_want *want)
 
 /* Waiting. */
 
+static void poll_try(struct poll *poll);
+
 static void on_time(void *arg)
 {
 	struct poll *poll = OBJ_CAST(poll, POLL_MAGIC, arg);
@@ -274,12 +284,11 @@ static void on_time(void *arg)
 static void poll_try(struct poll *poll)
 {
 	struct feed *feed = poll->feed;
-	struct state_want want;
 
 	if (end_if_revoked(poll))
 		return;
-	if (state_log_want(feed->leader->log, &poll->question, &want))
-		poll_build(poll, &want);
+	if (state_log_want(feed->leader->log, &poll->question, &poll->want))
+		poll_build(poll);
 	else if (!poll->wait || feed->closed)
 		reply_unchanged(poll);
 	else if (!poll->timer.fn)

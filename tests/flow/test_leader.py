@@ -108,6 +108,33 @@ def test_a_kept_state_is_not_given_to_who_has_a_newer_one():
         assert kind_of(worker.state(since=1, digest="ab" * 32)) == ("full", old + 2)
 
 
+def test_whoever_has_an_unknown_state_gets_one_that_is_not_older_than_the_question(leader):
+    """Many ask at once while there are writes; those who have nothing are content with less."""
+    stop, got = threading.Event(), []
+
+    def write():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            leader.admin("PATCH", "/api/user/admin", {"metadata": {"n": str(n)}})
+
+    def ask(name):
+        worker = FakeWorker(leader, name)
+        for _ in range(20):
+            before = leader.revision()
+            got.append((before, *kind_of(worker.state(since=1, digest="ab" * 32))))
+
+    writer = threading.Thread(target=write)
+    askers = [threading.Thread(target=ask, args=(f"w{i}",)) for i in range(8)]
+    for thread in [writer, *askers]:
+        thread.start()
+    for thread in askers:
+        thread.join()
+    stop.set()
+    writer.join()
+    assert len(got) == 160 and all(kind == "full" and revision >= before for before, kind, revision in got)
+
+
 def test_a_leader_knows_its_newest_state_after_a_restart():
     with Leader() as leader:
         worker = FakeWorker(leader, "one")
