@@ -60,19 +60,19 @@ static struct lane_key *key_of(struct lane *lane, struct str name)
 	return key;
 }
 
-static bool has_room(const struct lane *lane, struct str name)
+static bool has_room(const struct lane *lane, struct str name, unsigned each)
 {
 	const struct lane_key *key = map_find(lane->keys, name);
 
-	return lane->taken < LANE_MOST && (!key || key->taken < LANE_EACH);
+	return lane->taken < LANE_MOST && (!key || key->taken < each);
 }
 
-bool lane_take(struct lane *lane, struct str key, struct lane_place *place)
+bool lane_take(struct lane *lane, struct str key, unsigned each, struct lane_place *place)
 {
 	bool has;
 
 	pthread_mutex_lock(&lane->lock);
-	has = has_room(lane, key);
+	has = has_room(lane, key, each);
 	if (has) {
 		*place = (struct lane_place){ .lane = lane, .key = key_of(lane, key) };
 		place->key->taken++;

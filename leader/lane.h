@@ -6,9 +6,9 @@
  *          `---------- lane_do(run) -----> [ waits for its turn: by keys in a circle, within a key as it came ] --> run(arg)
  *                                                                         lane_leave()  <--------------------------'
  *
- * A key is whoever asks. A place is taken before the work is there (while a body is read), so it bounds what waits in memory:
- * LANE_EACH places of one key, LANE_MOST in all. After each turn the thread is given back, so whatever else waits for the pool
- * has its turn too.
+ * A key is whoever asks. A place may be taken before the work is there (while a body is read), so it bounds what waits in
+ * memory: `each` places of one key, LANE_MOST in all. After each turn the thread is given back, so whatever else waits for the
+ * pool has its turn too.
  *
  * Thread  any. run: pool.
  */
@@ -18,8 +18,9 @@
 #include "common/list.h"
 #include "common/str.h"
 
-#define LANE_MOST 256u
-#define LANE_EACH 4u
+#define LANE_MOST  256u
+#define LANE_LONG  4u  /* each: of bodies that may be long */
+#define LANE_SHORT 32u /* of short ones: who waits for an answer does not ask again meanwhile */
 
 struct lane;
 struct pool;
@@ -37,7 +38,7 @@ struct lane_place {
 	lane_run_f *run;
 	void *arg;
 };
-bool lane_take(struct lane *lane, struct str key, struct lane_place *place) MUST_CHECK;
+bool lane_take(struct lane *lane, struct str key, unsigned each, struct lane_place *place) MUST_CHECK;
 /* Once. It may have run, and the place may be gone, when this returns. */
 void lane_do(struct lane_place *place, lane_run_f *run, void *arg);
 /* Not while it waits for its turn. */

@@ -23,6 +23,7 @@
 #include "leader/leader.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
+#include "leader/state_log.h"
 
 #define FOLD_ROWS   500
 #define SAY_MOST    10
@@ -48,9 +49,13 @@ struct merging {
 
 /* What it tells. */
 
+/* Of a state that is not one of ours. */
 static bool is_ahead(const struct merging *merging)
 {
-	return merging->push->revision > state_revision(merging->state);
+	const struct usage_push *push = merging->push;
+	const char *digest = push->state_digest ? push->state_digest : "";
+
+	return state_log_position(merging->leader->log, push->revision, digest) == POSITION_LOST;
 }
 
 static void count_rewound(const struct merging *merging, bool news)

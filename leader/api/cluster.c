@@ -105,7 +105,7 @@ static struct http_response *start_pushing(struct api_call *call, struct lane *l
 
 	*pushing = (struct pushing){ .leader = call->leader, .push = *push, .http = call->http };
 	*push = (struct usage_push){ 0 };
-	if (lane_take(lane, str_of(pushing->push.worker), &pushing->place)) {
+	if (lane_take(lane, str_of(pushing->push.worker), LANE_SHORT, &pushing->place)) {
 		lane_do(&pushing->place, run_pushing, pushing);
 		return NULL;
 	}
@@ -121,7 +121,7 @@ static bool changes_member(struct leader *leader, const struct usage_push *push)
 
 	if (!members_stage(leader->members, push, clock_ms(), leader_cluster(leader).lease_ms, &staged, NULL))
 		return false;
-	changes = staged.needs_store;
+	changes = staged.needs_store || staged.left;
 	members_staged_fini(&staged);
 	return changes;
 }
@@ -147,9 +147,9 @@ static struct http_response *go_on(struct api_call *call, struct usage_push *pus
 }
 
 /*
- *     body up to ROOM_SMALL --> parsed -- a beat -------------------------------------> merged, answered
- *                                 `------ counts, demands, a member that changes --> lane --^
- *     a larger one ---------> lane --> parsed --------------------------------------------^
+ *     a short body --> parsed -- a beat -------------------------------------> merged, answered
+ *                        `------ counts, demands, a member that changes --> lane --^
+ *     a long one ---> lane --> parsed ---------------------------------------------^
  */
 struct http_response *cluster_push(struct api_call *call)
 {

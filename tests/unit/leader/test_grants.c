@@ -290,7 +290,7 @@ static struct fleet fleet;
 static void lossy_network_ends_at_the_quota(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 150; seed++) {
+	for (uint64_t seed = 1; seed <= 60; seed++) {
 		fleet_init(&fleet, seed);
 		for (unsigned i = 0; i < 3000; i++) {
 			step(&fleet, 40);
@@ -305,7 +305,7 @@ static void lossy_network_ends_at_the_quota(void **state)
 static void crashes_never_pass_the_quota(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 150; seed++) {
+	for (uint64_t seed = 1; seed <= 60; seed++) {
 		fleet_init(&fleet, seed + 1000);
 		for (unsigned i = 0; i < 6000; i++) {
 			step(&fleet, 30);
@@ -321,7 +321,7 @@ static void crashes_never_pass_the_quota(void **state)
 static void who_leaves_gives_back(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 100; seed++) {
+	for (uint64_t seed = 1; seed <= 40; seed++) {
 		fleet_init(&fleet, seed + 5000);
 		fleet.len = 2 + (unsigned)roll(WORKERS_MAX - 2);
 		for (unsigned i = 0; i < 1000; i++)

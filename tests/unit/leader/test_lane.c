@@ -71,7 +71,7 @@ static void note_job(void *arg)
 
 static void put(struct lane *lane, const char *key, struct work *work)
 {
-	assert_true(lane_take(lane, str_of(key), &work->place));
+	assert_true(lane_take(lane, str_of(key), LANE_SHORT, &work->place));
 	lane_do(&work->place, run, work);
 }
 
@@ -139,6 +139,15 @@ static void others_have_their_turn_between(void **state)
 	lane_free(lane);
 }
 
+static void refused_but_as_short(struct lane *lane, const char *key)
+{
+	struct lane_place more;
+
+	assert_false(lane_take(lane, str_of(key), LANE_LONG, &more));
+	assert_true(lane_take(lane, str_of(key), LANE_SHORT, &more));
+	lane_leave(&more);
+}
+
 static void has_bounds(void **state)
 {
 	static struct lane_place places[LANE_MOST];
@@ -151,14 +160,14 @@ static void has_bounds(void **state)
 	assert_true(pool_new(&pool, 1, 100, NULL));
 	lane = lane_new(pool);
 	for (unsigned i = 0; i < LANE_MOST; i++) {
-		(void)snprintf(key, sizeof(key), "k%u", i / LANE_EACH);
-		assert_true(lane_take(lane, str_of(key), &places[i]));
-		if (i + 1 < LANE_MOST && i % LANE_EACH == LANE_EACH - 1)
-			assert_false(lane_take(lane, str_of(key), &more));
+		(void)snprintf(key, sizeof(key), "k%u", i / LANE_LONG);
+		assert_true(lane_take(lane, str_of(key), LANE_LONG, &places[i]));
+		if (i + 1 < LANE_MOST && i % LANE_LONG == LANE_LONG - 1)
+			refused_but_as_short(lane, key);
 	}
-	assert_false(lane_take(lane, STR("another"), &more));
+	assert_false(lane_take(lane, STR("another"), LANE_LONG, &more));
 	lane_leave(&places[0]);
-	assert_true(lane_take(lane, STR("another"), &more));
+	assert_true(lane_take(lane, STR("another"), LANE_LONG, &more));
 	lane_leave(&more);
 	lane_leave(&more);
 	for (unsigned i = 0; i < LANE_MOST; i++)

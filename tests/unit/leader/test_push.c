@@ -146,7 +146,7 @@ static void mend_store(struct rig *rig)
 
 /* Pushes. Where nothing else is said: of process p1 of worker w1, the next number, no counts. */
 struct given {
-	const char *worker, *process, *boot, *state, *key, *witness, *day;
+	const char *worker, *process, *boot, *state, *key, *witness, *day, *digest;
 	uint64_t number, after, seq, calls;
 	uint64_t granted, want, used, revision;
 	bool release, final, all, no_number;
@@ -175,6 +175,7 @@ static void fill(struct rig *rig, const struct given *given, struct usage_push *
 	push->boot = check_strdup(given->boot ? given->boot : process);
 	push->state = check_strdup(given->state ? given->state : "active");
 	push->url = check_strdup("http://10.0.0.1:1");
+	push->state_digest = check_strdup(given->digest ? given->digest : "");
 	push->witness = check_strdup(given->witness ? given->witness : "");
 	push->rows[0].calls = given->calls;
 	push->demands[0] = (struct usage_demand){
@@ -570,6 +571,22 @@ static void a_loss_is_noticed_before_anything_is_given(void **state)
 	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
 }
 
+/* [X1] The same revision in another history of the store. */
+static void another_state_of_the_same_revision_is_a_loss(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *newest = leader_state(&rig->leader);
+	char digest[STATE_DIGEST_TEXT];
+
+	state_digest_hex(newest, digest);
+	(void)got(rig, (struct given){ .revision = state_revision(newest), .digest = digest });
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 0);
+	digest[0] = digest[0] == '0' ? '1' : '0';
+	assert_true(
+		got(rig, (struct given){ .revision = state_revision(newest), .digest = digest }).hold_ms > 0);
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
+}
+
 /* Members. */
 
 static uint64_t epoch_of(struct rig *rig)
@@ -641,6 +658,7 @@ int main(void)
 		TEST(grants_survive_a_restart),
 		TEST(a_restored_leader_hears_first),
 		TEST(a_loss_is_noticed_before_anything_is_given),
+		TEST(another_state_of_the_same_revision_is_a_loss),
 		TEST(who_goes_is_out_at_once),
 		TEST(who_left_stays_left),
 		TEST(another_process_is_refused),
