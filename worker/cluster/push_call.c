@@ -22,7 +22,7 @@
 #define LEASE_MOST_MS  600000
 #define EVERY_LEAST_MS 100
 #define EVERY_MOST_MS  60000
-#define GRANT_MOST_MS  86400000
+#define GRANT_MOST_MS  600000
 #define LEASE_FIRST_MS 6000
 /* Of what it provokes: lines of the log in a minute. */
 #define SAY_MOST    10
