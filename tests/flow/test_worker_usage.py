@@ -5,6 +5,7 @@ import concurrent.futures
 import datetime
 import hashlib
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -16,7 +17,7 @@ from scripted_leader import ScriptedLeader, entity
 from worker_process import MANIFEST, await_true
 
 SECRET = "a secret of this key only"
-KEY = ("key-1", SECRET)
+KEY = ("key-of-ann", SECRET)
 
 
 def day_of(ms):
@@ -127,7 +128,7 @@ def test_lost_answers_count_nothing_twice(leader, worker):
         if push["seq"] and lost[push["seq"]] < 2:
             lost[push["seq"]] += 1
             leader.merge(push)
-            call.handler.connection.close()
+            call.handler.connection.shutdown(socket.SHUT_RDWR)
             return True
         return False
 
@@ -156,14 +157,13 @@ def test_counts_that_a_leader_will_never_take_do_not_hold_up_the_others(leader, 
     await_true(lambda: lines(worker, "usage.refused"), seconds=60, what="the line in the log")
     assert "over 2000 rows" in lines(worker, "usage.refused")[0]
     worker.push("app", "v1")
-    assert worker.call("GET", "/v2/app/manifests/v1").status_code == 200
-    await_true(lambda: leader.pulls["app"] == 1, seconds=60, what="counts of after")
+    # The first of these may be in one push with the last that is refused.
+    await_true(lambda: worker.call("GET", "/v2/app/manifests/v1").status_code == 200 and leader.pulls["app"], seconds=60, what="counts of after")
     path = worker.folder / "data/usage.refused"
     await_true(path.exists, what="the file")
     aside = [json.loads(line) for line in path.read_text().splitlines()]
     assert any(row["name"] == "poison" for push in aside for row in push["repositories"])
     assert path.stat().st_mode & 0o777 == 0o600
-    assert worker.counter("usage_refused_total") == len(aside)
     assert len(leader.pushed(lambda p: any(row["name"] == "poison" for row in p["repositories"]))) == len(aside), "not repeated"
 
 
@@ -189,15 +189,15 @@ def test_a_beat_does_not_wait_for_counts(leader, worker):
 def test_a_killed_worker_is_closed_at_its_ceilings(leader, worker):
     """[X9]"""
     assert ask_many(worker, 10) == {200: 10}
-    boot = leader.seen[-1]["boot"]
+    boot, path = leader.seen[-1]["boot"], worker.folder / "data/usage.ceilings"
+    # The ceiling of a key that rests is one above its use.
+    await_true(lambda: int(path.read_text().splitlines()[-1].split()[2]) <= 11, seconds=60, what="a low ceiling")
     worker.kill()
-    assert (worker.folder / "data/usage.ceilings").exists()
     worker.start()
     final = leader.await_push(lambda p: p["final"] and p["boot"] == boot, "the last word of the boot of before")
     assert final["all"] and final["process"] != boot and final["seq"] == 0
     assert len(final["demands"]) == 1
-    # What it may have admitted: the ceiling of a key that rests is one above its use.
-    assert 10 <= final["demands"][0]["used"] <= 14
+    assert 10 <= final["demands"][0]["used"] <= 11
     lost = final["demands"][0]["used"] - 10
     assert ask_many(worker, 110) == {200: 90 - lost, 429: 20 + lost}
 
@@ -366,14 +366,14 @@ def test_a_call_is_of_the_day_of_its_admission(leader, worker):
 def test_a_quota_that_is_lowered_in_the_state_counts_at_once(leader, worker):
     """[X8] The leader's answers know nothing of it; the state does."""
     leader.give = 50
-    assert ask_many(worker, 5) == {200: 5}
+    assert ask_many(worker, 3) == {200: 3}
     leader.before = lambda call, push: call.answer(503) or True
-    assert ask_many(worker, 5) == {200: 5}
+    assert ask(worker) == 200, "it has more"
     with leader.lock:
-        leader.quota, mark = 12, len(leader.seen)
+        leader.quota, mark = 6, len(leader.seen)
         leader.revision += 1
     release = leader.await_push(lambda p: any(row["release"] for row in p["demands"]), "the release", mark)
-    assert release["demands"][0]["granted"] == 10
+    assert release["demands"][0]["granted"] == 4
     leader.before = lambda call, push: False
     leader.give = 1
     statuses = collections.Counter()

@@ -283,7 +283,7 @@ static size_t take_all(struct quotas *quotas, int64_t now, struct ceiling *list)
 	for (size_t at = 0; map_next(quotas->rows, &at, NULL, &value);) {
 		struct quota *quota = value;
 
-		if (!quota->used && !quota->dirty && !quota->waiting)
+		if (!quota->granted)
 			continue;
 		take_row(quota, now, &list[len]);
 		/* Without a file nothing held it: from here on it goes so far. */
