@@ -43,6 +43,7 @@ struct counts {
 	bool saving, dirty;   /* now; what is on disk is not what there is */
 	bool was_empty;       /* what is on disk */
 	bool saving_finished; /* the last word is in what is being written */
+	bool hurry;           /* what is sent meanwhile does not put off the next write */
 };
 
 static void step(void *arg);
@@ -93,7 +94,7 @@ static void compose_journal(struct counts *counts)
 		log_error("journal.full",
 			"path=%s most=%u bytes; what has no room is lost if this process is killed",
 			log_quote(str_of(counts->journal_path)), JOURNAL_MAX);
-	counts->dirty = false;
+	counts->dirty = counts->hurry = false;
 	counts->saving_finished = counts->finished;
 }
 
@@ -232,7 +233,7 @@ static void step(void *arg)
 	if (!counts->call.call)
 		send_next(counts);
 	/* While chunks are going through, what is on disk has them all: it is written anew at the end. */
-	if (!counts->call.call || !usage_batch_is_empty(&counts->queue.pending))
+	if (!counts->call.call || counts->hurry || !usage_batch_is_empty(&counts->queue.pending))
 		write_journal(counts);
 	end_if_due(counts);
 }
@@ -328,7 +329,7 @@ static void finish(struct counts *counts)
 		counts_queue_add(&counts->queue, &push);
 	}
 	counts->finished = true;
-	counts->dirty = true;
+	counts->dirty = counts->hurry = true;
 	counts->failures = 0;
 }
 
