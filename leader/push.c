@@ -350,8 +350,7 @@ static bool merge_locked(struct merging *merging)
 
 	if (!stage_locked(merging) || !store_push(merging))
 		return false;
-	if (merging->member.needs_store)
-		members_apply(leader->members, &merging->member, merging->now_ms);
+	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
 	hearing_heard(leader->hearing, merging->push, merging->now_ms);
 	settle_ring(merging);

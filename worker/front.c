@@ -398,9 +398,10 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	if (!call->is_routed || !identity || identity->peer)
 		return;
 	at = call->ask.route.row->at;
-	event = (struct usage_event){
-		.apikey = call->admitted ? identity->apikey : "", .bytes_in = bytes_in, .bytes_out = bytes_out
-	};
+	event = (struct usage_event){ .apikey = call->admitted ? identity->apikey : "",
+		.day = call->day,
+		.bytes_in = bytes_in,
+		.bytes_out = bytes_out };
 	if (status < 400)
 		event.repository = name_str(&call->ask.route.name);
 	event.pull = at == OCI_OPERATION_manifest_get && call->ask.method == HTTP_GET && status == 200;

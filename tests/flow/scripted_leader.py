@@ -14,6 +14,7 @@ import json
 import socketserver
 import struct
 import threading
+import time
 
 import msgpack
 
@@ -135,8 +136,11 @@ class ScriptedLeader:
             self.say(call, self.document())
 
     def good_push(self, call):
-        push = json.loads(call.body)
-        self.answer_push(call, {"seq": push["seq"], "lease_ms": 6000, "push_every_ms": 500, "ring_epoch": 1, "revision": self.revision, "grants": []})
+        self.answer_push(call, self.good_answer(json.loads(call.body)))
+
+    def good_answer(self, push, **more):
+        return {"seq": push["seq"], "number": push["number"], "leader": "leader-1", "witness": "life-1:1", "now_ms": int(time.time() * 1000), "lease_ms": 6000,
+                "push_every_ms": 500, "grant_ms": 60000, "hold_ms": 0, "ring_epoch": 1, "revision": self.revision, "grants": [], **more}
 
     @staticmethod
     def answer_push(call, answer):

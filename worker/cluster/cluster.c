@@ -249,6 +249,7 @@ void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
 	struct snapshot *old;
 	bool ring_changed;
 
+	push_state_changed(cluster->push, snapshot->state);
 	pthread_mutex_lock(&cluster->lock);
 	old = cluster->current;
 	ring_changed = !ring_same(old->ring, snapshot->ring);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cluster: what follows and pushes are made of: batches, journal, the state on disk, leaders, places. */
+/* cluster: what follows and pushes are made of: the state on disk, leaders, places. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,11 +15,9 @@
 #include "common/crypto.h"
 #include "common/file.h"
 #include "worker/cluster/cluster_priv.h"
-#include "worker/cluster/journal.h"
 #include "worker/cluster/leaders.h"
 #include "worker/cluster/self_address.h"
 #include "worker/cluster/state_file.h"
-#include "worker/cluster/usage_batch.h"
 
 static char folder[64], path[96];
 
@@ -36,73 +34,6 @@ static int stop(void **state)
 {
 	(void)state;
 	return file_remove_tree(folder, NULL) ? 0 : -1;
-}
-
-static void count(struct usage_batch *batch, const char *key, const char *name, uint64_t bytes)
-{
-	struct usage_event event = {
-		.apikey = key, .repository = str_of(name), .pull = true, .bytes_out = bytes
-	};
-
-	usage_batch_count(batch, &event, "2026-11-20");
-}
-
-static void batches_add_up(void **state)
-{
-	struct usage_batch one, two;
-	struct usage_push push = { 0 };
-	uint64_t calls = 0, bytes = 0;
-
-	(void)state;
-	usage_batch_init(&one);
-	usage_batch_init(&two);
-	for (unsigned i = 0; i < 10; i++)
-		count(i % 2 ? &one : &two, "key", "a/b", i);
-	count(&two, "other", "", 5);
-	usage_batch_merge(&one, &two);
-	assert_true(usage_batch_is_empty(&two));
-	usage_batch_freeze(&one, &push);
-	assert_true(usage_batch_is_empty(&one));
-	assert_int_equal(push.rows_len, 2);
-	for (size_t i = 0; i < push.rows_len; i++) {
-		calls += push.rows[i].calls;
-		bytes += push.rows[i].bytes_out;
-	}
-	assert_int_equal(calls, 11);
-	assert_int_equal(bytes, 45 + 5);
-	assert_int_equal(push.repositories_len, 1);
-	assert_int_equal(push.repositories[0].pulls, 10);
-	usage_push_fini(&push);
-	usage_batch_fini(&one);
-	usage_batch_fini(&two);
-}
-
-static void the_journal_comes_back_without_its_torn_lines(void **state)
-{
-	AUTO_FINI(buf) lines = buf_limit(65536);
-	struct usage_push push = {
-		.worker = check_strdup("w1"), .boot = check_strdup("b1"), .seq = 7, .final = true
-	};
-	struct usage_push *list = NULL;
-	size_t len = 0;
-	struct error err;
-
-	(void)state;
-	usage_push_encode(&push, &lines);
-	buf_puts(&lines, "\n{\"worker\":\n");
-	push.seq = 8;
-	usage_push_encode(&push, &lines);
-	buf_putc(&lines, '\n');
-	usage_push_fini(&push);
-	assert_true(journal_save(path, buf_str(&lines), &err));
-	assert_true(journal_load(path, &list, &len, &err));
-	assert_int_equal(len, 2);
-	assert_int_equal(list[0].seq, 7);
-	assert_int_equal(list[1].seq, 8);
-	assert_true(list[1].final);
-	for (size_t i = 0; i < len; i++)
-		usage_push_fini(&list[i]);
-	free(list);
 }
 
 static void a_damaged_state_is_refused_at_every_byte(void **state)
@@ -366,8 +297,6 @@ static void each_call_has_its_number(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(batches_add_up),
-		cmocka_unit_test_setup_teardown(the_journal_comes_back_without_its_torn_lines, start, stop),
 		cmocka_unit_test_setup_teardown(a_damaged_state_is_refused_at_every_byte, start, stop),
 		cmocka_unit_test_setup_teardown(a_state_without_a_digest_is_loaded, start, stop),
 		cmocka_unit_test(trust_begins_anew_with_another_ring),
