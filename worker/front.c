@@ -171,29 +171,31 @@ static void reply_missing(struct front_call *call, const char *member)
 	http_request_reply(call->request, oci_reply_later(2, &err));
 }
 
-static void reply_misdirected(struct front_call *call, uint64_t epoch)
+static void reply_misdirected(struct front_call *call, uint64_t ring)
 {
 	struct http_response *response;
 	struct error err;
 
 	(void)error_set(&err, ERROR_CONFLICT, NULL, "another member owns this repository");
 	response = oci_reply_status(421, &err);
-	http_response_headerf(response, PEER_EPOCH_HEADER, "%" PRIu64, epoch);
+	http_response_headerf(response, PEER_RING_HEADER, "%016" PRIx64, ring);
 	http_request_reply(call->request, response);
 }
 
-/* It was sent to us by a peer, so it goes nowhere else. */
+/* It was sent to us by a peer, so it goes nowhere else. One whose ring is another is told so: which of the
+ * two is newer cannot be seen (a store of the leaders that was put back counts its epochs anew), and its
+ * client asks again when both have the same. */
 static enum front_turn place_of_peer(struct front_call *call)
 {
 	const struct snapshot *snapshot = call->ask.snapshot;
-	uint64_t epoch = ring_epoch(snapshot->ring);
+	uint64_t ring = ring_mark(snapshot->ring);
 
 	if (call->ask.route.row->place == OCI_PLACE_HOLDER) {
 		reply_upload_unknown(call);
 		return FRONT_WAIT;
 	}
-	if (snapshot->isolated && epoch > call->ask.identity->peer_epoch) {
-		reply_misdirected(call, epoch);
+	if (snapshot->isolated && ring != call->ask.identity->peer_ring) {
+		reply_misdirected(call, ring);
 		return FRONT_WAIT;
 	}
 	call->place = (struct place_found){ .place = PLACE_HERE };

@@ -12,6 +12,7 @@ import hashlib
 import http.server
 import json
 import socketserver
+import struct
 import threading
 import time
 
@@ -25,6 +26,15 @@ POLICY = {"defaultPolicy": ["read", "create", "update", "delete"], "anonymousPol
 
 def entity(kind, id, revision=1, **body):
     return {"kind": kind, "id": id, "revision": revision, "body": body}
+
+
+def digest_of(entities):
+    """Of a state: the sum of the hashes of its entities, as four numbers of 64 bits."""
+    sums = [0] * 4
+    for one in entities:
+        for i, lane in enumerate(struct.unpack("<4Q", hashlib.sha256(msgpack.packb(one)).digest())):
+            sums[i] = (sums[i] + lane) % 2**64
+    return struct.pack("<4Q", *sums)
 
 
 class Call:
@@ -101,8 +111,13 @@ class ScriptedLeader:
                 entity("ring", "ring", epoch=1, hashKey="0" * 32, members=[self.member])]
 
     def document(self, entities=None, **more):
-        return msgpack.packb({"v": 1, "kind": "full", "from": 0, "revision": self.revision,
-                              "entities": self.entities() if entities is None else entities, **more})
+        entities = self.entities() if entities is None else entities
+        digest = digest_of(entities) if isinstance(entities, list) else bytes(32)
+        return msgpack.packb({"v": 2, "kind": "full", "from": 0, "revision": self.revision, "entities": entities, "digest": digest, **more})
+
+    def delta(self, since, revision, changed, results):
+        """Of these, after which all entities are `results`."""
+        return msgpack.packb({"v": 2, "kind": "delta", "from": since, "revision": revision, "entities": changed, "digest": digest_of(results)})
 
     @staticmethod
     def head(document, **more):
@@ -114,7 +129,7 @@ class ScriptedLeader:
         call.answer(200, packed or document, self.head(document, **more))
 
     def good_state(self, call):
-        if int(call.query["since"]) == self.revision:
+        if call.query.get("digest") == digest_of(self.entities()).hex() and int(call.query["since"]) == self.revision and "whole" not in call.query:
             self.stopped.wait(min(int(call.query["wait"]) / 1000, 1))
             call.answer(304)
         else:

@@ -83,6 +83,7 @@ static void head_init(struct push_self *self, struct usage_push *push)
 {
 	struct cluster *cluster = self->cluster;
 	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
+	char digest[65];
 
 	push->worker = check_strdup(cluster->self);
 	push->process = check_strdup(cluster->process);
@@ -92,7 +93,8 @@ static void head_init(struct push_self *self, struct usage_push *push)
 	push->version = check_strdup(ZOT_VERSION);
 	push->state = check_strdup(self->state);
 	push->revision = state_revision(snapshot->state);
-	push->state_digest = check_strdup(""); /* the state's */
+	state_digest_hex(snapshot->state, digest);
+	push->state_digest = check_strdup(push->revision ? digest : "");
 	push->state_age_ms = cluster_state_age_ms(cluster);
 	push->witness = check_strdup(self->witness);
 	push->stats = (struct usage_stats){ 0 };

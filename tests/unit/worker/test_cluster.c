@@ -12,8 +12,9 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "common/crypto.h"
 #include "common/file.h"
-#include "worker/cluster/cluster_new.h"
+#include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/leaders.h"
 #include "worker/cluster/self_address.h"
 #include "worker/cluster/state_file.h"
@@ -69,6 +70,86 @@ static void a_damaged_state_is_refused_at_every_byte(void **state)
 		assert_false(state_file_load(path, &bad, &age, &err));
 		file.at[i] ^= 0x40;
 	}
+}
+
+/* A file of before: format 1, without a digest of the state. */
+static void a_state_without_a_digest_is_loaded(void **state)
+{
+	struct user body = { .password_hash = "", .enabled = true };
+	AUTO(entity) *user = entity_new(ENTITY_USER, STR("ann"), 3, &body);
+	AUTO(state) *empty = state_new();
+	AUTO(state) *same = state_change(empty, &user, 1, 3), *loaded = NULL;
+	AUTO_FINI(buf) document = buf_limit(4096), file = buf_limit(4096);
+	uint8_t digest[HASH_MAX];
+	struct error err;
+	int64_t age;
+
+	(void)state;
+	pack_map(&document, 5);
+	pack_str(&document, STR("v"));
+	pack_uint(&document, 1);
+	pack_str(&document, STR("kind"));
+	pack_str(&document, STR("full"));
+	pack_str(&document, STR("from"));
+	pack_uint(&document, 0);
+	pack_str(&document, STR("revision"));
+	pack_uint(&document, 3);
+	pack_str(&document, STR("entities"));
+	pack_array(&document, 1);
+	entity_encode(user, &document);
+	hash_bytes(HASH_SHA256, document.at, document.len, digest);
+	buf_puts(&file, "ZOTSTATE1");
+	buf_append(&file, digest, 32);
+	buf_add(&file, buf_str(&document));
+	assert_true(file_write_durable(path, buf_str(&file), 0600, &err));
+	assert_true(state_file_load(path, &loaded, &age, &err));
+	assert_true(state_same(loaded, same));
+}
+
+static struct snapshot *snapshot_of(
+	struct cluster *cluster, int64_t epoch, const char *other, uint64_t revision)
+{
+	const struct ring_row rows[] = { { "one", "http://one", "", "active" },
+		{ other, "http://other", "", "active" } };
+	struct ring_body body = { .epoch = epoch,
+		.algorithm = "slots",
+		.hash_key = "00000000000000000000000000000000",
+		.members = (struct ring_row *)(uintptr_t)rows,
+		.members_len = 2,
+		.peer_secret = "",
+		.peer_secret_before = "" };
+	AUTO(entity) *ring = entity_new(ENTITY_RING, STR("ring"), revision, &body);
+	AUTO(state) *empty = state_new();
+	AUTO(state) *state = state_change(empty, &ring, 1, revision);
+	struct snapshot *snapshot;
+
+	assert_true(snapshot_new_state(&snapshot, state, cluster->self, NULL, &cluster->rules, NULL));
+	return snapshot;
+}
+
+/* Whether nothing from before counts once this is published. */
+static bool begins_anew(struct cluster *cluster, struct snapshot *snapshot)
+{
+	cluster->trust.since_ms = 1;
+	cluster_publish(cluster, snapshot);
+	return cluster->trust.since_ms != 1;
+}
+
+/* A store of the leaders that was put back counts its epochs anew: the same number says nothing. */
+static void trust_begins_anew_with_another_ring(void **state)
+{
+	struct worker_settings settings = {
+		.mode = MODE_WORKER, .name = "one", .leader_client_secret = "0123456789abcdef0123456789abcdef"
+	};
+	AUTO(cluster) *cluster = NULL;
+
+	(void)state;
+	assert_true(cluster_new(&cluster, &settings, 19001, NULL));
+	assert_true(begins_anew(cluster, snapshot_of(cluster, 7, "two", 10)));
+	assert_false(begins_anew(cluster, snapshot_of(cluster, 7, "two", 11)));
+	assert_true(begins_anew(cluster, snapshot_of(cluster, 7, "three", 12)));
+	assert_true(begins_anew(cluster, snapshot_of(cluster, 5, "three", 9)));
+	assert_false(begins_anew(cluster, snapshot_of(cluster, 5, "three", 9)));
 }
 
 static void a_failed_leader_is_left_alone_for_a_while(void **state)
@@ -217,6 +298,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_damaged_state_is_refused_at_every_byte, start, stop),
+		cmocka_unit_test_setup_teardown(a_state_without_a_digest_is_loaded, start, stop),
+		cmocka_unit_test(trust_begins_anew_with_another_ring),
 		cmocka_unit_test(a_failed_leader_is_left_alone_for_a_while),
 		cmocka_unit_test(names_and_urls_are_completed),
 		cmocka_unit_test(a_static_member_finds_itself_and_its_peers),
