@@ -300,7 +300,8 @@ def test_calls_wait_while_a_leader_hears_the_others(leader, worker):
 
 
 def test_a_grant_ends_when_no_leader_answers(leader, worker):
-    leader.give, leader.answers["grant_ms"] = 50, 1000
+    # So much that asking does not use it up before it ends.
+    leader.quota, leader.give, leader.answers["grant_ms"] = 10**6, 10**5, 1000
     assert ask_many(worker, 3) == {200: 3}
     leader.before = lambda call, push: call.answer(503) or True
     begun = time.monotonic()
