@@ -40,11 +40,11 @@
 
 /* Of a message, either way: what is larger is refused. */
 #define USAGE_BYTES_MAX (1024u * 1024)
-#define USAGE_ROWS_MAX  2000u /* of all lists together */
+#define USAGE_ROWS_MAX  1000u /* of all lists together */
 #define USAGE_NAME_MAX  255u
 /* What either side puts into a message, all its lists together: rows until there are so many, or until their texts have so many
  * bytes. Escaped six times, and with the rest of the message, that is below the above. */
-#define USAGE_CHUNK_ROWS  1000u
+#define USAGE_CHUNK_ROWS  500u
 #define USAGE_CHUNK_BYTES (64u * 1024)
 /* Where there is no room for more names the rest is counted under this one. No key or repository can have it. */
 #define USAGE_OTHERS "*"

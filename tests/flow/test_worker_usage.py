@@ -148,14 +148,14 @@ def test_lost_answers_count_nothing_twice(leader, worker):
 def test_counts_that_a_leader_will_never_take_do_not_hold_up_the_others(leader, worker, status):
     def before(call, push):
         if any(row["name"] == "poison" for row in push["repositories"]):
-            call.answer(status, b'{"errors":[{"code":"X","message":"over 2000 rows in all"}]}', {"Content-Type": "application/json"})
+            call.answer(status, b'{"errors":[{"code":"X","message":"over 1000 rows in all"}]}', {"Content-Type": "application/json"})
             return True
         return False
 
     leader.before = before
     worker.push("poison", "v1")
     await_true(lambda: lines(worker, "usage.refused"), seconds=60, what="the line in the log")
-    assert "over 2000 rows" in lines(worker, "usage.refused")[0]
+    assert "over 1000 rows" in lines(worker, "usage.refused")[0]
     worker.push("app", "v1")
     # The first of these may be in one push with the last that is refused.
     await_true(lambda: worker.call("GET", "/v2/app/manifests/v1").status_code == 200 and leader.pulls["app"], seconds=60, what="counts of after")
