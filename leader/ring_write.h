@@ -10,7 +10,7 @@
  *
  * The ring is an entity, written by compare-and-swap on its revision with the next epoch. Changes that come within
  * 50 ms of each other are one write; a member that goes is written at once. Every sweep compares the ring with the members, so
- * what could not be written, or was changed by another, is mended by the next.
+ * what could not be written, or was changed by another, is mended by the next. That hearing has ended (hearing.h) is stored with it.
  *
  * Thread  as said.
  */

@@ -619,13 +619,37 @@ static void who_is_new_is_dealt_to_when_all_others_know(void **state)
 	assert_true(got(rig, two).granted > 4);
 }
 
+/* So those who heard of it tell a leader that was put back to before it came. */
+static void who_comes_is_a_dealing(void **state)
+{
+	struct rig *rig = *state;
+	struct got one = got(rig, (struct given){ 0 });
+	struct got same = got(rig, (struct given){ 0 });
+
+	assert_string_equal(one.witness, same.witness);
+	(void)got(rig, (struct given){ .worker = "w2", .process = "p2" });
+	assert_string_not_equal(got(rig, (struct given){ 0 }).witness, one.witness);
+}
+
+/* What it tells is not taken: a newer push of it was faster. */
+static void a_late_push_is_no_proof(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .number = 1, .want = 7 });
+	restart(rig);
+	assert_true(got(rig, (struct given){ .number = 9, .granted = 7 }).hold_ms > 0);
+	assert_true(got(rig, (struct given){ .number = 8, .granted = 7, .all = true }).hold_ms > 0);
+	assert_int_equal(got(rig, (struct given){ .number = 10, .granted = 7, .all = true }).hold_ms, 0);
+}
+
 /* It has heard something that made it wait, and those who told it have forgotten that by now. */
 static void after_a_leader_that_did_not_end_its_hearing_there_is_no_proof(void **state)
 {
 	struct rig *rig = *state;
 
 	(void)got(rig, (struct given){ .want = 7 });
-	(void)got(rig, (struct given){ .granted = 7, .leader = "before", .witness = "0123456789abcdef:3" });
+	(void)got(rig, (struct given){ .leader = "before", .witness = "0123456789abcdef:3" });
 	for (int i = 0; i < 2; i++) {
 		restart(rig);
 		assert_true(got(rig, (struct given){ .granted = 7, .all = true }).hold_ms > 0);
@@ -818,6 +842,8 @@ int main(void)
 		TEST(who_has_not_heard_this_leader_only_tells),
 		TEST(a_push_that_is_made_by_hand_needs_no_leader),
 		TEST(who_is_new_is_dealt_to_when_all_others_know),
+		TEST(who_comes_is_a_dealing),
+		TEST(a_late_push_is_no_proof),
 		TEST(after_a_leader_that_did_not_end_its_hearing_there_is_no_proof),
 		TEST(a_restored_leader_hears_first),
 		TEST(a_restored_leader_tells_no_more_than_it_was_told),
