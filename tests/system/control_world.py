@@ -73,6 +73,7 @@ class Road:
     def __init__(self, to):
         self.to, self.port, self.rule, self.edit = to, free_port(), None, None
         self.answered, self.asked, self.ended = [], [], threading.Event()
+        self.lock, self.pushes = threading.Lock(), 0  # under way
         road = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -97,10 +98,11 @@ class Road:
     def serve(self, handler):
         question = Question(handler.command, handler.path, dict(handler.headers), handler.rfile.read(int(handler.headers.get("Content-Length", 0))))
         self.asked.append(question)
-        try:
-            answer = self.treat(question, self.rule and self.rule(question))
-        except (OSError, http.client.HTTPException):
-            answer = None
+        with self.under_way(question):
+            try:
+                answer = self.treat(question, self.rule and self.rule(question))
+            except (OSError, http.client.HTTPException):
+                answer = None
         if not answer:
             handler.close_connection = True
             return
@@ -115,6 +117,16 @@ class Road:
         handler.wfile.write(edited.body)
         handler.wfile.flush()
         self.answered.append((question, answer.status))
+
+    @contextlib.contextmanager
+    def under_way(self, question):
+        with self.lock:
+            self.pushes += bool(question.push)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.pushes -= bool(question.push)
 
     def treat(self, question, how):
         what, seconds = how if isinstance(how, tuple) else (how, 0)
@@ -141,13 +153,17 @@ class Road:
 
     def straggle(self, question, seconds):
         if not self.ended.wait(seconds):
-            with contextlib.suppress(OSError, http.client.HTTPException):
+            with self.under_way(question), contextlib.suppress(OSError, http.client.HTTPException):
                 self.send(question)
 
     def await_asked(self, kind, seconds=ANSWER_S):
         """The next question of this kind."""
         before = len(self.asked)
         return await_true(lambda: next((q for q in self.asked[before:] if q.kind == kind), None), seconds, f"a question of the kind {kind}")
+
+    def await_quiet(self):
+        """No push is under way."""
+        await_true(lambda: not self.pushes, ANSWER_S, "the end of all pushes")
 
     def await_answers(self, times=2, seconds=ANSWER_S):
         """So many pushes that begin from now on are answered with 200."""
@@ -263,9 +279,10 @@ class World(Cluster):
         """Every live member has the leader's revision."""
         def level():
             told = self.admin("GET", "/api/cluster/members").json()
-            return all(m["revision"] == told["revision"] for m in told["members"] if m["state"] == "active")
+            live = [m for m in told["members"] if m["state"] == "active"]
+            return all(m["revision"] == told["revision"] for m in live) and len({m.get("stateDigest") for m in live}) <= 1
 
-        await_true(level, seconds, "the leader's revision at all members")
+        await_true(level, seconds, "the leader's state at all members")
 
     # Keys and calls.
 

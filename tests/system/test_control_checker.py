@@ -346,6 +346,7 @@ class Round:
             self.restores += 1
             for one in self.world.workers:
                 self.world.pause(one)
+                one.road.await_quiet()
             for at, calls in self.merged().items():
                 self.history.lacking[at] += calls - copied.get(at, 0)
             self.world.restore_leader()
@@ -353,6 +354,7 @@ class Round:
                 self.world.go_on(one)
             for one in self.world.workers:
                 one.road.await_answers(2)
+            self.world.await_level(HEAL_S)
             self.adopt(before)
 
     def adopt(self, before):
@@ -445,7 +447,7 @@ class Round:
             status, headers = self.call(worker, account)
             if status == 200:
                 last = time.monotonic()
-            else:
+            if status == 429:
                 limit = headers.get("RateLimit-Limit")
                 time.sleep(0.05)  # pace
         return limit
