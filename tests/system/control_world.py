@@ -265,6 +265,10 @@ class World(Cluster):
     def by_name(self):
         return {m["name"]: m for m in self.admin("GET", "/api/cluster/members").json()["members"]}
 
+    def told_of(self, name):
+        """What the leader tells of this member; of one that it does not tell of nothing."""
+        return self.by_name().get(name, {})
+
     def in_ring(self):
         return {m["id"]: m["state"] for m in self.admin("GET", "/api/ring/ring").json()["members"]}
 
@@ -294,8 +298,8 @@ class World(Cluster):
 
     def knows(self, worker, key):
         """Without a call that would be counted: a wrong secret is another 401 than an unknown key, so the revision is asked."""
-        member = self.by_name().get(worker.environment["CLUSTER_WORKER_NAME"], {})
-        return member.get("revision", 0) >= self.admin("GET", f"/api/apikey/{key.id}").json()["revision"]
+        told = self.told_of(worker.environment["CLUSTER_WORKER_NAME"])
+        return told.get("revision", 0) >= self.admin("GET", f"/api/apikey/{key.id}").json()["revision"]
 
     def change(self, key, **fields):
         reply = self.admin("PATCH", f"/api/apikey/{key.id}", fields)
