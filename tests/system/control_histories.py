@@ -98,6 +98,9 @@ class History:
                    any(c.key == call.key and c.begin <= w.end and (c.applied is None or c.applied >= w.ended - SAVE_S) for c in self.changes)
                    for w in self.windows)
 
+    def is_starting(self, call):
+        return any(w.worker == call.worker and call.end >= w.begin and call.begin <= w.end for w in self.windows)
+
     def had_no_quota(self, key):
         return any(c.quota == 0 for c in self.changes if c.key == key)
 
@@ -107,18 +110,26 @@ def bounds(calls):
     return sum(c.is_admitted for c in calls), sum(c.may_count for c in calls)
 
 
+def check_sum(what, calls, found, excuse, moved=0):
+    least, most = bounds(calls)
+    if found > most + moved:
+        return [f"{what}: {found} calls merged, at most {most} were admitted ({moved} may be another day's): counted twice"]
+    if found < least - excuse - moved:
+        return [f"{what}: {found} calls merged, {least} were admitted ({excuse} may be lost, {moved} another day's): lost"]
+    return []
+
+
 def check_sums(history, merged):
-    """merged: calls by (key, day), as the leader has them in the end. Each admitted call is there, once."""
+    """merged: calls by (key, day), as the leader has them in the end. Each admitted call is there, once, and on its day."""
     problems = []
     for key in history.keys():
-        for day in sorted(set(history.days(key)) | {d for k, d in merged if k == key}):
-            least, most = bounds(history.of(key, day))
-            excuse = history.lost[key, day] + history.lacking[key, day]
-            found = merged.get((key, day), 0)
-            if found > most:
-                problems.append(f"{key} {day}: {found} calls merged, at most {most} were admitted: counted twice")
-            if found < least - excuse:
-                problems.append(f"{key} {day}: {found} calls merged, {least} were admitted ({excuse} may be lost): lost")
+        days = sorted(set(history.days(key)) | {d for k, d in merged if k == key})
+        excuses = {day: history.lost[key, day] + history.lacking[key, day] for day in days}
+        problems += check_sum(key, history.of(key), sum(merged.get((key, day), 0) for day in days), sum(excuses.values()))
+        # Who has just started knows no day but that of its own clock.
+        moved = sum(call.may_count and history.is_starting(call) for call in history.of(key))
+        for day in days:
+            problems += check_sum(f"{key} {day}", history.of(key, day), merged.get((key, day), 0), excuses[day], moved)
     return problems
 
 

@@ -92,7 +92,16 @@ def test_right_histories_have_no_problem(name):
 def test_each_fault_is_found(name):
     story, merged, fault = WRONG[name]
     problems = story.problems(merged)
-    assert len(problems) == 1 and problems[0].endswith(f": {fault}"), problems
+    assert problems and all(problem.endswith(f": {fault}") for problem in problems), problems
+
+
+def test_a_call_belongs_to_its_day():
+    """But for those of a worker that has just started."""
+    story = Story().call(times=3).wait(0.2).starts(takes=0.15).call(times=2)
+    assert check_sums(story.history, {(KEY, DAY): 3, (KEY, "2026-11-19"): 2}) == []
+    assert check_sums(story.history, {(KEY, DAY): 3, (KEY, "2026-11-19"): 3})[0].endswith("counted twice")
+    assert check_sums(story.history, {(KEY, DAY): 2, (KEY, "2026-11-19"): 2})[0].endswith("lost")
+    assert [p.split(": ")[-1] for p in check_sums(story.history, {(KEY, DAY): 2, (KEY, "2026-11-19"): 3})] == ["counted twice", "lost"]
 
 
 def test_refusals_that_last_are_found():
