@@ -8,6 +8,7 @@ What was done stands in the round's operations.log; of a round that fails it is 
 """
 import contextlib
 import dataclasses
+import functools
 import os
 import random
 import threading
@@ -96,12 +97,23 @@ class Weather:
         return Answer(answer.status, answer.headers, answer.body[:at] + bytes([answer.body[at] ^ (1 << self.dice.randrange(8))]) + answer.body[at + 1:])
 
 
+def to_workers(what):
+    """One such thing at a time."""
+    @functools.wraps(what)
+    def alone(self, worker, dice):
+        with self.workers_lock:
+            what(self, worker, dice)
+
+    return alone
+
+
 class Round:
     def __init__(self, seed):
         self.seed, self.dice = seed, random.Random(f"{seed}:round")
         self.history, self.gate, self.weather = History(), Gate(), Weather(seed)
         self.end, self.failures, self.lock = threading.Event(), [], threading.Lock()
-        self.leader_lock = threading.RLock()  # who changes something at the leader, or the leader
+        # Who does something to workers has the first, who changes something at the leader, or the leader, the second; in this order.
+        self.workers_lock, self.leader_lock = threading.RLock(), threading.RLock()
         self.kills, self.restores, self.days = 0, 0, 0
         self.world = World(workers=self.dice.choice([2, 2, 3]), lease_ms=LEASE_MS, push_ms=PUSH_MS, grant_ms=GRANT_MS)
         self.done = []
@@ -123,7 +135,7 @@ class Round:
             for thread in threads:
                 thread.start()
             try:
-                self.havoc()
+                self.all_havoc()
                 self.heal()
             finally:
                 self.end.set()
@@ -133,9 +145,9 @@ class Round:
                 raise self.failures[0]
             return self.judge()
 
-    def guard(self, what, n):
+    def guard(self, what, n, *more):
         try:
-            what(random.Random(f"{self.seed}:{what.__name__}:{n}"))
+            what(random.Random(f"{self.seed}:{what.__name__}:{n}"), *more)
         except BaseException as failure:
             self.failures.append(failure)
             raise
@@ -202,22 +214,31 @@ class Round:
 
     # What is done to them. Each one leaves all well but the messages.
 
-    def havoc(self):
+    def all_havoc(self):
+        """What is done to workers, and beside it what is done to the leader and the messages."""
         for worker in self.world.workers:
             worker.called = worker.name
             worker.road.rule, worker.road.edit = self.weather.rule, self.weather.edit
-        kinds = {self.kill: 2, self.kill_settled: 2, self.stop: 2, self.rename: 2, self.pause: 3, self.worker_clock: 3, self.leader_clock: 1,
-                 self.leader_kill: 2, self.leader_stop: 1, self.leader_pause: 2, self.full: 2, self.restore: 2, self.storm: 2}
+        workers = {self.kill: 2, self.kill_settled: 2, self.stop: 2, self.rename: 2, self.pause: 3, self.worker_clock: 3}
+        leader = {self.leader_clock: 1, self.leader_kill: 2, self.leader_stop: 1, self.leader_pause: 2, self.full: 2, self.restore: 3, self.storm: 2}
         if self.seed % 2:  # in these rounds the sums are exact
-            for kind in (self.kill, self.kill_settled, self.restore):
-                del kinds[kind]
+            del workers[self.kill], workers[self.kill_settled], leader[self.restore]
+        threads = [threading.Thread(target=self.guard, args=(self.havoc, n, kinds)) for n, kinds in enumerate((workers, leader))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self.failures:
+            raise self.failures[0]
+
+    def havoc(self, dice, kinds):
         until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
-            kind = self.dice.choices(list(kinds), kinds.values())[0]
-            worker = self.dice.choice(self.world.workers)
+        while time.monotonic() < until and not self.failures:
+            kind = dice.choices(list(kinds), kinds.values())[0]
+            worker = dice.choice(self.world.workers)
             self.say(f"{kind.__name__} {worker.called}")
-            kind(worker)
-            self.end.wait(self.dice.uniform(0.1, 0.6))
+            kind(worker, dice)
+            self.end.wait(dice.uniform(0.1, 0.6))
 
     def started(self, worker, ended):
         """From its disk; it may have missed something until it has heard the leader."""
@@ -231,7 +252,8 @@ class Round:
                    f"{worker.called} has heard the leader")
         window.end = time.monotonic()
 
-    def kill(self, worker):
+    @to_workers
+    def kill(self, worker, dice):
         """What was not written down is lost, and no more: all that ended before the last push but one had begun was."""
         self.kills += 1
         worker.kill()
@@ -243,7 +265,8 @@ class Round:
                 self.history.lost[call.key, call.day] += 1
         self.started(worker, ended)
 
-    def kill_settled(self, worker):
+    @to_workers
+    def kill_settled(self, worker, dice):
         """Everything is counted at the leader; answers may still be lost."""
         with self.gate.barrier():
             self.settle()
@@ -263,30 +286,36 @@ class Round:
         return [problem for problem in check_sums(self.history, self.merged()) if problem.endswith(": lost")]
 
     def merged(self):
-        return {(a.name, day): row["calls"] for a in self.accounts for day, row in self.world.usage(a.key).items()}
+        with self.leader_lock:
+            return {(a.name, day): row["calls"] for a in self.accounts for day, row in self.world.usage(a.key).items()}
 
-    def stop(self, worker):
+    @to_workers
+    def stop(self, worker, dice):
         ended = time.monotonic()
         worker.stop()
         self.started(worker, ended)
 
-    def rename(self, worker):
+    @to_workers
+    def rename(self, worker, dice):
         ended = time.monotonic()
         worker.stop()
-        worker.called = f"{worker.name}-{self.dice.randrange(1000)}"
+        worker.called = f"{worker.name}-{dice.randrange(1000)}"
         worker.environment["CLUSTER_WORKER_NAME"] = worker.called
         self.started(worker, ended)
 
-    def pause(self, worker):
+    @to_workers
+    def pause(self, worker, dice):
         """Also beyond its lease and its grants."""
         self.world.pause(worker)
-        self.end.wait(self.dice.choice([0.2, 1.5 * LEASE_MS / 1000, 1.3 * GRANT_MS / 1000]))
+        self.end.wait(dice.choice([0.2, 1.5 * LEASE_MS / 1000, 1.3 * GRANT_MS / 1000]))
         self.world.go_on(worker)
 
-    def worker_clock(self, worker):
-        self.world.set_clock(worker.name, self.dice.choice([-1, 1, 0, 0.5, -0.5, 400]))
+    @to_workers
+    def worker_clock(self, worker, dice):
+        self.world.set_clock(worker.name, dice.choice([-1, 1, 0, 0.5, -0.5, 400]))
 
-    def leader_clock(self, worker):
+    @to_workers
+    def leader_clock(self, worker, dice):
         """Nobody calls while it is set, so that it is known to which day a call belongs."""
         with self.calm(), self.gate.barrier(), self.leader_lock:
             self.days = 1 - self.days
@@ -306,39 +335,40 @@ class Round:
         finally:
             self.weather.strength = strength
 
-    def leader_kill(self, worker):
+    def leader_kill(self, worker, dice):
         with self.leader_lock:
             self.world.leader.kill()
-            self.end.wait(self.dice.uniform(0, 1.5))
+            self.end.wait(dice.uniform(0, 1.5))
             self.world.leader.start()
 
-    def leader_stop(self, worker):
+    def leader_stop(self, worker, dice):
         with self.leader_lock:
             self.world.leader.stop()
             self.world.leader.start()
 
-    def leader_pause(self, worker):
+    def leader_pause(self, worker, dice):
         with self.leader_lock:
             self.world.pause(self.world.leader)
-            self.end.wait(self.dice.choice([0.2, 1, 1.3 * GRANT_MS / 1000]))
+            self.end.wait(dice.choice([0.2, 1, 1.3 * GRANT_MS / 1000]))
             self.world.go_on(self.world.leader)
 
-    def full(self, worker):
+    def full(self, worker, dice):
         with self.leader_lock, self.world.full_disk():
-            self.end.wait(self.dice.uniform(0.5, 2))
+            self.end.wait(dice.uniform(0.5, 2))
 
-    def storm(self, worker):
+    def storm(self, worker, dice):
         self.weather.strength = 3
-        self.end.wait(self.dice.uniform(0.3, 1))
+        self.end.wait(dice.uniform(0.3, 1))
         self.weather.strength = 1
 
-    def restore(self, worker):
+    @to_workers
+    def restore(self, worker, dice):
         """To a copy of a second ago; all workers live through it, and are heard before grants are given."""
         with self.leader_lock:
             copied = self.merged()
             self.world.copy_leader()
             before = [(a, a.quota, a.enabled) for a in self.accounts]
-        self.end.wait(self.dice.uniform(0.3, 1.5))
+        self.end.wait(dice.uniform(0.3, 1.5))
         with self.calm(), self.leader_lock:
             begin = time.monotonic()
             for account, quota, enabled in before:
