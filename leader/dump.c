@@ -39,7 +39,8 @@ void dump_free(struct dump *dump)
 
 static void write_once(struct dump *dump)
 {
-	AUTO(state_answer) *lines = state_log_lines(dump->leader->log, 0);
+	const struct state_want all = { .full = true, .lines = true };
+	AUTO(state_answer) *lines = state_log_lines(dump->leader->log, &all);
 	struct error err;
 
 	if (!file_write_durable(dump->path, lines->plain, 0600, &err))

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/clock.h"
+#include "common/few.h"
 #include "common/http_server.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
 #include "leader/api.h"
@@ -19,6 +22,9 @@
 #define WAIT_MAX   60000
 #define BUILD_MS   60000 /* beyond what was asked to wait */
 #define LINES_TYPE "application/x-ndjson"
+/* Of what workers provoke: lines of the log in a minute. */
+#define SAY_MOST    10
+#define SAY_SPAN_MS 60000
 
 struct poll {
 	struct waiting waiting; /* first */
@@ -27,9 +33,11 @@ struct poll {
 	struct http_request *request;
 	struct poll *next, *prev;
 	struct loop_timer timer;
-	uint64_t since, wait;
-	uint64_t key; /* what is being built for it */
-	bool building, gzip, lines;
+	struct state_question question;
+	uint64_t wait;
+	struct state_want want;
+	struct build *build; /* that it waits for, or NULL */
+	bool gzip;
 	struct login_who who;
 };
 
@@ -37,8 +45,7 @@ struct poll {
 struct build {
 	struct feed *feed;
 	struct build *next;
-	uint64_t key;
-	bool lines;
+	struct state_want want;
 	struct state_answer *answer;
 };
 
@@ -47,6 +54,7 @@ struct feed {
 	struct poll *polls;
 	struct build *builds;
 	uint64_t parked;
+	struct few said_unknown;
 	bool closed;
 	atomic_bool posted;
 };
@@ -102,12 +110,15 @@ static void poll_reply(struct poll *poll, struct http_response *response)
 	http_request_reply(request, response);
 }
 
+/* What it has is what there is. */
 static void reply_unchanged(struct poll *poll)
 {
 	struct http_response *response = http_response_empty(304);
 
-	http_response_headerf(
-		response, "Zot-State-Revision", "%" PRIu64, state_log_revision(poll->feed->leader->log));
+	http_response_headerf(response, "Zot-State-Revision", "%" PRIu64, poll->question.since);
+	if (*poll->question.digest)
+		http_response_header(response, "Zot-State-Result", poll->question.digest);
+	http_response_header(response, "Cache-Control", "no-store");
 	poll_reply(poll, response);
 }
 
@@ -124,11 +135,13 @@ static void reply_answer(struct poll *poll, struct state_answer *answer)
 	struct http_response *response =
 		http_response_shared(200, body, release_answer, state_answer_ref(answer));
 
-	http_response_header(response, "Content-Type", poll->lines ? LINES_TYPE : STATE_MEDIA_TYPE);
+	http_response_header(response, "Content-Type", poll->question.lines ? LINES_TYPE : STATE_MEDIA_TYPE);
 	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	http_response_headerf(response, "Zot-State-Revision", "%" PRIu64, answer->revision);
 	http_response_header(response, "Zot-State-Kind", answer->full ? "full" : "delta");
 	http_response_header(response, "Zot-State-Digest", answer->digest);
+	http_response_header(response, "Zot-State-Result", answer->result);
+	http_response_header(response, "Cache-Control", "no-store");
 	http_response_header(response, "Vary", "Accept, Accept-Encoding");
 	if (gzip)
 		http_response_header(response, "Content-Encoding", "gzip");
@@ -153,14 +166,15 @@ static bool end_if_revoked(struct poll *poll)
 
 /* Encoding. */
 
-static void poll_try(struct poll *poll);
+static void poll_build(struct poll *poll);
 
 static void build_run(void *arg)
 {
 	struct build *build = arg;
 	struct state_log *log = build->feed->leader->log;
 
-	build->answer = build->lines ? state_log_lines(log, build->key) : state_log_answer(log, build->key);
+	build->answer =
+		build->want.lines ? state_log_lines(log, &build->want) : state_log_answer(log, &build->want);
 }
 
 static void build_unlink(struct build *build)
@@ -172,9 +186,9 @@ static void build_unlink(struct build *build)
 	*at = build->next;
 }
 
-static bool is_for(const struct build *build, const struct poll *poll)
+static bool is_enough(const struct state_answer *answer, const struct state_want *want)
 {
-	return poll->building && poll->key == build->key && poll->lines == build->lines;
+	return !want->full || answer->revision >= want->since;
 }
 
 static void build_done(void *arg)
@@ -186,35 +200,46 @@ static void build_done(void *arg)
 	build_unlink(build);
 	for (struct poll *poll = feed->polls; poll; poll = next) {
 		next = poll->next;
-		if (!is_for(build, poll))
+		if (poll->build != build)
 			continue;
-		poll->building = false;
+		poll->build = NULL;
 		if (end_if_revoked(poll))
 			continue;
-		if (build->answer)
+		if (is_enough(build->answer, &poll->want))
 			reply_answer(poll, build->answer);
 		else
-			poll_try(poll);
+			poll_build(poll);
 	}
 	state_answer_free(build->answer);
 	free(build);
 }
 
-static bool build_start(struct feed *feed, uint64_t key, bool lines)
+/* Of full states one is made at a time: whoever needs a newer one than that is going to be asks again then.
+ */
+static struct build *build_find(const struct feed *feed, const struct state_want *want)
 {
-	struct build *build;
+	for (struct build *build = feed->builds; build; build = build->next) {
+		bool same = build->want.full == want->full && build->want.lines == want->lines;
 
-	for (build = feed->builds; build; build = build->next)
-		if (build->key == key && build->lines == lines)
-			return true;
-	build = xnew(struct build);
-	*build = (struct build){ .feed = feed, .next = feed->builds, .key = key, .lines = lines };
+		if (same && (want->full || build->want.since == want->since))
+			return build;
+	}
+	return NULL;
+}
+
+static struct build *build_start(struct feed *feed, const struct state_want *want)
+{
+	struct build *build = xnew(struct build);
+
+	*build = (struct build){ .feed = feed, .next = feed->builds, .want = *want };
+	if (want->full)
+		build->want.since = state_log_revision(feed->leader->log);
 	feed->builds = build;
 	if (pool_submit_then(feed->leader->pool, build_run, feed->leader->loop, build_done, build))
-		return true;
+		return build;
 	build_unlink(build);
 	free(build);
-	return false;
+	return NULL;
 }
 
 static void reply_busy(struct poll *poll)
@@ -228,27 +253,31 @@ static void reply_busy(struct poll *poll)
 static void poll_build(struct poll *poll)
 {
 	struct feed *feed = poll->feed;
-	AUTO(state_answer) *found = NULL;
+	const struct state_want *want = &poll->want;
+	AUTO(state_answer) *found = want->lines ? NULL : state_log_find(feed->leader->log, want);
 
-	poll->key = state_log_since(feed->leader->log, poll->since);
-	found = poll->lines ? NULL : state_log_find(feed->leader->log, poll->key);
-	if (found)
+	if (found) {
 		reply_answer(poll, found);
-	else if (build_start(feed, poll->key, poll->lines))
-		poll->building = true;
-	else
+		return;
+	}
+	poll->build = build_find(feed, want);
+	if (!poll->build)
+		poll->build = build_start(feed, want);
+	if (!poll->build)
 		reply_busy(poll);
 }
 
 /* Waiting. */
+
+static void poll_try(struct poll *poll);
 
 static void on_time(void *arg)
 {
 	struct poll *poll = OBJ_CAST(poll, POLL_MAGIC, arg);
 
 	poll->wait = 0;
-	if (!poll->building)
-		reply_unchanged(poll);
+	if (!poll->build)
+		poll_try(poll);
 }
 
 /* Replies, starts what it needs, or leaves the poll parked. */
@@ -258,7 +287,7 @@ static void poll_try(struct poll *poll)
 
 	if (end_if_revoked(poll))
 		return;
-	if (!poll->since || poll->since != state_log_revision(feed->leader->log))
+	if (state_log_want(feed->leader->log, &poll->question, &poll->want))
 		poll_build(poll);
 	else if (!poll->wait || feed->closed)
 		reply_unchanged(poll);
@@ -274,7 +303,7 @@ static void wake(void *arg)
 	atomic_store(&feed->posted, false);
 	for (struct poll *poll = feed->polls; poll; poll = next) {
 		next = poll->next;
-		if (!poll->building)
+		if (!poll->build)
 			poll_try(poll);
 	}
 }
@@ -333,7 +362,7 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request, co
 	poll->request = request;
 	poll->gzip = accepts(http_request_header(request, "Accept-Encoding"), "gzip");
 	poll->who = *who;
-	poll->lines =
+	poll->question.lines =
 		who->role != LOGIN_WORKER || accepts(http_request_header(request, "Accept"), LINES_TYPE);
 	poll->next = feed->polls;
 	if (poll->next)
@@ -344,22 +373,71 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request, co
 	return poll;
 }
 
+static bool read_digest(struct str query, char into[STATE_DIGEST_TEXT])
+{
+	AUTO_FINI(buf) text = buf_limit(STATE_DIGEST_TEXT);
+	unsigned count = http_query_get(query, "digest", &text);
+	uint8_t raw[STATE_DIGEST_BYTES];
+
+	if (!count)
+		return true;
+	if (count != 1 || text.failed || !str_unhex(buf_str(&text), raw, sizeof(raw)))
+		return false;
+	str_hex(raw, sizeof(raw), into);
+	return true;
+}
+
+static bool read_question(struct str query, struct state_question *question, uint64_t *wait)
+{
+	uint64_t whole = 0;
+	bool good = read_number(query, "since", INT64_MAX, &question->since) &&
+		    read_number(query, "wait", WAIT_MAX, wait) && read_number(query, "whole", 1, &whole) &&
+		    read_digest(query, question->digest);
+
+	question->whole = whole;
+	return good;
+}
+
+/* A state that is not of our history, and not of before: ours is an older copy of the store in which that
+ * worker's was written. */
+static void look_for_lost_writes(struct feed *feed, const struct poll *poll)
+{
+	const struct state_question *question = &poll->question;
+	const char *name = http_request_header(poll->request, "Zot-Worker-Name");
+	struct state_log *log = feed->leader->log;
+
+	if (question->lines || state_log_position(log, question->since, question->digest) != POSITION_LOST)
+		return;
+	counter_add(&feed->leader->counters.states_unknown_total, 1);
+	if (few_take(&feed->said_unknown, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_warn("state.unknown",
+			"worker=%s has=%" PRIu64 " digest=%.16s newest=%" PRIu64
+			" what=\"a worker has what this store does not: it was put back; the worker gets "
+			"what is here\"",
+			log_quote(str_of(name ? name : poll->who.worker)), question->since, question->digest,
+			state_log_revision(log));
+}
+
 void feed_serve(struct feed *feed, struct http_request *request, const struct login_who *who)
 {
-	struct str query = http_request_query(request);
-	uint64_t since = 0, wait = 0;
+	struct state_question question = { 0 };
 	struct poll *poll;
+	uint64_t wait = 0;
 
 	counter_add(&feed->leader->counters.polls_total, 1);
-	if (!read_number(query, "since", INT64_MAX, &since) || !read_number(query, "wait", WAIT_MAX, &wait)) {
-		http_request_reply(
-			request, api_error(400, "invalid",
-					 "since is a revision, and wait is 0 to %d milliseconds", WAIT_MAX));
+	if (!read_question(http_request_query(request), &question, &wait)) {
+		http_request_reply(request,
+			api_error(400, "invalid",
+				"since is a revision, digest is 64 hex digits, whole is 0 or 1, and wait is "
+				"0 to %d milliseconds",
+				WAIT_MAX));
 		return;
 	}
 	poll = poll_new(feed, request, who);
-	poll->since = since;
+	question.lines = poll->question.lines;
+	poll->question = question;
 	poll->wait = wait;
 	http_request_wait_limit(request, (unsigned)wait + BUILD_MS);
+	look_for_lost_writes(feed, poll);
 	poll_try(poll);
 }

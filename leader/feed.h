@@ -2,8 +2,11 @@
 /*
  * feed - GET /api/cluster/state: answers at once, or parks the request until there is something newer.
  *
- *     ?since=R   the caller has revision R (0, none: the full state)
- *     ?wait=MS   at most so long for something newer than R, then 304; 0: at once
+ *     ?since=R    the caller has revision R (0, none: the full state)
+ *     ?digest=D   and this is its digest, 64 hex digits. Without it, or where the leader does not know that pair, the answer is the full
+ *                 state; lines are content with the revision
+ *     ?whole=1    no delta: the full state, at once
+ *     ?wait=MS    at most so long for something newer than R, then 304; 0: at once
  *     Accept: application/x-ndjson   one entity a line, for people, without secrets
  *
  * Every write wakes all parked polls by one post. Those that need the same bytes wait for one encoding on the pool and

@@ -1,90 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grants - a pot for each (day, key) with the rows of those who hold of it, and a holder for each (worker,
- * boot) with its rows: each row is in both lists.
+ * grants - a pot for each (day, key) with the rows of those who hold of it, and a holder for each boot with
+ * its rows: each row is in both lists, and in its holder's list of what is unused while something of it is.
+ * Boots that are over are in the sums of the pot alone.
  */
 #include "leader/grants.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
+#include "common/list.h"
 #include "common/map.h"
 
-#define KEY_MAX 600 /* two names of 255 bytes and a day */
+#define KEY_MAX 600 /* a name of 255 bytes and a day, or a boot */
 
 struct row {
-	struct store_grant grant;
-	struct row *next_of_pot, *next_of_holder;
+	struct holder *holder;
 	struct pot *pot;
+	struct list in_holder, in_pot, in_unused;
+	char *apikey;
+	uint64_t granted, used;
 	bool recall;
 };
 
 struct pot {
 	char day[11];
-	uint64_t granted; /* sum of the rows */
-	struct row *rows;
+	uint64_t granted, used; /* sums, of boots that are over too */
+	uint64_t total;
+	struct list rows;
 };
 
 struct holder {
-	struct row *rows;
+	struct list rows, unused;
 	struct map *by_name; /* day \n key -> row */
-	char *worker, *boot;
 };
 
 struct grants {
+	pthread_mutex_t lock;
 	struct map *pots;    /* day \n key */
-	struct map *holders; /* worker \n boot */
+	struct map *holders; /* boot */
+	size_t rows_len;
 };
 
 struct grants *grants_new(void)
 {
 	struct grants *grants = xnew(struct grants);
 
+	(void)pthread_mutex_init(&grants->lock, NULL);
 	grants->pots = map_new();
 	grants->holders = map_new();
 	return grants;
 }
 
-static void row_free(struct row *row)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-	free(row->grant.apikey);
-	free(row);
+	return a < b ? a : b;
 }
 
-static void holder_free(struct holder *holder)
+static uint64_t most(uint64_t a, uint64_t b)
 {
-	while (holder->rows) {
-		struct row *row = holder->rows;
-		holder->rows = row->next_of_holder;
-		row_free(row);
-	}
-	map_free(holder->by_name);
-	free(holder->worker);
-	free(holder->boot);
-	free(holder);
-}
-
-void grants_free(struct grants *grants)
-{
-	void *value;
-
-	if (!grants)
-		return;
-	for (size_t at = 0; map_next(grants->holders, &at, NULL, &value);)
-		holder_free(value);
-	for (size_t at = 0; map_next(grants->pots, &at, NULL, &value);)
-		free(value);
-	map_free(grants->holders);
-	map_free(grants->pots);
-	free(grants);
+	return a > b ? a : b;
 }
 
 /* Finding. */
 
-static struct str key_of(char into[KEY_MAX], const char *first, const char *second)
+static struct str key_of(char into[KEY_MAX], const char *day, const char *apikey)
 {
-	int len = snprintf(into, KEY_MAX, "%s\n%s", first, second);
+	int len = snprintf(into, KEY_MAX, "%s\n%s", day, apikey);
 
 	CHECK(len > 0 && len < KEY_MAX);
 	return str_from(into, (size_t)len);
@@ -106,38 +90,43 @@ static struct pot *pot_make(struct grants *grants, const char *apikey, const cha
 	if (pot)
 		return pot;
 	pot = xnew(struct pot);
+	list_init(&pot->rows);
 	CHECK(str_copy(str_of(day), pot->day, sizeof(pot->day)));
 	(void)map_put(grants->pots, name, pot);
 	return pot;
 }
 
-static struct holder *holder_find(const struct grants *grants, const char *worker, const char *boot)
+static struct holder *holder_find(const struct grants *grants, const char *boot)
 {
-	char key[KEY_MAX];
-
-	return map_find(grants->holders, key_of(key, worker, boot));
+	return map_find(grants->holders, str_of(boot));
 }
 
-static struct holder *holder_make(struct grants *grants, const char *worker, const char *boot)
+static struct holder *holder_make(struct grants *grants, const char *boot)
 {
-	char key[KEY_MAX];
-	struct str name = key_of(key, worker, boot);
-	struct holder *holder = map_find(grants->holders, name);
+	struct holder *holder = holder_find(grants, boot);
 
 	if (holder)
 		return holder;
 	holder = xnew(struct holder);
+	list_init(&holder->rows);
+	list_init(&holder->unused);
 	holder->by_name = map_new();
-	holder->worker = check_strdup(worker);
-	holder->boot = check_strdup(boot);
-	(void)map_put(grants->holders, name, holder);
+	(void)map_put(grants->holders, str_of(boot), holder);
 	return holder;
 }
 
-static struct row *row_make(
-	struct grants *grants, const char *worker, const char *boot, const char *apikey, const char *day)
+static struct row *row_find(
+	const struct grants *grants, const char *boot, const char *apikey, const char *day)
 {
-	struct holder *holder = holder_make(grants, worker, boot);
+	const struct holder *holder = holder_find(grants, boot);
+	char key[KEY_MAX];
+
+	return holder ? map_find(holder->by_name, key_of(key, day, apikey)) : NULL;
+}
+
+static struct row *row_make(struct grants *grants, const char *boot, const char *apikey, const char *day)
+{
+	struct holder *holder = holder_make(grants, boot);
 	char key[KEY_MAX];
 	struct str name = key_of(key, day, apikey);
 	struct row *row = map_find(holder->by_name, name);
@@ -146,95 +135,211 @@ static struct row *row_make(
 		return row;
 	row = xnew(struct row);
 	(void)map_put(holder->by_name, name, row);
-	row->grant.worker = holder->worker;
-	row->grant.boot = holder->boot;
-	row->grant.apikey = check_strdup(apikey);
-	CHECK(str_copy(str_of(day), row->grant.day, sizeof(row->grant.day)));
+	row->holder = holder;
+	row->apikey = check_strdup(apikey);
 	row->pot = pot_make(grants, apikey, day);
-	row->next_of_holder = holder->rows;
-	holder->rows = row;
-	row->next_of_pot = row->pot->rows;
-	row->pot->rows = row;
+	list_push(&holder->rows, &row->in_holder);
+	list_push(&row->pot->rows, &row->in_pot);
+	grants->rows_len++;
 	return row;
 }
 
-/* The one door for what is granted: the pot's sum follows. */
-static void set_granted(struct row *row, uint64_t granted)
+/* The one door for a row's numbers: the pot's sums and the list of what is unused follow. */
+static void set_row(struct row *row, uint64_t granted, uint64_t used)
 {
-	row->pot->granted = row->pot->granted - row->grant.granted + granted;
-	row->grant.granted = granted;
-	if (row->grant.granted == row->grant.used)
+	row->pot->granted += granted - row->granted;
+	row->pot->used += used - row->used;
+	row->granted = granted;
+	row->used = used;
+	list_drop(&row->in_unused);
+	if (granted > used)
+		list_push(&row->holder->unused, &row->in_unused);
+	else
 		row->recall = false;
+}
+
+/* Of a boot that is over the pot's sums know. */
+static void load_over(struct grants *grants, const struct store_grant *grant)
+{
+	struct pot *pot = pot_make(grants, grant->apikey, grant->day);
+	uint64_t used = least(grant->used, STORE_GRANT_MAX);
+
+	pot->granted += used;
+	pot->used += used;
 }
 
 void grants_load(struct grants *grants, const struct store_grant *grant)
 {
-	struct row *row = row_make(grants, grant->worker, grant->boot, grant->apikey, grant->day);
+	uint64_t used = least(grant->used, STORE_GRANT_MAX);
 
-	row->grant.used = grant->used;
-	row->grant.finished = grant->finished;
-	set_granted(row, grant->granted);
+	pthread_mutex_lock(&grants->lock);
+	if (*grant->boot)
+		set_row(row_make(grants, grant->boot, grant->apikey, grant->day),
+			most(least(grant->granted, STORE_GRANT_MAX), used), used);
+	else
+		load_over(grants, grant);
+	pthread_mutex_unlock(&grants->lock);
 }
 
-/* Forgetting. */
+/* Forgetting. The row's numbers stay in its pot's sums. */
 
-static void unlink_from_pot(struct row *row)
-{
-	struct row **at = &row->pot->rows;
-
-	while (*at != row)
-		at = &(*at)->next_of_pot;
-	*at = row->next_of_pot;
-	row->pot->granted -= row->grant.granted;
-}
-
-static void holder_forget(struct holder *holder, const char *oldest)
+static void row_forget(struct grants *grants, struct row *row)
 {
 	char key[KEY_MAX];
 
-	for (struct row **at = &holder->rows; *at;) {
-		struct row *row = *at;
-		if (strcmp(row->grant.day, oldest) >= 0) {
-			at = &row->next_of_holder;
-			continue;
-		}
-		*at = row->next_of_holder;
-		(void)map_delete(holder->by_name, key_of(key, row->grant.day, row->grant.apikey));
-		unlink_from_pot(row);
-		row_free(row);
-	}
+	(void)map_delete(row->holder->by_name, key_of(key, row->pot->day, row->apikey));
+	list_drop(&row->in_holder);
+	list_drop(&row->in_pot);
+	list_drop(&row->in_unused);
+	grants->rows_len--;
+	free(row->apikey);
+	free(row);
 }
 
-void grants_forget(struct grants *grants, const char *oldest)
+static void holder_free(struct holder *holder)
+{
+	map_free(holder->by_name);
+	free(holder);
+}
+
+static void pot_empty(struct grants *grants, struct pot *pot)
+{
+	struct list *node;
+
+	while ((node = list_first(&pot->rows)))
+		row_forget(grants, LIST_OF(struct row, in_pot, node));
+}
+
+static void forget_holders(struct grants *grants)
 {
 	struct str key;
 	void *value;
 
 	for (size_t at = 0; map_next(grants->holders, &at, &key, &value);) {
-		holder_forget(value, oldest);
-		if (!((struct holder *)value)->rows) {
-			(void)map_delete(grants->holders, key);
-			holder_free(value);
-		}
+		struct holder *holder = value;
+		if (list_first(&holder->rows))
+			continue;
+		(void)map_delete(grants->holders, key);
+		holder_free(holder);
 	}
+}
+
+static void forget_days(struct grants *grants, const char *oldest)
+{
+	struct str key;
+	void *value;
+
 	for (size_t at = 0; map_next(grants->pots, &at, &key, &value);) {
-		if (!((struct pot *)value)->rows) {
-			(void)map_delete(grants->pots, key);
-			free(value);
-		}
+		struct pot *pot = value;
+		if (strcmp(pot->day, oldest) >= 0)
+			continue;
+		pot_empty(grants, pot);
+		(void)map_delete(grants->pots, key);
+		free(pot);
 	}
+	forget_holders(grants);
 }
 
-/* Dealing. */
-
-static uint64_t least(uint64_t a, uint64_t b)
+void grants_forget(struct grants *grants, const char *oldest)
 {
-	return a < b ? a : b;
+	pthread_mutex_lock(&grants->lock);
+	forget_days(grants, oldest);
+	pthread_mutex_unlock(&grants->lock);
 }
 
-static uint64_t available(const struct pot *pot, uint64_t limit)
+void grants_free(struct grants *grants)
 {
-	return limit > pot->granted ? limit - pot->granted : 0;
+	if (!grants)
+		return;
+	forget_days(grants, "~"); /* after every day */
+	map_free(grants->holders);
+	map_free(grants->pots);
+	(void)pthread_mutex_destroy(&grants->lock);
+	free(grants);
+}
+
+/* Staging. */
+
+struct change {
+	uint64_t total;
+	bool out; /* it wanted, and nothing was available */
+};
+
+struct grants_staged {
+	struct grants *grants;
+	char *boot;
+	struct store_grant *rows;
+	struct change *changes; /* beside rows */
+	size_t len, room, new_rows;
+	struct map *named; /* day \n key */
+	bool told_more;
+};
+
+struct grants_staged *grants_stage(struct grants *grants, const char *boot)
+{
+	struct grants_staged *staged = xnew(struct grants_staged);
+
+	staged->grants = grants;
+	staged->boot = check_strdup(boot);
+	staged->named = map_new();
+	return staged;
+}
+
+void grants_staged_free(struct grants_staged *staged)
+{
+	if (!staged)
+		return;
+	for (size_t i = 0; i < staged->len; i++)
+		free(staged->rows[i].apikey);
+	free(staged->rows);
+	free(staged->changes);
+	map_free(staged->named);
+	free(staged->boot);
+	free(staged);
+}
+
+static void widen(struct grants_staged *staged)
+{
+	size_t room = staged->room ? staged->room * 2 : 16;
+	struct store_grant *rows = xnew_array(struct store_grant, room);
+	struct change *changes = xnew_array(struct change, room);
+
+	if (staged->len) {
+		memcpy(rows, staged->rows, staged->len * sizeof(*rows));
+		memcpy(changes, staged->changes, staged->len * sizeof(*changes));
+	}
+	free(staged->rows);
+	free(staged->changes);
+	staged->rows = rows;
+	staged->changes = changes;
+	staged->room = room;
+}
+
+static void note(struct grants_staged *staged, const struct usage_demand *demand, uint64_t granted,
+	uint64_t used, struct change change)
+{
+	struct store_grant *row;
+
+	if (staged->len == staged->room)
+		widen(staged);
+	staged->changes[staged->len] = change;
+	row = &staged->rows[staged->len++];
+	row->boot = staged->boot;
+	row->apikey = check_strdup(demand->apikey);
+	memcpy(row->day, demand->day, sizeof(row->day));
+	row->granted = granted;
+	row->used = used;
+}
+
+/* What of the pot nobody has, where `row` were to have these numbers. */
+static uint64_t available(const struct pot *pot, const struct row *row, uint64_t granted, uint64_t used,
+	const struct grants_terms *terms)
+{
+	uint64_t all_granted = (pot ? pot->granted : 0) - (row ? row->granted : 0) + granted;
+	uint64_t all_used = (pot ? pot->used : 0) - (row ? row->used : 0) + used;
+	uint64_t taken = most(all_granted, least(terms->total, STORE_GRANT_MAX) + all_granted - all_used);
+
+	return terms->limit > taken ? terms->limit - taken : 0;
 }
 
 static uint64_t share(uint64_t left, unsigned live_workers)
@@ -244,80 +349,167 @@ static uint64_t share(uint64_t left, unsigned live_workers)
 	return part ? part : least(left, 1);
 }
 
-static void recall_from_others(const struct row *row)
+/* How much it would like on top of `granted`. */
+static uint64_t missing(const struct usage_demand *demand, uint64_t granted, const struct grants_terms *terms)
 {
-	for (struct row *other = row->pot->rows; other; other = other->next_of_pot)
-		if (other != row && !other->grant.finished && other->grant.granted > other->grant.used)
-			other->recall = true;
+	uint64_t told = least(most(demand->granted, demand->used), STORE_GRANT_MAX);
+	uint64_t goal = least(told + least(demand->want, STORE_GRANT_MAX), STORE_GRANT_MAX);
+
+	return terms->final || goal < granted ? 0 : goal - granted;
 }
 
-/* A copy of a push asks for what its first one may have got already. */
-static uint64_t wanted(const struct row *row, const struct usage_demand *demand, bool repeated)
+static void judge(struct grants_staged *staged, const struct usage_demand *demand, const struct pot *pot,
+	const struct row *row, const struct grants_terms *terms)
 {
-	uint64_t unused = row->grant.granted - row->grant.used;
-
-	if (row->grant.finished)
-		return 0;
-	if (repeated)
-		return demand->want > unused ? demand->want - unused : 0;
-	return least(demand->want, INT64_MAX - least(row->grant.granted, INT64_MAX));
-}
-
-static void give(struct row *row, uint64_t want, const struct grants_terms *terms)
-{
-	uint64_t amount = want;
+	uint64_t used = most(row ? row->used : 0, least(demand->used, STORE_GRANT_MAX));
+	uint64_t known = row ? row->granted : 0, told = least(demand->granted, STORE_GRANT_MAX);
+	uint64_t granted = demand->release || terms->final ? used : most(most(known, told), used);
+	uint64_t more = terms->hold ? 0 : missing(demand, granted, terms);
+	uint64_t left = terms->limit ? available(pot, row, granted, used, terms) : STORE_GRANT_MAX;
+	struct change change = { .total = terms->total, .out = more && !left };
 
 	if (terms->limit)
-		amount = least(want, share(available(row->pot, terms->limit), terms->live_workers));
-	if (amount)
-		set_granted(row, row->grant.granted + amount);
-	else if (want)
-		recall_from_others(row);
+		more = least(more, share(left, terms->live_workers));
+	staged->told_more |= told > known;
+	note(staged, demand, granted + more, used, change);
 }
 
-/* What was admitted is a fact, even if nothing is known of the grant for it: the store may have been
- * restored. */
-static void note_used(struct row *row, uint64_t used)
+static bool stage_locked(
+	struct grants_staged *staged, const struct usage_demand *demand, const struct grants_terms *terms)
 {
-	if (used > row->grant.used)
-		row->grant.used = used;
-	set_granted(row, row->grant.granted > row->grant.used ? row->grant.granted : row->grant.used);
+	struct grants *grants = staged->grants;
+	struct row *row = row_find(grants, staged->boot, demand->apikey, demand->day);
+
+	if (!row && grants->rows_len + staged->new_rows >= GRANTS_ROWS_MAX)
+		return false;
+	staged->new_rows += !row;
+	judge(staged, demand, pot_find(grants, demand->apikey, demand->day), row, terms);
+	return true;
 }
 
-void grants_demand(struct grants *grants, const char *worker, const char *boot,
-	const struct usage_demand *demand, const struct grants_terms *terms, const struct store_grant **ret)
+bool grants_stage_demand(
+	struct grants_staged *staged, const struct usage_demand *demand, const struct grants_terms *terms)
 {
-	struct row *row = row_make(grants, worker, boot, demand->apikey, demand->day);
+	char key[KEY_MAX];
+	bool ok;
 
-	note_used(row, demand->used);
-	if (demand->release && !terms->repeated)
-		set_granted(row, row->grant.used);
-	give(row, wanted(row, demand, terms->repeated), terms);
-	*ret = &row->grant;
+	if (map_put(staged->named, key_of(key, demand->day, demand->apikey), staged))
+		return true;
+	pthread_mutex_lock(&staged->grants->lock);
+	ok = stage_locked(staged, demand, terms);
+	pthread_mutex_unlock(&staged->grants->lock);
+	return ok;
 }
 
-void grants_finish(struct grants *grants, const char *worker, const char *boot, store_grant_f *fn, void *arg)
+bool grants_staged_told_more(const struct grants_staged *staged)
 {
-	struct holder *holder = holder_find(grants, worker, boot);
+	return staged->told_more;
+}
 
-	for (struct row *row = holder ? holder->rows : NULL; row; row = row->next_of_holder) {
-		set_granted(row, row->grant.used);
-		row->grant.finished = true;
-		(void)fn(arg, &row->grant);
+const struct store_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len)
+{
+	*ret_len = staged->len;
+	return staged->rows;
+}
+
+/* Applying. */
+
+static void recall_from_others(const struct row *row)
+{
+	for (LIST_EACH(node, &row->pot->rows)) {
+		struct row *other = LIST_OF(struct row, in_pot, node);
+		if (other != row && other->granted > other->used)
+			other->recall = true;
 	}
 }
 
-void grants_each(struct grants *grants, const char *worker, const char *boot, grants_each_f *fn, void *arg)
+static void apply_row(struct grants *grants, const struct store_grant *grant, struct change change)
 {
-	struct holder *holder = holder_find(grants, worker, boot);
+	struct row *row = row_make(grants, grant->boot, grant->apikey, grant->day);
 
-	for (struct row *row = holder ? holder->rows : NULL; row; row = row->next_of_holder)
-		fn(arg, &row->grant, row->recall);
+	set_row(row, grant->granted, grant->used);
+	row->pot->total = most(row->pot->total, change.total);
+	if (change.out)
+		recall_from_others(row);
 }
 
-uint64_t grants_granted(const struct grants *grants, const char *apikey, const char *day)
+static void end_boot(struct grants *grants, const char *boot)
 {
-	const struct pot *pot = pot_find(grants, apikey, day);
+	struct holder *holder = map_delete(grants->holders, str_of(boot));
+	struct list *node;
 
-	return pot ? pot->granted : 0;
+	while (holder && (node = list_first(&holder->rows))) {
+		struct row *row = LIST_OF(struct row, in_holder, node);
+		set_row(row, row->used, row->used);
+		row_forget(grants, row);
+	}
+	if (holder)
+		holder_free(holder);
+}
+
+void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over)
+{
+	pthread_mutex_lock(&grants->lock);
+	for (size_t i = 0; i < staged->len; i++)
+		apply_row(grants, &staged->rows[i], staged->changes[i]);
+	if (over)
+		end_boot(grants, staged->boot);
+	pthread_mutex_unlock(&grants->lock);
+}
+
+/* Looking. */
+
+static struct grants_row seen(const struct row *row)
+{
+	return (struct grants_row){ .apikey = row->apikey,
+		.day = row->pot->day,
+		.granted = row->granted,
+		.used = row->used,
+		.total = row->pot->total,
+		.all_granted = row->pot->granted,
+		.recall = row->recall };
+}
+
+bool grants_look(
+	struct grants *grants, const char *boot, const char *apikey, const char *day, struct grants_row *ret)
+{
+	const struct row *row;
+
+	pthread_mutex_lock(&grants->lock);
+	row = row_find(grants, boot, apikey, day);
+	if (row)
+		*ret = seen(row);
+	pthread_mutex_unlock(&grants->lock);
+	if (!row)
+		return false;
+	ret->apikey = apikey;
+	ret->day = day;
+	return true;
+}
+
+void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg)
+{
+	struct holder *holder;
+
+	pthread_mutex_lock(&grants->lock);
+	holder = holder_find(grants, boot);
+	if (holder)
+		for (LIST_EACH(node, &holder->unused)) {
+			struct grants_row row = seen(LIST_OF(struct row, in_unused, node));
+			if (!fn(arg, &row))
+				break;
+		}
+	pthread_mutex_unlock(&grants->lock);
+}
+
+uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
+{
+	const struct pot *pot;
+	uint64_t granted;
+
+	pthread_mutex_lock(&grants->lock);
+	pot = pot_find(grants, apikey, day);
+	granted = pot ? pot->granted : 0;
+	pthread_mutex_unlock(&grants->lock);
+	return granted;
 }

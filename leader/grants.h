@@ -2,20 +2,29 @@
 /*
  * grants - how a daily quota is dealt out to the workers so that their sum can never pass it.
  *
- *     available = quota - sum of granted over all (worker, boot) of the key and day
- *     give      = min(want, max(1, available / (2 * live workers))), nothing when none is available
+ *     available = quota - max(sum of granted, total + sum of (granted - used))     over all boots, of the key and day
+ *     give      = min(wanted, max(1, available / (2 * live workers))), nothing when none is available
+ *     wanted    = what is missing to max(granted told, used told) + want
  *
- * A finished boot counts what it used. granted is lowered only by a release or by the end of a boot, and only by a
- * push that is new: a copy of it that comes late must not take back what was granted since.
- * When a worker wants and nothing is available while other boots hold unused grants, those are
- * recalled: they learn it in their next answer, again and again until they release.
+ * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. The second term counts calls that
+ * were made while there was no quota. What a boot tells to hold or to have used is a fact, and raises what is known: the
+ * store may have been restored. Only a release lowers what is granted, or the end of the boot.
+ * When a boot wants and nothing is available while others hold unused grants, those are recalled: they learn it in their next
+ * answer, again and again until they release. So is everybody while more is granted than the quota, which was lowered then.
  *
- * Pure but for its own table; the caller stores what changed and serialises the calls.
- * Thread  one at a time.
+ *     grants_stage() --> grants_stage_demand()... --> stored --> grants_apply()        or, where the store failed, nothing
+ *
+ * Rows   at most GRANTS_ROWS_MAX in memory; a demand for one more gets nothing and is not stored.
+ * Thread  any; one lock of its own, never held for the disk. Those that stage and apply do it one after the other
+ *         (leader_lock()); those that only look need no other lock.
  */
 #pragma once
 
 #include "leader/store.h"
+
+#define GRANTS_ROWS_MAX 200000
+/* Of days before so many none is looked at any more; those after stay, the clock may go back. */
+#define GRANTS_DAYS_KEPT 2
 
 struct grants;
 struct grants *grants_new(void);
@@ -25,18 +34,41 @@ void grants_load(struct grants *grants, const struct store_grant *grant); /* fro
 /* Days before `oldest` are forgotten. */
 void grants_forget(struct grants *grants, const char *oldest);
 
+/* What one push would change. */
+struct grants_staged;
+struct grants_staged *grants_stage(struct grants *grants, const char *boot);
+void grants_staged_free(struct grants_staged *staged);
+AUTO_DEFINE(grants_staged)
+
 /* What a demand is judged by. */
 struct grants_terms {
 	uint64_t limit;         /* the key's daily quota now; 0: none, so it gets all that it wants */
+	uint64_t total;         /* calls of the key that were merged that day */
 	unsigned live_workers;
-	bool repeated;          /* a copy of the newest push of (worker, boot): it takes nothing back */
+	bool hold;              /* nothing is given now; facts count */
+	bool final;             /* the boot is over: it holds what it used */
 };
-/* One demand of (worker, boot). What stands now is *ret, borrowed until the next call; to be stored. */
-void grants_demand(struct grants *grants, const char *worker, const char *boot, const struct usage_demand *demand,
-		   const struct grants_terms *terms, const struct store_grant **ret);
-/* The boot is over: each of its grants becomes what it used. fn sees each, to be stored. */
-void grants_finish(struct grants *grants, const char *worker, const char *boot, store_grant_f *fn, void *arg);
-/* Every grant that this boot holds, for its answer; recall is true where others are out. */
-typedef void grants_each_f(void *arg, const struct store_grant *grant, bool recall);
-void grants_each(struct grants *grants, const char *worker, const char *boot, grants_each_f *fn, void *arg);
-uint64_t grants_granted(const struct grants *grants, const char *apikey, const char *day); /* sum over all boots */
+/* One demand. The second one for a key and day in a push counts for nothing. False: there is no room for its row. */
+bool grants_stage_demand(struct grants_staged *staged, const struct usage_demand *demand, const struct grants_terms *terms);
+/* A demand told of more than is known to be granted. */
+bool grants_staged_told_more(const struct grants_staged *staged);
+/* To be stored. */
+const struct store_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len);
+/* After they were. over: the boot is over as a whole, what it did not name is what it used. */
+void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over);
+
+/* Looking. */
+
+struct grants_row {
+	const char *apikey, *day;
+	uint64_t granted, used;
+	uint64_t total;          /* as the last demand for the key and day found it */
+	uint64_t all_granted;    /* of the key and day */
+	bool recall;
+};
+/* False: the boot holds nothing of it. *ret is as it stands, its texts are the caller's. */
+bool grants_look(struct grants *grants, const char *boot, const char *apikey, const char *day, struct grants_row *ret);
+/* Those of which the boot has something unused. Borrowed for the call, made under the lock; false stops. */
+typedef bool grants_each_f(void *arg, const struct grants_row *row);
+void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg);
+uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day); /* sum over all boots */

@@ -4,12 +4,14 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/file.h"
 #include "common/http_server.h"
 #include "common/log.h"
@@ -20,6 +22,8 @@
 #include "leader/feed.h"
 #include "leader/first_start.h"
 #include "leader/grants.h"
+#include "leader/hearing.h"
+#include "leader/lane.h"
 #include "leader/login.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
@@ -140,9 +144,35 @@ static bool load_entities(struct leader *leader, struct error *err)
 	return ok;
 }
 
+/* Rows of a boot that is over are a few thousand at most, and few boots end while the leader does. */
+#define FOLD_ROWS 2000
+/* Processes that said "left". */
+#define GONE_MAX 1024
+
+struct loaded {
+	struct leader *leader;
+	struct store_member *live; /* in the store */
+	size_t live_len, live_room;
+	size_t lives;
+};
+
 static bool load_member(void *arg, const struct store_member *member)
 {
-	members_load(((struct leader *)arg)->members, member, clock_ms());
+	struct loaded *loaded = arg;
+
+	members_load(loaded->leader->members, member, clock_ms());
+	if (member->lost_wall_s || !strcmp(member->state, "left"))
+		return true;
+	if (loaded->live_len == loaded->live_room) {
+		size_t room = loaded->live_room ? loaded->live_room * 2 : 64;
+		struct store_member *wider = xnew_array(struct store_member, room);
+		for (size_t i = 0; i < loaded->live_len; i++)
+			wider[i] = loaded->live[i];
+		free(loaded->live);
+		loaded->live = wider;
+		loaded->live_room = room;
+	}
+	store_member_copy(member, &loaded->live[loaded->live_len++]);
 	return true;
 }
 
@@ -152,13 +182,78 @@ static bool load_grant(void *arg, const struct store_grant *grant)
 	return true;
 }
 
-static bool load_all(struct leader *leader, struct error *err)
+static bool load_life(void *arg, const struct store_life *life)
 {
-	char yesterday[11];
+	struct loaded *loaded = arg;
 
-	clock_day(clock_wall_s() - 86400, yesterday);
-	return load_entities(leader, err) && store_load_members(leader->store, load_member, leader, err) &&
-	       store_load_grants(leader->store, yesterday, load_grant, leader, err);
+	hearing_life(loaded->leader->hearing, life->id, life->dealings);
+	loaded->lives++;
+	return true;
+}
+
+static bool load_gone(void *arg, const char *process)
+{
+	members_load_gone(((struct leader *)arg)->members, process);
+	return true;
+}
+
+/* Rows that are not folded count the same. */
+static void fold_all(struct leader *leader)
+{
+	struct error err;
+	bool more = true, ok = true;
+
+	while (more && ok)
+		ok = store_fold(leader->store, FOLD_ROWS, &more, &err);
+	if (!ok)
+		log_warn("grants.fold", "error=%s ignoring", log_quote(str_of(err.text)));
+}
+
+static bool load_grants(struct leader *leader, struct error *err)
+{
+	char oldest[11];
+
+	clock_day(clock_wall_s() - (int64_t)GRANTS_DAYS_KEPT * 86400, oldest);
+	fold_all(leader);
+	return store_load_grants(leader->store, oldest, load_grant, leader, err);
+}
+
+/* A store where nothing was dealt, without a state, was made just now: nobody can have been told anything. */
+static bool start_hearing(struct loaded *loaded, struct error *err)
+{
+	struct leader *leader = loaded->leader;
+	bool fresh;
+
+	if (!store_begin_life(leader->store, load_life, loaded, err))
+		return false;
+	for (size_t i = 0; i < loaded->live_len; i++) {
+		struct store_boot boot;
+		if (!store_boot(leader->store, loaded->live[i].process, &boot, err))
+			return false;
+		hearing_expect(leader->hearing, loaded->live[i].name, loaded->live[i].process, boot.finished);
+	}
+	fresh = loaded->lives == 1 && !state_log_revision(leader->log);
+	hearing_start(leader->hearing, clock_ms(), leader_cluster(leader).grant_ms, fresh);
+	return true;
+}
+
+static void loaded_fini(struct loaded *loaded)
+{
+	for (size_t i = 0; i < loaded->live_len; i++)
+		store_member_fini(&loaded->live[i]);
+	free(loaded->live);
+}
+
+bool leader_load(struct leader *leader, struct error *err)
+{
+	struct loaded loaded = { .leader = leader };
+	bool ok;
+
+	ok = load_entities(leader, err) && store_load_members(leader->store, load_member, &loaded, err) &&
+	     store_load_gone(leader->store, GONE_MAX, load_gone, leader, err) && load_grants(leader, err) &&
+	     start_hearing(&loaded, err);
+	loaded_fini(&loaded);
+	return ok;
 }
 
 /* Building. */
@@ -202,11 +297,14 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
 	leader->members = members_new();
 	leader->grants = grants_new();
+	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
 	if (!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
-		!store_open_sqlite(&leader->store, s->data, err) || !load_all(leader, err))
+		!store_open_sqlite(&leader->store, s->data, err) || !leader_load(leader, err))
 		return false;
+	leader->counts = lane_new(leader->pool);
+	leader->demands = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
 	leader->feed = feed_new(leader);
 	if (s->dump_path)
@@ -274,11 +372,14 @@ static void close_leader(struct leader_process *process)
 	/* What the pool posted at last runs here. */
 	if (leader->loop)
 		loop_turn(leader->loop, 0);
+	lane_free(leader->counts);
+	lane_free(leader->demands);
 	feed_free(leader->feed);
 	dump_free(leader->dump);
 	ring_write_free(leader->ring);
 	login_free(leader->login);
 	grants_free(leader->grants);
+	hearing_free(leader->hearing);
 	members_free(leader->members);
 	store_close(leader->store);
 	state_log_free(leader->log);
@@ -317,6 +418,7 @@ int leader_run(const struct leader_settings *settings)
 	process->signals = -1;
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
+	random_hex(leader->id, 8);
 	(void)pthread_mutex_init(&leader->lock, NULL);
 	ok = serve(process, &err);
 	if (!ok)

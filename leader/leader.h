@@ -19,7 +19,9 @@
 struct dump;
 struct feed;
 struct grants;
+struct hearing;
 struct http_server;
+struct lane;
 struct login;
 struct loop;
 struct members;
@@ -44,12 +46,16 @@ struct leader {
 	struct feed *feed;         /* feed.h: parked polls */
 	struct members *members;   /* members.h: who is there, leases */
 	struct ring_write *ring;   /* ring_write.h: the ring of them */
-	struct grants *grants;     /* grants.h; under the lock */
+	struct grants *grants;     /* grants.h: who may admit how much */
+	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct lane *counts, *demands; /* lane.h: pushes that wait for the disk, one of each at a time */
 	pthread_mutex_t lock;
-	struct few pushes_refused; /* under the lock: lines of the log */
+	struct few pushes_refused; /* api/cluster.c: lines of the log */
+	struct few pushes_partly, grants_full, folds_failed; /* push.c: under the lock: lines of the log */
 	struct leader_counters counters;
+	char id[17];               /* of this process, random */
 	int64_t started_ms;
 	bool stopping;             /* own loop */
 };
@@ -68,5 +74,7 @@ void leader_unlock(struct leader *leader);
 enum store_result leader_write_locked(struct leader *leader, const struct store_change *changes, size_t len, uint64_t *ret_revision,
 				      size_t *ret_at, struct error *err) MUST_CHECK;
 
+/* At start: all that the store has, into memory. Another life of the store begins, and it hears first (hearing.h). */
+bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. */
 int leader_run(const struct leader_settings *settings);

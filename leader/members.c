@@ -7,24 +7,33 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "leader/past.h"
 #include "leader/store.h"
+#include "proto/entity.h"
 
 /* The member's row is written when it changes, and now and then so that `seen` is not of last week. */
 #define STORE_EVERY_MS 30000
+/* Of an entity, for what a ring has beside its rows. */
+#define RING_RESERVE 4096u
 
 struct member {
 	struct store_member data;
+	uint64_t number; /* the highest of its process */
 	int64_t seen_ms;
 	int64_t stored_ms;
+	bool unstored; /* the store has it otherwise */
 	bool live;
+	bool makes_room; /* for another: to be forgotten */
 };
 
 struct members {
 	pthread_mutex_t lock;
 	struct member **at; /* sorted by name */
-	size_t len, room;
+	size_t len, room, making_room;
 	unsigned live;
+	bool keep;
 	int64_t swept_ms;
+	struct past *past;
 };
 
 struct members *members_new(void)
@@ -32,6 +41,7 @@ struct members *members_new(void)
 	struct members *members = xnew(struct members);
 
 	(void)pthread_mutex_init(&members->lock, NULL);
+	members->past = past_new();
 	return members;
 }
 
@@ -48,6 +58,7 @@ void members_free(struct members *members)
 	for (size_t i = 0; i < members->len; i++)
 		member_free(members->at[i]);
 	free(members->at);
+	past_free(members->past);
 	(void)pthread_mutex_destroy(&members->lock);
 	free(members);
 }
@@ -97,10 +108,21 @@ static struct member *insert(struct members *members, const char *name)
 	return member;
 }
 
-static void erase(struct members *members, size_t at)
+/* Whoever comes next under its name, or under none: its copies are known. */
+static void remember(struct members *members, const struct member *member)
 {
-	members->live -= members->at[at]->live;
-	member_free(members->at[at]);
+	if (member->number)
+		past_put(members->past, member->data.process, member->number);
+}
+
+static void erase(struct members *members, struct member *member)
+{
+	size_t at = place_of(members, member->data.name);
+
+	remember(members, member);
+	members->live -= member->live;
+	members->making_room -= member->makes_room;
+	member_free(member);
 	members->len--;
 	memmove(&members->at[at], &members->at[at + 1], (members->len - at) * sizeof(*members->at));
 }
@@ -126,101 +148,293 @@ void members_load(struct members *members, const struct store_member *stored, in
 	store_member_copy(stored, &member->data);
 	member->seen_ms = now_ms;
 	member->stored_ms = now_ms;
-	set_live(members, member, !stored->lost_wall_s && !is_left(stored->state));
+	set_live(members, member, !stored->lost_wall_s && !is_left(member->data.state));
+	if (is_left(member->data.state))
+		past_put(members->past, member->data.process, PAST_GONE);
 	members->swept_ms = now_ms;
 	pthread_mutex_unlock(&members->lock);
 }
 
-/* A push. */
-
-static bool replace(char **at, const char *text)
+void members_load_gone(struct members *members, const char *process)
 {
-	if (!strcmp(*at, text ? text : ""))
-		return false;
-	free(*at);
-	*at = check_strdup(text ? text : "");
-	return true;
-}
-
-static bool check_push(const struct member *member, const struct members *members,
-	const struct usage_push *push, int64_t now_ms, int64_t lease_ms, struct error *err)
-{
-	const char *process = push->process ? push->process : "";
-
-	if (push->url && *push->url && !str_starts(str_of(push->url), "http://") &&
-		!str_starts(str_of(push->url), "https://"))
-		return error_set(
-			err, ERROR_INVALID, NULL, "url of the worker must begin with http:// or https://");
-	if (!member && members->len >= MEMBERS_MAX)
-		return error_set(
-			err, ERROR_BUSY, NULL, "there are %d members already; forget lost ones", MEMBERS_MAX);
-	if (member && member->live && strcmp(member->data.process, process) != 0 &&
-		now_ms - member->seen_ms < lease_ms)
-		return error_set(err, ERROR_CONFLICT, NULL,
-			"another process is alive under this worker's name; give each worker a name of its "
-			"own, or wait until its lease is over");
-	return true;
-}
-
-static void take_push(struct member *member, const struct usage_push *push, struct members_change *change)
-{
-	struct store_member *data = &member->data;
-	bool was_draining = !strcmp(data->state, "draining");
-	bool place, rest;
-
-	place = replace(&data->state, push->state);
-	place |= replace(&data->url, push->url);
-	place |= replace(&data->zone, push->zone);
-	rest = replace(&data->process, push->process);
-	rest |= replace(&data->boot, push->boot);
-	rest |= replace(&data->version, push->version);
-	data->revision = push->revision;
-	data->state_age_ms = push->state_age_ms;
-	data->stats = push->stats;
-	data->seen_wall_s = clock_wall_s();
-	change->ring = place;
-	change->store = place || rest;
-	change->hurry = is_left(data->state) || (!was_draining && !strcmp(data->state, "draining"));
-}
-
-bool members_push(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
-	const struct store_member **ret_member, struct members_change *ret_change, struct error *err)
-{
-	struct members_change change = { 0 };
-	struct member *member;
-	bool ok, alive = !push->state || !is_left(push->state);
-
 	pthread_mutex_lock(&members->lock);
-	member = find(members, push->worker);
-	ok = check_push(member, members, push, now_ms, lease_ms, err);
-	if (ok) {
-		if (!member)
-			member = insert(members, push->worker);
-		take_push(member, push, &change);
-		change.ring |= member->live != alive;
-		change.store |= member->live != alive || now_ms - member->stored_ms >= STORE_EVERY_MS;
-		set_live(members, member, alive);
-		member->data.lost_wall_s = 0;
-		member->seen_ms = now_ms;
-		if (change.store)
-			member->stored_ms = now_ms;
-	}
+	past_put(members->past, process, PAST_GONE);
 	pthread_mutex_unlock(&members->lock);
-	if (!ok)
-		return false;
-	*ret_member = &member->data;
-	*ret_change = change;
-	return true;
 }
 
-void members_seen(struct members *members, const struct usage_push *push, int64_t now_ms)
+void members_keep(struct members *members, bool keep)
 {
-	struct member *member;
+	pthread_mutex_lock(&members->lock);
+	members->keep = keep;
+	pthread_mutex_unlock(&members->lock);
+}
+
+/* What is late. */
+
+/* One that does not say is known by its boot. */
+static const char *process_of(const struct usage_push *push)
+{
+	return push->process && *push->process ? push->process : push->boot;
+}
+
+static bool is_process(const struct member *member, const char *process)
+{
+	return !strcmp(member->data.process, process);
+}
+
+/* The highest number of this process so far. */
+static uint64_t newest_of(const struct members *members, const struct member *member, const char *process)
+{
+	uint64_t past = past_find(members->past, process);
+
+	return member && is_process(member, process) && member->number > past ? member->number : past;
+}
+
+/* 0: it says nothing about its order. */
+static bool is_late(uint64_t number, uint64_t newest)
+{
+	return newest == PAST_GONE || (number && number <= newest);
+}
+
+/* Bounds. */
+
+/* What a row takes of an entity: in memory, with its texts' ends, which is more than its msgpack; as
+ * draining, the longest state. */
+static size_t row_bytes(const struct store_member *member)
+{
+	return sizeof(struct ring_row) + strlen(member->name) + strlen(member->url) + strlen(member->zone) +
+	       sizeof("draining") + 3;
+}
+
+static bool may_be_in_ring(const struct members *members, const struct member *member)
+{
+	return member->live || members->keep;
+}
+
+static bool check_fits(const struct members *members, const struct member *own,
+	const struct store_member *row, struct error *err)
+{
+	size_t bytes = RING_RESERVE + row_bytes(row);
+
+	for (size_t i = 0; i < members->len; i++)
+		if (members->at[i] != own && may_be_in_ring(members, members->at[i]))
+			bytes += row_bytes(&members->at[i]->data);
+	return bytes <= ENTITY_BYTES_MAX ||
+	       error_set(err, ERROR_CONFLICT, NULL,
+		       "with this member the ring would have %zu bytes, an entity has at most %u: there are "
+		       "too "
+		       "many members, or their names, zones and addresses are too long",
+		       bytes, ENTITY_BYTES_MAX);
+}
+
+/* The longest lost of those that have not made room yet. */
+static struct member *longest_lost(const struct members *members)
+{
+	struct member *longest = NULL;
+
+	for (size_t i = 0; i < members->len && !members->keep; i++) {
+		struct member *member = members->at[i];
+		if (member->live || member->makes_room)
+			continue;
+		if (!longest || member->data.lost_wall_s < longest->data.lost_wall_s)
+			longest = member;
+	}
+	return longest;
+}
+
+static bool is_full(const struct members *members)
+{
+	return members->len - members->making_room >= MEMBERS_MAX;
+}
+
+static bool check_room(const struct members *members, const struct member *member, struct error *err)
+{
+	if ((member && !member->makes_room) || !is_full(members) || longest_lost(members))
+		return true;
+	return error_set(
+		err, ERROR_BUSY, NULL, "there are %d members already, and none of them is lost", MEMBERS_MAX);
+}
+
+/* A push is staged. */
+
+static bool check_url(const char *url, struct error *err)
+{
+	struct str text = str_of(url);
+
+	return !text.len || str_starts(text, "http://") || str_starts(text, "https://") ||
+	       error_set(err, ERROR_INVALID, NULL, "url of the worker must begin with http:// or https://");
+}
+
+static bool check_process(
+	const struct member *member, const char *process, int64_t now_ms, int64_t lease_ms, struct error *err)
+{
+	if (!member || !member->live || is_process(member, process) || now_ms - member->seen_ms >= lease_ms)
+		return true;
+	return error_set(err, ERROR_CONFLICT, NULL,
+		"another process is alive under this worker's name; give each worker a name of its own, or "
+		"wait "
+		"until its lease is over");
+}
+
+/* Whose counts a push brings may be a boot before it. */
+static char *own_boot(const struct member *member, const struct usage_push *push, char *process)
+{
+	bool is_own = !strcmp(push->boot, process);
+
+	return member && is_process(member, process) && !is_own ? member->data.boot : push->boot;
+}
+
+static void stage_row(
+	const struct member *member, const struct usage_push *push, struct members_staged *staged)
+{
+	char *process = push->process && *push->process ? push->process : push->boot;
+	struct store_member row = { .name = push->worker,
+		.process = process,
+		.boot = own_boot(member, push, process),
+		.url = push->url,
+		.zone = push->zone,
+		.version = push->version,
+		.state = push->state,
+		.revision = push->revision,
+		.state_age_ms = push->state_age_ms,
+		.seen_wall_s = clock_wall_s(),
+		.stats = push->stats };
+
+	store_member_copy(&row, &staged->member);
+}
+
+static bool has_moved(const struct store_member *old, const struct store_member *new)
+{
+	return strcmp(old->state, new->state) != 0 || strcmp(old->url, new->url) != 0 ||
+	       strcmp(old->zone, new->zone) != 0;
+}
+
+static bool is_another(const struct store_member *old, const struct store_member *new)
+{
+	return strcmp(old->process, new->process) != 0 || strcmp(old->boot, new->boot) != 0 ||
+	       strcmp(old->version, new->version) != 0;
+}
+
+static void tell_changes(const struct member *member, struct members_staged *staged)
+{
+	const struct store_member *new = &staged->member;
+	bool moved = !member || has_moved(&member->data, new);
+
+	staged->ring = moved || member->live == staged->left;
+	staged->needs_store = staged->ring || is_another(&member->data, new);
+	staged->hurry = moved && (staged->left || !strcmp(new->state, "draining"));
+}
+
+static bool stage(const struct members *members, const struct usage_push *push, int64_t now_ms,
+	int64_t lease_ms, struct members_staged *staged, struct error *err)
+{
+	const struct member *member = find(members, push->worker);
+	const char *process = process_of(push);
+	uint64_t newest = newest_of(members, member, process);
+
+	staged->gone = newest == PAST_GONE;
+	staged->late = is_late(staged->number, newest);
+	staged->stranger = staged->left && (!member || !is_process(member, process));
+	stage_row(member, push, staged);
+	if (staged->late || staged->stranger)
+		return true;
+	tell_changes(member, staged);
+	if (!check_url(staged->member.url, err) || !check_process(member, process, now_ms, lease_ms, err))
+		return false;
+	return staged->left || !staged->ring ||
+	       (check_room(members, member, err) && check_fits(members, member, &staged->member, err));
+}
+
+bool members_stage(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
+	struct members_staged *ret_staged, struct error *err)
+{
+	struct members_staged staged = { .number = push->number ? push->number : push->seq,
+		.left = push->state && is_left(push->state) };
+	bool ok;
 
 	pthread_mutex_lock(&members->lock);
-	member = find(members, push->worker);
-	if (member && member->live && !strcmp(member->data.process, push->process ? push->process : ""))
-		member->seen_ms = now_ms;
+	ok = stage(members, push, now_ms, lease_ms, &staged, err);
+	pthread_mutex_unlock(&members->lock);
+	if (ok)
+		*ret_staged = staged;
+	else
+		members_staged_fini(&staged);
+	return ok;
+}
+
+void members_staged_fini(struct members_staged *staged)
+{
+	store_member_fini(&staged->member);
+}
+
+/* And applied. */
+
+static void set_makes_room(struct members *members, struct member *member, bool makes_room)
+{
+	members->making_room = members->making_room - member->makes_room + makes_room;
+	member->makes_room = makes_room;
+}
+
+static struct member *make_member(struct members *members, const char *name)
+{
+	struct member *lost = is_full(members) ? longest_lost(members) : NULL;
+
+	if (lost)
+		set_makes_room(members, lost, true);
+	return insert(members, name);
+}
+
+/* The member that the push is of, as things are now; NULL: a newer one was faster. */
+static struct member *member_for(struct members *members, const struct members_staged *staged)
+{
+	struct member *member = find(members, staged->member.name);
+	const char *process = staged->member.process;
+
+	if (is_late(staged->number, newest_of(members, member, process)))
+		return NULL;
+	if (member && (staged->needs_store || is_process(member, process)))
+		return member;
+	return staged->needs_store ? make_member(members, staged->member.name) : NULL;
+}
+
+static void take_row(
+	struct members *members, struct member *member, struct members_staged *staged, int64_t now_ms)
+{
+	bool same = is_process(member, staged->member.process);
+
+	if (!same)
+		remember(members, member);
+	if (staged->needs_store)
+		member->stored_ms = now_ms;
+	member->unstored = !staged->needs_store && (member->unstored || !member->live);
+	member->number = same && member->number > staged->number ? member->number : staged->number;
+	member->seen_ms = now_ms;
+	set_makes_room(members, member, false);
+	set_live(members, member, !staged->left);
+	store_member_fini(&member->data);
+	member->data = staged->member;
+	staged->member = (struct store_member){ 0 };
+}
+
+static void apply(struct members *members, struct members_staged *staged, int64_t now_ms)
+{
+	struct member *member = staged->stranger ? NULL : member_for(members, staged);
+	struct member *stands = find(members, staged->member.name);
+
+	if (staged->left)
+		past_put(members->past, staged->member.process, PAST_GONE);
+	if (member)
+		take_row(members, member, staged, now_ms);
+	else if (stands && staged->needs_store)
+		stands->unstored = true;
+}
+
+void members_apply(struct members *members, struct members_staged *staged, int64_t now_ms)
+{
+	if (staged->late || !staged->member.name)
+		return;
+	pthread_mutex_lock(&members->lock);
+	apply(members, staged, now_ms);
 	pthread_mutex_unlock(&members->lock);
 }
 
@@ -234,56 +448,123 @@ static void forgive_absence(struct members *members, int64_t now_ms, int64_t lea
 	members->swept_ms = now_ms;
 }
 
+static bool is_lost(const struct member *member, const struct members_terms *terms)
+{
+	return member->live && terms->now_ms - member->seen_ms > terms->lease_ms;
+}
+
 static bool is_over(const struct member *member, const struct members_terms *terms)
 {
 	if (member->live || terms->keep)
 		return false;
-	return is_left(member->data.state) ||
+	return is_left(member->data.state) || member->makes_room ||
 	       terms->now_wall_s - member->data.lost_wall_s > MEMBERS_LOST_SHOWN_S;
 }
 
-bool members_sweep(struct members *members, const struct members_terms *terms, members_each_f *lost,
-	members_each_f *gone, void *arg)
-{
-	bool changed = false;
+typedef bool is_f(const struct member *member, const struct members_terms *terms);
 
-	pthread_mutex_lock(&members->lock);
-	forgive_absence(members, terms->now_ms, terms->lease_ms);
-	for (size_t i = 0; i < members->len;) {
-		struct member *member = members->at[i];
-		if (member->live && terms->now_ms - member->seen_ms > terms->lease_ms) {
-			set_live(members, member, false);
-			member->data.lost_wall_s = terms->now_wall_s;
-			changed = true;
-			lost(arg, &member->data);
-		}
-		if (!is_over(member, terms)) {
-			i++;
-			continue;
-		}
-		changed = true;
-		gone(arg, &member->data);
-		erase(members, i);
-	}
-	pthread_mutex_unlock(&members->lock);
-	return changed;
+static struct member *first_that(const struct members *members, is_f *is, const struct members_terms *terms)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (is(members->at[i], terms))
+			return members->at[i];
+	return NULL;
 }
 
-enum members_forgot members_forget(struct members *members, struct str name)
+bool members_lose(struct members *members, const struct members_terms *terms, struct store_member *ret)
 {
-	enum members_forgot forgot = MEMBERS_UNKNOWN;
+	struct member *member;
 
 	pthread_mutex_lock(&members->lock);
-	for (size_t i = 0; i < members->len; i++) {
-		if (!str_is(name, members->at[i]->data.name))
-			continue;
-		forgot = members->at[i]->live ? MEMBERS_LIVE : MEMBERS_FORGOT;
-		if (forgot == MEMBERS_FORGOT)
-			erase(members, i);
-		break;
+	members->keep = terms->keep;
+	forgive_absence(members, terms->now_ms, terms->lease_ms);
+	member = first_that(members, is_lost, terms);
+	if (member) {
+		set_live(members, member, false);
+		member->data.lost_wall_s = terms->now_wall_s;
+		member->unstored = true;
+		store_member_copy(&member->data, ret);
 	}
 	pthread_mutex_unlock(&members->lock);
+	return member;
+}
+
+bool members_over(struct members *members, const struct members_terms *terms, struct store_member *ret)
+{
+	struct member *member;
+
+	pthread_mutex_lock(&members->lock);
+	member = first_that(members, is_over, terms);
+	if (member)
+		store_member_copy(&member->data, ret);
+	pthread_mutex_unlock(&members->lock);
+	return member;
+}
+
+static bool is_due(const struct member *member, const struct members_terms *terms)
+{
+	return member->unstored || (member->live && terms->now_ms - member->stored_ms >= STORE_EVERY_MS);
+}
+
+bool members_due(struct members *members, int64_t now_ms, struct store_member *ret)
+{
+	struct members_terms terms = { .now_ms = now_ms };
+	struct member *member;
+
+	pthread_mutex_lock(&members->lock);
+	member = first_that(members, is_due, &terms);
+	if (member) {
+		member->unstored = false;
+		member->stored_ms = now_ms;
+		store_member_copy(&member->data, ret);
+	}
+	pthread_mutex_unlock(&members->lock);
+	return member;
+}
+
+void members_unstored(struct members *members, const char *name)
+{
+	struct member *member;
+
+	pthread_mutex_lock(&members->lock);
+	member = find(members, name);
+	if (member)
+		member->unstored = true;
+	pthread_mutex_unlock(&members->lock);
+}
+
+/* Forgetting. */
+
+static struct member *find_str(const struct members *members, struct str name)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (str_is(name, members->at[i]->data.name))
+			return members->at[i];
+	return NULL;
+}
+
+enum members_forgot members_may_forget(struct members *members, struct str name)
+{
+	enum members_forgot forgot = MEMBERS_UNKNOWN;
+	const struct member *member;
+
+	pthread_mutex_lock(&members->lock);
+	member = find_str(members, name);
+	if (member)
+		forgot = member->live ? MEMBERS_LIVE : MEMBERS_FORGOT;
+	pthread_mutex_unlock(&members->lock);
 	return forgot;
+}
+
+void members_erase(struct members *members, struct str name)
+{
+	struct member *member;
+
+	pthread_mutex_lock(&members->lock);
+	member = find_str(members, name);
+	if (member)
+		erase(members, member);
+	pthread_mutex_unlock(&members->lock);
 }
 
 /* Looking. */
@@ -306,6 +587,20 @@ size_t members_count(struct members *members)
 	len = members->len;
 	pthread_mutex_unlock(&members->lock);
 	return len;
+}
+
+bool members_has_boot(struct members *members, const char *boot, const char *but)
+{
+	bool has = false;
+
+	pthread_mutex_lock(&members->lock);
+	for (size_t i = 0; i < members->len && !has; i++) {
+		const struct member *member = members->at[i];
+		has = member->live && !is_process(member, but) &&
+		      (is_process(member, boot) || !strcmp(member->data.boot, boot));
+	}
+	pthread_mutex_unlock(&members->lock);
+	return has;
 }
 
 void members_each(struct members *members, members_look_f *fn, void *arg)

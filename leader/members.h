@@ -3,26 +3,36 @@
  * members - the workers: registered by their pushes, lost after one lease without one.
  *
  *     push "joining" "active" "draining" ---> live, for one lease from each push
- *     push "left" -------------------------> gone at once
+ *     push "left" -------------------------> gone at once, and its process for good
  *     no push for one lease ---------------> lost; shown for a day, then forgotten
  *
  * A leader that starts gives every known member one lease before it judges; so does one that was away (stopped,
  * swapped out) for more than half a lease.
- * A member is a name. While one process of that name has its lease, another one is refused (409).
- * What the ring makes of the members is ring_write.h's.
+ * A member is a name. While one process of that name has its lease, another one is refused (409). A push whose number is not
+ * higher than that of another of its process changes nothing (docs/cluster-protocol.md).
+ * There are at most MEMBERS_MAX, and no more than fit the ring as an entity; where there are too many the longest lost is
+ * forgotten. What the ring makes of the members is ring_write.h's.
  *
- * Thread  functions that change: pool with leader_lock() held. Those that look: any; an own lock guards the table.
+ * Stored, then applied. What the store must have is staged, stored, and only then in the table:
+ *
+ *     members_stage() --- needs_store ---> leader_lock(), staged again, store_put_member() ---> members_apply()
+ *           `------------ a beat --------------------------------------------------------------------^
+ *
+ * A beat (nothing of the row that counts is new) waits neither for the leader's lock nor for the disk: its row, so that `seen`
+ * is not of last week, is written by the sweep.
+ *
+ * Thread  any, an own lock guards the table; with leader_lock() held whatever is stored or forgotten.
  */
 #pragma once
 
 #include "common/error.h"
 #include "common/json.h"
+#include "leader/store.h"
 #include "proto/usage.h"
 
 #define MEMBERS_MAX 1024
 #define MEMBERS_LOST_SHOWN_S 86400
 
-struct store_member;
 struct members;
 struct members *members_new(void);
 void members_free(struct members *members);
@@ -30,37 +40,52 @@ AUTO_DEFINE(members)
 
 /* From the store, at start: it has one lease from now_ms on. */
 void members_load(struct members *members, const struct store_member *member, int64_t now_ms);
+/* From the store, at start, oldest first: this process has said "left". */
+void members_load_gone(struct members *members, const char *process);
+/* Nobody is forgotten by itself: each worker's storage is its own. As the newest members_terms say. */
+void members_keep(struct members *members, bool keep);
 
-struct members_change {
-	bool ring;   /* the ring may look different now */
-	bool hurry;  /* a member goes: others should know at once */
-	bool store;  /* *ret_member differs from what is stored, or is due again */
+/* What a push would change. */
+struct members_staged {
+	struct store_member member; /* its row, as it will be */
+	uint64_t number;
+	bool needs_store;           /* the row must be stored before members_apply() */
+	bool ring;                  /* the ring may look different then */
+	bool hurry;                 /* a member goes: others should know at once */
+	bool left;                  /* the last word of its process: to be stored with its boot */
+	bool late;                  /* a copy, or older than another: nothing about the member changes */
+	bool gone;                  /* and late because its process has left */
+	bool stranger;              /* "left" of a process that is not the member's: the table stays as it is */
 };
-/* Registers the push's member and renews its lease. ERROR_CONFLICT: another process of that name is alive; ERROR_INVALID;
- * ERROR_BUSY: too many members. *ret_member is borrowed until the next call that changes. */
-bool members_push(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
-		  const struct store_member **ret_member, struct members_change *ret_change, struct error *err) MUST_CHECK;
-/* Thread  any. The push of this process has arrived and will be worked on: its lease goes on meanwhile. */
-void members_seen(struct members *members, const struct usage_push *push, int64_t now_ms);
+/* Changes nothing. Late ones are true too: their counts may be new. ERROR_CONFLICT: another process of that name is alive, or
+ * the ring would be larger than an entity may be; ERROR_INVALID; ERROR_BUSY: there are too many, and none is lost. */
+bool members_stage(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
+		   struct members_staged *ret_staged, struct error *err) MUST_CHECK;
+/* Does it, once, unless a newer push of that process was faster. */
+void members_apply(struct members *members, struct members_staged *staged, int64_t now_ms);
+void members_staged_fini(struct members_staged *staged);
 
-/* What time does to the members. keep: nobody is forgotten by itself (each worker's storage is its own). */
+/* What time does to the members; one at a time until false, each with leader_lock() held. */
 struct members_terms {
 	int64_t now_ms, now_wall_s, lease_ms;
-	bool keep;
+	bool keep; /* as members_keep() */
 };
-/* Those whose lease is over become lost; those who left, and the long lost, are forgotten. Each that became lost is
- * given to `lost`, each that is forgotten to `gone`; both borrowed for the call, made under the lock. True when the
- * ring may look different. */
-typedef void members_each_f(void *arg, const struct store_member *member);
-bool members_sweep(struct members *members, const struct members_terms *terms, members_each_f *lost, members_each_f *gone,
-		   void *arg);
+/* One whose lease is over is lost from now on. *ret: a copy of its row. */
+bool members_lose(struct members *members, const struct members_terms *terms, struct store_member *ret) MUST_CHECK;
+/* One that left, is lost for long, or has to make room is to be forgotten: members_erase() when the store has forgotten it. */
+bool members_over(struct members *members, const struct members_terms *terms, struct store_member *ret) MUST_CHECK;
+/* One whose row is to be stored. members_unstored(): the store did not take it. */
+bool members_due(struct members *members, int64_t now_ms, struct store_member *ret) MUST_CHECK;
+void members_unstored(struct members *members, const char *name);
 
 enum members_forgot { MEMBERS_FORGOT, MEMBERS_UNKNOWN, MEMBERS_LIVE };
-enum members_forgot members_forget(struct members *members, struct str name);
+enum members_forgot members_may_forget(struct members *members, struct str name);
+void members_erase(struct members *members, struct str name);
 
-/* Thread  any. */
 unsigned members_live(struct members *members); /* those with a lease */
 size_t members_count(struct members *members);
+/* A live member has this boot, or is this process, and the process `but` is not that member. */
+bool members_has_boot(struct members *members, const char *boot, const char *but);
 /* In the order of names; lost ones too. live: it has its lease. Borrowed for the call, made under the lock. */
 typedef void members_look_f(void *arg, const struct store_member *member, bool live);
 void members_each(struct members *members, members_look_f *fn, void *arg);

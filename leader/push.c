@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * push - all that one push does is one transaction of the store, made under the leader's lock.
+ * push - three parts of one message, each believed by a rule of its own, all stored before any is applied.
  *
- * A push older than the newest of its (worker, boot) is a copy that was on its way too long: it only renews
- * the lease. A pure heartbeat has nothing to be stored, so it costs no write.
+ *     what it tells of a former leader ---> hearing: is anything lost?
+ *     member, grants -- staged --> one transaction with the counts --> applied --> answer
+ *
+ * A beat of a member that stays as it is takes neither the leader's lock nor the store: its lease does not
+ * wait for a disk. What a boot that is over held is folded afterwards, a few rows at a time, so that the lock
+ * is never held for long.
  */
 #include "leader/push.h"
 
@@ -12,29 +16,61 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/map.h"
 #include "leader/grants.h"
+#include "leader/hearing.h"
 #include "leader/leader.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
+#include "leader/state_log.h"
 
-#define GRANTS_MAX USAGE_CHUNK_ROWS /* of an answer */
+#define FOLD_ROWS   500
+#define SAY_MOST    10
+#define SAY_SPAN_MS 60000
+#define NEAR_DAYS   3
 
 struct merging {
 	struct leader *leader;
 	const struct usage_push *push;
+	uint64_t number;
+	int64_t now_ms;
+	char near[NEAR_DAYS][11]; /* yesterday, today, tomorrow */
 	struct state *state;
 	struct cluster_settings cluster;
-	struct members_change change;
-	const struct store_member *member;
-	bool stale, repeated;
-	struct map *demanded;       /* keys */
-	struct store_grant *grants; /* to be stored; texts borrowed */
-	size_t grants_len, grants_room;
-	struct usage_answer *answer;
-	bool failed;
+	struct members_staged member;
+	struct store_boot boot;
+	struct grants_staged *grants;
+	bool believed; /* the demands are */
+	bool over;     /* with it the boot is, as a whole */
+	size_t refused;
 	struct error *err;
 };
+
+/* What it tells. */
+
+/* Of a state that is not one of ours. */
+static bool is_ahead(const struct merging *merging)
+{
+	const struct usage_push *push = merging->push;
+	const char *digest = push->state_digest ? push->state_digest : "";
+
+	return state_log_position(merging->leader->log, push->revision, digest) == POSITION_LOST;
+}
+
+static void count_rewound(const struct merging *merging, bool news)
+{
+	if (news)
+		counter_add(&merging->leader->counters.store_rewound_total, 1);
+}
+
+static void hear_first(const struct merging *merging)
+{
+	enum hearing_state state = is_ahead(merging) ? HEARING_NEWER : HEARING_SAME;
+
+	count_rewound(merging, hearing_check(merging->leader->hearing, merging->push, state, merging->now_ms,
+				       merging->cluster.grant_ms));
+}
 
 /* Demands. */
 
@@ -46,142 +82,223 @@ static uint64_t daily_quota(const struct state *state, const char *apikey)
 	return quota > 0 ? (uint64_t)quota : 0;
 }
 
-static bool note_grant(void *arg, const struct store_grant *grant)
+/* A day's last push comes after it, and clocks are set: the days on both sides of ours are dealt out too. */
+static bool is_dealt(const struct merging *merging, const struct usage_demand *demand)
 {
-	struct merging *merging = arg;
+	bool near = false;
 
-	if (merging->grants_len == merging->grants_room) {
-		size_t room = merging->grants_room ? merging->grants_room * 2 : 64;
-		struct store_grant *wider = xnew_array(struct store_grant, room);
-		if (merging->grants_len)
-			memcpy(wider, merging->grants, merging->grants_len * sizeof(*wider));
-		free(merging->grants);
-		merging->grants = wider;
-		merging->grants_room = room;
-	}
-	merging->grants[merging->grants_len++] = *grant;
+	for (size_t i = 0; i < NEAR_DAYS; i++)
+		near |= !strcmp(merging->near[i], demand->day);
+	return near && state_find(merging->state, ENTITY_APIKEY, str_of(demand->apikey));
+}
+
+static bool stage_demand(struct merging *merging, const struct usage_demand *demand, bool hold)
+{
+	struct leader *leader = merging->leader;
+	struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
+		.live_workers = members_live(leader->members),
+		.hold = hold,
+		.final = merging->push->final };
+
+	if (!store_calls(leader->store, demand->apikey, demand->day, &terms.total, merging->err))
+		return false;
+	merging->refused += !grants_stage_demand(merging->grants, demand, &terms);
 	return true;
 }
 
-/* Clocks differ a little, and a day's last push comes after it: the days on both sides of ours are dealt out
- * too. */
-static bool is_near(const char *day)
-{
-	int64_t now = clock_wall_s();
-	char near[11];
-
-	for (int64_t offset = -1; offset <= 1; offset++) {
-		clock_day(now + offset * 86400, near);
-		if (!strcmp(near, day))
-			return true;
-	}
-	return false;
-}
-
-static void take_demands(struct merging *merging)
+static bool stage_demands(struct merging *merging, bool hold)
 {
 	const struct usage_push *push = merging->push;
-	struct leader *leader = merging->leader;
-	const struct store_grant *grant;
 
-	for (size_t i = 0; i < push->demands_len; i++) {
-		const struct usage_demand *demand = &push->demands[i];
-		struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
-			.live_workers = members_live(leader->members),
-			.repeated = merging->repeated };
-		if (!is_near(demand->day) ||
-			!state_find(merging->state, ENTITY_APIKEY, str_of(demand->apikey)))
-			continue;
-		grants_demand(leader->grants, push->worker, push->boot, demand, &terms, &grant);
-		(void)note_grant(merging, grant);
-		(void)map_put(merging->demanded, str_of(demand->apikey), merging);
+	grants_staged_free(merging->grants);
+	merging->grants = grants_stage(merging->leader->grants, push->boot);
+	merging->refused = 0;
+	for (size_t i = 0; merging->believed && i < push->demands_len; i++)
+		if (is_dealt(merging, &push->demands[i]) && !stage_demand(merging, &push->demands[i], hold))
+			return false;
+	return true;
+}
+
+static void say_full(struct merging *merging)
+{
+	if (merging->refused &&
+		few_take(&merging->leader->grants_full, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
+		log_warn("grants.full", "name=%s rows=%zu at most %d grants are kept at once: these get none",
+			log_quote(str_of(merging->push->worker)), merging->refused, GRANTS_ROWS_MAX);
+}
+
+/* A loss that the demands themselves show begins before any of them gets something. */
+static bool take_demands(struct merging *merging)
+{
+	const struct usage_push *push = merging->push;
+	struct hearing *hearing = merging->leader->hearing;
+	bool news;
+
+	merging->believed =
+		!merging->boot.finished && (push->final || merging->number > merging->boot.number);
+	merging->over = merging->believed && push->final && push->all;
+	if (!stage_demands(merging, hearing_hold_ms(hearing, merging->now_ms) > 0))
+		return false;
+	if (grants_staged_told_more(merging->grants)) {
+		news = hearing_told_more(hearing, push, merging->now_ms, merging->cluster.grant_ms);
+		count_rewound(merging, news);
+		if (news && !stage_demands(merging, true))
+			return false;
 	}
-	if (push->final)
-		grants_finish(leader->grants, push->worker, push->boot, note_grant, merging);
+	say_full(merging);
+	return true;
 }
 
 /* Answer. */
 
-static bool is_demanded(const struct merging *merging, const struct store_grant *grant)
-{
-	return map_find(merging->demanded, str_of(grant->apikey)) != NULL;
-}
+struct answering {
+	const struct merging *merging;
+	struct usage_answer *answer;
+	struct map *named; /* day \n key */
+	size_t bytes;
+};
 
-static void answer_grant(void *arg, const struct store_grant *grant, bool recall)
+static bool answer_row(struct answering *answering, const struct grants_row *row, uint64_t limit, bool recall)
 {
-	struct merging *merging = arg;
-	struct usage_answer *answer = merging->answer;
-	struct usage_grant row = { .granted = grant->granted,
-		.limit = daily_quota(merging->state, grant->apikey),
+	struct usage_answer *answer = answering->answer;
+	struct usage_grant *grant = &answer->grants[answer->grants_len];
+	size_t bytes = strlen(row->apikey) + strlen(row->day);
+
+	if (answer->grants_len == USAGE_CHUNK_ROWS || answering->bytes + bytes > USAGE_CHUNK_BYTES)
+		return false;
+	*grant = (struct usage_grant){ .apikey = check_strdup(row->apikey),
+		.granted = row->granted,
+		.used = row->used,
+		.total = row->total,
+		.limit = limit,
 		.recall = recall };
-
-	if (merging->failed || answer->grants_len == GRANTS_MAX)
-		return;
-	if (!recall && grant->granted == grant->used && !is_demanded(merging, grant))
-		return;
-	merging->failed =
-		!store_calls(merging->leader->store, grant->apikey, grant->day, &row.total, merging->err);
-	memcpy(row.day, grant->day, sizeof(row.day));
-	row.apikey = check_strdup(grant->apikey);
-	answer->grants[answer->grants_len++] = row;
+	CHECK(str_copy(str_of(row->day), grant->day, sizeof(grant->day)));
+	answering->bytes += bytes;
+	answer->grants_len++;
+	return true;
 }
 
-static void count_grant(void *arg, const struct store_grant *grant, bool recall)
+static bool is_recalled(const struct grants_row *row, uint64_t limit)
 {
-	size_t *count = arg;
-
-	(void)grant;
-	(void)recall;
-	if (*count < GRANTS_MAX)
-		++*count;
+	return row->granted > row->used && (row->recall || (limit && row->all_granted > limit));
 }
 
-static bool fill_answer(struct merging *merging)
+/* Found again by recalls. */
+static bool is_named(struct answering *answering, const char *apikey, const char *day)
+{
+	char key[600];
+	int len = snprintf(key, sizeof(key), "%s\n%s", day, apikey);
+
+	return map_put(answering->named, str_from(key, (size_t)len), answering) != NULL;
+}
+
+static void answer_demand(struct answering *answering, const struct usage_demand *demand)
+{
+	const struct merging *merging = answering->merging;
+	struct grants_row row = { .apikey = demand->apikey, .day = demand->day, .used = demand->used };
+	uint64_t limit = daily_quota(merging->state, demand->apikey);
+	bool known =
+		grants_look(merging->leader->grants, merging->push->boot, demand->apikey, demand->day, &row);
+
+	if (is_named(answering, demand->apikey, demand->day) || (!known && !merging->believed))
+		return;
+	(void)answer_row(answering, &row, limit, is_recalled(&row, limit));
+}
+
+static bool answer_recall(void *arg, const struct grants_row *row)
+{
+	struct answering *answering = arg;
+	uint64_t limit = daily_quota(answering->merging->state, row->apikey);
+
+	if (!is_recalled(row, limit) || is_named(answering, row->apikey, row->day))
+		return true;
+	return answer_row(answering, row, limit, true);
+}
+
+static void answer_grants(const struct merging *merging, struct usage_answer *answer)
+{
+	const struct usage_push *push = merging->push;
+	AUTO(map) *named = map_new();
+	struct answering answering = { .merging = merging, .answer = answer, .named = named };
+
+	answer->grants = xnew_array(struct usage_grant, USAGE_CHUNK_ROWS);
+	for (size_t i = 0; !merging->over && i < push->demands_len; i++)
+		if (is_dealt(merging, &push->demands[i]))
+			answer_demand(&answering, &push->demands[i]);
+	grants_each_unused(merging->leader->grants, push->boot, answer_recall, &answering);
+}
+
+static void fill_answer(const struct merging *merging, struct usage_answer *answer)
 {
 	struct leader *leader = merging->leader;
-	struct usage_answer *answer = merging->answer;
-	const struct usage_push *push = merging->push;
 	AUTO(state) *newest = leader_state(leader);
-	size_t count = 0;
+	char witness[USAGE_WITNESS_MAX];
 
-	grants_each(leader->grants, push->worker, push->boot, count_grant, &count);
-	*answer = (struct usage_answer){ .seq = push->seq,
+	hearing_witness(leader->hearing, witness);
+	*answer = (struct usage_answer){ .seq = merging->push->seq,
+		.number = merging->push->number,
+		.leader = check_strdup(leader->id),
+		.witness = check_strdup(witness),
+		.now_ms = clock_wall_ms(),
 		.lease_ms = merging->cluster.lease_ms,
 		.push_every_ms = merging->cluster.push_every_ms,
+		.grant_ms = merging->cluster.grant_ms,
+		.hold_ms = hearing_hold_ms(leader->hearing, clock_ms()),
 		.ring_epoch = leader_ring_epoch(newest),
-		.revision = state_revision(newest),
-		.grants = xnew_array(struct usage_grant, count + 1) };
-	grants_each(leader->grants, push->worker, push->boot, answer_grant, merging);
-	if (merging->failed)
-		usage_answer_fini(answer);
-	return !merging->failed;
+		.revision = state_revision(newest) };
+	answer_grants(merging, answer);
 }
 
 /* The push. */
+
+static bool is_beat(const struct usage_push *push)
+{
+	return !push->rows_len && !push->repositories_len && !push->demands_len && !push->final;
+}
+
+static bool has_counts(const struct usage_push *push)
+{
+	return push->rows_len || push->repositories_len;
+}
+
+static void count_merged(struct merging *merging, const struct store_merged *merged)
+{
+	const struct usage_push *push = merging->push;
+	struct leader *leader = merging->leader;
+
+	counter_add(
+		merged->added ? &leader->counters.pushes_total : &leader->counters.pushes_repeated_total, 1);
+	if (merged->partly && few_take(&leader->pushes_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
+		log_warn("push.partly",
+			"name=%s boot=%s a part of these counts was merged before, from another copy of the "
+			"worker's folder: none of them is",
+			log_quote(str_of(push->worker)), log_quote(str_of(push->boot)));
+}
 
 static bool store_push(struct merging *merging)
 {
 	const struct usage_push *push = merging->push;
 	struct leader *leader = merging->leader;
+	struct store_merged merged = { 0 };
 	struct store_merge merge = { .worker = push->worker,
+		.process = push->process,
 		.boot = push->boot,
+		.after = push->after,
 		.seq = push->seq,
+		.number = merging->believed && push->demands_len ? merging->number : 0,
+		.finished = merging->over,
+		.gone = merging->member.left,
 		.rows = push->rows,
 		.rows_len = push->rows_len,
 		.repositories = push->repositories,
 		.repositories_len = push->repositories_len,
-		.grants = merging->grants,
-		.grants_len = merging->grants_len,
-		.member = merging->change.store ? merging->member : NULL };
-	bool new = true;
+		.member = merging->member.needs_store ? &merging->member.member : NULL };
 
-	if (!push->rows_len && !push->repositories_len && !push->demands_len && !push->final) {
-		if (merge.member && !store_put_member(leader->store, merge.member, merging->err))
-			return false;
-	} else if (!store_merge_usage(leader->store, &merge, &new, merging->err)) {
+	merge.grants = grants_staged_rows(merging->grants, &merge.grants_len);
+	if (!store_merge_usage(leader->store, &merge, &merged, merging->err))
 		return false;
-	}
-	counter_add(new ? &leader->counters.pushes_total : &leader->counters.pushes_repeated_total, 1);
+	hearing_dealt(leader->hearing, merged.dealings);
+	count_merged(merging, &merged);
 	return true;
 }
 
@@ -189,53 +306,128 @@ static void settle_ring(const struct merging *merging)
 {
 	struct ring_write *ring = merging->leader->ring;
 
-	if (merging->change.ring && merging->change.hurry)
+	if (merging->member.late || !merging->member.ring)
+		return;
+	if (merging->member.hurry)
 		ring_write_now_locked(ring);
-	else if (merging->change.ring)
+	else
 		ring_write_due(ring);
+}
+
+static bool stage_member(struct merging *merging)
+{
+	members_staged_fini(&merging->member);
+	merging->member = (struct members_staged){ 0 };
+	return members_stage(merging->leader->members, merging->push, merging->now_ms,
+		merging->cluster.lease_ms, &merging->member, merging->err);
+}
+
+static bool check_twin(struct merging *merging)
+{
+	const struct usage_push *push = merging->push;
+
+	if (!has_counts(push) || !members_has_boot(merging->leader->members, push->boot, push->process))
+		return true;
+	return error_set(merging->err, ERROR_CONFLICT, NULL,
+		"these counts are of a process that is alive: this worker's data folder is a copy of "
+		"another's; give each worker a folder of its own");
+}
+
+/* Things went on while it waited for the lock. */
+static bool stage_locked(struct merging *merging)
+{
+	merging->now_ms = clock_ms();
+	if (merging->member.needs_store && !stage_member(merging))
+		return false;
+	return check_twin(merging) &&
+	       store_boot(merging->leader->store, merging->push->boot, &merging->boot, merging->err) &&
+	       take_demands(merging);
 }
 
 static bool merge_locked(struct merging *merging)
 {
-	const struct usage_push *push = merging->push;
 	struct leader *leader = merging->leader;
-	uint64_t newest;
 
-	if (!members_push(leader->members, push, clock_ms(), merging->cluster.lease_ms, &merging->member,
-		    &merging->change, merging->err))
+	if (!stage_locked(merging) || !store_push(merging))
 		return false;
-	if (!store_seq(leader->store, push->worker, push->boot, &newest, merging->err))
-		return false;
-	merging->stale = push->seq < newest;
-	merging->repeated = push->seq == newest;
-	if (!merging->stale)
-		take_demands(merging);
-	if (!store_push(merging))
-		return false;
+	members_apply(leader->members, &merging->member, merging->now_ms);
+	grants_apply(leader->grants, merging->grants, merging->over);
+	hearing_heard(leader->hearing, merging->push, merging->now_ms);
 	settle_ring(merging);
-	return fill_answer(merging);
+	return true;
+}
+
+/* What is left of it is folded with the next boot that ends, or at the next start. */
+static void fold(struct leader *leader)
+{
+	struct error err;
+	bool more = true, ok = true, say;
+
+	while (more && ok) {
+		leader_lock(leader);
+		ok = store_fold(leader->store, FOLD_ROWS, &more, &err);
+		say = !ok && few_take(&leader->folds_failed, SAY_MOST, SAY_SPAN_MS, clock_ms());
+		leader_unlock(leader);
+		if (say)
+			log_warn("grants.fold", "error=%s ignoring", log_quote(str_of(err.text)));
+	}
+}
+
+static bool merge(struct merging *merging)
+{
+	struct leader *leader = merging->leader;
+	bool ok;
+
+	hear_first(merging);
+	if (!stage_member(merging))
+		return false;
+	if (!merging->member.needs_store)
+		members_apply(leader->members, &merging->member, merging->now_ms);
+	if (is_beat(merging->push) && !merging->member.needs_store && !merging->member.left) {
+		counter_add(&leader->counters.pushes_total, 1);
+		hearing_heard(leader->hearing, merging->push, merging->now_ms);
+		return true;
+	}
+	leader_lock(leader);
+	ok = merge_locked(merging);
+	leader_unlock(leader);
+	if (ok && merging->over)
+		fold(leader);
+	return ok;
+}
+
+static struct merging merging_of(struct leader *leader, const struct usage_push *push, struct error *err)
+{
+	struct merging merging = { .leader = leader,
+		.push = push,
+		.number = push->number ? push->number : push->seq,
+		.now_ms = clock_ms(),
+		.state = leader_state(leader),
+		.cluster = leader_cluster(leader),
+		.err = err };
+	int64_t now_s = clock_wall_s();
+
+	for (int i = 0; i < NEAR_DAYS; i++)
+		clock_day(now_s + (int64_t)(i - 1) * 86400, merging.near[i]);
+	return merging;
 }
 
 bool push_merge(struct leader *leader, const struct usage_push *push, struct usage_answer *ret_answer,
 	struct error *err)
 {
-	struct usage_answer answer = { 0 };
-	struct merging merging = { .leader = leader, .push = push, .answer = &answer, .err = err };
+	struct merging merging;
 	bool ok;
 
-	if (!push->seq)
-		return error_set(err, ERROR_INVALID, NULL, "seq begins with 1");
-	members_seen(leader->members, push, clock_ms());
-	leader_lock(leader);
-	merging.state = leader_state(leader);
-	merging.cluster = leader_cluster(leader);
-	merging.demanded = map_new();
-	ok = merge_locked(&merging);
-	leader_unlock(leader);
-	state_free(merging.state);
-	map_free(merging.demanded);
-	free(merging.grants);
+	if (push->seq && push->after >= push->seq)
+		return error_set(err, ERROR_INVALID, NULL, "after: must be lower than seq");
+	if (!push->seq && has_counts(push))
+		return error_set(err, ERROR_INVALID, NULL, "seq: counts need one, of 1 or more");
+	merging = merging_of(leader, push, err);
+	ok = merge(&merging);
 	if (ok)
-		*ret_answer = answer;
+		fill_answer(&merging, ret_answer);
+	grants_staged_free(merging.grants);
+	members_staged_fini(&merging.member);
+	state_free(merging.state);
 	return ok;
 }

@@ -2,6 +2,8 @@
 /*
  * push - PUT /api/cluster/quotas: one push of a worker, merged exactly once, answered with lease and grants.
  *
+ * docs/cluster-protocol.md says what each part of it means, and when it is believed. What is answered is durable; where it
+ * fails nothing has changed but the lease of a member that stays as it is.
  * Thread  pool.
  */
 #pragma once
@@ -10,5 +12,5 @@
 #include "proto/usage.h"
 
 struct leader;
-/* ERROR_CONFLICT: another process of that name is alive. The answer's members are owned (usage_answer_fini). */
+/* ERROR_CONFLICT: another process of that name is alive, or the process whose counts these are. ERROR_INVALID: seq, after. The answer's members are owned (usage_answer_fini). */
 bool push_merge(struct leader *leader, const struct usage_push *push, struct usage_answer *ret_answer, struct error *err) MUST_CHECK;

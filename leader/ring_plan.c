@@ -6,33 +6,33 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/map.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
 #include "leader/store.h"
 
 struct gathering {
 	bool isolated;
-	const struct ring_body *old;
+	struct map *old; /* names in the ring at hand */
 	struct ring_row *rows;
 	size_t len, room;
 	struct buf texts; /* four texts for each row, one after the other */
 };
 
-static bool is_in(const struct ring_body *ring, const char *name)
+static struct map *names_of(const struct ring_body *ring)
 {
+	struct map *names = map_new();
+
 	for (size_t i = 0; i < ring->members_len; i++)
-		if (!strcmp(ring->members[i].id, name))
-			return true;
-	return false;
+		(void)map_put(names, str_of(ring->members[i].id), &ring->members[i]);
+	return names;
 }
 
 /* The member's state in the ring, or NULL: it has no place there. */
 static const char *state_in_ring(
 	const struct gathering *gathering, const struct store_member *member, bool live)
 {
-	bool was_in = is_in(gathering->old, member->name);
-
-	if (gathering->isolated && was_in)
+	if (gathering->isolated && map_find(gathering->old, str_of(member->name)))
 		return "active";
 	if (!live || !strcmp(member->state, "joining"))
 		return NULL;
@@ -93,8 +93,9 @@ static bool same_rows(const struct ring_body *old, const struct gathering *new)
 bool ring_plan(
 	struct members *members, bool isolated, const struct ring_body *old, struct ring_plan *ret_plan)
 {
+	AUTO(map) *names = names_of(old);
 	struct gathering gathering = { .isolated = isolated,
-		.old = old,
+		.old = names,
 		.room = MEMBERS_MAX,
 		.texts = buf_limit(MEMBERS_MAX * (size_t)ENTITY_TEXT_MAX) };
 	struct ring_plan plan = { .body = *old };

@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/few.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
@@ -20,13 +21,18 @@
 #define SWEEP_LEAST_MS 100
 #define SWEEP_MOST_MS  1000
 #define TRIES          5
+#define SAY_MOST       3
+#define SAY_SPAN_MS    60000
+#define STORE_MOST     64 /* rows of members, in one sweep */
 
 struct ring_write {
 	struct leader *leader;
 	struct loop_timer sweep, settle;
 	bool settling, stopped; /* own loop; settling: the timer runs */
 	atomic_bool posted;
-	char day[11]; /* grants were tidied on; under the lock */
+	/* Under the leader's lock. */
+	char day[11]; /* grants were tidied on */
+	struct few failed;
 };
 
 struct ring_write *ring_write_new(struct leader *leader)
@@ -43,6 +49,13 @@ void ring_write_free(struct ring_write *write)
 }
 
 /* Writing. */
+
+/* Each sweep tries again. */
+static void say_failed(struct ring_write *write, const char *event, const struct error *err)
+{
+	if (few_take(&write->failed, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_error(event, "error=%s trying again", log_quote(str_of(err->text)));
+}
 
 static enum store_result write_plan(
 	struct leader *leader, const struct entity *old, const struct ring_plan *plan, struct error *err)
@@ -73,8 +86,7 @@ static bool write_once(struct ring_write *write)
 		log_info("ring.published", "epoch=%" PRId64 " members=%zu", plan.body.epoch,
 			plan.body.members_len);
 	} else if (result == STORE_FAILED) {
-		log_error("ring.write", "error=%s trying again", log_quote(str_of(err.text)));
-		ring_write_due(write);
+		say_failed(write, "ring.write", &err);
 	}
 	ring_plan_fini(&plan);
 	return result != STORE_STALE;
@@ -127,69 +139,80 @@ void ring_write_due(struct ring_write *write)
 
 /* Leases. */
 
-struct swept {
-	struct store_member *lost, *gone;
-	size_t lost_len, gone_len;
-};
-
-static void append(struct store_member **list, size_t *len, const struct store_member *member)
+static void lose_some(struct leader *leader, const struct members_terms *terms)
 {
-	struct store_member *wider = xnew_array(struct store_member, *len + 1);
+	struct store_member row;
 
-	if (*len)
-		memcpy(wider, *list, *len * sizeof(*wider));
-	free(*list);
-	*list = wider;
-	store_member_copy(member, &wider[(*len)++]);
+	while (members_lose(leader->members, terms, &row)) {
+		counter_add(&leader->counters.members_lost_total, 1);
+		log_warn("member.lost", "name=%s url=%s", log_quote(str_of(row.name)),
+			log_quote(str_of(row.url)));
+		store_member_fini(&row);
+	}
 }
 
-static void note_lost(void *arg, const struct store_member *member)
+static bool forget_one(struct ring_write *write, const char *name)
 {
-	struct swept *swept = arg;
-
-	append(&swept->lost, &swept->lost_len, member);
-}
-
-static void note_gone(void *arg, const struct store_member *member)
-{
-	struct swept *swept = arg;
-
-	append(&swept->gone, &swept->gone_len, member);
-}
-
-static void store_swept(struct leader *leader, struct swept *swept)
-{
+	struct leader *leader = write->leader;
 	struct error err;
 
-	for (size_t i = 0; i < swept->lost_len; i++) {
-		counter_add(&leader->counters.members_lost_total, 1);
-		log_warn("member.lost", "name=%s url=%s", log_quote(str_of(swept->lost[i].name)),
-			log_quote(str_of(swept->lost[i].url)));
-		if (!store_put_member(leader->store, &swept->lost[i], &err))
-			log_warn("member.store", "error=%s ignoring", log_quote(str_of(err.text)));
-		store_member_fini(&swept->lost[i]);
+	if (!store_delete_member(leader->store, name, &err)) {
+		say_failed(write, "member.store", &err);
+		return false;
 	}
-	for (size_t i = 0; i < swept->gone_len; i++) {
-		log_info("member.gone", "name=%s", log_quote(str_of(swept->gone[i].name)));
-		if (!store_delete_member(leader->store, swept->gone[i].name, &err))
-			log_warn("member.store", "error=%s ignoring", log_quote(str_of(err.text)));
-		store_member_fini(&swept->gone[i]);
+	members_erase(leader->members, str_of(name));
+	log_info("member.gone", "name=%s", log_quote(str_of(name)));
+	return true;
+}
+
+static void forget_some(struct ring_write *write, const struct members_terms *terms)
+{
+	struct store_member row;
+	bool ok = true;
+
+	while (ok && members_over(write->leader->members, terms, &row)) {
+		ok = forget_one(write, row.name);
+		store_member_fini(&row);
 	}
-	free(swept->lost);
-	free(swept->gone);
+}
+
+static bool store_one(struct ring_write *write, const struct store_member *row)
+{
+	struct leader *leader = write->leader;
+	struct error err;
+	bool ok = store_put_member(leader->store, row, &err);
+
+	if (!ok) {
+		members_unstored(leader->members, row->name);
+		say_failed(write, "member.store", &err);
+	}
+	return ok;
+}
+
+/* Those that are lost now, and those whose row is old. */
+static void store_some(struct ring_write *write)
+{
+	struct store_member row;
+	bool ok = true;
+
+	for (unsigned i = 0; ok && i < STORE_MOST && members_due(write->leader->members, clock_ms(), &row);
+		i++) {
+		ok = store_one(write, &row);
+		store_member_fini(&row);
+	}
 }
 
 static void tidy_grants(struct ring_write *write)
 {
-	char today[11], yesterday[11];
+	char today[11], oldest[11];
 	int64_t now = clock_wall_s();
 
 	clock_day(now, today);
 	if (!strcmp(today, write->day))
 		return;
 	memcpy(write->day, today, sizeof(today));
-	clock_day(now - 86400, yesterday);
-	grants_forget(write->leader->grants, yesterday);
+	clock_day(now - (int64_t)GRANTS_DAYS_KEPT * 86400, oldest);
+	grants_forget(write->leader->grants, oldest);
 }
 
 /* One that is over by itself locks its worker out of its peers too. */
@@ -202,26 +225,30 @@ static void expire_credentials(struct leader *leader)
 		log_error("ring.write", "error=%s trying again", log_quote(str_of(err.text)));
 }
 
-static void sweep_run(void *arg)
+void ring_write_sweep_locked(struct ring_write *write)
 {
-	struct ring_write *write = arg;
 	struct leader *leader = write->leader;
-	struct swept swept = { 0 };
-	bool changed;
-
-	leader_lock(leader);
 	struct cluster_settings cluster = leader_cluster(leader);
 	struct members_terms terms = { .now_ms = clock_ms(),
 		.now_wall_s = clock_wall_s(),
 		.lease_ms = cluster.lease_ms,
 		.keep = cluster.isolated };
-	changed = members_sweep(leader->members, &terms, note_lost, note_gone, &swept);
-	store_swept(leader, &swept);
+
+	lose_some(leader, &terms);
+	ring_write_now_locked(write);
+	store_some(write);
+	forget_some(write, &terms);
 	tidy_grants(write);
-	if (changed)
-		ring_write_now_locked(write);
 	expire_credentials(leader);
-	leader_unlock(leader);
+}
+
+static void sweep_run(void *arg)
+{
+	struct ring_write *write = arg;
+
+	leader_lock(write->leader);
+	ring_write_sweep_locked(write);
+	leader_unlock(write->leader);
 }
 
 static void on_sweep(void *arg);
@@ -253,6 +280,7 @@ static void on_sweep(void *arg)
 
 void ring_write_start(struct ring_write *write)
 {
+	members_keep(write->leader->members, leader_cluster(write->leader).isolated);
 	sweep_again(write);
 }
 

@@ -9,7 +9,8 @@
  * that was in the ring stays in it, active, until an admin forgets it.
  *
  * The ring is an entity, written by compare-and-swap on its revision with the next epoch. Changes that come within
- * 50 ms of each other are one write; a member that goes is written at once.
+ * 50 ms of each other are one write; a member that goes is written at once. Every sweep compares the ring with the members, so
+ * what could not be written, or was changed by another, is mended by the next.
  *
  * Thread  as said.
  */
@@ -26,8 +27,11 @@ void ring_write_free(struct ring_write *write);
 void ring_write_start(struct ring_write *write); /* own loop: the lease timer */
 void ring_write_stop(struct ring_write *write);  /* own loop */
 void ring_write_due(struct ring_write *write);   /* Thread  any: within 50 ms */
-/* Pool, leader_lock() held: now. What goes wrong is logged, and tried again. */
+/* Pool, leader_lock() held: now. What goes wrong is logged, and tried again by the next sweep. */
 void ring_write_now_locked(struct ring_write *write);
+/* Pool, leader_lock() held. What the timer does: whoever is lost, what the members make of the ring now, rows of members that
+ * are to be stored or forgotten, credentials that are over. What the store does not take stays due. */
+void ring_write_sweep_locked(struct ring_write *write);
 
 /* What the members make of `old`. True when it differs from it: *ret_new is then the next ring, its rows on the heap
  * (ring_plan_fini), its texts borrowed from the plan. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * state_log - changes lie in a ring buffer in the order of their revisions; `floor` is the newest revision of
- * a change that is no longer there, so a delta can be made for every `since` from it on.
+ * a change that is no longer there, so a delta can be made for every `since` from it on. The pairs of
+ * revision and digest of the last writes lie in another one: a write has one pair and at least one change.
  */
 #include "leader/state_log.h"
 
@@ -26,6 +27,11 @@ struct answer {
 	struct buf plain, gzip;
 };
 
+struct pair_of {
+	uint64_t revision;
+	uint8_t digest[STATE_DIGEST_BYTES];
+};
+
 struct state_log {
 	pthread_mutex_t lock;
 	pthread_mutex_t full_lock; /* one encodes the full state, those who want it too wait for it */
@@ -35,6 +41,8 @@ struct state_log {
 	struct entity **changes; /* [STATE_LOG_CHANGES] */
 	size_t begin, len;
 	uint64_t floor;
+	struct pair_of *pairs; /* [STATE_LOG_CHANGES], of the writes in their order */
+	size_t pairs_begin, pairs_len;
 	struct answer *full;
 	struct answer *deltas[DELTAS_KEPT];
 	unsigned next_delta;
@@ -59,15 +67,16 @@ void state_answer_free(struct state_answer *shared)
 	free(answer);
 }
 
-static struct answer *answer_new(uint64_t since, uint64_t revision, bool full)
+static struct answer *answer_new(uint64_t since, const struct state *state, bool full)
 {
 	struct answer *answer = xnew(struct answer);
 
 	atomic_init(&answer->refs, 1);
 	answer->since = since;
 	answer->made_ms = clock_ms();
-	answer->answer.revision = revision;
+	answer->answer.revision = state_revision(state);
 	answer->answer.full = full;
+	state_digest_hex(state, answer->answer.result);
 	answer->plain = buf_limit(STATE_BYTES_MAX);
 	answer->gzip = buf_limit(STATE_BYTES_MAX);
 	return answer;
@@ -108,6 +117,7 @@ struct state_log *state_log_new(int compression, int64_t cache_ms)
 	log->cache_ms = cache_ms;
 	log->state = state_new();
 	log->changes = xnew_array(struct entity *, STATE_LOG_CHANGES);
+	log->pairs = xnew_array(struct pair_of, STATE_LOG_CHANGES);
 	return log;
 }
 
@@ -135,6 +145,7 @@ void state_log_free(struct state_log *log)
 	for (size_t i = 0; i < log->len; i++)
 		entity_free(*change_at(log, i));
 	free(log->changes);
+	free(log->pairs);
 	state_free(log->state);
 	(void)pthread_mutex_destroy(&log->lock);
 	(void)pthread_mutex_destroy(&log->full_lock);
@@ -156,6 +167,23 @@ static void remember_locked(struct state_log *log, struct entity *entity)
 	*change_at(log, log->len++) = entity_ref(entity);
 }
 
+static const struct pair_of *pair_at(const struct state_log *log, size_t at)
+{
+	return &log->pairs[(log->pairs_begin + at) % STATE_LOG_CHANGES];
+}
+
+static void remember_pair_locked(struct state_log *log, const struct state *state)
+{
+	struct pair_of *pair = &log->pairs[(log->pairs_begin + log->pairs_len) % STATE_LOG_CHANGES];
+
+	if (log->pairs_len == STATE_LOG_CHANGES)
+		log->pairs_begin = (log->pairs_begin + 1) % STATE_LOG_CHANGES;
+	else
+		log->pairs_len++;
+	pair->revision = state_revision(state);
+	memcpy(pair->digest, state_digest(state), sizeof(pair->digest));
+}
+
 static void publish(struct state_log *log, struct entity *const *changed, size_t len, uint64_t revision)
 {
 	/* Only the one writer changes the pointer, so it may read it without the lock. */
@@ -165,6 +193,7 @@ static void publish(struct state_log *log, struct entity *const *changed, size_t
 	pthread_mutex_lock(&log->lock);
 	for (size_t i = 0; i < len; i++)
 		remember_locked(log, changed[i]);
+	remember_pair_locked(log, state);
 	log->state = state;
 	drop_answers(log);
 	pthread_mutex_unlock(&log->lock);
@@ -205,50 +234,121 @@ uint64_t state_log_revision(struct state_log *log)
 
 /* Asking. */
 
-static uint64_t since_locked(const struct state_log *log, uint64_t since)
+/* The first of the remembered pairs whose revision is not below. */
+static size_t place_of_pair(const struct state_log *log, uint64_t revision)
 {
-	return since && since >= log->floor && since <= state_revision(log->state) ? since : 0;
+	size_t low = 0, high = log->pairs_len;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (pair_at(log, middle)->revision < revision)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
-uint64_t state_log_since(struct state_log *log, uint64_t since)
+static bool is_pair(const struct pair_of *pair, uint64_t revision, struct str digest)
 {
-	uint64_t known;
+	char hex[STATE_DIGEST_TEXT];
+
+	str_hex(pair->digest, sizeof(pair->digest), hex);
+	return pair->revision == revision && str_is(digest, hex);
+}
+
+static enum state_log_position position_locked(
+	const struct state_log *log, uint64_t revision, struct str digest)
+{
+	size_t at = place_of_pair(log, revision);
+
+	if (!revision)
+		return POSITION_KNOWN;
+	if (at == log->pairs_len)
+		return POSITION_LOST;
+	if (digest.len && is_pair(pair_at(log, at), revision, digest))
+		return POSITION_KNOWN;
+	return !digest.len || revision < pair_at(log, 0)->revision ? POSITION_OLDER_UNKNOWN : POSITION_LOST;
+}
+
+enum state_log_position state_log_position(struct state_log *log, uint64_t revision, const char *digest_hex)
+{
+	enum state_log_position position;
 
 	pthread_mutex_lock(&log->lock);
-	known = since_locked(log, since);
+	position = position_locked(log, revision, str_of(digest_hex));
 	pthread_mutex_unlock(&log->lock);
-	return known;
+	return position;
+}
+
+static bool is_known_locked(const struct state_log *log, const struct state_question *question)
+{
+	if (question->lines && !*question->digest)
+		return question->since <= state_revision(log->state);
+	return position_locked(log, question->since, str_of(question->digest)) == POSITION_KNOWN;
+}
+
+static bool want_locked(
+	const struct state_log *log, const struct state_question *question, struct state_want *ret)
+{
+	bool known = is_known_locked(log, question);
+	uint64_t newest = state_revision(log->state);
+
+	*ret = (struct state_want){
+		.full = true, .lines = question->lines, .since = known ? question->since : newest
+	};
+	if (question->whole || !known || !question->since)
+		return true;
+	ret->full = question->since < log->floor;
+	return question->since != newest;
+}
+
+bool state_log_want(struct state_log *log, const struct state_question *question, struct state_want *ret)
+{
+	bool wants;
+
+	pthread_mutex_lock(&log->lock);
+	wants = want_locked(log, question, ret);
+	pthread_mutex_unlock(&log->lock);
+	return wants;
+}
+
+/* Whoever gets it goes on with a delta. */
+static bool is_within_reach_locked(const struct state_log *log, uint64_t revision)
+{
+	return revision >= log->floor && log->pairs_len && revision >= pair_at(log, 0)->revision;
 }
 
 /* A full state is good when it is the newest, or young and within reach of a delta. */
-static struct answer *find_full_locked(struct state_log *log)
+static struct answer *find_full_locked(struct state_log *log, uint64_t not_below)
 {
 	struct answer *full = log->full;
 
-	if (!full)
+	if (!full || full->answer.revision < not_below)
 		return NULL;
 	if (full->answer.revision == state_revision(log->state))
 		return full;
-	return clock_ms() - full->made_ms < log->cache_ms && full->answer.revision >= log->floor ? full
-												 : NULL;
+	return clock_ms() - full->made_ms < log->cache_ms &&
+			       is_within_reach_locked(log, full->answer.revision)
+		       ? full
+		       : NULL;
 }
 
-static struct answer *find_locked(struct state_log *log, uint64_t since)
+static struct answer *find_delta_locked(struct state_log *log, uint64_t since)
 {
-	if (!since)
-		return find_full_locked(log);
 	for (unsigned i = 0; i < DELTAS_KEPT; i++)
 		if (log->deltas[i] && log->deltas[i]->since == since)
 			return log->deltas[i];
 	return NULL;
 }
 
-struct state_answer *state_log_find(struct state_log *log, uint64_t since)
+struct state_answer *state_log_find(struct state_log *log, const struct state_want *want)
 {
 	struct answer *answer;
 
 	pthread_mutex_lock(&log->lock);
-	answer = find_locked(log, since_locked(log, since));
+	answer = want->full ? find_full_locked(log, want->since) : find_delta_locked(log, want->since);
 	if (answer)
 		(void)keep(answer);
 	pthread_mutex_unlock(&log->lock);
@@ -267,16 +367,17 @@ static void keep_full(struct state_log *log, struct answer *answer)
 		state_answer_free(&old->answer);
 }
 
-static struct state_answer *answer_full(struct state_log *log)
+static struct state_answer *answer_full(struct state_log *log, uint64_t not_below)
 {
+	const struct state_want want = { .full = true, .since = not_below };
 	struct state_answer *found;
 	struct answer *answer;
 
 	pthread_mutex_lock(&log->full_lock);
-	found = state_log_find(log, 0);
+	found = state_log_find(log, &want);
 	if (!found) {
 		AUTO(state) *state = state_log_state(log);
-		answer = answer_new(0, state_revision(state), true);
+		answer = answer_new(0, state, true);
 		state_encode_full(state, &answer->plain);
 		answer_seal(answer, log->compression);
 		keep_full(log, answer);
@@ -320,7 +421,7 @@ static void free_all(struct entity **entities, size_t len)
 static void keep_delta(struct state_log *log, struct answer *answer)
 {
 	pthread_mutex_lock(&log->lock);
-	if (answer->answer.revision == state_revision(log->state) && !find_locked(log, answer->since)) {
+	if (answer->answer.revision == state_revision(log->state) && !find_delta_locked(log, answer->since)) {
 		struct answer **slot = &log->deltas[log->next_delta++ % DELTAS_KEPT];
 		if (*slot)
 			state_answer_free(&(*slot)->answer);
@@ -329,34 +430,44 @@ static void keep_delta(struct state_log *log, struct answer *answer)
 	pthread_mutex_unlock(&log->lock);
 }
 
-struct state_answer *state_log_answer(struct state_log *log, uint64_t since)
+/* The newest state, and what leads to it; NULL: too much has changed since. */
+static struct entity **changes_since(
+	struct state_log *log, uint64_t since, struct state **ret_state, size_t *ret_len)
 {
-	struct state_answer *found;
-	struct entity **changed;
-	struct answer *answer;
-	uint64_t revision;
-	size_t len;
+	struct entity **changed = NULL;
 
 	pthread_mutex_lock(&log->lock);
-	revision = state_revision(log->state);
-	if (!since_locked(log, since)) {
-		pthread_mutex_unlock(&log->lock);
-		return answer_full(log);
-	}
-	changed = since < revision ? collect_locked(log, since, &len) : NULL;
+	*ret_state = state_ref(log->state);
+	if (since >= log->floor)
+		changed = collect_locked(log, since, ret_len);
 	pthread_mutex_unlock(&log->lock);
+	return changed;
+}
+
+static struct state_answer *make_delta(struct state_log *log, uint64_t since)
+{
+	AUTO(state) *state = NULL;
+	size_t len = 0;
+	struct entity **changed = changes_since(log, since, &state, &len);
+	struct answer *answer;
+
 	if (!changed)
-		return NULL;
-	found = state_log_find(log, since);
-	if (!found) {
-		answer = answer_new(since, revision, false);
-		state_encode_delta(since, revision, changed, len, &answer->plain);
-		answer_seal(answer, log->compression);
-		keep_delta(log, answer);
-		found = &answer->answer;
-	}
+		return answer_full(log, since);
+	answer = answer_new(since, state, false);
+	state_encode_delta(since, state, changed, len, &answer->plain);
+	answer_seal(answer, log->compression);
+	keep_delta(log, answer);
 	free_all(changed, len);
-	return found;
+	return &answer->answer;
+}
+
+struct state_answer *state_log_answer(struct state_log *log, const struct state_want *want)
+{
+	struct state_answer *found = want->full ? NULL : state_log_find(log, want);
+
+	if (found)
+		return found;
+	return want->full ? answer_full(log, want->since) : make_delta(log, want->since);
 }
 
 /* Lines. */
@@ -380,25 +491,19 @@ static void put_all_lines(struct buf *into, const struct state *state)
 			put_line(into, state_at(state, (enum entity_kind)kind, i));
 }
 
-struct state_answer *state_log_lines(struct state_log *log, uint64_t since)
+struct state_answer *state_log_lines(struct state_log *log, const struct state_want *want)
 {
 	AUTO(state) *state = NULL;
-	struct entity **changed = NULL;
-	struct answer *answer;
 	size_t len = 0;
+	struct entity **changed = want->full ? NULL : changes_since(log, want->since, &state, &len);
+	struct answer *answer;
 
-	pthread_mutex_lock(&log->lock);
-	state = state_ref(log->state);
-	since = since_locked(log, since);
-	if (since && since < state_revision(state))
-		changed = collect_locked(log, since, &len);
-	pthread_mutex_unlock(&log->lock);
-	if (since == state_revision(state) && since)
-		return NULL;
-	answer = answer_new(since, state_revision(state), !since);
+	if (!state)
+		state = state_log_state(log);
+	answer = answer_new(want->since, state, !changed);
 	for (size_t i = 0; i < len; i++)
 		put_line(&answer->plain, changed[i]);
-	if (!since)
+	if (!changed)
 		put_all_lines(&answer->plain, state);
 	answer_seal(answer, -1);
 	free_all(changed, len);

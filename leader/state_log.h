@@ -6,6 +6,14 @@
  * of the newest few; each is one immutable object of bytes, digest and revision, shared by all who ask.
  * The last 4,096 changes are kept for deltas; whoever is further behind gets the full state. A full state that is not
  * older than `cache_ms` is given although there are newer changes: these are the delta that follows.
+ *
+ * Who asks says the pair of revision and digest that it has. The pairs of the last 4,096 writes since the start are known, and the one that was loaded:
+ *
+ *     known, the newest        nothing
+ *     known                    the delta, or a full state that is not older [X10]
+ *     older than those         the newest full state
+ *     any other                the same: it is of a history that this store does not have. The leader has lost writes [X1]
+ *
  * Thread  any; one lock for the pointers. Encoding runs outside of it.
  */
 #pragma once
@@ -29,17 +37,35 @@ struct state_answer { /* counted, immutable */
 	uint64_t revision;
 	bool full;
 	char digest[72];          /* "sha256:<hex>" of the uncompressed bytes */
+	char result[STATE_DIGEST_TEXT]; /* of the state that results */
 	struct str plain;
 	struct str gzip;          /* empty when compression is off */
 };
-/* What `since` comes to: itself when a delta can be made, else 0. Those with the same one get the same answer. */
-uint64_t state_log_since(struct state_log *log, uint64_t since);
+
+/* POSITION_OLDER_UNKNOWN: from before what we remember, or told without a digest. Revision 0, nothing, is known. */
+enum state_log_position { POSITION_KNOWN, POSITION_OLDER_UNKNOWN, POSITION_LOST };
+/* digest_hex: 64 hex digits, or "" */
+enum state_log_position state_log_position(struct state_log *log, uint64_t revision, const char *digest_hex);
+
+struct state_question {
+	uint64_t since;           /* 0: has nothing */
+	char digest[STATE_DIGEST_TEXT]; /* "": did not say */
+	bool whole;               /* no delta */
+	bool lines;               /* for people: the revision alone will do */
+};
+struct state_want {
+	bool full;                /* not older than since; else the delta from since on */
+	bool lines;
+	uint64_t since;
+};
+/* What is the answer? false: nothing, it has the newest. */
+bool state_log_want(struct state_log *log, const struct state_question *question, struct state_want *ret);
 /* The answer when it is there already, else NULL. Does not wait. */
-struct state_answer *state_log_find(struct state_log *log, uint64_t since);
-/* The answer, made if need be: pool. NULL: nothing newer than since. since greater than the newest revision: full. */
-struct state_answer *state_log_answer(struct state_log *log, uint64_t since);
-/* The same as lines of JSON, without secrets; not kept. */
-struct state_answer *state_log_lines(struct state_log *log, uint64_t since);
+struct state_answer *state_log_find(struct state_log *log, const struct state_want *want);
+/* The answer, made if need be: pool. */
+struct state_answer *state_log_answer(struct state_log *log, const struct state_want *want);
+/* As lines of JSON, without secrets; not kept. */
+struct state_answer *state_log_lines(struct state_log *log, const struct state_want *want);
 struct state_answer *state_answer_ref(struct state_answer *answer);
 void state_answer_free(struct state_answer *answer); /* drops a reference */
 AUTO_DEFINE(state_answer)

@@ -57,21 +57,36 @@ bool store_load_grants(struct store *store, const char *day, store_grant_f *fn, 
 	return store->driver->load_grants(store, day, fn, arg, err);
 }
 
+bool store_load_gone(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err)
+{
+	return store->driver->load_gone(store, most, fn, arg, err);
+}
+
+bool store_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err)
+{
+	return store->driver->begin_life(store, fn, arg, err);
+}
+
 enum store_result store_write(struct store *store, const struct store_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	return store->driver->write(store, changes, len, ret_revision, ret_at, err);
 }
 
-bool store_seq(
-	struct store *store, const char *worker, const char *boot, uint64_t *ret_seq, struct error *err)
+bool store_boot(struct store *store, const char *boot, struct store_boot *ret, struct error *err)
 {
-	return store->driver->seq(store, worker, boot, ret_seq, err);
+	return store->driver->boot(store, boot, ret, err);
 }
 
-bool store_merge_usage(struct store *store, const struct store_merge *merge, bool *ret_new, struct error *err)
+bool store_merge_usage(
+	struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err)
 {
-	return store->driver->merge_usage(store, merge, ret_new, err);
+	return store->driver->merge_usage(store, merge, ret, err);
+}
+
+bool store_fold(struct store *store, size_t most, bool *ret_more, struct error *err)
+{
+	return store->driver->fold(store, most, ret_more, err);
 }
 
 bool store_put_member(struct store *store, const struct store_member *member, struct error *err)

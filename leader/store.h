@@ -45,23 +45,48 @@ void store_member_fini(struct store_member *member);
 /* Deep; *into is overwritten. NULL texts become "". */
 void store_member_copy(const struct store_member *member, struct store_member *into);
 
-/* A grant as it stands: what (worker, boot) may admit of (key, day). */
+/* No number of a grant is larger, so that no sum of them overflows: 2^45. */
+#define STORE_GRANT_MAX 35184372088832
+
+/* A grant as it stands: what a boot may admit of (key, day). */
 struct store_grant {
-	char *worker, *boot, *apikey;
+	char *boot, *apikey;     /* boot "": all boots that are over; granted == used */
 	char day[11];
 	uint64_t granted, used;
-	bool finished;           /* the boot is over: granted == used */
 };
 
-/* What a push adds, in one transaction. The seq is noted and rows and repositories are added only when the seq is
- * higher than any of (worker, boot) before. Grants are absolute and always written. */
+/* What is known of a boot; zeros of one that was never heard. */
+struct store_boot {
+	uint64_t seq;            /* of the newest counts of it that were merged */
+	uint64_t number;         /* of the newest demands of it that were believed */
+	bool finished;           /* it is over as a whole: nothing that it demands counts any more */
+	bool gone;               /* the process of this id has said "left" */
+};
+
+/* One start of the leader, and how many transactions in it stored grants. */
+struct store_life {
+	char id[17];
+	uint64_t dealings;
+};
+#define STORE_LIVES_KEPT 64
+
+/* What a push adds, in one transaction. Rows and repositories are added, and seq is noted, only when nothing of the boot
+ * after `after` was added before. Grants are absolute and always written. */
 struct store_merge {
-	const char *worker, *boot;
-	uint64_t seq;
+	const char *worker, *process, *boot;
+	uint64_t after, seq;     /* seq 0: no counts */
+	uint64_t number;         /* of the demands; 0: none, or not believed */
+	bool finished;           /* the boot is over: what it holds is what it used, and is folded by store_fold() */
+	bool gone;               /* the process has said "left" */
 	const struct usage_row *rows;                size_t rows_len;
 	const struct usage_repository *repositories; size_t repositories_len;
 	const struct store_grant *grants;            size_t grants_len;
 	const struct store_member *member;           /* or NULL */
+};
+struct store_merged {
+	bool added;              /* rows and repositories were, or there was no seq */
+	bool partly;             /* a part of them was added before, so nothing of them is */
+	uint64_t dealings;       /* of this life, with this one */
 };
 
 struct store_usage {
@@ -74,6 +99,8 @@ typedef bool store_entity_f(void *arg, struct entity *entity);             /* bo
 typedef bool store_member_f(void *arg, const struct store_member *member);
 typedef bool store_grant_f(void *arg, const struct store_grant *grant);
 typedef bool store_usage_f(void *arg, const struct store_usage *usage);
+typedef bool store_life_f(void *arg, const struct store_life *life);
+typedef bool store_gone_f(void *arg, const char *process);
 
 /* folder: made when absent. ERROR_UNAVAILABLE when another process has it open. */
 bool store_open_sqlite(struct store **ret_store, const char *folder, struct error *err) MUST_CHECK;
@@ -85,15 +112,21 @@ bool store_load_entities(struct store *store, store_entity_f *fn, void *arg, str
 bool store_load_members(struct store *store, store_member_f *fn, void *arg, struct error *err) MUST_CHECK;
 /* Those of this day and of later ones. */
 bool store_load_grants(struct store *store, const char *day, store_grant_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* The processes that have said "left": the newest `most`, oldest first. */
+bool store_load_gone(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* Another life begins. Those that are known, in their order, STORE_LIVES_KEPT at most; the new one is the last. It is known
+ * at the next start when something was dealt in it. */
+bool store_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err) MUST_CHECK;
 
 /* All of them at one new revision, or none. STALE: *ret_at is the change that did not fit, *ret_revision its stored
  * revision (0: absent). */
 enum store_result store_write(struct store *store, const struct store_change *changes, size_t len, uint64_t *ret_revision,
 			      size_t *ret_at, struct error *err) MUST_CHECK;
-/* The highest seq of (worker, boot) so far, 0 = none. */
-bool store_seq(struct store *store, const char *worker, const char *boot, uint64_t *ret_seq, struct error *err) MUST_CHECK;
-/* *ret_new: the deltas were added. */
-bool store_merge_usage(struct store *store, const struct store_merge *merge, bool *ret_new, struct error *err) MUST_CHECK;
+bool store_boot(struct store *store, const char *boot, struct store_boot *ret, struct error *err) MUST_CHECK;
+bool store_merge_usage(struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err) MUST_CHECK;
+/* At most `most` grants of boots that are over are added to the row of boot "" of their key and day. *ret_more: some are
+ * left. Sums and what is granted do not change by it. */
+bool store_fold(struct store *store, size_t most, bool *ret_more, struct error *err) MUST_CHECK;
 bool store_put_member(struct store *store, const struct store_member *member, struct error *err) MUST_CHECK;
 bool store_delete_member(struct store *store, const char *name, struct error *err) MUST_CHECK;
 /* Calls of one key in one day, all workers. */

@@ -20,6 +20,9 @@ struct entity {
 	uint64_t revision;
 	const void *body; /* NULL: a tombstone */
 	struct str id;    /* terminated */
+	atomic_bool has_hash;
+	_Atomic uint64_t hash[ENTITY_HASH_LANES]; /* where has_hash; whoever is first computes it, and all
+						     come to the same */
 	alignas(8) char bytes[];
 };
 
@@ -232,6 +235,40 @@ const void *entity_body(const struct entity *entity)
 {
 	return entity->body;
 }
+
+/* ---- the hash ---- */
+
+void entity_keep_hash(struct entity *entity, const struct entity_hash *hash)
+{
+	for (unsigned i = 0; i < ENTITY_HASH_LANES; i++)
+		atomic_store_explicit(&entity->hash[i], hash->lanes[i], memory_order_relaxed);
+	atomic_store_explicit(&entity->has_hash, true, memory_order_release);
+}
+
+static struct entity_hash kept_hash(const struct entity *entity)
+{
+	struct entity_hash hash;
+
+	for (unsigned i = 0; i < ENTITY_HASH_LANES; i++)
+		hash.lanes[i] = atomic_load_explicit(&entity->hash[i], memory_order_relaxed);
+	return hash;
+}
+
+struct entity_hash entity_hash(struct entity *entity)
+{
+	AUTO_FINI(buf) encoded = buf_limit(ENTITY_ENCODED_MAX);
+	struct entity_hash hash;
+
+	if (atomic_load_explicit(&entity->has_hash, memory_order_acquire))
+		return kept_hash(entity);
+	entity_encode(entity, &encoded);
+	CHECK(!encoded.failed);
+	hash = entity_hash_bytes(buf_str(&encoded));
+	entity_keep_hash(entity, &hash);
+	return hash;
+}
+
+/* ---- bodies ---- */
 
 static const void *body_of(const struct entity *entity, enum entity_kind kind)
 {

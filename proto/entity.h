@@ -138,3 +138,17 @@ void entity_to_json(const struct entity *entity, struct json_writer *writer);
 /* The whole, secrets' hashes too: for the snapshot and the leader's store. */
 void entity_encode(const struct entity *entity, struct buf *into);
 bool entity_decode(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;
+/*
+ * SHA-256 of the entity as it is encoded, as four little endian numbers: what makes up a state's digest. Taken once and kept.
+ * entity_decode_told() is for who was told by a leader: it takes the hash of what came, members that it does not know too. So leaders and
+ * workers of different versions come to the same digest.
+ */
+#define ENTITY_HASH_BYTES 32
+#define ENTITY_HASH_LANES 4
+struct entity_hash { uint64_t lanes[ENTITY_HASH_LANES]; };
+struct entity_hash entity_hash(struct entity *entity);
+struct entity_hash entity_hash_bytes(struct str encoded);
+void entity_hash_add(struct entity_hash *sum, struct entity_hash hash); /* modulo 2^64 */
+void entity_hash_subtract(struct entity_hash *sum, struct entity_hash hash);
+void entity_hash_put(struct entity_hash hash, uint8_t into[ENTITY_HASH_BYTES]);
+bool entity_decode_told(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;

@@ -288,3 +288,20 @@ bool entity_decode(const struct pack_node *node, struct entity **ret, struct err
 			err, "%s \"%.*s\"", entity_kind_name(kind), (int)(id.len < 60 ? id.len : 60), id.at);
 	return true;
 }
+
+bool entity_decode_told(const struct pack_node *node, struct entity **ret, struct error *err)
+{
+	AUTO_FINI(buf) told = buf_limit(ENTITY_ENCODED_MAX);
+	AUTO(entity) *entity = NULL;
+	struct entity_hash hash;
+
+	if (!entity_decode(node, &entity, err))
+		return false;
+	pack_again(&told, node);
+	if (!buf_check(&told, "entity", err))
+		return false;
+	hash = entity_hash_bytes(buf_str(&told));
+	entity_keep_hash(entity, &hash);
+	*ret = TAKE(entity);
+	return true;
+}

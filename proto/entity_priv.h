@@ -6,6 +6,9 @@
 
 #include "proto/entity_table.h"
 
+/* Of one entity, members that we don't know among them: far beyond what its bounds come to. */
+#define ENTITY_ENCODED_MAX (64u * ENTITY_BYTES_MAX)
+
 union entity_body {
 	struct user user;
 	struct apikey apikey;
@@ -15,6 +18,8 @@ union entity_body {
 	struct worker_key worker;
 };
 
+/* Of an entity that nobody else has yet. */
+void entity_keep_hash(struct entity *entity, const struct entity_hash *hash);
 /* The body, whatever its kind; NULL for a tombstone. */
 const void *entity_body(const struct entity *entity);
 /* Checks id, body and size, then copies. `body` NULL makes a tombstone. */

@@ -111,6 +111,13 @@ void pack_bin(struct buf *into, struct str bytes)
 	buf_add(into, bytes);
 }
 
+void pack_again(struct buf *into, const struct pack_node *node)
+{
+	msgpack_packer pk = packer(into);
+
+	msgpack_pack_object(&pk, *(const msgpack_object *)node);
+}
+
 /* ---- the walk ---- */
 
 struct walk {

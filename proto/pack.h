@@ -24,9 +24,11 @@ void pack_int(struct buf *into, int64_t n);
 void pack_bool(struct buf *into, bool b);
 void pack_nil(struct buf *into);
 void pack_bin(struct buf *into, struct str bytes);
+struct pack_node;
+/* What was read, all of it, in the shortest form: the bytes that this header's writers made, if they made it. */
+void pack_again(struct buf *into, const struct pack_node *node);
 
 struct pack_doc;
-struct pack_node;
 bool pack_parse(struct str bytes, struct pack_doc **ret_doc, struct error *err) MUST_CHECK;
 bool pack_parse_within(struct str bytes, size_t most_nodes, struct pack_doc **ret_doc, struct error *err) MUST_CHECK;
 void pack_doc_free(struct pack_doc *doc);

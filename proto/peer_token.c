@@ -114,7 +114,7 @@ static void put_claims(struct buf *into, const struct peer_claims *claims)
 	put_hex(into, claims->process, PEER_PROCESS_BYTES);
 	put_number(into, claims->sequence);
 	put_number(into, (uint64_t)claims->issued_ms);
-	put_number(into, claims->epoch);
+	put_number(into, claims->ring);
 	put_text(into, claims->client);
 	put_text(into, claims->user);
 	put_text(into, claims->apikey);
@@ -259,7 +259,7 @@ static bool take_envelope(struct str *claims, struct memory *memory, struct peer
 
 static bool take_claims(struct str text, struct memory *memory, struct peer_claims *into)
 {
-	if (!take_envelope(&text, memory, into) || !take_number(&text, memory, UINT64_MAX, &into->epoch) ||
+	if (!take_envelope(&text, memory, into) || !take_number(&text, memory, UINT64_MAX, &into->ring) ||
 		!take_text(&text, memory, &into->client) || !take_text(&text, memory, &into->user) ||
 		!take_text(&text, memory, &into->apikey) || !take_flags(&text, memory, into) ||
 		!take_digest(&text, memory, into))

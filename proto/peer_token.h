@@ -10,7 +10,7 @@
  *     <name>: <value>\n            each header that decides what the request does, in one order (peer_headers.h)
  *     <base64url of the claims>
  *
- * claims: sender, receiver, the sender's process, sequence, issued (wall ms), ring epoch, the client's address, user, API key id, flags (admin,
+ * claims: sender, receiver, the sender's process, sequence, issued (wall ms), mark of the ring, the client's address, user, API key id, flags (admin,
  * anonymous), SHA-256 of the body, groups; each as "<length>:<bytes>", in that order. The digest is there where the sender had the whole body
  * before it signed, and empty where the body streams.
  *
@@ -30,7 +30,7 @@
 #include "common/error.h"
 
 #define PEER_HEADER "Zot-Cluster-Peer"
-#define PEER_EPOCH_HEADER "Zot-Cluster-Epoch"      /* on a 421: the receiver's ring epoch */
+#define PEER_RING_HEADER "Zot-Cluster-Ring"        /* on a 421: the mark of the receiver's ring, 16 hex digits */
 #define PEER_REFUSED_HEADER "Zot-Cluster-Refused"  /* on a 401: the receiver does not believe the token; PEER_USED or PEER_REFUSED */
 #define PEER_USED "used"       /* it has come before: what it asked for may have been done */
 #define PEER_REFUSED "refused" /* nothing was done */
@@ -55,7 +55,7 @@ struct peer_claims {
 	uint8_t process[PEER_PROCESS_BYTES]; /* random, of the sender's process */
 	uint64_t sequence;                   /* of that process: one for each token, at most PEER_SEQUENCE_MAX */
 	int64_t issued_ms;                   /* when it was signed, by the sender's wall clock */
-	uint64_t epoch;
+	uint64_t ring;      /* ring_mark() of the sender's */
 	const char *client; /* address of who asked the sender */
 	const char *user;   /* "" when anonymous */
 	const char *apikey; /* client id, "" when none */

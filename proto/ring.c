@@ -14,7 +14,7 @@
 
 struct ring {
 	atomic_uint refs;
-	uint64_t epoch;
+	uint64_t epoch, mark;
 	enum ring_algorithm algorithm;
 	uint8_t hash_key[16];
 	struct ring_member *members;
@@ -87,6 +87,27 @@ static bool sort_by_id(struct ring *ring, struct error *err)
 	return true;
 }
 
+static void put_number(struct buf *into, uint64_t n)
+{
+	for (unsigned i = 0; i < 8; i++)
+		buf_putc(into, (char)(n >> i * 8 & 0xff));
+}
+
+static uint64_t compute_mark(const struct ring *ring)
+{
+	AUTO_FINI(buf) bytes = buf_limit(RING_MEMBERS_MAX * (RING_MEMBER_ID_MAX + 2) + 24);
+
+	put_number(&bytes, ring->epoch);
+	put_number(&bytes, ring->algorithm);
+	put_number(&bytes, ring->len);
+	for (size_t i = 0; ring->algorithm == RING_SLOTS_RENDEZVOUS && i < ring->len; i++) {
+		buf_append(&bytes, ring->members[i].id, strlen(ring->members[i].id) + 1);
+		buf_putc(&bytes, ring->members[i].active ? '+' : '-');
+	}
+	CHECK(!bytes.failed);
+	return siphash24(ring->hash_key, bytes.at, bytes.len);
+}
+
 /* Slots. */
 
 struct bid {
@@ -157,6 +178,7 @@ bool ring_new(struct ring **ret_ring, uint64_t epoch, enum ring_algorithm algori
 		return false;
 	if (algorithm == RING_SLOTS_RENDEZVOUS)
 		assign_slots(ring);
+	ring->mark = compute_mark(ring);
 	*ret_ring = TAKE(ring);
 	return true;
 }
@@ -166,6 +188,26 @@ bool ring_new(struct ring **ret_ring, uint64_t epoch, enum ring_algorithm algori
 uint64_t ring_epoch(const struct ring *ring)
 {
 	return ring->epoch;
+}
+
+uint64_t ring_mark(const struct ring *ring)
+{
+	return ring->mark;
+}
+
+static bool same_member(const struct ring_member *a, const struct ring_member *b)
+{
+	return !strcmp(a->id, b->id) && !strcmp(a->url, b->url) && a->active == b->active;
+}
+
+bool ring_same(const struct ring *a, const struct ring *b)
+{
+	bool same = a->epoch == b->epoch && a->algorithm == b->algorithm && a->len == b->len &&
+		    memcmp(a->hash_key, b->hash_key, sizeof(a->hash_key)) == 0;
+
+	for (size_t i = 0; same && i < a->len; i++)
+		same = same_member(&a->members[i], &b->members[i]);
+	return same;
 }
 
 size_t ring_len(const struct ring *ring)

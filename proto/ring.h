@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
@@ -42,7 +43,12 @@ struct ring *ring_ref(struct ring *ring);
 void         ring_free(struct ring *ring); /* drops a reference */
 AUTO_DEFINE(ring)
 
-uint64_t ring_epoch(const struct ring *ring);
+uint64_t ring_epoch(const struct ring *ring); /* for people: a store that was put back counts anew */
+/* What is in them: epoch, algorithm, hash key, members with their URLs and whether they are active. */
+bool     ring_same(const struct ring *a, const struct ring *b);
+/* What decides who owns what, as a number: epoch, algorithm, hash key, and how many members (modulo: each spells them its own way) or
+ * which, and whether active. */
+uint64_t ring_mark(const struct ring *ring);
 size_t   ring_len(const struct ring *ring);
 const struct ring_member *ring_at(const struct ring *ring, size_t at);
 int      ring_find(const struct ring *ring, struct str id);     /* place, or RING_NOBODY */

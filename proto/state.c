@@ -22,6 +22,8 @@ struct state {
 	struct entities kinds[ENTITY_KINDS];
 	struct entities secrets; /* borrowed from kinds[ENTITY_APIKEY]; by (secret hash, id) */
 	unsigned password_cost;
+	struct entity_hash sum;
+	uint8_t digest[STATE_DIGEST_BYTES]; /* the sum as bytes */
 };
 
 /* ---- life ---- */
@@ -59,6 +61,26 @@ void state_free(struct state *state)
 uint64_t state_revision(const struct state *state)
 {
 	return state->revision;
+}
+
+const uint8_t *state_digest(const struct state *state)
+{
+	return state->digest;
+}
+
+void state_digest_hex(const struct state *state, char into[STATE_DIGEST_TEXT])
+{
+	str_hex(state->digest, sizeof(state->digest), into);
+}
+
+bool state_is(const struct state *state, uint64_t revision, const uint8_t digest[STATE_DIGEST_BYTES])
+{
+	return state->revision == revision && memcmp(state->digest, digest, sizeof(state->digest)) == 0;
+}
+
+bool state_same(const struct state *a, const struct state *b)
+{
+	return state_is(a, b->revision, b->digest);
 }
 
 static const struct entities *of_kind(const struct state *state, enum entity_kind kind)
@@ -204,6 +226,19 @@ static void append(struct entities *into, struct entity *entity)
 	into->at[into->len++] = entity;
 }
 
+/* What goes and what comes of the entities of a kind. */
+static void count(struct entity_hash *sum, const struct entities *old, const struct entities *changes)
+{
+	for (size_t i = 0; i < changes->len; i++) {
+		struct entity *gone = find_in(old, entity_id(changes->at[i]));
+
+		if (gone)
+			entity_hash_subtract(sum, entity_hash(gone));
+		if (!entity_is_deleted(changes->at[i]))
+			entity_hash_add(sum, entity_hash(changes->at[i]));
+	}
+}
+
 static struct entities merge(const struct entities *old, const struct entities *changes)
 {
 	struct entities merged = { xnew_array(struct entity *, old->len + changes->len + 1), 0 };
@@ -292,6 +327,7 @@ struct state *state_change(
 	struct state *state = state_new();
 
 	state->revision = revision;
+	state->sum = old->sum;
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
 		struct entities changes = run_of(&sorted, (enum entity_kind)kind);
 
@@ -300,7 +336,10 @@ struct state *state_change(
 			state->secrets = merge_secrets(&old->secrets, &changes);
 		if (kind == ENTITY_USER)
 			state->password_cost = most_expensive(old->password_cost, &changes);
+		if (!entity_kind_is_leaders((enum entity_kind)kind))
+			count(&state->sum, &old->kinds[kind], &changes);
 	}
+	entity_hash_put(state->sum, state->digest);
 	free(sorted.at);
 	return state;
 }

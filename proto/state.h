@@ -5,12 +5,18 @@
  *        state 41 --state_change(entities)--> state 42        shares what did not change
  *        state 41 --state_apply(delta bytes)-> state 42       the same at a worker
  *
+ * A state is known by its revision and its digest: the sum, lane by lane, of entity_hash() over all entities that workers get. The order does
+ * not matter, and a change costs one addition and one subtraction for each entity. The same pair is the same state, in every
+ * history of a leader's store.
+ *
  * On the wire (protocol: GET /api/cluster/state), msgpack:
- *   {v:1, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...]}
+ *   {v:2, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...], digest:<32 bytes>}
+ * `digest` is that of the state that results; where another one does, the document is refused (ERROR_CONFLICT).
  * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones. Neither holds entities of
  * the kinds that are the leaders' alone (entity_kind_is_leaders): they are left out, and refused where they come.
  * A full one is taken at any revision, an older one too: that is how a worker follows a leader whose
  * store was restored. A worker that does not want this compares state_revision() first.
+ * Where there is no old state (a file) one of format 1 is taken, too, which has no digest.
  * Decoding is bounded: 1,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
  * new state in memory; while it runs it takes about seven times that. Anything wrong leaves the old state in place.
  *
@@ -30,7 +36,13 @@ struct state *state_ref(struct state *state);
 void          state_free(struct state *state); /* drops a reference */
 AUTO_DEFINE(state)
 
+#define STATE_DIGEST_BYTES ENTITY_HASH_BYTES
+#define STATE_DIGEST_TEXT (2 * STATE_DIGEST_BYTES + 1)
 uint64_t state_revision(const struct state *state);
+const uint8_t *state_digest(const struct state *state); /* [STATE_DIGEST_BYTES] */
+void     state_digest_hex(const struct state *state, char into[STATE_DIGEST_TEXT]);
+bool     state_is(const struct state *state, uint64_t revision, const uint8_t digest[STATE_DIGEST_BYTES]);
+bool     state_same(const struct state *a, const struct state *b); /* revision and digest */
 size_t   state_count(const struct state *state, enum entity_kind kind);
 /* Borrowed from the state, or NULL; places are in the order of ids. */
 struct entity *state_at(const struct state *state, enum entity_kind kind, size_t at);
@@ -47,10 +59,11 @@ unsigned state_password_cost(const struct state *state);
 struct state *state_change(const struct state *old, struct entity *const *changed, size_t len,
 			   uint64_t revision);
 
+/* Its digest is that of what is written: after it was read, the state's own too, unless the leader that told it knows members of entities
+ * that we do not. */
 void state_encode_full(const struct state *state, struct buf *into);
-/* The entities given (puts and tombstones, each newest only). */
-void state_encode_delta(uint64_t from, uint64_t revision, struct entity *const *changed, size_t len,
-			struct buf *into);
+/* The entities given (puts and tombstones, each newest only) make `to` of the state at `from`. */
+void state_encode_delta(uint64_t from, const struct state *to, struct entity *const *changed, size_t len, struct buf *into);
 /* old NULL or any for a full one; a delta's `from` must equal the old revision (ERROR_CONFLICT otherwise). */
 bool state_apply_within(size_t most, struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK;
 bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK; /* STATE_BYTES_MAX */

@@ -6,7 +6,8 @@
 #include "common/check.h"
 #include "proto/state.h"
 
-#define FORMAT 1
+#define FORMAT                2
+#define FORMAT_WITHOUT_DIGEST 1
 /* An entity takes more memory than this for each of its nodes. */
 #define NODE_SHARE 6
 
@@ -14,7 +15,7 @@
 
 static void write_head(const char *kind, uint64_t from, uint64_t revision, size_t len, struct buf *into)
 {
-	pack_map(into, 5);
+	pack_map(into, 6);
 	pack_str(into, STR("v"));
 	pack_uint(into, FORMAT);
 	pack_str(into, STR("kind"));
@@ -27,6 +28,21 @@ static void write_head(const char *kind, uint64_t from, uint64_t revision, size_
 	pack_array(into, len);
 }
 
+static void write_digest(const uint8_t digest[STATE_DIGEST_BYTES], struct buf *into)
+{
+	pack_str(into, STR("digest"));
+	pack_bin(into, str_from((const char *)digest, STATE_DIGEST_BYTES));
+}
+
+static void write_told(const struct entity *entity, struct entity_hash *sum, struct buf *into)
+{
+	size_t start = into->len;
+
+	entity_encode(entity, into);
+	if (!into->failed)
+		entity_hash_add(sum, entity_hash_bytes(str_from(into->at + start, into->len - start)));
+}
+
 /* How many of a kind are told to workers. */
 static size_t told(const struct state *state, enum entity_kind kind)
 {
@@ -35,6 +51,8 @@ static size_t told(const struct state *state, enum entity_kind kind)
 
 void state_encode_full(const struct state *state, struct buf *into)
 {
+	struct entity_hash sum = { 0 };
+	uint8_t digest[STATE_DIGEST_BYTES];
 	size_t len = 0;
 
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
@@ -42,28 +60,32 @@ void state_encode_full(const struct state *state, struct buf *into)
 	write_head("full", 0, state_revision(state), len, into);
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
 		for (size_t i = 0; i < told(state, (enum entity_kind)kind); i++)
-			entity_encode(state_at(state, (enum entity_kind)kind, i), into);
+			write_told(state_at(state, (enum entity_kind)kind, i), &sum, into);
 	}
+	entity_hash_put(sum, digest);
+	write_digest(digest, into);
 }
 
 void state_encode_delta(
-	uint64_t from, uint64_t revision, struct entity *const *changed, size_t len, struct buf *into)
+	uint64_t from, const struct state *to, struct entity *const *changed, size_t len, struct buf *into)
 {
 	size_t told = 0;
 
 	for (size_t i = 0; i < len; i++)
 		told += !entity_kind_is_leaders(entity_kind(changed[i]));
-	write_head("delta", from, revision, told, into);
+	write_head("delta", from, state_revision(to), told, into);
 	for (size_t i = 0; i < len; i++)
 		if (!entity_kind_is_leaders(entity_kind(changed[i])))
 			entity_encode(changed[i], into);
+	write_digest(state_digest(to), into);
 }
 
 /* ---- in ---- */
 
 struct head {
-	bool full;
+	bool full, has_digest;
 	uint64_t from, revision;
+	uint8_t digest[STATE_DIGEST_BYTES]; /* where has_digest */
 	const struct pack_node *entities;
 	size_t len;
 };
@@ -87,14 +109,33 @@ static bool invalid(struct error *err, const char *why)
 	return error_set(err, ERROR_INVALID, NULL, "%s", why);
 }
 
-static bool read_head(const struct pack_node *root, struct head *ret, struct error *err)
+/* Without a digest only what lies in a file of before: there is no old state then. */
+static bool read_digest(
+	const struct pack_node *root, const struct state *old, struct head *head, struct error *err)
+{
+	struct str digest;
+	uint64_t format;
+
+	if (!pack_get_uint(pack_find(root, "v"), &format) ||
+		(format != FORMAT && (format != FORMAT_WITHOUT_DIGEST || old)))
+		return invalid(err, "v: must be 2");
+	if (format == FORMAT_WITHOUT_DIGEST)
+		return true;
+	if (!pack_get_str(pack_find(root, "digest"), &digest) || digest.len != sizeof(head->digest))
+		return invalid(err, "digest: must be 32 bytes");
+	memcpy(head->digest, digest.at, digest.len);
+	head->has_digest = true;
+	return true;
+}
+
+static bool read_head(
+	const struct pack_node *root, const struct state *old, struct head *ret, struct error *err)
 {
 	struct head head = { .entities = pack_find(root, "entities") };
-	uint64_t format;
 	struct str kind;
 
-	if (!pack_get_uint(pack_find(root, "v"), &format) || format != FORMAT)
-		return invalid(err, "v: must be 1");
+	if (!read_digest(root, old, &head, err))
+		return false;
 	if (!pack_get_str(pack_find(root, "kind"), &kind) || !(str_is(kind, "full") || str_is(kind, "delta")))
 		return invalid(err, "kind: must be full or delta");
 	head.full = str_is(kind, "full");
@@ -152,7 +193,7 @@ static bool read_entities(const struct head *head, struct list *list, struct err
 	for (; list->len < head->len; list->len++) {
 		struct entity **entity = &list->at[list->len];
 
-		if (!entity_decode(pack_at(head->entities, list->len), entity, err))
+		if (!entity_decode_told(pack_at(head->entities, list->len), entity, err))
 			return error_add(err, "entities[%zu]", list->len);
 		list->bytes += entity_bytes(*entity);
 		if (!check_bytes(list->bytes, list->most, err)) {
@@ -205,6 +246,19 @@ static bool check_size(const struct state *state, size_t most, struct error *err
 		       STATE_ENTITIES_MAX);
 }
 
+static bool check_digest(const struct head *head, const struct state *state, struct error *err)
+{
+	char wanted[STATE_DIGEST_TEXT], got[STATE_DIGEST_TEXT];
+
+	if (!head->has_digest || state_is(state, head->revision, head->digest))
+		return true;
+	str_hex(head->digest, sizeof(head->digest), wanted);
+	state_digest_hex(state, got);
+	return error_set(err, ERROR_CONFLICT, NULL,
+		"revision %llu with the digest %s comes of it, and the leader's has %s",
+		(unsigned long long)head->revision, got, wanted);
+}
+
 /* Decodes all, then lets go of the document: the entities have what they need. */
 static bool read_document(
 	struct str bytes, const struct state *old, struct head *head, struct list *list, struct error *err)
@@ -212,7 +266,7 @@ static bool read_document(
 	AUTO(pack_doc) *doc = NULL;
 
 	return pack_parse_within(bytes, list->most / NODE_SHARE, &doc, err) &&
-	       read_head(pack_root(doc), head, err) && check_follows(head, old, err) &&
+	       read_head(pack_root(doc), old, head, err) && check_follows(head, old, err) &&
 	       read_entities(head, list, err) && check_unique(list, err);
 }
 
@@ -235,7 +289,7 @@ bool state_apply_within(
 	if (!read_document(bytes, old, &head, &list, err))
 		return error_add(err, "state");
 	state = state_change(head.full || !old ? empty : old, list.at, list.len, head.revision);
-	if (!check_size(state, most, err))
+	if (!check_size(state, most, err) || !check_digest(&head, state, err))
 		return error_add(err, "state");
 	*ret = TAKE(state);
 	return true;

@@ -473,10 +473,12 @@ void usage_push_encode(const struct usage_push *push, struct buf *into)
 
 bool usage_push_parse(struct str text, struct usage_push *ret, struct error *err)
 {
-	struct usage_push push = { 0 };
+	struct usage_push push = { .after = UINT64_MAX };
 
 	if (!parse(&usage_push_shape, text, &push, err))
 		return error_add(err, "usage push");
+	if (push.after == UINT64_MAX)
+		push.after = push.seq ? push.seq - 1 : 0;
 	*ret = push;
 	return true;
 }

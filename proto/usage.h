@@ -27,7 +27,7 @@
  * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole.
  *
  * Members' names are those of the structs, but `rows` is "usage" and `rate` is "rate_milli".
- * Parsing: unknown members are ignored, missing ones have defaults (texts "", state "active"), but
+ * Parsing: unknown members are ignored, missing ones have defaults (texts "", state "active", after seq - 1), but
  * worker, boot and the apikey, day and name of rows must be there. Bounds: below, of both sides.   Thread  any; pure.
  */
 #pragma once

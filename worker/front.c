@@ -171,29 +171,31 @@ static void reply_missing(struct front_call *call, const char *member)
 	http_request_reply(call->request, oci_reply_later(2, &err));
 }
 
-static void reply_misdirected(struct front_call *call, uint64_t epoch)
+static void reply_misdirected(struct front_call *call, uint64_t ring)
 {
 	struct http_response *response;
 	struct error err;
 
 	(void)error_set(&err, ERROR_CONFLICT, NULL, "another member owns this repository");
 	response = oci_reply_status(421, &err);
-	http_response_headerf(response, PEER_EPOCH_HEADER, "%" PRIu64, epoch);
+	http_response_headerf(response, PEER_RING_HEADER, "%016" PRIx64, ring);
 	http_request_reply(call->request, response);
 }
 
-/* It was sent to us by a peer, so it goes nowhere else. */
+/* It was sent to us by a peer, so it goes nowhere else. One whose ring is another is told so: which of the
+ * two is newer cannot be seen (a store of the leaders that was put back counts its epochs anew), and its
+ * client asks again when both have the same. */
 static enum front_turn place_of_peer(struct front_call *call)
 {
 	const struct snapshot *snapshot = call->ask.snapshot;
-	uint64_t epoch = ring_epoch(snapshot->ring);
+	uint64_t ring = ring_mark(snapshot->ring);
 
 	if (call->ask.route.row->place == OCI_PLACE_HOLDER) {
 		reply_upload_unknown(call);
 		return FRONT_WAIT;
 	}
-	if (snapshot->isolated && epoch > call->ask.identity->peer_epoch) {
-		reply_misdirected(call, epoch);
+	if (snapshot->isolated && ring != call->ask.identity->peer_ring) {
+		reply_misdirected(call, ring);
 		return FRONT_WAIT;
 	}
 	call->place = (struct place_found){ .place = PLACE_HERE };
@@ -396,9 +398,10 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	if (!call->is_routed || !identity || identity->peer)
 		return;
 	at = call->ask.route.row->at;
-	event = (struct usage_event){
-		.apikey = call->admitted ? identity->apikey : "", .bytes_in = bytes_in, .bytes_out = bytes_out
-	};
+	event = (struct usage_event){ .apikey = call->admitted ? identity->apikey : "",
+		.day = call->day,
+		.bytes_in = bytes_in,
+		.bytes_out = bytes_out };
 	if (status < 400)
 		event.repository = name_str(&call->ask.route.name);
 	event.pull = at == OCI_OPERATION_manifest_get && call->ask.method == HTTP_GET && status == 200;

@@ -3,6 +3,7 @@
  * front_admit - the step ADMIT: is there quota left for this API key.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/http_server.h"
@@ -25,7 +26,6 @@ static void on_grant(void *arg)
 	if (!call)
 		return;
 	call->errand = NULL;
-	call->waited_for_grant = true;
 	front_again(call);
 }
 
@@ -34,7 +34,8 @@ static void reply_refused(struct front_call *call, const struct admission_info *
 	struct http_response *response;
 	struct error err;
 
-	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "the quota of this API key is used up");
+	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s",
+		info->why ? info->why : "the quota of this API key is used up");
 	response = oci_reply_status(429, &err);
 	http_response_headerf(
 		response, "Retry-After", "%" PRId64, info->retry_after_s > 0 ? info->retry_after_s : 1);
@@ -48,17 +49,20 @@ enum front_turn front_admit(struct front_call *call)
 {
 	const struct identity *identity = call->ask.identity;
 	struct admission_info info = { 0 };
+	struct admission_ask ask = { .loop = call->loop->loop, .wait = &call->admission, .resume = on_grant };
 	struct front_errand *errand;
 
 	if (identity->peer || !identity->key)
 		return FRONT_MORE;
 	errand = xnew(struct front_errand);
 	*errand = (struct front_errand){ .call = call, .cancel = wait_cancel };
-	switch (usage_admit(call->ask.worker->usage, call->loop->loop, identity->key, call->waited_for_grant,
-		&info, on_grant, errand)) {
+	ask.apikey = identity->key;
+	ask.arg = errand;
+	switch (usage_admit(call->ask.worker->usage, &ask, &info)) {
 	case ADMIT:
 		free(errand);
 		call->admitted = true;
+		memcpy(call->day, info.day, sizeof(call->day));
 		return FRONT_MORE;
 	case WAIT:
 		call->errand = errand;

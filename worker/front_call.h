@@ -14,6 +14,7 @@
 
 #include "common/ip.h"
 #include "worker/cluster/cluster.h"
+#include "worker/cluster/usage.h"
 #include "worker/oci/oci_ask.h"
 #include "worker/worker.h"
 
@@ -33,8 +34,9 @@ struct front_call {
 	struct place_found place;
 	struct front_errand *errand; /* what this call waits for */
 	struct peer_call *peer;
-	bool waited_for_grant;
+	struct admission_wait admission;
 	bool admitted; /* counts as a call of its API key */
+	char day[11];  /* of the admission */
 	bool is_metrics; /* asks for these, and not for the registry */
 	bool is_routed; /* ask.route holds an endpoint of the registry's API */
 	/* Of an endpoint that streams: what it keeps, and how it hears of the end. */

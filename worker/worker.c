@@ -15,6 +15,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/file_lock.h"
 #include "common/http_client.h"
 #include "common/http_server.h"
 #include "common/log.h"
@@ -43,6 +44,8 @@
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
 
+#define DATA_WAIT_MS 2000 /* for a process that ends just now */
+
 #define DAY_MS      86400000
 #define HEAD_MAX_MS 10000u /* for a request's head, at most */
 
@@ -66,6 +69,7 @@ struct worker_process {
 	struct tls_files tls_files;
 	struct http_tls tls;
 	int signals;
+	int data_lock; /* -1: none */
 	struct reload *reload;
 };
 
@@ -230,13 +234,32 @@ static void open_uploads(struct worker *worker)
 	worker->uploads = uploads_new(worker, &bounds);
 }
 
+/* Two processes would write one journal, and one state. */
+static bool lock_data(struct worker_process *process, struct error *err)
+{
+	const struct worker_settings *s = process->worker.settings;
+	struct error why;
+
+	if (s->mode != MODE_WORKER ||
+		file_lock_folder(s->data, "worker.lock", DATA_WAIT_MS, &process->data_lock, &why))
+		return true;
+	if (why.kind != ERROR_UNAVAILABLE) {
+		if (err)
+			*err = why;
+		return error_add(err, "ZOT_WORKER_DATA: each worker needs a folder of its own");
+	}
+	log_warn("data.lock", "error=%s nothing keeps a second worker from this folder",
+		log_quote(str_of(why.text)));
+	return true;
+}
+
 static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
 	const struct worker_settings *s = worker->settings;
 
 	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
-		!file_make_folders(s->data, 0700, err) ||
+		!file_make_folders(s->data, 0700, err) || !lock_data(process, err) ||
 		!cluster_new(&worker->cluster, s, process->port, err) ||
 		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
 		!open_spool(worker, err))
@@ -571,6 +594,8 @@ static void close_process(struct worker_process *process)
 	reload_free(process->reload);
 	if (process->signals >= 0)
 		(void)close(process->signals);
+	if (process->data_lock >= 0)
+		(void)close(process->data_lock);
 	free(process);
 }
 
@@ -604,6 +629,7 @@ int worker_run(const struct worker_settings *settings)
 	int status = 1;
 
 	process->signals = block_signals();
+	process->data_lock = -1;
 	if (calls_others(settings))
 		http_client_init();
 	worker->settings = settings;

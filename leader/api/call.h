@@ -14,10 +14,12 @@
 struct api_call {
 	struct leader *leader;
 	struct login_who who;
-	const struct endpoint_call *http;
+	struct endpoint_call *http;
+	bool in_lane;           /* its turn has come: a large push */
 	struct str rest;        /* of the path, after the route's prefix and a '/'; empty when there is none */
 	enum entity_kind kind;  /* of the entity routes */
 };
+/* NULL: endpoint_reply() comes later, or has been. */
 typedef struct http_response *api_call_f(struct api_call *call);
 
 /* A parameter of the query, once, decoded into *into. False: it is there twice, or broken. */

@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
@@ -18,10 +19,15 @@
 #include "leader/api/room.h"
 #include "leader/api/system.h"
 #include "leader/feed.h"
+#include "leader/lane.h"
 #include "leader/waiting.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
+#define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
+/* A push that is longer is no beat: it is parsed in its lane. */
+#define BEAT_MOST (16 * 1024)
+#define PARK_MS   500
 
 enum { FOR_ALL = 0, FOR_WORKER = 1, FOR_ADMIN = 2 };
 
@@ -33,6 +39,7 @@ struct route {
 	struct http_response *(*inline_f)(struct leader *leader);
 	api_call_f *job; /* neither of both: the feed */
 	size_t body_max;
+	bool lane; /* large bodies are worked on one at a time */
 	enum entity_kind kind;
 };
 
@@ -52,7 +59,8 @@ static const struct route routes[] = {
 		.who = FOR_WORKER,
 		.methods = "PUT",
 		.job = cluster_push,
-		.body_max = USAGE_BYTES_MAX },
+		.body_max = USAGE_BYTES_MAX,
+		.lane = true },
 	{ .prefix = "/api/cluster/members",
 		.below = true,
 		.who = FOR_ADMIN,
@@ -130,6 +138,7 @@ struct job {
 	const struct route *route;
 	struct login_who who;
 	struct room_held room;
+	struct lane_place place;
 };
 
 static void job_free(void *context)
@@ -137,18 +146,35 @@ static void job_free(void *context)
 	struct job *job = context;
 
 	room_leave(&job->room);
+	lane_leave(&job->place);
 	free(job);
+}
+
+static void work(void *arg)
+{
+	struct endpoint_call *http = arg;
+	struct job *job = http->context;
+	struct api_call call = { .leader = job->leader,
+		.who = job->who,
+		.http = http,
+		.in_lane = job->place.lane,
+		.kind = job->route->kind };
+	struct http_response *response;
+
+	(void)path_matches(job->route, http->path, &call.rest);
+	response = job->route->job(&call);
+	if (response)
+		endpoint_reply(http, response);
 }
 
 static void job_run(struct endpoint_call *http)
 {
 	struct job *job = http->context;
-	struct api_call call = {
-		.leader = job->leader, .who = job->who, .http = http, .kind = job->route->kind
-	};
 
-	(void)path_matches(job->route, http->path, &call.rest);
-	endpoint_reply(http, job->route->job(&call));
+	if (job->place.lane)
+		lane_do(&job->place, work, http);
+	else
+		work(http);
 }
 
 static struct http_response *busy(const char *why)
@@ -159,18 +185,83 @@ static struct http_response *busy(const char *why)
 	return response;
 }
 
-static void start_job(struct leader *leader, const struct route *route, struct http_request *request,
+/* A worker is known by its own credential, or by what it says before its body is read. */
+static bool take_place(struct job *job, const struct http_request *request)
+{
+	const char *said = http_request_header(request, "Zot-Worker-Name");
+	int64_t length = http_request_length(request);
+
+	if (!job->route->lane || (length >= 0 && length <= BEAT_MOST))
+		return true;
+	return lane_take(job->leader->counts, str_of(*job->who.worker || !said ? job->who.worker : said),
+		LANE_LONG, &job->place);
+}
+
+static bool try_job(struct leader *leader, const struct route *route, struct http_request *request,
 	const struct login_who *who)
 {
 	struct job *job = xnew(struct job);
 
 	*job = (struct job){ .leader = leader, .route = route, .who = *who };
-	if (!room_take(&job->room, job->who.worker, http_request_length(request), route->body_max)) {
+	if (!take_place(job, request) ||
+		!room_take(&job->room, job->who.worker, http_request_length(request), route->body_max)) {
 		job_free(job);
-		http_request_reply(request, busy("too many large bodies are on their way"));
-		return;
+		return false;
 	}
 	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, job_free);
+	return true;
+}
+
+/* Its body waits unread where there is no room for it, so whoever comes again at once costs nothing
+ * meanwhile. */
+struct parked {
+	struct waiting waiting; /* first */
+	uint32_t magic;
+	struct leader *leader;
+	const struct route *route;
+	struct http_request *request;
+	struct login_who who;
+	struct loop_timer timer;
+};
+
+static void parked_free(struct parked *parked)
+{
+	loop_timer_stop(parked->leader->loop, &parked->timer);
+	parked->magic = 0;
+	free(parked);
+}
+
+static void parked_gone(struct waiting *waiting)
+{
+	parked_free(OBJ_CAST(parked, PARKED_MAGIC, (void *)waiting));
+}
+
+static void on_parked(void *arg)
+{
+	struct parked *parked = OBJ_CAST(parked, PARKED_MAGIC, arg);
+
+	http_request_set_context(parked->request, NULL);
+	if (!try_job(parked->leader, parked->route, parked->request, &parked->who))
+		http_request_reply(parked->request, busy("too many large bodies are on their way"));
+	parked_free(parked);
+}
+
+static void start_job(struct leader *leader, const struct route *route, struct http_request *request,
+	const struct login_who *who)
+{
+	struct parked *parked;
+
+	if (try_job(leader, route, request, who))
+		return;
+	parked = xnew(struct parked);
+	*parked = (struct parked){ .waiting = { parked_gone },
+		.magic = PARKED_MAGIC,
+		.leader = leader,
+		.route = route,
+		.request = request,
+		.who = *who };
+	http_request_set_context(request, parked);
+	loop_timer_start(leader->loop, &parked->timer, PARK_MS, on_parked, parked);
 }
 
 /* The request. */

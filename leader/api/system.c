@@ -7,6 +7,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/feed.h"
+#include "leader/hearing.h"
 #include "leader/leader.h"
 #include "leader/login.h"
 #include "leader/members.h"
@@ -63,6 +64,9 @@ static void put_gauges(struct leader *leader, struct buf *into)
 		members_count(leader->members));
 	gauge(into, "zot_leader_members_live", "Members that have their lease.",
 		members_live(leader->members));
+	gauge(into, "zot_leader_hold_ms",
+		"How long it will not give grants, because it hears the workers first.",
+		(uint64_t)hearing_hold_ms(leader->hearing, clock_ms()));
 	gauge(into, "zot_leader_parked_polls", "Questions for the state that wait for a change.",
 		feed_parked(leader->feed));
 	gauge(into, "zot_leader_users", "Users.", state_count(state, ENTITY_USER));

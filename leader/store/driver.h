@@ -16,8 +16,11 @@ struct store_driver {
 	bool (*load_grants)(struct store *store, const char *day, store_grant_f *fn, void *arg, struct error *err);
 	enum store_result (*write)(struct store *store, const struct store_change *changes, size_t len,
 		uint64_t *ret_revision, size_t *ret_at, struct error *err);
-	bool (*seq)(struct store *store, const char *worker, const char *boot, uint64_t *ret_seq, struct error *err);
-	bool (*merge_usage)(struct store *store, const struct store_merge *merge, bool *ret_new, struct error *err);
+	bool (*load_gone)(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err);
+	bool (*begin_life)(struct store *store, store_life_f *fn, void *arg, struct error *err);
+	bool (*boot)(struct store *store, const char *boot, struct store_boot *ret, struct error *err);
+	bool (*merge_usage)(struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err);
+	bool (*fold)(struct store *store, size_t most, bool *ret_more, struct error *err);
 	bool (*put_member)(struct store *store, const struct store_member *member, struct error *err);
 	bool (*delete_member)(struct store *store, const char *name, struct error *err);
 	bool (*calls)(struct store *store, const char *apikey, const char *day, uint64_t *ret_calls, struct error *err);

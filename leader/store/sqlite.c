@@ -9,7 +9,7 @@
 
 struct sqlite {
 	sqlite3 *handle;
-	struct map *statements; /* text -> sqlite3_stmt */
+	struct map *statements; /* address of the literal -> sqlite3_stmt */
 };
 
 static bool say(struct sqlite *db, const char *what, struct error *err)
@@ -35,6 +35,8 @@ bool sqlite_open(struct sqlite **ret_db, const char *path, struct error *err)
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 
 	db->statements = map_new();
+	/* Nobody reads these sums, and each allocation would lock to add to them. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK)
 		return say(db, path, err);
 	(void)sqlite3_busy_timeout(db->handle, 500);
@@ -89,14 +91,15 @@ bool sqlite_commit(struct sqlite *db, struct error *err)
 
 struct sql sql_of(struct sqlite *db, const char *literal)
 {
-	struct sql q = { .db = db, .statement = map_find(db->statements, str_of(literal)) };
+	struct str key = str_from((const char *)&literal, sizeof(literal));
+	struct sql q = { .db = db, .statement = map_find(db->statements, key) };
 
 	if (q.statement) {
 		(void)sqlite3_reset(q.statement);
 		(void)sqlite3_clear_bindings(q.statement);
 	} else if (sqlite3_prepare_v3(db->handle, literal, -1, SQLITE_PREPARE_PERSISTENT, &q.statement,
 			   NULL) == SQLITE_OK) {
-		(void)map_put(db->statements, str_of(literal), q.statement);
+		(void)map_put(db->statements, key, q.statement);
 	} else {
 		q.failed = true;
 	}

@@ -15,7 +15,9 @@
 #include "common/clock.h"
 #include "common/file.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
+#define TEXT_(number)  #number
+#define TEXT(number)   TEXT_(number)
 
 static const char schema[] =
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;"
@@ -27,21 +29,40 @@ static const char schema[] =
 	"NULL,"
 	" zone TEXT NOT NULL, version TEXT NOT NULL, state TEXT NOT NULL, revision INTEGER NOT NULL,"
 	" seen INTEGER NOT NULL, lost INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE pushed (worker TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, seen INTEGER "
-	"NOT NULL,"
-	" PRIMARY KEY (worker, boot)) WITHOUT ROWID;"
 	"CREATE TABLE key_usage (apikey TEXT NOT NULL, window TEXT NOT NULL, calls INTEGER NOT NULL,"
 	" bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, PRIMARY KEY (apikey, window)) WITHOUT ROWID;"
 	"CREATE INDEX key_usage_window ON key_usage (window);"
 	"CREATE TABLE repository_usage (name TEXT PRIMARY KEY, pulls INTEGER NOT NULL, pushes INTEGER NOT "
 	"NULL,"
 	" bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE held_grant (day TEXT NOT NULL, apikey TEXT NOT NULL, worker TEXT NOT NULL, boot TEXT "
-	"NOT NULL,"
-	" granted INTEGER NOT NULL, used INTEGER NOT NULL, finished INTEGER NOT NULL,"
-	" PRIMARY KEY (day, apikey, worker, boot)) WITHOUT ROWID;"
 	"INSERT INTO meta VALUES ('revision', 0), ('forgotten', 0);"
 	"PRAGMA user_version = 1;";
+
+/* `finished` of a boot: 1 when it is over, 2 when its grants are folded too. */
+static const char counts[] =
+	"CREATE TABLE pushed (boot TEXT PRIMARY KEY, worker TEXT NOT NULL, seq INTEGER NOT NULL,"
+	" number INTEGER NOT NULL, finished INTEGER NOT NULL, gone INTEGER NOT NULL, seen INTEGER NOT NULL)"
+	" WITHOUT ROWID;"
+	"CREATE INDEX pushed_finished ON pushed (boot) WHERE finished = 1;"
+	"CREATE INDEX pushed_gone ON pushed (seen) WHERE gone = 1;"
+	"CREATE TABLE held_grant (day TEXT NOT NULL, apikey TEXT NOT NULL, boot TEXT NOT NULL,"
+	" granted INTEGER NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (day, apikey, boot)) WITHOUT ROWID;"
+	"CREATE INDEX held_grant_boot ON held_grant (boot);"
+	"CREATE TABLE life (place INTEGER PRIMARY KEY, id TEXT NOT NULL, dealings INTEGER NOT NULL);"
+	"PRAGMA user_version = 2;";
+
+/* Version 1 knew pushes and grants by worker and boot. */
+static const char to_counts_before[] = "ALTER TABLE pushed RENAME TO pushed_1;"
+				       "ALTER TABLE held_grant RENAME TO held_grant_1;";
+static const char to_counts_after[] =
+	"INSERT INTO held_grant SELECT day, apikey, iif(finished, '', boot),"
+	" sum(min(granted, " TEXT(STORE_GRANT_MAX) ")), sum(min(used, " TEXT(
+		STORE_GRANT_MAX) "))"
+				 " FROM held_grant_1 GROUP BY 1, 2, 3;"
+				 "INSERT INTO pushed SELECT boot, max(worker), max(seq), 0,"
+				 " iif(boot IN (SELECT boot FROM held_grant_1 WHERE finished), 2, 0), 0, "
+				 "max(seen) FROM pushed_1 GROUP BY boot;"
+				 "DROP TABLE pushed_1; DROP TABLE held_grant_1;";
 
 /* Open. */
 
@@ -72,6 +93,12 @@ static bool read_version(struct sqlite *db, int64_t *ret, struct error *err)
 	return true;
 }
 
+static bool widen_schema(struct sqlite *db, struct error *err)
+{
+	return sqlite_exec(db, to_counts_before, err) && sqlite_exec(db, counts, err) &&
+	       sqlite_exec(db, to_counts_after, err);
+}
+
 static bool make_schema(struct sqlite *db, struct error *err)
 {
 	int64_t version;
@@ -86,7 +113,8 @@ static bool make_schema(struct sqlite *db, struct error *err)
 		return true;
 	if (!sqlite_begin(db, err))
 		return false;
-	if (!sqlite_exec(db, schema, err)) {
+	if (!(version ? widen_schema(db, err)
+		      : sqlite_exec(db, schema, err) && sqlite_exec(db, counts, err))) {
 		sqlite_rollback(db);
 		return false;
 	}
@@ -282,8 +310,11 @@ static const struct store_driver driver = {
 	.load_members = store_sqlite_load_members,
 	.load_grants = store_sqlite_load_grants,
 	.write = write_batch,
-	.seq = store_sqlite_seq,
+	.load_gone = store_sqlite_load_gone,
+	.begin_life = store_sqlite_begin_life,
+	.boot = store_sqlite_boot,
 	.merge_usage = store_sqlite_merge_usage,
+	.fold = store_sqlite_fold,
 	.put_member = store_sqlite_put_member,
 	.delete_member = store_sqlite_delete_member,
 	.calls = store_sqlite_calls,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_sqlite_usage - members, usage and grants of the SQLite driver.
+ * store_sqlite_usage - members and usage of the SQLite driver.
  *
  * Sums stop at INT64_MAX: SQLite would go on in floating point, and lose the units.
  */
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "common/check.h"
-#include "common/clock.h"
 
 #define SUM(column) column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
 
@@ -68,74 +67,7 @@ bool store_sqlite_load_members(struct store *store, store_member_f *fn, void *ar
 	return sql_end(&q, err);
 }
 
-/* Grants. */
-
-bool store_sqlite_load_grants(
-	struct store *store, const char *day, store_grant_f *fn, void *arg, struct error *err)
-{
-	struct sql q = sql_of(store_sqlite_db(store),
-		"SELECT worker, boot, apikey, day, granted, used, finished FROM held_grant WHERE day >= ?");
-	bool more = true;
-
-	sql_text(&q, day);
-	while (more && sql_next(&q)) {
-		struct store_grant grant = { .worker = column_dup(&q, 0),
-			.boot = column_dup(&q, 1),
-			.apikey = column_dup(&q, 2),
-			.granted = sql_column_count(&q, 4),
-			.used = sql_column_count(&q, 5),
-			.finished = sql_column_int(&q, 6) };
-		if (str_copy(str_of(sql_column_text(&q, 3)), grant.day, sizeof(grant.day)))
-			more = fn(arg, &grant);
-		free(grant.worker);
-		free(grant.boot);
-		free(grant.apikey);
-	}
-	return sql_end(&q, err);
-}
-
-static bool put_grant(struct sqlite *db, const struct store_grant *grant, struct error *err)
-{
-	struct sql q = sql_of(db, "INSERT OR REPLACE INTO held_grant VALUES (?, ?, ?, ?, ?, ?, ?)");
-
-	sql_text(&q, grant->day);
-	sql_text(&q, grant->apikey);
-	sql_text(&q, grant->worker);
-	sql_text(&q, grant->boot);
-	sql_count(&q, grant->granted);
-	sql_count(&q, grant->used);
-	sql_int(&q, grant->finished);
-	return sql_run(&q, err);
-}
-
 /* Usage. */
-
-bool store_sqlite_seq(
-	struct store *store, const char *worker, const char *boot, uint64_t *ret_seq, struct error *err)
-{
-	struct sql q = sql_of(store_sqlite_db(store), "SELECT seq FROM pushed WHERE worker = ? AND boot = ?");
-	uint64_t seq = 0;
-
-	sql_text(&q, worker);
-	sql_text(&q, boot);
-	while (sql_next(&q))
-		seq = sql_column_count(&q, 0);
-	if (!sql_end(&q, err))
-		return false;
-	*ret_seq = seq;
-	return true;
-}
-
-static bool put_seq(struct sqlite *db, const struct store_merge *merge, struct error *err)
-{
-	struct sql q = sql_of(db, "INSERT OR REPLACE INTO pushed VALUES (?, ?, ?, ?)");
-
-	sql_text(&q, merge->worker);
-	sql_text(&q, merge->boot);
-	sql_count(&q, merge->seq);
-	sql_int(&q, clock_wall_s());
-	return sql_run(&q, err);
-}
 
 static bool add_row(struct sqlite *db, const struct usage_row *row, struct str window, struct error *err)
 {
@@ -167,8 +99,6 @@ static bool add_repository(struct sqlite *db, const struct usage_repository *row
 
 static bool add_deltas(struct sqlite *db, const struct store_merge *merge, struct error *err)
 {
-	if (!put_seq(db, merge, err))
-		return false;
 	for (size_t i = 0; i < merge->rows_len; i++) {
 		struct str day = str_of(merge->rows[i].day), month = { day.at, day.len < 7 ? day.len : 7 };
 		if (!add_row(db, &merge->rows[i], day, err) || !add_row(db, &merge->rows[i], month, err))
@@ -181,37 +111,37 @@ static bool add_deltas(struct sqlite *db, const struct store_merge *merge, struc
 }
 
 static bool merge_parts(
-	struct store *store, const struct store_merge *merge, bool *ret_new, struct error *err)
+	struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err)
 {
-	struct sqlite *db = store_sqlite_db(store);
-	uint64_t seq;
+	struct store_boot boot;
 
-	if (!store_sqlite_seq(store, merge->worker, merge->boot, &seq, err))
+	if (!store_sqlite_boot(store, merge->boot, &boot, err))
 		return false;
-	*ret_new = merge->seq > seq;
-	if (*ret_new && !add_deltas(db, merge, err))
+	ret->added = !merge->seq || boot.seq <= merge->after;
+	ret->partly = !ret->added && boot.seq < merge->seq;
+	if (ret->added && merge->seq && !add_deltas(store_sqlite_db(store), merge, err))
 		return false;
-	for (size_t i = 0; i < merge->grants_len; i++)
-		if (!put_grant(db, &merge->grants[i], err))
-			return false;
-	return !merge->member || store_sqlite_put_member(store, merge->member, err);
+	return store_sqlite_put_boot(store, merge, ret->added, err) &&
+	       store_sqlite_put_grants(store, merge, &ret->dealings, err) &&
+	       (!merge->member || store_sqlite_put_member(store, merge->member, err));
 }
 
 bool store_sqlite_merge_usage(
-	struct store *store, const struct store_merge *merge, bool *ret_new, struct error *err)
+	struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err)
 {
-	struct sqlite *db = store_sqlite_db(store);
-	bool new;
+	struct store_sqlite *own = (struct store_sqlite *)store;
+	struct store_merged merged = { 0 };
 
-	if (!sqlite_begin(db, err))
+	if (!sqlite_begin(own->db, err))
 		return false;
-	if (!merge_parts(store, merge, &new, err)) {
-		sqlite_rollback(db);
+	if (!merge_parts(store, merge, &merged, err)) {
+		sqlite_rollback(own->db);
 		return false;
 	}
-	if (!sqlite_commit(db, err))
+	if (!sqlite_commit(own->db, err))
 		return false;
-	*ret_new = new;
+	own->dealings = merged.dealings;
+	*ret = merged;
 	return true;
 }
 

@@ -65,6 +65,7 @@ class FakeWorker:
     def __init__(self, leader, name, boot=None):
         self.leader, self.name, self.boot, self.seq = leader, name, boot or secrets.token_hex(16), 0
         self.process = secrets.token_hex(16)
+        self.digests = {}  # of the states that it was told
         self.session = requests.Session()
         self.session.auth = ("workers", SECRET)
 
@@ -77,5 +78,11 @@ class FakeWorker:
                 **more}
         return self.session.put(self.leader.url + "/api/cluster/quotas", json=body, timeout=30)
 
-    def state(self, since=0, wait=0, **more):
-        return self.session.get(f"{self.leader.url}/api/cluster/state?since={since}&wait={wait}", timeout=60, **more)
+    def state(self, since=0, wait=0, digest=None, more="", **how):
+        """Asks with the digest of that revision, if it was told; `more` ends the question."""
+        digest = digest or self.digests.get(since)
+        query = f"since={since}&wait={wait}" + (f"&digest={digest}" if digest else "") + more
+        reply = self.session.get(f"{self.leader.url}/api/cluster/state?{query}", timeout=60, **how)
+        if reply.status_code == 200:
+            self.digests[int(reply.headers["Zot-State-Revision"])] = reply.headers["Zot-State-Result"]
+        return reply

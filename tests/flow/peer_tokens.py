@@ -30,7 +30,7 @@ class Sender:
     def header(self, method, target, body=b"", headers=(), length=None, **claims):
         """claims: those that are not as usual. headers: pairs that are signed, in the order that both sides know."""
         said = {"sender": self.sender, "receiver": self.receiver, "process": self.process, "sequence": next(self.numbers),
-                "issued": int(time.time() * 1000), "epoch": 1, "client": "203.0.113.5", "user": "", "apikey": "", "flags": 1,
+                "issued": int(time.time() * 1000), "ring": 1, "client": "203.0.113.5", "user": "", "apikey": "", "flags": 1,
                 "digest": hashlib.sha256(body).hexdigest(), **claims}
         texts = [str(text).encode() for text in said.values()]
         plain = base64.urlsafe_b64encode(b"".join(b"%d:%s" % (len(text), text) for text in texts)).rstrip(b"=")

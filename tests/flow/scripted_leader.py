@@ -12,7 +12,9 @@ import hashlib
 import http.server
 import json
 import socketserver
+import struct
 import threading
+import time
 
 import msgpack
 
@@ -24,6 +26,15 @@ POLICY = {"defaultPolicy": ["read", "create", "update", "delete"], "anonymousPol
 
 def entity(kind, id, revision=1, **body):
     return {"kind": kind, "id": id, "revision": revision, "body": body}
+
+
+def digest_of(entities):
+    """Of a state: the sum of the hashes of its entities, as four numbers of 64 bits."""
+    sums = [0] * 4
+    for one in entities:
+        for i, lane in enumerate(struct.unpack("<4Q", hashlib.sha256(msgpack.packb(one)).digest())):
+            sums[i] = (sums[i] + lane) % 2**64
+    return struct.pack("<4Q", *sums)
 
 
 class Call:
@@ -100,8 +111,13 @@ class ScriptedLeader:
                 entity("ring", "ring", epoch=1, hashKey="0" * 32, members=[self.member])]
 
     def document(self, entities=None, **more):
-        return msgpack.packb({"v": 1, "kind": "full", "from": 0, "revision": self.revision,
-                              "entities": self.entities() if entities is None else entities, **more})
+        entities = self.entities() if entities is None else entities
+        digest = digest_of(entities) if isinstance(entities, list) else bytes(32)
+        return msgpack.packb({"v": 2, "kind": "full", "from": 0, "revision": self.revision, "entities": entities, "digest": digest, **more})
+
+    def delta(self, since, revision, changed, results):
+        """Of these, after which all entities are `results`."""
+        return msgpack.packb({"v": 2, "kind": "delta", "from": since, "revision": revision, "entities": changed, "digest": digest_of(results)})
 
     @staticmethod
     def head(document, **more):
@@ -113,15 +129,18 @@ class ScriptedLeader:
         call.answer(200, packed or document, self.head(document, **more))
 
     def good_state(self, call):
-        if int(call.query["since"]) == self.revision:
+        if call.query.get("digest") == digest_of(self.entities()).hex() and int(call.query["since"]) == self.revision and "whole" not in call.query:
             self.stopped.wait(min(int(call.query["wait"]) / 1000, 1))
             call.answer(304)
         else:
             self.say(call, self.document())
 
     def good_push(self, call):
-        push = json.loads(call.body)
-        self.answer_push(call, {"seq": push["seq"], "lease_ms": 6000, "push_every_ms": 500, "ring_epoch": 1, "revision": self.revision, "grants": []})
+        self.answer_push(call, self.good_answer(json.loads(call.body)))
+
+    def good_answer(self, push, **more):
+        return {"seq": push["seq"], "number": push["number"], "leader": "leader-1", "witness": "life-1:1", "now_ms": int(time.time() * 1000), "lease_ms": 6000,
+                "push_every_ms": 500, "grant_ms": 60000, "hold_ms": 0, "ring_epoch": 1, "revision": self.revision, "grants": [], **more}
 
     @staticmethod
     def answer_push(call, answer):

@@ -9,7 +9,7 @@ import time
 import msgpack
 import pytest
 
-from scripted_leader import STATE, ScriptedLeader, bomb, entity
+from scripted_leader import STATE, ScriptedLeader, bomb, digest_of, entity
 from worker_process import await_true
 
 LIMIT = 16 << 20
@@ -86,9 +86,13 @@ LIES = {
     "a wait of a year": lambda l, c: l.say(c, l.document([entity("settings", "cluster", pollWaitMs=31_536_000_000)])),
     "revisions that jump": lambda l, c: l.say(c, l.document([entity("user", "ann", revision=2**62)])),
     "a revision that is none": lambda l, c: l.say(c, l.document(revision=2**64 - 1)),
-    "a delta from nowhere": lambda l, c: l.say(c, msgpack.packb({"v": 1, "kind": "delta", "from": 3, "revision": 9, "entities": []})),
-    "a delta that goes back": lambda l, c: l.say(c, msgpack.packb({"v": 1, "kind": "delta", "from": l.revision, "revision": 1, "entities": []})),
-    "another version": lambda l, c: l.say(c, l.document(v=2)),
+    "a delta from nowhere": lambda l, c: l.say(c, l.delta(3, 9, [], l.entities())),
+    "a delta that goes back": lambda l, c: l.say(c, l.delta(l.revision, 1, [], l.entities())),
+    "another version": lambda l, c: l.say(c, l.document(v=3)),
+    "the version before": lambda l, c: l.say(c, l.document(v=1)),
+    "another state's digest": lambda l, c: l.say(c, l.document(digest=digest_of([]))),
+    "a delta that leads elsewhere": lambda l, c: l.say(c, l.delta(l.revision - 1, l.revision, [], [])),
+    "a digest that is none": lambda l, c: l.say(c, l.document(digest=b"x")),
     "another digest": lambda l, c: c.answer(200, l.document(), {**l.head(b""), "Content-Type": STATE}),
     "no digest": lambda l, c: c.answer(200, l.document(), {"Content-Type": STATE}),
     "a page": lambda l, c: c.answer(200, b"<html>sign in</html>", {**l.head(b"<html>sign in</html>"), "Content-Type": "text/html"}),
@@ -155,19 +159,20 @@ def test_an_answer_that_does_not_end_is_left(leader, lie):
 
 def test_many_deltas_do_not_add_up_beyond_the_limit(leader, worker):
     """Each of them is small."""
-    before, at = worker.peak_rss(), [leader.revision]
+    before, at, all_of_it = worker.peak_rss(), [leader.revision], leader.entities()
     full = threading.Event()
 
     def state(call):
         since = int(call.query["since"])
-        if since == 0:
+        if since == 0 or "whole" in call.query:
             full.set()
             leader.revision = at[0]
             leader.say(call, leader.document())
             return
         at[0] = since + 1
         more = [entity("user", f"{since}-{i}", since + 1, metadata={"a": "x" * 4000}) for i in range(200)]
-        leader.say(call, msgpack.packb({"v": 1, "kind": "delta", "from": since, "revision": since + 1, "entities": more}))
+        all_of_it.extend(more)
+        leader.say(call, leader.delta(since, since + 1, more, all_of_it))
 
     leader.state = state
     assert full.wait(120), "the worker took them all"
@@ -191,7 +196,7 @@ def test_a_leader_that_never_waits_does_not_keep_a_worker_busy(leader, worker, w
             leader.revision = at[0]
             leader.say(call, leader.document())
         elif what == "a delta that is none":
-            leader.say(call, leader.document() if int(call.query["since"]) == 0 else b"junk")
+            leader.say(call, leader.document() if "whole" in call.query else b"junk")
         else:
             at[0] += 1
             call.answer(304 if at[0] % 2 else 500)

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import re
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 import requests
 
 from leader_process import FakeWorker, Leader
+from scripted_leader import digest_of
 from worker_process import await_true
 
 JSON = {"Content-Type": "application/json"}
@@ -49,6 +51,104 @@ def test_a_state_is_full_then_delta_then_nothing(leader):
     assert b"ann" in delta.content and b"admin" not in delta.content.replace(b"ann", b"")
     assert worker.state(since=revision + 1).status_code == 304
     assert worker.state(since=revision + 1000).headers["Zot-State-Kind"] == "full"
+
+
+def kind_of(reply):
+    assert reply.status_code == 200 and reply.headers["Cache-Control"] == "no-store"
+    document = msgpack.unpackb(reply.content)
+    assert document["v"] == 2 and document["kind"] == reply.headers["Zot-State-Kind"]
+    assert document["digest"].hex() == reply.headers["Zot-State-Result"]
+    if document["kind"] == "full":
+        assert document["digest"] == digest_of(document["entities"])
+    return document["kind"], document["revision"]
+
+
+def test_a_state_is_known_by_revision_and_digest(leader):
+    worker = FakeWorker(leader, "one")
+    kind, first = kind_of(worker.state())
+    leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+    newest = leader.revision()
+    assert kind == "full" and newest == first + 1
+    assert kind_of(worker.state(since=first)) == ("delta", newest)
+    same = worker.state(since=newest)
+    assert same.status_code == 304 and same.headers["Zot-State-Result"] == worker.digests[newest] and same.headers["Cache-Control"] == "no-store"
+    # Another state of that revision, one that is ahead, one that does not say which it is: they get what is here.
+    assert unknown(leader) == 0
+    for since in (first, newest, newest + 5):
+        assert kind_of(worker.state(since=since, digest="ab" * 32)) == ("full", newest)
+    assert unknown(leader) == 3
+    worker.digests.clear()
+    assert kind_of(worker.state(since=newest)) == ("full", newest)
+    assert unknown(leader) == 3 and "state.unknown" in leader.text()
+    assert kind_of(worker.state(since=newest, more="&whole=1", wait=50000)) == ("full", newest)
+
+
+def unknown(leader):
+    return int(re.search(r"(?m)^zot_leader_states_unknown_total (\d+)", requests.get(leader.url + "/metrics", timeout=10).text)[1])
+
+
+@pytest.mark.parametrize("question", ["since=x", "since=1&digest=abc", "since=1&digest=" + "g" * 64, "since=1&digest=" + "ab" * 33, "whole=2", "wait=60001",
+                                      "since=1&since=2", "digest=" + "ab" * 32 + "&digest=" + "ab" * 32])
+def test_a_question_that_is_none_is_told_what_is_right(leader, question):
+    worker = FakeWorker(leader, "one")
+    reply = worker.session.get(f"{leader.url}/api/cluster/state?{question}", timeout=10)
+    assert reply.status_code == 400 and "digest is 64 hex digits" in reply.text and "since is a revision" in reply.text
+
+
+def test_a_kept_state_is_not_given_to_who_has_a_newer_one():
+    """The whole of before is kept for those who come new; it never takes somebody back."""
+    with Leader(CLUSTER_LEADER_CACHE_STATE_FOR="60s") as leader:
+        worker = FakeWorker(leader, "one")
+        _, old = kind_of(worker.state())
+        leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+        assert kind_of(FakeWorker(leader, "two").state()) == ("full", old)
+        assert kind_of(worker.state(since=old)) == ("delta", old + 1)
+        assert kind_of(worker.state(since=old + 1, more="&whole=1")) == ("full", old + 1)
+        leader.admin("PATCH", "/api/user/ann", {"groups": ["dev"]})
+        assert kind_of(worker.state(since=1, digest="ab" * 32)) == ("full", old + 2)
+
+
+def test_whoever_has_an_unknown_state_gets_one_that_is_not_older_than_the_question(leader):
+    """Many ask at once while there are writes; those who have nothing are content with less."""
+    stop, got = threading.Event(), []
+
+    def write():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            leader.admin("PATCH", "/api/user/admin", {"metadata": {"n": str(n)}})
+
+    def ask(name):
+        worker = FakeWorker(leader, name)
+        for _ in range(20):
+            before = leader.revision()
+            got.append((before, *kind_of(worker.state(since=1, digest="ab" * 32))))
+
+    writer = threading.Thread(target=write)
+    askers = [threading.Thread(target=ask, args=(f"w{i}",)) for i in range(8)]
+    for thread in [writer, *askers]:
+        thread.start()
+    for thread in askers:
+        thread.join()
+    stop.set()
+    writer.join()
+    assert len(got) == 160 and all(kind == "full" and revision >= before for before, kind, revision in got)
+
+
+def test_a_leader_knows_its_newest_state_after_a_restart():
+    with Leader() as leader:
+        worker = FakeWorker(leader, "one")
+        _, old = kind_of(worker.state())
+        leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+        newest = old + 1
+        assert kind_of(worker.state(since=old)) == ("delta", newest)
+        leader.stop()
+        leader.start()
+        assert worker.state(since=newest).status_code == 304
+        assert kind_of(worker.state(since=old)) == ("full", newest)
+        assert unknown(leader) == 0
+        leader.admin("PATCH", "/api/user/ann", {"groups": ["dev"]})
+        assert kind_of(worker.state(since=newest)) == ("delta", newest + 1)
 
 
 def test_a_waiting_worker_hears_of_a_change_at_once(leader):

@@ -2,6 +2,7 @@
 /*
  * fuzz_pack - any bytes as msgpack; what parses is walked whole.
  */
+#include "common/check.h"
 #include "proto/pack.h"
 
 static void walk(const struct pack_node *node)
@@ -23,9 +24,13 @@ static void walk(const struct pack_node *node)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	AUTO(pack_doc) *doc = NULL;
+	AUTO_FINI(buf) again = buf_limit((size_t)16 * 1024 * 1024);
+	AUTO(pack_doc) *doc = NULL, *second = NULL;
 
-	if (pack_parse(str_from(data, size), &doc, NULL))
-		walk(pack_root(doc));
+	if (!pack_parse(str_from(data, size), &doc, NULL))
+		return 0;
+	walk(pack_root(doc));
+	pack_again(&again, pack_root(doc));
+	CHECK(again.failed || pack_parse(buf_str(&again), &second, NULL));
 	return 0;
 }

@@ -39,7 +39,7 @@ struct identity {
 	const char *client;     /* whom it serves: an address */
 	bool has_digest;        /* of the body, which that worker had whole */
 	uint8_t digest[32];
-	uint64_t peer_epoch;
+	uint64_t peer_ring;     /* the mark of its ring */
 	bool has_call;          /* of a peer that sends a change: peer_token.h */
 	uint8_t call[16];
 	int64_t call_sent_ms, call_age_ms;

@@ -115,7 +115,7 @@ struct identity *identity_new_peer(const struct peer_claims *claims, struct enti
 	memcpy(box->identity.digest, claims->digest, sizeof(box->identity.digest));
 	if (key)
 		box->identity.key = entity_ref(key);
-	box->identity.peer_epoch = claims->epoch;
+	box->identity.peer_ring = claims->ring;
 	box->identity.has_call = claims->has_call;
 	memcpy(box->identity.call, claims->call, sizeof(box->identity.call));
 	box->identity.call_sent_ms = claims->call_sent_ms;

@@ -249,9 +249,10 @@ void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
 	struct snapshot *old;
 	bool ring_changed;
 
+	push_state_changed(cluster->push, snapshot->state);
 	pthread_mutex_lock(&cluster->lock);
 	old = cluster->current;
-	ring_changed = ring_epoch(old->ring) != ring_epoch(snapshot->ring);
+	ring_changed = !ring_same(old->ring, snapshot->ring);
 	if (ring_changed)
 		trust_begin(&cluster->trust, clock_ms(), clock_wall_ms());
 	cluster->current = snapshot;

@@ -40,11 +40,11 @@ struct feed {
 	struct feed_apply *applying;
 	char *path;          /* of the state on disk */
 	struct state *saved; /* newest that was written, or is being written */
-	bool saving, full;   /* full: ask for the whole state */
+	bool saving, whole;  /* whole: ask for the whole state */
 	bool waits;          /* the leader holds questions until there is something new */
 	int64_t touched_ms;  /* when the file was last written or touched */
 	bool said_down, stopping;
-	struct few said_lost, said_refused, answers;
+	struct few said_lost, said_refused, said_replaced, answers;
 };
 
 /* An answer on its way through the pool. */
@@ -186,8 +186,7 @@ static void save(struct feed *feed)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
 
-	if (feed->saving || feed->stopping ||
-		(feed->saved && state_revision(feed->saved) == state_revision(snapshot->state)))
+	if (feed->saving || feed->stopping || (feed->saved && state_same(feed->saved, snapshot->state)))
 		return;
 	state_free(feed->saved);
 	feed->saved = state_ref(snapshot->state);
@@ -220,12 +219,27 @@ static void refused(struct feed *feed, const struct error *err, int64_t busy_ms)
 {
 	if (few_take(&feed->said_refused, SAY_MOST, SAY_SPAN_MS, clock_ms()))
 		log_warn("state.refused", "url=%s error=%s serving the last state%s", leader_url(feed),
-			log_quote(str_of(err->text)), feed->full ? "" : ", asking for the full one");
-	if (feed->full)
+			log_quote(str_of(err->text)), feed->whole ? "" : ", asking for the whole");
+	if (feed->whole)
 		lost(feed, err->text);
 	else
 		ask_soon(feed, busy_ms);
-	feed->full = true;
+	feed->whole = true;
+}
+
+/* What the leader has now is the truth, though it is older, or another one of the same revision: it has lost
+ * what we had. */
+static void tell_replaced(struct feed *feed, const struct state *had, const struct state *has)
+{
+	uint64_t before = state_revision(had), now = state_revision(has);
+
+	if (now > before || state_same(had, has) ||
+		!few_take(&feed->said_replaced, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		return;
+	log_warn("state.replaced",
+		"url=%s had=%" PRIu64 " revision=%" PRIu64
+		" what=\"the leader has lost the state that this worker had, which follows it\"",
+		leader_url(feed), before, now);
 }
 
 static void apply_done(void *arg)
@@ -238,12 +252,13 @@ static void apply_done(void *arg)
 	feed->applying = NULL;
 	if (apply->ok) {
 		worked(feed);
+		tell_replaced(feed, apply->old->state, apply->made->state);
 		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
 			state_revision(apply->made->state), apply->body.len);
 		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
 		cluster_publish(feed->cluster, TAKE(apply->made));
 		refresh_rules(feed->cluster, apply->rules_version);
-		feed->full = false;
+		feed->whole = false;
 		save(feed);
 		ask_soon(feed, busy_ms);
 	} else {
@@ -345,6 +360,17 @@ static int64_t poll_wait_ms(const struct feed *feed, const struct snapshot *snap
 	return settings ? entity_settings(settings)->poll_wait_ms : LONG_POLL_DEFAULT_MS;
 }
 
+static void question(const struct feed *feed, const struct state *has, int64_t wait, struct buf *into)
+{
+	char digest[STATE_DIGEST_TEXT];
+
+	buf_format(into, "/api/cluster/state?since=%" PRIu64, state_revision(has));
+	state_digest_hex(has, digest);
+	if (state_revision(has))
+		buf_format(into, "&digest=%s", digest);
+	buf_format(into, "%s&wait=%" PRId64, feed->whole ? "&whole=1" : "", wait);
+}
+
 static void ask(void *arg)
 {
 	struct feed *feed = arg;
@@ -365,10 +391,9 @@ static void ask(void *arg)
 	}
 	/* A first answer must not wait for a change. */
 	feed->waits = poll > 0;
-	if (!revision || feed->full)
+	if (!revision || feed->whole)
 		poll = 0;
-	buf_format(
-		&path, "/api/cluster/state?since=%" PRIu64 "&wait=%" PRId64, feed->full ? 0 : revision, poll);
+	question(feed, snapshot->state, poll, &path);
 	call.path = buf_text(&path);
 	call.revision = revision;
 	call.total_ms = (unsigned)(poll + feed->cluster->settings->poll_timeout_ms);

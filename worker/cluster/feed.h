@@ -5,8 +5,10 @@
  *     ask --200--> decode (pool) --> publish --> save (pool) --> ask        at once
  *      |  --304-------------------------------------------------> ask        at once
  *      |  --anything else--> another leader, after its pause
- *      `- a delta that does not follow ours, or is damaged: ask for the full state
+ *      `- a delta that does not follow ours, does not lead where it says, or is damaged: ask for the whole
  *
+ * A question says revision and digest of what we have; the leader knows by them whether that is of its history. A whole state is taken
+ * whatever its revision is: one that is not newer is what a leader has that lost its own, and is told as "state.replaced".
  * One question at a time. The last good state lies on disk as
  *     "ZOTSTATE1" sha256 (32 bytes) msgpack of the full state
  * and is loaded at the start, so that a worker serves when no leader answers.

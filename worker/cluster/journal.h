@@ -2,19 +2,23 @@
 /*
  * journal - what no leader has acknowledged yet, on disk: one push a line, as it would be sent.
  *
- * Written whole (temp, fsync, rename) by the pool, at most one write at a time; what changes during
- * a write goes into the next. After a crash the lines are sent again under the boot that counted
- * them; the leader knows those that it has had already.
+ * usage.journal is written whole (temp, fsync, rename), at most one write at a time; what changes during a write goes into
+ * the next. After a crash its lines are sent again under the boot that counted them, by whatever name and process it is that
+ * finds them; leaders know those that they have had already.
+ * usage.refused has the lines that a leader would not have for what they are: kept for people, never sent again.
  * Thread  pool for reading and writing.
  */
 #pragma once
 
 #include "common/error.h"
 #include "proto/usage.h"
+#include "worker/cluster/counts_queue.h"
 
-#define JOURNAL_MAX (64u * 1024 * 1024)
+#define JOURNAL_REFUSED_MAX (16u * 1024 * 1024)
 
-/* The pushes are appended to *ret_list (grown by realloc). An absent file is an empty journal. A line that cannot be
- * read is passed over with a warning in the log: the others are still good. */
-bool journal_load(const char *path, struct usage_push **ret_list, size_t *ret_len, struct error *err) MUST_CHECK;
+/* The pushes are appended to the queue. An absent file is an empty journal. A line that cannot be read is passed over with a
+ * warning in the log: the others are still good. One of an older format, without `after`, follows the seq before its own. */
+bool journal_load(const char *path, struct counts_queue *queue, struct error *err) MUST_CHECK;
 bool journal_save(const char *path, struct str lines, struct error *err) MUST_CHECK;
+/* ERROR_FULL: the file has all that it may have. */
+bool journal_refuse(const char *path, struct str line, struct error *err) MUST_CHECK;

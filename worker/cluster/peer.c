@@ -330,8 +330,8 @@ static void on_misdirected(struct peer_call *peer)
 {
 	struct error err;
 
-	(void)error_set(&err, ERROR_CONFLICT, NULL, "member %s has a newer ring and is not the owner",
-		peer->member_id);
+	(void)error_set(&err, ERROR_CONFLICT, NULL,
+		"member %s has another ring, in which it is not the owner", peer->member_id);
 	give_up(peer, &err, true);
 }
 
@@ -425,7 +425,7 @@ static void sign(const struct peer_call *peer, struct str headers, struct buf *i
 	char client[INET6_ADDRSTRLEN];
 	struct peer_claims claims = { .sender = cluster_known_as(how->cluster),
 		.client = client,
-		.epoch = ring_epoch(how->snapshot->ring),
+		.ring = ring_mark(how->snapshot->ring),
 		.issued_ms = clock_wall_ms(),
 		.has_digest = how->body_is_collected };
 

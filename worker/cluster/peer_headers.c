@@ -11,12 +11,11 @@ static const char *const not_sent[] = {
 	"Expect",
 	"X-Forwarded-For",
 	PEER_HEADER,
-	PEER_EPOCH_HEADER,
+	PEER_RING_HEADER,
 	PEER_REFUSED_HEADER,
 	HOP_HEADER,
 };
-static const char *const not_returned[] = { "Content-Length", "Date", PEER_EPOCH_HEADER,
-	PEER_REFUSED_HEADER };
+static const char *const not_returned[] = { "Content-Length", "Date", PEER_RING_HEADER, PEER_REFUSED_HEADER };
 static const char *const are_signed[] = {
 	"Content-Type",
 	"Content-Range",

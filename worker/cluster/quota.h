@@ -2,33 +2,90 @@
 /*
  * quota - this worker's grants: a call of a key with a daily quota is admitted only out of one.
  *
- *   admit --- a grant at hand --------------------------------> used + 1
- *     `------ none: the request waits, a push asks for more --> answered: again, once
+ *     admit --- used < granted, used < ceiling ---------------> used + 1
+ *       |------ at the ceiling: waits for the disk -----------> again
+ *       |------ nothing granted: waits, a beat asks ----------> again
+ *       `------ used up, no leader, or 10 s over -------------> refused
  *
- * used never passes granted, granted only follows what a leader said (proto/usage.h), and a day that
- * ended takes its grants with it: so the sum over all workers never passes the quota.
+ * Per key and day; the days on both sides of the leader's are kept. All numbers are absolute and of this boot.
+ *
+ * granted  follows what a leader says (proto/usage.h). It becomes `used` when a grant is given back: a leader recalls it, the
+ *          quota was lowered, or no leader that knows of our grants has answered for so long as they are good (grantMs). From
+ *          then on no answer raises it before a beat has said the release and was answered.
+ * ceiling  how far the disk says that we may have come (ceilings.h): a call goes no further, so that a process that was killed
+ *          is closed there. Off: there are no ceilings, because they cannot be written.
+ * told     a leader that we have not spoken with must hear of every row, in as many beats as that takes, before what it
+ *          grants is good.
+ *
  * Thread  any; one lock, held for a few lines.
  */
 #pragma once
 
 #include "proto/usage.h"
+#include "worker/cluster/ceilings.h"
 #include "worker/cluster/usage.h"
 
 struct quotas;
+struct state;
+
 struct quotas *quotas_new(void);
 void quotas_free(struct quotas *quotas); /* nobody waits any more */
 AUTO_DEFINE(quotas)
 
-/* *ret_ask: a push should ask for more now. */
-enum admission quotas_admit(struct quotas *quotas, struct loop *loop, const char *apikey, uint64_t limit, int64_t now_s, bool waited,
-			    struct admission_info *ret_info, void (*resume)(void *arg), void *arg, bool *ret_ask);
+/* What somebody should see to now. */
+struct quotas_need { bool beat, ceilings; };
 
-/* What to ask for in the push that is being made. all: every key of today, for the last push of a boot. */
-void quotas_demand(struct quotas *quotas, int64_t now_s, bool all, struct usage_push *push);
-/* True when a grant was recalled: push again at once. */
-bool quotas_answer(struct quotas *quotas, const struct usage_answer *answer);
-/* The push is over, however it ended: those that waited for it go on. */
+struct quotas_ask {
+	struct loop *loop;
+	const char *apikey;
+	uint64_t limit;               /* as the request's snapshot has it */
+	const char *day;              /* the leader's */
+	int64_t day_left_s;
+	struct admission_wait *wait;
+	void (*resume)(void *arg);
+	void *arg;
+};
+enum admission quotas_admit(struct quotas *quotas, const struct quotas_ask *ask, struct admission_info *ret_info,
+			    struct quotas_need *ret_need);
+
+/* Beats: one at a time. */
+
+/* From here on every row is told anew, as to a leader that knows nothing of us. */
+void quotas_tell_anew(struct quotas *quotas);
+/* Puts into the push what is to be said, one chunk of it; the answer to this push or its end must follow. Rows that are not near
+ * `today` are dropped. True: there is more. */
+bool quotas_demand(struct quotas *quotas, const char *today, struct usage_push *push);
+
+struct quotas_heard {
+	const struct usage_push *push;     /* that was answered */
+	const struct usage_answer *answer;
+	bool is_told;                      /* the leader that answered knows of all that we hold */
+	int64_t sent_ms;
+};
+/* need->beat: there is something to be said at once. */
+void quotas_answer(struct quotas *quotas, const struct quotas_heard *heard, struct quotas_need *ret_need);
+/* No leader answers: those that wait for one are refused when they are woken. */
+void quotas_failed(struct quotas *quotas);
+/* Those that wait for a leader ask again, unless it hears the others first. */
 void quotas_wake(struct quotas *quotas);
+/* So do those that have waited too long, for whatever it is. */
+void quotas_wake_old(struct quotas *quotas);
 bool quotas_has_waiters(struct quotas *quotas);
-/* What this boot used, as demands, for the journal. */
-void quotas_used(struct quotas *quotas, struct usage_push *push);
+/* The quotas of a state that applies from now on. True: something is to be given back. */
+bool quotas_state(struct quotas *quotas, const struct state *state);
+/* Nothing is admitted any more; what was used is final. */
+void quotas_close(struct quotas *quotas);
+/* After that: what the next rows used, as many as fit one push, *at zero at first. True: there is more. */
+bool quotas_used(struct quotas *quotas, size_t *at, struct usage_push *push);
+
+/* Ceilings: their writer's side. */
+
+/* Rows whose ceiling is to be raised or lowered; `all`: every row, as a new file needs them. The entries are the caller's. */
+size_t quotas_ceilings_take(struct quotas *quotas, bool all, struct ceiling **ret_list);
+bool quotas_ceilings_due(struct quotas *quotas);
+/* They are on disk: calls go on. */
+void quotas_ceilings_done(struct quotas *quotas, const struct ceiling *list, size_t len);
+/* They cannot be written. `gone`: nor is there a file, so that calls need none; else those above theirs are refused. */
+void quotas_ceilings_failed(struct quotas *quotas, bool gone);
+/* Nobody writes them. */
+void quotas_ceilings_off(struct quotas *quotas);

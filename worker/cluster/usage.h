@@ -2,15 +2,16 @@
 /*
  * usage - what was used, by key and by repository, until a leader has it; and daily quotas.
  *
- * Counting is done on the loop that served the request, into its own tables, without a lock; the
- * push collects them by a post. What no leader has acknowledged lies in a journal on disk and is
+ * Counting is done on the loop that served the request, into its own tables, without a lock; counts.c
+ * collects them by a post. What no leader has acknowledged lies in a journal on disk and is
  * sent again after a restart, under the boot that counted it: exactly once.
  *
- * Admission: a call of a key with a daily quota is admitted only out of a grant (proto/usage.h).
+ * Admission: a call of a key with a daily quota is admitted only out of a grant (quota.h).
  *   ADMIT   go on
- *   WAIT    no grant at hand: resume(arg) runs on `loop`, once and in any case, when an answer came or
- *           the wait is over; ask again then. `arg` must live until it has run, client or no client.
+ *   WAIT    no grant at hand: resume(arg) runs on `loop`, once and in any case, when it is worth asking again or the wait
+ *           is over; ask again then, with the same `wait`. `arg` must live until it has run, client or no client.
  *   REFUSE  the quota is used up (or no leader answers and the grant is used up): 429, with ms until it may work again
+ * The day of a call is the leader's at its admission (usage_clock.h).
  * Thread  each call says.
  */
 #pragma once
@@ -20,16 +21,34 @@
 #include "proto/entity.h"
 
 struct loop;
+struct state;
 struct usage;
 
 enum admission { ADMIT, WAIT, REFUSE };
-struct admission_info { uint64_t limit, remaining; int64_t reset_s; int64_t retry_after_s; };
-/* Thread  a loop. `waited`: this call waited already once; then the answer is ADMIT or REFUSE. */
-enum admission usage_admit(struct usage *usage, struct loop *loop, const struct entity *apikey, bool waited,
-			   struct admission_info *ret_info, void (*resume)(void *arg), void *arg);
+/* Of one call, zeros at first: since when it waits, and what had been heard then. */
+struct admission_wait { int64_t since_ms; uint64_t turn; };
+struct admission_info {
+	uint64_t limit, remaining;
+	int64_t reset_s;
+	int64_t retry_after_s;
+	const char *why; /* it was refused, where the quota is not used up; NULL */
+	char day[11];    /* of the call */
+};
+struct admission_ask {
+	struct loop *loop;
+	const struct entity *apikey;
+	struct admission_wait *wait; /* the call's */
+	void (*resume)(void *arg);
+	void *arg;
+};
+/* Thread  a loop. */
+enum admission usage_admit(struct usage *usage, const struct admission_ask *ask, struct admission_info *ret_info);
+/* Thread  any. The state that holds from now on: grants of keys whose quota was lowered are given back. */
+void usage_state_changed(struct usage *usage, const struct state *state);
 
 struct usage_event {
 	const char *apikey;       /* client id, "" = none */
+	const char *day;          /* of its admission; "" = today */
 	struct str repository;    /* may be empty */
 	bool pull, push;          /* a manifest was pulled / pushed */
 	uint64_t bytes_in, bytes_out;

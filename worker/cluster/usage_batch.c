@@ -6,13 +6,17 @@
 
 #include "common/check.h"
 
-#define ROWS_MAX (USAGE_CHUNK_ROWS / 2)
-#define KEY_MAX  320
+#define KEY_MAX    320
+#define ROWS_LEAST 1000u
 
-void usage_batch_init(struct usage_batch *batch)
+void usage_batch_init(struct usage_batch *batch, unsigned shares)
 {
-	batch->rows = map_new();
-	batch->repositories = map_new();
+	size_t rows = USAGE_BATCH_ROWS / shares;
+
+	*batch = (struct usage_batch){ .rows = map_new(),
+		.repositories = map_new(),
+		.rows_max = rows > ROWS_LEAST ? rows : ROWS_LEAST,
+		.names_max = USAGE_BATCH_NAMES / shares };
 }
 
 void usage_batch_fini(struct usage_batch *batch)
@@ -31,28 +35,62 @@ void usage_batch_fini(struct usage_batch *batch)
 	map_free(batch->repositories);
 }
 
+void usage_batch_clear(struct usage_batch *batch)
+{
+	struct usage_batch empty = { .rows = map_new(),
+		.repositories = map_new(),
+		.rows_max = batch->rows_max,
+		.names_max = batch->names_max };
+
+	usage_batch_fini(batch);
+	*batch = empty;
+}
+
+void usage_batch_move(struct usage_batch *to, struct usage_batch *from)
+{
+	*to = *from;
+	from->rows = map_new();
+	from->repositories = map_new();
+	from->names = 0;
+}
+
 bool usage_batch_is_empty(const struct usage_batch *batch)
 {
 	return !map_len(batch->rows) && !map_len(batch->repositories);
 }
 
+/* Room for one more name. */
+static bool has_room(const struct usage_batch *batch, size_t len)
+{
+	return map_len(batch->rows) + map_len(batch->repositories) < batch->rows_max &&
+	       batch->names + len <= batch->names_max;
+}
+
+static struct usage_row *row_find(
+	const struct usage_batch *batch, const char *apikey, const char *day, struct buf *key)
+{
+	buf_clear(key);
+	buf_format(key, "%s\n%s", apikey, day);
+	CHECK(!key->failed);
+	return map_find(batch->rows, buf_str(key));
+}
+
 static struct usage_row *row_of(struct usage_batch *batch, const char *apikey, const char *day)
 {
-	struct usage_row *row;
-	char key[KEY_MAX];
-	int len;
+	AUTO_FINI(buf) key = buf_limit(KEY_MAX);
+	struct usage_row *row = row_find(batch, apikey, day, &key);
 
-	if (map_len(batch->rows) >= ROWS_MAX)
+	if (!row && !has_room(batch, strlen(apikey))) {
 		apikey = USAGE_OTHERS;
-	len = snprintf(key, sizeof(key), "%s\n%s", apikey, day);
-	CHECK(len > 0 && len < KEY_MAX);
-	row = map_find(batch->rows, str_from(key, (size_t)len));
+		row = row_find(batch, apikey, day, &key);
+	}
 	if (row)
 		return row;
 	row = xnew(struct usage_row);
 	row->apikey = check_strdup(apikey);
 	memcpy(row->day, day, sizeof(row->day));
-	(void)map_put(batch->rows, str_from(key, (size_t)len), row);
+	batch->names += strlen(apikey);
+	(void)map_put(batch->rows, buf_str(&key), row);
 	return row;
 }
 
@@ -62,10 +100,11 @@ static struct usage_repository *repository_of(struct usage_batch *batch, struct 
 
 	if (repository)
 		return repository;
-	if (map_len(batch->repositories) >= ROWS_MAX && !str_is(name, USAGE_OTHERS))
+	if (!has_room(batch, name.len) && !str_is(name, USAGE_OTHERS))
 		return repository_of(batch, STR(USAGE_OTHERS));
 	repository = xnew(struct usage_repository);
 	repository->name = check_strndup(name.at, name.len);
+	batch->names += name.len;
 	(void)map_put(batch->repositories, name, repository);
 	return repository;
 }
@@ -106,30 +145,73 @@ void usage_batch_merge(struct usage_batch *batch, struct usage_batch *from)
 		repository->bytes_in += add->bytes_in;
 		repository->bytes_out += add->bytes_out;
 	}
-	usage_batch_fini(from);
-	usage_batch_init(from);
+	usage_batch_clear(from);
 }
 
-void usage_batch_copy(const struct usage_batch *batch, struct usage_push *push)
+/* What fits one push, by rows and by bytes of texts. */
+struct chunk {
+	struct usage_push *push;
+	size_t bytes;
+};
+
+static bool chunk_takes(struct chunk *chunk, const char *text)
 {
+	size_t rows = chunk->push->rows_len + chunk->push->repositories_len, len = strlen(text);
+
+	if (rows >= USAGE_CHUNK_ROWS || chunk->bytes + len > USAGE_CHUNK_BYTES)
+		return false;
+	chunk->bytes += len;
+	return true;
+}
+
+static size_t room_for(const struct map *map)
+{
+	return map_len(map) < USAGE_CHUNK_ROWS ? map_len(map) + 1 : USAGE_CHUNK_ROWS;
+}
+
+static void chunk_rows(struct chunk *chunk, const struct usage_batch *batch, size_t *at)
+{
+	struct usage_push *push = chunk->push;
 	void *value;
 
-	push->rows = xnew_array(struct usage_row, map_len(batch->rows) + 1);
-	for (size_t at = 0; map_next(batch->rows, &at, NULL, &value); push->rows_len++) {
-		push->rows[push->rows_len] = *(struct usage_row *)value;
-		push->rows[push->rows_len].apikey = check_strdup(((struct usage_row *)value)->apikey);
-	}
-	push->repositories = xnew_array(struct usage_repository, map_len(batch->repositories) + 1);
-	for (size_t at = 0; map_next(batch->repositories, &at, NULL, &value); push->repositories_len++) {
-		push->repositories[push->repositories_len] = *(struct usage_repository *)value;
-		push->repositories[push->repositories_len].name =
-			check_strdup(((struct usage_repository *)value)->name);
+	push->rows = xnew_array(struct usage_row, room_for(batch->rows));
+	for (size_t next = *at; map_next(batch->rows, &next, NULL, &value); *at = next) {
+		const struct usage_row *row = value;
+
+		if (!chunk_takes(chunk, row->apikey))
+			return;
+		push->rows[push->rows_len] = *row;
+		push->rows[push->rows_len++].apikey = check_strdup(row->apikey);
 	}
 }
 
-void usage_batch_freeze(struct usage_batch *batch, struct usage_push *push)
+static void chunk_repositories(struct chunk *chunk, const struct usage_batch *batch, size_t *at)
 {
-	usage_batch_copy(batch, push);
-	usage_batch_fini(batch);
-	usage_batch_init(batch);
+	struct usage_push *push = chunk->push;
+	void *value;
+
+	push->repositories = xnew_array(struct usage_repository, room_for(batch->repositories));
+	for (size_t next = *at; map_next(batch->repositories, &next, NULL, &value); *at = next) {
+		const struct usage_repository *repository = value;
+
+		if (!chunk_takes(chunk, repository->name))
+			return;
+		push->repositories[push->repositories_len] = *repository;
+		push->repositories[push->repositories_len++].name = check_strdup(repository->name);
+	}
+}
+
+bool usage_batch_chunk(const struct usage_batch *batch, struct usage_batch_at *at, struct usage_push *push)
+{
+	struct chunk chunk = { .push = push };
+
+	chunk_rows(&chunk, batch, &at->row);
+	chunk_repositories(&chunk, batch, &at->repository);
+	if (push->rows_len || push->repositories_len)
+		return true;
+	free(push->rows);
+	free(push->repositories);
+	push->rows = NULL;
+	push->repositories = NULL;
+	return false;
 }

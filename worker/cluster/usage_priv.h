@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * usage_priv - what usage.c and push.c share.
+ * usage_priv - what usage.c and those that bring usage to the leaders share.
  */
 #pragma once
 
 #include "worker/cluster/quota.h"
 #include "worker/cluster/usage_batch.h"
+#include "worker/cluster/usage_clock.h"
 
-struct pool;
+struct ceiling_writer;
 struct loop;
 
 /* A loop's own counts. */
@@ -23,12 +24,16 @@ struct usage {
 	bool on;             /* there are leaders to tell */
 	struct usage_loop *loops;
 	unsigned loops_len;
+	struct usage_clock clock;
 	struct quotas *quotas;
-	/* Thread any: a push is wanted now. Set by push_start(). */
+	/* Thread any: a beat is wanted now. Set by push_start(). */
 	void (*kick)(void *arg);
 	void *kick_arg;
+	struct ceiling_writer *writer; /* set by push_start() */
 };
 
 bool usage_new(struct usage **ret_usage, unsigned loops_len, bool on, struct error *err) MUST_CHECK;
 void usage_free(struct usage *usage);
 AUTO_DEFINE(usage)
+/* Thread  any. */
+void usage_see_to(struct usage *usage, struct quotas_need need);

@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,17 +17,16 @@
 #include <sys/statvfs.h>
 
 #include "common/check.h"
-#include "common/clock.h"
 #include "common/file.h"
+#include "common/file_lock.h"
 #include "common/str.h"
 
-#define FOLDER_MODE   0700
-#define FILE_MODE     0600
-#define ENDING        ".upload"
-#define RUNNING       "running" /* is there while a process has the folder */
-#define LOCK_WAIT_MS  1000
-#define LOCK_PAUSE_MS 5
-#define DIRECT_LEAST  (256u * 1024) /* of a first append: smaller files are not worth it */
+#define FOLDER_MODE  0700
+#define FILE_MODE    0600
+#define ENDING       ".upload"
+#define RUNNING      "running" /* is there while a process has the folder */
+#define LOCK_WAIT_MS 1000
+#define DIRECT_LEAST (256u * 1024) /* of a first append: smaller files are not worth it */
 
 struct spool {
 	char *folder;
@@ -41,19 +39,6 @@ struct spool {
 
 /* ---- the folder ---- */
 
-/* Somebody who sweeps has it for one file; an owner has it for good. */
-static bool try_lock(int fd, int64_t within_ms)
-{
-	int64_t end = clock_ms() + within_ms;
-
-	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		if (errno != EWOULDBLOCK || clock_ms() >= end)
-			return false;
-		(void)poll(NULL, 0, LOCK_PAUSE_MS);
-	}
-	return true;
-}
-
 /* Two processes on one spool would remove each other's files. */
 static bool lock_folder(const char *folder, int *ret_fd, struct error *err)
 {
@@ -61,7 +46,8 @@ static bool lock_folder(const char *folder, int *ret_fd, struct error *err)
 
 	if (fd < 0)
 		return error_sys(err, "open the spool folder %s", folder);
-	if (!try_lock(fd, LOCK_WAIT_MS)) {
+	/* Somebody who sweeps has it for one file; an owner has it for good. */
+	if (!file_lock_try(fd, LOCK_WAIT_MS)) {
 		if (errno == EWOULDBLOCK)
 			return error_set(err, ERROR_CONFLICT, NULL,
 				"the spool folder %s is in use by another process", folder);
@@ -156,7 +142,7 @@ static bool remove_of_dead(int folder, const char *name, uint64_t *removed)
 {
 	if (!str_ends(str_of(name), ENDING))
 		return true;
-	if (!try_lock(folder, 0))
+	if (!file_lock_try(folder, 0))
 		return false;
 	*removed += unlinkat(folder, name, 0) == 0;
 	(void)flock(folder, LOCK_UN);

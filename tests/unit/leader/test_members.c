@@ -30,41 +30,65 @@ static struct usage_push push_of(const char *worker, const char *process, const 
 	return push;
 }
 
-static bool push(struct members *members, const char *worker, const char *process, const char *state,
-	struct members_change *ret_change, struct error *err)
+/* Staged and applied. */
+static bool say(
+	struct members *members, struct usage_push message, struct members_staged *ret, struct error *err)
 {
-	struct usage_push message = push_of(worker, process, state);
-	const struct store_member *member;
-	bool ok = members_push(members, &message, now, LEASE, &member, ret_change, err);
+	struct members_staged staged;
+	bool ok = members_stage(members, &message, now, LEASE, &staged, err);
 
+	if (ok) {
+		*ret = staged;
+		members_apply(members, &staged, now);
+		members_staged_fini(&staged);
+	}
 	usage_push_fini(&message);
 	return ok;
+}
+
+static uint64_t next_number;
+
+static bool push(struct members *members, const char *worker, const char *process, const char *state,
+	struct members_staged *ret_staged, struct error *err)
+{
+	struct usage_push message = push_of(worker, process, state);
+
+	message.number = ++next_number;
+	return say(members, message, ret_staged, err);
+}
+
+static struct members_staged push_numbered(
+	struct members *members, const char *process, const char *state, uint64_t number)
+{
+	struct usage_push message = push_of("a", process, state);
+	struct members_staged staged;
+
+	message.number = number;
+	message.seq = 0;
+	assert_true(say(members, message, &staged, NULL));
+	return staged;
 }
 
 struct swept {
 	char lost[256], gone[256];
 };
 
-static void note_lost(void *arg, const struct store_member *member)
-{
-	struct swept *swept = arg;
-
-	(void)snprintf(swept->lost, sizeof(swept->lost), "%s", member->name);
-}
-
-static void note_gone(void *arg, const struct store_member *member)
-{
-	struct swept *swept = arg;
-
-	(void)snprintf(swept->gone, sizeof(swept->gone), "%s", member->name);
-}
-
 static bool sweep(struct members *members, struct swept *swept)
 {
 	struct members_terms terms = { .now_ms = now, .now_wall_s = now / 1000, .lease_ms = LEASE };
+	struct store_member row;
 
 	*swept = (struct swept){ 0 };
-	return members_sweep(members, &terms, note_lost, note_gone, swept);
+	while (members_lose(members, &terms, &row)) {
+		(void)snprintf(swept->lost, sizeof(swept->lost), "%s", row.name);
+		store_member_fini(&row);
+	}
+	while (members_over(members, &terms, &row)) {
+		(void)snprintf(swept->gone, sizeof(swept->gone), "%s", row.name);
+		members_erase(members, str_of(row.name));
+		store_member_fini(&row);
+	}
+	return *swept->lost || *swept->gone;
 }
 
 /* Time passes for the sweeper too: it is not away. */
@@ -80,34 +104,221 @@ static void pass(struct members *members, int64_t ms, struct swept *swept)
 	}
 }
 
+struct looked {
+	const char *name;
+	char state[17];
+	bool live;
+};
+
+static void look_one(void *arg, const struct store_member *member, bool live)
+{
+	struct looked *looked = arg;
+
+	if (strcmp(member->name, looked->name) != 0)
+		return;
+	(void)snprintf(looked->state, sizeof(looked->state), "%s", member->state);
+	looked->live = live;
+}
+
+static struct looked look(struct members *members, const char *name)
+{
+	struct looked looked = { .name = name };
+
+	members_each(members, look_one, &looked);
+	return looked;
+}
+
 static void registers_and_tells_what_changed(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct members_change change;
+	struct members_staged staged;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
-	assert_true(change.ring && change.store && !change.hurry);
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
-	assert_false(change.ring || change.store || change.hurry);
-	assert_true(push(members, "a", "p1", "draining", &change, NULL));
-	assert_true(change.ring && change.hurry);
-	assert_true(push(members, "a", "p1", "draining", &change, NULL));
-	assert_false(change.ring || change.hurry);
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(staged.ring && staged.needs_store && !staged.hurry);
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_false(staged.ring || staged.needs_store || staged.hurry);
+	assert_true(push(members, "a", "p1", "draining", &staged, NULL));
+	assert_true(staged.ring && staged.hurry && staged.needs_store);
+	assert_true(push(members, "a", "p1", "draining", &staged, NULL));
+	assert_false(staged.ring || staged.hurry);
 	assert_int_equal(members_live(members), 1);
-	assert_true(push(members, "a", "p1", "left", &change, NULL));
-	assert_true(change.ring && change.hurry);
+	assert_true(push(members, "a", "p1", "left", &staged, NULL));
+	assert_true(staged.ring && staged.hurry && staged.left);
 	assert_int_equal(members_live(members), 0);
+}
+
+static void what_is_only_staged_changes_nothing(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct usage_push message = push_of("a", "p1", "draining");
+	struct members_staged staged;
+
+	(void)state;
+	assert_true(members_stage(members, &message, now, LEASE, &staged, NULL));
+	assert_true(staged.needs_store);
+	assert_string_equal(staged.member.state, "draining");
+	members_staged_fini(&staged);
+	assert_int_equal(members_count(members), 0);
+	(void)push_numbered(members, "p1", "active", 1);
+	message.number = 2;
+	assert_true(members_stage(members, &message, now, LEASE, &staged, NULL));
+	members_staged_fini(&staged);
+	assert_string_equal(look(members, "a").state, "active");
+	/* And is staged the same when it comes again. */
+	assert_true(members_stage(members, &message, now, LEASE, &staged, NULL));
+	assert_true(staged.needs_store && staged.hurry && !staged.late);
+	members_apply(members, &staged, now);
+	members_staged_fini(&staged);
+	assert_string_equal(look(members, "a").state, "draining");
+	usage_push_fini(&message);
+}
+
+static void an_older_number_changes_nothing(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct swept swept;
+
+	(void)state;
+	(void)push_numbered(members, "p1", "active", 1);
+	(void)push_numbered(members, "p1", "draining", 3);
+	assert_true(push_numbered(members, "p1", "active", 2).late);
+	assert_string_equal(look(members, "a").state, "draining");
+	/* A copy is no sign of life. */
+	pass(members, LEASE - 1000, &swept);
+	assert_true(push_numbered(members, "p1", "draining", 3).late);
+	pass(members, 2000, &swept);
+	assert_string_equal(swept.lost, "a");
+	assert_true(push_numbered(members, "p1", "draining", 3).late);
+	assert_false(look(members, "a").live);
+	assert_false(push_numbered(members, "p1", "draining", 4).late);
+	assert_true(look(members, "a").live);
+}
+
+static void one_that_was_staged_before_a_newer_one_is_not_applied(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct usage_push message = push_of("a", "p1", "active");
+	struct members_staged beat, join;
+
+	(void)state;
+	(void)push_numbered(members, "p1", "active", 1);
+	message.number = 2;
+	assert_true(members_stage(members, &message, now, LEASE, &beat, NULL));
+	(void)push_numbered(members, "p1", "left", 3);
+	members_apply(members, &beat, now);
+	members_staged_fini(&beat);
+	assert_false(look(members, "a").live);
+	usage_push_fini(&message);
+	/* Nor when another process has come meanwhile. */
+	message = push_of("a", "p2", "active");
+	message.number = 1;
+	assert_true(members_stage(members, &message, now, LEASE, &join, NULL));
+	members_apply(members, &join, now);
+	members_staged_fini(&join);
+	assert_true(look(members, "a").live);
+	assert_true(push_numbered(members, "p1", "active", 9).gone);
+	usage_push_fini(&message);
+}
+
+static void the_seq_stands_in_for_the_number(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct usage_push message;
+	struct members_staged staged;
+
+	(void)state;
+	message = push_of("a", "p1", "draining");
+	message.seq = 7;
+	assert_true(say(members, message, &staged, NULL));
+	message = push_of("a", "p1", "active");
+	message.seq = 6;
+	assert_true(say(members, message, &staged, NULL));
+	assert_true(staged.late);
+	message = push_of("a", "p1", "active");
+	message.seq = 8;
+	assert_true(say(members, message, &staged, NULL));
+	assert_false(staged.late);
+	/* Who tells neither tells no order. */
+	assert_false(push_numbered(members, "p1", "active", 0).late);
+	assert_true(push_numbered(members, "p1", "active", 8).late);
+}
+
+static void who_left_stays_left(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+	struct swept swept;
+
+	(void)state;
+	(void)push_numbered(members, "p1", "active", 1);
+	assert_true(push_numbered(members, "p1", "left", 5).needs_store);
+	staged = push_numbered(members, "p1", "active", 6);
+	assert_true(staged.late && staged.gone);
+	assert_int_equal(members_live(members), 0);
+	assert_true(sweep(members, &swept));
+	assert_string_equal(swept.gone, "a");
+	assert_true(push_numbered(members, "p1", "active", 7).gone);
+	assert_int_equal(members_count(members), 0);
+	/* The next process of that name is another. */
+	assert_false(push_numbered(members, "p2", "active", 1).late);
+	assert_true(push_numbered(members, "p1", "active", 8).gone);
+	assert_true(look(members, "a").live);
+}
+
+static void who_left_stays_left_through_a_restart(void **state)
+{
+	AUTO(members) *members = members_new();
+	char a[] = "a", process[] = "p2", left[] = "left";
+	struct store_member stored = { .name = a, .process = process, .state = left };
+
+	(void)state;
+	members_load_gone(members, "p1");
+	assert_true(push_numbered(members, "p1", "active", 1000).gone);
+	assert_int_equal(members_count(members), 0);
+	members_load(members, &stored, now);
+	assert_true(push_numbered(members, "p2", "active", 1000).gone);
+	assert_int_equal(members_live(members), 0);
+}
+
+static void the_last_word_of_a_stranger_changes_no_member(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+
+	(void)state;
+	(void)push_numbered(members, "p2", "active", 1);
+	staged = push_numbered(members, "p1", "left", 50);
+	assert_true(staged.stranger && !staged.needs_store);
+	assert_true(look(members, "a").live);
+	assert_true(push_numbered(members, "p1", "active", 51).gone);
+}
+
+static void copies_of_the_process_before_are_known(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct swept swept;
+
+	(void)state;
+	(void)push_numbered(members, "p1", "draining", 70);
+	pass(members, LEASE + 1000, &swept);
+	(void)push_numbered(members, "p2", "active", 1);
+	assert_true(push_numbered(members, "p1", "draining", 70).late);
+	pass(members, LEASE + 1000, &swept);
+	assert_true(push_numbered(members, "p1", "draining", 69).late);
+	assert_false(look(members, "a").live);
+	assert_false(push_numbered(members, "p1", "active", 71).late);
+	assert_true(look(members, "a").live);
 }
 
 static void lost_after_one_lease(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct members_change change;
+	struct members_staged staged;
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
 	pass(members, LEASE, &swept);
 	assert_string_equal(swept.lost, "");
 	pass(members, 1000, &swept);
@@ -115,19 +326,19 @@ static void lost_after_one_lease(void **state)
 	assert_int_equal(members_live(members), 0);
 	assert_int_equal(members_count(members), 1);
 	/* Back again. */
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
-	assert_true(change.ring && change.store);
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(staged.ring && staged.needs_store);
 	assert_int_equal(members_live(members), 1);
 }
 
 static void forgotten_after_a_day(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct members_change change;
+	struct members_staged staged;
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
 	pass(members, LEASE + 1000, &swept);
 	assert_string_equal(swept.lost, "a");
 	now += (int64_t)MEMBERS_LOST_SHOWN_S * 1000 - 10000;
@@ -141,28 +352,28 @@ static void forgotten_after_a_day(void **state)
 static void a_name_has_one_process(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct members_change change;
+	struct members_staged staged;
 	struct swept swept;
 	struct error err;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
-	assert_false(push(members, "a", "p2", "active", &change, &err));
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_false(push(members, "a", "p2", "active", &staged, &err));
 	assert_int_equal(err.kind, ERROR_CONFLICT);
 	pass(members, LEASE + 1000, &swept);
-	assert_true(push(members, "a", "p2", "active", &change, &err));
-	assert_true(push(members, "a", "p2", "left", &change, &err));
-	assert_true(push(members, "a", "p3", "active", &change, &err));
+	assert_true(push(members, "a", "p2", "active", &staged, &err));
+	assert_true(push(members, "a", "p2", "left", &staged, &err));
+	assert_true(push(members, "a", "p3", "active", &staged, &err));
 }
 
 static void a_leader_that_was_away_gives_a_lease(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct members_change change;
+	struct members_staged staged;
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
 	(void)sweep(members, &swept);
 	now += 100000;
 	assert_false(sweep(members, &swept));
@@ -189,52 +400,194 @@ static void loaded_members_have_a_lease(void **state)
 	assert_string_equal(swept.lost, "a");
 }
 
-static void a_push_that_waits_keeps_its_lease(void **state)
-{
-	AUTO(members) *members = members_new();
-	struct members_change change;
-	struct usage_push message = push_of("a", "p1", "active");
-	struct swept swept;
-
-	(void)state;
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
-	pass(members, LEASE - 1000, &swept);
-	members_seen(members, &message, now);
-	pass(members, LEASE - 1000, &swept);
-	assert_int_equal(members_live(members), 1);
-	usage_push_fini(&message);
-}
-
 static void forgets_only_who_is_not_alive(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct members_change change;
+	struct members_staged staged;
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &change, NULL));
-	assert_int_equal(members_forget(members, STR("b")), MEMBERS_UNKNOWN);
-	assert_int_equal(members_forget(members, STR("a")), MEMBERS_LIVE);
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_int_equal(members_may_forget(members, STR("b")), MEMBERS_UNKNOWN);
+	assert_int_equal(members_may_forget(members, STR("a")), MEMBERS_LIVE);
 	pass(members, LEASE + 1000, &swept);
-	assert_int_equal(members_forget(members, STR("a")), MEMBERS_FORGOT);
+	assert_int_equal(members_may_forget(members, STR("a")), MEMBERS_FORGOT);
+	members_erase(members, STR("a"));
 	assert_int_equal(members_count(members), 0);
+}
+
+static void fill(struct members *members)
+{
+	struct members_staged staged;
+	char name[16];
+
+	for (int i = 0; i < MEMBERS_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "w%d", i);
+		assert_true(push(members, name, "p", "active", &staged, NULL));
+	}
+}
+
+/* All but these two go on. */
+static void lose(struct members *members, const char *one, int64_t ms_later, const char *other)
+{
+	struct members_staged staged;
+	struct swept swept;
+	char name[16];
+
+	for (int64_t end = now + LEASE + ms_later + 1000; now < end; now += 500) {
+		for (int i = 0; i < MEMBERS_MAX; i++) {
+			(void)snprintf(name, sizeof(name), "w%d", i);
+			if (strcmp(name, one) != 0 && (strcmp(name, other) != 0 || end - now > LEASE + 1000))
+				assert_true(push(members, name, "p", "active", &staged, NULL));
+		}
+		(void)sweep(members, &swept);
+	}
 }
 
 static void has_a_bound(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct members_change change;
+	struct members_staged staged;
 	struct error err;
-	char name[16];
 
 	(void)state;
-	for (int i = 0; i < MEMBERS_MAX; i++) {
-		(void)snprintf(name, sizeof(name), "w%d", i);
-		assert_true(push(members, name, "p", "active", &change, &err));
-	}
-	assert_false(push(members, "one-more", "p", "active", &change, &err));
+	fill(members);
+	assert_false(push(members, "one-more", "p", "active", &staged, &err));
 	assert_int_equal(err.kind, ERROR_BUSY);
-	assert_true(push(members, "w7", "p", "active", &change, &err));
+	assert_true(push(members, "w7", "p", "active", &staged, &err));
+}
+
+static void the_longest_lost_makes_room(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+	struct swept swept;
+	struct error err;
+
+	(void)state;
+	fill(members);
+	lose(members, "w9", 5000, "w3");
+	assert_int_equal(members_live(members), MEMBERS_MAX - 2);
+	assert_true(push(members, "new-1", "p", "active", &staged, &err));
+	assert_true(sweep(members, &swept));
+	assert_string_equal(swept.gone, "w9");
+	assert_int_equal(members_count(members), MEMBERS_MAX);
+	assert_true(push(members, "new-2", "p", "active", &staged, &err));
+	/* Before the store has forgotten the other one, there is no room for a third, nor for that one. */
+	assert_false(push(members, "new-3", "p", "active", &staged, &err));
+	assert_false(push(members, "w3", "p", "active", &staged, &err));
+	assert_int_equal(err.kind, ERROR_BUSY);
+	assert_true(sweep(members, &swept));
+	assert_string_equal(swept.gone, "w3");
+}
+
+static void nobody_makes_room_where_storage_is_each_ones_own(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+	struct error err;
+
+	(void)state;
+	fill(members);
+	lose(members, "w9", 0, "w9");
+	members_keep(members, true);
+	assert_false(push(members, "one-more", "p", "active", &staged, &err));
+	assert_int_equal(err.kind, ERROR_BUSY);
+	assert_true(push(members, "w9", "p", "active", &staged, &err));
+}
+
+/* Names, zones and addresses as long as they may be. */
+static bool push_long(struct members *members, int i, char fill_with, struct error *err)
+{
+	struct usage_push message = push_of("", "p", "active");
+	struct members_staged staged;
+	char text[256] = { 0 };
+
+	memset(text, fill_with, 255);
+	(void)snprintf(text, sizeof(text), "w%05d", i);
+	text[6] = fill_with;
+	free(message.worker);
+	free(message.url);
+	message.worker = check_strdup(text);
+	memcpy(text, "http://", 7);
+	message.url = check_strdup(text);
+	message.number = ++next_number;
+	return say(members, message, &staged, err);
+}
+
+static void no_more_than_a_ring_can_hold(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+	struct swept swept;
+	struct error err;
+	int most = 0;
+
+	(void)state;
+	while (most < MEMBERS_MAX && push_long(members, most, 'x', &err))
+		most++;
+	assert_in_range(most, 300, MEMBERS_MAX - 1);
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+	assert_non_null(strstr(err.text, "262144"));
+	assert_int_equal(members_count(members), most);
+	/* Those that are in it may go on and change. */
+	assert_true(push_long(members, 0, 'x', &err));
+	/* A lost one is not in the ring: there is room again, but for one. */
+	pass(members, LEASE - 1000, &swept);
+	for (int i = 1; i < most; i++)
+		assert_true(push_long(members, i, 'x', &err));
+	pass(members, 2000, &swept);
+	assert_int_equal(members_live(members), most - 1);
+	assert_true(push_long(members, most, 'x', &err));
+	assert_false(push_long(members, 0, 'x', &err));
+	assert_true(push(members, "short", "p", "active", &staged, &err));
+}
+
+static void rows_are_due_until_the_store_has_them(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+	struct store_member row;
+	struct swept swept;
+
+	(void)state;
+	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_false(members_due(members, now, &row));
+	/* Now and then, with what the beats said. */
+	assert_true(members_due(members, now + 30000, &row));
+	store_member_fini(&row);
+	assert_false(members_due(members, now + 30000, &row));
+	pass(members, LEASE + 1000, &swept);
+	assert_true(members_due(members, now, &row));
+	assert_true(row.lost_wall_s > 0);
+	members_unstored(members, row.name);
+	store_member_fini(&row);
+	assert_true(members_due(members, now, &row));
+	store_member_fini(&row);
+	assert_false(members_due(members, now, &row));
+}
+
+static void knows_whose_boot_it_is(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct usage_push message = push_of("a", "p1", "active");
+	struct members_staged staged;
+	struct swept swept;
+
+	(void)state;
+	(void)push_numbered(members, "p1", "active", 1);
+	/* It brings the counts of a boot before. */
+	free(message.boot);
+	message.boot = check_strdup("old");
+	message.number = 2;
+	assert_true(say(members, message, &staged, NULL));
+	assert_false(staged.needs_store);
+	assert_true(members_has_boot(members, "boot", "p2"));
+	assert_true(members_has_boot(members, "p1", "p2"));
+	assert_false(members_has_boot(members, "boot", "p1"));
+	assert_false(members_has_boot(members, "old", "p2"));
+	pass(members, LEASE + 1000, &swept);
+	assert_false(members_has_boot(members, "boot", "p2"));
 }
 
 static void writes_json(void **state)
@@ -243,11 +596,11 @@ static void writes_json(void **state)
 	AUTO_FINI(buf) text = buf_limit(65536);
 	AUTO(json_doc) *doc = NULL;
 	struct json_writer w = json_writer(&text);
-	struct members_change change;
+	struct members_staged staged;
 
 	(void)state;
-	assert_true(push(members, "b", "p1", "active", &change, NULL));
-	assert_true(push(members, "a", "p1", "joining", &change, NULL));
+	assert_true(push(members, "b", "p1", "active", &staged, NULL));
+	assert_true(push(members, "a", "p1", "joining", &staged, NULL));
 	members_write(members, now + 1000, LEASE, &w);
 	assert_true(json_parse(buf_str(&text), &doc, NULL));
 	const struct json *first = json_at(json_root(doc), 0);
@@ -262,14 +615,26 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(registers_and_tells_what_changed),
+		cmocka_unit_test(what_is_only_staged_changes_nothing),
+		cmocka_unit_test(an_older_number_changes_nothing),
+		cmocka_unit_test(one_that_was_staged_before_a_newer_one_is_not_applied),
+		cmocka_unit_test(the_seq_stands_in_for_the_number),
+		cmocka_unit_test(who_left_stays_left),
+		cmocka_unit_test(who_left_stays_left_through_a_restart),
+		cmocka_unit_test(the_last_word_of_a_stranger_changes_no_member),
+		cmocka_unit_test(copies_of_the_process_before_are_known),
 		cmocka_unit_test(lost_after_one_lease),
 		cmocka_unit_test(forgotten_after_a_day),
 		cmocka_unit_test(a_name_has_one_process),
 		cmocka_unit_test(a_leader_that_was_away_gives_a_lease),
 		cmocka_unit_test(loaded_members_have_a_lease),
-		cmocka_unit_test(a_push_that_waits_keeps_its_lease),
 		cmocka_unit_test(forgets_only_who_is_not_alive),
 		cmocka_unit_test(has_a_bound),
+		cmocka_unit_test(the_longest_lost_makes_room),
+		cmocka_unit_test(nobody_makes_room_where_storage_is_each_ones_own),
+		cmocka_unit_test(no_more_than_a_ring_can_hold),
+		cmocka_unit_test(rows_are_due_until_the_store_has_them),
+		cmocka_unit_test(knows_whose_boot_it_is),
 		cmocka_unit_test(writes_json),
 	};
 

@@ -19,10 +19,12 @@
 #include "common/loop.h"
 #include "leader/first_start.h"
 #include "leader/grants.h"
+#include "leader/hearing.h"
 #include "leader/leader.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
+#include "leader/store/driver.h"
 #include "proto/entity_table.h"
 
 struct rig {
@@ -30,6 +32,9 @@ struct rig {
 	struct leader leader;
 	struct leader_settings settings;
 	char today[11];
+	uint64_t number; /* of the newest push */
+	const struct store_driver *driver;
+	struct store_driver broken;
 };
 
 static void open_rig(struct rig *rig)
@@ -42,9 +47,35 @@ static void open_rig(struct rig *rig)
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
 	leader->grants = grants_new();
+	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
 	assert_true(loop_new(&leader->loop, "test", &err));
 	assert_true(store_open_sqlite(&leader->store, rig->folder, &err));
+	rig->driver = leader->store->driver;
+	if (!leader_load(leader, &err))
+		fail_msg("%s", err.text);
+}
+
+static void close_rig(struct rig *rig)
+{
+	struct leader *leader = &rig->leader;
+
+	loop_free(leader->loop);
+	ring_write_free(leader->ring);
+	hearing_free(leader->hearing);
+	grants_free(leader->grants);
+	members_free(leader->members);
+	state_log_free(leader->log);
+	leader->store->driver = rig->driver;
+	store_close(leader->store);
+	(void)pthread_mutex_destroy(&leader->lock);
+}
+
+static void restart(struct rig *rig)
+{
+	close_rig(rig);
+	rig->leader = (struct leader){ 0 };
+	open_rig(rig);
 }
 
 static void put_key(struct rig *rig, const char *id, int64_t daily_quota)
@@ -76,7 +107,7 @@ static int setup(void **state)
 	clock_day(clock_wall_s(), rig->today);
 	open_rig(rig);
 	assert_true(first_start(&rig->leader, &err));
-	put_key(rig, "key-1", 20);
+	put_key(rig, "key-0001", 20);
 	*state = rig;
 	return 0;
 }
@@ -84,49 +115,78 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct rig *rig = *state;
-	struct leader *leader = &rig->leader;
 
-	loop_free(leader->loop);
-	ring_write_free(leader->ring);
-	grants_free(leader->grants);
-	members_free(leader->members);
-	state_log_free(leader->log);
-	store_close(leader->store);
-	(void)pthread_mutex_destroy(&leader->lock);
+	close_rig(rig);
 	assert_true(file_remove_tree(rig->folder, NULL));
 	free(rig);
 	return 0;
 }
 
+/* A disk that takes nothing. */
+static bool merge_fails(
+	struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err)
+{
+	(void)store;
+	(void)merge;
+	(void)ret;
+	return error_set(err, ERROR_FULL, NULL, "the disk is full");
+}
+
+static void break_store(struct rig *rig)
+{
+	rig->broken = *rig->driver;
+	rig->broken.merge_usage = merge_fails;
+	rig->leader.store->driver = &rig->broken;
+}
+
+static void mend_store(struct rig *rig)
+{
+	rig->leader.store->driver = rig->driver;
+}
+
+/* Pushes. Where nothing else is said: of process p1 of worker w1, the next number, no counts. */
 struct given {
-	const char *worker, *process, *state;
-	uint64_t seq, calls, want, used;
-	bool release, final;
+	const char *worker, *process, *boot, *state, *key, *witness, *day, *digest;
+	uint64_t number, after, seq, calls;
+	uint64_t granted, want, used, revision;
+	bool release, final, all, no_number;
 };
 
-static void fill(const struct rig *rig, const struct given *given, struct usage_push *push)
+static void fill(struct rig *rig, const struct given *given, struct usage_push *push)
 {
-	*push = (struct usage_push){ .seq = given->seq,
+	const char *process = given->process ? given->process : "p1";
+
+	if (given->number)
+		rig->number = given->number;
+	else
+		rig->number++;
+	*push = (struct usage_push){ .number = given->no_number ? 0 : rig->number,
+		.after = given->after,
+		.seq = given->seq,
+		.revision = given->revision,
 		.final = given->final,
+		.all = given->all,
 		.rows = xnew_array(struct usage_row, 1),
 		.rows_len = given->calls > 0,
 		.demands = xnew_array(struct usage_demand, 1),
-		.demands_len = given->want || given->used || given->release };
+		.demands_len = given->want || given->used || given->release || given->granted };
 	push->worker = check_strdup(given->worker ? given->worker : "w1");
-	push->process = check_strdup(given->process ? given->process : "p1");
-	push->boot = check_strdup("boot");
+	push->process = check_strdup(process);
+	push->boot = check_strdup(given->boot ? given->boot : process);
 	push->state = check_strdup(given->state ? given->state : "active");
 	push->url = check_strdup("http://10.0.0.1:1");
+	push->state_digest = check_strdup(given->digest ? given->digest : "");
+	push->witness = check_strdup(given->witness ? given->witness : "");
 	push->rows[0].calls = given->calls;
-	push->demands[0].want = given->want;
-	push->demands[0].used = given->used;
-	push->demands[0].release = given->release;
+	push->demands[0] = (struct usage_demand){
+		.granted = given->granted, .used = given->used, .want = given->want, .release = given->release
+	};
 	if (push->rows_len)
-		push->rows[0].apikey = check_strdup("key-1");
+		push->rows[0].apikey = check_strdup(given->key ? given->key : "key-0001");
 	if (push->demands_len)
-		push->demands[0].apikey = check_strdup("key-1");
-	memcpy(push->rows[0].day, rig->today, 11);
-	memcpy(push->demands[0].day, rig->today, 11);
+		push->demands[0].apikey = check_strdup(given->key ? given->key : "key-0001");
+	memcpy(push->rows[0].day, given->day ? given->day : rig->today, 11);
+	memcpy(push->demands[0].day, given->day ? given->day : rig->today, 11);
 }
 
 static bool push(struct rig *rig, struct given given, struct usage_answer *ret, struct error *err)
@@ -140,101 +200,394 @@ static bool push(struct rig *rig, struct given given, struct usage_answer *ret, 
 	return ok;
 }
 
-/* The first grant of the answer: granted and total. */
-static struct usage_grant granted(struct rig *rig, struct given given)
+static enum error_kind refused(struct rig *rig, struct given given)
 {
 	struct usage_answer answer;
-	struct usage_grant grant = { 0 };
+	struct error err;
+
+	assert_false(push(rig, given, &answer, &err));
+	return err.kind;
+}
+
+struct got {
+	uint64_t granted, used, total, limit;
+	bool recall;
+	size_t rows;
+	int64_t hold_ms;
+	char witness[USAGE_WITNESS_MAX];
+};
+
+/* The first grant of the answer. */
+static struct got got(struct rig *rig, struct given given)
+{
+	struct usage_answer answer;
+	struct got got = { 0 };
 	struct error err;
 
 	assert_true(push(rig, given, &answer, &err));
 	assert_int_equal(answer.seq, given.seq);
-	if (answer.grants_len)
-		grant = answer.grants[0];
+	assert_int_equal(answer.number, given.no_number ? 0 : rig->number);
+	got.rows = answer.grants_len;
+	got.hold_ms = answer.hold_ms;
+	assert_true(str_copy(str_of(answer.witness), got.witness, sizeof(got.witness)));
+	if (answer.grants_len) {
+		got.granted = answer.grants[0].granted;
+		got.used = answer.grants[0].used;
+		got.total = answer.grants[0].total;
+		got.limit = answer.grants[0].limit;
+		got.recall = answer.grants[0].recall;
+	}
 	usage_answer_fini(&answer);
-	return grant;
+	return got;
 }
+
+static uint64_t granted(struct rig *rig)
+{
+	return grants_granted(rig->leader.grants, "key-0001", rig->today);
+}
+
+static uint64_t calls(struct rig *rig)
+{
+	struct error err;
+	uint64_t count;
+
+	assert_true(store_calls(rig->leader.store, "key-0001", rig->today, &count, &err));
+	return count;
+}
+
+/* Counts. */
 
 static void counts_exactly_once(void **state)
 {
 	struct rig *rig = *state;
 
-	(void)granted(rig, (struct given){ .seq = 1, .calls = 3, .want = 1 });
-	(void)granted(rig, (struct given){ .seq = 1, .calls = 3, .want = 1 });
-	assert_int_equal(granted(rig, (struct given){ .seq = 1, .calls = 3, .want = 1 }).total, 3);
-	assert_int_equal(granted(rig, (struct given){ .seq = 2, .calls = 4, .want = 1 }).total, 7);
-	/* A copy that was on its way for long. */
-	(void)granted(rig, (struct given){ .seq = 1, .calls = 3, .want = 1 });
-	assert_int_equal(granted(rig, (struct given){ .seq = 3, .want = 1 }).total, 7);
-	assert_int_equal(counter_get(&rig->leader.counters.pushes_repeated_total), 3);
+	for (int i = 0; i < 3; i++)
+		(void)got(rig, (struct given){ .seq = 1, .calls = 3 });
+	(void)got(rig, (struct given){ .after = 1, .seq = 2, .calls = 4 });
+	/* A copy that was on its way for long, and one under another name. */
+	(void)got(rig, (struct given){ .number = 1, .seq = 1, .calls = 3 });
+	(void)got(rig, (struct given){ .after = 2, .seq = 5, .calls = 1 });
+	(void)got(rig, (struct given){ .after = 2, .seq = 3, .calls = 1 });
+	assert_int_equal(calls(rig), 8);
+	assert_int_equal(got(rig, (struct given){ .want = 1 }).total, 8);
+	assert_int_equal(counter_get(&rig->leader.counters.pushes_repeated_total), 4);
+}
+
+/* Those that the worker of before sends know neither of number nor of after. */
+static void the_seq_stands_in_for_a_number(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(got(rig, (struct given){ .no_number = true, .seq = 1, .want = 3 }).granted, 3);
+	assert_int_equal(
+		got(rig, (struct given){ .no_number = true, .after = 1, .seq = 2, .used = 2, .want = 3 })
+			.granted,
+		5);
+	assert_int_equal(
+		got(rig, (struct given){ .no_number = true, .after = 0, .seq = 1, .used = 2, .want = 9 })
+			.granted,
+		5);
+}
+
+static void counts_need_a_seq_above_after(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(refused(rig, (struct given){ .calls = 5 }), ERROR_INVALID);
+	assert_int_equal(refused(rig, (struct given){ .after = 3, .seq = 3, .calls = 5 }), ERROR_INVALID);
+	assert_int_equal(calls(rig), 0);
+}
+
+/* [X3] */
+static void counts_of_a_live_process_are_its_own(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .seq = 1, .calls = 3 });
+	assert_int_equal(refused(rig, (struct given){ .worker = "w2",
+					      .process = "p2",
+					      .boot = "p1",
+					      .after = 1,
+					      .seq = 2,
+					      .calls = 5 }),
+		ERROR_CONFLICT);
+	(void)got(rig, (struct given){ .state = "left" });
+	(void)got(rig,
+		(struct given){
+			.worker = "w2", .process = "p2", .boot = "p1", .after = 1, .seq = 2, .calls = 5 });
+	assert_int_equal(calls(rig), 8);
+}
+
+/* Demands. */
+
+static void a_copy_of_a_demand_gets_nothing_twice(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(got(rig, (struct given){ .number = 1, .want = 5 }).granted, 5);
+	assert_int_equal(got(rig, (struct given){ .number = 1, .want = 5 }).granted, 5);
+	assert_int_equal(got(rig, (struct given){ .number = 2, .want = 5 }).granted, 5);
+	assert_int_equal(granted(rig), 5);
 }
 
 static void a_late_copy_takes_no_grant_back(void **state)
 {
 	struct rig *rig = *state;
 
-	assert_int_equal(granted(rig, (struct given){ .seq = 1, .want = 5 }).granted, 5);
-	assert_int_equal(granted(rig, (struct given){ .seq = 2, .used = 2, .release = true }).granted, 2);
-	assert_int_equal(granted(rig, (struct given){ .seq = 3, .used = 2, .want = 4 }).granted, 6);
-	(void)granted(rig, (struct given){ .seq = 2, .used = 2, .release = true });
-	assert_int_equal(granted(rig, (struct given){ .seq = 4, .used = 2 }).granted, 6);
+	(void)got(rig, (struct given){ .number = 1, .want = 5 });
+	assert_int_equal(
+		got(rig, (struct given){ .number = 2, .granted = 2, .used = 2, .release = true }).granted, 2);
+	assert_int_equal(
+		got(rig, (struct given){ .number = 3, .granted = 2, .used = 2, .want = 4 }).granted, 6);
+	/* What stands is told all the same. */
+	assert_int_equal(
+		got(rig, (struct given){ .number = 2, .granted = 2, .used = 2, .release = true }).granted, 6);
+	assert_int_equal(granted(rig), 6);
 }
 
 static void the_quota_is_shared_out(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_grant grant;
+	struct got answer = { 0 };
 
-	assert_int_equal(granted(rig, (struct given){ .worker = "w1", .seq = 1, .want = 20 }).granted, 10);
-	for (uint64_t seq = 1; seq <= 30; seq++)
-		grant = granted(rig, (struct given){ .worker = "w2", .seq = seq, .want = 20 });
-	assert_int_equal(grant.granted, 10);
-	assert_true(granted(rig, (struct given){ .worker = "w1", .seq = 2 }).recall);
+	assert_int_equal(got(rig, (struct given){ .worker = "w1", .want = 20 }).granted, 10);
+	for (int i = 0; i < 30; i++)
+		answer = got(rig,
+			(struct given){
+				.worker = "w2", .process = "p2", .granted = answer.granted, .want = 20 });
+	assert_int_equal(answer.granted, 10);
+	answer = got(rig, (struct given){ .worker = "w1" });
+	assert_true(answer.recall);
+	assert_int_equal(answer.limit, 20);
 	assert_int_equal(
-		granted(rig, (struct given){ .worker = "w1", .seq = 3, .used = 4, .release = true }).granted,
+		got(rig, (struct given){ .worker = "w1", .granted = 4, .used = 4, .release = true }).granted,
 		4);
-	assert_true(granted(rig, (struct given){ .worker = "w2", .seq = 31, .used = 10, .want = 9 }).granted >
-		    10);
+	assert_int_equal(got(rig, (struct given){ .worker = "w1" }).rows, 0);
+	assert_int_equal(
+		got(rig,
+			(struct given){
+				.worker = "w2", .process = "p2", .granted = 10, .used = 10, .want = 2 })
+			.granted,
+		11);
 	/* The last push of a boot frees what it did not use. */
-	(void)granted(
-		rig, (struct given){ .worker = "w2", .seq = 32, .used = 11, .final = true, .state = "left" });
-	assert_int_equal(grants_granted(rig->leader.grants, "key-1", rig->today), 15);
+	(void)got(rig, (struct given){ .worker = "w2",
+			       .process = "p2",
+			       .used = 11,
+			       .final = true,
+			       .all = true,
+			       .state = "left" });
+	assert_int_equal(granted(rig), 15);
 }
 
-static void unknown_keys_get_nothing(void **state)
+static void unknown_keys_and_far_days_get_nothing(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_push message;
+
+	assert_int_equal(got(rig, (struct given){ .key = "key-0002", .want = 5 }).rows, 0);
+	assert_int_equal(got(rig, (struct given){ .day = "2020-01-01", .want = 5 }).rows, 0);
+}
+
+/* [X2] The leader's clock is set over midnight and back. */
+static void the_days_beside_ours_are_dealt_and_kept(void **state)
+{
+	struct rig *rig = *state;
+	char day[11];
+
+	for (int64_t at = -1; at <= 1; at++) {
+		clock_day(clock_wall_s() + at * 86400, day);
+		assert_int_equal(got(rig, (struct given){ .day = day, .want = 5 }).granted, 5);
+	}
+	restart(rig);
+	for (int64_t at = -1; at <= 1; at++) {
+		clock_day(clock_wall_s() + at * 86400, day);
+		assert_int_equal(grants_granted(rig->leader.grants, "key-0001", day), 5);
+	}
+}
+
+/* [X6] */
+static void a_failed_store_inflates_nothing(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(got(rig, (struct given){ .want = 5 }).granted, 5);
+	break_store(rig);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(
+			refused(rig,
+				(struct given){ .granted = 5, .used = 1, .want = 5, .seq = 1, .calls = 1 }),
+			ERROR_FULL);
+	assert_int_equal(
+		refused(rig,
+			(struct given){
+				.granted = 5, .used = 5, .release = true, .final = true, .all = true }),
+		ERROR_FULL);
+	assert_int_equal(granted(rig), 5);
+	/* A beat needs no disk. */
+	assert_int_equal(got(rig, (struct given){ 0 }).rows, 0);
+	mend_store(rig);
+	assert_int_equal(
+		got(rig, (struct given){ .granted = 5, .used = 1, .want = 5, .seq = 1, .calls = 1 }).granted,
+		10);
+	assert_int_equal(calls(rig), 1);
+}
+
+/* Neither for the lock nor for the disk. */
+static void a_beat_waits_for_nobody(void **state)
+{
+	struct rig *rig = *state;
 	struct usage_answer answer;
 	struct error err;
 
-	fill(rig, &(struct given){ .seq = 1, .want = 5 }, &message);
-	memcpy(message.demands[0].apikey, "key-2", 5);
-	assert_true(push_merge(&rig->leader, &message, &answer, &err));
-	assert_int_equal(answer.grants_len, 0);
+	(void)got(rig, (struct given){ .want = 5 });
+	leader_lock(&rig->leader);
+	assert_true(push(rig, (struct given){ 0 }, &answer, &err));
+	leader_unlock(&rig->leader);
+	assert_int_equal(answer.number, rig->number);
+	assert_true(answer.lease_ms > 0 && answer.grant_ms > 0 && answer.now_ms > 0);
 	usage_answer_fini(&answer);
-	usage_push_fini(&message);
 }
 
-static bool take(void *arg, const struct store_grant *grant)
+/* [X8] */
+static void a_lowered_quota_recalls_what_is_unused(void **state)
 {
-	grants_load(arg, grant);
-	return true;
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .want = 8 });
+	assert_int_equal(got(rig, (struct given){ 0 }).rows, 0);
+	put_key(rig, "key-0001", 5);
+	assert_true(got(rig, (struct given){ 0 }).recall);
+	assert_int_equal(
+		got(rig, (struct given){ .granted = 3, .used = 3, .release = true, .want = 9 }).granted, 4);
+	assert_int_equal(got(rig, (struct given){ 0 }).rows, 0);
+	assert_true(granted(rig) <= 5);
 }
+
+/* [X9] The next process closes the boot before at its ceilings; then nothing of it counts any more. */
+static void a_boot_that_is_over_stays_over(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(got(rig, (struct given){ .number = 7, .want = 8 }).granted, 8);
+	(void)got(rig, (struct given){ .state = "left" });
+	(void)got(
+		rig, (struct given){ .process = "p2", .boot = "p1", .number = 1, .used = 3, .final = true });
+	assert_int_equal(granted(rig), 3);
+	(void)got(rig,
+		(struct given){
+			.process = "p2", .boot = "p1", .number = 2, .used = 4, .final = true, .all = true });
+	assert_int_equal(granted(rig), 4);
+	assert_int_equal(
+		got(rig, (struct given){ .process = "p2", .boot = "p1", .number = 99, .want = 5 }).rows, 0);
+	restart(rig);
+	assert_int_equal(granted(rig), 4);
+	(void)got(rig, (struct given){ .process = "p2",
+			       .boot = "p1",
+			       .number = 100,
+			       .used = 9,
+			       .final = true,
+			       .all = true });
+	assert_int_equal(granted(rig), 4);
+}
+
+/* Hearing. [X11] */
 
 static void grants_survive_a_restart(void **state)
 {
 	struct rig *rig = *state;
+	struct got answer = got(rig, (struct given){ .want = 7 });
 
-	assert_int_equal(granted(rig, (struct given){ .seq = 1, .want = 7 }).granted, 7);
-	grants_free(rig->leader.grants);
-	rig->leader.grants = grants_new();
-	store_close(rig->leader.store);
-	assert_true(store_open_sqlite(&rig->leader.store, rig->folder, NULL));
-	assert_true(store_load_grants(rig->leader.store, rig->today, take, rig->leader.grants, NULL));
-	assert_int_equal(grants_granted(rig->leader.grants, "key-1", rig->today), 7);
-	assert_int_equal(granted(rig, (struct given){ .seq = 1, .want = 7 }).granted, 7);
+	assert_int_equal(answer.granted, 7);
+	restart(rig);
+	assert_int_equal(granted(rig), 7);
+	/* Its only member tells all and knows nothing that the store does not: the leader deals again. */
+	assert_true(
+		got(rig, (struct given){ .granted = 7, .want = 2, .witness = answer.witness }).hold_ms > 0);
+	answer = got(rig,
+		(struct given){ .granted = 7, .used = 1, .want = 7, .all = true, .witness = answer.witness });
+	assert_int_equal(answer.hold_ms, 0);
+	assert_int_equal(answer.granted, 7);
+	assert_int_equal(got(rig, (struct given){ .granted = 7, .used = 1, .want = 2 }).granted, 9);
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 0);
 }
+
+static void copy_store(struct rig *rig, const char *from, const char *to)
+{
+	char path[2][100];
+	AUTO_FINI(buf) bytes = buf_limit(16 * 1024 * 1024);
+	struct error err;
+
+	(void)snprintf(path[0], sizeof(path[0]), "%s/%s", rig->folder, from);
+	(void)snprintf(path[1], sizeof(path[1]), "%s/%s", rig->folder, to);
+	assert_true(file_read(path[0], &bytes, &err));
+	assert_true(file_write_durable(path[1], buf_str(&bytes), 0600, &err));
+}
+
+static void a_restored_leader_hears_first(void **state)
+{
+	struct rig *rig = *state;
+	struct got answer;
+
+	(void)got(rig, (struct given){ .want = 2 });
+	close_rig(rig);
+	copy_store(rig, "leader.db", "backup");
+	rig->leader = (struct leader){ 0 };
+	open_rig(rig);
+	(void)got(rig, (struct given){ .granted = 2, .all = true });
+	answer = got(rig, (struct given){ .granted = 2, .used = 2, .want = 8 });
+	assert_int_equal(answer.granted, 10);
+	close_rig(rig);
+	copy_store(rig, "backup", "leader.db");
+	rig->leader = (struct leader){ 0 };
+	open_rig(rig);
+	assert_int_equal(granted(rig), 2);
+	/* Another one asks before the first one has told. */
+	assert_int_equal(
+		got(rig, (struct given){ .worker = "w2", .process = "p2", .want = 20, .all = true }).granted,
+		0);
+	answer = got(
+		rig, (struct given){
+			     .granted = 10, .used = 2, .want = 8, .all = true, .witness = answer.witness });
+	assert_true(answer.hold_ms > 0);
+	assert_int_equal(answer.granted, 10);
+	assert_int_equal(granted(rig), 10);
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
+	assert_int_equal(
+		got(rig, (struct given){ .worker = "w2", .process = "p2", .want = 20, .all = true }).granted,
+		0);
+}
+
+/* What the push itself tells begins the hold before anything of it is given. */
+static void a_loss_is_noticed_before_anything_is_given(void **state)
+{
+	struct rig *rig = *state;
+	struct got answer = got(rig, (struct given){ .granted = 9, .used = 1, .want = 9 });
+
+	assert_int_equal(answer.granted, 9);
+	assert_true(answer.hold_ms > 0);
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
+	restart(rig);
+	answer = got(rig, (struct given){ .revision = 1000, .granted = 9, .used = 1, .all = true });
+	assert_true(answer.hold_ms > 0);
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
+}
+
+/* [X1] The same revision in another history of the store. */
+static void another_state_of_the_same_revision_is_a_loss(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *newest = leader_state(&rig->leader);
+	char digest[STATE_DIGEST_TEXT];
+
+	state_digest_hex(newest, digest);
+	(void)got(rig, (struct given){ .revision = state_revision(newest), .digest = digest });
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 0);
+	digest[0] = digest[0] == '0' ? '1' : '0';
+	assert_true(
+		got(rig, (struct given){ .revision = state_revision(newest), .digest = digest }).hold_ms > 0);
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
+}
+
+/* Members. */
 
 static uint64_t epoch_of(struct rig *rig)
 {
@@ -249,39 +602,66 @@ static void who_goes_is_out_at_once(void **state)
 	struct usage_answer answer;
 	struct error err;
 
-	(void)granted(rig, (struct given){ .worker = "w1", .seq = 1 });
+	(void)got(rig, (struct given){ .worker = "w1" });
 	leader_lock(&rig->leader);
 	ring_write_now_locked(rig->leader.ring);
 	leader_unlock(&rig->leader);
 	uint64_t before = epoch_of(rig);
-	assert_true(push(rig, (struct given){ .worker = "w1", .seq = 2, .state = "left" }, &answer, &err));
+	assert_true(push(rig, (struct given){ .worker = "w1", .state = "left" }, &answer, &err));
 	assert_int_equal(answer.ring_epoch, before + 1);
 	usage_answer_fini(&answer);
+}
+
+/* [X5] */
+static void who_left_stays_left(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .number = 1 });
+	(void)got(rig, (struct given){ .number = 3, .state = "left" });
+	(void)got(rig, (struct given){ .number = 2 });
+	assert_int_equal(members_live(rig->leader.members), 0);
+	/* Its row is forgotten by then. */
+	assert_true(store_delete_member(rig->leader.store, "w1", NULL));
+	restart(rig);
+	(void)got(rig, (struct given){ .number = 2 });
+	assert_int_equal(members_live(rig->leader.members), 0);
 }
 
 static void another_process_is_refused(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_answer answer;
-	struct error err;
 
-	(void)granted(rig, (struct given){ .seq = 1 });
-	assert_false(push(rig, (struct given){ .process = "p2", .seq = 1, .calls = 5 }, &answer, &err));
-	assert_int_equal(err.kind, ERROR_CONFLICT);
-	assert_false(push(rig, (struct given){ .seq = 0, .calls = 5 }, &answer, &err));
-	assert_int_equal(err.kind, ERROR_INVALID);
+	(void)got(rig, (struct given){ 0 });
+	assert_int_equal(
+		refused(rig, (struct given){ .process = "p2", .seq = 1, .calls = 5 }), ERROR_CONFLICT);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(counts_exactly_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_late_copy_takes_no_grant_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_quota_is_shared_out, setup, teardown),
-		cmocka_unit_test_setup_teardown(unknown_keys_get_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(grants_survive_a_restart, setup, teardown),
-		cmocka_unit_test_setup_teardown(who_goes_is_out_at_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(another_process_is_refused, setup, teardown),
+		TEST(counts_exactly_once),
+		TEST(the_seq_stands_in_for_a_number),
+		TEST(counts_need_a_seq_above_after),
+		TEST(counts_of_a_live_process_are_its_own),
+		TEST(a_copy_of_a_demand_gets_nothing_twice),
+		TEST(a_late_copy_takes_no_grant_back),
+		TEST(the_quota_is_shared_out),
+		TEST(unknown_keys_and_far_days_get_nothing),
+		TEST(the_days_beside_ours_are_dealt_and_kept),
+		TEST(a_failed_store_inflates_nothing),
+		TEST(a_beat_waits_for_nobody),
+		TEST(a_lowered_quota_recalls_what_is_unused),
+		TEST(a_boot_that_is_over_stays_over),
+		TEST(grants_survive_a_restart),
+		TEST(a_restored_leader_hears_first),
+		TEST(a_loss_is_noticed_before_anything_is_given),
+		TEST(another_state_of_the_same_revision_is_a_loss),
+		TEST(who_goes_is_out_at_once),
+		TEST(who_left_stays_left),
+		TEST(another_process_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

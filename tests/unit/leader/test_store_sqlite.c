@@ -16,6 +16,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "leader/store/sqlite.h"
 #include "proto/entity_table.h"
 
 struct rig {
@@ -167,15 +168,33 @@ static void too_large_is_refused(void **state)
 	assert_int_equal(revision, 1);
 }
 
-static struct store_merge merge_of(uint64_t seq, struct usage_row *row, struct usage_repository *repository)
+static struct store_merge merge_of(uint64_t after, uint64_t seq, struct usage_row *row)
 {
 	return (struct store_merge){ .worker = "w",
+		.process = "p",
 		.boot = "b",
+		.after = after,
 		.seq = seq,
 		.rows = row,
-		.rows_len = 1,
-		.repositories = repository,
-		.repositories_len = 1 };
+		.rows_len = 1 };
+}
+
+static struct store_merged merged(struct store *store, const struct store_merge *merge)
+{
+	struct store_merged result;
+	struct error err;
+
+	assert_true(store_merge_usage(store, merge, &result, &err));
+	return result;
+}
+
+static struct store_boot boot_of(struct store *store, const char *boot)
+{
+	struct store_boot known;
+	struct error err;
+
+	assert_true(store_boot(store, boot, &known, &err));
+	return known;
 }
 
 static uint64_t calls(struct store *store)
@@ -193,6 +212,7 @@ static bool sum_calls(void *arg, const struct store_usage *usage)
 	return true;
 }
 
+/* Nothing of the boot after `after` may have been merged. */
 static void merges_exactly_once(void **state)
 {
 	struct rig *rig = *state;
@@ -201,34 +221,69 @@ static void merges_exactly_once(void **state)
 		.apikey = key, .day = "2026-11-20", .calls = 5, .bytes_in = 1, .bytes_out = 2
 	};
 	struct usage_repository repository = { .name = name, .pulls = 3 };
-	struct store_merge merge = merge_of(1, &row, &repository);
-	uint64_t sum = 0, seq;
+	struct store_merge merge = merge_of(0, 1, &row);
+	uint64_t sum = 0;
 	struct error err;
-	bool new;
 
-	assert_true(store_merge_usage(rig->store, &merge, &new, &err));
-	assert_true(new);
-	assert_true(store_merge_usage(rig->store, &merge, &new, &err));
-	assert_false(new);
+	merge.repositories = &repository;
+	merge.repositories_len = 1;
+	assert_true(merged(rig->store, &merge).added);
+	assert_false(merged(rig->store, &merge).added);
+	merge.after = 1;
 	merge.seq = 3;
-	assert_true(store_merge_usage(rig->store, &merge, &new, &err));
-	assert_true(new);
+	assert_true(merged(rig->store, &merge).added);
+	merge.after = 1;
 	merge.seq = 2;
-	assert_true(store_merge_usage(rig->store, &merge, &new, &err));
-	assert_false(new);
+	assert_false(merged(rig->store, &merge).added);
 	merge.boot = "other";
+	merge.after = 0;
 	merge.seq = 1;
-	assert_true(store_merge_usage(rig->store, &merge, &new, &err));
-	assert_true(new);
+	assert_true(merged(rig->store, &merge).added);
 	reopen(rig);
 	assert_int_equal(calls(rig->store), 15);
-	assert_true(store_seq(rig->store, "w", "b", &seq, &err));
-	assert_int_equal(seq, 3);
+	assert_int_equal(boot_of(rig->store, "b").seq, 3);
 	assert_true(store_list_keys(rig->store, "key", "2026-11", 10, sum_calls, &sum, &err));
 	assert_int_equal(sum, 15);
 	sum = 0;
 	assert_true(store_list_repositories(rig->store, NULL, 10, sum_calls, &sum, &err));
 	assert_int_equal(sum, 9);
+}
+
+/* [X3] A folder that was renamed, or copied, brings the same counts under another name. */
+static void the_boot_alone_says_whose_counts_they_are(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key";
+	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
+	struct store_merge merge = merge_of(0, 1, &row);
+
+	assert_true(merged(rig->store, &merge).added);
+	merge.worker = "renamed";
+	merge.process = "q";
+	assert_false(merged(rig->store, &merge).added);
+	assert_int_equal(calls(rig->store), 5);
+}
+
+/* A copy of the folder went on with more under the same `after`. */
+static void what_was_merged_in_part_is_given_up(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key";
+	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
+	struct store_merge merge = merge_of(0, 3, &row);
+	struct store_merged result;
+
+	assert_true(merged(rig->store, &merge).added);
+	merge.seq = 5;
+	result = merged(rig->store, &merge);
+	assert_false(result.added);
+	assert_true(result.partly);
+	merge.seq = 2;
+	assert_false(merged(rig->store, &merge).partly);
+	merge.after = 5;
+	merge.seq = 6;
+	assert_true(merged(rig->store, &merge).added);
+	assert_int_equal(calls(rig->store), 10);
 }
 
 static void sums_stop_at_the_end(void **state)
@@ -237,22 +292,184 @@ static void sums_stop_at_the_end(void **state)
 	char key[] = "key", name[] = "repo";
 	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = INT64_MAX - 1 };
 	struct usage_repository repository = { .name = name, .pulls = UINT64_MAX };
-	struct store_merge merge = merge_of(1, &row, &repository);
-	struct error err;
-	bool new;
+	struct store_merge merge = merge_of(0, 1, &row);
 
-	for (merge.seq = 1; merge.seq <= 3; merge.seq++)
-		assert_true(store_merge_usage(rig->store, &merge, &new, &err));
+	merge.repositories = &repository;
+	merge.repositories_len = 1;
+	for (; merge.seq <= 3; merge.after++, merge.seq++)
+		assert_true(merged(rig->store, &merge).added);
 	assert_int_equal(calls(rig->store), INT64_MAX);
 }
 
+static void a_boot_never_goes_back(void **state)
+{
+	struct rig *rig = *state;
+	struct store_merge merge = { .worker = "w", .process = "p", .boot = "b", .number = 9 };
+	struct store_boot boot;
+
+	(void)merged(rig->store, &merge);
+	merge.number = 3;
+	merge.finished = true;
+	(void)merged(rig->store, &merge);
+	merge.finished = false;
+	(void)merged(rig->store, &merge);
+	reopen(rig);
+	boot = boot_of(rig->store, "b");
+	assert_int_equal(boot.number, 9);
+	assert_true(boot.finished);
+	assert_false(boot.gone);
+	assert_int_equal(boot_of(rig->store, "unknown").number, 0);
+}
+
+static bool join(void *arg, const char *process)
+{
+	strcat(arg, process); /* NOLINT */
+	return true;
+}
+
+/* [X5] Who said "left" is known by its process, whosever counts its last push brought. */
+static void who_left_is_known_after_a_restart(void **state)
+{
+	struct rig *rig = *state;
+	struct store_merge merge = { .worker = "w", .process = "p", .boot = "b", .gone = true };
+	char all[64] = "", newest[64] = "";
+	struct error err;
+
+	(void)merged(rig->store, &merge);
+	reopen(rig);
+	assert_true(boot_of(rig->store, "p").gone);
+	assert_false(boot_of(rig->store, "b").gone);
+	merge.process = "q";
+	(void)merged(rig->store, &merge);
+	assert_true(store_load_gone(rig->store, 10, join, all, &err));
+	assert_int_equal(strlen(all), 2);
+	assert_true(store_load_gone(rig->store, 1, join, newest, &err));
+	assert_int_equal(strlen(newest), 1);
+}
+
+struct lives {
+	unsigned len;
+	struct store_life last, before;
+};
+
+static bool take_life(void *arg, const struct store_life *life)
+{
+	struct lives *lives = arg;
+
+	lives->len++;
+	lives->before = lives->last;
+	lives->last = *life;
+	return true;
+}
+
+static struct lives begin_life(struct rig *rig)
+{
+	struct lives lives = { 0 };
+	struct error err;
+
+	assert_true(store_begin_life(rig->store, take_life, &lives, &err));
+	return lives;
+}
+
+/* [X11] */
+static void dealings_are_counted_in_each_life(void **state)
+{
+	struct rig *rig = *state;
+	char boot[] = "b", key[] = "key";
+	struct store_grant grant = { .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 1 };
+	struct store_merge merge = { .worker = "w", .process = "p", .boot = boot, .grants = &grant };
+	struct lives first = begin_life(rig), second;
+
+	assert_int_equal(first.len, 1);
+	assert_int_equal(merged(rig->store, &merge).dealings, 0);
+	/* Nothing was dealt in it. */
+	reopen(rig);
+	first = begin_life(rig);
+	assert_int_equal(first.len, 1);
+	merge.grants_len = 1;
+	assert_int_equal(merged(rig->store, &merge).dealings, 1);
+	assert_int_equal(merged(rig->store, &merge).dealings, 2);
+	reopen(rig);
+	second = begin_life(rig);
+	assert_int_equal(second.len, 2);
+	assert_string_equal(second.before.id, first.last.id);
+	assert_int_equal(second.before.dealings, 2);
+	assert_int_equal(second.last.dealings, 0);
+	assert_string_not_equal(second.last.id, first.last.id);
+	for (unsigned i = 0; i < STORE_LIVES_KEPT + 1; i++) {
+		assert_int_equal(merged(rig->store, &merge).dealings, 1);
+		second = begin_life(rig);
+	}
+	assert_int_equal(second.len, STORE_LIVES_KEPT + 1);
+	assert_string_not_equal(second.last.id, second.before.id);
+}
+
+struct sums {
+	uint64_t granted, used, rows;
+};
+
 static bool take_grant(void *arg, const struct store_grant *grant)
 {
-	struct store_grant *into = arg;
+	struct sums *into = arg;
 
 	into->granted += grant->granted;
 	into->used += grant->used;
+	into->rows++;
 	return true;
+}
+
+static struct sums sums_of(struct store *store)
+{
+	struct sums sums = { 0 };
+	struct error err;
+
+	assert_true(store_load_grants(store, "2026-01-01", take_grant, &sums, &err));
+	return sums;
+}
+
+static void hold(struct rig *rig, const char *boot, unsigned keys, uint64_t granted, uint64_t used)
+{
+	char key[16], *own = check_strdup(boot);
+
+	for (unsigned i = 0; i < keys; i++) {
+		struct store_grant grant = {
+			.boot = own, .apikey = key, .day = "2999-01-01", .granted = granted, .used = used
+		};
+		struct store_merge merge = {
+			.worker = "w", .process = "p", .boot = boot, .grants = &grant, .grants_len = 1
+		};
+		(void)snprintf(key, sizeof(key), "key-%u", i);
+		(void)merged(rig->store, &merge);
+	}
+	free(own);
+}
+
+/* Rows are bounded by the boots that live. */
+static void boots_that_are_over_are_one_row(void **state)
+{
+	struct rig *rig = *state;
+	struct store_merge over = { .worker = "w", .process = "p", .boot = "a", .finished = true };
+	bool more = true;
+	unsigned steps = 0;
+	struct error err;
+
+	hold(rig, "a", 5, 9, 4);
+	hold(rig, "b", 5, 9, 3);
+	hold(rig, "c", 5, 9, 2);
+	(void)merged(rig->store, &over);
+	assert_int_equal(sums_of(rig->store).granted, 5 * (4 + 9 + 9));
+	over.boot = "b";
+	(void)merged(rig->store, &over);
+	/* A few rows at a time, and the sums are the same at any moment. */
+	for (; more; steps++) {
+		assert_true(store_fold(rig->store, 2, &more, &err));
+		assert_int_equal(sums_of(rig->store).granted, 5 * (4 + 3 + 9));
+		assert_int_equal(sums_of(rig->store).used, 5 * (4 + 3 + 2));
+		if (steps % 2)
+			reopen(rig);
+	}
+	assert_int_equal(steps, 3 + 3 + 1);
+	assert_int_equal(sums_of(rig->store).rows, 10);
 }
 
 static bool take_member(void *arg, const struct store_member *member)
@@ -266,14 +483,11 @@ static bool take_member(void *arg, const struct store_member *member)
 static void grants_and_members_stay(void **state)
 {
 	struct rig *rig = *state;
-	char worker[] = "w", boot[] = "b", key[] = "key", empty[] = "", name[] = "w1", url[] = "http://w1";
-	struct store_grant grants[2] = { { .worker = worker,
-						 .boot = boot,
-						 .apikey = key,
-						 .day = "2999-01-01",
-						 .granted = 9,
-						 .used = 4 },
-		{ .worker = worker, .boot = boot, .apikey = key, .day = "2999-01-02", .granted = 1 } };
+	char boot[] = "b", key[] = "key", empty[] = "", name[] = "w1", url[] = "http://w1";
+	struct store_grant grants[2] = {
+		{ .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 9, .used = 4 },
+		{ .boot = boot, .apikey = key, .day = "2999-01-02", .granted = 1 }
+	};
 	struct store_member member = { .name = name,
 		.process = empty,
 		.boot = empty,
@@ -281,19 +495,22 @@ static void grants_and_members_stay(void **state)
 		.zone = empty,
 		.version = empty,
 		.state = empty };
-	struct store_merge merge = {
-		.worker = worker, .boot = boot, .seq = 1, .grants = grants, .grants_len = 2, .member = &member
-	};
-	struct store_grant sum = { 0 };
+	struct store_merge merge = { .worker = "w",
+		.process = "p",
+		.boot = boot,
+		.after = 0,
+		.seq = 1,
+		.grants = grants,
+		.grants_len = 2,
+		.member = &member };
+	struct sums sum = { 0 };
 	unsigned members = 0;
 	struct error err;
-	bool new;
 
-	assert_true(store_merge_usage(rig->store, &merge, &new, &err));
-	/* A copy of a push brings grants too: they are absolute. */
+	assert_true(merged(rig->store, &merge).added);
+	/* A copy of the counts brings grants too: they are absolute. */
 	grants[0].granted = 10;
-	assert_true(store_merge_usage(rig->store, &merge, &new, &err));
-	assert_false(new);
+	assert_false(merged(rig->store, &merge).added);
 	reopen(rig);
 	assert_true(store_load_grants(rig->store, "2999-01-01", take_grant, &sum, &err));
 	assert_int_equal(sum.granted, 11);
@@ -303,6 +520,47 @@ static void grants_and_members_stay(void **state)
 	assert_true(store_delete_member(rig->store, "w1", &err));
 	assert_true(store_load_members(rig->store, take_member, &members, &err));
 	assert_int_equal(members, 1);
+}
+
+/* Version 1: by worker and boot. */
+static const char version_1[] =
+	"DROP TABLE pushed; DROP TABLE held_grant; DROP TABLE life;"
+	"CREATE TABLE pushed (worker TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, seen INTEGER "
+	"NOT "
+	"NULL, PRIMARY KEY (worker, boot)) WITHOUT ROWID;"
+	"CREATE TABLE held_grant (day TEXT NOT NULL, apikey TEXT NOT NULL, worker TEXT NOT NULL, boot TEXT "
+	"NOT "
+	"NULL, granted INTEGER NOT NULL, used INTEGER NOT NULL, finished INTEGER NOT NULL,"
+	" PRIMARY KEY (day, apikey, worker, boot)) WITHOUT ROWID;"
+	"INSERT INTO pushed VALUES ('w', 'a', 7, 4000000000), ('v', 'a', 9, 4000000001), ('w', 'b', 2, "
+	"4000000000);"
+	"INSERT INTO held_grant VALUES ('2999-01-01', 'key', 'w', 'a', 10, 4, 0),"
+	" ('2999-01-01', 'key', 'v', 'a', 5, 5, 0), ('2999-01-01', 'key', 'w', 'b', 3, 3, 1),"
+	" ('2999-01-01', 'key', 'w', 'c', 2, 2, 1), ('2999-01-01', 'other', 'w', 'c', 9223372036854775807, "
+	"1, 1);"
+	"PRAGMA user_version = 1;";
+
+static void a_store_of_version_1_keeps_its_sums(void **state)
+{
+	struct rig *rig = *state;
+	struct sqlite *db;
+	struct error err;
+	char path[100];
+
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	store_close(rig->store);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, version_1, &err));
+	sqlite_free(db);
+	assert_true(store_open_sqlite(&rig->store, rig->folder, &err));
+	assert_int_equal(boot_of(rig->store, "a").seq, 9);
+	assert_false(boot_of(rig->store, "a").finished);
+	assert_true(boot_of(rig->store, "b").finished);
+	assert_int_equal(sums_of(rig->store).rows, 3);
+	assert_int_equal(sums_of(rig->store).used, 4 + 5 + 3 + 2 + 1);
+	assert_int_equal(sums_of(rig->store).granted, 10 + 5 + 3 + 2 + STORE_GRANT_MAX);
+	reopen(rig);
+	assert_int_equal(sums_of(rig->store).rows, 3);
 }
 
 static void in_a_child(struct rig *rig, void (*work)(struct store *store))
@@ -381,6 +639,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_large_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(merges_exactly_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_boot_alone_says_whose_counts_they_are, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_merged_in_part_is_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_boot_never_goes_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_left_is_known_after_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_store_of_version_1_keeps_its_sums, setup, teardown),
 		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(grants_and_members_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup, teardown),

@@ -232,6 +232,31 @@ static void long_texts_survive(void **state)
 	assert_memory_equal(s.at, text, sizeof(text));
 }
 
+/* The same bytes, where they are the shortest. */
+static void what_was_read_is_written_again(void **unused)
+{
+	AUTO_FINI(buf) b = buf_limit(1000), again = buf_limit(1000);
+	AUTO(pack_doc) *doc = NULL;
+
+	(void)unused;
+	pack_map(&b, 2);
+	pack_str(&b, STR("list"));
+	pack_array(&b, 8);
+	pack_uint(&b, UINT64_MAX);
+	pack_uint(&b, 200);
+	pack_int(&b, 70000);
+	pack_int(&b, -40000);
+	pack_bool(&b, true);
+	pack_nil(&b);
+	pack_bin(&b, STR("\x01\x02"));
+	pack_map(&b, 0);
+	pack_str(&b, STR("a name of more than thirty-one bytes, so that its length has a byte"));
+	pack_str(&b, STR(""));
+	assert_true(pack_parse(buf_str(&b), &doc, NULL));
+	pack_again(&again, pack_root(doc));
+	assert_true(str_equal(buf_str(&b), buf_str(&again)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +269,7 @@ int main(void)
 		cmocka_unit_test(each_type_has_one_length),
 		cmocka_unit_test(noise_does_no_harm),
 		cmocka_unit_test(long_texts_survive),
+		cmocka_unit_test(what_was_read_is_written_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,7 @@ static const struct peer_claims sample = {
 	.process = { 1, 2, 3, 4, 5, 6, 7, 255 },
 	.sequence = PEER_SEQUENCE_MAX,
 	.issued_ms = NOW_MS,
-	.epoch = UINT64_MAX,
+	.ring = UINT64_MAX,
 	.client = "2001:db8::1",
 	.has_digest = true,
 	.digest = { 9, 8, 7 },
@@ -79,7 +79,7 @@ static void carries_the_claims(void **state)
 	assert_memory_equal(claims.process, sample.process, PEER_PROCESS_BYTES);
 	assert_true(claims.sequence == PEER_SEQUENCE_MAX);
 	assert_true(claims.issued_ms == NOW_MS);
-	assert_true(claims.epoch == UINT64_MAX);
+	assert_true(claims.ring == UINT64_MAX);
 	assert_string_equal(claims.client, "2001:db8::1");
 	assert_true(claims.has_digest);
 	assert_memory_equal(claims.digest, sample.digest, PEER_DIGEST_BYTES);
@@ -233,7 +233,7 @@ static bool parse_signed(struct str plain)
 #define WHO    "1:w1:v"
 #define ONCE   "16:0123456789abcdef1:5" /* process and sequence */
 #define ISSUED "4:1000"
-#define CLIENT "1:10:0:0:" /* epoch, client, user, key */
+#define CLIENT "1:10:0:0:" /* ring, client, user, key */
 #define RIGHT  WHO ONCE ISSUED CLIENT "1:00:"
 
 static void refuses_odd_claims(void **state)

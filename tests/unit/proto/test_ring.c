@@ -116,6 +116,41 @@ static void keeps_its_members(void **state)
 	assert_int_equal(ring_find(ring, STR("zz")), RING_NOBODY);
 }
 
+/* Every field counts. */
+static void rings_are_compared_by_what_is_in_them(void **state)
+{
+	static const struct ring_member two[] = { { "a", "http://a", true }, { "b", "http://b", true } };
+	static const struct ring_member others[][2] = {
+		{ { "a", "http://a", true }, { "c", "http://b", true } },
+		{ { "a", "http://a", true }, { "b", "http://b", false } },
+		{ { "a", "http://a", true }, { "b", "http://c", true } },
+	};
+	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, two, 2);
+	AUTO(ring) *again = make(RING_SLOTS_RENDEZVOUS, two, 2);
+	AUTO(ring) *fewer = make(RING_SLOTS_RENDEZVOUS, two, 1);
+	AUTO(ring) *modulo = make(RING_MODULO, two, 2), *spelled = make(RING_MODULO, others[0], 2);
+	AUTO(ring) *later = NULL, *keyed = NULL;
+
+	(void)state;
+	assert_true(ring_same(ring, again));
+	assert_true(ring_mark(ring) == ring_mark(again));
+	for (size_t i = 0; i < 3; i++) {
+		AUTO(ring) *other = make(RING_SLOTS_RENDEZVOUS, others[i], 2);
+
+		assert_false(ring_same(ring, other));
+		/* Who owns what does not depend on addresses. */
+		assert_int_equal(ring_mark(ring) == ring_mark(other), i == 2);
+	}
+	assert_true(ring_new(&later, 8, RING_SLOTS_RENDEZVOUS, zot_key, two, 2, NULL));
+	assert_true(ring_new(&keyed, 7, RING_SLOTS_RENDEZVOUS, (const uint8_t[16]){ 1 }, two, 2, NULL));
+	assert_false(ring_same(ring, fewer) || ring_same(ring, modulo) || ring_same(ring, later) ||
+		     ring_same(ring, keyed));
+	assert_false(ring_mark(ring) == ring_mark(fewer) || ring_mark(ring) == ring_mark(modulo) ||
+		     ring_mark(ring) == ring_mark(later) || ring_mark(ring) == ring_mark(keyed));
+	/* Members of a static cluster agree on their order alone. */
+	assert_true(ring_mark(modulo) == ring_mark(spelled) && !ring_same(modulo, spelled));
+}
+
 static void refuses(void **state)
 {
 	static const struct ring_member same[] = { { "a", "x", true }, { "b", "y", true },
@@ -220,6 +255,7 @@ int main(void)
 		cmocka_unit_test(modulo_is_zots),
 		cmocka_unit_test(nobody_owns_an_empty_ring),
 		cmocka_unit_test(keeps_its_members),
+		cmocka_unit_test(rings_are_compared_by_what_is_in_them),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(slots_do_not_depend_on_order),
 		cmocka_unit_test(slots_stay_as_they_are),

@@ -13,6 +13,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "proto/state.h"
 
 static struct entity *user(const char *id, uint64_t revision)
@@ -173,6 +174,15 @@ static void one_secret_of_two_keys_survives_one(void **unused)
 
 /* ---- on the wire ---- */
 
+/* The delta that leads from `old` to what comes of these. */
+static void encode_delta(const struct state *old, uint64_t revision, struct entity *const *changed,
+	size_t len, struct buf *into)
+{
+	AUTO(state) *to = state_change(old, changed, len, revision);
+
+	state_encode_delta(state_revision(old), to, changed, len, into);
+}
+
 /* Applies bytes that lie in a block of just their size. */
 static struct state *applied(struct str bytes, const struct state *old, struct error *err)
 {
@@ -279,7 +289,7 @@ static void a_delta_follows_its_state(void **unused)
 	struct error err;
 
 	(void)unused;
-	state_encode_delta(3, 5, list, 2, &b);
+	encode_delta(old, 5, list, 2, &b);
 	new = applied(buf_str(&b), old, &err);
 	assert_non_null(new);
 	assert_int_equal(state_revision(new), 5);
@@ -320,7 +330,7 @@ static void credentials_of_workers_stay_at_the_leader(void **unused)
 
 	(void)unused;
 	state_encode_full(leaders, &full);
-	state_encode_delta(3, 5, list, 3, &delta);
+	encode_delta(old, 5, list, 3, &delta);
 	assert_null(memmem(full.at, full.len, "worker", 6));
 	assert_null(memmem(delta.at, delta.len, "worker", 6));
 	copy = applied(buf_str(&full), NULL, &err);
@@ -332,7 +342,7 @@ static void credentials_of_workers_stay_at_the_leader(void **unused)
 	assert_int_equal(state_count(followed, ENTITY_USER), 2);
 	/* A delta of nothing else moves the revision all the same. */
 	buf_clear(&delta);
-	state_encode_delta(3, 4, list, 1, &delta);
+	encode_delta(old, 4, list, 1, &delta);
 	state_free(followed);
 	followed = applied(buf_str(&delta), old, &err);
 	assert_non_null(followed);
@@ -347,7 +357,7 @@ static void delta_refused(uint64_t revision, struct entity *one, struct entity *
 	struct entity *list[] = { one, two };
 	struct error err;
 
-	state_encode_delta(3, revision, list, 2, &b);
+	encode_delta(old, revision, list, 2, &b);
 	assert_null(applied(buf_str(&b), old, &err));
 	assert_int_equal(err.kind, ERROR_INVALID);
 	if (!strstr(err.text, says))
@@ -378,10 +388,10 @@ static void full_refused(void (*write)(struct buf *), const char *says)
 		fail_msg("\"%s\" does not say \"%s\"", err.text, says);
 }
 
-static void write_any(
-	struct buf *b, uint64_t format, const char *kind, uint64_t from, uint64_t revision, size_t len)
+static void write_head_of(struct buf *b, size_t members, uint64_t format, const char *kind, uint64_t from,
+	uint64_t revision, size_t len)
 {
-	pack_map(b, 5);
+	pack_map(b, members);
 	pack_str(b, STR("v"));
 	pack_uint(b, format);
 	pack_str(b, STR("kind"));
@@ -394,9 +404,26 @@ static void write_any(
 	pack_array(b, len);
 }
 
+/* No digest follows: the end of it, or in its place. */
+static void write_any(
+	struct buf *b, uint64_t format, const char *kind, uint64_t from, uint64_t revision, size_t len)
+{
+	write_head_of(b, 5, format, kind, from, revision, len);
+}
+
 static void write_newer(struct buf *b)
 {
+	write_any(b, 3, "full", 0, 1, 0);
+}
+static void write_no_digest(struct buf *b)
+{
 	write_any(b, 2, "full", 0, 1, 0);
+}
+static void write_short_digest(struct buf *b)
+{
+	write_head_of(b, 6, 2, "full", 0, 1, 0);
+	pack_str(b, STR("digest"));
+	pack_bin(b, STR("0123456789abcdef"));
 }
 static void write_kind(struct buf *b)
 {
@@ -439,6 +466,8 @@ static void a_wrong_full_state_is_refused(void **unused)
 {
 	(void)unused;
 	full_refused(write_newer, "v:");
+	full_refused(write_no_digest, "digest: must be 32 bytes");
+	full_refused(write_short_digest, "digest: must be 32 bytes");
 	full_refused(write_kind, "kind:");
 	full_refused(write_from, "from:");
 	full_refused(write_huge, "revision:");
@@ -512,6 +541,157 @@ static void flipped_bits_do_no_harm(void **unused)
 	}
 }
 
+/* ---- the digest ---- */
+
+static void digest_is(const struct state *a, const struct state *b, bool same)
+{
+	assert_int_equal(memcmp(state_digest(a), state_digest(b), STATE_DIGEST_BYTES) == 0, same);
+}
+
+static struct state *of_all(struct entity *const *list, size_t len, uint64_t revision)
+{
+	AUTO(state) *empty = state_new();
+
+	return state_change(empty, list, len, revision);
+}
+
+static void a_digest_is_of_what_is_there_however_it_came(void **unused)
+{
+	AUTO(entity) *ann = user("ann", 1), *bob = user("bob", 2), *old = key(1, 1, 3);
+	AUTO(entity) *new = key(1, 2, 4), *gone = entity_new_deleted(ENTITY_USER, STR("bob"), 5);
+	AUTO(entity) *never = entity_new_deleted(ENTITY_USER, STR("carl"), 5);
+	AUTO(entity) *worker_key = worker("one", 5);
+	struct entity *way[] = { old, gone, bob, ann }, *back[] = { ann, bob, old };
+	struct entity *then[] = { new, gone, never, worker_key }, *end[] = { new, ann };
+	AUTO(state) *first = of_all(way, 4, 3), *again = of_all(back, 3, 3);
+	AUTO(state) *stepped = state_change(first, then, 4, 5), *made = of_all(end, 2, 5);
+	AUTO(state) *none = state_new(), *emptied = NULL;
+	struct entity *all_gone[] = { entity_new_deleted(ENTITY_USER, STR("ann"), 6),
+		entity_new_deleted(ENTITY_APIKEY, entity_id(new), 6) };
+	char hex[STATE_DIGEST_TEXT];
+
+	(void)unused;
+	digest_is(first, again, true);
+	digest_is(stepped, made, true);
+	digest_is(first, stepped, false);
+	assert_true(state_same(stepped, made) && !state_same(first, stepped));
+	emptied = state_change(stepped, all_gone, 2, 6);
+	digest_is(emptied, none, true);
+	assert_false(state_same(emptied, none));
+	state_digest_hex(none, hex);
+	assert_string_equal(hex, "0000000000000000000000000000000000000000000000000000000000000000");
+	entity_free(all_gone[0]);
+	entity_free(all_gone[1]);
+}
+
+/* It is the sum of SHA-256 over the entities: this is what others than we compute. */
+static void a_digest_is_a_sum_of_hashes(void **unused)
+{
+	AUTO(state) *state = changed(changed(state_new(), user("ann", 1)), user("bob", 2));
+	uint64_t want[4] = { 0 };
+	uint8_t raw[HASH_MAX];
+
+	(void)unused;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_FINI(buf) b = buf_limit(4096);
+
+		entity_encode(state_at(state, ENTITY_USER, i), &b);
+		hash_bytes(HASH_SHA256, b.at, b.len, raw);
+		for (size_t at = 0; at < 32; at++)
+			want[at / 8] += (uint64_t)raw[at] << at % 8 * 8;
+	}
+	for (size_t at = 0; at < 32; at++)
+		assert_int_equal(state_digest(state)[at], want[at / 8] >> at % 8 * 8 & 0xff);
+}
+
+/* A worker that missed a change has the revision, and not the state. */
+static void a_delta_that_leads_elsewhere_is_refused(void **unused)
+{
+	AUTO_FINI(buf) b = buf_limit(100000);
+	AUTO(state) *leaders = sample();
+	AUTO(entity) *other = user("alice", 3), *put = user("bob", 4);
+	AUTO(state) *ours = state_change(leaders, &other, 1, 3);
+	AUTO(state) *next = NULL;
+	struct error err;
+
+	(void)unused;
+	encode_delta(leaders, 4, &put, 1, &b);
+	assert_null(applied(buf_str(&b), ours, &err));
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+	assert_non_null(strstr(err.text, "digest"));
+	next = applied(buf_str(&b), leaders, &err);
+	assert_non_null(next);
+}
+
+static void a_full_state_of_another_digest_is_refused(void **unused)
+{
+	AUTO_FINI(buf) b = buf_limit(100000);
+	AUTO(state) *state = sample();
+	struct error err;
+
+	(void)unused;
+	state_encode_full(state, &b);
+	b.at[b.len - 1] ^= 1;
+	assert_null(applied(buf_str(&b), NULL, &err));
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+}
+
+/* Of a version that has more members than ours: what came counts, not what we would make of it. */
+static void an_entity_with_members_that_we_do_not_know_counts_as_it_came(void **unused)
+{
+	AUTO_FINI(buf) one = buf_limit(4096);
+	AUTO_FINI(buf) b = buf_limit(4096);
+	AUTO_FINI(buf) file = buf_limit(4096);
+	uint8_t digest[ENTITY_HASH_BYTES];
+	AUTO(state) *state = NULL, *loaded = NULL;
+	struct error err;
+
+	(void)unused;
+	pack_map(&one, 4);
+	pack_str(&one, STR("kind"));
+	pack_str(&one, STR("user"));
+	pack_str(&one, STR("id"));
+	pack_str(&one, STR("ann"));
+	pack_str(&one, STR("revision"));
+	pack_uint(&one, 300);
+	pack_str(&one, STR("body"));
+	pack_map(&one, 1);
+	pack_str(&one, STR("shoeSize"));
+	pack_uint(&one, 44);
+	write_head_of(&b, 6, 2, "full", 0, 300, 1);
+	buf_add(&b, buf_str(&one));
+	entity_hash_put(entity_hash_bytes(buf_str(&one)), digest);
+	pack_str(&b, STR("digest"));
+	pack_bin(&b, str_from((const char *)digest, sizeof(digest)));
+	state = applied(buf_str(&b), NULL, &err);
+	assert_non_null(state);
+	assert_memory_equal(state_digest(state), digest, sizeof(digest));
+	/* What we write of it can be read, though it is another state then. */
+	state_encode_full(state, &file);
+	loaded = applied(buf_str(&file), NULL, &err);
+	assert_non_null(loaded);
+	assert_false(state_same(state, loaded));
+}
+
+/* As files of before hold it. */
+static void a_file_without_a_digest_is_read(void **unused)
+{
+	AUTO_FINI(buf) b = buf_limit(4096);
+	AUTO(entity) *ann = user("ann", 1);
+	AUTO(state) *empty = state_new(), *state = NULL;
+	AUTO(state) *want = state_change(empty, &ann, 1, 1);
+	struct error err;
+
+	(void)unused;
+	write_any(&b, 1, "full", 0, 1, 1);
+	entity_encode(ann, &b);
+	state = applied(buf_str(&b), NULL, &err);
+	assert_non_null(state);
+	assert_true(state_same(state, want));
+	assert_null(applied(buf_str(&b), empty, &err));
+	assert_non_null(strstr(err.text, "v: must be 2"));
+}
+
 /* ---- many ---- */
 
 #define MANY 10000u
@@ -550,7 +730,7 @@ static void a_small_delta_over_many_keys_is_cheap(void **unused)
 	copy = applied(buf_str(&full), NULL, &err);
 	assert_non_null(copy);
 	print_message("apply them: %lld us\n", (long long)(clock_us() - start));
-	state_encode_delta(1, 2, &put, 1, &delta);
+	encode_delta(state, 2, &put, 1, &delta);
 	start = clock_us();
 	next = applied(buf_str(&delta), copy, &err);
 	print_message("apply a delta of one: %lld us\n", (long long)(clock_us() - start));
@@ -618,6 +798,37 @@ static void threads_share_states(void **unused)
 	state_free(shared.current);
 }
 
+/* Whoever is first takes the hash; all get the same. */
+static void *hash_it(void *arg)
+{
+	struct entity_hash *hash = xnew(struct entity_hash);
+
+	*hash = entity_hash(arg);
+	return hash;
+}
+
+static void threads_hash_one_entity(void **unused)
+{
+	(void)unused;
+	for (unsigned round = 0; round < 50; round++) {
+		AUTO(entity) *entity = key(round, round, 1);
+		AUTO_FINI(buf) b = buf_limit(4096);
+		struct entity_hash want;
+		pthread_t threads[4];
+		void *hash;
+
+		for (unsigned i = 0; i < 4; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, hash_it, entity), 0);
+		entity_encode(entity, &b);
+		want = entity_hash_bytes(buf_str(&b));
+		for (unsigned i = 0; i < 4; i++) {
+			assert_int_equal(pthread_join(threads[i], &hash), 0);
+			assert_memory_equal(hash, &want, sizeof(want));
+			free(hash);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -639,8 +850,15 @@ int main(void)
 		cmocka_unit_test(an_entity_over_its_bounds_is_refused),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(flipped_bits_do_no_harm),
+		cmocka_unit_test(a_digest_is_of_what_is_there_however_it_came),
+		cmocka_unit_test(a_digest_is_a_sum_of_hashes),
+		cmocka_unit_test(a_delta_that_leads_elsewhere_is_refused),
+		cmocka_unit_test(a_full_state_of_another_digest_is_refused),
+		cmocka_unit_test(an_entity_with_members_that_we_do_not_know_counts_as_it_came),
+		cmocka_unit_test(a_file_without_a_digest_is_read),
 		cmocka_unit_test(a_small_delta_over_many_keys_is_cheap),
 		cmocka_unit_test(threads_share_states),
+		cmocka_unit_test(threads_hash_one_entity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,10 +178,23 @@ static void missing_members_have_defaults(void **state)
 	assert_true(usage_push_parse(STR("{" WHO "}"), &push, NULL));
 	assert_string_equal(push.state, "active");
 	assert_string_equal(push.url, "");
-	assert_int_equal(push.rows_len + push.seq, 0);
+	assert_int_equal(push.rows_len + push.seq + push.after, 0);
 	assert_null(push.rows);
 	assert_true(usage_answer_parse(STR("{}"), &answer, NULL));
 	assert_int_equal(answer.grants_len, 0);
+}
+
+/* 0 of a boot that never pushed is another thing than none. */
+static void a_seq_without_after_follows_the_one_before(void **state)
+{
+	AUTO_FINI(usage_push) push = { 0 };
+	AUTO_FINI(usage_push) said = { 0 };
+
+	(void)state;
+	assert_true(usage_push_parse(STR("{" WHO ", \"seq\": 5}"), &push, NULL));
+	assert_int_equal(push.after, 4);
+	assert_true(usage_push_parse(STR("{" WHO ", \"seq\": 5, \"after\": 0}"), &said, NULL));
+	assert_int_equal(said.after, 0);
 }
 
 static void unknown_members_are_ignored(void **state)
@@ -337,6 +350,7 @@ int main(void)
 		cmocka_unit_test(a_push_survives),
 		cmocka_unit_test(an_answer_survives),
 		cmocka_unit_test(missing_members_have_defaults),
+		cmocka_unit_test(a_seq_without_after_follows_the_one_before),
 		cmocka_unit_test(unknown_members_are_ignored),
 		cmocka_unit_test(wrong_types_are_refused),
 		cmocka_unit_test(days_have_one_form),

@@ -258,19 +258,19 @@ static inline void rig_resume(void *arg)
 	free(grant);
 }
 
-enum admission usage_admit(struct usage *usage, struct loop *loop, const struct entity *apikey, bool waited,
-	struct admission_info *ret_info, void (*resume)(void *arg), void *arg)
+enum admission usage_admit(
+	struct usage *usage, const struct admission_ask *ask, struct admission_info *ret_info)
 {
 	struct rig_grant *grant;
 
 	(void)usage;
-	(void)apikey;
 	*ret_info = (struct admission_info){ .limit = 10, .remaining = 0, .reset_s = 99, .retry_after_s = 7 };
-	if (waited || rig_quota.first != WAIT)
-		return waited ? rig_quota.then : rig_quota.first;
+	if (ask->wait->since_ms || rig_quota.first != WAIT)
+		return ask->wait->since_ms ? rig_quota.then : rig_quota.first;
+	ask->wait->since_ms = 1;
 	grant = xnew(struct rig_grant);
-	*grant = (struct rig_grant){ resume, arg };
-	loop_post(loop, rig_resume, grant);
+	*grant = (struct rig_grant){ ask->resume, ask->arg };
+	loop_post(ask->loop, rig_resume, grant);
 	return WAIT;
 }
 

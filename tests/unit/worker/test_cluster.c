@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cluster: what follows and pushes are made of: batches, journal, the state on disk, leaders, places. */
+/* cluster: what follows and pushes are made of: the state on disk, leaders, places. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +12,12 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "common/crypto.h"
 #include "common/file.h"
-#include "worker/cluster/cluster_new.h"
-#include "worker/cluster/journal.h"
+#include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/leaders.h"
 #include "worker/cluster/self_address.h"
 #include "worker/cluster/state_file.h"
-#include "worker/cluster/usage_batch.h"
 
 static char folder[64], path[96];
 
@@ -35,73 +34,6 @@ static int stop(void **state)
 {
 	(void)state;
 	return file_remove_tree(folder, NULL) ? 0 : -1;
-}
-
-static void count(struct usage_batch *batch, const char *key, const char *name, uint64_t bytes)
-{
-	struct usage_event event = {
-		.apikey = key, .repository = str_of(name), .pull = true, .bytes_out = bytes
-	};
-
-	usage_batch_count(batch, &event, "2026-11-20");
-}
-
-static void batches_add_up(void **state)
-{
-	struct usage_batch one, two;
-	struct usage_push push = { 0 };
-	uint64_t calls = 0, bytes = 0;
-
-	(void)state;
-	usage_batch_init(&one);
-	usage_batch_init(&two);
-	for (unsigned i = 0; i < 10; i++)
-		count(i % 2 ? &one : &two, "key", "a/b", i);
-	count(&two, "other", "", 5);
-	usage_batch_merge(&one, &two);
-	assert_true(usage_batch_is_empty(&two));
-	usage_batch_freeze(&one, &push);
-	assert_true(usage_batch_is_empty(&one));
-	assert_int_equal(push.rows_len, 2);
-	for (size_t i = 0; i < push.rows_len; i++) {
-		calls += push.rows[i].calls;
-		bytes += push.rows[i].bytes_out;
-	}
-	assert_int_equal(calls, 11);
-	assert_int_equal(bytes, 45 + 5);
-	assert_int_equal(push.repositories_len, 1);
-	assert_int_equal(push.repositories[0].pulls, 10);
-	usage_push_fini(&push);
-	usage_batch_fini(&one);
-	usage_batch_fini(&two);
-}
-
-static void the_journal_comes_back_without_its_torn_lines(void **state)
-{
-	AUTO_FINI(buf) lines = buf_limit(65536);
-	struct usage_push push = {
-		.worker = check_strdup("w1"), .boot = check_strdup("b1"), .seq = 7, .final = true
-	};
-	struct usage_push *list = NULL;
-	size_t len = 0;
-	struct error err;
-
-	(void)state;
-	usage_push_encode(&push, &lines);
-	buf_puts(&lines, "\n{\"worker\":\n");
-	push.seq = 8;
-	usage_push_encode(&push, &lines);
-	buf_putc(&lines, '\n');
-	usage_push_fini(&push);
-	assert_true(journal_save(path, buf_str(&lines), &err));
-	assert_true(journal_load(path, &list, &len, &err));
-	assert_int_equal(len, 2);
-	assert_int_equal(list[0].seq, 7);
-	assert_int_equal(list[1].seq, 8);
-	assert_true(list[1].final);
-	for (size_t i = 0; i < len; i++)
-		usage_push_fini(&list[i]);
-	free(list);
 }
 
 static void a_damaged_state_is_refused_at_every_byte(void **state)
@@ -138,6 +70,86 @@ static void a_damaged_state_is_refused_at_every_byte(void **state)
 		assert_false(state_file_load(path, &bad, &age, &err));
 		file.at[i] ^= 0x40;
 	}
+}
+
+/* A file of before: format 1, without a digest of the state. */
+static void a_state_without_a_digest_is_loaded(void **state)
+{
+	struct user body = { .password_hash = "", .enabled = true };
+	AUTO(entity) *user = entity_new(ENTITY_USER, STR("ann"), 3, &body);
+	AUTO(state) *empty = state_new();
+	AUTO(state) *same = state_change(empty, &user, 1, 3), *loaded = NULL;
+	AUTO_FINI(buf) document = buf_limit(4096), file = buf_limit(4096);
+	uint8_t digest[HASH_MAX];
+	struct error err;
+	int64_t age;
+
+	(void)state;
+	pack_map(&document, 5);
+	pack_str(&document, STR("v"));
+	pack_uint(&document, 1);
+	pack_str(&document, STR("kind"));
+	pack_str(&document, STR("full"));
+	pack_str(&document, STR("from"));
+	pack_uint(&document, 0);
+	pack_str(&document, STR("revision"));
+	pack_uint(&document, 3);
+	pack_str(&document, STR("entities"));
+	pack_array(&document, 1);
+	entity_encode(user, &document);
+	hash_bytes(HASH_SHA256, document.at, document.len, digest);
+	buf_puts(&file, "ZOTSTATE1");
+	buf_append(&file, digest, 32);
+	buf_add(&file, buf_str(&document));
+	assert_true(file_write_durable(path, buf_str(&file), 0600, &err));
+	assert_true(state_file_load(path, &loaded, &age, &err));
+	assert_true(state_same(loaded, same));
+}
+
+static struct snapshot *snapshot_of(
+	struct cluster *cluster, int64_t epoch, const char *other, uint64_t revision)
+{
+	const struct ring_row rows[] = { { "one", "http://one", "", "active" },
+		{ other, "http://other", "", "active" } };
+	struct ring_body body = { .epoch = epoch,
+		.algorithm = "slots",
+		.hash_key = "00000000000000000000000000000000",
+		.members = (struct ring_row *)(uintptr_t)rows,
+		.members_len = 2,
+		.peer_secret = "",
+		.peer_secret_before = "" };
+	AUTO(entity) *ring = entity_new(ENTITY_RING, STR("ring"), revision, &body);
+	AUTO(state) *empty = state_new();
+	AUTO(state) *state = state_change(empty, &ring, 1, revision);
+	struct snapshot *snapshot;
+
+	assert_true(snapshot_new_state(&snapshot, state, cluster->self, NULL, &cluster->rules, NULL));
+	return snapshot;
+}
+
+/* Whether nothing from before counts once this is published. */
+static bool begins_anew(struct cluster *cluster, struct snapshot *snapshot)
+{
+	cluster->trust.since_ms = 1;
+	cluster_publish(cluster, snapshot);
+	return cluster->trust.since_ms != 1;
+}
+
+/* A store of the leaders that was put back counts its epochs anew: the same number says nothing. */
+static void trust_begins_anew_with_another_ring(void **state)
+{
+	struct worker_settings settings = {
+		.mode = MODE_WORKER, .name = "one", .leader_client_secret = "0123456789abcdef0123456789abcdef"
+	};
+	AUTO(cluster) *cluster = NULL;
+
+	(void)state;
+	assert_true(cluster_new(&cluster, &settings, 19001, NULL));
+	assert_true(begins_anew(cluster, snapshot_of(cluster, 7, "two", 10)));
+	assert_false(begins_anew(cluster, snapshot_of(cluster, 7, "two", 11)));
+	assert_true(begins_anew(cluster, snapshot_of(cluster, 7, "three", 12)));
+	assert_true(begins_anew(cluster, snapshot_of(cluster, 5, "three", 9)));
+	assert_false(begins_anew(cluster, snapshot_of(cluster, 5, "three", 9)));
 }
 
 static void a_failed_leader_is_left_alone_for_a_while(void **state)
@@ -285,9 +297,9 @@ static void each_call_has_its_number(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(batches_add_up),
-		cmocka_unit_test_setup_teardown(the_journal_comes_back_without_its_torn_lines, start, stop),
 		cmocka_unit_test_setup_teardown(a_damaged_state_is_refused_at_every_byte, start, stop),
+		cmocka_unit_test_setup_teardown(a_state_without_a_digest_is_loaded, start, stop),
+		cmocka_unit_test(trust_begins_anew_with_another_ring),
 		cmocka_unit_test(a_failed_leader_is_left_alone_for_a_while),
 		cmocka_unit_test(names_and_urls_are_completed),
 		cmocka_unit_test(a_static_member_finds_itself_and_its_peers),

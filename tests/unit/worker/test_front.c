@@ -881,7 +881,6 @@ static struct peer_claims call_of(uint64_t sequence, const struct buf *body)
 {
 	struct peer_claims claims = { .sender = "two",
 		.receiver = "one",
-		.epoch = 5,
 		.sequence = sequence,
 		.issued_ms = clock_wall_ms(),
 		.user = "",
@@ -997,13 +996,17 @@ static void isolated_storage_names_who_is_missing(void **state)
 	expect_code(one, "dead");
 	one->rig->cluster.place = (struct place_found){ PLACE_NOWHERE, &dead };
 	assert_int_equal(get(one, pathf("/v2/a/blobs/%s", digest_text(one, STR("layer"), HASH_SHA256))), 503);
-	/* Both think that it is the other: the one with the newer ring says so, and nobody loops. */
+	/* Both think that it is the other: one with another ring says so, whatever the epochs are, and nobody
+	 * loops. */
 	one->rig->cluster.place = (struct place_found){ PLACE_PEER, &two->rig->member };
 	two->rig->cluster.place = (struct place_found){ PLACE_PEER, &one->rig->member };
 	assert_int_equal(get(one, "/v2/a/manifests/v1"), 200);
-	snapshot_free(two->rig->cluster.snapshot);
-	front_rig_snapshot(two->rig, &(struct front_rig_settings){ .self = "two", .isolated = true }, 6);
-	assert_int_equal(get(one, "/v2/a/manifests/v1"), 503);
+	for (uint64_t epoch = 4; epoch <= 6; epoch++) {
+		snapshot_free(two->rig->cluster.snapshot);
+		front_rig_snapshot(
+			two->rig, &(struct front_rig_settings){ .self = "two", .isolated = true }, epoch);
+		assert_int_equal(get(one, "/v2/a/manifests/v1"), epoch == 5 ? 200 : 503);
+	}
 	(void)teardown((void *[]){ one });
 	(void)teardown((void *[]){ two });
 }

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/common/http_rig.h"
 
+#include <inttypes.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
@@ -118,8 +119,8 @@ static void say_who(struct http_request *request, struct http_response *response
 		http_response_header(response, "X-User", "not a peer");
 		return;
 	}
-	http_response_headerf(response, "X-User", "%s at %s, of %s to %s, epoch %u, groups %u", claims.user,
-		claims.client, claims.sender, claims.receiver, (unsigned)claims.epoch,
+	http_response_headerf(response, "X-User", "%s at %s, of %s to %s, ring %016" PRIx64 ", groups %u",
+		claims.user, claims.client, claims.sender, claims.receiver, claims.ring,
 		(unsigned)claims.groups_len);
 	peer_claims_fini(&claims);
 }
@@ -496,6 +497,7 @@ static void headers_and_body_go_through(void **state)
 	AUTO(http_headers) *headers = http_headers_new();
 	struct http_result result;
 	struct error err;
+	char said[128];
 	unsigned twice = 0;
 
 	(void)state;
@@ -520,7 +522,10 @@ static void headers_and_body_go_through(void **state)
 	assert_header(&result, "X-Authorization", "no");
 	assert_header(&result, "X-Hop", "1");
 	assert_header(&result, "Location", "/v2/a/blobs/x");
-	assert_header(&result, "X-User", "alice at 192.0.2.7, of entry to owner, epoch 9, groups 2");
+	(void)snprintf(said, sizeof(said),
+		"alice at 192.0.2.7, of entry to owner, ring %016" PRIx64 ", groups 2",
+		ring_mark(entry->snapshot.ring));
+	assert_header(&result, "X-User", said);
 	for (size_t i = 0; i < http_headers_len(result.headers); i++) {
 		const char *name, *value;
 		http_headers_at(result.headers, i, &name, &value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* quota: calls are admitted only out of grants. */
+/* quota: calls are admitted only out of grants, and no further than the disk knows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,14 +11,19 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/loop.h"
+#include "proto/state.h"
 #include "worker/cluster/quota.h"
 
-#define NOON ((int64_t)20777 * 86400 + 43200) /* the middle of some day */
+#define TODAY      "2026-11-20"
+#define TOMORROW   "2026-11-21"
+#define LONG_AFTER "2026-11-24"
 
 struct rig {
 	struct quotas *quotas;
 	struct loop *loop;
 	unsigned resumed;
+	struct admission_info info;
+	struct quotas_need need;
 };
 
 static int start(void **state)
@@ -28,6 +33,14 @@ static int start(void **state)
 	rig->quotas = quotas_new();
 	assert_true(loop_new(&rig->loop, "test", NULL));
 	*state = rig;
+	return 0;
+}
+
+/* Without ceilings, which have tests of their own. */
+static int start_off(void **state)
+{
+	(void)start(state);
+	quotas_ceilings_off(((struct rig *)*state)->quotas);
 	return 0;
 }
 
@@ -46,80 +59,156 @@ static void resume(void *arg)
 	((struct rig *)arg)->resumed++;
 }
 
-static enum admission admit_at(
-	struct rig *rig, bool waited, int64_t now_s, struct admission_info *info, bool *ask)
+static enum admission admit_of(
+	struct rig *rig, const char *apikey, const char *day, uint64_t limit, struct admission_wait *wait)
 {
-	return quotas_admit(rig->quotas, rig->loop, "key", 100, now_s, waited, info, resume, rig, ask);
+	struct quotas_ask ask = { .loop = rig->loop,
+		.apikey = apikey,
+		.limit = limit,
+		.day = day,
+		.day_left_s = 4711,
+		.wait = wait,
+		.resume = resume,
+		.arg = rig };
+
+	return quotas_admit(rig->quotas, &ask, &rig->info, &rig->need);
 }
 
-static enum admission admit(struct rig *rig, bool waited)
+static enum admission admit_again(struct rig *rig, struct admission_wait *wait)
 {
-	struct admission_info info;
-	bool ask;
-
-	return admit_at(rig, waited, NOON, &info, &ask);
+	return admit_of(rig, "key", TODAY, 100, wait);
 }
 
-static struct usage_push demands(struct rig *rig)
+static enum admission admit(struct rig *rig)
 {
-	struct usage_push push = { 0 };
+	struct admission_wait wait = { 0 };
 
-	quotas_demand(rig->quotas, NOON, false, &push);
-	return push;
+	return admit_again(rig, &wait);
 }
 
-static bool answer(struct rig *rig, uint64_t granted, uint64_t total, bool recall)
+static bool demand(struct rig *rig, struct usage_push *push)
+{
+	*push = (struct usage_push){ 0 };
+	return quotas_demand(rig->quotas, TODAY, push);
+}
+
+struct told {
+	uint64_t granted, used, total, limit;
+	int64_t grant_ms, hold_ms, sent_ms;
+	bool recall, stranger;
+};
+
+/* What a leader says to a beat. True: at once another one. */
+static bool answer(struct rig *rig, const struct usage_push *push, struct told told)
 {
 	struct usage_grant grant = { .apikey = check_strdup("key"),
-		.granted = granted,
-		.total = total,
-		.limit = 100,
-		.recall = recall };
-	struct usage_answer told = { .grants = &grant, .grants_len = 1 };
+		.day = TODAY,
+		.granted = told.granted,
+		.used = told.used,
+		.total = told.total,
+		.limit = told.limit ? told.limit : 100,
+		.recall = told.recall };
+	struct usage_answer answer = {
+		.grants = &grant, .grants_len = 1, .hold_ms = told.hold_ms, .grant_ms = told.grant_ms
+	};
+	struct quotas_heard heard = { .push = push,
+		.answer = &answer,
+		.is_told = !told.stranger,
+		.sent_ms = told.sent_ms ? told.sent_ms : clock_ms() };
+
+	quotas_answer(rig->quotas, &heard, &rig->need);
+	quotas_wake(rig->quotas);
+	free(grant.apikey);
+	loop_turn(rig->loop, 0);
+	return rig->need.beat;
+}
+
+/* A beat and what is said to it. */
+static bool beat(struct rig *rig, struct told told)
+{
+	struct usage_push push;
 	bool again;
 
-	clock_day(NOON, grant.day);
-	again = quotas_answer(rig->quotas, &told);
-	free(grant.apikey);
+	(void)demand(rig, &push);
+	again = answer(rig, &push, told);
+	usage_push_fini(&push);
 	return again;
+}
+
+/* A call waited, so many are granted. */
+static void grant(struct rig *rig, uint64_t granted)
+{
+	assert_int_equal(admit(rig), WAIT);
+	assert_false(beat(rig, (struct told){ .granted = granted }));
+}
+
+static unsigned admit_many(struct rig *rig, unsigned most)
+{
+	unsigned admitted = 0;
+
+	while (admitted < most && admit(rig) == ADMIT)
+		admitted++;
+	return admitted;
 }
 
 static void the_first_call_waits_for_a_grant(void **state)
 {
 	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
 	struct usage_push push;
 
-	assert_int_equal(admit(rig, false), WAIT);
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	assert_true(rig->need.beat);
 	assert_true(quotas_has_waiters(rig->quotas));
-	push = demands(rig);
+	assert_false(demand(rig, &push));
 	assert_int_equal(push.demands_len, 1);
+	assert_true(push.all);
 	assert_true(push.demands[0].want >= 1);
 	assert_int_equal(push.demands[0].used, 0);
+	assert_false(answer(rig, &push, (struct told){ .granted = 3 }));
 	usage_push_fini(&push);
-	assert_false(answer(rig, 3, 0, false));
-	quotas_wake(rig->quotas);
-	loop_turn(rig->loop, 0);
 	assert_int_equal(rig->resumed, 1);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(admit(rig, true), ADMIT);
-	assert_int_equal(admit(rig, true), REFUSE);
+	assert_int_equal(admit_again(rig, &wait), ADMIT);
+	assert_int_equal(admit_many(rig, 10), 2);
+}
+
+static void who_was_told_that_there_is_none_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)beat(rig, (struct told){ .granted = 0, .total = 50 });
+	assert_int_equal(admit_again(rig, &wait), REFUSE);
+	assert_int_equal(rig->info.retry_after_s, 1);
+}
+
+static void a_call_that_came_after_the_question_waits_for_the_next(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait first = { 0 }, late = { 0 };
+	struct usage_push push;
+
+	assert_int_equal(admit_again(rig, &first), WAIT);
+	(void)demand(rig, &push);
+	assert_int_equal(admit_again(rig, &late), WAIT);
+	(void)answer(rig, &push, (struct told){ .granted = 1 });
+	usage_push_fini(&push);
+	assert_int_equal(admit_again(rig, &first), ADMIT);
+	assert_int_equal(admit_again(rig, &late), WAIT);
 }
 
 static void a_used_up_quota_is_refused_without_asking(void **state)
 {
 	struct rig *rig = *state;
-	struct admission_info info;
-	bool ask;
 
-	assert_int_equal(admit(rig, false), WAIT);
-	(void)answer(rig, 0, 100, false);
-	quotas_wake(rig->quotas);
-	assert_int_equal(admit_at(rig, false, NOON, &info, &ask), REFUSE);
-	assert_false(ask);
-	assert_int_equal(info.remaining, 0);
-	assert_int_equal(info.limit, 100);
-	assert_int_equal(info.retry_after_s, clock_next_day_s(NOON) - NOON);
-	loop_turn(rig->loop, 0);
+	assert_int_equal(admit(rig), WAIT);
+	(void)beat(rig, (struct told){ .total = 100 });
+	assert_int_equal(admit(rig), REFUSE);
+	assert_false(rig->need.beat);
+	assert_int_equal(rig->info.remaining, 0);
+	assert_int_equal(rig->info.limit, 100);
+	assert_int_equal(rig->info.retry_after_s, 4711);
 }
 
 static void a_recalled_grant_is_given_back_and_not_used_meanwhile(void **state)
@@ -127,66 +216,357 @@ static void a_recalled_grant_is_given_back_and_not_used_meanwhile(void **state)
 	struct rig *rig = *state;
 	struct usage_push push;
 
-	assert_int_equal(admit(rig, false), WAIT);
-	(void)answer(rig, 10, 0, false);
-	quotas_wake(rig->quotas);
-	assert_int_equal(admit(rig, true), ADMIT);
-	assert_true(answer(rig, 10, 0, true));
-	assert_int_equal(admit(rig, true), REFUSE);
-	push = demands(rig);
+	grant(rig, 10);
+	assert_int_equal(admit(rig), ADMIT);
+	assert_true(beat(rig, (struct told){ .granted = 10, .recall = true }));
+	assert_int_not_equal(admit(rig), ADMIT);
+	(void)demand(rig, &push);
 	assert_int_equal(push.demands_len, 1);
 	assert_true(push.demands[0].release);
+	assert_int_equal(push.demands[0].granted, 1);
 	assert_int_equal(push.demands[0].used, 1);
 	usage_push_fini(&push);
 	/* Until it is acknowledged it is said again. */
-	push = demands(rig);
+	(void)demand(rig, &push);
 	assert_true(push.demands[0].release);
+	assert_false(answer(rig, &push, (struct told){ .granted = 1, .used = 1, .total = 1 }));
 	usage_push_fini(&push);
-	assert_false(answer(rig, 1, 1, false));
-	assert_int_equal(admit(rig, true), REFUSE);
-	loop_turn(rig->loop, 0);
+	assert_int_equal(admit(rig), WAIT);
+	(void)beat(rig, (struct told){ .granted = 4, .used = 1, .total = 1 });
+	assert_int_equal(admit_many(rig, 10), 3);
 }
 
-static void a_new_day_has_no_grants(void **state)
+/* [X8] The leader had answered before it knew. */
+static void an_answer_from_before_a_release_raises_nothing(void **state)
 {
 	struct rig *rig = *state;
-	struct admission_info info;
-	bool ask;
+	AUTO(state) *without = state_new();
+	struct usage_push push;
 
-	assert_int_equal(admit(rig, false), WAIT);
-	(void)answer(rig, 10, 0, false);
-	quotas_wake(rig->quotas);
-	assert_int_equal(admit(rig, true), ADMIT);
-	assert_int_equal(admit_at(rig, true, NOON + 86400, &info, &ask), REFUSE);
-	loop_turn(rig->loop, 0);
+	grant(rig, 10);
+	(void)demand(rig, &push);
+	assert_true(quotas_state(rig->quotas, without));
+	(void)answer(rig, &push, (struct told){ .granted = 50 });
+	usage_push_fini(&push);
+	(void)demand(rig, &push);
+	assert_true(push.demands[0].release);
+	assert_int_equal(push.demands[0].granted, 0);
+	usage_push_fini(&push);
 }
 
-static void half_a_grant_is_asked_for_before_it_is_needed(void **state)
+static struct state *state_with(uint64_t quota)
+{
+	struct apikey body = { .owner = "o", .label = "", .secret_hash = "", .daily_quota = (int64_t)quota };
+	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key"), 3, &body);
+	AUTO(state) *empty = state_new();
+
+	return state_change(empty, &key, 1, 3);
+}
+
+/* [X8] */
+static void a_lowered_quota_counts_at_once(void **state)
 {
 	struct rig *rig = *state;
-	struct admission_info info;
-	bool ask = false, asked = false;
+	AUTO(state) *same = state_with(100);
+	AUTO(state) *lower = state_with(20);
+	struct admission_wait wait = { 0 };
 
-	assert_int_equal(admit(rig, false), WAIT);
-	(void)answer(rig, 40, 0, false);
+	grant(rig, 50);
+	assert_int_equal(admit_many(rig, 5), 5);
+	assert_false(quotas_state(rig->quotas, same));
+	assert_int_equal(admit_many(rig, 5), 5);
+	assert_true(quotas_state(rig->quotas, lower));
+	/* With the limit of the snapshot of before. */
+	assert_int_equal(admit_of(rig, "key", TODAY, 100, &wait), WAIT);
+	assert_int_equal(rig->info.limit, 20);
+	(void)beat(rig, (struct told){ .granted = 10, .used = 10, .limit = 20 });
+	(void)beat(rig, (struct told){ .granted = 12, .used = 10, .limit = 20 });
+	assert_int_equal(admit_many(rig, 10), 2);
+}
+
+static void grants_end_when_no_leader_confirms_them(void **state)
+{
+	struct rig *rig = *state;
+	struct usage_push push;
+
+	assert_int_equal(admit(rig), WAIT);
+	(void)beat(rig, (struct told){ .granted = 10, .grant_ms = 60000 });
+	assert_int_equal(admit(rig), ADMIT);
+	/* A beat that was sent so long ago: what it confirmed is over. */
+	(void)beat(rig, (struct told){ .granted = 10, .grant_ms = 60000, .sent_ms = clock_ms() - 60001 });
+	assert_int_not_equal(admit(rig), ADMIT);
+	(void)demand(rig, &push);
+	assert_true(push.demands[0].release);
+	assert_int_equal(push.demands[0].granted, 1);
+	/* Before it was heard nothing comes back; after it, what the leader says. */
+	(void)answer(rig, &push, (struct told){ .granted = 1, .used = 1 });
+	usage_push_fini(&push);
+	assert_int_equal(admit(rig), WAIT);
+	(void)beat(rig, (struct told){ .granted = 2, .used = 1 });
+	assert_int_equal(admit_many(rig, 10), 1);
+}
+
+static void a_strange_leaders_grants_do_not_count_before_it_was_told(void **state)
+{
+	struct rig *rig = *state;
+	struct usage_push push;
+
+	grant(rig, 2);
+	assert_int_equal(admit(rig), ADMIT);
+	(void)beat(rig, (struct told){ .granted = 90, .stranger = true });
+	assert_int_equal(admit_many(rig, 10), 1);
+	quotas_tell_anew(rig->quotas);
+	assert_false(demand(rig, &push));
+	assert_true(push.all);
+	assert_int_equal(push.demands[0].granted, 2);
+	assert_int_equal(push.demands[0].used, 2);
+	usage_push_fini(&push);
+}
+
+/* [X4] */
+static void all_is_told_in_chunks_and_all_comes_last(void **state)
+{
+	struct rig *rig = *state;
+	struct usage_push push;
+	size_t told = 0;
+	char key[16];
+	bool more;
+
+	for (unsigned i = 0; i < 2500; i++) {
+		struct admission_wait wait = { 0 };
+		(void)snprintf(key, sizeof(key), "key-%u", i);
+		assert_int_equal(admit_of(rig, key, TODAY, 100, &wait), WAIT);
+	}
+	do {
+		more = demand(rig, &push);
+		assert_true(push.demands_len <= USAGE_CHUNK_ROWS);
+		assert_int_equal(push.all, !more);
+		told += push.demands_len;
+		usage_push_fini(&push);
+	} while (more);
+	assert_int_equal(told, 2500);
+	quotas_failed(rig->quotas);
 	quotas_wake(rig->quotas);
+	loop_turn(rig->loop, 0);
+	assert_int_equal(rig->resumed, 2500);
+}
+
+/* [X11] */
+static void who_waits_goes_on_waiting_while_a_leader_hears_the_others(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 }, another = { 0 };
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)beat(rig, (struct told){ .hold_ms = 100000 });
+	assert_int_equal(rig->resumed, 0);
+	assert_int_equal(admit_again(rig, &another), WAIT);
+	assert_false(rig->need.beat);
+	(void)beat(rig, (struct told){ .granted = 2 });
+	assert_int_equal(rig->resumed, 2);
+	assert_int_equal(admit_again(rig, &wait), ADMIT);
+	assert_int_equal(admit_again(rig, &another), ADMIT);
+}
+
+static void no_call_waits_longer_than_ten_seconds(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)beat(rig, (struct told){ .hold_ms = 100000 });
+	wait.since_ms = clock_ms() - 10001;
+	assert_int_equal(admit_again(rig, &wait), REFUSE);
+}
+
+static void without_a_leader_who_waits_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct usage_push push;
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)demand(rig, &push);
+	usage_push_fini(&push);
+	quotas_failed(rig->quotas);
+	quotas_wake(rig->quotas);
+	loop_turn(rig->loop, 0);
+	assert_int_equal(rig->resumed, 1);
+	assert_int_equal(admit_again(rig, &wait), REFUSE);
+}
+
+/* [X2] */
+static void each_day_has_its_own_grants_and_the_days_beside_it_are_kept(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct usage_push push;
+
+	grant(rig, 10);
+	assert_int_equal(admit(rig), ADMIT);
+	assert_int_equal(admit_of(rig, "key", TOMORROW, 100, &wait), WAIT);
+	/* Back over midnight. */
+	assert_int_equal(admit(rig), ADMIT);
+	(void)demand(rig, &push);
+	assert_int_equal(push.demands_len, 2);
+	usage_push_fini(&push);
+	push = (struct usage_push){ 0 };
+	(void)quotas_demand(rig->quotas, LONG_AFTER, &push);
+	usage_push_fini(&push);
+	assert_int_equal(admit(rig), WAIT);
+}
+
+static void more_is_asked_for_before_it_is_needed(void **state)
+{
+	struct rig *rig = *state;
+	bool asked = false;
+
+	grant(rig, 40);
 	for (int i = 0; i < 40; i++) {
-		assert_int_equal(admit_at(rig, true, NOON, &info, &ask), ADMIT);
-		asked |= ask;
+		assert_int_equal(admit(rig), ADMIT);
+		asked |= rig->need.beat;
 	}
 	assert_true(asked);
-	loop_turn(rig->loop, 0);
 }
+
+static void what_is_closed_admits_nothing_and_says_what_it_used(void **state)
+{
+	struct rig *rig = *state;
+	struct usage_push push = { 0 };
+	size_t at = 0;
+
+	grant(rig, 10);
+	assert_int_equal(admit_many(rig, 3), 3);
+	quotas_close(rig->quotas);
+	assert_int_equal(admit(rig), REFUSE);
+	assert_false(quotas_used(rig->quotas, &at, &push));
+	assert_int_equal(push.demands_len, 1);
+	assert_int_equal(push.demands[0].used, 3);
+	assert_int_equal(push.demands[0].granted, 3);
+	assert_int_equal(push.demands[0].want, 0);
+	usage_push_fini(&push);
+}
+
+/* Ceilings. */
+
+static uint64_t write_ceilings(struct rig *rig, bool all)
+{
+	struct ceiling *list;
+	size_t len = quotas_ceilings_take(rig->quotas, all, &list);
+	uint64_t ceiling = len ? list[0].used : 0;
+
+	quotas_ceilings_done(rig->quotas, list, len);
+	ceiling_list_free(list, len);
+	loop_turn(rig->loop, 0);
+	return ceiling;
+}
+
+/* [X9] */
+static void a_call_waits_until_its_ceiling_is_on_disk(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct ceiling *list;
+	size_t len;
+
+	grant(rig, 10);
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	assert_true(rig->need.ceilings);
+	len = quotas_ceilings_take(rig->quotas, true, &list);
+	assert_int_equal(len, 1);
+	assert_true(list[0].used >= 1);
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	rig->resumed = 0;
+	quotas_ceilings_done(rig->quotas, list, len);
+	ceiling_list_free(list, len);
+	loop_turn(rig->loop, 0);
+	assert_true(rig->resumed >= 1);
+	assert_int_equal(admit_again(rig, &wait), ADMIT);
+}
+
+static void no_call_passes_the_ceiling(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t admitted = 0, ceiling = 0, written;
+
+	grant(rig, 1000);
+	for (int i = 0; i < 20; i++) {
+		admitted += admit(rig) == ADMIT;
+		assert_true(admitted <= ceiling);
+		written = write_ceilings(rig, i == 0);
+		ceiling = written ? written : ceiling;
+		while (admit(rig) == ADMIT)
+			admitted++;
+		assert_true(admitted <= ceiling && ceiling <= 1000);
+	}
+	assert_true(admitted > 20);
+}
+
+static void ceilings_that_cannot_be_written_are_done_without(void **state)
+{
+	struct rig *rig = *state;
+	struct ceiling *list;
+	size_t len;
+
+	grant(rig, 10);
+	assert_int_equal(admit(rig), WAIT);
+	len = quotas_ceilings_take(rig->quotas, true, &list);
+	ceiling_list_free(list, len);
+	quotas_ceilings_failed(rig->quotas, true);
+	loop_turn(rig->loop, 0);
+	assert_int_equal(admit_many(rig, 4), 4);
+	/* A new file holds them from the moment that it is made. */
+	len = quotas_ceilings_take(rig->quotas, true, &list);
+	assert_int_equal(len, 1);
+	assert_true(list[0].used >= 4);
+	assert_true(admit_many(rig, 10) <= list[0].used - 4);
+	ceiling_list_free(list, len);
+}
+
+static void ceilings_that_stay_on_disk_hold(void **state)
+{
+	struct rig *rig = *state;
+	struct ceiling *list;
+	size_t len;
+
+	grant(rig, 100);
+	assert_int_equal(admit(rig), WAIT);
+	(void)write_ceilings(rig, true);
+	assert_true(admit_many(rig, 100) < 100);
+	len = quotas_ceilings_take(rig->quotas, false, &list);
+	ceiling_list_free(list, len);
+	quotas_ceilings_failed(rig->quotas, false);
+	loop_turn(rig->loop, 0);
+	assert_int_equal(admit(rig), REFUSE);
+	assert_non_null(rig->info.why);
+}
+
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, start_off, stop)
+#define TEST_DISK(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_first_call_waits_for_a_grant, start, stop),
-		cmocka_unit_test_setup_teardown(a_used_up_quota_is_refused_without_asking, start, stop),
-		cmocka_unit_test_setup_teardown(
-			a_recalled_grant_is_given_back_and_not_used_meanwhile, start, stop),
-		cmocka_unit_test_setup_teardown(a_new_day_has_no_grants, start, stop),
-		cmocka_unit_test_setup_teardown(half_a_grant_is_asked_for_before_it_is_needed, start, stop),
+		TEST(the_first_call_waits_for_a_grant),
+		TEST(who_was_told_that_there_is_none_is_refused),
+		TEST(a_call_that_came_after_the_question_waits_for_the_next),
+		TEST(a_used_up_quota_is_refused_without_asking),
+		TEST(a_recalled_grant_is_given_back_and_not_used_meanwhile),
+		TEST(an_answer_from_before_a_release_raises_nothing),
+		TEST(a_lowered_quota_counts_at_once),
+		TEST(grants_end_when_no_leader_confirms_them),
+		TEST(a_strange_leaders_grants_do_not_count_before_it_was_told),
+		TEST(all_is_told_in_chunks_and_all_comes_last),
+		TEST(who_waits_goes_on_waiting_while_a_leader_hears_the_others),
+		TEST(no_call_waits_longer_than_ten_seconds),
+		TEST(without_a_leader_who_waits_is_refused),
+		TEST(each_day_has_its_own_grants_and_the_days_beside_it_are_kept),
+		TEST(more_is_asked_for_before_it_is_needed),
+		TEST(what_is_closed_admits_nothing_and_says_what_it_used),
+		TEST_DISK(a_call_waits_until_its_ceiling_is_on_disk),
+		TEST_DISK(no_call_passes_the_ceiling),
+		TEST_DISK(ceilings_that_cannot_be_written_are_done_without),
+		TEST_DISK(ceilings_that_stay_on_disk_hold),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/hearing.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "leader/store.h"
+
+#define OWN_MAX   (STORE_LIVES_KEPT + 1)
+#define LIVES_MAX (2 * OWN_MAX) /* as many of others that were told of */
+
+struct expected {
+	char *name, *process;
+	bool over; /* the boot of that process */
+	bool heard;
+};
+
+struct hearing {
+	pthread_mutex_t lock;
+	struct store_life lives[LIVES_MAX]; /* own ones, then those that others told of */
+	size_t own, len, next_other;
+	struct expected *expected;
+	size_t expected_len, expected_room, heard;
+	int64_t since_ms, until_ms;
+	bool holding;
+	bool no_proof;    /* something was told that the store does not have */
+	bool newer_state; /* was told of */
+};
+
+struct hearing *hearing_new(void)
+{
+	struct hearing *hearing = xnew(struct hearing);
+
+	(void)pthread_mutex_init(&hearing->lock, NULL);
+	return hearing;
+}
+
+void hearing_free(struct hearing *hearing)
+{
+	if (!hearing)
+		return;
+	for (size_t i = 0; i < hearing->expected_len; i++) {
+		free(hearing->expected[i].name);
+		free(hearing->expected[i].process);
+	}
+	free(hearing->expected);
+	(void)pthread_mutex_destroy(&hearing->lock);
+	free(hearing);
+}
+
+/* Holding. */
+
+static void hold(struct hearing *hearing, int64_t now_ms, int64_t grant_ms)
+{
+	hearing->since_ms = now_ms;
+	hearing->until_ms = now_ms + grant_ms;
+	hearing->holding = grant_ms > 0;
+}
+
+static void deal(struct hearing *hearing, int64_t now_ms, const char *why)
+{
+	hearing->holding = false;
+	log_info("grants.dealing", "ms=%" PRId64 " why=%s", now_ms - hearing->since_ms, why);
+}
+
+/* Whether it holds, now. */
+static bool is_holding(struct hearing *hearing, int64_t now_ms)
+{
+	if (hearing->holding && now_ms >= hearing->until_ms)
+		deal(hearing, now_ms, "time");
+	return hearing->holding;
+}
+
+static void lost(struct hearing *hearing, const struct usage_push *push, const char *what, int64_t now_ms,
+	int64_t grant_ms)
+{
+	hearing->no_proof = true;
+	hold(hearing, now_ms, grant_ms);
+	log_error("store.rewound",
+		"name=%s witness=%s what=%s the store has lost what this worker was told: no grants for "
+		"ms=%" PRId64,
+		log_quote(str_of(push->worker)), log_quote(str_of(push->witness)), log_quote(str_of(what)),
+		grant_ms);
+}
+
+/* Start. */
+
+void hearing_life(struct hearing *hearing, const char *id, uint64_t dealings)
+{
+	struct store_life *life = &hearing->lives[hearing->own];
+
+	CHECK(hearing->own < OWN_MAX && hearing->len == hearing->own);
+	CHECK(str_copy(str_of(id), life->id, sizeof(life->id)));
+	life->dealings = dealings;
+	hearing->len = ++hearing->own;
+}
+
+static void widen(struct hearing *hearing)
+{
+	size_t room = hearing->expected_room ? hearing->expected_room * 2 : 16;
+	struct expected *wider = xnew_array(struct expected, room);
+
+	if (hearing->expected_len)
+		memcpy(wider, hearing->expected, hearing->expected_len * sizeof(*wider));
+	free(hearing->expected);
+	hearing->expected = wider;
+	hearing->expected_room = room;
+}
+
+void hearing_expect(struct hearing *hearing, const char *name, const char *process, bool over)
+{
+	if (hearing->expected_len == hearing->expected_room)
+		widen(hearing);
+	hearing->expected[hearing->expected_len++] = (struct expected){
+		.name = check_strdup(name), .process = check_strdup(process), .over = over
+	};
+}
+
+void hearing_start(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, bool fresh)
+{
+	pthread_mutex_lock(&hearing->lock);
+	hold(hearing, now_ms, fresh ? 0 : grant_ms);
+	pthread_mutex_unlock(&hearing->lock);
+	if (!fresh)
+		log_info("grants.hearing", "members=%zu ms=%" PRId64, hearing->expected_len, grant_ms);
+}
+
+/* Witnesses. */
+
+/* What is no witness is one of a life that nobody knows. */
+static struct store_life parse_witness(const char *witness)
+{
+	struct store_life life = { .id = "?", .dealings = UINT64_MAX };
+	struct str number = str_of(witness), id;
+	uint64_t dealings;
+
+	if (str_until(&number, ':', &id) && id.len == 16 &&
+		str_to_number(number, UINT64_MAX - 1, &dealings) && str_copy(id, life.id, sizeof(life.id)))
+		life.dealings = dealings;
+	return life;
+}
+
+static struct store_life *find_life(struct hearing *hearing, const char *id)
+{
+	for (size_t i = 0; i < hearing->len; i++)
+		if (!strcmp(hearing->lives[i].id, id))
+			return &hearing->lives[i];
+	return NULL;
+}
+
+/* From now on it is known of, so the same is no news again. */
+static void note_life(struct hearing *hearing, const struct store_life *told)
+{
+	struct store_life *known = find_life(hearing, told->id);
+
+	if (!known && hearing->len < LIVES_MAX)
+		known = &hearing->lives[hearing->len++];
+	if (!known)
+		known = &hearing->lives[hearing->own + hearing->next_other++ % (LIVES_MAX - hearing->own)];
+	*known = *told;
+}
+
+static bool is_known(struct hearing *hearing, const struct store_life *told)
+{
+	const struct store_life *known = find_life(hearing, told->id);
+
+	return known && told->dealings <= known->dealings;
+}
+
+static bool is_news(struct hearing *hearing, const struct usage_push *push, enum hearing_state state,
+	const char **ret_what)
+{
+	struct store_life told;
+
+	if (state == HEARING_NEWER && !hearing->newer_state) {
+		hearing->newer_state = true;
+		*ret_what = "a newer state";
+		return true;
+	}
+	if (!push->witness || !*push->witness)
+		return false;
+	told = parse_witness(push->witness);
+	if (is_known(hearing, &told))
+		return false;
+	note_life(hearing, &told);
+	*ret_what = "grants of another life of the store, or later ones";
+	return true;
+}
+
+bool hearing_check(struct hearing *hearing, const struct usage_push *push, enum hearing_state state,
+	int64_t now_ms, int64_t grant_ms)
+{
+	const char *what;
+	bool news;
+
+	pthread_mutex_lock(&hearing->lock);
+	news = is_news(hearing, push, state, &what);
+	if (news)
+		lost(hearing, push, what, now_ms, grant_ms);
+	pthread_mutex_unlock(&hearing->lock);
+	return news;
+}
+
+bool hearing_told_more(
+	struct hearing *hearing, const struct usage_push *push, int64_t now_ms, int64_t grant_ms)
+{
+	bool news;
+
+	pthread_mutex_lock(&hearing->lock);
+	news = !is_holding(hearing, now_ms);
+	hearing->no_proof = true;
+	if (news)
+		lost(hearing, push, "more granted than is known", now_ms, grant_ms);
+	pthread_mutex_unlock(&hearing->lock);
+	return news;
+}
+
+/* Proof. */
+
+static void note_heard(struct hearing *hearing, struct expected *expected, const struct usage_push *push)
+{
+	if (push->final && push->all && !strcmp(expected->process, push->boot))
+		expected->over = true;
+	if (expected->heard || strcmp(expected->name, push->worker) != 0)
+		return;
+	expected->heard = push->all && !strcmp(push->boot, push->process) &&
+			  (expected->over || !strcmp(expected->process, push->process));
+	hearing->heard += expected->heard;
+}
+
+void hearing_heard(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
+{
+	pthread_mutex_lock(&hearing->lock);
+	if (is_holding(hearing, now_ms) && !hearing->no_proof) {
+		for (size_t i = 0; i < hearing->expected_len; i++)
+			note_heard(hearing, &hearing->expected[i], push);
+		if (hearing->heard && hearing->heard == hearing->expected_len)
+			deal(hearing, now_ms, "proof");
+	}
+	pthread_mutex_unlock(&hearing->lock);
+}
+
+void hearing_dealt(struct hearing *hearing, uint64_t dealings)
+{
+	pthread_mutex_lock(&hearing->lock);
+	if (hearing->own)
+		hearing->lives[hearing->own - 1].dealings = dealings;
+	pthread_mutex_unlock(&hearing->lock);
+}
+
+/* Looking. */
+
+int64_t hearing_hold_ms(struct hearing *hearing, int64_t now_ms)
+{
+	int64_t left;
+
+	pthread_mutex_lock(&hearing->lock);
+	left = is_holding(hearing, now_ms) ? hearing->until_ms - now_ms : 0;
+	pthread_mutex_unlock(&hearing->lock);
+	return left;
+}
+
+/* As long as nothing was dealt in this life, the store is as the one before left it. */
+static const struct store_life *newest_life(const struct hearing *hearing)
+{
+	size_t at = hearing->own;
+
+	while (at && !hearing->lives[at - 1].dealings)
+		at--;
+	return at ? &hearing->lives[at - 1] : NULL;
+}
+
+void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX])
+{
+	const struct store_life *life;
+
+	into[0] = '\0';
+	pthread_mutex_lock(&hearing->lock);
+	life = newest_life(hearing);
+	if (life)
+		(void)snprintf(into, USAGE_WITNESS_MAX, "%s:%" PRIu64, life->id, life->dealings);
+	pthread_mutex_unlock(&hearing->lock);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ring and the rows of members in a real store that at times takes nothing, as one on a full disk does.
+ * The leader's loop does not turn: each sweep is made by hand.
+ */
+#include "leader/ring_write.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/loop.h"
+#include "leader/first_start.h"
+#include "leader/grants.h"
+#include "leader/leader.h"
+#include "leader/members.h"
+#include "leader/state_log.h"
+#include "leader/store/driver.h"
+
+struct rig {
+	char folder[64];
+	struct leader leader;
+	struct leader_settings settings;
+};
+
+/* The store's own functions, and before them: no room. */
+
+static const struct store_driver *real;
+static bool full;
+
+static bool refuse(struct error *err)
+{
+	return error_set(err, ERROR_FULL, NULL, "database or disk is full");
+}
+
+static enum store_result write_or_not(struct store *store, const struct store_change *changes, size_t len,
+	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	if (!full)
+		return real->write(store, changes, len, ret_revision, ret_at, err);
+	(void)refuse(err);
+	return STORE_FAILED;
+}
+
+static bool put_or_not(struct store *store, const struct store_member *member, struct error *err)
+{
+	return full ? refuse(err) : real->put_member(store, member, err);
+}
+
+static bool delete_or_not(struct store *store, const char *name, struct error *err)
+{
+	return full ? refuse(err) : real->delete_member(store, name, err);
+}
+
+static void open_store(struct rig *rig)
+{
+	static struct store_driver driver;
+
+	assert_true(store_open_sqlite(&rig->leader.store, rig->folder, NULL));
+	real = rig->leader.store->driver;
+	driver = *real;
+	driver.write = write_or_not;
+	driver.put_member = put_or_not;
+	driver.delete_member = delete_or_not;
+	rig->leader.store->driver = &driver;
+	full = false;
+}
+
+static int setup(void **state)
+{
+	struct rig *rig = xnew(struct rig);
+	struct leader *leader = &rig->leader;
+	struct error err;
+
+	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-ring-XXXXXX");
+	assert_non_null(mkdtemp(rig->folder));
+	rig->settings = (struct leader_settings){ .admin_user = "admin", .admin_password = "password" };
+	leader->settings = &rig->settings;
+	(void)pthread_mutex_init(&leader->lock, NULL);
+	leader->log = state_log_new(-1, 0);
+	leader->members = members_new();
+	leader->grants = grants_new();
+	leader->ring = ring_write_new(leader);
+	assert_true(loop_new(&leader->loop, "test", &err));
+	open_store(rig);
+	assert_true(first_start(leader, &err));
+	*state = rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *rig = *state;
+	struct leader *leader = &rig->leader;
+
+	loop_free(leader->loop);
+	ring_write_free(leader->ring);
+	grants_free(leader->grants);
+	members_free(leader->members);
+	state_log_free(leader->log);
+	store_close(leader->store);
+	(void)pthread_mutex_destroy(&leader->lock);
+	assert_true(file_remove_tree(rig->folder, NULL));
+	free(rig);
+	return 0;
+}
+
+static void sweep(struct rig *rig)
+{
+	leader_lock(&rig->leader);
+	ring_write_sweep_locked(rig->leader.ring);
+	leader_unlock(&rig->leader);
+}
+
+/* As the newest ring has it; "" when it is not there. */
+static char *state_in_ring(struct rig *rig, const char *name)
+{
+	AUTO(state) *state = leader_state(&rig->leader);
+	const struct ring_body *ring = entity_ring(state_find(state, ENTITY_RING, STR("ring")));
+
+	for (size_t i = 0; i < ring->members_len; i++)
+		if (!strcmp(ring->members[i].id, name))
+			return check_strdup(ring->members[i].state);
+	return check_strdup("");
+}
+
+static void assert_in_ring(struct rig *rig, const char *name, const char *wanted)
+{
+	char *found = state_in_ring(rig, name);
+
+	assert_string_equal(found, wanted);
+	free(found);
+}
+
+/* A member that pushed so long ago, of a leader that has swept since. */
+static void load(struct rig *rig, const char *name, const char *state, int64_t ago_ms)
+{
+	char own_name[16], own_state[16], other[] = "now", joining[] = "joining";
+	struct store_member given = { .name = own_name, .state = own_state, .seen_wall_s = 1 };
+	struct store_member member, now = { .name = other, .state = joining };
+
+	(void)snprintf(own_name, sizeof(own_name), "%s", name);
+	(void)snprintf(own_state, sizeof(own_state), "%s", state);
+	store_member_copy(&given, &member);
+	members_erase(rig->leader.members, STR("now"));
+	members_load(rig->leader.members, &member, clock_ms() - ago_ms);
+	members_load(rig->leader.members, &now, clock_ms());
+	assert_true(store_put_member(rig->leader.store, &member, NULL));
+	store_member_fini(&member);
+}
+
+struct stored {
+	const char *name;
+	bool there, lost;
+};
+
+static bool look_stored(void *arg, const struct store_member *member)
+{
+	struct stored *stored = arg;
+
+	if (!strcmp(member->name, stored->name))
+		*stored = (struct stored){ stored->name, true, member->lost_wall_s > 0 };
+	return true;
+}
+
+static struct stored stored(struct rig *rig, const char *name)
+{
+	struct stored found = { .name = name };
+
+	assert_true(store_load_members(rig->leader.store, look_stored, &found, NULL));
+	return found;
+}
+
+static void a_ring_that_could_not_be_written_is_written_later(void **state)
+{
+	struct rig *rig = *state;
+
+	load(rig, "a", "active", 0);
+	full = true;
+	sweep(rig);
+	assert_in_ring(rig, "a", "");
+	sweep(rig);
+	full = false;
+	sweep(rig);
+	assert_in_ring(rig, "a", "active");
+	assert_int_equal(counter_get(&rig->leader.counters.ring_changes_total), 1);
+	sweep(rig);
+	assert_int_equal(counter_get(&rig->leader.counters.ring_changes_total), 1);
+}
+
+static void who_is_lost_while_the_disk_is_full_is_out_later(void **state)
+{
+	struct rig *rig = *state;
+
+	load(rig, "a", "active", 0);
+	sweep(rig);
+	assert_in_ring(rig, "a", "active");
+	members_erase(rig->leader.members, STR("a"));
+	load(rig, "a", "active", 7000);
+	full = true;
+	sweep(rig);
+	/* Time has passed whatever the disk is like. */
+	assert_int_equal(members_live(rig->leader.members), 1);
+	assert_in_ring(rig, "a", "active");
+	assert_false(stored(rig, "a").lost);
+	full = false;
+	sweep(rig);
+	assert_in_ring(rig, "a", "");
+	assert_true(stored(rig, "a").lost);
+}
+
+static void who_could_not_be_forgotten_is_forgotten_later(void **state)
+{
+	struct rig *rig = *state;
+
+	load(rig, "a", "left", 0);
+	full = true;
+	sweep(rig);
+	assert_true(stored(rig, "a").there);
+	assert_int_equal(members_count(rig->leader.members), 2);
+	full = false;
+	sweep(rig);
+	assert_false(stored(rig, "a").there);
+	assert_int_equal(members_count(rig->leader.members), 1);
+}
+
+static void a_ring_that_another_changed_is_mended(void **state)
+{
+	struct rig *rig = *state;
+	struct ring_row row = { "b", "http://y", "", "active" };
+	struct ring_body body = { .algorithm = "slots",
+		.hash_key = "0123456789abcdef0123456789abcdef",
+		.epoch = 7,
+		.members = &row,
+		.members_len = 1 };
+	AUTO(entity) *entity = entity_new(ENTITY_RING, STR("ring"), 0, &body);
+	struct store_change change = { .entity = entity };
+	uint64_t revision;
+	size_t at;
+
+	load(rig, "a", "active", 0);
+	sweep(rig);
+	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), STORE_WRITTEN);
+	assert_in_ring(rig, "b", "active");
+	sweep(rig);
+	assert_in_ring(rig, "b", "");
+	assert_in_ring(rig, "a", "active");
+}
+
+/* One more with texts as long as they may be; false when there is no room for it. */
+static bool join(struct rig *rig, unsigned i)
+{
+	char text[256] = { 0 };
+	struct usage_push push = { .number = 1, .boot = text, .state = (char[]){ "draining" }, .zone = text };
+	struct members_staged staged;
+	bool ok;
+
+	memset(text, 'x', 255);
+	(void)snprintf(text, sizeof(text), "w%05u", i);
+	text[6] = 'x';
+	push.worker = push.process = check_strdup(text);
+	memcpy(text, "http://", 7);
+	push.url = text;
+	ok = members_stage(rig->leader.members, &push, clock_ms(), 6000, &staged, NULL);
+	if (ok) {
+		members_apply(rig->leader.members, &staged, clock_ms());
+		members_staged_fini(&staged);
+	}
+	free(push.worker);
+	return ok;
+}
+
+static bool count_rows(void *arg, struct entity *entity)
+{
+	if (entity_kind(entity) == ENTITY_RING)
+		*(size_t *)arg = entity_ring(entity)->members_len;
+	return true;
+}
+
+static void the_largest_ring_can_be_stored_and_read(void **state)
+{
+	struct rig *rig = *state;
+	struct store_loaded loaded;
+	unsigned most = 0;
+	size_t rows = 0;
+
+	while (join(rig, most))
+		most++;
+	assert_in_range(most, 200, MEMBERS_MAX);
+	sweep(rig);
+	store_close(rig->leader.store);
+	open_store(rig);
+	assert_true(store_load_entities(rig->leader.store, count_rows, &rows, &loaded, NULL));
+	assert_int_equal(rows, most);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_ring_that_could_not_be_written_is_written_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_is_lost_while_the_disk_is_full_is_out_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_could_not_be_forgotten_is_forgotten_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_ring_that_another_changed_is_mended, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_largest_ring_can_be_stored_and_read, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

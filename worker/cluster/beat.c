@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/cluster/beat.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/few.h"
+#include "common/loop.h"
+#include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/push_call.h"
+#include "worker/cluster/usage_priv.h"
+#include "worker/worker.h"
+
+/* Beats that follow each other at once in ten seconds. */
+#define SOON_MOST    200
+#define SOON_SPAN_MS 10000
+#define SOON_REST_MS 100
+/* After a failure, at the longest. */
+#define RETRY_MS 500
+/* It is looked at who has waited too long. */
+#define WAITS_MS 1000
+
+struct beat {
+	struct push_self *self;
+	struct usage *usage;
+	struct loop *loop;
+	struct push_call call;
+	struct usage_push item; /* the beat under way */
+	struct loop_timer timer, waits;
+	struct few soon;
+	bool again; /* one is wanted as soon as this one is over */
+	bool more;  /* the one under way does not say all */
+	bool stopping;
+	atomic_bool kicked;
+	int64_t held_until_ms;
+
+	bool telling;        /* to a leader that we have not told all yet */
+	char *told, *hearer; /* the leader that knows all; the one that has heard a part of the telling */
+};
+
+static void cycle(void *arg);
+
+static void cycle_in(struct beat *beat, int64_t ms)
+{
+	if (!beat->stopping)
+		loop_timer_start(beat->loop, &beat->timer, ms, cycle, beat);
+}
+
+static void on_waits(void *arg)
+{
+	struct beat *beat = arg;
+
+	if (beat->stopping)
+		return;
+	quotas_wake_old(beat->usage->quotas);
+	loop_timer_start(beat->loop, &beat->waits, WAITS_MS, on_waits, beat);
+}
+
+/* ---- whom we have told ---- */
+
+static void set_text(char **at, const char *text)
+{
+	free(*at);
+	*at = text ? check_strdup(text) : NULL;
+}
+
+static void tell_anew(struct beat *beat)
+{
+	beat->telling = true;
+	set_text(&beat->hearer, NULL);
+	quotas_tell_anew(beat->usage->quotas);
+}
+
+static bool is_hearer(const struct beat *beat, const char *leader)
+{
+	const char *expected = beat->telling ? beat->hearer : beat->told;
+
+	return !expected || !strcmp(expected, leader);
+}
+
+/* Does the leader that answered know of all that we hold? If not, it is told next. */
+static bool see_leader(struct beat *beat, const char *leader)
+{
+	if (!is_hearer(beat, leader)) {
+		tell_anew(beat);
+		beat->again = true;
+		return false;
+	}
+	if (!beat->telling)
+		return true;
+	if (beat->more) {
+		set_text(&beat->hearer, leader);
+		return false;
+	}
+	beat->telling = false;
+	set_text(&beat->told, leader);
+	return true;
+}
+
+/* ---- the end of a beat ---- */
+
+static void taken(struct beat *beat, const struct push_result *result)
+{
+	const struct usage_answer *answer = result->answer;
+	struct quotas_heard heard = { .push = &beat->item, .answer = answer, .sent_ms = beat->call.sent_ms };
+	struct quotas_need need;
+
+	cluster_renew(beat->self->cluster, &result->trust);
+	usage_clock_hear(&beat->usage->clock, answer->now_ms);
+	beat->held_until_ms = answer->hold_ms ? clock_ms() + answer->hold_ms : 0;
+	heard.is_told = see_leader(beat, answer->leader);
+	quotas_answer(beat->usage->quotas, &heard, &need);
+	beat->again |= need.beat || beat->more;
+	need.beat = false;
+	usage_see_to(beat->usage, need);
+}
+
+static bool may_ask_another(struct beat *beat)
+{
+	int64_t wait;
+
+	return leaders_next(&beat->call.leaders, clock_ms(), &wait) != NULL;
+}
+
+static void failed(struct beat *beat, const struct push_result *result)
+{
+	if (result->end == PUSH_CONFLICT || result->end == PUSH_REFUSED)
+		push_self_say_refused(beat->self, result->why);
+	if (beat->telling)
+		tell_anew(beat);
+	if (result->end != PUSH_FAILED || !may_ask_another(beat))
+		quotas_failed(beat->usage->quotas);
+}
+
+static int64_t pause_ms(struct beat *beat, const struct push_result *result)
+{
+	int64_t every = beat->self->every_ms, now = clock_ms();
+
+	if (result->end != PUSH_TAKEN && !result->reached)
+		return every < RETRY_MS ? every : RETRY_MS;
+	if (result->end != PUSH_TAKEN)
+		return every;
+	if (beat->again)
+		return few_take(&beat->soon, SOON_MOST, SOON_SPAN_MS, now) ? 0 : SOON_REST_MS;
+	if (beat->held_until_ms > now && beat->held_until_ms - now < every)
+		return beat->held_until_ms - now;
+	return every;
+}
+
+static void after(struct beat *beat, const struct push_result *result)
+{
+	int64_t pause = pause_ms(beat, result);
+
+	beat->again = false;
+	usage_push_fini(&beat->item);
+	quotas_wake(beat->usage->quotas);
+	cycle_in(beat, pause);
+}
+
+static void on_done(void *arg, const struct push_result *result)
+{
+	struct beat *beat = arg;
+
+	if (result->end == PUSH_TAKEN)
+		taken(beat, result);
+	else
+		failed(beat, result);
+	after(beat, result);
+}
+
+/* ---- a beat ---- */
+
+static void compose(struct beat *beat)
+{
+	char today[11];
+
+	clock_day(usage_clock_s(&beat->usage->clock), today);
+	beat->item = (struct usage_push){ .boot = check_strdup(beat->self->cluster->process) };
+	beat->more = quotas_demand(beat->usage->quotas, today, &beat->item);
+}
+
+static void no_leader(struct beat *beat, int64_t wait_ms)
+{
+	usage_push_fini(&beat->item);
+	if (beat->telling)
+		tell_anew(beat);
+	quotas_failed(beat->usage->quotas);
+	quotas_wake(beat->usage->quotas);
+	cycle_in(beat, wait_ms < RETRY_MS ? wait_ms : RETRY_MS);
+}
+
+static void cycle(void *arg)
+{
+	struct beat *beat = arg;
+	int64_t wait_ms;
+
+	if (beat->stopping || beat->call.call)
+		return;
+	compose(beat);
+	usage_see_to(
+		beat->usage, (struct quotas_need){ .ceilings = quotas_ceilings_due(beat->usage->quotas) });
+	if (!push_call_send(&beat->call, &beat->item, &wait_ms))
+		no_leader(beat, wait_ms);
+}
+
+static void on_kick(void *arg)
+{
+	struct beat *beat = arg;
+
+	atomic_store(&beat->kicked, false);
+	if (beat->stopping) {
+		quotas_failed(beat->usage->quotas);
+		quotas_wake(beat->usage->quotas);
+		return;
+	}
+	if (beat->call.call)
+		beat->again = true;
+	else if (few_take(&beat->soon, SOON_MOST, SOON_SPAN_MS, clock_ms()))
+		cycle(beat);
+	else
+		cycle_in(beat, SOON_REST_MS);
+}
+
+void beat_kick(void *arg)
+{
+	struct beat *beat = arg;
+
+	if (!atomic_exchange(&beat->kicked, true))
+		loop_post(beat->loop, on_kick, beat);
+}
+
+/* ---- life ---- */
+
+struct beat *beat_start(struct push_self *self, struct usage *usage)
+{
+	struct beat *beat = xnew(struct beat);
+
+	beat->self = self;
+	beat->usage = usage;
+	beat->loop = self->worker->loops[0].loop;
+	beat->telling = true;
+	push_call_init(&beat->call, self, on_done, beat);
+	beat_kick(beat);
+	on_waits(beat);
+	return beat;
+}
+
+void beat_stop(struct beat *beat)
+{
+	beat->stopping = true;
+	loop_timer_stop(beat->loop, &beat->timer);
+	loop_timer_stop(beat->loop, &beat->waits);
+	push_call_cancel(&beat->call);
+	quotas_failed(beat->usage->quotas);
+	quotas_wake(beat->usage->quotas);
+}
+
+void beat_free(struct beat *beat)
+{
+	if (!beat)
+		return;
+	usage_push_fini(&beat->item);
+	push_call_fini(&beat->call);
+	free(beat->told);
+	free(beat->hearer);
+	free(beat);
+}

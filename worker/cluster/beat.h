@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * beat - "I am here, I hold this, I want that": a push without counts, as often as the leaders say and whenever a call waits.
+ *
+ *     due or kicked -> what quota.h has to say -> sent -> answered: lease, day, grants; those that wait go on
+ *
+ * One at a time. Who has to say more than fits goes on at once. While a leader hears the other workers (hold_ms) those that
+ * wait go on waiting, and nobody's wish makes more beats.
+ *
+ * A leader that we have not spoken with is seen by its id in an answer: all that we hold is told to it, from the first row
+ * on, and the grants of no other answer count until then. Such a telling ends with `all`.
+ *
+ * Thread  own loop, but for beat_kick().
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct beat;
+struct push_self;
+struct usage;
+
+struct beat *beat_start(struct push_self *self, struct usage *usage);
+/* Thread  any. There is something to be said. */
+void beat_kick(void *beat);
+void beat_stop(struct beat *beat);
+void beat_free(struct beat *beat);

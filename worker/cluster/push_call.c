@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/cluster/push_call.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/http_client.h"
+#include "common/log.h"
+#include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/leader_call.h"
+#include "worker/cluster/usage_clock.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+#include "worker/worker.h"
+
+#define ANSWER_MAX (8u * 1024 * 1024)
+#define WHY_MAX    4096u /* of an answer that is none */
+/* What a leader may say, as its settings are bounded (proto/entity_fields.def). */
+#define LEASE_MOST_MS  600000
+#define EVERY_LEAST_MS 100
+#define EVERY_MOST_MS  60000
+#define GRANT_MOST_MS  600000
+#define LEASE_FIRST_MS 6000
+/* Of what it provokes: lines of the log in a minute. */
+#define SAY_MOST    10
+#define SAY_SPAN_MS 60000
+#define RATE_MS     1000
+
+void push_self_init(struct push_self *self, struct cluster *cluster, struct worker *worker)
+{
+	*self = (struct push_self){ .cluster = cluster,
+		.worker = worker,
+		.state = "active",
+		.every_ms = cluster->settings->push_every_ms,
+		.lease_ms = LEASE_FIRST_MS };
+}
+
+/* ---- the head ---- */
+
+static void measure_rate(struct push_self *self, uint64_t requests, int64_t now)
+{
+	if (self->rate_ms && now - self->rate_ms < RATE_MS)
+		return;
+	if (self->rate_ms)
+		self->rate =
+			(double)(requests - self->rate_requests) * 1000.0 / (double)(now - self->rate_ms);
+	self->rate_requests = requests;
+	self->rate_ms = now;
+}
+
+static void fill_stats(struct push_self *self, struct usage_stats *stats)
+{
+	struct worker *worker = self->worker;
+	struct process_stats process = process_stats();
+	struct histogram latency = { 0 };
+	int64_t now = clock_ms();
+
+	for (unsigned i = 0; i < worker->loops_len; i++) {
+		const struct worker_counters *counters = &worker->loops[i].counters;
+		stats->requests += counter_get(&counters->http_ended_total);
+		stats->bytes_in += counter_get(&counters->received_bytes_total);
+		stats->bytes_out += counter_get(&counters->sent_bytes_total);
+		stats->proxied += counter_get(&counters->proxied_total);
+		traffic_latency(&worker->loops[i].traffic, &latency);
+	}
+	stats->open_requests = worker_open_requests(worker);
+	stats->rss = process.rss;
+	stats->cpu_ms = process.cpu_ms;
+	stats->uptime_ms = (uint64_t)(now - worker->started_ms);
+	stats->p50_us = histogram_quantile(&latency, 0.5);
+	stats->p99_us = histogram_quantile(&latency, 0.99);
+	stats->s3_requests = store_requests(worker->store);
+	stats->spool_bytes = spool_used(worker->spool);
+	measure_rate(self, stats->requests, now);
+	stats->rate = self->rate;
+}
+
+/* What is ours in every push. The counts' and demands' texts and lists stay their owner's. */
+static void head_init(struct push_self *self, struct usage_push *push)
+{
+	struct cluster *cluster = self->cluster;
+	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
+	char digest[STATE_DIGEST_TEXT];
+
+	state_digest_hex(snapshot->state, digest);
+	push->worker = check_strdup(cluster->self);
+	push->process = check_strdup(cluster->process);
+	push->number = ++self->number;
+	push->url = check_strdup(cluster->url);
+	push->zone = check_strdup(cluster->settings->zone);
+	push->version = check_strdup(ZOT_VERSION);
+	push->state = check_strdup(self->state);
+	push->revision = state_revision(snapshot->state);
+	push->state_digest = check_strdup(push->revision ? digest : "");
+	push->state_age_ms = cluster_state_age_ms(cluster);
+	push->witness = check_strdup(self->witness);
+	push->stats = (struct usage_stats){ 0 };
+	fill_stats(self, &push->stats);
+}
+
+static void head_fini(struct usage_push *push)
+{
+	free(push->worker);
+	free(push->process);
+	free(push->url);
+	free(push->zone);
+	free(push->version);
+	free(push->state);
+	free(push->state_digest);
+	free(push->witness);
+}
+
+/* ---- the answer ---- */
+
+void push_self_say_refused(struct push_self *self, const char *why)
+{
+	if (few_take(&self->said, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_error("push.refused", "name=%s %s", log_quote(str_of(self->cluster->self)), why);
+}
+
+static void say_wrong(struct push_self *self, const struct error *err)
+{
+	if (few_take(&self->said, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_warn("push.answer", "error=%s ignoring", log_quote(str_of(err->text)));
+}
+
+/* Refused for what we are, not for now. */
+static void say_why(struct push_self *self, unsigned status)
+{
+	if (status == 401)
+		push_self_say_refused(
+			self, "the leader does not know CLUSTER_LEADER_CLIENT_ID and _SECRET, or no longer");
+	else if (status == 403)
+		push_self_say_refused(self,
+			"the credential is another worker's: CLUSTER_LEADER_CLIENT_ID must be "
+			"CLUSTER_WORKER_NAME");
+}
+
+static bool check_most(const char *what, int64_t value, int64_t most, struct error *err)
+{
+	if (value <= most)
+		return true;
+	return error_set(err, ERROR_INVALID, NULL, "%s: %" PRId64 "; at most %" PRId64 " are allowed", what,
+		value, most);
+}
+
+static bool check_answer(const struct push_call *call, const struct usage_answer *answer, struct error *err)
+{
+	if (!check_most("lease_ms", answer->lease_ms, LEASE_MOST_MS, err) ||
+		!check_most("push_every_ms", answer->push_every_ms, EVERY_MOST_MS, err) ||
+		!check_most("grant_ms", answer->grant_ms, GRANT_MOST_MS, err) ||
+		!check_most("hold_ms", answer->hold_ms, GRANT_MOST_MS, err) ||
+		!check_most("now_ms", answer->now_ms, USAGE_CLOCK_MOST_MS, err))
+		return false;
+	if (answer->seq != call->seq || (answer->number && answer->number != call->number))
+		return error_set(err, ERROR_INVALID, NULL, "it is that to another push");
+	return true;
+}
+
+static void learn(struct push_self *self, const struct usage_answer *answer)
+{
+	(void)!str_copy(str_of(answer->witness), self->witness, sizeof(self->witness));
+	self->every_ms = answer->push_every_ms;
+	if (answer->push_every_ms <= 0)
+		self->every_ms = self->cluster->settings->push_every_ms;
+	else if (answer->push_every_ms < EVERY_LEAST_MS)
+		self->every_ms = EVERY_LEAST_MS;
+	if (answer->lease_ms > 0)
+		self->lease_ms = answer->lease_ms;
+}
+
+static void taken(struct push_call *call, struct http_call *http, struct push_result *result)
+{
+	const char *date = http_headers_find(http_call_headers(http), "Date");
+
+	leaders_worked(&call->leaders);
+	learn(call->self, result->answer);
+	result->end = PUSH_TAKEN;
+	result->trust = (struct trust_answer){ .asked_ms = call->sent_ms,
+		.asked_wall_ms = call->sent_wall_ms,
+		.answered_ms = clock_ms(),
+		.leader = call->leaders.now,
+		.lease_ms = result->answer->lease_ms };
+	if (!date || !http_date_parse(str_of(date), &result->trust.date_s))
+		result->trust.date_s = -1;
+}
+
+static void read_answer(struct push_call *call, struct http_call *http, struct push_result *result)
+{
+	struct usage_answer answer = { 0 };
+	struct error err;
+
+	if (usage_answer_parse(http_call_body(http), &answer, &err) && check_answer(call, &answer, &err)) {
+		result->answer = &answer;
+		taken(call, http, result);
+		call->done(call->arg, result);
+	} else {
+		say_wrong(call->self, &err);
+		leaders_failed(&call->leaders, clock_ms());
+		result->why = err.text;
+		call->done(call->arg, result);
+	}
+	usage_answer_fini(&answer);
+}
+
+static void read_refusal(struct push_call *call, struct http_call *http, struct push_result *result)
+{
+	unsigned status = http_call_status(http);
+	AUTO_FINI(buf) why = buf_limit(WHY_MAX + 64);
+
+	if (status == 409)
+		result->end = PUSH_CONFLICT;
+	else if (status == 400 || status == 413)
+		result->end = PUSH_REFUSED;
+	else
+		leaders_failed(&call->leaders, clock_ms());
+	say_why(call->self, status);
+	buf_format(&why, "the leader answered %u %.*s", status, STR_ARGS(http_call_body(http)));
+	result->why = buf_text(&why);
+	log_debug("push.failed", "error=%s", log_quote(str_of(result->why)));
+	call->done(call->arg, result);
+}
+
+static void on_head(void *arg, struct http_call *http)
+{
+	unsigned status = http_call_status(http);
+
+	(void)arg;
+	if (status == 200)
+		http_call_collect(http, ANSWER_MAX);
+	else if (http_call_length(http) >= 0 && http_call_length(http) <= WHY_MAX)
+		http_call_collect(http, WHY_MAX);
+}
+
+static void on_done(void *arg, struct http_call *http, const struct error *err)
+{
+	struct push_call *call = arg;
+	struct push_result result = { .end = PUSH_FAILED, .number = call->number, .reached = !err };
+
+	call->call = NULL;
+	if (err) {
+		log_debug("push.failed", "error=%s", log_quote(str_of(err->text)));
+		leaders_failed(&call->leaders, clock_ms());
+		result.why = err->text;
+		call->done(call->arg, &result);
+	} else if (http_call_status(http) == 200) {
+		read_answer(call, http, &result);
+	} else {
+		read_refusal(call, http, &result);
+	}
+}
+
+/* ---- sending ---- */
+
+void push_call_init(struct push_call *call, struct push_self *self, push_done_f *done, void *arg)
+{
+	*call = (struct push_call){ .self = self, .done = done, .arg = arg };
+	leaders_init(&call->leaders, self->cluster->settings, self->cluster->settings->push_every_ms);
+}
+
+void push_call_cancel(struct push_call *call)
+{
+	if (call->call)
+		http_call_cancel(TAKE(call->call));
+}
+
+void push_call_fini(struct push_call *call)
+{
+	leaders_fini(&call->leaders);
+}
+
+bool push_call_send(struct push_call *call, const struct usage_push *push, int64_t *ret_wait_ms)
+{
+	struct push_self *self = call->self;
+	AUTO_FINI(buf) body = buf_limit(USAGE_BYTES_MAX * 2);
+	struct usage_push item = *push;
+	const char *url = leaders_next(&call->leaders, clock_ms(), ret_wait_ms);
+
+	if (!url)
+		return false;
+	head_init(self, &item);
+	usage_push_encode(&item, &body);
+	head_fini(&item);
+	struct leader_call to = { .cluster = self->cluster,
+		.client = self->worker->loops[0].client,
+		.leader = url,
+		.method = "PUT",
+		.path = "/api/cluster/quotas",
+		.body = buf_str(&body),
+		.revision = item.revision,
+		.total_ms = (unsigned)self->cluster->settings->push_timeout_ms };
+	call->number = item.number;
+	call->seq = item.seq;
+	call->sent_ms = clock_ms();
+	call->sent_wall_ms = clock_wall_ms();
+	call->call = leader_call_start(
+		&to, (struct http_call_events){ .arg = call, .on_head = on_head, .on_done = on_done });
+	return true;
+}
