@@ -172,6 +172,12 @@ class Road:
                    f"{times} answered pushes")
 
 
+def pushes_of(journal):
+    """What no leader has acknowledged: counts, and the last words of boots."""
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
 class Key:
     def __init__(self, made):
         self.id, self.auth = made["clientId"], (made["clientId"], made["clientSecret"])
@@ -214,6 +220,7 @@ class World(Cluster):
         process = super().worker(name, CLUSTER_LEADER_URL=f"http://127.0.0.1:{road.port}", ZOT_WORKER_DATA=folder,
                                  ZOT_SPOOL=self.folder / f"{name}.spool", CLUSTER_WORKER_NAME=called or name, **self.faulty(name), **more)
         process.folder, process.road = pathlib.Path(folder), road
+        process.journal = lambda: pushes_of(process.folder / "usage.journal")
         return process
 
     # Time. It is the leader's; each program has its own.

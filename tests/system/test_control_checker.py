@@ -430,6 +430,7 @@ class Round:
             worker.road.rule = worker.road.edit = None
         for worker in self.world.workers:
             worker.road.await_answers(3, HEAL_S)
+            await_true(lambda: not [push for push in worker.journal() if push["final"]], HEAL_S, "the last words of all boots at the leader")
         self.end.set()
 
     def judge(self):
