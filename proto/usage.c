@@ -116,6 +116,7 @@ static const struct member usage_push_members[] = {
 	UINT(usage_push, revision),
 	MEMBER(usage_push, state_digest, MEMBER_TEXT, .max = 64),
 	MEMBER(usage_push, state_age_ms, MEMBER_INT, .max = 0),
+	NAME(usage_push, leader, false),
 	MEMBER(usage_push, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
 	ROWS(usage_push, "usage", rows, usage_row),
 	ROWS(usage_push, "repositories", repositories, usage_repository),

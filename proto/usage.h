@@ -23,7 +23,7 @@
  *               used     as the leader knows it; the larger counts
  *               total    calls of the whole fleet in that day, as merged so far
  *               recall   another worker is out, or the quota was lowered: release what is unused and push at once
- * `all`: every grant that the boot holds is named in this push or in an earlier one to the same leader.
+ * `all`: every grant that the boot holds is named in this push or in an earlier one, since an answer of this very `leader`.
  * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole.
  *
  * Members' names are those of the structs, but `rows` is "usage" and `rate` is "rate_milli".
@@ -84,7 +84,8 @@ struct usage_push {
 	uint64_t revision;      /* applied state */
 	char *state_digest;     /* of it, 64 hex digits; "" = none */
 	int64_t state_age_ms;
-	char *witness;          /* of the newest answer that it had, from whatever leader */
+	char *leader;           /* the process of the leader whose answer the newest beat had; "" = none yet */
+	char *witness;          /* of that answer; "" where the lease that it gave is over */
 	struct usage_row *rows;            size_t rows_len;
 	struct usage_repository *repositories; size_t repositories_len;
 	struct usage_demand *demands;      size_t demands_len;

@@ -37,8 +37,9 @@ struct beat {
 	atomic_bool kicked;
 	int64_t held_until_ms;
 
-	bool telling;        /* to a leader that we have not told all yet */
-	char *told, *hearer; /* the leader that knows all; the one that has heard a part of the telling */
+	bool telling; /* to a leader that we have not told all yet */
+	/* Of the newest answer. */
+	char leader[USAGE_NAME_MAX + 1], witness[USAGE_WITNESS_MAX + 1];
 };
 
 static void cycle(void *arg);
@@ -61,43 +62,26 @@ static void on_waits(void *arg)
 
 /* ---- whom we have told ---- */
 
-static void set_text(char **at, const char *text)
-{
-	free(*at);
-	*at = text ? check_strdup(text) : NULL;
-}
-
 static void tell_anew(struct beat *beat)
 {
 	beat->telling = true;
-	set_text(&beat->hearer, NULL);
 	quotas_tell_anew(beat->usage->quotas);
 }
 
-static bool is_hearer(const struct beat *beat, const char *leader)
-{
-	const char *expected = beat->telling ? beat->hearer : beat->told;
-
-	return !expected || !strcmp(expected, leader);
-}
-
 /* Does the leader that answered know of all that we hold? If not, it is told next. */
-static bool see_leader(struct beat *beat, const char *leader)
+static bool see_leader(struct beat *beat, const struct usage_answer *answer)
 {
-	if (!is_hearer(beat, leader)) {
+	bool same = !strcmp(beat->item.leader, answer->leader);
+
+	(void)!str_copy(str_of(answer->leader), beat->leader, sizeof(beat->leader));
+	(void)!str_copy(str_of(answer->witness), beat->witness, sizeof(beat->witness));
+	if (!same) {
 		tell_anew(beat);
 		beat->again = true;
-		return false;
+	} else if (!beat->more) {
+		beat->telling = false;
 	}
-	if (!beat->telling)
-		return true;
-	if (beat->more) {
-		set_text(&beat->hearer, leader);
-		return false;
-	}
-	beat->telling = false;
-	set_text(&beat->told, leader);
-	return true;
+	return same && !beat->telling;
 }
 
 /* ---- the end of a beat ---- */
@@ -111,7 +95,7 @@ static void taken(struct beat *beat, const struct push_result *result)
 	cluster_renew(beat->self->cluster, &result->trust);
 	usage_clock_hear(&beat->usage->clock, answer->now_ms);
 	beat->held_until_ms = answer->hold_ms ? clock_ms() + answer->hold_ms : 0;
-	heard.is_told = see_leader(beat, answer->leader);
+	heard.is_told = see_leader(beat, answer);
 	quotas_answer(beat->usage->quotas, &heard, &need);
 	beat->again |= need.beat || beat->more;
 	need.beat = false;
@@ -178,7 +162,10 @@ static void compose(struct beat *beat)
 	char today[11];
 
 	clock_day(usage_clock_s(&beat->usage->clock), today);
-	beat->item = (struct usage_push){ .boot = check_strdup(beat->self->cluster->process) };
+	/* Others may have come while we had no lease: nobody waited for us. */
+	beat->item = (struct usage_push){ .boot = check_strdup(beat->self->cluster->process),
+		.leader = check_strdup(beat->leader),
+		.witness = check_strdup(cluster_lease_left_ms(beat->self->cluster) ? beat->witness : "") };
 	beat->more = quotas_demand(beat->usage->quotas, today, &beat->item);
 }
 
@@ -264,7 +251,5 @@ void beat_free(struct beat *beat)
 		return;
 	usage_push_fini(&beat->item);
 	push_call_fini(&beat->call);
-	free(beat->told);
-	free(beat->hearer);
 	free(beat);
 }

@@ -7,8 +7,9 @@
  * One at a time. Who has to say more than fits goes on at once. While a leader hears the other workers (hold_ms) those that
  * wait go on waiting, and nobody's wish makes more beats.
  *
- * A leader that we have not spoken with is seen by its id in an answer: all that we hold is told to it, from the first row
- * on, and the grants of no other answer count until then. Such a telling ends with `all`.
+ * Each beat names the leader that answered the one before, and what that one has told of its store (its witness), for as long as
+ * the lease lasts that it gave. Where another one answers, all that we hold is told to it, from the first row on, and the grants of
+ * no answer count until then. Such a telling ends with `all`.
  *
  * Thread  own loop, but for beat_kick().
  */

@@ -16,8 +16,7 @@
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
-#define ANSWER_MAX (8u * 1024 * 1024)
-#define WHY_MAX    4096u /* of an answer that is none */
+#define WHY_MAX 4096u /* of an answer that is none */
 /* What a leader may say, as its settings are bounded (proto/entity_fields.def). */
 #define LEASE_MOST_MS  600000
 #define EVERY_LEAST_MS 100
@@ -78,7 +77,7 @@ static void fill_stats(struct push_self *self, struct usage_stats *stats)
 	stats->rate = self->rate;
 }
 
-/* What is ours in every push. The counts' and demands' texts and lists stay their owner's. */
+/* What is ours in every push. What it says of counts, demands and leaders is its owner's. */
 static void head_init(struct push_self *self, struct usage_push *push)
 {
 	struct cluster *cluster = self->cluster;
@@ -96,7 +95,6 @@ static void head_init(struct push_self *self, struct usage_push *push)
 	push->revision = state_revision(snapshot->state);
 	push->state_digest = check_strdup(push->revision ? digest : "");
 	push->state_age_ms = cluster_state_age_ms(cluster);
-	push->witness = check_strdup(self->witness);
 	push->stats = (struct usage_stats){ 0 };
 	fill_stats(self, &push->stats);
 }
@@ -110,7 +108,6 @@ static void head_fini(struct usage_push *push)
 	free(push->version);
 	free(push->state);
 	free(push->state_digest);
-	free(push->witness);
 }
 
 /* ---- the answer ---- */
@@ -162,7 +159,6 @@ static bool check_answer(const struct push_call *call, const struct usage_answer
 
 static void learn(struct push_self *self, const struct usage_answer *answer)
 {
-	(void)!str_copy(str_of(answer->witness), self->witness, sizeof(self->witness));
 	self->every_ms = answer->push_every_ms;
 	if (answer->push_every_ms <= 0)
 		self->every_ms = self->cluster->settings->push_every_ms;
@@ -230,7 +226,7 @@ static void on_head(void *arg, struct http_call *http)
 
 	(void)arg;
 	if (status == 200)
-		http_call_collect(http, ANSWER_MAX);
+		http_call_collect(http, USAGE_BYTES_MAX);
 	else if (http_call_length(http) >= 0 && http_call_length(http) <= WHY_MAX)
 		http_call_collect(http, WHY_MAX);
 }

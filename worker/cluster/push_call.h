@@ -26,7 +26,6 @@ struct push_self {
 	struct worker *worker;
 	const char *state;  /* "active" "draining" "left" */
 	uint64_t number;    /* of the newest */
-	char witness[USAGE_WITNESS_MAX + 1]; /* of the newest answer */
 	int64_t every_ms;   /* between beats, as the leaders say */
 	int64_t lease_ms;   /* the same */
 	struct few said;
@@ -66,6 +65,6 @@ struct push_call {
 void push_call_init(struct push_call *call, struct push_self *self, push_done_f *done, void *arg);
 void push_call_cancel(struct push_call *call); /* done() does not run */
 void push_call_fini(struct push_call *call);
-/* Sends what *push says of counts and demands, with our head and the next number; it must stay until done(). False: no leader may
+/* Sends what *push says of counts, demands and leaders, with our head and the next number; it must stay until done(). False: no leader may
  * be asked before *ret_wait_ms. */
 bool push_call_send(struct push_call *call, const struct usage_push *push, int64_t *ret_wait_ms) MUST_CHECK;

@@ -46,6 +46,7 @@ static struct usage_push sample(void)
 		.revision = 41,
 		.state_digest = key_one,
 		.state_age_ms = 1500,
+		.leader = zone,
 		.witness = key_two,
 		.rows = rows,
 		.rows_len = 2,
@@ -100,6 +101,7 @@ static void a_push_survives(void **state)
 	assert_int_equal(got.seq, 9);
 	assert_true(got.final && got.all);
 	assert_string_equal(got.state_digest, "zak_1");
+	assert_string_equal(got.leader, "a");
 	assert_string_equal(got.witness, "zak_2");
 	assert_int_equal(got.demands[0].granted, 6);
 	assert_int_equal(got.revision, 41);
