@@ -101,6 +101,10 @@ class History:
     def is_starting(self, call):
         return any(w.worker == call.worker and call.end >= w.begin and call.begin <= w.end for w in self.windows)
 
+    def moved(self, key):
+        """Calls that may be counted for another day: who has just started knows no day but that of its own clock."""
+        return sum(call.may_count and self.is_starting(call) for call in self.of(key))
+
     def had_no_quota(self, key):
         return any(c.quota == 0 for c in self.changes if c.key == key)
 
@@ -126,8 +130,7 @@ def check_sums(history, merged):
         days = sorted(set(history.days(key)) | {d for k, d in merged if k == key})
         excuses = {day: history.lost[key, day] + history.lacking[key, day] for day in days}
         problems += check_sum(key, history.of(key), sum(merged.get((key, day), 0) for day in days), sum(excuses.values()))
-        # Who has just started knows no day but that of its own clock.
-        moved = sum(call.may_count and history.is_starting(call) for call in history.of(key))
+        moved = history.moved(key)
         for day in days:
             problems += check_sum(f"{key} {day}", history.of(key, day), merged.get((key, day), 0), excuses[day], moved)
     return problems
@@ -188,8 +191,8 @@ def check_patience(key, worker, remaining, begin, admitted, bound):
 
 def check_spent(history, key, day, quota):
     """After all was used that could be: nothing is lost to the quota. Only where nobody was killed and no store was put back."""
-    least, most = bounds(history.of(key, day))
-    return [] if least <= quota <= most or least > quota else [f"{key} {day}: only {most} calls of {quota} could be used: lost to the quota"]
+    most = bounds(history.of(key, day))[1] + history.moved(key)
+    return [] if quota <= most else [f"{key} {day}: only {most} calls of {quota} could be used: lost to the quota"]
 
 
 def check_same(what, wanted, found):

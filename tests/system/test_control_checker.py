@@ -476,7 +476,7 @@ class Round:
         """By what the clients know where that is exact, otherwise by what the leader says to be granted."""
         day = self.world.day(self.days)
         if self.is_exact:
-            return account.quota - sum(c.may_count for c in self.history.of(account.name, day))
+            return account.quota - sum(c.may_count for c in self.history.of(account.name, day)) - self.history.moved(account.name)
         row = self.world.usage(account.key).get(day, {})
         return account.quota - max(row.get("granted", 0), row.get("calls", 0))
 

@@ -116,6 +116,9 @@ def test_calls_that_are_lost_to_a_quota_are_found():
     assert check_spent(spent.history, KEY, DAY, 4) == []
     assert check_spent(spent.history, KEY, DAY, 5)[0].endswith("lost to the quota")
     assert check_spent(spent.call(None).history, KEY, DAY, 5) == []
+    started = Story(5).starts(takes=0.05).call().wait(1).call(times=3)
+    assert check_spent(started.history, KEY, DAY, 5) == []
+    assert check_spent(started.history, KEY, DAY, 6)[0].endswith("lost to the quota")
 
 
 def test_states_that_differ_are_found():
