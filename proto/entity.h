@@ -70,7 +70,7 @@ struct policy { /* id = repository glob */
 struct cluster_settings { /* id = "cluster" */
 	int64_t lease_ms;          /* default 6000 */
 	int64_t push_every_ms;     /* 2000 */
-	int64_t grant_ms;          /* 60000: for how long a grant is good without a leader's answer */
+	int64_t grant_ms;          /* 15000: for how long a grant is good without a leader's answer */
 	int64_t poll_wait_ms;      /* long poll: 25000 */
 	bool isolated;             /* storage is each worker's own */
 };

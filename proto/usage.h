@@ -11,7 +11,7 @@
  * stores seq in the same transaction; otherwise it adds nothing and acknowledges. seq 0: no counts in this push.
  *
  * In order. `number` grows with each push that a process sends. A lower one changes nothing about the member, and its demands
- * count for nothing. 0: the seq stands in for it.
+ * count for nothing, unless they are final. 0: the seq stands in for it.
  *
  * Grants. A call of a key with a daily quota is admitted only out of a grant. All numbers of a grant are absolute for
  * (boot, key, day), so a repeated push or answer changes nothing:
@@ -19,12 +19,13 @@
  *               used     calls admitted so far out of grants
  *               want     how many more it would like to hold unused, 0 = none
  *               release  "I hold no unused grant": granted := used at the leader
- *     leader -> granted  calls that this worker may admit in all (never lowered but by a release)
+ *     leader -> granted  calls that this worker may admit in all
  *               used     as the leader knows it; the larger counts
  *               total    calls of the whole fleet in that day, as merged so far
  *               recall   another worker is out, or the quota was lowered: release what is unused and push at once
  * `all`: every grant that the boot holds is named in this push or in an earlier one, since an answer of this very `leader`.
- * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole.
+ * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole. Of another
+ * process it is believed when the boot's own was silent for grant_ms.
  *
  * Members' names are those of the structs, but `rows` is "usage" and `rate` is "rate_milli".
  * Parsing: unknown members are ignored, missing ones have defaults (texts "", state "active", after seq - 1), but
@@ -40,11 +41,11 @@
 
 /* Of a message, either way: what is larger is refused. */
 #define USAGE_BYTES_MAX (1024u * 1024)
-#define USAGE_ROWS_MAX  2000u /* of all lists together */
+#define USAGE_ROWS_MAX  1000u /* of all lists together */
 #define USAGE_NAME_MAX  255u
 /* What either side puts into a message, all its lists together: rows until there are so many, or until their texts have so many
  * bytes. Escaped six times, and with the rest of the message, that is below the above. */
-#define USAGE_CHUNK_ROWS  1000u
+#define USAGE_CHUNK_ROWS  500u
 #define USAGE_CHUNK_BYTES (64u * 1024)
 /* Where there is no room for more names the rest is counted under this one. No key or repository can have it. */
 #define USAGE_OTHERS "*"

@@ -26,7 +26,7 @@
 #define REST_MS        1000
 #define RETRY_MS       1000
 /* A leader that says nothing about it. */
-#define GRANT_DEFAULT_MS 60000
+#define GRANT_DEFAULT_MS 15000
 /* Rows of days that are so far from the leader's are dropped. */
 #define DAYS_KEPT 2
 

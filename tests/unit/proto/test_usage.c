@@ -268,7 +268,7 @@ static void rows_are_bounded_in_all(void **state)
 	assert_true(parses(buf_text(&b), &err));
 	b.at[b.len - 1] = ',';
 	buf_puts(&b, "\"demands\":[{\"apikey\":\"a\",\"day\":\"2026-11-20\"}]}");
-	refused(buf_text(&b), "demands", "2000 rows");
+	refused(buf_text(&b), "demands", "1000 rows");
 	assert_false(parses(buf_text(&b), &err));
 	assert_int_equal(err.kind, ERROR_TOO_LARGE);
 }
