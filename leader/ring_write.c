@@ -202,6 +202,15 @@ static void store_some(struct ring_write *write)
 	}
 }
 
+/* Of a leader that has ended its hearing while nobody pushed what must be stored. */
+static void store_heard(struct ring_write *write)
+{
+	struct error err;
+
+	if (!leader_settle_locked(write->leader, &err))
+		say_failed(write, "hearing.store", &err);
+}
+
 static void tidy_grants(struct ring_write *write)
 {
 	char today[11], oldest[11];
@@ -237,6 +246,7 @@ void ring_write_sweep_locked(struct ring_write *write)
 	lose_some(leader, &terms);
 	ring_write_now_locked(write);
 	store_some(write);
+	store_heard(write);
 	forget_some(write, &terms);
 	tidy_grants(write);
 	expire_credentials(leader);
