@@ -257,15 +257,19 @@ static void note_heard(struct hearing *hearing, const struct usage_push *push)
 	hearing->heard++;
 }
 
-void hearing_heard(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
+bool hearing_heard(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
 {
+	bool proof = false;
+
 	pthread_mutex_lock(&hearing->lock);
 	if (is_holding(hearing, now_ms) && !hearing->no_proof) {
 		note_heard(hearing, push);
-		if (hearing->heard && hearing->heard == hearing->expected_len)
+		proof = hearing->heard && hearing->heard == hearing->expected_len;
+		if (proof)
 			deal(hearing, now_ms, "proof");
 	}
 	pthread_mutex_unlock(&hearing->lock);
+	return proof;
 }
 
 bool hearing_is_due(struct hearing *hearing, int64_t now_ms, bool *ret_heard)

@@ -382,6 +382,17 @@ static void close_leader(struct leader_process *process)
 	free(process);
 }
 
+/* The next one need not hear for long where this one did. */
+static void settle_at_end(struct leader *leader)
+{
+	struct error err;
+
+	leader_lock(leader);
+	if (!leader_settle_locked(leader, &err))
+		log_warn("hearing.store", "error=%s ignoring", log_quote(str_of(err.text)));
+	leader_unlock(leader);
+}
+
 static bool serve(struct leader_process *process, struct error *err)
 {
 	struct leader *leader = &process->leader;
@@ -394,6 +405,7 @@ static bool serve(struct leader_process *process, struct error *err)
 		log_quote(str_of(leader->settings->name)), log_quote(str_of(leader->settings->data)),
 		state_log_revision(leader->log), clock_ms() - leader->started_ms);
 	loop_run(leader->loop);
+	settle_at_end(leader);
 	log_info("leader.stopped", "ms=%" PRId64, clock_ms() - leader->started_ms);
 	return true;
 }

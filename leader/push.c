@@ -462,8 +462,9 @@ static void note_heard(const struct merging *merging)
 {
 	bool told = !merging->push->demands_len || (merging->believed && !merging->refused);
 
-	if (names_us(merging) && told)
-		hearing_heard(merging->leader->hearing, merging->push, merging->now_ms);
+	if (names_us(merging) && told &&
+		hearing_heard(merging->leader->hearing, merging->push, merging->now_ms))
+		ring_write_due(merging->leader->ring);
 }
 
 static bool merge_locked(struct merging *merging)

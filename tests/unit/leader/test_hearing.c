@@ -55,8 +55,10 @@ static struct usage_push push_of(struct told told)
 static void hear(struct hearing *hearing, struct told told)
 {
 	struct usage_push push = push_of(told);
+	bool held = hearing_hold_ms(hearing, NOW) > 0;
+	bool proof = hearing_heard(hearing, &push, NOW);
 
-	hearing_heard(hearing, &push, NOW);
+	assert_int_equal(proof, held && !hearing_hold_ms(hearing, NOW));
 	usage_push_fini(&push);
 }
 
