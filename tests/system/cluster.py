@@ -78,9 +78,9 @@ class Process:
 class Cluster:
     user, password = "admin", "a password for tests"
 
-    def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None, tls=False):
+    def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None, tls=False, leader_environment=None):
         self.kind, self.count, self.with_haproxy, self.lease_ms = store, workers, haproxy, lease_ms
-        self.extra = worker_environment or {}
+        self.extra, self.leader_extra = worker_environment or {}, leader_environment or {}
         self.tls, self.scheme, self.ca, self.shared_environment = tls, "https" if tls else "http", None, {}
         self.ends = contextlib.ExitStack()
 
@@ -109,7 +109,7 @@ class Cluster:
         self.leader = self.add(Process(self, "leader", [str(BUILD / "leader/zot-leader"), "serve"], port, {
             "PORT": port, "ZOT_LEADER_ADDRESS": "127.0.0.1", "ZOT_LEADER_DATA": self.folder / "leader", "CLUSTER_MODE": "leader",
             "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password, "CLUSTER_LEADER_CLIENT_ID": "workers",
-            "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET, **self.shared_environment})).start()
+            "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET, **self.shared_environment, **self.leader_extra})).start()
         if self.lease_ms:
             reply = self.admin("PATCH", "/api/settings/cluster", {"leaseMs": self.lease_ms, "pushEveryMs": max(100, self.lease_ms // 3)})
             assert reply.status_code == 200, reply.text
