@@ -23,6 +23,7 @@ struct row {
 	char *apikey;
 	uint64_t granted, used;
 	bool recall;
+	bool heard; /* the holder knows these numbers from this process */
 };
 
 struct pot {
@@ -262,7 +263,8 @@ void grants_free(struct grants *grants)
 
 struct change {
 	uint64_t total;
-	bool out; /* it wanted, and nothing was available */
+	bool out;   /* it wanted, and nothing was available */
+	bool heard; /* what it is granted is what it said, and what is given now */
 };
 
 struct grants_staged {
@@ -358,19 +360,32 @@ static uint64_t missing(const struct usage_demand *demand, uint64_t granted, con
 	return terms->final || goal < granted ? 0 : goal - granted;
 }
 
+/* What it holds before anything is given. */
+static uint64_t held(
+	const struct usage_demand *demand, uint64_t known, uint64_t used, const struct grants_terms *terms)
+{
+	uint64_t told = least(demand->granted, STORE_GRANT_MAX);
+
+	if (terms->final)
+		return used;
+	if (terms->only_tells)
+		return most(most(known, told), used);
+	return demand->release ? used : most(told, used);
+}
+
 static void judge(struct grants_staged *staged, const struct usage_demand *demand, const struct pot *pot,
 	const struct row *row, const struct grants_terms *terms)
 {
 	uint64_t used = most(row ? row->used : 0, least(demand->used, STORE_GRANT_MAX));
-	uint64_t known = row ? row->granted : 0, told = least(demand->granted, STORE_GRANT_MAX);
-	uint64_t granted = demand->release || terms->final ? used : most(most(known, told), used);
-	uint64_t more = terms->hold ? 0 : missing(demand, granted, terms);
+	uint64_t known = row ? row->granted : 0;
+	uint64_t granted = held(demand, known, used, terms);
+	uint64_t more = terms->hold || terms->only_tells ? 0 : missing(demand, granted, terms);
 	uint64_t left = terms->limit ? available(pot, row, granted, used, terms) : STORE_GRANT_MAX;
-	struct change change = { .total = terms->total, .out = more && !left };
+	struct change change = { .total = terms->total, .out = more && !left, .heard = !terms->only_tells };
 
 	if (terms->limit)
 		more = least(more, share(left, terms->live_workers));
-	staged->told_more |= told > known;
+	staged->told_more |= least(demand->granted, STORE_GRANT_MAX) > known;
 	note(staged, demand, granted + more, used, change);
 }
 
@@ -428,6 +443,7 @@ static void apply_row(struct grants *grants, const struct store_grant *grant, st
 	struct row *row = row_make(grants, grant->boot, grant->apikey, grant->day);
 
 	set_row(row, grant->granted, grant->used);
+	row->heard |= change.heard;
 	row->pot->total = most(row->pot->total, change.total);
 	if (change.out)
 		recall_from_others(row);
@@ -495,8 +511,9 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 	holder = holder_find(grants, boot);
 	if (holder)
 		for (LIST_EACH(node, &holder->unused)) {
-			struct grants_row row = seen(LIST_OF(struct row, in_unused, node));
-			if (!fn(arg, &row))
+			const struct row *one = LIST_OF(struct row, in_unused, node);
+			struct grants_row row = seen(one);
+			if (one->heard && !fn(arg, &row))
 				break;
 		}
 	pthread_mutex_unlock(&grants->lock);

@@ -7,8 +7,9 @@
  *     wanted    = what is missing to max(granted told, used told) + want
  *
  * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. The second term counts calls that
- * were made while there was no quota. What a boot tells to hold or to have used is a fact, and raises what is known: the
- * store may have been restored. Only a release lowers what is granted, or the end of the boot.
+ * were made while there was no quota. What a boot says to hold is what it holds, higher or lower than what is known, where it
+ * has heard this process of the leader; of others (the store may have been restored, the push be a straggler) what is told can
+ * only raise what is known, and they are given nothing.
  * When a boot wants and nothing is available while others hold unused grants, those are recalled: they learn it in their next
  * answer, again and again until they release. So is everybody while more is granted than the quota, which was lowered then.
  *
@@ -46,6 +47,7 @@ struct grants_terms {
 	uint64_t total;         /* calls of the key that were merged that day */
 	unsigned live_workers;
 	bool hold;              /* nothing is given now; facts count */
+	bool only_tells;        /* who asks has not heard this process of the leader */
 	bool final;             /* the boot is over: it holds what it used */
 };
 /* One demand. The second one for a key and day in a push counts for nothing. False: there is no room for its row. */
@@ -68,7 +70,7 @@ struct grants_row {
 };
 /* False: the boot holds nothing of it. *ret is as it stands, its texts are the caller's. */
 bool grants_look(struct grants *grants, const char *boot, const char *apikey, const char *day, struct grants_row *ret);
-/* Those of which the boot has something unused. Borrowed for the call, made under the lock; false stops. */
+/* Those of which the boot has something unused, and knows it from this process of the leader. Borrowed for the call, made under the lock; false stops. */
 typedef bool grants_each_f(void *arg, const struct grants_row *row);
 void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg);
 uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day); /* sum over all boots */

@@ -14,8 +14,7 @@
 #define LIVES_MAX (2 * OWN_MAX) /* as many of others that were told of */
 
 struct expected {
-	char *name, *process;
-	bool over; /* the boot of that process */
+	char *process;
 	bool heard;
 };
 
@@ -27,7 +26,8 @@ struct hearing {
 	size_t expected_len, expected_room, heard;
 	int64_t since_ms, until_ms;
 	bool holding;
-	bool no_proof;    /* something was told that the store does not have */
+	bool no_proof;    /* something was told that the store does not have, or may have been */
+	bool stored;      /* that it has heard */
 	bool newer_state; /* was told of */
 };
 
@@ -43,10 +43,8 @@ void hearing_free(struct hearing *hearing)
 {
 	if (!hearing)
 		return;
-	for (size_t i = 0; i < hearing->expected_len; i++) {
-		free(hearing->expected[i].name);
+	for (size_t i = 0; i < hearing->expected_len; i++)
 		free(hearing->expected[i].process);
-	}
 	free(hearing->expected);
 	(void)pthread_mutex_destroy(&hearing->lock);
 	free(hearing);
@@ -111,22 +109,22 @@ static void widen(struct hearing *hearing)
 	hearing->expected_room = room;
 }
 
-void hearing_expect(struct hearing *hearing, const char *name, const char *process, bool over)
+void hearing_expect(struct hearing *hearing, const char *process)
 {
 	if (hearing->expected_len == hearing->expected_room)
 		widen(hearing);
-	hearing->expected[hearing->expected_len++] = (struct expected){
-		.name = check_strdup(name), .process = check_strdup(process), .over = over
-	};
+	hearing->expected[hearing->expected_len++] = (struct expected){ .process = check_strdup(process) };
 }
 
-void hearing_start(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, bool fresh)
+void hearing_start(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, enum hearing_first first)
 {
 	pthread_mutex_lock(&hearing->lock);
-	hold(hearing, now_ms, fresh ? 0 : grant_ms);
+	hold(hearing, now_ms, first == HEARING_NONE ? 0 : grant_ms);
+	hearing->no_proof = first == HEARING_NO_PROOF;
 	pthread_mutex_unlock(&hearing->lock);
-	if (!fresh)
-		log_info("grants.hearing", "members=%zu ms=%" PRId64, hearing->expected_len, grant_ms);
+	if (first != HEARING_NONE)
+		log_info("grants.hearing", "members=%zu proof=%s ms=%" PRId64, hearing->expected_len,
+			first == HEARING_PROOF ? "yes" : "no", grant_ms);
 }
 
 /* Witnesses. */
@@ -171,6 +169,33 @@ static bool is_known(struct hearing *hearing, const struct store_life *told)
 	return known && told->dealings <= known->dealings;
 }
 
+static struct expected *find_expected(struct hearing *hearing, const char *process)
+{
+	for (size_t i = 0; i < hearing->expected_len; i++)
+		if (!strcmp(hearing->expected[i].process, process))
+			return &hearing->expected[i];
+	return NULL;
+}
+
+/* A beat of a process of its own boot; counts and last words say nothing of whom it has heard. */
+static bool is_beat(const struct usage_push *push)
+{
+	return !push->seq && !push->final && !strcmp(push->boot, push->process);
+}
+
+static bool has_witness(const struct usage_push *push)
+{
+	return push->witness && *push->witness;
+}
+
+/* Others may have come that it has not heard of. */
+static void note_lapse(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
+{
+	if (is_holding(hearing, now_ms) && is_beat(push) && !has_witness(push) &&
+		find_expected(hearing, push->process))
+		hearing->no_proof = true;
+}
+
 static bool is_news(struct hearing *hearing, const struct usage_push *push, enum hearing_state state,
 	const char **ret_what)
 {
@@ -181,7 +206,7 @@ static bool is_news(struct hearing *hearing, const struct usage_push *push, enum
 		*ret_what = "a newer state";
 		return true;
 	}
-	if (!push->witness || !*push->witness)
+	if (!has_witness(push))
 		return false;
 	told = parse_witness(push->witness);
 	if (is_known(hearing, &told))
@@ -198,6 +223,7 @@ bool hearing_check(struct hearing *hearing, const struct usage_push *push, enum 
 	bool news;
 
 	pthread_mutex_lock(&hearing->lock);
+	note_lapse(hearing, push, now_ms);
 	news = is_news(hearing, push, state, &what);
 	if (news)
 		lost(hearing, push, what, now_ms, grant_ms);
@@ -221,26 +247,46 @@ bool hearing_told_more(
 
 /* Proof. */
 
-static void note_heard(struct hearing *hearing, struct expected *expected, const struct usage_push *push)
+static void note_heard(struct hearing *hearing, const struct usage_push *push)
 {
-	if (push->final && push->all && !strcmp(expected->process, push->boot))
-		expected->over = true;
-	if (expected->heard || strcmp(expected->name, push->worker) != 0)
+	struct expected *expected = find_expected(hearing, push->process);
+
+	if (!expected || expected->heard || !push->all || !is_beat(push))
 		return;
-	expected->heard = push->all && !strcmp(push->boot, push->process) &&
-			  (expected->over || !strcmp(expected->process, push->process));
-	hearing->heard += expected->heard;
+	expected->heard = true;
+	hearing->heard++;
 }
 
-void hearing_heard(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
+bool hearing_heard(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
 {
+	bool proof = false;
+
 	pthread_mutex_lock(&hearing->lock);
 	if (is_holding(hearing, now_ms) && !hearing->no_proof) {
-		for (size_t i = 0; i < hearing->expected_len; i++)
-			note_heard(hearing, &hearing->expected[i], push);
-		if (hearing->heard && hearing->heard == hearing->expected_len)
+		note_heard(hearing, push);
+		proof = hearing->heard && hearing->heard == hearing->expected_len;
+		if (proof)
 			deal(hearing, now_ms, "proof");
 	}
+	pthread_mutex_unlock(&hearing->lock);
+	return proof;
+}
+
+bool hearing_is_due(struct hearing *hearing, int64_t now_ms, bool *ret_heard)
+{
+	bool due;
+
+	pthread_mutex_lock(&hearing->lock);
+	*ret_heard = !is_holding(hearing, now_ms);
+	due = *ret_heard != hearing->stored;
+	pthread_mutex_unlock(&hearing->lock);
+	return due;
+}
+
+void hearing_stored(struct hearing *hearing, bool heard)
+{
+	pthread_mutex_lock(&hearing->lock);
+	hearing->stored = heard;
 	pthread_mutex_unlock(&hearing->lock);
 }
 
@@ -264,14 +310,9 @@ int64_t hearing_hold_ms(struct hearing *hearing, int64_t now_ms)
 	return left;
 }
 
-/* As long as nothing was dealt in this life, the store is as the one before left it. */
-static const struct store_life *newest_life(const struct hearing *hearing)
+static const struct store_life *present(const struct hearing *hearing)
 {
-	size_t at = hearing->own;
-
-	while (at && !hearing->lives[at - 1].dealings)
-		at--;
-	return at ? &hearing->lives[at - 1] : NULL;
+	return hearing->own ? &hearing->lives[hearing->own - 1] : NULL;
 }
 
 void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX])
@@ -280,8 +321,34 @@ void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX])
 
 	into[0] = '\0';
 	pthread_mutex_lock(&hearing->lock);
-	life = newest_life(hearing);
+	life = present(hearing);
 	if (life)
 		(void)snprintf(into, USAGE_WITNESS_MAX, "%s:%" PRIu64, life->id, life->dealings);
 	pthread_mutex_unlock(&hearing->lock);
+}
+
+uint64_t hearing_echo(struct hearing *hearing, const char *witness)
+{
+	struct store_life told = parse_witness(witness ? witness : "");
+	const struct store_life *life;
+	uint64_t echo = 0;
+
+	pthread_mutex_lock(&hearing->lock);
+	life = present(hearing);
+	if (life && !strcmp(life->id, told.id) && told.dealings <= life->dealings)
+		echo = told.dealings + 1;
+	pthread_mutex_unlock(&hearing->lock);
+	return echo;
+}
+
+uint64_t hearing_dealings(struct hearing *hearing)
+{
+	const struct store_life *life;
+	uint64_t dealings;
+
+	pthread_mutex_lock(&hearing->lock);
+	life = present(hearing);
+	dealings = life ? life->dealings : 0;
+	pthread_mutex_unlock(&hearing->lock);
+	return dealings;
 }

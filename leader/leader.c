@@ -106,6 +106,18 @@ enum store_result leader_write_locked(struct leader *leader, const struct store_
 	return STORE_WRITTEN;
 }
 
+bool leader_settle_locked(struct leader *leader, struct error *err)
+{
+	bool heard;
+
+	if (!hearing_is_due(leader->hearing, clock_ms(), &heard))
+		return true;
+	if (!store_put_heard(leader->store, heard, err))
+		return false;
+	hearing_stored(leader->hearing, heard);
+	return true;
+}
+
 /* Loading. */
 
 struct loading {
@@ -151,9 +163,8 @@ static bool load_entities(struct leader *leader, struct error *err)
 
 struct loaded {
 	struct leader *leader;
-	struct store_member *live; /* in the store */
-	size_t live_len, live_room;
 	size_t lives;
+	struct store_life last, before; /* of them */
 };
 
 static bool load_member(void *arg, const struct store_member *member)
@@ -161,18 +172,8 @@ static bool load_member(void *arg, const struct store_member *member)
 	struct loaded *loaded = arg;
 
 	members_load(loaded->leader->members, member, clock_ms());
-	if (member->lost_wall_s || !strcmp(member->state, "left"))
-		return true;
-	if (loaded->live_len == loaded->live_room) {
-		size_t room = loaded->live_room ? loaded->live_room * 2 : 64;
-		struct store_member *wider = xnew_array(struct store_member, room);
-		for (size_t i = 0; i < loaded->live_len; i++)
-			wider[i] = loaded->live[i];
-		free(loaded->live);
-		loaded->live = wider;
-		loaded->live_room = room;
-	}
-	store_member_copy(member, &loaded->live[loaded->live_len++]);
+	if (!member->lost_wall_s && strcmp(member->state, "left") != 0)
+		hearing_expect(loaded->leader->hearing, member->process);
 	return true;
 }
 
@@ -187,6 +188,8 @@ static bool load_life(void *arg, const struct store_life *life)
 	struct loaded *loaded = arg;
 
 	hearing_life(loaded->leader->hearing, life->id, life->dealings);
+	loaded->before = loaded->last;
+	loaded->last = *life;
 	loaded->lives++;
 	return true;
 }
@@ -218,42 +221,29 @@ static bool load_grants(struct leader *leader, struct error *err)
 	return store_load_grants(leader->store, oldest, load_grant, leader, err);
 }
 
-/* A store where nothing was dealt, without a state, was made just now: nobody can have been told anything. */
+/* A store without a life or a state was made just now: nobody can have been told anything. */
 static bool start_hearing(struct loaded *loaded, struct error *err)
 {
 	struct leader *leader = loaded->leader;
-	bool fresh;
+	enum hearing_first first;
 
 	if (!store_begin_life(leader->store, load_life, loaded, err))
 		return false;
-	for (size_t i = 0; i < loaded->live_len; i++) {
-		struct store_boot boot;
-		if (!store_boot(leader->store, loaded->live[i].process, &boot, err))
-			return false;
-		hearing_expect(leader->hearing, loaded->live[i].name, loaded->live[i].process, boot.finished);
-	}
-	fresh = loaded->lives == 1 && !state_log_revision(leader->log);
-	hearing_start(leader->hearing, clock_ms(), leader_cluster(leader).grant_ms, fresh);
+	first = loaded->before.heard ? HEARING_PROOF : HEARING_NO_PROOF;
+	if (loaded->lives == 1 && !state_log_revision(leader->log))
+		first = HEARING_NONE;
+	hearing_start(leader->hearing, clock_ms(), leader_cluster(leader).grant_ms, first);
 	return true;
-}
-
-static void loaded_fini(struct loaded *loaded)
-{
-	for (size_t i = 0; i < loaded->live_len; i++)
-		store_member_fini(&loaded->live[i]);
-	free(loaded->live);
 }
 
 bool leader_load(struct leader *leader, struct error *err)
 {
 	struct loaded loaded = { .leader = leader };
-	bool ok;
 
-	ok = load_entities(leader, err) && store_load_members(leader->store, load_member, &loaded, err) &&
-	     store_load_gone(leader->store, GONE_MAX, load_gone, leader, err) && load_grants(leader, err) &&
-	     start_hearing(&loaded, err);
-	loaded_fini(&loaded);
-	return ok;
+	members_begin(leader->members, clock_ms());
+	return load_entities(leader, err) && store_load_members(leader->store, load_member, &loaded, err) &&
+	       store_load_gone(leader->store, GONE_MAX, load_gone, leader, err) && load_grants(leader, err) &&
+	       start_hearing(&loaded, err);
 }
 
 /* Building. */
@@ -392,6 +382,17 @@ static void close_leader(struct leader_process *process)
 	free(process);
 }
 
+/* The next one need not hear for long where this one did. */
+static void settle_at_end(struct leader *leader)
+{
+	struct error err;
+
+	leader_lock(leader);
+	if (!leader_settle_locked(leader, &err))
+		log_warn("hearing.store", "error=%s ignoring", log_quote(str_of(err.text)));
+	leader_unlock(leader);
+}
+
 static bool serve(struct leader_process *process, struct error *err)
 {
 	struct leader *leader = &process->leader;
@@ -404,6 +405,7 @@ static bool serve(struct leader_process *process, struct error *err)
 		log_quote(str_of(leader->settings->name)), log_quote(str_of(leader->settings->data)),
 		state_log_revision(leader->log), clock_ms() - leader->started_ms);
 	loop_run(leader->loop);
+	settle_at_end(leader);
 	log_info("leader.stopped", "ms=%" PRId64, clock_ms() - leader->started_ms);
 	return true;
 }

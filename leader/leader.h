@@ -74,6 +74,9 @@ void leader_unlock(struct leader *leader);
 enum store_result leader_write_locked(struct leader *leader, const struct store_change *changes, size_t len, uint64_t *ret_revision,
 				      size_t *ret_at, struct error *err) MUST_CHECK;
 
+/* Pool, with the lock. The store is told whether hearing has ended, where it does not know. */
+bool leader_settle_locked(struct leader *leader, struct error *err) MUST_CHECK;
+
 /* At start: all that the store has, into memory. Another life of the store begins, and it hears first (hearing.h). */
 bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. */

@@ -19,10 +19,13 @@
 struct member {
 	struct store_member data;
 	uint64_t number; /* the highest of its process */
+	uint64_t came;   /* dealings of the leader's life with its registration; 0 = before that life */
+	uint64_t echo;   /* the most of them that it has told of, and 1 */
 	int64_t seen_ms;
 	int64_t stored_ms;
 	bool unstored; /* the store has it otherwise */
 	bool live;
+	bool met;        /* all others knew of it, when it was first dealt to */
 	bool makes_room; /* for another: to be forgotten */
 };
 
@@ -32,7 +35,7 @@ struct members {
 	size_t len, room, making_room;
 	unsigned live;
 	bool keep;
-	int64_t swept_ms;
+	int64_t started_ms, swept_ms;
 	struct past *past;
 };
 
@@ -111,8 +114,8 @@ static struct member *insert(struct members *members, const char *name)
 /* Whoever comes next under its name, or under none: its copies are known. */
 static void remember(struct members *members, const struct member *member)
 {
-	if (member->number)
-		past_put(members->past, member->data.process, member->number);
+	if (*member->data.process)
+		past_put(members->past, member->data.process, member->number, member->seen_ms);
 }
 
 static void erase(struct members *members, struct member *member)
@@ -138,6 +141,13 @@ static bool is_left(const char *state)
 	return !strcmp(state, "left");
 }
 
+void members_begin(struct members *members, int64_t now_ms)
+{
+	pthread_mutex_lock(&members->lock);
+	members->started_ms = now_ms;
+	pthread_mutex_unlock(&members->lock);
+}
+
 void members_load(struct members *members, const struct store_member *stored, int64_t now_ms)
 {
 	struct member *member;
@@ -150,7 +160,7 @@ void members_load(struct members *members, const struct store_member *stored, in
 	member->stored_ms = now_ms;
 	set_live(members, member, !stored->lost_wall_s && !is_left(member->data.state));
 	if (is_left(member->data.state))
-		past_put(members->past, member->data.process, PAST_GONE);
+		past_put(members->past, member->data.process, PAST_GONE, now_ms);
 	members->swept_ms = now_ms;
 	pthread_mutex_unlock(&members->lock);
 }
@@ -158,7 +168,7 @@ void members_load(struct members *members, const struct store_member *stored, in
 void members_load_gone(struct members *members, const char *process)
 {
 	pthread_mutex_lock(&members->lock);
-	past_put(members->past, process, PAST_GONE);
+	past_put(members->past, process, PAST_GONE, members->started_ms);
 	pthread_mutex_unlock(&members->lock);
 }
 
@@ -171,8 +181,7 @@ void members_keep(struct members *members, bool keep)
 
 /* What is late. */
 
-/* One that does not say is known by its boot. */
-static const char *process_of(const struct usage_push *push)
+const char *members_process_of(const struct usage_push *push)
 {
 	return push->process && *push->process ? push->process : push->boot;
 }
@@ -321,6 +330,7 @@ static void tell_changes(const struct member *member, struct members_staged *sta
 	bool moved = !member || has_moved(&member->data, new);
 
 	staged->ring = moved || member->live == staged->left;
+	staged->registers = !staged->left && (!member || !member->live || !is_process(member, new->process));
 	staged->needs_store = staged->ring || is_another(&member->data, new);
 	staged->hurry = moved && (staged->left || !strcmp(new->state, "draining"));
 }
@@ -329,7 +339,7 @@ static bool stage(const struct members *members, const struct usage_push *push, 
 	int64_t lease_ms, struct members_staged *staged, struct error *err)
 {
 	const struct member *member = find(members, push->worker);
-	const char *process = process_of(push);
+	const char *process = members_process_of(push);
 	uint64_t newest = newest_of(members, member, process);
 
 	staged->gone = newest == PAST_GONE;
@@ -392,9 +402,20 @@ static struct member *member_for(struct members *members, const struct members_s
 
 	if (is_late(staged->number, newest_of(members, member, process)))
 		return NULL;
-	if (member && (staged->needs_store || is_process(member, process)))
+	if (member && (staged->needs_store || (is_process(member, process) && member->live)))
 		return member;
 	return staged->needs_store ? make_member(members, staged->member.name) : NULL;
+}
+
+static void take_place(struct member *member, const struct members_staged *staged)
+{
+	if (staged->registers) {
+		member->came = staged->dealings;
+		member->echo = 0;
+		member->met = false;
+	}
+	if (staged->echo > member->echo)
+		member->echo = staged->echo;
 }
 
 static void take_row(
@@ -409,6 +430,7 @@ static void take_row(
 	member->unstored = !staged->needs_store && (member->unstored || !member->live);
 	member->number = same && member->number > staged->number ? member->number : staged->number;
 	member->seen_ms = now_ms;
+	take_place(member, staged);
 	set_makes_room(members, member, false);
 	set_live(members, member, !staged->left);
 	store_member_fini(&member->data);
@@ -422,7 +444,7 @@ static void apply(struct members *members, struct members_staged *staged, int64_
 	struct member *stands = find(members, staged->member.name);
 
 	if (staged->left)
-		past_put(members->past, staged->member.process, PAST_GONE);
+		past_put(members->past, staged->member.process, PAST_GONE, now_ms);
 	if (member)
 		take_row(members, member, staged, now_ms);
 	else if (stands && staged->needs_store)
@@ -601,6 +623,53 @@ bool members_has_boot(struct members *members, const char *boot, const char *but
 	}
 	pthread_mutex_unlock(&members->lock);
 	return has;
+}
+
+static bool is_known_to_all(const struct members *members, const struct member *member, uint64_t came)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (members->at[i] != member && members->at[i]->live && members->at[i]->echo <= came)
+			return false;
+	return true;
+}
+
+bool members_is_met(struct members *members, const char *name, const char *process)
+{
+	struct member *member;
+	bool own, met;
+
+	pthread_mutex_lock(&members->lock);
+	member = find(members, name);
+	own = member && member->live && is_process(member, process);
+	met = (own && member->met) || is_known_to_all(members, member, own ? member->came : UINT64_MAX);
+	if (own)
+		member->met = met;
+	pthread_mutex_unlock(&members->lock);
+	return met;
+}
+
+static const struct member *find_process(const struct members *members, const char *process)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (is_process(members->at[i], process))
+			return members->at[i];
+	return NULL;
+}
+
+int64_t members_silence_ms(struct members *members, const char *process, int64_t now_ms)
+{
+	const struct member *member;
+	int64_t heard_ms;
+
+	pthread_mutex_lock(&members->lock);
+	member = find_process(members, process);
+	heard_ms = past_heard_ms(members->past, process);
+	if (member && member->seen_ms > heard_ms)
+		heard_ms = member->seen_ms;
+	if (members->started_ms > heard_ms)
+		heard_ms = members->started_ms;
+	pthread_mutex_unlock(&members->lock);
+	return now_ms - heard_ms;
 }
 
 void members_each(struct members *members, members_look_f *fn, void *arg)

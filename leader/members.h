@@ -38,6 +38,8 @@ struct members *members_new(void);
 void members_free(struct members *members);
 AUTO_DEFINE(members)
 
+/* At start, before the rest: who is not known was silent from now_ms on. */
+void members_begin(struct members *members, int64_t now_ms);
 /* From the store, at start: it has one lease from now_ms on. */
 void members_load(struct members *members, const struct store_member *member, int64_t now_ms);
 /* From the store, at start, oldest first: this process has said "left". */
@@ -56,6 +58,9 @@ struct members_staged {
 	bool late;                  /* a copy, or older than another: nothing about the member changes */
 	bool gone;                  /* and late because its process has left */
 	bool stranger;              /* "left" of a process that is not the member's: the table stays as it is */
+	bool registers;             /* it is another process than before, or was lost */
+	uint64_t dealings;          /* the caller's: of the leader's life, with its registration */
+	uint64_t echo;              /* the caller's: dealings of this life that it has heard of, and 1; 0 = of no such life */
 };
 /* Changes nothing. Late ones are true too: their counts may be new. ERROR_CONFLICT: another process of that name is alive, or
  * the ring would be larger than an entity may be; ERROR_INVALID; ERROR_BUSY: there are too many, and none is lost. */
@@ -82,6 +87,14 @@ enum members_forgot { MEMBERS_FORGOT, MEMBERS_UNKNOWN, MEMBERS_LIVE };
 enum members_forgot members_may_forget(struct members *members, struct str name);
 void members_erase(struct members *members, struct str name);
 
+/* The push is of this process. One that does not say is known by its boot. */
+const char *members_process_of(const struct usage_push *push);
+/* Who is new is known to all before it is dealt to: each other live member has told that it heard of dealings that are not
+ * older than the registration of this process (of a former life: of any of this life). Once so, it is until it registers
+ * again. */
+bool members_is_met(struct members *members, const char *name, const char *process);
+/* How long nothing was heard of this process: since the start at the longest. */
+int64_t members_silence_ms(struct members *members, const char *process, int64_t now_ms);
 unsigned members_live(struct members *members); /* those with a lease */
 size_t members_count(struct members *members);
 /* A live member has this boot, or is this process, and the process `but` is not that member. */

@@ -11,12 +11,14 @@
 struct one {
 	struct list in_order;
 	uint64_t number;
+	int64_t heard_ms;
 	char *process;
 };
 
 struct past {
 	struct list order; /* oldest first */
 	struct map *known;
+	int64_t dropped_ms; /* when any that went was heard last */
 };
 
 struct past *past_new(void)
@@ -30,6 +32,8 @@ struct past *past_new(void)
 
 static void drop(struct past *past, struct one *one)
 {
+	if (one->heard_ms > past->dropped_ms)
+		past->dropped_ms = one->heard_ms;
 	list_drop(&one->in_order);
 	(void)map_delete(past->known, str_of(one->process));
 	free(one->process);
@@ -58,6 +62,13 @@ uint64_t past_find(const struct past *past, const char *process)
 	return one ? one->number : 0;
 }
 
+int64_t past_heard_ms(const struct past *past, const char *process)
+{
+	const struct one *one = map_find(past->known, str_of(process));
+
+	return one ? one->heard_ms : past->dropped_ms;
+}
+
 static struct one *add(struct past *past, const char *process)
 {
 	struct one *one = xnew(struct one);
@@ -69,7 +80,7 @@ static struct one *add(struct past *past, const char *process)
 	return one;
 }
 
-void past_put(struct past *past, const char *process, uint64_t number)
+void past_put(struct past *past, const char *process, uint64_t number, int64_t heard_ms)
 {
 	struct one *one = map_find(past->known, str_of(process));
 
@@ -77,6 +88,8 @@ void past_put(struct past *past, const char *process, uint64_t number)
 		one = add(past, process);
 	if (number > one->number)
 		one->number = number;
+	if (heard_ms > one->heard_ms)
+		one->heard_ms = heard_ms;
 	list_drop(&one->in_order);
 	list_push(&past->order, &one->in_order);
 }

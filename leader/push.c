@@ -11,6 +11,7 @@
  */
 #include "leader/push.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,8 @@ struct merging {
 	struct members_staged member;
 	struct store_boot boot;
 	struct grants_staged *grants;
+	bool hears;    /* it has heard this process of the leader; it only tells otherwise */
+	bool met;      /* its process is known to all others */
 	bool believed; /* the demands are */
 	bool over;     /* with it the boot is, as a whole */
 	size_t refused;
@@ -64,12 +67,67 @@ static void count_rewound(const struct merging *merging, bool news)
 		counter_add(&merging->leader->counters.store_rewound_total, 1);
 }
 
-static void hear_first(const struct merging *merging)
+static bool is_empty(const char *text)
+{
+	return !text || !*text;
+}
+
+/* A worker always says who it is by more than this: it was made by hand. */
+static bool is_bare(const struct usage_push *push)
+{
+	return !push->number && is_empty(push->leader) && is_empty(push->witness);
+}
+
+static bool names_us(const struct merging *merging)
+{
+	const struct usage_push *push = merging->push;
+
+	return !is_empty(push->leader) && !strcmp(push->leader, merging->leader->id);
+}
+
+static bool is_held(const struct merging *merging)
+{
+	return hearing_hold_ms(merging->leader->hearing, merging->now_ms) > 0;
+}
+
+/* Everybody who is there is known by others when they have told that they heard of it. */
+static uint64_t echo_of(const struct merging *merging)
+{
+	struct hearing *hearing = merging->leader->hearing;
+
+	if (is_bare(merging->push))
+		return merging->hears ? hearing_dealings(hearing) + 1 : 0;
+	return hearing_echo(hearing, merging->push->witness);
+}
+
+static bool is_met(const struct merging *merging)
+{
+	return members_is_met(
+		merging->leader->members, merging->push->worker, members_process_of(merging->push));
+}
+
+static void hear_first(struct merging *merging)
 {
 	enum hearing_state state = is_ahead(merging) ? HEARING_NEWER : HEARING_SAME;
 
 	count_rewound(merging, hearing_check(merging->leader->hearing, merging->push, state, merging->now_ms,
 				       merging->cluster.grant_ms));
+	merging->hears = names_us(merging) || (is_bare(merging->push) && !is_held(merging));
+}
+
+/* What is heard now may be forgotten by those who tell it when they have the answer: the store has it before
+ * that. */
+static bool settle_loss(struct merging *merging)
+{
+	struct leader *leader = merging->leader;
+	bool heard, ok;
+
+	if (!hearing_is_due(leader->hearing, merging->now_ms, &heard) || heard)
+		return true;
+	leader_lock(leader);
+	ok = leader_settle_locked(leader, merging->err);
+	leader_unlock(leader);
+	return ok;
 }
 
 /* Demands. */
@@ -98,6 +156,7 @@ static bool stage_demand(struct merging *merging, const struct usage_demand *dem
 	struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
 		.live_workers = members_live(leader->members),
 		.hold = hold,
+		.only_tells = !merging->hears,
 		.final = merging->push->final };
 
 	if (!store_calls(leader->store, demand->apikey, demand->day, &terms.total, merging->err))
@@ -137,7 +196,8 @@ static bool take_demands(struct merging *merging)
 	merging->believed =
 		!merging->boot.finished && (push->final || merging->number > merging->boot.number);
 	merging->over = merging->believed && push->final && push->all;
-	if (!stage_demands(merging, hearing_hold_ms(hearing, merging->now_ms) > 0))
+	merging->met = is_met(merging);
+	if (!stage_demands(merging, !merging->met || is_held(merging)))
 		return false;
 	if (grants_staged_told_more(merging->grants)) {
 		news = hearing_told_more(hearing, push, merging->now_ms, merging->cluster.grant_ms);
@@ -192,6 +252,27 @@ static bool is_named(struct answering *answering, const char *apikey, const char
 	return map_put(answering->named, str_from(key, (size_t)len), answering) != NULL;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* What the store has of it may be older than what it says: it is told no more than that, and what it was
+ * given just now. */
+static uint64_t told_granted(
+	const struct merging *merging, const struct usage_demand *demand, const struct grants_row *row)
+{
+	bool newest = merging->believed || merging->number == merging->boot.number;
+
+	return merging->hears && newest ? row->granted
+					: least(row->granted, most(demand->granted, row->used));
+}
+
 static void answer_demand(struct answering *answering, const struct usage_demand *demand)
 {
 	const struct merging *merging = answering->merging;
@@ -202,6 +283,7 @@ static void answer_demand(struct answering *answering, const struct usage_demand
 
 	if (is_named(answering, demand->apikey, demand->day) || (!known && !merging->believed))
 		return;
+	row.granted = told_granted(merging, demand, &row);
 	(void)answer_row(answering, &row, limit, is_recalled(&row, limit));
 }
 
@@ -225,7 +307,17 @@ static void answer_grants(const struct merging *merging, struct usage_answer *an
 	for (size_t i = 0; !merging->over && i < push->demands_len; i++)
 		if (is_dealt(merging, &push->demands[i]))
 			answer_demand(&answering, &push->demands[i]);
-	grants_each_unused(merging->leader->grants, push->boot, answer_recall, &answering);
+	if (merging->hears)
+		grants_each_unused(merging->leader->grants, push->boot, answer_recall, &answering);
+}
+
+/* Calls wait so long: until all are heard, or until all know of it. */
+static int64_t hold_ms(const struct merging *merging)
+{
+	int64_t hears = hearing_hold_ms(merging->leader->hearing, clock_ms());
+	int64_t meets = merging->met ? 0 : merging->cluster.push_every_ms;
+
+	return hears > meets ? hears : meets;
 }
 
 static void fill_answer(const struct merging *merging, struct usage_answer *answer)
@@ -243,7 +335,7 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 		.lease_ms = merging->cluster.lease_ms,
 		.push_every_ms = merging->cluster.push_every_ms,
 		.grant_ms = merging->cluster.grant_ms,
-		.hold_ms = hearing_hold_ms(leader->hearing, clock_ms()),
+		.hold_ms = hold_ms(merging),
 		.ring_epoch = leader_ring_epoch(newest),
 		.revision = state_revision(newest) };
 	answer_grants(merging, answer);
@@ -292,12 +384,14 @@ static bool store_push(struct merging *merging)
 		.rows_len = push->rows_len,
 		.repositories = push->repositories,
 		.repositories_len = push->repositories_len,
+		.registers = merging->member.needs_store && merging->member.registers,
 		.member = merging->member.needs_store ? &merging->member.member : NULL };
 
 	merge.grants = grants_staged_rows(merging->grants, &merge.grants_len);
 	if (!store_merge_usage(leader->store, &merge, &merged, merging->err))
 		return false;
 	hearing_dealt(leader->hearing, merged.dealings);
+	merging->member.dealings = merged.dealings;
 	count_merged(merging, &merged);
 	return true;
 }
@@ -318,8 +412,11 @@ static bool stage_member(struct merging *merging)
 {
 	members_staged_fini(&merging->member);
 	merging->member = (struct members_staged){ 0 };
-	return members_stage(merging->leader->members, merging->push, merging->now_ms,
-		merging->cluster.lease_ms, &merging->member, merging->err);
+	if (!members_stage(merging->leader->members, merging->push, merging->now_ms,
+		    merging->cluster.lease_ms, &merging->member, merging->err))
+		return false;
+	merging->member.echo = echo_of(merging);
+	return true;
 }
 
 static bool check_twin(struct merging *merging)
@@ -333,6 +430,22 @@ static bool check_twin(struct merging *merging)
 		"another's; give each worker a folder of its own");
 }
 
+/* Its folder may be a copy, and its own process still admit from what it holds. */
+static bool check_silence(struct merging *merging)
+{
+	const struct usage_push *push = merging->push;
+	int64_t silence;
+
+	if (!push->final || merging->boot.finished || !strcmp(push->boot, members_process_of(push)))
+		return true;
+	silence = members_silence_ms(merging->leader->members, push->boot, merging->now_ms);
+	return silence >= merging->cluster.grant_ms ||
+	       error_set(merging->err, ERROR_CONFLICT, NULL,
+		       "the end of boot %s is believed when its own process was silent for %" PRId64
+		       " ms, it is for %" PRId64 " ms; say it again then",
+		       push->boot, merging->cluster.grant_ms, silence);
+}
+
 /* Things went on while it waited for the lock. */
 static bool stage_locked(struct merging *merging)
 {
@@ -341,18 +454,28 @@ static bool stage_locked(struct merging *merging)
 		return false;
 	return check_twin(merging) &&
 	       store_boot(merging->leader->store, merging->push->boot, &merging->boot, merging->err) &&
-	       take_demands(merging);
+	       check_silence(merging) && take_demands(merging);
+}
+
+/* A copy that comes late, or one with rows that nobody keeps, has not told all. */
+static void note_heard(const struct merging *merging)
+{
+	bool told = !merging->push->demands_len || (merging->believed && !merging->refused);
+
+	if (names_us(merging) && told &&
+		hearing_heard(merging->leader->hearing, merging->push, merging->now_ms))
+		ring_write_due(merging->leader->ring);
 }
 
 static bool merge_locked(struct merging *merging)
 {
 	struct leader *leader = merging->leader;
 
-	if (!stage_locked(merging) || !store_push(merging))
+	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !store_push(merging))
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
-	hearing_heard(leader->hearing, merging->push, merging->now_ms);
+	note_heard(merging);
 	settle_ring(merging);
 	return true;
 }
@@ -379,13 +502,14 @@ static bool merge(struct merging *merging)
 	bool ok;
 
 	hear_first(merging);
-	if (!stage_member(merging))
+	if (!settle_loss(merging) || !stage_member(merging))
 		return false;
 	if (!merging->member.needs_store)
 		members_apply(leader->members, &merging->member, merging->now_ms);
 	if (is_beat(merging->push) && !merging->member.needs_store && !merging->member.left) {
 		counter_add(&leader->counters.pushes_total, 1);
-		hearing_heard(leader->hearing, merging->push, merging->now_ms);
+		note_heard(merging);
+		merging->met = is_met(merging);
 		return true;
 	}
 	leader_lock(leader);

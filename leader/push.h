@@ -12,5 +12,6 @@
 #include "proto/usage.h"
 
 struct leader;
-/* ERROR_CONFLICT: another process of that name is alive, or the process whose counts these are. ERROR_INVALID: seq, after. The answer's members are owned (usage_answer_fini). */
+/* ERROR_CONFLICT: another process of that name is alive, or the process whose counts these are, or the one whose end they tell
+ * was heard not long ago. ERROR_INVALID: seq, after. The answer's members are owned (usage_answer_fini). */
 bool push_merge(struct leader *leader, const struct usage_push *push, struct usage_answer *ret_answer, struct error *err) MUST_CHECK;

@@ -102,12 +102,22 @@ void ring_write_now_locked(struct ring_write *write)
 
 /* Settling: 50 ms after the first change, on the pool. */
 
+/* Of a leader that has ended its hearing while nobody pushed what must be stored. */
+static void store_heard(struct ring_write *write)
+{
+	struct error err;
+
+	if (!leader_settle_locked(write->leader, &err))
+		say_failed(write, "hearing.store", &err);
+}
+
 static void settle_run(void *arg)
 {
 	struct ring_write *write = arg;
 
 	leader_lock(write->leader);
 	ring_write_now_locked(write);
+	store_heard(write);
 	leader_unlock(write->leader);
 }
 
@@ -237,6 +247,7 @@ void ring_write_sweep_locked(struct ring_write *write)
 	lose_some(leader, &terms);
 	ring_write_now_locked(write);
 	store_some(write);
+	store_heard(write);
 	forget_some(write, &terms);
 	tidy_grants(write);
 	expire_credentials(leader);

@@ -67,6 +67,11 @@ bool store_begin_life(struct store *store, store_life_f *fn, void *arg, struct e
 	return store->driver->begin_life(store, fn, arg, err);
 }
 
+bool store_put_heard(struct store *store, bool heard, struct error *err)
+{
+	return store->driver->put_heard(store, heard, err);
+}
+
 enum store_result store_write(struct store *store, const struct store_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {

@@ -63,10 +63,11 @@ struct store_boot {
 	bool gone;               /* the process of this id has said "left" */
 };
 
-/* One start of the leader, and how many transactions in it stored grants. */
+/* One start of the leader, and how many transactions in it stored grants, or registered a process. */
 struct store_life {
 	char id[17];
 	uint64_t dealings;
+	bool heard;              /* it had ended its hearing, when it ended */
 };
 #define STORE_LIVES_KEPT 64
 
@@ -82,6 +83,7 @@ struct store_merge {
 	const struct usage_repository *repositories; size_t repositories_len;
 	const struct store_grant *grants;            size_t grants_len;
 	const struct store_member *member;           /* or NULL */
+	bool registers;          /* it is another process than before, or was lost: a dealing */
 };
 struct store_merged {
 	bool added;              /* rows and repositories were, or there was no seq */
@@ -114,9 +116,11 @@ bool store_load_members(struct store *store, store_member_f *fn, void *arg, stru
 bool store_load_grants(struct store *store, const char *day, store_grant_f *fn, void *arg, struct error *err) MUST_CHECK;
 /* The processes that have said "left": the newest `most`, oldest first. */
 bool store_load_gone(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err) MUST_CHECK;
-/* Another life begins. Those that are known, in their order, STORE_LIVES_KEPT at most; the new one is the last. It is known
- * at the next start when something was dealt in it. */
+/* Another life begins: it is stored, and has not heard. Those that are known, in their order, STORE_LIVES_KEPT and one at
+ * most; the new one is the last. */
 bool store_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* Whether this life has ended its hearing. */
+bool store_put_heard(struct store *store, bool heard, struct error *err) MUST_CHECK;
 
 /* All of them at one new revision, or none. STALE: *ret_at is the change that did not fit, *ret_revision its stored
  * revision (0: absent). */

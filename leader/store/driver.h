@@ -18,6 +18,7 @@ struct store_driver {
 		uint64_t *ret_revision, size_t *ret_at, struct error *err);
 	bool (*load_gone)(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err);
 	bool (*begin_life)(struct store *store, store_life_f *fn, void *arg, struct error *err);
+	bool (*put_heard)(struct store *store, bool heard, struct error *err);
 	bool (*boot)(struct store *store, const char *boot, struct store_boot *ret, struct error *err);
 	bool (*merge_usage)(struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err);
 	bool (*fold)(struct store *store, size_t most, bool *ret_more, struct error *err);

@@ -48,7 +48,8 @@ static const char counts[] =
 	"CREATE TABLE held_grant (day TEXT NOT NULL, apikey TEXT NOT NULL, boot TEXT NOT NULL,"
 	" granted INTEGER NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (day, apikey, boot)) WITHOUT ROWID;"
 	"CREATE INDEX held_grant_boot ON held_grant (boot);"
-	"CREATE TABLE life (place INTEGER PRIMARY KEY, id TEXT NOT NULL, dealings INTEGER NOT NULL);"
+	"CREATE TABLE life (place INTEGER PRIMARY KEY, id TEXT NOT NULL, dealings INTEGER NOT NULL, heard "
+	"INTEGER NOT NULL);"
 	"PRAGMA user_version = 2;";
 
 /* Version 1 knew pushes and grants by worker and boot. */
@@ -312,6 +313,7 @@ static const struct store_driver driver = {
 	.write = write_batch,
 	.load_gone = store_sqlite_load_gone,
 	.begin_life = store_sqlite_begin_life,
+	.put_heard = store_sqlite_put_heard,
 	.boot = store_sqlite_boot,
 	.merge_usage = store_sqlite_merge_usage,
 	.fold = store_sqlite_fold,

@@ -25,6 +25,7 @@ bool store_sqlite_load_members(struct store *store, store_member_f *fn, void *ar
 bool store_sqlite_load_grants(struct store *store, const char *day, store_grant_f *fn, void *arg, struct error *err);
 bool store_sqlite_load_gone(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err);
 bool store_sqlite_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err);
+bool store_sqlite_put_heard(struct store *store, bool heard, struct error *err);
 bool store_sqlite_boot(struct store *store, const char *boot, struct store_boot *ret, struct error *err);
 bool store_sqlite_merge_usage(struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err);
 bool store_sqlite_fold(struct store *store, size_t most, bool *ret_more, struct error *err);

@@ -118,23 +118,12 @@ static bool put_grant(struct sqlite *db, const struct store_grant *grant, struct
 	return sql_run(&q, err);
 }
 
-/* A life has its row from its first dealing on, so that a start writes nothing. */
 static bool count_dealing(const struct store_sqlite *own, struct error *err)
 {
-	struct sql q = sql_of(own->db, "INSERT INTO life VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
-				       " dealings = excluded.dealings");
+	struct sql q = sql_of(own->db, "UPDATE life SET dealings = ? WHERE place = ?");
 
-	sql_int(&q, own->life_place);
-	sql_text(&q, own->life);
 	sql_count(&q, own->dealings + 1);
-	return sql_run(&q, err);
-}
-
-static bool forget_lives(const struct store_sqlite *own, struct error *err)
-{
-	struct sql q = sql_of(own->db, "DELETE FROM life WHERE place <= ?");
-
-	sql_int(&q, own->life_place - STORE_LIVES_KEPT);
+	sql_int(&q, own->life_place);
 	return sql_run(&q, err);
 }
 
@@ -142,13 +131,14 @@ bool store_sqlite_put_grants(
 	struct store *store, const struct store_merge *merge, uint64_t *ret_dealings, struct error *err)
 {
 	struct store_sqlite *own = (struct store_sqlite *)store;
+	bool deals = merge->grants_len || merge->registers;
 
 	for (size_t i = 0; i < merge->grants_len; i++)
 		if (!put_grant(own->db, &merge->grants[i], err))
 			return false;
-	if (merge->grants_len && (!count_dealing(own, err) || (!own->dealings && !forget_lives(own, err))))
+	if (deals && !count_dealing(own, err))
 		return false;
-	*ret_dealings = own->dealings + (merge->grants_len > 0);
+	*ret_dealings = own->dealings + deals;
 	return true;
 }
 
@@ -225,16 +215,34 @@ bool store_sqlite_fold(struct store *store, size_t most, bool *ret_more, struct 
 
 static bool each_life(struct sqlite *db, int64_t *ret_last, store_life_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(db, "SELECT place, id, dealings FROM life ORDER BY place");
+	struct sql q = sql_of(db, "SELECT place, id, dealings, heard FROM life ORDER BY place");
 	bool more = true;
 
 	while (more && sql_next(&q)) {
-		struct store_life life = { .dealings = sql_column_count(&q, 2) };
+		struct store_life life = { .dealings = sql_column_count(&q, 2),
+			.heard = sql_column_int(&q, 3) != 0 };
 		*ret_last = sql_column_int(&q, 0);
 		if (str_copy(str_of(sql_column_text(&q, 1)), life.id, sizeof(life.id)))
 			more = fn(arg, &life);
 	}
 	return sql_end(&q, err);
+}
+
+static bool put_life(struct sqlite *db, int64_t place, const char *id, struct error *err)
+{
+	struct sql q = sql_of(db, "INSERT INTO life VALUES (?, ?, 0, 0)");
+
+	sql_int(&q, place);
+	sql_text(&q, id);
+	return sql_run(&q, err);
+}
+
+static bool forget_lives(struct sqlite *db, int64_t place, struct error *err)
+{
+	struct sql q = sql_of(db, "DELETE FROM life WHERE place <= ?");
+
+	sql_int(&q, place - STORE_LIVES_KEPT);
+	return sql_run(&q, err);
 }
 
 bool store_sqlite_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err)
@@ -246,9 +254,21 @@ bool store_sqlite_begin_life(struct store *store, store_life_f *fn, void *arg, s
 	if (!each_life(own->db, &last, fn, arg, err))
 		return false;
 	random_hex(life.id, 8);
+	if (!put_life(own->db, last + 1, life.id, err) || !forget_lives(own->db, last + 1, err))
+		return false;
 	memcpy(own->life, life.id, sizeof(own->life));
 	own->life_place = last + 1;
 	own->dealings = 0;
 	(void)fn(arg, &life);
 	return true;
+}
+
+bool store_sqlite_put_heard(struct store *store, bool heard, struct error *err)
+{
+	const struct store_sqlite *own = (struct store_sqlite *)store;
+	struct sql q = sql_of(own->db, "UPDATE life SET heard = ? WHERE place = ?");
+
+	sql_int(&q, heard);
+	sql_int(&q, own->life_place);
+	return sql_run(&q, err);
 }

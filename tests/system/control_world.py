@@ -381,13 +381,17 @@ class Scripted(FakeWorker):
     def __init__(self, leader, name, boot=None, process=None):
         super().__init__(leader, name, boot)
         self.session.trust_env = False
-        self.process, self.number = process or self.process, 0
+        self.process, self.number, self.heard = process or self.process, 0, {}
 
     def push(self, seq=None, number=None, **more):
+        """Names the leader that answered last, and what that one told of its store."""
         if number is None:
             self.number += 1
             number = self.number
-        return super().push(seq=0 if seq is None else seq, number=number, **more)
+        reply = super().push(seq=0 if seq is None else seq, number=number, **{**self.heard, **more})
+        if reply.status_code == 200:
+            self.heard = {name: reply.json()[name] for name in ("leader", "witness")}
+        return reply
 
     def count(self, key, day, calls, after=None, seq=None):
         """One push of counts."""
@@ -402,7 +406,9 @@ class Scripted(FakeWorker):
         return reply.status_code, (grants[0]["granted"] if grants else None)
 
     def take(self, key, day, want, used=0):
-        """As many as there are, up to `want` unused ones: asks until an answer gives nothing more; what it may admit in all then."""
+        """As many as there are, up to `want` unused ones: asks until an answer gives nothing more; what it may admit in all then. It is given
+        nothing before it has heard this leader."""
+        assert self.push().status_code == 200
         granted, before = used, None
         while granted != before and granted < used + want:
             before = granted
@@ -410,3 +416,9 @@ class Scripted(FakeWorker):
             assert status == 200
             granted = max(granted, given or 0)
         return granted
+
+
+def meet(*workers):
+    """Each has told that it knows of all the others: from then on they are dealt to."""
+    for worker in 2 * workers:
+        assert worker.push().status_code == 200

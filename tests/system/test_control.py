@@ -2,6 +2,7 @@
 """What the leader decides is true at all workers: keys at once, quotas exactly."""
 import collections
 import concurrent.futures
+import json
 import statistics
 import threading
 import time
@@ -169,3 +170,35 @@ def test_tls_between_all():
         stranger.start(wait=False)
         await_true(lambda: "leader.lost" in stranger.log.read_text(), 20, "the refusal of the leader's certificate")
         assert not any(m["name"] == "stranger" for m in cluster.members())
+
+
+def test_a_leader_that_starts_deals_when_its_workers_have_told_all():
+    """Killed and started, stopped and started: it does not hear for the whole of grantMs, and what it deals after it is within the quota."""
+    with Cluster(workers=2, haproxy=False) as cluster:
+        key = cluster.new_key(dailyQuota=400)
+        auth, admitted = (key["clientId"], key["clientSecret"]), 0
+
+        def call(worker):
+            nonlocal admitted
+            status = worker.call("GET", "/v2/", auth=auth).status_code
+            admitted += status == 200
+            return status
+
+        def proofs():
+            lines = [json.loads(line) for line in cluster.leader.log.read_text().splitlines() if line.startswith("{")]
+            return len([line for line in lines if line["message"] == "grants.dealing" and line["why"] == "proof"])
+
+        def restart(end):
+            before = proofs()
+            end()
+            cluster.leader.start()
+            await_true(lambda: proofs() == before + 1, 20, "proof of its workers")
+
+        for end in (None, cluster.leader.kill, cluster.leader.stop):
+            if end:
+                restart(end)
+            for worker in cluster.workers:
+                await_true(lambda: call(worker) == 200, 20, "a call that is admitted")
+        for worker in cluster.workers:
+            await_true(lambda: call(worker) == 429, 60, "the end of the quota")
+        assert admitted == 400

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from control_world import Answer, World
+from control_world import Answer, World, meet
 from registry import await_true, digest, image
 
 COUNTS = ("counts", "final")
@@ -214,7 +214,7 @@ def test_grants_that_could_not_be_stored_are_not_given():
     """[X6]"""
     with World(workers=0, lease_ms=20000) as world:
         key, day, a, b = world.key(dailyQuota=150), world.day(), world.scripted("a"), world.scripted("b")
-        assert a.push().status_code == b.push().status_code == 200
+        meet(a, b)
         with world.full_disk():
             assert {a.demand(key, day, want=100)[0] for _ in range(10)} <= set(FULL)
             assert a.push().status_code == 200
@@ -453,7 +453,7 @@ def test_a_restored_leader_gives_nothing_twice():
     """[X11] Its copy is of before a grant: it hears first what all hold."""
     with World(workers=0, lease_ms=20000, grant_ms=4000) as world:
         key, day, a, b = world.key(dailyQuota=1000), world.day(), world.scripted("a"), world.scripted("b")
-        assert a.push().status_code == b.push().status_code == 200
+        meet(a, b)
         world.copy_leader()
         assert a.take(key, day, 500) == 500
         world.restore_leader()

@@ -239,6 +239,8 @@ static void on_done(void *arg, struct http_call *http, const struct error *err)
 	call->call = NULL;
 	if (err) {
 		log_debug("push.failed", "error=%s", log_quote(str_of(err->text)));
+		if (err->kind == ERROR_TOO_LARGE)
+			say_wrong(call->self, err);
 		leaders_failed(&call->leaders, clock_ms());
 		result.why = err->text;
 		call->done(call->arg, &result);

@@ -35,14 +35,16 @@ static uint64_t roll(uint64_t bound)
 struct message {
 	unsigned worker, boot;
 	uint64_t number;
+	unsigned leader; /* whose answer the worker had before */
 	bool final;
 	struct usage_demand demand;
 };
 
 struct worker {
 	unsigned boots;
-	uint64_t number, answered; /* of its newest push, and of the newest that was answered */
-	uint64_t believe;          /* of the newest that releases: what was answered before is void */
+	uint64_t number; /* of its newest push: those before are given up */
+	uint64_t answered;
+	unsigned leader;
 	uint64_t granted, used;
 	bool release, leaving, left;
 	bool closes; /* the boot before is to be told over, with what it may have used */
@@ -57,6 +59,7 @@ struct stored {
 
 struct fleet {
 	struct grants *grants;
+	unsigned leader; /* how often it started */
 	struct worker workers[WORKERS_MAX];
 	unsigned len;
 	uint64_t quota, admitted;
@@ -104,6 +107,7 @@ static void restart_leader(struct fleet *fleet)
 {
 	grants_free(fleet->grants);
 	fleet->grants = grants_new();
+	fleet->leader++;
 	for (size_t i = 0; i < fleet->rows_len; i++) {
 		struct store_grant row = fleet->rows[i];
 		char over[] = "";
@@ -137,6 +141,7 @@ static void send_push(struct fleet *fleet, unsigned at)
 	if (worker->left || fleet->flight_len == IN_FLIGHT_MAX)
 		return;
 	message.number = ++worker->number;
+	message.leader = worker->leader;
 	message.demand = (struct usage_demand){ .apikey = check_strdup(KEY),
 		.day = DAY,
 		.granted = worker->granted,
@@ -144,8 +149,6 @@ static void send_push(struct fleet *fleet, unsigned at)
 		.want = worker->leaving ? 0 : roll(20),
 		.release = worker->release };
 	message.final = worker->leaving;
-	if (worker->release)
-		worker->believe = message.number;
 	if (worker->closes && roll(2)) {
 		message.boot--;
 		message.final = true;
@@ -154,7 +157,8 @@ static void send_push(struct fleet *fleet, unsigned at)
 	fleet->flight[fleet->flight_len++] = message;
 }
 
-static void take_answer(struct worker *worker, const struct message *message, const struct grants_row *row)
+static void take_answer(
+	struct worker *worker, unsigned leader, const struct message *message, const struct grants_row *row)
 {
 	if (message->boot != worker->boots) {
 		worker->closes = false;
@@ -162,16 +166,16 @@ static void take_answer(struct worker *worker, const struct message *message, co
 	}
 	if (message->final)
 		worker->left = true;
-	if (message->number <= worker->answered || message->number < worker->believe || message->final)
+	if (message->number != worker->number || message->number == worker->answered || message->final)
 		return;
 	worker->answered = message->number;
+	worker->leader = leader;
 	worker->release = false;
 	assert_true(row->granted >= worker->used);
 	worker->granted = row->granted;
 	if (row->recall && worker->granted > worker->used) {
 		worker->granted = worker->used;
 		worker->release = true;
-		worker->believe = worker->number + 1;
 	}
 }
 
@@ -180,7 +184,9 @@ static bool lead(struct fleet *fleet, const struct message *message, const char 
 {
 	struct stored *stored = stored_of(fleet, boot);
 	AUTO(grants_staged) *staged = grants_stage(fleet->grants, boot);
-	struct grants_terms terms = { .limit = fleet->quota, .final = message->final };
+	struct grants_terms terms = {
+		.limit = fleet->quota, .final = message->final, .only_tells = message->leader != fleet->leader
+	};
 	const struct store_grant *rows;
 	size_t len;
 
@@ -200,6 +206,14 @@ static bool lead(struct fleet *fleet, const struct message *message, const char 
 	return true;
 }
 
+/* Of who has not heard this leader. */
+static uint64_t told_at_most(const struct message *message, const struct grants_row *row)
+{
+	uint64_t told = message->demand.granted > row->used ? message->demand.granted : row->used;
+
+	return told < row->granted ? told : row->granted;
+}
+
 /* The leader takes any message that is on its way, or a copy of it; its answer may be lost. */
 static void deliver(struct fleet *fleet, unsigned lost_percent)
 {
@@ -214,9 +228,11 @@ static void deliver(struct fleet *fleet, unsigned lost_percent)
 	assert_true(grants_granted(fleet->grants, KEY, DAY) <= fleet->quota);
 	if (answered && message.boot + 1 >= fleet->workers[message.worker].boots + !message.final &&
 		roll(100) >= lost_percent) {
-		if (grants_look(fleet->grants, boot, KEY, DAY, &row) || message.final)
-			take_answer(&fleet->workers[message.worker], &message, &row);
-		else
+		if (grants_look(fleet->grants, boot, KEY, DAY, &row) || message.final) {
+			if (message.leader != fleet->leader)
+				row.granted = told_at_most(&message, &row);
+			take_answer(&fleet->workers[message.worker], fleet->leader, &message, &row);
+		} else
 			assert_true(stored_of(fleet, boot)->finished);
 	}
 	if (roll(100) < lost_percent)
@@ -531,6 +547,46 @@ static void what_is_told_is_a_fact(void **state)
 	assert_int_equal(look(grants, "a").used, 25);
 }
 
+/* What a boot says to hold is what it holds, when it has heard this leader. Another one can only raise. */
+static void who_has_heard_can_lower_what_is_granted(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	struct grants_terms tells = hundred;
+
+	(void)state;
+	tells.only_tells = true;
+	assert_int_equal(demand(grants, "a", asked(0, 0, 9), &hundred), 9);
+	assert_int_equal(demand(grants, "a", asked(4, 1, 9), &tells), 9);
+	assert_int_equal(demand(grants, "a", released(2), &tells), 9);
+	assert_int_equal(look(grants, "a").used, 2);
+	assert_int_equal(demand(grants, "a", asked(12, 2, 9), &tells), 12);
+	assert_int_equal(demand(grants, "a", asked(12, 2, 9), &hundred), 21);
+	assert_int_equal(demand(grants, "a", asked(4, 2, 0), &hundred), 4);
+	assert_int_equal(demand(grants, "a", asked(4, 2, 3), &hundred), 7);
+	assert_int_equal(demand(grants, "a", released(3), &hundred), 3);
+}
+
+/* What the store remembers too much of is told to nobody. */
+static void recalls_only_what_the_boot_knows_from_this_leader(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	char boot[] = "a", key[] = KEY;
+	struct store_grant stored = { .boot = boot, .apikey = key, .day = DAY, .granted = 9, .used = 1 };
+	struct grants_terms tells = hundred;
+	unsigned unused = 0;
+
+	(void)state;
+	tells.only_tells = true;
+	grants_load(grants, &stored);
+	grants_each_unused(grants, "a", count, &unused);
+	(void)demand(grants, "a", asked(5, 1, 0), &tells);
+	grants_each_unused(grants, "a", count, &unused);
+	assert_int_equal(unused, 0);
+	(void)demand(grants, "a", asked(5, 1, 0), &hundred);
+	grants_each_unused(grants, "a", count, &unused);
+	assert_int_equal(unused, 1);
+}
+
 static void no_number_is_too_large(void **state)
 {
 	AUTO(grants) *grants = grants_new();
@@ -610,6 +666,8 @@ int main(void)
 		cmocka_unit_test(recalls_until_released),
 		cmocka_unit_test(while_it_hears_facts_count_and_nothing_is_given),
 		cmocka_unit_test(what_is_told_is_a_fact),
+		cmocka_unit_test(who_has_heard_can_lower_what_is_granted),
+		cmocka_unit_test(recalls_only_what_the_boot_knows_from_this_leader),
 		cmocka_unit_test(no_number_is_too_large),
 		cmocka_unit_test(a_boot_that_is_over_counts_what_it_used),
 		cmocka_unit_test(forgets_old_days),

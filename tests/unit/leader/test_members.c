@@ -311,6 +311,132 @@ static void copies_of_the_process_before_are_known(void **state)
 	assert_true(look(members, "a").live);
 }
 
+/* With what the leader adds: the dealings when it registers, the echo of its witness. */
+static void push_heard(struct members *members, const char *name, uint64_t dealings, uint64_t echo)
+{
+	struct usage_push message = push_of(name, name, "active");
+	struct members_staged staged;
+
+	message.number = ++next_number;
+	assert_true(members_stage(members, &message, now, LEASE, &staged, NULL));
+	staged.dealings = dealings;
+	staged.echo = echo;
+	members_apply(members, &staged, now);
+	members_staged_fini(&staged);
+	usage_push_fini(&message);
+}
+
+static void who_is_new_is_met_when_all_others_have_told(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct swept swept;
+
+	(void)state;
+	assert_true(members_is_met(members, "a", "a"));
+	push_heard(members, "a", 1, 0);
+	assert_true(members_is_met(members, "a", "a"));
+	assert_false(members_is_met(members, "b", "b"));
+	push_heard(members, "b", 2, 0);
+	assert_false(members_is_met(members, "b", "b"));
+	push_heard(members, "a", 0, 2); /* heard of what was before b came */
+	assert_false(members_is_met(members, "b", "b"));
+	push_heard(members, "a", 0, 3);
+	push_heard(members, "a", 0, 1); /* late, of a thing said before */
+	assert_true(members_is_met(members, "b", "b"));
+	/* It stays so: what c has not heard of is older than c. */
+	push_heard(members, "c", 9, 0);
+	assert_true(members_is_met(members, "a", "a"));
+	assert_true(members_is_met(members, "b", "b"));
+	assert_false(members_is_met(members, "c", "c"));
+	/* Who is lost keeps nobody waiting; when it comes back it is new again. */
+	for (int i = 0; i <= LEASE / 1000; i++) {
+		push_heard(members, "b", 0, 10);
+		push_heard(members, "c", 0, 10);
+		assert_false(members_is_met(members, "c", "c"));
+		pass(members, 1000, &swept);
+	}
+	assert_string_equal(swept.lost, "a");
+	assert_true(members_is_met(members, "c", "c"));
+	push_heard(members, "a", 12, 0);
+	assert_false(members_is_met(members, "a", "a"));
+}
+
+static void who_registered_in_a_former_life_is_met_when_all_have_heard_of_this_one(void **state)
+{
+	AUTO(members) *members = members_new();
+	char a[] = "a", b[] = "b", active[] = "active";
+	struct store_member first = { .name = a, .process = a, .state = active };
+	struct store_member second = { .name = b, .process = b, .state = active };
+
+	(void)state;
+	members_load(members, &first, now);
+	members_load(members, &second, now);
+	push_heard(members, "a", 0, 1);
+	assert_false(members_is_met(members, "a", "a"));
+	push_heard(members, "b", 0, 1);
+	assert_true(members_is_met(members, "a", "a"));
+	assert_true(members_is_met(members, "b", "b"));
+}
+
+static void registers_who_is_new_and_who_was_lost(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct swept swept;
+
+	(void)state;
+	assert_true(push_numbered(members, "p1", "active", 1).registers);
+	assert_false(push_numbered(members, "p1", "draining", 2).registers);
+	pass(members, LEASE + 1000, &swept);
+	assert_true(push_numbered(members, "p1", "active", 3).registers);
+	pass(members, LEASE + 1000, &swept);
+	assert_true(push_numbered(members, "p2", "active", 1).registers);
+	assert_false(push_numbered(members, "p2", "left", 2).registers);
+}
+
+/* It must register, which is stored. */
+static void a_beat_that_was_staged_before_its_member_was_lost_changes_nothing(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct usage_push message = push_of("a", "p1", "active");
+	struct members_staged beat;
+	struct swept swept;
+
+	(void)state;
+	(void)push_numbered(members, "p1", "active", 1);
+	message.number = 2;
+	assert_true(members_stage(members, &message, now, LEASE, &beat, NULL));
+	pass(members, LEASE + 1000, &swept);
+	members_apply(members, &beat, now);
+	members_staged_fini(&beat);
+	usage_push_fini(&message);
+	assert_false(look(members, "a").live);
+	assert_true(push_numbered(members, "p1", "active", 3).registers);
+}
+
+static void knows_how_long_a_process_was_silent(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct swept swept;
+	int64_t begun = now;
+
+	(void)state;
+	members_begin(members, now);
+	now += 500;
+	assert_int_equal(members_silence_ms(members, "p1", now), 500);
+	(void)push_numbered(members, "p1", "active", 1);
+	assert_int_equal(members_silence_ms(members, "p1", now + 70), 70);
+	assert_int_equal(members_silence_ms(members, "p2", now), now - begun);
+	pass(members, LEASE + 1000, &swept);
+	(void)push_numbered(members, "p2", "active", 1);
+	/* Also when another one has its name, and when that has left. */
+	assert_int_equal(members_silence_ms(members, "p1", now), LEASE + 1000);
+	(void)push_numbered(members, "p2", "left", 2);
+	now += 100;
+	assert_true(sweep(members, &swept));
+	assert_int_equal(members_silence_ms(members, "p2", now), 100);
+	assert_int_equal(members_silence_ms(members, "p1", now), LEASE + 1100);
+}
+
 static void lost_after_one_lease(void **state)
 {
 	AUTO(members) *members = members_new();
@@ -623,6 +749,11 @@ int main(void)
 		cmocka_unit_test(who_left_stays_left_through_a_restart),
 		cmocka_unit_test(the_last_word_of_a_stranger_changes_no_member),
 		cmocka_unit_test(copies_of_the_process_before_are_known),
+		cmocka_unit_test(who_is_new_is_met_when_all_others_have_told),
+		cmocka_unit_test(who_registered_in_a_former_life_is_met_when_all_have_heard_of_this_one),
+		cmocka_unit_test(registers_who_is_new_and_who_was_lost),
+		cmocka_unit_test(a_beat_that_was_staged_before_its_member_was_lost_changes_nothing),
+		cmocka_unit_test(knows_how_long_a_process_was_silent),
 		cmocka_unit_test(lost_after_one_lease),
 		cmocka_unit_test(forgotten_after_a_day),
 		cmocka_unit_test(a_name_has_one_process),

@@ -15,6 +15,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/file.h"
 #include "common/loop.h"
 #include "leader/first_start.h"
@@ -43,6 +44,7 @@ static void open_rig(struct rig *rig)
 	struct error err;
 
 	leader->settings = &rig->settings;
+	random_hex(leader->id, 8);
 	(void)pthread_mutex_init(&leader->lock, NULL);
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
@@ -147,6 +149,7 @@ static void mend_store(struct rig *rig)
 /* Pushes. Where nothing else is said: of process p1 of worker w1, the next number, no counts. */
 struct given {
 	const char *worker, *process, *boot, *state, *key, *witness, *day, *digest;
+	const char *leader; /* heard before: this one, and all that it did, if not said */
 	uint64_t number, after, seq, calls;
 	uint64_t granted, want, used, revision;
 	bool release, final, all, no_number;
@@ -155,7 +158,9 @@ struct given {
 static void fill(struct rig *rig, const struct given *given, struct usage_push *push)
 {
 	const char *process = given->process ? given->process : "p1";
+	char witness[USAGE_WITNESS_MAX];
 
+	hearing_witness(rig->leader.hearing, witness);
 	if (given->number)
 		rig->number = given->number;
 	else
@@ -176,7 +181,8 @@ static void fill(struct rig *rig, const struct given *given, struct usage_push *
 	push->state = check_strdup(given->state ? given->state : "active");
 	push->url = check_strdup("http://10.0.0.1:1");
 	push->state_digest = check_strdup(given->digest ? given->digest : "");
-	push->witness = check_strdup(given->witness ? given->witness : "");
+	push->witness = check_strdup(given->witness ? given->witness : given->no_number ? "" : witness);
+	push->leader = check_strdup(given->no_number ? "" : given->leader ? given->leader : rig->leader.id);
 	push->rows[0].calls = given->calls;
 	push->demands[0] = (struct usage_demand){
 		.granted = given->granted, .used = given->used, .want = given->want, .release = given->release
@@ -286,7 +292,8 @@ static void the_seq_stands_in_for_a_number(void **state)
 	assert_int_equal(
 		got(rig, (struct given){ .no_number = true, .after = 0, .seq = 1, .used = 2, .want = 9 })
 			.granted,
-		5);
+		2);
+	assert_int_equal(granted(rig), 5);
 }
 
 static void counts_need_a_seq_above_after(void **state)
@@ -339,9 +346,9 @@ static void a_late_copy_takes_no_grant_back(void **state)
 		got(rig, (struct given){ .number = 2, .granted = 2, .used = 2, .release = true }).granted, 2);
 	assert_int_equal(
 		got(rig, (struct given){ .number = 3, .granted = 2, .used = 2, .want = 4 }).granted, 6);
-	/* What stands is told all the same. */
+	/* What it said is told all the same, no more. */
 	assert_int_equal(
-		got(rig, (struct given){ .number = 2, .granted = 2, .used = 2, .release = true }).granted, 6);
+		got(rig, (struct given){ .number = 2, .granted = 2, .used = 2, .release = true }).granted, 2);
 	assert_int_equal(granted(rig), 6);
 }
 
@@ -351,6 +358,8 @@ static void the_quota_is_shared_out(void **state)
 	struct got answer = { 0 };
 
 	assert_int_equal(got(rig, (struct given){ .worker = "w1", .want = 20 }).granted, 10);
+	(void)got(rig, (struct given){ .worker = "w2", .process = "p2" });
+	(void)got(rig, (struct given){ .worker = "w1" });
 	for (int i = 0; i < 30; i++)
 		answer = got(rig,
 			(struct given){
@@ -462,13 +471,50 @@ static void a_lowered_quota_recalls_what_is_unused(void **state)
 	assert_true(granted(rig) <= 5);
 }
 
+/* The process of w1 has gone without a word, long ago. */
+static void silence(struct rig *rig)
+{
+	struct error err;
+
+	assert_true(store_delete_member(rig->leader.store, "w1", &err));
+	restart(rig);
+	members_begin(rig->leader.members, clock_ms() - leader_cluster(&rig->leader).grant_ms);
+}
+
+/* [X9] Its folder may be a copy, while it admits from what it holds. */
+static void the_end_of_another_boot_is_believed_after_its_silence(void **state)
+{
+	struct rig *rig = *state;
+	struct given end = { .worker = "w2", .process = "p2", .boot = "p1", .used = 3, .final = true };
+
+	(void)got(rig, (struct given){ .want = 8 });
+	assert_int_equal(refused(rig, end), ERROR_CONFLICT);
+	restart(rig);
+	assert_int_equal(refused(rig, end), ERROR_CONFLICT);
+	assert_int_equal(granted(rig), 8);
+	silence(rig);
+	(void)got(rig, end);
+	assert_int_equal(granted(rig), 3);
+}
+
+static void its_own_end_is_believed_at_any_time(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .want = 8 });
+	(void)got(rig, (struct given){ .used = 3, .final = true, .all = true, .leader = "" });
+	assert_int_equal(granted(rig), 3);
+	/* What is over already needs no silence. */
+	(void)got(rig, (struct given){ .worker = "w2", .process = "p2", .boot = "p1", .final = true });
+}
+
 /* [X9] The next process closes the boot before at its ceilings; then nothing of it counts any more. */
 static void a_boot_that_is_over_stays_over(void **state)
 {
 	struct rig *rig = *state;
 
 	assert_int_equal(got(rig, (struct given){ .number = 7, .want = 8 }).granted, 8);
-	(void)got(rig, (struct given){ .state = "left" });
+	silence(rig);
 	(void)got(
 		rig, (struct given){ .process = "p2", .boot = "p1", .number = 1, .used = 3, .final = true });
 	assert_int_equal(granted(rig), 3);
@@ -499,15 +545,91 @@ static void grants_survive_a_restart(void **state)
 	assert_int_equal(answer.granted, 7);
 	restart(rig);
 	assert_int_equal(granted(rig), 7);
-	/* Its only member tells all and knows nothing that the store does not: the leader deals again. */
+	/* Who has not heard this leader only tells. */
 	assert_true(
-		got(rig, (struct given){ .granted = 7, .want = 2, .witness = answer.witness }).hold_ms > 0);
-	answer = got(rig,
-		(struct given){ .granted = 7, .used = 1, .want = 7, .all = true, .witness = answer.witness });
+		got(rig,
+			(struct given){
+				.granted = 7, .all = true, .leader = "before", .witness = answer.witness })
+			.hold_ms > 0);
+	assert_true(got(rig, (struct given){ .granted = 7, .want = 2 }).hold_ms > 0);
+	/* Its only member tells all and knows nothing that the store does not: the leader deals again. */
+	answer = got(rig, (struct given){ .granted = 7, .used = 1, .want = 7, .all = true });
 	assert_int_equal(answer.hold_ms, 0);
 	assert_int_equal(answer.granted, 7);
 	assert_int_equal(got(rig, (struct given){ .granted = 7, .used = 1, .want = 2 }).granted, 9);
 	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 0);
+}
+
+/* A straggler, or the first push to a leader that has started. */
+static void who_has_not_heard_this_leader_only_tells(void **state)
+{
+	struct rig *rig = *state;
+	struct given told = { .granted = 3, .used = 1, .want = 9, .leader = "before" };
+	struct got answer;
+
+	assert_int_equal(got(rig, (struct given){ .want = 7 }).granted, 7);
+	answer = got(rig, told);
+	assert_int_equal(answer.rows, 1);
+	assert_int_equal(answer.granted, 3);
+	assert_int_equal(answer.used, 1);
+	assert_int_equal(granted(rig), 7);
+	told.leader = "";
+	told.release = true;
+	assert_int_equal(got(rig, told).granted, 3);
+	assert_int_equal(granted(rig), 7);
+	/* What it says then is what it holds. */
+	answer = got(rig, (struct given){ .granted = 3, .used = 1 });
+	assert_int_equal(answer.granted, 3);
+	assert_int_equal(granted(rig), 3);
+}
+
+/* As one that has heard the leader, as long as it does not hear itself. */
+static void a_push_that_is_made_by_hand_needs_no_leader(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(got(rig, (struct given){ .no_number = true, .seq = 1, .want = 5 }).granted, 5);
+	restart(rig);
+	assert_int_equal(
+		got(rig, (struct given){ .no_number = true, .after = 1, .seq = 2, .used = 1 }).granted, 1);
+	assert_int_equal(granted(rig), 5);
+}
+
+/* Nobody else would tell of it, if the store were put back. */
+static void who_is_new_is_dealt_to_when_all_others_know(void **state)
+{
+	struct rig *rig = *state;
+	struct given two = { .worker = "w2", .process = "p2", .want = 4 };
+	struct got before = got(rig, (struct given){ 0 }), answer;
+
+	assert_int_equal(before.hold_ms, 0);
+	answer = got(rig, two);
+	assert_int_equal(answer.hold_ms, leader_cluster(&rig->leader).push_every_ms);
+	assert_int_equal(answer.granted, 0);
+	/* This one was on its way when w2 came. */
+	(void)got(rig, (struct given){ .witness = before.witness });
+	assert_int_equal(got(rig, two).granted, 0);
+	(void)got(rig, (struct given){ .witness = answer.witness });
+	answer = got(rig, two);
+	assert_int_equal(answer.granted, 4);
+	assert_int_equal(answer.hold_ms, 0);
+	/* Who comes later keeps nobody waiting. */
+	(void)got(rig, (struct given){ .worker = "w3", .process = "p3" });
+	two.granted = 4;
+	assert_true(got(rig, two).granted > 4);
+}
+
+/* It has heard something that made it wait, and those who told it have forgotten that by now. */
+static void after_a_leader_that_did_not_end_its_hearing_there_is_no_proof(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .want = 7 });
+	(void)got(rig, (struct given){ .granted = 7, .leader = "before", .witness = "0123456789abcdef:3" });
+	for (int i = 0; i < 2; i++) {
+		restart(rig);
+		assert_true(got(rig, (struct given){ .granted = 7, .all = true }).hold_ms > 0);
+	}
 }
 
 static void copy_store(struct rig *rig, const char *from, const char *to)
@@ -522,38 +644,73 @@ static void copy_store(struct rig *rig, const char *from, const char *to)
 	assert_true(file_write_durable(path[1], buf_str(&bytes), 0600, &err));
 }
 
-static void a_restored_leader_hears_first(void **state)
+static void put_back(struct rig *rig)
 {
-	struct rig *rig = *state;
-	struct got answer;
-
-	(void)got(rig, (struct given){ .want = 2 });
-	close_rig(rig);
-	copy_store(rig, "leader.db", "backup");
-	rig->leader = (struct leader){ 0 };
-	open_rig(rig);
-	(void)got(rig, (struct given){ .granted = 2, .all = true });
-	answer = got(rig, (struct given){ .granted = 2, .used = 2, .want = 8 });
-	assert_int_equal(answer.granted, 10);
 	close_rig(rig);
 	copy_store(rig, "backup", "leader.db");
 	rig->leader = (struct leader){ 0 };
 	open_rig(rig);
+}
+
+static void back_up(struct rig *rig)
+{
+	close_rig(rig);
+	copy_store(rig, "leader.db", "backup");
+	rig->leader = (struct leader){ 0 };
+	open_rig(rig);
+}
+
+static void a_restored_leader_hears_first(void **state)
+{
+	struct rig *rig = *state;
+	struct given two = { .worker = "w2", .process = "p2", .want = 20, .all = true };
+	struct got answer;
+
+	(void)got(rig, (struct given){ .want = 2 });
+	back_up(rig);
+	(void)got(rig, (struct given){ .granted = 2, .all = true });
+	answer = got(rig, (struct given){ .granted = 2, .used = 2, .want = 8 });
+	assert_int_equal(answer.granted, 10);
+	put_back(rig);
 	assert_int_equal(granted(rig), 2);
 	/* Another one asks before the first one has told. */
-	assert_int_equal(
-		got(rig, (struct given){ .worker = "w2", .process = "p2", .want = 20, .all = true }).granted,
-		0);
-	answer = got(
-		rig, (struct given){
-			     .granted = 10, .used = 2, .want = 8, .all = true, .witness = answer.witness });
+	assert_int_equal(got(rig, two).granted, 0);
+	answer = got(rig, (struct given){ .granted = 10,
+				  .used = 2,
+				  .want = 8,
+				  .all = true,
+				  .leader = "before",
+				  .witness = answer.witness });
 	assert_true(answer.hold_ms > 0);
 	assert_int_equal(answer.granted, 10);
 	assert_int_equal(granted(rig), 10);
 	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
-	assert_int_equal(
-		got(rig, (struct given){ .worker = "w2", .process = "p2", .want = 20, .all = true }).granted,
-		0);
+	assert_true(got(rig, (struct given){ .granted = 10, .used = 2, .all = true }).hold_ms > 0);
+	assert_int_equal(got(rig, two).granted, 0);
+}
+
+/* What was released since is not held again because the store remembers it. */
+static void a_restored_leader_tells_no_more_than_it_was_told(void **state)
+{
+	struct rig *rig = *state;
+	struct got answer;
+
+	(void)got(rig, (struct given){ .want = 8 });
+	back_up(rig);
+	(void)got(rig, (struct given){ .granted = 8, .all = true });
+	answer = got(rig, (struct given){ .granted = 3, .used = 3, .release = true });
+	put_back(rig);
+	assert_int_equal(granted(rig), 8);
+	answer = got(rig, (struct given){ .granted = 3,
+				  .used = 3,
+				  .all = true,
+				  .leader = "before",
+				  .witness = answer.witness });
+	assert_int_equal(answer.granted, 3);
+	assert_int_equal(granted(rig), 8);
+	answer = got(rig, (struct given){ .granted = 3, .used = 3, .all = true });
+	assert_int_equal(answer.granted, 3);
+	assert_int_equal(granted(rig), 3);
 }
 
 /* What the push itself tells begins the hold before anything of it is given. */
@@ -654,9 +811,16 @@ int main(void)
 		TEST(a_failed_store_inflates_nothing),
 		TEST(a_beat_waits_for_nobody),
 		TEST(a_lowered_quota_recalls_what_is_unused),
+		TEST(the_end_of_another_boot_is_believed_after_its_silence),
+		TEST(its_own_end_is_believed_at_any_time),
 		TEST(a_boot_that_is_over_stays_over),
 		TEST(grants_survive_a_restart),
+		TEST(who_has_not_heard_this_leader_only_tells),
+		TEST(a_push_that_is_made_by_hand_needs_no_leader),
+		TEST(who_is_new_is_dealt_to_when_all_others_know),
+		TEST(after_a_leader_that_did_not_end_its_hearing_there_is_no_proof),
 		TEST(a_restored_leader_hears_first),
+		TEST(a_restored_leader_tells_no_more_than_it_was_told),
 		TEST(a_loss_is_noticed_before_anything_is_given),
 		TEST(another_state_of_the_same_revision_is_a_loss),
 		TEST(who_goes_is_out_at_once),

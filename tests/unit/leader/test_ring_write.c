@@ -19,6 +19,7 @@
 #include "common/loop.h"
 #include "leader/first_start.h"
 #include "leader/grants.h"
+#include "leader/hearing.h"
 #include "leader/leader.h"
 #include "leader/members.h"
 #include "leader/state_log.h"
@@ -87,6 +88,7 @@ static int setup(void **state)
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
 	leader->grants = grants_new();
+	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
 	assert_true(loop_new(&leader->loop, "test", &err));
 	open_store(rig);
@@ -102,6 +104,7 @@ static int teardown(void **state)
 
 	loop_free(leader->loop);
 	ring_write_free(leader->ring);
+	hearing_free(leader->hearing);
 	grants_free(leader->grants);
 	members_free(leader->members);
 	state_log_free(leader->log);

@@ -382,16 +382,18 @@ static void dealings_are_counted_in_each_life(void **state)
 
 	assert_int_equal(first.len, 1);
 	assert_int_equal(merged(rig->store, &merge).dealings, 0);
-	/* Nothing was dealt in it. */
+	/* It is known though nothing was dealt in it: its witness was told. */
 	reopen(rig);
 	first = begin_life(rig);
-	assert_int_equal(first.len, 1);
-	merge.grants_len = 1;
+	assert_int_equal(first.len, 2);
+	merge.registers = true;
 	assert_int_equal(merged(rig->store, &merge).dealings, 1);
+	merge.registers = false;
+	merge.grants_len = 1;
 	assert_int_equal(merged(rig->store, &merge).dealings, 2);
 	reopen(rig);
 	second = begin_life(rig);
-	assert_int_equal(second.len, 2);
+	assert_int_equal(second.len, 3);
 	assert_string_equal(second.before.id, first.last.id);
 	assert_int_equal(second.before.dealings, 2);
 	assert_int_equal(second.last.dealings, 0);
@@ -402,6 +404,24 @@ static void dealings_are_counted_in_each_life(void **state)
 	}
 	assert_int_equal(second.len, STORE_LIVES_KEPT + 1);
 	assert_string_not_equal(second.last.id, second.before.id);
+}
+
+/* [X11] */
+static void each_life_says_whether_it_has_heard(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+
+	assert_false(begin_life(rig).last.heard);
+	assert_true(store_put_heard(rig->store, true, &err));
+	reopen(rig);
+	assert_true(begin_life(rig).before.heard);
+	reopen(rig);
+	assert_false(begin_life(rig).before.heard);
+	assert_true(store_put_heard(rig->store, true, &err));
+	assert_true(store_put_heard(rig->store, false, &err));
+	reopen(rig);
+	assert_false(begin_life(rig).before.heard);
 }
 
 struct sums {
@@ -644,6 +664,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_boot_never_goes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_left_is_known_after_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(each_life_says_whether_it_has_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_store_of_version_1_keeps_its_sums, setup, teardown),
 		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, setup, teardown),
