@@ -9,8 +9,8 @@
 Times are of one clock. A call is admitted (200, 404), refused (429), not let in (401), or nobody knows (None). A change holds from `applied` on,
 when every worker that runs has it; between begin and applied either may hold. What a fault may cost is written down when it is done:
 
-    lost      merged calls may be fewer by so many: counted after the last write of a journal, and then killed
-    lacking   the same, since the copy to which a leader was put back
+    kills     merged calls may lack those that were counted after the last write of a journal
+    lacking   the same, so many, since the copy to which a leader was put back
     windows   a worker has started from its disk, and has not yet heard what changed meanwhile
 """
 import collections
@@ -60,6 +60,14 @@ class Window:
 
 
 @dataclasses.dataclass
+class Kill:
+    """What ended before `since` had been written down."""
+    worker: str
+    since: float
+    at: float
+
+
+@dataclasses.dataclass
 class Span:
     """A time in which one setting of a key holds at all workers."""
     quota: int
@@ -70,8 +78,8 @@ class Span:
 
 class History:
     def __init__(self):
-        self.calls, self.changes, self.windows = [], [], []
-        self.lost, self.lacking = collections.Counter(), collections.Counter()  # by (key, day)
+        self.calls, self.changes, self.windows, self.kills = [], [], [], []
+        self.lacking = collections.Counter()  # by (key, day)
 
     def keys(self):
         return sorted({change.key for change in self.changes})
@@ -82,9 +90,13 @@ class History:
     def of(self, key, day=None):
         return [call for call in self.calls if call.key == key and day in (None, call.day)]
 
-    def spans(self, key):
-        """Those that are sure."""
-        changes = sorted((c for c in self.changes if c.key == key), key=lambda c: c.begin)
+    def spans(self, key, field):
+        """Those that are sure. A change of something else does not end one."""
+        changes = []
+        for change in sorted((c for c in self.changes if c.key == key), key=lambda c: c.begin):
+            last = changes[-1] if changes else None
+            if not (last and last.known and change.known and getattr(last, field) == getattr(change, field)):
+                changes.append(change)
         spans = []
         for n, change in enumerate(changes):
             end = changes[n + 1].begin if n + 1 < len(changes) else float("inf")
@@ -97,6 +109,11 @@ class History:
         return any(w.worker == call.worker and call.end >= w.begin and call.begin <= w.end and
                    any(c.key == call.key and c.begin <= w.end and (c.applied is None or c.applied >= w.ended - SAVE_S) for c in self.changes)
                    for w in self.windows)
+
+    def lost(self, key, day):
+        """At most."""
+        return sum(call.may_count and any(k.worker == call.worker and call.end >= k.since and call.begin <= k.at for k in self.kills)
+                   for call in self.of(key, day))
 
     def is_starting(self, call):
         return any(w.worker == call.worker and call.end >= w.begin and call.begin <= w.end for w in self.windows)
@@ -128,7 +145,7 @@ def check_sums(history, merged):
     problems = []
     for key in history.keys():
         days = sorted(set(history.days(key)) | {d for k, d in merged if k == key})
-        excuses = {day: history.lost[key, day] + history.lacking[key, day] for day in days}
+        excuses = {day: history.lost(key, day) + history.lacking[key, day] for day in days}
         problems += check_sum(key, history.of(key), sum(merged.get((key, day), 0) for day in days), sum(excuses.values()))
         moved = history.moved(key)
         for day in days:
@@ -141,11 +158,10 @@ def check_quota_of(history, key, day, span, calls):
     within = [c for c in calls if c.begin >= span.begin and c.end <= span.end]
     loose = sum(history.is_loose(c) for c in within)
     least, most = bounds(before)
-    free = [s for s in history.spans(key) if s.quota == 0]
     excuse = loose
-    if free or history.had_no_quota(key):
+    if history.had_no_quota(key):
         # Calls without a quota are no grants: the leader learns of them when they are merged, and may lose them with its store.
-        excuse += history.lost[key, day] + history.lacking[key, day]
+        excuse += history.lost(key, day) + history.lacking[key, day]
         excuse += sum(c.may_count and c.begin >= span.begin - MERGE_S for c in before)
     admitted = least + sum(c.is_admitted for c in within)
     if not any(c.is_admitted for c in within) or admitted <= max(span.quota, most) + excuse:
@@ -158,7 +174,7 @@ def check_quotas(history):
     """Never over."""
     problems = []
     for key in history.keys():
-        spans = [span for span in history.spans(key) if span.quota]
+        spans = [span for span in history.spans(key, "quota") if span.quota]
         for day in history.days(key):
             calls = history.of(key, day)
             for span in spans:
@@ -171,7 +187,7 @@ def check_access(history):
     problems = []
     for key in history.keys():
         calls = history.of(key)
-        for span in history.spans(key):
+        for span in history.spans(key, "enabled"):
             within = [c for c in calls if c.begin >= span.begin and c.end <= span.end and not history.is_loose(c)]
             wrong = [c for c in within if (c.status == 401 if span.enabled else c.is_admitted)]
             if wrong:

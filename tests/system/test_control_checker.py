@@ -17,7 +17,7 @@ import time
 import pytest
 import requests
 
-from control_histories import Call, Change, History, Window, check_access, check_patience, check_quotas, check_same, check_spent, check_sums
+from control_histories import Call, Change, History, Kill, Window, check_access, check_patience, check_quotas, check_same, check_spent, check_sums
 from control_world import Answer, Key, World
 from registry import await_true
 
@@ -25,6 +25,7 @@ SECONDS = 10
 LEASE_MS, PUSH_MS = 1000, 150
 # Where leaders are put back a worker that is stopped meanwhile must be heard within it, on a slow machine too.
 GRANT_MS, GRANT_LONG_MS = 2000, 5000
+QUIET_S = 4  # in which others give back what they hold
 PATIENCE_S = 20  # one that must wait for another's grant to be over, on a machine that has other things to do
 HEAL_S = 30
 
@@ -181,6 +182,8 @@ class Round:
             account = dice.choice(self.accounts)
             wanted = dice.choice([{"dailyQuota": dice.randrange(1, 600)}, {"dailyQuota": dice.choice([5, 50, 100_000])}, {"dailyQuota": 0},
                                   {"enabled": False}, {"enabled": True}, {"enabled": True}, {"label": "x" * dice.randrange(100)}])
+            if account is self.accounts[1] and not wanted.get("dailyQuota", 1):
+                continue  # one has a quota all the time: nothing about it is excused by calls that were not bounded
             # While the leader is down or its disk is full there is nobody to ask.
             if self.leader_lock.acquire(timeout=0.05):
                 try:
@@ -252,9 +255,13 @@ class Round:
         with self.leader_lock:
             before = len(worker.road.answered)
             revision = self.world.admin("GET", "/api/cluster/members").json()["revision"]
-        await_true(lambda: any(q.push.get("revision", 0) >= revision and status == 200 for q, status in worker.road.answered[before:]), HEAL_S,
-                   f"{worker.called} has heard the leader")
+        await_true(lambda: self.has_heard(worker, before, revision), HEAL_S, f"{worker.called} has heard the leader")
         window.end = time.monotonic()
+
+    def has_heard(self, worker, before, revision):
+        """Its second beat is sent when the answer to the first one has arrived."""
+        beats = [q for q, status in worker.road.answered[before:] if q.kind == "beat" and status == 200]
+        return len(beats) > 1 and beats[-1].push["revision"] >= revision
 
     @to_workers
     def kill(self, worker, dice):
@@ -267,9 +274,7 @@ class Round:
             if question.kind == "counts" and status == 200:
                 pushes.setdefault((question.push["boot"], question.push["seq"]), question.begun)
         since = list(pushes.values())[-3] if len(pushes) > 2 else 0
-        for call in list(self.history.calls):
-            if call.worker == worker.name and call.may_count and call.end >= since:
-                self.history.lost[call.key, call.day] += 1
+        self.history.kills.append(Kill(worker.name, since, ended))
         self.started(worker, ended)
 
     @to_workers
@@ -372,6 +377,7 @@ class Round:
     def restore(self, worker, dice):
         """To a copy of a second ago; all workers live through it, and are heard before grants are given."""
         with self.leader_lock:
+            self.leave(self.accounts[1], 60)
             copied = self.merged()
             self.world.copy_leader()
             before = [(a, a.quota, a.enabled) for a in self.accounts]
@@ -381,7 +387,8 @@ class Round:
         with self.calm(), self.leader_lock:
             begin = time.monotonic()
             for account, quota, enabled in before:
-                self.history.changes.append(Change(account.name, begin, begin, quota, enabled, known=False))
+                if (quota, enabled) != (account.quota, account.enabled):
+                    self.history.changes.append(Change(account.name, begin, begin, quota, enabled, known=False))
             self.restores += 1
             for one in self.world.workers:
                 self.world.pause(one)
@@ -394,8 +401,7 @@ class Round:
             threads = [threading.Thread(target=self.rush, args=(one, 1000)) for one in others]
             for thread in threads:
                 thread.start()
-            for one in others:
-                one.road.await_answers(4)
+            self.end.wait(0.4 * self.grant_ms / 1000)
             self.world.go_on(first)
             for one in self.world.workers:
                 one.road.await_answers(2)
@@ -404,7 +410,13 @@ class Round:
             self.world.await_level(HEAL_S)
             self.adopt(before)
 
-    def rush(self, worker, most, seconds=1.5):
+    def leave(self, account, calls):
+        """So many calls of its quota are left, and all know."""
+        used = sum(c.may_count for c in self.history.of(account.name, self.world.day(self.days)))
+        self.change(account, {"dailyQuota": used + calls, "enabled": True})
+        self.world.await_level(HEAL_S)
+
+    def rush(self, worker, most, seconds=2.0):
         """Many calls of all keys with a quota, at once."""
         end = time.monotonic() + seconds
         for _ in range(most):
@@ -490,16 +502,20 @@ class Round:
                 else:
                     time.sleep(0.05)  # pace, nothing is awaited by it
             problems += check_patience(account.name, worker.called, remaining, begin, admitted, PATIENCE_S)
-        limits = {worker.called: self.exhaust(worker, account) for worker in self.world.workers}
+        limits, begin = {}, time.monotonic()
+        for worker in self.world.workers:
+            limits[worker.called] = self.exhaust(worker, account)
+            # What others held came back to the first one.
+            problems += check_patience(account.name, worker.called, self.remaining(account) if self.is_exact else 0, begin, None, QUIET_S)
         problems += check_same(f"quota of {account.name}", str(account.quota), limits)
         if self.is_exact:
             problems += check_spent(self.history, account.name, day, account.quota)
         return problems
 
     def exhaust(self, worker, account):
-        """Until it is refused for so long that others had time to give back what they hold; the limit that it tells."""
+        """Until it is refused for long; the limit that it tells."""
         last, limit = time.monotonic(), None
-        while time.monotonic() - last < 1.5 * GRANT_MS / 1000:
+        while time.monotonic() - last < (QUIET_S if self.is_exact else 2):
             status, headers = self.call(worker, account)
             if status == 200:
                 last = time.monotonic()

@@ -2,7 +2,7 @@
 """Whether the checker of the protocol says yes and no where it must: histories made by hand, each wrong one with one fault."""
 import pytest
 
-from control_histories import Call, Change, History, Window, check_access, check_patience, check_quotas, check_same, check_spent, check_sums
+from control_histories import Call, Change, History, Kill, Window, check_access, check_patience, check_quotas, check_same, check_spent, check_sums
 
 KEY, DAY = "key", "2026-11-20"
 
@@ -30,8 +30,13 @@ class Story:
         self.now += seconds
         return self
 
-    def lose(self, calls, lacking=False):
-        (self.history.lacking if lacking else self.history.lost)[KEY, DAY] += calls
+    def kill(self, calls, worker="a"):
+        """The last calls were not written down."""
+        self.history.kills.append(Kill(worker, self.now - 0.1 * calls + 0.05, self.now))
+        return self
+
+    def put_back(self, calls):
+        self.history.lacking[KEY, DAY] += calls
         return self
 
     def starts(self, worker="a", takes=1.0):
@@ -50,8 +55,8 @@ RIGHT = {
     "refused ones do not": (Story(2).call(times=2).call(429, 3), 2),
     "unknown, and it was done": (Story().call(None).call(), 2),
     "unknown, and it was not": (Story().call(None).call(), 1),
-    "killed before it was written down": (Story().call(times=5).lose(2), 3),
-    "put back": (Story().call(times=5).lose(5, lacking=True), 0),
+    "killed before it was written down": (Story().call(times=5).kill(2), 3),
+    "put back": (Story().call(times=5).put_back(5), 0),
     "the quota, exactly": (Story(5).call(times=5).call(429), 5),
     "raised": (Story(5).call(times=5).change(7).call(times=2).call(429), 7),
     "lowered below what was used": (Story(9).call(times=5).change(3).call(429), 5),
@@ -68,8 +73,10 @@ WRONG = {
     "double count of an unknown one": (Story().call(None).call(), 3, "counted twice"),
     "refused, and counted": (Story(1).call().call(429), 2, "counted twice"),
     "lost count": (Story().call(times=5), 4, "lost"),
-    "lost more than a kill may cost": (Story().call(times=5).lose(2), 2, "lost"),
+    "lost at a worker that was not killed": (Story().call(times=5).kill(2, "b"), 3, "lost"),
+    "lost more than a kill may cost": (Story().call(times=5).kill(2), 2, "lost"),
     "over quota": (Story(5).call(times=6), 6, "over"),
+    "over quota while something else is changed": (Story(5).call(times=4).change(5, applied=False).call(times=2).change(5), 6, "over"),
     "over quota at two workers": (Story(5).call(times=3).call(times=3, worker="b"), 6, "over"),
     "over after it was raised": (Story(5).call(times=5).change(7).call(times=3), 8, "over"),
     "over after it was lowered": (Story(9).call(times=5).change(7).call(times=3), 8, "over"),
