@@ -460,7 +460,7 @@ def test_a_restored_leader_gives_nothing_twice():
         reply = b.push(demands=[{"apikey": key.id, "day": day, "granted": 0, "used": 0, "want": 1000, "release": False}])
         assert reply.status_code == 200 and reply.json()["hold_ms"] > 0 and not any(g["granted"] for g in reply.json()["grants"])
         assert a.demand(key, day, granted=500, used=200, all=True) == (200, 500)
-        await_true(lambda: b.take(key, day, 1000), 20, "grants for the other one")
+        await_true(lambda: a.demand(key, day, granted=500, used=200, all=True) == (200, 500) and b.take(key, day, 1000), 20, "grants for the other one")
         assert b.take(key, day, 1000) == 500
         assert a.demand(key, day, granted=500, used=500, want=100) == (200, 500)
         assert b.take(key, day, 1000, used=500) == 500
