@@ -2,6 +2,7 @@
 """What is done to the leader and its workers by lost, doubled and late messages, kills, restores, copied folders, full disks and wrong clocks:
 each rule of docs/cluster-protocol.md is attacked by a story of its own. The tags [X1] to [X12] are those of that page.
 """
+import re
 import shutil
 import socket
 import threading
@@ -228,6 +229,10 @@ def test_grants_that_could_not_be_stored_are_not_given():
         assert b.take(key, day, 100, used=50) == 140
 
 
+def lease_left(worker):
+    return int(re.search(r"^zot_lease_left_milliseconds (\d+)$", worker.call("GET", "/metrics").text, re.M).group(1))
+
+
 def test_a_full_disk_of_the_leader_takes_no_lease():
     """[X4, X6] Calls of a key with a quota go on from what was granted, and are counted when there is room again."""
     with World(workers=2) as world:
@@ -242,6 +247,7 @@ def test_a_full_disk_of_the_leader_takes_no_lease():
                 for worker in world.workers:
                     for _ in range(5):
                         worker.road.await_asked("beat")
+                    assert lease_left(worker) > 0, "its own lease goes on too"
                 assert {m["state"] for m in world.by_name().values()} == {"active"}
         assert "member.lost" not in world.leader.log.read_text()
         for worker in world.workers:

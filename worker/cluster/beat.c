@@ -33,6 +33,7 @@ struct beat {
 	struct few soon;
 	bool again; /* one is wanted as soon as this one is over */
 	bool more;  /* the one under way does not say all */
+	bool bare;  /* the one under way, or the next, has no demands: the leader could not take them */
 	bool stopping;
 	atomic_bool kicked;
 	int64_t held_until_ms;
@@ -78,7 +79,7 @@ static bool see_leader(struct beat *beat, const struct usage_answer *answer)
 	if (!same) {
 		tell_anew(beat);
 		beat->again = true;
-	} else if (!beat->more) {
+	} else if (!beat->more && !beat->bare) {
 		beat->telling = false;
 	}
 	return same && !beat->telling;
@@ -125,9 +126,9 @@ static int64_t pause_ms(struct beat *beat, const struct push_result *result)
 
 	if (result->end != PUSH_TAKEN && !result->reached)
 		return every < RETRY_MS ? every : RETRY_MS;
-	if (result->end != PUSH_TAKEN)
+	if (result->end != PUSH_TAKEN && !beat->bare)
 		return every;
-	if (beat->again)
+	if (beat->again || beat->bare)
 		return few_take(&beat->soon, SOON_MOST, SOON_SPAN_MS, now) ? 0 : SOON_REST_MS;
 	if (beat->held_until_ms > now && beat->held_until_ms - now < every)
 		return beat->held_until_ms - now;
@@ -136,8 +137,11 @@ static int64_t pause_ms(struct beat *beat, const struct push_result *result)
 
 static void after(struct beat *beat, const struct push_result *result)
 {
-	int64_t pause = pause_ms(beat, result);
+	int64_t pause;
 
+	/* A leader whose disk is full, or that has too much to do, keeps our lease all the same. */
+	beat->bare = result->end == PUSH_FAILED && result->reached && beat->item.demands_len;
+	pause = pause_ms(beat, result);
 	beat->again = false;
 	usage_push_fini(&beat->item);
 	quotas_wake(beat->usage->quotas);
@@ -166,7 +170,7 @@ static void compose(struct beat *beat)
 	beat->item = (struct usage_push){ .boot = check_strdup(beat->self->cluster->process),
 		.leader = check_strdup(beat->leader),
 		.witness = check_strdup(cluster_lease_left_ms(beat->self->cluster) ? beat->witness : "") };
-	beat->more = quotas_demand(beat->usage->quotas, today, &beat->item);
+	beat->more = !beat->bare && quotas_demand(beat->usage->quotas, today, &beat->item);
 }
 
 static void no_leader(struct beat *beat, int64_t wait_ms)

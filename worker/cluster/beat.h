@@ -7,6 +7,8 @@
  * One at a time. Who has to say more than fits goes on at once. While a leader hears the other workers (hold_ms) those that
  * wait go on waiting, and nobody's wish makes more beats.
  *
+ * Where a leader cannot take what is demanded (503, 507) the next beat has no demands: it keeps the lease, and what we hold good.
+ *
  * Each beat names the leader that answered the one before, and what that one has told of its store (its witness), for as long as
  * the lease lasts that it gave. Where another one answers, all that we hold is told to it, from the first row on, and the grants of
  * no answer count until then. Such a telling ends with `all`.

@@ -22,7 +22,6 @@
 #define EVERY_LEAST_MS 100
 #define EVERY_MOST_MS  60000
 #define GRANT_MOST_MS  600000
-#define LEASE_FIRST_MS 6000
 /* Of what it provokes: lines of the log in a minute. */
 #define SAY_MOST    10
 #define SAY_SPAN_MS 60000
@@ -34,7 +33,7 @@ void push_self_init(struct push_self *self, struct cluster *cluster, struct work
 		.worker = worker,
 		.state = "active",
 		.every_ms = cluster->settings->push_every_ms,
-		.lease_ms = LEASE_FIRST_MS };
+		.lease_ms = cluster->settings->push_every_ms };
 }
 
 /* ---- the head ---- */
