@@ -6,6 +6,9 @@
  *     ?day=2026-11-20   one day, or ?month=2026-11; without them all windows
  *     ?repository=NAME  a repository since it is counted; empty: all of them
  */
+#include <string.h>
+
+#include "common/clock.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/grants.h"
@@ -17,6 +20,8 @@ struct listing {
 	struct api_call *call;
 	struct state *state;
 	struct json_writer w;
+	char today[11];
+	bool seen_today;
 };
 
 static bool put_key(void *arg, const struct store_usage *usage)
@@ -26,6 +31,7 @@ static bool put_key(void *arg, const struct store_usage *usage)
 	struct entity *entity = state_find(listing->state, ENTITY_APIKEY, str_of(usage->id));
 	bool is_day = str_of(usage->window).len == 10;
 
+	listing->seen_today |= !strcmp(usage->window, listing->today);
 	json_open_object(w);
 	json_put_text(w, "apikey", usage->id);
 	json_put_text(w, is_day ? "day" : "month", usage->window);
@@ -40,6 +46,18 @@ static bool put_key(void *arg, const struct store_usage *usage)
 			is_day ? entity_apikey(entity)->daily_quota : entity_apikey(entity)->monthly_quota);
 	json_close_object(w);
 	return true;
+}
+
+/* A key that was granted something and has not used it, or whose calls a store that was put back has lost. */
+static void put_granted_today(struct listing *listing, const char *key, const char *window)
+{
+	struct store_usage usage = { .id = key };
+
+	if (listing->seen_today || (window && strcmp(window, listing->today) != 0) ||
+		!grants_granted(listing->call->leader->grants, key, listing->today))
+		return;
+	memcpy(usage.window, listing->today, sizeof(usage.window));
+	(void)put_key(listing, &usage);
 }
 
 static bool put_repository(void *arg, const struct store_usage *usage)
@@ -65,6 +83,7 @@ static struct http_response *list(
 	struct error err;
 	bool ok;
 
+	clock_day(clock_wall_s(), listing.today);
 	json_open_object(&listing.w);
 	json_key(&listing.w, repository ? STR("repositories") : STR("usage"));
 	json_open_array(&listing.w);
@@ -75,6 +94,8 @@ static struct http_response *list(
 	else
 		ok = store_list_keys(leader->store, key, window, ROWS_MAX, put_key, &listing, &err);
 	leader_unlock(leader);
+	if (key && !repository)
+		put_granted_today(&listing, key, window);
 	json_close_array(&listing.w);
 	json_close_object(&listing.w);
 	state_free(listing.state);

@@ -346,6 +346,8 @@ def test_grants_never_pass_the_quota(leader):
             used[i] = granted[i]
             assert sum(granted) <= 100
     assert sum(granted) == 100
+    rows = leader.admin("GET", f"/api/usage?apikey={key['clientId']}").json()["usage"]
+    assert [(row["day"], row["calls"], row["granted"], row["quota"]) for row in rows] == [(today(), 0, 100, 100)], "granted, before any is counted"
 
 
 def test_a_push_that_is_not_one_is_refused(leader):
