@@ -80,6 +80,7 @@ class History:
     def __init__(self):
         self.calls, self.changes, self.windows, self.kills = [], [], [], []
         self.lacking = collections.Counter()  # by (key, day)
+        self.was_put_back = False  # then calls that are not there are excused, however many: none may be there twice
 
     def keys(self):
         return sorted({change.key for change in self.changes})
@@ -145,7 +146,7 @@ def check_sums(history, merged):
     problems = []
     for key in history.keys():
         days = sorted(set(history.days(key)) | {d for k, d in merged if k == key})
-        excuses = {day: history.lost(key, day) + history.lacking[key, day] for day in days}
+        excuses = {day: history.lost(key, day) + history.lacking[key, day] + history.was_put_back * len(history.of(key, day)) for day in days}
         problems += check_sum(key, history.of(key), sum(merged.get((key, day), 0) for day in days), sum(excuses.values()))
         moved = history.moved(key)
         for day in days:
