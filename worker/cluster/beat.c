@@ -163,14 +163,12 @@ static void on_done(void *arg, const struct push_result *result)
 
 static void compose(struct beat *beat)
 {
-	char today[11];
-
-	clock_day(usage_clock_s(&beat->usage->clock), today);
 	/* Others may have come while we had no lease: nobody waited for us. */
 	beat->item = (struct usage_push){ .boot = check_strdup(beat->self->cluster->process),
 		.leader = check_strdup(beat->leader),
 		.witness = check_strdup(cluster_lease_left_ms(beat->self->cluster) ? beat->witness : "") };
-	beat->more = !beat->bare && quotas_demand(beat->usage->quotas, today, &beat->item);
+	beat->more = !beat->bare &&
+		     quotas_demand(beat->usage->quotas, usage_clock_s(&beat->usage->clock), &beat->item);
 }
 
 static void no_leader(struct beat *beat, int64_t wait_ms)

@@ -541,38 +541,20 @@ void quotas_tell_anew(struct quotas *quotas)
 	pthread_mutex_unlock(&quotas->lock);
 }
 
-/* Days as numbers, to know how far they are from each other. */
-static int64_t day_number(const char *day)
+/* Days as texts are in the order of time. */
+static void drop_far(struct quotas *quotas, int64_t now_s)
 {
-	struct str rest = str_of(day);
-	uint64_t year = 0, month = 1, number = 1;
-
-	(void)(str_number(&rest, 9999, &year) && str_skip(&rest, "-") && str_number(&rest, 12, &month) &&
-		str_skip(&rest, "-") && str_number(&rest, 31, &number));
-	/* Days since 0000-03-01 of the Gregorian calendar. */
-	if (month < 3)
-		year--;
-	month = (month + 9) % 12;
-	return (int64_t)(365 * year + year / 4 - year / 100 + year / 400 + (month * 306 + 5) / 10 + number);
-}
-
-static bool is_near(const struct quota *quota, int64_t today)
-{
-	int64_t day = day_number(quota->day);
-
-	return day >= today - DAYS_KEPT && day <= today + DAYS_KEPT;
-}
-
-static void drop_far(struct quotas *quotas, const char *today)
-{
-	int64_t now = day_number(today);
+	char oldest[11], newest[11];
 	struct str name;
 	void *value;
 
+	clock_day(now_s - DAYS_KEPT * 86400, oldest);
+	clock_day(now_s + DAYS_KEPT * 86400, newest);
 	for (size_t at = 0; map_next(quotas->rows, &at, &name, &value);) {
 		struct quota *quota = value;
+		bool is_near = strcmp(quota->day, oldest) >= 0 && strcmp(quota->day, newest) <= 0;
 
-		if (is_near(quota, now) || quota->dirty)
+		if (is_near || quota->dirty)
 			continue;
 		(void)map_delete(quotas->rows, name);
 		quota_free(quota);
@@ -637,7 +619,7 @@ static bool say_due(struct quotas *quotas, int64_t now, struct usage_push *push)
 	return more;
 }
 
-bool quotas_demand(struct quotas *quotas, const char *today, struct usage_push *push)
+bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_push *push)
 {
 	int64_t now = clock_ms();
 	bool more;
@@ -645,7 +627,7 @@ bool quotas_demand(struct quotas *quotas, const char *today, struct usage_push *
 	pthread_mutex_lock(&quotas->lock);
 	quotas->turn++;
 	expire(quotas, now);
-	drop_far(quotas, today);
+	drop_far(quotas, now_s);
 	push->demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
 	more = say_due(quotas, now, push);
 	push->all = quotas->telling && !more;

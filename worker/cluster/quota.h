@@ -52,9 +52,9 @@ enum admission quotas_admit(struct quotas *quotas, const struct quotas_ask *ask,
 
 /* From here on every row is told anew, as to a leader that knows nothing of us. */
 void quotas_tell_anew(struct quotas *quotas);
-/* Puts into the push what is to be said, one chunk of it; the answer to this push or its end must follow. Rows that are not near
- * `today` are dropped. True: there is more. */
-bool quotas_demand(struct quotas *quotas, const char *today, struct usage_push *push);
+/* Puts into the push what is to be said, one chunk of it; the answer to this push or its end must follow. Rows of days that are not
+ * near now_s, the leader's clock, are dropped. True: there is more. */
+bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_push *push);
 
 struct quotas_heard {
 	const struct usage_push *push;     /* that was answered */

@@ -14,9 +14,11 @@
 #include "proto/state.h"
 #include "worker/cluster/quota.h"
 
-#define TODAY      "2026-11-20"
-#define TOMORROW   "2026-11-21"
-#define LONG_AFTER "2026-11-24"
+#define TODAY    "2026-11-20"
+#define TOMORROW "2026-11-21"
+/* Noon of today; four days on. */
+#define TODAY_S      INT64_C(1795176000)
+#define LONG_AFTER_S (TODAY_S + 4 * 86400)
 
 struct rig {
 	struct quotas *quotas;
@@ -89,7 +91,7 @@ static enum admission admit(struct rig *rig)
 static bool demand(struct rig *rig, struct usage_push *push)
 {
 	*push = (struct usage_push){ 0 };
-	return quotas_demand(rig->quotas, TODAY, push);
+	return quotas_demand(rig->quotas, TODAY_S, push);
 }
 
 struct told {
@@ -411,7 +413,7 @@ static void each_day_has_its_own_grants_and_the_days_beside_it_are_kept(void **s
 	assert_int_equal(push.demands_len, 2);
 	usage_push_fini(&push);
 	push = (struct usage_push){ 0 };
-	(void)quotas_demand(rig->quotas, LONG_AFTER, &push);
+	(void)quotas_demand(rig->quotas, LONG_AFTER_S, &push);
 	usage_push_fini(&push);
 	assert_int_equal(admit(rig), WAIT);
 }
