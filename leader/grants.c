@@ -333,13 +333,13 @@ static void note(struct grants_staged *staged, const struct usage_demand *demand
 	row->used = used;
 }
 
-/* What of the pot nobody has, where `row` were to have these numbers. */
-static uint64_t available(const struct pot *pot, const struct row *row, uint64_t granted, uint64_t used,
-	const struct grants_terms *terms)
+/* What nobody has, where `row` were to hold so much: of all that is granted it does not matter how much was
+ * used and merged by now, and calls that were no part of a grant are there beside it. */
+static uint64_t available(
+	const struct pot *pot, const struct row *row, uint64_t granted, const struct grants_terms *terms)
 {
 	uint64_t all_granted = (pot ? pot->granted : 0) - (row ? row->granted : 0) + granted;
-	uint64_t all_used = (pot ? pot->used : 0) - (row ? row->used : 0) + used;
-	uint64_t taken = most(all_granted, least(terms->total, STORE_GRANT_MAX) + all_granted - all_used);
+	uint64_t taken = all_granted + least(terms->ungranted, STORE_GRANT_MAX);
 
 	return terms->limit > taken ? terms->limit - taken : 0;
 }
@@ -380,7 +380,7 @@ static void judge(struct grants_staged *staged, const struct usage_demand *deman
 	uint64_t known = row ? row->granted : 0;
 	uint64_t granted = held(demand, known, used, terms);
 	uint64_t more = terms->hold || terms->only_tells ? 0 : missing(demand, granted, terms);
-	uint64_t left = terms->limit ? available(pot, row, granted, used, terms) : STORE_GRANT_MAX;
+	uint64_t left = terms->limit ? available(pot, row, granted, terms) : STORE_GRANT_MAX;
 	struct change change = { .total = terms->total, .out = more && !left, .heard = !terms->only_tells };
 
 	if (terms->limit)

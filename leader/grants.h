@@ -45,6 +45,7 @@ AUTO_DEFINE(grants_staged)
 struct grants_terms {
 	uint64_t limit;         /* the key's daily quota now; 0: none, so it gets all that it wants */
 	uint64_t total;         /* calls of the key that were merged that day */
+	uint64_t ungranted;     /* of these, those that were no part of a grant */
 	unsigned live_workers;
 	bool hold;              /* nothing is given now; facts count */
 	bool only_tells;        /* who asks has not heard this process of the leader */

@@ -153,14 +153,17 @@ static bool is_dealt(const struct merging *merging, const struct usage_demand *d
 static bool stage_demand(struct merging *merging, const struct usage_demand *demand, bool hold)
 {
 	struct leader *leader = merging->leader;
+	struct store_calls calls;
 	struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
 		.live_workers = members_live(leader->members),
 		.hold = hold,
 		.only_tells = !merging->hears,
 		.final = merging->push->final };
 
-	if (!store_calls(leader->store, demand->apikey, demand->day, &terms.total, merging->err))
+	if (!store_calls(leader->store, demand->apikey, demand->day, &calls, merging->err))
 		return false;
+	terms.total = calls.all;
+	terms.ungranted = calls.ungranted;
 	merging->refused += !grants_stage_demand(merging->grants, demand, &terms);
 	return true;
 }

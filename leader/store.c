@@ -105,9 +105,9 @@ bool store_delete_member(struct store *store, const char *name, struct error *er
 }
 
 bool store_calls(
-	struct store *store, const char *apikey, const char *day, uint64_t *ret_calls, struct error *err)
+	struct store *store, const char *apikey, const char *day, struct store_calls *ret, struct error *err)
 {
-	return store->driver->calls(store, apikey, day, ret_calls, err);
+	return store->driver->calls(store, apikey, day, ret, err);
 }
 
 bool store_list_keys(struct store *store, const char *apikey, const char *window, size_t max,

@@ -91,6 +91,10 @@ struct store_merged {
 	uint64_t dealings;       /* of this life, with this one */
 };
 
+struct store_calls {
+	uint64_t all, ungranted; /* ungranted: those that were no part of a grant */
+};
+
 struct store_usage {
 	const char *id;          /* key or repository */
 	char window[11];         /* of a key: "2026-11-20" (day) or "2026-11" (month); of a repository: "" */
@@ -134,7 +138,7 @@ bool store_fold(struct store *store, size_t most, bool *ret_more, struct error *
 bool store_put_member(struct store *store, const struct store_member *member, struct error *err) MUST_CHECK;
 bool store_delete_member(struct store *store, const char *name, struct error *err) MUST_CHECK;
 /* Calls of one key in one day, all workers. */
-bool store_calls(struct store *store, const char *apikey, const char *day, uint64_t *ret_calls, struct error *err) MUST_CHECK;
+bool store_calls(struct store *store, const char *apikey, const char *day, struct store_calls *ret, struct error *err) MUST_CHECK;
 /* Filters: NULL = any. window: a day or a month. At most max rows. */
 bool store_list_keys(struct store *store, const char *apikey, const char *window, size_t max, store_usage_f *fn, void *arg,
 		     struct error *err) MUST_CHECK;

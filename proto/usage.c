@@ -59,6 +59,7 @@ static const struct member usage_row_members[] = {
 	NAME(usage_row, apikey, true),
 	DAY(usage_row),
 	UINT(usage_row, calls),
+	UINT(usage_row, ungranted),
 	UINT(usage_row, bytes_in),
 	UINT(usage_row, bytes_out),
 };

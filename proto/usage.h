@@ -55,6 +55,7 @@ struct usage_row {          /* deltas since the last acknowledged push */
 	char *apikey;
 	char day[11];           /* UTC day of the calls, "2026-11-20" */
 	uint64_t calls, bytes_in, bytes_out;
+	uint64_t ungranted;     /* of the calls: those that were no part of a grant, because the key had no quota */
 };
 struct usage_repository {
 	char *name;

@@ -400,6 +400,7 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	at = call->ask.route.row->at;
 	event = (struct usage_event){ .apikey = call->admitted ? identity->apikey : "",
 		.day = call->day,
+		.granted = call->granted,
 		.bytes_in = bytes_in,
 		.bytes_out = bytes_out };
 	if (status < 400)

@@ -62,6 +62,7 @@ enum front_turn front_admit(struct front_call *call)
 	case ADMIT:
 		free(errand);
 		call->admitted = true;
+		call->granted = info.granted;
 		memcpy(call->day, info.day, sizeof(call->day));
 		return FRONT_MORE;
 	case WAIT:

@@ -36,6 +36,7 @@ struct front_call {
 	struct peer_call *peer;
 	struct admission_wait admission;
 	bool admitted; /* counts as a call of its API key */
+	bool granted;  /* and was admitted out of a grant */
 	char day[11];  /* of the admission */
 	bool is_metrics; /* asks for these, and not for the registry */
 	bool is_routed; /* ask.route holds an endpoint of the registry's API */

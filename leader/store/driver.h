@@ -24,7 +24,7 @@ struct store_driver {
 	bool (*fold)(struct store *store, size_t most, bool *ret_more, struct error *err);
 	bool (*put_member)(struct store *store, const struct store_member *member, struct error *err);
 	bool (*delete_member)(struct store *store, const char *name, struct error *err);
-	bool (*calls)(struct store *store, const char *apikey, const char *day, uint64_t *ret_calls, struct error *err);
+	bool (*calls)(struct store *store, const char *apikey, const char *day, struct store_calls *ret, struct error *err);
 	bool (*list_keys)(struct store *store, const char *apikey, const char *window, size_t max, store_usage_f *fn,
 		void *arg, struct error *err);
 	bool (*list_repositories)(struct store *store, const char *name, size_t max, store_usage_f *fn, void *arg,

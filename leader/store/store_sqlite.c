@@ -15,7 +15,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define TEXT_(number)  #number
 #define TEXT(number)   TEXT_(number)
 
@@ -65,6 +65,14 @@ static const char to_counts_after[] =
 				 "max(seen) FROM pushed_1 GROUP BY boot;"
 				 "DROP TABLE pushed_1; DROP TABLE held_grant_1;";
 
+/* Version 2 did not know which calls were part of a grant: those that a grant can explain are taken for it.
+ */
+static const char ungranted[] = "ALTER TABLE key_usage ADD COLUMN ungranted INTEGER NOT NULL DEFAULT 0;"
+				"UPDATE key_usage SET ungranted = max(0, calls - ifnull((SELECT sum(used)"
+				" FROM held_grant WHERE day = window AND held_grant.apikey = "
+				"key_usage.apikey), 0));"
+				"PRAGMA user_version = 3;";
+
 /* Open. */
 
 static bool read_number(struct sqlite *db, const char *name, uint64_t *ret, struct error *err)
@@ -94,10 +102,17 @@ static bool read_version(struct sqlite *db, int64_t *ret, struct error *err)
 	return true;
 }
 
-static bool widen_schema(struct sqlite *db, struct error *err)
+static bool make_counts(struct sqlite *db, int64_t version, struct error *err)
 {
+	if (!version)
+		return sqlite_exec(db, schema, err) && sqlite_exec(db, counts, err);
 	return sqlite_exec(db, to_counts_before, err) && sqlite_exec(db, counts, err) &&
 	       sqlite_exec(db, to_counts_after, err);
+}
+
+static bool make_tables(struct sqlite *db, int64_t version, struct error *err)
+{
+	return (version == 2 || make_counts(db, version, err)) && sqlite_exec(db, ungranted, err);
 }
 
 static bool make_schema(struct sqlite *db, struct error *err)
@@ -114,8 +129,7 @@ static bool make_schema(struct sqlite *db, struct error *err)
 		return true;
 	if (!sqlite_begin(db, err))
 		return false;
-	if (!(version ? widen_schema(db, err)
-		      : sqlite_exec(db, schema, err) && sqlite_exec(db, counts, err))) {
+	if (!make_tables(db, version, err)) {
 		sqlite_rollback(db);
 		return false;
 	}

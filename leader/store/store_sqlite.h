@@ -31,7 +31,7 @@ bool store_sqlite_merge_usage(struct store *store, const struct store_merge *mer
 bool store_sqlite_fold(struct store *store, size_t most, bool *ret_more, struct error *err);
 bool store_sqlite_put_member(struct store *store, const struct store_member *member, struct error *err);
 bool store_sqlite_delete_member(struct store *store, const char *name, struct error *err);
-bool store_sqlite_calls(struct store *store, const char *apikey, const char *day, uint64_t *ret_calls, struct error *err);
+bool store_sqlite_calls(struct store *store, const char *apikey, const char *day, struct store_calls *ret, struct error *err);
 bool store_sqlite_list_keys(struct store *store, const char *apikey, const char *window, size_t max, store_usage_f *fn,
 	void *arg, struct error *err);
 bool store_sqlite_list_repositories(struct store *store, const char *name, size_t max, store_usage_f *fn, void *arg,

@@ -72,14 +72,15 @@ bool store_sqlite_load_members(struct store *store, store_member_f *fn, void *ar
 static bool add_row(struct sqlite *db, const struct usage_row *row, struct str window, struct error *err)
 {
 	struct sql q =
-		sql_of(db, "INSERT INTO key_usage VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET " SUM(
-				   "calls") ", " SUM("bytes_in") ", " SUM("bytes_out"));
+		sql_of(db, "INSERT INTO key_usage VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET " SUM(
+				   "calls") ", " SUM("bytes_in") ", " SUM("bytes_out") ", " SUM("ungranted"));
 
 	sql_text(&q, row->apikey);
 	sql_str(&q, window);
 	sql_count(&q, row->calls);
 	sql_count(&q, row->bytes_in);
 	sql_count(&q, row->bytes_out);
+	sql_count(&q, row->ungranted);
 	return sql_run(&q, err);
 }
 
@@ -146,19 +147,19 @@ bool store_sqlite_merge_usage(
 }
 
 bool store_sqlite_calls(
-	struct store *store, const char *apikey, const char *day, uint64_t *ret_calls, struct error *err)
+	struct store *store, const char *apikey, const char *day, struct store_calls *ret, struct error *err)
 {
-	struct sql q =
-		sql_of(store_sqlite_db(store), "SELECT calls FROM key_usage WHERE apikey = ? AND window = ?");
-	uint64_t calls = 0;
+	struct sql q = sql_of(store_sqlite_db(store),
+		"SELECT calls, ungranted FROM key_usage WHERE apikey = ? AND window = ?");
+	struct store_calls calls = { 0 };
 
 	sql_text(&q, apikey);
 	sql_text(&q, day);
 	while (sql_next(&q))
-		calls = sql_column_count(&q, 0);
+		calls = (struct store_calls){ sql_column_count(&q, 0), sql_column_count(&q, 1) };
 	if (!sql_end(&q, err))
 		return false;
-	*ret_calls = calls;
+	*ret = calls;
 	return true;
 }
 

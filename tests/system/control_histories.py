@@ -80,7 +80,6 @@ class History:
     def __init__(self):
         self.calls, self.changes, self.windows, self.kills = [], [], [], []
         self.lacking = collections.Counter()  # by (key, day)
-        self.was_put_back = False  # then calls that are not there are excused, however many: none may be there twice
 
     def keys(self):
         return sorted({change.key for change in self.changes})
@@ -145,8 +144,8 @@ def check_sums(history, merged):
     """merged: calls by (key, day), as the leader has them in the end. Each admitted call is there, once, and on its day."""
     problems = []
     for key in history.keys():
-        days = sorted(set(history.days(key)) | {d for k, d in merged if k == key})
-        excuses = {day: history.lost(key, day) + history.lacking[key, day] + history.was_put_back * len(history.of(key, day)) for day in days}
+        days = sorted(set(history.days(key)) | {d for k, d in [*merged, *history.lacking] if k == key})
+        excuses = {day: history.lost(key, day) + history.lacking[key, day] for day in days}
         problems += check_sum(key, history.of(key), sum(merged.get((key, day), 0) for day in days), sum(excuses.values()))
         moved = history.moved(key)
         for day in days:
@@ -163,7 +162,8 @@ def check_quota_of(history, key, day, span, calls):
     if history.had_no_quota(key):
         # Calls without a quota are no grants: the leader learns of them when they are merged, and may lose them with its store.
         excuse += history.lost(key, day) + history.lacking[key, day]
-        excuse += sum(c.may_count and c.begin >= span.begin - MERGE_S for c in before)
+        # Or they are counted for another day.
+        excuse += sum(c.may_count and (c.end >= span.begin - MERGE_S or history.is_starting(c)) for c in before)
     admitted = least + sum(c.is_admitted for c in within)
     if not any(c.is_admitted for c in within) or admitted <= max(span.quota, most) + excuse:
         return []

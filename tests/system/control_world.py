@@ -393,11 +393,11 @@ class Scripted(FakeWorker):
             self.heard = {name: reply.json()[name] for name in ("leader", "witness")}
         return reply
 
-    def count(self, key, day, calls, after=None, seq=None):
+    def count(self, key, day, calls, after=None, seq=None, ungranted=0):
         """One push of counts."""
         after = self.seq if after is None else after
         self.seq = seq if seq is not None else after + 1
-        return self.push(seq=self.seq, after=after, usage=[{"apikey": key.id, "day": day, "calls": calls, "bytes_in": 0, "bytes_out": 0}])
+        return self.push(seq=self.seq, after=after, usage=[{"apikey": key.id, "day": day, "calls": calls, "ungranted": ungranted, "bytes_in": 0, "bytes_out": 0}])
 
     def demand(self, key, day, granted=0, used=0, want=0, release=False, **more):
         """(status, granted) of the answer."""

@@ -492,11 +492,27 @@ def test_calls_without_a_quota_count_when_one_is_set():
     with World(workers=0, lease_ms=20000) as world:
         key, day, a = world.key(), world.day(), world.scripted("a")
         assert a.push().status_code == 200
-        assert a.count(key, day, 500).status_code == 200
+        assert a.count(key, day, 500, ungranted=500).status_code == 200
         world.change(key, dailyQuota=100)
         assert a.take(key, day, 50) == 0
         world.change(key, dailyQuota=510)
         assert a.take(key, day, 50) == 10
+
+
+def test_what_is_used_and_not_yet_counted_is_not_granted_again():
+    """[X11] Fifty calls were made while there was no quota; what is admitted of one of a hundred reaches the leader late."""
+    with World(workers=2) as world:
+        key = world.key()
+        world.hit(world.workers[0], key, 50)
+        world.await_calls(key, 50)
+        world.change(key, dailyQuota=100)
+        world.await_level()
+        for worker in world.workers:
+            worker.road.rule = lambda question: "lose" if question.kind in COUNTS else None
+        assert sum(world.spend(worker, key) for worker in world.workers) == 50
+        for worker in world.workers:
+            worker.road.rule = None
+        world.stays(key, 100)
 
 
 # Pauses.

@@ -390,7 +390,6 @@ class Round:
                 if (quota, enabled) != (account.quota, account.enabled):
                     self.history.changes.append(Change(account.name, begin, begin, quota, enabled, known=False))
             self.restores += 1
-            self.history.was_put_back = True
             for one in self.world.workers:
                 self.world.pause(one)
                 one.road.await_quiet()

@@ -111,6 +111,14 @@ def test_a_call_belongs_to_its_day():
     assert [p.split(": ")[-1] for p in check_sums(story.history, {(KEY, DAY): 2, (KEY, "2026-11-19"): 3})] == ["counted twice", "lost"]
 
 
+def test_what_a_store_forgot_of_another_day_is_excused_once():
+    """Who had just started counted two of five for the next day, and the store was put back to before."""
+    story = Story().starts().call(times=5)
+    story.history.lacking[KEY, "2026-11-21"] += 2
+    assert check_sums(story.history, {(KEY, DAY): 3}) == []
+    assert check_sums(story.history, {(KEY, DAY): 2}) == [f"{KEY}: 2 calls merged, 5 were admitted (2 may be lost, 0 another day's): lost"]
+
+
 def test_refusals_that_last_are_found():
     assert check_patience(KEY, "a", 1, 10.0, 11.9, 2.0) == []
     assert check_patience(KEY, "a", 0, 10.0, None, 2.0) == []

@@ -33,6 +33,7 @@ struct admission_info {
 	int64_t retry_after_s;
 	const char *why; /* it was refused, where the quota is not used up; NULL */
 	char day[11];    /* of the call */
+	bool granted;    /* it is a part of a grant */
 };
 struct admission_ask {
 	struct loop *loop;
@@ -49,6 +50,7 @@ void usage_state_changed(struct usage *usage, const struct state *state);
 struct usage_event {
 	const char *apikey;       /* client id, "" = none */
 	const char *day;          /* of its admission; "" = today */
+	bool granted;             /* it was admitted out of a grant */
 	struct str repository;    /* may be empty */
 	bool pull, push;          /* a manifest was pulled / pushed */
 	uint64_t bytes_in, bytes_out;

@@ -114,6 +114,7 @@ void usage_batch_count(struct usage_batch *batch, const struct usage_event *even
 	if (*event->apikey) {
 		struct usage_row *row = row_of(batch, event->apikey, day);
 		row->calls++;
+		row->ungranted += !event->granted;
 		row->bytes_in += event->bytes_in;
 		row->bytes_out += event->bytes_out;
 	}
@@ -134,6 +135,7 @@ void usage_batch_merge(struct usage_batch *batch, struct usage_batch *from)
 		const struct usage_row *add = value;
 		struct usage_row *row = row_of(batch, add->apikey, add->day);
 		row->calls += add->calls;
+		row->ungranted += add->ungranted;
 		row->bytes_in += add->bytes_in;
 		row->bytes_out += add->bytes_out;
 	}

@@ -422,18 +422,35 @@ static void gives_by_the_formula(void **state)
 	assert_int_equal(demand(grants, "b", asked(4, 4, 9), &terms), 13);
 }
 
-/* The second term: these calls were nobody's grant. */
 static void calls_of_a_time_without_quota_count(void **state)
 {
 	AUTO(grants) *grants = grants_new();
-	struct grants_terms terms = { .limit = 100, .total = 90, .live_workers = 1 };
+	struct grants_terms terms = { .limit = 100, .total = 90, .ungranted = 90, .live_workers = 1 };
 
 	(void)state;
 	assert_int_equal(demand(grants, "a", asked(0, 0, 50), &terms), 5);
 	terms.total = 93;
 	assert_int_equal(demand(grants, "a", asked(5, 3, 50), &terms), 5 + 2);
 	terms.total = 100;
-	assert_int_equal(demand(grants, "a", asked(7, 7, 50), &terms), 7);
+	assert_int_equal(demand(grants, "a", asked(7, 7, 50), &terms), 8);
+}
+
+/* Ten are left, whether what was used of them is merged yet or not, and whether a beat has told of it. */
+static void what_was_used_and_not_yet_merged_is_not_given_again(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	struct grants_terms terms = { .limit = 100, .total = 90, .ungranted = 90, .live_workers = 1 };
+
+	(void)state;
+	assert_int_equal(demand(grants, "a", asked(0, 0, 9), &terms), 5);
+	assert_int_equal(demand(grants, "a", asked(5, 5, 9), &terms), 5 + 2);
+	assert_int_equal(demand(grants, "a", asked(7, 7, 9), &terms), 8);
+	assert_int_equal(demand(grants, "a", asked(8, 8, 9), &terms), 9);
+	assert_int_equal(demand(grants, "a", asked(9, 9, 9), &terms), 10);
+	assert_int_equal(demand(grants, "a", asked(10, 10, 9), &terms), 10);
+	assert_int_equal(demand(grants, "b", asked(0, 0, 9), &terms), 0);
+	terms.total = 100;
+	assert_int_equal(demand(grants, "b", asked(0, 0, 9), &terms), 0);
 }
 
 static void a_copy_of_a_demand_gets_nothing_twice(void **state)
@@ -660,6 +677,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_by_the_formula),
 		cmocka_unit_test(calls_of_a_time_without_quota_count),
+		cmocka_unit_test(what_was_used_and_not_yet_merged_is_not_given_again),
 		cmocka_unit_test(a_copy_of_a_demand_gets_nothing_twice),
 		cmocka_unit_test(the_second_demand_for_a_key_in_one_push_counts_for_nothing),
 		cmocka_unit_test(a_failed_store_inflates_nothing),

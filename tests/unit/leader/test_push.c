@@ -255,10 +255,10 @@ static uint64_t granted(struct rig *rig)
 static uint64_t calls(struct rig *rig)
 {
 	struct error err;
-	uint64_t count;
+	struct store_calls count;
 
 	assert_true(store_calls(rig->leader.store, "key-0001", rig->today, &count, &err));
-	return count;
+	return count.all;
 }
 
 /* Counts. */

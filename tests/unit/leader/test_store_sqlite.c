@@ -200,10 +200,10 @@ static struct store_boot boot_of(struct store *store, const char *boot)
 static uint64_t calls(struct store *store)
 {
 	struct error err;
-	uint64_t count;
+	struct store_calls count;
 
 	assert_true(store_calls(store, "key", "2026-11-20", &count, &err));
-	return count;
+	return count.all;
 }
 
 static bool sum_calls(void *arg, const struct store_usage *usage)
@@ -544,6 +544,9 @@ static void grants_and_members_stay(void **state)
 
 /* Version 1: by worker and boot. */
 static const char version_1[] =
+	"ALTER TABLE key_usage DROP COLUMN ungranted;"
+	"INSERT INTO key_usage VALUES ('key', '2999-01-01', 20, 0, 0), ('key', '2999-01', 20, 0, 0),"
+	" ('other', '2999-01-01', 1, 0, 0);"
 	"DROP TABLE pushed; DROP TABLE held_grant; DROP TABLE life;"
 	"CREATE TABLE pushed (worker TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, seen INTEGER "
 	"NOT "
@@ -559,6 +562,15 @@ static const char version_1[] =
 	" ('2999-01-01', 'key', 'w', 'c', 2, 2, 1), ('2999-01-01', 'other', 'w', 'c', 9223372036854775807, "
 	"1, 1);"
 	"PRAGMA user_version = 1;";
+
+static uint64_t ungranted_of(struct store *store, const char *apikey, const char *day)
+{
+	struct store_calls count;
+	struct error err;
+
+	assert_true(store_calls(store, apikey, day, &count, &err));
+	return count.ungranted;
+}
 
 static void a_store_of_version_1_keeps_its_sums(void **state)
 {
@@ -579,8 +591,11 @@ static void a_store_of_version_1_keeps_its_sums(void **state)
 	assert_int_equal(sums_of(rig->store).rows, 3);
 	assert_int_equal(sums_of(rig->store).used, 4 + 5 + 3 + 2 + 1);
 	assert_int_equal(sums_of(rig->store).granted, 10 + 5 + 3 + 2 + STORE_GRANT_MAX);
+	assert_int_equal(ungranted_of(rig->store, "key", "2999-01-01"), 20 - 14);
+	assert_int_equal(ungranted_of(rig->store, "other", "2999-01-01"), 0);
 	reopen(rig);
 	assert_int_equal(sums_of(rig->store).rows, 3);
+	assert_int_equal(ungranted_of(rig->store, "key", "2999-01-01"), 20 - 14);
 }
 
 static void in_a_child(struct rig *rig, void (*work)(struct store *store))

@@ -19,7 +19,7 @@ static char worker[] = "w1", process[] = "p1", boot[] = "b1", url[] = "http://10
 	    repository[] = "team/app";
 
 static struct usage_row rows[] = {
-	{ .apikey = key_one, .day = "2026-11-20", .calls = 3, .bytes_in = 4, .bytes_out = 5 },
+	{ .apikey = key_one, .day = "2026-11-20", .calls = 3, .bytes_in = 4, .bytes_out = 5, .ungranted = 2 },
 	{ .apikey = key_two, .day = "2026-11-21", .calls = 6 },
 };
 static struct usage_repository repositories[] = {
@@ -110,6 +110,7 @@ static void a_push_survives(void **state)
 	assert_string_equal(got.rows[0].apikey, "zak_1");
 	assert_string_equal(got.rows[1].day, "2026-11-21");
 	assert_int_equal(got.rows[0].bytes_out, 5);
+	assert_int_equal(got.rows[0].ungranted, 2);
 	assert_int_equal(got.repositories_len, 1);
 	assert_string_equal(got.repositories[0].name, "team/app");
 	assert_int_equal(got.repositories[0].pushes, 2);

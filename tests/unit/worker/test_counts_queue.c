@@ -34,9 +34,11 @@ static int stop(void **state)
 
 static void count(struct usage_batch *batch, const char *key, const char *name, uint64_t bytes)
 {
-	struct usage_event event = {
-		.apikey = key, .repository = str_of(name), .pull = true, .bytes_out = bytes
-	};
+	struct usage_event event = { .apikey = key,
+		.repository = str_of(name),
+		.pull = true,
+		.granted = bytes % 2,
+		.bytes_out = bytes };
 
 	usage_batch_count(batch, &event, DAY);
 }
@@ -78,6 +80,7 @@ static void batches_add_up(void **state)
 	assert_int_equal(push.rows_len, 2);
 	assert_int_equal(calls_of(&push), 11);
 	assert_int_equal(push.rows[0].bytes_out + push.rows[1].bytes_out, 45 + 5);
+	assert_int_equal(push.rows[0].ungranted + push.rows[1].ungranted, 5);
 	assert_int_equal(push.repositories_len, 1);
 	assert_int_equal(push.repositories[0].pulls, 10);
 	usage_push_fini(&push);
