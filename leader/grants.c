@@ -28,8 +28,8 @@ struct row {
 
 struct pot {
 	char day[11];
-	uint64_t granted, used; /* sums, of boots that are over too */
-	uint64_t total;
+	uint64_t granted; /* sum, of boots that are over too */
+	uint64_t total, ungranted;
 	struct list rows;
 };
 
@@ -149,7 +149,6 @@ static struct row *row_make(struct grants *grants, const char *boot, const char 
 static void set_row(struct row *row, uint64_t granted, uint64_t used)
 {
 	row->pot->granted += granted - row->granted;
-	row->pot->used += used - row->used;
 	row->granted = granted;
 	row->used = used;
 	list_drop(&row->in_unused);
@@ -166,7 +165,6 @@ static void load_over(struct grants *grants, const struct store_grant *grant)
 	uint64_t used = least(grant->used, STORE_GRANT_MAX);
 
 	pot->granted += used;
-	pot->used += used;
 }
 
 void grants_load(struct grants *grants, const struct store_grant *grant)
@@ -262,7 +260,7 @@ void grants_free(struct grants *grants)
 /* Staging. */
 
 struct change {
-	uint64_t total;
+	uint64_t total, ungranted;
 	bool out;   /* it wanted, and nothing was available */
 	bool heard; /* what it is granted is what it said, and what is given now */
 };
@@ -381,7 +379,10 @@ static void judge(struct grants_staged *staged, const struct usage_demand *deman
 	uint64_t granted = held(demand, known, used, terms);
 	uint64_t more = terms->hold || terms->only_tells ? 0 : missing(demand, granted, terms);
 	uint64_t left = terms->limit ? available(pot, row, granted, terms) : STORE_GRANT_MAX;
-	struct change change = { .total = terms->total, .out = more && !left, .heard = !terms->only_tells };
+	struct change change = { .total = terms->total,
+		.ungranted = least(terms->ungranted, STORE_GRANT_MAX),
+		.out = more && !left,
+		.heard = !terms->only_tells };
 
 	if (terms->limit)
 		more = least(more, share(left, terms->live_workers));
@@ -445,6 +446,7 @@ static void apply_row(struct grants *grants, const struct store_grant *grant, st
 	set_row(row, grant->granted, grant->used);
 	row->heard |= change.heard;
 	row->pot->total = most(row->pot->total, change.total);
+	row->pot->ungranted = most(row->pot->ungranted, change.ungranted);
 	if (change.out)
 		recall_from_others(row);
 }
@@ -482,6 +484,7 @@ static struct grants_row seen(const struct row *row)
 		.granted = row->granted,
 		.used = row->used,
 		.total = row->pot->total,
+		.ungranted = row->pot->ungranted,
 		.all_granted = row->pot->granted,
 		.recall = row->recall };
 }

@@ -65,7 +65,7 @@ void grants_apply(struct grants *grants, const struct grants_staged *staged, boo
 struct grants_row {
 	const char *apikey, *day;
 	uint64_t granted, used;
-	uint64_t total;          /* as the last demand for the key and day found it */
+	uint64_t total, ungranted; /* as the last demand for the key and day found them */
 	uint64_t all_granted;    /* of the key and day */
 	bool recall;
 };

@@ -243,7 +243,8 @@ static bool answer_row(struct answering *answering, const struct grants_row *row
 
 static bool is_recalled(const struct grants_row *row, uint64_t limit)
 {
-	return row->granted > row->used && (row->recall || (limit && row->all_granted > limit));
+	return row->granted > row->used &&
+	       (row->recall || (limit && row->all_granted + row->ungranted > limit));
 }
 
 /* Found again by recalls. */

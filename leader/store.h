@@ -98,7 +98,7 @@ struct store_calls {
 struct store_usage {
 	const char *id;          /* key or repository */
 	char window[11];         /* of a key: "2026-11-20" (day) or "2026-11" (month); of a repository: "" */
-	uint64_t calls, bytes_in, bytes_out, pulls, pushes; /* pulls and pushes: repositories; calls: keys */
+	uint64_t calls, ungranted, bytes_in, bytes_out, pulls, pushes; /* pulls and pushes: repositories; calls: keys */
 };
 
 typedef bool store_entity_f(void *arg, struct entity *entity);             /* borrowed; false stops */

@@ -38,9 +38,11 @@ static bool put_key(void *arg, const struct store_usage *usage)
 	json_put_uint(w, "calls", usage->calls);
 	json_put_uint(w, "bytesIn", usage->bytes_in);
 	json_put_uint(w, "bytesOut", usage->bytes_out);
-	if (is_day)
+	if (is_day) {
 		json_put_uint(w, "granted",
 			grants_granted(listing->call->leader->grants, usage->id, usage->window));
+		json_put_uint(w, "ungranted", usage->ungranted);
+	}
 	if (entity)
 		json_put_int(w, "quota",
 			is_day ? entity_apikey(entity)->daily_quota : entity_apikey(entity)->monthly_quota);

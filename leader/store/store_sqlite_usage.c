@@ -171,7 +171,8 @@ static bool each_key(struct sql *q, store_usage_f *fn, void *arg, struct error *
 		struct store_usage usage = { .id = sql_column_text(q, 0),
 			.calls = sql_column_count(q, 2),
 			.bytes_in = sql_column_count(q, 3),
-			.bytes_out = sql_column_count(q, 4) };
+			.bytes_out = sql_column_count(q, 4),
+			.ungranted = sql_column_count(q, 5) };
 		if (str_copy(str_of(sql_column_text(q, 1)), usage.window, sizeof(usage.window)))
 			more = fn(arg, &usage);
 	}
@@ -182,7 +183,7 @@ bool store_sqlite_list_keys(struct store *store, const char *apikey, const char 
 	store_usage_f *fn, void *arg, struct error *err)
 {
 	struct sql q = sql_of(store_sqlite_db(store),
-		"SELECT apikey, window, calls, bytes_in, bytes_out FROM key_usage "
+		"SELECT apikey, window, calls, bytes_in, bytes_out, ungranted FROM key_usage "
 		"WHERE (?1 IS NULL OR apikey = ?1) AND (?2 IS NULL OR window = ?2) ORDER BY apikey, window "
 		"DESC LIMIT ?3");
 

@@ -490,7 +490,7 @@ class Round:
         if self.is_exact:
             return account.quota - sum(c.may_count for c in self.history.of(account.name, day)) - self.history.moved(account.name)
         row = self.world.usage(account.key).get(day, {})
-        return account.quota - max(row.get("granted", 0), row.get("calls", 0))
+        return account.quota - row.get("granted", 0) - row.get("ungranted", 0)
 
     def use_up_one(self, account):
         problems, day = [], self.world.day(self.days)
