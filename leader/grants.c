@@ -11,10 +11,9 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/least.h"
 #include "common/list.h"
 #include "common/map.h"
-
-#define KEY_MAX 600 /* a name of 255 bytes and a day, or a boot */
 
 struct row {
 	struct holder *holder;
@@ -55,37 +54,27 @@ struct grants *grants_new(void)
 	return grants;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /* Finding. */
 
-static struct str key_of(char into[KEY_MAX], const char *day, const char *apikey)
+struct str grants_key(char into[GRANTS_KEY_MAX], const char *day, const char *apikey)
 {
-	int len = snprintf(into, KEY_MAX, "%s\n%s", day, apikey);
+	int len = snprintf(into, GRANTS_KEY_MAX, "%s\n%s", day, apikey);
 
-	CHECK(len > 0 && len < KEY_MAX);
+	CHECK(len > 0 && len < GRANTS_KEY_MAX);
 	return str_from(into, (size_t)len);
 }
 
 static struct pot *pot_find(const struct grants *grants, const char *apikey, const char *day)
 {
-	char key[KEY_MAX];
+	char key[GRANTS_KEY_MAX];
 
-	return map_find(grants->pots, key_of(key, day, apikey));
+	return map_find(grants->pots, grants_key(key, day, apikey));
 }
 
 static struct pot *pot_make(struct grants *grants, const char *apikey, const char *day)
 {
-	char key[KEY_MAX];
-	struct str name = key_of(key, day, apikey);
+	char key[GRANTS_KEY_MAX];
+	struct str name = grants_key(key, day, apikey);
 	struct pot *pot = map_find(grants->pots, name);
 
 	if (pot)
@@ -120,16 +109,16 @@ static struct row *row_find(
 	const struct grants *grants, const char *boot, const char *apikey, const char *day)
 {
 	const struct holder *holder = holder_find(grants, boot);
-	char key[KEY_MAX];
+	char key[GRANTS_KEY_MAX];
 
-	return holder ? map_find(holder->by_name, key_of(key, day, apikey)) : NULL;
+	return holder ? map_find(holder->by_name, grants_key(key, day, apikey)) : NULL;
 }
 
 static struct row *row_make(struct grants *grants, const char *boot, const char *apikey, const char *day)
 {
 	struct holder *holder = holder_make(grants, boot);
-	char key[KEY_MAX];
-	struct str name = key_of(key, day, apikey);
+	char key[GRANTS_KEY_MAX];
+	struct str name = grants_key(key, day, apikey);
 	struct row *row = map_find(holder->by_name, name);
 
 	if (row)
@@ -184,9 +173,9 @@ void grants_load(struct grants *grants, const struct store_grant *grant)
 
 static void row_forget(struct grants *grants, struct row *row)
 {
-	char key[KEY_MAX];
+	char key[GRANTS_KEY_MAX];
 
-	(void)map_delete(row->holder->by_name, key_of(key, row->pot->day, row->apikey));
+	(void)map_delete(row->holder->by_name, grants_key(key, row->pot->day, row->apikey));
 	list_drop(&row->in_holder);
 	list_drop(&row->in_pot);
 	list_drop(&row->in_unused);
@@ -406,10 +395,10 @@ static bool stage_locked(
 bool grants_stage_demand(
 	struct grants_staged *staged, const struct usage_demand *demand, const struct grants_terms *terms)
 {
-	char key[KEY_MAX];
+	char key[GRANTS_KEY_MAX];
 	bool ok;
 
-	if (map_put(staged->named, key_of(key, demand->day, demand->apikey), staged))
+	if (map_put(staged->named, grants_key(key, demand->day, demand->apikey), staged))
 		return true;
 	pthread_mutex_lock(&staged->grants->lock);
 	ok = stage_locked(staged, demand, terms);

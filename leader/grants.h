@@ -24,6 +24,7 @@
 #include "leader/store.h"
 
 #define GRANTS_ROWS_MAX 200000
+#define GRANTS_KEY_MAX  600 /* a name of 255 bytes and a day */
 /* Of days before so many none is looked at any more; those after stay, the clock may go back. */
 #define GRANTS_DAYS_KEPT 2
 
@@ -61,6 +62,9 @@ const struct store_grant *grants_staged_rows(const struct grants_staged *staged,
 void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over);
 
 /* Looking. */
+
+/* "<day>\n<key>": what both are known by in a map. */
+struct str grants_key(char into[GRANTS_KEY_MAX], const char *day, const char *apikey);
 
 struct grants_row {
 	const char *apikey, *day;

@@ -1,43 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "leader/members.h"
+#include "leader/members_priv.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
-#include "common/clock.h"
 #include "leader/past.h"
-#include "leader/store.h"
-#include "proto/entity.h"
 
 /* The member's row is written when it changes, and now and then so that `seen` is not of last week. */
 #define STORE_EVERY_MS 30000
-/* Of an entity, for what a ring has beside its rows. */
-#define RING_RESERVE 4096u
-
-struct member {
-	struct store_member data;
-	uint64_t number; /* the highest of its process */
-	uint64_t came;   /* dealings of the leader's life with its registration; 0 = before that life */
-	uint64_t echo;   /* the most of them that it has told of, and 1 */
-	int64_t seen_ms;
-	int64_t stored_ms;
-	bool unstored; /* the store has it otherwise */
-	bool live;
-	bool met;        /* all others knew of it, when it was first dealt to */
-	bool makes_room; /* for another: to be forgotten */
-};
-
-struct members {
-	pthread_mutex_t lock;
-	struct member **at; /* sorted by name */
-	size_t len, room, making_room;
-	unsigned live;
-	bool keep;
-	int64_t started_ms, swept_ms;
-	struct past *past;
-};
 
 struct members *members_new(void)
 {
@@ -82,14 +54,14 @@ static size_t place_of(const struct members *members, const char *name)
 	return low;
 }
 
-static struct member *find(const struct members *members, const char *name)
+struct member *members_find(const struct members *members, const char *name)
 {
 	size_t at = place_of(members, name);
 
 	return at < members->len && !strcmp(members->at[at]->data.name, name) ? members->at[at] : NULL;
 }
 
-static struct member *insert(struct members *members, const char *name)
+struct member *members_insert(struct members *members, const char *name)
 {
 	size_t at = place_of(members, name);
 	struct member *member = xnew(struct member);
@@ -112,7 +84,7 @@ static struct member *insert(struct members *members, const char *name)
 }
 
 /* Whoever comes next under its name, or under none: its copies are known. */
-static void remember(struct members *members, const struct member *member)
+void members_remember(struct members *members, const struct member *member)
 {
 	if (*member->data.process)
 		past_put(members->past, member->data.process, member->number, member->seen_ms);
@@ -122,7 +94,7 @@ static void erase(struct members *members, struct member *member)
 {
 	size_t at = place_of(members, member->data.name);
 
-	remember(members, member);
+	members_remember(members, member);
 	members->live -= member->live;
 	members->making_room -= member->makes_room;
 	member_free(member);
@@ -130,15 +102,10 @@ static void erase(struct members *members, struct member *member)
 	memmove(&members->at[at], &members->at[at + 1], (members->len - at) * sizeof(*members->at));
 }
 
-static void set_live(struct members *members, struct member *member, bool live)
+void members_set_live(struct members *members, struct member *member, bool live)
 {
 	members->live = members->live - member->live + live;
 	member->live = live;
-}
-
-static bool is_left(const char *state)
-{
-	return !strcmp(state, "left");
 }
 
 void members_begin(struct members *members, int64_t now_ms)
@@ -153,13 +120,13 @@ void members_load(struct members *members, const struct store_member *stored, in
 	struct member *member;
 
 	pthread_mutex_lock(&members->lock);
-	member = insert(members, stored->name);
+	member = members_insert(members, stored->name);
 	store_member_fini(&member->data);
 	store_member_copy(stored, &member->data);
 	member->seen_ms = now_ms;
 	member->stored_ms = now_ms;
-	set_live(members, member, !stored->lost_wall_s && !is_left(member->data.state));
-	if (is_left(member->data.state))
+	members_set_live(members, member, !stored->lost_wall_s && !member_is_left(member->data.state));
+	if (member_is_left(member->data.state))
 		past_put(members->past, member->data.process, PAST_GONE, now_ms);
 	members->swept_ms = now_ms;
 	pthread_mutex_unlock(&members->lock);
@@ -176,287 +143,6 @@ void members_keep(struct members *members, bool keep)
 {
 	pthread_mutex_lock(&members->lock);
 	members->keep = keep;
-	pthread_mutex_unlock(&members->lock);
-}
-
-/* What is late. */
-
-const char *members_process_of(const struct usage_push *push)
-{
-	return push->process && *push->process ? push->process : push->boot;
-}
-
-static bool is_process(const struct member *member, const char *process)
-{
-	return !strcmp(member->data.process, process);
-}
-
-/* The highest number of this process so far. */
-static uint64_t newest_of(const struct members *members, const struct member *member, const char *process)
-{
-	uint64_t past = past_find(members->past, process);
-
-	return member && is_process(member, process) && member->number > past ? member->number : past;
-}
-
-/* 0: it says nothing about its order. */
-static bool is_late(uint64_t number, uint64_t newest)
-{
-	return newest == PAST_GONE || (number && number <= newest);
-}
-
-/* Bounds. */
-
-/* What a row takes of an entity: in memory, with its texts' ends, which is more than its msgpack; as
- * draining, the longest state. */
-static size_t row_bytes(const struct store_member *member)
-{
-	return sizeof(struct ring_row) + strlen(member->name) + strlen(member->url) + strlen(member->zone) +
-	       sizeof("draining") + 3;
-}
-
-static bool may_be_in_ring(const struct members *members, const struct member *member)
-{
-	return member->live || members->keep;
-}
-
-static bool check_fits(const struct members *members, const struct member *own,
-	const struct store_member *row, struct error *err)
-{
-	size_t bytes = RING_RESERVE + row_bytes(row);
-
-	for (size_t i = 0; i < members->len; i++)
-		if (members->at[i] != own && may_be_in_ring(members, members->at[i]))
-			bytes += row_bytes(&members->at[i]->data);
-	return bytes <= ENTITY_BYTES_MAX ||
-	       error_set(err, ERROR_CONFLICT, NULL,
-		       "with this member the ring would have %zu bytes, an entity has at most %u: there are "
-		       "too "
-		       "many members, or their names, zones and addresses are too long",
-		       bytes, ENTITY_BYTES_MAX);
-}
-
-/* The longest lost of those that have not made room yet. */
-static struct member *longest_lost(const struct members *members)
-{
-	struct member *longest = NULL;
-
-	for (size_t i = 0; i < members->len && !members->keep; i++) {
-		struct member *member = members->at[i];
-		if (member->live || member->makes_room)
-			continue;
-		if (!longest || member->data.lost_wall_s < longest->data.lost_wall_s)
-			longest = member;
-	}
-	return longest;
-}
-
-static bool is_full(const struct members *members)
-{
-	return members->len - members->making_room >= MEMBERS_MAX;
-}
-
-static bool check_room(const struct members *members, const struct member *member, struct error *err)
-{
-	if ((member && !member->makes_room) || !is_full(members) || longest_lost(members))
-		return true;
-	return error_set(
-		err, ERROR_BUSY, NULL, "there are %d members already, and none of them is lost", MEMBERS_MAX);
-}
-
-/* A push is staged. */
-
-static bool check_url(const char *url, struct error *err)
-{
-	struct str text = str_of(url);
-
-	return !text.len || str_starts(text, "http://") || str_starts(text, "https://") ||
-	       error_set(err, ERROR_INVALID, NULL, "url of the worker must begin with http:// or https://");
-}
-
-static bool check_process(
-	const struct member *member, const char *process, int64_t now_ms, int64_t lease_ms, struct error *err)
-{
-	if (!member || !member->live || is_process(member, process) || now_ms - member->seen_ms >= lease_ms)
-		return true;
-	return error_set(err, ERROR_CONFLICT, NULL,
-		"another process is alive under this worker's name; give each worker a name of its own, or "
-		"wait "
-		"until its lease is over");
-}
-
-/* Whose counts a push brings may be a boot before it. */
-static char *own_boot(const struct member *member, const struct usage_push *push, char *process)
-{
-	bool is_own = !strcmp(push->boot, process);
-
-	return member && is_process(member, process) && !is_own ? member->data.boot : push->boot;
-}
-
-static void stage_row(
-	const struct member *member, const struct usage_push *push, struct members_staged *staged)
-{
-	char *process = push->process && *push->process ? push->process : push->boot;
-	struct store_member row = { .name = push->worker,
-		.process = process,
-		.boot = own_boot(member, push, process),
-		.url = push->url,
-		.zone = push->zone,
-		.version = push->version,
-		.state = push->state,
-		.revision = push->revision,
-		.state_age_ms = push->state_age_ms,
-		.seen_wall_s = clock_wall_s(),
-		.stats = push->stats };
-
-	store_member_copy(&row, &staged->member);
-}
-
-static bool has_moved(const struct store_member *old, const struct store_member *new)
-{
-	return strcmp(old->state, new->state) != 0 || strcmp(old->url, new->url) != 0 ||
-	       strcmp(old->zone, new->zone) != 0;
-}
-
-static bool is_another(const struct store_member *old, const struct store_member *new)
-{
-	return strcmp(old->process, new->process) != 0 || strcmp(old->boot, new->boot) != 0 ||
-	       strcmp(old->version, new->version) != 0;
-}
-
-static void tell_changes(const struct member *member, struct members_staged *staged)
-{
-	const struct store_member *new = &staged->member;
-	bool moved = !member || has_moved(&member->data, new);
-
-	staged->ring = moved || member->live == staged->left;
-	staged->registers = !staged->left && (!member || !member->live || !is_process(member, new->process));
-	staged->needs_store = staged->ring || is_another(&member->data, new);
-	staged->hurry = moved && (staged->left || !strcmp(new->state, "draining"));
-}
-
-static bool stage(const struct members *members, const struct usage_push *push, int64_t now_ms,
-	int64_t lease_ms, struct members_staged *staged, struct error *err)
-{
-	const struct member *member = find(members, push->worker);
-	const char *process = members_process_of(push);
-	uint64_t newest = newest_of(members, member, process);
-
-	staged->gone = newest == PAST_GONE;
-	staged->late = is_late(staged->number, newest);
-	staged->stranger = staged->left && (!member || !is_process(member, process));
-	stage_row(member, push, staged);
-	if (staged->late || staged->stranger)
-		return true;
-	tell_changes(member, staged);
-	if (!check_url(staged->member.url, err) || !check_process(member, process, now_ms, lease_ms, err))
-		return false;
-	return staged->left || !staged->ring ||
-	       (check_room(members, member, err) && check_fits(members, member, &staged->member, err));
-}
-
-bool members_stage(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
-	struct members_staged *ret_staged, struct error *err)
-{
-	struct members_staged staged = { .number = push->number ? push->number : push->seq,
-		.left = push->state && is_left(push->state) };
-	bool ok;
-
-	pthread_mutex_lock(&members->lock);
-	ok = stage(members, push, now_ms, lease_ms, &staged, err);
-	pthread_mutex_unlock(&members->lock);
-	if (ok)
-		*ret_staged = staged;
-	else
-		members_staged_fini(&staged);
-	return ok;
-}
-
-void members_staged_fini(struct members_staged *staged)
-{
-	store_member_fini(&staged->member);
-}
-
-/* And applied. */
-
-static void set_makes_room(struct members *members, struct member *member, bool makes_room)
-{
-	members->making_room = members->making_room - member->makes_room + makes_room;
-	member->makes_room = makes_room;
-}
-
-static struct member *make_member(struct members *members, const char *name)
-{
-	struct member *lost = is_full(members) ? longest_lost(members) : NULL;
-
-	if (lost)
-		set_makes_room(members, lost, true);
-	return insert(members, name);
-}
-
-/* The member that the push is of, as things are now; NULL: a newer one was faster. */
-static struct member *member_for(struct members *members, const struct members_staged *staged)
-{
-	struct member *member = find(members, staged->member.name);
-	const char *process = staged->member.process;
-
-	if (is_late(staged->number, newest_of(members, member, process)))
-		return NULL;
-	if (member && (staged->needs_store || (is_process(member, process) && member->live)))
-		return member;
-	return staged->needs_store ? make_member(members, staged->member.name) : NULL;
-}
-
-static void take_place(struct member *member, const struct members_staged *staged)
-{
-	if (staged->registers) {
-		member->came = staged->dealings;
-		member->echo = 0;
-		member->met = false;
-	}
-	if (staged->echo > member->echo)
-		member->echo = staged->echo;
-}
-
-static void take_row(
-	struct members *members, struct member *member, struct members_staged *staged, int64_t now_ms)
-{
-	bool same = is_process(member, staged->member.process);
-
-	if (!same)
-		remember(members, member);
-	if (staged->needs_store)
-		member->stored_ms = now_ms;
-	member->unstored = !staged->needs_store && (member->unstored || !member->live);
-	member->number = same && member->number > staged->number ? member->number : staged->number;
-	member->seen_ms = now_ms;
-	take_place(member, staged);
-	set_makes_room(members, member, false);
-	set_live(members, member, !staged->left);
-	store_member_fini(&member->data);
-	member->data = staged->member;
-	staged->member = (struct store_member){ 0 };
-}
-
-static void apply(struct members *members, struct members_staged *staged, int64_t now_ms)
-{
-	struct member *member = staged->stranger ? NULL : member_for(members, staged);
-	struct member *stands = find(members, staged->member.name);
-
-	if (staged->left)
-		past_put(members->past, staged->member.process, PAST_GONE, now_ms);
-	if (member)
-		take_row(members, member, staged, now_ms);
-	else if (stands && staged->needs_store)
-		stands->unstored = true;
-}
-
-void members_apply(struct members *members, struct members_staged *staged, int64_t now_ms)
-{
-	if (staged->late || !staged->member.name)
-		return;
-	pthread_mutex_lock(&members->lock);
-	apply(members, staged, now_ms);
 	pthread_mutex_unlock(&members->lock);
 }
 
@@ -479,7 +165,7 @@ static bool is_over(const struct member *member, const struct members_terms *ter
 {
 	if (member->live || terms->keep)
 		return false;
-	return is_left(member->data.state) || member->makes_room ||
+	return member_is_left(member->data.state) || member->makes_room ||
 	       terms->now_wall_s - member->data.lost_wall_s > MEMBERS_LOST_SHOWN_S;
 }
 
@@ -502,7 +188,7 @@ bool members_lose(struct members *members, const struct members_terms *terms, st
 	forgive_absence(members, terms->now_ms, terms->lease_ms);
 	member = first_that(members, is_lost, terms);
 	if (member) {
-		set_live(members, member, false);
+		members_set_live(members, member, false);
 		member->data.lost_wall_s = terms->now_wall_s;
 		member->unstored = true;
 		store_member_copy(&member->data, ret);
@@ -549,7 +235,7 @@ void members_unstored(struct members *members, const char *name)
 	struct member *member;
 
 	pthread_mutex_lock(&members->lock);
-	member = find(members, name);
+	member = members_find(members, name);
 	if (member)
 		member->unstored = true;
 	pthread_mutex_unlock(&members->lock);
@@ -586,158 +272,5 @@ void members_erase(struct members *members, struct str name)
 	member = find_str(members, name);
 	if (member)
 		erase(members, member);
-	pthread_mutex_unlock(&members->lock);
-}
-
-/* Looking. */
-
-unsigned members_live(struct members *members)
-{
-	unsigned live;
-
-	pthread_mutex_lock(&members->lock);
-	live = members->live;
-	pthread_mutex_unlock(&members->lock);
-	return live;
-}
-
-size_t members_count(struct members *members)
-{
-	size_t len;
-
-	pthread_mutex_lock(&members->lock);
-	len = members->len;
-	pthread_mutex_unlock(&members->lock);
-	return len;
-}
-
-bool members_has_boot(struct members *members, const char *boot, const char *but)
-{
-	bool has = false;
-
-	pthread_mutex_lock(&members->lock);
-	for (size_t i = 0; i < members->len && !has; i++) {
-		const struct member *member = members->at[i];
-		has = member->live && !is_process(member, but) &&
-		      (is_process(member, boot) || !strcmp(member->data.boot, boot));
-	}
-	pthread_mutex_unlock(&members->lock);
-	return has;
-}
-
-static bool is_known_to_all(const struct members *members, const struct member *member, uint64_t came)
-{
-	for (size_t i = 0; i < members->len; i++)
-		if (members->at[i] != member && members->at[i]->live && members->at[i]->echo <= came)
-			return false;
-	return true;
-}
-
-bool members_is_met(struct members *members, const char *name, const char *process)
-{
-	struct member *member;
-	bool own, met;
-
-	pthread_mutex_lock(&members->lock);
-	member = find(members, name);
-	own = member && member->live && is_process(member, process);
-	met = (own && member->met) || is_known_to_all(members, member, own ? member->came : UINT64_MAX);
-	if (own)
-		member->met = met;
-	pthread_mutex_unlock(&members->lock);
-	return met;
-}
-
-static const struct member *find_process(const struct members *members, const char *process)
-{
-	for (size_t i = 0; i < members->len; i++)
-		if (is_process(members->at[i], process))
-			return members->at[i];
-	return NULL;
-}
-
-int64_t members_silence_ms(struct members *members, const char *process, int64_t now_ms)
-{
-	const struct member *member;
-	int64_t heard_ms;
-
-	pthread_mutex_lock(&members->lock);
-	member = find_process(members, process);
-	heard_ms = past_heard_ms(members->past, process);
-	if (member && member->seen_ms > heard_ms)
-		heard_ms = member->seen_ms;
-	if (members->started_ms > heard_ms)
-		heard_ms = members->started_ms;
-	pthread_mutex_unlock(&members->lock);
-	return now_ms - heard_ms;
-}
-
-void members_each(struct members *members, members_look_f *fn, void *arg)
-{
-	pthread_mutex_lock(&members->lock);
-	for (size_t i = 0; i < members->len; i++)
-		fn(arg, &members->at[i]->data, members->at[i]->live);
-	pthread_mutex_unlock(&members->lock);
-}
-
-static void put_stats(struct json_writer *w, const struct usage_stats *stats)
-{
-	json_key(w, STR("stats"));
-	json_open_object(w);
-	json_put_int(w, "rateMilli", stats->rate < 1e15 ? (int64_t)(stats->rate * 1000) : INT64_MAX);
-	json_put_uint(w, "requests", stats->requests);
-	json_put_uint(w, "openRequests", stats->open_requests);
-	json_put_uint(w, "bytesIn", stats->bytes_in);
-	json_put_uint(w, "bytesOut", stats->bytes_out);
-	json_put_uint(w, "rss", stats->rss);
-	json_put_uint(w, "cpuMs", stats->cpu_ms);
-	json_put_uint(w, "uptimeMs", stats->uptime_ms);
-	json_put_uint(w, "p50Us", stats->p50_us);
-	json_put_uint(w, "p99Us", stats->p99_us);
-	json_put_uint(w, "proxied", stats->proxied);
-	json_put_uint(w, "s3Requests", stats->s3_requests);
-	json_put_uint(w, "spoolBytes", stats->spool_bytes);
-	json_close_object(w);
-}
-
-static void put_time(struct json_writer *w, const char *key, int64_t wall_s)
-{
-	char text[CLOCK_RFC3339_SIZE];
-
-	if (!wall_s)
-		return;
-	clock_rfc3339(wall_s * 1000, text);
-	json_put_text(w, key, text);
-}
-
-static void put_member(struct json_writer *w, const struct member *member, int64_t now_ms, int64_t lease_ms)
-{
-	const struct store_member *data = &member->data;
-	int64_t left = member->live ? lease_ms - (now_ms - member->seen_ms) : 0;
-
-	json_open_object(w);
-	json_put_text(w, "name", data->name);
-	json_put_text(w, "state", data->lost_wall_s ? "lost" : data->state);
-	json_put_text(w, "url", data->url);
-	json_put_text(w, "zone", data->zone);
-	json_put_text(w, "version", data->version);
-	json_put_text(w, "process", data->process);
-	json_put_text(w, "boot", data->boot);
-	json_put_uint(w, "revision", data->revision);
-	json_put_int(w, "stateAgeMs", data->state_age_ms);
-	json_put_int(w, "leaseLeftMs", left > 0 ? left : 0);
-	put_time(w, "lastPush", data->seen_wall_s);
-	put_time(w, "lostSince", data->lost_wall_s);
-	put_stats(w, &data->stats);
-	json_close_object(w);
-}
-
-void members_write(struct members *members, int64_t now_ms, int64_t lease_ms, struct json_writer *writer)
-{
-	pthread_mutex_lock(&members->lock);
-	json_open_array(writer);
-	for (size_t i = 0; i < members->len; i++)
-		put_member(writer, members->at[i], now_ms, lease_ms);
-	json_close_array(writer);
 	pthread_mutex_unlock(&members->lock);
 }

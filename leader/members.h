@@ -88,7 +88,7 @@ enum members_forgot members_may_forget(struct members *members, struct str name)
 void members_erase(struct members *members, struct str name);
 
 /* The push is of this process. One that does not say is known by its boot. */
-const char *members_process_of(const struct usage_push *push);
+char *members_process_of(const struct usage_push *push);
 /* Who is new is known to all before it is dealt to: each other live member has told that it heard of dealings that are not
  * older than the registration of this process (of a former life: of any of this life). Once so, it is until it registers
  * again. */

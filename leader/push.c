@@ -17,6 +17,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/least.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "leader/grants.h"
@@ -250,20 +251,9 @@ static bool is_recalled(const struct grants_row *row, uint64_t limit)
 /* Found again by recalls. */
 static bool is_named(struct answering *answering, const char *apikey, const char *day)
 {
-	char key[600];
-	int len = snprintf(key, sizeof(key), "%s\n%s", day, apikey);
+	char key[GRANTS_KEY_MAX];
 
-	return map_put(answering->named, str_from(key, (size_t)len), answering) != NULL;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
+	return map_put(answering->named, grants_key(key, day, apikey), answering) != NULL;
 }
 
 /* What the store has of it may be older than what it says: it is told no more than that, and what it was

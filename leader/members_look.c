@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * members_look - what others want to know of the members.
+ */
+#include <string.h>
+
+#include "common/clock.h"
+#include "leader/members_priv.h"
+#include "leader/past.h"
+
+unsigned members_live(struct members *members)
+{
+	unsigned live;
+
+	pthread_mutex_lock(&members->lock);
+	live = members->live;
+	pthread_mutex_unlock(&members->lock);
+	return live;
+}
+
+size_t members_count(struct members *members)
+{
+	size_t len;
+
+	pthread_mutex_lock(&members->lock);
+	len = members->len;
+	pthread_mutex_unlock(&members->lock);
+	return len;
+}
+
+bool members_has_boot(struct members *members, const char *boot, const char *but)
+{
+	bool has = false;
+
+	pthread_mutex_lock(&members->lock);
+	for (size_t i = 0; i < members->len && !has; i++) {
+		const struct member *member = members->at[i];
+		has = member->live && !member_is_process(member, but) &&
+		      (member_is_process(member, boot) || !strcmp(member->data.boot, boot));
+	}
+	pthread_mutex_unlock(&members->lock);
+	return has;
+}
+
+static bool is_known_to_all(const struct members *members, const struct member *member, uint64_t came)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (members->at[i] != member && members->at[i]->live && members->at[i]->echo <= came)
+			return false;
+	return true;
+}
+
+bool members_is_met(struct members *members, const char *name, const char *process)
+{
+	struct member *member;
+	bool own, met;
+
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, name);
+	own = member && member->live && member_is_process(member, process);
+	met = (own && member->met) || is_known_to_all(members, member, own ? member->came : UINT64_MAX);
+	if (own)
+		member->met = met;
+	pthread_mutex_unlock(&members->lock);
+	return met;
+}
+
+static const struct member *find_process(const struct members *members, const char *process)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (member_is_process(members->at[i], process))
+			return members->at[i];
+	return NULL;
+}
+
+int64_t members_silence_ms(struct members *members, const char *process, int64_t now_ms)
+{
+	const struct member *member;
+	int64_t heard_ms;
+
+	pthread_mutex_lock(&members->lock);
+	member = find_process(members, process);
+	heard_ms = past_heard_ms(members->past, process);
+	if (member && member->seen_ms > heard_ms)
+		heard_ms = member->seen_ms;
+	if (members->started_ms > heard_ms)
+		heard_ms = members->started_ms;
+	pthread_mutex_unlock(&members->lock);
+	return now_ms - heard_ms;
+}
+
+void members_each(struct members *members, members_look_f *fn, void *arg)
+{
+	pthread_mutex_lock(&members->lock);
+	for (size_t i = 0; i < members->len; i++)
+		fn(arg, &members->at[i]->data, members->at[i]->live);
+	pthread_mutex_unlock(&members->lock);
+}
+
+static void put_stats(struct json_writer *w, const struct usage_stats *stats)
+{
+	json_key(w, STR("stats"));
+	json_open_object(w);
+	json_put_int(w, "rateMilli", stats->rate < 1e15 ? (int64_t)(stats->rate * 1000) : INT64_MAX);
+	json_put_uint(w, "requests", stats->requests);
+	json_put_uint(w, "openRequests", stats->open_requests);
+	json_put_uint(w, "bytesIn", stats->bytes_in);
+	json_put_uint(w, "bytesOut", stats->bytes_out);
+	json_put_uint(w, "rss", stats->rss);
+	json_put_uint(w, "cpuMs", stats->cpu_ms);
+	json_put_uint(w, "uptimeMs", stats->uptime_ms);
+	json_put_uint(w, "p50Us", stats->p50_us);
+	json_put_uint(w, "p99Us", stats->p99_us);
+	json_put_uint(w, "proxied", stats->proxied);
+	json_put_uint(w, "s3Requests", stats->s3_requests);
+	json_put_uint(w, "spoolBytes", stats->spool_bytes);
+	json_close_object(w);
+}
+
+static void put_time(struct json_writer *w, const char *key, int64_t wall_s)
+{
+	char text[CLOCK_RFC3339_SIZE];
+
+	if (!wall_s)
+		return;
+	clock_rfc3339(wall_s * 1000, text);
+	json_put_text(w, key, text);
+}
+
+static void put_member(struct json_writer *w, const struct member *member, int64_t now_ms, int64_t lease_ms)
+{
+	const struct store_member *data = &member->data;
+	int64_t left = member->live ? lease_ms - (now_ms - member->seen_ms) : 0;
+
+	json_open_object(w);
+	json_put_text(w, "name", data->name);
+	json_put_text(w, "state", data->lost_wall_s ? "lost" : data->state);
+	json_put_text(w, "url", data->url);
+	json_put_text(w, "zone", data->zone);
+	json_put_text(w, "version", data->version);
+	json_put_text(w, "process", data->process);
+	json_put_text(w, "boot", data->boot);
+	json_put_uint(w, "revision", data->revision);
+	json_put_int(w, "stateAgeMs", data->state_age_ms);
+	json_put_int(w, "leaseLeftMs", left > 0 ? left : 0);
+	put_time(w, "lastPush", data->seen_wall_s);
+	put_time(w, "lostSince", data->lost_wall_s);
+	put_stats(w, &data->stats);
+	json_close_object(w);
+}
+
+void members_write(struct members *members, int64_t now_ms, int64_t lease_ms, struct json_writer *writer)
+{
+	pthread_mutex_lock(&members->lock);
+	json_open_array(writer);
+	for (size_t i = 0; i < members->len; i++)
+		put_member(writer, members->at[i], now_ms, lease_ms);
+	json_close_array(writer);
+	pthread_mutex_unlock(&members->lock);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * members_stage - what one push would change about a member, and then does: in between it is stored.
+ */
+#include <string.h>
+
+#include "common/clock.h"
+#include "leader/members_priv.h"
+#include "leader/past.h"
+#include "proto/entity.h"
+
+/* Of an entity, for what a ring has beside its rows. */
+#define RING_RESERVE 4096u
+
+/* What is late. */
+
+char *members_process_of(const struct usage_push *push)
+{
+	return push->process && *push->process ? push->process : push->boot;
+}
+
+/* The highest number of this process so far. */
+static uint64_t newest_of(const struct members *members, const struct member *member, const char *process)
+{
+	uint64_t past = past_find(members->past, process);
+
+	return member && member_is_process(member, process) && member->number > past ? member->number : past;
+}
+
+/* 0: it says nothing about its order. */
+static bool is_late(uint64_t number, uint64_t newest)
+{
+	return newest == PAST_GONE || (number && number <= newest);
+}
+
+/* Bounds. */
+
+/* What a row takes of an entity: in memory, with its texts' ends, which is more than its msgpack; as
+ * draining, the longest state. */
+static size_t row_bytes(const struct store_member *member)
+{
+	return sizeof(struct ring_row) + strlen(member->name) + strlen(member->url) + strlen(member->zone) +
+	       sizeof("draining") + 3;
+}
+
+static bool may_be_in_ring(const struct members *members, const struct member *member)
+{
+	return member->live || members->keep;
+}
+
+static bool check_fits(const struct members *members, const struct member *own,
+	const struct store_member *row, struct error *err)
+{
+	size_t bytes = RING_RESERVE + row_bytes(row);
+
+	for (size_t i = 0; i < members->len; i++)
+		if (members->at[i] != own && may_be_in_ring(members, members->at[i]))
+			bytes += row_bytes(&members->at[i]->data);
+	return bytes <= ENTITY_BYTES_MAX ||
+	       error_set(err, ERROR_CONFLICT, NULL,
+		       "with this member the ring would have %zu bytes, an entity has at most %u: there are "
+		       "too "
+		       "many members, or their names, zones and addresses are too long",
+		       bytes, ENTITY_BYTES_MAX);
+}
+
+/* The longest lost of those that have not made room yet. */
+static struct member *longest_lost(const struct members *members)
+{
+	struct member *longest = NULL;
+
+	for (size_t i = 0; i < members->len && !members->keep; i++) {
+		struct member *member = members->at[i];
+		if (member->live || member->makes_room)
+			continue;
+		if (!longest || member->data.lost_wall_s < longest->data.lost_wall_s)
+			longest = member;
+	}
+	return longest;
+}
+
+static bool is_full(const struct members *members)
+{
+	return members->len - members->making_room >= MEMBERS_MAX;
+}
+
+static bool check_room(const struct members *members, const struct member *member, struct error *err)
+{
+	if ((member && !member->makes_room) || !is_full(members) || longest_lost(members))
+		return true;
+	return error_set(
+		err, ERROR_BUSY, NULL, "there are %d members already, and none of them is lost", MEMBERS_MAX);
+}
+
+/* A push is staged. */
+
+static bool check_url(const char *url, struct error *err)
+{
+	struct str text = str_of(url);
+
+	return !text.len || str_starts(text, "http://") || str_starts(text, "https://") ||
+	       error_set(err, ERROR_INVALID, NULL, "url of the worker must begin with http:// or https://");
+}
+
+static bool check_process(
+	const struct member *member, const char *process, int64_t now_ms, int64_t lease_ms, struct error *err)
+{
+	if (!member || !member->live || member_is_process(member, process) ||
+		now_ms - member->seen_ms >= lease_ms)
+		return true;
+	return error_set(err, ERROR_CONFLICT, NULL,
+		"another process is alive under this worker's name; give each worker a name of its own, or "
+		"wait "
+		"until its lease is over");
+}
+
+/* Whose counts a push brings may be a boot before it. */
+static char *own_boot(const struct member *member, const struct usage_push *push, char *process)
+{
+	bool is_own = !strcmp(push->boot, process);
+
+	return member && member_is_process(member, process) && !is_own ? member->data.boot : push->boot;
+}
+
+static void stage_row(
+	const struct member *member, const struct usage_push *push, struct members_staged *staged)
+{
+	char *process = members_process_of(push);
+	struct store_member row = { .name = push->worker,
+		.process = process,
+		.boot = own_boot(member, push, process),
+		.url = push->url,
+		.zone = push->zone,
+		.version = push->version,
+		.state = push->state,
+		.revision = push->revision,
+		.state_age_ms = push->state_age_ms,
+		.seen_wall_s = clock_wall_s(),
+		.stats = push->stats };
+
+	store_member_copy(&row, &staged->member);
+}
+
+static bool has_moved(const struct store_member *old, const struct store_member *new)
+{
+	return strcmp(old->state, new->state) != 0 || strcmp(old->url, new->url) != 0 ||
+	       strcmp(old->zone, new->zone) != 0;
+}
+
+static bool is_another(const struct store_member *old, const struct store_member *new)
+{
+	return strcmp(old->process, new->process) != 0 || strcmp(old->boot, new->boot) != 0 ||
+	       strcmp(old->version, new->version) != 0;
+}
+
+static void tell_changes(const struct member *member, struct members_staged *staged)
+{
+	const struct store_member *new = &staged->member;
+	bool moved = !member || has_moved(&member->data, new);
+
+	staged->ring = moved || member->live == staged->left;
+	staged->registers =
+		!staged->left && (!member || !member->live || !member_is_process(member, new->process));
+	staged->needs_store = staged->ring || is_another(&member->data, new);
+	staged->hurry = moved && (staged->left || !strcmp(new->state, "draining"));
+}
+
+static bool stage(const struct members *members, const struct usage_push *push, int64_t now_ms,
+	int64_t lease_ms, struct members_staged *staged, struct error *err)
+{
+	const struct member *member = members_find(members, push->worker);
+	const char *process = members_process_of(push);
+	uint64_t newest = newest_of(members, member, process);
+
+	staged->gone = newest == PAST_GONE;
+	staged->late = is_late(staged->number, newest);
+	staged->stranger = staged->left && (!member || !member_is_process(member, process));
+	stage_row(member, push, staged);
+	if (staged->late || staged->stranger)
+		return true;
+	tell_changes(member, staged);
+	if (!check_url(staged->member.url, err) || !check_process(member, process, now_ms, lease_ms, err))
+		return false;
+	return staged->left || !staged->ring ||
+	       (check_room(members, member, err) && check_fits(members, member, &staged->member, err));
+}
+
+bool members_stage(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
+	struct members_staged *ret_staged, struct error *err)
+{
+	struct members_staged staged = { .number = push->number ? push->number : push->seq,
+		.left = push->state && member_is_left(push->state) };
+	bool ok;
+
+	pthread_mutex_lock(&members->lock);
+	ok = stage(members, push, now_ms, lease_ms, &staged, err);
+	pthread_mutex_unlock(&members->lock);
+	if (ok)
+		*ret_staged = staged;
+	else
+		members_staged_fini(&staged);
+	return ok;
+}
+
+void members_staged_fini(struct members_staged *staged)
+{
+	store_member_fini(&staged->member);
+}
+
+/* And applied. */
+
+static void set_makes_room(struct members *members, struct member *member, bool makes_room)
+{
+	members->making_room = members->making_room - member->makes_room + makes_room;
+	member->makes_room = makes_room;
+}
+
+static struct member *make_member(struct members *members, const char *name)
+{
+	struct member *lost = is_full(members) ? longest_lost(members) : NULL;
+
+	if (lost)
+		set_makes_room(members, lost, true);
+	return members_insert(members, name);
+}
+
+/* The member that the push is of, as things are now; NULL: a newer one was faster. */
+static struct member *member_for(struct members *members, const struct members_staged *staged)
+{
+	struct member *member = members_find(members, staged->member.name);
+	const char *process = staged->member.process;
+
+	if (is_late(staged->number, newest_of(members, member, process)))
+		return NULL;
+	if (member && (staged->needs_store || (member_is_process(member, process) && member->live)))
+		return member;
+	return staged->needs_store ? make_member(members, staged->member.name) : NULL;
+}
+
+static void take_place(struct member *member, const struct members_staged *staged)
+{
+	if (staged->registers) {
+		member->came = staged->dealings;
+		member->echo = 0;
+		member->met = false;
+	}
+	if (staged->echo > member->echo)
+		member->echo = staged->echo;
+}
+
+static void take_row(
+	struct members *members, struct member *member, struct members_staged *staged, int64_t now_ms)
+{
+	bool same = member_is_process(member, staged->member.process);
+
+	if (!same)
+		members_remember(members, member);
+	if (staged->needs_store)
+		member->stored_ms = now_ms;
+	member->unstored = !staged->needs_store && (member->unstored || !member->live);
+	member->number = same && member->number > staged->number ? member->number : staged->number;
+	member->seen_ms = now_ms;
+	take_place(member, staged);
+	set_makes_room(members, member, false);
+	members_set_live(members, member, !staged->left);
+	store_member_fini(&member->data);
+	member->data = staged->member;
+	staged->member = (struct store_member){ 0 };
+}
+
+static void apply(struct members *members, struct members_staged *staged, int64_t now_ms)
+{
+	struct member *member = staged->stranger ? NULL : member_for(members, staged);
+	struct member *stands = members_find(members, staged->member.name);
+
+	if (staged->left)
+		past_put(members->past, staged->member.process, PAST_GONE, now_ms);
+	if (member)
+		take_row(members, member, staged, now_ms);
+	else if (stands && staged->needs_store)
+		stands->unstored = true;
+}
+
+void members_apply(struct members *members, struct members_staged *staged, int64_t now_ms)
+{
+	if (staged->late || !staged->member.name)
+		return;
+	pthread_mutex_lock(&members->lock);
+	apply(members, staged, now_ms);
+	pthread_mutex_unlock(&members->lock);
+}
