@@ -486,6 +486,7 @@ static enum admission admit_granted(struct quotas *quotas, struct quota *quota, 
 		return quotas->stuck ? REFUSE : wait_for(quotas, quota, ask, now, true);
 	}
 	quota->used++;
+	info->granted = true;
 	quota->last_ms = now;
 	need->ceilings = raise_if_low(quotas, quota, now);
 	/* More is fetched before it is needed. */

@@ -85,7 +85,6 @@ enum admission usage_admit(
 		.resume = ask->resume,
 		.arg = ask->arg };
 	admission = quotas_admit(usage->quotas, &of_quota, ret_info, &need);
-	ret_info->granted = admission == ADMIT;
 	usage_see_to(usage, need);
 	return admission;
 }

@@ -256,6 +256,21 @@ static void an_answer_from_before_a_release_raises_nothing(void **state)
 	usage_push_fini(&push);
 }
 
+/* A call of a key whose quota is gone by now. */
+static void what_is_no_part_of_a_grant_says_so(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *without = state_new();
+
+	grant(rig, 10);
+	assert_int_equal(admit(rig), ADMIT);
+	assert_true(rig->info.granted);
+	assert_true(quotas_state(rig->quotas, without));
+	rig->info = (struct admission_info){ 0 };
+	assert_int_equal(admit(rig), ADMIT);
+	assert_false(rig->info.granted);
+}
+
 static struct state *state_with(uint64_t quota)
 {
 	struct apikey body = { .owner = "o", .label = "", .secret_hash = "", .daily_quota = (int64_t)quota };
@@ -555,6 +570,7 @@ int main(void)
 		TEST(a_used_up_quota_is_refused_without_asking),
 		TEST(a_recalled_grant_is_given_back_and_not_used_meanwhile),
 		TEST(an_answer_from_before_a_release_raises_nothing),
+		TEST(what_is_no_part_of_a_grant_says_so),
 		TEST(a_lowered_quota_counts_at_once),
 		TEST(grants_end_when_no_leader_confirms_them),
 		TEST(a_strange_leaders_grants_do_not_count_before_it_was_told),
