@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * quota_beat - what beats say of the grants, and what their answers change.
+ */
+#include "worker/cluster/quota_priv.h"
+
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+
+/* Others hold what is left: it comes back by a recall, which takes their next beat. */
+#define ASK_AGAIN_MS 100
+/* A leader that says nothing about it. */
+#define GRANT_DEFAULT_MS 15000
+/* Rows of days that are so far from the leader's are dropped. */
+#define DAYS_KEPT 2
+
+static void measure(struct quota *quota, int64_t now)
+{
+	int64_t took = now - quota->window_ms;
+
+	if (took < 1000)
+		return;
+	quota->rate = (quota->used - quota->window_used) * 1000 / (uint64_t)took;
+	quota->window_ms = now;
+	quota->window_used = quota->used;
+}
+
+static uint64_t want_of(const struct quota *quota)
+{
+	uint64_t target = quota_target(quota), unused = quota->granted - quota->used;
+
+	if (!quota->asked || quota->release)
+		return 0;
+	return target > unused ? target - unused : 1;
+}
+
+void quotas_tell_anew(struct quotas *quotas)
+{
+	pthread_mutex_lock(&quotas->lock);
+	quotas->telling = true;
+	quotas->round++;
+	pthread_mutex_unlock(&quotas->lock);
+}
+
+/* Days as texts are in the order of time. */
+static void drop_far(struct quotas *quotas, int64_t now_s)
+{
+	char oldest[11], newest[11];
+	struct str name;
+	void *value;
+
+	clock_day(now_s - DAYS_KEPT * 86400, oldest);
+	clock_day(now_s + DAYS_KEPT * 86400, newest);
+	for (size_t at = 0; map_next(quotas->rows, &at, &name, &value);) {
+		struct quota *quota = value;
+		bool is_near = strcmp(quota->day, oldest) >= 0 && strcmp(quota->day, newest) <= 0;
+
+		if (is_near || quota->dirty)
+			continue;
+		(void)map_delete(quotas->rows, name);
+		quota_free(quota);
+	}
+}
+
+static bool is_due(const struct quotas *quotas, const struct quota *quota)
+{
+	if (quotas->telling)
+		return quota->round != quotas->round;
+	return quota->asked || quota->release || quota->used != quota->told_used;
+}
+
+static bool has_room(const struct usage_push *push, size_t bytes, const struct quota *quota)
+{
+	return push->demands_len < USAGE_CHUNK_ROWS && bytes + strlen(quota->apikey) <= USAGE_CHUNK_BYTES;
+}
+
+static struct usage_demand *say_used(const struct quota *quota, struct usage_push *push)
+{
+	struct usage_demand *demand = &push->demands[push->demands_len++];
+
+	*demand = (struct usage_demand){
+		.apikey = check_strdup(quota->apikey), .granted = quota->used, .used = quota->used
+	};
+	memcpy(demand->day, quota->day, sizeof(demand->day));
+	return demand;
+}
+
+static void say(struct quotas *quotas, struct quota *quota, struct usage_push *push)
+{
+	struct usage_demand *demand = say_used(quota, push);
+
+	demand->granted = quota->granted;
+	demand->want = want_of(quota);
+	demand->release = quota->release;
+	quota->round = quotas->round;
+	quota->released = demand->release;
+}
+
+static bool say_due(struct quotas *quotas, int64_t now, struct usage_push *push)
+{
+	size_t bytes = 0;
+	bool more = false;
+	void *value;
+
+	for (size_t at = 0; map_next(quotas->rows, &at, NULL, &value);) {
+		struct quota *quota = value;
+
+		quota_lower_if_idle(quotas, quota, now);
+		measure(quota, now);
+		quota->released = false;
+		if (!is_due(quotas, quota))
+			continue;
+		if (!has_room(push, bytes, quota)) {
+			more = true;
+			continue;
+		}
+		bytes += strlen(quota->apikey);
+		say(quotas, quota, push);
+	}
+	return more;
+}
+
+bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_push *push)
+{
+	int64_t now = clock_ms();
+	bool more;
+
+	pthread_mutex_lock(&quotas->lock);
+	quotas->turn++;
+	quotas_expire(quotas, now);
+	drop_far(quotas, now_s);
+	push->demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
+	more = say_due(quotas, now, push);
+	push->all = quotas->telling && !more;
+	pthread_mutex_unlock(&quotas->lock);
+	return more;
+}
+
+bool quotas_used(struct quotas *quotas, size_t *at, struct usage_push *push)
+{
+	size_t bytes = 0;
+	bool more = false;
+	void *value;
+
+	pthread_mutex_lock(&quotas->lock);
+	push->demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
+	for (size_t next = *at; !more && map_next(quotas->rows, &next, NULL, &value);) {
+		const struct quota *quota = value;
+
+		more = !has_room(push, bytes, quota);
+		if (more)
+			break;
+		bytes += strlen(quota->apikey);
+		(void)say_used(quota, push);
+		*at = next;
+	}
+	pthread_mutex_unlock(&quotas->lock);
+	return more;
+}
+
+/* What was said has arrived. */
+static void take_demand(struct quotas *quotas, const struct usage_demand *demand, bool held, int64_t now)
+{
+	struct quota *quota = quotas_find(quotas, demand->day, demand->apikey);
+
+	if (!quota)
+		return;
+	quota->told_used = demand->used;
+	if (quota->released)
+		quota->release = quota->released = false;
+	if (!demand->want || held)
+		return;
+	quota->answered = quotas->turn;
+	quota->asked = false;
+	/* Unless the answer has a grant. */
+	quota->empty_until_ms = now + ASK_AGAIN_MS;
+}
+
+static void take_grant(
+	struct quotas *quotas, const struct usage_grant *grant, struct quotas_need *need, int64_t now)
+{
+	struct quota *quota = quotas_find(quotas, grant->day, grant->apikey);
+
+	if (!quota)
+		return;
+	quota->total = grant->total;
+	quota->used_then = quota->told_used;
+	if (grant->used > quota->used)
+		quota->used = grant->used;
+	if (quota->granted < quota->used)
+		quota->granted = quota->used;
+	if (quota->release)
+		return;
+	if (grant->limit)
+		quota->limit = grant->limit;
+	if (grant->granted > quota->granted)
+		quota->empty_until_ms = 0;
+	quota->granted = grant->granted > quota->used ? grant->granted : quota->used;
+	if (grant->recall && quota->granted > quota->used) {
+		quota_give_back(quota);
+		need->beat = true;
+	} else if (quota->waiting || quota->used) {
+		need->ceilings |= quota_raise_if_low(quotas, quota, now);
+	}
+}
+
+void quotas_answer(struct quotas *quotas, const struct quotas_heard *heard, struct quotas_need *ret_need)
+{
+	const struct usage_answer *answer = heard->answer;
+	int64_t now = clock_ms(), good = answer->grant_ms ? answer->grant_ms : GRANT_DEFAULT_MS;
+
+	*ret_need = (struct quotas_need){ 0 };
+	pthread_mutex_lock(&quotas->lock);
+	quotas_expire(quotas, now);
+	quotas->held_until_ms = answer->hold_ms ? now + answer->hold_ms : 0;
+	if (heard->is_told) {
+		quotas->telling = false;
+		quotas->valid_until_ms = heard->sent_ms + good;
+		for (size_t i = 0; i < heard->push->demands_len; i++)
+			take_demand(quotas, &heard->push->demands[i], answer->hold_ms > 0, now);
+		for (size_t i = 0; i < answer->grants_len; i++)
+			take_grant(quotas, &answer->grants[i], ret_need, now);
+	}
+	pthread_mutex_unlock(&quotas->lock);
+}
+
+void quotas_failed(struct quotas *quotas)
+{
+	pthread_mutex_lock(&quotas->lock);
+	quotas->failed = ++quotas->turn;
+	quotas->held_until_ms = 0;
+	pthread_mutex_unlock(&quotas->lock);
+}
