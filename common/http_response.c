@@ -20,7 +20,6 @@ static struct http_response *response_new(unsigned status, enum http_body_kind k
 	CHECK(status >= 200 && status <= 999);
 	struct http_response *response = xnew(struct http_response);
 	response->magic = HTTP_RESPONSE_MAGIC;
-	response->refs = 1;
 	response->status = status;
 	response->kind = kind;
 	response->len_known = true;
@@ -142,20 +141,11 @@ void http_response_close(struct http_response *response)
 	response->close = true;
 }
 
-struct http_response *http_response_ref(struct http_response *response)
-{
-	CHECK(response->magic == HTTP_RESPONSE_MAGIC);
-	CHECK(atomic_fetch_add(&response->refs, 1) > 0);
-	return response;
-}
-
-void http_response_unref(struct http_response *response)
+void http_response_free(struct http_response *response)
 {
 	if (!response)
 		return;
 	CHECK(response->magic == HTTP_RESPONSE_MAGIC);
-	if (atomic_fetch_sub(&response->refs, 1) != 1)
-		return;
 	buf_fini(&response->fields);
 	if (response->file >= 0)
 		(void)close(response->file);

@@ -165,7 +165,7 @@ struct http_sink {
 void http_request_stream(struct http_request *request, struct http_sink sink);
 void http_request_more(struct http_request *request);
 
-/* The reply; takes over the caller's reference. Once for each request; a second is a CHECK, but
+/* The reply; takes over the response. Once for each request; a second is a CHECK, but
  * for one that comes after the 503 of the wait limit: it is dropped. */
 void http_request_reply(struct http_request *request, struct http_response *response);
 bool http_request_is_replied(const struct http_request *request);
@@ -203,8 +203,7 @@ void http_response_header(struct http_response *response, const char *name, cons
 void http_response_headerf(struct http_response *response, const char *name, const char *format, ...) PRINTF(3, 4);
 /* Closes the connection after it. */
 void http_response_close(struct http_response *response);
-struct http_response *http_response_ref(struct http_response *response);
-void http_response_unref(struct http_response *response);
+void http_response_free(struct http_response *response);
 unsigned http_response_status(const struct http_response *response);
 
 uint16_t http_server_port(const struct http_server *server);

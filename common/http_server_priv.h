@@ -162,7 +162,6 @@ enum http_body_kind { HTTP_BODY_BYTES, HTTP_BODY_FILE, HTTP_BODY_PIPE, HTTP_BODY
 
 struct http_response {
 	uint32_t magic;
-	atomic_uint refs;
 	atomic_bool queued;
 	unsigned status;
 	bool close;

@@ -195,7 +195,7 @@ void http_request_reply(struct http_request *request, struct http_response *resp
 	CHECK(request->magic == HTTP_REQUEST_MAGIC && response->magic == HTTP_RESPONSE_MAGIC);
 	CHECK(response->kind != HTTP_BODY_ANNOUNCED || request->head->method == HTTP_HEAD);
 	if (request->settled) {
-		http_response_unref(response);
+		http_response_free(response);
 		return;
 	}
 	CHECK(!request->response);
@@ -220,7 +220,7 @@ static void request_free(struct http_request *request)
 	http_ticket_orphan_all(request);
 	if (request->response && request->response->kind == HTTP_BODY_PIPE)
 		request->response->request = NULL;
-	http_response_unref(request->response);
+	http_response_free(request->response);
 	http_body_forget(request);
 	buf_fini(&request->decoded);
 	free(request->head);

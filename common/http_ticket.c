@@ -47,7 +47,7 @@ static void deliver(void *arg)
 		leave_request(ticket);
 	if (request && !request->response)
 		http_request_reply(request, TAKE(ticket->response));
-	http_response_unref(ticket->response);
+	http_response_free(ticket->response);
 	ticket->magic = 0;
 	free(ticket);
 }

@@ -507,11 +507,6 @@ int64_t loop_now(const struct loop *loop)
 	return loop->now_ms;
 }
 
-const char *loop_name(const struct loop *loop)
-{
-	return loop->name;
-}
-
 bool loop_is_own(const struct loop *loop)
 {
 	return own_loop == loop;

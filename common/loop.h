@@ -85,10 +85,9 @@ void loop_wake_stages(struct loop *loop);
 void     loop_moved(struct loop *loop);            /* Own loop */
 uint64_t loop_spins(const struct loop *loop);      /* Thread  any */
 
-int64_t     loop_now(const struct loop *loop); /* monotonic ms, read once a turn */
-const char *loop_name(const struct loop *loop);
-bool        loop_is_own(const struct loop *loop);
-void        loop_assert(const struct loop *loop); /* CHECKs that this is its thread, or that it does not run */
+int64_t loop_now(const struct loop *loop); /* monotonic ms, read once a turn */
+bool    loop_is_own(const struct loop *loop);
+void    loop_assert(const struct loop *loop); /* CHECKs that this is its thread, or that it does not run */
 
 /* A small number of this loop (0, 1, ...), for per-loop arrays: set once by its maker. */
 void     loop_set_index(struct loop *loop, unsigned index);

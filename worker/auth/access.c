@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/auth/access.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -36,7 +35,6 @@ struct entry {
 };
 
 struct access {
-	atomic_uint refs;
 	bool open;
 	struct entry **entries; /* patterns with a wildcard: longest first, then by text */
 	size_t entries_len;
@@ -107,7 +105,7 @@ void access_free(struct access *access)
 {
 	void *value;
 
-	if (!access || atomic_fetch_sub_explicit(&access->refs, 1, memory_order_acq_rel) != 1)
+	if (!access)
 		return;
 	for (size_t i = 0; i < access->entries_len; i++)
 		entry_free(access->entries[i]);
@@ -119,12 +117,6 @@ void access_free(struct access *access)
 	names_fini(&access->metrics_users);
 	groups_free(access->groups);
 	free(access);
-}
-
-struct access *access_ref(struct access *access)
-{
-	atomic_fetch_add_explicit(&access->refs, 1, memory_order_relaxed);
-	return access;
 }
 
 static bool action_bit(struct str name, unsigned *into)
@@ -411,7 +403,6 @@ bool access_new(struct access **ret_access, const struct json *file, const struc
 {
 	AUTO(access) *access = xnew(struct access);
 
-	atomic_init(&access->refs, 1);
 	access->open = open;
 	access->has_file = file != NULL;
 	access->literals = map_new();

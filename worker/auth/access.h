@@ -32,8 +32,7 @@ struct access;
  * configured, so without any policy everybody may do everything. */
 bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
 		struct error *err) MUST_CHECK;
-struct access *access_ref(struct access *access);
-void access_free(struct access *access); /* drops a reference */
+void access_free(struct access *access);
 AUTO_DEFINE(access)
 
 bool access_allows(const struct access *access, const struct identity *identity, struct str name, enum action action);

@@ -415,11 +415,6 @@ const char *cluster_self(const struct cluster *cluster)
 	return cluster->self;
 }
 
-const char *cluster_url(const struct cluster *cluster)
-{
-	return cluster->url;
-}
-
 struct str cluster_key(const struct cluster *cluster)
 {
 	return cluster->has_key ? str_from(cluster->key, sizeof(cluster->key)) : STR_NONE;

@@ -34,4 +34,3 @@ void cluster_free(struct cluster *cluster);
 AUTO_DEFINE(cluster)
 /* Thread  any. A state was loaded, from disk or a leader (always true without leaders). */
 bool cluster_has_state(struct cluster *cluster);
-const char *cluster_url(const struct cluster *cluster);
