@@ -5,9 +5,9 @@
  * In this order:
  *
  *   1. who keeps nobody waiting: the rest of a body is dropped, a handshake or a head is not complete, a kept
- * connection is idle; of the address that has most connections, and of those who waits longest;
+ *      connection is idle; of the address that has most connections, and of those who waits longest;
  *   2. who crawls: a body or a reply under way for SLOW_AFTER_MS that moved less than SLOW_RATE on average,
- * again of the address that has most;
+ *      again of the address that has most;
  *   3. the new one.
  *
  * Handshakes that were begun cost memory of their own (some 40 KiB): at most SHAKING_MOST at a time, and over

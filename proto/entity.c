@@ -21,8 +21,7 @@ struct entity {
 	const void *body; /* NULL: a tombstone */
 	struct str id;    /* terminated */
 	atomic_bool has_hash;
-	_Atomic uint64_t hash[ENTITY_HASH_LANES]; /* where has_hash; whoever is first computes it, and all
-						     come to the same */
+	_Atomic uint64_t hash[ENTITY_HASH_LANES]; /* where has_hash; all compute the same */
 	alignas(8) char bytes[];
 };
 

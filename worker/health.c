@@ -4,8 +4,8 @@
  *   storage, spool, data   health_checks.h
  *   uploads                how many sessions are open; "full" is told and does not count
  *   state                  with leaders: one is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is
- * told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for long must not take all
- *                          workers away too
+ *                          told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for
+ *                          long must not take all workers away too
  *   draining               only while it is so
  *
  * With ?exclude=<check> a check is told and does not count: a disk that all workers share takes them all away

@@ -12,9 +12,9 @@
  *         0 ----- first ----- 20 s --- again --- 30 s        50 s: the limit      60 s: the server's own 503
  *                                       isolated: ---------> |
  *
- *         A call that is cut ends before. Each sending has a token of its own, which is good for
- * peer_guard.h's time; a kept connection that dies makes the library send the same bytes once more, which the
- * receiver refuses if it had them: then they are signed anew, under the same id.
+ *         A call that is cut ends before. Each sending has a token of its own, which is good for peer_guard.h's
+ *         time; a kept connection that dies makes the library send the same bytes once more, which the receiver
+ *         refuses if it had them: then they are signed anew, under the same id.
  */
 #include "worker/cluster/peer.h"
 

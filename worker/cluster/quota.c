@@ -291,8 +291,7 @@ enum admission quotas_admit(struct quotas *quotas, const struct quotas_ask *ask,
 	quotas_expire(quotas, now);
 	quota = row_of(quotas, ask->day, ask->apikey, ask->limit);
 	if (!quota->limit)
-		admission = ADMIT; /* the state has no quota for it any more, whatever the request's snapshot
-				      says */
+		admission = ADMIT; /* the state has none any more, whatever the request's snapshot says */
 	else if (quota->used < quota->granted)
 		admission = admit_granted(quotas, quota, ask, now, ret_info, ret_need);
 	else

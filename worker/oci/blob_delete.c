@@ -2,8 +2,8 @@
 /*
  * blob_delete - DELETE of a blob, unless a manifest that the repository lists still needs it (405).
  *
- *   condemned, by a record of the index  ->  removed, before that record ends  ->  a record that it is over
- * ->  202
+ *   condemned, by a record of the index  ->  removed, before that record ends
+ *                                        ->  a record that it is over  ->  202
  *
  * So a push of a manifest that names the blob comes before, and then the blob is needed, or behind, and is
  * refused (docs/storage-protocol.md).

@@ -34,8 +34,7 @@ struct fs_store {
 	struct fs_folders *folders;
 	struct histogram lock_waits;
 	pthread_mutex_t sync_lock; /* one at a time: an error is told to one of those who ask */
-	int root_fd; /* open from the start: all is reached from it, and errors of syncs since then are told
-			to us */
+	int root_fd; /* open from the start: all is reached from it, and errors of syncs since then are told */
 	bool walks;
 	atomic_uint_least64_t era;
 };

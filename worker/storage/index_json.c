@@ -24,9 +24,7 @@
 #define SUBJECT     "io.zot.subject"
 #define ANNOTATIONS "io.zot.annotations"
 #define COMPLETE    "io.zot.complete"
-#define LOG                                                                                                  \
-	"io.zot.log" /* the log that continues this index.json, and the number of the last record in it      \
-		      */
+#define LOG         "io.zot.log"  /* the log that continues it, and the number of the last record in it */
 #define HELD        "io.zot.held" /* the log before: up to where it is in here */
 #define MEMO        "io.zot.memo" /* index_memo.h */
 #define JSON_RATIO  16            /* of a tree to its text: 5 to 8 */

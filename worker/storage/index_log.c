@@ -5,8 +5,7 @@
  *     {"id":"...","op":"put","manifest":{descriptor as in index.json},"tags":["v1"]}\n<the manifest's bytes>
  *     {"id":"...","op":"untag","tags":["v1"]}
  *     {"id":"...","op":"delete","digest":"sha256:..."}
- *     {"id":"...","op":"condemn","digest":"sha256:...","until":1763740000}      the blob is about to be
- * deleted
+ *     {"id":"...","op":"condemn","digest":"sha256:...","until":1763740000}   the blob is about to be deleted
  *     {"id":"...","op":"removed","digest":"sha256:...","until":1763740000}
  *
  * The id (32 hex digits) is the change's own; with "call" (wall clock, ms) it is a call between workers,
