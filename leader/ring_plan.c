@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * ring_plan - the members as rows of a ring, and whether these differ from those of the ring at hand.
- */
+#include "leader/ring_plan.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "common/map.h"
 #include "leader/members.h"
-#include "leader/ring_write.h"
 #include "leader/store.h"
 
 struct gathering {

@@ -15,6 +15,7 @@
 #include "leader/grants.h"
 #include "leader/leader.h"
 #include "leader/members.h"
+#include "leader/ring_plan.h"
 #include "leader/peer_secret.h"
 
 #define SETTLE_MS      50

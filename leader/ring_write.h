@@ -20,7 +20,6 @@
 #include "proto/entity.h"
 
 struct leader;
-struct members;
 struct ring_write;
 struct ring_write *ring_write_new(struct leader *leader);
 void ring_write_free(struct ring_write *write);
@@ -32,12 +31,3 @@ void ring_write_now_locked(struct ring_write *write);
 /* Pool, leader_lock() held. What the timer does: whoever is lost, what the members make of the ring now, rows of members that
  * are to be stored or forgotten, credentials that are over. What the store does not take stays due. */
 void ring_write_sweep_locked(struct ring_write *write);
-
-/* What the members make of `old`. True when it differs from it: *ret_new is then the next ring, its rows on the heap
- * (ring_plan_fini), its texts borrowed from the plan. */
-struct ring_plan {
-	struct ring_body body;
-	char *texts;
-};
-bool ring_plan(struct members *members, bool isolated, const struct ring_body *old, struct ring_plan *ret_plan) MUST_CHECK;
-void ring_plan_fini(struct ring_plan *plan);

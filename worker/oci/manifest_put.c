@@ -167,7 +167,7 @@ static bool check_access(const struct push *push, struct error *err)
 
 static bool asking_is_cheap(const struct oci_ask *ask)
 {
-	return !strcmp(store_kind(ask->worker->store), "fs");
+	return store_has_files(ask->worker->store);
 }
 
 static bool blob_unknown(const struct digest *digest, struct error *err)

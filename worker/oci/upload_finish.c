@@ -101,7 +101,7 @@ static bool link_from_elsewhere(
 	struct error ignored;
 	struct name from;
 
-	if (strcmp(store_kind(store), "fs") != 0)
+	if (!store_has_files(store))
 		return false;
 	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
 		if (blob_places_at(uploads_places(ask->worker->uploads), digest, i, &from) &&

@@ -182,7 +182,7 @@ bool store_usage(struct store *store, struct str name, uint64_t *ret_bytes, stru
 const struct histogram *store_lock_waits(struct store *store);
 
 uint64_t    store_requests(const struct store *store); /* sent to s3 since the start; 0 for fs */
-const char *store_kind(const struct store *store);     /* "fs" "s3" */
+const char *store_kind(const struct store *store);     /* "fs" "s3", to be told */
 /* "/data/zot" or "https://endpoint/bucket/prefix", for the log. */
 const char *store_place(const struct store *store);
 

@@ -9,7 +9,7 @@
 
 #include "common/check.h"
 #include "leader/members.h"
-#include "leader/ring_write.h"
+#include "leader/ring_plan.h"
 #include "leader/store.h"
 
 #define KEY "0123456789abcdef0123456789abcdef"
