@@ -70,11 +70,20 @@ uint64_t leader_ring_epoch(const struct state *state)
 void leader_lock(struct leader *leader)
 {
 	pthread_mutex_lock(&leader->lock);
+	leader->locked_by = pthread_self();
+	atomic_store_explicit(&leader->is_locked, true, memory_order_relaxed);
 }
 
 void leader_unlock(struct leader *leader)
 {
+	atomic_store_explicit(&leader->is_locked, false, memory_order_relaxed);
 	pthread_mutex_unlock(&leader->lock);
+}
+
+void leader_assert_locked(const struct leader *leader)
+{
+	CHECK(atomic_load_explicit(&leader->is_locked, memory_order_relaxed) &&
+		pthread_equal(leader->locked_by, pthread_self()));
 }
 
 static void apply(struct leader *leader, const struct store_change *changes, size_t len, uint64_t revision)
@@ -94,6 +103,7 @@ enum store_result leader_write_locked(struct leader *leader, const struct store_
 {
 	enum store_result result = store_write(leader->store, changes, len, ret_revision, ret_at, err);
 
+	leader_assert_locked(leader);
 	if (result == STORE_STALE)
 		counter_add(&leader->counters.writes_stale_total, 1);
 	if (result != STORE_WRITTEN)
@@ -110,6 +120,7 @@ bool leader_settle_locked(struct leader *leader, struct error *err)
 {
 	bool heard;
 
+	leader_assert_locked(leader);
 	if (!hearing_is_due(leader->hearing, clock_ms(), &heard))
 		return true;
 	if (!store_put_heard(leader->store, heard, err))

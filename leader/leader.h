@@ -9,6 +9,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "common/few.h"
 #include "common/metrics.h"
@@ -52,6 +53,8 @@ struct leader {
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct lane *counts, *demands; /* lane.h: pushes that wait for the disk, one of each at a time */
 	pthread_mutex_t lock;
+	atomic_bool is_locked;
+	pthread_t locked_by;    /* where it is locked */
 	struct few pushes_refused; /* api/cluster.c: lines of the log */
 	struct few pushes_partly, grants_full, folds_failed; /* push.c: under the lock: lines of the log */
 	struct leader_counters counters;
@@ -68,6 +71,8 @@ uint64_t leader_ring_epoch(const struct state *state);
 
 /* Pool. The lock of the one writer: whoever touches the store holds it. */
 void leader_lock(struct leader *leader);
+/* CHECKs that this thread has locked it: every ..._locked() of a header begins with it. */
+void leader_assert_locked(const struct leader *leader);
 void leader_unlock(struct leader *leader);
 /* Pool, with the lock. One batch: stored (durable), applied in memory, parked polls woken; then it returns. STALE as in
  * store_write(). Takes no ownership. */

@@ -39,6 +39,7 @@ bool peer_secret_rotate_locked(struct leader *leader, struct error *err)
 	uint64_t revision;
 	size_t at;
 
+	leader_assert_locked(leader);
 	if (!peer_secret_change(state, &change))
 		return true;
 	result = leader_write_locked(leader, &change, 1, &revision, &at, err);

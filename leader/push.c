@@ -465,6 +465,7 @@ static bool merge_locked(struct merging *merging)
 {
 	struct leader *leader = merging->leader;
 
+	leader_assert_locked(leader);
 	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !store_push(merging))
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);

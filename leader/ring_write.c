@@ -95,6 +95,7 @@ static bool write_once(struct ring_write *write)
 
 void ring_write_now_locked(struct ring_write *write)
 {
+	leader_assert_locked(write->leader);
 	for (unsigned i = 0; i < TRIES; i++)
 		if (write_once(write))
 			return;
@@ -245,6 +246,7 @@ void ring_write_sweep_locked(struct ring_write *write)
 		.lease_ms = cluster.lease_ms,
 		.keep = cluster.isolated };
 
+	leader_assert_locked(write->leader);
 	lose_some(leader, &terms);
 	ring_write_now_locked(write);
 	store_some(write);

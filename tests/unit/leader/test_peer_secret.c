@@ -61,7 +61,9 @@ static void put(struct rig *rig, enum entity_kind kind, const char *id, const vo
 	uint64_t revision;
 	size_t at;
 
+	leader_lock(&rig->leader);
 	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), STORE_WRITTEN);
+	leader_unlock(&rig->leader);
 }
 
 static void put_worker(struct rig *rig, const char *name, bool enabled, int64_t valid_until)
@@ -132,7 +134,9 @@ static void a_change_keeps_the_one_before(void **state)
 
 	assert_true(first_start(&rig->leader, &err));
 	AUTO_STR *first = secret_of(rig, false);
+	leader_lock(&rig->leader);
 	assert_true(peer_secret_rotate_locked(&rig->leader, &err));
+	leader_unlock(&rig->leader);
 	AUTO_STR *second = secret_of(rig, false);
 	AUTO_STR *before = secret_of(rig, true);
 	assert_string_equal(before, first);
@@ -145,7 +149,10 @@ static void it_is_due_when_a_credential_is_over(void **state)
 	struct error err;
 	int64_t now = clock_wall_s();
 
-	assert_true(first_start(&rig->leader, &err) && peer_secret_rotate_locked(&rig->leader, &err));
+	assert_true(first_start(&rig->leader, &err));
+	leader_lock(&rig->leader);
+	assert_true(peer_secret_rotate_locked(&rig->leader, &err));
+	leader_unlock(&rig->leader);
 	put_worker(rig, "ever", true, 0);
 	put_worker(rig, "past", true, now - 100);
 	put_worker(rig, "off", false, now + 50);

@@ -95,7 +95,9 @@ static void put_key(struct rig *rig, const char *id, int64_t daily_quota)
 	key.daily_quota = daily_quota;
 	entity = entity_new(ENTITY_APIKEY, str_of(id), 0, &key);
 	change.entity = entity;
+	leader_lock(&rig->leader);
 	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, &err), STORE_WRITTEN);
+	leader_unlock(&rig->leader);
 }
 
 static int setup(void **state)

@@ -250,7 +250,9 @@ static void a_ring_that_another_changed_is_mended(void **state)
 
 	load(rig, "a", "active", 0);
 	sweep(rig);
+	leader_lock(&rig->leader);
 	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), STORE_WRITTEN);
+	leader_unlock(&rig->leader);
 	assert_in_ring(rig, "b", "active");
 	sweep(rig);
 	assert_in_ring(rig, "b", "");
