@@ -3,8 +3,10 @@
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -40,6 +42,54 @@ def test_up_twice_and_down(store, tmp_path):
         with s3_servers.start("moto") as server:
             up_and_down({**environment, **{k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}}, tmp_path)
             assert server.client().list_objects_v2(Bucket=server.bucket)["KeyCount"] > 4
+
+
+def test_it_comes_up_on_a_busy_machine(tmp_path):
+    """A process that has been forked and is not yet the program is no process that has ended."""
+    environment = {"ZOT_DATA": str(tmp_path / "data"), "BASE_PORT": str(free_base()), "TMPDIR": str(tmp_path)}
+    busy = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(4 * os.cpu_count())]
+    try:
+        for _ in range(3):
+            run("up", environment)
+            run("down", environment)
+    finally:
+        run("down", environment)
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def test_who_is_not_root_knows_what_runs():
+    """The programs hide their environment and their file from everybody but root."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-deploy-"))
+    try:
+        for file in (HERE / "deploy" / "running", pathlib.Path(os.environ.get("ZOT_BUILD", HERE / "build" / "release")) / "leader" / "zot-leader"):
+            shutil.copy(file, folder)
+        (folder / "run").mkdir()
+        as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
+        for path in (folder, folder / "run") if as_nobody else ():
+            os.chown(path, 65534, 65534)
+        out = subprocess.run([*as_nobody, "bash", "-c", AS_NOBODY], cwd=folder, capture_output=True,
+                             text=True, timeout=60, env={"PATH": os.environ["PATH"], "PORT": str(free_base())})
+        assert out.stdout.split() == ["ready", "known", "ended"], out.stdout + out.stderr
+    finally:
+        shutil.rmtree(folder)
+
+
+AS_NOBODY = """
+data=$PWD
+. ./running
+ZOT_LEADER_ADDRESS=127.0.0.1 ZOT_LEADER_DATA=$PWD/leader ZOT_ADMIN_USER=admin ZOT_ADMIN_PASSWORD=of-this-test-alone \
+    CLUSTER_LEADER_CLIENT_ID=workers CLUSTER_LEADER_CLIENT_SECRET=of-this-test-alone-and-long ./zot-leader serve > log 2>&1 &
+begun_of $! > run/leader.start
+echo $! > run/leader.pid
+until grep -q leader.ready log; do kill -0 $! || exit; done
+echo ready
+[ "$(pid_of leader)" = $! ] && echo known
+kill $!
+wait $!
+pid_of leader || echo ended
+"""
 
 
 def up_and_down(environment, folder):
