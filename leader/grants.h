@@ -8,7 +8,7 @@
  *
  * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. The second term counts calls that
  * were made while there was no quota. What a boot says to hold is what it holds, higher or lower than what is known, where it
- * has heard this process of the leader; of others (the store may have been restored, the push be a straggler) what is told can
+ * has heard this process of the leader; of others (the store may have been restored, the report be a straggler) what is told can
  * only raise what is known, and they are given nothing.
  * When a boot wants and nothing is available while others hold unused grants, those are recalled: they learn it in their next
  * answer, again and again until they release. So is everybody while more is granted than the quota, which was lowered then.
@@ -36,7 +36,7 @@ void grants_load(struct grants *grants, const struct store_grant *grant); /* fro
 /* Days before `oldest` are forgotten. */
 void grants_forget(struct grants *grants, const char *oldest);
 
-/* What one push would change. */
+/* What one report would change. */
 struct grants_staged;
 struct grants_staged *grants_stage(struct grants *grants, const char *boot);
 void grants_staged_free(struct grants_staged *staged);
@@ -52,7 +52,7 @@ struct grants_terms {
 	bool only_tells;        /* who asks has not heard this process of the leader */
 	bool final;             /* the boot is over: it holds what it used */
 };
-/* One demand. The second one for a key and day in a push counts for nothing. False: there is no room for its row. */
+/* One demand. The second one for a key and day in a report counts for nothing. False: there is no room for its row. */
 bool grants_stage_demand(struct grants_staged *staged, const struct usage_demand *demand, const struct grants_terms *terms);
 /* A demand told of more than is known to be granted. */
 bool grants_staged_told_more(const struct grants_staged *staged);

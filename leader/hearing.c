@@ -73,7 +73,7 @@ static bool is_holding(struct hearing *hearing, int64_t now_ms)
 	return hearing->holding;
 }
 
-static void lost(struct hearing *hearing, const struct usage_push *push, const char *what, int64_t now_ms,
+static void lost(struct hearing *hearing, const struct usage_report *report, const char *what, int64_t now_ms,
 	int64_t grant_ms)
 {
 	hearing->no_proof = true;
@@ -81,8 +81,8 @@ static void lost(struct hearing *hearing, const struct usage_push *push, const c
 	log_error("store.rewound",
 		"name=%s witness=%s what=%s the store has lost what this worker was told: no grants for "
 		"ms=%" PRId64,
-		log_quote(str_of(push->worker)), log_quote(str_of(push->witness)), log_quote(str_of(what)),
-		grant_ms);
+		log_quote(str_of(report->worker)), log_quote(str_of(report->witness)),
+		log_quote(str_of(what)), grant_ms);
 }
 
 /* Start. */
@@ -178,25 +178,25 @@ static struct expected *find_expected(struct hearing *hearing, const char *proce
 }
 
 /* A beat of a process of its own boot; counts and last words say nothing of whom it has heard. */
-static bool is_beat(const struct usage_push *push)
+static bool is_beat(const struct usage_report *report)
 {
-	return !push->seq && !push->final && !strcmp(push->boot, push->process);
+	return !report->seq && !report->final && !strcmp(report->boot, report->process);
 }
 
-static bool has_witness(const struct usage_push *push)
+static bool has_witness(const struct usage_report *report)
 {
-	return push->witness && *push->witness;
+	return report->witness && *report->witness;
 }
 
 /* Others may have come that it has not heard of. */
-static void note_lapse(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
+static void note_lapse(struct hearing *hearing, const struct usage_report *report, int64_t now_ms)
 {
-	if (is_holding(hearing, now_ms) && is_beat(push) && !has_witness(push) &&
-		find_expected(hearing, push->process))
+	if (is_holding(hearing, now_ms) && is_beat(report) && !has_witness(report) &&
+		find_expected(hearing, report->process))
 		hearing->no_proof = true;
 }
 
-static bool is_news(struct hearing *hearing, const struct usage_push *push, enum hearing_state state,
+static bool is_news(struct hearing *hearing, const struct usage_report *report, enum hearing_state state,
 	const char **ret_what)
 {
 	struct store_life told;
@@ -206,9 +206,9 @@ static bool is_news(struct hearing *hearing, const struct usage_push *push, enum
 		*ret_what = "a newer state";
 		return true;
 	}
-	if (!has_witness(push))
+	if (!has_witness(report))
 		return false;
-	told = parse_witness(push->witness);
+	told = parse_witness(report->witness);
 	if (is_known(hearing, &told))
 		return false;
 	note_life(hearing, &told);
@@ -216,23 +216,23 @@ static bool is_news(struct hearing *hearing, const struct usage_push *push, enum
 	return true;
 }
 
-bool hearing_check(struct hearing *hearing, const struct usage_push *push, enum hearing_state state,
+bool hearing_check(struct hearing *hearing, const struct usage_report *report, enum hearing_state state,
 	int64_t now_ms, int64_t grant_ms)
 {
 	const char *what;
 	bool news;
 
 	pthread_mutex_lock(&hearing->lock);
-	note_lapse(hearing, push, now_ms);
-	news = is_news(hearing, push, state, &what);
+	note_lapse(hearing, report, now_ms);
+	news = is_news(hearing, report, state, &what);
 	if (news)
-		lost(hearing, push, what, now_ms, grant_ms);
+		lost(hearing, report, what, now_ms, grant_ms);
 	pthread_mutex_unlock(&hearing->lock);
 	return news;
 }
 
 bool hearing_told_more(
-	struct hearing *hearing, const struct usage_push *push, int64_t now_ms, int64_t grant_ms)
+	struct hearing *hearing, const struct usage_report *report, int64_t now_ms, int64_t grant_ms)
 {
 	bool news;
 
@@ -240,30 +240,30 @@ bool hearing_told_more(
 	news = !is_holding(hearing, now_ms);
 	hearing->no_proof = true;
 	if (news)
-		lost(hearing, push, "more granted than is known", now_ms, grant_ms);
+		lost(hearing, report, "more granted than is known", now_ms, grant_ms);
 	pthread_mutex_unlock(&hearing->lock);
 	return news;
 }
 
 /* Proof. */
 
-static void note_heard(struct hearing *hearing, const struct usage_push *push)
+static void note_heard(struct hearing *hearing, const struct usage_report *report)
 {
-	struct expected *expected = find_expected(hearing, push->process);
+	struct expected *expected = find_expected(hearing, report->process);
 
-	if (!expected || expected->heard || !push->all || !is_beat(push))
+	if (!expected || expected->heard || !report->all || !is_beat(report))
 		return;
 	expected->heard = true;
 	hearing->heard++;
 }
 
-bool hearing_heard(struct hearing *hearing, const struct usage_push *push, int64_t now_ms)
+bool hearing_heard(struct hearing *hearing, const struct usage_report *report, int64_t now_ms)
 {
 	bool proof = false;
 
 	pthread_mutex_lock(&hearing->lock);
 	if (is_holding(hearing, now_ms) && !hearing->no_proof) {
-		note_heard(hearing, push);
+		note_heard(hearing, report);
 		proof = hearing->heard && hearing->heard == hearing->expected_len;
 		if (proof)
 			deal(hearing, now_ms, "proof");

@@ -44,14 +44,14 @@ enum hearing_first {
 void hearing_start(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, enum hearing_first first);
 
 enum hearing_state { HEARING_SAME, HEARING_NEWER }; /* the worker's, beside ours */
-/* What a push tells, before anything of it is done. True: it is news of a loss. grant_ms: of the hold that it begins. */
-bool hearing_check(struct hearing *hearing, const struct usage_push *push, enum hearing_state state, int64_t now_ms,
+/* What a report tells, before anything of it is done. True: it is news of a loss. grant_ms: of the hold that it begins. */
+bool hearing_check(struct hearing *hearing, const struct usage_report *report, enum hearing_state state, int64_t now_ms,
 		   int64_t grant_ms);
-/* The push tells of more than is known to be granted. True: that is news of a loss; false: facts like this are what it
+/* The report tells of more than is known to be granted. True: that is news of a loss; false: facts like this are what it
  * holds for. */
-bool hearing_told_more(struct hearing *hearing, const struct usage_push *push, int64_t now_ms, int64_t grant_ms);
-/* A push that has heard this process of the leader is stored with all that it tells. True: that was the proof. */
-bool hearing_heard(struct hearing *hearing, const struct usage_push *push, int64_t now_ms);
+bool hearing_told_more(struct hearing *hearing, const struct usage_report *report, int64_t now_ms, int64_t grant_ms);
+/* A report that has heard this process of the leader is stored with all that it tells. True: that was the proof. */
+bool hearing_heard(struct hearing *hearing, const struct usage_report *report, int64_t now_ms);
 /* The store is to have another word of it: *ret_heard. hearing_stored() when it has. */
 bool hearing_is_due(struct hearing *hearing, int64_t now_ms, bool *ret_heard);
 void hearing_stored(struct hearing *hearing, bool heard);

@@ -51,12 +51,12 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
-	struct lane *counts, *demands; /* lane.h: pushes that wait for the disk, one of each at a time */
+	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	pthread_mutex_t lock;
 	atomic_bool is_locked;
 	pthread_t locked_by;    /* where it is locked */
 	struct few pushes_refused; /* api/cluster.c: lines of the log */
-	struct few pushes_partly, grants_full, folds_failed; /* push.c: under the lock: lines of the log */
+	struct few pushes_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
 	struct leader_counters counters;
 	char id[17];               /* of this process, random */
 	int64_t started_ms;

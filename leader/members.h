@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * members - the workers: registered by their pushes, lost after one lease without one.
+ * members - the workers: registered by their reports, lost after one lease without one.
  *
- *     push "joining" "active" "draining" ---> live, for one lease from each push
- *     push "left" -------------------------> gone at once, and its process for good
- *     no push for one lease ---------------> lost; shown for a day, then forgotten
+ *     report "joining" "active" "draining" ---> live, for one lease from each report
+ *     report "left" -------------------------> gone at once, and its process for good
+ *     no report for one lease ---------------> lost; shown for a day, then forgotten
  *
  * A leader that starts gives every known member one lease before it judges; so does one that was away (stopped,
  * swapped out) for more than half a lease.
- * A member is a name. While one process of that name has its lease, another one is refused (409). A push whose number is not
+ * A member is a name. While one process of that name has its lease, another one is refused (409). A report whose number is not
  * higher than that of another of its process changes nothing (docs/cluster-protocol.md).
  * There are at most MEMBERS_MAX, and no more than fit the ring as an entity; where there are too many the longest lost is
  * forgotten. What the ring makes of the members is ring_write.h's.
@@ -47,7 +47,7 @@ void members_load_gone(struct members *members, const char *process);
 /* Nobody is forgotten by itself: each worker's storage is its own. As the newest members_terms say. */
 void members_keep(struct members *members, bool keep);
 
-/* What a push would change. */
+/* What a report would change. */
 struct members_staged {
 	struct store_member member; /* its row, as it will be */
 	uint64_t number;
@@ -64,9 +64,9 @@ struct members_staged {
 };
 /* Changes nothing. Late ones are true too: their counts may be new. ERROR_CONFLICT: another process of that name is alive, or
  * the ring would be larger than an entity may be; ERROR_INVALID; ERROR_BUSY: there are too many, and none is lost. */
-bool members_stage(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
+bool members_stage(struct members *members, const struct usage_report *report, int64_t now_ms, int64_t lease_ms,
 		   struct members_staged *ret_staged, struct error *err) MUST_CHECK;
-/* Does it, once, unless a newer push of that process was faster. */
+/* Does it, once, unless a newer report of that process was faster. */
 void members_apply(struct members *members, struct members_staged *staged, int64_t now_ms);
 void members_staged_fini(struct members_staged *staged);
 
@@ -87,8 +87,8 @@ enum members_forgot { MEMBERS_FORGOT, MEMBERS_UNKNOWN, MEMBERS_LIVE };
 enum members_forgot members_may_forget(struct members *members, struct str name);
 void members_erase(struct members *members, struct str name);
 
-/* The push is of this process. One that does not say is known by its boot. */
-char *members_process_of(const struct usage_push *push);
+/* The report is of this process. One that does not say is known by its boot. */
+char *members_process_of(const struct usage_report *report);
 /* Who is new is known to all before it is dealt to: each other live member has told that it heard of dealings that are not
  * older than the registration of this process (of a former life: of any of this life). Once so, it is until it registers
  * again. */

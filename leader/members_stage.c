@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * members_stage - what one push would change about a member, and then does: in between it is stored.
+ * members_stage - what one report would change about a member, and then does: in between it is stored.
  */
 #include <string.h>
 
@@ -14,9 +14,9 @@
 
 /* What is late. */
 
-char *members_process_of(const struct usage_push *push)
+char *members_process_of(const struct usage_report *report)
 {
-	return push->process && *push->process ? push->process : push->boot;
+	return report->process && *report->process ? report->process : report->boot;
 }
 
 /* The highest number of this process so far. */
@@ -92,7 +92,7 @@ static bool check_room(const struct members *members, const struct member *membe
 		err, ERROR_BUSY, NULL, "there are %d members already, and none of them is lost", MEMBERS_MAX);
 }
 
-/* A push is staged. */
+/* A report is staged. */
 
 static bool check_url(const char *url, struct error *err)
 {
@@ -114,29 +114,29 @@ static bool check_process(
 		"until its lease is over");
 }
 
-/* Whose counts a push brings may be a boot before it. */
-static char *own_boot(const struct member *member, const struct usage_push *push, char *process)
+/* Whose counts a report brings may be a boot before it. */
+static char *own_boot(const struct member *member, const struct usage_report *report, char *process)
 {
-	bool is_own = !strcmp(push->boot, process);
+	bool is_own = !strcmp(report->boot, process);
 
-	return member && member_is_process(member, process) && !is_own ? member->data.boot : push->boot;
+	return member && member_is_process(member, process) && !is_own ? member->data.boot : report->boot;
 }
 
 static void stage_row(
-	const struct member *member, const struct usage_push *push, struct members_staged *staged)
+	const struct member *member, const struct usage_report *report, struct members_staged *staged)
 {
-	char *process = members_process_of(push);
-	struct store_member row = { .name = push->worker,
+	char *process = members_process_of(report);
+	struct store_member row = { .name = report->worker,
 		.process = process,
-		.boot = own_boot(member, push, process),
-		.url = push->url,
-		.zone = push->zone,
-		.version = push->version,
-		.state = push->state,
-		.revision = push->revision,
-		.state_age_ms = push->state_age_ms,
+		.boot = own_boot(member, report, process),
+		.url = report->url,
+		.zone = report->zone,
+		.version = report->version,
+		.state = report->state,
+		.revision = report->revision,
+		.state_age_ms = report->state_age_ms,
 		.seen_wall_s = clock_wall_s(),
-		.stats = push->stats };
+		.stats = report->stats };
 
 	store_member_copy(&row, &staged->member);
 }
@@ -165,17 +165,17 @@ static void tell_changes(const struct member *member, struct members_staged *sta
 	staged->hurry = moved && (staged->left || !strcmp(new->state, "draining"));
 }
 
-static bool stage(const struct members *members, const struct usage_push *push, int64_t now_ms,
+static bool stage(const struct members *members, const struct usage_report *report, int64_t now_ms,
 	int64_t lease_ms, struct members_staged *staged, struct error *err)
 {
-	const struct member *member = members_find(members, push->worker);
-	const char *process = members_process_of(push);
+	const struct member *member = members_find(members, report->worker);
+	const char *process = members_process_of(report);
 	uint64_t newest = newest_of(members, member, process);
 
 	staged->gone = newest == PAST_GONE;
 	staged->late = is_late(staged->number, newest);
 	staged->stranger = staged->left && (!member || !member_is_process(member, process));
-	stage_row(member, push, staged);
+	stage_row(member, report, staged);
 	if (staged->late || staged->stranger)
 		return true;
 	tell_changes(member, staged);
@@ -185,15 +185,15 @@ static bool stage(const struct members *members, const struct usage_push *push, 
 	       (check_room(members, member, err) && check_fits(members, member, &staged->member, err));
 }
 
-bool members_stage(struct members *members, const struct usage_push *push, int64_t now_ms, int64_t lease_ms,
-	struct members_staged *ret_staged, struct error *err)
+bool members_stage(struct members *members, const struct usage_report *report, int64_t now_ms,
+	int64_t lease_ms, struct members_staged *ret_staged, struct error *err)
 {
-	struct members_staged staged = { .number = push->number ? push->number : push->seq,
-		.left = push->state && member_is_left(push->state) };
+	struct members_staged staged = { .number = report->number ? report->number : report->seq,
+		.left = report->state && member_is_left(report->state) };
 	bool ok;
 
 	pthread_mutex_lock(&members->lock);
-	ok = stage(members, push, now_ms, lease_ms, &staged, err);
+	ok = stage(members, report, now_ms, lease_ms, &staged, err);
 	pthread_mutex_unlock(&members->lock);
 	if (ok)
 		*ret_staged = staged;
@@ -224,7 +224,7 @@ static struct member *make_member(struct members *members, const char *name)
 	return members_insert(members, name);
 }
 
-/* The member that the push is of, as things are now; NULL: a newer one was faster. */
+/* The member that the report is of, as things are now; NULL: a newer one was faster. */
 static struct member *member_for(struct members *members, const struct members_staged *staged)
 {
 	struct member *member = members_find(members, staged->member.name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * past - processes that were members: the highest number of a push of each, so that a copy of one that comes late is known
+ * past - processes that were members: the highest number of a report of each, so that a copy of one that comes late is known
  * as such, also when another process has the name by then; and when it was heard last.
  *
  * The newest PAST_MAX are remembered; of those that left the store has it too, with their boots.
@@ -13,7 +13,7 @@
 #include "common/cleanup.h"
 
 #define PAST_MAX 1024
-#define PAST_GONE UINT64_MAX /* it said "left": no push of it is newer */
+#define PAST_GONE UINT64_MAX /* it said "left": no report of it is newer */
 
 struct past;
 struct past *past_new(void);

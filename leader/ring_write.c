@@ -104,7 +104,7 @@ void ring_write_now_locked(struct ring_write *write)
 
 /* Settling: 50 ms after the first change, on the pool. */
 
-/* Of a leader that has ended its hearing while nobody pushed what must be stored. */
+/* Of a leader that has ended its hearing while nobody reported what must be stored. */
 static void store_heard(struct ring_write *write)
 {
 	struct error err;

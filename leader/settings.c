@@ -38,7 +38,7 @@ static void check_caller(const struct leader_settings *s, struct buf *errors)
 	if (!s->client_id || !s->client_secret)
 		say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: set both, here and "
 			    "on every worker; "
-			    "with them workers read the state and push usage");
+			    "with them workers read the state and report usage");
 	else if (str_of(s->client_secret).len < SECRET_LEAST)
 		say(errors, "CLUSTER_LEADER_CLIENT_SECRET: needs at least 16 bytes");
 	if (s->client_id && strchr(s->client_id, ':'))

@@ -33,11 +33,11 @@ struct store_loaded {
 	uint64_t forgotten;      /* tombstones up to here are no longer there */
 };
 
-struct store_member {        /* a worker as its last push said */
+struct store_member {        /* a worker as its last report said */
 	char *name, *process, *boot, *url, *zone, *version, *state;
 	uint64_t revision;
 	int64_t state_age_ms;
-	int64_t seen_wall_s;     /* of the last push */
+	int64_t seen_wall_s;     /* of the last report */
 	int64_t lost_wall_s;     /* 0: not lost */
 	struct usage_stats stats;
 };
@@ -71,7 +71,7 @@ struct store_life {
 };
 #define STORE_LIVES_KEPT 64
 
-/* What a push adds, in one transaction. Rows and repositories are added, and seq is noted, only when nothing of the boot
+/* What a report adds, in one transaction. Rows and repositories are added, and seq is noted, only when nothing of the boot
  * after `after` was added before. Grants are absolute and always written. */
 struct store_merge {
 	const char *worker, *process, *boot;

@@ -101,30 +101,30 @@ static const struct member usage_stats_members[] = {
 };
 SHAPE(usage_stats);
 
-static const struct member usage_push_members[] = {
-	NAME(usage_push, worker, true),
-	NAME(usage_push, process, false),
-	NAME(usage_push, boot, true),
-	UINT(usage_push, number),
-	UINT(usage_push, after),
-	UINT(usage_push, seq),
-	MEMBER(usage_push, final, MEMBER_BOOL, .max = 0),
-	MEMBER(usage_push, all, MEMBER_BOOL, .max = 0),
-	NAME(usage_push, url, false),
-	NAME(usage_push, zone, false),
-	NAME(usage_push, version, false),
-	MEMBER(usage_push, state, MEMBER_TEXT, .max = 16, .choices = "active, joining, draining, left"),
-	UINT(usage_push, revision),
-	MEMBER(usage_push, state_digest, MEMBER_TEXT, .max = 64),
-	MEMBER(usage_push, state_age_ms, MEMBER_INT, .max = 0),
-	NAME(usage_push, leader, false),
-	MEMBER(usage_push, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
-	ROWS(usage_push, "usage", rows, usage_row),
-	ROWS(usage_push, "repositories", repositories, usage_repository),
-	ROWS(usage_push, "demands", demands, usage_demand),
-	MEMBER(usage_push, stats, MEMBER_STRUCT, .shape = &usage_stats_shape),
+static const struct member usage_report_members[] = {
+	NAME(usage_report, worker, true),
+	NAME(usage_report, process, false),
+	NAME(usage_report, boot, true),
+	UINT(usage_report, number),
+	UINT(usage_report, after),
+	UINT(usage_report, seq),
+	MEMBER(usage_report, final, MEMBER_BOOL, .max = 0),
+	MEMBER(usage_report, all, MEMBER_BOOL, .max = 0),
+	NAME(usage_report, url, false),
+	NAME(usage_report, zone, false),
+	NAME(usage_report, version, false),
+	MEMBER(usage_report, state, MEMBER_TEXT, .max = 16, .choices = "active, joining, draining, left"),
+	UINT(usage_report, revision),
+	MEMBER(usage_report, state_digest, MEMBER_TEXT, .max = 64),
+	MEMBER(usage_report, state_age_ms, MEMBER_INT, .max = 0),
+	NAME(usage_report, leader, false),
+	MEMBER(usage_report, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
+	ROWS(usage_report, "usage", rows, usage_row),
+	ROWS(usage_report, "repositories", repositories, usage_repository),
+	ROWS(usage_report, "demands", demands, usage_demand),
+	MEMBER(usage_report, stats, MEMBER_STRUCT, .shape = &usage_stats_shape),
 };
-SHAPE(usage_push);
+SHAPE(usage_report);
 
 static const struct member usage_grant_members[] = {
 	NAME(usage_grant, apikey, true),
@@ -461,27 +461,27 @@ static bool parse(const struct shape *shape, struct str text, void *into, struct
 
 /* ---- the two messages ---- */
 
-void usage_push_fini(struct usage_push *push)
+void usage_report_fini(struct usage_report *report)
 {
-	shape_fini(&usage_push_shape, push);
+	shape_fini(&usage_report_shape, report);
 }
 
-void usage_push_encode(const struct usage_push *push, struct buf *into)
+void usage_report_encode(const struct usage_report *report, struct buf *into)
 {
 	struct json_writer writer = json_writer(into);
 
-	write_shape(&usage_push_shape, push, &writer);
+	write_shape(&usage_report_shape, report, &writer);
 }
 
-bool usage_push_parse(struct str text, struct usage_push *ret, struct error *err)
+bool usage_report_parse(struct str text, struct usage_report *ret, struct error *err)
 {
-	struct usage_push push = { .after = UINT64_MAX };
+	struct usage_report report = { .after = UINT64_MAX };
 
-	if (!parse(&usage_push_shape, text, &push, err))
-		return error_add(err, "usage push");
-	if (push.after == UINT64_MAX)
-		push.after = push.seq ? push.seq - 1 : 0;
-	*ret = push;
+	if (!parse(&usage_report_shape, text, &report, err))
+		return error_add(err, "usage report");
+	if (report.after == UINT64_MAX)
+		report.after = report.seq ? report.seq - 1 : 0;
+	*ret = report;
 	return true;
 }
 

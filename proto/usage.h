@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * usage - what a worker pushes (also its heartbeat) and what the leader answers, as JSON.
+ * usage - what a worker reports (also its heartbeat) and what the leader answers, as JSON.
  *
  *   PUT /api/cluster/quotas     Content-Type: application/json
  *
@@ -8,13 +8,13 @@
  *
  * Exactly once. Counts are those of (boot, after, seq): all that the boot counted after `after`, up to `seq`. They are repeated
  * unchanged until they are acknowledged. The leader merges them when nothing of that boot after `after` was merged before, and
- * stores seq in the same transaction; otherwise it adds nothing and acknowledges. seq 0: no counts in this push.
+ * stores seq in the same transaction; otherwise it adds nothing and acknowledges. seq 0: no counts in this report.
  *
- * In order. `number` grows with each push that a process sends. A lower one changes nothing about the member, and its demands
+ * In order. `number` grows with each report that a process sends. A lower one changes nothing about the member, and its demands
  * count for nothing, unless they are final. 0: the seq stands in for it.
  *
  * Grants. A call of a key with a daily quota is admitted only out of a grant. All numbers of a grant are absolute for
- * (boot, key, day), so a repeated push or answer changes nothing:
+ * (boot, key, day), so a repeated report or answer changes nothing:
  *     worker -> granted  as it knows it
  *               used     calls admitted so far out of grants
  *               want     how many more it would like to hold unused, 0 = none
@@ -22,8 +22,8 @@
  *     leader -> granted  calls that this worker may admit in all
  *               used     as the leader knows it; the larger counts
  *               total    calls of the whole fleet in that day, as merged so far
- *               recall   another worker is out, or the quota was lowered: release what is unused and push at once
- * `all`: every grant that the boot holds is named in this push or in an earlier one, since an answer of this very `leader`.
+ *               recall   another worker is out, or the quota was lowered: release what is unused and report at once
+ * `all`: every grant that the boot holds is named in this report or in an earlier one, since an answer of this very `leader`.
  * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole. Of another
  * process it is believed when the boot's own was silent for grant_ms.
  *
@@ -51,7 +51,7 @@
 #define USAGE_OTHERS "*"
 #define USAGE_WITNESS_MAX 64u
 
-struct usage_row {          /* deltas since the last acknowledged push */
+struct usage_row {          /* deltas since the last acknowledged report */
 	char *apikey;
 	char day[11];           /* UTC day of the calls, "2026-11-20" */
 	uint64_t calls, bytes_in, bytes_out;
@@ -74,11 +74,11 @@ struct usage_stats {        /* what the cluster view shows */
 	uint64_t p50_us, p99_us;
 	uint64_t proxied, s3_requests, spool_bytes;
 };
-struct usage_push {
+struct usage_report {
 	char *worker;           /* member name: stable across restarts */
 	char *process;          /* id of this process, random */
 	char *boot;             /* whose counts and demands these are: the process itself, or one before it */
-	uint64_t number;        /* of the pushes that this process has sent */
+	uint64_t number;        /* of the reports that this process has sent */
 	uint64_t after, seq;
 	bool final, all;
 	char *url, *zone, *version;
@@ -93,9 +93,9 @@ struct usage_push {
 	struct usage_demand *demands;      size_t demands_len;
 	struct usage_stats stats;
 };
-void usage_push_fini(struct usage_push *push);
-void usage_push_encode(const struct usage_push *push, struct buf *into);
-bool usage_push_parse(struct str text, struct usage_push *ret, struct error *err) MUST_CHECK;
+void usage_report_fini(struct usage_report *report);
+void usage_report_encode(const struct usage_report *report, struct buf *into);
+bool usage_report_parse(struct str text, struct usage_report *ret, struct error *err) MUST_CHECK;
 
 struct usage_grant {
 	char *apikey;
@@ -104,9 +104,9 @@ struct usage_grant {
 	bool recall;
 };
 struct usage_answer {
-	uint64_t seq, number;   /* of the push that it answers */
+	uint64_t seq, number;   /* of the report that it answers */
 	char *leader;           /* this process of the leader, random */
-	char *witness;          /* how far its store has come: to be told with each push from now on */
+	char *witness;          /* how far its store has come: to be told with each report from now on */
 	int64_t now_ms;         /* its wall clock */
 	int64_t lease_ms, push_every_ms, grant_ms;
 	int64_t hold_ms;        /* no grants for so long: it hears all workers first; 0 = none */

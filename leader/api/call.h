@@ -15,7 +15,7 @@ struct api_call {
 	struct leader *leader;
 	struct login_who who;
 	struct endpoint_call *http;
-	bool in_lane;           /* its turn has come: a large push */
+	bool in_lane;           /* its turn has come: a large report */
 	struct str rest;        /* of the path, after the route's prefix and a '/'; empty when there is none */
 	enum entity_kind kind;  /* of the entity routes */
 };
@@ -32,7 +32,7 @@ struct http_response *api_bad_query(void);
 /* api/entities.c */
 struct http_response *entities_serve(struct api_call *call);
 /* api/cluster.c */
-struct http_response *cluster_push(struct api_call *call);
+struct http_response *cluster_report(struct api_call *call);
 struct http_response *cluster_members(struct api_call *call);
 /* api/usage.c */
 struct http_response *usage_serve(struct api_call *call);

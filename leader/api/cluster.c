@@ -14,7 +14,7 @@
 #include "leader/api/call.h"
 #include "leader/lane.h"
 #include "leader/members.h"
-#include "leader/push.h"
+#include "leader/report.h"
 #include "leader/ring_write.h"
 
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
@@ -23,7 +23,7 @@
 #define SAY_SPAN_MS 60000
 
 /* A worker that is refused goes on trying; it waits for nobody. */
-static void say_refused(struct leader *leader, const struct usage_push *push, const char *why)
+static void say_refused(struct leader *leader, const struct usage_report *report, const char *why)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	bool say;
@@ -32,8 +32,8 @@ static void say_refused(struct leader *leader, const struct usage_push *push, co
 	say = few_take(&leader->pushes_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
 	pthread_mutex_unlock(&lock);
 	if (say)
-		log_warn("push.refused", "name=%s process=%s error=%s", log_quote(str_of(push->worker)),
-			log_quote(str_of(push->process)), log_quote(str_of(why)));
+		log_warn("report.refused", "name=%s process=%s error=%s", log_quote(str_of(report->worker)),
+			log_quote(str_of(report->process)), log_quote(str_of(why)));
 }
 
 /* The body may have been long on its way. */
@@ -46,27 +46,27 @@ static struct http_response *refuse_revoked(const struct api_call *call)
 }
 
 /* A worker's own credential is good for its own name. */
-static struct http_response *refuse_other(const struct api_call *call, const struct usage_push *push)
+static struct http_response *refuse_other(const struct api_call *call, const struct usage_report *report)
 {
 	const char *name = call->who.worker;
 
-	if (!*name || !strcmp(name, push->worker))
+	if (!*name || !strcmp(name, report->worker))
 		return NULL;
-	say_refused(call->leader, push, "the credential is another worker's");
+	say_refused(call->leader, report, "the credential is another worker's");
 	return api_error(403, "denied",
-		"this credential is for the worker \"%s\", the push is for \"%s\": each worker has its own",
-		name, push->worker);
+		"this credential is for the worker \"%s\", the report is for \"%s\": each worker has its own",
+		name, report->worker);
 }
 
-static struct http_response *merge(struct leader *leader, const struct usage_push *push)
+static struct http_response *merge(struct leader *leader, const struct usage_report *report)
 {
 	struct buf body = buf_limit(2 * (size_t)USAGE_BYTES_MAX);
 	struct usage_answer answer;
 	struct error err;
 
-	if (!push_merge(leader, push, &answer, &err)) {
+	if (!report_merge(leader, report, &answer, &err)) {
 		if (err.kind == ERROR_CONFLICT)
-			say_refused(leader, push, err.text);
+			say_refused(leader, report, err.text);
 		return api_error_of(&err);
 	}
 	usage_answer_encode(&answer, &body);
@@ -75,51 +75,53 @@ static struct http_response *merge(struct leader *leader, const struct usage_pus
 }
 
 /* One that waits for the disk. */
-struct pushing {
+struct reporting {
 	struct lane_place place;
 	struct leader *leader;
-	struct usage_push push;
+	struct usage_report report;
 	struct endpoint_call *http;
 };
 
-static void pushing_free(struct pushing *pushing)
+static void reporting_free(struct reporting *reporting)
 {
-	lane_leave(&pushing->place);
-	usage_push_fini(&pushing->push);
-	free(pushing);
+	lane_leave(&reporting->place);
+	usage_report_fini(&reporting->report);
+	free(reporting);
 }
 
-static void run_pushing(void *arg)
+static void run_reporting(void *arg)
 {
-	struct pushing *pushing = arg;
+	struct reporting *reporting = arg;
 
-	endpoint_reply(pushing->http, merge(pushing->leader, &pushing->push));
-	pushing_free(pushing);
+	endpoint_reply(reporting->http, merge(reporting->leader, &reporting->report));
+	reporting_free(reporting);
 }
 
-/* Takes what *push has. */
-static struct http_response *start_pushing(struct api_call *call, struct lane *lane, struct usage_push *push)
+/* Takes what *report has. */
+static struct http_response *start_reporting(
+	struct api_call *call, struct lane *lane, struct usage_report *report)
 {
-	struct pushing *pushing = xnew(struct pushing);
+	struct reporting *reporting = xnew(struct reporting);
 	struct error err;
 
-	*pushing = (struct pushing){ .leader = call->leader, .push = *push, .http = call->http };
-	*push = (struct usage_push){ 0 };
-	if (lane_take(lane, str_of(pushing->push.worker), LANE_SHORT, &pushing->place)) {
-		lane_do(&pushing->place, run_pushing, pushing);
+	*reporting = (struct reporting){ .leader = call->leader, .report = *report, .http = call->http };
+	*report = (struct usage_report){ 0 };
+	if (lane_take(lane, str_of(reporting->report.worker), LANE_SHORT, &reporting->place)) {
+		lane_do(&reporting->place, run_reporting, reporting);
 		return NULL;
 	}
-	pushing_free(pushing);
-	(void)error_set(&err, ERROR_BUSY, NULL, "too many pushes of this worker, or of all, are waiting");
+	reporting_free(reporting);
+	(void)error_set(&err, ERROR_BUSY, NULL, "too many reports of this worker, or of all, are waiting");
 	return api_error_of(&err);
 }
 
-static bool changes_member(struct leader *leader, const struct usage_push *push)
+static bool changes_member(struct leader *leader, const struct usage_report *report)
 {
 	struct members_staged staged;
 	bool changes;
 
-	if (!members_stage(leader->members, push, clock_ms(), leader_cluster(leader).lease_ms, &staged, NULL))
+	if (!members_stage(
+		    leader->members, report, clock_ms(), leader_cluster(leader).lease_ms, &staged, NULL))
 		return false;
 	changes = staged.needs_store || staged.left;
 	members_staged_fini(&staged);
@@ -127,23 +129,23 @@ static bool changes_member(struct leader *leader, const struct usage_push *push)
 }
 
 /* The lane of those that wait for the disk as this one; NULL: it does not, as a beat. */
-static struct lane *lane_of(struct leader *leader, const struct usage_push *push)
+static struct lane *lane_of(struct leader *leader, const struct usage_report *report)
 {
-	if (push->rows_len || push->repositories_len)
+	if (report->rows_len || report->repositories_len)
 		return leader->counts;
-	if (push->demands_len || push->final || changes_member(leader, push))
+	if (report->demands_len || report->final || changes_member(leader, report))
 		return leader->demands;
 	return NULL;
 }
 
-static struct http_response *go_on(struct api_call *call, struct usage_push *push)
+static struct http_response *go_on(struct api_call *call, struct usage_report *report)
 {
-	struct http_response *refused = refuse_other(call, push);
-	struct lane *lane = refused || call->in_lane ? NULL : lane_of(call->leader, push);
+	struct http_response *refused = refuse_other(call, report);
+	struct lane *lane = refused || call->in_lane ? NULL : lane_of(call->leader, report);
 
 	if (refused)
 		return refused;
-	return lane ? start_pushing(call, lane, push) : merge(call->leader, push);
+	return lane ? start_reporting(call, lane, report) : merge(call->leader, report);
 }
 
 /*
@@ -151,18 +153,18 @@ static struct http_response *go_on(struct api_call *call, struct usage_push *pus
  *                        `------ counts, demands, a member that changes --> lane --^
  *     a long one ---> lane --> parsed ---------------------------------------------^
  */
-struct http_response *cluster_push(struct api_call *call)
+struct http_response *cluster_report(struct api_call *call)
 {
 	struct http_response *response = refuse_revoked(call);
-	struct usage_push push = { 0 };
+	struct usage_report report = { 0 };
 	struct error err;
 
 	if (response)
 		return response;
-	if (!usage_push_parse(call->http->body, &push, &err))
+	if (!usage_report_parse(call->http->body, &report, &err))
 		return api_error_of(&err);
-	response = go_on(call, &push);
-	usage_push_fini(&push);
+	response = go_on(call, &report);
+	usage_report_fini(&report);
 	return response;
 }
 

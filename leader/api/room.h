@@ -7,7 +7,7 @@
  *     of one worker's own credential  ROOM_EACH of these at most, so that one worker does not take it from the others
  *
  * The JSON of a body takes memory beside it (common/json.h bounds that). What finds no room is 503 with Retry-After; a
- * worker keeps its usage and pushes again.
+ * worker keeps its usage and reports again.
  *
  * Thread  any.
  */

@@ -25,7 +25,7 @@
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
-/* A push that is longer is no beat: it is parsed in its lane. */
+/* A report that is longer is no beat: it is parsed in its lane. */
 #define BEAT_MOST (16 * 1024)
 #define PARK_MS   500
 
@@ -58,7 +58,7 @@ static const struct route routes[] = {
 	{ .prefix = "/api/cluster/quotas",
 		.who = FOR_WORKER,
 		.methods = "PUT",
-		.job = cluster_push,
+		.job = cluster_report,
 		.body_max = USAGE_BYTES_MAX,
 		.lane = true },
 	{ .prefix = "/api/cluster/members",

@@ -52,7 +52,7 @@ static const char counts[] =
 	"INTEGER NOT NULL);"
 	"PRAGMA user_version = 2;";
 
-/* Version 1 knew pushes and grants by worker and boot. */
+/* Version 1 knew reports and grants by worker and boot. */
 static const char to_counts_before[] = "ALTER TABLE pushed RENAME TO pushed_1;"
 				       "ALTER TABLE held_grant RENAME TO held_grant_1;";
 static const char to_counts_after[] =
@@ -136,7 +136,7 @@ static bool make_schema(struct sqlite *db, struct error *err)
 	return sqlite_commit(db, err);
 }
 
-/* Usage and pushes of long ago. */
+/* Usage and reports of long ago. */
 static bool prune(struct sqlite *db, struct error *err)
 {
 	int64_t then = clock_wall_s() - (int64_t)STORE_DAYS_KEPT * 86400;

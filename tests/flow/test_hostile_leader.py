@@ -244,7 +244,7 @@ def test_an_answer_to_a_push_that_is_wrong_is_refused(leader, worker, lie):
     leader.push = push
     before = leader.pushes
     await_true(lambda: leader.pushes >= before + 4, seconds=60, what="the next pushes")
-    assert serves(worker) and 1 <= len(lines(worker, "push.answer")) <= 10
+    assert serves(worker) and 1 <= len(lines(worker, "report.answer")) <= 10
     leader.push = leader.good_push
     before = leader.pushes
     await_true(lambda: leader.pushes >= before + 2, seconds=60, what="pushes that are taken")
@@ -279,6 +279,6 @@ def test_pushes_that_come_to_nothing_are_told_without_a_flood(leader, worker, li
     pushes = leader.pushes
     await_true(lambda: leader.pushes >= pushes + 15, seconds=120, what="pushes")
     assert serves(worker)
-    assert len(lines(worker, "push.refused")) <= 10 and len(lines(worker, "push.answer")) <= 10
+    assert len(lines(worker, "report.refused")) <= 10 and len(lines(worker, "report.answer")) <= 10
     if not is_sanitized(worker):
         assert worker.peak_rss() - before < MOST

@@ -253,7 +253,7 @@ def test_workers_with_own_credentials_know_each_other_also_when_one_is_locked_ou
         leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 2000, "pushEveryMs": 300})
         leader.admin("DELETE", "/api/worker/two")
         await_true(lambda: in_ring(leader) == ["one"], what="the other one alone in the ring")
-        await_true(lambda: "push.refused" in two.text(), what="what the worker says")
+        await_true(lambda: "report.refused" in two.text(), what="what the worker says")
         assert one.call("GET", "/v2/app1/manifests/v1").status_code == 200
 
 

@@ -94,7 +94,7 @@ def test_a_twin_with_a_folder_of_its_own_is_counted_once_and_spends_no_quota_twi
         world.hit(twin, free, 9)
         assert [world.call(twin, bounded) for _ in range(3)] == [429] * 3
         world.hit(first, bounded, 3)
-        assert "push.refused" in twin.log.read_text()
+        assert "report.refused" in twin.log.read_text()
         assert world.told_of("worker-0").get("url") == first.environment["CLUSTER_SELF_ADDRESS"]
         first.stop()
         world.workers = [twin]

@@ -10,7 +10,7 @@
 #include "common/few.h"
 #include "common/loop.h"
 #include "worker/cluster/cluster_priv.h"
-#include "worker/cluster/push_call.h"
+#include "worker/cluster/report_call.h"
 #include "worker/cluster/usage_priv.h"
 #include "worker/worker.h"
 
@@ -24,11 +24,11 @@
 #define WAITS_MS 1000
 
 struct beat {
-	struct push_self *self;
+	struct report_self *self;
 	struct usage *usage;
 	struct loop *loop;
-	struct push_call call;
-	struct usage_push item; /* the beat under way */
+	struct report_call call;
+	struct usage_report item; /* the beat under way */
 	struct loop_timer timer, waits;
 	struct few soon;
 	bool again; /* one is wanted as soon as this one is over */
@@ -87,10 +87,12 @@ static bool see_leader(struct beat *beat, const struct usage_answer *answer)
 
 /* ---- the end of a beat ---- */
 
-static void taken(struct beat *beat, const struct push_result *result)
+static void taken(struct beat *beat, const struct report_result *result)
 {
 	const struct usage_answer *answer = result->answer;
-	struct quotas_heard heard = { .push = &beat->item, .answer = answer, .sent_ms = beat->call.sent_ms };
+	struct quotas_heard heard = {
+		.report = &beat->item, .answer = answer, .sent_ms = beat->call.sent_ms
+	};
 	struct quotas_need need;
 
 	cluster_renew(beat->self->cluster, &result->trust);
@@ -110,23 +112,23 @@ static bool may_ask_another(struct beat *beat)
 	return leaders_next(&beat->call.leaders, clock_ms(), &wait) != NULL;
 }
 
-static void failed(struct beat *beat, const struct push_result *result)
+static void failed(struct beat *beat, const struct report_result *result)
 {
-	if (result->end == PUSH_CONFLICT || result->end == PUSH_REFUSED)
-		push_self_say_refused(beat->self, result->why);
+	if (result->end == REPORT_CONFLICT || result->end == REPORT_REFUSED)
+		report_self_say_refused(beat->self, result->why);
 	if (beat->telling)
 		tell_anew(beat);
-	if (result->end != PUSH_FAILED || !may_ask_another(beat))
+	if (result->end != REPORT_FAILED || !may_ask_another(beat))
 		quotas_failed(beat->usage->quotas);
 }
 
-static int64_t pause_ms(struct beat *beat, const struct push_result *result)
+static int64_t pause_ms(struct beat *beat, const struct report_result *result)
 {
 	int64_t every = beat->self->every_ms, now = clock_ms();
 
-	if (result->end != PUSH_TAKEN && !result->reached)
+	if (result->end != REPORT_TAKEN && !result->reached)
 		return every < RETRY_MS ? every : RETRY_MS;
-	if (result->end != PUSH_TAKEN && !beat->bare)
+	if (result->end != REPORT_TAKEN && !beat->bare)
 		return every;
 	if (beat->again || beat->bare)
 		return few_take(&beat->soon, SOON_MOST, SOON_SPAN_MS, now) ? 0 : SOON_REST_MS;
@@ -135,24 +137,24 @@ static int64_t pause_ms(struct beat *beat, const struct push_result *result)
 	return every;
 }
 
-static void after(struct beat *beat, const struct push_result *result)
+static void after(struct beat *beat, const struct report_result *result)
 {
 	int64_t pause;
 
 	/* A leader whose disk is full, or that has too much to do, keeps our lease all the same. */
-	beat->bare = result->end == PUSH_FAILED && result->reached && beat->item.demands_len;
+	beat->bare = result->end == REPORT_FAILED && result->reached && beat->item.demands_len;
 	pause = pause_ms(beat, result);
 	beat->again = false;
-	usage_push_fini(&beat->item);
+	usage_report_fini(&beat->item);
 	quotas_wake(beat->usage->quotas);
 	cycle_in(beat, pause);
 }
 
-static void on_done(void *arg, const struct push_result *result)
+static void on_done(void *arg, const struct report_result *result)
 {
 	struct beat *beat = arg;
 
-	if (result->end == PUSH_TAKEN)
+	if (result->end == REPORT_TAKEN)
 		taken(beat, result);
 	else
 		failed(beat, result);
@@ -164,7 +166,7 @@ static void on_done(void *arg, const struct push_result *result)
 static void compose(struct beat *beat)
 {
 	/* Others may have come while we had no lease: nobody waited for us. */
-	beat->item = (struct usage_push){ .boot = check_strdup(beat->self->cluster->process),
+	beat->item = (struct usage_report){ .boot = check_strdup(beat->self->cluster->process),
 		.leader = check_strdup(beat->leader),
 		.witness = check_strdup(cluster_lease_left_ms(beat->self->cluster) ? beat->witness : "") };
 	beat->more = !beat->bare &&
@@ -173,7 +175,7 @@ static void compose(struct beat *beat)
 
 static void no_leader(struct beat *beat, int64_t wait_ms)
 {
-	usage_push_fini(&beat->item);
+	usage_report_fini(&beat->item);
 	if (beat->telling)
 		tell_anew(beat);
 	quotas_failed(beat->usage->quotas);
@@ -191,7 +193,7 @@ static void cycle(void *arg)
 	compose(beat);
 	usage_see_to(
 		beat->usage, (struct quotas_need){ .ceilings = quotas_ceilings_due(beat->usage->quotas) });
-	if (!push_call_send(&beat->call, &beat->item, &wait_ms))
+	if (!report_call_send(&beat->call, &beat->item, &wait_ms))
 		no_leader(beat, wait_ms);
 }
 
@@ -223,7 +225,7 @@ void beat_kick(void *arg)
 
 /* ---- life ---- */
 
-struct beat *beat_start(struct push_self *self, struct usage *usage)
+struct beat *beat_start(struct report_self *self, struct usage *usage)
 {
 	struct beat *beat = xnew(struct beat);
 
@@ -231,7 +233,7 @@ struct beat *beat_start(struct push_self *self, struct usage *usage)
 	beat->usage = usage;
 	beat->loop = self->worker->loops[0].loop;
 	beat->telling = true;
-	push_call_init(&beat->call, self, on_done, beat);
+	report_call_init(&beat->call, self, on_done, beat);
 	beat_kick(beat);
 	on_waits(beat);
 	return beat;
@@ -242,7 +244,7 @@ void beat_stop(struct beat *beat)
 	beat->stopping = true;
 	loop_timer_stop(beat->loop, &beat->timer);
 	loop_timer_stop(beat->loop, &beat->waits);
-	push_call_cancel(&beat->call);
+	report_call_cancel(&beat->call);
 	quotas_failed(beat->usage->quotas);
 	quotas_wake(beat->usage->quotas);
 }
@@ -251,7 +253,7 @@ void beat_free(struct beat *beat)
 {
 	if (!beat)
 		return;
-	usage_push_fini(&beat->item);
-	push_call_fini(&beat->call);
+	usage_report_fini(&beat->item);
+	report_call_fini(&beat->call);
 	free(beat);
 }

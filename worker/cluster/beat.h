@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * beat - "I am here, I hold this, I want that": a push without counts, as often as the leaders say and whenever a call waits.
+ * beat - "I am here, I hold this, I want that": a report without counts, as often as the leaders say and whenever a call waits.
  *
  *     due or kicked -> what quota.h has to say -> sent -> answered: lease, day, grants; those that wait go on
  *
@@ -20,10 +20,10 @@
 #include <stdbool.h>
 
 struct beat;
-struct push_self;
+struct report_self;
 struct usage;
 
-struct beat *beat_start(struct push_self *self, struct usage *usage);
+struct beat *beat_start(struct report_self *self, struct usage *usage);
 /* Thread  any. There is something to be said. */
 void beat_kick(void *beat);
 void beat_stop(struct beat *beat);

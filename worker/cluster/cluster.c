@@ -12,7 +12,7 @@
 #include "worker/cluster/cluster_priv.h"
 #include "proto/upload_id.h"
 #include "worker/cluster/feed.h"
-#include "worker/cluster/push.h"
+#include "worker/cluster/report.h"
 #include "worker/cluster/self_address.h"
 #include "worker/worker.h"
 
@@ -152,7 +152,7 @@ void cluster_free(struct cluster *cluster)
 	if (!cluster)
 		return;
 	feed_free(cluster->feed);
-	push_free(cluster->push);
+	report_free(cluster->report);
 	snapshot_free(cluster->current);
 	for (size_t at = 0; map_next(cluster->failed, &at, NULL, &until);)
 		free(until);
@@ -170,13 +170,13 @@ void cluster_start(struct cluster *cluster, struct worker *worker)
 	if (!cluster->has_leaders)
 		return;
 	cluster->feed = feed_start(cluster, worker->loops[0].loop, worker->loops[0].client, worker->pool);
-	cluster->push = push_start(cluster, worker);
+	cluster->report = report_start(cluster, worker);
 }
 
 void cluster_stop(struct cluster *cluster)
 {
 	feed_stop(cluster->feed);
-	push_stop(cluster->push);
+	report_stop(cluster->report);
 }
 
 /* Snapshots. */
@@ -249,7 +249,7 @@ void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
 	struct snapshot *old;
 	bool ring_changed;
 
-	push_state_changed(cluster->push, snapshot->state);
+	report_state_changed(cluster->report, snapshot->state);
 	pthread_mutex_lock(&cluster->lock);
 	old = cluster->current;
 	ring_changed = !ring_same(old->ring, snapshot->ring);
@@ -449,17 +449,17 @@ bool cluster_is_draining(const struct cluster *cluster)
 void cluster_drain(struct cluster *cluster)
 {
 	atomic_store(&cluster->draining, true);
-	if (cluster->push)
-		push_say(cluster->push, "draining");
+	if (cluster->report)
+		report_say(cluster->report, "draining");
 }
 
 void cluster_leave(struct cluster *cluster)
 {
-	if (cluster->push)
-		push_say(cluster->push, "left");
+	if (cluster->report)
+		report_say(cluster->report, "left");
 }
 
 bool cluster_has_left(struct cluster *cluster)
 {
-	return !cluster->push || push_is_over(cluster->push);
+	return !cluster->report || report_is_over(cluster->report);
 }

@@ -3,7 +3,7 @@
  * cluster - this worker among others: the newest snapshot, who owns what, who is reachable, the lease.
  *
  *   follow    (feed.c)   long-polls the leaders' state, applies, saves it on disk, publishes
- *   push      (push.c)   usage and heartbeat; the answer renews the lease and brings grants
+ *   report      (report.c)   usage and heartbeat; the answer renews the lease and brings grants
  *   owner     a pure look-up in the snapshot's ring
  *   peers     connect failures are remembered for a short time, so that a dead owner costs one
  *             failed connect a second and not one a request

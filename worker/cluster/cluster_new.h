@@ -20,14 +20,14 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 /* The access rules of a settings file that was read again; the JSON stays there until the end. Wrong ones leave the old ones
  * in force. Thread  any. */
 bool cluster_set_access(struct cluster *cluster, const struct json *access_control, struct error *err) MUST_CHECK;
-/* Reads the last state from disk; follows and pushes on the worker's first loop from now on. Before the loops run. */
+/* Reads the last state from disk; follows and reports on the worker's first loop from now on. Before the loops run. */
 void cluster_start(struct cluster *cluster, struct worker *worker);
 /* Own loop 0: tells the leaders "draining" at once; "left" with the last usage. */
 void cluster_drain(struct cluster *cluster);
 void cluster_leave(struct cluster *cluster);
 /* Thread  any. The leaders have acknowledged "left" and all usage, or do not answer. */
 bool cluster_has_left(struct cluster *cluster);
-/* Own loop 0: follows and pushes no more. */
+/* Own loop 0: follows and reports no more. */
 void cluster_stop(struct cluster *cluster);
 /* After the pool and the loops have ended. */
 void cluster_free(struct cluster *cluster);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cluster_priv - what cluster.c, feed.c and push.c share: one struct cluster, its lock, who may touch what.
+ * cluster_priv - what cluster.c, feed.c and report.c share: one struct cluster, its lock, who may touch what.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 #include "worker/cluster/trust.h"
 
 struct feed;
-struct push;
+struct report;
 struct map;
 
 struct cluster {
@@ -38,7 +38,7 @@ struct cluster {
 
 	/* loop 0 alone */
 	struct feed *feed;
-	struct push *push;
+	struct report *report;
 };
 
 /* Publishes; takes over the reference. */

@@ -14,7 +14,7 @@
 #include "worker/cluster/ceiling_writer.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/journal.h"
-#include "worker/cluster/push_call.h"
+#include "worker/cluster/report_call.h"
 #include "worker/cluster/usage_priv.h"
 #include "worker/worker.h"
 
@@ -24,12 +24,12 @@
 #define LEAVE_TRIES 3
 
 struct counts {
-	struct push_self *self;
+	struct report_self *self;
 	struct usage *usage;
 	struct loop *loop;
-	struct push_call call;
+	struct report_call call;
 	struct counts_queue queue;
-	const struct usage_push *sending; /* the queue's */
+	const struct usage_report *sending; /* the queue's */
 	struct loop_timer tick, retry;
 	unsigned collecting; /* loops that have not handed over yet */
 	bool stopping;
@@ -132,35 +132,35 @@ static void refused_run(void *arg)
 	free(refused);
 }
 
-static void put_aside(struct counts *counts, const struct usage_push *push, const char *why)
+static void put_aside(struct counts *counts, const struct usage_report *report, const char *why)
 {
 	struct refused *refused = xnew(struct refused);
 
-	log_error("usage.refused", "boot=%s seq=%" PRIu64 " rows=%zu path=%s error=%s", push->boot, push->seq,
-		push->rows_len + push->repositories_len + push->demands_len,
+	log_error("usage.refused", "boot=%s seq=%" PRIu64 " rows=%zu path=%s error=%s", report->boot,
+		report->seq, report->rows_len + report->repositories_len + report->demands_len,
 		log_quote(str_of(counts->refused_path)), log_quote(str_of(why)));
 	counter_add(&counts->self->worker->loops[0].counters.usage_refused_total, 1);
 	refused->path = counts->refused_path;
 	refused->line = buf_limit(USAGE_BYTES_MAX);
-	usage_push_encode(push, &refused->line);
+	usage_report_encode(report, &refused->line);
 	buf_putc(&refused->line, '\n');
 	pool_push(counts->self->worker->pool, refused_run, refused);
 }
 
 /* ---- sending ---- */
 
-static void drop(struct counts *counts, const struct usage_push *push)
+static void drop(struct counts *counts, const struct usage_report *report)
 {
-	counts_queue_drop(&counts->queue, push);
+	counts_queue_drop(&counts->queue, report);
 	counts->dirty = true;
 	counts->failures = 0;
 }
 
 /* This folder is a copy of another's that lives, or was until just now. */
-static void wait_a_lease(struct counts *counts, const struct usage_push *push, const char *why)
+static void wait_a_lease(struct counts *counts, const struct usage_report *report, const char *why)
 {
-	log_debug("usage.waits", "boot=%s error=%s", push->boot, log_quote(str_of(why)));
-	counts_queue_postpone(&counts->queue, push, clock_ms() + counts->self->lease_ms);
+	log_debug("usage.waits", "boot=%s error=%s", report->boot, log_quote(str_of(why)));
+	counts_queue_postpone(&counts->queue, report, clock_ms() + counts->self->lease_ms);
 }
 
 static void retry_in(struct counts *counts, int64_t ms)
@@ -169,23 +169,23 @@ static void retry_in(struct counts *counts, int64_t ms)
 		loop_timer_start(counts->loop, &counts->retry, ms < RETRY_MS ? ms : RETRY_MS, step, counts);
 }
 
-static void on_done(void *arg, const struct push_result *result)
+static void on_done(void *arg, const struct report_result *result)
 {
 	struct counts *counts = arg;
-	const struct usage_push *push = TAKE(counts->sending);
+	const struct usage_report *report = TAKE(counts->sending);
 
 	switch (result->end) {
-	case PUSH_TAKEN:
-		drop(counts, push);
+	case REPORT_TAKEN:
+		drop(counts, report);
 		break;
-	case PUSH_REFUSED:
-		put_aside(counts, push, result->why);
-		drop(counts, push);
+	case REPORT_REFUSED:
+		put_aside(counts, report, result->why);
+		drop(counts, report);
 		break;
-	case PUSH_CONFLICT:
-		wait_a_lease(counts, push, result->why);
+	case REPORT_CONFLICT:
+		wait_a_lease(counts, report, result->why);
 		break;
-	case PUSH_FAILED:
+	case REPORT_FAILED:
 		counts->failures++;
 		end_if_due(counts);
 		retry_in(counts, counts->self->every_ms);
@@ -194,14 +194,14 @@ static void on_done(void *arg, const struct push_result *result)
 	step(counts);
 }
 
-static void send_push(struct counts *counts, const struct usage_push *push)
+static void send_report(struct counts *counts, const struct usage_report *report)
 {
 	int64_t wait_ms;
 
-	if (push->final && push->all && !strcmp(push->boot, boot_of(counts)))
+	if (report->final && report->all && !strcmp(report->boot, boot_of(counts)))
 		counts->self->state = "left";
-	if (push_call_send(&counts->call, push, &wait_ms)) {
-		counts->sending = push;
+	if (report_call_send(&counts->call, report, &wait_ms)) {
+		counts->sending = report;
 		return;
 	}
 	counts->failures++;
@@ -212,11 +212,11 @@ static void send_push(struct counts *counts, const struct usage_push *push)
 static void send_next(struct counts *counts)
 {
 	int64_t wait_ms;
-	const struct usage_push *push = counts_queue_next(&counts->queue, clock_ms(), &wait_ms);
+	const struct usage_report *report = counts_queue_next(&counts->queue, clock_ms(), &wait_ms);
 
-	if (push && counts_queue_is_written(&counts->queue, push))
-		send_push(counts, push);
-	else if (push)
+	if (report && counts_queue_is_written(&counts->queue, report))
+		send_report(counts, report);
+	else if (report)
 		counts->dirty = true;
 	else if (wait_ms != INT64_MAX)
 		retry_in(counts, wait_ms);
@@ -304,9 +304,9 @@ static void on_tick(void *arg)
 
 /* ---- the end of a boot ---- */
 
-static void final_begin(const struct counts *counts, const char *boot, struct usage_push *push)
+static void final_begin(const struct counts *counts, const char *boot, struct usage_report *report)
 {
-	*push = (struct usage_push){ .worker = check_strdup(counts->self->cluster->self),
+	*report = (struct usage_report){ .worker = check_strdup(counts->self->cluster->self),
 		.process = check_strdup(counts->self->cluster->process),
 		.boot = check_strdup(boot),
 		.final = true };
@@ -321,12 +321,12 @@ static void finish(struct counts *counts)
 		return;
 	counts_queue_freeze(&counts->queue);
 	while (more) {
-		struct usage_push push;
+		struct usage_report report;
 
-		final_begin(counts, boot_of(counts), &push);
-		more = quotas_used(counts->usage->quotas, &at, &push);
-		push.all = !more;
-		counts_queue_add(&counts->queue, &push);
+		final_begin(counts, boot_of(counts), &report);
+		more = quotas_used(counts->usage->quotas, &at, &report);
+		report.all = !more;
+		counts_queue_add(&counts->queue, &report);
 	}
 	counts->finished = true;
 	counts->dirty = counts->hurry = true;
@@ -351,9 +351,9 @@ bool counts_is_over(const struct counts *counts)
 static bool has_last_word(const struct counts_queue *queue, const char *boot)
 {
 	for (size_t i = 0; i < queue->len; i++) {
-		const struct usage_push *push = &queue->items[i]->push;
+		const struct usage_report *report = &queue->items[i]->report;
 
-		if (push->final && push->all && !strcmp(push->boot, boot))
+		if (report->final && report->all && !strcmp(report->boot, boot))
 			return true;
 	}
 	return false;
@@ -363,13 +363,13 @@ static bool has_last_word(const struct counts_queue *queue, const char *boot)
 static void close_boot(struct counts *counts, const char *boot, struct ceiling *list, size_t len)
 {
 	for (size_t at = 0; at < len;) {
-		struct usage_push push;
+		struct usage_report report;
 		size_t bytes = 0;
 
-		final_begin(counts, boot, &push);
-		push.demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
-		for (; at < len && push.demands_len < USAGE_CHUNK_ROWS; at++) {
-			struct usage_demand *demand = &push.demands[push.demands_len];
+		final_begin(counts, boot, &report);
+		report.demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
+		for (; at < len && report.demands_len < USAGE_CHUNK_ROWS; at++) {
+			struct usage_demand *demand = &report.demands[report.demands_len];
 
 			bytes += strlen(list[at].apikey);
 			if (bytes > USAGE_CHUNK_BYTES)
@@ -377,10 +377,10 @@ static void close_boot(struct counts *counts, const char *boot, struct ceiling *
 			demand->apikey = TAKE(list[at].apikey);
 			memcpy(demand->day, list[at].day, sizeof(demand->day));
 			demand->granted = demand->used = list[at].used;
-			push.demands_len++;
+			report.demands_len++;
 		}
-		push.all = at == len;
-		counts_queue_add(&counts->queue, &push);
+		report.all = at == len;
+		counts_queue_add(&counts->queue, &report);
 	}
 	log_info("ceilings.closed", "boot=%s rows=%zu", log_quote(str_of(boot)), len);
 }
@@ -410,7 +410,7 @@ static void load(struct counts *counts)
 			log_quote(str_of(err.text)));
 	load_ceilings(counts);
 	if (counts->queue.len)
-		log_info("journal.loaded", "pushes=%zu", counts->queue.len);
+		log_info("journal.loaded", "reports=%zu", counts->queue.len);
 	counts->was_empty = !counts->queue.len;
 	if (counts->was_empty)
 		return;
@@ -430,14 +430,14 @@ static char *path_of(const struct counts *counts, const char *name)
 	return check_strdup(buf_text(&path));
 }
 
-struct counts *counts_start(struct push_self *self, struct usage *usage)
+struct counts *counts_start(struct report_self *self, struct usage *usage)
 {
 	struct counts *counts = xnew(struct counts);
 
 	counts->self = self;
 	counts->usage = usage;
 	counts->loop = self->worker->loops[0].loop;
-	push_call_init(&counts->call, self, on_done, counts);
+	report_call_init(&counts->call, self, on_done, counts);
 	counts_queue_init(&counts->queue, self->cluster->self, self->cluster->process);
 	counts->text = buf_limit(JOURNAL_MAX);
 	counts->journal_path = path_of(counts, "usage.journal");
@@ -456,7 +456,7 @@ void counts_stop(struct counts *counts)
 	counts->stopping = true;
 	loop_timer_stop(counts->loop, &counts->tick);
 	loop_timer_stop(counts->loop, &counts->retry);
-	push_call_cancel(&counts->call);
+	report_call_cancel(&counts->call);
 }
 
 void counts_free(struct counts *counts)
@@ -465,7 +465,7 @@ void counts_free(struct counts *counts)
 		return;
 	ceiling_writer_free(TAKE(counts->usage->writer));
 	counts_queue_fini(&counts->queue);
-	push_call_fini(&counts->call);
+	report_call_fini(&counts->call);
 	buf_fini(&counts->text);
 	free(counts->journal_path);
 	free(counts->refused_path);

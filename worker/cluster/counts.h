@@ -16,11 +16,11 @@
 #include "worker/cluster/counts_queue.h"
 
 struct counts;
-struct push_self;
+struct report_self;
 struct usage;
 
 /* Reads the journal, and with it what the ceilings of an earlier boot say: blocks, before the loops run. */
-struct counts *counts_start(struct push_self *self, struct usage *usage);
+struct counts *counts_start(struct report_self *self, struct usage *usage);
 /* Nothing is admitted any more: what is counted by now, and as the last word of this boot what every grant was used for and that we
  * have left. The journal has it before it is sent, and then the ceilings go. */
 void counts_finish(struct counts *counts);

@@ -14,7 +14,7 @@ void counts_queue_init(struct counts_queue *queue, const char *name, const char 
 
 static void item_free(struct counts_item *item)
 {
-	usage_push_fini(&item->push);
+	usage_report_fini(&item->report);
 	free(item);
 }
 
@@ -26,7 +26,7 @@ void counts_queue_fini(struct counts_queue *queue)
 	usage_batch_fini(&queue->pending);
 }
 
-void counts_queue_add(struct counts_queue *queue, struct usage_push *push)
+void counts_queue_add(struct counts_queue *queue, struct usage_report *report)
 {
 	if (queue->len == queue->room) {
 		size_t room = queue->room ? queue->room * 2 : 16;
@@ -39,14 +39,14 @@ void counts_queue_add(struct counts_queue *queue, struct usage_push *push)
 		queue->room = room;
 	}
 	queue->items[queue->len] = xnew(struct counts_item);
-	queue->items[queue->len++]->push = *push;
-	*push = (struct usage_push){ 0 };
+	queue->items[queue->len++]->report = *report;
+	*report = (struct usage_report){ 0 };
 }
 
 static bool next_chunk(
-	struct counts_queue *queue, struct usage_batch_at *at, uint64_t *after, struct usage_push *chunk)
+	struct counts_queue *queue, struct usage_batch_at *at, uint64_t *after, struct usage_report *chunk)
 {
-	*chunk = (struct usage_push){ 0 };
+	*chunk = (struct usage_report){ 0 };
 	if (!usage_batch_chunk(&queue->pending, at, chunk))
 		return false;
 	chunk->worker = check_strdup(queue->name);
@@ -60,7 +60,7 @@ static bool next_chunk(
 void counts_queue_freeze(struct counts_queue *queue)
 {
 	struct usage_batch_at at = { 0 };
-	struct usage_push chunk;
+	struct usage_report chunk;
 
 	while (next_chunk(queue, &at, &queue->after, &chunk))
 		counts_queue_add(queue, &chunk);
@@ -74,12 +74,12 @@ bool counts_queue_is_empty(const struct counts_queue *queue)
 
 bool counts_queue_has_own(const struct counts_queue *queue)
 {
-	return queue->len && !strcmp(queue->items[queue->len - 1]->push.boot, queue->process);
+	return queue->len && !strcmp(queue->items[queue->len - 1]->report.boot, queue->process);
 }
 
 /* Those before it of the same boot wait: so does it. That one's wait is the same, as postponing goes by
  * boots. */
-const struct usage_push *counts_queue_next(
+const struct usage_report *counts_queue_next(
 	const struct counts_queue *queue, int64_t now_ms, int64_t *ret_wait_ms)
 {
 	*ret_wait_ms = INT64_MAX;
@@ -87,26 +87,26 @@ const struct usage_push *counts_queue_next(
 		int64_t wait = queue->items[i]->not_before_ms - now_ms;
 
 		if (wait <= 0)
-			return &queue->items[i]->push;
+			return &queue->items[i]->report;
 		if (wait < *ret_wait_ms)
 			*ret_wait_ms = wait;
 	}
 	return NULL;
 }
 
-static size_t place_of(const struct counts_queue *queue, const struct usage_push *push)
+static size_t place_of(const struct counts_queue *queue, const struct usage_report *report)
 {
 	size_t at = 0;
 
-	while (at < queue->len && &queue->items[at]->push != push)
+	while (at < queue->len && &queue->items[at]->report != report)
 		at++;
 	CHECK(at < queue->len);
 	return at;
 }
 
-void counts_queue_drop(struct counts_queue *queue, const struct usage_push *push)
+void counts_queue_drop(struct counts_queue *queue, const struct usage_report *report)
 {
-	size_t at = place_of(queue, push);
+	size_t at = place_of(queue, report);
 
 	item_free(queue->items[at]);
 	memmove(queue->items + at, queue->items + at + 1,
@@ -114,19 +114,19 @@ void counts_queue_drop(struct counts_queue *queue, const struct usage_push *push
 	queue->len--;
 }
 
-void counts_queue_postpone(struct counts_queue *queue, const struct usage_push *push, int64_t until_ms)
+void counts_queue_postpone(struct counts_queue *queue, const struct usage_report *report, int64_t until_ms)
 {
 	for (size_t i = 0; i < queue->len; i++)
-		if (!strcmp(queue->items[i]->push.boot, push->boot))
+		if (!strcmp(queue->items[i]->report.boot, report->boot))
 			queue->items[i]->not_before_ms = until_ms;
 }
 
 /* A line that has no room leaves the text as it was. */
-static bool put_line(struct buf *into, const struct usage_push *push)
+static bool put_line(struct buf *into, const struct usage_report *report)
 {
 	AUTO_FINI(buf) line = buf_limit(USAGE_BYTES_MAX);
 
-	usage_push_encode(push, &line);
+	usage_report_encode(report, &line);
 	buf_putc(&line, '\n');
 	if (line.failed || into->len + line.len > into->max)
 		return false;
@@ -138,12 +138,12 @@ static bool pending_lines(struct counts_queue *queue, struct buf *into)
 {
 	struct usage_batch_at at = { 0 };
 	uint64_t after = queue->after;
-	struct usage_push chunk;
+	struct usage_report chunk;
 	bool all = true;
 
 	while (next_chunk(queue, &at, &after, &chunk)) {
 		all &= put_line(into, &chunk);
-		usage_push_fini(&chunk);
+		usage_report_fini(&chunk);
 	}
 	return all;
 }
@@ -154,7 +154,7 @@ bool counts_queue_lines(struct counts_queue *queue, struct buf *into)
 
 	buf_clear(into);
 	for (size_t i = 0; i < queue->len; i++) {
-		all &= put_line(into, &queue->items[i]->push);
+		all &= put_line(into, &queue->items[i]->report);
 		queue->items[i]->writing = true;
 	}
 	return pending_lines(queue, into) && all;
@@ -166,7 +166,7 @@ void counts_queue_was_written(struct counts_queue *queue)
 		queue->items[i]->written |= queue->items[i]->writing;
 }
 
-bool counts_queue_is_written(const struct counts_queue *queue, const struct usage_push *push)
+bool counts_queue_is_written(const struct counts_queue *queue, const struct usage_report *report)
 {
-	return queue->items[place_of(queue, push)]->written;
+	return queue->items[place_of(queue, report)]->written;
 }

@@ -19,7 +19,7 @@
 #define JOURNAL_MAX (64u * 1024 * 1024)
 
 struct counts_item {
-	struct usage_push push;
+	struct usage_report report;
 	bool writing, written; /* is in the journal's text that is being written; that was */
 	int64_t not_before_ms;
 };
@@ -34,20 +34,20 @@ struct counts_queue {
 
 void counts_queue_init(struct counts_queue *queue, const char *name, const char *process);
 void counts_queue_fini(struct counts_queue *queue);
-/* Takes over what *push holds: of an earlier boot, or a final word of ours. */
-void counts_queue_add(struct counts_queue *queue, struct usage_push *push);
+/* Takes over what *report holds: of an earlier boot, or a final word of ours. */
+void counts_queue_add(struct counts_queue *queue, struct usage_report *report);
 /* What waits becomes chunks. */
 void counts_queue_freeze(struct counts_queue *queue);
 bool counts_queue_is_empty(const struct counts_queue *queue);
 bool counts_queue_has_own(const struct counts_queue *queue); /* chunks of this boot */
 
 /* The first that may be sent now: a boot's chunks go in their order. NULL: none, *ret_wait_ms until one may, INT64_MAX none ever. */
-const struct usage_push *counts_queue_next(const struct counts_queue *queue, int64_t now_ms, int64_t *ret_wait_ms);
-void counts_queue_drop(struct counts_queue *queue, const struct usage_push *push);
+const struct usage_report *counts_queue_next(const struct counts_queue *queue, int64_t now_ms, int64_t *ret_wait_ms);
+void counts_queue_drop(struct counts_queue *queue, const struct usage_report *report);
 /* All chunks of its boot wait so long. */
-void counts_queue_postpone(struct counts_queue *queue, const struct usage_push *push, int64_t until_ms);
+void counts_queue_postpone(struct counts_queue *queue, const struct usage_report *report, int64_t until_ms);
 
 /* The journal's text; false: not all of it has room. was_written: that text is on disk, or cannot be. */
 bool counts_queue_lines(struct counts_queue *queue, struct buf *into);
 void counts_queue_was_written(struct counts_queue *queue);
-bool counts_queue_is_written(const struct counts_queue *queue, const struct usage_push *push);
+bool counts_queue_is_written(const struct counts_queue *queue, const struct usage_report *report);

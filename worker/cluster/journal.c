@@ -15,9 +15,9 @@ static bool has_after(struct str line)
 	return memmem(line.at, line.len, "\"after\":", 8) != NULL;
 }
 
-static bool parse(struct str line, struct usage_push *ret, struct error *err)
+static bool parse(struct str line, struct usage_report *ret, struct error *err)
 {
-	if (!usage_push_parse(line, ret, err))
+	if (!usage_report_parse(line, ret, err))
 		return false;
 	if (ret->seq && !has_after(line))
 		ret->after = ret->seq - 1;
@@ -39,9 +39,9 @@ bool journal_load(const char *path, struct counts_queue *queue, struct error *er
 		return false;
 	}
 	for (rest = buf_str(&text); str_until(&rest, '\n', &line);) {
-		struct usage_push push = { 0 };
-		if (parse(line, &push, &why))
-			counts_queue_add(queue, &push);
+		struct usage_report report = { 0 };
+		if (parse(line, &report, &why))
+			counts_queue_add(queue, &report);
 		else
 			log_warn("journal.line", "path=%s error=%s ignoring", log_quote(str_of(path)),
 				log_quote(str_of(why.text)));

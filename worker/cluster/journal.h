@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * journal - what no leader has acknowledged yet, on disk: one push a line, as it would be sent.
+ * journal - what no leader has acknowledged yet, on disk: one report a line, as it would be sent.
  *
  * usage.journal is written whole (temp, fsync, rename), at most one write at a time; what changes during a write goes into
  * the next. After a crash its lines are sent again under the boot that counted them, by whatever name and process it is that
@@ -16,7 +16,7 @@
 
 #define JOURNAL_REFUSED_MAX (16u * 1024 * 1024)
 
-/* The pushes are appended to the queue. An absent file is an empty journal. A line that cannot be read is passed over with a
+/* The reports are appended to the queue. An absent file is an empty journal. A line that cannot be read is passed over with a
  * warning in the log: the others are still good. One of an older format, without `after`, follows the seq before its own. */
 bool journal_load(const char *path, struct counts_queue *queue, struct error *err) MUST_CHECK;
 bool journal_save(const char *path, struct str lines, struct error *err) MUST_CHECK;

@@ -52,12 +52,12 @@ enum admission quotas_admit(struct quotas *quotas, const struct quotas_ask *ask,
 
 /* From here on every row is told anew, as to a leader that knows nothing of us. */
 void quotas_tell_anew(struct quotas *quotas);
-/* Puts into the push what is to be said, one chunk of it; the answer to this push or its end must follow. Rows of days that are not
+/* Puts into the report what is to be said, one chunk of it; the answer to this report or its end must follow. Rows of days that are not
  * near now_s, the leader's clock, are dropped. True: there is more. */
-bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_push *push);
+bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_report *report);
 
 struct quotas_heard {
-	const struct usage_push *push;     /* that was answered */
+	const struct usage_report *report;     /* that was answered */
 	const struct usage_answer *answer;
 	bool is_told;                      /* the leader that answered knows of all that we hold */
 	int64_t sent_ms;
@@ -75,8 +75,8 @@ bool quotas_has_waiters(struct quotas *quotas);
 bool quotas_state(struct quotas *quotas, const struct state *state);
 /* Nothing is admitted any more; what was used is final. */
 void quotas_close(struct quotas *quotas);
-/* After that: what the next rows used, as many as fit one push, *at zero at first. True: there is more. */
-bool quotas_used(struct quotas *quotas, size_t *at, struct usage_push *push);
+/* After that: what the next rows used, as many as fit one report, *at zero at first. True: there is more. */
+bool quotas_used(struct quotas *quotas, size_t *at, struct usage_report *report);
 
 /* Ceilings: their writer's side. */
 

@@ -71,14 +71,14 @@ static bool is_due(const struct quotas *quotas, const struct quota *quota)
 	return quota->asked || quota->release || quota->used != quota->told_used;
 }
 
-static bool has_room(const struct usage_push *push, size_t bytes, const struct quota *quota)
+static bool has_room(const struct usage_report *report, size_t bytes, const struct quota *quota)
 {
-	return push->demands_len < USAGE_CHUNK_ROWS && bytes + strlen(quota->apikey) <= USAGE_CHUNK_BYTES;
+	return report->demands_len < USAGE_CHUNK_ROWS && bytes + strlen(quota->apikey) <= USAGE_CHUNK_BYTES;
 }
 
-static struct usage_demand *say_used(const struct quota *quota, struct usage_push *push)
+static struct usage_demand *say_used(const struct quota *quota, struct usage_report *report)
 {
-	struct usage_demand *demand = &push->demands[push->demands_len++];
+	struct usage_demand *demand = &report->demands[report->demands_len++];
 
 	*demand = (struct usage_demand){
 		.apikey = check_strdup(quota->apikey), .granted = quota->used, .used = quota->used
@@ -87,9 +87,9 @@ static struct usage_demand *say_used(const struct quota *quota, struct usage_pus
 	return demand;
 }
 
-static void say(struct quotas *quotas, struct quota *quota, struct usage_push *push)
+static void say(struct quotas *quotas, struct quota *quota, struct usage_report *report)
 {
-	struct usage_demand *demand = say_used(quota, push);
+	struct usage_demand *demand = say_used(quota, report);
 
 	demand->granted = quota->granted;
 	demand->want = want_of(quota);
@@ -98,7 +98,7 @@ static void say(struct quotas *quotas, struct quota *quota, struct usage_push *p
 	quota->released = demand->release;
 }
 
-static bool say_due(struct quotas *quotas, int64_t now, struct usage_push *push)
+static bool say_due(struct quotas *quotas, int64_t now, struct usage_report *report)
 {
 	size_t bytes = 0;
 	bool more = false;
@@ -112,17 +112,17 @@ static bool say_due(struct quotas *quotas, int64_t now, struct usage_push *push)
 		quota->released = false;
 		if (!is_due(quotas, quota))
 			continue;
-		if (!has_room(push, bytes, quota)) {
+		if (!has_room(report, bytes, quota)) {
 			more = true;
 			continue;
 		}
 		bytes += strlen(quota->apikey);
-		say(quotas, quota, push);
+		say(quotas, quota, report);
 	}
 	return more;
 }
 
-bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_push *push)
+bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_report *report)
 {
 	int64_t now = clock_ms();
 	bool more;
@@ -131,29 +131,29 @@ bool quotas_demand(struct quotas *quotas, int64_t now_s, struct usage_push *push
 	quotas->turn++;
 	quotas_expire(quotas, now);
 	drop_far(quotas, now_s);
-	push->demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
-	more = say_due(quotas, now, push);
-	push->all = quotas->telling && !more;
+	report->demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
+	more = say_due(quotas, now, report);
+	report->all = quotas->telling && !more;
 	pthread_mutex_unlock(&quotas->lock);
 	return more;
 }
 
-bool quotas_used(struct quotas *quotas, size_t *at, struct usage_push *push)
+bool quotas_used(struct quotas *quotas, size_t *at, struct usage_report *report)
 {
 	size_t bytes = 0;
 	bool more = false;
 	void *value;
 
 	pthread_mutex_lock(&quotas->lock);
-	push->demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
+	report->demands = xnew_array(struct usage_demand, USAGE_CHUNK_ROWS);
 	for (size_t next = *at; !more && map_next(quotas->rows, &next, NULL, &value);) {
 		const struct quota *quota = value;
 
-		more = !has_room(push, bytes, quota);
+		more = !has_room(report, bytes, quota);
 		if (more)
 			break;
 		bytes += strlen(quota->apikey);
-		(void)say_used(quota, push);
+		(void)say_used(quota, report);
 		*at = next;
 	}
 	pthread_mutex_unlock(&quotas->lock);
@@ -218,8 +218,8 @@ void quotas_answer(struct quotas *quotas, const struct quotas_heard *heard, stru
 	if (heard->is_told) {
 		quotas->telling = false;
 		quotas->valid_until_ms = heard->sent_ms + good;
-		for (size_t i = 0; i < heard->push->demands_len; i++)
-			take_demand(quotas, &heard->push->demands[i], answer->hold_ms > 0, now);
+		for (size_t i = 0; i < heard->report->demands_len; i++)
+			take_demand(quotas, &heard->report->demands[i], answer->hold_ms > 0, now);
 		for (size_t i = 0; i < answer->grants_len; i++)
 			take_grant(quotas, &answer->grants[i], ret_need, now);
 	}

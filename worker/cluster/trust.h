@@ -2,7 +2,7 @@
 /*
  * trust - for how long a view that was the newest once may be believed without asking the store.
  *
- *   lease    from the moment the push was sent, for as long as the leader said: nobody else owns what we own
+ *   lease    from the moment the report was sent, for as long as the leader said: nobody else owns what we own
  *   since    a view that was validated before counts for nothing: a ring was adopted then, or time went on without us
  *
  * Time goes on without us when the machine is paused: the interval clock stops with it, and by that clock a lease that ended long ago is

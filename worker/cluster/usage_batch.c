@@ -150,15 +150,15 @@ void usage_batch_merge(struct usage_batch *batch, struct usage_batch *from)
 	usage_batch_clear(from);
 }
 
-/* What fits one push, by rows and by bytes of texts. */
+/* What fits one report, by rows and by bytes of texts. */
 struct chunk {
-	struct usage_push *push;
+	struct usage_report *report;
 	size_t bytes;
 };
 
 static bool chunk_takes(struct chunk *chunk, const char *text)
 {
-	size_t rows = chunk->push->rows_len + chunk->push->repositories_len, len = strlen(text);
+	size_t rows = chunk->report->rows_len + chunk->report->repositories_len, len = strlen(text);
 
 	if (rows >= USAGE_CHUNK_ROWS || chunk->bytes + len > USAGE_CHUNK_BYTES)
 		return false;
@@ -173,47 +173,48 @@ static size_t room_for(const struct map *map)
 
 static void chunk_rows(struct chunk *chunk, const struct usage_batch *batch, size_t *at)
 {
-	struct usage_push *push = chunk->push;
+	struct usage_report *report = chunk->report;
 	void *value;
 
-	push->rows = xnew_array(struct usage_row, room_for(batch->rows));
+	report->rows = xnew_array(struct usage_row, room_for(batch->rows));
 	for (size_t next = *at; map_next(batch->rows, &next, NULL, &value); *at = next) {
 		const struct usage_row *row = value;
 
 		if (!chunk_takes(chunk, row->apikey))
 			return;
-		push->rows[push->rows_len] = *row;
-		push->rows[push->rows_len++].apikey = check_strdup(row->apikey);
+		report->rows[report->rows_len] = *row;
+		report->rows[report->rows_len++].apikey = check_strdup(row->apikey);
 	}
 }
 
 static void chunk_repositories(struct chunk *chunk, const struct usage_batch *batch, size_t *at)
 {
-	struct usage_push *push = chunk->push;
+	struct usage_report *report = chunk->report;
 	void *value;
 
-	push->repositories = xnew_array(struct usage_repository, room_for(batch->repositories));
+	report->repositories = xnew_array(struct usage_repository, room_for(batch->repositories));
 	for (size_t next = *at; map_next(batch->repositories, &next, NULL, &value); *at = next) {
 		const struct usage_repository *repository = value;
 
 		if (!chunk_takes(chunk, repository->name))
 			return;
-		push->repositories[push->repositories_len] = *repository;
-		push->repositories[push->repositories_len++].name = check_strdup(repository->name);
+		report->repositories[report->repositories_len] = *repository;
+		report->repositories[report->repositories_len++].name = check_strdup(repository->name);
 	}
 }
 
-bool usage_batch_chunk(const struct usage_batch *batch, struct usage_batch_at *at, struct usage_push *push)
+bool usage_batch_chunk(
+	const struct usage_batch *batch, struct usage_batch_at *at, struct usage_report *report)
 {
-	struct chunk chunk = { .push = push };
+	struct chunk chunk = { .report = report };
 
 	chunk_rows(&chunk, batch, &at->row);
 	chunk_repositories(&chunk, batch, &at->repository);
-	if (push->rows_len || push->repositories_len)
+	if (report->rows_len || report->repositories_len)
 		return true;
-	free(push->rows);
-	free(push->repositories);
-	push->rows = NULL;
-	push->repositories = NULL;
+	free(report->rows);
+	free(report->repositories);
+	report->rows = NULL;
+	report->repositories = NULL;
 	return false;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * usage_batch - counts by (key, day) and by repository that add up, until they become pushes.
+ * usage_batch - counts by (key, day) and by repository that add up, until they become reports.
  *
  * So many rows and so many bytes of names, no more: what comes beyond is counted under USAGE_OTHERS, so sums stay exact.
- * A batch may be more than one push can carry: it is read in chunks (USAGE_CHUNK_ROWS, USAGE_CHUNK_BYTES).
+ * A batch may be more than one report can carry: it is read in chunks (USAGE_CHUNK_ROWS, USAGE_CHUNK_BYTES).
  * Thread  owner's.
  */
 #pragma once
@@ -34,5 +34,5 @@ void usage_batch_move(struct usage_batch *to, struct usage_batch *from);
 
 /* Where a reader has got to; zeros: nowhere yet. The batch may not change meanwhile. */
 struct usage_batch_at { size_t row, repository; };
-/* Copies of the next rows, as many as one push may carry; false: there are none left. */
-bool usage_batch_chunk(const struct usage_batch *batch, struct usage_batch_at *at, struct usage_push *push);
+/* Copies of the next rows, as many as one report may carry; false: there are none left. */
+bool usage_batch_chunk(const struct usage_batch *batch, struct usage_batch_at *at, struct usage_report *report);

@@ -26,10 +26,10 @@ struct usage {
 	unsigned loops_len;
 	struct usage_clock clock;
 	struct quotas *quotas;
-	/* Thread any: a beat is wanted now. Set by push_start(). */
+	/* Thread any: a beat is wanted now. Set by report_start(). */
 	void (*kick)(void *arg);
 	void *kick_arg;
-	struct ceiling_writer *writer; /* set by push_start() */
+	struct ceiling_writer *writer; /* set by report_start() */
 };
 
 bool usage_new(struct usage **ret_usage, unsigned loops_len, bool on, struct error *err) MUST_CHECK;

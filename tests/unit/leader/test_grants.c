@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Grants are driven as a fleet drives them: workers that tell what they hold and want, a network that loses
- * answers and delivers pushes and copies of them late and in any order, a store that fails, recalls, kills of
+ * answers and delivers reports and copies of them late and in any order, a store that fails, recalls, kills of
  * workers and of the leader. Whatever happens, the calls that were admitted never pass the quota.
  */
 #include "leader/grants.h"
@@ -42,7 +42,7 @@ struct message {
 
 struct worker {
 	unsigned boots;
-	uint64_t number; /* of its newest push: those before are given up */
+	uint64_t number; /* of its newest report: those before are given up */
 	uint64_t answered;
 	unsigned leader;
 	uint64_t granted, used;
@@ -133,7 +133,7 @@ static void admit(struct fleet *fleet, struct worker *worker)
 	assert_true(fleet->admitted <= fleet->quota);
 }
 
-static void send_push(struct fleet *fleet, unsigned at)
+static void send_report(struct fleet *fleet, unsigned at)
 {
 	struct worker *worker = &fleet->workers[at];
 	struct message message = { .worker = at, .boot = worker->boots };
@@ -277,7 +277,7 @@ static void step(struct fleet *fleet, unsigned lost_percent)
 
 	switch (roll(4)) {
 	case 0:
-		send_push(fleet, at);
+		send_report(fleet, at);
 		break;
 	case 1:
 	case 2:

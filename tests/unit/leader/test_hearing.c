@@ -41,42 +41,42 @@ struct told {
 	bool not_all, final;
 };
 
-static struct usage_push push_of(struct told told)
+static struct usage_report report_of(struct told told)
 {
-	struct usage_push push = { .seq = told.seq, .all = !told.not_all, .final = told.final };
+	struct usage_report report = { .seq = told.seq, .all = !told.not_all, .final = told.final };
 
-	push.worker = check_strdup("w");
-	push.process = check_strdup(told.process);
-	push.boot = check_strdup(told.boot ? told.boot : told.process);
-	push.witness = check_strdup(told.witness ? told.witness : "");
-	return push;
+	report.worker = check_strdup("w");
+	report.process = check_strdup(told.process);
+	report.boot = check_strdup(told.boot ? told.boot : told.process);
+	report.witness = check_strdup(told.witness ? told.witness : "");
+	return report;
 }
 
 static void hear(struct hearing *hearing, struct told told)
 {
-	struct usage_push push = push_of(told);
+	struct usage_report report = report_of(told);
 	bool held = hearing_hold_ms(hearing, NOW) > 0;
-	bool proof = hearing_heard(hearing, &push, NOW);
+	bool proof = hearing_heard(hearing, &report, NOW);
 
 	assert_int_equal(proof, held && !hearing_hold_ms(hearing, NOW));
-	usage_push_fini(&push);
+	usage_report_fini(&report);
 }
 
 static bool is_news(struct hearing *hearing, const char *witness, enum hearing_state state, int64_t now)
 {
-	struct usage_push push = push_of((struct told){ .process = "p", .witness = witness });
-	bool news = hearing_check(hearing, &push, state, now, GRANT_MS);
+	struct usage_report report = report_of((struct told){ .process = "p", .witness = witness });
+	bool news = hearing_check(hearing, &report, state, now, GRANT_MS);
 
-	usage_push_fini(&push);
+	usage_report_fini(&report);
 	return news;
 }
 
 static bool tell_more(struct hearing *hearing, int64_t now)
 {
-	struct usage_push push = push_of((struct told){ .process = "p" });
-	bool news = hearing_told_more(hearing, &push, now, GRANT_MS);
+	struct usage_report report = report_of((struct told){ .process = "p" });
+	bool news = hearing_told_more(hearing, &report, now, GRANT_MS);
 
-	usage_push_fini(&push);
+	usage_report_fini(&report);
 	return news;
 }
 
@@ -120,10 +120,10 @@ static void ends_when_every_live_member_has_told_all(void **state)
 /* A beat of such a process, before it is believed. */
 static void check(struct hearing *hearing, struct told told)
 {
-	struct usage_push push = push_of(told);
+	struct usage_report report = report_of(told);
 
-	assert_false(hearing_check(hearing, &push, HEARING_SAME, NOW, GRANT_MS));
-	usage_push_fini(&push);
+	assert_false(hearing_check(hearing, &report, HEARING_SAME, NOW, GRANT_MS));
+	usage_report_fini(&report);
 }
 
 /* Others may have come while it had no lease; what is not its beat says nothing of that. */

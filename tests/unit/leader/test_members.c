@@ -16,23 +16,23 @@
 
 static int64_t now = 1000000;
 
-static struct usage_push push_of(const char *worker, const char *process, const char *state)
+static struct usage_report report_of(const char *worker, const char *process, const char *state)
 {
-	struct usage_push push = { .seq = 1 };
+	struct usage_report report = { .seq = 1 };
 
-	push.worker = check_strdup(worker);
-	push.process = check_strdup(process);
-	push.boot = check_strdup("boot");
-	push.url = check_strdup("http://10.0.0.1:1");
-	push.zone = check_strdup("");
-	push.version = check_strdup("");
-	push.state = check_strdup(state);
-	return push;
+	report.worker = check_strdup(worker);
+	report.process = check_strdup(process);
+	report.boot = check_strdup("boot");
+	report.url = check_strdup("http://10.0.0.1:1");
+	report.zone = check_strdup("");
+	report.version = check_strdup("");
+	report.state = check_strdup(state);
+	return report;
 }
 
 /* Staged and applied. */
 static bool say(
-	struct members *members, struct usage_push message, struct members_staged *ret, struct error *err)
+	struct members *members, struct usage_report message, struct members_staged *ret, struct error *err)
 {
 	struct members_staged staged;
 	bool ok = members_stage(members, &message, now, LEASE, &staged, err);
@@ -42,25 +42,25 @@ static bool say(
 		members_apply(members, &staged, now);
 		members_staged_fini(&staged);
 	}
-	usage_push_fini(&message);
+	usage_report_fini(&message);
 	return ok;
 }
 
 static uint64_t next_number;
 
-static bool push(struct members *members, const char *worker, const char *process, const char *state,
+static bool report(struct members *members, const char *worker, const char *process, const char *state,
 	struct members_staged *ret_staged, struct error *err)
 {
-	struct usage_push message = push_of(worker, process, state);
+	struct usage_report message = report_of(worker, process, state);
 
 	message.number = ++next_number;
 	return say(members, message, ret_staged, err);
 }
 
-static struct members_staged push_numbered(
+static struct members_staged report_numbered(
 	struct members *members, const char *process, const char *state, uint64_t number)
 {
-	struct usage_push message = push_of("a", process, state);
+	struct usage_report message = report_of("a", process, state);
 	struct members_staged staged;
 
 	message.number = number;
@@ -134,16 +134,16 @@ static void registers_and_tells_what_changed(void **state)
 	struct members_staged staged;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	assert_true(staged.ring && staged.needs_store && !staged.hurry);
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	assert_false(staged.ring || staged.needs_store || staged.hurry);
-	assert_true(push(members, "a", "p1", "draining", &staged, NULL));
+	assert_true(report(members, "a", "p1", "draining", &staged, NULL));
 	assert_true(staged.ring && staged.hurry && staged.needs_store);
-	assert_true(push(members, "a", "p1", "draining", &staged, NULL));
+	assert_true(report(members, "a", "p1", "draining", &staged, NULL));
 	assert_false(staged.ring || staged.hurry);
 	assert_int_equal(members_live(members), 1);
-	assert_true(push(members, "a", "p1", "left", &staged, NULL));
+	assert_true(report(members, "a", "p1", "left", &staged, NULL));
 	assert_true(staged.ring && staged.hurry && staged.left);
 	assert_int_equal(members_live(members), 0);
 }
@@ -151,7 +151,7 @@ static void registers_and_tells_what_changed(void **state)
 static void what_is_only_staged_changes_nothing(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct usage_push message = push_of("a", "p1", "draining");
+	struct usage_report message = report_of("a", "p1", "draining");
 	struct members_staged staged;
 
 	(void)state;
@@ -160,7 +160,7 @@ static void what_is_only_staged_changes_nothing(void **state)
 	assert_string_equal(staged.member.state, "draining");
 	members_staged_fini(&staged);
 	assert_int_equal(members_count(members), 0);
-	(void)push_numbered(members, "p1", "active", 1);
+	(void)report_numbered(members, "p1", "active", 1);
 	message.number = 2;
 	assert_true(members_stage(members, &message, now, LEASE, &staged, NULL));
 	members_staged_fini(&staged);
@@ -171,7 +171,7 @@ static void what_is_only_staged_changes_nothing(void **state)
 	members_apply(members, &staged, now);
 	members_staged_fini(&staged);
 	assert_string_equal(look(members, "a").state, "draining");
-	usage_push_fini(&message);
+	usage_report_fini(&message);
 }
 
 static void an_older_number_changes_nothing(void **state)
@@ -180,68 +180,68 @@ static void an_older_number_changes_nothing(void **state)
 	struct swept swept;
 
 	(void)state;
-	(void)push_numbered(members, "p1", "active", 1);
-	(void)push_numbered(members, "p1", "draining", 3);
-	assert_true(push_numbered(members, "p1", "active", 2).late);
+	(void)report_numbered(members, "p1", "active", 1);
+	(void)report_numbered(members, "p1", "draining", 3);
+	assert_true(report_numbered(members, "p1", "active", 2).late);
 	assert_string_equal(look(members, "a").state, "draining");
 	/* A copy is no sign of life. */
 	pass(members, LEASE - 1000, &swept);
-	assert_true(push_numbered(members, "p1", "draining", 3).late);
+	assert_true(report_numbered(members, "p1", "draining", 3).late);
 	pass(members, 2000, &swept);
 	assert_string_equal(swept.lost, "a");
-	assert_true(push_numbered(members, "p1", "draining", 3).late);
+	assert_true(report_numbered(members, "p1", "draining", 3).late);
 	assert_false(look(members, "a").live);
-	assert_false(push_numbered(members, "p1", "draining", 4).late);
+	assert_false(report_numbered(members, "p1", "draining", 4).late);
 	assert_true(look(members, "a").live);
 }
 
 static void one_that_was_staged_before_a_newer_one_is_not_applied(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct usage_push message = push_of("a", "p1", "active");
+	struct usage_report message = report_of("a", "p1", "active");
 	struct members_staged beat, join;
 
 	(void)state;
-	(void)push_numbered(members, "p1", "active", 1);
+	(void)report_numbered(members, "p1", "active", 1);
 	message.number = 2;
 	assert_true(members_stage(members, &message, now, LEASE, &beat, NULL));
-	(void)push_numbered(members, "p1", "left", 3);
+	(void)report_numbered(members, "p1", "left", 3);
 	members_apply(members, &beat, now);
 	members_staged_fini(&beat);
 	assert_false(look(members, "a").live);
-	usage_push_fini(&message);
+	usage_report_fini(&message);
 	/* Nor when another process has come meanwhile. */
-	message = push_of("a", "p2", "active");
+	message = report_of("a", "p2", "active");
 	message.number = 1;
 	assert_true(members_stage(members, &message, now, LEASE, &join, NULL));
 	members_apply(members, &join, now);
 	members_staged_fini(&join);
 	assert_true(look(members, "a").live);
-	assert_true(push_numbered(members, "p1", "active", 9).gone);
-	usage_push_fini(&message);
+	assert_true(report_numbered(members, "p1", "active", 9).gone);
+	usage_report_fini(&message);
 }
 
 static void the_seq_stands_in_for_the_number(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct usage_push message;
+	struct usage_report message;
 	struct members_staged staged;
 
 	(void)state;
-	message = push_of("a", "p1", "draining");
+	message = report_of("a", "p1", "draining");
 	message.seq = 7;
 	assert_true(say(members, message, &staged, NULL));
-	message = push_of("a", "p1", "active");
+	message = report_of("a", "p1", "active");
 	message.seq = 6;
 	assert_true(say(members, message, &staged, NULL));
 	assert_true(staged.late);
-	message = push_of("a", "p1", "active");
+	message = report_of("a", "p1", "active");
 	message.seq = 8;
 	assert_true(say(members, message, &staged, NULL));
 	assert_false(staged.late);
 	/* Who tells neither tells no order. */
-	assert_false(push_numbered(members, "p1", "active", 0).late);
-	assert_true(push_numbered(members, "p1", "active", 8).late);
+	assert_false(report_numbered(members, "p1", "active", 0).late);
+	assert_true(report_numbered(members, "p1", "active", 8).late);
 }
 
 static void who_left_stays_left(void **state)
@@ -251,18 +251,18 @@ static void who_left_stays_left(void **state)
 	struct swept swept;
 
 	(void)state;
-	(void)push_numbered(members, "p1", "active", 1);
-	assert_true(push_numbered(members, "p1", "left", 5).needs_store);
-	staged = push_numbered(members, "p1", "active", 6);
+	(void)report_numbered(members, "p1", "active", 1);
+	assert_true(report_numbered(members, "p1", "left", 5).needs_store);
+	staged = report_numbered(members, "p1", "active", 6);
 	assert_true(staged.late && staged.gone);
 	assert_int_equal(members_live(members), 0);
 	assert_true(sweep(members, &swept));
 	assert_string_equal(swept.gone, "a");
-	assert_true(push_numbered(members, "p1", "active", 7).gone);
+	assert_true(report_numbered(members, "p1", "active", 7).gone);
 	assert_int_equal(members_count(members), 0);
 	/* The next process of that name is another. */
-	assert_false(push_numbered(members, "p2", "active", 1).late);
-	assert_true(push_numbered(members, "p1", "active", 8).gone);
+	assert_false(report_numbered(members, "p2", "active", 1).late);
+	assert_true(report_numbered(members, "p1", "active", 8).gone);
 	assert_true(look(members, "a").live);
 }
 
@@ -274,10 +274,10 @@ static void who_left_stays_left_through_a_restart(void **state)
 
 	(void)state;
 	members_load_gone(members, "p1");
-	assert_true(push_numbered(members, "p1", "active", 1000).gone);
+	assert_true(report_numbered(members, "p1", "active", 1000).gone);
 	assert_int_equal(members_count(members), 0);
 	members_load(members, &stored, now);
-	assert_true(push_numbered(members, "p2", "active", 1000).gone);
+	assert_true(report_numbered(members, "p2", "active", 1000).gone);
 	assert_int_equal(members_live(members), 0);
 }
 
@@ -287,11 +287,11 @@ static void the_last_word_of_a_stranger_changes_no_member(void **state)
 	struct members_staged staged;
 
 	(void)state;
-	(void)push_numbered(members, "p2", "active", 1);
-	staged = push_numbered(members, "p1", "left", 50);
+	(void)report_numbered(members, "p2", "active", 1);
+	staged = report_numbered(members, "p1", "left", 50);
 	assert_true(staged.stranger && !staged.needs_store);
 	assert_true(look(members, "a").live);
-	assert_true(push_numbered(members, "p1", "active", 51).gone);
+	assert_true(report_numbered(members, "p1", "active", 51).gone);
 }
 
 static void copies_of_the_process_before_are_known(void **state)
@@ -300,21 +300,21 @@ static void copies_of_the_process_before_are_known(void **state)
 	struct swept swept;
 
 	(void)state;
-	(void)push_numbered(members, "p1", "draining", 70);
+	(void)report_numbered(members, "p1", "draining", 70);
 	pass(members, LEASE + 1000, &swept);
-	(void)push_numbered(members, "p2", "active", 1);
-	assert_true(push_numbered(members, "p1", "draining", 70).late);
+	(void)report_numbered(members, "p2", "active", 1);
+	assert_true(report_numbered(members, "p1", "draining", 70).late);
 	pass(members, LEASE + 1000, &swept);
-	assert_true(push_numbered(members, "p1", "draining", 69).late);
+	assert_true(report_numbered(members, "p1", "draining", 69).late);
 	assert_false(look(members, "a").live);
-	assert_false(push_numbered(members, "p1", "active", 71).late);
+	assert_false(report_numbered(members, "p1", "active", 71).late);
 	assert_true(look(members, "a").live);
 }
 
 /* With what the leader adds: the dealings when it registers, the echo of its witness. */
-static void push_heard(struct members *members, const char *name, uint64_t dealings, uint64_t echo)
+static void report_heard(struct members *members, const char *name, uint64_t dealings, uint64_t echo)
 {
-	struct usage_push message = push_of(name, name, "active");
+	struct usage_report message = report_of(name, name, "active");
 	struct members_staged staged;
 
 	message.number = ++next_number;
@@ -323,7 +323,7 @@ static void push_heard(struct members *members, const char *name, uint64_t deali
 	staged.echo = echo;
 	members_apply(members, &staged, now);
 	members_staged_fini(&staged);
-	usage_push_fini(&message);
+	usage_report_fini(&message);
 }
 
 static void who_is_new_is_met_when_all_others_have_told(void **state)
@@ -333,31 +333,31 @@ static void who_is_new_is_met_when_all_others_have_told(void **state)
 
 	(void)state;
 	assert_true(members_is_met(members, "a", "a"));
-	push_heard(members, "a", 1, 0);
+	report_heard(members, "a", 1, 0);
 	assert_true(members_is_met(members, "a", "a"));
 	assert_false(members_is_met(members, "b", "b"));
-	push_heard(members, "b", 2, 0);
+	report_heard(members, "b", 2, 0);
 	assert_false(members_is_met(members, "b", "b"));
-	push_heard(members, "a", 0, 2); /* heard of what was before b came */
+	report_heard(members, "a", 0, 2); /* heard of what was before b came */
 	assert_false(members_is_met(members, "b", "b"));
-	push_heard(members, "a", 0, 3);
-	push_heard(members, "a", 0, 1); /* late, of a thing said before */
+	report_heard(members, "a", 0, 3);
+	report_heard(members, "a", 0, 1); /* late, of a thing said before */
 	assert_true(members_is_met(members, "b", "b"));
 	/* It stays so: what c has not heard of is older than c. */
-	push_heard(members, "c", 9, 0);
+	report_heard(members, "c", 9, 0);
 	assert_true(members_is_met(members, "a", "a"));
 	assert_true(members_is_met(members, "b", "b"));
 	assert_false(members_is_met(members, "c", "c"));
 	/* Who is lost keeps nobody waiting; when it comes back it is new again. */
 	for (int i = 0; i <= LEASE / 1000; i++) {
-		push_heard(members, "b", 0, 10);
-		push_heard(members, "c", 0, 10);
+		report_heard(members, "b", 0, 10);
+		report_heard(members, "c", 0, 10);
 		assert_false(members_is_met(members, "c", "c"));
 		pass(members, 1000, &swept);
 	}
 	assert_string_equal(swept.lost, "a");
 	assert_true(members_is_met(members, "c", "c"));
-	push_heard(members, "a", 12, 0);
+	report_heard(members, "a", 12, 0);
 	assert_false(members_is_met(members, "a", "a"));
 }
 
@@ -371,9 +371,9 @@ static void who_registered_in_a_former_life_is_met_when_all_have_heard_of_this_o
 	(void)state;
 	members_load(members, &first, now);
 	members_load(members, &second, now);
-	push_heard(members, "a", 0, 1);
+	report_heard(members, "a", 0, 1);
 	assert_false(members_is_met(members, "a", "a"));
-	push_heard(members, "b", 0, 1);
+	report_heard(members, "b", 0, 1);
 	assert_true(members_is_met(members, "a", "a"));
 	assert_true(members_is_met(members, "b", "b"));
 }
@@ -384,33 +384,33 @@ static void registers_who_is_new_and_who_was_lost(void **state)
 	struct swept swept;
 
 	(void)state;
-	assert_true(push_numbered(members, "p1", "active", 1).registers);
-	assert_false(push_numbered(members, "p1", "draining", 2).registers);
+	assert_true(report_numbered(members, "p1", "active", 1).registers);
+	assert_false(report_numbered(members, "p1", "draining", 2).registers);
 	pass(members, LEASE + 1000, &swept);
-	assert_true(push_numbered(members, "p1", "active", 3).registers);
+	assert_true(report_numbered(members, "p1", "active", 3).registers);
 	pass(members, LEASE + 1000, &swept);
-	assert_true(push_numbered(members, "p2", "active", 1).registers);
-	assert_false(push_numbered(members, "p2", "left", 2).registers);
+	assert_true(report_numbered(members, "p2", "active", 1).registers);
+	assert_false(report_numbered(members, "p2", "left", 2).registers);
 }
 
 /* It must register, which is stored. */
 static void a_beat_that_was_staged_before_its_member_was_lost_changes_nothing(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct usage_push message = push_of("a", "p1", "active");
+	struct usage_report message = report_of("a", "p1", "active");
 	struct members_staged beat;
 	struct swept swept;
 
 	(void)state;
-	(void)push_numbered(members, "p1", "active", 1);
+	(void)report_numbered(members, "p1", "active", 1);
 	message.number = 2;
 	assert_true(members_stage(members, &message, now, LEASE, &beat, NULL));
 	pass(members, LEASE + 1000, &swept);
 	members_apply(members, &beat, now);
 	members_staged_fini(&beat);
-	usage_push_fini(&message);
+	usage_report_fini(&message);
 	assert_false(look(members, "a").live);
-	assert_true(push_numbered(members, "p1", "active", 3).registers);
+	assert_true(report_numbered(members, "p1", "active", 3).registers);
 }
 
 static void knows_how_long_a_process_was_silent(void **state)
@@ -423,14 +423,14 @@ static void knows_how_long_a_process_was_silent(void **state)
 	members_begin(members, now);
 	now += 500;
 	assert_int_equal(members_silence_ms(members, "p1", now), 500);
-	(void)push_numbered(members, "p1", "active", 1);
+	(void)report_numbered(members, "p1", "active", 1);
 	assert_int_equal(members_silence_ms(members, "p1", now + 70), 70);
 	assert_int_equal(members_silence_ms(members, "p2", now), now - begun);
 	pass(members, LEASE + 1000, &swept);
-	(void)push_numbered(members, "p2", "active", 1);
+	(void)report_numbered(members, "p2", "active", 1);
 	/* Also when another one has its name, and when that has left. */
 	assert_int_equal(members_silence_ms(members, "p1", now), LEASE + 1000);
-	(void)push_numbered(members, "p2", "left", 2);
+	(void)report_numbered(members, "p2", "left", 2);
 	now += 100;
 	assert_true(sweep(members, &swept));
 	assert_int_equal(members_silence_ms(members, "p2", now), 100);
@@ -444,7 +444,7 @@ static void lost_after_one_lease(void **state)
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	pass(members, LEASE, &swept);
 	assert_string_equal(swept.lost, "");
 	pass(members, 1000, &swept);
@@ -452,7 +452,7 @@ static void lost_after_one_lease(void **state)
 	assert_int_equal(members_live(members), 0);
 	assert_int_equal(members_count(members), 1);
 	/* Back again. */
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	assert_true(staged.ring && staged.needs_store);
 	assert_int_equal(members_live(members), 1);
 }
@@ -464,7 +464,7 @@ static void forgotten_after_a_day(void **state)
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	pass(members, LEASE + 1000, &swept);
 	assert_string_equal(swept.lost, "a");
 	now += (int64_t)MEMBERS_LOST_SHOWN_S * 1000 - 10000;
@@ -483,13 +483,13 @@ static void a_name_has_one_process(void **state)
 	struct error err;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
-	assert_false(push(members, "a", "p2", "active", &staged, &err));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
+	assert_false(report(members, "a", "p2", "active", &staged, &err));
 	assert_int_equal(err.kind, ERROR_CONFLICT);
 	pass(members, LEASE + 1000, &swept);
-	assert_true(push(members, "a", "p2", "active", &staged, &err));
-	assert_true(push(members, "a", "p2", "left", &staged, &err));
-	assert_true(push(members, "a", "p3", "active", &staged, &err));
+	assert_true(report(members, "a", "p2", "active", &staged, &err));
+	assert_true(report(members, "a", "p2", "left", &staged, &err));
+	assert_true(report(members, "a", "p3", "active", &staged, &err));
 }
 
 static void a_leader_that_was_away_gives_a_lease(void **state)
@@ -499,7 +499,7 @@ static void a_leader_that_was_away_gives_a_lease(void **state)
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	(void)sweep(members, &swept);
 	now += 100000;
 	assert_false(sweep(members, &swept));
@@ -533,7 +533,7 @@ static void forgets_only_who_is_not_alive(void **state)
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	assert_int_equal(members_may_forget(members, STR("b")), MEMBERS_UNKNOWN);
 	assert_int_equal(members_may_forget(members, STR("a")), MEMBERS_LIVE);
 	pass(members, LEASE + 1000, &swept);
@@ -549,7 +549,7 @@ static void fill(struct members *members)
 
 	for (int i = 0; i < MEMBERS_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "w%d", i);
-		assert_true(push(members, name, "p", "active", &staged, NULL));
+		assert_true(report(members, name, "p", "active", &staged, NULL));
 	}
 }
 
@@ -564,7 +564,7 @@ static void lose(struct members *members, const char *one, int64_t ms_later, con
 		for (int i = 0; i < MEMBERS_MAX; i++) {
 			(void)snprintf(name, sizeof(name), "w%d", i);
 			if (strcmp(name, one) != 0 && (strcmp(name, other) != 0 || end - now > LEASE + 1000))
-				assert_true(push(members, name, "p", "active", &staged, NULL));
+				assert_true(report(members, name, "p", "active", &staged, NULL));
 		}
 		(void)sweep(members, &swept);
 	}
@@ -578,9 +578,9 @@ static void has_a_bound(void **state)
 
 	(void)state;
 	fill(members);
-	assert_false(push(members, "one-more", "p", "active", &staged, &err));
+	assert_false(report(members, "one-more", "p", "active", &staged, &err));
 	assert_int_equal(err.kind, ERROR_BUSY);
-	assert_true(push(members, "w7", "p", "active", &staged, &err));
+	assert_true(report(members, "w7", "p", "active", &staged, &err));
 }
 
 static void the_longest_lost_makes_room(void **state)
@@ -594,14 +594,14 @@ static void the_longest_lost_makes_room(void **state)
 	fill(members);
 	lose(members, "w9", 5000, "w3");
 	assert_int_equal(members_live(members), MEMBERS_MAX - 2);
-	assert_true(push(members, "new-1", "p", "active", &staged, &err));
+	assert_true(report(members, "new-1", "p", "active", &staged, &err));
 	assert_true(sweep(members, &swept));
 	assert_string_equal(swept.gone, "w9");
 	assert_int_equal(members_count(members), MEMBERS_MAX);
-	assert_true(push(members, "new-2", "p", "active", &staged, &err));
+	assert_true(report(members, "new-2", "p", "active", &staged, &err));
 	/* Before the store has forgotten the other one, there is no room for a third, nor for that one. */
-	assert_false(push(members, "new-3", "p", "active", &staged, &err));
-	assert_false(push(members, "w3", "p", "active", &staged, &err));
+	assert_false(report(members, "new-3", "p", "active", &staged, &err));
+	assert_false(report(members, "w3", "p", "active", &staged, &err));
 	assert_int_equal(err.kind, ERROR_BUSY);
 	assert_true(sweep(members, &swept));
 	assert_string_equal(swept.gone, "w3");
@@ -617,15 +617,15 @@ static void nobody_makes_room_where_storage_is_each_ones_own(void **state)
 	fill(members);
 	lose(members, "w9", 0, "w9");
 	members_keep(members, true);
-	assert_false(push(members, "one-more", "p", "active", &staged, &err));
+	assert_false(report(members, "one-more", "p", "active", &staged, &err));
 	assert_int_equal(err.kind, ERROR_BUSY);
-	assert_true(push(members, "w9", "p", "active", &staged, &err));
+	assert_true(report(members, "w9", "p", "active", &staged, &err));
 }
 
 /* Names, zones and addresses as long as they may be. */
-static bool push_long(struct members *members, int i, char fill_with, struct error *err)
+static bool report_long(struct members *members, int i, char fill_with, struct error *err)
 {
-	struct usage_push message = push_of("", "p", "active");
+	struct usage_report message = report_of("", "p", "active");
 	struct members_staged staged;
 	char text[256] = { 0 };
 
@@ -650,23 +650,23 @@ static void no_more_than_a_ring_can_hold(void **state)
 	int most = 0;
 
 	(void)state;
-	while (most < MEMBERS_MAX && push_long(members, most, 'x', &err))
+	while (most < MEMBERS_MAX && report_long(members, most, 'x', &err))
 		most++;
 	assert_in_range(most, 300, MEMBERS_MAX - 1);
 	assert_int_equal(err.kind, ERROR_CONFLICT);
 	assert_non_null(strstr(err.text, "262144"));
 	assert_int_equal(members_count(members), most);
 	/* Those that are in it may go on and change. */
-	assert_true(push_long(members, 0, 'x', &err));
+	assert_true(report_long(members, 0, 'x', &err));
 	/* A lost one is not in the ring: there is room again, but for one. */
 	pass(members, LEASE - 1000, &swept);
 	for (int i = 1; i < most; i++)
-		assert_true(push_long(members, i, 'x', &err));
+		assert_true(report_long(members, i, 'x', &err));
 	pass(members, 2000, &swept);
 	assert_int_equal(members_live(members), most - 1);
-	assert_true(push_long(members, most, 'x', &err));
-	assert_false(push_long(members, 0, 'x', &err));
-	assert_true(push(members, "short", "p", "active", &staged, &err));
+	assert_true(report_long(members, most, 'x', &err));
+	assert_false(report_long(members, 0, 'x', &err));
+	assert_true(report(members, "short", "p", "active", &staged, &err));
 }
 
 static void rows_are_due_until_the_store_has_them(void **state)
@@ -677,7 +677,7 @@ static void rows_are_due_until_the_store_has_them(void **state)
 	struct swept swept;
 
 	(void)state;
-	assert_true(push(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
 	assert_false(members_due(members, now, &row));
 	/* Now and then, with what the beats said. */
 	assert_true(members_due(members, now + 30000, &row));
@@ -696,12 +696,12 @@ static void rows_are_due_until_the_store_has_them(void **state)
 static void knows_whose_boot_it_is(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct usage_push message = push_of("a", "p1", "active");
+	struct usage_report message = report_of("a", "p1", "active");
 	struct members_staged staged;
 	struct swept swept;
 
 	(void)state;
-	(void)push_numbered(members, "p1", "active", 1);
+	(void)report_numbered(members, "p1", "active", 1);
 	/* It brings the counts of a boot before. */
 	free(message.boot);
 	message.boot = check_strdup("old");
@@ -725,8 +725,8 @@ static void writes_json(void **state)
 	struct members_staged staged;
 
 	(void)state;
-	assert_true(push(members, "b", "p1", "active", &staged, NULL));
-	assert_true(push(members, "a", "p1", "joining", &staged, NULL));
+	assert_true(report(members, "b", "p1", "active", &staged, NULL));
+	assert_true(report(members, "a", "p1", "joining", &staged, NULL));
 	members_write(members, now + 1000, LEASE, &w);
 	assert_true(json_parse(buf_str(&text), &doc, NULL));
 	const struct json *first = json_at(json_root(doc), 0);

@@ -142,7 +142,7 @@ static void assert_in_ring(struct rig *rig, const char *name, const char *wanted
 	free(found);
 }
 
-/* A member that pushed so long ago, of a leader that has swept since. */
+/* A member that reported so long ago, of a leader that has swept since. */
 static void load(struct rig *rig, const char *name, const char *state, int64_t ago_ms)
 {
 	char own_name[16], own_state[16], other[] = "now", joining[] = "joining";
@@ -263,22 +263,24 @@ static void a_ring_that_another_changed_is_mended(void **state)
 static bool join(struct rig *rig, unsigned i)
 {
 	char text[256] = { 0 };
-	struct usage_push push = { .number = 1, .boot = text, .state = (char[]){ "draining" }, .zone = text };
+	struct usage_report report = {
+		.number = 1, .boot = text, .state = (char[]){ "draining" }, .zone = text
+	};
 	struct members_staged staged;
 	bool ok;
 
 	memset(text, 'x', 255);
 	(void)snprintf(text, sizeof(text), "w%05u", i);
 	text[6] = 'x';
-	push.worker = push.process = check_strdup(text);
+	report.worker = report.process = check_strdup(text);
 	memcpy(text, "http://", 7);
-	push.url = text;
-	ok = members_stage(rig->leader.members, &push, clock_ms(), 6000, &staged, NULL);
+	report.url = text;
+	ok = members_stage(rig->leader.members, &report, clock_ms(), 6000, &staged, NULL);
 	if (ok) {
 		members_apply(rig->leader.members, &staged, clock_ms());
 		members_staged_fini(&staged);
 	}
-	free(push.worker);
+	free(report.worker);
 	return ok;
 }
 

@@ -327,7 +327,7 @@ static bool join(void *arg, const char *process)
 	return true;
 }
 
-/* [X5] Who said "left" is known by its process, whosever counts its last push brought. */
+/* [X5] Who said "left" is known by its process, whosever counts its last report brought. */
 static void who_left_is_known_after_a_restart(void **state)
 {
 	struct rig *rig = *state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_usage - pushes and answers survive the wire; what is wrong is named and nothing of it kept.
+ * test_usage - reports and answers survive the wire; what is wrong is named and nothing of it kept.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,9 +29,9 @@ static struct usage_demand demands[] = {
 	{ .apikey = key_one, .day = "2026-11-20", .granted = 6, .used = 7, .want = 8, .release = true },
 };
 
-static struct usage_push sample(void)
+static struct usage_report sample(void)
 {
-	return (struct usage_push){ .worker = worker,
+	return (struct usage_report){ .worker = worker,
 		.process = process,
 		.boot = boot,
 		.number = 12,
@@ -59,12 +59,12 @@ static struct usage_push sample(void)
 
 static bool parses(const char *text, struct error *err)
 {
-	struct usage_push push;
+	struct usage_report report;
 
 	memset(err, 0, sizeof(*err));
-	if (!usage_push_parse(str_of(text), &push, err))
+	if (!usage_report_parse(str_of(text), &report, err))
 		return false;
-	usage_push_fini(&push);
+	usage_report_fini(&report);
 	return true;
 }
 
@@ -81,13 +81,13 @@ static void refused(const char *text, const char *says, const char *and_says)
 static void a_push_survives(void **state)
 {
 	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
-	struct usage_push push = sample();
-	AUTO_FINI(usage_push) got = { 0 };
+	struct usage_report report = sample();
+	AUTO_FINI(usage_report) got = { 0 };
 	struct error err;
 
 	(void)state;
-	usage_push_encode(&push, &b);
-	if (!usage_push_parse(buf_str(&b), &got, &err))
+	usage_report_encode(&report, &b);
+	if (!usage_report_parse(buf_str(&b), &got, &err))
 		fail_msg("%s", err.text);
 	assert_string_equal(got.worker, "w1");
 	assert_string_equal(got.process, "p1");
@@ -174,29 +174,29 @@ static void an_answer_survives(void **state)
 
 static void missing_members_have_defaults(void **state)
 {
-	AUTO_FINI(usage_push) push = { 0 };
+	AUTO_FINI(usage_report) report = { 0 };
 	AUTO_FINI(usage_answer) answer = { 0 };
 
 	(void)state;
-	assert_true(usage_push_parse(STR("{" WHO "}"), &push, NULL));
-	assert_string_equal(push.state, "active");
-	assert_string_equal(push.url, "");
-	assert_int_equal(push.rows_len + push.seq + push.after, 0);
-	assert_null(push.rows);
+	assert_true(usage_report_parse(STR("{" WHO "}"), &report, NULL));
+	assert_string_equal(report.state, "active");
+	assert_string_equal(report.url, "");
+	assert_int_equal(report.rows_len + report.seq + report.after, 0);
+	assert_null(report.rows);
 	assert_true(usage_answer_parse(STR("{}"), &answer, NULL));
 	assert_int_equal(answer.grants_len, 0);
 }
 
-/* 0 of a boot that never pushed is another thing than none. */
+/* 0 of a boot that never reported is another thing than none. */
 static void a_seq_without_after_follows_the_one_before(void **state)
 {
-	AUTO_FINI(usage_push) push = { 0 };
-	AUTO_FINI(usage_push) said = { 0 };
+	AUTO_FINI(usage_report) report = { 0 };
+	AUTO_FINI(usage_report) said = { 0 };
 
 	(void)state;
-	assert_true(usage_push_parse(STR("{" WHO ", \"seq\": 5}"), &push, NULL));
-	assert_int_equal(push.after, 4);
-	assert_true(usage_push_parse(STR("{" WHO ", \"seq\": 5, \"after\": 0}"), &said, NULL));
+	assert_true(usage_report_parse(STR("{" WHO ", \"seq\": 5}"), &report, NULL));
+	assert_int_equal(report.after, 4);
+	assert_true(usage_report_parse(STR("{" WHO ", \"seq\": 5, \"after\": 0}"), &said, NULL));
 	assert_int_equal(said.after, 0);
 }
 
@@ -215,7 +215,7 @@ static void wrong_types_are_refused(void **state)
 {
 	(void)state;
 	refused("[]", "object", "");
-	refused("{", "usage push", "");
+	refused("{", "usage report", "");
 	refused("{\"boot\":\"b\"}", "worker", "required");
 	refused("{\"worker\":\"w\"}", "boot", "required");
 	refused("{\"worker\":7,\"boot\":\"b\"}", "worker", "text");
@@ -296,8 +296,8 @@ static void what_may_be_put_in_fits(void **state)
 {
 	AUTO_FINI(buf) b = buf_limit(2 * USAGE_BYTES_MAX);
 	char name[USAGE_NAME_MAX + 1] = "";
-	struct usage_push push = sample();
-	AUTO_FINI(usage_push) got = { 0 };
+	struct usage_report report = sample();
+	AUTO_FINI(usage_report) got = { 0 };
 	size_t len = 0;
 
 	(void)state;
@@ -311,26 +311,26 @@ static void what_may_be_put_in_fits(void **state)
 			.want = INT64_MAX };
 	for (; len < USAGE_CHUNK_ROWS; len++)
 		most[len] = (struct usage_demand){ .apikey = key_one, .day = "2026-11-20" };
-	push.worker = push.process = push.boot = push.url = push.zone = push.version = name;
-	push.demands = most;
-	push.demands_len = len;
-	usage_push_encode(&push, &b);
+	report.worker = report.process = report.boot = report.url = report.zone = report.version = name;
+	report.demands = most;
+	report.demands_len = len;
+	usage_report_encode(&report, &b);
 	assert_false(b.failed);
 	assert_true(b.len < USAGE_BYTES_MAX);
-	assert_true(usage_push_parse(buf_str(&b), &got, NULL));
+	assert_true(usage_report_parse(buf_str(&b), &got, NULL));
 }
 
 static void odd_numbers_are_clamped(void **state)
 {
 	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
-	struct usage_push push = sample();
-	AUTO_FINI(usage_push) got = { 0 };
+	struct usage_report report = sample();
+	AUTO_FINI(usage_report) got = { 0 };
 
 	(void)state;
-	push.seq = UINT64_MAX;
-	push.stats.rate = NAN;
-	usage_push_encode(&push, &b);
-	assert_true(usage_push_parse(buf_str(&b), &got, NULL));
+	report.seq = UINT64_MAX;
+	report.stats.rate = NAN;
+	usage_report_encode(&report, &b);
+	assert_true(usage_report_parse(buf_str(&b), &got, NULL));
 	assert_true(got.seq == INT64_MAX);
 	assert_true(got.stats.rate == 0);
 }
@@ -338,13 +338,13 @@ static void odd_numbers_are_clamped(void **state)
 static void every_truncation_is_refused(void **state)
 {
 	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
-	struct usage_push push = sample();
-	struct usage_push got;
+	struct usage_report report = sample();
+	struct usage_report got;
 
 	(void)state;
-	usage_push_encode(&push, &b);
+	usage_report_encode(&report, &b);
 	for (size_t len = 0; len < b.len; len++)
-		assert_false(usage_push_parse(str_from(b.at, len), &got, NULL));
+		assert_false(usage_report_parse(str_from(b.at, len), &got, NULL));
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cluster: what follows and pushes are made of: the state on disk, leaders, places. */
+/* cluster: what follows and reports are made of: the state on disk, leaders, places. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* counts_queue, usage_batch, journal: what was counted is said once, in pushes that a leader takes. */
+/* counts_queue, usage_batch, journal: what was counted is said once, in reports that a leader takes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,12 +53,12 @@ static void count_many(struct usage_batch *batch, const char *format, unsigned f
 	}
 }
 
-static uint64_t calls_of(const struct usage_push *push)
+static uint64_t calls_of(const struct usage_report *report)
 {
 	uint64_t calls = 0;
 
-	for (size_t i = 0; i < push->rows_len; i++)
-		calls += push->rows[i].calls;
+	for (size_t i = 0; i < report->rows_len; i++)
+		calls += report->rows[i].calls;
 	return calls;
 }
 
@@ -66,7 +66,7 @@ static void batches_add_up(void **state)
 {
 	struct usage_batch one, two;
 	struct usage_batch_at at = { 0 };
-	struct usage_push push = { 0 };
+	struct usage_report report = { 0 };
 
 	(void)state;
 	usage_batch_init(&one, 1);
@@ -76,20 +76,20 @@ static void batches_add_up(void **state)
 	count(&two, "other", "", 5);
 	usage_batch_merge(&one, &two);
 	assert_true(usage_batch_is_empty(&two));
-	assert_true(usage_batch_chunk(&one, &at, &push));
-	assert_int_equal(push.rows_len, 2);
-	assert_int_equal(calls_of(&push), 11);
-	assert_int_equal(push.rows[0].bytes_out + push.rows[1].bytes_out, 45 + 5);
-	assert_int_equal(push.rows[0].ungranted + push.rows[1].ungranted, 5);
-	assert_int_equal(push.repositories_len, 1);
-	assert_int_equal(push.repositories[0].pulls, 10);
-	usage_push_fini(&push);
-	assert_false(usage_batch_chunk(&one, &at, &push));
+	assert_true(usage_batch_chunk(&one, &at, &report));
+	assert_int_equal(report.rows_len, 2);
+	assert_int_equal(calls_of(&report), 11);
+	assert_int_equal(report.rows[0].bytes_out + report.rows[1].bytes_out, 45 + 5);
+	assert_int_equal(report.rows[0].ungranted + report.rows[1].ungranted, 5);
+	assert_int_equal(report.repositories_len, 1);
+	assert_int_equal(report.repositories[0].pulls, 10);
+	usage_report_fini(&report);
+	assert_false(usage_batch_chunk(&one, &at, &report));
 	usage_batch_fini(&one);
 	usage_batch_fini(&two);
 }
 
-/* [X4] Names of any length, in any number: each push is one that the leader's own parser takes. */
+/* [X4] Names of any length, in any number: each report is one that the leader's own parser takes. */
 static void a_large_batch_becomes_pushes_that_are_taken(void **state)
 {
 	struct counts_queue queue;
@@ -108,19 +108,19 @@ static void a_large_batch_becomes_pushes_that_are_taken(void **state)
 	counts_queue_freeze(&queue);
 	assert_true(queue.len >= 5);
 	for (size_t i = 0; i < queue.len; i++) {
-		const struct usage_push *push = &queue.items[i]->push;
+		const struct usage_report *report = &queue.items[i]->report;
 		AUTO_FINI(buf) body = buf_limit(4 * USAGE_BYTES_MAX);
-		struct usage_push parsed;
+		struct usage_report parsed;
 		struct error err;
 
-		usage_push_encode(push, &body);
-		assert_true(usage_push_parse(buf_str(&body), &parsed, &err));
+		usage_report_encode(report, &body);
+		assert_true(usage_report_parse(buf_str(&body), &parsed, &err));
 		assert_true(parsed.rows_len + parsed.repositories_len <= USAGE_CHUNK_ROWS);
-		assert_int_equal(parsed.after, i ? queue.items[i - 1]->push.seq : 0);
+		assert_int_equal(parsed.after, i ? queue.items[i - 1]->report.seq : 0);
 		calls += calls_of(&parsed);
 		for (size_t at = 0; at < parsed.repositories_len; at++)
 			pulls += parsed.repositories[at].pulls;
-		usage_push_fini(&parsed);
+		usage_report_fini(&parsed);
 	}
 	assert_int_equal(calls, 1500 + 3000);
 	assert_int_equal(pulls, 3000);
@@ -132,18 +132,18 @@ static void what_has_no_room_is_counted_under_one_name(void **state)
 {
 	struct usage_batch batch;
 	struct usage_batch_at at = { 0 };
-	struct usage_push push = { 0 };
+	struct usage_report report = { 0 };
 	uint64_t calls = 0, others = 0, rows = 0;
 
 	(void)state;
 	usage_batch_init(&batch, 1);
 	count_many(&batch, "key", 0, USAGE_BATCH_ROWS + 100);
-	while (usage_batch_chunk(&batch, &at, &push)) {
-		for (size_t i = 0; i < push.rows_len; i++)
-			others += strcmp(push.rows[i].apikey, USAGE_OTHERS) ? 0 : push.rows[i].calls;
-		calls += calls_of(&push);
-		rows += push.rows_len;
-		usage_push_fini(&push);
+	while (usage_batch_chunk(&batch, &at, &report)) {
+		for (size_t i = 0; i < report.rows_len; i++)
+			others += strcmp(report.rows[i].apikey, USAGE_OTHERS) ? 0 : report.rows[i].calls;
+		calls += calls_of(&report);
+		rows += report.rows_len;
+		usage_report_fini(&report);
 	}
 	assert_int_equal(calls, USAGE_BATCH_ROWS + 100);
 	assert_int_equal(others, 100);
@@ -174,26 +174,26 @@ static void what_waits_gets_a_new_seq_each_time_it_is_written(void **state)
 		assert_true(counts_queue_lines(&queue, &lines));
 		load(&loaded, buf_str(&lines));
 		assert_int_equal(loaded.len, 1);
-		assert_int_equal(loaded.items[0]->push.after, 0);
-		assert_true(loaded.items[0]->push.seq > last);
-		assert_int_equal(calls_of(&loaded.items[0]->push), i + 1);
-		assert_string_equal(loaded.items[0]->push.boot, "b1");
-		assert_string_equal(loaded.items[0]->push.worker, "w1");
-		last = loaded.items[0]->push.seq;
+		assert_int_equal(loaded.items[0]->report.after, 0);
+		assert_true(loaded.items[0]->report.seq > last);
+		assert_int_equal(calls_of(&loaded.items[0]->report), i + 1);
+		assert_string_equal(loaded.items[0]->report.boot, "b1");
+		assert_string_equal(loaded.items[0]->report.worker, "w1");
+		last = loaded.items[0]->report.seq;
 		counts_queue_fini(&loaded);
 	}
 	counts_queue_freeze(&queue);
-	assert_true(queue.items[0]->push.seq > last);
-	assert_int_equal(queue.items[0]->push.after, 0);
-	last = queue.items[0]->push.seq;
+	assert_true(queue.items[0]->report.seq > last);
+	assert_int_equal(queue.items[0]->report.after, 0);
+	last = queue.items[0]->report.seq;
 	/* It was sent: what is counted now comes after it, and it stays as it is. */
 	count(&queue.pending, "key", "a", 1);
 	assert_true(counts_queue_lines(&queue, &lines));
 	load(&loaded, buf_str(&lines));
 	assert_int_equal(loaded.len, 2);
-	assert_int_equal(loaded.items[0]->push.seq, last);
-	assert_int_equal(calls_of(&loaded.items[0]->push), 3);
-	assert_int_equal(loaded.items[1]->push.after, last);
+	assert_int_equal(loaded.items[0]->report.seq, last);
+	assert_int_equal(calls_of(&loaded.items[0]->report), 3);
+	assert_int_equal(loaded.items[1]->report.after, last);
 	counts_queue_fini(&loaded);
 	counts_queue_fini(&queue);
 }
@@ -202,7 +202,7 @@ static void a_chunk_is_sent_once_the_journal_has_it(void **state)
 {
 	AUTO_FINI(buf) lines = buf_limit(65536);
 	struct counts_queue queue;
-	const struct usage_push *push;
+	const struct usage_report *report;
 	int64_t wait;
 
 	(void)state;
@@ -211,12 +211,12 @@ static void a_chunk_is_sent_once_the_journal_has_it(void **state)
 	assert_true(counts_queue_lines(&queue, &lines));
 	counts_queue_freeze(&queue);
 	counts_queue_was_written(&queue); /* what was written did not have the chunk */
-	push = counts_queue_next(&queue, 0, &wait);
-	assert_false(counts_queue_is_written(&queue, push));
+	report = counts_queue_next(&queue, 0, &wait);
+	assert_false(counts_queue_is_written(&queue, report));
 	assert_true(counts_queue_lines(&queue, &lines));
 	counts_queue_was_written(&queue);
-	assert_true(counts_queue_is_written(&queue, push));
-	counts_queue_drop(&queue, push);
+	assert_true(counts_queue_is_written(&queue, report));
+	counts_queue_drop(&queue, report);
 	assert_true(counts_queue_is_empty(&queue));
 	counts_queue_fini(&queue);
 }
@@ -226,19 +226,19 @@ static void a_boot_that_waits_does_not_hold_up_the_others(void **state)
 	static const char lines[] = "{\"worker\":\"w\",\"boot\":\"old\",\"after\":0,\"seq\":1}\n"
 				    "{\"worker\":\"w\",\"boot\":\"old\",\"after\":1,\"seq\":2}\n";
 	struct counts_queue queue;
-	const struct usage_push *push;
+	const struct usage_report *report;
 	int64_t wait;
 
 	(void)state;
 	load(&queue, STR(lines));
 	count(&queue.pending, "key", "a", 1);
 	counts_queue_freeze(&queue);
-	push = counts_queue_next(&queue, 1000, &wait);
-	assert_int_equal(push->seq, 1);
-	counts_queue_postpone(&queue, push, 3000);
-	push = counts_queue_next(&queue, 1000, &wait);
-	assert_string_equal(push->boot, "b2");
-	counts_queue_drop(&queue, push);
+	report = counts_queue_next(&queue, 1000, &wait);
+	assert_int_equal(report->seq, 1);
+	counts_queue_postpone(&queue, report, 3000);
+	report = counts_queue_next(&queue, 1000, &wait);
+	assert_string_equal(report->boot, "b2");
+	counts_queue_drop(&queue, report);
 	assert_null(counts_queue_next(&queue, 1000, &wait));
 	assert_int_equal(wait, 2000);
 	assert_int_equal(counts_queue_next(&queue, 3000, &wait)->seq, 1);
@@ -256,12 +256,12 @@ static void the_journal_comes_back_without_its_torn_lines(void **state)
 	(void)state;
 	load(&queue, STR(lines));
 	assert_int_equal(queue.len, 2);
-	assert_int_equal(queue.items[0]->push.seq, 7);
-	assert_true(queue.items[0]->push.final);
+	assert_int_equal(queue.items[0]->report.seq, 7);
+	assert_true(queue.items[0]->report.final);
 	/* Of an older format: it follows the one before. */
-	assert_int_equal(queue.items[0]->push.after, 6);
-	assert_int_equal(queue.items[1]->push.after, 7);
-	assert_int_equal(queue.items[1]->push.seq, 9);
+	assert_int_equal(queue.items[0]->report.after, 6);
+	assert_int_equal(queue.items[1]->report.after, 7);
+	assert_int_equal(queue.items[1]->report.seq, 9);
 	counts_queue_fini(&queue);
 }
 
@@ -278,7 +278,7 @@ static void what_a_journal_has_no_room_for_is_told(void **state)
 	assert_false(counts_queue_lines(&queue, &lines));
 	load(&loaded, buf_str(&lines));
 	assert_int_equal(loaded.len, 1);
-	assert_int_equal(calls_of(&loaded.items[0]->push), 10);
+	assert_int_equal(calls_of(&loaded.items[0]->report), 10);
 	counts_queue_fini(&loaded);
 	counts_queue_fini(&queue);
 }

@@ -88,10 +88,10 @@ static enum admission admit(struct rig *rig)
 	return admit_again(rig, &wait);
 }
 
-static bool demand(struct rig *rig, struct usage_push *push)
+static bool demand(struct rig *rig, struct usage_report *report)
 {
-	*push = (struct usage_push){ 0 };
-	return quotas_demand(rig->quotas, TODAY_S, push);
+	*report = (struct usage_report){ 0 };
+	return quotas_demand(rig->quotas, TODAY_S, report);
 }
 
 struct told {
@@ -101,7 +101,7 @@ struct told {
 };
 
 /* What a leader says to a beat. True: at once another one. */
-static bool answer(struct rig *rig, const struct usage_push *push, struct told told)
+static bool answer(struct rig *rig, const struct usage_report *report, struct told told)
 {
 	struct usage_grant grant = { .apikey = check_strdup("key"),
 		.day = TODAY,
@@ -113,7 +113,7 @@ static bool answer(struct rig *rig, const struct usage_push *push, struct told t
 	struct usage_answer answer = {
 		.grants = &grant, .grants_len = 1, .hold_ms = told.hold_ms, .grant_ms = told.grant_ms
 	};
-	struct quotas_heard heard = { .push = push,
+	struct quotas_heard heard = { .report = report,
 		.answer = &answer,
 		.is_told = !told.stranger,
 		.sent_ms = told.sent_ms ? told.sent_ms : clock_ms() };
@@ -128,12 +128,12 @@ static bool answer(struct rig *rig, const struct usage_push *push, struct told t
 /* A beat and what is said to it. */
 static bool beat(struct rig *rig, struct told told)
 {
-	struct usage_push push;
+	struct usage_report report;
 	bool again;
 
-	(void)demand(rig, &push);
-	again = answer(rig, &push, told);
-	usage_push_fini(&push);
+	(void)demand(rig, &report);
+	again = answer(rig, &report, told);
+	usage_report_fini(&report);
 	return again;
 }
 
@@ -157,18 +157,18 @@ static void the_first_call_waits_for_a_grant(void **state)
 {
 	struct rig *rig = *state;
 	struct admission_wait wait = { 0 };
-	struct usage_push push;
+	struct usage_report report;
 
 	assert_int_equal(admit_again(rig, &wait), WAIT);
 	assert_true(rig->need.beat);
 	assert_true(quotas_has_waiters(rig->quotas));
-	assert_false(demand(rig, &push));
-	assert_int_equal(push.demands_len, 1);
-	assert_true(push.all);
-	assert_true(push.demands[0].want >= 1);
-	assert_int_equal(push.demands[0].used, 0);
-	assert_false(answer(rig, &push, (struct told){ .granted = 3 }));
-	usage_push_fini(&push);
+	assert_false(demand(rig, &report));
+	assert_int_equal(report.demands_len, 1);
+	assert_true(report.all);
+	assert_true(report.demands[0].want >= 1);
+	assert_int_equal(report.demands[0].used, 0);
+	assert_false(answer(rig, &report, (struct told){ .granted = 3 }));
+	usage_report_fini(&report);
 	assert_int_equal(rig->resumed, 1);
 	assert_int_equal(admit_again(rig, &wait), ADMIT);
 	assert_int_equal(admit_many(rig, 10), 2);
@@ -189,13 +189,13 @@ static void a_call_that_came_after_the_question_waits_for_the_next(void **state)
 {
 	struct rig *rig = *state;
 	struct admission_wait first = { 0 }, late = { 0 };
-	struct usage_push push;
+	struct usage_report report;
 
 	assert_int_equal(admit_again(rig, &first), WAIT);
-	(void)demand(rig, &push);
+	(void)demand(rig, &report);
 	assert_int_equal(admit_again(rig, &late), WAIT);
-	(void)answer(rig, &push, (struct told){ .granted = 1 });
-	usage_push_fini(&push);
+	(void)answer(rig, &report, (struct told){ .granted = 1 });
+	usage_report_fini(&report);
 	assert_int_equal(admit_again(rig, &first), ADMIT);
 	assert_int_equal(admit_again(rig, &late), WAIT);
 }
@@ -216,23 +216,23 @@ static void a_used_up_quota_is_refused_without_asking(void **state)
 static void a_recalled_grant_is_given_back_and_not_used_meanwhile(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_push push;
+	struct usage_report report;
 
 	grant(rig, 10);
 	assert_int_equal(admit(rig), ADMIT);
 	assert_true(beat(rig, (struct told){ .granted = 10, .recall = true }));
 	assert_int_not_equal(admit(rig), ADMIT);
-	(void)demand(rig, &push);
-	assert_int_equal(push.demands_len, 1);
-	assert_true(push.demands[0].release);
-	assert_int_equal(push.demands[0].granted, 1);
-	assert_int_equal(push.demands[0].used, 1);
-	usage_push_fini(&push);
+	(void)demand(rig, &report);
+	assert_int_equal(report.demands_len, 1);
+	assert_true(report.demands[0].release);
+	assert_int_equal(report.demands[0].granted, 1);
+	assert_int_equal(report.demands[0].used, 1);
+	usage_report_fini(&report);
 	/* Until it is acknowledged it is said again. */
-	(void)demand(rig, &push);
-	assert_true(push.demands[0].release);
-	assert_false(answer(rig, &push, (struct told){ .granted = 1, .used = 1, .total = 1 }));
-	usage_push_fini(&push);
+	(void)demand(rig, &report);
+	assert_true(report.demands[0].release);
+	assert_false(answer(rig, &report, (struct told){ .granted = 1, .used = 1, .total = 1 }));
+	usage_report_fini(&report);
 	assert_int_equal(admit(rig), WAIT);
 	(void)beat(rig, (struct told){ .granted = 4, .used = 1, .total = 1 });
 	assert_int_equal(admit_many(rig, 10), 3);
@@ -243,17 +243,17 @@ static void an_answer_from_before_a_release_raises_nothing(void **state)
 {
 	struct rig *rig = *state;
 	AUTO(state) *without = state_new();
-	struct usage_push push;
+	struct usage_report report;
 
 	grant(rig, 10);
-	(void)demand(rig, &push);
+	(void)demand(rig, &report);
 	assert_true(quotas_state(rig->quotas, without));
-	(void)answer(rig, &push, (struct told){ .granted = 50 });
-	usage_push_fini(&push);
-	(void)demand(rig, &push);
-	assert_true(push.demands[0].release);
-	assert_int_equal(push.demands[0].granted, 0);
-	usage_push_fini(&push);
+	(void)answer(rig, &report, (struct told){ .granted = 50 });
+	usage_report_fini(&report);
+	(void)demand(rig, &report);
+	assert_true(report.demands[0].release);
+	assert_int_equal(report.demands[0].granted, 0);
+	usage_report_fini(&report);
 }
 
 /* A call of a key whose quota is gone by now. */
@@ -304,7 +304,7 @@ static void a_lowered_quota_counts_at_once(void **state)
 static void grants_end_when_no_leader_confirms_them(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_push push;
+	struct usage_report report;
 
 	assert_int_equal(admit(rig), WAIT);
 	(void)beat(rig, (struct told){ .granted = 10, .grant_ms = 60000 });
@@ -312,12 +312,12 @@ static void grants_end_when_no_leader_confirms_them(void **state)
 	/* A beat that was sent so long ago: what it confirmed is over. */
 	(void)beat(rig, (struct told){ .granted = 10, .grant_ms = 60000, .sent_ms = clock_ms() - 60001 });
 	assert_int_not_equal(admit(rig), ADMIT);
-	(void)demand(rig, &push);
-	assert_true(push.demands[0].release);
-	assert_int_equal(push.demands[0].granted, 1);
+	(void)demand(rig, &report);
+	assert_true(report.demands[0].release);
+	assert_int_equal(report.demands[0].granted, 1);
 	/* Before it was heard nothing comes back; after it, what the leader says. */
-	(void)answer(rig, &push, (struct told){ .granted = 1, .used = 1 });
-	usage_push_fini(&push);
+	(void)answer(rig, &report, (struct told){ .granted = 1, .used = 1 });
+	usage_report_fini(&report);
 	assert_int_equal(admit(rig), WAIT);
 	(void)beat(rig, (struct told){ .granted = 2, .used = 1 });
 	assert_int_equal(admit_many(rig, 10), 1);
@@ -326,25 +326,25 @@ static void grants_end_when_no_leader_confirms_them(void **state)
 static void a_strange_leaders_grants_do_not_count_before_it_was_told(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_push push;
+	struct usage_report report;
 
 	grant(rig, 2);
 	assert_int_equal(admit(rig), ADMIT);
 	(void)beat(rig, (struct told){ .granted = 90, .stranger = true });
 	assert_int_equal(admit_many(rig, 10), 1);
 	quotas_tell_anew(rig->quotas);
-	assert_false(demand(rig, &push));
-	assert_true(push.all);
-	assert_int_equal(push.demands[0].granted, 2);
-	assert_int_equal(push.demands[0].used, 2);
-	usage_push_fini(&push);
+	assert_false(demand(rig, &report));
+	assert_true(report.all);
+	assert_int_equal(report.demands[0].granted, 2);
+	assert_int_equal(report.demands[0].used, 2);
+	usage_report_fini(&report);
 }
 
 /* [X4] */
 static void all_is_told_in_chunks_and_all_comes_last(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_push push;
+	struct usage_report report;
 	size_t told = 0;
 	char key[16];
 	bool more;
@@ -355,11 +355,11 @@ static void all_is_told_in_chunks_and_all_comes_last(void **state)
 		assert_int_equal(admit_of(rig, key, TODAY, 100, &wait), WAIT);
 	}
 	do {
-		more = demand(rig, &push);
-		assert_true(push.demands_len <= USAGE_CHUNK_ROWS);
-		assert_int_equal(push.all, !more);
-		told += push.demands_len;
-		usage_push_fini(&push);
+		more = demand(rig, &report);
+		assert_true(report.demands_len <= USAGE_CHUNK_ROWS);
+		assert_int_equal(report.all, !more);
+		told += report.demands_len;
+		usage_report_fini(&report);
 	} while (more);
 	assert_int_equal(told, 2500);
 	quotas_failed(rig->quotas);
@@ -400,11 +400,11 @@ static void without_a_leader_who_waits_is_refused(void **state)
 {
 	struct rig *rig = *state;
 	struct admission_wait wait = { 0 };
-	struct usage_push push;
+	struct usage_report report;
 
 	assert_int_equal(admit_again(rig, &wait), WAIT);
-	(void)demand(rig, &push);
-	usage_push_fini(&push);
+	(void)demand(rig, &report);
+	usage_report_fini(&report);
 	quotas_failed(rig->quotas);
 	quotas_wake(rig->quotas);
 	loop_turn(rig->loop, 0);
@@ -417,19 +417,19 @@ static void each_day_has_its_own_grants_and_the_days_beside_it_are_kept(void **s
 {
 	struct rig *rig = *state;
 	struct admission_wait wait = { 0 };
-	struct usage_push push;
+	struct usage_report report;
 
 	grant(rig, 10);
 	assert_int_equal(admit(rig), ADMIT);
 	assert_int_equal(admit_of(rig, "key", TOMORROW, 100, &wait), WAIT);
 	/* Back over midnight. */
 	assert_int_equal(admit(rig), ADMIT);
-	(void)demand(rig, &push);
-	assert_int_equal(push.demands_len, 2);
-	usage_push_fini(&push);
-	push = (struct usage_push){ 0 };
-	(void)quotas_demand(rig->quotas, LONG_AFTER_S, &push);
-	usage_push_fini(&push);
+	(void)demand(rig, &report);
+	assert_int_equal(report.demands_len, 2);
+	usage_report_fini(&report);
+	report = (struct usage_report){ 0 };
+	(void)quotas_demand(rig->quotas, LONG_AFTER_S, &report);
+	usage_report_fini(&report);
 	assert_int_equal(admit(rig), WAIT);
 }
 
@@ -449,19 +449,19 @@ static void more_is_asked_for_before_it_is_needed(void **state)
 static void what_is_closed_admits_nothing_and_says_what_it_used(void **state)
 {
 	struct rig *rig = *state;
-	struct usage_push push = { 0 };
+	struct usage_report report = { 0 };
 	size_t at = 0;
 
 	grant(rig, 10);
 	assert_int_equal(admit_many(rig, 3), 3);
 	quotas_close(rig->quotas);
 	assert_int_equal(admit(rig), REFUSE);
-	assert_false(quotas_used(rig->quotas, &at, &push));
-	assert_int_equal(push.demands_len, 1);
-	assert_int_equal(push.demands[0].used, 3);
-	assert_int_equal(push.demands[0].granted, 3);
-	assert_int_equal(push.demands[0].want, 0);
-	usage_push_fini(&push);
+	assert_false(quotas_used(rig->quotas, &at, &report));
+	assert_int_equal(report.demands_len, 1);
+	assert_int_equal(report.demands[0].used, 3);
+	assert_int_equal(report.demands[0].granted, 3);
+	assert_int_equal(report.demands[0].want, 0);
+	usage_report_fini(&report);
 }
 
 /* Ceilings. */

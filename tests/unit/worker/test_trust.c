@@ -42,8 +42,8 @@ static void pause_for(struct world *world, int64_t ms)
 	world->leader_ms += ms;
 }
 
-/* A push that is under way for so long; the leader looks at its clock in the middle. */
-static int64_t push(struct world *world, int64_t ms)
+/* A report that is under way for so long; the leader looks at its clock in the middle. */
+static int64_t report(struct world *world, int64_t ms)
 {
 	struct trust_answer answer = {
 		.asked_ms = world->now_ms, .asked_wall_ms = world->wall_ms, .lease_ms = LEASE
@@ -68,7 +68,7 @@ static void a_lease_is_counted_from_the_question(void **state)
 	(void)state;
 	pass(&world, 5000);
 	assert_int_equal(trusted(&world), 0);
-	assert_int_equal(push(&world, 1000), 0);
+	assert_int_equal(report(&world, 1000), 0);
 	/* Views of before the first lease count for nothing. */
 	assert_int_equal(trusted(&world), 0);
 	pass(&world, 2000);
@@ -84,10 +84,10 @@ static void renewals_go_on(void **state)
 	struct world world = world_new();
 
 	(void)state;
-	assert_int_equal(push(&world, 10), 0);
+	assert_int_equal(report(&world, 10), 0);
 	for (int i = 0; i < 1000; i++) {
 		pass(&world, 1 + i * 7 % 3000);
-		assert_int_equal(push(&world, i * 13 % 2000), 0);
+		assert_int_equal(report(&world, i * 13 % 2000), 0);
 	}
 	assert_int_equal(trusted(&world), LEASE);
 }
@@ -97,9 +97,9 @@ static void a_ring_begins_anew(void **state)
 	struct world world = world_new();
 
 	(void)state;
-	push(&world, 10);
+	report(&world, 10);
 	pass(&world, 2000);
-	push(&world, 10);
+	report(&world, 10);
 	trust_begin(&world.trust, world.now_ms, world.wall_ms);
 	assert_int_equal(trusted(&world), 0);
 	pass(&world, 300);
@@ -111,28 +111,28 @@ static void a_pause_shows_by_the_leaders_clock(void **state)
 	struct world world = world_new();
 
 	(void)state;
-	push(&world, 10);
+	report(&world, 10);
 	pass(&world, 2000);
-	push(&world, 10);
+	report(&world, 10);
 	pass(&world, 1000);
 	assert_int_equal(trusted(&world), 3010);
 	pause_for(&world, 60000);
-	assert_true(push(&world, 10) >= 58000);
+	assert_true(report(&world, 10) >= 58000);
 	assert_int_equal(trusted(&world), 0);
 	pass(&world, 500);
 	assert_int_equal(trusted(&world), 500);
-	assert_int_equal(push(&world, 10), 0); /* told once */
+	assert_int_equal(report(&world, 10), 0); /* told once */
 	assert_int_equal(trusted(&world), 510);
 }
 
-/* Also one in the middle of a push, before the leader looks at its clock. */
+/* Also one in the middle of a report, before the leader looks at its clock. */
 static void a_pause_within_a_push(void **state)
 {
 	struct world world = world_new();
 	struct trust_answer answer;
 
 	(void)state;
-	push(&world, 10);
+	report(&world, 10);
 	pass(&world, 2000);
 	answer = (struct trust_answer){
 		.asked_ms = world.now_ms, .asked_wall_ms = world.wall_ms, .lease_ms = LEASE
@@ -152,12 +152,12 @@ static void what_the_grain_explains_is_no_pause(void **state)
 	for (int64_t offset = 0; offset < 1000; offset += 100) {
 		struct world world = world_new();
 		world.leader_ms += offset;
-		push(&world, 10);
+		report(&world, 10);
 		pass(&world, 1000);
 		pause_for(&world, 900);
-		assert_int_equal(push(&world, 10), 0);
+		assert_int_equal(report(&world, 10), 0);
 		pause_for(&world, 4000);
-		assert_true(push(&world, 10) > 0);
+		assert_true(report(&world, 10) > 0);
 	}
 }
 
@@ -166,9 +166,9 @@ static void a_wall_clock_that_is_put_right_ends_trust_at_once(void **state)
 	struct world world = world_new();
 
 	(void)state;
-	push(&world, 10);
+	report(&world, 10);
 	pass(&world, 2000);
-	push(&world, 10);
+	report(&world, 10);
 	pass(&world, 1000);
 	world.wall_ms += 1000;
 	assert_int_equal(trusted(&world), 3010);
@@ -177,7 +177,7 @@ static void a_wall_clock_that_is_put_right_ends_trust_at_once(void **state)
 	pass(&world, 2000);
 	assert_int_equal(trusted(&world), 0);
 	/* The renewal does not bring back what was seen before. */
-	assert_int_equal(push(&world, 10), 1001);
+	assert_int_equal(report(&world, 10), 1001);
 	assert_int_equal(trusted(&world), 0);
 	pass(&world, 100);
 	assert_int_equal(trusted(&world), 100);
@@ -188,11 +188,11 @@ static void a_wall_clock_that_is_set_back_is_no_pause(void **state)
 	struct world world = world_new();
 
 	(void)state;
-	push(&world, 10);
+	report(&world, 10);
 	pass(&world, 1000);
 	world.wall_ms -= 3600 * 1000;
 	assert_int_equal(trusted(&world), 1000);
-	assert_int_equal(push(&world, 10), 0);
+	assert_int_equal(report(&world, 10), 0);
 	assert_int_equal(trusted(&world), 1010);
 }
 
@@ -204,9 +204,9 @@ static void another_leader_or_no_date_begin_anew(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		struct world world = world_new();
-		push(&world, 10);
+		report(&world, 10);
 		pass(&world, 2000);
-		push(&world, 10);
+		report(&world, 10);
 		assert_int_equal(trusted(&world), 2010);
 		answer.asked_ms = answer.answered_ms = world.now_ms;
 		answer.asked_wall_ms = world.wall_ms;
@@ -215,7 +215,7 @@ static void another_leader_or_no_date_begin_anew(void **state)
 		assert_int_equal(trust_renew(&world.trust, &answer), 0);
 		assert_int_equal(trusted(&world), 0);
 		/* And the next one of the first leader neither. */
-		push(&world, 10);
+		report(&world, 10);
 		assert_int_equal(trusted(&world), 0);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * push - three parts of one message, each believed by a rule of its own, all stored before any is applied.
+ * report - three parts of one message, each believed by a rule of its own, all stored before any is applied.
  *
  *     what it tells of a former leader ---> hearing: is anything lost?
  *     member, grants -- staged --> one transaction with the counts --> applied --> answer
@@ -9,7 +9,7 @@
  * wait for a disk. What a boot that is over held is folded afterwards, a few rows at a time, so that the lock
  * is never held for long.
  */
-#include "leader/push.h"
+#include "leader/report.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@
 
 struct merging {
 	struct leader *leader;
-	const struct usage_push *push;
+	const struct usage_report *report;
 	uint64_t number;
 	int64_t now_ms;
 	char near[NEAR_DAYS][11]; /* yesterday, today, tomorrow */
@@ -56,10 +56,10 @@ struct merging {
 /* Of a state that is not one of ours. */
 static bool is_ahead(const struct merging *merging)
 {
-	const struct usage_push *push = merging->push;
-	const char *digest = push->state_digest ? push->state_digest : "";
+	const struct usage_report *report = merging->report;
+	const char *digest = report->state_digest ? report->state_digest : "";
 
-	return state_log_position(merging->leader->log, push->revision, digest) == POSITION_LOST;
+	return state_log_position(merging->leader->log, report->revision, digest) == POSITION_LOST;
 }
 
 static void count_rewound(const struct merging *merging, bool news)
@@ -74,16 +74,16 @@ static bool is_empty(const char *text)
 }
 
 /* A worker always says who it is by more than this: it was made by hand. */
-static bool is_bare(const struct usage_push *push)
+static bool is_bare(const struct usage_report *report)
 {
-	return !push->number && is_empty(push->leader) && is_empty(push->witness);
+	return !report->number && is_empty(report->leader) && is_empty(report->witness);
 }
 
 static bool names_us(const struct merging *merging)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 
-	return !is_empty(push->leader) && !strcmp(push->leader, merging->leader->id);
+	return !is_empty(report->leader) && !strcmp(report->leader, merging->leader->id);
 }
 
 static bool is_held(const struct merging *merging)
@@ -96,24 +96,24 @@ static uint64_t echo_of(const struct merging *merging)
 {
 	struct hearing *hearing = merging->leader->hearing;
 
-	if (is_bare(merging->push))
+	if (is_bare(merging->report))
 		return merging->hears ? hearing_dealings(hearing) + 1 : 0;
-	return hearing_echo(hearing, merging->push->witness);
+	return hearing_echo(hearing, merging->report->witness);
 }
 
 static bool is_met(const struct merging *merging)
 {
 	return members_is_met(
-		merging->leader->members, merging->push->worker, members_process_of(merging->push));
+		merging->leader->members, merging->report->worker, members_process_of(merging->report));
 }
 
 static void hear_first(struct merging *merging)
 {
 	enum hearing_state state = is_ahead(merging) ? HEARING_NEWER : HEARING_SAME;
 
-	count_rewound(merging, hearing_check(merging->leader->hearing, merging->push, state, merging->now_ms,
-				       merging->cluster.grant_ms));
-	merging->hears = names_us(merging) || (is_bare(merging->push) && !is_held(merging));
+	count_rewound(merging, hearing_check(merging->leader->hearing, merging->report, state,
+				       merging->now_ms, merging->cluster.grant_ms));
+	merging->hears = names_us(merging) || (is_bare(merging->report) && !is_held(merging));
 }
 
 /* What is heard now may be forgotten by those who tell it when they have the answer: the store has it before
@@ -141,7 +141,7 @@ static uint64_t daily_quota(const struct state *state, const char *apikey)
 	return quota > 0 ? (uint64_t)quota : 0;
 }
 
-/* A day's last push comes after it, and clocks are set: the days on both sides of ours are dealt out too. */
+/* A day's last report comes after it, and clocks are set: the days on both sides of ours are dealt out too. */
 static bool is_dealt(const struct merging *merging, const struct usage_demand *demand)
 {
 	bool near = false;
@@ -159,7 +159,7 @@ static bool stage_demand(struct merging *merging, const struct usage_demand *dem
 		.live_workers = members_live(leader->members),
 		.hold = hold,
 		.only_tells = !merging->hears,
-		.final = merging->push->final };
+		.final = merging->report->final };
 
 	if (!store_calls(leader->store, demand->apikey, demand->day, &calls, merging->err))
 		return false;
@@ -171,13 +171,14 @@ static bool stage_demand(struct merging *merging, const struct usage_demand *dem
 
 static bool stage_demands(struct merging *merging, bool hold)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 
 	grants_staged_free(merging->grants);
-	merging->grants = grants_stage(merging->leader->grants, push->boot);
+	merging->grants = grants_stage(merging->leader->grants, report->boot);
 	merging->refused = 0;
-	for (size_t i = 0; merging->believed && i < push->demands_len; i++)
-		if (is_dealt(merging, &push->demands[i]) && !stage_demand(merging, &push->demands[i], hold))
+	for (size_t i = 0; merging->believed && i < report->demands_len; i++)
+		if (is_dealt(merging, &report->demands[i]) &&
+			!stage_demand(merging, &report->demands[i], hold))
 			return false;
 	return true;
 }
@@ -187,24 +188,24 @@ static void say_full(struct merging *merging)
 	if (merging->refused &&
 		few_take(&merging->leader->grants_full, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
 		log_warn("grants.full", "name=%s rows=%zu at most %d grants are kept at once: these get none",
-			log_quote(str_of(merging->push->worker)), merging->refused, GRANTS_ROWS_MAX);
+			log_quote(str_of(merging->report->worker)), merging->refused, GRANTS_ROWS_MAX);
 }
 
 /* A loss that the demands themselves show begins before any of them gets something. */
 static bool take_demands(struct merging *merging)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 	struct hearing *hearing = merging->leader->hearing;
 	bool news;
 
 	merging->believed =
-		!merging->boot.finished && (push->final || merging->number > merging->boot.number);
-	merging->over = merging->believed && push->final && push->all;
+		!merging->boot.finished && (report->final || merging->number > merging->boot.number);
+	merging->over = merging->believed && report->final && report->all;
 	merging->met = is_met(merging);
 	if (!stage_demands(merging, !merging->met || is_held(merging)))
 		return false;
 	if (grants_staged_told_more(merging->grants)) {
-		news = hearing_told_more(hearing, push, merging->now_ms, merging->cluster.grant_ms);
+		news = hearing_told_more(hearing, report, merging->now_ms, merging->cluster.grant_ms);
 		count_rewound(merging, news);
 		if (news && !stage_demands(merging, true))
 			return false;
@@ -272,8 +273,8 @@ static void answer_demand(struct answering *answering, const struct usage_demand
 	const struct merging *merging = answering->merging;
 	struct grants_row row = { .apikey = demand->apikey, .day = demand->day, .used = demand->used };
 	uint64_t limit = daily_quota(merging->state, demand->apikey);
-	bool known =
-		grants_look(merging->leader->grants, merging->push->boot, demand->apikey, demand->day, &row);
+	bool known = grants_look(
+		merging->leader->grants, merging->report->boot, demand->apikey, demand->day, &row);
 
 	if (is_named(answering, demand->apikey, demand->day) || (!known && !merging->believed))
 		return;
@@ -293,16 +294,16 @@ static bool answer_recall(void *arg, const struct grants_row *row)
 
 static void answer_grants(const struct merging *merging, struct usage_answer *answer)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 	AUTO(map) *named = map_new();
 	struct answering answering = { .merging = merging, .answer = answer, .named = named };
 
 	answer->grants = xnew_array(struct usage_grant, USAGE_CHUNK_ROWS);
-	for (size_t i = 0; !merging->over && i < push->demands_len; i++)
-		if (is_dealt(merging, &push->demands[i]))
-			answer_demand(&answering, &push->demands[i]);
+	for (size_t i = 0; !merging->over && i < report->demands_len; i++)
+		if (is_dealt(merging, &report->demands[i]))
+			answer_demand(&answering, &report->demands[i]);
 	if (merging->hears)
-		grants_each_unused(merging->leader->grants, push->boot, answer_recall, &answering);
+		grants_each_unused(merging->leader->grants, report->boot, answer_recall, &answering);
 }
 
 /* Calls wait so long: until all are heard, or until all know of it. */
@@ -321,8 +322,8 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 	char witness[USAGE_WITNESS_MAX];
 
 	hearing_witness(leader->hearing, witness);
-	*answer = (struct usage_answer){ .seq = merging->push->seq,
-		.number = merging->push->number,
+	*answer = (struct usage_answer){ .seq = merging->report->seq,
+		.number = merging->report->number,
 		.leader = check_strdup(leader->id),
 		.witness = check_strdup(witness),
 		.now_ms = clock_wall_ms(),
@@ -335,49 +336,49 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 	answer_grants(merging, answer);
 }
 
-/* The push. */
+/* The report. */
 
-static bool is_beat(const struct usage_push *push)
+static bool is_beat(const struct usage_report *report)
 {
-	return !push->rows_len && !push->repositories_len && !push->demands_len && !push->final;
+	return !report->rows_len && !report->repositories_len && !report->demands_len && !report->final;
 }
 
-static bool has_counts(const struct usage_push *push)
+static bool has_counts(const struct usage_report *report)
 {
-	return push->rows_len || push->repositories_len;
+	return report->rows_len || report->repositories_len;
 }
 
 static void count_merged(struct merging *merging, const struct store_merged *merged)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 	struct leader *leader = merging->leader;
 
 	counter_add(
 		merged->added ? &leader->counters.pushes_total : &leader->counters.pushes_repeated_total, 1);
 	if (merged->partly && few_take(&leader->pushes_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
-		log_warn("push.partly",
+		log_warn("report.partly",
 			"name=%s boot=%s a part of these counts was merged before, from another copy of the "
 			"worker's folder: none of them is",
-			log_quote(str_of(push->worker)), log_quote(str_of(push->boot)));
+			log_quote(str_of(report->worker)), log_quote(str_of(report->boot)));
 }
 
-static bool store_push(struct merging *merging)
+static bool store_report(struct merging *merging)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 	struct leader *leader = merging->leader;
 	struct store_merged merged = { 0 };
-	struct store_merge merge = { .worker = push->worker,
-		.process = push->process,
-		.boot = push->boot,
-		.after = push->after,
-		.seq = push->seq,
-		.number = merging->believed && push->demands_len ? merging->number : 0,
+	struct store_merge merge = { .worker = report->worker,
+		.process = report->process,
+		.boot = report->boot,
+		.after = report->after,
+		.seq = report->seq,
+		.number = merging->believed && report->demands_len ? merging->number : 0,
 		.finished = merging->over,
 		.gone = merging->member.left,
-		.rows = push->rows,
-		.rows_len = push->rows_len,
-		.repositories = push->repositories,
-		.repositories_len = push->repositories_len,
+		.rows = report->rows,
+		.rows_len = report->rows_len,
+		.repositories = report->repositories,
+		.repositories_len = report->repositories_len,
 		.registers = merging->member.needs_store && merging->member.registers,
 		.member = merging->member.needs_store ? &merging->member.member : NULL };
 
@@ -406,7 +407,7 @@ static bool stage_member(struct merging *merging)
 {
 	members_staged_fini(&merging->member);
 	merging->member = (struct members_staged){ 0 };
-	if (!members_stage(merging->leader->members, merging->push, merging->now_ms,
+	if (!members_stage(merging->leader->members, merging->report, merging->now_ms,
 		    merging->cluster.lease_ms, &merging->member, merging->err))
 		return false;
 	merging->member.echo = echo_of(merging);
@@ -415,9 +416,9 @@ static bool stage_member(struct merging *merging)
 
 static bool check_twin(struct merging *merging)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 
-	if (!has_counts(push) || !members_has_boot(merging->leader->members, push->boot, push->process))
+	if (!has_counts(report) || !members_has_boot(merging->leader->members, report->boot, report->process))
 		return true;
 	return error_set(merging->err, ERROR_CONFLICT, NULL,
 		"these counts are of a process that is alive: this worker's data folder is a copy of "
@@ -427,17 +428,17 @@ static bool check_twin(struct merging *merging)
 /* Its folder may be a copy, and its own process still admit from what it holds. */
 static bool check_silence(struct merging *merging)
 {
-	const struct usage_push *push = merging->push;
+	const struct usage_report *report = merging->report;
 	int64_t silence;
 
-	if (!push->final || merging->boot.finished || !strcmp(push->boot, members_process_of(push)))
+	if (!report->final || merging->boot.finished || !strcmp(report->boot, members_process_of(report)))
 		return true;
-	silence = members_silence_ms(merging->leader->members, push->boot, merging->now_ms);
+	silence = members_silence_ms(merging->leader->members, report->boot, merging->now_ms);
 	return silence >= merging->cluster.grant_ms ||
 	       error_set(merging->err, ERROR_CONFLICT, NULL,
 		       "the end of boot %s is believed when its own process was silent for %" PRId64
 		       " ms, it is for %" PRId64 " ms; say it again then",
-		       push->boot, merging->cluster.grant_ms, silence);
+		       report->boot, merging->cluster.grant_ms, silence);
 }
 
 /* Things went on while it waited for the lock. */
@@ -447,17 +448,17 @@ static bool stage_locked(struct merging *merging)
 	if (merging->member.needs_store && !stage_member(merging))
 		return false;
 	return check_twin(merging) &&
-	       store_boot(merging->leader->store, merging->push->boot, &merging->boot, merging->err) &&
+	       store_boot(merging->leader->store, merging->report->boot, &merging->boot, merging->err) &&
 	       check_silence(merging) && take_demands(merging);
 }
 
 /* A copy that comes late, or one with rows that nobody keeps, has not told all. */
 static void note_heard(const struct merging *merging)
 {
-	bool told = !merging->push->demands_len || (merging->believed && !merging->refused);
+	bool told = !merging->report->demands_len || (merging->believed && !merging->refused);
 
 	if (names_us(merging) && told &&
-		hearing_heard(merging->leader->hearing, merging->push, merging->now_ms))
+		hearing_heard(merging->leader->hearing, merging->report, merging->now_ms))
 		ring_write_due(merging->leader->ring);
 }
 
@@ -466,7 +467,7 @@ static bool merge_locked(struct merging *merging)
 	struct leader *leader = merging->leader;
 
 	leader_assert_locked(leader);
-	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !store_push(merging))
+	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !store_report(merging))
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
@@ -501,7 +502,7 @@ static bool merge(struct merging *merging)
 		return false;
 	if (!merging->member.needs_store)
 		members_apply(leader->members, &merging->member, merging->now_ms);
-	if (is_beat(merging->push) && !merging->member.needs_store && !merging->member.left) {
+	if (is_beat(merging->report) && !merging->member.needs_store && !merging->member.left) {
 		counter_add(&leader->counters.pushes_total, 1);
 		note_heard(merging);
 		merging->met = is_met(merging);
@@ -515,11 +516,11 @@ static bool merge(struct merging *merging)
 	return ok;
 }
 
-static struct merging merging_of(struct leader *leader, const struct usage_push *push, struct error *err)
+static struct merging merging_of(struct leader *leader, const struct usage_report *report, struct error *err)
 {
 	struct merging merging = { .leader = leader,
-		.push = push,
-		.number = push->number ? push->number : push->seq,
+		.report = report,
+		.number = report->number ? report->number : report->seq,
 		.now_ms = clock_ms(),
 		.state = leader_state(leader),
 		.cluster = leader_cluster(leader),
@@ -531,17 +532,17 @@ static struct merging merging_of(struct leader *leader, const struct usage_push 
 	return merging;
 }
 
-bool push_merge(struct leader *leader, const struct usage_push *push, struct usage_answer *ret_answer,
+bool report_merge(struct leader *leader, const struct usage_report *report, struct usage_answer *ret_answer,
 	struct error *err)
 {
 	struct merging merging;
 	bool ok;
 
-	if (push->seq && push->after >= push->seq)
+	if (report->seq && report->after >= report->seq)
 		return error_set(err, ERROR_INVALID, NULL, "after: must be lower than seq");
-	if (!push->seq && has_counts(push))
+	if (!report->seq && has_counts(report))
 		return error_set(err, ERROR_INVALID, NULL, "seq: counts need one, of 1 or more");
-	merging = merging_of(leader, push, err);
+	merging = merging_of(leader, report, err);
 	ok = merge(&merging);
 	if (ok)
 		fill_answer(&merging, ret_answer);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pushes against a real store, without HTTP; the leader's loop does not turn, so rings are written only by
+ * Reports against a real store, without HTTP; the leader's loop does not turn, so rings are written only by
  * those who are in a hurry.
  */
-#include "leader/push.h"
+#include "leader/report.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +33,7 @@ struct rig {
 	struct leader leader;
 	struct leader_settings settings;
 	char today[11];
-	uint64_t number; /* of the newest push */
+	uint64_t number; /* of the newest report */
 	const struct store_driver *driver;
 	struct store_driver broken;
 };
@@ -105,7 +105,7 @@ static int setup(void **state)
 	struct rig *rig = xnew(struct rig);
 	struct error err;
 
-	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-push-XXXXXX");
+	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-report-XXXXXX");
 	assert_non_null(mkdtemp(rig->folder));
 	rig->settings = (struct leader_settings){ .admin_user = "admin", .admin_password = "password" };
 	clock_day(clock_wall_s(), rig->today);
@@ -148,7 +148,7 @@ static void mend_store(struct rig *rig)
 	rig->leader.store->driver = rig->driver;
 }
 
-/* Pushes. Where nothing else is said: of process p1 of worker w1, the next number, no counts. */
+/* Reports. Where nothing else is said: of process p1 of worker w1, the next number, no counts. */
 struct given {
 	const char *worker, *process, *boot, *state, *key, *witness, *day, *digest;
 	const char *leader; /* heard before: this one, and all that it did, if not said */
@@ -157,7 +157,7 @@ struct given {
 	bool release, final, all, no_number;
 };
 
-static void fill(struct rig *rig, const struct given *given, struct usage_push *push)
+static void fill(struct rig *rig, const struct given *given, struct usage_report *report)
 {
 	const char *process = given->process ? given->process : "p1";
 	char witness[USAGE_WITNESS_MAX];
@@ -167,7 +167,7 @@ static void fill(struct rig *rig, const struct given *given, struct usage_push *
 		rig->number = given->number;
 	else
 		rig->number++;
-	*push = (struct usage_push){ .number = given->no_number ? 0 : rig->number,
+	*report = (struct usage_report){ .number = given->no_number ? 0 : rig->number,
 		.after = given->after,
 		.seq = given->seq,
 		.revision = given->revision,
@@ -177,34 +177,34 @@ static void fill(struct rig *rig, const struct given *given, struct usage_push *
 		.rows_len = given->calls > 0,
 		.demands = xnew_array(struct usage_demand, 1),
 		.demands_len = given->want || given->used || given->release || given->granted };
-	push->worker = check_strdup(given->worker ? given->worker : "w1");
-	push->process = check_strdup(process);
-	push->boot = check_strdup(given->boot ? given->boot : process);
-	push->state = check_strdup(given->state ? given->state : "active");
-	push->url = check_strdup("http://10.0.0.1:1");
-	push->state_digest = check_strdup(given->digest ? given->digest : "");
-	push->witness = check_strdup(given->witness ? given->witness : given->no_number ? "" : witness);
-	push->leader = check_strdup(given->no_number ? "" : given->leader ? given->leader : rig->leader.id);
-	push->rows[0].calls = given->calls;
-	push->demands[0] = (struct usage_demand){
+	report->worker = check_strdup(given->worker ? given->worker : "w1");
+	report->process = check_strdup(process);
+	report->boot = check_strdup(given->boot ? given->boot : process);
+	report->state = check_strdup(given->state ? given->state : "active");
+	report->url = check_strdup("http://10.0.0.1:1");
+	report->state_digest = check_strdup(given->digest ? given->digest : "");
+	report->witness = check_strdup(given->witness ? given->witness : given->no_number ? "" : witness);
+	report->leader = check_strdup(given->no_number ? "" : given->leader ? given->leader : rig->leader.id);
+	report->rows[0].calls = given->calls;
+	report->demands[0] = (struct usage_demand){
 		.granted = given->granted, .used = given->used, .want = given->want, .release = given->release
 	};
-	if (push->rows_len)
-		push->rows[0].apikey = check_strdup(given->key ? given->key : "key-0001");
-	if (push->demands_len)
-		push->demands[0].apikey = check_strdup(given->key ? given->key : "key-0001");
-	memcpy(push->rows[0].day, given->day ? given->day : rig->today, 11);
-	memcpy(push->demands[0].day, given->day ? given->day : rig->today, 11);
+	if (report->rows_len)
+		report->rows[0].apikey = check_strdup(given->key ? given->key : "key-0001");
+	if (report->demands_len)
+		report->demands[0].apikey = check_strdup(given->key ? given->key : "key-0001");
+	memcpy(report->rows[0].day, given->day ? given->day : rig->today, 11);
+	memcpy(report->demands[0].day, given->day ? given->day : rig->today, 11);
 }
 
-static bool push(struct rig *rig, struct given given, struct usage_answer *ret, struct error *err)
+static bool report(struct rig *rig, struct given given, struct usage_answer *ret, struct error *err)
 {
-	struct usage_push message;
+	struct usage_report message;
 	bool ok;
 
 	fill(rig, &given, &message);
-	ok = push_merge(&rig->leader, &message, ret, err);
-	usage_push_fini(&message);
+	ok = report_merge(&rig->leader, &message, ret, err);
+	usage_report_fini(&message);
 	return ok;
 }
 
@@ -213,7 +213,7 @@ static enum error_kind refused(struct rig *rig, struct given given)
 	struct usage_answer answer;
 	struct error err;
 
-	assert_false(push(rig, given, &answer, &err));
+	assert_false(report(rig, given, &answer, &err));
 	return err.kind;
 }
 
@@ -232,7 +232,7 @@ static struct got got(struct rig *rig, struct given given)
 	struct got got = { 0 };
 	struct error err;
 
-	assert_true(push(rig, given, &answer, &err));
+	assert_true(report(rig, given, &answer, &err));
 	assert_int_equal(answer.seq, given.seq);
 	assert_int_equal(answer.number, given.no_number ? 0 : rig->number);
 	got.rows = answer.grants_len;
@@ -380,7 +380,7 @@ static void the_quota_is_shared_out(void **state)
 				.worker = "w2", .process = "p2", .granted = 10, .used = 10, .want = 2 })
 			.granted,
 		11);
-	/* The last push of a boot frees what it did not use. */
+	/* The last report of a boot frees what it did not use. */
 	(void)got(rig, (struct given){ .worker = "w2",
 			       .process = "p2",
 			       .used = 11,
@@ -451,7 +451,7 @@ static void a_beat_waits_for_nobody(void **state)
 
 	(void)got(rig, (struct given){ .want = 5 });
 	leader_lock(&rig->leader);
-	assert_true(push(rig, (struct given){ 0 }, &answer, &err));
+	assert_true(report(rig, (struct given){ 0 }, &answer, &err));
 	leader_unlock(&rig->leader);
 	assert_int_equal(answer.number, rig->number);
 	assert_true(answer.lease_ms > 0 && answer.grant_ms > 0 && answer.now_ms > 0);
@@ -562,7 +562,7 @@ static void grants_survive_a_restart(void **state)
 	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 0);
 }
 
-/* A straggler, or the first push to a leader that has started. */
+/* A straggler, or the first report to a leader that has started. */
 static void who_has_not_heard_this_leader_only_tells(void **state)
 {
 	struct rig *rig = *state;
@@ -633,7 +633,7 @@ static void who_comes_is_a_dealing(void **state)
 	assert_string_not_equal(got(rig, (struct given){ 0 }).witness, one.witness);
 }
 
-/* What it tells is not taken: a newer push of it was faster. */
+/* What it tells is not taken: a newer report of it was faster. */
 static void a_late_push_is_no_proof(void **state)
 {
 	struct rig *rig = *state;
@@ -739,7 +739,7 @@ static void a_restored_leader_tells_no_more_than_it_was_told(void **state)
 	assert_int_equal(granted(rig), 3);
 }
 
-/* What the push itself tells begins the hold before anything of it is given. */
+/* What the report itself tells begins the hold before anything of it is given. */
 static void a_loss_is_noticed_before_anything_is_given(void **state)
 {
 	struct rig *rig = *state;
@@ -790,7 +790,7 @@ static void who_goes_is_out_at_once(void **state)
 	ring_write_now_locked(rig->leader.ring);
 	leader_unlock(&rig->leader);
 	uint64_t before = epoch_of(rig);
-	assert_true(push(rig, (struct given){ .worker = "w1", .state = "left" }, &answer, &err));
+	assert_true(report(rig, (struct given){ .worker = "w1", .state = "left" }, &answer, &err));
 	assert_int_equal(answer.ring_epoch, before + 1);
 	usage_answer_fini(&answer);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/cluster/push_call.h"
+#include "worker/cluster/report_call.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,9 +27,9 @@
 #define SAY_SPAN_MS 60000
 #define RATE_MS     1000
 
-void push_self_init(struct push_self *self, struct cluster *cluster, struct worker *worker)
+void report_self_init(struct report_self *self, struct cluster *cluster, struct worker *worker)
 {
-	*self = (struct push_self){ .cluster = cluster,
+	*self = (struct report_self){ .cluster = cluster,
 		.worker = worker,
 		.state = "active",
 		.every_ms = cluster->settings->push_every_ms,
@@ -38,7 +38,7 @@ void push_self_init(struct push_self *self, struct cluster *cluster, struct work
 
 /* ---- the head ---- */
 
-static void measure_rate(struct push_self *self, uint64_t requests, int64_t now)
+static void measure_rate(struct report_self *self, uint64_t requests, int64_t now)
 {
 	if (self->rate_ms && now - self->rate_ms < RATE_MS)
 		return;
@@ -49,7 +49,7 @@ static void measure_rate(struct push_self *self, uint64_t requests, int64_t now)
 	self->rate_ms = now;
 }
 
-static void fill_stats(struct push_self *self, struct usage_stats *stats)
+static void fill_stats(struct report_self *self, struct usage_stats *stats)
 {
 	struct worker *worker = self->worker;
 	struct process_stats process = process_stats();
@@ -76,61 +76,61 @@ static void fill_stats(struct push_self *self, struct usage_stats *stats)
 	stats->rate = self->rate;
 }
 
-/* What is ours in every push. What it says of counts, demands and leaders is its owner's. */
-static void head_init(struct push_self *self, struct usage_push *push)
+/* What is ours in every report. What it says of counts, demands and leaders is its owner's. */
+static void head_init(struct report_self *self, struct usage_report *report)
 {
 	struct cluster *cluster = self->cluster;
 	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
 	char digest[STATE_DIGEST_TEXT];
 
 	state_digest_hex(snapshot->state, digest);
-	push->worker = check_strdup(cluster->self);
-	push->process = check_strdup(cluster->process);
-	push->number = ++self->number;
-	push->url = check_strdup(cluster->url);
-	push->zone = check_strdup(cluster->settings->zone);
-	push->version = check_strdup(ZOT_VERSION);
-	push->state = check_strdup(self->state);
-	push->revision = state_revision(snapshot->state);
-	push->state_digest = check_strdup(push->revision ? digest : "");
-	push->state_age_ms = cluster_state_age_ms(cluster);
-	push->stats = (struct usage_stats){ 0 };
-	fill_stats(self, &push->stats);
+	report->worker = check_strdup(cluster->self);
+	report->process = check_strdup(cluster->process);
+	report->number = ++self->number;
+	report->url = check_strdup(cluster->url);
+	report->zone = check_strdup(cluster->settings->zone);
+	report->version = check_strdup(ZOT_VERSION);
+	report->state = check_strdup(self->state);
+	report->revision = state_revision(snapshot->state);
+	report->state_digest = check_strdup(report->revision ? digest : "");
+	report->state_age_ms = cluster_state_age_ms(cluster);
+	report->stats = (struct usage_stats){ 0 };
+	fill_stats(self, &report->stats);
 }
 
-static void head_fini(struct usage_push *push)
+static void head_fini(struct usage_report *report)
 {
-	free(push->worker);
-	free(push->process);
-	free(push->url);
-	free(push->zone);
-	free(push->version);
-	free(push->state);
-	free(push->state_digest);
+	free(report->worker);
+	free(report->process);
+	free(report->url);
+	free(report->zone);
+	free(report->version);
+	free(report->state);
+	free(report->state_digest);
 }
 
 /* ---- the answer ---- */
 
-void push_self_say_refused(struct push_self *self, const char *why)
+void report_self_say_refused(struct report_self *self, const char *why)
 {
 	if (few_take(&self->said, SAY_MOST, SAY_SPAN_MS, clock_ms()))
-		log_error("push.refused", "name=%s %s", log_quote(str_of(self->cluster->self)), why);
+		log_error("report.refused", "name=%s %s", log_quote(str_of(self->cluster->self)), why);
 }
 
-static void say_wrong(struct push_self *self, const struct error *err)
+static void say_wrong(struct report_self *self, const struct error *err)
 {
 	if (few_take(&self->said, SAY_MOST, SAY_SPAN_MS, clock_ms()))
-		log_warn("push.answer", "error=%s ignoring", log_quote(str_of(err->text)));
+		log_warn("report.answer", "error=%s ignoring", log_quote(str_of(err->text)));
 }
 
 /* Refused for what we are, not for now. */
-static void say_why(struct push_self *self, unsigned status)
+static void say_why(struct report_self *self, unsigned status)
 {
 	if (status == 401)
-		push_self_say_refused(
+		report_self_say_refused(
 			self, "the leader does not know CLUSTER_LEADER_CLIENT_ID and _SECRET, or no longer");
 	else if (status == 403)
-		push_self_say_refused(self,
+		report_self_say_refused(self,
 			"the credential is another worker's: CLUSTER_LEADER_CLIENT_ID must be "
 			"CLUSTER_WORKER_NAME");
 }
@@ -143,7 +143,7 @@ static bool check_most(const char *what, int64_t value, int64_t most, struct err
 		value, most);
 }
 
-static bool check_answer(const struct push_call *call, const struct usage_answer *answer, struct error *err)
+static bool check_answer(const struct report_call *call, const struct usage_answer *answer, struct error *err)
 {
 	if (!check_most("lease_ms", answer->lease_ms, LEASE_MOST_MS, err) ||
 		!check_most("push_every_ms", answer->push_every_ms, EVERY_MOST_MS, err) ||
@@ -152,11 +152,11 @@ static bool check_answer(const struct push_call *call, const struct usage_answer
 		!check_most("now_ms", answer->now_ms, USAGE_CLOCK_MOST_MS, err))
 		return false;
 	if (answer->seq != call->seq || (answer->number && answer->number != call->number))
-		return error_set(err, ERROR_INVALID, NULL, "it is that to another push");
+		return error_set(err, ERROR_INVALID, NULL, "it is that to another report");
 	return true;
 }
 
-static void learn(struct push_self *self, const struct usage_answer *answer)
+static void learn(struct report_self *self, const struct usage_answer *answer)
 {
 	self->every_ms = answer->push_every_ms;
 	if (answer->push_every_ms <= 0)
@@ -167,13 +167,13 @@ static void learn(struct push_self *self, const struct usage_answer *answer)
 		self->lease_ms = answer->lease_ms;
 }
 
-static void taken(struct push_call *call, struct http_call *http, struct push_result *result)
+static void taken(struct report_call *call, struct http_call *http, struct report_result *result)
 {
 	const char *date = http_headers_find(http_call_headers(http), "Date");
 
 	leaders_worked(&call->leaders);
 	learn(call->self, result->answer);
-	result->end = PUSH_TAKEN;
+	result->end = REPORT_TAKEN;
 	result->trust = (struct trust_answer){ .asked_ms = call->sent_ms,
 		.asked_wall_ms = call->sent_wall_ms,
 		.answered_ms = clock_ms(),
@@ -183,7 +183,7 @@ static void taken(struct push_call *call, struct http_call *http, struct push_re
 		result->trust.date_s = -1;
 }
 
-static void read_answer(struct push_call *call, struct http_call *http, struct push_result *result)
+static void read_answer(struct report_call *call, struct http_call *http, struct report_result *result)
 {
 	struct usage_answer answer = { 0 };
 	struct error err;
@@ -201,21 +201,21 @@ static void read_answer(struct push_call *call, struct http_call *http, struct p
 	usage_answer_fini(&answer);
 }
 
-static void read_refusal(struct push_call *call, struct http_call *http, struct push_result *result)
+static void read_refusal(struct report_call *call, struct http_call *http, struct report_result *result)
 {
 	unsigned status = http_call_status(http);
 	AUTO_FINI(buf) why = buf_limit(WHY_MAX + 64);
 
 	if (status == 409)
-		result->end = PUSH_CONFLICT;
+		result->end = REPORT_CONFLICT;
 	else if (status == 400 || status == 413)
-		result->end = PUSH_REFUSED;
+		result->end = REPORT_REFUSED;
 	else
 		leaders_failed(&call->leaders, clock_ms());
 	say_why(call->self, status);
 	buf_format(&why, "the leader answered %u %.*s", status, STR_ARGS(http_call_body(http)));
 	result->why = buf_text(&why);
-	log_debug("push.failed", "error=%s", log_quote(str_of(result->why)));
+	log_debug("report.failed", "error=%s", log_quote(str_of(result->why)));
 	call->done(call->arg, result);
 }
 
@@ -232,12 +232,12 @@ static void on_head(void *arg, struct http_call *http)
 
 static void on_done(void *arg, struct http_call *http, const struct error *err)
 {
-	struct push_call *call = arg;
-	struct push_result result = { .end = PUSH_FAILED, .number = call->number, .reached = !err };
+	struct report_call *call = arg;
+	struct report_result result = { .end = REPORT_FAILED, .number = call->number, .reached = !err };
 
 	call->call = NULL;
 	if (err) {
-		log_debug("push.failed", "error=%s", log_quote(str_of(err->text)));
+		log_debug("report.failed", "error=%s", log_quote(str_of(err->text)));
 		if (err->kind == ERROR_TOO_LARGE)
 			say_wrong(call->self, err);
 		leaders_failed(&call->leaders, clock_ms());
@@ -252,34 +252,34 @@ static void on_done(void *arg, struct http_call *http, const struct error *err)
 
 /* ---- sending ---- */
 
-void push_call_init(struct push_call *call, struct push_self *self, push_done_f *done, void *arg)
+void report_call_init(struct report_call *call, struct report_self *self, report_done_f *done, void *arg)
 {
-	*call = (struct push_call){ .self = self, .done = done, .arg = arg };
+	*call = (struct report_call){ .self = self, .done = done, .arg = arg };
 	leaders_init(&call->leaders, self->cluster->settings, self->cluster->settings->push_every_ms);
 }
 
-void push_call_cancel(struct push_call *call)
+void report_call_cancel(struct report_call *call)
 {
 	if (call->call)
 		http_call_cancel(TAKE(call->call));
 }
 
-void push_call_fini(struct push_call *call)
+void report_call_fini(struct report_call *call)
 {
 	leaders_fini(&call->leaders);
 }
 
-bool push_call_send(struct push_call *call, const struct usage_push *push, int64_t *ret_wait_ms)
+bool report_call_send(struct report_call *call, const struct usage_report *report, int64_t *ret_wait_ms)
 {
-	struct push_self *self = call->self;
+	struct report_self *self = call->self;
 	AUTO_FINI(buf) body = buf_limit(USAGE_BYTES_MAX * 2);
-	struct usage_push item = *push;
+	struct usage_report item = *report;
 	const char *url = leaders_next(&call->leaders, clock_ms(), ret_wait_ms);
 
 	if (!url)
 		return false;
 	head_init(self, &item);
-	usage_push_encode(&item, &body);
+	usage_report_encode(&item, &body);
 	head_fini(&item);
 	struct leader_call to = { .cluster = self->cluster,
 		.client = self->worker->loops[0].client,

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * report - usage and heartbeat to the leaders: docs/cluster-protocol.md, the worker's half.
+ *
+ *     beat.h    membership and grants, every interval and whenever a call waits
+ *     counts.h  what was counted, when there is something
+ *
+ * Both send with one process, one number that grows, one witness (report_call.h).
+ * Thread  own loop, but for report_is_over().
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct cluster;
+struct report;
+struct state;
+struct worker;
+
+struct report *report_start(struct cluster *cluster, struct worker *worker);
+/* "draining" or "left": said at once. After "left" the last counts go out, and then the last word of this boot. */
+void report_say(struct report *report, const char *state);
+/* A state is about to be published: quotas that were lowered count at once. NULL is fine. */
+void report_state_changed(struct report *report, const struct state *state);
+/* Thread  any. The last word was acknowledged, or could not be sent and lies in the journal. */
+bool report_is_over(const struct report *report);
+void report_stop(struct report *report); /* NULL is fine */
+void report_free(struct report *report); /* after pool and loops have ended */
