@@ -231,7 +231,7 @@ struct beat *beat_start(struct report_self *self, struct usage *usage)
 
 	beat->self = self;
 	beat->usage = usage;
-	beat->loop = self->worker->loops[0].loop;
+	beat->loop = self->worker->front.loops[0].loop;
 	beat->telling = true;
 	report_call_init(&beat->call, self, on_done, beat);
 	beat_kick(beat);

@@ -169,7 +169,8 @@ void cluster_start(struct cluster *cluster, struct worker *worker)
 {
 	if (!cluster->has_leaders)
 		return;
-	cluster->feed = feed_start(cluster, worker->loops[0].loop, worker->loops[0].client, worker->pool);
+	cluster->feed =
+		feed_start(cluster, worker->front.loops[0].loop, worker->front.loops[0].client, worker->pool);
 	cluster->report = report_start(cluster, worker);
 }
 

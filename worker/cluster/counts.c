@@ -139,7 +139,7 @@ static void put_aside(struct counts *counts, const struct usage_report *report, 
 	log_error("usage.refused", "boot=%s seq=%" PRIu64 " rows=%zu path=%s error=%s", report->boot,
 		report->seq, report->rows_len + report->repositories_len + report->demands_len,
 		log_quote(str_of(counts->refused_path)), log_quote(str_of(why)));
-	counter_add(&counts->self->worker->loops[0].counters.usage_refused_total, 1);
+	counter_add(&counts->self->worker->front.loops[0].counters.usage_refused_total, 1);
 	refused->path = counts->refused_path;
 	refused->line = buf_limit(USAGE_BYTES_MAX);
 	usage_report_encode(report, &refused->line);
@@ -288,7 +288,7 @@ static void collect_all(struct counts *counts)
 		struct collect *collect = xnew(struct collect);
 
 		*collect = (struct collect){ .counts = counts, .from = &counts->usage->loops[i] };
-		loop_post(counts->self->worker->loops[i].loop, collect_run, collect);
+		loop_post(counts->self->worker->front.loops[i].loop, collect_run, collect);
 	}
 }
 
@@ -436,7 +436,7 @@ struct counts *counts_start(struct report_self *self, struct usage *usage)
 
 	counts->self = self;
 	counts->usage = usage;
-	counts->loop = self->worker->loops[0].loop;
+	counts->loop = self->worker->front.loops[0].loop;
 	report_call_init(&counts->call, self, on_done, counts);
 	counts_queue_init(&counts->queue, self->cluster->self, self->cluster->process);
 	counts->text = buf_limit(JOURNAL_MAX);

@@ -23,9 +23,9 @@ struct report *report_start(struct cluster *cluster, struct worker *worker)
 	struct report *report = xnew(struct report);
 
 	report_self_init(&report->self, cluster, worker);
-	report->usage = worker->usage;
-	report->counts = counts_start(&report->self, worker->usage);
-	report->beat = beat_start(&report->self, worker->usage);
+	report->usage = worker->front.usage;
+	report->counts = counts_start(&report->self, worker->front.usage);
+	report->beat = beat_start(&report->self, worker->front.usage);
 	report->usage->kick = beat_kick;
 	report->usage->kick_arg = report->beat;
 	return report;

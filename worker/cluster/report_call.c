@@ -56,18 +56,18 @@ static void fill_stats(struct report_self *self, struct usage_stats *stats)
 	struct histogram latency = { 0 };
 	int64_t now = clock_ms();
 
-	for (unsigned i = 0; i < worker->loops_len; i++) {
-		const struct worker_counters *counters = &worker->loops[i].counters;
+	for (unsigned i = 0; i < worker->front.loops_len; i++) {
+		const struct front_counters *counters = &worker->front.loops[i].counters;
 		stats->requests += counter_get(&counters->http_ended_total);
 		stats->bytes_in += counter_get(&counters->received_bytes_total);
 		stats->bytes_out += counter_get(&counters->sent_bytes_total);
 		stats->proxied += counter_get(&counters->proxied_total);
-		traffic_latency(&worker->loops[i].traffic, &latency);
+		traffic_latency(&worker->front.loops[i].traffic, &latency);
 	}
-	stats->open_requests = worker_open_requests(worker);
+	stats->open_requests = front_open_requests(&worker->front);
 	stats->rss = process.rss;
 	stats->cpu_ms = process.cpu_ms;
-	stats->uptime_ms = (uint64_t)(now - worker->started_ms);
+	stats->uptime_ms = (uint64_t)(now - worker->front.started_ms);
 	stats->p50_us = histogram_quantile(&latency, 0.5);
 	stats->p99_us = histogram_quantile(&latency, 0.99);
 	stats->s3_requests = store_requests(worker->store);
@@ -282,7 +282,7 @@ bool report_call_send(struct report_call *call, const struct usage_report *repor
 	usage_report_encode(&item, &body);
 	head_fini(&item);
 	struct leader_call to = { .cluster = self->cluster,
-		.client = self->worker->loops[0].client,
+		.client = self->worker->front.loops[0].client,
 		.leader = url,
 		.method = "PUT",
 		.path = "/api/cluster/quotas",
