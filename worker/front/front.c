@@ -2,6 +2,7 @@
 #include "worker/front/front.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -284,6 +285,15 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 	}
 }
 
+/* Nobody answered, and it cannot be served here. */
+static void on_refused(
+	void *arg, struct http_request *request, unsigned retry_after_s, const struct error *err)
+{
+	(void)arg;
+	http_request_reply(
+		request, retry_after_s ? oci_reply_later(retry_after_s, err) : oci_reply_error(err));
+}
+
 /* A change of the repository's index, which its owner makes. */
 static bool is_change(const struct oci_ask *ask)
 {
@@ -310,6 +320,7 @@ enum front_turn front_forward(struct front_call *call)
 		.body = call->ask.body,
 		.has_call = is_change(&call->ask),
 		.on_unreachable = on_unreachable,
+		.refuse = on_refused,
 		.arg = call,
 	};
 
@@ -317,7 +328,7 @@ enum front_turn front_forward(struct front_call *call)
 		return FRONT_MORE;
 	if (forward.has_call) {
 		random_bytes(call->ask.call.raw, sizeof(call->ask.call.raw));
-		forward.call = call->ask.call;
+		memcpy(forward.call, call->ask.call.raw, sizeof(forward.call));
 		forward.issued_ms = call->ask.call_issued_ms = store_clock_s(call->ask.worker->store) * 1000;
 	}
 	counter_add(&call->loop->counters.proxied_total, 1);
