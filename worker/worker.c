@@ -30,12 +30,14 @@
 #include "worker/front/front.h"
 #include "worker/registry/uploads.h"
 #include "worker/reload.h"
+#include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
 #include "worker/index/index.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/tls_files.h"
+#include "worker/worker_stats.h"
 
 #define LOOPS_MAX      256
 #define POOL_QUEUE_MAX 10000
@@ -257,10 +259,11 @@ static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
 	const struct worker_settings *s = worker->settings;
+	struct member_settings member = settings_cluster(s);
 
 	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!file_make_folders(s->data, 0700, err) || !lock_data(process, err) ||
-		!cluster_new(&worker->cluster, s, process->port, err) ||
+		!cluster_new(&worker->cluster, &member, process->port, err) ||
 		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
 		!open_spool(worker, err))
 		return false;
@@ -437,6 +440,20 @@ static void on_fold(void *arg)
 	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 }
 
+static void start_cluster(struct worker *worker)
+{
+	struct worker_loop *first = &worker->loops[0];
+	struct cluster_run run = { .loop = first->loop,
+		.client = first->client,
+		.pool = worker->pool,
+		.usage = worker->usage,
+		.stats = worker_stats,
+		.arg = worker,
+		.refused = &first->counters.usage_refused_total };
+
+	cluster_start(worker->cluster, &run);
+}
+
 static bool open_process(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -449,7 +466,7 @@ static bool open_process(struct worker_process *process, struct error *err)
 			return false;
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		on_beat(&worker->loops[i]);
-	cluster_start(worker->cluster, worker);
+	start_cluster(worker);
 	uploads_start(worker->uploads);
 	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 	atomic_store(&process->importing, true);
