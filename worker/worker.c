@@ -30,10 +30,12 @@
 #include "worker/front/front.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
+#include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/tls_files.h"
+#include "worker/worker_stats.h"
 
 #define LOOPS_MAX      256
 #define POOL_QUEUE_MAX 10000
@@ -269,10 +271,11 @@ static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
 	const struct worker_settings *s = worker->settings;
+	struct member_settings member = settings_cluster(s);
 
 	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!file_make_folders(s->data, 0700, err) || !lock_data(process, err) ||
-		!cluster_new(&worker->front.cluster, s, process->port, err) ||
+		!cluster_new(&worker->front.cluster, &member, process->port, err) ||
 		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
 		!open_spool(worker, err))
 		return false;
@@ -445,6 +448,20 @@ static void on_fold(void *arg)
 	loop_timer_start(worker->front.loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 }
 
+static void start_cluster(struct worker *worker)
+{
+	struct front_loop *first = &worker->front.loops[0];
+	struct cluster_run run = { .loop = first->loop,
+		.client = first->client,
+		.pool = worker->pool,
+		.usage = worker->front.usage,
+		.stats = worker_stats,
+		.arg = worker,
+		.refused = &first->counters.usage_refused_total };
+
+	cluster_start(worker->front.cluster, &run);
+}
+
 static bool open_process(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -457,7 +474,7 @@ static bool open_process(struct worker_process *process, struct error *err)
 			return false;
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		on_beat(&worker->front.loops[i]);
-	cluster_start(worker->front.cluster, worker);
+	start_cluster(worker);
 	uploads_start(worker->front.registry->uploads, worker->front.loops[0].loop);
 	loop_timer_start(worker->front.loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 	atomic_store(&process->importing, true);

@@ -2,6 +2,7 @@
 #include "worker/front/front.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -307,6 +308,15 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 	}
 }
 
+/* Nobody answered, and it cannot be served here. */
+static void on_refused(
+	void *arg, struct http_request *request, unsigned retry_after_s, const struct error *err)
+{
+	(void)arg;
+	http_request_reply(
+		request, retry_after_s ? oci_reply_later(retry_after_s, err) : oci_reply_error(err));
+}
+
 /* A change of the repository's index, which its owner makes. */
 static bool is_change(const struct oci_ask *ask)
 {
@@ -334,6 +344,7 @@ enum front_turn front_forward(struct front_call *call)
 		.body = call->oci.ask.body,
 		.has_call = is_change(&call->oci.ask),
 		.on_unreachable = on_unreachable,
+		.refuse = on_refused,
 		.arg = call,
 	};
 
@@ -341,7 +352,7 @@ enum front_turn front_forward(struct front_call *call)
 		return FRONT_MORE;
 	if (forward.has_call) {
 		random_bytes(call->oci.ask.call.id.raw, sizeof(call->oci.ask.call.id.raw));
-		forward.call = call->oci.ask.call.id;
+		memcpy(forward.call, call->oci.ask.call.id.raw, sizeof(forward.call));
 		forward.issued_ms = call->oci.ask.call.issued_ms =
 			store_clock_s(front->registry->store) * 1000;
 	}
