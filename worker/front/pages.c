@@ -41,8 +41,8 @@ static const struct route metrics = { .operation = "metrics",
 	.authorise = may_scrape,
 	.inline_f = pages_metrics };
 
-static enum route_found take(
-	const struct front_call *call, const struct route *row, const struct route **ret, unsigned *ret_allowed)
+static enum route_found take(const struct front_call *call, const struct route *row, const struct route **ret,
+	unsigned *ret_allowed)
 {
 	*ret = row;
 	*ret_allowed = row->methods;

@@ -152,8 +152,10 @@ static void format_image(struct buf *into)
 	digest_format(&layer, layer_text);
 	buf_format(into,
 		"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
-		"\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":2},"
-		"\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":5}]}",
+		"\"config\":{\"mediaType\":\"application/"
+		"vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":2},"
+		"\"layers\":[{\"mediaType\":\"application/"
+		"vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":5}]}",
 		config_text, layer_text);
 }
 
