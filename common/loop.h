@@ -18,7 +18,6 @@
  *   3 inbox    all posts that are there now
  *   4 timers   those that are due
  *   5 stages   run() of each, in order, always: a resume takes effect only there
- *   6 bury     loop_bury()ed objects are freed: nothing is freed inside its own callback
  * A callback that creates new work for an earlier step makes the next wait 0.
  *
  * Thread  "own loop" means: the thread in loop_run(). Functions marked `any` may be called from
@@ -38,7 +37,7 @@ typedef void loop_ready_f(void *arg, uint32_t epoll_events);
 typedef void loop_timer_f(void *arg);
 
 bool loop_new(struct loop **ret_loop, const char *name, struct error *err) MUST_CHECK;
-void loop_free(struct loop *loop); /* not running; runs the posts and burials that are left */
+void loop_free(struct loop *loop); /* not running; runs the posts that are left */
 AUTO_DEFINE(loop)
 /* Turns until loop_stop(). The calling thread becomes the loop's thread. */
 void loop_run(struct loop *loop);
@@ -48,8 +47,6 @@ void loop_turn(struct loop *loop, int max_wait_ms);
 
 /* Thread  any. fn(arg) runs on the loop, in the order of posting from one thread. */
 void loop_post(struct loop *loop, loop_post_f *fn, void *arg);
-/* Own loop. free_f(arg) at the end of this turn. */
-void loop_bury(struct loop *loop, loop_post_f *free_f, void *arg);
 
 /* Own loop. epoll events as in epoll_ctl(2); a fd is watched once. */
 bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready_f *on_ready, void *arg,
