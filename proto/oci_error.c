@@ -55,13 +55,6 @@ static const struct kind *kind_of(const struct error *err)
 	return &kinds[at < sizeof(kinds) / sizeof(kinds[0]) ? at : ERROR_INTERNAL];
 }
 
-const char *oci_error_text(const char *code)
-{
-	const struct code *found = code_find(code);
-
-	return found ? found->text : NULL;
-}
-
 unsigned oci_error_status(const struct error *err)
 {
 	const struct code *code = code_find(err->code);
