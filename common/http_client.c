@@ -509,8 +509,3 @@ struct str http_call_body(const struct http_call *call)
 {
 	return buf_str(&call->collected);
 }
-
-uint64_t http_call_sent(const struct http_call *call)
-{
-	return call->transfer.sent;
-}

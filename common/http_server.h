@@ -128,7 +128,6 @@ struct ip           http_request_ip(const struct http_request *request);
 /* Whose request it is when a proxy that is trusted brings it: turns and room are the client's then, until the connection's next
  * request is somebody else's. */
 void                http_request_set_client(struct http_request *request, const struct ip *client);
-bool                http_request_is_tls(const struct http_request *request);
 /* The client's certificate (DER) where one was shown; STR_NONE otherwise. It is one that client_ca_pem vouches
  * for: the handshake fails with any other. Valid as long as the connection. */
 struct str          http_request_client_cert(const struct http_request *request);

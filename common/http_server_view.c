@@ -85,11 +85,6 @@ struct ip http_request_ip(const struct http_request *request)
 	return request->conn->ip;
 }
 
-bool http_request_is_tls(const struct http_request *request)
-{
-	return request->conn->wire.tls != NULL;
-}
-
 struct str http_request_client_cert(const struct http_request *request)
 {
 	struct http_conn *conn = request->conn;
