@@ -476,23 +476,32 @@ void http_client_free(struct http_client *client)
 
 /* The call, for its events. */
 
+static void call_assert(const struct http_call *call)
+{
+	loop_assert(call->client->loop);
+}
+
 unsigned http_call_status(const struct http_call *call)
 {
+	call_assert(call);
 	return call->transfer.head_done ? call->transfer.status : 0;
 }
 
 const struct http_headers *http_call_headers(const struct http_call *call)
 {
+	call_assert(call);
 	return call->transfer.headers;
 }
 
 int64_t http_call_length(const struct http_call *call)
 {
+	call_assert(call);
 	return call->transfer.length;
 }
 
 void http_call_into(struct http_call *call, struct pipe *pipe)
 {
+	call_assert(call);
 	CHECK(!call->into && !call->collects);
 	call->into = pipe;
 	pipe_on_room(pipe, on_room, call);
@@ -500,6 +509,7 @@ void http_call_into(struct http_call *call, struct pipe *pipe)
 
 void http_call_collect(struct http_call *call, size_t max)
 {
+	call_assert(call);
 	CHECK(!call->into && !call->collects);
 	call->collects = true;
 	call->collected = buf_limit(max);
@@ -507,5 +517,6 @@ void http_call_collect(struct http_call *call, size_t max)
 
 struct str http_call_body(const struct http_call *call)
 {
+	call_assert(call);
 	return buf_str(&call->collected);
 }

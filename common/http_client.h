@@ -16,7 +16,7 @@
  * processed for certain (a retry elsewhere is safe for any method); ERROR_TIMEOUT = no progress;
  * ERROR_INTERNAL = cut in the middle, the other side may have acted.
  *
- * Thread  own loop, but for http_send() and http_send_many().
+ * Thread  own loop, which is checked, but for http_send(), http_send_many(), and what is once a process.
  */
 #pragma once
 

@@ -214,9 +214,9 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t in_ms
 
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 {
+	loop_assert(loop);
 	if (timer->slot == 0)
 		return;
-	loop_assert(loop);
 	size_t slot = timer->slot;
 	CHECK(slot <= loop->heap_len && loop->heap[slot] == timer);
 	struct loop_timer *last = loop->heap[loop->heap_len--];
@@ -323,6 +323,7 @@ static void count_turn(struct loop *loop, bool waited_in_vain)
 
 void loop_moved(struct loop *loop)
 {
+	loop_assert(loop);
 	loop->moved = true;
 }
 
@@ -490,6 +491,7 @@ void loop_remove_stage(struct loop *loop, const void *arg)
 
 int64_t loop_now(const struct loop *loop)
 {
+	loop_assert(loop);
 	return loop->now_ms;
 }
 
@@ -505,6 +507,7 @@ void loop_assert(const struct loop *loop)
 
 void loop_set_index(struct loop *loop, unsigned index)
 {
+	loop_assert(loop);
 	loop->index = index;
 }
 

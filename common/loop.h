@@ -20,8 +20,9 @@
  *   5 stages   run() of each, in order, always: a resume takes effect only there
  * A callback that creates new work for an earlier step makes the next wait 0.
  *
- * Thread  "own loop" means: the thread in loop_run(). Functions marked `any` may be called from
- *         every thread. loop_assert() checks.
+ * Thread  "own loop" means: the thread in loop_run(), or any while nobody is in there. Functions marked
+ *         `any` may be called from every thread. What is its own loop's checks that with loop_assert(), here
+ *         and wherever a header says so.
  */
 #pragma once
 
@@ -82,10 +83,10 @@ void loop_wake_stages(struct loop *loop);
 void     loop_moved(struct loop *loop);            /* Own loop */
 uint64_t loop_spins(const struct loop *loop);      /* Thread  any */
 
-int64_t loop_now(const struct loop *loop); /* monotonic ms, read once a turn */
-bool    loop_is_own(const struct loop *loop);
+int64_t loop_now(const struct loop *loop);    /* Own loop. Monotonic ms, read once a turn */
+bool    loop_is_own(const struct loop *loop); /* Thread  any */
 void    loop_assert(const struct loop *loop); /* CHECKs that this is its thread, or that it does not run */
 
-/* A small number of this loop (0, 1, ...), for per-loop arrays: set once by its maker. */
+/* A small number of this loop (0, 1, ...), for per-loop arrays: set once by its maker, then for any thread. */
 void     loop_set_index(struct loop *loop, unsigned index);
 unsigned loop_index(const struct loop *loop);
