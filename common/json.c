@@ -390,29 +390,6 @@ void json_close_array(struct json_writer *w)
 	close_container(w, ']', true);
 }
 
-/* Length of the UTF-8 character at the front of s (RFC 3629: shortest form, no surrogates), or 0. */
-static size_t utf8_len(struct str s)
-{
-	const uint8_t *at = (const uint8_t *)s.at;
-	size_t len = at[0] < 0x80   ? 1
-		     : at[0] < 0xc2 ? 0
-		     : at[0] < 0xe0 ? 2
-		     : at[0] < 0xf0 ? 3
-		     : at[0] < 0xf5 ? 4
-				    : 0;
-
-	if (len > s.len)
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-		(at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 static bool is_plain(char c)
 {
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
@@ -453,7 +430,7 @@ static void put_string(struct buf *into, struct str s)
 		s = str_from(s.at + len, s.len - len);
 		if (!s.len)
 			break;
-		len = utf8_len(s);
+		len = str_utf8_len(s);
 		if (len == 0)
 			buf_puts(into, "\xef\xbf\xbd");
 		else if (len == 1)
