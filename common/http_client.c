@@ -411,15 +411,10 @@ static void run_due(struct http_client *client)
 
 static void end_finished(struct http_client *client)
 {
-	struct CURLMsg *message;
-	int left = 0;
-	while ((message = curl_multi_info_read(client->multi, &left))) {
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		CURLcode code = message->data.result;
-		char *owner = NULL;
-		CHECK(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner) == CURLE_OK);
-		struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, (void *)owner);
+	CURLcode code;
+	void *owner;
+	while (http_transfer_next_over(client->multi, &owner, &code)) {
+		struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
 		if (!call->cancelled)
 			call_end_with(call, code);
 	}
