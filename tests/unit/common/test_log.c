@@ -15,6 +15,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "tests/unit/remove_tree.h"
 
 static char folder[256], path[300];
 static struct buf text;
@@ -36,7 +37,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	buf_fini(&text);
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 /* What was logged since the last call. */

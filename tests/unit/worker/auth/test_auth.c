@@ -11,6 +11,7 @@
 
 #include "common/file.h"
 #include "common/password.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/auth/identity.h"
 
@@ -28,7 +29,7 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 static void write_file(const char *text)
