@@ -51,17 +51,6 @@ bool log_open(const char *path)
 	return true;
 }
 
-bool log_level_parse(struct str name, enum log_level *ret)
-{
-	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++) {
-		if (str_is_nocase(name, level_names[i])) {
-			*ret = (enum log_level)i;
-			return true;
-		}
-	}
-	return false;
-}
-
 bool log_enabled(enum log_level level)
 {
 	return (int)level >= atomic_load_explicit(&least_level, memory_order_relaxed);

@@ -77,52 +77,9 @@ bool check_scope(struct str text, struct error *err)
 
 /* ---- values ---- */
 
-/*
- * The length of the UTF-8 sequence at s, 0 when it is none. The second byte is bounded by the first,
- * which keeps out overlong forms and surrogates (RFC 3629).
- */
-static size_t utf8_len(struct str s)
-{
-	static const struct {
-		uint8_t first, last, len, min, max;
-	} forms[] = {
-		{ 0x00, 0x7f, 1, 0, 0 },
-		{ 0xc2, 0xdf, 2, 0x80, 0xbf },
-		{ 0xe0, 0xe0, 3, 0xa0, 0xbf },
-		{ 0xe1, 0xec, 3, 0x80, 0xbf },
-		{ 0xed, 0xed, 3, 0x80, 0x9f },
-		{ 0xee, 0xef, 3, 0x80, 0xbf },
-		{ 0xf0, 0xf0, 4, 0x90, 0xbf },
-		{ 0xf1, 0xf3, 4, 0x80, 0xbf },
-		{ 0xf4, 0xf4, 4, 0x80, 0x8f },
-	};
-	const uint8_t *at = (const uint8_t *)s.at;
-	size_t form = 0;
-
-	while (form < sizeof(forms) / sizeof(forms[0]) &&
-		(at[0] < forms[form].first || at[0] > forms[form].last))
-		form++;
-	if (form == sizeof(forms) / sizeof(forms[0]) || forms[form].len > s.len)
-		return 0;
-	if (forms[form].len > 1 && (at[1] < forms[form].min || at[1] > forms[form].max))
-		return 0;
-	for (size_t i = 2; i < forms[form].len; i++) {
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return forms[form].len;
-}
-
 static bool check_utf8(struct str s, struct error *err)
 {
-	while (s.len) {
-		size_t len = utf8_len(s);
-
-		if (!len)
-			return invalid(err, "not valid UTF-8");
-		s = str_from(s.at + len, s.len - len);
-	}
-	return true;
+	return str_is_utf8(s) || invalid(err, "not valid UTF-8");
 }
 
 static bool check_text(const struct field *field, const char *text, struct error *err)

@@ -13,11 +13,11 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/file.h"
 #include "leader/first_start.h"
 #include "leader/leader.h"
 #include "leader/state_log.h"
 #include "proto/entity_table.h"
+#include "tests/unit/remove_tree.h"
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -49,7 +49,7 @@ static int teardown(void **state)
 	state_log_free(rig->leader.log);
 	store_close(rig->leader.store);
 	(void)pthread_mutex_destroy(&rig->leader.lock);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }

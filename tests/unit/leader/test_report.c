@@ -27,6 +27,7 @@
 #include "leader/state_log.h"
 #include "leader/store/driver.h"
 #include "proto/entity_table.h"
+#include "tests/unit/remove_tree.h"
 
 struct rig {
 	char folder[64];
@@ -121,7 +122,7 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 
 	close_rig(rig);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }

@@ -15,7 +15,6 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/file.h"
 #include "common/loop.h"
 #include "leader/first_start.h"
 #include "leader/grants.h"
@@ -24,6 +23,7 @@
 #include "leader/members.h"
 #include "leader/state_log.h"
 #include "leader/store/driver.h"
+#include "tests/unit/remove_tree.h"
 
 struct rig {
 	char folder[64];
@@ -110,7 +110,7 @@ static int teardown(void **state)
 	state_log_free(leader->log);
 	store_close(leader->store);
 	(void)pthread_mutex_destroy(&leader->lock);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }

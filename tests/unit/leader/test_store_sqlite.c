@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 #include "common/check.h"
-#include "common/file.h"
 #include "leader/store/sqlite.h"
 #include "proto/entity_table.h"
+#include "tests/unit/remove_tree.h"
 
 struct rig {
 	char folder[64];
@@ -41,7 +41,7 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 
 	store_close(rig->store);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }

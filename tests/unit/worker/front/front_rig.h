@@ -18,6 +18,7 @@
 #include "common/pool.h"
 #include "proto/digest.h"
 #include "proto/peer_token.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/auth/access.h"
 #include "worker/auth/identity.h"
 #include "worker/cluster/cluster_new.h"
@@ -408,7 +409,7 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 	peer_guard_free(rig->cluster.guard);
 	json_doc_free(rig->policies);
 	if (remove)
-		assert_true(file_remove_tree(rig->folder, NULL));
+		assert_true(remove_tree(rig->folder));
 	free(rig);
 }
 

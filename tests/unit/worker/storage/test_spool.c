@@ -17,6 +17,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/storage/spool.h"
 
 #define LIMIT   1000
@@ -95,7 +96,7 @@ static void large_files_keep_every_byte(void **state)
 	free(bytes);
 	spool_file_free(TAKE(file));
 	spool_free(TAKE(spool));
-	OK(file_remove_tree(path, &failure));
+	assert_true(remove_tree(path));
 }
 
 static void limit_is_for_all_files(void **state)
@@ -351,7 +352,7 @@ int main(void)
 		return 1;
 	(void)snprintf(folder, sizeof(folder), "%s/spool", top);
 	failed = cmocka_run_group_tests_name("spool", tests, NULL, NULL);
-	if (!file_remove_tree(top, &failure))
+	if (!remove_tree(top))
 		failed++;
 	return failed != 0;
 }

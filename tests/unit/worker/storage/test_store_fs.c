@@ -22,6 +22,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "tests/unit/worker/storage/store_suite.h"
 
 #define KILLS      30
@@ -584,7 +585,7 @@ int main(void)
 		return 1;
 	failed = store_suite_run(open_next);
 	failed += cmocka_run_group_tests_name("fs", tests, NULL, NULL);
-	if (!file_remove_tree(top, &failure))
+	if (!remove_tree(top))
 		failed++;
 	return failed != 0;
 }
