@@ -398,7 +398,7 @@ static bool read_question(struct str query, struct state_question *question, uin
 	return good;
 }
 
-/* A state that is not of our history, and not of before: ours is an older copy of the store in which that
+/* A state that is not of our history, and not of before: ours is an older copy of the ledger in which that
  * worker's was written. */
 static void look_for_lost_writes(struct feed *feed, const struct poll *poll)
 {

@@ -5,7 +5,7 @@
  *     what it tells of a former leader ---> hearing: is anything lost?
  *     member, grants -- staged --> one transaction with the counts --> applied --> answer
  *
- * A beat of a member that stays as it is takes neither the leader's lock nor the store: its lease does not
+ * A beat of a member that stays as it is takes neither the leader's lock nor the ledger: its lease does not
  * wait for a disk. What a boot that is over held is folded afterwards, a few rows at a time, so that the lock
  * is never held for long.
  */
@@ -41,7 +41,7 @@ struct merging {
 	struct state *state;
 	struct cluster_settings cluster;
 	struct members_staged member;
-	struct store_boot boot;
+	struct ledger_boot boot;
 	struct grants_staged *grants;
 	bool hears;    /* it has heard this process of the leader; it only tells otherwise */
 	bool met;      /* its process is known to all others */
@@ -116,7 +116,7 @@ static void hear_first(struct merging *merging)
 	merging->hears = names_us(merging) || (is_bare(merging->report) && !is_held(merging));
 }
 
-/* What is heard now may be forgotten by those who tell it when they have the answer: the store has it before
+/* What is heard now may be forgotten by those who tell it when they have the answer: the ledger has it before
  * that. */
 static bool settle_loss(struct merging *merging)
 {
@@ -154,14 +154,14 @@ static bool is_dealt(const struct merging *merging, const struct usage_demand *d
 static bool stage_demand(struct merging *merging, const struct usage_demand *demand, bool hold)
 {
 	struct leader *leader = merging->leader;
-	struct store_calls calls;
+	struct ledger_calls calls;
 	struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
 		.live_workers = members_live(leader->members),
 		.hold = hold,
 		.only_tells = !merging->hears,
 		.final = merging->report->final };
 
-	if (!store_calls(leader->store, demand->apikey, demand->day, &calls, merging->err))
+	if (!ledger_calls(leader->ledger, demand->apikey, demand->day, &calls, merging->err))
 		return false;
 	terms.total = calls.all;
 	terms.ungranted = calls.ungranted;
@@ -257,7 +257,7 @@ static bool is_named(struct answering *answering, const char *apikey, const char
 	return map_put(answering->named, grants_key(key, day, apikey), answering) != NULL;
 }
 
-/* What the store has of it may be older than what it says: it is told no more than that, and what it was
+/* What the ledger has of it may be older than what it says: it is told no more than that, and what it was
  * given just now. */
 static uint64_t told_granted(
 	const struct merging *merging, const struct usage_demand *demand, const struct grants_row *row)
@@ -348,7 +348,7 @@ static bool has_counts(const struct usage_report *report)
 	return report->rows_len || report->repositories_len;
 }
 
-static void count_merged(struct merging *merging, const struct store_merged *merged)
+static void count_merged(struct merging *merging, const struct ledger_merged *merged)
 {
 	const struct usage_report *report = merging->report;
 	struct leader *leader = merging->leader;
@@ -362,12 +362,12 @@ static void count_merged(struct merging *merging, const struct store_merged *mer
 			log_quote(str_of(report->worker)), log_quote(str_of(report->boot)));
 }
 
-static bool store_report(struct merging *merging)
+static bool write_report(struct merging *merging)
 {
 	const struct usage_report *report = merging->report;
 	struct leader *leader = merging->leader;
-	struct store_merged merged = { 0 };
-	struct store_merge merge = { .worker = report->worker,
+	struct ledger_merged merged = { 0 };
+	struct ledger_merge merge = { .worker = report->worker,
 		.process = report->process,
 		.boot = report->boot,
 		.after = report->after,
@@ -383,7 +383,7 @@ static bool store_report(struct merging *merging)
 		.member = merging->member.needs_store ? &merging->member.member : NULL };
 
 	merge.grants = grants_staged_rows(merging->grants, &merge.grants_len);
-	if (!store_merge_usage(leader->store, &merge, &merged, merging->err))
+	if (!ledger_merge_usage(leader->ledger, &merge, &merged, merging->err))
 		return false;
 	hearing_dealt(leader->hearing, merged.dealings);
 	merging->member.dealings = merged.dealings;
@@ -448,7 +448,7 @@ static bool stage_locked(struct merging *merging)
 	if (merging->member.needs_store && !stage_member(merging))
 		return false;
 	return check_twin(merging) &&
-	       store_boot(merging->leader->store, merging->report->boot, &merging->boot, merging->err) &&
+	       ledger_boot(merging->leader->ledger, merging->report->boot, &merging->boot, merging->err) &&
 	       check_silence(merging) && take_demands(merging);
 }
 
@@ -467,7 +467,7 @@ static bool merge_locked(struct merging *merging)
 	struct leader *leader = merging->leader;
 
 	leader_assert_locked(leader);
-	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !store_report(merging))
+	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !write_report(merging))
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
@@ -484,7 +484,7 @@ static void fold(struct leader *leader)
 
 	while (more && ok) {
 		leader_lock(leader);
-		ok = store_fold(leader->store, FOLD_ROWS, &more, &err);
+		ok = ledger_fold(leader->ledger, FOLD_ROWS, &more, &err);
 		say = !ok && few_take(&leader->folds_failed, SAY_MOST, SAY_SPAN_MS, clock_ms());
 		leader_unlock(leader);
 		if (say)

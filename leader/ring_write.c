@@ -15,8 +15,8 @@
 #include "leader/grants.h"
 #include "leader/leader.h"
 #include "leader/members.h"
-#include "leader/ring_plan.h"
 #include "leader/peer_secret.h"
+#include "leader/ring_plan.h"
 
 #define SETTLE_MS      50
 #define SWEEP_LEAST_MS 100
@@ -24,7 +24,7 @@
 #define TRIES          5
 #define SAY_MOST       3
 #define SAY_SPAN_MS    60000
-#define STORE_MOST     64 /* rows of members, in one sweep */
+#define ROWS_MOST      64 /* rows of members, in one sweep */
 
 struct ring_write {
 	struct leader *leader;
@@ -58,11 +58,11 @@ static void say_failed(struct ring_write *write, const char *event, const struct
 		log_error(event, "error=%s trying again", log_quote(str_of(err->text)));
 }
 
-static enum store_result write_plan(
+static enum ledger_result write_plan(
 	struct leader *leader, const struct entity *old, const struct ring_plan *plan, struct error *err)
 {
 	AUTO(entity) *entity = entity_new(ENTITY_RING, STR("ring"), 0, &plan->body);
-	struct store_change change = { .entity = entity, .check = true, .expected = entity_revision(old) };
+	struct ledger_change change = { .entity = entity, .check = true, .expected = entity_revision(old) };
 	uint64_t revision;
 	size_t at;
 
@@ -75,22 +75,22 @@ static bool write_once(struct ring_write *write)
 	struct leader *leader = write->leader;
 	AUTO(state) *state = leader_state(leader);
 	struct entity *old = state_find(state, ENTITY_RING, STR("ring"));
-	enum store_result result;
+	enum ledger_result result;
 	struct ring_plan plan;
 	struct error err;
 
 	if (!old || !ring_plan(leader->members, leader_cluster(leader).isolated, entity_ring(old), &plan))
 		return true;
 	result = write_plan(leader, old, &plan, &err);
-	if (result == STORE_WRITTEN) {
+	if (result == LEDGER_WRITTEN) {
 		counter_add(&leader->counters.ring_changes_total, 1);
 		log_info("ring.published", "epoch=%" PRId64 " members=%zu", plan.body.epoch,
 			plan.body.members_len);
-	} else if (result == STORE_FAILED) {
+	} else if (result == LEDGER_FAILED) {
 		say_failed(write, "ring.write", &err);
 	}
 	ring_plan_fini(&plan);
-	return result != STORE_STALE;
+	return result != LEDGER_STALE;
 }
 
 void ring_write_now_locked(struct ring_write *write)
@@ -105,7 +105,7 @@ void ring_write_now_locked(struct ring_write *write)
 /* Settling: 50 ms after the first change, on the pool. */
 
 /* Of a leader that has ended its hearing while nobody reported what must be stored. */
-static void store_heard(struct ring_write *write)
+static void write_heard(struct ring_write *write)
 {
 	struct error err;
 
@@ -119,7 +119,7 @@ static void settle_run(void *arg)
 
 	leader_lock(write->leader);
 	ring_write_now_locked(write);
-	store_heard(write);
+	write_heard(write);
 	leader_unlock(write->leader);
 }
 
@@ -153,13 +153,13 @@ void ring_write_due(struct ring_write *write)
 
 static void lose_some(struct leader *leader, const struct members_terms *terms)
 {
-	struct store_member row;
+	struct ledger_member row;
 
 	while (members_lose(leader->members, terms, &row)) {
 		counter_add(&leader->counters.members_lost_total, 1);
 		log_warn("member.lost", "name=%s url=%s", log_quote(str_of(row.name)),
 			log_quote(str_of(row.url)));
-		store_member_fini(&row);
+		ledger_member_fini(&row);
 	}
 }
 
@@ -168,7 +168,7 @@ static bool forget_one(struct ring_write *write, const char *name)
 	struct leader *leader = write->leader;
 	struct error err;
 
-	if (!store_delete_member(leader->store, name, &err)) {
+	if (!ledger_delete_member(leader->ledger, name, &err)) {
 		say_failed(write, "member.store", &err);
 		return false;
 	}
@@ -179,20 +179,20 @@ static bool forget_one(struct ring_write *write, const char *name)
 
 static void forget_some(struct ring_write *write, const struct members_terms *terms)
 {
-	struct store_member row;
+	struct ledger_member row;
 	bool ok = true;
 
 	while (ok && members_over(write->leader->members, terms, &row)) {
 		ok = forget_one(write, row.name);
-		store_member_fini(&row);
+		ledger_member_fini(&row);
 	}
 }
 
-static bool store_one(struct ring_write *write, const struct store_member *row)
+static bool write_row(struct ring_write *write, const struct ledger_member *row)
 {
 	struct leader *leader = write->leader;
 	struct error err;
-	bool ok = store_put_member(leader->store, row, &err);
+	bool ok = ledger_put_member(leader->ledger, row, &err);
 
 	if (!ok) {
 		members_unstored(leader->members, row->name);
@@ -202,15 +202,15 @@ static bool store_one(struct ring_write *write, const struct store_member *row)
 }
 
 /* Those that are lost now, and those whose row is old. */
-static void store_some(struct ring_write *write)
+static void write_rows(struct ring_write *write)
 {
-	struct store_member row;
+	struct ledger_member row;
 	bool ok = true;
 
-	for (unsigned i = 0; ok && i < STORE_MOST && members_due(write->leader->members, clock_ms(), &row);
+	for (unsigned i = 0; ok && i < ROWS_MOST && members_due(write->leader->members, clock_ms(), &row);
 		i++) {
-		ok = store_one(write, &row);
-		store_member_fini(&row);
+		ok = write_row(write, &row);
+		ledger_member_fini(&row);
 	}
 }
 
@@ -249,8 +249,8 @@ void ring_write_sweep_locked(struct ring_write *write)
 	leader_assert_locked(write->leader);
 	lose_some(leader, &terms);
 	ring_write_now_locked(write);
-	store_some(write);
-	store_heard(write);
+	write_rows(write);
+	write_heard(write);
 	forget_some(write, &terms);
 	tidy_grants(write);
 	expire_credentials(leader);

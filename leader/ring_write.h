@@ -29,5 +29,5 @@ void ring_write_due(struct ring_write *write);   /* Thread  any: within 50 ms */
 /* Pool, leader_lock() held: now. What goes wrong is logged, and tried again by the next sweep. */
 void ring_write_now_locked(struct ring_write *write);
 /* Pool, leader_lock() held. What the timer does: whoever is lost, what the members make of the ring now, rows of members that
- * are to be stored or forgotten, credentials that are over. What the store does not take stays due. */
+ * are to be stored or forgotten, credentials that are over. What the ledger does not take stays due. */
 void ring_write_sweep_locked(struct ring_write *write);

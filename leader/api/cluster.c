@@ -199,7 +199,7 @@ static struct http_response *forget_member(struct api_call *call)
 	leader_lock(leader);
 	forgot = members_may_forget(leader->members, call->rest);
 	if (forgot == MEMBERS_FORGOT)
-		stored = store_delete_member(leader->store, buf_text(&name), &err);
+		stored = ledger_delete_member(leader->ledger, buf_text(&name), &err);
 	if (forgot == MEMBERS_FORGOT && stored) {
 		members_erase(leader->members, call->rest);
 		ring_write_now_locked(leader->ring);

@@ -101,20 +101,20 @@ static struct http_response *read_one(struct api_call *call)
  * changes. */
 
 static size_t gather_deletes(struct api_call *call, const struct state *state, const struct entity *entity,
-	struct store_change **ret)
+	struct ledger_change **ret)
 {
 	size_t keys = call->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
-	struct store_change *changes = xnew_array(struct store_change, keys + 2);
+	struct ledger_change *changes = xnew_array(struct ledger_change, keys + 2);
 
 	changes[len++] =
-		(struct store_change){ .entity = entity_new_deleted(call->kind, entity_id(entity), 0),
+		(struct ledger_change){ .entity = entity_new_deleted(call->kind, entity_id(entity), 0),
 			.check = true,
 			.expected = entity_revision(entity) };
 	for (size_t i = 0; i < keys; i++) {
 		const struct entity *key = state_at(state, ENTITY_APIKEY, i);
 		if (str_is(entity_id(entity), entity_apikey(key)->owner))
-			changes[len++] = (struct store_change){ .entity = entity_new_deleted(
-									ENTITY_APIKEY, entity_id(key), 0) };
+			changes[len++] = (struct ledger_change){ .entity = entity_new_deleted(
+									 ENTITY_APIKEY, entity_id(key), 0) };
 	}
 	if (call->kind == ENTITY_WORKER)
 		len += peer_secret_change(state, &changes[len]);
@@ -126,8 +126,8 @@ static struct http_response *delete_locked(struct api_call *call)
 {
 	AUTO(state) *state = leader_state(call->leader);
 	struct entity *entity = state_find(state, call->kind, call->rest);
-	struct store_change *changes;
-	enum store_result result;
+	struct ledger_change *changes;
+	enum ledger_result result;
 	uint64_t revision;
 	struct error err;
 	size_t len, at;
@@ -143,9 +143,9 @@ static struct http_response *delete_locked(struct api_call *call)
 	for (size_t i = 0; i < len; i++)
 		entity_free(changes[i].entity);
 	free(changes);
-	if (result == STORE_FAILED)
+	if (result == LEDGER_FAILED)
 		return api_error_of(&err);
-	if (result == STORE_STALE)
+	if (result == LEDGER_STALE)
 		return entity_stale(entity);
 	log_info("entity.deleted", "kind=%s id=%s revision=%" PRIu64 " entities=%zu by=%s",
 		entity_kind_name(call->kind), log_quote(call->rest), revision, len,

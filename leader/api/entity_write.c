@@ -266,17 +266,17 @@ static bool revokes(const struct edit *edit)
 	return (old->enabled && !new->enabled) || strcmp(old->secret_hash, new->secret_hash) != 0;
 }
 
-static enum store_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
+static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
 {
 	AUTO(state) *state = leader_state(edit->call->leader);
-	struct store_change changes[2] = { { .entity = edit->made,
+	struct ledger_change changes[2] = { { .entity = edit->made,
 		.check = true,
 		.expected = edit->base ? entity_revision(edit->base) : 0 } };
-	enum store_result result;
+	enum ledger_result result;
 	size_t len = 1, at;
 
 	if (!check_references(edit, state, err))
-		return STORE_FAILED;
+		return LEDGER_FAILED;
 	if (revokes(edit))
 		len += peer_secret_change(state, &changes[1]);
 	result = leader_write_locked(edit->call->leader, changes, len, ret_revision, &at, err);
@@ -284,17 +284,17 @@ static enum store_result write_locked(struct edit *edit, uint64_t *ret_revision,
 	return result;
 }
 
-static enum store_result write_made(struct edit *edit, struct error *err)
+static enum ledger_result write_made(struct edit *edit, struct error *err)
 {
 	struct leader *leader = edit->call->leader;
-	enum store_result result;
+	enum ledger_result result;
 	struct entity *stamped;
 	uint64_t revision;
 
 	leader_lock(leader);
 	result = write_locked(edit, &revision, err);
 	leader_unlock(leader);
-	if (result != STORE_WRITTEN)
+	if (result != LEDGER_WRITTEN)
 		return result;
 	stamped = entity_with_revision(edit->made, revision);
 	entity_free(edit->made);
@@ -302,7 +302,7 @@ static enum store_result write_made(struct edit *edit, struct error *err)
 	log_info("entity.written", "kind=%s id=%s revision=%" PRIu64 " by=%s",
 		entity_kind_name(edit->call->kind), log_quote(str_of(edit->id)), revision,
 		log_quote(str_of(edit->call->who.user)));
-	return STORE_WRITTEN;
+	return LEDGER_WRITTEN;
 }
 
 static bool make(struct edit *edit, struct error *err)
@@ -333,11 +333,11 @@ static struct http_response *write_once(struct edit *edit)
 	if (!make(edit, &err))
 		return api_error_of(&err);
 	switch (write_made(edit, &err)) {
-	case STORE_WRITTEN:
+	case LEDGER_WRITTEN:
 		return written_response(edit);
-	case STORE_FAILED:
+	case LEDGER_FAILED:
 		return api_error_of(&err);
-	case STORE_STALE:
+	case LEDGER_STALE:
 		break;
 	}
 	return is_conditional(edit->call) ? api_error(412, "stale", "it has changed meanwhile; read it again")

@@ -24,7 +24,7 @@ struct listing {
 	bool seen_today;
 };
 
-static bool put_key(void *arg, const struct store_usage *usage)
+static bool put_key(void *arg, const struct ledger_usage *usage)
 {
 	struct listing *listing = arg;
 	struct json_writer *w = &listing->w;
@@ -50,10 +50,10 @@ static bool put_key(void *arg, const struct store_usage *usage)
 	return true;
 }
 
-/* A key that was granted something and has not used it, or whose calls a store that was put back has lost. */
+/* A key that was granted something and has not used it, or whose calls a ledger that was put back has lost. */
 static void put_granted_today(struct listing *listing, const char *key, const char *window)
 {
-	struct store_usage usage = { .id = key };
+	struct ledger_usage usage = { .id = key };
 
 	if (listing->seen_today || (window && strcmp(window, listing->today) != 0) ||
 		!grants_granted(listing->call->leader->grants, key, listing->today))
@@ -62,7 +62,7 @@ static void put_granted_today(struct listing *listing, const char *key, const ch
 	(void)put_key(listing, &usage);
 }
 
-static bool put_repository(void *arg, const struct store_usage *usage)
+static bool put_repository(void *arg, const struct ledger_usage *usage)
 {
 	struct json_writer *w = &((struct listing *)arg)->w;
 
@@ -91,10 +91,10 @@ static struct http_response *list(
 	json_open_array(&listing.w);
 	leader_lock(leader);
 	if (repository)
-		ok = store_list_repositories(leader->store, *repository ? repository : NULL, ROWS_MAX,
+		ok = ledger_list_repositories(leader->ledger, *repository ? repository : NULL, ROWS_MAX,
 			put_repository, &listing, &err);
 	else
-		ok = store_list_keys(leader->store, key, window, ROWS_MAX, put_key, &listing, &err);
+		ok = ledger_list_keys(leader->ledger, key, window, ROWS_MAX, put_key, &listing, &err);
 	leader_unlock(leader);
 	if (key && !repository)
 		put_granted_today(&listing, key, window);
