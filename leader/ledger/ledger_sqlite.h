@@ -5,7 +5,7 @@
 #pragma once
 
 #include "leader/ledger/driver.h"
-#include "leader/ledger/sqlite.h"
+#include "common/sqlite.h"
 
 struct ledger_sqlite {
 	struct ledger ledger; /* first */

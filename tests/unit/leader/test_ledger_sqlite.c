@@ -16,7 +16,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
-#include "leader/ledger/sqlite.h"
+#include "common/sqlite.h"
 #include "proto/entity_table.h"
 
 struct rig {
