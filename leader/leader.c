@@ -101,9 +101,10 @@ static void apply(struct leader *leader, const struct ledger_change *changes, si
 enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
-	enum ledger_result result = ledger_write(leader->ledger, changes, len, ret_revision, ret_at, err);
+	enum ledger_result result;
 
 	leader_assert_locked(leader);
+	result = ledger_write(leader->ledger, changes, len, ret_revision, ret_at, err);
 	if (result == LEDGER_STALE)
 		counter_add(&leader->counters.writes_stale_total, 1);
 	if (result != LEDGER_WRITTEN)
@@ -114,6 +115,15 @@ enum ledger_result leader_write_locked(struct leader *leader, const struct ledge
 		feed_changed(leader->feed);
 	dump_changed(leader->dump);
 	return LEDGER_WRITTEN;
+}
+
+bool leader_forget_locked(struct leader *leader, const char *member, struct error *err)
+{
+	leader_assert_locked(leader);
+	if (!ledger_delete_member(leader->ledger, member, err))
+		return false;
+	members_erase(leader->members, str_of(member));
+	return true;
 }
 
 bool leader_settle_locked(struct leader *leader, struct error *err)

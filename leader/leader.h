@@ -4,7 +4,15 @@
  *
  * One loop serves; the pool does SQLite and bcrypt. All that changes goes to the ledger under leader_lock(), one at a
  * time, and into memory only when the ledger has it: so the state in memory always equals the ledger. Readers take a
- * reference of the newest state and look.
+ * reference of the newest state and look. The doors:
+ *
+ *     entities                   leader_write_locked()
+ *     reports: members, grants   report_merge(): members_stage(), grants_stage() -> ledger -> members_apply(), grants_apply()
+ *     a member is forgotten      leader_forget_locked()
+ *     hearing has ended          leader_settle_locked()
+ *
+ * What the clock alone does (a lease that is over, when a member was seen last) is so in memory at once, whatever the disk
+ * is like, and its row is stored by the sweep (ring_write.h).
  */
 #pragma once
 
@@ -79,6 +87,8 @@ void leader_unlock(struct leader *leader);
 enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
 				       size_t *ret_at, struct error *err) MUST_CHECK;
 
+/* Pool, with the lock. The member is forgotten, by the ledger and then in memory. */
+bool leader_forget_locked(struct leader *leader, const char *member, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The ledger is told whether hearing has ended, where it does not know. */
 bool leader_settle_locked(struct leader *leader, struct error *err) MUST_CHECK;
 

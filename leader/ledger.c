@@ -105,10 +105,10 @@ bool ledger_delete_member(struct ledger *ledger, const char *name, struct error 
 	return ledger->driver->delete_member(ledger, name, err);
 }
 
-bool ledger_calls(struct ledger *ledger, const char *apikey, const char *day, struct ledger_calls *ret,
-	struct error *err)
+bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len,
+	struct ledger_calls *ret, struct error *err)
 {
-	return ledger->driver->calls(ledger, apikey, day, ret, err);
+	return ledger->driver->calls(ledger, at, len, ret, err);
 }
 
 bool ledger_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max,

@@ -91,6 +91,9 @@ struct ledger_merged {
 	uint64_t dealings;       /* of this life, with this one */
 };
 
+struct ledger_key_day {
+	const char *apikey, *day;
+};
 struct ledger_calls {
 	uint64_t all, ungranted; /* ungranted: those that were no part of a grant */
 };
@@ -137,8 +140,9 @@ bool ledger_merge_usage(struct ledger *ledger, const struct ledger_merge *merge,
 bool ledger_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err) MUST_CHECK;
 bool ledger_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err) MUST_CHECK;
 bool ledger_delete_member(struct ledger *ledger, const char *name, struct error *err) MUST_CHECK;
-/* Calls of one key in one day, all workers. */
-bool ledger_calls(struct ledger *ledger, const char *apikey, const char *day, struct ledger_calls *ret, struct error *err) MUST_CHECK;
+/* Calls of keys in days, all workers: ret[i] is of at[i]. However many they are, it is one question. */
+bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
+		  struct error *err) MUST_CHECK;
 /* Filters: NULL = any. window: a day or a month. At most max rows. */
 bool ledger_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn, void *arg,
 		      struct error *err) MUST_CHECK;

@@ -42,6 +42,7 @@ struct merging {
 	struct cluster_settings cluster;
 	struct members_staged member;
 	struct ledger_boot boot;
+	struct ledger_calls *calls; /* of its demands, as they stand in the report */
 	struct grants_staged *grants;
 	bool hears;    /* it has heard this process of the leader; it only tells otherwise */
 	bool met;      /* its process is known to all others */
@@ -151,25 +152,37 @@ static bool is_dealt(const struct merging *merging, const struct usage_demand *d
 	return near && state_find(merging->state, ENTITY_APIKEY, str_of(demand->apikey));
 }
 
-static bool stage_demand(struct merging *merging, const struct usage_demand *demand, bool hold)
+/* All in one question: the lock is held meanwhile. */
+static bool ask_calls(struct merging *merging)
 {
+	const struct usage_report *report = merging->report;
+	struct ledger_key_day *at = xnew_array(struct ledger_key_day, report->demands_len);
+	bool ok;
+
+	for (size_t i = 0; i < report->demands_len; i++)
+		at[i] = (struct ledger_key_day){ report->demands[i].apikey, report->demands[i].day };
+	merging->calls = xnew_array(struct ledger_calls, report->demands_len);
+	ok = ledger_calls(merging->leader->ledger, at, report->demands_len, merging->calls, merging->err);
+	free(at);
+	return ok;
+}
+
+static void stage_demand(struct merging *merging, size_t i, bool hold)
+{
+	const struct usage_demand *demand = &merging->report->demands[i];
 	struct leader *leader = merging->leader;
-	struct ledger_calls calls;
 	struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
+		.total = merging->calls[i].all,
+		.ungranted = merging->calls[i].ungranted,
 		.live_workers = members_live(leader->members),
 		.hold = hold,
 		.only_tells = !merging->hears,
 		.final = merging->report->final };
 
-	if (!ledger_calls(leader->ledger, demand->apikey, demand->day, &calls, merging->err))
-		return false;
-	terms.total = calls.all;
-	terms.ungranted = calls.ungranted;
 	merging->refused += !grants_stage_demand(merging->grants, demand, &terms);
-	return true;
 }
 
-static bool stage_demands(struct merging *merging, bool hold)
+static void stage_demands(struct merging *merging, bool hold)
 {
 	const struct usage_report *report = merging->report;
 
@@ -177,10 +190,8 @@ static bool stage_demands(struct merging *merging, bool hold)
 	merging->grants = grants_stage(merging->leader->grants, report->boot);
 	merging->refused = 0;
 	for (size_t i = 0; merging->believed && i < report->demands_len; i++)
-		if (is_dealt(merging, &report->demands[i]) &&
-			!stage_demand(merging, &report->demands[i], hold))
-			return false;
-	return true;
+		if (is_dealt(merging, &report->demands[i]))
+			stage_demand(merging, i, hold);
 }
 
 static void say_full(struct merging *merging)
@@ -202,13 +213,14 @@ static bool take_demands(struct merging *merging)
 		!merging->boot.finished && (report->final || merging->number > merging->boot.number);
 	merging->over = merging->believed && report->final && report->all;
 	merging->met = is_met(merging);
-	if (!stage_demands(merging, !merging->met || is_held(merging)))
+	if (merging->believed && report->demands_len && !ask_calls(merging))
 		return false;
+	stage_demands(merging, !merging->met || is_held(merging));
 	if (grants_staged_told_more(merging->grants)) {
 		news = hearing_told_more(hearing, report, merging->now_ms, merging->cluster.grant_ms);
 		count_rewound(merging, news);
-		if (news && !stage_demands(merging, true))
-			return false;
+		if (news)
+			stage_demands(merging, true);
 	}
 	say_full(merging);
 	return true;
@@ -374,7 +386,7 @@ static bool write_report(struct merging *merging)
 		.seq = report->seq,
 		.number = merging->believed && report->demands_len ? merging->number : 0,
 		.finished = merging->over,
-		.gone = merging->member.left,
+		.gone = merging->member.left && !merging->member.late,
 		.rows = report->rows,
 		.rows_len = report->rows_len,
 		.repositories = report->repositories,
@@ -441,11 +453,17 @@ static bool check_silence(struct merging *merging)
 		       report->boot, merging->cluster.grant_ms, silence);
 }
 
+/* What it changes about the member is to be stored before it is applied. */
+static bool changes_member(const struct merging *merging)
+{
+	return merging->member.needs_store || merging->member.left;
+}
+
 /* Things went on while it waited for the lock. */
 static bool stage_locked(struct merging *merging)
 {
 	merging->now_ms = clock_ms();
-	if (merging->member.needs_store && !stage_member(merging))
+	if (changes_member(merging) && !stage_member(merging))
 		return false;
 	return check_twin(merging) &&
 	       ledger_boot(merging->leader->ledger, merging->report->boot, &merging->boot, merging->err) &&
@@ -500,9 +518,9 @@ static bool merge(struct merging *merging)
 	hear_first(merging);
 	if (!settle_loss(merging) || !stage_member(merging))
 		return false;
-	if (!merging->member.needs_store)
+	if (!changes_member(merging))
 		members_apply(leader->members, &merging->member, merging->now_ms);
-	if (is_beat(merging->report) && !merging->member.needs_store && !merging->member.left) {
+	if (is_beat(merging->report) && !changes_member(merging)) {
 		counter_add(&leader->counters.pushes_total, 1);
 		note_heard(merging);
 		merging->met = is_met(merging);
@@ -547,6 +565,7 @@ bool report_merge(struct leader *leader, const struct usage_report *report, stru
 	if (ok)
 		fill_answer(&merging, ret_answer);
 	grants_staged_free(merging.grants);
+	free(merging.calls);
 	members_staged_fini(&merging.member);
 	state_free(merging.state);
 	return ok;

@@ -165,14 +165,12 @@ static void lose_some(struct leader *leader, const struct members_terms *terms)
 
 static bool forget_one(struct ring_write *write, const char *name)
 {
-	struct leader *leader = write->leader;
 	struct error err;
 
-	if (!ledger_delete_member(leader->ledger, name, &err)) {
+	if (!leader_forget_locked(write->leader, name, &err)) {
 		say_failed(write, "member.store", &err);
 		return false;
 	}
-	members_erase(leader->members, str_of(name));
 	log_info("member.gone", "name=%s", log_quote(str_of(name)));
 	return true;
 }

@@ -199,11 +199,9 @@ static struct http_response *forget_member(struct api_call *call)
 	leader_lock(leader);
 	forgot = members_may_forget(leader->members, call->rest);
 	if (forgot == MEMBERS_FORGOT)
-		stored = ledger_delete_member(leader->ledger, buf_text(&name), &err);
-	if (forgot == MEMBERS_FORGOT && stored) {
-		members_erase(leader->members, call->rest);
+		stored = leader_forget_locked(leader, buf_text(&name), &err);
+	if (forgot == MEMBERS_FORGOT && stored)
 		ring_write_now_locked(leader->ring);
-	}
 	leader_unlock(leader);
 	if (forgot == MEMBERS_UNKNOWN)
 		return api_error(404, "unknown", "there is no member of this name");

@@ -31,7 +31,8 @@ bool ledger_sqlite_merge_usage(struct ledger *ledger, const struct ledger_merge 
 bool ledger_sqlite_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err);
 bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err);
 bool ledger_sqlite_delete_member(struct ledger *ledger, const char *name, struct error *err);
-bool ledger_sqlite_calls(struct ledger *ledger, const char *apikey, const char *day, struct ledger_calls *ret, struct error *err);
+bool ledger_sqlite_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
+	struct error *err);
 bool ledger_sqlite_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn,
 	void *arg, struct error *err);
 bool ledger_sqlite_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,

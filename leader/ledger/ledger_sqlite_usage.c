@@ -7,10 +7,14 @@
 #include "leader/ledger/ledger_sqlite.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
+#include "common/json.h"
 
-#define SUM(column) column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
+/* Escaped, a name is six times as long. */
+#define KEYS_BYTES_MAX (USAGE_ROWS_MAX * (6 * USAGE_NAME_MAX + 32))
+#define SUM(column)    column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
 
 /* Members. */
 
@@ -146,21 +150,40 @@ bool ledger_sqlite_merge_usage(
 	return true;
 }
 
-bool ledger_sqlite_calls(struct ledger *ledger, const char *apikey, const char *day, struct ledger_calls *ret,
-	struct error *err)
+/* [["key","day"],...] */
+static void put_keys(struct buf *into, const struct ledger_key_day *at, size_t len)
 {
-	struct sql q = sql_of(ledger_sqlite_db(ledger),
-		"SELECT calls, ungranted FROM key_usage WHERE apikey = ? AND window = ?");
-	struct ledger_calls calls = { 0 };
+	struct json_writer w = json_writer(into);
 
-	sql_text(&q, apikey);
-	sql_text(&q, day);
-	while (sql_next(&q))
-		calls = (struct ledger_calls){ sql_column_count(&q, 0), sql_column_count(&q, 1) };
-	if (!sql_end(&q, err))
+	json_open_array(&w);
+	for (size_t i = 0; i < len; i++) {
+		json_open_array(&w);
+		json_value_str(&w, str_of(at[i].apikey));
+		json_value_str(&w, str_of(at[i].day));
+		json_close_array(&w);
+	}
+	json_close_array(&w);
+}
+
+/* A statement for each would begin and end a transaction for each. */
+bool ledger_sqlite_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len,
+	struct ledger_calls *ret, struct error *err)
+{
+	AUTO_FINI(buf) keys = buf_limit(KEYS_BYTES_MAX);
+	struct sql q;
+
+	put_keys(&keys, at, len);
+	if (!buf_check(&keys, "keys", err))
 		return false;
-	*ret = calls;
-	return true;
+	memset(ret, 0, len * sizeof(*ret));
+	q = sql_of(ledger_sqlite_db(ledger),
+		"SELECT asked.key, calls, ungranted FROM json_each(?) AS asked CROSS JOIN key_usage"
+		" ON apikey = asked.value ->> 0 AND window = asked.value ->> 1");
+	sql_str(&q, buf_str(&keys));
+	while (sql_next(&q))
+		ret[sql_column_count(&q, 0)] =
+			(struct ledger_calls){ sql_column_count(&q, 1), sql_column_count(&q, 2) };
+	return sql_end(&q, err);
 }
 
 static bool each_key(struct sql *q, ledger_usage_f *fn, void *arg, struct error *err)

@@ -200,9 +200,10 @@ static struct ledger_boot boot_of(struct ledger *ledger, const char *boot)
 static uint64_t calls(struct ledger *ledger)
 {
 	struct error err;
+	struct ledger_key_day at = { "key", "2026-11-20" };
 	struct ledger_calls count;
 
-	assert_true(ledger_calls(ledger, "key", "2026-11-20", &count, &err));
+	assert_true(ledger_calls(ledger, &at, 1, &count, &err));
 	return count.all;
 }
 
@@ -284,6 +285,27 @@ static void what_was_merged_in_part_is_given_up(void **state)
 	merge.seq = 6;
 	assert_true(merged(rig->ledger, &merge).added);
 	assert_int_equal(calls(rig->ledger), 10);
+}
+
+static void calls_of_many_keys_are_one_question(void **state)
+{
+	struct rig *rig = *state;
+	char plain[] = "key", odd[] = "k\"\\\n\x01\xc3\xa4";
+	struct usage_row rows[] = {
+		{ .apikey = odd, .day = "2026-11-20", .calls = 7, .ungranted = 2 },
+		{ .apikey = plain, .day = "2026-11-21", .calls = 5, .ungranted = 1 },
+	};
+	const struct ledger_key_day at[] = { { "unknown", "2026-11-20" }, { odd, "2026-11-20" },
+		{ plain, "2026-11-20" }, { plain, "2026-11-21" }, { odd, "2026-11-20" } };
+	static const struct ledger_calls wanted[] = { { 0, 0 }, { 7, 2 }, { 0, 0 }, { 5, 1 }, { 7, 2 } };
+	struct ledger_calls found[5];
+	struct ledger_merge merge = merge_of(0, 1, rows);
+
+	merge.rows_len = 2;
+	assert_true(merged(rig->ledger, &merge).added);
+	memset(found, 'x', sizeof(found));
+	assert_true(ledger_calls(rig->ledger, at, 5, found, NULL));
+	assert_memory_equal(found, wanted, sizeof(wanted));
 }
 
 static void sums_stop_at_the_end(void **state)
@@ -565,10 +587,11 @@ static const char version_1[] =
 
 static uint64_t ungranted_of(struct ledger *ledger, const char *apikey, const char *day)
 {
+	struct ledger_key_day at = { apikey, day };
 	struct ledger_calls count;
 	struct error err;
 
-	assert_true(ledger_calls(ledger, apikey, day, &count, &err));
+	assert_true(ledger_calls(ledger, &at, 1, &count, &err));
 	return count.ungranted;
 }
 
@@ -683,6 +706,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_life_says_whether_it_has_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ledger_of_version_1_keeps_its_sums, setup, teardown),
+		cmocka_unit_test_setup_teardown(calls_of_many_keys_are_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(grants_and_members_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup, teardown),

@@ -143,6 +143,41 @@ static void break_ledger(struct rig *rig)
 	rig->leader.ledger->driver = &rig->broken;
 }
 
+/* How often the ledger is asked, or told. */
+static const struct ledger_driver *counted;
+static unsigned asked;
+
+static bool count_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err)
+{
+	asked++;
+	return counted->boot(ledger, boot, ret, err);
+}
+
+static bool count_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len,
+	struct ledger_calls *ret, struct error *err)
+{
+	asked++;
+	return counted->calls(ledger, at, len, ret, err);
+}
+
+static bool count_merge(
+	struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err)
+{
+	asked++;
+	return counted->merge_usage(ledger, merge, ret, err);
+}
+
+/* Nothing else is there. */
+static void count_ledger(struct rig *rig)
+{
+	counted = rig->driver;
+	asked = 0;
+	rig->broken = (struct ledger_driver){
+		.boot = count_boot, .calls = count_calls, .merge_usage = count_merge
+	};
+	rig->leader.ledger->driver = &rig->broken;
+}
+
 static void mend_ledger(struct rig *rig)
 {
 	rig->leader.ledger->driver = rig->driver;
@@ -257,9 +292,10 @@ static uint64_t granted(struct rig *rig)
 static uint64_t calls(struct rig *rig)
 {
 	struct error err;
+	struct ledger_key_day at = { "key-0001", rig->today };
 	struct ledger_calls count;
 
-	assert_true(ledger_calls(rig->leader.ledger, "key-0001", rig->today, &count, &err));
+	assert_true(ledger_calls(rig->leader.ledger, &at, 1, &count, &err));
 	return count.all;
 }
 
@@ -440,6 +476,88 @@ static void a_failed_ledger_inflates_nothing(void **state)
 		got(rig, (struct given){ .granted = 5, .used = 1, .want = 5, .seq = 1, .calls = 1 }).granted,
 		10);
 	assert_int_equal(calls(rig), 1);
+}
+
+/* The last word of who is no member any more, too. */
+static void who_left_while_the_ledger_failed_has_not_left(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ 0 });
+	(void)got(rig, (struct given){ .state = "left" });
+	(void)got(rig, (struct given){ .process = "p2" });
+	break_ledger(rig);
+	assert_int_equal(
+		refused(rig, (struct given){ .worker = "w9", .process = "p9", .state = "left" }), ERROR_FULL);
+	assert_int_equal(refused(rig, (struct given){ .process = "p2", .state = "left" }), ERROR_FULL);
+	assert_int_equal(members_live(rig->leader.members), 1);
+	mend_ledger(rig);
+	(void)got(rig, (struct given){ .worker = "w9", .process = "p9" });
+	(void)got(rig, (struct given){ .process = "p2" });
+	assert_int_equal(members_live(rig->leader.members), 2);
+	restart(rig);
+	assert_int_equal(members_live(rig->leader.members), 2);
+}
+
+/* What changes nothing in memory changes nothing in the ledger. */
+static void a_late_last_word_is_none(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .number = 5 });
+	(void)got(rig, (struct given){ .number = 4, .state = "left" });
+	assert_int_equal(members_live(rig->leader.members), 1);
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL));
+	restart(rig);
+	(void)got(rig, (struct given){ .number = 6 });
+	assert_int_equal(members_live(rig->leader.members), 1);
+}
+
+static struct usage_report report_of_demands(struct rig *rig, size_t len)
+{
+	struct usage_report report;
+	char key[32];
+
+	fill(rig, &(struct given){ 0 }, &report);
+	free(report.demands);
+	report.demands = xnew_array(struct usage_demand, len);
+	report.demands_len = len;
+	for (size_t i = 0; i < len; i++) {
+		(void)snprintf(key, sizeof(key), "many-%zu", i);
+		report.demands[i] = (struct usage_demand){ .apikey = check_strdup(key), .want = 1 };
+		memcpy(report.demands[i].day, rig->today, sizeof(rig->today));
+	}
+	return report;
+}
+
+static unsigned asked_for_demands(struct rig *rig, size_t len)
+{
+	struct usage_report report = report_of_demands(rig, len);
+	struct usage_answer answer;
+	struct error err;
+
+	count_ledger(rig);
+	assert_true(report_merge(&rig->leader, &report, &answer, &err));
+	mend_ledger(rig);
+	assert_int_equal(answer.grants_len, len);
+	usage_answer_fini(&answer);
+	usage_report_fini(&report);
+	return asked;
+}
+
+/* While the lock is held. */
+static void many_demands_ask_the_ledger_as_often_as_one(void **state)
+{
+	struct rig *rig = *state;
+	char key[32];
+
+	for (unsigned i = 0; i < USAGE_CHUNK_ROWS; i++) {
+		(void)snprintf(key, sizeof(key), "many-%u", i);
+		put_key(rig, key, 20);
+	}
+	(void)got(rig, (struct given){ 0 });
+	assert_int_equal(asked_for_demands(rig, 1), 3);
+	assert_int_equal(asked_for_demands(rig, USAGE_CHUNK_ROWS), 3);
 }
 
 /* Neither for the lock nor for the disk. */
@@ -835,6 +953,9 @@ int main(void)
 		TEST(unknown_keys_and_far_days_get_nothing),
 		TEST(the_days_beside_ours_are_dealt_and_kept),
 		TEST(a_failed_ledger_inflates_nothing),
+		TEST(who_left_while_the_ledger_failed_has_not_left),
+		TEST(a_late_last_word_is_none),
+		TEST(many_demands_ask_the_ledger_as_often_as_one),
 		TEST(a_beat_waits_for_nobody),
 		TEST(a_lowered_quota_recalls_what_is_unused),
 		TEST(the_end_of_another_boot_is_believed_after_its_silence),
