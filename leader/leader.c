@@ -333,6 +333,7 @@ static void on_finish(void *arg)
 	struct leader_process *process = arg;
 	struct leader *leader = &process->leader;
 
+	loop_assert(leader->loop);
 	if (http_server_requests(leader->server) && clock_ms() < process->finish_by_ms)
 		loop_timer_start(leader->loop, &process->finish, 20, on_finish, process);
 	else
@@ -345,6 +346,7 @@ static void on_signal(void *arg, uint32_t events)
 	struct leader *leader = &process->leader;
 	struct signalfd_siginfo info;
 
+	loop_assert(leader->loop);
 	(void)events;
 	if (read(process->signals, &info, sizeof(info)) != sizeof(info))
 		return;

@@ -127,6 +127,7 @@ static void on_settle(void *arg)
 {
 	struct ring_write *write = arg;
 
+	loop_assert(write->leader->loop);
 	write->settling = false;
 	if (!pool_submit(write->leader->pool, settle_run, write))
 		ring_write_due(write);
@@ -136,6 +137,7 @@ static void on_due(void *arg)
 {
 	struct ring_write *write = arg;
 
+	loop_assert(write->leader->loop);
 	atomic_store(&write->posted, false);
 	if (write->stopped || write->settling)
 		return;
@@ -279,6 +281,7 @@ static void sweep_done(void *arg)
 {
 	struct ring_write *write = arg;
 
+	loop_assert(write->leader->loop);
 	sweep_again(write);
 }
 
@@ -286,18 +289,21 @@ static void on_sweep(void *arg)
 {
 	struct ring_write *write = arg;
 
+	loop_assert(write->leader->loop);
 	if (!pool_submit_then(write->leader->pool, sweep_run, write->leader->loop, sweep_done, write))
 		sweep_again(write);
 }
 
 void ring_write_start(struct ring_write *write)
 {
+	loop_assert(write->leader->loop);
 	members_keep(write->leader->members, leader_cluster(write->leader).isolated);
 	sweep_again(write);
 }
 
 void ring_write_stop(struct ring_write *write)
 {
+	loop_assert(write->leader->loop);
 	write->stopped = true;
 	loop_timer_stop(write->leader->loop, &write->sweep);
 	loop_timer_stop(write->leader->loop, &write->settle);
