@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/pool.h"
 #include "proto/name.h"
-#include "worker/storage/index.h"
+#include "worker/index/index.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 

@@ -9,7 +9,7 @@
 
 #include "common/metrics.h"
 #include "worker/settings.h"
-#include "worker/traffic.h"
+#include "worker/front/traffic.h"
 
 struct audit;
 struct proxies;

@@ -4,7 +4,7 @@
  * it is.
  */
 #include "common/check.h"
-#include "worker/storage/index_priv.h"
+#include "worker/index/index_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

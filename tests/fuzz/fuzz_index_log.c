@@ -5,7 +5,7 @@
  */
 #include "common/check.h"
 #include "worker/storage/frames.h"
-#include "worker/storage/index_priv.h"
+#include "worker/index/index_priv.h"
 
 static void survives(struct index *index)
 {

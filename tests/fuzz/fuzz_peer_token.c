@@ -9,8 +9,8 @@
 #include "common/crypto.h"
 #include "proto/base64url.h"
 #include "proto/peer_token.h"
-#include "worker/cluster/peer_guard.h"
-#include "worker/cluster/peer_seen.h"
+#include "worker/auth/peer_guard.h"
+#include "worker/auth/peer_seen.h"
 
 #define KEY STR("secret")
 #define NOW INT64_C(1763740000000)

@@ -14,7 +14,7 @@ ASAN = pathlib.Path(os.environ.get("ZOT_BUILD_ASAN", pathlib.Path(__file__).pare
 
 
 @pytest.mark.parametrize("kind", ["moto", "radosgw"])
-@pytest.mark.parametrize("suite", ["test_store_s3", "test_worker_indexes"])
+@pytest.mark.parametrize("suite", ["test_store_s3", "test_worker_index_indexes"])
 def test_the_suite_on(suite, kind):
     assert s3_servers.run(kind, [str(ASAN / "tests/unit/worker" / suite)]) == 0
 

@@ -16,9 +16,9 @@
 #include "worker/auth/cert_identity.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/auth/identity.h"
-#include "worker/cluster/peer_guard.h"
-#include "worker/cluster/peer_headers.h"
-#include "worker/cluster/snapshot.h"
+#include "worker/auth/peer_guard.h"
+#include "worker/auth/peer_headers.h"
+#include "worker/auth/snapshot.h"
 
 #define KEY_PREFIX      "zak_"
 #define CREDENTIALS_MAX 2048

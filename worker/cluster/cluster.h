@@ -14,7 +14,7 @@
 #pragma once
 
 #include "proto/peer_token.h"
-#include "worker/cluster/snapshot.h"
+#include "worker/auth/snapshot.h"
 
 struct cluster;
 struct loop;

@@ -10,7 +10,7 @@
 #include "common/buf.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/cluster_new.h"
-#include "worker/cluster/snapshot_new.h"
+#include "worker/auth/snapshot_new.h"
 #include "worker/cluster/trust.h"
 
 struct feed;

@@ -31,8 +31,8 @@
 #include "proto/peer_token.h"
 #include "worker/auth/auth.h"
 #include "worker/cluster/cluster.h"
-#include "worker/cluster/peer_headers.h"
-#include "worker/cluster/snapshot.h"
+#include "worker/auth/peer_headers.h"
+#include "worker/auth/snapshot.h"
 #include "worker/oci/oci_reply.h"
 
 #define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')

@@ -26,7 +26,7 @@
 #include "common/error.h"
 #include "common/ip.h"
 #include "common/str.h"
-#include "worker/storage/index.h"
+#include "worker/index/index.h"
 
 struct http_client;
 struct http_request;

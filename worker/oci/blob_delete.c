@@ -12,12 +12,12 @@
 
 #include "common/check.h"
 #include "common/log.h"
-#include "worker/oci/manifest_load.h"
+#include "worker/registry/manifest_load.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
-#include "worker/storage/index.h"
-#include "worker/storage/index_memo.h"
+#include "worker/index/index.h"
+#include "worker/index/index_memo.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 

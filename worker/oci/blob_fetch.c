@@ -3,7 +3,7 @@
 
 #include "common/check.h"
 #include "common/http_client.h"
-#include "worker/front_call.h"
+#include "worker/front/front_call.h"
 #include "worker/storage/store.h"
 
 #define FETCH_MAGIC MAGIC('F', 'T', 'C', 'H')

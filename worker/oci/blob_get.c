@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 #include "common/cleanup.h"
-#include "worker/front_call.h"
+#include "worker/front/front_call.h"
 #include "worker/oci/blob_parts.h"
 #include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"

@@ -16,7 +16,7 @@
 #include "common/http_client.h"
 #include "common/log.h"
 #include "common/pipe.h"
-#include "worker/front_call.h"
+#include "worker/front/front_call.h"
 #include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
 #include "worker/oci/blob_parts.h"

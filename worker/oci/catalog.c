@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "common/json.h"
 #include "worker/auth/access.h"
-#include "worker/cluster/snapshot.h"
+#include "worker/auth/snapshot.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_page.h"
 #include "worker/oci/oci_reply.h"

@@ -8,8 +8,8 @@
  */
 #include "common/check.h"
 #include "worker/auth/access.h"
-#include "worker/cluster/snapshot.h"
-#include "worker/oci/manifest_load.h"
+#include "worker/auth/snapshot.h"
+#include "worker/registry/manifest_load.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"

@@ -5,7 +5,7 @@
  * The way that counts is the inline one: the index and the bytes are in memory, nothing is copied.
  */
 #include "common/log.h"
-#include "worker/oci/manifest_load.h"
+#include "worker/registry/manifest_load.h"
 #include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"

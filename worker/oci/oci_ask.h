@@ -10,7 +10,7 @@
 #include "common/ip.h"
 #include "common/metrics.h"
 #include "worker/oci/oci_route.h"
-#include "worker/storage/index.h"
+#include "worker/index/index.h"
 
 struct identity;
 struct snapshot;

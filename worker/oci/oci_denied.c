@@ -2,7 +2,7 @@
 #include "worker/oci/oci_denied.h"
 
 #include "worker/auth/auth.h"
-#include "worker/cluster/snapshot.h"
+#include "worker/auth/snapshot.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/worker.h"
 

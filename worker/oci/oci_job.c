@@ -4,7 +4,7 @@
 #include "common/check.h"
 #include "common/pool.h"
 #include "worker/auth/auth.h"
-#include "worker/cluster/snapshot.h"
+#include "worker/auth/snapshot.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/worker.h"
 

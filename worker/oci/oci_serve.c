@@ -2,7 +2,7 @@
 #include "worker/oci/oci_serve.h"
 
 #include "common/check.h"
-#include "worker/front_call.h"
+#include "worker/front/front_call.h"
 #include "worker/oci/oci_job.h"
 
 struct served {

@@ -7,7 +7,7 @@
 #include "worker/oci/oci_page.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
-#include "worker/storage/index.h"
+#include "worker/index/index.h"
 #include "worker/worker.h"
 
 #define TAGS_PAGE_MAX 10000

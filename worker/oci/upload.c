@@ -4,7 +4,7 @@
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload_chunk.h"
-#include "worker/oci/uploads.h"
+#include "worker/registry/uploads.h"
 #include "worker/worker.h"
 
 static struct http_response *put_headers(

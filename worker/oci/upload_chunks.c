@@ -2,14 +2,14 @@
 /*
  * upload_chunks - PATCH appends to a session; PUT appends what it brings and closes the session.
  */
-#include "worker/front_call.h"
+#include "worker/front/front_call.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_chunk.h"
 #include "worker/oci/upload_finish.h"
 #include "worker/oci/upload_write.h"
-#include "worker/oci/uploads.h"
+#include "worker/registry/uploads.h"
 
 static const char *content_range(const struct front_call *call)
 {

@@ -7,17 +7,17 @@
  * may read.
  */
 #include "worker/auth/access.h"
-#include "worker/cluster/snapshot.h"
-#include "worker/front_call.h"
-#include "worker/oci/blob_places.h"
+#include "worker/auth/snapshot.h"
+#include "worker/front/front_call.h"
+#include "worker/registry/blob_places.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_finish.h"
-#include "worker/oci/upload_owners.h"
+#include "worker/registry/upload_owners.h"
 #include "worker/oci/upload_write.h"
-#include "worker/oci/uploads.h"
+#include "worker/registry/uploads.h"
 #include "worker/storage/store.h"
 
 static bool find_algorithm(struct str query, enum hash_kind *ret, struct error *err)

@@ -17,8 +17,8 @@
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/pool.h"
-#include "worker/front_call.h"
-#include "worker/oci/uploads.h"
+#include "worker/front/front_call.h"
+#include "worker/registry/uploads.h"
 #include "worker/storage/spool.h"
 
 #define WRITE_MAGIC  MAGIC('U', 'P', 'W', 'R')

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_index - look-ups, changes and the index.json of one repository, without a store.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "worker/index/index_priv.h"
+
+#define OCI "application/vnd.oci.image.manifest.v1+json"
+
+static struct digest digest_at(int i)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "manifest %d", i);
+	return digest_of(HASH_SHA256, str_of(text));
+}
+
+static char *digest_text(int i)
+{
+	static char text[8][DIGEST_TEXT_SIZE];
+	static int at;
+	struct digest digest = digest_at(i);
+
+	at = (at + 1) % 8;
+	digest_format(&digest, text[at]);
+	return text[at];
+}
+
+static char oci_type[] = OCI, referrer_type[] = "application/vnd.example.sbom";
+
+static bool put(struct index *index, int i, int subject, const char *const *tags, size_t tags_len)
+{
+	static char key[] = "note", value[] = "a \"quoted\" one";
+	struct annotation note = { key, value };
+	struct descriptor descriptor = { .media_type = oci_type, .digest = digest_at(i), .size = 100 };
+	struct index_change change = {
+		.op = INDEX_PUT_MANIFEST, .descriptor = &descriptor, .tags = tags, .tags_len = tags_len
+	};
+	bool changed = false;
+
+	if (subject >= 0) {
+		descriptor.has_subject = true;
+		descriptor.subject = digest_at(subject);
+		descriptor.artifact_type = referrer_type;
+		descriptor.annotations = &note;
+		descriptor.annotations_len = 1;
+	}
+	assert_true(index_apply(index, &change, &changed, NULL));
+	return changed;
+}
+
+static bool delete_tag(struct index *index, const char *tag, struct error *err)
+{
+	struct index_change change = { .op = INDEX_DELETE_TAG, .tags = &tag, .tags_len = 1 };
+	bool changed;
+
+	return index_apply(index, &change, &changed, err);
+}
+
+static bool delete_digest(struct index *index, int i, struct error *err)
+{
+	struct index_change change = { .op = INDEX_DELETE_DIGEST, .digest = digest_at(i) };
+	bool changed;
+
+	return index_apply(index, &change, &changed, err);
+}
+
+static bool is_tagged(const struct index *index, const char *tag, int i)
+{
+	const struct index_entry *entry = index_find_tag(index, str_of(tag));
+	struct digest digest = digest_at(i);
+
+	return entry && digest_equal(&entry->descriptor.digest, &digest);
+}
+
+static bool is_listed(const struct index *index, int i)
+{
+	struct digest digest = digest_at(i);
+
+	return index_find_digest(index, &digest) != NULL;
+}
+
+static size_t referrers_of(const struct index *index, int i)
+{
+	struct digest digest = digest_at(i);
+
+	return index_referrers_len(index, &digest);
+}
+
+static char *text_of(const struct index *index)
+{
+	AUTO_FINI(buf) text = buf_limit(INDEX_JSON_MAX);
+
+	assert_true(index_json_write(index, &text, NULL));
+	return check_strdup(buf_text(&text));
+}
+
+static struct index *index_of(const char *text)
+{
+	struct index *index;
+	struct error err;
+
+	if (!index_json_read(str_of(text), &index, &err))
+		fail_msg("%s", err.text);
+	return index;
+}
+
+static void test_tags(void **state)
+{
+	AUTO(index) *index = index_new();
+	const char *const tags[] = { "b", "a", "c" }, *const moved[] = { "a" };
+	struct error err;
+
+	(void)state;
+	assert_true(put(index, 1, -1, tags, 3));
+	assert_false(put(index, 1, -1, tags, 3));
+	assert_int_equal(index_tags_len(index), 3);
+	assert_string_equal(index_tag_at(index, 0), "a");
+	assert_string_equal(index_tag_at(index, 2), "c");
+	assert_true(put(index, 2, -1, moved, 1));
+	assert_true(is_tagged(index, "a", 2));
+	assert_true(is_tagged(index, "b", 1));
+	assert_true(delete_tag(index, "a", &err));
+	assert_false(delete_tag(index, "a", &err));
+	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
+	assert_true(is_listed(index, 2));
+	assert_null(index_find_tag(index, STR("a")));
+	assert_true(delete_digest(index, 1, &err));
+	assert_false(delete_digest(index, 1, &err));
+	assert_int_equal(index_tags_len(index), 0);
+	assert_int_equal(index_len(index), 1);
+}
+
+static void test_paging(void **state)
+{
+	AUTO(index) *index = index_new();
+	const char *const tags[] = { "1", "10", "2", "B", "a", "a.b" };
+
+	(void)state;
+	assert_int_equal(index_tags_after(index, STR("x")), 0);
+	assert_true(put(index, 1, -1, tags, 6));
+	assert_int_equal(index_tags_after(index, STR("")), 0);
+	assert_int_equal(index_tags_after(index, STR("1")), 1);
+	assert_int_equal(index_tags_after(index, STR("11")), 2);
+	assert_int_equal(index_tags_after(index, STR("a.b")), 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_string_equal(index_tag_at(index, i), tags[i]);
+}
+
+static void test_referrers(void **state)
+{
+	AUTO(index) *index = index_new();
+	AUTO(index) *copy = NULL;
+	struct digest subject = digest_at(7);
+
+	(void)state;
+	for (int i = 10; i < 20; i++)
+		assert_true(put(index, i, i % 2 ? 7 : 8, NULL, 0));
+	assert_int_equal(referrers_of(index, 7), 5);
+	assert_int_equal(referrers_of(index, 9), 0);
+	for (size_t i = 0; i < 5; i++) {
+		const struct descriptor *at = &index_referrer_at(index, &subject, i)->descriptor;
+
+		assert_true(digest_equal(&at->subject, &subject));
+		assert_string_equal(descriptor_annotation(at, "note"), "a \"quoted\" one");
+	}
+	copy = index_draft(index);
+	assert_true(delete_digest(copy, 11, NULL));
+	assert_int_equal(referrers_of(copy, 7), 4);
+	assert_int_equal(referrers_of(index, 7), 5);
+	assert_true(is_listed(index, 11));
+}
+
+static void test_round_trip(void **state)
+{
+	AUTO(index) *index = index_new();
+	AUTO(index) *again = NULL;
+	AUTO_STR *first = NULL, *second = NULL;
+	const char *const tags[] = { "v1", "latest" }, *const signature[] = { "sig" };
+	struct digest subject = digest_at(1);
+	const struct descriptor *referrer;
+
+	(void)state;
+	put(index, 1, -1, tags, 2);
+	put(index, 2, 1, signature, 1);
+	put(index, 3, 1, NULL, 0);
+	first = text_of(index);
+	again = index_of(first);
+	second = text_of(again);
+	assert_string_equal(first, second);
+	assert_int_equal(index_len(again), 3);
+	assert_int_equal(index_tags_len(again), 3);
+	assert_true(is_tagged(again, "latest", 1));
+	assert_int_equal(referrers_of(again, 1), 2);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(index_record_at(again, i)->complete);
+	referrer = &index_referrer_at(again, &subject, 0)->descriptor;
+	assert_string_equal(referrer->artifact_type, referrer_type);
+	assert_string_equal(descriptor_annotation(referrer, "note"), "a \"quoted\" one");
+	assert_int_equal(referrer->annotations_len, 1);
+}
+
+/* As zot and other tools write it. */
+static void test_foreign(void **state)
+{
+	AUTO_FINI(buf) text = buf_limit(64 * 1024);
+	AUTO(index) *index = NULL;
+	AUTO_STR *out = NULL;
+	static const char one[] = "{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":5,\"annotations\":{%s}},";
+
+	(void)state;
+	buf_puts(&text, "{\"schemaVersion\":2,\"manifests\":[");
+	buf_format(&text, one, OCI, digest_text(1), "\"org.opencontainers.image.ref.name\":\"a\"");
+	buf_format(&text, one, OCI, digest_text(1), "\"org.opencontainers.image.ref.name\":\"a\"");
+	buf_format(&text, one, OCI, digest_text(2), "\"org.opencontainers.image.ref.name\":\"b\"");
+	buf_format(&text, one, OCI, digest_text(3),
+		"\"org.opencontainers.image.ref.name\":\"b\",\"com.example\":\"kept\"");
+	buf_format(&text, one, "application/x-strange", digest_text(4), "\"other\":\"kept too\"");
+	buf_format(&text, one, OCI, digest_text(5),
+		"\"org.opencontainers.image.ref.name\":\"docker.io/library/busybox:latest\"");
+	buf_puts(&text, "{\"digest\":\"sha384:00\",\"odd\":true}],\"annotations\":{\"of\":\"the index\"}}");
+	index = index_of(buf_text(&text));
+	assert_int_equal(index_len(index), 5);
+	assert_int_equal(index_tags_len(index), 2);
+	assert_true(is_tagged(index, "a", 1));
+	assert_true(is_tagged(index, "b", 3));
+	assert_true(is_listed(index, 2));
+	assert_false(index_record_at(index, 0)->complete);
+	out = text_of(index);
+	assert_non_null(strstr(out, "\"com.example\":\"kept\""));
+	assert_non_null(strstr(out, "\"other\":\"kept too\""));
+	assert_non_null(strstr(out, "busybox:latest"));
+	assert_non_null(strstr(
+		out, ",{\"digest\":\"sha384:00\",\"odd\":true}],\"annotations\":{\"of\":\"the index\"}}"));
+	assert_null(strstr(out, "io.zot.complete"));
+	index_free(index);
+	index = index_of(out);
+	assert_int_equal(index_len(index), 5);
+}
+
+static void test_damaged(void **state)
+{
+	static const char *const texts[] = { "", "{", "[]", "null", "{\"manifests\":{}}",
+		"{\"manifests\":[}" };
+	AUTO(index) *empty = NULL;
+	struct index *index;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_false(index_json_read(str_of(texts[i]), &index, &err));
+		assert_int_equal(err.kind, ERROR_INTERNAL);
+	}
+	empty = index_of("{\"schemaVersion\":2,\"manifests\":null}");
+	assert_int_equal(index_len(empty), 0);
+}
+
+static void test_many(void **state)
+{
+	AUTO(index) *index = index_new();
+	AUTO(index) *again = NULL;
+	AUTO_STR *text = NULL;
+	char tag[32];
+	const char *tags[] = { tag };
+	int64_t began;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		(void)snprintf(tag, sizeof(tag), "v1.%d", i);
+		put(index, i, i % 2 ? i - 1 : -1, tags, 1);
+	}
+	text = text_of(index);
+	began = clock_ms();
+	again = index_of(text);
+	print_message("20000 tags, %zu bytes, read in %d ms, %zu bytes of memory\n", strlen(text),
+		(int)(clock_ms() - began), index_bytes(again));
+	assert_int_equal(index_tags_len(again), 20000);
+	for (int i = 0; i < 20000; i++) {
+		(void)snprintf(tag, sizeof(tag), "v1.%d", i);
+		assert_true(is_tagged(again, tag, i));
+		assert_int_equal(referrers_of(again, i), i % 2 == 0);
+	}
+	assert_in_range(index_bytes(again), strlen(text) / 4, strlen(text) * 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_paging),
+		cmocka_unit_test(test_referrers),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_suite - see the header. Every test opens a store of its own, so order does not matter.
+ */
+#include "tests/unit/worker/storage/store_suite.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/http_client.h"
+#include "worker/storage/store_driver.h"
+
+#define WRITERS   8
+#define ROUNDS    25
+#define MIB       (1024u * 1024)
+#define FILE_SIZE (20u * MIB)
+
+static store_suite_open_f *open_store;
+static struct error failure;
+static const struct store_version nothing = { .text = "" };
+
+#define OK(expr)                                                                                             \
+	do {                                                                                                 \
+		if (!(expr))                                                                                 \
+			fail_msg("%s: %s", #expr, failure.text);                                             \
+	} while (0)
+
+/* The expression fills `failure`. */
+#define REFUSED(expr, wanted)                                                                                \
+	do {                                                                                                 \
+		assert_false(expr);                                                                          \
+		if (failure.kind != (wanted))                                                                \
+			fail_msg("%s: %s instead of %s: %s", #expr, error_kind_name(failure.kind),           \
+				error_kind_name(wanted), failure.text);                                      \
+	} while (0)
+
+static int setup(void **state)
+{
+	*state = open_store();
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	store_free(*state);
+	return 0;
+}
+
+/* ---- the index ---- */
+
+static enum store_step put_index(struct store *store, const char *text, const struct store_version *expected,
+	struct store_version *ret)
+{
+	enum store_step step =
+		store_index_put(store, STR("library/nginx"), str_of(text), expected, ret, &failure);
+
+	if (step == STORE_FAILED)
+		fail_msg("%s", failure.text);
+	return step;
+}
+
+static void expect_index(struct store *store, const char *text, struct store_version *ret)
+{
+	AUTO_FINI(buf) there = buf_limit(MIB);
+
+	buf_puts(&there, "to be cleared");
+	OK(store_index_get(store, STR("library/nginx"), &there, ret, &failure));
+	assert_string_equal(buf_text(&there), text);
+}
+
+static void index_is_created_once(void **state)
+{
+	struct store_version first, second, third;
+
+	assert_int_equal(put_index(*state, "one", &nothing, &first), STORE_OK);
+	assert_true(first.text[0]);
+	assert_int_equal(put_index(*state, "two", &nothing, &second), STORE_CONFLICT);
+	expect_index(*state, "one", &third);
+	assert_string_equal(first.text, third.text);
+}
+
+static void index_is_replaced_at_its_version(void **state)
+{
+	struct store_version first, second, third;
+
+	assert_int_equal(put_index(*state, "one", &nothing, &first), STORE_OK);
+	assert_int_equal(put_index(*state, "two", &first, &second), STORE_OK);
+	assert_string_not_equal(first.text, second.text);
+	assert_int_equal(put_index(*state, "six", &first, &third), STORE_CONFLICT);
+	expect_index(*state, "two", &third);
+	assert_string_equal(second.text, third.text);
+	assert_int_equal(put_index(*state, "ten", &second, &third), STORE_OK);
+	assert_int_equal(put_index(*state, "one", &first, &second), STORE_CONFLICT);
+	expect_index(*state, "ten", NULL);
+}
+
+static void index_that_never_was(void **state)
+{
+	const struct store_version stale = { .text = "0123456789abcdef" };
+	AUTO_FINI(buf) into = buf_limit(MIB);
+	struct store_version version;
+
+	REFUSED(store_index_get(*state, STR("library/nginx"), &into, &version, &failure), ERROR_UNKNOWN);
+	assert_int_equal(
+		store_index_get_if_changed(*state, STR("library/nginx"), &stale, &into, &version, &failure),
+		STORE_FAILED);
+	assert_int_equal(failure.kind, ERROR_UNKNOWN);
+	assert_int_equal(put_index(*state, "one", &stale, &version), STORE_CONFLICT);
+	REFUSED(store_index_get(*state, STR("library/nginx"), &into, &version, &failure), ERROR_UNKNOWN);
+}
+
+static void unchanged_index_is_not_read(void **state)
+{
+	AUTO_FINI(buf) into = buf_limit(MIB);
+	struct store_version first, second, seen;
+
+	assert_int_equal(put_index(*state, "one", &nothing, &first), STORE_OK);
+	assert_int_equal(
+		store_index_get_if_changed(*state, STR("library/nginx"), &first, &into, &seen, &failure),
+		STORE_SAME);
+	assert_int_equal(into.len, 0);
+	assert_int_equal(put_index(*state, "two", &first, &second), STORE_OK);
+	assert_int_equal(
+		store_index_get_if_changed(*state, STR("library/nginx"), &first, &into, &seen, &failure),
+		STORE_OK);
+	assert_string_equal(buf_text(&into), "two");
+	assert_string_equal(seen.text, second.text);
+}
+
+static void index_over_the_limit(void **state)
+{
+	AUTO_FINI(buf) small = buf_limit(4);
+	AUTO_FINI(buf) exact = buf_limit(5);
+	struct store_version version;
+
+	assert_int_equal(put_index(*state, "12345", &nothing, &version), STORE_OK);
+	REFUSED(store_index_get(*state, STR("library/nginx"), &small, &version, &failure), ERROR_TOO_LARGE);
+	OK(store_index_get(*state, STR("library/nginx"), &exact, &version, &failure));
+}
+
+static void names_that_lead_out(void **state)
+{
+	static const char *const names[] = { "", "..", "../x", "a/../../x", "/a", "a/", "a//b", "A",
+		"_catalog/a", "a/index.json" };
+	struct store_version version;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_int_equal(
+			store_index_put(*state, str_of(names[i]), STR("{}"), &nothing, &version, &failure),
+			STORE_FAILED);
+		assert_int_equal(failure.kind, ERROR_INVALID);
+	}
+}
+
+/* Adds one to the number in the index, ROUNDS times. Who wrote it stands behind it: a store that lost sight
+ * of its own write may take the same bytes from somebody else for it, and is right to. */
+struct writer {
+	pthread_t thread;
+	struct store *store;
+	unsigned id, conflicts;
+};
+
+static bool read_number(const struct buf *text, uint64_t *ret)
+{
+	struct str rest = buf_str(text);
+
+	return str_number(&rest, UINT32_MAX, ret);
+}
+
+static void *add_ones(void *arg)
+{
+	struct writer *writer = arg;
+	struct store_version version;
+
+	for (unsigned round = 0; round < ROUNDS;) {
+		AUTO_FINI(buf) text = buf_limit(64);
+		struct error err = { 0 };
+		uint64_t n = 0;
+		enum store_step step;
+
+		CHECK(store_index_get(writer->store, STR("counter"), &text, &version, &err));
+		CHECK(read_number(&text, &n));
+		buf_clear(&text);
+		buf_format(&text, "%u %u", (unsigned)n + 1, writer->id);
+		step = store_index_put(
+			writer->store, STR("counter"), buf_str(&text), &version, &version, &err);
+		CHECK(step == STORE_OK || step == STORE_CONFLICT);
+		if (step == STORE_OK)
+			round++;
+		else
+			writer->conflicts++;
+	}
+	return NULL;
+}
+
+static void no_update_is_lost(void **state)
+{
+	struct writer writers[WRITERS] = { 0 };
+	AUTO_FINI(buf) text = buf_limit(64);
+	struct store_version version;
+	unsigned conflicts = 0;
+	uint64_t n = 0;
+
+	assert_int_equal(
+		store_index_put(*state, STR("counter"), STR("0"), &nothing, &version, &failure), STORE_OK);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		writers[i].store = *state;
+		writers[i].id = i;
+		assert_int_equal(pthread_create(&writers[i].thread, NULL, add_ones, &writers[i]), 0);
+	}
+	for (unsigned i = 0; i < WRITERS; i++) {
+		assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+		conflicts += writers[i].conflicts;
+	}
+	OK(store_index_get(*state, STR("counter"), &text, &version, &failure));
+	assert_true(read_number(&text, &n));
+	assert_int_equal(n, WRITERS * ROUNDS);
+	print_message("%u writers, %u updates, %u conflicts\n", WRITERS, WRITERS * ROUNDS, conflicts);
+}
+
+/* ---- blobs ---- */
+
+static void blob_round(struct store *store, enum hash_kind alg, struct str bytes)
+{
+	struct digest digest = digest_of(alg, bytes);
+	AUTO_FINI(buf) into = buf_limit(MIB);
+	uint64_t size = 99;
+
+	REFUSED(store_blob_size(store, STR("a/b"), &digest, &size, &failure), ERROR_UNKNOWN);
+	REFUSED(store_blob_get(store, STR("a/b"), &digest, &into, &failure), ERROR_UNKNOWN);
+	OK(store_blob_put(store, STR("a/b"), &digest, bytes, &failure));
+	OK(store_blob_put(store, STR("a/b"), &digest, bytes, &failure));
+	OK(store_blob_size(store, STR("a/b"), &digest, &size, &failure));
+	assert_int_equal(size, bytes.len);
+	OK(store_blob_get(store, STR("a/b"), &digest, &into, &failure));
+	assert_true(str_equal(buf_str(&into), bytes));
+	REFUSED(store_blob_size(store, STR("a"), &digest, &size, &failure), ERROR_UNKNOWN);
+	OK(store_blob_delete(store, STR("a/b"), &digest, store_clock_s(store) + 20, &failure));
+	REFUSED(store_blob_delete(store, STR("a/b"), &digest, store_clock_s(store) + 20, &failure),
+		ERROR_UNKNOWN);
+	REFUSED(store_blob_size(store, STR("a/b"), &digest, &size, &failure), ERROR_UNKNOWN);
+}
+
+static void blobs_come_and_go(void **state)
+{
+	blob_round(*state, HASH_SHA256, STR("hello"));
+	blob_round(*state, HASH_SHA512, STR("hello"));
+	blob_round(*state, HASH_SHA256, STR("\0binary\n\xff"));
+}
+
+static void empty_blob(void **state)
+{
+	blob_round(*state, HASH_SHA256, STR(""));
+}
+
+static void mount(void **state)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
+	struct digest absent = digest_of(HASH_SHA256, STR("absent"));
+	AUTO_FINI(buf) into = buf_limit(MIB);
+	uint64_t size;
+
+	OK(store_blob_put(*state, STR("from"), &digest, STR("hello"), &failure));
+	OK(store_blob_mount(*state, STR("from"), STR("deep/er/to"), &digest, &failure));
+	OK(store_blob_mount(*state, STR("from"), STR("deep/er/to"), &digest, &failure));
+	OK(store_blob_mount(*state, STR("from"), STR("from"), &digest, &failure));
+	OK(store_blob_delete(*state, STR("from"), &digest, store_clock_s(*state) + 20, &failure));
+	OK(store_blob_get(*state, STR("deep/er/to"), &digest, &into, &failure));
+	assert_string_equal(buf_text(&into), "hello");
+	REFUSED(store_blob_mount(*state, STR("from"), STR("to"), &absent, &failure), ERROR_UNKNOWN);
+	REFUSED(store_blob_mount(*state, STR("from"), STR("from"), &absent, &failure), ERROR_UNKNOWN);
+	REFUSED(store_blob_size(*state, STR("to"), &absent, &size, &failure), ERROR_UNKNOWN);
+}
+
+/* ---- files ---- */
+
+struct file {
+	char path[64];
+	int fd;
+	struct digest digest;
+	uint64_t size;
+};
+
+/* Bytes that differ from place to place. */
+static struct file file_new(uint64_t size)
+{
+	static uint32_t bytes[MIB / 4];
+	struct file file = { .path = "/tmp/store_suite.XXXXXX", .size = size };
+	AUTO(hasher) *hasher = hasher_new(HASH_SHA256);
+	uint32_t seed = (uint32_t)size + 1;
+
+	file.fd = mkostemp(file.path, O_CLOEXEC);
+	assert_true(file.fd >= 0);
+	for (uint64_t done = 0; done < size;) {
+		size_t len = size - done < sizeof(bytes) ? (size_t)(size - done) : sizeof(bytes);
+
+		for (size_t i = 0; i < sizeof(bytes) / 4; i++)
+			bytes[i] = seed = seed * 1664525u + 1013904223u;
+		OK(file_write_all(file.fd, bytes, len, &failure));
+		hasher_add(hasher, bytes, len);
+		done += len;
+	}
+	file.digest = digest_of_hasher(HASH_SHA256, hasher);
+	return file;
+}
+
+static void file_fini(struct file *file)
+{
+	(void)unlink(file->path);
+	(void)close(file->fd);
+}
+
+static void read_fd(int fd, struct buf *into)
+{
+	char *at;
+	ssize_t n;
+
+	while ((at = buf_reserve(into, MIB)) && (n = read(fd, at, MIB)) > 0)
+		buf_grew(into, (size_t)n);
+	assert_false(into->failed);
+}
+
+static void fetch_url(const struct blob_source *source, struct buf *into)
+{
+	struct http_call_spec spec = { .method = "GET", .url = source->url, .headers = source->headers };
+	AUTO_FINI(http_result) result = { 0 };
+
+	http_result_init(&result, into->max);
+	OK(http_send(&spec, &result, &failure));
+	assert_int_equal(result.status, 200);
+	buf_add(into, buf_str(&result.body));
+}
+
+/* Reads it as a loop would. */
+static void expect_source(struct store *store, const char *name, const struct file *file)
+{
+	AUTO_FINI(buf) bytes = buf_limit(FILE_SIZE + 2 * MIB);
+	AUTO_FINI(blob_source) source = { .fd = -1 };
+	struct digest found;
+
+	OK(store_blob_source(store, str_of(name), &file->digest, NULL, &source, &failure));
+	assert_true((source.fd >= 0) != (source.url != NULL));
+	if (source.fd >= 0) {
+		assert_int_equal(source.size, file->size);
+		read_fd(source.fd, &bytes);
+	} else {
+		fetch_url(&source, &bytes);
+	}
+	assert_int_equal(bytes.len, file->size);
+	found = digest_of(HASH_SHA256, buf_str(&bytes));
+	assert_true(digest_equal(&found, &file->digest));
+}
+
+static void put_file_round(struct store *store, uint64_t size)
+{
+	struct file file = file_new(size);
+	uint64_t there = 99;
+
+	OK(store_blob_put_file(store, STR("a/b"), &file.digest, file.fd, file.path, size, &failure));
+	OK(store_blob_size(store, STR("a/b"), &file.digest, &there, &failure));
+	assert_int_equal(there, size);
+	expect_source(store, "a/b", &file);
+	file_fini(&file);
+	file = file_new(size);
+	OK(store_blob_put_file(store, STR("a/b"), &file.digest, file.fd, file.path, size, &failure));
+	expect_source(store, "a/b", &file);
+	file_fini(&file);
+}
+
+static void files_become_blobs(void **state)
+{
+	put_file_round(*state, FILE_SIZE);
+	put_file_round(*state, 1);
+	put_file_round(*state, 0);
+}
+
+static void source_of_nothing(void **state)
+{
+	struct digest absent = digest_of(HASH_SHA256, STR("absent"));
+	AUTO_FINI(blob_source) source = { .fd = -1 };
+
+	/* A store that only signs cannot know. */
+	if (store_has_files(*state))
+		REFUSED(store_blob_source(*state, STR("a"), &absent, NULL, &source, &failure), ERROR_UNKNOWN);
+}
+
+/* ---- the catalog ---- */
+
+struct names {
+	struct buf text;
+	size_t n, most;
+};
+
+static bool take_name(void *arg, struct str name)
+{
+	struct names *names = arg;
+
+	buf_format(&names->text, "%.*s ", STR_ARGS(name));
+	return ++names->n < names->most;
+}
+
+static void expect_catalog(
+	struct store *store, const char *after, size_t n, size_t most, const char *wanted, bool wanted_more)
+{
+	struct names names = { .text = buf_limit(64 * 1024), .most = most };
+	bool more = !wanted_more;
+
+	OK(store_catalog(store, str_of(after), n, take_name, &names, &more, &failure));
+	assert_string_equal(buf_text(&names.text), wanted);
+	assert_int_equal(more, wanted_more);
+	buf_fini(&names.text);
+}
+
+static void create(struct store *store, const char *name)
+{
+	struct store_version version;
+
+	if (store_index_put(store, str_of(name), STR("{}"), &nothing, &version, &failure) != STORE_OK)
+		fail_msg("%s: %s", name, failure.text);
+}
+
+static void catalog_is_in_byte_order(void **state)
+{
+	static const char *const names[] = { "ab", "a/b", "a0", "a.b", "a", "a-b", "b", "a_b", "a/b/c",
+		"a/b-c" };
+
+	expect_catalog(*state, NULL, 10, 99, "", false);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		create(*state, names[i]);
+	expect_catalog(*state, NULL, 100, 99, "a a-b a.b a/b a/b-c a/b/c a0 a_b ab b ", false);
+	expect_catalog(*state, NULL, 3, 99, "a a-b a.b ", true);
+	expect_catalog(*state, "a.b", 3, 99, "a/b a/b-c a/b/c ", true);
+	expect_catalog(*state, "a/b/c", 4, 99, "a0 a_b ab b ", false);
+	expect_catalog(*state, NULL, 100, 2, "a a-b ", true);
+	expect_catalog(*state, "b", 10, 99, "", false);
+}
+
+/* What clients send as `last` need not be a name. */
+static void catalog_after_anything(void **state)
+{
+	char longest[400];
+
+	create(*state, "a");
+	create(*state, "a/b");
+	create(*state, "b");
+	memset(longest, 'a', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	expect_catalog(*state, "", 10, 99, "a a/b b ", false);
+	expect_catalog(*state, "a.", 10, 99, "a/b b ", false);
+	expect_catalog(*state, "a/~\xff<&>", 10, 99, "b ", false);
+	expect_catalog(*state, "A%2F", 10, 99, "a a/b b ", false);
+	expect_catalog(*state, "a\n", 10, 99, "a/b b ", false);
+	expect_catalog(*state, "\xc3\xa4", 10, 99, "", false);
+	expect_catalog(*state, longest, 10, 99, "b ", false);
+}
+
+/* As zot leaves a repository: without a marker. */
+static void leave(struct store *store, const char *key)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("{}"));
+
+	OK(store->driver->put(store, key, &digest, STR("{}"), &failure));
+}
+
+static void imports_what_others_made(void **state)
+{
+	const atomic_bool on = true, off = false;
+	uint64_t found = 9;
+
+	leave(*state, "lib/app/index.json");
+	leave(*state, "lib/app/blobs/sha256/aa");
+	leave(*state, "lib/app/deeper/still/index.json");
+	leave(*state, "alone/index.json");
+	leave(*state, "no-repository/readme.txt");
+	leave(*state, "lib/Upper/index.json");
+	leave(*state, "_trivy/index.json");
+	OK(store_import(*state, &off, &found, &failure));
+	OK(store_import(*state, &on, &found, &failure));
+	assert_int_equal(found, 3);
+	expect_catalog(*state, NULL, 10, 99, "alone lib/app lib/app/deeper/still ", false);
+	leave(*state, "late/index.json");
+	OK(store_import(*state, &on, &found, &failure));
+	assert_int_equal(found, 0);
+	create(*state, "new");
+	expect_catalog(*state, NULL, 10, 99, "alone lib/app lib/app/deeper/still new ", false);
+}
+
+/* ---- start and health ---- */
+
+static void probe(void **state)
+{
+	bool conditional = false;
+
+	OK(store_probe(*state, &conditional, &failure));
+	assert_true(conditional);
+	OK(store_check(*state, &failure));
+	expect_catalog(*state, NULL, 10, 99, "", false);
+	assert_true(strlen(store_place(*state)) > 0);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int store_suite_run(store_suite_open_f *open)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(index_is_created_once),
+		TEST(index_is_replaced_at_its_version),
+		TEST(index_that_never_was),
+		TEST(unchanged_index_is_not_read),
+		TEST(index_over_the_limit),
+		TEST(names_that_lead_out),
+		TEST(no_update_is_lost),
+		TEST(blobs_come_and_go),
+		TEST(empty_blob),
+		TEST(mount),
+		TEST(files_become_blobs),
+		TEST(source_of_nothing),
+		TEST(catalog_is_in_byte_order),
+		TEST(catalog_after_anything),
+		TEST(imports_what_others_made),
+		TEST(probe),
+	};
+
+	open_store = open;
+	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}

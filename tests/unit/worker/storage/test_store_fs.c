@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_store_fs - the suite on a folder, and what is special to folders: how it lies on the disk, other
+ * file systems, processes that are killed in the middle of a write.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "tests/unit/worker/storage/store_suite.h"
+
+#define KILLS      30
+#define OTHER_DISK "/dev/shm"
+
+static char top[] = "/tmp/test_store_fs.XXXXXX";
+static unsigned stores;
+static char root[128];
+static struct error failure;
+static const struct store_version nothing = { .text = "" };
+
+#define OK(expr)                                                                                             \
+	do {                                                                                                 \
+		if (!(expr))                                                                                 \
+			fail_msg("%s: %s", #expr, failure.text);                                             \
+	} while (0)
+
+static struct store *open_next(void)
+{
+	struct store *store = NULL;
+
+	(void)snprintf(root, sizeof(root), "%s/%u/not/there/yet", top, stores++);
+	return store_fs_open(&store, root, &failure) ? store : NULL;
+}
+
+static int setup(void **state)
+{
+	*state = open_next();
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	store_free(*state);
+	return 0;
+}
+
+static char *path_in_root(const char *key)
+{
+	static char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", root, key);
+	return path;
+}
+
+static void expect_file(const char *key, const char *text)
+{
+	AUTO_FINI(buf) there = buf_limit(4096);
+
+	OK(file_read(path_in_root(key), &there, &failure));
+	assert_string_equal(buf_text(&there), text);
+}
+
+static struct stat stat_of(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		fail_msg("stat %s: errno %d", path, errno);
+	return st;
+}
+
+static unsigned temps;
+
+static int count_temp(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	temps += strncmp(path + ftw->base, ".tmp-", 5) == 0;
+	return 0;
+}
+
+static void expect_no_temp(void)
+{
+	temps = 0;
+	assert_int_equal(nftw(root, count_temp, 16, FTW_PHYS), 0);
+	assert_int_equal(temps, 0);
+}
+
+/* ---- how it lies ---- */
+
+#define HELLO "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+
+static void layout(void **state)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
+	struct store_version version;
+
+	assert_int_equal(
+		store_index_put(*state, STR("a/b.c"), STR("{}"), &nothing, &version, &failure), STORE_OK);
+	OK(store_blob_put(*state, STR("a/b.c"), &digest, STR("hello"), &failure));
+	expect_file("a/b.c/index.json", "{}");
+	expect_file("a/b.c/oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
+	expect_file("_catalog/a%2Fb%2Ec", "");
+	expect_file("a/b.c/blobs/sha256/" HELLO, "hello");
+	assert_int_equal(stat_of(path_in_root("a/b.c/index.json")).st_mode & 0777, 0600);
+	assert_int_equal(stat_of(path_in_root("a/b.c/blobs")).st_mode & 0777, 0700);
+	assert_string_equal(store_kind(*state), "fs");
+	assert_string_equal(store_place(*state), root);
+	assert_int_equal(store_requests(*state), 0);
+	expect_no_temp();
+}
+
+static void refused_writes_leave_nothing(void **state)
+{
+	struct store_version version;
+
+	assert_int_equal(
+		store_index_put(*state, STR("a"), STR("{}"), &nothing, &version, &failure), STORE_OK);
+	assert_int_equal(
+		store_index_put(*state, STR("a"), STR("{}"), &nothing, &version, &failure), STORE_CONFLICT);
+	expect_no_temp();
+	/* A folder in the way counts as something that is there. */
+	OK(file_make_folders(path_in_root("b/index.json/x"), 0700, &failure));
+	assert_int_equal(
+		store_index_put(*state, STR("b"), STR("{}"), &nothing, &version, &failure), STORE_CONFLICT);
+	expect_no_temp();
+}
+
+/* Same inode number, same length, same tick of the clock: still another version. */
+static void versions_do_not_come_back(void **state)
+{
+	struct store_version seen[50];
+	const struct store_version *last = &nothing;
+
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(
+			store_index_put(*state, STR("a"), STR("{}"), last, &seen[i], &failure), STORE_OK);
+		last = &seen[i];
+	}
+	for (unsigned i = 0; i < 50; i++) {
+		for (unsigned j = 0; j < i; j++)
+			assert_string_not_equal(seen[i].text, seen[j].text);
+	}
+}
+
+/* Somebody's clock was ahead. */
+static void clock_that_went_back(void **state)
+{
+	struct timespec times[2] = { { .tv_sec = time(NULL) + 86400, .tv_nsec = 999999999 } };
+	struct store_version version, later;
+	AUTO_FINI(buf) into = buf_limit(64);
+	struct stat before, after;
+
+	times[1] = times[0];
+	assert_int_equal(
+		store_index_put(*state, STR("a"), STR("{}"), &nothing, &version, &failure), STORE_OK);
+	assert_int_equal(utimensat(AT_FDCWD, path_in_root("a/index.json"), times, 0), 0);
+	before = stat_of(path_in_root("a/index.json"));
+	OK(store_index_get(*state, STR("a"), &into, &version, &failure));
+	assert_int_equal(store_index_put(*state, STR("a"), STR("{}"), &version, &later, &failure), STORE_OK);
+	after = stat_of(path_in_root("a/index.json"));
+	assert_int_equal(after.st_mtim.tv_sec, before.st_mtim.tv_sec + 1);
+	assert_int_equal(after.st_mtim.tv_nsec, 0);
+}
+
+/* ---- files of a spool ---- */
+
+static int new_spool_file(const char *folder, const char *text, char path[128])
+{
+	int fd;
+
+	(void)snprintf(path, 128, "%s/test_spool.XXXXXX", folder);
+	fd = mkostemp(path, O_CLOEXEC);
+	assert_true(fd >= 0);
+	OK(file_write_all(fd, text, strlen(text), &failure));
+	return fd;
+}
+
+static void spool_file_is_moved(void **state)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
+	char path[128];
+	AUTO_FD fd = new_spool_file(top, "hello", path);
+	struct stat before = stat_of(path);
+
+	OK(store_blob_put_file(*state, STR("a"), &digest, fd, path, 5, &failure));
+	assert_int_equal(stat_of(path_in_root("a/blobs/sha256/" HELLO)).st_ino, before.st_ino);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void spool_file_of_another_disk(void **state)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
+	char path[128];
+	AUTO_FD fd = new_spool_file(OTHER_DISK, "hello", path);
+
+	OK(store_blob_put_file(*state, STR("a"), &digest, fd, path, 5, &failure));
+	expect_file("a/blobs/sha256/" HELLO, "hello");
+	assert_int_not_equal(access(path, F_OK), 0);
+	expect_no_temp();
+}
+
+/* Only the first bytes are the blob; the path may be missing. */
+static void part_of_a_file(void **state)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
+	char path[128];
+	AUTO_FD fd = new_spool_file(top, "hello, world", path);
+
+	OK(store_blob_put_file(*state, STR("a"), &digest, fd, path, 5, &failure));
+	expect_file("a/blobs/sha256/" HELLO, "hello");
+	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state) + 20, &failure));
+	OK(store_blob_put_file(*state, STR("a"), &digest, fd, NULL, 5, &failure));
+	expect_file("a/blobs/sha256/" HELLO, "hello");
+	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state) + 20, &failure));
+	assert_false(store_blob_put_file(*state, STR("a"), &digest, fd, NULL, 500, &failure));
+	assert_int_not_equal(access(path_in_root("a/blobs/sha256/" HELLO), F_OK), 0);
+	expect_no_temp();
+}
+
+static void cut_blob_is_replaced(void **state)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
+
+	OK(store_blob_put(*state, STR("a"), &digest, STR("hello"), &failure));
+	assert_int_equal(truncate(path_in_root("a/blobs/sha256/" HELLO), 3), 0);
+	OK(store_blob_put(*state, STR("a"), &digest, STR("hello"), &failure));
+	expect_file("a/blobs/sha256/" HELLO, "hello");
+}
+
+/* ---- what others put into the folder ---- */
+
+static bool refuse_names(void *arg, struct str name)
+{
+	(void)arg;
+	fail_msg("%.*s is in the catalog", STR_ARGS(name));
+	return false;
+}
+
+static void strange_files(void **state)
+{
+	static const char *const markers[] = { ".tmp-1", "UPPER", "a%2f", "a%41", "%", "a%2", "a.b", "x~",
+		"a%2E%2E" };
+	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
+	AUTO_FINI(blob_source) source = { .fd = -1 };
+	AUTO_FINI(buf) into = buf_limit(64);
+	uint64_t size;
+	bool more = true;
+
+	OK(file_make_folders(path_in_root("_catalog"), 0700, &failure));
+	for (size_t i = 0; i < sizeof(markers) / sizeof(markers[0]); i++) {
+		char key[64];
+
+		(void)snprintf(key, sizeof(key), "_catalog/%s", markers[i]);
+		OK(file_write_durable(path_in_root(key), STR(""), 0600, &failure));
+	}
+	OK(store_catalog(*state, STR_NONE, 2, refuse_names, NULL, &more, &failure));
+	assert_false(more);
+	OK(file_make_folders(path_in_root("a/blobs/sha256"), 0700, &failure));
+	assert_int_equal(symlink("/etc/passwd", path_in_root("a/blobs/sha256/" HELLO)), 0);
+	assert_false(store_blob_get(*state, STR("a"), &digest, &into, &failure));
+	assert_int_equal(failure.kind, ERROR_UNKNOWN);
+	assert_false(store_blob_source(*state, STR("a"), &digest, NULL, &source, &failure));
+	assert_false(store_blob_size(*state, STR("a"), &digest, &size, &failure));
+	assert_false(store_blob_mount(*state, STR("a"), STR("b"), &digest, &failure));
+	assert_int_equal(unlink(path_in_root("a/blobs/sha256/" HELLO)), 0);
+	assert_int_equal(mkfifo(path_in_root("a/blobs/sha256/" HELLO), 0600), 0);
+	assert_false(store_blob_get(*state, STR("a"), &digest, &into, &failure));
+	assert_int_equal(failure.kind, ERROR_UNKNOWN);
+}
+
+static bool count_names(void *arg, struct str name)
+{
+	char wanted[16];
+
+	(void)snprintf(wanted, sizeof(wanted), "%06u", (*(unsigned *)arg)++);
+	assert_true(str_is(name, wanted));
+	return true;
+}
+
+/* More than one pass can hold. */
+static void many_repositories(void **state)
+{
+	unsigned n = 0;
+	bool more = true;
+
+	OK(file_make_folders(path_in_root("_catalog"), 0700, &failure));
+	for (unsigned i = 0; i < 9000; i++) {
+		char key[64];
+		int fd;
+
+		(void)snprintf(key, sizeof(key), "_catalog/%06u", (i * 7919) % 9000);
+		fd = open(path_in_root(key), O_WRONLY | O_CREAT | O_EXCL, 0600);
+		assert_true(fd >= 0);
+		assert_int_equal(close(fd), 0);
+	}
+	OK(store_catalog(*state, STR_NONE, 8999, count_names, &n, &more, &failure));
+	assert_int_equal(n, 8999);
+	assert_true(more);
+	OK(store_catalog(*state, STR("008998"), 8999, count_names, &n, &more, &failure));
+	assert_int_equal(n, 9000);
+	assert_false(more);
+}
+
+struct names {
+	char text[1024];
+};
+
+static bool add_name(void *arg, struct str name)
+{
+	struct names *names = arg;
+	size_t len = strlen(names->text);
+
+	(void)snprintf(names->text + len, sizeof(names->text) - len, "%.*s ", STR_ARGS(name));
+	return true;
+}
+
+static void expect_catalog(struct store *store, const char *after, const char *wanted)
+{
+	struct names names = { "" };
+	bool more = true;
+
+	OK(store_catalog(store, str_of(after), 10, add_name, &names, &more, &failure));
+	assert_string_equal(names.text, wanted);
+	assert_false(more);
+}
+
+static void create(struct store *store, const char *name)
+{
+	struct store_version version;
+
+	if (store_index_put(store, str_of(name), STR("{}"), &nothing, &version, &failure) != STORE_OK)
+		fail_msg("%s: %s", name, failure.text);
+}
+
+/* Escaped, they are longer than a file's name may be. */
+static void catalog_of_long_names(void **state)
+{
+	char name[256], next[256], wanted[1024];
+
+	for (size_t i = 0; i < 255; i++)
+		name[i] = i % 2 ? '/' : 'a';
+	name[255] = '\0';
+	memcpy(next, name, sizeof(next));
+	next[254] = 'b';
+	create(*state, next);
+	create(*state, "a");
+	create(*state, name);
+	create(*state, "b");
+	(void)snprintf(wanted, sizeof(wanted), "a %s %s b ", name, next);
+	expect_catalog(*state, NULL, wanted);
+	(void)snprintf(wanted, sizeof(wanted), "%s b ", next);
+	expect_catalog(*state, name, wanted);
+}
+
+static void folder_that_went_away(void **state)
+{
+	assert_int_equal(rmdir(root), 0);
+	assert_false(store_check(*state, &failure));
+	assert_int_equal(failure.kind, ERROR_UNAVAILABLE);
+}
+
+/* ---- killed while it writes ---- */
+
+static _Noreturn void write_for_ever(struct store *store, uint64_t n, int to)
+{
+	struct store_version version;
+	AUTO_FINI(buf) text = buf_limit(8192);
+
+	CHECK(store_index_get(store, STR("counter"), &text, &version, NULL));
+	for (;;) {
+		n++;
+		buf_clear(&text);
+		buf_format(&text, "%08llu", (unsigned long long)n);
+		/* Long enough for a write that is cut to show, and every byte tells the number. */
+		for (unsigned i = 0; i < 500; i++)
+			buf_format(&text, " %08llu", (unsigned long long)n);
+		CHECK(store_index_put(store, STR("counter"), buf_str(&text), &version, &version, NULL) ==
+			STORE_OK);
+		CHECK(write(to, &n, sizeof(n)) == sizeof(n));
+	}
+}
+
+static uint64_t read_counter(struct store *store)
+{
+	AUTO_FINI(buf) text = buf_limit(8192);
+	struct store_version version;
+	struct str rest, first;
+	uint64_t n = 0;
+
+	OK(store_index_get(store, STR("counter"), &text, &version, &failure));
+	rest = buf_str(&text);
+	assert_int_equal(rest.len, 8 + 500 * 9);
+	first = str_from(rest.at, 8);
+	assert_true(str_to_number(first, UINT64_MAX, &n));
+	for (size_t at = 9; at < rest.len; at += 9)
+		assert_true(str_equal(str_from(rest.at + at, 8), first));
+	return n;
+}
+
+/* Lets a child write until a moment of our choosing; what it has reported must be there. */
+static uint64_t kill_one(struct store *store, uint64_t n)
+{
+	const struct timespec moment = { 0, (long)random_below(20 * 1000 * 1000) };
+	uint64_t reported = n, found;
+	int ends[2];
+	pid_t child;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		write_for_ever(store, n, ends[1]);
+	(void)close(ends[1]);
+	assert_int_equal(read(ends[0], &reported, sizeof(reported)), sizeof(reported));
+	/* Not a wait for an event: the moment of the kill is to be anywhere in a write. */
+	(void)nanosleep(&moment, NULL);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	while (read(ends[0], &reported, sizeof(reported)) == sizeof(reported))
+		continue;
+	(void)close(ends[0]);
+	found = read_counter(store);
+	if (found != reported && found != reported + 1)
+		fail_msg("%llu was reported, %llu is there", (unsigned long long)reported,
+			(unsigned long long)found);
+	return found;
+}
+
+static void killed_writers(void **state)
+{
+	AUTO_FINI(buf) text = buf_limit(8192);
+	struct store_version version;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < 501; i++)
+		buf_puts(&text, i ? " 00000000" : "00000000");
+	assert_int_equal(
+		store_index_put(*state, STR("counter"), buf_str(&text), &nothing, &version, &failure),
+		STORE_OK);
+	for (unsigned i = 0; i < KILLS; i++)
+		n = kill_one(*state, n);
+	print_message("%u writers killed after %llu writes\n", KILLS, (unsigned long long)n);
+}
+
+/* ---- what killed ones leave ---- */
+
+static void put_blob(struct store *store, const char *name, const char *text)
+{
+	struct digest digest = digest_of(HASH_SHA256, str_of(text));
+
+	OK(store_blob_put(store, str_of(name), &digest, str_of(text), &failure));
+}
+
+static void write_aged(const char *key, int64_t age_s)
+{
+	struct timespec times[2] = { { .tv_sec = clock_wall_s() - age_s },
+		{ .tv_sec = clock_wall_s() - age_s } };
+
+	OK(file_make_folders(path_in_root("lib/app/blobs/sha256"), 0700, &failure));
+	OK(file_write_durable(path_in_root(key), STR("half"), 0600, &failure));
+	assert_int_equal(utimensat(AT_FDCWD, path_in_root(key), times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static uint64_t sweep(struct store *store, bool was_killed)
+{
+	static const atomic_bool go_on = true;
+	uint64_t removed;
+
+	OK(store_sweep(store, was_killed, clock_wall_s(), &go_on, &removed, &failure));
+	return removed;
+}
+
+#define OLD   "lib/app/blobs/sha256/.tmp-old"
+#define HELD  "lib/app/.tmp-held"
+#define YOUNG "_catalog/.tmp-young"
+
+static void temp_files_of_the_dead_are_removed(void **state)
+{
+	static const struct timespec long_ago[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	int held;
+
+	put_blob(*state, "lib/app", "hello");
+	write_aged(OLD, 100);
+	write_aged(HELD, 100);
+	OK(file_make_folders(path_in_root("_catalog"), 0700, &failure));
+	write_aged(YOUNG, -100);
+	write_aged("lib/app/blobs/sha256/tmp-named", 100);
+	held = open(path_in_root(HELD), O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(held, LOCK_SH), 0);
+	assert_int_equal(sweep(*state, true), 1);
+	assert_int_not_equal(access(path_in_root(OLD), F_OK), 0);
+	(void)stat_of(path_in_root(HELD));
+	(void)stat_of(path_in_root(YOUNG));
+	(void)stat_of(path_in_root("lib/app/blobs/sha256/tmp-named"));
+	(void)close(held);
+	/* Nobody was killed, and it was done just now. */
+	assert_int_equal(sweep(*state, false), 0);
+	(void)stat_of(path_in_root(HELD));
+	assert_int_equal(utimensat(AT_FDCWD, path_in_root("_catalog/.swept"), long_ago, 0), 0);
+	assert_int_equal(sweep(*state, false), 1);
+	assert_int_not_equal(access(path_in_root(HELD), F_OK), 0);
+	expect_file("lib/app/blobs/sha256/" HELLO, "hello");
+}
+
+struct sweeper {
+	struct store *store;
+	atomic_bool go_on;
+	_Atomic uint64_t removed;
+};
+
+static void *sweep_all(void *arg)
+{
+	struct sweeper *sweeper = arg;
+
+	/* As if everything were older than the process: only the locks are left. */
+	while (atomic_load(&sweeper->go_on)) {
+		uint64_t removed;
+		CHECK(store_sweep(sweeper->store, true, INT64_MAX, &sweeper->go_on, &removed, NULL));
+		atomic_fetch_add(&sweeper->removed, removed);
+	}
+	return NULL;
+}
+
+static void temp_files_of_the_living_are_not(void **state)
+{
+	struct sweeper sweeper = { .store = *state, .go_on = true };
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sweep_all, &sweeper), 0);
+	for (int i = 0; i < 500; i++) {
+		char text[32];
+		(void)snprintf(text, sizeof(text), "blob %d", i);
+		put_blob(*state, "lib/app", text);
+	}
+	atomic_store(&sweeper.go_on, false);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	expect_no_temp();
+	print_message("%llu temp files were taken before they were held\n",
+		(unsigned long long)atomic_load(&sweeper.removed));
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(layout),
+		TEST(refused_writes_leave_nothing),
+		TEST(versions_do_not_come_back),
+		TEST(clock_that_went_back),
+		TEST(spool_file_is_moved),
+		TEST(spool_file_of_another_disk),
+		TEST(part_of_a_file),
+		TEST(cut_blob_is_replaced),
+		TEST(strange_files),
+		TEST(many_repositories),
+		TEST(catalog_of_long_names),
+		TEST(folder_that_went_away),
+		TEST(killed_writers),
+		TEST(temp_files_of_the_dead_are_removed),
+		TEST(temp_files_of_the_living_are_not),
+	};
+	int failed;
+
+	if (!mkdtemp(top))
+		return 1;
+	failed = store_suite_run(open_next);
+	failed += cmocka_run_group_tests_name("fs", tests, NULL, NULL);
+	if (!file_remove_tree(top, &failure))
+		failed++;
+	return failed != 0;
+}

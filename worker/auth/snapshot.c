@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/auth/snapshot.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "worker/auth/access.h"
+#include "worker/auth/snapshot_new.h"
+
+struct snapshot_box {
+	struct snapshot snapshot; /* first: what everybody sees */
+	atomic_uint refs;
+};
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+	struct snapshot_box *box = (struct snapshot_box *)snapshot;
+
+	atomic_fetch_add_explicit(&box->refs, 1, memory_order_relaxed);
+	return snapshot;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	struct snapshot_box *box = (struct snapshot_box *)snapshot;
+
+	if (!snapshot || atomic_fetch_sub_explicit(&box->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	state_free(snapshot->state);
+	ring_free(snapshot->ring);
+	access_free(snapshot->access);
+	free(box);
+}
+
+static struct snapshot *snapshot_box_new(void)
+{
+	struct snapshot_box *box = xnew(struct snapshot_box);
+
+	atomic_init(&box->refs, 1);
+	box->snapshot.self = RING_NOBODY;
+	box->snapshot.lease_ms = LEASE_DEFAULT_MS;
+	return &box->snapshot;
+}
+
+/* Who may do what, with the state that is there. */
+static bool obey(struct snapshot *snapshot, const struct snapshot_rules *rules, struct error *err)
+{
+	bool somebody = rules->led || rules->htpasswd || rules->certificates;
+
+	snapshot->auth_required = somebody || rules->access_control;
+	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
+}
+
+/* Takes over the ring's reference. */
+bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int self,
+	const struct snapshot_rules *rules, bool isolated, struct error *err)
+{
+	AUTO(snapshot) *snapshot = snapshot_box_new();
+
+	snapshot->ring = ring;
+	snapshot->self = self;
+	snapshot->isolated = isolated;
+	snapshot->state = state_new();
+	if (!obey(snapshot, rules, err))
+		return false;
+	*ret_snapshot = TAKE(snapshot);
+	return true;
+}
+
+bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *old,
+	const struct snapshot_rules *rules, struct error *err)
+{
+	AUTO(snapshot) *snapshot = snapshot_box_new();
+
+	snapshot->state = state_ref(old->state);
+	snapshot->ring = ring_ref(old->ring);
+	snapshot->self = old->self;
+	snapshot->isolated = old->isolated;
+	snapshot->lease_ms = old->lease_ms;
+	snapshot->peers = old->peers;
+	if (!obey(snapshot, rules, err))
+		return false;
+	*ret_snapshot = TAKE(snapshot);
+	return true;
+}
+
+static bool ring_from_state(const struct state *state, struct ring **ret_ring, struct error *err)
+{
+	static const uint8_t no_key[16];
+	const struct entity *entity = state_find(state, ENTITY_RING, STR("ring"));
+	struct ring_member members[RING_MEMBERS_MAX];
+	const struct ring_body *body;
+	uint8_t key[16];
+
+	if (!entity)
+		return ring_new(ret_ring, 0, RING_SLOTS_RENDEZVOUS, no_key, NULL, 0, err);
+	body = entity_ring(entity);
+	if (body->members_len > RING_MEMBERS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "a ring of %zu members", body->members_len);
+	if (!str_unhex(str_of(body->hash_key), key, sizeof(key)))
+		return error_set(err, ERROR_INVALID, NULL, "the ring's hash key is not 32 hex digits");
+	for (size_t i = 0; i < body->members_len; i++)
+		members[i] = (struct ring_member){ .id = body->members[i].id,
+			.url = body->members[i].url,
+			.active = !strcmp(body->members[i].state, "active") };
+	return ring_new(
+		ret_ring, (uint64_t)body->epoch, RING_SLOTS_RENDEZVOUS, key, members, body->members_len, err);
+}
+
+static void settings_from_state(const struct state *state, struct snapshot *snapshot)
+{
+	const struct entity *entity = state_find(state, ENTITY_SETTINGS, STR("cluster"));
+
+	if (!entity)
+		return;
+	snapshot->isolated = entity_settings(entity)->isolated;
+	snapshot->lease_ms = entity_settings(entity)->lease_ms;
+}
+
+bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, const char *self,
+	const struct snapshot *old, const struct snapshot_rules *rules, struct error *err)
+{
+	AUTO(snapshot) *snapshot = snapshot_box_new();
+	const struct entity *ring = state_find(state, ENTITY_RING, STR("ring"));
+
+	snapshot->state = state_ref(state);
+	settings_from_state(state, snapshot);
+	if (old && ring && state_find(old->state, ENTITY_RING, STR("ring")) == ring)
+		snapshot->ring = ring_ref(old->ring);
+	else if (!ring_from_state(state, &snapshot->ring, err))
+		return false;
+	if (ring && !rules->own_peer_key)
+		snapshot->peers = peer_keys_of(entity_ring(ring));
+	snapshot->self = ring_find(snapshot->ring, str_of(self));
+	if (!obey(snapshot, rules, err))
+		return false;
+	*ret_snapshot = TAKE(snapshot);
+	return true;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /readyz says whether this worker should get requests: "ok" or "not ready", then a line for each check:
+ *   storage, spool, data   health_checks.h
+ *   uploads                how many sessions are open; "full" is told and does not count
+ *   state                  with leaders: one is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is
+ *                          told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for
+ *                          long must not take all workers away too
+ *   draining               only while it is so
+ *
+ * With ?exclude=<check> a check is told and does not count: a disk that all workers share takes them all away
+ * when it is full, and a load balancer would cut the pulls too.
+ *
+ * /livez fails only when a loop does not turn: what a restart mends, and a full disk does not.
+ */
+#include "worker/front/health.h"
+
+#include <inttypes.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/http_server.h"
+#include "worker/cluster/cluster_new.h"
+#include "worker/auth/snapshot.h"
+#include "worker/front/front_call.h"
+#include "worker/front/health_checks.h"
+#include "worker/front/health_metrics.h"
+#include "worker/registry/uploads.h"
+
+#define LOOP_STUCK_MS 10000
+#define BODY_MAX      8192
+
+static struct http_response *reply_text(unsigned status, struct buf *body)
+{
+	struct http_response *response = http_response_buf(status, body);
+
+	http_response_header(response, "Content-Type", "text/plain; charset=utf-8");
+	http_response_header(response, "Cache-Control", "no-store");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
+	return response;
+}
+
+static bool write_state(struct worker *worker, struct buf *into)
+{
+	int64_t age = cluster_state_age_ms(worker->cluster);
+	bool stale = age > worker->settings->stale_after_ms;
+
+	if (!cluster_has_state(worker->cluster)) {
+		buf_puts(into, "state: none was loaded from a leader yet\n");
+		return false;
+	}
+	if (age >= 0)
+		buf_format(into, "state: %s%" PRId64 " ms old\n", stale ? "stale: " : "ok, ", age);
+	return !stale || worker->settings->ready_when_stale;
+}
+
+/* A warning: what others push must not take the pulls of this worker away. */
+static void write_uploads(struct worker *worker, struct buf *into)
+{
+	struct uploads_stats uploads = uploads_stats(worker->uploads);
+
+	buf_format(into, "uploads: %s, %zu open\n", uploads.full ? "full" : "ok", uploads.open);
+}
+
+static struct http_response *reply_ready(struct worker *worker, unsigned excluded)
+{
+	AUTO_FINI(buf) checks = buf_limit(BODY_MAX);
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+	bool ok = health_checks_write(excluded, &checks);
+
+	write_uploads(worker, &checks);
+	ok = write_state(worker, &checks) && ok;
+	if (cluster_is_draining(worker->cluster)) {
+		buf_puts(&checks, "draining\n");
+		ok = false;
+	}
+	buf_puts(&body, ok ? "ok\n" : "not ready\n");
+	buf_add(&body, buf_str(&checks));
+	return reply_text(ok ? 200 : 503, &body);
+}
+
+struct asker {
+	struct worker *worker;
+	struct http_ticket *ticket;
+	unsigned excluded;
+};
+
+static void on_checked(void *arg)
+{
+	struct asker *asker = arg;
+
+	http_ticket_reply(asker->ticket, reply_ready(asker->worker, asker->excluded));
+	free(asker);
+}
+
+/* ?exclude=storage&exclude=spool; false: a name that is no check's. */
+static bool read_excluded(struct str query, unsigned *ret)
+{
+	struct str name, value;
+
+	*ret = 0;
+	while (http_query_next(&query, &name, &value)) {
+		unsigned bit = str_is(name, "exclude") ? health_checks_bit(value) : 0;
+
+		if (!bit)
+			return false;
+		*ret |= bit;
+	}
+	return true;
+}
+
+static void reply_no_check(struct front_call *call)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+
+	buf_puts(&body, "the query may name checks that do not count: exclude=storage, exclude=spool, "
+			"exclude=data\n");
+	http_request_reply(call->request, reply_text(400, &body));
+}
+
+static void serve_ready(struct front_call *call)
+{
+	struct asker *asker;
+	unsigned excluded;
+
+	if (!read_excluded(call->ask.query, &excluded)) {
+		reply_no_check(call);
+		return;
+	}
+	asker = xnew(struct asker);
+	*asker = (struct asker){ call->ask.worker, http_ticket_new(call->request), excluded };
+	if (health_checks_are_fresh(call->ask.worker, on_checked, asker))
+		on_checked(asker);
+}
+
+/* Each loop puts the time down each second (worker.c); our own turns, or nobody would be asked. */
+static void look_at_loops(const struct worker *worker, struct buf *reasons)
+{
+	int64_t now = clock_ms();
+
+	for (unsigned i = 0; i < worker->loops_len; i++) {
+		int64_t beat = __atomic_load_n(&worker->loops[i].beat_ms, __ATOMIC_RELAXED);
+
+		if (beat && now - beat > LOOP_STUCK_MS)
+			buf_format(reasons, "loop %u has not turned for %" PRId64 " ms\n", i, now - beat);
+	}
+}
+
+static void serve_live(struct front_call *call)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+	bool ok;
+
+	look_at_loops(call->ask.worker, &body);
+	ok = !body.len;
+	if (ok)
+		buf_puts(&body, "ok\n");
+	http_request_reply(call->request, reply_text(ok ? 200 : 503, &body));
+}
+
+static void serve_started(struct front_call *call)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+
+	buf_puts(&body, "ok\n");
+	http_request_reply(call->request, reply_text(200, &body));
+}
+
+static void reply_no_method(struct front_call *call)
+{
+	struct http_response *response = http_response_empty(405);
+
+	http_response_header(response, "Allow", "GET, HEAD");
+	http_request_reply(call->request, response);
+}
+
+static bool only_reads(const struct front_call *call)
+{
+	return call->ask.method == HTTP_GET || call->ask.method == HTTP_HEAD;
+}
+
+bool health_is_metrics(const struct front_call *call)
+{
+	const struct worker_settings *settings = call->ask.worker->settings;
+
+	return settings->metrics && str_is(http_request_path(call->request), settings->metrics_path);
+}
+
+void health_serve_metrics(struct front_call *call)
+{
+	AUTO_FINI(buf) body = buf_limit(HEALTH_METRICS_MAX);
+	struct http_response *response;
+
+	if (!only_reads(call)) {
+		reply_no_method(call);
+		return;
+	}
+	health_metrics(call->ask.worker, &body);
+	response = http_response_buf(200, &body);
+	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
+	http_request_reply(call->request, response);
+}
+
+static const struct {
+	const char *path;
+	void (*serve)(struct front_call *call);
+} pages[] = { { "/livez", serve_live }, { "/startupz", serve_started }, { "/readyz", serve_ready } };
+
+bool health_serve(struct front_call *call)
+{
+	struct str path = http_request_path(call->request);
+
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		if (!str_is(path, pages[i].path))
+			continue;
+		if (only_reads(call))
+			pages[i].serve(call);
+		else
+			reply_no_method(call);
+		return true;
+	}
+	return false;
+}

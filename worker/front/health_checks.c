@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/front/health_checks.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/pool.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+#include "worker/worker.h"
+
+static bool check_storage(struct worker *worker, struct error *err)
+{
+	return store_check(worker->store, err);
+}
+
+static bool check_spool(struct worker *worker, struct error *err)
+{
+	return spool_check(worker->spool, HEALTH_LEAST_BYTES, err);
+}
+
+static bool check_data(struct worker *worker, struct error *err)
+{
+	const char *folder = worker->settings->data;
+
+	return !folder || file_try_folder(folder, HEALTH_LEAST_BYTES, err);
+}
+
+static const struct {
+	const char *name;
+	bool (*run)(struct worker *worker, struct error *err);
+} checks[] = { { "storage", check_storage }, { "spool", check_spool }, { "data", check_data } };
+#define CHECKS_LEN (sizeof(checks) / sizeof(checks[0]))
+
+/* What was found. One worker a process. */
+static struct {
+	pthread_mutex_t lock;
+	bool known, running;
+	size_t at; /* running: the check that is asked */
+	int64_t checked_ms, begun_ms;
+	struct {
+		bool ok;
+		char text[ERROR_TEXT_MAX];
+	} found[CHECKS_LEN];
+} state = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+struct job {
+	struct worker *worker;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+/* The log has each change, not each question. */
+static void keep_locked(size_t i, bool ok, const struct error *err)
+{
+	if (state.found[i].ok != ok || !state.known) {
+		if (!ok)
+			log_warn("health.bad", "check=%s error=%s", checks[i].name,
+				log_quote(str_of(err->text)));
+		else if (state.known)
+			log_info("health.good", "check=%s", checks[i].name);
+	}
+	state.found[i].ok = ok;
+	if (!ok)
+		memcpy(state.found[i].text, err->text, sizeof(state.found[i].text));
+}
+
+static void run_job(void *arg)
+{
+	struct job *job = arg;
+
+	for (size_t i = 0; i < CHECKS_LEN; i++) {
+		struct error err;
+		bool ok;
+
+		(void)pthread_mutex_lock(&state.lock);
+		state.at = i;
+		(void)pthread_mutex_unlock(&state.lock);
+		ok = checks[i].run(job->worker, &err);
+		(void)pthread_mutex_lock(&state.lock);
+		keep_locked(i, ok, &err);
+		(void)pthread_mutex_unlock(&state.lock);
+	}
+	(void)pthread_mutex_lock(&state.lock);
+	state.known = true;
+	state.running = false;
+	state.checked_ms = clock_ms();
+	(void)pthread_mutex_unlock(&state.lock);
+	job->done(job->arg);
+	free(job);
+}
+
+/* Must the caller begin a job? */
+static bool begin(void)
+{
+	int64_t now = clock_ms();
+	bool begins;
+
+	(void)pthread_mutex_lock(&state.lock);
+	begins = !state.running && !(state.known && now - state.checked_ms < HEALTH_CHECK_EVERY_MS);
+	if (begins) {
+		state.running = true;
+		state.begun_ms = now;
+	}
+	(void)pthread_mutex_unlock(&state.lock);
+	return begins;
+}
+
+bool health_checks_are_fresh(struct worker *worker, void (*done)(void *arg), void *arg)
+{
+	struct job *job;
+
+	if (!begin())
+		return true;
+	job = xnew(struct job);
+	*job = (struct job){ worker, done, arg };
+	pool_push(worker->pool, run_job, job);
+	return false;
+}
+
+static bool write_locked(size_t i, int64_t hangs_ms, struct buf *into)
+{
+	buf_format(into, "%s: ", checks[i].name);
+	if (hangs_ms > HEALTH_CHECK_HANGS_MS && state.at == i)
+		buf_format(into, "has not answered for %" PRId64 " ms\n", hangs_ms);
+	else if (!state.known)
+		buf_puts(into, "not known yet\n");
+	else if (!state.found[i].ok)
+		buf_format(into, "%s\n", state.found[i].text);
+	else {
+		buf_puts(into, "ok\n");
+		return true;
+	}
+	return false;
+}
+
+unsigned health_checks_bit(struct str name)
+{
+	for (size_t i = 0; i < CHECKS_LEN; i++)
+		if (str_is(name, checks[i].name))
+			return 1u << i;
+	return 0;
+}
+
+bool health_checks_write(unsigned excluded, struct buf *into)
+{
+	int64_t hangs_ms;
+	bool ok = true;
+
+	(void)pthread_mutex_lock(&state.lock);
+	hangs_ms = state.running ? clock_ms() - state.begun_ms : 0;
+	for (size_t i = 0; i < CHECKS_LEN; i++)
+		ok = (write_locked(i, hangs_ms, into) || (excluded & 1u << i)) && ok;
+	(void)pthread_mutex_unlock(&state.lock);
+	return ok;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/front/health_metrics.h"
+
+#include <inttypes.h>
+
+#include "common/clock.h"
+#include "common/http_server.h"
+#include "common/loop.h"
+#include "common/metrics.h"
+#include "common/pool.h"
+#include "worker/auth/auth.h"
+#include "worker/cluster/cluster.h"
+#include "worker/auth/snapshot.h"
+#include "worker/registry/uploads.h"
+#include "worker/index/index.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+#include "worker/front/traffic_metrics.h"
+#include "worker/worker.h"
+
+#define COUNTER(name, type, labels, help)                                                                    \
+	static uint64_t sum_##name(const struct worker *worker)                                              \
+	{                                                                                                    \
+		uint64_t sum = 0;                                                                            \
+		for (unsigned i = 0; i < worker->loops_len; i++)                                             \
+			sum += counter_get(&worker->loops[i].counters.name);                                 \
+		return sum;                                                                                  \
+	}
+#include "worker/worker_counters.def"
+#undef COUNTER
+
+static void put_counters(const struct worker *worker, struct buf *into)
+{
+#define COUNTER(name, type, labels, help)                                                                    \
+	metrics_put(into, "zot_" #name, type, help, labels, sum_##name(worker));
+#include "worker/worker_counters.def"
+#undef COUNTER
+}
+
+static void gauge(struct buf *into, const char *name, const char *help, uint64_t value)
+{
+	metrics_put(into, name, "gauge", help, "", value);
+}
+
+static void total(struct buf *into, const char *name, const char *help, uint64_t value)
+{
+	metrics_put(into, name, "counter", help, "", value);
+}
+
+static void put_latency(const struct worker *worker, struct buf *into)
+{
+	struct histogram all = { 0 };
+
+	for (unsigned i = 0; i < worker->loops_len; i++)
+		traffic_latency(&worker->loops[i].traffic, &all);
+	metrics_put_histogram(into, "zot_http_request_latency_seconds",
+		"Time from a request's head to the last byte of its reply.", "", &all);
+}
+
+static void put_process(const struct worker *worker, struct buf *into)
+{
+	struct process_stats process = process_stats();
+	/* In this order, so that the difference is never negative. */
+	uint64_t ended = sum_http_ended_total(worker), begun = sum_http_begun_total(worker);
+
+	gauge(into, "zot_open_requests", "Requests under way.", begun - ended);
+	gauge(into, "zot_resident_bytes", "Memory that the process has resident.", process.rss);
+	total(into, "zot_cpu_milliseconds_total", "Processor time that the process has used.",
+		process.cpu_ms);
+	gauge(into, "zot_open_fds", "Open file descriptors.", process.fds);
+	gauge(into, "zot_uptime_seconds", "Time since the start.",
+		(uint64_t)(clock_ms() - worker->started_ms) / 1000);
+	gauge(into, "zot_max_fds", "Limit of open file descriptors.", process.fds_max);
+	/* What Prometheus' own libraries call them. */
+	gauge(into, "process_resident_memory_bytes", "Memory that the process has resident.", process.rss);
+	gauge(into, "process_open_fds", "Open file descriptors.", process.fds);
+	gauge(into, "process_max_fds", "Limit of open file descriptors.", process.fds_max);
+	gauge(into, "process_start_time_seconds", "When the process started, by the wall clock.",
+		(uint64_t)(clock_wall_s() - (clock_ms() - worker->started_ms) / 1000));
+	buf_format(into,
+		"# HELP process_cpu_seconds_total Processor time that the process has used.\n"
+		"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %" PRIu64 ".%03" PRIu64
+		"\n",
+		process.cpu_ms / 1000, process.cpu_ms % 1000);
+}
+
+/* zot's scheduler runs what waits for disks; here that is the pool. */
+static void put_pool(const struct worker *worker, struct buf *into)
+{
+	struct pool_stats pool = pool_stats(worker->pool);
+	struct histogram waits;
+
+	pool_waits(worker->pool, &waits);
+	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", pool.queued);
+	gauge(into, "zot_pool_running", "Jobs that run.", pool.running);
+	metrics_put_histogram(
+		into, "zot_pool_wait_seconds", "Time that jobs waited for a thread.", "", &waits);
+	gauge(into, "zot_scheduler_workers_total", "Threads of the pool, at most.",
+		(uint64_t)worker->settings->pool_threads);
+	metrics_put(into, "zot_scheduler_workers", "gauge", "Threads of the pool, by state.",
+		"state=\"idle\"", pool.threads - pool.running);
+	metrics_put(into, "zot_scheduler_workers", "gauge", NULL, "state=\"working\"", pool.running);
+	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge", "Jobs that wait for a thread.",
+		"priority=\"high\"", pool.queued);
+}
+
+static void put_identity(struct buf *into)
+{
+	gauge(into, "zot_up", "1: this worker answers.", 1);
+	metrics_put(into, "zot_info", "gauge", "Always 1; the labels say what runs.",
+		"commit=\"\",binaryType=\"zot-worker\",goVersion=\"\",version=\"" ZOT_VERSION "\"", 1);
+}
+
+static void put_locks(struct worker *worker, struct buf *into)
+{
+	const struct histogram *waits = store_lock_waits(worker->store);
+	struct histogram all = { 0 };
+
+	if (!waits)
+		return;
+	histogram_merge(&all, waits);
+	metrics_put_histogram(into, "zot_storage_lock_latency_seconds",
+		"Time that changes of an index waited for the lock of its repository's folder.",
+		"storageName=\"default\",lockType=\"RWLock\"", &all);
+}
+
+static void put_connections(const struct worker *worker, struct buf *into)
+{
+	struct http_server_stats sum = { 0 };
+	uint64_t spins = 0;
+
+	for (unsigned i = 0; i < worker->loops_len; i++) {
+		struct http_server_stats one = http_server_stats(worker->loops[i].server);
+
+		sum.connections += one.connections;
+		sum.waiting += one.waiting;
+		sum.accepted += one.accepted;
+		sum.shed += one.shed;
+		spins += loop_spins(worker->loops[i].loop);
+	}
+	total(into, "zot_loop_spins_total",
+		"Seconds in which a loop turned a thousand times and moved nothing: a fault, please report "
+		"it.",
+		spins);
+	gauge(into, "zot_connections_open", "Connections of clients and peers.", sum.connections);
+	gauge(into, "zot_connections_idle", "Of these, without a request under way.", sum.waiting);
+	total(into, "zot_connections_accepted_total", "Connections that were accepted.", sum.accepted);
+	total(into, "zot_connections_shed_total",
+		"Connections without a request that were closed to make room: ZOT_CONNECTIONS is too low.",
+		sum.shed);
+}
+
+static void put_uploads(struct uploads_stats uploads, struct buf *into)
+{
+	gauge(into, "zot_uploads_open", "Upload sessions.", uploads.open);
+	gauge(into, "zot_uploads_empty", "Of these, without a byte yet.", uploads.empty);
+	gauge(into, "zot_uploads_clients", "API keys, users and addresses that have sessions.",
+		uploads.owners);
+	total(into, "zot_uploads_refused_total",
+		"Sessions and bytes that were refused because there were too many, of all or of one client.",
+		uploads.refused);
+	total(into, "zot_uploads_evicted_total", "Idle sessions that were ended to make room for others.",
+		uploads.evicted);
+}
+
+static void put_storage(struct worker *worker, struct buf *into)
+{
+	struct indexes_stats indexes = indexes_stats(worker->indexes);
+
+	gauge(into, "zot_index_repositories", "Repositories whose index is in memory.", indexes.repositories);
+	gauge(into, "zot_index_bytes", "Memory that these indexes take.", indexes.bytes);
+	total(into, "zot_index_loads_total", "Indexes that were read from the store.", indexes.loads);
+	total(into, "zot_index_revalidations_total",
+		"Questions to the store whether an index is still current.", indexes.revalidations);
+	total(into, "zot_index_changes_total", "Changes of indexes that were asked for.", indexes.changes);
+	total(into, "zot_index_writes_total", "Writes of indexes; one holds all changes that waited.",
+		indexes.writes);
+	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.",
+		indexes.conflicts);
+	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(worker->spool));
+	put_uploads(uploads_stats(worker->uploads), into);
+	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
+		store_requests(worker->store));
+}
+
+static void put_cluster(struct worker *worker, struct buf *into)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(worker->cluster);
+	int64_t age = cluster_state_age_ms(worker->cluster), lease = cluster_lease_left_ms(worker->cluster);
+
+	gauge(into, "zot_ring_epoch", "Epoch of the ring that owners are computed from.",
+		ring_epoch(snapshot->ring));
+	gauge(into, "zot_ring_members", "Members of the ring.", ring_len(snapshot->ring));
+	gauge(into, "zot_state_revision", "Revision of the leaders' state that is in force.",
+		state_revision(snapshot->state));
+	if (age >= 0)
+		gauge(into, "zot_state_age_milliseconds",
+			"Time since the state was known to be the leaders' newest.", (uint64_t)age);
+	if (lease != INT64_MAX)
+		gauge(into, "zot_lease_left_milliseconds", "Time for which tags may be served from memory.",
+			lease > 0 ? (uint64_t)lease : 0);
+}
+
+void health_metrics(struct worker *worker, struct buf *into)
+{
+	put_identity(into);
+	put_counters(worker, into);
+	traffic_metrics(worker, into);
+	put_latency(worker, into);
+	put_process(worker, into);
+	put_connections(worker, into);
+	put_pool(worker, into);
+	auth_metrics(worker->auth, into);
+	put_storage(worker, into);
+	put_locks(worker, into);
+	put_cluster(worker, into);
+}

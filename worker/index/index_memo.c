@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/index/index_memo.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/crypto.h"
+
+struct call {
+	struct change_id id;
+	int64_t at_ms;
+};
+
+struct condemned {
+	struct digest digest;
+	int64_t until_s;
+};
+
+struct index_memo {
+	atomic_uint refs;
+	uint64_t removals;
+	int64_t forgot_ms;
+	struct call *calls; /* in their order */
+	size_t calls_len;
+	struct condemned *condemned;
+	size_t condemned_len;
+};
+
+struct index_memo *index_memo_ref(struct index_memo *memo)
+{
+	if (memo)
+		atomic_fetch_add_explicit(&memo->refs, 1, memory_order_relaxed);
+	return memo;
+}
+
+void index_memo_free(struct index_memo *memo)
+{
+	if (!memo || atomic_fetch_sub_explicit(&memo->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	free(memo->calls);
+	free(memo->condemned);
+	free(memo);
+}
+
+/* Both lists with room for one more. */
+static struct index_memo *copy(const struct index_memo *from)
+{
+	struct index_memo *memo = xnew(struct index_memo);
+
+	if (from)
+		*memo = *from;
+	atomic_init(&memo->refs, 1);
+	memo->calls = xnew_array(struct call, memo->calls_len + 1);
+	memo->condemned = xnew_array(struct condemned, memo->condemned_len + 1);
+	if (memo->calls_len)
+		memcpy(memo->calls, from->calls, memo->calls_len * sizeof(*memo->calls));
+	if (memo->condemned_len)
+		memcpy(memo->condemned, from->condemned, memo->condemned_len * sizeof(*memo->condemned));
+	return memo;
+}
+
+static void replace(struct index_memo **memo, struct index_memo *by)
+{
+	index_memo_free(*memo);
+	*memo = by;
+}
+
+/* ---- calls ---- */
+
+static void forget_oldest(struct index_memo *memo)
+{
+	if (memo->calls[0].at_ms > memo->forgot_ms)
+		memo->forgot_ms = memo->calls[0].at_ms;
+	memo->calls_len--;
+	memmove(memo->calls, memo->calls + 1, memo->calls_len * sizeof(*memo->calls));
+}
+
+void index_memo_add_call(struct index_memo **memo, const struct change_id *id, int64_t at_ms)
+{
+	struct index_memo *next = copy(*memo);
+
+	if (next->calls_len == MEMO_CALLS_MAX)
+		forget_oldest(next);
+	next->calls[next->calls_len++] = (struct call){ *id, at_ms };
+	replace(memo, next);
+}
+
+bool index_memo_has_call(const struct index_memo *memo, const struct change_id *id)
+{
+	for (size_t i = memo ? memo->calls_len : 0; i-- > 0;)
+		if (memcmp(&memo->calls[i].id, id, sizeof(*id)) == 0)
+			return true;
+	return false;
+}
+
+int64_t index_memo_forgot_ms(const struct index_memo *memo)
+{
+	return memo ? memo->forgot_ms : 0;
+}
+
+/* ---- blobs ---- */
+
+static bool is_over(const struct condemned *condemned, int64_t now_s)
+{
+	return now_s > condemned->until_s + MEMO_GRACE_S;
+}
+
+bool index_memo_may_condemn(const struct index_memo *memo, int64_t now_s)
+{
+	size_t held = 0;
+
+	for (size_t i = 0; memo && i < memo->condemned_len; i++)
+		held += !is_over(&memo->condemned[i], now_s);
+	return held < MEMO_CONDEMNED_MAX;
+}
+
+static void drop_condemned(struct index_memo *memo, const struct digest *digest)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < memo->condemned_len; i++)
+		if (!digest_equal(&memo->condemned[i].digest, digest))
+			memo->condemned[kept++] = memo->condemned[i];
+	memo->condemned_len = kept;
+}
+
+static void drop_over(struct index_memo *memo, int64_t now_s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < memo->condemned_len; i++)
+		if (!is_over(&memo->condemned[i], now_s))
+			memo->condemned[kept++] = memo->condemned[i];
+	memo->condemned_len = kept;
+}
+
+void index_memo_condemn(struct index_memo **memo, const struct digest *digest, int64_t until_s)
+{
+	struct index_memo *next = copy(*memo);
+
+	drop_condemned(next, digest);
+	if (next->condemned_len >= MEMO_CONDEMNED_MAX)
+		drop_over(next, until_s - MEMO_CONDEMN_S);
+	next->condemned[next->condemned_len++] = (struct condemned){ *digest, until_s };
+	next->removals++;
+	replace(memo, next);
+}
+
+static const struct condemned *find(const struct index_memo *memo, const struct digest *digest)
+{
+	for (size_t i = 0; memo && i < memo->condemned_len; i++)
+		if (digest_equal(&memo->condemned[i].digest, digest))
+			return &memo->condemned[i];
+	return NULL;
+}
+
+void index_memo_removed(struct index_memo **memo, const struct digest *digest, int64_t until_s)
+{
+	const struct condemned *condemned = find(*memo, digest);
+	struct index_memo *next;
+
+	if (!condemned || condemned->until_s != until_s)
+		return;
+	next = copy(*memo);
+	drop_condemned(next, digest);
+	/* Who saw the blob after it was condemned may have seen it before it was removed. */
+	next->removals++;
+	replace(memo, next);
+}
+
+bool index_memo_is_listed(const struct index_memo *memo, const struct digest *digest)
+{
+	return find(memo, digest) != NULL;
+}
+
+bool index_memo_is_condemned(const struct index_memo *memo, const struct digest *digest, int64_t now_s)
+{
+	const struct condemned *condemned = find(memo, digest);
+
+	return condemned && !is_over(condemned, now_s);
+}
+
+uint64_t index_memo_removals(const struct index_memo *memo)
+{
+	return memo ? memo->removals : 0;
+}
+
+/* ---- text ---- */
+
+bool index_memo_is_empty(const struct index_memo *memo)
+{
+	return !memo || (!memo->removals && !memo->forgot_ms && !memo->calls_len && !memo->condemned_len);
+}
+
+static void write_calls(const struct index_memo *memo, int64_t now_ms, struct json_writer *into)
+{
+	int64_t forgot_ms = memo->forgot_ms;
+	char id[2 * sizeof(struct change_id) + 1];
+
+	json_key(into, STR("calls"));
+	json_open_object(into);
+	for (size_t i = 0; i < memo->calls_len; i++) {
+		const struct call *call = &memo->calls[i];
+
+		if (now_ms - call->at_ms > MEMO_CALLS_FOR_MS) {
+			forgot_ms = call->at_ms > forgot_ms ? call->at_ms : forgot_ms;
+			continue;
+		}
+		str_hex(call->id.raw, sizeof(call->id.raw), id);
+		json_put_int(into, id, call->at_ms);
+	}
+	json_close_object(into);
+	if (forgot_ms)
+		json_put_int(into, "forgot", forgot_ms);
+}
+
+static void write_condemned(const struct index_memo *memo, struct json_writer *into)
+{
+	char digest[DIGEST_TEXT_SIZE];
+
+	json_key(into, STR("condemned"));
+	json_open_object(into);
+	for (size_t i = 0; i < memo->condemned_len; i++) {
+		digest_format(&memo->condemned[i].digest, digest);
+		json_put_int(into, digest, memo->condemned[i].until_s);
+	}
+	json_close_object(into);
+}
+
+void index_memo_write(const struct index_memo *memo, int64_t now_ms, struct json_writer *into)
+{
+	json_open_object(into);
+	json_put_uint(into, "removals", memo->removals);
+	write_calls(memo, now_ms, into);
+	write_condemned(memo, into);
+	json_close_object(into);
+}
+
+static void read_calls(const struct json *node, struct index_memo *memo)
+{
+	const struct json *value;
+	struct str key;
+
+	memo->calls = xnew_array(struct call, MEMO_CALLS_MAX);
+	for (void *it = NULL; memo->calls_len < MEMO_CALLS_MAX && json_next(node, &it, &key, &value);) {
+		struct call *call = &memo->calls[memo->calls_len];
+
+		if (key.len == 2 * sizeof(call->id.raw) && json_get_int(value, &call->at_ms) &&
+			index_memo_is_time(call->at_ms) && str_unhex(key, call->id.raw, sizeof(call->id.raw)))
+			memo->calls_len++;
+	}
+}
+
+static void read_condemned(const struct json *node, struct index_memo *memo)
+{
+	const struct json *value;
+	struct str key;
+
+	memo->condemned = xnew_array(struct condemned, MEMO_CONDEMNED_MAX);
+	for (void *it = NULL;
+		memo->condemned_len < MEMO_CONDEMNED_MAX && json_next(node, &it, &key, &value);) {
+		struct condemned *condemned = &memo->condemned[memo->condemned_len];
+
+		if (digest_parse(key, &condemned->digest, NULL) && json_get_int(value, &condemned->until_s) &&
+			index_memo_is_time(condemned->until_s))
+			memo->condemned_len++;
+	}
+}
+
+struct index_memo *index_memo_read(const struct json *node)
+{
+	struct index_memo *memo;
+	int64_t removals = 0;
+
+	if (json_kind(node) != JSON_OBJECT)
+		return NULL;
+	memo = xnew(struct index_memo);
+	atomic_init(&memo->refs, 1);
+	(void)!json_get_int(json_find(node, "removals"), &removals);
+	memo->removals = removals > 0 ? (uint64_t)removals : 0;
+	if (!json_get_int(json_find(node, "forgot"), &memo->forgot_ms) ||
+		!index_memo_is_time(memo->forgot_ms))
+		memo->forgot_ms = 0;
+	read_calls(json_find(node, "calls"), memo);
+	read_condemned(json_find(node, "condemned"), memo);
+	return memo;
+}

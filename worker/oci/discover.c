@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * base - what the registry says of itself: /v2/ and the list of extensions.
+ */
+#include "common/http_server.h"
+#include "common/json.h"
+#include "worker/auth/snapshot.h"
+#include "worker/oci/oci_denied.h"
+#include "worker/oci/oci_job.h"
+#include "worker/oci/oci_reply.h"
+#include "worker/oci/oci_serve.h"
+#include "worker/index/index.h"
+#include "worker/worker.h"
+
+#define OCI_EXTENSION_URL "https://github.com/opencontainers/distribution-spec/blob/main/extensions/_oci.md"
+
+struct http_response *oci_version_inline(const struct oci_ask *ask)
+{
+	struct http_response *response = http_response_empty(200);
+
+	http_response_header(response, "Content-Type", "application/json");
+	http_response_header(response, "Docker-Distribution-API-Version", "registry/2.0");
+	if (ask->snapshot->auth_required)
+		oci_denied_challenge(ask, response);
+	return response;
+}
+
+static struct http_response *reply_extensions(const struct oci_ask *ask)
+{
+	AUTO_FINI(buf) body = buf_limit(4096);
+	AUTO_FINI(buf) path = buf_limit(1024);
+	struct json_writer writer = json_writer(&body);
+
+	buf_format(
+		&path, "/v2/%s%s_oci/ext/discover", ask->route.name.text, *ask->route.name.text ? "/" : "");
+	json_open_object(&writer);
+	json_key(&writer, STR("extensions"));
+	json_open_array(&writer);
+	json_open_object(&writer);
+	json_put_text(&writer, "name", "_oci");
+	json_put_text(&writer, "url", OCI_EXTENSION_URL);
+	json_put_text(&writer, "description", "which extensions there are");
+	json_key(&writer, STR("endpoints"));
+	json_open_array(&writer);
+	json_value_str(&writer, buf_str(&path));
+	json_close_array(&writer);
+	json_close_object(&writer);
+	json_close_array(&writer);
+	json_close_object(&writer);
+	return oci_reply_json(200, "application/json", &body);
+}
+
+struct http_response *oci_discover_inline(const struct oci_ask *ask)
+{
+	return reply_extensions(ask);
+}
+
+/* Of a repository, if there is such a one. */
+
+struct http_response *oci_discover_of_inline(const struct oci_ask *ask)
+{
+	AUTO(index) *index = indexes_peek(ask->worker->indexes, name_str(&ask->route.name));
+
+	return index ? reply_extensions(ask) : NULL;
+}
+
+void oci_discover_of_job(struct oci_job *job)
+{
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	if (!indexes_get(job->ask.worker->indexes, name_str(&job->ask.route.name), &index, &err))
+		oci_job_reply(job, oci_reply_unknown(&err, "NAME_UNKNOWN"));
+	else
+		oci_job_reply(job, reply_extensions(&job->ask));
+}

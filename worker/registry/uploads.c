@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   sessions   all, by id
+ *   empty      idle ones without a byte    }  by age: who was touched last stands last
+ *   filled     idle ones with bytes        }
+ *   owners     who has how much; each has a row of its own of its filled ones
+ *
+ * Who is held stands in no row. All that is done under the lock takes the same time however many there are;
+ * files are removed outside of it.
+ */
+#include "worker/registry/uploads.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/map.h"
+#include "worker/cluster/cluster.h"
+#include "worker/registry/blob_places.h"
+#include "worker/registry/known_blobs.h"
+#include "worker/registry/upload_owners.h"
+#include "worker/storage/spool.h"
+#include "worker/worker.h"
+
+#define UPLOAD_MAGIC    MAGIC('U', 'P', 'L', 'D')
+#define EXPIRE_EVERY_MS (60 * 1000)
+
+struct uploads {
+	struct worker *worker;
+	struct uploads_bounds bounds;
+	pthread_mutex_t lock;
+	struct map *sessions; /* id text -> struct upload, owned */
+	struct list empty, filled;
+	struct upload_owners *owners;
+	size_t files; /* sessions with bytes */
+	uint64_t refused, evicted;
+	struct known_blobs *known;
+	struct blob_places *places;
+	struct loop_timer timer;
+};
+
+/* ---- life ---- */
+
+struct uploads *uploads_new(struct worker *worker, const struct uploads_bounds *bounds)
+{
+	struct uploads *uploads = xnew(struct uploads);
+
+	uploads->worker = worker;
+	uploads->bounds = *bounds;
+	CHECK(!pthread_mutex_init(&uploads->lock, NULL));
+	uploads->sessions = map_new();
+	list_init(&uploads->empty);
+	list_init(&uploads->filled);
+	uploads->owners = upload_owners_new();
+	uploads->known = known_blobs_new();
+	uploads->places = blob_places_new();
+	return uploads;
+}
+
+static void upload_free(struct upload *upload)
+{
+	CHECK(upload->magic == UPLOAD_MAGIC && !upload->owner);
+	upload->magic = 0;
+	hasher_free(upload->hasher);
+	spool_file_free(upload->file);
+	free(upload->name);
+	free(upload);
+}
+
+/* Out of the table, and of what its owner has. */
+static void drop_locked(struct upload *upload)
+{
+	struct uploads *uploads = upload->uploads;
+	struct upload_owner *owner = upload->owner;
+
+	CHECK(map_delete(uploads->sessions, str_of(upload->id.text)) == upload);
+	list_drop(&upload->by_age);
+	list_drop(&upload->of_owner);
+	upload_owners_count(uploads->owners, owner, owner->bytes - upload->reserved);
+	owner->files -= upload->has_file;
+	uploads->files -= upload->has_file;
+	upload_owners_leave(uploads->owners, owner);
+	upload->owner = NULL;
+}
+
+void uploads_free(struct uploads *uploads)
+{
+	void *value;
+
+	if (!uploads)
+		return;
+	for (size_t at = 0; map_next(uploads->sessions, &at, NULL, &value);) {
+		drop_locked(value);
+		upload_free(value);
+	}
+	map_free(uploads->sessions);
+	upload_owners_free(uploads->owners);
+	known_blobs_free(uploads->known);
+	blob_places_free(uploads->places);
+	(void)pthread_mutex_destroy(&uploads->lock);
+	free(uploads);
+}
+
+static void on_timer(void *arg)
+{
+	struct uploads *uploads = arg;
+
+	uploads_expire(uploads, clock_ms());
+	uploads_start(uploads);
+}
+
+void uploads_start(struct uploads *uploads)
+{
+	loop_timer_start(uploads->worker->loops[0].loop, &uploads->timer, EXPIRE_EVERY_MS, on_timer, uploads);
+}
+
+void uploads_stop(struct uploads *uploads)
+{
+	loop_timer_stop(uploads->worker->loops[0].loop, &uploads->timer);
+}
+
+/* ---- idle and held ---- */
+
+static void rest_locked(struct upload *upload)
+{
+	struct uploads *uploads = upload->uploads;
+
+	upload->touched_ms = clock_ms();
+	if (upload->held)
+		return;
+	list_drop(&upload->by_age);
+	list_drop(&upload->of_owner);
+	list_push(upload->has_file ? &uploads->filled : &uploads->empty, &upload->by_age);
+	if (upload->has_file)
+		list_push(&upload->owner->idle, &upload->of_owner);
+}
+
+static void hold_locked(struct upload *upload)
+{
+	upload->held = true;
+	list_drop(&upload->by_age);
+	list_drop(&upload->of_owner);
+}
+
+/* The first of a row, if nobody touched it since then. Out of the table it is the caller's. */
+static struct upload *take_locked(struct upload *first, int64_t before_ms)
+{
+	if (!first || first->touched_ms > before_ms)
+		return NULL;
+	drop_locked(first);
+	return first;
+}
+
+static struct upload *take_oldest_locked(struct list *row, int64_t before_ms)
+{
+	return take_locked(LIST_OF(struct upload, by_age, list_first(row)), before_ms);
+}
+
+/* ---- a new one ---- */
+
+static struct upload *upload_new(struct uploads *uploads, struct str name, enum hash_kind alg)
+{
+	struct upload *upload = xnew(struct upload);
+
+	upload->magic = UPLOAD_MAGIC;
+	upload->uploads = uploads;
+	upload_id_new(cluster_self(uploads->worker->cluster), &upload->id);
+	upload->name = str_dup(name);
+	upload->alg = alg;
+	upload->hasher = hasher_new(alg);
+	upload->held = true;
+	upload->touched_ms = clock_ms();
+	return upload;
+}
+
+static bool may_open_locked(struct uploads *uploads, struct str owner, struct error *err)
+{
+	const struct upload_owner *known = upload_owners_find(uploads->owners, owner);
+
+	return !known || known->sessions < uploads->bounds.sessions_each ||
+	       error_set(err, ERROR_BUSY, "TOOMANYREQUESTS",
+		       "%zu uploads of this client are under way, as many as one client may have",
+		       known->sessions);
+}
+
+/* *ret_evicted made room. */
+static bool has_room_locked(struct uploads *uploads, struct upload **ret_evicted, struct error *err)
+{
+	if (map_len(uploads->sessions) < uploads->bounds.sessions)
+		return true;
+	*ret_evicted = take_oldest_locked(&uploads->empty, INT64_MAX);
+	uploads->evicted += *ret_evicted != NULL;
+	return *ret_evicted || error_set(err, ERROR_BUSY, NULL, "too many uploads are under way");
+}
+
+static bool add_locked(struct uploads *uploads, struct str owner, struct upload *upload,
+	struct upload **ret_evicted, struct error *err)
+{
+	if (!may_open_locked(uploads, owner, err) || !has_room_locked(uploads, ret_evicted, err)) {
+		uploads->refused++;
+		return false;
+	}
+	upload->owner = upload_owners_join(uploads->owners, owner);
+	CHECK(!map_put(uploads->sessions, str_of(upload->id.text), upload));
+	return true;
+}
+
+bool uploads_open(struct uploads *uploads, struct str owner, struct str name, enum hash_kind alg,
+	struct upload **ret, struct error *err)
+{
+	struct upload *upload = upload_new(uploads, name, alg), *evicted = NULL;
+	bool ok;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	ok = add_locked(uploads, owner, upload, &evicted, err);
+	(void)pthread_mutex_unlock(&uploads->lock);
+	if (evicted)
+		upload_free(evicted);
+	if (ok)
+		*ret = upload;
+	else
+		upload_free(upload);
+	return ok;
+}
+
+/* ---- one that is there ---- */
+
+static struct upload *find_locked(
+	struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err)
+{
+	struct upload *upload = map_find(uploads->sessions, str_of(id->text));
+
+	if (upload && !upload->cancelled && str_is(name, upload->name))
+		return upload;
+	(void)error_set(err, ERROR_UNKNOWN, "BLOB_UPLOAD_UNKNOWN", "there is no such upload; start it again");
+	return NULL;
+}
+
+bool uploads_acquire(struct uploads *uploads, struct str name, const struct upload_id *id,
+	struct upload **ret, struct error *err)
+{
+	struct upload *upload;
+	bool ok = false;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	upload = find_locked(uploads, name, id, err);
+	if (upload && upload->held) {
+		/* The one before may be of a client that is gone, which we hear in a second: busy, not wrong.
+		 */
+		(void)error_set(
+			err, ERROR_BUSY, "BLOB_UPLOAD_INVALID", "another request works on this upload");
+	} else if (upload) {
+		hold_locked(upload);
+		*ret = upload;
+		ok = true;
+	}
+	(void)pthread_mutex_unlock(&uploads->lock);
+	return ok;
+}
+
+bool uploads_look(struct uploads *uploads, struct str name, const struct upload_id *id, uint64_t *ret_size,
+	struct error *err)
+{
+	struct upload *upload;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	upload = find_locked(uploads, name, id, err);
+	if (upload) {
+		*ret_size = upload->size;
+		rest_locked(upload);
+	}
+	(void)pthread_mutex_unlock(&uploads->lock);
+	return upload;
+}
+
+bool uploads_cancel(struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err)
+{
+	struct upload *upload;
+	bool idle = false;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	upload = find_locked(uploads, name, id, err);
+	if (upload) {
+		upload->cancelled = true;
+		idle = !upload->held;
+		if (idle)
+			drop_locked(upload);
+	}
+	(void)pthread_mutex_unlock(&uploads->lock);
+	if (idle)
+		upload_free(upload);
+	return upload;
+}
+
+void upload_release(struct upload *upload)
+{
+	struct uploads *uploads = upload->uploads;
+	bool over;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	CHECK(upload->held);
+	upload->held = false;
+	over = upload->cancelled;
+	if (over)
+		drop_locked(upload);
+	else
+		rest_locked(upload);
+	(void)pthread_mutex_unlock(&uploads->lock);
+	if (over)
+		upload_free(upload);
+}
+
+void upload_end(struct upload *upload)
+{
+	struct uploads *uploads = upload->uploads;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	CHECK(upload->held);
+	drop_locked(upload);
+	(void)pthread_mutex_unlock(&uploads->lock);
+	upload_free(upload);
+}
+
+/* ---- bytes ---- */
+
+/* Of whose files the spool is emptied first. False: nothing is idle for long enough. */
+static bool evict(struct uploads *uploads, struct upload_owner *owner)
+{
+	int64_t before_ms = clock_ms() - uploads->bounds.evict_idle_ms;
+	struct upload *upload = NULL;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	if (!owner)
+		owner = upload_owners_most(uploads->owners);
+	if (owner)
+		upload = take_locked(LIST_OF(struct upload, of_owner, list_first(&owner->idle)), before_ms);
+	uploads->evicted += upload != NULL;
+	(void)pthread_mutex_unlock(&uploads->lock);
+	if (!upload)
+		return false;
+	log_info("upload.evicted", "name=%s bytes=%" PRIu64, log_quote(str_of(upload->name)), upload->size);
+	upload_free(upload);
+	return true;
+}
+
+static uint64_t share_of(const struct uploads *uploads, uint64_t whole)
+{
+	return whole / 100 * uploads->bounds.share + whole % 100 * uploads->bounds.share / 100;
+}
+
+static uint64_t share_of_spool(const struct uploads *uploads)
+{
+	return uploads->bounds.share == 100 ? UINT64_MAX
+					    : share_of(uploads, spool_capacity(uploads->worker->spool));
+}
+
+/* The first bytes make a file of it. */
+static bool count_file_locked(struct upload *upload, struct error *err)
+{
+	struct uploads *uploads = upload->uploads;
+
+	if (upload->has_file)
+		return true;
+	if (upload->owner->files >= share_of(uploads, uploads->bounds.files) && upload->owner->files)
+		return error_set(err, ERROR_BUSY, "TOOMANYREQUESTS",
+			"%zu uploads of this client have bytes, as many as one client may have",
+			upload->owner->files);
+	if (uploads->files >= uploads->bounds.files)
+		return error_set(err, ERROR_BUSY, NULL, "too many uploads with bytes are under way");
+	upload->has_file = true;
+	upload->owner->files++;
+	uploads->files++;
+	return true;
+}
+
+static bool count_bytes_locked(struct upload *upload, uint64_t len, uint64_t share, struct error *err)
+{
+	struct upload_owner *owner = upload->owner;
+
+	if (upload->reserved > share || len > share - upload->reserved)
+		return error_set(err, ERROR_FULL, NULL,
+			"one upload may have at most %" PRIu64 " bytes, its client's share of the spool",
+			share);
+	if (owner->bytes > share || len > share - owner->bytes)
+		return error_set(err, ERROR_BUSY, "TOOMANYREQUESTS",
+			"the uploads of this client that are under way hold %" PRIu64
+			" bytes, its share of the spool is %" PRIu64,
+			owner->bytes, share);
+	upload_owners_count(upload->uploads->owners, owner, owner->bytes + len);
+	upload->reserved += len;
+	return true;
+}
+
+static bool try_reserve(struct upload *upload, size_t len, struct error *err)
+{
+	struct uploads *uploads = upload->uploads;
+	uint64_t share = share_of_spool(uploads);
+	bool ok;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	ok = count_file_locked(upload, err) && count_bytes_locked(upload, len, share, err);
+	(void)pthread_mutex_unlock(&uploads->lock);
+	return ok;
+}
+
+/* What lies idle of its own makes room first: the half uploads of a build that was killed, say. */
+static bool reserve(struct upload *upload, size_t len, struct error *err)
+{
+	struct uploads *uploads = upload->uploads;
+
+	while (!try_reserve(upload, len, err)) {
+		if (evict(uploads, err->code ? upload->owner : NULL))
+			continue;
+		(void)pthread_mutex_lock(&uploads->lock);
+		uploads->refused++;
+		(void)pthread_mutex_unlock(&uploads->lock);
+		return false;
+	}
+	return true;
+}
+
+static void settle(struct upload *upload, size_t len, bool written)
+{
+	struct uploads *uploads = upload->uploads;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	if (written) {
+		upload->size += len;
+	} else {
+		upload->reserved -= len;
+		upload_owners_count(uploads->owners, upload->owner, upload->owner->bytes - len);
+	}
+	(void)pthread_mutex_unlock(&uploads->lock);
+}
+
+static bool write_bytes(struct upload *upload, const void *bytes, size_t len, struct error *err)
+{
+	struct uploads *uploads = upload->uploads;
+
+	if (!upload->file && !spool_file_new(uploads->worker->spool, upload->id.text, &upload->file, err))
+		return false;
+	while (!spool_file_append(upload->file, bytes, len, err))
+		if (err->kind != ERROR_FULL || !evict(uploads, NULL))
+			return false;
+	return true;
+}
+
+bool upload_append(struct upload *upload, const void *bytes, size_t len, struct error *err)
+{
+	struct error cause;
+	bool ok = reserve(upload, len, &cause);
+
+	if (ok) {
+		ok = write_bytes(upload, bytes, len, &cause);
+		settle(upload, len, ok);
+	}
+	if (!ok && err)
+		*err = cause;
+	return ok;
+}
+
+/* ---- looking, and what was abandoned ---- */
+
+struct known_blobs *uploads_known(struct uploads *uploads)
+{
+	return uploads->known;
+}
+
+struct blob_places *uploads_places(struct uploads *uploads)
+{
+	return uploads->places;
+}
+
+struct uploads_stats uploads_stats(struct uploads *uploads)
+{
+	struct uploads_stats stats;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	stats = (struct uploads_stats){ .open = map_len(uploads->sessions),
+		.empty = map_len(uploads->sessions) - uploads->files,
+		.owners = upload_owners_len(uploads->owners),
+		.full = map_len(uploads->sessions) >= uploads->bounds.sessions ||
+			uploads->files >= uploads->bounds.files,
+		.refused = uploads->refused,
+		.evicted = uploads->evicted };
+	(void)pthread_mutex_unlock(&uploads->lock);
+	return stats;
+}
+
+static struct upload *take_expired(struct uploads *uploads, int64_t now_ms)
+{
+	struct upload *upload;
+
+	(void)pthread_mutex_lock(&uploads->lock);
+	upload = take_oldest_locked(&uploads->empty, now_ms - UPLOAD_EMPTY_IDLE_MS);
+	if (!upload)
+		upload = take_oldest_locked(&uploads->filled, now_ms - UPLOAD_IDLE_MS);
+	(void)pthread_mutex_unlock(&uploads->lock);
+	return upload;
+}
+
+void uploads_expire(struct uploads *uploads, int64_t now_ms)
+{
+	struct upload *upload;
+
+	while ((upload = take_expired(uploads, now_ms))) {
+		log_info("upload.expired", "name=%s bytes=%" PRIu64, log_quote(str_of(upload->name)),
+			upload->size);
+		upload_free(upload);
+	}
+}
