@@ -28,11 +28,14 @@
 #include "leader/members.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
+#include "leader/sweep.h"
 
 #define POOL_QUEUE_MAX 20000
 #define PEM_MAX        (1024 * 1024)
 /* An orderly stop: how long requests have to end. */
-#define FINISH_MS 3000
+#define FINISH_MS   3000
+#define SAY_MOST    3
+#define SAY_SPAN_MS 60000
 
 struct leader_process {
 	struct leader leader;
@@ -137,6 +140,21 @@ bool leader_settle_locked(struct leader *leader, struct error *err)
 		return false;
 	hearing_stored(leader->hearing, heard);
 	return true;
+}
+
+void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err)
+{
+	leader_assert_locked(leader);
+	if (few_take(&leader->writes_failed, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_error(event, "error=%s trying again", log_quote(str_of(err->text)));
+}
+
+void leader_try_settle_locked(struct leader *leader)
+{
+	struct error err;
+
+	if (!leader_settle_locked(leader, &err))
+		leader_say_failed_locked(leader, "hearing.store", &err);
 }
 
 /* Loading. */
@@ -310,6 +328,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
+	leader->sweep = sweep_new(leader);
 	if (!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!ledger_open_sqlite(&leader->ledger, s->data, err) || !leader_load(leader, err))
@@ -358,6 +377,7 @@ static void on_signal(void *arg, uint32_t events)
 	leader->stopping = true;
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
+	sweep_stop(leader->sweep);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
@@ -390,6 +410,7 @@ static void close_leader(struct leader_process *process)
 	feed_free(leader->feed);
 	dump_free(leader->dump);
 	ring_write_free(leader->ring);
+	sweep_free(leader->sweep);
 	login_free(leader->login);
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
@@ -423,7 +444,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (!block_signals(process, err) || !open_leader(process, err) ||
 		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err))
 		return false;
-	ring_write_start(leader->ring);
+	sweep_start(leader->sweep);
 	log_info("leader.ready", "port=%u name=%s data=%s revision=%" PRIu64 " ms=%" PRId64, process->port,
 		log_quote(str_of(leader->settings->name)), log_quote(str_of(leader->settings->data)),
 		state_log_revision(leader->log), clock_ms() - leader->started_ms);

@@ -12,7 +12,7 @@
  *     hearing has ended          leader_settle_locked()
  *
  * What the clock alone does (a lease that is over, when a member was seen last) is so in memory at once, whatever the disk
- * is like, and its row is stored by the sweep (ring_write.h).
+ * is like, and its row is stored by the sweep (sweep.h).
  */
 #pragma once
 
@@ -37,6 +37,7 @@ struct members;
 struct pool;
 struct ring_write;
 struct state_log;
+struct sweep;
 
 /* COUNTER(name, type, labels, help) */
 #define COUNTER(name, type, labels, help) counter name;
@@ -55,6 +56,7 @@ struct leader {
 	struct feed *feed;         /* feed.h: parked polls */
 	struct members *members;   /* members.h: who is there, leases */
 	struct ring_write *ring;   /* ring_write.h: the ring of them */
+	struct sweep *sweep;       /* sweep.h: what time does */
 	struct grants *grants;     /* grants.h: who may admit how much */
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
@@ -65,6 +67,7 @@ struct leader {
 	pthread_t locked_by;    /* where it is locked */
 	struct few pushes_refused; /* api/cluster.c: lines of the log */
 	struct few pushes_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
+	struct few writes_failed;  /* the same, of what is tried again by itself */
 	struct leader_counters counters;
 	char id[17];               /* of this process, random */
 	int64_t started_ms;
@@ -91,6 +94,10 @@ enum ledger_result leader_write_locked(struct leader *leader, const struct ledge
 bool leader_forget_locked(struct leader *leader, const char *member, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The ledger is told whether hearing has ended, where it does not know. */
 bool leader_settle_locked(struct leader *leader, struct error *err) MUST_CHECK;
+/* Pool, with the lock. The same, where nobody waits for it: the next sweep tries again. */
+void leader_try_settle_locked(struct leader *leader);
+/* Pool, with the lock. Of what the next sweep tries again: the log has it a few times a minute. */
+void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err);
 
 /* At start: all that the ledger has, into memory. Another life of the ledger begins, and it hears first (hearing.h). */
 bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;

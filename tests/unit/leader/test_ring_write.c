@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ring and the rows of members in a real ledger that at times takes nothing, as one on a full disk does.
+ * The ring, and the sweep with the rows of members, in a real ledger that at times takes nothing, as one on a full disk does.
  * The leader's loop does not turn: each sweep is made by hand.
  */
 #include "leader/ring_write.h"
@@ -24,6 +24,7 @@
 #include "leader/ledger/driver.h"
 #include "leader/members.h"
 #include "leader/state_log.h"
+#include "leader/sweep.h"
 
 struct rig {
 	char folder[64];
@@ -90,6 +91,7 @@ static int setup(void **state)
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
+	leader->sweep = sweep_new(leader);
 	assert_true(loop_new(&leader->loop, "test", &err));
 	open_ledger(rig);
 	assert_true(first_start(leader, &err));
@@ -104,6 +106,7 @@ static int teardown(void **state)
 
 	loop_free(leader->loop);
 	ring_write_free(leader->ring);
+	sweep_free(leader->sweep);
 	hearing_free(leader->hearing);
 	grants_free(leader->grants);
 	members_free(leader->members);
@@ -118,7 +121,7 @@ static int teardown(void **state)
 static void sweep(struct rig *rig)
 {
 	leader_lock(&rig->leader);
-	ring_write_sweep_locked(rig->leader.ring);
+	sweep_now_locked(rig->leader.sweep);
 	leader_unlock(&rig->leader);
 }
 
