@@ -2,12 +2,12 @@
 /*
  * grants - how a daily quota is dealt out to the workers so that their sum can never pass it.
  *
- *     available = quota - max(sum of granted, total + sum of (granted - used))     over all boots, of the key and day
+ *     available = quota - (sum of granted + ungranted)     over all boots, of the key and day
  *     give      = min(wanted, max(1, available / (2 * live workers))), nothing when none is available
  *     wanted    = what is missing to max(granted told, used told) + want
  *
- * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. The second term counts calls that
- * were made while there was no quota. What a boot says to hold is what it holds, higher or lower than what is known, where it
+ * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. Ungranted are the merged calls that
+ * were no part of a grant: there was no quota when they were made. What a boot says to hold is what it holds, higher or lower than what is known, where it
  * has heard this process of the leader; of others (the ledger may have been restored, the report be a straggler) what is told can
  * only raise what is known, and they are given nothing.
  * When a boot wants and nothing is available while others hold unused grants, those are recalled: they learn it in their next
