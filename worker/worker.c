@@ -28,14 +28,14 @@
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_priv.h"
 #include "worker/front/front.h"
-#include "worker/registry/uploads.h"
+#include "worker/registry/registry.h"
 #include "worker/reload.h"
+#include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
-#include "worker/index/index.h"
-#include "worker/registry/manifest_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/tls_files.h"
+#include "worker/worker_stats.h"
 
 #define LOOPS_MAX      256
 #define POOL_QUEUE_MAX 10000
@@ -72,18 +72,6 @@ struct worker_process {
 	int data_lock; /* -1: none */
 	struct reload *reload;
 };
-
-uint64_t worker_open_requests(const struct worker *worker)
-{
-	uint64_t ended = 0, begun = 0;
-
-	/* Ends are read first: a request that ends in between counts as open, never the other way round. */
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		ended += counter_get(&worker->loops[i].counters.http_ended_total);
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		begun += counter_get(&worker->loops[i].counters.http_begun_total);
-	return begun > ended ? begun - ended : 0;
-}
 
 /* Peers, leaders, S3. */
 static bool calls_others(const struct worker_settings *settings)
@@ -127,13 +115,13 @@ static bool probe_store(struct worker *worker, struct error *err)
 		return error_add(err, "store %s", store_place(worker->store));
 	if (conditional || !is_clustered(worker->settings))
 		return true;
-	worker->writes_refused = !worker->settings->unsafe_no_conditional_writes;
+	worker->front.writes_refused = !worker->settings->unsafe_no_conditional_writes;
 	log_warn("store.unsafe",
 		"place=%s the store accepts stale conditional writes, so several workers on it can lose "
 		"updates; %s",
 		log_quote(str_of(store_place(worker->store))),
-		worker->writes_refused ? "pushes are refused"
-				       : "accepted as storage.unsafeNoConditionalWrites is set");
+		worker->front.writes_refused ? "pushes are refused"
+					     : "accepted as storage.unsafeNoConditionalWrites is set");
 	return true;
 }
 
@@ -141,7 +129,7 @@ static bool probe_store(struct worker *worker, struct error *err)
 static void spool_folder(const struct worker *worker, struct buf *into)
 {
 	const struct worker_settings *s = worker->settings;
-	const char *self = s->name ? s->name : cluster_self(worker->cluster);
+	const char *self = s->name ? s->name : cluster_self(worker->front.cluster);
 
 	if (s->spool)
 		buf_puts(into, s->spool);
@@ -203,35 +191,61 @@ static bool open_access(struct worker *worker, struct error *err)
 	struct cert_identity_rules certificates = settings_http_mtls(s);
 	struct auth_settings auth = { .realm = s->realm,
 		.htpasswd = s->htpasswd,
-		.peer_secret = cluster_key(worker->cluster),
-		.peer_name = cluster_known_as(worker->cluster),
+		.peer_secret = cluster_key(worker->front.cluster),
+		.peer_name = cluster_known_as(worker->front.cluster),
 		.fail_delay_ms = s->fail_delay_s * 1000,
 		.pool = worker->pool,
 		.remember_ms = s->login_remember_ms };
 
 	if (s->tls_ca)
 		auth.certificates = &certificates;
-	if (s->log_audit && !audit_open(&worker->audit, s->log_audit, worker->pool,
-				    &worker->loops[0].counters.audit_lost_total, err))
+	if (s->log_audit && !audit_open(&worker->front.audit, s->log_audit, worker->pool,
+				    &worker->front.loops[0].counters.audit_lost_total, err))
 		return false;
-	worker->rate_limit = rate_limit_new();
-	rate_limit_set(worker->rate_limit, &s->rate_rules);
-	return proxies_new(&worker->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
-	       auth_new(&worker->auth, &auth, err) &&
-	       usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err);
+	worker->front.rate_limit = rate_limit_new();
+	rate_limit_set(worker->front.rate_limit, &s->rate_rules);
+	return proxies_new(&worker->front.proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
+	       auth_new(&worker->front.auth, &auth, err) &&
+	       usage_new(&worker->front.usage, worker->front.loops_len, s->mode == MODE_WORKER, err);
 }
 
 /* Descriptors are for connections, blobs and uploads. */
-static void open_uploads(struct worker *worker)
+static void open_registry(struct worker *worker)
 {
 	const struct worker_settings *s = worker->settings;
-	struct uploads_bounds bounds = { .sessions = UPLOADS_MAX,
-		.sessions_each = (size_t)s->uploads_per_client,
-		.files = (size_t)process_stats().fds_max / 4,
-		.share = (unsigned)s->spool_share,
-		.evict_idle_ms = UPLOAD_EVICT_IDLE_MS };
+	struct registry_settings settings = { .store = worker->store,
+		.spool = worker->spool,
+		.pool = worker->pool,
+		.self = cluster_self(worker->front.cluster),
+		.trust = cluster_trust,
+		.trust_arg = worker->front.cluster,
+		.index_cache_bytes = (size_t)s->index_cache_bytes,
+		.index_log_bytes = (size_t)s->index_log_bytes,
+		.index_keep_us = s->index_log_keep_ms * 1000,
+		.manifest_cache_bytes = (size_t)s->manifest_cache_bytes,
+		.uploads = { .sessions = UPLOADS_MAX,
+			.sessions_each = (size_t)s->uploads_per_client,
+			.files = (size_t)process_stats().fds_max / 4,
+			.share = (unsigned)s->spool_share,
+			.evict_idle_ms = UPLOAD_EVICT_IDLE_MS },
+		.options = { .docker2s2 = has_compat(s, "docker2s2"), .require_blobs = s->require_blobs } };
 
-	worker->uploads = uploads_new(worker, &bounds);
+	worker->front.registry = registry_new(&settings);
+}
+
+/* What requests need of the settings. */
+static void tell_front(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	struct front *front = &worker->front;
+
+	front->peer_ca = s->peer_ca;
+	front->peer_cert = s->peer_cert;
+	front->peer_key = s->peer_key;
+	front->metrics_path = s->metrics ? s->metrics_path : NULL;
+	front->data = s->data;
+	front->stale_after_ms = s->stale_after_ms;
+	front->ready_when_stale = s->ready_when_stale;
 }
 
 /* Two processes would write one journal, and one state. */
@@ -257,22 +271,18 @@ static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
 	const struct worker_settings *s = worker->settings;
+	struct member_settings member = settings_cluster(s);
 
 	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!file_make_folders(s->data, 0700, err) || !lock_data(process, err) ||
-		!cluster_new(&worker->cluster, s, process->port, err) ||
+		!cluster_new(&worker->front.cluster, &member, process->port, err) ||
 		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
 		!open_spool(worker, err))
 		return false;
 	if (!open_access(worker, err))
 		return false;
-	worker->docker2s2 = has_compat(s, "docker2s2");
-	worker->manifests = manifest_cache_new((size_t)s->manifest_cache_bytes);
-	worker->indexes = indexes_new(
-		worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
-	indexes_set_log(worker->indexes, (size_t)s->index_log_bytes);
-	indexes_set_keep(worker->indexes, s->index_log_keep_ms * 1000);
-	open_uploads(worker);
+	open_registry(worker);
+	tell_front(worker);
 	return true;
 }
 
@@ -297,23 +307,23 @@ static unsigned timeout_of(int64_t ms)
 static bool open_loop(struct worker_process *process, unsigned at, int listen_fd, struct error *err)
 {
 	struct worker *worker = &process->worker;
-	struct worker_loop *own = &worker->loops[at];
+	struct front_loop *own = &worker->front.loops[at];
 	struct http_client_settings client = { 0 };
 	struct http_server_settings server = { .listen_fd = listen_fd,
 		.tls = worker->settings->tls_cert ? &process->tls : NULL,
-		.connection_limit = process->connections / worker->loops_len + 1 };
+		.connection_limit = process->connections / worker->front.loops_len + 1 };
 	char name[16];
 
 	server.idle_timeout_ms = timeout_of(worker->settings->read_timeout_ms);
 	server.send_timeout_ms = timeout_of(worker->settings->write_timeout_ms);
 	server.head_timeout_ms = server.idle_timeout_ms < HEAD_MAX_MS ? server.idle_timeout_ms : HEAD_MAX_MS;
-	own->worker = worker;
+	own->front = &worker->front;
 	traffic_init(&own->traffic);
 	(void)snprintf(name, sizeof(name), "loop-%u", at);
 	if (!loop_new(&own->loop, name, err))
 		return false;
 	loop_set_index(own->loop, at);
-	worker->usage->loops[at].loop = own->loop;
+	worker->front.usage->loops[at].loop = own->loop;
 	return (!calls_others(worker->settings) || http_client_new(&own->client, own->loop, &client, err)) &&
 	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
@@ -323,7 +333,7 @@ static bool listen_all(struct worker_process *process, int *fds, struct error *e
 	const struct worker_settings *s = process->worker.settings;
 
 	process->port = (uint16_t)s->port;
-	for (unsigned i = 0; i < process->worker.loops_len; i++)
+	for (unsigned i = 0; i < process->worker.front.loops_len; i++)
 		if (!http_listen(s->address, process->port, true, &fds[i], &process->port, err))
 			return error_add(err, "listen on %s port %u", s->address, process->port);
 	return true;
@@ -331,7 +341,7 @@ static bool listen_all(struct worker_process *process, int *fds, struct error *e
 
 static void *loop_thread(void *arg)
 {
-	struct worker_loop *own = arg;
+	struct front_loop *own = arg;
 
 	loop_run(own->loop);
 	return NULL;
@@ -339,8 +349,9 @@ static void *loop_thread(void *arg)
 
 static void start_threads(struct worker_process *process)
 {
-	for (unsigned i = 0; i < process->worker.loops_len; i++) {
-		CHECK(!pthread_create(&process->threads[i], NULL, loop_thread, &process->worker.loops[i]));
+	for (unsigned i = 0; i < process->worker.front.loops_len; i++) {
+		CHECK(!pthread_create(
+			&process->threads[i], NULL, loop_thread, &process->worker.front.loops[i]));
 		process->threads_len++;
 	}
 }
@@ -397,8 +408,8 @@ static void import_job(void *arg)
 /* For /livez: whoever has to sees when we stop turning. */
 static void on_beat(void *arg)
 {
-	struct worker_loop *own = arg;
-	struct worker_process *process = (struct worker_process *)own->worker;
+	struct front_loop *own = arg;
+	struct worker_process *process = (struct worker_process *)own->front;
 
 	__atomic_store_n(&own->beat_ms, clock_ms(), __ATOMIC_RELAXED);
 	loop_timer_start(own->loop, &process->beats[loop_index(own->loop)], BEAT_EVERY_MS, on_beat, own);
@@ -416,8 +427,8 @@ static void trim_memory(struct worker_process *process)
 	const struct worker *worker = &process->worker;
 	uint64_t open = 0;
 
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		open += http_server_stats(worker->loops[i].server).connections;
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		open += http_server_stats(worker->front.loops[i].server).connections;
 	if (process->open_most > TRIM_LEAST && open < process->open_most / 2) {
 		pool_push(worker->pool, trim_job, NULL);
 		process->open_most = open;
@@ -432,9 +443,23 @@ static void on_fold(void *arg)
 	struct worker_process *process = arg;
 	struct worker *worker = &process->worker;
 
-	indexes_fold(worker->indexes, FOLD_IDLE_MS);
+	indexes_fold(worker->front.registry->indexes, FOLD_IDLE_MS);
 	trim_memory(process);
-	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
+	loop_timer_start(worker->front.loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
+}
+
+static void start_cluster(struct worker *worker)
+{
+	struct front_loop *first = &worker->front.loops[0];
+	struct cluster_run run = { .loop = first->loop,
+		.client = first->client,
+		.pool = worker->pool,
+		.usage = worker->front.usage,
+		.stats = worker_stats,
+		.arg = worker,
+		.refused = &first->counters.usage_refused_total };
+
+	cluster_start(worker->front.cluster, &run);
 }
 
 static bool open_process(struct worker_process *process, struct error *err)
@@ -444,14 +469,14 @@ static bool open_process(struct worker_process *process, struct error *err)
 
 	if (!read_tls(process, err) || !listen_all(process, fds, err) || !open_parts(process, err))
 		return false;
-	for (unsigned i = 0; i < worker->loops_len; i++)
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		if (!open_loop(process, i, fds[i], err))
 			return false;
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		on_beat(&worker->loops[i]);
-	cluster_start(worker->cluster, worker);
-	uploads_start(worker->uploads);
-	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		on_beat(&worker->front.loops[i]);
+	start_cluster(worker);
+	uploads_start(worker->front.registry->uploads, worker->front.loops[0].loop);
+	loop_timer_start(worker->front.loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 	atomic_store(&process->importing, true);
 	pool_push(worker->pool, import_job, process);
 	return true;
@@ -461,36 +486,36 @@ static bool open_process(struct worker_process *process, struct error *err)
 
 static void post_all(struct worker *worker, loop_post_f *fn)
 {
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		loop_post(worker->loops[i].loop, fn, &worker->loops[i]);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		loop_post(worker->front.loops[i].loop, fn, &worker->front.loops[i]);
 }
 
 static void do_drain(void *arg)
 {
-	cluster_drain(((struct worker_loop *)arg)->worker->cluster);
+	cluster_drain(((struct front_loop *)arg)->front->cluster);
 }
 
 static void do_leave(void *arg)
 {
-	cluster_leave(((struct worker_loop *)arg)->worker->cluster);
+	cluster_leave(((struct front_loop *)arg)->front->cluster);
 }
 
 static void do_stop(void *arg)
 {
-	struct worker_loop *own = arg;
+	struct front_loop *own = arg;
 
 	if (loop_index(own->loop) == 0) {
-		cluster_stop(own->worker->cluster);
-		uploads_stop(own->worker->uploads);
-		loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->fold);
+		cluster_stop(own->front->cluster);
+		uploads_stop(own->front->registry->uploads);
+		loop_timer_stop(own->loop, &((struct worker_process *)own->front)->fold);
 	}
-	loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->beats[loop_index(own->loop)]);
+	loop_timer_stop(own->loop, &((struct worker_process *)own->front)->beats[loop_index(own->loop)]);
 	loop_stop(own->loop);
 }
 
 static void do_quiesce(void *arg)
 {
-	http_server_quiesce(((struct worker_loop *)arg)->server);
+	http_server_quiesce(((struct front_loop *)arg)->server);
 }
 
 /* One that ends us; SIGHUP is obeyed by the way. */
@@ -509,23 +534,23 @@ static bool signal_came(const struct worker_process *process, int within_ms)
 
 static bool is_out_of_ring(struct worker *worker)
 {
-	AUTO(snapshot) *snapshot = cluster_snapshot(worker->cluster);
+	AUTO(snapshot) *snapshot = cluster_snapshot(worker->front.cluster);
 	const struct ring_member *me;
 
 	if (worker->settings->mode != MODE_WORKER || snapshot->self == RING_NOBODY)
 		return true;
 	me = ring_at(snapshot->ring, (size_t)snapshot->self);
-	return !me->active || !cluster_lease_left_ms(worker->cluster);
+	return !me->active || !cluster_lease_left_ms(worker->front.cluster);
 }
 
 static bool is_idle(struct worker *worker)
 {
-	return worker_open_requests(worker) == 0;
+	return front_open_requests(&worker->front) == 0;
 }
 
 static bool has_left(struct worker *worker)
 {
-	return cluster_has_left(worker->cluster);
+	return cluster_has_left(worker->front.cluster);
 }
 
 /* Until it is so, the time is over, or a second signal says that somebody is in a hurry. */
@@ -547,14 +572,14 @@ static void stop_orderly(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
 
-	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->cluster))));
-	loop_post(worker->loops[0].loop, do_drain, &worker->loops[0]);
+	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->front.cluster))));
+	loop_post(worker->front.loops[0].loop, do_drain, &worker->front.loops[0]);
 	if (!wait_until(process, is_out_of_ring, DRAIN_MS))
 		return;
 	post_all(worker, do_quiesce);
 	if (!wait_until(process, is_idle, FINISH_MS))
 		return;
-	loop_post(worker->loops[0].loop, do_leave, &worker->loops[0]);
+	loop_post(worker->front.loops[0].loop, do_leave, &worker->front.loops[0]);
 	(void)wait_until(process, has_left, LEAVE_MS);
 }
 
@@ -567,29 +592,28 @@ static void close_process(struct worker_process *process)
 		post_all(worker, do_stop);
 	for (unsigned i = 0; i < process->threads_len; i++)
 		(void)pthread_join(process->threads[i], NULL);
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		http_server_free(worker->loops[i].server);
-	indexes_free(worker->indexes);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		http_server_free(worker->front.loops[i].server);
+	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	/* What the pool posted at last runs here, on nobody's thread. */
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		if (worker->loops[i].loop)
-			loop_turn(worker->loops[i].loop, 0);
-	audit_free(worker->audit);
-	uploads_free(worker->uploads);
-	cluster_free(worker->cluster);
-	usage_free(worker->usage);
-	for (unsigned i = 0; i < worker->loops_len; i++) {
-		http_client_free(worker->loops[i].client);
-		loop_free(worker->loops[i].loop);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		if (worker->front.loops[i].loop)
+			loop_turn(worker->front.loops[i].loop, 0);
+	audit_free(worker->front.audit);
+	registry_free(worker->front.registry);
+	cluster_free(worker->front.cluster);
+	usage_free(worker->front.usage);
+	for (unsigned i = 0; i < worker->front.loops_len; i++) {
+		http_client_free(worker->front.loops[i].client);
+		loop_free(worker->front.loops[i].loop);
 	}
-	auth_free(worker->auth);
-	rate_limit_free(worker->rate_limit);
-	proxies_free(worker->proxies);
-	manifest_cache_free(worker->manifests);
+	auth_free(worker->front.auth);
+	rate_limit_free(worker->front.rate_limit);
+	proxies_free(worker->front.proxies);
 	spool_free(worker->spool);
 	store_free(worker->store);
-	free(worker->loops);
+	free(worker->front.loops);
 	tls_files_fini(&process->tls_files);
 	reload_free(process->reload);
 	if (process->signals >= 0)
@@ -633,10 +657,10 @@ int worker_run(const struct worker_settings *settings)
 	if (calls_others(settings))
 		http_client_init();
 	worker->settings = settings;
-	worker->started_ms = clock_ms();
+	worker->front.started_ms = clock_ms();
 	process->started_s = clock_wall_s();
-	worker->loops_len = count_loops(settings);
-	worker->loops = xnew_array(struct worker_loop, worker->loops_len);
+	worker->front.loops_len = count_loops(settings);
+	worker->front.loops = xnew_array(struct front_loop, worker->front.loops_len);
 	process->reload = reload_new(worker);
 	process->connections = http_connections_fit((unsigned)settings->connections);
 	if (!open_process(process, &err)) {
@@ -644,13 +668,13 @@ int worker_run(const struct worker_settings *settings)
 	} else {
 		start_threads(process);
 		log_info("worker.ready", "port=%u name=%s store=%s loops=%u ms=%" PRId64, process->port,
-			log_quote(str_of(cluster_self(worker->cluster))),
-			log_quote(str_of(store_place(worker->store))), worker->loops_len,
-			clock_ms() - worker->started_ms);
+			log_quote(str_of(cluster_self(worker->front.cluster))),
+			log_quote(str_of(store_place(worker->store))), worker->front.loops_len,
+			clock_ms() - worker->front.started_ms);
 		while (!signal_came(process, RELOAD_EVERY_MS))
 			reload_changed(process->reload);
 		stop_orderly(process);
-		log_info("worker.stopped", "ms=%" PRId64, clock_ms() - worker->started_ms);
+		log_info("worker.stopped", "ms=%" PRId64, clock_ms() - worker->front.started_ms);
 		status = 0;
 	}
 	close_process(process);

@@ -352,18 +352,15 @@ static void find_row(struct api_call *call)
 {
 	struct http_request *request = call->request;
 	unsigned allowed;
+	enum route_found found = route_find(table, http_request_path(request), http_request_method(request),
+		&call->route, &call->rest, &allowed);
 
-	switch (route_find(table, http_request_path(request), http_request_method(request), &call->route,
-		&call->rest, &allowed)) {
-	case ROUTE_NO_PATH:
-		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
-		return;
-	case ROUTE_NO_METHOD:
-		http_request_reply(request, api_method_not_allowed(allowed));
-		return;
-	case ROUTE_FOUND:
+	if (found == ROUTE_FOUND)
 		ask_who(call);
-	}
+	else if (found == ROUTE_NO_METHOD)
+		http_request_reply(request, api_method_not_allowed(allowed));
+	else
+		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
 }
 
 static void on_request(void *app, struct http_request *request)
