@@ -148,22 +148,22 @@ static void set_row(struct row *row, uint64_t granted, uint64_t used)
 }
 
 /* Of a boot that is over the pot's sums know. */
-static void load_over(struct grants *grants, const struct store_grant *grant)
+static void load_over(struct grants *grants, const struct ledger_grant *grant)
 {
 	struct pot *pot = pot_make(grants, grant->apikey, grant->day);
-	uint64_t used = least(grant->used, STORE_GRANT_MAX);
+	uint64_t used = least(grant->used, LEDGER_GRANT_MAX);
 
 	pot->granted += used;
 }
 
-void grants_load(struct grants *grants, const struct store_grant *grant)
+void grants_load(struct grants *grants, const struct ledger_grant *grant)
 {
-	uint64_t used = least(grant->used, STORE_GRANT_MAX);
+	uint64_t used = least(grant->used, LEDGER_GRANT_MAX);
 
 	pthread_mutex_lock(&grants->lock);
 	if (*grant->boot)
 		set_row(row_make(grants, grant->boot, grant->apikey, grant->day),
-			most(least(grant->granted, STORE_GRANT_MAX), used), used);
+			most(least(grant->granted, LEDGER_GRANT_MAX), used), used);
 	else
 		load_over(grants, grant);
 	pthread_mutex_unlock(&grants->lock);
@@ -257,7 +257,7 @@ struct change {
 struct grants_staged {
 	struct grants *grants;
 	char *boot;
-	struct store_grant *rows;
+	struct ledger_grant *rows;
 	struct change *changes; /* beside rows */
 	size_t len, room, new_rows;
 	struct map *named; /* day \n key */
@@ -290,7 +290,7 @@ void grants_staged_free(struct grants_staged *staged)
 static void widen(struct grants_staged *staged)
 {
 	size_t room = staged->room ? staged->room * 2 : 16;
-	struct store_grant *rows = xnew_array(struct store_grant, room);
+	struct ledger_grant *rows = xnew_array(struct ledger_grant, room);
 	struct change *changes = xnew_array(struct change, room);
 
 	if (staged->len) {
@@ -307,7 +307,7 @@ static void widen(struct grants_staged *staged)
 static void note(struct grants_staged *staged, const struct usage_demand *demand, uint64_t granted,
 	uint64_t used, struct change change)
 {
-	struct store_grant *row;
+	struct ledger_grant *row;
 
 	if (staged->len == staged->room)
 		widen(staged);
@@ -326,7 +326,7 @@ static uint64_t available(
 	const struct pot *pot, const struct row *row, uint64_t granted, const struct grants_terms *terms)
 {
 	uint64_t all_granted = (pot ? pot->granted : 0) - (row ? row->granted : 0) + granted;
-	uint64_t taken = all_granted + least(terms->ungranted, STORE_GRANT_MAX);
+	uint64_t taken = all_granted + least(terms->ungranted, LEDGER_GRANT_MAX);
 
 	return terms->limit > taken ? terms->limit - taken : 0;
 }
@@ -341,8 +341,8 @@ static uint64_t share(uint64_t left, unsigned live_workers)
 /* How much it would like on top of `granted`. */
 static uint64_t missing(const struct usage_demand *demand, uint64_t granted, const struct grants_terms *terms)
 {
-	uint64_t told = least(most(demand->granted, demand->used), STORE_GRANT_MAX);
-	uint64_t goal = least(told + least(demand->want, STORE_GRANT_MAX), STORE_GRANT_MAX);
+	uint64_t told = least(most(demand->granted, demand->used), LEDGER_GRANT_MAX);
+	uint64_t goal = least(told + least(demand->want, LEDGER_GRANT_MAX), LEDGER_GRANT_MAX);
 
 	return terms->final || goal < granted ? 0 : goal - granted;
 }
@@ -351,7 +351,7 @@ static uint64_t missing(const struct usage_demand *demand, uint64_t granted, con
 static uint64_t held(
 	const struct usage_demand *demand, uint64_t known, uint64_t used, const struct grants_terms *terms)
 {
-	uint64_t told = least(demand->granted, STORE_GRANT_MAX);
+	uint64_t told = least(demand->granted, LEDGER_GRANT_MAX);
 
 	if (terms->final)
 		return used;
@@ -363,19 +363,19 @@ static uint64_t held(
 static void judge(struct grants_staged *staged, const struct usage_demand *demand, const struct pot *pot,
 	const struct row *row, const struct grants_terms *terms)
 {
-	uint64_t used = most(row ? row->used : 0, least(demand->used, STORE_GRANT_MAX));
+	uint64_t used = most(row ? row->used : 0, least(demand->used, LEDGER_GRANT_MAX));
 	uint64_t known = row ? row->granted : 0;
 	uint64_t granted = held(demand, known, used, terms);
 	uint64_t more = terms->hold || terms->only_tells ? 0 : missing(demand, granted, terms);
-	uint64_t left = terms->limit ? available(pot, row, granted, terms) : STORE_GRANT_MAX;
+	uint64_t left = terms->limit ? available(pot, row, granted, terms) : LEDGER_GRANT_MAX;
 	struct change change = { .total = terms->total,
-		.ungranted = least(terms->ungranted, STORE_GRANT_MAX),
+		.ungranted = least(terms->ungranted, LEDGER_GRANT_MAX),
 		.out = more && !left,
 		.heard = !terms->only_tells };
 
 	if (terms->limit)
 		more = least(more, share(left, terms->live_workers));
-	staged->told_more |= least(demand->granted, STORE_GRANT_MAX) > known;
+	staged->told_more |= least(demand->granted, LEDGER_GRANT_MAX) > known;
 	note(staged, demand, granted + more, used, change);
 }
 
@@ -411,7 +411,7 @@ bool grants_staged_told_more(const struct grants_staged *staged)
 	return staged->told_more;
 }
 
-const struct store_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len)
+const struct ledger_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len)
 {
 	*ret_len = staged->len;
 	return staged->rows;
@@ -428,7 +428,7 @@ static void recall_from_others(const struct row *row)
 	}
 }
 
-static void apply_row(struct grants *grants, const struct store_grant *grant, struct change change)
+static void apply_row(struct grants *grants, const struct ledger_grant *grant, struct change change)
 {
 	struct row *row = row_make(grants, grant->boot, grant->apikey, grant->day);
 

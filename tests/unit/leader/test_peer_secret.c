@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peer_secret against a real store: made at the first start and for a ring of before, changed when it is due.
+/* peer_secret against a real ledger: made at the first start and for a ring of before, changed when it is due.
  */
 #include "leader/peer_secret.h"
 
@@ -37,7 +37,7 @@ static int setup(void **state)
 	rig->leader.settings = &rig->settings;
 	(void)pthread_mutex_init(&rig->leader.lock, NULL);
 	rig->leader.log = state_log_new(-1, 0);
-	assert_true(store_open_sqlite(&rig->leader.store, rig->folder, NULL));
+	assert_true(ledger_open_sqlite(&rig->leader.ledger, rig->folder, NULL));
 	*state = rig;
 	return 0;
 }
@@ -47,7 +47,7 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 
 	state_log_free(rig->leader.log);
-	store_close(rig->leader.store);
+	ledger_close(rig->leader.ledger);
 	(void)pthread_mutex_destroy(&rig->leader.lock);
 	assert_true(remove_tree(rig->folder));
 	free(rig);
@@ -57,12 +57,12 @@ static int teardown(void **state)
 static void put(struct rig *rig, enum entity_kind kind, const char *id, const void *body)
 {
 	AUTO(entity) *entity = entity_new(kind, str_of(id), 0, body);
-	struct store_change change = { .entity = entity };
+	struct ledger_change change = { .entity = entity };
 	uint64_t revision;
 	size_t at;
 
 	leader_lock(&rig->leader);
-	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), STORE_WRITTEN);
+	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), LEDGER_WRITTEN);
 	leader_unlock(&rig->leader);
 }
 
