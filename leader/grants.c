@@ -6,13 +6,13 @@
  */
 #include "leader/grants.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "common/least.h"
 #include "common/list.h"
+#include "common/lock.h"
 #include "common/map.h"
 
 struct row {
@@ -38,7 +38,7 @@ struct holder {
 };
 
 struct grants {
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct map *pots;    /* day \n key */
 	struct map *holders; /* boot */
 	size_t rows_len;
@@ -48,7 +48,7 @@ struct grants *grants_new(void)
 {
 	struct grants *grants = xnew(struct grants);
 
-	(void)pthread_mutex_init(&grants->lock, NULL);
+	lock_init(&grants->lock);
 	grants->pots = map_new();
 	grants->holders = map_new();
 	return grants;
@@ -160,13 +160,13 @@ void grants_load(struct grants *grants, const struct ledger_grant *grant)
 {
 	uint64_t used = least(grant->used, LEDGER_GRANT_MAX);
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	if (*grant->boot)
 		set_row(row_make(grants, grant->boot, grant->apikey, grant->day),
 			most(least(grant->granted, LEDGER_GRANT_MAX), used), used);
 	else
 		load_over(grants, grant);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 /* Forgetting. The row's numbers stay in its pot's sums. */
@@ -230,9 +230,9 @@ static void forget_days(struct grants *grants, const char *oldest)
 
 void grants_forget(struct grants *grants, const char *oldest)
 {
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	forget_days(grants, oldest);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 void grants_free(struct grants *grants)
@@ -242,7 +242,7 @@ void grants_free(struct grants *grants)
 	forget_days(grants, "~"); /* after every day */
 	map_free(grants->holders);
 	map_free(grants->pots);
-	(void)pthread_mutex_destroy(&grants->lock);
+	lock_fini(&grants->lock);
 	free(grants);
 }
 
@@ -385,6 +385,7 @@ static bool stage_locked(
 	struct grants *grants = staged->grants;
 	struct row *row = row_find(grants, staged->boot, demand->apikey, demand->day);
 
+	lock_assert(&grants->lock);
 	if (!row && grants->rows_len + staged->new_rows >= GRANTS_ROWS_MAX)
 		return false;
 	staged->new_rows += !row;
@@ -400,9 +401,9 @@ bool grants_stage_demand(
 
 	if (map_put(staged->named, grants_key(key, demand->day, demand->apikey), staged))
 		return true;
-	pthread_mutex_lock(&staged->grants->lock);
+	lock_take(&staged->grants->lock);
 	ok = stage_locked(staged, demand, terms);
-	pthread_mutex_unlock(&staged->grants->lock);
+	lock_drop(&staged->grants->lock);
 	return ok;
 }
 
@@ -456,12 +457,12 @@ static void end_boot(struct grants *grants, const char *boot)
 
 void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over)
 {
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	for (size_t i = 0; i < staged->len; i++)
 		apply_row(grants, &staged->rows[i], staged->changes[i]);
 	if (over)
 		end_boot(grants, staged->boot);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 /* Looking. */
@@ -483,11 +484,11 @@ bool grants_look(
 {
 	const struct row *row;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	row = row_find(grants, boot, apikey, day);
 	if (row)
 		*ret = seen(row);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 	if (!row)
 		return false;
 	ret->apikey = apikey;
@@ -499,7 +500,7 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 {
 	struct holder *holder;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	holder = holder_find(grants, boot);
 	if (holder)
 		for (LIST_EACH(node, &holder->unused)) {
@@ -508,7 +509,7 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 			if (one->heard && !fn(arg, &row))
 				break;
 		}
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
@@ -516,9 +517,9 @@ uint64_t grants_granted(struct grants *grants, const char *apikey, const char *d
 	const struct pot *pot;
 	uint64_t granted;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	pot = pot_find(grants, apikey, day);
 	granted = pot ? pot->granted : 0;
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 	return granted;
 }

@@ -462,6 +462,7 @@ static bool changes_member(const struct merging *merging)
 /* Things went on while it waited for the lock. */
 static bool stage_locked(struct merging *merging)
 {
+	leader_assert_locked(merging->leader);
 	merging->now_ms = clock_ms();
 	if (changes_member(merging) && !stage_member(merging))
 		return false;

@@ -132,6 +132,7 @@ static struct http_response *delete_locked(struct api_job *job)
 	struct error err;
 	size_t len, at;
 
+	leader_assert_locked(job->leader);
 	if (!entity_tag_allows(job, entity))
 		return entity_stale(entity);
 	if (!entity)
