@@ -321,7 +321,6 @@ static void free_store(struct store *store)
 }
 
 static const struct store_driver driver = {
-	.kind = "fs",
 	.has_files = true,
 	.free = free_store,
 	.get = get,
