@@ -367,7 +367,7 @@ static void count_merged(struct merging *merging, const struct ledger_merged *me
 
 	counter_add(
 		merged->added ? &leader->counters.pushes_total : &leader->counters.pushes_repeated_total, 1);
-	if (merged->partly && few_take(&leader->pushes_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
+	if (merged->partly && few_take(&leader->reports_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
 		log_warn("report.partly",
 			"name=%s boot=%s a part of these counts was merged before, from another copy of the "
 			"worker's folder: none of them is",

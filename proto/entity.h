@@ -140,15 +140,15 @@ struct entity *entity_with_revision(const struct entity *entity, uint64_t revisi
  * name the nearest known one) and the id by the kind's rule. `base` not NULL: JSON merge patch
  * (RFC 7396) over it. Write-only members ("password", secrets) are taken where the table says so.
  * "id" and "kind" may be there if they say the same; "revision" may be there and is ignored, so
- * what was read can be written back. The result has the revision of `base`, or 0: the store stamps
- * it with entity_with_revision().
+ * what was read can be written back. The result has the revision of `base`, or 0: whoever stores
+ * it stamps it with entity_with_revision().
  * Thread  pool: hashing a "password" costs about 50 ms.
  */
 bool entity_from_json(enum entity_kind kind, struct str id, const struct json *node,
 		      const struct entity *base, struct entity **ret, struct error *err) MUST_CHECK;
 /* {"id":..., "revision":..., fields}; secrets are left out. A tombstone: "deleted":true and no fields. */
 void entity_to_json(const struct entity *entity, struct json_writer *writer);
-/* The whole, secrets' hashes too: for the snapshot and the leader's store. */
+/* The whole, secrets' hashes too: for the snapshot and the leader's ledger. */
 void entity_encode(const struct entity *entity, struct buf *into);
 bool entity_decode(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;
 /*
