@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "leader/ledger/driver.h"
 #include "common/sqlite.h"
+#include "leader/ledger/driver.h"
 
 struct ledger_sqlite {
 	struct ledger ledger; /* first */

@@ -9,9 +9,9 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pipe.h"
-#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
+#include "worker/oci/oci_call.h"
 
 #define PARTS_MAGIC MAGIC('B', 'P', 'R', 'T')
 #define PIPE_BYTES  (256u * 1024)

@@ -17,10 +17,10 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pipe.h"
-#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
 #include "worker/oci/blob_parts.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/oci_reply.h"
 
 #define PULL_MAGIC MAGIC('P', 'U', 'L', 'L')

@@ -15,10 +15,10 @@
 #include "proto/peer_token.h"
 #include "proto/ring.h"
 #include "worker/auth/auth.h"
-#include "worker/cluster/cluster.h"
-#include "worker/cluster/peer.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
+#include "worker/cluster/cluster.h"
+#include "worker/cluster/peer.h"
 
 #define BIG (3 * 1024 * 1024 + 17)
 

@@ -21,15 +21,15 @@
 #include "tests/unit/remove_tree.h"
 #include "worker/auth/access.h"
 #include "worker/auth/identity.h"
-#include "worker/cluster/cluster_new.h"
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot_new.h"
+#include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/front.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
-#include "worker/registry/registry.h"
 
 #define RIG_SECRET "rig secret"
 

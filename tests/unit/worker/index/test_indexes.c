@@ -19,8 +19,8 @@
 #include "common/file.h"
 #include "common/http_client.h"
 #include "common/pool.h"
-#include "worker/storage/frames.h"
 #include "worker/index/indexes_priv.h"
+#include "worker/storage/frames.h"
 #include "worker/storage/store_driver.h"
 
 #define OCI     "application/vnd.oci.image.manifest.v1+json"
