@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/lock.h"
 
+#include <errno.h>
+
 #include "common/check.h"
 
 /* Its address is another one in each thread. */
@@ -41,6 +43,18 @@ void lock_wait(struct lock *lock, pthread_cond_t *cond)
 	set_holder(lock, 0);
 	CHECK(pthread_cond_wait(cond, &lock->mutex) == 0);
 	set_holder(lock, (uintptr_t)&self);
+}
+
+bool lock_wait_until(struct lock *lock, pthread_cond_t *cond, const struct timespec *end)
+{
+	int failed;
+
+	lock_assert(lock);
+	set_holder(lock, 0);
+	failed = pthread_cond_timedwait(cond, &lock->mutex, end);
+	CHECK(failed == 0 || failed == ETIMEDOUT);
+	set_holder(lock, (uintptr_t)&self);
+	return failed == 0;
 }
 
 /* Who holds it has written so itself; what others write meanwhile is never this thread. */

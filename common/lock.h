@@ -10,7 +10,9 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct lock {
 	pthread_mutex_t mutex;
@@ -23,5 +25,7 @@ void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
 /* Held before and behind, not while it waits. */
 void lock_wait(struct lock *lock, pthread_cond_t *cond);
+/* False: `end` of the wall clock has come, and nobody has woken it. */
+bool lock_wait_until(struct lock *lock, pthread_cond_t *cond, const struct timespec *end);
 /* CHECKs that this thread holds it. */
 void lock_assert(const struct lock *lock);

@@ -81,7 +81,7 @@ static void put_text(struct line *line, const char *text)
 }
 
 /* The event and the formatted pairs without control characters, cut where the room ends. */
-static size_t format_pairs(char *into, size_t size, const char *format, va_list args)
+static PRINTF(3, 0) size_t format_pairs(char *into, size_t size, const char *format, va_list args)
 {
 	int n = vsnprintf(into, size, format, args);
 	size_t len = n < 0 ? 0 : (size_t)n;

@@ -6,13 +6,13 @@
  */
 #include "leader/grants.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "common/least.h"
 #include "common/list.h"
+#include "common/lock.h"
 #include "common/map.h"
 
 struct row {
@@ -39,7 +39,7 @@ struct holder {
 };
 
 struct grants {
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct map *pots;    /* day \n key */
 	struct map *holders; /* boot */
 	size_t rows_len;
@@ -49,7 +49,7 @@ struct grants *grants_new(void)
 {
 	struct grants *grants = xnew(struct grants);
 
-	(void)pthread_mutex_init(&grants->lock, NULL);
+	lock_init(&grants->lock);
 	grants->pots = map_new();
 	grants->holders = map_new();
 	return grants;
@@ -164,13 +164,13 @@ void grants_load(struct grants *grants, const struct ledger_grant *grant)
 {
 	uint64_t used = least(grant->used, LEDGER_GRANT_MAX);
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	if (*grant->boot)
 		set_row(row_make(grants, grant->boot, grant->apikey, grant->day),
 			most(least(grant->granted, LEDGER_GRANT_MAX), used), used);
 	else
 		load_over(grants, grant);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 /* Forgetting. The row's numbers stay in its pot's sums. */
@@ -235,9 +235,9 @@ static void forget_days(struct grants *grants, const char *oldest)
 
 void grants_forget(struct grants *grants, const char *oldest)
 {
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	forget_days(grants, oldest);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 void grants_free(struct grants *grants)
@@ -247,7 +247,7 @@ void grants_free(struct grants *grants)
 	forget_days(grants, "~"); /* after every day */
 	map_free(grants->holders);
 	map_free(grants->pots);
-	(void)pthread_mutex_destroy(&grants->lock);
+	lock_fini(&grants->lock);
 	free(grants);
 }
 
@@ -392,6 +392,7 @@ static bool stage_locked(
 	struct grants *grants = staged->grants;
 	struct row *row = row_find(grants, staged->boot, demand->apikey, demand->day);
 
+	lock_assert(&grants->lock);
 	if (!row && grants->rows_len + staged->new_rows >= GRANTS_ROWS_MAX)
 		return false;
 	staged->new_rows += !row;
@@ -407,9 +408,9 @@ bool grants_stage_demand(
 
 	if (map_put(staged->named, grants_key(key, demand->day, demand->apikey), staged))
 		return true;
-	pthread_mutex_lock(&staged->grants->lock);
+	lock_take(&staged->grants->lock);
 	ok = stage_locked(staged, demand, terms);
-	pthread_mutex_unlock(&staged->grants->lock);
+	lock_drop(&staged->grants->lock);
 	return ok;
 }
 
@@ -474,12 +475,12 @@ static void end_boot(struct grants *grants, const char *boot)
 
 void grants_apply(struct grants *grants, struct grants_staged *staged, bool over)
 {
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	for (size_t i = 0; i < staged->len; i++)
 		apply_row(staged, &staged->rows[i], staged->changes[i]);
 	if (over)
 		end_boot(grants, staged->boot);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 const struct map *grants_staged_recalled(const struct grants_staged *staged)
@@ -506,11 +507,11 @@ bool grants_look(
 {
 	const struct row *row;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	row = row_find(grants, boot, apikey, day);
 	if (row)
 		*ret = seen(row);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 	if (!row)
 		return false;
 	ret->apikey = apikey;
@@ -522,7 +523,7 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 {
 	struct holder *holder;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	holder = holder_find(grants, boot);
 	if (holder)
 		for (LIST_EACH(node, &holder->unused)) {
@@ -531,7 +532,7 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 			if (one->heard && !fn(arg, &row))
 				break;
 		}
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
@@ -539,9 +540,9 @@ uint64_t grants_granted(struct grants *grants, const char *apikey, const char *d
 	const struct pot *pot;
 	uint64_t granted;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	pot = pot_find(grants, apikey, day);
 	granted = pot ? pot->granted : 0;
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 	return granted;
 }

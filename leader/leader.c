@@ -72,21 +72,17 @@ uint64_t leader_ring_epoch(const struct state *state)
 
 void leader_lock(struct leader *leader)
 {
-	pthread_mutex_lock(&leader->lock);
-	leader->locked_by = pthread_self();
-	atomic_store_explicit(&leader->is_locked, true, memory_order_relaxed);
+	lock_take(&leader->lock);
 }
 
 void leader_unlock(struct leader *leader)
 {
-	atomic_store_explicit(&leader->is_locked, false, memory_order_relaxed);
-	pthread_mutex_unlock(&leader->lock);
+	lock_drop(&leader->lock);
 }
 
 void leader_assert_locked(const struct leader *leader)
 {
-	CHECK(atomic_load_explicit(&leader->is_locked, memory_order_relaxed) &&
-		pthread_equal(leader->locked_by, pthread_self()));
+	lock_assert(&leader->lock);
 }
 
 static void apply(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t revision)
@@ -418,7 +414,7 @@ static void close_leader(struct leader_process *process)
 	ledger_close(leader->ledger);
 	state_log_free(leader->log);
 	loop_free(leader->loop);
-	(void)pthread_mutex_destroy(&leader->lock);
+	lock_fini(&leader->lock);
 	buf_fini(&process->cert);
 	buf_fini(&process->key);
 	if (process->signals >= 0)
@@ -465,7 +461,7 @@ int leader_run(const struct leader_settings *settings)
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
 	random_hex(leader->id, 8);
-	(void)pthread_mutex_init(&leader->lock, NULL);
+	lock_init(&leader->lock);
 	ok = serve(process, &err);
 	if (!ok)
 		log_error("leader.start", "error=%s", log_quote(str_of(err.text)));

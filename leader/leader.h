@@ -16,10 +16,10 @@
  */
 #pragma once
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include <stdint.h>
 
 #include "common/few.h"
+#include "common/lock.h"
 #include "common/metrics.h"
 #include "leader/ledger.h"
 #include "leader/settings.h"
@@ -62,11 +62,9 @@ struct leader {
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
-	pthread_mutex_t lock;
-	atomic_bool is_locked;
-	pthread_t locked_by;    /* where it is locked */
-	struct few pushes_refused; /* api/cluster.c: lines of the log */
-	struct few pushes_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
+	struct lock lock;
+	struct few reports_refused; /* api/cluster.c: lines of the log */
+	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
 	struct few writes_failed;  /* the same, of what is tried again by itself */
 	struct leader_counters counters;
 	char id[17];               /* of this process, random */
@@ -82,7 +80,7 @@ uint64_t leader_ring_epoch(const struct state *state);
 
 /* Pool. The lock of the one writer: whoever touches the ledger holds it. */
 void leader_lock(struct leader *leader);
-/* CHECKs that this thread has locked it: every ..._locked() of a header begins with it. */
+/* CHECKs that this thread has locked it: every ..._locked() begins with it. */
 void leader_assert_locked(const struct leader *leader);
 void leader_unlock(struct leader *leader);
 /* Pool, with the lock. One batch: stored (durable), applied in memory, parked polls woken; then it returns. STALE as in

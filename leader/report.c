@@ -368,7 +368,7 @@ static void count_merged(struct merging *merging, const struct ledger_merged *me
 
 	counter_add(
 		merged->added ? &leader->counters.pushes_total : &leader->counters.pushes_repeated_total, 1);
-	if (merged->partly && few_take(&leader->pushes_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
+	if (merged->partly && few_take(&leader->reports_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
 		log_warn("report.partly",
 			"name=%s boot=%s a part of these counts was merged before, from another copy of the "
 			"worker's folder: none of them is",
@@ -463,6 +463,7 @@ static bool changes_member(const struct merging *merging)
 /* Things went on while it waited for the lock. */
 static bool stage_locked(struct merging *merging)
 {
+	leader_assert_locked(merging->leader);
 	merging->now_ms = clock_ms();
 	if (changes_member(merging) && !stage_member(merging))
 		return false;

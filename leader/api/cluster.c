@@ -39,7 +39,7 @@ static void say_refused(struct leader *leader, const struct usage_report *report
 	bool say;
 
 	pthread_mutex_lock(&lock);
-	say = few_take(&leader->pushes_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
+	say = few_take(&leader->reports_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
 	pthread_mutex_unlock(&lock);
 	if (say)
 		log_warn("report.refused", "name=%s process=%s error=%s", log_quote(str_of(report->worker)),

@@ -132,6 +132,7 @@ static struct http_response *delete_locked(struct api_job *job)
 	struct error err;
 	size_t len, at;
 
+	leader_assert_locked(job->leader);
 	if (!entity_tag_allows(job, entity))
 		return entity_stale(entity);
 	if (!entity)
@@ -167,14 +168,15 @@ static struct http_response *delete_one(struct api_job *job)
 
 static unsigned methods_of(const struct api_job *job)
 {
-	const unsigned change = ROUTE_M(PUT) | ROUTE_M(PATCH);
-	bool one = job->rest.len > 0;
+	unsigned flags = entity_kind_flags(job->kind), methods = ROUTE_READS;
 
-	if (job->kind == ENTITY_RING)
-		return ROUTE_READS;
-	if (job->kind == ENTITY_SETTINGS)
-		return one ? ROUTE_READS | change : ROUTE_READS;
-	return one ? ROUTE_READS | change | ROUTE_M(DELETE) : ROUTE_READS | ROUTE_M(POST);
+	if (!job->rest.len)
+		return flags & ENTITY_MAY_CREATE ? methods | ROUTE_M(POST) : methods;
+	if (flags & ENTITY_MAY_REPLACE)
+		methods |= ROUTE_M(PUT) | ROUTE_M(PATCH);
+	if (flags & ENTITY_MAY_DELETE)
+		methods |= ROUTE_M(DELETE);
+	return methods;
 }
 
 struct http_response *entities_serve(void *arg)

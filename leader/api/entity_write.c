@@ -275,6 +275,7 @@ static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision
 	enum ledger_result result;
 	size_t len = 1, at;
 
+	leader_assert_locked(edit->job->leader);
 	if (!check_references(edit, state, err))
 		return LEDGER_FAILED;
 	if (revokes(edit))

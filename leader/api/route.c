@@ -86,17 +86,10 @@ static const struct route rows[] = {
 		.kind = ROUTE_JOB,
 		.authorise = by_admin,
 		.job_f = usage_serve },
-	ENTITY_ROUTE("user", ENTITY_USER),
-	ENTITY_ROUTE("users", ENTITY_USER),
-	ENTITY_ROUTE("apikey", ENTITY_APIKEY),
-	ENTITY_ROUTE("apikeys", ENTITY_APIKEY),
-	ENTITY_ROUTE("policy", ENTITY_POLICY),
-	ENTITY_ROUTE("policies", ENTITY_POLICY),
-	ENTITY_ROUTE("settings", ENTITY_SETTINGS),
-	ENTITY_ROUTE("worker", ENTITY_WORKER),
-	ENTITY_ROUTE("workers", ENTITY_WORKER),
-	ENTITY_ROUTE("ring", ENTITY_RING),
-	ENTITY_ROUTE("rings", ENTITY_RING),
+#define KIND(constant, name, plural, ...)                                                                    \
+	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
+#include "proto/entity_kinds.def"
+#undef KIND
 };
 static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
 

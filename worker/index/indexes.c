@@ -169,8 +169,9 @@ void indexes_unpin_unlock(struct repository *repository)
 	free_dead(dead);
 }
 
-bool indexes_is_fresh(const struct repository *repository, int64_t trust_ms, int64_t now_us)
+static bool is_fresh_locked(const struct repository *repository, int64_t trust_ms, int64_t now_us)
 {
+	lock_assert(&repository->indexes->lock);
 	return repository->view && repository->validated_us && trust_ms > 0 &&
 	       (now_us - repository->validated_us) / 1000 < trust_ms;
 }
@@ -188,7 +189,7 @@ struct index *indexes_peek(struct indexes *indexes, struct str name)
 	now_us = clock_us();
 	indexes_lock(indexes);
 	repository = map_find(indexes->repositories, name);
-	if (repository && indexes_is_fresh(repository, trust_ms, now_us)) {
+	if (repository && is_fresh_locked(repository, trust_ms, now_us)) {
 		view = index_ref(repository->view);
 		touch_locked(repository);
 	}
@@ -460,7 +461,7 @@ static bool get_unlock(struct repository *repository, int64_t trust_ms, struct i
 	struct indexes *indexes = repository->indexes;
 	int64_t came_us = clock_us();
 
-	if (indexes_is_fresh(repository, trust_ms, came_us)) {
+	if (is_fresh_locked(repository, trust_ms, came_us)) {
 		*ret = index_ref(repository->view);
 		indexes_unlock(indexes);
 		return true;

@@ -67,7 +67,6 @@ void indexes_unlock(struct indexes *indexes);
 struct repository *indexes_pin_locked(struct indexes *indexes, struct str name);
 /* Unpins, evicts what is over the bound, unlocks, frees. */
 void indexes_unpin_unlock(struct repository *repository);
-bool indexes_is_fresh(const struct repository *repository, int64_t trust_ms, int64_t now_us); /* locked */
 /* Takes the caller's reference of `view` (NULL: forgets); returns the one before, to be freed without
  * the lock. */
 struct index *indexes_set_view_locked(

@@ -10,7 +10,6 @@
 #include "worker/storage/store.h"
 
 struct store_driver {
-	const char *kind;
 	bool has_files; /* source() opens one */
 	void (*free)(struct store *store);
 	bool (*get)(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err);

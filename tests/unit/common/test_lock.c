@@ -60,6 +60,20 @@ static void one_holds_it_at_a_time(void **state)
 	lock_fini(&shared.lock);
 }
 
+static void waits_no_longer_than_it_may(void **state)
+{
+	struct lock lock = LOCK_INIT;
+	pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+	struct timespec end;
+
+	(void)state;
+	assert_int_equal(clock_gettime(CLOCK_REALTIME, &end), 0);
+	lock_take(&lock);
+	assert_false(lock_wait_until(&lock, &never, &end));
+	lock_assert(&lock);
+	lock_drop(&lock);
+}
+
 /* In a process of its own, which it ends. */
 static bool survives(void (*run)(struct lock *lock))
 {
@@ -123,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_holds_it_at_a_time),
+		cmocka_unit_test(waits_no_longer_than_it_may),
 		cmocka_unit_test(who_does_not_hold_it_ends),
 	};
 

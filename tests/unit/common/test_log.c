@@ -178,7 +178,7 @@ static void test_quote(void **state)
 	assert_in_range(strlen(log_quote(str_from(big, sizeof(big)))), 500, 511);
 	assert_true(str_ends(str_of(log_quote(str_from(big, sizeof(big)))), "...\""));
 	for (int i = 0; i < 4; i++)
-		four[i] = log_quote(str_from("abcd" + i, 1));
+		four[i] = log_quote(str_from(&"abcd"[i], 1));
 	assert_string_equal(four[0], "\"a\"");
 	assert_string_equal(four[3], "\"d\"");
 }

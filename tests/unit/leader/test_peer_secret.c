@@ -35,7 +35,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(rig->folder));
 	rig->settings = (struct leader_settings){ .admin_user = "admin", .admin_password = "password" };
 	rig->leader.settings = &rig->settings;
-	(void)pthread_mutex_init(&rig->leader.lock, NULL);
+	lock_init(&rig->leader.lock);
 	rig->leader.log = state_log_new(-1, 0);
 	assert_true(ledger_open_sqlite(&rig->leader.ledger, rig->folder, NULL));
 	*state = rig;
@@ -48,7 +48,7 @@ static int teardown(void **state)
 
 	state_log_free(rig->leader.log);
 	ledger_close(rig->leader.ledger);
-	(void)pthread_mutex_destroy(&rig->leader.lock);
+	lock_fini(&rig->leader.lock);
 	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;

@@ -46,7 +46,7 @@ static void open_rig(struct rig *rig)
 
 	leader->settings = &rig->settings;
 	random_hex(leader->id, 8);
-	(void)pthread_mutex_init(&leader->lock, NULL);
+	lock_init(&leader->lock);
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
 	leader->grants = grants_new();
@@ -71,7 +71,7 @@ static void close_rig(struct rig *rig)
 	state_log_free(leader->log);
 	leader->ledger->driver = rig->driver;
 	ledger_close(leader->ledger);
-	(void)pthread_mutex_destroy(&leader->lock);
+	lock_fini(&leader->lock);
 }
 
 static void restart(struct rig *rig)

@@ -85,7 +85,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(rig->folder));
 	rig->settings = (struct leader_settings){ .admin_user = "admin", .admin_password = "password" };
 	leader->settings = &rig->settings;
-	(void)pthread_mutex_init(&leader->lock, NULL);
+	lock_init(&leader->lock);
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
 	leader->grants = grants_new();
@@ -112,7 +112,7 @@ static int teardown(void **state)
 	members_free(leader->members);
 	state_log_free(leader->log);
 	ledger_close(leader->ledger);
-	(void)pthread_mutex_destroy(&leader->lock);
+	lock_fini(&leader->lock);
 	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;

@@ -242,7 +242,7 @@ static bool hear(int fd, struct heard *heard)
 static void read_claims(struct heard *heard)
 {
 	char *token = strstr(heard->head, PEER_HEADER ": ") + strlen(PEER_HEADER ": ");
-	struct str line = str_of(heard->head), rest = str_of(token), value;
+	struct str line = str_of(heard->head), rest = str_of(token), value = STR_NONE;
 	struct peer_request asked = { .length = (int64_t)strlen(heard->body) };
 
 	assert_null(strstr(heard->head, "X-Forwarded-For"));

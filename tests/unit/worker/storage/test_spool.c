@@ -121,20 +121,6 @@ static void limit_is_for_all_files(void **state)
 	assert_int_equal(spool_used(*state), 0);
 }
 
-static void truncated_file_gives_back(void **state)
-{
-	AUTO(spool_file) *file = NULL;
-	AUTO_FINI(buf) there = buf_limit(100);
-
-	OK(spool_file_new(*state, "one", &file, &failure));
-	OK(spool_file_append(file, "hello", 5, &failure));
-	OK(spool_file_truncate(file, 2, &failure));
-	assert_int_equal(spool_used(*state), 2);
-	OK(spool_file_append(file, "y", 1, &failure));
-	OK(file_read(file->path, &there, &failure));
-	assert_string_equal(buf_text(&there), "hey");
-}
-
 /* The disk is full before the spool is: a limit of the process stands in for the disk. */
 static void failed_write_gives_back(void **state)
 {
@@ -335,7 +321,6 @@ int main(void)
 		TEST(appended_bytes_are_there),
 		TEST(large_files_keep_every_byte),
 		TEST(limit_is_for_all_files),
-		TEST(truncated_file_gives_back),
 		TEST(failed_write_gives_back),
 		TEST(file_that_was_moved_away),
 		TEST(names_are_taken_once),
