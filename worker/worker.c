@@ -2,10 +2,8 @@
 #include "worker/worker.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -28,6 +26,11 @@
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_priv.h"
 #include "worker/front/front.h"
+#include "worker/chores/expire_chore.h"
+#include "worker/chores/fold_chore.h"
+#include "worker/chores/import_chore.h"
+#include "worker/chores/sweep_chore.h"
+#include "worker/chores/trim_chore.h"
 #include "worker/registry/uploads.h"
 #include "worker/reload.h"
 #include "worker/settings_http.h"
@@ -49,22 +52,26 @@
 #define DAY_MS      86400000
 #define HEAD_MAX_MS 10000u /* for a request's head, at most */
 
-#define FOLD_EVERY_MS   1000
 #define RELOAD_EVERY_MS 1000
-#define FOLD_IDLE_MS    5000
 
 #define BEAT_EVERY_MS 1000
-#define TRIM_LEAST    512 /* connections gone, from which on it is worth looking for free pages */
+
+/* What chores need. */
+struct housework {
+	struct import_chore import;
+	struct sweep_chore sweep;
+	struct trim_chore trim;
+	struct buf spools; /* folder of all workers' spools, where that is beside the repositories */
+};
 
 struct worker_process {
 	struct worker worker; /* first */
-	struct loop_timer fold, beats[LOOPS_MAX];
-	atomic_bool importing; /* and sweeping; false: stop that */
-	int64_t started_s;     /* wall clock */
+	struct loop_timer beats[LOOPS_MAX];
+	struct housework housework;
+	int64_t started_s; /* wall clock */
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
 	unsigned connections; /* that we have descriptors for */
-	uint64_t open_most;   /* connections since memory was given back last */
 	uint16_t port;
 	struct tls_files tls_files;
 	struct http_tls tls;
@@ -137,6 +144,12 @@ static bool probe_store(struct worker *worker, struct error *err)
 	return true;
 }
 
+/* That each worker on this folder has its own in. */
+static void spools_folder(const struct worker_settings *s, struct buf *into)
+{
+	buf_format(into, "%s/.uploads", s->root);
+}
+
 /* Beside the repositories where a rename brings a blob in; in our own folder where it is sent anyway. */
 static void spool_folder(const struct worker *worker, struct buf *into)
 {
@@ -173,7 +186,7 @@ static bool check_own_spool(const struct worker *worker, const char *folder, str
 
 	if (s->spool || s->s3_bucket)
 		return true;
-	buf_format(&parent, "%s/.uploads", s->root);
+	spools_folder(s, &parent);
 	return is_no_link(buf_text(&parent), err) && is_no_link(folder, err);
 }
 
@@ -345,55 +358,6 @@ static void start_threads(struct worker_process *process)
 	}
 }
 
-static void sweep_store(struct worker_process *process)
-{
-	const struct worker *worker = &process->worker;
-	uint64_t removed = 0;
-	struct error err;
-
-	if (!store_sweep(worker->store, spool_was_left(worker->spool), process->started_s,
-		    &process->importing, &removed, &err))
-		log_warn("store.sweep", "error=%s", log_quote(str_of(err.text)));
-	else if (removed)
-		log_info("store.swept", "files=%" PRIu64, removed);
-}
-
-/* Spools of workers on this folder that were killed and did not come back. */
-static void sweep_spools(struct worker_process *process)
-{
-	const struct worker_settings *s = process->worker.settings;
-	AUTO_FINI(buf) parent = buf_limit(4096);
-	uint64_t removed = 0;
-	struct error err;
-
-	if (s->spool || s->s3_bucket)
-		return;
-	buf_format(&parent, "%s/.uploads", s->root);
-	if (!buf_check(&parent, "the path", &err) ||
-		!spool_sweep(buf_text(&parent), &process->importing, &removed, &err))
-		log_warn("spool.sweep", "error=%s", log_quote(str_of(err.text)));
-	else if (removed)
-		log_info("spool.swept", "files=%" PRIu64, removed);
-}
-
-/* What zot left is listed too; where there is nothing to do this is one question. */
-static void import_job(void *arg)
-{
-	struct worker_process *process = arg;
-	struct store *store = process->worker.store;
-	uint64_t found = 0;
-	struct error err;
-
-	if (!store_import(store, &process->importing, &found, &err))
-		log_warn("store.import",
-			"error=%s the catalog may lack repositories; trying again at the next start",
-			log_quote(str_of(err.text)));
-	else if (found)
-		log_info("store.imported", "repositories=%" PRIu64, found);
-	sweep_store(process);
-	sweep_spools(process);
-}
-
 /* For /livez: whoever has to sees when we stop turning. */
 static void on_beat(void *arg)
 {
@@ -404,37 +368,49 @@ static void on_beat(void *arg)
 	loop_timer_start(own->loop, &process->beats[loop_index(own->loop)], BEAT_EVERY_MS, on_beat, own);
 }
 
-static void trim_job(void *arg)
-{
-	(void)arg;
-	(void)malloc_trim(0);
-}
+/* Chores. */
 
-/* What many connections took lies between what others still have, so that the allocator keeps it. */
-static void trim_memory(struct worker_process *process)
+static uint64_t count_connections(void *arg)
 {
-	const struct worker *worker = &process->worker;
+	const struct worker *worker = arg;
 	uint64_t open = 0;
 
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		open += http_server_stats(worker->loops[i].server).connections;
-	if (process->open_most > TRIM_LEAST && open < process->open_most / 2) {
-		pool_push(worker->pool, trim_job, NULL);
-		process->open_most = open;
-	}
-	if (open > process->open_most)
-		process->open_most = open;
+	return open;
 }
 
-/* Logs of indexes that rest are folded, so that what reads index.json alone sees everything. */
-static void on_fold(void *arg)
+static void set_rows(struct worker_process *process)
 {
-	struct worker_process *process = arg;
 	struct worker *worker = &process->worker;
+	const struct worker_settings *s = worker->settings;
+	struct housework *work = &process->housework;
 
-	indexes_fold(worker->indexes, FOLD_IDLE_MS);
-	trim_memory(process);
-	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
+	work->import = (struct import_chore){ .store = worker->store,
+		.every_ms = s->s3_bucket ? s->s3_import_every_ms : s->import_every_ms,
+		.by_mark = s->s3_bucket != NULL };
+	work->sweep = (struct sweep_chore){ .store = worker->store,
+		.was_killed = spool_was_left(worker->spool),
+		.before_s = process->started_s,
+		.spools = s->spool || s->s3_bucket ? NULL : buf_text(&work->spools) };
+	work->trim = (struct trim_chore){ .count = count_connections, .arg = worker };
+}
+
+static void start_chores(struct worker_process *process)
+{
+	struct worker *worker = &process->worker;
+	struct housework *work = &process->housework;
+
+	work->spools = buf_limit(4096);
+	spools_folder(worker->settings, &work->spools);
+	set_rows(process);
+	worker->chores = chores_new(worker->loops[0].loop, worker->pool);
+	fold_chore_add(worker->chores, worker->indexes);
+	trim_chore_add(worker->chores, &work->trim);
+	expire_chore_add(worker->chores, worker->uploads);
+	import_chore_add(worker->chores, &work->import);
+	sweep_chore_add(worker->chores, &work->sweep);
+	chores_start(worker->chores);
 }
 
 static bool open_process(struct worker_process *process, struct error *err)
@@ -450,10 +426,7 @@ static bool open_process(struct worker_process *process, struct error *err)
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		on_beat(&worker->loops[i]);
 	cluster_start(worker->cluster, worker);
-	uploads_start(worker->uploads);
-	loop_timer_start(worker->loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
-	atomic_store(&process->importing, true);
-	pool_push(worker->pool, import_job, process);
+	start_chores(process);
 	return true;
 }
 
@@ -481,8 +454,6 @@ static void do_stop(void *arg)
 
 	if (loop_index(own->loop) == 0) {
 		cluster_stop(own->worker->cluster);
-		uploads_stop(own->worker->uploads);
-		loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->fold);
 	}
 	loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->beats[loop_index(own->loop)]);
 	loop_stop(own->loop);
@@ -548,6 +519,7 @@ static void stop_orderly(struct worker_process *process)
 	struct worker *worker = &process->worker;
 
 	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->cluster))));
+	chores_stop(worker->chores);
 	loop_post(worker->loops[0].loop, do_drain, &worker->loops[0]);
 	if (!wait_until(process, is_out_of_ring, DRAIN_MS))
 		return;
@@ -562,19 +534,22 @@ static void close_process(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
 
-	atomic_store(&process->importing, false);
+	chores_stop(worker->chores);
 	if (process->threads_len)
 		post_all(worker, do_stop);
 	for (unsigned i = 0; i < process->threads_len; i++)
 		(void)pthread_join(process->threads[i], NULL);
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		http_server_free(worker->loops[i].server);
+	chores_await_end(worker->chores);
 	indexes_free(worker->indexes);
 	pool_free(worker->pool);
 	/* What the pool posted at last runs here, on nobody's thread. */
 	for (unsigned i = 0; i < worker->loops_len; i++)
 		if (worker->loops[i].loop)
 			loop_turn(worker->loops[i].loop, 0);
+	chores_free(worker->chores);
+	buf_fini(&process->housework.spools);
 	audit_free(worker->audit);
 	uploads_free(worker->uploads);
 	cluster_free(worker->cluster);

@@ -12,6 +12,7 @@
 #include "worker/front/traffic.h"
 
 struct audit;
+struct chores;
 struct proxies;
 struct rate_limit;
 struct store;
@@ -48,6 +49,7 @@ struct worker {
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct usage *usage;
+	struct chores *chores;
 	struct audit *audit; /* NULL: none */
 	bool docker2s2;
 	bool writes_refused;      /* several workers on a store without conditional writes */

@@ -9,6 +9,7 @@
 #include "common/metrics.h"
 #include "common/pool.h"
 #include "worker/auth/auth.h"
+#include "worker/chores/chores.h"
 #include "worker/cluster/cluster.h"
 #include "worker/auth/snapshot.h"
 #include "worker/registry/uploads.h"
@@ -84,7 +85,25 @@ static void put_process(const struct worker *worker, struct buf *into)
 		process.cpu_ms / 1000, process.cpu_ms % 1000);
 }
 
-/* zot's scheduler runs what waits for disks; here that is the pool. */
+/* zot's scheduler runs what waits for disks; here that is the pool, with the chores as its generators. */
+static void put_scheduler(const struct pool *pool, const struct pool_stats *stats, struct buf *into)
+{
+	size_t threads = stats->threads + stats->background.threads,
+	       running = stats->running + stats->background.running;
+
+	gauge(into, "zot_scheduler_workers_total",
+		"Threads of the pool, at most, with those of the background.",
+		pool_size(pool) + pool_background(pool));
+	metrics_put(into, "zot_scheduler_workers", "gauge", "Threads of the pool, by state.",
+		"state=\"idle\"", threads - running);
+	metrics_put(into, "zot_scheduler_workers", "gauge", NULL, "state=\"working\"", running);
+	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge",
+		"Jobs that wait for a thread; low: those of the background.", "priority=\"high\"",
+		stats->queued);
+	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge", NULL, "priority=\"low\"",
+		stats->background.queued);
+}
+
 static void put_pool(const struct worker *worker, struct buf *into)
 {
 	struct pool_stats pool = pool_stats(worker->pool);
@@ -95,13 +114,7 @@ static void put_pool(const struct worker *worker, struct buf *into)
 	gauge(into, "zot_pool_running", "Jobs that run.", pool.running);
 	metrics_put_histogram(
 		into, "zot_pool_wait_seconds", "Time that jobs waited for a thread.", "", &waits);
-	gauge(into, "zot_scheduler_workers_total", "Threads of the pool, at most.",
-		(uint64_t)worker->settings->pool_threads);
-	metrics_put(into, "zot_scheduler_workers", "gauge", "Threads of the pool, by state.",
-		"state=\"idle\"", pool.threads - pool.running);
-	metrics_put(into, "zot_scheduler_workers", "gauge", NULL, "state=\"working\"", pool.running);
-	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge", "Jobs that wait for a thread.",
-		"priority=\"high\"", pool.queued);
+	put_scheduler(worker->pool, &pool, into);
 }
 
 static void put_identity(struct buf *into)
@@ -210,6 +223,7 @@ void health_metrics(struct worker *worker, struct buf *into)
 	put_process(worker, into);
 	put_connections(worker, into);
 	put_pool(worker, into);
+	chores_metrics(worker->chores, into);
 	auth_metrics(worker->auth, into);
 	put_storage(worker, into);
 	put_locks(worker, into);

@@ -16,7 +16,6 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/loop.h"
 #include "common/map.h"
 #include "worker/cluster/cluster.h"
 #include "worker/registry/blob_places.h"
@@ -25,8 +24,7 @@
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
 
-#define UPLOAD_MAGIC    MAGIC('U', 'P', 'L', 'D')
-#define EXPIRE_EVERY_MS (60 * 1000)
+#define UPLOAD_MAGIC MAGIC('U', 'P', 'L', 'D')
 
 struct uploads {
 	struct worker *worker;
@@ -39,7 +37,6 @@ struct uploads {
 	uint64_t refused, evicted;
 	struct known_blobs *known;
 	struct blob_places *places;
-	struct loop_timer timer;
 };
 
 /* ---- life ---- */
@@ -102,24 +99,6 @@ void uploads_free(struct uploads *uploads)
 	blob_places_free(uploads->places);
 	(void)pthread_mutex_destroy(&uploads->lock);
 	free(uploads);
-}
-
-static void on_timer(void *arg)
-{
-	struct uploads *uploads = arg;
-
-	uploads_expire(uploads, clock_ms());
-	uploads_start(uploads);
-}
-
-void uploads_start(struct uploads *uploads)
-{
-	loop_timer_start(uploads->worker->loops[0].loop, &uploads->timer, EXPIRE_EVERY_MS, on_timer, uploads);
-}
-
-void uploads_stop(struct uploads *uploads)
-{
-	loop_timer_stop(uploads->worker->loops[0].loop, &uploads->timer);
 }
 
 /* ---- idle and held ---- */

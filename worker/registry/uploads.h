@@ -20,7 +20,7 @@
  *                    one upload alone is larger than that
  *   a full spool     what is idle for EVICT_IDLE_MS of who holds most goes first, the oldest before others
  *
- * Thread  any, but for what is marked.
+ * Thread  any.
  */
 #pragma once
 
@@ -70,13 +70,10 @@ struct uploads_bounds {
 	int64_t evict_idle_ms;
 };
 
-/* The worker's settings, spool, loops and cluster are used from uploads_start() on. */
+/* The worker's spool and cluster are used from the first session on. */
 struct uploads *uploads_new(struct worker *worker, const struct uploads_bounds *bounds);
 void uploads_free(struct uploads *uploads);
 AUTO_DEFINE(uploads)
-/* Thread  loop 0, or before it runs. A timer there ends what was abandoned. */
-void uploads_start(struct uploads *uploads);
-void uploads_stop(struct uploads *uploads);
 
 /* A new session, held by the caller. owner: upload_owner_key(). ERROR_BUSY when there are too many, TOOMANYREQUESTS when this
  * owner has too many. */
@@ -106,5 +103,5 @@ struct uploads_stats {
 	uint64_t refused, evicted; /* since the start; evicted: to make room */
 };
 struct uploads_stats uploads_stats(struct uploads *uploads);
-/* Ends what nobody touched for too long at this time (clock_ms()). */
+/* Ends what nobody touched for too long at this time (clock_ms()). Waits for disk. */
 void uploads_expire(struct uploads *uploads, int64_t now_ms);

@@ -18,6 +18,7 @@
 #include "common/pool.h"
 #include "proto/digest.h"
 #include "proto/peer_token.h"
+#include "worker/chores/chores.h"
 #include "worker/auth/access.h"
 #include "worker/auth/identity.h"
 #include "worker/cluster/cluster_new.h"
@@ -382,7 +383,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->member = (struct ring_member){ how->self, rig->url, true };
 	front_rig_snapshot(rig, how, 5);
 	front_rig_storage(rig, how);
-	uploads_start(worker->uploads);
+	worker->chores = chores_new(rig->own.loop, worker->pool);
 	rig_run(&rig->http);
 	return rig;
 }
@@ -392,11 +393,11 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 	struct worker *worker = &rig->worker;
 
 	rig_halt(&rig->http);
-	uploads_stop(worker->uploads);
 	http_server_free(rig->http.server);
 	indexes_free(worker->indexes);
 	pool_free(worker->pool);
 	loop_turn(rig->http.loop, 0);
+	chores_free(worker->chores);
 	uploads_free(worker->uploads);
 	http_client_free(rig->http.client);
 	loop_free(rig->http.loop);
