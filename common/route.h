@@ -51,7 +51,12 @@ struct route_table {
 	size_t len;
 };
 
-enum route_found { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
+enum route_found {
+	ROUTE_FOUND,
+	ROUTE_NO_PATH,
+	ROUTE_NO_METHOD,
+	ROUTE_MALFORMED, /* said by applications alone, of what stands in a path */
+};
 /* ret_allowed (NO_METHOD): bits of the methods that the path knows. ret_rest: what lies below a path with a star. */
 enum route_found route_find(struct route_table table, struct str path, enum http_method method, const struct route **ret,
 	struct str *ret_rest, unsigned *ret_allowed) MUST_CHECK;

@@ -18,7 +18,7 @@
  * id, while each time that it is sent has a token of its own. Claims that begin with the byte 1 are no groups; of them a receiver leaves out
  * those that it does not know.
  *
- * A token is for one use, of one receiver, for a short time: who receives it looks at that (worker/cluster/peer_guard.h). Here is its form
+ * A token is for one use, of one receiver, for a short time: who receives it looks at that (worker/auth/peer_guard.h). Here is its form
  * and its signature, which is compared in constant time before anything else of the header is looked into.
  * Only this header makes a request a peer's; who sends a bad one is refused 401.
  * At most 8 KiB, 64 groups, names of 255 bytes without NUL; an empty key signs nothing.

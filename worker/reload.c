@@ -37,13 +37,14 @@ struct reload {
 
 /* A certificate on its way to all loops; the last one frees it. */
 struct renewal {
+	const struct worker_settings *settings;
 	struct tls_files files;
 	atomic_uint loops_left;
 };
 
 struct renewal_of_loop {
 	struct renewal *renewal;
-	struct worker_loop *loop;
+	struct front_loop *loop;
 };
 
 static void files_of(const struct reload *reload, const char *files[FILES])
@@ -164,8 +165,8 @@ static void obey(struct reload *reload, const struct worker_settings *settings)
 
 	settings_compare(&worker_settings_table, &reload->now, settings, tell_change, &difference);
 	log_init((enum log_level)settings->log_level, worker->settings->log_format != 0);
-	rate_limit_set(worker->rate_limit, &settings->rate_rules);
-	auth_set_fail_delay(worker->auth, settings->fail_delay_s * 1000);
+	rate_limit_set(worker->front.rate_limit, &settings->rate_rules);
+	auth_set_fail_delay(worker->front.auth, settings->fail_delay_s * 1000);
 	reload->now.rate_limit = settings->rate_limit;
 	reload->now.rate_limit_methods = settings->rate_limit_methods;
 	reload->now.rate_limit_methods_node = settings->rate_limit_methods_node;
@@ -188,7 +189,7 @@ static void reload_settings(struct reload *reload)
 		free(reading);
 		return;
 	}
-	if (cluster_set_access(reload->worker->cluster, settings.access_control, &err)) {
+	if (cluster_set_access(reload->worker->front.cluster, settings.access_control, &err)) {
 		log_info("reload.access", "file=%s", log_quote(str_of(reload->worker->settings->file)));
 		reading->before = reload->readings;
 		reload->readings = reading;
@@ -211,7 +212,7 @@ static void renewal_free(struct renewal *renewal)
 static void renew(void *arg)
 {
 	struct renewal_of_loop *own = arg;
-	const struct worker_settings *settings = own->loop->worker->settings;
+	const struct worker_settings *settings = own->renewal->settings;
 	struct http_tls tls = tls_files_view(&own->renewal->files, settings);
 	struct error err;
 
@@ -231,17 +232,18 @@ static void reload_tls(struct reload *reload)
 	struct worker *worker = reload->worker;
 	struct error err;
 
+	renewal->settings = worker->settings;
 	if (!tls_files_read(&renewal->files, worker->settings, &err)) {
 		log_error("reload.tls", "error=%s the old certificate stays in force",
 			log_quote(str_of(err.text)));
 		renewal_free(renewal);
 		return;
 	}
-	atomic_init(&renewal->loops_left, worker->loops_len);
-	for (unsigned i = 0; i < worker->loops_len; i++) {
+	atomic_init(&renewal->loops_left, worker->front.loops_len);
+	for (unsigned i = 0; i < worker->front.loops_len; i++) {
 		struct renewal_of_loop *own = xnew(struct renewal_of_loop);
 
-		*own = (struct renewal_of_loop){ renewal, &worker->loops[i] };
+		*own = (struct renewal_of_loop){ renewal, &worker->front.loops[i] };
 		loop_post(own->loop->loop, renew, own);
 	}
 }
@@ -256,7 +258,7 @@ static void reopen_logs(const struct worker *worker)
 	if (output && !log_open(output))
 		log_error("reload.log", "file=%s cannot be opened, the old one is written on",
 			log_quote(str_of(output)));
-	audit_reopen(worker->audit);
+	audit_reopen(worker->front.audit);
 }
 
 void reload_all(struct reload *reload)

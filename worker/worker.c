@@ -25,20 +25,17 @@
 #include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_priv.h"
+#include "worker/chores/chores.h"
 #include "worker/front/front.h"
-#include "worker/chores/expire_chore.h"
-#include "worker/chores/fold_chore.h"
-#include "worker/chores/import_chore.h"
-#include "worker/chores/sweep_chore.h"
-#include "worker/chores/trim_chore.h"
-#include "worker/registry/uploads.h"
+#include "worker/housework.h"
+#include "worker/registry/registry.h"
 #include "worker/reload.h"
+#include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
-#include "worker/index/index.h"
-#include "worker/registry/manifest_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/tls_files.h"
+#include "worker/worker_stats.h"
 
 #define LOOPS_MAX      256
 #define POOL_QUEUE_MAX 10000
@@ -56,18 +53,10 @@
 
 #define BEAT_EVERY_MS 1000
 
-/* What chores need. */
-struct housework {
-	struct import_chore import;
-	struct sweep_chore sweep;
-	struct trim_chore trim;
-	struct buf spools; /* folder of all workers' spools, where that is beside the repositories */
-};
-
 struct worker_process {
 	struct worker worker; /* first */
 	struct loop_timer beats[LOOPS_MAX];
-	struct housework housework;
+	struct housework *housework;
 	int64_t started_s; /* wall clock */
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
@@ -79,18 +68,6 @@ struct worker_process {
 	int data_lock; /* -1: none */
 	struct reload *reload;
 };
-
-uint64_t worker_open_requests(const struct worker *worker)
-{
-	uint64_t ended = 0, begun = 0;
-
-	/* Ends are read first: a request that ends in between counts as open, never the other way round. */
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		ended += counter_get(&worker->loops[i].counters.http_ended_total);
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		begun += counter_get(&worker->loops[i].counters.http_begun_total);
-	return begun > ended ? begun - ended : 0;
-}
 
 /* Peers, leaders, S3. */
 static bool calls_others(const struct worker_settings *settings)
@@ -134,27 +111,29 @@ static bool probe_store(struct worker *worker, struct error *err)
 		return error_add(err, "store %s", store_place(worker->store));
 	if (conditional || !is_clustered(worker->settings))
 		return true;
-	worker->writes_refused = !worker->settings->unsafe_no_conditional_writes;
+	worker->front.writes_refused = !worker->settings->unsafe_no_conditional_writes;
 	log_warn("store.unsafe",
 		"place=%s the store accepts stale conditional writes, so several workers on it can lose "
 		"updates; %s",
 		log_quote(str_of(store_place(worker->store))),
-		worker->writes_refused ? "pushes are refused"
-				       : "accepted as storage.unsafeNoConditionalWrites is set");
+		worker->front.writes_refused ? "pushes are refused"
+					     : "accepted as storage.unsafeNoConditionalWrites is set");
 	return true;
 }
 
-/* That each worker on this folder has its own in. */
-static void spools_folder(const struct worker_settings *s, struct buf *into)
+bool worker_spools_folder(const struct worker_settings *s, struct buf *into)
 {
+	if (s->spool || s->s3_bucket)
+		return false;
 	buf_format(into, "%s/.uploads", s->root);
+	return true;
 }
 
 /* Beside the repositories where a rename brings a blob in; in our own folder where it is sent anyway. */
 static void spool_folder(const struct worker *worker, struct buf *into)
 {
 	const struct worker_settings *s = worker->settings;
-	const char *self = s->name ? s->name : cluster_self(worker->cluster);
+	const char *self = s->name ? s->name : cluster_self(worker->front.cluster);
 
 	if (s->spool)
 		buf_puts(into, s->spool);
@@ -181,12 +160,10 @@ static bool is_no_link(const char *path, struct error *err)
 /* It is emptied at start. */
 static bool check_own_spool(const struct worker *worker, const char *folder, struct error *err)
 {
-	const struct worker_settings *s = worker->settings;
 	AUTO_FINI(buf) parent = buf_limit(4096);
 
-	if (s->spool || s->s3_bucket)
+	if (!worker_spools_folder(worker->settings, &parent))
 		return true;
-	spools_folder(s, &parent);
 	return is_no_link(buf_text(&parent), err) && is_no_link(folder, err);
 }
 
@@ -216,35 +193,61 @@ static bool open_access(struct worker *worker, struct error *err)
 	struct cert_identity_rules certificates = settings_http_mtls(s);
 	struct auth_settings auth = { .realm = s->realm,
 		.htpasswd = s->htpasswd,
-		.peer_secret = cluster_key(worker->cluster),
-		.peer_name = cluster_known_as(worker->cluster),
+		.peer_secret = cluster_key(worker->front.cluster),
+		.peer_name = cluster_known_as(worker->front.cluster),
 		.fail_delay_ms = s->fail_delay_s * 1000,
 		.pool = worker->pool,
 		.remember_ms = s->login_remember_ms };
 
 	if (s->tls_ca)
 		auth.certificates = &certificates;
-	if (s->log_audit && !audit_open(&worker->audit, s->log_audit, worker->pool,
-				    &worker->loops[0].counters.audit_lost_total, err))
+	if (s->log_audit && !audit_open(&worker->front.audit, s->log_audit, worker->pool,
+				    &worker->front.loops[0].counters.audit_lost_total, err))
 		return false;
-	worker->rate_limit = rate_limit_new();
-	rate_limit_set(worker->rate_limit, &s->rate_rules);
-	return proxies_new(&worker->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
-	       auth_new(&worker->auth, &auth, err) &&
-	       usage_new(&worker->usage, worker->loops_len, s->mode == MODE_WORKER, err);
+	worker->front.rate_limit = rate_limit_new();
+	rate_limit_set(worker->front.rate_limit, &s->rate_rules);
+	return proxies_new(&worker->front.proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
+	       auth_new(&worker->front.auth, &auth, err) &&
+	       usage_new(&worker->front.usage, worker->front.loops_len, s->mode == MODE_WORKER, err);
 }
 
 /* Descriptors are for connections, blobs and uploads. */
-static void open_uploads(struct worker *worker)
+static void open_registry(struct worker *worker)
 {
 	const struct worker_settings *s = worker->settings;
-	struct uploads_bounds bounds = { .sessions = UPLOADS_MAX,
-		.sessions_each = (size_t)s->uploads_per_client,
-		.files = (size_t)process_stats().fds_max / 4,
-		.share = (unsigned)s->spool_share,
-		.evict_idle_ms = UPLOAD_EVICT_IDLE_MS };
+	struct registry_settings settings = { .store = worker->store,
+		.spool = worker->spool,
+		.pool = worker->pool,
+		.self = cluster_self(worker->front.cluster),
+		.trust = cluster_trust,
+		.trust_arg = worker->front.cluster,
+		.index_cache_bytes = (size_t)s->index_cache_bytes,
+		.index_log_bytes = (size_t)s->index_log_bytes,
+		.index_keep_us = s->index_log_keep_ms * 1000,
+		.manifest_cache_bytes = (size_t)s->manifest_cache_bytes,
+		.uploads = { .sessions = UPLOADS_MAX,
+			.sessions_each = (size_t)s->uploads_per_client,
+			.files = (size_t)process_stats().fds_max / 4,
+			.share = (unsigned)s->spool_share,
+			.evict_idle_ms = UPLOAD_EVICT_IDLE_MS },
+		.options = { .docker2s2 = has_compat(s, "docker2s2"), .require_blobs = s->require_blobs } };
 
-	worker->uploads = uploads_new(worker, &bounds);
+	worker->front.registry = registry_new(&settings);
+}
+
+/* What requests need of the settings. */
+static void tell_front(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	struct front *front = &worker->front;
+
+	front->peer_ca = s->peer_ca;
+	front->peer_cert = s->peer_cert;
+	front->peer_key = s->peer_key;
+	front->metrics_path = s->metrics ? s->metrics_path : NULL;
+	front->data = s->data;
+	front->stale_after_ms = s->stale_after_ms;
+	front->ready_when_stale = s->ready_when_stale;
 }
 
 /* Two processes would write one journal, and one state. */
@@ -270,22 +273,18 @@ static bool open_parts(struct worker_process *process, struct error *err)
 {
 	struct worker *worker = &process->worker;
 	const struct worker_settings *s = worker->settings;
+	struct member_settings member = settings_cluster(s);
 
 	if (!pool_new(&worker->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!file_make_folders(s->data, 0700, err) || !lock_data(process, err) ||
-		!cluster_new(&worker->cluster, s, process->port, err) ||
+		!cluster_new(&worker->front.cluster, &member, process->port, err) ||
 		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
 		!open_spool(worker, err))
 		return false;
 	if (!open_access(worker, err))
 		return false;
-	worker->docker2s2 = has_compat(s, "docker2s2");
-	worker->manifests = manifest_cache_new((size_t)s->manifest_cache_bytes);
-	worker->indexes = indexes_new(
-		worker->store, worker->pool, cluster_trust, worker->cluster, (size_t)s->index_cache_bytes);
-	indexes_set_log(worker->indexes, (size_t)s->index_log_bytes);
-	indexes_set_keep(worker->indexes, s->index_log_keep_ms * 1000);
-	open_uploads(worker);
+	open_registry(worker);
+	tell_front(worker);
 	return true;
 }
 
@@ -310,23 +309,23 @@ static unsigned timeout_of(int64_t ms)
 static bool open_loop(struct worker_process *process, unsigned at, int listen_fd, struct error *err)
 {
 	struct worker *worker = &process->worker;
-	struct worker_loop *own = &worker->loops[at];
+	struct front_loop *own = &worker->front.loops[at];
 	struct http_client_settings client = { 0 };
 	struct http_server_settings server = { .listen_fd = listen_fd,
 		.tls = worker->settings->tls_cert ? &process->tls : NULL,
-		.connection_limit = process->connections / worker->loops_len + 1 };
+		.connection_limit = process->connections / worker->front.loops_len + 1 };
 	char name[16];
 
 	server.idle_timeout_ms = timeout_of(worker->settings->read_timeout_ms);
 	server.send_timeout_ms = timeout_of(worker->settings->write_timeout_ms);
 	server.head_timeout_ms = server.idle_timeout_ms < HEAD_MAX_MS ? server.idle_timeout_ms : HEAD_MAX_MS;
-	own->worker = worker;
+	own->front = &worker->front;
 	traffic_init(&own->traffic);
 	(void)snprintf(name, sizeof(name), "loop-%u", at);
 	if (!loop_new(&own->loop, name, err))
 		return false;
 	loop_set_index(own->loop, at);
-	worker->usage->loops[at].loop = own->loop;
+	worker->front.usage->loops[at].loop = own->loop;
 	return (!calls_others(worker->settings) || http_client_new(&own->client, own->loop, &client, err)) &&
 	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
@@ -336,7 +335,7 @@ static bool listen_all(struct worker_process *process, int *fds, struct error *e
 	const struct worker_settings *s = process->worker.settings;
 
 	process->port = (uint16_t)s->port;
-	for (unsigned i = 0; i < process->worker.loops_len; i++)
+	for (unsigned i = 0; i < process->worker.front.loops_len; i++)
 		if (!http_listen(s->address, process->port, true, &fds[i], &process->port, err))
 			return error_add(err, "listen on %s port %u", s->address, process->port);
 	return true;
@@ -344,7 +343,7 @@ static bool listen_all(struct worker_process *process, int *fds, struct error *e
 
 static void *loop_thread(void *arg)
 {
-	struct worker_loop *own = arg;
+	struct front_loop *own = arg;
 
 	loop_run(own->loop);
 	return NULL;
@@ -352,8 +351,9 @@ static void *loop_thread(void *arg)
 
 static void start_threads(struct worker_process *process)
 {
-	for (unsigned i = 0; i < process->worker.loops_len; i++) {
-		CHECK(!pthread_create(&process->threads[i], NULL, loop_thread, &process->worker.loops[i]));
+	for (unsigned i = 0; i < process->worker.front.loops_len; i++) {
+		CHECK(!pthread_create(
+			&process->threads[i], NULL, loop_thread, &process->worker.front.loops[i]));
 		process->threads_len++;
 	}
 }
@@ -361,56 +361,25 @@ static void start_threads(struct worker_process *process)
 /* For /livez: whoever has to sees when we stop turning. */
 static void on_beat(void *arg)
 {
-	struct worker_loop *own = arg;
-	struct worker_process *process = (struct worker_process *)own->worker;
+	struct front_loop *own = arg;
+	struct worker_process *process = (struct worker_process *)own->front;
 
 	__atomic_store_n(&own->beat_ms, clock_ms(), __ATOMIC_RELAXED);
 	loop_timer_start(own->loop, &process->beats[loop_index(own->loop)], BEAT_EVERY_MS, on_beat, own);
 }
 
-/* Chores. */
-
-static uint64_t count_connections(void *arg)
+static void start_cluster(struct worker *worker)
 {
-	const struct worker *worker = arg;
-	uint64_t open = 0;
+	struct front_loop *first = &worker->front.loops[0];
+	struct cluster_run run = { .loop = first->loop,
+		.client = first->client,
+		.pool = worker->pool,
+		.usage = worker->front.usage,
+		.stats = worker_stats,
+		.arg = worker,
+		.refused = &first->counters.usage_refused_total };
 
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		open += http_server_stats(worker->loops[i].server).connections;
-	return open;
-}
-
-static void set_rows(struct worker_process *process)
-{
-	struct worker *worker = &process->worker;
-	const struct worker_settings *s = worker->settings;
-	struct housework *work = &process->housework;
-
-	work->import = (struct import_chore){ .store = worker->store,
-		.every_ms = s->s3_bucket ? s->s3_import_every_ms : s->import_every_ms,
-		.by_mark = s->s3_bucket != NULL };
-	work->sweep = (struct sweep_chore){ .store = worker->store,
-		.was_killed = spool_was_left(worker->spool),
-		.before_s = process->started_s,
-		.spools = s->spool || s->s3_bucket ? NULL : buf_text(&work->spools) };
-	work->trim = (struct trim_chore){ .count = count_connections, .arg = worker };
-}
-
-static void start_chores(struct worker_process *process)
-{
-	struct worker *worker = &process->worker;
-	struct housework *work = &process->housework;
-
-	work->spools = buf_limit(4096);
-	spools_folder(worker->settings, &work->spools);
-	set_rows(process);
-	worker->chores = chores_new(worker->loops[0].loop, worker->pool);
-	fold_chore_add(worker->chores, worker->indexes);
-	trim_chore_add(worker->chores, &work->trim);
-	expire_chore_add(worker->chores, worker->uploads);
-	import_chore_add(worker->chores, &work->import);
-	sweep_chore_add(worker->chores, &work->sweep);
-	chores_start(worker->chores);
+	cluster_start(worker->front.cluster, &run);
 }
 
 static bool open_process(struct worker_process *process, struct error *err)
@@ -420,13 +389,13 @@ static bool open_process(struct worker_process *process, struct error *err)
 
 	if (!read_tls(process, err) || !listen_all(process, fds, err) || !open_parts(process, err))
 		return false;
-	for (unsigned i = 0; i < worker->loops_len; i++)
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		if (!open_loop(process, i, fds[i], err))
 			return false;
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		on_beat(&worker->loops[i]);
-	cluster_start(worker->cluster, worker);
-	start_chores(process);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		on_beat(&worker->front.loops[i]);
+	start_cluster(worker);
+	process->housework = housework_start(worker, process->started_s);
 	return true;
 }
 
@@ -434,34 +403,34 @@ static bool open_process(struct worker_process *process, struct error *err)
 
 static void post_all(struct worker *worker, loop_post_f *fn)
 {
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		loop_post(worker->loops[i].loop, fn, &worker->loops[i]);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		loop_post(worker->front.loops[i].loop, fn, &worker->front.loops[i]);
 }
 
 static void do_drain(void *arg)
 {
-	cluster_drain(((struct worker_loop *)arg)->worker->cluster);
+	cluster_drain(((struct front_loop *)arg)->front->cluster);
 }
 
 static void do_leave(void *arg)
 {
-	cluster_leave(((struct worker_loop *)arg)->worker->cluster);
+	cluster_leave(((struct front_loop *)arg)->front->cluster);
 }
 
 static void do_stop(void *arg)
 {
-	struct worker_loop *own = arg;
+	struct front_loop *own = arg;
 
 	if (loop_index(own->loop) == 0) {
-		cluster_stop(own->worker->cluster);
+		cluster_stop(own->front->cluster);
 	}
-	loop_timer_stop(own->loop, &((struct worker_process *)own->worker)->beats[loop_index(own->loop)]);
+	loop_timer_stop(own->loop, &((struct worker_process *)own->front)->beats[loop_index(own->loop)]);
 	loop_stop(own->loop);
 }
 
 static void do_quiesce(void *arg)
 {
-	http_server_quiesce(((struct worker_loop *)arg)->server);
+	http_server_quiesce(((struct front_loop *)arg)->server);
 }
 
 /* One that ends us; SIGHUP is obeyed by the way. */
@@ -480,23 +449,23 @@ static bool signal_came(const struct worker_process *process, int within_ms)
 
 static bool is_out_of_ring(struct worker *worker)
 {
-	AUTO(snapshot) *snapshot = cluster_snapshot(worker->cluster);
+	AUTO(snapshot) *snapshot = cluster_snapshot(worker->front.cluster);
 	const struct ring_member *me;
 
 	if (worker->settings->mode != MODE_WORKER || snapshot->self == RING_NOBODY)
 		return true;
 	me = ring_at(snapshot->ring, (size_t)snapshot->self);
-	return !me->active || !cluster_lease_left_ms(worker->cluster);
+	return !me->active || !cluster_lease_left_ms(worker->front.cluster);
 }
 
 static bool is_idle(struct worker *worker)
 {
-	return worker_open_requests(worker) == 0;
+	return front_open_requests(&worker->front) == 0;
 }
 
 static bool has_left(struct worker *worker)
 {
-	return cluster_has_left(worker->cluster);
+	return cluster_has_left(worker->front.cluster);
 }
 
 /* Until it is so, the time is over, or a second signal says that somebody is in a hurry. */
@@ -518,15 +487,15 @@ static void stop_orderly(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
 
-	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->cluster))));
-	chores_stop(worker->chores);
-	loop_post(worker->loops[0].loop, do_drain, &worker->loops[0]);
+	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->front.cluster))));
+	chores_stop(worker->front.chores);
+	loop_post(worker->front.loops[0].loop, do_drain, &worker->front.loops[0]);
 	if (!wait_until(process, is_out_of_ring, DRAIN_MS))
 		return;
 	post_all(worker, do_quiesce);
 	if (!wait_until(process, is_idle, FINISH_MS))
 		return;
-	loop_post(worker->loops[0].loop, do_leave, &worker->loops[0]);
+	loop_post(worker->front.loops[0].loop, do_leave, &worker->front.loops[0]);
 	(void)wait_until(process, has_left, LEAVE_MS);
 }
 
@@ -534,37 +503,36 @@ static void close_process(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
 
-	chores_stop(worker->chores);
+	chores_stop(worker->front.chores);
 	if (process->threads_len)
 		post_all(worker, do_stop);
 	for (unsigned i = 0; i < process->threads_len; i++)
 		(void)pthread_join(process->threads[i], NULL);
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		http_server_free(worker->loops[i].server);
-	chores_await_end(worker->chores);
-	indexes_free(worker->indexes);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		http_server_free(worker->front.loops[i].server);
+	chores_await_end(worker->front.chores);
+	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	/* What the pool posted at last runs here, on nobody's thread. */
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		if (worker->loops[i].loop)
-			loop_turn(worker->loops[i].loop, 0);
-	chores_free(worker->chores);
-	buf_fini(&process->housework.spools);
-	audit_free(worker->audit);
-	uploads_free(worker->uploads);
-	cluster_free(worker->cluster);
-	usage_free(worker->usage);
-	for (unsigned i = 0; i < worker->loops_len; i++) {
-		http_client_free(worker->loops[i].client);
-		loop_free(worker->loops[i].loop);
+	for (unsigned i = 0; i < worker->front.loops_len; i++)
+		if (worker->front.loops[i].loop)
+			loop_turn(worker->front.loops[i].loop, 0);
+	chores_free(worker->front.chores);
+	housework_free(process->housework);
+	audit_free(worker->front.audit);
+	registry_free(worker->front.registry);
+	cluster_free(worker->front.cluster);
+	usage_free(worker->front.usage);
+	for (unsigned i = 0; i < worker->front.loops_len; i++) {
+		http_client_free(worker->front.loops[i].client);
+		loop_free(worker->front.loops[i].loop);
 	}
-	auth_free(worker->auth);
-	rate_limit_free(worker->rate_limit);
-	proxies_free(worker->proxies);
-	manifest_cache_free(worker->manifests);
+	auth_free(worker->front.auth);
+	rate_limit_free(worker->front.rate_limit);
+	proxies_free(worker->front.proxies);
 	spool_free(worker->spool);
 	store_free(worker->store);
-	free(worker->loops);
+	free(worker->front.loops);
 	tls_files_fini(&process->tls_files);
 	reload_free(process->reload);
 	if (process->signals >= 0)
@@ -608,10 +576,10 @@ int worker_run(const struct worker_settings *settings)
 	if (calls_others(settings))
 		http_client_init();
 	worker->settings = settings;
-	worker->started_ms = clock_ms();
+	worker->front.started_ms = clock_ms();
 	process->started_s = clock_wall_s();
-	worker->loops_len = count_loops(settings);
-	worker->loops = xnew_array(struct worker_loop, worker->loops_len);
+	worker->front.loops_len = count_loops(settings);
+	worker->front.loops = xnew_array(struct front_loop, worker->front.loops_len);
 	process->reload = reload_new(worker);
 	process->connections = http_connections_fit((unsigned)settings->connections);
 	if (!open_process(process, &err)) {
@@ -619,13 +587,13 @@ int worker_run(const struct worker_settings *settings)
 	} else {
 		start_threads(process);
 		log_info("worker.ready", "port=%u name=%s store=%s loops=%u ms=%" PRId64, process->port,
-			log_quote(str_of(cluster_self(worker->cluster))),
-			log_quote(str_of(store_place(worker->store))), worker->loops_len,
-			clock_ms() - worker->started_ms);
+			log_quote(str_of(cluster_self(worker->front.cluster))),
+			log_quote(str_of(store_place(worker->store))), worker->front.loops_len,
+			clock_ms() - worker->front.started_ms);
 		while (!signal_came(process, RELOAD_EVERY_MS))
 			reload_changed(process->reload);
 		stop_orderly(process);
-		log_info("worker.stopped", "ms=%" PRId64, clock_ms() - worker->started_ms);
+		log_info("worker.stopped", "ms=%" PRId64, clock_ms() - worker->front.started_ms);
 		status = 0;
 	}
 	close_process(process);

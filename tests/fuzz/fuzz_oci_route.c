@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (!len)
 		return 0;
 	enum http_method method = (enum http_method)(bytes[0] % (HTTP_OTHER + 1));
-	if (oci_route_parse(method, str_from(bytes + 1, len - 1), &route, &allowed, &err) != OCI_ROUTED)
+	if (oci_route_parse(method, str_from(bytes + 1, len - 1), &route, &allowed, &err) != ROUTE_FOUND)
 		return 0;
 	struct name again;
 	if (route.name.text[0] && !name_parse(name_str(&route.name), &again, &err))

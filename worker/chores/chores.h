@@ -17,7 +17,7 @@
  *           One that runs once is not tried again.
  * The end   after chores_stop() no run begins, and chore_may_go_on() says no to those under way.
  *
- * To add one: a file in this folder with a run function, and a row in worker.c; its name appears in the metrics and the log by itself,
+ * To add one: a file in this folder with a run function, and a row in worker/housework.c; its name appears in the metrics and the log by itself,
  * and is listed in docs/operation.md.
  *
  * Thread  chores_add() and chores_start(): the loop's, or before it runs; run(): pool; the rest: any.

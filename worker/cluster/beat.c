@@ -12,7 +12,6 @@
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/report_call.h"
 #include "worker/cluster/usage_priv.h"
-#include "worker/worker.h"
 
 /* Beats that follow each other at once in ten seconds. */
 #define SOON_MOST    200
@@ -55,6 +54,7 @@ static void on_waits(void *arg)
 {
 	struct beat *beat = arg;
 
+	loop_assert(beat->loop);
 	if (beat->stopping)
 		return;
 	quotas_wake_old(beat->usage->quotas);
@@ -154,6 +154,7 @@ static void on_done(void *arg, const struct report_result *result)
 {
 	struct beat *beat = arg;
 
+	loop_assert(beat->loop);
 	if (result->end == REPORT_TAKEN)
 		taken(beat, result);
 	else
@@ -188,6 +189,7 @@ static void cycle(void *arg)
 	struct beat *beat = arg;
 	int64_t wait_ms;
 
+	loop_assert(beat->loop);
 	if (beat->stopping || beat->call.call)
 		return;
 	compose(beat);
@@ -201,6 +203,7 @@ static void on_kick(void *arg)
 {
 	struct beat *beat = arg;
 
+	loop_assert(beat->loop);
 	atomic_store(&beat->kicked, false);
 	if (beat->stopping) {
 		quotas_failed(beat->usage->quotas);
@@ -225,13 +228,14 @@ void beat_kick(void *arg)
 
 /* ---- life ---- */
 
-struct beat *beat_start(struct report_self *self, struct usage *usage)
+struct beat *beat_start(struct report_self *self)
 {
 	struct beat *beat = xnew(struct beat);
 
 	beat->self = self;
-	beat->usage = usage;
-	beat->loop = self->worker->loops[0].loop;
+	beat->usage = self->cluster->run.usage;
+	beat->loop = self->cluster->run.loop;
+	loop_assert(beat->loop);
 	beat->telling = true;
 	report_call_init(&beat->call, self, on_done, beat);
 	beat_kick(beat);
@@ -241,6 +245,7 @@ struct beat *beat_start(struct report_self *self, struct usage *usage)
 
 void beat_stop(struct beat *beat)
 {
+	loop_assert(beat->loop);
 	beat->stopping = true;
 	loop_timer_stop(beat->loop, &beat->timer);
 	loop_timer_stop(beat->loop, &beat->waits);

@@ -13,7 +13,7 @@
  * the lease lasts that it gave. Where another one answers, all that we hold is told to it, from the first row on, and the grants of
  * no answer count until then. Such a telling ends with `all`.
  *
- * Thread  own loop, but for beat_kick().
+ * Thread  the cluster's loop, but for beat_kick().
  */
 #pragma once
 
@@ -21,9 +21,8 @@
 
 struct beat;
 struct report_self;
-struct usage;
 
-struct beat *beat_start(struct report_self *self, struct usage *usage);
+struct beat *beat_start(struct report_self *self);
 /* Thread  any. There is something to be said. */
 void beat_kick(void *beat);
 void beat_stop(struct beat *beat);

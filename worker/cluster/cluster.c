@@ -8,13 +8,13 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/map.h"
-#include "worker/cluster/cluster_priv.h"
 #include "proto/upload_id.h"
+#include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/feed.h"
 #include "worker/cluster/report.h"
 #include "worker/cluster/self_address.h"
-#include "worker/worker.h"
 
 /* A peer that refused a connection is left alone for so long. */
 #define FAILED_FOR_MS 1000
@@ -24,20 +24,20 @@
 /* What signs the calls between workers, unless the leaders give them a secret (peer_keys.h): one of an older
  * version does not. Members of a static cluster must be given one; who is alone has no peers and believes
  * none. */
-static void derive_key(struct cluster *cluster, const struct worker_settings *settings)
+static void derive_key(struct cluster *cluster, const struct member_settings *settings)
 {
 	cluster->has_key = true;
 	if (settings->secret)
 		peer_key_derive(
 			str_of(settings->secret), "calls between workers v2, cluster secret", cluster->key);
-	else if (settings->mode == MODE_WORKER)
+	else if (settings->led)
 		peer_key_derive(str_of(settings->leader_client_secret),
 			"calls between workers v2, client secret of the leaders", cluster->key);
 	else
 		cluster->has_key = false;
 }
 
-static bool ring_static(const struct worker_settings *settings, struct ring **ret_ring, struct error *err)
+static bool ring_static(const struct member_settings *settings, struct ring **ret_ring, struct error *err)
 {
 	size_t len = settings->members.len;
 	struct ring_member *members = xnew_array(struct ring_member, len);
@@ -48,8 +48,7 @@ static bool ring_static(const struct worker_settings *settings, struct ring **re
 	memcpy(key, settings->hash_key, sizeof(key));
 	for (size_t i = 0; i < len; i++) {
 		urls[i] = buf_limit(512);
-		buf_format(
-			&urls[i], "%s://%s", settings->tls_cert ? "https" : "http", settings->members.at[i]);
+		buf_format(&urls[i], "%s://%s", settings->https ? "https" : "http", settings->members.at[i]);
 		members[i] = (struct ring_member){
 			.id = settings->members.at[i], .url = buf_text(&urls[i]), .active = true
 		};
@@ -70,18 +69,18 @@ static void format_place(size_t place, size_t len, struct buf *into)
 
 static bool start_static(struct cluster *cluster, uint16_t port, struct error *err)
 {
-	const struct setting_list *members = &cluster->settings->members;
+	const struct setting_list *members = &cluster->settings.members;
 	AUTO_FINI(buf) known_as = buf_limit(64);
 	struct ring *ring;
 	size_t place;
 
-	if (!self_among(members, port, &place, err) || !ring_static(cluster->settings, &ring, err))
+	if (!self_among(members, port, &place, err) || !ring_static(&cluster->settings, &ring, err))
 		return false;
 	cluster->self = check_strdup(members->at[place]);
 	format_place(place, members->len, &known_as);
 	cluster->known_as = check_strdup(buf_text(&known_as));
 	return snapshot_new_plain(
-		&cluster->current, ring, (int)place, &cluster->rules, cluster->settings->isolated, err);
+		&cluster->current, ring, (int)place, &cluster->rules, cluster->settings.isolated, err);
 }
 
 static bool start_single(struct cluster *cluster, struct error *err)
@@ -101,7 +100,7 @@ static bool start_led(struct cluster *cluster, uint16_t port, struct error *err)
 	AUTO_FINI(buf) name = buf_limit(MEMBER_NAME_MAX + 1);
 	AUTO(state) *empty = state_new();
 
-	self_name(cluster->settings, port, &name);
+	self_name(&cluster->settings, port, &name);
 	if (!buf_check(&name, "CLUSTER_WORKER_NAME", err))
 		return false;
 	cluster->self = check_strdup(buf_text(&name));
@@ -109,7 +108,7 @@ static bool start_led(struct cluster *cluster, uint16_t port, struct error *err)
 	return snapshot_new_state(&cluster->current, empty, cluster->self, NULL, &cluster->rules, err);
 }
 
-bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *settings, uint16_t port,
+bool cluster_new(struct cluster **ret_cluster, const struct member_settings *settings, uint16_t port,
 	struct error *err)
 {
 	AUTO(cluster) *cluster = xnew(struct cluster);
@@ -118,21 +117,21 @@ bool cluster_new(struct cluster **ret_cluster, const struct worker_settings *set
 	bool ok;
 
 	pthread_mutex_init(&cluster->lock, NULL);
-	cluster->settings = settings;
-	cluster->rules = (struct snapshot_rules){ .led = settings->mode == MODE_WORKER,
+	cluster->settings = *settings;
+	cluster->rules = (struct snapshot_rules){ .led = settings->led,
 		.access_control = settings->access_control,
-		.htpasswd = settings->htpasswd != NULL,
-		.certificates = settings->tls_ca != NULL,
+		.htpasswd = settings->has_htpasswd,
+		.certificates = settings->has_certificates,
 		.own_peer_key = settings->secret != NULL };
 	cluster->failed = map_new();
 	derive_key(cluster, settings);
 	random_bytes(cluster->sender, sizeof(cluster->sender));
-	if (settings->mode == MODE_WORKER || settings->members.len)
+	if (settings->led || settings->members.len)
 		self_url(settings, port, &url);
 	cluster->url = check_strdup(buf_text(&url));
 	random_hex(process, 16);
 	cluster->process = check_strdup(process);
-	if (settings->mode == MODE_WORKER)
+	if (settings->led)
 		ok = start_led(cluster, port, err);
 	else if (settings->members.len)
 		ok = start_static(cluster, port, err);
@@ -165,16 +164,19 @@ void cluster_free(struct cluster *cluster)
 	free(cluster);
 }
 
-void cluster_start(struct cluster *cluster, struct worker *worker)
+void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 {
+	loop_assert(run->loop);
+	cluster->run = *run;
 	if (!cluster->has_leaders)
 		return;
-	cluster->feed = feed_start(cluster, worker->loops[0].loop, worker->loops[0].client, worker->pool);
-	cluster->report = report_start(cluster, worker);
+	cluster->feed = feed_start(cluster);
+	cluster->report = report_start(cluster);
 }
 
 void cluster_stop(struct cluster *cluster)
 {
+	loop_assert(cluster->run.loop);
 	feed_stop(cluster->feed);
 	report_stop(cluster->report);
 }
@@ -448,6 +450,7 @@ bool cluster_is_draining(const struct cluster *cluster)
 
 void cluster_drain(struct cluster *cluster)
 {
+	loop_assert(cluster->run.loop);
 	atomic_store(&cluster->draining, true);
 	if (cluster->report)
 		report_say(cluster->report, "draining");
@@ -455,6 +458,7 @@ void cluster_drain(struct cluster *cluster)
 
 void cluster_leave(struct cluster *cluster)
 {
+	loop_assert(cluster->run.loop);
 	if (cluster->report)
 		report_say(cluster->report, "left");
 }

@@ -36,7 +36,7 @@ struct place_found cluster_place_upload(struct cluster *cluster, const struct sn
 void cluster_peer_failed(struct cluster *cluster, struct str id);
 void cluster_peer_answered(struct cluster *cluster, struct str id);
 
-/* For struct indexes: ms of trust for this repository, 0 unless we own it and hold a lease. */
+/* For how many ms a view of this repository that was the newest once is good; 0 unless we own it and hold a lease. */
 int64_t cluster_trust(void *cluster, struct str name);
 int64_t cluster_lease_left_ms(struct cluster *cluster); /* INT64_MAX without leaders */
 

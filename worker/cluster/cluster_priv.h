@@ -8,9 +8,9 @@
 #include <stdatomic.h>
 
 #include "common/buf.h"
+#include "worker/auth/snapshot_new.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/cluster_new.h"
-#include "worker/auth/snapshot_new.h"
 #include "worker/cluster/trust.h"
 
 struct feed;
@@ -18,7 +18,8 @@ struct report;
 struct map;
 
 struct cluster {
-	const struct worker_settings *settings;
+	struct member_settings settings;
+	struct cluster_run run; /* since cluster_start() */
 	struct snapshot_rules rules; /* guarded by lock once the loops run */
 	unsigned rules_version;
 	char *self, *url, *process; /* member name, URL for peers, random id of this process */
@@ -36,7 +37,7 @@ struct cluster {
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
 	atomic_bool draining;
 
-	/* loop 0 alone */
+	/* own loop alone; NULL without leaders */
 	struct feed *feed;
 	struct report *report;
 };

@@ -16,7 +16,6 @@
 #include "worker/cluster/journal.h"
 #include "worker/cluster/report_call.h"
 #include "worker/cluster/usage_priv.h"
-#include "worker/worker.h"
 
 /* After a failure, at the longest. */
 #define RETRY_MS 500
@@ -27,6 +26,7 @@ struct counts {
 	struct report_self *self;
 	struct usage *usage;
 	struct loop *loop;
+	struct pool *pool;
 	struct report_call call;
 	struct counts_queue queue;
 	const struct usage_report *sending; /* the queue's */
@@ -69,6 +69,7 @@ static void journal_done(void *arg)
 {
 	struct counts *counts = arg;
 
+	loop_assert(counts->loop);
 	counts->saving = false;
 	counts_queue_was_written(&counts->queue);
 	step(counts);
@@ -111,7 +112,7 @@ static void write_journal(struct counts *counts)
 	compose_journal(counts);
 	counts->was_empty = empty;
 	counts->saving = true;
-	pool_push(counts->self->worker->pool, journal_run, counts);
+	pool_push(counts->pool, journal_run, counts);
 }
 
 /* ---- refused ---- */
@@ -139,12 +140,12 @@ static void put_aside(struct counts *counts, const struct usage_report *report, 
 	log_error("usage.refused", "boot=%s seq=%" PRIu64 " rows=%zu path=%s error=%s", report->boot,
 		report->seq, report->rows_len + report->repositories_len + report->demands_len,
 		log_quote(str_of(counts->refused_path)), log_quote(str_of(why)));
-	counter_add(&counts->self->worker->loops[0].counters.usage_refused_total, 1);
+	counter_add(counts->self->cluster->run.refused, 1);
 	refused->path = counts->refused_path;
 	refused->line = buf_limit(USAGE_BYTES_MAX);
 	usage_report_encode(report, &refused->line);
 	buf_putc(&refused->line, '\n');
-	pool_push(counts->self->worker->pool, refused_run, refused);
+	pool_push(counts->pool, refused_run, refused);
 }
 
 /* ---- sending ---- */
@@ -174,6 +175,7 @@ static void on_done(void *arg, const struct report_result *result)
 	struct counts *counts = arg;
 	const struct usage_report *report = TAKE(counts->sending);
 
+	loop_assert(counts->loop);
 	switch (result->end) {
 	case REPORT_TAKEN:
 		drop(counts, report);
@@ -226,6 +228,7 @@ static void step(void *arg)
 {
 	struct counts *counts = arg;
 
+	loop_assert(counts->loop);
 	if (counts->stopping || atomic_load(&counts->over))
 		return;
 	if (!counts_queue_has_own(&counts->queue) && !usage_batch_is_empty(&counts->queue.pending))
@@ -252,6 +255,7 @@ static void collected(void *arg)
 	struct handover *handover = arg;
 	struct counts *counts = handover->counts;
 
+	loop_assert(counts->loop);
 	counts->dirty |= !usage_batch_is_empty(&handover->batch);
 	usage_batch_merge(&counts->queue.pending, &handover->batch);
 	usage_batch_fini(&handover->batch);
@@ -273,6 +277,7 @@ static void collect_run(void *arg)
 	struct collect *collect = arg;
 	struct handover *handover = xnew(struct handover);
 
+	loop_assert(collect->from->loop);
 	handover->counts = collect->counts;
 	usage_batch_move(&handover->batch, &collect->from->batch);
 	loop_post(collect->counts->loop, collected, handover);
@@ -288,7 +293,7 @@ static void collect_all(struct counts *counts)
 		struct collect *collect = xnew(struct collect);
 
 		*collect = (struct collect){ .counts = counts, .from = &counts->usage->loops[i] };
-		loop_post(counts->self->worker->loops[i].loop, collect_run, collect);
+		loop_post(collect->from->loop, collect_run, collect);
 	}
 }
 
@@ -296,6 +301,7 @@ static void on_tick(void *arg)
 {
 	struct counts *counts = arg;
 
+	loop_assert(counts->loop);
 	if (counts->stopping || counts->leaving)
 		return;
 	collect_all(counts);
@@ -336,6 +342,7 @@ static void finish(struct counts *counts)
 /* What one collection that is under way does not have, the one after it has. */
 void counts_finish(struct counts *counts)
 {
+	loop_assert(counts->loop);
 	quotas_close(counts->usage->quotas);
 	counts->leaving = true;
 	collect_all(counts);
@@ -426,17 +433,20 @@ static char *path_of(const struct counts *counts, const char *name)
 {
 	AUTO_FINI(buf) path = buf_limit(4096);
 
-	buf_format(&path, "%s/%s", counts->self->cluster->settings->data, name);
+	buf_format(&path, "%s/%s", counts->self->cluster->settings.data, name);
 	return check_strdup(buf_text(&path));
 }
 
-struct counts *counts_start(struct report_self *self, struct usage *usage)
+struct counts *counts_start(struct report_self *self)
 {
+	const struct cluster_run *run = &self->cluster->run;
 	struct counts *counts = xnew(struct counts);
 
+	loop_assert(run->loop);
 	counts->self = self;
-	counts->usage = usage;
-	counts->loop = self->worker->loops[0].loop;
+	counts->usage = run->usage;
+	counts->loop = run->loop;
+	counts->pool = run->pool;
 	report_call_init(&counts->call, self, on_done, counts);
 	counts_queue_init(&counts->queue, self->cluster->self, self->cluster->process);
 	counts->text = buf_limit(JOURNAL_MAX);
@@ -444,8 +454,8 @@ struct counts *counts_start(struct report_self *self, struct usage *usage)
 	counts->refused_path = path_of(counts, "usage.refused");
 	counts->ceilings_path = path_of(counts, "usage.ceilings");
 	load(counts);
-	usage->writer = ceiling_writer_new(
-		usage->quotas, self->worker->pool, counts->ceilings_path, self->cluster->process);
+	counts->usage->writer = ceiling_writer_new(
+		counts->usage->quotas, counts->pool, counts->ceilings_path, self->cluster->process);
 	loop_post(counts->loop, step, counts);
 	loop_timer_start(counts->loop, &counts->tick, self->every_ms, on_tick, counts);
 	return counts;
@@ -453,6 +463,7 @@ struct counts *counts_start(struct report_self *self, struct usage *usage)
 
 void counts_stop(struct counts *counts)
 {
+	loop_assert(counts->loop);
 	counts->stopping = true;
 	loop_timer_stop(counts->loop, &counts->tick);
 	loop_timer_stop(counts->loop, &counts->retry);

@@ -7,7 +7,7 @@
  *
  * What a leader refuses for what it is (400, 413) is told, put aside in usage.refused, and not repeated. The counts of a boot
  * whose process lives elsewhere (409: this folder is a copy) wait for a lease; the others go on.
- * Thread  own loop.
+ * Thread  the cluster's loop.
  */
 #pragma once
 
@@ -17,10 +17,9 @@
 
 struct counts;
 struct report_self;
-struct usage;
 
 /* Reads the journal, and with it what the ceilings of an earlier boot say: blocks, before the loops run. */
-struct counts *counts_start(struct report_self *self, struct usage *usage);
+struct counts *counts_start(struct report_self *self);
 /* Nothing is admitted any more: what is counted by now, and as the last word of this boot what every grant was used for and that we
  * have left. The journal has it before it is sent, and then the ceilings go. */
 void counts_finish(struct counts *counts);

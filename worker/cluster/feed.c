@@ -32,7 +32,6 @@
 struct feed {
 	struct cluster *cluster;
 	struct loop *loop;
-	struct http_client *client;
 	struct pool *pool;
 	struct leaders leaders;
 	struct loop_timer timer;
@@ -129,7 +128,7 @@ static bool check_digest(struct str bytes, const char *wanted, struct error *err
 static bool apply_now(struct feed_apply *apply, struct error *err)
 {
 	struct cluster *cluster = apply->feed->cluster;
-	size_t most = (size_t)cluster->settings->state_limit;
+	size_t most = (size_t)cluster->settings.state_limit;
 	AUTO_FINI(buf) expanded = buf_limit(most);
 	AUTO(state) *state = NULL;
 	struct str bytes = buf_str(&apply->body);
@@ -178,6 +177,7 @@ static void save_done(void *arg)
 {
 	struct feed *feed = arg;
 
+	loop_assert(feed->loop);
 	feed->saving = false;
 	save(feed);
 }
@@ -246,9 +246,9 @@ static void apply_done(void *arg)
 {
 	struct feed_apply *apply = arg;
 	struct feed *feed = apply->feed;
-
 	int64_t busy_ms = clock_ms() - apply->begun_ms;
 
+	loop_assert(feed->loop);
 	feed->applying = NULL;
 	if (apply->ok) {
 		worked(feed);
@@ -277,7 +277,7 @@ static void start_apply(struct feed *feed, struct http_call *call)
 
 	apply->feed = feed;
 	apply->begun_ms = clock_ms();
-	apply->body = buf_limit((size_t)feed->cluster->settings->state_limit);
+	apply->body = buf_limit((size_t)feed->cluster->settings.state_limit);
 	buf_add(&apply->body, body);
 	apply->gzip = encoding && !strcmp(encoding, "gzip");
 	apply->old = cluster_snapshot(feed->cluster);
@@ -287,7 +287,7 @@ static void start_apply(struct feed *feed, struct http_call *call)
 	if (!pool_submit_then(feed->pool, apply_run, feed->loop, apply_done, apply)) {
 		feed->applying = NULL;
 		apply_free(apply);
-		ask_in(feed, feed->cluster->settings->retry_delay_ms);
+		ask_in(feed, feed->cluster->settings.retry_delay_ms);
 	}
 }
 
@@ -297,8 +297,9 @@ static void on_head(void *arg, struct http_call *call)
 {
 	const struct feed *feed = arg;
 
+	loop_assert(feed->loop);
 	if (http_call_status(call) == 200)
-		http_call_collect(call, (size_t)feed->cluster->settings->state_limit);
+		http_call_collect(call, (size_t)feed->cluster->settings.state_limit);
 }
 
 static bool is_state(struct http_call *call)
@@ -319,7 +320,7 @@ static void unchanged(struct feed *feed)
 	if (feed->waits)
 		ask_soon(feed, 0);
 	else
-		ask_in(feed, cluster->settings->poll_every_ms);
+		ask_in(feed, cluster->settings.poll_every_ms);
 }
 
 static void on_answer(struct feed *feed, struct http_call *call)
@@ -344,6 +345,7 @@ static void on_done(void *arg, struct http_call *call, const struct error *err)
 {
 	struct feed *feed = arg;
 
+	loop_assert(feed->loop);
 	feed->call = NULL;
 	if (err)
 		lost(feed, err->text);
@@ -355,7 +357,7 @@ static int64_t poll_wait_ms(const struct feed *feed, const struct snapshot *snap
 {
 	const struct entity *settings = state_find(snapshot->state, ENTITY_SETTINGS, STR("cluster"));
 
-	if (!feed->cluster->settings->long_poll)
+	if (!feed->cluster->settings.long_poll)
 		return 0;
 	return settings ? entity_settings(settings)->poll_wait_ms : LONG_POLL_DEFAULT_MS;
 }
@@ -379,10 +381,9 @@ static void ask(void *arg)
 	int64_t wait = 0, poll = poll_wait_ms(feed, snapshot);
 	const char *url = leaders_next(&feed->leaders, clock_ms(), &wait);
 	uint64_t revision = state_revision(snapshot->state);
-	struct leader_call call = {
-		.cluster = feed->cluster, .client = feed->client, .leader = url, .method = "GET"
-	};
+	struct leader_call call = { .cluster = feed->cluster, .leader = url, .method = "GET" };
 
+	loop_assert(feed->loop);
 	if (feed->stopping)
 		return;
 	if (!url) {
@@ -396,7 +397,7 @@ static void ask(void *arg)
 	question(feed, snapshot->state, poll, &path);
 	call.path = buf_text(&path);
 	call.revision = revision;
-	call.total_ms = (unsigned)(poll + feed->cluster->settings->poll_timeout_ms);
+	call.total_ms = (unsigned)(poll + feed->cluster->settings.poll_timeout_ms);
 	call.accept_gzip = true;
 	feed->call = leader_call_start(
 		&call, (struct http_call_events){ .arg = feed, .on_head = on_head, .on_done = on_done });
@@ -429,24 +430,23 @@ static void load(struct feed *feed)
 	cluster_publish(cluster, snapshot);
 }
 
-struct feed *feed_start(
-	struct cluster *cluster, struct loop *loop, struct http_client *client, struct pool *pool)
+struct feed *feed_start(struct cluster *cluster)
 {
 	struct feed *feed = xnew(struct feed);
 	AUTO_FINI(buf) path = buf_limit(4096);
 
+	loop_assert(cluster->run.loop);
 	feed->cluster = cluster;
-	feed->loop = loop;
-	feed->client = client;
-	feed->pool = pool;
-	leaders_init(&feed->leaders, cluster->settings, cluster->settings->poll_every_ms);
-	if (cluster->settings->db_path)
-		buf_puts(&path, cluster->settings->db_path);
+	feed->loop = cluster->run.loop;
+	feed->pool = cluster->run.pool;
+	leaders_init(&feed->leaders, &cluster->settings, cluster->settings.poll_every_ms);
+	if (cluster->settings.state_file)
+		buf_puts(&path, cluster->settings.state_file);
 	else
-		buf_format(&path, "%s/state.bin", cluster->settings->data);
+		buf_format(&path, "%s/state.bin", cluster->settings.data);
 	feed->path = check_strdup(buf_text(&path));
 	load(feed);
-	loop_post(loop, ask, feed);
+	loop_post(feed->loop, ask, feed);
 	return feed;
 }
 
@@ -454,6 +454,7 @@ void feed_stop(struct feed *feed)
 {
 	if (!feed)
 		return;
+	loop_assert(feed->loop);
 	feed->stopping = true;
 	if (feed->call)
 		http_call_cancel(TAKE(feed->call));

@@ -12,7 +12,7 @@
  * One question at a time. The last good state lies on disk as
  *     "ZOTSTATE1" sha256 (32 bytes) msgpack of the full state
  * and is loaded at the start, so that a worker serves when no leader answers.
- * Thread  own loop, but for what runs on the pool inside.
+ * Thread  the cluster's loop, but for what runs on the pool inside.
  */
 #pragma once
 
@@ -20,12 +20,9 @@
 
 struct cluster;
 struct feed;
-struct http_client;
-struct loop;
-struct pool;
 
 /* Loads the file and posts the first question. Before the loop runs. */
-struct feed *feed_start(struct cluster *cluster, struct loop *loop, struct http_client *client, struct pool *pool);
+struct feed *feed_start(struct cluster *cluster);
 /* Own loop: asks no more. What is on the pool comes to its end. NULL is fine. */
 void feed_stop(struct feed *feed);
 /* After pool and loop have ended. */

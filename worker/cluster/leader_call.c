@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "common/loop.h"
 #include "worker/cluster/cluster_priv.h"
 
 static void add(struct http_headers *headers, const char *name, const char *value)
@@ -12,7 +13,7 @@ static void add(struct http_headers *headers, const char *name, const char *valu
 		(void)!http_headers_add(headers, str_of(name), str_of(value));
 }
 
-static void add_login(struct http_headers *headers, const struct worker_settings *settings)
+static void add_login(struct http_headers *headers, const struct member_settings *settings)
 {
 	AUTO_FINI(buf) login = buf_limit(1024);
 	AUTO_FINI(buf) value = buf_limit(2048);
@@ -30,13 +31,13 @@ static struct http_headers *headers_of(const struct leader_call *call)
 	char revision[24];
 
 	(void)snprintf(revision, sizeof(revision), "%" PRIu64, call->revision);
-	add_login(headers, cluster->settings);
-	add(headers, "Host", cluster->settings->leader_host);
+	add_login(headers, &cluster->settings);
+	add(headers, "Host", cluster->settings.leader_host);
 	add(headers, "Zot-Worker-Id", cluster->process);
 	add(headers, "Zot-Worker-Name", cluster->self);
 	add(headers, "Zot-Worker-Version", ZOT_VERSION);
 	add(headers, "Zot-Worker-Url", cluster->url);
-	add(headers, "Zot-Worker-Zone", cluster->settings->zone);
+	add(headers, "Zot-Worker-Zone", cluster->settings.zone);
 	add(headers, "Zot-Worker-Revision", revision);
 	if (call->accept_gzip)
 		add(headers, "Accept-Encoding", "gzip");
@@ -47,11 +48,12 @@ static struct http_headers *headers_of(const struct leader_call *call)
 
 struct http_call *leader_call_start(const struct leader_call *call, struct http_call_events events)
 {
-	const struct worker_settings *settings = call->cluster->settings;
+	const struct member_settings *settings = &call->cluster->settings;
 	AUTO(http_headers) *headers = headers_of(call);
 	AUTO_FINI(buf) url = buf_limit(4096);
 	struct str leader = str_of(call->leader);
 
+	loop_assert(call->cluster->run.loop);
 	while (leader.len && leader.at[leader.len - 1] == '/')
 		leader.len--;
 	buf_add(&url, leader);
@@ -63,11 +65,11 @@ struct http_call *leader_call_start(const struct leader_call *call, struct http_
 		.body = call->body,
 		.body_fd = -1,
 		.has_body = call->body.len > 0,
-		.ca_file = settings->peer_ca,
-		.cert_file = settings->peer_cert,
-		.key_file = settings->peer_key,
+		.ca_file = settings->ca_file,
+		.cert_file = settings->cert_file,
+		.key_file = settings->key_file,
 		.total_ms = call->total_ms,
 		.stall_ms = call->total_ms,
 	};
-	return http_call_start(call->client, &spec, events);
+	return http_call_start(call->cluster->run.client, &spec, events);
 }

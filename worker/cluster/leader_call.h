@@ -2,7 +2,7 @@
 /*
  * leader_call - one call to a leader, with who we are in its headers.
  *
- * Thread  own loop.
+ * Thread  the cluster's loop.
  */
 #pragma once
 
@@ -12,7 +12,6 @@ struct cluster;
 
 struct leader_call {
 	struct cluster *cluster;
-	struct http_client *client;
 	const char *leader; /* URL */
 	const char *method, *path;
 	struct str body;
@@ -20,4 +19,5 @@ struct leader_call {
 	unsigned total_ms;
 	bool accept_gzip;
 };
+
 struct http_call *leader_call_start(const struct leader_call *call, struct http_call_events events);

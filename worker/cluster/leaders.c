@@ -6,7 +6,7 @@
 #include "common/check.h"
 #include "common/crypto.h"
 
-void leaders_init(struct leaders *leaders, const struct worker_settings *settings, int64_t cap_ms)
+void leaders_init(struct leaders *leaders, const struct member_settings *settings, int64_t cap_ms)
 {
 	*leaders = (struct leaders){ .urls = &settings->leader_urls,
 		.delay_ms = settings->retry_delay_ms,

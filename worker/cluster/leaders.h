@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "worker/settings.h"
+#include "worker/cluster/member_settings.h"
 
 struct leaders {
 	const struct setting_list *urls;
@@ -19,7 +19,7 @@ struct leaders {
 	size_t now;
 	struct leader_pause { int64_t until_ms; unsigned failures; } *pauses;
 };
-void leaders_init(struct leaders *leaders, const struct worker_settings *settings, int64_t cap_ms);
+void leaders_init(struct leaders *leaders, const struct member_settings *settings, int64_t cap_ms);
 void leaders_fini(struct leaders *leaders);
 /* The URL to ask now, or NULL and *ret_wait_ms until one may be asked. */
 const char *leaders_next(struct leaders *leaders, int64_t now_ms, int64_t *ret_wait_ms);

@@ -28,12 +28,10 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pipe.h"
-#include "proto/peer_token.h"
 #include "worker/auth/auth.h"
-#include "worker/cluster/cluster.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
-#include "worker/oci/oci_reply.h"
+#include "worker/cluster/cluster.h"
 
 #define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')
 #define SMALL_MAX  (64 * 1024)
@@ -63,6 +61,15 @@ struct peer_call {
 	bool lost;     /* somebody had it and did not answer */
 	bool over;
 };
+
+/* Every callback comes through here: on the request's loop, as long as it lives. */
+static struct peer_call *own(void *arg)
+{
+	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+
+	loop_assert(http_request_loop(peer->how.request));
+	return peer;
+}
 
 static bool is_read(const struct peer_call *peer)
 {
@@ -105,12 +112,12 @@ static int64_t attempt_ms(const struct peer_call *peer)
 
 static void on_room(void *arg)
 {
-	http_request_more(OBJ_CAST(peer_call, PEER_MAGIC, arg)->how.request);
+	http_request_more(own(arg)->how.request);
 }
 
 static size_t on_client_bytes(void *arg, const void *bytes, size_t len)
 {
-	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct peer_call *peer = own(arg);
 	size_t taken = 0;
 
 	if (!peer->upward)
@@ -135,7 +142,7 @@ static size_t on_client_bytes(void *arg, const void *bytes, size_t len)
 
 static void on_client_end(void *arg)
 {
-	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct peer_call *peer = own(arg);
 
 	if (!peer->upward)
 		return;
@@ -151,7 +158,7 @@ static void drop_upward(struct peer_call *peer)
 
 static void on_client_gone(void *arg)
 {
-	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct peer_call *peer = own(arg);
 
 	peer->over = true;
 	drop_upward(peer);
@@ -167,7 +174,7 @@ static void refuse(struct peer_call *peer, const struct error *err)
 		log_quote(str_of(err->text)));
 	(void)error_set(&told, ERROR_UNAVAILABLE, NULL, "member %s, which has the repository, did not answer",
 		peer->member_id);
-	http_request_reply(peer->how.request, oci_reply_error(&told));
+	peer->how.refuse(peer->how.arg, peer->how.request, 0, &told);
 }
 
 static void refuse_unknown(struct peer_call *peer, const struct error *err)
@@ -180,7 +187,7 @@ static void refuse_unknown(struct peer_call *peer, const struct error *err)
 		"member %s, which has the repository, did not answer: the outcome is unknown, the change may "
 		"have been made",
 		peer->member_id);
-	http_request_reply(peer->how.request, oci_reply_later(UNKNOWN_WAIT_S, &told));
+	peer->how.refuse(peer->how.arg, peer->how.request, UNKNOWN_WAIT_S, &told);
 }
 
 /* By the wall clock of now. */
@@ -250,7 +257,7 @@ static bool is_odd(const struct peer_call *peer, unsigned status, int64_t len)
 
 static void on_head(void *arg, struct http_call *call)
 {
-	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct peer_call *peer = own(arg);
 	unsigned status = http_call_status(call);
 	int64_t len = http_call_length(call);
 
@@ -347,7 +354,7 @@ static void on_odd(struct peer_call *peer, struct http_call *call)
 
 static void on_call_done(void *arg, struct http_call *call, const struct error *err)
 {
-	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct peer_call *peer = own(arg);
 	unsigned status = http_call_status(call);
 
 	peer->call = NULL;
@@ -370,7 +377,7 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 /* It says something all the time, and never enough to reply with. */
 static void on_slow(void *arg)
 {
-	struct peer_call *peer = OBJ_CAST(peer_call, PEER_MAGIC, arg);
+	struct peer_call *peer = own(arg);
 	struct error err;
 
 	if (peer->over || !peer->call)
@@ -397,7 +404,7 @@ static void claim_call(const struct peer_call *peer, struct peer_claims *claims)
 	const struct peer_forward *how = &peer->how;
 
 	claims->has_call = how->has_call;
-	memcpy(claims->call, how->call.raw, sizeof(claims->call));
+	memcpy(claims->call, how->call, sizeof(claims->call));
 	claims->call_sent_ms = peer->lost ? peer->sent_wall_ms : 0;
 	claims->call_age_ms = peer->lost ? gone_ms(peer) : 0;
 	claims->call_issued_ms = how->issued_ms;
@@ -521,6 +528,7 @@ struct peer_call *peer_forward_start(const struct peer_forward *forward)
 	struct peer_call *peer = xnew(struct peer_call);
 	struct error err;
 
+	loop_assert(http_request_loop(forward->request));
 	peer->magic = PEER_MAGIC;
 	peer->how = *forward;
 	peer->target = without_authority(http_request_target(forward->request));
@@ -534,7 +542,7 @@ struct peer_call *peer_forward_start(const struct peer_forward *forward)
 	if (!start(peer)) {
 		(void)error_set(&err, ERROR_TOO_LARGE, NULL, "the request's head is too large to be sent on");
 		peer->over = true;
-		http_request_reply(forward->request, oci_reply_error(&err));
+		forward->refuse(forward->arg, forward->request, 0, &err);
 	}
 	return peer;
 }
@@ -543,7 +551,7 @@ void peer_call_done(struct peer_call *peer)
 {
 	if (!peer)
 		return;
-	CHECK(peer->magic == PEER_MAGIC);
+	(void)own(peer);
 	loop_timer_stop(http_request_loop(peer->how.request), &peer->patience);
 	if (peer->call)
 		http_call_cancel(peer->call);

@@ -12,7 +12,8 @@
  * again is signed anew once first. Where only this member can serve (only_there), and where a body has gone, it is 503.
  * A read waits 20 s for its reply to begin (a small one: to be there), however much of it dribbles in.
  * What is no answer of a registry (a status below 200 or over 599, a body of which no length is told) counts as none.
- * After that point the client gets 503 with Retry-After, or a cut connection when the reply had begun.
+ * After that point the client gets 503 with Retry-After, or a cut connection when the reply had begun. What an error looks like is
+ * the application's: refuse() replies with it.
  *
  * A change (a PUT or DELETE with a call) is done once under its id, so one whose answer was lost is done again under the same:
  *
@@ -26,7 +27,7 @@
 #include "common/error.h"
 #include "common/ip.h"
 #include "common/str.h"
-#include "worker/index/index.h"
+#include "proto/peer_token.h"
 
 struct http_client;
 struct http_request;
@@ -37,6 +38,8 @@ struct cluster;
 
 /* sent_ms: wall clock when the change was first sent to somebody who did not answer and may have done it; 0: nobody has. */
 typedef void peer_unreachable_f(void *arg, struct http_request *request, int64_t sent_ms, const struct error *err);
+/* Replies with the error. retry_after_s: the pause that the client is told with 503; 0: what the error says. */
+typedef void peer_refuse_f(void *arg, struct http_request *request, unsigned retry_after_s, const struct error *err);
 struct peer_forward {
 	struct cluster *cluster;
 	struct http_client *client; /* of this loop */
@@ -52,10 +55,11 @@ struct peer_forward {
 	struct str body; /* borrowed until the end of the request */
 	/* Of a change. Its body is collected, or none is sent on. */
 	bool has_call;
-	struct change_id call;
-	int64_t issued_ms; /* store_clock_s() now, in ms */
+	uint8_t call[PEER_CALL_BYTES]; /* its id */
+	int64_t issued_ms; /* now, by the clock of the store that both share */
 	int64_t limit_ms; /* from the first sending: later it is not done again; 0: 50 s */
 	peer_unreachable_f *on_unreachable;
+	peer_refuse_f *refuse;
 	void *arg;
 };
 /* Takes its own references; the struct itself may be on the stack. */

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/loop.h"
 #include "worker/cluster/beat.h"
+#include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/counts.h"
 #include "worker/cluster/report_call.h"
 #include "worker/cluster/usage_priv.h"
-#include "worker/worker.h"
 
 struct report {
 	struct report_self self;
@@ -18,14 +19,15 @@ struct report {
 	struct counts *counts;
 };
 
-struct report *report_start(struct cluster *cluster, struct worker *worker)
+struct report *report_start(struct cluster *cluster)
 {
 	struct report *report = xnew(struct report);
 
-	report_self_init(&report->self, cluster, worker);
-	report->usage = worker->usage;
-	report->counts = counts_start(&report->self, worker->usage);
-	report->beat = beat_start(&report->self, worker->usage);
+	loop_assert(cluster->run.loop);
+	report_self_init(&report->self, cluster);
+	report->usage = cluster->run.usage;
+	report->counts = counts_start(&report->self);
+	report->beat = beat_start(&report->self);
 	report->usage->kick = beat_kick;
 	report->usage->kick_arg = report->beat;
 	return report;
@@ -34,6 +36,7 @@ struct report *report_start(struct cluster *cluster, struct worker *worker)
 /* Who leaves says so with the last of the counts: until then it drains, and after it nothing more is said. */
 void report_say(struct report *report, const char *state)
 {
+	loop_assert(report->self.cluster->run.loop);
 	if (strcmp(state, "left") != 0) {
 		report->self.state = state;
 		beat_kick(report->beat);
@@ -45,8 +48,10 @@ void report_say(struct report *report, const char *state)
 
 void report_state_changed(struct report *report, const struct state *state)
 {
-	if (report)
-		usage_state_changed(report->usage, state);
+	if (!report)
+		return;
+	loop_assert(report->self.cluster->run.loop);
+	usage_state_changed(report->usage, state);
 }
 
 bool report_is_over(const struct report *report)
@@ -58,6 +63,7 @@ void report_stop(struct report *report)
 {
 	if (!report)
 		return;
+	loop_assert(report->self.cluster->run.loop);
 	beat_stop(report->beat);
 	counts_stop(report->counts);
 }

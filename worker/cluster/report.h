@@ -6,7 +6,7 @@
  *     counts.h  what was counted, when there is something
  *
  * Both send with one process, one number that grows, one witness (report_call.h).
- * Thread  own loop, but for report_is_over().
+ * Thread  the cluster's loop, but for report_is_over().
  */
 #pragma once
 
@@ -15,9 +15,8 @@
 struct cluster;
 struct report;
 struct state;
-struct worker;
 
-struct report *report_start(struct cluster *cluster, struct worker *worker);
+struct report *report_start(struct cluster *cluster);
 /* "draining" or "left": said at once. After "left" the last counts go out, and then the last word of this boot. */
 void report_say(struct report *report, const char *state);
 /* A state is about to be published: quotas that were lowered count at once. NULL is fine. */

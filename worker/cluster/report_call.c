@@ -9,12 +9,10 @@
 #include "common/clock.h"
 #include "common/http_client.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/leader_call.h"
 #include "worker/cluster/usage_clock.h"
-#include "worker/storage/spool.h"
-#include "worker/storage/store.h"
-#include "worker/worker.h"
 
 #define WHY_MAX 4096u /* of an answer that is none */
 /* What a leader may say, as its settings are bounded (proto/entity_fields.def). */
@@ -27,13 +25,12 @@
 #define SAY_SPAN_MS 60000
 #define RATE_MS     1000
 
-void report_self_init(struct report_self *self, struct cluster *cluster, struct worker *worker)
+void report_self_init(struct report_self *self, struct cluster *cluster)
 {
 	*self = (struct report_self){ .cluster = cluster,
-		.worker = worker,
 		.state = "active",
-		.every_ms = cluster->settings->push_every_ms,
-		.lease_ms = cluster->settings->push_every_ms };
+		.every_ms = cluster->settings.push_every_ms,
+		.lease_ms = cluster->settings.push_every_ms };
 }
 
 /* ---- the head ---- */
@@ -51,28 +48,10 @@ static void measure_rate(struct report_self *self, uint64_t requests, int64_t no
 
 static void fill_stats(struct report_self *self, struct usage_stats *stats)
 {
-	struct worker *worker = self->worker;
-	struct process_stats process = process_stats();
-	struct histogram latency = { 0 };
-	int64_t now = clock_ms();
+	const struct cluster_run *run = &self->cluster->run;
 
-	for (unsigned i = 0; i < worker->loops_len; i++) {
-		const struct worker_counters *counters = &worker->loops[i].counters;
-		stats->requests += counter_get(&counters->http_ended_total);
-		stats->bytes_in += counter_get(&counters->received_bytes_total);
-		stats->bytes_out += counter_get(&counters->sent_bytes_total);
-		stats->proxied += counter_get(&counters->proxied_total);
-		traffic_latency(&worker->loops[i].traffic, &latency);
-	}
-	stats->open_requests = worker_open_requests(worker);
-	stats->rss = process.rss;
-	stats->cpu_ms = process.cpu_ms;
-	stats->uptime_ms = (uint64_t)(now - worker->started_ms);
-	stats->p50_us = histogram_quantile(&latency, 0.5);
-	stats->p99_us = histogram_quantile(&latency, 0.99);
-	stats->s3_requests = store_requests(worker->store);
-	stats->spool_bytes = spool_used(worker->spool);
-	measure_rate(self, stats->requests, now);
+	run->stats(run->arg, stats);
+	measure_rate(self, stats->requests, clock_ms());
 	stats->rate = self->rate;
 }
 
@@ -88,7 +67,7 @@ static void head_init(struct report_self *self, struct usage_report *report)
 	report->process = check_strdup(cluster->process);
 	report->number = ++self->number;
 	report->url = check_strdup(cluster->url);
-	report->zone = check_strdup(cluster->settings->zone);
+	report->zone = check_strdup(cluster->settings.zone);
 	report->version = check_strdup(ZOT_VERSION);
 	report->state = check_strdup(self->state);
 	report->revision = state_revision(snapshot->state);
@@ -160,7 +139,7 @@ static void learn(struct report_self *self, const struct usage_answer *answer)
 {
 	self->every_ms = answer->push_every_ms;
 	if (answer->push_every_ms <= 0)
-		self->every_ms = self->cluster->settings->push_every_ms;
+		self->every_ms = self->cluster->settings.push_every_ms;
 	else if (answer->push_every_ms < EVERY_LEAST_MS)
 		self->every_ms = EVERY_LEAST_MS;
 	if (answer->lease_ms > 0)
@@ -221,9 +200,10 @@ static void read_refusal(struct report_call *call, struct http_call *http, struc
 
 static void on_head(void *arg, struct http_call *http)
 {
+	const struct report_call *call = arg;
 	unsigned status = http_call_status(http);
 
-	(void)arg;
+	loop_assert(call->self->cluster->run.loop);
 	if (status == 200)
 		http_call_collect(http, USAGE_BYTES_MAX);
 	else if (http_call_length(http) >= 0 && http_call_length(http) <= WHY_MAX)
@@ -235,6 +215,7 @@ static void on_done(void *arg, struct http_call *http, const struct error *err)
 	struct report_call *call = arg;
 	struct report_result result = { .end = REPORT_FAILED, .number = call->number, .reached = !err };
 
+	loop_assert(call->self->cluster->run.loop);
 	call->call = NULL;
 	if (err) {
 		log_debug("report.failed", "error=%s", log_quote(str_of(err->text)));
@@ -255,11 +236,12 @@ static void on_done(void *arg, struct http_call *http, const struct error *err)
 void report_call_init(struct report_call *call, struct report_self *self, report_done_f *done, void *arg)
 {
 	*call = (struct report_call){ .self = self, .done = done, .arg = arg };
-	leaders_init(&call->leaders, self->cluster->settings, self->cluster->settings->push_every_ms);
+	leaders_init(&call->leaders, &self->cluster->settings, self->cluster->settings.push_every_ms);
 }
 
 void report_call_cancel(struct report_call *call)
 {
+	loop_assert(call->self->cluster->run.loop);
 	if (call->call)
 		http_call_cancel(TAKE(call->call));
 }
@@ -276,19 +258,19 @@ bool report_call_send(struct report_call *call, const struct usage_report *repor
 	struct usage_report item = *report;
 	const char *url = leaders_next(&call->leaders, clock_ms(), ret_wait_ms);
 
+	loop_assert(self->cluster->run.loop);
 	if (!url)
 		return false;
 	head_init(self, &item);
 	usage_report_encode(&item, &body);
 	head_fini(&item);
 	struct leader_call to = { .cluster = self->cluster,
-		.client = self->worker->loops[0].client,
 		.leader = url,
 		.method = "PUT",
 		.path = "/api/cluster/quotas",
 		.body = buf_str(&body),
 		.revision = item.revision,
-		.total_ms = (unsigned)self->cluster->settings->push_timeout_ms };
+		.total_ms = (unsigned)self->cluster->settings.push_timeout_ms };
 	call->number = item.number;
 	call->seq = item.seq;
 	call->sent_ms = clock_ms();

@@ -4,7 +4,7 @@
  *
  * Beats and counts each have one of these, with a view of the leaders of its own: counts that a leader has no time for
  * do not make beats wait. What they share is struct report_self: who we are, in which state, how many reports were sent.
- * Thread  own loop.
+ * Thread  the cluster's loop.
  */
 #pragma once
 
@@ -18,12 +18,10 @@
 
 struct cluster;
 struct http_call;
-struct worker;
 
 /* Of all reports of this process. */
 struct report_self {
 	struct cluster *cluster;
-	struct worker *worker;
 	const char *state;  /* "active" "draining" "left" */
 	uint64_t number;    /* of the newest */
 	int64_t every_ms;   /* between beats, as the leaders say */
@@ -33,7 +31,7 @@ struct report_self {
 	int64_t rate_ms;
 	double rate;
 };
-void report_self_init(struct report_self *self, struct cluster *cluster, struct worker *worker);
+void report_self_init(struct report_self *self, struct cluster *cluster);
 /* An error in the log, a few a minute: we are not wanted for what we are. */
 void report_self_say_refused(struct report_self *self, const char *why);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-void self_name(const struct worker_settings *settings, uint16_t port, struct buf *into)
+void self_name(const struct member_settings *settings, uint16_t port, struct buf *into)
 {
 	char host[65] = "worker";
 
@@ -41,9 +41,9 @@ static bool first_address(char into[INET_ADDRSTRLEN])
 	return found;
 }
 
-void self_url(const struct worker_settings *settings, uint16_t port, struct buf *into)
+void self_url(const struct member_settings *settings, uint16_t port, struct buf *into)
 {
-	const char *scheme = settings->tls_cert ? "https" : "http";
+	const char *scheme = settings->https ? "https" : "http";
 	struct str given = str_of(settings->self_url), host, rest;
 	char address[INET_ADDRSTRLEN] = "127.0.0.1";
 	uint64_t number;

@@ -68,6 +68,7 @@ enum admission usage_admit(
 	enum admission admission;
 	int64_t now;
 
+	loop_assert(ask->loop);
 	*ret_info = (struct admission_info){ 0 };
 	if (!usage->on)
 		return ADMIT;
@@ -98,6 +99,7 @@ void usage_count(struct usage *usage, struct loop *loop, const struct usage_even
 {
 	struct usage_loop *own = &usage->loops[loop_index(loop)];
 
+	loop_assert(loop);
 	if (!usage->on || (!*event->apikey && !event->repository.len))
 		return;
 	(void)see_day(usage, own);

@@ -2,6 +2,7 @@
 #include "worker/front/front.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -9,6 +10,7 @@
 #include "common/crypto.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "proto/peer_token.h"
 #include "worker/front/audit.h"
 #include "worker/auth/auth.h"
@@ -16,40 +18,51 @@
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/front_step.h"
-#include "worker/front/health.h"
+#include "worker/front/pages.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/store.h"
 
 #define FRONT_MAGIC MAGIC('F', 'R', 'N', 'T')
 
-struct front_step {
+static const struct front_step {
 	const char *name;
 	front_step_f *run;
-};
-
-static const struct front_step steps[] = {
+} steps[] = {
 #define STEP(name) { #name, front_##name },
 	FRONT_STEPS(STEP)
 #undef STEP
 };
-enum step_at {
-#define STEP(name) STEP_##name,
-	FRONT_STEPS(STEP)
-#undef STEP
-};
+
+/* The only way from one step to another. */
+static void go(struct front_call *call, unsigned to)
+{
+	CHECK(to == call->step + 1 || (to == FRONT_AT_serve && call->step == FRONT_AT_route));
+	call->step = to;
+	if (log_enabled(LOG_DEBUG))
+		log_debug("request.step", "id=%" PRIu64 " step=%s", http_request_id(call->oci.request),
+			steps[to].name);
+}
 
 void front_again(struct front_call *call)
 {
 	CHECK(call->magic == FRONT_MAGIC);
-	while (call->step->run(call) == FRONT_MORE)
-		call->step++;
+	loop_assert(call->oci.loop);
+	while (steps[call->step].run(call) == FRONT_MORE)
+		go(call, call->step + 1);
 }
 
 void front_next(struct front_call *call)
 {
-	call->step++;
+	go(call, call->step + 1);
+	front_again(call);
+}
+
+void front_serve_now(struct front_call *call)
+{
+	go(call, FRONT_AT_serve);
 	front_again(call);
 }
 
@@ -57,7 +70,7 @@ void front_next(struct front_call *call)
 
 static void reply_error(struct front_call *call, const struct error *err)
 {
-	http_request_reply(call->request, oci_reply_error(err));
+	http_request_reply(call->oci.request, oci_reply_error(err));
 }
 
 static void reply_no_path(struct front_call *call)
@@ -76,54 +89,66 @@ static void reply_no_method(struct front_call *call, unsigned allowed)
 
 	(void)error_set(&err, ERROR_INVALID, "UNSUPPORTED", "this path does not know the method");
 	response = oci_reply_status(405, &err);
-	oci_route_allow(allowed, &allow);
+	route_allow(allowed, &allow);
 	http_response_header(response, "Allow", buf_text(&allow));
-	http_request_reply(call->request, response);
+	http_request_reply(call->oci.request, response);
 }
 
 /* A peer sends on what its client's browser said, which was judged there, and the header that claims to be
  * one is none that a page may send. */
 static bool is_own_site(const struct front_call *call, struct error *err)
 {
-	enum http_method method = call->ask.method;
+	enum http_method method = call->oci.ask.method;
 	struct cross_site from;
 
-	if (method == HTTP_GET || method == HTTP_HEAD || http_request_header(call->request, PEER_HEADER))
+	if (method == HTTP_GET || method == HTTP_HEAD || http_request_header(call->oci.request, PEER_HEADER))
 		return true;
-	from = (struct cross_site){ .fetch_site = http_request_header(call->request, "Sec-Fetch-Site"),
-		.origin = http_request_header(call->request, "Origin"),
-		.host = http_request_header(call->request, "Host") };
+	from = (struct cross_site){ .fetch_site = http_request_header(call->oci.request, "Sec-Fetch-Site"),
+		.origin = http_request_header(call->oci.request, "Origin"),
+		.host = http_request_header(call->oci.request, "Host") };
 	return cross_site_check(method, &from, err);
+}
+
+/* The tables: the registry's API, and the pages beside it. */
+static enum route_found find_route(struct front_call *call, unsigned *ret_allowed, struct error *err)
+{
+	struct str path = http_request_path(call->oci.request);
+	struct oci_ask *ask = &call->oci.ask;
+
+	if (str_starts(path, "/v2"))
+		return oci_route_parse(ask->method, path, &ask->route, ret_allowed, err);
+	return pages_find(call, ret_allowed);
+}
+
+static enum front_turn routed(struct front_call *call)
+{
+	struct error err;
+
+	if (!is_own_site(call, &err)) {
+		reply_error(call, &err);
+		return FRONT_WAIT;
+	}
+	if (call->oci.ask.route.row->authorise)
+		return FRONT_MORE;
+	front_serve_now(call);
+	return FRONT_WAIT;
 }
 
 enum front_turn front_route(struct front_call *call)
 {
-	struct str path = http_request_path(call->request);
 	unsigned allowed = 0;
 	struct error err;
 
-	if (!str_starts(path, "/v2")) {
-		call->is_metrics = health_is_metrics(call);
-		if (call->is_metrics)
-			return FRONT_MORE;
-		if (!health_serve(call))
-			reply_no_path(call);
-		return FRONT_WAIT;
-	}
-	switch (oci_route_parse(call->ask.method, path, &call->ask.route, &allowed, &err)) {
-	case OCI_ROUTED:
-		call->is_routed = true;
-		if (is_own_site(call, &err))
-			return FRONT_MORE;
-		reply_error(call, &err);
-		return FRONT_WAIT;
-	case OCI_NO_PATH:
+	switch (find_route(call, &allowed, &err)) {
+	case ROUTE_FOUND:
+		return routed(call);
+	case ROUTE_NO_PATH:
 		reply_no_path(call);
 		return FRONT_WAIT;
-	case OCI_NO_METHOD:
+	case ROUTE_NO_METHOD:
 		reply_no_method(call, allowed);
 		return FRONT_WAIT;
-	case OCI_MALFORMED:
+	case ROUTE_MALFORMED:
 		break;
 	}
 	reply_error(call, &err);
@@ -134,10 +159,10 @@ enum front_turn front_route(struct front_call *call)
 
 static struct place_found find_place(const struct front_call *call)
 {
-	const struct oci_ask *ask = &call->ask;
-	struct cluster *cluster = ask->worker->cluster;
+	const struct oci_ask *ask = &call->oci.ask;
+	struct cluster *cluster = call->loop->front->cluster;
 
-	switch (ask->route.row->place) {
+	switch ((enum oci_place)ask->route.row->place) {
 	case OCI_PLACE_RECEIVER:
 		if (!ask->snapshot->isolated)
 			break;
@@ -168,7 +193,7 @@ static void reply_missing(struct front_call *call, const char *member)
 	(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
 		"member %s, which has this repository, cannot be reached",
 		member ? member : "(none is active)");
-	http_request_reply(call->request, oci_reply_later(2, &err));
+	http_request_reply(call->oci.request, oci_reply_later(2, &err));
 }
 
 static void reply_misdirected(struct front_call *call, uint64_t ring)
@@ -179,7 +204,7 @@ static void reply_misdirected(struct front_call *call, uint64_t ring)
 	(void)error_set(&err, ERROR_CONFLICT, NULL, "another member owns this repository");
 	response = oci_reply_status(421, &err);
 	http_response_headerf(response, PEER_RING_HEADER, "%016" PRIx64, ring);
-	http_request_reply(call->request, response);
+	http_request_reply(call->oci.request, response);
 }
 
 /* It was sent to us by a peer, so it goes nowhere else. One whose ring is another is told so: which of the
@@ -187,14 +212,14 @@ static void reply_misdirected(struct front_call *call, uint64_t ring)
  * client asks again when both have the same. */
 static enum front_turn place_of_peer(struct front_call *call)
 {
-	const struct snapshot *snapshot = call->ask.snapshot;
+	const struct snapshot *snapshot = call->oci.ask.snapshot;
 	uint64_t ring = ring_mark(snapshot->ring);
 
-	if (call->ask.route.row->place == OCI_PLACE_HOLDER) {
+	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
 		reply_upload_unknown(call);
 		return FRONT_WAIT;
 	}
-	if (snapshot->isolated && ring != call->ask.identity->peer_ring) {
+	if (snapshot->isolated && ring != call->oci.ask.identity->peer_ring) {
 		reply_misdirected(call, ring);
 		return FRONT_WAIT;
 	}
@@ -207,11 +232,11 @@ enum front_turn front_place(struct front_call *call)
 	call->place = find_place(call);
 	if (call->place.place == PLACE_HERE)
 		return FRONT_MORE;
-	if (call->ask.identity->peer)
+	if (call->oci.ask.identity->peer)
 		return place_of_peer(call);
 	if (call->place.place == PLACE_PEER)
 		return FRONT_MORE;
-	if (call->ask.route.row->place == OCI_PLACE_HOLDER)
+	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER)
 		reply_upload_unknown(call);
 	else
 		reply_missing(call, call->place.member ? call->place.member->id : NULL);
@@ -234,7 +259,7 @@ static bool is_as_signed(const struct identity *identity, struct str body)
 static void on_collected(void *arg, struct http_request *request, struct str body, const struct error *err)
 {
 	struct front_call *call = OBJ_CAST(front_call, FRONT_MAGIC, arg);
-	const struct identity *identity = call->ask.identity;
+	const struct identity *identity = call->oci.ask.identity;
 	struct error differs;
 
 	(void)request;
@@ -248,16 +273,16 @@ static void on_collected(void *arg, struct http_request *request, struct str bod
 		front_refuse_peer(call, &differs);
 		return;
 	}
-	call->body = check_strndup(body.at ? body.at : "", body.len);
-	call->ask.body = str_from(call->body, body.len);
+	call->oci.body = check_strndup(body.at ? body.at : "", body.len);
+	call->oci.ask.body = str_from(call->oci.body, body.len);
 	front_next(call);
 }
 
 enum front_turn front_collect(struct front_call *call)
 {
-	if (!call->ask.route.row->body_max)
+	if (!call->oci.ask.route.row->body_max)
 		return FRONT_MORE;
-	http_request_collect(call->request, call->ask.route.row->body_max, on_collected, call);
+	http_request_collect(call->oci.request, call->oci.ask.route.row->body_max, on_collected, call);
 	return FRONT_WAIT;
 }
 
@@ -272,16 +297,24 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 	counter_add(&call->loop->counters.proxy_failed_total, 1);
 	log_info("peer.unreachable", "member=%s error=%s", log_quote(str_of(call->place.member->id)),
 		log_quote(str_of(err->text)));
-	if (call->ask.route.row->place == OCI_PLACE_HOLDER) {
+	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
 		reply_upload_unknown(call);
-	} else if (call->ask.snapshot->isolated) {
+	} else if (call->oci.ask.snapshot->isolated) {
 		reply_missing(call, call->place.member->id);
 	} else {
-		call->ask.has_call = sent_ms != 0;
-		call->ask.call_sent_ms = sent_ms;
-		call->step = &steps[STEP_serve];
-		front_again(call);
+		call->oci.ask.call.is_call = sent_ms != 0;
+		call->oci.ask.call.sent_ms = sent_ms;
+		front_serve_now(call);
 	}
+}
+
+/* Nobody answered, and it cannot be served here. */
+static void on_refused(
+	void *arg, struct http_request *request, unsigned retry_after_s, const struct error *err)
+{
+	(void)arg;
+	http_request_reply(
+		request, retry_after_s ? oci_reply_later(retry_after_s, err) : oci_reply_error(err));
 }
 
 /* A change of the repository's index, which its owner makes. */
@@ -293,44 +326,46 @@ static bool is_change(const struct oci_ask *ask)
 
 enum front_turn front_forward(struct front_call *call)
 {
-	const struct worker_settings *settings = call->ask.worker->settings;
+	const struct front *front = call->loop->front;
+	enum oci_operation at = call->oci.ask.route.row->what;
 	struct peer_forward forward = {
-		.cluster = call->ask.worker->cluster,
-		.client = call->loop->client,
-		.request = call->request,
-		.snapshot = call->ask.snapshot,
-		.identity = call->ask.identity,
+		.cluster = front->cluster,
+		.client = call->oci.client,
+		.request = call->oci.request,
+		.snapshot = call->oci.ask.snapshot,
+		.identity = call->oci.ask.identity,
 		.member = call->place.member,
-		.from = call->client,
-		.only_there = call->ask.route.row->place == OCI_PLACE_HOLDER,
-		.ca_file = settings->peer_ca,
-		.cert_file = settings->peer_cert,
-		.key_file = settings->peer_key,
-		.body_is_collected = call->body,
-		.body = call->ask.body,
-		.has_call = is_change(&call->ask),
+		.from = call->oci.ask.client,
+		.only_there = call->oci.ask.route.row->place == OCI_PLACE_HOLDER,
+		.ca_file = front->peer_ca,
+		.cert_file = front->peer_cert,
+		.key_file = front->peer_key,
+		.body_is_collected = call->oci.body,
+		.body = call->oci.ask.body,
+		.has_call = is_change(&call->oci.ask),
 		.on_unreachable = on_unreachable,
+		.refuse = on_refused,
 		.arg = call,
 	};
 
 	if (call->place.place == PLACE_HERE)
 		return FRONT_MORE;
 	if (forward.has_call) {
-		random_bytes(call->ask.call.raw, sizeof(call->ask.call.raw));
-		forward.call = call->ask.call;
-		forward.issued_ms = call->ask.call_issued_ms = store_clock_s(call->ask.worker->store) * 1000;
+		random_bytes(call->oci.ask.call.id.raw, sizeof(call->oci.ask.call.id.raw));
+		memcpy(forward.call, call->oci.ask.call.id.raw, sizeof(forward.call));
+		forward.issued_ms = call->oci.ask.call.issued_ms =
+			store_clock_s(front->registry->store) * 1000;
 	}
 	counter_add(&call->loop->counters.proxied_total, 1);
-	if (call->ask.route.row->at == OCI_OPERATION_upload_put ||
-		call->ask.route.row->at == OCI_OPERATION_upload_start)
-		http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
+	if (at == OCI_OPERATION_upload_put || at == OCI_OPERATION_upload_start)
+		http_request_wait_limit(call->oci.request, UPLOAD_FINISH_WAIT_MS);
 	call->peer = peer_forward_start(&forward);
 	return FRONT_WAIT;
 }
 
 enum front_turn front_serve(struct front_call *call)
 {
-	oci_serve(call);
+	oci_serve(&call->oci);
 	return FRONT_WAIT;
 }
 
@@ -350,33 +385,54 @@ static struct http_response *refuse(void *app, unsigned status, const char *why)
 
 /* Beginning and end. */
 
+/* What is asked, as far as the head tells. */
+static void ask_of(struct front_call *call, struct front_loop *loop)
+{
+	struct http_request *request = call->oci.request;
+	struct oci_ask *ask = &call->oci.ask;
+
+	ask->registry = loop->front->registry;
+	ask->counters = &loop->oci_counters;
+	ask->realm = auth_realm(loop->front->auth);
+	ask->snapshot = cluster_snapshot(loop->front->cluster);
+	ask->method = http_request_method(request);
+	ask->query = http_request_query(request);
+	ask->content_type = http_request_header(request, "Content-Type");
+	ask->if_match = http_request_header_list(request, "If-Match", &call->lists[0]);
+	ask->if_none_match = http_request_header_list(request, "If-None-Match", &call->lists[1]);
+	ask->client = front_limit_client(call);
+}
+
 static void on_request(void *app, struct http_request *request)
 {
-	struct worker_loop *loop = app;
+	struct front_loop *loop = app;
 	struct front_call *call = xnew(struct front_call);
 
 	counter_add(&loop->counters.http_begun_total, 1);
 	call->magic = FRONT_MAGIC;
 	call->loop = loop;
-	call->request = request;
-	call->step = steps;
-	call->ask.worker = loop->worker;
-	call->ask.counters = &loop->counters;
-	call->ask.snapshot = cluster_snapshot(loop->worker->cluster);
-	call->ask.method = http_request_method(request);
-	call->ask.query = http_request_query(request);
-	call->ask.content_type = http_request_header(request, "Content-Type");
-	call->ask.if_match = http_request_header_list(request, "If-Match", &call->lists[0]);
-	call->ask.if_none_match = http_request_header_list(request, "If-None-Match", &call->lists[1]);
-	call->client = front_limit_client(call);
-	http_request_set_client(request, &call->client);
+	call->oci.request = request;
+	call->oci.loop = loop->loop;
+	call->oci.client = loop->client;
+	ask_of(call, loop);
+	http_request_set_client(request, &call->oci.ask.client);
 	http_request_set_context(request, call);
 	front_again(call);
 }
 
+static const struct route no_route = { .operation = "", .what = OCI_OPERATIONS };
+
+/* Of the registry's API; what is none has no operation. */
+static const struct route *operation_of(const struct front_call *call)
+{
+	const struct route *row = call->oci.ask.route.row;
+
+	return row && row->flags & OCI_API ? row : &no_route;
+}
+
 static void count(const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out)
 {
-	struct worker_counters *counters = &call->loop->counters;
+	struct front_counters *counters = &call->loop->counters;
 
 	counter_add(&counters->http_ended_total, 1);
 	counter_add(&counters->received_bytes_total, bytes_in);
@@ -385,42 +441,42 @@ static void count(const struct front_call *call, unsigned status, uint64_t bytes
 		counter_add(&counters->http_errors_total, 1);
 	if (status == 401 || status == 403 || status == 429)
 		counter_add(&counters->http_refused_total, 1);
-	if (call->ask.identity && call->ask.identity->peer)
+	if (call->oci.ask.identity && call->oci.ask.identity->peer)
 		counter_add(&counters->peer_requests_total, 1);
 }
 
 static void count_usage(const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out)
 {
-	const struct identity *identity = call->ask.identity;
-	enum oci_operation at;
+	const struct identity *identity = call->oci.ask.identity;
+	enum oci_operation at = operation_of(call)->what;
 	struct usage_event event;
 
-	if (!call->is_routed || !identity || identity->peer)
+	if (at == OCI_OPERATIONS || !identity || identity->peer)
 		return;
-	at = call->ask.route.row->at;
 	event = (struct usage_event){ .apikey = call->admitted ? identity->apikey : "",
 		.day = call->day,
 		.granted = call->granted,
 		.bytes_in = bytes_in,
 		.bytes_out = bytes_out };
 	if (status < 400)
-		event.repository = name_str(&call->ask.route.name);
-	event.pull = at == OCI_OPERATION_manifest_get && call->ask.method == HTTP_GET && status == 200;
+		event.repository = name_str(&call->oci.ask.route.name);
+	event.pull = at == OCI_OPERATION_manifest_get && call->oci.ask.method == HTTP_GET && status == 200;
 	event.push = at == OCI_OPERATION_manifest_put && status == 201;
-	usage_count(call->ask.worker->usage, call->loop->loop, &event);
+	usage_count(call->loop->front->usage, call->oci.loop, &event);
 }
 
 /* A repository's requests count where the client is, not at the owner too. */
 static void count_traffic(const struct front_call *call, unsigned status, int64_t us)
 {
-	unsigned operation = call->is_routed ? call->ask.route.row->at : OCI_OPERATIONS;
-	struct traffic_event event = { .method = call->ask.method,
+	unsigned operation = operation_of(call)->what;
+	struct traffic_event event = { .method = call->oci.ask.method,
 		.status = status,
 		.operation = operation,
 		.us = us > 0 ? (uint64_t)us : 0 };
 
-	if (call->is_routed && status && status < 400 && call->ask.identity && !call->ask.identity->peer) {
-		event.repository = name_str(&call->ask.route.name);
+	if (operation != OCI_OPERATIONS && status && status < 400 && call->oci.ask.identity &&
+		!call->oci.ask.identity->peer) {
+		event.repository = name_str(&call->oci.ask.route.name);
 		event.download = operation == OCI_OPERATION_manifest_get && status == 200;
 		event.upload = operation == OCI_OPERATION_manifest_put && status == 201;
 	}
@@ -430,18 +486,19 @@ static void count_traffic(const struct front_call *call, unsigned status, int64_
 static void log_request(
 	const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out, int64_t us)
 {
-	const struct identity *identity = call->ask.identity;
+	const struct identity *identity = call->oci.ask.identity;
 	char from[INET6_ADDRSTRLEN];
 
 	if (!log_enabled(LOG_INFO))
 		return;
-	ip_format(&call->client, from);
+	ip_format(&call->oci.ask.client, from);
 	log_info("request",
 		"method=%s path=%s status=%u bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " ms=%" PRId64
 		".%03" PRId64 " user=%s from=%s id=%" PRIu64 "%s",
-		http_method_name(call->ask.method), log_quote(http_request_path(call->request)), status,
-		bytes_in, bytes_out, us / 1000, us % 1000, log_quote(str_of(identity ? identity->user : "")),
-		from, http_request_id(call->request), call->peer ? " proxied=true" : "");
+		http_method_name(call->oci.ask.method), log_quote(http_request_path(call->oci.request)),
+		status, bytes_in, bytes_out, us / 1000, us % 1000,
+		log_quote(str_of(identity ? identity->user : "")), from, http_request_id(call->oci.request),
+		call->peer ? " proxied=true" : "");
 }
 
 static bool changes(enum http_method method)
@@ -451,20 +508,20 @@ static bool changes(enum http_method method)
 
 static void audit_request(const struct front_call *call, unsigned status)
 {
-	const struct identity *identity = call->ask.identity;
+	const struct identity *identity = call->oci.ask.identity;
 	char client[INET6_ADDRSTRLEN];
 
-	if (!call->ask.worker->audit || !call->is_routed || !changes(call->ask.method) || status < 200 ||
-		status > 299 || !identity)
+	if (!call->loop->front->audit || operation_of(call) == &no_route || !changes(call->oci.ask.method) ||
+		status < 200 || status > 299 || !identity)
 		return;
-	ip_format(&call->client, client);
-	audit_put(call->ask.worker->audit, &(struct audit_event){ .client = client,
-						   .subject = identity->user,
-						   .apikey = identity->apikey,
-						   .peer = identity->peer_name,
-						   .action = http_method_name(call->ask.method),
-						   .object = http_request_target(call->request),
-						   .status = status });
+	ip_format(&call->oci.ask.client, client);
+	audit_put(call->loop->front->audit, &(struct audit_event){ .client = client,
+						    .subject = identity->user,
+						    .apikey = identity->apikey,
+						    .peer = identity->peer_name,
+						    .action = http_method_name(call->oci.ask.method),
+						    .object = http_request_target(call->oci.request),
+						    .status = status });
 }
 
 static void front_free(struct front_call *call)
@@ -472,11 +529,11 @@ static void front_free(struct front_call *call)
 	if (call->errand)
 		call->errand->cancel(call->errand);
 	peer_call_done(call->peer);
-	if (call->stream_done)
-		call->stream_done(call->stream);
-	identity_free(call->ask.identity);
-	snapshot_free(call->ask.snapshot);
-	free(call->body);
+	if (call->oci.stream_done)
+		call->oci.stream_done(call->oci.stream);
+	identity_free(call->oci.ask.identity);
+	snapshot_free(call->oci.ask.snapshot);
+	free(call->oci.body);
 	free(call->lists[0]);
 	free(call->lists[1]);
 	call->magic = 0;
@@ -500,7 +557,19 @@ static void on_done(void *app, struct http_request *request)
 	front_free(call);
 }
 
-struct http_app front_app(struct worker_loop *loop)
+uint64_t front_open_requests(const struct front *front)
+{
+	uint64_t ended = 0, begun = 0;
+
+	/* Ends are read first: a request that ends in between counts as open, never the other way round. */
+	for (unsigned i = 0; i < front->loops_len; i++)
+		ended += counter_get(&front->loops[i].counters.http_ended_total);
+	for (unsigned i = 0; i < front->loops_len; i++)
+		begun += counter_get(&front->loops[i].counters.http_begun_total);
+	return begun > ended ? begun - ended : 0;
+}
+
+struct http_app front_app(struct front_loop *loop)
 {
 	return (struct http_app){
 		.app = loop, .on_request = on_request, .on_done = on_done, .refuse = refuse

@@ -7,13 +7,72 @@
  * A step either goes on to the next one, waits (for the pool, a grant, the body, a peer), or has
  * replied. Everything of a request hangs in one struct front_call (front_call.h), freed in on_done.
  *
+ * Life    its owner fills in struct front and a struct front_loop for each loop, before the loops run, and keeps them until they
+ *         have ended. What hangs there is borrowed.
  * Thread  the loop's.
  */
 #pragma once
 
-#include "common/http_server.h"
+#include <stdatomic.h>
 
-struct worker_loop;
+#include "common/http_server.h"
+#include "common/metrics.h"
+#include "worker/front/traffic.h"
+#include "worker/oci/oci_ask.h"
+
+struct audit;
+struct auth;
+struct chores;
+struct cluster;
+struct http_client;
+struct loop;
+struct proxies;
+struct rate_limit;
+struct registry;
+struct usage;
+
+/* COUNTER(name, type, labels, help) */
+#define COUNTER(name, type, labels, help) counter name;
+struct front_counters {
+#include "worker/front/front_counters.def"
+};
+#undef COUNTER
+
+struct front_loop {
+	struct front *front;
+	struct loop *loop;
+	struct http_server *server;
+	struct http_client *client; /* NULL: nobody is called */
+	struct front_counters counters;
+	struct oci_counters oci_counters;
+	struct traffic traffic;
+	unsigned delays; /* refused logins whose answer is held back */
+	int64_t beat_ms; /* when this loop turned last, give or take a second; others look */
+};
+
+struct front {
+	struct registry *registry;
+	struct cluster *cluster;
+	struct auth *auth;
+	struct usage *usage;
+	struct rate_limit *rate_limit; /* NULL: none */
+	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
+	struct audit *audit;           /* NULL: none */
+	struct chores *chores;
+	struct front_loop *loops;
+	unsigned loops_len;
+	/* Towards https members; each may be NULL. */
+	const char *peer_ca, *peer_cert, *peer_key;
+	const char *metrics_path;      /* NULL: there are no metrics */
+	const char *data;              /* a folder that /readyz looks at, or NULL */
+	int64_t stale_after_ms;        /* a state that is older is told by /readyz */
+	bool ready_when_stale;
+	bool writes_refused;           /* several workers on a store without conditional writes */
+	_Atomic int64_t tell_peers_ms; /* not before: that a peer's call was refused */
+	int64_t started_ms;
+};
 
 /* The application for the server of this loop. */
-struct http_app front_app(struct worker_loop *loop);
+struct http_app front_app(struct front_loop *loop);
+/* Begun and not ended. Thread  any. */
+uint64_t front_open_requests(const struct front *front);

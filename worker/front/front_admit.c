@@ -42,14 +42,14 @@ static void reply_refused(struct front_call *call, const struct admission_info *
 	http_response_headerf(response, "RateLimit-Limit", "%" PRIu64, info->limit);
 	http_response_headerf(response, "RateLimit-Remaining", "%" PRIu64, info->remaining);
 	http_response_headerf(response, "RateLimit-Reset", "%" PRId64, info->reset_s);
-	http_request_reply(call->request, response);
+	http_request_reply(call->oci.request, response);
 }
 
 enum front_turn front_admit(struct front_call *call)
 {
-	const struct identity *identity = call->ask.identity;
+	const struct identity *identity = call->oci.ask.identity;
 	struct admission_info info = { 0 };
-	struct admission_ask ask = { .loop = call->loop->loop, .wait = &call->admission, .resume = on_grant };
+	struct admission_ask ask = { .loop = call->oci.loop, .wait = &call->admission, .resume = on_grant };
 	struct front_errand *errand;
 
 	if (identity->peer || !identity->key)
@@ -58,7 +58,7 @@ enum front_turn front_admit(struct front_call *call)
 	*errand = (struct front_errand){ .call = call, .cancel = wait_cancel };
 	ask.apikey = identity->key;
 	ask.arg = errand;
-	switch (usage_admit(call->ask.worker->usage, &ask, &info)) {
+	switch (usage_admit(call->loop->front->usage, &ask, &info)) {
 	case ADMIT:
 		free(errand);
 		call->admitted = true;

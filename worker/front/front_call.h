@@ -12,25 +12,20 @@
 
 #include <stdint.h>
 
-#include "common/ip.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/usage.h"
-#include "worker/oci/oci_ask.h"
-#include "worker/worker.h"
+#include "worker/front/front.h"
+#include "worker/oci/oci_call.h"
 
 struct front_errand;
-struct front_step;
 struct peer_call;
 
 struct front_call {
+	struct oci_call oci; /* first: what endpoints see, whose rows they are (oci/, and the pages of this folder) */
 	uint32_t magic;
-	struct worker_loop *loop;
-	struct http_request *request;
-	const struct front_step *step;
-	struct oci_ask ask; /* its texts are borrowed from the request */
-	char *body;         /* collected; handed on to a job */
-	char *lists[2];     /* headers of several lines, joined, that ask points to */
-	struct ip client; /* behind proxies that are trusted; for a peer's request what the peer says */
+	unsigned step; /* front_step.h */
+	struct front_loop *loop;
+	char *lists[2]; /* headers of several lines, joined, that oci.ask points to */
 	struct place_found place;
 	struct front_errand *errand; /* what this call waits for */
 	struct peer_call *peer;
@@ -38,9 +33,4 @@ struct front_call {
 	bool admitted; /* counts as a call of its API key */
 	bool granted;  /* and was admitted out of a grant */
 	char day[11];  /* of the admission */
-	bool is_metrics; /* asks for these, and not for the registry */
-	bool is_routed; /* ask.route holds an endpoint of the registry's API */
-	/* Of an endpoint that streams: what it keeps, and how it hears of the end. */
-	void *stream;
-	void (*stream_done)(void *stream);
 };

@@ -18,14 +18,14 @@
 
 struct ip front_limit_client(const struct front_call *call)
 {
-	const struct proxies *proxies = call->ask.worker->proxies;
-	struct ip peer = http_request_ip(call->request);
+	const struct proxies *proxies = call->loop->front->proxies;
+	struct ip peer = http_request_ip(call->oci.request);
 	AUTO_STR *joined = NULL;
 
 	if (!proxies_has(proxies, &peer))
 		return peer;
-	return proxies_client(
-		proxies, &peer, str_of(http_request_header_list(call->request, FORWARDED_HEADER, &joined)));
+	return proxies_client(proxies, &peer,
+		str_of(http_request_header_list(call->oci.request, FORWARDED_HEADER, &joined)));
 }
 
 static void reply_too_many(struct front_call *call, const struct rate_refusal *refusal)
@@ -34,7 +34,7 @@ static void reply_too_many(struct front_call *call, const struct rate_refusal *r
 	struct http_response *response;
 	struct error err;
 
-	ip_format(&call->client, client);
+	ip_format(&call->oci.ask.client, client);
 	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS",
 		"client %s makes more than %" PRIu32 " requests a second", client, refusal->limit);
 	response = oci_reply_status(429, &err);
@@ -42,15 +42,15 @@ static void reply_too_many(struct front_call *call, const struct rate_refusal *r
 	http_response_headerf(response, "RateLimit-Limit", "%" PRIu32, refusal->limit);
 	http_response_header(response, "RateLimit-Remaining", "0");
 	http_response_headerf(response, "RateLimit-Reset", "%" PRId64, refusal->reset_s);
-	http_request_reply(call->request, response);
+	http_request_reply(call->oci.request, response);
 }
 
 bool front_limit_take(struct front_call *call)
 {
 	struct rate_refusal refusal;
 
-	if (rate_limit_take(call->ask.worker->rate_limit, &call->client, call->ask.method,
-		    http_request_started_us(call->request), &refusal))
+	if (rate_limit_take(call->loop->front->rate_limit, &call->oci.ask.client, call->oci.ask.method,
+		    http_request_started_us(call->oci.request), &refusal))
 		return true;
 	counter_add(&call->loop->counters.rate_limited_total, 1);
 	reply_too_many(call, &refusal);
@@ -59,10 +59,11 @@ bool front_limit_take(struct front_call *call)
 
 enum front_turn front_limit(struct front_call *call)
 {
-	if (http_request_header(call->request, PEER_HEADER))
+	if (http_request_header(call->oci.request, PEER_HEADER))
 		return FRONT_MORE;
 	/* A scrape costs little, but for a password. */
-	if (call->is_metrics && !http_request_header(call->request, "Authorization"))
+	if (call->oci.ask.route.row->flags & OCI_SCRAPE &&
+		!http_request_header(call->oci.request, "Authorization"))
 		return FRONT_MORE;
 	return front_limit_take(call) ? FRONT_MORE : FRONT_WAIT;
 }

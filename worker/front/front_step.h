@@ -2,19 +2,31 @@
 /*
  * front_step - the steps of a request, and how a step that waited is gone on with.
  *
+ *   route -> limit -> authenticate -> access -> admit -> place -> collect -> forward -> serve
+ *      `-- a page for which nobody is asked who it is -----------------------------------^
+ *
+ * A request that is sent on (forward) comes back to serve when its member cannot be reached and the storage is shared. With
+ * log level debug each step is told (request.step).
  * Thread  the request's loop.
  */
 #pragma once
 
+#include "common/error.h"
 #include "worker/front/front_call.h"
 
 #define FRONT_STEPS(STEP)                                                                                    \
 	STEP(route) STEP(limit)                                                                              \
 	STEP(authenticate) STEP(access) STEP(admit) STEP(place) STEP(collect) STEP(forward) STEP(serve)
 
+enum front_at {
+#define STEP(name) FRONT_AT_##name,
+	FRONT_STEPS(STEP)
+#undef STEP
+};
+
 enum front_turn {
 	FRONT_MORE, /* the next step, now */
-	FRONT_WAIT, /* replied, or somebody goes on with front_next() or front_again() */
+	FRONT_WAIT, /* replied, or somebody goes on with front_next(), front_again() or front_serve_now() */
 };
 typedef enum front_turn front_step_f(struct front_call *call);
 
@@ -30,8 +42,9 @@ struct ip front_limit_client(const struct front_call *call);
 /* Takes a token of the client's bucket; false: there is none, and 429 was replied. */
 bool front_limit_take(struct front_call *call) MUST_CHECK;
 
-void front_next(struct front_call *call);  /* goes on behind the step that waited */
-void front_again(struct front_call *call); /* that step once more */
+void front_next(struct front_call *call);      /* goes on behind the step that waited */
+void front_again(struct front_call *call);     /* that step once more */
+void front_serve_now(struct front_call *call); /* from route or forward: no step between */
 
 /* Something a call waits for and that may outlive it. on_done runs cancel(), which lets go of the call. */
 struct front_errand {

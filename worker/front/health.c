@@ -13,7 +13,7 @@
  *
  * /livez fails only when a loop does not turn: what a restart mends, and a full disk does not.
  */
-#include "worker/front/health.h"
+#include "worker/front/pages.h"
 
 #include <inttypes.h>
 
@@ -24,8 +24,7 @@
 #include "worker/auth/snapshot.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_checks.h"
-#include "worker/front/health_metrics.h"
-#include "worker/registry/uploads.h"
+#include "worker/registry/registry.h"
 
 #define LOOP_STUCK_MS 10000
 #define BODY_MAX      8192
@@ -40,37 +39,37 @@ static struct http_response *reply_text(unsigned status, struct buf *body)
 	return response;
 }
 
-static bool write_state(struct worker *worker, struct buf *into)
+static bool write_state(struct front *front, struct buf *into)
 {
-	int64_t age = cluster_state_age_ms(worker->cluster);
-	bool stale = age > worker->settings->stale_after_ms;
+	int64_t age = cluster_state_age_ms(front->cluster);
+	bool stale = age > front->stale_after_ms;
 
-	if (!cluster_has_state(worker->cluster)) {
+	if (!cluster_has_state(front->cluster)) {
 		buf_puts(into, "state: none was loaded from a leader yet\n");
 		return false;
 	}
 	if (age >= 0)
 		buf_format(into, "state: %s%" PRId64 " ms old\n", stale ? "stale: " : "ok, ", age);
-	return !stale || worker->settings->ready_when_stale;
+	return !stale || front->ready_when_stale;
 }
 
 /* A warning: what others push must not take the pulls of this worker away. */
-static void write_uploads(struct worker *worker, struct buf *into)
+static void write_uploads(struct front *front, struct buf *into)
 {
-	struct uploads_stats uploads = uploads_stats(worker->uploads);
+	struct uploads_stats uploads = uploads_stats(front->registry->uploads);
 
 	buf_format(into, "uploads: %s, %zu open\n", uploads.full ? "full" : "ok", uploads.open);
 }
 
-static struct http_response *reply_ready(struct worker *worker, unsigned excluded)
+static struct http_response *reply_ready(struct front *front, unsigned excluded)
 {
 	AUTO_FINI(buf) checks = buf_limit(BODY_MAX);
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
 	bool ok = health_checks_write(excluded, &checks);
 
-	write_uploads(worker, &checks);
-	ok = write_state(worker, &checks) && ok;
-	if (cluster_is_draining(worker->cluster)) {
+	write_uploads(front, &checks);
+	ok = write_state(front, &checks) && ok;
+	if (cluster_is_draining(front->cluster)) {
 		buf_puts(&checks, "draining\n");
 		ok = false;
 	}
@@ -80,7 +79,7 @@ static struct http_response *reply_ready(struct worker *worker, unsigned exclude
 }
 
 struct asker {
-	struct worker *worker;
+	struct front *front;
 	struct http_ticket *ticket;
 	unsigned excluded;
 };
@@ -89,7 +88,7 @@ static void on_checked(void *arg)
 {
 	struct asker *asker = arg;
 
-	http_ticket_reply(asker->ticket, reply_ready(asker->worker, asker->excluded));
+	http_ticket_reply(asker->ticket, reply_ready(asker->front, asker->excluded));
 	free(asker);
 }
 
@@ -115,110 +114,57 @@ static void reply_no_check(struct front_call *call)
 
 	buf_puts(&body, "the query may name checks that do not count: exclude=storage, exclude=spool, "
 			"exclude=data\n");
-	http_request_reply(call->request, reply_text(400, &body));
+	http_request_reply(call->oci.request, reply_text(400, &body));
 }
 
-static void serve_ready(struct front_call *call)
+void health_ready(void *arg)
 {
+	struct front_call *call = arg;
 	struct asker *asker;
 	unsigned excluded;
 
-	if (!read_excluded(call->ask.query, &excluded)) {
+	if (!read_excluded(call->oci.ask.query, &excluded)) {
 		reply_no_check(call);
 		return;
 	}
 	asker = xnew(struct asker);
-	*asker = (struct asker){ call->ask.worker, http_ticket_new(call->request), excluded };
-	if (health_checks_are_fresh(call->ask.worker, on_checked, asker))
+	*asker = (struct asker){ call->loop->front, http_ticket_new(call->oci.request), excluded };
+	if (health_checks_are_fresh(call->loop->front, on_checked, asker))
 		on_checked(asker);
 }
 
-/* Each loop puts the time down each second (worker.c); our own turns, or nobody would be asked. */
-static void look_at_loops(const struct worker *worker, struct buf *reasons)
+/* Each loop puts the time down each second (in the root); our own turns, or nobody would be asked. */
+static void look_at_loops(const struct front *front, struct buf *reasons)
 {
 	int64_t now = clock_ms();
 
-	for (unsigned i = 0; i < worker->loops_len; i++) {
-		int64_t beat = __atomic_load_n(&worker->loops[i].beat_ms, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < front->loops_len; i++) {
+		int64_t beat = __atomic_load_n(&front->loops[i].beat_ms, __ATOMIC_RELAXED);
 
 		if (beat && now - beat > LOOP_STUCK_MS)
 			buf_format(reasons, "loop %u has not turned for %" PRId64 " ms\n", i, now - beat);
 	}
 }
 
-static void serve_live(struct front_call *call)
-{
-	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
-	bool ok;
-
-	look_at_loops(call->ask.worker, &body);
-	ok = !body.len;
-	if (ok)
-		buf_puts(&body, "ok\n");
-	http_request_reply(call->request, reply_text(ok ? 200 : 503, &body));
-}
-
-static void serve_started(struct front_call *call)
+static struct http_response *reply_ok(void)
 {
 	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
 
 	buf_puts(&body, "ok\n");
-	http_request_reply(call->request, reply_text(200, &body));
+	return reply_text(200, &body);
 }
 
-static void reply_no_method(struct front_call *call)
+struct http_response *health_live(void *arg)
 {
-	struct http_response *response = http_response_empty(405);
+	const struct front_call *call = arg;
+	AUTO_FINI(buf) reasons = buf_limit(BODY_MAX);
 
-	http_response_header(response, "Allow", "GET, HEAD");
-	http_request_reply(call->request, response);
+	look_at_loops(call->loop->front, &reasons);
+	return reasons.len ? reply_text(503, &reasons) : reply_ok();
 }
 
-static bool only_reads(const struct front_call *call)
+struct http_response *health_started(void *arg)
 {
-	return call->ask.method == HTTP_GET || call->ask.method == HTTP_HEAD;
-}
-
-bool health_is_metrics(const struct front_call *call)
-{
-	const struct worker_settings *settings = call->ask.worker->settings;
-
-	return settings->metrics && str_is(http_request_path(call->request), settings->metrics_path);
-}
-
-void health_serve_metrics(struct front_call *call)
-{
-	AUTO_FINI(buf) body = buf_limit(HEALTH_METRICS_MAX);
-	struct http_response *response;
-
-	if (!only_reads(call)) {
-		reply_no_method(call);
-		return;
-	}
-	health_metrics(call->ask.worker, &body);
-	response = http_response_buf(200, &body);
-	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-	http_response_header(response, "X-Content-Type-Options", "nosniff");
-	http_request_reply(call->request, response);
-}
-
-static const struct {
-	const char *path;
-	void (*serve)(struct front_call *call);
-} pages[] = { { "/livez", serve_live }, { "/startupz", serve_started }, { "/readyz", serve_ready } };
-
-bool health_serve(struct front_call *call)
-{
-	struct str path = http_request_path(call->request);
-
-	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-		if (!str_is(path, pages[i].path))
-			continue;
-		if (only_reads(call))
-			pages[i].serve(call);
-		else
-			reply_no_method(call);
-		return true;
-	}
-	return false;
+	(void)arg;
+	return reply_ok();
 }

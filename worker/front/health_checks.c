@@ -9,30 +9,31 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/pool.h"
+#include "worker/front/front.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
-#include "worker/worker.h"
 
-static bool check_storage(struct worker *worker, struct error *err)
+static bool check_storage(struct front *front, struct error *err)
 {
-	return store_check(worker->store, err);
+	return store_check(front->registry->store, err);
 }
 
-static bool check_spool(struct worker *worker, struct error *err)
+static bool check_spool(struct front *front, struct error *err)
 {
-	return spool_check(worker->spool, HEALTH_LEAST_BYTES, err);
+	return spool_check(front->registry->spool, HEALTH_LEAST_BYTES, err);
 }
 
-static bool check_data(struct worker *worker, struct error *err)
+static bool check_data(struct front *front, struct error *err)
 {
-	const char *folder = worker->settings->data;
+	const char *folder = front->data;
 
 	return !folder || file_try_folder(folder, HEALTH_LEAST_BYTES, err);
 }
 
 static const struct {
 	const char *name;
-	bool (*run)(struct worker *worker, struct error *err);
+	bool (*run)(struct front *front, struct error *err);
 } checks[] = { { "storage", check_storage }, { "spool", check_spool }, { "data", check_data } };
 #define CHECKS_LEN (sizeof(checks) / sizeof(checks[0]))
 
@@ -49,7 +50,7 @@ static struct {
 } state = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 struct job {
-	struct worker *worker;
+	struct front *front;
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -80,7 +81,7 @@ static void run_job(void *arg)
 		(void)pthread_mutex_lock(&state.lock);
 		state.at = i;
 		(void)pthread_mutex_unlock(&state.lock);
-		ok = checks[i].run(job->worker, &err);
+		ok = checks[i].run(job->front, &err);
 		(void)pthread_mutex_lock(&state.lock);
 		keep_locked(i, ok, &err);
 		(void)pthread_mutex_unlock(&state.lock);
@@ -110,15 +111,15 @@ static bool begin(void)
 	return begins;
 }
 
-bool health_checks_are_fresh(struct worker *worker, void (*done)(void *arg), void *arg)
+bool health_checks_are_fresh(struct front *front, void (*done)(void *arg), void *arg)
 {
 	struct job *job;
 
 	if (!begin())
 		return true;
 	job = xnew(struct job);
-	*job = (struct job){ worker, done, arg };
-	pool_push(worker->pool, run_job, job);
+	*job = (struct job){ front, done, arg };
+	pool_push(front->registry->pool, run_job, job);
 	return false;
 }
 

@@ -16,7 +16,7 @@
 
 #include "common/buf.h"
 
-struct worker;
+struct front;
 
 #define HEALTH_CHECK_EVERY_MS 1000
 #define HEALTH_CHECK_HANGS_MS 10000
@@ -24,7 +24,7 @@ struct worker;
 
 /* True: what is known is fresh enough, or being asked anew. False: the caller is the one for whom it is asked, and done(arg)
  * runs on a pool thread when the answer is there. */
-bool health_checks_are_fresh(struct worker *worker, void (*done)(void *arg), void *arg);
+bool health_checks_are_fresh(struct front *front, void (*done)(void *arg), void *arg);
 /* The bit of the check of that name; 0: there is none. */
 unsigned health_checks_bit(struct str name);
 /* A line for each check: "storage: ok". False: one of them is not, among those whose bits are not in `excluded`. */

@@ -12,29 +12,33 @@
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster.h"
 #include "worker/auth/snapshot.h"
-#include "worker/registry/uploads.h"
+#include "worker/registry/registry.h"
 #include "worker/index/index.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
+#include "worker/front/front.h"
 #include "worker/front/traffic_metrics.h"
-#include "worker/worker.h"
 
-#define COUNTER(name, type, labels, help)                                                                    \
-	static uint64_t sum_##name(const struct worker *worker)                                              \
-	{                                                                                                    \
-		uint64_t sum = 0;                                                                            \
-		for (unsigned i = 0; i < worker->loops_len; i++)                                             \
-			sum += counter_get(&worker->loops[i].counters.name);                                 \
-		return sum;                                                                                  \
-	}
-#include "worker/worker_counters.def"
-#undef COUNTER
+static uint64_t sum_of(const struct front *front, size_t offset)
+{
+	uint64_t sum = 0;
 
-static void put_counters(const struct worker *worker, struct buf *into)
+	for (unsigned i = 0; i < front->loops_len; i++)
+		sum += counter_get((const counter *)((const char *)&front->loops[i] + offset));
+	return sum;
+}
+#define FRONT_SUM(front, name) sum_of(front, offsetof(struct front_loop, counters.name))
+
+static void put_counters(const struct front *front, struct buf *into)
 {
 #define COUNTER(name, type, labels, help)                                                                    \
-	metrics_put(into, "zot_" #name, type, help, labels, sum_##name(worker));
-#include "worker/worker_counters.def"
+	metrics_put(into, "zot_" #name, type, help, labels, FRONT_SUM(front, name));
+#include "worker/front/front_counters.def"
+#undef COUNTER
+#define COUNTER(name, type, labels, help)                                                                    \
+	metrics_put(into, "zot_" #name, type, help, labels,                                                  \
+		sum_of(front, offsetof(struct front_loop, oci_counters.name)));
+#include "worker/oci/oci_counters.def"
 #undef COUNTER
 }
 
@@ -48,21 +52,21 @@ static void total(struct buf *into, const char *name, const char *help, uint64_t
 	metrics_put(into, name, "counter", help, "", value);
 }
 
-static void put_latency(const struct worker *worker, struct buf *into)
+static void put_latency(const struct front *front, struct buf *into)
 {
 	struct histogram all = { 0 };
 
-	for (unsigned i = 0; i < worker->loops_len; i++)
-		traffic_latency(&worker->loops[i].traffic, &all);
+	for (unsigned i = 0; i < front->loops_len; i++)
+		traffic_latency(&front->loops[i].traffic, &all);
 	metrics_put_histogram(into, "zot_http_request_latency_seconds",
 		"Time from a request's head to the last byte of its reply.", "", &all);
 }
 
-static void put_process(const struct worker *worker, struct buf *into)
+static void put_process(const struct front *front, struct buf *into)
 {
 	struct process_stats process = process_stats();
 	/* In this order, so that the difference is never negative. */
-	uint64_t ended = sum_http_ended_total(worker), begun = sum_http_begun_total(worker);
+	uint64_t ended = FRONT_SUM(front, http_ended_total), begun = FRONT_SUM(front, http_begun_total);
 
 	gauge(into, "zot_open_requests", "Requests under way.", begun - ended);
 	gauge(into, "zot_resident_bytes", "Memory that the process has resident.", process.rss);
@@ -70,14 +74,14 @@ static void put_process(const struct worker *worker, struct buf *into)
 		process.cpu_ms);
 	gauge(into, "zot_open_fds", "Open file descriptors.", process.fds);
 	gauge(into, "zot_uptime_seconds", "Time since the start.",
-		(uint64_t)(clock_ms() - worker->started_ms) / 1000);
+		(uint64_t)(clock_ms() - front->started_ms) / 1000);
 	gauge(into, "zot_max_fds", "Limit of open file descriptors.", process.fds_max);
 	/* What Prometheus' own libraries call them. */
 	gauge(into, "process_resident_memory_bytes", "Memory that the process has resident.", process.rss);
 	gauge(into, "process_open_fds", "Open file descriptors.", process.fds);
 	gauge(into, "process_max_fds", "Limit of open file descriptors.", process.fds_max);
 	gauge(into, "process_start_time_seconds", "When the process started, by the wall clock.",
-		(uint64_t)(clock_wall_s() - (clock_ms() - worker->started_ms) / 1000));
+		(uint64_t)(clock_wall_s() - (clock_ms() - front->started_ms) / 1000));
 	buf_format(into,
 		"# HELP process_cpu_seconds_total Processor time that the process has used.\n"
 		"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %" PRIu64 ".%03" PRIu64
@@ -104,17 +108,17 @@ static void put_scheduler(const struct pool *pool, const struct pool_stats *stat
 		stats->background.queued);
 }
 
-static void put_pool(const struct worker *worker, struct buf *into)
+static void put_pool(struct pool *pool, struct buf *into)
 {
-	struct pool_stats pool = pool_stats(worker->pool);
+	struct pool_stats stats = pool_stats(pool);
 	struct histogram waits;
 
-	pool_waits(worker->pool, &waits);
-	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", pool.queued);
-	gauge(into, "zot_pool_running", "Jobs that run.", pool.running);
+	pool_waits(pool, &waits);
+	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", stats.queued);
+	gauge(into, "zot_pool_running", "Jobs that run.", stats.running);
 	metrics_put_histogram(
 		into, "zot_pool_wait_seconds", "Time that jobs waited for a thread.", "", &waits);
-	put_scheduler(worker->pool, &pool, into);
+	put_scheduler(pool, &stats, into);
 }
 
 static void put_identity(struct buf *into)
@@ -124,9 +128,9 @@ static void put_identity(struct buf *into)
 		"commit=\"\",binaryType=\"zot-worker\",goVersion=\"\",version=\"" ZOT_VERSION "\"", 1);
 }
 
-static void put_locks(struct worker *worker, struct buf *into)
+static void put_locks(struct front *front, struct buf *into)
 {
-	const struct histogram *waits = store_lock_waits(worker->store);
+	const struct histogram *waits = store_lock_waits(front->registry->store);
 	struct histogram all = { 0 };
 
 	if (!waits)
@@ -137,19 +141,19 @@ static void put_locks(struct worker *worker, struct buf *into)
 		"storageName=\"default\",lockType=\"RWLock\"", &all);
 }
 
-static void put_connections(const struct worker *worker, struct buf *into)
+static void put_connections(const struct front *front, struct buf *into)
 {
 	struct http_server_stats sum = { 0 };
 	uint64_t spins = 0;
 
-	for (unsigned i = 0; i < worker->loops_len; i++) {
-		struct http_server_stats one = http_server_stats(worker->loops[i].server);
+	for (unsigned i = 0; i < front->loops_len; i++) {
+		struct http_server_stats one = http_server_stats(front->loops[i].server);
 
 		sum.connections += one.connections;
 		sum.waiting += one.waiting;
 		sum.accepted += one.accepted;
 		sum.shed += one.shed;
-		spins += loop_spins(worker->loops[i].loop);
+		spins += loop_spins(front->loops[i].loop);
 	}
 	total(into, "zot_loop_spins_total",
 		"Seconds in which a loop turned a thousand times and moved nothing: a fault, please report "
@@ -176,9 +180,9 @@ static void put_uploads(struct uploads_stats uploads, struct buf *into)
 		uploads.evicted);
 }
 
-static void put_storage(struct worker *worker, struct buf *into)
+static void put_storage(struct front *front, struct buf *into)
 {
-	struct indexes_stats indexes = indexes_stats(worker->indexes);
+	struct indexes_stats indexes = indexes_stats(front->registry->indexes);
 
 	gauge(into, "zot_index_repositories", "Repositories whose index is in memory.", indexes.repositories);
 	gauge(into, "zot_index_bytes", "Memory that these indexes take.", indexes.bytes);
@@ -190,16 +194,16 @@ static void put_storage(struct worker *worker, struct buf *into)
 		indexes.writes);
 	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.",
 		indexes.conflicts);
-	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(worker->spool));
-	put_uploads(uploads_stats(worker->uploads), into);
+	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
+	put_uploads(uploads_stats(front->registry->uploads), into);
 	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
-		store_requests(worker->store));
+		store_requests(front->registry->store));
 }
 
-static void put_cluster(struct worker *worker, struct buf *into)
+static void put_cluster(struct front *front, struct buf *into)
 {
-	AUTO(snapshot) *snapshot = cluster_snapshot(worker->cluster);
-	int64_t age = cluster_state_age_ms(worker->cluster), lease = cluster_lease_left_ms(worker->cluster);
+	AUTO(snapshot) *snapshot = cluster_snapshot(front->cluster);
+	int64_t age = cluster_state_age_ms(front->cluster), lease = cluster_lease_left_ms(front->cluster);
 
 	gauge(into, "zot_ring_epoch", "Epoch of the ring that owners are computed from.",
 		ring_epoch(snapshot->ring));
@@ -214,18 +218,18 @@ static void put_cluster(struct worker *worker, struct buf *into)
 			lease > 0 ? (uint64_t)lease : 0);
 }
 
-void health_metrics(struct worker *worker, struct buf *into)
+void health_metrics(struct front *front, struct buf *into)
 {
 	put_identity(into);
-	put_counters(worker, into);
-	traffic_metrics(worker, into);
-	put_latency(worker, into);
-	put_process(worker, into);
-	put_connections(worker, into);
-	put_pool(worker, into);
-	chores_metrics(worker->chores, into);
-	auth_metrics(worker->auth, into);
-	put_storage(worker, into);
-	put_locks(worker, into);
-	put_cluster(worker, into);
+	put_counters(front, into);
+	traffic_metrics(front, into);
+	put_latency(front, into);
+	put_process(front, into);
+	put_connections(front, into);
+	put_pool(front->registry->pool, into);
+	chores_metrics(front->chores, into);
+	auth_metrics(front->auth, into);
+	put_storage(front, into);
+	put_locks(front, into);
+	put_cluster(front, into);
 }

@@ -8,7 +8,7 @@
 
 #include "common/buf.h"
 
-struct worker;
+struct front;
 
 #define HEALTH_METRICS_MAX (16u * 1024 * 1024)
-void health_metrics(struct worker *worker, struct buf *into);
+void health_metrics(struct front *front, struct buf *into);

@@ -8,9 +8,9 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/pool.h"
+#include "worker/front/front.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/store.h"
-#include "worker/front/traffic.h"
-#include "worker/worker.h"
 
 #define EVERY_MS    60000
 #define PAUSE_TIMES 50
@@ -75,17 +75,17 @@ static bool begin(void)
 }
 
 /* Names that no repository can have (what is counted for all others) are refused by the store. */
-void repo_sizes_ask(struct worker *worker, const struct busy *rows, size_t len)
+void repo_sizes_ask(struct front *front, const struct busy *rows, size_t len)
 {
 	struct job *job;
 
 	if (!begin())
 		return;
 	job = xnew(struct job);
-	*job = (struct job){ worker->store, xnew_array(struct size, len + 1), len };
+	*job = (struct job){ front->registry->store, xnew_array(struct size, len + 1), len };
 	for (size_t i = 0; i < len; i++)
 		memcpy(job->at[i].name, rows[i].name, sizeof(job->at[i].name));
-	pool_push(worker->pool, run_job, job);
+	pool_push(front->registry->pool, run_job, job);
 }
 
 bool repo_sizes_find(struct str name, uint64_t *ret_bytes)

@@ -17,9 +17,9 @@
 #include "common/str.h"
 
 struct busy;
-struct worker;
+struct front;
 
 /* Begins a job for these repositories when it is time for one. */
-void repo_sizes_ask(struct worker *worker, const struct busy *rows, size_t len);
+void repo_sizes_ask(struct front *front, const struct busy *rows, size_t len);
 /* What the last job found. */
 bool repo_sizes_find(struct str name, uint64_t *ret_bytes);

@@ -7,12 +7,12 @@
 
 #include "common/check.h"
 #include "common/map.h"
+#include "worker/front/front.h"
 #include "worker/front/repo_sizes.h"
-#include "worker/worker.h"
 
 #define LABELS_MAX (NAME_MAX_LEN + 64)
 
-static void put_statuses(const struct worker *worker, struct buf *into)
+static void put_statuses(const struct front *front, struct buf *into)
 {
 	const char *help = "Requests that were answered; code 499: the client left before.";
 	char labels[LABELS_MAX];
@@ -21,8 +21,8 @@ static void put_statuses(const struct worker *worker, struct buf *into)
 		for (unsigned status = 0; status < TRAFFIC_STATUSES; status++) {
 			uint64_t sum = 0;
 
-			for (unsigned i = 0; i < worker->loops_len; i++)
-				sum += counter_get(&worker->loops[i].traffic.statuses[method][status]);
+			for (unsigned i = 0; i < front->loops_len; i++)
+				sum += counter_get(&front->loops[i].traffic.statuses[method][status]);
 			/* Those of a GET that went well are there from the start on: a rate needs a
 			 * beginning. */
 			if (!sum && (method != HTTP_GET || status + TRAFFIC_STATUS_0 != 200))
@@ -34,7 +34,7 @@ static void put_statuses(const struct worker *worker, struct buf *into)
 		}
 }
 
-static void put_methods(const struct worker *worker, struct buf *into)
+static void put_methods(const struct front *front, struct buf *into)
 {
 	const char *help = "Time from a request's head to the last byte of its reply, by method.";
 
@@ -42,8 +42,8 @@ static void put_methods(const struct worker *worker, struct buf *into)
 		struct histogram all = { 0 };
 		char labels[LABELS_MAX];
 
-		for (unsigned i = 0; i < worker->loops_len; i++)
-			histogram_merge(&all, &worker->loops[i].traffic.methods[method]);
+		for (unsigned i = 0; i < front->loops_len; i++)
+			histogram_merge(&all, &front->loops[i].traffic.methods[method]);
 		if (!all.count && method != HTTP_GET)
 			continue;
 		(void)snprintf(
@@ -53,23 +53,18 @@ static void put_methods(const struct worker *worker, struct buf *into)
 	}
 }
 
-static void put_operations(const struct worker *worker, struct buf *into)
+static void put_operations(const struct front *front, struct buf *into)
 {
-	static const char *const names[] = {
-#define OCI_ROUTE(operation, shape, methods, kind, action, place, body_max) #operation,
-#include "worker/oci/oci_routes.def"
-#undef OCI_ROUTE
-		"other",
-	};
 	const char *help = "The same by operation of the registry's API.";
 
 	for (unsigned operation = 0; operation < TRAFFIC_OPERATIONS; operation++) {
 		struct histogram all = { 0 };
 		char labels[LABELS_MAX];
 
-		for (unsigned i = 0; i < worker->loops_len; i++)
-			histogram_merge(&all, &worker->loops[i].traffic.operations[operation]);
-		(void)snprintf(labels, sizeof(labels), "operation=\"%s\"", names[operation]);
+		for (unsigned i = 0; i < front->loops_len; i++)
+			histogram_merge(&all, &front->loops[i].traffic.operations[operation]);
+		(void)snprintf(labels, sizeof(labels), "operation=\"%s\"",
+			operation == OCI_OPERATIONS ? "other" : oci_routes.rows[operation].operation);
 		if (!all.count && operation != OCI_OPERATIONS)
 			continue;
 		metrics_put_histogram(into, "zot_http_operation_latency_seconds", help, labels, &all);
@@ -86,13 +81,13 @@ struct rows {
 	struct busy others;
 };
 
-static void gather(struct worker *worker, struct rows *rows)
+static void gather(struct front *front, struct rows *rows)
 {
-	rows->at = xnew_array(struct busy, (size_t)worker->loops_len * BUSY_ROWS + 1);
+	rows->at = xnew_array(struct busy, (size_t)front->loops_len * BUSY_ROWS + 1);
 	rows->by_name = map_new();
-	for (unsigned i = 0; i < worker->loops_len; i++) {
+	for (unsigned i = 0; i < front->loops_len; i++) {
 		struct busy *next = &rows->at[rows->len], others;
-		size_t len = traffic_busy(&worker->loops[i].traffic, next, &others);
+		size_t len = traffic_busy(&front->loops[i].traffic, next, &others);
 
 		traffic_busy_add(&rows->others, &others);
 		for (size_t j = 0; j < len; j++) {
@@ -140,11 +135,11 @@ static void put_latencies(const struct rows *rows, struct buf *into)
 	}
 }
 
-static void put_sizes(struct worker *worker, const struct rows *rows, struct buf *into)
+static void put_sizes(struct front *front, const struct rows *rows, struct buf *into)
 {
 	const char *help = "Bytes that the busiest repositories have in the storage folder.";
 
-	repo_sizes_ask(worker, rows->at, rows->len);
+	repo_sizes_ask(front, rows->at, rows->len);
 	for (size_t i = 0; i < rows->len; i++) {
 		char labels[LABELS_MAX];
 		uint64_t bytes;
@@ -157,20 +152,20 @@ static void put_sizes(struct worker *worker, const struct rows *rows, struct buf
 	}
 }
 
-void traffic_metrics(struct worker *worker, struct buf *into)
+void traffic_metrics(struct front *front, struct buf *into)
 {
 	struct rows rows = { 0 };
 
-	put_statuses(worker, into);
-	put_methods(worker, into);
-	put_operations(worker, into);
-	gather(worker, &rows);
+	put_statuses(front, into);
+	put_methods(front, into);
+	put_operations(front, into);
+	gather(front, &rows);
 	put_latencies(&rows, into);
 	put_counts(&rows, "zot_repo_downloads_total",
 		"Manifests that were read (GET and HEAD), by repository.", offsetof(struct busy, downloads),
 		into);
 	put_counts(&rows, "zot_repo_uploads_total", "Manifests that were written, by repository.",
 		offsetof(struct busy, uploads), into);
-	put_sizes(worker, &rows, into);
+	put_sizes(front, &rows, into);
 	free(rows.at);
 }

@@ -8,9 +8,9 @@
 
 #include "common/buf.h"
 
-struct worker;
+struct front;
 
 /* Label of what is counted for no repository of its own: not a name that a repository can have. */
 #define TRAFFIC_OTHERS "(others)"
 
-void traffic_metrics(struct worker *worker, struct buf *into);
+void traffic_metrics(struct front *front, struct buf *into);

@@ -479,6 +479,12 @@ const struct index_entry *index_referrer_at(
 	return &record->entry;
 }
 
+void index_version_of(const struct index *index, struct index_version *ret)
+{
+	*ret = (struct index_version){ .at = index->log.at, .object = index->version };
+	memcpy(ret->generation, index->log.generation, sizeof(ret->generation));
+}
+
 size_t index_len(const struct index *index)
 {
 	return index->records.len;

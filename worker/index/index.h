@@ -34,11 +34,11 @@
 #include "proto/descriptor.h"
 #include "proto/digest.h"
 #include "proto/manifest.h"
+#include "worker/storage/store.h"
 
 struct index;
 struct indexes;
 struct pool;
-struct store;
 
 typedef int64_t index_trust_f(void *arg, struct str name); /* any thread; does not wait */
 
@@ -93,6 +93,17 @@ uint64_t index_removals(const struct index *index);
 
 struct change_id { uint8_t raw[16]; };
 
+/*
+ * Which state of a repository a view shows. Equal for the same state only; in one generation (of its log) a later state has a higher
+ * `at`. Folding a log may begin another generation, with the same tags.
+ */
+struct index_version {
+	char generation[33]; /* "": there is no log */
+	uint64_t at;
+	struct store_version object; /* of the index.json */
+};
+void index_version_of(const struct index *index, struct index_version *ret);
+
 /* Changes. The struct and what it points to belong to the caller until done(change) has run. */
 enum index_op {
 	INDEX_PUT_MANIFEST,   /* descriptor (with subject, artifact type, annotations), tags or none; creates the repository */
@@ -144,6 +155,20 @@ void indexes_change(struct indexes *indexes, struct index_change *change);
 void indexes_change_here(struct indexes *indexes, struct index_change *change);
 /* The same and waits: for tests and tools. Pool. */
 bool indexes_change_wait(struct indexes *indexes, struct index_change *change, struct error *err) MUST_CHECK;
+
+/*
+ * Told of each change that was committed here and made another view, of a repository in their order, before done(). What another
+ * worker commits is told there. On the committer's thread, without a lock; the event and its change are borrowed.
+ */
+struct index_event {
+	const char *name;
+	const struct index_change *change; /* op, descriptor, tags, digest */
+	struct index_version version;      /* the change is in this one; others that were made with it may be, too */
+};
+typedef void index_watch_f(void *arg, const struct index_event *event);
+#define INDEX_WATCHES_MAX 8
+/* Before the first change. */
+void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg);
 
 /* Logs go into index.json where nothing was changed here for idle_ms, so that others who read index.json alone see
  * everything. Returns at once; the writes go on in the pool. Thread  any. */

@@ -541,6 +541,13 @@ struct indexes *indexes_new(
 	return indexes;
 }
 
+void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg)
+{
+	CHECK(indexes->watches_len < INDEX_WATCHES_MAX);
+	indexes->watches[indexes->watches_len].fn = fn;
+	indexes->watches[indexes->watches_len++].arg = arg;
+}
+
 void indexes_set_log(struct indexes *indexes, size_t bytes_least)
 {
 	indexes->log_least = bytes_least;

@@ -19,6 +19,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/latch.h"
 #include "common/log.h"
 #include "common/pool.h"
 #include "worker/index/indexes_priv.h"
@@ -50,6 +51,7 @@ struct commit {
 	bool tried;   /* a record with what `changed` says may have been written */
 	bool late; /* it was, where records may have been removed by then: who does not find it can't know */
 	uint64_t era; /* of the store, of what was synced for the index.json that is being written */
+	struct index_version version; /* that was written */
 };
 
 enum commit_step { COMMIT_DONE, COMMIT_CONFLICT, COMMIT_FAILED };
@@ -240,6 +242,7 @@ static void fail(struct commit *c, const struct error *err)
 static enum commit_step finish_write(struct commit *c, enum store_step step, const struct index_seen *started)
 {
 	if (step == STORE_OK) {
+		index_version_of(c->draft, &c->version);
 		end_write(c, TAKE(c->draft), started, false);
 		return COMMIT_DONE;
 	}
@@ -492,6 +495,26 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 		       : COMMIT_FAILED;
 }
 
+static void tell_watch(const struct commit *c, const struct index_change *change)
+{
+	const struct index_event event = {
+		.name = c->repository->name, .change = change, .version = c->version
+	};
+
+	for (size_t i = 0; i < c->indexes->watches_len; i++)
+		c->indexes->watches[i].fn(c->indexes->watches[i].arg, &event);
+}
+
+/* A record of ours that was found, and not seen written, is told with the version in which it was found. */
+static void tell_watches(struct commit *c)
+{
+	if (c->tried && was_written(c) && c->base)
+		index_version_of(c->base, &c->version);
+	for (const struct index_change *change = c->batch; change; change = change->next)
+		if (change->ok && change->changed)
+			tell_watch(c, change);
+}
+
 static void commit_batch(struct repository *repository, struct index_change *batch);
 
 /* A batch that is too large as a whole: each for itself. */
@@ -521,6 +544,8 @@ static void commit_batch(struct repository *repository, struct index_change *bat
 			c.known = false;
 		}
 	}
+	if (step == COMMIT_DONE)
+		tell_watches(&c);
 	index_free(c.draft);
 	index_free(c.base);
 	if (step == COMMIT_FAILED && err.kind == ERROR_TOO_LARGE && batch->next) {
@@ -650,38 +675,20 @@ void indexes_change_here(struct indexes *indexes, struct index_change *change)
 
 /* ---- waiting ---- */
 
-struct waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t told;
-	bool done;
-};
-
 static void on_done(struct index_change *change)
 {
-	struct waiter *waiter = change->arg;
-
-	CHECK(pthread_mutex_lock(&waiter->lock) == 0);
-	waiter->done = true;
-	CHECK(pthread_cond_signal(&waiter->told) == 0);
-	CHECK(pthread_mutex_unlock(&waiter->lock) == 0);
+	latch_open(change->arg);
 }
 
 /* Whoever waits commits, when nobody else does: a pool full of waiters would have no thread left for it. */
 bool indexes_change_wait(struct indexes *indexes, struct index_change *change, struct error *err)
 {
-	struct waiter waiter = { .lock = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER };
-	struct repository *repository;
+	struct latch done = LATCH_INIT;
 
 	change->done = on_done;
-	change->arg = &waiter;
-	if (enqueue(indexes, change, &repository))
-		run_committer(repository);
-	CHECK(pthread_mutex_lock(&waiter.lock) == 0);
-	while (!waiter.done)
-		CHECK(pthread_cond_wait(&waiter.told, &waiter.lock) == 0);
-	CHECK(pthread_mutex_unlock(&waiter.lock) == 0);
-	(void)pthread_cond_destroy(&waiter.told);
-	(void)pthread_mutex_destroy(&waiter.lock);
+	change->arg = &done;
+	indexes_change_here(indexes, change);
+	latch_wait(&done);
 	if (!change->ok && err)
 		*err = change->err;
 	return change->ok;

@@ -47,6 +47,8 @@ struct indexes {
 	size_t bytes_max, log_least, json_most;
 	int64_t keep_us;        /* of folded records */
 	int64_t clean_after_us; /* the same, for who removes them */
+	struct { index_watch_f *fn; void *arg; } watches[INDEX_WATCHES_MAX];
+	size_t watches_len;
 	pthread_mutex_t lock;        /* guards all below */
 	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;

@@ -3,7 +3,8 @@
 
 #include "common/check.h"
 #include "common/http_client.h"
-#include "worker/front/front_call.h"
+#include "worker/oci/oci_call.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/store.h"
 
 #define FETCH_MAGIC MAGIC('F', 'T', 'C', 'H')
@@ -39,8 +40,8 @@ static void pause_then_send(struct blob_fetch *fetch)
 {
 	int64_t pause = (int64_t)PAUSE_MS << (fetch->tries - 1);
 
-	loop_timer_start(fetch->call->loop->loop, &fetch->timer,
-		pause + (int64_t)random_below((uint64_t)pause), on_timer, fetch);
+	loop_timer_start(fetch->call->loop, &fetch->timer, pause + (int64_t)random_below((uint64_t)pause),
+		on_timer, fetch);
 }
 
 static void on_done(void *arg, struct http_call *transfer, const struct error *err)
@@ -79,15 +80,15 @@ static void send_request(struct blob_fetch *fetch)
 	bool ok;
 
 	fetch->tries++;
-	ok = store_blob_source(ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL,
+	ok = store_blob_source(ask->registry->store, name_str(&ask->route.name), &ask->route.digest, NULL,
 		     &source, &err) &&
 	     (add_range(fetch, &source) || error_set(&err, ERROR_INTERNAL, NULL, "too many headers"));
 	if (ok) {
 		spec.url = source.url;
 		spec.headers = source.headers;
-		spec.ca_file = ask->worker->settings ? ask->worker->settings->s3_ca : NULL;
-		spec.insecure = ask->worker->settings && ask->worker->settings->s3_insecure;
-		fetch->transfer = http_call_start(fetch->call->loop->client, &spec,
+		spec.ca_file = source.ca_file;
+		spec.insecure = source.insecure;
+		fetch->transfer = http_call_start(fetch->call->client, &spec,
 			(struct http_call_events){ .arg = fetch, .on_head = on_head, .on_done = on_done });
 	}
 	blob_source_fini(&source);
@@ -96,7 +97,7 @@ static void send_request(struct blob_fetch *fetch)
 }
 
 void blob_fetch_start(
-	struct blob_fetch *fetch, struct front_call *call, const char *range, struct blob_fetch_events events)
+	struct blob_fetch *fetch, struct oci_call *call, const char *range, struct blob_fetch_events events)
 {
 	CHECK(!fetch->transfer);
 	*fetch = (struct blob_fetch){ .magic = FETCH_MAGIC, .call = call, .events = events };
@@ -108,7 +109,7 @@ void blob_fetch_stop(struct blob_fetch *fetch)
 {
 	if (!fetch->magic)
 		return;
-	loop_timer_stop(fetch->call->loop->loop, &fetch->timer);
+	loop_timer_stop(fetch->call->loop, &fetch->timer);
 	if (fetch->transfer)
 		http_call_cancel(TAKE(fetch->transfer));
 	fetch->magic = 0;

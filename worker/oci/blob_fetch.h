@@ -13,7 +13,7 @@
 #include "common/loop.h"
 #include "worker/oci/blob_range.h"
 
-struct front_call;
+struct oci_call;
 struct http_call;
 
 #define BLOB_FETCH_TRIES 4
@@ -29,7 +29,7 @@ struct blob_fetch_events {
 
 struct blob_fetch {
 	uint32_t magic;
-	struct front_call *call;
+	struct oci_call *call;
 	struct blob_fetch_events events;
 	struct http_call *transfer;
 	struct loop_timer timer;
@@ -39,6 +39,6 @@ struct blob_fetch {
 };
 /* The blob of call's route; range "" or as blob_range.h makes them. */
 void blob_fetch_start(
-	struct blob_fetch *fetch, struct front_call *call, const char *range, struct blob_fetch_events events);
+	struct blob_fetch *fetch, struct oci_call *call, const char *range, struct blob_fetch_events events);
 /* No callback after this. */
 void blob_fetch_stop(struct blob_fetch *fetch);

@@ -12,12 +12,13 @@
 #include <inttypes.h>
 
 #include "common/cleanup.h"
-#include "worker/front/front_call.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_parts.h"
 #include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/store.h"
 
 static void put_cache(struct http_response *response)
@@ -58,7 +59,7 @@ static void put_type(struct http_response *response, const struct digest *digest
 	blob_headers(response, digest);
 }
 
-const char *blob_range_header(const struct front_call *call)
+const char *blob_range_header(const struct oci_call *call)
 {
 	const char *condition = http_request_header(call->request, "If-Range");
 
@@ -88,7 +89,7 @@ static void free_parts(void *parts)
 }
 
 /* A GET that its conditions let through. */
-static void send_file(struct front_call *call, struct blob_source *source)
+static void send_file(struct oci_call *call, struct blob_source *source)
 {
 	const struct digest *digest = &call->ask.route.digest;
 	struct range ranges[RANGE_MAX];
@@ -112,7 +113,7 @@ static void send_file(struct front_call *call, struct blob_source *source)
 	http_request_reply(call->request, response);
 }
 
-static void serve_file(struct front_call *call, struct blob_source *source)
+static void serve_file(struct oci_call *call, struct blob_source *source)
 {
 	struct http_response *response = reply_condition(&call->ask);
 
@@ -128,17 +129,16 @@ static void serve_file(struct front_call *call, struct blob_source *source)
 
 /* What only the pool can ask for: the size of an object. */
 
-static void head_job(struct oci_job *job)
+static struct http_response *head_job(void *arg)
 {
+	struct oci_job *job = arg;
 	const struct digest *digest = &job->ask.route.digest;
 	struct http_response *response;
 	struct error err;
 	uint64_t size;
 
-	if (!store_blob_size(job->ask.worker->store, name_str(&job->ask.route.name), digest, &size, &err)) {
-		oci_job_reply(job, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
-		return;
-	}
+	if (!store_blob_size(job->ask.registry->store, name_str(&job->ask.route.name), digest, &size, &err))
+		return oci_reply_unknown(&err, "BLOB_UNKNOWN");
 	response = reply_condition(&job->ask);
 	if (!response && job->ask.method == HTTP_HEAD) {
 		response = http_response_announce(200, size);
@@ -146,16 +146,16 @@ static void head_job(struct oci_job *job)
 	} else if (!response) {
 		response = blob_reply_unsatisfiable(digest, size);
 	}
-	oci_job_reply(job, response);
+	return response;
 }
 
-void blob_start_head(struct front_call *call)
+void blob_start_head(struct oci_call *call)
 {
-	oci_job_start(call->request, &call->ask, &call->body, head_job);
+	oci_job_start(call, head_job);
 }
 
 /* Only what is there can fail a condition, and a 416 tells the size: both are asked for first. */
-static void serve_bucket(struct front_call *call)
+static void serve_bucket(struct oci_call *call)
 {
 	const struct oci_ask *ask = &call->ask;
 	const char *header = blob_range_header(call);
@@ -170,18 +170,19 @@ static void serve_bucket(struct front_call *call)
 		blob_pull_start(call, kind == RANGE_PART ? header : NULL);
 }
 
-void oci_blob_get_stream(struct front_call *call)
+void oci_blob_get_stream(void *arg)
 {
+	struct oci_call *call = arg;
 	const struct oci_ask *ask = &call->ask;
 	struct blob_source source = { .fd = -1 };
 	struct error err;
 
-	if (!store_has_files(ask->worker->store)) {
+	if (!store_has_files(ask->registry->store)) {
 		serve_bucket(call);
 		return;
 	}
-	if (store_blob_source(
-		    ask->worker->store, name_str(&ask->route.name), &ask->route.digest, NULL, &source, &err))
+	if (store_blob_source(ask->registry->store, name_str(&ask->route.name), &ask->route.digest, NULL,
+		    &source, &err))
 		serve_file(call, &source);
 	else
 		http_request_reply(call->request, oci_reply_unknown(&err, "BLOB_UNKNOWN"));

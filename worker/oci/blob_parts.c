@@ -8,7 +8,7 @@
 #include "common/http_client.h"
 #include "common/log.h"
 #include "common/pipe.h"
-#include "worker/front/front_call.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
 
@@ -19,7 +19,7 @@
 
 struct blob_parts {
 	uint32_t magic;
-	struct front_call *call;
+	struct oci_call *call;
 	struct byteranges layout;
 	unsigned next;     /* the frame that comes when the part before it is through */
 	uint64_t left;     /* of the part that is being read */
@@ -64,7 +64,7 @@ static void on_head(void *arg, struct http_call *transfer)
 		fail(parts, "the object store sent another part than the one it was asked for");
 		return;
 	}
-	parts->part = pipe_new(parts->call->loop->loop, PART_BYTES);
+	parts->part = pipe_new(parts->call->loop, PART_BYTES);
 	http_call_into(transfer, parts->part);
 	pipe_on_bytes(parts->part, on_part_bytes, parts);
 	pump(parts);
@@ -211,7 +211,7 @@ static struct http_response *make_response(struct blob_parts *parts)
 }
 
 struct blob_parts *blob_parts_start(
-	struct front_call *call, int fd, const struct range *ranges, unsigned len, uint64_t size)
+	struct oci_call *call, int fd, const struct range *ranges, unsigned len, uint64_t size)
 {
 	struct blob_parts *parts = xnew(struct blob_parts);
 
@@ -222,7 +222,7 @@ struct blob_parts *blob_parts_start(
 	parts->layout.size = size;
 	memcpy(parts->layout.ranges, ranges, len * sizeof(*ranges));
 	random_hex(parts->layout.boundary, 16);
-	parts->pipe = pipe_new(call->loop->loop, PIPE_BYTES);
+	parts->pipe = pipe_new(call->loop, PIPE_BYTES);
 	pipe_on_room(parts->pipe, on_room, parts);
 	counter_add(&call->ask.counters->blob_pulls_total, 1);
 	http_request_reply(call->request, make_response(parts));

@@ -17,8 +17,8 @@
 #include "proto/byteranges.h"
 
 struct blob_parts;
-struct front_call;
+struct oci_call;
 
 /* Replies 206. fd -1: the parts come from the store; else it is taken. */
-struct blob_parts *blob_parts_start(struct front_call *call, int fd, const struct range *ranges, unsigned len, uint64_t size);
+struct blob_parts *blob_parts_start(struct oci_call *call, int fd, const struct range *ranges, unsigned len, uint64_t size);
 void blob_parts_free(struct blob_parts *parts);

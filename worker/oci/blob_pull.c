@@ -16,7 +16,7 @@
 #include "common/http_client.h"
 #include "common/log.h"
 #include "common/pipe.h"
-#include "worker/front/front_call.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
 #include "worker/oci/blob_parts.h"
@@ -27,7 +27,7 @@
 
 struct pull {
 	uint32_t magic;
-	struct front_call *call;
+	struct oci_call *call;
 	struct blob_fetch fetch;
 	const char *ranges; /* of the request; while only the size is asked for */
 	uint64_t size;
@@ -71,7 +71,7 @@ static void copy_header(struct http_response *response, const struct http_header
 
 static void begin_body(struct pull *pull, struct http_call *transfer, unsigned status)
 {
-	struct pipe *pipe = pipe_new(pull->call->loop->loop, PULL_PIPE);
+	struct pipe *pipe = pipe_new(pull->call->loop, PULL_PIPE);
 	struct http_response *response = http_response_pipe(status, pipe, http_call_length(transfer));
 
 	http_call_into(transfer, pipe);
@@ -116,7 +116,7 @@ static void fetch(struct pull *pull, const char *range)
 /* The size is known. */
 static void go_on(struct pull *pull)
 {
-	struct front_call *call = pull->call;
+	struct oci_call *call = pull->call;
 	const char *header = TAKE(pull->ranges);
 	struct range ranges[RANGE_MAX];
 	char range[BLOB_RANGE_SIZE];
@@ -153,7 +153,7 @@ static void on_done(void *arg, const struct error *err)
 		go_on(pull);
 }
 
-void blob_pull_start(struct front_call *call, const char *ranges)
+void blob_pull_start(struct oci_call *call, const char *ranges)
 {
 	struct pull *pull = xnew(struct pull);
 	char range[BLOB_RANGE_SIZE] = "";

@@ -13,8 +13,8 @@
 #include "worker/oci/oci_page.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/store.h"
-#include "worker/worker.h"
 
 #define CATALOG_PAGE_MAX  10000
 #define CATALOG_LIST_MIN  1000
@@ -68,8 +68,9 @@ static bool list(struct store *store, struct listing *listing, struct error *err
 	return true;
 }
 
-void oci_catalog_job(struct oci_job *job)
+struct http_response *oci_catalog_job(void *arg)
 {
+	struct oci_job *job = arg;
 	AUTO_FINI(buf) body = buf_limit(CATALOG_BYTES_MAX);
 	AUTO_FINI(buf) link = buf_limit(8192);
 	struct listing listing = { .ask = &job->ask, .writer = json_writer(&body) };
@@ -77,19 +78,15 @@ void oci_catalog_job(struct oci_job *job)
 	struct oci_page page;
 	struct error err;
 
-	if (!oci_page_parse(job->ask.query, CATALOG_PAGE_MAX, &page, &err)) {
-		oci_job_reply(job, oci_reply_error(&err));
-		return;
-	}
+	if (!oci_page_parse(job->ask.query, CATALOG_PAGE_MAX, &page, &err))
+		return oci_reply_error(&err);
 	listing.wanted = page.n;
 	CHECK(str_copy(str_of(page.last), listing.last_seen, sizeof(listing.last_seen)));
 	json_open_object(&listing.writer);
 	json_key(&listing.writer, STR("repositories"));
 	json_open_array(&listing.writer);
-	if (page.n && !list(job->ask.worker->store, &listing, &err)) {
-		oci_job_reply(job, oci_reply_error(&err));
-		return;
-	}
+	if (page.n && !list(job->ask.registry->store, &listing, &err))
+		return oci_reply_error(&err);
 	json_close_array(&listing.writer);
 	json_close_object(&listing.writer);
 	response = oci_reply_json(200, "application/json", &body);
@@ -97,5 +94,5 @@ void oci_catalog_job(struct oci_job *job)
 		oci_page_link(STR("/v2/_catalog"), page.n, str_of(listing.last_put), "", &link);
 		http_response_header(response, "Link", buf_text(&link));
 	}
-	oci_job_reply(job, response);
+	return response;
 }

@@ -9,13 +9,13 @@
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
-#include "worker/index/index.h"
-#include "worker/worker.h"
+#include "worker/registry/registry.h"
 
 #define OCI_EXTENSION_URL "https://github.com/opencontainers/distribution-spec/blob/main/extensions/_oci.md"
 
-struct http_response *oci_version_inline(const struct oci_ask *ask)
+struct http_response *oci_version_inline(void *call)
 {
+	const struct oci_ask *ask = call;
 	struct http_response *response = http_response_empty(200);
 
 	http_response_header(response, "Content-Type", "application/json");
@@ -50,27 +50,29 @@ static struct http_response *reply_extensions(const struct oci_ask *ask)
 	return oci_reply_json(200, "application/json", &body);
 }
 
-struct http_response *oci_discover_inline(const struct oci_ask *ask)
+struct http_response *oci_discover_inline(void *call)
 {
+	const struct oci_ask *ask = call;
 	return reply_extensions(ask);
 }
 
 /* Of a repository, if there is such a one. */
 
-struct http_response *oci_discover_of_inline(const struct oci_ask *ask)
+struct http_response *oci_discover_of_inline(void *call)
 {
-	AUTO(index) *index = indexes_peek(ask->worker->indexes, name_str(&ask->route.name));
+	const struct oci_ask *ask = call;
+	AUTO(index) *index = registry_peek(ask->registry, name_str(&ask->route.name));
 
 	return index ? reply_extensions(ask) : NULL;
 }
 
-void oci_discover_of_job(struct oci_job *job)
+struct http_response *oci_discover_of_job(void *arg)
 {
+	struct oci_job *job = arg;
 	AUTO(index) *index = NULL;
 	struct error err;
 
-	if (!indexes_get(job->ask.worker->indexes, name_str(&job->ask.route.name), &index, &err))
-		oci_job_reply(job, oci_reply_unknown(&err, "NAME_UNKNOWN"));
-	else
-		oci_job_reply(job, reply_extensions(&job->ask));
+	if (!registry_index(job->ask.registry, name_str(&job->ask.route.name), &index, &err))
+		return oci_reply_unknown(&err, "NAME_UNKNOWN");
+	return reply_extensions(&job->ask);
 }

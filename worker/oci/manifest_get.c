@@ -5,12 +5,12 @@
  * The way that counts is the inline one: the index and the bytes are in memory, nothing is copied.
  */
 #include "common/log.h"
-#include "worker/registry/manifest_load.h"
 #include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
-#include "worker/worker.h"
+#include "worker/registry/manifest_cache.h"
+#include "worker/registry/registry.h"
 
 static const struct index_entry *find_entry(const struct oci_ask *ask, const struct index *index)
 {
@@ -75,9 +75,10 @@ static struct http_response *reply_body(
 	return response;
 }
 
-struct http_response *oci_manifest_get_inline(const struct oci_ask *ask)
+struct http_response *oci_manifest_get_inline(void *call)
 {
-	AUTO(index) *index = indexes_peek(ask->worker->indexes, name_str(&ask->route.name));
+	const struct oci_ask *ask = call;
+	AUTO(index) *index = registry_peek(ask->registry, name_str(&ask->route.name));
 	const struct index_entry *entry;
 	struct http_response *response;
 	struct manifest_body *body;
@@ -88,7 +89,7 @@ struct http_response *oci_manifest_get_inline(const struct oci_ask *ask)
 	response = reply_without_body(ask, entry);
 	if (response)
 		return response;
-	body = manifest_cache_find(ask->worker->manifests, &entry->descriptor.digest);
+	body = registry_manifest_peek(ask->registry, &entry->descriptor.digest);
 	return body ? reply_body(ask, entry, body) : NULL;
 }
 
@@ -101,13 +102,13 @@ static struct http_response *get_by_store(const struct oci_ask *ask)
 	struct manifest_body *body;
 	struct error err;
 
-	if (!indexes_get(ask->worker->indexes, name, &index, &err))
+	if (!registry_index(ask->registry, name, &index, &err))
 		return oci_reply_unknown(&err, "NAME_UNKNOWN");
 	entry = find_entry(ask, index);
 	response = reply_without_body(ask, entry);
 	if (response)
 		return response;
-	if (!manifest_load(ask->worker, name, &entry->descriptor.digest, &body, &err)) {
+	if (!registry_manifest(ask->registry, name, &entry->descriptor.digest, &body, &err)) {
 		log_warn("manifest.unreadable", "name=%.*s error=%s", STR_ARGS(name),
 			log_quote(str_of(err.text)));
 		return oci_reply_error(&err);
@@ -115,7 +116,8 @@ static struct http_response *get_by_store(const struct oci_ask *ask)
 	return reply_body(ask, entry, body);
 }
 
-void oci_manifest_get_job(struct oci_job *job)
+struct http_response *oci_manifest_get_job(void *arg)
 {
-	oci_job_reply(job, get_by_store(&job->ask));
+	struct oci_job *job = arg;
+	return get_by_store(&job->ask);
 }

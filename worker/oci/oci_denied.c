@@ -4,12 +4,10 @@
 #include "worker/auth/auth.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_reply.h"
-#include "worker/worker.h"
 
 void oci_denied_challenge(const struct oci_ask *ask, struct http_response *response)
 {
-	http_response_headerf(
-		response, "WWW-Authenticate", "Basic realm=\"%s\"", auth_realm(ask->worker->auth));
+	http_response_headerf(response, "WWW-Authenticate", "Basic realm=\"%s\"", ask->realm);
 }
 
 struct http_response *oci_denied_reply(const struct oci_ask *ask, const char *why)

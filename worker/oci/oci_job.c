@@ -2,11 +2,13 @@
 #include "worker/oci/oci_job.h"
 
 #include "common/check.h"
+#include "common/loop.h"
 #include "common/pool.h"
 #include "worker/auth/auth.h"
 #include "worker/auth/snapshot.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/oci_reply.h"
-#include "worker/worker.h"
+#include "worker/registry/registry.h"
 
 #define JOB_MAGIC MAGIC('O', 'J', 'O', 'B')
 
@@ -15,10 +17,10 @@ static char *dup_or_null(const char *text)
 	return text ? check_strdup(text) : NULL;
 }
 
-static struct oci_job *job_new(
-	struct http_request *request, const struct oci_ask *ask, char **body, oci_job_f *run)
+static struct oci_job *job_new(struct oci_call *call, route_job_f *run)
 {
 	struct oci_job *job = xnew(struct oci_job);
+	const struct oci_ask *ask = &call->ask;
 
 	job->magic = JOB_MAGIC;
 	job->ask = *ask;
@@ -28,15 +30,14 @@ static struct oci_job *job_new(
 	job->texts[1] = dup_or_null(ask->content_type);
 	job->texts[2] = dup_or_null(ask->if_none_match);
 	job->texts[3] = dup_or_null(ask->if_match);
-	job->texts[4] = *body;
-	*body = NULL;
+	job->texts[4] = TAKE(call->body);
 	job->ask.query = str_of(job->texts[0]);
 	job->ask.content_type = job->texts[1];
 	job->ask.if_none_match = job->texts[2];
 	job->ask.if_match = job->texts[3];
 	job->ask.body = str_from(job->texts[4], job->texts[4] ? ask->body.len : 0);
 	job->run = run;
-	job->ticket = http_ticket_new(request);
+	job->ticket = http_ticket_new(call->request);
 	return job;
 }
 
@@ -56,31 +57,33 @@ static void job_free(struct oci_job *job)
 static void run_job(void *arg)
 {
 	struct oci_job *job = OBJ_CAST(oci_job, JOB_MAGIC, arg);
+	struct http_response *response = job->run(job);
 
-	job->run(job);
+	if (response)
+		oci_job_reply(job, response);
 }
 
 static void submit(struct oci_job *job)
 {
 	struct error err;
 
-	if (pool_submit(job->ask.worker->pool, run_job, job))
+	if (pool_submit(job->ask.registry->pool, run_job, job))
 		return;
 	(void)error_set(&err, ERROR_BUSY, NULL, "this worker is overloaded");
 	oci_job_reply(job, oci_reply_error(&err));
 }
 
-void oci_job_start(struct http_request *request, const struct oci_ask *ask, char **body, oci_job_f *run)
+void oci_job_start(struct oci_call *call, route_job_f *run)
 {
-	submit(job_new(request, ask, body, run));
+	oci_job_start_with(call, run, NULL, NULL);
 }
 
-void oci_job_start_with(struct http_request *request, const struct oci_ask *ask, oci_job_f *run, void *own,
-	void (*own_free)(void *own))
+void oci_job_start_with(struct oci_call *call, route_job_f *run, void *own, void (*own_free)(void *own))
 {
-	char *no_body = NULL;
-	struct oci_job *job = job_new(request, ask, &no_body, run);
+	struct oci_job *job;
 
+	loop_assert(call->loop);
+	job = job_new(call, run);
 	job->own = own;
 	job->own_free = own_free;
 	submit(job);

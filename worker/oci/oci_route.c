@@ -1,16 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/oci/oci_route.h"
 
-#define M(method) (1u << HTTP_##method)
-static const struct oci_row rows[] = {
-#define OCI_ROUTE(operation, shape, methods, kind, action, place, body_max)                                  \
-	{ #operation, OCI_OPERATION_##operation, OCI_SHAPE_##shape, methods, kind, OCI_ACTION_##action,      \
-		OCI_PLACE_##place, body_max },
-#include "worker/oci/oci_routes.def"
-#undef OCI_ROUTE
-};
-#undef M
-
 /* A path, cut: the last part is a tag, digest or upload id, where the shape has one. */
 struct pieces {
 	enum oci_shape shape;
@@ -68,20 +58,6 @@ static bool cut(struct str path, struct pieces *ret)
 	return cut_repository(path, ret);
 }
 
-static const struct oci_row *find_row(enum http_method method, enum oci_shape shape, unsigned *ret_allowed)
-{
-	const struct oci_row *found = NULL;
-
-	for (size_t i = 0; i < OCI_OPERATIONS; i++) {
-		if (rows[i].shape != shape)
-			continue;
-		*ret_allowed |= rows[i].methods;
-		if (rows[i].methods & 1u << method)
-			found = &rows[i];
-	}
-	return found;
-}
-
 /* A tag that cannot exist is absent for whoever looks for it, and wrong for whoever wants to make it. */
 static bool parse_reference(
 	enum http_method method, struct str text, struct reference *ret, struct error *err)
@@ -115,29 +91,20 @@ static bool parse_last(
 	return false;
 }
 
-enum oci_routed oci_route_parse(enum http_method method, struct str path, struct oci_route *ret,
+enum route_found oci_route_parse(enum http_method method, struct str path, struct oci_route *ret,
 	unsigned *ret_allowed, struct error *err)
 {
 	struct pieces pieces;
+	enum route_found found;
 
 	*ret_allowed = 0;
 	if (!cut(path, &pieces))
-		return OCI_NO_PATH;
-	ret->row = find_row(method, pieces.shape, ret_allowed);
-	if (!ret->row)
-		return OCI_NO_METHOD;
+		return ROUTE_NO_PATH;
+	found = route_find_shape(oci_routes, pieces.shape, method, &ret->row, ret_allowed);
+	if (found != ROUTE_FOUND)
+		return found;
 	ret->name.text[0] = '\0';
 	if (pieces.name.at && !name_parse(pieces.name, &ret->name, err))
-		return OCI_MALFORMED;
-	if (!parse_last(method, &pieces, ret, err))
-		return OCI_MALFORMED;
-	return OCI_ROUTED;
-}
-
-void oci_route_allow(unsigned allowed, struct buf *into)
-{
-	for (unsigned i = 0; i <= HTTP_OTHER; i++)
-		if (allowed & 1u << i)
-			buf_format(
-				into, "%s%s", into->len ? ", " : "", http_method_name((enum http_method)i));
+		return ROUTE_MALFORMED;
+	return parse_last(method, &pieces, ret, err) ? ROUTE_FOUND : ROUTE_MALFORMED;
 }

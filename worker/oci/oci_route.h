@@ -19,15 +19,14 @@
  */
 #pragma once
 
-#include "common/endpoint.h"
-#include "common/http.h"
+#include "common/route.h"
 #include "proto/manifest.h"
 #include "proto/name.h"
 #include "proto/reference.h"
 #include "proto/upload_id.h"
 
 enum oci_operation {
-#define OCI_ROUTE(operation, shape, methods, kind, action, place, body_max) OCI_OPERATION_##operation,
+#define OCI_ROUTE(operation, path, shape, methods, flags, right, place, body_max, how) OCI_OPERATION_##operation,
 #include "worker/oci/oci_routes.def"
 #undef OCI_ROUTE
 	OCI_OPERATIONS
@@ -46,29 +45,19 @@ enum oci_shape {
 	OCI_SHAPE_REFERRERS,
 };
 
-enum oci_action {
-	OCI_ACTION_NONE,
-	OCI_ACTION_READ,
-	OCI_ACTION_CREATE,
-	OCI_ACTION_MANIFEST_WRITE,
-	OCI_ACTION_DELETE
-};
 enum oci_place { OCI_PLACE_ANYWHERE, OCI_PLACE_OWNER, OCI_PLACE_RECEIVER, OCI_PLACE_HOLDER };
 
-struct oci_row {
-	const char *operation;
-	enum oci_operation at;
-	enum oci_shape shape;
-	unsigned methods; /* bits of 1 << enum http_method */
-	enum endpoint_kind kind;
-	enum oci_action action;
-	enum oci_place place;
-	size_t body_max;
+/* Flags of rows, of this table and others. */
+enum {
+	OCI_API = 1,    /* counts as use of the registry, is timed under its operation, and a change is written down (audit) */
+	OCI_WRITES = 2, /* refused where the store is not safe to be written */
+	OCI_INDEX = 4,  /* its inline form answers from an index in memory: hits and misses are counted */
+	OCI_SCRAPE = 8, /* costs little: without credentials it passes LIMIT, and whoever may without a login is asked for none */
 };
 
 struct oci_route {
-	const struct oci_row *row;
-	struct name name; /* empty for ROOT, CATALOG, DISCOVER */
+	const struct route *row; /* what: enum oci_operation. Also of other tables; then the rest is empty */
+	struct name name;        /* empty for ROOT, CATALOG, DISCOVER */
 	union {
 		struct reference reference; /* MANIFEST */
 		struct digest digest;       /* BLOB, REFERRERS */
@@ -76,14 +65,10 @@ struct oci_route {
 	};
 };
 
-enum oci_routed {
-	OCI_ROUTED,
-	OCI_NO_PATH,   /* nothing of ours: 404 */
-	OCI_NO_METHOD, /* *ret_allowed says which there are: 405 */
-	OCI_MALFORMED, /* name, reference, digest or upload id: err says */
-};
-/* path is percent-decoded. `*ret` is filled when ROUTED; ret_allowed: bits of methods. */
-enum oci_routed oci_route_parse(enum http_method method, struct str path, struct oci_route *ret,
+/* The rows of oci_routes.def. */
+extern const struct route_table oci_routes;
+
+/* path is percent-decoded. `*ret` is filled when FOUND; ret_allowed: bits of methods, when NO_METHOD; err says what is MALFORMED: name,
+ * reference, digest or upload id. */
+enum route_found oci_route_parse(enum http_method method, struct str path, struct oci_route *ret,
 	unsigned *ret_allowed, struct error *err) MUST_CHECK;
-/* "GET, HEAD" */
-void oci_route_allow(unsigned allowed, struct buf *into);

@@ -12,8 +12,7 @@
 #include "worker/oci/oci_page.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
-#include "worker/index/index.h"
-#include "worker/worker.h"
+#include "worker/registry/registry.h"
 
 #define REFERRERS_PAGE_MAX 1000
 #define REFERRERS_TYPE     "application/vnd.oci.image.index.v1+json"
@@ -155,21 +154,22 @@ static struct http_response *reply_referrers(const struct oci_ask *ask, const st
 	return response;
 }
 
-struct http_response *oci_referrers_inline(const struct oci_ask *ask)
+struct http_response *oci_referrers_inline(void *call)
 {
-	AUTO(index) *index = indexes_peek(ask->worker->indexes, name_str(&ask->route.name));
+	const struct oci_ask *ask = call;
+	AUTO(index) *index = registry_peek(ask->registry, name_str(&ask->route.name));
 
 	return index ? reply_referrers(ask, index) : NULL;
 }
 
-void oci_referrers_job(struct oci_job *job)
+struct http_response *oci_referrers_job(void *arg)
 {
+	struct oci_job *job = arg;
 	AUTO(index) *index = NULL;
 	struct error err;
 
-	if (!indexes_get(job->ask.worker->indexes, name_str(&job->ask.route.name), &index, &err) &&
+	if (!registry_index(job->ask.registry, name_str(&job->ask.route.name), &index, &err) &&
 		err.kind != ERROR_UNKNOWN)
-		oci_job_reply(job, oci_reply_error(&err));
-	else
-		oci_job_reply(job, reply_referrers(&job->ask, index));
+		return oci_reply_error(&err);
+	return reply_referrers(&job->ask, index);
 }

@@ -7,8 +7,7 @@
 #include "worker/oci/oci_page.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
-#include "worker/index/index.h"
-#include "worker/worker.h"
+#include "worker/registry/registry.h"
 
 #define TAGS_PAGE_MAX 10000
 /* A tag has at most 128 bytes, none of which JSON escapes. */
@@ -53,21 +52,21 @@ static struct http_response *reply_tags(const struct oci_ask *ask, const struct 
 	return response;
 }
 
-struct http_response *oci_tags_inline(const struct oci_ask *ask)
+struct http_response *oci_tags_inline(void *call)
 {
-	AUTO(index) *index = indexes_peek(ask->worker->indexes, name_str(&ask->route.name));
+	const struct oci_ask *ask = call;
+	AUTO(index) *index = registry_peek(ask->registry, name_str(&ask->route.name));
 
 	return index ? reply_tags(ask, index) : NULL;
 }
 
-void oci_tags_job(struct oci_job *job)
+struct http_response *oci_tags_job(void *arg)
 {
+	struct oci_job *job = arg;
 	AUTO(index) *index = NULL;
 	struct error err;
 
-	if (!indexes_get(job->ask.worker->indexes, name_str(&job->ask.route.name), &index, &err)) {
-		oci_job_reply(job, oci_reply_unknown(&err, "NAME_UNKNOWN"));
-		return;
-	}
-	oci_job_reply(job, reply_tags(&job->ask, index));
+	if (!registry_index(job->ask.registry, name_str(&job->ask.route.name), &index, &err))
+		return oci_reply_unknown(&err, "NAME_UNKNOWN");
+	return reply_tags(&job->ask, index);
 }

@@ -4,8 +4,7 @@
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload_chunk.h"
-#include "worker/registry/uploads.h"
-#include "worker/worker.h"
+#include "worker/registry/registry.h"
 
 static struct http_response *put_headers(
 	struct http_response *response, const struct oci_ask *ask, const struct upload_id *id, uint64_t size)
@@ -41,21 +40,24 @@ bool upload_query_digest(struct str query, struct digest *ret, struct error *err
 	return digest_parse(buf_str(&text), ret, err);
 }
 
-struct http_response *oci_upload_status_inline(const struct oci_ask *ask)
+struct http_response *oci_upload_status_inline(void *call)
 {
+	const struct oci_ask *ask = call;
 	uint64_t size;
 	struct error err;
 
-	if (!uploads_look(ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &size, &err))
+	if (!uploads_look(
+		    ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, &size, &err))
 		return oci_reply_error(&err);
 	return upload_reply(204, ask, &ask->route.upload, size);
 }
 
-struct http_response *oci_upload_cancel_inline(const struct oci_ask *ask)
+struct http_response *oci_upload_cancel_inline(void *call)
 {
+	const struct oci_ask *ask = call;
 	struct error err;
 
-	if (!uploads_cancel(ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &err))
+	if (!uploads_cancel(ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, &err))
 		return oci_reply_error(&err);
 	return http_response_empty(204);
 }

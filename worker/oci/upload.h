@@ -11,7 +11,7 @@
 #include "proto/upload_id.h"
 #include "worker/oci/oci_ask.h"
 
-struct front_call;
+struct oci_call;
 struct http_response;
 
 /* The closing PUT of a big blob to an object store takes its time: no bytes flow meanwhile. */

@@ -2,22 +2,22 @@
 /*
  * upload_chunks - PATCH appends to a session; PUT appends what it brings and closes the session.
  */
-#include "worker/front/front_call.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_chunk.h"
 #include "worker/oci/upload_finish.h"
 #include "worker/oci/upload_write.h"
-#include "worker/registry/uploads.h"
+#include "worker/registry/registry.h"
 
-static const char *content_range(const struct front_call *call)
+static const char *content_range(const struct oci_call *call)
 {
 	return http_request_header(call->request, "Content-Range");
 }
 
 /* The session stays as it is. */
-static void refuse(struct front_call *call, struct upload *upload, unsigned status, const struct error *err)
+static void refuse(struct oci_call *call, struct upload *upload, unsigned status, const struct error *err)
 {
 	struct http_response *response =
 		upload_reply_refused(status, &call->ask, &upload->id, upload->size, err);
@@ -27,7 +27,7 @@ static void refuse(struct front_call *call, struct upload *upload, unsigned stat
 }
 
 /* The session, held, if this request's body may be appended to it; else the reply was given. */
-static struct upload *acquire(struct front_call *call)
+static struct upload *acquire(struct oci_call *call)
 {
 	const struct oci_ask *ask = &call->ask;
 	struct upload *upload;
@@ -35,7 +35,7 @@ static struct upload *acquire(struct front_call *call)
 	struct error err;
 
 	if (!uploads_acquire(
-		    ask->worker->uploads, name_str(&ask->route.name), &ask->route.upload, &upload, &err)) {
+		    ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, &upload, &err)) {
 		http_request_reply(call->request, oci_reply_error(&err));
 		return NULL;
 	}
@@ -47,7 +47,7 @@ static struct upload *acquire(struct front_call *call)
 }
 
 /* False: the reply was given. A session whose bytes could not be kept is over. */
-static bool check_written(struct front_call *call, struct upload *upload, const struct error *err)
+static bool check_written(struct oci_call *call, struct upload *upload, const struct error *err)
 {
 	unsigned status = 400;
 	struct error size_err;
@@ -64,7 +64,7 @@ static bool check_written(struct front_call *call, struct upload *upload, const 
 	return false;
 }
 
-static void on_patched(struct front_call *call, struct upload *upload, const struct error *err)
+static void on_patched(struct oci_call *call, struct upload *upload, const struct error *err)
 {
 	struct http_response *response;
 
@@ -75,8 +75,9 @@ static void on_patched(struct front_call *call, struct upload *upload, const str
 	http_request_reply(call->request, response);
 }
 
-void oci_upload_patch_stream(struct front_call *call)
+void oci_upload_patch_stream(void *arg)
 {
+	struct oci_call *call = arg;
 	struct upload *upload = acquire(call);
 
 	if (!upload)
@@ -87,7 +88,7 @@ void oci_upload_patch_stream(struct front_call *call)
 		upload_write_start(call, upload, on_patched);
 }
 
-static void on_put(struct front_call *call, struct upload *upload, const struct error *err)
+static void on_put(struct oci_call *call, struct upload *upload, const struct error *err)
 {
 	struct digest digest;
 	struct error malformed;
@@ -100,8 +101,9 @@ static void on_put(struct front_call *call, struct upload *upload, const struct 
 		refuse(call, upload, 400, &malformed);
 }
 
-void oci_upload_put_stream(struct front_call *call)
+void oci_upload_put_stream(void *arg)
 {
+	struct oci_call *call = arg;
 	struct upload *upload = acquire(call);
 	struct digest digest;
 	struct error err;

@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/oci/upload_finish.h"
 
-#include <unistd.h>
-
 #include "common/check.h"
-#include "common/clock.h"
-#include "common/file.h"
-#include "worker/front/front_call.h"
-#include "worker/registry/blob_places.h"
-#include "worker/registry/known_blobs.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
-#include "worker/registry/uploads.h"
-#include "worker/index/index.h"
-#include "worker/storage/spool.h"
-#include "worker/storage/store.h"
-
-#define READ_BYTES (256u * 1024)
+#include "worker/registry/registry.h"
 
 struct finish {
 	struct upload *upload; /* NULL: over */
@@ -43,130 +32,28 @@ struct http_response *upload_reply_stored(const char *name, const struct digest 
 	return response;
 }
 
-static bool hash_file(const struct spool_file *file, uint64_t size, struct hasher *hasher, struct error *err)
+static struct http_response *finish_job(void *arg)
 {
-	AUTO_STR *bytes = check_alloc(1, READ_BYTES);
-
-	for (uint64_t at = 0; at < size;) {
-		size_t want = size - at < READ_BYTES ? (size_t)(size - at) : READ_BYTES;
-		ssize_t got = pread(file->fd, bytes, want, (off_t)at);
-		if (got <= 0)
-			return error_sys(err, "read the spool again");
-		hasher_add(hasher, bytes, (size_t)got);
-		at += (uint64_t)got;
-	}
-	return true;
-}
-
-/* The client may name an algorithm at the end that was not announced at the start. */
-static bool find_digest(
-	const struct upload *upload, enum hash_kind alg, struct digest *ret, struct error *err)
-{
-	AUTO(hasher) *hasher = NULL;
-
-	if (alg == upload->alg) {
-		*ret = digest_of_hasher(alg, upload->hasher);
-		return true;
-	}
-	hasher = hasher_new(alg);
-	if (!hash_file(upload->file, upload->size, hasher, err))
-		return false;
-	*ret = digest_of_hasher(alg, hasher);
-	return true;
-}
-
-/* What lies elsewhere under that digest may be damaged; the bytes at hand are right. */
-static bool is_same_file(
-	const struct upload *upload, struct store *store, struct str from, const struct digest *digest)
-{
-	struct blob_source source = { .fd = -1 };
-	struct error ignored;
-	bool same;
-
-	if (!store_blob_source(store, from, digest, NULL, &source, &ignored))
-		return false;
-	same = source.fd >= 0 && source.size == upload->size &&
-	       file_equal(source.fd, upload->file->fd, upload->size);
-	blob_source_fini(&source);
-	return same;
-}
-
-/* The client has shown that it has the bytes, so nobody is asked whether it may read there. Where a copy is
- * made by the store's own server nothing would be saved. */
-static bool link_from_elsewhere(
-	const struct oci_ask *ask, const struct digest *digest, const struct upload *upload)
-{
-	struct str name = name_str(&ask->route.name);
-	struct store *store = ask->worker->store;
-	struct error ignored;
-	struct name from;
-
-	if (!store_has_files(store))
-		return false;
-	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
-		if (blob_places_at(uploads_places(ask->worker->uploads), digest, i, &from) &&
-			!str_equal(name_str(&from), name) &&
-			is_same_file(upload, store, name_str(&from), digest) &&
-			store_blob_mount(store, name_str(&from), name, digest, &ignored))
-			return true;
-	}
-	return false;
-}
-
-static bool store(const struct oci_ask *ask, struct finish *finish, struct error *err)
-{
-	struct upload *upload = finish->upload;
-	struct digest found;
-
-	if (!upload->file && !spool_file_new(ask->worker->spool, upload->id.text, &upload->file, err))
-		return false;
-	spool_file_settle(upload->file);
-	if (!find_digest(upload, finish->digest.alg, &found, err))
-		return false;
-	if (!digest_equal(&found, &finish->digest))
-		return error_set(
-			err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
-	if (link_from_elsewhere(ask, &finish->digest, upload))
-		return true;
-	return store_blob_put_file(ask->worker->store, name_str(&ask->route.name), &finish->digest,
-		upload->file->fd, upload->file->path, upload->size, err);
-}
-
-/* Where the store may work again in a moment, the client may send its closing PUT again. */
-static bool is_over(const struct error *err)
-{
-	return err->kind != ERROR_UNAVAILABLE && err->kind != ERROR_TIMEOUT && err->kind != ERROR_BUSY;
-}
-
-static void finish_job(struct oci_job *job)
-{
+	struct oci_job *job = arg;
 	struct finish *finish = job->own;
-	struct http_response *response;
 	struct error err;
-	uint64_t removals = indexes_removals(job->ask.worker->indexes, name_str(&job->ask.route.name));
-	bool ok = store(&job->ask, finish, &err);
+	bool over, ok;
 
-	if (ok || is_over(&err))
-		upload_end(TAKE(finish->upload));
-	if (ok) {
-		known_blobs_add(uploads_known(job->ask.worker->uploads), name_str(&job->ask.route.name),
-			&finish->digest, removals, clock_ms());
-		blob_places_add(uploads_places(job->ask.worker->uploads), &finish->digest,
-			name_str(&job->ask.route.name));
-		counter_add(&job->ask.counters->blob_pushes_total, 1);
-		counter_add(&job->ask.counters->uploads_finished_total, 1);
-		response = upload_reply_stored(job->ask.route.name.text, &finish->digest);
-	} else {
-		response = oci_reply_error(&err);
-	}
-	oci_job_reply(job, response);
+	ok = registry_finish(job->ask.registry, finish->upload, &finish->digest, &over, &err);
+	if (over)
+		finish->upload = NULL;
+	if (!ok)
+		return oci_reply_error(&err);
+	counter_add(&job->ask.counters->blob_pushes_total, 1);
+	counter_add(&job->ask.counters->uploads_finished_total, 1);
+	return upload_reply_stored(job->ask.route.name.text, &finish->digest);
 }
 
-void upload_finish_start(struct front_call *call, struct upload *upload, const struct digest *digest)
+void upload_finish_start(struct oci_call *call, struct upload *upload, const struct digest *digest)
 {
 	struct finish *finish = xnew(struct finish);
 
 	finish->upload = upload;
 	finish->digest = *digest;
-	oci_job_start_with(call->request, &call->ask, finish_job, finish, finish_free);
+	oci_job_start_with(call, finish_job, finish, finish_free);
 }

@@ -6,11 +6,11 @@
 
 #include "proto/digest.h"
 
-struct front_call;
+struct oci_call;
 struct http_response;
 struct upload;
 
 /* Takes the held session; replies later, also when the client is gone by then. */
-void upload_finish_start(struct front_call *call, struct upload *upload, const struct digest *digest);
+void upload_finish_start(struct oci_call *call, struct upload *upload, const struct digest *digest);
 /* 201 with the blob's Location. */
 struct http_response *upload_reply_stored(const char *name, const struct digest *digest);

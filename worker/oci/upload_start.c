@@ -8,17 +8,15 @@
  */
 #include "worker/auth/access.h"
 #include "worker/auth/snapshot.h"
-#include "worker/front/front_call.h"
-#include "worker/registry/blob_places.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_finish.h"
-#include "worker/registry/upload_owners.h"
+#include "worker/oci/upload_owner_key.h"
 #include "worker/oci/upload_write.h"
-#include "worker/registry/uploads.h"
-#include "worker/storage/store.h"
+#include "worker/registry/registry.h"
 
 static bool find_algorithm(struct str query, enum hash_kind *ret, struct error *err)
 {
@@ -39,7 +37,7 @@ static bool open_session(
 	upload_owner_key(ask->identity, &ask->client, &owner);
 	if (!buf_check(&owner, "the client's name", err) ||
 		!uploads_open(
-			ask->worker->uploads, buf_str(&owner), name_str(&ask->route.name), alg, ret, err))
+			ask->registry->uploads, buf_str(&owner), name_str(&ask->route.name), alg, ret, err))
 		return false;
 	counter_add(&ask->counters->uploads_started_total, 1);
 	return true;
@@ -81,72 +79,41 @@ static bool find_from(const struct oci_ask *ask, struct name *ret)
 	       name_parse(buf_str(&text), ret, &ignored);
 }
 
-static bool mount_from(const struct oci_ask *ask, const struct digest *digest, struct str from)
+static bool may_read(void *arg, struct str name)
 {
-	struct str name = name_str(&ask->route.name);
-	struct error ignored;
+	const struct oci_ask *ask = arg;
 
-	return !str_equal(from, name) &&
-	       access_allows(ask->snapshot->access, ask->identity, from, ACTION_READ) &&
-	       store_blob_mount(ask->worker->store, from, name, digest, &ignored);
+	return access_allows(ask->snapshot->access, ask->identity, name, ACTION_READ);
 }
 
-/* Where one of its places lacks it, that place is forgotten. */
-static bool mount_from_anywhere(const struct oci_ask *ask, const struct digest *digest)
+static bool try_mount(struct oci_ask *ask, const struct digest *digest)
 {
-	struct blob_places *places = uploads_places(ask->worker->uploads);
-	struct error ignored;
+	bool is_named = http_query_get(ask->query, "from", NULL);
 	struct name from;
-	uint64_t size;
 
-	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
-		if (!blob_places_at(places, digest, i, &from))
-			continue;
-		if (mount_from(ask, digest, name_str(&from)))
-			return true;
-		if (!store_blob_size(ask->worker->store, name_str(&from), digest, &size, &ignored))
-			blob_places_forget(places, digest, name_str(&from));
-	}
-	return false;
+	/* One that cannot be a repository is one that lacks the blob. */
+	if (is_named && !find_from(ask, &from))
+		from = ask->route.name;
+	return registry_mount(ask->registry, name_str(&ask->route.name), digest,
+		is_named ? name_str(&from) : STR_NONE, may_read, ask);
 }
 
-static bool try_mount(const struct oci_ask *ask, const struct digest *digest)
+static struct http_response *mount_job(void *arg)
 {
-	struct str name = name_str(&ask->route.name);
-	struct error ignored;
-	struct name from;
-	uint64_t size;
-	bool mounted;
-
-	if (store_blob_size(ask->worker->store, name, digest, &size, &ignored))
-		return true;
-	if (http_query_get(ask->query, "from", NULL))
-		mounted = find_from(ask, &from) && mount_from(ask, digest, name_str(&from));
-	else
-		mounted = mount_from_anywhere(ask, digest);
-	if (mounted)
-		blob_places_add(uploads_places(ask->worker->uploads), digest, name);
-	return mounted;
-}
-
-static void mount_job(struct oci_job *job)
-{
-	struct http_response *response;
+	struct oci_job *job = arg;
 	struct digest digest;
 	struct error err;
 
 	if (!parse_digest_parameter(job->ask.query, "mount", &digest, &err))
-		response = oci_reply_error(&err);
-	else if (try_mount(&job->ask, &digest))
-		response = upload_reply_stored(job->ask.route.name.text, &digest);
-	else
-		response = start_session(&job->ask);
-	oci_job_reply(job, response);
+		return oci_reply_error(&err);
+	if (try_mount(&job->ask, &digest))
+		return upload_reply_stored(job->ask.route.name.text, &digest);
+	return start_session(&job->ask);
 }
 
 /* The whole blob at once. */
 
-static void on_whole(struct front_call *call, struct upload *upload, const struct error *err)
+static void on_whole(struct oci_call *call, struct upload *upload, const struct error *err)
 {
 	struct digest digest;
 	struct error malformed;
@@ -159,7 +126,7 @@ static void on_whole(struct front_call *call, struct upload *upload, const struc
 	http_request_reply(call->request, oci_reply_error(err ? err : &malformed));
 }
 
-static void start_whole(struct front_call *call)
+static void start_whole(struct oci_call *call)
 {
 	const struct oci_ask *ask = &call->ask;
 	struct upload *upload;
@@ -175,13 +142,13 @@ static void start_whole(struct front_call *call)
 	upload_write_start(call, upload, on_whole);
 }
 
-void oci_upload_start_stream(struct front_call *call)
+void oci_upload_start_stream(void *arg)
 {
+	struct oci_call *call = arg;
 	struct str query = call->ask.query;
 
-	call->ask.client = call->client;
 	if (http_query_get(query, "mount", NULL))
-		oci_job_start(call->request, &call->ask, &call->body, mount_job);
+		oci_job_start(call, mount_job);
 	else if (http_query_get(query, "digest", NULL))
 		start_whole(call);
 	else

@@ -17,9 +17,8 @@
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/pool.h"
-#include "worker/front/front_call.h"
-#include "worker/registry/uploads.h"
-#include "worker/storage/spool.h"
+#include "worker/oci/oci_call.h"
+#include "worker/registry/registry.h"
 
 #define WRITE_MAGIC  MAGIC('U', 'P', 'W', 'R')
 #define SLICE_BYTES  (1024u * 1024)
@@ -48,10 +47,9 @@ struct lane {
 
 struct upload_write {
 	uint32_t magic;
-	struct front_call *call; /* NULL: the request has ended */
+	struct oci_call *call; /* NULL: the request has ended */
 	struct loop *loop;
 	struct pool *pool;
-	struct spool *spool;
 	struct upload *upload; /* NULL: given back */
 	upload_written_f *done;
 	size_t slice_bytes;
@@ -249,7 +247,7 @@ static bool take_slice(struct upload_write *write)
 		write->spare = slice->next[0];
 	} else if (write->slices < SLICES_MAX) {
 		slice = xnew(struct slice);
-		slice->bytes = check_aligned(SPOOL_ALIGN, write->slice_bytes);
+		slice->bytes = check_aligned(UPLOAD_ALIGN, write->slice_bytes);
 		slice->write = write;
 		write->slices++;
 		atomic_fetch_add(&held, write->slice_bytes);
@@ -321,15 +319,14 @@ static size_t choose_slice_bytes(int64_t length)
 	return length > 0 && length < (int64_t)most ? (size_t)length : most;
 }
 
-void upload_write_start(struct front_call *call, struct upload *upload, upload_written_f *done)
+void upload_write_start(struct oci_call *call, struct upload *upload, upload_written_f *done)
 {
 	struct upload_write *write = xnew(struct upload_write);
 
 	write->magic = WRITE_MAGIC;
 	write->call = call;
-	write->loop = call->loop->loop;
-	write->pool = call->ask.worker->pool;
-	write->spool = call->ask.worker->spool;
+	write->loop = call->loop;
+	write->pool = call->ask.registry->pool;
 	write->upload = upload;
 	write->done = done;
 	write->slice_bytes = choose_slice_bytes(http_request_length(call->request));

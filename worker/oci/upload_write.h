@@ -15,12 +15,12 @@
 
 #include "common/error.h"
 
-struct front_call;
+struct oci_call;
 struct upload;
 
 /* All bytes are in (err NULL), or the body could not be kept. The session is the callee's again, held. */
-typedef void upload_written_f(struct front_call *call, struct upload *upload, const struct error *err);
+typedef void upload_written_f(struct oci_call *call, struct upload *upload, const struct error *err);
 
 /* Takes the held session; fills call->stream. When the request ends before `done` ran, the session is let
  * go by itself. */
-void upload_write_start(struct front_call *call, struct upload *upload, upload_written_f *done);
+void upload_write_start(struct oci_call *call, struct upload *upload, upload_written_f *done);

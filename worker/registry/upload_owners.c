@@ -3,7 +3,6 @@
 
 #include "common/check.h"
 #include "common/map.h"
-#include "worker/auth/auth.h"
 
 #define RANKS 64
 
@@ -11,21 +10,6 @@ struct upload_owners {
 	struct map *by_key;
 	struct list ranks[RANKS];
 };
-
-void upload_owner_key(const struct identity *identity, const struct ip *client, struct buf *into)
-{
-	struct ip network = ip_client(client);
-	char address[INET6_ADDRSTRLEN];
-
-	if (*identity->apikey) {
-		buf_format(into, "key %s", identity->apikey);
-	} else if (!identity->anonymous) {
-		buf_format(into, "user %s", identity->user);
-	} else {
-		ip_format(&network, address);
-		buf_format(into, "at %s", address);
-	}
-}
 
 struct upload_owners *upload_owners_new(void)
 {

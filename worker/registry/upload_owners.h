@@ -2,8 +2,8 @@
 /*
  * upload_owners - whose the upload sessions are: how many each has, and how many bytes are in them.
  *
- * An owner is an API key, else a user, else (the anonymous) a client address; a v6 client is its /64. Where a peer forwarded the
- * request it is the client that the peer speaks for. An owner is there as long as it has a session.
+ * Two sessions with the same text as key are of the same owner: who asks makes it (oci/upload_owner_key.h). An owner is there as
+ * long as it has a session.
  *
  *     ranks   [ 1 byte.. ][ 2.. ][ 4.. ] ... [ 2^63.. ]     owners by the power of two of their bytes, so
  *                                                           who has most is found without a search, give or take half
@@ -14,12 +14,9 @@
 
 #include <stdint.h>
 
-#include "common/buf.h"
 #include "common/cleanup.h"
-#include "common/ip.h"
 #include "common/list.h"
-
-struct identity;
+#include "common/str.h"
 
 struct upload_owner {
 	char *key;
@@ -28,10 +25,6 @@ struct upload_owner {
 	struct list idle;       /* its sessions with bytes that nobody holds, who waits longest first: upload.of_owner */
 	struct list in_rank;    /* private */
 };
-
-#define UPLOAD_OWNER_KEY_MAX 300
-/* Its text: two clients with the same one are the same owner. */
-void upload_owner_key(const struct identity *identity, const struct ip *client, struct buf *into);
 
 struct upload_owners;
 struct upload_owners *upload_owners_new(void);

@@ -17,17 +17,14 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/map.h"
-#include "worker/cluster/cluster.h"
-#include "worker/registry/blob_places.h"
-#include "worker/registry/known_blobs.h"
 #include "worker/registry/upload_owners.h"
 #include "worker/storage/spool.h"
-#include "worker/worker.h"
 
 #define UPLOAD_MAGIC MAGIC('U', 'P', 'L', 'D')
 
 struct uploads {
-	struct worker *worker;
+	struct spool *spool;
+	const char *self;
 	struct uploads_bounds bounds;
 	pthread_mutex_t lock;
 	struct map *sessions; /* id text -> struct upload, owned */
@@ -35,25 +32,22 @@ struct uploads {
 	struct upload_owners *owners;
 	size_t files; /* sessions with bytes */
 	uint64_t refused, evicted;
-	struct known_blobs *known;
-	struct blob_places *places;
 };
 
 /* ---- life ---- */
 
-struct uploads *uploads_new(struct worker *worker, const struct uploads_bounds *bounds)
+struct uploads *uploads_new(const struct uploads_settings *settings)
 {
 	struct uploads *uploads = xnew(struct uploads);
 
-	uploads->worker = worker;
-	uploads->bounds = *bounds;
+	uploads->spool = settings->spool;
+	uploads->self = settings->self;
+	uploads->bounds = settings->bounds;
 	CHECK(!pthread_mutex_init(&uploads->lock, NULL));
 	uploads->sessions = map_new();
 	list_init(&uploads->empty);
 	list_init(&uploads->filled);
 	uploads->owners = upload_owners_new();
-	uploads->known = known_blobs_new();
-	uploads->places = blob_places_new();
 	return uploads;
 }
 
@@ -95,8 +89,6 @@ void uploads_free(struct uploads *uploads)
 	}
 	map_free(uploads->sessions);
 	upload_owners_free(uploads->owners);
-	known_blobs_free(uploads->known);
-	blob_places_free(uploads->places);
 	(void)pthread_mutex_destroy(&uploads->lock);
 	free(uploads);
 }
@@ -146,7 +138,7 @@ static struct upload *upload_new(struct uploads *uploads, struct str name, enum 
 
 	upload->magic = UPLOAD_MAGIC;
 	upload->uploads = uploads;
-	upload_id_new(cluster_self(uploads->worker->cluster), &upload->id);
+	upload_id_new(uploads->self, &upload->id);
 	upload->name = str_dup(name);
 	upload->alg = alg;
 	upload->hasher = hasher_new(alg);
@@ -332,8 +324,7 @@ static uint64_t share_of(const struct uploads *uploads, uint64_t whole)
 
 static uint64_t share_of_spool(const struct uploads *uploads)
 {
-	return uploads->bounds.share == 100 ? UINT64_MAX
-					    : share_of(uploads, spool_capacity(uploads->worker->spool));
+	return uploads->bounds.share == 100 ? UINT64_MAX : share_of(uploads, spool_capacity(uploads->spool));
 }
 
 /* The first bytes make a file of it. */
@@ -419,7 +410,7 @@ static bool write_bytes(struct upload *upload, const void *bytes, size_t len, st
 {
 	struct uploads *uploads = upload->uploads;
 
-	if (!upload->file && !spool_file_new(uploads->worker->spool, upload->id.text, &upload->file, err))
+	if (!upload->file && !spool_file_new(uploads->spool, upload->id.text, &upload->file, err))
 		return false;
 	while (!spool_file_append(upload->file, bytes, len, err))
 		if (err->kind != ERROR_FULL || !evict(uploads, NULL))
@@ -442,16 +433,6 @@ bool upload_append(struct upload *upload, const void *bytes, size_t len, struct 
 }
 
 /* ---- looking, and what was abandoned ---- */
-
-struct known_blobs *uploads_known(struct uploads *uploads)
-{
-	return uploads->known;
-}
-
-struct blob_places *uploads_places(struct uploads *uploads)
-{
-	return uploads->places;
-}
 
 struct uploads_stats uploads_stats(struct uploads *uploads)
 {

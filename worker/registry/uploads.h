@@ -32,13 +32,10 @@
 #include "common/list.h"
 #include "proto/digest.h"
 #include "proto/upload_id.h"
+#include "worker/storage/spool.h"
 
 struct hasher;
-struct blob_places;
-struct known_blobs;
-struct spool_file;
 struct upload_owner;
-struct worker;
 struct uploads;
 
 struct upload {
@@ -60,6 +57,7 @@ struct upload {
 };
 
 #define UPLOADS_MAX           100000
+#define UPLOAD_ALIGN          SPOOL_ALIGN /* of bytes that are appended: then no copy is made */
 #define UPLOAD_IDLE_MS        (60 * 60 * 1000)
 #define UPLOAD_EMPTY_IDLE_MS  (5 * 60 * 1000)
 #define UPLOAD_EVICT_IDLE_MS  (60 * 1000)
@@ -70,12 +68,16 @@ struct uploads_bounds {
 	int64_t evict_idle_ms;
 };
 
-/* The worker's spool and cluster are used from the first session on. */
-struct uploads *uploads_new(struct worker *worker, const struct uploads_bounds *bounds);
+struct uploads_settings {
+	struct spool *spool; /* borrowed */
+	const char *self;    /* our member name, which is in the ids; borrowed */
+	struct uploads_bounds bounds;
+};
+struct uploads *uploads_new(const struct uploads_settings *settings);
 void uploads_free(struct uploads *uploads);
 AUTO_DEFINE(uploads)
 
-/* A new session, held by the caller. owner: upload_owner_key(). ERROR_BUSY when there are too many, TOOMANYREQUESTS when this
+/* A new session, held by the caller. owner: whose it is (upload_owners.h). ERROR_BUSY when there are too many, TOOMANYREQUESTS when this
  * owner has too many. */
 bool uploads_open(struct uploads *uploads, struct str owner, struct str name, enum hash_kind alg, struct upload **ret,
 	struct error *err) MUST_CHECK;
@@ -92,10 +94,6 @@ void upload_release(struct upload *upload);
 void upload_end(struct upload *upload);
 /* By the holder, on the pool: into the file, not into the hasher. ERROR_FULL; ERROR_BUSY and TOOMANYREQUESTS: over the owner's share. */
 bool upload_append(struct upload *upload, const void *bytes, size_t len, struct error *err) MUST_CHECK;
-
-/* What uploads became, for a while. */
-struct known_blobs *uploads_known(struct uploads *uploads);
-struct blob_places *uploads_places(struct uploads *uploads);
 
 struct uploads_stats {
 	size_t open, empty, owners;

@@ -152,7 +152,11 @@ static bool source(struct store *store, const char *key, const struct range *par
 	}
 	if (!s3_client_prepare(&s3->client, &call, &request, err))
 		return false;
-	*ret = (struct blob_source){ .fd = -1, .url = TAKE(request.url), .headers = TAKE(request.headers) };
+	*ret = (struct blob_source){ .fd = -1,
+		.url = TAKE(request.url),
+		.headers = TAKE(request.headers),
+		.ca_file = s3->client.ca_file,
+		.insecure = s3->client.insecure };
 	return true;
 }
 

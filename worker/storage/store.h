@@ -145,6 +145,8 @@ struct blob_source {
 	uint64_t size;                 /* of the whole blob; known with fd */
 	char *url;                     /* else: GET this, with these headers */
 	struct http_headers *headers;
+	const char *ca_file;           /* for that; borrowed from the store, or NULL */
+	bool insecure;                 /* its certificate is not verified */
 };
 void blob_source_fini(struct blob_source *source);
 /* part NULL: whole. fs ignores part: the caller sends that part of fd. */

@@ -138,8 +138,8 @@ static bool begins_anew(struct cluster *cluster, struct snapshot *snapshot)
 /* A store of the leaders that was put back counts its epochs anew: the same number says nothing. */
 static void trust_begins_anew_with_another_ring(void **state)
 {
-	struct worker_settings settings = {
-		.mode = MODE_WORKER, .name = "one", .leader_client_secret = "0123456789abcdef0123456789abcdef"
+	struct member_settings settings = {
+		.led = true, .name = "one", .leader_client_secret = "0123456789abcdef0123456789abcdef"
 	};
 	AUTO(cluster) *cluster = NULL;
 
@@ -155,7 +155,7 @@ static void trust_begins_anew_with_another_ring(void **state)
 static void a_failed_leader_is_left_alone_for_a_while(void **state)
 {
 	const char *urls[] = { "http://a", "http://b" };
-	struct worker_settings settings = {
+	struct member_settings settings = {
 		.leader_urls = { urls, 2 }, .retry_delay_ms = 100, .retry_factor = 2
 	};
 	struct leaders leaders;
@@ -185,7 +185,7 @@ static void names_and_urls_are_completed(void **state)
 		{ "worker-1:9000", "http://worker-1:9000" },
 		{ "https://w.example/", "https://w.example" },
 	};
-	struct worker_settings settings = { 0 };
+	struct member_settings settings = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -203,7 +203,7 @@ static void names_and_urls_are_completed(void **state)
 static void a_static_member_finds_itself_and_its_peers(void **state)
 {
 	const char *members[] = { "127.0.0.1:19001", "127.0.0.1:19002", "127.0.0.1:19003" };
-	struct worker_settings settings = { .members = { members, 3 },
+	struct member_settings settings = { .members = { members, 3 },
 		.hash_key = "loremipsumdolors",
 		.secret = "0123456789abcdef0123456789abcdef" };
 	AUTO(cluster) *cluster = NULL;
@@ -235,7 +235,7 @@ static void a_static_member_finds_itself_and_its_peers(void **state)
 	assert_non_null(strstr(err.text, "none of the 3 members"));
 }
 
-static void key_of(struct worker_settings settings, char into[65])
+static void key_of(struct member_settings settings, char into[65])
 {
 	AUTO(cluster) *cluster = NULL;
 	struct str key;
@@ -254,16 +254,16 @@ static void key_of(struct worker_settings settings, char into[65])
 static void calls_are_signed_with_a_derived_key(void **state)
 {
 	const char *members[] = { "127.0.0.1:19001" };
-	struct worker_settings led = {
-		.mode = MODE_WORKER, .name = "w", .leader_client_secret = "0123456789abcdef0123456789abcdef"
+	struct member_settings led = {
+		.led = true, .name = "w", .leader_client_secret = "0123456789abcdef0123456789abcdef"
 	};
-	struct worker_settings alone = { .members = { members, 1 }, .hash_key = "loremipsumdolors" };
+	struct member_settings alone = { .members = { members, 1 }, .hash_key = "loremipsumdolors" };
 	char of_leaders[65], of_secret[65], of_alone[65], given[65];
 
 	(void)state;
 	key_of(alone, of_alone);
 	assert_string_equal(of_alone, "");
-	key_of((struct worker_settings){ 0 }, of_alone);
+	key_of((struct member_settings){ 0 }, of_alone);
 	assert_string_equal(of_alone, "");
 	key_of(led, of_leaders);
 	/* HKDF-SHA256 (RFC 5869) with the salt "zot-cluster", by another implementation. */
@@ -280,7 +280,7 @@ static void calls_are_signed_with_a_derived_key(void **state)
 static void each_call_has_its_number(void **state)
 {
 	const char *members[] = { "127.0.0.1:19001" };
-	struct worker_settings settings = { .members = { members, 1 }, .hash_key = "loremipsumdolors" };
+	struct member_settings settings = { .members = { members, 1 }, .hash_key = "loremipsumdolors" };
 	AUTO(cluster) *cluster = NULL;
 	uint8_t process[PEER_PROCESS_BYTES], same[PEER_PROCESS_BYTES];
 	uint64_t first;

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
+#include "common/crypto.h"
 #include "common/log.h"
+#include "proto/oci_error.h"
 #include "proto/peer_token.h"
 #include "proto/ring.h"
 #include "worker/auth/auth.h"
@@ -337,7 +339,8 @@ struct entry {
 	atomic_int open;
 };
 
-static const struct change_id the_call = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255 } };
+#define CALL 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255
+static const uint8_t the_call[PEER_CALL_BYTES] = { CALL };
 
 struct forwarding {
 	struct entry *entry;
@@ -358,6 +361,17 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 	http_request_reply(request, response);
 }
 
+static void on_refused(
+	void *arg, struct http_request *request, unsigned retry_after_s, const struct error *err)
+{
+	struct http_response *response = http_response_copy(oci_error_status(err), str_of(err->text));
+
+	(void)arg;
+	if (retry_after_s)
+		http_response_headerf(response, "Retry-After", "%u", retry_after_s);
+	http_request_reply(request, response);
+}
+
 static void forward(struct forwarding *forwarding, struct http_request *request)
 {
 	struct entry *entry = forwarding->entry;
@@ -375,11 +389,12 @@ static void forward(struct forwarding *forwarding, struct http_request *request)
 		.from = { { [10] = 255, 255, 192, 0, 2, 7 } },
 		.only_there = http_query_get(http_request_query(request), "held", NULL),
 		.has_call = is_change,
-		.call = the_call,
+		.call = { CALL },
 		.limit_ms = entry->limit_ms,
 		.body_is_collected = forwarding->body,
 		.body = str_from(forwarding->body, forwarding->len),
 		.on_unreachable = on_unreachable,
+		.refuse = on_refused,
 		.arg = forwarding,
 	};
 
@@ -686,7 +701,7 @@ static void expect_call(const struct entry *entry, unsigned at, bool repeated)
 	const struct peer_claims *claims = &entry->script.heard[at].claims;
 
 	assert_true(claims->has_call);
-	assert_memory_equal(claims->call, the_call.raw, sizeof(claims->call));
+	assert_memory_equal(claims->call, the_call, sizeof(claims->call));
 	assert_int_equal(claims->call_sent_ms != 0, repeated);
 	if (repeated)
 		assert_in_range(claims->call_sent_ms, clock_wall_ms() - 20000, clock_wall_ms());

@@ -18,7 +18,6 @@
 #include "common/pool.h"
 #include "proto/digest.h"
 #include "proto/peer_token.h"
-#include "worker/chores/chores.h"
 #include "worker/auth/access.h"
 #include "worker/auth/identity.h"
 #include "worker/cluster/cluster_new.h"
@@ -27,12 +26,10 @@
 #include "worker/auth/snapshot_new.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/front.h"
-#include "worker/registry/uploads.h"
-#include "worker/index/index.h"
-#include "worker/registry/manifest_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
-#include "worker/worker.h"
+#include "worker/chores/chores.h"
+#include "worker/registry/registry.h"
 
 #define RIG_SECRET "rig secret"
 
@@ -287,9 +284,11 @@ void usage_count(struct usage *usage, struct loop *loop, const struct usage_even
 /* The rig. */
 
 struct front_rig {
-	struct worker worker;
-	struct worker_settings settings;
-	struct worker_loop own;
+	struct front front;
+	struct front_loop own;
+	struct pool *pool;
+	struct store *store;
+	struct spool *uploads;
 	struct cluster cluster;
 	struct rig http;
 	char folder[64], spool[96], url[64];
@@ -326,7 +325,18 @@ static inline void front_rig_snapshot(
 
 static inline void front_rig_storage(struct front_rig *rig, const struct front_rig_settings *how)
 {
-	struct worker *worker = &rig->worker;
+	struct registry_settings settings = { .pool = rig->pool,
+		.self = how->self,
+		.trust = cluster_trust,
+		.trust_arg = &rig->cluster,
+		.index_cache_bytes = 8 * 1024 * 1024,
+		.manifest_cache_bytes = 8 * 1024 * 1024,
+		.uploads = { .sessions = UPLOADS_MAX,
+			.sessions_each = UPLOADS_MAX,
+			.files = 1000,
+			.share = 100,
+			.evict_idle_ms = UPLOAD_EVICT_IDLE_MS },
+		.options = { .require_blobs = true } };
 	struct error err;
 
 	(void)snprintf(
@@ -336,44 +346,36 @@ static inline void front_rig_storage(struct front_rig *rig, const struct front_r
 	(void)snprintf(rig->spool, sizeof(rig->spool), "%s/.spool-%s", rig->folder, how->self);
 	assert_true(file_make_folders(rig->spool, 0700, &err));
 	if (how->store)
-		worker->store = how->store;
+		rig->store = how->store;
 	else
-		assert_true(store_fs_open(&worker->store, rig->folder, &err));
+		assert_true(store_fs_open(&rig->store, rig->folder, &err));
 	assert_true(spool_open(
-		&worker->spool, rig->spool, how->spool_limit ? how->spool_limit : UINT64_C(1) << 40, true, &err));
-	worker->manifests = manifest_cache_new(8 * 1024 * 1024);
-	worker->indexes =
-		indexes_new(worker->store, worker->pool, cluster_trust, &rig->cluster, 8 * 1024 * 1024);
-	worker->uploads = uploads_new(worker, &(struct uploads_bounds){ .sessions = UPLOADS_MAX,
-						      .sessions_each = UPLOADS_MAX,
-						      .files = 1000,
-						      .share = 100,
-						      .evict_idle_ms = UPLOAD_EVICT_IDLE_MS });
+		&rig->uploads, rig->spool, how->spool_limit ? how->spool_limit : UINT64_C(1) << 40, true, &err));
+	settings.store = rig->store;
+	settings.spool = rig->uploads;
+	rig->front.registry = registry_new(&settings);
 }
 
 static inline struct front_rig *front_rig_open(const struct front_rig_settings *how)
 {
 	struct front_rig *rig = xnew(struct front_rig);
-	struct worker *worker = &rig->worker;
+	struct front *front = &rig->front;
 	uint16_t port = 0;
 	struct error err;
 
-	rig->settings.stale_after_ms = 1000;
-	rig->settings.require_blobs = true;
-	rig->settings.metrics = true;
-	rig->settings.metrics_path = "/metrics";
+	front->stale_after_ms = 1000;
+	front->metrics_path = "/metrics";
 	rig->cluster.self = how->self;
 	rig->cluster.trust_ms = 60000;
 	rig->cluster.state_age_ms = -1;
-	worker->settings = &rig->settings;
-	worker->cluster = &rig->cluster;
+	front->cluster = &rig->cluster;
 	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, clock_ms() - 1000);
-	worker->auth = (struct auth *)rig->cluster.guard; /* for auth_try() above */
-	worker->loops = &rig->own;
-	worker->loops_len = 1;
-	worker->started_ms = clock_ms();
-	assert_true(pool_new(&worker->pool, 4, 1000, &err));
-	rig->own.worker = worker;
+	front->auth = (struct auth *)rig->cluster.guard; /* for auth_try() above */
+	front->loops = &rig->own;
+	front->loops_len = 1;
+	front->started_ms = clock_ms();
+	assert_true(pool_new(&rig->pool, 4, 1000, &err));
+	rig->own.front = front;
 	traffic_init(&rig->own.traffic);
 	rig_open(&rig->http, rig_listen(&port, false), front_app(&rig->own));
 	rig->own.loop = rig->http.loop;
@@ -383,27 +385,26 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->member = (struct ring_member){ how->self, rig->url, true };
 	front_rig_snapshot(rig, how, 5);
 	front_rig_storage(rig, how);
-	worker->chores = chores_new(rig->own.loop, worker->pool);
+	front->chores = chores_new(rig->http.loop, rig->pool);
 	rig_run(&rig->http);
 	return rig;
 }
 
 static inline void front_rig_close(struct front_rig *rig, bool remove)
 {
-	struct worker *worker = &rig->worker;
+	struct registry *registry = rig->front.registry;
 
 	rig_halt(&rig->http);
 	http_server_free(rig->http.server);
-	indexes_free(worker->indexes);
-	pool_free(worker->pool);
+	registry_stop(registry);
+	pool_free(rig->pool);
 	loop_turn(rig->http.loop, 0);
-	chores_free(worker->chores);
-	uploads_free(worker->uploads);
+	chores_free(rig->front.chores);
+	registry_free(registry);
 	http_client_free(rig->http.client);
 	loop_free(rig->http.loop);
-	manifest_cache_free(worker->manifests);
-	spool_free(worker->spool);
-	store_free(worker->store);
+	spool_free(rig->uploads);
+	store_free(rig->store);
 	snapshot_free(rig->cluster.snapshot);
 	peer_guard_free(rig->cluster.guard);
 	json_doc_free(rig->policies);

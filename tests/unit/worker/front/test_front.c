@@ -311,7 +311,7 @@ static void all_bytes_at_once(void **state)
 		201);
 	assert_int_equal(get(f, pathf("/v2/a/blobs/%s", f->digest)), 200);
 	assert_int_equal(f->got.body.len, 0);
-	assert_int_equal(uploads_stats(f->rig->worker.uploads).open, 0);
+	assert_int_equal(uploads_stats(f->rig->front.registry->uploads).open, 0);
 }
 
 static void the_digest_is_compared(void **state)
@@ -358,15 +358,15 @@ static void uploads_are_cancelled(void **state)
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
 	place = keep_location(f);
 	assert_int_equal(ask(f, "PATCH", place, STR("abc"), NULL), 202);
-	assert_true(spool_used(f->rig->worker.spool) > 0);
+	assert_true(spool_used(f->rig->uploads) > 0);
 	assert_int_equal(ask(f, "DELETE", place, STR_NONE, NULL), 204);
-	assert_int_equal(spool_used(f->rig->worker.spool), 0);
+	assert_int_equal(spool_used(f->rig->uploads), 0);
 	assert_int_equal(ask(f, "DELETE", place, STR_NONE, NULL), 404);
 	assert_int_equal(ask(f, "PATCH", place, STR("abc"), NULL), 404);
 	/* Of another repository: as if it were not there. */
 	assert_int_equal(ask(f, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
 	assert_int_equal(ask(f, "PATCH", pathf("/v2/b%s", keep_location(f) + 5), STR("abc"), NULL), 404);
-	uploads_expire(f->rig->worker.uploads, clock_ms() + UPLOAD_IDLE_MS + 1);
+	uploads_expire(f->rig->front.registry->uploads, clock_ms() + UPLOAD_IDLE_MS + 1);
 	assert_int_equal(get(f, f->location), 404);
 }
 
@@ -409,7 +409,7 @@ static void a_client_that_leaves_may_come_back(void **state)
 	(void)close(fd);
 	for (int64_t end = clock_ms() + 20000; size != 5;) {
 		assert_true(clock_ms() < end);
-		assert_true(uploads_look(f->rig->worker.uploads, STR("a"), &id, &size, NULL));
+		assert_true(uploads_look(f->rig->front.registry->uploads, STR("a"), &id, &size, NULL));
 		(void)poll(NULL, 0, 2);
 	}
 	for (int64_t end = clock_ms() + 20000; ask(f, "PATCH", place, STR("56789"), NULL) != 202;)
@@ -455,7 +455,7 @@ static void a_full_spool_is_told(void **state)
 	assert_int_equal(ask(f, "PATCH", keep_location(f), str_from(bytes, 3 * 1024 * 1024), NULL), 507);
 	expect_code(f, "errors");
 	assert_int_equal(get(f, f->location), 404);
-	assert_int_equal(spool_used(f->rig->worker.spool), 0);
+	assert_int_equal(spool_used(f->rig->uploads), 0);
 	push_blob(f, "a", STR("small"));
 	(void)teardown((void *[]){ f });
 }
@@ -831,7 +831,7 @@ static void shared_storage_serves_through_any(void **state)
 	struct fixture *two = fixture_of(&(struct front_rig_settings){ .self = "two" });
 	struct fixture *one =
 		fixture_of(&(struct front_rig_settings){ .self = "one", .folder = two->rig->folder });
-	struct worker_counters *counters = &one->rig->own.counters;
+	struct front_counters *counters = &one->rig->own.counters;
 	struct ring_member dead = dead_member();
 	AUTO_FINI(buf) image = buf_limit(8192);
 

@@ -12,31 +12,23 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
-#include "worker/cluster/cluster.h"
 #include "worker/registry/uploads.h"
 #include "worker/storage/spool.h"
-#include "worker/worker.h"
 
 #define SPOOL_BYTES 1000
 #define LONG_MS     (2 * (int64_t)UPLOAD_IDLE_MS)
 
 static char folder[] = "/tmp/test_uploads.XXXXXX";
-static struct worker worker;
-
-const char *cluster_self(const struct cluster *cluster)
-{
-	(void)cluster;
-	return "here";
-}
+static struct spool *spool;
 
 static struct uploads *uploads_with(struct uploads_bounds bounds)
 {
-	return uploads_new(&worker, &bounds);
+	return uploads_new(&(struct uploads_settings){ .spool = spool, .self = "here", .bounds = bounds });
 }
 
 static int setup(void **state)
 {
-	if (!spool_open(&worker.spool, folder, SPOOL_BYTES, false, NULL))
+	if (!spool_open(&spool, folder, SPOOL_BYTES, false, NULL))
 		return -1;
 	*state = uploads_with((struct uploads_bounds){
 		.sessions = 8, .sessions_each = 5, .files = 8, .share = 50, .evict_idle_ms = 0 });
@@ -46,8 +38,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	uploads_free(*state);
-	assert_int_equal(spool_used(worker.spool), 0);
-	spool_free(worker.spool);
+	assert_int_equal(spool_used(spool), 0);
+	spool_free(spool);
 	return 0;
 }
 
@@ -294,7 +286,7 @@ static void its_own_idle_ones_make_room(void **state)
 	fill(now, 300);
 	assert_false(is_there(uploads, &oldest_id));
 	assert_true(is_there(uploads, &older_id));
-	assert_int_equal(spool_used(worker.spool), 500);
+	assert_int_equal(spool_used(spool), 500);
 	upload_end(now);
 }
 
@@ -318,7 +310,7 @@ static void of_who_holds_most_goes_first_when_it_is_full(void **state)
 	assert_false(is_there(uploads, &much_id));
 	assert_true(is_there(uploads, &more_id));
 	assert_int_equal(uploads_stats(uploads).evicted, 1);
-	assert_int_equal(spool_used(worker.spool), 800);
+	assert_int_equal(spool_used(spool), 800);
 	upload_release(now);
 	uploads_free(uploads);
 }

@@ -1,37 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/registry/manifest_load.h"
+#include "worker/registry/manifest_walk.h"
 
-#include "worker/storage/store.h"
-#include "worker/worker.h"
-
-/* Some other tool may have written a manifest over our limit into the store. */
-#define LOAD_MAX (4 * MANIFEST_MAX)
-
-bool manifest_load(struct worker *worker, struct str name, const struct digest *digest,
-	struct manifest_body **ret, struct error *err)
-{
-	AUTO_FINI(buf) bytes = buf_limit(LOAD_MAX);
-	struct manifest_body *body = manifest_cache_find(worker->manifests, digest);
-	struct digest found;
-
-	if (!body) {
-		if (!store_blob_get(worker->store, name, digest, &bytes, err)) {
-			if (err->kind == ERROR_UNKNOWN)
-				err->code = "MANIFEST_UNKNOWN";
-			/* What lies in the store is not the client's mistake. */
-			if (err->kind == ERROR_TOO_LARGE)
-				err->kind = ERROR_INTERNAL;
-			return error_add(err, "manifest");
-		}
-		found = digest_of(digest->alg, buf_str(&bytes));
-		if (!digest_equal(&found, digest))
-			return error_set(err, ERROR_INTERNAL, NULL,
-				"the store returned other bytes than the manifest's digest says");
-		body = manifest_cache_put(worker->manifests, digest, buf_str(&bytes));
-	}
-	*ret = body;
-	return true;
-}
+#include "worker/registry/manifest_cache.h"
+#include "worker/registry/registry.h"
 
 /* What cannot be a manifest names nothing; what could not be looked into now may. */
 static bool not_a_manifest(const struct error *cause, struct error *err)
@@ -43,14 +14,14 @@ static bool not_a_manifest(const struct error *cause, struct error *err)
 	return false;
 }
 
-static bool walk_one(struct worker *worker, struct str name, const struct index_entry *entry,
+static bool walk_one(struct registry *registry, struct str name, const struct index_entry *entry,
 	manifest_walk_f *fn, void *arg, bool *ret_go_on, struct error *err)
 {
 	AUTO(manifest_body) *body = NULL;
 	struct manifest manifest;
 	struct error cause;
 
-	if (!manifest_load(worker, name, &entry->descriptor.digest, &body, err))
+	if (!registry_manifest(registry, name, &entry->descriptor.digest, &body, err))
 		return err->kind == ERROR_UNKNOWN;
 	if (!manifest_parse(body->bytes, str_of(entry->descriptor.media_type), true, &manifest, &cause))
 		return not_a_manifest(&cause, err);
@@ -59,7 +30,7 @@ static bool walk_one(struct worker *worker, struct str name, const struct index_
 	return true;
 }
 
-bool manifest_walk(struct worker *worker, struct str name, const struct index *index,
+bool manifest_walk(struct registry *registry, struct str name, const struct index *index,
 	const struct index *walked, bool (*wanted)(const struct index_entry *entry), manifest_walk_f *fn,
 	void *arg, struct error *err)
 {
@@ -74,7 +45,7 @@ bool manifest_walk(struct worker *worker, struct str name, const struct index *i
 		if (looked++ == MANIFEST_WALK_MAX)
 			return error_set(err, ERROR_TOO_LARGE, NULL,
 				"the repository has too many manifests to look through");
-		if (!walk_one(worker, name, entry, fn, arg, &go_on, err))
+		if (!walk_one(registry, name, entry, fn, arg, &go_on, err))
 			return false;
 	}
 	return true;

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manifest_load - the bytes of manifests: from the cache, else from the store, and walks over them.
+ * manifest_walk - looking into the manifests that an index lists.
  *
  * Thread  pool.
  */
 #pragma once
 
-#include "common/error.h"
 #include "proto/manifest.h"
 #include "worker/index/index.h"
-#include "worker/registry/manifest_cache.h"
 
-struct worker;
-
-/* A reference. What comes from the store is verified by its digest and kept. MANIFEST_UNKNOWN. */
-bool manifest_load(struct worker *worker, struct str name, const struct digest *digest,
-	struct manifest_body **ret, struct error *err) MUST_CHECK;
+struct registry;
 
 #define MANIFEST_WALK_MAX 20000
 /* fn with each manifest of the index that `wanted` (NULL: all) takes and that `walked` (NULL: none) does not list, parsed; false stops the walk. One whose
  * bytes are gone, or are no manifest, is passed over. ERROR_TOO_LARGE over MANIFEST_WALK_MAX of them. */
 typedef bool manifest_walk_f(void *arg, const struct index_entry *entry, const struct manifest *manifest);
-bool manifest_walk(struct worker *worker, struct str name, const struct index *index, const struct index *walked,
+bool manifest_walk(struct registry *registry, struct str name, const struct index *index, const struct index *walked,
 	bool (*wanted)(const struct index_entry *entry), manifest_walk_f *fn, void *arg,
 	struct error *err) MUST_CHECK;
 /* Is its media type one of an index? */

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a registry does without any HTTP: a chore puts, mounts and deletes images, and who watches hears of each change.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/latch.h"
+#include "common/pool.h"
+#include "worker/registry/manifest_cache.h"
+#include "worker/registry/registry.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+
+#define SEEN_MAX 32
+
+struct seen {
+	enum index_op op;
+	char name[64], tag[64];
+	struct digest digest;
+	struct index_version version;
+};
+
+struct world {
+	char folder[64], spool_folder[96];
+	struct pool *pool;
+	struct store *store;
+	struct spool *spool;
+	struct registry *registry;
+	struct seen seen[SEEN_MAX];
+	size_t seen_len;
+};
+
+static int64_t trust(void *arg, struct str name)
+{
+	(void)arg;
+	(void)name;
+	return 60000;
+}
+
+static void on_event(void *arg, const struct index_event *event)
+{
+	struct world *world = arg;
+	struct seen *seen = &world->seen[world->seen_len++];
+
+	assert_true(world->seen_len < SEEN_MAX);
+	seen->op = event->change->op;
+	seen->digest = event->change->descriptor ? event->change->descriptor->digest : event->change->digest;
+	seen->version = event->version;
+	assert_true(str_copy(str_of(event->name), seen->name, sizeof(seen->name)));
+	if (event->change->tags_len)
+		assert_true(str_copy(str_of(event->change->tags[0]), seen->tag, sizeof(seen->tag)));
+}
+
+static int setup(void **state)
+{
+	struct world *world = xnew(struct world);
+	struct registry_settings settings = { .self = "here",
+		.trust = trust,
+		.index_cache_bytes = 8 * 1024 * 1024,
+		.manifest_cache_bytes = 8 * 1024 * 1024,
+		.uploads = { .sessions = 8, .sessions_each = 8, .files = 8, .share = 100 },
+		.options = { .require_blobs = true } };
+	struct error err;
+
+	(void)snprintf(world->folder, sizeof(world->folder), "/tmp/test-registry.XXXXXX");
+	assert_non_null(mkdtemp(world->folder));
+	(void)snprintf(world->spool_folder, sizeof(world->spool_folder), "%s/.spool", world->folder);
+	assert_true(pool_new(&world->pool, 2, 100, &err));
+	assert_true(store_fs_open(&world->store, world->folder, &err));
+	assert_true(file_make_folders(world->spool_folder, 0700, &err));
+	assert_true(spool_open(&world->spool, world->spool_folder, 1 << 30, true, &err));
+	settings.pool = world->pool;
+	settings.store = world->store;
+	settings.spool = world->spool;
+	world->registry = registry_new(&settings);
+	registry_watch(world->registry, on_event, world);
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	registry_stop(world->registry);
+	pool_free(world->pool);
+	registry_free(world->registry);
+	spool_free(world->spool);
+	store_free(world->store);
+	assert_true(file_remove_tree(world->folder, NULL));
+	free(world);
+	return 0;
+}
+
+/* As a chore does it: in a job on the pool, which waits. */
+struct chore {
+	void (*run)(struct world *world);
+	struct world *world;
+	struct latch done;
+};
+
+static void run_chore(void *arg)
+{
+	struct chore *chore = arg;
+
+	chore->run(chore->world);
+	latch_open(&chore->done);
+}
+
+static void in_pool(struct world *world, void (*run)(struct world *world))
+{
+	struct chore chore = { .run = run, .world = world, .done = LATCH_INIT };
+
+	assert_true(pool_submit(world->pool, run_chore, &chore));
+	latch_wait(&chore.done);
+}
+
+static struct digest put_blob(struct world *world, const char *name, struct str bytes)
+{
+	struct digest digest = digest_of(HASH_SHA256, bytes);
+	struct upload *upload;
+	struct error err;
+	bool over;
+
+	assert_true(uploads_open(
+		world->registry->uploads, STR("a chore"), str_of(name), HASH_SHA256, &upload, &err));
+	hasher_add(upload->hasher, bytes.at, bytes.len);
+	assert_true(upload_append(upload, bytes.at, bytes.len, &err));
+	if (!registry_finish(world->registry, upload, &digest, &over, &err))
+		fail_msg("%s", err.text);
+	assert_true(over);
+	return digest;
+}
+
+#define CONFIG STR("{}")
+#define LAYER  STR("layer")
+
+static void format_image(struct buf *into)
+{
+	struct digest config = digest_of(HASH_SHA256, CONFIG), layer = digest_of(HASH_SHA256, LAYER);
+	char config_text[DIGEST_TEXT_SIZE], layer_text[DIGEST_TEXT_SIZE];
+
+	digest_format(&config, config_text);
+	digest_format(&layer, layer_text);
+	buf_format(into,
+		"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
+		"\"config\":{\"mediaType\":\"application/"
+		"vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":2},"
+		"\"layers\":[{\"mediaType\":\"application/"
+		"vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":5}]}",
+		config_text, layer_text);
+}
+
+static bool put_image(struct world *world, const char *name, const char *tag, struct registry_push *push)
+{
+	AUTO_FINI(buf) bytes = buf_limit(4096);
+	struct error err;
+
+	format_image(&bytes);
+	push->name = name;
+	push->tags = &tag;
+	push->tags_len = 1;
+	push->bytes = buf_str(&bytes);
+	return registry_put_wait(world->registry, push, &err);
+}
+
+static bool has_tag(struct world *world, const char *name, const char *tag)
+{
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	return registry_index(world->registry, str_of(name), &index, &err) &&
+	       index_find_tag(index, str_of(tag));
+}
+
+static struct registry_push by_chore(void)
+{
+	return (struct registry_push){ .may_create = true, .may_update = true };
+}
+
+static void put_and_delete(struct world *world)
+{
+	struct registry_push push = by_chore();
+	struct registry_removal removal = { .name = "app", .reference = { .tag = "v1" } };
+	struct manifest_body *body;
+	struct error err;
+	bool needed;
+
+	struct digest layer = put_blob(world, "app", LAYER);
+	(void)put_blob(world, "app", CONFIG);
+	assert_true(put_image(world, "app", "v1", &push));
+	assert_true(has_tag(world, "app", "v1"));
+	assert_true(registry_manifest(world->registry, STR("app"), &push.stored, &body, &err));
+	manifest_body_free(body);
+
+	/* What an image needs stays; what nobody names goes. */
+	assert_false(registry_delete_blob(
+		world->registry, "app", &layer, &(struct registry_call){ 0 }, &needed, &err));
+	assert_true(needed);
+	assert_true(registry_delete_wait(world->registry, &removal, &err));
+	assert_false(has_tag(world, "app", "v1"));
+	removal.reference = (struct reference){ .is_digest = true, .digest = push.stored };
+	assert_true(registry_delete_wait(world->registry, &removal, &err));
+	assert_true(registry_delete_blob(
+		world->registry, "app", &layer, &(struct registry_call){ 0 }, &needed, &err));
+	assert_false(registry_delete_wait(world->registry, &removal, &err));
+	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
+}
+
+static void a_chore_puts_and_deletes_images(void **state)
+{
+	in_pool(*state, put_and_delete);
+}
+
+static void put_what_lacks(struct world *world)
+{
+	struct registry_push push = by_chore();
+
+	assert_false(put_image(world, "app", "v1", &push));
+	assert_string_equal(push.err.code, "MANIFEST_BLOB_UNKNOWN");
+	(void)put_blob(world, "app", LAYER);
+	(void)put_blob(world, "app", CONFIG);
+	push = (struct registry_push){ .may_create = true };
+	assert_true(put_image(world, "app", "v1", &push));
+	push = (struct registry_push){ .may_create = true };
+	assert_false(put_image(world, "app", "v1", &push));
+	assert_string_equal(push.err.code, "DENIED");
+}
+
+static void what_is_missing_or_not_allowed_is_refused(void **state)
+{
+	in_pool(*state, put_what_lacks);
+}
+
+static bool may_read_app(void *arg, struct str name)
+{
+	(void)arg;
+	return str_is(name, "app");
+}
+
+static void mount_blobs(struct world *world)
+{
+	struct digest layer = put_blob(world, "app", LAYER);
+	struct registry *registry = world->registry;
+
+	assert_false(registry_mount(registry, STR("two"), &layer, STR("secret"), may_read_app, NULL));
+	assert_true(registry_mount(registry, STR("two"), &layer, STR("app"), may_read_app, NULL));
+	assert_true(registry_mount(registry, STR("three"), &layer, STR_NONE, may_read_app, NULL));
+}
+
+static void a_blob_is_mounted_from_where_one_may_read(void **state)
+{
+	in_pool(*state, mount_blobs);
+}
+
+static void put_tags(struct world *world)
+{
+	struct registry_removal removal = { .name = "app", .reference = { .tag = "v1" } };
+	struct error err;
+
+	(void)put_blob(world, "app", LAYER);
+	(void)put_blob(world, "app", CONFIG);
+	for (unsigned i = 0; i < 3; i++) {
+		struct registry_push push = by_chore();
+		assert_true(put_image(world, "app", i < 1 ? "v1" : "v2", &push));
+	}
+	assert_true(registry_delete_wait(world->registry, &removal, &err));
+}
+
+/* The third push changed nothing. */
+static void who_watches_hears_of_each_change_once(void **state)
+{
+	struct world *world = *state;
+
+	in_pool(world, put_tags);
+	assert_int_equal(world->seen_len, 3);
+	assert_int_equal(world->seen[0].op, INDEX_PUT_MANIFEST);
+	assert_string_equal(world->seen[0].tag, "v1");
+	assert_string_equal(world->seen[1].tag, "v2");
+	assert_true(digest_equal(&world->seen[0].digest, &world->seen[1].digest));
+	assert_int_equal(world->seen[2].op, INDEX_DELETE_TAG);
+	for (size_t i = 0; i < world->seen_len; i++)
+		assert_string_equal(world->seen[i].name, "app");
+	/* The first made the index.json, with a new log; what came then lies in that. */
+	assert_true(*world->seen[0].version.generation);
+	assert_string_equal(world->seen[1].version.generation, world->seen[0].version.generation);
+	assert_true(world->seen[1].version.at > world->seen[0].version.at);
+	assert_true(world->seen[2].version.at > world->seen[1].version.at);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_chore_puts_and_deletes_images, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_missing_or_not_allowed_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_blob_is_mounted_from_where_one_may_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_watches_hears_of_each_change_once, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

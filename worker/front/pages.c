@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/front/pages.h"
+
+#include "common/http_server.h"
+#include "worker/auth/access.h"
+#include "worker/auth/snapshot.h"
+#include "worker/front/front_call.h"
+#include "worker/front/health_metrics.h"
+
+static bool may_scrape(const void *arg)
+{
+	const struct oci_call *call = arg;
+
+	return access_allows_metrics(call->ask.snapshot->access, call->ask.identity);
+}
+
+static const struct route rows[] = {
+	{ .operation = "livez",
+		.path = "/livez",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_INLINE,
+		.inline_f = health_live },
+	{ .operation = "startupz",
+		.path = "/startupz",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_INLINE,
+		.inline_f = health_started },
+	{ .operation = "readyz",
+		.path = "/readyz",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_STREAM,
+		.stream_f = health_ready },
+};
+static const struct route_table pages = { rows, sizeof(rows) / sizeof(rows[0]) };
+
+/* Its path is a setting. */
+static const struct route metrics = { .operation = "metrics",
+	.methods = ROUTE_READS,
+	.kind = ROUTE_INLINE,
+	.flags = OCI_SCRAPE,
+	.authorise = may_scrape,
+	.inline_f = pages_metrics };
+
+static enum route_found take(const struct front_call *call, const struct route *row, const struct route **ret,
+	unsigned *ret_allowed)
+{
+	*ret = row;
+	*ret_allowed = row->methods;
+	return row->methods & 1u << call->oci.ask.method ? ROUTE_FOUND : ROUTE_NO_METHOD;
+}
+
+enum route_found pages_find(struct front_call *call, unsigned *ret_allowed)
+{
+	struct str path = http_request_path(call->oci.request), rest;
+	const char *scraped = call->loop->front->metrics_path;
+	const struct route **ret = &call->oci.ask.route.row;
+
+	if (scraped && str_is(path, scraped))
+		return take(call, &metrics, ret, ret_allowed);
+	return route_find(pages, path, call->oci.ask.method, ret, &rest, ret_allowed);
+}
+
+struct http_response *pages_metrics(void *arg)
+{
+	const struct front_call *call = arg;
+	AUTO_FINI(buf) body = buf_limit(HEALTH_METRICS_MAX);
+	struct http_response *response;
+
+	health_metrics(call->loop->front, &body);
+	response = http_response_buf(200, &body);
+	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
+	return response;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * oci_may - may this client do that, in the repository that it names? For the rows of oci_routes.def.
+ *
+ * What is asked is a struct oci_call whose identity and snapshot are known.
+ * Thread  any.
+ */
+#pragma once
+
+#include "common/route.h"
+
+route_authorise_f oci_may_base;   /* look at what is of no repository */
+route_authorise_f oci_may_read;
+route_authorise_f oci_may_create;
+route_authorise_f oci_may_push;   /* create or update: which of the two it must be, the endpoint decides */
+route_authorise_f oci_may_delete;

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/registry/registry.h"
+
+#include "common/check.h"
+#include "worker/registry/blob_places.h"
+#include "worker/registry/known_blobs.h"
+#include "worker/registry/manifest_cache.h"
+#include "worker/storage/store.h"
+
+/* Some other tool may have written a manifest over our limit into the store. */
+#define LOAD_MAX (4 * MANIFEST_MAX)
+
+struct registry *registry_new(const struct registry_settings *settings)
+{
+	struct registry *registry = xnew(struct registry);
+	struct uploads_settings uploads = {
+		.spool = settings->spool, .self = settings->self, .bounds = settings->uploads
+	};
+
+	registry->store = settings->store;
+	registry->spool = settings->spool;
+	registry->pool = settings->pool;
+	registry->options = settings->options;
+	registry->manifests = manifest_cache_new(settings->manifest_cache_bytes);
+	registry->indexes = indexes_new(settings->store, settings->pool, settings->trust, settings->trust_arg,
+		settings->index_cache_bytes);
+	if (settings->index_log_bytes)
+		indexes_set_log(registry->indexes, settings->index_log_bytes);
+	if (settings->index_keep_us)
+		indexes_set_keep(registry->indexes, settings->index_keep_us);
+	registry->uploads = uploads_new(&uploads);
+	registry->known = known_blobs_new();
+	registry->places = blob_places_new();
+	return registry;
+}
+
+void registry_stop(struct registry *registry)
+{
+	if (registry)
+		indexes_free(TAKE(registry->indexes));
+}
+
+void registry_free(struct registry *registry)
+{
+	if (!registry)
+		return;
+	CHECK(!registry->indexes);
+	uploads_free(registry->uploads);
+	manifest_cache_free(registry->manifests);
+	known_blobs_free(registry->known);
+	blob_places_free(registry->places);
+	free(registry);
+}
+
+struct index *registry_peek(struct registry *registry, struct str name)
+{
+	return indexes_peek(registry->indexes, name);
+}
+
+bool registry_index(struct registry *registry, struct str name, struct index **ret, struct error *err)
+{
+	return indexes_get(registry->indexes, name, ret, err);
+}
+
+struct manifest_body *registry_manifest_peek(struct registry *registry, const struct digest *digest)
+{
+	return manifest_cache_find(registry->manifests, digest);
+}
+
+bool registry_manifest(struct registry *registry, struct str name, const struct digest *digest,
+	struct manifest_body **ret, struct error *err)
+{
+	AUTO_FINI(buf) bytes = buf_limit(LOAD_MAX);
+	struct manifest_body *body = manifest_cache_find(registry->manifests, digest);
+	struct digest found;
+
+	if (!body) {
+		if (!store_blob_get(registry->store, name, digest, &bytes, err)) {
+			if (err->kind == ERROR_UNKNOWN)
+				err->code = "MANIFEST_UNKNOWN";
+			/* What lies in the store is not the client's mistake. */
+			if (err->kind == ERROR_TOO_LARGE)
+				err->kind = ERROR_INTERNAL;
+			return error_add(err, "manifest");
+		}
+		found = digest_of(digest->alg, buf_str(&bytes));
+		if (!digest_equal(&found, digest))
+			return error_set(err, ERROR_INTERNAL, NULL,
+				"the store returned other bytes than the manifest's digest says");
+		body = manifest_cache_put(registry->manifests, digest, buf_str(&bytes));
+	}
+	*ret = body;
+	return true;
+}
+
+void registry_watch(struct registry *registry, index_watch_f *fn, void *arg)
+{
+	indexes_watch(registry->indexes, fn, arg);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry - what a registry does, without HTTP: put, delete, mount, the end of an upload, reading; and who changed what.
+ *
+ *   endpoints (oci/) parse a request, call this, reply; chores call it as well
+ *
+ * Who may do what is decided by the caller: each question names the rights of who asks, and a caller that may do everything (a
+ * chore) says so. Looking at tags, manifests and referrers is looking at a view: registry_peek(), registry_index(), index.h.
+ *
+ * Safety lies in the store, so several workers may do the same at once (docs/storage-protocol.md).
+ *
+ * Thread  pool (they wait for disk or network), but for what is marked.
+ * Errors  as in store.h and index.h, with the codes of the distribution-spec; texts are for clients.
+ */
+#pragma once
+
+#include "proto/reference.h"
+#include "worker/index/index.h"
+#include "worker/registry/uploads.h"
+
+struct blob_places;
+struct known_blobs;
+struct manifest_body;
+struct manifest_cache;
+struct pool;
+struct spool;
+struct store;
+
+struct registry_options {
+	bool docker2s2;     /* Docker's schema 2 is taken beside OCI's types */
+	bool require_blobs; /* config and layers of an image must be there */
+};
+
+struct registry {
+	struct store *store;     /* borrowed */
+	struct spool *spool;     /* borrowed */
+	struct pool *pool;       /* borrowed */
+	struct indexes *indexes; /* NULL after registry_stop() */
+	struct manifest_cache *manifests;
+	struct uploads *uploads;
+	struct known_blobs *known;  /* stored or seen moments ago */
+	struct blob_places *places; /* where blobs were stored or seen lately */
+	struct registry_options options;
+};
+
+struct registry_settings {
+	struct store *store;
+	struct spool *spool;
+	struct pool *pool;
+	const char *self;     /* our member name, which upload ids carry; borrowed */
+	index_trust_f *trust; /* as indexes_new() has it */
+	void *trust_arg;
+	size_t index_cache_bytes, index_log_bytes, manifest_cache_bytes;
+	int64_t index_keep_us;
+	struct uploads_bounds uploads;
+	struct registry_options options;
+};
+/* Thread  main. */
+struct registry *registry_new(const struct registry_settings *settings);
+/* Waits for changes under way, folds what we changed. Before the pool ends; the rest, after it has. NULL is fine. */
+void registry_stop(struct registry *registry);
+void registry_free(struct registry *registry);
+AUTO_DEFINE(registry)
+
+/* A change that somebody sent under an id, so that it is made once however often it comes (index.h); zeroed: it is nobody's call. */
+struct registry_call {
+	bool is_call;
+	struct change_id id;
+	int64_t sent_ms;   /* wall clock when it was first sent to somebody who did not answer; 0: to nobody */
+	int64_t issued_ms; /* store_clock_s() in ms, of its sender when it was first sent; 0: not a call */
+};
+
+/* ---- looking ---- */
+
+/* Thread  any. The view in memory if it may be served now; a reference. NULL: registry_index() on the pool. */
+struct index *registry_peek(struct registry *registry, struct str name);
+/* A reference. NAME_UNKNOWN. */
+bool registry_index(struct registry *registry, struct str name, struct index **ret, struct error *err) MUST_CHECK;
+/* The bytes of a manifest that an index lists: a reference. From the cache, else from the store, verified by its digest and
+ * kept. MANIFEST_UNKNOWN. */
+bool registry_manifest(struct registry *registry, struct str name, const struct digest *digest, struct manifest_body **ret,
+	struct error *err) MUST_CHECK;
+/* Thread  any. The same from memory alone; NULL: it is not there. */
+struct manifest_body *registry_manifest_peek(struct registry *registry, const struct digest *digest);
+
+/* ---- putting a manifest ---- */
+
+/*
+ *   parse  ->  digest  ->  may they?  ->  config and layers are there  ->  bytes into the store  ->  index changed (group commit)
+ *
+ * Where blobs are required (options), config and layers must be there when the config is an OCI image's or the empty one;
+ * other artifacts may name content that lies elsewhere. Members of an index and subjects need not be there.
+ *
+ * The struct and what it points to belong to the caller until done(push) has run: at once, or later on a pool thread.
+ */
+struct registry_push {
+	const char *name;               /* repository; it is made when there is none */
+	const struct digest *digest;    /* that the bytes must have; NULL: sha256, whatever it is */
+	const char *const *tags;        /* valid ones, each once; none: it is listed by its digest alone */
+	size_t tags_len;
+	const char *type;               /* media type, or NULL: the manifest's own */
+	struct str bytes;
+	struct registry_call call;
+	bool may_create, may_update;    /* a tag that is there is updated, everything else is created */
+	void (*done)(struct registry_push *push);
+	void *arg;
+	/* result */
+	bool ok;
+	struct error err;
+	struct digest stored;           /* its digest */
+	bool has_subject;
+	struct digest subject;
+	/* Content of an image or index that was taken though it is missing, where looking costs little: members are in the index,
+	 * blobs of a folder are one stat() each; a bucket is not asked. */
+	unsigned missing_len;
+	struct digest missing;          /* the first */
+};
+void registry_put(struct registry *registry, struct registry_push *push);
+/* The same and waits; done is not used. */
+bool registry_put_wait(struct registry *registry, struct registry_push *push, struct error *err) MUST_CHECK;
+
+/* ---- deleting ---- */
+
+/* A tag (its manifest stays, untagged), or a digest with all its tags. As in registry_push, the caller's until done(). */
+enum registry_kept {
+	REGISTRY_KEPT_NOT,
+	REGISTRY_KEPT_NAMED,  /* an index of the repository names it */
+	REGISTRY_KEPT_SHARED, /* several tags name it, and the client may not delete such ones */
+};
+struct registry_removal {
+	const char *name;
+	struct reference reference;
+	struct registry_call call;
+	bool unless_shared;
+	void (*done)(struct registry_removal *removal);
+	void *arg;
+	/* result */
+	bool ok;
+	struct error err;              /* MANIFEST_UNKNOWN, NAME_UNKNOWN */
+	enum registry_kept kept;       /* not ok: why it is kept */
+};
+void registry_delete(struct registry *registry, struct registry_removal *removal);
+bool registry_delete_wait(struct registry *registry, struct registry_removal *removal, struct error *err) MUST_CHECK;
+
+/*
+ * A blob, unless a manifest that the repository lists still needs it:
+ *
+ *   condemned, by a record of the index  ->  removed, before that record ends  ->  a record that it is over
+ *
+ * So a push of a manifest that names the blob comes before, and then the blob is needed, or behind, and is refused.
+ * False, *ret_needed: it is needed. BLOB_UNKNOWN is the caller's to say: ERROR_UNKNOWN without a code.
+ */
+bool registry_delete_blob(struct registry *registry, const char *name, const struct digest *digest,
+	const struct registry_call *call, bool *ret_needed, struct error *err) MUST_CHECK;
+
+/* ---- blobs ---- */
+
+/* Where a blob may be taken from: true for repositories that the client may read. */
+typedef bool registry_may_read_f(void *arg, struct str name);
+/* Makes a blob of another repository one of `name`. from STR_NONE: of the repositories in which it was seen lately. True: it is
+ * there. False: for whatever reason it is not; the client sends the bytes. */
+bool registry_mount(struct registry *registry, struct str name, const struct digest *digest, struct str from,
+	registry_may_read_f *may_read, void *arg) MUST_CHECK;
+/* The bytes of a held session become a blob of its repository, if they have this digest. True, or *ret_over: the session is over,
+ * and gone. Else the store may work again in a moment: it is held still, and may be ended again. */
+bool registry_finish(struct registry *registry, struct upload *upload, const struct digest *digest, bool *ret_over,
+	struct error *err) MUST_CHECK;
+
+/* ---- who changed what ---- */
+
+/* fn(arg, event) for every change of an index that was committed here, of each repository in order, before it is acknowledged. On the
+ * committer's thread: it is to be quick. Before the first change; at most INDEX_WATCHES_MAX. */
+void registry_watch(struct registry *registry, index_watch_f *fn, void *arg);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/registry/registry.h"
+
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "worker/registry/blob_places.h"
+#include "worker/registry/known_blobs.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+
+#define READ_BYTES (256u * 1024)
+
+static bool hash_file(const struct spool_file *file, uint64_t size, struct hasher *hasher, struct error *err)
+{
+	AUTO_STR *bytes = check_alloc(1, READ_BYTES);
+
+	for (uint64_t at = 0; at < size;) {
+		size_t want = size - at < READ_BYTES ? (size_t)(size - at) : READ_BYTES;
+		ssize_t got = pread(file->fd, bytes, want, (off_t)at);
+		if (got <= 0)
+			return error_sys(err, "read the spool again");
+		hasher_add(hasher, bytes, (size_t)got);
+		at += (uint64_t)got;
+	}
+	return true;
+}
+
+/* The client may name an algorithm at the end that was not announced at the start. */
+static bool find_digest(
+	const struct upload *upload, enum hash_kind alg, struct digest *ret, struct error *err)
+{
+	AUTO(hasher) *hasher = NULL;
+
+	if (alg == upload->alg) {
+		*ret = digest_of_hasher(alg, upload->hasher);
+		return true;
+	}
+	hasher = hasher_new(alg);
+	if (!hash_file(upload->file, upload->size, hasher, err))
+		return false;
+	*ret = digest_of_hasher(alg, hasher);
+	return true;
+}
+
+/* What lies elsewhere under that digest may be damaged; the bytes at hand are right. */
+static bool is_same_file(
+	const struct upload *upload, struct store *store, struct str from, const struct digest *digest)
+{
+	struct blob_source source = { .fd = -1 };
+	struct error ignored;
+	bool same;
+
+	if (!store_blob_source(store, from, digest, NULL, &source, &ignored))
+		return false;
+	same = source.fd >= 0 && source.size == upload->size &&
+	       file_equal(source.fd, upload->file->fd, upload->size);
+	blob_source_fini(&source);
+	return same;
+}
+
+/* The client has shown that it has the bytes, so nobody is asked whether it may read there. Where a copy is
+ * made by the store's own server nothing would be saved. */
+static bool link_from_elsewhere(
+	const struct registry *registry, const struct digest *digest, const struct upload *upload)
+{
+	struct str name = str_of(upload->name);
+	struct store *store = registry->store;
+	struct error ignored;
+	struct name from;
+
+	if (!store_has_files(store))
+		return false;
+	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
+		if (blob_places_at(registry->places, digest, i, &from) && !str_equal(name_str(&from), name) &&
+			is_same_file(upload, store, name_str(&from), digest) &&
+			store_blob_mount(store, name_str(&from), name, digest, &ignored))
+			return true;
+	}
+	return false;
+}
+
+static bool store_upload(const struct registry *registry, struct upload *upload, const struct digest *digest,
+	struct error *err)
+{
+	struct digest found;
+
+	if (!upload->file && !spool_file_new(registry->spool, upload->id.text, &upload->file, err))
+		return false;
+	spool_file_settle(upload->file);
+	if (!find_digest(upload, digest->alg, &found, err))
+		return false;
+	if (!digest_equal(&found, digest))
+		return error_set(
+			err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
+	if (link_from_elsewhere(registry, digest, upload))
+		return true;
+	return store_blob_put_file(registry->store, str_of(upload->name), digest, upload->file->fd,
+		upload->file->path, upload->size, err);
+}
+
+/* Where the store may work again in a moment, the client may send its closing PUT again. */
+static bool is_over(const struct error *err)
+{
+	return err->kind != ERROR_UNAVAILABLE && err->kind != ERROR_TIMEOUT && err->kind != ERROR_BUSY;
+}
+
+bool registry_finish(struct registry *registry, struct upload *upload, const struct digest *digest,
+	bool *ret_over, struct error *err)
+{
+	struct str name = str_of(upload->name);
+	uint64_t removals = indexes_removals(registry->indexes, name);
+	bool ok = store_upload(registry, upload, digest, err);
+
+	if (ok) {
+		known_blobs_add(registry->known, name, digest, removals, clock_ms());
+		blob_places_add(registry->places, digest, name);
+	}
+	*ret_over = ok || is_over(err);
+	if (*ret_over)
+		upload_end(upload);
+	return ok;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/worker_stats.h"
+
+#include "common/clock.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
+#include "worker/worker.h"
+
+static void add_loop(const struct front_loop *loop, struct usage_stats *into, struct histogram *latency)
+{
+	const struct front_counters *counters = &loop->counters;
+
+	into->requests += counter_get(&counters->http_ended_total);
+	into->bytes_in += counter_get(&counters->received_bytes_total);
+	into->bytes_out += counter_get(&counters->sent_bytes_total);
+	into->proxied += counter_get(&counters->proxied_total);
+	traffic_latency(&loop->traffic, latency);
+}
+
+void worker_stats(void *arg, struct usage_stats *into)
+{
+	const struct worker *worker = arg;
+	const struct front *front = &worker->front;
+	struct process_stats process = process_stats();
+	struct histogram latency = { 0 };
+
+	*into = (struct usage_stats){ .open_requests = front_open_requests(front),
+		.rss = process.rss,
+		.cpu_ms = process.cpu_ms,
+		.uptime_ms = (uint64_t)(clock_ms() - front->started_ms),
+		.s3_requests = store_requests(worker->store),
+		.spool_bytes = spool_used(worker->spool) };
+	for (unsigned i = 0; i < front->loops_len; i++)
+		add_loop(&front->loops[i], into, &latency);
+	into->p50_us = histogram_quantile(&latency, 0.5);
+	into->p99_us = histogram_quantile(&latency, 0.99);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker_stats - what this worker says of itself in the cluster view: counts since its start, latencies, memory.
+ *
+ * The rate is not here: it is measured by whoever asks again and again.
+ * Thread  any; loops write on meanwhile.
+ */
+#pragma once
+
+#include "proto/usage.h"
+
+/* Of a struct worker: a cluster_stats_f. */
+void worker_stats(void *worker, struct usage_stats *into);
