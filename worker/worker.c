@@ -394,8 +394,8 @@ static bool open_process(struct worker_process *process, struct error *err)
 			return false;
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		on_beat(&worker->front.loops[i]);
-	start_cluster(worker);
 	process->housework = housework_start(worker, process->started_s);
+	start_cluster(worker);
 	return true;
 }
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 
+from scripted_leader import ScriptedLeader
 from worker_process import BUILD, MANIFEST, Worker, await_true, digest, image
 
 
@@ -122,3 +123,26 @@ def test_all_are_seen():
         assert "zot_scheduler_generators_total 5\n" in text
         assert 'zot_scheduler_generators_status{priority="low",state="done"} 1\n' in text
         assert 'zot_scheduler_tasksqueue_length{priority="low"} ' in text
+
+
+def test_the_leader_hears_of_them():
+    """What runs, and what failed."""
+    heard = []
+    with ScriptedLeader() as leader:
+        def push(call):
+            heard.append(json.loads(call.body)["stats"])
+            leader.good_push(call)
+
+        leader.push = push
+        with leader.worker(ZOT_IMPORT_EVERY="50ms") as worker:
+            await_true(lambda: heard and heard[-1]["chore_failures"] == 0)
+            worker.stop()
+            mark = worker.folder / "store/_catalog/.imported"
+            mark.unlink()
+            mark.mkdir()
+            worker.start()
+            await_true(lambda: heard[-1]["chore_failures"] > 2 and heard[-1]["chore_failed_ms"] < 10000)
+            mark.rmdir()
+            for n in range(20000):
+                (worker.folder / "store" / f"r{n // 100}" / f"s{n % 100}").mkdir(parents=True)
+            await_true(lambda: heard[-1]["chores"] and heard[-1]["chore"] == "import" and heard[-1]["chore_ms"])

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -65,7 +66,7 @@ void chores_add(struct chores *chores, const struct chore *chore)
 	struct row *row = &chores->rows[chores->len++];
 
 	loop_assert(chores->loop);
-	CHECK(chores->len <= CHORES_MAX && chore->run && chore->name);
+	CHECK(chores->len <= CHORES_MAX && chore->run && strlen(chore->name) <= CHORE_NAME_MAX);
 	*row = (struct row){ .chores = chores, .chore = *chore, .stats.name = chore->name };
 }
 

@@ -31,6 +31,7 @@
 #include "worker/storage/pace.h"
 
 #define CHORES_MAX     32
+#define CHORE_NAME_MAX 15
 #define CHORE_SLICE_MS 10
 
 struct buf;
@@ -42,7 +43,7 @@ struct pool;
 typedef bool chore_run_f(struct chore_turn *turn, void *arg, struct error *err);
 
 struct chore {
-	const char *name;  /* a word for metrics and logs: "fold". Outlives the chores */
+	const char *name;  /* a word for metrics and logs: "fold", of CHORE_NAME_MAX bytes at most. Outlives the chores */
 	int64_t first_ms;  /* after the start */
 	int64_t every_ms;  /* from the end of a run to the begin of the next; 0: it runs once */
 	chore_run_f *run;
