@@ -65,16 +65,22 @@ class Client:
         assert reply.status_code == 201, reply.text
 
 
+def imports(worker):
+    """Runs that have ended."""
+    text = requests.get(worker.url + "/metrics").text
+    return int(next(line.split()[-1] for line in text.splitlines() if line.startswith('zot_chore_runs_total{chore="import"}')))
+
+
 def measure(folder, mark, number, **settings):
     with Worker(folder=folder, ZOT_LOG_LEVEL="warn", **settings) as worker:
         worker.push("bench", "first")
+        # The first look, which is the only one of who has none.
+        await_true(lambda: imports(worker), seconds=600)
         client = Client(worker, mark)
         client.get(0)
         figures = {"GET manifest": timed(number, client.get), "PUT manifest": timed(number, client.put),
                    "push 1 MiB": timed(number // 10, client.push)}
-        text = requests.get(worker.url + "/metrics").text
-        runs = next(line.split()[-1] for line in text.splitlines() if line.startswith('zot_chore_runs_total{chore="import"}'))
-        return figures, int(runs)
+        return figures, imports(worker)
 
 
 def with_chores(folder, mark, number):
@@ -95,8 +101,8 @@ def main():
     parser.add_argument("--requests", type=int, default=1000)
     arguments = parser.parse_args()
     os.environ["ZOT_BUILD"] = str(pathlib.Path(arguments.build).resolve())
-    global MANIFEST, Worker, digest, image
-    from registry import MANIFEST, digest, image
+    global MANIFEST, Worker, await_true, digest, image
+    from registry import MANIFEST, await_true, digest, image
     from worker_process import Worker
     with tempfile.TemporaryDirectory(prefix="zot-bench-") as top:
         folder = pathlib.Path(top)

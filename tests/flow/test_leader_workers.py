@@ -79,7 +79,7 @@ def test_members_tell_of_chores(leader):
     assert worker.push(stats={"chores": 2, "chore": "import", "chore_ms": 61000, "chore_failures": 3, "chore_failed_ms": 5000}).status_code == 200
     assert leader.members()["one"]["stats"]["chores"] == {
         "running": 2, "longest": "import", "longestMs": 61000, "failures": 3, "failedMsAgo": 5000}
-    assert worker.push(stats={"chore": "a word that is too long"}).status_code == 400
+    assert worker.push(stats={"chore": "a word that is too long"}).status_code == 413
 
 
 def test_no_worker_gets_credentials_of_workers(leader):
