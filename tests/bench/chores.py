@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do chores delay requests? p99 of manifest GET and PUT and of 1 MiB pushes while chores walk a large folder without a pause, and without.
 
-    build/venv/bin/python tests/bench/chores.py [--build build/release] [--repositories 10000] [--blobs 100000] [--rounds 5] [--requests 1000]
+    build/venv/bin/python tests/bench/chores.py [--build build/release] [--repositories 10000] [--blobs 100000] [--turns 100]
 
-The load: the import begins anew as soon as it has ended, and the sweep, which reads each folder of blobs, is made to run at the start. A
-worker with it and one without take turns on one folder; medians of the rounds are compared.
+Two workers on one folder: of one the import begins anew as soon as it has ended, of the other it runs once. They take turns in slices of
+some hundred ms, the other one stopped meanwhile (SIGSTOP), so that whatever else the machine does hits both alike.
 """
 import argparse
 import json
 import os
 import pathlib
+import signal
 import statistics
 import sys
 import tempfile
@@ -37,59 +38,73 @@ def p99(times):
     return sorted(times)[int(len(times) * 0.99)] * 1000
 
 
-def timed(n, question):
-    times = []
-    for i in range(n):
-        begun = time.perf_counter()
-        question(i)
-        times.append(time.perf_counter() - begun)
-    return p99(times)
+class Side:
+    """A worker, its client, and what it took."""
 
+    def __init__(self, name, folder, **settings):
+        self.name, self.times = name, {"GET manifest": [], "PUT manifest": [], "push 1 MiB": []}
+        (folder / name).mkdir()
+        self.worker = Worker(folder=folder / name, ZOT_LOG_LEVEL="warn", ZOT_STORAGE_ROOT=folder / "store", ZOT_SPOOL=folder / "store" / f".spool-{name}",
+                             **settings)
+        self.session, self.n = requests.Session(), 0
 
-class Client:
-    def __init__(self, worker, mark):
-        self.worker, self.mark, self.session = worker, mark, requests.Session()
+    def begin(self):
+        self.worker.start()
+        self.worker.push(self.name, "first")
+        # The first look gives all their markers.
+        await_true(self.imports, seconds=600)
 
-    def get(self, _):
-        reply = self.session.get(f"{self.worker.url}/v2/bench/manifests/first")
-        assert reply.status_code == 200, reply.text
+    def imports(self):
+        """Runs that have ended."""
+        text = self.session.get(self.worker.url + "/metrics").text
+        return int(next(line.split()[-1] for line in text.splitlines() if line.startswith('zot_chore_runs_total{chore="import"}')))
 
-    def put(self, i):
-        body = image(b"layer", annotations={"n": f"{self.mark}-{i}"})
-        reply = self.session.put(f"{self.worker.url}/v2/bench/manifests/t{i % 50}", data=body, headers={"Content-Type": MANIFEST})
+    def get(self):
+        assert self.session.get(f"{self.worker.url}/v2/{self.name}/manifests/first").status_code == 200
+
+    def put(self):
+        self.n += 1
+        body = image(b"layer", annotations={"n": str(self.n)})
+        reply = self.session.put(f"{self.worker.url}/v2/{self.name}/manifests/t{self.n % 50}", data=body, headers={"Content-Type": MANIFEST})
         assert reply.status_code == 201, reply.text
 
-    def push(self, i):
+    def push(self):
         data = os.urandom(1 << 20)
-        reply = self.session.post(f"{self.worker.url}/v2/bench/blobs/uploads/", params={"digest": digest(data)}, data=data)
+        reply = self.session.post(f"{self.worker.url}/v2/{self.name}/blobs/uploads/", params={"digest": digest(data)}, data=data)
         assert reply.status_code == 201, reply.text
 
-
-def imports(worker):
-    """Runs that have ended."""
-    text = requests.get(worker.url + "/metrics").text
-    return int(next(line.split()[-1] for line in text.splitlines() if line.startswith('zot_chore_runs_total{chore="import"}')))
-
-
-def measure(folder, mark, number, **settings):
-    with Worker(folder=folder, ZOT_LOG_LEVEL="warn", **settings) as worker:
-        worker.push("bench", "first")
-        # The first look, which is the only one of who has none.
-        await_true(lambda: imports(worker), seconds=600)
-        client = Client(worker, mark)
-        client.get(0)
-        figures = {"GET manifest": timed(number, client.get), "PUT manifest": timed(number, client.put),
-                   "push 1 MiB": timed(number // 10, client.push)}
-        return figures, imports(worker)
+    def turn(self):
+        self.worker.process.send_signal(signal.SIGCONT)
+        self.get()
+        for name, question, number in (("GET manifest", self.get, 50), ("PUT manifest", self.put, 20), ("push 1 MiB", self.push, 4)):
+            for _ in range(number):
+                begun = time.perf_counter()
+                question()
+                self.times[name].append(time.perf_counter() - begun)
+        self.worker.process.send_signal(signal.SIGSTOP)
 
 
-def with_chores(folder, mark, number):
-    (folder / "store/_catalog/.swept").unlink(missing_ok=True)
-    return measure(folder, mark, number, ZOT_IMPORT_EVERY="1ms")
-
-
-def without(folder, mark, number):
-    return measure(folder, mark, number, ZOT_IMPORT_EVERY="0")
+def run(folder, turns):
+    sides = [Side("idle", folder, ZOT_IMPORT_EVERY="0"), Side("busy", folder, ZOT_IMPORT_EVERY="1ms")]
+    try:
+        for side in sides:
+            side.begin()
+            side.worker.process.send_signal(signal.SIGSTOP)
+        for _ in range(turns):
+            for side in sides:
+                side.turn()
+        sides[1].worker.process.send_signal(signal.SIGCONT)
+        print(f"{sides[1].imports()} imports beside {turns} turns")
+    finally:
+        for side in sides:
+            if side.worker.process:
+                side.worker.process.send_signal(signal.SIGCONT)
+                side.worker.stop()
+    for name in sides[0].times:
+        idle, busy = (p99(side.times[name]) for side in sides)
+        middle = [statistics.median(side.times[name]) * 1000 for side in sides]
+        print(f"{name:14} p99 {idle:8.2f} ms without chores, {busy:8.2f} ms with: {busy / idle:.2f} x"
+              f"    median {middle[0]:.2f}, {middle[1]:.2f} ms: {middle[1] / middle[0]:.2f} x", flush=True)
 
 
 def main():
@@ -97,8 +112,7 @@ def main():
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--repositories", type=int, default=10000)
     parser.add_argument("--blobs", type=int, default=100000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=100)
     arguments = parser.parse_args()
     os.environ["ZOT_BUILD"] = str(pathlib.Path(arguments.build).resolve())
     global MANIFEST, Worker, await_true, digest, image
@@ -107,16 +121,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="zot-bench-") as top:
         folder = pathlib.Path(top)
         make(folder / "store", arguments.repositories, arguments.blobs)
-        without(folder, "warm", 100)
-        rounds = {with_chores: [], without: []}
-        for n in range(arguments.rounds):
-            for kind in rounds:
-                figures, runs = kind(folder, f"{kind.__name__}{n}", arguments.requests)
-                rounds[kind].append(figures)
-                print(f"{kind.__name__:12} {runs:5} imports", {k: f"{v:.2f} ms" for k, v in figures.items()}, flush=True)
-        for name in rounds[without][0]:
-            loaded, idle = (statistics.median(figures[name] for figures in rounds[kind]) for kind in rounds)
-            print(f"{name:14} p99 {idle:8.2f} ms without chores, {loaded:8.2f} ms with: {loaded / idle:.2f} x")
+        run(folder, arguments.turns)
 
 
 if __name__ == "__main__":
