@@ -29,6 +29,16 @@ static uint64_t count_connections(void *arg)
 	return open;
 }
 
+static struct chores_load load_of(void *arg)
+{
+	const struct front *front = arg;
+	struct chores_load load = { .open = front_open_requests(front) };
+
+	for (unsigned i = 0; i < front->loops_len; i++)
+		load.begun += counter_get(&front->loops[i].counters.http_begun_total);
+	return load;
+}
+
 static struct import_chore import_of(const struct worker *worker)
 {
 	const struct worker_settings *s = worker->settings;
@@ -62,7 +72,8 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 struct housework *housework_start(struct worker *worker, int64_t started_s)
 {
 	struct housework *work = xnew(struct housework);
-	struct chores *chores = chores_new(worker->front.loops[0].loop, worker->pool);
+	struct chores *chores =
+		chores_new(worker->front.loops[0].loop, worker->pool, load_of, &worker->front);
 
 	work->spools = buf_limit(4096);
 	work->import = import_of(worker);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/chores/chores.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+
+#define REST_TIMES 9
 
 struct row {
 	struct chores *chores;
@@ -26,10 +30,12 @@ struct row {
 struct chores {
 	struct loop *loop;
 	struct pool *pool;
+	chores_load_f *load;
+	void *load_arg;
 	struct loop_timer timer;
 	atomic_bool stopping;
 	pthread_mutex_t lock;
-	pthread_cond_t ended; /* a run, or it did not begin */
+	pthread_cond_t changed; /* a run has ended, or did not begin; the stop */
 	struct row rows[CHORES_MAX];
 	size_t len;
 };
@@ -37,16 +43,22 @@ struct chores {
 struct chore_turn {
 	struct chores *chores;
 	int64_t slice_us; /* when it began */
+	uint64_t begun;   /* requests until then */
 };
 
-struct chores *chores_new(struct loop *loop, struct pool *pool)
+struct chores *chores_new(struct loop *loop, struct pool *pool, chores_load_f *load, void *load_arg)
 {
 	struct chores *chores = xnew(struct chores);
+	pthread_condattr_t attr;
 
 	chores->loop = loop;
 	chores->pool = pool;
+	chores->load = load;
+	chores->load_arg = load_arg;
+	CHECK(!pthread_condattr_init(&attr) && !pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
 	CHECK(!pthread_mutex_init(&chores->lock, NULL));
-	CHECK(!pthread_cond_init(&chores->ended, NULL));
+	CHECK(!pthread_cond_init(&chores->changed, &attr));
+	(void)pthread_condattr_destroy(&attr);
 	return chores;
 }
 
@@ -56,7 +68,7 @@ void chores_free(struct chores *chores)
 		return;
 	for (size_t i = 0; i < chores->len; i++)
 		CHECK(!chores->rows[i].is_out);
-	(void)pthread_cond_destroy(&chores->ended);
+	(void)pthread_cond_destroy(&chores->changed);
 	(void)pthread_mutex_destroy(&chores->lock);
 	free(chores);
 }
@@ -72,6 +84,42 @@ void chores_add(struct chores *chores, const struct chore *chore)
 
 /* ---- a run ---- */
 
+/* A request came since the last slice, or is under way. */
+static bool is_busy(struct chore_turn *turn)
+{
+	struct chores_load load = turn->chores->load(turn->chores->load_arg);
+	bool busy = load.open || load.begun != turn->begun;
+
+	turn->begun = load.begun;
+	return busy;
+}
+
+static struct timespec in_us(int64_t us)
+{
+	struct timespec at;
+
+	CHECK(clock_gettime(CLOCK_MONOTONIC, &at) == 0);
+	at.tv_sec += us / 1000000;
+	at.tv_nsec += us % 1000000 * 1000;
+	at.tv_sec += at.tv_nsec / 1000000000;
+	at.tv_nsec %= 1000000000;
+	return at;
+}
+
+/* Until the time is over, or all is to end. */
+static void rest(struct chores *chores, int64_t us)
+{
+	const int64_t most = CHORE_REST_MAX_MS * INT64_C(1000);
+	struct timespec until = in_us(us < most ? us : most);
+	int failed = 0;
+
+	(void)pthread_mutex_lock(&chores->lock);
+	while (!failed && !atomic_load(&chores->stopping))
+		failed = pthread_cond_timedwait(&chores->changed, &chores->lock, &until);
+	(void)pthread_mutex_unlock(&chores->lock);
+	CHECK(!failed || failed == ETIMEDOUT);
+}
+
 bool chore_may_go_on(struct chore_turn *turn)
 {
 	struct chores *chores = turn->chores;
@@ -80,6 +128,8 @@ bool chore_may_go_on(struct chore_turn *turn)
 		return false;
 	if (clock_us() - turn->slice_us < CHORE_SLICE_MS * INT64_C(1000))
 		return true;
+	if (is_busy(turn))
+		rest(chores, (clock_us() - turn->slice_us) * REST_TIMES);
 	pool_give_way(chores->pool);
 	turn->slice_us = clock_us();
 	return !atomic_load_explicit(&chores->stopping, memory_order_relaxed);
@@ -101,7 +151,7 @@ static void set_state(struct row *row, enum chore_state state)
 	row->stats.state = state;
 	if (state == CHORE_RUNNING)
 		row->stats.began_ms = clock_ms();
-	(void)pthread_cond_broadcast(&row->chores->ended);
+	(void)pthread_cond_broadcast(&row->chores->changed);
 	(void)pthread_mutex_unlock(&row->chores->lock);
 }
 
@@ -118,7 +168,7 @@ static void count_run(struct row *row, int64_t began_us, bool ok)
 		stats->failures++;
 		stats->failed_ms = clock_ms();
 	}
-	(void)pthread_cond_broadcast(&row->chores->ended);
+	(void)pthread_cond_broadcast(&row->chores->changed);
 	(void)pthread_mutex_unlock(&row->chores->lock);
 }
 
@@ -133,7 +183,7 @@ static void tell(struct row *row, bool ok, const struct error *err)
 
 static void run_whole(struct row *row)
 {
-	struct chore_turn turn = { row->chores, clock_us() };
+	struct chore_turn turn = { .chores = row->chores, .slice_us = clock_us() };
 	int64_t began_us = turn.slice_us;
 	struct error err;
 	bool ok;
@@ -213,8 +263,12 @@ void chores_start(struct chores *chores)
 
 void chores_stop(struct chores *chores)
 {
-	if (chores)
-		atomic_store(&chores->stopping, true);
+	if (!chores)
+		return;
+	(void)pthread_mutex_lock(&chores->lock);
+	atomic_store(&chores->stopping, true);
+	(void)pthread_cond_broadcast(&chores->changed);
+	(void)pthread_mutex_unlock(&chores->lock);
 }
 
 static bool is_under_way_locked(const struct chores *chores)
@@ -233,7 +287,7 @@ void chores_await_end(struct chores *chores)
 	CHECK(atomic_load(&chores->stopping));
 	(void)pthread_mutex_lock(&chores->lock);
 	while (is_under_way_locked(chores))
-		(void)pthread_cond_wait(&chores->ended, &chores->lock);
+		(void)pthread_cond_wait(&chores->changed, &chores->lock);
 	(void)pthread_mutex_unlock(&chores->lock);
 }
 

@@ -9,9 +9,11 @@
  *                                                                    +-- between its steps: chore_may_go_on()
  *
  * A chore is written as if it were alone: it walks from its first step to its last. Between two steps, which should take
- * milliseconds, it asks chore_may_go_on(). That is a look at a flag and at the clock; when the chore has gone on for CHORE_SLICE_MS and
- * somebody else waits for a thread it is also where the chore waits (pool.h says who goes first, and for how long at most). So
- * a chore that walks for an hour is in nobody's way, nor in that of the chore that folds each second.
+ * milliseconds, it asks chore_may_go_on(). That is a look at a flag and at the clock. When the chore has gone on for a slice
+ * (CHORE_SLICE_MS, or one step that took longer) it is also where the chore waits: while there are requests it rests, nine times as
+ * long as it worked but not over CHORE_REST_MAX_MS, so that it takes a tenth of a processor and of a disk's time at most; and where
+ * somebody waits for a thread it gives way (pool.h says who goes first). So a chore that walks for an hour is in nobody's
+ * way, nor in that of the chore that folds each second; and when nobody asks for anything it walks as fast as it can.
  *
  * Failure   run() fills err and returns false. It is told when a chore begins to fail and when it works again, and counted each time.
  *           One that runs once is not tried again.
@@ -32,7 +34,8 @@
 
 #define CHORES_MAX     32
 #define CHORE_NAME_MAX 15
-#define CHORE_SLICE_MS 10
+#define CHORE_SLICE_MS 2
+#define CHORE_REST_MAX_MS 1000
 
 struct buf;
 struct chore_turn;
@@ -50,7 +53,11 @@ struct chore {
 	void *arg;         /* outlives the pool */
 };
 
-struct chores *chores_new(struct loop *loop, struct pool *pool);
+/* What the process has to do besides. Thread  any */
+struct chores_load { uint64_t begun, open; }; /* requests: since the start; now */
+typedef struct chores_load chores_load_f(void *arg);
+
+struct chores *chores_new(struct loop *loop, struct pool *pool, chores_load_f *load, void *load_arg);
 /* The pool is freed, and the loop was turned since. */
 void chores_free(struct chores *chores);
 AUTO_DEFINE(chores)

@@ -23,12 +23,18 @@ struct rig {
 	struct pool *pool;
 	struct chores *chores;
 	pthread_t thread;
+	atomic_bool busy;
 };
 
 static void *turn_loop(void *arg)
 {
 	loop_run(arg);
 	return NULL;
+}
+
+static struct chores_load load_of(void *arg)
+{
+	return (struct chores_load){ .open = atomic_load(&((struct rig *)arg)->busy) };
 }
 
 static int setup(void **state)
@@ -38,7 +44,7 @@ static int setup(void **state)
 
 	assert_true(loop_new(&rig->loop, "chores", &err));
 	assert_true(pool_new(&rig->pool, 2, 100, &err)); /* one of the background at a time */
-	rig->chores = chores_new(rig->loop, rig->pool);
+	rig->chores = chores_new(rig->loop, rig->pool, load_of, rig);
 	*state = rig;
 	return 0;
 }
@@ -175,6 +181,53 @@ static void a_long_one_does_not_stop_the_others(void **state)
 	assert_int_equal(atomic_load(&walk.runs), 1);
 }
 
+struct spent {
+	atomic_bool over;
+	int64_t cpu_us, wall_us;
+};
+
+static bool work_for_a_while(struct chore_turn *turn, void *arg, struct error *err)
+{
+	struct spent *spent = arg;
+	int64_t begun_us = clock_us(), cpu_us = clock_cpu_us();
+
+	(void)err;
+	while (clock_us() - begun_us < 500000 && chore_may_go_on(turn))
+		;
+	spent->cpu_us = clock_cpu_us() - cpu_us;
+	spent->wall_us = clock_us() - begun_us;
+	atomic_store(&spent->over, true);
+	return true;
+}
+
+static void it_rests_while_there_are_requests(void **state)
+{
+	struct rig *rig = *state;
+	struct spent spent = { 0 };
+
+	atomic_store(&rig->busy, true);
+	chores_add(rig->chores, &(struct chore){ "work", 0, 0, work_for_a_while, &spent });
+	start(rig);
+	while (!atomic_load(&spent.over))
+		(void)sched_yield();
+	(void)stop(rig);
+	assert_true(spent.cpu_us * 7 < spent.wall_us);
+}
+
+/* A rest is no reason to be late. */
+static void the_stop_ends_a_rest(void **state)
+{
+	struct rig *rig = *state;
+	struct seen walk = { 0 };
+
+	atomic_store(&rig->busy, true);
+	chores_add(rig->chores, &(struct chore){ "walk", 0, 0, walk_for_ever, &walk });
+	start(rig);
+	while (!atomic_load(&walk.inside))
+		(void)sched_yield();
+	assert_true(stop(rig) < 1000);
+}
+
 /* Some run, some gave way, some have not begun. */
 static void all_end_when_they_are_told(void **state)
 {
@@ -211,6 +264,8 @@ int main(void)
 		TEST(each_at_its_time),
 		TEST(failures_are_counted),
 		TEST(a_long_one_does_not_stop_the_others),
+		TEST(it_rests_while_there_are_requests),
+		TEST(the_stop_ends_a_rest),
 		TEST(all_end_when_they_are_told),
 		TEST(none_begins_after_the_stop),
 	};

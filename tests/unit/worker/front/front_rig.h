@@ -385,7 +385,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->member = (struct ring_member){ how->self, rig->url, true };
 	front_rig_snapshot(rig, how, 5);
 	front_rig_storage(rig, how);
-	front->chores = chores_new(rig->http.loop, rig->pool);
+	front->chores = chores_new(rig->http.loop, rig->pool, NULL, NULL);
 	rig_run(&rig->http);
 	return rig;
 }
