@@ -34,7 +34,7 @@ void buf_add(struct buf *b, struct str s);
 void buf_puts(struct buf *b, const char *text);
 void buf_putc(struct buf *b, char c);
 void buf_format(struct buf *b, const char *format, ...) PRINTF(2, 3);
-void buf_vformat(struct buf *b, const char *format, va_list args);
+void buf_vformat(struct buf *b, const char *format, va_list args) PRINTF(2, 0);
 /* Room for len more bytes, or NULL (then failed). buf_grew() says how many were used. */
 char *buf_reserve(struct buf *b, size_t len);
 void  buf_grew(struct buf *b, size_t len);

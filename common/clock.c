@@ -113,15 +113,6 @@ void clock_day(int64_t wall_s, char into[11])
 	*put_date(into, &tm) = '\0';
 }
 
-void clock_month(int64_t wall_s, char into[8])
-{
-	char day[11];
-
-	clock_day(wall_s, day);
-	memcpy(into, day, 7);
-	into[7] = '\0';
-}
-
 int64_t clock_next_day_s(int64_t wall_s)
 {
 	int64_t into_day = wall_s % DAY_S;

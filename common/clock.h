@@ -21,9 +21,8 @@ int64_t clock_wall_s(void);
 
 #define CLOCK_RFC3339_SIZE 32
 void clock_rfc3339(int64_t wall_ms, char into[CLOCK_RFC3339_SIZE]); /* 2026-11-20T12:34:56.789Z */
-/* "2026-11-20" and "2026-11": the UTC windows of quotas. */
+/* "2026-11-20": the UTC window of a quota. */
 void clock_day(int64_t wall_s, char into[11]);
-void clock_month(int64_t wall_s, char into[8]);
 int64_t clock_next_day_s(int64_t wall_s); /* start of the next UTC day */
 /* RFC 7231 date for headers, "Fri, 20 Nov 2026 12:34:56 GMT". */
 void clock_http_date(int64_t wall_s, char into[32]);

@@ -10,7 +10,7 @@
 
 /* Texts are often built from the text that is being replaced (error_set(err, ..., err->text)), so
  * all formatting goes through a second buffer. */
-static void fill_text(struct error *err, const char *format, va_list args)
+static PRINTF(2, 0) void fill_text(struct error *err, const char *format, va_list args)
 {
 	char text[ERROR_TEXT_MAX];
 

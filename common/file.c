@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -20,7 +19,6 @@
 #include "common/log.h"
 
 #define READ_STEP    (64u * 1024)
-#define WALK_FDS_MAX 16
 #define PRIVATE_MODE 0600
 
 /* ---- reading ---- */
@@ -354,19 +352,4 @@ bool file_make_folders(const char *path, mode_t mode, struct error *err)
 		*at = '/';
 	}
 	return make_folder(copy, mode, err);
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path) == 0 || errno == ENOENT ? 0 : -1;
-}
-
-bool file_remove_tree(const char *path, struct error *err)
-{
-	if (nftw(path, remove_one, WALK_FDS_MAX, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
-		return error_sys(err, "remove %s", path);
-	return true;
 }

@@ -33,8 +33,6 @@ bool file_equal(int a, int b, uint64_t len);
 bool file_sync_folder(const char *path, struct error *err) MUST_CHECK;
 /* mkdir -p; each new folder's parent is synced. */
 bool file_make_folders(const char *path, mode_t mode, struct error *err) MUST_CHECK;
-/* rm -rf, for spools and tests. */
-bool file_remove_tree(const char *path, struct error *err) MUST_CHECK;
 /*
  * Can a file be made and filled in this folder, and are `least` bytes free on its file system (of a small one a sixteenth)? Makes
  * and removes a file `.tmp-...`; nothing is synced. ERROR_FULL no room, ERROR_UNAVAILABLE anything else.

@@ -411,15 +411,10 @@ static void run_due(struct http_client *client)
 
 static void end_finished(struct http_client *client)
 {
-	struct CURLMsg *message;
-	int left = 0;
-	while ((message = curl_multi_info_read(client->multi, &left))) {
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		CURLcode code = message->data.result;
-		char *owner = NULL;
-		CHECK(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner) == CURLE_OK);
-		struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, (void *)owner);
+	CURLcode code;
+	void *owner;
+	while (http_transfer_next_over(client->multi, &owner, &code)) {
+		struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
 		if (!call->cancelled)
 			call_end_with(call, code);
 	}
@@ -476,23 +471,32 @@ void http_client_free(struct http_client *client)
 
 /* The call, for its events. */
 
+static void call_assert(const struct http_call *call)
+{
+	loop_assert(call->client->loop);
+}
+
 unsigned http_call_status(const struct http_call *call)
 {
+	call_assert(call);
 	return call->transfer.head_done ? call->transfer.status : 0;
 }
 
 const struct http_headers *http_call_headers(const struct http_call *call)
 {
+	call_assert(call);
 	return call->transfer.headers;
 }
 
 int64_t http_call_length(const struct http_call *call)
 {
+	call_assert(call);
 	return call->transfer.length;
 }
 
 void http_call_into(struct http_call *call, struct pipe *pipe)
 {
+	call_assert(call);
 	CHECK(!call->into && !call->collects);
 	call->into = pipe;
 	pipe_on_room(pipe, on_room, call);
@@ -500,6 +504,7 @@ void http_call_into(struct http_call *call, struct pipe *pipe)
 
 void http_call_collect(struct http_call *call, size_t max)
 {
+	call_assert(call);
 	CHECK(!call->into && !call->collects);
 	call->collects = true;
 	call->collected = buf_limit(max);
@@ -507,10 +512,6 @@ void http_call_collect(struct http_call *call, size_t max)
 
 struct str http_call_body(const struct http_call *call)
 {
+	call_assert(call);
 	return buf_str(&call->collected);
-}
-
-uint64_t http_call_sent(const struct http_call *call)
-{
-	return call->transfer.sent;
 }

@@ -16,7 +16,7 @@
  * processed for certain (a retry elsewhere is safe for any method); ERROR_TIMEOUT = no progress;
  * ERROR_INTERNAL = cut in the middle, the other side may have acted.
  *
- * Thread  own loop, but for http_send() and http_send_many().
+ * Thread  own loop, which is checked, but for http_send(), http_send_many(), and what is once a process.
  */
 #pragma once
 
@@ -82,8 +82,6 @@ int64_t     http_call_length(const struct http_call *call); /* Content-Length of
 void        http_call_into(struct http_call *call, struct pipe *pipe); /* takes the writer's reference; capacity >= 32 KiB */
 void        http_call_collect(struct http_call *call, size_t max);     /* over max: on_done with ERROR_TOO_LARGE */
 struct str  http_call_body(const struct http_call *call);              /* collected; in on_done */
-/* For a request body with a pipe: how much of it left us. 0: the request may be sent again elsewhere. */
-uint64_t    http_call_sent(const struct http_call *call);
 
 /* Blocking. body's limit bounds the answer. */
 struct http_result {

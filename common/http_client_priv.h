@@ -58,5 +58,7 @@ bool http_transfer_setup(
 void http_transfer_fini(struct http_transfer *transfer);
 /* True: answered. */
 bool http_transfer_result(struct http_transfer *transfer, CURLcode code, struct error *err) MUST_CHECK;
+/* The next of `multi` that curl is done with: its owner and curl's result; false when there is none now. */
+bool http_transfer_next_over(CURLM *multi, void **ret_owner, CURLcode *ret_code) MUST_CHECK;
 /* ms until it counts as stalled, 0 = it does. Pauses and connecting are not stalling. */
 int64_t http_transfer_stalls_in(struct http_transfer *transfer);

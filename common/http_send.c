@@ -151,16 +151,10 @@ static void exchange_start(struct batch *batch, size_t i)
 
 static void end_finished(struct batch *batch)
 {
-	struct CURLMsg *message;
-	int left = 0;
-	while ((message = curl_multi_info_read(batch->multi, &left))) {
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		CURLcode code = message->data.result;
-		char *owner = NULL;
-		CHECK(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner) == CURLE_OK);
-		exchange_end(batch, (struct exchange *)(void *)owner, code);
-	}
+	CURLcode code;
+	void *owner;
+	while (http_transfer_next_over(batch->multi, &owner, &code))
+		exchange_end(batch, owner, code);
 }
 
 /* Ends those that stall; gives how long to wait for the next one. */

@@ -304,11 +304,13 @@ void http_server_free(struct http_server *server)
 
 unsigned http_server_requests(const struct http_server *server)
 {
+	loop_assert(server->loop);
 	return server->requests_len;
 }
 
 unsigned http_server_connections(const struct http_server *server)
 {
+	loop_assert(server->loop);
 	return server->conns_len;
 }
 

@@ -36,7 +36,8 @@
  * Fairness: turns go round the clients' addresses (http_server_turns.c), and over the limit of connections those go first
  * whom nobody waits for, of the address that has most (http_server_shed.c). A full server so stays one that answers.
  *
- * Thread  own loop, but for what is marked any.
+ * Thread  own loop, but for what is marked any. Each function checks it, but for questions about what the head says:
+ *         there are too many of them.
  * Source  RFC 9110, RFC 9112.
  */
 #pragma once
@@ -83,14 +84,14 @@ struct http_app {
 };
 
 /* A listening socket; address NULL or "" = all (v6 and v4), port 0 = the kernel chooses
- * (*ret_port). With `shared`, SO_REUSEPORT: call it once for each loop with the same port. */
+ * (*ret_port). With `shared`, SO_REUSEPORT: call it once for each loop with the same port. Thread  any. */
 bool http_listen(const char *address, uint16_t port, bool shared, int *ret_fd, uint16_t *ret_port,
 		 struct error *err) MUST_CHECK;
 
 /*
  * Raises this process's limit of open files as far as the system lets it, and says how many of `wanted` connections
  * there are descriptors for, with one for each eight of them and 512 more left for files and peers. When that is less
- * than all of them a warning says so.
+ * than all of them a warning says so. Thread  any.
  */
 unsigned http_connections_fit(unsigned wanted);
 
@@ -128,7 +129,6 @@ struct ip           http_request_ip(const struct http_request *request);
 /* Whose request it is when a proxy that is trusted brings it: turns and room are the client's then, until the connection's next
  * request is somebody else's. */
 void                http_request_set_client(struct http_request *request, const struct ip *client);
-bool                http_request_is_tls(const struct http_request *request);
 /* The client's certificate (DER) where one was shown; STR_NONE otherwise. It is one that client_ca_pem vouches
  * for: the handshake fails with any other. Valid as long as the connection. */
 struct str          http_request_client_cert(const struct http_request *request);
@@ -206,4 +206,4 @@ void http_response_close(struct http_response *response);
 void http_response_free(struct http_response *response);
 unsigned http_response_status(const struct http_response *response);
 
-uint16_t http_server_port(const struct http_server *server);
+uint16_t http_server_port(const struct http_server *server); /* Thread  any */

@@ -16,7 +16,7 @@ static struct http_sink take_sink(struct http_request *request)
 
 void http_request_stream(struct http_request *request, struct http_sink sink)
 {
-	loop_assert(request->conn->server->loop);
+	http_request_assert(request);
 	CHECK(!request->has_sink && sink.on_bytes && sink.on_end && sink.on_gone);
 	if (request->response)
 		return;
@@ -30,7 +30,7 @@ void http_request_stream(struct http_request *request, struct http_sink sink)
 
 void http_request_more(struct http_request *request)
 {
-	loop_assert(request->conn->server->loop);
+	http_request_assert(request);
 	request->more = true;
 	request->blocked = false;
 	if (!request->inside)
@@ -93,6 +93,7 @@ void http_body_forget(struct http_request *request)
 void http_request_collect_or(
 	struct http_request *request, size_t max, http_collected_f *fn, http_gone_f *gone, void *arg)
 {
+	http_request_assert(request);
 	CHECK(!request->collect.fn && fn);
 	if (request->response) {
 		if (gone)

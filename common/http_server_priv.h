@@ -199,6 +199,11 @@ bool http_conn_went(struct http_conn *conn, enum http_io io);
 /* The reply is out: what comes next. */
 void http_conn_replied(struct http_conn *conn, bool keep);
 
+static inline void http_request_assert(const struct http_request *request)
+{
+	loop_assert(request->conn->server->loop);
+}
+
 static inline void http_moved(struct http_conn *conn)
 {
 	loop_moved(conn->server->loop);

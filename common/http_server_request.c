@@ -191,7 +191,7 @@ bool http_request_step(struct http_request *request)
 
 void http_request_reply(struct http_request *request, struct http_response *response)
 {
-	loop_assert(request->conn->server->loop);
+	http_request_assert(request);
 	CHECK(request->magic == HTTP_REQUEST_MAGIC && response->magic == HTTP_RESPONSE_MAGIC);
 	CHECK(response->kind != HTTP_BODY_ANNOUNCED || request->head->method == HTTP_HEAD);
 	if (request->settled) {

@@ -59,7 +59,7 @@ void http_request_set_client(struct http_request *request, const struct ip *clie
 	struct ip key = ip_client(client);
 	bool queued = list_has(&conn->turn);
 
-	loop_assert(conn->server->loop);
+	http_request_assert(request);
 	if (ip_equal(&key, &conn->address->key))
 		return;
 	http_turns_forget(conn);

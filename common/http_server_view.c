@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_server_view - questions about a request.
+ *
+ * What the head says is the same as long as the request lives, and is asked for dozens of times: there the
+ * thread is not checked. Where an answer can change it is.
  */
 #include "common/http_server_priv.h"
 
@@ -85,15 +88,11 @@ struct ip http_request_ip(const struct http_request *request)
 	return request->conn->ip;
 }
 
-bool http_request_is_tls(const struct http_request *request)
-{
-	return request->conn->wire.tls != NULL;
-}
-
 struct str http_request_client_cert(const struct http_request *request)
 {
 	struct http_conn *conn = request->conn;
 
+	http_request_assert(request);
 	if (!conn->cert.len && conn->server->asks_client) {
 		conn->cert = buf_limit(CERT_MAX);
 		http_wire_client_cert(&conn->wire, &conn->cert);
@@ -103,12 +102,14 @@ struct str http_request_client_cert(const struct http_request *request)
 
 void http_request_set_note(struct http_request *request, const char *note)
 {
+	http_request_assert(request);
 	free(request->conn->note);
 	request->conn->note = check_strdup(note);
 }
 
 const char *http_request_note(const struct http_request *request)
 {
+	http_request_assert(request);
 	return request->conn->note;
 }
 
@@ -129,22 +130,25 @@ int64_t http_request_started_us(const struct http_request *request)
 
 void http_request_set_context(struct http_request *request, void *context)
 {
+	http_request_assert(request);
 	request->context = context;
 }
 
 void *http_request_context(const struct http_request *request)
 {
+	http_request_assert(request);
 	return request->context;
 }
 
 bool http_request_is_replied(const struct http_request *request)
 {
+	http_request_assert(request);
 	return request->response != NULL;
 }
 
 void http_request_wait_limit(struct http_request *request, unsigned ms)
 {
-	loop_assert(request->conn->server->loop);
+	http_request_assert(request);
 	request->wait_ms = ms;
 	http_watch_by(request->conn->server, ms);
 	if (request->conn->watch == HTTP_WATCH_WAIT)
@@ -153,20 +157,24 @@ void http_request_wait_limit(struct http_request *request, unsigned ms)
 
 unsigned http_request_status(const struct http_request *request)
 {
+	http_request_assert(request);
 	return request->status;
 }
 
 uint64_t http_request_bytes_in(const struct http_request *request)
 {
+	http_request_assert(request);
 	return request->bytes_in;
 }
 
 uint64_t http_request_bytes_out(const struct http_request *request)
 {
+	http_request_assert(request);
 	return request->bytes_out;
 }
 
 bool http_request_is_complete(const struct http_request *request)
 {
+	http_request_assert(request);
 	return request->complete;
 }

@@ -21,10 +21,10 @@ struct http_ticket {
 
 struct http_ticket *http_ticket_new(struct http_request *request)
 {
+	http_request_assert(request);
 	struct http_ticket *ticket = xnew(struct http_ticket);
 	ticket->magic = HTTP_TICKET_MAGIC;
 	ticket->loop = http_request_loop(request);
-	loop_assert(ticket->loop);
 	ticket->request = request;
 	ticket->next = request->tickets;
 	request->tickets = ticket;

@@ -403,6 +403,22 @@ bool http_transfer_result(struct http_transfer *transfer, CURLcode code, struct 
 		err, code == CURLE_OK ? ERROR_INTERNAL : kind_of(transfer, code), NULL, "%s", reason);
 }
 
+bool http_transfer_next_over(CURLM *multi, void **ret_owner, CURLcode *ret_code)
+{
+	struct CURLMsg *message;
+	char *owner = NULL;
+	int left = 0;
+	do
+		message = curl_multi_info_read(multi, &left);
+	while (message && message->msg != CURLMSG_DONE);
+	if (!message)
+		return false;
+	CHECK(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner) == CURLE_OK);
+	*ret_owner = owner;
+	*ret_code = message->data.result;
+	return true;
+}
+
 int64_t http_transfer_stalls_in(struct http_transfer *transfer)
 {
 	int64_t now = transfer->now_ms(transfer->owner);

@@ -5,12 +5,13 @@
 
 #include "common/log.h"
 
-#define IP_BITS 128u
-#define V4_AT   12 /* bytes in front of the v4 address */
+#define IP_BITS     128u
+#define CLIENT_BITS 64 /* of a v6 address */
+#define V4_AT       12 /* bytes in front of the v4 address */
 
 static const uint8_t v4_mapped[V4_AT] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-bool ip_is_v4(const struct ip *ip)
+static bool is_v4(const struct ip *ip)
 {
 	return !memcmp(ip->at, v4_mapped, V4_AT);
 }
@@ -67,8 +68,8 @@ bool ip_parse_host(struct str text, struct ip *ret)
 
 void ip_format(const struct ip *ip, char into[INET6_ADDRSTRLEN])
 {
-	const char *done = ip_is_v4(ip) ? inet_ntop(AF_INET, ip->at + V4_AT, into, INET6_ADDRSTRLEN)
-					: inet_ntop(AF_INET6, ip->at, into, INET6_ADDRSTRLEN);
+	const char *done = is_v4(ip) ? inet_ntop(AF_INET, ip->at + V4_AT, into, INET6_ADDRSTRLEN)
+				     : inet_ntop(AF_INET6, ip->at, into, INET6_ADDRSTRLEN);
 
 	if (!done)
 		into[0] = '\0';
@@ -104,14 +105,9 @@ static struct ip keep_bits(const struct ip *ip, unsigned bits)
 	return kept;
 }
 
-struct ip ip_prefix(const struct ip *ip, unsigned bits)
-{
-	return ip_is_v4(ip) ? *ip : keep_bits(ip, bits);
-}
-
 struct ip ip_client(const struct ip *ip)
 {
-	return ip_prefix(ip, 64);
+	return is_v4(ip) ? *ip : keep_bits(ip, CLIENT_BITS);
 }
 
 static bool wrong_net(struct error *err, struct str text, const char *why)
@@ -131,7 +127,7 @@ bool ip_net_parse(struct str text, struct ip_net *ret, struct error *err)
 
 	if (!ip_parse(has_bits ? address : text, &net.ip))
 		return wrong_net(err, text, "is no address");
-	uint64_t most = ip_is_v4(&net.ip) ? 32 : IP_BITS;
+	uint64_t most = is_v4(&net.ip) ? 32 : IP_BITS;
 	if (has_bits && !str_to_number(bits, most, &n))
 		return wrong_net(err, text, "has a wrong length of its prefix");
 	net.bits = (unsigned)(IP_BITS - most + (has_bits ? n : most));

@@ -23,12 +23,9 @@ bool ip_parse(struct str text, struct ip *ret) MUST_CHECK;
 /* The address of "1.2.3.4", "1.2.3.4:80", "::1", "[::1]" and "[::1]:80": what stands in X-Forwarded-For. */
 bool ip_parse_host(struct str text, struct ip *ret) MUST_CHECK;
 void ip_format(const struct ip *ip, char into[INET6_ADDRSTRLEN]);
-bool ip_is_v4(const struct ip *ip);
 bool ip_equal(const struct ip *a, const struct ip *b);
 /* False unless it is AF_INET or AF_INET6. */
 bool ip_from_socket(const struct sockaddr *address, struct ip *ret) MUST_CHECK;
-/* All but the first `bits` (of 128) cleared; nothing is done to a v4 address. */
-struct ip ip_prefix(const struct ip *ip, unsigned bits);
 /* What is counted as one client: a v4 address, or the 64 bits of a v6 one that a site has for itself. */
 struct ip ip_client(const struct ip *ip);
 

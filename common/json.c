@@ -329,33 +329,16 @@ struct json_writer json_writer(struct buf *into)
 	return (struct json_writer){ .into = into };
 }
 
-struct json_writer json_writer_pretty(struct buf *into)
-{
-	return (struct json_writer){ .into = into, .pretty = true };
-}
-
 static bool in_array(const struct json_writer *w)
 {
 	return w->depth && w->arrays >> (w->depth - 1) & 1;
 }
 
-static void new_line(struct json_writer *w)
-{
-	if (!w->pretty)
-		return;
-	buf_putc(w->into, '\n');
-	for (unsigned i = 0; i < w->depth; i++)
-		buf_puts(w->into, "  ");
-}
-
 /* What stands before an element of the container at hand. */
 static void separate(struct json_writer *w)
 {
-	if (w->depth == 0)
-		return;
-	if (w->comma)
+	if (w->depth && w->comma)
 		buf_putc(w->into, ',');
-	new_line(w);
 }
 
 static void before_value(struct json_writer *w)
@@ -381,12 +364,8 @@ static void open_container(struct json_writer *w, char bracket, bool array)
 
 static void close_container(struct json_writer *w, char bracket, bool array)
 {
-	bool empty = !w->comma;
-
 	CHECK(w->depth && !w->keyed && in_array(w) == array);
 	w->depth--;
-	if (!empty)
-		new_line(w);
 	w->comma = true;
 	buf_putc(w->into, bracket);
 }
@@ -409,29 +388,6 @@ void json_open_array(struct json_writer *w)
 void json_close_array(struct json_writer *w)
 {
 	close_container(w, ']', true);
-}
-
-/* Length of the UTF-8 character at the front of s (RFC 3629: shortest form, no surrogates), or 0. */
-static size_t utf8_len(struct str s)
-{
-	const uint8_t *at = (const uint8_t *)s.at;
-	size_t len = at[0] < 0x80   ? 1
-		     : at[0] < 0xc2 ? 0
-		     : at[0] < 0xe0 ? 2
-		     : at[0] < 0xf0 ? 3
-		     : at[0] < 0xf5 ? 4
-				    : 0;
-
-	if (len > s.len)
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-		(at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-		return 0;
-	return len;
 }
 
 static bool is_plain(char c)
@@ -474,7 +430,7 @@ static void put_string(struct buf *into, struct str s)
 		s = str_from(s.at + len, s.len - len);
 		if (!s.len)
 			break;
-		len = utf8_len(s);
+		len = str_utf8_len(s);
 		if (len == 0)
 			buf_puts(into, "\xef\xbf\xbd");
 		else if (len == 1)
@@ -492,7 +448,7 @@ void json_key(struct json_writer *w, struct str key)
 	CHECK(w->depth && !in_array(w) && !w->keyed);
 	separate(w);
 	put_string(w->into, key);
-	buf_puts(w->into, w->pretty ? ": " : ":");
+	buf_putc(w->into, ':');
 	w->keyed = true;
 }
 
@@ -514,7 +470,7 @@ void json_value_bool(struct json_writer *w, bool value)
 	buf_puts(w->into, value ? "true" : "false");
 }
 
-void json_value_null(struct json_writer *w)
+static void value_null(struct json_writer *w)
 {
 	before_value(w);
 	buf_puts(w->into, "null");
@@ -567,7 +523,7 @@ void json_value_node(struct json_writer *w, const struct json *node)
 	switch (kind) {
 	case JSON_NONE:
 	case JSON_NULL:
-		json_value_null(w);
+		value_null(w);
 		break;
 	case JSON_BOOL:
 		json_value_bool(w, json_typeof(node_of(node)) == JANSSON_TRUE);

@@ -61,10 +61,9 @@ struct json_writer {
 	struct buf *into;
 	uint64_t arrays; /* bit d: the container at depth d is an array */
 	unsigned depth;
-	bool comma, keyed, pretty;
+	bool comma, keyed;
 };
 struct json_writer json_writer(struct buf *into);
-struct json_writer json_writer_pretty(struct buf *into);
 void json_open_object(struct json_writer *w);
 void json_close_object(struct json_writer *w);
 void json_open_array(struct json_writer *w);
@@ -73,8 +72,7 @@ void json_key(struct json_writer *w, struct str key); /* inside an object, befor
 void json_value_str(struct json_writer *w, struct str value);
 void json_value_int(struct json_writer *w, int64_t value);
 void json_value_bool(struct json_writer *w, bool value);
-void json_value_null(struct json_writer *w);
-void json_value_node(struct json_writer *w, const struct json *node); /* a parsed value, again */
+void json_value_node(struct json_writer *w, const struct json *node); /* a parsed value, again; NULL: null */
 void json_put_str(struct json_writer *w, const char *key, struct str value);
 void json_put_text(struct json_writer *w, const char *key, const char *value); /* NULL is left out */
 void json_put_int(struct json_writer *w, const char *key, int64_t value);

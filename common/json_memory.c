@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/json_memory.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdalign.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "common/check.h"
+#include "common/lock.h"
 
 #define ALIGN     alignof(max_align_t)
 #define GROW_MAX  ((size_t)4 * 1024 * 1024)
@@ -36,13 +35,14 @@ struct json_memory {
 /* ---- the budget ---- */
 
 static struct {
-	pthread_mutex_t lock;
+	struct lock lock;
 	pthread_cond_t freed;
 	size_t reserved;
-} budget = { .lock = PTHREAD_MUTEX_INITIALIZER, .freed = PTHREAD_COND_INITIALIZER };
+} budget = { .lock = LOCK_INIT, .freed = PTHREAD_COND_INITIALIZER };
 
 static bool fits_locked(size_t bytes)
 {
+	lock_assert(&budget.lock);
 	return !budget.reserved ||
 	       (bytes <= JSON_MEMORY_BUDGET && budget.reserved <= JSON_MEMORY_BUDGET - bytes);
 }
@@ -50,17 +50,16 @@ static bool fits_locked(size_t bytes)
 static bool reserve(size_t bytes)
 {
 	struct timespec end;
-	int failed = 0;
-	bool fits;
+	bool fits, more = true;
 
 	(void)clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += WAIT_S;
-	CHECK(!pthread_mutex_lock(&budget.lock));
-	while (!(fits = fits_locked(bytes)) && failed != ETIMEDOUT)
-		failed = pthread_cond_timedwait(&budget.freed, &budget.lock, &end);
+	lock_take(&budget.lock);
+	while (!(fits = fits_locked(bytes)) && more)
+		more = lock_wait_until(&budget.lock, &budget.freed, &end);
 	if (fits)
 		budget.reserved += bytes;
-	CHECK(!pthread_mutex_unlock(&budget.lock));
+	lock_drop(&budget.lock);
 	return fits;
 }
 
@@ -68,19 +67,19 @@ static void give_back(size_t bytes)
 {
 	if (!bytes)
 		return;
-	CHECK(!pthread_mutex_lock(&budget.lock));
+	lock_take(&budget.lock);
 	budget.reserved -= bytes;
 	CHECK(!pthread_cond_broadcast(&budget.freed));
-	CHECK(!pthread_mutex_unlock(&budget.lock));
+	lock_drop(&budget.lock);
 }
 
 size_t json_memory_reserved(void)
 {
 	size_t reserved;
 
-	CHECK(!pthread_mutex_lock(&budget.lock));
+	lock_take(&budget.lock);
 	reserved = budget.reserved;
-	CHECK(!pthread_mutex_unlock(&budget.lock));
+	lock_drop(&budget.lock);
 	return reserved;
 }
 

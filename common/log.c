@@ -51,17 +51,6 @@ bool log_open(const char *path)
 	return true;
 }
 
-bool log_level_parse(struct str name, enum log_level *ret)
-{
-	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++) {
-		if (str_is_nocase(name, level_names[i])) {
-			*ret = (enum log_level)i;
-			return true;
-		}
-	}
-	return false;
-}
-
 bool log_enabled(enum log_level level)
 {
 	return (int)level >= atomic_load_explicit(&least_level, memory_order_relaxed);
@@ -92,7 +81,7 @@ static void put_text(struct line *line, const char *text)
 }
 
 /* The event and the formatted pairs without control characters, cut where the room ends. */
-static size_t format_pairs(char *into, size_t size, const char *format, va_list args)
+static PRINTF(3, 0) size_t format_pairs(char *into, size_t size, const char *format, va_list args)
 {
 	int n = vsnprintf(into, size, format, args);
 	size_t len = n < 0 ? 0 : (size_t)n;

@@ -23,7 +23,6 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_init(enum log_level least, bool json);
 /* Appends to this file instead of stderr; false with errno when it cannot be opened. */
 bool log_open(const char *path) MUST_CHECK;
-bool log_level_parse(struct str name, enum log_level *ret) MUST_CHECK;
 bool log_enabled(enum log_level level);
 
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/logins.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/lock.h"
 #include "common/logins_priv.h"
 #include "common/loop.h"
 #include "common/map.h"
@@ -27,7 +27,7 @@ struct remembered {
 struct logins {
 	struct logins_settings settings;
 	uint8_t keys[2][16];
-	pthread_mutex_t lock;         /* guards all below */
+	struct lock lock;             /* guards all below */
 	struct recent *right, *wrong; /* key -> struct remembered */
 	struct map *flights;          /* key -> struct logins_flight, queued and running ones */
 	struct logins_queue before, strangers;
@@ -76,7 +76,7 @@ struct logins *logins_new(const struct logins_settings *settings)
 		logins->settings.clock_ms = clock_ms;
 	logins->cost = settings->least_cost ? settings->least_cost : PASSWORD_COST;
 	random_bytes(logins->keys, sizeof(logins->keys));
-	CHECK(!pthread_mutex_init(&logins->lock, NULL));
+	lock_init(&logins->lock);
 	logins->right = recent_new(REMEMBERED_MAX, sizeof(struct remembered));
 	logins->wrong = recent_new(REMEMBERED_MAX, sizeof(struct remembered));
 	logins->flights = map_new();
@@ -97,7 +97,7 @@ void logins_free(struct logins *logins)
 	logins_limit_fini(&logins->limit);
 	recent_free(logins->right);
 	recent_free(logins->wrong);
-	(void)pthread_mutex_destroy(&logins->lock);
+	lock_fini(&logins->lock);
 	explicit_bzero(logins->keys, sizeof(logins->keys));
 	free(logins);
 }
@@ -186,6 +186,7 @@ static void settle_locked(
 {
 	struct logins_wait *wait = flight->waits;
 
+	lock_assert(&logins->lock);
 	(void)map_delete(logins->flights, name_of(&flight->key));
 	if (with == LOGINS_LATER)
 		logins->stats.limited += flight->waits_len;
@@ -206,6 +207,7 @@ static void note_locked(struct logins *logins, const struct logins_flight *fligh
 {
 	int64_t now = now_of(logins);
 
+	lock_assert(&logins->lock);
 	logins->stats.verified++;
 	if (right) {
 		struct remembered *remembered = recent_put(logins->right, flight->key);
@@ -225,6 +227,7 @@ static int64_t turn_ms_locked(const struct logins *logins, const struct logins_q
 {
 	size_t ahead = queue == &logins->before ? queue->len : queue->len + logins->before.len;
 
+	lock_assert(&logins->lock);
 	return (int64_t)ahead * logins->mean_us / 1000 / logins->settings.at_once;
 }
 
@@ -234,6 +237,7 @@ static struct logins_flight *next_locked(struct logins *logins)
 	struct logins_flight *flight;
 	int64_t wait_ms;
 
+	lock_assert(&logins->lock);
 	for (;;) {
 		flight = logins_queue_pop(&logins->before);
 		if (!flight)
@@ -250,25 +254,25 @@ static struct logins_flight *next_locked(struct logins *logins)
 static void verify(struct logins *logins, struct logins_flight *flight)
 {
 	int64_t begin = clock_us(), begin_cpu = clock_cpu_us(), took;
-	bool right = password_verify_as(str_of(flight->password), str_of(flight->hash), flight->cost);
+	bool right = password_verify(str_of(flight->password), str_of(flight->hash), flight->cost);
 
-	pthread_mutex_lock(&logins->lock);
+	lock_take(&logins->lock);
 	took = clock_us() - begin;
 	logins->mean_us += (took - logins->mean_us) / (logins->mean_us ? 8 : 1);
 	logins->stats.work_us += (uint64_t)(clock_cpu_us() - begin_cpu);
 	note_locked(logins, flight, right);
 	settle_locked(logins, flight, right ? LOGINS_RIGHT : LOGINS_WRONG, 0);
-	pthread_mutex_unlock(&logins->lock);
+	lock_drop(&logins->lock);
 }
 
 static struct logins_flight *next(struct logins *logins)
 {
 	struct logins_flight *flight;
 
-	pthread_mutex_lock(&logins->lock);
+	lock_take(&logins->lock);
 	flight = next_locked(logins);
 	logins->lanes -= !flight;
-	pthread_mutex_unlock(&logins->lock);
+	lock_drop(&logins->lock);
 	return flight;
 }
 
@@ -283,6 +287,7 @@ static void run_lane(void *arg)
 
 static void start_lane_locked(struct logins *logins)
 {
+	lock_assert(&logins->lock);
 	if (logins->lanes == logins->settings.at_once)
 		return;
 	logins->lanes++;
@@ -297,6 +302,7 @@ static struct logins_flight *flight_new_locked(struct logins *logins, const stru
 	struct logins_flight *flight = xnew(struct logins_flight);
 	unsigned own = ask->hash.len ? password_cost(ask->hash) : 0;
 
+	lock_assert(&logins->lock);
 	if (ask->cost > logins->cost)
 		logins->cost = ask->cost;
 	if (own > logins->cost)
@@ -317,6 +323,7 @@ static int64_t full_locked(
 {
 	int64_t turn_ms = turn_ms_locked(logins, queue);
 
+	lock_assert(&logins->lock);
 	if (queue->len < LOGINS_QUEUE_MAX && turn_ms <= LOGINS_WAIT_MS &&
 		(known || logins_queue_of(queue, network) < LOGINS_ADDRESS_MAX))
 		return 0;
@@ -335,6 +342,7 @@ static struct logins_flight *take_off_locked(struct logins *logins, const struct
 	struct logins_queue *queue = first ? &logins->before : &logins->strangers;
 	struct logins_flight *flight;
 
+	lock_assert(&logins->lock);
 	*ret_retry_ms = known ? 0 : logins_limit_wait(&logins->limit, &who, now);
 	if (!*ret_retry_ms)
 		*ret_retry_ms = full_locked(logins, queue, &network, known);
@@ -354,6 +362,7 @@ static void renew_locked(struct logins *logins, const struct logins_ask *ask, st
 {
 	int64_t retry_ms;
 
+	lock_assert(&logins->lock);
 	if (!map_find(logins->flights, name_of(&key)) && take_off_locked(logins, ask, key, true, &retry_ms))
 		logins->stats.renewed++;
 }
@@ -364,6 +373,7 @@ static enum logins_answer look_locked(
 	const struct remembered *remembered = recent_find(logins->right, key);
 	int64_t now = now_of(logins);
 
+	lock_assert(&logins->lock);
 	if (remembered && remembered->until_ms > now) {
 		if (remembered->until_ms - now <= logins->settings.kept_ms / 4)
 			renew_locked(logins, ask, key);
@@ -378,14 +388,15 @@ enum logins_answer logins_look(struct logins *logins, const struct logins_ask *a
 	struct recent_key key = key_of_ask(logins, ask);
 	enum logins_answer with;
 
-	pthread_mutex_lock(&logins->lock);
+	lock_take(&logins->lock);
 	with = look_locked(logins, ask, key);
-	pthread_mutex_unlock(&logins->lock);
+	lock_drop(&logins->lock);
 	return with;
 }
 
 static void join_locked(struct logins_flight *flight, struct logins_wait *wait)
 {
+	lock_assert(&wait->logins->lock);
 	wait->flight = flight;
 	wait->next = flight->waits;
 	wait->link = &flight->waits;
@@ -402,6 +413,7 @@ static void ask_locked(struct logins *logins, const struct logins_ask *ask, stru
 	struct logins_flight *flight = map_find(logins->flights, name_of(&key));
 	int64_t retry_ms = 1000;
 
+	lock_assert(&logins->lock);
 	if (known != LOGINS_UNKNOWN) {
 		answer(wait, known, 0);
 		return;
@@ -422,9 +434,9 @@ struct logins_wait *logins_start(struct logins *logins, const struct logins_ask 
 	struct logins_wait *wait = xnew(struct logins_wait);
 
 	*wait = (struct logins_wait){ .logins = logins, .loop = loop, .done = done, .arg = arg };
-	pthread_mutex_lock(&logins->lock);
+	lock_take(&logins->lock);
 	ask_locked(logins, ask, wait);
-	pthread_mutex_unlock(&logins->lock);
+	lock_drop(&logins->lock);
 	return wait;
 }
 
@@ -432,6 +444,7 @@ static void leave_locked(struct logins *logins, struct logins_wait *wait)
 {
 	struct logins_flight *flight = wait->flight;
 
+	lock_assert(&logins->lock);
 	*wait->link = wait->next;
 	if (wait->next)
 		wait->next->link = wait->link;
@@ -449,11 +462,11 @@ void logins_cancel(struct logins_wait *wait)
 
 	loop_assert(wait->loop);
 	wait->done = NULL;
-	pthread_mutex_lock(&logins->lock);
+	lock_take(&logins->lock);
 	on_its_way = !wait->flight;
 	if (!on_its_way)
 		leave_locked(logins, wait);
-	pthread_mutex_unlock(&logins->lock);
+	lock_drop(&logins->lock);
 	if (!on_its_way)
 		free(wait);
 }
@@ -464,11 +477,11 @@ struct logins_stats logins_stats(struct logins *logins)
 {
 	struct logins_stats stats;
 
-	pthread_mutex_lock(&logins->lock);
+	lock_take(&logins->lock);
 	stats = logins->stats;
 	stats.waiting = logins->before.len + logins->strangers.len;
 	stats.running = map_len(logins->flights) - stats.waiting;
-	pthread_mutex_unlock(&logins->lock);
+	lock_drop(&logins->lock);
 	return stats;
 }
 

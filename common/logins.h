@@ -22,7 +22,7 @@
  *             owner who comes from elsewhere, and never locks him out. Where an account succeeded in the last day its
  *             address has LOGINS_PAIR_TRUSTED for it whatever else failed there. The same wrong password
  *             again counts once in LOGINS_WRONG_MS.
- * Work        A refusal costs the same whoever is asked for: password_verify_as(), by the most expensive hash that the
+ * Work        A refusal costs the same whoever is asked for: password_verify(), by the most expensive hash that the
  *             caller, or anything seen so far, names.
  * Bounds      10,000 are remembered right, wrong, as where an account succeeded, and 30,000 failures; the oldest go. Each
  *             queue has LOGINS_QUEUE_MAX and waits of LOGINS_WAIT_MS at most, strangers of one address

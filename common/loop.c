@@ -51,7 +51,7 @@ struct loop {
 	int64_t now_ms;
 
 	pthread_mutex_t lock; /* guards inbox */
-	struct posts inbox, taken, buried;
+	struct posts inbox, taken;
 
 	struct watch *watches; /* by fd */
 	size_t watches_room;
@@ -92,14 +92,10 @@ static void posts_add(struct posts *posts, loop_post_f *fn, void *arg)
 	posts->at[posts->len++] = (struct post){ fn, arg };
 }
 
-/* Also runs what is added meanwhile: `run_new` says so. */
-static void posts_run(struct posts *posts, bool run_new)
+static void posts_run(struct posts *posts)
 {
-	size_t end = posts->len;
-	for (size_t i = 0; i < (run_new ? posts->len : end); i++) {
-		struct post post = posts->at[i];
-		post.fn(post.arg);
-	}
+	for (size_t i = 0; i < posts->len; i++)
+		posts->at[i].fn(posts->at[i].arg);
 	posts->len = 0;
 }
 
@@ -147,10 +143,8 @@ static void loop_drain(struct loop *loop)
 {
 	const struct loop *before = own_loop;
 	own_loop = loop;
-	while (take_inbox(loop) || loop->buried.len > 0) {
-		posts_run(&loop->taken, false);
-		posts_run(&loop->buried, true);
-	}
+	while (take_inbox(loop))
+		posts_run(&loop->taken);
 	own_loop = before;
 }
 
@@ -167,7 +161,6 @@ void loop_free(struct loop *loop)
 	(void)pthread_mutex_destroy(&loop->lock);
 	free(loop->inbox.at);
 	free(loop->taken.at);
-	free(loop->buried.at);
 	free(loop->watches);
 	free(loop->heap);
 	free(loop);
@@ -221,9 +214,9 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t in_ms
 
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 {
+	loop_assert(loop);
 	if (timer->slot == 0)
 		return;
-	loop_assert(loop);
 	size_t slot = timer->slot;
 	CHECK(slot <= loop->heap_len && loop->heap[slot] == timer);
 	struct loop_timer *last = loop->heap[loop->heap_len--];
@@ -330,6 +323,7 @@ static void count_turn(struct loop *loop, bool waited_in_vain)
 
 void loop_moved(struct loop *loop)
 {
+	loop_assert(loop);
 	loop->moved = true;
 }
 
@@ -348,12 +342,11 @@ static void turn(struct loop *loop, int max_wait_ms)
 	loop->moved = false;
 	run_ready(loop, events, n);
 	if (take_inbox(loop)) {
-		posts_run(&loop->taken, false);
+		posts_run(&loop->taken);
 		loop->moved = true;
 	}
 	run_timers(loop);
 	run_stages(loop);
-	posts_run(&loop->buried, true);
 	count_turn(loop, n <= 0 && wait != 0);
 }
 
@@ -413,12 +406,6 @@ void loop_post(struct loop *loop, loop_post_f *fn, void *arg)
 	if (was_empty && !loop_is_own(loop))
 		poke(loop);
 	CHECK(pthread_mutex_unlock(&loop->lock) == 0);
-}
-
-void loop_bury(struct loop *loop, loop_post_f *free_f, void *arg)
-{
-	loop_assert(loop);
-	posts_add(&loop->buried, free_f, arg);
 }
 
 /* Watches. */
@@ -504,6 +491,7 @@ void loop_remove_stage(struct loop *loop, const void *arg)
 
 int64_t loop_now(const struct loop *loop)
 {
+	loop_assert(loop);
 	return loop->now_ms;
 }
 
@@ -519,6 +507,7 @@ void loop_assert(const struct loop *loop)
 
 void loop_set_index(struct loop *loop, unsigned index)
 {
+	loop_assert(loop);
 	loop->index = index;
 }
 

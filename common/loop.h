@@ -18,11 +18,11 @@
  *   3 inbox    all posts that are there now
  *   4 timers   those that are due
  *   5 stages   run() of each, in order, always: a resume takes effect only there
- *   6 bury     loop_bury()ed objects are freed: nothing is freed inside its own callback
  * A callback that creates new work for an earlier step makes the next wait 0.
  *
- * Thread  "own loop" means: the thread in loop_run(). Functions marked `any` may be called from
- *         every thread. loop_assert() checks.
+ * Thread  "own loop" means: the thread in loop_run(), or any while nobody is in there. Functions marked
+ *         `any` may be called from every thread. What is its own loop's checks that with loop_assert(), here
+ *         and wherever a header says so.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ typedef void loop_ready_f(void *arg, uint32_t epoll_events);
 typedef void loop_timer_f(void *arg);
 
 bool loop_new(struct loop **ret_loop, const char *name, struct error *err) MUST_CHECK;
-void loop_free(struct loop *loop); /* not running; runs the posts and burials that are left */
+void loop_free(struct loop *loop); /* not running; runs the posts that are left */
 AUTO_DEFINE(loop)
 /* Turns until loop_stop(). The calling thread becomes the loop's thread. */
 void loop_run(struct loop *loop);
@@ -48,8 +48,6 @@ void loop_turn(struct loop *loop, int max_wait_ms);
 
 /* Thread  any. fn(arg) runs on the loop, in the order of posting from one thread. */
 void loop_post(struct loop *loop, loop_post_f *fn, void *arg);
-/* Own loop. free_f(arg) at the end of this turn. */
-void loop_bury(struct loop *loop, loop_post_f *free_f, void *arg);
 
 /* Own loop. epoll events as in epoll_ctl(2); a fd is watched once. */
 bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready_f *on_ready, void *arg,
@@ -85,10 +83,10 @@ void loop_wake_stages(struct loop *loop);
 void     loop_moved(struct loop *loop);            /* Own loop */
 uint64_t loop_spins(const struct loop *loop);      /* Thread  any */
 
-int64_t loop_now(const struct loop *loop); /* monotonic ms, read once a turn */
-bool    loop_is_own(const struct loop *loop);
+int64_t loop_now(const struct loop *loop);    /* Own loop. Monotonic ms, read once a turn */
+bool    loop_is_own(const struct loop *loop); /* Thread  any */
 void    loop_assert(const struct loop *loop); /* CHECKs that this is its thread, or that it does not run */
 
-/* A small number of this loop (0, 1, ...), for per-loop arrays: set once by its maker. */
+/* A small number of this loop (0, 1, ...), for per-loop arrays: set once by its maker, then for any thread. */
 void     loop_set_index(struct loop *loop, unsigned index);
 unsigned loop_index(const struct loop *loop);

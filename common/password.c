@@ -98,19 +98,6 @@ static bool matches(const char *password, const char *hash)
 	return good;
 }
 
-bool password_verify(struct str password, struct str hash)
-{
-	char plain[PASSWORD_MAX + 1], stored[PASSWORD_HASH_MAX];
-	bool good;
-
-	if (!password_is_hash(hash) || !str_copy(hash, stored, sizeof(stored)) ||
-		!copy_password(password, plain))
-		return false;
-	good = matches(plain, stored);
-	wipe(plain, sizeof(plain));
-	return good;
-}
-
 /* What it costs. */
 
 static bool is_bcrypt(struct str hash)
@@ -203,7 +190,7 @@ static bool matches_as(const char *plain, const char *hash, unsigned cost)
 	return false;
 }
 
-bool password_verify_as(struct str password, struct str hash, unsigned cost)
+bool password_verify(struct str password, struct str hash, unsigned cost)
 {
 	char plain[PASSWORD_MAX + 1], stored[PASSWORD_HASH_MAX];
 	bool good;

@@ -13,13 +13,12 @@
 #define PASSWORD_MAX 512
 
 bool password_is_hash(struct str hash); /* one of the kinds above, plausible form */
-bool password_verify(struct str password, struct str hash);
 /*
- * The same for what a client sent, where time must not tell who exists: a refusal does the work of a bcrypt of `cost`,
- * whatever the hash is. What a cheaper one saved is done with nobody's; STR_NONE as the hash is nobody's alone. One that
- * costs more than `cost` costs what it costs.
+ * Time must not tell who exists: a refusal does the work of a bcrypt of `cost` (4 to 16), whatever the hash is. What a
+ * cheaper one saved is done with nobody's; STR_NONE as the hash is nobody's alone. One that costs more than `cost`
+ * costs what it costs.
  */
-bool password_verify_as(struct str password, struct str hash, unsigned cost);
+bool password_verify(struct str password, struct str hash, unsigned cost);
 /* The cost of a bcrypt that is about as much work: exact for bcrypt, rounded up for sha-crypt and a short password; 0
  * for what is no hash. */
 unsigned password_cost(struct str hash);

@@ -33,6 +33,7 @@ struct pipe {
 
 struct pipe *pipe_new(struct loop *loop, size_t capacity)
 {
+	loop_assert(loop);
 	CHECK(capacity > 0);
 	struct pipe *pipe = xnew(struct pipe);
 	pipe->magic = PIPE_MAGIC;
@@ -287,10 +288,12 @@ void pipe_unref_reader(struct pipe *pipe)
 
 size_t pipe_len(const struct pipe *pipe)
 {
+	loop_assert(pipe->loop);
 	return pipe->len;
 }
 
 const struct error *pipe_error(const struct pipe *pipe)
 {
+	loop_assert(pipe->loop);
 	return pipe->state == PIPE_BROKEN ? &pipe->err : NULL;
 }

@@ -7,7 +7,7 @@
  * This is what keeps a slow client from filling our memory: a full pipe tells its writer AGAIN,
  * and the writer then stops reading its own source.
  *
- * Thread    Both ends live on one loop. There is no lock.
+ * Thread    Both ends live on one loop, which each function checks. There is no lock.
  * Wakeup    An end that was told AGAIN is armed, and so is a writer of which less was taken than
  *           it offered. Its callback then runs once, from the loop (posted), never from inside
  *           pipe_read() or pipe_write(). A writer wakes when half of the capacity is free, a

@@ -149,6 +149,62 @@ struct str str_trim(struct str s)
 	return s;
 }
 
+/* Of more than one byte. The first bounds the second, which keeps out overlong forms and surrogates. */
+static const struct utf8_form {
+	uint8_t first, last, len, min, max;
+} utf8_forms[] = {
+	{ 0xc2, 0xdf, 2, 0x80, 0xbf },
+	{ 0xe0, 0xe0, 3, 0xa0, 0xbf },
+	{ 0xe1, 0xec, 3, 0x80, 0xbf },
+	{ 0xed, 0xed, 3, 0x80, 0x9f },
+	{ 0xee, 0xef, 3, 0x80, 0xbf },
+	{ 0xf0, 0xf0, 4, 0x90, 0xbf },
+	{ 0xf1, 0xf3, 4, 0x80, 0xbf },
+	{ 0xf4, 0xf4, 4, 0x80, 0x8f },
+};
+
+static const struct utf8_form *utf8_form_of(uint8_t first)
+{
+	for (size_t i = 0; i < sizeof(utf8_forms) / sizeof(utf8_forms[0]); i++) {
+		if (first >= utf8_forms[i].first && first <= utf8_forms[i].last)
+			return &utf8_forms[i];
+	}
+	return NULL;
+}
+
+size_t str_utf8_len(struct str s)
+{
+	const uint8_t *at = (const uint8_t *)s.at;
+	const struct utf8_form *form;
+
+	if (!s.len || at[0] < 0x80)
+		return s.len > 0;
+	form = utf8_form_of(at[0]);
+	if (!form || form->len > s.len)
+		return 0;
+	if (at[1] < form->min || at[1] > form->max)
+		return 0;
+	for (size_t i = 2; i < form->len; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return form->len;
+}
+
+bool str_is_utf8(struct str s)
+{
+	size_t at = 0;
+
+	while (at < s.len) {
+		size_t len = (uint8_t)s.at[at] < 0x80 ? 1 : str_utf8_len(str_from(s.at + at, s.len - at));
+
+		if (!len)
+			return false;
+		at += len;
+	}
+	return true;
+}
+
 bool str_copy(struct str s, char *into, size_t size)
 {
 	if (s.len >= size)

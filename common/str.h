@@ -52,6 +52,9 @@ bool str_to_number(struct str s, uint64_t max, uint64_t *ret);
 /* The last `delim` splits s: *ret_head before it, *ret_tail after it. */
 bool str_split_last(struct str s, char delim, struct str *ret_head, struct str *ret_tail);
 struct str str_trim(struct str s);
+/* Bytes of the UTF-8 character (RFC 3629) at the front of s; 0 when there is none. */
+size_t str_utf8_len(struct str s);
+bool   str_is_utf8(struct str s);
 
 /* Copies, terminated. False when it does not fit (nothing is written). */
 bool  str_copy(struct str s, char *into, size_t size) MUST_CHECK;

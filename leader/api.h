@@ -3,7 +3,7 @@
  * api - the leader's HTTP face: routes, who may call them, errors as JSON.
  *
  * api_app() is given to the HTTP server. Routes stand in one table (api/route.c) with their kind and who may call.
- * To add one: a row there, and its function in the file of its subject in api/.
+ * To add one: a row there, its function in the file of its subject in api/, its name in api/call.h, its place in docs/api.md.
  * Errors: {"error":{"code":"...","message":"..."}}.
  * Thread  the leader's loop; jobs on the pool.
  */

@@ -75,6 +75,7 @@ void feed_free(struct feed *feed)
 
 uint64_t feed_parked(const struct feed *feed)
 {
+	loop_assert(feed->leader->loop);
 	return feed->parked;
 }
 
@@ -98,7 +99,10 @@ static void poll_free(struct poll *poll)
 
 static void on_gone(struct waiting *waiting)
 {
-	poll_free(OBJ_CAST(poll, POLL_MAGIC, (void *)waiting));
+	struct poll *poll = OBJ_CAST(poll, POLL_MAGIC, (void *)waiting);
+
+	loop_assert(poll->feed->leader->loop);
+	poll_free(poll);
 }
 
 static void poll_reply(struct poll *poll, struct http_response *response)
@@ -197,6 +201,7 @@ static void build_done(void *arg)
 	struct feed *feed = build->feed;
 	struct poll *next;
 
+	loop_assert(feed->leader->loop);
 	build_unlink(build);
 	for (struct poll *poll = feed->polls; poll; poll = next) {
 		next = poll->next;
@@ -275,6 +280,7 @@ static void on_time(void *arg)
 {
 	struct poll *poll = OBJ_CAST(poll, POLL_MAGIC, arg);
 
+	loop_assert(poll->feed->leader->loop);
 	poll->wait = 0;
 	if (!poll->build)
 		poll_try(poll);
@@ -300,6 +306,7 @@ static void wake(void *arg)
 	struct feed *feed = arg;
 	struct poll *next;
 
+	loop_assert(feed->leader->loop);
 	atomic_store(&feed->posted, false);
 	for (struct poll *poll = feed->polls; poll; poll = next) {
 		next = poll->next;
@@ -316,6 +323,7 @@ void feed_changed(struct feed *feed)
 
 void feed_close(struct feed *feed)
 {
+	loop_assert(feed->leader->loop);
 	feed->closed = true;
 	wake(feed);
 }
@@ -398,7 +406,7 @@ static bool read_question(struct str query, struct state_question *question, uin
 	return good;
 }
 
-/* A state that is not of our history, and not of before: ours is an older copy of the store in which that
+/* A state that is not of our history, and not of before: ours is an older copy of the ledger in which that
  * worker's was written. */
 static void look_for_lost_writes(struct feed *feed, const struct poll *poll)
 {
@@ -424,6 +432,7 @@ void feed_serve(struct feed *feed, struct http_request *request, const struct lo
 	struct poll *poll;
 	uint64_t wait = 0;
 
+	loop_assert(feed->leader->loop);
 	counter_add(&feed->leader->counters.polls_total, 1);
 	if (!read_question(http_request_query(request), &question, &wait)) {
 		http_request_reply(request,

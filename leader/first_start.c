@@ -103,24 +103,24 @@ static bool complete_ring(struct leader *leader, struct error *err)
 
 static bool write_made(struct leader *leader, struct entity *const made[3], struct error *err)
 {
-	struct store_change changes[3] = { 0 };
-	enum store_result result;
+	struct ledger_change changes[3] = { 0 };
+	enum ledger_result result;
 	uint64_t revision;
 	size_t len = 0, at;
 
 	for (size_t i = 0; i < 3; i++)
 		if (made[i])
-			changes[len++] = (struct store_change){ .entity = made[i], .check = true };
+			changes[len++] = (struct ledger_change){ .entity = made[i], .check = true };
 	if (!len)
 		return true;
 	leader_lock(leader);
 	result = leader_write_locked(leader, changes, len, &revision, &at, err);
 	leader_unlock(leader);
-	if (result == STORE_STALE)
+	if (result == LEDGER_STALE)
 		return error_set(err, ERROR_CONFLICT, NULL,
 			"user %s exists and is no admin; set ZOT_ADMIN_USER to another name",
 			leader->settings->admin_user);
-	return result == STORE_WRITTEN;
+	return result == LEDGER_WRITTEN;
 }
 
 bool first_start(struct leader *leader, struct error *err)

@@ -6,13 +6,13 @@
  */
 #include "leader/grants.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "common/least.h"
 #include "common/list.h"
+#include "common/lock.h"
 #include "common/map.h"
 
 struct row {
@@ -38,7 +38,7 @@ struct holder {
 };
 
 struct grants {
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct map *pots;    /* day \n key */
 	struct map *holders; /* boot */
 	size_t rows_len;
@@ -48,7 +48,7 @@ struct grants *grants_new(void)
 {
 	struct grants *grants = xnew(struct grants);
 
-	(void)pthread_mutex_init(&grants->lock, NULL);
+	lock_init(&grants->lock);
 	grants->pots = map_new();
 	grants->holders = map_new();
 	return grants;
@@ -148,25 +148,25 @@ static void set_row(struct row *row, uint64_t granted, uint64_t used)
 }
 
 /* Of a boot that is over the pot's sums know. */
-static void load_over(struct grants *grants, const struct store_grant *grant)
+static void load_over(struct grants *grants, const struct ledger_grant *grant)
 {
 	struct pot *pot = pot_make(grants, grant->apikey, grant->day);
-	uint64_t used = least(grant->used, STORE_GRANT_MAX);
+	uint64_t used = least(grant->used, LEDGER_GRANT_MAX);
 
 	pot->granted += used;
 }
 
-void grants_load(struct grants *grants, const struct store_grant *grant)
+void grants_load(struct grants *grants, const struct ledger_grant *grant)
 {
-	uint64_t used = least(grant->used, STORE_GRANT_MAX);
+	uint64_t used = least(grant->used, LEDGER_GRANT_MAX);
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	if (*grant->boot)
 		set_row(row_make(grants, grant->boot, grant->apikey, grant->day),
-			most(least(grant->granted, STORE_GRANT_MAX), used), used);
+			most(least(grant->granted, LEDGER_GRANT_MAX), used), used);
 	else
 		load_over(grants, grant);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 /* Forgetting. The row's numbers stay in its pot's sums. */
@@ -230,9 +230,9 @@ static void forget_days(struct grants *grants, const char *oldest)
 
 void grants_forget(struct grants *grants, const char *oldest)
 {
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	forget_days(grants, oldest);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 void grants_free(struct grants *grants)
@@ -242,7 +242,7 @@ void grants_free(struct grants *grants)
 	forget_days(grants, "~"); /* after every day */
 	map_free(grants->holders);
 	map_free(grants->pots);
-	(void)pthread_mutex_destroy(&grants->lock);
+	lock_fini(&grants->lock);
 	free(grants);
 }
 
@@ -257,7 +257,7 @@ struct change {
 struct grants_staged {
 	struct grants *grants;
 	char *boot;
-	struct store_grant *rows;
+	struct ledger_grant *rows;
 	struct change *changes; /* beside rows */
 	size_t len, room, new_rows;
 	struct map *named; /* day \n key */
@@ -290,7 +290,7 @@ void grants_staged_free(struct grants_staged *staged)
 static void widen(struct grants_staged *staged)
 {
 	size_t room = staged->room ? staged->room * 2 : 16;
-	struct store_grant *rows = xnew_array(struct store_grant, room);
+	struct ledger_grant *rows = xnew_array(struct ledger_grant, room);
 	struct change *changes = xnew_array(struct change, room);
 
 	if (staged->len) {
@@ -307,7 +307,7 @@ static void widen(struct grants_staged *staged)
 static void note(struct grants_staged *staged, const struct usage_demand *demand, uint64_t granted,
 	uint64_t used, struct change change)
 {
-	struct store_grant *row;
+	struct ledger_grant *row;
 
 	if (staged->len == staged->room)
 		widen(staged);
@@ -326,7 +326,7 @@ static uint64_t available(
 	const struct pot *pot, const struct row *row, uint64_t granted, const struct grants_terms *terms)
 {
 	uint64_t all_granted = (pot ? pot->granted : 0) - (row ? row->granted : 0) + granted;
-	uint64_t taken = all_granted + least(terms->ungranted, STORE_GRANT_MAX);
+	uint64_t taken = all_granted + least(terms->ungranted, LEDGER_GRANT_MAX);
 
 	return terms->limit > taken ? terms->limit - taken : 0;
 }
@@ -341,8 +341,8 @@ static uint64_t share(uint64_t left, unsigned live_workers)
 /* How much it would like on top of `granted`. */
 static uint64_t missing(const struct usage_demand *demand, uint64_t granted, const struct grants_terms *terms)
 {
-	uint64_t told = least(most(demand->granted, demand->used), STORE_GRANT_MAX);
-	uint64_t goal = least(told + least(demand->want, STORE_GRANT_MAX), STORE_GRANT_MAX);
+	uint64_t told = least(most(demand->granted, demand->used), LEDGER_GRANT_MAX);
+	uint64_t goal = least(told + least(demand->want, LEDGER_GRANT_MAX), LEDGER_GRANT_MAX);
 
 	return terms->final || goal < granted ? 0 : goal - granted;
 }
@@ -351,7 +351,7 @@ static uint64_t missing(const struct usage_demand *demand, uint64_t granted, con
 static uint64_t held(
 	const struct usage_demand *demand, uint64_t known, uint64_t used, const struct grants_terms *terms)
 {
-	uint64_t told = least(demand->granted, STORE_GRANT_MAX);
+	uint64_t told = least(demand->granted, LEDGER_GRANT_MAX);
 
 	if (terms->final)
 		return used;
@@ -363,19 +363,19 @@ static uint64_t held(
 static void judge(struct grants_staged *staged, const struct usage_demand *demand, const struct pot *pot,
 	const struct row *row, const struct grants_terms *terms)
 {
-	uint64_t used = most(row ? row->used : 0, least(demand->used, STORE_GRANT_MAX));
+	uint64_t used = most(row ? row->used : 0, least(demand->used, LEDGER_GRANT_MAX));
 	uint64_t known = row ? row->granted : 0;
 	uint64_t granted = held(demand, known, used, terms);
 	uint64_t more = terms->hold || terms->only_tells ? 0 : missing(demand, granted, terms);
-	uint64_t left = terms->limit ? available(pot, row, granted, terms) : STORE_GRANT_MAX;
+	uint64_t left = terms->limit ? available(pot, row, granted, terms) : LEDGER_GRANT_MAX;
 	struct change change = { .total = terms->total,
-		.ungranted = least(terms->ungranted, STORE_GRANT_MAX),
+		.ungranted = least(terms->ungranted, LEDGER_GRANT_MAX),
 		.out = more && !left,
 		.heard = !terms->only_tells };
 
 	if (terms->limit)
 		more = least(more, share(left, terms->live_workers));
-	staged->told_more |= least(demand->granted, STORE_GRANT_MAX) > known;
+	staged->told_more |= least(demand->granted, LEDGER_GRANT_MAX) > known;
 	note(staged, demand, granted + more, used, change);
 }
 
@@ -385,6 +385,7 @@ static bool stage_locked(
 	struct grants *grants = staged->grants;
 	struct row *row = row_find(grants, staged->boot, demand->apikey, demand->day);
 
+	lock_assert(&grants->lock);
 	if (!row && grants->rows_len + staged->new_rows >= GRANTS_ROWS_MAX)
 		return false;
 	staged->new_rows += !row;
@@ -400,9 +401,9 @@ bool grants_stage_demand(
 
 	if (map_put(staged->named, grants_key(key, demand->day, demand->apikey), staged))
 		return true;
-	pthread_mutex_lock(&staged->grants->lock);
+	lock_take(&staged->grants->lock);
 	ok = stage_locked(staged, demand, terms);
-	pthread_mutex_unlock(&staged->grants->lock);
+	lock_drop(&staged->grants->lock);
 	return ok;
 }
 
@@ -411,7 +412,7 @@ bool grants_staged_told_more(const struct grants_staged *staged)
 	return staged->told_more;
 }
 
-const struct store_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len)
+const struct ledger_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len)
 {
 	*ret_len = staged->len;
 	return staged->rows;
@@ -428,7 +429,7 @@ static void recall_from_others(const struct row *row)
 	}
 }
 
-static void apply_row(struct grants *grants, const struct store_grant *grant, struct change change)
+static void apply_row(struct grants *grants, const struct ledger_grant *grant, struct change change)
 {
 	struct row *row = row_make(grants, grant->boot, grant->apikey, grant->day);
 
@@ -456,12 +457,12 @@ static void end_boot(struct grants *grants, const char *boot)
 
 void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over)
 {
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	for (size_t i = 0; i < staged->len; i++)
 		apply_row(grants, &staged->rows[i], staged->changes[i]);
 	if (over)
 		end_boot(grants, staged->boot);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 /* Looking. */
@@ -483,11 +484,11 @@ bool grants_look(
 {
 	const struct row *row;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	row = row_find(grants, boot, apikey, day);
 	if (row)
 		*ret = seen(row);
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 	if (!row)
 		return false;
 	ret->apikey = apikey;
@@ -499,7 +500,7 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 {
 	struct holder *holder;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	holder = holder_find(grants, boot);
 	if (holder)
 		for (LIST_EACH(node, &holder->unused)) {
@@ -508,7 +509,7 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 			if (one->heard && !fn(arg, &row))
 				break;
 		}
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 }
 
 uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
@@ -516,9 +517,9 @@ uint64_t grants_granted(struct grants *grants, const char *apikey, const char *d
 	const struct pot *pot;
 	uint64_t granted;
 
-	pthread_mutex_lock(&grants->lock);
+	lock_take(&grants->lock);
 	pot = pot_find(grants, apikey, day);
 	granted = pot ? pot->granted : 0;
-	pthread_mutex_unlock(&grants->lock);
+	lock_drop(&grants->lock);
 	return granted;
 }

@@ -2,18 +2,18 @@
 /*
  * grants - how a daily quota is dealt out to the workers so that their sum can never pass it.
  *
- *     available = quota - max(sum of granted, total + sum of (granted - used))     over all boots, of the key and day
+ *     available = quota - (sum of granted + ungranted)     over all boots, of the key and day
  *     give      = min(wanted, max(1, available / (2 * live workers))), nothing when none is available
  *     wanted    = what is missing to max(granted told, used told) + want
  *
- * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. The second term counts calls that
- * were made while there was no quota. What a boot says to hold is what it holds, higher or lower than what is known, where it
- * has heard this process of the leader; of others (the store may have been restored, the report be a straggler) what is told can
+ * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. Ungranted are the merged calls that
+ * were no part of a grant: there was no quota when they were made. What a boot says to hold is what it holds, higher or lower than what is known, where it
+ * has heard this process of the leader; of others (the ledger may have been restored, the report be a straggler) what is told can
  * only raise what is known, and they are given nothing.
  * When a boot wants and nothing is available while others hold unused grants, those are recalled: they learn it in their next
  * answer, again and again until they release. So is everybody while more is granted than the quota, which was lowered then.
  *
- *     grants_stage() --> grants_stage_demand()... --> stored --> grants_apply()        or, where the store failed, nothing
+ *     grants_stage() --> grants_stage_demand()... --> stored --> grants_apply()        or, where the ledger failed, nothing
  *
  * Rows   at most GRANTS_ROWS_MAX in memory; a demand for one more gets nothing and is not stored.
  * Thread  any; one lock of its own, never held for the disk. Those that stage and apply do it one after the other
@@ -21,7 +21,7 @@
  */
 #pragma once
 
-#include "leader/store.h"
+#include "leader/ledger.h"
 
 #define GRANTS_ROWS_MAX 200000
 #define GRANTS_KEY_MAX  600 /* a name of 255 bytes and a day */
@@ -32,7 +32,7 @@ struct grants;
 struct grants *grants_new(void);
 void grants_free(struct grants *grants);
 AUTO_DEFINE(grants)
-void grants_load(struct grants *grants, const struct store_grant *grant); /* from the store, at start */
+void grants_load(struct grants *grants, const struct ledger_grant *grant); /* from the ledger, at start */
 /* Days before `oldest` are forgotten. */
 void grants_forget(struct grants *grants, const char *oldest);
 
@@ -57,7 +57,7 @@ bool grants_stage_demand(struct grants_staged *staged, const struct usage_demand
 /* A demand told of more than is known to be granted. */
 bool grants_staged_told_more(const struct grants_staged *staged);
 /* To be stored. */
-const struct store_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len);
+const struct ledger_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len);
 /* After they were. over: the boot is over as a whole, what it did not name is what it used. */
 void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over);
 

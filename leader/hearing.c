@@ -8,9 +8,9 @@
 
 #include "common/check.h"
 #include "common/log.h"
-#include "leader/store.h"
+#include "leader/ledger.h"
 
-#define OWN_MAX   (STORE_LIVES_KEPT + 1)
+#define OWN_MAX   (LEDGER_LIVES_KEPT + 1)
 #define LIVES_MAX (2 * OWN_MAX) /* as many of others that were told of */
 
 struct expected {
@@ -20,13 +20,13 @@ struct expected {
 
 struct hearing {
 	pthread_mutex_t lock;
-	struct store_life lives[LIVES_MAX]; /* own ones, then those that others told of */
+	struct ledger_life lives[LIVES_MAX]; /* own ones, then those that others told of */
 	size_t own, len, next_other;
 	struct expected *expected;
 	size_t expected_len, expected_room, heard;
 	int64_t since_ms, until_ms;
 	bool holding;
-	bool no_proof;    /* something was told that the store does not have, or may have been */
+	bool no_proof;    /* something was told that the ledger does not have, or may have been */
 	bool stored;      /* that it has heard */
 	bool newer_state; /* was told of */
 };
@@ -89,7 +89,7 @@ static void lost(struct hearing *hearing, const struct usage_report *report, con
 
 void hearing_life(struct hearing *hearing, const char *id, uint64_t dealings)
 {
-	struct store_life *life = &hearing->lives[hearing->own];
+	struct ledger_life *life = &hearing->lives[hearing->own];
 
 	CHECK(hearing->own < OWN_MAX && hearing->len == hearing->own);
 	CHECK(str_copy(str_of(id), life->id, sizeof(life->id)));
@@ -130,9 +130,9 @@ void hearing_start(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, en
 /* Witnesses. */
 
 /* What is no witness is one of a life that nobody knows. */
-static struct store_life parse_witness(const char *witness)
+static struct ledger_life parse_witness(const char *witness)
 {
-	struct store_life life = { .id = "?", .dealings = UINT64_MAX };
+	struct ledger_life life = { .id = "?", .dealings = UINT64_MAX };
 	struct str number = str_of(witness), id;
 	uint64_t dealings;
 
@@ -142,7 +142,7 @@ static struct store_life parse_witness(const char *witness)
 	return life;
 }
 
-static struct store_life *find_life(struct hearing *hearing, const char *id)
+static struct ledger_life *find_life(struct hearing *hearing, const char *id)
 {
 	for (size_t i = 0; i < hearing->len; i++)
 		if (!strcmp(hearing->lives[i].id, id))
@@ -151,9 +151,9 @@ static struct store_life *find_life(struct hearing *hearing, const char *id)
 }
 
 /* From now on it is known of, so the same is no news again. */
-static void note_life(struct hearing *hearing, const struct store_life *told)
+static void note_life(struct hearing *hearing, const struct ledger_life *told)
 {
-	struct store_life *known = find_life(hearing, told->id);
+	struct ledger_life *known = find_life(hearing, told->id);
 
 	if (!known && hearing->len < LIVES_MAX)
 		known = &hearing->lives[hearing->len++];
@@ -162,9 +162,9 @@ static void note_life(struct hearing *hearing, const struct store_life *told)
 	*known = *told;
 }
 
-static bool is_known(struct hearing *hearing, const struct store_life *told)
+static bool is_known(struct hearing *hearing, const struct ledger_life *told)
 {
-	const struct store_life *known = find_life(hearing, told->id);
+	const struct ledger_life *known = find_life(hearing, told->id);
 
 	return known && told->dealings <= known->dealings;
 }
@@ -199,7 +199,7 @@ static void note_lapse(struct hearing *hearing, const struct usage_report *repor
 static bool is_news(struct hearing *hearing, const struct usage_report *report, enum hearing_state state,
 	const char **ret_what)
 {
-	struct store_life told;
+	struct ledger_life told;
 
 	if (state == HEARING_NEWER && !hearing->newer_state) {
 		hearing->newer_state = true;
@@ -310,14 +310,14 @@ int64_t hearing_hold_ms(struct hearing *hearing, int64_t now_ms)
 	return left;
 }
 
-static const struct store_life *present(const struct hearing *hearing)
+static const struct ledger_life *present(const struct hearing *hearing)
 {
 	return hearing->own ? &hearing->lives[hearing->own - 1] : NULL;
 }
 
 void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX])
 {
-	const struct store_life *life;
+	const struct ledger_life *life;
 
 	into[0] = '\0';
 	pthread_mutex_lock(&hearing->lock);
@@ -329,8 +329,8 @@ void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX])
 
 uint64_t hearing_echo(struct hearing *hearing, const char *witness)
 {
-	struct store_life told = parse_witness(witness ? witness : "");
-	const struct store_life *life;
+	struct ledger_life told = parse_witness(witness ? witness : "");
+	const struct ledger_life *life;
 	uint64_t echo = 0;
 
 	pthread_mutex_lock(&hearing->lock);
@@ -343,7 +343,7 @@ uint64_t hearing_echo(struct hearing *hearing, const char *witness)
 
 uint64_t hearing_dealings(struct hearing *hearing)
 {
-	const struct store_life *life;
+	const struct ledger_life *life;
 	uint64_t dealings;
 
 	pthread_mutex_lock(&hearing->lock);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hearing - a leader that starts, or finds that its store has lost something, hears first and gives nothing.
+ * hearing - a leader that starts, or finds that its ledger has lost something, hears first and gives nothing.
  *
  *     start ----> hold, for grant_ms ----> deal        all that a former leader granted was told by then, or is not used
  *                   `-- proof ----------> deal        any more
  *     loss  ----> hold, for grant_ms again, without proof
  *
- * Proof   Each process that the store knew as live, one at least, has told all that it holds in a beat that has heard this
+ * Proof   Each process that the ledger knew as live, one at least, has told all that it holds in a beat that has heard this
  *         process of the leader, and said in each beat what it heard before (it lost its lease otherwise, so others may have
  *         come without its knowledge). The next process of its name is no proof. Nor is there one after a life that did not end
  *         its hearing: what it was told may have been forgotten by those who told it.
- * Loss    What the store does not have, and somebody was told: a witness of a life that is unknown, or of more dealings than
+ * Loss    What the ledger does not have, and somebody was told: a witness of a life that is unknown, or of more dealings than
  *         that life had; a state that is newer than ours, or another one of the same revision; more granted than known. Each
  *         such thing is news once: who repeats it does not prolong the hold.
  * Witness "<life>:<dealings>" of the newest dealing, as the newest answer that a worker had told it. "" of one that never had
  *         any, or has no lease.
- * Heard   Whether it holds is to be in the store: before anything is answered where it does, some time later where it no longer
+ * Heard   Whether it holds is to be in the ledger: before anything is answered where it does, some time later where it no longer
  *         does.
- * Fresh   A store that was just made has nothing to hear.
+ * Fresh   A ledger that was just made has nothing to hear.
  *
  * When a hold begins and ends, and why, is logged here.
  * Thread  any; a lock of its own, never held for the disk. All times are the interval clock's.
@@ -34,10 +34,10 @@ AUTO_DEFINE(hearing)
 
 /* At start. The last life is the present one. */
 void hearing_life(struct hearing *hearing, const char *id, uint64_t dealings);
-/* A process that is live in the store. */
+/* A process that is live in the ledger. */
 void hearing_expect(struct hearing *hearing, const char *process);
 enum hearing_first {
-	HEARING_NONE,    /* the store is fresh */
+	HEARING_NONE,    /* the ledger is fresh */
 	HEARING_PROOF,   /* until it has proof */
 	HEARING_NO_PROOF /* the life before has not ended its hearing */
 };
@@ -52,7 +52,7 @@ bool hearing_check(struct hearing *hearing, const struct usage_report *report, e
 bool hearing_told_more(struct hearing *hearing, const struct usage_report *report, int64_t now_ms, int64_t grant_ms);
 /* A report that has heard this process of the leader is stored with all that it tells. True: that was the proof. */
 bool hearing_heard(struct hearing *hearing, const struct usage_report *report, int64_t now_ms);
-/* The store is to have another word of it: *ret_heard. hearing_stored() when it has. */
+/* The ledger is to have another word of it: *ret_heard. hearing_stored() when it has. */
 bool hearing_is_due(struct hearing *hearing, int64_t now_ms, bool *ret_heard);
 void hearing_stored(struct hearing *hearing, bool heard);
 void hearing_dealt(struct hearing *hearing, uint64_t dealings);

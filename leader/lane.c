@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/lane.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/lock.h"
 #include "common/map.h"
 #include "common/pool.h"
 
@@ -17,7 +17,7 @@ struct lane_key {
 
 struct lane {
 	struct pool *pool;
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct map *keys;
 	struct list circle;
 	unsigned taken;
@@ -29,7 +29,7 @@ struct lane *lane_new(struct pool *pool)
 	struct lane *lane = xnew(struct lane);
 
 	lane->pool = pool;
-	(void)pthread_mutex_init(&lane->lock, NULL);
+	lock_init(&lane->lock);
 	lane->keys = map_new();
 	list_init(&lane->circle);
 	return lane;
@@ -41,7 +41,7 @@ void lane_free(struct lane *lane)
 		return;
 	CHECK(!lane->taken);
 	map_free(lane->keys);
-	(void)pthread_mutex_destroy(&lane->lock);
+	lock_fini(&lane->lock);
 	free(lane);
 }
 
@@ -71,14 +71,14 @@ bool lane_take(struct lane *lane, struct str key, unsigned each, struct lane_pla
 {
 	bool has;
 
-	pthread_mutex_lock(&lane->lock);
+	lock_take(&lane->lock);
 	has = has_room(lane, key, each);
 	if (has) {
 		*place = (struct lane_place){ .lane = lane, .key = key_of(lane, key) };
 		place->key->taken++;
 		lane->taken++;
 	}
-	pthread_mutex_unlock(&lane->lock);
+	lock_drop(&lane->lock);
 	return has;
 }
 
@@ -95,12 +95,12 @@ void lane_leave(struct lane_place *place)
 
 	if (!lane)
 		return;
-	pthread_mutex_lock(&lane->lock);
+	lock_take(&lane->lock);
 	CHECK(!list_has(&place->waiting));
 	lane->taken--;
 	if (!--place->key->taken)
 		drop_key(lane, place->key);
-	pthread_mutex_unlock(&lane->lock);
+	lock_drop(&lane->lock);
 	*place = (struct lane_place){ 0 };
 }
 
@@ -111,6 +111,7 @@ static struct lane_place *next_locked(struct lane *lane)
 	struct lane_key *key = LIST_OF(struct lane_key, in_circle, list_first(&lane->circle));
 	struct lane_place *place;
 
+	lock_assert(&lane->lock);
 	if (!key)
 		return NULL;
 	place = LIST_OF(struct lane_place, waiting, list_first(&key->waiting));
@@ -127,13 +128,13 @@ static void run_next(void *arg)
 	struct lane_place *place;
 	bool more;
 
-	pthread_mutex_lock(&lane->lock);
+	lock_take(&lane->lock);
 	place = next_locked(lane);
-	pthread_mutex_unlock(&lane->lock);
+	lock_drop(&lane->lock);
 	place->run(place->arg);
-	pthread_mutex_lock(&lane->lock);
+	lock_take(&lane->lock);
 	more = lane->running = list_first(&lane->circle);
-	pthread_mutex_unlock(&lane->lock);
+	lock_drop(&lane->lock);
 	if (more)
 		pool_push(lane->pool, run_next, lane);
 }
@@ -143,7 +144,7 @@ void lane_do(struct lane_place *place, lane_run_f *run, void *arg)
 	struct lane *lane = place->lane;
 	bool start;
 
-	pthread_mutex_lock(&lane->lock);
+	lock_take(&lane->lock);
 	place->run = run;
 	place->arg = arg;
 	list_push(&place->key->waiting, &place->waiting);
@@ -151,7 +152,7 @@ void lane_do(struct lane_place *place, lane_run_f *run, void *arg)
 		list_push(&lane->circle, &place->key->in_circle);
 	start = !lane->running;
 	lane->running = true;
-	pthread_mutex_unlock(&lane->lock);
+	lock_drop(&lane->lock);
 	if (start)
 		pool_push(lane->pool, run_next, lane);
 }

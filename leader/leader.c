@@ -28,11 +28,14 @@
 #include "leader/members.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
+#include "leader/sweep.h"
 
 #define POOL_QUEUE_MAX 20000
 #define PEM_MAX        (1024 * 1024)
 /* An orderly stop: how long requests have to end. */
-#define FINISH_MS 3000
+#define FINISH_MS   3000
+#define SAY_MOST    3
+#define SAY_SPAN_MS 60000
 
 struct leader_process {
 	struct leader leader;
@@ -69,24 +72,20 @@ uint64_t leader_ring_epoch(const struct state *state)
 
 void leader_lock(struct leader *leader)
 {
-	pthread_mutex_lock(&leader->lock);
-	leader->locked_by = pthread_self();
-	atomic_store_explicit(&leader->is_locked, true, memory_order_relaxed);
+	lock_take(&leader->lock);
 }
 
 void leader_unlock(struct leader *leader)
 {
-	atomic_store_explicit(&leader->is_locked, false, memory_order_relaxed);
-	pthread_mutex_unlock(&leader->lock);
+	lock_drop(&leader->lock);
 }
 
 void leader_assert_locked(const struct leader *leader)
 {
-	CHECK(atomic_load_explicit(&leader->is_locked, memory_order_relaxed) &&
-		pthread_equal(leader->locked_by, pthread_self()));
+	lock_assert(&leader->lock);
 }
 
-static void apply(struct leader *leader, const struct store_change *changes, size_t len, uint64_t revision)
+static void apply(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t revision)
 {
 	struct entity **stamped = xnew_array(struct entity *, len);
 
@@ -98,22 +97,32 @@ static void apply(struct leader *leader, const struct store_change *changes, siz
 	free(stamped);
 }
 
-enum store_result leader_write_locked(struct leader *leader, const struct store_change *changes, size_t len,
+enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
-	enum store_result result = store_write(leader->store, changes, len, ret_revision, ret_at, err);
+	enum ledger_result result;
 
 	leader_assert_locked(leader);
-	if (result == STORE_STALE)
+	result = ledger_write(leader->ledger, changes, len, ret_revision, ret_at, err);
+	if (result == LEDGER_STALE)
 		counter_add(&leader->counters.writes_stale_total, 1);
-	if (result != STORE_WRITTEN)
+	if (result != LEDGER_WRITTEN)
 		return result;
 	apply(leader, changes, len, *ret_revision);
 	counter_add(&leader->counters.writes_total, 1);
 	if (leader->feed)
 		feed_changed(leader->feed);
 	dump_changed(leader->dump);
-	return STORE_WRITTEN;
+	return LEDGER_WRITTEN;
+}
+
+bool leader_forget_locked(struct leader *leader, const char *member, struct error *err)
+{
+	leader_assert_locked(leader);
+	if (!ledger_delete_member(leader->ledger, member, err))
+		return false;
+	members_erase(leader->members, str_of(member));
+	return true;
 }
 
 bool leader_settle_locked(struct leader *leader, struct error *err)
@@ -123,10 +132,25 @@ bool leader_settle_locked(struct leader *leader, struct error *err)
 	leader_assert_locked(leader);
 	if (!hearing_is_due(leader->hearing, clock_ms(), &heard))
 		return true;
-	if (!store_put_heard(leader->store, heard, err))
+	if (!ledger_put_heard(leader->ledger, heard, err))
 		return false;
 	hearing_stored(leader->hearing, heard);
 	return true;
+}
+
+void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err)
+{
+	leader_assert_locked(leader);
+	if (few_take(&leader->writes_failed, SAY_MOST, SAY_SPAN_MS, clock_ms()))
+		log_error(event, "error=%s trying again", log_quote(str_of(err->text)));
+}
+
+void leader_try_settle_locked(struct leader *leader)
+{
+	struct error err;
+
+	if (!leader_settle_locked(leader, &err))
+		leader_say_failed_locked(leader, "hearing.store", &err);
 }
 
 /* Loading. */
@@ -156,8 +180,8 @@ static bool load_entity(void *arg, struct entity *entity)
 static bool load_entities(struct leader *leader, struct error *err)
 {
 	struct loading loading = { 0 };
-	struct store_loaded loaded;
-	bool ok = store_load_entities(leader->store, load_entity, &loading, &loaded, err);
+	struct ledger_loaded loaded;
+	bool ok = ledger_load_entities(leader->ledger, load_entity, &loading, &loaded, err);
 
 	if (ok)
 		state_log_load(leader->log, loading.at, loading.len, loaded.revision, loaded.forgotten);
@@ -175,10 +199,10 @@ static bool load_entities(struct leader *leader, struct error *err)
 struct loaded {
 	struct leader *leader;
 	size_t lives;
-	struct store_life last, before; /* of them */
+	struct ledger_life last, before; /* of them */
 };
 
-static bool load_member(void *arg, const struct store_member *member)
+static bool load_member(void *arg, const struct ledger_member *member)
 {
 	struct loaded *loaded = arg;
 
@@ -188,13 +212,13 @@ static bool load_member(void *arg, const struct store_member *member)
 	return true;
 }
 
-static bool load_grant(void *arg, const struct store_grant *grant)
+static bool load_grant(void *arg, const struct ledger_grant *grant)
 {
 	grants_load(((struct leader *)arg)->grants, grant);
 	return true;
 }
 
-static bool load_life(void *arg, const struct store_life *life)
+static bool load_life(void *arg, const struct ledger_life *life)
 {
 	struct loaded *loaded = arg;
 
@@ -218,7 +242,7 @@ static void fold_all(struct leader *leader)
 	bool more = true, ok = true;
 
 	while (more && ok)
-		ok = store_fold(leader->store, FOLD_ROWS, &more, &err);
+		ok = ledger_fold(leader->ledger, FOLD_ROWS, &more, &err);
 	if (!ok)
 		log_warn("grants.fold", "error=%s ignoring", log_quote(str_of(err.text)));
 }
@@ -229,16 +253,16 @@ static bool load_grants(struct leader *leader, struct error *err)
 
 	clock_day(clock_wall_s() - (int64_t)GRANTS_DAYS_KEPT * 86400, oldest);
 	fold_all(leader);
-	return store_load_grants(leader->store, oldest, load_grant, leader, err);
+	return ledger_load_grants(leader->ledger, oldest, load_grant, leader, err);
 }
 
-/* A store without a life or a state was made just now: nobody can have been told anything. */
+/* A ledger without a life or a state was made just now: nobody can have been told anything. */
 static bool start_hearing(struct loaded *loaded, struct error *err)
 {
 	struct leader *leader = loaded->leader;
 	enum hearing_first first;
 
-	if (!store_begin_life(leader->store, load_life, loaded, err))
+	if (!ledger_begin_life(leader->ledger, load_life, loaded, err))
 		return false;
 	first = loaded->before.heard ? HEARING_PROOF : HEARING_NO_PROOF;
 	if (loaded->lives == 1 && !state_log_revision(leader->log))
@@ -252,9 +276,9 @@ bool leader_load(struct leader *leader, struct error *err)
 	struct loaded loaded = { .leader = leader };
 
 	members_begin(leader->members, clock_ms());
-	return load_entities(leader, err) && store_load_members(leader->store, load_member, &loaded, err) &&
-	       store_load_gone(leader->store, GONE_MAX, load_gone, leader, err) && load_grants(leader, err) &&
-	       start_hearing(&loaded, err);
+	return load_entities(leader, err) && ledger_load_members(leader->ledger, load_member, &loaded, err) &&
+	       ledger_load_gone(leader->ledger, GONE_MAX, load_gone, leader, err) &&
+	       load_grants(leader, err) && start_hearing(&loaded, err);
 }
 
 /* Building. */
@@ -300,9 +324,10 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
+	leader->sweep = sweep_new(leader);
 	if (!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
-		!store_open_sqlite(&leader->store, s->data, err) || !leader_load(leader, err))
+		!ledger_open_sqlite(&leader->ledger, s->data, err) || !leader_load(leader, err))
 		return false;
 	leader->counts = lane_new(leader->pool);
 	leader->demands = lane_new(leader->pool);
@@ -323,6 +348,7 @@ static void on_finish(void *arg)
 	struct leader_process *process = arg;
 	struct leader *leader = &process->leader;
 
+	loop_assert(leader->loop);
 	if (http_server_requests(leader->server) && clock_ms() < process->finish_by_ms)
 		loop_timer_start(leader->loop, &process->finish, 20, on_finish, process);
 	else
@@ -335,6 +361,7 @@ static void on_signal(void *arg, uint32_t events)
 	struct leader *leader = &process->leader;
 	struct signalfd_siginfo info;
 
+	loop_assert(leader->loop);
 	(void)events;
 	if (read(process->signals, &info, sizeof(info)) != sizeof(info))
 		return;
@@ -346,6 +373,7 @@ static void on_signal(void *arg, uint32_t events)
 	leader->stopping = true;
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
+	sweep_stop(leader->sweep);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
@@ -378,14 +406,15 @@ static void close_leader(struct leader_process *process)
 	feed_free(leader->feed);
 	dump_free(leader->dump);
 	ring_write_free(leader->ring);
+	sweep_free(leader->sweep);
 	login_free(leader->login);
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	members_free(leader->members);
-	store_close(leader->store);
+	ledger_close(leader->ledger);
 	state_log_free(leader->log);
 	loop_free(leader->loop);
-	(void)pthread_mutex_destroy(&leader->lock);
+	lock_fini(&leader->lock);
 	buf_fini(&process->cert);
 	buf_fini(&process->key);
 	if (process->signals >= 0)
@@ -411,7 +440,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (!block_signals(process, err) || !open_leader(process, err) ||
 		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err))
 		return false;
-	ring_write_start(leader->ring);
+	sweep_start(leader->sweep);
 	log_info("leader.ready", "port=%u name=%s data=%s revision=%" PRIu64 " ms=%" PRId64, process->port,
 		log_quote(str_of(leader->settings->name)), log_quote(str_of(leader->settings->data)),
 		state_log_revision(leader->log), clock_ms() - leader->started_ms);
@@ -432,7 +461,7 @@ int leader_run(const struct leader_settings *settings)
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
 	random_hex(leader->id, 8);
-	(void)pthread_mutex_init(&leader->lock, NULL);
+	lock_init(&leader->lock);
 	ok = serve(process, &err);
 	if (!ok)
 		log_error("leader.start", "error=%s", log_quote(str_of(err.text)));

@@ -2,19 +2,27 @@
 /*
  * leader - everything of the process, wired: made once at start, ended once.
  *
- * One loop serves; the pool does SQLite and bcrypt. All that changes goes to the store under leader_lock(), one at a
- * time, and into memory only when the store has it: so the state in memory always equals the store. Readers take a
- * reference of the newest state and look.
+ * One loop serves; the pool does SQLite and bcrypt. All that changes goes to the ledger under leader_lock(), one at a
+ * time, and into memory only when the ledger has it: so the state in memory always equals the ledger. Readers take a
+ * reference of the newest state and look. The doors:
+ *
+ *     entities                   leader_write_locked()
+ *     reports: members, grants   report_merge(): members_stage(), grants_stage() -> ledger -> members_apply(), grants_apply()
+ *     a member is forgotten      leader_forget_locked()
+ *     hearing has ended          leader_settle_locked()
+ *
+ * What the clock alone does (a lease that is over, when a member was seen last) is so in memory at once, whatever the disk
+ * is like, and its row is stored by the sweep (sweep.h).
  */
 #pragma once
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include <stdint.h>
 
 #include "common/few.h"
+#include "common/lock.h"
 #include "common/metrics.h"
+#include "leader/ledger.h"
 #include "leader/settings.h"
-#include "leader/store.h"
 #include "proto/state.h"
 
 struct dump;
@@ -29,6 +37,7 @@ struct members;
 struct pool;
 struct ring_write;
 struct state_log;
+struct sweep;
 
 /* COUNTER(name, type, labels, help) */
 #define COUNTER(name, type, labels, help) counter name;
@@ -42,21 +51,21 @@ struct leader {
 	struct loop *loop;
 	struct pool *pool;
 	struct http_server *server;
-	struct store *store;
+	struct ledger *ledger;
 	struct state_log *log;     /* state_log.h: newest state, recent changes, encoded answers */
 	struct feed *feed;         /* feed.h: parked polls */
 	struct members *members;   /* members.h: who is there, leases */
 	struct ring_write *ring;   /* ring_write.h: the ring of them */
+	struct sweep *sweep;       /* sweep.h: what time does */
 	struct grants *grants;     /* grants.h: who may admit how much */
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
-	pthread_mutex_t lock;
-	atomic_bool is_locked;
-	pthread_t locked_by;    /* where it is locked */
-	struct few pushes_refused; /* api/cluster.c: lines of the log */
-	struct few pushes_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
+	struct lock lock;
+	struct few reports_refused; /* api/cluster.c: lines of the log */
+	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
+	struct few writes_failed;  /* the same, of what is tried again by itself */
 	struct leader_counters counters;
 	char id[17];               /* of this process, random */
 	int64_t started_ms;
@@ -69,20 +78,26 @@ struct state *leader_state(struct leader *leader);
 struct cluster_settings leader_cluster(struct leader *leader);
 uint64_t leader_ring_epoch(const struct state *state);
 
-/* Pool. The lock of the one writer: whoever touches the store holds it. */
+/* Pool. The lock of the one writer: whoever touches the ledger holds it. */
 void leader_lock(struct leader *leader);
-/* CHECKs that this thread has locked it: every ..._locked() of a header begins with it. */
+/* CHECKs that this thread has locked it: every ..._locked() begins with it. */
 void leader_assert_locked(const struct leader *leader);
 void leader_unlock(struct leader *leader);
 /* Pool, with the lock. One batch: stored (durable), applied in memory, parked polls woken; then it returns. STALE as in
- * store_write(). Takes no ownership. */
-enum store_result leader_write_locked(struct leader *leader, const struct store_change *changes, size_t len, uint64_t *ret_revision,
-				      size_t *ret_at, struct error *err) MUST_CHECK;
+ * ledger_write(). Takes no ownership. */
+enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
+				       size_t *ret_at, struct error *err) MUST_CHECK;
 
-/* Pool, with the lock. The store is told whether hearing has ended, where it does not know. */
+/* Pool, with the lock. The member is forgotten, by the ledger and then in memory. */
+bool leader_forget_locked(struct leader *leader, const char *member, struct error *err) MUST_CHECK;
+/* Pool, with the lock. The ledger is told whether hearing has ended, where it does not know. */
 bool leader_settle_locked(struct leader *leader, struct error *err) MUST_CHECK;
+/* Pool, with the lock. The same, where nobody waits for it: the next sweep tries again. */
+void leader_try_settle_locked(struct leader *leader);
+/* Pool, with the lock. Of what the next sweep tries again: the log has it a few times a minute. */
+void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err);
 
-/* At start: all that the store has, into memory. Another life of the store begins, and it hears first (hearing.h). */
+/* At start: all that the ledger has, into memory. Another life of the ledger begins, and it hears first (hearing.h). */
 bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. */
 int leader_run(const struct leader_settings *settings);

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/logins.h"
+#include "common/loop.h"
 #include "common/password.h"
 #include "leader/settings.h"
 #include "proto/state.h"
@@ -29,6 +30,7 @@ struct basic {
 struct login_wait {
 	struct state *state;
 	char user[ENTITY_ID_MAX + 1];
+	struct loop *loop;
 	struct logins_wait *wait;
 	login_done_f *done;
 	void *arg;
@@ -245,6 +247,7 @@ static void on_verified(void *arg, enum logins_answer answer, unsigned retry_aft
 	struct login_who who = { .role = LOGIN_NOBODY };
 	struct str name = str_of(wait->user);
 
+	loop_assert(wait->loop);
 	if (answer == LOGINS_RIGHT)
 		decide_user(find_user(wait->state, name), name, false, &who);
 	wait->done(wait->arg, &who, retry_after_s);
@@ -258,8 +261,10 @@ struct login_wait *login_start(
 	struct login_wait *wait = xnew(struct login_wait);
 	struct logins_ask verify;
 
+	loop_assert(loop);
 	CHECK(basic_parse(ask->header, &basic) && str_copy(basic.user, wait->user, sizeof(wait->user)));
 	wait->state = state_ref(ask->state);
+	wait->loop = loop;
 	wait->done = done;
 	wait->arg = arg;
 	verify = verification(ask, &basic);
@@ -269,6 +274,7 @@ struct login_wait *login_start(
 
 void login_cancel(struct login_wait *wait)
 {
+	loop_assert(wait->loop);
 	logins_cancel(wait->wait);
 	wait_free(wait);
 }

@@ -9,7 +9,7 @@
 #include "leader/past.h"
 
 /* The member's row is written when it changes, and now and then so that `seen` is not of last week. */
-#define STORE_EVERY_MS 30000
+#define WRITE_EVERY_MS 30000
 
 struct members *members_new(void)
 {
@@ -22,7 +22,7 @@ struct members *members_new(void)
 
 static void member_free(struct member *member)
 {
-	store_member_fini(&member->data);
+	ledger_member_fini(&member->data);
 	free(member);
 }
 
@@ -77,8 +77,8 @@ struct member *members_insert(struct members *members, const char *name)
 	memmove(&members->at[at + 1], &members->at[at], (members->len - at) * sizeof(*members->at));
 	members->at[at] = member;
 	members->len++;
-	struct store_member empty = { .name = check_strdup(name) };
-	store_member_copy(&empty, &member->data);
+	struct ledger_member empty = { .name = check_strdup(name) };
+	ledger_member_copy(&empty, &member->data);
 	free(empty.name);
 	return member;
 }
@@ -115,14 +115,14 @@ void members_begin(struct members *members, int64_t now_ms)
 	pthread_mutex_unlock(&members->lock);
 }
 
-void members_load(struct members *members, const struct store_member *stored, int64_t now_ms)
+void members_load(struct members *members, const struct ledger_member *stored, int64_t now_ms)
 {
 	struct member *member;
 
 	pthread_mutex_lock(&members->lock);
 	member = members_insert(members, stored->name);
-	store_member_fini(&member->data);
-	store_member_copy(stored, &member->data);
+	ledger_member_fini(&member->data);
+	ledger_member_copy(stored, &member->data);
 	member->seen_ms = now_ms;
 	member->stored_ms = now_ms;
 	members_set_live(members, member, !stored->lost_wall_s && !member_is_left(member->data.state));
@@ -179,7 +179,7 @@ static struct member *first_that(const struct members *members, is_f *is, const 
 	return NULL;
 }
 
-bool members_lose(struct members *members, const struct members_terms *terms, struct store_member *ret)
+bool members_lose(struct members *members, const struct members_terms *terms, struct ledger_member *ret)
 {
 	struct member *member;
 
@@ -191,30 +191,30 @@ bool members_lose(struct members *members, const struct members_terms *terms, st
 		members_set_live(members, member, false);
 		member->data.lost_wall_s = terms->now_wall_s;
 		member->unstored = true;
-		store_member_copy(&member->data, ret);
+		ledger_member_copy(&member->data, ret);
 	}
 	pthread_mutex_unlock(&members->lock);
 	return member;
 }
 
-bool members_over(struct members *members, const struct members_terms *terms, struct store_member *ret)
+bool members_over(struct members *members, const struct members_terms *terms, struct ledger_member *ret)
 {
 	struct member *member;
 
 	pthread_mutex_lock(&members->lock);
 	member = first_that(members, is_over, terms);
 	if (member)
-		store_member_copy(&member->data, ret);
+		ledger_member_copy(&member->data, ret);
 	pthread_mutex_unlock(&members->lock);
 	return member;
 }
 
 static bool is_due(const struct member *member, const struct members_terms *terms)
 {
-	return member->unstored || (member->live && terms->now_ms - member->stored_ms >= STORE_EVERY_MS);
+	return member->unstored || (member->live && terms->now_ms - member->stored_ms >= WRITE_EVERY_MS);
 }
 
-bool members_due(struct members *members, int64_t now_ms, struct store_member *ret)
+bool members_due(struct members *members, int64_t now_ms, struct ledger_member *ret)
 {
 	struct members_terms terms = { .now_ms = now_ms };
 	struct member *member;
@@ -224,7 +224,7 @@ bool members_due(struct members *members, int64_t now_ms, struct store_member *r
 	if (member) {
 		member->unstored = false;
 		member->stored_ms = now_ms;
-		store_member_copy(&member->data, ret);
+		ledger_member_copy(&member->data, ret);
 	}
 	pthread_mutex_unlock(&members->lock);
 	return member;

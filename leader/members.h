@@ -13,9 +13,9 @@
  * There are at most MEMBERS_MAX, and no more than fit the ring as an entity; where there are too many the longest lost is
  * forgotten. What the ring makes of the members is ring_write.h's.
  *
- * Stored, then applied. What the store must have is staged, stored, and only then in the table:
+ * Stored, then applied. What the ledger must have is staged, stored, and only then in the table:
  *
- *     members_stage() --- needs_store ---> leader_lock(), staged again, store_put_member() ---> members_apply()
+ *     members_stage() --- needs_store ---> leader_lock(), staged again, ledger_put_member() ---> members_apply()
  *           `------------ a beat --------------------------------------------------------------------^
  *
  * A beat (nothing of the row that counts is new) waits neither for the leader's lock nor for the disk: its row, so that `seen`
@@ -27,7 +27,7 @@
 
 #include "common/error.h"
 #include "common/json.h"
-#include "leader/store.h"
+#include "leader/ledger.h"
 #include "proto/usage.h"
 
 #define MEMBERS_MAX 1024
@@ -40,16 +40,16 @@ AUTO_DEFINE(members)
 
 /* At start, before the rest: who is not known was silent from now_ms on. */
 void members_begin(struct members *members, int64_t now_ms);
-/* From the store, at start: it has one lease from now_ms on. */
-void members_load(struct members *members, const struct store_member *member, int64_t now_ms);
-/* From the store, at start, oldest first: this process has said "left". */
+/* From the ledger, at start: it has one lease from now_ms on. */
+void members_load(struct members *members, const struct ledger_member *member, int64_t now_ms);
+/* From the ledger, at start, oldest first: this process has said "left". */
 void members_load_gone(struct members *members, const char *process);
 /* Nobody is forgotten by itself: each worker's storage is its own. As the newest members_terms say. */
 void members_keep(struct members *members, bool keep);
 
 /* What a report would change. */
 struct members_staged {
-	struct store_member member; /* its row, as it will be */
+	struct ledger_member member; /* its row, as it will be */
 	uint64_t number;
 	bool needs_store;           /* the row must be stored before members_apply() */
 	bool ring;                  /* the ring may look different then */
@@ -76,11 +76,11 @@ struct members_terms {
 	bool keep; /* as members_keep() */
 };
 /* One whose lease is over is lost from now on. *ret: a copy of its row. */
-bool members_lose(struct members *members, const struct members_terms *terms, struct store_member *ret) MUST_CHECK;
-/* One that left, is lost for long, or has to make room is to be forgotten: members_erase() when the store has forgotten it. */
-bool members_over(struct members *members, const struct members_terms *terms, struct store_member *ret) MUST_CHECK;
-/* One whose row is to be stored. members_unstored(): the store did not take it. */
-bool members_due(struct members *members, int64_t now_ms, struct store_member *ret) MUST_CHECK;
+bool members_lose(struct members *members, const struct members_terms *terms, struct ledger_member *ret) MUST_CHECK;
+/* One that left, is lost for long, or has to make room is to be forgotten: members_erase() when the ledger has forgotten it. */
+bool members_over(struct members *members, const struct members_terms *terms, struct ledger_member *ret) MUST_CHECK;
+/* One whose row is to be stored. members_unstored(): the ledger did not take it. */
+bool members_due(struct members *members, int64_t now_ms, struct ledger_member *ret) MUST_CHECK;
 void members_unstored(struct members *members, const char *name);
 
 enum members_forgot { MEMBERS_FORGOT, MEMBERS_UNKNOWN, MEMBERS_LIVE };
@@ -100,7 +100,7 @@ size_t members_count(struct members *members);
 /* A live member has this boot, or is this process, and the process `but` is not that member. */
 bool members_has_boot(struct members *members, const char *boot, const char *but);
 /* In the order of names; lost ones too. live: it has its lease. Borrowed for the call, made under the lock. */
-typedef void members_look_f(void *arg, const struct store_member *member, bool live);
+typedef void members_look_f(void *arg, const struct ledger_member *member, bool live);
 void members_each(struct members *members, members_look_f *fn, void *arg);
 /* The JSON of GET /api/cluster/members: an array. */
 void members_write(struct members *members, int64_t now_ms, int64_t lease_ms, struct json_writer *writer);

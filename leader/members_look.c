@@ -145,7 +145,7 @@ static void put_time(struct json_writer *w, const char *key, int64_t wall_s)
 
 static void put_member(struct json_writer *w, const struct member *member, int64_t now_ms, int64_t lease_ms)
 {
-	const struct store_member *data = &member->data;
+	const struct ledger_member *data = &member->data;
 	int64_t left = member->live ? lease_ms - (now_ms - member->seen_ms) : 0;
 
 	json_open_object(w);

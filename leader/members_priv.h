@@ -9,17 +9,17 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "leader/ledger.h"
 #include "leader/members.h"
-#include "leader/store.h"
 
 struct member {
-	struct store_member data;
+	struct ledger_member data;
 	uint64_t number; /* the highest of its process */
 	uint64_t came;   /* dealings of the leader's life with its registration; 0 = before that life */
 	uint64_t echo;   /* the most of them that it has told of, and 1 */
 	int64_t seen_ms;
 	int64_t stored_ms;
-	bool unstored; /* the store has it otherwise */
+	bool unstored; /* the ledger has it otherwise */
 	bool live;
 	bool met;        /* all others knew of it, when it was first dealt to */
 	bool makes_room; /* for another: to be forgotten */

@@ -37,7 +37,7 @@ static bool is_late(uint64_t number, uint64_t newest)
 
 /* What a row takes of an entity: in memory, with its texts' ends, which is more than its msgpack; as
  * draining, the longest state. */
-static size_t row_bytes(const struct store_member *member)
+static size_t row_bytes(const struct ledger_member *member)
 {
 	return sizeof(struct ring_row) + strlen(member->name) + strlen(member->url) + strlen(member->zone) +
 	       sizeof("draining") + 3;
@@ -49,7 +49,7 @@ static bool may_be_in_ring(const struct members *members, const struct member *m
 }
 
 static bool check_fits(const struct members *members, const struct member *own,
-	const struct store_member *row, struct error *err)
+	const struct ledger_member *row, struct error *err)
 {
 	size_t bytes = RING_RESERVE + row_bytes(row);
 
@@ -126,7 +126,7 @@ static void stage_row(
 	const struct member *member, const struct usage_report *report, struct members_staged *staged)
 {
 	char *process = members_process_of(report);
-	struct store_member row = { .name = report->worker,
+	struct ledger_member row = { .name = report->worker,
 		.process = process,
 		.boot = own_boot(member, report, process),
 		.url = report->url,
@@ -138,16 +138,16 @@ static void stage_row(
 		.seen_wall_s = clock_wall_s(),
 		.stats = report->stats };
 
-	store_member_copy(&row, &staged->member);
+	ledger_member_copy(&row, &staged->member);
 }
 
-static bool has_moved(const struct store_member *old, const struct store_member *new)
+static bool has_moved(const struct ledger_member *old, const struct ledger_member *new)
 {
 	return strcmp(old->state, new->state) != 0 || strcmp(old->url, new->url) != 0 ||
 	       strcmp(old->zone, new->zone) != 0;
 }
 
-static bool is_another(const struct store_member *old, const struct store_member *new)
+static bool is_another(const struct ledger_member *old, const struct ledger_member *new)
 {
 	return strcmp(old->process, new->process) != 0 || strcmp(old->boot, new->boot) != 0 ||
 	       strcmp(old->version, new->version) != 0;
@@ -155,7 +155,7 @@ static bool is_another(const struct store_member *old, const struct store_member
 
 static void tell_changes(const struct member *member, struct members_staged *staged)
 {
-	const struct store_member *new = &staged->member;
+	const struct ledger_member *new = &staged->member;
 	bool moved = !member || has_moved(&member->data, new);
 
 	staged->ring = moved || member->live == staged->left;
@@ -204,7 +204,7 @@ bool members_stage(struct members *members, const struct usage_report *report, i
 
 void members_staged_fini(struct members_staged *staged)
 {
-	store_member_fini(&staged->member);
+	ledger_member_fini(&staged->member);
 }
 
 /* And applied. */
@@ -263,9 +263,9 @@ static void take_row(
 	take_place(member, staged);
 	set_makes_room(members, member, false);
 	members_set_live(members, member, !staged->left);
-	store_member_fini(&member->data);
+	ledger_member_fini(&member->data);
 	member->data = staged->member;
-	staged->member = (struct store_member){ 0 };
+	staged->member = (struct ledger_member){ 0 };
 }
 
 static void apply(struct members *members, struct members_staged *staged, int64_t now_ms)

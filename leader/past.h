@@ -3,7 +3,7 @@
  * past - processes that were members: the highest number of a report of each, so that a copy of one that comes late is known
  * as such, also when another process has the name by then; and when it was heard last.
  *
- * The newest PAST_MAX are remembered; of those that left the store has it too, with their boots.
+ * The newest PAST_MAX are remembered; of those that left the ledger has it too, with their boots.
  * Thread  owner's.
  */
 #pragma once

@@ -11,7 +11,7 @@ void peer_secret_make(char into[PEER_SECRET_SIZE])
 	random_hex(into, PEER_SECRET_SIZE / 2);
 }
 
-unsigned peer_secret_change(const struct state *state, struct store_change *ret_change)
+unsigned peer_secret_change(const struct state *state, struct ledger_change *ret_change)
 {
 	struct entity *ring = state_find(state, ENTITY_RING, STR("ring"));
 	char secret[PEER_SECRET_SIZE];
@@ -24,7 +24,7 @@ unsigned peer_secret_change(const struct state *state, struct store_change *ret_
 	body.peer_secret_before = body.peer_secret;
 	body.peer_secret = secret;
 	body.peer_secret_since = clock_wall_s();
-	*ret_change = (struct store_change){ .entity = entity_new(ENTITY_RING, STR("ring"), 0, &body),
+	*ret_change = (struct ledger_change){ .entity = entity_new(ENTITY_RING, STR("ring"), 0, &body),
 		.check = true,
 		.expected = entity_revision(ring) };
 	explicit_bzero(secret, sizeof(secret));
@@ -34,8 +34,8 @@ unsigned peer_secret_change(const struct state *state, struct store_change *ret_
 bool peer_secret_rotate_locked(struct leader *leader, struct error *err)
 {
 	AUTO(state) *state = leader_state(leader);
-	struct store_change change;
-	enum store_result result;
+	struct ledger_change change;
+	enum ledger_result result;
 	uint64_t revision;
 	size_t at;
 
@@ -44,11 +44,11 @@ bool peer_secret_rotate_locked(struct leader *leader, struct error *err)
 		return true;
 	result = leader_write_locked(leader, &change, 1, &revision, &at, err);
 	entity_free(change.entity);
-	if (result == STORE_STALE)
+	if (result == LEDGER_STALE)
 		return error_set(err, ERROR_CONFLICT, NULL, "the ring has changed meanwhile");
-	if (result == STORE_WRITTEN)
+	if (result == LEDGER_WRITTEN)
 		log_info("peers.secret_changed", "revision=%llu", (unsigned long long)revision);
-	return result == STORE_WRITTEN;
+	return result == LEDGER_WRITTEN;
 }
 
 bool peer_secret_is_due(const struct state *state, int64_t now_wall_s)

@@ -16,11 +16,11 @@
 
 struct leader;
 struct state;
-struct store_change;
+struct ledger_change;
 void peer_secret_make(char into[PEER_SECRET_SIZE]);
 /* The change of the ring to another secret, to be part of a write; returns how many there are: 0 without a ring. The entity
  * is the caller's. */
-unsigned peer_secret_change(const struct state *state, struct store_change *ret_change);
+unsigned peer_secret_change(const struct state *state, struct ledger_change *ret_change);
 bool peer_secret_rotate_locked(struct leader *leader, struct error *err) MUST_CHECK;
 /* A credential was over since the secret was made. Pure. */
 bool peer_secret_is_due(const struct state *state, int64_t now_wall_s);

@@ -5,7 +5,7 @@
  *     what it tells of a former leader ---> hearing: is anything lost?
  *     member, grants -- staged --> one transaction with the counts --> applied --> answer
  *
- * A beat of a member that stays as it is takes neither the leader's lock nor the store: its lease does not
+ * A beat of a member that stays as it is takes neither the leader's lock nor the ledger: its lease does not
  * wait for a disk. What a boot that is over held is folded afterwards, a few rows at a time, so that the lock
  * is never held for long.
  */
@@ -41,7 +41,8 @@ struct merging {
 	struct state *state;
 	struct cluster_settings cluster;
 	struct members_staged member;
-	struct store_boot boot;
+	struct ledger_boot boot;
+	struct ledger_calls *calls; /* of its demands, as they stand in the report */
 	struct grants_staged *grants;
 	bool hears;    /* it has heard this process of the leader; it only tells otherwise */
 	bool met;      /* its process is known to all others */
@@ -116,7 +117,7 @@ static void hear_first(struct merging *merging)
 	merging->hears = names_us(merging) || (is_bare(merging->report) && !is_held(merging));
 }
 
-/* What is heard now may be forgotten by those who tell it when they have the answer: the store has it before
+/* What is heard now may be forgotten by those who tell it when they have the answer: the ledger has it before
  * that. */
 static bool settle_loss(struct merging *merging)
 {
@@ -151,25 +152,37 @@ static bool is_dealt(const struct merging *merging, const struct usage_demand *d
 	return near && state_find(merging->state, ENTITY_APIKEY, str_of(demand->apikey));
 }
 
-static bool stage_demand(struct merging *merging, const struct usage_demand *demand, bool hold)
+/* All in one question: the lock is held meanwhile. */
+static bool ask_calls(struct merging *merging)
 {
+	const struct usage_report *report = merging->report;
+	struct ledger_key_day *at = xnew_array(struct ledger_key_day, report->demands_len);
+	bool ok;
+
+	for (size_t i = 0; i < report->demands_len; i++)
+		at[i] = (struct ledger_key_day){ report->demands[i].apikey, report->demands[i].day };
+	merging->calls = xnew_array(struct ledger_calls, report->demands_len);
+	ok = ledger_calls(merging->leader->ledger, at, report->demands_len, merging->calls, merging->err);
+	free(at);
+	return ok;
+}
+
+static void stage_demand(struct merging *merging, size_t i, bool hold)
+{
+	const struct usage_demand *demand = &merging->report->demands[i];
 	struct leader *leader = merging->leader;
-	struct store_calls calls;
 	struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
+		.total = merging->calls[i].all,
+		.ungranted = merging->calls[i].ungranted,
 		.live_workers = members_live(leader->members),
 		.hold = hold,
 		.only_tells = !merging->hears,
 		.final = merging->report->final };
 
-	if (!store_calls(leader->store, demand->apikey, demand->day, &calls, merging->err))
-		return false;
-	terms.total = calls.all;
-	terms.ungranted = calls.ungranted;
 	merging->refused += !grants_stage_demand(merging->grants, demand, &terms);
-	return true;
 }
 
-static bool stage_demands(struct merging *merging, bool hold)
+static void stage_demands(struct merging *merging, bool hold)
 {
 	const struct usage_report *report = merging->report;
 
@@ -177,10 +190,8 @@ static bool stage_demands(struct merging *merging, bool hold)
 	merging->grants = grants_stage(merging->leader->grants, report->boot);
 	merging->refused = 0;
 	for (size_t i = 0; merging->believed && i < report->demands_len; i++)
-		if (is_dealt(merging, &report->demands[i]) &&
-			!stage_demand(merging, &report->demands[i], hold))
-			return false;
-	return true;
+		if (is_dealt(merging, &report->demands[i]))
+			stage_demand(merging, i, hold);
 }
 
 static void say_full(struct merging *merging)
@@ -202,13 +213,14 @@ static bool take_demands(struct merging *merging)
 		!merging->boot.finished && (report->final || merging->number > merging->boot.number);
 	merging->over = merging->believed && report->final && report->all;
 	merging->met = is_met(merging);
-	if (!stage_demands(merging, !merging->met || is_held(merging)))
+	if (merging->believed && report->demands_len && !ask_calls(merging))
 		return false;
+	stage_demands(merging, !merging->met || is_held(merging));
 	if (grants_staged_told_more(merging->grants)) {
 		news = hearing_told_more(hearing, report, merging->now_ms, merging->cluster.grant_ms);
 		count_rewound(merging, news);
-		if (news && !stage_demands(merging, true))
-			return false;
+		if (news)
+			stage_demands(merging, true);
 	}
 	say_full(merging);
 	return true;
@@ -257,7 +269,7 @@ static bool is_named(struct answering *answering, const char *apikey, const char
 	return map_put(answering->named, grants_key(key, day, apikey), answering) != NULL;
 }
 
-/* What the store has of it may be older than what it says: it is told no more than that, and what it was
+/* What the ledger has of it may be older than what it says: it is told no more than that, and what it was
  * given just now. */
 static uint64_t told_granted(
 	const struct merging *merging, const struct usage_demand *demand, const struct grants_row *row)
@@ -348,33 +360,33 @@ static bool has_counts(const struct usage_report *report)
 	return report->rows_len || report->repositories_len;
 }
 
-static void count_merged(struct merging *merging, const struct store_merged *merged)
+static void count_merged(struct merging *merging, const struct ledger_merged *merged)
 {
 	const struct usage_report *report = merging->report;
 	struct leader *leader = merging->leader;
 
 	counter_add(
 		merged->added ? &leader->counters.pushes_total : &leader->counters.pushes_repeated_total, 1);
-	if (merged->partly && few_take(&leader->pushes_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
+	if (merged->partly && few_take(&leader->reports_partly, SAY_MOST, SAY_SPAN_MS, merging->now_ms))
 		log_warn("report.partly",
 			"name=%s boot=%s a part of these counts was merged before, from another copy of the "
 			"worker's folder: none of them is",
 			log_quote(str_of(report->worker)), log_quote(str_of(report->boot)));
 }
 
-static bool store_report(struct merging *merging)
+static bool write_report(struct merging *merging)
 {
 	const struct usage_report *report = merging->report;
 	struct leader *leader = merging->leader;
-	struct store_merged merged = { 0 };
-	struct store_merge merge = { .worker = report->worker,
+	struct ledger_merged merged = { 0 };
+	struct ledger_merge merge = { .worker = report->worker,
 		.process = report->process,
 		.boot = report->boot,
 		.after = report->after,
 		.seq = report->seq,
 		.number = merging->believed && report->demands_len ? merging->number : 0,
 		.finished = merging->over,
-		.gone = merging->member.left,
+		.gone = merging->member.left && !merging->member.late,
 		.rows = report->rows,
 		.rows_len = report->rows_len,
 		.repositories = report->repositories,
@@ -383,7 +395,7 @@ static bool store_report(struct merging *merging)
 		.member = merging->member.needs_store ? &merging->member.member : NULL };
 
 	merge.grants = grants_staged_rows(merging->grants, &merge.grants_len);
-	if (!store_merge_usage(leader->store, &merge, &merged, merging->err))
+	if (!ledger_merge_usage(leader->ledger, &merge, &merged, merging->err))
 		return false;
 	hearing_dealt(leader->hearing, merged.dealings);
 	merging->member.dealings = merged.dealings;
@@ -441,14 +453,21 @@ static bool check_silence(struct merging *merging)
 		       report->boot, merging->cluster.grant_ms, silence);
 }
 
+/* What it changes about the member is to be stored before it is applied. */
+static bool changes_member(const struct merging *merging)
+{
+	return merging->member.needs_store || merging->member.left;
+}
+
 /* Things went on while it waited for the lock. */
 static bool stage_locked(struct merging *merging)
 {
+	leader_assert_locked(merging->leader);
 	merging->now_ms = clock_ms();
-	if (merging->member.needs_store && !stage_member(merging))
+	if (changes_member(merging) && !stage_member(merging))
 		return false;
 	return check_twin(merging) &&
-	       store_boot(merging->leader->store, merging->report->boot, &merging->boot, merging->err) &&
+	       ledger_boot(merging->leader->ledger, merging->report->boot, &merging->boot, merging->err) &&
 	       check_silence(merging) && take_demands(merging);
 }
 
@@ -467,7 +486,7 @@ static bool merge_locked(struct merging *merging)
 	struct leader *leader = merging->leader;
 
 	leader_assert_locked(leader);
-	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !store_report(merging))
+	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !write_report(merging))
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
@@ -484,7 +503,7 @@ static void fold(struct leader *leader)
 
 	while (more && ok) {
 		leader_lock(leader);
-		ok = store_fold(leader->store, FOLD_ROWS, &more, &err);
+		ok = ledger_fold(leader->ledger, FOLD_ROWS, &more, &err);
 		say = !ok && few_take(&leader->folds_failed, SAY_MOST, SAY_SPAN_MS, clock_ms());
 		leader_unlock(leader);
 		if (say)
@@ -500,9 +519,9 @@ static bool merge(struct merging *merging)
 	hear_first(merging);
 	if (!settle_loss(merging) || !stage_member(merging))
 		return false;
-	if (!merging->member.needs_store)
+	if (!changes_member(merging))
 		members_apply(leader->members, &merging->member, merging->now_ms);
-	if (is_beat(merging->report) && !merging->member.needs_store && !merging->member.left) {
+	if (is_beat(merging->report) && !changes_member(merging)) {
 		counter_add(&leader->counters.pushes_total, 1);
 		note_heard(merging);
 		merging->met = is_met(merging);
@@ -547,6 +566,7 @@ bool report_merge(struct leader *leader, const struct usage_report *report, stru
 	if (ok)
 		fill_answer(&merging, ret_answer);
 	grants_staged_free(merging.grants);
+	free(merging.calls);
 	members_staged_fini(&merging.member);
 	state_free(merging.state);
 	return ok;

@@ -6,8 +6,8 @@
 
 #include "common/check.h"
 #include "common/map.h"
+#include "leader/ledger.h"
 #include "leader/members.h"
-#include "leader/store.h"
 
 struct gathering {
 	bool isolated;
@@ -28,7 +28,7 @@ static struct map *names_of(const struct ring_body *ring)
 
 /* The member's state in the ring, or NULL: it has no place there. */
 static const char *state_in_ring(
-	const struct gathering *gathering, const struct store_member *member, bool live)
+	const struct gathering *gathering, const struct ledger_member *member, bool live)
 {
 	if (gathering->isolated && map_find(gathering->old, str_of(member->name)))
 		return "active";
@@ -42,7 +42,7 @@ static void put_text(struct buf *into, const char *text)
 	buf_append(into, text, strlen(text) + 1);
 }
 
-static void gather(void *arg, const struct store_member *member, bool live)
+static void gather(void *arg, const struct ledger_member *member, bool live)
 {
 	struct gathering *gathering = arg;
 	const char *state = state_in_ring(gathering, member, live);

@@ -10,7 +10,7 @@
 
 struct members;
 
-/* What the members make of `old`. True when it differs from it: *ret_new is then the next ring, its rows on the heap
+/* What the members make of `old`. True when it differs from it: *ret_plan is then the next ring, its rows on the heap
  * (ring_plan_fini), its texts borrowed from the plan. */
 struct ring_plan {
 	struct ring_body body;

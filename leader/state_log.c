@@ -6,7 +6,6 @@
  */
 #include "leader/state_log.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -14,6 +13,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/gzip.h"
+#include "common/lock.h"
 #include "common/map.h"
 
 #define DELTAS_KEPT 8
@@ -33,8 +33,8 @@ struct pair_of {
 };
 
 struct state_log {
-	pthread_mutex_t lock;
-	pthread_mutex_t full_lock; /* one encodes the full state, those who want it too wait for it */
+	struct lock lock;
+	struct lock full_lock; /* one encodes the full state, those who want it too wait for it */
 	int compression;
 	int64_t cache_ms;
 	struct state *state;
@@ -111,8 +111,8 @@ struct state_log *state_log_new(int compression, int64_t cache_ms)
 {
 	struct state_log *log = xnew(struct state_log);
 
-	(void)pthread_mutex_init(&log->lock, NULL);
-	(void)pthread_mutex_init(&log->full_lock, NULL);
+	lock_init(&log->lock);
+	lock_init(&log->full_lock);
 	log->compression = compression;
 	log->cache_ms = cache_ms;
 	log->state = state_new();
@@ -147,8 +147,8 @@ void state_log_free(struct state_log *log)
 	free(log->changes);
 	free(log->pairs);
 	state_free(log->state);
-	(void)pthread_mutex_destroy(&log->lock);
-	(void)pthread_mutex_destroy(&log->full_lock);
+	lock_fini(&log->lock);
+	lock_fini(&log->full_lock);
 	free(log);
 }
 
@@ -156,6 +156,7 @@ void state_log_free(struct state_log *log)
 
 static void remember_locked(struct state_log *log, struct entity *entity)
 {
+	lock_assert(&log->lock);
 	if (log->len == STATE_LOG_CHANGES) {
 		struct entity **oldest = change_at(log, 0);
 		if (entity_revision(*oldest) > log->floor)
@@ -176,6 +177,7 @@ static void remember_pair_locked(struct state_log *log, const struct state *stat
 {
 	struct pair_of *pair = &log->pairs[(log->pairs_begin + log->pairs_len) % STATE_LOG_CHANGES];
 
+	lock_assert(&log->lock);
 	if (log->pairs_len == STATE_LOG_CHANGES)
 		log->pairs_begin = (log->pairs_begin + 1) % STATE_LOG_CHANGES;
 	else
@@ -190,13 +192,13 @@ static void publish(struct state_log *log, struct entity *const *changed, size_t
 	struct state *old = log->state;
 	struct state *state = state_change(old, changed, len, revision);
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	for (size_t i = 0; i < len; i++)
 		remember_locked(log, changed[i]);
 	remember_pair_locked(log, state);
 	log->state = state;
 	drop_answers(log);
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	state_free(old);
 }
 
@@ -216,9 +218,9 @@ struct state *state_log_state(struct state_log *log)
 {
 	struct state *state;
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	state = state_ref(log->state);
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	return state;
 }
 
@@ -226,9 +228,9 @@ uint64_t state_log_revision(struct state_log *log)
 {
 	uint64_t revision;
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	revision = state_revision(log->state);
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	return revision;
 }
 
@@ -263,6 +265,7 @@ static enum state_log_position position_locked(
 {
 	size_t at = place_of_pair(log, revision);
 
+	lock_assert(&log->lock);
 	if (!revision)
 		return POSITION_KNOWN;
 	if (at == log->pairs_len)
@@ -276,14 +279,15 @@ enum state_log_position state_log_position(struct state_log *log, uint64_t revis
 {
 	enum state_log_position position;
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	position = position_locked(log, revision, str_of(digest_hex));
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	return position;
 }
 
 static bool is_known_locked(const struct state_log *log, const struct state_question *question)
 {
+	lock_assert(&log->lock);
 	if (question->lines && !*question->digest)
 		return question->since <= state_revision(log->state);
 	return position_locked(log, question->since, str_of(question->digest)) == POSITION_KNOWN;
@@ -295,6 +299,7 @@ static bool want_locked(
 	bool known = is_known_locked(log, question);
 	uint64_t newest = state_revision(log->state);
 
+	lock_assert(&log->lock);
 	*ret = (struct state_want){
 		.full = true, .lines = question->lines, .since = known ? question->since : newest
 	};
@@ -308,15 +313,16 @@ bool state_log_want(struct state_log *log, const struct state_question *question
 {
 	bool wants;
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	wants = want_locked(log, question, ret);
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	return wants;
 }
 
 /* Whoever gets it goes on with a delta. */
 static bool is_within_reach_locked(const struct state_log *log, uint64_t revision)
 {
+	lock_assert(&log->lock);
 	return revision >= log->floor && log->pairs_len && revision >= pair_at(log, 0)->revision;
 }
 
@@ -325,6 +331,7 @@ static struct answer *find_full_locked(struct state_log *log, uint64_t not_below
 {
 	struct answer *full = log->full;
 
+	lock_assert(&log->lock);
 	if (!full || full->answer.revision < not_below)
 		return NULL;
 	if (full->answer.revision == state_revision(log->state))
@@ -337,6 +344,7 @@ static struct answer *find_full_locked(struct state_log *log, uint64_t not_below
 
 static struct answer *find_delta_locked(struct state_log *log, uint64_t since)
 {
+	lock_assert(&log->lock);
 	for (unsigned i = 0; i < DELTAS_KEPT; i++)
 		if (log->deltas[i] && log->deltas[i]->since == since)
 			return log->deltas[i];
@@ -347,11 +355,11 @@ struct state_answer *state_log_find(struct state_log *log, const struct state_wa
 {
 	struct answer *answer;
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	answer = want->full ? find_full_locked(log, want->since) : find_delta_locked(log, want->since);
 	if (answer)
 		(void)keep(answer);
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	return answer ? &answer->answer : NULL;
 }
 
@@ -359,10 +367,10 @@ static void keep_full(struct state_log *log, struct answer *answer)
 {
 	struct answer *old;
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	old = log->full;
 	log->full = keep(answer);
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	if (old)
 		state_answer_free(&old->answer);
 }
@@ -373,7 +381,7 @@ static struct state_answer *answer_full(struct state_log *log, uint64_t not_belo
 	struct state_answer *found;
 	struct answer *answer;
 
-	pthread_mutex_lock(&log->full_lock);
+	lock_take(&log->full_lock);
 	found = state_log_find(log, &want);
 	if (!found) {
 		AUTO(state) *state = state_log_state(log);
@@ -383,7 +391,7 @@ static struct state_answer *answer_full(struct state_log *log, uint64_t not_belo
 		keep_full(log, answer);
 		found = &answer->answer;
 	}
-	pthread_mutex_unlock(&log->full_lock);
+	lock_drop(&log->full_lock);
 	return found;
 }
 
@@ -394,6 +402,7 @@ static struct entity **collect_locked(struct state_log *log, uint64_t since, siz
 	AUTO(map) *seen = map_new();
 	char key[KEY_MAX];
 
+	lock_assert(&log->lock);
 	*ret_len = 0;
 	for (size_t i = log->len; i-- > 0;) {
 		struct entity *entity = *change_at(log, i);
@@ -420,14 +429,14 @@ static void free_all(struct entity **entities, size_t len)
 
 static void keep_delta(struct state_log *log, struct answer *answer)
 {
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	if (answer->answer.revision == state_revision(log->state) && !find_delta_locked(log, answer->since)) {
 		struct answer **slot = &log->deltas[log->next_delta++ % DELTAS_KEPT];
 		if (*slot)
 			state_answer_free(&(*slot)->answer);
 		*slot = keep(answer);
 	}
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 }
 
 /* The newest state, and what leads to it; NULL: too much has changed since. */
@@ -436,11 +445,11 @@ static struct entity **changes_since(
 {
 	struct entity **changed = NULL;
 
-	pthread_mutex_lock(&log->lock);
+	lock_take(&log->lock);
 	*ret_state = state_ref(log->state);
 	if (since >= log->floor)
 		changed = collect_locked(log, since, ret_len);
-	pthread_mutex_unlock(&log->lock);
+	lock_drop(&log->lock);
 	return changed;
 }
 

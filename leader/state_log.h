@@ -12,7 +12,7 @@
  *     known, the newest        nothing
  *     known                    the delta, or a full state that is not older [X10]
  *     older than those         the newest full state
- *     any other                the same: it is of a history that this store does not have. The leader has lost writes [X1]
+ *     any other                the same: it is of a history that this ledger does not have. The leader has lost writes [X1]
  *
  * Thread  any; one lock for the pointers. Encoding runs outside of it.
  */

@@ -109,17 +109,12 @@ bool media_type_parse(const struct json *node, const char *member, char **ret, s
 
 /* Life. */
 
-void descriptor_init(struct descriptor *descriptor)
-{
-	*descriptor = (struct descriptor){ 0 };
-}
-
 void descriptor_fini(struct descriptor *descriptor)
 {
 	free(descriptor->media_type);
 	free(descriptor->artifact_type);
 	annotations_free(descriptor->annotations, descriptor->annotations_len);
-	descriptor_init(descriptor);
+	*descriptor = (struct descriptor){ 0 };
 }
 
 void descriptor_copy(struct descriptor *into, const struct descriptor *from)

@@ -27,7 +27,6 @@ struct descriptor {
 	struct annotation *annotations;
 	size_t annotations_len;
 };
-void descriptor_init(struct descriptor *descriptor);
 void descriptor_fini(struct descriptor *descriptor);
 /* Deep; `into` holds nothing before. */
 void descriptor_copy(struct descriptor *into, const struct descriptor *from);

@@ -275,62 +275,46 @@ static const void *body_of(const struct entity *entity, enum entity_kind kind)
 	return entity->body;
 }
 
-const struct user *entity_user(const struct entity *entity)
-{
-	return body_of(entity, ENTITY_USER);
-}
-
-const struct apikey *entity_apikey(const struct entity *entity)
-{
-	return body_of(entity, ENTITY_APIKEY);
-}
-
-const struct policy *entity_policy(const struct entity *entity)
-{
-	return body_of(entity, ENTITY_POLICY);
-}
-
-const struct cluster_settings *entity_settings(const struct entity *entity)
-{
-	return body_of(entity, ENTITY_SETTINGS);
-}
-
-const struct ring_body *entity_ring(const struct entity *entity)
-{
-	return body_of(entity, ENTITY_RING);
-}
-
-const struct worker_key *entity_worker(const struct entity *entity)
-{
-	return body_of(entity, ENTITY_WORKER);
-}
+#define KIND(constant, name, plural, noun, ...)                                                              \
+	const struct noun *entity_##name(const struct entity *entity)                                        \
+	{                                                                                                    \
+		return body_of(entity, ENTITY_##constant);                                                   \
+	}
+#include "proto/entity_kinds.def"
+#undef KIND
 
 /* ---- kinds ---- */
 
-static const char *const kind_names[ENTITY_KINDS] = {
-	[ENTITY_USER] = "user",
-	[ENTITY_APIKEY] = "apikey",
-	[ENTITY_POLICY] = "policy",
-	[ENTITY_SETTINGS] = "settings",
-	[ENTITY_RING] = "ring",
-	[ENTITY_WORKER] = "worker",
+static const struct {
+	const char *name;
+	unsigned flags;
+} kinds[ENTITY_KINDS] = {
+#define KIND(constant, name, plural, noun, flags, ...) { #name, flags },
+#include "proto/entity_kinds.def"
+#undef KIND
 };
 
 const char *entity_kind_name(enum entity_kind kind)
 {
 	CHECK((unsigned)kind < ENTITY_KINDS);
-	return kind_names[kind];
+	return kinds[kind].name;
+}
+
+unsigned entity_kind_flags(enum entity_kind kind)
+{
+	CHECK((unsigned)kind < ENTITY_KINDS);
+	return kinds[kind].flags;
 }
 
 bool entity_kind_is_leaders(enum entity_kind kind)
 {
-	return kind == ENTITY_WORKER;
+	return entity_kind_flags(kind) & ENTITY_OF_LEADERS;
 }
 
 bool entity_kind_parse(struct str name, enum entity_kind *ret)
 {
 	for (unsigned i = 0; i < ENTITY_KINDS; i++) {
-		if (str_is(name, kind_names[i])) {
+		if (str_is(name, kinds[i].name)) {
 			*ret = (enum entity_kind)i;
 			return true;
 		}

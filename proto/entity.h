@@ -3,9 +3,12 @@
  * entity - one thing of the cluster's state, `(kind, id) -> body`, stamped with the revision of
  * the write that last touched it.
  *
- * Each kind is a C struct described once, field by field, in entity_fields.def: from that table come
- * the JSON of the admin API (in and out), the msgpack of snapshots, validation, and later the
- * OpenAPI page and the UI's forms. To add a kind: its struct here, its rows in the table.
+ * Each kind is one row of entity_kinds.def and a C struct that is described once, field by field, in
+ * entity_fields.def: from these come the JSON of the admin API (in and out) and its paths, the msgpack
+ * of snapshots and of the ledger, and validation.
+ *
+ * To add a kind: its row in entity_kinds.def, its fields in entity_fields.def, its struct here, the rule
+ * of its ids (and of the body, where fields alone cannot say it) in entity_check.c. Nothing else.
  *
  * An entity is immutable and counted once made; everything it points to is its own and lies in one
  * block of memory. Texts of a body are never NULL: absent is "". Old and new state tables share
@@ -24,8 +27,14 @@
 #include "common/json.h"
 #include "proto/pack.h"
 
-enum entity_kind { ENTITY_USER, ENTITY_APIKEY, ENTITY_POLICY, ENTITY_SETTINGS, ENTITY_RING, ENTITY_WORKER };
-#define ENTITY_KINDS 6
+/* ENTITY_USER and so on; ENTITY_KINDS is how many there are. */
+#define KIND(constant, ...) ENTITY_##constant,
+enum entity_kind {
+#include "proto/entity_kinds.def"
+	ENTITY_KINDS
+};
+#undef KIND
+
 #define ENTITY_BYTES_MAX (256u * 1024)
 #define ENTITY_ID_MAX 255
 #define ENTITY_TEXT_MAX 4096
@@ -104,16 +113,20 @@ struct str       entity_id(const struct entity *entity);
 size_t           entity_bytes(const struct entity *entity); /* of memory */
 uint64_t         entity_revision(const struct entity *entity);
 bool             entity_is_deleted(const struct entity *entity); /* a tombstone: no body */
-/* The body; CHECKs the kind. NULL for a tombstone. */
-const struct user             *entity_user(const struct entity *entity);
-const struct apikey           *entity_apikey(const struct entity *entity);
-const struct policy           *entity_policy(const struct entity *entity);
-const struct cluster_settings *entity_settings(const struct entity *entity);
-const struct ring_body        *entity_ring(const struct entity *entity);
-const struct worker_key       *entity_worker(const struct entity *entity);
+/* The body, of each kind one: entity_user() and so on. CHECKs the kind. NULL for a tombstone. */
+#define KIND(constant, name, plural, noun, ...) const struct noun *entity_##name(const struct entity *entity);
+#include "proto/entity_kinds.def"
+#undef KIND
 
-const char *entity_kind_name(enum entity_kind kind); /* "user" */
+/* Flags of a kind: what an admin may do beside reading, and who gets it. */
+#define ENTITY_MAY_CREATE 1u  /* POST makes another one */
+#define ENTITY_MAY_REPLACE 2u /* PUT and PATCH of one */
+#define ENTITY_MAY_DELETE 4u
+#define ENTITY_MAY_ALL (ENTITY_MAY_CREATE | ENTITY_MAY_REPLACE | ENTITY_MAY_DELETE)
+#define ENTITY_OF_LEADERS 8u /* the leaders' alone */
+unsigned    entity_kind_flags(enum entity_kind kind);
 bool        entity_kind_is_leaders(enum entity_kind kind); /* no worker gets it */
+const char *entity_kind_name(enum entity_kind kind); /* "user" */
 bool        entity_kind_parse(struct str name, enum entity_kind *ret) MUST_CHECK;
 
 /* From a body struct (deep copy; NULL texts become "") / a tombstone. The caller vouches for the
@@ -127,15 +140,15 @@ struct entity *entity_with_revision(const struct entity *entity, uint64_t revisi
  * name the nearest known one) and the id by the kind's rule. `base` not NULL: JSON merge patch
  * (RFC 7396) over it. Write-only members ("password", secrets) are taken where the table says so.
  * "id" and "kind" may be there if they say the same; "revision" may be there and is ignored, so
- * what was read can be written back. The result has the revision of `base`, or 0: the store stamps
- * it with entity_with_revision().
+ * what was read can be written back. The result has the revision of `base`, or 0: whoever stores
+ * it stamps it with entity_with_revision().
  * Thread  pool: hashing a "password" costs about 50 ms.
  */
 bool entity_from_json(enum entity_kind kind, struct str id, const struct json *node,
 		      const struct entity *base, struct entity **ret, struct error *err) MUST_CHECK;
 /* {"id":..., "revision":..., fields}; secrets are left out. A tombstone: "deleted":true and no fields. */
 void entity_to_json(const struct entity *entity, struct json_writer *writer);
-/* The whole, secrets' hashes too: for the snapshot and the leader's store. */
+/* The whole, secrets' hashes too: for the snapshot and the leader's ledger. */
 void entity_encode(const struct entity *entity, struct buf *into);
 bool entity_decode(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;
 /*

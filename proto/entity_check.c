@@ -77,52 +77,9 @@ bool check_scope(struct str text, struct error *err)
 
 /* ---- values ---- */
 
-/*
- * The length of the UTF-8 sequence at s, 0 when it is none. The second byte is bounded by the first,
- * which keeps out overlong forms and surrogates (RFC 3629).
- */
-static size_t utf8_len(struct str s)
-{
-	static const struct {
-		uint8_t first, last, len, min, max;
-	} forms[] = {
-		{ 0x00, 0x7f, 1, 0, 0 },
-		{ 0xc2, 0xdf, 2, 0x80, 0xbf },
-		{ 0xe0, 0xe0, 3, 0xa0, 0xbf },
-		{ 0xe1, 0xec, 3, 0x80, 0xbf },
-		{ 0xed, 0xed, 3, 0x80, 0x9f },
-		{ 0xee, 0xef, 3, 0x80, 0xbf },
-		{ 0xf0, 0xf0, 4, 0x90, 0xbf },
-		{ 0xf1, 0xf3, 4, 0x80, 0xbf },
-		{ 0xf4, 0xf4, 4, 0x80, 0x8f },
-	};
-	const uint8_t *at = (const uint8_t *)s.at;
-	size_t form = 0;
-
-	while (form < sizeof(forms) / sizeof(forms[0]) &&
-		(at[0] < forms[form].first || at[0] > forms[form].last))
-		form++;
-	if (form == sizeof(forms) / sizeof(forms[0]) || forms[form].len > s.len)
-		return 0;
-	if (forms[form].len > 1 && (at[1] < forms[form].min || at[1] > forms[form].max))
-		return 0;
-	for (size_t i = 2; i < forms[form].len; i++) {
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return forms[form].len;
-}
-
 static bool check_utf8(struct str s, struct error *err)
 {
-	while (s.len) {
-		size_t len = utf8_len(s);
-
-		if (!len)
-			return invalid(err, "not valid UTF-8");
-		s = str_from(s.at + len, s.len - len);
-	}
-	return true;
+	return str_is_utf8(s) || invalid(err, "not valid UTF-8");
 }
 
 static bool check_text(const struct field *field, const char *text, struct error *err)
@@ -236,8 +193,10 @@ static bool check_table(const struct table *table, const void *body, struct erro
 
 /* ---- what one field cannot say ---- */
 
-static bool check_settings(const struct cluster_settings *settings, struct error *err)
+static bool check_settings(const void *body, struct error *err)
 {
+	const struct cluster_settings *settings = body;
+
 	if (settings->push_every_ms < settings->lease_ms)
 		return true;
 	return error_set(err, ERROR_INVALID, NULL, "pushEveryMs: %lld must be less than leaseMs, %lld",
@@ -252,8 +211,9 @@ static int by_id(const void *a, const void *b)
 	return strcmp((*x)->id, (*y)->id);
 }
 
-static bool check_ring(const struct ring_body *ring, struct error *err)
+static bool check_ring(const void *body, struct error *err)
 {
+	const struct ring_body *ring = body;
 	const struct ring_row *sorted[ENTITY_ITEMS_MAX];
 
 	for (size_t i = 0; i < ring->members_len; i++)
@@ -267,19 +227,50 @@ static bool check_ring(const struct ring_body *ring, struct error *err)
 	return true;
 }
 
-bool entity_check_body(enum entity_kind kind, const void *body, struct error *err)
-{
-	if (!check_table(entity_table(kind), body, err))
-		return false;
-	if (kind == ENTITY_SETTINGS)
-		return check_settings(body, err);
-	return kind != ENTITY_RING || check_ring(body, err);
-}
+/* ---- ids ---- */
 
 static bool check_apikey_id(struct str id, struct error *err)
 {
 	return (id.len >= 8 && id.len <= 128 && only_of(id, ALNUM "_-")) ||
 	       invalid(err, "a client id has 8 to 128 of A-Z a-z 0-9 _ -");
+}
+
+static bool check_policy_id(struct str id, struct error *err)
+{
+	return glob_check(id, err) || error_add(err, "the id is a glob over repositories");
+}
+
+static bool check_settings_id(struct str id, struct error *err)
+{
+	return str_is(id, "cluster") || invalid(err, "the id of settings is \"cluster\"");
+}
+
+static bool check_ring_id(struct str id, struct error *err)
+{
+	return str_is(id, "ring") || invalid(err, "the id of the ring is \"ring\"");
+}
+
+static bool check_worker_id(struct str id, struct error *err)
+{
+	return only_of(id, ALNUM "._@-") ||
+	       invalid(err, "a worker's name has 1 to 255 of A-Z a-z 0-9 . _ @ -");
+}
+
+/* ---- the whole ---- */
+
+static const struct {
+	field_check_f *check_id;
+	bool (*check)(const void *body, struct error *err); /* or NULL */
+} kinds[ENTITY_KINDS] = {
+#define KIND(constant, name, plural, noun, flags, check_id, check) { check_id, check },
+#include "proto/entity_kinds.def"
+#undef KIND
+};
+
+bool entity_check_body(enum entity_kind kind, const void *body, struct error *err)
+{
+	return check_table(entity_table(kind), body, err) &&
+	       (!kinds[kind].check || kinds[kind].check(body, err));
 }
 
 bool entity_check_id(enum entity_kind kind, struct str id, struct error *err)
@@ -289,20 +280,5 @@ bool entity_check_id(enum entity_kind kind, struct str id, struct error *err)
 			id.len, ENTITY_ID_MAX);
 	if (memchr(id.at, '\0', id.len) || !check_utf8(id, NULL))
 		return invalid(err, "the id is not valid UTF-8");
-	switch (kind) {
-	case ENTITY_USER:
-		return check_user_id(id, err);
-	case ENTITY_APIKEY:
-		return check_apikey_id(id, err);
-	case ENTITY_POLICY:
-		return glob_check(id, err) || error_add(err, "the id is a glob over repositories");
-	case ENTITY_SETTINGS:
-		return str_is(id, "cluster") || invalid(err, "the id of settings is \"cluster\"");
-	case ENTITY_RING:
-		return str_is(id, "ring") || invalid(err, "the id of the ring is \"ring\"");
-	case ENTITY_WORKER:
-		return only_of(id, ALNUM "._@-") ||
-		       invalid(err, "a worker's name has 1 to 255 of A-Z a-z 0-9 . _ @ -");
-	}
-	return invalid(err, "unknown kind");
+	return kinds[kind].check_id(id, err);
 }

@@ -234,37 +234,9 @@ static bool check_only_way(
 /* null: back to the default. A plain row's default is that of the row that it leads into. */
 static void read_null(const struct table *table, const struct field *field, void *body)
 {
-	union {
-		union entity_body body;
-		struct policy_rule rule;
-		struct ring_row row;
-	} defaults;
-	void *from = &defaults;
-
-	table_defaults(table, from);
-	switch (field->type) {
-	case FIELD_TEXT:
-	case FIELD_PASSWORD:
-	case FIELD_SECRET:
-		*(const char **)field_into(field, body) = field_text(field, from);
-		break;
-	case FIELD_TEXTS:
-		*(struct texts *)field_into(field, body) = *field_texts(field, from);
-		break;
-	case FIELD_BOOL:
-		*(bool *)field_into(field, body) = field_bool(field, from);
-		break;
-	case FIELD_NUMBER:
-	case FIELD_TIME:
-		*(int64_t *)field_into(field, body) = field_number(field, from);
-		break;
-	case FIELD_PAIRS:
-		*(struct pairs *)field_into(field, body) = *field_pairs(field, from);
-		break;
-	case FIELD_ROWS:
-		field_set_rows(field, body, NULL, 0);
-		break;
-	}
+	for (size_t i = 0; i < table->len; i++)
+		if (table->fields[i].offset == field->offset)
+			field_default(&table->fields[i], body);
 }
 
 static bool read_member(struct arena *arena, const struct table *table, const struct json *node,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * entity_pack - the msgpack of snapshots and of the leader's store.
+ * entity_pack - the msgpack of snapshots and of the leader's ledger.
  *
  *   {kind:"user", id:"alice", revision:42, body:{groups:[...], ...}}      a tombstone has no body
  *

@@ -9,14 +9,11 @@
 /* Of one entity, members that we don't know among them: far beyond what its bounds come to. */
 #define ENTITY_ENCODED_MAX (64u * ENTITY_BYTES_MAX)
 
+#define KIND(constant, name, plural, noun, ...) struct noun name;
 union entity_body {
-	struct user user;
-	struct apikey apikey;
-	struct policy policy;
-	struct cluster_settings settings;
-	struct ring_body ring;
-	struct worker_key worker;
+#include "proto/entity_kinds.def"
 };
+#undef KIND
 
 /* Of an entity that nobody else has yet. */
 void entity_keep_hash(struct entity *entity, const struct entity_hash *hash);

@@ -49,12 +49,9 @@
 const struct table *entity_table(enum entity_kind kind)
 {
 	static const struct table *const tables[ENTITY_KINDS] = {
-		[ENTITY_USER] = &user_table,
-		[ENTITY_APIKEY] = &apikey_table,
-		[ENTITY_POLICY] = &policy_table,
-		[ENTITY_SETTINGS] = &cluster_settings_table,
-		[ENTITY_RING] = &ring_body_table,
-		[ENTITY_WORKER] = &worker_key_table,
+#define KIND(constant, name, plural, noun, ...) &noun##_table,
+#include "proto/entity_kinds.def"
+#undef KIND
 	};
 
 	CHECK((unsigned)kind < ENTITY_KINDS);
@@ -79,7 +76,7 @@ const char *table_nearest(const struct table *table, struct str name)
 	return str_nearest(name, names, table->len);
 }
 
-static void field_default(const struct field *field, void *body)
+void field_default(const struct field *field, void *body)
 {
 	void *into = field_into(field, body);
 
@@ -91,15 +88,21 @@ static void field_default(const struct field *field, void *body)
 		*(bool *)into = field->number != 0;
 		break;
 	case FIELD_NUMBER:
+	case FIELD_TIME:
 		*(int64_t *)into = field->number;
 		break;
 	case FIELD_TEXTS:
-	case FIELD_TIME:
+		*(struct texts *)into = (struct texts){ 0 };
+		break;
 	case FIELD_PAIRS:
+		*(struct pairs *)into = (struct pairs){ 0 };
+		break;
 	case FIELD_ROWS:
+		field_set_rows(field, body, NULL, 0);
+		break;
 	case FIELD_PASSWORD:
 	case FIELD_SECRET:
-		break; /* zeroed, or another row's */
+		break; /* another row's */
 	}
 }
 

@@ -99,4 +99,6 @@ static inline size_t field_rows_len(const struct field *field, const void *body)
 	return *(const size_t *)((const char *)body + field->len_offset);
 }
 const void *field_row(const struct field *field, const void *body, size_t at);
+/* Nothing for a plain one. */
+void        field_default(const struct field *field, void *body);
 void        field_set_rows(const struct field *field, void *body, void *rows, size_t len);

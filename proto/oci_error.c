@@ -55,13 +55,6 @@ static const struct kind *kind_of(const struct error *err)
 	return &kinds[at < sizeof(kinds) / sizeof(kinds[0]) ? at : ERROR_INTERNAL];
 }
 
-const char *oci_error_text(const char *code)
-{
-	const struct code *found = code_find(code);
-
-	return found ? found->text : NULL;
-}
-
 unsigned oci_error_status(const struct error *err)
 {
 	const struct code *code = code_find(err->code);
@@ -72,37 +65,13 @@ unsigned oci_error_status(const struct error *err)
 	return code && !kind->wins ? code->status : kind->status;
 }
 
-/* Bytes of the UTF-8 character at the front of s, 0 when there is none. */
-static size_t utf8_len(struct str s)
-{
-	uint8_t first = (uint8_t)s.at[0];
-	size_t len = first < 0x80                    ? 1
-		     : first >= 0xc2 && first < 0xe0 ? 2
-		     : first >= 0xe0 && first < 0xf0 ? 3
-		     : first >= 0xf0 && first < 0xf5 ? 4
-						     : 0;
-
-	if (len > s.len)
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		uint8_t c = (uint8_t)s.at[i];
-		/* The second byte tells overlong forms, surrogates and what is over U+10FFFF. */
-		uint8_t low = i > 1 ? 0x80 : first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-		uint8_t high = i > 1 ? 0xbf : first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-
-		if (c < low || c > high)
-			return 0;
-	}
-	return len;
-}
-
 /* A text is cut at its limit anywhere and may quote what a client sent; JSON must be UTF-8. */
 static void repair(char *text)
 {
 	struct str rest = str_of(text);
 
 	while (rest.len) {
-		size_t len = utf8_len(rest);
+		size_t len = str_utf8_len(rest);
 
 		if (len == 0) {
 			text[rest.at - text] = '?';

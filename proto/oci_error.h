@@ -19,4 +19,3 @@
 
 unsigned oci_error_status(const struct error *err);
 void     oci_error_body(const struct error *err, struct buf *into);
-const char *oci_error_text(const char *code); /* NULL when the code is not in the table */

@@ -94,13 +94,6 @@ void pack_bool(struct buf *into, bool b)
 		msgpack_pack_false(&pk);
 }
 
-void pack_nil(struct buf *into)
-{
-	msgpack_packer pk = packer(into);
-
-	msgpack_pack_nil(&pk);
-}
-
 void pack_bin(struct buf *into, struct str bytes)
 {
 	msgpack_packer pk = packer(into);
@@ -388,11 +381,6 @@ bool pack_get_bool(const struct pack_node *node, bool *ret)
 		return false;
 	*ret = object->via.boolean;
 	return true;
-}
-
-bool pack_is_nil(const struct pack_node *node)
-{
-	return object_of(node, MSGPACK_OBJECT_NIL);
 }
 
 bool pack_is_array(const struct pack_node *node)

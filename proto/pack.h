@@ -22,7 +22,6 @@ void pack_str(struct buf *into, struct str s);
 void pack_uint(struct buf *into, uint64_t n);
 void pack_int(struct buf *into, int64_t n);
 void pack_bool(struct buf *into, bool b);
-void pack_nil(struct buf *into);
 void pack_bin(struct buf *into, struct str bytes);
 struct pack_node;
 /* What was read, all of it, in the shortest form: the bytes that this header's writers made, if they made it. */
@@ -44,6 +43,5 @@ bool pack_get_str(const struct pack_node *node, struct str *ret); /* str or bin 
 bool pack_get_int(const struct pack_node *node, int64_t *ret);
 bool pack_get_uint(const struct pack_node *node, uint64_t *ret);
 bool pack_get_bool(const struct pack_node *node, bool *ret);
-bool pack_is_nil(const struct pack_node *node);
 bool pack_is_array(const struct pack_node *node);
 bool pack_is_map(const struct pack_node *node);

@@ -7,7 +7,7 @@
  *
  * A state is known by its revision and its digest: the sum, lane by lane, of entity_hash() over all entities that workers get. The order does
  * not matter, and a change costs one addition and one subtraction for each entity. The same pair is the same state, in every
- * history of a leader's store.
+ * history of a leader's ledger.
  *
  * On the wire (protocol: GET /api/cluster/state), msgpack:
  *   {v:2, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...], digest:<32 bytes>}
@@ -15,7 +15,7 @@
  * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones. Neither holds entities of
  * the kinds that are the leaders' alone (entity_kind_is_leaders): they are left out, and refused where they come.
  * A full one is taken at any revision, an older one too: that is how a worker follows a leader whose
- * store was restored. A worker that does not want this compares state_revision() first.
+ * ledger was restored. A worker that does not want this compares state_revision() first.
  * Where there is no old state (a file) one of format 1 is taken, too, which has no digest.
  * Decoding is bounded: 1,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
  * new state in memory; while it runs it takes about seven times that. Anything wrong leaves the old state in place.

@@ -111,7 +111,7 @@ struct usage_grant {
 struct usage_answer {
 	uint64_t seq, number;   /* of the report that it answers */
 	char *leader;           /* this process of the leader, random */
-	char *witness;          /* how far its store has come: to be told with each report from now on */
+	char *witness;          /* how far its ledger has come: to be told with each report from now on */
 	int64_t now_ms;         /* its wall clock */
 	int64_t lease_ms, push_every_ms, grant_ms;
 	int64_t hold_ms;        /* no grants for so long: it hears all workers first; 0 = none */

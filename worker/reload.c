@@ -12,10 +12,10 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "worker/front/audit.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
+#include "worker/front/audit.h"
 #include "worker/tls_files.h"
 #include "worker/worker.h"
 

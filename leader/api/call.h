@@ -1,38 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * call - what a function of the admin API works on, and the functions themselves.
+ * call - what the functions of the API work on, and the functions themselves.
  *
- * Thread  pool.
+ *     struct api_call   a request on the loop, of whom it is known who asks: inline, stream, authorise
+ *     struct api_job    a request with its body, on the pool: job
+ *
+ * Each function is named in one row of api/route.c at least, and is given the void * that common/route.h says.
+ *
+ * Thread  as said.
  */
 #pragma once
 
 #include "common/endpoint.h"
+#include "common/route.h"
 #include "leader/leader.h"
 #include "leader/login.h"
 #include "proto/entity.h"
 
 struct api_call {
 	struct leader *leader;
+	struct http_request *request;
+	const struct route *route;
+	struct str rest;        /* of the path, below the route's; borrowed from the request */
 	struct login_who who;
+};
+
+struct api_job {
+	struct leader *leader;
 	struct endpoint_call *http;
+	struct str rest;        /* of the path, below the route's and a '/'; empty when there is none */
+	struct login_who who;
 	bool in_lane;           /* its turn has come: a large report */
-	struct str rest;        /* of the path, after the route's prefix and a '/'; empty when there is none */
 	enum entity_kind kind;  /* of the entity routes */
 };
-/* NULL: endpoint_reply() comes later, or has been. */
-typedef struct http_response *api_call_f(struct api_call *call);
 
 /* A parameter of the query, once, decoded into *into. False: it is there twice, or broken. */
-bool api_parameter(const struct api_call *call, const char *name, struct buf *into, bool *ret_given) MUST_CHECK;
-bool api_is_read(const struct api_call *call); /* GET, HEAD */
-bool api_has_method(const char *allow, enum http_method method); /* "GET, HEAD" */
-struct http_response *api_method_not_allowed(const char *allow);
+bool api_parameter(const struct api_job *job, const char *name, struct buf *into, bool *ret_given) MUST_CHECK;
+bool api_is_read(const struct api_job *job); /* GET, HEAD */
+/* Bits of ROUTE_M(): these are allowed. */
+struct http_response *api_method_not_allowed(unsigned allowed);
 struct http_response *api_bad_query(void);
 
-/* api/entities.c */
-struct http_response *entities_serve(struct api_call *call);
-/* api/cluster.c */
-struct http_response *cluster_report(struct api_call *call);
-struct http_response *cluster_members(struct api_call *call);
-/* api/usage.c */
-struct http_response *usage_serve(struct api_call *call);
+/* Own loop, inline. How the process is (api/system.c). */
+struct http_response *system_livez(void *call);
+struct http_response *system_readyz(void *call);
+struct http_response *system_metrics(void *call);
+/* Own loop, stream (api/cluster.c). */
+void cluster_state(void *call);
+/* Pool. NULL: endpoint_reply() comes later, or has been. */
+struct http_response *entities_serve(void *job);  /* api/entities.c */
+struct http_response *cluster_report(void *job);  /* api/cluster.c */
+struct http_response *cluster_members(void *job);
+struct http_response *usage_serve(void *job);     /* api/usage.c */

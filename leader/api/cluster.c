@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cluster - PUT /api/cluster/quotas, and the members: GET /api/cluster/members, DELETE
+ * cluster - GET /api/cluster/state, PUT /api/cluster/quotas, and the members: GET /api/cluster/members, DELETE
  * /api/cluster/members/{name}.
  */
 #include <inttypes.h>
@@ -10,8 +10,10 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/feed.h"
 #include "leader/lane.h"
 #include "leader/members.h"
 #include "leader/report.h"
@@ -22,6 +24,14 @@
 #define SAY_MOST    10
 #define SAY_SPAN_MS 60000
 
+void cluster_state(void *arg)
+{
+	const struct api_call *call = arg;
+
+	loop_assert(call->leader->loop);
+	feed_serve(call->leader->feed, call->request, &call->who);
+}
+
 /* A worker that is refused goes on trying; it waits for nobody. */
 static void say_refused(struct leader *leader, const struct usage_report *report, const char *why)
 {
@@ -29,7 +39,7 @@ static void say_refused(struct leader *leader, const struct usage_report *report
 	bool say;
 
 	pthread_mutex_lock(&lock);
-	say = few_take(&leader->pushes_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
+	say = few_take(&leader->reports_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
 	pthread_mutex_unlock(&lock);
 	if (say)
 		log_warn("report.refused", "name=%s process=%s error=%s", log_quote(str_of(report->worker)),
@@ -37,22 +47,22 @@ static void say_refused(struct leader *leader, const struct usage_report *report
 }
 
 /* The body may have been long on its way. */
-static struct http_response *refuse_revoked(const struct api_call *call)
+static struct http_response *refuse_revoked(const struct api_job *job)
 {
-	AUTO(state) *state = leader_state(call->leader);
+	AUTO(state) *state = leader_state(job->leader);
 
-	return login_still(state, &call->who) ? NULL
-					      : api_error(401, "unauthorized", "this credential was revoked");
+	return login_still(state, &job->who) ? NULL
+					     : api_error(401, "unauthorized", "this credential was revoked");
 }
 
 /* A worker's own credential is good for its own name. */
-static struct http_response *refuse_other(const struct api_call *call, const struct usage_report *report)
+static struct http_response *refuse_other(const struct api_job *job, const struct usage_report *report)
 {
-	const char *name = call->who.worker;
+	const char *name = job->who.worker;
 
 	if (!*name || !strcmp(name, report->worker))
 		return NULL;
-	say_refused(call->leader, report, "the credential is another worker's");
+	say_refused(job->leader, report, "the credential is another worker's");
 	return api_error(403, "denied",
 		"this credential is for the worker \"%s\", the report is for \"%s\": each worker has its own",
 		name, report->worker);
@@ -99,12 +109,12 @@ static void run_reporting(void *arg)
 
 /* Takes what *report has. */
 static struct http_response *start_reporting(
-	struct api_call *call, struct lane *lane, struct usage_report *report)
+	struct api_job *job, struct lane *lane, struct usage_report *report)
 {
 	struct reporting *reporting = xnew(struct reporting);
 	struct error err;
 
-	*reporting = (struct reporting){ .leader = call->leader, .report = *report, .http = call->http };
+	*reporting = (struct reporting){ .leader = job->leader, .report = *report, .http = job->http };
 	*report = (struct usage_report){ 0 };
 	if (lane_take(lane, str_of(reporting->report.worker), LANE_SHORT, &reporting->place)) {
 		lane_do(&reporting->place, run_reporting, reporting);
@@ -138,14 +148,14 @@ static struct lane *lane_of(struct leader *leader, const struct usage_report *re
 	return NULL;
 }
 
-static struct http_response *go_on(struct api_call *call, struct usage_report *report)
+static struct http_response *go_on(struct api_job *job, struct usage_report *report)
 {
-	struct http_response *refused = refuse_other(call, report);
-	struct lane *lane = refused || call->in_lane ? NULL : lane_of(call->leader, report);
+	struct http_response *refused = refuse_other(job, report);
+	struct lane *lane = refused || job->in_lane ? NULL : lane_of(job->leader, report);
 
 	if (refused)
 		return refused;
-	return lane ? start_reporting(call, lane, report) : merge(call->leader, report);
+	return lane ? start_reporting(job, lane, report) : merge(job->leader, report);
 }
 
 /*
@@ -153,24 +163,25 @@ static struct http_response *go_on(struct api_call *call, struct usage_report *r
  *                        `------ counts, demands, a member that changes --> lane --^
  *     a long one ---> lane --> parsed ---------------------------------------------^
  */
-struct http_response *cluster_report(struct api_call *call)
+struct http_response *cluster_report(void *arg)
 {
-	struct http_response *response = refuse_revoked(call);
+	struct api_job *job = arg;
+	struct http_response *response = refuse_revoked(job);
 	struct usage_report report = { 0 };
 	struct error err;
 
 	if (response)
 		return response;
-	if (!usage_report_parse(call->http->body, &report, &err))
+	if (!usage_report_parse(job->http->body, &report, &err))
 		return api_error_of(&err);
-	response = go_on(call, &report);
+	response = go_on(job, &report);
 	usage_report_fini(&report);
 	return response;
 }
 
-static struct http_response *list_members(struct api_call *call)
+static struct http_response *list_members(struct api_job *job)
 {
-	struct leader *leader = call->leader;
+	struct leader *leader = job->leader;
 	struct cluster_settings cluster = leader_cluster(leader);
 	struct buf body = buf_limit(MEMBERS_BYTES_MAX);
 	struct json_writer w = json_writer(&body);
@@ -187,23 +198,21 @@ static struct http_response *list_members(struct api_call *call)
 	return api_json(200, &body);
 }
 
-static struct http_response *forget_member(struct api_call *call)
+static struct http_response *forget_member(struct api_job *job)
 {
-	struct leader *leader = call->leader;
+	struct leader *leader = job->leader;
 	AUTO_FINI(buf) name = buf_limit(1024);
 	enum members_forgot forgot;
 	struct error err;
 	bool stored = true;
 
-	buf_add(&name, call->rest);
+	buf_add(&name, job->rest);
 	leader_lock(leader);
-	forgot = members_may_forget(leader->members, call->rest);
+	forgot = members_may_forget(leader->members, job->rest);
 	if (forgot == MEMBERS_FORGOT)
-		stored = store_delete_member(leader->store, buf_text(&name), &err);
-	if (forgot == MEMBERS_FORGOT && stored) {
-		members_erase(leader->members, call->rest);
+		stored = leader_forget_locked(leader, buf_text(&name), &err);
+	if (forgot == MEMBERS_FORGOT && stored)
 		ring_write_now_locked(leader->ring);
-	}
 	leader_unlock(leader);
 	if (forgot == MEMBERS_UNKNOWN)
 		return api_error(404, "unknown", "there is no member of this name");
@@ -211,14 +220,15 @@ static struct http_response *forget_member(struct api_call *call)
 		return api_error(409, "conflict", "the member is alive; stop it, or wait until it is lost");
 	if (!stored)
 		return api_error_of(&err);
-	log_info("member.forgotten", "name=%s by=%s", log_quote(call->rest),
-		log_quote(str_of(call->who.user)));
+	log_info("member.forgotten", "name=%s by=%s", log_quote(job->rest), log_quote(str_of(job->who.user)));
 	return http_response_empty(204);
 }
 
-struct http_response *cluster_members(struct api_call *call)
+struct http_response *cluster_members(void *arg)
 {
-	if (!call->rest.len)
-		return api_is_read(call) ? list_members(call) : api_method_not_allowed("GET, HEAD");
-	return api_is_read(call) ? api_method_not_allowed("DELETE") : forget_member(call);
+	struct api_job *job = arg;
+
+	if (!job->rest.len)
+		return api_is_read(job) ? list_members(job) : api_method_not_allowed(ROUTE_READS);
+	return api_is_read(job) ? api_method_not_allowed(ROUTE_M(DELETE)) : forget_member(job);
 }

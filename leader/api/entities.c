@@ -25,33 +25,33 @@
 
 /* Lists. */
 
-static bool read_page(struct api_call *call, uint64_t *ret_n, struct buf *last)
+static bool read_page(struct api_job *job, uint64_t *ret_n, struct buf *last)
 {
 	AUTO_FINI(buf) n = buf_limit(32);
 	bool given;
 
 	*ret_n = PAGE_DEFAULT;
-	if (!api_parameter(call, "n", &n, &given))
+	if (!api_parameter(job, "n", &n, &given))
 		return false;
 	if (given && (!str_to_number(buf_str(&n), PAGE_MAX, ret_n) || !*ret_n))
 		return false;
-	return api_parameter(call, "last", last, &given);
+	return api_parameter(job, "last", last, &given);
 }
 
-static void put_link(struct http_response *response, const struct api_call *call, uint64_t n, struct str last)
+static void put_link(struct http_response *response, const struct api_job *job, uint64_t n, struct str last)
 {
 	AUTO_FINI(buf) link = buf_limit(2048);
 
-	buf_format(&link, "</api/%s?n=%" PRIu64 "&last=", entity_kind_name(call->kind), n);
+	buf_format(&link, "</api/%s?n=%" PRIu64 "&last=", entity_kind_name(job->kind), n);
 	buf_url(&link, last, "");
 	buf_puts(&link, ">; rel=\"next\"");
 	if (!link.failed)
 		http_response_header(response, "Link", buf_text(&link));
 }
 
-static struct http_response *list(struct api_call *call)
+static struct http_response *list(struct api_job *job)
 {
-	AUTO(state) *state = leader_state(call->leader);
+	AUTO(state) *state = leader_state(job->leader);
 	AUTO_FINI(buf) last = buf_limit(1024);
 	struct buf body = buf_limit(BODY_MAX);
 	struct json_writer w = json_writer(&body);
@@ -59,37 +59,37 @@ static struct http_response *list(struct api_call *call)
 	struct entity *entity = NULL;
 	uint64_t n;
 
-	if (!read_page(call, &n, &last))
+	if (!read_page(job, &n, &last))
 		return api_error(400, "invalid", "n is 1 to %d, and last an id", PAGE_MAX);
-	size_t begin = last.len ? state_after(state, call->kind, buf_str(&last)) : 0, at = begin;
+	size_t begin = last.len ? state_after(state, job->kind, buf_str(&last)) : 0, at = begin;
 	json_open_object(&w);
-	json_put_int(&w, "total", (int64_t)state_count(state, call->kind));
+	json_put_int(&w, "total", (int64_t)state_count(state, job->kind));
 	json_put_int(&w, "revision", (int64_t)state_revision(state));
 	json_key(&w, STR("items"));
 	json_open_array(&w);
-	for (; at - begin < n && state_at(state, call->kind, at); at++) {
-		entity = state_at(state, call->kind, at);
+	for (; at - begin < n && state_at(state, job->kind, at); at++) {
+		entity = state_at(state, job->kind, at);
 		entity_to_json(entity, &w);
 	}
 	json_close_array(&w);
 	json_close_object(&w);
 	response = api_json(200, &body);
-	if (entity && state_at(state, call->kind, at))
-		put_link(response, call, n, entity_id(entity));
+	if (entity && state_at(state, job->kind, at))
+		put_link(response, job, n, entity_id(entity));
 	return response;
 }
 
 /* One. */
 
-static struct http_response *read_one(struct api_call *call)
+static struct http_response *read_one(struct api_job *job)
 {
-	AUTO(state) *state = leader_state(call->leader);
-	struct entity *entity = state_find(state, call->kind, call->rest);
-	const char *known = http_headers_find(call->http->headers, "If-None-Match");
+	AUTO(state) *state = leader_state(job->leader);
+	struct entity *entity = state_find(state, job->kind, job->rest);
+	const char *known = http_headers_find(job->http->headers, "If-None-Match");
 	struct http_response *response;
 
 	if (!entity)
-		return entity_absent(call);
+		return entity_absent(job);
 	if (!known || !entity_tag_matches(str_of(known), entity))
 		return entity_response(200, entity);
 	response = http_response_empty(304);
@@ -100,89 +100,93 @@ static struct http_response *read_one(struct api_call *call)
 /* Delete: a user's keys go with the user, as the same write; with a worker's credential the peers' secret
  * changes. */
 
-static size_t gather_deletes(struct api_call *call, const struct state *state, const struct entity *entity,
-	struct store_change **ret)
+static size_t gather_deletes(struct api_job *job, const struct state *state, const struct entity *entity,
+	struct ledger_change **ret)
 {
-	size_t keys = call->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
-	struct store_change *changes = xnew_array(struct store_change, keys + 2);
+	size_t keys = job->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
+	struct ledger_change *changes = xnew_array(struct ledger_change, keys + 2);
 
 	changes[len++] =
-		(struct store_change){ .entity = entity_new_deleted(call->kind, entity_id(entity), 0),
+		(struct ledger_change){ .entity = entity_new_deleted(job->kind, entity_id(entity), 0),
 			.check = true,
 			.expected = entity_revision(entity) };
 	for (size_t i = 0; i < keys; i++) {
 		const struct entity *key = state_at(state, ENTITY_APIKEY, i);
 		if (str_is(entity_id(entity), entity_apikey(key)->owner))
-			changes[len++] = (struct store_change){ .entity = entity_new_deleted(
-									ENTITY_APIKEY, entity_id(key), 0) };
+			changes[len++] = (struct ledger_change){ .entity = entity_new_deleted(
+									 ENTITY_APIKEY, entity_id(key), 0) };
 	}
-	if (call->kind == ENTITY_WORKER)
+	if (job->kind == ENTITY_WORKER)
 		len += peer_secret_change(state, &changes[len]);
 	*ret = changes;
 	return len;
 }
 
-static struct http_response *delete_locked(struct api_call *call)
+static struct http_response *delete_locked(struct api_job *job)
 {
-	AUTO(state) *state = leader_state(call->leader);
-	struct entity *entity = state_find(state, call->kind, call->rest);
-	struct store_change *changes;
-	enum store_result result;
+	AUTO(state) *state = leader_state(job->leader);
+	struct entity *entity = state_find(state, job->kind, job->rest);
+	struct ledger_change *changes;
+	enum ledger_result result;
 	uint64_t revision;
 	struct error err;
 	size_t len, at;
 
-	if (!entity_tag_allows(call, entity))
+	leader_assert_locked(job->leader);
+	if (!entity_tag_allows(job, entity))
 		return entity_stale(entity);
 	if (!entity)
-		return entity_absent(call);
-	if (call->kind == ENTITY_USER && entity_is_last_admin(state, entity))
+		return entity_absent(job);
+	if (job->kind == ENTITY_USER && entity_is_last_admin(state, entity))
 		return api_error(409, "conflict", "this is the last enabled admin; make another one first");
-	len = gather_deletes(call, state, entity, &changes);
-	result = leader_write_locked(call->leader, changes, len, &revision, &at, &err);
+	len = gather_deletes(job, state, entity, &changes);
+	result = leader_write_locked(job->leader, changes, len, &revision, &at, &err);
 	for (size_t i = 0; i < len; i++)
 		entity_free(changes[i].entity);
 	free(changes);
-	if (result == STORE_FAILED)
+	if (result == LEDGER_FAILED)
 		return api_error_of(&err);
-	if (result == STORE_STALE)
+	if (result == LEDGER_STALE)
 		return entity_stale(entity);
 	log_info("entity.deleted", "kind=%s id=%s revision=%" PRIu64 " entities=%zu by=%s",
-		entity_kind_name(call->kind), log_quote(call->rest), revision, len,
-		log_quote(str_of(call->who.user)));
+		entity_kind_name(job->kind), log_quote(job->rest), revision, len,
+		log_quote(str_of(job->who.user)));
 	return http_response_empty(204);
 }
 
-static struct http_response *delete_one(struct api_call *call)
+static struct http_response *delete_one(struct api_job *job)
 {
 	struct http_response *response;
 
-	leader_lock(call->leader);
-	response = delete_locked(call);
-	leader_unlock(call->leader);
+	leader_lock(job->leader);
+	response = delete_locked(job);
+	leader_unlock(job->leader);
 	return response;
 }
 
 /* Which methods a kind has. */
 
-static const char *methods_of(const struct api_call *call)
+static unsigned methods_of(const struct api_job *job)
 {
-	bool one = call->rest.len > 0;
+	unsigned flags = entity_kind_flags(job->kind), methods = ROUTE_READS;
 
-	if (call->kind == ENTITY_RING)
-		return "GET, HEAD";
-	if (call->kind == ENTITY_SETTINGS)
-		return one ? "GET, HEAD, PUT, PATCH" : "GET, HEAD";
-	return one ? "GET, HEAD, PUT, PATCH, DELETE" : "GET, HEAD, POST";
+	if (!job->rest.len)
+		return flags & ENTITY_MAY_CREATE ? methods | ROUTE_M(POST) : methods;
+	if (flags & ENTITY_MAY_REPLACE)
+		methods |= ROUTE_M(PUT) | ROUTE_M(PATCH);
+	if (flags & ENTITY_MAY_DELETE)
+		methods |= ROUTE_M(DELETE);
+	return methods;
 }
 
-struct http_response *entities_serve(struct api_call *call)
+struct http_response *entities_serve(void *arg)
 {
-	const char *methods = methods_of(call);
+	struct api_job *job = arg;
+	unsigned methods = methods_of(job);
 
-	if (!api_has_method(methods, call->http->method))
+	if (!(methods & 1u << job->http->method))
 		return api_method_not_allowed(methods);
-	if (api_is_read(call))
-		return call->rest.len ? read_one(call) : list(call);
-	return call->http->method == HTTP_DELETE ? delete_one(call) : entity_write(call);
+	if (api_is_read(job))
+		return job->rest.len ? read_one(job) : list(job);
+	return job->http->method == HTTP_DELETE ? delete_one(job) : entity_write(job);
 }

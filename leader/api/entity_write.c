@@ -19,7 +19,7 @@
 #define TRIES 5
 
 struct edit {
-	struct api_call *call;
+	struct api_job *job;
 	const struct json *given;   /* the body, an object */
 	struct json_doc *completed; /* the same with what was added, or NULL */
 	char id[ENTITY_ID_MAX + 1];
@@ -52,20 +52,20 @@ bool entity_tag_matches(struct str tags, const struct entity *entity)
 	return false;
 }
 
-bool entity_tag_allows(const struct api_call *call, const struct entity *entity)
+bool entity_tag_allows(const struct api_job *job, const struct entity *entity)
 {
-	const char *match = http_headers_find(call->http->headers, "If-Match");
-	const char *none_match = http_headers_find(call->http->headers, "If-None-Match");
+	const char *match = http_headers_find(job->http->headers, "If-Match");
+	const char *none_match = http_headers_find(job->http->headers, "If-None-Match");
 
 	if (match && (!entity || !entity_tag_matches(str_of(match), entity)))
 		return false;
 	return !none_match || !entity || !entity_tag_matches(str_of(none_match), entity);
 }
 
-static bool is_conditional(const struct api_call *call)
+static bool is_conditional(const struct api_job *job)
 {
-	return http_headers_find(call->http->headers, "If-Match") ||
-	       http_headers_find(call->http->headers, "If-None-Match");
+	return http_headers_find(job->http->headers, "If-Match") ||
+	       http_headers_find(job->http->headers, "If-None-Match");
 }
 
 bool entity_is_last_admin(const struct state *state, const struct entity *user)
@@ -94,9 +94,9 @@ struct http_response *entity_response(unsigned status, const struct entity *enti
 	return response;
 }
 
-struct http_response *entity_absent(const struct api_call *call)
+struct http_response *entity_absent(const struct api_job *job)
 {
-	return api_error(404, "unknown", "there is no %s of this id", entity_kind_name(call->kind));
+	return api_error(404, "unknown", "there is no %s of this id", entity_kind_name(job->kind));
 }
 
 struct http_response *entity_stale(const struct entity *entity)
@@ -130,7 +130,7 @@ static struct http_response *secret_response(const struct edit *edit)
 	json_open_object(&w);
 	json_put_str(&w, "clientId", entity_id(edit->made));
 	json_put_text(&w, "clientSecret", edit->secret);
-	if (edit->call->kind == ENTITY_APIKEY)
+	if (edit->job->kind == ENTITY_APIKEY)
 		json_put_text(&w, "apiKey", key);
 	json_key(&w, STR("entity"));
 	entity_to_json(edit->made, &w);
@@ -230,22 +230,22 @@ static bool complete_user(struct edit *edit, struct error *err)
 /* A whole body leaves out what reading it does not show. */
 static bool complete_secrets(struct edit *edit, struct error *err)
 {
-	if (edit->call->kind == ENTITY_APIKEY)
+	if (edit->job->kind == ENTITY_APIKEY)
 		return complete_apikey(edit, err);
-	if (edit->call->kind == ENTITY_WORKER)
+	if (edit->job->kind == ENTITY_WORKER)
 		return complete_worker(edit, err);
-	return edit->call->kind != ENTITY_USER || complete_user(edit, err);
+	return edit->job->kind != ENTITY_USER || complete_user(edit, err);
 }
 
 /* Checks beyond one entity's own. */
 
 static bool check_references(const struct edit *edit, const struct state *state, struct error *err)
 {
-	if (edit->call->kind == ENTITY_APIKEY && !edit->base &&
+	if (edit->job->kind == ENTITY_APIKEY && !edit->base &&
 		!state_find(state, ENTITY_USER, str_of(entity_apikey(edit->made)->owner)))
 		return error_set(err, ERROR_INVALID, NULL, "owner: there is no user \"%s\"",
 			entity_apikey(edit->made)->owner);
-	if (edit->call->kind == ENTITY_USER && edit->base && entity_is_last_admin(state, edit->base) &&
+	if (edit->job->kind == ENTITY_USER && edit->base && entity_is_last_admin(state, edit->base) &&
 		!first_start_is_admin(entity_user(edit->made)))
 		return error_set(
 			err, ERROR_CONFLICT, NULL, "this is the last enabled admin; make another one first");
@@ -259,97 +259,98 @@ static bool revokes(const struct edit *edit)
 {
 	const struct worker_key *old, *new;
 
-	if (edit->call->kind != ENTITY_WORKER || !edit->base)
+	if (edit->job->kind != ENTITY_WORKER || !edit->base)
 		return false;
 	old = entity_worker(edit->base);
 	new = entity_worker(edit->made);
 	return (old->enabled && !new->enabled) || strcmp(old->secret_hash, new->secret_hash) != 0;
 }
 
-static enum store_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
+static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
 {
-	AUTO(state) *state = leader_state(edit->call->leader);
-	struct store_change changes[2] = { { .entity = edit->made,
+	AUTO(state) *state = leader_state(edit->job->leader);
+	struct ledger_change changes[2] = { { .entity = edit->made,
 		.check = true,
 		.expected = edit->base ? entity_revision(edit->base) : 0 } };
-	enum store_result result;
+	enum ledger_result result;
 	size_t len = 1, at;
 
+	leader_assert_locked(edit->job->leader);
 	if (!check_references(edit, state, err))
-		return STORE_FAILED;
+		return LEDGER_FAILED;
 	if (revokes(edit))
 		len += peer_secret_change(state, &changes[1]);
-	result = leader_write_locked(edit->call->leader, changes, len, ret_revision, &at, err);
+	result = leader_write_locked(edit->job->leader, changes, len, ret_revision, &at, err);
 	entity_free(changes[1].entity);
 	return result;
 }
 
-static enum store_result write_made(struct edit *edit, struct error *err)
+static enum ledger_result write_made(struct edit *edit, struct error *err)
 {
-	struct leader *leader = edit->call->leader;
-	enum store_result result;
+	struct leader *leader = edit->job->leader;
+	enum ledger_result result;
 	struct entity *stamped;
 	uint64_t revision;
 
 	leader_lock(leader);
 	result = write_locked(edit, &revision, err);
 	leader_unlock(leader);
-	if (result != STORE_WRITTEN)
+	if (result != LEDGER_WRITTEN)
 		return result;
 	stamped = entity_with_revision(edit->made, revision);
 	entity_free(edit->made);
 	edit->made = stamped;
 	log_info("entity.written", "kind=%s id=%s revision=%" PRIu64 " by=%s",
-		entity_kind_name(edit->call->kind), log_quote(str_of(edit->id)), revision,
-		log_quote(str_of(edit->call->who.user)));
-	return STORE_WRITTEN;
+		entity_kind_name(edit->job->kind), log_quote(str_of(edit->id)), revision,
+		log_quote(str_of(edit->job->who.user)));
+	return LEDGER_WRITTEN;
 }
 
 static bool make(struct edit *edit, struct error *err)
 {
-	enum http_method method = edit->call->http->method;
+	enum http_method method = edit->job->http->method;
 
 	if (method == HTTP_PATCH)
 		return entity_from_json(
-			edit->call->kind, str_of(edit->id), edit->given, edit->base, &edit->made, err);
+			edit->job->kind, str_of(edit->id), edit->given, edit->base, &edit->made, err);
 	return complete_secrets(edit, err) &&
-	       entity_from_json(edit->call->kind, str_of(edit->id), edit->given, NULL, &edit->made, err);
+	       entity_from_json(edit->job->kind, str_of(edit->id), edit->given, NULL, &edit->made, err);
 }
 
 /* NULL: somebody was faster, try again. */
 static struct http_response *write_once(struct edit *edit)
 {
-	AUTO(state) *state = leader_state(edit->call->leader);
-	enum http_method method = edit->call->http->method;
+	AUTO(state) *state = leader_state(edit->job->leader);
+	enum http_method method = edit->job->http->method;
 	struct error err;
 
-	edit->base = entity_ref(state_find(state, edit->call->kind, str_of(edit->id)));
-	if (!entity_tag_allows(edit->call, edit->base))
+	edit->base = entity_ref(state_find(state, edit->job->kind, str_of(edit->id)));
+	if (!entity_tag_allows(edit->job, edit->base))
 		return entity_stale(edit->base);
 	if (method == HTTP_PATCH && !edit->base)
-		return entity_absent(edit->call);
+		return entity_absent(edit->job);
 	if (method == HTTP_POST && edit->base)
 		return api_error(409, "conflict", "it exists already; use PUT or PATCH");
 	if (!make(edit, &err))
 		return api_error_of(&err);
 	switch (write_made(edit, &err)) {
-	case STORE_WRITTEN:
+	case LEDGER_WRITTEN:
 		return written_response(edit);
-	case STORE_FAILED:
+	case LEDGER_FAILED:
 		return api_error_of(&err);
-	case STORE_STALE:
+	case LEDGER_STALE:
 		break;
 	}
-	return is_conditional(edit->call) ? api_error(412, "stale", "it has changed meanwhile; read it again")
-					  : NULL;
+	return is_conditional(edit->job) ? api_error(412, "stale", "it has changed meanwhile; read it again")
+					 : NULL;
 }
 
 static bool take_id(struct edit *edit, struct error *err)
 {
-	struct api_call *call = edit->call;
-	struct str id = call->rest.len ? call->rest : json_str(json_find(edit->given, "id"));
+	struct api_job *job = edit->job;
+	struct str id = job->rest.len ? job->rest : json_str(json_find(edit->given, "id"));
 
-	if (call->kind == ENTITY_APIKEY && !id.len && !has(edit, "id")) {
+	if (job->kind == ENTITY_APIKEY && !id.len && !has(edit, "id")) {
 		random_hex(edit->id, CLIENT_ID_BYTES);
 		return true;
 	}
@@ -360,14 +361,14 @@ static bool take_id(struct edit *edit, struct error *err)
 	return true;
 }
 
-static struct http_response *write_body(struct api_call *call, const struct json *given)
+static struct http_response *write_body(struct api_job *job, const struct json *given)
 {
 	struct http_response *response = NULL;
 	char id[ENTITY_ID_MAX + 1] = "";
 	struct error err;
 
 	for (unsigned i = 0; i < TRIES && !response; i++) {
-		__attribute__((cleanup(edit_fini))) struct edit edit = { .call = call, .given = given };
+		__attribute__((cleanup(edit_fini))) struct edit edit = { .job = job, .given = given };
 		if (*id)
 			memcpy(edit.id, id, sizeof(id));
 		else if (!take_id(&edit, &err))
@@ -378,14 +379,14 @@ static struct http_response *write_body(struct api_call *call, const struct json
 	return response ? response : api_error(503, "busy", "others change it all the time; try again");
 }
 
-struct http_response *entity_write(struct api_call *call)
+struct http_response *entity_write(struct api_job *job)
 {
 	AUTO(json_doc) *doc = NULL;
 	struct error err;
 
-	if (!json_parse(call->http->body, &doc, &err))
+	if (!json_parse(job->http->body, &doc, &err))
 		return api_error_of(&err);
 	if (json_kind(json_root(doc)) != JSON_OBJECT)
 		return api_error(400, "invalid", "the body must be a JSON object");
-	return write_body(call, json_root(doc));
+	return write_body(job, json_root(doc));
 }

@@ -12,13 +12,13 @@
 
 #include "leader/api/call.h"
 
-struct http_response *entity_write(struct api_call *call);
+struct http_response *entity_write(struct api_job *job);
 
 struct http_response *entity_response(unsigned status, const struct entity *entity); /* with ETag */
-struct http_response *entity_absent(const struct api_call *call);                    /* 404 */
+struct http_response *entity_absent(const struct api_job *job);                    /* 404 */
 struct http_response *entity_stale(const struct entity *entity);                     /* 412; NULL: it is not there */
 /* `tags` of If-Match or If-None-Match: "*" or one of a list is the entity's. */
 bool entity_tag_matches(struct str tags, const struct entity *entity);
 /* The conditions of the request hold for the entity, or for its absence (NULL). */
-bool entity_tag_allows(const struct api_call *call, const struct entity *entity);
+bool entity_tag_allows(const struct api_job *job, const struct entity *entity);
 bool entity_is_last_admin(const struct state *state, const struct entity *user);

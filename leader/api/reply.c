@@ -9,6 +9,8 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 
+#define ALLOW_MAX 128
+
 struct http_response *api_json(unsigned status, struct buf *body)
 {
 	struct http_response *response;
@@ -84,21 +86,14 @@ struct http_response *api_error_of(const struct error *err)
 	return error_response(500, "internal", "something went wrong in the leader; its log says what");
 }
 
-bool api_has_method(const char *allow, enum http_method method)
+struct http_response *api_method_not_allowed(unsigned allowed)
 {
-	struct str rest = str_of(allow), item;
+	AUTO_FINI(buf) text = buf_limit(ALLOW_MAX);
+	struct http_response *response;
 
-	while (str_next(&rest, ',', &item))
-		if (str_is(item, http_method_name(method)))
-			return true;
-	return false;
-}
-
-struct http_response *api_method_not_allowed(const char *allow)
-{
-	struct http_response *response = api_error(405, "method_not_allowed", "allowed here: %s", allow);
-
-	http_response_header(response, "Allow", allow);
+	route_allow(allowed, &text);
+	response = api_error(405, "method_not_allowed", "allowed here: %s", buf_text(&text));
+	http_response_header(response, "Allow", buf_text(&text));
 	return response;
 }
 
@@ -107,15 +102,15 @@ struct http_response *api_bad_query(void)
 	return api_error(400, "invalid", "a parameter of the query is broken, or there twice");
 }
 
-bool api_parameter(const struct api_call *call, const char *name, struct buf *into, bool *ret_given)
+bool api_parameter(const struct api_job *job, const char *name, struct buf *into, bool *ret_given)
 {
-	unsigned count = http_query_get(call->http->query, name, into);
+	unsigned count = http_query_get(job->http->query, name, into);
 
 	*ret_given = count > 0;
 	return count <= 1 && !into->failed;
 }
 
-bool api_is_read(const struct api_call *call)
+bool api_is_read(const struct api_job *job)
 {
-	return call->http->method == HTTP_GET || call->http->method == HTTP_HEAD;
+	return job->http->method == HTTP_GET || job->http->method == HTTP_HEAD;
 }

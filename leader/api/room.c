@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/api/room.h"
 
-#include <pthread.h>
 #include <string.h>
 
+#include "common/lock.h"
+
 /* Of the whole process, as there is one leader in it. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock lock = LOCK_INIT;
 static struct room_held *holders;
 
 static bool has_room_locked(const struct room_held *asking)
 {
 	uint64_t all = asking->bytes, own = asking->bytes;
 
+	lock_assert(&lock);
 	for (const struct room_held *held = holders; held; held = held->next) {
 		all += held->bytes;
 		if (!strcmp(held->who, asking->who))
@@ -30,7 +32,7 @@ bool room_take(struct room_held *held, const char *who, int64_t length, uint64_t
 		held->bytes = 0;
 		return true;
 	}
-	pthread_mutex_lock(&lock);
+	lock_take(&lock);
 	has = has_room_locked(held);
 	if (has) {
 		held->next = holders;
@@ -38,7 +40,7 @@ bool room_take(struct room_held *held, const char *who, int64_t length, uint64_t
 	} else {
 		held->bytes = 0;
 	}
-	pthread_mutex_unlock(&lock);
+	lock_drop(&lock);
 	return has;
 }
 
@@ -46,13 +48,13 @@ void room_leave(struct room_held *held)
 {
 	if (!held->bytes)
 		return;
-	pthread_mutex_lock(&lock);
+	lock_take(&lock);
 	for (struct room_held **at = &holders; *at; at = &(*at)->next) {
 		if (*at != held)
 			continue;
 		*at = held->next;
 		break;
 	}
-	pthread_mutex_unlock(&lock);
+	lock_drop(&lock);
 	held->bytes = 0;
 }

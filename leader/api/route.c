@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * route - one table of all endpoints, and the road of a request through it:
+ * route - one table of all endpoints (common/route.h), and the road of a request through it:
  *
- *     guard --> find the row --> who is asking? --> may they? --> inline, job or feed
+ *     guard --> find the row --> who is asking? --> may they? --> inline, job or stream
  *                                  `-- a password that is not remembered: verified first
  *
  * A body is read only when it is known who sends it.
@@ -17,8 +17,6 @@
 #include "leader/api/call.h"
 #include "leader/api/guard.h"
 #include "leader/api/room.h"
-#include "leader/api/system.h"
-#include "leader/feed.h"
 #include "leader/lane.h"
 #include "leader/waiting.h"
 
@@ -29,86 +27,79 @@
 #define BEAT_MOST (16 * 1024)
 #define PARK_MS   500
 
-enum { FOR_ALL = 0, FOR_WORKER = 1, FOR_ADMIN = 2 };
+/* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those. */
+enum { PLACE_POOL, PLACE_LANE };
 
-struct route {
-	const char *prefix;
-	bool below;   /* the path may go on after a '/' */
-	unsigned who; /* FOR_... */
-	const char *methods;
-	struct http_response *(*inline_f)(struct leader *leader);
-	api_call_f *job; /* neither of both: the feed */
-	size_t body_max;
-	bool lane; /* large bodies are worked on one at a time */
-	enum entity_kind kind;
-};
+/* Who may. */
 
+static bool by_worker(const void *arg)
+{
+	return ((const struct api_call *)arg)->who.role == LOGIN_WORKER;
+}
+
+static bool by_admin(const void *arg)
+{
+	return ((const struct api_call *)arg)->who.role == LOGIN_ADMIN;
+}
+
+static bool by_both(const void *arg)
+{
+	return by_worker(arg) || by_admin(arg);
+}
+
+#define CHANGES (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
 #define ENTITY_ROUTE(name, kind_)                                                                            \
 	{                                                                                                    \
-		.prefix = "/api/" name, .below = true, .who = FOR_ADMIN,                                     \
-		.methods = "GET, HEAD, POST, PUT, PATCH, DELETE", .job = entities_serve,                     \
-		.body_max = ADMIN_BODY_MAX, .kind = kind_                                                    \
+		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
+		.kind = ROUTE_JOB, .job_f = entities_serve, .authorise = by_admin,                           \
+		.body_max = ADMIN_BODY_MAX, .what = kind_                                                    \
 	}
 
-static const struct route routes[] = {
-	{ .prefix = "/livez", .methods = "GET, HEAD", .inline_f = system_livez },
-	{ .prefix = "/readyz", .methods = "GET, HEAD", .inline_f = system_readyz },
-	{ .prefix = "/metrics", .methods = "GET, HEAD", .inline_f = system_metrics },
-	{ .prefix = "/api/cluster/state", .who = FOR_WORKER | FOR_ADMIN, .methods = "GET, HEAD" },
-	{ .prefix = "/api/cluster/quotas",
-		.who = FOR_WORKER,
-		.methods = "PUT",
-		.job = cluster_report,
+/* `what` is the kind of entities. */
+static const struct route rows[] = {
+	{ .operation = "livez", .path = "/livez", .methods = ROUTE_READS, .inline_f = system_livez },
+	{ .operation = "readyz", .path = "/readyz", .methods = ROUTE_READS, .inline_f = system_readyz },
+	{ .operation = "metrics", .path = "/metrics", .methods = ROUTE_READS, .inline_f = system_metrics },
+	{ .operation = "state",
+		.path = "/api/cluster/state",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_STREAM,
+		.authorise = by_both,
+		.stream_f = cluster_state },
+	{ .operation = "report",
+		.path = "/api/cluster/quotas",
+		.methods = ROUTE_M(PUT),
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.place = PLACE_LANE,
 		.body_max = USAGE_BYTES_MAX,
-		.lane = true },
-	{ .prefix = "/api/cluster/members",
-		.below = true,
-		.who = FOR_ADMIN,
-		.methods = "GET, HEAD, DELETE",
-		.job = cluster_members },
-	{ .prefix = "/api/usage", .who = FOR_ADMIN, .methods = "GET, HEAD", .job = usage_serve },
-	ENTITY_ROUTE("user", ENTITY_USER),
-	ENTITY_ROUTE("users", ENTITY_USER),
-	ENTITY_ROUTE("apikey", ENTITY_APIKEY),
-	ENTITY_ROUTE("apikeys", ENTITY_APIKEY),
-	ENTITY_ROUTE("policy", ENTITY_POLICY),
-	ENTITY_ROUTE("policies", ENTITY_POLICY),
-	ENTITY_ROUTE("settings", ENTITY_SETTINGS),
-	ENTITY_ROUTE("worker", ENTITY_WORKER),
-	ENTITY_ROUTE("workers", ENTITY_WORKER),
-	ENTITY_ROUTE("ring", ENTITY_RING),
-	ENTITY_ROUTE("rings", ENTITY_RING),
+		.job_f = cluster_report },
+	{ .operation = "members",
+		.path = "/api/cluster/members*",
+		.methods = ROUTE_READS | ROUTE_M(DELETE),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.job_f = cluster_members },
+	{ .operation = "usage",
+		.path = "/api/usage",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.job_f = usage_serve },
+#define KIND(constant, name, plural, ...)                                                                    \
+	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
+#include "proto/entity_kinds.def"
+#undef KIND
 };
+static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
 
-static bool path_matches(const struct route *route, struct str path, struct str *ret_rest)
-{
-	struct str rest = path;
-
-	if (!str_skip(&rest, route->prefix))
-		return false;
-	if (rest.len && (!route->below || !str_skip(&rest, "/")))
-		return false;
-	*ret_rest = rest;
-	return true;
-}
-
-static const struct route *find_route(struct str path, struct str *ret_rest)
-{
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		if (path_matches(&routes[i], path, ret_rest))
-			return &routes[i];
-	return NULL;
-}
-
-/* May they? */
-
-static struct http_response *refuse(const struct route *route, const struct login_who *who)
+static struct http_response *refuse(const struct api_call *call)
 {
 	struct http_response *response;
 
-	if (who->role == LOGIN_WORKER || *who->user)
+	if (call->who.role == LOGIN_WORKER || *call->who.user)
 		return api_error(403, "denied",
-			route->who == FOR_WORKER
+			call->route->authorise == by_worker
 				? "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
 				  "CLUSTER_LEADER_CLIENT_SECRET or a credential of their own"
 				: "only admins may do this");
@@ -118,63 +109,47 @@ static struct http_response *refuse(const struct route *route, const struct logi
 	return response;
 }
 
-static bool may(const struct route *route, const struct login_who *who)
-{
-	switch (who->role) {
-	case LOGIN_NOBODY:
-		return route->who == FOR_ALL;
-	case LOGIN_WORKER:
-		return route->who == FOR_ALL || (route->who & FOR_WORKER);
-	case LOGIN_ADMIN:
-		return route->who == FOR_ALL || (route->who & FOR_ADMIN);
-	}
-	return false;
-}
-
 /* Jobs. */
 
-struct job {
-	struct leader *leader;
+/* A job with what it holds until it ends. */
+struct task {
+	struct api_job job;
 	const struct route *route;
-	struct login_who who;
+	size_t rest_len;
 	struct room_held room;
 	struct lane_place place;
 };
 
-static void job_free(void *context)
+static void task_free(void *context)
 {
-	struct job *job = context;
+	struct task *task = context;
 
-	room_leave(&job->room);
-	lane_leave(&job->place);
-	free(job);
+	room_leave(&task->room);
+	lane_leave(&task->place);
+	free(task);
 }
 
 static void work(void *arg)
 {
-	struct endpoint_call *http = arg;
-	struct job *job = http->context;
-	struct api_call call = { .leader = job->leader,
-		.who = job->who,
-		.http = http,
-		.in_lane = job->place.lane,
-		.kind = job->route->kind };
-	struct http_response *response;
+	struct task *task = arg;
+	struct endpoint_call *http = task->job.http;
+	struct http_response *response = task->route->job_f(&task->job);
 
-	(void)path_matches(job->route, http->path, &call.rest);
-	response = job->route->job(&call);
 	if (response)
 		endpoint_reply(http, response);
 }
 
-static void job_run(struct endpoint_call *http)
+static void task_run(struct endpoint_call *http)
 {
-	struct job *job = http->context;
+	struct task *task = http->context;
 
-	if (job->place.lane)
-		lane_do(&job->place, work, http);
+	task->job.http = http;
+	task->job.in_lane = task->place.lane;
+	task->job.rest = str_from(http->path.at + http->path.len - task->rest_len, task->rest_len);
+	if (task->place.lane)
+		lane_do(&task->place, work, task);
 	else
-		work(http);
+		work(task);
 }
 
 static struct http_response *busy(const char *why)
@@ -186,29 +161,42 @@ static struct http_response *busy(const char *why)
 }
 
 /* A worker is known by its own credential, or by what it says before its body is read. */
-static bool take_place(struct job *job, const struct http_request *request)
+static bool take_place(struct task *task, const struct http_request *request)
 {
-	const char *said = http_request_header(request, "Zot-Worker-Name");
+	const char *said = http_request_header(request, "Zot-Worker-Name"), *own = task->job.who.worker;
 	int64_t length = http_request_length(request);
 
-	if (!job->route->lane || (length >= 0 && length <= BEAT_MOST))
+	if (task->route->place != PLACE_LANE || (length >= 0 && length <= BEAT_MOST))
 		return true;
-	return lane_take(job->leader->counts, str_of(*job->who.worker || !said ? job->who.worker : said),
-		LANE_LONG, &job->place);
+	return lane_take(
+		task->job.leader->counts, str_of(*own || !said ? own : said), LANE_LONG, &task->place);
 }
 
-static bool try_job(struct leader *leader, const struct route *route, struct http_request *request,
-	const struct login_who *who)
+static struct task *task_new(const struct api_call *call)
 {
-	struct job *job = xnew(struct job);
+	struct task *task = xnew(struct task);
 
-	*job = (struct job){ .leader = leader, .route = route, .who = *who };
-	if (!take_place(job, request) ||
-		!room_take(&job->room, job->who.worker, http_request_length(request), route->body_max)) {
-		job_free(job);
+	task->job = (struct api_job){
+		.leader = call->leader, .who = call->who, .kind = (enum entity_kind)call->route->what
+	};
+	task->route = call->route;
+	task->rest_len = call->rest.len;
+	return task;
+}
+
+static bool try_job(const struct api_call *call)
+{
+	const struct route *route = call->route;
+	struct task *task = task_new(call);
+
+	if (!take_place(task, call->request) ||
+		!room_take(&task->room, task->job.who.worker, http_request_length(call->request),
+			route->body_max)) {
+		task_free(task);
 		return false;
 	}
-	endpoint_start_job(request, leader->pool, route->body_max, job_run, api_error_of, job, job_free);
+	endpoint_start_job(
+		call->request, call->leader->pool, route->body_max, task_run, api_error_of, task, task_free);
 	return true;
 }
 
@@ -217,75 +205,79 @@ static bool try_job(struct leader *leader, const struct route *route, struct htt
 struct parked {
 	struct waiting waiting; /* first */
 	uint32_t magic;
-	struct leader *leader;
-	const struct route *route;
-	struct http_request *request;
-	struct login_who who;
+	struct api_call call;
 	struct loop_timer timer;
 };
 
 static void parked_free(struct parked *parked)
 {
-	loop_timer_stop(parked->leader->loop, &parked->timer);
+	loop_timer_stop(parked->call.leader->loop, &parked->timer);
 	parked->magic = 0;
 	free(parked);
 }
 
 static void parked_gone(struct waiting *waiting)
 {
-	parked_free(OBJ_CAST(parked, PARKED_MAGIC, (void *)waiting));
+	struct parked *parked = OBJ_CAST(parked, PARKED_MAGIC, (void *)waiting);
+
+	loop_assert(parked->call.leader->loop);
+	parked_free(parked);
 }
 
 static void on_parked(void *arg)
 {
 	struct parked *parked = OBJ_CAST(parked, PARKED_MAGIC, arg);
 
-	http_request_set_context(parked->request, NULL);
-	if (!try_job(parked->leader, parked->route, parked->request, &parked->who))
-		http_request_reply(parked->request, busy("too many large bodies are on their way"));
+	loop_assert(parked->call.leader->loop);
+	http_request_set_context(parked->call.request, NULL);
+	if (!try_job(&parked->call))
+		http_request_reply(parked->call.request, busy("too many large bodies are on their way"));
 	parked_free(parked);
 }
 
-static void start_job(struct leader *leader, const struct route *route, struct http_request *request,
-	const struct login_who *who)
+static void start_job(const struct api_call *call)
 {
 	struct parked *parked;
 
-	if (try_job(leader, route, request, who))
+	if (try_job(call))
 		return;
 	parked = xnew(struct parked);
-	*parked = (struct parked){ .waiting = { parked_gone },
-		.magic = PARKED_MAGIC,
-		.leader = leader,
-		.route = route,
-		.request = request,
-		.who = *who };
-	http_request_set_context(request, parked);
-	loop_timer_start(leader->loop, &parked->timer, PARK_MS, on_parked, parked);
+	*parked = (struct parked){ .waiting = { parked_gone }, .magic = PARKED_MAGIC, .call = *call };
+	http_request_set_context(call->request, parked);
+	loop_timer_start(call->leader->loop, &parked->timer, PARK_MS, on_parked, parked);
 }
 
 /* The request. */
 
-static void admit(struct leader *leader, const struct route *route, struct http_request *request,
-	const struct login_who *who)
+static void serve(struct api_call *call)
 {
-	if (!may(route, who))
-		http_request_reply(request, refuse(route, who));
-	else if (route->inline_f)
-		http_request_reply(request, route->inline_f(leader));
-	else if (route->job)
-		start_job(leader, route, request, who);
+	const struct route *route = call->route;
+
+	switch (route->kind) {
+	case ROUTE_INLINE:
+		http_request_reply(call->request, route->inline_f(call));
+		return;
+	case ROUTE_JOB:
+		start_job(call);
+		return;
+	case ROUTE_STREAM:
+		route->stream_f(call);
+	}
+}
+
+static void admit(struct api_call *call)
+{
+	if (call->route->authorise && !call->route->authorise(call))
+		http_request_reply(call->request, refuse(call));
 	else
-		feed_serve(leader->feed, request, who);
+		serve(call);
 }
 
 /* A password is being verified. */
 struct verify {
 	struct waiting waiting; /* first */
 	uint32_t magic;
-	struct leader *leader;
-	const struct route *route;
-	struct http_request *request;
+	struct api_call call;
 	struct login_wait *wait;
 };
 
@@ -299,6 +291,7 @@ static void verify_gone(struct waiting *waiting)
 {
 	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, (void *)waiting);
 
+	loop_assert(verify->call.leader->loop);
 	login_cancel(verify->wait);
 	verify_free(verify);
 }
@@ -316,57 +309,64 @@ static void on_verified(void *arg, const struct login_who *who, unsigned retry_a
 {
 	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
 
-	http_request_set_context(verify->request, NULL);
+	loop_assert(verify->call.leader->loop);
+	http_request_set_context(verify->call.request, NULL);
+	verify->call.who = *who;
 	if (retry_after_s)
-		http_request_reply(verify->request, later(retry_after_s));
+		http_request_reply(verify->call.request, later(retry_after_s));
 	else
-		admit(verify->leader, verify->route, verify->request, who);
+		admit(&verify->call);
 	verify_free(verify);
 }
 
-static void start_verify(struct leader *leader, const struct route *route, struct http_request *request,
-	const struct login_ask *ask)
+static void start_verify(const struct api_call *call, const struct login_ask *ask)
 {
 	struct verify *verify = xnew(struct verify);
 
-	*verify = (struct verify){ .waiting = { verify_gone },
-		.magic = VERIFY_MAGIC,
-		.leader = leader,
-		.route = route,
-		.request = request };
-	http_request_set_context(request, verify);
-	verify->wait = login_start(leader->login, ask, leader->loop, on_verified, verify);
+	*verify = (struct verify){ .waiting = { verify_gone }, .magic = VERIFY_MAGIC, .call = *call };
+	http_request_set_context(call->request, verify);
+	verify->wait = login_start(call->leader->login, ask, call->leader->loop, on_verified, verify);
 }
 
-static void ask_who(struct leader *leader, const struct route *route, struct http_request *request)
+static void ask_who(struct api_call *call)
 {
-	AUTO(state) *state = leader_state(leader);
+	AUTO(state) *state = leader_state(call->leader);
 	struct login_ask ask = { .state = state,
-		.header = http_request_header(request, "Authorization"),
-		.client = http_request_ip(request) };
-	struct login_who who = { .role = LOGIN_NOBODY };
+		.header = http_request_header(call->request, "Authorization"),
+		.client = http_request_ip(call->request) };
 
-	if (route->who == FOR_ALL || login_try(leader->login, &ask, &who))
-		admit(leader, route, request, &who);
+	if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who))
+		admit(call);
 	else
-		start_verify(leader, route, request, &ask);
+		start_verify(call, &ask);
+}
+
+static void find_row(struct api_call *call)
+{
+	struct http_request *request = call->request;
+	unsigned allowed;
+	enum route_found found = route_find(table, http_request_path(request), http_request_method(request),
+		&call->route, &call->rest, &allowed);
+
+	if (found == ROUTE_FOUND)
+		ask_who(call);
+	else if (found == ROUTE_NO_METHOD)
+		http_request_reply(request, api_method_not_allowed(allowed));
+	else
+		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
 }
 
 static void on_request(void *app, struct http_request *request)
 {
-	struct leader *leader = app;
-	struct str rest = STR_NONE;
-	const struct route *route = find_route(http_request_path(request), &rest);
-	struct http_response *refused = guard_refuse(request);
+	struct api_call call = { .leader = app, .request = request };
+	struct http_response *refused;
 
+	loop_assert(call.leader->loop);
+	refused = guard_refuse(request);
 	if (refused)
 		http_request_reply(request, refused);
-	else if (!route)
-		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
-	else if (!api_has_method(route->methods, http_request_method(request)))
-		http_request_reply(request, api_method_not_allowed(route->methods));
 	else
-		ask_who(leader, route, request);
+		find_row(&call);
 }
 
 static void on_done(void *app, struct http_request *request)
@@ -375,6 +375,7 @@ static void on_done(void *app, struct http_request *request)
 	struct waiting *waiting = http_request_context(request);
 	unsigned status = http_request_status(request);
 
+	loop_assert(leader->loop);
 	if (waiting)
 		waiting->on_gone(waiting);
 	counter_add(&leader->counters.requests_total, 1);

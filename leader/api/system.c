@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "leader/api/system.h"
-
+/*
+ * system - how the process is: /livez, /readyz, /metrics. From memory, never waits.
+ */
 #include "common/clock.h"
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/pool.h"
 #include "leader/api.h"
+#include "leader/api/call.h"
 #include "leader/feed.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
@@ -14,6 +16,13 @@
 #include "leader/state_log.h"
 
 #define METRICS_MAX (256 * 1024)
+
+/* On its loop. */
+static struct leader *own_leader(const struct api_call *call)
+{
+	loop_assert(call->leader->loop);
+	return call->leader;
+}
 
 static struct http_response *say(unsigned status, const char *state, struct leader *leader)
 {
@@ -29,13 +38,17 @@ static struct http_response *say(unsigned status, const char *state, struct lead
 	return api_json(status, &body);
 }
 
-struct http_response *system_livez(struct leader *leader)
+struct http_response *system_livez(void *arg)
 {
+	struct leader *leader = own_leader(arg);
+
 	return say(200, "alive", leader);
 }
 
-struct http_response *system_readyz(struct leader *leader)
+struct http_response *system_readyz(void *arg)
 {
+	struct leader *leader = own_leader(arg);
+
 	return leader->stopping ? say(503, "stopping", leader) : say(200, "ready", leader);
 }
 
@@ -86,8 +99,9 @@ static void put_gauges(struct leader *leader, struct buf *into)
 		"Processor time that the process has used.", "", process.cpu_ms);
 }
 
-struct http_response *system_metrics(struct leader *leader)
+struct http_response *system_metrics(void *arg)
 {
+	struct leader *leader = own_leader(arg);
 	struct buf body = buf_limit(METRICS_MAX);
 	struct http_response *response;
 

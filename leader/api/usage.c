@@ -17,14 +17,14 @@
 #define BODY_MAX (4 * 1024 * 1024)
 
 struct listing {
-	struct api_call *call;
+	struct api_job *job;
 	struct state *state;
 	struct json_writer w;
 	char today[11];
 	bool seen_today;
 };
 
-static bool put_key(void *arg, const struct store_usage *usage)
+static bool put_key(void *arg, const struct ledger_usage *usage)
 {
 	struct listing *listing = arg;
 	struct json_writer *w = &listing->w;
@@ -39,8 +39,8 @@ static bool put_key(void *arg, const struct store_usage *usage)
 	json_put_uint(w, "bytesIn", usage->bytes_in);
 	json_put_uint(w, "bytesOut", usage->bytes_out);
 	if (is_day) {
-		json_put_uint(w, "granted",
-			grants_granted(listing->call->leader->grants, usage->id, usage->window));
+		json_put_uint(
+			w, "granted", grants_granted(listing->job->leader->grants, usage->id, usage->window));
 		json_put_uint(w, "ungranted", usage->ungranted);
 	}
 	if (entity)
@@ -50,19 +50,19 @@ static bool put_key(void *arg, const struct store_usage *usage)
 	return true;
 }
 
-/* A key that was granted something and has not used it, or whose calls a store that was put back has lost. */
+/* A key that was granted something and has not used it, or whose calls a ledger that was put back has lost. */
 static void put_granted_today(struct listing *listing, const char *key, const char *window)
 {
-	struct store_usage usage = { .id = key };
+	struct ledger_usage usage = { .id = key };
 
 	if (listing->seen_today || (window && strcmp(window, listing->today) != 0) ||
-		!grants_granted(listing->call->leader->grants, key, listing->today))
+		!grants_granted(listing->job->leader->grants, key, listing->today))
 		return;
 	memcpy(usage.window, listing->today, sizeof(usage.window));
 	(void)put_key(listing, &usage);
 }
 
-static bool put_repository(void *arg, const struct store_usage *usage)
+static bool put_repository(void *arg, const struct ledger_usage *usage)
 {
 	struct json_writer *w = &((struct listing *)arg)->w;
 
@@ -77,11 +77,11 @@ static bool put_repository(void *arg, const struct store_usage *usage)
 }
 
 static struct http_response *list(
-	struct api_call *call, const char *key, const char *window, const char *repository)
+	struct api_job *job, const char *key, const char *window, const char *repository)
 {
-	struct leader *leader = call->leader;
+	struct leader *leader = job->leader;
 	struct buf body = buf_limit(BODY_MAX);
-	struct listing listing = { .call = call, .state = leader_state(leader), .w = json_writer(&body) };
+	struct listing listing = { .job = job, .state = leader_state(leader), .w = json_writer(&body) };
 	struct error err;
 	bool ok;
 
@@ -91,10 +91,10 @@ static struct http_response *list(
 	json_open_array(&listing.w);
 	leader_lock(leader);
 	if (repository)
-		ok = store_list_repositories(leader->store, *repository ? repository : NULL, ROWS_MAX,
+		ok = ledger_list_repositories(leader->ledger, *repository ? repository : NULL, ROWS_MAX,
 			put_repository, &listing, &err);
 	else
-		ok = store_list_keys(leader->store, key, window, ROWS_MAX, put_key, &listing, &err);
+		ok = ledger_list_keys(leader->ledger, key, window, ROWS_MAX, put_key, &listing, &err);
 	leader_unlock(leader);
 	if (key && !repository)
 		put_granted_today(&listing, key, window);
@@ -107,21 +107,22 @@ static struct http_response *list(
 	return api_error_of(&err);
 }
 
-struct http_response *usage_serve(struct api_call *call)
+struct http_response *usage_serve(void *arg)
 {
+	struct api_job *job = arg;
 	AUTO_FINI(buf) key = buf_limit(1024);
 	AUTO_FINI(buf) day = buf_limit(64);
 	AUTO_FINI(buf) month = buf_limit(64);
 	AUTO_FINI(buf) repository = buf_limit(1024);
 	bool has_key, has_day, has_month, has_repository;
 
-	if (!api_parameter(call, "apikey", &key, &has_key) || !api_parameter(call, "day", &day, &has_day) ||
-		!api_parameter(call, "month", &month, &has_month) ||
-		!api_parameter(call, "repository", &repository, &has_repository))
+	if (!api_parameter(job, "apikey", &key, &has_key) || !api_parameter(job, "day", &day, &has_day) ||
+		!api_parameter(job, "month", &month, &has_month) ||
+		!api_parameter(job, "repository", &repository, &has_repository))
 		return api_bad_query();
 	if (has_day && has_month)
 		return api_error(400, "invalid", "ask for a day or for a month, not for both");
-	return list(call, has_key ? buf_text(&key) : NULL,
+	return list(job, has_key ? buf_text(&key) : NULL,
 		has_day     ? buf_text(&day)
 		: has_month ? buf_text(&month)
 			    : NULL,

@@ -207,6 +207,18 @@ def test_who_may_ask(leader):
     assert requests.get(leader.url + "/api/user", auth=(key["clientId"], key["clientSecret"]), timeout=10).status_code == 200
 
 
+@pytest.mark.parametrize("method, path, allow", [
+    ("POST", "/livez", "GET, HEAD"), ("DELETE", "/api/cluster/state", "GET, HEAD"), ("GET", "/api/cluster/quotas", "PUT"),
+    ("PUT", "/api/cluster/members/one", "GET, HEAD, DELETE"), ("GET", "/api/cluster/members/one", "DELETE"),
+    ("DELETE", "/api/cluster/members", "GET, HEAD"), ("DELETE", "/api/users", "GET, HEAD, POST"), ("PUT", "/api/users/", "GET, HEAD, POST"),
+    ("POST", "/api/user/ann", "GET, HEAD, PUT, PATCH, DELETE"), ("DELETE", "/api/settings/cluster", "GET, HEAD, PUT, PATCH"),
+    ("PATCH", "/api/ring/ring", "GET, HEAD"), ("OPTIONS", "/api/ring", "GET, HEAD, POST, PUT, PATCH, DELETE")])
+def test_a_path_says_which_methods_it_knows(leader, method, path, allow):
+    reply = leader.admin(method, path, None if method in ("GET", "DELETE", "OPTIONS") else {})
+    assert reply.status_code == 405 and reply.headers["Allow"] == allow
+    assert reply.json()["error"] == {"code": "method_not_allowed", "message": f"allowed here: {allow}"}
+
+
 # Pages of other sites.
 
 EVIL = {"id": "evil", "password": "a long password", "roles": ["admin"]}

@@ -140,4 +140,4 @@ def test_the_owner_of_a_repository_learns_who_it_is(tmp_path, authority, tls):
                 assert status(worker, bob, path, "POST", data=b"x") == 403
                 assert status(worker, ann, f"/v2/{name}/tags/list") == 404
                 assert status(worker, None, f"/v2/{name}/tags/list") == 401
-        assert all(worker.counter("peer_requests_total", cert=ann) > 0 for worker in workers)
+        await_true(lambda: all(worker.counter("peer_requests_total", cert=ann) > 0 for worker in workers), what="requests of peers that are over")

@@ -11,11 +11,6 @@
 static const char *const action_names[ACTION_NAMES] = { "read", "create", "update", "delete",
 	"detectManifestCollision" };
 
-const char *action_name(enum action action)
-{
-	return action_names[action];
-}
-
 struct names {
 	char **at;
 	size_t len;
@@ -472,7 +467,7 @@ static bool scope_grants(const char *scope, struct str name, enum action action)
 	if (!str_split_last(str_of(scope), ':', &glob, &actions) || !glob_match(glob, name))
 		return false;
 	while (str_next(&actions, ',', &one))
-		if (str_is(one, action_name(action)))
+		if (str_is(one, action_names[action]))
 			return true;
 	return false;
 }

@@ -25,7 +25,6 @@
 #include "worker/auth/auth.h"
 
 enum action { ACTION_READ, ACTION_CREATE, ACTION_UPDATE, ACTION_DELETE, ACTION_DETECT_COLLISION };
-const char *action_name(enum action action);
 
 struct access;
 /* file: the accessControl object of the settings, or NULL; state: may be empty. Both add up. open: nobody is

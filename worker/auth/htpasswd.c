@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/auth/htpasswd.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "common/password.h"
@@ -17,7 +17,7 @@
 
 struct htpasswd {
 	char *path;
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct map *users; /* name -> char *hash */
 	unsigned cost;     /* of the most expensive */
 	struct stat seen;
@@ -104,7 +104,7 @@ bool htpasswd_open(struct htpasswd **ret_htpasswd, const char *path, struct erro
 	htpasswd->cost = most_expensive(users);
 	htpasswd->seen = seen;
 	htpasswd->looked_ms = clock_ms();
-	pthread_mutex_init(&htpasswd->lock, NULL);
+	lock_init(&htpasswd->lock);
 	*ret_htpasswd = htpasswd;
 	return true;
 }
@@ -114,7 +114,7 @@ void htpasswd_free(struct htpasswd *htpasswd)
 	if (!htpasswd)
 		return;
 	users_free(htpasswd->users);
-	pthread_mutex_destroy(&htpasswd->lock);
+	lock_fini(&htpasswd->lock);
 	free(htpasswd->path);
 	free(htpasswd);
 }
@@ -131,6 +131,7 @@ static void look_again_locked(struct htpasswd *htpasswd)
 	struct stat seen;
 	struct error err;
 
+	lock_assert(&htpasswd->lock);
 	htpasswd->looked_ms = clock_ms();
 	if (stat(htpasswd->path, &seen) || is_same(&seen, &htpasswd->seen))
 		return;
@@ -151,12 +152,12 @@ char *htpasswd_find(struct htpasswd *htpasswd, struct str user)
 	const char *hash;
 	char *copy;
 
-	pthread_mutex_lock(&htpasswd->lock);
+	lock_take(&htpasswd->lock);
 	if (clock_ms() - htpasswd->looked_ms >= LOOK_EVERY_MS)
 		look_again_locked(htpasswd);
 	hash = map_find(htpasswd->users, user);
 	copy = hash ? check_strdup(hash) : NULL;
-	pthread_mutex_unlock(&htpasswd->lock);
+	lock_drop(&htpasswd->lock);
 	return copy;
 }
 
@@ -164,8 +165,8 @@ unsigned htpasswd_cost(struct htpasswd *htpasswd)
 {
 	unsigned cost;
 
-	pthread_mutex_lock(&htpasswd->lock);
+	lock_take(&htpasswd->lock);
 	cost = htpasswd->cost;
-	pthread_mutex_unlock(&htpasswd->lock);
+	lock_drop(&htpasswd->lock);
 	return cost;
 }

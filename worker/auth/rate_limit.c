@@ -228,15 +228,3 @@ bool rate_limit_take(struct rate_limit *limit, const struct ip *client, enum htt
 	pthread_mutex_unlock(&shard->lock);
 	return !refused;
 }
-
-size_t rate_limit_clients(struct rate_limit *limit)
-{
-	size_t sum = 0;
-
-	for (unsigned i = 0; i < SHARDS; i++) {
-		pthread_mutex_lock(&limit->shards[i].lock);
-		sum += limit->shards[i].used;
-		pthread_mutex_unlock(&limit->shards[i].lock);
-	}
-	return sum;
-}

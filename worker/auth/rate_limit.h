@@ -43,4 +43,3 @@ void rate_limit_set(struct rate_limit *limit, const struct rate_rules *rules);
 /* now_us: monotonic. False: refused, and *ret says until when. */
 bool rate_limit_take(struct rate_limit *limit, const struct ip *client, enum http_method method, int64_t now_us,
 		     struct rate_refusal *ret) MUST_CHECK;
-size_t rate_limit_clients(struct rate_limit *limit);

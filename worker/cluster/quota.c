@@ -183,16 +183,6 @@ void quotas_wake_old(struct quotas *quotas)
 	quotas_resume(waiters);
 }
 
-bool quotas_has_waiters(struct quotas *quotas)
-{
-	bool has;
-
-	pthread_mutex_lock(&quotas->lock);
-	has = quotas->waiters != NULL;
-	pthread_mutex_unlock(&quotas->lock);
-	return has;
-}
-
 /* ---- admission ---- */
 
 static uint64_t remaining(const struct quota *quota)

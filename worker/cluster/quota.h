@@ -70,7 +70,6 @@ void quotas_failed(struct quotas *quotas);
 void quotas_wake(struct quotas *quotas);
 /* So do those that have waited too long, for whatever it is. */
 void quotas_wake_old(struct quotas *quotas);
-bool quotas_has_waiters(struct quotas *quotas);
 /* The quotas of a state that applies from now on. True: something is to be given back. */
 bool quotas_state(struct quotas *quotas, const struct state *state);
 /* Nothing is admitted any more; what was used is final. */
@@ -87,5 +86,3 @@ bool quotas_ceilings_due(struct quotas *quotas);
 void quotas_ceilings_done(struct quotas *quotas, const struct ceiling *list, size_t len);
 /* They cannot be written. `gone`: nor is there a file, so that calls need none; else those above theirs are refused. */
 void quotas_ceilings_failed(struct quotas *quotas, bool gone);
-/* Nobody writes them. */
-void quotas_ceilings_off(struct quotas *quotas);

@@ -24,15 +24,10 @@ static void mark_dirty(struct quotas *quotas, struct quota *quota)
 	quotas->dirty = quota;
 }
 
-static bool may_retry(const struct quotas *quotas, int64_t now)
-{
-	return (quotas->off || quotas->stuck) && quotas->retry_ms && now >= quotas->retry_ms;
-}
-
 bool quota_raise_if_low(struct quotas *quotas, struct quota *quota, int64_t now)
 {
 	if (quotas->off || quotas->stuck)
-		return may_retry(quotas, now);
+		return now >= quotas->retry_ms;
 	if (quota->ceiling >= quota->granted || quota->ceiling > quota->used + quota->ahead / 2)
 		return false;
 	mark_dirty(quotas, quota);
@@ -91,8 +86,6 @@ static size_t take_all(struct quotas *quotas, int64_t now, struct ceiling *list)
 		len++;
 	}
 	quotas->dirty = NULL;
-	if (quotas->off)
-		quotas->retry_ms = 0;
 	quotas->off = false;
 	return len;
 }
@@ -175,12 +168,4 @@ void quotas_ceilings_failed(struct quotas *quotas, bool gone)
 	waiters = quotas_take_waiters(quotas, false, true);
 	pthread_mutex_unlock(&quotas->lock);
 	quotas_resume(waiters);
-}
-
-void quotas_ceilings_off(struct quotas *quotas)
-{
-	pthread_mutex_lock(&quotas->lock);
-	quotas->off = true;
-	quotas->retry_ms = 0;
-	pthread_mutex_unlock(&quotas->lock);
 }

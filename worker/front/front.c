@@ -12,11 +12,11 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/peer_token.h"
-#include "worker/front/audit.h"
 #include "worker/auth/auth.h"
-#include "worker/cluster/peer.h"
 #include "worker/auth/snapshot.h"
+#include "worker/cluster/peer.h"
 #include "worker/cluster/usage.h"
+#include "worker/front/audit.h"
 #include "worker/front/front_step.h"
 #include "worker/front/pages.h"
 #include "worker/oci/oci_reply.h"
@@ -36,6 +36,14 @@ static const struct front_step {
 #undef STEP
 };
 
+static struct front_call *own(void *arg)
+{
+	struct front_call *call = OBJ_CAST(front_call, FRONT_MAGIC, arg);
+
+	loop_assert(call->oci.loop);
+	return call;
+}
+
 /* The only way from one step to another. */
 static void go(struct front_call *call, unsigned to)
 {
@@ -48,9 +56,7 @@ static void go(struct front_call *call, unsigned to)
 
 void front_again(struct front_call *call)
 {
-	CHECK(call->magic == FRONT_MAGIC);
-	loop_assert(call->oci.loop);
-	while (steps[call->step].run(call) == FRONT_MORE)
+	while (steps[call->step].run(own(call)) == FRONT_MORE)
 		go(call, call->step + 1);
 }
 
@@ -258,7 +264,7 @@ static bool is_as_signed(const struct identity *identity, struct str body)
 
 static void on_collected(void *arg, struct http_request *request, struct str body, const struct error *err)
 {
-	struct front_call *call = OBJ_CAST(front_call, FRONT_MAGIC, arg);
+	struct front_call *call = own(arg);
 	const struct identity *identity = call->oci.ask.identity;
 	struct error differs;
 
@@ -291,7 +297,7 @@ enum front_turn front_collect(struct front_call *call)
 /* It is ours now; what others may have done of it is done again under the same id. */
 static void on_unreachable(void *arg, struct http_request *request, int64_t sent_ms, const struct error *err)
 {
-	struct front_call *call = OBJ_CAST(front_call, FRONT_MAGIC, arg);
+	struct front_call *call = own(arg);
 
 	(void)request;
 	counter_add(&call->loop->counters.proxy_failed_total, 1);
@@ -408,6 +414,7 @@ static void on_request(void *app, struct http_request *request)
 	struct front_loop *loop = app;
 	struct front_call *call = xnew(struct front_call);
 
+	loop_assert(loop->loop);
 	counter_add(&loop->counters.http_begun_total, 1);
 	call->magic = FRONT_MAGIC;
 	call->loop = loop;
@@ -542,7 +549,7 @@ static void front_free(struct front_call *call)
 
 static void on_done(void *app, struct http_request *request)
 {
-	struct front_call *call = OBJ_CAST(front_call, FRONT_MAGIC, http_request_context(request));
+	struct front_call *call = own(http_request_context(request));
 	int64_t us = clock_us() - http_request_started_us(request);
 	uint64_t bytes_out = http_request_bytes_out(request);
 	uint64_t bytes_in = http_request_bytes_in(request);

@@ -49,6 +49,7 @@ static void delay_cancel(struct front_errand *errand)
 {
 	struct delay *delay = (struct delay *)errand;
 
+	loop_assert(delay->loop->loop);
 	loop_timer_stop(delay->loop->loop, &delay->timer);
 	delay->loop->delays--;
 	free(delay);
@@ -58,6 +59,7 @@ static void on_delayed(void *arg)
 {
 	struct delay *delay = arg;
 
+	loop_assert(delay->loop->loop);
 	delay->errand.call->errand = NULL;
 	delay->loop->delays--;
 	reply_unauthorized(delay->errand.call, &delay->err);

@@ -2,11 +2,11 @@
 #include "worker/front/health_checks.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "common/pool.h"
 #include "worker/front/front.h"
@@ -39,7 +39,7 @@ static const struct {
 
 /* What was found. One worker a process. */
 static struct {
-	pthread_mutex_t lock;
+	struct lock lock;
 	bool known, running;
 	size_t at; /* running: the check that is asked */
 	int64_t checked_ms, begun_ms;
@@ -47,7 +47,7 @@ static struct {
 		bool ok;
 		char text[ERROR_TEXT_MAX];
 	} found[CHECKS_LEN];
-} state = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} state = { .lock = LOCK_INIT };
 
 struct job {
 	struct front *front;
@@ -58,6 +58,7 @@ struct job {
 /* The log has each change, not each question. */
 static void keep_locked(size_t i, bool ok, const struct error *err)
 {
+	lock_assert(&state.lock);
 	if (state.found[i].ok != ok || !state.known) {
 		if (!ok)
 			log_warn("health.bad", "check=%s error=%s", checks[i].name,
@@ -78,19 +79,19 @@ static void run_job(void *arg)
 		struct error err;
 		bool ok;
 
-		(void)pthread_mutex_lock(&state.lock);
+		lock_take(&state.lock);
 		state.at = i;
-		(void)pthread_mutex_unlock(&state.lock);
+		lock_drop(&state.lock);
 		ok = checks[i].run(job->front, &err);
-		(void)pthread_mutex_lock(&state.lock);
+		lock_take(&state.lock);
 		keep_locked(i, ok, &err);
-		(void)pthread_mutex_unlock(&state.lock);
+		lock_drop(&state.lock);
 	}
-	(void)pthread_mutex_lock(&state.lock);
+	lock_take(&state.lock);
 	state.known = true;
 	state.running = false;
 	state.checked_ms = clock_ms();
-	(void)pthread_mutex_unlock(&state.lock);
+	lock_drop(&state.lock);
 	job->done(job->arg);
 	free(job);
 }
@@ -101,13 +102,13 @@ static bool begin(void)
 	int64_t now = clock_ms();
 	bool begins;
 
-	(void)pthread_mutex_lock(&state.lock);
+	lock_take(&state.lock);
 	begins = !state.running && !(state.known && now - state.checked_ms < HEALTH_CHECK_EVERY_MS);
 	if (begins) {
 		state.running = true;
 		state.begun_ms = now;
 	}
-	(void)pthread_mutex_unlock(&state.lock);
+	lock_drop(&state.lock);
 	return begins;
 }
 
@@ -125,6 +126,7 @@ bool health_checks_are_fresh(struct front *front, void (*done)(void *arg), void 
 
 static bool write_locked(size_t i, int64_t hangs_ms, struct buf *into)
 {
+	lock_assert(&state.lock);
 	buf_format(into, "%s: ", checks[i].name);
 	if (hangs_ms > HEALTH_CHECK_HANGS_MS && state.at == i)
 		buf_format(into, "has not answered for %" PRId64 " ms\n", hangs_ms);
@@ -152,10 +154,10 @@ bool health_checks_write(unsigned excluded, struct buf *into)
 	int64_t hangs_ms;
 	bool ok = true;
 
-	(void)pthread_mutex_lock(&state.lock);
+	lock_take(&state.lock);
 	hangs_ms = state.running ? clock_ms() - state.begun_ms : 0;
 	for (size_t i = 0; i < CHECKS_LEN; i++)
 		ok = (write_locked(i, hangs_ms, into) || (excluded & 1u << i)) && ok;
-	(void)pthread_mutex_unlock(&state.lock);
+	lock_drop(&state.lock);
 	return ok;
 }

@@ -9,15 +9,15 @@
 #include "common/metrics.h"
 #include "common/pool.h"
 #include "worker/auth/auth.h"
+#include "worker/auth/snapshot.h"
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster.h"
-#include "worker/auth/snapshot.h"
-#include "worker/registry/registry.h"
-#include "worker/index/index.h"
-#include "worker/storage/spool.h"
-#include "worker/storage/store.h"
 #include "worker/front/front.h"
 #include "worker/front/traffic_metrics.h"
+#include "worker/index/index.h"
+#include "worker/registry/registry.h"
+#include "worker/storage/spool.h"
+#include "worker/storage/store.h"
 
 static uint64_t sum_of(const struct front *front, size_t offset)
 {

@@ -44,9 +44,11 @@ static const struct route metrics = { .operation = "metrics",
 static enum route_found take(const struct front_call *call, const struct route *row, const struct route **ret,
 	unsigned *ret_allowed)
 {
-	*ret = row;
 	*ret_allowed = row->methods;
-	return row->methods & 1u << call->oci.ask.method ? ROUTE_FOUND : ROUTE_NO_METHOD;
+	if (!(row->methods & 1u << call->oci.ask.method))
+		return ROUTE_NO_METHOD;
+	*ret = row;
+	return ROUTE_FOUND;
 }
 
 enum route_found pages_find(struct front_call *call, unsigned *ret_allowed)

@@ -111,7 +111,7 @@ struct index_record *index_record_new(const struct descriptor *descriptor, bool 
 	return record;
 }
 
-struct index_record *index_record_ref(struct index_record *record)
+static struct index_record *record_ref(struct index_record *record)
 {
 	atomic_fetch_add_explicit(&record->refs, 1, memory_order_relaxed);
 	return record;
@@ -132,7 +132,7 @@ struct index_label *index_label_new(struct str tag, struct index_record *record)
 	struct index_label *label = check_alloc(1, bytes);
 
 	atomic_init(&label->refs, 1);
-	label->record = index_record_ref(record);
+	label->record = record_ref(record);
 	label->bytes = bytes + 16;
 	memcpy(label->tag, tag.at, tag.len);
 	return label;
@@ -166,7 +166,7 @@ void index_rest_free(struct index_rest *rest)
 
 static void ref_record(void *item)
 {
-	(void)index_record_ref(item);
+	(void)record_ref(item);
 }
 
 static void unref_record(void *item)
@@ -348,7 +348,7 @@ void index_set_record(struct index *index, struct index_record *record)
 	size_t at;
 
 	index->bytes += record->bytes;
-	(void)index_record_ref(record);
+	(void)record_ref(record);
 	if (!index_rows_find(&index->records, compare_record, digest, &at)) {
 		index_rows_insert(&index->records, at, record);
 		add_referrer(index, record);

@@ -22,8 +22,8 @@
 #include "common/check.h"
 #include "common/map.h"
 #include "proto/reference.h"
-#include "worker/storage/frames.h"
 #include "worker/index/index_priv.h"
+#include "worker/storage/frames.h"
 
 #define TAGS_MAX 1000
 

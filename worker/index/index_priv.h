@@ -70,7 +70,6 @@ struct index {
 
 /* Parts. Each is born with one reference, the caller's. */
 struct index_record *index_record_new(const struct descriptor *descriptor, bool complete);
-struct index_record *index_record_ref(struct index_record *record);
 void index_record_free(struct index_record *record); /* drops a reference */
 struct index_label *index_label_new(struct str tag, struct index_record *record);
 void index_label_free(struct index_label *label); /* drops a reference */

@@ -9,6 +9,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "worker/index/indexes_priv.h"
 
@@ -18,12 +19,12 @@
 
 void indexes_lock(struct indexes *indexes)
 {
-	CHECK(pthread_mutex_lock(&indexes->lock) == 0);
+	lock_take(&indexes->lock);
 }
 
 void indexes_unlock(struct indexes *indexes)
 {
-	CHECK(pthread_mutex_unlock(&indexes->lock) == 0);
+	lock_drop(&indexes->lock);
 }
 
 /* ---- order of use ---- */
@@ -32,6 +33,7 @@ static void unlink_locked(struct repository *repository)
 {
 	struct indexes *indexes = repository->indexes;
 
+	lock_assert(&repository->indexes->lock);
 	*(repository->newer ? &repository->newer->older : &indexes->newest) = repository->older;
 	*(repository->older ? &repository->older->newer : &indexes->oldest) = repository->newer;
 	repository->newer = repository->older = NULL;
@@ -41,6 +43,7 @@ static void link_newest_locked(struct repository *repository)
 {
 	struct indexes *indexes = repository->indexes;
 
+	lock_assert(&repository->indexes->lock);
 	repository->older = indexes->newest;
 	*(indexes->newest ? &indexes->newest->newer : &indexes->oldest) = repository;
 	indexes->newest = repository;
@@ -48,6 +51,7 @@ static void link_newest_locked(struct repository *repository)
 
 static void touch_locked(struct repository *repository)
 {
+	lock_assert(&repository->indexes->lock);
 	if (repository->indexes->newest == repository)
 		return;
 	unlink_locked(repository);
@@ -77,6 +81,7 @@ struct repository *indexes_pin_locked(struct indexes *indexes, struct str name)
 {
 	struct repository *repository = map_find(indexes->repositories, name);
 
+	lock_assert(&indexes->lock);
 	if (!repository) {
 		repository = repository_new(indexes, name);
 		(void)map_put(indexes->repositories, name, repository);
@@ -91,6 +96,7 @@ struct index *indexes_set_view_locked(
 	struct indexes *indexes = repository->indexes;
 	struct index *before = repository->view;
 
+	lock_assert(&repository->indexes->lock);
 	CHECK(repository->pins);
 	if (before) {
 		unlink_locked(repository);
@@ -114,6 +120,7 @@ static void bury_locked(struct repository *repository, struct repository **dead)
 {
 	struct indexes *indexes = repository->indexes;
 
+	lock_assert(&repository->indexes->lock);
 	if (repository->view) {
 		unlink_locked(repository);
 		indexes->stats.bytes -= repository->bytes;
@@ -128,6 +135,7 @@ static void evict_locked(struct indexes *indexes, struct repository **dead)
 {
 	struct repository *at = indexes->oldest;
 
+	lock_assert(&indexes->lock);
 	while (at && indexes->stats.bytes > indexes->bytes_max) {
 		struct repository *newer = at->newer;
 
@@ -161,8 +169,9 @@ void indexes_unpin_unlock(struct repository *repository)
 	free_dead(dead);
 }
 
-bool indexes_is_fresh(const struct repository *repository, int64_t trust_ms, int64_t now_us)
+static bool is_fresh_locked(const struct repository *repository, int64_t trust_ms, int64_t now_us)
 {
+	lock_assert(&repository->indexes->lock);
 	return repository->view && repository->validated_us && trust_ms > 0 &&
 	       (now_us - repository->validated_us) / 1000 < trust_ms;
 }
@@ -180,7 +189,7 @@ struct index *indexes_peek(struct indexes *indexes, struct str name)
 	now_us = clock_us();
 	indexes_lock(indexes);
 	repository = map_find(indexes->repositories, name);
-	if (repository && indexes_is_fresh(repository, trust_ms, now_us)) {
+	if (repository && is_fresh_locked(repository, trust_ms, now_us)) {
 		view = index_ref(repository->view);
 		touch_locked(repository);
 	}
@@ -452,13 +461,13 @@ static bool get_unlock(struct repository *repository, int64_t trust_ms, struct i
 	struct indexes *indexes = repository->indexes;
 	int64_t came_us = clock_us();
 
-	if (indexes_is_fresh(repository, trust_ms, came_us)) {
+	if (is_fresh_locked(repository, trust_ms, came_us)) {
 		*ret = index_ref(repository->view);
 		indexes_unlock(indexes);
 		return true;
 	}
 	while (repository->loading) {
-		CHECK(pthread_cond_wait(&indexes->loaded, &indexes->lock) == 0);
+		lock_wait(&indexes->lock, &indexes->loaded);
 		if (repository->view && repository->validated_us > came_us) {
 			*ret = index_ref(repository->view);
 			indexes_unlock(indexes);
@@ -535,7 +544,7 @@ struct indexes *indexes_new(
 	indexes->keep_us = indexes->clean_after_us = STORE_LOG_KEEP_US;
 	indexes->json_most = INDEX_JSON_GROW;
 	indexes->repositories = map_new();
-	CHECK(pthread_mutex_init(&indexes->lock, NULL) == 0);
+	lock_init(&indexes->lock);
 	CHECK(pthread_cond_init(&indexes->loaded, NULL) == 0);
 	CHECK(pthread_cond_init(&indexes->idle, NULL) == 0);
 	return indexes;
@@ -575,7 +584,7 @@ void indexes_free(struct indexes *indexes)
 	indexes_fold(indexes, 0);
 	indexes_lock(indexes);
 	while (indexes->committers)
-		CHECK(pthread_cond_wait(&indexes->idle, &indexes->lock) == 0);
+		lock_wait(&indexes->lock, &indexes->idle);
 	indexes_unlock(indexes);
 	indexes_clean_fini(indexes);
 	for (size_t at = 0; map_next(indexes->repositories, &at, NULL, &repository);)
@@ -583,7 +592,7 @@ void indexes_free(struct indexes *indexes)
 	map_free(indexes->repositories);
 	(void)pthread_cond_destroy(&indexes->loaded);
 	(void)pthread_cond_destroy(&indexes->idle);
-	(void)pthread_mutex_destroy(&indexes->lock);
+	lock_fini(&indexes->lock);
 	free(indexes);
 }
 

@@ -48,6 +48,7 @@ static struct clean *take_due_locked(struct indexes *indexes, int64_t now_us)
 {
 	struct clean *clean = indexes->clean_first;
 
+	lock_assert(&indexes->lock);
 	if (!clean || clean->due_us > now_us)
 		return NULL;
 	indexes->clean_first = clean->next;

@@ -564,6 +564,7 @@ static struct index_change *take_queue_locked(struct repository *repository)
 {
 	struct index_change *batch = repository->first;
 
+	lock_assert(&repository->indexes->lock);
 	repository->first = NULL;
 	repository->last = &repository->first;
 	return batch;

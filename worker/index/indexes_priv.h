@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "common/lock.h"
 #include "common/map.h"
 #include "worker/index/index_priv.h"
 
@@ -49,7 +50,7 @@ struct indexes {
 	int64_t clean_after_us; /* the same, for who removes them */
 	struct { index_watch_f *fn; void *arg; } watches[INDEX_WATCHES_MAX];
 	size_t watches_len;
-	pthread_mutex_t lock;        /* guards all below */
+	struct lock lock;        /* guards all below */
 	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;
 	struct repository *newest, *oldest;
@@ -66,7 +67,6 @@ void indexes_unlock(struct indexes *indexes);
 struct repository *indexes_pin_locked(struct indexes *indexes, struct str name);
 /* Unpins, evicts what is over the bound, unlocks, frees. */
 void indexes_unpin_unlock(struct repository *repository);
-bool indexes_is_fresh(const struct repository *repository, int64_t trust_ms, int64_t now_us); /* locked */
 /* Takes the caller's reference of `view` (NULL: forgets); returns the one before, to be freed without
  * the lock. */
 struct index *indexes_set_view_locked(

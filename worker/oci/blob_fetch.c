@@ -10,11 +10,19 @@
 #define FETCH_MAGIC MAGIC('F', 'T', 'C', 'H')
 #define PAUSE_MS    100
 
+static struct blob_fetch *own(void *arg)
+{
+	struct blob_fetch *fetch = OBJ_CAST(blob_fetch, FETCH_MAGIC, arg);
+
+	loop_assert(fetch->call->loop);
+	return fetch;
+}
+
 static void send_request(struct blob_fetch *fetch);
 
 static void on_timer(void *arg)
 {
-	send_request(OBJ_CAST(blob_fetch, FETCH_MAGIC, arg));
+	send_request(own(arg));
 }
 
 static bool is_answer(unsigned status)
@@ -24,7 +32,7 @@ static bool is_answer(unsigned status)
 
 static void on_head(void *arg, struct http_call *transfer)
 {
-	struct blob_fetch *fetch = OBJ_CAST(blob_fetch, FETCH_MAGIC, arg);
+	struct blob_fetch *fetch = own(arg);
 
 	fetch->answered = is_answer(http_call_status(transfer));
 	if (fetch->answered)
@@ -46,7 +54,7 @@ static void pause_then_send(struct blob_fetch *fetch)
 
 static void on_done(void *arg, struct http_call *transfer, const struct error *err)
 {
-	struct blob_fetch *fetch = OBJ_CAST(blob_fetch, FETCH_MAGIC, arg);
+	struct blob_fetch *fetch = own(arg);
 	unsigned status = http_call_status(transfer);
 	struct error unusable;
 
@@ -99,6 +107,7 @@ static void send_request(struct blob_fetch *fetch)
 void blob_fetch_start(
 	struct blob_fetch *fetch, struct oci_call *call, const char *range, struct blob_fetch_events events)
 {
+	loop_assert(call->loop);
 	CHECK(!fetch->transfer);
 	*fetch = (struct blob_fetch){ .magic = FETCH_MAGIC, .call = call, .events = events };
 	CHECK(str_copy(str_of(range), fetch->range, sizeof(fetch->range)));

@@ -12,8 +12,8 @@
 #include <inttypes.h>
 
 #include "common/cleanup.h"
-#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_parts.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/oci_condition.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"

@@ -7,10 +7,11 @@
 #include "common/crypto.h"
 #include "common/http_client.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/pipe.h"
-#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
+#include "worker/oci/oci_call.h"
 
 #define PARTS_MAGIC MAGIC('B', 'P', 'R', 'T')
 #define PIPE_BYTES  (256u * 1024)
@@ -32,6 +33,14 @@ struct blob_parts {
 	char slice[SLICE_BYTES];
 };
 
+static struct blob_parts *own(void *arg)
+{
+	struct blob_parts *parts = OBJ_CAST(blob_parts, PARTS_MAGIC, arg);
+
+	loop_assert(parts->call->loop);
+	return parts;
+}
+
 static void fail(struct blob_parts *parts, const char *why)
 {
 	log_warn("blob.parts", "name=%s error=%s", parts->call->ask.route.name.text, log_quote(str_of(why)));
@@ -44,13 +53,13 @@ static void pump(struct blob_parts *parts);
 
 static void on_part_bytes(void *arg)
 {
-	pump(OBJ_CAST(blob_parts, PARTS_MAGIC, arg));
+	pump(own(arg));
 }
 
 /* The store must have sent exactly what it was asked for: the length of the body stands. */
 static void on_head(void *arg, struct http_call *transfer)
 {
-	struct blob_parts *parts = OBJ_CAST(blob_parts, PARTS_MAGIC, arg);
+	struct blob_parts *parts = own(arg);
 	const struct range *wanted = &parts->layout.ranges[parts->next - 1];
 	const char *header = http_headers_find(http_call_headers(transfer), "Content-Range");
 	struct range found;
@@ -73,7 +82,7 @@ static void on_head(void *arg, struct http_call *transfer)
 /* A body that was cut is told by its pipe. */
 static void on_done(void *arg, const struct error *err)
 {
-	struct blob_parts *parts = OBJ_CAST(blob_parts, PARTS_MAGIC, arg);
+	struct blob_parts *parts = own(arg);
 
 	parts->fetching = false;
 	if (!parts->pipe || parts->part)
@@ -194,7 +203,7 @@ static void pump(struct blob_parts *parts)
 
 static void on_room(void *arg)
 {
-	pump(OBJ_CAST(blob_parts, PARTS_MAGIC, arg));
+	pump(own(arg));
 }
 
 /* Life. */
@@ -215,6 +224,7 @@ struct blob_parts *blob_parts_start(
 {
 	struct blob_parts *parts = xnew(struct blob_parts);
 
+	loop_assert(call->loop);
 	parts->magic = PARTS_MAGIC;
 	parts->call = call;
 	parts->fd = fd;
@@ -234,7 +244,7 @@ void blob_parts_free(struct blob_parts *parts)
 {
 	if (!parts)
 		return;
-	CHECK(parts->magic == PARTS_MAGIC);
+	(void)own(parts);
 	blob_fetch_stop(&parts->fetch);
 	pipe_unref_reader(parts->part);
 	pipe_unref_writer(parts->pipe);

@@ -15,11 +15,12 @@
 #include "common/check.h"
 #include "common/http_client.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/pipe.h"
-#include "worker/oci/oci_call.h"
 #include "worker/oci/blob_fetch.h"
 #include "worker/oci/blob_get.h"
 #include "worker/oci/blob_parts.h"
+#include "worker/oci/oci_call.h"
 #include "worker/oci/oci_reply.h"
 
 #define PULL_MAGIC MAGIC('P', 'U', 'L', 'L')
@@ -35,9 +36,17 @@ struct pull {
 	bool replied;
 };
 
-static void pull_free(void *arg)
+static struct pull *own(void *arg)
 {
 	struct pull *pull = OBJ_CAST(pull, PULL_MAGIC, arg);
+
+	loop_assert(pull->call->loop);
+	return pull;
+}
+
+static void pull_free(void *arg)
+{
+	struct pull *pull = own(arg);
 
 	blob_fetch_stop(&pull->fetch);
 	blob_parts_free(pull->parts);
@@ -85,7 +94,7 @@ static void begin_body(struct pull *pull, struct http_call *transfer, unsigned s
 
 static void on_head(void *arg, struct http_call *transfer)
 {
-	struct pull *pull = OBJ_CAST(pull, PULL_MAGIC, arg);
+	struct pull *pull = own(arg);
 	const char *range = http_headers_find(http_call_headers(transfer), "Content-Range");
 	unsigned status = http_call_status(transfer);
 	struct range first;
@@ -143,7 +152,7 @@ static void go_on(struct pull *pull)
 
 static void on_done(void *arg, const struct error *err)
 {
-	struct pull *pull = OBJ_CAST(pull, PULL_MAGIC, arg);
+	struct pull *pull = own(arg);
 
 	if (pull->replied)
 		return;
@@ -158,6 +167,7 @@ void blob_pull_start(struct oci_call *call, const char *ranges)
 	struct pull *pull = xnew(struct pull);
 	char range[BLOB_RANGE_SIZE] = "";
 
+	loop_assert(call->loop);
 	pull->magic = PULL_MAGIC;
 	pull->call = call;
 	call->stream = pull;

@@ -94,17 +94,21 @@ static bool parse_last(
 enum route_found oci_route_parse(enum http_method method, struct str path, struct oci_route *ret,
 	unsigned *ret_allowed, struct error *err)
 {
+	const struct route *row = NULL;
 	struct pieces pieces;
 	enum route_found found;
 
 	*ret_allowed = 0;
 	if (!cut(path, &pieces))
 		return ROUTE_NO_PATH;
-	found = route_find_shape(oci_routes, pieces.shape, method, &ret->row, ret_allowed);
+	found = route_find_shape(oci_routes, pieces.shape, method, &row, ret_allowed);
 	if (found != ROUTE_FOUND)
 		return found;
 	ret->name.text[0] = '\0';
 	if (pieces.name.at && !name_parse(pieces.name, &ret->name, err))
 		return ROUTE_MALFORMED;
-	return parse_last(method, &pieces, ret, err) ? ROUTE_FOUND : ROUTE_MALFORMED;
+	if (!parse_last(method, &pieces, ret, err))
+		return ROUTE_MALFORMED;
+	ret->row = row;
+	return ROUTE_FOUND;
 }

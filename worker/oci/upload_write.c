@@ -183,10 +183,18 @@ static void lane_job(void *arg)
 
 /* The loop's side. */
 
+static struct upload_write *own(void *arg)
+{
+	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+
+	loop_assert(write->loop);
+	return write;
+}
+
 static void on_slice(void *arg)
 {
 	struct slice *slice = arg;
-	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, slice->write);
+	struct upload_write *write = own(slice->write);
 
 	slice->len = 0;
 	slice->next[0] = write->spare;
@@ -199,7 +207,7 @@ static void on_slice(void *arg)
 
 static void on_job_end(void *arg)
 {
-	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+	struct upload_write *write = own(arg);
 
 	write->jobs--;
 	settle(write);
@@ -262,7 +270,7 @@ static bool take_slice(struct upload_write *write)
 
 static size_t on_bytes(void *arg, const void *bytes, size_t len)
 {
-	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+	struct upload_write *write = own(arg);
 	size_t taken = 0;
 
 	while (taken < len) {
@@ -289,7 +297,7 @@ static void submit_rest(struct upload_write *write)
 
 static void on_end(void *arg)
 {
-	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+	struct upload_write *write = own(arg);
 
 	submit_rest(write);
 	write->ended = true;
@@ -298,12 +306,12 @@ static void on_end(void *arg)
 
 static void on_gone(void *arg)
 {
-	submit_rest(OBJ_CAST(upload_write, WRITE_MAGIC, arg));
+	submit_rest(own(arg));
 }
 
 static void on_request_done(void *arg)
 {
-	struct upload_write *write = OBJ_CAST(upload_write, WRITE_MAGIC, arg);
+	struct upload_write *write = own(arg);
 
 	if (write->upload)
 		submit_rest(write);
@@ -323,6 +331,7 @@ void upload_write_start(struct oci_call *call, struct upload *upload, upload_wri
 {
 	struct upload_write *write = xnew(struct upload_write);
 
+	loop_assert(call->loop);
 	write->magic = WRITE_MAGIC;
 	write->call = call;
 	write->loop = call->loop;

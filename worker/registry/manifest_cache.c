@@ -6,10 +6,10 @@
  */
 #include "worker/registry/manifest_cache.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "common/check.h"
+#include "common/lock.h"
 #include "common/map.h"
 
 /* What an entry costs beside its bytes: two structs, a key and its place in the table. */
@@ -30,7 +30,7 @@ struct entry {
 };
 
 struct manifest_cache {
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct map *entries;
 	struct entry ring; /* .older: the newest entry, .newer: the oldest */
 	size_t bytes, bytes_max;
@@ -106,6 +106,7 @@ static struct manifest_body *find_locked(struct manifest_cache *cache, const str
 {
 	struct entry *entry = map_find(cache->entries, key_of(digest));
 
+	lock_assert(&cache->lock);
 	if (!entry)
 		return NULL;
 	ring_remove(entry);
@@ -115,6 +116,7 @@ static struct manifest_body *find_locked(struct manifest_cache *cache, const str
 
 static void evict_locked(struct manifest_cache *cache, struct entry *entry)
 {
+	lock_assert(&cache->lock);
 	CHECK(map_delete(cache->entries, key_of(&entry->digest)) == entry);
 	ring_remove(entry);
 	cache->bytes -= cost_of(entry->body->body.bytes.len);
@@ -127,6 +129,7 @@ static void add_locked(struct manifest_cache *cache, const struct digest *digest
 	size_t cost = cost_of(body->body.bytes.len);
 	struct entry *entry;
 
+	lock_assert(&cache->lock);
 	if (cost > cache->bytes_max)
 		return;
 	while (cache->bytes > cache->bytes_max - cost)
@@ -146,7 +149,7 @@ struct manifest_cache *manifest_cache_new(size_t bytes_max)
 {
 	struct manifest_cache *cache = xnew(struct manifest_cache);
 
-	CHECK(pthread_mutex_init(&cache->lock, NULL) == 0);
+	lock_init(&cache->lock);
 	cache->entries = map_new();
 	cache->ring.newer = cache->ring.older = &cache->ring;
 	cache->bytes_max = bytes_max;
@@ -157,10 +160,12 @@ void manifest_cache_free(struct manifest_cache *cache)
 {
 	if (!cache)
 		return;
+	lock_take(&cache->lock);
 	while (cache->ring.newer != &cache->ring)
 		evict_locked(cache, cache->ring.newer);
+	lock_drop(&cache->lock);
 	map_free(cache->entries);
-	(void)pthread_mutex_destroy(&cache->lock);
+	lock_fini(&cache->lock);
 	free(cache);
 }
 
@@ -168,9 +173,9 @@ struct manifest_body *manifest_cache_find(struct manifest_cache *cache, const st
 {
 	struct manifest_body *body;
 
-	(void)pthread_mutex_lock(&cache->lock);
+	lock_take(&cache->lock);
 	body = find_locked(cache, digest);
-	(void)pthread_mutex_unlock(&cache->lock);
+	lock_drop(&cache->lock);
 	return body;
 }
 
@@ -180,11 +185,11 @@ struct manifest_body *manifest_cache_put(
 	struct body *made = body_new(bytes);
 	struct manifest_body *there;
 
-	(void)pthread_mutex_lock(&cache->lock);
+	lock_take(&cache->lock);
 	there = find_locked(cache, digest);
 	if (!there)
 		add_locked(cache, digest, made);
-	(void)pthread_mutex_unlock(&cache->lock);
+	lock_drop(&cache->lock);
 	if (!there)
 		return &made->body;
 	manifest_body_free(&made->body);

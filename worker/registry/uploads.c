@@ -11,10 +11,10 @@
 #include "worker/registry/uploads.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "worker/registry/upload_owners.h"
@@ -26,7 +26,7 @@ struct uploads {
 	struct spool *spool;
 	const char *self;
 	struct uploads_bounds bounds;
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct map *sessions; /* id text -> struct upload, owned */
 	struct list empty, filled;
 	struct upload_owners *owners;
@@ -43,7 +43,7 @@ struct uploads *uploads_new(const struct uploads_settings *settings)
 	uploads->spool = settings->spool;
 	uploads->self = settings->self;
 	uploads->bounds = settings->bounds;
-	CHECK(!pthread_mutex_init(&uploads->lock, NULL));
+	lock_init(&uploads->lock);
 	uploads->sessions = map_new();
 	list_init(&uploads->empty);
 	list_init(&uploads->filled);
@@ -67,6 +67,7 @@ static void drop_locked(struct upload *upload)
 	struct uploads *uploads = upload->uploads;
 	struct upload_owner *owner = upload->owner;
 
+	lock_assert(&upload->uploads->lock);
 	CHECK(map_delete(uploads->sessions, str_of(upload->id.text)) == upload);
 	list_drop(&upload->by_age);
 	list_drop(&upload->of_owner);
@@ -84,12 +85,14 @@ void uploads_free(struct uploads *uploads)
 	if (!uploads)
 		return;
 	for (size_t at = 0; map_next(uploads->sessions, &at, NULL, &value);) {
+		lock_take(&uploads->lock);
 		drop_locked(value);
+		lock_drop(&uploads->lock);
 		upload_free(value);
 	}
 	map_free(uploads->sessions);
 	upload_owners_free(uploads->owners);
-	(void)pthread_mutex_destroy(&uploads->lock);
+	lock_fini(&uploads->lock);
 	free(uploads);
 }
 
@@ -99,6 +102,7 @@ static void rest_locked(struct upload *upload)
 {
 	struct uploads *uploads = upload->uploads;
 
+	lock_assert(&upload->uploads->lock);
 	upload->touched_ms = clock_ms();
 	if (upload->held)
 		return;
@@ -111,6 +115,7 @@ static void rest_locked(struct upload *upload)
 
 static void hold_locked(struct upload *upload)
 {
+	lock_assert(&upload->uploads->lock);
 	upload->held = true;
 	list_drop(&upload->by_age);
 	list_drop(&upload->of_owner);
@@ -151,6 +156,7 @@ static bool may_open_locked(struct uploads *uploads, struct str owner, struct er
 {
 	const struct upload_owner *known = upload_owners_find(uploads->owners, owner);
 
+	lock_assert(&uploads->lock);
 	return !known || known->sessions < uploads->bounds.sessions_each ||
 	       error_set(err, ERROR_BUSY, "TOOMANYREQUESTS",
 		       "%zu uploads of this client are under way, as many as one client may have",
@@ -160,6 +166,7 @@ static bool may_open_locked(struct uploads *uploads, struct str owner, struct er
 /* *ret_evicted made room. */
 static bool has_room_locked(struct uploads *uploads, struct upload **ret_evicted, struct error *err)
 {
+	lock_assert(&uploads->lock);
 	if (map_len(uploads->sessions) < uploads->bounds.sessions)
 		return true;
 	*ret_evicted = take_oldest_locked(&uploads->empty, INT64_MAX);
@@ -170,6 +177,7 @@ static bool has_room_locked(struct uploads *uploads, struct upload **ret_evicted
 static bool add_locked(struct uploads *uploads, struct str owner, struct upload *upload,
 	struct upload **ret_evicted, struct error *err)
 {
+	lock_assert(&upload->uploads->lock);
 	if (!may_open_locked(uploads, owner, err) || !has_room_locked(uploads, ret_evicted, err)) {
 		uploads->refused++;
 		return false;
@@ -185,9 +193,9 @@ bool uploads_open(struct uploads *uploads, struct str owner, struct str name, en
 	struct upload *upload = upload_new(uploads, name, alg), *evicted = NULL;
 	bool ok;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	ok = add_locked(uploads, owner, upload, &evicted, err);
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	if (evicted)
 		upload_free(evicted);
 	if (ok)
@@ -204,6 +212,7 @@ static struct upload *find_locked(
 {
 	struct upload *upload = map_find(uploads->sessions, str_of(id->text));
 
+	lock_assert(&uploads->lock);
 	if (upload && !upload->cancelled && str_is(name, upload->name))
 		return upload;
 	(void)error_set(err, ERROR_UNKNOWN, "BLOB_UPLOAD_UNKNOWN", "there is no such upload; start it again");
@@ -216,7 +225,7 @@ bool uploads_acquire(struct uploads *uploads, struct str name, const struct uplo
 	struct upload *upload;
 	bool ok = false;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	upload = find_locked(uploads, name, id, err);
 	if (upload && upload->held) {
 		/* The one before may be of a client that is gone, which we hear in a second: busy, not wrong.
@@ -228,7 +237,7 @@ bool uploads_acquire(struct uploads *uploads, struct str name, const struct uplo
 		*ret = upload;
 		ok = true;
 	}
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	return ok;
 }
 
@@ -237,13 +246,13 @@ bool uploads_look(struct uploads *uploads, struct str name, const struct upload_
 {
 	struct upload *upload;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	upload = find_locked(uploads, name, id, err);
 	if (upload) {
 		*ret_size = upload->size;
 		rest_locked(upload);
 	}
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	return upload;
 }
 
@@ -252,7 +261,7 @@ bool uploads_cancel(struct uploads *uploads, struct str name, const struct uploa
 	struct upload *upload;
 	bool idle = false;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	upload = find_locked(uploads, name, id, err);
 	if (upload) {
 		upload->cancelled = true;
@@ -260,7 +269,7 @@ bool uploads_cancel(struct uploads *uploads, struct str name, const struct uploa
 		if (idle)
 			drop_locked(upload);
 	}
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	if (idle)
 		upload_free(upload);
 	return upload;
@@ -271,7 +280,7 @@ void upload_release(struct upload *upload)
 	struct uploads *uploads = upload->uploads;
 	bool over;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	CHECK(upload->held);
 	upload->held = false;
 	over = upload->cancelled;
@@ -279,7 +288,7 @@ void upload_release(struct upload *upload)
 		drop_locked(upload);
 	else
 		rest_locked(upload);
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	if (over)
 		upload_free(upload);
 }
@@ -288,10 +297,10 @@ void upload_end(struct upload *upload)
 {
 	struct uploads *uploads = upload->uploads;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	CHECK(upload->held);
 	drop_locked(upload);
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	upload_free(upload);
 }
 
@@ -303,13 +312,13 @@ static bool evict(struct uploads *uploads, struct upload_owner *owner)
 	int64_t before_ms = clock_ms() - uploads->bounds.evict_idle_ms;
 	struct upload *upload = NULL;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	if (!owner)
 		owner = upload_owners_most(uploads->owners);
 	if (owner)
 		upload = take_locked(LIST_OF(struct upload, of_owner, list_first(&owner->idle)), before_ms);
 	uploads->evicted += upload != NULL;
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	if (!upload)
 		return false;
 	log_info("upload.evicted", "name=%s bytes=%" PRIu64, log_quote(str_of(upload->name)), upload->size);
@@ -332,6 +341,7 @@ static bool count_file_locked(struct upload *upload, struct error *err)
 {
 	struct uploads *uploads = upload->uploads;
 
+	lock_assert(&upload->uploads->lock);
 	if (upload->has_file)
 		return true;
 	if (upload->owner->files >= share_of(uploads, uploads->bounds.files) && upload->owner->files)
@@ -350,6 +360,7 @@ static bool count_bytes_locked(struct upload *upload, uint64_t len, uint64_t sha
 {
 	struct upload_owner *owner = upload->owner;
 
+	lock_assert(&upload->uploads->lock);
 	if (upload->reserved > share || len > share - upload->reserved)
 		return error_set(err, ERROR_FULL, NULL,
 			"one upload may have at most %" PRIu64 " bytes, its client's share of the spool",
@@ -370,9 +381,9 @@ static bool try_reserve(struct upload *upload, size_t len, struct error *err)
 	uint64_t share = share_of_spool(uploads);
 	bool ok;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	ok = count_file_locked(upload, err) && count_bytes_locked(upload, len, share, err);
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	return ok;
 }
 
@@ -384,9 +395,9 @@ static bool reserve(struct upload *upload, size_t len, struct error *err)
 	while (!try_reserve(upload, len, err)) {
 		if (evict(uploads, err->code ? upload->owner : NULL))
 			continue;
-		(void)pthread_mutex_lock(&uploads->lock);
+		lock_take(&uploads->lock);
 		uploads->refused++;
-		(void)pthread_mutex_unlock(&uploads->lock);
+		lock_drop(&uploads->lock);
 		return false;
 	}
 	return true;
@@ -396,14 +407,14 @@ static void settle(struct upload *upload, size_t len, bool written)
 {
 	struct uploads *uploads = upload->uploads;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	if (written) {
 		upload->size += len;
 	} else {
 		upload->reserved -= len;
 		upload_owners_count(uploads->owners, upload->owner, upload->owner->bytes - len);
 	}
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 }
 
 static bool write_bytes(struct upload *upload, const void *bytes, size_t len, struct error *err)
@@ -438,7 +449,7 @@ struct uploads_stats uploads_stats(struct uploads *uploads)
 {
 	struct uploads_stats stats;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	stats = (struct uploads_stats){ .open = map_len(uploads->sessions),
 		.empty = map_len(uploads->sessions) - uploads->files,
 		.owners = upload_owners_len(uploads->owners),
@@ -446,7 +457,7 @@ struct uploads_stats uploads_stats(struct uploads *uploads)
 			uploads->files >= uploads->bounds.files,
 		.refused = uploads->refused,
 		.evicted = uploads->evicted };
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	return stats;
 }
 
@@ -454,11 +465,11 @@ static struct upload *take_expired(struct uploads *uploads, int64_t now_ms)
 {
 	struct upload *upload;
 
-	(void)pthread_mutex_lock(&uploads->lock);
+	lock_take(&uploads->lock);
 	upload = take_oldest_locked(&uploads->empty, now_ms - UPLOAD_EMPTY_IDLE_MS);
 	if (!upload)
 		upload = take_oldest_locked(&uploads->filled, now_ms - UPLOAD_IDLE_MS);
-	(void)pthread_mutex_unlock(&uploads->lock);
+	lock_drop(&uploads->lock);
 	return upload;
 }
 

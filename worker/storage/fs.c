@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "worker/storage/fs_names.h"
@@ -33,7 +33,7 @@ struct fs_store {
 	struct fs_names_cache *names;
 	struct fs_folders *folders;
 	struct histogram lock_waits;
-	pthread_mutex_t sync_lock; /* one at a time: an error is told to one of those who ask */
+	struct lock sync_lock; /* one at a time: an error is told to one of those who ask */
 	int root_fd; /* open from the start: all is reached from it, and errors of syncs since then are told */
 	bool walks;
 	atomic_uint_least64_t era;
@@ -269,6 +269,7 @@ static uint64_t era(const struct store *store)
 
 static bool sync_locked(struct fs_store *fs, uint64_t since, struct error *err)
 {
+	lock_assert(&fs->sync_lock);
 	if (atomic_load(&fs->era) != since)
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "a sync of %s failed before", fs->store.place);
 	if (syncfs(fs->root_fd) == 0)
@@ -286,9 +287,9 @@ static bool sync_since(struct store *store, uint64_t since, struct error *err)
 	struct fs_store *fs = fs_of(store);
 	bool ok;
 
-	CHECK(pthread_mutex_lock(&fs->sync_lock) == 0);
+	lock_take(&fs->sync_lock);
 	ok = sync_locked(fs, since, err);
-	CHECK(pthread_mutex_unlock(&fs->sync_lock) == 0);
+	lock_drop(&fs->sync_lock);
 	return ok;
 }
 
@@ -311,7 +312,7 @@ static void free_store(struct store *store)
 
 	if (fs->root_fd >= 0)
 		(void)close(fs->root_fd);
-	(void)pthread_mutex_destroy(&fs->sync_lock);
+	lock_fini(&fs->sync_lock);
 	fs_names_cache_free(fs->names);
 	fs_folders_free(fs->folders);
 	free(store->place);
@@ -320,7 +321,6 @@ static void free_store(struct store *store)
 }
 
 static const struct store_driver driver = {
-	.kind = "fs",
 	.has_files = true,
 	.free = free_store,
 	.get = get,
@@ -414,7 +414,7 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
 	fs->root_fd = -1;
 	atomic_init(&fs->era, 1);
-	CHECK(pthread_mutex_init(&fs->sync_lock, NULL) == 0);
+	lock_init(&fs->sync_lock);
 	if (!open_root(fs, err)) {
 		free_store(&fs->store);
 		return false;

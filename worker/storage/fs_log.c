@@ -140,7 +140,7 @@ static enum store_step check_end(
 	return tail.marked ? STORE_CONFLICT : STORE_OK;
 }
 
-static enum store_step append_locked(struct store *store, struct fs_log *log, struct store_log_place *place,
+static enum store_step append_by_kind(struct store *store, struct fs_log *log, struct store_log_place *place,
 	struct str frames, struct error *err)
 {
 	enum store_step step;
@@ -181,7 +181,7 @@ enum store_step fs_log_append(struct store *store, const char *index_key,
 		return STORE_CONFLICT;
 	if (!fs_log_open(store, index_key, place->generation, true, &log, err))
 		return STORE_FAILED;
-	return append_locked(store, &log, place, frames, err);
+	return append_by_kind(store, &log, place, frames, err);
 }
 
 /* ---- folding; the folder is locked ---- */

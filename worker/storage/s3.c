@@ -313,7 +313,6 @@ static void free_store(struct store *store)
 }
 
 static const struct store_driver driver = {
-	.kind = "s3",
 	.free = free_store,
 	.get = s3_get,
 	.get_if_changed = get_if_changed,

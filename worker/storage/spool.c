@@ -299,17 +299,6 @@ bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, s
 	return true;
 }
 
-bool spool_file_truncate(struct spool_file *file, uint64_t size, struct error *err)
-{
-	CHECK(size <= file->size);
-	spool_file_settle(file);
-	if (ftruncate(file->fd, (off_t)size) != 0)
-		return error_sys(err, "cut %s", file->path);
-	file->size = size;
-	give_back(file, size);
-	return true;
-}
-
 void spool_file_free(struct spool_file *file)
 {
 	if (!file)

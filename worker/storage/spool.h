@@ -40,8 +40,6 @@ AUTO_DEFINE(spool)
 bool spool_sweep(const char *parent, const struct pace *pace, uint64_t *ret_removed, struct error *err) MUST_CHECK;
 bool spool_file_new(struct spool *spool, const char *name, struct spool_file **ret, struct error *err) MUST_CHECK;
 bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err) MUST_CHECK;
-/* Back to this size (an append that failed half way). */
-bool spool_file_truncate(struct spool_file *file, uint64_t size, struct error *err) MUST_CHECK;
 /* All is appended: fd may be read and written as any other. */
 void spool_file_settle(struct spool_file *file);
 void spool_file_free(struct spool_file *file); /* closes, removes if it is still there, gives the space back */

@@ -173,24 +173,18 @@ static bool put_surroundings(struct store *store, struct str name, struct error 
 	       put_small(store, &layout, STR(OCI_LAYOUT), err) && store_put_marker(store, name, err);
 }
 
-enum store_step store_index_put(struct store *store, struct str name, struct str bytes,
-	const struct store_version *expected, struct store_version *ret_version, struct error *err)
-{
-	return store_index_fold(store, name, bytes, expected, NULL, ret_version, err);
-}
-
 enum store_step store_index_fold(struct store *store, struct str name, struct str bytes,
 	const struct store_version *expected, const struct store_log_place *log,
 	struct store_version *ret_version, struct error *err)
 {
 	struct key key;
 
-	CHECK(expected);
+	CHECK(expected && log);
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
 	if (!expected->text[0] && !put_surroundings(store, name, err))
 		return STORE_FAILED;
-	if (log && driver_of(store)->put_index)
+	if (driver_of(store)->put_index)
 		return driver_of(store)->put_index(store, key.text, bytes, expected, log, ret_version, err);
 	return driver_of(store)->put_if(store, key.text, bytes, expected, ret_version, err);
 }
@@ -506,11 +500,6 @@ void store_free(struct store *store)
 uint64_t store_requests(const struct store *store)
 {
 	return driver_of(store)->requests(store);
-}
-
-const char *store_kind(const struct store *store)
-{
-	return driver_of(store)->kind;
 }
 
 const char *store_place(const struct store *store)

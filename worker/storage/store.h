@@ -64,15 +64,13 @@ bool            store_index_get(struct store *store, struct str name, struct buf
 /* SAME: still that version, nothing was read. Absent: FAILED with ERROR_UNKNOWN. */
 enum store_step store_index_get_if_changed(struct store *store, struct str name, const struct store_version *version,
 					   struct buf *into, struct store_version *ret_version, struct error *err) MUST_CHECK;
-/* Writes if the object is still at `expected` (empty text: does not exist; then oci-layout and the
- * catalog marker are written too, before the index). CONFLICT: somebody else was faster, read again. An
- * answer that was lost is looked up and compared before a conflict is declared. */
-enum store_step store_index_put(struct store *store, struct str name, struct str bytes, const struct store_version *expected,
-				struct store_version *ret_version, struct error *err) MUST_CHECK;
 
 /*
  * The log of an index: frames (frames.h) that continue one index.json, which names the log's generation.
- * store_index_fold() is store_index_put() of an index.json that holds all up to `log`. It depends on the store what becomes of the log:
+ * store_index_fold() writes an index.json that holds all up to `log` (all zeros: there was none) if the object is still at
+ * `expected` (empty text: does not exist; then oci-layout and the catalog marker are written too, before the index). CONFLICT:
+ * somebody else was faster, read again. An answer that was lost is looked up and compared before a conflict is declared. It depends
+ * on the store what becomes of the log:
  *
  *   it ends (fs)        CONFLICT when there is more than `log`. The log is removed; the new index.json must name a new generation.
  *   it goes on (s3)     Folding and appending do not exclude each other: whoever knows the log up to a place may append behind it, and
@@ -193,7 +191,6 @@ bool store_usage(struct store *store, struct str name, uint64_t *ret_bytes, stru
 const struct histogram *store_lock_waits(struct store *store);
 
 uint64_t    store_requests(const struct store *store); /* sent to s3 since the start; 0 for fs */
-const char *store_kind(const struct store *store);     /* "fs" "s3", to be told */
 /* "/data/zot" or "https://endpoint/bucket/prefix", for the log. */
 const char *store_place(const struct store *store);
 

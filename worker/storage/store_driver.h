@@ -12,7 +12,6 @@
 #define STORE_KEY_MAX 1024
 
 struct store_driver {
-	const char *kind;
 	bool has_files; /* source() opens one */
 	void (*free)(struct store *store);
 	bool (*get)(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err);

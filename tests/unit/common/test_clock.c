@@ -36,14 +36,12 @@ static void test_rfc3339(void **state)
 
 static void test_windows(void **state)
 {
-	char day[11], month[8], date[32];
+	char day[11], date[32];
 
 	(void)state;
 	clock_day(NOON, day);
-	clock_month(NOON, month);
 	clock_http_date(NOON, date);
 	assert_string_equal(day, "2026-11-20");
-	assert_string_equal(month, "2026-11");
 	assert_string_equal(date, "Fri, 20 Nov 2026 12:24:56 GMT");
 	clock_http_date(784111777, date);
 	assert_string_equal(date, "Sun, 06 Nov 1994 08:49:37 GMT");

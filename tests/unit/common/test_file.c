@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 
 static char root[256];
 static char path_text[512];
@@ -36,7 +37,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	return file_remove_tree(root, NULL) && access(root, F_OK) != 0 ? 0 : -1;
+	return remove_tree(root) && access(root, F_OK) != 0 ? 0 : -1;
 }
 
 static unsigned entries(void)
@@ -163,22 +164,6 @@ static void test_folders(void **state)
 	assert_false(file_sync_folder(path("a/f"), &err));
 }
 
-static void test_remove_tree_does_not_follow_links(void **state)
-{
-	char target[512];
-
-	(void)state;
-	assert_true(file_make_folders(path("keep"), 0700, NULL));
-	assert_true(file_write_durable(path("keep/f"), STR("x"), 0600, NULL));
-	assert_true(file_make_folders(path("gone/sub"), 0700, NULL));
-	(void)snprintf(target, sizeof(target), "%s/keep", root);
-	assert_int_equal(symlink(target, path("gone/link")), 0);
-	assert_true(file_remove_tree(path("gone"), NULL));
-	assert_int_not_equal(access(path("gone"), F_OK), 0);
-	assert_int_equal(access(path("keep/f"), F_OK), 0);
-	assert_true(file_remove_tree(path("gone"), NULL));
-}
-
 static void test_wait_readable(void **state)
 {
 	int ends[2];
@@ -251,7 +236,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_failed_write_leaves_the_old, set_up, tear_down),
 		cmocka_unit_test(test_write_all_names_a_full_disk),
 		cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_remove_tree_does_not_follow_links, set_up, tear_down),
 		cmocka_unit_test(test_wait_readable),
 		cmocka_unit_test_setup_teardown(test_private_files_have_one_mode, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

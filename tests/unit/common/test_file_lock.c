@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "common/file.h"
 #include "common/file_lock.h"
+#include "tests/unit/remove_tree.h"
 
 static void a_folder_is_one_holders(void **state)
 {
@@ -29,7 +29,7 @@ static void a_folder_is_one_holders(void **state)
 	(void)close(one);
 	assert_true(file_lock_folder(folder, "worker.lock", 0, &two, &err));
 	(void)close(two);
-	assert_true(file_remove_tree(folder, &err));
+	assert_true(remove_tree(folder));
 	assert_false(file_lock_folder(folder, "worker.lock", 0, &one, &err));
 	assert_int_not_equal(err.kind, ERROR_CONFLICT);
 }

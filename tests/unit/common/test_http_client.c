@@ -237,7 +237,6 @@ struct probe {
 	enum error_kind kind;
 	char body[64];
 	int64_t length;
-	uint64_t sent;
 	size_t collect;
 	enum { CANCEL_NEVER, CANCEL_IN_HEAD, CANCEL_IN_DONE } cancel;
 	struct pipe *into;
@@ -263,7 +262,6 @@ static void probe_done(void *arg, struct http_call *call, const struct error *er
 	probe->dones++;
 	probe->ok = !err;
 	probe->kind = err ? err->kind : ERROR_INTERNAL;
-	probe->sent = http_call_sent(call);
 	assert_true(str_copy(http_call_body(call), probe->body, sizeof(probe->body)));
 	if (probe->cancel == CANCEL_IN_DONE)
 		http_call_cancel(call);

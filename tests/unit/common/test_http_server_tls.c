@@ -17,7 +17,6 @@ static void on_request(void *arg, struct http_request *request)
 {
 	struct world *world = arg;
 	atomic_fetch_add(&world->requests, 1);
-	assert_true(http_request_is_tls(request));
 	atomic_fetch_add(&world->certified, http_request_client_cert(request).len > 0);
 	if (str_is(http_request_path(request), "/denied"))
 		http_request_reply(request, http_response_copy(401, STR("denied")));

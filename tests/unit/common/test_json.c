@@ -247,7 +247,7 @@ static void test_writes(void **state)
 	json_key(&w, STR("l"));
 	json_open_array(&w);
 	json_value_int(&w, 1);
-	json_value_null(&w);
+	json_value_node(&w, NULL);
 	json_open_object(&w);
 	json_close_object(&w);
 	json_value_bool(&w, true);
@@ -283,16 +283,13 @@ static void test_round_trip(void **state)
 	static const char text[] = "{\"z\":[1,-2,1.5,1.0,1e+300,\"\\u00e9\",true,null,{}],\"a\":{\"b\":[]}}";
 	AUTO(json_doc) *doc = parsed(text);
 	AUTO_FINI(buf) b = buf_limit(1000);
-	AUTO_FINI(buf) pretty = buf_limit(1000);
-	struct json_writer w = json_writer(&b), p = json_writer_pretty(&pretty);
+	struct json_writer w = json_writer(&b);
 
 	(void)state;
 	json_value_node(&w, json_root(doc));
 	assert_string_equal(buf_text(&b),
 		"{\"z\":[1,-2,1.5,1.0,1.0000000000000001e+300,\"\xc3\xa9\",true,null,{}],"
 		"\"a\":{\"b\":[]}}");
-	json_value_node(&p, json_find(json_root(doc), "a"));
-	assert_string_equal(buf_text(&pretty), "{\n  \"b\": []\n}");
 }
 
 static void test_writer_refuses_to_nest_too_deep(void **state)

@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/settings.h"
+#include "tests/unit/remove_tree.h"
 
 struct knobs {
 	const char *text, *secret;
@@ -88,7 +89,7 @@ static int tear_down(void **state)
 	forget();
 	buf_fini(&loaded.warnings);
 	buf_fini(&loaded.errors);
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 /* json NULL: no file. What is loaded must not lean on the environment's memory. */

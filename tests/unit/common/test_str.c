@@ -87,6 +87,43 @@ static void test_split_and_trim(void **state)
 	assert_int_equal(str_trim(STR("  ")).len, 0);
 }
 
+static void test_utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} of[] = {
+		{ "", 0 },
+		{ "ab", 1 },
+		{ "\xc2\x80", 2 },
+		{ "\xc3\xa9x", 2 },
+		{ "\xe0\xa0\x80", 3 },
+		{ "\xe2\x82\xac", 3 },
+		{ "\xed\x9f\xbf", 3 },
+		{ "\xf0\x90\x80\x80", 4 },
+		{ "\xf4\x8f\xbf\xbf", 4 },
+		{ "\x80", 0 },
+		{ "\xc1\xbf", 0 },
+		{ "\xc3", 0 },
+		{ "\xc3\x28", 0 },
+		{ "\xe0\x9f\xbf", 0 },
+		{ "\xed\xa0\x80", 0 },
+		{ "\xe2\x82", 0 },
+		{ "\xe2\x82\x28", 0 },
+		{ "\xf0\x8f\xbf\xbf", 0 },
+		{ "\xf4\x90\x80\x80", 0 },
+		{ "\xf5\x80\x80\x80", 0 },
+		{ "\xff", 0 },
+	};
+
+	(void)state;
+	assert_int_equal(str_utf8_len(STR("\0")), 1);
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+		assert_int_equal(str_utf8_len(str_of(of[i].text)), of[i].len);
+	assert_true(str_is_utf8(STR_NONE) && str_is_utf8(STR("a\xc3\xa9\xe2\x82\xac\xf0\x90\x80\x80z")));
+	assert_false(str_is_utf8(STR("a\xc3\xa9\xe2\x82")) || str_is_utf8(STR("\xed\xa0\x80")));
+}
+
 static void test_copies(void **state)
 {
 	char small[3] = "zz";
@@ -148,6 +185,7 @@ int main(void)
 		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_split_and_trim),
+		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_distance),
 		cmocka_unit_test(test_hex),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Grants are driven as a fleet drives them: workers that tell what they hold and want, a network that loses
- * answers and delivers reports and copies of them late and in any order, a store that fails, recalls, kills of
+ * answers and delivers reports and copies of them late and in any order, a ledger that fails, recalls, kills of
  * workers and of the leader. Whatever happens, the calls that were admitted never pass the quota.
  */
 #include "leader/grants.h"
@@ -65,13 +65,13 @@ struct fleet {
 	uint64_t quota, admitted;
 	struct message flight[IN_FLIGHT_MAX];
 	size_t flight_len;
-	struct stored boots[STORED_MAX]; /* the store's */
+	struct stored boots[STORED_MAX]; /* the ledger's */
 	size_t boots_len;
-	struct store_grant rows[STORED_MAX]; /* the store's */
+	struct ledger_grant rows[STORED_MAX]; /* the ledger's */
 	size_t rows_len;
 };
 
-/* The store, so that the leader can be restarted. */
+/* The ledger, so that the leader can be restarted. */
 
 static struct stored *stored_of(struct fleet *fleet, const char *boot)
 {
@@ -85,9 +85,9 @@ static struct stored *stored_of(struct fleet *fleet, const char *boot)
 	return new;
 }
 
-static void put_row(struct fleet *fleet, const struct store_grant *grant)
+static void put_row(struct fleet *fleet, const struct ledger_grant *grant)
 {
-	struct store_grant *row = NULL;
+	struct ledger_grant *row = NULL;
 
 	for (size_t i = 0; i < fleet->rows_len && !row; i++)
 		if (!strcmp(fleet->rows[i].boot, grant->boot))
@@ -109,7 +109,7 @@ static void restart_leader(struct fleet *fleet)
 	fleet->grants = grants_new();
 	fleet->leader++;
 	for (size_t i = 0; i < fleet->rows_len; i++) {
-		struct store_grant row = fleet->rows[i];
+		struct ledger_grant row = fleet->rows[i];
 		char over[] = "";
 		if (stored_of(fleet, row.boot)->finished)
 			row.boot = over;
@@ -179,15 +179,15 @@ static void take_answer(
 	}
 }
 
-/* Staged, stored, applied; or the store fails, and it is as if the message had never come. */
-static bool lead(struct fleet *fleet, const struct message *message, const char *boot, bool store_fails)
+/* Staged, stored, applied; or the ledger fails, and it is as if the message had never come. */
+static bool lead(struct fleet *fleet, const struct message *message, const char *boot, bool ledger_fails)
 {
 	struct stored *stored = stored_of(fleet, boot);
 	AUTO(grants_staged) *staged = grants_stage(fleet->grants, boot);
 	struct grants_terms terms = {
 		.limit = fleet->quota, .final = message->final, .only_tells = message->leader != fleet->leader
 	};
-	const struct store_grant *rows;
+	const struct ledger_grant *rows;
 	size_t len;
 
 	if (stored->finished || (!message->final && message->number <= stored->number))
@@ -196,7 +196,7 @@ static bool lead(struct fleet *fleet, const struct message *message, const char 
 		terms.live_workers += !fleet->workers[i].left;
 	assert_true(grants_stage_demand(staged, &message->demand, &terms));
 	rows = grants_staged_rows(staged, &len);
-	if (store_fails)
+	if (ledger_fails)
 		return false;
 	for (size_t i = 0; i < len; i++)
 		put_row(fleet, &rows[i]);
@@ -481,7 +481,7 @@ static void the_second_demand_for_a_key_in_one_push_counts_for_nothing(void **st
 }
 
 /* [X6] */
-static void a_failed_store_inflates_nothing(void **state)
+static void a_failed_ledger_inflates_nothing(void **state)
 {
 	AUTO(grants) *grants = grants_new();
 
@@ -583,12 +583,12 @@ static void who_has_heard_can_lower_what_is_granted(void **state)
 	assert_int_equal(demand(grants, "a", released(3), &hundred), 3);
 }
 
-/* What the store remembers too much of is told to nobody. */
+/* What the ledger remembers too much of is told to nobody. */
 static void recalls_only_what_the_boot_knows_from_this_leader(void **state)
 {
 	AUTO(grants) *grants = grants_new();
 	char boot[] = "a", key[] = KEY;
-	struct store_grant stored = { .boot = boot, .apikey = key, .day = DAY, .granted = 9, .used = 1 };
+	struct ledger_grant stored = { .boot = boot, .apikey = key, .day = DAY, .granted = 9, .used = 1 };
 	struct grants_terms tells = hundred;
 	unsigned unused = 0;
 
@@ -614,11 +614,11 @@ static void no_number_is_too_large(void **state)
 		char boot[16];
 		(void)snprintf(boot, sizeof(boot), "%d", i);
 		assert_int_equal(demand(grants, boot, asked(UINT64_MAX, UINT64_MAX, UINT64_MAX), &terms),
-			STORE_GRANT_MAX);
+			LEDGER_GRANT_MAX);
 	}
-	assert_int_equal(grants_granted(grants, KEY, DAY), 20 * STORE_GRANT_MAX);
+	assert_int_equal(grants_granted(grants, KEY, DAY), 20 * LEDGER_GRANT_MAX);
 	terms.limit = 0;
-	assert_int_equal(demand(grants, "0", asked(1, 1, UINT64_MAX), &terms), STORE_GRANT_MAX);
+	assert_int_equal(demand(grants, "0", asked(1, 1, UINT64_MAX), &terms), LEDGER_GRANT_MAX);
 }
 
 static void a_boot_that_is_over_counts_what_it_used(void **state)
@@ -660,7 +660,7 @@ static void there_is_a_bound_on_rows(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < GRANTS_ROWS_MAX; i++) {
-		struct store_grant row = { .boot = key, .apikey = key, .day = DAY, .granted = 1 };
+		struct ledger_grant row = { .boot = key, .apikey = key, .day = DAY, .granted = 1 };
 		(void)snprintf(key, sizeof(key), "key-%u", i);
 		grants_load(grants, &row);
 	}
@@ -680,7 +680,7 @@ int main(void)
 		cmocka_unit_test(what_was_used_and_not_yet_merged_is_not_given_again),
 		cmocka_unit_test(a_copy_of_a_demand_gets_nothing_twice),
 		cmocka_unit_test(the_second_demand_for_a_key_in_one_push_counts_for_nothing),
-		cmocka_unit_test(a_failed_store_inflates_nothing),
+		cmocka_unit_test(a_failed_ledger_inflates_nothing),
 		cmocka_unit_test(recalls_until_released),
 		cmocka_unit_test(while_it_hears_facts_count_and_nothing_is_given),
 		cmocka_unit_test(what_is_told_is_a_fact),

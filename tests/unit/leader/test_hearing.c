@@ -91,7 +91,7 @@ static void holds_from_the_start_for_as_long_as_a_grant_is_good(void **state)
 	assert_int_equal(hearing_hold_ms(hearing, NOW), 0);
 }
 
-static void a_fresh_store_has_nothing_to_hear(void **state)
+static void a_fresh_ledger_has_nothing_to_hear(void **state)
 {
 	AUTO(hearing) *hearing = begun(HEARING_NONE);
 
@@ -168,7 +168,7 @@ static void after_a_life_that_has_not_heard_there_is_no_proof(void **state)
 	assert_int_equal(hearing_hold_ms(hearing, NOW + GRANT_MS), 0);
 }
 
-static void says_what_the_store_is_to_know(void **state)
+static void says_what_the_ledger_is_to_know(void **state)
 {
 	AUTO(hearing) *hearing = started();
 	bool heard;
@@ -195,7 +195,7 @@ static void without_members_there_is_no_proof(void **state)
 	assert_true(hearing_hold_ms(hearing, NOW) > 0);
 }
 
-static void what_the_store_has_is_no_news(void **state)
+static void what_the_ledger_has_is_no_news(void **state)
 {
 	AUTO(hearing) *hearing = started();
 
@@ -305,14 +305,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holds_from_the_start_for_as_long_as_a_grant_is_good),
-		cmocka_unit_test(a_fresh_store_has_nothing_to_hear),
+		cmocka_unit_test(a_fresh_ledger_has_nothing_to_hear),
 		cmocka_unit_test(ends_when_every_live_member_has_told_all),
 		cmocka_unit_test(who_had_no_lease_is_no_proof),
 		cmocka_unit_test(the_next_process_of_a_name_is_no_proof),
 		cmocka_unit_test(after_a_life_that_has_not_heard_there_is_no_proof),
-		cmocka_unit_test(says_what_the_store_is_to_know),
+		cmocka_unit_test(says_what_the_ledger_is_to_know),
 		cmocka_unit_test(without_members_there_is_no_proof),
-		cmocka_unit_test(what_the_store_has_is_no_news),
+		cmocka_unit_test(what_the_ledger_has_is_no_news),
 		cmocka_unit_test(each_loss_is_news_once),
 		cmocka_unit_test(lives_are_bounded),
 		cmocka_unit_test(after_a_loss_there_is_no_proof),

@@ -351,7 +351,7 @@ static uint64_t verified(void)
 {
 	AUTO_FINI(buf) text = buf_limit(100000);
 	struct str rest;
-	uint64_t n;
+	uint64_t n = 0;
 
 	login_metrics(login, &text);
 	rest = str_of(strstr(buf_text(&text), "\nzot_leader_logins_verified_total "));

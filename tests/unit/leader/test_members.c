@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/check.h"
-#include "leader/store.h"
+#include "leader/ledger.h"
 
 #define LEASE 6000
 
@@ -76,17 +76,17 @@ struct swept {
 static bool sweep(struct members *members, struct swept *swept)
 {
 	struct members_terms terms = { .now_ms = now, .now_wall_s = now / 1000, .lease_ms = LEASE };
-	struct store_member row;
+	struct ledger_member row;
 
 	*swept = (struct swept){ 0 };
 	while (members_lose(members, &terms, &row)) {
 		(void)snprintf(swept->lost, sizeof(swept->lost), "%s", row.name);
-		store_member_fini(&row);
+		ledger_member_fini(&row);
 	}
 	while (members_over(members, &terms, &row)) {
 		(void)snprintf(swept->gone, sizeof(swept->gone), "%s", row.name);
 		members_erase(members, str_of(row.name));
-		store_member_fini(&row);
+		ledger_member_fini(&row);
 	}
 	return *swept->lost || *swept->gone;
 }
@@ -110,7 +110,7 @@ struct looked {
 	bool live;
 };
 
-static void look_one(void *arg, const struct store_member *member, bool live)
+static void look_one(void *arg, const struct ledger_member *member, bool live)
 {
 	struct looked *looked = arg;
 
@@ -270,7 +270,7 @@ static void who_left_stays_left_through_a_restart(void **state)
 {
 	AUTO(members) *members = members_new();
 	char a[] = "a", process[] = "p2", left[] = "left";
-	struct store_member stored = { .name = a, .process = process, .state = left };
+	struct ledger_member stored = { .name = a, .process = process, .state = left };
 
 	(void)state;
 	members_load_gone(members, "p1");
@@ -365,8 +365,8 @@ static void who_registered_in_a_former_life_is_met_when_all_have_heard_of_this_o
 {
 	AUTO(members) *members = members_new();
 	char a[] = "a", b[] = "b", active[] = "active";
-	struct store_member first = { .name = a, .process = a, .state = active };
-	struct store_member second = { .name = b, .process = b, .state = active };
+	struct ledger_member first = { .name = a, .process = a, .state = active };
+	struct ledger_member second = { .name = b, .process = b, .state = active };
 
 	(void)state;
 	members_load(members, &first, now);
@@ -512,8 +512,8 @@ static void loaded_members_have_a_lease(void **state)
 {
 	AUTO(members) *members = members_new();
 	char a[] = "a", b[] = "b", active[] = "active";
-	struct store_member known = { .name = a, .state = active, .seen_wall_s = 1 };
-	struct store_member lost = { .name = b, .state = active, .lost_wall_s = now / 1000 };
+	struct ledger_member known = { .name = a, .state = active, .seen_wall_s = 1 };
+	struct ledger_member lost = { .name = b, .state = active, .lost_wall_s = now / 1000 };
 	struct swept swept;
 
 	(void)state;
@@ -599,7 +599,7 @@ static void the_longest_lost_makes_room(void **state)
 	assert_string_equal(swept.gone, "w9");
 	assert_int_equal(members_count(members), MEMBERS_MAX);
 	assert_true(report(members, "new-2", "p", "active", &staged, &err));
-	/* Before the store has forgotten the other one, there is no room for a third, nor for that one. */
+	/* Before the ledger has forgotten the other one, there is no room for a third, nor for that one. */
 	assert_false(report(members, "new-3", "p", "active", &staged, &err));
 	assert_false(report(members, "w3", "p", "active", &staged, &err));
 	assert_int_equal(err.kind, ERROR_BUSY);
@@ -669,11 +669,11 @@ static void no_more_than_a_ring_can_hold(void **state)
 	assert_true(report(members, "short", "p", "active", &staged, &err));
 }
 
-static void rows_are_due_until_the_store_has_them(void **state)
+static void rows_are_due_until_the_ledger_has_them(void **state)
 {
 	AUTO(members) *members = members_new();
 	struct members_staged staged;
-	struct store_member row;
+	struct ledger_member row;
 	struct swept swept;
 
 	(void)state;
@@ -681,15 +681,15 @@ static void rows_are_due_until_the_store_has_them(void **state)
 	assert_false(members_due(members, now, &row));
 	/* Now and then, with what the beats said. */
 	assert_true(members_due(members, now + 30000, &row));
-	store_member_fini(&row);
+	ledger_member_fini(&row);
 	assert_false(members_due(members, now + 30000, &row));
 	pass(members, LEASE + 1000, &swept);
 	assert_true(members_due(members, now, &row));
 	assert_true(row.lost_wall_s > 0);
 	members_unstored(members, row.name);
-	store_member_fini(&row);
+	ledger_member_fini(&row);
 	assert_true(members_due(members, now, &row));
-	store_member_fini(&row);
+	ledger_member_fini(&row);
 	assert_false(members_due(members, now, &row));
 }
 
@@ -764,7 +764,7 @@ int main(void)
 		cmocka_unit_test(the_longest_lost_makes_room),
 		cmocka_unit_test(nobody_makes_room_where_storage_is_each_ones_own),
 		cmocka_unit_test(no_more_than_a_ring_can_hold),
-		cmocka_unit_test(rows_are_due_until_the_store_has_them),
+		cmocka_unit_test(rows_are_due_until_the_ledger_has_them),
 		cmocka_unit_test(knows_whose_boot_it_is),
 		cmocka_unit_test(writes_json),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peer_secret against a real store: made at the first start and for a ring of before, changed when it is due.
+/* peer_secret against a real ledger: made at the first start and for a ring of before, changed when it is due.
  */
 #include "leader/peer_secret.h"
 
@@ -13,11 +13,11 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/file.h"
 #include "leader/first_start.h"
 #include "leader/leader.h"
 #include "leader/state_log.h"
 #include "proto/entity_table.h"
+#include "tests/unit/remove_tree.h"
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -35,9 +35,9 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(rig->folder));
 	rig->settings = (struct leader_settings){ .admin_user = "admin", .admin_password = "password" };
 	rig->leader.settings = &rig->settings;
-	(void)pthread_mutex_init(&rig->leader.lock, NULL);
+	lock_init(&rig->leader.lock);
 	rig->leader.log = state_log_new(-1, 0);
-	assert_true(store_open_sqlite(&rig->leader.store, rig->folder, NULL));
+	assert_true(ledger_open_sqlite(&rig->leader.ledger, rig->folder, NULL));
 	*state = rig;
 	return 0;
 }
@@ -47,9 +47,9 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 
 	state_log_free(rig->leader.log);
-	store_close(rig->leader.store);
-	(void)pthread_mutex_destroy(&rig->leader.lock);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	ledger_close(rig->leader.ledger);
+	lock_fini(&rig->leader.lock);
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }
@@ -57,12 +57,12 @@ static int teardown(void **state)
 static void put(struct rig *rig, enum entity_kind kind, const char *id, const void *body)
 {
 	AUTO(entity) *entity = entity_new(kind, str_of(id), 0, body);
-	struct store_change change = { .entity = entity };
+	struct ledger_change change = { .entity = entity };
 	uint64_t revision;
 	size_t at;
 
 	leader_lock(&rig->leader);
-	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), STORE_WRITTEN);
+	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), LEDGER_WRITTEN);
 	leader_unlock(&rig->leader);
 }
 

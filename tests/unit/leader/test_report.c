@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reports against a real store, without HTTP; the leader's loop does not turn, so rings are written only by
+ * Reports against a real ledger, without HTTP; the leader's loop does not turn, so rings are written only by
  * those who are in a hurry.
  */
 #include "leader/report.h"
@@ -22,11 +22,12 @@
 #include "leader/grants.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
+#include "leader/ledger/driver.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
-#include "leader/store/driver.h"
 #include "proto/entity_table.h"
+#include "tests/unit/remove_tree.h"
 
 struct rig {
 	char folder[64];
@@ -34,8 +35,8 @@ struct rig {
 	struct leader_settings settings;
 	char today[11];
 	uint64_t number; /* of the newest report */
-	const struct store_driver *driver;
-	struct store_driver broken;
+	const struct ledger_driver *driver;
+	struct ledger_driver broken;
 };
 
 static void open_rig(struct rig *rig)
@@ -45,15 +46,15 @@ static void open_rig(struct rig *rig)
 
 	leader->settings = &rig->settings;
 	random_hex(leader->id, 8);
-	(void)pthread_mutex_init(&leader->lock, NULL);
+	lock_init(&leader->lock);
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
 	assert_true(loop_new(&leader->loop, "test", &err));
-	assert_true(store_open_sqlite(&leader->store, rig->folder, &err));
-	rig->driver = leader->store->driver;
+	assert_true(ledger_open_sqlite(&leader->ledger, rig->folder, &err));
+	rig->driver = leader->ledger->driver;
 	if (!leader_load(leader, &err))
 		fail_msg("%s", err.text);
 }
@@ -68,9 +69,9 @@ static void close_rig(struct rig *rig)
 	grants_free(leader->grants);
 	members_free(leader->members);
 	state_log_free(leader->log);
-	leader->store->driver = rig->driver;
-	store_close(leader->store);
-	(void)pthread_mutex_destroy(&leader->lock);
+	leader->ledger->driver = rig->driver;
+	ledger_close(leader->ledger);
+	lock_fini(&leader->lock);
 }
 
 static void restart(struct rig *rig)
@@ -83,7 +84,7 @@ static void restart(struct rig *rig)
 static void put_key(struct rig *rig, const char *id, int64_t daily_quota)
 {
 	AUTO(entity) *entity = NULL;
-	struct store_change change = { 0 };
+	struct ledger_change change = { 0 };
 	struct apikey key;
 	uint64_t revision;
 	struct error err;
@@ -96,7 +97,7 @@ static void put_key(struct rig *rig, const char *id, int64_t daily_quota)
 	entity = entity_new(ENTITY_APIKEY, str_of(id), 0, &key);
 	change.entity = entity;
 	leader_lock(&rig->leader);
-	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, &err), STORE_WRITTEN);
+	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, &err), LEDGER_WRITTEN);
 	leader_unlock(&rig->leader);
 }
 
@@ -121,31 +122,66 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 
 	close_rig(rig);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }
 
 /* A disk that takes nothing. */
 static bool merge_fails(
-	struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err)
+	struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err)
 {
-	(void)store;
+	(void)ledger;
 	(void)merge;
 	(void)ret;
 	return error_set(err, ERROR_FULL, NULL, "the disk is full");
 }
 
-static void break_store(struct rig *rig)
+static void break_ledger(struct rig *rig)
 {
 	rig->broken = *rig->driver;
 	rig->broken.merge_usage = merge_fails;
-	rig->leader.store->driver = &rig->broken;
+	rig->leader.ledger->driver = &rig->broken;
 }
 
-static void mend_store(struct rig *rig)
+/* How often the ledger is asked, or told. */
+static const struct ledger_driver *counted;
+static unsigned asked;
+
+static bool count_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err)
 {
-	rig->leader.store->driver = rig->driver;
+	asked++;
+	return counted->boot(ledger, boot, ret, err);
+}
+
+static bool count_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len,
+	struct ledger_calls *ret, struct error *err)
+{
+	asked++;
+	return counted->calls(ledger, at, len, ret, err);
+}
+
+static bool count_merge(
+	struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err)
+{
+	asked++;
+	return counted->merge_usage(ledger, merge, ret, err);
+}
+
+/* Nothing else is there. */
+static void count_ledger(struct rig *rig)
+{
+	counted = rig->driver;
+	asked = 0;
+	rig->broken = (struct ledger_driver){
+		.boot = count_boot, .calls = count_calls, .merge_usage = count_merge
+	};
+	rig->leader.ledger->driver = &rig->broken;
+}
+
+static void mend_ledger(struct rig *rig)
+{
+	rig->leader.ledger->driver = rig->driver;
 }
 
 /* Reports. Where nothing else is said: of process p1 of worker w1, the next number, no counts. */
@@ -257,9 +293,10 @@ static uint64_t granted(struct rig *rig)
 static uint64_t calls(struct rig *rig)
 {
 	struct error err;
-	struct store_calls count;
+	struct ledger_key_day at = { "key-0001", rig->today };
+	struct ledger_calls count;
 
-	assert_true(store_calls(rig->leader.store, "key-0001", rig->today, &count, &err));
+	assert_true(ledger_calls(rig->leader.ledger, &at, 1, &count, &err));
 	return count.all;
 }
 
@@ -416,12 +453,12 @@ static void the_days_beside_ours_are_dealt_and_kept(void **state)
 }
 
 /* [X6] */
-static void a_failed_store_inflates_nothing(void **state)
+static void a_failed_ledger_inflates_nothing(void **state)
 {
 	struct rig *rig = *state;
 
 	assert_int_equal(got(rig, (struct given){ .want = 5 }).granted, 5);
-	break_store(rig);
+	break_ledger(rig);
 	for (int i = 0; i < 40; i++)
 		assert_int_equal(
 			refused(rig,
@@ -435,11 +472,93 @@ static void a_failed_store_inflates_nothing(void **state)
 	assert_int_equal(granted(rig), 5);
 	/* A beat needs no disk. */
 	assert_int_equal(got(rig, (struct given){ 0 }).rows, 0);
-	mend_store(rig);
+	mend_ledger(rig);
 	assert_int_equal(
 		got(rig, (struct given){ .granted = 5, .used = 1, .want = 5, .seq = 1, .calls = 1 }).granted,
 		10);
 	assert_int_equal(calls(rig), 1);
+}
+
+/* The last word of who is no member any more, too. */
+static void who_left_while_the_ledger_failed_has_not_left(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ 0 });
+	(void)got(rig, (struct given){ .state = "left" });
+	(void)got(rig, (struct given){ .process = "p2" });
+	break_ledger(rig);
+	assert_int_equal(
+		refused(rig, (struct given){ .worker = "w9", .process = "p9", .state = "left" }), ERROR_FULL);
+	assert_int_equal(refused(rig, (struct given){ .process = "p2", .state = "left" }), ERROR_FULL);
+	assert_int_equal(members_live(rig->leader.members), 1);
+	mend_ledger(rig);
+	(void)got(rig, (struct given){ .worker = "w9", .process = "p9" });
+	(void)got(rig, (struct given){ .process = "p2" });
+	assert_int_equal(members_live(rig->leader.members), 2);
+	restart(rig);
+	assert_int_equal(members_live(rig->leader.members), 2);
+}
+
+/* What changes nothing in memory changes nothing in the ledger. */
+static void a_late_last_word_is_none(void **state)
+{
+	struct rig *rig = *state;
+
+	(void)got(rig, (struct given){ .number = 5 });
+	(void)got(rig, (struct given){ .number = 4, .state = "left" });
+	assert_int_equal(members_live(rig->leader.members), 1);
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL));
+	restart(rig);
+	(void)got(rig, (struct given){ .number = 6 });
+	assert_int_equal(members_live(rig->leader.members), 1);
+}
+
+static struct usage_report report_of_demands(struct rig *rig, size_t len)
+{
+	struct usage_report report;
+	char key[32];
+
+	fill(rig, &(struct given){ 0 }, &report);
+	free(report.demands);
+	report.demands = xnew_array(struct usage_demand, len);
+	report.demands_len = len;
+	for (size_t i = 0; i < len; i++) {
+		(void)snprintf(key, sizeof(key), "many-%zu", i);
+		report.demands[i] = (struct usage_demand){ .apikey = check_strdup(key), .want = 1 };
+		memcpy(report.demands[i].day, rig->today, sizeof(rig->today));
+	}
+	return report;
+}
+
+static unsigned asked_for_demands(struct rig *rig, size_t len)
+{
+	struct usage_report report = report_of_demands(rig, len);
+	struct usage_answer answer;
+	struct error err;
+
+	count_ledger(rig);
+	assert_true(report_merge(&rig->leader, &report, &answer, &err));
+	mend_ledger(rig);
+	assert_int_equal(answer.grants_len, len);
+	usage_answer_fini(&answer);
+	usage_report_fini(&report);
+	return asked;
+}
+
+/* While the lock is held. */
+static void many_demands_ask_the_ledger_as_often_as_one(void **state)
+{
+	struct rig *rig = *state;
+	char key[32];
+
+	for (unsigned i = 0; i < USAGE_CHUNK_ROWS; i++) {
+		(void)snprintf(key, sizeof(key), "many-%u", i);
+		put_key(rig, key, 20);
+	}
+	(void)got(rig, (struct given){ 0 });
+	assert_int_equal(asked_for_demands(rig, 1), 3);
+	assert_int_equal(asked_for_demands(rig, USAGE_CHUNK_ROWS), 3);
 }
 
 /* Neither for the lock nor for the disk. */
@@ -478,7 +597,7 @@ static void silence(struct rig *rig)
 {
 	struct error err;
 
-	assert_true(store_delete_member(rig->leader.store, "w1", &err));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", &err));
 	restart(rig);
 	members_begin(rig->leader.members, clock_ms() - leader_cluster(&rig->leader).grant_ms);
 }
@@ -554,7 +673,7 @@ static void grants_survive_a_restart(void **state)
 				.granted = 7, .all = true, .leader = "before", .witness = answer.witness })
 			.hold_ms > 0);
 	assert_true(got(rig, (struct given){ .granted = 7, .want = 2 }).hold_ms > 0);
-	/* Its only member tells all and knows nothing that the store does not: the leader deals again. */
+	/* Its only member tells all and knows nothing that the ledger does not: the leader deals again. */
 	answer = got(rig, (struct given){ .granted = 7, .used = 1, .want = 7, .all = true });
 	assert_int_equal(answer.hold_ms, 0);
 	assert_int_equal(answer.granted, 7);
@@ -597,7 +716,7 @@ static void a_push_that_is_made_by_hand_needs_no_leader(void **state)
 	assert_int_equal(granted(rig), 5);
 }
 
-/* Nobody else would tell of it, if the store were put back. */
+/* Nobody else would tell of it, if the ledger were put back. */
 static void who_is_new_is_dealt_to_when_all_others_know(void **state)
 {
 	struct rig *rig = *state;
@@ -658,7 +777,7 @@ static void after_a_leader_that_did_not_end_its_hearing_there_is_no_proof(void *
 	}
 }
 
-static void copy_store(struct rig *rig, const char *from, const char *to)
+static void copy_ledger(struct rig *rig, const char *from, const char *to)
 {
 	char path[2][100];
 	AUTO_FINI(buf) bytes = buf_limit(16 * 1024 * 1024);
@@ -673,7 +792,7 @@ static void copy_store(struct rig *rig, const char *from, const char *to)
 static void put_back(struct rig *rig)
 {
 	close_rig(rig);
-	copy_store(rig, "backup", "leader.db");
+	copy_ledger(rig, "backup", "leader.db");
 	rig->leader = (struct leader){ 0 };
 	open_rig(rig);
 }
@@ -681,7 +800,7 @@ static void put_back(struct rig *rig)
 static void back_up(struct rig *rig)
 {
 	close_rig(rig);
-	copy_store(rig, "leader.db", "backup");
+	copy_ledger(rig, "leader.db", "backup");
 	rig->leader = (struct leader){ 0 };
 	open_rig(rig);
 }
@@ -715,7 +834,7 @@ static void a_restored_leader_hears_first(void **state)
 	assert_int_equal(got(rig, two).granted, 0);
 }
 
-/* What was released since is not held again because the store remembers it. */
+/* What was released since is not held again because the ledger remembers it. */
 static void a_restored_leader_tells_no_more_than_it_was_told(void **state)
 {
 	struct rig *rig = *state;
@@ -754,7 +873,7 @@ static void a_loss_is_noticed_before_anything_is_given(void **state)
 	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 1);
 }
 
-/* [X1] The same revision in another history of the store. */
+/* [X1] The same revision in another history of the ledger. */
 static void another_state_of_the_same_revision_is_a_loss(void **state)
 {
 	struct rig *rig = *state;
@@ -805,7 +924,7 @@ static void who_left_stays_left(void **state)
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);
 	/* Its row is forgotten by then. */
-	assert_true(store_delete_member(rig->leader.store, "w1", NULL));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL));
 	restart(rig);
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);
@@ -834,7 +953,10 @@ int main(void)
 		TEST(the_quota_is_shared_out),
 		TEST(unknown_keys_and_far_days_get_nothing),
 		TEST(the_days_beside_ours_are_dealt_and_kept),
-		TEST(a_failed_store_inflates_nothing),
+		TEST(a_failed_ledger_inflates_nothing),
+		TEST(who_left_while_the_ledger_failed_has_not_left),
+		TEST(a_late_last_word_is_none),
+		TEST(many_demands_ask_the_ledger_as_often_as_one),
 		TEST(a_beat_waits_for_nobody),
 		TEST(a_lowered_quota_recalls_what_is_unused),
 		TEST(the_end_of_another_boot_is_believed_after_its_silence),

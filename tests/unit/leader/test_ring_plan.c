@@ -8,21 +8,21 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "leader/ledger.h"
 #include "leader/members.h"
 #include "leader/ring_plan.h"
-#include "leader/store.h"
 
 #define KEY "0123456789abcdef0123456789abcdef"
 
 static void add(struct members *members, const char *name, const char *state, bool lost)
 {
-	struct store_member member = { .lost_wall_s = lost };
+	struct ledger_member member = { .lost_wall_s = lost };
 
 	member.name = check_strdup(name);
 	member.state = check_strdup(state);
 	member.url = check_strdup("http://x");
 	members_load(members, &member, 0);
-	store_member_fini(&member);
+	ledger_member_fini(&member);
 }
 
 static const struct ring_body empty = { .epoch = 4, .algorithm = "slots", .hash_key = KEY };

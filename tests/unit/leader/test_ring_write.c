@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ring and the rows of members in a real store that at times takes nothing, as one on a full disk does.
+ * The ring, and the sweep with the rows of members, in a real ledger that at times takes nothing, as one on a full disk does.
  * The leader's loop does not turn: each sweep is made by hand.
  */
 #include "leader/ring_write.h"
@@ -15,15 +15,16 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/file.h"
 #include "common/loop.h"
 #include "leader/first_start.h"
 #include "leader/grants.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
+#include "leader/ledger/driver.h"
 #include "leader/members.h"
 #include "leader/state_log.h"
-#include "leader/store/driver.h"
+#include "leader/sweep.h"
+#include "tests/unit/remove_tree.h"
 
 struct rig {
 	char folder[64];
@@ -31,9 +32,9 @@ struct rig {
 	struct leader_settings settings;
 };
 
-/* The store's own functions, and before them: no room. */
+/* The ledger's own functions, and before them: no room. */
 
-static const struct store_driver *real;
+static const struct ledger_driver *real;
 static bool full;
 
 static bool refuse(struct error *err)
@@ -41,36 +42,36 @@ static bool refuse(struct error *err)
 	return error_set(err, ERROR_FULL, NULL, "database or disk is full");
 }
 
-static enum store_result write_or_not(struct store *store, const struct store_change *changes, size_t len,
+static enum ledger_result write_or_not(struct ledger *ledger, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	if (!full)
-		return real->write(store, changes, len, ret_revision, ret_at, err);
+		return real->write(ledger, changes, len, ret_revision, ret_at, err);
 	(void)refuse(err);
-	return STORE_FAILED;
+	return LEDGER_FAILED;
 }
 
-static bool put_or_not(struct store *store, const struct store_member *member, struct error *err)
+static bool put_or_not(struct ledger *ledger, const struct ledger_member *member, struct error *err)
 {
-	return full ? refuse(err) : real->put_member(store, member, err);
+	return full ? refuse(err) : real->put_member(ledger, member, err);
 }
 
-static bool delete_or_not(struct store *store, const char *name, struct error *err)
+static bool delete_or_not(struct ledger *ledger, const char *name, struct error *err)
 {
-	return full ? refuse(err) : real->delete_member(store, name, err);
+	return full ? refuse(err) : real->delete_member(ledger, name, err);
 }
 
-static void open_store(struct rig *rig)
+static void open_ledger(struct rig *rig)
 {
-	static struct store_driver driver;
+	static struct ledger_driver driver;
 
-	assert_true(store_open_sqlite(&rig->leader.store, rig->folder, NULL));
-	real = rig->leader.store->driver;
+	assert_true(ledger_open_sqlite(&rig->leader.ledger, rig->folder, NULL));
+	real = rig->leader.ledger->driver;
 	driver = *real;
 	driver.write = write_or_not;
 	driver.put_member = put_or_not;
 	driver.delete_member = delete_or_not;
-	rig->leader.store->driver = &driver;
+	rig->leader.ledger->driver = &driver;
 	full = false;
 }
 
@@ -84,14 +85,15 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(rig->folder));
 	rig->settings = (struct leader_settings){ .admin_user = "admin", .admin_password = "password" };
 	leader->settings = &rig->settings;
-	(void)pthread_mutex_init(&leader->lock, NULL);
+	lock_init(&leader->lock);
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
+	leader->sweep = sweep_new(leader);
 	assert_true(loop_new(&leader->loop, "test", &err));
-	open_store(rig);
+	open_ledger(rig);
 	assert_true(first_start(leader, &err));
 	*state = rig;
 	return 0;
@@ -104,13 +106,14 @@ static int teardown(void **state)
 
 	loop_free(leader->loop);
 	ring_write_free(leader->ring);
+	sweep_free(leader->sweep);
 	hearing_free(leader->hearing);
 	grants_free(leader->grants);
 	members_free(leader->members);
 	state_log_free(leader->log);
-	store_close(leader->store);
-	(void)pthread_mutex_destroy(&leader->lock);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	ledger_close(leader->ledger);
+	lock_fini(&leader->lock);
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }
@@ -118,7 +121,7 @@ static int teardown(void **state)
 static void sweep(struct rig *rig)
 {
 	leader_lock(&rig->leader);
-	ring_write_sweep_locked(rig->leader.ring);
+	sweep_now_locked(rig->leader.sweep);
 	leader_unlock(&rig->leader);
 }
 
@@ -146,17 +149,17 @@ static void assert_in_ring(struct rig *rig, const char *name, const char *wanted
 static void load(struct rig *rig, const char *name, const char *state, int64_t ago_ms)
 {
 	char own_name[16], own_state[16], other[] = "now", joining[] = "joining";
-	struct store_member given = { .name = own_name, .state = own_state, .seen_wall_s = 1 };
-	struct store_member member, now = { .name = other, .state = joining };
+	struct ledger_member given = { .name = own_name, .state = own_state, .seen_wall_s = 1 };
+	struct ledger_member member, now = { .name = other, .state = joining };
 
 	(void)snprintf(own_name, sizeof(own_name), "%s", name);
 	(void)snprintf(own_state, sizeof(own_state), "%s", state);
-	store_member_copy(&given, &member);
+	ledger_member_copy(&given, &member);
 	members_erase(rig->leader.members, STR("now"));
 	members_load(rig->leader.members, &member, clock_ms() - ago_ms);
 	members_load(rig->leader.members, &now, clock_ms());
-	assert_true(store_put_member(rig->leader.store, &member, NULL));
-	store_member_fini(&member);
+	assert_true(ledger_put_member(rig->leader.ledger, &member, NULL));
+	ledger_member_fini(&member);
 }
 
 struct stored {
@@ -164,7 +167,7 @@ struct stored {
 	bool there, lost;
 };
 
-static bool look_stored(void *arg, const struct store_member *member)
+static bool look_stored(void *arg, const struct ledger_member *member)
 {
 	struct stored *stored = arg;
 
@@ -177,7 +180,7 @@ static struct stored stored(struct rig *rig, const char *name)
 {
 	struct stored found = { .name = name };
 
-	assert_true(store_load_members(rig->leader.store, look_stored, &found, NULL));
+	assert_true(ledger_load_members(rig->leader.ledger, look_stored, &found, NULL));
 	return found;
 }
 
@@ -244,14 +247,14 @@ static void a_ring_that_another_changed_is_mended(void **state)
 		.members = &row,
 		.members_len = 1 };
 	AUTO(entity) *entity = entity_new(ENTITY_RING, STR("ring"), 0, &body);
-	struct store_change change = { .entity = entity };
+	struct ledger_change change = { .entity = entity };
 	uint64_t revision;
 	size_t at;
 
 	load(rig, "a", "active", 0);
 	sweep(rig);
 	leader_lock(&rig->leader);
-	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), STORE_WRITTEN);
+	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, NULL), LEDGER_WRITTEN);
 	leader_unlock(&rig->leader);
 	assert_in_ring(rig, "b", "active");
 	sweep(rig);
@@ -294,7 +297,7 @@ static bool count_rows(void *arg, struct entity *entity)
 static void the_largest_ring_can_be_stored_and_read(void **state)
 {
 	struct rig *rig = *state;
-	struct store_loaded loaded;
+	struct ledger_loaded loaded;
 	unsigned most = 0;
 	size_t rows = 0;
 
@@ -302,9 +305,9 @@ static void the_largest_ring_can_be_stored_and_read(void **state)
 		most++;
 	assert_in_range(most, 200, MEMBERS_MAX);
 	sweep(rig);
-	store_close(rig->leader.store);
-	open_store(rig);
-	assert_true(store_load_entities(rig->leader.store, count_rows, &rows, &loaded, NULL));
+	ledger_close(rig->leader.ledger);
+	open_ledger(rig);
+	assert_true(ledger_load_entities(rig->leader.ledger, count_rows, &rows, &loaded, NULL));
 	assert_int_equal(rows, most);
 }
 

@@ -231,8 +231,8 @@ static enum state_log_position position_of(struct state_log *log, const struct s
 	return state_log_position(log, state_revision(state), digest);
 }
 
-/* [X1] The store is put back: the same revisions come again, with other things in them. */
-static void a_store_that_was_put_back_is_not_taken_for_what_it_was(void **state)
+/* [X1] The ledger is put back: the same revisions come again, with other things in them. */
+static void a_ledger_that_was_put_back_is_not_taken_for_what_it_was(void **state)
 {
 	struct state_log *before = state_log_new(-1, 0), *after = state_log_new(-1, 0);
 	struct entity *loaded = make_user("a", 1, true);
@@ -321,7 +321,7 @@ static void who_is_far_behind_gets_it_all(void **state)
 	assert_false(delta->full);
 	full = answer_for(log, oldest);
 	assert_true(full->full);
-	/* The leader was restored from an older store: whoever is ahead of it gets it all. */
+	/* The leader was restored from an older ledger: whoever is ahead of it gets it all. */
 	memset(question.digest, 'a', sizeof(question.digest) - 1);
 	ahead = answer_to(log, &question);
 	assert_true(ahead->full);
@@ -397,7 +397,7 @@ int main(void)
 		cmocka_unit_test(a_young_full_state_is_given_again),
 		cmocka_unit_test(a_kept_state_is_not_for_those_who_have_a_newer_one),
 		cmocka_unit_test(whoever_asks_for_the_whole_gets_it),
-		cmocka_unit_test(a_store_that_was_put_back_is_not_taken_for_what_it_was),
+		cmocka_unit_test(a_ledger_that_was_put_back_is_not_taken_for_what_it_was),
 		cmocka_unit_test(what_is_told_of_a_state_says_where_it_is_from),
 		cmocka_unit_test(who_is_far_behind_gets_it_all),
 		cmocka_unit_test(what_was_loaded_gives_people_deltas),

@@ -36,9 +36,8 @@ static void writes_what_it_read(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		AUTO_FINI(buf) b = buf_limit(4096);
 		struct json_writer writer = json_writer(&b);
-		AUTO_FINI(descriptor) descriptor;
+		AUTO_FINI(descriptor) descriptor = { 0 };
 
-		descriptor_init(&descriptor);
 		assert_true(parse(texts[i], &descriptor, NULL));
 		assert_string_equal(descriptor.media_type, "a/b");
 		assert_int_equal(descriptor.size, 7);
@@ -50,10 +49,9 @@ static void writes_what_it_read(void **state)
 
 static void drops_what_it_does_not_know(void **state)
 {
-	AUTO_FINI(descriptor) descriptor;
+	AUTO_FINI(descriptor) descriptor = { 0 };
 
 	(void)state;
-	descriptor_init(&descriptor);
 	assert_true(parse("{" PLAIN ",\"data\":\"e30=\",\"urls\":[\"x\"],\"platform\":{\"os\":1},\"x\":null,"
 			  "\"annotations\":null,\"artifactType\":null}",
 		&descriptor, NULL));

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "common/json.h"
 #include "proto/oci_error.h"
 
@@ -79,6 +81,21 @@ static void status_by_kind(void **state)
 	assert_int_equal(oci_error_status(&err), 507);
 }
 
+static const char *text_of(const char *code)
+{
+	static const char *const texts[][2] = {
+#define OCI_ERROR(name, status, text) { #name, text },
+#include "proto/oci_error.def"
+#undef OCI_ERROR
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (strcmp(texts[i][0], code) == 0)
+			return texts[i][1];
+	}
+	return NULL;
+}
+
 /* Checks that the body is one error with this code and reason. */
 static void expect_body(const struct error *err, const char *code, const char *reason)
 {
@@ -94,7 +111,7 @@ static void expect_body(const struct error *err, const char *code, const char *r
 	assert_int_equal(json_len(errors), 1);
 	first = json_at(errors, 0);
 	assert_true(str_is(json_str(json_find(first, "code")), code));
-	assert_true(str_is(json_str(json_find(first, "message")), oci_error_text(code)));
+	assert_true(str_is(json_str(json_find(first, "message")), text_of(code)));
 	if (!str_is(json_str(json_find(json_find(first, "detail"), "reason")), reason))
 		fail_msg("%s", buf_text(&b));
 }
@@ -156,14 +173,6 @@ static void bodies_are_utf8(void **state)
 	expect_body(&err, "NAME_INVALID", "? ? ?? ??? ???? ??");
 }
 
-static void texts(void **state)
-{
-	(void)state;
-	assert_string_equal(oci_error_text("NAME_INVALID"), "invalid repository name");
-	assert_null(oci_error_text("NO_SUCH_CODE"));
-	assert_null(oci_error_text(NULL));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,7 +181,6 @@ int main(void)
 		cmocka_unit_test(bodies),
 		cmocka_unit_test(tells_no_secrets),
 		cmocka_unit_test(bodies_are_utf8),
-		cmocka_unit_test(texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "common/file.h"
 #include "common/password.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/auth/identity.h"
 
@@ -28,7 +29,7 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 static void write_file(const char *text)
@@ -51,8 +52,8 @@ static void users_are_found_and_a_changed_file_is_read_again(void **state)
 	assert_true(htpasswd_open(&htpasswd, path, &err));
 	AUTO_STR *found = htpasswd_find(htpasswd, STR("ali"));
 	assert_non_null(found);
-	assert_true(password_verify(STR("open sesame"), str_of(found)));
-	assert_false(password_verify(STR("open barley"), str_of(found)));
+	assert_true(password_verify(STR("open sesame"), str_of(found), 4));
+	assert_false(password_verify(STR("open barley"), str_of(found), 4));
 	assert_null(htpasswd_find(htpasswd, STR("baba")));
 	assert_int_equal(htpasswd_cost(htpasswd), PASSWORD_COST);
 	(void)snprintf(line, sizeof(line), "baba:%s\ncassim:%s\n", hash, expensive);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/cluster/ceilings.h"
 
 static char folder[64], path[96];
@@ -26,7 +27,7 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 static char one_name[] = "one", two_name[] = "a key\nwith lines";

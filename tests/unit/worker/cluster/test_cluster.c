@@ -14,6 +14,7 @@
 #include "common/check.h"
 #include "common/crypto.h"
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/leaders.h"
 #include "worker/cluster/self_address.h"
@@ -33,7 +34,7 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 static void a_damaged_state_is_refused_at_every_byte(void **state)

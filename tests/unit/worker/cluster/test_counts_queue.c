@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/cluster/counts_queue.h"
 #include "worker/cluster/journal.h"
 
@@ -29,7 +30,7 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 static void count(struct usage_batch *batch, const char *key, const char *name, uint64_t bytes)

@@ -15,10 +15,10 @@
 #include "proto/peer_token.h"
 #include "proto/ring.h"
 #include "worker/auth/auth.h"
-#include "worker/cluster/cluster.h"
-#include "worker/cluster/peer.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
+#include "worker/cluster/cluster.h"
+#include "worker/cluster/peer.h"
 
 #define BIG (3 * 1024 * 1024 + 17)
 
@@ -242,7 +242,7 @@ static bool hear(int fd, struct heard *heard)
 static void read_claims(struct heard *heard)
 {
 	char *token = strstr(heard->head, PEER_HEADER ": ") + strlen(PEER_HEADER ": ");
-	struct str line = str_of(heard->head), rest = str_of(token), value;
+	struct str line = str_of(heard->head), rest = str_of(token), value = STR_NONE;
 	struct peer_request asked = { .length = (int64_t)strlen(heard->body) };
 
 	assert_null(strstr(heard->head, "X-Forwarded-For"));

@@ -42,7 +42,7 @@ static int start(void **state)
 static int start_off(void **state)
 {
 	(void)start(state);
-	quotas_ceilings_off(((struct rig *)*state)->quotas);
+	quotas_ceilings_failed(((struct rig *)*state)->quotas, true);
 	return 0;
 }
 
@@ -161,7 +161,6 @@ static void the_first_call_waits_for_a_grant(void **state)
 
 	assert_int_equal(admit_again(rig, &wait), WAIT);
 	assert_true(rig->need.beat);
-	assert_true(quotas_has_waiters(rig->quotas));
 	assert_false(demand(rig, &report));
 	assert_int_equal(report.demands_len, 1);
 	assert_true(report.all);

@@ -18,18 +18,19 @@
 #include "common/pool.h"
 #include "proto/digest.h"
 #include "proto/peer_token.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/auth/access.h"
 #include "worker/auth/identity.h"
-#include "worker/cluster/cluster_new.h"
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot_new.h"
+#include "worker/chores/chores.h"
+#include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/front.h"
+#include "worker/registry/registry.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
-#include "worker/chores/chores.h"
-#include "worker/registry/registry.h"
 
 #define RIG_SECRET "rig secret"
 
@@ -409,7 +410,7 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 	peer_guard_free(rig->cluster.guard);
 	json_doc_free(rig->policies);
 	if (remove)
-		assert_true(file_remove_tree(rig->folder, NULL));
+		assert_true(remove_tree(rig->folder));
 	free(rig);
 }
 

@@ -15,6 +15,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/pool.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/front/audit.h"
 
 static char folder[64], path[96], moved[96];
@@ -38,7 +39,7 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
-	return file_remove_tree(folder, NULL) ? 0 : -1;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 static void finish(void)

@@ -19,8 +19,8 @@
 #include "common/file.h"
 #include "common/http_client.h"
 #include "common/pool.h"
-#include "worker/storage/frames.h"
 #include "worker/index/indexes_priv.h"
+#include "worker/storage/frames.h"
 #include "worker/storage/store_driver.h"
 
 #define OCI     "application/vnd.oci.image.manifest.v1+json"
@@ -653,6 +653,7 @@ static void test_import(void **state)
 	AUTO_FINI(buf) text = buf_limit(4096);
 	AUTO(index) *index = NULL;
 	const struct store_version nothing = { .text = "" };
+	const struct store_log_place no_log = { .at = 0 };
 	struct store_version version;
 	struct digest subject = digest_of(HASH_SHA256, STR("subject")), digest;
 	char of[DIGEST_TEXT_SIZE], own[DIGEST_TEXT_SIZE];
@@ -674,7 +675,8 @@ static void test_import(void **state)
 		own, manifest.len, of);
 	assert_true(store_blob_put(rig->store, STR("old"), &digest, buf_str(&manifest), &err));
 	assert_int_equal(
-		store_index_put(rig->store, STR("old"), buf_str(&text), &nothing, &version, &err), STORE_OK);
+		store_index_fold(rig->store, STR("old"), buf_str(&text), &nothing, &no_log, &version, &err),
+		STORE_OK);
 	assert_true(indexes_get(rig->here, STR("old"), &index, &err));
 	assert_int_equal(index_len(index), 2);
 	assert_int_equal(index_referrers_len(index, &subject), 1);

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/latch.h"
 #include "common/pool.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/registry/registry.h"
 #include "worker/storage/spool.h"
@@ -95,7 +96,7 @@ static int teardown(void **state)
 	registry_free(world->registry);
 	spool_free(world->spool);
 	store_free(world->store);
-	assert_true(file_remove_tree(world->folder, NULL));
+	assert_true(remove_tree(world->folder));
 	free(world);
 	return 0;
 }

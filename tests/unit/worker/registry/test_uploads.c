@@ -11,7 +11,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/registry/uploads.h"
 #include "worker/storage/spool.h"
 
@@ -382,5 +382,5 @@ int main(void)
 	if (!mkdtemp(folder))
 		return 1;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	return file_remove_tree(folder, NULL) ? failed : 1;
+	return remove_tree(folder) ? failed : 1;
 }

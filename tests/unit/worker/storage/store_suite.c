@@ -29,6 +29,7 @@
 static store_suite_open_f *open_store;
 static struct error failure;
 static const struct store_version nothing = { .text = "" };
+static const struct store_log_place no_log = { .at = 0 };
 
 #define OK(expr)                                                                                             \
 	do {                                                                                                 \
@@ -63,7 +64,7 @@ static enum store_step put_index(struct store *store, const char *text, const st
 	struct store_version *ret)
 {
 	enum store_step step =
-		store_index_put(store, STR("library/nginx"), str_of(text), expected, ret, &failure);
+		store_index_fold(store, STR("library/nginx"), str_of(text), expected, &no_log, ret, &failure);
 
 	if (step == STORE_FAILED)
 		fail_msg("%s", failure.text);
@@ -156,8 +157,8 @@ static void names_that_lead_out(void **state)
 	struct store_version version;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		assert_int_equal(
-			store_index_put(*state, str_of(names[i]), STR("{}"), &nothing, &version, &failure),
+		assert_int_equal(store_index_fold(*state, str_of(names[i]), STR("{}"), &nothing, &no_log,
+					 &version, &failure),
 			STORE_FAILED);
 		assert_int_equal(failure.kind, ERROR_INVALID);
 	}
@@ -193,8 +194,8 @@ static void *add_ones(void *arg)
 		CHECK(read_number(&text, &n));
 		buf_clear(&text);
 		buf_format(&text, "%u %u", (unsigned)n + 1, writer->id);
-		step = store_index_put(
-			writer->store, STR("counter"), buf_str(&text), &version, &version, &err);
+		step = store_index_fold(
+			writer->store, STR("counter"), buf_str(&text), &version, &no_log, &version, &err);
 		CHECK(step == STORE_OK || step == STORE_CONFLICT);
 		if (step == STORE_OK)
 			round++;
@@ -213,7 +214,8 @@ static void no_update_is_lost(void **state)
 	uint64_t n = 0;
 
 	assert_int_equal(
-		store_index_put(*state, STR("counter"), STR("0"), &nothing, &version, &failure), STORE_OK);
+		store_index_fold(*state, STR("counter"), STR("0"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
 	for (unsigned i = 0; i < WRITERS; i++) {
 		writers[i].store = *state;
 		writers[i].id = i;
@@ -426,7 +428,8 @@ static void create(struct store *store, const char *name)
 {
 	struct store_version version;
 
-	if (store_index_put(store, str_of(name), STR("{}"), &nothing, &version, &failure) != STORE_OK)
+	if (store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure) !=
+		STORE_OK)
 		fail_msg("%s: %s", name, failure.text);
 }
 

@@ -16,6 +16,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/storage/fs_at.h"
 #include "worker/storage/fs_priv.h"
 
@@ -114,7 +115,7 @@ static int teardown(void **state)
 	assert_true(has(outside("secret"), "secret"));
 	(void)unlink(root);
 	(void)snprintf(real, sizeof(real), "%s/root", top);
-	return file_remove_tree(real, NULL) && file_remove_tree(outside(""), NULL) ? 0 : -1;
+	return remove_tree(real) && remove_tree(outside("")) ? 0 : -1;
 }
 
 static const char *const through_links[] = { "out/secret", "a/out/secret", "a/secret", "loop", "loop/x",
@@ -230,5 +231,5 @@ int main(void)
 	if (!mkdtemp(top))
 		return 1;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	return file_remove_tree(top, NULL) ? failed : 1;
+	return remove_tree(top) ? failed : 1;
 }

@@ -17,6 +17,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/storage/pace.h"
 #include "worker/storage/spool.h"
 
@@ -96,7 +97,7 @@ static void large_files_keep_every_byte(void **state)
 	free(bytes);
 	spool_file_free(TAKE(file));
 	spool_free(TAKE(spool));
-	OK(file_remove_tree(path, &failure));
+	assert_true(remove_tree(path));
 }
 
 static void limit_is_for_all_files(void **state)
@@ -119,20 +120,6 @@ static void limit_is_for_all_files(void **state)
 	OK(spool_file_append(b, bytes, 600, &failure));
 	spool_file_free(b);
 	assert_int_equal(spool_used(*state), 0);
-}
-
-static void truncated_file_gives_back(void **state)
-{
-	AUTO(spool_file) *file = NULL;
-	AUTO_FINI(buf) there = buf_limit(100);
-
-	OK(spool_file_new(*state, "one", &file, &failure));
-	OK(spool_file_append(file, "hello", 5, &failure));
-	OK(spool_file_truncate(file, 2, &failure));
-	assert_int_equal(spool_used(*state), 2);
-	OK(spool_file_append(file, "y", 1, &failure));
-	OK(file_read(file->path, &there, &failure));
-	assert_string_equal(buf_text(&there), "hey");
 }
 
 /* The disk is full before the spool is: a limit of the process stands in for the disk. */
@@ -340,7 +327,6 @@ int main(void)
 		TEST(appended_bytes_are_there),
 		TEST(large_files_keep_every_byte),
 		TEST(limit_is_for_all_files),
-		TEST(truncated_file_gives_back),
 		TEST(failed_write_gives_back),
 		TEST(file_that_was_moved_away),
 		TEST(names_are_taken_once),
@@ -357,7 +343,7 @@ int main(void)
 		return 1;
 	(void)snprintf(folder, sizeof(folder), "%s/spool", top);
 	failed = cmocka_run_group_tests_name("spool", tests, NULL, NULL);
-	if (!file_remove_tree(top, &failure))
+	if (!remove_tree(top))
 		failed++;
 	return failed != 0;
 }

@@ -23,6 +23,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "tests/unit/remove_tree.h"
 #include "tests/unit/worker/storage/store_suite.h"
 #include "worker/storage/pace.h"
 
@@ -34,6 +35,7 @@ static unsigned stores;
 static char root[128];
 static struct error failure;
 static const struct store_version nothing = { .text = "" };
+static const struct store_log_place no_log = { .at = 0 };
 
 #define OK(expr)                                                                                             \
 	do {                                                                                                 \
@@ -113,7 +115,8 @@ static void layout(void **state)
 	struct store_version version;
 
 	assert_int_equal(
-		store_index_put(*state, STR("a/b.c"), STR("{}"), &nothing, &version, &failure), STORE_OK);
+		store_index_fold(*state, STR("a/b.c"), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
 	OK(store_blob_put(*state, STR("a/b.c"), &digest, STR("hello"), &failure));
 	expect_file("a/b.c/index.json", "{}");
 	expect_file("a/b.c/oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
@@ -121,7 +124,6 @@ static void layout(void **state)
 	expect_file("a/b.c/blobs/sha256/" HELLO, "hello");
 	assert_int_equal(stat_of(path_in_root("a/b.c/index.json")).st_mode & 0777, 0600);
 	assert_int_equal(stat_of(path_in_root("a/b.c/blobs")).st_mode & 0777, 0700);
-	assert_string_equal(store_kind(*state), "fs");
 	assert_string_equal(store_place(*state), root);
 	assert_int_equal(store_requests(*state), 0);
 	expect_no_temp();
@@ -131,15 +133,15 @@ static void refused_writes_leave_nothing(void **state)
 {
 	struct store_version version;
 
-	assert_int_equal(
-		store_index_put(*state, STR("a"), STR("{}"), &nothing, &version, &failure), STORE_OK);
-	assert_int_equal(
-		store_index_put(*state, STR("a"), STR("{}"), &nothing, &version, &failure), STORE_CONFLICT);
+	assert_int_equal(store_index_fold(*state, STR("a"), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
+	assert_int_equal(store_index_fold(*state, STR("a"), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_CONFLICT);
 	expect_no_temp();
 	/* A folder in the way counts as something that is there. */
 	OK(file_make_folders(path_in_root("b/index.json/x"), 0700, &failure));
-	assert_int_equal(
-		store_index_put(*state, STR("b"), STR("{}"), &nothing, &version, &failure), STORE_CONFLICT);
+	assert_int_equal(store_index_fold(*state, STR("b"), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_CONFLICT);
 	expect_no_temp();
 }
 
@@ -151,7 +153,8 @@ static void versions_do_not_come_back(void **state)
 
 	for (unsigned i = 0; i < 50; i++) {
 		assert_int_equal(
-			store_index_put(*state, STR("a"), STR("{}"), last, &seen[i], &failure), STORE_OK);
+			store_index_fold(*state, STR("a"), STR("{}"), last, &no_log, &seen[i], &failure),
+			STORE_OK);
 		last = &seen[i];
 	}
 	for (unsigned i = 0; i < 50; i++) {
@@ -169,12 +172,13 @@ static void clock_that_went_back(void **state)
 	struct stat before, after;
 
 	times[1] = times[0];
-	assert_int_equal(
-		store_index_put(*state, STR("a"), STR("{}"), &nothing, &version, &failure), STORE_OK);
+	assert_int_equal(store_index_fold(*state, STR("a"), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
 	assert_int_equal(utimensat(AT_FDCWD, path_in_root("a/index.json"), times, 0), 0);
 	before = stat_of(path_in_root("a/index.json"));
 	OK(store_index_get(*state, STR("a"), &into, &version, &failure));
-	assert_int_equal(store_index_put(*state, STR("a"), STR("{}"), &version, &later, &failure), STORE_OK);
+	assert_int_equal(
+		store_index_fold(*state, STR("a"), STR("{}"), &version, &no_log, &later, &failure), STORE_OK);
 	after = stat_of(path_in_root("a/index.json"));
 	assert_int_equal(after.st_mtim.tv_sec, before.st_mtim.tv_sec + 1);
 	assert_int_equal(after.st_mtim.tv_nsec, 0);
@@ -346,7 +350,8 @@ static void create(struct store *store, const char *name)
 {
 	struct store_version version;
 
-	if (store_index_put(store, str_of(name), STR("{}"), &nothing, &version, &failure) != STORE_OK)
+	if (store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure) !=
+		STORE_OK)
 		fail_msg("%s: %s", name, failure.text);
 }
 
@@ -392,8 +397,8 @@ static _Noreturn void write_for_ever(struct store *store, uint64_t n, int to)
 		/* Long enough for a write that is cut to show, and every byte tells the number. */
 		for (unsigned i = 0; i < 500; i++)
 			buf_format(&text, " %08llu", (unsigned long long)n);
-		CHECK(store_index_put(store, STR("counter"), buf_str(&text), &version, &version, NULL) ==
-			STORE_OK);
+		CHECK(store_index_fold(store, STR("counter"), buf_str(&text), &version, &no_log, &version,
+			      NULL) == STORE_OK);
 		CHECK(write(to, &n, sizeof(n)) == sizeof(n));
 	}
 }
@@ -452,8 +457,8 @@ static void killed_writers(void **state)
 
 	for (unsigned i = 0; i < 501; i++)
 		buf_puts(&text, i ? " 00000000" : "00000000");
-	assert_int_equal(
-		store_index_put(*state, STR("counter"), buf_str(&text), &nothing, &version, &failure),
+	assert_int_equal(store_index_fold(*state, STR("counter"), buf_str(&text), &nothing, &no_log, &version,
+				 &failure),
 		STORE_OK);
 	for (unsigned i = 0; i < KILLS; i++)
 		n = kill_one(*state, n);
@@ -591,7 +596,7 @@ int main(void)
 		return 1;
 	failed = store_suite_run(open_next);
 	failed += cmocka_run_group_tests_name("fs", tests, NULL, NULL);
-	if (!file_remove_tree(top, &failure))
+	if (!remove_tree(top))
 		failed++;
 	return failed != 0;
 }

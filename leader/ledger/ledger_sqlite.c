@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_sqlite - the embedded store: one file, leader.db, for one leader.
+ * ledger_sqlite - the embedded ledger: one file, leader.db, for one leader.
  *
  * An entity's row holds its newest version as msgpack. A delete leaves its row as a tombstone until
- * STORE_CHANGES_KEPT revisions later; `forgotten` in meta is the newest revision of a tombstone that is gone.
+ * LEDGER_CHANGES_KEPT revisions later; `forgotten` in meta is the newest revision of a tombstone that is gone.
  * So whatever changed after any revision from `forgotten` on is found in this table.
  */
-#include "leader/store/store_sqlite.h"
+#include "leader/ledger/ledger_sqlite.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -57,16 +57,15 @@ static const char to_counts_before[] = "ALTER TABLE pushed RENAME TO pushed_1;"
 				       "ALTER TABLE held_grant RENAME TO held_grant_1;";
 static const char to_counts_after[] =
 	"INSERT INTO held_grant SELECT day, apikey, iif(finished, '', boot),"
-	" sum(min(granted, " TEXT(STORE_GRANT_MAX) ")), sum(min(used, " TEXT(
-		STORE_GRANT_MAX) "))"
-				 " FROM held_grant_1 GROUP BY 1, 2, 3;"
-				 "INSERT INTO pushed SELECT boot, max(worker), max(seq), 0,"
-				 " iif(boot IN (SELECT boot FROM held_grant_1 WHERE finished), 2, 0), 0, "
-				 "max(seen) FROM pushed_1 GROUP BY boot;"
-				 "DROP TABLE pushed_1; DROP TABLE held_grant_1;";
+	" sum(min(granted, " TEXT(LEDGER_GRANT_MAX) ")), sum(min(used, " TEXT(
+		LEDGER_GRANT_MAX) "))"
+				  " FROM held_grant_1 GROUP BY 1, 2, 3;"
+				  "INSERT INTO pushed SELECT boot, max(worker), max(seq), 0,"
+				  " iif(boot IN (SELECT boot FROM held_grant_1 WHERE finished), 2, 0), 0, "
+				  "max(seen) FROM pushed_1 GROUP BY boot;"
+				  "DROP TABLE pushed_1; DROP TABLE held_grant_1;";
 
-/* Version 2 did not know which calls were part of a grant: those that a grant can explain are taken for it.
- */
+/* Version 2 did not know which calls were part of a grant: those that a grant can explain are taken for it. */
 static const char ungranted[] = "ALTER TABLE key_usage ADD COLUMN ungranted INTEGER NOT NULL DEFAULT 0;"
 				"UPDATE key_usage SET ungranted = max(0, calls - ifnull((SELECT sum(used)"
 				" FROM held_grant WHERE day = window AND held_grant.apikey = "
@@ -139,7 +138,7 @@ static bool make_schema(struct sqlite *db, struct error *err)
 /* Usage and reports of long ago. */
 static bool prune(struct sqlite *db, struct error *err)
 {
-	int64_t then = clock_wall_s() - (int64_t)STORE_DAYS_KEPT * 86400;
+	int64_t then = clock_wall_s() - (int64_t)LEDGER_DAYS_KEPT * 86400;
 	char day[11];
 
 	clock_day(then, day);
@@ -157,10 +156,10 @@ static bool prune(struct sqlite *db, struct error *err)
 	return sql_run(&grants, err);
 }
 
-static void close_store(struct store *store)
+static void close_ledger(struct ledger *ledger)
 {
-	sqlite_free(store_sqlite_db(store));
-	free(store);
+	sqlite_free(ledger_sqlite_db(ledger));
+	free(ledger);
 }
 
 /* Entities. */
@@ -173,9 +172,9 @@ static bool decode(struct str bytes, struct entity **ret, struct error *err)
 }
 
 static bool load_entities(
-	struct store *store, store_entity_f *fn, void *arg, struct store_loaded *ret, struct error *err)
+	struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret, struct error *err)
 {
-	struct store_sqlite *own = (struct store_sqlite *)store;
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
 	struct sql q = sql_of(own->db, "SELECT kind, id, body FROM entity ORDER BY revision");
 	bool ok = true;
 
@@ -193,7 +192,7 @@ static bool load_entities(
 	}
 	if (!sql_end(&q, ok ? err : NULL) || !ok)
 		return false;
-	*ret = (struct store_loaded){ .revision = own->revision, .forgotten = own->forgotten };
+	*ret = (struct ledger_loaded){ .revision = own->revision, .forgotten = own->forgotten };
 	return true;
 }
 
@@ -263,8 +262,8 @@ static bool forget_tombstones(struct sqlite *db, uint64_t upto, uint64_t *ret_fo
 	return true;
 }
 
-static enum store_result check_all(struct store_sqlite *own, const struct store_change *changes, size_t len,
-	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+static enum ledger_result check_all(struct ledger_sqlite *own, const struct ledger_change *changes,
+	size_t len, uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	uint64_t stored;
 
@@ -272,17 +271,17 @@ static enum store_result check_all(struct store_sqlite *own, const struct store_
 		if (!changes[i].check)
 			continue;
 		if (!stored_revision(own->db, changes[i].entity, &stored, err))
-			return STORE_FAILED;
+			return LEDGER_FAILED;
 		if (stored != changes[i].expected) {
 			*ret_revision = stored;
 			*ret_at = i;
-			return STORE_STALE;
+			return LEDGER_STALE;
 		}
 	}
-	return STORE_WRITTEN;
+	return LEDGER_WRITTEN;
 }
 
-static bool put_all(struct store_sqlite *own, const struct store_change *changes, size_t len,
+static bool put_all(struct ledger_sqlite *own, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_forgotten, struct error *err)
 {
 	uint64_t revision = own->revision + 1;
@@ -290,52 +289,52 @@ static bool put_all(struct store_sqlite *own, const struct store_change *changes
 	for (size_t i = 0; i < len; i++)
 		if (!put_entity(own->db, changes[i].entity, revision, err))
 			return false;
-	if (revision > STORE_CHANGES_KEPT &&
-		!forget_tombstones(own->db, revision - STORE_CHANGES_KEPT, ret_forgotten, err))
+	if (revision > LEDGER_CHANGES_KEPT &&
+		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
 		return false;
 	return put_number(own->db, "revision", revision, err);
 }
 
-static enum store_result write_batch(struct store *store, const struct store_change *changes, size_t len,
+static enum ledger_result write_batch(struct ledger *ledger, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
-	struct store_sqlite *own = (struct store_sqlite *)store;
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
 	uint64_t forgotten = own->forgotten;
-	enum store_result result;
+	enum ledger_result result;
 
 	if (!sqlite_begin(own->db, err))
-		return STORE_FAILED;
+		return LEDGER_FAILED;
 	result = check_all(own, changes, len, ret_revision, ret_at, err);
-	if (result == STORE_WRITTEN && !put_all(own, changes, len, &forgotten, err))
-		result = STORE_FAILED;
-	if (result != STORE_WRITTEN) {
+	if (result == LEDGER_WRITTEN && !put_all(own, changes, len, &forgotten, err))
+		result = LEDGER_FAILED;
+	if (result != LEDGER_WRITTEN) {
 		sqlite_rollback(own->db);
 		return result;
 	}
 	if (!sqlite_commit(own->db, err))
-		return STORE_FAILED;
+		return LEDGER_FAILED;
 	own->forgotten = forgotten;
 	*ret_revision = ++own->revision;
-	return STORE_WRITTEN;
+	return LEDGER_WRITTEN;
 }
 
-static const struct store_driver driver = {
-	.close = close_store,
+static const struct ledger_driver driver = {
+	.close = close_ledger,
 	.load_entities = load_entities,
-	.load_members = store_sqlite_load_members,
-	.load_grants = store_sqlite_load_grants,
+	.load_members = ledger_sqlite_load_members,
+	.load_grants = ledger_sqlite_load_grants,
 	.write = write_batch,
-	.load_gone = store_sqlite_load_gone,
-	.begin_life = store_sqlite_begin_life,
-	.put_heard = store_sqlite_put_heard,
-	.boot = store_sqlite_boot,
-	.merge_usage = store_sqlite_merge_usage,
-	.fold = store_sqlite_fold,
-	.put_member = store_sqlite_put_member,
-	.delete_member = store_sqlite_delete_member,
-	.calls = store_sqlite_calls,
-	.list_keys = store_sqlite_list_keys,
-	.list_repositories = store_sqlite_list_repositories,
+	.load_gone = ledger_sqlite_load_gone,
+	.begin_life = ledger_sqlite_begin_life,
+	.put_heard = ledger_sqlite_put_heard,
+	.boot = ledger_sqlite_boot,
+	.merge_usage = ledger_sqlite_merge_usage,
+	.fold = ledger_sqlite_fold,
+	.put_member = ledger_sqlite_put_member,
+	.delete_member = ledger_sqlite_delete_member,
+	.calls = ledger_sqlite_calls,
+	.list_keys = ledger_sqlite_list_keys,
+	.list_repositories = ledger_sqlite_list_repositories,
 };
 
 /* What SQLite makes beside it gets the file's mode. */
@@ -353,9 +352,9 @@ static bool keep_private(const char *path, struct error *err)
 	return file_keep_private(path, err);
 }
 
-bool store_open_sqlite(struct store **ret_store, const char *folder, struct error *err)
+bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err)
 {
-	struct store_sqlite *own;
+	struct ledger_sqlite *own;
 	AUTO(sqlite) *db = NULL;
 	AUTO_FINI(buf) path = buf_limit(4096);
 	uint64_t revision, forgotten;
@@ -367,11 +366,11 @@ bool store_open_sqlite(struct store **ret_store, const char *folder, struct erro
 	if (!make_schema(db, err) || !prune(db, err) || !read_number(db, "revision", &revision, err) ||
 		!read_number(db, "forgotten", &forgotten, err) || !file_sync_folder(folder, err))
 		return error_add(err, "%s", buf_text(&path));
-	own = xnew(struct store_sqlite);
-	own->store.driver = &driver;
+	own = xnew(struct ledger_sqlite);
+	own->ledger.driver = &driver;
 	own->db = TAKE(db);
 	own->revision = revision;
 	own->forgotten = forgotten;
-	*ret_store = &own->store;
+	*ret_ledger = &own->ledger;
 	return true;
 }

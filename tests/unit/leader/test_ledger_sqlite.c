@@ -2,7 +2,7 @@
 /*
  * A crash is a child process that ends by _exit(): nothing is closed, nothing is checkpointed.
  */
-#include "leader/store.h"
+#include "leader/ledger.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,13 +15,13 @@
 #include <cmocka.h>
 
 #include "common/check.h"
-#include "common/file.h"
-#include "leader/store/sqlite.h"
+#include "common/sqlite.h"
 #include "proto/entity_table.h"
+#include "tests/unit/remove_tree.h"
 
 struct rig {
 	char folder[64];
-	struct store *store;
+	struct ledger *ledger;
 };
 
 static int setup(void **state)
@@ -29,9 +29,9 @@ static int setup(void **state)
 	struct rig *rig = xnew(struct rig);
 	struct error err;
 
-	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-store-XXXXXX");
+	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-ledger-XXXXXX");
 	assert_non_null(mkdtemp(rig->folder));
-	assert_true(store_open_sqlite(&rig->store, rig->folder, &err));
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
 	*state = rig;
 	return 0;
 }
@@ -40,8 +40,8 @@ static int teardown(void **state)
 {
 	struct rig *rig = *state;
 
-	store_close(rig->store);
-	assert_true(file_remove_tree(rig->folder, NULL));
+	ledger_close(rig->ledger);
+	assert_true(remove_tree(rig->folder));
 	free(rig);
 	return 0;
 }
@@ -50,9 +50,9 @@ static void reopen(struct rig *rig)
 {
 	struct error err;
 
-	store_close(rig->store);
-	rig->store = NULL;
-	assert_true(store_open_sqlite(&rig->store, rig->folder, &err));
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
 }
 
 static struct entity *make_user(const char *name, bool enabled)
@@ -64,13 +64,13 @@ static struct entity *make_user(const char *name, bool enabled)
 	return entity_new(ENTITY_USER, str_of(name), 0, &user);
 }
 
-static enum store_result put(
-	struct store *store, struct entity *entity, bool check, uint64_t expected, uint64_t *ret_revision)
+static enum ledger_result put(
+	struct ledger *ledger, struct entity *entity, bool check, uint64_t expected, uint64_t *ret_revision)
 {
-	struct store_change change = { .entity = entity, .check = check, .expected = expected };
+	struct ledger_change change = { .entity = entity, .check = check, .expected = expected };
 	struct error err;
 	size_t at = 99;
-	enum store_result result = store_write(store, &change, 1, ret_revision, &at, &err);
+	enum ledger_result result = ledger_write(ledger, &change, 1, ret_revision, &at, &err);
 
 	entity_free(entity);
 	return result;
@@ -79,7 +79,7 @@ static enum store_result put(
 struct seen {
 	unsigned count, deleted;
 	uint64_t last;
-	struct store_loaded loaded;
+	struct ledger_loaded loaded;
 };
 
 static bool see(void *arg, struct entity *entity)
@@ -93,12 +93,12 @@ static bool see(void *arg, struct entity *entity)
 	return true;
 }
 
-static struct seen load(struct store *store)
+static struct seen load(struct ledger *ledger)
 {
 	struct seen seen = { 0 };
 	struct error err;
 
-	assert_true(store_load_entities(store, see, &seen, &seen.loaded, &err));
+	assert_true(ledger_load_entities(ledger, see, &seen, &seen.loaded, &err));
 	return seen;
 }
 
@@ -107,19 +107,19 @@ static void writes_and_compares(void **state)
 	struct rig *rig = *state;
 	uint64_t revision = 0;
 
-	assert_int_equal(put(rig->store, make_user("a", true), true, 0, &revision), STORE_WRITTEN);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
 	assert_int_equal(revision, 1);
-	assert_int_equal(put(rig->store, make_user("a", false), true, 0, &revision), STORE_STALE);
+	assert_int_equal(put(rig->ledger, make_user("a", false), true, 0, &revision), LEDGER_STALE);
 	assert_int_equal(revision, 1);
-	assert_int_equal(put(rig->store, make_user("a", false), true, 1, &revision), STORE_WRITTEN);
-	assert_int_equal(put(rig->store, make_user("b", true), false, 0, &revision), STORE_WRITTEN);
-	assert_int_equal(put(rig->store, entity_new_deleted(ENTITY_USER, STR("a"), 0), true, 2, &revision),
-		STORE_WRITTEN);
+	assert_int_equal(put(rig->ledger, make_user("a", false), true, 1, &revision), LEDGER_WRITTEN);
+	assert_int_equal(put(rig->ledger, make_user("b", true), false, 0, &revision), LEDGER_WRITTEN);
+	assert_int_equal(put(rig->ledger, entity_new_deleted(ENTITY_USER, STR("a"), 0), true, 2, &revision),
+		LEDGER_WRITTEN);
 	assert_int_equal(revision, 4);
-	assert_int_equal(put(rig->store, make_user("a", true), true, 2, &revision), STORE_STALE);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 2, &revision), LEDGER_STALE);
 	assert_int_equal(revision, 0);
 	reopen(rig);
-	struct seen seen = load(rig->store);
+	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.deleted, 1);
 	assert_int_equal(seen.loaded.revision, 4);
@@ -131,18 +131,18 @@ static void a_batch_is_all_or_nothing(void **state)
 	struct rig *rig = *state;
 	AUTO(entity) *a = make_user("a", true);
 	AUTO(entity) *b = make_user("b", true);
-	struct store_change changes[] = { { .entity = a, .check = true },
+	struct ledger_change changes[] = { { .entity = a, .check = true },
 		{ .entity = b, .check = true, .expected = 7 } };
 	uint64_t revision = 0;
 	struct error err;
 	size_t at = 99;
 
-	assert_int_equal(store_write(rig->store, changes, 2, &revision, &at, &err), STORE_STALE);
+	assert_int_equal(ledger_write(rig->ledger, changes, 2, &revision, &at, &err), LEDGER_STALE);
 	assert_int_equal(at, 1);
-	assert_int_equal(load(rig->store).count, 0);
+	assert_int_equal(load(rig->ledger).count, 0);
 	changes[1].expected = 0;
-	assert_int_equal(store_write(rig->store, changes, 2, &revision, &at, &err), STORE_WRITTEN);
-	struct seen seen = load(rig->store);
+	assert_int_equal(ledger_write(rig->ledger, changes, 2, &revision, &at, &err), LEDGER_WRITTEN);
+	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.loaded.revision, 1);
 }
@@ -161,16 +161,16 @@ static void too_large_is_refused(void **state)
 	for (size_t i = 0; i < 80; i++)
 		pairs[i] = (struct pair){ "key", text };
 	user.metadata = (struct pairs){ pairs, 80 };
-	assert_int_equal(put(rig->store, entity_new(ENTITY_USER, STR("big"), 0, &user), false, 0, &revision),
-		STORE_FAILED);
-	assert_int_equal(load(rig->store).count, 0);
-	assert_int_equal(put(rig->store, make_user("a", true), false, 0, &revision), STORE_WRITTEN);
+	assert_int_equal(put(rig->ledger, entity_new(ENTITY_USER, STR("big"), 0, &user), false, 0, &revision),
+		LEDGER_FAILED);
+	assert_int_equal(load(rig->ledger).count, 0);
+	assert_int_equal(put(rig->ledger, make_user("a", true), false, 0, &revision), LEDGER_WRITTEN);
 	assert_int_equal(revision, 1);
 }
 
-static struct store_merge merge_of(uint64_t after, uint64_t seq, struct usage_row *row)
+static struct ledger_merge merge_of(uint64_t after, uint64_t seq, struct usage_row *row)
 {
-	return (struct store_merge){ .worker = "w",
+	return (struct ledger_merge){ .worker = "w",
 		.process = "p",
 		.boot = "b",
 		.after = after,
@@ -179,34 +179,35 @@ static struct store_merge merge_of(uint64_t after, uint64_t seq, struct usage_ro
 		.rows_len = 1 };
 }
 
-static struct store_merged merged(struct store *store, const struct store_merge *merge)
+static struct ledger_merged merged(struct ledger *ledger, const struct ledger_merge *merge)
 {
-	struct store_merged result;
+	struct ledger_merged result;
 	struct error err;
 
-	assert_true(store_merge_usage(store, merge, &result, &err));
+	assert_true(ledger_merge_usage(ledger, merge, &result, &err));
 	return result;
 }
 
-static struct store_boot boot_of(struct store *store, const char *boot)
+static struct ledger_boot boot_of(struct ledger *ledger, const char *boot)
 {
-	struct store_boot known;
+	struct ledger_boot known;
 	struct error err;
 
-	assert_true(store_boot(store, boot, &known, &err));
+	assert_true(ledger_boot(ledger, boot, &known, &err));
 	return known;
 }
 
-static uint64_t calls(struct store *store)
+static uint64_t calls(struct ledger *ledger)
 {
 	struct error err;
-	struct store_calls count;
+	struct ledger_key_day at = { "key", "2026-11-20" };
+	struct ledger_calls count;
 
-	assert_true(store_calls(store, "key", "2026-11-20", &count, &err));
+	assert_true(ledger_calls(ledger, &at, 1, &count, &err));
 	return count.all;
 }
 
-static bool sum_calls(void *arg, const struct store_usage *usage)
+static bool sum_calls(void *arg, const struct ledger_usage *usage)
 {
 	*(uint64_t *)arg += usage->calls + usage->pulls;
 	return true;
@@ -221,31 +222,31 @@ static void merges_exactly_once(void **state)
 		.apikey = key, .day = "2026-11-20", .calls = 5, .bytes_in = 1, .bytes_out = 2
 	};
 	struct usage_repository repository = { .name = name, .pulls = 3 };
-	struct store_merge merge = merge_of(0, 1, &row);
+	struct ledger_merge merge = merge_of(0, 1, &row);
 	uint64_t sum = 0;
 	struct error err;
 
 	merge.repositories = &repository;
 	merge.repositories_len = 1;
-	assert_true(merged(rig->store, &merge).added);
-	assert_false(merged(rig->store, &merge).added);
+	assert_true(merged(rig->ledger, &merge).added);
+	assert_false(merged(rig->ledger, &merge).added);
 	merge.after = 1;
 	merge.seq = 3;
-	assert_true(merged(rig->store, &merge).added);
+	assert_true(merged(rig->ledger, &merge).added);
 	merge.after = 1;
 	merge.seq = 2;
-	assert_false(merged(rig->store, &merge).added);
+	assert_false(merged(rig->ledger, &merge).added);
 	merge.boot = "other";
 	merge.after = 0;
 	merge.seq = 1;
-	assert_true(merged(rig->store, &merge).added);
+	assert_true(merged(rig->ledger, &merge).added);
 	reopen(rig);
-	assert_int_equal(calls(rig->store), 15);
-	assert_int_equal(boot_of(rig->store, "b").seq, 3);
-	assert_true(store_list_keys(rig->store, "key", "2026-11", 10, sum_calls, &sum, &err));
+	assert_int_equal(calls(rig->ledger), 15);
+	assert_int_equal(boot_of(rig->ledger, "b").seq, 3);
+	assert_true(ledger_list_keys(rig->ledger, "key", "2026-11", 10, sum_calls, &sum, &err));
 	assert_int_equal(sum, 15);
 	sum = 0;
-	assert_true(store_list_repositories(rig->store, NULL, 10, sum_calls, &sum, &err));
+	assert_true(ledger_list_repositories(rig->ledger, NULL, 10, sum_calls, &sum, &err));
 	assert_int_equal(sum, 9);
 }
 
@@ -255,13 +256,13 @@ static void the_boot_alone_says_whose_counts_they_are(void **state)
 	struct rig *rig = *state;
 	char key[] = "key";
 	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
-	struct store_merge merge = merge_of(0, 1, &row);
+	struct ledger_merge merge = merge_of(0, 1, &row);
 
-	assert_true(merged(rig->store, &merge).added);
+	assert_true(merged(rig->ledger, &merge).added);
 	merge.worker = "renamed";
 	merge.process = "q";
-	assert_false(merged(rig->store, &merge).added);
-	assert_int_equal(calls(rig->store), 5);
+	assert_false(merged(rig->ledger, &merge).added);
+	assert_int_equal(calls(rig->ledger), 5);
 }
 
 /* A copy of the folder went on with more under the same `after`. */
@@ -270,20 +271,41 @@ static void what_was_merged_in_part_is_given_up(void **state)
 	struct rig *rig = *state;
 	char key[] = "key";
 	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
-	struct store_merge merge = merge_of(0, 3, &row);
-	struct store_merged result;
+	struct ledger_merge merge = merge_of(0, 3, &row);
+	struct ledger_merged result;
 
-	assert_true(merged(rig->store, &merge).added);
+	assert_true(merged(rig->ledger, &merge).added);
 	merge.seq = 5;
-	result = merged(rig->store, &merge);
+	result = merged(rig->ledger, &merge);
 	assert_false(result.added);
 	assert_true(result.partly);
 	merge.seq = 2;
-	assert_false(merged(rig->store, &merge).partly);
+	assert_false(merged(rig->ledger, &merge).partly);
 	merge.after = 5;
 	merge.seq = 6;
-	assert_true(merged(rig->store, &merge).added);
-	assert_int_equal(calls(rig->store), 10);
+	assert_true(merged(rig->ledger, &merge).added);
+	assert_int_equal(calls(rig->ledger), 10);
+}
+
+static void calls_of_many_keys_are_one_question(void **state)
+{
+	struct rig *rig = *state;
+	char plain[] = "key", odd[] = "k\"\\\n\x01\xc3\xa4";
+	struct usage_row rows[] = {
+		{ .apikey = odd, .day = "2026-11-20", .calls = 7, .ungranted = 2 },
+		{ .apikey = plain, .day = "2026-11-21", .calls = 5, .ungranted = 1 },
+	};
+	const struct ledger_key_day at[] = { { "unknown", "2026-11-20" }, { odd, "2026-11-20" },
+		{ plain, "2026-11-20" }, { plain, "2026-11-21" }, { odd, "2026-11-20" } };
+	static const struct ledger_calls wanted[] = { { 0, 0 }, { 7, 2 }, { 0, 0 }, { 5, 1 }, { 7, 2 } };
+	struct ledger_calls found[5];
+	struct ledger_merge merge = merge_of(0, 1, rows);
+
+	merge.rows_len = 2;
+	assert_true(merged(rig->ledger, &merge).added);
+	memset(found, 'x', sizeof(found));
+	assert_true(ledger_calls(rig->ledger, at, 5, found, NULL));
+	assert_memory_equal(found, wanted, sizeof(wanted));
 }
 
 static void sums_stop_at_the_end(void **state)
@@ -292,33 +314,33 @@ static void sums_stop_at_the_end(void **state)
 	char key[] = "key", name[] = "repo";
 	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = INT64_MAX - 1 };
 	struct usage_repository repository = { .name = name, .pulls = UINT64_MAX };
-	struct store_merge merge = merge_of(0, 1, &row);
+	struct ledger_merge merge = merge_of(0, 1, &row);
 
 	merge.repositories = &repository;
 	merge.repositories_len = 1;
 	for (; merge.seq <= 3; merge.after++, merge.seq++)
-		assert_true(merged(rig->store, &merge).added);
-	assert_int_equal(calls(rig->store), INT64_MAX);
+		assert_true(merged(rig->ledger, &merge).added);
+	assert_int_equal(calls(rig->ledger), INT64_MAX);
 }
 
 static void a_boot_never_goes_back(void **state)
 {
 	struct rig *rig = *state;
-	struct store_merge merge = { .worker = "w", .process = "p", .boot = "b", .number = 9 };
-	struct store_boot boot;
+	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = "b", .number = 9 };
+	struct ledger_boot boot;
 
-	(void)merged(rig->store, &merge);
+	(void)merged(rig->ledger, &merge);
 	merge.number = 3;
 	merge.finished = true;
-	(void)merged(rig->store, &merge);
+	(void)merged(rig->ledger, &merge);
 	merge.finished = false;
-	(void)merged(rig->store, &merge);
+	(void)merged(rig->ledger, &merge);
 	reopen(rig);
-	boot = boot_of(rig->store, "b");
+	boot = boot_of(rig->ledger, "b");
 	assert_int_equal(boot.number, 9);
 	assert_true(boot.finished);
 	assert_false(boot.gone);
-	assert_int_equal(boot_of(rig->store, "unknown").number, 0);
+	assert_int_equal(boot_of(rig->ledger, "unknown").number, 0);
 }
 
 static bool join(void *arg, const char *process)
@@ -331,28 +353,28 @@ static bool join(void *arg, const char *process)
 static void who_left_is_known_after_a_restart(void **state)
 {
 	struct rig *rig = *state;
-	struct store_merge merge = { .worker = "w", .process = "p", .boot = "b", .gone = true };
+	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = "b", .gone = true };
 	char all[64] = "", newest[64] = "";
 	struct error err;
 
-	(void)merged(rig->store, &merge);
+	(void)merged(rig->ledger, &merge);
 	reopen(rig);
-	assert_true(boot_of(rig->store, "p").gone);
-	assert_false(boot_of(rig->store, "b").gone);
+	assert_true(boot_of(rig->ledger, "p").gone);
+	assert_false(boot_of(rig->ledger, "b").gone);
 	merge.process = "q";
-	(void)merged(rig->store, &merge);
-	assert_true(store_load_gone(rig->store, 10, join, all, &err));
+	(void)merged(rig->ledger, &merge);
+	assert_true(ledger_load_gone(rig->ledger, 10, join, all, &err));
 	assert_int_equal(strlen(all), 2);
-	assert_true(store_load_gone(rig->store, 1, join, newest, &err));
+	assert_true(ledger_load_gone(rig->ledger, 1, join, newest, &err));
 	assert_int_equal(strlen(newest), 1);
 }
 
 struct lives {
 	unsigned len;
-	struct store_life last, before;
+	struct ledger_life last, before;
 };
 
-static bool take_life(void *arg, const struct store_life *life)
+static bool take_life(void *arg, const struct ledger_life *life)
 {
 	struct lives *lives = arg;
 
@@ -367,7 +389,7 @@ static struct lives begin_life(struct rig *rig)
 	struct lives lives = { 0 };
 	struct error err;
 
-	assert_true(store_begin_life(rig->store, take_life, &lives, &err));
+	assert_true(ledger_begin_life(rig->ledger, take_life, &lives, &err));
 	return lives;
 }
 
@@ -376,21 +398,21 @@ static void dealings_are_counted_in_each_life(void **state)
 {
 	struct rig *rig = *state;
 	char boot[] = "b", key[] = "key";
-	struct store_grant grant = { .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 1 };
-	struct store_merge merge = { .worker = "w", .process = "p", .boot = boot, .grants = &grant };
+	struct ledger_grant grant = { .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 1 };
+	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = boot, .grants = &grant };
 	struct lives first = begin_life(rig), second;
 
 	assert_int_equal(first.len, 1);
-	assert_int_equal(merged(rig->store, &merge).dealings, 0);
+	assert_int_equal(merged(rig->ledger, &merge).dealings, 0);
 	/* It is known though nothing was dealt in it: its witness was told. */
 	reopen(rig);
 	first = begin_life(rig);
 	assert_int_equal(first.len, 2);
 	merge.registers = true;
-	assert_int_equal(merged(rig->store, &merge).dealings, 1);
+	assert_int_equal(merged(rig->ledger, &merge).dealings, 1);
 	merge.registers = false;
 	merge.grants_len = 1;
-	assert_int_equal(merged(rig->store, &merge).dealings, 2);
+	assert_int_equal(merged(rig->ledger, &merge).dealings, 2);
 	reopen(rig);
 	second = begin_life(rig);
 	assert_int_equal(second.len, 3);
@@ -398,11 +420,11 @@ static void dealings_are_counted_in_each_life(void **state)
 	assert_int_equal(second.before.dealings, 2);
 	assert_int_equal(second.last.dealings, 0);
 	assert_string_not_equal(second.last.id, first.last.id);
-	for (unsigned i = 0; i < STORE_LIVES_KEPT + 1; i++) {
-		assert_int_equal(merged(rig->store, &merge).dealings, 1);
+	for (unsigned i = 0; i < LEDGER_LIVES_KEPT + 1; i++) {
+		assert_int_equal(merged(rig->ledger, &merge).dealings, 1);
 		second = begin_life(rig);
 	}
-	assert_int_equal(second.len, STORE_LIVES_KEPT + 1);
+	assert_int_equal(second.len, LEDGER_LIVES_KEPT + 1);
 	assert_string_not_equal(second.last.id, second.before.id);
 }
 
@@ -413,13 +435,13 @@ static void each_life_says_whether_it_has_heard(void **state)
 	struct error err;
 
 	assert_false(begin_life(rig).last.heard);
-	assert_true(store_put_heard(rig->store, true, &err));
+	assert_true(ledger_put_heard(rig->ledger, true, &err));
 	reopen(rig);
 	assert_true(begin_life(rig).before.heard);
 	reopen(rig);
 	assert_false(begin_life(rig).before.heard);
-	assert_true(store_put_heard(rig->store, true, &err));
-	assert_true(store_put_heard(rig->store, false, &err));
+	assert_true(ledger_put_heard(rig->ledger, true, &err));
+	assert_true(ledger_put_heard(rig->ledger, false, &err));
 	reopen(rig);
 	assert_false(begin_life(rig).before.heard);
 }
@@ -428,7 +450,7 @@ struct sums {
 	uint64_t granted, used, rows;
 };
 
-static bool take_grant(void *arg, const struct store_grant *grant)
+static bool take_grant(void *arg, const struct ledger_grant *grant)
 {
 	struct sums *into = arg;
 
@@ -438,12 +460,12 @@ static bool take_grant(void *arg, const struct store_grant *grant)
 	return true;
 }
 
-static struct sums sums_of(struct store *store)
+static struct sums sums_of(struct ledger *ledger)
 {
 	struct sums sums = { 0 };
 	struct error err;
 
-	assert_true(store_load_grants(store, "2026-01-01", take_grant, &sums, &err));
+	assert_true(ledger_load_grants(ledger, "2026-01-01", take_grant, &sums, &err));
 	return sums;
 }
 
@@ -452,14 +474,14 @@ static void hold(struct rig *rig, const char *boot, unsigned keys, uint64_t gran
 	char key[16], *own = check_strdup(boot);
 
 	for (unsigned i = 0; i < keys; i++) {
-		struct store_grant grant = {
+		struct ledger_grant grant = {
 			.boot = own, .apikey = key, .day = "2999-01-01", .granted = granted, .used = used
 		};
-		struct store_merge merge = {
+		struct ledger_merge merge = {
 			.worker = "w", .process = "p", .boot = boot, .grants = &grant, .grants_len = 1
 		};
 		(void)snprintf(key, sizeof(key), "key-%u", i);
-		(void)merged(rig->store, &merge);
+		(void)merged(rig->ledger, &merge);
 	}
 	free(own);
 }
@@ -468,7 +490,7 @@ static void hold(struct rig *rig, const char *boot, unsigned keys, uint64_t gran
 static void boots_that_are_over_are_one_row(void **state)
 {
 	struct rig *rig = *state;
-	struct store_merge over = { .worker = "w", .process = "p", .boot = "a", .finished = true };
+	struct ledger_merge over = { .worker = "w", .process = "p", .boot = "a", .finished = true };
 	bool more = true;
 	unsigned steps = 0;
 	struct error err;
@@ -476,23 +498,23 @@ static void boots_that_are_over_are_one_row(void **state)
 	hold(rig, "a", 5, 9, 4);
 	hold(rig, "b", 5, 9, 3);
 	hold(rig, "c", 5, 9, 2);
-	(void)merged(rig->store, &over);
-	assert_int_equal(sums_of(rig->store).granted, 5 * (4 + 9 + 9));
+	(void)merged(rig->ledger, &over);
+	assert_int_equal(sums_of(rig->ledger).granted, 5 * (4 + 9 + 9));
 	over.boot = "b";
-	(void)merged(rig->store, &over);
+	(void)merged(rig->ledger, &over);
 	/* A few rows at a time, and the sums are the same at any moment. */
 	for (; more; steps++) {
-		assert_true(store_fold(rig->store, 2, &more, &err));
-		assert_int_equal(sums_of(rig->store).granted, 5 * (4 + 3 + 9));
-		assert_int_equal(sums_of(rig->store).used, 5 * (4 + 3 + 2));
+		assert_true(ledger_fold(rig->ledger, 2, &more, &err));
+		assert_int_equal(sums_of(rig->ledger).granted, 5 * (4 + 3 + 9));
+		assert_int_equal(sums_of(rig->ledger).used, 5 * (4 + 3 + 2));
 		if (steps % 2)
 			reopen(rig);
 	}
 	assert_int_equal(steps, 3 + 3 + 1);
-	assert_int_equal(sums_of(rig->store).rows, 10);
+	assert_int_equal(sums_of(rig->ledger).rows, 10);
 }
 
-static bool take_member(void *arg, const struct store_member *member)
+static bool take_member(void *arg, const struct ledger_member *member)
 {
 	assert_string_equal(member->name, "w1");
 	assert_string_equal(member->url, "http://w1");
@@ -504,18 +526,18 @@ static void grants_and_members_stay(void **state)
 {
 	struct rig *rig = *state;
 	char boot[] = "b", key[] = "key", empty[] = "", name[] = "w1", url[] = "http://w1";
-	struct store_grant grants[2] = {
+	struct ledger_grant grants[2] = {
 		{ .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 9, .used = 4 },
 		{ .boot = boot, .apikey = key, .day = "2999-01-02", .granted = 1 }
 	};
-	struct store_member member = { .name = name,
+	struct ledger_member member = { .name = name,
 		.process = empty,
 		.boot = empty,
 		.url = url,
 		.zone = empty,
 		.version = empty,
 		.state = empty };
-	struct store_merge merge = { .worker = "w",
+	struct ledger_merge merge = { .worker = "w",
 		.process = "p",
 		.boot = boot,
 		.after = 0,
@@ -527,18 +549,18 @@ static void grants_and_members_stay(void **state)
 	unsigned members = 0;
 	struct error err;
 
-	assert_true(merged(rig->store, &merge).added);
+	assert_true(merged(rig->ledger, &merge).added);
 	/* A copy of the counts brings grants too: they are absolute. */
 	grants[0].granted = 10;
-	assert_false(merged(rig->store, &merge).added);
+	assert_false(merged(rig->ledger, &merge).added);
 	reopen(rig);
-	assert_true(store_load_grants(rig->store, "2999-01-01", take_grant, &sum, &err));
+	assert_true(ledger_load_grants(rig->ledger, "2999-01-01", take_grant, &sum, &err));
 	assert_int_equal(sum.granted, 11);
 	assert_int_equal(sum.used, 4);
-	assert_true(store_load_members(rig->store, take_member, &members, &err));
+	assert_true(ledger_load_members(rig->ledger, take_member, &members, &err));
 	assert_int_equal(members, 1);
-	assert_true(store_delete_member(rig->store, "w1", &err));
-	assert_true(store_load_members(rig->store, take_member, &members, &err));
+	assert_true(ledger_delete_member(rig->ledger, "w1", &err));
+	assert_true(ledger_load_members(rig->ledger, take_member, &members, &err));
 	assert_int_equal(members, 1);
 }
 
@@ -563,16 +585,17 @@ static const char version_1[] =
 	"1, 1);"
 	"PRAGMA user_version = 1;";
 
-static uint64_t ungranted_of(struct store *store, const char *apikey, const char *day)
+static uint64_t ungranted_of(struct ledger *ledger, const char *apikey, const char *day)
 {
-	struct store_calls count;
+	struct ledger_key_day at = { apikey, day };
+	struct ledger_calls count;
 	struct error err;
 
-	assert_true(store_calls(store, apikey, day, &count, &err));
+	assert_true(ledger_calls(ledger, &at, 1, &count, &err));
 	return count.ungranted;
 }
 
-static void a_store_of_version_1_keeps_its_sums(void **state)
+static void a_ledger_of_version_1_keeps_its_sums(void **state)
 {
 	struct rig *rig = *state;
 	struct sqlite *db;
@@ -580,51 +603,51 @@ static void a_store_of_version_1_keeps_its_sums(void **state)
 	char path[100];
 
 	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
-	store_close(rig->store);
+	ledger_close(rig->ledger);
 	assert_true(sqlite_open(&db, path, &err));
 	assert_true(sqlite_exec(db, version_1, &err));
 	sqlite_free(db);
-	assert_true(store_open_sqlite(&rig->store, rig->folder, &err));
-	assert_int_equal(boot_of(rig->store, "a").seq, 9);
-	assert_false(boot_of(rig->store, "a").finished);
-	assert_true(boot_of(rig->store, "b").finished);
-	assert_int_equal(sums_of(rig->store).rows, 3);
-	assert_int_equal(sums_of(rig->store).used, 4 + 5 + 3 + 2 + 1);
-	assert_int_equal(sums_of(rig->store).granted, 10 + 5 + 3 + 2 + STORE_GRANT_MAX);
-	assert_int_equal(ungranted_of(rig->store, "key", "2999-01-01"), 20 - 14);
-	assert_int_equal(ungranted_of(rig->store, "other", "2999-01-01"), 0);
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_int_equal(boot_of(rig->ledger, "a").seq, 9);
+	assert_false(boot_of(rig->ledger, "a").finished);
+	assert_true(boot_of(rig->ledger, "b").finished);
+	assert_int_equal(sums_of(rig->ledger).rows, 3);
+	assert_int_equal(sums_of(rig->ledger).used, 4 + 5 + 3 + 2 + 1);
+	assert_int_equal(sums_of(rig->ledger).granted, 10 + 5 + 3 + 2 + LEDGER_GRANT_MAX);
+	assert_int_equal(ungranted_of(rig->ledger, "key", "2999-01-01"), 20 - 14);
+	assert_int_equal(ungranted_of(rig->ledger, "other", "2999-01-01"), 0);
 	reopen(rig);
-	assert_int_equal(sums_of(rig->store).rows, 3);
-	assert_int_equal(ungranted_of(rig->store, "key", "2999-01-01"), 20 - 14);
+	assert_int_equal(sums_of(rig->ledger).rows, 3);
+	assert_int_equal(ungranted_of(rig->ledger, "key", "2999-01-01"), 20 - 14);
 }
 
-static void in_a_child(struct rig *rig, void (*work)(struct store *store))
+static void in_a_child(struct rig *rig, void (*work)(struct ledger *ledger))
 {
 	int status;
 	pid_t child;
 
-	store_close(rig->store);
-	rig->store = NULL;
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
 	child = fork();
 	if (child == 0) {
-		struct store *store;
-		if (!store_open_sqlite(&store, rig->folder, NULL))
+		struct ledger *ledger;
+		if (!ledger_open_sqlite(&ledger, rig->folder, NULL))
 			_exit(9);
-		work(store);
+		work(ledger);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	assert_true(store_open_sqlite(&rig->store, rig->folder, NULL));
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, NULL));
 }
 
-static void write_a_hundred(struct store *store)
+static void write_a_hundred(struct ledger *ledger)
 {
 	for (unsigned i = 0; i < 100; i++) {
 		char name[16];
 		uint64_t revision;
 		(void)snprintf(name, sizeof(name), "user-%u", i);
-		if (put(store, make_user(name, true), true, 0, &revision) != STORE_WRITTEN)
+		if (put(ledger, make_user(name, true), true, 0, &revision) != LEDGER_WRITTEN)
 			_exit(8);
 	}
 }
@@ -634,7 +657,7 @@ static void a_crash_loses_nothing(void **state)
 	struct rig *rig = *state;
 
 	in_a_child(rig, write_a_hundred);
-	struct seen seen = load(rig->store);
+	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 100);
 	assert_int_equal(seen.loaded.revision, 100);
 }
@@ -642,10 +665,10 @@ static void a_crash_loses_nothing(void **state)
 static void one_process_at_a_time(void **state)
 {
 	struct rig *rig = *state;
-	struct store *second = NULL;
+	struct ledger *second = NULL;
 	struct error err;
 
-	assert_false(store_open_sqlite(&second, rig->folder, &err));
+	assert_false(ledger_open_sqlite(&second, rig->folder, &err));
 	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "another process"));
 }
@@ -655,14 +678,15 @@ static void old_tombstones_are_forgotten(void **state)
 	struct rig *rig = *state;
 	uint64_t revision = 0;
 
-	assert_int_equal(put(rig->store, make_user("gone", true), false, 0, &revision), STORE_WRITTEN);
+	assert_int_equal(put(rig->ledger, make_user("gone", true), false, 0, &revision), LEDGER_WRITTEN);
 	assert_int_equal(
-		put(rig->store, entity_new_deleted(ENTITY_USER, STR("gone"), 0), false, 0, &revision),
-		STORE_WRITTEN);
-	for (unsigned i = 0; i < STORE_CHANGES_KEPT; i++)
-		assert_int_equal(put(rig->store, make_user("a", i % 2), false, 0, &revision), STORE_WRITTEN);
+		put(rig->ledger, entity_new_deleted(ENTITY_USER, STR("gone"), 0), false, 0, &revision),
+		LEDGER_WRITTEN);
+	for (unsigned i = 0; i < LEDGER_CHANGES_KEPT; i++)
+		assert_int_equal(
+			put(rig->ledger, make_user("a", i % 2), false, 0, &revision), LEDGER_WRITTEN);
 	reopen(rig);
-	struct seen seen = load(rig->store);
+	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(seen.loaded.forgotten, 2);
 }
@@ -681,7 +705,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_life_says_whether_it_has_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_store_of_version_1_keeps_its_sums, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_ledger_of_version_1_keeps_its_sums, setup, teardown),
+		cmocka_unit_test_setup_teardown(calls_of_many_keys_are_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(grants_and_members_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup, teardown),

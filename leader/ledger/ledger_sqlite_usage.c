@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_sqlite_usage - members and usage of the SQLite driver.
+ * ledger_sqlite_usage - members and usage of the SQLite driver.
  *
  * Sums stop at INT64_MAX: SQLite would go on in floating point, and lose the units.
  */
-#include "leader/store/store_sqlite.h"
+#include "leader/ledger/ledger_sqlite.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
+#include "common/json.h"
 
-#define SUM(column) column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
+/* Escaped, a name is six times as long. */
+#define KEYS_BYTES_MAX (USAGE_ROWS_MAX * (6 * USAGE_NAME_MAX + 32))
+#define SUM(column)    column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
 
 /* Members. */
 
-bool store_sqlite_put_member(struct store *store, const struct store_member *member, struct error *err)
+bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err)
 {
-	struct sql q = sql_of(store_sqlite_db(store),
+	struct sql q = sql_of(ledger_sqlite_db(ledger),
 		"INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 
 	sql_text(&q, member->name);
@@ -32,9 +36,9 @@ bool store_sqlite_put_member(struct store *store, const struct store_member *mem
 	return sql_run(&q, err);
 }
 
-bool store_sqlite_delete_member(struct store *store, const char *name, struct error *err)
+bool ledger_sqlite_delete_member(struct ledger *ledger, const char *name, struct error *err)
 {
-	struct sql q = sql_of(store_sqlite_db(store), "DELETE FROM member WHERE name = ?");
+	struct sql q = sql_of(ledger_sqlite_db(ledger), "DELETE FROM member WHERE name = ?");
 
 	sql_text(&q, name);
 	return sql_run(&q, err);
@@ -45,13 +49,13 @@ static char *column_dup(struct sql *q, int at)
 	return check_strdup(sql_column_text(q, at));
 }
 
-bool store_sqlite_load_members(struct store *store, store_member_f *fn, void *arg, struct error *err)
+bool ledger_sqlite_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(store_sqlite_db(store), "SELECT * FROM member ORDER BY name");
+	struct sql q = sql_of(ledger_sqlite_db(ledger), "SELECT * FROM member ORDER BY name");
 	bool more = true;
 
 	while (more && sql_next(&q)) {
-		struct store_member member = { .name = column_dup(&q, 0),
+		struct ledger_member member = { .name = column_dup(&q, 0),
 			.process = column_dup(&q, 1),
 			.boot = column_dup(&q, 2),
 			.url = column_dup(&q, 3),
@@ -62,7 +66,7 @@ bool store_sqlite_load_members(struct store *store, store_member_f *fn, void *ar
 			.seen_wall_s = sql_column_int(&q, 8),
 			.lost_wall_s = sql_column_int(&q, 9) };
 		more = fn(arg, &member);
-		store_member_fini(&member);
+		ledger_member_fini(&member);
 	}
 	return sql_end(&q, err);
 }
@@ -98,7 +102,7 @@ static bool add_repository(struct sqlite *db, const struct usage_repository *row
 	return sql_run(&q, err);
 }
 
-static bool add_deltas(struct sqlite *db, const struct store_merge *merge, struct error *err)
+static bool add_deltas(struct sqlite *db, const struct ledger_merge *merge, struct error *err)
 {
 	for (size_t i = 0; i < merge->rows_len; i++) {
 		struct str day = str_of(merge->rows[i].day), month = { day.at, day.len < 7 ? day.len : 7 };
@@ -112,30 +116,30 @@ static bool add_deltas(struct sqlite *db, const struct store_merge *merge, struc
 }
 
 static bool merge_parts(
-	struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err)
+	struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err)
 {
-	struct store_boot boot;
+	struct ledger_boot boot;
 
-	if (!store_sqlite_boot(store, merge->boot, &boot, err))
+	if (!ledger_sqlite_boot(ledger, merge->boot, &boot, err))
 		return false;
 	ret->added = !merge->seq || boot.seq <= merge->after;
 	ret->partly = !ret->added && boot.seq < merge->seq;
-	if (ret->added && merge->seq && !add_deltas(store_sqlite_db(store), merge, err))
+	if (ret->added && merge->seq && !add_deltas(ledger_sqlite_db(ledger), merge, err))
 		return false;
-	return store_sqlite_put_boot(store, merge, ret->added, err) &&
-	       store_sqlite_put_grants(store, merge, &ret->dealings, err) &&
-	       (!merge->member || store_sqlite_put_member(store, merge->member, err));
+	return ledger_sqlite_put_boot(ledger, merge, ret->added, err) &&
+	       ledger_sqlite_put_grants(ledger, merge, &ret->dealings, err) &&
+	       (!merge->member || ledger_sqlite_put_member(ledger, merge->member, err));
 }
 
-bool store_sqlite_merge_usage(
-	struct store *store, const struct store_merge *merge, struct store_merged *ret, struct error *err)
+bool ledger_sqlite_merge_usage(
+	struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err)
 {
-	struct store_sqlite *own = (struct store_sqlite *)store;
-	struct store_merged merged = { 0 };
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+	struct ledger_merged merged = { 0 };
 
 	if (!sqlite_begin(own->db, err))
 		return false;
-	if (!merge_parts(store, merge, &merged, err)) {
+	if (!merge_parts(ledger, merge, &merged, err)) {
 		sqlite_rollback(own->db);
 		return false;
 	}
@@ -146,29 +150,48 @@ bool store_sqlite_merge_usage(
 	return true;
 }
 
-bool store_sqlite_calls(
-	struct store *store, const char *apikey, const char *day, struct store_calls *ret, struct error *err)
+/* [["key","day"],...] */
+static void put_keys(struct buf *into, const struct ledger_key_day *at, size_t len)
 {
-	struct sql q = sql_of(store_sqlite_db(store),
-		"SELECT calls, ungranted FROM key_usage WHERE apikey = ? AND window = ?");
-	struct store_calls calls = { 0 };
+	struct json_writer w = json_writer(into);
 
-	sql_text(&q, apikey);
-	sql_text(&q, day);
-	while (sql_next(&q))
-		calls = (struct store_calls){ sql_column_count(&q, 0), sql_column_count(&q, 1) };
-	if (!sql_end(&q, err))
-		return false;
-	*ret = calls;
-	return true;
+	json_open_array(&w);
+	for (size_t i = 0; i < len; i++) {
+		json_open_array(&w);
+		json_value_str(&w, str_of(at[i].apikey));
+		json_value_str(&w, str_of(at[i].day));
+		json_close_array(&w);
+	}
+	json_close_array(&w);
 }
 
-static bool each_key(struct sql *q, store_usage_f *fn, void *arg, struct error *err)
+/* A statement for each would begin and end a transaction for each. */
+bool ledger_sqlite_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len,
+	struct ledger_calls *ret, struct error *err)
+{
+	AUTO_FINI(buf) keys = buf_limit(KEYS_BYTES_MAX);
+	struct sql q;
+
+	put_keys(&keys, at, len);
+	if (!buf_check(&keys, "keys", err))
+		return false;
+	memset(ret, 0, len * sizeof(*ret));
+	q = sql_of(ledger_sqlite_db(ledger),
+		"SELECT asked.key, calls, ungranted FROM json_each(?) AS asked CROSS JOIN key_usage"
+		" ON apikey = asked.value ->> 0 AND window = asked.value ->> 1");
+	sql_str(&q, buf_str(&keys));
+	while (sql_next(&q))
+		ret[sql_column_count(&q, 0)] =
+			(struct ledger_calls){ sql_column_count(&q, 1), sql_column_count(&q, 2) };
+	return sql_end(&q, err);
+}
+
+static bool each_key(struct sql *q, ledger_usage_f *fn, void *arg, struct error *err)
 {
 	bool more = true;
 
 	while (more && sql_next(q)) {
-		struct store_usage usage = { .id = sql_column_text(q, 0),
+		struct ledger_usage usage = { .id = sql_column_text(q, 0),
 			.calls = sql_column_count(q, 2),
 			.bytes_in = sql_column_count(q, 3),
 			.bytes_out = sql_column_count(q, 4),
@@ -179,10 +202,10 @@ static bool each_key(struct sql *q, store_usage_f *fn, void *arg, struct error *
 	return sql_end(q, err);
 }
 
-bool store_sqlite_list_keys(struct store *store, const char *apikey, const char *window, size_t max,
-	store_usage_f *fn, void *arg, struct error *err)
+bool ledger_sqlite_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max,
+	ledger_usage_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(store_sqlite_db(store),
+	struct sql q = sql_of(ledger_sqlite_db(ledger),
 		"SELECT apikey, window, calls, bytes_in, bytes_out, ungranted FROM key_usage "
 		"WHERE (?1 IS NULL OR apikey = ?1) AND (?2 IS NULL OR window = ?2) ORDER BY apikey, window "
 		"DESC LIMIT ?3");
@@ -193,10 +216,10 @@ bool store_sqlite_list_keys(struct store *store, const char *apikey, const char 
 	return each_key(&q, fn, arg, err);
 }
 
-bool store_sqlite_list_repositories(
-	struct store *store, const char *name, size_t max, store_usage_f *fn, void *arg, struct error *err)
+bool ledger_sqlite_list_repositories(
+	struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(store_sqlite_db(store),
+	struct sql q = sql_of(ledger_sqlite_db(ledger),
 		"SELECT name, pulls, pushes, bytes_in, bytes_out FROM repository_usage "
 		"WHERE ?1 IS NULL OR name = ?1 ORDER BY name LIMIT ?2");
 	bool more = true;
@@ -204,7 +227,7 @@ bool store_sqlite_list_repositories(
 	sql_text(&q, name);
 	sql_count(&q, max);
 	while (more && sql_next(&q)) {
-		struct store_usage usage = { .id = sql_column_text(&q, 0),
+		struct ledger_usage usage = { .id = sql_column_text(&q, 0),
 			.pulls = sql_column_count(&q, 1),
 			.pushes = sql_column_count(&q, 2),
 			.bytes_in = sql_column_count(&q, 3),

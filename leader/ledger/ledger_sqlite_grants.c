@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_sqlite_grants - boots, their grants, and lives of the SQLite driver.
+ * ledger_sqlite_grants - boots, their grants, and lives of the SQLite driver.
  *
  * What a boot held counts as used when the boot is over (pushed.finished); its rows are folded afterwards, a
  * few at a time, so that no transaction is as large as a boot.
@@ -11,19 +11,19 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
-#include "leader/store/store_sqlite.h"
+#include "leader/ledger/ledger_sqlite.h"
 
 /* Boots. */
 
-bool store_sqlite_boot(struct store *store, const char *boot, struct store_boot *ret, struct error *err)
+bool ledger_sqlite_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err)
 {
 	struct sql q = sql_of(
-		store_sqlite_db(store), "SELECT seq, number, finished, gone FROM pushed WHERE boot = ?");
-	struct store_boot known = { 0 };
+		ledger_sqlite_db(ledger), "SELECT seq, number, finished, gone FROM pushed WHERE boot = ?");
+	struct ledger_boot known = { 0 };
 
 	sql_text(&q, boot);
 	while (sql_next(&q))
-		known = (struct store_boot){ .seq = sql_column_count(&q, 0),
+		known = (struct ledger_boot){ .seq = sql_column_count(&q, 0),
 			.number = sql_column_count(&q, 1),
 			.finished = sql_column_int(&q, 2) != 0,
 			.gone = sql_column_int(&q, 3) != 0 };
@@ -35,7 +35,7 @@ bool store_sqlite_boot(struct store *store, const char *boot, struct store_boot 
 
 /* Nothing of a boot ever goes back. */
 static bool raise_boot(struct sqlite *db, const char *worker, const char *boot,
-	const struct store_boot *known, struct error *err)
+	const struct ledger_boot *known, struct error *err)
 {
 	struct sql q =
 		sql_of(db, "INSERT INTO pushed VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -54,23 +54,24 @@ static bool raise_boot(struct sqlite *db, const char *worker, const char *boot,
 	return sql_run(&q, err);
 }
 
-bool store_sqlite_put_boot(
-	struct store *store, const struct store_merge *merge, bool added, struct error *err)
+bool ledger_sqlite_put_boot(
+	struct ledger *ledger, const struct ledger_merge *merge, bool added, struct error *err)
 {
-	struct sqlite *db = store_sqlite_db(store);
-	struct store_boot told = {
+	struct sqlite *db = ledger_sqlite_db(ledger);
+	struct ledger_boot told = {
 		.seq = added ? merge->seq : 0, .number = merge->number, .finished = merge->finished
 	};
-	struct store_boot gone = { .gone = true };
+	struct ledger_boot gone = { .gone = true };
 
 	if (!raise_boot(db, merge->worker, merge->boot, &told, err))
 		return false;
 	return !merge->gone || raise_boot(db, merge->worker, merge->process, &gone, err);
 }
 
-bool store_sqlite_load_gone(struct store *store, size_t most, store_gone_f *fn, void *arg, struct error *err)
+bool ledger_sqlite_load_gone(
+	struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(store_sqlite_db(store),
+	struct sql q = sql_of(ledger_sqlite_db(ledger),
 		"SELECT boot FROM (SELECT boot, seen FROM pushed WHERE gone = 1 ORDER BY seen DESC LIMIT ?)"
 		" ORDER BY seen");
 	bool more = true;
@@ -83,17 +84,17 @@ bool store_sqlite_load_gone(struct store *store, size_t most, store_gone_f *fn, 
 
 /* Grants. */
 
-bool store_sqlite_load_grants(
-	struct store *store, const char *day, store_grant_f *fn, void *arg, struct error *err)
+bool ledger_sqlite_load_grants(
+	struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(store_sqlite_db(store),
+	struct sql q = sql_of(ledger_sqlite_db(ledger),
 		"SELECT held_grant.boot, apikey, day, iif(finished, used, granted), used FROM held_grant"
 		" LEFT JOIN pushed USING (boot) WHERE day >= ?");
 	bool more = true;
 
 	sql_text(&q, day);
 	while (more && sql_next(&q)) {
-		struct store_grant grant = { .boot = check_strdup(sql_column_text(&q, 0)),
+		struct ledger_grant grant = { .boot = check_strdup(sql_column_text(&q, 0)),
 			.apikey = check_strdup(sql_column_text(&q, 1)),
 			.granted = sql_column_count(&q, 3),
 			.used = sql_column_count(&q, 4) };
@@ -105,7 +106,7 @@ bool store_sqlite_load_grants(
 	return sql_end(&q, err);
 }
 
-static bool put_grant(struct sqlite *db, const struct store_grant *grant, struct error *err)
+static bool put_grant(struct sqlite *db, const struct ledger_grant *grant, struct error *err)
 {
 	struct sql q = sql_of(db, "INSERT INTO held_grant VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
 				  " granted = excluded.granted, used = excluded.used");
@@ -118,7 +119,7 @@ static bool put_grant(struct sqlite *db, const struct store_grant *grant, struct
 	return sql_run(&q, err);
 }
 
-static bool count_dealing(const struct store_sqlite *own, struct error *err)
+static bool count_dealing(const struct ledger_sqlite *own, struct error *err)
 {
 	struct sql q = sql_of(own->db, "UPDATE life SET dealings = ? WHERE place = ?");
 
@@ -127,10 +128,10 @@ static bool count_dealing(const struct store_sqlite *own, struct error *err)
 	return sql_run(&q, err);
 }
 
-bool store_sqlite_put_grants(
-	struct store *store, const struct store_merge *merge, uint64_t *ret_dealings, struct error *err)
+bool ledger_sqlite_put_grants(
+	struct ledger *ledger, const struct ledger_merge *merge, uint64_t *ret_dealings, struct error *err)
 {
-	struct store_sqlite *own = (struct store_sqlite *)store;
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
 	bool deals = merge->grants_len || merge->registers;
 
 	for (size_t i = 0; i < merge->grants_len; i++)
@@ -198,9 +199,9 @@ static bool fold_boot(struct sqlite *db, const char *boot, size_t most, struct e
 	return ok && sqlite_commit(db, err);
 }
 
-bool store_sqlite_fold(struct store *store, size_t most, bool *ret_more, struct error *err)
+bool ledger_sqlite_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err)
 {
-	struct sqlite *db = store_sqlite_db(store);
+	struct sqlite *db = ledger_sqlite_db(ledger);
 	char *boot = NULL;
 	bool ok;
 
@@ -213,13 +214,13 @@ bool store_sqlite_fold(struct store *store, size_t most, bool *ret_more, struct 
 
 /* Lives. */
 
-static bool each_life(struct sqlite *db, int64_t *ret_last, store_life_f *fn, void *arg, struct error *err)
+static bool each_life(struct sqlite *db, int64_t *ret_last, ledger_life_f *fn, void *arg, struct error *err)
 {
 	struct sql q = sql_of(db, "SELECT place, id, dealings, heard FROM life ORDER BY place");
 	bool more = true;
 
 	while (more && sql_next(&q)) {
-		struct store_life life = { .dealings = sql_column_count(&q, 2),
+		struct ledger_life life = { .dealings = sql_column_count(&q, 2),
 			.heard = sql_column_int(&q, 3) != 0 };
 		*ret_last = sql_column_int(&q, 0);
 		if (str_copy(str_of(sql_column_text(&q, 1)), life.id, sizeof(life.id)))
@@ -241,14 +242,14 @@ static bool forget_lives(struct sqlite *db, int64_t place, struct error *err)
 {
 	struct sql q = sql_of(db, "DELETE FROM life WHERE place <= ?");
 
-	sql_int(&q, place - STORE_LIVES_KEPT);
+	sql_int(&q, place - LEDGER_LIVES_KEPT);
 	return sql_run(&q, err);
 }
 
-bool store_sqlite_begin_life(struct store *store, store_life_f *fn, void *arg, struct error *err)
+bool ledger_sqlite_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err)
 {
-	struct store_sqlite *own = (struct store_sqlite *)store;
-	struct store_life life = { 0 };
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+	struct ledger_life life = { 0 };
 	int64_t last = 0;
 
 	if (!each_life(own->db, &last, fn, arg, err))
@@ -263,9 +264,9 @@ bool store_sqlite_begin_life(struct store *store, store_life_f *fn, void *arg, s
 	return true;
 }
 
-bool store_sqlite_put_heard(struct store *store, bool heard, struct error *err)
+bool ledger_sqlite_put_heard(struct ledger *ledger, bool heard, struct error *err)
 {
-	const struct store_sqlite *own = (struct store_sqlite *)store;
+	const struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
 	struct sql q = sql_of(own->db, "UPDATE life SET heard = ? WHERE place = ?");
 
 	sql_int(&q, heard);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "leader/store/sqlite.h"
+#include "common/sqlite.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/ledger.h"
+
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "leader/ledger/driver.h"
+
+void ledger_member_fini(struct ledger_member *member)
+{
+	free(member->name);
+	free(member->process);
+	free(member->boot);
+	free(member->url);
+	free(member->zone);
+	free(member->version);
+	free(member->state);
+	*member = (struct ledger_member){ 0 };
+}
+
+static char *dup_or_empty(const char *text)
+{
+	return check_strdup(text ? text : "");
+}
+
+void ledger_member_copy(const struct ledger_member *member, struct ledger_member *into)
+{
+	*into = *member;
+	into->name = dup_or_empty(member->name);
+	into->process = dup_or_empty(member->process);
+	into->boot = dup_or_empty(member->boot);
+	into->url = dup_or_empty(member->url);
+	into->zone = dup_or_empty(member->zone);
+	into->version = dup_or_empty(member->version);
+	into->state = dup_or_empty(member->state);
+}
+
+void ledger_close(struct ledger *ledger)
+{
+	if (ledger)
+		ledger->driver->close(ledger);
+}
+
+bool ledger_load_entities(
+	struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret, struct error *err)
+{
+	return ledger->driver->load_entities(ledger, fn, arg, ret, err);
+}
+
+bool ledger_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->load_members(ledger, fn, arg, err);
+}
+
+bool ledger_load_grants(
+	struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->load_grants(ledger, day, fn, arg, err);
+}
+
+bool ledger_load_gone(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->load_gone(ledger, most, fn, arg, err);
+}
+
+bool ledger_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->begin_life(ledger, fn, arg, err);
+}
+
+bool ledger_put_heard(struct ledger *ledger, bool heard, struct error *err)
+{
+	return ledger->driver->put_heard(ledger, heard, err);
+}
+
+enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len,
+	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	return ledger->driver->write(ledger, changes, len, ret_revision, ret_at, err);
+}
+
+bool ledger_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err)
+{
+	return ledger->driver->boot(ledger, boot, ret, err);
+}
+
+bool ledger_merge_usage(
+	struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err)
+{
+	return ledger->driver->merge_usage(ledger, merge, ret, err);
+}
+
+bool ledger_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err)
+{
+	return ledger->driver->fold(ledger, most, ret_more, err);
+}
+
+bool ledger_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err)
+{
+	return ledger->driver->put_member(ledger, member, err);
+}
+
+bool ledger_delete_member(struct ledger *ledger, const char *name, struct error *err)
+{
+	return ledger->driver->delete_member(ledger, name, err);
+}
+
+bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len,
+	struct ledger_calls *ret, struct error *err)
+{
+	return ledger->driver->calls(ledger, at, len, ret, err);
+}
+
+bool ledger_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max,
+	ledger_usage_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->list_keys(ledger, apikey, window, max, fn, arg, err);
+}
+
+bool ledger_list_repositories(
+	struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->list_repositories(ledger, name, max, fn, arg, err);
+}

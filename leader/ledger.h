@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledger - what the control plane remembers: entities with their revisions, members, usage, grants.
+ *
+ * One interface, a driver (ledger/driver.h) chosen at start: SQLite, embedded, for one leader. Everything that is
+ * answered is durable.
+ *
+ * One at a time: the caller makes sure that only one of these functions runs at any moment (leader_lock()).
+ * Thread  pool: all of it waits for the disk.
+ */
+#pragma once
+
+#include "proto/entity.h"
+#include "proto/usage.h"
+
+struct ledger;
+
+/* Tombstones of the last so many revisions are kept, and usage windows of so many days. */
+#define LEDGER_CHANGES_KEPT 10000
+#define LEDGER_DAYS_KEPT 400
+
+/* One change of a batch. The entity's own revision is ignored: the ledger gives the next one. */
+struct ledger_change {
+	struct entity *entity;   /* a body, or a tombstone */
+	bool check;              /* only if the stored revision is `expected` (0: absent) */
+	uint64_t expected;
+};
+
+enum ledger_result { LEDGER_WRITTEN, LEDGER_STALE, LEDGER_FAILED };
+
+struct ledger_loaded {
+	uint64_t revision;       /* the newest */
+	uint64_t forgotten;      /* tombstones up to here are no longer there */
+};
+
+struct ledger_member {       /* a worker as its last report said */
+	char *name, *process, *boot, *url, *zone, *version, *state;
+	uint64_t revision;
+	int64_t state_age_ms;
+	int64_t seen_wall_s;     /* of the last report */
+	int64_t lost_wall_s;     /* 0: not lost */
+	struct usage_stats stats;
+};
+void ledger_member_fini(struct ledger_member *member);
+/* Deep; *into is overwritten. NULL texts become "". */
+void ledger_member_copy(const struct ledger_member *member, struct ledger_member *into);
+
+/* No number of a grant is larger, so that no sum of them overflows: 2^45. */
+#define LEDGER_GRANT_MAX 35184372088832
+
+/* A grant as it stands: what a boot may admit of (key, day). */
+struct ledger_grant {
+	char *boot, *apikey;     /* boot "": all boots that are over; granted == used */
+	char day[11];
+	uint64_t granted, used;
+};
+
+/* What is known of a boot; zeros of one that was never heard. */
+struct ledger_boot {
+	uint64_t seq;            /* of the newest counts of it that were merged */
+	uint64_t number;         /* of the newest demands of it that were believed */
+	bool finished;           /* it is over as a whole: nothing that it demands counts any more */
+	bool gone;               /* the process of this id has said "left" */
+};
+
+/* One start of the leader, and how many transactions in it stored grants, or registered a process. */
+struct ledger_life {
+	char id[17];
+	uint64_t dealings;
+	bool heard;              /* it had ended its hearing, when it ended */
+};
+#define LEDGER_LIVES_KEPT 64
+
+/* What a report adds, in one transaction. Rows and repositories are added, and seq is noted, only when nothing of the boot
+ * after `after` was added before. Grants are absolute and always written. */
+struct ledger_merge {
+	const char *worker, *process, *boot;
+	uint64_t after, seq;     /* seq 0: no counts */
+	uint64_t number;         /* of the demands; 0: none, or not believed */
+	bool finished;           /* the boot is over: what it holds is what it used, and is folded by ledger_fold() */
+	bool gone;               /* the process has said "left" */
+	const struct usage_row *rows;                size_t rows_len;
+	const struct usage_repository *repositories; size_t repositories_len;
+	const struct ledger_grant *grants;           size_t grants_len;
+	const struct ledger_member *member;          /* or NULL */
+	bool registers;          /* it is another process than before, or was lost: a dealing */
+};
+struct ledger_merged {
+	bool added;              /* rows and repositories were, or there was no seq */
+	bool partly;             /* a part of them was added before, so nothing of them is */
+	uint64_t dealings;       /* of this life, with this one */
+};
+
+struct ledger_key_day {
+	const char *apikey, *day;
+};
+struct ledger_calls {
+	uint64_t all, ungranted; /* ungranted: those that were no part of a grant */
+};
+
+struct ledger_usage {
+	const char *id;          /* key or repository */
+	char window[11];         /* of a key: "2026-11-20" (day) or "2026-11" (month); of a repository: "" */
+	uint64_t calls, ungranted, bytes_in, bytes_out, pulls, pushes; /* pulls and pushes: repositories; calls: keys */
+};
+
+typedef bool ledger_entity_f(void *arg, struct entity *entity);             /* borrowed; false stops */
+typedef bool ledger_member_f(void *arg, const struct ledger_member *member);
+typedef bool ledger_grant_f(void *arg, const struct ledger_grant *grant);
+typedef bool ledger_usage_f(void *arg, const struct ledger_usage *usage);
+typedef bool ledger_life_f(void *arg, const struct ledger_life *life);
+typedef bool ledger_gone_f(void *arg, const char *process);
+
+/* folder: made when absent. ERROR_UNAVAILABLE when another process has it open. */
+bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err) MUST_CHECK;
+void ledger_close(struct ledger *ledger);
+
+/* At start. In the order of revisions, tombstones among them. */
+bool ledger_load_entities(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret,
+			  struct error *err) MUST_CHECK;
+bool ledger_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* Those of this day and of later ones. */
+bool ledger_load_grants(struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* The processes that have said "left": the newest `most`, oldest first. */
+bool ledger_load_gone(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* Another life begins: it is stored, and has not heard. Those that are known, in their order, LEDGER_LIVES_KEPT and one at
+ * most; the new one is the last. */
+bool ledger_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* Whether this life has ended its hearing. */
+bool ledger_put_heard(struct ledger *ledger, bool heard, struct error *err) MUST_CHECK;
+
+/* All of them at one new revision, or none. STALE: *ret_at is the change that did not fit, *ret_revision its stored
+ * revision (0: absent). */
+enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
+				size_t *ret_at, struct error *err) MUST_CHECK;
+bool ledger_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err) MUST_CHECK;
+bool ledger_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err) MUST_CHECK;
+/* At most `most` grants of boots that are over are added to the row of boot "" of their key and day. *ret_more: some are
+ * left. Sums and what is granted do not change by it. */
+bool ledger_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err) MUST_CHECK;
+bool ledger_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err) MUST_CHECK;
+bool ledger_delete_member(struct ledger *ledger, const char *name, struct error *err) MUST_CHECK;
+/* Calls of keys in days, all workers: ret[i] is of at[i]. However many they are, it is one question. */
+bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
+		  struct error *err) MUST_CHECK;
+/* Filters: NULL = any. window: a day or a month. At most max rows. */
+bool ledger_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn, void *arg,
+		      struct error *err) MUST_CHECK;
+bool ledger_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
+			      struct error *err) MUST_CHECK;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * driver - what a ledger is made of: one table of functions for each kind of ledger.
+ *
+ * The contract of each function is that of its namesake in leader/ledger.h. A driver's own struct begins with
+ * a struct ledger.
+ */
+#pragma once
+
+#include "leader/ledger.h"
+
+struct ledger_driver {
+	void (*close)(struct ledger *ledger);
+	bool (*load_entities)(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret, struct error *err);
+	bool (*load_members)(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err);
+	bool (*load_grants)(struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err);
+	enum ledger_result (*write)(struct ledger *ledger, const struct ledger_change *changes, size_t len,
+		uint64_t *ret_revision, size_t *ret_at, struct error *err);
+	bool (*load_gone)(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err);
+	bool (*begin_life)(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err);
+	bool (*put_heard)(struct ledger *ledger, bool heard, struct error *err);
+	bool (*boot)(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err);
+	bool (*merge_usage)(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err);
+	bool (*fold)(struct ledger *ledger, size_t most, bool *ret_more, struct error *err);
+	bool (*put_member)(struct ledger *ledger, const struct ledger_member *member, struct error *err);
+	bool (*delete_member)(struct ledger *ledger, const char *name, struct error *err);
+	bool (*calls)(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
+		struct error *err);
+	bool (*list_keys)(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn,
+		void *arg, struct error *err);
+	bool (*list_repositories)(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
+		struct error *err);
+};
+
+struct ledger {
+	const struct ledger_driver *driver;
+};

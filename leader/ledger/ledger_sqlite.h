@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledger_sqlite - the SQLite driver's struct, and the half of its functions that lies in the files beside it.
+ */
+#pragma once
+
+#include "common/sqlite.h"
+#include "leader/ledger/driver.h"
+
+struct ledger_sqlite {
+	struct ledger ledger; /* first */
+	struct sqlite *db;
+	uint64_t revision, forgotten;
+	char life[17];
+	int64_t life_place; /* in the order of lives */
+	uint64_t dealings;  /* of it */
+};
+
+static inline struct sqlite *ledger_sqlite_db(struct ledger *ledger)
+{
+	return ((struct ledger_sqlite *)ledger)->db;
+}
+
+bool ledger_sqlite_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err);
+bool ledger_sqlite_load_grants(struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err);
+bool ledger_sqlite_load_gone(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err);
+bool ledger_sqlite_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err);
+bool ledger_sqlite_put_heard(struct ledger *ledger, bool heard, struct error *err);
+bool ledger_sqlite_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err);
+bool ledger_sqlite_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err);
+bool ledger_sqlite_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err);
+bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err);
+bool ledger_sqlite_delete_member(struct ledger *ledger, const char *name, struct error *err);
+bool ledger_sqlite_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
+	struct error *err);
+bool ledger_sqlite_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn,
+	void *arg, struct error *err);
+bool ledger_sqlite_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
+	struct error *err);
+
+/* Parts of a transaction. */
+bool ledger_sqlite_put_boot(struct ledger *ledger, const struct ledger_merge *merge, bool added, struct error *err);
+/* *ret_dealings: of this life, when the transaction is committed. */
+bool ledger_sqlite_put_grants(struct ledger *ledger, const struct ledger_merge *merge, uint64_t *ret_dealings, struct error *err);

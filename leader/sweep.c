@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/sweep.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pool.h"
+#include "leader/grants.h"
+#include "leader/leader.h"
+#include "leader/members.h"
+#include "leader/peer_secret.h"
+#include "leader/ring_write.h"
+
+#define LEAST_MS  100
+#define MOST_MS   1000
+#define ROWS_MOST 64 /* rows of members, in one sweep */
+
+struct sweep {
+	struct leader *leader;
+	struct loop_timer timer;
+	bool stopped; /* own loop */
+	char day[11]; /* under the leader's lock: grants were tidied on */
+};
+
+struct sweep *sweep_new(struct leader *leader)
+{
+	struct sweep *sweep = xnew(struct sweep);
+
+	sweep->leader = leader;
+	return sweep;
+}
+
+void sweep_free(struct sweep *sweep)
+{
+	free(sweep);
+}
+
+/* Members. */
+
+static void lose_some(struct leader *leader, const struct members_terms *terms)
+{
+	struct ledger_member row;
+
+	while (members_lose(leader->members, terms, &row)) {
+		counter_add(&leader->counters.members_lost_total, 1);
+		log_warn("member.lost", "name=%s url=%s", log_quote(str_of(row.name)),
+			log_quote(str_of(row.url)));
+		ledger_member_fini(&row);
+	}
+}
+
+static bool forget_one(struct sweep *sweep, const char *name)
+{
+	struct error err;
+
+	if (!leader_forget_locked(sweep->leader, name, &err)) {
+		leader_say_failed_locked(sweep->leader, "member.store", &err);
+		return false;
+	}
+	log_info("member.gone", "name=%s", log_quote(str_of(name)));
+	return true;
+}
+
+static void forget_some(struct sweep *sweep, const struct members_terms *terms)
+{
+	struct ledger_member row;
+	bool ok = true;
+
+	while (ok && members_over(sweep->leader->members, terms, &row)) {
+		ok = forget_one(sweep, row.name);
+		ledger_member_fini(&row);
+	}
+}
+
+static bool write_row(struct sweep *sweep, const struct ledger_member *row)
+{
+	struct leader *leader = sweep->leader;
+	struct error err;
+	bool ok = ledger_put_member(leader->ledger, row, &err);
+
+	if (!ok) {
+		members_unstored(leader->members, row->name);
+		leader_say_failed_locked(leader, "member.store", &err);
+	}
+	return ok;
+}
+
+/* Those that are lost now, and those whose row is old. */
+static void write_rows(struct sweep *sweep)
+{
+	struct ledger_member row;
+	bool ok = true;
+
+	for (unsigned i = 0; ok && i < ROWS_MOST && members_due(sweep->leader->members, clock_ms(), &row);
+		i++) {
+		ok = write_row(sweep, &row);
+		ledger_member_fini(&row);
+	}
+}
+
+/* Beside them. */
+
+static void tidy_grants(struct sweep *sweep)
+{
+	char today[11], oldest[11];
+	int64_t now = clock_wall_s();
+
+	clock_day(now, today);
+	if (!strcmp(today, sweep->day))
+		return;
+	memcpy(sweep->day, today, sizeof(today));
+	clock_day(now - (int64_t)GRANTS_DAYS_KEPT * 86400, oldest);
+	grants_forget(sweep->leader->grants, oldest);
+}
+
+/* One that is over by itself locks its worker out of its peers too. */
+static void expire_credentials(struct leader *leader)
+{
+	AUTO(state) *state = leader_state(leader);
+	struct error err;
+
+	if (peer_secret_is_due(state, clock_wall_s()) && !peer_secret_rotate_locked(leader, &err))
+		log_error("ring.write", "error=%s trying again", log_quote(str_of(err.text)));
+}
+
+void sweep_now_locked(struct sweep *sweep)
+{
+	struct leader *leader = sweep->leader;
+	struct cluster_settings cluster = leader_cluster(leader);
+	struct members_terms terms = { .now_ms = clock_ms(),
+		.now_wall_s = clock_wall_s(),
+		.lease_ms = cluster.lease_ms,
+		.keep = cluster.isolated };
+
+	leader_assert_locked(leader);
+	lose_some(leader, &terms);
+	ring_write_now_locked(leader->ring);
+	write_rows(sweep);
+	leader_try_settle_locked(leader);
+	forget_some(sweep, &terms);
+	tidy_grants(sweep);
+	expire_credentials(leader);
+}
+
+/* The timer. */
+
+static void sweep_run(void *arg)
+{
+	struct sweep *sweep = arg;
+
+	leader_lock(sweep->leader);
+	sweep_now_locked(sweep);
+	leader_unlock(sweep->leader);
+}
+
+static void on_sweep(void *arg);
+
+static void sweep_again(struct sweep *sweep)
+{
+	int64_t every = leader_cluster(sweep->leader).lease_ms / 10;
+
+	if (sweep->stopped)
+		return;
+	every = every < LEAST_MS ? LEAST_MS : every > MOST_MS ? MOST_MS : every;
+	loop_timer_start(sweep->leader->loop, &sweep->timer, every, on_sweep, sweep);
+}
+
+static void sweep_done(void *arg)
+{
+	struct sweep *sweep = arg;
+
+	loop_assert(sweep->leader->loop);
+	sweep_again(sweep);
+}
+
+static void on_sweep(void *arg)
+{
+	struct sweep *sweep = arg;
+
+	loop_assert(sweep->leader->loop);
+	if (!pool_submit_then(sweep->leader->pool, sweep_run, sweep->leader->loop, sweep_done, sweep))
+		sweep_again(sweep);
+}
+
+void sweep_start(struct sweep *sweep)
+{
+	loop_assert(sweep->leader->loop);
+	members_keep(sweep->leader->members, leader_cluster(sweep->leader).isolated);
+	sweep_again(sweep);
+}
+
+void sweep_stop(struct sweep *sweep)
+{
+	loop_assert(sweep->leader->loop);
+	sweep->stopped = true;
+	loop_timer_stop(sweep->leader->loop, &sweep->timer);
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two builds of ours side by side, in turns of one run: what a change costs, or gains.
+
+    python3 tests/bench/builds.py BEFORE AFTER [--rounds 7] [--seconds 3] [--most 3]
+
+BEFORE and AFTER are build folders (build/release). Prints medians and AFTER / BEFORE. The client shares the cores, so the
+worker's own processor time is what counts: for each request, for each GB. Ends with status 1 if any of it grew by more than
+--most percent. Needs wrk (Debian package).
+"""
+import argparse
+import os
+import pathlib
+import shutil
+import statistics
+import sys
+import tempfile
+
+from bench import (free_port, fresh_files, push_image, push_many, put_manifests, rounds, start_ours, wrk)
+
+
+
+def cpu_s(server):
+    """Processor time of the process, by the kernel: microseconds where it has them."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def each(server, run, seconds):
+    """Processor time in microseconds of a request; run gives requests a second over so many seconds."""
+    before = cpu_s(server)
+    rate = run()
+    return (cpu_s(server) - before) * 1e6 / (rate * seconds)
+
+
+def get_cost(server, seconds):
+    return each(server, lambda: wrk(server.port, "/v2/bench/app/manifests/v1", seconds), seconds)
+
+
+def put_cost(folder, server, connections, seconds):
+    return each(server, lambda: put_manifests(folder, server, "bench/app", connections, seconds, b"layer"), seconds)
+
+
+def push_cost(folder, server):
+    """Processor time in ms for each GB of one 64 MiB push."""
+    paths, digests = fresh_files(folder, 1, 64 << 20)
+    before = cpu_s(server)
+    push_many(server, "bench/push", paths, digests)
+    return (cpu_s(server) - before) * 1000 / ((64 << 20) / 1e9)
+
+
+def start_again(folder, name, build, n):
+    """ms from the start to the first answer; a process of its own."""
+    server = start_ours(folder / name, build, f"{name}{n}", free_port()).wait()
+    server.stop()
+    return server.start_ms
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("before", type=pathlib.Path)
+    parser.add_argument("after", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--most", type=float, default=3, help="percent")
+    args = parser.parse_args()
+    top = pathlib.Path(tempfile.mkdtemp(prefix="zot-builds-"))
+    builds = {"before": args.before.resolve(), "after": args.after.resolve()}
+    servers = {}
+    worse = []
+
+    def compare(title, unit, measure):
+        medians = rounds(args.rounds, {name: (lambda name=name: measure(name)) for name in builds})
+        ratio = medians["after"] / medians["before"]
+        print(f"{title:48} {medians['before']:10.2f} {medians['after']:10.2f} {unit:16} {ratio:.3f} x", flush=True)
+        if ratio > 1 + args.most / 100:
+            worse.append(title)
+
+    try:
+        for name, build in builds.items():
+            (top / name).mkdir()
+            servers[name] = start_ours(top / name, build, name, free_port()).wait()
+            push_image(servers[name].port, "bench/app", "v1", b"layer")
+        idle = {name: server.rss() for name, server in servers.items()}
+        print(f"{'':48} {'before':>10} {'after':>10}")
+        compare("manifest GET, 64 connections", "us a request", lambda n: get_cost(servers[n], args.seconds))
+        compare("manifest PUT, one at a time", "us a request", lambda n: put_cost(top / n, servers[n], 1, args.seconds))
+        compare("manifest PUT, 16 at once", "us a request", lambda n: put_cost(top / n, servers[n], 16, args.seconds))
+        compare("64 MiB push", "ms a GB", lambda n: push_cost(top / n, servers[n]))
+        for i, name in enumerate(builds):
+            (top / f"start-{name}").mkdir()
+        compare("start to first answer", "ms", lambda n: statistics.median(
+            start_again(top, f"start-{n}", builds[n], i) for i in range(5)))
+        compare("RSS idle", "MiB", lambda n: idle[n])
+    finally:
+        for server in servers.values():
+            server.stop()
+        shutil.rmtree(top, ignore_errors=True)
+    if worse:
+        sys.exit("worse: " + ", ".join(worse))
+
+
+if __name__ == "__main__":
+    main()
