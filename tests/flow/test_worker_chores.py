@@ -77,6 +77,7 @@ def test_the_command():
 
 def test_the_command_says_what_is_wrong():
     with Worker() as worker:
+        await_true((worker.folder / "store/_catalog/.imported").exists)
         worker.stop()
         (worker.folder / "store/_catalog/.imported").unlink()
         (worker.folder / "store/_catalog/.imported").mkdir()
@@ -101,6 +102,7 @@ def test_the_end_waits_for_no_chore():
 def test_a_failure_is_told_once():
     with Worker(ZOT_IMPORT_EVERY="50ms") as worker:
         mark = worker.folder / "store/_catalog/.imported"
+        await_true(mark.exists)
         worker.stop()
         mark.unlink()
         mark.mkdir()
@@ -135,9 +137,9 @@ def test_the_leader_hears_of_them():
 
         leader.push = push
         with leader.worker(ZOT_IMPORT_EVERY="50ms") as worker:
-            await_true(lambda: heard and heard[-1]["chore_failures"] == 0)
-            worker.stop()
             mark = worker.folder / "store/_catalog/.imported"
+            await_true(lambda: heard and heard[-1]["chore_failures"] == 0 and mark.exists())
+            worker.stop()
             mark.unlink()
             mark.mkdir()
             worker.start()
