@@ -15,6 +15,7 @@
 #include "leader/api.h"
 #include "leader/leader.h"
 #include "leader/login.h"
+#include "leader/members.h"
 #include "leader/state_log.h"
 #include "leader/waiting.h"
 
@@ -55,8 +56,9 @@ struct feed {
 	struct build *builds;
 	uint64_t parked;
 	struct few said_unknown;
+	struct loop_timer tell; /* those whose report is wanted, and who were told just now */
 	bool closed;
-	atomic_bool posted;
+	atomic_bool posted, posted_wanted;
 };
 
 struct feed *feed_new(struct leader *leader)
@@ -69,7 +71,10 @@ struct feed *feed_new(struct leader *leader)
 
 void feed_free(struct feed *feed)
 {
-	CHECK(!feed || (!feed->polls && !feed->builds));
+	if (!feed)
+		return;
+	CHECK(!feed->polls && !feed->builds);
+	loop_timer_stop(feed->leader->loop, &feed->tell);
 	free(feed);
 }
 
@@ -115,7 +120,7 @@ static void poll_reply(struct poll *poll, struct http_response *response)
 }
 
 /* What it has is what there is. */
-static void reply_unchanged(struct poll *poll)
+static struct http_response *unchanged(const struct poll *poll)
 {
 	struct http_response *response = http_response_empty(304);
 
@@ -123,6 +128,15 @@ static void reply_unchanged(struct poll *poll)
 	if (*poll->question.digest)
 		http_response_header(response, "Zot-State-Result", poll->question.digest);
 	http_response_header(response, "Cache-Control", "no-store");
+	return response;
+}
+
+static void reply_wanted(struct poll *poll)
+{
+	struct http_response *response = unchanged(poll);
+
+	http_response_header(response, "Zot-Report", "now");
+	counter_add(&poll->feed->leader->counters.reports_wanted_total, 1);
 	poll_reply(poll, response);
 }
 
@@ -272,6 +286,45 @@ static void poll_build(struct poll *poll)
 		reply_busy(poll);
 }
 
+/* Workers whose report is wanted. */
+
+static void tell_wanted(void *arg);
+
+/* Who it is: a credential of its own says it, whatever the headers do. */
+static const char *name_of(const struct poll *poll)
+{
+	return *poll->who.worker ? poll->who.worker : http_request_header(poll->request, "Zot-Worker-Name");
+}
+
+static bool is_wanted(const struct poll *poll)
+{
+	const struct leader *leader = poll->feed->leader;
+	const char *name = name_of(poll), *process = http_request_header(poll->request, "Zot-Worker-Id");
+	int64_t wait_ms;
+	bool is;
+
+	if (poll->who.role != LOGIN_WORKER || !name || !process)
+		return false;
+	is = members_take_wanted(leader->members, name, process, clock_ms(), &wait_ms);
+	if (wait_ms)
+		loop_timer_start(leader->loop, &poll->feed->tell, wait_ms, tell_wanted, poll->feed);
+	return is;
+}
+
+static void tell_wanted(void *arg)
+{
+	struct feed *feed = arg;
+	struct poll *next;
+
+	loop_assert(feed->leader->loop);
+	atomic_store(&feed->posted_wanted, false);
+	for (struct poll *poll = feed->polls; poll; poll = next) {
+		next = poll->next;
+		if (!poll->build && is_wanted(poll))
+			reply_wanted(poll);
+	}
+}
+
 /* Waiting. */
 
 static void poll_try(struct poll *poll);
@@ -296,7 +349,9 @@ static void poll_try(struct poll *poll)
 	if (state_log_want(feed->leader->log, &poll->question, &poll->want))
 		poll_build(poll);
 	else if (!poll->wait || feed->closed)
-		reply_unchanged(poll);
+		poll_reply(poll, unchanged(poll));
+	else if (is_wanted(poll))
+		reply_wanted(poll);
 	else if (!poll->timer.fn)
 		loop_timer_start(feed->leader->loop, &poll->timer, (int64_t)poll->wait, on_time, poll);
 }
@@ -319,6 +374,12 @@ void feed_changed(struct feed *feed)
 {
 	if (!atomic_exchange(&feed->posted, true))
 		loop_post(feed->leader->loop, wake, feed);
+}
+
+void feed_reports_wanted(struct feed *feed)
+{
+	if (!atomic_exchange(&feed->posted_wanted, true))
+		loop_post(feed->leader->loop, tell_wanted, feed);
 }
 
 void feed_close(struct feed *feed)
@@ -411,7 +472,7 @@ static bool read_question(struct str query, struct state_question *question, uin
 static void look_for_lost_writes(struct feed *feed, const struct poll *poll)
 {
 	const struct state_question *question = &poll->question;
-	const char *name = http_request_header(poll->request, "Zot-Worker-Name");
+	const char *name = name_of(poll);
 	struct state_log *log = feed->leader->log;
 
 	if (question->lines || state_log_position(log, question->since, question->digest) != POSITION_LOST)
@@ -422,7 +483,7 @@ static void look_for_lost_writes(struct feed *feed, const struct poll *poll)
 			"worker=%s has=%" PRIu64 " digest=%.16s newest=%" PRIu64
 			" what=\"a worker has what this store does not: it was put back; the worker gets "
 			"what is here\"",
-			log_quote(str_of(name ? name : poll->who.worker)), question->since, question->digest,
+			log_quote(str_of(name ? name : "")), question->since, question->digest,
 			state_log_revision(log));
 }
 

@@ -27,12 +27,13 @@ struct row {
 
 struct pot {
 	char day[11];
-	uint64_t granted; /* sum, of boots that are over too */
+	uint64_t granted, used; /* sums, of boots that are over too */
 	uint64_t total, ungranted;
 	struct list rows;
 };
 
 struct holder {
+	char *boot;
 	struct list rows, unused;
 	struct map *by_name; /* day \n key -> row */
 };
@@ -98,6 +99,7 @@ static struct holder *holder_make(struct grants *grants, const char *boot)
 	if (holder)
 		return holder;
 	holder = xnew(struct holder);
+	holder->boot = check_strdup(boot);
 	list_init(&holder->rows);
 	list_init(&holder->unused);
 	holder->by_name = map_new();
@@ -138,6 +140,7 @@ static struct row *row_make(struct grants *grants, const char *boot, const char 
 static void set_row(struct row *row, uint64_t granted, uint64_t used)
 {
 	row->pot->granted += granted - row->granted;
+	row->pot->used += used - row->used;
 	row->granted = granted;
 	row->used = used;
 	list_drop(&row->in_unused);
@@ -154,6 +157,7 @@ static void load_over(struct grants *grants, const struct ledger_grant *grant)
 	uint64_t used = least(grant->used, LEDGER_GRANT_MAX);
 
 	pot->granted += used;
+	pot->used += used;
 }
 
 void grants_load(struct grants *grants, const struct ledger_grant *grant)
@@ -187,6 +191,7 @@ static void row_forget(struct grants *grants, struct row *row)
 static void holder_free(struct holder *holder)
 {
 	map_free(holder->by_name);
+	free(holder->boot);
 	free(holder);
 }
 
@@ -260,7 +265,8 @@ struct grants_staged {
 	struct ledger_grant *rows;
 	struct change *changes; /* beside rows */
 	size_t len, room, new_rows;
-	struct map *named; /* day \n key */
+	struct map *named;    /* day \n key */
+	struct map *recalled; /* boots, or NULL */
 	bool told_more;
 };
 
@@ -283,6 +289,7 @@ void grants_staged_free(struct grants_staged *staged)
 	free(staged->rows);
 	free(staged->changes);
 	map_free(staged->named);
+	map_free(staged->recalled);
 	free(staged->boot);
 	free(staged);
 }
@@ -420,17 +427,28 @@ const struct ledger_grant *grants_staged_rows(const struct grants_staged *staged
 
 /* Applying. */
 
-static void recall_from_others(const struct row *row)
+static void recall(struct grants_staged *staged, struct row *row)
+{
+	if (row->recall)
+		return;
+	row->recall = true;
+	if (!staged->recalled)
+		staged->recalled = map_new();
+	(void)map_put(staged->recalled, str_of(row->holder->boot), row);
+}
+
+static void recall_from_others(struct grants_staged *staged, const struct row *row)
 {
 	for (LIST_EACH(node, &row->pot->rows)) {
 		struct row *other = LIST_OF(struct row, in_pot, node);
 		if (other != row && other->granted > other->used)
-			other->recall = true;
+			recall(staged, other);
 	}
 }
 
-static void apply_row(struct grants *grants, const struct ledger_grant *grant, struct change change)
+static void apply_row(struct grants_staged *staged, const struct ledger_grant *grant, struct change change)
 {
+	struct grants *grants = staged->grants;
 	struct row *row = row_make(grants, grant->boot, grant->apikey, grant->day);
 
 	set_row(row, grant->granted, grant->used);
@@ -438,7 +456,7 @@ static void apply_row(struct grants *grants, const struct ledger_grant *grant, s
 	row->pot->total = most(row->pot->total, change.total);
 	row->pot->ungranted = most(row->pot->ungranted, change.ungranted);
 	if (change.out)
-		recall_from_others(row);
+		recall_from_others(staged, row);
 }
 
 static void end_boot(struct grants *grants, const char *boot)
@@ -455,14 +473,19 @@ static void end_boot(struct grants *grants, const char *boot)
 		holder_free(holder);
 }
 
-void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over)
+void grants_apply(struct grants *grants, struct grants_staged *staged, bool over)
 {
 	lock_take(&grants->lock);
 	for (size_t i = 0; i < staged->len; i++)
-		apply_row(grants, &staged->rows[i], staged->changes[i]);
+		apply_row(staged, &staged->rows[i], staged->changes[i]);
 	if (over)
 		end_boot(grants, staged->boot);
 	lock_drop(&grants->lock);
+}
+
+const struct map *grants_staged_recalled(const struct grants_staged *staged)
+{
+	return staged->recalled;
 }
 
 /* Looking. */
@@ -473,7 +496,7 @@ static struct grants_row seen(const struct row *row)
 		.day = row->pot->day,
 		.granted = row->granted,
 		.used = row->used,
-		.total = row->pot->total,
+		.total = most(row->pot->total, row->pot->used + row->pot->ungranted),
 		.ungranted = row->pot->ungranted,
 		.all_granted = row->pot->granted,
 		.recall = row->recall };

@@ -11,7 +11,8 @@
  * has heard this process of the leader; of others (the ledger may have been restored, the report be a straggler) what is told can
  * only raise what is known, and they are given nothing.
  * When a boot wants and nothing is available while others hold unused grants, those are recalled: they learn it in their next
- * answer, again and again until they release. So is everybody while more is granted than the quota, which was lowered then.
+ * answer, again and again until they release, and are told to report at once (grants_staged_recalled()). So is everybody while
+ * more is granted than the quota, which was lowered then.
  *
  *     grants_stage() --> grants_stage_demand()... --> stored --> grants_apply()        or, where the ledger failed, nothing
  *
@@ -29,6 +30,7 @@
 #define GRANTS_DAYS_KEPT 2
 
 struct grants;
+struct map;
 struct grants *grants_new(void);
 void grants_free(struct grants *grants);
 AUTO_DEFINE(grants)
@@ -59,7 +61,9 @@ bool grants_staged_told_more(const struct grants_staged *staged);
 /* To be stored. */
 const struct ledger_grant *grants_staged_rows(const struct grants_staged *staged, size_t *ret_len);
 /* After they were. over: the boot is over as a whole, what it did not name is what it used. */
-void grants_apply(struct grants *grants, const struct grants_staged *staged, bool over);
+void grants_apply(struct grants *grants, struct grants_staged *staged, bool over);
+/* After that: the boots from which it recalls what was not recalled before. NULL: none. */
+const struct map *grants_staged_recalled(const struct grants_staged *staged);
 
 /* Looking. */
 
@@ -69,7 +73,8 @@ struct str grants_key(char into[GRANTS_KEY_MAX], const char *day, const char *ap
 struct grants_row {
 	const char *apikey, *day;
 	uint64_t granted, used;
-	uint64_t total, ungranted; /* as the last demand for the key and day found them */
+	uint64_t total;          /* calls, as the last demand for the key and day found them merged, or as they were told: the more */
+	uint64_t ungranted;      /* as that demand found them */
 	uint64_t all_granted;    /* of the key and day */
 	bool recall;
 };

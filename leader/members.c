@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/map.h"
 #include "leader/past.h"
 
 /* The member's row is written when it changes, and now and then so that `seen` is not of last week. */
@@ -239,6 +240,50 @@ void members_unstored(struct members *members, const char *name)
 	if (member)
 		member->unstored = true;
 	pthread_mutex_unlock(&members->lock);
+}
+
+/* Reports that are wanted. */
+
+bool members_want_reports(struct members *members, const struct map *processes)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&members->lock);
+	for (size_t i = 0; i < members->len; i++) {
+		struct member *member = members->at[i];
+		bool is = member->live && map_find(processes, str_of(member->data.process));
+
+		member->wanted |= is;
+		any |= is;
+	}
+	pthread_mutex_unlock(&members->lock);
+	return any;
+}
+
+static bool take_wanted(struct member *member, int64_t now_ms, int64_t *ret_wait_ms)
+{
+	if (member->told_ms && now_ms - member->told_ms < MEMBERS_TOLD_MS) {
+		*ret_wait_ms = member->told_ms + MEMBERS_TOLD_MS - now_ms;
+		return false;
+	}
+	member->wanted = false;
+	member->told_ms = now_ms;
+	return true;
+}
+
+bool members_take_wanted(
+	struct members *members, const char *name, const char *process, int64_t now_ms, int64_t *ret_wait_ms)
+{
+	struct member *member;
+	bool taken;
+
+	*ret_wait_ms = 0;
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, name);
+	taken = member && member->wanted && member_is_process(member, process) &&
+		take_wanted(member, now_ms, ret_wait_ms);
+	pthread_mutex_unlock(&members->lock);
+	return taken;
 }
 
 /* Forgetting. */

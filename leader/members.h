@@ -32,7 +32,9 @@
 
 #define MEMBERS_MAX 1024
 #define MEMBERS_LOST_SHOWN_S 86400
+#define MEMBERS_TOLD_MS 50
 
+struct map;
 struct members;
 struct members *members_new(void);
 void members_free(struct members *members);
@@ -86,6 +88,11 @@ void members_unstored(struct members *members, const char *name);
 enum members_forgot { MEMBERS_FORGOT, MEMBERS_UNKNOWN, MEMBERS_LIVE };
 enum members_forgot members_may_forget(struct members *members, struct str name);
 void members_erase(struct members *members, struct str name);
+
+/* What these processes hold is needed by others: they should report at once. True: one of them has a lease. */
+bool members_want_reports(struct members *members, const struct map *processes);
+/* Is this process to be told so now? Once for each time, and once in MEMBERS_TOLD_MS: *ret_wait_ms says when to ask again, 0: no need. */
+bool members_take_wanted(struct members *members, const char *name, const char *process, int64_t now_ms, int64_t *ret_wait_ms);
 
 /* The report is of this process. One that does not say is known by its boot. */
 char *members_process_of(const struct usage_report *report);

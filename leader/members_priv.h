@@ -23,6 +23,8 @@ struct member {
 	bool live;
 	bool met;        /* all others knew of it, when it was first dealt to */
 	bool makes_room; /* for another: to be forgotten */
+	bool wanted;     /* it is to be told that a report of it is wanted now */
+	int64_t told_ms; /* when it was last */
 };
 
 struct past;

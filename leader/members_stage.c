@@ -243,6 +243,7 @@ static void take_place(struct member *member, const struct members_staged *stage
 		member->came = staged->dealings;
 		member->echo = 0;
 		member->met = false;
+		member->wanted = false;
 	}
 	if (staged->echo > member->echo)
 		member->echo = staged->echo;

@@ -20,6 +20,7 @@
 #include "common/least.h"
 #include "common/log.h"
 #include "common/map.h"
+#include "leader/feed.h"
 #include "leader/grants.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
@@ -481,6 +482,16 @@ static void note_heard(const struct merging *merging)
 		ring_write_due(merging->leader->ring);
 }
 
+/* Others wait for what these hold. */
+static void want_reports(const struct merging *merging)
+{
+	struct leader *leader = merging->leader;
+	const struct map *recalled = grants_staged_recalled(merging->grants);
+
+	if (recalled && members_want_reports(leader->members, recalled) && leader->feed)
+		feed_reports_wanted(leader->feed);
+}
+
 static bool merge_locked(struct merging *merging)
 {
 	struct leader *leader = merging->leader;
@@ -490,6 +501,7 @@ static bool merge_locked(struct merging *merging)
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
+	want_reports(merging);
 	note_heard(merging);
 	settle_ring(merging);
 	return true;

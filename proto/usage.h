@@ -21,7 +21,7 @@
  *               release  "I hold no unused grant": granted := used at the leader
  *     leader -> granted  calls that this worker may admit in all
  *               used     as the leader knows it; the larger counts
- *               total    calls of the whole fleet in that day, as merged so far
+ *               total    calls of the whole fleet in that day, as merged so far or as told in `used`: the more of both
  *               recall   another worker is out, or the quota was lowered: release what is unused and report at once
  * `all`: every grant that the boot holds is named in this report or in an earlier one, since an answer of this very `leader`.
  * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole. Of another

@@ -212,6 +212,16 @@ def test_a_leader_that_never_waits_does_not_keep_a_worker_busy(leader, worker, w
         assert len(lines(worker, word)) <= 10, word
 
 
+def test_a_leader_that_always_wants_a_report_gets_some(leader, worker):
+    leader.state = lambda call: call.answer(304, headers={"Zot-Report": "now"})
+    begun, pushes = time.monotonic(), leader.pushes
+    await_true(lambda: time.monotonic() - begun > 4, seconds=60, what="four seconds")
+    pushed, seconds = leader.pushes - pushes, time.monotonic() - begun
+    # 200 in ten seconds come at once, as those of calls that wait do; then ten a second.
+    assert 1 <= pushed <= 200 * (2 + seconds / 10) + 10 * seconds, (pushed, seconds)
+    assert serves(worker)
+
+
 def test_where_leaders_do_not_hold_questions_workers_poll(leader):
     """pollWaitMs 0: a leader answers at once, and is asked again after CLUSTER_WORKER_POLL_EVERY."""
     held = leader.entities

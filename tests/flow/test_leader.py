@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a leader answers: one leader, scripted workers, the admin API by hand."""
+import concurrent.futures
 import datetime
 import hashlib
 import json
@@ -360,6 +361,61 @@ def test_grants_never_pass_the_quota(leader):
     assert sum(granted) == 100
     rows = leader.admin("GET", f"/api/usage?apikey={key['clientId']}").json()["usage"]
     assert [(row["day"], row["calls"], row["granted"], row["quota"]) for row in rows] == [(today(), 0, 100, 100)], "granted, before any is counted"
+
+
+def wish(worker, key, granted, **more):
+    """One beat with a demand; what it may admit in all then."""
+    row = {"apikey": key["clientId"], "day": today(), "granted": granted, "used": granted, **more}
+    answer = worker.push(demands=[row]).json()
+    return next((grant["granted"] for grant in answer["grants"]), 0)
+
+
+def use_up(worker, key, granted=0):
+    """Takes and uses what there is."""
+    while (more := wish(worker, key, granted, want=40)) > granted:
+        granted = more
+    return granted
+
+
+def head_of(worker):
+    return {"Zot-Worker-Name": worker.name, "Zot-Worker-Id": worker.process}
+
+
+def told(reply):
+    return reply.status_code, reply.headers.get("Zot-Report")
+
+
+def test_a_worker_that_holds_what_another_needs_is_told_to_report(leader):
+    key = leader.new_key(dailyQuota=100)
+    holder, needy, namesake = FakeWorker(leader, "a"), FakeWorker(leader, "b"), FakeWorker(leader, "a")
+    for worker in (holder, needy):
+        worker.boot = worker.process
+    holder.push(), needy.push()
+    await_true(lambda: len(leader.admin("GET", "/api/ring/ring").json()["members"]) == 2, what="the ring of both")
+    held = wish(holder, key, 0, want=40)
+    assert held > 0
+    for worker in (holder, needy, namesake):
+        revision = int(worker.state().headers["Zot-State-Revision"])
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        replies = [pool.submit(w.state, since=revision, wait=30000, headers=head_of(w)) for w in (holder, needy, namesake)]
+        await_true(lambda: "zot_leader_parked_polls 3" in requests.get(leader.url + "/metrics", timeout=10).text, what="three that wait")
+        begun = time.monotonic()
+        used = use_up(needy, key)
+        assert used == 100 - held
+        assert told(replies[0].result(20)) == (304, "now")
+        assert time.monotonic() - begun < 10
+        assert not replies[1].done() and not replies[2].done()
+        # Once for each time.
+        assert told(holder.state(since=revision, wait=300, headers=head_of(holder))) == (304, None)
+        assert wish(holder, key, 0, release=True) == 0
+        # Who does not wait is told when it does.
+        assert 0 < wish(holder, key, 0, want=40)
+        assert use_up(needy, key, used) < 100
+        assert told(holder.state(since=revision, wait=30000, headers=head_of(holder))) == (304, "now")
+        assert told(holder.state(since=revision, wait=0, headers=head_of(holder))) == (304, None)
+        leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+        assert [told(reply.result(20)) for reply in replies[1:]] == [(200, None)] * 2
+    assert "zot_leader_reports_wanted_total 2" in requests.get(leader.url + "/metrics", timeout=10).text
 
 
 def test_a_push_that_is_not_one_is_refused(leader):

@@ -305,6 +305,58 @@ def test_calls_wait_while_a_leader_hears_the_others(leader, worker):
         assert reply.result(60) == 200
 
 
+def test_a_report_that_the_leader_wants_comes_at_once(leader, worker):
+    leader.answers.update(push_every_ms=60_000, lease_ms=120_000)
+    mark = len(leader.seen)
+    leader.await_push(lambda p: not p["seq"], "a beat, the last for a minute", mark)
+    wanted, told = threading.Event(), threading.Event()
+
+    def state(call):
+        if wanted.is_set() and not told.is_set():
+            told.set()
+            call.answer(304, headers={"Zot-Report": "now"})
+        else:
+            leader.good_state(call)
+
+    leader.state, mark = state, len(leader.seen)
+    wanted.set()
+    await_true(told.is_set, seconds=30, what="the question")
+    begun = time.monotonic()
+    leader.await_push(lambda p: not p["seq"], "the beat", mark)
+    assert time.monotonic() - begun < 20
+
+
+def test_a_call_waits_for_what_others_are_to_give_back(leader, worker):
+    """The leader has nothing at first, though the quota is not used up."""
+    leader.answers.update(push_every_ms=60_000, lease_ms=120_000)
+    give, leader.give = leader.give, 0
+    asked = []
+
+    def before(call, push):
+        asked.extend(row for row in push["demands"] if row["want"])
+        leader.give = give if len(asked) >= 3 else 0
+        return False
+
+    leader.before = before
+    assert ask(worker) == 200
+    assert len(asked) >= 3
+
+
+def test_what_others_keep_is_waited_for_once(leader, worker):
+    """Then calls are refused at once, and the leader is asked no more often than without them."""
+    leader.give = 0
+    begun = time.monotonic()
+    reply = worker.session.get(worker.url + "/v2/", auth=KEY, timeout=30)
+    assert (reply.status_code, reply.headers["Retry-After"]) == (429, "1")
+    assert time.monotonic() - begun >= 0.1
+    mark, begun = len(leader.seen), time.monotonic()
+    assert ask_many(worker, 200) == {429: 200}
+    seconds = time.monotonic() - begun
+    assert sum(any(row["want"] for row in p["demands"]) for p in leader.seen[mark:]) <= 10 + 10 * seconds
+    leader.give = 5
+    await_true(lambda: ask(worker) == 200, seconds=60, what="a grant")
+
+
 def test_a_grant_ends_when_no_leader_answers(leader, worker):
     leader.give, leader.answers["grant_ms"] = 50, 1000
     assert ask_many(worker, 3) == {200: 3}

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 
 import pytest
 
@@ -429,6 +430,22 @@ def test_a_lowered_quota_counts_at_once():
         world.await_level()
         assert world.spend(worker, key) == 10
         world.stays(key, admitted + 10)
+
+
+def test_a_quota_is_used_up_wherever_its_calls_come():
+    """One worker holds unused what the other needs: no call of the other is refused before the hundredth was admitted, and none waits for a beat."""
+    with World(workers=2, lease_ms=15000, push_ms=3000, grant_ms=15000) as world:
+        key, (holder, needy) = world.key(dailyQuota=100), world.workers
+        world.hit(holder, key, 3)
+        for n in range(97):
+            begun = time.monotonic()
+            assert world.call(needy, key) == 200, f"the call number {3 + n + 1} of 100 was refused"
+            assert time.monotonic() - begun < 1
+        for worker in (needy, holder):
+            status, headers = world.ask(worker, key)
+            assert status == 429 and int(headers["Retry-After"]) > 3600
+        assert any(p["release"] for q in list(holder.road.asked) for p in q.push.get("demands", [])), "the holder gave nothing back"
+        world.await_calls(key, 100)
 
 
 def ceiling(worker):

@@ -36,6 +36,7 @@ struct beat {
 	bool stopping;
 	atomic_bool kicked;
 	int64_t held_until_ms;
+	int64_t again_in_ms; /* the next is due so soon: calls wait for what others hold; 0: they do not */
 
 	bool telling; /* to a leader that we have not told all yet */
 	/* Of the newest answer. */
@@ -101,6 +102,7 @@ static void taken(struct beat *beat, const struct report_result *result)
 	heard.is_told = see_leader(beat, answer);
 	quotas_answer(beat->usage->quotas, &heard, &need);
 	beat->again |= need.beat || beat->more;
+	beat->again_in_ms = need.beat_in_ms;
 	need.beat = false;
 	usage_see_to(beat->usage, need);
 }
@@ -122,6 +124,11 @@ static void failed(struct beat *beat, const struct report_result *result)
 		quotas_failed(beat->usage->quotas);
 }
 
+static int64_t soon_ms(struct beat *beat, int64_t wanted, int64_t now)
+{
+	return few_take(&beat->soon, SOON_MOST, SOON_SPAN_MS, now) ? wanted : SOON_REST_MS;
+}
+
 static int64_t pause_ms(struct beat *beat, const struct report_result *result)
 {
 	int64_t every = beat->self->every_ms, now = clock_ms();
@@ -131,7 +138,9 @@ static int64_t pause_ms(struct beat *beat, const struct report_result *result)
 	if (result->end != REPORT_TAKEN && !beat->bare)
 		return every;
 	if (beat->again || beat->bare)
-		return few_take(&beat->soon, SOON_MOST, SOON_SPAN_MS, now) ? 0 : SOON_REST_MS;
+		return soon_ms(beat, 0, now);
+	if (beat->again_in_ms)
+		return soon_ms(beat, beat->again_in_ms, now);
 	if (beat->held_until_ms > now && beat->held_until_ms - now < every)
 		return beat->held_until_ms - now;
 	return every;
@@ -145,6 +154,7 @@ static void after(struct beat *beat, const struct report_result *result)
 	beat->bare = result->end == REPORT_FAILED && result->reached && beat->item.demands_len;
 	pause = pause_ms(beat, result);
 	beat->again = false;
+	beat->again_in_ms = 0;
 	usage_report_fini(&beat->item);
 	quotas_wake(beat->usage->quotas);
 	cycle_in(beat, pause);

@@ -5,7 +5,8 @@
  *     due or kicked -> what quota.h has to say -> sent -> answered: lease, day, grants; those that wait go on
  *
  * One at a time. Who has to say more than fits goes on at once. While a leader hears the other workers (hold_ms) those that
- * wait go on waiting, and nobody's wish makes more beats.
+ * wait go on waiting, and nobody's wish makes more beats. While others are to give back what they hold, it is asked for again
+ * within milliseconds (quota.h). Such beats are so many in a span of time, whatever calls and leaders do.
  *
  * Where a leader cannot take what is demanded (503, 507) the next beat has no demands: it keeps the lease, and what we hold good.
  *

@@ -17,6 +17,7 @@
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/leader_call.h"
 #include "worker/cluster/leaders.h"
+#include "worker/cluster/report.h"
 #include "worker/cluster/state_file.h"
 
 #define LONG_POLL_DEFAULT_MS 25000
@@ -323,6 +324,13 @@ static void unchanged(struct feed *feed)
 		ask_in(feed, cluster->settings.poll_every_ms);
 }
 
+static bool wants_report(struct http_call *call)
+{
+	const char *report = http_headers_find(http_call_headers(call), "Zot-Report");
+
+	return report && str_is(str_of(report), "now");
+}
+
 static void on_answer(struct feed *feed, struct http_call *call)
 {
 	unsigned status = http_call_status(call);
@@ -330,6 +338,8 @@ static void on_answer(struct feed *feed, struct http_call *call)
 
 	if (status == 304) {
 		worked(feed);
+		if (wants_report(call))
+			report_now(feed->cluster->report);
 		unchanged(feed);
 	} else if (status != 200) {
 		(void)snprintf(why, sizeof(why), "the leader answered %u", status);

@@ -9,6 +9,7 @@
  *
  * A question says revision and digest of what we have; the leader knows by them whether that is of its history. A whole state is taken
  * whatever its revision is: one that is not newer is what a leader has that lost its own, and is told as "state.replaced".
+ * An unchanged one may come with "Zot-Report: now": then a beat follows at once (beat.h), in which grants are given back.
  * One question at a time. The last good state lies on disk as
  *     "ZOTSTATE1" sha256 (32 bytes) msgpack of the full state
  * and is loaded at the start, so that a worker serves when no leader answers.

@@ -123,6 +123,11 @@ uint64_t quota_target(const struct quota *quota)
 	return target < WANT_MOST ? target : WANT_MOST;
 }
 
+bool quota_is_patient(const struct quota *quota, int64_t now)
+{
+	return quota->dry_since_ms && now - quota->dry_since_ms < QUOTA_PATIENCE_MS;
+}
+
 static bool may_ask(const struct quota *quota, int64_t now)
 {
 	return quota->total < quota->limit && now >= quota->empty_until_ms;
@@ -223,23 +228,30 @@ static enum admission wait_for(
 	return WAIT;
 }
 
-/* A leader was asked since it waits, and gave nothing; or none can be. */
-static bool has_been_told(
-	const struct quotas *quotas, const struct quota *quota, const struct admission_wait *wait)
+/* A leader was asked since it waits, and gave nothing for long enough; or none can be. */
+static bool has_been_told(const struct quotas *quotas, const struct quota *quota,
+	const struct admission_wait *wait, bool patient)
 {
-	return wait->since_ms && (quota->answered > wait->turn || quotas->failed > wait->turn);
+	return wait->since_ms && ((!patient && quota->answered > wait->turn) || quotas->failed > wait->turn);
+}
+
+/* It waits already, or may begin to. */
+static bool may_wait(const struct quota *quota, const struct admission_wait *wait, bool patient, int64_t now)
+{
+	return quota->total < quota->limit && (wait->since_ms || patient || may_ask(quota, now));
 }
 
 static enum admission admit_above(struct quotas *quotas, struct quota *quota, const struct quotas_ask *ask,
 	int64_t now, struct quotas_need *need)
 {
-	bool held = now < quotas->held_until_ms;
+	bool held = now < quotas->held_until_ms, patient = quota_is_patient(quota, now);
 
-	if (has_been_told(quotas, quota, ask->wait) || !(ask->wait->since_ms || may_ask(quota, now)) ||
-		quota->total >= quota->limit || wait_for(quotas, quota, ask, now, false) == REFUSE)
+	if (has_been_told(quotas, quota, ask->wait, patient) || !may_wait(quota, ask->wait, patient, now) ||
+		wait_for(quotas, quota, ask, now, false) == REFUSE)
 		return REFUSE;
+	/* Of a patient one that is asked for the beat is due. */
+	need->beat = !held && !(patient && quota->asked);
 	quota->asked = true;
-	need->beat = !held;
 	return WAIT;
 }
 

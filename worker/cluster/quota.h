@@ -5,6 +5,7 @@
  *     admit --- used < granted, used < ceiling ---------------> used + 1
  *       |------ at the ceiling: waits for the disk -----------> again
  *       |------ nothing granted: waits, a beat asks ----------> again
+ *       |------ others hold what is left: waits for it -------> again, a few times within QUOTA_PATIENCE_MS
  *       `------ used up, no leader, or 10 s over -------------> refused
  *
  * Per key and day; the days on both sides of the leader's are kept. All numbers are absolute and of this boot.
@@ -14,6 +15,9 @@
  *          then on no answer raises it before a beat has said the release and was answered.
  * ceiling  how far the disk says that we may have come (ceilings.h): a call goes no further, so that a process that was killed
  *          is closed there. Off: there are no ceilings, because they cannot be written.
+ * dry      a leader that was asked had nothing to give now, though the quota is not used up: it recalls what others hold. It is
+ *          asked again soon; when it has nothing for so long, calls are refused as long as it has none. One that asks from time to
+ *          time finds out.
  * told     a leader that we have not spoken with must hear of every row, in as many beats as that takes, before what it
  *          grants is good.
  *
@@ -32,8 +36,14 @@ struct quotas *quotas_new(void);
 void quotas_free(struct quotas *quotas); /* nobody waits any more */
 AUTO_DEFINE(quotas)
 
+/* From the first answer that gave nothing. */
+#define QUOTA_PATIENCE_MS 100
+
 /* What somebody should see to now. */
-struct quotas_need { bool beat, ceilings; };
+struct quotas_need {
+	bool beat, ceilings;
+	int64_t beat_in_ms; /* a beat so much later; 0: none is needed but the usual ones */
+};
 
 struct quotas_ask {
 	struct loop *loop;

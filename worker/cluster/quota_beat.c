@@ -8,9 +8,13 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/least.h"
 
-/* Others hold what is left: it comes back by a recall, which takes their next beat. */
+/* Others hold what is left: it comes back by a recall, which takes a beat or two of theirs. */
+#define ASK_FIRST_MS 10
 #define ASK_AGAIN_MS 100
+/* Answers that give nothing and are so far apart are no run of them: patience begins anew. */
+#define DRY_RUN_MS 1000
 /* A leader that says nothing about it. */
 #define GRANT_DEFAULT_MS 15000
 /* Rows of days that are so far from the leader's are dropped. */
@@ -172,10 +176,33 @@ static void take_demand(struct quotas *quotas, const struct usage_demand *demand
 		quota->release = quota->released = false;
 	if (!demand->want || held)
 		return;
-	quota->answered = quotas->turn;
 	quota->asked = false;
 	/* Unless the answer has a grant. */
+	quota->answered = quotas->turn;
 	quota->empty_until_ms = now + ASK_AGAIN_MS;
+}
+
+static void got_more(struct quota *quota)
+{
+	quota->answered = 0;
+	quota->empty_until_ms = quota->dry_since_ms = 0;
+}
+
+/* After 10, 20, 40 and 80 ms, and at the end of patience, while somebody waits. */
+static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t now)
+{
+	int64_t after;
+
+	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS)
+		quota->dry_since_ms = now;
+	quota->dry_ms = now;
+	if (!quota->waiting || quota->total >= quota->limit || !quota_is_patient(quota, now))
+		return;
+	quota->asked = true;
+	after = most(now - quota->dry_since_ms, ASK_FIRST_MS);
+	after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
+	if (!need->beat_in_ms || after < need->beat_in_ms)
+		need->beat_in_ms = after;
 }
 
 static void take_grant(
@@ -196,7 +223,9 @@ static void take_grant(
 	if (grant->limit)
 		quota->limit = grant->limit;
 	if (grant->granted > quota->granted)
-		quota->empty_until_ms = 0;
+		got_more(quota);
+	else if (quota->answered == quotas->turn)
+		got_nothing(quota, need, now);
 	quota->granted = grant->granted > quota->used ? grant->granted : quota->used;
 	if (grant->recall && quota->granted > quota->used) {
 		quota_give_back(quota);

@@ -31,9 +31,11 @@ struct quota {
 	uint64_t told_used;    /* as it was said in a beat that was answered */
 	bool asked, release;   /* to be said; release: until it was answered */
 	bool released;         /* the beat under way says it */
-	uint64_t answered;     /* turn of the newest beat that wanted more and was answered */
+	uint64_t answered;     /* turn of the newest beat that wanted more and got nothing */
 	uint64_t waiting;
-	int64_t empty_until_ms; /* the last answer gave nothing: not asked again before */
+	int64_t empty_until_ms; /* the last answer gave nothing: who comes anew does not ask before */
+	int64_t dry_since_ms;   /* the answers give nothing since then; 0: the last one gave */
+	int64_t dry_ms;         /* the last of these */
 
 	int64_t window_ms; /* the rate is measured since then */
 	uint64_t window_used, rate;
@@ -66,6 +68,8 @@ struct quota *quotas_find(struct quotas *quotas, const char *day, const char *ap
 void quota_free(struct quota *quota);
 /* How many unused calls this key should have. */
 uint64_t quota_target(const struct quota *quota);
+/* The answers have given nothing for a short time only: what others hold may come. */
+bool quota_is_patient(const struct quota *quota, int64_t now);
 /* It holds nothing unused any more, and says so. */
 void quota_give_back(struct quota *quota);
 /* Grants that no leader has confirmed for so long as they are good. */

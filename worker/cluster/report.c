@@ -54,6 +54,14 @@ void report_state_changed(struct report *report, const struct state *state)
 	usage_state_changed(report->usage, state);
 }
 
+void report_now(struct report *report)
+{
+	if (!report)
+		return;
+	loop_assert(report->self.cluster->run.loop);
+	beat_kick(report->beat);
+}
+
 bool report_is_over(const struct report *report)
 {
 	return counts_is_over(report->counts);

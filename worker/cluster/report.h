@@ -21,6 +21,8 @@ struct report *report_start(struct cluster *cluster);
 void report_say(struct report *report, const char *state);
 /* A state is about to be published: quotas that were lowered count at once. NULL is fine. */
 void report_state_changed(struct report *report, const struct state *state);
+/* A leader wants a report now: others need what we hold. NULL is fine. */
+void report_now(struct report *report);
 /* Thread  any. The last word was acknowledged, or could not be sent and lies in the journal. */
 bool report_is_over(const struct report *report);
 void report_stop(struct report *report); /* NULL is fine */

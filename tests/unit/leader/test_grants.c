@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "common/map.h"
 
 #define DAY           "2026-11-20"
 #define KEY           "key"
@@ -526,6 +527,54 @@ static void recalls_until_released(void **state)
 	assert_int_equal(demand(grants, "b", asked(0, 0, 5), &terms), 1);
 }
 
+static bool recalls_from(
+	struct grants *grants, const char *boot, struct usage_demand demand, const char *other)
+{
+	AUTO(grants_staged) *staged = grants_stage(grants, boot);
+	struct grants_terms terms = { .limit = 2, .live_workers = 1 };
+
+	assert_true(grants_stage_demand(staged, &demand, &terms));
+	assert_null(grants_staged_recalled(staged));
+	grants_apply(grants, staged, false);
+	return grants_staged_recalled(staged) && map_find(grants_staged_recalled(staged), str_of(other));
+}
+
+static void tells_once_from_whom_it_recalls(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+
+	(void)state;
+	assert_false(recalls_from(grants, "a", asked(0, 0, 1), "a"));
+	assert_false(recalls_from(grants, "a", asked(1, 0, 1), "a"));
+	assert_false(recalls_from(grants, "b", asked(0, 0, 0), "a"));
+	assert_true(recalls_from(grants, "b", asked(0, 0, 5), "a"));
+	assert_false(recalls_from(grants, "b", asked(0, 0, 5), "a"));
+	assert_false(recalls_from(grants, "a", released(0), "a"));
+	assert_false(recalls_from(grants, "b", asked(0, 0, 5), "a"));
+}
+
+/* What workers say to have used is not merged yet, or is of a boot that is over. */
+static void the_total_has_what_is_used_and_not_yet_merged(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	struct grants_terms terms = { .limit = 100, .total = 20, .ungranted = 20, .live_workers = 1 };
+	struct usage_demand last = asked(30, 30, 0);
+
+	(void)state;
+	assert_int_equal(demand(grants, "a", asked(0, 0, 30), &terms), 30);
+	assert_int_equal(look(grants, "a").total, 20);
+	assert_int_equal(demand(grants, "a", asked(30, 25, 0), &terms), 30);
+	assert_int_equal(look(grants, "a").total, 45);
+	terms.total = 45;
+	assert_int_equal(demand(grants, "b", asked(0, 0, 5), &terms), 5);
+	assert_int_equal(look(grants, "b").total, 45);
+	end(grants, "a", &last);
+	assert_int_equal(look(grants, "b").total, 50);
+	terms.total = 60;
+	assert_int_equal(demand(grants, "b", asked(5, 5, 0), &terms), 5);
+	assert_int_equal(look(grants, "b").total, 60);
+}
+
 /* [X11] */
 static void while_it_hears_facts_count_and_nothing_is_given(void **state)
 {
@@ -682,6 +731,8 @@ int main(void)
 		cmocka_unit_test(the_second_demand_for_a_key_in_one_push_counts_for_nothing),
 		cmocka_unit_test(a_failed_ledger_inflates_nothing),
 		cmocka_unit_test(recalls_until_released),
+		cmocka_unit_test(tells_once_from_whom_it_recalls),
+		cmocka_unit_test(the_total_has_what_is_used_and_not_yet_merged),
 		cmocka_unit_test(while_it_hears_facts_count_and_nothing_is_given),
 		cmocka_unit_test(what_is_told_is_a_fact),
 		cmocka_unit_test(who_has_heard_can_lower_what_is_granted),

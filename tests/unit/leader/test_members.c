@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "common/map.h"
 #include "leader/ledger.h"
 
 #define LEASE 6000
@@ -716,6 +717,59 @@ static void knows_whose_boot_it_is(void **state)
 	assert_false(members_has_boot(members, "boot", "p2"));
 }
 
+static bool is_told(struct members *members, const char *name, const char *process, int64_t wait)
+{
+	int64_t wait_ms;
+	bool told = members_take_wanted(members, name, process, now, &wait_ms);
+
+	assert_int_equal(wait_ms, wait);
+	return told;
+}
+
+static void who_is_wanted_is_told_once_in_a_while(void **state)
+{
+	AUTO(members) *members = members_new();
+	AUTO(map) *wanted = map_new();
+	struct members_staged staged;
+
+	(void)state;
+	(void)map_put(wanted, STR("p1"), members);
+	assert_false(members_want_reports(members, wanted));
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
+	assert_true(report(members, "b", "p2", "active", &staged, NULL));
+	assert_false(is_told(members, "a", "p1", 0));
+	assert_true(members_want_reports(members, wanted));
+	assert_false(is_told(members, "b", "p2", 0));
+	assert_false(is_told(members, "b", "p1", 0));
+	assert_false(is_told(members, "a", "p2", 0));
+	assert_true(is_told(members, "a", "p1", 0));
+	assert_false(is_told(members, "a", "p1", 0));
+	assert_true(members_want_reports(members, wanted));
+	now += MEMBERS_TOLD_MS - 1;
+	assert_false(is_told(members, "a", "p1", 1));
+	now++;
+	assert_true(is_told(members, "a", "p1", 0));
+	assert_false(is_told(members, "a", "p1", 0));
+}
+
+/* It was wanted of the process before it. */
+static void who_is_new_under_a_name_is_not_wanted(void **state)
+{
+	AUTO(members) *members = members_new();
+	AUTO(map) *wanted = map_new();
+	struct members_staged staged;
+
+	(void)state;
+	(void)map_put(wanted, STR("p1"), members);
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
+	assert_true(members_want_reports(members, wanted));
+	assert_true(report(members, "a", "p1", "left", &staged, NULL));
+	assert_true(report(members, "a", "p2", "active", &staged, NULL));
+	assert_false(is_told(members, "a", "p1", 0));
+	assert_false(is_told(members, "a", "p2", 0));
+	assert_false(members_want_reports(members, wanted));
+}
+
 static void writes_json(void **state)
 {
 	AUTO(members) *members = members_new();
@@ -766,6 +820,8 @@ int main(void)
 		cmocka_unit_test(no_more_than_a_ring_can_hold),
 		cmocka_unit_test(rows_are_due_until_the_ledger_has_them),
 		cmocka_unit_test(knows_whose_boot_it_is),
+		cmocka_unit_test(who_is_wanted_is_told_once_in_a_while),
+		cmocka_unit_test(who_is_new_under_a_name_is_not_wanted),
 		cmocka_unit_test(writes_json),
 	};
 

@@ -427,6 +427,32 @@ static void the_quota_is_shared_out(void **state)
 	assert_int_equal(granted(rig), 15);
 }
 
+/* [X8] */
+static void who_holds_what_another_needs_is_wanted(void **state)
+{
+	struct rig *rig = *state;
+	struct members *members = rig->leader.members;
+	struct got answer = { 0 };
+	int64_t wait_ms;
+
+	(void)got(rig, (struct given){ .worker = "w1", .want = 20 });
+	(void)got(rig, (struct given){ .worker = "w2", .process = "p2" });
+	(void)got(rig, (struct given){ .worker = "w1" });
+	assert_false(members_take_wanted(members, "w1", "p1", clock_ms(), &wait_ms));
+	do {
+		uint64_t before = answer.granted;
+		answer = got(rig, (struct given){ .worker = "w2",
+					  .process = "p2",
+					  .granted = before,
+					  .used = before,
+					  .want = 20 });
+	} while (answer.granted > answer.used);
+	assert_int_equal(answer.used, 10);
+	assert_int_equal(answer.total, 10);
+	assert_true(members_take_wanted(members, "w1", "p1", clock_ms(), &wait_ms));
+	assert_false(members_take_wanted(members, "w2", "p2", clock_ms(), &wait_ms));
+}
+
 static void unknown_keys_and_far_days_get_nothing(void **state)
 {
 	struct rig *rig = *state;
@@ -951,6 +977,7 @@ int main(void)
 		TEST(a_copy_of_a_demand_gets_nothing_twice),
 		TEST(a_late_copy_takes_no_grant_back),
 		TEST(the_quota_is_shared_out),
+		TEST(who_holds_what_another_needs_is_wanted),
 		TEST(unknown_keys_and_far_days_get_nothing),
 		TEST(the_days_beside_ours_are_dealt_and_kept),
 		TEST(a_failed_ledger_inflates_nothing),

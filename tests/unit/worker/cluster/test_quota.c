@@ -173,15 +173,121 @@ static void the_first_call_waits_for_a_grant(void **state)
 	assert_int_equal(admit_many(rig, 10), 2);
 }
 
+/* Others hold what is left, and go on holding it. */
+static void be_told_of_none(struct rig *rig, struct admission_wait *wait)
+{
+	int64_t since = clock_ms();
+
+	do {
+		(void)beat(rig, (struct told){ .granted = 0, .total = 50 });
+		loop_turn(rig->loop, 10);
+	} while (admit_again(rig, wait) == WAIT);
+	assert_true(clock_ms() - since >= QUOTA_PATIENCE_MS);
+}
+
 static void who_was_told_that_there_is_none_is_refused(void **state)
 {
 	struct rig *rig = *state;
 	struct admission_wait wait = { 0 };
 
 	assert_int_equal(admit_again(rig, &wait), WAIT);
-	(void)beat(rig, (struct told){ .granted = 0, .total = 50 });
+	be_told_of_none(rig, &wait);
 	assert_int_equal(admit_again(rig, &wait), REFUSE);
 	assert_int_equal(rig->info.retry_after_s, 1);
+}
+
+static void what_others_hold_is_waited_for_and_asked_for_a_few_times(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct usage_report report;
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)beat(rig, (struct told){ .total = 50 });
+	assert_int_equal(rig->resumed, 1);
+	assert_in_range(rig->need.beat_in_ms, 1, QUOTA_PATIENCE_MS);
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	assert_false(rig->need.beat);
+	(void)demand(rig, &report);
+	assert_true(report.demands[0].want > 0);
+	assert_false(answer(rig, &report, (struct told){ .granted = 3, .total = 50 }));
+	usage_report_fini(&report);
+	assert_int_equal(rig->need.beat_in_ms, 0);
+	assert_int_equal(admit_again(rig, &wait), ADMIT);
+}
+
+static void a_call_that_comes_meanwhile_waits_for_it_too(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait first = { 0 }, late = { 0 };
+
+	assert_int_equal(admit_again(rig, &first), WAIT);
+	(void)beat(rig, (struct told){ .total = 50 });
+	assert_int_equal(admit_again(rig, &late), WAIT);
+	assert_false(rig->need.beat);
+	(void)beat(rig, (struct told){ .granted = 1, .total = 50 });
+	assert_int_equal(admit_again(rig, &late), ADMIT);
+}
+
+/* It is woken too late to be seen by the answer. */
+static void who_waits_alone_asks_by_itself(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)beat(rig, (struct told){ .total = 50 });
+	(void)beat(rig, (struct told){ .total = 50 });
+	assert_int_equal(rig->need.beat_in_ms, 0);
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	assert_true(rig->need.beat);
+}
+
+static void an_empty_quota_makes_nobody_patient_again(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 }, next = { 0 };
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	be_told_of_none(rig, &wait);
+	assert_int_equal(admit_again(rig, &wait), REFUSE);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(admit(rig), REFUSE);
+	/* Who asks from time to time waits for one answer. */
+	while (admit_again(rig, &next) == REFUSE)
+		loop_turn(rig->loop, 10);
+	(void)beat(rig, (struct told){ .total = 50 });
+	assert_int_equal(rig->need.beat_in_ms, 0);
+	assert_int_equal(admit_again(rig, &next), REFUSE);
+}
+
+static void a_quota_that_is_used_up_is_not_waited_for(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)beat(rig, (struct told){ .total = 50 });
+	assert_int_equal(admit_again(rig, &wait), WAIT);
+	(void)beat(rig, (struct told){ .total = 100 });
+	assert_int_equal(rig->need.beat_in_ms, 0);
+	assert_int_equal(admit_again(rig, &wait), REFUSE);
+	assert_int_equal(rig->info.retry_after_s, 4711);
+}
+
+static void where_a_grant_is_not_enough_for_all_the_others_ask_again(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait first = { 0 }, second = { 0 };
+
+	assert_int_equal(admit_again(rig, &first), WAIT);
+	assert_int_equal(admit_again(rig, &second), WAIT);
+	(void)beat(rig, (struct told){ .granted = 1 });
+	assert_int_equal(admit_again(rig, &first), ADMIT);
+	assert_int_equal(admit_again(rig, &second), WAIT);
+	assert_true(rig->need.beat);
+	(void)beat(rig, (struct told){ .granted = 2 });
+	assert_int_equal(admit_again(rig, &second), ADMIT);
 }
 
 static void a_call_that_came_after_the_question_waits_for_the_next(void **state)
@@ -565,6 +671,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_first_call_waits_for_a_grant),
 		TEST(who_was_told_that_there_is_none_is_refused),
+		TEST(what_others_hold_is_waited_for_and_asked_for_a_few_times),
+		TEST(a_call_that_comes_meanwhile_waits_for_it_too),
+		TEST(who_waits_alone_asks_by_itself),
+		TEST(an_empty_quota_makes_nobody_patient_again),
+		TEST(a_quota_that_is_used_up_is_not_waited_for),
+		TEST(where_a_grant_is_not_enough_for_all_the_others_ask_again),
 		TEST(a_call_that_came_after_the_question_waits_for_the_next),
 		TEST(a_used_up_quota_is_refused_without_asking),
 		TEST(a_recalled_grant_is_given_back_and_not_used_meanwhile),
