@@ -97,6 +97,21 @@ void members_each(struct members *members, members_look_f *fn, void *arg)
 	pthread_mutex_unlock(&members->lock);
 }
 
+static void put_chores(struct json_writer *w, const struct usage_stats *stats)
+{
+	json_key(w, STR("chores"));
+	json_open_object(w);
+	json_put_uint(w, "running", stats->chores);
+	if (stats->chore[0]) {
+		json_put_text(w, "longest", stats->chore);
+		json_put_uint(w, "longestMs", stats->chore_ms);
+	}
+	json_put_uint(w, "failures", stats->chore_failures);
+	if (stats->chore_failures)
+		json_put_uint(w, "failedMsAgo", stats->chore_failed_ms);
+	json_close_object(w);
+}
+
 static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 {
 	json_key(w, STR("stats"));
@@ -114,6 +129,7 @@ static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 	json_put_uint(w, "proxied", stats->proxied);
 	json_put_uint(w, "s3Requests", stats->s3_requests);
 	json_put_uint(w, "spoolBytes", stats->spool_bytes);
+	put_chores(w, stats);
 	json_close_object(w);
 }
 

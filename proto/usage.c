@@ -15,6 +15,7 @@
 enum member_type {
 	MEMBER_TEXT, /* char *, never NULL once read */
 	MEMBER_DAY,  /* char[11] */
+	MEMBER_WORD, /* char[USAGE_WORD_MAX + 1] */
 	MEMBER_UINT,
 	MEMBER_INT, /* not negative on the wire */
 	MEMBER_BOOL,
@@ -98,6 +99,11 @@ static const struct member usage_stats_members[] = {
 	UINT(usage_stats, proxied),
 	UINT(usage_stats, s3_requests),
 	UINT(usage_stats, spool_bytes),
+	UINT(usage_stats, chores),
+	MEMBER(usage_stats, chore, MEMBER_WORD, .max = USAGE_WORD_MAX),
+	UINT(usage_stats, chore_ms),
+	UINT(usage_stats, chore_failures),
+	UINT(usage_stats, chore_failed_ms),
 };
 SHAPE(usage_stats);
 
@@ -244,6 +250,7 @@ static void write_member(const struct member *member, const void *from, struct j
 		json_value_str(writer, str_of(*(char *const *)at));
 		break;
 	case MEMBER_DAY:
+	case MEMBER_WORD:
 		json_value_str(writer, str_of(at));
 		break;
 	case MEMBER_UINT:
@@ -309,6 +316,15 @@ static bool is_choice(const char *choices, struct str text)
 	return false;
 }
 
+static bool is_good_text(const struct member *member, struct str text, struct error *err)
+{
+	if (text.len > member->max)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "has %zu bytes; at most %zu are allowed",
+			text.len, member->max);
+	return !text.len || !memchr(text.at, '\0', text.len) ||
+	       error_set(err, ERROR_INVALID, NULL, "must not contain NUL");
+}
+
 static bool read_text(const struct member *member, const struct json *node, char **into, struct error *err)
 {
 	struct str text = STR_NONE;
@@ -318,11 +334,8 @@ static bool read_text(const struct member *member, const struct json *node, char
 		(void)str_next(&rest, ',', &text);
 	else if (node && !json_get_str(node, &text))
 		return must_be("a text", node, err);
-	if (text.len > member->max)
-		return error_set(err, ERROR_TOO_LARGE, NULL, "has %zu bytes; at most %zu are allowed",
-			text.len, member->max);
-	if (text.len && memchr(text.at, '\0', text.len))
-		return error_set(err, ERROR_INVALID, NULL, "must not contain NUL");
+	if (!is_good_text(member, text, err))
+		return false;
 	if (member->required && !text.len)
 		return error_set(err, ERROR_INVALID, NULL, "is required");
 	if (member->choices && !is_choice(member->choices, text))
@@ -343,6 +356,15 @@ static bool read_day(const struct json *node, char into[11], struct error *err)
 	if (!good)
 		return error_set(err, ERROR_INVALID, NULL, "must be a day, \"2026-11-20\"");
 	return str_copy(text, into, 11);
+}
+
+static bool read_word(const struct member *member, const struct json *node, char *into, struct error *err)
+{
+	struct str text;
+
+	if (!json_get_str(node, &text))
+		return must_be("a text", node, err);
+	return is_good_text(member, text, err) && str_copy(text, into, member->max + 1);
 }
 
 static bool read_number(const struct json *node, int64_t *ret, struct error *err)
@@ -412,6 +434,8 @@ static bool read_member(struct reader *reader, const struct member *member, cons
 		return read_text(member, node, into, err);
 	case MEMBER_DAY:
 		return read_day(node, into, err);
+	case MEMBER_WORD:
+		return !node || read_word(member, node, into, err);
 	case MEMBER_UINT:
 		return !node || read_uint(node, into, err);
 	case MEMBER_INT:

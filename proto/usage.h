@@ -43,6 +43,7 @@
 #define USAGE_BYTES_MAX (1024u * 1024)
 #define USAGE_ROWS_MAX  1000u /* of all lists together */
 #define USAGE_NAME_MAX  255u
+#define USAGE_WORD_MAX  15u
 /* What either side puts into a message, all its lists together: rows until there are so many, or until their texts have so many
  * bytes. Escaped six times, and with the rest of the message, that is below the above. */
 #define USAGE_CHUNK_ROWS  500u
@@ -73,6 +74,10 @@ struct usage_stats {        /* what the cluster view shows */
 	uint64_t rss, cpu_ms, uptime_ms;
 	uint64_t p50_us, p99_us;
 	uint64_t proxied, s3_requests, spool_bytes;
+	uint64_t chores;        /* that run now */
+	char chore[USAGE_WORD_MAX + 1]; /* of these, the one that has run for longest, and for how long; "" = none */
+	uint64_t chore_ms;
+	uint64_t chore_failures, chore_failed_ms; /* since start; time since the last, 0 = none */
 };
 struct usage_report {
 	char *worker;           /* member name: stable across restarts */

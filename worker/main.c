@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/undumpable.h"
 #include "worker/fold.h"
+#include "worker/import.h"
 #include "worker/worker.h"
 
 extern char **environ;
@@ -23,6 +24,9 @@ static int usage(FILE *to, int status)
 		"  zot-worker fold [config.json]     put the logs of all indexes into their index.json, for "
 		"other "
 		"tools\n"
+		"  zot-worker import [config.json]   put repositories that other tools made into the "
+		"catalog, "
+		"now\n"
 		"  zot-worker version\n"
 		"  zot-worker help [markdown]        this text and all settings\n\n");
 	if (to == stdout)
@@ -109,6 +113,8 @@ int main(int argc, char **argv)
 		return run(file, worker_run);
 	if (!strcmp(command, "fold"))
 		return run(file, fold_run);
+	if (!strcmp(command, "import"))
+		return run(file, import_run);
 	if (!strcmp(command, "verify"))
 		return verify(file);
 	if (!strcmp(command, "version") || !strcmp(command, "--version"))

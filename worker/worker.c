@@ -2,10 +2,8 @@
 #include "worker/worker.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -24,10 +22,12 @@
 #include "worker/auth/auth_new.h"
 #include "worker/auth/proxies.h"
 #include "worker/auth/rate_limit.h"
+#include "worker/chores/chores.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_priv.h"
 #include "worker/front/audit.h"
 #include "worker/front/front.h"
+#include "worker/housework.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
 #include "worker/settings_cluster.h"
@@ -49,22 +49,18 @@
 #define DAY_MS      86400000
 #define HEAD_MAX_MS 10000u /* for a request's head, at most */
 
-#define FOLD_EVERY_MS   1000
 #define RELOAD_EVERY_MS 1000
-#define FOLD_IDLE_MS    5000
 
 #define BEAT_EVERY_MS 1000
-#define TRIM_LEAST    512 /* connections gone, from which on it is worth looking for free pages */
 
 struct worker_process {
 	struct worker worker; /* first */
-	struct loop_timer fold, beats[LOOPS_MAX];
-	atomic_bool importing; /* and sweeping; false: stop that */
-	int64_t started_s;     /* wall clock */
+	struct loop_timer beats[LOOPS_MAX];
+	struct housework *housework;
+	int64_t started_s; /* wall clock */
 	pthread_t threads[LOOPS_MAX];
 	unsigned threads_len;
 	unsigned connections; /* that we have descriptors for */
-	uint64_t open_most;   /* connections since memory was given back last */
 	uint16_t port;
 	struct tls_files tls_files;
 	struct http_tls tls;
@@ -125,6 +121,14 @@ static bool probe_store(struct worker *worker, struct error *err)
 	return true;
 }
 
+bool worker_spools_folder(const struct worker_settings *s, struct buf *into)
+{
+	if (s->spool || s->s3_bucket)
+		return false;
+	buf_format(into, "%s/.uploads", s->root);
+	return true;
+}
+
 /* Beside the repositories where a rename brings a blob in; in our own folder where it is sent anyway. */
 static void spool_folder(const struct worker *worker, struct buf *into)
 {
@@ -156,12 +160,10 @@ static bool is_no_link(const char *path, struct error *err)
 /* It is emptied at start. */
 static bool check_own_spool(const struct worker *worker, const char *folder, struct error *err)
 {
-	const struct worker_settings *s = worker->settings;
 	AUTO_FINI(buf) parent = buf_limit(4096);
 
-	if (s->spool || s->s3_bucket)
+	if (!worker_spools_folder(worker->settings, &parent))
 		return true;
-	buf_format(&parent, "%s/.uploads", s->root);
 	return is_no_link(buf_text(&parent), err) && is_no_link(folder, err);
 }
 
@@ -356,55 +358,6 @@ static void start_threads(struct worker_process *process)
 	}
 }
 
-static void sweep_store(struct worker_process *process)
-{
-	const struct worker *worker = &process->worker;
-	uint64_t removed = 0;
-	struct error err;
-
-	if (!store_sweep(worker->store, spool_was_left(worker->spool), process->started_s,
-		    &process->importing, &removed, &err))
-		log_warn("store.sweep", "error=%s", log_quote(str_of(err.text)));
-	else if (removed)
-		log_info("store.swept", "files=%" PRIu64, removed);
-}
-
-/* Spools of workers on this folder that were killed and did not come back. */
-static void sweep_spools(struct worker_process *process)
-{
-	const struct worker_settings *s = process->worker.settings;
-	AUTO_FINI(buf) parent = buf_limit(4096);
-	uint64_t removed = 0;
-	struct error err;
-
-	if (s->spool || s->s3_bucket)
-		return;
-	buf_format(&parent, "%s/.uploads", s->root);
-	if (!buf_check(&parent, "the path", &err) ||
-		!spool_sweep(buf_text(&parent), &process->importing, &removed, &err))
-		log_warn("spool.sweep", "error=%s", log_quote(str_of(err.text)));
-	else if (removed)
-		log_info("spool.swept", "files=%" PRIu64, removed);
-}
-
-/* What zot left is listed too; where there is nothing to do this is one question. */
-static void import_job(void *arg)
-{
-	struct worker_process *process = arg;
-	struct store *store = process->worker.store;
-	uint64_t found = 0;
-	struct error err;
-
-	if (!store_import(store, &process->importing, &found, &err))
-		log_warn("store.import",
-			"error=%s the catalog may lack repositories; trying again at the next start",
-			log_quote(str_of(err.text)));
-	else if (found)
-		log_info("store.imported", "repositories=%" PRIu64, found);
-	sweep_store(process);
-	sweep_spools(process);
-}
-
 /* For /livez: whoever has to sees when we stop turning. */
 static void on_beat(void *arg)
 {
@@ -413,39 +366,6 @@ static void on_beat(void *arg)
 
 	__atomic_store_n(&own->beat_ms, clock_ms(), __ATOMIC_RELAXED);
 	loop_timer_start(own->loop, &process->beats[loop_index(own->loop)], BEAT_EVERY_MS, on_beat, own);
-}
-
-static void trim_job(void *arg)
-{
-	(void)arg;
-	(void)malloc_trim(0);
-}
-
-/* What many connections took lies between what others still have, so that the allocator keeps it. */
-static void trim_memory(struct worker_process *process)
-{
-	const struct worker *worker = &process->worker;
-	uint64_t open = 0;
-
-	for (unsigned i = 0; i < worker->front.loops_len; i++)
-		open += http_server_stats(worker->front.loops[i].server).connections;
-	if (process->open_most > TRIM_LEAST && open < process->open_most / 2) {
-		pool_push(worker->pool, trim_job, NULL);
-		process->open_most = open;
-	}
-	if (open > process->open_most)
-		process->open_most = open;
-}
-
-/* Logs of indexes that rest are folded, so that what reads index.json alone sees everything. */
-static void on_fold(void *arg)
-{
-	struct worker_process *process = arg;
-	struct worker *worker = &process->worker;
-
-	indexes_fold(worker->front.registry->indexes, FOLD_IDLE_MS);
-	trim_memory(process);
-	loop_timer_start(worker->front.loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
 }
 
 static void start_cluster(struct worker *worker)
@@ -474,11 +394,8 @@ static bool open_process(struct worker_process *process, struct error *err)
 			return false;
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		on_beat(&worker->front.loops[i]);
+	process->housework = housework_start(worker, process->started_s);
 	start_cluster(worker);
-	uploads_start(worker->front.registry->uploads, worker->front.loops[0].loop);
-	loop_timer_start(worker->front.loops[0].loop, &process->fold, FOLD_EVERY_MS, on_fold, process);
-	atomic_store(&process->importing, true);
-	pool_push(worker->pool, import_job, process);
 	return true;
 }
 
@@ -506,8 +423,6 @@ static void do_stop(void *arg)
 
 	if (loop_index(own->loop) == 0) {
 		cluster_stop(own->front->cluster);
-		uploads_stop(own->front->registry->uploads);
-		loop_timer_stop(own->loop, &((struct worker_process *)own->front)->fold);
 	}
 	loop_timer_stop(own->loop, &((struct worker_process *)own->front)->beats[loop_index(own->loop)]);
 	loop_stop(own->loop);
@@ -573,6 +488,7 @@ static void stop_orderly(struct worker_process *process)
 	struct worker *worker = &process->worker;
 
 	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->front.cluster))));
+	chores_stop(worker->front.chores);
 	loop_post(worker->front.loops[0].loop, do_drain, &worker->front.loops[0]);
 	if (!wait_until(process, is_out_of_ring, DRAIN_MS))
 		return;
@@ -587,19 +503,22 @@ static void close_process(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
 
-	atomic_store(&process->importing, false);
+	chores_stop(worker->front.chores);
 	if (process->threads_len)
 		post_all(worker, do_stop);
 	for (unsigned i = 0; i < process->threads_len; i++)
 		(void)pthread_join(process->threads[i], NULL);
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		http_server_free(worker->front.loops[i].server);
+	chores_await_end(worker->front.chores);
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	/* What the pool posted at last runs here, on nobody's thread. */
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		if (worker->front.loops[i].loop)
 			loop_turn(worker->front.loops[i].loop, 0);
+	chores_free(worker->front.chores);
+	housework_free(process->housework);
 	audit_free(worker->front.audit);
 	registry_free(worker->front.registry);
 	cluster_free(worker->front.cluster);

@@ -24,5 +24,8 @@ struct worker {
 /* The store that the settings name. Waits for disk. */
 bool worker_open_store(const struct worker_settings *settings, struct store **ret, struct error *err) MUST_CHECK;
 
+/* The folder that the spools of all workers on this storage folder lie in; false: ours lies elsewhere. */
+bool worker_spools_folder(const struct worker_settings *settings, struct buf *into);
+
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. */
 int worker_run(const struct worker_settings *settings);

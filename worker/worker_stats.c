@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/worker_stats.h"
 
+#include "common/check.h"
 #include "common/clock.h"
+#include "worker/chores/chores.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
@@ -15,6 +17,36 @@ static void add_loop(const struct front_loop *loop, struct usage_stats *into, st
 	into->bytes_out += counter_get(&counters->sent_bytes_total);
 	into->proxied += counter_get(&counters->proxied_total);
 	traffic_latency(&loop->traffic, latency);
+}
+
+static uint64_t since(int64_t now_ms, int64_t then_ms)
+{
+	return now_ms > then_ms ? (uint64_t)(now_ms - then_ms) : 0;
+}
+
+static void add_chore(const struct chore_stats *chore, int64_t now_ms, struct usage_stats *into)
+{
+	into->chore_failures += chore->failures;
+	if (chore->failures &&
+		(!into->chore_failed_ms || since(now_ms, chore->failed_ms) < into->chore_failed_ms))
+		into->chore_failed_ms = since(now_ms, chore->failed_ms);
+	if (chore->state != CHORE_RUNNING)
+		return;
+	into->chores++;
+	if (into->chore[0] && since(now_ms, chore->began_ms) <= into->chore_ms)
+		return;
+	into->chore_ms = since(now_ms, chore->began_ms);
+	CHECK(str_copy(str_of(chore->name), into->chore, sizeof(into->chore)));
+}
+
+static void add_chores(struct chores *chores, struct usage_stats *into)
+{
+	struct chore_stats rows[CHORES_MAX];
+	size_t len = chores_stats(chores, rows);
+	int64_t now_ms = clock_ms();
+
+	for (size_t i = 0; i < len; i++)
+		add_chore(&rows[i], now_ms, into);
 }
 
 void worker_stats(void *arg, struct usage_stats *into)
@@ -32,6 +64,7 @@ void worker_stats(void *arg, struct usage_stats *into)
 		.spool_bytes = spool_used(worker->spool) };
 	for (unsigned i = 0; i < front->loops_len; i++)
 		add_loop(&front->loops[i], into, &latency);
+	add_chores(front->chores, into);
 	into->p50_us = histogram_quantile(&latency, 0.5);
 	into->p99_us = histogram_quantile(&latency, 0.99);
 }

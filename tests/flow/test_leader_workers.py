@@ -72,6 +72,16 @@ def test_it_is_good_for_its_own_name_alone(leader):
     assert set(members) == {"one", "two"} and members["two"]["url"] == "http://two:1" and members["two"]["state"] == "active"
 
 
+def test_members_tell_of_chores(leader):
+    worker = new_worker(leader, "one")
+    assert worker.push().status_code == 200
+    assert leader.members()["one"]["stats"]["chores"] == {"running": 0, "failures": 0}
+    assert worker.push(stats={"chores": 2, "chore": "import", "chore_ms": 61000, "chore_failures": 3, "chore_failed_ms": 5000}).status_code == 200
+    assert leader.members()["one"]["stats"]["chores"] == {
+        "running": 2, "longest": "import", "longestMs": 61000, "failures": 3, "failedMsAgo": 5000}
+    assert worker.push(stats={"chore": "a word that is too long"}).status_code == 413
+
+
 def test_no_worker_gets_credentials_of_workers(leader):
     one, shared = new_worker(leader, "one"), FakeWorker(leader, "shared")
     before = int(shared.state().headers["Zot-State-Revision"])

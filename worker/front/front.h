@@ -58,6 +58,7 @@ struct front {
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct audit *audit;           /* NULL: none */
+	struct chores *chores;
 	struct front_loop *loops;
 	unsigned loops_len;
 	/* Towards https members; each may be NULL. */

@@ -10,6 +10,7 @@
 #include "common/pool.h"
 #include "worker/auth/auth.h"
 #include "worker/auth/snapshot.h"
+#include "worker/chores/chores.h"
 #include "worker/cluster/cluster.h"
 #include "worker/front/front.h"
 #include "worker/front/traffic_metrics.h"
@@ -88,24 +89,36 @@ static void put_process(const struct front *front, struct buf *into)
 		process.cpu_ms / 1000, process.cpu_ms % 1000);
 }
 
-/* zot's scheduler runs what waits for disks; here that is the pool. */
-static void put_pool(const struct front *front, struct buf *into)
+/* zot's scheduler runs what waits for disks; here that is the pool, with the chores as its generators. */
+static void put_scheduler(const struct pool *pool, const struct pool_stats *stats, struct buf *into)
 {
-	struct pool_stats pool = pool_stats(front->registry->pool);
+	size_t threads = stats->threads + stats->background.threads,
+	       running = stats->running + stats->background.running;
+
+	gauge(into, "zot_scheduler_workers_total",
+		"Threads of the pool, at most, with those of the background.",
+		pool_size(pool) + pool_background(pool));
+	metrics_put(into, "zot_scheduler_workers", "gauge", "Threads of the pool, by state.",
+		"state=\"idle\"", threads - running);
+	metrics_put(into, "zot_scheduler_workers", "gauge", NULL, "state=\"working\"", running);
+	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge",
+		"Jobs that wait for a thread; low: those of the background.", "priority=\"high\"",
+		stats->queued);
+	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge", NULL, "priority=\"low\"",
+		stats->background.queued);
+}
+
+static void put_pool(struct pool *pool, struct buf *into)
+{
+	struct pool_stats stats = pool_stats(pool);
 	struct histogram waits;
 
-	pool_waits(front->registry->pool, &waits);
-	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", pool.queued);
-	gauge(into, "zot_pool_running", "Jobs that run.", pool.running);
+	pool_waits(pool, &waits);
+	gauge(into, "zot_pool_queued", "Jobs that wait for a thread.", stats.queued);
+	gauge(into, "zot_pool_running", "Jobs that run.", stats.running);
 	metrics_put_histogram(
 		into, "zot_pool_wait_seconds", "Time that jobs waited for a thread.", "", &waits);
-	gauge(into, "zot_scheduler_workers_total", "Threads of the pool, at most.",
-		pool_size(front->registry->pool));
-	metrics_put(into, "zot_scheduler_workers", "gauge", "Threads of the pool, by state.",
-		"state=\"idle\"", pool.threads - pool.running);
-	metrics_put(into, "zot_scheduler_workers", "gauge", NULL, "state=\"working\"", pool.running);
-	metrics_put(into, "zot_scheduler_tasksqueue_length", "gauge", "Jobs that wait for a thread.",
-		"priority=\"high\"", pool.queued);
+	put_scheduler(pool, &stats, into);
 }
 
 static void put_identity(struct buf *into)
@@ -213,7 +226,8 @@ void health_metrics(struct front *front, struct buf *into)
 	put_latency(front, into);
 	put_process(front, into);
 	put_connections(front, into);
-	put_pool(front, into);
+	put_pool(front->registry->pool, into);
+	chores_metrics(front->chores, into);
 	auth_metrics(front->auth, into);
 	put_storage(front, into);
 	put_locks(front, into);

@@ -16,13 +16,11 @@
 #include "common/clock.h"
 #include "common/lock.h"
 #include "common/log.h"
-#include "common/loop.h"
 #include "common/map.h"
 #include "worker/registry/upload_owners.h"
 #include "worker/storage/spool.h"
 
-#define UPLOAD_MAGIC    MAGIC('U', 'P', 'L', 'D')
-#define EXPIRE_EVERY_MS (60 * 1000)
+#define UPLOAD_MAGIC MAGIC('U', 'P', 'L', 'D')
 
 struct uploads {
 	struct spool *spool;
@@ -34,8 +32,6 @@ struct uploads {
 	struct upload_owners *owners;
 	size_t files; /* sessions with bytes */
 	uint64_t refused, evicted;
-	struct loop *loop; /* of the timer */
-	struct loop_timer timer;
 };
 
 /* ---- life ---- */
@@ -98,25 +94,6 @@ void uploads_free(struct uploads *uploads)
 	upload_owners_free(uploads->owners);
 	lock_fini(&uploads->lock);
 	free(uploads);
-}
-
-static void on_timer(void *arg)
-{
-	struct uploads *uploads = arg;
-
-	uploads_expire(uploads, clock_ms());
-	uploads_start(uploads, uploads->loop);
-}
-
-void uploads_start(struct uploads *uploads, struct loop *loop)
-{
-	uploads->loop = loop;
-	loop_timer_start(loop, &uploads->timer, EXPIRE_EVERY_MS, on_timer, uploads);
-}
-
-void uploads_stop(struct uploads *uploads)
-{
-	loop_timer_stop(uploads->loop, &uploads->timer);
 }
 
 /* ---- idle and held ---- */

@@ -20,7 +20,7 @@
  *                    one upload alone is larger than that
  *   a full spool     what is idle for EVICT_IDLE_MS of who holds most goes first, the oldest before others
  *
- * Thread  any, but for what is marked.
+ * Thread  any.
  */
 #pragma once
 
@@ -35,7 +35,6 @@
 #include "worker/storage/spool.h"
 
 struct hasher;
-struct loop;
 struct upload_owner;
 struct uploads;
 
@@ -77,9 +76,6 @@ struct uploads_settings {
 struct uploads *uploads_new(const struct uploads_settings *settings);
 void uploads_free(struct uploads *uploads);
 AUTO_DEFINE(uploads)
-/* Thread  loop 0, or before it runs. A timer there ends what was abandoned. */
-void uploads_start(struct uploads *uploads, struct loop *loop);
-void uploads_stop(struct uploads *uploads);
 
 /* A new session, held by the caller. owner: whose it is (upload_owners.h). ERROR_BUSY when there are too many, TOOMANYREQUESTS when this
  * owner has too many. */
@@ -105,5 +101,5 @@ struct uploads_stats {
 	uint64_t refused, evicted; /* since the start; evicted: to make room */
 };
 struct uploads_stats uploads_stats(struct uploads *uploads);
-/* Ends what nobody touched for too long at this time (clock_ms()). */
+/* Ends what nobody touched for too long at this time (clock_ms()). Waits for disk. */
 void uploads_expire(struct uploads *uploads, int64_t now_ms);

@@ -78,7 +78,7 @@ bool fs_remove(struct store *store, const char *key, int64_t until_s, struct err
 bool fs_usage(struct store *store, const char *folder, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
 
 /* fs_sweep.c */
-bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
+bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
 	uint64_t *ret_removed, struct error *err) MUST_CHECK;
 
 /* fs_put_if.c */

@@ -20,6 +20,7 @@
 
 #include "common/check.h"
 #include "worker/storage/fs_priv.h"
+#include "worker/storage/pace.h"
 
 #define STAMP       STORE_CATALOG ".swept"
 #define STAMP_FOR_S (24 * 60 * 60)
@@ -85,21 +86,21 @@ static bool is_dots(const char *name)
 }
 
 /* A folder that is gone meanwhile, or not ours to read, is passed over. */
-static bool sweep_folder(struct sweep *sweep, const char *path, const atomic_bool *go_on)
+static bool sweep_folder(struct sweep *sweep, const char *path, const struct pace *pace)
 {
 	DIR *dir = fs_at_opendir(sweep->store, path);
 	const struct dirent *entry;
 
 	if (!dir)
 		return true;
-	while (atomic_load(go_on) && (entry = readdir(dir))) {
+	while (pace_go_on(pace) && (entry = readdir(dir))) {
 		if (str_starts(str_of(entry->d_name), FS_TEMP))
 			sweep_temp(sweep, dirfd(dir), entry->d_name);
 		else if (!is_dots(entry->d_name) && is_folder(dirfd(dir), entry))
 			push(&sweep->folders, path, entry->d_name);
 	}
 	(void)closedir(dir);
-	return atomic_load(go_on);
+	return pace_go_on(pace);
 }
 
 static bool is_due(struct store *store, struct fs_path *stamp, bool *ret_due, struct error *err)
@@ -112,7 +113,7 @@ static bool is_due(struct store *store, struct fs_path *stamp, bool *ret_due, st
 	return true;
 }
 
-bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
+bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
 	uint64_t *ret_removed, struct error *err)
 {
 	struct sweep sweep = { .store = store, .before_s = before_s };
@@ -128,7 +129,7 @@ bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const atom
 	while (whole && sweep.folders.len) {
 		AUTO_STR *path = sweep.folders.at[--sweep.folders.len];
 
-		whole = sweep_folder(&sweep, path, go_on);
+		whole = sweep_folder(&sweep, path, pace);
 	}
 	folders_fini(&sweep.folders);
 	*ret_removed = sweep.removed;

@@ -1,40 +1,102 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * import - the one walk through a store that somebody else filled. It goes on beside the requests: a
- * repository is served before it is found, only the catalog lacks it until then.
+ * import - the walk through a store that others write to too. It goes on beside the requests: a repository is
+ * served before it is found, only the catalog lacks it until then.
+ *
+ * Who has a marker is not asked for its index.json, so a walk that finds nothing new costs a look and a listing for each
+ * repository. Versions before wrote an empty mark: it says that there was a walk, long ago.
  */
 #include <stdio.h>
 
 #include "common/check.h"
 #include "common/crypto.h"
 #include "proto/name.h"
+#include "worker/storage/pace.h"
 #include "worker/storage/store_driver.h"
 
 #define MARK      STORE_CATALOG ".imported"
+#define MARK_MAX  32
 #define DEPTH_MAX 64
 
 struct walk {
 	struct store *store;
-	const atomic_bool *go_on;
+	const struct store_import *how;
 	struct buf path; /* of the folder at hand, "" or "library/" */
 	unsigned depth;
 	uint64_t found;
-	bool failed;
+	bool stopped, failed;
 	struct error err;
 };
 
-static bool on_folder(void *arg, struct str folder);
+/* ---- the mark ---- */
+
+/* One that is none of ours is one of long ago. */
+static bool read_mark(struct store *store, bool *ret_there, int64_t *ret_s, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(MARK_MAX);
+	uint64_t seconds = 0;
+	struct error why;
+
+	*ret_there = store->driver->get(store, MARK, &text, NULL, &why) || why.kind == ERROR_TOO_LARGE;
+	if (!*ret_there && why.kind != ERROR_UNKNOWN) {
+		if (err)
+			*err = why;
+		return false;
+	}
+	*ret_s = str_to_number(buf_str(&text), INT64_MAX, &seconds) ? (int64_t)seconds : 0;
+	return true;
+}
+
+static bool write_mark(struct store *store, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(MARK_MAX);
+	struct store_version version;
+
+	buf_format(&text, "%lld", (long long)store_clock_s(store));
+	return store->driver->put_if(store, MARK, buf_str(&text), NULL, &version, err) == STORE_OK;
+}
+
+/* A mark of the future is of a clock that went wrong. */
+static bool is_due(struct store *store, int64_t older_s, bool *ret_due, struct error *err)
+{
+	int64_t marked_s, age_s;
+	bool there;
+
+	if (!read_mark(store, &there, &marked_s, err))
+		return false;
+	age_s = store_clock_s(store) - marked_s;
+	*ret_due = !there || (older_s != STORE_IMPORT_ONCE && (age_s >= older_s || age_s < 0));
+	return true;
+}
+
+/* ---- the walk ---- */
+
+static bool fail(struct walk *walk, const struct error *err)
+{
+	walk->err = *err;
+	walk->failed = true;
+	return false;
+}
 
 /* False: the walk is over. */
-static bool look_into(struct walk *walk)
+static bool has(struct walk *walk, const char *key, bool *ret_has)
 {
-	if (walk->depth == DEPTH_MAX)
-		return true;
-	walk->depth++;
-	if (!walk->store->driver->folders(walk->store, buf_text(&walk->path), on_folder, walk, &walk->err))
-		walk->failed = true;
-	walk->depth--;
-	return !walk->failed && atomic_load(walk->go_on);
+	struct error err;
+	uint64_t size;
+
+	*ret_has = walk->store->driver->size(walk->store, key, &size, &err);
+	return *ret_has || err.kind == ERROR_UNKNOWN || fail(walk, &err);
+}
+
+static bool take_new(struct walk *walk, struct str name)
+{
+	struct error err;
+
+	if (!store_put_marker(walk->store, name, &err))
+		return fail(walk, &err);
+	walk->found++;
+	walk->stopped = walk->how->found && !walk->how->found(walk->how->arg, name);
+	return !walk->stopped;
 }
 
 /* The path without its slash is the repository's name. */
@@ -44,22 +106,26 @@ static bool take_repository(struct walk *walk)
 	struct name valid;
 	char key[STORE_KEY_MAX];
 	struct error err;
-	uint64_t size;
+	bool known, there;
 
 	if (!name_parse(name, &valid, &err))
 		return true;
+	if (!store_marker_key(name, key, &err))
+		return fail(walk, &err);
+	if (!has(walk, key, &known) || known)
+		return !walk->failed;
 	(void)snprintf(key, sizeof(key), "%s/index.json", valid.text);
-	if (!walk->store->driver->size(walk->store, key, &size, &err)) {
-		if (err.kind == ERROR_UNKNOWN)
-			return true;
-		walk->err = err;
-		walk->failed = true;
-		return false;
-	}
-	walk->found++;
-	walk->failed = !store_put_marker(walk->store, name, &walk->err);
-	return !walk->failed;
+	return has(walk, key, &there) && (!there || take_new(walk, name));
 }
+
+/* Ours, hidden ones, and what lies inside of a repository. */
+static bool is_passed_over(const struct walk *walk, struct str folder)
+{
+	return str_starts(folder, "_") || str_starts(folder, ".") ||
+	       (walk->path.len && (str_is(folder, "blobs") || str_is(folder, "index.log")));
+}
+
+static bool look_into(struct walk *walk);
 
 static bool on_folder(void *arg, struct str folder)
 {
@@ -67,11 +133,10 @@ static bool on_folder(void *arg, struct str folder)
 	size_t len = walk->path.len;
 	bool go_on;
 
-	if (!atomic_load(walk->go_on))
+	walk->stopped = !pace_go_on(walk->how->pace);
+	if (walk->stopped)
 		return false;
-	/* Ours, hidden ones, and what lies inside of a repository. */
-	if (str_starts(folder, "_") || str_starts(folder, ".") ||
-		(len && (str_is(folder, "blobs") || str_is(folder, "index.log"))))
+	if (is_passed_over(walk, folder))
 		return true;
 	buf_add(&walk->path, folder);
 	buf_putc(&walk->path, '/');
@@ -82,24 +147,36 @@ static bool on_folder(void *arg, struct str folder)
 	return go_on;
 }
 
-bool store_import(struct store *store, const atomic_bool *go_on, uint64_t *ret_found, struct error *err)
+/* False: the walk is over. */
+static bool look_into(struct walk *walk)
 {
-	struct digest digest = digest_of(HASH_SHA256, STR(""));
-	struct walk walk = { .store = store, .go_on = go_on, .path = buf_limit(STORE_KEY_MAX) };
-	uint64_t size;
-	bool whole;
+	struct error err;
+
+	if (walk->depth == DEPTH_MAX)
+		return true;
+	walk->depth++;
+	if (!walk->store->driver->folders(walk->store, buf_text(&walk->path), on_folder, walk, &err))
+		(void)fail(walk, &err);
+	walk->depth--;
+	return !walk->failed && !walk->stopped;
+}
+
+bool store_import(struct store *store, const struct store_import *how, uint64_t *ret_found, struct error *err)
+{
+	struct walk walk = { .store = store, .how = how, .path = buf_limit(STORE_KEY_MAX) };
+	bool due;
 
 	CHECK(store->magic == STORE_MAGIC);
 	*ret_found = 0;
-	if (store->driver->size(store, MARK, &size, err))
+	if (!is_due(store, how->older_s, &due, err))
+		return false;
+	if (!due)
 		return true;
 	buf_puts(&walk.path, "");
-	whole = look_into(&walk);
+	(void)look_into(&walk);
 	buf_fini(&walk.path);
 	*ret_found = walk.found;
 	if (walk.failed && err)
 		*err = walk.err;
-	if (walk.failed)
-		return false;
-	return !whole || store->driver->put(store, MARK, &digest, STR(""), err);
+	return !walk.failed && (walk.stopped || write_mark(store, err));
 }

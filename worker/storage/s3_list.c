@@ -96,7 +96,7 @@ static bool read_folders(struct listing *listing, struct str xml, struct error *
 		if (!s3_xml_unescape(raw, &key))
 			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a folder is not readable");
 		if (key.len < listing->prefix.len + 2 || key.at[key.len - 1] != '/' ||
-			memcmp(key.at, listing->prefix.at, listing->prefix.len) != 0)
+			!str_equal(str_from(key.at, listing->prefix.len), listing->prefix))
 			continue;
 		/* They come in order: one that came before is a page that comes again. */
 		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)

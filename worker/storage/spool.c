@@ -20,6 +20,7 @@
 #include "common/file.h"
 #include "common/file_lock.h"
 #include "common/str.h"
+#include "worker/storage/pace.h"
 
 #define FOLDER_MODE  0700
 #define FILE_MODE    0600
@@ -149,7 +150,7 @@ static bool remove_of_dead(int folder, const char *name, uint64_t *removed)
 	return true;
 }
 
-static void sweep_one(int parent, const char *name, const atomic_bool *go_on, uint64_t *removed)
+static void sweep_one(int parent, const char *name, const struct pace *pace, uint64_t *removed)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
@@ -160,12 +161,12 @@ static void sweep_one(int parent, const char *name, const atomic_bool *go_on, ui
 			(void)close(fd);
 		return;
 	}
-	while (atomic_load(go_on) && (entry = readdir(folder)) && remove_of_dead(fd, entry->d_name, removed))
+	while (pace_go_on(pace) && (entry = readdir(folder)) && remove_of_dead(fd, entry->d_name, removed))
 		;
 	(void)closedir(folder);
 }
 
-bool spool_sweep(const char *parent, const atomic_bool *go_on, uint64_t *ret_removed, struct error *err)
+bool spool_sweep(const char *parent, const struct pace *pace, uint64_t *ret_removed, struct error *err)
 {
 	DIR *folder = opendir(parent);
 	const struct dirent *entry;
@@ -173,9 +174,9 @@ bool spool_sweep(const char *parent, const atomic_bool *go_on, uint64_t *ret_rem
 	*ret_removed = 0;
 	if (!folder)
 		return errno == ENOENT || error_sys(err, "open %s", parent);
-	while (atomic_load(go_on) && (entry = readdir(folder)))
+	while (pace_go_on(pace) && (entry = readdir(folder)))
 		if (entry->d_name[0] != '.')
-			sweep_one(dirfd(folder), entry->d_name, go_on, ret_removed);
+			sweep_one(dirfd(folder), entry->d_name, pace, ret_removed);
 	(void)closedir(folder);
 	return true;
 }

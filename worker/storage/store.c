@@ -115,6 +115,16 @@ static bool key_of_marker(struct str name, struct key *key, struct error *err)
 	return true;
 }
 
+bool store_marker_key(struct str name, char into[STORE_KEY_MAX], struct error *err)
+{
+	struct key key;
+
+	if (!key_of_marker(name, &key, err))
+		return false;
+	memcpy(into, key.text, sizeof(key.text));
+	return true;
+}
+
 /* ---- the index ---- */
 
 bool store_index_get(struct store *store, struct str name, struct buf *into,
@@ -447,13 +457,13 @@ bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
 	return true;
 }
 
-bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on,
+bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
 	uint64_t *ret_removed, struct error *err)
 {
 	const struct store_driver *driver = driver_of(store);
 
 	*ret_removed = 0;
-	return !driver->sweep || driver->sweep(store, was_killed, before_s, go_on, ret_removed, err);
+	return !driver->sweep || driver->sweep(store, was_killed, before_s, pace, ret_removed, err);
 }
 
 bool store_usage(struct store *store, struct str name, uint64_t *ret_bytes, struct error *err)

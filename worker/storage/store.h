@@ -8,7 +8,7 @@
  *   <root>/<repository>/index.log/<generation>/<number> the same (s3): one object for each write
  *   <root>/<repository>/blobs/<alg>/<encoded>           immutable
  *   <root>/_catalog/<repository, %-escaped>             empty marker, one for each repository
- *   <root>/_catalog/.imported                           what others made has its markers (store_import)
+ *   <root>/_catalog/.imported                           when what others made got its markers (store_import): seconds
  *
  * What was acknowledged is there after a power cut: a function that returns OK has made it durable.
  * Several workers may share one store; nothing here relies on being the only one.
@@ -20,7 +20,6 @@
  */
 #pragma once
 
-#include <stdatomic.h>
 #include <stdint.h>
 
 #include "common/buf.h"
@@ -30,6 +29,7 @@
 #include "proto/range.h"
 
 struct histogram;
+struct pace;
 struct store;
 
 /* Which content an object has: opaque, equal only for equal content written by the same write.
@@ -158,16 +158,25 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
 		   struct error *err) MUST_CHECK;
 
 /*
- * Repositories that another tool made (zot) get their place in the catalog: looks for each index.json, once for a store; a
- * mark tells that it was done. *go_on false ends it early. *ret_found: repositories seen, 0 when there was nothing to do.
+ * Repositories that another tool made (zot) get their place in the catalog: looks for each index.json. When it is over a mark in
+ * the store says when that was, for all who share it. Where all is known that is one listing for each folder on the way, and one
+ * look for each repository; nothing is written but the mark.
  */
-bool store_import(struct store *store, const atomic_bool *go_on, uint64_t *ret_found, struct error *err) MUST_CHECK;
+struct store_import {
+	int64_t older_s;          /* only if the mark is older than this: 0 always, STORE_IMPORT_ONCE only if there is none */
+	const struct pace *pace;  /* or NULL */
+	store_catalog_f *found;   /* or NULL; the new ones, each when it is in the catalog. False ends it early */
+	void *arg;
+};
+#define STORE_IMPORT_ONCE INT64_MAX
+/* *ret_found: how many were new. */
+bool store_import(struct store *store, const struct store_import *how, uint64_t *ret_found, struct error *err) MUST_CHECK;
 
 /*
  * Temp files that killed processes left behind are removed, those of living ones, ours and others', are not, and none that is
- * younger than before_s (wall clock). Only when this worker was_killed, or nobody did it for a day. *go_on false ends it early.
+ * younger than before_s (wall clock). Only when this worker was_killed, or nobody did it for a day.
  */
-bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on, uint64_t *ret_removed,
+bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
 		 struct error *err) MUST_CHECK;
 
 /* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:

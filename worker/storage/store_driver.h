@@ -9,6 +9,8 @@
 
 #include "worker/storage/store.h"
 
+#define STORE_KEY_MAX 1024
+
 struct store_driver {
 	bool has_files; /* source() opens one */
 	void (*free)(struct store *store);
@@ -47,7 +49,7 @@ struct store_driver {
 	/* Names of folders directly under `folder` ("" or "library/"), in any order; fn false stops. */
 	bool (*folders)(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err);
 	/* Temp files that killed processes left; NULL: there are none. */
-	bool (*sweep)(struct store *store, bool was_killed, int64_t before_s, const atomic_bool *go_on, uint64_t *ret_removed,
+	bool (*sweep)(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
 		      struct error *err);
 	/* Bytes of a repository's folder, and how long its locks were waited for; NULL: not known. */
 	bool (*usage)(struct store *store, const char *folder, uint64_t *ret_bytes, struct error *err);
@@ -66,8 +68,8 @@ static inline void store_log_advance(struct store_log_place *place, uint64_t ste
 	place->at += steps;
 	place->bytes += bytes;
 }
-/* store.c: the marker of a repository in the catalog is there from now on. */
+/* store.c: the key of the marker of a repository in the catalog; it is there from now on. */
+bool store_marker_key(struct str name, char into[STORE_KEY_MAX], struct error *err) MUST_CHECK;
 bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
-#define STORE_KEY_MAX 1024
 #define STORE_CATALOG "_catalog/" /* folder of the markers */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_pool - bounded queue, threads on demand, results back on a loop.
+ * test_pool - bounded queue, threads on demand, results back on a loop; what runs in the background is in nobody's way.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,10 +8,12 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/loop.h"
 #include "common/pool.h"
 
@@ -189,6 +191,177 @@ static void test_threads_are_named_and_take_no_signals(void **state)
 	assert_int_equal(strncmp(seen.name, "pool-", 5), 0);
 }
 
+/* ---- the background ---- */
+
+static void test_a_quarter_runs_in_the_background(void **state)
+{
+	(void)state;
+	struct gate gate;
+	gate_init(&gate);
+	struct pool *pool = new_pool(8, 100);
+	assert_int_equal(pool_background(pool), 2);
+	for (int i = 0; i < 5; i++)
+		pool_push_background(pool, wait_at_gate, &gate);
+	await_waiting(&gate, 2);
+	struct pool_stats stats = pool_stats(pool);
+	assert_int_equal(stats.background.running, 2);
+	assert_int_equal(stats.background.queued, 3);
+	assert_int_equal(stats.background.threads, 2);
+	assert_int_equal(stats.running, 0);
+	open_gate(&gate);
+	pool_free(pool);
+	assert_int_equal(gate.done, 5);
+}
+
+static void test_no_job_waits_for_one_in_the_background(void **state)
+{
+	(void)state;
+	struct gate background, gate;
+	gate_init(&background);
+	gate_init(&gate);
+	struct pool *pool = new_pool(2, 100);
+	assert_int_equal(pool_background(pool), 1);
+	for (int i = 0; i < 3; i++)
+		pool_push_background(pool, wait_at_gate, &background);
+	await_waiting(&background, 1);
+	/* The whole size is theirs. */
+	for (int i = 0; i < 2; i++)
+		assert_true(pool_submit(pool, wait_at_gate, &gate));
+	await_waiting(&gate, 2);
+	assert_int_equal(pool_stats(pool).running, 2);
+	open_gate(&gate);
+	open_gate(&background);
+	pool_free(pool);
+	assert_int_equal(background.done, 3);
+}
+
+struct moment {
+	_Atomic int64_t at_ms;
+};
+
+static void note_when(void *arg)
+{
+	atomic_store(&((struct moment *)arg)->at_ms, clock_ms());
+}
+
+static void await_moment(struct moment *moment)
+{
+	while (!atomic_load(&moment->at_ms))
+		(void)sched_yield();
+}
+
+static void test_the_background_waits_for_others_but_not_for_ever(void **state)
+{
+	(void)state;
+	struct gate gate;
+	gate_init(&gate);
+	struct pool *pool = new_pool(1, 100);
+	struct moment ran = { 0 };
+	assert_true(pool_submit(pool, wait_at_gate, &gate));
+	await_waiting(&gate, 1);
+	assert_true(pool_submit(pool, wait_at_gate, &gate));
+	int64_t pushed = clock_ms();
+	pool_push_background(pool, note_when, &ran);
+	await_moment(&ran);
+	assert_true(atomic_load(&ran.at_ms) - pushed >= POOL_PATIENCE_MS - 1);
+	assert_int_equal(pool_stats(pool).queued, 1);
+	open_gate(&gate);
+	pool_free(pool);
+}
+
+static void test_the_background_begins_when_nobody_waits_any_more(void **state)
+{
+	(void)state;
+	struct gate first, second;
+	gate_init(&first);
+	gate_init(&second);
+	struct pool *pool = new_pool(1, 100);
+	struct moment ran = { 0 };
+	assert_true(pool_submit(pool, wait_at_gate, &first));
+	await_waiting(&first, 1);
+	assert_true(pool_submit(pool, wait_at_gate, &second));
+	pool_push_background(pool, note_when, &ran);
+	open_gate(&first);
+	await_moment(&ran);
+	open_gate(&second);
+	pool_free(pool);
+}
+
+struct walk {
+	struct pool *pool;
+	struct moment ended; /* of whom it gives way to */
+	atomic_int turns;
+};
+
+static void walk_until_the_other_ended(void *arg)
+{
+	struct walk *walk = arg;
+	while (!atomic_load(&walk->ended.at_ms)) {
+		atomic_fetch_add(&walk->turns, 1);
+		pool_give_way(walk->pool);
+	}
+}
+
+/* One place, and two that need it. */
+static void test_one_that_gives_way_goes_on_behind_the_others(void **state)
+{
+	(void)state;
+	struct walk walk = { .pool = new_pool(2, 100) };
+	pool_push_background(walk.pool, walk_until_the_other_ended, &walk);
+	while (!atomic_load(&walk.turns))
+		(void)sched_yield();
+	pool_push_background(walk.pool, note_when, &walk.ended);
+	pool_free(walk.pool);
+	assert_true(atomic_load(&walk.ended.at_ms) != 0);
+}
+
+/* As many as may keep their threads. */
+static void test_many_give_way_to_each_other(void **state)
+{
+	(void)state;
+	struct walk walk = { .pool = new_pool(2, 100) };
+	for (int i = 0; i < 2 * POOL_PARKED_MAX; i++)
+		pool_push_background(walk.pool, walk_until_the_other_ended, &walk);
+	while (pool_stats(walk.pool).background.threads < POOL_PARKED_MAX + 1)
+		(void)sched_yield();
+	int turns = atomic_load(&walk.turns);
+	while (atomic_load(&walk.turns) < turns + 1000)
+		(void)sched_yield();
+	assert_int_equal(pool_stats(walk.pool).background.threads, POOL_PARKED_MAX + 1);
+	atomic_store(&walk.ended.at_ms, 1);
+	pool_free(walk.pool);
+}
+
+struct pusher {
+	struct pool *pool;
+	atomic_int done;
+};
+
+static void count_one(void *arg)
+{
+	atomic_fetch_add(&((struct pusher *)arg)->done, 1);
+}
+
+static void push_more(void *arg)
+{
+	struct pusher *pusher = arg;
+	for (int i = 0; i < 5; i++) {
+		pool_push(pusher->pool, count_one, pusher);
+		pool_give_way(pusher->pool);
+	}
+	count_one(arg);
+}
+
+static void test_free_runs_the_background_and_what_it_pushes(void **state)
+{
+	(void)state;
+	struct pusher pusher = { .pool = new_pool(4, 1) };
+	for (int i = 0; i < 200; i++)
+		pool_push_background(pusher.pool, push_more, &pusher);
+	pool_free(pusher.pool);
+	assert_int_equal(atomic_load(&pusher.done), 200 * 6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +370,13 @@ int main(void)
 		cmocka_unit_test(test_results_come_back_on_the_loop),
 		cmocka_unit_test(test_free_runs_what_jobs_push),
 		cmocka_unit_test(test_threads_are_named_and_take_no_signals),
+		cmocka_unit_test(test_a_quarter_runs_in_the_background),
+		cmocka_unit_test(test_no_job_waits_for_one_in_the_background),
+		cmocka_unit_test(test_the_background_waits_for_others_but_not_for_ever),
+		cmocka_unit_test(test_the_background_begins_when_nobody_waits_any_more),
+		cmocka_unit_test(test_one_that_gives_way_goes_on_behind_the_others),
+		cmocka_unit_test(test_many_give_way_to_each_other),
+		cmocka_unit_test(test_free_runs_the_background_and_what_it_pushes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,13 @@ static struct usage_report sample(void)
 		.repositories_len = 1,
 		.demands = demands,
 		.demands_len = 1,
-		.stats = { .rate = 12.5, .requests = 100, .p99_us = 2500, .spool_bytes = 1 } };
+		.stats = { .rate = 12.5,
+			.requests = 100,
+			.p99_us = 2500,
+			.spool_bytes = 1,
+			.chores = 2,
+			.chore = "fifteen letters",
+			.chore_ms = 3 } };
 }
 
 static bool parses(const char *text, struct error *err)
@@ -120,6 +126,10 @@ static void a_push_survives(void **state)
 	assert_true(got.stats.rate > 12.49 && got.stats.rate < 12.51);
 	assert_int_equal(got.stats.p99_us, 2500);
 	assert_int_equal(got.stats.spool_bytes, 1);
+	assert_int_equal(got.stats.chores, 2);
+	assert_string_equal(got.stats.chore, "fifteen letters");
+	assert_int_equal(got.stats.chore_ms, 3);
+	assert_int_equal(got.stats.chore_failures, 0);
 }
 
 static void an_answer_survives(void **state)
@@ -229,6 +239,8 @@ static void wrong_types_are_refused(void **state)
 	refused("{" WHO ",\"usage\":[7]}", "usage: [0]", "object");
 	refused("{" WHO ",\"stats\":[]}", "stats", "object");
 	refused("{" WHO ",\"stats\":{\"rate_milli\":true}}", "stats: rate_milli", "whole number");
+	refused("{" WHO ",\"stats\":{\"chore\":7}}", "stats: chore", "text");
+	refused("{" WHO ",\"stats\":{\"chore\":\"sixteen letters!\"}}", "stats: chore", "16 bytes");
 	refused("{" WHO
 		",\"demands\":[{\"apikey\":\"a\",\"day\":\"2026-11-20\"},{\"apikey\":\"b\",\"day\":\"x\"}]}",
 		"demands: [1]", "day");

@@ -24,6 +24,7 @@
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot_new.h"
+#include "worker/chores/chores.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/front.h"
@@ -385,7 +386,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->member = (struct ring_member){ how->self, rig->url, true };
 	front_rig_snapshot(rig, how, 5);
 	front_rig_storage(rig, how);
-	uploads_start(front->registry->uploads, rig->http.loop);
+	front->chores = chores_new(rig->http.loop, rig->pool, NULL, NULL);
 	rig_run(&rig->http);
 	return rig;
 }
@@ -395,11 +396,11 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 	struct registry *registry = rig->front.registry;
 
 	rig_halt(&rig->http);
-	uploads_stop(registry->uploads);
 	http_server_free(rig->http.server);
 	registry_stop(registry);
 	pool_free(rig->pool);
 	loop_turn(rig->http.loop, 0);
+	chores_free(rig->front.chores);
 	registry_free(registry);
 	http_client_free(rig->http.client);
 	loop_free(rig->http.loop);

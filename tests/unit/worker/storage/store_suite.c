@@ -18,6 +18,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/http_client.h"
+#include "worker/storage/pace.h"
 #include "worker/storage/store_driver.h"
 
 #define WRITERS   8
@@ -475,9 +476,16 @@ static void leave(struct store *store, const char *key)
 	OK(store->driver->put(store, key, &digest, STR("{}"), &failure));
 }
 
+static bool not_now(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
 static void imports_what_others_made(void **state)
 {
-	const atomic_bool on = true, off = false;
+	static const struct pace never = { not_now, NULL };
+	const struct store_import on = { .older_s = STORE_IMPORT_ONCE }, off = { .pace = &never };
 	uint64_t found = 9;
 
 	leave(*state, "lib/app/index.json");
@@ -496,6 +504,121 @@ static void imports_what_others_made(void **state)
 	assert_int_equal(found, 0);
 	create(*state, "new");
 	expect_catalog(*state, NULL, 10, 99, "alone lib/app lib/app/deeper/still new ", false);
+}
+
+static void imports_what_came_later(void **state)
+{
+	const struct store_import hourly = { .older_s = 3600 }, now = { .older_s = 0 };
+	const struct digest digest = digest_of(HASH_SHA256, STR(""));
+	struct store *store = *state;
+	uint64_t found = 9;
+
+	leave(store, "first/index.json");
+	OK(store_import(store, &hourly, &found, &failure));
+	assert_int_equal(found, 1);
+	leave(store, "first/nested/index.json");
+	leave(store, "other/late/index.json");
+	OK(store_import(store, &hourly, &found, &failure));
+	assert_int_equal(found, 0);
+	OK(store_import(store, &now, &found, &failure));
+	assert_int_equal(found, 2);
+	expect_catalog(store, NULL, 10, 99, "first first/nested other/late ", false);
+	/* The mark of a version before this one is one of long ago. */
+	assert_int_equal(
+		store->driver->put_if(store, "_catalog/.imported", STR(""), NULL, NULL, &failure), STORE_OK);
+	leave(store, "again/index.json");
+	OK(store_import(store, &hourly, &found, &failure));
+	assert_int_equal(found, 1);
+	OK(store->driver->put(store, "_catalog/.junk", &digest, STR(""), &failure));
+	expect_catalog(store, NULL, 10, 99, "again first first/nested other/late ", false);
+}
+
+static bool take_one(void *arg, struct str name)
+{
+	assert_true(str_is(name, "a") || str_is(name, "b"));
+	++*(int *)arg;
+	return false;
+}
+
+/* Who finds is told each, and may have enough. */
+static void an_import_may_end_early(void **state)
+{
+	int told = 0;
+	const struct store_import some = { .found = take_one, .arg = &told };
+	const struct store_import once = { .older_s = STORE_IMPORT_ONCE };
+	uint64_t found = 9;
+
+	leave(*state, "a/index.json");
+	leave(*state, "b/index.json");
+	OK(store_import(*state, &some, &found, &failure));
+	assert_int_equal(told, 1);
+	assert_int_equal(found, 1);
+	/* It left no mark. */
+	OK(store_import(*state, &once, &found, &failure));
+	assert_int_equal(found, 1);
+	expect_catalog(*state, NULL, 10, 99, "a b ", false);
+}
+
+/* ---- what it costs ---- */
+
+static struct {
+	struct store_driver driver;
+	const struct store_driver *real;
+	unsigned looks, lists, writes;
+} meter;
+
+static bool count_size(struct store *store, const char *key, uint64_t *ret_size, struct error *err)
+{
+	meter.looks++;
+	return meter.real->size(store, key, ret_size, err);
+}
+
+static bool count_folders(
+	struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err)
+{
+	meter.lists++;
+	return meter.real->folders(store, folder, fn, arg, err);
+}
+
+static bool count_put(struct store *store, const char *key, const struct digest *digest, struct str bytes,
+	struct error *err)
+{
+	meter.writes++;
+	return meter.real->put(store, key, digest, bytes, err);
+}
+
+static void import_metered(struct store *store, int64_t older_s)
+{
+	const struct store_import how = { .older_s = older_s };
+	uint64_t found;
+
+	meter.looks = meter.lists = meter.writes = 0;
+	meter.real = store->driver;
+	meter.driver = *store->driver;
+	meter.driver.size = count_size;
+	meter.driver.folders = count_folders;
+	meter.driver.put = count_put;
+	store->driver = &meter.driver;
+	OK(store_import(store, &how, &found, &failure));
+	store->driver = meter.real;
+}
+
+static void an_import_is_cheap_where_all_is_known(void **state)
+{
+	leave(*state, "team/one/index.json");
+	leave(*state, "team/one/blobs/sha256/aa");
+	leave(*state, "team/two/index.json");
+	import_metered(*state, 0);
+	/* A marker and an index.json of team, one and two; the root and these. */
+	assert_int_equal(meter.looks, 6);
+	assert_int_equal(meter.lists, 4);
+	assert_int_equal(meter.writes, 2);
+	import_metered(*state, 0);
+	assert_int_equal(meter.looks, 4);
+	assert_int_equal(meter.lists, 4);
+	assert_int_equal(meter.writes, 0);
+	import_metered(*state, 3600);
+	assert_int_equal(meter.looks + meter.lists + meter.writes, 0);
 }
 
 /* ---- start and health ---- */
@@ -531,6 +654,9 @@ int store_suite_run(store_suite_open_f *open)
 		TEST(catalog_is_in_byte_order),
 		TEST(catalog_after_anything),
 		TEST(imports_what_others_made),
+		TEST(imports_what_came_later),
+		TEST(an_import_may_end_early),
+		TEST(an_import_is_cheap_where_all_is_known),
 		TEST(probe),
 	};
 

@@ -18,6 +18,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "tests/unit/remove_tree.h"
+#include "worker/storage/pace.h"
 #include "worker/storage/spool.h"
 
 #define LIMIT   1000
@@ -215,7 +216,6 @@ static char *in_top(const char *name)
 
 static void spools_of_the_dead_are_emptied(void **state)
 {
-	static const atomic_bool go_on = true;
 	struct spool_file *alive = NULL;
 	uint64_t removed = 0;
 
@@ -223,20 +223,26 @@ static void spools_of_the_dead_are_emptied(void **state)
 	OK(file_make_folders(in_top("dead"), 0700, &failure));
 	OK(file_write_durable(in_top("dead/a.upload"), STR("left"), 0600, &failure));
 	OK(file_write_durable(in_top("dead/notes.txt"), STR("not ours"), 0600, &failure));
-	OK(spool_sweep(top, &go_on, &removed, &failure));
+	OK(spool_sweep(top, NULL, &removed, &failure));
 	assert_int_equal(removed, 1);
 	assert_int_equal(access(alive->path, F_OK), 0);
 	assert_int_equal(access(in_top("dead/notes.txt"), F_OK), 0);
 	spool_file_free(alive);
-	OK(spool_sweep(in_top("absent"), &go_on, &removed, &failure));
+	OK(spool_sweep(in_top("absent"), NULL, &removed, &failure));
+}
+
+static bool may_sweep(void *arg)
+{
+	return atomic_load((atomic_bool *)arg);
 }
 
 static void *sweep_on(void *arg)
 {
+	const struct pace pace = { may_sweep, arg };
 	uint64_t removed;
 
 	while (atomic_load((atomic_bool *)arg))
-		CHECK(spool_sweep(top, arg, &removed, NULL));
+		CHECK(spool_sweep(top, &pace, &removed, NULL));
 	return NULL;
 }
 

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/file.h>
@@ -24,6 +25,7 @@
 #include "common/file.h"
 #include "tests/unit/remove_tree.h"
 #include "tests/unit/worker/storage/store_suite.h"
+#include "worker/storage/pace.h"
 
 #define KILLS      30
 #define OTHER_DISK "/dev/shm"
@@ -484,10 +486,9 @@ static void write_aged(const char *key, int64_t age_s)
 
 static uint64_t sweep(struct store *store, bool was_killed)
 {
-	static const atomic_bool go_on = true;
 	uint64_t removed;
 
-	OK(store_sweep(store, was_killed, clock_wall_s(), &go_on, &removed, &failure));
+	OK(store_sweep(store, was_killed, clock_wall_s(), NULL, &removed, &failure));
 	return removed;
 }
 
@@ -529,14 +530,20 @@ struct sweeper {
 	_Atomic uint64_t removed;
 };
 
+static bool may_sweep(void *arg)
+{
+	return atomic_load((atomic_bool *)arg);
+}
+
 static void *sweep_all(void *arg)
 {
 	struct sweeper *sweeper = arg;
+	const struct pace pace = { may_sweep, &sweeper->go_on };
 
 	/* As if everything were older than the process: only the locks are left. */
 	while (atomic_load(&sweeper->go_on)) {
 		uint64_t removed;
-		CHECK(store_sweep(sweeper->store, true, INT64_MAX, &sweeper->go_on, &removed, NULL));
+		CHECK(store_sweep(sweeper->store, true, INT64_MAX, &pace, &removed, NULL));
 		atomic_fetch_add(&sweeper->removed, removed);
 	}
 	return NULL;

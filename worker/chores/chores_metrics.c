@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "common/metrics.h"
+#include "worker/chores/chores.h"
+
+struct rows {
+	struct chore_stats at[CHORES_MAX];
+	size_t len;
+};
+
+typedef uint64_t figure_f(const struct chore_stats *stats);
+
+static uint64_t runs_of(const struct chore_stats *stats)
+{
+	return stats->runs;
+}
+
+static uint64_t failures_of(const struct chore_stats *stats)
+{
+	return stats->failures;
+}
+
+static uint64_t milliseconds_of(const struct chore_stats *stats)
+{
+	return stats->worked_us / 1000;
+}
+
+static uint64_t end_of(const struct chore_stats *stats)
+{
+	return (uint64_t)stats->ended_s;
+}
+
+static uint64_t is_running(const struct chore_stats *stats)
+{
+	return stats->state == CHORE_RUNNING;
+}
+
+/* One family: each chore's figure. */
+static void put(const struct rows *rows, struct buf *into, const char *name, const char *type,
+	const char *help, figure_f *figure)
+{
+	char labels[64];
+
+	for (size_t i = 0; i < rows->len; i++) {
+		(void)snprintf(labels, sizeof(labels), "chore=\"%s\"", rows->at[i].name);
+		metrics_put(into, name, type, i ? NULL : help, labels, figure(&rows->at[i]));
+	}
+}
+
+/* zot's words: ready to make tasks, waiting for its time, done for good. */
+static void put_generators(const struct rows *rows, struct buf *into)
+{
+	uint64_t by_state[] = {
+		[CHORE_WAITING] = 0, [CHORE_READY] = 0, [CHORE_RUNNING] = 0, [CHORE_OVER] = 0
+	};
+
+	for (size_t i = 0; i < rows->len; i++)
+		by_state[rows->at[i].state]++;
+	metrics_put(
+		into, "zot_scheduler_generators_total", "counter", "Chores of this worker.", "", rows->len);
+	metrics_put(into, "zot_scheduler_generators_status", "gauge",
+		"Chores by state: ready (due, or running), waiting for their time, done (those that run "
+		"once).",
+		"priority=\"low\",state=\"ready\"", by_state[CHORE_READY] + by_state[CHORE_RUNNING]);
+	metrics_put(into, "zot_scheduler_generators_status", "gauge", NULL,
+		"priority=\"low\",state=\"waiting\"", by_state[CHORE_WAITING]);
+	metrics_put(into, "zot_scheduler_generators_status", "gauge", NULL, "priority=\"low\",state=\"done\"",
+		by_state[CHORE_OVER]);
+}
+
+void chores_metrics(struct chores *chores, struct buf *into)
+{
+	struct rows rows;
+
+	rows.len = chores_stats(chores, rows.at);
+	put_generators(&rows, into);
+	put(&rows, into, "zot_chore_runs_total", "counter", "Runs of each chore that have ended.", runs_of);
+	put(&rows, into, "zot_chore_failures_total", "counter", "Of these, runs that failed.", failures_of);
+	put(&rows, into, "zot_chore_milliseconds_total", "counter",
+		"Time that these runs took, with what they waited for others.", milliseconds_of);
+	put(&rows, into, "zot_chore_running", "gauge", "1: the chore runs.", is_running);
+	put(&rows, into, "zot_chore_last_end_seconds", "gauge",
+		"When the last run ended, by the wall clock; 0: none has.", end_of);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/chores/trim_chore.h"
+
+#include <malloc.h>
+
+#define EVERY_MS 1000
+#define LEAST    512 /* connections gone, from which on it is worth looking for free pages */
+
+static bool run(struct chore_turn *turn, void *arg, struct error *err)
+{
+	struct trim_chore *trim = arg;
+	uint64_t open = trim->count(trim->arg);
+
+	(void)turn;
+	(void)err;
+	if (trim->most > LEAST && open < trim->most / 2) {
+		(void)malloc_trim(0);
+		trim->most = open;
+	}
+	if (open > trim->most)
+		trim->most = open;
+	return true;
+}
+
+void trim_chore_add(struct chores *chores, struct trim_chore *trim)
+{
+	chores_add(chores, &(struct chore){ "trim", EVERY_MS, EVERY_MS, run, trim });
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/housework.h"
+
+#include "common/check.h"
+#include "common/http_server.h"
+#include "worker/chores/expire_chore.h"
+#include "worker/chores/fold_chore.h"
+#include "worker/chores/import_chore.h"
+#include "worker/chores/sweep_chore.h"
+#include "worker/chores/trim_chore.h"
+#include "worker/registry/registry.h"
+#include "worker/storage/spool.h"
+#include "worker/worker.h"
+
+struct housework {
+	struct import_chore import;
+	struct sweep_chore sweep;
+	struct trim_chore trim;
+	struct buf spools; /* folder */
+};
+
+static uint64_t count_connections(void *arg)
+{
+	const struct front *front = arg;
+	uint64_t open = 0;
+
+	for (unsigned i = 0; i < front->loops_len; i++)
+		open += http_server_stats(front->loops[i].server).connections;
+	return open;
+}
+
+static struct chores_load load_of(void *arg)
+{
+	const struct front *front = arg;
+	struct chores_load load = { .open = front_open_requests(front) };
+
+	for (unsigned i = 0; i < front->loops_len; i++)
+		load.begun += counter_get(&front->loops[i].counters.http_begun_total);
+	return load;
+}
+
+static struct import_chore import_of(const struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+
+	return (struct import_chore){ .store = worker->store,
+		.every_ms = s->s3_bucket ? s->s3_import_every_ms : s->import_every_ms,
+		.by_mark = s->s3_bucket != NULL };
+}
+
+static struct sweep_chore sweep_of(const struct worker *worker, struct buf *spools, int64_t started_s)
+{
+	bool has_spools = worker_spools_folder(worker->settings, spools);
+
+	return (struct sweep_chore){ .store = worker->store,
+		.was_killed = spool_was_left(worker->spool),
+		.before_s = started_s,
+		.spools = has_spools ? buf_text(spools) : NULL };
+}
+
+static void add_rows(struct housework *work, struct worker *worker, struct chores *chores)
+{
+	struct registry *registry = worker->front.registry;
+
+	fold_chore_add(chores, registry->indexes);
+	trim_chore_add(chores, &work->trim);
+	expire_chore_add(chores, registry->uploads);
+	import_chore_add(chores, &work->import);
+	sweep_chore_add(chores, &work->sweep);
+}
+
+struct housework *housework_start(struct worker *worker, int64_t started_s)
+{
+	struct housework *work = xnew(struct housework);
+	struct chores *chores =
+		chores_new(worker->front.loops[0].loop, worker->pool, load_of, &worker->front);
+
+	work->spools = buf_limit(4096);
+	work->import = import_of(worker);
+	work->sweep = sweep_of(worker, &work->spools, started_s);
+	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
+	add_rows(work, worker, chores);
+	chores_start(chores);
+	worker->front.chores = chores;
+	return work;
+}
+
+void housework_free(struct housework *work)
+{
+	if (!work)
+		return;
+	buf_fini(&work->spools);
+	free(work);
+}
