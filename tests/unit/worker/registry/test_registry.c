@@ -2,23 +2,10 @@
 /*
  * What a registry does without any HTTP: a chore puts, mounts and deletes images, and who watches hears of each change.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/unit/worker/registry/registry_rig.h"
 
-#include <stdlib.h>
-
-#include "common/check.h"
-#include "common/file.h"
 #include "common/latch.h"
-#include "common/pool.h"
-#include "tests/unit/remove_tree.h"
 #include "worker/registry/manifest_cache.h"
-#include "worker/registry/registry.h"
-#include "worker/storage/spool.h"
-#include "worker/storage/store.h"
 
 #define SEEN_MAX 32
 
@@ -30,21 +17,10 @@ struct seen {
 };
 
 struct world {
-	char folder[64], spool_folder[96];
-	struct pool *pool;
-	struct store *store;
-	struct spool *spool;
-	struct registry *registry;
+	struct registry_rig rig;
 	struct seen seen[SEEN_MAX];
 	size_t seen_len;
 };
-
-static int64_t trust(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 60000;
-}
 
 static void on_event(void *arg, const struct index_event *event)
 {
@@ -63,26 +39,9 @@ static void on_event(void *arg, const struct index_event *event)
 static int setup(void **state)
 {
 	struct world *world = xnew(struct world);
-	struct registry_settings settings = { .self = "here",
-		.trust = trust,
-		.index_cache_bytes = 8 * 1024 * 1024,
-		.manifest_cache_bytes = 8 * 1024 * 1024,
-		.uploads = { .sessions = 8, .sessions_each = 8, .files = 8, .share = 100 },
-		.options = { .require_blobs = true } };
-	struct error err;
 
-	(void)snprintf(world->folder, sizeof(world->folder), "/tmp/test-registry.XXXXXX");
-	assert_non_null(mkdtemp(world->folder));
-	(void)snprintf(world->spool_folder, sizeof(world->spool_folder), "%s/.spool", world->folder);
-	assert_true(pool_new(&world->pool, 2, 100, &err));
-	assert_true(store_fs_open(&world->store, world->folder, &err));
-	assert_true(file_make_folders(world->spool_folder, 0700, &err));
-	assert_true(spool_open(&world->spool, world->spool_folder, 1 << 30, true, &err));
-	settings.pool = world->pool;
-	settings.store = world->store;
-	settings.spool = world->spool;
-	world->registry = registry_new(&settings);
-	registry_watch(world->registry, on_event, world);
+	registry_rig_open(&world->rig);
+	registry_watch(world->rig.registry, on_event, world);
 	*state = world;
 	return 0;
 }
@@ -91,12 +50,7 @@ static int teardown(void **state)
 {
 	struct world *world = *state;
 
-	registry_stop(world->registry);
-	pool_free(world->pool);
-	registry_free(world->registry);
-	spool_free(world->spool);
-	store_free(world->store);
-	assert_true(remove_tree(world->folder));
+	registry_rig_close(&world->rig);
 	free(world);
 	return 0;
 }
@@ -120,57 +74,8 @@ static void in_pool(struct world *world, void (*run)(struct world *world))
 {
 	struct chore chore = { .run = run, .world = world, .done = LATCH_INIT };
 
-	assert_true(pool_submit(world->pool, run_chore, &chore));
+	assert_true(pool_submit(world->rig.pool, run_chore, &chore));
 	latch_wait(&chore.done);
-}
-
-static struct digest put_blob(struct world *world, const char *name, struct str bytes)
-{
-	struct digest digest = digest_of(HASH_SHA256, bytes);
-	struct upload *upload;
-	struct error err;
-	bool over;
-
-	assert_true(uploads_open(
-		world->registry->uploads, STR("a chore"), str_of(name), HASH_SHA256, &upload, &err));
-	hasher_add(upload->hasher, bytes.at, bytes.len);
-	assert_true(upload_append(upload, bytes.at, bytes.len, &err));
-	if (!registry_finish(world->registry, upload, &digest, &over, &err))
-		fail_msg("%s", err.text);
-	assert_true(over);
-	return digest;
-}
-
-#define CONFIG STR("{}")
-#define LAYER  STR("layer")
-
-static void format_image(struct buf *into)
-{
-	struct digest config = digest_of(HASH_SHA256, CONFIG), layer = digest_of(HASH_SHA256, LAYER);
-	char config_text[DIGEST_TEXT_SIZE], layer_text[DIGEST_TEXT_SIZE];
-
-	digest_format(&config, config_text);
-	digest_format(&layer, layer_text);
-	buf_format(into,
-		"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
-		"\"config\":{\"mediaType\":\"application/"
-		"vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":2},"
-		"\"layers\":[{\"mediaType\":\"application/"
-		"vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":5}]}",
-		config_text, layer_text);
-}
-
-static bool put_image(struct world *world, const char *name, const char *tag, struct registry_push *push)
-{
-	AUTO_FINI(buf) bytes = buf_limit(4096);
-	struct error err;
-
-	format_image(&bytes);
-	push->name = name;
-	push->tags = &tag;
-	push->tags_len = 1;
-	push->bytes = buf_str(&bytes);
-	return registry_put_wait(world->registry, push, &err);
 }
 
 static bool has_tag(struct world *world, const char *name, const char *tag)
@@ -178,7 +83,7 @@ static bool has_tag(struct world *world, const char *name, const char *tag)
 	AUTO(index) *index = NULL;
 	struct error err;
 
-	return registry_index(world->registry, str_of(name), &index, &err) &&
+	return registry_index(world->rig.registry, str_of(name), &index, &err) &&
 	       index_find_tag(index, str_of(tag));
 }
 
@@ -195,24 +100,24 @@ static void put_and_delete(struct world *world)
 	struct error err;
 	bool needed;
 
-	struct digest layer = put_blob(world, "app", LAYER);
-	(void)put_blob(world, "app", CONFIG);
-	assert_true(put_image(world, "app", "v1", &push));
+	struct digest layer = put_blob(&world->rig, "app", LAYER);
+	(void)put_blob(&world->rig, "app", CONFIG);
+	assert_true(put_image(&world->rig, "app", "v1", &push));
 	assert_true(has_tag(world, "app", "v1"));
-	assert_true(registry_manifest(world->registry, STR("app"), &push.stored, &body, &err));
+	assert_true(registry_manifest(world->rig.registry, STR("app"), &push.stored, &body, &err));
 	manifest_body_free(body);
 
 	/* What an image needs stays; what nobody names goes. */
 	assert_false(registry_delete_blob(
-		world->registry, "app", &layer, &(struct registry_call){ 0 }, &needed, &err));
+		world->rig.registry, "app", &layer, &(struct registry_call){ 0 }, &needed, &err));
 	assert_true(needed);
-	assert_true(registry_delete_wait(world->registry, &removal, &err));
+	assert_true(registry_delete_wait(world->rig.registry, &removal, &err));
 	assert_false(has_tag(world, "app", "v1"));
 	removal.reference = (struct reference){ .is_digest = true, .digest = push.stored };
-	assert_true(registry_delete_wait(world->registry, &removal, &err));
+	assert_true(registry_delete_wait(world->rig.registry, &removal, &err));
 	assert_true(registry_delete_blob(
-		world->registry, "app", &layer, &(struct registry_call){ 0 }, &needed, &err));
-	assert_false(registry_delete_wait(world->registry, &removal, &err));
+		world->rig.registry, "app", &layer, &(struct registry_call){ 0 }, &needed, &err));
+	assert_false(registry_delete_wait(world->rig.registry, &removal, &err));
 	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
 }
 
@@ -225,14 +130,14 @@ static void put_what_lacks(struct world *world)
 {
 	struct registry_push push = by_chore();
 
-	assert_false(put_image(world, "app", "v1", &push));
+	assert_false(put_image(&world->rig, "app", "v1", &push));
 	assert_string_equal(push.err.code, "MANIFEST_BLOB_UNKNOWN");
-	(void)put_blob(world, "app", LAYER);
-	(void)put_blob(world, "app", CONFIG);
+	(void)put_blob(&world->rig, "app", LAYER);
+	(void)put_blob(&world->rig, "app", CONFIG);
 	push = (struct registry_push){ .may_create = true };
-	assert_true(put_image(world, "app", "v1", &push));
+	assert_true(put_image(&world->rig, "app", "v1", &push));
 	push = (struct registry_push){ .may_create = true };
-	assert_false(put_image(world, "app", "v1", &push));
+	assert_false(put_image(&world->rig, "app", "v1", &push));
 	assert_string_equal(push.err.code, "DENIED");
 }
 
@@ -249,8 +154,8 @@ static bool may_read_app(void *arg, struct str name)
 
 static void mount_blobs(struct world *world)
 {
-	struct digest layer = put_blob(world, "app", LAYER);
-	struct registry *registry = world->registry;
+	struct digest layer = put_blob(&world->rig, "app", LAYER);
+	struct registry *registry = world->rig.registry;
 
 	assert_false(registry_mount(registry, STR("two"), &layer, STR("secret"), may_read_app, NULL));
 	assert_true(registry_mount(registry, STR("two"), &layer, STR("app"), may_read_app, NULL));
@@ -267,13 +172,13 @@ static void put_tags(struct world *world)
 	struct registry_removal removal = { .name = "app", .reference = { .tag = "v1" } };
 	struct error err;
 
-	(void)put_blob(world, "app", LAYER);
-	(void)put_blob(world, "app", CONFIG);
+	(void)put_blob(&world->rig, "app", LAYER);
+	(void)put_blob(&world->rig, "app", CONFIG);
 	for (unsigned i = 0; i < 3; i++) {
 		struct registry_push push = by_chore();
-		assert_true(put_image(world, "app", i < 1 ? "v1" : "v2", &push));
+		assert_true(put_image(&world->rig, "app", i < 1 ? "v1" : "v2", &push));
 	}
-	assert_true(registry_delete_wait(world->registry, &removal, &err));
+	assert_true(registry_delete_wait(world->rig.registry, &removal, &err));
 }
 
 /* The third push changed nothing. */
