@@ -24,7 +24,7 @@
 #include "worker/auth/rate_limit.h"
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster_new.h"
-#include "worker/cluster/usage_priv.h"
+#include "worker/cluster/usage_new.h"
 #include "worker/front/audit.h"
 #include "worker/front/front.h"
 #include "worker/housework.h"
@@ -55,7 +55,6 @@
 
 struct worker_process {
 	struct worker worker; /* first */
-	struct loop_timer beats[LOOPS_MAX];
 	struct housework *housework;
 	int64_t started_s; /* wall clock */
 	pthread_t threads[LOOPS_MAX];
@@ -325,7 +324,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	if (!loop_new(&own->loop, name, err))
 		return false;
 	loop_set_index(own->loop, at);
-	worker->front.usage->loops[at].loop = own->loop;
+	usage_set_loop(worker->front.usage, at, own->loop);
 	return (!calls_others(worker->settings) || http_client_new(&own->client, own->loop, &client, err)) &&
 	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
@@ -362,10 +361,9 @@ static void start_threads(struct worker_process *process)
 static void on_beat(void *arg)
 {
 	struct front_loop *own = arg;
-	struct worker_process *process = (struct worker_process *)own->front;
 
 	__atomic_store_n(&own->beat_ms, clock_ms(), __ATOMIC_RELAXED);
-	loop_timer_start(own->loop, &process->beats[loop_index(own->loop)], BEAT_EVERY_MS, on_beat, own);
+	loop_timer_start(own->loop, &own->beat, BEAT_EVERY_MS, on_beat, own);
 }
 
 static void start_cluster(struct worker *worker)
@@ -421,10 +419,9 @@ static void do_stop(void *arg)
 {
 	struct front_loop *own = arg;
 
-	if (loop_index(own->loop) == 0) {
+	if (loop_index(own->loop) == 0)
 		cluster_stop(own->front->cluster);
-	}
-	loop_timer_stop(own->loop, &((struct worker_process *)own->front)->beats[loop_index(own->loop)]);
+	loop_timer_stop(own->loop, &own->beat);
 	loop_stop(own->loop);
 }
 

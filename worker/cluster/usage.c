@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "worker/cluster/ceiling_writer.h"
+#include "worker/cluster/usage_new.h"
 #include "worker/cluster/usage_priv.h"
 
 bool usage_new(struct usage **ret_usage, unsigned loops_len, bool on, struct error *err)
@@ -26,6 +27,12 @@ bool usage_new(struct usage **ret_usage, unsigned loops_len, bool on, struct err
 	usage->quotas = quotas_new();
 	*ret_usage = usage;
 	return true;
+}
+
+void usage_set_loop(struct usage *usage, unsigned at, struct loop *loop)
+{
+	CHECK(at < usage->loops_len);
+	usage->loops[at].loop = loop;
 }
 
 void usage_free(struct usage *usage)

@@ -32,8 +32,5 @@ struct usage {
 	struct ceiling_writer *writer; /* set by report_start() */
 };
 
-bool usage_new(struct usage **ret_usage, unsigned loops_len, bool on, struct error *err) MUST_CHECK;
-void usage_free(struct usage *usage);
-AUTO_DEFINE(usage)
 /* Thread  any. */
 void usage_see_to(struct usage *usage, struct quotas_need need);

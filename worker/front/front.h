@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "common/http_server.h"
+#include "common/loop.h"
 #include "common/metrics.h"
 #include "worker/front/traffic.h"
 #include "worker/oci/oci_ask.h"
@@ -25,7 +26,6 @@ struct auth;
 struct chores;
 struct cluster;
 struct http_client;
-struct loop;
 struct proxies;
 struct rate_limit;
 struct registry;
@@ -47,6 +47,7 @@ struct front_loop {
 	struct oci_counters oci_counters;
 	struct traffic traffic;
 	unsigned delays; /* refused logins whose answer is held back */
+	struct loop_timer beat;
 	int64_t beat_ms; /* when this loop turned last, give or take a second; others look */
 };
 
