@@ -89,23 +89,38 @@ static void check_secret(const struct worker_settings *s, struct buf *errors)
 			how);
 }
 
-static void check_cluster(const struct worker_settings *s, struct buf *errors)
+static void check_led(const struct worker_settings *s, struct buf *errors)
 {
-	if (s->mode == MODE_LEADER)
-		say(errors, "CLUSTER_MODE: this is zot-worker; \"leader\" is for zot-leader. Use \"worker\", "
-			    "or \"off\"");
-	if (s->mode == MODE_WORKER) {
-		if (!s->leader_urls.len)
-			say(errors, "CLUSTER_LEADER_URL: CLUSTER_MODE=worker needs the URL of at least one "
-				    "leader");
-		if (!s->leader_client_id || !s->leader_client_secret)
-			say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: both are "
-				    "needed with CLUSTER_MODE=worker");
-		if (s->members.len)
-			say(errors, "cluster.members: a static cluster and CLUSTER_MODE=worker exclude each "
-				    "other");
-		return;
-	}
+	if (!s->leader_urls.len)
+		say(errors, "CLUSTER_LEADER_URL: CLUSTER_MODE=worker needs the URL of at least one leader");
+	if (!s->leader_client_id || !s->leader_client_secret)
+		say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: both are needed with "
+			    "CLUSTER_MODE=worker");
+	if (s->members.len)
+		say(errors, "cluster.members: a static cluster and CLUSTER_MODE=worker exclude each other");
+	if (s->htpasswd)
+		say(errors, "http.auth.htpasswd.path (ZOT_HTPASSWD): with CLUSTER_MODE=worker users are in "
+			    "the leaders' state, the same for all workers; those of a file could log in at "
+			    "this worker alone. Make them at the leader: POST /api/users");
+}
+
+/* It would run alone, with the doors open. */
+static void check_not_led(const struct worker_settings *s, struct buf *errors)
+{
+	const char *set = s->leader_urls.len    ? "CLUSTER_LEADER_URL"
+			  : s->leader_client_id ? "CLUSTER_LEADER_CLIENT_ID"
+						: "CLUSTER_LEADER_CLIENT_SECRET";
+
+	if (s->mode == MODE_OFF && (s->leader_urls.len || s->leader_client_id || s->leader_client_secret))
+		buf_format(errors,
+			"%s: is set, but CLUSTER_MODE is not: this worker would follow no leader and run "
+			"alone, without "
+			"the leaders' users and policies. Set CLUSTER_MODE=worker, or unset %s\n",
+			set, set);
+}
+
+static void check_members(const struct worker_settings *s, struct buf *errors)
+{
 	if (s->members.len && (!s->hash_key || str_of(s->hash_key).len != 16))
 		say(errors, "cluster.hashKey: a cluster needs exactly 16 bytes");
 	if (!s->members.len && s->hash_key && str_of(s->hash_key).len != 32)
@@ -117,6 +132,19 @@ static void check_cluster(const struct worker_settings *s, struct buf *errors)
 				buf_format(
 					errors, "cluster.members: \"%s\" is there twice\n", s->members.at[i]);
 	}
+}
+
+static void check_cluster(const struct worker_settings *s, struct buf *errors)
+{
+	if (s->mode == MODE_LEADER)
+		say(errors, "CLUSTER_MODE: this is zot-worker; \"leader\" is for zot-leader. Use \"worker\", "
+			    "or \"off\"");
+	if (s->mode == MODE_WORKER) {
+		check_led(s, errors);
+		return;
+	}
+	check_not_led(s, errors);
+	check_members(s, errors);
 }
 
 static void check_storage(const struct worker_settings *s, struct buf *errors)

@@ -561,6 +561,25 @@ static unsigned count_loops(const struct worker_settings *settings)
 	return cores > 0 && cores <= LOOPS_MAX ? (unsigned)cores : 1;
 }
 
+static bool is_loopback(const char *address)
+{
+	return str_starts(str_of(address), "127.") || !strcmp(address, "::1") ||
+	       !strcmp(address, "localhost");
+}
+
+/* Whoever starts it so should know. */
+static void warn_if_open(const struct worker_settings *s)
+{
+	if (s->mode == MODE_WORKER || s->htpasswd || s->tls_ca || s->access_control ||
+		is_loopback(s->address))
+		return;
+	log_warn("worker.open",
+		"address=%s ANYBODY who reaches this port may pull, push and delete: there is no login. Set "
+		"http.auth.htpasswd "
+		"(ZOT_HTPASSWD) or http.accessControl, or listen on 127.0.0.1 (ZOT_WORKER_ADDRESS)",
+		log_quote(str_of(s->address)));
+}
+
 int worker_run(const struct worker_settings *settings)
 {
 	struct worker_process *process = xnew(struct worker_process);
@@ -583,6 +602,7 @@ int worker_run(const struct worker_settings *settings)
 		log_error("worker.start", "error=%s", log_quote(str_of(err.text)));
 	} else {
 		start_threads(process);
+		warn_if_open(settings);
 		log_info("worker.ready", "port=%u name=%s store=%s loops=%u ms=%" PRId64, process->port,
 			log_quote(str_of(cluster_self(worker->front.cluster))),
 			log_quote(str_of(store_place(worker->store))), worker->front.loops_len,

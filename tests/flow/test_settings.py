@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from worker_process import BUILD
+from worker_process import BUILD, Worker
 
 HERE = pathlib.Path(__file__).parents[2]
 PROGRAMS = {"worker": BUILD / "worker/zot-worker", "leader": BUILD / "leader/zot-leader"}
@@ -156,3 +156,38 @@ def test_the_command_line(program):
     assert re.fullmatch(rf"zot-{program} \d+\.\d+\.\d+\n", run(program, "version").stdout)
     assert "serve" in run(program, "help").stdout
     assert run(program, "sevre").returncode == 2
+
+
+LED = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_URL": "http://127.0.0.1:1", "CLUSTER_LEADER_CLIENT_ID": "workers",
+       "CLUSTER_LEADER_CLIENT_SECRET": "a secret of the leaders"}
+
+
+@pytest.mark.parametrize("command", ["verify", "serve"])
+@pytest.mark.parametrize("left_out,words", [
+    (["CLUSTER_MODE"], ["CLUSTER_LEADER_URL", "CLUSTER_MODE=worker", "alone"]),
+    (["CLUSTER_MODE", "CLUSTER_LEADER_URL"], ["CLUSTER_LEADER_CLIENT_ID", "CLUSTER_MODE=worker", "alone"]),
+    (["CLUSTER_LEADER_URL"], ["CLUSTER_LEADER_URL", "CLUSTER_MODE=worker"])])
+def test_half_of_a_led_worker_is_none(tmp_path, command, left_out, words):
+    """With its mode forgotten it would take pushes from anybody."""
+    done = run("worker", command, ZOT_STORAGE_ROOT=str(tmp_path), PORT="0", **{k: v for k, v in LED.items() if k not in left_out})
+    assert done.returncode == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_in_a_led_cluster_users_are_the_leaders():
+    done = run("worker", "verify", ZOT_STORAGE_ROOT="/x", ZOT_HTPASSWD="/x/htpasswd", **LED)
+    assert done.returncode == 1 and "ZOT_HTPASSWD" in done.stderr and "POST /api/users" in done.stderr
+
+
+@pytest.mark.parametrize("settings,is_told", [
+    ({"ZOT_WORKER_ADDRESS": "0.0.0.0"}, True), ({"ZOT_WORKER_ADDRESS": "127.0.0.1"}, False),
+    ({"ZOT_WORKER_ADDRESS": "0.0.0.0", "ZOT_HTPASSWD": "htpasswd"}, False)])
+def test_an_open_registry_says_so_at_its_start(tmp_path, settings, is_told):
+    (tmp_path / "htpasswd").write_text("")
+    if "ZOT_HTPASSWD" in settings:
+        settings = {**settings, "ZOT_HTPASSWD": str(tmp_path / "htpasswd")}
+    with Worker(**settings) as worker:
+        assert worker.call("GET", "/livez").status_code == 200
+        warnings = [line for line in worker.text().splitlines() if '"worker.open"' in line]
+        assert len(warnings) == is_told and all("ANYBODY" in line and "ZOT_HTPASSWD" in line for line in warnings)
