@@ -327,6 +327,16 @@ struct http_server_stats http_server_stats(const struct http_server *server)
 	};
 }
 
+bool http_tls_check(const struct http_tls *tls, struct error *err)
+{
+	struct http_wire_tls *tried;
+
+	if (!http_wire_tls_new(&tried, tls, err))
+		return false;
+	http_wire_tls_free(tried);
+	return true;
+}
+
 bool http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err)
 {
 	struct http_wire_tls *next;

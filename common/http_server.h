@@ -109,6 +109,8 @@ struct http_server_stats {
 	uint64_t accepted, shed;       /* since the start; closed to make room */
 };
 struct http_server_stats http_server_stats(const struct http_server *server); /* Thread  any */
+/* What a server would say to this certificate, key and CA. Thread  any. */
+bool http_tls_check(const struct http_tls *tls, struct error *err) MUST_CHECK;
 /* New certificate for connections to come. */
 bool http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err) MUST_CHECK;
 

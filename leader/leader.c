@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/tls_files.h"
 #include "leader/api.h"
 #include "leader/dump.h"
 #include "leader/feed.h"
@@ -31,7 +32,6 @@
 #include "leader/sweep.h"
 
 #define POOL_QUEUE_MAX 20000
-#define PEM_MAX        (1024 * 1024)
 /* An orderly stop: how long requests have to end. */
 #define FINISH_MS   3000
 #define SAY_MOST    3
@@ -39,7 +39,7 @@
 
 struct leader_process {
 	struct leader leader;
-	struct buf cert, key;
+	struct tls_files tls_files;
 	int signals;
 	uint16_t port;
 	struct loop_timer finish;
@@ -283,31 +283,19 @@ bool leader_load(struct leader *leader, struct error *err)
 
 /* Building. */
 
-static bool read_tls(struct leader_process *process, struct http_tls *ret_tls, struct error *err)
-{
-	const struct leader_settings *s = process->leader.settings;
-
-	process->cert = buf_limit(PEM_MAX);
-	process->key = buf_limit(PEM_MAX);
-	if (!s->tls_cert)
-		return true;
-	if (!file_read(s->tls_cert, &process->cert, err) || !file_read(s->tls_key, &process->key, err))
-		return error_add(err, "ZOT_TLS_CERT, ZOT_TLS_KEY");
-	*ret_tls =
-		(struct http_tls){ .cert_pem = buf_text(&process->cert), .key_pem = buf_text(&process->key) };
-	return true;
-}
-
 static bool open_server(struct leader_process *process, struct error *err)
 {
 	struct leader *leader = &process->leader;
+	const struct tls_paths paths = { .cert = leader->settings->tls_cert,
+		.key = leader->settings->tls_key };
 	struct http_tls tls;
 	struct http_server_settings settings = { .tls = leader->settings->tls_cert ? &tls : NULL,
 		.connection_limit = http_connections_fit((unsigned)leader->settings->connections) };
 
 	process->port = (uint16_t)leader->settings->port;
-	if (!read_tls(process, &tls, err))
-		return false;
+	if (!tls_files_read(&process->tls_files, &paths, err))
+		return error_add(err, "ZOT_TLS_CERT, ZOT_TLS_KEY");
+	tls = tls_files_view(&process->tls_files);
 	if (!http_listen(leader->settings->address, process->port, false, &settings.listen_fd, &process->port,
 		    err))
 		return error_add(err, "listen on %s port %u", leader->settings->address, process->port);
@@ -415,8 +403,7 @@ static void close_leader(struct leader_process *process)
 	state_log_free(leader->log);
 	loop_free(leader->loop);
 	lock_fini(&leader->lock);
-	buf_fini(&process->cert);
-	buf_fini(&process->key);
+	tls_files_fini(&process->tls_files);
 	if (process->signals >= 0)
 		(void)close(process->signals);
 	free(process);

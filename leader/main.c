@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/undumpable.h"
 #include "leader/leader.h"
+#include "leader/verify.h"
 
 #define TEXT_MAX (1024 * 1024)
 
@@ -64,11 +65,27 @@ static int with_settings(const char *file, int (*run)(const struct leader_settin
 	return run(&settings);
 }
 
+/* And all that they name. */
+static bool is_right(const struct leader_settings *settings)
+{
+	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
+
+	leader_verify(settings, &errors);
+	say_lines("error", &errors);
+	return !errors.len;
+}
+
 static int verified(const struct leader_settings *settings)
 {
-	(void)settings;
+	if (!is_right(settings))
+		return 2;
 	(void)puts("The settings are good.");
 	return 0;
+}
+
+static int serve(const struct leader_settings *settings)
+{
+	return is_right(settings) ? leader_run(settings) : 2;
 }
 
 int main(int argc, char **argv)
@@ -77,7 +94,7 @@ int main(int argc, char **argv)
 	const char *file = argc > 2 ? argv[2] : NULL;
 
 	if (argc <= 3 && !strcmp(command, "serve"))
-		return with_settings(file, leader_run);
+		return with_settings(file, serve);
 	if (argc <= 3 && !strcmp(command, "verify"))
 		return with_settings(file, verified);
 	if (argc == 2 && (!strcmp(command, "version") || !strcmp(command, "--version"))) {

@@ -7,6 +7,7 @@
 #include "common/undumpable.h"
 #include "worker/fold.h"
 #include "worker/import.h"
+#include "worker/verify.h"
 #include "worker/worker.h"
 
 extern char **environ;
@@ -63,12 +64,22 @@ static bool load(const char *file, struct worker_settings *ret, struct settings_
 	return ok;
 }
 
+/* And all that they name. */
+static bool is_right(const struct worker_settings *settings)
+{
+	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
+
+	worker_verify(settings, &errors);
+	print_lines("error", &errors);
+	return !errors.len;
+}
+
 static int verify(const char *file)
 {
 	struct worker_settings settings;
 	AUTO(settings_memory) *memory = NULL;
 
-	if (!load(file, &settings, &memory))
+	if (!load(file, &settings, &memory) || !is_right(&settings))
 		return 1;
 	(void)puts("the settings are right");
 	return 0;
@@ -91,6 +102,11 @@ static int run(const char *file, int (*fn)(const struct worker_settings *setting
 	return fn(&settings);
 }
 
+static int serve(const struct worker_settings *settings)
+{
+	return is_right(settings) ? worker_run(settings) : 1;
+}
+
 /* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena
  * of each. */
 static void tune_memory(void)
@@ -110,7 +126,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (!strcmp(command, "serve"))
-		return run(file, worker_run);
+		return run(file, serve);
 	if (!strcmp(command, "fold"))
 		return run(file, fold_run);
 	if (!strcmp(command, "import"))

@@ -16,7 +16,7 @@
 #include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/front/audit.h"
-#include "worker/tls_files.h"
+#include "worker/settings_http.h"
 #include "worker/worker.h"
 
 #define FILES    4
@@ -213,7 +213,7 @@ static void renew(void *arg)
 {
 	struct renewal_of_loop *own = arg;
 	const struct worker_settings *settings = own->renewal->settings;
-	struct http_tls tls = tls_files_view(&own->renewal->files, settings);
+	struct http_tls tls = tls_files_view(&own->renewal->files);
 	struct error err;
 
 	if (!http_server_reload_tls(own->loop->server, &tls, &err))
@@ -230,10 +230,11 @@ static void reload_tls(struct reload *reload)
 {
 	struct renewal *renewal = xnew(struct renewal);
 	struct worker *worker = reload->worker;
+	const struct tls_paths paths = settings_http_tls(worker->settings);
 	struct error err;
 
 	renewal->settings = worker->settings;
-	if (!tls_files_read(&renewal->files, worker->settings, &err)) {
+	if (!tls_files_read(&renewal->files, &paths, &err)) {
 		log_error("reload.tls", "error=%s the old certificate stays in force",
 			log_quote(str_of(err.text)));
 		renewal_free(renewal);

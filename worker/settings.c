@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/url.h"
 #include "worker/auth/access.h"
 #include "worker/settings_http.h"
 #include "worker/settings_s3.h"
@@ -89,6 +90,28 @@ static void check_secret(const struct worker_settings *s, struct buf *errors)
 			how);
 }
 
+static void check_urls(const struct worker_settings *s, struct buf *errors)
+{
+	struct str self = str_of(s->self_url);
+
+	for (size_t i = 0; i < s->leader_urls.len; i++)
+		if (!url_is_base(str_of(s->leader_urls.at[i])))
+			buf_format(errors,
+				"CLUSTER_LEADER_URL: \"%s\" is not an address like http://leader:8080 or "
+				"https://leader.example\n",
+				s->leader_urls.at[i]);
+	if (self.len && !url_is_base(self) && !url_is_authority(self))
+		buf_format(errors,
+			"CLUSTER_SELF_ADDRESS: \"%s\" is neither host, host:port nor a URL, by which other "
+			"workers can "
+			"reach this one\n",
+			s->self_url);
+	if (s->s3_endpoint && !url_is_base(str_of(s->s3_endpoint)))
+		buf_format(errors,
+			"S3_ENDPOINT: \"%s\" must begin with http:// or https:// and name a host\n",
+			s->s3_endpoint);
+}
+
 static void check_led(const struct worker_settings *s, struct buf *errors)
 {
 	if (!s->leader_urls.len)
@@ -154,9 +177,6 @@ static void check_storage(const struct worker_settings *s, struct buf *errors)
 	if (s->s3_bucket && (!s->s3_access_key || !s->s3_secret_key))
 		say(errors, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (storage.storageDriver.accesskey, "
 			    "secretkey): both are needed for S3");
-	if (s->s3_endpoint && !str_starts(str_of(s->s3_endpoint), "http://") &&
-		!str_starts(str_of(s->s3_endpoint), "https://"))
-		say(errors, "S3_ENDPOINT: must begin with http:// or https://");
 }
 
 static bool is_taken(struct str path)
@@ -235,6 +255,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_cluster(&s, errors);
 	check_secret(&s, errors);
 	check_storage(&s, errors);
+	check_urls(&s, errors);
 	check_logins(&s, warnings, errors);
 	check_access(&s, errors);
 	check_metrics(&s, errors);

@@ -129,6 +129,11 @@ struct cert_identity_rules settings_http_mtls(const struct worker_settings *s)
 		.email_index = s->mtls.email_index };
 }
 
+struct tls_paths settings_http_tls(const struct worker_settings *s)
+{
+	return (struct tls_paths){ .cert = s->tls_cert, .key = s->tls_key, .client_ca = s->tls_ca };
+}
+
 static void check_mtls(const struct worker_settings *s, struct buf *errors)
 {
 	struct cert_identity_rules rules = settings_http_mtls(s);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "common/tls_files.h"
 #include "worker/auth/cert_identity.h"
 #include "worker/settings.h"
 
@@ -11,3 +12,4 @@
 void settings_http_read(struct worker_settings *settings, struct buf *errors);
 /* Borrowed from the settings. */
 struct cert_identity_rules settings_http_mtls(const struct worker_settings *settings);
+struct tls_paths settings_http_tls(const struct worker_settings *settings);

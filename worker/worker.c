@@ -34,7 +34,6 @@
 #include "worker/settings_http.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
-#include "worker/tls_files.h"
 #include "worker/worker_stats.h"
 
 #define LOOPS_MAX      256
@@ -291,11 +290,11 @@ static bool open_parts(struct worker_process *process, struct error *err)
 
 static bool read_tls(struct worker_process *process, struct error *err)
 {
-	const struct worker_settings *s = process->worker.settings;
+	const struct tls_paths paths = settings_http_tls(process->worker.settings);
 
-	if (!tls_files_read(&process->tls_files, s, err))
+	if (!tls_files_read(&process->tls_files, &paths, err))
 		return error_add(err, "http.tls");
-	process->tls = tls_files_view(&process->tls_files, s);
+	process->tls = tls_files_view(&process->tls_files);
 	return true;
 }
 

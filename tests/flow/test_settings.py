@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings as operators meet them: verify, help, the documentation, one environment for all instances."""
+import concurrent.futures
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -191,3 +193,59 @@ def test_an_open_registry_says_so_at_its_start(tmp_path, settings, is_told):
         assert worker.call("GET", "/livez").status_code == 200
         warnings = [line for line in worker.text().splitlines() if '"worker.open"' in line]
         assert len(warnings) == is_told and all("ANYBODY" in line and "ZOT_HTPASSWD" in line for line in warnings)
+
+
+# What a start looks at beyond the settings' own words: files, addresses, pairs that do not go together.
+ODD = ["::::", "/dev/null/file", "/etc/passwd"]
+READY = {"worker": "worker.ready", "leader": "leader.ready"}
+
+
+def starts(program, environment, folder):
+    """Does serve come up? And what it said."""
+    process = subprocess.Popen([str(PROGRAMS[program]), "serve"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               cwd=folder)
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if READY[program] in line:
+            break
+    process.kill()
+    process.stdout.close()
+    process.wait(60)
+    return bool(said) and READY[program] in said[-1], "".join(said)
+
+
+def world(program, led, folder):
+    base = {"PATH": os.environ["PATH"], "PORT": "0", "ZOT_LOG_FORMAT": "json"}
+    if program == "leader":
+        return {**base, "ZOT_LEADER_DATA": str(folder / "leader"), "ZOT_LEADER_ADDRESS": "127.0.0.1",
+                "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": "a secret of the leaders"}
+    return {**base, "ZOT_STORAGE_ROOT": str(folder / "store"), "ZOT_WORKER_DATA": str(folder / "worker"), "ZOT_WORKER_ADDRESS": "127.0.0.1",
+            **(LED if led else {})}
+
+
+@pytest.mark.parametrize("program,led", [("leader", False), ("worker", False), ("worker", True)])
+def test_verify_and_serve_say_the_same_of_each_setting(program, led, tmp_path):
+    """Whatever verify calls right, serve starts with; what it calls wrong, serve refuses."""
+    text = run(program, "help", "markdown").stdout
+    names = sorted(n for n in set(re.findall(r"`([A-Z][A-Z0-9_]{3,})`", text)) - {"PORT", "ZOT_LOG_OUTPUT"} if not led or n.startswith("CLUSTER_"))
+    assert len(names) > 15
+    differ, tried = [], 0
+
+    def compare(name, value, at):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        environment = {**world(program, led, folder), name: value}
+        verified = subprocess.run([str(PROGRAMS[program]), "verify"], env=environment, capture_output=True, text=True, timeout=60, cwd=folder)
+        started, said = starts(program, environment, folder)
+        shutil.rmtree(folder)
+        if (verified.returncode == 0) != started:
+            return f"{name}={value}: verify {verified.returncode} {verified.stderr[-300:]}, serve {'starts' if started else said[-500:]}"
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        pairs = [(name, value) for name in names for value in ODD]
+        for found in pool.map(lambda pair: compare(*pair[1], pair[0]), enumerate(pairs)):
+            tried += 1
+            differ += [found] if found else []
+    assert not differ and tried == len(names) * len(ODD), "\n".join(differ)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * url - is what somebody wrote into the settings an address that can be called?
+ *
+ * Source  RFC 3986, 3.2 and 3.3, as far as servers are concerned: no user, no query, no fragment.
+ * Thread  any; pure.
+ */
+#pragma once
+
+#include "common/str.h"
+
+/* host, host:port, [v6], [v6]:port; port 1 to 65535. */
+bool url_is_authority(struct str text);
+/* http:// or https://, an authority, and maybe a path. */
+bool url_is_base(struct str text);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* url: what can be called, and what only looks so. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "common/url.h"
+
+static void addresses(void **state)
+{
+	static const char *const good[] = { "a", "zot-1.example:8080", "10.0.0.1", "10.0.0.1:1", "[::1]",
+		"[2001:db8::1]:65535", "under_score" };
+	static const char *const bad[] = { "", "::::", "a:", "a:0", "a:65536", "a:b", ":80", "[::1", "[]:1",
+		"[1.2.3.4]:1", "::1", "a b", "user@a", "http://a", "a/b" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (!url_is_authority(str_of(good[i])))
+			fail_msg("%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (url_is_authority(str_of(bad[i])))
+			fail_msg("%s", bad[i]);
+}
+
+static void urls(void **state)
+{
+	static const char *const good[] = { "http://a", "https://a:1/", "http://[::1]:80/base/path",
+		"https://leader.example" };
+	static const char *const bad[] = { "", "a", "::::", "ftp://a", "http://", "http:///x", "https://a:0",
+		"http://a?x=1", "http://a/#x", "http://a/b c", "HTTP//a", "http://user:pw@a" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (!url_is_base(str_of(good[i])))
+			fail_msg("%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (url_is_base(str_of(bad[i])))
+			fail_msg("%s", bad[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses),
+		cmocka_unit_test(urls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/verify.h"
+
+#include "common/setting_files.h"
+#include "common/tls_files.h"
+#include "worker/auth/htpasswd.h"
+#include "worker/cluster/cluster_new.h"
+#include "worker/settings_cluster.h"
+#include "worker/settings_http.h"
+#include "worker/storage/store.h"
+#include "worker/worker.h"
+
+static bool check_tls(const struct worker_settings *s, struct error *err)
+{
+	const struct tls_paths paths = settings_http_tls(s);
+
+	return tls_files_check(&paths, err) ||
+	       error_add(err, "http.tls (ZOT_TLS_CERT, ZOT_TLS_KEY, ZOT_TLS_CA)");
+}
+
+static bool check_peer_tls(const struct worker_settings *s, struct error *err)
+{
+	return setting_check_readable(s->peer_ca, "cluster.tls.cacert", err) &&
+	       setting_check_readable(s->peer_cert, "cluster.tls.cert", err) &&
+	       setting_check_readable(s->peer_key, "cluster.tls.key", err) &&
+	       setting_check_readable(s->s3_ca, "S3_CA", err);
+}
+
+static bool check_htpasswd(const struct worker_settings *s, struct error *err)
+{
+	AUTO(htpasswd) *htpasswd = NULL;
+
+	return !s->htpasswd || htpasswd_open(&htpasswd, s->htpasswd, err) ||
+	       error_add(err, "http.auth.htpasswd.path (ZOT_HTPASSWD)");
+}
+
+static bool check_member(const struct worker_settings *s, struct error *err)
+{
+	const struct member_settings member = settings_cluster(s);
+	AUTO(cluster) *cluster = NULL;
+
+	return cluster_new(&cluster, &member, (uint16_t)s->port, err);
+}
+
+static bool check_store(const struct worker_settings *s, struct error *err)
+{
+	AUTO(store) *store = NULL;
+
+	if (!s->s3_bucket)
+		return setting_check_folder(s->root, "storage.rootDirectory (ZOT_STORAGE_ROOT)", err);
+	return worker_open_store(s, &store, err);
+}
+
+static bool check_folders(const struct worker_settings *s, struct error *err)
+{
+	return setting_check_folder(s->data, "ZOT_WORKER_DATA", err) &&
+	       setting_check_folder(s->spool, "storage.spool (ZOT_SPOOL)", err);
+}
+
+static bool check_logs(const struct worker_settings *s, struct error *err)
+{
+	return setting_check_in_folder(s->log_output, "log.output", err) &&
+	       setting_check_in_folder(s->log_audit, "log.audit", err);
+}
+
+static bool check_address(const struct worker_settings *s, struct error *err)
+{
+	return setting_check_address(s->address, "http.address (ZOT_WORKER_ADDRESS)", err);
+}
+
+void worker_verify(const struct worker_settings *settings, struct buf *errors)
+{
+	static bool (*const checks[])(const struct worker_settings *s, struct error *err) = { check_address,
+		check_tls, check_peer_tls, check_htpasswd, check_member, check_store, check_folders,
+		check_logs };
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		struct error err;
+
+		if (!checks[i](settings, &err))
+			buf_format(errors, "%s\n", err.text);
+	}
+}
