@@ -208,3 +208,8 @@ bool equal_secret(const void *a, const void *b, size_t len)
 {
 	return CRYPTO_memcmp(a, b, len) == 0;
 }
+
+const char *crypto_library(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION_STRING);
+}

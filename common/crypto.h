@@ -34,3 +34,4 @@ void random_bytes(void *into, size_t len);
 void random_hex(char *into, size_t bytes); /* 2*bytes + 1 characters */
 uint64_t random_below(uint64_t bound);     /* 0 .. bound-1; not for secrets: jitter */
 bool equal_secret(const void *a, const void *b, size_t len); /* constant time */
+const char *crypto_library(void); /* the version of OpenSSL */

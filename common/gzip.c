@@ -164,3 +164,8 @@ bool gzip_expand(struct str bytes, struct buf *into, struct error *err)
 		take_back(into, before);
 	return good;
 }
+
+const char *gzip_library(void)
+{
+	return zlibVersion();
+}

@@ -12,3 +12,4 @@
 bool gzip_compress(struct str bytes, int level, struct buf *into, struct error *err) MUST_CHECK;
 /* Stops with ERROR_TOO_LARGE at the buffer's limit: a bomb costs no more than that. */
 bool gzip_expand(struct str bytes, struct buf *into, struct error *err) MUST_CHECK;
+const char *gzip_library(void); /* the version of zlib */

@@ -100,3 +100,4 @@ bool http_send_many(const struct http_call_spec *specs, size_t n, unsigned paral
 /* Once a process, before threads start and after they ended. */
 void http_client_init(void);
 void http_client_fini(void);
+const char *http_client_library(void); /* the version of libcurl. Thread  any */

@@ -430,3 +430,8 @@ int64_t http_transfer_stalls_in(struct http_transfer *transfer)
 	fail_with(transfer, ERROR_TIMEOUT, "no progress");
 	return 0;
 }
+
+const char *http_client_library(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->version;
+}

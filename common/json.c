@@ -574,3 +574,8 @@ void json_put_bool(struct json_writer *w, const char *key, bool value)
 	json_key(w, str_of(key));
 	json_value_bool(w, value);
 }
+
+const char *json_library(void)
+{
+	return jansson_version_str();
+}

@@ -78,3 +78,4 @@ void json_put_text(struct json_writer *w, const char *key, const char *value); /
 void json_put_int(struct json_writer *w, const char *key, int64_t value);
 void json_put_uint(struct json_writer *w, const char *key, uint64_t value); /* above 2^63 - 1: 2^63 - 1 */
 void json_put_bool(struct json_writer *w, const char *key, bool value);
+const char *json_library(void); /* the version of jansson */

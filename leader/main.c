@@ -3,9 +3,9 @@
  * main - the command line of zot-leader.
  */
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "common/command.h"
 #include "common/log.h"
 #include "common/undumpable.h"
 #include "leader/leader.h"
@@ -13,28 +13,15 @@
 
 #define TEXT_MAX (1024 * 1024)
 
-static void usage(FILE *out)
+static void put_settings(struct buf *into)
 {
-	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
-
-	settings_help(&leader_settings_table, &text);
-	(void)fprintf(out,
-		"zot-leader - the control plane of a cluster of zot-workers\n\n"
-		"  zot-leader serve [config.json]    run until SIGTERM\n"
-		"  zot-leader verify [config.json]   check the settings and exit\n"
-		"  zot-leader version\n"
-		"  zot-leader help [markdown]        this text and all settings\n\n"
-		"Settings come from the file and from variables; a variable beats the file.\n\n%s",
-		buf_text(&text));
+	settings_help(&leader_settings_table, into);
 }
 
 /* The table of docs/configuration.md. */
-static int markdown(void)
+static void put_markdown(struct buf *into)
 {
-	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
-
-	settings_markdown(&leader_settings_table, &text);
-	return fputs(buf_text(&text), stdout) < 0;
+	settings_markdown(&leader_settings_table, into);
 }
 
 static void say_lines(const char *word, const struct buf *lines)
@@ -58,7 +45,7 @@ static int with_settings(const char *file, int (*run)(const struct leader_settin
 	say_lines("warning", &warnings);
 	say_lines("error", &errors);
 	if (!ok)
-		return 2;
+		return 1;
 	if (!settings.core_dumps)
 		undumpable();
 	log_init((enum log_level)settings.log_level, settings.log_format == 1);
@@ -78,35 +65,42 @@ static bool is_right(const struct leader_settings *settings)
 static int verified(const struct leader_settings *settings)
 {
 	if (!is_right(settings))
-		return 2;
+		return 1;
 	(void)puts("The settings are good.");
 	return 0;
 }
 
-static int serve(const struct leader_settings *settings)
+static int serve_right(const struct leader_settings *settings)
 {
-	return is_right(settings) ? leader_run(settings) : 2;
+	return is_right(settings) ? leader_run(settings) : 1;
 }
+
+static int serve(const char *file)
+{
+	return with_settings(file, serve_right);
+}
+
+static int verify(const char *file)
+{
+	return with_settings(file, verified);
+}
+
+#define FILE_ARGUMENT "config.json"
+static const struct command rows[] = {
+	{ "serve", FILE_ARGUMENT, "run until SIGTERM; without a file, by environment variables alone",
+		serve },
+	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
+		verify },
+};
+
+static const struct command_table commands = { .program = "zot-leader",
+	.what = "the control plane of a cluster of zot-workers",
+	.rows = rows,
+	.len = sizeof(rows) / sizeof(rows[0]),
+	.settings = put_settings,
+	.markdown = put_markdown };
 
 int main(int argc, char **argv)
 {
-	const char *command = argc > 1 ? argv[1] : "help";
-	const char *file = argc > 2 ? argv[2] : NULL;
-
-	if (argc <= 3 && !strcmp(command, "serve"))
-		return with_settings(file, serve);
-	if (argc <= 3 && !strcmp(command, "verify"))
-		return with_settings(file, verified);
-	if (argc == 2 && (!strcmp(command, "version") || !strcmp(command, "--version"))) {
-		(void)puts("zot-leader " ZOT_VERSION);
-		return 0;
-	}
-	if (argc == 3 && !strcmp(command, "help") && !strcmp(file, "markdown"))
-		return markdown();
-	if (argc <= 2 && (!strcmp(command, "help") || !strcmp(command, "--help") || !strcmp(command, "-h"))) {
-		usage(argc > 1 ? stdout : stderr);
-		return argc > 1 ? 0 : 2;
-	}
-	usage(stderr);
-	return 2;
+	return command_main(&commands, argc, argv);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <malloc.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "common/command.h"
 #include "common/log.h"
 #include "common/undumpable.h"
 #include "worker/fold.h"
@@ -14,35 +14,15 @@ extern char **environ;
 
 #define TEXT_MAX (1024 * 1024)
 
-static int usage(FILE *to, int status)
+static void put_settings(struct buf *into)
 {
-	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
-
-	buf_puts(&text,
-		"zot-worker " ZOT_VERSION ": an OCI registry, alone or as one of a cluster\n\n"
-		"  zot-worker serve [config.json]    serve; without a file, by environment variables alone\n"
-		"  zot-worker verify [config.json]   check the settings, say everything that is wrong\n"
-		"  zot-worker fold [config.json]     put the logs of all indexes into their index.json, for "
-		"other "
-		"tools\n"
-		"  zot-worker import [config.json]   put repositories that other tools made into the "
-		"catalog, "
-		"now\n"
-		"  zot-worker version\n"
-		"  zot-worker help [markdown]        this text and all settings\n\n");
-	if (to == stdout)
-		settings_help(&worker_settings_table, &text);
-	(void)fputs(buf_text(&text), to);
-	return status;
+	settings_help(&worker_settings_table, into);
 }
 
 /* The tables of docs/configuration.md. */
-static int markdown(void)
+static void put_markdown(struct buf *into)
 {
-	AUTO_FINI(buf) text = buf_limit(TEXT_MAX);
-
-	settings_markdown(&worker_settings_table, &text);
-	return fputs(buf_text(&text), stdout) < 0;
+	settings_markdown(&worker_settings_table, into);
 }
 
 static void print_lines(const char *kind, const struct buf *lines)
@@ -102,9 +82,24 @@ static int run(const char *file, int (*fn)(const struct worker_settings *setting
 	return fn(&settings);
 }
 
-static int serve(const struct worker_settings *settings)
+static int serve_right(const struct worker_settings *settings)
 {
 	return is_right(settings) ? worker_run(settings) : 1;
+}
+
+static int serve(const char *file)
+{
+	return run(file, serve_right);
+}
+
+static int fold(const char *file)
+{
+	return run(file, fold_run);
+}
+
+static int import(const char *file)
+{
+	return run(file, import_run);
 }
 
 /* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena
@@ -116,29 +111,24 @@ static void tune_memory(void)
 	(void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
 }
 
+#define FILE_ARGUMENT "config.json"
+static const struct command rows[] = {
+	{ "serve", FILE_ARGUMENT, "serve; without a file, by environment variables alone", serve },
+	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
+		verify },
+	{ "fold", FILE_ARGUMENT, "put the logs of all indexes into their index.json, for other tools", fold },
+	{ "import", FILE_ARGUMENT, "put repositories that other tools made into the catalog, now", import },
+};
+
+static const struct command_table commands = { .program = "zot-worker",
+	.what = "an OCI registry, alone or as one of a cluster",
+	.rows = rows,
+	.len = sizeof(rows) / sizeof(rows[0]),
+	.settings = put_settings,
+	.markdown = put_markdown };
+
 int main(int argc, char **argv)
 {
-	const char *command = argc > 1 ? argv[1] : "help", *file = argc > 2 ? argv[2] : NULL;
-
 	tune_memory();
-	if (argc > 3) {
-		(void)fprintf(stderr, "zot-worker: one configuration file at most\n");
-		return 2;
-	}
-	if (!strcmp(command, "serve"))
-		return run(file, serve);
-	if (!strcmp(command, "fold"))
-		return run(file, fold_run);
-	if (!strcmp(command, "import"))
-		return run(file, import_run);
-	if (!strcmp(command, "verify"))
-		return verify(file);
-	if (!strcmp(command, "version") || !strcmp(command, "--version"))
-		return printf("zot-worker " ZOT_VERSION "\n") < 0;
-	if (!strcmp(command, "help") && file && !strcmp(file, "markdown"))
-		return markdown();
-	if (!strcmp(command, "help") || !strcmp(command, "--help"))
-		return usage(stdout, 0);
-	(void)fprintf(stderr, "zot-worker: \"%s\" is no command\n\n", command);
-	return usage(stderr, 2);
+	return command_main(&commands, argc, argv);
 }

@@ -155,9 +155,17 @@ def test_the_documentation_has_the_settings_of_today():
 
 @pytest.mark.parametrize("program", list(PROGRAMS))
 def test_the_command_line(program):
-    assert re.fullmatch(rf"zot-{program} \d+\.\d+\.\d+\n", run(program, "version").stdout)
+    said = run(program, "version").stdout
+    assert re.fullmatch(rf"zot-{program} \d+\.\d+\.\d+( \(commit [0-9a-f]{{12}}\+?\))?", said.splitlines()[0]) and run(program, "--version").stdout == said
+    assert re.fullmatch(r"(OpenSSL|libcurl|zlib|jansson) \d+\.\d+.*", said.splitlines()[1])
     assert "serve" in run(program, "help").stdout
-    assert run(program, "sevre").returncode == 2
+    for asked in (["--help"], ["-h"], ["serve", "--help"], ["verify", "-h"]):
+        done = run(program, *asked)
+        assert done.returncode == 0 and done.stdout == run(program, "help").stdout and not done.stderr
+    for wrong in ([], ["sevre"], ["serve", "a.json", "b.json"], ["serve", "--prot"], ["version", "x"]):
+        done = run(program, *wrong)
+        assert done.returncode == 2 and "serve" in done.stderr and not done.stdout, wrong
+    assert run(program, "verify", "/nonexistent.json").returncode == 1
 
 
 LED = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_URL": "http://127.0.0.1:1", "CLUSTER_LEADER_CLIENT_ID": "workers",

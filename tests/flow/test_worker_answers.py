@@ -184,3 +184,15 @@ def test_answers_come_whole_through_a_peer(tmp_path):
             assert put(worker, "sparse", image(b"never pushed")).headers["Warning"].startswith('299 - "')
             assert worker.call("GET", "/v2/lib/app/_oci/ext/discover").json()["extensions"]
         assert sorted(worker.counter("proxied_total") > 0 for worker in workers) == [False, True]
+
+
+def test_pages_that_balancers_ask_for_are_no_news():
+    """Each of them once a second would be most of a log."""
+    with Worker(ZOT_LOG_LEVEL="info") as worker:
+        for page in ("/livez", "/readyz", "/startupz", "/metrics"):
+            assert worker.call("GET", page).status_code == 200
+        assert worker.call("GET", "/readyz?exclude=nothing").status_code == 400
+        assert worker.call("GET", "/v2/").status_code == 200
+        lines = await_true(lambda: [json.loads(line) for line in worker.text().splitlines() if '"path":"/v2/"' in line] and
+                           [json.loads(line) for line in worker.text().splitlines() if '"message":"request"' in line])
+        assert [(line["path"], line["status"]) for line in lines] == [("/readyz", 400), ("/v2/", 200)]

@@ -490,16 +490,25 @@ static void count_traffic(const struct front_call *call, unsigned status, int64_
 	traffic_count(&call->loop->traffic, &event);
 }
 
+/* Balancers and platforms ask for pages all the time. */
+static enum log_level level_of(const struct front_call *call, unsigned status)
+{
+	const struct route *row = call->oci.ask.route.row;
+
+	return row && !(row->flags & OCI_API) && status < 400 ? LOG_DEBUG : LOG_INFO;
+}
+
 static void log_request(
 	const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out, int64_t us)
 {
 	const struct identity *identity = call->oci.ask.identity;
+	enum log_level level = level_of(call, status);
 	char from[INET6_ADDRSTRLEN];
 
-	if (!log_enabled(LOG_INFO))
+	if (!log_enabled(level))
 		return;
 	ip_format(&call->oci.ask.client, from);
-	log_info("request",
+	log_line(level, "request",
 		"method=%s path=%s status=%u bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " ms=%" PRId64
 		".%03" PRId64 " user=%s from=%s id=%" PRIu64 "%s",
 		http_method_name(call->oci.ask.method), log_quote(http_request_path(call->oci.request)),

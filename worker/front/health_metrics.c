@@ -2,12 +2,14 @@
 #include "worker/front/health_metrics.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "common/clock.h"
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/pool.h"
+#include "common/version.h"
 #include "worker/auth/auth.h"
 #include "worker/auth/snapshot.h"
 #include "worker/chores/chores.h"
@@ -123,9 +125,13 @@ static void put_pool(struct pool *pool, struct buf *into)
 
 static void put_identity(struct buf *into)
 {
+	char labels[160];
+
+	(void)snprintf(labels, sizeof(labels),
+		"commit=\"%s\",binaryType=\"zot-worker\",goVersion=\"\",version=\"" ZOT_VERSION "\"",
+		version_commit());
 	gauge(into, "zot_up", "1: this worker answers.", 1);
-	metrics_put(into, "zot_info", "gauge", "Always 1; the labels say what runs.",
-		"commit=\"\",binaryType=\"zot-worker\",goVersion=\"\",version=\"" ZOT_VERSION "\"", 1);
+	metrics_put(into, "zot_info", "gauge", "Always 1; the labels say what runs.", labels, 1);
 }
 
 static void put_locks(struct front *front, struct buf *into)
