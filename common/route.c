@@ -48,6 +48,41 @@ enum route_found route_find_shape(struct route_table table, unsigned shape, enum
 	return found;
 }
 
+static size_t count_parameters(const struct route *row)
+{
+	size_t len = 0;
+
+	while (row->parameters[len])
+		len++;
+	return len;
+}
+
+static bool is_parameter(const struct route *row, struct str name)
+{
+	for (size_t i = 0; row->parameters[i]; i++)
+		if (str_is(name, row->parameters[i]))
+			return true;
+	return false;
+}
+
+bool route_takes(const struct route *row, struct str query, struct str *ret_unknown)
+{
+	struct str name, value;
+
+	while (row->parameters && http_query_next(&query, &name, &value)) {
+		if (is_parameter(row, name))
+			continue;
+		*ret_unknown = name;
+		return false;
+	}
+	return true;
+}
+
+const char *route_nearest(const struct route *row, struct str unknown)
+{
+	return str_nearest(unknown, row->parameters, count_parameters(row));
+}
+
 void route_allow(unsigned allowed, struct buf *into)
 {
 	for (unsigned i = 0; i <= HTTP_OTHER; i++)

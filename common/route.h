@@ -39,6 +39,7 @@ struct route {
 	route_authorise_f *authorise;
 	unsigned place;        /* who answers: the application's */
 	size_t body_max;       /* bytes that are collected before it runs */
+	const char *const *parameters; /* names that its query may have, NULL behind the last; NULL: any */
 	route_inline_f *inline_f;
 	route_job_f *job_f;
 	route_stream_f *stream_f;
@@ -63,5 +64,9 @@ enum route_found route_find(struct route_table table, struct str path, enum http
 /* The same by shape. */
 enum route_found route_find_shape(struct route_table table, unsigned shape, enum http_method method, const struct route **ret,
 	unsigned *ret_allowed) MUST_CHECK;
+/* False: the query has a parameter that the row does not know: its name, as it came. */
+bool route_takes(const struct route *row, struct str query, struct str *ret_unknown) MUST_CHECK;
+/* What it might have been; NULL: nothing is near. */
+const char *route_nearest(const struct route *row, struct str unknown);
 /* "GET, HEAD", for Allow. */
 void route_allow(unsigned allowed, struct buf *into);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/least.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
@@ -26,6 +27,7 @@
 /* A report that is longer is no beat: it is parsed in its lane. */
 #define BEAT_MOST (16 * 1024)
 #define PARK_MS   500
+#define NAME_SAID 100 /* bytes of a parameter that nobody knows */
 
 /* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those. */
 enum { PLACE_POOL, PLACE_LANE };
@@ -52,8 +54,13 @@ static bool by_both(const void *arg)
 	{                                                                                                    \
 		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
 		.kind = ROUTE_JOB, .job_f = entities_serve, .authorise = by_admin,                           \
-		.body_max = ADMIN_BODY_MAX, .what = kind_                                                    \
+		.body_max = ADMIN_BODY_MAX, .what = kind_, .parameters = page                                \
 	}
+
+/* What administrators may say in a query; of what workers ask, other versions may say more. */
+static const char *const none[] = { NULL };
+static const char *const page[] = { "n", "last", NULL };
+static const char *const of_usage[] = { "apikey", "day", "month", "repository", NULL };
 
 /* `what` is the kind of entities. */
 static const struct route rows[] = {
@@ -79,12 +86,14 @@ static const struct route rows[] = {
 		.methods = ROUTE_READS | ROUTE_M(DELETE),
 		.kind = ROUTE_JOB,
 		.authorise = by_admin,
+		.parameters = none,
 		.job_f = cluster_members },
 	{ .operation = "usage",
 		.path = "/api/usage",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
 		.authorise = by_admin,
+		.parameters = of_usage,
 		.job_f = usage_serve },
 #define KIND(constant, name, plural, ...)                                                                    \
 	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
@@ -265,10 +274,26 @@ static void serve(struct api_call *call)
 	}
 }
 
+/* A name that is misspelt would be an answer to another question. */
+static struct http_response *refuse_parameter(const struct api_call *call, struct str unknown)
+{
+	const char *nearest = route_nearest(call->route, unknown);
+
+	if (nearest)
+		return api_error(400, "invalid", "there is no parameter \"%.*s\" here; did you mean \"%s\"?",
+			(int)least(unknown.len, NAME_SAID), unknown.at, nearest);
+	return api_error(400, "invalid", "there is no parameter \"%.*s\" here",
+		(int)least(unknown.len, NAME_SAID), unknown.at);
+}
+
 static void admit(struct api_call *call)
 {
+	struct str unknown;
+
 	if (call->route->authorise && !call->route->authorise(call))
 		http_request_reply(call->request, refuse(call));
+	else if (!route_takes(call->route, http_request_query(call->request), &unknown))
+		http_request_reply(call->request, refuse_parameter(call, unknown));
 	else
 		serve(call);
 }

@@ -479,3 +479,13 @@ def test_the_dump_has_each_change_and_no_secret(tmp_path):
         leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
         await_true(lambda: path.exists() and '"ann"' in path.read_text(), what="the dump")
         assert "$2" not in path.read_text()
+
+
+@pytest.mark.parametrize("path,words", [
+    ("/api/usage?apikeys=x", ["apikeys", "apikey"]), ("/api/usage?mounth=2026-11", ["mounth", "month"]), ("/api/users?limit=5", ["limit"]),
+    ("/api/users?n=5&lasst=x", ["lasst", "last"]), ("/api/cluster/members?state=lost", ["state"])])
+def test_a_parameter_that_nobody_knows_is_told(leader, path, words):
+    reply = leader.admin("GET", path)
+    assert reply.status_code == 400 and all(word in reply.text for word in words), reply.text
+    # Who may not ask at all hears nothing of it.
+    assert leader.session.get(leader.url + path, auth=("nobody", "guess"), timeout=60).status_code == 401

@@ -84,6 +84,22 @@ static void a_shape_finds_its_rows(void **state)
 	assert_int_equal(route_find_shape(table, 7, HTTP_GET, &row, &allowed), ROUTE_NO_PATH);
 }
 
+static void a_query_has_what_its_row_knows(void **state)
+{
+	static const char *const parameters[] = { "apikey", "day", NULL };
+	const struct route row = { .parameters = parameters }, any = { .operation = "any" };
+	struct str unknown = STR_NONE;
+
+	(void)state;
+	assert_true(route_takes(&row, STR(""), &unknown));
+	assert_true(route_takes(&row, STR("day=2026-11-20&apikey=x&day=y"), &unknown));
+	assert_false(route_takes(&row, STR("day=1&apikeys=x&z=1"), &unknown));
+	assert_true(str_is(unknown, "apikeys"));
+	assert_string_equal(route_nearest(&row, unknown), "apikey");
+	assert_null(route_nearest(&row, STR("something else")));
+	assert_true(route_takes(&any, STR("z=1"), &unknown));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,6 +107,7 @@ int main(void)
 		cmocka_unit_test(what_only_begins_alike_is_another_path),
 		cmocka_unit_test(a_method_that_the_path_does_not_know_is_told_those_that_it_does),
 		cmocka_unit_test(a_shape_finds_its_rows),
+		cmocka_unit_test(a_query_has_what_its_row_knows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
