@@ -244,5 +244,7 @@ def test_ids_of_keys_cannot_be_told_by_the_work_for_them():
         before = worker.counter("logins_verified_total")
         assert worker.call("GET", "/v2/").status_code == 200
         assert worker.call("GET", "/v2/", auth=("admin", mine["apiKey"])).status_code == 200
+        # As a password it is its owner's alone.
+        assert worker.call("GET", "/v2/", auth=("somebody", mine["apiKey"])).status_code == 401
         assert worker.call("GET", "/v2/", auth=("admin", "zak_" + "0" * 64)).status_code == 401
         assert worker.counter("logins_verified_total") == before
