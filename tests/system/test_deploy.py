@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 
 import pytest
+import requests
 
 import s3_servers
 
@@ -117,5 +118,38 @@ def up_and_down(environment, folder):
     try:
         out = subprocess.run(commands[2], shell=True, cwd=HERE, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
         assert out.stdout == '{"name":"hello/world","tags":["v1"]}'
+    finally:
+        run("down", environment)
+
+
+def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path):
+    base = free_base()
+    environment = {"ZOT_DATA": str(tmp_path / "data"), "BASE_PORT": str(base), "TMPDIR": str(tmp_path)}
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", base + 2))
+        taken.listen()
+        done = run("up", environment, check=False)
+    assert done.returncode == 1 and f"port {base + 2}" in done.stderr and "BASE_PORT" in done.stderr
+    assert not list((tmp_path / "data/run").glob("*.pid"))
+    for port in (base, base + 1, base + 3):
+        with socket.socket() as s:
+            assert s.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_on_all_addresses_with_settings_of_ones_own(tmp_path):
+    """Workers tell each other an address that is one; what the programs know is passed on, and nothing else."""
+    base = free_base()
+    environment = {"ZOT_DATA": str(tmp_path / "data"), "BASE_PORT": str(base), "TMPDIR": str(tmp_path), "ADDRESS": "0.0.0.0",
+                   "ZOT_REALM": "the realm of this test", "ZOT_NO_SUCH_THING": "1"}
+    try:
+        done = run("up", environment)
+        assert "ZOT_NO_SUCH_THING is not known" in done.stderr
+        password = re.search(r"password +(\S+)", done.stdout)[1]
+        members = requests.get(f"http://127.0.0.1:{base}/api/cluster/members", auth=("admin", password), timeout=30).json()["members"]
+        assert len(members) == 3 and not any("0.0.0.0" in m["url"] for m in members)
+        assert "the realm of this test" in requests.get(f"http://127.0.0.1:{base + 1}/v2/", timeout=30).headers["WWW-Authenticate"]
+        # Not with other settings while it runs.
+        assert run("up", {**environment, "ZOT_REALM": "another"}, check=False).returncode == 1
     finally:
         run("down", environment)
