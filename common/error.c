@@ -42,6 +42,13 @@ static enum error_kind kind_of(int sys)
 		return ERROR_FULL;
 	case ENOENT:
 		return ERROR_UNKNOWN;
+	/* Of a disk, a mount or this process: it may work again without the client's doing. */
+	case EROFS:
+	case EACCES:
+	case ESTALE:
+	case EMFILE:
+	case ENFILE:
+		return ERROR_UNAVAILABLE;
 	default:
 		return ERROR_INTERNAL;
 	}

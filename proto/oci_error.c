@@ -20,7 +20,7 @@ static const struct code codes[] = {
 #undef OCI_ERROR
 };
 
-/* `nearest` decides what clients do: they repeat after TOOMANYREQUESTS and not after UNSUPPORTED. */
+/* `nearest` decides what clients do: docker repeats after UNAVAILABLE, neither after TOOMANYREQUESTS nor after UNSUPPORTED. */
 static const struct kind {
 	unsigned status;
 	bool wins;           /* over the status of the code */
@@ -33,9 +33,9 @@ static const struct kind {
 	[ERROR_UNKNOWN] = { 404, false, "NAME_UNKNOWN", "no such thing" },
 	[ERROR_CONFLICT] = { 409, false, "TOOMANYREQUESTS", "somebody else is changing this: try again" },
 	[ERROR_TOO_LARGE] = { 413, true, "SIZE_INVALID", "too large" },
-	[ERROR_BUSY] = { 503, true, "TOOMANYREQUESTS", "the registry is busy: try again later" },
-	[ERROR_TIMEOUT] = { 503, true, "TOOMANYREQUESTS", "no progress in time: try again later" },
-	[ERROR_UNAVAILABLE] = { 503, true, "TOOMANYREQUESTS", "temporarily unavailable: try again later" },
+	[ERROR_BUSY] = { 503, true, "UNAVAILABLE", "the registry is busy: try again later" },
+	[ERROR_TIMEOUT] = { 503, true, "UNAVAILABLE", "no progress in time: try again later" },
+	[ERROR_UNAVAILABLE] = { 503, true, "UNAVAILABLE", "temporarily unavailable: try again later" },
 	[ERROR_FULL] = { 507, true, "BLOB_UPLOAD_INVALID", "the registry has no room left" },
 };
 

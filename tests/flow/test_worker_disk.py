@@ -125,6 +125,26 @@ def test_a_disk_that_becomes_read_only_is_told_and_still_read(worker, disk):
     assert put_manifest(worker, "lib/app", "v2", b"x").status_code == 201
 
 
+def test_on_a_read_only_disk_each_change_is_refused_in_words_that_clients_know(worker, disk):
+    """503 and UNAVAILABLE: docker repeats after these, not after UNSUPPORTED; and nobody hears of paths."""
+    image_of = worker.push("team/app", "v1")
+    remount(disk, "ro")
+    try:
+        await_ready(worker, 503)  # a balancer has asked
+        changes = [("POST", "/v2/team/app/blobs/uploads/", b""), ("POST", f"/v2/new/app/blobs/uploads/?digest={digest(b'x')}", b"x"),
+                   ("POST", f"/v2/new/app/blobs/uploads/?mount={digest(b'layer')}&from=team/app", b""),
+                   ("PUT", "/v2/team/app/manifests/v2", image_of), ("DELETE", "/v2/team/app/manifests/v1", None)]
+        for method, path, body in changes:
+            reply = worker.call(method, path, data=body, headers={"Content-Type": MANIFEST})
+            assert reply.status_code == 503 and reply.headers["Retry-After"], (method, path, reply.status_code, reply.text)
+            assert reply.json()["errors"][0]["code"] == "UNAVAILABLE" and str(disk) not in reply.text, (path, reply.text)
+        assert worker.call("GET", "/v2/team/app/manifests/v1").status_code == 200
+    finally:
+        remount(disk, "rw")
+    await_ready(worker, 200)
+    worker.push("team/app", "v3", layer=b"another layer")
+
+
 def remount(disk, how):
     # Open files of the spool's lock keep no one from it: they are open for reading.
     await_true(lambda: subprocess.run(["mount", "-o", f"remount,{how}", disk], capture_output=True).returncode == 0, 10, "the remount")

@@ -190,9 +190,12 @@ static bool add_locked(struct uploads *uploads, struct str owner, struct upload 
 bool uploads_open(struct uploads *uploads, struct str owner, struct str name, enum hash_kind alg,
 	struct upload **ret, struct error *err)
 {
-	struct upload *upload = upload_new(uploads, name, alg), *evicted = NULL;
+	struct upload *upload, *evicted = NULL;
 	bool ok;
 
+	if (!spool_is_usable(uploads->spool, err))
+		return false;
+	upload = upload_new(uploads, name, alg);
 	lock_take(&uploads->lock);
 	ok = add_locked(uploads, owner, upload, &evicted, err);
 	lock_drop(&uploads->lock);

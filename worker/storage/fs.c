@@ -114,8 +114,7 @@ bool fs_error(struct error *err, const char *what, const char *path)
 	err->sys = sys;
 	if (sys == ENOTDIR)
 		err->kind = ERROR_UNKNOWN;
-	else if (sys == EIO || sys == EROFS || sys == EACCES || sys == ESTALE || sys == EMFILE ||
-		 sys == ENFILE)
+	else if (sys == EIO)
 		err->kind = ERROR_UNAVAILABLE;
 	return false;
 }

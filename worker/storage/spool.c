@@ -17,11 +17,13 @@
 #include <sys/statvfs.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/file_lock.h"
 #include "common/str.h"
 #include "worker/storage/pace.h"
 
+#define BROKEN_MS    5000 /* for so long nobody tries again but who has bytes */
 #define FOLDER_MODE  0700
 #define FILE_MODE    0600
 #define ENDING       ".upload"
@@ -36,6 +38,7 @@ struct spool {
 	bool was_left;
 	_Atomic uint64_t used;
 	atomic_bool direct; /* false once the file system said no */
+	_Atomic int64_t broken_until_ms;
 };
 
 /* ---- the folder ---- */
@@ -181,12 +184,39 @@ bool spool_sweep(const char *parent, const struct pace *pace, uint64_t *ret_remo
 	return true;
 }
 
-bool spool_check(const struct spool *spool, uint64_t least, struct error *err)
+/* A disk that is read-only, or gone: who comes now would be refused with his first byte. */
+static bool note(struct spool *spool, bool works, const struct error *err)
+{
+	if (works)
+		atomic_store(&spool->broken_until_ms, 0);
+	else if (err->kind == ERROR_UNAVAILABLE)
+		atomic_store(&spool->broken_until_ms, clock_ms() + BROKEN_MS);
+	return works;
+}
+
+bool spool_is_usable(struct spool *spool, struct error *err)
+{
+	return clock_ms() >= atomic_load(&spool->broken_until_ms) ||
+	       error_set(err, ERROR_UNAVAILABLE, NULL,
+		       "uploads cannot be kept: the disk for them does not work");
+}
+
+static bool try_folder(struct spool *spool, uint64_t least, struct error *err)
+{
+	struct error cause;
+	bool works = note(spool, file_try_folder(spool->folder, least, &cause), &cause);
+
+	if (!works && err)
+		*err = cause;
+	return works;
+}
+
+bool spool_check(struct spool *spool, uint64_t least, struct error *err)
 {
 	if (spool_used(spool) >= spool->limit)
 		return error_set(err, ERROR_FULL, NULL, "the spool is full: its limit is %llu bytes",
 			(unsigned long long)spool->limit);
-	return file_try_folder(spool->folder, least, err);
+	return try_folder(spool, least, err);
 }
 
 /* ---- space ---- */
@@ -220,13 +250,18 @@ bool spool_file_new(struct spool *spool, const char *name, struct spool_file **r
 	size_t size = strlen(spool->folder) + strlen(name) + sizeof(ENDING) + 1;
 	AUTO_STR *path = xnew_array(char, size);
 	AUTO_FD fd = -1;
+	struct error cause;
 
 	if (!*name || *name == '.' || strchr(name, '/'))
 		return error_set(err, ERROR_INVALID, NULL, "%.64s is no name for a spool file", name);
 	(void)snprintf(path, size, "%s/%s" ENDING, spool->folder, name);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-	if (fd < 0)
-		return error_sys(err, "create %s", path);
+	if (fd < 0) {
+		(void)note(spool, error_sys(&cause, "create %s", path), &cause);
+		if (err)
+			*err = cause;
+		return false;
+	}
 	*ret = xnew(struct spool_file);
 	**ret = (struct spool_file){ .spool = spool, .fd = TAKE_FD(fd), .path = TAKE(path) };
 	return true;

@@ -45,7 +45,9 @@ void spool_file_settle(struct spool_file *file);
 void spool_file_free(struct spool_file *file); /* closes, removes if it is still there, gives the space back */
 AUTO_DEFINE(spool_file)
 /* Files can be made, there is room on the disk (file_try_folder) and below the limit. Thread  pool. */
-bool spool_check(const struct spool *spool, uint64_t least, struct error *err) MUST_CHECK;
+bool spool_check(struct spool *spool, uint64_t least, struct error *err) MUST_CHECK;
+/* Thread  any. False (UNAVAILABLE): it could not be written to some seconds ago, and nobody has tried since. */
+bool spool_is_usable(struct spool *spool, struct error *err) MUST_CHECK;
 uint64_t spool_used(const struct spool *spool);
 uint64_t spool_limit(const struct spool *spool);
 /* Bytes that all uploads can have together: the limit, or what they have and is free on the disk, where that is less. */

@@ -50,6 +50,8 @@ static void test_sys(void **state)
 	assert_int_equal(kind_of(EDQUOT), ERROR_FULL);
 	assert_int_equal(kind_of(ENOENT), ERROR_UNKNOWN);
 	assert_int_equal(kind_of(EIO), ERROR_INTERNAL);
+	assert_int_equal(kind_of(EROFS), ERROR_UNAVAILABLE);
+	assert_int_equal(kind_of(EACCES), ERROR_UNAVAILABLE);
 	errno = ENOENT;
 	assert_false(error_sys(&err, "open"));
 	assert_string_equal(err.text, "open: No such file or directory");
