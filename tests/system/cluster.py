@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 
 import requests
 
@@ -99,7 +100,9 @@ class Cluster:
         self.ends.close()
 
     def open(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-system-"))
+        # Podman reads a folder as a reference: mkdtemp()'s names may end in an underscore, which no part of one does.
+        self.folder = pathlib.Path(tempfile.gettempdir()) / f"zot-system-{uuid.uuid4().hex[:12]}"
+        self.folder.mkdir(mode=0o700)
         self.ends.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.workers = []
         if self.tls:
