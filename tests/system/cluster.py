@@ -144,9 +144,12 @@ class Cluster:
 
     def worker(self, name, **more):
         port = free_port()
+        led = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_URL": self.leader.url, "CLUSTER_LEADER_CLIENT_ID": "workers",
+               "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET}
+        if {**self.extra, **more}.get("CLUSTER_MODE") == "off":
+            led = {}
         return self.add(Process(self, name, [str(BUILD / "worker/zot-worker"), "serve"], port, {
-            "PORT": port, "ZOT_WORKER_ADDRESS": "127.0.0.1", "ZOT_WORKER_DATA": self.folder / name, "CLUSTER_MODE": "worker",
-            "CLUSTER_LEADER_URL": self.leader.url, "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET,
+            "PORT": port, "ZOT_WORKER_ADDRESS": "127.0.0.1", "ZOT_WORKER_DATA": self.folder / name, **led,
             "CLUSTER_WORKER_NAME": name, "CLUSTER_SELF_ADDRESS": f"{self.scheme}://127.0.0.1:{port}",
             **self.shared_environment, **self.store_environment, **self.extra, **more}))
 
