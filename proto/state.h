@@ -26,6 +26,7 @@
 
 #include "proto/entity.h"
 
+#define STATE_FORMAT 2 /* `v`. A higher one is refused: a leader tells what workers of the minor version before can read (docs/install.md) */
 #define STATE_MEDIA_TYPE "application/vnd.zot.state+msgpack"
 #define STATE_BYTES_MAX (1024u * 1024 * 1024)
 #define STATE_ENTITIES_MAX 1000000u
