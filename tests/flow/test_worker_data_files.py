@@ -50,6 +50,9 @@ def test_a_damaged_file_is_kept_and_told(leader, name, data, why):
         assert name in line and why in line and file.name in line, line
         assert file.read_bytes() == data
         assert worker.call("GET", "/v2/").status_code == 200
+        await_true(lambda: f"\nfiles: could not be read at the start and is kept: {file.name};" in worker.call("GET", "/readyz").text, what="a line of /readyz")
+        assert worker.call("GET", "/readyz").status_code == 200
+        assert 'zot_cluster_complaint{kind="files"} 1' in worker.call("GET", "/metrics").text
 
 
 @pytest.mark.parametrize("name, data", [("state.bin", b"ZOTSTATE2" + bytes(40)), ("usage.ceilings", b"zot ceilings 2 b1\n"),

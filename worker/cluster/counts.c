@@ -396,7 +396,7 @@ static void close_boot(struct counts *counts, const char *boot, struct ceiling *
 
 static void keep_ceilings(const struct counts *counts, const struct error *why)
 {
-	data_file_keep(counts->ceilings_path, why,
+	data_file_keep(counts->self->cluster, counts->ceilings_path, why,
 		"what the last process was granted stays reserved until its day is over");
 	(void)unlink(counts->ceilings_path);
 }
@@ -422,7 +422,7 @@ static bool load_journal(struct counts *counts)
 
 	if (journal_load(counts->journal_path, &counts->queue, &err))
 		return true;
-	data_file_keep(counts->journal_path, &err,
+	data_file_keep(counts->self->cluster, counts->journal_path, &err,
 		"usage that was counted before the last stop and is in no line that can be read is not sent");
 	return false;
 }

@@ -7,7 +7,7 @@
  *   usage.journal   lines of JSON; from format 2 on the first line is to be {"journal":<format>}
  *
  * A file that is damaged, or of a newer version, is kept aside (common/aside.h) as x.damaged-<time> or x.newer-<time>, the log
- * says so, and the worker goes on without it: it serves on, and nothing is overwritten that people may want.
+ * and a complaint (complaints.h) say so, and the worker goes on without it: it serves on, and nothing is overwritten that people may want.
  *
  * Thread  the cluster's loop, at the start.
  */
@@ -23,5 +23,6 @@ struct cluster;
 #define DATA_FILE_NEWER "FILE_NEWER"
 /* False always: the error names both formats and says what to do. */
 bool data_file_newer(uint64_t format, unsigned ours, struct error *err) MUST_CHECK;
-/* It could not be read: `why`, with its path. lost: what that means, a sentence. It is there still, or was renamed. */
-void data_file_keep(const char *path, const struct error *why, const char *lost);
+/* It could not be read: `why`, with its path. lost: what that means, a sentence. It is there still, or was renamed; until this
+ * process ends, the complaint "files" names it. */
+void data_file_keep(struct cluster *cluster, const char *path, const struct error *why, const char *lost);

@@ -419,8 +419,8 @@ static void ask(void *arg)
 
 static void keep_unread(const struct feed *feed, const struct error *why)
 {
-	data_file_keep(
-		feed->path, why, "this worker has no state until a leader answers, which tells it the whole");
+	data_file_keep(feed->cluster, feed->path, why,
+		"this worker has no state until a leader answers, which tells it the whole");
 	(void)unlink(feed->path);
 }
 

@@ -159,7 +159,8 @@ static void one_of_a_newer_version_is_refused(void **state)
 	assert_true(file_write_durable(path, STR("zot ceilings 2 b1\nwhatever\n"), 0600, &err));
 	assert_false(ceilings_load(path, boot, &list, &len, &err));
 	assert_string_equal(err.code, DATA_FILE_NEWER);
-	assert_non_null(strstr(err.text, "of format 2, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 1"));
+	assert_non_null(strstr(
+		err.text, "of format 2, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 1"));
 	assert_non_null(strstr(err.text, path));
 	assert_null(list);
 }

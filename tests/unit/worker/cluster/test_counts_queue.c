@@ -277,7 +277,8 @@ static void the_journal_comes_back_without_its_torn_lines(void **state)
 
 static void a_journal_of_a_newer_version_is_refused_as_a_whole(void **state)
 {
-	static const char lines[] = "{\"journal\":2}\n{\"worker\":\"w\",\"boot\":\"b\",\"seq\":7,\"final\":true}\n";
+	static const char lines[] =
+		"{\"journal\":2}\n{\"worker\":\"w\",\"boot\":\"b\",\"seq\":7,\"final\":true}\n";
 	static const char ours[] = "{\"journal\":1}\n";
 	struct counts_queue queue;
 	struct error err;
@@ -287,7 +288,8 @@ static void a_journal_of_a_newer_version_is_refused_as_a_whole(void **state)
 	assert_int_equal(queue.len, 0);
 	assert_string_equal(err.code, DATA_FILE_NEWER);
 	assert_non_null(strstr(err.text, path));
-	assert_non_null(strstr(err.text, "of format 2, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 1"));
+	assert_non_null(strstr(
+		err.text, "of format 2, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 1"));
 	counts_queue_fini(&queue);
 	assert_false(try_load(&queue, STR(ours), &err));
 	assert_null(err.code);
