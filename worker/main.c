@@ -14,17 +14,6 @@ extern char **environ;
 
 #define TEXT_MAX (1024 * 1024)
 
-static void put_settings(struct buf *into)
-{
-	settings_help(&worker_settings_table, into);
-}
-
-/* The tables of docs/configuration.md. */
-static void put_markdown(struct buf *into)
-{
-	settings_markdown(&worker_settings_table, into);
-}
-
 static bool load(const char *file, struct worker_settings *ret, struct settings_memory **ret_memory)
 {
 	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
@@ -118,8 +107,7 @@ static const struct command_table commands = { .program = "zot-worker",
 	.what = "an OCI registry, alone or as one of a cluster",
 	.rows = rows,
 	.len = sizeof(rows) / sizeof(rows[0]),
-	.settings = put_settings,
-	.markdown = put_markdown };
+	.settings = &worker_settings_table };
 
 int main(int argc, char **argv)
 {
