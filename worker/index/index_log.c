@@ -155,7 +155,7 @@ static bool check_op(const struct json *root, struct error *err)
 	       error_set(err, ERROR_INTERNAL, NULL,
 		       "the log of the index has the change %s, written by a newer zot-worker; this one "
 		       "(" ZOT_VERSION ") does not know it: let the newer one fold it first (zot-worker "
-				       "fold), or run that one",
+		       "fold), or run that one",
 		       log_quote(name));
 }
 
