@@ -90,3 +90,24 @@ def test_the_newest_three_are_kept_and_the_next_start_has_nothing_to_tell(leader
         worker.stop()
         worker.start()
         assert len(said(worker)) == 5
+
+
+@pytest.mark.parametrize("change", ["log", "index"])
+def test_a_repository_that_a_newer_version_wrote_is_refused_by_name_and_stays(worker, change):
+    for name, tag in (("new/er", "v0"), ("new/er", "v1"), ("oth/er", "v1")):
+        worker.push(name, tag)
+    worker.kill()
+    folder = worker.folder / "store/new/er"
+    if change == "log":
+        text = (folder / "index.log").read_bytes().replace(b"ZOTLOG2", b"ZOTLOG3", 1)
+        (folder / "index.log").write_bytes(text)
+    else:
+        text = json.dumps({**json.loads((folder / "index.json").read_text()), "io.zot.format": 2}).encode()
+        (folder / "index.json").write_bytes(text)
+    worker.start()
+    for method in ("GET", "DELETE"):
+        assert worker.call(method, "/v2/new/er/manifests/v1").status_code == 500
+    assert worker.call("GET", "/v2/oth/er/manifests/v1").status_code == 200
+    why = "index.log: of format 3" if change == "log" else "index.json: of format 2"
+    await_true(lambda: f"{why}, written by a newer zot-worker; this one (" in worker.text(), what="the reason, in the log")
+    assert (folder / ("index.log" if change == "log" else "index.json")).read_bytes() == text
