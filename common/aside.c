@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -51,6 +52,15 @@ static void remove_old(const char *folder_path, const char *beginning)
 	(void)closedir(folder);
 }
 
+static bool is_file(const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st) != 0)
+		return error_sys(err, "%s", path);
+	return S_ISREG(st.st_mode) || error_set(err, ERROR_INVALID, NULL, "%s: is no file", path);
+}
+
 bool aside_keep(const char *path, const char *word, struct buf *name, struct error *err)
 {
 	AUTO_FINI(buf) beginning = buf_limit(4096);
@@ -63,6 +73,8 @@ bool aside_keep(const char *path, const char *word, struct buf *name, struct err
 	buf_format(name, "%s.%s-", path, word);
 	put_time(name);
 	if (!buf_check(name, path, err) || !buf_check(&beginning, path, err))
+		return false;
+	if (!is_file(path, err))
 		return false;
 	if (link(path, buf_text(name) + before) != 0 && rename(path, buf_text(name) + before) != 0)
 		return error_sys(err, "rename %s", path);

@@ -5,7 +5,8 @@
  *     usage.journal  ->  usage.journal, usage.journal.damaged-2026-11-20T123456.789Z       one file with two names
  *
  * The caller then writes the file anew (file_write_durable) or removes it: what was kept is not touched by either. Where a
- * file system has no second names the file is renamed. Of a path and a word the newest ASIDE_MOST are kept, older ones removed.
+ * file system has no second names the file is renamed. What is no regular file is left where it is, which is an error.
+ * Of a path and a word the newest ASIDE_MOST are kept, older ones removed.
  *
  * Thread  any that may block; one at a time for a path.
  */

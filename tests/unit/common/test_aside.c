@@ -119,6 +119,18 @@ static void what_is_not_there_is_told(void **state)
 	assert_non_null(strstr(err.text, path));
 }
 
+static void a_folder_stays_where_it_is(void **state)
+{
+	AUTO_FINI(buf) name = buf_limit(1024);
+	struct error err;
+
+	(void)state;
+	assert_true(file_make_folders(path, 0700, &err));
+	assert_false(aside_keep(path, "damaged", &name, &err));
+	assert_non_null(strstr(err.text, "is no file"));
+	assert_int_equal(count_files(), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +138,7 @@ int main(void)
 			what_is_kept_stays_when_the_file_is_written_anew, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_newest_few_of_a_word_are_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_there_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_folder_stays_where_it_is, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
