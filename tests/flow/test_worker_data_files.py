@@ -41,7 +41,7 @@ def said(worker):
     ("state.bin", b"", "not a state file"),
     ("usage.ceilings", b"nonsense\n", "the first line is not"),
     ("usage.journal", b"nonsense\n", "1 lines cannot be read, the first: "),
-])
+], ids=["state", "empty-state", "ceilings", "journal"])
 def test_a_damaged_file_is_kept_and_told(leader, name, data, why):
     worker, folder = finder(leader, name, data)
     with worker:
@@ -55,7 +55,8 @@ def test_a_damaged_file_is_kept_and_told(leader, name, data, why):
 
 
 @pytest.mark.parametrize("name, data", [("state.bin", b"ZOTSTATE2" + bytes(40)), ("usage.ceilings", b"zot ceilings 2 b1\n"),
-                                        ("usage.journal", b'{"journal":2}\n{"what": "nobody knows"}\n')])
+                                        ("usage.journal", b'{"journal":2}\n{"what": "nobody knows"}\n')],
+                         ids=["state", "ceilings", "journal"])
 def test_a_file_of_a_newer_version_is_refused_and_kept(leader, name, data):
     worker, folder = finder(leader, name, data)
     with worker:
