@@ -496,6 +496,7 @@ static void put(struct buf *into, const char *prefix, const char *name, const ch
 void logins_metrics(struct logins *logins, const char *prefix, struct buf *into)
 {
 	struct logins_stats stats = logins_stats(logins);
+	char full[96];
 
 	put(into, prefix, "verified_total", "Passwords that were verified by their hash.", stats.verified);
 	put(into, prefix, "wrong_total", "Of these, wrong ones, and those of users who do not exist.",
@@ -507,8 +508,8 @@ void logins_metrics(struct logins *logins, const char *prefix, struct buf *into)
 	put(into, prefix, "limited_total",
 		"Logins answered with 429: too many failures, or too many passwords to verify.",
 		stats.limited);
-	put(into, prefix, "work_milliseconds_total", "Processor time that verifying took.",
-		stats.work_us / 1000);
+	(void)snprintf(full, sizeof(full), "%slogins_work_seconds_total", prefix);
+	metrics_put_seconds(into, full, "counter", "Processor time that verifying took.", "", stats.work_us);
 	put(into, prefix, "waiting", "Passwords that wait to be verified.", stats.waiting);
 	put(into, prefix, "running", "Passwords that are being verified.", stats.running);
 }

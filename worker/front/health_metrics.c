@@ -49,6 +49,11 @@ static void gauge(struct buf *into, const char *name, const char *help, uint64_t
 	metrics_put(into, name, "gauge", help, "", value);
 }
 
+static void seconds(struct buf *into, const char *name, const char *help, int64_t ms)
+{
+	metrics_put_seconds(into, name, "gauge", help, "", (uint64_t)ms * 1000);
+}
+
 static void total(struct buf *into, const char *name, const char *help, uint64_t value)
 {
 	metrics_put(into, name, "counter", help, "", value);
@@ -66,29 +71,13 @@ static void put_latency(const struct front *front, struct buf *into)
 
 static void put_process(const struct front *front, struct buf *into)
 {
-	struct process_stats process = process_stats();
 	/* In this order, so that the difference is never negative. */
 	uint64_t ended = FRONT_SUM(front, http_ended_total), begun = FRONT_SUM(front, http_begun_total);
 
 	gauge(into, "zot_open_requests", "Requests under way.", begun - ended);
-	gauge(into, "zot_resident_bytes", "Memory that the process has resident.", process.rss);
-	total(into, "zot_cpu_milliseconds_total", "Processor time that the process has used.",
-		process.cpu_ms);
-	gauge(into, "zot_open_fds", "Open file descriptors.", process.fds);
 	gauge(into, "zot_uptime_seconds", "Time since the start.",
 		(uint64_t)(clock_ms() - front->started_ms) / 1000);
-	gauge(into, "zot_max_fds", "Limit of open file descriptors.", process.fds_max);
-	/* What Prometheus' own libraries call them. */
-	gauge(into, "process_resident_memory_bytes", "Memory that the process has resident.", process.rss);
-	gauge(into, "process_open_fds", "Open file descriptors.", process.fds);
-	gauge(into, "process_max_fds", "Limit of open file descriptors.", process.fds_max);
-	gauge(into, "process_start_time_seconds", "When the process started, by the wall clock.",
-		(uint64_t)(clock_wall_s() - (clock_ms() - front->started_ms) / 1000));
-	buf_format(into,
-		"# HELP process_cpu_seconds_total Processor time that the process has used.\n"
-		"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %" PRIu64 ".%03" PRIu64
-		"\n",
-		process.cpu_ms / 1000, process.cpu_ms % 1000);
+	metrics_put_process(into, front->started_ms);
 }
 
 /* zot's scheduler runs what waits for disks; here that is the pool, with the chores as its generators. */
@@ -217,11 +206,11 @@ static void put_cluster(struct front *front, struct buf *into)
 	gauge(into, "zot_state_revision", "Revision of the leaders' state that is in force.",
 		state_revision(snapshot->state));
 	if (age >= 0)
-		gauge(into, "zot_state_age_milliseconds",
-			"Time since the state was known to be the leaders' newest.", (uint64_t)age);
+		seconds(into, "zot_state_age_seconds",
+			"Time since the state was known to be the leaders' newest.", age);
 	if (lease != INT64_MAX)
-		gauge(into, "zot_lease_left_milliseconds", "Time for which tags may be served from memory.",
-			lease > 0 ? (uint64_t)lease : 0);
+		seconds(into, "zot_lease_left_seconds", "Time for which tags may be served from memory.",
+			lease > 0 ? lease : 0);
 }
 
 void health_metrics(struct front *front, struct buf *into)
