@@ -2,12 +2,11 @@
 """What the programs tell Prometheus: the text format read strictly, and all that both of them tell.
 
     families = parse(text)
-    texts = scrape_both()        # {"worker": text, "leader": text}
+    texts = scrape_both(folder)  # {"worker": text, "leader": text}
 """
 import math
 import re
-
-import requests
+import subprocess
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
@@ -71,13 +70,22 @@ def check_histogram(name, samples):
         assert samples["_sum", rest] >= 0
 
 
-def scrape_both():
-    """A leader and a worker that it leads, after some requests of each kind."""
+def make_certificate(folder):
+    """Of 127.0.0.1, its own CA: how programs are told of it, and its file."""
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return {"ZOT_TLS_CERT": cert, "ZOT_TLS_KEY": key, "ZOT_PEER_CA": cert}, cert
+
+
+def scrape_both(folder):
+    """A leader and a worker that it leads, over TLS, after some requests of each kind: all that they ever tell. `folder`: for a certificate."""
     from leader_process import SECRET, Leader
     from worker_process import Worker, await_true
 
-    with Leader() as leader, Worker(CLUSTER_MODE="worker", CLUSTER_LEADER_URL=leader.url, CLUSTER_LEADER_CLIENT_ID="workers",
-                                    CLUSTER_LEADER_CLIENT_SECRET=SECRET, CLUSTER_WORKER_NAME="one") as worker:
+    tls, cert = make_certificate(folder)
+    led = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "CLUSTER_WORKER_NAME": "one"}
+    with Leader(verify=cert, **tls) as leader, Worker(verify=cert, CLUSTER_LEADER_URL=leader.url, **led, **tls) as worker:
         worker.session.auth = (leader.user, leader.password)
         await_true(lambda: worker.call("GET", "/v2/").status_code == 200, what="the state")
         worker.push("lib/app", "v1")
@@ -88,4 +96,4 @@ def scrape_both():
         # Bytes of repositories are counted in the background.
         text = lambda: worker.call("GET", "/metrics").text  # noqa: E731
         await_true(lambda: "zot_repo_storage_bytes" in text() and "zot_lease_left_seconds" in text(), what="sizes and a lease")
-        return {"worker": text(), "leader": requests.get(leader.url + "/metrics", timeout=30).text}
+        return {"worker": text(), "leader": leader.session.get(leader.url + "/metrics", timeout=30).text}

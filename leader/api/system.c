@@ -88,6 +88,10 @@ static void put_gauges(struct leader *leader, struct buf *into)
 	gauge(into, "zot_leader_pool_queued", "Jobs that wait for a thread.", pool.queued);
 	gauge(into, "zot_leader_connections_open", "Connections of workers and administrators.",
 		connections.connections);
+	if (connections.certificate_end_s)
+		gauge(into, "zot_leader_certificate_end_timestamp_seconds",
+			"When the certificate of the port ends, by the wall clock.",
+			(uint64_t)connections.certificate_end_s);
 	gauge(into, "zot_leader_open_requests", "Requests under way.", http_server_requests(leader->server));
 	gauge(into, "zot_leader_uptime_seconds", "Time since the start.",
 		(uint64_t)(clock_ms() - leader->started_ms) / 1000);

@@ -15,8 +15,8 @@ ZOTS_OWN = {
 
 
 @pytest.fixture(scope="module")
-def texts():
-    return scrape_both()
+def texts(tmp_path_factory):
+    return scrape_both(tmp_path_factory.mktemp("tls"))
 
 
 def lint(text):

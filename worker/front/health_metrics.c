@@ -14,8 +14,10 @@
 #include "worker/auth/snapshot.h"
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster.h"
+#include "worker/cluster/usage.h"
 #include "worker/cluster/complaints.h"
 #include "worker/front/front.h"
+#include "worker/front/health_checks.h"
 #include "worker/front/traffic_metrics.h"
 #include "worker/index/index.h"
 #include "worker/registry/registry.h"
@@ -149,6 +151,7 @@ static void put_connections(const struct front *front, struct buf *into)
 		sum.waiting += one.waiting;
 		sum.accepted += one.accepted;
 		sum.shed += one.shed;
+		sum.certificate_end_s = one.certificate_end_s;
 		spins += loop_spins(front->loops[i].loop);
 	}
 	total(into, "zot_loop_spins_total",
@@ -161,6 +164,10 @@ static void put_connections(const struct front *front, struct buf *into)
 	total(into, "zot_connections_shed_total",
 		"Connections without a request that were closed to make room: ZOT_CONNECTIONS is too low.",
 		sum.shed);
+	if (sum.certificate_end_s)
+		gauge(into, "zot_certificate_end_timestamp_seconds",
+			"When the certificate of the port ends, by the wall clock.",
+			(uint64_t)sum.certificate_end_s);
 }
 
 static void put_uploads(struct uploads_stats uploads, struct buf *into)
@@ -194,6 +201,10 @@ static void put_storage(struct front *front, struct buf *into)
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
 		store_requests(front->registry->store));
+	total(into, "zot_s3_errors_total",
+		"Of these, without an answer or with one that says later (429, 5xx): they are tried again. "
+		"Blobs on their way to clients are not counted here.",
+		store_errors(front->registry->store));
 }
 
 static void put_cluster(struct front *front, struct buf *into)
@@ -209,6 +220,9 @@ static void put_cluster(struct front *front, struct buf *into)
 	if (age >= 0)
 		seconds(into, "zot_state_age_seconds",
 			"Time since the state was known to be the leaders' newest.", age);
+	seconds(into, "zot_usage_unacknowledged_seconds",
+		"How long counts of usage have waited without a leader's acknowledging any; 0: none wait.",
+		usage_waits_ms(front->usage));
 	if (lease != INT64_MAX)
 		seconds(into, "zot_lease_left_seconds", "Time for which tags may be served from memory.",
 			lease > 0 ? lease : 0);
@@ -238,6 +252,7 @@ void health_metrics(struct front *front, struct buf *into)
 	put_pool(front->registry->pool, into);
 	chores_metrics(front->chores, into);
 	auth_metrics(front->auth, into);
+	health_checks_metrics(front, into);
 	put_storage(front, into);
 	put_locks(front, into);
 	put_cluster(front, into);
