@@ -499,9 +499,9 @@ void logins_metrics(struct logins *logins, const char *prefix, struct buf *into)
 	char full[96];
 
 	put(into, prefix, "verified_total", "Passwords that were verified by their hash.", stats.verified);
-	put(into, prefix, "wrong_total", "Of these, wrong ones, and those of users who do not exist.",
+	put(into, prefix, "wrong_total", "Passwords that were wrong, or of users who do not exist.",
 		stats.wrong);
-	put(into, prefix, "renewed_total", "Of these, remembered ones that were verified anew in time.",
+	put(into, prefix, "renewed_total", "Remembered passwords that were verified anew in time.",
 		stats.renewed);
 	put(into, prefix, "shared_total",
 		"Logins that waited for the verification of the same user and password.", stats.shared);

@@ -97,3 +97,20 @@ def scrape_both(folder):
         text = lambda: worker.call("GET", "/metrics").text  # noqa: E731
         await_true(lambda: "zot_repo_storage_bytes" in text() and "zot_lease_left_seconds" in text(), what="sizes and a lease")
         return {"worker": text(), "leader": leader.session.get(leader.url + "/metrics", timeout=30).text}
+
+
+def table(text):
+    """Of one program's text, as docs/metrics.md has it."""
+    rows = ["| metric | type | is |", "|---|---|---|"]
+    for name, family in parse(text).items():
+        labels = ",".join(family.labels())
+        rows.append(f"| `{name}{'{' + labels + '}' if labels else ''}` | {family.type} | {family.help.replace('|', chr(92) + '|')} |")
+    return "\n".join(rows) + "\n"
+
+
+def with_tables(page, texts):
+    """The page with the tables of these texts in its parts "## zot-worker" and "## zot-leader"."""
+    for program, text in texts.items():
+        page, found = re.subn(rf"(?ms)^(## zot-{program}\n\n).*?(?=\n## |\Z)", lambda match: match[1] + table(text), page)
+        assert found == 1, f"docs/metrics.md has no part '## zot-{program}'"
+    return page

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both programs tell Prometheus is what its own tools want to see."""
+"""What both programs tell Prometheus is what its own tools want to see, what docs/metrics.md says, and all that rules and dashboard ask for."""
+import pathlib
 import subprocess
 
 import pytest
 
-from figures import parse, scrape_both
+from figures import parse, scrape_both, with_tables
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 # zot's names, which its users' dashboards know: they stay. promtool's complaints about them, and about nothing else.
 ZOTS_OWN = {
@@ -38,3 +41,14 @@ def test_promtool_would_complain():
 def test_the_text_is_what_the_format_says(texts, program):
     families = parse(texts[program])
     assert len(families) > 30 and all(family.help.endswith(".") for family in families.values())
+
+
+def test_the_page_has_each_metric_with_its_sentence(texts):
+    page = (ROOT / "docs/metrics.md").read_text()
+    assert page == with_tables(page, texts), "run tools/write-metrics"
+
+
+def test_no_program_tells_what_the_other_tells(texts):
+    worker, leader = (parse(texts[name]) for name in ("worker", "leader"))
+    assert all(name.startswith("process_") for name in worker.keys() & leader.keys())
+    assert all(name.startswith(("zot_leader_", "process_")) for name in leader)

@@ -85,9 +85,10 @@ void chores_metrics(struct chores *chores, struct buf *into)
 	rows.len = chores_stats(chores, rows.at);
 	put_generators(&rows, into);
 	put(&rows, into, "zot_chore_runs_total", "counter", "Runs of each chore that have ended.", runs_of);
-	put(&rows, into, "zot_chore_failures_total", "counter", "Of these, runs that failed.", failures_of);
+	put(&rows, into, "zot_chore_failures_total", "counter", "Runs of each chore that failed.",
+		failures_of);
 	put_family(&rows, into, "zot_chore_seconds_total", "counter",
-		"Time that these runs took, with what they waited for others.", worked_us_of,
+		"Time that the runs of each chore took, with what they waited for others.", worked_us_of,
 		metrics_put_seconds);
 	put(&rows, into, "zot_chore_running", "gauge", "1: the chore runs.", is_running);
 	put(&rows, into, "zot_chore_last_end_seconds", "gauge",

@@ -159,7 +159,7 @@ static void put_connections(const struct front *front, struct buf *into)
 		"it.",
 		spins);
 	gauge(into, "zot_connections_open", "Connections of clients and peers.", sum.connections);
-	gauge(into, "zot_connections_idle", "Of these, without a request under way.", sum.waiting);
+	gauge(into, "zot_connections_idle", "Connections without a request under way.", sum.waiting);
 	total(into, "zot_connections_accepted_total", "Connections that were accepted.", sum.accepted);
 	total(into, "zot_connections_shed_total",
 		"Connections without a request that were closed to make room: ZOT_CONNECTIONS is too low.",
@@ -173,7 +173,7 @@ static void put_connections(const struct front *front, struct buf *into)
 static void put_uploads(struct uploads_stats uploads, struct buf *into)
 {
 	gauge(into, "zot_uploads_open", "Upload sessions.", uploads.open);
-	gauge(into, "zot_uploads_empty", "Of these, without a byte yet.", uploads.empty);
+	gauge(into, "zot_uploads_empty", "Upload sessions without a byte yet.", uploads.empty);
 	gauge(into, "zot_uploads_clients", "API keys, users and addresses that have sessions.",
 		uploads.owners);
 	total(into, "zot_uploads_refused_total",
@@ -202,7 +202,8 @@ static void put_storage(struct front *front, struct buf *into)
 	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
 		store_requests(front->registry->store));
 	total(into, "zot_s3_errors_total",
-		"Of these, without an answer or with one that says later (429, 5xx): they are tried again. "
+		"Requests to the object store without an answer or with one that says later (429, 5xx): they "
+		"are tried again. "
 		"Blobs on their way to clients are not counted here.",
 		store_errors(front->registry->store));
 }
