@@ -65,10 +65,8 @@ static void gauge(struct buf *into, const char *name, const char *help, uint64_t
 	metrics_put(into, name, "gauge", help, "", value);
 }
 
-static void put_gauges(struct leader *leader, struct buf *into)
+static void put_state(struct leader *leader, struct buf *into)
 {
-	struct pool_stats pool = pool_stats(leader->pool);
-	struct http_server_stats connections = http_server_stats(leader->server);
 	AUTO(state) *state = leader_state(leader);
 
 	gauge(into, "zot_leader_revision", "Revision of the newest state.", state_revision(state));
@@ -85,6 +83,13 @@ static void put_gauges(struct leader *leader, struct buf *into)
 	gauge(into, "zot_leader_users", "Users.", state_count(state, ENTITY_USER));
 	gauge(into, "zot_leader_apikeys", "API keys.", state_count(state, ENTITY_APIKEY));
 	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
+}
+
+static void put_work(struct leader *leader, struct buf *into)
+{
+	struct pool_stats pool = pool_stats(leader->pool);
+	struct http_server_stats connections = http_server_stats(leader->server);
+
 	gauge(into, "zot_leader_pool_queued", "Jobs that wait for a thread.", pool.queued);
 	gauge(into, "zot_leader_connections_open", "Connections of workers and administrators.",
 		connections.connections);
@@ -109,7 +114,8 @@ struct http_response *system_metrics(void *arg)
 	struct http_response *response;
 
 	put_counters(leader, &body);
-	put_gauges(leader, &body);
+	put_state(leader, &body);
+	put_work(leader, &body);
 	login_metrics(leader->login, &body);
 	response = http_response_buf(200, &body);
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");

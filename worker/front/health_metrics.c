@@ -139,10 +139,10 @@ static void put_locks(struct front *front, struct buf *into)
 		"storageName=\"default\",lockType=\"RWLock\"", &all);
 }
 
-static void put_connections(const struct front *front, struct buf *into)
+/* Of all loops; they have one certificate. */
+static struct http_server_stats sum_connections(const struct front *front)
 {
 	struct http_server_stats sum = { 0 };
-	uint64_t spins = 0;
 
 	for (unsigned i = 0; i < front->loops_len; i++) {
 		struct http_server_stats one = http_server_stats(front->loops[i].server);
@@ -152,12 +152,26 @@ static void put_connections(const struct front *front, struct buf *into)
 		sum.accepted += one.accepted;
 		sum.shed += one.shed;
 		sum.certificate_end_s = one.certificate_end_s;
-		spins += loop_spins(front->loops[i].loop);
 	}
+	return sum;
+}
+
+static void put_spins(const struct front *front, struct buf *into)
+{
+	uint64_t spins = 0;
+
+	for (unsigned i = 0; i < front->loops_len; i++)
+		spins += loop_spins(front->loops[i].loop);
 	total(into, "zot_loop_spins_total",
 		"Seconds in which a loop turned a thousand times and moved nothing: a fault, please report "
 		"it.",
 		spins);
+}
+
+static void put_connections(const struct front *front, struct buf *into)
+{
+	struct http_server_stats sum = sum_connections(front);
+
 	gauge(into, "zot_connections_open", "Connections of clients and peers.", sum.connections);
 	gauge(into, "zot_connections_idle", "Connections without a request under way.", sum.waiting);
 	total(into, "zot_connections_accepted_total", "Connections that were accepted.", sum.accepted);
@@ -183,6 +197,15 @@ static void put_uploads(struct uploads_stats uploads, struct buf *into)
 		uploads.evicted);
 }
 
+static void put_bucket(const struct store *store, struct buf *into)
+{
+	total(into, "zot_s3_requests_total", "Requests sent to the object store.", store_requests(store));
+	total(into, "zot_s3_errors_total",
+		"Requests to the object store without an answer or with one that says later (429, 5xx): they "
+		"are tried again. Blobs on their way to clients are not counted here.",
+		store_errors(store));
+}
+
 static void put_storage(struct front *front, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(front->registry->indexes);
@@ -199,13 +222,7 @@ static void put_storage(struct front *front, struct buf *into)
 		indexes.conflicts);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
 	put_uploads(uploads_stats(front->registry->uploads), into);
-	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
-		store_requests(front->registry->store));
-	total(into, "zot_s3_errors_total",
-		"Requests to the object store without an answer or with one that says later (429, 5xx): they "
-		"are tried again. "
-		"Blobs on their way to clients are not counted here.",
-		store_errors(front->registry->store));
+	put_bucket(front->registry->store, into);
 }
 
 static void put_cluster(struct front *front, struct buf *into)
@@ -249,6 +266,7 @@ void health_metrics(struct front *front, struct buf *into)
 	traffic_metrics(front, into);
 	put_latency(front, into);
 	put_process(front, into);
+	put_spins(front, into);
 	put_connections(front, into);
 	put_pool(front->registry->pool, into);
 	chores_metrics(front->chores, into);
