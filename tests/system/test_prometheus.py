@@ -55,6 +55,11 @@ class Prometheus:
     def rules(self):
         return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
 
+    def await_firing(self, name):
+        """The alert."""
+        firing = lambda: [alert for alert in self.ask("alerts")["alerts"] if alert["labels"]["alertname"] == name and alert["state"] == "firing"]  # noqa: E731
+        return await_true(firing, 60, name)[0]
+
 
 @pytest.fixture(scope="module")
 def world():
@@ -85,10 +90,17 @@ def test_the_queries_of_the_dashboard_have_answers(world):
     await_true(lambda: all(prometheus.query(query) or query.endswith("> 0") for query in queries), 60, "answers")
 
 
+def test_a_used_up_quota_is_told_of(world):
+    cluster, prometheus = world
+    key = cluster.new_key(dailyQuota=2)
+    worker, login = cluster.workers[0], (key["clientId"], key["clientSecret"])
+    await_true(lambda: worker.call("GET", "/v2/", auth=login).status_code == 429, 30, "the end of the quota")
+    assert prometheus.await_firing("ZotQuotaRefusals")["labels"]["instance"] == f"127.0.0.1:{worker.port}"
+
+
 def test_a_killed_worker_is_told_of(world):
     cluster, prometheus = world
     cluster.workers[1].kill()
-    down = lambda: [rule for rule in prometheus.rules() if rule["name"] == "ZotWorkerDown"][0]  # noqa: E731
-    await_true(lambda: down()["state"] == "firing", 150, "the alert")
-    assert down()["alerts"][0]["labels"]["instance"] == f"127.0.0.1:{cluster.workers[1].port}"
-    assert down()["alerts"][0]["annotations"]["runbook_url"].startswith("docs/operation.md#")
+    alert = prometheus.await_firing("ZotWorkerDown")
+    assert alert["labels"]["instance"] == f"127.0.0.1:{cluster.workers[1].port}"
+    assert alert["annotations"]["runbook_url"].startswith("docs/operation.md#")
