@@ -54,7 +54,7 @@ class Target:
         return float(re.search(rf"^{self.prefix}{name} (\S+)$", text, re.M).group(1))
 
     def connections(self):
-        return self.number("connections_open" if self.prefix == "zot_" else "open_fds")
+        return self.number("connections_open")
 
     def cpu_s(self):
         parts = open(f"/proc/{self.process.process.pid}/stat").read().rsplit(")", 1)[1].split()
