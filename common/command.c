@@ -107,12 +107,12 @@ static int wrong(const struct command_table *table, const char *what, const char
 
 const char *command_option(const struct command_call *call, const char *name)
 {
-	size_t i = 0;
-
-	while (i < call->row->options_len && strcmp(call->row->options[i].name, name) != 0)
-		i++;
-	CHECK(i < call->row->options_len);
-	return call->values[i];
+	for (size_t i = 0; i < call->row->options_len; i++) {
+		if (!strcmp(call->row->options[i].name, name))
+			return call->values[i];
+	}
+	CHECK(false && "an option of the row");
+	return NULL;
 }
 
 static void put_option(const struct command_option *option, struct buf *into)
