@@ -122,7 +122,9 @@ static bool make_schema(struct sqlite *db, struct error *err)
 		return false;
 	if (version > SCHEMA_VERSION)
 		return error_set(err, ERROR_INVALID, NULL,
-			"made by a newer zot-leader (version %" PRId64 " of the tables, this one knows %d)",
+			"made by a newer zot-leader (version %" PRId64
+			" of the tables, this one, " ZOT_VERSION
+			", knows %d): start the newer one, or put back the copy of before the upgrade",
 			version, SCHEMA_VERSION);
 	if (version == SCHEMA_VERSION)
 		return true;

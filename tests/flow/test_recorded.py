@@ -150,3 +150,13 @@ def test_a_leader_more_than_a_minor_version_apart_is_a_complaint(theirs, lasts):
                 await_true(lambda: "\nversion: this worker is of version " in worker.call("GET", "/readyz").text, what="a line of /readyz")
             assert ("of version" in worker.call("GET", "/readyz").text) == lasts
             assert worker.call("GET", "/readyz").status_code == 200
+
+
+def test_a_state_of_a_newer_format_is_refused_by_name():
+    with ScriptedLeader() as leader, leader.worker() as worker:
+        old = leader.revision
+        leader.revision += 1
+        leader.state = lambda call: leader.say(call, leader.document(v=3))
+        await_true(lambda: "v: is 3, of a newer zot-leader; this one (" in worker.text() and "needs an upgrade" in worker.text(), what="the reason, in the log")
+        assert f'"state.applied","revision":{old}' in worker.text() and f'"state.applied","revision":{leader.revision}' not in worker.text()
+        assert worker.call("GET", "/v2/").status_code == 200
