@@ -11,7 +11,7 @@
 #include "common/loop.h"
 #include "common/password.h"
 #include "leader/settings.h"
-#include "proto/state.h"
+#include "proto/apikey.h"
 
 #define BASIC_MAX  2048
 #define KEY_PREFIX "zak_"
@@ -176,7 +176,7 @@ static struct entity *find_key(const struct state *state, const struct basic *ba
 	hash_bytes(HASH_SHA256, secret.at, secret.len, raw);
 	str_hex(raw, 32, hex);
 	key = state_find_secret(state, str_of(hex));
-	if (!key)
+	if (!key || !apikey_opens(key, hex, clock_wall_s()))
 		return NULL;
 	owner = str_of(entity_apikey(key)->owner);
 	return str_equal(basic->user, entity_id(key)) || str_equal(basic->user, owner) ? key : NULL;

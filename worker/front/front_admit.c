@@ -72,6 +72,7 @@ enum front_turn front_admit(struct front_call *call)
 		break;
 	}
 	free(errand);
+	call->refused_why = info.why;
 	reply_refused(call, &info);
 	return FRONT_WAIT;
 }
