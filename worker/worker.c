@@ -314,6 +314,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	struct front_loop *own = &worker->front.loops[at];
 	struct http_client_settings client = { 0 };
 	struct http_server_settings server = { .listen_fd = listen_fd,
+		.certificate_refused = front_refused_certificate,
 		.tls = worker->settings->tls_cert ? &process->tls : NULL,
 		.connection_limit = process->connections / worker->front.loops_len + 1 };
 	char name[16];

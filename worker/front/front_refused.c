@@ -7,6 +7,7 @@
 #include "common/few_each.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "proto/login_refusal.h"
 #include "proto/peer_token.h"
 #include "worker/auth/auth.h"
@@ -99,7 +100,8 @@ static void tell(const struct front_call *call, unsigned status, struct telling 
 /* It has no login: most clients ask so first. */
 static bool is_challenge(const struct front_call *call, unsigned status)
 {
-	return status == 401 && !http_request_header(call->oci.request, "Authorization");
+	return status == 401 && !http_request_header(call->oci.request, "Authorization") &&
+	       !http_request_client_cert(call->oci.request).len;
 }
 
 static bool is_told_elsewhere(const struct front_call *call)
@@ -127,6 +129,18 @@ void front_refused(const struct front_call *call, unsigned status)
 		log_quote(http_request_path(call->oci.request)), http_request_id(call->oci.request),
 		buf_text(&telling.more));
 	buf_fini(&telling.more);
+}
+
+void front_refused_certificate(void *loop, const struct ip *from, const char *why)
+{
+	const struct front_loop *own = loop;
+	char text[INET6_ADDRSTRLEN];
+
+	loop_assert(own->loop);
+	if (!few_each_take(own->front->refusals, from, clock_ms()))
+		return;
+	ip_format(from, text);
+	log_warn("certificate.refused", "from=%s why=%s", text, log_quote(str_of(why)));
 }
 
 void front_refused_tell(struct front *front)

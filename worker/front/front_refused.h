@@ -24,8 +24,11 @@
 struct few_each;
 struct front;
 struct front_call;
+struct ip;
 
 struct few_each *front_refused_few(void); /* for struct front: refusals, challenges */
 void front_refused(const struct front_call *call, unsigned status);
+/* For the HTTP server: a handshake was ended for the client's certificate (certificate.refused from= why=). loop: struct front_loop. */
+void front_refused_certificate(void *loop, const struct ip *from, const char *why);
 /* Each second or so. */
 void front_refused_tell(struct front *front);
