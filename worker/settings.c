@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/url.h"
-#include "worker/auth/access.h"
+#include "proto/access.h"
 #include "worker/settings_http.h"
 #include "worker/settings_s3.h"
 
