@@ -65,7 +65,7 @@ class Replay(ScriptedLeader):
             call.answer(200, self.recording.bytes("delta.msgpack"), self.recording.json("delta"))
         else:
             self.stopped.wait(0.2)
-            call.answer(304)
+            call.answer(304, b"", {k: v for k, v in self.recording.json("state").items() if k.startswith("Zot-Cluster-")})
 
     def recorded_answer(self, call):
         """Its own numbers, which name the report."""
