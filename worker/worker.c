@@ -197,6 +197,7 @@ static bool open_access(struct worker *worker, struct error *err)
 		.pool = worker->pool,
 		.remember_ms = s->login_remember_ms };
 
+	memcpy(auth.peer_process, cluster_process(worker->front.cluster), sizeof(auth.peer_process));
 	if (s->tls_ca)
 		auth.certificates = &certificates;
 	if (s->log_audit && !audit_open(&worker->front.audit, s->log_audit, worker->pool,

@@ -20,6 +20,9 @@
 #define FAILED_FOR_MS 1000
 /* Alone, a view is checked against the store this often, in case somebody else writes there too. */
 #define SINGLE_TRUST_MS 5000
+/* Lines of the log in a minute about strangers at members' addresses. */
+#define SAY_MOST    10
+#define SAY_SPAN_MS 60000
 
 /* What signs the calls between workers, unless the leaders give them a secret (peer_keys.h): one of an older
  * version does not. Members of a static cluster must be given one; who is alone has no peers and believes
@@ -324,6 +327,18 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 	pthread_mutex_unlock(&cluster->lock);
 }
 
+void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err)
+{
+	bool tell;
+
+	cluster_peer_failed(cluster, id);
+	pthread_mutex_lock(&cluster->lock);
+	tell = few_take(&cluster->strangers, SAY_MOST, SAY_SPAN_MS, clock_ms());
+	pthread_mutex_unlock(&cluster->lock);
+	if (tell)
+		log_warn("peer.stranger", "member=%s what=%s", log_quote(id), log_quote(str_of(err->text)));
+}
+
 void cluster_peer_answered(struct cluster *cluster, struct str id)
 {
 	pthread_mutex_lock(&cluster->lock);
@@ -435,6 +450,11 @@ void cluster_name_of(const struct cluster *cluster, const struct snapshot *snaps
 	else
 		format_place((size_t)ring_find(snapshot->ring, str_of(member->id)), ring_len(snapshot->ring),
 			into);
+}
+
+const uint8_t *cluster_process(const struct cluster *cluster)
+{
+	return cluster->sender;
 }
 
 uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES])

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "common/buf.h"
+#include "common/few.h"
 #include "worker/auth/snapshot_new.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/cluster_new.h"
@@ -32,6 +33,7 @@ struct cluster {
 	pthread_mutex_t lock;       /* guards what follows */
 	struct snapshot *current;
 	struct trust trust;         /* since the current ring was adopted, at the longest */
+	struct few strangers;       /* told in the log */
 	struct map *failed;         /* member id -> int64_t *until: not tried again before */
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
