@@ -14,6 +14,7 @@
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/feed.h"
+#include "worker/cluster/hello.h"
 #include "worker/cluster/report.h"
 #include "worker/cluster/self_address.h"
 
@@ -156,6 +157,7 @@ void cluster_free(struct cluster *cluster)
 	if (!cluster)
 		return;
 	feed_free(cluster->feed);
+	hello_free(cluster->hello);
 	report_free(cluster->report);
 	snapshot_free(cluster->current);
 	for (size_t at = 0; map_next(cluster->failed, &at, NULL, &until);)
@@ -170,6 +172,13 @@ void cluster_free(struct cluster *cluster)
 	free(cluster);
 }
 
+static void on_joined(void *arg)
+{
+	struct cluster *cluster = arg;
+
+	report_joined(cluster->report);
+}
+
 void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 {
 	loop_assert(run->loop);
@@ -179,11 +188,16 @@ void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 		return;
 	cluster->feed = feed_start(cluster);
 	cluster->report = report_start(cluster);
+	if (cluster->settings.check_self_url)
+		cluster->hello = hello_start(cluster, on_joined, cluster);
+	else
+		on_joined(cluster);
 }
 
 void cluster_stop(struct cluster *cluster)
 {
 	loop_assert(cluster->run.loop);
+	hello_stop(cluster->hello);
 	feed_stop(cluster->feed);
 	report_stop(cluster->report);
 	complaints_stop(cluster->complaints);

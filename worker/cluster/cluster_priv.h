@@ -16,6 +16,7 @@
 
 struct complaints;
 struct feed;
+struct hello;
 struct report;
 struct map;
 
@@ -42,6 +43,7 @@ struct cluster {
 	struct complaints *complaints;
 
 	/* own loop alone; NULL without leaders */
+	struct hello *hello;        /* NULL too where the address is not looked at */
 	struct feed *feed;
 	struct report *report;
 };

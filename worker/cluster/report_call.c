@@ -29,7 +29,7 @@
 void report_self_init(struct report_self *self, struct cluster *cluster)
 {
 	*self = (struct report_self){ .cluster = cluster,
-		.state = "active",
+		.state = "joining",
 		.every_ms = cluster->settings.push_every_ms,
 		.lease_ms = cluster->settings.push_every_ms };
 }

@@ -22,7 +22,7 @@ struct http_call;
 /* Of all reports of this process. */
 struct report_self {
 	struct cluster *cluster;
-	const char *state;  /* "active" "draining" "left" */
+	const char *state;  /* "joining" "active" "draining" "left" */
 	uint64_t number;    /* of the newest */
 	int64_t every_ms;   /* between beats, as the leaders say */
 	int64_t lease_ms;   /* the same */

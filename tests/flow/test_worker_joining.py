@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a led worker must be before it joins: reached at its address, the only one of its name, of the others' secret, with a right clock."""
+import contextlib
+import http.server
+import json
+import socket
+import threading
+
+import pytest
+import requests
+
+from peer_tokens import Script
+from scripted_leader import ScriptedLeader, Server
+from worker_process import await_true, free_port
+
+
+class Heard(ScriptedLeader):
+    """What the worker reports is kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.reports = []
+
+    def good_push(self, call):
+        self.reports.append(json.loads(call.body))
+        super().good_push(call)
+
+    def states(self):
+        return [report["state"] for report in self.reports]
+
+    def joins(self, **more):
+        """Started, and answers; it may not be ready."""
+        worker = self.worker(**more)
+        worker.is_ready = lambda: answers(worker)
+        return worker
+
+
+def answers(worker):
+    assert worker.process.poll() is None, worker.text()
+    try:
+        return worker.session.get(worker.url + "/livez", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def readiness(worker):
+    reply = worker.session.get(worker.url + "/readyz", timeout=10)
+    return reply.status_code, reply.text
+
+
+def complains(worker, kind, *words):
+    """It says so itself, and is not ready."""
+    await_true(lambda: f"\n{kind}: " in readiness(worker)[1], what=f"the complaint {kind}")
+    status, text = readiness(worker)
+    line = next(line for line in text.splitlines() if line.startswith(kind))
+    assert status == 503 and all(word in line for word in words), text
+
+
+@contextlib.contextmanager
+def web_server(status, body=b"<html>"):
+    """Of somebody: it answers everything alike."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# ---- The address ----
+
+def test_a_worker_joins_when_it_has_reached_itself():
+    with Heard() as leader, leader.worker() as worker:
+        await_true(lambda: "active" in leader.states(), what="that it has joined")
+        states = leader.states()
+        assert states[:states.index("active")] == ["joining"] * states.index("active")
+        assert readiness(worker)[0] == 200 and "address" not in readiness(worker)[1]
+        assert '"hello.answered"' in worker.text()
+        # The page is for members alone.
+        assert worker.call("GET", "/cluster/hello").status_code == 401
+
+
+@pytest.mark.parametrize("status", [200, 204, 404, 401, 503])
+def test_a_web_server_at_its_address_is_not_it(status):
+    with Heard() as leader, web_server(status, b"" if status == 204 else b"<html>") as url, leader.joins(CLUSTER_SELF_ADDRESS=url) as worker:
+        complains(worker, "address", url, "somebody who is no worker of this cluster", f"answered {status}", "CLUSTER_SELF_ADDRESS")
+        await_true(lambda: any("address: " in report["complaints"] for report in leader.reports), what="that the leader hears of it")
+        assert set(leader.states()) == {"joining"}
+        assert '"cluster.complaint"' in worker.text()
+
+
+def test_nobody_at_its_address():
+    with Heard() as leader, leader.joins(CLUSTER_SELF_ADDRESS=f"http://127.0.0.1:{free_port()}") as worker:
+        complains(worker, "address", "cannot be reached from here", "ZOT_CHECK_SELF_ADDRESS=false")
+        assert set(leader.states()) == {"joining"}
+
+
+def test_a_neighbour_at_its_address_is_named():
+    with Heard() as leader, leader.worker(CLUSTER_WORKER_NAME="two") as two:
+        with leader.joins(CLUSTER_SELF_ADDRESS=two.url) as worker:
+            complains(worker, "address", two.url, 'that of the worker "two"')
+        assert "joining" in leader.states()
+
+
+def test_a_worker_of_another_cluster_at_its_address():
+    with Heard() as leader, Heard() as other, other.worker(CLUSTER_LEADER_CLIENT_SECRET="another secret of other workers") as two:
+        with leader.joins(CLUSTER_SELF_ADDRESS=two.url) as worker:
+            complains(worker, "address", two.url, "does not know this cluster's secret")
+
+
+def test_a_process_of_its_name_at_its_address():
+    with Heard() as leader, leader.worker() as one:
+        with leader.joins(CLUSTER_SELF_ADDRESS=one.url) as worker:
+            complains(worker, "name", one.url, 'another process that is called "one"')
+
+
+def test_an_address_that_comes_to_life_is_taken():
+    """A balancer that is started after it; what was said before is over."""
+    with Heard() as leader:
+        port = free_port()
+        worker = leader.joins(CLUSTER_SELF_ADDRESS=f"http://127.0.0.1:{port}")
+        with worker:
+            complains(worker, "address", "cannot be reached")
+            with Script(port, lambda connection, request: pass_on(connection, request, worker.port)):
+                await_true(lambda: readiness(worker)[0] == 200, what="its readiness")
+                await_true(lambda: leader.states()[-1] == "active", what="that it has joined")
+            await_true(lambda: leader.reports[-1]["complaints"] == "", what="a report without a complaint")
+            # What becomes of the address later is seen by who calls it.
+            assert readiness(worker)[0] == 200
+
+
+def pass_on(connection, request, port):
+    with socket.create_connection(("127.0.0.1", port)) as there:
+        there.sendall(request[0].encode() + b"\r\n\r\n" + request[1])
+        connection.sendall(there.recv(65536))
+    return "close"
+
+
+def test_a_worker_that_cannot_reach_itself_may_be_told_not_to_try():
+    with Heard() as leader, leader.worker(CLUSTER_SELF_ADDRESS="http://192.0.2.1:5000", ZOT_CHECK_SELF_ADDRESS="false") as worker:
+        await_true(lambda: "active" in leader.states(), what="that it has joined")
+        assert readiness(worker)[0] == 200 and "hello" not in worker.text()
