@@ -3,14 +3,16 @@
 import contextlib
 import http.server
 import json
+import re
 import socket
 import threading
+import time
 
 import pytest
 import requests
 
 from peer_tokens import Script
-from scripted_leader import ScriptedLeader, Server
+from scripted_leader import ScriptedLeader, Server, entity
 from worker_process import await_true, free_port
 
 
@@ -19,11 +21,19 @@ class Heard(ScriptedLeader):
 
     def __init__(self):
         super().__init__()
-        self.reports = []
+        self.reports, self.lease_ms, self.isolated, self.ahead_ms, self.more = [], 6000, False, 0, {}
 
     def good_push(self, call):
         self.reports.append(json.loads(call.body))
         super().good_push(call)
+
+    def good_answer(self, push, **more):
+        answer = super().good_answer(push, **more)
+        return {**answer, "now_ms": answer["now_ms"] + self.ahead_ms, **self.more}
+
+    def entities(self):
+        others = [one for one in super().entities() if one["kind"] != "settings"]
+        return others + [entity("settings", "cluster", leaseMs=self.lease_ms, pushEveryMs=100, pollWaitMs=20000, isolated=self.isolated)]
 
     def states(self):
         return [report["state"] for report in self.reports]
@@ -153,3 +163,91 @@ def test_a_worker_that_cannot_reach_itself_may_be_told_not_to_try():
     with Heard() as leader, leader.worker(CLUSTER_SELF_ADDRESS="http://192.0.2.1:5000", ZOT_CHECK_SELF_ADDRESS="false") as worker:
         await_true(lambda: "active" in leader.states(), what="that it has joined")
         assert readiness(worker)[0] == 200 and "hello" not in worker.text()
+
+
+# ---- The name ----
+
+TAKEN = {"error": {"code": "name_taken", "message": "another process has this worker's name, one, at http://10.0.0.9:5000"}}
+
+
+def refuse(call, body=TAKEN):
+    call.answer(409, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+
+def test_a_name_that_is_anothers_is_told_when_a_lease_is_over():
+    with Heard() as leader:
+        leader.lease_ms = 1000
+        leader.push = refuse
+        with leader.joins() as worker:
+            started = time.monotonic()
+            complains(worker, "name", "http://10.0.0.9:5000")
+            assert time.monotonic() - started > 0.5
+            leader.push = leader.good_push
+            await_true(lambda: readiness(worker)[0] == 200, what="its readiness, when the name is its own")
+            assert "name: " not in readiness(worker)[1]
+
+
+def test_another_refusal_is_no_name():
+    """The ring would be too large, say."""
+    with Heard() as leader:
+        leader.lease_ms = 1000
+        leader.push = lambda call: refuse(call, {"error": {"code": "conflict", "message": "with this member the ring would be too large"}})
+        with leader.joins() as worker:
+            await_true(lambda: readiness(worker)[0] == 200, what="its readiness")
+            started, before = time.monotonic(), leader.pushes
+            await_true(lambda: leader.pushes > before + 10 and time.monotonic() - started > 2, what="refusals for two leases")
+            assert readiness(worker)[0] == 200 and "name: " not in readiness(worker)[1]
+
+
+def test_isolated_a_twin_says_nothing_of_its_own():
+    """The repositories are the other one's: what this one does not have is not 404."""
+    with Heard() as leader:
+        leader.lease_ms, leader.isolated = 1000, True
+        leader.push = refuse
+        with leader.joins() as worker:
+            complains(worker, "name")
+            assert worker.call("GET", "/v2/a/manifests/v1").status_code == 503
+            leader.push = leader.good_push
+            await_true(lambda: worker.call("GET", "/v2/a/manifests/v1").status_code == 404, what="an answer of its own")
+
+
+# ---- The clock ----
+
+@pytest.mark.parametrize("ahead_s, words", [(-61, "61 s ahead of"), (61, "61 s behind"), (86400, "86400 s behind")])
+def test_a_clock_that_is_not_the_leaders_is_told_and_counts_not(ahead_s, words):
+    with Heard() as leader:
+        leader.ahead_ms = ahead_s * 1000
+        with leader.worker() as worker:
+            await_true(lambda: "clock: " in readiness(worker)[1], what="the complaint")
+            status, text = readiness(worker)
+            line = next(line for line in text.splitlines() if line.startswith("clock"))
+            said = int(re.search(r"is (\d+) s", line)[1])
+            assert status == 200 and abs(said - abs(ahead_s)) <= 2 and ("ahead" in line) == ("ahead" in words)
+            await_true(lambda: any("clock: " in report["complaints"] for report in leader.reports), what="that the leader hears of it")
+            leader.ahead_ms = 0
+            await_true(lambda: "clock: " not in readiness(worker)[1], what="the end of the complaint")
+
+
+# ---- The secret ----
+
+def test_another_secret_than_most_is_told():
+    with Heard() as leader:
+        leader.more = {"other_secret": True}
+        with leader.joins(ZOT_CLUSTER_SECRET="0123456789abcdef0123456789abcdef") as worker:
+            complains(worker, "secret", "ZOT_CLUSTER_SECRET of this worker is another")
+            leader.more = {}
+            await_true(lambda: readiness(worker)[0] == 200, what="its readiness")
+
+
+def test_the_leader_gets_a_mark_of_the_secret_and_not_the_secret():
+    marks = {}
+    for secret in (None, "0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdeg"):
+        with Heard() as leader, leader.worker(**({"ZOT_CLUSTER_SECRET": secret} if secret else {})) as worker:
+            await_true(lambda: leader.reports, what="a report")
+            marks[secret] = leader.reports[0]["secret"]
+            assert not secret or secret not in json.dumps(leader.reports) + worker.text()
+    assert marks[None] == 1 and len(set(marks.values())) == 3
+    # The same for the same secret.
+    with Heard() as leader, leader.worker(ZOT_CLUSTER_SECRET="0123456789abcdef0123456789abcdef"):
+        await_true(lambda: leader.reports, what="a report")
+        assert leader.reports[0]["secret"] == marks["0123456789abcdef0123456789abcdef"]

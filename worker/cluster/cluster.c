@@ -11,6 +11,7 @@
 #include "common/loop.h"
 #include "common/map.h"
 #include "proto/upload_id.h"
+#include "proto/usage.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/feed.h"
@@ -32,6 +33,8 @@
 static void derive_key(struct cluster *cluster, const struct member_settings *settings)
 {
 	cluster->has_key = true;
+	cluster->secret_mark =
+		settings->secret ? peer_key_mark(str_of(settings->secret)) : USAGE_SECRET_OF_LEADERS;
 	if (settings->secret)
 		peer_key_derive(
 			str_of(settings->secret), "calls between workers v2, cluster secret", cluster->key);
@@ -302,13 +305,19 @@ static bool is_failed(struct cluster *cluster, const char *id)
 	return failed;
 }
 
+/* The member of our name is another process while it has our name: where each has its own storage, ours is not that one's. */
+static bool is_self(struct cluster *cluster, const struct snapshot *snapshot)
+{
+	return !snapshot->isolated || !complaint_lasts(cluster->complaints, COMPLAINT_NAME);
+}
+
 static struct place_found at_member(struct cluster *cluster, const struct snapshot *snapshot, int at)
 {
 	const struct ring_member *member = at == RING_NOBODY ? NULL : ring_at(snapshot->ring, (size_t)at);
 
-	if (member && at == snapshot->self)
+	if (member && at == snapshot->self && is_self(cluster, snapshot))
 		return (struct place_found){ .place = PLACE_HERE };
-	if (member && !is_failed(cluster, member->id))
+	if (member && at != snapshot->self && !is_failed(cluster, member->id))
 		return (struct place_found){ .place = PLACE_PEER, .member = member };
 	return (struct place_found){ .place = snapshot->isolated ? PLACE_NOWHERE : PLACE_HERE,
 		.member = member };
@@ -480,6 +489,11 @@ uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BY
 {
 	memcpy(into, cluster->sender, sizeof(cluster->sender));
 	return atomic_fetch_add_explicit(&cluster->calls, 1, memory_order_relaxed);
+}
+
+int64_t cluster_clock_ahead_ms(const struct cluster *cluster)
+{
+	return atomic_load(&cluster->clock_ahead_ms);
 }
 
 bool cluster_is_draining(const struct cluster *cluster)

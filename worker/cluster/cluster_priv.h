@@ -31,6 +31,7 @@ struct cluster {
 	uint8_t sender[PEER_PROCESS_BYTES];
 	_Atomic uint64_t calls;     /* sent by this process */
 	bool has_leaders, single, has_key;
+	uint64_t secret_mark;       /* for the leaders */
 
 	pthread_mutex_t lock;       /* guards what follows */
 	struct snapshot *current;
@@ -39,6 +40,7 @@ struct cluster {
 	struct map *failed;         /* member id -> int64_t *until: not tried again before */
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
+	_Atomic int64_t clock_ahead_ms;   /* of the leader's, as of the newest beat */
 	atomic_bool draining;
 	struct complaints *complaints;
 

@@ -48,6 +48,7 @@ struct report_result {
 	bool reached;      /* a leader said something */
 	uint64_t number;
 	const char *why;   /* the others */
+	struct str taken;  /* REPORT_CONFLICT: who has our name, if that is what it is about */
 };
 typedef void report_done_f(void *arg, const struct report_result *result);
 
