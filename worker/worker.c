@@ -127,11 +127,19 @@ bool worker_spools_folder(const struct worker_settings *s, struct buf *into)
 	return true;
 }
 
+/* The folder of our uploads beside the repositories has it. */
+static const char *name_on_storage(const struct worker *worker)
+{
+	const char *self =
+		worker->settings->name ? worker->settings->name : cluster_self(worker->front.cluster);
+
+	return *self ? self : "single";
+}
+
 /* Beside the repositories where a rename brings a blob in; in our own folder where it is sent anyway. */
 static void spool_folder(const struct worker *worker, struct buf *into)
 {
 	const struct worker_settings *s = worker->settings;
-	const char *self = s->name ? s->name : cluster_self(worker->front.cluster);
 
 	if (s->spool)
 		buf_puts(into, s->spool);
@@ -140,7 +148,7 @@ static void spool_folder(const struct worker *worker, struct buf *into)
 	else
 		buf_format(into, "%s/.uploads/", s->root);
 	if (!s->spool && !s->s3_bucket)
-		buf_url(into, str_of(*self ? self : "single"), "");
+		buf_url(into, str_of(name_on_storage(worker)), "");
 }
 
 static bool is_no_link(const char *path, struct error *err)
@@ -165,15 +173,28 @@ static bool check_own_spool(const struct worker *worker, const char *folder, str
 	return is_no_link(buf_text(&parent), err) && is_no_link(folder, err);
 }
 
+/* A folder of uploads is a worker's alone, and beside the repositories it is known by its name. */
+static bool take_spool(struct worker *worker, const char *folder, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+
+	if (spool_open(&worker->spool, folder, (uint64_t)s->spool_limit, !s->s3_bucket, err))
+		return true;
+	if (err->kind != ERROR_CONFLICT || s->spool || s->s3_bucket)
+		return false;
+	return error_add(err,
+		"another worker called \"%.60s\" is on this storage, give each a name of its own "
+		"(CLUSTER_WORKER_NAME)",
+		name_on_storage(worker));
+}
+
 static bool open_spool(struct worker *worker, struct error *err)
 {
 	AUTO_FINI(buf) folder = buf_limit(4096);
 
 	spool_folder(worker, &folder);
 	return buf_check(&folder, "storage.spool", err) && check_own_spool(worker, buf_text(&folder), err) &&
-	       file_make_folders(buf_text(&folder), 0700, err) &&
-	       spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit,
-		       !worker->settings->s3_bucket, err);
+	       file_make_folders(buf_text(&folder), 0700, err) && take_spool(worker, buf_text(&folder), err);
 }
 
 static bool has_compat(const struct worker_settings *settings, const char *name)

@@ -5,6 +5,7 @@ import http.server
 import json
 import re
 import socket
+import subprocess
 import threading
 import time
 
@@ -13,7 +14,7 @@ import requests
 
 from peer_tokens import Script
 from scripted_leader import ScriptedLeader, Server, entity
-from worker_process import await_true, free_port
+from worker_process import Worker, await_true, free_port
 
 
 class Heard(ScriptedLeader):
@@ -251,3 +252,18 @@ def test_the_leader_gets_a_mark_of_the_secret_and_not_the_secret():
     with Heard() as leader, leader.worker(ZOT_CLUSTER_SECRET="0123456789abcdef0123456789abcdef"):
         await_true(lambda: leader.reports, what="a report")
         assert leader.reports[0]["secret"] == marks["0123456789abcdef0123456789abcdef"]
+
+
+# ---- One folder ----
+
+@pytest.mark.parametrize("name", [None, "a worker"])
+def test_two_of_one_name_on_one_folder(tmp_path, name):
+    """Without a leader the folder says so: the second one does not start."""
+    named = {"CLUSTER_WORKER_NAME": name} if name else {}
+    with Worker(ZOT_STORAGE_ROOT=tmp_path, **named):
+        second = Worker(ZOT_STORAGE_ROOT=tmp_path, **named)
+        done = subprocess.run([str(second.program_path()), "serve"], env=second.environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert f'another worker called \\"{name or "single"}\\" is on this storage' in done.stderr and "CLUSTER_WORKER_NAME" in done.stderr
+        with Worker(ZOT_STORAGE_ROOT=tmp_path, CLUSTER_WORKER_NAME="another"):
+            pass

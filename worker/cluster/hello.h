@@ -8,6 +8,7 @@
  *       anything else -> they are told "joining", and we are in no ring; COMPLAINT_ADDRESS says who answers there, or
  *                        COMPLAINT_NAME where it is another process of our name; asked again after HELLO_EVERY_MS
  *
+ * Not before there is a state: with it comes the secret that the others know.
  * Once is enough: an address that becomes another's later is noticed by whoever calls it (peer.h), and a busy worker is never
  * taken out of the ring for a hello that was late.
  *
