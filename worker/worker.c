@@ -350,10 +350,25 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
 
+/* Our loops share a port, and would share it with another worker of this user: each would get a part of the clients. */
+static bool has_port_alone(const struct worker_settings *s, struct error *err)
+{
+	int fd;
+
+	if (!s->port)
+		return true;
+	if (!http_listen(s->address, (uint16_t)s->port, false, &fd, NULL, err))
+		return error_add(err, "PORT, which must be this worker's alone");
+	(void)close(fd);
+	return true;
+}
+
 static bool listen_all(struct worker_process *process, int *fds, struct error *err)
 {
 	const struct worker_settings *s = process->worker.settings;
 
+	if (!has_port_alone(s, err))
+		return false;
 	process->port = (uint16_t)s->port;
 	for (unsigned i = 0; i < process->worker.front.loops_len; i++)
 		if (!http_listen(s->address, process->port, true, &fds[i], &process->port, err))

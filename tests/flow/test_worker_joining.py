@@ -267,3 +267,12 @@ def test_two_of_one_name_on_one_folder(tmp_path, name):
         assert f'another worker called \\"{name or "single"}\\" is on this storage' in done.stderr and "CLUSTER_WORKER_NAME" in done.stderr
         with Worker(ZOT_STORAGE_ROOT=tmp_path, CLUSTER_WORKER_NAME="another"):
             pass
+
+
+def test_two_on_one_port():
+    """Each would get a part of the clients, and nobody would know which."""
+    with Worker() as first:
+        second = Worker(port=first.port)
+        done = subprocess.run([str(second.program_path()), "serve"], env=second.environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert "PORT, which must be this worker's alone" in done.stderr and str(first.port) in done.stderr and "in use" in done.stderr

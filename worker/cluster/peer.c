@@ -60,11 +60,12 @@ struct peer_call {
 	int64_t sent_ms, sent_wall_ms; /* first; the limit is counted from here */
 	uint8_t digest[HASH_MAX];      /* of a body that was collected */
 	bool repeated, signed_anew;
-	bool proven;   /* one who knows the secret answered */
-	bool strange;  /* what came is no answer of the member's */
-	bool odd;      /* what it answers is no answer */
-	bool streamed; /* the client's body goes through, once */
-	bool lost;     /* somebody had it and did not answer */
+	bool proven;    /* one who knows the secret answered */
+	bool is_member; /* and is the one that was asked */
+	bool strange;   /* what came is no answer of the member's */
+	bool odd;       /* what it answers is no answer */
+	bool streamed;  /* the client's body goes through, once */
+	bool lost;      /* somebody had it and did not answer */
 	bool over;
 };
 
@@ -261,22 +262,17 @@ static bool is_odd(const struct peer_call *peer, unsigned status, int64_t len)
 	return status < 200 || status > 599 || (len < 0 && !has_no_body(peer, status));
 }
 
-static bool is_the_member(const struct peer_call *peer)
-{
-	AUTO_FINI(buf) name = buf_limit(PEER_NAME_MAX + 1);
-
-	cluster_name_of(peer->how.cluster, peer->how.snapshot, peer->how.member, &name);
-	return peer->proven && !strcmp(peer->answer.name, buf_text(&name));
-}
-
-/* Who is it? Where it is not the member it may only turn us away. */
+/* Who is it? One who is not the member may only turn us away. */
 static void look_who(struct peer_call *peer, struct http_call *call)
 {
 	const struct http_headers *headers = http_call_headers(call);
+	AUTO_FINI(buf) name = buf_limit(PEER_NAME_MAX + 1);
 
+	cluster_name_of(peer->how.cluster, peer->how.snapshot, peer->how.member, &name);
 	peer->proven = peer_answer_parse(peer->key, str_of(peer->token),
 		http_headers_find(headers, PEER_ANSWER_HEADER), &peer->answer);
-	peer->strange = !is_the_member(peer) && !turns_away(http_call_status(call), headers);
+	peer->is_member = peer->proven && !strcmp(peer->answer.name, buf_text(&name));
+	peer->strange = !peer->is_member && !turns_away(http_call_status(call), headers);
 }
 
 static void on_head(void *arg, struct http_call *call)
@@ -286,7 +282,7 @@ static void on_head(void *arg, struct http_call *call)
 	int64_t len = http_call_length(call);
 
 	look_who(peer, call);
-	if (is_the_member(peer))
+	if (peer->is_member)
 		cluster_peer_answered(peer->how.cluster, str_of(peer->member_id));
 	if (peer->over)
 		return;
@@ -339,7 +335,7 @@ static void on_failed(struct peer_call *peer, const struct error *err)
 
 static void say_refused(const struct peer_call *peer, const char *why, struct error *err)
 {
-	if (peer->proven && !is_the_member(peer))
+	if (peer->proven && !peer->is_member)
 		(void)error_set(err, ERROR_DENIED, NULL,
 			"%s, the address of member %s, is that of member %.100s", peer->how.member->url,
 			peer->member_id, peer->answer.name);
@@ -356,7 +352,7 @@ static void on_refused(struct peer_call *peer, const char *why)
 	struct error err;
 
 	say_refused(peer, why, &err);
-	if (!is_the_member(peer))
+	if (!peer->is_member)
 		cluster_peer_strange(peer->how.cluster, str_of(peer->member_id), &err);
 	peer->lost |= used;
 	if (!peer->signed_anew && !peer->streamed && !http_request_is_replied(peer->how.request) &&
@@ -549,7 +545,7 @@ static bool start(struct peer_call *peer)
 	struct http_call_spec spec = { .connect_ms = CONNECT_MS,
 		.stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
 
-	peer->odd = peer->strange = peer->proven = false;
+	peer->odd = peer->strange = peer->proven = peer->is_member = false;
 	buf_puts(&url, peer->how.member->url);
 	buf_add(&url, peer->target);
 	if (url.failed || !make_headers(peer, headers))
