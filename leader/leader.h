@@ -37,6 +37,7 @@ struct members;
 struct pool;
 struct ring_write;
 struct state_log;
+struct strangers;
 struct sweep;
 
 /* COUNTER(name, type, labels, help) */
@@ -58,6 +59,7 @@ struct leader {
 	struct ring_write *ring;   /* ring_write.h: the ring of them */
 	struct sweep *sweep;       /* sweep.h: what time does */
 	struct grants *grants;     /* grants.h: who may admit how much */
+	struct strangers *strangers; /* strangers.h: workers of another history */
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */

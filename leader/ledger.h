@@ -10,12 +10,13 @@
  */
 #pragma once
 
+#include "proto/history.h"
 #include "proto/entity.h"
 #include "proto/usage.h"
 
 struct ledger;
 
-/* Tombstones of the last so many revisions are kept, and usage windows of so many days. */
+/* Tombstones and pairs of the last so many revisions are kept, and usage windows of so many days. */
 #define LEDGER_CHANGES_KEPT 10000
 #define LEDGER_DAYS_KEPT 400
 
@@ -28,9 +29,16 @@ struct ledger_change {
 
 enum ledger_result { LEDGER_WRITTEN, LEDGER_STALE, LEDGER_FAILED };
 
+/* A state that this ledger has had: proto/state.h. */
+struct ledger_pair {
+	uint64_t revision;
+	uint8_t digest[ENTITY_HASH_BYTES];
+};
+
 struct ledger_loaded {
 	uint64_t revision;       /* the newest */
 	uint64_t forgotten;      /* tombstones up to here are no longer there */
+	struct history history;  /* made with the empty ledger */
 };
 
 struct ledger_member {       /* a worker as its last report said */
@@ -106,6 +114,7 @@ struct ledger_usage {
 };
 
 typedef bool ledger_entity_f(void *arg, struct entity *entity);             /* borrowed; false stops */
+typedef bool ledger_pair_f(void *arg, const struct ledger_pair *pair);
 typedef bool ledger_member_f(void *arg, const struct ledger_member *member);
 typedef bool ledger_grant_f(void *arg, const struct ledger_grant *grant);
 typedef bool ledger_usage_f(void *arg, const struct ledger_usage *usage);
@@ -130,10 +139,16 @@ bool ledger_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, stru
 /* Whether this life has ended its hearing. */
 bool ledger_put_heard(struct ledger *ledger, bool heard, struct error *err) MUST_CHECK;
 
-/* All of them at one new revision, or none. STALE: *ret_at is the change that did not fit, *ret_revision its stored
- * revision (0: absent). */
-enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
-				size_t *ret_at, struct error *err) MUST_CHECK;
+/* At start. The pairs that are known, in the order of revisions. */
+bool ledger_load_pairs(struct ledger *ledger, ledger_pair_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* At start: the newest state's, which has another digest where a newer program encodes entities otherwise. */
+bool ledger_put_pair(struct ledger *ledger, const struct ledger_pair *pair, struct error *err) MUST_CHECK;
+
+/* All of them at one new revision, or none; with them the digest of the state that results. STALE: *ret_at is the change that did
+ * not fit, *ret_revision its stored revision (0: absent). */
+enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len,
+				const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at,
+				struct error *err) MUST_CHECK;
 bool ledger_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err) MUST_CHECK;
 bool ledger_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err) MUST_CHECK;
 /* At most `most` grants of boots that are over are added to the row of boot "" of their key and day. *ret_more: some are

@@ -91,6 +91,8 @@ struct usage_report {
 	char *state;            /* "joining" "active" "draining" "left" */
 	uint64_t revision;      /* applied state */
 	char *state_digest;     /* of it, 64 hex digits; "" = none */
+	char *cluster;          /* whose history it is of (history.h); "" = not known */
+	uint64_t generation;    /* the same */
 	int64_t state_age_ms;
 	char *complaints;       /* what it says is wrong with it: lines "kind: text" */
 	char *leader;           /* the process of the leader whose answer the newest beat had; "" = none yet */

@@ -10,12 +10,14 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/file.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define TEXT_(number)  #number
 #define TEXT(number)   TEXT_(number)
 
@@ -72,6 +74,12 @@ static const char ungranted[] = "ALTER TABLE key_usage ADD COLUMN ungranted INTE
 				"key_usage.apikey), 0));"
 				"PRAGMA user_version = 3;";
 
+/* Until version 3 a ledger did not know which states were its own. */
+static const char pairs[] = "CREATE TABLE cluster (id TEXT NOT NULL, generation INTEGER NOT NULL);"
+			    "CREATE TABLE pair (revision INTEGER NOT NULL, digest BLOB NOT NULL,"
+			    " PRIMARY KEY (revision, digest)) WITHOUT ROWID;"
+			    "PRAGMA user_version = 4;";
+
 /* Open. */
 
 static bool read_number(struct sqlite *db, const char *name, uint64_t *ret, struct error *err)
@@ -109,9 +117,23 @@ static bool make_counts(struct sqlite *db, int64_t version, struct error *err)
 	       sqlite_exec(db, to_counts_after, err);
 }
 
+static bool make_cluster(struct sqlite *db, struct error *err)
+{
+	struct sql q = sql_of(db, "INSERT INTO cluster VALUES (?, 1)");
+	char id[HISTORY_CLUSTER_SIZE];
+
+	random_hex(id, (HISTORY_CLUSTER_SIZE - 1) / 2);
+	sql_text(&q, id);
+	return sql_run(&q, err);
+}
+
 static bool make_tables(struct sqlite *db, int64_t version, struct error *err)
 {
-	return (version == 2 || make_counts(db, version, err)) && sqlite_exec(db, ungranted, err);
+	if (version < 2 && !make_counts(db, version, err))
+		return false;
+	if (version < 3 && !sqlite_exec(db, ungranted, err))
+		return false;
+	return sqlite_exec(db, pairs, err) && make_cluster(db, err);
 }
 
 static bool make_schema(struct sqlite *db, struct error *err)
@@ -133,6 +155,20 @@ static bool make_schema(struct sqlite *db, struct error *err)
 		return false;
 	}
 	return sqlite_commit(db, err);
+}
+
+static bool read_history(struct sqlite *db, struct history *ret, struct error *err)
+{
+	struct sql q = sql_of(db, "SELECT id, generation FROM cluster");
+	struct history history = { 0 };
+	bool good = false;
+
+	while (sql_next(&q))
+		good = history_set(&history, str_of(sql_column_text(&q, 0)), sql_column_count(&q, 1));
+	if (!sql_end(&q, err))
+		return false;
+	*ret = history;
+	return good || error_set(err, ERROR_INVALID, NULL, "its table \"cluster\" is damaged");
 }
 
 /* Usage and reports of long ago. */
@@ -192,7 +228,9 @@ static bool load_entities(
 	}
 	if (!sql_end(&q, ok ? err : NULL) || !ok)
 		return false;
-	*ret = (struct ledger_loaded){ .revision = own->revision, .forgotten = own->forgotten };
+	*ret = (struct ledger_loaded){
+		.revision = own->revision, .forgotten = own->forgotten, .history = own->history
+	};
 	return true;
 }
 
@@ -281,10 +319,55 @@ static enum ledger_result check_all(struct ledger_sqlite *own, const struct ledg
 	return LEDGER_WRITTEN;
 }
 
-static bool put_all(struct ledger_sqlite *own, const struct ledger_change *changes, size_t len,
-	uint64_t *ret_forgotten, struct error *err)
+/* Pairs. */
+
+static bool load_pairs(struct ledger *ledger, ledger_pair_f *fn, void *arg, struct error *err)
 {
-	uint64_t revision = own->revision + 1;
+	const struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+	struct sql q =
+		sql_of(own->db, "SELECT revision, digest FROM pair WHERE revision <= ? ORDER BY revision");
+	bool more = true;
+
+	sql_count(&q, own->revision);
+	while (more && sql_next(&q)) {
+		struct str digest = sql_column_bytes(&q, 1);
+		struct ledger_pair pair = { .revision = sql_column_count(&q, 0) };
+
+		if (digest.len != sizeof(pair.digest))
+			continue;
+		memcpy(pair.digest, digest.at, digest.len);
+		more = fn(arg, &pair);
+	}
+	return sql_end(&q, err);
+}
+
+static bool put_pair(struct ledger *ledger, const struct ledger_pair *pair, struct error *err)
+{
+	struct sql q = sql_of(ledger_sqlite_db(ledger), "INSERT OR IGNORE INTO pair VALUES (?, ?)");
+
+	sql_count(&q, pair->revision);
+	sql_bytes(&q, str_from((const char *)pair->digest, sizeof(pair->digest)));
+	return sql_run(&q, err);
+}
+
+static bool remember_pair(struct ledger_sqlite *own, const struct ledger_pair *pair, struct error *err)
+{
+	struct sql gone = sql_of(own->db, "DELETE FROM pair WHERE revision <= ?");
+
+	if (!put_pair(&own->ledger, pair, err))
+		return false;
+	if (pair->revision <= LEDGER_CHANGES_KEPT)
+		return true;
+	sql_count(&gone, pair->revision - LEDGER_CHANGES_KEPT);
+	return sql_run(&gone, err);
+}
+
+/* Writing. */
+
+static bool put_all(struct ledger_sqlite *own, const struct ledger_change *changes, size_t len,
+	const struct ledger_pair *pair, uint64_t *ret_forgotten, struct error *err)
+{
+	uint64_t revision = pair->revision;
 
 	for (size_t i = 0; i < len; i++)
 		if (!put_entity(own->db, changes[i].entity, revision, err))
@@ -292,20 +375,22 @@ static bool put_all(struct ledger_sqlite *own, const struct ledger_change *chang
 	if (revision > LEDGER_CHANGES_KEPT &&
 		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
 		return false;
-	return put_number(own->db, "revision", revision, err);
+	return remember_pair(own, pair, err) && put_number(own->db, "revision", revision, err);
 }
 
 static enum ledger_result write_batch(struct ledger *ledger, const struct ledger_change *changes, size_t len,
-	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+	const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+	struct ledger_pair pair = { .revision = own->revision + 1 };
 	uint64_t forgotten = own->forgotten;
 	enum ledger_result result;
 
+	memcpy(pair.digest, digest, sizeof(pair.digest));
 	if (!sqlite_begin(own->db, err))
 		return LEDGER_FAILED;
 	result = check_all(own, changes, len, ret_revision, ret_at, err);
-	if (result == LEDGER_WRITTEN && !put_all(own, changes, len, &forgotten, err))
+	if (result == LEDGER_WRITTEN && !put_all(own, changes, len, &pair, &forgotten, err))
 		result = LEDGER_FAILED;
 	if (result != LEDGER_WRITTEN) {
 		sqlite_rollback(own->db);
@@ -323,6 +408,8 @@ static const struct ledger_driver driver = {
 	.load_entities = load_entities,
 	.load_members = ledger_sqlite_load_members,
 	.load_grants = ledger_sqlite_load_grants,
+	.load_pairs = load_pairs,
+	.put_pair = put_pair,
 	.write = write_batch,
 	.load_gone = ledger_sqlite_load_gone,
 	.begin_life = ledger_sqlite_begin_life,
@@ -358,19 +445,22 @@ bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct e
 	AUTO(sqlite) *db = NULL;
 	AUTO_FINI(buf) path = buf_limit(4096);
 	uint64_t revision, forgotten;
+	struct history history;
 
 	buf_format(&path, "%s/leader.db", folder);
 	if (!buf_check(&path, "path of the store", err) || !file_make_folders(folder, 0700, err) ||
 		!keep_private(buf_text(&path), err) || !sqlite_open(&db, buf_text(&path), err))
 		return false;
 	if (!make_schema(db, err) || !prune(db, err) || !read_number(db, "revision", &revision, err) ||
-		!read_number(db, "forgotten", &forgotten, err) || !file_sync_folder(folder, err))
+		!read_number(db, "forgotten", &forgotten, err) || !read_history(db, &history, err) ||
+		!file_sync_folder(folder, err))
 		return error_add(err, "%s", buf_text(&path));
 	own = xnew(struct ledger_sqlite);
 	own->ledger.driver = &driver;
 	own->db = TAKE(db);
 	own->revision = revision;
 	own->forgotten = forgotten;
+	own->history = history;
 	*ret_ledger = &own->ledger;
 	return true;
 }

@@ -11,6 +11,7 @@ struct ledger_sqlite {
 	struct ledger ledger; /* first */
 	struct sqlite *db;
 	uint64_t revision, forgotten;
+	struct history history;
 	char life[17];
 	int64_t life_place; /* in the order of lives */
 	uint64_t dealings;  /* of it */

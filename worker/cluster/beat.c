@@ -120,7 +120,7 @@ static void failed(struct beat *beat, const struct report_result *result)
 		report_self_say_refused(beat->self, result->why);
 	if (beat->telling)
 		tell_anew(beat);
-	if (result->end != REPORT_FAILED || !may_ask_another(beat))
+	if ((result->end != REPORT_FAILED && result->end != REPORT_ESTRANGED) || !may_ask_another(beat))
 		quotas_failed(beat->usage->quotas);
 }
 

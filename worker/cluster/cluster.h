@@ -49,6 +49,8 @@ const char *cluster_known_as(const struct cluster *cluster);
 void        cluster_name_of(const struct cluster *cluster, const struct snapshot *snapshot, const struct ring_member *member, struct buf *into);
 /* This process, and a number that it has not used. */
 uint64_t    cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES]);
+/* False: it is a led worker without any state yet, which knows nobody and nothing of what is allowed. */
+bool        cluster_may_serve(const struct cluster *cluster, const struct snapshot *snapshot);
 bool        cluster_is_draining(const struct cluster *cluster);
 /* What is wrong with this worker among the others; as long as the cluster. */
 struct complaints *cluster_complaints(const struct cluster *cluster);

@@ -24,6 +24,8 @@ struct rig {
 	struct ledger *ledger;
 };
 
+static const uint8_t some_digest[ENTITY_HASH_BYTES] = { 7 };
+
 static int setup(void **state)
 {
 	struct rig *rig = xnew(struct rig);
@@ -70,7 +72,7 @@ static enum ledger_result put(
 	struct ledger_change change = { .entity = entity, .check = check, .expected = expected };
 	struct error err;
 	size_t at = 99;
-	enum ledger_result result = ledger_write(ledger, &change, 1, ret_revision, &at, &err);
+	enum ledger_result result = ledger_write(ledger, &change, 1, some_digest, ret_revision, &at, &err);
 
 	entity_free(entity);
 	return result;
@@ -137,11 +139,13 @@ static void a_batch_is_all_or_nothing(void **state)
 	struct error err;
 	size_t at = 99;
 
-	assert_int_equal(ledger_write(rig->ledger, changes, 2, &revision, &at, &err), LEDGER_STALE);
+	assert_int_equal(
+		ledger_write(rig->ledger, changes, 2, some_digest, &revision, &at, &err), LEDGER_STALE);
 	assert_int_equal(at, 1);
 	assert_int_equal(load(rig->ledger).count, 0);
 	changes[1].expected = 0;
-	assert_int_equal(ledger_write(rig->ledger, changes, 2, &revision, &at, &err), LEDGER_WRITTEN);
+	assert_int_equal(
+		ledger_write(rig->ledger, changes, 2, some_digest, &revision, &at, &err), LEDGER_WRITTEN);
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.loaded.revision, 1);
@@ -569,7 +573,7 @@ static const char version_1[] =
 	"ALTER TABLE key_usage DROP COLUMN ungranted;"
 	"INSERT INTO key_usage VALUES ('key', '2999-01-01', 20, 0, 0), ('key', '2999-01', 20, 0, 0),"
 	" ('other', '2999-01-01', 1, 0, 0);"
-	"DROP TABLE pushed; DROP TABLE held_grant; DROP TABLE life;"
+	"DROP TABLE pushed; DROP TABLE held_grant; DROP TABLE life; DROP TABLE cluster; DROP TABLE pair;"
 	"CREATE TABLE pushed (worker TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, seen INTEGER "
 	"NOT "
 	"NULL, PRIMARY KEY (worker, boot)) WITHOUT ROWID;"
@@ -608,6 +612,7 @@ static void a_ledger_of_version_1_keeps_its_sums(void **state)
 	assert_true(sqlite_exec(db, version_1, &err));
 	sqlite_free(db);
 	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_int_equal(strlen(load(rig->ledger).loaded.history.cluster), 32);
 	assert_int_equal(boot_of(rig->ledger, "a").seq, 9);
 	assert_false(boot_of(rig->ledger, "a").finished);
 	assert_true(boot_of(rig->ledger, "b").finished);
@@ -673,6 +678,31 @@ static void one_process_at_a_time(void **state)
 	assert_non_null(strstr(err.text, "another process"));
 }
 
+struct told_pairs {
+	size_t len;
+	struct ledger_pair first, last;
+};
+
+static bool see_pair(void *arg, const struct ledger_pair *pair)
+{
+	struct told_pairs *pairs = arg;
+
+	assert_true(!pairs->len || pair->revision >= pairs->last.revision);
+	if (!pairs->len++)
+		pairs->first = *pair;
+	pairs->last = *pair;
+	return true;
+}
+
+static struct told_pairs pairs_of(struct ledger *ledger)
+{
+	struct told_pairs pairs = { 0 };
+	struct error err;
+
+	assert_true(ledger_load_pairs(ledger, see_pair, &pairs, &err));
+	return pairs;
+}
+
 static void old_tombstones_are_forgotten(void **state)
 {
 	struct rig *rig = *state;
@@ -689,6 +719,54 @@ static void old_tombstones_are_forgotten(void **state)
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(seen.loaded.forgotten, 2);
+	assert_int_equal(pairs_of(rig->ledger).len, LEDGER_CHANGES_KEPT);
+	assert_int_equal(pairs_of(rig->ledger).first.revision, 3);
+}
+
+static void a_ledger_knows_whose_it_is_and_what_it_wrote(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_loaded first = load(rig->ledger).loaded;
+	struct ledger_pair other = { .revision = 2, .digest = { 9 } };
+	uint64_t revision = 0;
+	struct error err;
+
+	assert_int_equal(strlen(first.history.cluster), 32);
+	assert_int_equal(first.history.generation, 1);
+	assert_int_equal(pairs_of(rig->ledger).len, 0);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_STALE);
+	assert_int_equal(put(rig->ledger, make_user("b", true), true, 0, &revision), LEDGER_WRITTEN);
+	assert_true(ledger_put_pair(rig->ledger, &other, &err));
+	assert_true(ledger_put_pair(rig->ledger, &other, &err));
+	reopen(rig);
+	struct ledger_loaded second = load(rig->ledger).loaded;
+	struct told_pairs pairs = pairs_of(rig->ledger);
+	assert_true(history_same(&first.history, &second.history));
+	assert_int_equal(pairs.len, 3);
+	assert_int_equal(pairs.first.revision, 1);
+	assert_memory_equal(pairs.first.digest, some_digest, sizeof(some_digest));
+	assert_int_equal(pairs.last.revision, 2);
+	assert_int_equal(pairs.last.digest[0], 9);
+}
+
+static void a_newer_schema_is_refused_by_its_number(void **state)
+{
+	struct rig *rig = *state;
+	char path[128];
+	AUTO(sqlite) *db = NULL;
+	struct error err;
+
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, "PRAGMA user_version = 99", &err));
+	sqlite_free(db);
+	db = NULL;
+	assert_false(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_non_null(strstr(err.text, "newer"));
+	assert_non_null(strstr(err.text, "99"));
 }
 
 int main(void)
@@ -712,6 +790,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_ledger_knows_whose_it_is_and_what_it_wrote, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_by_its_number, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
