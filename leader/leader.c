@@ -467,7 +467,8 @@ static bool serve(struct leader_process *process, struct error *err)
 	struct leader *leader = &process->leader;
 
 	if (!block_signals(process, err) || !open_leader(process, err) ||
-		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err))
+		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err) ||
+		!local_write(leader->settings, process->port, &leader->local, err))
 		return false;
 	sweep_start(leader->sweep);
 	AUTO(state) *state = leader_state(leader);

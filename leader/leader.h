@@ -22,6 +22,7 @@
 #include "common/lock.h"
 #include "common/metrics.h"
 #include "leader/ledger.h"
+#include "leader/local.h"
 #include "leader/settings.h"
 #include "proto/state.h"
 
@@ -70,6 +71,7 @@ struct leader {
 	struct few writes_failed;  /* the same, of what is tried again by itself */
 	struct leader_counters counters;
 	char id[17];               /* of this process, random */
+	struct local local;        /* local.h: opens the backup to a command on this machine */
 	int64_t started_ms;
 	bool stopping;             /* own loop */
 };

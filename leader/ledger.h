@@ -10,8 +10,9 @@
  */
 #pragma once
 
-#include "proto/history.h"
 #include "proto/entity.h"
+#include "proto/history.h"
+#include "proto/state.h"
 #include "proto/usage.h"
 
 struct ledger;
@@ -121,9 +122,37 @@ typedef bool ledger_usage_f(void *arg, const struct ledger_usage *usage);
 typedef bool ledger_life_f(void *arg, const struct ledger_life *life);
 typedef bool ledger_gone_f(void *arg, const char *process);
 
-/* folder: made when absent. ERROR_UNAVAILABLE when another process has it open. */
+/* folder: made when absent, and locked (leader.lock). ERROR_UNAVAILABLE when another process has it. */
 bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err) MUST_CHECK;
 void ledger_close(struct ledger *ledger);
+
+/*
+ * A copy in one file, of all that is there at its last step. Between two steps other functions may run. ledger_copy_end() checks and
+ * syncs it, does not touch the ledger, and says what it is; whatever happens, free it.
+ */
+struct ledger_copy;
+bool ledger_copy_new(struct ledger_copy **ret_copy, struct ledger *ledger, const char *path, struct error *err) MUST_CHECK;
+bool ledger_copy_step(struct ledger_copy *copy, bool *ret_more, struct error *err) MUST_CHECK;
+bool ledger_copy_end(struct ledger_copy *copy, struct ledger_loaded *ret, struct error *err) MUST_CHECK;
+void ledger_copy_free(struct ledger_copy *copy);
+AUTO_DEFINE(ledger_copy)
+/* Checks a file that is such a copy. */
+bool ledger_look(const char *path, struct ledger_loaded *ret, struct error *err) MUST_CHECK;
+/* The same of a ledger that nobody has open: path is replaced. */
+bool ledger_copy_folder(const char *folder, const char *path, struct ledger_loaded *ret, struct error *err) MUST_CHECK;
+
+/*
+ * The ledger of a folder that nobody has open becomes another one, of a higher generation (proto/history.h): so workers follow it on
+ * purpose. It is whole and checked before it takes the place; what was there is kept beside it.
+ */
+struct ledger_restored {
+	struct ledger_loaded loaded;
+	char aside[640];         /* where what was there is now; "": there was nothing */
+};
+/* A backup, or a copy of a leader.db; what lies beside it as its log (-wal) is taken too. */
+bool ledger_restore(const char *folder, const char *file, struct ledger_restored *ret, struct error *err) MUST_CHECK;
+/* What a worker knows: no usage, grants, members, and no entities that are the leaders' alone. */
+bool ledger_restore_state(const char *folder, const struct state *state, struct ledger_restored *ret, struct error *err) MUST_CHECK;
 
 /* At start. In the order of revisions, tombstones among them. */
 bool ledger_load_entities(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret,

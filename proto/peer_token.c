@@ -317,3 +317,16 @@ void peer_claims_fini(struct peer_claims *claims)
 	free(claims->memory);
 	*claims = (struct peer_claims){ 0 };
 }
+
+/* ---- keys ---- */
+
+void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES])
+{
+	AUTO_FINI(buf) info = buf_limit(256);
+	uint8_t extracted[32];
+
+	hmac_sha256(STR("zot-cluster"), secret, extracted);
+	buf_puts(&info, purpose);
+	buf_putc(&info, 1);
+	hmac_sha256(str_from(extracted, sizeof(extracted)), buf_str(&info), into);
+}

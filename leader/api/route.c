@@ -19,6 +19,7 @@
 #include "leader/api/guard.h"
 #include "leader/api/room.h"
 #include "leader/lane.h"
+#include "leader/local.h"
 #include "leader/waiting.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
@@ -47,6 +48,15 @@ static bool by_admin(const void *arg)
 static bool by_both(const void *arg)
 {
 	return by_worker(arg) || by_admin(arg);
+}
+
+/* Or a command on this machine. */
+static bool by_admin_or_local(const void *arg)
+{
+	const struct api_call *call = arg;
+
+	return by_admin(arg) ||
+	       local_is(&call->leader->local, http_request_header(call->request, "Authorization"));
 }
 
 #define CHANGES (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
@@ -88,6 +98,13 @@ static const struct route rows[] = {
 		.authorise = by_admin,
 		.parameters = none,
 		.job_f = cluster_members },
+	{ .operation = "backup",
+		.path = "/api/cluster/backup",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin_or_local,
+		.parameters = none,
+		.job_f = backup_serve },
 	{ .operation = "usage",
 		.path = "/api/usage",
 		.methods = ROUTE_READS,

@@ -11,11 +11,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/file.h"
+#include "common/file_lock.h"
 
 #define SCHEMA_VERSION 4
 #define TEXT_(number)  #number
@@ -194,8 +196,12 @@ static bool prune(struct sqlite *db, struct error *err)
 
 static void close_ledger(struct ledger *ledger)
 {
-	sqlite_free(ledger_sqlite_db(ledger));
-	free(ledger);
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+
+	sqlite_free(own->db);
+	if (own->lock_fd >= 0)
+		(void)close(own->lock_fd);
+	free(own);
 }
 
 /* Entities. */
@@ -250,7 +256,8 @@ static bool stored_revision(struct sqlite *db, const struct entity *entity, uint
 	return true;
 }
 
-static bool put_entity(struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err)
+bool ledger_sqlite_put_entity(
+	struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err)
 {
 	AUTO(entity) *stamped = entity_with_revision(entity, revision);
 	AUTO_FINI(buf) body = buf_limit(2 * (size_t)ENTITY_BYTES_MAX);
@@ -270,7 +277,7 @@ static bool put_entity(struct sqlite *db, const struct entity *entity, uint64_t 
 	return sql_run(&q, err);
 }
 
-static bool put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err)
+bool ledger_sqlite_put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err)
 {
 	struct sql q = sql_of(db, "UPDATE meta SET number = ? WHERE name = ?");
 
@@ -294,7 +301,7 @@ static bool forget_tombstones(struct sqlite *db, uint64_t upto, uint64_t *ret_fo
 		return true;
 	struct sql gone = sql_of(db, "DELETE FROM entity WHERE deleted AND revision <= ?");
 	sql_count(&gone, upto);
-	if (!sql_run(&gone, err) || !put_number(db, "forgotten", forgotten, err))
+	if (!sql_run(&gone, err) || !ledger_sqlite_put_number(db, "forgotten", forgotten, err))
 		return false;
 	*ret_forgotten = forgotten;
 	return true;
@@ -370,12 +377,12 @@ static bool put_all(struct ledger_sqlite *own, const struct ledger_change *chang
 	uint64_t revision = pair->revision;
 
 	for (size_t i = 0; i < len; i++)
-		if (!put_entity(own->db, changes[i].entity, revision, err))
+		if (!ledger_sqlite_put_entity(own->db, changes[i].entity, revision, err))
 			return false;
 	if (revision > LEDGER_CHANGES_KEPT &&
 		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
 		return false;
-	return remember_pair(own, pair, err) && put_number(own->db, "revision", revision, err);
+	return remember_pair(own, pair, err) && ledger_sqlite_put_number(own->db, "revision", revision, err);
 }
 
 static enum ledger_result write_batch(struct ledger *ledger, const struct ledger_change *changes, size_t len,
@@ -439,28 +446,65 @@ static bool keep_private(const char *path, struct error *err)
 	return file_keep_private(path, err);
 }
 
-bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err)
+bool ledger_sqlite_lock(const char *folder, int *ret_fd, struct error *err)
 {
-	struct ledger_sqlite *own;
+	struct error why;
+
+	if (file_lock_folder(folder, "leader.lock", 0, ret_fd, &why) || why.kind == ERROR_UNAVAILABLE)
+		return true;
+	return error_set(err, ERROR_UNAVAILABLE, NULL,
+		"%s: another process, a running zot-leader, has this folder", folder);
+}
+
+bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *ret, struct error *err)
+{
+	struct ledger_loaded loaded;
+	int64_t version;
+
+	if (!read_version(db, &version, err))
+		return false;
+	if (!version && !new)
+		return error_set(err, ERROR_INVALID, NULL, "not a leader's store: it has no tables of ours");
+	if (!make_schema(db, err) || !read_number(db, "revision", &loaded.revision, err) ||
+		!read_number(db, "forgotten", &loaded.forgotten, err) ||
+		!read_history(db, &loaded.history, err))
+		return false;
+	*ret = loaded;
+	return true;
+}
+
+static bool open_db(const char *folder, struct sqlite **ret_db, struct ledger_loaded *ret, struct error *err)
+{
 	AUTO(sqlite) *db = NULL;
 	AUTO_FINI(buf) path = buf_limit(4096);
-	uint64_t revision, forgotten;
-	struct history history;
 
 	buf_format(&path, "%s/leader.db", folder);
-	if (!buf_check(&path, "path of the store", err) || !file_make_folders(folder, 0700, err) ||
-		!keep_private(buf_text(&path), err) || !sqlite_open(&db, buf_text(&path), err))
+	if (!buf_check(&path, "path of the store", err) || !keep_private(buf_text(&path), err) ||
+		!sqlite_open(&db, buf_text(&path), err))
 		return false;
-	if (!make_schema(db, err) || !prune(db, err) || !read_number(db, "revision", &revision, err) ||
-		!read_number(db, "forgotten", &forgotten, err) || !read_history(db, &history, err) ||
-		!file_sync_folder(folder, err))
+	if (!ledger_sqlite_prepare(db, true, ret, err) || !prune(db, err) || !file_sync_folder(folder, err))
 		return error_add(err, "%s", buf_text(&path));
+	*ret_db = TAKE(db);
+	return true;
+}
+
+bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err)
+{
+	struct ledger_loaded loaded;
+	struct ledger_sqlite *own;
+	struct sqlite *db;
+	AUTO_FD lock = -1;
+
+	if (!file_make_folders(folder, 0700, err) || !ledger_sqlite_lock(folder, &lock, err) ||
+		!open_db(folder, &db, &loaded, err))
+		return false;
 	own = xnew(struct ledger_sqlite);
 	own->ledger.driver = &driver;
-	own->db = TAKE(db);
-	own->revision = revision;
-	own->forgotten = forgotten;
-	own->history = history;
+	own->db = db;
+	own->lock_fd = TAKE_FD(lock);
+	own->revision = loaded.revision;
+	own->forgotten = loaded.forgotten;
+	own->history = loaded.history;
 	*ret_ledger = &own->ledger;
 	return true;
 }

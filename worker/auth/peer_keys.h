@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #include "common/str.h"
+#include "proto/peer_token.h"
 
-#define PEER_KEY_BYTES 32
 #define PEER_KEYS_MAX 2
 #define PEER_SETTLE_S 10
 #define PEER_BEFORE_S 120
@@ -37,6 +37,3 @@ struct peer_keys peer_keys_of(const struct ring_body *ring);
 struct str peer_keys_sign(const struct peer_keys *keys, struct str otherwise, int64_t wall_s);
 /* How many; 0: believe by the cluster's own. */
 unsigned peer_keys_believed(const struct peer_keys *keys, int64_t wall_s, struct str ret_keys[PEER_KEYS_MAX]);
-
-/* HKDF-SHA256 (RFC 5869) for one block: a key of another purpose says nothing of this one. */
-void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES]);

@@ -26,6 +26,7 @@ struct auth;
 struct chores;
 struct cluster;
 struct http_client;
+struct peer_guard;
 struct proxies;
 struct rate_limit;
 struct registry;
@@ -55,6 +56,7 @@ struct front {
 	struct registry *registry;
 	struct cluster *cluster;
 	struct auth *auth;
+	struct peer_guard *state_guard; /* of GET /cluster/state; NULL: there is no such state */
 	struct usage *usage;
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */

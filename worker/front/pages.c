@@ -2,6 +2,7 @@
 #include "worker/front/pages.h"
 
 #include "common/http_server.h"
+#include "proto/state_token.h"
 #include "worker/auth/access.h"
 #include "worker/auth/snapshot.h"
 #include "worker/front/front_call.h"
@@ -30,6 +31,11 @@ static const struct route rows[] = {
 		.methods = ROUTE_READS,
 		.kind = ROUTE_STREAM,
 		.stream_f = health_ready },
+	{ .operation = "state",
+		.path = STATE_TOKEN_PATH,
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.stream_f = pages_state },
 };
 static const struct route_table pages = { rows, sizeof(rows) / sizeof(rows[0]) };
 
