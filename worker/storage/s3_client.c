@@ -208,6 +208,8 @@ void s3_client_heard(
 {
 	int64_t date = s3_client_date(result);
 
+	if (s3_client_is_transient(result))
+		atomic_fetch_add(&client->errors, 1);
 	if (!date)
 		return;
 	s3_clock_learn(&client->clock, request->signed_ms, clock_ms(), date);
@@ -216,6 +218,11 @@ void s3_client_heard(
 			"endpoint=%s offset_s=%" PRId64
 			" what=\"our clock or the store's is wrong, signing with the store's\"",
 			client->endpoint.origin, date - clock_wall_s());
+}
+
+void s3_client_heard_nothing(struct s3_client *client)
+{
+	atomic_fetch_add(&client->errors, 1);
 }
 
 /* Was this refused because of the time that it was signed with? */
@@ -244,6 +251,8 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 	if (ok) {
 		s3_client_heard(client, &request, result);
 		*ret_skewed = is_skewed(result, request.signed_s);
+	} else {
+		s3_client_heard_nothing(client);
 	}
 	s3_request_fini(&request);
 	if (ok && call->late_error && result->status == 200 && s3_xml_is(buf_str(&result->body), "Error"))
