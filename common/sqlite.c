@@ -248,14 +248,10 @@ bool sqlite_copy_step(struct sqlite_copy *copy, int pages, bool *ret_more, struc
 		return error_set(err, code == SQLITE_FULL ? ERROR_FULL : ERROR_UNAVAILABLE, NULL, "copy: %s",
 			sqlite3_errstr(code));
 	*ret_more = code == SQLITE_OK;
-	return true;
-}
-
-bool sqlite_copy_end(struct sqlite_copy *copy, struct error *err)
-{
-	sqlite3_backup *backup = TAKE(copy->backup);
-
-	return sqlite3_backup_finish(backup) == SQLITE_OK || say_copy(copy->into, "copy", err);
+	if (*ret_more)
+		return true;
+	/* With this it lets go of the database. */
+	return sqlite3_backup_finish(TAKE(copy->backup)) == SQLITE_OK || say_copy(copy->into, "copy", err);
 }
 
 void sqlite_copy_free(struct sqlite_copy *copy)

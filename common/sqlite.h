@@ -44,9 +44,8 @@ bool sqlite_check(struct sqlite *db, struct error *err) MUST_CHECK;
 struct sqlite_copy;
 bool sqlite_copy_new(struct sqlite_copy **ret_copy, struct sqlite *db, const char *path, struct error *err) MUST_CHECK;
 bool sqlite_copy_step(struct sqlite_copy *copy, int pages, bool *ret_more, struct error *err) MUST_CHECK;
-/* After the last step, which said "no more". When it is freed it is one file. */
-bool sqlite_copy_end(struct sqlite_copy *copy, struct error *err) MUST_CHECK;
-void sqlite_copy_free(struct sqlite_copy *copy); /* does not touch the database */
+/* After a last step, which said "no more", it is one file, and the database is not touched; before, the copy is given up. */
+void sqlite_copy_free(struct sqlite_copy *copy);
 AUTO_DEFINE(sqlite_copy)
 
 struct sql {

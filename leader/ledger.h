@@ -127,8 +127,8 @@ bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct e
 void ledger_close(struct ledger *ledger);
 
 /*
- * A copy in one file, of all that is there at its last step. Between two steps other functions may run. ledger_copy_end() checks and
- * syncs it, does not touch the ledger, and says what it is; whatever happens, free it.
+ * A copy in one file, of all that is there at its last step. Between two steps other functions may run. After the last one
+ * ledger_copy_end() checks and syncs it, and says what it is: that needs the ledger no more. One that is freed before its last step does.
  */
 struct ledger_copy;
 bool ledger_copy_new(struct ledger_copy **ret_copy, struct ledger *ledger, const char *path, struct error *err) MUST_CHECK;

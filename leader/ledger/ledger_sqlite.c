@@ -492,7 +492,7 @@ bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct e
 {
 	struct ledger_loaded loaded;
 	struct ledger_sqlite *own;
-	struct sqlite *db;
+	AUTO(sqlite) *db = NULL;
 	AUTO_FD lock = -1;
 
 	if (!file_make_folders(folder, 0700, err) || !ledger_sqlite_lock(folder, &lock, err) ||
@@ -500,7 +500,7 @@ bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct e
 		return false;
 	own = xnew(struct ledger_sqlite);
 	own->ledger.driver = &driver;
-	own->db = db;
+	own->db = TAKE(db);
 	own->lock_fd = TAKE_FD(lock);
 	own->revision = loaded.revision;
 	own->forgotten = loaded.forgotten;

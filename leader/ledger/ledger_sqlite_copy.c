@@ -66,8 +66,6 @@ bool ledger_look(const char *path, struct ledger_loaded *ret, struct error *err)
 
 bool ledger_copy_end(struct ledger_copy *copy, struct ledger_loaded *ret, struct error *err)
 {
-	if (!sqlite_copy_end(copy->copy, err))
-		return false;
 	sqlite_copy_free(TAKE(copy->copy));
 	return ledger_look(copy->path, ret, err) && sync_file(copy->path, err);
 }

@@ -66,6 +66,13 @@ static struct entity *make_user(const char *name, bool enabled)
 	return entity_new(ENTITY_USER, str_of(name), 0, &user);
 }
 
+static struct entity *entity_with_revision_of(const char *name, uint64_t revision)
+{
+	AUTO(entity) *user = make_user(name, true);
+
+	return entity_with_revision(user, revision);
+}
+
 static enum ledger_result put(
 	struct ledger *ledger, struct entity *entity, bool check, uint64_t expected, uint64_t *ret_revision)
 {
@@ -769,6 +776,94 @@ static void a_newer_schema_is_refused_by_its_number(void **state)
 	assert_non_null(strstr(err.text, "99"));
 }
 
+/* Between two of its steps others write: the copy is of its last one. */
+static void a_copy_is_of_the_moment_of_its_last_step(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(ledger_copy) *copy = NULL;
+	struct ledger_loaded loaded, looked;
+	char path[100], name[16];
+	uint64_t revision = 0;
+	bool more = true;
+	struct error err;
+
+	(void)snprintf(path, sizeof(path), "%s/copy", rig->folder);
+	for (unsigned i = 0; i < 400; i++) {
+		(void)snprintf(name, sizeof(name), "u%u", i);
+		assert_int_equal(put(rig->ledger, make_user(name, true), true, 0, &revision), LEDGER_WRITTEN);
+	}
+	assert_true(ledger_copy_new(&copy, rig->ledger, path, &err));
+	assert_int_equal(put(rig->ledger, make_user("u0", false), false, 0, &revision), LEDGER_WRITTEN);
+	while (more)
+		assert_true(ledger_copy_step(copy, &more, &err));
+	uint64_t copied = revision;
+	assert_int_equal(put(rig->ledger, make_user("u1", false), false, 0, &revision), LEDGER_WRITTEN);
+	assert_true(ledger_copy_end(copy, &loaded, &err));
+	assert_int_equal(loaded.revision, copied);
+	assert_true(ledger_look(path, &looked, &err));
+	assert_true(history_same(&looked.history, &loaded.history));
+}
+
+static void a_restored_ledger_has_a_higher_generation(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_restored restored;
+	struct ledger_loaded loaded;
+	char path[100];
+	uint64_t revision = 0;
+	struct error err;
+
+	(void)snprintf(path, sizeof(path), "%s/copy", rig->folder);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
+	struct history before = load(rig->ledger).loaded.history;
+	assert_false(ledger_restore(rig->folder, path, &restored, &err));
+	assert_non_null(strstr(err.text, "another process"));
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	assert_true(ledger_copy_folder(rig->folder, path, &loaded, &err));
+	assert_true(ledger_restore(rig->folder, path, &restored, &err));
+	assert_string_equal(restored.loaded.history.cluster, before.cluster);
+	assert_true(restored.loaded.history.generation > before.generation);
+	assert_int_equal(access(restored.aside, F_OK), 0);
+	assert_true(ledger_restore(rig->folder, path, &restored, &err));
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	struct seen seen = load(rig->ledger);
+	assert_true(history_same(&seen.loaded.history, &restored.loaded.history));
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(pairs_of(rig->ledger).len, 1);
+}
+
+/* What a worker has, with the revisions that it knows, so that its pair is known. */
+static void what_a_worker_knows_becomes_a_ledger(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *empty = state_new();
+	AUTO(state) *has = NULL;
+	struct entity *user = entity_with_revision_of("ann", 5);
+	struct ledger_restored restored;
+	struct history history;
+	struct error err;
+
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	assert_true(history_set(&history, STR("00112233445566778899aabbccddeeff"), 3));
+	state_set_history(empty, &history);
+	has = state_change(empty, &user, 1, 9);
+	entity_free(user);
+	if (!ledger_restore_state(rig->folder, has, &restored, &err))
+		fail_msg("%s", err.text);
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	struct seen seen = load(rig->ledger);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.last, 5);
+	assert_int_equal(seen.loaded.revision, 9);
+	assert_string_equal(seen.loaded.history.cluster, history.cluster);
+	assert_true(seen.loaded.history.generation > 3);
+	struct told_pairs pairs = pairs_of(rig->ledger);
+	assert_int_equal(pairs.len, 1);
+	assert_memory_equal(pairs.last.digest, state_digest(has), STATE_DIGEST_BYTES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -792,6 +887,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_ledger_knows_whose_it_is_and_what_it_wrote, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_copy_is_of_the_moment_of_its_last_step, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_restored_ledger_has_a_higher_generation, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_worker_knows_becomes_a_ledger, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_by_its_number, setup, teardown),
 	};
 
