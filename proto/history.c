@@ -57,7 +57,7 @@ enum history_verdict history_judge(
 	const struct history *own, uint64_t revision, const struct history_claim *leader)
 {
 	if (!*leader->history.cluster)
-		return HISTORY_SILENT;
+		return revision && *own->cluster ? HISTORY_SILENT : HISTORY_FOLLOW;
 	if (!revision || (*leader->replaces && !strcmp(own->cluster, leader->replaces)))
 		return HISTORY_FOLLOW;
 	if (!*own->cluster)
@@ -72,7 +72,8 @@ static const char *const meanings[] = { [HISTORY_FOLLOW] = "it may follow",
 		"the leader has lost what it had written: an older copy of its data was put back by hand",
 	[HISTORY_BEFORE] = "the leader's data is from before a restore",
 	[HISTORY_FOREIGN] = "the leader's data was deleted, or it is another cluster's leader",
-	[HISTORY_SILENT] = "the leader is of an older version, or something between takes its headers away" };
+	[HISTORY_SILENT] = "the leader is of an older version than the one that was followed, or something "
+			   "between takes its headers away" };
 
 static void put_history(const struct history *history, uint64_t revision, struct buf *into)
 {

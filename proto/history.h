@@ -14,9 +14,10 @@
  *     the same cluster, a lower generation      BEFORE: a store from before a restore
  *     another cluster that says it replaces it  FOLLOW
  *     another cluster                           FOREIGN
- *     no cluster                                SILENT: an older program, or something between that takes headers away
+ *     no cluster                                SILENT: an older program than the one before, or something between that takes headers away
  *
- * Who has nothing follows whoever says who it is. What was saved before there were clusters has none: it follows who knows its pair.
+ * Who has nothing follows whoever answers. What was saved before there were clusters has none: it follows who knows its pair, and a leader
+ * of that time, which says none.
  * Leader and worker judge by the same function; the worker's word is the last.
  * Thread  any; pure.
  */

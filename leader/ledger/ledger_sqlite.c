@@ -146,7 +146,9 @@ static bool make_schema(struct sqlite *db, struct error *err)
 		return false;
 	if (version > SCHEMA_VERSION)
 		return error_set(err, ERROR_INVALID, NULL,
-			"made by a newer zot-leader (version %" PRId64 " of the tables, this one knows %d)",
+			"made by a newer zot-leader (version %" PRId64
+			" of the tables, this one, " ZOT_VERSION
+			", knows %d): start the newer one, or put back the copy of before the upgrade",
 			version, SCHEMA_VERSION);
 	if (version == SCHEMA_VERSION)
 		return true;
@@ -326,6 +328,12 @@ static enum ledger_result check_all(struct ledger_sqlite *own, const struct ledg
 	return LEDGER_WRITTEN;
 }
 
+static bool put_name(struct sqlite *db, const struct entity *entity, struct error *err)
+{
+	return entity_kind(entity) != ENTITY_APIKEY || entity_is_deleted(entity) ||
+	       ledger_sqlite_put_name(db, entity, err);
+}
+
 /* Pairs. */
 
 static bool load_pairs(struct ledger *ledger, ledger_pair_f *fn, void *arg, struct error *err)
@@ -377,7 +385,8 @@ static bool put_all(struct ledger_sqlite *own, const struct ledger_change *chang
 	uint64_t revision = pair->revision;
 
 	for (size_t i = 0; i < len; i++)
-		if (!ledger_sqlite_put_entity(own->db, changes[i].entity, revision, err))
+		if (!ledger_sqlite_put_entity(own->db, changes[i].entity, revision, err) ||
+			!put_name(own->db, changes[i].entity, err))
 			return false;
 	if (revision > LEDGER_CHANGES_KEPT &&
 		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
@@ -428,6 +437,7 @@ static const struct ledger_driver driver = {
 	.delete_member = ledger_sqlite_delete_member,
 	.calls = ledger_sqlite_calls,
 	.list_keys = ledger_sqlite_list_keys,
+	.sum_keys = ledger_sqlite_sum_keys,
 	.list_repositories = ledger_sqlite_list_repositories,
 };
 
@@ -482,7 +492,8 @@ static bool open_db(const char *folder, struct sqlite **ret_db, struct ledger_lo
 	if (!buf_check(&path, "path of the store", err) || !keep_private(buf_text(&path), err) ||
 		!sqlite_open(&db, buf_text(&path), err))
 		return false;
-	if (!ledger_sqlite_prepare(db, true, ret, err) || !prune(db, err) || !file_sync_folder(folder, err))
+	if (!ledger_sqlite_prepare(db, true, ret, err) || !prune(db, err) ||
+		!ledger_sqlite_open_names(db, err) || !file_sync_folder(folder, err))
 		return error_add(err, "%s", buf_text(&path));
 	*ret_db = TAKE(db);
 	return true;

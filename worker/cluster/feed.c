@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -16,6 +17,7 @@
 #include "common/pool.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
+#include "worker/cluster/data_file.h"
 #include "worker/cluster/leader_call.h"
 #include "worker/cluster/leaders.h"
 #include "worker/cluster/report.h"
@@ -362,7 +364,7 @@ static uint64_t revision_of(struct http_call *call)
 static void put_advice(enum history_verdict verdict, const struct history *own, struct buf *into)
 {
 	if (verdict == HISTORY_SILENT) {
-		buf_puts(into, "leaders are upgraded before workers");
+		buf_puts(into, "start a leader of the newer version again");
 		return;
 	}
 	buf_puts(into, "at the leader: zot-leader restore BACKUP, or restore --from-worker WORKER");
@@ -576,6 +578,13 @@ static void ask(void *arg)
 
 /* Life. */
 
+static void keep_unread(const struct feed *feed, const struct error *why)
+{
+	data_file_keep(feed->cluster, feed->path, why,
+		"this worker serves by the state before it, or, without one, nothing until a leader answers");
+	(void)unlink(feed->path);
+}
+
 /* From the place on, the newest that is good. */
 static bool load_from(struct feed *feed, unsigned place, struct state **ret_state, int64_t *ret_age_ms)
 {
@@ -585,7 +594,9 @@ static bool load_from(struct feed *feed, unsigned place, struct state **ret_stat
 	state_file_path(feed->path, place, &path);
 	if (state_file_load(buf_text(&path), ret_state, ret_age_ms, &err))
 		return true;
-	if (err.kind != ERROR_UNKNOWN)
+	if (err.kind != ERROR_UNKNOWN && !place)
+		keep_unread(feed, &err);
+	else if (err.kind != ERROR_UNKNOWN)
 		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
 	return false;
 }

@@ -9,6 +9,9 @@
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "worker/cluster/data_file.h"
+
+#define FILE_WORD "ZOTSTATE"
 
 bool state_file_touch(const char *path, struct error *err)
 {
@@ -92,6 +95,19 @@ bool state_file_save(
 	       file_write_durable(path, buf_str(&file), 0600, err);
 }
 
+/* A new format of the document is a new one of the file, by which who cannot read it knows. */
+_Static_assert(STATE_FORMAT == 2, "the file needs another magic");
+
+static bool check_magic(struct str file, const char *path, struct error *err)
+{
+	uint64_t format;
+
+	if (!str_skip(&file, FILE_WORD) || !file.len || *file.at < '1' || *file.at > '9')
+		return error_set(err, ERROR_INVALID, NULL, "%s: not a state file", path);
+	format = (uint64_t)(*file.at - '0');
+	return format == 1 || data_file_newer(format, 1, err) || error_add(err, "%s", path);
+}
+
 bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_age_ms, struct error *err)
 {
 	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
@@ -100,5 +116,6 @@ bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_ag
 	if (!file_read(path, &file, err))
 		return false;
 	*ret_age_ms = age_of(path);
-	return state_unseal(buf_str(&file), ret_state, err) || error_add(err, "%s", path);
+	return check_magic(buf_str(&file), path, err) &&
+	       (state_unseal(buf_str(&file), ret_state, err) || error_add(err, "%s", path));
 }

@@ -29,6 +29,6 @@ bool state_file_touch(const char *path, struct error *err) MUST_CHECK;
 bool state_file_save(const char *path, const struct state *before, const struct state *state, struct error *err) MUST_CHECK;
 /* The path of the older one of that place, 1 or 2; of 0 the path. */
 void state_file_path(const char *path, unsigned place, struct buf *into);
-/* One of them. *ret_age_ms: since it was last known to be the newest. ERROR_UNKNOWN when there is none; ERROR_INVALID when it is damaged, or
- * made by a newer version. */
+/* One of them. *ret_age_ms: since it was last known to be the newest. ERROR_UNKNOWN when there is none; any other: it cannot
+ * be read (data_file.h). */
 bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_age_ms, struct error *err) MUST_CHECK;

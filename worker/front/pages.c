@@ -3,8 +3,7 @@
 
 #include "common/http_server.h"
 #include "proto/state_token.h"
-#include "worker/auth/access.h"
-#include "worker/auth/snapshot.h"
+#include "worker/auth/rights.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_metrics.h"
 
@@ -12,7 +11,7 @@ static bool may_scrape(const void *arg)
 {
 	const struct oci_call *call = arg;
 
-	return access_allows_metrics(call->ask.snapshot->access, call->ask.identity);
+	return rights_allow_metrics(call->ask.snapshot, call->ask.identity);
 }
 
 static const struct route rows[] = {

@@ -43,13 +43,15 @@ static void what_follows_and_what_does_not(void **state)
 	assert_int_equal(judge(&own, 7, none, HISTORY_KNOWN), HISTORY_SILENT);
 }
 
-static void who_has_nothing_follows_whoever_says_who_it_is(void **state)
+static void who_has_nothing_follows_whoever_answers(void **state)
 {
 	const struct history nothing = { .cluster = "" };
 
 	(void)state;
 	assert_int_equal(judge(&nothing, 0, history_of(OTHERS, 1), HISTORY_KNOWN), HISTORY_FOLLOW);
-	assert_int_equal(judge(&nothing, 0, nothing, HISTORY_KNOWN), HISTORY_SILENT);
+	assert_int_equal(judge(&nothing, 0, nothing, HISTORY_UNKNOWN), HISTORY_FOLLOW);
+	/* A leader of before there were clusters. */
+	assert_int_equal(judge(&nothing, 7, nothing, HISTORY_UNKNOWN), HISTORY_FOLLOW);
 	/* Saved before there were clusters. */
 	assert_int_equal(judge(&nothing, 7, history_of(OTHERS, 1), HISTORY_KNOWN), HISTORY_FOLLOW);
 	assert_int_equal(judge(&nothing, 7, history_of(OTHERS, 1), HISTORY_UNKNOWN), HISTORY_FOREIGN);
@@ -111,7 +113,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_follows_and_what_does_not),
-		cmocka_unit_test(who_has_nothing_follows_whoever_says_who_it_is),
+		cmocka_unit_test(who_has_nothing_follows_whoever_answers),
 		cmocka_unit_test(a_new_beginning_names_what_it_replaces),
 		cmocka_unit_test(only_ids_and_generations_are_taken),
 		cmocka_unit_test(both_sides_are_told),
