@@ -70,7 +70,8 @@ static struct http_response *refuse_other(const struct api_job *job, const struc
 		name, report->worker);
 }
 
-/* What belongs to another history does not come into this store. */
+/* What belongs to another history does not come into this store. A worker of before there were any does not
+ * say. */
 static struct http_response *refuse_stranger(const struct api_job *job, const struct usage_report *report)
 {
 	struct stranger who = { .name = report->worker,
@@ -81,6 +82,8 @@ static struct http_response *refuse_stranger(const struct api_job *job, const st
 	AUTO_FINI(buf) why = buf_limit(HISTORY_TEXT_MAX);
 	struct http_response *response;
 
+	if (!*report->cluster)
+		return NULL;
 	(void)!history_set(&who.history, str_of(report->cluster), report->generation);
 	if (strangers_admit(job->leader, &who, &why))
 		return NULL;

@@ -19,7 +19,7 @@
 #include "common/file.h"
 #include "common/file_lock.h"
 
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 3
 #define TEXT_(number)  #number
 #define TEXT(number)   TEXT_(number)
 
@@ -76,11 +76,14 @@ static const char ungranted[] = "ALTER TABLE key_usage ADD COLUMN ungranted INTE
 				"key_usage.apikey), 0));"
 				"PRAGMA user_version = 3;";
 
-/* Until version 3 a ledger did not know which states were its own. */
-static const char pairs[] = "CREATE TABLE cluster (id TEXT NOT NULL, generation INTEGER NOT NULL);"
-			    "CREATE TABLE pair (revision INTEGER NOT NULL, digest BLOB NOT NULL,"
-			    " PRIMARY KEY (revision, digest)) WITHOUT ROWID;"
-			    "PRAGMA user_version = 4;";
+/* Whose it is, and which states it has had. The program before reads a ledger that has these, and does not
+ * write them: then nothing is known of before its last write. */
+static const char histories[] =
+	"CREATE TABLE IF NOT EXISTS cluster (id TEXT NOT NULL, generation INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS pair (revision INTEGER NOT NULL, digest BLOB NOT NULL,"
+	" PRIMARY KEY (revision, digest)) WITHOUT ROWID;"
+	"DELETE FROM pair WHERE (SELECT max(revision) FROM pair) <"
+	" (SELECT number FROM meta WHERE name = 'revision');";
 
 /* Open. */
 
@@ -121,7 +124,7 @@ static bool make_counts(struct sqlite *db, int64_t version, struct error *err)
 
 static bool make_cluster(struct sqlite *db, struct error *err)
 {
-	struct sql q = sql_of(db, "INSERT INTO cluster VALUES (?, 1)");
+	struct sql q = sql_of(db, "INSERT INTO cluster SELECT ?, 1 WHERE NOT EXISTS (SELECT * FROM cluster)");
 	char id[HISTORY_CLUSTER_SIZE];
 
 	random_hex(id, (HISTORY_CLUSTER_SIZE - 1) / 2);
@@ -133,9 +136,7 @@ static bool make_tables(struct sqlite *db, int64_t version, struct error *err)
 {
 	if (version < 2 && !make_counts(db, version, err))
 		return false;
-	if (version < 3 && !sqlite_exec(db, ungranted, err))
-		return false;
-	return sqlite_exec(db, pairs, err) && make_cluster(db, err);
+	return sqlite_exec(db, ungranted, err);
 }
 
 static bool make_schema(struct sqlite *db, struct error *err)
@@ -475,7 +476,8 @@ bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *re
 		return false;
 	if (!version && !new)
 		return error_set(err, ERROR_INVALID, NULL, "not a leader's store: it has no tables of ours");
-	if (!make_schema(db, err) || !read_number(db, "revision", &loaded.revision, err) ||
+	if (!make_schema(db, err) || !sqlite_exec(db, histories, err) || !make_cluster(db, err) ||
+		!read_number(db, "revision", &loaded.revision, err) ||
 		!read_number(db, "forgotten", &loaded.forgotten, err) ||
 		!read_history(db, &loaded.history, err))
 		return false;

@@ -95,7 +95,9 @@ def test_a_worker_follows_a_recorded_leader(recording):
 
 
 def test_a_leader_takes_the_reports_of_a_recorded_worker(recording):
-    with Leader() as leader:
+    # One that knows whose it is belongs to the recorded leader: this one takes its place.
+    cluster = recording.json("beat").get("cluster")
+    with Leader(**({"ZOT_CLUSTER_REPLACES": cluster} if cluster else {})) as leader:
         worker = FakeWorker(leader, "one")
         for name in ("beat", "counts"):
             reply = worker.session.put(leader.url + "/api/cluster/quotas", data=recording.bytes(f"{name}.json"), headers={"Content-Type": "application/json"}, timeout=30)

@@ -828,6 +828,30 @@ static void a_ledger_knows_whose_it_is_and_what_it_wrote(void **state)
 	assert_int_equal(pairs.last.digest[0], 9);
 }
 
+/* The version before wrote in between: of its writes only the last is known, so what is older is not taken for
+ * another history. */
+static void pairs_with_a_gap_are_forgotten(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(sqlite) *db = NULL;
+	uint64_t revision = 0;
+	struct error err;
+	char path[100];
+
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
+	struct seen before = load(rig->ledger);
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, "UPDATE meta SET number = 5 WHERE name = 'revision'", &err));
+	sqlite_free(TAKE(db));
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	struct seen seen = load(rig->ledger);
+	assert_int_equal(pairs_of(rig->ledger).len, 0);
+	assert_true(history_same(&before.loaded.history, &seen.loaded.history));
+}
+
 static void a_newer_schema_is_refused_by_its_number(void **state)
 {
 	struct rig *rig = *state;
@@ -961,6 +985,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_copy_is_of_the_moment_of_its_last_step, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restored_ledger_has_a_higher_generation, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_worker_knows_becomes_a_ledger, setup, teardown),
+		cmocka_unit_test_setup_teardown(pairs_with_a_gap_are_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_by_its_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(usage_knows_whose_a_key_is, setup, teardown),
 	};
