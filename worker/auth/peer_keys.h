@@ -37,3 +37,6 @@ struct peer_keys peer_keys_of(const struct ring_body *ring);
 struct str peer_keys_sign(const struct peer_keys *keys, struct str otherwise, int64_t wall_s);
 /* How many; 0: believe by the cluster's own. */
 unsigned peer_keys_believed(const struct peer_keys *keys, int64_t wall_s, struct str ret_keys[PEER_KEYS_MAX]);
+
+/* Tells one secret from another, 48 bits and never below 2: of use to nobody who does not know the secret, if that is a random one. */
+uint64_t peer_key_mark(struct str secret);

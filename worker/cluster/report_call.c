@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/http_client.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/release.h"
@@ -30,7 +31,7 @@
 void report_self_init(struct report_self *self, struct cluster *cluster)
 {
 	*self = (struct report_self){ .cluster = cluster,
-		.state = "active",
+		.state = "joining",
 		.every_ms = cluster->settings.push_every_ms,
 		.lease_ms = cluster->settings.push_every_ms };
 }
@@ -85,6 +86,7 @@ static void head_init(struct report_self *self, struct usage_report *report)
 	report->cluster = check_strdup(state_history(snapshot->state)->cluster);
 	report->generation = state_history(snapshot->state)->generation;
 	report->state_age_ms = cluster_state_age_ms(cluster);
+	report->secret = cluster->secret_mark;
 	report->complaints = complaints_text(cluster->complaints);
 	report->stats = (struct usage_stats){ 0 };
 	fill_stats(self, &report->stats);
@@ -219,10 +221,19 @@ static bool is_of_another_history(struct http_call *http)
 	return http_headers_find(http_call_headers(http), HISTORY_POSITION_HEADER) != NULL;
 }
 
+/* What a leader says of a name that is another's; NULL: it says something else. */
+static const struct json *find_taken(const struct json *root)
+{
+	const struct json *error = json_find(root, "error");
+
+	return str_is(json_str(json_find(error, "code")), "name_taken") ? json_find(error, "message") : NULL;
+}
+
 static void read_refusal(struct report_call *call, struct http_call *http, struct report_result *result)
 {
 	unsigned status = http_call_status(http);
 	AUTO_FINI(buf) why = buf_limit(WHY_MAX + 64);
+	AUTO(json_doc) *doc = NULL;
 
 	if (status == 409 && is_of_another_history(http))
 		result->end = REPORT_ESTRANGED;
@@ -235,6 +246,8 @@ static void read_refusal(struct report_call *call, struct http_call *http, struc
 	say_why(call->self, status);
 	buf_format(&why, "the leader answered %u %.*s", status, STR_ARGS(http_call_body(http)));
 	result->why = buf_text(&why);
+	if (status == 409 && json_parse(http_call_body(http), &doc, NULL))
+		result->taken = json_str(find_taken(json_root(doc)));
 	log_debug("report.failed", "error=%s", log_quote(str_of(result->why)));
 	call->done(call->arg, result);
 }

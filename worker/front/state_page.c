@@ -58,7 +58,9 @@ static bool is_signed(const struct front_call *call, struct error *err)
 	struct peer_guard *guard = call->loop->front->state_guard;
 	const char *header = http_request_header(call->oci.request, PEER_HEADER);
 	const struct peer_request request = state_token_request();
-	const struct peer_now now = { .wall_ms = clock_wall_ms(), .boot_ms = clock_ms() };
+	const struct peer_asked asked = { .request = &request,
+		.header = str_of(header),
+		.now = { .wall_ms = clock_wall_ms(), .boot_ms = clock_ms() } };
 	struct peer_claims claims;
 
 	if (!header)
@@ -66,7 +68,7 @@ static bool is_signed(const struct front_call *call, struct error *err)
 			"this is told only to who signs the question with the cluster's secret: zot-leader "
 			"restore "
 			"--from-worker");
-	if (!peer_guard_admit(guard, &request, str_of(header), now, &claims, err))
+	if (!peer_guard_admit(guard, &asked, &claims, err))
 		return false;
 	peer_claims_fini(&claims);
 	return true;
