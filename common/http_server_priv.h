@@ -56,7 +56,8 @@ struct http_server {
 	struct http_app app;
 	struct http_server_settings settings; /* defaults filled in; no TLS texts */
 	struct http_wire_tls *tls;            /* NULL: plain */
-	bool asks_client, quiesced;
+	bool asks_client;
+	bool winding_down, quiesced; /* the second never without the first */
 	int listen_fd;
 	uint16_t port;
 	struct list conns;   /* by `all` */

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/supervisor.h"
 #include "common/tls_files.h"
 #include "leader/api.h"
 #include "leader/dump.h"
@@ -42,8 +43,8 @@ struct leader_process {
 	struct tls_files tls_files;
 	int signals;
 	uint16_t port;
-	struct loop_timer finish;
-	int64_t finish_by_ms;
+	struct loop_timer drain, finish, watchdog;
+	int64_t finish_by_ms; /* 0: not yet */
 };
 
 /* State. */
@@ -343,28 +344,70 @@ static void on_finish(void *arg)
 		loop_stop(leader->loop);
 }
 
-static void on_signal(void *arg, uint32_t events)
+/* Who was told to go elsewhere has had the time for it. */
+static void on_drained(void *arg)
 {
 	struct leader_process *process = arg;
 	struct leader *leader = &process->leader;
-	struct signalfd_siginfo info;
 
 	loop_assert(leader->loop);
-	(void)events;
-	if (read(process->signals, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (leader->stopping) {
-		loop_stop(leader->loop);
-		return;
-	}
-	log_info("leader.stopping", "signal=%u", info.ssi_signo);
-	leader->stopping = true;
+	loop_timer_stop(leader->loop, &process->drain);
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
 	sweep_stop(leader->sweep);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
+}
+
+static void announce(struct leader_process *process, int64_t delay_ms)
+{
+	struct leader *leader = &process->leader;
+
+	leader->stopping = true;
+	supervisor_tell("STOPPING=1");
+	http_server_wind_down(leader->server);
+	if (delay_ms)
+		loop_timer_start(leader->loop, &process->drain, delay_ms, on_drained, process);
+	else
+		on_drained(process);
+}
+
+/* The first announces the end, one that comes then is in a hurry, one more ends all. SIGINT is typed by a person. */
+static void on_signal(void *arg, uint32_t events)
+{
+	struct leader_process *process = arg;
+	struct leader *leader = &process->leader;
+	struct signalfd_siginfo info;
+	int64_t delay_ms;
+
+	loop_assert(leader->loop);
+	(void)events;
+	if (read(process->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (process->finish_by_ms) {
+		loop_stop(leader->loop);
+		return;
+	}
+	if (leader->stopping) {
+		on_drained(process);
+		return;
+	}
+	delay_ms = info.ssi_signo == SIGTERM ? leader->settings->drain_delay_ms : 0;
+	log_info("leader.stopping", "signal=%u delay_ms=%" PRId64, info.ssi_signo, delay_ms);
+	announce(process, delay_ms);
+}
+
+/* From the loop that serves: one that does not turn says nothing. */
+static void on_watchdog(void *arg)
+{
+	struct leader_process *process = arg;
+	struct leader *leader = &process->leader;
+
+	loop_assert(leader->loop);
+	supervisor_tell("WATCHDOG=1");
+	loop_timer_start(
+		leader->loop, &process->watchdog, supervisor_watchdog_ms() / 4 + 1, on_watchdog, process);
 }
 
 static bool block_signals(struct leader_process *process, struct error *err)
@@ -428,9 +471,12 @@ static bool serve(struct leader_process *process, struct error *err)
 		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err))
 		return false;
 	sweep_start(leader->sweep);
+	if (supervisor_watchdog_ms())
+		on_watchdog(process);
 	log_info("leader.ready", "port=%u name=%s data=%s revision=%" PRIu64 " ms=%" PRId64, process->port,
 		log_quote(str_of(leader->settings->name)), log_quote(str_of(leader->settings->data)),
 		state_log_revision(leader->log), clock_ms() - leader->started_ms);
+	supervisor_tell("READY=1");
 	loop_run(leader->loop);
 	settle_at_end(leader);
 	log_info("leader.stopped", "ms=%" PRId64, clock_ms() - leader->started_ms);

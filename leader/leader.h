@@ -69,7 +69,7 @@ struct leader {
 	struct leader_counters counters;
 	char id[17];               /* of this process, random */
 	int64_t started_ms;
-	bool stopping;             /* own loop */
+	bool stopping;             /* own loop: /readyz says so, all is still served */
 };
 
 /* Thread  any. The newest state; a reference. */

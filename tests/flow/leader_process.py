@@ -31,7 +31,7 @@ class Leader(Program):
         self.environment = {
             "PATH": os.environ["PATH"], "PORT": str(self.port), "ZOT_LEADER_ADDRESS": "127.0.0.1", "CLUSTER_MODE": "leader",
             "ZOT_LEADER_DATA": str(self.folder / "data"), "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password,
-            "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "ZOT_LOG_LEVEL": "debug",
+            "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "ZOT_LOG_LEVEL": "debug", "ZOT_DRAIN_DELAY": "0",
             **{k: str(v) for k, v in environment.items()}}
         self.session = requests.Session()
         self.session.trust_env = False

@@ -163,6 +163,13 @@ enum front_turn front_route(struct front_call *call)
 
 /* Place. */
 
+/* An upload takes several requests: it begins where it can be finished. */
+static bool begins_while_we_leave(const struct front_call *call)
+{
+	return call->oci.ask.route.row->what == OCI_OPERATION_upload_start &&
+	       cluster_is_draining(call->loop->front->cluster);
+}
+
 static struct place_found find_place(const struct front_call *call)
 {
 	const struct oci_ask *ask = &call->oci.ask;
@@ -170,7 +177,7 @@ static struct place_found find_place(const struct front_call *call)
 
 	switch ((enum oci_place)ask->route.row->place) {
 	case OCI_PLACE_RECEIVER:
-		if (!ask->snapshot->isolated)
+		if (!ask->snapshot->isolated && !begins_while_we_leave(call))
 			break;
 		return cluster_place(cluster, ask->snapshot, name_str(&ask->route.name));
 	case OCI_PLACE_OWNER:
@@ -583,6 +590,16 @@ uint64_t front_open_requests(const struct front *front)
 	for (unsigned i = 0; i < front->loops_len; i++)
 		begun += counter_get(&front->loops[i].counters.http_begun_total);
 	return begun > ended ? begun - ended : 0;
+}
+
+bool front_loops_turn(const struct front *front, int64_t within_ms)
+{
+	int64_t now = clock_ms();
+
+	for (unsigned i = 0; i < front->loops_len; i++)
+		if (now - __atomic_load_n(&front->loops[i].beat_ms, __ATOMIC_RELAXED) > within_ms)
+			return false;
+	return true;
 }
 
 struct http_app front_app(struct front_loop *loop)

@@ -77,3 +77,5 @@ struct front {
 struct http_app front_app(struct front_loop *loop);
 /* Begun and not ended. Thread  any. */
 uint64_t front_open_requests(const struct front *front);
+/* Each loop has turned within this time. Thread  any. */
+bool front_loops_turn(const struct front *front, int64_t within_ms);
