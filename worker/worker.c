@@ -49,6 +49,8 @@
 
 #define BEAT_EVERY_MS 1000
 
+#define BUCKET_WAIT_MS 9000 /* a call to it fails after S3_SOON_MS; some requests make two */
+
 struct worker_process {
 	struct worker worker; /* first */
 	struct housework *housework;
@@ -241,6 +243,7 @@ static void tell_front(struct worker *worker)
 	front->peer_key = s->peer_key;
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
 	front->data = s->data;
+	front->wait_ms = s->s3_bucket ? BUCKET_WAIT_MS : 0;
 	front->stale_after_ms = s->stale_after_ms;
 	front->ready_when_stale = s->ready_when_stale;
 }

@@ -25,7 +25,9 @@
 #include "worker/registry/registry.h"
 #include "worker/storage/store.h"
 
-#define FRONT_MAGIC MAGIC('F', 'R', 'N', 'T')
+/* A member that hangs is given up before (peer.h). */
+#define FORWARD_WAIT_MS 60000
+#define FRONT_MAGIC     MAGIC('F', 'R', 'N', 'T')
 
 static const struct front_step {
 	const char *name;
@@ -126,9 +128,22 @@ static enum route_found find_route(struct front_call *call, unsigned *ret_allowe
 	return pages_find(call, ret_allowed);
 }
 
+/* A store that is asked over a network may be away: the client hears so soon. An upload takes as long as it takes. */
+static void limit_wait(struct front_call *call)
+{
+	const struct route *row = call->oci.ask.route.row;
+	unsigned ms = call->loop->front->wait_ms;
+
+	if (ms && row->flags & OCI_API && row->place != OCI_PLACE_HOLDER &&
+		row->what != OCI_OPERATION_upload_start)
+		http_request_wait_limit(call->oci.request, ms);
+}
+
 static enum front_turn routed(struct front_call *call)
 {
 	struct error err;
+
+	limit_wait(call);
 
 	if (!is_own_site(call, &err)) {
 		reply_error(call, &err);
@@ -372,6 +387,8 @@ enum front_turn front_forward(struct front_call *call)
 	counter_add(&call->loop->counters.proxied_total, 1);
 	if (at == OCI_OPERATION_upload_put || at == OCI_OPERATION_upload_start)
 		http_request_wait_limit(call->oci.request, UPLOAD_FINISH_WAIT_MS);
+	else
+		http_request_wait_limit(call->oci.request, FORWARD_WAIT_MS);
 	call->peer = peer_forward_start(&forward);
 	return FRONT_WAIT;
 }

@@ -66,6 +66,7 @@ struct front {
 	const char *peer_ca, *peer_cert, *peer_key;
 	const char *metrics_path;      /* NULL: there are no metrics */
 	const char *data;              /* a folder that /readyz looks at, or NULL */
+	unsigned wait_ms;              /* for an answer that needs the store, but for uploads; 0: as the server has it */
 	int64_t stale_after_ms;        /* a state that is older is told by /readyz */
 	bool ready_when_stale;
 	bool writes_refused;           /* several workers on a store without conditional writes */
