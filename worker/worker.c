@@ -465,6 +465,9 @@ static void close_process(struct worker_process *process)
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		http_server_free(worker->front.loops[i].server);
 	chores_await_end(worker->front.chores);
+	/* Jobs of requests that were answered long ago may still wait for a store. */
+	if (worker->pool)
+		pool_settle(worker->pool);
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	/* What the pool posted at last runs here, on nobody's thread. */

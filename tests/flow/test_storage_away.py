@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The S3 server is away: each request gets its answer within ten seconds, says nothing of what is inside, and the log says it all."""
+import concurrent.futures
 import pathlib
 import re
+import signal
 import socket
 import sys
 import threading
@@ -197,3 +199,30 @@ def test_many_who_ask_a_hole_do_not_hold_each_other_up(worker, door):
         ask(i)
     assert {status for status, _ in times} == {503} and sorted(seconds for _, seconds in times)[10] < 3, times
     door.turn("open")
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_an_end_while_requests_wait_for_a_hole(worker, door, signals):
+    """Orderly, and in a hurry: what still asks the store is waited for, and nothing it needs is gone."""
+    forget(worker)
+    door.turn("hole")
+
+    def ask(i):
+        try:
+            assert requests.get(f"{worker.url}/v2/many/n{i}/tags/list", timeout=120).status_code == 503
+        except requests.ConnectionError:
+            assert signals > 1
+
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        asked = [pool.submit(ask, i) for i in range(50)]
+        await_true(lambda: waiting(worker) >= 30, what="requests that wait")
+        for _ in range(signals):
+            worker.process.send_signal(signal.SIGTERM)
+            await_true(lambda: '"worker.draining"' in worker.text().rpartition('"worker.ready"')[2], what="the end begins")
+        assert worker.process.wait(60) == 0, worker.text()[-3000:]
+        for one in asked:
+            one.result()
+
+
+def waiting(worker):
+    return worker.counter("open_requests")
