@@ -4,33 +4,47 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/check.h"
+#include "common/str.h"
 #include "common/version.h"
 
 #define HELP_MAX    (1024 * 1024)
 #define WRONG_USE   2
 #define NAME_COLUMN 36
 
-static void put_row(const struct command_table *table, const char *name, const char *argument,
-	const char *help, struct buf *into)
+static void put_column(size_t begun, const char *help, struct buf *into)
 {
-	size_t begun = into->len;
-
-	buf_format(into, "  %s %s", table->program, name);
-	if (argument)
-		buf_format(into, " [%s]", argument);
 	do
 		buf_putc(into, ' ');
 	while (into->len - begun < NAME_COLUMN);
 	buf_format(into, "%s\n", help);
 }
 
+static void put_row(const struct command_table *table, const struct command *row, struct buf *into)
+{
+	size_t begun = into->len;
+
+	buf_format(into, "  %s %s", table->program, row->name);
+	if (row->options_len)
+		buf_puts(into, " [--...]");
+	if (row->argument)
+		buf_format(into, " [%s]", row->argument);
+	put_column(begun, row->help, into);
+}
+
+/* Every program's. */
+static const struct command own[] = {
+	{ .name = "version", .help = "what this is, of which commit, with which libraries" },
+	{ .name = "help", .help = "this text and all settings" },
+};
+
 static void put_help(const struct command_table *table, bool whole, struct buf *into)
 {
 	buf_format(into, "%s " ZOT_VERSION ": %s\n\n", table->program, table->what);
 	for (size_t i = 0; i < table->len; i++)
-		put_row(table, table->rows[i].name, table->rows[i].argument, table->rows[i].help, into);
-	put_row(table, "version", NULL, "what this is, of which commit, with which libraries", into);
-	put_row(table, "help", NULL, "this text and all settings", into);
+		put_row(table, &table->rows[i], into);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		put_row(table, &own[i], into);
 	buf_puts(into,
 		"\nIt ends with 0 when all went well, with 2 when the command line is wrong, else with 1.\n");
 	if (whole) {
@@ -74,28 +88,122 @@ static int wrong(const struct command_table *table, const char *what, const char
 	return say_help(table, stderr, WRONG_USE);
 }
 
-static int run_row(
-	const struct command_table *table, const struct command *row, const char *argument, bool more)
+/* ---- one row ---- */
+
+const char *command_option(const struct command_call *call, const char *name)
 {
-	if (is_any(argument, "--help", "-h", NULL))
+	for (size_t i = 0; i < call->row->options_len; i++) {
+		if (!strcmp(call->row->options[i].name, name))
+			return call->values[i];
+	}
+	CHECK(!"an option of the row");
+	return NULL;
+}
+
+static void put_option(const struct command_option *option, struct buf *into)
+{
+	size_t begun = into->len;
+
+	buf_format(into, "    %s%s%s", option->name, option->value ? " " : "",
+		option->value ? option->value : "");
+	put_column(begun, option->help, into);
+}
+
+static int say_row(const struct command_table *table, const struct command *row)
+{
+	AUTO_FINI(buf) text = buf_limit(HELP_MAX);
+
+	if (!row->options_len)
 		return say_help(table, stdout, 0);
-	if (more || (argument && !row->argument))
-		return wrong(table, "too many arguments for", row->name);
-	if (argument && *argument == '-')
-		return wrong(table, "there is no option", argument);
-	return row->run(argument);
+	put_row(table, row, &text);
+	for (size_t i = 0; i < row->options_len; i++)
+		put_option(&row->options[i], &text);
+	return fputs(buf_text(&text), stdout) < 0;
+}
+
+/* Is it "--name", or "--name=value"? */
+static bool is_option(const struct command_option *option, const char *text, const char **ret_value)
+{
+	struct str rest = str_of(text);
+
+	*ret_value = NULL;
+	if (!str_skip(&rest, option->name))
+		return false;
+	if (rest.len && *rest.at == '=' && option->value)
+		*ret_value = rest.at + 1;
+	return !rest.len || *ret_value;
+}
+
+enum taken { TAKEN_ONE, TAKEN_TWO, TAKEN_NOT_OPTION, TAKEN_NO_VALUE };
+
+static enum taken take_option(struct command_call *call, const char *text, const char *next)
+{
+	const struct command_option *options = call->row->options;
+	const char *value;
+
+	for (size_t i = 0; i < call->row->options_len; i++) {
+		if (!is_option(&options[i], text, &value))
+			continue;
+		call->values[i] = value ? value : options[i].value ? next : "";
+		if (value || !options[i].value)
+			return TAKEN_ONE;
+		return next ? TAKEN_TWO : TAKEN_NO_VALUE;
+	}
+	return TAKEN_NOT_OPTION;
+}
+
+/* No option of the row. -1: go on. */
+static int take_word(const struct command_table *table, struct command_call *call, const char *text)
+{
+	if (is_any(text, "--help", "-h", NULL))
+		return say_row(table, call->row);
+	if (*text == '-')
+		return wrong(table, "there is no option", text);
+	if (call->argument || !call->row->argument)
+		return wrong(table, "too many arguments for", call->row->name);
+	call->argument = text;
+	return -1;
+}
+
+static int run_row(const struct command_table *table, const struct command *row, int argc, char **argv)
+{
+	struct command_call call = { .row = row };
+	int status = -1;
+
+	CHECK(row->options_len <= COMMAND_OPTIONS_MAX);
+	for (int i = 0; i < argc && status < 0; i++) {
+		enum taken taken = take_option(&call, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+
+		if (taken == TAKEN_TWO)
+			i++;
+		else if (taken == TAKEN_NO_VALUE)
+			status = wrong(table, "a value is missing behind", argv[i]);
+		else if (taken == TAKEN_NOT_OPTION)
+			status = take_word(table, &call, argv[i]);
+	}
+	return status < 0 ? row->run(&call) : status;
+}
+
+void command_say(const char *word, const struct buf *lines)
+{
+	struct str rest = buf_str(lines), line;
+
+	while (str_until(&rest, '\n', &line))
+		(void)fprintf(stderr, "%s: %.*s\n", word, STR_ARGS(line));
+	if (rest.len)
+		(void)fprintf(stderr, "%s: %.*s\n", word, STR_ARGS(rest));
 }
 
 int command_main(const struct command_table *table, int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : NULL, *argument = argc > 2 ? argv[2] : NULL;
+	const char *name = argc > 1 ? argv[1] : NULL;
 
 	if (!name)
 		return wrong(table, "what is to be done?", NULL);
 	for (size_t i = 0; i < table->len; i++)
 		if (!strcmp(name, table->rows[i].name))
-			return run_row(table, &table->rows[i], argument, argc > 3);
-	if (argc == 3 && !strcmp(name, "help") && !strcmp(argument, "markdown"))
+			return run_row(table, &table->rows[i], argc - 2, argv + 2);
+	if (argc == 3 && !strcmp(name, "help") && !strcmp(argv[2], "markdown"))
 		return say_markdown(table);
 	if (argc == 2 && is_any(name, "help", "--help", "-h"))
 		return say_help(table, stdout, 0);

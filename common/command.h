@@ -4,9 +4,9 @@
  *
  *   program                     the help, to stderr, and status 2: nothing was said
  *   program help, --help, -h    the help; `help markdown` gives the settings alone, for the documentation
- *   program NAME --help, -h     the same
+ *   program NAME --help, -h     the same; of a row with options these, and its own line
  *   program version, --version  what it is, of which commit, with which libraries
- *   program NAME [ARGUMENT]     a row
+ *   program NAME [--option VALUE | --option=VALUE]... [ARGUMENT]   a row
  *
  * Status: what the row's function returns; 2 for a wrong use of the command line.
  * Thread  main.
@@ -17,10 +17,29 @@
 
 #include "common/buf.h"
 
+#define COMMAND_OPTIONS_MAX 8
+
+struct command_option {
+	const char *name;     /* "--from-worker" */
+	const char *value;    /* what follows it, for the help: "FILE"; NULL: nothing does, it is a flag */
+	const char *help;     /* a line */
+};
+
+/* A row as it was called; texts are those of argv. */
+struct command_call {
+	const struct command *row;
+	const char *argument; /* NULL: it was left out */
+	const char *values[COMMAND_OPTIONS_MAX]; /* of the row's options, in their order; NULL: not given */
+};
+/* The value of one of the row's options, "" of a flag; NULL: it was not given. */
+const char *command_option(const struct command_call *call, const char *name);
+
 struct command {
 	const char *name, *argument; /* "config.json"; argument NULL: it takes none */
 	const char *help;            /* a line */
-	int (*run)(const char *argument); /* argument NULL: it was left out */
+	int (*run)(const struct command_call *call);
+	const struct command_option *options;
+	size_t options_len;          /* COMMAND_OPTIONS_MAX at the most */
 };
 
 struct command_table {
@@ -30,5 +49,8 @@ struct command_table {
 	void (*settings)(struct buf *into); /* what the help says behind the commands */
 	void (*markdown)(struct buf *into); /* the same for the documentation */
 };
+
+/* Each line to stderr, behind "<word>: ". */
+void command_say(const char *word, const struct buf *lines);
 
 int command_main(const struct command_table *table, int argc, char **argv);

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * endpoint - the three ways in which a request may be served, said beside each route in one table.
- *
- *   inline  on the loop, from memory, never waits; returns the response
- *   job     the body (up to body_max) is collected, then straight-line code runs on a pool thread;
- *           it ends by endpoint_reply(), now or later, from any thread
- *   stream  named steps on the loop; the handler owns the request's body and reply
+ * endpoint - a request that is served by a job (common/route.h): the body (up to body_max) is collected, then straight-line
+ * code runs on a pool thread; it ends by endpoint_reply(), now or later, from any thread.
  *
  * A struct endpoint_call is what a job works on. It outlives its request: when the client goes
  * away the job runs to its end and its reply is dropped.
@@ -15,8 +11,6 @@
 #include "common/http_server.h"
 
 struct pool;
-
-enum endpoint_kind { ENDPOINT_INLINE, ENDPOINT_JOB, ENDPOINT_STREAM };
 
 /* A job's view of its request, copied: valid on any thread until endpoint_reply(). */
 struct endpoint_call {

@@ -15,6 +15,7 @@ void ledger_member_fini(struct ledger_member *member)
 	free(member->zone);
 	free(member->version);
 	free(member->state);
+	free(member->complaints);
 	*member = (struct ledger_member){ 0 };
 }
 
@@ -33,6 +34,7 @@ void ledger_member_copy(const struct ledger_member *member, struct ledger_member
 	into->zone = dup_or_empty(member->zone);
 	into->version = dup_or_empty(member->version);
 	into->state = dup_or_empty(member->state);
+	into->complaints = dup_or_empty(member->complaints);
 }
 
 void ledger_close(struct ledger *ledger)

@@ -40,6 +40,7 @@ struct ledger_member {       /* a worker as its last report said */
 	int64_t seen_wall_s;     /* of the last report */
 	int64_t lost_wall_s;     /* 0: not lost */
 	struct usage_stats stats;
+	char *complaints;        /* lines; in memory alone */
 };
 void ledger_member_fini(struct ledger_member *member);
 /* Deep; *into is overwritten. NULL texts become "". */

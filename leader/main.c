@@ -24,16 +24,6 @@ static void put_markdown(struct buf *into)
 	settings_markdown(&leader_settings_table, into);
 }
 
-static void say_lines(const char *word, const struct buf *lines)
-{
-	struct str rest = buf_str(lines), line;
-
-	while (str_until(&rest, '\n', &line))
-		(void)fprintf(stderr, "zot-leader: %s: %.*s\n", word, STR_ARGS(line));
-	if (rest.len)
-		(void)fprintf(stderr, "zot-leader: %s: %.*s\n", word, STR_ARGS(rest));
-}
-
 static int with_settings(const char *file, int (*run)(const struct leader_settings *settings))
 {
 	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
@@ -42,8 +32,8 @@ static int with_settings(const char *file, int (*run)(const struct leader_settin
 	struct leader_settings settings;
 	bool ok = leader_settings_load(file, environ, &settings, &memory, &warnings, &errors);
 
-	say_lines("warning", &warnings);
-	say_lines("error", &errors);
+	command_say("zot-leader: warning", &warnings);
+	command_say("zot-leader: error", &errors);
 	if (!ok)
 		return 1;
 	if (!settings.core_dumps)
@@ -58,7 +48,7 @@ static bool is_right(const struct leader_settings *settings)
 	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
 
 	leader_verify(settings, &errors);
-	say_lines("error", &errors);
+	command_say("zot-leader: error", &errors);
 	return !errors.len;
 }
 
@@ -75,22 +65,22 @@ static int serve_right(const struct leader_settings *settings)
 	return is_right(settings) ? leader_run(settings) : 1;
 }
 
-static int serve(const char *file)
+static int serve(const struct command_call *call)
 {
-	return with_settings(file, serve_right);
+	return with_settings(call->argument, serve_right);
 }
 
-static int verify(const char *file)
+static int verify(const struct command_call *call)
 {
-	return with_settings(file, verified);
+	return with_settings(call->argument, verified);
 }
 
 #define FILE_ARGUMENT "config.json"
 static const struct command rows[] = {
 	{ "serve", FILE_ARGUMENT, "run until SIGTERM; without a file, by environment variables alone",
-		serve },
+		.run = serve },
 	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
-		verify },
+		.run = verify },
 };
 
 static const struct command_table commands = { .program = "zot-leader",

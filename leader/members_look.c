@@ -143,6 +143,19 @@ static void put_time(struct json_writer *w, const char *key, int64_t wall_s)
 	json_put_text(w, key, text);
 }
 
+static void put_complaints(struct json_writer *w, const char *complaints)
+{
+	struct str rest = str_of(complaints), line;
+
+	json_key(w, STR("complaints"));
+	json_open_array(w);
+	while (str_next(&rest, '\n', &line)) {
+		if (line.len)
+			json_value_str(w, line);
+	}
+	json_close_array(w);
+}
+
 static void put_member(struct json_writer *w, const struct member *member, int64_t now_ms, int64_t lease_ms)
 {
 	const struct ledger_member *data = &member->data;
@@ -161,6 +174,7 @@ static void put_member(struct json_writer *w, const struct member *member, int64
 	json_put_int(w, "leaseLeftMs", left > 0 ? left : 0);
 	put_time(w, "lastPush", data->seen_wall_s);
 	put_time(w, "lostSince", data->lost_wall_s);
+	put_complaints(w, data->complaints);
 	put_stats(w, &data->stats);
 	json_close_object(w);
 }

@@ -136,7 +136,8 @@ static void stage_row(
 		.revision = report->revision,
 		.state_age_ms = report->state_age_ms,
 		.seen_wall_s = clock_wall_s(),
-		.stats = report->stats };
+		.stats = report->stats,
+		.complaints = report->complaints };
 
 	ledger_member_copy(&row, &staged->member);
 }

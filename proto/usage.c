@@ -123,6 +123,7 @@ static const struct member usage_report_members[] = {
 	UINT(usage_report, revision),
 	MEMBER(usage_report, state_digest, MEMBER_TEXT, .max = 64),
 	MEMBER(usage_report, state_age_ms, MEMBER_INT, .max = 0),
+	MEMBER(usage_report, complaints, MEMBER_TEXT, .max = USAGE_COMPLAINTS_MAX),
 	NAME(usage_report, leader, false),
 	MEMBER(usage_report, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
 	ROWS(usage_report, "usage", rows, usage_row),

@@ -51,6 +51,7 @@
 /* Where there is no room for more names the rest is counted under this one. No key or repository can have it. */
 #define USAGE_OTHERS "*"
 #define USAGE_WITNESS_MAX 64u
+#define USAGE_COMPLAINTS_MAX 8192u
 
 struct usage_row {          /* deltas since the last acknowledged report */
 	char *apikey;
@@ -91,6 +92,7 @@ struct usage_report {
 	uint64_t revision;      /* applied state */
 	char *state_digest;     /* of it, 64 hex digits; "" = none */
 	int64_t state_age_ms;
+	char *complaints;       /* what it says is wrong with it: lines "kind: text" */
 	char *leader;           /* the process of the leader whose answer the newest beat had; "" = none yet */
 	char *witness;          /* of that answer; "" where the lease that it gave is over */
 	struct usage_row *rows;            size_t rows_len;

@@ -25,22 +25,14 @@ static void put_markdown(struct buf *into)
 	settings_markdown(&worker_settings_table, into);
 }
 
-static void print_lines(const char *kind, const struct buf *lines)
-{
-	struct str rest = buf_str(lines), line;
-
-	while (str_until(&rest, '\n', &line))
-		(void)fprintf(stderr, "%s: %.*s\n", kind, STR_ARGS(line));
-}
-
 static bool load(const char *file, struct worker_settings *ret, struct settings_memory **ret_memory)
 {
 	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
 	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
 	bool ok = worker_settings_load(file, environ, ret, ret_memory, &warnings, &errors);
 
-	print_lines("warning", &warnings);
-	print_lines("error", &errors);
+	command_say("warning", &warnings);
+	command_say("error", &errors);
 	return ok;
 }
 
@@ -50,16 +42,16 @@ static bool is_right(const struct worker_settings *settings)
 	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
 
 	worker_verify(settings, &errors);
-	print_lines("error", &errors);
+	command_say("error", &errors);
 	return !errors.len;
 }
 
-static int verify(const char *file)
+static int verify(const struct command_call *call)
 {
 	struct worker_settings settings;
 	AUTO(settings_memory) *memory = NULL;
 
-	if (!load(file, &settings, &memory) || !is_right(&settings))
+	if (!load(call->argument, &settings, &memory) || !is_right(&settings))
 		return 1;
 	(void)puts("the settings are right");
 	return 0;
@@ -87,19 +79,19 @@ static int serve_right(const struct worker_settings *settings)
 	return is_right(settings) ? worker_run(settings) : 1;
 }
 
-static int serve(const char *file)
+static int serve(const struct command_call *call)
 {
-	return run(file, serve_right);
+	return run(call->argument, serve_right);
 }
 
-static int fold(const char *file)
+static int fold(const struct command_call *call)
 {
-	return run(file, fold_run);
+	return run(call->argument, fold_run);
 }
 
-static int import(const char *file)
+static int import(const struct command_call *call)
 {
-	return run(file, import_run);
+	return run(call->argument, import_run);
 }
 
 /* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena
@@ -113,11 +105,13 @@ static void tune_memory(void)
 
 #define FILE_ARGUMENT "config.json"
 static const struct command rows[] = {
-	{ "serve", FILE_ARGUMENT, "serve; without a file, by environment variables alone", serve },
+	{ "serve", FILE_ARGUMENT, "serve; without a file, by environment variables alone", .run = serve },
 	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
-		verify },
-	{ "fold", FILE_ARGUMENT, "put the logs of all indexes into their index.json, for other tools", fold },
-	{ "import", FILE_ARGUMENT, "put repositories that other tools made into the catalog, now", import },
+		.run = verify },
+	{ "fold", FILE_ARGUMENT, "put the logs of all indexes into their index.json, for other tools",
+		.run = fold },
+	{ "import", FILE_ARGUMENT, "put repositories that other tools made into the catalog, now",
+		.run = import },
 };
 
 static const struct command_table commands = { .program = "zot-worker",

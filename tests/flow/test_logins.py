@@ -34,7 +34,7 @@ class Clients:
     """Connections of their own, from addresses of their own; their answers come in any order."""
 
     def __init__(self, port):
-        self.port, self.selector, self.open = port, selectors.DefaultSelector(), []
+        self.port, self.selector, self.open, self.answered = port, selectors.DefaultSelector(), [], set()
 
     def __enter__(self):
         return self
@@ -60,7 +60,11 @@ class Clients:
             assert ready, f"{len(found)} of {n} answers came"
             for key, _ in ready:
                 text = key.fileobj.recv(65536).decode()
+                if not text and key.fileobj in self.answered:  # it was told, and its body has not come in time
+                    self.selector.unregister(key.fileobj)
+                    continue
                 assert text.startswith("HTTP/1.1 "), text
+                self.answered.add(key.fileobj)
                 found.append((key.fileobj, int(text[9:12]), text))
         return found
 

@@ -12,6 +12,7 @@
 #include "common/map.h"
 #include "proto/upload_id.h"
 #include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/complaints.h"
 #include "worker/cluster/feed.h"
 #include "worker/cluster/report.h"
 #include "worker/cluster/self_address.h"
@@ -124,6 +125,7 @@ bool cluster_new(struct cluster **ret_cluster, const struct member_settings *set
 		.certificates = settings->has_certificates,
 		.own_peer_key = settings->secret != NULL };
 	cluster->failed = map_new();
+	cluster->complaints = complaints_new();
 	derive_key(cluster, settings);
 	random_bytes(cluster->sender, sizeof(cluster->sender));
 	if (settings->led || settings->members.len)
@@ -156,6 +158,7 @@ void cluster_free(struct cluster *cluster)
 	for (size_t at = 0; map_next(cluster->failed, &at, NULL, &until);)
 		free(until);
 	map_free(cluster->failed);
+	complaints_free(cluster->complaints);
 	pthread_mutex_destroy(&cluster->lock);
 	free(cluster->self);
 	free(cluster->url);
@@ -168,6 +171,7 @@ void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 {
 	loop_assert(run->loop);
 	cluster->run = *run;
+	complaints_start(cluster->complaints, run->loop);
 	if (!cluster->has_leaders)
 		return;
 	cluster->feed = feed_start(cluster);
@@ -179,6 +183,7 @@ void cluster_stop(struct cluster *cluster)
 	loop_assert(cluster->run.loop);
 	feed_stop(cluster->feed);
 	report_stop(cluster->report);
+	complaints_stop(cluster->complaints);
 }
 
 /* Snapshots. */
@@ -446,6 +451,11 @@ uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BY
 bool cluster_is_draining(const struct cluster *cluster)
 {
 	return atomic_load(&cluster->draining);
+}
+
+struct complaints *cluster_complaints(const struct cluster *cluster)
+{
+	return cluster->complaints;
 }
 
 void cluster_drain(struct cluster *cluster)

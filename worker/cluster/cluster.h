@@ -17,6 +17,7 @@
 #include "worker/auth/snapshot.h"
 
 struct cluster;
+struct complaints;
 struct loop;
 
 /* The newest snapshot; a reference. */
@@ -49,5 +50,7 @@ void        cluster_name_of(const struct cluster *cluster, const struct snapshot
 /* This process, and a number that it has not used. */
 uint64_t    cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES]);
 bool        cluster_is_draining(const struct cluster *cluster);
+/* What is wrong with this worker among the others; as long as the cluster. */
+struct complaints *cluster_complaints(const struct cluster *cluster);
 /* Milliseconds since the state was last known to be the leaders' newest; -1 without leaders. */
 int64_t     cluster_state_age_ms(struct cluster *cluster);

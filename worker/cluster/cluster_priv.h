@@ -13,6 +13,7 @@
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/trust.h"
 
+struct complaints;
 struct feed;
 struct report;
 struct map;
@@ -36,6 +37,7 @@ struct cluster {
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
 	atomic_bool draining;
+	struct complaints *complaints;
 
 	/* own loop alone; NULL without leaders */
 	struct feed *feed;

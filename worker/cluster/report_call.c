@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/complaints.h"
 #include "worker/cluster/leader_call.h"
 #include "worker/cluster/usage_clock.h"
 
@@ -55,6 +56,14 @@ static void fill_stats(struct report_self *self, struct usage_stats *stats)
 	stats->rate = self->rate;
 }
 
+static char *complaints_text(struct complaints *complaints)
+{
+	AUTO_FINI(buf) text = buf_limit(COMPLAINTS_BYTES);
+
+	(void)complaints_write(complaints, &text);
+	return check_strdup(buf_text(&text));
+}
+
 /* What is ours in every report. What it says of counts, demands and leaders is its owner's. */
 static void head_init(struct report_self *self, struct usage_report *report)
 {
@@ -73,6 +82,7 @@ static void head_init(struct report_self *self, struct usage_report *report)
 	report->revision = state_revision(snapshot->state);
 	report->state_digest = check_strdup(report->revision ? digest : "");
 	report->state_age_ms = cluster_state_age_ms(cluster);
+	report->complaints = complaints_text(cluster->complaints);
 	report->stats = (struct usage_stats){ 0 };
 	fill_stats(self, &report->stats);
 }
@@ -86,6 +96,7 @@ static void head_fini(struct usage_report *report)
 	free(report->version);
 	free(report->state);
 	free(report->state_digest);
+	free(report->complaints);
 }
 
 /* ---- the answer ---- */

@@ -6,6 +6,7 @@
  *   state                  with leaders: one is loaded. Older than CLUSTER_WORKER_DATA_STALE_AFTER it is
  *                          told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for
  *                          long must not take all workers away too
+ *   history, secret, ...   what is wrong with it in its cluster: worker/cluster/complaints.h says which count
  *   draining               only while it is so
  *
  * With ?exclude=<check> a check is told and does not count: a disk that all workers share takes them all away
@@ -22,6 +23,7 @@
 #include "common/http_server.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster_new.h"
+#include "worker/cluster/complaints.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_checks.h"
 #include "worker/registry/registry.h"
@@ -69,6 +71,7 @@ static struct http_response *reply_ready(struct front *front, unsigned excluded)
 
 	write_uploads(front, &checks);
 	ok = write_state(front, &checks) && ok;
+	ok = complaints_write(cluster_complaints(front->cluster), &checks) && ok;
 	if (cluster_is_draining(front->cluster)) {
 		buf_puts(&checks, "draining\n");
 		ok = false;

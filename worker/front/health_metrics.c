@@ -14,6 +14,7 @@
 #include "worker/auth/snapshot.h"
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster.h"
+#include "worker/cluster/complaints.h"
 #include "worker/front/front.h"
 #include "worker/front/traffic_metrics.h"
 #include "worker/index/index.h"
@@ -224,6 +225,19 @@ static void put_cluster(struct front *front, struct buf *into)
 			lease > 0 ? (uint64_t)lease : 0);
 }
 
+static void put_complaints(struct front *front, struct buf *into)
+{
+	struct complaints *complaints = cluster_complaints(front->cluster);
+	const char *help = "1 while something is wrong with this worker in its cluster; /readyz says what.";
+	char label[32];
+
+	for (enum complaint kind = 0; kind < COMPLAINTS; kind++) {
+		(void)snprintf(label, sizeof(label), "kind=\"%s\"", complaint_name(kind));
+		metrics_put(into, "zot_cluster_complaint", "gauge", kind ? NULL : help, label,
+			complaint_lasts(complaints, kind));
+	}
+}
+
 void health_metrics(struct front *front, struct buf *into)
 {
 	put_identity(into);
@@ -238,4 +252,5 @@ void health_metrics(struct front *front, struct buf *into)
 	put_storage(front, into);
 	put_locks(front, into);
 	put_cluster(front, into);
+	put_complaints(front, into);
 }

@@ -781,6 +781,10 @@ static void writes_json(void **state)
 	(void)state;
 	assert_true(report(members, "b", "p1", "active", &staged, NULL));
 	assert_true(report(members, "a", "p1", "joining", &staged, NULL));
+	struct usage_report complains = report_of("b", "p1", "active");
+	complains.complaints = check_strdup("name: taken\nclock: late\n");
+	complains.number = ++next_number;
+	assert_true(say(members, complains, &staged, NULL));
 	members_write(members, now + 1000, LEASE, &w);
 	assert_true(json_parse(buf_str(&text), &doc, NULL));
 	const struct json *first = json_at(json_root(doc), 0);
@@ -789,6 +793,11 @@ static void writes_json(void **state)
 	int64_t left = 0;
 	assert_true(json_get_int(json_find(first, "leaseLeftMs"), &left));
 	assert_int_equal(left, LEASE - 1000);
+	assert_int_equal(json_len(json_find(first, "complaints")), 0);
+	const struct json *said = json_find(json_at(json_root(doc), 1), "complaints");
+	assert_int_equal(json_len(said), 2);
+	assert_true(str_is(json_str(json_at(said, 0)), "name: taken"));
+	assert_true(str_is(json_str(json_at(said, 1)), "clock: late"));
 }
 
 int main(void)

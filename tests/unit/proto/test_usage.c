@@ -29,6 +29,8 @@ static struct usage_demand demands[] = {
 	{ .apikey = key_one, .day = "2026-11-20", .granted = 6, .used = 7, .want = 8, .release = true },
 };
 
+static char complaints[] = "name: taken\nclock: late\n";
+
 static struct usage_report sample(void)
 {
 	return (struct usage_report){ .worker = worker,
@@ -46,6 +48,7 @@ static struct usage_report sample(void)
 		.revision = 41,
 		.state_digest = key_one,
 		.state_age_ms = 1500,
+		.complaints = complaints,
 		.leader = zone,
 		.witness = key_two,
 		.rows = rows,
@@ -107,6 +110,7 @@ static void a_push_survives(void **state)
 	assert_int_equal(got.seq, 9);
 	assert_true(got.final && got.all);
 	assert_string_equal(got.state_digest, "zak_1");
+	assert_string_equal(got.complaints, complaints);
 	assert_string_equal(got.leader, "a");
 	assert_string_equal(got.witness, "zak_2");
 	assert_int_equal(got.demands[0].granted, 6);

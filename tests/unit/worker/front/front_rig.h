@@ -27,6 +27,7 @@
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage.h"
+#include "worker/cluster/complaints.h"
 #include "worker/front/front.h"
 #include "worker/registry/registry.h"
 #include "worker/storage/spool.h"
@@ -40,6 +41,7 @@ struct cluster {
 	struct place_found place; /* of every repository and upload that is not ours */
 	bool draining, stateless;
 	int64_t state_age_ms, trust_ms;
+	struct complaints *complaints;
 	atomic_int failures;
 	struct peer_guard *guard;
 	_Atomic uint64_t calls;
@@ -119,6 +121,10 @@ bool cluster_is_draining(const struct cluster *cluster)
 bool cluster_has_state(struct cluster *cluster)
 {
 	return !cluster->stateless;
+}
+struct complaints *cluster_complaints(const struct cluster *cluster)
+{
+	return cluster->complaints;
 }
 int64_t cluster_state_age_ms(struct cluster *cluster)
 {
@@ -369,6 +375,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->cluster.self = how->self;
 	rig->cluster.trust_ms = 60000;
 	rig->cluster.state_age_ms = -1;
+	rig->cluster.complaints = complaints_new();
 	front->cluster = &rig->cluster;
 	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, clock_ms() - 1000);
 	front->auth = (struct auth *)rig->cluster.guard; /* for auth_try() above */
@@ -407,6 +414,7 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 	spool_free(rig->uploads);
 	store_free(rig->store);
 	snapshot_free(rig->cluster.snapshot);
+	complaints_free(rig->cluster.complaints);
 	peer_guard_free(rig->cluster.guard);
 	json_doc_free(rig->policies);
 	if (remove)

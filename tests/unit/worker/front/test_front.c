@@ -804,6 +804,16 @@ static void health_tells_the_truth(void **state)
 	f->rig->cluster.stateless = true;
 	assert_int_equal(get(f, "/readyz"), 503);
 	f->rig->cluster.stateless = false;
+	complaint_say(f->rig->cluster.complaints, COMPLAINT_CLOCK, "7000 ms behind");
+	assert_int_equal(get(f, "/readyz"), 200);
+	expect_code(f, "\nclock: 7000 ms behind\n");
+	complaint_say(f->rig->cluster.complaints, COMPLAINT_NAME, "another has it");
+	assert_int_equal(get(f, "/readyz"), 503);
+	expect_code(f, "\nname: another has it\nclock: 7000 ms behind\n");
+	assert_int_equal(get(f, "/metrics"), 200);
+	expect_code(f, "\nzot_cluster_complaint{kind=\"name\"} 1\n");
+	expect_code(f, "\nzot_cluster_complaint{kind=\"history\"} 0\n");
+	complaint_end(f->rig->cluster.complaints, COMPLAINT_NAME);
 	f->rig->cluster.draining = true;
 	assert_int_equal(get(f, "/readyz"), 503);
 	expect_code(f, "draining");
