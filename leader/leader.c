@@ -299,7 +299,7 @@ static bool open_server(struct leader_process *process, struct error *err)
 	tls = tls_files_view(&process->tls_files);
 	if (!http_listen(leader->settings->address, process->port, false, &settings.listen_fd, &process->port,
 		    err))
-		return error_add(err, "listen on %s port %u", leader->settings->address, process->port);
+		return false;
 	return http_server_new(&leader->server, leader->loop, &settings, api_app(leader), err);
 }
 
@@ -324,7 +324,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->feed = feed_new(leader);
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);
-	if (!first_start(leader, err) || !open_server(process, err))
+	/* A password is shown by who has the port, so that it is the one that is asked. */
+	if (!open_server(process, err) || !first_start(leader, err))
 		return false;
 	dump_changed(leader->dump);
 	return true;

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/undumpable.h"
 #include "leader/leader.h"
+#include "leader/reset_admin.h"
 #include "leader/verify.h"
 
 #define TEXT_MAX (1024 * 1024)
@@ -75,12 +76,19 @@ static int verify(const struct command_call *call)
 	return with_settings(call->argument, verified);
 }
 
+static int reset(const struct command_call *call)
+{
+	return with_settings(call->argument, reset_admin);
+}
+
 #define FILE_ARGUMENT "config.json"
 static const struct command rows[] = {
 	{ "serve", FILE_ARGUMENT, "run until SIGTERM; without a file, by environment variables alone",
 		.run = serve },
 	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
 		.run = verify },
+	{ "reset-admin", FILE_ARGUMENT,
+		"with the leader stopped: give ZOT_ADMIN_USER a new password and print it", .run = reset },
 };
 
 static const struct command_table commands = { .program = "zot-leader",

@@ -335,7 +335,7 @@ static bool listen_all(struct worker_process *process, int *fds, struct error *e
 	process->port = (uint16_t)s->port;
 	for (unsigned i = 0; i < process->worker.front.loops_len; i++)
 		if (!http_listen(s->address, process->port, true, &fds[i], &process->port, err))
-			return error_add(err, "listen on %s port %u", s->address, process->port);
+			return false;
 	return true;
 }
 
