@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGTERM: who is told to go elsewhere is served meanwhile, who is in the middle of something may end it; and what a service manager hears."""
 import http.client
+import pathlib
+import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 import requests
 
 from leader_process import FakeWorker, Leader
+from program import BUILD
 from worker_process import Worker, await_true, digest
 
 LONG = "1h"  # until the second signal
@@ -162,3 +166,16 @@ def test_nobody_is_pinged_who_does_not_watch(tmp_path, manager):
         assert manager.recv(4096) == b"READY=1"
         ends(worker, signal.SIGTERM)
         assert manager.recv(4096) == b"STOPPING=1"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd")
+@pytest.mark.parametrize("kind", [Worker, Leader])
+def test_the_unit_of_each_program_is_right(kind, tmp_path):
+    unit = pathlib.Path(__file__).parents[2] / "deploy" / f"{pathlib.Path(kind.program).name}.service"
+    text = unit.read_text()
+    assert f"\nExecStart=/usr/local/bin/{unit.stem} serve\n" in text and "\nType=notify\n" in text and "\nWatchdogSec=" in text
+    (tmp_path / unit.name).write_text(text.replace("/usr/local", str(tmp_path)))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / unit.stem).symlink_to(BUILD / kind.program)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / unit.name], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and unit.name not in done.stderr, done.stderr
