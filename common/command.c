@@ -96,7 +96,7 @@ const char *command_option(const struct command_call *call, const char *name)
 		if (!strcmp(call->row->options[i].name, name))
 			return call->values[i];
 	}
-	CHECK(!"an option of the row");
+	CHECK(false && "an option of the row");
 	return NULL;
 }
 

@@ -221,10 +221,21 @@ static bool set_nonblocking(int fd)
 	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
+static void take_tls(struct http_server *server, struct http_wire_tls *tls)
+{
+	http_wire_tls_free(server->tls);
+	server->tls = tls;
+	HTTP_STORE(server->certificate_end_s, http_wire_tls_end_s(tls));
+}
+
 static bool server_start(struct http_server *server, const struct http_tls *tls, struct error *err)
 {
-	if (tls && !http_wire_tls_new(&server->tls, tls, err))
+	struct http_wire_tls *first;
+
+	if (tls && !http_wire_tls_new(&first, tls, err))
 		return false;
+	if (tls)
+		take_tls(server, first);
 	if (!set_nonblocking(server->listen_fd))
 		return error_sys(err, "fcntl");
 	return loop_watch(server->loop, server->listen_fd, EPOLLIN, on_acceptable, server, err);
@@ -330,6 +341,7 @@ struct http_server_stats http_server_stats(const struct http_server *server)
 		.waiting = open > busy ? open - busy : 0,
 		.accepted = __atomic_load_n(&server->accepted, __ATOMIC_RELAXED),
 		.shed = __atomic_load_n(&server->shed, __ATOMIC_RELAXED),
+		.certificate_end_s = __atomic_load_n(&server->certificate_end_s, __ATOMIC_RELAXED),
 	};
 }
 
@@ -353,8 +365,7 @@ bool http_server_reload_tls(struct http_server *server, const struct http_tls *t
 		return true;
 	if (!http_wire_tls_new(&next, tls, err))
 		return false;
-	http_wire_tls_free(server->tls);
-	server->tls = next;
+	take_tls(server, next);
 	server->asks_client = tls->client_ca_pem != NULL;
 	return true;
 }

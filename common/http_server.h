@@ -112,6 +112,7 @@ unsigned http_server_connections(const struct http_server *server);
 struct http_server_stats {
 	uint64_t connections, waiting; /* open now; of these without a request under way */
 	uint64_t accepted, shed;       /* since the start; closed to make room */
+	int64_t certificate_end_s;     /* when it ends, by the wall clock; 0: plain */
 };
 struct http_server_stats http_server_stats(const struct http_server *server); /* Thread  any */
 /* What a server would say to this certificate, key and CA. Thread  any. */

@@ -137,6 +137,14 @@ bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *te
 	return true;
 }
 
+int64_t http_wire_tls_end_s(const struct http_wire_tls *tls)
+{
+	X509 *own = SSL_CTX_get0_certificate(tls->context);
+	struct tm end;
+
+	return own && ASN1_TIME_to_tm(X509_get0_notAfter(own), &end) == 1 ? timegm(&end) : 0;
+}
+
 void http_wire_tls_free(struct http_wire_tls *tls)
 {
 	if (!tls || --tls->refs > 0)

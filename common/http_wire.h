@@ -26,6 +26,8 @@ struct http_wire_tls; /* certificate, key, CA */
 
 /* ERROR_INVALID: certificate, key or client CA cannot be used. */
 bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts, struct error *err) MUST_CHECK;
+/* When its own certificate ends, by the wall clock; 0: it does not say so in a way that we can read. */
+int64_t http_wire_tls_end_s(const struct http_wire_tls *tls);
 void http_wire_tls_free(struct http_wire_tls *tls); /* drops a reference; connections have theirs */
 
 struct http_wire {

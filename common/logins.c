@@ -496,19 +496,20 @@ static void put(struct buf *into, const char *prefix, const char *name, const ch
 void logins_metrics(struct logins *logins, const char *prefix, struct buf *into)
 {
 	struct logins_stats stats = logins_stats(logins);
+	char full[96];
 
 	put(into, prefix, "verified_total", "Passwords that were verified by their hash.", stats.verified);
-	put(into, prefix, "wrong_total", "Of these, wrong ones, and those of users who do not exist.",
+	put(into, prefix, "wrong_total", "Passwords that were wrong, or of users who do not exist.",
 		stats.wrong);
-	put(into, prefix, "renewed_total", "Of these, remembered ones that were verified anew in time.",
+	put(into, prefix, "renewed_total", "Remembered passwords that were verified anew in time.",
 		stats.renewed);
 	put(into, prefix, "shared_total",
 		"Logins that waited for the verification of the same user and password.", stats.shared);
 	put(into, prefix, "limited_total",
 		"Logins answered with 429: too many failures, or too many passwords to verify.",
 		stats.limited);
-	put(into, prefix, "work_milliseconds_total", "Processor time that verifying took.",
-		stats.work_us / 1000);
+	(void)snprintf(full, sizeof(full), "%slogins_work_seconds_total", prefix);
+	metrics_put_seconds(into, full, "counter", "Processor time that verifying took.", "", stats.work_us);
 	put(into, prefix, "waiting", "Passwords that wait to be verified.", stats.waiting);
 	put(into, prefix, "running", "Passwords that are being verified.", stats.running);
 }

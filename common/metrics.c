@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 #define BUCKET_FIRST_US UINT64_C(64)
 
 /* ---- histograms ---- */
@@ -116,17 +118,30 @@ void metrics_put(struct buf *into, const char *name, const char *type, const cha
 		buf_format(into, "%s{%s} %" PRIu64 "\n", name, labels, value);
 }
 
+/* "0.000064": microseconds as seconds, exactly. */
+static void format_seconds(char into[32], uint64_t us)
+{
+	(void)snprintf(into, 32, "%" PRIu64 ".%06" PRIu64, us / 1000000, us % 1000000);
+}
+
+void metrics_put_seconds(struct buf *into, const char *name, const char *type, const char *help,
+	const char *labels, uint64_t us)
+{
+	char text[32];
+
+	put_head(into, name, type, help);
+	format_seconds(text, us);
+	if (is_empty(labels))
+		buf_format(into, "%s %s\n", name, text);
+	else
+		buf_format(into, "%s{%s} %s\n", name, labels, text);
+}
+
 static void put_bucket(
 	struct buf *into, const char *name, const char *labels, const char *bound, uint64_t value)
 {
 	buf_format(into, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, is_empty(labels) ? "" : labels,
 		is_empty(labels) ? "" : ",", bound, value);
-}
-
-/* "0.000064": microseconds as seconds, exactly. */
-static void format_seconds(char into[32], uint64_t us)
-{
-	(void)snprintf(into, 32, "%" PRIu64 ".%06" PRIu64, us / 1000000, us % 1000000);
 }
 
 static void put_tail(
@@ -210,4 +225,19 @@ struct process_stats process_stats(void)
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
 		stats.cpu_ms = ms_of(usage.ru_utime) + ms_of(usage.ru_stime);
 	return stats;
+}
+
+void metrics_put_process(struct buf *into, int64_t started_ms)
+{
+	struct process_stats process = process_stats();
+
+	metrics_put(into, "process_resident_memory_bytes", "gauge", "Memory that the process has resident.",
+		"", process.rss);
+	metrics_put(into, "process_open_fds", "gauge", "Open file descriptors.", "", process.fds);
+	metrics_put(into, "process_max_fds", "gauge", "Limit of open file descriptors.", "", process.fds_max);
+	metrics_put(into, "process_start_time_seconds", "gauge",
+		"When the process started, by the wall clock.", "",
+		(uint64_t)(clock_wall_s() - (clock_ms() - started_ms) / 1000));
+	metrics_put_seconds(into, "process_cpu_seconds_total", "counter",
+		"Processor time that the process has used.", "", process.cpu_ms * 1000);
 }

@@ -31,10 +31,15 @@ void     histogram_add_shared(struct histogram *h, uint64_t us); /* any */
 void     histogram_merge(struct histogram *into, const struct histogram *from);
 uint64_t histogram_quantile(const struct histogram *h, double q); /* upper bound of the bucket, us */
 
-/* Prometheus text format 0.0.4. type: "counter" or "gauge". help NULL: HELP and TYPE were written. */
+/* Prometheus text format 0.0.4. type: "counter" or "gauge". help NULL: HELP and TYPE were written. Names, units (seconds, bytes)
+ * and labels are what `promtool check metrics` wants; those that zot has given keep their own. */
 void metrics_put(struct buf *into, const char *name, const char *type, const char *help, const char *labels, uint64_t value);
+/* A time: given in microseconds, told in seconds with six digits behind the point. */
+void metrics_put_seconds(struct buf *into, const char *name, const char *type, const char *help, const char *labels, uint64_t us);
 void metrics_put_histogram(struct buf *into, const char *name, const char *help, const char *labels, const struct histogram *h);
 
 /* This process: rss bytes, cpu seconds (as ms), open fds and their limit. */
 struct process_stats { uint64_t rss, cpu_ms, fds, fds_max; };
 struct process_stats process_stats(void);
+/* The same under the names that Prometheus' own libraries give them: process_*. started_ms: by clock_ms(). */
+void metrics_put_process(struct buf *into, int64_t started_ms);

@@ -406,6 +406,8 @@ static void on_done(void *app, struct http_request *request)
 	counter_add(&leader->counters.requests_total, 1);
 	if (status == 401 || status == 403)
 		counter_add(&leader->counters.refused_total, 1);
+	if (status >= 500)
+		counter_add(&leader->counters.errors_total, 1);
 	if (log_enabled(LOG_DEBUG))
 		log_debug("request.done", "method=%s path=%s status=%u",
 			http_method_name(http_request_method(request)), log_quote(http_request_path(request)),

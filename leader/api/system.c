@@ -65,10 +65,8 @@ static void gauge(struct buf *into, const char *name, const char *help, uint64_t
 	metrics_put(into, name, "gauge", help, "", value);
 }
 
-static void put_gauges(struct leader *leader, struct buf *into)
+static void put_state(struct leader *leader, struct buf *into)
 {
-	struct process_stats process = process_stats();
-	struct pool_stats pool = pool_stats(leader->pool);
 	AUTO(state) *state = leader_state(leader);
 
 	gauge(into, "zot_leader_revision", "Revision of the newest state.", state_revision(state));
@@ -77,26 +75,36 @@ static void put_gauges(struct leader *leader, struct buf *into)
 		members_count(leader->members));
 	gauge(into, "zot_leader_members_live", "Members that have their lease.",
 		members_live(leader->members));
-	gauge(into, "zot_leader_hold_ms",
-		"How long it will not give grants, because it hears the workers first.",
-		(uint64_t)hearing_hold_ms(leader->hearing, clock_ms()));
+	metrics_put_seconds(into, "zot_leader_hold_seconds", "gauge",
+		"How long it will not give grants, because it hears the workers first.", "",
+		(uint64_t)hearing_hold_ms(leader->hearing, clock_ms()) * 1000);
 	gauge(into, "zot_leader_parked_polls", "Questions for the state that wait for a change.",
 		feed_parked(leader->feed));
 	gauge(into, "zot_leader_users", "Users.", state_count(state, ENTITY_USER));
 	gauge(into, "zot_leader_apikeys", "API keys.", state_count(state, ENTITY_APIKEY));
 	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
+}
+
+static void put_work(struct leader *leader, struct buf *into)
+{
+	struct pool_stats pool = pool_stats(leader->pool);
+	struct http_server_stats connections = http_server_stats(leader->server);
+
 	gauge(into, "zot_leader_pool_queued", "Jobs that wait for a thread.", pool.queued);
+	gauge(into, "zot_leader_connections_open", "Connections of workers and administrators.",
+		connections.connections);
+	if (connections.certificate_end_s)
+		gauge(into, "zot_leader_certificate_end_timestamp_seconds",
+			"When the certificate of the port ends, by the wall clock.",
+			(uint64_t)connections.certificate_end_s);
 	gauge(into, "zot_leader_open_requests", "Requests under way.", http_server_requests(leader->server));
-	gauge(into, "zot_leader_resident_bytes", "Memory that the process has resident.", process.rss);
-	gauge(into, "zot_leader_open_fds", "Open file descriptors.", process.fds);
 	gauge(into, "zot_leader_uptime_seconds", "Time since the start.",
 		(uint64_t)(clock_ms() - leader->started_ms) / 1000);
 	metrics_put(into, "zot_leader_loop_spins_total", "counter",
 		"Seconds in which the loop turned a thousand times and moved nothing: a fault, please report "
 		"it.",
 		"", loop_spins(leader->loop));
-	metrics_put(into, "zot_leader_cpu_milliseconds_total", "counter",
-		"Processor time that the process has used.", "", process.cpu_ms);
+	metrics_put_process(into, leader->started_ms);
 }
 
 struct http_response *system_metrics(void *arg)
@@ -106,7 +114,8 @@ struct http_response *system_metrics(void *arg)
 	struct http_response *response;
 
 	put_counters(leader, &body);
-	put_gauges(leader, &body);
+	put_state(leader, &body);
+	put_work(leader, &body);
 	login_metrics(leader->login, &body);
 	response = http_response_buf(200, &body);
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");

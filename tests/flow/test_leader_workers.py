@@ -276,7 +276,7 @@ def large_push(worker, size):
 
 
 def resident(leader):
-    return int(re.search(r"^zot_leader_resident_bytes (\d+)", requests.get(leader.url + "/metrics", timeout=60).text, re.M).group(1)) >> 20
+    return int(re.search(r"^process_resident_memory_bytes (\d+)", requests.get(leader.url + "/metrics", timeout=60).text, re.M).group(1)) >> 20
 
 
 def test_large_pushes_of_many_do_not_add_up(leader):

@@ -142,4 +142,4 @@ def test_programs_of_the_same_user_see_no_environment(tmp_path, program, told):
         assert (b"SECRET_OF_THIS_TEST" in look.stdout) == told, (look.stdout[:200], look.stderr)
         # It sees what it needs of itself.
         reply = requests.get(made.url + "/metrics", timeout=10)
-        assert reply.status_code == 200 and "resident_bytes" in reply.text
+        assert reply.status_code == 200 and "process_resident_memory_bytes" in reply.text

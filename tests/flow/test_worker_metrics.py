@@ -1,69 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """/metrics: the text is what Prometheus reads, the numbers are those of what was done, and who may read them."""
-import math
 import os
-import re
 
 import pytest
 
+from figures import parse
 from test_worker_access import PASSWORDS, as_user, write_htpasswd
 from worker_process import Worker, await_true
-
-NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
-SAMPLE = re.compile(rf"^({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? (\S+)$")
-
-
-class Family:
-    def __init__(self, help_text):
-        self.help, self.type, self.samples = help_text, None, {}
-
-
-def parse(text):
-    """Strictly the text format 0.0.4: HELP, TYPE, then all samples of a family together; no sample twice. (No parser
-    is installed with Python, and the one of prometheus_client accepts more than the format says.)"""
-    families, current = {}, None
-    assert text.endswith("\n")
-    for line in text.splitlines():
-        if match := re.fullmatch(rf"# HELP ({NAME}) (\S.*)", line):
-            assert match[1] not in families, f"{match[1]} is there twice"
-            current = families[match[1]] = Family(match[2])
-            name = match[1]
-        elif match := re.fullmatch(rf"# TYPE ({NAME}) (counter|gauge|histogram|summary)", line):
-            assert match[1] == name and current.type is None, line
-            current.type = match[2]
-        else:
-            match = SAMPLE.fullmatch(line)
-            assert match, f"not a sample: {line!r}"
-            assert current and current.type, line
-            suffix = match[1].removeprefix(name)
-            assert suffix in {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"], "summary": ["_sum", "_count"]}[current.type], line
-            labels = tuple(sorted((m[1], m[2]) for m in re.finditer(LABEL, match[2] or "")))
-            assert len({key for key, _ in labels}) == len(labels), line
-            assert (suffix, labels) not in current.samples, line
-            current.samples[suffix, labels] = float(match[match.lastindex])
-    for name, family in families.items():
-        assert family.samples, f"{name} has no sample"
-        if family.type == "counter":
-            assert name.endswith("_total"), name
-        if family.type == "histogram":
-            check_histogram(name, family.samples)
-    return families
-
-
-def check_histogram(name, samples):
-    """Buckets grow, end with +Inf, and that is the count."""
-    series = {}
-    for (suffix, labels), value in samples.items():
-        rest = tuple(pair for pair in labels if pair[0] != "le")
-        if suffix == "_bucket":
-            series.setdefault(rest, []).append((float(dict(labels)["le"]), value))
-    assert len(series) == sum(suffix == "_count" for suffix, _ in samples), name
-    for rest, buckets in series.items():
-        assert buckets == sorted(buckets) and [v for _, v in buckets] == sorted(v for _, v in buckets), name
-        assert buckets[-1] == (math.inf, samples["_count", rest]), name
-        assert samples["_sum", rest] >= 0
-
 
 def scrape(worker, path="/metrics", **more):
     reply = worker.call("GET", path, **more)

@@ -231,7 +231,7 @@ def test_grants_that_could_not_be_stored_are_not_given():
 
 
 def lease_left(worker):
-    return int(re.search(r"^zot_lease_left_milliseconds (\d+)$", worker.call("GET", "/metrics").text, re.M).group(1))
+    return float(re.search(r"^zot_lease_left_seconds (\S+)$", worker.call("GET", "/metrics").text, re.M).group(1)) * 1000
 
 
 def test_a_full_disk_of_the_leader_takes_no_lease():

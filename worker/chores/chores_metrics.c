@@ -21,9 +21,9 @@ static uint64_t failures_of(const struct chore_stats *stats)
 	return stats->failures;
 }
 
-static uint64_t milliseconds_of(const struct chore_stats *stats)
+static uint64_t worked_us_of(const struct chore_stats *stats)
 {
-	return stats->worked_us / 1000;
+	return stats->worked_us;
 }
 
 static uint64_t end_of(const struct chore_stats *stats)
@@ -36,16 +36,25 @@ static uint64_t is_running(const struct chore_stats *stats)
 	return stats->state == CHORE_RUNNING;
 }
 
+typedef void put_f(struct buf *into, const char *name, const char *type, const char *help, const char *labels,
+	uint64_t value);
+
 /* One family: each chore's figure. */
-static void put(const struct rows *rows, struct buf *into, const char *name, const char *type,
-	const char *help, figure_f *figure)
+static void put_family(const struct rows *rows, struct buf *into, const char *name, const char *type,
+	const char *help, figure_f *figure, put_f *put_one)
 {
 	char labels[64];
 
 	for (size_t i = 0; i < rows->len; i++) {
 		(void)snprintf(labels, sizeof(labels), "chore=\"%s\"", rows->at[i].name);
-		metrics_put(into, name, type, i ? NULL : help, labels, figure(&rows->at[i]));
+		put_one(into, name, type, i ? NULL : help, labels, figure(&rows->at[i]));
 	}
+}
+
+static void put(const struct rows *rows, struct buf *into, const char *name, const char *type,
+	const char *help, figure_f *figure)
+{
+	put_family(rows, into, name, type, help, figure, metrics_put);
 }
 
 /* zot's words: ready to make tasks, waiting for its time, done for good. */
@@ -76,9 +85,11 @@ void chores_metrics(struct chores *chores, struct buf *into)
 	rows.len = chores_stats(chores, rows.at);
 	put_generators(&rows, into);
 	put(&rows, into, "zot_chore_runs_total", "counter", "Runs of each chore that have ended.", runs_of);
-	put(&rows, into, "zot_chore_failures_total", "counter", "Of these, runs that failed.", failures_of);
-	put(&rows, into, "zot_chore_milliseconds_total", "counter",
-		"Time that these runs took, with what they waited for others.", milliseconds_of);
+	put(&rows, into, "zot_chore_failures_total", "counter", "Runs of each chore that failed.",
+		failures_of);
+	put_family(&rows, into, "zot_chore_seconds_total", "counter",
+		"Time that the runs of each chore took, with what they waited for others.", worked_us_of,
+		metrics_put_seconds);
 	put(&rows, into, "zot_chore_running", "gauge", "1: the chore runs.", is_running);
 	put(&rows, into, "zot_chore_last_end_seconds", "gauge",
 		"When the last run ended, by the wall clock; 0: none has.", end_of);

@@ -150,9 +150,20 @@ static void put_aside(struct counts *counts, const struct usage_report *report, 
 
 /* ---- sending ---- */
 
+static void note_wait(struct counts *counts, bool begins_anew)
+{
+	int64_t *since = &counts->usage->waits_since_ms;
+
+	if (counts_queue_is_empty(&counts->queue))
+		__atomic_store_n(since, 0, __ATOMIC_RELAXED);
+	else if (begins_anew || !__atomic_load_n(since, __ATOMIC_RELAXED))
+		__atomic_store_n(since, clock_ms(), __ATOMIC_RELAXED);
+}
+
 static void drop(struct counts *counts, const struct usage_report *report)
 {
 	counts_queue_drop(&counts->queue, report);
+	note_wait(counts, true);
 	counts->dirty = true;
 	counts->failures = 0;
 }
@@ -231,6 +242,7 @@ static void step(void *arg)
 	loop_assert(counts->loop);
 	if (counts->stopping || atomic_load(&counts->over))
 		return;
+	note_wait(counts, false);
 	if (!counts_queue_has_own(&counts->queue) && !usage_batch_is_empty(&counts->queue.pending))
 		counts_queue_freeze(&counts->queue);
 	if (!counts->call.call)

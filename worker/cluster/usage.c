@@ -112,3 +112,11 @@ void usage_count(struct usage *usage, struct loop *loop, const struct usage_even
 	(void)see_day(usage, own);
 	usage_batch_count(&own->batch, event, *event->day ? event->day : own->day);
 }
+
+int64_t usage_waits_ms(const struct usage *usage)
+{
+	int64_t since = __atomic_load_n(&usage->waits_since_ms, __ATOMIC_RELAXED);
+	int64_t now = clock_ms();
+
+	return since && now > since ? now - since : 0;
+}

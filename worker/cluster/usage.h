@@ -57,3 +57,5 @@ struct usage_event {
 };
 /* Thread  a loop: at the end of each client's request (not of peers'). */
 void usage_count(struct usage *usage, struct loop *loop, const struct usage_event *event);
+/* Thread  any. For how long no leader has acknowledged anything while counts waited for it; 0: none wait. */
+int64_t usage_waits_ms(const struct usage *usage);

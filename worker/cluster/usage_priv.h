@@ -30,6 +30,7 @@ struct usage {
 	void (*kick)(void *arg);
 	void *kick_arg;
 	struct ceiling_writer *writer; /* set by report_start() */
+	int64_t waits_since_ms; /* counts wait, and none was acknowledged since; 0: none wait. Written by counts.c, atomic */
 };
 
 /* Thread  any. */

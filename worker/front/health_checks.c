@@ -2,12 +2,14 @@
 #include "worker/front/health_checks.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/lock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/pool.h"
 #include "worker/front/front.h"
 #include "worker/registry/registry.h"
@@ -40,17 +42,18 @@ static const struct {
 /* What was found. One worker a process. */
 static struct {
 	struct lock lock;
-	bool known, running;
-	size_t at; /* running: the check that is asked */
-	int64_t checked_ms, begun_ms;
+	bool running;
+	size_t at;                    /* running: the check that is asked */
+	int64_t checked_ms, begun_ms; /* all of them; any of them */
 	struct {
-		bool ok;
+		bool known, ok;
 		char text[ERROR_TEXT_MAX];
 	} found[CHECKS_LEN];
 } state = { .lock = LOCK_INIT };
 
 struct job {
 	struct front *front;
+	bool all; /* a bucket too */
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -59,51 +62,62 @@ struct job {
 static void keep_locked(size_t i, bool ok, const struct error *err)
 {
 	lock_assert(&state.lock);
-	if (state.found[i].ok != ok || !state.known) {
+	if (state.found[i].ok != ok || !state.found[i].known) {
 		if (!ok)
 			log_warn("health.bad", "check=%s error=%s", checks[i].name,
 				log_quote(str_of(err->text)));
-		else if (state.known)
+		else if (state.found[i].known)
 			log_info("health.good", "check=%s", checks[i].name);
 	}
+	state.found[i].known = true;
 	state.found[i].ok = ok;
 	if (!ok)
 		memcpy(state.found[i].text, err->text, sizeof(state.found[i].text));
+}
+
+static void run_check(struct front *front, size_t i)
+{
+	struct error err;
+	bool ok;
+
+	lock_take(&state.lock);
+	state.at = i;
+	lock_drop(&state.lock);
+	ok = checks[i].run(front, &err);
+	lock_take(&state.lock);
+	keep_locked(i, ok, &err);
+	lock_drop(&state.lock);
 }
 
 static void run_job(void *arg)
 {
 	struct job *job = arg;
 
-	for (size_t i = 0; i < CHECKS_LEN; i++) {
-		struct error err;
-		bool ok;
-
-		lock_take(&state.lock);
-		state.at = i;
-		lock_drop(&state.lock);
-		ok = checks[i].run(job->front, &err);
-		lock_take(&state.lock);
-		keep_locked(i, ok, &err);
-		lock_drop(&state.lock);
-	}
+	for (size_t i = 0; i < CHECKS_LEN; i++)
+		if (job->all || checks[i].run != check_storage)
+			run_check(job->front, i);
 	lock_take(&state.lock);
-	state.known = true;
 	state.running = false;
-	state.checked_ms = clock_ms();
+	if (job->all)
+		state.checked_ms = clock_ms();
 	lock_drop(&state.lock);
 	job->done(job->arg);
 	free(job);
 }
 
+static bool is_recent(int64_t then_ms, int64_t now_ms)
+{
+	return then_ms && now_ms - then_ms < HEALTH_CHECK_EVERY_MS;
+}
+
 /* Must the caller begin a job? */
-static bool begin(void)
+static bool begin(bool all)
 {
 	int64_t now = clock_ms();
 	bool begins;
 
 	lock_take(&state.lock);
-	begins = !state.running && !(state.known && now - state.checked_ms < HEALTH_CHECK_EVERY_MS);
+	begins = !state.running && !is_recent(all ? state.checked_ms : state.begun_ms, now);
 	if (begins) {
 		state.running = true;
 		state.begun_ms = now;
@@ -112,25 +126,36 @@ static bool begin(void)
 	return begins;
 }
 
-bool health_checks_are_fresh(struct front *front, void (*done)(void *arg), void *arg)
+static bool ask(struct front *front, bool all, void (*done)(void *arg), void *arg)
 {
 	struct job *job;
 
-	if (!begin())
-		return true;
+	if (!begin(all))
+		return false;
 	job = xnew(struct job);
-	*job = (struct job){ front, done, arg };
+	*job = (struct job){ front, all, done, arg };
 	pool_push(front->registry->pool, run_job, job);
-	return false;
+	return true;
 }
 
-static bool write_locked(size_t i, int64_t hangs_ms, struct buf *into)
+bool health_checks_are_fresh(struct front *front, void (*done)(void *arg), void *arg)
+{
+	return !ask(front, true, done, arg);
+}
+
+static bool hangs_locked(size_t i)
+{
+	lock_assert(&state.lock);
+	return state.running && state.at == i && clock_ms() - state.begun_ms > HEALTH_CHECK_HANGS_MS;
+}
+
+static bool write_locked(size_t i, struct buf *into)
 {
 	lock_assert(&state.lock);
 	buf_format(into, "%s: ", checks[i].name);
-	if (hangs_ms > HEALTH_CHECK_HANGS_MS && state.at == i)
-		buf_format(into, "has not answered for %" PRId64 " ms\n", hangs_ms);
-	else if (!state.known)
+	if (hangs_locked(i))
+		buf_format(into, "has not answered for %" PRId64 " ms\n", clock_ms() - state.begun_ms);
+	else if (!state.found[i].known)
 		buf_puts(into, "not known yet\n");
 	else if (!state.found[i].ok)
 		buf_format(into, "%s\n", state.found[i].text);
@@ -151,13 +176,39 @@ unsigned health_checks_bit(struct str name)
 
 bool health_checks_write(unsigned excluded, struct buf *into)
 {
-	int64_t hangs_ms;
 	bool ok = true;
 
 	lock_take(&state.lock);
-	hangs_ms = state.running ? clock_ms() - state.begun_ms : 0;
 	for (size_t i = 0; i < CHECKS_LEN; i++)
-		ok = (write_locked(i, hangs_ms, into) || (excluded & 1u << i)) && ok;
+		ok = (write_locked(i, into) || (excluded & 1u << i)) && ok;
 	lock_drop(&state.lock);
 	return ok;
+}
+
+static void put_found(struct buf *into)
+{
+	const char *help = "1: this check of /readyz was well when it was asked last.";
+	char label[32];
+
+	lock_take(&state.lock);
+	for (size_t i = 0; i < CHECKS_LEN; i++) {
+		if (!state.found[i].known && !hangs_locked(i))
+			continue;
+		(void)snprintf(label, sizeof(label), "check=\"%s\"", checks[i].name);
+		metrics_put(
+			into, "zot_check_ok", "gauge", help, label, state.found[i].ok && !hangs_locked(i));
+		help = NULL;
+	}
+	lock_drop(&state.lock);
+}
+
+static void nobody_waits(void *arg)
+{
+	(void)arg;
+}
+
+void health_checks_metrics(struct front *front, struct buf *into)
+{
+	put_found(into);
+	(void)ask(front, store_has_files(front->registry->store), nobody_waits, NULL);
 }

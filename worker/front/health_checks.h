@@ -29,3 +29,6 @@ bool health_checks_are_fresh(struct front *front, void (*done)(void *arg), void 
 unsigned health_checks_bit(struct str name);
 /* A line for each check: "storage: ok". False: one of them is not, among those whose bits are not in `excluded`. */
 bool health_checks_write(unsigned excluded, struct buf *into);
+/* zot_check_ok, as found last. What costs nobody anything (folders; a bucket is asked by /readyz alone) is asked again for the next
+ * time. */
+void health_checks_metrics(struct front *front, struct buf *into);

@@ -14,8 +14,10 @@
 #include "worker/auth/snapshot.h"
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster.h"
+#include "worker/cluster/usage.h"
 #include "worker/cluster/complaints.h"
 #include "worker/front/front.h"
+#include "worker/front/health_checks.h"
 #include "worker/front/traffic_metrics.h"
 #include "worker/index/index.h"
 #include "worker/registry/registry.h"
@@ -50,6 +52,11 @@ static void gauge(struct buf *into, const char *name, const char *help, uint64_t
 	metrics_put(into, name, "gauge", help, "", value);
 }
 
+static void seconds(struct buf *into, const char *name, const char *help, int64_t ms)
+{
+	metrics_put_seconds(into, name, "gauge", help, "", (uint64_t)ms * 1000);
+}
+
 static void total(struct buf *into, const char *name, const char *help, uint64_t value)
 {
 	metrics_put(into, name, "counter", help, "", value);
@@ -67,29 +74,13 @@ static void put_latency(const struct front *front, struct buf *into)
 
 static void put_process(const struct front *front, struct buf *into)
 {
-	struct process_stats process = process_stats();
 	/* In this order, so that the difference is never negative. */
 	uint64_t ended = FRONT_SUM(front, http_ended_total), begun = FRONT_SUM(front, http_begun_total);
 
 	gauge(into, "zot_open_requests", "Requests under way.", begun - ended);
-	gauge(into, "zot_resident_bytes", "Memory that the process has resident.", process.rss);
-	total(into, "zot_cpu_milliseconds_total", "Processor time that the process has used.",
-		process.cpu_ms);
-	gauge(into, "zot_open_fds", "Open file descriptors.", process.fds);
 	gauge(into, "zot_uptime_seconds", "Time since the start.",
 		(uint64_t)(clock_ms() - front->started_ms) / 1000);
-	gauge(into, "zot_max_fds", "Limit of open file descriptors.", process.fds_max);
-	/* What Prometheus' own libraries call them. */
-	gauge(into, "process_resident_memory_bytes", "Memory that the process has resident.", process.rss);
-	gauge(into, "process_open_fds", "Open file descriptors.", process.fds);
-	gauge(into, "process_max_fds", "Limit of open file descriptors.", process.fds_max);
-	gauge(into, "process_start_time_seconds", "When the process started, by the wall clock.",
-		(uint64_t)(clock_wall_s() - (clock_ms() - front->started_ms) / 1000));
-	buf_format(into,
-		"# HELP process_cpu_seconds_total Processor time that the process has used.\n"
-		"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %" PRIu64 ".%03" PRIu64
-		"\n",
-		process.cpu_ms / 1000, process.cpu_ms % 1000);
+	metrics_put_process(into, front->started_ms);
 }
 
 /* zot's scheduler runs what waits for disks; here that is the pool, with the chores as its generators. */
@@ -148,10 +139,10 @@ static void put_locks(struct front *front, struct buf *into)
 		"storageName=\"default\",lockType=\"RWLock\"", &all);
 }
 
-static void put_connections(const struct front *front, struct buf *into)
+/* Of all loops; they have one certificate. */
+static struct http_server_stats sum_connections(const struct front *front)
 {
 	struct http_server_stats sum = { 0 };
-	uint64_t spins = 0;
 
 	for (unsigned i = 0; i < front->loops_len; i++) {
 		struct http_server_stats one = http_server_stats(front->loops[i].server);
@@ -160,24 +151,43 @@ static void put_connections(const struct front *front, struct buf *into)
 		sum.waiting += one.waiting;
 		sum.accepted += one.accepted;
 		sum.shed += one.shed;
-		spins += loop_spins(front->loops[i].loop);
+		sum.certificate_end_s = one.certificate_end_s;
 	}
+	return sum;
+}
+
+static void put_spins(const struct front *front, struct buf *into)
+{
+	uint64_t spins = 0;
+
+	for (unsigned i = 0; i < front->loops_len; i++)
+		spins += loop_spins(front->loops[i].loop);
 	total(into, "zot_loop_spins_total",
 		"Seconds in which a loop turned a thousand times and moved nothing: a fault, please report "
 		"it.",
 		spins);
+}
+
+static void put_connections(const struct front *front, struct buf *into)
+{
+	struct http_server_stats sum = sum_connections(front);
+
 	gauge(into, "zot_connections_open", "Connections of clients and peers.", sum.connections);
-	gauge(into, "zot_connections_idle", "Of these, without a request under way.", sum.waiting);
+	gauge(into, "zot_connections_idle", "Connections without a request under way.", sum.waiting);
 	total(into, "zot_connections_accepted_total", "Connections that were accepted.", sum.accepted);
 	total(into, "zot_connections_shed_total",
 		"Connections without a request that were closed to make room: ZOT_CONNECTIONS is too low.",
 		sum.shed);
+	if (sum.certificate_end_s)
+		gauge(into, "zot_certificate_end_timestamp_seconds",
+			"When the certificate of the port ends, by the wall clock.",
+			(uint64_t)sum.certificate_end_s);
 }
 
 static void put_uploads(struct uploads_stats uploads, struct buf *into)
 {
 	gauge(into, "zot_uploads_open", "Upload sessions.", uploads.open);
-	gauge(into, "zot_uploads_empty", "Of these, without a byte yet.", uploads.empty);
+	gauge(into, "zot_uploads_empty", "Upload sessions without a byte yet.", uploads.empty);
 	gauge(into, "zot_uploads_clients", "API keys, users and addresses that have sessions.",
 		uploads.owners);
 	total(into, "zot_uploads_refused_total",
@@ -185,6 +195,15 @@ static void put_uploads(struct uploads_stats uploads, struct buf *into)
 		uploads.refused);
 	total(into, "zot_uploads_evicted_total", "Idle sessions that were ended to make room for others.",
 		uploads.evicted);
+}
+
+static void put_bucket(const struct store *store, struct buf *into)
+{
+	total(into, "zot_s3_requests_total", "Requests sent to the object store.", store_requests(store));
+	total(into, "zot_s3_errors_total",
+		"Requests to the object store without an answer or with one that says later (429, 5xx): they "
+		"are tried again. Blobs on their way to clients are not counted here.",
+		store_errors(store));
 }
 
 static void put_storage(struct front *front, struct buf *into)
@@ -203,8 +222,7 @@ static void put_storage(struct front *front, struct buf *into)
 		indexes.conflicts);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
 	put_uploads(uploads_stats(front->registry->uploads), into);
-	total(into, "zot_s3_requests_total", "Requests sent to the object store.",
-		store_requests(front->registry->store));
+	put_bucket(front->registry->store, into);
 }
 
 static void put_cluster(struct front *front, struct buf *into)
@@ -218,11 +236,14 @@ static void put_cluster(struct front *front, struct buf *into)
 	gauge(into, "zot_state_revision", "Revision of the leaders' state that is in force.",
 		state_revision(snapshot->state));
 	if (age >= 0)
-		gauge(into, "zot_state_age_milliseconds",
-			"Time since the state was known to be the leaders' newest.", (uint64_t)age);
+		seconds(into, "zot_state_age_seconds",
+			"Time since the state was known to be the leaders' newest.", age);
+	seconds(into, "zot_usage_unacknowledged_seconds",
+		"How long counts of usage have waited without a leader's acknowledging any; 0: none wait.",
+		usage_waits_ms(front->usage));
 	if (lease != INT64_MAX)
-		gauge(into, "zot_lease_left_milliseconds", "Time for which tags may be served from memory.",
-			lease > 0 ? (uint64_t)lease : 0);
+		seconds(into, "zot_lease_left_seconds", "Time for which tags may be served from memory.",
+			lease > 0 ? lease : 0);
 }
 
 static void put_complaints(struct front *front, struct buf *into)
@@ -245,10 +266,12 @@ void health_metrics(struct front *front, struct buf *into)
 	traffic_metrics(front, into);
 	put_latency(front, into);
 	put_process(front, into);
+	put_spins(front, into);
 	put_connections(front, into);
 	put_pool(front->registry->pool, into);
 	chores_metrics(front->chores, into);
 	auth_metrics(front->auth, into);
+	health_checks_metrics(front, into);
 	put_storage(front, into);
 	put_locks(front, into);
 	put_cluster(front, into);

@@ -55,7 +55,8 @@ static void put_methods(const struct front *front, struct buf *into)
 
 static void put_operations(const struct front *front, struct buf *into)
 {
-	const char *help = "The same by operation of the registry's API.";
+	const char *help = "Time from a request's head to the last byte of its reply, by operation of the "
+			   "registry's API.";
 
 	for (unsigned operation = 0; operation < TRAFFIC_OPERATIONS; operation++) {
 		struct histogram all = { 0 };

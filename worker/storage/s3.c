@@ -297,6 +297,12 @@ static uint64_t requests(const struct store *store)
 	return atomic_load(&((const struct s3_store *)store)->client.requests);
 }
 
+static uint64_t errors(const struct store *store)
+{
+	CHECK(store && store->magic == STORE_MAGIC);
+	return atomic_load(&((const struct s3_store *)store)->client.errors);
+}
+
 static int64_t clock_s(const struct store *store)
 {
 	CHECK(store && store->magic == STORE_MAGIC);
@@ -335,6 +341,7 @@ static const struct store_driver driver = {
 	.folders = s3_folders,
 	.check = check,
 	.requests = requests,
+	.errors = errors,
 };
 
 static char *place_of(const struct s3_endpoint *endpoint)

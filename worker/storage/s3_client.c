@@ -226,6 +226,8 @@ void s3_client_heard(
 	if (s3_outage_answered(&client->outage, &since_ms))
 		log_warn(
 			"s3.back", "endpoint=%s ms=%" PRId64, client->endpoint.origin, clock_ms() - since_ms);
+	if (s3_client_is_transient(result))
+		atomic_fetch_add(&client->errors, 1);
 	if (!date)
 		return;
 	s3_clock_learn(&client->clock, request->signed_ms, clock_ms(), date);
@@ -234,6 +236,11 @@ void s3_client_heard(
 			"endpoint=%s offset_s=%" PRId64
 			" what=\"our clock or the store's is wrong, signing with the store's\"",
 			client->endpoint.origin, date - clock_wall_s());
+}
+
+void s3_client_heard_nothing(struct s3_client *client)
+{
+	atomic_fetch_add(&client->errors, 1);
 }
 
 /* Was this refused because of the time that it was signed with? */
@@ -250,15 +257,13 @@ static bool is_skewed(const struct http_result *result, int64_t signed_s)
 }
 
 /* One that begins to answer is not away, however that ends. */
-static void hear_nothing(
+static void see_outage(
 	struct s3_client *client, int64_t begun_ms, const struct http_result *result, const struct error *why)
 {
 	if (!result->status && s3_client_is_broken(why) &&
 		s3_outage_silent(&client->outage, begun_ms, clock_ms()))
 		log_error("s3.away",
-			"endpoint=%s error=%s what=\"the store does not answer: requests that need it get "
-			"503 at "
-			"once until it does\"",
+			"endpoint=%s error=%s what=\"who needs the store gets 503 until it answers\"",
 			client->endpoint.origin, log_quote(str_of(why->text)));
 }
 
@@ -278,7 +283,8 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 		s3_client_heard(client, &request, result);
 		*ret_skewed = is_skewed(result, request.signed_s);
 	} else {
-		hear_nothing(client, begun_ms, result, &failure);
+		s3_client_heard_nothing(client);
+		see_outage(client, begun_ms, result, &failure);
 		if (err)
 			*err = failure;
 	}

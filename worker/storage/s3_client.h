@@ -48,6 +48,7 @@ struct s3_client {
 	struct s3_clock clock;
 	struct s3_outage outage;
 	atomic_uint_least64_t requests;
+	atomic_uint_least64_t errors; /* of these: no answer, or one that says "later" */
 };
 bool s3_client_init(
 	struct s3_client *client, const struct store_s3_settings *settings, struct error *err) MUST_CHECK;
@@ -90,8 +91,9 @@ bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, str
 void s3_request_fini(struct s3_request *request);
 /* The Date of an answer; 0: it has none. */
 int64_t s3_client_date(const struct http_result *result);
-/* For who sends prepared requests himself: this one was answered, learn the clock. */
+/* For who sends prepared requests himself: this one was answered, learn the clock; or nobody answered it. */
 void s3_client_heard(struct s3_client *client, const struct s3_request *request, const struct http_result *result);
+void s3_client_heard_nothing(struct s3_client *client);
 
 /* One attempt. True: there is an answer, of whatever status. The caller finishes `result`, which is
  * initialised in any case. */

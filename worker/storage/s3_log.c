@@ -65,6 +65,8 @@ static bool send_at_once(struct window *window, struct error *err)
 	for (size_t i = 0; i < window->n; i++)
 		if (window->ok[i])
 			s3_client_heard(&window->s3->client, &window->requests[i], &window->results[i]);
+		else
+			s3_client_heard_nothing(&window->s3->client);
 	return true;
 }
 

@@ -224,6 +224,8 @@ static bool send_round(struct upload *upload, struct batch *batch, struct error 
 	for (size_t i = 0; i < n; i++) {
 		if (batch->ok[i])
 			s3_client_heard(&upload->s3->client, &sent[i]->request, &batch->results[i]);
+		else
+			s3_client_heard_nothing(&upload->s3->client);
 		if (fine && batch->ok[i])
 			fine = judge(upload, sent[i], &batch->results[i], err);
 		http_result_fini(&batch->results[i]);

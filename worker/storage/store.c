@@ -502,6 +502,13 @@ uint64_t store_requests(const struct store *store)
 	return driver_of(store)->requests(store);
 }
 
+uint64_t store_errors(const struct store *store)
+{
+	const struct store_driver *driver = driver_of(store);
+
+	return driver->errors ? driver->errors(store) : 0;
+}
+
 const char *store_place(const struct store *store)
 {
 	CHECK(store && store->magic == STORE_MAGIC);

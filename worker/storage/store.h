@@ -191,6 +191,7 @@ bool store_usage(struct store *store, struct str name, uint64_t *ret_bytes, stru
 const struct histogram *store_lock_waits(struct store *store);
 
 uint64_t    store_requests(const struct store *store); /* sent to s3 since the start; 0 for fs */
+uint64_t    store_errors(const struct store *store);   /* of these, answered by nobody, or with "later" */
 /* "/data/zot" or "https://endpoint/bucket/prefix", for the log. */
 const char *store_place(const struct store *store);
 

@@ -56,6 +56,7 @@ struct store_driver {
 	struct histogram *(*lock_waits)(struct store *store);
 	bool (*check)(struct store *store, struct error *err);
 	uint64_t (*requests)(const struct store *store);
+	uint64_t (*errors)(const struct store *store); /* NULL: there are none to tell */
 };
 
 struct store {

@@ -173,6 +173,7 @@ static void test_a_new_certificate_for_new_connections(void **state)
 	struct world *world = *state;
 	struct http_call_spec one = { .ca_file = write_file(world, "one", pem_one_cert) };
 	struct http_call_spec two = { .ca_file = write_file(world, "two", pem_two_cert) };
+	assert_int_equal(http_server_stats(world->rig.server).certificate_end_s, PEM_ONE_END_S);
 	assert_int_equal(send_to(world, "/", one), 200);
 	assert_int_equal(send_to(world, "/", two), 0);
 	loop_post(world->rig.loop, reload, world);

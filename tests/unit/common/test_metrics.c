@@ -88,6 +88,18 @@ static void test_histogram_text(void **state)
 	assert_true(str_ends(buf_str(&plain), "d_sum 2000.000160\nd_count 3\n"));
 }
 
+static void test_seconds(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(1000);
+
+	(void)state;
+	metrics_put_seconds(&b, "t_seconds", "gauge", "Time.", "", 1500000);
+	metrics_put_seconds(&b, "t_seconds", "gauge", NULL, "of=\"a\"", 64);
+	assert_string_equal(buf_text(&b),
+		"# HELP t_seconds Time.\n# TYPE t_seconds gauge\nt_seconds 1.500000\nt_seconds{of=\"a\"} "
+		"0.000064\n");
+}
+
 static void test_process(void **state)
 {
 	struct process_stats before = process_stats(), after;
@@ -108,6 +120,7 @@ int main(void)
 		cmocka_unit_test(test_quantiles_and_merge),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_histogram_text),
+		cmocka_unit_test(test_seconds),
 		cmocka_unit_test(test_process),
 	};
 

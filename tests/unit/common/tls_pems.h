@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#define PEM_ONE_END_S INT64_C(4948839296) /* 2126-10-28 05:34:56 */
+
 static const char pem_one_cert[] =
 	"-----BEGIN CERTIFICATE-----\n"
 	"MIIBhTCCASqgAwIBAgIUZ31cQNLI+Mh+UMQw/cuowWWR1GUwCgYIKoZIzj0EAwIw\n"

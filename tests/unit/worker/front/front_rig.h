@@ -279,6 +279,11 @@ enum admission usage_admit(
 	return WAIT;
 }
 
+int64_t usage_waits_ms(const struct usage *usage)
+{
+	(void)usage;
+	return 0;
+}
 void usage_count(struct usage *usage, struct loop *loop, const struct usage_event *event)
 {
 	(void)usage;

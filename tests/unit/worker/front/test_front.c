@@ -822,7 +822,7 @@ static void health_tells_the_truth(void **state)
 	expect_code(f, "\nzot_http_requests_total{method=\"GET\",code=\"200\"} ");
 	expect_code(f, "\nzot_open_requests ");
 	expect_code(f, "# HELP zot_http_request_latency_seconds");
-	expect_code(f, "zot_resident_bytes");
+	expect_code(f, "process_resident_memory_bytes");
 }
 
 /* Two workers. */

@@ -235,6 +235,7 @@ static void tries_again(void **state)
 	SCRIPT({ "GET", ANSWER, 503, NULL, SLOW_DOWN, 0 }, { "GET", CUT, 0, NULL, NULL, 0 },
 		{ "GET", SILENCE, 0, NULL, NULL, 0 }, { "GET", ANSWER, 200, NEW, "hello", 0 });
 	get_ok("hello");
+	assert_int_equal(store->driver->errors(store), 3);
 	stop();
 	for (size_t i = 0; i < 4; i++) {
 		expect_sent(i, "GET /bucket/root/x/y%20z HTTP/1.1\r\n");
@@ -264,6 +265,7 @@ static void refusal_is_an_answer(void **state)
 	SCRIPT({ "GET", ANSWER, 403, NULL,
 		"<Error><Code>AccessDenied</Code><Message>No &lt;way&gt;</Message></Error>", 0 });
 	get_fails(ERROR_UNAVAILABLE, "403 AccessDenied: No <way> (the key needs");
+	assert_int_equal(store->driver->errors(store), 0);
 	stop();
 }
 
