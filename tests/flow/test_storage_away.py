@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The S3 server is away: each request gets its answer within ten seconds, says nothing of what is inside, and the log says it all."""
 import concurrent.futures
+import contextlib
 import pathlib
 import re
 import signal
@@ -193,12 +194,16 @@ def test_many_who_ask_a_hole_do_not_hold_each_other_up(worker, door):
         thread.join()
     assert {status for status, _ in times} == {503} and max(seconds for _, seconds in times) < WITHIN_S, max(times)
     await_true(lambda: '"s3.away"' in worker.text(), what="a word of it in the log")
-    # One a second may ask the store and waits for it; the others do not.
+    # Some at a time ask the store and wait for it; the others do not.
     times.clear()
-    for i in range(21):
-        ask(i)
-    assert {status for status, _ in times} == {503} and sorted(seconds for _, seconds in times)[10] < 3, times
+    threads = [threading.Thread(target=ask, args=[i]) for i in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {status for status, _ in times} == {503} and sorted(seconds for _, seconds in times)[20] < 3, times
     door.turn("open")
+    assert requests.get(f"{worker.url}/v2/a/b/tags/list", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("signals", [1, 2])
@@ -208,14 +213,13 @@ def test_an_end_while_requests_wait_for_a_hole(worker, door, signals):
     door.turn("hole")
 
     def ask(i):
-        try:
+        # Who came too late was not let in; who is cut by the second signal hears nothing.
+        with contextlib.suppress(requests.ConnectionError):
             assert requests.get(f"{worker.url}/v2/many/n{i}/tags/list", timeout=120).status_code == 503
-        except requests.ConnectionError:
-            assert signals > 1
 
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         asked = [pool.submit(ask, i) for i in range(50)]
-        await_true(lambda: waiting(worker) >= 30, what="requests that wait")
+        await_true(lambda: waiting(worker) >= 10, what="requests that wait")
         for _ in range(signals):
             worker.process.send_signal(signal.SIGTERM)
             await_true(lambda: '"worker.draining"' in worker.text().rpartition('"worker.ready"')[2], what="the end begins")

@@ -341,15 +341,13 @@ static bool fail(const struct s3_client *client, const struct s3_call *call, con
 	return s3_client_hide(err);
 }
 
-bool s3_client_send(
+static bool send_attempts(
 	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
 {
 	unsigned attempts = call->attempts ? call->attempts : client->attempts;
 	int64_t begun_ms = clock_ms();
 	struct error last;
 
-	if (!call->patient && !s3_outage_may_try(&client->outage, begun_ms))
-		return s3_client_refuse_away(client, call->method, call->key, err);
 	for (unsigned attempt = 1;; attempt++) {
 		bool answered = s3_client_try(client, call, result, &last);
 		bool is_last = attempt >= attempts || s3_client_should_end(client, call->patient, begun_ms);
@@ -363,6 +361,18 @@ bool s3_client_send(
 		http_result_fini(result);
 		s3_client_pause(client, attempt);
 	}
+}
+
+bool s3_client_send(
+	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+{
+	bool counted = false, ok;
+
+	if (!call->patient && !s3_outage_enter(&client->outage, clock_ms(), &counted))
+		return s3_client_refuse_away(client, call->method, call->key, err);
+	ok = send_attempts(client, call, result, err);
+	s3_outage_leave(&client->outage, counted);
+	return ok;
 }
 
 /* ---- another attempt? ---- */

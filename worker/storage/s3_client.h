@@ -9,8 +9,8 @@
  * are tried again, with exponential backoff and full jitter; so only what may be done twice is sent
  * by s3_client_send().
  *
- * A call whose client waits fails after S3_SOON_MS without an answer, and at once while the store is away (s3_outage.h); one that
- * is `patient` goes on for a minute.
+ * A call whose client waits fails after S3_SOON_MS without an answer, and often at once while the store is away (s3_outage.h); one
+ * that is `patient` goes on for a minute.
  *
  * Each answer teaches the store's clock (s3_clock.h), which requests are signed with. One that is refused because ours is
  * off is signed once more.

@@ -6,7 +6,6 @@ bool s3_outage_silent(struct s3_outage *outage, int64_t begun_ms, int64_t now_ms
 	int_least64_t none = 0;
 
 	(void)atomic_compare_exchange_strong(&outage->since_ms, &none, begun_ms);
-	atomic_store(&outage->try_ms, now_ms + S3_OUTAGE_TRY_MS);
 	return s3_outage_is_on(outage, now_ms) && !atomic_exchange(&outage->told, true);
 }
 
@@ -26,11 +25,17 @@ bool s3_outage_is_on(const struct s3_outage *outage, int64_t now_ms)
 	return since && now_ms - since >= S3_OUTAGE_GRACE_MS;
 }
 
-bool s3_outage_may_try(struct s3_outage *outage, int64_t now_ms)
+bool s3_outage_enter(struct s3_outage *outage, int64_t now_ms, bool *ret_counted)
 {
-	int_least64_t due = atomic_load(&outage->try_ms);
+	*ret_counted = s3_outage_is_on(outage, now_ms);
+	if (!*ret_counted || atomic_fetch_add(&outage->tries, 1) < S3_OUTAGE_TRIES)
+		return true;
+	s3_outage_leave(outage, true);
+	return false;
+}
 
-	return !s3_outage_is_on(outage, now_ms) ||
-	       (now_ms >= due &&
-		       atomic_compare_exchange_strong(&outage->try_ms, &due, now_ms + S3_OUTAGE_TRY_MS));
+void s3_outage_leave(struct s3_outage *outage, bool counted)
+{
+	if (counted)
+		atomic_fetch_sub(&outage->tries, 1);
 }

@@ -248,9 +248,10 @@ enum store_step s3_put_if(struct store *store, const char *key, struct str bytes
 	struct store_version version = { .text = "" };
 	struct error failure = { 0 };
 	enum store_step step;
+	bool counted;
 	uint8_t hash[HASH_MAX];
 
-	if (!s3_outage_may_try(&s3->client.outage, clock_ms())) {
+	if (!s3_outage_enter(&s3->client.outage, clock_ms(), &counted)) {
 		(void)s3_client_refuse_away(&s3->client, "PUT", key, err);
 		return STORE_FAILED;
 	}
@@ -258,6 +259,7 @@ enum store_step s3_put_if(struct store *store, const char *key, struct str bytes
 	hash_bytes(HASH_SHA256, bytes.at, bytes.len, hash);
 	str_hex(hash, 32, change.hash);
 	step = make_attempts(&change, &version, &failure);
+	s3_outage_leave(&s3->client.outage, counted);
 	if (step == STORE_OK && ret_version)
 		*ret_version = version;
 	if (step != STORE_FAILED)

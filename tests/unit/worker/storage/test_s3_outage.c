@@ -21,8 +21,6 @@ static void an_answer_ends_it(void **state)
 	assert_false(s3_outage_silent(&outage, NOW, NOW));
 	assert_false(s3_outage_is_on(&outage, NOW));
 	assert_false(s3_outage_is_on(&outage, NOW + S3_OUTAGE_GRACE_MS - 1));
-	assert_true(s3_outage_may_try(&outage, NOW));
-	assert_true(s3_outage_may_try(&outage, NOW));
 	/* It was never told of. */
 	assert_false(s3_outage_answered(&outage, &since));
 	assert_int_equal(since, NOW);
@@ -47,19 +45,28 @@ static void it_is_told_once(void **state)
 	assert_true(s3_outage_silent(&outage, NOW + 9000, NOW + 15000));
 }
 
-static void one_in_a_while_may_try(void **state)
+static void some_may_try(void **state)
 {
 	struct s3_outage outage = { 0 };
-	int64_t now = NOW + 6000;
+	bool counted[S3_OUTAGE_TRIES + 1];
+	int64_t now = NOW + 6000, since;
 
 	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_true(s3_outage_enter(&outage, now, &counted[0]) && !counted[0]);
 	(void)s3_outage_silent(&outage, NOW, now);
-	assert_false(s3_outage_may_try(&outage, now));
-	assert_false(s3_outage_may_try(&outage, now + S3_OUTAGE_TRY_MS - 1));
-	now += S3_OUTAGE_TRY_MS;
-	assert_true(s3_outage_may_try(&outage, now));
-	assert_false(s3_outage_may_try(&outage, now));
-	assert_true(s3_outage_may_try(&outage, now + S3_OUTAGE_TRY_MS));
+	for (unsigned i = 0; i < S3_OUTAGE_TRIES; i++)
+		assert_true(s3_outage_enter(&outage, now, &counted[i]) && counted[i]);
+	assert_false(s3_outage_enter(&outage, now, &counted[S3_OUTAGE_TRIES]));
+	s3_outage_leave(&outage, counted[0]);
+	assert_true(s3_outage_enter(&outage, now, &counted[0]));
+	assert_false(s3_outage_enter(&outage, now, &counted[S3_OUTAGE_TRIES]));
+	/* It is over, whoever still waits. */
+	assert_true(s3_outage_answered(&outage, &since));
+	assert_true(s3_outage_enter(&outage, now, &counted[S3_OUTAGE_TRIES]) && !counted[S3_OUTAGE_TRIES]);
+	for (unsigned i = 0; i < S3_OUTAGE_TRIES; i++)
+		s3_outage_leave(&outage, counted[i]);
+	assert_int_equal(outage.tries, 0);
 }
 
 int main(void)
@@ -67,7 +74,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_ends_it),
 		cmocka_unit_test(it_is_told_once),
-		cmocka_unit_test(one_in_a_while_may_try),
+		cmocka_unit_test(some_may_try),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
