@@ -163,8 +163,8 @@ def test_each_request_is_answered_in_time(worker, door, state):
     assert len(answers) == len(asked) and not late, late
     for what, _, statuses in asked:
         check(what, answers[what][0], statuses, door)
-    # The log has what the client has not, and it is known by now: who asks hears at once.
-    await_true(lambda: '"s3.away"' in worker.text(), what="a word of it in the log")
+    # The log has what the client has not.
+    await_true(lambda: worker.call("GET", "/v2/a/b/tags/list").status_code == 503 and '"s3.away"' in worker.text(), what="a word of it in the log")
     away = next(line for line in worker.text().splitlines() if '"s3.away"' in line)
     assert f"127.0.0.1:{door.port}" in away and '"error"' in away
     assert re.search(rf'"request.failed".*S3 .*127.0.0.1:{door.port}', worker.text())
@@ -193,7 +193,7 @@ def test_many_who_ask_a_hole_do_not_hold_each_other_up(worker, door):
     for thread in threads:
         thread.join()
     assert {status for status, _ in times} == {503} and max(seconds for _, seconds in times) < WITHIN_S, max(times)
-    await_true(lambda: '"s3.away"' in worker.text(), what="a word of it in the log")
+    assert '"s3.away"' in worker.text()
     # Some at a time ask the store and wait for it; the others do not.
     times.clear()
     threads = [threading.Thread(target=ask, args=[i]) for i in range(40)]

@@ -38,6 +38,7 @@ struct cluster {
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
 	atomic_bool draining;
 	struct complaints *complaints;
+	struct buf unread;          /* own loop: files that could not be read, for the complaint */
 
 	/* own loop alone; NULL without leaders */
 	struct feed *feed;

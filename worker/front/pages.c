@@ -2,8 +2,7 @@
 #include "worker/front/pages.h"
 
 #include "common/http_server.h"
-#include "worker/auth/access.h"
-#include "worker/auth/snapshot.h"
+#include "worker/auth/rights.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_metrics.h"
 
@@ -11,7 +10,7 @@ static bool may_scrape(const void *arg)
 {
 	const struct oci_call *call = arg;
 
-	return access_allows_metrics(call->ask.snapshot->access, call->ask.identity);
+	return rights_allow_metrics(call->ask.snapshot, call->ask.identity);
 }
 
 static const struct route rows[] = {
