@@ -156,6 +156,7 @@ struct http_request {
 
 	struct str path, query;
 	struct buf decoded; /* of path, where it has escapes */
+	struct buf field;   /* of the reply, see http_request_reply_header() */
 	struct http_head *head; /* NULL: it could not be read */
 	char text[];
 };

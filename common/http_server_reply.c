@@ -119,9 +119,10 @@ static void put_head(struct http_request *request)
 		http_status_text(response->status), date_of(conn->server));
 
 	CHECK(len > 0 && (size_t)len < sizeof(text));
-	out_reserve(conn, (size_t)len + response->fields.len + HEAD_ROOM);
+	out_reserve(conn, (size_t)len + response->fields.len + request->field.len + HEAD_ROOM);
 	http_out_put(conn, text, (size_t)len);
 	put(conn, buf_str(&response->fields));
+	put(conn, buf_str(&request->field));
 	if (!request->keep)
 		put(conn, STR("Connection: close\r\n"));
 	if (request->head && is_chunked(request) && !request->no_body) {

@@ -12,6 +12,8 @@
 #include "common/clock.h"
 #include "common/http_server_priv.h"
 
+#define FIELD_MAX 1024u
+
 /* Reading the head. */
 
 const char *http_request_head_value(const struct http_request *request, const char *name, size_t len)
@@ -204,6 +206,15 @@ void http_request_reply(struct http_request *request, struct http_response *resp
 		http_turns_queue(request->conn);
 }
 
+void http_request_reply_header(struct http_request *request, const char *name, const char *value)
+{
+	http_request_assert(request);
+	CHECK(!request->field.len && !strpbrk(value, "\r\n"));
+	request->field = buf_limit(FIELD_MAX);
+	buf_format(&request->field, "%s: %s\r\n", name, value);
+	CHECK(!request->field.failed);
+}
+
 void http_request_too_late(struct http_request *request)
 {
 	if (request->response)
@@ -223,6 +234,7 @@ static void request_free(struct http_request *request)
 	http_response_free(request->response);
 	http_body_forget(request);
 	buf_fini(&request->decoded);
+	buf_fini(&request->field);
 	free(request->head);
 	request->magic = 0;
 	free(request);

@@ -41,6 +41,7 @@ struct ledger_member {       /* a worker as its last report said */
 	int64_t lost_wall_s;     /* 0: not lost */
 	struct usage_stats stats;
 	char *complaints;        /* lines; in memory alone */
+	uint64_t secret;         /* the mark of what it signs with, 0: it has not said; in memory alone */
 };
 void ledger_member_fini(struct ledger_member *member);
 /* Deep; *into is overwritten. NULL texts become "". */

@@ -106,8 +106,11 @@ unsigned members_live(struct members *members); /* those with a lease */
 size_t members_count(struct members *members);
 /* A live member has this boot, or is this process, and the process `but` is not that member. */
 bool members_has_boot(struct members *members, const char *boot, const char *but);
-/* In the order of names; lost ones too. live: it has its lease. Borrowed for the call, made under the lock. */
-typedef void members_look_f(void *arg, const struct ledger_member *member, bool live);
+/* A live member signs calls to others with another secret than most of them; where two are of as many, with another than those who were
+ * there first. Not before each live one has said its own. */
+bool members_has_other_secret(struct members *members, const char *name);
+/* In the order of names; lost ones too. fit: it has its lease, and the others' secret. Borrowed for the call, made under the lock. */
+typedef void members_look_f(void *arg, const struct ledger_member *member, bool fit);
 void members_each(struct members *members, members_look_f *fn, void *arg);
 /* The JSON of GET /api/cluster/members: an array. */
 void members_write(struct members *members, int64_t now_ms, int64_t lease_ms, struct json_writer *writer);

@@ -8,6 +8,8 @@
 #include "leader/members_priv.h"
 #include "leader/past.h"
 
+#define SECRETS_MAX 8 /* of one cluster that are told apart */
+
 unsigned members_live(struct members *members)
 {
 	unsigned live;
@@ -89,11 +91,78 @@ int64_t members_silence_ms(struct members *members, const char *process, int64_t
 	return now_ms - heard_ms;
 }
 
+/* Secrets of members. */
+
+struct secret_group {
+	uint64_t secret;
+	unsigned len;
+	int64_t first_ms; /* when the first of them registered */
+};
+
+static void add_to_group(struct secret_group *groups, size_t *len, const struct member *member)
+{
+	size_t i = 0;
+
+	while (i < *len && groups[i].secret != member->data.secret)
+		i++;
+	if (i == SECRETS_MAX)
+		return;
+	if (i == *len)
+		groups[(*len)++] = (struct secret_group){ member->data.secret, 0, member->registered_ms };
+	groups[i].len++;
+	if (member->registered_ms < groups[i].first_ms)
+		groups[i].first_ms = member->registered_ms;
+}
+
+static bool leads(const struct secret_group *a, const struct secret_group *b)
+{
+	return a->len != b->len ? a->len > b->len : a->first_ms < b->first_ms;
+}
+
+/* That of most live members; of as many, of those who were there first. 0: not each of them has said its own, as after a start. */
+static uint64_t leading_secret(const struct members *members)
+{
+	struct secret_group groups[SECRETS_MAX];
+	size_t len = 0, first = 0;
+
+	for (size_t i = 0; i < members->len; i++) {
+		if (members->at[i]->live && !members->at[i]->data.secret)
+			return 0;
+		if (members->at[i]->live)
+			add_to_group(groups, &len, members->at[i]);
+	}
+	for (size_t i = 1; i < len; i++)
+		if (leads(&groups[i], &groups[first]))
+			first = i;
+	return len ? groups[first].secret : 0;
+}
+
+static bool has_other_secret(const struct member *member, uint64_t leading)
+{
+	return leading && member->data.secret != leading;
+}
+
+bool members_has_other_secret(struct members *members, const char *name)
+{
+	const struct member *member;
+	bool has;
+
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, name);
+	has = member && member->live && has_other_secret(member, leading_secret(members));
+	pthread_mutex_unlock(&members->lock);
+	return has;
+}
+
 void members_each(struct members *members, members_look_f *fn, void *arg)
 {
+	uint64_t leading;
+
 	pthread_mutex_lock(&members->lock);
+	leading = leading_secret(members);
 	for (size_t i = 0; i < members->len; i++)
-		fn(arg, &members->at[i]->data, members->at[i]->live);
+		fn(arg, &members->at[i]->data,
+			members->at[i]->live && !has_other_secret(members->at[i], leading));
 	pthread_mutex_unlock(&members->lock);
 }
 

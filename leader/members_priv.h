@@ -18,6 +18,7 @@ struct member {
 	uint64_t came;   /* dealings of the leader's life with its registration; 0 = before that life */
 	uint64_t echo;   /* the most of them that it has told of, and 1 */
 	int64_t seen_ms;
+	int64_t registered_ms; /* 0: before the leader's life */
 	int64_t stored_ms;
 	bool unstored; /* the ledger has it otherwise */
 	bool live;

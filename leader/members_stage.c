@@ -108,10 +108,11 @@ static bool check_process(
 	if (!member || !member->live || member_is_process(member, process) ||
 		now_ms - member->seen_ms >= lease_ms)
 		return true;
-	return error_set(err, ERROR_CONFLICT, NULL,
-		"another process is alive under this worker's name; give each worker a name of its own, or "
-		"wait "
-		"until its lease is over");
+	return error_set(err, ERROR_CONFLICT, "name_taken",
+		"another process has this worker's name, %.60s, at %.100s: give each worker a name of its "
+		"own; one "
+		"that has died has it until its lease is over",
+		member->data.name, *member->data.url ? member->data.url : "(no address)");
 }
 
 /* Whose counts a report brings may be a boot before it. */
@@ -137,7 +138,8 @@ static void stage_row(
 		.state_age_ms = report->state_age_ms,
 		.seen_wall_s = clock_wall_s(),
 		.stats = report->stats,
-		.complaints = report->complaints };
+		.complaints = report->complaints,
+		.secret = report->secret };
 
 	ledger_member_copy(&row, &staged->member);
 }
@@ -241,6 +243,7 @@ static struct member *member_for(struct members *members, const struct members_s
 static void take_place(struct member *member, const struct members_staged *staged)
 {
 	if (staged->registers) {
+		member->registered_ms = member->seen_ms;
 		member->came = staged->dealings;
 		member->echo = 0;
 		member->met = false;

@@ -346,7 +346,8 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 		.grant_ms = merging->cluster.grant_ms,
 		.hold_ms = hold_ms(merging),
 		.ring_epoch = leader_ring_epoch(newest),
-		.revision = state_revision(newest) };
+		.revision = state_revision(newest),
+		.other_secret = members_has_other_secret(leader->members, merging->report->worker) };
 	answer_grants(merging, answer);
 }
 

@@ -28,11 +28,11 @@ static struct map *names_of(const struct ring_body *ring)
 
 /* The member's state in the ring, or NULL: it has no place there. */
 static const char *state_in_ring(
-	const struct gathering *gathering, const struct ledger_member *member, bool live)
+	const struct gathering *gathering, const struct ledger_member *member, bool fit)
 {
 	if (gathering->isolated && map_find(gathering->old, str_of(member->name)))
 		return "active";
-	if (!live || !strcmp(member->state, "joining"))
+	if (!fit || !strcmp(member->state, "joining"))
 		return NULL;
 	return !strcmp(member->state, "draining") ? "draining" : "active";
 }
@@ -42,10 +42,10 @@ static void put_text(struct buf *into, const char *text)
 	buf_append(into, text, strlen(text) + 1);
 }
 
-static void gather(void *arg, const struct ledger_member *member, bool live)
+static void gather(void *arg, const struct ledger_member *member, bool fit)
 {
 	struct gathering *gathering = arg;
-	const char *state = state_in_ring(gathering, member, live);
+	const char *state = state_in_ring(gathering, member, fit);
 
 	if (!state || gathering->len == gathering->room)
 		return;

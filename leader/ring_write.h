@@ -4,7 +4,7 @@
  *
  *     live and active    -> in the ring as active
  *     live and draining  -> in the ring as draining: owns nothing, is still reached for its uploads
- *     joining, lost, left-> not in the ring
+ *     joining, lost, left, of another cluster secret than most -> not in the ring
  * Where each worker's storage is its own (settings: isolated), nobody else has a member's repositories: every member
  * that was in the ring stays in it, active, until an admin forgets it.
  *

@@ -317,3 +317,67 @@ void peer_claims_fini(struct peer_claims *claims)
 	free(claims->memory);
 	*claims = (struct peer_claims){ 0 };
 }
+
+/* Answers. */
+
+#define ANSWER_VERSION "v1 "
+#define ANSWERS        "answer "
+
+/* who: "<name> <process>". */
+static bool sign_answer(struct str key, struct str token, struct str who, char into[SIGNATURE_LEN + 1])
+{
+	AUTO_FINI(buf) message = buf_limit(2 * PEER_ANSWER_MAX);
+	uint8_t signature[SIGNATURE_BYTES];
+
+	if (token.len < SIGNATURE_LEN || key.len == 0)
+		return false;
+	buf_puts(&message, ANSWERS);
+	buf_add(&message, who);
+	buf_putc(&message, ' ');
+	buf_append(&message, token.at + token.len - SIGNATURE_LEN, SIGNATURE_LEN);
+	if (message.failed)
+		return false;
+	hmac_sha256(key, buf_str(&message), signature);
+	str_hex(signature, sizeof(signature), into);
+	return true;
+}
+
+void peer_answer_format(struct str key, struct str token, const struct peer_answer *answer, struct buf *into)
+{
+	AUTO_FINI(buf) who = buf_limit(PEER_ANSWER_MAX);
+	char name[BASE64URL_LEN(PEER_NAME_MAX) + 1], process[2 * PEER_PROCESS_BYTES + 1];
+	char signature[SIGNATURE_LEN + 1];
+
+	base64url_encode(str_of(answer->name), name);
+	str_hex(answer->process, PEER_PROCESS_BYTES, process);
+	buf_format(&who, "%s %s", name, process);
+	if (sign_answer(key, token, buf_str(&who), signature))
+		buf_format(into, ANSWER_VERSION "%s %s", buf_text(&who), signature);
+	else
+		into->failed = true;
+}
+
+static bool decode_answer(struct str who, struct peer_answer *ret)
+{
+	struct peer_answer answer = { 0 };
+	struct str name;
+	size_t len;
+
+	if (!str_until(&who, ' ', &name) || !base64url_decode(name, answer.name, PEER_NAME_MAX, &len) ||
+		memchr(answer.name, '\0', len) || !str_unhex(who, answer.process, PEER_PROCESS_BYTES))
+		return false;
+	*ret = answer;
+	return true;
+}
+
+bool peer_answer_parse(struct str key, struct str token, const char *header, struct peer_answer *ret)
+{
+	struct str who = str_of(header), said;
+	char signature[SIGNATURE_LEN + 1];
+
+	if (who.len > PEER_ANSWER_MAX || !str_skip(&who, ANSWER_VERSION) ||
+		!str_split_last(who, ' ', &who, &said) || said.len != SIGNATURE_LEN ||
+		!sign_answer(key, token, who, signature) || !equal_secret(signature, said.at, SIGNATURE_LEN))
+		return false;
+	return decode_answer(who, ret);
+}

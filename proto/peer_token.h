@@ -21,6 +21,13 @@
  * A token is for one use, of one receiver, for a short time: who receives it looks at that (worker/auth/peer_guard.h). Here is its form
  * and its signature, which is compared in constant time before anything else of the header is looked into.
  * Only this header makes a request a peer's; who sends a bad one is refused 401.
+ * An answer says who made it, to this very call:
+ *
+ *     Zot-Cluster-Answer: v1 <base64url of the receiver's name> <its process, hex> <hex of HMAC-SHA256(key, what is signed)>
+ *
+ * What is signed: "answer <name> <process> <the signature of the token that it answers>", name and process as they stand there. One that
+ * is not signed so is no member's: it was made by who does not know the secret, or to another call. It says who answers, not what:
+ * who stands between two workers can change that, but for TLS.
  * At most 8 KiB, 64 groups, names of 255 bytes without NUL; an empty key signs nothing.
  * Thread  any; pure but for the hash.
  */
@@ -31,6 +38,7 @@
 
 #define PEER_HEADER "Zot-Cluster-Peer"
 #define PEER_RING_HEADER "Zot-Cluster-Ring"        /* on a 421: the mark of the receiver's ring, 16 hex digits */
+#define PEER_ANSWER_HEADER "Zot-Cluster-Answer"
 #define PEER_REFUSED_HEADER "Zot-Cluster-Refused"  /* on a 401: the receiver does not believe the token; PEER_USED or PEER_REFUSED */
 #define PEER_USED "used"       /* it has come before: what it asked for may have been done */
 #define PEER_REFUSED "refused" /* nothing was done */
@@ -40,6 +48,7 @@
 #define PEER_CALL_BYTES 16
 #define PEER_PROCESS_BYTES 8
 #define PEER_DIGEST_BYTES 32
+#define PEER_ANSWER_MAX 512u
 #define PEER_SEQUENCE_MAX ((UINT64_C(1) << 48) - 1)
 #define HOP_HEADER "X-Zot-Cluster-Hop-Count"       /* sent for zot's sake, believed from nobody */
 
@@ -79,3 +88,13 @@ void peer_token_format(struct str key, const struct peer_request *request, const
 bool peer_token_parse(struct str key, const struct peer_request *request, struct str header, struct peer_claims *ret,
 		      struct error *err) MUST_CHECK;
 void peer_claims_fini(struct peer_claims *claims);
+
+/* Who answered. */
+struct peer_answer {
+	char name[PEER_NAME_MAX + 1];
+	uint8_t process[PEER_PROCESS_BYTES];
+};
+/* Appends the header's value. token: the header's value of the call, as it was signed with this key. A name over the bound: `into` is failed. */
+void peer_answer_format(struct str key, struct str token, const struct peer_answer *answer, struct buf *into);
+/* False: it was not made with this key, to this call. header NULL: there is none. */
+bool peer_answer_parse(struct str key, struct str token, const char *header, struct peer_answer *ret) MUST_CHECK;

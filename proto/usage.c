@@ -123,6 +123,7 @@ static const struct member usage_report_members[] = {
 	UINT(usage_report, revision),
 	MEMBER(usage_report, state_digest, MEMBER_TEXT, .max = 64),
 	MEMBER(usage_report, state_age_ms, MEMBER_INT, .max = 0),
+	UINT(usage_report, secret),
 	MEMBER(usage_report, complaints, MEMBER_TEXT, .max = USAGE_COMPLAINTS_MAX),
 	NAME(usage_report, leader, false),
 	MEMBER(usage_report, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
@@ -157,6 +158,7 @@ static const struct member usage_answer_members[] = {
 	MEMBER(usage_answer, hold_ms, MEMBER_INT, .max = 0),
 	UINT(usage_answer, ring_epoch),
 	UINT(usage_answer, revision),
+	MEMBER(usage_answer, other_secret, MEMBER_BOOL, .max = 0),
 	ROWS(usage_answer, "grants", grants, usage_grant),
 };
 SHAPE(usage_answer);

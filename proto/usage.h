@@ -52,6 +52,8 @@
 #define USAGE_OTHERS "*"
 #define USAGE_WITNESS_MAX 64u
 #define USAGE_COMPLAINTS_MAX 8192u
+/* The mark of the secret that the leaders give. */
+#define USAGE_SECRET_OF_LEADERS 1u
 
 struct usage_row {          /* deltas since the last acknowledged report */
 	char *apikey;
@@ -92,6 +94,7 @@ struct usage_report {
 	uint64_t revision;      /* applied state */
 	char *state_digest;     /* of it, 64 hex digits; "" = none */
 	int64_t state_age_ms;
+	uint64_t secret;        /* a mark of what it signs calls to other workers with, the same for the same secret; 0 = it does not say */
 	char *complaints;       /* what it says is wrong with it: lines "kind: text" */
 	char *leader;           /* the process of the leader whose answer the newest beat had; "" = none yet */
 	char *witness;          /* of that answer; "" where the lease that it gave is over */
@@ -119,6 +122,7 @@ struct usage_answer {
 	int64_t lease_ms, push_every_ms, grant_ms;
 	int64_t hold_ms;        /* no grants for so long: it hears all workers first; 0 = none */
 	uint64_t ring_epoch, revision;
+	bool other_secret;      /* this worker's secret is another than the others': it is in no ring */
 	struct usage_grant *grants; size_t grants_len;
 };
 void usage_answer_fini(struct usage_answer *answer);

@@ -11,6 +11,8 @@ static void fill_self(const struct worker_settings *s, struct member_settings *i
 	into->name = s->name;
 	into->instance_number = s->instance_number;
 	into->self_url = s->self_url;
+	into->listens = s->address;
+	into->check_self_url = s->check_self_url;
 	into->zone = s->zone;
 	into->https = s->tls_cert != NULL;
 }

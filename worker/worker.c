@@ -128,11 +128,19 @@ bool worker_spools_folder(const struct worker_settings *s, struct buf *into)
 	return true;
 }
 
+/* The folder of our uploads beside the repositories has it. */
+static const char *name_on_storage(const struct worker *worker)
+{
+	const char *self =
+		worker->settings->name ? worker->settings->name : cluster_self(worker->front.cluster);
+
+	return *self ? self : "single";
+}
+
 /* Beside the repositories where a rename brings a blob in; in our own folder where it is sent anyway. */
 static void spool_folder(const struct worker *worker, struct buf *into)
 {
 	const struct worker_settings *s = worker->settings;
-	const char *self = s->name ? s->name : cluster_self(worker->front.cluster);
 
 	if (s->spool)
 		buf_puts(into, s->spool);
@@ -141,7 +149,7 @@ static void spool_folder(const struct worker *worker, struct buf *into)
 	else
 		buf_format(into, "%s/.uploads/", s->root);
 	if (!s->spool && !s->s3_bucket)
-		buf_url(into, str_of(*self ? self : "single"), "");
+		buf_url(into, str_of(name_on_storage(worker)), "");
 }
 
 static bool is_no_link(const char *path, struct error *err)
@@ -166,15 +174,28 @@ static bool check_own_spool(const struct worker *worker, const char *folder, str
 	return is_no_link(buf_text(&parent), err) && is_no_link(folder, err);
 }
 
+/* A folder of uploads is a worker's alone, and beside the repositories it is known by its name. */
+static bool take_spool(struct worker *worker, const char *folder, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+
+	if (spool_open(&worker->spool, folder, (uint64_t)s->spool_limit, !s->s3_bucket, err))
+		return true;
+	if (err->kind != ERROR_CONFLICT || s->spool || s->s3_bucket)
+		return false;
+	return error_add(err,
+		"another worker called \"%.60s\" is on this storage, give each a name of its own "
+		"(CLUSTER_WORKER_NAME)",
+		name_on_storage(worker));
+}
+
 static bool open_spool(struct worker *worker, struct error *err)
 {
 	AUTO_FINI(buf) folder = buf_limit(4096);
 
 	spool_folder(worker, &folder);
 	return buf_check(&folder, "storage.spool", err) && check_own_spool(worker, buf_text(&folder), err) &&
-	       file_make_folders(buf_text(&folder), 0700, err) &&
-	       spool_open(&worker->spool, buf_text(&folder), (uint64_t)worker->settings->spool_limit,
-		       !worker->settings->s3_bucket, err);
+	       file_make_folders(buf_text(&folder), 0700, err) && take_spool(worker, buf_text(&folder), err);
 }
 
 static bool has_compat(const struct worker_settings *settings, const char *name)
@@ -198,6 +219,7 @@ static bool open_access(struct worker *worker, struct error *err)
 		.pool = worker->pool,
 		.remember_ms = s->login_remember_ms };
 
+	memcpy(auth.peer_process, cluster_process(worker->front.cluster), sizeof(auth.peer_process));
 	if (s->tls_ca)
 		auth.certificates = &certificates;
 	if (s->log_audit && !audit_open(&worker->front.audit, s->log_audit, worker->pool,
@@ -333,10 +355,25 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
 
+/* Our loops share a port, and would share it with another worker of this user: each would get a part of the clients. */
+static bool has_port_alone(const struct worker_settings *s, struct error *err)
+{
+	int fd;
+
+	if (!s->port)
+		return true;
+	if (!http_listen(s->address, (uint16_t)s->port, false, &fd, NULL, err))
+		return error_add(err, "PORT, which must be this worker's alone");
+	(void)close(fd);
+	return true;
+}
+
 static bool listen_all(struct worker_process *process, int *fds, struct error *err)
 {
 	const struct worker_settings *s = process->worker.settings;
 
+	if (!has_port_alone(s, err))
+		return false;
 	process->port = (uint16_t)s->port;
 	for (unsigned i = 0; i < process->worker.front.loops_len; i++)
 		if (!http_listen(s->address, process->port, true, &fds[i], &process->port, err))

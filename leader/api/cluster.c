@@ -33,18 +33,34 @@ void cluster_state(void *arg)
 	feed_serve(call->leader->feed, call->request, &call->who);
 }
 
-/* A worker that is refused goes on trying; it waits for nobody. */
-static void say_refused(struct leader *leader, const struct usage_report *report, const char *why)
+/* Whoever it is about goes on trying; it waits for nobody. */
+static bool is_time_to_say(struct few *said)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	bool say;
 
 	pthread_mutex_lock(&lock);
-	say = few_take(&leader->reports_refused, SAY_MOST, SAY_SPAN_MS, clock_ms());
+	say = few_take(said, SAY_MOST, SAY_SPAN_MS, clock_ms());
 	pthread_mutex_unlock(&lock);
-	if (say)
+	return say;
+}
+
+static void say_refused(struct leader *leader, const struct usage_report *report, const char *why)
+{
+	if (is_time_to_say(&leader->reports_refused))
 		log_warn("report.refused", "name=%s process=%s error=%s", log_quote(str_of(report->worker)),
 			log_quote(str_of(report->process)), log_quote(str_of(why)));
+}
+
+static void say_other_secret(struct leader *leader, const struct usage_report *report)
+{
+	if (is_time_to_say(&leader->secrets_differ))
+		log_warn("member.secret",
+			"name=%s url=%s what=\"it signs calls with another secret than most workers, so it "
+			"is in no "
+			"ring: "
+			"ZOT_CLUSTER_SECRET must be the same on all, or on none\"",
+			log_quote(str_of(report->worker)), log_quote(str_of(report->url)));
 }
 
 /* The body may have been long on its way. */
@@ -80,6 +96,8 @@ static struct http_response *merge(struct leader *leader, const struct usage_rep
 			say_refused(leader, report, err.text);
 		return api_error_of(&err);
 	}
+	if (answer.other_secret)
+		say_other_secret(leader, report);
 	usage_answer_encode(&answer, &body);
 	usage_answer_fini(&answer);
 	return api_json(200, &body);

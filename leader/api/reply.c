@@ -67,7 +67,7 @@ struct http_response *api_error_of(const struct error *err)
 	case ERROR_UNKNOWN:
 		return error_response(404, "unknown", err->text);
 	case ERROR_CONFLICT:
-		return error_response(409, "conflict", err->text);
+		return error_response(409, err->code ? err->code : "conflict", err->text);
 	case ERROR_TOO_LARGE:
 		return error_response(413, "too_large", err->text);
 	case ERROR_BUSY:

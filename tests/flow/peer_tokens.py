@@ -93,3 +93,20 @@ class Script:
 
 def header_of(request, name):
     return re.search(rf"(?im)^{re.escape(name)}: (.*?)\r?$", request[0])[1]
+
+
+def claims_of(request):
+    """Of the token that came."""
+    text = header_of(request, "Zot-Cluster-Peer").split(" ")[1]
+    plain, claims = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), []
+    while plain:
+        size, plain = plain.split(b":", 1)
+        claims, plain = claims + [plain[:int(size)].decode()], plain[int(size):]
+    return claims
+
+
+def proof(key, request, name=None, process="00" * 8):
+    """The line of an answer that says which member makes it; the one that was asked, if not another."""
+    who = base64.urlsafe_b64encode((name or claims_of(request)[1]).encode()).rstrip(b"=").decode() + " " + process
+    signed = f"answer {who} {header_of(request, 'Zot-Cluster-Peer')[-64:]}"
+    return f"Zot-Cluster-Answer: v1 {who} {hmac.new(key, signed.encode(), 'sha256').hexdigest()}\r\n"

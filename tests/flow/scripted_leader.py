@@ -101,8 +101,9 @@ class ScriptedLeader:
         """A worker whose leader is this one."""
         port = free_port()
         self.member = {"id": "one", "url": f"http://127.0.0.1:{port}", "state": "active"}
-        return Worker(port=port, CLUSTER_MODE="worker", CLUSTER_LEADER_URL=self.url, CLUSTER_LEADER_CLIENT_ID="workers",
-                      CLUSTER_LEADER_CLIENT_SECRET="a secret of the workers only", CLUSTER_WORKER_NAME="one", CLUSTER_SELF_ADDRESS=self.member["url"], **more)
+        return Worker(port=port, **{
+            "CLUSTER_MODE": "worker", "CLUSTER_LEADER_URL": self.url, "CLUSTER_LEADER_CLIENT_ID": "workers",
+            "CLUSTER_LEADER_CLIENT_SECRET": "a secret of the workers only", "CLUSTER_WORKER_NAME": "one", "CLUSTER_SELF_ADDRESS": self.member["url"], **more})
 
     # What a good one says.
 

@@ -65,7 +65,7 @@ class Replay(ScriptedLeader):
             call.answer(200, self.recording.bytes("delta.msgpack"), self.recording.json("delta"))
         else:
             self.stopped.wait(0.2)
-            call.answer(304)
+            call.answer(304, b"", {k: v for k, v in self.recording.json("state").items() if k.startswith("Zot-Cluster-")})
 
     def recorded_answer(self, call):
         """Its own numbers, which name the report."""
@@ -94,16 +94,30 @@ def test_a_worker_follows_a_recorded_leader(recording):
             assert f'"{refusal}"' not in worker.text()
 
 
-def test_a_leader_takes_the_reports_of_a_recorded_worker(recording):
-    with Leader() as leader:
-        worker = FakeWorker(leader, "one")
-        for name in ("beat", "counts"):
-            reply = worker.session.put(leader.url + "/api/cluster/quotas", data=recording.bytes(f"{name}.json"), headers={"Content-Type": "application/json"}, timeout=30)
-            assert reply.status_code == 200, reply.text
-        told = recording.json("counts")
+def calls_at(leader):
+    return sum(row["calls"] for row in leader.admin("GET", "/api/usage").json()["usage"] if "day" in row and row.get("apikey"))
+
+
+def test_a_leader_goes_on_with_the_database_and_the_worker_of_a_recorded_one(recording):
+    """What it has merged is not merged again; what was in the worker's journal when the leader had gone is."""
+    leader = Leader()
+    (leader.folder / "data").mkdir()
+    shutil.copy(recording.folder / "leader/leader.db", leader.folder / "data/leader.db")
+    with leader:
+        worker, told = FakeWorker(leader, "one"), recording.json("counts")
+        before = calls_at(leader)
+        assert before >= sum(row["calls"] for row in told["usage"]) > 0
         assert leader.members()["one"]["version"] == told["version"] == recording.folder.name
-        rows = leader.admin("GET", "/api/usage").json()["usage"]
-        assert sum(row["calls"] for row in told["usage"]) == sum(row["calls"] for row in rows if "day" in row and row.get("apikey")) > 0
+        assert leader.admin("GET", f"/api/user/{recording.about['user']}").status_code == 200
+        for name in ("beat.json", "counts.json"):
+            reply = worker.session.put(leader.url + "/api/cluster/quotas", data=recording.bytes(name), headers={"Content-Type": "application/json"}, timeout=30)
+            assert reply.status_code == 200, reply.text
+        assert calls_at(leader) == before
+        rest = [line for line in recording.bytes("data/usage.journal").split(b"\n") if line]
+        for line in rest:
+            reply = worker.session.put(leader.url + "/api/cluster/quotas", data=line, headers={"Content-Type": "application/json"}, timeout=30)
+            assert reply.status_code == 200, reply.text
+        assert calls_at(leader) == before + sum(row["calls"] for line in rest for row in json.loads(line)["usage"]) > before
 
 
 def test_a_worker_goes_on_with_the_data_folder_of_a_recorded_one(recording):

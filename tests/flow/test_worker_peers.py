@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 
-from peer_tokens import Script, Sender, header_of
+from peer_tokens import Script, Sender, claims_of, header_of, key_of, proof
 from test_worker_access import write_htpasswd
 from worker_process import CLUSTER_SECRET, MANIFEST, Worker, await_true, digest, free_port, image
 
@@ -187,16 +187,22 @@ def test_one_that_knows_nothing_costs_little(first):
 
 # ---- A member of the cluster, with the secret and everything, that answers what it likes ----
 
+def signed(text, request):
+    """As the member answers that was asked: the proof stands behind the first line."""
+    first, rest = text.replace("\n", "\r\n").split("\r\n", 1)
+    return (first + "\r\n" + proof(key_of(SECRET), request) + rest).encode()
+
+
 def say(text):
     def answer(connection, request):
-        connection.sendall(text.replace("\n", "\r\n").encode())
+        connection.sendall(signed(text, request))
     return answer
 
 
 def endless(head):
     """Until nobody listens."""
     def answer(connection, request):
-        connection.sendall(head.replace("\n", "\r\n").encode())
+        connection.sendall(signed(head, request))
         with contextlib.suppress(OSError):
             while True:
                 connection.sendall(b"x" * 65536)
@@ -213,11 +219,18 @@ def interim(connection, request):
 
 
 def lines_of_a_head(connection, request):
-    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    connection.sendall(signed("HTTP/1.1 200 OK\n", request))
     with contextlib.suppress(OSError):
         for n in range(1 << 24):
             connection.sendall(b"X-%d: %s\r\n" % (n, b"y" * 1000))
     return "close"
+
+
+ANOTHER_CALL = "\r\nZot-Cluster-Peer: v2 x " + "0" * 64
+
+
+def not_found(connection, line=""):
+    connection.sendall(f"HTTP/1.1 404 Not Found\r\n{line}Content-Length: 2\r\n\r\n{{}}".encode())
 
 
 HOSTILE = {
@@ -237,8 +250,13 @@ HOSTILE = {
     "two lengths": say("HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: x\n\nxx"),
     "a negative length": say("HTTP/1.1 200 OK\nContent-Length: -2\n\nxx"),
     "a length that is none": say("HTTP/1.1 200 OK\nContent-Length: 99999999999999999999999\n\nxx"),
-    "less than it said": lambda connection, request: (connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nxx"), "close")[1],
+    "less than it said": lambda connection, request: (connection.sendall(signed("HTTP/1.1 200 OK\nContent-Length: 20\n\nxx", request)), "close")[1],
     "nothing": lambda connection, request: "close",
+    "somebody else's 404": lambda connection, request: not_found(connection),
+    "somebody else's 200": lambda connection, request: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
+    "another member's 404": lambda connection, request: not_found(connection, proof(key_of(SECRET), request, "member 3 of 3")),
+    "a proof by another secret": lambda connection, request: not_found(connection, proof(key_of("another secret of 32 bytes ......"), request)),
+    "a proof of another call": lambda connection, request: not_found(connection, proof(key_of(SECRET), (ANOTHER_CALL,), "member 2 of 2")),
 }
 
 
@@ -275,7 +293,7 @@ def test_a_member_that_answers_wrongly_stops_nobody(beside, what):
 
 def test_more_than_it_said_is_cut(beside):
     with Script(beside.other, lambda connection, request: (connection.sendall(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-A: b\r\n\r\n" + b"abcdef" * 10000), "close")[1]) as script:
+            signed("HTTP/1.1 200 OK\nContent-Length: 3\nX-A: b\n\n" + "abcdef" * 10000, request)), "close")[1]) as script:
         reply = ask_until_heard(beside, script)
         assert reply.content == b"abc" and reply.headers["X-A"] == "b"
 
@@ -302,9 +320,10 @@ def dribble(connection, head):
 
 
 SLOW = {
-    "/v2/debian/manifests/v1": lambda connection: None,
-    "/v2/debian/tags/list": lambda connection: dribble(connection, [b"HTTP/1.1 200 OK\r\n", b"Content-Length: 60000\r\n", b"\r\n"]),
-    "/v2/debian/tags/list?n=5": lambda connection: dribble(connection, [b"HTTP/1.1 200 OK\r\n"] + [b"X-%d: y\r\n" % n for n in range(10000)]),
+    "/v2/debian/manifests/v1": lambda connection, request: None,
+    "/v2/debian/tags/list": lambda connection, request: dribble(connection, [signed("HTTP/1.1 200 OK\n", request), b"Content-Length: 60000\r\n", b"\r\n"]),
+    "/v2/debian/tags/list?n=5": lambda connection, request: dribble(
+        connection, [signed("HTTP/1.1 200 OK\n", request)] + [b"X-%d: y\r\n" % n for n in range(10000)]),
 }
 
 
@@ -312,7 +331,7 @@ def test_a_member_that_is_slow_is_not_waited_for_long(beside):
     """20 s for a read, silent or not: it can be served here."""
     def answer(connection, request):
         target = request[0].split(" ")[1]
-        return SLOW[target](connection) if target in SLOW else say("HTTP/1.1 404 No\nContent-Length: 2\n\n{}")(connection, request)
+        return SLOW[target](connection, request) if target in SLOW else say("HTTP/1.1 404 No\nContent-Length: 2\n\n{}")(connection, request)
 
     with Script(beside.other, answer) as script, concurrent.futures.ThreadPoolExecutor(len(SLOW)) as pool:
         assert ask_until_heard(beside, script, "/v2/debian/tags/list?n=1").status_code == 404
@@ -385,11 +404,7 @@ def test_what_a_member_says_is_bound_to_its_clients_request(beside):
     with Script(beside.other, say("HTTP/1.1 201 Created\nContent-Length: 0\n\n")) as script:
         ask_until_heard(beside, script, "/v2/debian/manifests/v9", "PUT", data=beside.body, headers={"Content-Type": MANIFEST})
         request = next(request for request in script.heard if request[0].startswith("PUT"))
-    version, text, _ = header_of(request, "Zot-Cluster-Peer").split(" ")
-    plain, claims = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), []
-    while plain:
-        size, plain = plain.split(b":", 1)
-        claims, plain = claims + [plain[:int(size)].decode()], plain[int(size):]
+    version, claims = header_of(request, "Zot-Cluster-Peer").split(" ")[0], claims_of(request)
     assert version == "v2" and claims[:2] == ["member 1 of 2", "member 2 of 2"]
     assert abs(int(claims[4]) - time.time() * 1000) < 60000
     assert claims[6] == "127.0.0.1" and claims[10] == digest(beside.body).split(":")[1]

@@ -40,19 +40,25 @@ static void same_again(const struct peer_claims *claims)
 /* Whatever it says: believed once, if at all, and then only for us and for now. */
 static void admit(struct str header)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", 0);
-	const struct peer_now now = { NOW, UP };
+	static const uint8_t process[PEER_PROCESS_BYTES];
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", process, 0);
+	AUTO_FINI(buf) answer = buf_limit(PEER_ANSWER_MAX);
+	const struct peer_asked asked = {
+		.request = &request, .header = header, .now = { NOW, UP }, .answer = &answer
+	};
+	struct peer_answer who;
 	struct peer_claims claims;
 	struct error err;
 
-	if (!peer_guard_admit(guard, &request, header, now, &claims, &err)) {
+	if (!peer_guard_admit(guard, &asked, &claims, &err)) {
 		CHECK(err.kind == ERROR_DENIED);
 		return;
 	}
 	CHECK(!strcmp(claims.receiver, "b"));
+	CHECK(peer_answer_parse(KEY, header, buf_text(&answer), &who) && !strcmp(who.name, "b"));
 	CHECK(claims.issued_ms >= NOW - UP && claims.issued_ms <= NOW + PEER_SKEW_MS);
 	peer_claims_fini(&claims);
-	CHECK(!peer_guard_admit(guard, &request, header, now, &claims, &err) && err.kind == ERROR_CONFLICT);
+	CHECK(!peer_guard_admit(guard, &asked, &claims, &err) && err.kind == ERROR_CONFLICT);
 }
 
 static void parse(struct str header)

@@ -58,7 +58,8 @@ bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, stru
 		return error_add(err, "http.auth.htpasswd.path");
 	}
 	auth->realm = check_strdup(settings->realm);
-	auth->peers = peer_guard_new(settings->peer_secret, settings->peer_name, clock_ms());
+	auth->peers = peer_guard_new(
+		settings->peer_secret, settings->peer_name, settings->peer_process, clock_ms());
 	auth->fail_delay_ms = settings->fail_delay_ms;
 	auth->logins = logins_new(
 		&(struct logins_settings){ .pool = settings->pool, .kept_ms = settings->remember_ms });
@@ -112,32 +113,42 @@ static enum auth_step refuse(struct error *err)
 /* Peers. */
 
 /* By the keys that the leaders gave, or by the cluster's own. */
-static bool admit_signed(struct auth *auth, const struct peer_keys *given, const struct peer_request *signs,
-	const char *header, struct peer_claims *ret, struct error *err)
+static bool admit_signed(struct auth *auth, const struct peer_keys *given, const struct peer_asked *asked,
+	struct peer_claims *ret, struct error *err)
 {
-	struct peer_now now = { clock_wall_ms(), clock_ms() };
 	struct str keys[PEER_KEYS_MAX];
-	unsigned len = peer_keys_believed(given, now.wall_ms / 1000, keys);
+	unsigned len = peer_keys_believed(given, asked->now.wall_ms / 1000, keys);
 
-	return len ? peer_guard_admit_by(auth->peers, keys, len, signs, str_of(header), now, ret, err)
-		   : peer_guard_admit(auth->peers, signs, str_of(header), now, ret, err);
+	return len ? peer_guard_admit_by(auth->peers, keys, len, asked, ret, err)
+		   : peer_guard_admit(auth->peers, asked, ret, err);
 }
 
+/* Who has signed it is told that it is we who answer, also where it is refused. */
 static bool admit_peer(struct auth *auth, const struct peer_keys *keys, struct http_request *request,
 	const char *header, struct peer_claims *ret, struct error *err)
 {
 	AUTO_FINI(buf) headers = buf_limit(SIGNED_MAX);
+	AUTO_FINI(buf) answer = buf_limit(PEER_ANSWER_MAX);
 	struct peer_request signs = { .method = str_of(http_method_name(http_request_method(request))),
 		.target = http_request_target(request),
 		.length = http_request_length(request) };
+	struct peer_asked asked = { .request = &signs,
+		.header = str_of(header),
+		.now = { clock_wall_ms(), clock_ms() },
+		.answer = &answer };
+	bool admitted;
 
 	if (http_request_header_count(request, PEER_HEADER) != 1)
 		return error_set(
 			err, ERROR_DENIED, "UNAUTHORIZED", "the peer header is there more than once");
 	peer_signed_request(request, &headers);
 	signs.headers = buf_str(&headers);
-	return buf_check(&headers, "the head of a peer's call", err) &&
-	       admit_signed(auth, keys, &signs, header, ret, err);
+	if (!buf_check(&headers, "the head of a peer's call", err))
+		return false;
+	admitted = admit_signed(auth, keys, &asked, ret, err);
+	if (answer.len)
+		http_request_reply_header(request, PEER_ANSWER_HEADER, buf_text(&answer));
+	return admitted;
 }
 
 static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapshot,

@@ -16,6 +16,7 @@ struct auth_settings {
 	const char *htpasswd;   /* path, or NULL */
 	struct str peer_secret; /* empty: no peers */
 	const char *peer_name;  /* what they call us */
+	uint8_t peer_process[8]; /* this process, in answers to them */
 	int64_t fail_delay_ms;
 	struct pool *pool;      /* verifies passwords */
 	int64_t remember_ms;    /* one that was right */

@@ -9,19 +9,22 @@
 #include "worker/auth/peer_seen.h"
 
 struct peer_guard {
-	char *key, *name;
+	char *key;
 	size_t key_len;
+	struct peer_answer self;
 	int64_t start_ms;
 	struct peer_seen *seen;
 };
 
-struct peer_guard *peer_guard_new(struct str key, const char *name, int64_t start_ms)
+struct peer_guard *peer_guard_new(
+	struct str key, const char *name, const uint8_t process[PEER_PROCESS_BYTES], int64_t start_ms)
 {
 	struct peer_guard *guard = xnew(struct peer_guard);
 
 	guard->key = check_strndup(key.len ? key.at : "", key.len);
 	guard->key_len = key.len;
-	guard->name = check_strdup(name);
+	CHECK(str_copy(str_of(name), guard->self.name, sizeof(guard->self.name)));
+	memcpy(guard->self.process, process, sizeof(guard->self.process));
 	guard->start_ms = start_ms;
 	guard->seen = peer_seen_new();
 	return guard;
@@ -33,18 +36,17 @@ void peer_guard_free(struct peer_guard *guard)
 		return;
 	explicit_bzero(guard->key, guard->key_len);
 	free(guard->key);
-	free(guard->name);
 	peer_seen_free(guard->seen);
 	free(guard);
 }
 
 static bool is_for_us(const struct peer_guard *guard, const struct peer_claims *claims, struct error *err)
 {
-	if (!strcmp(claims->receiver, guard->name))
+	if (!strcmp(claims->receiver, guard->self.name))
 		return true;
 	return error_set(err, ERROR_DENIED, "UNAUTHORIZED",
 		"a call of %.60s is meant for %.60s, and this is %.60s", claims->sender, claims->receiver,
-		guard->name);
+		guard->self.name);
 }
 
 static bool is_of_now(const struct peer_guard *guard, const struct peer_claims *claims, struct peer_now now,
@@ -82,33 +84,37 @@ static bool is_first(struct peer_guard *guard, const struct peer_claims *claims,
 		err, ERROR_CONFLICT, "UNAUTHORIZED", "a call of %.60s came a second time", claims->sender);
 }
 
-static bool parse(const struct str *keys, unsigned len, const struct peer_request *request, struct str header,
+/* By which of the keys it is signed; NULL: by none of them. */
+static const struct str *parse(const struct str *keys, unsigned len, const struct peer_asked *asked,
 	struct peer_claims *ret, struct error *err)
 {
 	for (unsigned i = 0; i < len; i++)
-		if (peer_token_parse(keys[i], request, header, ret, err))
-			return true;
-	return false;
+		if (peer_token_parse(keys[i], asked->request, asked->header, ret, err))
+			return &keys[i];
+	return NULL;
 }
 
-bool peer_guard_admit(struct peer_guard *guard, const struct peer_request *request, struct str header,
-	struct peer_now now, struct peer_claims *ret, struct error *err)
+bool peer_guard_admit(
+	struct peer_guard *guard, const struct peer_asked *asked, struct peer_claims *ret, struct error *err)
 {
 	struct str key = str_from(guard->key, guard->key_len);
 
-	return peer_guard_admit_by(guard, &key, 1, request, header, now, ret, err);
+	return peer_guard_admit_by(guard, &key, 1, asked, ret, err);
 }
 
 bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len,
-	const struct peer_request *request, struct str header, struct peer_now now, struct peer_claims *ret,
-	struct error *err)
+	const struct peer_asked *asked, struct peer_claims *ret, struct error *err)
 {
 	struct peer_claims claims;
+	const struct str *key;
 
 	CHECK(keys_len);
-	if (!parse(keys, keys_len, request, header, &claims, err))
+	key = parse(keys, keys_len, asked, &claims, err);
+	if (!key)
 		return false;
-	if (!is_for_us(guard, &claims, err) || !is_of_now(guard, &claims, now, err) ||
+	if (asked->answer)
+		peer_answer_format(*key, asked->header, &guard->self, asked->answer);
+	if (!is_for_us(guard, &claims, err) || !is_of_now(guard, &claims, asked->now, err) ||
 		!is_first(guard, &claims, err)) {
 		peer_claims_fini(&claims);
 		return false;

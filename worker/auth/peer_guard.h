@@ -26,12 +26,18 @@ struct peer_guard;
 struct peer_now {
 	int64_t wall_ms, boot_ms; /* clock.h */
 };
-/* name: what the others call us. start_ms: boot clock. key may be empty: then nobody is believed. */
-struct peer_guard *peer_guard_new(struct str key, const char *name, int64_t start_ms);
+/* A call as it came. */
+struct peer_asked {
+	const struct peer_request *request;
+	struct str header;
+	struct peer_now now;
+	struct buf *answer; /* what proves to its sender that we answer is appended, where it has signed with our key; NULL: it need not */
+};
+/* name: what the others call us, of at most PEER_NAME_MAX bytes. start_ms: boot clock. key may be empty: then nobody is believed. */
+struct peer_guard *peer_guard_new(struct str key, const char *name, const uint8_t process[PEER_PROCESS_BYTES], int64_t start_ms);
 void peer_guard_free(struct peer_guard *guard);
 AUTO_DEFINE(peer_guard)
 /* By one of these keys, or by the guard's. ERROR_CONFLICT: it was used before; ERROR_DENIED: anything else. Both UNAUTHORIZED; the text says why. */
-bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len, const struct peer_request *request,
-			 struct str header, struct peer_now now, struct peer_claims *ret, struct error *err) MUST_CHECK;
-bool peer_guard_admit(struct peer_guard *guard, const struct peer_request *request, struct str header, struct peer_now now,
-		      struct peer_claims *ret, struct error *err) MUST_CHECK;
+bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len, const struct peer_asked *asked,
+			 struct peer_claims *ret, struct error *err) MUST_CHECK;
+bool peer_guard_admit(struct peer_guard *guard, const struct peer_asked *asked, struct peer_claims *ret, struct error *err) MUST_CHECK;

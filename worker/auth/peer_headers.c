@@ -15,7 +15,13 @@ static const char *const not_sent[] = {
 	PEER_REFUSED_HEADER,
 	HOP_HEADER,
 };
-static const char *const not_returned[] = { "Content-Length", "Date", PEER_RING_HEADER, PEER_REFUSED_HEADER };
+static const char *const not_returned[] = {
+	"Content-Length",
+	"Date",
+	PEER_RING_HEADER,
+	PEER_REFUSED_HEADER,
+	PEER_ANSWER_HEADER,
+};
 static const char *const are_signed[] = {
 	"Content-Type",
 	"Content-Range",

@@ -5,7 +5,8 @@
 #include "common/crypto.h"
 #include "proto/entity.h"
 
-#define PURPOSE "calls between workers v2, secret of the leaders"
+#define MARK_BYTES 6
+#define PURPOSE    "calls between workers v2, secret of the leaders"
 
 void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES])
 {
@@ -55,4 +56,15 @@ unsigned peer_keys_believed(const struct peer_keys *keys, int64_t wall_s, struct
 	if (is_within(keys, wall_s, PEER_BEFORE_S))
 		ret_keys[len++] = str_from(keys->before, sizeof(keys->before));
 	return len;
+}
+
+uint64_t peer_key_mark(struct str secret)
+{
+	uint8_t derived[PEER_KEY_BYTES];
+	uint64_t mark = 0;
+
+	peer_key_derive(secret, "mark of the cluster secret", derived);
+	for (size_t i = 0; i < MARK_BYTES; i++)
+		mark = mark << 8 | derived[i];
+	return mark | 2;
 }

@@ -38,5 +38,7 @@ struct str peer_keys_sign(const struct peer_keys *keys, struct str otherwise, in
 /* How many; 0: believe by the cluster's own. */
 unsigned peer_keys_believed(const struct peer_keys *keys, int64_t wall_s, struct str ret_keys[PEER_KEYS_MAX]);
 
+/* Tells one secret from another, 48 bits and never below 2: of use to nobody who does not know the secret, if that is a random one. */
+uint64_t peer_key_mark(struct str secret);
 /* HKDF-SHA256 (RFC 5869) for one block: a key of another purpose says nothing of this one. */
 void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES]);

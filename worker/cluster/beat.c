@@ -11,6 +11,7 @@
 #include "common/loop.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/report_call.h"
+#include "worker/cluster/standing.h"
 #include "worker/cluster/usage_priv.h"
 
 /* Beats that follow each other at once in ten seconds. */
@@ -29,6 +30,7 @@ struct beat {
 	struct report_call call;
 	struct usage_report item; /* the beat under way */
 	struct loop_timer timer, waits;
+	struct standing standing;
 	struct few soon;
 	bool again; /* one is wanted as soon as this one is over */
 	bool more;  /* the one under way does not say all */
@@ -97,6 +99,7 @@ static void taken(struct beat *beat, const struct report_result *result)
 	struct quotas_need need;
 
 	cluster_renew(beat->self->cluster, &result->trust);
+	atomic_store(&beat->self->cluster->clock_ahead_ms, standing_heard(&beat->standing, result));
 	usage_clock_hear(&beat->usage->clock, answer->now_ms);
 	beat->held_until_ms = answer->hold_ms ? clock_ms() + answer->hold_ms : 0;
 	heard.is_told = see_leader(beat, answer);
@@ -105,6 +108,14 @@ static void taken(struct beat *beat, const struct report_result *result)
 	beat->again_in_ms = need.beat_in_ms;
 	need.beat = false;
 	usage_see_to(beat->usage, need);
+}
+
+/* As the newest state says: whoever had our name before us has it for no longer. */
+static int64_t lease_ms(const struct beat *beat)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(beat->self->cluster);
+
+	return snapshot->lease_ms;
 }
 
 static bool may_ask_another(struct beat *beat)
@@ -118,6 +129,8 @@ static void failed(struct beat *beat, const struct report_result *result)
 {
 	if (result->end == REPORT_CONFLICT || result->end == REPORT_REFUSED)
 		report_self_say_refused(beat->self, result->why);
+	if (result->taken.len)
+		standing_taken(&beat->standing, result->taken, lease_ms(beat), clock_ms());
 	if (beat->telling)
 		tell_anew(beat);
 	if (result->end != REPORT_FAILED || !may_ask_another(beat))
@@ -248,6 +261,7 @@ struct beat *beat_start(struct report_self *self)
 	loop_assert(beat->loop);
 	beat->telling = true;
 	report_call_init(&beat->call, self, on_done, beat);
+	standing_init(&beat->standing, self->cluster->complaints, self->cluster->settings.secret != NULL);
 	beat_kick(beat);
 	on_waits(beat);
 	return beat;

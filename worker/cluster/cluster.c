@@ -11,9 +11,11 @@
 #include "common/loop.h"
 #include "common/map.h"
 #include "proto/upload_id.h"
+#include "proto/usage.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/feed.h"
+#include "worker/cluster/hello.h"
 #include "worker/cluster/report.h"
 #include "worker/cluster/self_address.h"
 
@@ -21,6 +23,9 @@
 #define FAILED_FOR_MS 1000
 /* Alone, a view is checked against the store this often, in case somebody else writes there too. */
 #define SINGLE_TRUST_MS 5000
+/* Lines of the log in a minute about strangers at members' addresses. */
+#define SAY_MOST    10
+#define SAY_SPAN_MS 60000
 
 /* What signs the calls between workers, unless the leaders give them a secret (peer_keys.h): one of an older
  * version does not. Members of a static cluster must be given one; who is alone has no peers and believes
@@ -28,6 +33,8 @@
 static void derive_key(struct cluster *cluster, const struct member_settings *settings)
 {
 	cluster->has_key = true;
+	cluster->secret_mark =
+		settings->secret ? peer_key_mark(str_of(settings->secret)) : USAGE_SECRET_OF_LEADERS;
 	if (settings->secret)
 		peer_key_derive(
 			str_of(settings->secret), "calls between workers v2, cluster secret", cluster->key);
@@ -154,6 +161,7 @@ void cluster_free(struct cluster *cluster)
 	if (!cluster)
 		return;
 	feed_free(cluster->feed);
+	hello_free(cluster->hello);
 	report_free(cluster->report);
 	snapshot_free(cluster->current);
 	for (size_t at = 0; map_next(cluster->failed, &at, NULL, &until);)
@@ -169,6 +177,13 @@ void cluster_free(struct cluster *cluster)
 	free(cluster);
 }
 
+static void on_joined(void *arg)
+{
+	struct cluster *cluster = arg;
+
+	report_joined(cluster->report);
+}
+
 void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 {
 	loop_assert(run->loop);
@@ -178,11 +193,16 @@ void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 		return;
 	cluster->feed = feed_start(cluster);
 	cluster->report = report_start(cluster);
+	if (cluster->settings.check_self_url)
+		cluster->hello = hello_start(cluster, on_joined, cluster);
+	else
+		on_joined(cluster);
 }
 
 void cluster_stop(struct cluster *cluster)
 {
 	loop_assert(cluster->run.loop);
+	hello_stop(cluster->hello);
 	feed_stop(cluster->feed);
 	report_stop(cluster->report);
 	complaints_stop(cluster->complaints);
@@ -287,13 +307,19 @@ static bool is_failed(struct cluster *cluster, const char *id)
 	return failed;
 }
 
+/* The member of our name is another process while it has our name: where each has its own storage, ours is not that one's. */
+static bool is_self(struct cluster *cluster, const struct snapshot *snapshot)
+{
+	return !snapshot->isolated || !complaint_lasts(cluster->complaints, COMPLAINT_NAME);
+}
+
 static struct place_found at_member(struct cluster *cluster, const struct snapshot *snapshot, int at)
 {
 	const struct ring_member *member = at == RING_NOBODY ? NULL : ring_at(snapshot->ring, (size_t)at);
 
-	if (member && at == snapshot->self)
+	if (member && at == snapshot->self && is_self(cluster, snapshot))
 		return (struct place_found){ .place = PLACE_HERE };
-	if (member && !is_failed(cluster, member->id))
+	if (member && at != snapshot->self && !is_failed(cluster, member->id))
 		return (struct place_found){ .place = PLACE_PEER, .member = member };
 	return (struct place_found){ .place = snapshot->isolated ? PLACE_NOWHERE : PLACE_HERE,
 		.member = member };
@@ -329,6 +355,18 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 	}
 	*until = clock_ms() + FAILED_FOR_MS;
 	pthread_mutex_unlock(&cluster->lock);
+}
+
+void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err)
+{
+	bool tell;
+
+	cluster_peer_failed(cluster, id);
+	pthread_mutex_lock(&cluster->lock);
+	tell = few_take(&cluster->strangers, SAY_MOST, SAY_SPAN_MS, clock_ms());
+	pthread_mutex_unlock(&cluster->lock);
+	if (tell)
+		log_warn("peer.stranger", "member=%s what=%s", log_quote(id), log_quote(str_of(err->text)));
 }
 
 void cluster_peer_answered(struct cluster *cluster, struct str id)
@@ -444,10 +482,20 @@ void cluster_name_of(const struct cluster *cluster, const struct snapshot *snaps
 			into);
 }
 
+const uint8_t *cluster_process(const struct cluster *cluster)
+{
+	return cluster->sender;
+}
+
 uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES])
 {
 	memcpy(into, cluster->sender, sizeof(cluster->sender));
 	return atomic_fetch_add_explicit(&cluster->calls, 1, memory_order_relaxed);
+}
+
+int64_t cluster_clock_ahead_ms(const struct cluster *cluster)
+{
+	return atomic_load(&cluster->clock_ahead_ms);
 }
 
 bool cluster_is_draining(const struct cluster *cluster)

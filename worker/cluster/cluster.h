@@ -35,6 +35,8 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker);
 /* What the proxy learnt. */
 void cluster_peer_failed(struct cluster *cluster, struct str id);
+/* Somebody else has its address: as failed, and the log says why, a few times a minute. */
+void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err);
 void cluster_peer_answered(struct cluster *cluster, struct str id);
 
 /* For how many ms a view of this repository that was the newest once is good; 0 unless we own it and hold a lease. */
@@ -47,8 +49,12 @@ struct str  cluster_key(const struct cluster *cluster);
 /* What members call each other in tokens: of led ones the name; of a static cluster the place in the list, however it spells them. */
 const char *cluster_known_as(const struct cluster *cluster);
 void        cluster_name_of(const struct cluster *cluster, const struct snapshot *snapshot, const struct ring_member *member, struct buf *into);
+/* This process, in calls and in answers. */
+const uint8_t *cluster_process(const struct cluster *cluster);
 /* This process, and a number that it has not used. */
 uint64_t    cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES]);
+/* How far our wall clock is ahead of the leader's, as its newest answer shows; 0 before one. */
+int64_t     cluster_clock_ahead_ms(const struct cluster *cluster);
 bool        cluster_is_draining(const struct cluster *cluster);
 /* What is wrong with this worker among the others; as long as the cluster. */
 struct complaints *cluster_complaints(const struct cluster *cluster);

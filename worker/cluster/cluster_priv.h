@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "common/buf.h"
+#include "common/few.h"
 #include "worker/auth/snapshot_new.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/cluster_new.h"
@@ -15,6 +16,7 @@
 
 struct complaints;
 struct feed;
+struct hello;
 struct report;
 struct map;
 
@@ -29,18 +31,22 @@ struct cluster {
 	uint8_t sender[PEER_PROCESS_BYTES];
 	_Atomic uint64_t calls;     /* sent by this process */
 	bool has_leaders, single, has_key;
+	uint64_t secret_mark;       /* for the leaders */
 
 	pthread_mutex_t lock;       /* guards what follows */
 	struct snapshot *current;
 	struct trust trust;         /* since the current ring was adopted, at the longest */
+	struct few strangers;       /* told in the log */
 	struct map *failed;         /* member id -> int64_t *until: not tried again before */
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
+	_Atomic int64_t clock_ahead_ms;   /* of the leader's, as of the newest beat */
 	atomic_bool draining;
 	struct complaints *complaints;
 	struct buf unread;          /* own loop: files that could not be read, for the complaint */
 
 	/* own loop alone; NULL without leaders */
+	struct hello *hello;        /* NULL too where the address is not looked at */
 	struct feed *feed;
 	struct report *report;
 };

@@ -24,6 +24,8 @@ struct member_settings {
 	/* Who we are. */
 	const char *name, *instance_number; /* self_name() */
 	const char *self_url;               /* as far as it is given: self_url() */
+	const char *listens;                /* the address that we listen on; "0.0.0.0" or "::": all */
+	bool check_self_url;                /* led: it is in no ring before it has reached itself there (hello.h) */
 	const char *zone;                   /* not NULL where led */
 	bool https;                         /* we listen so, and so do the members of a static cluster */
 

@@ -18,6 +18,7 @@
  */
 #include "worker/cluster/peer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
@@ -50,15 +51,21 @@ struct peer_call {
 	struct peer_forward how; /* snapshot and identity are references of ours */
 	struct str target;       /* of the request, from its path on */
 	char *member_id;
+	char *token;                   /* of the newest sending */
+	struct str key;                /* that it is signed with; of the snapshot or the cluster */
+	struct peer_answer answer;     /* who answered, where that is proven */
 	struct http_call *call;        /* NULL: not under way */
 	struct loop_timer patience;    /* with a read, until its reply begins */
 	struct pipe *upward;           /* the writer's end of the request's body */
 	int64_t sent_ms, sent_wall_ms; /* first; the limit is counted from here */
 	uint8_t digest[HASH_MAX];      /* of a body that was collected */
 	bool repeated, signed_anew;
-	bool odd;      /* what it answers is no answer */
-	bool streamed; /* the client's body goes through, once */
-	bool lost;     /* somebody had it and did not answer */
+	bool proven;    /* one who knows the secret answered */
+	bool is_member; /* and is the one that was asked */
+	bool strange;   /* what came is no answer of the member's */
+	bool odd;       /* what it answers is no answer */
+	bool streamed;  /* the client's body goes through, once */
+	bool lost;      /* somebody had it and did not answer */
 	bool over;
 };
 
@@ -255,17 +262,32 @@ static bool is_odd(const struct peer_call *peer, unsigned status, int64_t len)
 	return status < 200 || status > 599 || (len < 0 && !has_no_body(peer, status));
 }
 
+/* Who is it? One who is not the member may only turn us away. */
+static void look_who(struct peer_call *peer, struct http_call *call)
+{
+	const struct http_headers *headers = http_call_headers(call);
+	AUTO_FINI(buf) name = buf_limit(PEER_NAME_MAX + 1);
+
+	cluster_name_of(peer->how.cluster, peer->how.snapshot, peer->how.member, &name);
+	peer->proven = peer_answer_parse(peer->key, str_of(peer->token),
+		http_headers_find(headers, PEER_ANSWER_HEADER), &peer->answer);
+	peer->is_member = peer->proven && !strcmp(peer->answer.name, buf_text(&name));
+	peer->strange = !peer->is_member && !turns_away(http_call_status(call), headers);
+}
+
 static void on_head(void *arg, struct http_call *call)
 {
 	struct peer_call *peer = own(arg);
 	unsigned status = http_call_status(call);
 	int64_t len = http_call_length(call);
 
-	cluster_peer_answered(peer->how.cluster, str_of(peer->member_id));
+	look_who(peer, call);
+	if (peer->is_member)
+		cluster_peer_answered(peer->how.cluster, str_of(peer->member_id));
 	if (peer->over)
 		return;
 	peer->odd = is_odd(peer, status, len);
-	if (peer->odd || turns_away(status, http_call_headers(call)))
+	if (peer->odd || peer->strange || turns_away(status, http_call_headers(call)))
 		http_call_collect(call, SMALL_MAX);
 	else if (has_no_body(peer, status))
 		reply_bodyless(peer, call, status);
@@ -311,15 +333,27 @@ static void on_failed(struct peer_call *peer, const struct error *err)
 		give_up(peer, err, untouched);
 }
 
+static void say_refused(const struct peer_call *peer, const char *why, struct error *err)
+{
+	if (peer->proven && !peer->is_member)
+		(void)error_set(err, ERROR_DENIED, NULL,
+			"%s, the address of member %s, is that of member %.100s", peer->how.member->url,
+			peer->member_id, peer->answer.name);
+	else
+		(void)error_set(err, ERROR_DENIED, NULL,
+			"member %s does not believe this worker (%.20s); its log says why (peer.refused)",
+			peer->member_id, why);
+}
+
 /* Our token was not believed. What came before may have been done. */
 static void on_refused(struct peer_call *peer, const char *why)
 {
 	bool used = !strcmp(why, PEER_USED);
 	struct error err;
 
-	(void)error_set(&err, ERROR_DENIED, NULL,
-		"member %s does not believe this worker (%.20s); its log says why (peer.refused)",
-		peer->member_id, why);
+	say_refused(peer, why, &err);
+	if (!peer->is_member)
+		cluster_peer_strange(peer->how.cluster, str_of(peer->member_id), &err);
 	peer->lost |= used;
 	if (!peer->signed_anew && !peer->streamed && !http_request_is_replied(peer->how.request) &&
 		left_ms(peer) > 0) {
@@ -342,6 +376,26 @@ static void on_misdirected(struct peer_call *peer)
 	give_up(peer, &err, true);
 }
 
+/* Its answer is nobody's. It may be a proxy that has passed the call on, so a change may have been made. */
+static void on_strange(struct peer_call *peer, struct http_call *call)
+{
+	struct error err;
+
+	(void)error_set(&err, ERROR_INTERNAL, NULL,
+		"%s, the address of member %s, answered %u, and not as a member of this cluster: the answer "
+		"is "
+		"not signed",
+		peer->how.member->url, peer->member_id, http_call_status(call));
+	cluster_peer_strange(peer->how.cluster, str_of(peer->member_id), &err);
+	if (peer->over)
+		return;
+	peer->lost = true;
+	if (peer->how.only_there || peer->streamed)
+		refuse(peer, &err);
+	else if (!try_again(peer, &err))
+		give_up(peer, &err, false);
+}
+
 static void on_odd(struct peer_call *peer, struct http_call *call)
 {
 	struct error err;
@@ -360,7 +414,9 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 	peer->call = NULL;
 	loop_timer_stop(http_request_loop(peer->how.request), &peer->patience);
 	drop_upward(peer);
-	if (peer->odd)
+	if (peer->strange)
+		on_strange(peer, call);
+	else if (peer->odd)
 		on_odd(peer, call);
 	else if (err)
 		on_failed(peer, err);
@@ -443,11 +499,10 @@ static void sign(const struct peer_call *peer, struct str headers, struct buf *i
 	memcpy(claims.digest, peer->digest, sizeof(claims.digest));
 	claim_client(how->identity, &claims);
 	claim_call(peer, &claims);
-	peer_token_format(peer_keys_sign(&how->snapshot->peers, cluster_key(how->cluster), clock_wall_s()),
-		&request, &claims, into);
+	peer_token_format(peer->key, &request, &claims, into);
 }
 
-static bool make_headers(const struct peer_call *peer, struct http_headers *headers)
+static bool make_headers(struct peer_call *peer, struct http_headers *headers)
 {
 	AUTO_FINI(buf) token = buf_limit((size_t)16 * 1024);
 	AUTO_FINI(buf) lines = buf_limit((size_t)64 * 1024);
@@ -455,7 +510,11 @@ static bool make_headers(const struct peer_call *peer, struct http_headers *head
 	if (!peer_copy_request(peer->how.request, headers))
 		return false;
 	peer_signed_list(headers, &lines);
+	peer->key =
+		peer_keys_sign(&peer->how.snapshot->peers, cluster_key(peer->how.cluster), clock_wall_s());
 	sign(peer, buf_str(&lines), &token);
+	free(peer->token);
+	peer->token = check_strdup(buf_text(&token));
 	return !lines.failed && !token.failed &&
 	       http_headers_add(headers, STR(PEER_HEADER), buf_str(&token)) &&
 	       http_headers_add(headers, STR(HOP_HEADER), STR("1"));
@@ -486,7 +545,7 @@ static bool start(struct peer_call *peer)
 	struct http_call_spec spec = { .connect_ms = CONNECT_MS,
 		.stall_ms = is_read(peer) ? STALL_MS : STALL_UPLOAD_MS };
 
-	peer->odd = false;
+	peer->odd = peer->strange = peer->proven = peer->is_member = false;
 	buf_puts(&url, peer->how.member->url);
 	buf_add(&url, peer->target);
 	if (url.failed || !make_headers(peer, headers))
@@ -559,6 +618,7 @@ void peer_call_done(struct peer_call *peer)
 	snapshot_free(peer->how.snapshot);
 	identity_free(peer->how.identity);
 	free(peer->member_id);
+	free(peer->token);
 	peer->magic = 0;
 	free(peer);
 }

@@ -33,6 +33,15 @@ struct report *report_start(struct cluster *cluster)
 	return report;
 }
 
+void report_joined(struct report *report)
+{
+	loop_assert(report->self.cluster->run.loop);
+	if (strcmp(report->self.state, "joining") != 0)
+		return;
+	report->self.state = "active";
+	beat_kick(report->beat);
+}
+
 /* Who leaves says so with the last of the counts: until then it drains, and after it nothing more is said. */
 void report_say(struct report *report, const char *state)
 {

@@ -17,6 +17,8 @@ struct report;
 struct state;
 
 struct report *report_start(struct cluster *cluster);
+/* It may be in the ring from now on: until then the leaders are told "joining". */
+void report_joined(struct report *report);
 /* "draining" or "left": said at once. After "left" the last counts go out, and then the last word of this boot. */
 void report_say(struct report *report, const char *state);
 /* A state is about to be published: quotas that were lowered count at once. NULL is fine. */

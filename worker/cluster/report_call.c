@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/http_client.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/release.h"
@@ -30,7 +31,7 @@
 void report_self_init(struct report_self *self, struct cluster *cluster)
 {
 	*self = (struct report_self){ .cluster = cluster,
-		.state = "active",
+		.state = "joining",
 		.every_ms = cluster->settings.push_every_ms,
 		.lease_ms = cluster->settings.push_every_ms };
 }
@@ -83,6 +84,7 @@ static void head_init(struct report_self *self, struct usage_report *report)
 	report->revision = state_revision(snapshot->state);
 	report->state_digest = check_strdup(report->revision ? digest : "");
 	report->state_age_ms = cluster_state_age_ms(cluster);
+	report->secret = cluster->secret_mark;
 	report->complaints = complaints_text(cluster->complaints);
 	report->stats = (struct usage_stats){ 0 };
 	fill_stats(self, &report->stats);
@@ -210,10 +212,19 @@ static void read_answer(struct report_call *call, struct http_call *http, struct
 	usage_answer_fini(&answer);
 }
 
+/* What a leader says of a name that is another's; NULL: it says something else. */
+static const struct json *find_taken(const struct json *root)
+{
+	const struct json *error = json_find(root, "error");
+
+	return str_is(json_str(json_find(error, "code")), "name_taken") ? json_find(error, "message") : NULL;
+}
+
 static void read_refusal(struct report_call *call, struct http_call *http, struct report_result *result)
 {
 	unsigned status = http_call_status(http);
 	AUTO_FINI(buf) why = buf_limit(WHY_MAX + 64);
+	AUTO(json_doc) *doc = NULL;
 
 	if (status == 409)
 		result->end = REPORT_CONFLICT;
@@ -224,6 +235,8 @@ static void read_refusal(struct report_call *call, struct http_call *http, struc
 	say_why(call->self, status);
 	buf_format(&why, "the leader answered %u %.*s", status, STR_ARGS(http_call_body(http)));
 	result->why = buf_text(&why);
+	if (status == 409 && json_parse(http_call_body(http), &doc, NULL))
+		result->taken = json_str(find_taken(json_root(doc)));
 	log_debug("report.failed", "error=%s", log_quote(str_of(result->why)));
 	call->done(call->arg, result);
 }

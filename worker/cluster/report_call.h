@@ -22,7 +22,7 @@ struct http_call;
 /* Of all reports of this process. */
 struct report_self {
 	struct cluster *cluster;
-	const char *state;  /* "active" "draining" "left" */
+	const char *state;  /* "joining" "active" "draining" "left" */
 	uint64_t number;    /* of the newest */
 	int64_t every_ms;   /* between beats, as the leaders say */
 	int64_t lease_ms;   /* the same */
@@ -48,6 +48,7 @@ struct report_result {
 	bool reached;      /* a leader said something */
 	uint64_t number;
 	const char *why;   /* the others */
+	struct str taken;  /* REPORT_CONFLICT: who has our name, if that is what it is about */
 };
 typedef void report_done_f(void *arg, const struct report_result *result);
 

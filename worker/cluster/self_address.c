@@ -41,11 +41,32 @@ static bool first_address(char into[INET_ADDRSTRLEN])
 	return found;
 }
 
+static bool is_all(struct str address)
+{
+	return !address.len || str_is(address, "0.0.0.0") || str_is(address, "::");
+}
+
+/* What others are given when nobody has said it. */
+static void default_host(const struct member_settings *settings, struct buf *into)
+{
+	struct str listens = str_of(settings->listens);
+	char address[INET_ADDRSTRLEN] = "127.0.0.1";
+
+	if (is_all(listens)) {
+		(void)first_address(address);
+		buf_puts(into, address);
+	} else if (memchr(listens.at, ':', listens.len) && *listens.at != '[') {
+		buf_format(into, "[%.*s]", STR_ARGS(listens));
+	} else {
+		buf_add(into, listens);
+	}
+}
+
 void self_url(const struct member_settings *settings, uint16_t port, struct buf *into)
 {
 	const char *scheme = settings->https ? "https" : "http";
 	struct str given = str_of(settings->self_url), host, rest;
-	char address[INET_ADDRSTRLEN] = "127.0.0.1";
+	AUTO_FINI(buf) standard = buf_limit(512);
 	uint64_t number;
 
 	while (given.len && given.at[given.len - 1] == '/')
@@ -55,8 +76,9 @@ void self_url(const struct member_settings *settings, uint16_t port, struct buf 
 		return;
 	}
 	if (!given.len) {
-		(void)first_address(address);
-		given = str_of(address);
+		default_host(settings, &standard);
+		buf_format(into, "%s://%s:%u", scheme, buf_text(&standard), port);
+		return;
 	}
 	if (str_split_last(given, ':', &host, &rest) && str_to_number(rest, 65535, &number))
 		buf_format(into, "%s://%.*s", scheme, STR_ARGS(given));

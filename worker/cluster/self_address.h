@@ -12,8 +12,8 @@
 
 /* CLUSTER_WORKER_NAME, else zot-worker-$INSTANCE_NUMBER, else <host name>-<port>. */
 void self_name(const struct member_settings *settings, uint16_t port, struct buf *into);
-/* CLUSTER_SELF_ADDRESS completed by scheme and port, else the first address that is not loopback,
- * else 127.0.0.1. */
+/* CLUSTER_SELF_ADDRESS completed by scheme and port; else the address that we listen on, if that is one; else the first address
+ * that is not loopback; else 127.0.0.1. */
 void self_url(const struct member_settings *settings, uint16_t port, struct buf *into);
 /* zot's rule: the first member whose host has an address of this machine and whose port is ours. */
 bool self_among(const struct setting_list *members, uint16_t port, size_t *ret_place, struct error *err) MUST_CHECK;

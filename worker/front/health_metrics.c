@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/clock.h"
 #include "common/http_server.h"
@@ -225,6 +226,17 @@ static void put_storage(struct front *front, struct buf *into)
 	put_bucket(front->registry->store, into);
 }
 
+static void put_clock(int64_t ahead_ms, struct buf *into)
+{
+	buf_format(into,
+		"# HELP zot_cluster_clock_offset_seconds How far this worker's clock is ahead of the "
+		"leader's.\n"
+		"# TYPE zot_cluster_clock_offset_seconds gauge\nzot_cluster_clock_offset_seconds %s%" PRId64
+		".%03" PRId64 "\n",
+		ahead_ms < 0 ? "-" : "", (int64_t)(llabs(ahead_ms) / 1000),
+		(int64_t)(llabs(ahead_ms) % 1000));
+}
+
 static void put_cluster(struct front *front, struct buf *into)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(front->cluster);
@@ -238,6 +250,8 @@ static void put_cluster(struct front *front, struct buf *into)
 	if (age >= 0)
 		seconds(into, "zot_state_age_seconds",
 			"Time since the state was known to be the leaders' newest.", age);
+	if (age >= 0)
+		put_clock(cluster_clock_ahead_ms(front->cluster), into);
 	seconds(into, "zot_usage_unacknowledged_seconds",
 		"How long counts of usage have waited without a leader's acknowledging any; 0: none wait.",
 		usage_waits_ms(front->usage));

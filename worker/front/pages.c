@@ -2,7 +2,9 @@
 #include "worker/front/pages.h"
 
 #include "common/http_server.h"
+#include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
+#include "worker/cluster/hello.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_metrics.h"
 
@@ -13,7 +15,27 @@ static bool may_scrape(const void *arg)
 	return rights_allow_metrics(call->ask.snapshot, call->ask.identity);
 }
 
+/* A member asks whether it is itself that answers at its address; the proof is in the answer's head (auth.c). */
+static bool is_peer(const void *arg)
+{
+	const struct oci_call *call = arg;
+
+	return call->ask.identity->peer;
+}
+
+static struct http_response *hello(void *arg)
+{
+	(void)arg;
+	return http_response_empty(204);
+}
+
 static const struct route rows[] = {
+	{ .operation = "hello",
+		.path = HELLO_PATH,
+		.methods = ROUTE_READS,
+		.kind = ROUTE_INLINE,
+		.authorise = is_peer,
+		.inline_f = hello },
 	{ .operation = "livez",
 		.path = "/livez",
 		.methods = ROUTE_READS,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pages - the second table of routes: what is served beside the registry's API. /livez, /readyz, /startupz (health.c) and the metrics.
+ * pages - the second table of routes: what is served beside the registry's API. /livez, /readyz, /startupz (health.c), the metrics, and what
+ * members ask each other.
  *
  * To add one: a row in pages.c and its function, which is given a struct front_call (as struct oci_call, its first member).
  * Thread  the request's loop.

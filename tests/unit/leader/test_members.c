@@ -800,6 +800,124 @@ static void writes_json(void **state)
 	assert_true(str_is(json_str(json_at(said, 1)), "clock: late"));
 }
 
+static void sign_with(struct members *members, const char *worker, uint64_t secret)
+{
+	char process[64];
+	struct members_staged staged;
+
+	(void)snprintf(process, sizeof(process), "process of %s", worker);
+	struct usage_report message = report_of(worker, process, "active");
+	message.number = ++next_number;
+	message.secret = secret;
+	now += 10;
+	assert_true(say(members, message, &staged, NULL));
+}
+
+static bool is_odd(struct members *members, const char *name)
+{
+	bool odd = members_has_other_secret(members, name);
+
+	/* And so it is with the ring. */
+	assert_int_equal(look(members, name).live, !odd);
+	return odd;
+}
+
+static void the_secret_of_most_counts(void **state)
+{
+	AUTO(members) *members = members_new();
+
+	(void)state;
+	/* The wrong one is the first: alone it is right. */
+	sign_with(members, "a", 7);
+	assert_false(is_odd(members, "a"));
+	/* One against one: who was there first. */
+	sign_with(members, "b", 8);
+	assert_false(is_odd(members, "a"));
+	assert_true(is_odd(members, "b"));
+	/* Two against one. */
+	sign_with(members, "c", 8);
+	assert_true(is_odd(members, "a"));
+	assert_false(is_odd(members, "b"));
+	assert_false(is_odd(members, "c"));
+	/* And it is put right. */
+	sign_with(members, "a", 8);
+	assert_false(is_odd(members, "a"));
+	assert_false(members_has_other_secret(members, "nobody"));
+}
+
+static void who_is_lost_has_no_voice(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct swept swept;
+
+	(void)state;
+	sign_with(members, "a", 7);
+	sign_with(members, "b", 7);
+	sign_with(members, "c", 8);
+	assert_true(is_odd(members, "c"));
+	for (int i = 0; i < 10; i++) {
+		now += LEASE / 4;
+		sign_with(members, "c", 8);
+		(void)sweep(members, &swept);
+	}
+	assert_false(is_odd(members, "c"));
+}
+
+/* A leader that starts has heard some of them: the first one to speak is not right for that. */
+static void nobody_is_judged_before_all_have_spoken(void **state)
+{
+	AUTO(members) *members = members_new();
+	static char names[3][2] = { "a", "b", "c" }, process[] = "before", none[] = "", live[] = "active";
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		const struct ledger_member stored = { .name = names[i],
+			.process = process,
+			.boot = none,
+			.url = none,
+			.zone = none,
+			.version = none,
+			.state = live };
+		members_load(members, &stored, now);
+	}
+	now += LEASE;
+	sign_with(members, "c", 7);
+	sign_with(members, "b", 8);
+	assert_false(is_odd(members, "b"));
+	assert_false(is_odd(members, "c"));
+	sign_with(members, "a", 8);
+	assert_true(is_odd(members, "c"));
+	assert_false(is_odd(members, "a"));
+}
+
+/* Of an older version: it does not say. */
+static void who_does_not_say_is_not_judged(void **state)
+{
+	AUTO(members) *members = members_new();
+
+	(void)state;
+	sign_with(members, "a", 7);
+	sign_with(members, "b", 0);
+	sign_with(members, "c", 8);
+	assert_false(is_odd(members, "a"));
+	assert_false(is_odd(members, "b"));
+	assert_false(is_odd(members, "c"));
+}
+
+static void a_taken_name_says_where(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+	struct error err;
+
+	(void)state;
+	assert_true(report(members, "a", "p1", "active", &staged, NULL));
+	assert_false(report(members, "a", "p2", "active", &staged, &err));
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+	assert_string_equal(err.code, "name_taken");
+	assert_non_null(strstr(err.text, "http://10.0.0.1:1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -832,6 +950,11 @@ int main(void)
 		cmocka_unit_test(who_is_wanted_is_told_once_in_a_while),
 		cmocka_unit_test(who_is_new_under_a_name_is_not_wanted),
 		cmocka_unit_test(writes_json),
+		cmocka_unit_test(the_secret_of_most_counts),
+		cmocka_unit_test(who_is_lost_has_no_voice),
+		cmocka_unit_test(nobody_is_judged_before_all_have_spoken),
+		cmocka_unit_test(who_does_not_say_is_not_judged),
+		cmocka_unit_test(a_taken_name_says_where),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -408,6 +408,63 @@ static void large_headers_are_refused(void **state)
 	assert_false(parse(str_from(text, sizeof(text)), &claims));
 }
 
+/* Answers. */
+
+static struct buf answer_to(struct str key, const struct buf *token, const char *name)
+{
+	struct buf b = buf_limit(PEER_ANSWER_MAX);
+	struct peer_answer answer = { .process = { 1, 255 } };
+
+	assert_true(str_copy(str_of(name), answer.name, sizeof(answer.name)));
+	peer_answer_format(key, buf_str(token), &answer, &b);
+	return b;
+}
+
+static void an_answer_says_who(void **state)
+{
+	AUTO_FINI(buf) token = token_of(&sample);
+	struct peer_answer who;
+	char longest[PEER_NAME_MAX + 1];
+
+	(void)state;
+	memset(longest, 'n', PEER_NAME_MAX);
+	longest[PEER_NAME_MAX] = '\0';
+	const char *const names[] = { "worker-2", "", "a b\xc3\xa9\n", longest };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		AUTO_FINI(buf) text = answer_to(SECRET, &token, names[i]);
+		assert_false(text.failed);
+		assert_true(peer_answer_parse(SECRET, buf_str(&token), buf_text(&text), &who));
+		assert_string_equal(who.name, names[i]);
+		assert_int_equal(who.process[1], 255);
+	}
+}
+
+static void an_answer_is_to_one_call(void **state)
+{
+	struct peer_claims claims = sample;
+	AUTO_FINI(buf) token = token_of(&claims);
+	AUTO_FINI(buf) text = answer_to(SECRET, &token, "worker-2");
+	AUTO_FINI(buf) strange = answer_to(STR("another"), &token, "worker-2");
+	struct peer_answer who;
+
+	(void)state;
+	claims.sequence--;
+	AUTO_FINI(buf) other = token_of(&claims);
+	assert_false(peer_answer_parse(SECRET, buf_str(&other), buf_text(&text), &who));
+	assert_false(peer_answer_parse(SECRET, buf_str(&token), buf_text(&strange), &who));
+	assert_false(peer_answer_parse(STR(""), buf_str(&token), buf_text(&text), &who));
+	assert_false(peer_answer_parse(SECRET, buf_str(&token), NULL, &who));
+	assert_false(peer_answer_parse(SECRET, buf_str(&token), "", &who));
+	/* Each byte of it counts. */
+	for (size_t i = 0; i < text.len; i++) {
+		AUTO_STR *twisted = str_dup(buf_str(&text));
+		twisted[i] ^= 1;
+		assert_false(peer_answer_parse(SECRET, buf_str(&token), twisted, &who));
+		twisted[i] = '\0';
+		assert_false(peer_answer_parse(SECRET, buf_str(&token), twisted, &who));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +480,8 @@ int main(void)
 		cmocka_unit_test(numbers_have_bounds),
 		cmocka_unit_test(nothing_is_signed_without_a_secret),
 		cmocka_unit_test(large_headers_are_refused),
+		cmocka_unit_test(an_answer_says_who),
+		cmocka_unit_test(an_answer_is_to_one_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,7 @@ static struct usage_report sample(void)
 		.revision = 41,
 		.state_digest = key_one,
 		.state_age_ms = 1500,
+		.secret = (UINT64_C(1) << 48) - 1,
 		.complaints = complaints,
 		.leader = zone,
 		.witness = key_two,
@@ -111,6 +112,7 @@ static void a_push_survives(void **state)
 	assert_true(got.final && got.all);
 	assert_string_equal(got.state_digest, "zak_1");
 	assert_string_equal(got.complaints, complaints);
+	assert_true(got.secret == (UINT64_C(1) << 48) - 1);
 	assert_string_equal(got.leader, "a");
 	assert_string_equal(got.witness, "zak_2");
 	assert_int_equal(got.demands[0].granted, 6);
@@ -148,6 +150,7 @@ static void an_answer_survives(void **state)
 			.recall = true },
 	};
 	struct usage_answer answer = { .seq = 9,
+		.other_secret = true,
 		.number = 12,
 		.leader = worker,
 		.witness = key_two,
@@ -166,6 +169,7 @@ static void an_answer_survives(void **state)
 	(void)state;
 	usage_answer_encode(&answer, &b);
 	assert_true(usage_answer_parse(buf_str(&b), &got, NULL));
+	assert_true(got.other_secret);
 	assert_int_equal(got.seq, 9);
 	assert_int_equal(got.number, 12);
 	assert_string_equal(got.leader, "w1");

@@ -16,6 +16,7 @@
 #define START INT64_C(1763740000000)
 #define BOOT  5000 /* the boot clock at the start */
 
+static const uint8_t process[PEER_PROCESS_BYTES] = { 1, 2, 3 };
 static const struct peer_request request = { .method = { "GET", 3 }, .target = { "/v2/", 4 } };
 
 static struct peer_claims call_of(uint64_t sequence, int64_t issued_ms)
@@ -39,7 +40,8 @@ static const char *refusal_at(
 
 	peer_token_format(KEY, &request, &claims, &header);
 	assert_false(header.failed);
-	if (peer_guard_admit(guard, &request, buf_str(&header), now, &read, &err)) {
+	const struct peer_asked asked = { .request = &request, .header = buf_str(&header), .now = now };
+	if (peer_guard_admit(guard, &asked, &read, &err)) {
 		assert_string_equal(read.sender, "a");
 		peer_claims_fini(&read);
 		return NULL;
@@ -68,7 +70,7 @@ static void expect_refusal(
 
 static void a_call_is_good_once(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", process, BOOT);
 	const char *why;
 
 	(void)state;
@@ -82,7 +84,7 @@ static void a_call_is_good_once(void **state)
 
 static void who_is_meant_is_told(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "c", BOOT);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "c", process, BOOT);
 
 	(void)state;
 	expect_refusal(guard, call_of(1, START), START, "meant for b, and this is c");
@@ -90,7 +92,7 @@ static void who_is_meant_is_told(void **state)
 
 static void time_has_bounds(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", process, BOOT);
 	const int64_t late = START + 1 + PEER_LIFE_MS + PEER_SKEW_MS;
 
 	(void)state;
@@ -106,7 +108,7 @@ static void time_has_bounds(void **state)
 
 static void a_restart_believes_nothing_of_before(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", process, BOOT);
 
 	(void)state;
 	expect_refusal(guard, call_of(1, START - 1), START, "before this worker was started");
@@ -117,7 +119,7 @@ static void a_restart_believes_nothing_of_before(void **state)
 /* Ours was an hour ahead at the start, or behind, and is right now. */
 static void a_clock_may_be_set(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", BOOT);
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", process, BOOT);
 	struct peer_now now = { START - 3600 * 1000, BOOT + 10 };
 	const char *why;
 
@@ -132,12 +134,36 @@ static void a_clock_may_be_set(void **state)
 
 static void without_a_key_nobody_is_believed(void **state)
 {
-	AUTO(peer_guard) *guard = peer_guard_new(STR_NONE, "b", BOOT);
-	AUTO(peer_guard) *other = peer_guard_new(STR("0123456789abcdef0123456789abcdeg"), "b", BOOT);
+	AUTO(peer_guard) *guard = peer_guard_new(STR_NONE, "b", process, BOOT);
+	AUTO(peer_guard) *other = peer_guard_new(STR("0123456789abcdef0123456789abcdeg"), "b", process, BOOT);
 
 	(void)state;
 	expect_refusal(guard, call_of(1, START), START, "not signed with our secret");
 	expect_refusal(other, call_of(1, START), START, "not signed with our secret");
+}
+
+/* Who signs with our key is told that it is we who answer, also where we do not take the call; nobody else is told anything. */
+static void who_signs_is_told_who_answers(void **state)
+{
+	AUTO(peer_guard) *guard = peer_guard_new(KEY, "c", process, BOOT);
+	AUTO(peer_guard) *stranger = peer_guard_new(STR("another key"), "b", process, BOOT);
+	AUTO_FINI(buf) header = buf_limit(PEER_TOKEN_MAX);
+	AUTO_FINI(buf) answer = buf_limit(PEER_ANSWER_MAX);
+	struct peer_claims claims = call_of(1, START), read;
+	struct peer_answer who;
+	struct error err;
+
+	(void)state;
+	peer_token_format(KEY, &request, &claims, &header);
+	const struct peer_asked asked = {
+		.request = &request, .header = buf_str(&header), .now = { START, BOOT }, .answer = &answer
+	};
+	assert_false(peer_guard_admit(stranger, &asked, &read, &err));
+	assert_int_equal(answer.len, 0);
+	assert_false(peer_guard_admit(guard, &asked, &read, &err));
+	assert_true(peer_answer_parse(KEY, buf_str(&header), buf_text(&answer), &who));
+	assert_string_equal(who.name, "c");
+	assert_memory_equal(who.process, process, sizeof(process));
 }
 
 int main(void)
@@ -149,6 +175,7 @@ int main(void)
 		cmocka_unit_test(a_restart_believes_nothing_of_before),
 		cmocka_unit_test(a_clock_may_be_set),
 		cmocka_unit_test(without_a_key_nobody_is_believed),
+		cmocka_unit_test(who_signs_is_told_who_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,12 +84,24 @@ static void at_a_change_the_one_before_goes_on_for_a_while(void **state)
 	assert_true(str_equal(peer_keys_sign(&new, OWN, SINCE - PEER_SETTLE_S), after));
 }
 
+static void a_mark_tells_secrets_apart(void **state)
+{
+	uint64_t one = peer_key_mark(STR("0123456789abcdef")), other = peer_key_mark(STR("0123456789abcdeg"));
+
+	(void)state;
+	assert_true(one == peer_key_mark(STR("0123456789abcdef")) && one != other);
+	/* Two values mean something else, and JSON has to carry it. */
+	assert_in_range(one, 2, (UINT64_C(1) << 48) - 1);
+	assert_in_range(other, 2, (UINT64_C(1) << 48) - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_secret_the_own_key_counts),
 		cmocka_unit_test(the_first_one_counts_alone),
 		cmocka_unit_test(at_a_change_the_one_before_goes_on_for_a_while),
+		cmocka_unit_test(a_mark_tells_secrets_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,23 @@ static void names_and_urls_are_completed(void **state)
 		self_url(&settings, 8080, &url);
 		assert_string_equal(buf_text(&url), cases[i][1]);
 	}
+	/* Where nobody has said it: where we listen, if that is one address. */
+	static const char *const listens[][2] = {
+		{ "127.0.0.1", "http://127.0.0.1:8080" },
+		{ "2001:db8::1", "http://[2001:db8::1]:8080" },
+		{ "localhost", "http://localhost:8080" },
+	};
+	settings.self_url = NULL;
+	for (size_t i = 0; i < sizeof(listens) / sizeof(listens[0]); i++) {
+		AUTO_FINI(buf) url = buf_limit(256);
+		settings.listens = listens[i][0];
+		self_url(&settings, 8080, &url);
+		assert_string_equal(buf_text(&url), listens[i][1]);
+	}
+	AUTO_FINI(buf) all = buf_limit(256);
+	settings.listens = "0.0.0.0";
+	self_url(&settings, 8080, &all);
+	assert_null(strstr(buf_text(&all), "0.0.0.0"));
 	AUTO_FINI(buf) name = buf_limit(256);
 	settings.instance_number = "3";
 	self_name(&settings, 8080, &name);

@@ -24,7 +24,7 @@
 
 /* What peer.c asks of its neighbours. */
 
-static atomic_int failed, answered;
+static atomic_int failed, answered, strange;
 
 const char *cluster_self(const struct cluster *cluster)
 {
@@ -67,6 +67,14 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 	failed++;
 }
 
+void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err)
+{
+	(void)cluster;
+	(void)id;
+	assert_true(err->text[0]);
+	strange++;
+}
+
 void cluster_peer_answered(struct cluster *cluster, struct str id)
 {
 	(void)cluster;
@@ -105,19 +113,49 @@ static void count_accept(void *arg, const char *name, const char *value)
 		++*(unsigned *)arg;
 }
 
-static void say_who(struct http_request *request, struct http_response *response)
+#define SECRET STR("between us")
+
+static void sign(const char *token, const char *name, char into[PEER_ANSWER_MAX + 1])
+{
+	AUTO_FINI(buf) text = buf_limit(PEER_ANSWER_MAX);
+	struct peer_answer answer = { .process = { 7 } };
+
+	assert_true(str_copy(str_of(name), answer.name, sizeof(answer.name)));
+	peer_answer_format(SECRET, str_of(token), &answer, &text);
+	assert_true(str_copy(buf_str(&text), into, PEER_ANSWER_MAX + 1));
+}
+
+static bool read_call(struct http_request *request, struct peer_claims *ret)
 {
 	const char *header = http_request_header(request, PEER_HEADER);
 	AUTO_FINI(buf) lines = buf_limit(65536);
 	struct peer_request asked = { .method = str_of(http_method_name(http_request_method(request))),
 		.target = http_request_target(request),
 		.length = http_request_length(request) };
-	struct peer_claims claims;
 	struct error err;
 
 	peer_signed_request(request, &lines);
 	asked.headers = buf_str(&lines);
-	if (!header || !peer_token_parse(STR("between us"), &asked, str_of(header), &claims, &err)) {
+	return header && peer_token_parse(SECRET, &asked, str_of(header), ret, &err);
+}
+
+static void sign_reply(struct http_request *request)
+{
+	char text[PEER_ANSWER_MAX + 1];
+	struct peer_claims claims;
+
+	if (!read_call(request, &claims))
+		return;
+	sign(http_request_header(request, PEER_HEADER), claims.receiver, text);
+	http_request_reply_header(request, PEER_ANSWER_HEADER, text);
+	peer_claims_fini(&claims);
+}
+
+static void say_who(struct http_request *request, struct http_response *response)
+{
+	struct peer_claims claims;
+
+	if (!read_call(request, &claims)) {
 		http_response_header(response, "X-User", "not a peer");
 		return;
 	}
@@ -154,6 +192,8 @@ static void on_owner(void *app, struct http_request *request)
 	struct http_response *response;
 
 	(void)app;
+	if (!str_is(path, "/unsigned"))
+		sign_reply(request);
 	if (str_is(path, "/echo")) {
 		http_request_collect(request, 2 * BIG, on_echo, NULL);
 		return;
@@ -187,16 +227,21 @@ enum act {
 	DIE,    /* the same, and then nobody is there */
 	MUTE,   /* it has the request and stays silent */
 	MISDIRECTED,
-	REFUSE,  /* it does not believe us */
-	USED,    /* it says that it had this call before */
-	HALF,    /* an answer that ends before its length */
-	ODD,     /* a status that is none */
-	ENDLESS, /* an answer of no length, without an end */
+	REFUSE,   /* it does not believe us */
+	USED,     /* it says that it had this call before */
+	HALF,     /* an answer that ends before its length */
+	ODD,      /* a status that is none */
+	ENDLESS,  /* an answer of no length, without an end */
+	UNSIGNED, /* 404, of somebody who does not know the secret */
+	ANOTHER,  /* 404, signed by another member, whose address it is */
 };
 
 struct heard {
 	char head[8192];
 	char body[64];
+	/* The line that proves who answers, and that of another member. */
+	char answer[sizeof(PEER_ANSWER_HEADER) + PEER_ANSWER_MAX + 8];
+	char other[sizeof(PEER_ANSWER_HEADER) + PEER_ANSWER_MAX + 8];
 	struct peer_claims claims;
 };
 
@@ -248,43 +293,71 @@ static void read_claims(struct heard *heard)
 	assert_null(strstr(heard->head, "X-Forwarded-For"));
 	assert_true(str_until(&line, ' ', &asked.method) && str_until(&line, ' ', &asked.target) &&
 		    str_until(&rest, '\r', &value));
-	assert_true(peer_token_parse(STR("between us"), &asked, value, &heard->claims, NULL));
+	AUTO_STR *text = str_dup(value);
+	char answer[PEER_ANSWER_MAX + 1];
+	assert_true(peer_token_parse(SECRET, &asked, value, &heard->claims, NULL));
+	sign(text, heard->claims.receiver, answer);
+	(void)snprintf(heard->answer, sizeof(heard->answer), PEER_ANSWER_HEADER ": %s\r\n", answer);
+	sign(text, "somebody else", answer);
+	(void)snprintf(heard->other, sizeof(heard->other), PEER_ANSWER_HEADER ": %s\r\n", answer);
+}
+
+static void say(int fd, const struct heard *heard, const char *status, const char *rest)
+{
+	char text[2048];
+
+	(void)snprintf(text, sizeof(text), "HTTP/1.1 %s\r\n%s%s", status, heard->answer, rest);
+	put(fd, text);
+}
+
+static void echo(int fd, const struct heard *heard)
+{
+	char rest[256];
+
+	(void)snprintf(rest, sizeof(rest), "Content-Length: %zu\r\n\r\n%s", strlen(heard->body), heard->body);
+	say(fd, heard, "201 Created", rest);
 }
 
 /* False: the connection is closed. */
-static bool act(struct member *member, int fd, enum act what, const char *body)
+static bool act(struct member *member, int fd, enum act what, const struct heard *heard)
 {
-	char text[256] = { 0 };
+	static const char zeros[256];
 
 	switch (what) {
 	case ANSWER:
-	case KEEP:
-		(void)snprintf(text, sizeof(text), "HTTP/1.1 201 Created\r\nContent-Length: %zu\r\n\r\n%s",
-			strlen(body), body);
-		(void)put_all(fd, text, strlen(text));
-		if (what == KEEP)
-			return true;
+		echo(fd, heard);
 		break;
+	case KEEP:
+		echo(fd, heard);
+		return true;
+	case UNSIGNED:
+		put(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno");
+		return true;
+	case ANOTHER:
+		put(fd, "HTTP/1.1 404 Not Found\r\n");
+		put(fd, heard->other);
+		put(fd, "Content-Length: 2\r\n\r\nno");
+		return true;
 	case MISDIRECTED:
-		put(fd, "HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n");
+		say(fd, heard, "421 Misdirected Request", "Content-Length: 0\r\n\r\n");
 		break;
 	case REFUSE:
-		put(fd, "HTTP/1.1 401 Unauthorized\r\n" PEER_REFUSED_HEADER ": " PEER_REFUSED
-			"\r\nContent-Length: 2\r\n\r\n{}");
+		say(fd, heard, "401 Unauthorized",
+			PEER_REFUSED_HEADER ": " PEER_REFUSED "\r\nContent-Length: 2\r\n\r\n{}");
 		return true;
 	case USED:
-		put(fd, "HTTP/1.1 401 Unauthorized\r\n" PEER_REFUSED_HEADER ": " PEER_USED
-			"\r\nContent-Length: 2\r\n\r\n{}");
+		say(fd, heard, "401 Unauthorized",
+			PEER_REFUSED_HEADER ": " PEER_USED "\r\nContent-Length: 2\r\n\r\n{}");
 		return true;
 	case HALF:
-		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\nbegin");
+		say(fd, heard, "200 OK", "Content-Length: 3000000\r\n\r\nbegin");
 		break;
 	case ODD:
-		put(fd, "HTTP/1.1 777 What\r\nContent-Length: 0\r\n\r\n");
+		say(fd, heard, "777 What", "Content-Length: 0\r\n\r\n");
 		return true;
 	case ENDLESS:
-		put(fd, "HTTP/1.1 200 OK\r\n\r\n");
-		while (put_all(fd, text, sizeof(text)))
+		say(fd, heard, "200 OK", "\r\n");
+		while (put_all(fd, zeros, sizeof(zeros)))
 			;
 		break;
 	case DIE:
@@ -318,7 +391,7 @@ static void *member_main(void *arg)
 			}
 			read_claims(heard);
 			member->heard_len++;
-			open = act(member, fd, member->acts[at++], heard->body);
+			open = act(member, fd, member->acts[at++], heard);
 		}
 		if (open && at == member->acts_len)
 			(void)close(fd);
@@ -445,7 +518,7 @@ static struct entry *setup(void)
 	uint16_t port = 0, dead_port = 0;
 	int fd;
 
-	failed = answered = 0;
+	failed = answered = strange = 0;
 	big = malloc(BIG);
 	for (size_t i = 0; i < BIG; i++)
 		big[i] = (char)(i * 7 + i / 251);
@@ -1014,6 +1087,79 @@ static void what_is_no_answer_is_none(void **state)
 	teardown_script(entry);
 }
 
+/* Somebody else has the member's address: what he says no client hears. */
+
+static void a_stranger_is_not_quoted(void **state)
+{
+	struct entry *entry = SCRIPT(UNSIGNED, ANOTHER);
+
+	(void)state;
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted", STR_NONE), 200);
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted", STR_NONE), 200);
+	assert_int_equal(strange, 2);
+	assert_int_equal(answered, 0);
+	teardown_script(entry);
+}
+
+static void a_change_that_a_stranger_had_may_have_been_done(void **state)
+{
+	struct entry *entry = SCRIPT(UNSIGNED, ANOTHER);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	expect_call(entry, 0, false);
+	expect_call(entry, 1, true);
+	expect_here(&result, true);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void a_proxy_that_failed_once_is_asked_again(void **state)
+{
+	struct entry *entry = SCRIPT(UNSIGNED, ANSWER);
+	struct http_result result;
+
+	(void)state;
+	change(entry, &result);
+	assert_int_equal(result.status, 201);
+	http_result_fini(&result);
+	teardown_script(entry);
+}
+
+static void a_stranger_of_isolated_storage_is_503(void **state)
+{
+	struct entry *entry = SCRIPT(UNSIGNED, UNSIGNED, UNSIGNED, UNSIGNED);
+	struct http_result result;
+
+	(void)state;
+	entry->snapshot.isolated = true;
+	change(entry, &result);
+	assert_int_equal(result.status, 503);
+	http_result_fini(&result);
+	assert_int_equal(ask_scripted(entry, "PATCH", "/x?scripted&held", STR("abc")), 503);
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted&held", STR_NONE), 503);
+	teardown_script(entry);
+}
+
+static void the_proof_goes_no_further(void **state)
+{
+	struct entry *entry = setup();
+	struct http_result result;
+	struct error err;
+
+	(void)state;
+	assert_true(ask(entry, (struct http_call_spec){ 0 }, "/other", &result, &err));
+	assert_int_equal(result.status, 404);
+	assert_null(http_headers_find(result.headers, PEER_ANSWER_HEADER));
+	http_result_fini(&result);
+	assert_true(ask(entry, (struct http_call_spec){ 0 }, "/unsigned", &result, &err));
+	assert_int_equal(result.status, 200);
+	assert_string_equal(buf_text(&result.body), "here");
+	http_result_fini(&result);
+	teardown(entry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1042,6 +1188,11 @@ int main(void)
 		cmocka_unit_test(what_nobody_else_can_serve_is_503),
 		cmocka_unit_test(a_cut_answer_is_never_whole),
 		cmocka_unit_test(what_is_no_answer_is_none),
+		cmocka_unit_test(a_stranger_is_not_quoted),
+		cmocka_unit_test(a_change_that_a_stranger_had_may_have_been_done),
+		cmocka_unit_test(a_proxy_that_failed_once_is_asked_again),
+		cmocka_unit_test(a_stranger_of_isolated_storage_is_503),
+		cmocka_unit_test(the_proof_goes_no_further),
 	};
 	int status;
 

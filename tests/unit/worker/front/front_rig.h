@@ -76,6 +76,11 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 	(void)id;
 	cluster->failures++;
 }
+void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err)
+{
+	(void)err;
+	cluster_peer_failed(cluster, id);
+}
 void cluster_peer_answered(struct cluster *cluster, struct str id)
 {
 	(void)cluster;
@@ -116,6 +121,11 @@ uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BY
 	memcpy(into, &cluster, sizeof(cluster));
 	return cluster->calls++;
 }
+int64_t cluster_clock_ahead_ms(const struct cluster *cluster)
+{
+	(void)cluster;
+	return -1500;
+}
 bool cluster_is_draining(const struct cluster *cluster)
 {
 	return cluster->draining;
@@ -153,9 +163,18 @@ static inline bool rig_peer(
 		.length = http_request_length(request) };
 	struct peer_claims claims;
 
+	AUTO_FINI(buf) answer = buf_limit(PEER_ANSWER_MAX);
+	struct peer_asked asked = {
+		.request = &signs, .header = str_of(header), .now = { clock_wall_ms(), clock_ms() }, .answer = &answer
+	};
+	bool admitted;
+
 	peer_signed_request(request, &lines);
 	signs.headers = buf_str(&lines);
-	if (!peer_guard_admit(guard, &signs, str_of(header), (struct peer_now){ clock_wall_ms(), clock_ms() }, &claims, err))
+	admitted = peer_guard_admit(guard, &asked, &claims, err);
+	if (answer.len)
+		http_request_reply_header(request, PEER_ANSWER_HEADER, buf_text(&answer));
+	if (!admitted)
 		return false;
 	*ret = identity_new_peer(&claims, NULL);
 	peer_claims_fini(&claims);
@@ -393,7 +412,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->cluster.state_age_ms = -1;
 	rig->cluster.complaints = complaints_new();
 	front->cluster = &rig->cluster;
-	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, clock_ms() - 1000);
+	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, (const uint8_t *)"process1", clock_ms() - 1000);
 	front->auth = (struct auth *)rig->cluster.guard; /* for auth_try() above */
 	front->refusals = front_refused_few();
 	front->challenges = front_refused_few();

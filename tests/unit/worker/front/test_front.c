@@ -813,6 +813,7 @@ static void health_tells_the_truth(void **state)
 	assert_int_equal(get(f, "/metrics"), 200);
 	expect_code(f, "\nzot_cluster_complaint{kind=\"name\"} 1\n");
 	expect_code(f, "\nzot_cluster_complaint{kind=\"history\"} 0\n");
+	expect_code(f, "\nzot_cluster_clock_offset_seconds -1.500\n");
 	complaint_end(f->rig->cluster.complaints, COMPLAINT_NAME);
 	f->rig->cluster.draining = true;
 	assert_int_equal(get(f, "/readyz"), 503);
