@@ -85,7 +85,7 @@ struct str  http_call_body(const struct http_call *call);              /* collec
 
 /* Blocking. body's limit bounds the answer. */
 struct http_result {
-	unsigned status;
+	unsigned status; /* also of an answer that was cut behind its head; 0: no head came */
 	struct http_headers *headers; /* owned */
 	struct buf body;
 };

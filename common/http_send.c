@@ -105,10 +105,10 @@ static void exchange_end(struct batch *batch, struct exchange *exchange, CURLcod
 	struct http_transfer *transfer = &exchange->transfer;
 	struct error err;
 	*exchange->ok = http_transfer_result(transfer, code, &err);
+	exchange->result->status = transfer->status;
 	if (*exchange->ok) {
 		http_headers_free(exchange->result->headers);
 		exchange->result->headers = TAKE(transfer->headers);
-		exchange->result->status = transfer->status;
 	} else if (!batch->failed) {
 		batch->failed = true;
 		batch->err = err;

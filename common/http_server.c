@@ -287,11 +287,17 @@ static void stop_listening(struct http_server *server)
 	server->listen_fd = -1;
 }
 
+void http_server_wind_down(struct http_server *server)
+{
+	loop_assert(server->loop);
+	server->winding_down = true;
+}
+
 void http_server_quiesce(struct http_server *server)
 {
 	loop_assert(server->loop);
 	stop_listening(server);
-	server->quiesced = true;
+	server->winding_down = server->quiesced = true;
 	for (LIST_EACH(node, &server->conns)) {
 		struct http_conn *conn = LIST_OF(struct http_conn, all, node);
 		if (!conn->request)

@@ -100,7 +100,12 @@ unsigned http_connections_fit(unsigned wanted);
 
 bool http_server_new(struct http_server **ret_server, struct loop *loop, const struct http_server_settings *settings,
 		     struct http_app app, struct error *err) MUST_CHECK;
-/* Takes no new connections; keep-alive connections close after their request. */
+/*
+ * The end, in two steps. Winding down: all is served as before, and each reply from now on is its connection's last, so that
+ * clients that are kept go elsewhere by themselves. Quiescing: takes no new connections, and
+ * closes those without a request.
+ */
+void http_server_wind_down(struct http_server *server);
 void http_server_quiesce(struct http_server *server);
 /* Ends every request that is left (their on_done runs), then the daemon. The loop is not running,
  * or this is its thread. */

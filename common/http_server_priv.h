@@ -57,7 +57,8 @@ struct http_server {
 	struct http_server_settings settings; /* defaults filled in; no TLS texts */
 	struct http_wire_tls *tls;            /* NULL: plain */
 	int64_t certificate_end_s;            /* of it; 0: plain */
-	bool asks_client, quiesced;
+	bool asks_client;
+	bool winding_down, quiesced; /* the second never without the first */
 	int listen_fd;
 	uint16_t port;
 	struct list conns;   /* by `all` */

@@ -143,7 +143,7 @@ static bool may_keep(const struct http_request *request)
 	const struct http_conn *conn = request->conn;
 	const struct http_framing *framing = &conn->framing;
 
-	if (!request->head || request->head->close || request->response->close || conn->server->quiesced)
+	if (!request->head || request->head->close || request->response->close || conn->server->winding_down)
 		return false;
 	if (framing->over)
 		return true;

@@ -399,8 +399,11 @@ bool http_transfer_result(struct http_transfer *transfer, CURLcode code, struct 
 	const char *reason = code == CURLE_OK    ? "no answer"
 			     : *transfer->reason ? transfer->reason
 						 : curl_easy_strerror(code);
-	return error_set(
-		err, code == CURLE_OK ? ERROR_INTERNAL : kind_of(transfer, code), NULL, "%s", reason);
+	(void)error_set(err, code == CURLE_OK ? ERROR_INTERNAL : kind_of(transfer, code), NULL, "%s", reason);
+	/* Addresses, which the text may name, are for the log. */
+	if (err)
+		err->sys = EREMOTEIO;
+	return false;
 }
 
 bool http_transfer_next_over(CURLM *multi, void **ret_owner, CURLcode *ret_code)

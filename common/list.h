@@ -31,6 +31,11 @@ static inline struct list *list_first(const struct list *head)
 	return head->next == head ? NULL : head->next;
 }
 
+static inline struct list *list_last(const struct list *head)
+{
+	return head->prev == head ? NULL : head->prev;
+}
+
 /* At the end. */
 static inline void list_push(struct list *head, struct list *node)
 {

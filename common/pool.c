@@ -35,7 +35,7 @@ struct background {
 
 struct pool {
 	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t has_jobs;
+	pthread_cond_t has_jobs, settled;
 	struct queue jobs;
 	size_t queue_max, running;
 	unsigned threads_len, threads_max, idle;
@@ -312,6 +312,8 @@ static void *thread_main(void *arg)
 		job_run(job);
 		pool_lock(pool);
 		pool->running--;
+		if (!pool->jobs.first && !pool->running)
+			CHECK(pthread_cond_broadcast(&pool->settled) == 0);
 	}
 	pool_unlock(pool);
 	return NULL;
@@ -333,6 +335,7 @@ bool pool_new(struct pool **ret_pool, unsigned threads, size_t queue_max, struct
 	AUTO(pool) *pool = xnew(struct pool);
 	CHECK(pthread_mutex_init(&pool->lock, NULL) == 0);
 	CHECK(pthread_cond_init(&pool->has_jobs, NULL) == 0);
+	CHECK(pthread_cond_init(&pool->settled, NULL) == 0);
 	queue_init(&pool->jobs);
 	background_init(&pool->background, threads);
 	pool->queue_max = queue_max;
@@ -350,6 +353,14 @@ bool pool_new(struct pool **ret_pool, unsigned threads, size_t queue_max, struct
 	return true;
 }
 
+void pool_settle(struct pool *pool)
+{
+	pool_lock(pool);
+	while (pool->jobs.first || pool->running)
+		CHECK(pthread_cond_wait(&pool->settled, &pool->lock) == 0);
+	pool_unlock(pool);
+}
+
 void pool_free(struct pool *pool)
 {
 	if (!pool)
@@ -363,6 +374,7 @@ void pool_free(struct pool *pool)
 	pool_unlock(pool);
 	background_fini(&pool->background);
 	(void)pthread_cond_destroy(&pool->has_jobs);
+	(void)pthread_cond_destroy(&pool->settled);
 	(void)pthread_mutex_destroy(&pool->lock);
 	free(pool->threads);
 	free(pool);

@@ -35,6 +35,8 @@ struct pool;
 typedef void pool_job_f(void *arg);
 
 bool pool_new(struct pool **ret_pool, unsigned threads, size_t queue_max, struct error *err) MUST_CHECK;
+/* Waits until no job is queued or runs, those that jobs push included; not for the background. Whoever else pushes has ended. */
+void pool_settle(struct pool *pool);
 /* Runs what is queued, background jobs first, joins the threads. */
 void pool_free(struct pool *pool);
 AUTO_DEFINE(pool)

@@ -7,10 +7,9 @@
 #include "common/log.h"
 #include "common/password.h"
 #include "leader/leader.h"
+#include "leader/made_password.h"
 #include "leader/peer_secret.h"
 #include "proto/entity_table.h"
-
-#define MADE_LEN 24
 
 struct cluster_settings first_start_cluster(const struct leader_settings *settings)
 {
@@ -39,22 +38,6 @@ static bool has_admin(const struct state *state)
 			return true;
 	}
 	return false;
-}
-
-/* Letters and digits that nobody takes for another. */
-static void make_password(char into[MADE_LEN + 1])
-{
-	static const char letters[] = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-	const size_t len = sizeof(letters) - 1;
-	size_t at = 0;
-
-	while (at < MADE_LEN) {
-		uint8_t byte;
-		random_bytes(&byte, 1);
-		if (byte < 256 / len * len)
-			into[at++] = letters[byte % len];
-	}
-	into[MADE_LEN] = '\0';
 }
 
 static bool make_admin(
@@ -130,11 +113,11 @@ bool first_start(struct leader *leader, struct error *err)
 	AUTO(entity) *admin = NULL;
 	AUTO(entity) *cluster = NULL;
 	AUTO(entity) *ring = NULL;
-	char made[MADE_LEN + 1] = "";
+	char made[MADE_PASSWORD_SIZE] = "";
 
 	if (!has_admin(state)) {
 		if (!settings->admin_password)
-			make_password(made);
+			made_password(made);
 		if (!make_admin(settings, settings->admin_password ? settings->admin_password : made, &admin,
 			    err))
 			return false;
@@ -151,7 +134,7 @@ bool first_start(struct leader *leader, struct error *err)
 	if (*made)
 		(void)fprintf(stderr,
 			"First admin: user \"%s\", password \"%s\" (shown this once; change it by PATCH "
-			"/api/user/%s)\n",
+			"/api/user/%s; when it is lost: zot-leader reset-admin)\n",
 			settings->admin_user, made, settings->admin_user);
 	if (admin)
 		log_info("admin.made", "user=%s", log_quote(str_of(settings->admin_user)));

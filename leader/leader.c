@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/supervisor.h"
 #include "common/tls_files.h"
 #include "leader/api.h"
 #include "leader/dump.h"
@@ -29,6 +30,7 @@
 #include "leader/members.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
+#include "leader/stored_entities.h"
 #include "leader/strangers.h"
 #include "leader/sweep.h"
 
@@ -46,8 +48,8 @@ struct leader_process {
 	struct tls_files tls_files;
 	int signals;
 	uint16_t port;
-	struct loop_timer finish;
-	int64_t finish_by_ms;
+	struct loop_timer drain, finish, watchdog;
+	int64_t finish_by_ms; /* 0: not yet */
 };
 
 /* State. */
@@ -177,28 +179,6 @@ void leader_try_settle_locked(struct leader *leader)
 
 /* Loading. */
 
-struct loading {
-	struct entity **at;
-	size_t len, room;
-};
-
-static bool load_entity(void *arg, struct entity *entity)
-{
-	struct loading *loading = arg;
-
-	if (loading->len == loading->room) {
-		size_t room = loading->room ? loading->room * 2 : 256;
-		struct entity **wider = xnew_array(struct entity *, room);
-		for (size_t i = 0; i < loading->len; i++)
-			wider[i] = loading->at[i];
-		free(loading->at);
-		loading->at = wider;
-		loading->room = room;
-	}
-	loading->at[loading->len++] = entity_ref(entity);
-	return true;
-}
-
 static bool load_pair(void *arg, const struct ledger_pair *pair)
 {
 	state_log_load_pair(arg, pair->revision, pair->digest);
@@ -217,20 +197,17 @@ static bool put_newest_pair(struct leader *leader, struct error *err)
 
 static bool load_entities(struct leader *leader, struct error *err)
 {
-	struct loading loading = { 0 };
-	struct ledger_loaded loaded;
+	AUTO_FINI(stored_entities) stored = { 0 };
 	bool ok = ledger_load_pairs(leader->ledger, load_pair, leader->log, err) &&
-		  ledger_load_entities(leader->ledger, load_entity, &loading, &loaded, err);
+		  stored_entities_read(&stored, leader->ledger, err);
 
 	if (ok) {
-		const struct state_loaded state = { loaded.history, loaded.revision, loaded.forgotten };
+		const struct state_loaded state = { stored.loaded.history, stored.loaded.revision,
+			stored.loaded.forgotten };
 
-		state_log_load(leader->log, loading.at, loading.len, &state);
+		state_log_load(leader->log, stored.at, stored.len, &state);
 		ok = put_newest_pair(leader, err);
 	}
-	for (size_t i = 0; i < loading.len; i++)
-		entity_free(loading.at[i]);
-	free(loading.at);
 	return ok;
 }
 
@@ -341,7 +318,7 @@ static bool open_server(struct leader_process *process, struct error *err)
 	tls = tls_files_view(&process->tls_files);
 	if (!http_listen(leader->settings->address, process->port, false, &settings.listen_fd, &process->port,
 		    err))
-		return error_add(err, "listen on %s port %u", leader->settings->address, process->port);
+		return false;
 	return http_server_new(&leader->server, leader->loop, &settings, api_app(leader), err);
 }
 
@@ -369,7 +346,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->feed = feed_new(leader);
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);
-	if (!first_start(leader, err) || !open_server(process, err))
+	/* A password is shown by who has the port, so that it is the one that is asked. */
+	if (!open_server(process, err) || !first_start(leader, err))
 		return false;
 	dump_changed(leader->dump);
 	return true;
@@ -389,28 +367,70 @@ static void on_finish(void *arg)
 		loop_stop(leader->loop);
 }
 
-static void on_signal(void *arg, uint32_t events)
+/* Who was told to go elsewhere has had the time for it. */
+static void on_drained(void *arg)
 {
 	struct leader_process *process = arg;
 	struct leader *leader = &process->leader;
-	struct signalfd_siginfo info;
 
 	loop_assert(leader->loop);
-	(void)events;
-	if (read(process->signals, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (leader->stopping) {
-		loop_stop(leader->loop);
-		return;
-	}
-	log_info("leader.stopping", "signal=%u", info.ssi_signo);
-	leader->stopping = true;
+	loop_timer_stop(leader->loop, &process->drain);
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
 	sweep_stop(leader->sweep);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
+}
+
+static void announce(struct leader_process *process, int64_t delay_ms)
+{
+	struct leader *leader = &process->leader;
+
+	leader->stopping = true;
+	supervisor_tell("STOPPING=1");
+	http_server_wind_down(leader->server);
+	if (delay_ms)
+		loop_timer_start(leader->loop, &process->drain, delay_ms, on_drained, process);
+	else
+		on_drained(process);
+}
+
+/* The first announces the end, one that comes then is in a hurry, one more ends all. SIGINT is typed by a person. */
+static void on_signal(void *arg, uint32_t events)
+{
+	struct leader_process *process = arg;
+	struct leader *leader = &process->leader;
+	struct signalfd_siginfo info;
+	int64_t delay_ms;
+
+	loop_assert(leader->loop);
+	(void)events;
+	if (read(process->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (process->finish_by_ms) {
+		loop_stop(leader->loop);
+		return;
+	}
+	if (leader->stopping) {
+		on_drained(process);
+		return;
+	}
+	delay_ms = info.ssi_signo == SIGTERM ? leader->settings->drain_delay_ms : 0;
+	log_info("leader.stopping", "signal=%u delay_ms=%" PRId64, info.ssi_signo, delay_ms);
+	announce(process, delay_ms);
+}
+
+/* From the loop that serves: one that does not turn says nothing. */
+static void on_watchdog(void *arg)
+{
+	struct leader_process *process = arg;
+	struct leader *leader = &process->leader;
+
+	loop_assert(leader->loop);
+	supervisor_tell("WATCHDOG=1");
+	loop_timer_start(
+		leader->loop, &process->watchdog, supervisor_watchdog_ms() / 4 + 1, on_watchdog, process);
 }
 
 static bool block_signals(struct leader_process *process, struct error *err)
@@ -478,11 +498,14 @@ static bool serve(struct leader_process *process, struct error *err)
 		return false;
 	sweep_start(leader->sweep);
 	AUTO(state) *state = leader_state(leader);
+	if (supervisor_watchdog_ms())
+		on_watchdog(process);
 	log_info("leader.ready",
 		"port=%u name=%s data=%s cluster=%s generation=%" PRIu64 " revision=%" PRIu64 " ms=%" PRId64,
 		process->port, log_quote(str_of(leader->settings->name)),
 		log_quote(str_of(leader->settings->data)), state_history(state)->cluster,
 		state_history(state)->generation, state_revision(state), clock_ms() - leader->started_ms);
+	supervisor_tell("READY=1");
 	loop_run(leader->loop);
 	settle_at_end(leader);
 	log_info("leader.stopped", "ms=%" PRId64, clock_ms() - leader->started_ms);

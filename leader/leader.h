@@ -75,7 +75,7 @@ struct leader {
 	char id[17];               /* of this process, random */
 	struct local local;        /* local.h: opens the backup to a command on this machine */
 	int64_t started_ms;
-	bool stopping;             /* own loop */
+	bool stopping;             /* own loop: /readyz says so, all is still served */
 };
 
 /* Thread  any. The newest state; a reference. */

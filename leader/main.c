@@ -10,6 +10,7 @@
 #include "common/undumpable.h"
 #include "leader/backup.h"
 #include "leader/leader.h"
+#include "leader/reset_admin.h"
 #include "leader/restore.h"
 #include "leader/verify.h"
 
@@ -111,6 +112,17 @@ static const struct command_option restore_options[] = {
 	SETTINGS_OPTION,
 };
 
+static int reset_named(const struct leader_settings *settings, const struct command_call *call)
+{
+	(void)call;
+	return reset_admin(settings);
+}
+
+static int reset(const struct command_call *call)
+{
+	return with_settings(call->argument, reset_named, call);
+}
+
 #define FILE_ARGUMENT "config.json"
 static const struct command rows[] = {
 	{ "serve", FILE_ARGUMENT, "run until SIGTERM; without a file, by environment variables alone",
@@ -124,6 +136,8 @@ static const struct command rows[] = {
 		.options_len = sizeof(restore_options) / sizeof(restore_options[0]) },
 	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
 		.run = verify },
+	{ "reset-admin", FILE_ARGUMENT,
+		"with the leader stopped: give ZOT_ADMIN_USER a new password and print it", .run = reset },
 };
 
 static const struct command_table commands = { .program = "zot-leader",

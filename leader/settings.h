@@ -14,6 +14,7 @@ struct leader_settings {
 	const char *data;                 /* folder of the SQLite file */
 	const char *admin_user, *admin_password;
 	const char *tls_cert, *tls_key;   /* paths */
+	int64_t drain_delay_ms;
 	int mode;                         /* LEADER_MODE_... */
 	int64_t compression;              /* -1..9 */
 	const char *name, *instance_number, *host, *client_id, *client_secret;

@@ -18,6 +18,7 @@ struct worker_settings {
 	const char *realm;
 	const char *tls_cert, *tls_key, *tls_ca;     /* paths */
 	int64_t read_timeout_ms, write_timeout_ms;   /* without progress */
+	int64_t drain_delay_ms;                      /* leave.h */
 	int64_t rate_limit;
 	const struct json *rate_limit_methods_node;
 	struct setting_list rate_limit_methods;

@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/supervisor.h"
 #include "proto/state_token.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/peer_guard.h"
@@ -32,6 +33,7 @@
 #include "worker/front/front.h"
 #include "worker/front/front_refused.h"
 #include "worker/housework.h"
+#include "worker/leave.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
 #include "worker/settings_cluster.h"
@@ -42,12 +44,7 @@
 
 #define LOOPS_MAX      256
 #define POOL_QUEUE_MAX 10000
-/* An orderly stop: how long the leaders have to publish a ring without us, and requests to end. */
-#define DRAIN_MS  3000
-#define FINISH_MS 30000
-#define LEAVE_MS  5000
-
-#define DATA_WAIT_MS 2000 /* for a process that ends just now */
+#define DATA_WAIT_MS   2000 /* for a process that ends just now */
 
 #define DAY_MS      86400000
 #define HEAD_MAX_MS 10000u /* for a request's head, at most */
@@ -55,6 +52,8 @@
 #define RELOAD_EVERY_MS 1000
 
 #define BEAT_EVERY_MS 1000
+
+#define BUCKET_WAIT_MS 9000 /* a call to it fails after S3_SOON_MS; some requests make two */
 
 struct worker_process {
 	struct worker worker; /* first */
@@ -287,6 +286,7 @@ static void tell_front(struct worker *worker)
 	front->peer_key = s->peer_key;
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
 	front->data = s->data;
+	front->wait_ms = s->s3_bucket ? BUCKET_WAIT_MS : 0;
 	front->stale_after_ms = s->stale_after_ms;
 	front->ready_when_stale = s->ready_when_stale;
 }
@@ -394,7 +394,7 @@ static bool listen_all(struct worker_process *process, int *fds, struct error *e
 	process->port = (uint16_t)s->port;
 	for (unsigned i = 0; i < process->worker.front.loops_len; i++)
 		if (!http_listen(s->address, process->port, true, &fds[i], &process->port, err))
-			return error_add(err, "listen on %s port %u", s->address, process->port);
+			return false;
 	return true;
 }
 
@@ -415,12 +415,22 @@ static void start_threads(struct worker_process *process)
 	}
 }
 
+/* The first loop speaks for all: who watches us hears nothing as soon as one of them does not turn. */
+static void tell_supervisor(const struct front_loop *own)
+{
+	int64_t watchdog_ms = supervisor_watchdog_ms();
+
+	if (watchdog_ms && loop_index(own->loop) == 0 && front_loops_turn(own->front, watchdog_ms / 2))
+		supervisor_tell("WATCHDOG=1");
+}
+
 /* For /livez: whoever has to sees when we stop turning. */
 static void on_beat(void *arg)
 {
 	struct front_loop *own = arg;
 
 	__atomic_store_n(&own->beat_ms, clock_ms(), __ATOMIC_RELAXED);
+	tell_supervisor(own);
 	front_refused_tell(own->front);
 	loop_timer_start(own->loop, &own->beat, BEAT_EVERY_MS, on_beat, own);
 }
@@ -458,22 +468,6 @@ static bool open_process(struct worker_process *process, struct error *err)
 
 /* The end. */
 
-static void post_all(struct worker *worker, loop_post_f *fn)
-{
-	for (unsigned i = 0; i < worker->front.loops_len; i++)
-		loop_post(worker->front.loops[i].loop, fn, &worker->front.loops[i]);
-}
-
-static void do_drain(void *arg)
-{
-	cluster_drain(((struct front_loop *)arg)->front->cluster);
-}
-
-static void do_leave(void *arg)
-{
-	cluster_leave(((struct front_loop *)arg)->front->cluster);
-}
-
 static void do_stop(void *arg)
 {
 	struct front_loop *own = arg;
@@ -484,75 +478,42 @@ static void do_stop(void *arg)
 	loop_stop(own->loop);
 }
 
-static void do_quiesce(void *arg)
-{
-	http_server_quiesce(((struct front_loop *)arg)->server);
-}
-
-/* One that ends us; SIGHUP is obeyed by the way. */
-static bool signal_came(const struct worker_process *process, int within_ms)
+/* One that ends us, or 0; SIGHUP is obeyed by the way. */
+static int signal_came(const struct worker_process *process, int within_ms)
 {
 	struct signalfd_siginfo info;
 
 	if (!file_wait_readable(process->signals, within_ms) ||
 		read(process->signals, &info, sizeof(info)) != sizeof(info))
-		return false;
+		return 0;
 	if (info.ssi_signo != SIGHUP)
-		return true;
+		return (int)info.ssi_signo;
 	reload_all(process->reload);
-	return false;
+	return 0;
 }
 
-static bool is_out_of_ring(struct worker *worker)
+static bool hurry(void *arg, int within_ms)
 {
-	AUTO(snapshot) *snapshot = cluster_snapshot(worker->front.cluster);
-	const struct ring_member *me;
-
-	if (worker->settings->mode != MODE_WORKER || snapshot->self == RING_NOBODY)
-		return true;
-	me = ring_at(snapshot->ring, (size_t)snapshot->self);
-	return !me->active || !cluster_lease_left_ms(worker->front.cluster);
+	return signal_came(arg, within_ms) != 0;
 }
 
-static bool is_idle(struct worker *worker)
+static int await_end(struct worker_process *process)
 {
-	return front_open_requests(&worker->front) == 0;
+	int number;
+
+	while (!(number = signal_came(process, RELOAD_EVERY_MS)))
+		reload_changed(process->reload);
+	return number;
 }
 
-static bool has_left(struct worker *worker)
-{
-	return cluster_has_left(worker->front.cluster);
-}
-
-/* Until it is so, the time is over, or a second signal says that somebody is in a hurry. */
-static bool wait_until(
-	struct worker_process *process, bool (*is_so)(struct worker *worker), int64_t within_ms)
-{
-	int64_t end = clock_ms() + within_ms;
-
-	while (!is_so(&process->worker)) {
-		if (clock_ms() >= end)
-			return true;
-		if (signal_came(process, 20))
-			return false;
-	}
-	return true;
-}
-
-static void stop_orderly(struct worker_process *process)
+static void stop_loops(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
 
-	log_info("worker.draining", "name=%s", log_quote(str_of(cluster_self(worker->front.cluster))));
-	chores_stop(worker->front.chores);
-	loop_post(worker->front.loops[0].loop, do_drain, &worker->front.loops[0]);
-	if (!wait_until(process, is_out_of_ring, DRAIN_MS))
-		return;
-	post_all(worker, do_quiesce);
-	if (!wait_until(process, is_idle, FINISH_MS))
-		return;
-	loop_post(worker->front.loops[0].loop, do_leave, &worker->front.loops[0]);
-	(void)wait_until(process, has_left, LEAVE_MS);
+	for (unsigned i = 0; i < process->threads_len; i++)
+		loop_post(worker->front.loops[i].loop, do_stop, &worker->front.loops[i]);
+	for (unsigned i = 0; i < process->threads_len; i++)
+		(void)pthread_join(process->threads[i], NULL);
 }
 
 static void close_process(struct worker_process *process)
@@ -560,13 +521,13 @@ static void close_process(struct worker_process *process)
 	struct worker *worker = &process->worker;
 
 	chores_stop(worker->front.chores);
-	if (process->threads_len)
-		post_all(worker, do_stop);
-	for (unsigned i = 0; i < process->threads_len; i++)
-		(void)pthread_join(process->threads[i], NULL);
+	stop_loops(process);
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		http_server_free(worker->front.loops[i].server);
 	chores_await_end(worker->front.chores);
+	/* Jobs of requests that were answered long ago may still wait for a store. */
+	if (worker->pool)
+		pool_settle(worker->pool);
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	/* What the pool posted at last runs here, on nobody's thread. */
@@ -669,9 +630,9 @@ int worker_run(const struct worker_settings *settings)
 			log_quote(str_of(cluster_self(worker->front.cluster))),
 			log_quote(str_of(store_place(worker->store))), worker->front.loops_len,
 			clock_ms() - worker->front.started_ms);
-		while (!signal_came(process, RELOAD_EVERY_MS))
-			reload_changed(process->reload);
-		stop_orderly(process);
+		supervisor_tell("READY=1");
+		leave_orderly(&(struct leave){
+			.worker = worker, .signal = await_end(process), .hurry = hurry, .arg = process });
 		log_info("worker.stopped", "ms=%" PRId64, clock_ms() - worker->front.started_ms);
 		status = 0;
 	}

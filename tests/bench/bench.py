@@ -82,7 +82,7 @@ class Server:
 
     def stop(self):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 15)
+            os.killpg(self.process.pid, 2)  # ours drain after a 15
         try:
             self.process.wait(15)
         except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ import tempfile
 
 import requests
 
-from program import Program
+from program import Program, without_drain
 from registry import free_port
 
 SECRET = "a secret of the workers only"
@@ -32,6 +32,7 @@ class Leader(Program):
             "PATH": os.environ["PATH"], "PORT": str(self.port), "ZOT_LEADER_ADDRESS": "127.0.0.1", "CLUSTER_MODE": "leader",
             "ZOT_LEADER_DATA": str(self.folder / "data"), "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password,
             "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "ZOT_LOG_LEVEL": "debug",
+            **without_drain(self.program),
             **{k: str(v) for k, v in environment.items()}}
         self.session = requests.Session()
         self.session.trust_env = False

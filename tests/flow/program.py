@@ -2,6 +2,7 @@
 """A real program in a folder of its own; what a worker and a leader have in common. The programs are taken from
 $ZOT_BUILD (a CMake build folder). Whatever a test leaves running is ended.
 """
+import functools
 import os
 import pathlib
 import shutil
@@ -13,6 +14,12 @@ import requests
 from registry import await_true
 
 BUILD = pathlib.Path(os.environ.get("ZOT_BUILD", pathlib.Path(__file__).parents[2] / "build/asan"))
+
+
+@functools.cache
+def without_drain(program):
+    """What is stopped ends at once. A build of a version before knows no such variable, and does not need it."""
+    return {"ZOT_DRAIN_DELAY": "0"} if b"ZOT_DRAIN_DELAY" in (BUILD / program).read_bytes() else {}
 
 
 class Program:

@@ -12,7 +12,7 @@ import tempfile
 
 import requests
 
-from program import BUILD, Program
+from program import BUILD, Program, without_drain
 from registry import CLUSTER_SECRET, MANIFEST, await_true, digest, free_port, image
 
 __all__ = ["BUILD", "CLUSTER_SECRET", "MANIFEST", "Worker", "await_true", "digest", "free_port", "image"]
@@ -31,7 +31,7 @@ class Worker(Program):
         self.environment = {
             "PATH": os.environ["PATH"], "PORT": str(self.port), "ZOT_WORKER_ADDRESS": "127.0.0.1",
             "ZOT_STORAGE_ROOT": str(self.folder / "store"), "ZOT_WORKER_DATA": str(self.folder / "data"),
-            "ZOT_LOG_LEVEL": "debug", **{k: str(v) for k, v in environment.items()}}
+            "ZOT_LOG_LEVEL": "debug", **without_drain(self.program), **{k: str(v) for k, v in environment.items()}}
         if config is not None:
             for name in ("PORT", "ZOT_WORKER_ADDRESS", "ZOT_STORAGE_ROOT"):
                 del self.environment[name]

@@ -8,10 +8,12 @@ store: "fs" (a folder that all share), "moto" or "radosgw" (real S3 servers, see
 from $ZOT_BUILD (a CMake build folder, default build/release). Whatever was started is ended, also after a failure.
 """
 import contextlib
+import csv
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import uuid
@@ -30,7 +32,7 @@ class Process:
 
     def __init__(self, cluster, name, command, port, environment):
         self.cluster, self.name, self.command, self.port = cluster, name, command, port
-        self.environment = {"PATH": os.environ["PATH"], **{k: str(v) for k, v in environment.items()}}
+        self.environment = {"PATH": os.environ["PATH"], "ZOT_DRAIN_DELAY": "0", **{k: str(v) for k, v in environment.items()}}
         self.url = f"{cluster.scheme}://127.0.0.1:{port}"
         self.log = cluster.folder / f"{name}.log"
         self.process = None
@@ -159,9 +161,17 @@ class Cluster:
         servers = "\n".join(f"    server {w.name} 127.0.0.1:{w.port} check inter 500ms" for w in self.workers)
         kept = [line for line in template.splitlines() if not line.strip().startswith(("server ", "bind "))]
         text = "\n".join(kept).replace("frontend registry", f"frontend registry\n    bind 127.0.0.1:{port}")
+        text = text.replace("global\n", f"global\n    stats socket {self.folder}/haproxy.stats\n")
         (self.folder / "haproxy.cfg").write_text(text + "\n" + servers + "\n")
         haproxy = self.add(Process(self, "haproxy", ["haproxy", "-db", "-f", str(self.folder / "haproxy.cfg")], port, {}))
         return haproxy.start()
+
+    def is_up_at_haproxy(self, worker):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.folder / "haproxy.stats"))
+            s.sendall(b"show stat\n")
+            rows = csv.DictReader(s.makefile().read().lstrip("# ").splitlines())
+            return next(row["status"] for row in rows if row["svname"] == worker.name) == "UP"
 
     # The leader.
 

@@ -27,7 +27,9 @@
 #include "worker/storage/store.h"
 
 #define NO_STATE_RETRY_S 5
-#define FRONT_MAGIC      MAGIC('F', 'R', 'N', 'T')
+/* A member that hangs is given up before (peer.h). */
+#define FORWARD_WAIT_MS 60000
+#define FRONT_MAGIC     MAGIC('F', 'R', 'N', 'T')
 
 static const struct front_step {
 	const char *name;
@@ -138,9 +140,22 @@ static enum route_found find_route(struct front_call *call, unsigned *ret_allowe
 	return pages_find(call, ret_allowed);
 }
 
+/* A store that is asked over a network may be away: the client hears so soon. An upload takes as long as it takes. */
+static void limit_wait(struct front_call *call)
+{
+	const struct route *row = call->oci.ask.route.row;
+	unsigned ms = call->loop->front->wait_ms;
+
+	if (ms && row->flags & OCI_API && row->place != OCI_PLACE_HOLDER &&
+		row->what != OCI_OPERATION_upload_start)
+		http_request_wait_limit(call->oci.request, ms);
+}
+
 static enum front_turn routed(struct front_call *call)
 {
 	struct error err;
+
+	limit_wait(call);
 
 	if (!is_own_site(call, &err)) {
 		reply_error(call, &err);
@@ -180,6 +195,13 @@ enum front_turn front_route(struct front_call *call)
 
 /* Place. */
 
+/* An upload takes several requests: it begins where it can be finished. */
+static bool begins_while_we_leave(const struct front_call *call)
+{
+	return call->oci.ask.route.row->what == OCI_OPERATION_upload_start &&
+	       cluster_is_draining(call->loop->front->cluster);
+}
+
 static struct place_found find_place(const struct front_call *call)
 {
 	const struct oci_ask *ask = &call->oci.ask;
@@ -187,7 +209,7 @@ static struct place_found find_place(const struct front_call *call)
 
 	switch ((enum oci_place)ask->route.row->place) {
 	case OCI_PLACE_RECEIVER:
-		if (!ask->snapshot->isolated)
+		if (!ask->snapshot->isolated && !begins_while_we_leave(call))
 			break;
 		return cluster_place(cluster, ask->snapshot, name_str(&ask->route.name));
 	case OCI_PLACE_OWNER:
@@ -382,6 +404,8 @@ enum front_turn front_forward(struct front_call *call)
 	counter_add(&call->loop->counters.proxied_total, 1);
 	if (at == OCI_OPERATION_upload_put || at == OCI_OPERATION_upload_start)
 		http_request_wait_limit(call->oci.request, UPLOAD_FINISH_WAIT_MS);
+	else
+		http_request_wait_limit(call->oci.request, FORWARD_WAIT_MS);
 	call->peer = peer_forward_start(&forward);
 	return FRONT_WAIT;
 }
@@ -607,6 +631,16 @@ uint64_t front_open_requests(const struct front *front)
 	for (unsigned i = 0; i < front->loops_len; i++)
 		begun += counter_get(&front->loops[i].counters.http_begun_total);
 	return begun > ended ? begun - ended : 0;
+}
+
+bool front_loops_turn(const struct front *front, int64_t within_ms)
+{
+	int64_t now = clock_ms();
+
+	for (unsigned i = 0; i < front->loops_len; i++)
+		if (now - __atomic_load_n(&front->loops[i].beat_ms, __ATOMIC_RELAXED) > within_ms)
+			return false;
+	return true;
 }
 
 struct http_app front_app(struct front_loop *loop)

@@ -70,6 +70,7 @@ struct front {
 	const char *peer_ca, *peer_cert, *peer_key;
 	const char *metrics_path;      /* NULL: there are no metrics */
 	const char *data;              /* a folder that /readyz looks at, or NULL */
+	unsigned wait_ms;              /* for an answer that needs the store, but for uploads; 0: as the server has it */
 	int64_t stale_after_ms;        /* a state that is older is told by /readyz */
 	bool ready_when_stale;
 	bool writes_refused;           /* several workers on a store without conditional writes */
@@ -81,3 +82,5 @@ struct front {
 struct http_app front_app(struct front_loop *loop);
 /* Begun and not ended. Thread  any. */
 uint64_t front_open_requests(const struct front *front);
+/* Each loop has turned within this time. Thread  any. */
+bool front_loops_turn(const struct front *front, int64_t within_ms);

@@ -35,8 +35,10 @@ static void on_head(void *arg, struct http_call *transfer)
 	struct blob_fetch *fetch = own(arg);
 
 	fetch->answered = is_answer(http_call_status(transfer));
-	if (fetch->answered)
-		fetch->events.on_head(fetch->events.arg, transfer);
+	if (!fetch->answered)
+		return;
+	loop_timer_stop(fetch->call->loop, &fetch->late);
+	fetch->events.on_head(fetch->events.arg, transfer);
 }
 
 static bool is_worth_a_retry(unsigned status, const struct error *err)
@@ -63,6 +65,7 @@ static void on_done(void *arg, struct http_call *transfer, const struct error *e
 		pause_then_send(fetch);
 		return;
 	}
+	loop_timer_stop(fetch->call->loop, &fetch->late);
 	if (!fetch->answered && !err) {
 		(void)error_set(&unusable, ERROR_UNAVAILABLE, NULL, "status %u", status);
 		err = &unusable;
@@ -77,6 +80,18 @@ static bool add_range(const struct blob_fetch *fetch, struct blob_source *source
 	if (!source->headers)
 		source->headers = http_headers_new();
 	return http_headers_add(source->headers, STR("Range"), str_of(fetch->range));
+}
+
+static void on_late(void *arg)
+{
+	struct blob_fetch *fetch = own(arg);
+	struct error err;
+
+	loop_timer_stop(fetch->call->loop, &fetch->timer);
+	if (fetch->transfer)
+		http_call_cancel(TAKE(fetch->transfer));
+	(void)error_set(&err, ERROR_TIMEOUT, NULL, "no answer for %d ms", BLOB_HEAD_MS);
+	fetch->events.on_done(fetch->events.arg, &err);
 }
 
 static void send_request(struct blob_fetch *fetch)
@@ -100,8 +115,10 @@ static void send_request(struct blob_fetch *fetch)
 			(struct http_call_events){ .arg = fetch, .on_head = on_head, .on_done = on_done });
 	}
 	blob_source_fini(&source);
-	if (!ok)
-		fetch->events.on_done(fetch->events.arg, &err);
+	if (ok)
+		return;
+	loop_timer_stop(fetch->call->loop, &fetch->late);
+	fetch->events.on_done(fetch->events.arg, &err);
 }
 
 void blob_fetch_start(
@@ -111,6 +128,7 @@ void blob_fetch_start(
 	CHECK(!fetch->transfer);
 	*fetch = (struct blob_fetch){ .magic = FETCH_MAGIC, .call = call, .events = events };
 	CHECK(str_copy(str_of(range), fetch->range, sizeof(fetch->range)));
+	loop_timer_start(call->loop, &fetch->late, BLOB_HEAD_MS, on_late, fetch);
 	send_request(fetch);
 }
 
@@ -119,6 +137,7 @@ void blob_fetch_stop(struct blob_fetch *fetch)
 	if (!fetch->magic)
 		return;
 	loop_timer_stop(fetch->call->loop, &fetch->timer);
+	loop_timer_stop(fetch->call->loop, &fetch->late);
 	if (fetch->transfer)
 		http_call_cancel(TAKE(fetch->transfer));
 	fetch->magic = 0;

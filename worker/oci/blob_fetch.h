@@ -3,7 +3,8 @@
  * blob_fetch - a GET of a blob, or of a part of it, from a store that is asked over HTTP.
  *
  * Until its head has come it may be asked again: an overloaded store gets BLOB_FETCH_TRIES requests, with
- * growing pauses, each signed anew, since signatures age.
+ * growing pauses, each signed anew, since signatures age. One that does not come within BLOB_HEAD_MS is not
+ * waited for.
  *
  * Life    embedded in its owner, which the request owns; zeroed memory is one that was never started.
  * Thread  the request's loop.
@@ -17,6 +18,7 @@ struct oci_call;
 struct http_call;
 
 #define BLOB_FETCH_TRIES 4
+#define BLOB_HEAD_MS     6000
 
 struct blob_fetch_events {
 	void *arg;
@@ -32,7 +34,7 @@ struct blob_fetch {
 	struct oci_call *call;
 	struct blob_fetch_events events;
 	struct http_call *transfer;
-	struct loop_timer timer;
+	struct loop_timer timer, late;
 	unsigned tries;
 	bool answered;
 	char range[BLOB_RANGE_SIZE]; /* "": the whole blob */

@@ -64,9 +64,8 @@ static void reply_unavailable(struct pull *pull, const char *text)
 {
 	struct error err;
 
-	(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "the object store does not deliver: %s", text);
-	log_warn("blob.pull", "name=%s error=%s", pull->call->ask.route.name.text,
-		log_quote(str_of(err.text)));
+	log_warn("blob.pull", "name=%s error=%s", pull->call->ask.route.name.text, log_quote(str_of(text)));
+	(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "the object store does not deliver");
 	reply(pull, oci_reply_error(&err));
 }
 

@@ -57,7 +57,7 @@ struct registry_settings {
 };
 /* Thread  main. */
 struct registry *registry_new(const struct registry_settings *settings);
-/* Waits for changes under way, folds what we changed. Before the pool ends; the rest, after it has. NULL is fine. */
+/* Waits for changes under way, folds what we changed. Before the pool ends, when nobody's jobs are left there; the rest, after it has. NULL is fine. */
 void registry_stop(struct registry *registry);
 void registry_free(struct registry *registry);
 AUTO_DEFINE(registry)

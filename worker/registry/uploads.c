@@ -31,6 +31,8 @@ struct uploads {
 	struct list empty, filled;
 	struct upload_owners *owners;
 	size_t files; /* sessions with bytes */
+	size_t held;
+	bool closed;
 	uint64_t refused, evicted;
 };
 
@@ -117,6 +119,7 @@ static void hold_locked(struct upload *upload)
 {
 	lock_assert(&upload->uploads->lock);
 	upload->held = true;
+	upload->uploads->held++;
 	list_drop(&upload->by_age);
 	list_drop(&upload->of_owner);
 }
@@ -157,6 +160,8 @@ static bool may_open_locked(struct uploads *uploads, struct str owner, struct er
 	const struct upload_owner *known = upload_owners_find(uploads->owners, owner);
 
 	lock_assert(&uploads->lock);
+	if (uploads->closed)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "this worker is being stopped");
 	return !known || known->sessions < uploads->bounds.sessions_each ||
 	       error_set(err, ERROR_BUSY, "TOOMANYREQUESTS",
 		       "%zu uploads of this client are under way, as many as one client may have",
@@ -183,6 +188,7 @@ static bool add_locked(struct uploads *uploads, struct str owner, struct upload 
 		return false;
 	}
 	upload->owner = upload_owners_join(uploads->owners, owner);
+	uploads->held++;
 	CHECK(!map_put(uploads->sessions, str_of(upload->id.text), upload));
 	return true;
 }
@@ -286,6 +292,7 @@ void upload_release(struct upload *upload)
 	lock_take(&uploads->lock);
 	CHECK(upload->held);
 	upload->held = false;
+	uploads->held--;
 	over = upload->cancelled;
 	if (over)
 		drop_locked(upload);
@@ -302,6 +309,7 @@ void upload_end(struct upload *upload)
 
 	lock_take(&uploads->lock);
 	CHECK(upload->held);
+	uploads->held--;
 	drop_locked(upload);
 	lock_drop(&uploads->lock);
 	upload_free(upload);
@@ -485,4 +493,31 @@ void uploads_expire(struct uploads *uploads, int64_t now_ms)
 			upload->size);
 		upload_free(upload);
 	}
+}
+
+/* ---- the end ---- */
+
+void uploads_close(struct uploads *uploads)
+{
+	lock_take(&uploads->lock);
+	uploads->closed = true;
+	lock_drop(&uploads->lock);
+}
+
+static bool was_touched_locked(const struct list *row, int64_t since_ms)
+{
+	const struct upload *newest = LIST_OF(struct upload, by_age, list_last(row));
+
+	return newest && newest->touched_ms >= since_ms;
+}
+
+bool uploads_are_moving(struct uploads *uploads, int64_t since_ms)
+{
+	bool moving;
+
+	lock_take(&uploads->lock);
+	moving = uploads->held || was_touched_locked(&uploads->empty, since_ms) ||
+		 was_touched_locked(&uploads->filled, since_ms);
+	lock_drop(&uploads->lock);
+	return moving;
 }

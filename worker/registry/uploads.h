@@ -78,7 +78,7 @@ void uploads_free(struct uploads *uploads);
 AUTO_DEFINE(uploads)
 
 /* A new session, held by the caller. owner: whose it is (upload_owners.h). ERROR_BUSY when there are too many, TOOMANYREQUESTS when this
- * owner has too many. */
+ * owner has too many, ERROR_UNAVAILABLE after uploads_close(). */
 bool uploads_open(struct uploads *uploads, struct str owner, struct str name, enum hash_kind alg, struct upload **ret,
 	struct error *err) MUST_CHECK;
 /* BLOB_UPLOAD_UNKNOWN; BLOB_UPLOAD_INVALID while another request holds it. */
@@ -94,6 +94,11 @@ void upload_release(struct upload *upload);
 void upload_end(struct upload *upload);
 /* By the holder, on the pool: into the file, not into the hasher. ERROR_FULL; ERROR_BUSY and TOOMANYREQUESTS: over the owner's share. */
 bool upload_append(struct upload *upload, const void *bytes, size_t len, struct error *err) MUST_CHECK;
+
+/* No more are begun here: UNAVAILABLE. Those that are open go on. */
+void uploads_close(struct uploads *uploads);
+/* A request has a session now, or one had it since then (clock_ms()): its client is not through with it. */
+bool uploads_are_moving(struct uploads *uploads, int64_t since_ms);
 
 struct uploads_stats {
 	size_t open, empty, owners;

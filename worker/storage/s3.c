@@ -49,8 +49,10 @@ static bool take_body(struct http_result *result, struct buf *into, const char *
 {
 	size_t max = into->max;
 
-	if (result->body.len > max)
-		return error_set(err, ERROR_TOO_LARGE, NULL, "S3 object %s is over %zu bytes", key, max);
+	if (result->body.len > max) {
+		(void)error_set(err, ERROR_TOO_LARGE, NULL, "S3 object %s is over %zu bytes", key, max);
+		return s3_client_hide(err);
+	}
 	buf_fini(into);
 	*into = result->body;
 	into->max = max;
@@ -209,6 +211,7 @@ static bool put_whole_file(struct s3_store *s3, const char *key, const struct di
 		.length = len,
 		.has_body = true,
 		.body_hash = hash,
+		.patient = true,
 	};
 
 	if (digest->alg == HASH_SHA256)
@@ -258,6 +261,7 @@ static bool copy(
 		.key = to,
 		.headers = { { "x-amz-copy-source", buf_text(&origin) } },
 		.has_body = true,
+		.patient = true,
 		.late_error = true,
 		.stall_ms = S3_LATE_STALL_MS,
 	};

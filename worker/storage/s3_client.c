@@ -50,6 +50,7 @@ bool s3_client_init(struct s3_client *client, const struct store_s3_settings *se
 	client->backoff_max_ms = BACKOFF_MAX_MS;
 	client->give_up_ms = GIVE_UP_MS;
 	client->stall_ms = STALL_MS;
+	client->soon_ms = S3_SOON_MS;
 	client->wait_max_ms = WAIT_MAX_MS;
 	return true;
 }
@@ -103,10 +104,22 @@ static unsigned total_ms(const struct s3_call *call, unsigned stall_ms)
 	return ms < INT_MAX ? (unsigned)ms : INT_MAX;
 }
 
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+static unsigned stall_of(const struct s3_client *client, const struct s3_call *call)
+{
+	if (call->stall_ms)
+		return call->stall_ms;
+	return call->patient ? client->stall_ms : least(client->stall_ms, client->soon_ms);
+}
+
 static struct http_call_spec spec_of(
 	const struct s3_client *client, const struct s3_call *call, const struct s3_request *request)
 {
-	unsigned stall_ms = call->stall_ms ? call->stall_ms : client->stall_ms;
+	unsigned stall_ms = stall_of(client, call);
 
 	return (struct http_call_spec){
 		.method = call->method,
@@ -170,9 +183,11 @@ bool s3_client_prepare(
 	/* What ends by the store's clock must not begin in its future. */
 	int64_t wall_s = s3_clock_now_s(&client->clock) - (call->until_s ? BEFORE_S : 0);
 
-	if (call->until_s && call->until_s <= wall_s)
-		return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s: the time for it is over",
+	if (call->until_s && call->until_s <= wall_s) {
+		(void)error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s: the time for it is over",
 			call->method, call->key);
+		return s3_client_hide(err);
+	}
 	s3_endpoint_path(&client->endpoint, call->key, &path);
 	buf_puts(&url, client->endpoint.origin);
 	buf_add(&url, buf_str(&path));
@@ -206,8 +221,11 @@ int64_t s3_client_date(const struct http_result *result)
 void s3_client_heard(
 	struct s3_client *client, const struct s3_request *request, const struct http_result *result)
 {
-	int64_t date = s3_client_date(result);
+	int64_t date = s3_client_date(result), since_ms;
 
+	if (s3_outage_answered(&client->outage, &since_ms))
+		log_warn(
+			"s3.back", "endpoint=%s ms=%" PRId64, client->endpoint.origin, clock_ms() - since_ms);
 	if (s3_client_is_transient(result))
 		atomic_fetch_add(&client->errors, 1);
 	if (!date)
@@ -238,21 +256,37 @@ static bool is_skewed(const struct http_result *result, int64_t signed_s)
 	return !code.len || str_is(buf_str(&code), "RequestTimeTooSkewed");
 }
 
+/* One that begins to answer is not away, however that ends. */
+static void see_outage(
+	struct s3_client *client, int64_t begun_ms, const struct http_result *result, const struct error *why)
+{
+	if (!result->status && s3_client_is_broken(why) &&
+		s3_outage_silent(&client->outage, begun_ms, clock_ms()))
+		log_error("s3.away",
+			"endpoint=%s error=%s what=\"who needs the store gets 503 until it answers\"",
+			client->endpoint.origin, log_quote(str_of(why->text)));
+}
+
 static bool send_now(struct s3_client *client, const struct s3_call *call, struct http_result *result,
 	bool *ret_skewed, struct error *err)
 {
+	int64_t begun_ms = clock_ms();
 	struct s3_request request;
+	struct error failure;
 	bool ok;
 
 	http_result_init(result, call->answer_max ? call->answer_max : S3_ANSWER_MAX);
 	if (!s3_client_prepare(client, call, &request, err))
 		return false;
-	ok = http_send(&request.spec, result, err);
+	ok = http_send(&request.spec, result, &failure);
 	if (ok) {
 		s3_client_heard(client, &request, result);
 		*ret_skewed = is_skewed(result, request.signed_s);
 	} else {
 		s3_client_heard_nothing(client);
+		see_outage(client, begun_ms, result, &failure);
+		if (err)
+			*err = failure;
 	}
 	s3_request_fini(&request);
 	if (ok && call->late_error && result->status == 200 && s3_xml_is(buf_str(&result->body), "Error"))
@@ -273,35 +307,72 @@ bool s3_client_try(
 	return send_now(client, call, result, &skewed, err);
 }
 
-bool s3_client_send(
+bool s3_client_should_end(const struct s3_client *client, bool patient, int64_t begun_ms)
+{
+	int64_t now = clock_ms();
+
+	if (patient)
+		return now - begun_ms >= client->give_up_ms;
+	return now - begun_ms >= least(client->give_up_ms, client->soon_ms) ||
+	       s3_outage_is_on(&client->outage, now);
+}
+
+bool s3_client_refuse_away(
+	const struct s3_client *client, const char *method, const char *key, struct error *err)
+{
+	(void)error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s at %s: it has not answered for a while",
+		method, key ? key : "bucket", client->endpoint.origin);
+	return s3_client_hide(err);
+}
+
+/* The last attempt got no answer. */
+static bool fail(const struct s3_client *client, const struct s3_call *call, const struct error *last,
+	struct error *err)
+{
+	if (!err)
+		return false;
+	*err = *last;
+	/* More than an answer to that can be, or no HTTP. */
+	if (s3_client_is_broken(last) || last->kind == ERROR_INVALID ||
+		(last->kind == ERROR_TOO_LARGE && !call->answer_max))
+		err->kind = ERROR_UNAVAILABLE;
+	(void)error_add(err, "S3 %s %s at %s", call->method, call->key ? call->key : "bucket",
+		client->endpoint.origin);
+	return s3_client_hide(err);
+}
+
+static bool send_attempts(
 	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
 {
 	unsigned attempts = call->attempts ? call->attempts : client->attempts;
-	int64_t start = clock_ms();
+	int64_t begun_ms = clock_ms();
 	struct error last;
 
 	for (unsigned attempt = 1;; attempt++) {
 		bool answered = s3_client_try(client, call, result, &last);
+		bool is_last = attempt >= attempts || s3_client_should_end(client, call->patient, begun_ms);
 
 		if (answered && !s3_client_is_transient(result))
 			return true;
-		if (!answered && !s3_client_is_broken(&last)) {
-			/* More than an answer to that can be, or no HTTP. */
-			if ((last.kind == ERROR_TOO_LARGE && !call->answer_max) || last.kind == ERROR_INVALID)
-				last.kind = ERROR_UNAVAILABLE;
-			if (err)
-				*err = last;
-			return error_add(err, "S3 %s %s", call->method, call->key ? call->key : "bucket");
-		}
-		if (attempt >= attempts || clock_ms() - start >= client->give_up_ms) {
-			if (answered)
-				return s3_client_error(client, call, result, err);
-			return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s at %s: %s", call->method,
-				call->key ? call->key : "bucket", client->endpoint.origin, last.text);
-		}
+		if (answered && is_last)
+			return s3_client_error(client, call, result, err);
+		if (!answered && (is_last || !s3_client_is_broken(&last)))
+			return fail(client, call, &last, err);
 		http_result_fini(result);
 		s3_client_pause(client, attempt);
 	}
+}
+
+bool s3_client_send(
+	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
+{
+	bool counted = false, ok;
+
+	if (!call->patient && !s3_outage_enter(&client->outage, clock_ms(), &counted))
+		return s3_client_refuse_away(client, call->method, call->key, err);
+	ok = send_attempts(client, call, result, err);
+	s3_outage_leave(&client->outage, counted);
+	return ok;
 }
 
 /* ---- another attempt? ---- */
@@ -429,7 +500,11 @@ bool s3_client_error(const struct s3_client *client, const struct s3_call *call,
 		call->key ? call->key : client->endpoint.bucket, client->endpoint.origin, result->status,
 		code.len ? " " : "", buf_text(&code), message.len ? ": " : "", buf_text(&message),
 		hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
-	/* Names of buckets and keys are for the log. */
+	return s3_client_hide(err);
+}
+
+bool s3_client_hide(struct error *err)
+{
 	if (err)
 		err->sys = EREMOTEIO;
 	return false;

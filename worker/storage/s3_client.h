@@ -9,6 +9,9 @@
  * are tried again, with exponential backoff and full jitter; so only what may be done twice is sent
  * by s3_client_send().
  *
+ * A call whose client waits fails after S3_SOON_MS without an answer, and often at once while the store is away (s3_outage.h); one
+ * that is `patient` goes on for a minute.
+ *
  * Each answer teaches the store's clock (s3_clock.h), which requests are signed with. One that is refused because ours is
  * off is signed once more.
  *
@@ -25,9 +28,11 @@
 #include "common/http_client.h"
 #include "worker/storage/s3_clock.h"
 #include "worker/storage/s3_endpoint.h"
+#include "worker/storage/s3_outage.h"
 #include "worker/storage/s3_sign.h"
 
 #define S3_ANSWER_MAX (64 * 1024)
+#define S3_SOON_MS    6000
 
 struct s3_client {
 	struct s3_endpoint endpoint;
@@ -36,10 +41,12 @@ struct s3_client {
 	bool insecure;
 	unsigned attempts; /* at least 1 */
 	unsigned backoff_ms, backoff_max_ms;
-	unsigned give_up_ms; /* no new attempt so long after the first */
-	unsigned stall_ms;
+	unsigned give_up_ms; /* no new attempt so long after the first, where it is patient; else after soon_ms */
+	unsigned stall_ms;   /* without a byte, where it is patient; else soon_ms */
+	unsigned soon_ms;
 	unsigned wait_max_ms; /* the longest pause between two questions whether the store's clock is there yet */
 	struct s3_clock clock;
+	struct s3_outage outage;
 	atomic_uint_least64_t requests;
 	atomic_uint_least64_t errors; /* of these: no answer, or one that says "later" */
 };
@@ -64,10 +71,11 @@ struct s3_call {
 	const char *body_hash; /* hex sha256; NULL: computed from `body` */
 	bool has_body;
 	bool fresh;        /* see http_call_spec */
+	bool patient;      /* it may take long, and be sent again for long */
 	bool late_error;   /* a 200 may carry an <Error>: it is then given the status 500 */
 	size_t answer_max; /* 0 = S3_ANSWER_MAX */
 	unsigned attempts; /* 0 = the client's */
-	unsigned stall_ms; /* 0 = the client's */
+	unsigned stall_ms; /* 0 = as patient as it is */
 	int64_t until_s;   /* signed in the URL, and refused by the store from then on, by its own clock; 0: in the headers */
 };
 
@@ -98,6 +106,13 @@ bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct
 /* May another attempt help? After an answer, and after an error of http_send(). */
 bool s3_client_is_transient(const struct http_result *result);
 bool s3_client_is_broken(const struct error *err);
+/* No new attempt so long after the first, or now: a client waits, and the store is away. */
+bool s3_client_should_end(const struct s3_client *client, bool patient, int64_t begun_ms);
+/* What was not even sent, since the store is away. Returns false. */
+bool s3_client_refuse_away(
+	const struct s3_client *client, const char *method, const char *key, struct error *err);
+/* Returns false. Buckets, keys and servers, which the text names, are for the log: the client gets the kind's own words. */
+bool s3_client_hide(struct error *err);
 /* Waits. */
 void s3_client_sleep(int64_t ms);
 /* Waits before attempt number `attempt` (from 1). */

@@ -94,9 +94,11 @@ static bool create(struct upload *upload, struct error *err)
 	struct s3_client *client = &upload->s3->client;
 	AUTO_FINI(http_result) result = { 0 };
 	AUTO_FINI(buf) id = buf_limit(UPLOAD_ID_MAX);
-	struct s3_call call = {
-		.method = "POST", .key = upload->key, .query = STR("uploads="), .has_body = true
-	};
+	struct s3_call call = { .method = "POST",
+		.key = upload->key,
+		.query = STR("uploads="),
+		.has_body = true,
+		.patient = true };
 
 	if (!s3_client_send(client, &call, &result, err) || !s3_client_expect_ok(client, &call, &result, err))
 		return false;
@@ -147,6 +149,7 @@ static bool part_prepare(struct upload *upload, struct part *part, struct error 
 		.key = upload->key,
 		.query = str_from(part->query, (size_t)query_len),
 		.has_body = true,
+		.patient = true,
 	};
 	if (upload->copy_source) {
 		snprintf(part->range, sizeof part->range, "bytes=%" PRIu64 "-%" PRIu64, offset,
@@ -324,6 +327,7 @@ static bool complete(struct upload *upload, struct error *err)
 		.query = buf_str(&query),
 		.headers = { { "Content-Type", "application/xml" } },
 		.body = buf_str(&list),
+		.patient = true,
 		.late_error = true,
 		.stall_ms = S3_LATE_STALL_MS,
 	};

@@ -168,8 +168,9 @@ static bool fail(const struct change *change, const struct s3_call *call, const 
 {
 	if (answered)
 		return s3_client_error(&change->s3->client, call, result, err);
-	return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 PUT %s at %s: %s", change->key,
+	(void)error_set(err, ERROR_UNAVAILABLE, NULL, "S3 PUT %s at %s: %s", change->key,
 		change->s3->client.endpoint.origin, broken->text);
+	return s3_client_hide(err);
 }
 
 enum turn { TURN_DONE, TURN_AGAIN };
@@ -229,7 +230,7 @@ static enum store_step make_attempts(struct change *change, struct store_version
 	enum store_step step = STORE_FAILED;
 
 	for (unsigned n = 1;; n++) {
-		bool last_one = n >= client->attempts || clock_ms() - start >= client->give_up_ms;
+		bool last_one = n >= client->attempts || s3_client_should_end(client, false, start);
 
 		if (take_turn(change, last_one, &step, version, err) == TURN_DONE)
 			return step;
@@ -247,12 +248,18 @@ enum store_step s3_put_if(struct store *store, const char *key, struct str bytes
 	struct store_version version = { .text = "" };
 	struct error failure = { 0 };
 	enum store_step step;
+	bool counted;
 	uint8_t hash[HASH_MAX];
 
+	if (!s3_outage_enter(&s3->client.outage, clock_ms(), &counted)) {
+		(void)s3_client_refuse_away(&s3->client, "PUT", key, err);
+		return STORE_FAILED;
+	}
 	change.quoting = atomic_load(&s3->quoting) == S3_QUOTED ? S3_QUOTED : S3_UNQUOTED;
 	hash_bytes(HASH_SHA256, bytes.at, bytes.len, hash);
 	str_hex(hash, 32, change.hash);
 	step = make_attempts(&change, &version, &failure);
+	s3_outage_leave(&s3->client.outage, counted);
 	if (step == STORE_OK && ret_version)
 		*ret_version = version;
 	if (step != STORE_FAILED)

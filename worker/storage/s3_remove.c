@@ -40,6 +40,7 @@ static bool is_over(const struct removal *removal, struct error *err)
 		return false;
 	(void)error_set(err, ERROR_UNAVAILABLE, NULL,
 		"S3 DELETE %s: the time in which it may be removed is over", removal->key);
+	(void)s3_client_hide(err);
 	return true;
 }
 
@@ -65,6 +66,7 @@ static void explain(struct removal *removal, const struct s3_call *call, const s
 			removal->client->endpoint.origin, result->status, buf_text(&code), removal->key);
 	else
 		(void)s3_client_error(removal->client, call, result, &removal->last);
+	(void)s3_client_hide(&removal->last);
 }
 
 /* True: another one may help. */
@@ -130,10 +132,11 @@ static bool ask(struct removal *removal, bool *ret_removed, struct error *err)
 	*ret_removed = removal->done;
 	if (removal->done)
 		return true;
-	if (s3_client_expect_ok(removal->client, &call, &result, &head))
+	if (s3_client_expect_ok(removal->client, &call, &result, &head)) {
 		(void)error_set(err, ERROR_UNAVAILABLE, NULL, "S3 DELETE %s: not removed in time: %s",
 			removal->key, removal->last.text);
-	else if (head.kind == ERROR_UNKNOWN)
+		(void)s3_client_hide(err);
+	} else if (head.kind == ERROR_UNKNOWN)
 		*ret_removed = true;
 	else if (err)
 		*err = head;
@@ -158,8 +161,9 @@ static bool await_end(struct removal *removal, struct error *err)
 			return removed;
 		wait_ms = (left_s(removal) + SLACK_S + 1) * 1000;
 	}
-	return error_set(err, ERROR_UNAVAILABLE, NULL, "S3 DELETE %s: unknown whether it was removed: %s",
+	(void)error_set(err, ERROR_UNAVAILABLE, NULL, "S3 DELETE %s: unknown whether it was removed: %s",
 		removal->key, removal->last.text);
+	return s3_client_hide(err);
 }
 
 bool s3_remove(struct store *store, const char *key, int64_t until_s, struct error *err)

@@ -853,6 +853,37 @@ static void test_quiesce_lets_requests_end(void **state)
 	(void)close(busy);
 }
 
+static void wind_down(void *arg)
+{
+	struct app *app = arg;
+	http_server_wind_down(app->rig.server);
+	atomic_fetch_add(&app->answered_n, 1);
+}
+
+/* Served as before, on old connections and new ones, each for the last time. */
+static void test_winding_down_ends_connections_with_their_reply(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	int kept = dial(app->rig.port), fresh;
+	put(kept, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(kept, &reply);
+	assert_null(reply_header(&reply, "Connection"));
+	loop_post(app->rig.loop, wind_down, app);
+	await(&app->answered_n, 1);
+	fresh = dial(app->rig.port);
+	put(fresh, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(fresh, &reply);
+	assert_string_equal(reply_header(&reply, "Connection"), "close");
+	assert_true(is_closed(fresh));
+	put(kept, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_hello(kept, &reply);
+	assert_string_equal(reply_header(&reply, "Connection"), "close");
+	assert_true(is_closed(kept));
+	(void)close(kept);
+	(void)close(fresh);
+}
+
 static void test_stop_with_requests_in_flight(void **state)
 {
 	struct app *app = *state;
@@ -1228,6 +1259,7 @@ int main(void)
 			test_a_full_server_knows_clients_behind_a_proxy, set_up_few, tear_down),
 		cmocka_unit_test(test_turns_go_round_the_addresses),
 		TEST(quiesce_lets_requests_end),
+		TEST(winding_down_ends_connections_with_their_reply),
 		TEST(stop_with_requests_in_flight),
 		TEST(a_large_pull_takes_no_memory),
 		TEST(a_large_push_takes_no_memory),

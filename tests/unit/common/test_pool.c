@@ -362,6 +362,27 @@ static void test_free_runs_the_background_and_what_it_pushes(void **state)
 	assert_int_equal(atomic_load(&pusher.done), 200 * 6);
 }
 
+static void push_slowly(void *arg)
+{
+	struct pusher *pusher = arg;
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	(void)nanosleep(&pause, NULL);
+	pool_push(pusher->pool, count_one, pusher);
+	count_one(arg);
+}
+
+static void test_settled_when_all_has_run(void **state)
+{
+	(void)state;
+	struct pusher pusher = { .pool = new_pool(3, 1000) };
+	pool_settle(pusher.pool);
+	for (int i = 0; i < 100; i++)
+		assert_true(pool_submit(pusher.pool, push_slowly, &pusher));
+	pool_settle(pusher.pool);
+	assert_int_equal(atomic_load(&pusher.done), 200);
+	pool_free(pusher.pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_one_that_gives_way_goes_on_behind_the_others),
 		cmocka_unit_test(test_many_give_way_to_each_other),
 		cmocka_unit_test(test_free_runs_the_background_and_what_it_pushes),
+		cmocka_unit_test(test_settled_when_all_has_run),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

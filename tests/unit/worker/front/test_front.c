@@ -789,7 +789,10 @@ static void health_tells_the_truth(void **state)
 	f->rig->own.beat_ms = clock_ms() - 11000;
 	assert_int_equal(get(f, "/livez"), 503);
 	expect_code(f, "loop 0 has not turned for 11");
+	assert_false(front_loops_turn(&f->rig->front, 10000));
+	assert_true(front_loops_turn(&f->rig->front, 60000));
 	f->rig->own.beat_ms = clock_ms();
+	assert_true(front_loops_turn(&f->rig->front, 10000));
 	assert_int_equal(get(f, "/livez"), 200);
 	assert_int_equal(get(f, "/readyz"), 200);
 	expect_code(f, "storage: ok\nspool: ok\ndata: ok\n");
@@ -881,6 +884,43 @@ static void shared_storage_serves_through_any(void **state)
 	assert_int_equal(ask(one, "PATCH", "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef-bm9uZQ",
 				 STR("abc"), NULL),
 		404);
+	(void)snprintf(one->rig->folder, sizeof(one->rig->folder), "%s", two->rig->folder);
+	http_result_fini(&one->got);
+	front_rig_close(one->rig, false);
+	free(one);
+	(void)teardown((void *[]){ two });
+}
+
+/* It takes several requests, of which only the first may come before we are gone. */
+static void an_upload_begins_where_it_can_end(void **state)
+{
+	struct fixture *two = fixture_of(&(struct front_rig_settings){ .self = "two" });
+	struct fixture *one =
+		fixture_of(&(struct front_rig_settings){ .self = "one", .folder = two->rig->folder });
+	struct ring_member dead = dead_member();
+	struct front *front = &one->rig->front;
+
+	(void)state;
+	one->rig->cluster.place = (struct place_found){ PLACE_PEER, &two->rig->member };
+	assert_int_equal(ask(one, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
+	assert_int_equal(uploads_stats(front->registry->uploads).open, 1);
+	one->rig->cluster.draining = true;
+	assert_int_equal(ask(one, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
+	assert_int_equal(uploads_stats(front->registry->uploads).open, 1);
+	assert_int_equal(uploads_stats(two->rig->front.registry->uploads).open, 1);
+	assert_int_equal(ask(one, "PATCH", keep_location(one), STR("abc"), NULL), 202);
+	/* The others go as well. */
+	two->rig->cluster.draining = true;
+	two->rig->cluster.place = (struct place_found){ PLACE_PEER, &one->rig->member };
+	assert_int_equal(ask(one, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
+	assert_int_equal(uploads_stats(two->rig->front.registry->uploads).open, 2);
+	one->rig->cluster.place = (struct place_found){ PLACE_PEER, &dead };
+	assert_int_equal(ask(one, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 202);
+	assert_int_equal(uploads_stats(front->registry->uploads).open, 2);
+	uploads_close(front->registry->uploads);
+	assert_int_equal(ask(one, "POST", "/v2/a/blobs/uploads/", STR_NONE, NULL), 503);
+	expect_header(one, "Retry-After", "1");
+	expect_code(one, "UNAVAILABLE");
 	(void)snprintf(one->rig->folder, sizeof(one->rig->folder), "%s", two->rig->folder);
 	http_result_fini(&one->got);
 	front_rig_close(one->rig, false);
@@ -1116,6 +1156,7 @@ int main(void)
 		WITH(quota_is_asked),
 		WITH(health_tells_the_truth),
 		cmocka_unit_test(shared_storage_serves_through_any),
+		cmocka_unit_test(an_upload_begins_where_it_can_end),
 		cmocka_unit_test(isolated_storage_names_who_is_missing),
 		WITH(held_refusals_are_bounded),
 		WITH(a_forged_hop_is_nothing),

@@ -359,6 +359,32 @@ static void files_are_shared_too(void **state)
 	uploads_free(uploads);
 }
 
+static void those_that_are_open_go_on_when_no_more_are_begun(void **state)
+{
+	struct uploads *uploads = *state;
+	struct upload *upload;
+	struct upload_id id;
+	struct error err;
+	int64_t begin = clock_ms();
+
+	assert_false(uploads_are_moving(uploads, begin));
+	upload = open_one(uploads, &id);
+	assert_true(uploads_are_moving(uploads, INT64_MAX)); /* it is held */
+	upload_release(upload);
+	uploads_close(uploads);
+	assert_false(uploads_open(uploads, STR("me"), STR("a"), HASH_SHA256, &upload, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_true(uploads_are_moving(uploads, begin));
+	assert_false(uploads_are_moving(uploads, clock_ms() + 1));
+	assert_true(uploads_acquire(uploads, STR("a"), &id, &upload, &err));
+	fill(upload, 5);
+	upload_release(upload);
+	assert_true(uploads_are_moving(uploads, begin));
+	assert_true(uploads_acquire(uploads, STR("a"), &id, &upload, &err));
+	upload_end(upload);
+	assert_false(uploads_are_moving(uploads, begin));
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -376,6 +402,7 @@ int main(void)
 		WITH(of_who_holds_most_goes_first_when_it_is_full),
 		WITH(who_is_at_work_keeps_its_bytes),
 		WITH(files_are_shared_too),
+		WITH(those_that_are_open_go_on_when_no_more_are_begun),
 	};
 	int failed;
 
