@@ -3,7 +3,7 @@
  * leave - the orderly end of a worker, so that no client notices it.
  *
  *   announced   /readyz says "draining" with 503, the leader takes us out of the ring, each reply is its connection's last; all is
- *               still served, an upload that begins goes to another member where the storage is shared. For ZOT_DRAIN_DELAY
+ *               still served, an upload that begins goes to another member where the storage is shared. For CLUSTER_DRAIN_DELAY
  *               after SIGTERM; for nothing after SIGINT, which a person has typed
  *   uploads     those that clients are in the middle of go on, new ones are refused; only where there was a delay
  *   requests    nobody can connect any more; what is under way ends

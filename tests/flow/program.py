@@ -19,7 +19,7 @@ BUILD = pathlib.Path(os.environ.get("ZOT_BUILD", pathlib.Path(__file__).parents[
 @functools.cache
 def without_drain(program):
     """What is stopped ends at once. A build of a version before knows no such variable, and does not need it."""
-    return {"ZOT_DRAIN_DELAY": "0"} if b"ZOT_DRAIN_DELAY" in (BUILD / program).read_bytes() else {}
+    return {"CLUSTER_DRAIN_DELAY": "0"} if b"CLUSTER_DRAIN_DELAY" in (BUILD / program).read_bytes() else {}
 
 
 class Program:

@@ -56,7 +56,7 @@ def on_a_kept_connection(connection, path):
 
 
 def test_a_worker_that_drains_serves_all_and_keeps_no_connection():
-    with Worker(ZOT_DRAIN_DELAY=LONG) as worker:
+    with Worker(CLUSTER_DRAIN_DELAY=LONG) as worker:
         worker.push("a/b", "v1")
         kept = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
         assert on_a_kept_connection(kept, "/v2/a/b/tags/list") == (200, None)
@@ -74,7 +74,7 @@ def test_a_worker_that_drains_serves_all_and_keeps_no_connection():
 
 def test_a_client_in_the_middle_of_a_push_ends_it():
     layer = b"of several requests"
-    with Worker(ZOT_DRAIN_DELAY=LONG) as worker:
+    with Worker(CLUSTER_DRAIN_DELAY=LONG) as worker:
         place = worker.start_upload("a/b")
         half = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
         half.putrequest("PATCH", place)
@@ -90,13 +90,13 @@ def test_a_client_in_the_middle_of_a_push_ends_it():
         assert half.getresponse().status == 202
         assert worker.call("PUT", place, params={"digest": digest(layer)}).status_code == 201
         assert worker.process.wait(60) == 0
-        worker.environment["ZOT_DRAIN_DELAY"] = "0"
+        worker.environment["CLUSTER_DRAIN_DELAY"] = "0"
         worker.start()
         assert worker.call("GET", f"/v2/a/b/blobs/{digest(layer)}").content == layer
 
 
 def test_an_upload_that_nobody_goes_on_with_is_not_waited_for_for_ever():
-    with Worker(ZOT_DRAIN_DELAY="1ms") as worker:
+    with Worker(CLUSTER_DRAIN_DELAY="1ms") as worker:
         worker.start_upload("a/b")
         ends(worker, signal.SIGTERM)
 
@@ -104,7 +104,7 @@ def test_an_upload_that_nobody_goes_on_with_is_not_waited_for_for_ever():
 @pytest.mark.parametrize("kind", [Worker, Leader])
 def test_a_third_signal_ends_all(kind):
     """And the second only the delay: an upload is waited for, in a leader nothing."""
-    with kind(ZOT_DRAIN_DELAY=LONG) as process:
+    with kind(CLUSTER_DRAIN_DELAY=LONG) as process:
         drain(process)
         if kind is Worker:
             process.start_upload("a/b")
@@ -113,12 +113,12 @@ def test_a_third_signal_ends_all(kind):
 
 @pytest.mark.parametrize("kind", [Worker, Leader])
 def test_a_person_who_types_control_c_does_not_wait(kind):
-    with kind(ZOT_DRAIN_DELAY=LONG) as process:
+    with kind(CLUSTER_DRAIN_DELAY=LONG) as process:
         ends(process, signal.SIGINT)
 
 
 def test_a_leader_that_drains_serves_all():
-    with Leader(ZOT_DRAIN_DELAY=LONG) as leader:
+    with Leader(CLUSTER_DRAIN_DELAY=LONG) as leader:
         worker = FakeWorker(leader, "one")
         assert worker.push().status_code == 200
         drain(leader)
@@ -128,13 +128,13 @@ def test_a_leader_that_drains_serves_all():
         assert leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"}).status_code == 201
         assert worker.state().status_code == 200
         ends(leader, signal.SIGTERM)
-        leader.environment["ZOT_DRAIN_DELAY"] = "0"
+        leader.environment["CLUSTER_DRAIN_DELAY"] = "0"
         leader.start()
         assert leader.admin("GET", "/api/user/ann").status_code == 200
 
 
 def test_a_led_worker_that_drains_leaves_the_ring_first():
-    with Leader() as leader, Worker(ZOT_DRAIN_DELAY=LONG, CLUSTER_MODE="worker", CLUSTER_LEADER_URL=leader.url, CLUSTER_LEADER_CLIENT_ID="workers",
+    with Leader() as leader, Worker(CLUSTER_DRAIN_DELAY=LONG, CLUSTER_MODE="worker", CLUSTER_LEADER_URL=leader.url, CLUSTER_LEADER_CLIENT_ID="workers",
                                     CLUSTER_LEADER_CLIENT_SECRET=leader.environment["CLUSTER_LEADER_CLIENT_SECRET"],
                                     CLUSTER_WORKER_NAME="one") as worker:
         def in_ring():
@@ -151,7 +151,7 @@ def test_a_led_worker_that_drains_leaves_the_ring_first():
 @pytest.mark.parametrize("kind", [Worker, Leader])
 def test_a_service_manager_hears_of_begin_and_end(kind, tmp_path, manager):
     """And in between, again and again, that what serves turns."""
-    with kind(ZOT_DRAIN_DELAY=LONG, NOTIFY_SOCKET=tmp_path / "notify", WATCHDOG_USEC=4_000_000) as process:
+    with kind(CLUSTER_DRAIN_DELAY=LONG, NOTIFY_SOCKET=tmp_path / "notify", WATCHDOG_USEC=4_000_000) as process:
         heard(manager, "READY=1")
         for _ in range(3):
             assert manager.recv(4096) == b"WATCHDOG=1"

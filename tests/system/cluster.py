@@ -32,7 +32,7 @@ class Process:
 
     def __init__(self, cluster, name, command, port, environment):
         self.cluster, self.name, self.command, self.port = cluster, name, command, port
-        self.environment = {"PATH": os.environ["PATH"], "ZOT_DRAIN_DELAY": "0", **{k: str(v) for k, v in environment.items()}}
+        self.environment = {"PATH": os.environ["PATH"], "CLUSTER_DRAIN_DELAY": "0", **{k: str(v) for k, v in environment.items()}}
         self.url = f"{cluster.scheme}://127.0.0.1:{port}"
         self.log = cluster.folder / f"{name}.log"
         self.process = None

@@ -29,7 +29,7 @@ def free_base():
 
 
 def run(script, environment, check=True):
-    done = subprocess.run([str(HERE / "deploy" / script)], env={**os.environ, "ZOT_DRAIN_DELAY": "0", **environment}, capture_output=True, text=True,
+    done = subprocess.run([str(HERE / "deploy" / script)], env={**os.environ, "CLUSTER_DRAIN_DELAY": "0", **environment}, capture_output=True, text=True,
                           timeout=300)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
@@ -82,7 +82,7 @@ AS_NOBODY = """
 data=$PWD
 . ./running
 ZOT_LEADER_ADDRESS=127.0.0.1 ZOT_LEADER_DATA=$PWD/leader ZOT_ADMIN_USER=admin ZOT_ADMIN_PASSWORD=of-this-test-alone \
-    ZOT_DRAIN_DELAY=0 CLUSTER_LEADER_CLIENT_ID=workers CLUSTER_LEADER_CLIENT_SECRET=of-this-test-alone-and-long ./zot-leader serve > log 2>&1 &
+    CLUSTER_DRAIN_DELAY=0 CLUSTER_LEADER_CLIENT_ID=workers CLUSTER_LEADER_CLIENT_SECRET=of-this-test-alone-and-long ./zot-leader serve > log 2>&1 &
 begun_of $! > run/leader.start
 echo $! > run/leader.pid
 until grep -q leader.ready log; do kill -0 $! || exit; done

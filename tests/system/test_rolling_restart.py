@@ -72,7 +72,7 @@ def restart(cluster, worker):
 
 
 def test_no_request_fails_in_a_rolling_restart():
-    with Cluster(worker_environment={"ZOT_DRAIN_DELAY": DELAY}, leader_environment={"ZOT_DRAIN_DELAY": "100ms"}) as cluster:
+    with Cluster(worker_environment={"CLUSTER_DRAIN_DELAY": DELAY}, leader_environment={"CLUSTER_DRAIN_DELAY": "100ms"}) as cluster:
         for worker in cluster.workers:
             await_true(lambda: cluster.is_up_at_haproxy(worker), 60, "all up")
         for i in range(4):
