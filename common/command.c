@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/command.h"
+#include "common/command_priv.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/check.h"
+#include "common/settings.h"
 #include "common/str.h"
 #include "common/version.h"
 
@@ -32,10 +33,9 @@ static void put_row(const struct command_table *table, const struct command *row
 	put_column(begun, row->help, into);
 }
 
-/* Every program's. */
-static const struct command own[] = {
+const struct command command_own[COMMAND_OWN] = {
 	{ .name = "version", .help = "what this is, of which commit, with which libraries" },
-	{ .name = "help", .help = "this text and all settings" },
+	{ .name = "help", .argument = "markdown|man|bash", .help = "this text and all settings" },
 };
 
 static void put_help(const struct command_table *table, bool whole, struct buf *into)
@@ -43,13 +43,13 @@ static void put_help(const struct command_table *table, bool whole, struct buf *
 	buf_format(into, "%s " ZOT_VERSION ": %s\n\n", table->program, table->what);
 	for (size_t i = 0; i < table->len; i++)
 		put_row(table, &table->rows[i], into);
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		put_row(table, &own[i], into);
+	for (size_t i = 0; i < COMMAND_OWN; i++)
+		put_row(table, &command_own[i], into);
 	buf_puts(into,
 		"\nIt ends with 0 when all went well, with 2 when the command line is wrong, else with 1.\n");
 	if (whole) {
 		buf_putc(into, '\n');
-		table->settings(into);
+		settings_help(table->settings, into);
 	}
 }
 
@@ -61,12 +61,27 @@ static int say_help(const struct command_table *table, FILE *to, int status)
 	return fputs(buf_text(&text), to) < 0 ? 1 : status;
 }
 
-static int say_markdown(const struct command_table *table)
+static void put_markdown(const struct command_table *table, struct buf *into)
 {
+	settings_markdown(table->settings, into);
+}
+
+/* -1: there is no such text. */
+static int say_text(const struct command_table *table, const char *name)
+{
+	static const struct {
+		const char *name;
+		command_text_f *put;
+	} texts[] = { { "markdown", put_markdown }, { "man", command_man }, { "bash", command_bash } };
 	AUTO_FINI(buf) text = buf_limit(HELP_MAX);
 
-	table->markdown(&text);
-	return fputs(buf_text(&text), stdout) < 0;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (strcmp(texts[i].name, name) != 0)
+			continue;
+		texts[i].put(table, &text);
+		return fputs(buf_text(&text), stdout) < 0;
+	}
+	return -1;
 }
 
 static int say_version(const struct command_table *table)
@@ -197,14 +212,15 @@ void command_say(const char *word, const struct buf *lines)
 int command_main(const struct command_table *table, int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
+	int status;
 
 	if (!name)
 		return wrong(table, "what is to be done?", NULL);
 	for (size_t i = 0; i < table->len; i++)
 		if (!strcmp(name, table->rows[i].name))
 			return run_row(table, &table->rows[i], argc - 2, argv + 2);
-	if (argc == 3 && !strcmp(name, "help") && !strcmp(argv[2], "markdown"))
-		return say_markdown(table);
+	if (argc == 3 && !strcmp(name, "help") && (status = say_text(table, argv[2])) >= 0)
+		return status;
 	if (argc == 2 && is_any(name, "help", "--help", "-h"))
 		return say_help(table, stdout, 0);
 	if (argc == 2 && is_any(name, "version", "--version", NULL))

@@ -3,7 +3,10 @@
  * command - the command line of a program: a table of what it can do, and the help made of that table.
  *
  *   program                     the help, to stderr, and status 2: nothing was said
- *   program help, --help, -h    the help; `help markdown` gives the settings alone, for the documentation
+ *   program help, --help, -h    the help
+ *   program help markdown       the settings alone, for the documentation
+ *   program help man            the page for man(1)
+ *   program help bash           completion for bash; `cmake --install` puts both where they are looked for
  *   program NAME --help, -h     the same; of a row with options these, and its own line
  *   program version, --version  what it is, of which commit, with which libraries
  *   program NAME [--option VALUE | --option=VALUE]... [ARGUMENT]   a row
@@ -17,11 +20,13 @@
 
 #include "common/buf.h"
 
+struct settings_table;
+
 #define COMMAND_OPTIONS_MAX 8
 
 struct command_option {
 	const char *name;     /* "--from-worker" */
-	const char *value;    /* what follows it, for the help: "FILE"; NULL: nothing does, it is a flag */
+	const char *value;    /* what follows it, for the help: "NAME"; "FILE" or "FOLDER" is completed as one; NULL: nothing does, it is a flag */
 	const char *help;     /* a line */
 };
 
@@ -46,8 +51,7 @@ struct command_table {
 	const char *program, *what; /* "zot-worker", "an OCI registry, ..." */
 	const struct command *rows;
 	size_t len;
-	void (*settings)(struct buf *into); /* what the help says behind the commands */
-	void (*markdown)(struct buf *into); /* the same for the documentation */
+	const struct settings_table *settings; /* what the help says behind the commands */
 };
 
 /* Each line to stderr, behind "<word>: ". */

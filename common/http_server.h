@@ -72,6 +72,9 @@ struct http_server_settings {
 	unsigned keepalive_timeout_ms;/* 0 = 120 s: no request on an open connection */
 	unsigned reply_timeout_ms;    /* 0 = 60 s */
 	size_t drain_max;             /* 0 = 8 MiB */
+	/* The application is told of a handshake that is ended for the client's certificate. why: the reason, and the subject that it
+	 * has; borrowed. NULL: it is not told. */
+	void (*certificate_refused)(void *app, const struct ip *from, const char *why);
 };
 
 struct http_app {

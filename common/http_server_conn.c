@@ -108,12 +108,22 @@ bool http_conn_went(struct http_conn *conn, enum http_io io)
 	return io == HTTP_IO_OK;
 }
 
+static void tell_certificate(const struct http_conn *conn)
+{
+	const struct http_server *server = conn->server;
+
+	if (conn->wire.refused && server->settings.certificate_refused)
+		server->settings.certificate_refused(server->app.app, &conn->ip, conn->wire.refused);
+}
+
 static bool step_shake(struct http_conn *conn)
 {
 	http_moved(conn);
 	http_shed_shaking(conn);
-	if (!http_conn_went(conn, http_wire_handshake(&conn->wire)))
+	if (!http_conn_went(conn, http_wire_handshake(&conn->wire))) {
+		tell_certificate(conn);
 		return false;
+	}
 	http_shed_shaken(conn);
 	conn->state = HTTP_HEAD_AWAITED;
 	return true;

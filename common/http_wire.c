@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
@@ -15,6 +17,8 @@
 
 /* At most so much of a file at a time: then others have their turn. */
 #define SEND_MOST ((size_t)1024 * 1024)
+
+#define NAME_SAID 200 /* bytes of a certificate's subject */
 
 struct http_wire_tls {
 	SSL_CTX *context;
@@ -67,6 +71,24 @@ static bool use_key(SSL_CTX *context, const char *pem)
 	return ok;
 }
 
+/* Of the handshake that it ends. */
+static int on_certificate(int ok, X509_STORE_CTX *store)
+{
+	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct http_wire *wire = SSL_get_app_data(ssl);
+	const X509 *shown = X509_STORE_CTX_get0_cert(store);
+	char name[NAME_SAID] = "", text[NAME_SAID + 128];
+
+	if (ok || wire->refused)
+		return ok;
+	if (shown)
+		(void)X509_NAME_oneline(X509_get_subject_name(shown), name, sizeof(name));
+	(void)snprintf(text, sizeof(text), "%s: %s",
+		X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), name);
+	wire->refused = check_strdup(text);
+	return 0;
+}
+
 /* All of them are named to the client and trusted. */
 static bool trust_clients_of(SSL_CTX *context, const char *pem)
 {
@@ -81,7 +103,7 @@ static bool trust_clients_of(SSL_CTX *context, const char *pem)
 		X509_free(ca);
 	}
 	BIO_free(text);
-	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, on_certificate);
 	return n > 0 && SSL_CTX_set_session_id_context(context, session_of, sizeof(session_of) - 1) == 1;
 }
 
@@ -165,9 +187,11 @@ void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls)
 void http_wire_close(struct http_wire *wire)
 {
 	SSL_free(wire->ssl);
+	free(wire->refused);
 	http_wire_tls_free(wire->tls);
 	wire->ssl = NULL;
 	wire->tls = NULL;
+	wire->refused = NULL;
 	(void)close(wire->fd);
 	wire->fd = -1;
 }
@@ -217,6 +241,7 @@ static void begin_tls(struct http_wire *wire)
 
 	CHECK(ssl && SSL_set_fd(ssl, wire->fd) == 1);
 	SSL_set_accept_state(ssl);
+	CHECK(SSL_set_app_data(ssl, wire) == 1);
 	wire->ssl = ssl;
 }
 

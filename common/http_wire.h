@@ -38,6 +38,7 @@ struct http_wire {
 	bool hung_up; /* the other side sends nothing more; bytes of it may still be unread */
 	bool lost;    /* both directions are gone */
 	bool shaken;  /* the handshake is over; plain: always */
+	char *refused; /* why the client's certificate was, and whose it says it is; NULL: it was not */
 };
 
 enum http_io { HTTP_IO_OK, HTTP_IO_AGAIN, HTTP_IO_END, HTTP_IO_LOST };

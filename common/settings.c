@@ -166,6 +166,25 @@ static const struct setting *row_at(const struct settings_table *table, struct s
 	return NULL;
 }
 
+void settings_wrong(
+	const struct settings_table *table, const char *path, struct buf *errors, const char *format, ...)
+{
+	const struct setting *row = row_at(table, str_of(path));
+	struct str names, name;
+	const char *separator = " (";
+	va_list args;
+
+	CHECK(row);
+	buf_puts(errors, path);
+	for (names = str_of(row->env); str_next(&names, '|', &name); separator = ", ")
+		buf_format(errors, "%s%.*s", separator, STR_ARGS(name));
+	buf_puts(errors, row->env ? "): " : ": ");
+	va_start(args, format);
+	buf_vformat(errors, format, args);
+	va_end(args);
+	buf_putc(errors, '\n');
+}
+
 static bool is_folder(const struct settings_table *table, struct str path)
 {
 	for (size_t i = 0; i < table->len; i++) {

@@ -76,13 +76,17 @@ const char *settings_memory_text(struct settings_memory *memory, struct str text
 bool settings_load(const struct settings_table *table, const char *file_path, char *const *environment, void *ret_struct,
 		   struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors) MUST_CHECK;
 
+/* One more line of *errors: "http.port (PORT): ...", the path of a row and the variables that set it. */
+void settings_wrong(const struct settings_table *table, const char *path, struct buf *errors, const char *format, ...) PRINTF(4, 5);
+
 /* changed() runs for each row whose member differs in two structs that were loaded with this table. */
 typedef void setting_changed_f(void *arg, const struct setting *row);
 void settings_compare(const struct settings_table *table, const void *before, const void *after, setting_changed_f *changed,
 		      void *arg);
 
-/* The table as text for --help, and as a Markdown table for the docs. */
+/* The table as text for --help, as a part of a page for man(1), and as a Markdown table for the docs. */
 void settings_help(const struct settings_table *table, struct buf *into);
+void settings_man(const struct settings_table *table, struct buf *into);
 void settings_markdown(const struct settings_table *table, struct buf *into);
 
 bool setting_parse_ms(struct str text, int64_t *ret);

@@ -2,6 +2,7 @@
 /*
  * settings_help - the table for people: --help, and a page of the documentation.
  */
+#include "common/roff.h"
 #include "common/settings_priv.h"
 
 static bool is_served(const struct setting *row)
@@ -53,6 +54,35 @@ void settings_help(const struct settings_table *table, struct buf *into)
 	for (size_t i = 0; i < table->len; i++) {
 		if (is_served(&table->rows[i]))
 			help_row(&table->rows[i], into);
+	}
+}
+
+static void man_row(const struct setting *row, struct buf *into)
+{
+	AUTO_FINI(buf) text = buf_limit(SETTING_TEXT_MAX);
+
+	if (row->path)
+		buf_format(&text, "%s%s", row->path, row->env ? ", " : "");
+	put_names(row->env, ", ", &text);
+	buf_puts(into, ".TP\n.B ");
+	if (row->help)
+		buf_format(&text, "\n%s", row->help);
+	roff_put(buf_str(&text), into);
+	buf_puts(into, row->help ? "\n.br\n" : "\n");
+	buf_clear(&text);
+	setting_describe(row, &text);
+	if (row->fallback && *row->fallback)
+		buf_format(&text, "; default %s", row->fallback);
+	buf_puts(&text, ".\n");
+	roff_put(buf_str(&text), into);
+}
+
+void settings_man(const struct settings_table *table, struct buf *into)
+{
+	buf_puts(into, "Path in the JSON file, environment variable. A variable beats the file.\n");
+	for (size_t i = 0; i < table->len; i++) {
+		if (is_served(&table->rows[i]))
+			man_row(&table->rows[i], into);
 	}
 }
 

@@ -33,9 +33,12 @@
 
 #define POOL_QUEUE_MAX 20000
 /* An orderly stop: how long requests have to end. */
-#define FINISH_MS   3000
-#define SAY_MOST    3
-#define SAY_SPAN_MS 60000
+#define FINISH_MS 3000
+#define SAY_MOST  3
+/* Lines of the log in SAY_SPAN_MS, of one address and of all. */
+#define REFUSALS_EACH 10
+#define REFUSALS_ALL  100
+#define SAY_SPAN_MS   60000
 
 struct leader_process {
 	struct leader leader;
@@ -320,6 +323,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->counts = lane_new(leader->pool);
 	leader->demands = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
+	leader->refusals = few_each_new(&(struct few_each_terms){
+		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);
@@ -396,6 +401,7 @@ static void close_leader(struct leader_process *process)
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);
+	few_each_free(leader->refusals);
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	members_free(leader->members);

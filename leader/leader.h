@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "common/few.h"
+#include "common/few_each.h"
 #include "common/lock.h"
 #include "common/metrics.h"
 #include "leader/ledger.h"
@@ -63,6 +64,7 @@ struct leader {
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lock lock;
+	struct few_each *refusals;  /* api/told.h: lines of the log */
 	struct few reports_refused, secrets_differ; /* api/cluster.c: lines of the log */
 	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
 	struct few writes_failed;  /* the same, of what is tried again by itself */

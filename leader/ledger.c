@@ -113,10 +113,16 @@ bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t
 	return ledger->driver->calls(ledger, at, len, ret, err);
 }
 
-bool ledger_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max,
-	ledger_usage_f *fn, void *arg, struct error *err)
+bool ledger_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn,
+	void *arg, struct error *err)
 {
-	return ledger->driver->list_keys(ledger, apikey, window, max, fn, arg, err);
+	return ledger->driver->list_keys(ledger, which, max, fn, arg, err);
+}
+
+bool ledger_sum_keys(
+	struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err)
+{
+	return ledger->driver->sum_keys(ledger, which, ret, err);
 }
 
 bool ledger_list_repositories(

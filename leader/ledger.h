@@ -102,6 +102,7 @@ struct ledger_calls {
 
 struct ledger_usage {
 	const char *id;          /* key or repository */
+	const char *owner, *label; /* of a key, a deleted one too; "" where they are not known */
 	char window[11];         /* of a key: "2026-11-20" (day) or "2026-11" (month); of a repository: "" */
 	uint64_t calls, ungranted, bytes_in, bytes_out, pulls, pushes; /* pulls and pushes: repositories; calls: keys */
 };
@@ -145,8 +146,17 @@ bool ledger_delete_member(struct ledger *ledger, const char *name, struct error 
 /* Calls of keys in days, all workers: ret[i] is of at[i]. However many they are, it is one question. */
 bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
 		  struct error *err) MUST_CHECK;
-/* Filters: NULL = any. window: a day or a month. At most max rows. */
-bool ledger_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn, void *arg,
+/* Which rows of keys; NULL = any. */
+struct ledger_keys {
+	const char *apikey;
+	const char *window;      /* a day or a month */
+	const char *const *owners; size_t owners_len; /* users */
+};
+/* At most max rows, each borrowed for the call. */
+bool ledger_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn, void *arg,
 		      struct error *err) MUST_CHECK;
+/* Calls and bytes of all of them; without a window of all months. They stop at INT64_MAX. */
+bool ledger_sum_keys(struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err) MUST_CHECK;
+/* name: NULL = any. At most max rows. */
 bool ledger_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 			      struct error *err) MUST_CHECK;

@@ -11,10 +11,10 @@
 #include "common/loop.h"
 #include "common/password.h"
 #include "leader/settings.h"
-#include "proto/state.h"
+#include "proto/apikey.h"
+#include "proto/login_refusal.h"
 
-#define BASIC_MAX  2048
-#define KEY_PREFIX "zak_"
+#define BASIC_MAX 2048
 
 struct login {
 	const struct leader_settings *settings;
@@ -172,11 +172,11 @@ static struct entity *find_key(const struct state *state, const struct basic *ba
 	struct entity *key;
 	char hex[65];
 
-	(void)str_skip(&secret, KEY_PREFIX);
+	(void)str_skip(&secret, APIKEY_PREFIX);
 	hash_bytes(HASH_SHA256, secret.at, secret.len, raw);
 	str_hex(raw, 32, hex);
 	key = state_find_secret(state, str_of(hex));
-	if (!key)
+	if (!key || !apikey_opens(key, hex, clock_wall_s()))
 		return NULL;
 	owner = str_of(entity_apikey(key)->owner);
 	return str_equal(basic->user, entity_id(key)) || str_equal(basic->user, owner) ? key : NULL;
@@ -192,6 +192,7 @@ static bool try_key(const struct state *state, const struct basic *basic, struct
 		return false;
 	owner = str_of(key->owner);
 	decide_user(find_user(state, owner), owner, key->scopes.len > 0, ret_who);
+	CHECK(str_copy(entity_id(entity), ret_who->apikey, sizeof(ret_who->apikey)));
 	return true;
 }
 
@@ -277,6 +278,49 @@ void login_cancel(struct login_wait *wait)
 	loop_assert(wait->loop);
 	logins_cancel(wait->wait);
 	wait_free(wait);
+}
+
+static const char *why_worker(const struct entity *entity, struct str password)
+{
+	const struct worker_key *key = entity_worker(entity);
+	uint8_t raw[HASH_MAX];
+	char hex[65];
+
+	hash_bytes(HASH_SHA256, password.at, password.len, raw);
+	str_hex(raw, 32, hex);
+	if (!equal_secret(hex, key->secret_hash, 64))
+		return "worker_secret_wrong";
+	return key->enabled ? "worker_over" : "worker_disabled";
+}
+
+/* Of those that workers have; NULL: it is none. */
+static const char *why_of_workers(
+	const struct login *login, const struct state *state, const struct basic *basic)
+{
+	struct entity *entity = state_find(state, ENTITY_WORKER, basic->user);
+
+	if (entity)
+		return why_worker(entity, basic->password);
+	if (!equal_text(basic->user, login->settings->client_id))
+		return NULL;
+	return login->settings->own_credentials ? "workers_refused" : "workers_secret_wrong";
+}
+
+void login_explain(const struct login *login, const struct login_ask *ask, struct login_refusal *ret)
+{
+	__attribute__((cleanup(basic_fini))) struct basic basic = { 0 };
+	const char *why;
+
+	*ret = (struct login_refusal){ .why = ask->header ? "login_malformed" : "no_login" };
+	if (!ask->header || !basic_parse(ask->header, &basic))
+		return;
+	why = why_of_workers(login, ask->state, &basic);
+	if (!why) {
+		login_refusal_of(ask->state, false, basic.user, basic.password, ret);
+		return;
+	}
+	ret->why = why;
+	tried_name(basic.user, true, ret->user);
 }
 
 void login_metrics(struct login *login, struct buf *into)

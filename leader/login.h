@@ -24,6 +24,7 @@ enum login_role { LOGIN_NOBODY, LOGIN_WORKER, LOGIN_ADMIN };
 struct login_who {
 	enum login_role role;
 	char user[256];
+	char apikey[256]; /* the key's id, where one was used */
 	/* Of a worker with a credential of its own: its name, and the hash of what it showed. */
 	char worker[256];
 	char credential[65];
@@ -31,6 +32,7 @@ struct login_who {
 struct buf;
 struct leader_settings;
 struct login;
+struct login_refusal;
 struct login_wait;
 struct loop;
 struct pool;
@@ -52,6 +54,8 @@ typedef void login_done_f(void *arg, const struct login_who *who, unsigned retry
 struct login_wait *login_start(struct login *login, const struct login_ask *ask, struct loop *loop, login_done_f *done, void *arg);
 /* done does not run any more; not after it ran. */
 void login_cancel(struct login_wait *wait);
+/* Why nobody was let in, for the log: said again from the header. Thread  any. */
+void login_explain(const struct login *login, const struct login_ask *ask, struct login_refusal *ret);
 void login_metrics(struct login *login, struct buf *into);
 /* Is what opened the door still good? A worker's own credential may have been revoked meanwhile. Thread  any. */
 bool login_still(const struct state *state, const struct login_who *who);

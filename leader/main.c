@@ -13,17 +13,6 @@
 
 #define TEXT_MAX (1024 * 1024)
 
-static void put_settings(struct buf *into)
-{
-	settings_help(&leader_settings_table, into);
-}
-
-/* The table of docs/configuration.md. */
-static void put_markdown(struct buf *into)
-{
-	settings_markdown(&leader_settings_table, into);
-}
-
 static int with_settings(const char *file, int (*run)(const struct leader_settings *settings))
 {
 	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
@@ -87,8 +76,7 @@ static const struct command_table commands = { .program = "zot-leader",
 	.what = "the control plane of a cluster of zot-workers",
 	.rows = rows,
 	.len = sizeof(rows) / sizeof(rows[0]),
-	.settings = put_settings,
-	.markdown = put_markdown };
+	.settings = &leader_settings_table };
 
 int main(int argc, char **argv)
 {

@@ -339,6 +339,7 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 		.number = merging->report->number,
 		.leader = check_strdup(leader->id),
 		.witness = check_strdup(witness),
+		.version = check_strdup(ZOT_VERSION),
 		.now_ms = clock_wall_ms(),
 		.lease_ms = merging->cluster.lease_ms,
 		.push_every_ms = merging->cluster.push_every_ms,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/sweep.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,6 +128,14 @@ static void expire_credentials(struct leader *leader)
 		log_error("ring.write", "error=%s trying again", log_quote(str_of(err.text)));
 }
 
+static void tell_refusals(struct leader *leader)
+{
+	uint64_t missed = few_each_missed(leader->refusals, clock_ms());
+
+	if (missed)
+		log_warn("refusals.suppressed", "count=%" PRIu64, missed);
+}
+
 void sweep_now_locked(struct sweep *sweep)
 {
 	struct leader *leader = sweep->leader;
@@ -144,6 +153,7 @@ void sweep_now_locked(struct sweep *sweep)
 	forget_some(sweep, &terms);
 	tidy_grants(sweep);
 	expire_credentials(leader);
+	tell_refusals(leader);
 }
 
 /* The timer. */

@@ -56,6 +56,8 @@ struct apikey {
 	const char *owner;         /* a user's name */
 	const char *label;
 	const char *secret_hash;   /* hex SHA-256 of the secret; never shown */
+	const char *secret_hash_before; /* of the one before the last rotation; never shown */
+	int64_t grace_until;       /* wall seconds, until when that one opens too; 0 = it does not */
 	struct texts scopes;       /* "<glob>:<action>[,<action>...]"; empty = all that the owner may */
 	bool enabled;
 	int64_t valid_until;       /* wall seconds, 0 = for ever */

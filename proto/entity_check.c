@@ -203,6 +203,15 @@ static bool check_settings(const void *body, struct error *err)
 		(long long)settings->push_every_ms, (long long)settings->lease_ms);
 }
 
+/* It is compared as a whole. */
+static bool check_apikey(const void *body, struct error *err)
+{
+	size_t len = strlen(((const struct apikey *)body)->secret_hash_before);
+
+	return !len || len == 64 ||
+	       error_set(err, ERROR_INVALID, NULL, "secretHashBefore: has %zu bytes, not 64", len);
+}
+
 static int by_id(const void *a, const void *b)
 {
 	const struct ring_row *const *x = a;

@@ -4,7 +4,7 @@
  *
  *   {kind:"user", id:"alice", revision:42, body:{groups:[...], ...}}      a tombstone has no body
  *
- * Empty texts and lists are left out. Reading gives defaults for what is missing and ignores
+ * Empty texts and lists are left out, and zeros of sparse fields. Reading gives defaults for what is missing and ignores
  * members it does not know, so a newer leader may add some; everything else is checked as JSON is.
  */
 #include "proto/arena.h"
@@ -26,9 +26,10 @@ static bool is_empty(const struct field *field, const void *body)
 	case FIELD_PASSWORD:
 	case FIELD_SECRET:
 		return true;
-	case FIELD_BOOL:
 	case FIELD_NUMBER:
 	case FIELD_TIME:
+		return field->flags & FIELD_SPARSE && !field_number(field, body);
+	case FIELD_BOOL:
 		return false;
 	}
 	return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * state - for each kind an array of counted entities sorted by id, and the api keys once more,
- * sorted by the hash of their secret. A change is one linear merge of the old arrays with the few
+ * sorted by the hashes of their secrets. A change is one linear merge of the old arrays with the few
  * entities that changed; nothing of the old state is touched.
  */
 #include "proto/state.h"
@@ -16,11 +16,22 @@ struct entities {
 	size_t len;
 };
 
+/* What opens an API key, by its hash. */
+struct secret {
+	const char *hash; /* of the key's entity */
+	struct entity *key;
+};
+
+struct secrets {
+	struct secret *at;
+	size_t len;
+};
+
 struct state {
 	atomic_uint refs;
 	uint64_t revision;
 	struct entities kinds[ENTITY_KINDS];
-	struct entities secrets; /* borrowed from kinds[ENTITY_APIKEY]; by (secret hash, id) */
+	struct secrets secrets; /* borrowed from kinds[ENTITY_APIKEY]; by hash */
 	unsigned password_cost;
 	struct entity_hash sum;
 	uint8_t digest[STATE_DIGEST_BYTES]; /* the sum as bytes */
@@ -138,11 +149,6 @@ size_t state_after(const struct state *state, enum entity_kind kind, struct str 
 	return at < entities->len && str_equal(entity_id(entities->at[at]), after) ? at + 1 : at;
 }
 
-static struct str secret_of(const struct entity *entity)
-{
-	return str_of(entity_apikey(entity)->secret_hash);
-}
-
 struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex)
 {
 	size_t low = 0;
@@ -151,14 +157,14 @@ struct entity *state_find_secret(const struct state *state, struct str secret_ha
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (str_compare(secret_of(state->secrets.at[middle]), secret_hash_hex) < 0)
+		if (str_compare(str_of(state->secrets.at[middle].hash), secret_hash_hex) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low == state->secrets.len || !str_equal(secret_of(state->secrets.at[low]), secret_hash_hex))
+	if (low == state->secrets.len || !str_is(secret_hash_hex, state->secrets.at[low].hash))
 		return NULL;
-	return state->secrets.at[low];
+	return state->secrets.at[low].key;
 }
 
 unsigned state_password_cost(const struct state *state)
@@ -260,49 +266,60 @@ static struct entities merge(const struct entities *old, const struct entities *
 	return merged;
 }
 
-static int secret_compare(const struct entity *a, const struct entity *b)
+static bool is_before(const struct secret *secret)
 {
-	int order = str_compare(secret_of(a), secret_of(b));
-
-	return order ? order : str_compare(entity_id(a), entity_id(b));
+	return secret->hash == entity_apikey(secret->key)->secret_hash_before;
 }
 
-static int secret_compare_at(const void *a, const void *b)
+/* Of two keys with one secret, the one whose own it is comes first. */
+static int secret_compare(const void *a, const void *b)
 {
-	const struct entity *const *x = a;
-	const struct entity *const *y = b;
+	const struct secret *x = a, *y = b;
+	int order = strcmp(x->hash, y->hash);
 
-	return secret_compare(*x, *y);
+	if (!order)
+		order = is_before(x) - is_before(y);
+	return order ? order : str_compare(entity_id(x->key), entity_id(y->key));
 }
 
-static struct entities sort_secrets(const struct entities *changes)
+static void append_secret(struct secrets *into, struct entity *key, const char *hash)
 {
-	struct entities sorted = { xnew_array(struct entity *, changes->len + 1), 0 };
+	if (*hash)
+		into->at[into->len++] = (struct secret){ hash, key };
+}
+
+static struct secrets sort_secrets(const struct entities *changes)
+{
+	struct secrets sorted = { xnew_array(struct secret, 2 * changes->len + 1), 0 };
 
 	for (size_t i = 0; i < changes->len; i++) {
-		if (!entity_is_deleted(changes->at[i]))
-			append(&sorted, changes->at[i]);
+		struct entity *key = changes->at[i];
+
+		if (entity_is_deleted(key))
+			continue;
+		append_secret(&sorted, key, entity_apikey(key)->secret_hash);
+		append_secret(&sorted, key, entity_apikey(key)->secret_hash_before);
 	}
-	qsort(sorted.at, sorted.len, sizeof(*sorted.at), secret_compare_at);
+	qsort(sorted.at, sorted.len, sizeof(*sorted.at), secret_compare);
 	return sorted;
 }
 
 /* The old secrets without those of keys that changed, merged with the changed keys' secrets. */
-static struct entities merge_secrets(const struct entities *old, const struct entities *changes)
+static struct secrets merge_secrets(const struct secrets *old, const struct entities *changes)
 {
-	struct entities sorted = sort_secrets(changes);
-	struct entities merged = { xnew_array(struct entity *, old->len + changes->len + 1), 0 };
+	struct secrets sorted = sort_secrets(changes);
+	struct secrets merged = { xnew_array(struct secret, old->len + sorted.len + 1), 0 };
 	size_t next = 0;
 
 	for (size_t i = 0; i < old->len; i++) {
-		if (changes->len && find_in(changes, entity_id(old->at[i])))
+		if (changes->len && find_in(changes, entity_id(old->at[i].key)))
 			continue;
-		while (next < sorted.len && secret_compare(sorted.at[next], old->at[i]) < 0)
-			append(&merged, sorted.at[next++]);
-		append(&merged, old->at[i]);
+		while (next < sorted.len && secret_compare(&sorted.at[next], &old->at[i]) < 0)
+			merged.at[merged.len++] = sorted.at[next++];
+		merged.at[merged.len++] = old->at[i];
 	}
 	while (next < sorted.len)
-		append(&merged, sorted.at[next++]);
+		merged.at[merged.len++] = sorted.at[next++];
 	free(sorted.at);
 	return merged;
 }

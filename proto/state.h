@@ -26,6 +26,7 @@
 
 #include "proto/entity.h"
 
+#define STATE_FORMAT 2 /* `v`. A higher one is refused: a leader tells what workers of the minor version before can read (docs/install.md) */
 #define STATE_MEDIA_TYPE "application/vnd.zot.state+msgpack"
 #define STATE_BYTES_MAX (1024u * 1024 * 1024)
 #define STATE_ENTITIES_MAX 1000000u
@@ -49,7 +50,7 @@ struct entity *state_at(const struct state *state, enum entity_kind kind, size_t
 struct entity *state_find(const struct state *state, enum entity_kind kind, struct str id);
 /* First place whose id is > after: for paging. */
 size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
-/* The api key whose secret_hash is this, or NULL. */
+/* The api key one of whose secrets (its own, or the one before) has this hash, or NULL; whether it opens the key now, apikey_opens() says. */
 struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex);
 /* password_cost() of the most expensive hash that a user has, or had in a state that this one was made of; 0: there was none. */
 unsigned state_password_cost(const struct state *state);

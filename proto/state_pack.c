@@ -3,10 +3,11 @@
  * state_pack - the state on the wire. Applying trusts nothing: the whole document is decoded and
  * checked before the first table is built, and the old state is never touched.
  */
+#include <inttypes.h>
+
 #include "common/check.h"
 #include "proto/state.h"
 
-#define FORMAT                2
 #define FORMAT_WITHOUT_DIGEST 1
 /* An entity takes more memory than this for each of its nodes. */
 #define NODE_SHARE 6
@@ -17,7 +18,7 @@ static void write_head(const char *kind, uint64_t from, uint64_t revision, size_
 {
 	pack_map(into, 6);
 	pack_str(into, STR("v"));
-	pack_uint(into, FORMAT);
+	pack_uint(into, STATE_FORMAT);
 	pack_str(into, STR("kind"));
 	pack_str(into, str_of(kind));
 	pack_str(into, STR("from"));
@@ -116,8 +117,14 @@ static bool read_digest(
 	struct str digest;
 	uint64_t format;
 
-	if (!pack_get_uint(pack_find(root, "v"), &format) ||
-		(format != FORMAT && (format != FORMAT_WITHOUT_DIGEST || old)))
+	if (!pack_get_uint(pack_find(root, "v"), &format))
+		return invalid(err, "v: must be 2");
+	if (format > STATE_FORMAT)
+		return error_set(err, ERROR_INVALID, NULL,
+			"v: is %" PRIu64 ", of a newer zot-leader; this one (" ZOT_VERSION
+			") reads %d at most and needs an upgrade",
+			format, STATE_FORMAT);
+	if (format != STATE_FORMAT && (format != FORMAT_WITHOUT_DIGEST || old))
 		return invalid(err, "v: must be 2");
 	if (format == FORMAT_WITHOUT_DIGEST)
 		return true;

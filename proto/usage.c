@@ -149,6 +149,7 @@ static const struct member usage_answer_members[] = {
 	UINT(usage_answer, seq),
 	UINT(usage_answer, number),
 	NAME(usage_answer, leader, false),
+	NAME(usage_answer, version, false),
 	MEMBER(usage_answer, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
 	MEMBER(usage_answer, now_ms, MEMBER_INT, .max = 0),
 	MEMBER(usage_answer, lease_ms, MEMBER_INT, .max = 0),

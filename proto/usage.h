@@ -116,6 +116,7 @@ struct usage_grant {
 struct usage_answer {
 	uint64_t seq, number;   /* of the report that it answers */
 	char *leader;           /* this process of the leader, random */
+	char *version;          /* of that program; "" = it does not say */
 	char *witness;          /* how far its ledger has come: to be told with each report from now on */
 	int64_t now_ms;         /* its wall clock */
 	int64_t lease_ms, push_every_ms, grant_ms;

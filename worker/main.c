@@ -5,6 +5,7 @@
 #include "common/command.h"
 #include "common/log.h"
 #include "common/undumpable.h"
+#include "worker/explain.h"
 #include "worker/fold.h"
 #include "worker/import.h"
 #include "worker/verify.h"
@@ -13,17 +14,6 @@
 extern char **environ;
 
 #define TEXT_MAX (1024 * 1024)
-
-static void put_settings(struct buf *into)
-{
-	settings_help(&worker_settings_table, into);
-}
-
-/* The tables of docs/configuration.md. */
-static void put_markdown(struct buf *into)
-{
-	settings_markdown(&worker_settings_table, into);
-}
 
 static bool load(const char *file, struct worker_settings *ret, struct settings_memory **ret_memory)
 {
@@ -94,6 +84,22 @@ static int import(const struct command_call *call)
 	return run(call->argument, import_run);
 }
 
+static int explain(const struct command_call *call)
+{
+	struct explain_question question = { .user = command_option(call, "--user"),
+		.groups = command_option(call, "--groups"),
+		.key = command_option(call, "--key"),
+		.repository = command_option(call, "--repository"),
+		.action = command_option(call, "--action") };
+	struct worker_settings settings;
+	AUTO(settings_memory) *memory = NULL;
+
+	/* 1 is an answer here. */
+	if (!load(call->argument, &settings, &memory))
+		return 2;
+	return explain_run(&settings, &question);
+}
+
 /* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena
  * of each. */
 static void tune_memory(void)
@@ -102,6 +108,14 @@ static void tune_memory(void)
 	(void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	(void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
 }
+
+static const struct command_option of_access[] = {
+	{ "--user", "NAME", "who asks; without it nobody is logged in" },
+	{ "--groups", "NAME,...", "groups of theirs beside those of the settings" },
+	{ "--key", "ID", "an API key: leaders have these, and decide" },
+	{ "--repository", "NAME", "where" },
+	{ "--action", "ACTION", "read, create, update, delete or detectManifestCollision" },
+};
 
 #define FILE_ARGUMENT "config.json"
 static const struct command rows[] = {
@@ -112,14 +126,16 @@ static const struct command rows[] = {
 		.run = fold },
 	{ "import", FILE_ARGUMENT, "put repositories that other tools made into the catalog, now",
 		.run = import },
+	{ "access", FILE_ARGUMENT, "say who may do what by the settings: 0 allowed, 1 refused, 2 wrong use",
+		.run = explain, .options = of_access,
+		.options_len = sizeof(of_access) / sizeof(of_access[0]) },
 };
 
 static const struct command_table commands = { .program = "zot-worker",
 	.what = "an OCI registry, alone or as one of a cluster",
 	.rows = rows,
 	.len = sizeof(rows) / sizeof(rows[0]),
-	.settings = put_settings,
-	.markdown = put_markdown };
+	.settings = &worker_settings_table };
 
 int main(int argc, char **argv)
 {

@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/url.h"
-#include "worker/auth/access.h"
+#include "proto/access.h"
 #include "worker/settings_http.h"
 #include "worker/settings_s3.h"
 
@@ -44,18 +44,29 @@ static void say(struct buf *errors, const char *text)
 	buf_putc(errors, '\n');
 }
 
+/* A certificate without its key, or the other way round. */
+static void check_pair(
+	const char *cert, const char *key, const char *cert_path, const char *key_path, struct buf *errors)
+{
+	if (!cert && key)
+		settings_wrong(
+			&worker_settings_table, cert_path, errors, "is missing; it goes with %s", key_path);
+	if (cert && !key)
+		settings_wrong(
+			&worker_settings_table, key_path, errors, "is missing; it goes with %s", cert_path);
+}
+
 static void check_tls(const struct worker_settings *s, struct buf *errors)
 {
-	if ((s->tls_cert != NULL) != (s->tls_key != NULL))
-		say(errors, "http.tls: cert and key go together; one of them is missing");
+	check_pair(s->tls_cert, s->tls_key, "http.tls.cert", "http.tls.key", errors);
 	if (s->tls_ca && !s->tls_cert)
-		say(errors, "http.tls.cacert: needs http.tls.cert and http.tls.key");
-	if ((s->peer_cert != NULL) != (s->peer_key != NULL))
-		say(errors, "cluster.tls: cert and key go together; one of them is missing");
+		settings_wrong(&worker_settings_table, "http.tls.cacert", errors,
+			"needs http.tls.cert and http.tls.key (ZOT_TLS_CERT, ZOT_TLS_KEY)");
+	check_pair(s->peer_cert, s->peer_key, "cluster.tls.cert", "cluster.tls.key", errors);
 	for (size_t i = 0; i < s->compat.len; i++)
 		if (!str_is(str_of(s->compat.at[i]), "docker2s2"))
-			buf_format(errors, "http.compat: \"%s\" is unknown; only \"docker2s2\" is allowed\n",
-				s->compat.at[i]);
+			settings_wrong(&worker_settings_table, "http.compat", errors,
+				"\"%s\" is unknown; only \"docker2s2\" is allowed", s->compat.at[i]);
 }
 
 static void check_member(const char *member, struct buf *errors)
@@ -65,7 +76,8 @@ static void check_member(const char *member, struct buf *errors)
 
 	if (!str_split_last(str_of(member), ':', &host, &port) || !host.len ||
 		!str_to_number(port, 65535, &number) || !number)
-		buf_format(errors, "cluster.members: \"%s\" is not host:port\n", member);
+		settings_wrong(
+			&worker_settings_table, "cluster.members", errors, "\"%s\" is not host:port", member);
 }
 
 #define SECRET_LEAST 16
@@ -75,19 +87,16 @@ static void check_secret(const struct worker_settings *s, struct buf *errors)
 	const char *how = "; make one with: openssl rand -hex 32";
 
 	if (s->members.len > 1 && !s->secret && s->mode == MODE_OFF)
-		buf_format(errors,
-			"cluster.secret (ZOT_CLUSTER_SECRET): a static cluster needs a secret of its own, "
-			"the same on "
-			"all members, that they sign their calls to each other with%s\n",
+		settings_wrong(&worker_settings_table, "cluster.secret", errors,
+			"a static cluster needs a secret of its own, the same on all members, that they sign "
+			"their calls to each other with%s",
 			how);
 	if (s->secret && str_of(s->secret).len < SECRET_LEAST)
-		buf_format(errors,
-			"cluster.secret (ZOT_CLUSTER_SECRET): has %zu bytes and needs %d at least%s\n",
-			str_of(s->secret).len, SECRET_LEAST, how);
+		settings_wrong(&worker_settings_table, "cluster.secret", errors,
+			"has %zu bytes and needs %d at least%s", str_of(s->secret).len, SECRET_LEAST, how);
 	else if (s->secret && s->hash_key && !strcmp(s->secret, s->hash_key))
-		buf_format(errors,
-			"cluster.secret (ZOT_CLUSTER_SECRET): is cluster.hashKey, which is no secret%s\n",
-			how);
+		settings_wrong(&worker_settings_table, "cluster.secret", errors,
+			"is cluster.hashKey, which is no secret%s", how);
 }
 
 static void check_urls(const struct worker_settings *s, struct buf *errors)
@@ -108,7 +117,8 @@ static void check_urls(const struct worker_settings *s, struct buf *errors)
 			s->self_url);
 	if (s->s3_endpoint && !url_is_base(str_of(s->s3_endpoint)))
 		buf_format(errors,
-			"S3_ENDPOINT: \"%s\" must begin with http:// or https:// and name a host\n",
+			"S3_ENDPOINT (storage.storageDriver.regionendpoint): \"%s\" must begin with http:// "
+			"or https:// and name a host\n",
 			s->s3_endpoint);
 }
 
@@ -120,11 +130,13 @@ static void check_led(const struct worker_settings *s, struct buf *errors)
 		say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: both are needed with "
 			    "CLUSTER_MODE=worker");
 	if (s->members.len)
-		say(errors, "cluster.members: a static cluster and CLUSTER_MODE=worker exclude each other");
+		settings_wrong(&worker_settings_table, "cluster.members", errors,
+			"a static cluster and CLUSTER_MODE=worker exclude each other");
 	if (s->htpasswd)
-		say(errors, "http.auth.htpasswd.path (ZOT_HTPASSWD): with CLUSTER_MODE=worker users are in "
-			    "the leaders' state, the same for all workers; those of a file could log in at "
-			    "this worker alone. Make them at the leader: POST /api/users");
+		settings_wrong(&worker_settings_table, "http.auth.htpasswd.path", errors,
+			"with CLUSTER_MODE=worker users are in the leaders' state, the same for all workers; "
+			"those of a file could log in at this worker alone. Make them at the leader: POST "
+			"/api/users");
 }
 
 /* It would run alone, with the doors open. */
@@ -145,15 +157,17 @@ static void check_not_led(const struct worker_settings *s, struct buf *errors)
 static void check_members(const struct worker_settings *s, struct buf *errors)
 {
 	if (s->members.len && (!s->hash_key || str_of(s->hash_key).len != 16))
-		say(errors, "cluster.hashKey: a cluster needs exactly 16 bytes");
+		settings_wrong(&worker_settings_table, "cluster.hashKey", errors,
+			"a cluster needs exactly 16 bytes");
 	if (!s->members.len && s->hash_key && str_of(s->hash_key).len != 32)
-		say(errors, "cluster.members: cluster.hashKey is set but there are no members");
+		settings_wrong(&worker_settings_table, "cluster.members", errors,
+			"cluster.hashKey (ZOT_CLUSTER_HASH_KEY) is set but there are no members");
 	for (size_t i = 0; i < s->members.len; i++) {
 		check_member(s->members.at[i], errors);
 		for (size_t j = 0; j < i; j++)
 			if (str_is(str_of(s->members.at[i]), s->members.at[j]))
-				buf_format(
-					errors, "cluster.members: \"%s\" is there twice\n", s->members.at[i]);
+				settings_wrong(&worker_settings_table, "cluster.members", errors,
+					"\"%s\" is there twice", s->members.at[i]);
 	}
 }
 
@@ -173,7 +187,8 @@ static void check_cluster(const struct worker_settings *s, struct buf *errors)
 static void check_storage(const struct worker_settings *s, struct buf *errors)
 {
 	if (!s->s3_bucket && !s->root)
-		say(errors, "storage.rootDirectory (ZOT_STORAGE_ROOT): needed, or S3_BUCKET for a bucket");
+		settings_wrong(&worker_settings_table, "storage.rootDirectory", errors,
+			"needed, or S3_BUCKET for a bucket");
 	if (s->s3_bucket && (!s->s3_access_key || !s->s3_secret_key))
 		say(errors, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (storage.storageDriver.accesskey, "
 			    "secretkey): both are needed for S3");
@@ -198,9 +213,9 @@ static void check_metrics(const struct worker_settings *s, struct buf *errors)
 		clean = part.len && !str_is(part, ".") && !str_is(part, "..") &&
 			!memchr(part.at, '?', part.len) && !memchr(part.at, '%', part.len);
 	if (!clean || str_ends(path, "/") || is_taken(path))
-		buf_format(errors,
-			"extensions.metrics.prometheus.path: \"%s\" must be a plain path like \"/metrics\", "
-			"and none that the registry has already\n",
+		settings_wrong(&worker_settings_table, "extensions.metrics.prometheus.path", errors,
+			"\"%s\" must be a plain path like \"/metrics\", and none that the registry has "
+			"already",
 			s->metrics_path);
 }
 

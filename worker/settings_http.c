@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/settings_http.h"
 
+#include "common/check.h"
 #include "common/log.h"
 #include "worker/auth/proxies.h"
 
@@ -114,7 +115,7 @@ static void check_proxies(const struct worker_settings *s, struct buf *errors)
 	struct error err;
 
 	if (!proxies_new(&proxies, s->trusted_proxies.at, s->trusted_proxies.len, &err))
-		buf_format(errors, "http.trustedProxies: %s\n", err.text);
+		settings_wrong(&worker_settings_table, "http.trustedProxies", errors, "%s", err.text);
 }
 
 /* ---- client certificates ---- */
@@ -134,6 +135,17 @@ struct tls_paths settings_http_tls(const struct worker_settings *s)
 	return (struct tls_paths){ .cert = s->tls_cert, .key = s->tls_key, .client_ca = s->tls_ca };
 }
 
+/* The error begins with the last word of the setting's path. */
+static void say_mtls(const struct error *why, struct buf *errors)
+{
+	AUTO_FINI(buf) path = buf_limit(sizeof(why->text) + 32);
+	struct str text = str_of(why->text), key;
+
+	CHECK(str_until(&text, ':', &key));
+	buf_format(&path, "http.auth.mtls.%.*s", STR_ARGS(key));
+	settings_wrong(&worker_settings_table, buf_text(&path), errors, "%.*s", STR_ARGS(str_trim(text)));
+}
+
 static void check_mtls(const struct worker_settings *s, struct buf *errors)
 {
 	struct cert_identity_rules rules = settings_http_mtls(s);
@@ -143,10 +155,11 @@ static void check_mtls(const struct worker_settings *s, struct buf *errors)
 		      rules.email_index;
 
 	if (is_set && !s->tls_ca)
-		buf_puts(
-			errors, "http.auth.mtls: needs http.tls.cacert, the CA of the client certificates\n");
+		buf_puts(errors,
+			"http.auth.mtls (ZOT_MTLS_...): needs http.tls.cacert (ZOT_TLS_CA), the CA of the "
+			"client certificates\n");
 	if (!cert_identity_new(&identity, &rules, &err))
-		buf_format(errors, "http.auth.mtls.%s\n", err.text);
+		say_mtls(&err, errors);
 }
 
 /* It stands between quotes in a header. */
@@ -154,7 +167,8 @@ static void check_realm(const struct worker_settings *s, struct buf *errors)
 {
 	for (const char *at = s->realm; *at; at++)
 		if ((unsigned char)*at < 0x20 || *at == 0x7f || *at == '"' || *at == '\\') {
-			buf_format(errors, "http.realm: %s has a quote, a backslash or a control character\n",
+			settings_wrong(&worker_settings_table, "http.realm", errors,
+				"%s has a quote, a backslash or a control character",
 				log_quote(str_of(s->realm)));
 			return;
 		}

@@ -20,9 +20,9 @@ static bool check_tls(const struct worker_settings *s, struct error *err)
 
 static bool check_peer_tls(const struct worker_settings *s, struct error *err)
 {
-	return setting_check_readable(s->peer_ca, "cluster.tls.cacert", err) &&
-	       setting_check_readable(s->peer_cert, "cluster.tls.cert", err) &&
-	       setting_check_readable(s->peer_key, "cluster.tls.key", err) &&
+	return setting_check_readable(s->peer_ca, "cluster.tls.cacert (ZOT_PEER_CA)", err) &&
+	       setting_check_readable(s->peer_cert, "cluster.tls.cert (ZOT_PEER_CERT)", err) &&
+	       setting_check_readable(s->peer_key, "cluster.tls.key (ZOT_PEER_KEY)", err) &&
 	       setting_check_readable(s->s3_ca, "S3_CA", err);
 }
 
@@ -53,14 +53,14 @@ static bool check_store(const struct worker_settings *s, struct error *err)
 
 static bool check_folders(const struct worker_settings *s, struct error *err)
 {
-	return setting_check_folder(s->data, "ZOT_WORKER_DATA", err) &&
+	return setting_check_folder(s->data, "data (ZOT_WORKER_DATA)", err) &&
 	       setting_check_folder(s->spool, "storage.spool (ZOT_SPOOL)", err);
 }
 
 static bool check_logs(const struct worker_settings *s, struct error *err)
 {
-	return setting_check_in_folder(s->log_output, "log.output", err) &&
-	       setting_check_in_folder(s->log_audit, "log.audit", err);
+	return setting_check_in_folder(s->log_output, "log.output (ZOT_LOG_OUTPUT)", err) &&
+	       setting_check_in_folder(s->log_audit, "log.audit (ZOT_LOG_AUDIT)", err);
 }
 
 static bool check_address(const struct worker_settings *s, struct error *err)

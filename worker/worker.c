@@ -12,6 +12,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/few_each.h"
 #include "common/file.h"
 #include "common/file_lock.h"
 #include "common/http_client.h"
@@ -27,6 +28,7 @@
 #include "worker/cluster/usage_new.h"
 #include "worker/front/audit.h"
 #include "worker/front/front.h"
+#include "worker/front/front_refused.h"
 #include "worker/housework.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
@@ -224,6 +226,8 @@ static bool open_access(struct worker *worker, struct error *err)
 	if (s->log_audit && !audit_open(&worker->front.audit, s->log_audit, worker->pool,
 				    &worker->front.loops[0].counters.audit_lost_total, err))
 		return false;
+	worker->front.refusals = front_refused_few();
+	worker->front.challenges = front_refused_few();
 	worker->front.rate_limit = rate_limit_new();
 	rate_limit_set(worker->front.rate_limit, &s->rate_rules);
 	return proxies_new(&worker->front.proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
@@ -332,6 +336,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	struct front_loop *own = &worker->front.loops[at];
 	struct http_client_settings client = { 0 };
 	struct http_server_settings server = { .listen_fd = listen_fd,
+		.certificate_refused = front_refused_certificate,
 		.tls = worker->settings->tls_cert ? &process->tls : NULL,
 		.connection_limit = process->connections / worker->front.loops_len + 1 };
 	char name[16];
@@ -399,6 +404,7 @@ static void on_beat(void *arg)
 	struct front_loop *own = arg;
 
 	__atomic_store_n(&own->beat_ms, clock_ms(), __ATOMIC_RELAXED);
+	front_refused_tell(own->front);
 	loop_timer_start(own->loop, &own->beat, BEAT_EVERY_MS, on_beat, own);
 }
 
@@ -553,6 +559,8 @@ static void close_process(struct worker_process *process)
 	chores_free(worker->front.chores);
 	housework_free(process->housework);
 	audit_free(worker->front.audit);
+	few_each_free(worker->front.refusals);
+	few_each_free(worker->front.challenges);
 	registry_free(worker->front.registry);
 	cluster_free(worker->front.cluster);
 	usage_free(worker->front.usage);

@@ -30,6 +30,7 @@ struct api_job {
 	struct endpoint_call *http;
 	struct str rest;        /* of the path, below the route's and a '/'; empty when there is none */
 	struct login_who who;
+	struct ip from;         /* whoever is connected to us */
 	bool in_lane;           /* its turn has come: a large report */
 	enum entity_kind kind;  /* of the entity routes */
 };
@@ -52,3 +53,4 @@ struct http_response *entities_serve(void *job);  /* api/entities.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
+struct http_response *access_serve(void *job);    /* api/access.c */

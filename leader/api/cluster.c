@@ -13,6 +13,7 @@
 #include "common/loop.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/told.h"
 #include "leader/feed.h"
 #include "leader/lane.h"
 #include "leader/members.h"
@@ -238,7 +239,7 @@ static struct http_response *forget_member(struct api_job *job)
 		return api_error(409, "conflict", "the member is alive; stop it, or wait until it is lost");
 	if (!stored)
 		return api_error_of(&err);
-	log_info("member.forgotten", "name=%s by=%s", log_quote(job->rest), log_quote(str_of(job->who.user)));
+	log_info("member.forgotten", "name=%s%s", log_quote(job->rest), told_by(job));
 	return http_response_empty(204);
 }
 

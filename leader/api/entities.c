@@ -6,6 +6,7 @@
  *     GET    /api/{kind}?n=&last=     {"items":[...],"total":N}, in the order of ids; Link: <...>; rel="next"
  *     GET    /api/{kind}/{id}         ETag: "<revision>"
  *     DELETE /api/{kind}/{id}         If-Match
+ *     POST   /api/apikey/{id}/rotate  api/key_rotate.c
  *
  * An id may have slashes: it is all of the path after the kind, percent-decoded.
  */
@@ -17,6 +18,8 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/entity_write.h"
+#include "leader/api/key_rotate.h"
+#include "leader/api/told.h"
 #include "leader/peer_secret.h"
 
 #define PAGE_DEFAULT 100
@@ -148,9 +151,8 @@ static struct http_response *delete_locked(struct api_job *job)
 		return api_error_of(&err);
 	if (result == LEDGER_STALE)
 		return entity_stale(entity);
-	log_info("entity.deleted", "kind=%s id=%s revision=%" PRIu64 " entities=%zu by=%s",
-		entity_kind_name(job->kind), log_quote(job->rest), revision, len,
-		log_quote(str_of(job->who.user)));
+	log_info("entity.deleted", "kind=%s id=%s revision=%" PRIu64 " entities=%zu%s",
+		entity_kind_name(job->kind), log_quote(job->rest), revision, len, told_by(job));
 	return http_response_empty(204);
 }
 
@@ -184,6 +186,8 @@ struct http_response *entities_serve(void *arg)
 	struct api_job *job = arg;
 	unsigned methods = methods_of(job);
 
+	if (job->kind == ENTITY_APIKEY && key_rotate_is_asked(job->rest))
+		return key_rotate(job);
 	if (!(methods & 1u << job->http->method))
 		return api_method_not_allowed(methods);
 	if (api_is_read(job))

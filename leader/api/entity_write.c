@@ -8,24 +8,25 @@
 #include "common/crypto.h"
 #include "common/log.h"
 #include "leader/api.h"
+#include "leader/api/told.h"
 #include "leader/first_start.h"
 #include "leader/peer_secret.h"
+#include "proto/apikey.h"
 
-#define SECRET_BYTES    32
 #define CLIENT_ID_BYTES 12
-#define KEY_PREFIX      "zak_"
 #define WORKER_PREFIX   "zwk_"
 /* A write without a condition that somebody else outran is made again on what they left. */
 #define TRIES 5
 
 struct edit {
 	struct api_job *job;
-	const struct json *given;   /* the body, an object */
-	struct json_doc *completed; /* the same with what was added, or NULL */
+	const struct json *asked;   /* the body, an object */
+	const struct json *given;   /* the same with what was added */
+	struct json_doc *completed; /* that, or NULL */
 	char id[ENTITY_ID_MAX + 1];
 	struct entity *base, *made; /* base: what is there, or NULL */
 	/* Made here, "" otherwise. A worker's has its prefix, so that it is known wherever it turns up. */
-	char secret[sizeof(WORKER_PREFIX) + 2 * SECRET_BYTES];
+	char secret[sizeof(WORKER_PREFIX) + 2 * ENTITY_SECRET_BYTES];
 };
 
 static void edit_fini(struct edit *edit)
@@ -118,26 +119,26 @@ static void put_location(struct http_response *response, const struct entity *en
 		http_response_header(response, "Location", buf_text(&path));
 }
 
-/* The one time that a secret is shown. */
-static struct http_response *secret_response(const struct edit *edit)
+struct http_response *entity_secret_response(unsigned status, const struct entity *entity, const char *secret)
 {
 	struct buf body = buf_limit(4 * (size_t)ENTITY_BYTES_MAX);
 	struct json_writer w = json_writer(&body);
 	struct http_response *response;
-	char key[sizeof(edit->secret) + sizeof(KEY_PREFIX)];
+	char key[sizeof(APIKEY_PREFIX) + 2 * ENTITY_SECRET_BYTES + 1];
 
-	(void)snprintf(key, sizeof(key), KEY_PREFIX "%s", edit->secret);
 	json_open_object(&w);
-	json_put_str(&w, "clientId", entity_id(edit->made));
-	json_put_text(&w, "clientSecret", edit->secret);
-	if (edit->job->kind == ENTITY_APIKEY)
+	json_put_str(&w, "clientId", entity_id(entity));
+	json_put_text(&w, "clientSecret", secret);
+	if (entity_kind(entity) == ENTITY_APIKEY) {
+		(void)snprintf(key, sizeof(key), APIKEY_PREFIX "%s", secret);
 		json_put_text(&w, "apiKey", key);
+		explicit_bzero(key, sizeof(key));
+	}
 	json_key(&w, STR("entity"));
-	entity_to_json(edit->made, &w);
+	entity_to_json(entity, &w);
 	json_close_object(&w);
-	explicit_bzero(key, sizeof(key));
-	response = api_json(201, &body);
-	http_response_headerf(response, "ETag", "\"%" PRIu64 "\"", entity_revision(edit->made));
+	response = api_json(status, &body);
+	http_response_headerf(response, "ETag", "\"%" PRIu64 "\"", entity_revision(entity));
 	return response;
 }
 
@@ -146,7 +147,7 @@ static struct http_response *written_response(const struct edit *edit)
 	struct http_response *response;
 
 	if (*edit->secret)
-		response = secret_response(edit);
+		response = entity_secret_response(201, edit->made, edit->secret);
 	else
 		response = entity_response(edit->base ? 200 : 201, edit->made);
 	if (!edit->base)
@@ -201,7 +202,7 @@ static bool complete_apikey(struct edit *edit, struct error *err)
 		return true;
 	if (edit->base)
 		return complete(edit, "secretHash", entity_apikey(edit->base)->secret_hash, err);
-	random_hex(edit->secret, SECRET_BYTES);
+	random_hex(edit->secret, ENTITY_SECRET_BYTES);
 	return complete(edit, "clientSecret", edit->secret, err);
 }
 
@@ -214,7 +215,7 @@ static bool complete_worker(struct edit *edit, struct error *err)
 	if (edit->base)
 		return complete(edit, "secretHash", entity_worker(edit->base)->secret_hash, err);
 	memcpy(edit->secret, WORKER_PREFIX, prefix);
-	random_hex(edit->secret + prefix, SECRET_BYTES);
+	random_hex(edit->secret + prefix, ENTITY_SECRET_BYTES);
 	return complete(edit, "clientSecret", edit->secret, err);
 }
 
@@ -285,6 +286,29 @@ static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision
 	return result;
 }
 
+/* The names of what was given: the body was taken, so they are known ones. */
+static void put_members(const struct json *asked, struct buf *into)
+{
+	const struct json *value;
+	struct str key;
+
+	for (void *it = NULL; json_next(asked, &it, &key, &value);)
+		buf_format(into, "%s%.*s", into->len ? "," : "", STR_ARGS(key));
+}
+
+static void tell_written(const struct edit *edit, uint64_t revision)
+{
+	const char *how = !edit->base                             ? "created"
+			  : edit->job->http->method == HTTP_PATCH ? "patched"
+								  : "replaced";
+	AUTO_FINI(buf) members = buf_limit(1024);
+
+	put_members(edit->asked, &members);
+	log_info("entity.written", "how=%s kind=%s id=%s members=%s revision=%" PRIu64 "%s", how,
+		entity_kind_name(edit->job->kind), log_quote(str_of(edit->id)), log_quote(buf_str(&members)),
+		revision, told_by(edit->job));
+}
+
 static enum ledger_result write_made(struct edit *edit, struct error *err)
 {
 	struct leader *leader = edit->job->leader;
@@ -300,21 +324,41 @@ static enum ledger_result write_made(struct edit *edit, struct error *err)
 	stamped = entity_with_revision(edit->made, revision);
 	entity_free(edit->made);
 	edit->made = stamped;
-	log_info("entity.written", "kind=%s id=%s revision=%" PRIu64 " by=%s",
-		entity_kind_name(edit->job->kind), log_quote(str_of(edit->id)), revision,
-		log_quote(str_of(edit->job->who.user)));
+	tell_written(edit, revision);
 	return LEDGER_WRITTEN;
+}
+
+/* The secret before a rotation stays as long as its grace does. Another secret that an admin sets ends it: one
+ * that is known to others is not to open on. */
+static void settle_grace(struct edit *edit)
+{
+	const struct apikey *old = entity_apikey(edit->base);
+	struct apikey body = *entity_apikey(edit->made);
+	struct entity *settled;
+
+	if (!has(edit, "secretHashBefore"))
+		body.secret_hash_before = old->secret_hash_before;
+	if (!body.grace_until || strcmp(body.secret_hash, old->secret_hash) != 0) {
+		body.secret_hash_before = "";
+		body.grace_until = 0;
+	}
+	settled = entity_new(ENTITY_APIKEY, entity_id(edit->made), entity_revision(edit->made), &body);
+	entity_free(edit->made);
+	edit->made = settled;
 }
 
 static bool make(struct edit *edit, struct error *err)
 {
 	enum http_method method = edit->job->http->method;
 
-	if (method == HTTP_PATCH)
-		return entity_from_json(
-			edit->job->kind, str_of(edit->id), edit->given, edit->base, &edit->made, err);
-	return complete_secrets(edit, err) &&
-	       entity_from_json(edit->job->kind, str_of(edit->id), edit->given, NULL, &edit->made, err);
+	if (method != HTTP_PATCH && !complete_secrets(edit, err))
+		return false;
+	if (!entity_from_json(edit->job->kind, str_of(edit->id), edit->given,
+		    method == HTTP_PATCH ? edit->base : NULL, &edit->made, err))
+		return false;
+	if (edit->job->kind == ENTITY_APIKEY && edit->base)
+		settle_grace(edit);
+	return true;
 }
 
 /* NULL: somebody was faster, try again. */
@@ -368,7 +412,8 @@ static struct http_response *write_body(struct api_job *job, const struct json *
 	struct error err;
 
 	for (unsigned i = 0; i < TRIES && !response; i++) {
-		__attribute__((cleanup(edit_fini))) struct edit edit = { .job = job, .given = given };
+		__attribute__((cleanup(
+			edit_fini))) struct edit edit = { .job = job, .asked = given, .given = given };
 		if (*id)
 			memcpy(edit.id, id, sizeof(id));
 		else if (!take_id(&edit, &err))

@@ -18,6 +18,7 @@
 #include "leader/api/call.h"
 #include "leader/api/guard.h"
 #include "leader/api/room.h"
+#include "leader/api/told.h"
 #include "leader/lane.h"
 #include "leader/waiting.h"
 
@@ -60,7 +61,8 @@ static bool by_both(const void *arg)
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
 static const char *const none[] = { NULL };
 static const char *const page[] = { "n", "last", NULL };
-static const char *const of_usage[] = { "apikey", "day", "month", "repository", NULL };
+static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
+static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
 /* `what` is the kind of entities. */
 static const struct route rows[] = {
@@ -95,6 +97,13 @@ static const struct route rows[] = {
 		.authorise = by_admin,
 		.parameters = of_usage,
 		.job_f = usage_serve },
+	{ .operation = "access",
+		.path = "/api/access",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.parameters = of_access,
+		.job_f = access_serve },
 #define KIND(constant, name, plural, ...)                                                                    \
 	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
 #include "proto/entity_kinds.def"
@@ -102,11 +111,16 @@ static const struct route rows[] = {
 };
 static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
 
+static bool is_known(const struct api_call *call)
+{
+	return call->who.role == LOGIN_WORKER || *call->who.user;
+}
+
 static struct http_response *refuse(const struct api_call *call)
 {
 	struct http_response *response;
 
-	if (call->who.role == LOGIN_WORKER || *call->who.user)
+	if (is_known(call))
 		return api_error(403, "denied",
 			call->route->authorise == by_worker
 				? "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
@@ -185,9 +199,10 @@ static struct task *task_new(const struct api_call *call)
 {
 	struct task *task = xnew(struct task);
 
-	task->job = (struct api_job){
-		.leader = call->leader, .who = call->who, .kind = (enum entity_kind)call->route->what
-	};
+	task->job = (struct api_job){ .leader = call->leader,
+		.who = call->who,
+		.from = http_request_ip(call->request),
+		.kind = (enum entity_kind)call->route->what };
 	task->route = call->route;
 	task->rest_len = call->rest.len;
 	return task;
@@ -290,12 +305,14 @@ static void admit(struct api_call *call)
 {
 	struct str unknown;
 
-	if (call->route->authorise && !call->route->authorise(call))
+	if (call->route->authorise && !call->route->authorise(call)) {
+		told_refused(call, is_known(call) ? 403 : 401);
 		http_request_reply(call->request, refuse(call));
-	else if (!route_takes(call->route, http_request_query(call->request), &unknown))
+	} else if (!route_takes(call->route, http_request_query(call->request), &unknown)) {
 		http_request_reply(call->request, refuse_parameter(call, unknown));
-	else
+	} else {
 		serve(call);
+	}
 }
 
 /* A password is being verified. */
@@ -337,10 +354,12 @@ static void on_verified(void *arg, const struct login_who *who, unsigned retry_a
 	loop_assert(verify->call.leader->loop);
 	http_request_set_context(verify->call.request, NULL);
 	verify->call.who = *who;
-	if (retry_after_s)
+	if (retry_after_s) {
+		told_refused(&verify->call, 429);
 		http_request_reply(verify->call.request, later(retry_after_s));
-	else
+	} else {
 		admit(&verify->call);
+	}
 	verify_free(verify);
 }
 

@@ -4,10 +4,16 @@
  *
  *     ?apikey=ID        one key; without it all keys
  *     ?day=2026-11-20   one day, or ?month=2026-11; without them all windows
+ *     ?user=NAME        the keys of a user, or ?group=NAME of all users who are in it now
  *     ?repository=NAME  a repository since it is counted; empty: all of them
+ *
+ * At most ROWS_MAX rows; "more" says that there are others. Those of keys have "sums", which are of all that were asked for: in the
+ * day or month, else in all months.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
@@ -16,13 +22,40 @@
 #define ROWS_MAX 1000
 #define BODY_MAX (4 * 1024 * 1024)
 
+/* What is asked. */
+struct asked {
+	struct buf apikey, day, month, repository, user, group;
+	bool has_apikey, has_day, has_month, has_repository, has_user, has_group;
+	struct ledger_keys keys; /* which rows; owners are its own, of borrowed names */
+};
+
 struct listing {
 	struct api_job *job;
 	struct state *state;
 	struct json_writer w;
 	char today[11];
 	bool seen_today;
+	size_t rows;
+	bool more; /* than ROWS_MAX */
 };
+
+static void asked_fini(struct asked *asked)
+{
+	buf_fini(&asked->apikey);
+	buf_fini(&asked->day);
+	buf_fini(&asked->month);
+	buf_fini(&asked->repository);
+	buf_fini(&asked->user);
+	buf_fini(&asked->group);
+	free((void *)(uintptr_t)asked->keys.owners);
+}
+
+static bool is_room(struct listing *listing)
+{
+	listing->more = listing->rows == ROWS_MAX;
+	listing->rows += !listing->more;
+	return !listing->more;
+}
 
 static bool put_key(void *arg, const struct ledger_usage *usage)
 {
@@ -31,9 +64,13 @@ static bool put_key(void *arg, const struct ledger_usage *usage)
 	struct entity *entity = state_find(listing->state, ENTITY_APIKEY, str_of(usage->id));
 	bool is_day = str_of(usage->window).len == 10;
 
+	if (!is_room(listing))
+		return false;
 	listing->seen_today |= !strcmp(usage->window, listing->today);
 	json_open_object(w);
 	json_put_text(w, "apikey", usage->id);
+	json_put_text(w, "owner", usage->owner);
+	json_put_text(w, "label", usage->label);
 	json_put_text(w, is_day ? "day" : "month", usage->window);
 	json_put_uint(w, "calls", usage->calls);
 	json_put_uint(w, "bytesIn", usage->bytes_in);
@@ -53,7 +90,10 @@ static bool put_key(void *arg, const struct ledger_usage *usage)
 /* A key that was granted something and has not used it, or whose calls a ledger that was put back has lost. */
 static void put_granted_today(struct listing *listing, const char *key, const char *window)
 {
-	struct ledger_usage usage = { .id = key };
+	struct entity *entity = state_find(listing->state, ENTITY_APIKEY, str_of(key));
+	struct ledger_usage usage = { .id = key,
+		.owner = entity ? entity_apikey(entity)->owner : "",
+		.label = entity ? entity_apikey(entity)->label : "" };
 
 	if (listing->seen_today || (window && strcmp(window, listing->today) != 0) ||
 		!grants_granted(listing->job->leader->grants, key, listing->today))
@@ -64,8 +104,11 @@ static void put_granted_today(struct listing *listing, const char *key, const ch
 
 static bool put_repository(void *arg, const struct ledger_usage *usage)
 {
-	struct json_writer *w = &((struct listing *)arg)->w;
+	struct listing *listing = arg;
+	struct json_writer *w = &listing->w;
 
+	if (!is_room(listing))
+		return false;
 	json_open_object(w);
 	json_put_text(w, "repository", usage->id);
 	json_put_uint(w, "pulls", usage->pulls);
@@ -76,29 +119,68 @@ static bool put_repository(void *arg, const struct ledger_usage *usage)
 	return true;
 }
 
-static struct http_response *list(
-	struct api_job *job, const char *key, const char *window, const char *repository)
+static bool put_repositories_locked(struct listing *listing, struct asked *asked, struct error *err)
 {
-	struct leader *leader = job->leader;
+	struct leader *leader = listing->job->leader;
+	bool ok;
+
+	leader_assert_locked(leader);
+	json_key(&listing->w, STR("repositories"));
+	json_open_array(&listing->w);
+	ok = ledger_list_repositories(leader->ledger,
+		asked->repository.len ? buf_text(&asked->repository) : NULL, ROWS_MAX + 1, put_repository,
+		listing, err);
+	json_close_array(&listing->w);
+	return ok;
+}
+
+/* Of all rows that were asked for, also of those that are not listed. */
+static bool put_sums_locked(struct listing *listing, const struct ledger_keys *keys, struct error *err)
+{
+	struct ledger_usage sum;
+
+	leader_assert_locked(listing->job->leader);
+	if (!ledger_sum_keys(listing->job->leader->ledger, keys, &sum, err))
+		return false;
+	json_key(&listing->w, STR("sums"));
+	json_open_object(&listing->w);
+	json_put_uint(&listing->w, "calls", sum.calls);
+	json_put_uint(&listing->w, "bytesIn", sum.bytes_in);
+	json_put_uint(&listing->w, "bytesOut", sum.bytes_out);
+	json_close_object(&listing->w);
+	return true;
+}
+
+static bool put_keys_locked(struct listing *listing, struct asked *asked, struct error *err)
+{
+	struct leader *leader = listing->job->leader;
+	const struct ledger_keys *keys = &asked->keys;
+	bool ok;
+
+	leader_assert_locked(leader);
+	json_key(&listing->w, STR("usage"));
+	json_open_array(&listing->w);
+	ok = ledger_list_keys(leader->ledger, keys, ROWS_MAX + 1, put_key, listing, err);
+	if (keys->apikey && !keys->owners)
+		put_granted_today(listing, keys->apikey, keys->window);
+	json_close_array(&listing->w);
+	return ok && put_sums_locked(listing, keys, err);
+}
+
+static struct http_response *list(struct api_job *job, struct asked *asked)
+{
 	struct buf body = buf_limit(BODY_MAX);
-	struct listing listing = { .job = job, .state = leader_state(leader), .w = json_writer(&body) };
+	struct listing listing = { .job = job, .state = leader_state(job->leader), .w = json_writer(&body) };
 	struct error err;
 	bool ok;
 
 	clock_day(clock_wall_s(), listing.today);
 	json_open_object(&listing.w);
-	json_key(&listing.w, repository ? STR("repositories") : STR("usage"));
-	json_open_array(&listing.w);
-	leader_lock(leader);
-	if (repository)
-		ok = ledger_list_repositories(leader->ledger, *repository ? repository : NULL, ROWS_MAX,
-			put_repository, &listing, &err);
-	else
-		ok = ledger_list_keys(leader->ledger, key, window, ROWS_MAX, put_key, &listing, &err);
-	leader_unlock(leader);
-	if (key && !repository)
-		put_granted_today(&listing, key, window);
-	json_close_array(&listing.w);
+	leader_lock(job->leader);
+	ok = asked->has_repository ? put_repositories_locked(&listing, asked, &err)
+				   : put_keys_locked(&listing, asked, &err);
+	leader_unlock(job->leader);
+	json_put_bool(&listing.w, "more", listing.more);
 	json_close_object(&listing.w);
 	state_free(listing.state);
 	if (ok)
@@ -107,24 +189,81 @@ static struct http_response *list(
 	return api_error_of(&err);
 }
 
+/* What is asked. */
+
+static bool is_in(const struct user *user, struct str group)
+{
+	for (size_t i = 0; i < user->groups.len; i++)
+		if (str_is(group, user->groups.at[i]))
+			return true;
+	return false;
+}
+
+/* Those that are in it now: of users that are gone nobody knows which groups they were in. */
+static void take_group(struct asked *asked, const struct state *state)
+{
+	size_t users = state_count(state, ENTITY_USER);
+	const char **owners = xnew_array(const char *, users + 1);
+
+	for (size_t i = 0; i < users; i++) {
+		const struct entity *user = state_at(state, ENTITY_USER, i);
+		if (is_in(entity_user(user), buf_str(&asked->group)))
+			owners[asked->keys.owners_len++] = entity_id(user).at;
+	}
+	asked->keys.owners = owners;
+}
+
+static void take_user(struct asked *asked)
+{
+	const char **owners = xnew_array(const char *, 1);
+
+	owners[0] = buf_text(&asked->user);
+	asked->keys.owners = owners;
+	asked->keys.owners_len = 1;
+}
+
+static void take_keys(struct asked *asked, const struct state *state)
+{
+	asked->keys.apikey = asked->has_apikey ? buf_text(&asked->apikey) : NULL;
+	asked->keys.window = asked->has_day     ? buf_text(&asked->day)
+			     : asked->has_month ? buf_text(&asked->month)
+						: NULL;
+	if (asked->has_user)
+		take_user(asked);
+	if (asked->has_group)
+		take_group(asked, state);
+}
+
+static bool read_parameters(const struct api_job *job, struct asked *asked)
+{
+	return api_parameter(job, "apikey", &asked->apikey, &asked->has_apikey) &&
+	       api_parameter(job, "day", &asked->day, &asked->has_day) &&
+	       api_parameter(job, "month", &asked->month, &asked->has_month) &&
+	       api_parameter(job, "repository", &asked->repository, &asked->has_repository) &&
+	       api_parameter(job, "user", &asked->user, &asked->has_user) &&
+	       api_parameter(job, "group", &asked->group, &asked->has_group);
+}
+
 struct http_response *usage_serve(void *arg)
 {
 	struct api_job *job = arg;
-	AUTO_FINI(buf) key = buf_limit(1024);
-	AUTO_FINI(buf) day = buf_limit(64);
-	AUTO_FINI(buf) month = buf_limit(64);
-	AUTO_FINI(buf) repository = buf_limit(1024);
-	bool has_key, has_day, has_month, has_repository;
+	AUTO(state) *state = leader_state(job->leader);
+	__attribute__((cleanup(asked_fini))) struct asked asked = { .apikey = buf_limit(1024),
+		.day = buf_limit(64),
+		.month = buf_limit(64),
+		.repository = buf_limit(1024),
+		.user = buf_limit(1024),
+		.group = buf_limit(1024) };
 
-	if (!api_parameter(job, "apikey", &key, &has_key) || !api_parameter(job, "day", &day, &has_day) ||
-		!api_parameter(job, "month", &month, &has_month) ||
-		!api_parameter(job, "repository", &repository, &has_repository))
+	if (!read_parameters(job, &asked))
 		return api_bad_query();
-	if (has_day && has_month)
+	if (asked.has_day && asked.has_month)
 		return api_error(400, "invalid", "ask for a day or for a month, not for both");
-	return list(job, has_key ? buf_text(&key) : NULL,
-		has_day     ? buf_text(&day)
-		: has_month ? buf_text(&month)
-			    : NULL,
-		has_repository ? buf_text(&repository) : NULL);
+	if (asked.has_user && asked.has_group)
+		return api_error(400, "invalid", "ask for a user or for a group, not for both");
+	if (asked.has_repository && (asked.has_user || asked.has_group))
+		return api_error(400, "invalid", "repositories are not counted by user; leave out %s",
+			asked.has_user ? "user" : "group");
+	take_keys(&asked, state);
+	return list(job, &asked);
 }

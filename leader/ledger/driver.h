@@ -26,8 +26,9 @@ struct ledger_driver {
 	bool (*delete_member)(struct ledger *ledger, const char *name, struct error *err);
 	bool (*calls)(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
 		struct error *err);
-	bool (*list_keys)(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn,
-		void *arg, struct error *err);
+	bool (*list_keys)(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn, void *arg,
+		struct error *err);
+	bool (*sum_keys)(struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err);
 	bool (*list_repositories)(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 		struct error *err);
 };

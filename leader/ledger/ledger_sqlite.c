@@ -122,7 +122,9 @@ static bool make_schema(struct sqlite *db, struct error *err)
 		return false;
 	if (version > SCHEMA_VERSION)
 		return error_set(err, ERROR_INVALID, NULL,
-			"made by a newer zot-leader (version %" PRId64 " of the tables, this one knows %d)",
+			"made by a newer zot-leader (version %" PRId64
+			" of the tables, this one, " ZOT_VERSION
+			", knows %d): start the newer one, or put back the copy of before the upgrade",
 			version, SCHEMA_VERSION);
 	if (version == SCHEMA_VERSION)
 		return true;
@@ -281,13 +283,20 @@ static enum ledger_result check_all(struct ledger_sqlite *own, const struct ledg
 	return LEDGER_WRITTEN;
 }
 
+static bool put_name(struct sqlite *db, const struct entity *entity, struct error *err)
+{
+	return entity_kind(entity) != ENTITY_APIKEY || entity_is_deleted(entity) ||
+	       ledger_sqlite_put_name(db, entity, err);
+}
+
 static bool put_all(struct ledger_sqlite *own, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_forgotten, struct error *err)
 {
 	uint64_t revision = own->revision + 1;
 
 	for (size_t i = 0; i < len; i++)
-		if (!put_entity(own->db, changes[i].entity, revision, err))
+		if (!put_entity(own->db, changes[i].entity, revision, err) ||
+			!put_name(own->db, changes[i].entity, err))
 			return false;
 	if (revision > LEDGER_CHANGES_KEPT &&
 		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
@@ -334,6 +343,7 @@ static const struct ledger_driver driver = {
 	.delete_member = ledger_sqlite_delete_member,
 	.calls = ledger_sqlite_calls,
 	.list_keys = ledger_sqlite_list_keys,
+	.sum_keys = ledger_sqlite_sum_keys,
 	.list_repositories = ledger_sqlite_list_repositories,
 };
 
@@ -363,7 +373,8 @@ bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct e
 	if (!buf_check(&path, "path of the store", err) || !file_make_folders(folder, 0700, err) ||
 		!keep_private(buf_text(&path), err) || !sqlite_open(&db, buf_text(&path), err))
 		return false;
-	if (!make_schema(db, err) || !prune(db, err) || !read_number(db, "revision", &revision, err) ||
+	if (!make_schema(db, err) || !prune(db, err) || !ledger_sqlite_open_names(db, err) ||
+		!read_number(db, "revision", &revision, err) ||
 		!read_number(db, "forgotten", &forgotten, err) || !file_sync_folder(folder, err))
 		return error_add(err, "%s", buf_text(&path));
 	own = xnew(struct ledger_sqlite);

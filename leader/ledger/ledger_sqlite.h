@@ -33,12 +33,17 @@ bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member 
 bool ledger_sqlite_delete_member(struct ledger *ledger, const char *name, struct error *err);
 bool ledger_sqlite_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
 	struct error *err);
-bool ledger_sqlite_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max, ledger_usage_f *fn,
-	void *arg, struct error *err);
+bool ledger_sqlite_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn, void *arg,
+	struct error *err);
+bool ledger_sqlite_sum_keys(struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err);
 bool ledger_sqlite_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 	struct error *err);
 
+/* At the start: the names of keys that have none, and without those that nobody asks for. */
+bool ledger_sqlite_open_names(struct sqlite *db, struct error *err);
+
 /* Parts of a transaction. */
+bool ledger_sqlite_put_name(struct sqlite *db, const struct entity *key, struct error *err);
 bool ledger_sqlite_put_boot(struct ledger *ledger, const struct ledger_merge *merge, bool added, struct error *err);
 /* *ret_dealings: of this life, when the transaction is committed. */
 bool ledger_sqlite_put_grants(struct ledger *ledger, const struct ledger_merge *merge, uint64_t *ret_dealings, struct error *err);

@@ -14,7 +14,9 @@
 
 /* Escaped, a name is six times as long. */
 #define KEYS_BYTES_MAX (USAGE_ROWS_MAX * (6 * USAGE_NAME_MAX + 32))
-#define SUM(column)    column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
+/* The users of a group, escaped. */
+#define OWNERS_BYTES_MAX (64 * 1024 * 1024)
+#define SUM(column)      column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
 
 /* Members. */
 
@@ -186,34 +188,81 @@ bool ledger_sqlite_calls(struct ledger *ledger, const struct ledger_key_day *at,
 	return sql_end(&q, err);
 }
 
-static bool each_key(struct sql *q, ledger_usage_f *fn, void *arg, struct error *err)
+/* ["ann","bob"]; NULL: any. */
+static const char *put_owners(struct buf *into, const struct ledger_keys *which)
 {
-	bool more = true;
+	struct json_writer w = json_writer(into);
 
-	while (more && sql_next(q)) {
-		struct ledger_usage usage = { .id = sql_column_text(q, 0),
-			.calls = sql_column_count(q, 2),
-			.bytes_in = sql_column_count(q, 3),
-			.bytes_out = sql_column_count(q, 4),
-			.ungranted = sql_column_count(q, 5) };
-		if (str_copy(str_of(sql_column_text(q, 1)), usage.window, sizeof(usage.window)))
-			more = fn(arg, &usage);
-	}
-	return sql_end(q, err);
+	if (!which->owners)
+		return NULL;
+	json_open_array(&w);
+	for (size_t i = 0; i < which->owners_len; i++)
+		json_value_str(&w, str_of(which->owners[i]));
+	json_close_array(&w);
+	return buf_text(into);
 }
 
-bool ledger_sqlite_list_keys(struct ledger *ledger, const char *apikey, const char *window, size_t max,
+/* ?1 to ?3. */
+static void bind_keys(struct sql *q, const struct ledger_keys *which, const char *owners)
+{
+	sql_text(q, which->apikey);
+	sql_text(q, which->window);
+	sql_text(q, owners);
+}
+
+#define OF_KEYS                                                                                              \
+	" FROM key_usage LEFT JOIN key_name USING (apikey) WHERE (?1 IS NULL OR apikey = ?1)"                \
+	" AND (?2 IS NULL OR window = ?2) AND (?3 IS NULL OR owner IN (SELECT value FROM json_each(?3)))"
+
+bool ledger_sqlite_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max,
 	ledger_usage_f *fn, void *arg, struct error *err)
 {
+	AUTO_FINI(buf) owners = buf_limit(OWNERS_BYTES_MAX);
 	struct sql q = sql_of(ledger_sqlite_db(ledger),
-		"SELECT apikey, window, calls, bytes_in, bytes_out, ungranted FROM key_usage "
-		"WHERE (?1 IS NULL OR apikey = ?1) AND (?2 IS NULL OR window = ?2) ORDER BY apikey, window "
-		"DESC LIMIT ?3");
+		"SELECT apikey, window, calls, bytes_in, bytes_out, ungranted, owner, label" OF_KEYS
+		" ORDER BY apikey, window DESC LIMIT ?4");
+	bool more = true;
 
-	sql_text(&q, apikey);
-	sql_text(&q, window);
+	bind_keys(&q, which, put_owners(&owners, which));
 	sql_count(&q, max);
-	return each_key(&q, fn, arg, err);
+	while (more && sql_next(&q)) {
+		struct ledger_usage usage = { .id = sql_column_text(&q, 0),
+			.calls = sql_column_count(&q, 2),
+			.bytes_in = sql_column_count(&q, 3),
+			.bytes_out = sql_column_count(&q, 4),
+			.ungranted = sql_column_count(&q, 5),
+			.owner = sql_column_text(&q, 6),
+			.label = sql_column_text(&q, 7) };
+		if (str_copy(str_of(sql_column_text(&q, 1)), usage.window, sizeof(usage.window)))
+			more = fn(arg, &usage);
+	}
+	return sql_end(&q, err);
+}
+
+static void add(uint64_t *sum, uint64_t more)
+{
+	*sum = more > INT64_MAX - *sum ? INT64_MAX : *sum + more;
+}
+
+/* Added here: SQLite's sum() is an error beyond its largest number. */
+bool ledger_sqlite_sum_keys(
+	struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err)
+{
+	AUTO_FINI(buf) owners = buf_limit(OWNERS_BYTES_MAX);
+	struct ledger_usage sum = { 0 };
+	struct sql q = sql_of(ledger_sqlite_db(ledger),
+		"SELECT calls, bytes_in, bytes_out" OF_KEYS " AND (?2 IS NOT NULL OR length(window) = 7)");
+
+	bind_keys(&q, which, put_owners(&owners, which));
+	while (sql_next(&q)) {
+		add(&sum.calls, sql_column_count(&q, 0));
+		add(&sum.bytes_in, sql_column_count(&q, 1));
+		add(&sum.bytes_out, sql_column_count(&q, 2));
+	}
+	if (!sql_end(&q, err))
+		return false;
+	*ret = sum;
+	return true;
 }
 
 bool ledger_sqlite_list_repositories(

@@ -257,3 +257,44 @@ def test_verify_and_serve_say_the_same_of_each_setting(program, led, tmp_path):
             tried += 1
             differ += [found] if found else []
     assert not differ and tried == len(names) * len(ODD), "\n".join(differ)
+
+
+HASH_KEY = {"ZOT_CLUSTER_HASH_KEY": "loremipsumdolors", "ZOT_CLUSTER_SECRET": "a secret of the members"}
+
+
+@pytest.mark.parametrize("wrong,variables", [
+    ("ZOT_TLS_KEY", {"ZOT_TLS_CERT": "/x"}),
+    ("ZOT_TLS_CERT", {"ZOT_TLS_KEY": "/x"}),
+    ("ZOT_TLS_CA", {"ZOT_TLS_CA": "/x"}),
+    ("ZOT_PEER_KEY", {"ZOT_PEER_CERT": "/x"}),
+    ("ZOT_PEER_CERT", {"ZOT_PEER_KEY": "/x"}),
+    ("ZOT_PEER_CA", {"ZOT_PEER_CA": "/x/none"}),
+    ("ZOT_COMPAT", {"ZOT_COMPAT": "docker2s1"}),
+    ("ZOT_CLUSTER_MEMBERS", {"ZOT_CLUSTER_MEMBERS": "a", **HASH_KEY}),
+    ("ZOT_CLUSTER_MEMBERS", {"ZOT_CLUSTER_MEMBERS": "a:1,a:1", **HASH_KEY}),
+    ("ZOT_CLUSTER_MEMBERS", HASH_KEY),
+    ("ZOT_CLUSTER_HASH_KEY", {"ZOT_CLUSTER_MEMBERS": "a:1,b:1", **HASH_KEY, "ZOT_CLUSTER_HASH_KEY": "short"}),
+    ("ZOT_CLUSTER_SECRET", {"ZOT_CLUSTER_MEMBERS": "a:1,b:1", **HASH_KEY, "ZOT_CLUSTER_SECRET": "short"}),
+    ("ZOT_TRUSTED_PROXIES", {"ZOT_TRUSTED_PROXIES": "10.0.0.1/8"}),
+    ("ZOT_MTLS_IDENTITY_ATTRIBUTES", {"ZOT_MTLS_IDENTITY_ATTRIBUTES": "Emial", "ZOT_TLS_CA": "/x"}),
+    ("ZOT_MTLS_URI_SAN_PATTERN", {"ZOT_MTLS_URI_SAN_PATTERN": "a", "ZOT_TLS_CA": "/x"}),
+    ("ZOT_MTLS_DNS_SAN_INDEX", {"ZOT_MTLS_DNS_SAN_INDEX": "1", "ZOT_TLS_CA": "/x"}),
+    ("ZOT_REALM", {"ZOT_REALM": 'say "x"'}),
+    ("ZOT_METRICS_PATH", {"ZOT_METRICS_PATH": "metrics"}),
+    ("ZOT_STORAGE_ROOT", {"ZOT_STORAGE_ROOT": ""}),
+    ("ZOT_HTPASSWD", {"ZOT_HTPASSWD": "/x/none"}),
+    ("ZOT_WORKER_DATA", {"ZOT_WORKER_DATA": "/dev/null/x"}),
+    ("ZOT_SPOOL", {"ZOT_SPOOL": "/dev/null/x"}),
+    ("ZOT_LOG_OUTPUT", {"ZOT_LOG_OUTPUT": "/x/none/log"}),
+    ("ZOT_LOG_AUDIT", {"ZOT_LOG_AUDIT": "/x/none/log"}),
+    ("ZOT_LOG_LEVEL", {"ZOT_LOG_LEVEL": "loud"}),
+    ("ZOT_SPOOL_LIMIT", {"ZOT_SPOOL_LIMIT": "ten"}),
+    ("ZOT_READ_TIMEOUT", {"ZOT_READ_TIMEOUT": "soon"}),
+    ("PORT", {"PORT": "65536"}),
+    ("S3_ENDPOINT", {"S3_BUCKET": "b", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "S3_ENDPOINT": "nowhere"}),
+])
+def test_what_is_wrong_in_a_variable_names_the_variable(wrong, variables):
+    done = run("worker", "verify", **{"ZOT_STORAGE_ROOT": "/x", **variables})
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if re.match(rf"error: (\S+ \([A-Z0-9_, ]*)?\b{wrong}\b", line)]
+    assert said, done.stderr

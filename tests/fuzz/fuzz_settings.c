@@ -4,8 +4,7 @@
  * rules that were taken can be asked.
  */
 #include "common/check.h"
-#include "worker/auth/access.h"
-#include "worker/auth/identity.h"
+#include "proto/access.h"
 #include "worker/settings.h"
 #include "fuzz_file.h"
 
@@ -13,14 +12,14 @@ static void ask(const struct worker_settings *settings)
 {
 	AUTO(state) *state = state_new();
 	AUTO(access) *access = NULL;
-	AUTO(identity) *nobody = identity_new_anonymous();
+	const struct access_who nobody = { .user = "", .anonymous = true };
 	struct error err;
 
 	if (!access_new(&access, settings->access_control, state, false, &err)) {
 		CHECK(err.text[0]);
 		return;
 	}
-	(void)access_allows(access, nobody, STR("library/nginx"), ACTION_READ);
+	(void)access_allows(access, &nobody, STR("library/nginx"), ACTION_READ);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -11,7 +11,9 @@
 #include "common/http_server.h"
 #include "common/logins.h"
 #include "common/password.h"
-#include "worker/auth/access.h"
+#include "proto/access.h"
+#include "proto/apikey.h"
+#include "proto/login_refusal.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/cert_identity.h"
 #include "worker/auth/htpasswd.h"
@@ -20,7 +22,6 @@
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
 
-#define KEY_PREFIX      "zak_"
 #define CREDENTIALS_MAX 2048
 #define SIGNED_MAX      ((size_t)32 * 1024) /* more than a head may have */
 
@@ -166,20 +167,6 @@ static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapsho
 
 /* API keys. */
 
-static bool key_is_usable(
-	const struct snapshot *snapshot, const struct entity *key, struct entity **ret_owner)
-{
-	const struct apikey *apikey = entity_apikey(key);
-	struct entity *owner = state_find(snapshot->state, ENTITY_USER, str_of(apikey->owner));
-
-	if (!apikey->enabled || (apikey->valid_until && apikey->valid_until <= clock_wall_s()))
-		return false;
-	if (!owner || !entity_user(owner)->enabled)
-		return false;
-	*ret_owner = owner;
-	return true;
-}
-
 static void hash_secret(struct str secret, char into[65])
 {
 	uint8_t raw[HASH_MAX];
@@ -196,7 +183,9 @@ static struct entity *find_zak(const struct snapshot *snapshot, struct str user,
 
 	hash_secret(secret, hash);
 	key = state_find_secret(snapshot->state, str_of(hash));
-	return key && str_is(user, entity_apikey(key)->owner) ? key : NULL;
+	return key && str_is(user, entity_apikey(key)->owner) && apikey_opens(key, hash, clock_wall_s())
+		       ? key
+		       : NULL;
 }
 
 static struct entity *find_client(const struct snapshot *snapshot, struct str id, struct str secret)
@@ -205,13 +194,12 @@ static struct entity *find_client(const struct snapshot *snapshot, struct str id
 	char hash[65];
 
 	/* What is refused at once costs the same for an id that nobody has. */
-	if (!key && !str_starts(secret, KEY_PREFIX))
+	if (!key && !str_starts(secret, APIKEY_PREFIX))
 		return NULL;
 	hash_secret(secret, hash);
 	if (!key)
 		return NULL;
-	struct str wanted = str_of(entity_apikey(key)->secret_hash);
-	return wanted.len == 64 && equal_secret(hash, wanted.at, 64) ? key : NULL;
+	return apikey_opens(key, hash, clock_wall_s()) ? key : NULL;
 }
 
 static bool try_key(
@@ -222,10 +210,10 @@ static bool try_key(
 
 	if (!state_count(snapshot->state, ENTITY_APIKEY))
 		return false;
-	key = str_skip(&secret, KEY_PREFIX) ? find_zak(snapshot, user, secret) : NULL;
+	key = str_skip(&secret, APIKEY_PREFIX) ? find_zak(snapshot, user, secret) : NULL;
 	if (!key)
 		key = find_client(snapshot, user, password);
-	if (!key || !key_is_usable(snapshot, key, &owner))
+	if (!key || apikey_standing(snapshot->state, key, clock_wall_s(), &owner) != APIKEY_GOOD)
 		return false;
 	*ret_identity = identity_new_user(entity_id(owner), owner, key);
 	return true;
@@ -397,6 +385,45 @@ static enum auth_step try_certificate(struct auth *auth, const struct snapshot *
 	return AUTH_OK;
 }
 
+/* A login that nobody sent, or an empty one. */
+static const char *why_no_login(struct auth *auth, struct http_request *request, struct login_refusal *ret)
+{
+	struct str user = auth->certificates ? str_of(certified_user(auth, request)) : STR_NONE;
+
+	if (!auth->certificates || !http_request_client_cert(request).len)
+		return "no_login";
+	if (!user.len)
+		return "certificate_names_nobody";
+	tried_name(user, true, ret->user);
+	return "user_disabled";
+}
+
+static bool is_of_file(struct htpasswd *htpasswd, struct str user)
+{
+	AUTO_STR *hash = htpasswd ? htpasswd_find(htpasswd, user) : NULL;
+
+	return hash;
+}
+
+void auth_explain(struct auth *auth, const struct snapshot *snapshot, struct http_request *request,
+	struct login_refusal *ret)
+{
+	AUTO_FINI(buf) decoded = buf_limit(CREDENTIALS_MAX);
+	const char *header = http_request_header(request, "Authorization");
+	struct str user = STR_NONE, password = STR_NONE;
+
+	*ret = (struct login_refusal){ .why = "login_malformed" };
+	if (header && (http_request_header_count(request, "Authorization") != 1 ||
+			      !basic_parse(header, &decoded, &user, &password)))
+		return;
+	if (!header || is_empty_login(user, password))
+		ret->why = why_no_login(auth, request, ret);
+	else if (user.len && password.len <= PASSWORD_MAX)
+		login_refusal_of(snapshot->state, is_of_file(auth->htpasswd, user), user, password, ret);
+	if (decoded.at)
+		explicit_bzero(decoded.at, decoded.len);
+}
+
 enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct http_request *request,
 	const struct ip *client, struct identity **ret_identity, struct auth_attempt **ret_attempt,
 	struct error *err)
@@ -420,7 +447,7 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 		step = refuse(err);
 	else if (try_key(snapshot, ask.user, ask.password, ret_identity))
 		step = AUTH_OK;
-	else if (str_starts(ask.password, KEY_PREFIX))
+	else if (str_starts(ask.password, APIKEY_PREFIX))
 		step = refuse(err);
 	else
 		step = try_password(auth, snapshot, &ask, ret_identity, ret_attempt, err);

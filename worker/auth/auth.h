@@ -25,6 +25,7 @@ struct auth;
 struct buf;
 struct http_request;
 struct ip;
+struct login_refusal;
 struct loop;
 struct snapshot;
 
@@ -61,6 +62,8 @@ typedef void auth_done_f(void *arg, struct identity *identity, const struct erro
 void auth_start(struct auth *auth, struct auth_attempt *attempt, struct loop *loop, auth_done_f *done, void *arg);
 /* done does not run any more; not after it ran. */
 void auth_cancel(struct auth_attempt *attempt);
+/* Why auth_try() refused it, or auth_start() what it gave: said again from the head, for the log (login_refusal.h). */
+void auth_explain(struct auth *auth, const struct snapshot *snapshot, struct http_request *request, struct login_refusal *ret);
 void auth_metrics(struct auth *auth, struct buf *into);
 const char *auth_realm(const struct auth *auth);
 int64_t     auth_fail_delay_ms(const struct auth *auth);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "worker/auth/access.h"
+#include "proto/access.h"
 #include "worker/auth/snapshot_new.h"
 
 struct snapshot_box {

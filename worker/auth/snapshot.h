@@ -21,7 +21,7 @@ struct snapshot {
 	struct state *state;
 	struct ring *ring;
 	int self;               /* our place in the ring, or RING_NOBODY */
-	struct access *access;  /* worker/auth/access.h */
+	struct access *access;  /* proto/access.h */
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
 	bool isolated;          /* storage is each worker's own */

@@ -11,8 +11,10 @@
 #include "common/crypto.h"
 #include "common/file.h"
 #include "common/map.h"
+#include "worker/cluster/data_file.h"
 
-#define HEAD "zot ceilings 1 "
+#define WORD "zot ceilings "
+#define HEAD WORD "1 "
 #define WHOLE_FROM                                                                                           \
 	(1024u * 1024) /* a file is written whole when it has so much, and four times what it began with */
 #define CEILING_LINE 512u
@@ -195,10 +197,15 @@ static void hand_over(struct loading *loading, struct ceiling **ret_list, size_t
 
 static bool load_head(struct str *rest, char ret_boot[CEILINGS_BOOT_SIZE], struct error *err)
 {
-	struct str line;
+	struct str line, head;
+	uint64_t format;
 
-	if (str_until(rest, '\n', &line) && str_skip(&line, HEAD) && line.len &&
-		str_copy(line, ret_boot, CEILINGS_BOOT_SIZE))
+	if (!str_until(rest, '\n', &line))
+		line = STR_NONE;
+	head = line;
+	if (str_skip(&head, WORD) && str_number(&head, UINT64_MAX, &format) && format > 1)
+		return data_file_newer(format, 1, err);
+	if (str_skip(&line, HEAD) && line.len && str_copy(line, ret_boot, CEILINGS_BOOT_SIZE))
 		return true;
 	return error_set(err, ERROR_INVALID, NULL, "the first line is not \"" HEAD "<boot>\"");
 }
@@ -224,6 +231,8 @@ bool ceilings_load(const char *path, char ret_boot[CEILINGS_BOOT_SIZE], struct c
 	ok = load_head(&rest, ret_boot, err);
 	while (ok && str_until(&rest, '\n', &line))
 		ok = load_line(&loading, line, err);
+	if (ok && loading.bad && !map_len(loading.map))
+		ok = error_set(err, ERROR_INVALID, NULL, "no line is one of this boot");
 	hand_over(&loading, ret_list, ret_len);
 	if (ok)
 		return true;

@@ -133,6 +133,7 @@ bool cluster_new(struct cluster **ret_cluster, const struct member_settings *set
 		.own_peer_key = settings->secret != NULL };
 	cluster->failed = map_new();
 	cluster->complaints = complaints_new();
+	cluster->unread = buf_limit(COMPLAINT_TEXT_MAX);
 	derive_key(cluster, settings);
 	random_bytes(cluster->sender, sizeof(cluster->sender));
 	if (settings->led || settings->members.len)
@@ -167,6 +168,7 @@ void cluster_free(struct cluster *cluster)
 		free(until);
 	map_free(cluster->failed);
 	complaints_free(cluster->complaints);
+	buf_fini(&cluster->unread);
 	pthread_mutex_destroy(&cluster->lock);
 	free(cluster->self);
 	free(cluster->url);

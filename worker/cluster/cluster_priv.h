@@ -43,6 +43,7 @@ struct cluster {
 	_Atomic int64_t clock_ahead_ms;   /* of the leader's, as of the newest beat */
 	atomic_bool draining;
 	struct complaints *complaints;
+	struct buf unread;          /* own loop: files that could not be read, for the complaint */
 
 	/* own loop alone; NULL without leaders */
 	struct hello *hello;        /* NULL too where the address is not looked at */

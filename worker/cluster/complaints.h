@@ -27,7 +27,9 @@ struct loop;
 	X(SECRET,  "secret",  true)   /* its cluster secret is another than the others' */ \
 	X(NAME,    "name",    true)   /* another process has its name */            \
 	X(ADDRESS, "address", true)   /* who answers at its address is not it */    \
-	X(CLOCK,   "clock",   false)  /* its clock is not the leader's */
+	X(CLOCK,   "clock",   false)  /* its clock is not the leader's */ \
+	X(VERSION, "version", false)  /* no release that is tried with its leader's */ \
+	X(FILES,   "files",   false)  /* what it found in its data folder at its start it could not read */
 
 enum complaint {
 #define COMPLAINT_KIND(kind, name, counts) COMPLAINT_##kind,

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -13,6 +14,7 @@
 #include "common/pool.h"
 #include "worker/cluster/ceiling_writer.h"
 #include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/data_file.h"
 #include "worker/cluster/journal.h"
 #include "worker/cluster/report_call.h"
 #include "worker/cluster/usage_priv.h"
@@ -404,6 +406,13 @@ static void close_boot(struct counts *counts, const char *boot, struct ceiling *
 	log_info("ceilings.closed", "boot=%s rows=%zu", log_quote(str_of(boot)), len);
 }
 
+static void keep_ceilings(const struct counts *counts, const struct error *why)
+{
+	data_file_keep(counts->self->cluster, counts->ceilings_path, why,
+		"what the last process was granted stays reserved until its day is over");
+	(void)unlink(counts->ceilings_path);
+}
+
 static void load_ceilings(struct counts *counts)
 {
 	char boot[CEILINGS_BOOT_SIZE];
@@ -412,31 +421,44 @@ static void load_ceilings(struct counts *counts)
 	struct error err;
 
 	if (!ceilings_load(counts->ceilings_path, boot, &list, &len, &err))
-		log_error("ceilings.load",
-			"error=%s what the last process was granted stays reserved until its day is over",
-			log_quote(str_of(err.text)));
+		keep_ceilings(counts, &err);
 	else if (len && !has_last_word(&counts->queue, boot))
 		close_boot(counts, boot, list, len);
 	ceiling_list_free(list, len);
 }
 
-static void load(struct counts *counts)
+/* What could be read of it is written anew, under its name, before anything else is. */
+static bool load_journal(struct counts *counts)
 {
 	struct error err;
 
-	if (!journal_load(counts->journal_path, &counts->queue, &err))
-		log_error("journal.load", "error=%s usage counted before the last stop may be missing",
-			log_quote(str_of(err.text)));
-	load_ceilings(counts);
-	if (counts->queue.len)
-		log_info("journal.loaded", "reports=%zu", counts->queue.len);
-	counts->was_empty = !counts->queue.len;
-	if (counts->was_empty)
-		return;
+	if (journal_load(counts->journal_path, &counts->queue, &err))
+		return true;
+	data_file_keep(counts->self->cluster, counts->journal_path, &err,
+		"usage that was counted before the last stop and is in no line that can be read is not sent");
+	return false;
+}
+
+static void save_loaded(struct counts *counts)
+{
+	struct error err;
+
 	compose_journal(counts);
 	if (!journal_save(counts->journal_path, buf_str(&counts->text), &err))
 		log_warn("journal.save", "error=%s ignoring", log_quote(str_of(err.text)));
 	counts_queue_was_written(&counts->queue);
+}
+
+static void load(struct counts *counts)
+{
+	bool whole = load_journal(counts);
+
+	load_ceilings(counts);
+	if (counts->queue.len)
+		log_info("journal.loaded", "reports=%zu", counts->queue.len);
+	counts->was_empty = !counts->queue.len;
+	if (!counts->was_empty || !whole)
+		save_loaded(counts);
 }
 
 /* ---- life ---- */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -15,6 +16,7 @@
 #include "common/loop.h"
 #include "common/pool.h"
 #include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/data_file.h"
 #include "worker/cluster/leader_call.h"
 #include "worker/cluster/leaders.h"
 #include "worker/cluster/report.h"
@@ -415,6 +417,13 @@ static void ask(void *arg)
 
 /* Life. */
 
+static void keep_unread(const struct feed *feed, const struct error *why)
+{
+	data_file_keep(feed->cluster, feed->path, why,
+		"this worker has no state until a leader answers, which tells it the whole");
+	(void)unlink(feed->path);
+}
+
 static void load(struct feed *feed)
 {
 	struct cluster *cluster = feed->cluster;
@@ -425,7 +434,7 @@ static void load(struct feed *feed)
 
 	if (!state_file_load(feed->path, &state, &age, &err)) {
 		if (err.kind != ERROR_UNKNOWN)
-			log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
+			keep_unread(feed, &err);
 		return;
 	}
 	if (!snapshot_new_state(&snapshot, state, cluster->self, NULL, &cluster->rules, &err)) {

@@ -8,7 +8,8 @@
 
 #include "common/check.h"
 #include "common/file.h"
-#include "common/log.h"
+#include "common/json.h"
+#include "worker/cluster/data_file.h"
 
 static bool has_after(struct str line)
 {
@@ -24,29 +25,61 @@ static bool parse(struct str line, struct usage_report *ret, struct error *err)
 	return true;
 }
 
+struct loading {
+	struct counts_queue *queue;
+	size_t bad;       /* lines */
+	struct error why; /* the first of them */
+};
+
+static void load_line(struct loading *loading, struct str line)
+{
+	struct usage_report report = { 0 };
+	struct error why;
+
+	if (parse(line, &report, &why))
+		counts_queue_add(loading->queue, &report);
+	else if (!loading->bad++)
+		loading->why = why;
+}
+
+/* Before format 2 there is no line that says it. */
+static bool check_format(struct str text, struct error *err)
+{
+	AUTO(json_doc) *doc = NULL;
+	struct str line;
+	int64_t format = 1;
+
+	if (str_until(&text, '\n', &line) && json_parse(line, &doc, NULL))
+		(void)json_get_int(json_find(json_root(doc), "journal"), &format);
+	return format <= 1 || data_file_newer((uint64_t)format, 1, err);
+}
+
+static bool load_lines(struct str rest, struct counts_queue *queue, struct error *err)
+{
+	struct loading loading = { .queue = queue };
+	struct str line;
+
+	while (str_until(&rest, '\n', &line))
+		load_line(&loading, line);
+	if (rest.len)
+		load_line(&loading, rest);
+	return !loading.bad || error_set(err, ERROR_INVALID, NULL, "%zu lines cannot be read, the first: %s",
+				       loading.bad, loading.why.text);
+}
+
 bool journal_load(const char *path, struct counts_queue *queue, struct error *err)
 {
 	AUTO_FINI(buf) text = buf_limit(JOURNAL_MAX);
 	struct error why;
-	struct str rest, line;
 
 	file_tighten(path);
 	if (!file_read(path, &text, &why)) {
-		if (why.kind == ERROR_UNKNOWN)
-			return true;
-		if (err)
+		if (why.kind != ERROR_UNKNOWN && err)
 			*err = why;
-		return false;
+		return why.kind == ERROR_UNKNOWN;
 	}
-	for (rest = buf_str(&text); str_until(&rest, '\n', &line);) {
-		struct usage_report report = { 0 };
-		if (parse(line, &report, &why))
-			counts_queue_add(queue, &report);
-		else
-			log_warn("journal.line", "path=%s error=%s ignoring", log_quote(str_of(path)),
-				log_quote(str_of(why.text)));
-	}
-	return true;
+	return (check_format(buf_str(&text), err) && load_lines(buf_str(&text), queue, err)) ||
+	       error_add(err, "%s", path);
 }
 
 bool journal_save(const char *path, struct str lines, struct error *err)

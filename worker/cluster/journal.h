@@ -16,8 +16,8 @@
 
 #define JOURNAL_REFUSED_MAX (16u * 1024 * 1024)
 
-/* The reports are appended to the queue. An absent file is an empty journal. A line that cannot be read is passed over with a
- * warning in the log: the others are still good. One of an older format, without `after`, follows the seq before its own. */
+/* The reports are appended to the queue. An absent file is an empty journal. One of an older format, without `after`, follows the
+ * seq before its own. False: not all of it could be read, the lines that could are in the queue (data_file.h). */
 bool journal_load(const char *path, struct counts_queue *queue, struct error *err) MUST_CHECK;
 bool journal_save(const char *path, struct str lines, struct error *err) MUST_CHECK;
 /* ERROR_FULL: the file has all that it may have. */

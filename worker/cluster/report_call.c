@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "proto/release.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/leader_call.h"
@@ -159,12 +160,30 @@ static void learn(struct report_self *self, const struct usage_answer *answer)
 		self->lease_ms = answer->lease_ms;
 }
 
+/* Leaders before 0.2 do not say what they are. */
+static void compare_versions(const struct report_self *self, const struct usage_answer *answer)
+{
+	struct complaints *complaints = self->cluster->complaints;
+	struct release ours, theirs;
+
+	if (!release_parse(STR(ZOT_VERSION), &ours) || !release_parse(str_of(answer->version), &theirs) ||
+		release_works_with(&ours, &theirs))
+		complaint_end(complaints, COMPLAINT_VERSION);
+	else
+		complaint_say(complaints, COMPLAINT_VERSION,
+			"this worker is of version " ZOT_VERSION
+			" and its leader of %s; only versions that are one minor "
+			"version apart are tried together: upgrade the older one, step by step",
+			answer->version);
+}
+
 static void taken(struct report_call *call, struct http_call *http, struct report_result *result)
 {
 	const char *date = http_headers_find(http_call_headers(http), "Date");
 
 	leaders_worked(&call->leaders);
 	learn(call->self, result->answer);
+	compare_versions(call->self, result->answer);
 	result->end = REPORT_TAKEN;
 	result->trust = (struct trust_answer){ .asked_ms = call->sent_ms,
 		.asked_wall_ms = call->sent_wall_ms,

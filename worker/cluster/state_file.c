@@ -8,8 +8,10 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/file.h"
+#include "worker/cluster/data_file.h"
 
-#define FILE_MAGIC "ZOTSTATE1"
+#define FILE_WORD  "ZOTSTATE"
+#define FILE_MAGIC FILE_WORD "1"
 #define MAGIC_LEN  (sizeof(FILE_MAGIC) - 1)
 #define HEAD_LEN   (MAGIC_LEN + 32)
 
@@ -44,6 +46,19 @@ static int64_t age_of(const char *path)
 	return age > 0 ? age : 0;
 }
 
+/* A new format of the document is a new one of the file, by which who cannot read it knows. */
+_Static_assert(STATE_FORMAT == 2, "the file needs another magic");
+
+static bool check_magic(struct str file, const char *path, struct error *err)
+{
+	uint64_t format;
+
+	if (!str_skip(&file, FILE_WORD) || !file.len || *file.at < '1' || *file.at > '9')
+		return error_set(err, ERROR_INVALID, NULL, "%s: not a state file", path);
+	format = (uint64_t)(*file.at - '0');
+	return format == 1 || data_file_newer(format, 1, err) || error_add(err, "%s", path);
+}
+
 bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_age_ms, struct error *err)
 {
 	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
@@ -54,8 +69,10 @@ bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_ag
 	if (!file_read(path, &file, err))
 		return false;
 	*ret_age_ms = age_of(path);
-	if (file.len < HEAD_LEN || memcmp(file.at, FILE_MAGIC, MAGIC_LEN) != 0)
-		return error_set(err, ERROR_INVALID, NULL, "%s: not a state file", path);
+	if (!check_magic(buf_str(&file), path, err))
+		return false;
+	if (file.len < HEAD_LEN)
+		return error_set(err, ERROR_INVALID, NULL, "%s: damaged, it is cut off", path);
 	body = str_from(file.at + HEAD_LEN, file.len - HEAD_LEN);
 	hash_bytes(HASH_SHA256, body.at, body.len, digest);
 	if (memcmp(digest, file.at + MAGIC_LEN, 32) != 0)

@@ -17,6 +17,7 @@
 #include "worker/cluster/peer.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/audit.h"
+#include "worker/front/front_refused.h"
 #include "worker/front/front_step.h"
 #include "worker/front/pages.h"
 #include "worker/oci/oci_reply.h"
@@ -437,6 +438,11 @@ static const struct route *operation_of(const struct front_call *call)
 	return row && row->flags & OCI_API ? row : &no_route;
 }
 
+static bool is_refusal(unsigned status)
+{
+	return status == 401 || status == 403 || status == 429;
+}
+
 static void count(const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out)
 {
 	struct front_counters *counters = &call->loop->counters;
@@ -446,7 +452,7 @@ static void count(const struct front_call *call, unsigned status, uint64_t bytes
 	counter_add(&counters->sent_bytes_total, bytes_out);
 	if (status >= 500)
 		counter_add(&counters->http_errors_total, 1);
-	if (status == 401 || status == 403 || status == 429)
+	if (is_refusal(status))
 		counter_add(&counters->http_refused_total, 1);
 	if (call->oci.ask.identity && call->oci.ask.identity->peer)
 		counter_add(&counters->peer_requests_total, 1);
@@ -569,6 +575,8 @@ static void on_done(void *app, struct http_request *request)
 	count_usage(call, status, bytes_in, bytes_out);
 	count_traffic(call, status, us);
 	log_request(call, status, bytes_in, bytes_out, us);
+	if (is_refusal(status))
+		front_refused(call, status);
 	audit_request(call, status);
 	front_free(call);
 }

@@ -25,6 +25,7 @@ struct audit;
 struct auth;
 struct chores;
 struct cluster;
+struct few_each;
 struct http_client;
 struct proxies;
 struct rate_limit;
@@ -59,6 +60,7 @@ struct front {
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct audit *audit;           /* NULL: none */
+	struct few_each *refusals, *challenges; /* lines of the log: front_refused.h */
 	struct chores *chores;
 	struct front_loop *loops;
 	unsigned loops_len;

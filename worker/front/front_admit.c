@@ -72,6 +72,7 @@ enum front_turn front_admit(struct front_call *call)
 		break;
 	}
 	free(errand);
+	call->refused_why = info.why;
 	counter_add(&call->loop->counters.quota_refused_total, 1);
 	reply_refused(call, &info);
 	return FRONT_WAIT;

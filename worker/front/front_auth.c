@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/peer_token.h"
-#include "worker/auth/access.h"
 #include "worker/auth/auth.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/snapshot.h"

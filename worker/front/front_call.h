@@ -33,4 +33,5 @@ struct front_call {
 	bool admitted; /* counts as a call of its API key */
 	bool granted;  /* and was admitted out of a grant */
 	char day[11];  /* of the admission */
+	const char *refused_why; /* by ADMIT, where the quota is not used up; static, or NULL */
 };

@@ -2,8 +2,8 @@
 #include "worker/front/pages.h"
 
 #include "common/http_server.h"
-#include "worker/auth/access.h"
-#include "worker/auth/snapshot.h"
+#include "worker/auth/auth.h"
+#include "worker/auth/rights.h"
 #include "worker/cluster/hello.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_metrics.h"
@@ -12,7 +12,7 @@ static bool may_scrape(const void *arg)
 {
 	const struct oci_call *call = arg;
 
-	return access_allows_metrics(call->ask.snapshot->access, call->ask.identity);
+	return rights_allow_metrics(call->ask.snapshot, call->ask.identity);
 }
 
 /* A member asks whether it is itself that answers at its address; the proof is in the answer's head (auth.c). */

@@ -24,10 +24,11 @@
 #define SUBJECT     "io.zot.subject"
 #define ANNOTATIONS "io.zot.annotations"
 #define COMPLETE    "io.zot.complete"
-#define LOG         "io.zot.log"  /* the log that continues it, and the number of the last record in it */
-#define HELD        "io.zot.held" /* the log before: up to where it is in here */
-#define MEMO        "io.zot.memo" /* index_memo.h */
-#define JSON_RATIO  16            /* of a tree to its text: 5 to 8 */
+#define LOG         "io.zot.log"    /* the log that continues it, and the number of the last record in it */
+#define HELD        "io.zot.held"   /* the log before: up to where it is in here */
+#define MEMO        "io.zot.memo"   /* index_memo.h */
+#define FORMAT      "io.zot.format" /* a number; none: 1, the only one until now */
+#define JSON_RATIO  16              /* of a tree to its text: 5 to 8 */
 #define OURS_MAX    4
 #define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
 
@@ -271,6 +272,18 @@ static bool read_members(struct reading *r, const struct json *root, struct erro
 				   buf_check(&r->rest->manifests, "index.json", err));
 }
 
+static bool check_format(const struct json *root, struct error *err)
+{
+	int64_t format = 1;
+
+	(void)json_get_int(json_find(root, FORMAT), &format);
+	return format <= 1 || error_set(err, ERROR_INTERNAL, NULL,
+				      "index.json: of format %" PRId64
+				      ", written by a newer zot-worker; this one (" ZOT_VERSION
+				      ") reads 1 at most: run the newer one",
+				      format);
+}
+
 static bool read_root(struct reading *r, const struct json *root, struct error *err)
 {
 	const struct json *list = json_find(root, "manifests");
@@ -278,6 +291,8 @@ static bool read_root(struct reading *r, const struct json *root, struct error *
 
 	if (json_kind(root) != JSON_OBJECT)
 		return error_set(err, ERROR_INTERNAL, NULL, "index.json is not an object");
+	if (!check_format(root, err))
+		return false;
 	if (json_kind(list) != JSON_ARRAY && json_kind(list) != JSON_NULL && json_kind(list) != JSON_NONE)
 		return error_set(err, ERROR_INTERNAL, NULL, "index.json: manifests is not a list");
 	for (size_t i = 0; i < json_len(list); i++) {

@@ -14,12 +14,13 @@
  * With the bytes in the log, one fsync makes a push durable. The manifest's own file is written but not
  * synced: a power cut may lose it, so whoever loads the log looks and writes it again.
  *
- * An op that a later version may add is passed over: it cannot be understood, and what follows must not be
- * lost.
+ * An op that a later version may add makes the log unreadable for this one: passed over, it would be gone with
+ * the next fold.
  */
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "common/map.h"
 #include "proto/reference.h"
 #include "worker/index/index_priv.h"
@@ -134,30 +135,47 @@ static size_t read_tags(const struct json *root, const char *tags[TAGS_MAX], cha
 	return len;
 }
 
+static bool op_of(struct str name, enum index_op *ret)
+{
+	for (enum index_op op = 0; op <= INDEX_REMOVED; op++) {
+		if (!name_of(op) || !str_is(name, name_of(op)))
+			continue;
+		*ret = op;
+		return true;
+	}
+	return false;
+}
+
+static bool check_op(const struct json *root, struct error *err)
+{
+	struct str name = json_str(json_find(root, "op"));
+	enum index_op op;
+
+	return !name.len || op_of(name, &op) ||
+	       error_set(err, ERROR_INTERNAL, NULL,
+		       "the log of the index has the change %s, written by a newer zot-worker; this one "
+		       "(" ZOT_VERSION ") does not know it: let the newer one fold it first (zot-worker "
+		       "fold), or run that one",
+		       log_quote(name));
+}
+
 static bool read_change(const struct json *root, struct index_change *change, struct index_record **record)
 {
-	struct str op = json_str(json_find(root, "op"));
-
+	if (!op_of(json_str(json_find(root, "op")), &change->op))
+		return false;
 	if (!str_unhex(json_str(json_find(root, "id")), change->id.raw, sizeof(change->id.raw)))
 		change->id = (struct change_id){ { 0 } };
 	change->is_call =
 		json_get_int(json_find(root, "call"), &change->at_ms) && index_memo_is_time(change->at_ms);
-	if (str_is(op, "put")) {
-		change->op = INDEX_PUT_MANIFEST;
+	if (change->op == INDEX_PUT_MANIFEST) {
 		if (!index_json_read_record(json_find(root, "manifest"), record))
 			return false;
 		change->descriptor = &(*record)->entry.descriptor;
 		return true;
 	}
-	if (str_is(op, "untag")) {
-		change->op = INDEX_DELETE_TAG;
+	if (change->op == INDEX_DELETE_TAG)
 		return true;
-	}
-	change->op = str_is(op, "condemn")   ? INDEX_CONDEMN
-		     : str_is(op, "removed") ? INDEX_REMOVED
-					     : INDEX_DELETE_DIGEST;
-	return (change->op != INDEX_DELETE_DIGEST || str_is(op, "delete")) &&
-	       ((change->op != INDEX_CONDEMN && change->op != INDEX_REMOVED) ||
+	return (change->op == INDEX_DELETE_DIGEST ||
 		       (json_get_int(json_find(root, "until"), &change->until_s) &&
 			       index_memo_is_time(change->until_s))) &&
 	       digest_parse(json_str(json_find(root, "digest")), &change->digest, NULL);
@@ -174,7 +192,7 @@ static struct str split_bytes(struct str *payload)
 	return rest;
 }
 
-static void apply_one(struct index *index, struct str payload, index_log_f *fn, void *arg)
+static bool apply_one(struct index *index, struct str payload, index_log_f *fn, void *arg, struct error *err)
 {
 	const char *tags[TAGS_MAX];
 	char *copies[TAGS_MAX];
@@ -184,8 +202,12 @@ static void apply_one(struct index *index, struct str payload, index_log_f *fn, 
 	bool changed;
 
 	(void)split_bytes(&payload);
-	if (!json_parse_own(payload, &doc, NULL) || !read_change(json_root(doc), &change, &record))
-		return;
+	if (!json_parse_own(payload, &doc, NULL))
+		return true;
+	if (!check_op(json_root(doc), err))
+		return false;
+	if (!read_change(json_root(doc), &change, &record))
+		return true;
 	change.tags_len = read_tags(json_root(doc), tags, copies);
 	(void)!index_apply(index, &change, &changed, NULL);
 	index->json_most += growth_of(payload.len, change.tags_len);
@@ -193,14 +215,17 @@ static void apply_one(struct index *index, struct str payload, index_log_f *fn, 
 		free(copies[i]);
 	if (fn)
 		fn(arg, &change.id);
+	return true;
 }
 
-void index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg)
+bool index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg, struct error *err)
 {
 	struct str payload;
 
 	while (frame_next(&frames, &payload))
-		apply_one(index, payload, fn, arg);
+		if (!apply_one(index, payload, fn, arg, err))
+			return false;
+	return true;
 }
 
 /* ---- manifests ---- */

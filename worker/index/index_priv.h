@@ -118,9 +118,10 @@ void index_json_write_record(struct json_writer *writer, const struct index_reco
 
 /* index_log.c: a change as a frame of the log. False: too large for one. *ret_growth: what it adds to index.json at most. */
 bool index_log_add(const struct index_change *change, struct buf *frames, size_t *ret_growth) MUST_CHECK;
-/* Whole frames, applied to a view that nobody else has seen, in order. fn (may be NULL) is told the id of each change. */
+/* Whole frames, applied to a view that nobody else has seen, in order. fn (may be NULL) is told the id of each change. False: one is of
+ * a kind that only a newer version knows, and the view is of no use. */
 typedef void index_log_f(void *arg, const struct change_id *id);
-void index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg);
+bool index_log_apply(struct index *index, struct str frames, index_log_f *fn, void *arg, struct error *err) MUST_CHECK;
 /* The manifests whose bytes the frames have, and that are not deleted as blobs later in them. */
 typedef void index_log_manifest_f(void *arg, const struct digest *digest, struct str bytes);
 void index_log_manifests(struct str frames, index_log_manifest_f *fn, void *arg);

@@ -322,7 +322,10 @@ static enum store_step add_log(struct load *load, bool shared, struct index **vi
 		index_free(*view);
 		*view = draft;
 	}
-	index_log_apply(*view, buf_str(&frames), load->fn, load->arg);
+	if (!index_log_apply(*view, buf_str(&frames), load->fn, load->arg, err)) {
+		(void)error_add(err, "repository %.*s", STR_ARGS(load->name));
+		return STORE_FAILED;
+	}
 	(*view)->log = place;
 	if (!shared)
 		index_log_manifests(buf_str(&frames), repair_blob, load);

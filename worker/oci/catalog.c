@@ -7,7 +7,7 @@
  */
 #include "common/check.h"
 #include "common/json.h"
-#include "worker/auth/access.h"
+#include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_page.h"
@@ -31,7 +31,7 @@ struct listing {
 
 static bool may_read(const struct oci_ask *ask, struct str name)
 {
-	return access_allows(ask->snapshot->access, ask->identity, name, ACTION_READ);
+	return rights_allow(ask->snapshot, ask->identity, name, ACTION_READ);
 }
 
 static bool on_name(void *arg, struct str name)

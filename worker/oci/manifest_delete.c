@@ -7,7 +7,7 @@
  * known, so that it is the same whichever worker the client asked: user, groups and key come along.
  */
 #include "common/check.h"
-#include "worker/auth/access.h"
+#include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
@@ -45,8 +45,8 @@ struct http_response *oci_manifest_delete_job(void *arg)
 	*removal = (struct registry_removal){ .name = ask->route.name.text,
 		.reference = ask->route.reference,
 		.call = ask->call,
-		.unless_shared = access_detects_collisions(
-			ask->snapshot->access, ask->identity, name_str(&ask->route.name)),
+		.unless_shared = rights_allow(
+			ask->snapshot, ask->identity, name_str(&ask->route.name), ACTION_DETECT_COLLISION),
 		.done = on_deleted,
 		.arg = job };
 	registry_delete(ask->registry, removal);

@@ -6,7 +6,7 @@
  */
 #include "common/check.h"
 #include "common/str.h"
-#include "worker/auth/access.h"
+#include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_job.h"
@@ -142,7 +142,7 @@ static void on_put(struct registry_push *push)
 
 static bool may(const struct oci_ask *ask, enum action action)
 {
-	return access_allows(ask->snapshot->access, ask->identity, name_str(&ask->route.name), action);
+	return rights_allow(ask->snapshot, ask->identity, name_str(&ask->route.name), action);
 }
 
 static void push_of(struct put *put)

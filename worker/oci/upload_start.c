@@ -6,7 +6,7 @@
  * the bytes. Without `from` the repositories are tried in which the blob was seen lately and that the client
  * may read.
  */
-#include "worker/auth/access.h"
+#include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_call.h"
 #include "worker/oci/oci_job.h"
@@ -83,7 +83,7 @@ static bool may_read(void *arg, struct str name)
 {
 	const struct oci_ask *ask = arg;
 
-	return access_allows(ask->snapshot->access, ask->identity, name, ACTION_READ);
+	return rights_allow(ask->snapshot, ask->identity, name, ACTION_READ);
 }
 
 static bool try_mount(struct oci_ask *ask, const struct digest *digest)

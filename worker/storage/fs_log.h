@@ -5,6 +5,7 @@
  *     ZOTLOG2 <generation, 32 hex digits>\n  entry mark  entry mark ...      frames.h: a chain that begins with this line
  *     ZOTLOGX ...                            a sync of it has failed: nothing is added any more
  *     ZOTLOG1 ...                            plain frames, as older versions wrote; read, not added to
+ *     ZOTLOG3 ... ZOTLOG9                    of a newer version: refused
  *
  * An entry is a batch of plain frames. It counts when its mark stands behind it; the mark is written, without a sync, when the entry is
  * durable. The rules and the argument are in docs/storage-protocol.md.
@@ -51,10 +52,12 @@ struct fs_log {
 	int fd; /* -1: absent */
 	enum fs_log_kind kind;
 	char generation[33]; /* that its head names, "" = none */
+	char format;         /* the digit in its head, where it has a generation */
 	uint64_t size;       /* of the file */
 };
 /* How it stands to this generation. What is no regular file, or reached through a link, is ERROR_INTERNAL. `writing`: a log that has another
  * name too (a hard link, as backups make them) gets a file of its own first, so that writing changes this one alone; on what can't be written: the errno is kept in err->sys. */
+/* One of a later format is ERROR_INTERNAL: the error says what to do. */
 bool fs_log_open(struct store *store, const char *index_key, const char *generation, bool writing,
 	struct fs_log *ret, struct error *err) MUST_CHECK;
 void fs_log_fini(struct fs_log *log);

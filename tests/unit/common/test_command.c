@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/command.h"
+#include "common/settings.h"
 
 #define WRONG_USE 2
 #define RAN       7
@@ -35,17 +36,11 @@ static const struct command rows[] = {
 	{ "reset", NULL, "reset", .run = run_copy },
 };
 
-static void put_nothing(struct buf *into)
-{
-	(void)into;
-}
+static const struct settings_table no_settings = { .rows = NULL };
 
-static const struct command_table table = { .program = "p",
-	.what = "a test",
-	.rows = rows,
-	.len = 3,
-	.settings = put_nothing,
-	.markdown = put_nothing };
+static const struct command_table table = {
+	.program = "p", .what = "a test", .rows = rows, .len = 3, .settings = &no_settings
+};
 
 /* Words with blanks between them. */
 static int run(const char *line)

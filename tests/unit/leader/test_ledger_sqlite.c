@@ -243,7 +243,8 @@ static void merges_exactly_once(void **state)
 	reopen(rig);
 	assert_int_equal(calls(rig->ledger), 15);
 	assert_int_equal(boot_of(rig->ledger, "b").seq, 3);
-	assert_true(ledger_list_keys(rig->ledger, "key", "2026-11", 10, sum_calls, &sum, &err));
+	struct ledger_keys which = { .apikey = "key", .window = "2026-11" };
+	assert_true(ledger_list_keys(rig->ledger, &which, 10, sum_calls, &sum, &err));
 	assert_int_equal(sum, 15);
 	sum = 0;
 	assert_true(ledger_list_repositories(rig->ledger, NULL, 10, sum_calls, &sum, &err));
@@ -621,6 +622,76 @@ static void a_ledger_of_version_1_keeps_its_sums(void **state)
 	assert_int_equal(ungranted_of(rig->ledger, "key", "2999-01-01"), 20 - 14);
 }
 
+struct named {
+	unsigned rows;
+	char owner[64], label[64];
+};
+
+static bool see_name(void *arg, const struct ledger_usage *usage)
+{
+	struct named *named = arg;
+
+	named->rows++;
+	assert_true(str_copy(str_of(usage->owner), named->owner, sizeof(named->owner)));
+	assert_true(str_copy(str_of(usage->label), named->label, sizeof(named->label)));
+	return true;
+}
+
+static void expect_owner(struct ledger *ledger, const char *owner, const char *label)
+{
+	struct ledger_keys which = { .apikey = "key-12345", .window = "2999-01-01" };
+	struct named named = { 0 };
+	struct error err;
+
+	assert_true(ledger_list_keys(ledger, &which, 10, see_name, &named, &err));
+	assert_int_equal(named.rows, 1);
+	assert_string_equal(named.owner, owner);
+	assert_string_equal(named.label, label);
+}
+
+static void forget_table(struct rig *rig)
+{
+	struct sqlite *db;
+	struct error err;
+	char path[100];
+
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	ledger_close(rig->ledger);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, "DROP TABLE key_name;", &err));
+	sqlite_free(db);
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+}
+
+/* The keys of a file from before get their names when it is opened, and a deleted one keeps what it has. */
+static void usage_knows_whose_a_key_is(void **state)
+{
+	struct rig *rig = *state;
+	char name[] = "key-12345";
+	struct usage_row row = { .apikey = name, .day = "2999-01-01", .calls = 5 };
+	struct ledger_merge merge = merge_of(0, 1, &row);
+	struct apikey body = { .owner = "ann",
+		.label = "ci",
+		.secret_hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" };
+	uint64_t revision;
+
+	assert_true(merged(rig->ledger, &merge).added);
+	expect_owner(rig->ledger, "", "");
+	assert_int_equal(
+		put(rig->ledger, entity_new(ENTITY_APIKEY, str_of(name), 0, &body), false, 0, &revision),
+		LEDGER_WRITTEN);
+	expect_owner(rig->ledger, "ann", "ci");
+	forget_table(rig);
+	expect_owner(rig->ledger, "ann", "ci");
+	assert_int_equal(
+		put(rig->ledger, entity_new_deleted(ENTITY_APIKEY, str_of(name), 0), false, 0, &revision),
+		LEDGER_WRITTEN);
+	reopen(rig);
+	expect_owner(rig->ledger, "ann", "ci");
+	forget_table(rig);
+	expect_owner(rig->ledger, "", "");
+}
+
 static void in_a_child(struct rig *rig, void (*work)(struct ledger *ledger))
 {
 	int status;
@@ -712,6 +783,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(usage_knows_whose_a_key_is, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,7 @@ static int setup(void **state)
 	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
 	leader->sweep = sweep_new(leader);
+	leader->refusals = few_each_new(&(struct few_each_terms){ .each = 1, .all = 1, .span_ms = 1000 });
 	assert_true(loop_new(&leader->loop, "test", &err));
 	open_ledger(rig);
 	assert_true(first_start(leader, &err));
@@ -107,6 +108,7 @@ static int teardown(void **state)
 	loop_free(leader->loop);
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
+	few_each_free(leader->refusals);
 	hearing_free(leader->hearing);
 	grants_free(leader->grants);
 	members_free(leader->members);

@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "tests/unit/remove_tree.h"
 #include "worker/cluster/ceilings.h"
+#include "worker/cluster/data_file.h"
 
 static char folder[64], path[96];
 
@@ -115,14 +116,9 @@ static void a_damaged_line_with_good_ones_behind_closes_nothing(void **state)
 	for (size_t i = 0; i < lines_end; i++) {
 		text.at[i] ^= 0x01;
 		assert_true(file_write_durable(path, buf_str(&text), 0600, &err));
-		if (ceilings_load(path, boot, &list, &len, &err)) {
-			/* The name of the boot: then no line is one of its. */
-			assert_int_equal(len, 0);
-			ceiling_list_free(list, len);
-		} else {
-			assert_null(list);
-			assert_non_null(strstr(err.text, "usage.ceilings"));
-		}
+		assert_false(ceilings_load(path, boot, &list, &len, &err));
+		assert_null(list);
+		assert_non_null(strstr(err.text, "usage.ceilings"));
 		text.at[i] ^= 0x01;
 	}
 }
@@ -152,6 +148,23 @@ static void a_file_that_grew_is_written_whole(void **state)
 	assert_true(ceilings_remove(ceilings, &err));
 }
 
+static void one_of_a_newer_version_is_refused(void **state)
+{
+	char boot[CEILINGS_BOOT_SIZE];
+	struct ceiling *list = NULL;
+	struct error err;
+	size_t len = 0;
+
+	(void)state;
+	assert_true(file_write_durable(path, STR("zot ceilings 2 b1\nwhatever\n"), 0600, &err));
+	assert_false(ceilings_load(path, boot, &list, &len, &err));
+	assert_string_equal(err.code, DATA_FILE_NEWER);
+	assert_non_null(strstr(
+		err.text, "of format 2, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 1"));
+	assert_non_null(strstr(err.text, path));
+	assert_null(list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +173,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_damaged_line_with_good_ones_behind_closes_nothing, start, stop),
 		cmocka_unit_test_setup_teardown(a_file_that_grew_is_written_whole, start, stop),
+		cmocka_unit_test_setup_teardown(one_of_a_newer_version_is_refused, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "tests/unit/remove_tree.h"
 #include "worker/cluster/counts_queue.h"
+#include "worker/cluster/data_file.h"
 #include "worker/cluster/journal.h"
 
 #define DAY "2026-11-20"
@@ -152,13 +153,18 @@ static void what_has_no_room_is_counted_under_one_name(void **state)
 	usage_batch_fini(&batch);
 }
 
+static bool try_load(struct counts_queue *queue, struct str lines, struct error *err)
+{
+	counts_queue_init(queue, "w2", "b2");
+	assert_true(file_write_durable(path, lines, 0600, err));
+	return journal_load(path, queue, err);
+}
+
 static void load(struct counts_queue *queue, struct str lines)
 {
 	struct error err;
 
-	counts_queue_init(queue, "w2", "b2");
-	assert_true(file_write_durable(path, lines, 0600, &err));
-	assert_true(journal_load(path, queue, &err));
+	assert_true(try_load(queue, lines, &err));
 }
 
 /* What waits is in the journal more than once over time: never twice under one seq, always after the same. */
@@ -253,9 +259,12 @@ static void the_journal_comes_back_without_its_torn_lines(void **state)
 				    "{\"worker\":\"w\",\"boot\":\"b\",\"after\":7,\"seq\":9}\n"
 				    "{\"worker\":\"w\",\"bo";
 	struct counts_queue queue;
+	struct error err;
 
 	(void)state;
-	load(&queue, STR(lines));
+	assert_false(try_load(&queue, STR(lines), &err));
+	assert_non_null(strstr(err.text, "3 lines cannot be read, the first: "));
+	assert_null(err.code);
 	assert_int_equal(queue.len, 2);
 	assert_int_equal(queue.items[0]->report.seq, 7);
 	assert_true(queue.items[0]->report.final);
@@ -263,6 +272,27 @@ static void the_journal_comes_back_without_its_torn_lines(void **state)
 	assert_int_equal(queue.items[0]->report.after, 6);
 	assert_int_equal(queue.items[1]->report.after, 7);
 	assert_int_equal(queue.items[1]->report.seq, 9);
+	counts_queue_fini(&queue);
+}
+
+static void a_journal_of_a_newer_version_is_refused_as_a_whole(void **state)
+{
+	static const char lines[] =
+		"{\"journal\":2}\n{\"worker\":\"w\",\"boot\":\"b\",\"seq\":7,\"final\":true}\n";
+	static const char ours[] = "{\"journal\":1}\n";
+	struct counts_queue queue;
+	struct error err;
+
+	(void)state;
+	assert_false(try_load(&queue, STR(lines), &err));
+	assert_int_equal(queue.len, 0);
+	assert_string_equal(err.code, DATA_FILE_NEWER);
+	assert_non_null(strstr(err.text, path));
+	assert_non_null(strstr(
+		err.text, "of format 2, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 1"));
+	counts_queue_fini(&queue);
+	assert_false(try_load(&queue, STR(ours), &err));
+	assert_null(err.code);
 	counts_queue_fini(&queue);
 }
 
@@ -312,6 +342,8 @@ int main(void)
 		cmocka_unit_test(a_chunk_is_sent_once_the_journal_has_it),
 		cmocka_unit_test_setup_teardown(a_boot_that_waits_does_not_hold_up_the_others, start, stop),
 		cmocka_unit_test_setup_teardown(the_journal_comes_back_without_its_torn_lines, start, stop),
+		cmocka_unit_test_setup_teardown(
+			a_journal_of_a_newer_version_is_refused_as_a_whole, start, stop),
 		cmocka_unit_test_setup_teardown(what_a_journal_has_no_room_for_is_told, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_refused_is_kept_within_a_bound, start, stop),
 	};

@@ -13,13 +13,14 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
+#include "common/few_each.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "common/pool.h"
 #include "proto/digest.h"
+#include "proto/login_refusal.h"
 #include "proto/peer_token.h"
 #include "tests/unit/remove_tree.h"
-#include "worker/auth/access.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/peer_headers.h"
@@ -29,6 +30,7 @@
 #include "worker/cluster/usage.h"
 #include "worker/cluster/complaints.h"
 #include "worker/front/front.h"
+#include "worker/front/front_refused.h"
 #include "worker/registry/registry.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
@@ -245,6 +247,15 @@ void auth_cancel(struct auth_attempt *attempt)
 	attempt->done = NULL;
 }
 
+void auth_explain(struct auth *auth, const struct snapshot *snapshot, struct http_request *request,
+	struct login_refusal *ret)
+{
+	(void)auth;
+	(void)snapshot;
+	(void)request;
+	*ret = (struct login_refusal){ .why = "refused" };
+}
+
 void auth_metrics(struct auth *auth, struct buf *into)
 {
 	(void)auth;
@@ -403,6 +414,8 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	front->cluster = &rig->cluster;
 	rig->cluster.guard = peer_guard_new(STR(RIG_SECRET), how->self, (const uint8_t *)"process1", clock_ms() - 1000);
 	front->auth = (struct auth *)rig->cluster.guard; /* for auth_try() above */
+	front->refusals = front_refused_few();
+	front->challenges = front_refused_few();
 	front->loops = &rig->own;
 	front->loops_len = 1;
 	front->started_ms = clock_ms();
@@ -440,6 +453,8 @@ static inline void front_rig_close(struct front_rig *rig, bool remove)
 	snapshot_free(rig->cluster.snapshot);
 	complaints_free(rig->cluster.complaints);
 	peer_guard_free(rig->cluster.guard);
+	few_each_free(rig->front.refusals);
+	few_each_free(rig->front.challenges);
 	json_doc_free(rig->policies);
 	if (remove)
 		assert_true(remove_tree(rig->folder));

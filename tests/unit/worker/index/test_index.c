@@ -262,6 +262,22 @@ static void test_damaged(void **state)
 	assert_int_equal(index_len(empty), 0);
 }
 
+static void test_newer(void **state)
+{
+	AUTO(index) *ours = index_of("{\"schemaVersion\":2,\"io.zot.format\":1,\"manifests\":[]}");
+	struct index *index;
+	struct error err;
+
+	(void)state;
+	assert_non_null(ours);
+	assert_false(index_json_read(
+		STR("{\"schemaVersion\":2,\"io.zot.format\":2,\"manifests\":[]}"), &index, &err));
+	assert_int_equal(err.kind, ERROR_INTERNAL);
+	assert_non_null(strstr(err.text,
+		"index.json: of format 2, written by a newer zot-worker; this one (" ZOT_VERSION
+		") reads 1"));
+}
+
 static void test_many(void **state)
 {
 	AUTO(index) *index = index_new();
@@ -299,6 +315,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_newer),
 		cmocka_unit_test(test_many),
 	};
 

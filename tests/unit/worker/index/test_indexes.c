@@ -951,6 +951,48 @@ static void test_an_old_log(void **state)
 	assert_int_equal(log.len, 0);
 }
 
+static void refused_for_a_newcomer(struct rig *rig, const char *why)
+{
+	struct indexes *fresh = indexes_new(rig->store, rig->pool, trust_nobody, NULL, 64 << 20);
+	struct index *index = NULL;
+	struct error err;
+
+	assert_false(indexes_get(fresh, STR("l"), &index, &err));
+	assert_int_equal(err.kind, ERROR_INTERNAL);
+	if (!strstr(err.text, why))
+		fail_msg("%s", err.text);
+	indexes_free(fresh);
+}
+
+/* What a later version wrote, by rules that are not known here, is refused and stays as it is. */
+static void test_a_newer_log(void **state)
+{
+	struct rig *rig = *state;
+	AUTO_FINI(buf) log = buf_limit(1 << 20), after = buf_limit(1 << 20), other = buf_limit(1 << 20);
+	struct error err;
+
+	assert_true(put(rig->here, "l", "a", &err) && put(rig->here, "l", "b", &err));
+	read_there(rig, "l/index.log", &log);
+	log.at[strlen("ZOTLOG")] = '3';
+	write_there(rig, "l/index.log", buf_str(&log));
+	refused_for_a_newcomer(rig,
+		"l/index.log: of format 3, written by a newer zot-worker; this one (" ZOT_VERSION
+		") reads 2");
+	assert_false(put(rig->there, "l", "c", &err));
+	read_there(rig, "l/index.log", &after);
+	assert_true(str_equal(buf_str(&log), buf_str(&after)));
+	assert_int_equal(kept_files(rig, "index.log.orphan-"), 0);
+
+	/* A change of a kind that is not known, in a log whose form is. */
+	buf_format(&other, "ZOTLOG1 %.33s", log.at + strlen("ZOTLOG2 "));
+	frame_add(&other, STR("{\"id\":\"00\",\"op\":\"rename\",\"tags\":[\"a\",\"b\"]}"));
+	write_there(rig, "l/index.log", buf_str(&other));
+	refused_for_a_newcomer(rig, "the change \"rename\", written by a newer zot-worker");
+	assert_false(put(rig->there, "l", "c", &err));
+	read_there(rig, "l/index.log", &after);
+	assert_true(str_equal(buf_str(&other), buf_str(&after)));
+}
+
 static bool put_bytes(struct rig *rig, const char *tag, struct str bytes, struct error *err)
 {
 	struct descriptor descriptor = {
@@ -1321,6 +1363,7 @@ int main(void)
 		TEST(test_a_log_that_became_shorter),
 		TEST(test_a_log_of_another_index),
 		TEST(test_an_old_log),
+		TEST(test_a_newer_log),
 		TEST(test_manifests_come_back_from_the_log),
 		TEST(test_a_lost_manifest_is_pushed_again),
 		ON_ANY_STORE,

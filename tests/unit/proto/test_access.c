@@ -4,11 +4,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
-#include "worker/auth/access.h"
-#include "worker/auth/identity.h"
+#include "proto/access.h"
 
 static struct access *access_of(const char *json, bool open)
 {
@@ -23,10 +23,9 @@ static struct access *access_of(const char *json, bool open)
 
 static bool may(const struct access *access, const char *user, const char *name, enum action action)
 {
-	AUTO(identity) *identity =
-		*user ? identity_new_user(str_of(user), NULL, NULL) : identity_new_anonymous();
+	struct access_who who = { .user = user, .anonymous = !*user };
 
-	return access_allows(access, identity, str_of(name), action);
+	return access_allows(access, &who, str_of(name), action);
 }
 
 static void no_policy_means_all_for_users_and_nothing_for_others(void **state)
@@ -79,10 +78,9 @@ static void the_admin_policy_grants_everywhere(void **state)
 
 static bool detects(const struct access *access, const char *user, const char *name)
 {
-	AUTO(identity) *identity =
-		*user ? identity_new_user(str_of(user), NULL, NULL) : identity_new_anonymous();
+	struct access_who who = { .user = user, .anonymous = !*user };
 
-	return access_detects_collisions(access, identity, str_of(name));
+	return access_allows(access, &who, str_of(name), ACTION_DETECT_COLLISION);
 }
 
 static void collisions_are_detected_for_whom_the_rules_say(void **state)
@@ -115,16 +113,16 @@ static void a_key_s_scopes_do_not_take_the_protection_away(void **state)
 		.owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 2 }
 	};
 	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
-	AUTO(identity) *identity = identity_new_user(STR("ann"), NULL, key);
+	struct access_who who = { .user = "ann", .key = key };
 	AUTO(access) *access = access_of(
 		"{\"repositories\":{\"a\":{\"policies\":[{\"users\":[\"ann\"],\"actions\":[\"delete\","
 		"\"detectManifestCollision\"]}]},\"*\":{\"defaultPolicy\":[\"delete\"]}}}",
 		false);
 
 	(void)state;
-	assert_true(access_detects_collisions(access, identity, STR("a")));
-	assert_true(access_detects_collisions(access, identity, STR("b")));
-	assert_false(access_detects_collisions(access, identity, STR("c")));
+	assert_true(access_allows(access, &who, STR("a"), ACTION_DETECT_COLLISION));
+	assert_true(access_allows(access, &who, STR("b"), ACTION_DETECT_COLLISION));
+	assert_false(access_allows(access, &who, STR("c"), ACTION_DETECT_COLLISION));
 }
 
 static void scopes_narrow_a_key(void **state)
@@ -134,14 +132,14 @@ static void scopes_narrow_a_key(void **state)
 		.owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 2 }
 	};
 	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
-	AUTO(identity) *identity = identity_new_user(STR("ann"), NULL, key);
+	struct access_who who = { .user = "ann", .key = key };
 	AUTO(access) *access = access_of("{}", false);
 
 	(void)state;
-	assert_true(access_allows(access, identity, STR("team/app"), ACTION_CREATE));
-	assert_false(access_allows(access, identity, STR("team/app"), ACTION_DELETE));
-	assert_true(access_allows(access, identity, STR("lib/x"), ACTION_DELETE));
-	assert_false(access_allows(access, identity, STR("other"), ACTION_READ));
+	assert_true(access_allows(access, &who, STR("team/app"), ACTION_CREATE));
+	assert_false(access_allows(access, &who, STR("team/app"), ACTION_DELETE));
+	assert_true(access_allows(access, &who, STR("lib/x"), ACTION_DELETE));
+	assert_false(access_allows(access, &who, STR("other"), ACTION_READ));
 }
 
 /* At a repository's owner: what it mounts from is a repository that the peer has not looked at. */
@@ -151,20 +149,17 @@ static void scopes_narrow_a_key_that_a_peer_tells_of(void **state)
 	struct apikey body = {
 		.owner = "ann", .label = "", .secret_hash = "", .enabled = true, .scopes = { scopes, 1 }
 	};
-	struct peer_claims claims = { .sender = "w", .user = "ann", .apikey = "key-12345" };
 	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
-	AUTO(identity) *known = identity_new_peer(&claims, key);
-	AUTO(identity) *unknown = identity_new_peer(&claims, NULL);
+	struct access_who known = { .user = "ann", .key = key },
+			  unknown = { .user = "ann", .key_unknown = true }, keyless = { .user = "ann" };
 	AUTO(access) *access = access_of("{}", false);
 
 	(void)state;
-	assert_true(access_allows(access, known, STR("team/app"), ACTION_READ));
-	assert_false(access_allows(access, known, STR("other"), ACTION_READ));
-	assert_false(access_allows(access, unknown, STR("other"), ACTION_READ));
-	assert_true(access_allows(access, unknown, STR("team/app"), ACTION_CREATE));
-	claims.apikey = "";
-	AUTO(identity) *keyless = identity_new_peer(&claims, NULL);
-	assert_true(access_allows(access, keyless, STR("other"), ACTION_READ));
+	assert_true(access_allows(access, &known, STR("team/app"), ACTION_READ));
+	assert_false(access_allows(access, &known, STR("other"), ACTION_READ));
+	assert_false(access_allows(access, &unknown, STR("other"), ACTION_READ));
+	assert_true(access_allows(access, &unknown, STR("team/app"), ACTION_CREATE));
+	assert_true(access_allows(access, &keyless, STR("other"), ACTION_READ));
 }
 
 static void policies_of_the_state_win_over_the_file(void **state)
@@ -220,6 +215,104 @@ static void what_is_wrong_is_named(void **state)
 	}
 }
 
+/* What decided, by whom it asks and where. */
+static void a_decision_says_what_made_it(void **state)
+{
+	static const struct {
+		const char *user, *name;
+		enum action action;
+		bool allowed;
+		enum access_by by;
+		const char *policy;
+		size_t rule;
+	} rows[] = {
+		{ "ann", "infra/base", ACTION_CREATE, true, ACCESS_BY_RULE, "infra/*", 0 },
+		{ "olga", "infra/base", ACTION_DELETE, true, ACCESS_BY_RULE, "infra/*", 1 },
+		{ "ann", "infra/base", ACTION_DELETE, false, ACCESS_BY_NO_RULE, "infra/*", 0 },
+		{ "olga", "infra/secret", ACTION_UPDATE, false, ACCESS_BY_NO_RULE, "infra/secret", 0 },
+		{ "bob", "team/app", ACTION_READ, true, ACCESS_BY_DEFAULT_POLICY, "**", 0 },
+		{ "", "team/app", ACTION_READ, true, ACCESS_BY_ANONYMOUS_POLICY, "**", 0 },
+		{ "", "team/app", ACTION_CREATE, false, ACCESS_BY_NO_RULE, "**", 0 },
+		{ "root", "infra/secret", ACTION_DELETE, true, ACCESS_BY_ADMIN_POLICY, "", 0 },
+	};
+	AUTO(access) *access = access_of(policies, false);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct access_who who = { .user = rows[i].user, .anonymous = !*rows[i].user };
+		struct access_decision decision =
+			access_decide(access, &who, str_of(rows[i].name), rows[i].action);
+
+		assert_int_equal(decision.allowed, rows[i].allowed);
+		assert_int_equal(decision.by, rows[i].by);
+		assert_string_equal(decision.policy, rows[i].policy);
+		assert_int_equal(decision.rule, rows[i].rule);
+		assert_int_equal(decision.of_file, *rows[i].policy != '\0');
+		assert_true(*access_decision_text(&decision) && *access_by_name(decision.by));
+	}
+}
+
+static void a_decision_without_policies_says_so(void **state)
+{
+	struct access_who ann = { .user = "ann" }, nobody = { .user = "", .anonymous = true },
+			  admin = { .user = "root", .admin = true };
+	AUTO(access) *none = access_of("{}", false);
+	AUTO(access) *one = access_of("{\"repositories\":{\"a\":{}}}", false);
+
+	(void)state;
+	assert_int_equal(access_decide(none, &ann, STR("a"), ACTION_READ).by, ACCESS_BY_NO_POLICIES);
+	assert_int_equal(access_decide(none, &nobody, STR("a"), ACTION_READ).by, ACCESS_BY_NO_POLICIES);
+	assert_int_equal(access_decide(one, &ann, STR("b"), ACTION_READ).by, ACCESS_BY_NO_PATTERN);
+	assert_int_equal(access_decide(one, &admin, STR("b"), ACTION_READ).by, ACCESS_BY_ROLE);
+	assert_int_equal(access_policies(none), 0);
+	assert_int_equal(access_policies(one), 1);
+}
+
+static void a_decision_names_the_scope(void **state)
+{
+	const char *scopes[] = { "lib/*:read", "team/**:read,create" };
+	struct apikey body = { .owner = "ann", .secret_hash = "", .enabled = true, .scopes = { scopes, 2 } };
+	AUTO(entity) *key = entity_new(ENTITY_APIKEY, STR("key-12345"), 1, &body);
+	struct access_who who = { .user = "ann", .key = key };
+	AUTO(access) *access = access_of(policies, false);
+	struct access_decision through = access_decide(access, &who, STR("team/app"), ACTION_READ),
+			       refused = access_decide(access, &who, STR("infra/base"), ACTION_READ);
+
+	(void)state;
+	assert_true(through.allowed);
+	assert_string_equal(through.scope, "team/**:read,create");
+	assert_string_equal(through.policy, "**");
+	assert_false(refused.allowed);
+	assert_int_equal(refused.by, ACCESS_BY_SCOPES);
+	assert_string_equal(refused.scope, "");
+}
+
+struct matches {
+	char text[256];
+};
+
+static void note_match(void *arg, const char *policy, bool of_file, bool decides)
+{
+	struct matches *matches = arg;
+	size_t len = strlen(matches->text);
+
+	assert_true(of_file);
+	(void)snprintf(matches->text + len, sizeof(matches->text) - len, "%s%s ", policy, decides ? "!" : "");
+}
+
+static void all_that_match_are_told_and_which_decides(void **state)
+{
+	AUTO(access) *access = access_of(policies, false);
+	struct matches matches = { "" };
+
+	(void)state;
+	access_each_match(access, STR("infra/secret"), note_match, &matches);
+	assert_string_equal(matches.text, "infra/secret! infra/* ** ");
+	matches.text[0] = '\0';
+	access_each_match(access, STR("infra/base"), note_match, &matches);
+	assert_string_equal(matches.text, "infra/*! ** ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +325,10 @@ int main(void)
 		cmocka_unit_test(scopes_narrow_a_key_that_a_peer_tells_of),
 		cmocka_unit_test(policies_of_the_state_win_over_the_file),
 		cmocka_unit_test(what_is_wrong_is_named),
+		cmocka_unit_test(a_decision_says_what_made_it),
+		cmocka_unit_test(a_decision_without_policies_says_so),
+		cmocka_unit_test(a_decision_names_the_scope),
+		cmocka_unit_test(all_that_match_are_told_and_which_decides),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

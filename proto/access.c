@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/auth/access.h"
+#include "proto/access.h"
 
 #include <stdlib.h>
 
@@ -24,6 +24,7 @@ struct rule {
 /* One repository pattern. */
 struct entry {
 	char *pattern;
+	bool of_file; /* or of the state */
 	struct rule *rules;
 	size_t rules_len;
 	unsigned authenticated, anonymous;
@@ -116,12 +117,12 @@ void access_free(struct access *access)
 
 static bool action_bit(struct str name, unsigned *into)
 {
-	for (unsigned i = 0; i < ACTION_NAMES; i++)
-		if (str_is(name, action_names[i])) {
-			*into |= 1u << i;
-			return true;
-		}
-	return false;
+	enum action action;
+
+	if (!action_parse(name, &action))
+		return false;
+	*into |= 1u << action;
+	return true;
 }
 
 static bool bad_action(struct str name, struct error *err)
@@ -273,6 +274,7 @@ static bool read_repositories(struct access *access, const struct json *node, st
 	for (void *it = NULL; node && json_next(node, &it, &pattern, &value);) {
 		struct entry *entry = xnew(struct entry);
 		entry->pattern = check_strndup(pattern.at, pattern.len);
+		entry->of_file = true;
 		if (!glob_check(pattern, err) || !read_entry(value, entry, err)) {
 			entry_free(entry);
 			return error_add(err, "repositories.\"%.*s\"", STR_ARGS(pattern));
@@ -413,23 +415,23 @@ bool access_new(struct access **ret_access, const struct json *file, const struc
 
 /* Questions. */
 
-static bool in_group(const struct access *access, const struct identity *identity, const char *group)
+static bool in_group(const struct access *access, const struct access_who *who, const char *group)
 {
 	const struct names *users;
 
-	for (size_t i = 0; i < identity->groups.len; i++)
-		if (!strcmp(identity->groups.at[i], group))
+	for (size_t i = 0; i < who->groups.len; i++)
+		if (!strcmp(who->groups.at[i], group))
 			return true;
 	users = access->groups ? map_find(access->groups, str_of(group)) : NULL;
-	return users && names_have(users, str_of(identity->user));
+	return users && names_have(users, str_of(who->user));
 }
 
-static bool rule_names(const struct access *access, const struct rule *rule, const struct identity *identity)
+static bool rule_names(const struct access *access, const struct rule *rule, const struct access_who *who)
 {
-	if (names_have(&rule->users, str_of(identity->user)))
+	if (names_have(&rule->users, str_of(who->user)))
 		return true;
 	for (size_t i = 0; i < rule->groups.len; i++)
-		if (in_group(access, identity, rule->groups.at[i]))
+		if (in_group(access, who, rule->groups.at[i]))
 			return true;
 	return false;
 }
@@ -448,15 +450,44 @@ static const struct entry *entry_for(const struct access *access, struct str nam
 	return literal;
 }
 
-static bool entry_grants(
-	const struct access *access, const struct entry *entry, const struct identity *identity, unsigned bit)
+/* What decided: allowed or not, by which part of which policy. */
+
+static struct access_decision decided(bool allowed, enum access_by by)
 {
-	if (identity->anonymous)
-		return entry->anonymous & bit;
-	for (size_t i = 0; i < entry->rules_len; i++)
-		if ((entry->rules[i].actions & bit) && rule_names(access, &entry->rules[i], identity))
-			return true;
-	return entry->authenticated & bit;
+	return (struct access_decision){ .allowed = allowed, .by = by, .policy = "", .scope = "" };
+}
+
+static struct access_decision decided_by(const struct entry *entry, bool allowed, enum access_by by)
+{
+	struct access_decision decision = decided(allowed, by);
+
+	decision.policy = entry->pattern;
+	decision.of_file = entry->of_file;
+	return decision;
+}
+
+/* No rule allows it: the policy's word for everybody does, or nothing. */
+static struct access_decision decide_default(
+	const struct entry *entry, unsigned granted, enum access_by by, unsigned bit)
+{
+	return decided_by(entry, granted & bit, granted & bit ? by : ACCESS_BY_NO_RULE);
+}
+
+static struct access_decision decide_entry(
+	const struct access *access, const struct entry *entry, const struct access_who *who, unsigned bit)
+{
+	struct access_decision decision;
+
+	if (who->anonymous)
+		return decide_default(entry, entry->anonymous, ACCESS_BY_ANONYMOUS_POLICY, bit);
+	for (size_t i = 0; i < entry->rules_len; i++) {
+		if (!(entry->rules[i].actions & bit) || !rule_names(access, &entry->rules[i], who))
+			continue;
+		decision = decided_by(entry, true, ACCESS_BY_RULE);
+		decision.rule = i;
+		return decision;
+	}
+	return decide_default(entry, entry->authenticated, ACCESS_BY_DEFAULT_POLICY, bit);
 }
 
 /* "<glob>:<action>[,<action>]" */
@@ -472,72 +503,169 @@ static bool scope_grants(const char *scope, struct str name, enum action action)
 	return false;
 }
 
-static bool a_scope_names(const struct identity *identity, struct str name, enum action action)
+/* The first scope that does, or NULL. */
+static const char *find_scope(const struct access_who *who, struct str name, enum action action)
 {
-	const struct texts *scopes = identity->key ? &entity_apikey(identity->key)->scopes : NULL;
+	const struct texts *scopes = who->key ? &entity_apikey(who->key)->scopes : NULL;
 
 	for (size_t i = 0; scopes && i < scopes->len; i++)
 		if (scope_grants(scopes->at[i], name, action))
-			return true;
-	return false;
+			return scopes->at[i];
+	return NULL;
 }
 
-static bool scopes_grant(const struct identity *identity, struct str name, enum action action)
+/* scope: the one that names it, or NULL. */
+static bool scopes_grant(const struct access_who *who, const char *scope, enum action action)
 {
-	const struct texts *scopes;
-
 	/* A peer's key that is too new to be known here: the peer has looked at its scopes for the repository
 	 * that is asked for. Reading another one, to mount from it, waits until we know. */
-	if (!identity->key)
-		return !identity->peer || !*identity->apikey || action != ACTION_READ;
-	scopes = &entity_apikey(identity->key)->scopes;
-	return scopes->len == 0 || a_scope_names(identity, name, action);
+	if (!who->key)
+		return !who->key_unknown || action != ACTION_READ;
+	return scope || entity_apikey(who->key)->scopes.len == 0;
 }
 
-bool access_allows(
-	const struct access *access, const struct identity *identity, struct str name, enum action action)
+static bool is_of_admin_policy(const struct access *access, const struct access_who *who, unsigned bit)
 {
-	unsigned bit = 1u << action;
-	const struct entry *entry;
-
-	if (!scopes_grant(identity, name, action))
-		return false;
-	if (identity->admin)
-		return true;
-	if (!access->policies)
-		return access->open || !identity->anonymous;
-	entry = entry_for(access, name);
-	if (entry && entry_grants(access, entry, identity, bit))
-		return true;
-	return !identity->anonymous && (access->admin.actions & bit) &&
-	       rule_names(access, &access->admin, identity);
+	return !who->anonymous && (access->admin.actions & bit) && rule_names(access, &access->admin, who);
 }
 
-bool access_detects_collisions(const struct access *access, const struct identity *identity, struct str name)
+static struct access_decision decide_policies(
+	const struct access *access, const struct access_who *who, struct str name, unsigned bit)
+{
+	const struct entry *entry = entry_for(access, name);
+	struct access_decision decision =
+		entry ? decide_entry(access, entry, who, bit) : decided(false, ACCESS_BY_NO_PATTERN);
+
+	if (!decision.allowed && is_of_admin_policy(access, who, bit))
+		decision = decided(true, ACCESS_BY_ADMIN_POLICY);
+	return decision;
+}
+
+static struct access_decision decide_action(const struct access *access, const struct access_who *who,
+	struct str name, enum action action, const char *scope)
+{
+	if (!scopes_grant(who, scope, action))
+		return decided(false, ACCESS_BY_SCOPES);
+	if (who->admin)
+		return decided(true, ACCESS_BY_ROLE);
+	if (!access->policies)
+		return decided(access->open || !who->anonymous, ACCESS_BY_NO_POLICIES);
+	return decide_policies(access, who, name, 1u << action);
+}
+
+static struct access_decision decide_collisions(
+	const struct access *access, const struct access_who *who, struct str name, const char *scope)
 {
 	const struct entry *entry = entry_for(access, name);
 
-	if (a_scope_names(identity, name, ACTION_DETECT_COLLISION))
-		return true;
-	if (identity->admin || (!identity->anonymous && rule_names(access, &access->admin, identity)))
-		return false;
-	return entry && entry_grants(access, entry, identity, 1u << ACTION_DETECT_COLLISION);
+	if (scope)
+		return decided(true, ACCESS_BY_SCOPES);
+	if (who->admin)
+		return decided(false, ACCESS_BY_ROLE);
+	if (!who->anonymous && rule_names(access, &access->admin, who))
+		return decided(false, ACCESS_BY_ADMIN_POLICY);
+	return entry ? decide_entry(access, entry, who, 1u << ACTION_DETECT_COLLISION)
+		     : decided(false, ACCESS_BY_NO_PATTERN);
 }
 
-bool access_allows_metrics(const struct access *access, const struct identity *identity)
+struct access_decision access_decide(
+	const struct access *access, const struct access_who *who, struct str name, enum action action)
 {
-	if (identity->key && entity_apikey(identity->key)->scopes.len)
+	const char *scope = find_scope(who, name, action);
+	struct access_decision decision = action == ACTION_DETECT_COLLISION
+						  ? decide_collisions(access, who, name, scope)
+						  : decide_action(access, who, name, action, scope);
+
+	decision.scope = scope ? scope : "";
+	return decision;
+}
+
+bool access_allows(
+	const struct access *access, const struct access_who *who, struct str name, enum action action)
+{
+	return access_decide(access, who, name, action).allowed;
+}
+
+bool access_allows_metrics(const struct access *access, const struct access_who *who)
+{
+	if (who->key && entity_apikey(who->key)->scopes.len)
 		return false;
-	if (identity->admin)
+	if (who->admin)
 		return true;
 	if (!access->has_file)
-		return access->open || !identity->anonymous;
-	if (identity->anonymous)
+		return access->open || !who->anonymous;
+	if (who->anonymous)
 		return access->metrics_anonymous & 1u << ACTION_READ;
-	return names_have(&access->metrics_users, str_of(identity->user));
+	return names_have(&access->metrics_users, str_of(who->user));
 }
 
 bool access_has_anonymous(const struct access *access)
 {
 	return access->has_anonymous || (access->open && !access->policies);
+}
+
+size_t access_policies(const struct access *access)
+{
+	return access->policies;
+}
+
+/* Words. */
+
+void access_each_match(const struct access *access, struct str name, access_match_f *fn, void *arg)
+{
+	const struct entry *literal = map_find(access->literals, name), *deciding = entry_for(access, name);
+
+	if (literal)
+		fn(arg, literal->pattern, literal->of_file, literal == deciding);
+	for (size_t i = 0; i < access->entries_len; i++) {
+		const struct entry *entry = access->entries[i];
+		if (glob_match(str_of(entry->pattern), name))
+			fn(arg, entry->pattern, entry->of_file, entry == deciding);
+	}
+}
+
+bool action_parse(struct str name, enum action *ret)
+{
+	for (unsigned i = 0; i < ACTION_NAMES; i++)
+		if (str_is(name, action_names[i])) {
+			*ret = (enum action)i;
+			return true;
+		}
+	return false;
+}
+
+const char *action_name(enum action action)
+{
+	return action_names[action];
+}
+
+static const struct {
+	const char *name, *allowed, *refused; /* the rest of a sentence */
+} bys[] = {
+	[ACCESS_BY_SCOPES] = { "scopes", "the API key's scopes give it",
+		"the API key's scopes do not have it" },
+	[ACCESS_BY_ROLE] = { "role", "the role admin may do everything",
+		"the role admin is never kept from it" },
+	[ACCESS_BY_NO_POLICIES] = { "no_policies",
+		"there are no policies at all, so whoever is logged in may do everything",
+		"there are no policies at all, so only who is logged in may" },
+	[ACCESS_BY_RULE] = { "rule", "a rule of the policy that decides allows it", "" },
+	[ACCESS_BY_DEFAULT_POLICY] = { "default_policy", "defaultPolicy of the policy that decides allows it",
+		"" },
+	[ACCESS_BY_ANONYMOUS_POLICY] = { "anonymous_policy",
+		"anonymousPolicy of the policy that decides allows it", "" },
+	[ACCESS_BY_NO_RULE] = { "no_rule", "", "nothing in the policy that decides allows it" },
+	[ACCESS_BY_NO_PATTERN] = { "no_pattern", "", "no policy matches the repository" },
+	[ACCESS_BY_ADMIN_POLICY] = { "admin_policy", "adminPolicy allows it",
+		"whom adminPolicy names is never kept from it" },
+};
+
+const char *access_by_name(enum access_by by)
+{
+	return bys[by].name;
+}
+
+const char *access_decision_text(const struct access_decision *decision)
+{
+	return decision->allowed ? bys[decision->by].allowed : bys[decision->by].refused;
 }

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/api/told.h"
+
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "proto/login_refusal.h"
+
+#define BY_SIZE 1280 /* two quoted texts and an address */
+
+static const char *why_not_allowed(const struct api_call *call)
+{
+	if (call->who.role == LOGIN_WORKER)
+		return "a_worker";
+	if (call->who.role == LOGIN_ADMIN)
+		return "not_a_worker";
+	return *call->who.apikey ? "apikey_has_scopes" : "not_admin";
+}
+
+static void known(const struct api_call *call, struct login_refusal *ret)
+{
+	const struct login_who *who = &call->who;
+
+	*ret = (struct login_refusal){ .why = why_not_allowed(call) };
+	tried_name(str_of(*who->worker ? who->worker : who->user), true, ret->user);
+	(void)snprintf(ret->apikey, sizeof(ret->apikey), "%s", who->apikey);
+}
+
+static void explain(const struct api_call *call, unsigned status, struct login_refusal *ret)
+{
+	AUTO(state) *state = leader_state(call->leader);
+	struct login_ask ask = { .state = state,
+		.header = http_request_header(call->request, "Authorization") };
+
+	login_explain(call->leader->login, &ask, ret);
+	if (status == 429)
+		ret->why = "logins_limit";
+}
+
+void told_refused(const struct api_call *call, unsigned status)
+{
+	struct ip client = http_request_ip(call->request);
+	struct login_refusal refusal;
+	char from[INET6_ADDRSTRLEN];
+
+	if (!few_each_take(call->leader->refusals, &client, clock_ms()))
+		return;
+	if (status == 403)
+		known(call, &refusal);
+	else
+		explain(call, status, &refusal);
+	ip_format(&client, from);
+	log_warn("request.refused", "status=%u reason=%s user=%s apikey=%s from=%s method=%s path=%s", status,
+		refusal.why, log_quote(str_of(refusal.user)), log_quote(str_of(refusal.apikey)), from,
+		http_method_name(http_request_method(call->request)),
+		log_quote(http_request_path(call->request)));
+}
+
+const char *told_by(const struct api_job *job)
+{
+	static _Thread_local char by[BY_SIZE];
+	char from[INET6_ADDRSTRLEN];
+
+	ip_format(&job->from, from);
+	(void)snprintf(by, sizeof(by), " by=%s apikey=%s from=%s", log_quote(str_of(job->who.user)),
+		log_quote(str_of(job->who.apikey)), from);
+	return by;
+}
