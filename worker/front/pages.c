@@ -2,7 +2,7 @@
 #include "worker/front/pages.h"
 
 #include "common/http_server.h"
-#include "worker/auth/auth.h"
+#include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
 #include "worker/cluster/hello.h"
 #include "worker/front/front_call.h"
