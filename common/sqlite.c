@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/map.h"
@@ -196,4 +197,68 @@ struct str sql_column_bytes(struct sql *q, int at)
 	const void *bytes = sqlite3_column_blob(q->statement, at);
 
 	return str_from(bytes, (size_t)sqlite3_column_bytes(q->statement, at));
+}
+
+/* Checking and copying. */
+
+bool sqlite_check(struct sqlite *db, struct error *err)
+{
+	struct sql q = sql_of(db, "PRAGMA integrity_check(1)");
+	bool good = false;
+
+	while (sql_next(&q)) {
+		good = !strcmp(sql_column_text(&q, 0), "ok");
+		if (!good)
+			(void)error_set(err, ERROR_INVALID, NULL, "damaged: %s", sql_column_text(&q, 0));
+	}
+	return sql_end(&q, good ? err : NULL) && good;
+}
+
+struct sqlite_copy {
+	sqlite3 *into;
+	sqlite3_backup *backup;
+};
+
+static bool say_copy(sqlite3 *handle, const char *what, struct error *err)
+{
+	enum error_kind kind = sqlite3_errcode(handle) == SQLITE_FULL ? ERROR_FULL : ERROR_UNAVAILABLE;
+
+	return error_set(err, kind, NULL, "%s: %s", what, sqlite3_errmsg(handle));
+}
+
+bool sqlite_copy_new(struct sqlite_copy **ret_copy, struct sqlite *db, const char *path, struct error *err)
+{
+	AUTO(sqlite_copy) *copy = xnew(struct sqlite_copy);
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+
+	if (sqlite3_open_v2(path, &copy->into, flags, NULL) != SQLITE_OK)
+		return say_copy(copy->into, path, err);
+	copy->backup = sqlite3_backup_init(copy->into, "main", db->handle, "main");
+	if (!copy->backup)
+		return say_copy(copy->into, path, err);
+	*ret_copy = TAKE(copy);
+	return true;
+}
+
+bool sqlite_copy_step(struct sqlite_copy *copy, int pages, bool *ret_more, struct error *err)
+{
+	int code = sqlite3_backup_step(copy->backup, pages);
+
+	if (code != SQLITE_OK && code != SQLITE_DONE)
+		return error_set(err, code == SQLITE_FULL ? ERROR_FULL : ERROR_UNAVAILABLE, NULL, "copy: %s",
+			sqlite3_errstr(code));
+	*ret_more = code == SQLITE_OK;
+	if (*ret_more)
+		return true;
+	/* With this it lets go of the database. */
+	return sqlite3_backup_finish(TAKE(copy->backup)) == SQLITE_OK || say_copy(copy->into, "copy", err);
+}
+
+void sqlite_copy_free(struct sqlite_copy *copy)
+{
+	if (!copy)
+		return;
+	(void)sqlite3_backup_finish(copy->backup);
+	(void)sqlite3_close(copy->into);
+	free(copy);
 }

@@ -34,6 +34,20 @@ bool sqlite_begin(struct sqlite *db, struct error *err) MUST_CHECK;
 bool sqlite_commit(struct sqlite *db, struct error *err) MUST_CHECK; /* rolled back when it fails */
 void sqlite_rollback(struct sqlite *db);
 
+/* Reads all of it: is every page, row and index as it must be? */
+bool sqlite_check(struct sqlite *db, struct error *err) MUST_CHECK;
+
+/*
+ * A copy into another file while the database is in use: so many pages a step, and between two steps the database may change by its
+ * own handle: the copy is of the moment of its last step. What lies at `path` is overwritten.
+ */
+struct sqlite_copy;
+bool sqlite_copy_new(struct sqlite_copy **ret_copy, struct sqlite *db, const char *path, struct error *err) MUST_CHECK;
+bool sqlite_copy_step(struct sqlite_copy *copy, int pages, bool *ret_more, struct error *err) MUST_CHECK;
+/* After a last step, which said "no more", it is one file, and the database is not touched; before, the copy is given up. */
+void sqlite_copy_free(struct sqlite_copy *copy);
+AUTO_DEFINE(sqlite_copy)
+
 struct sql {
 	struct sqlite *db;
 	struct sqlite3_stmt *statement; /* NULL: it could not be prepared; running it says why */

@@ -7,7 +7,6 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/few.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -17,15 +16,13 @@
 #include "leader/login.h"
 #include "leader/members.h"
 #include "leader/state_log.h"
+#include "leader/strangers.h"
 #include "leader/waiting.h"
 
 #define POLL_MAGIC MAGIC('P', 'O', 'L', 'L')
 #define WAIT_MAX   60000
 #define BUILD_MS   60000 /* beyond what was asked to wait */
 #define LINES_TYPE "application/x-ndjson"
-/* Of what workers provoke: lines of the log in a minute. */
-#define SAY_MOST    10
-#define SAY_SPAN_MS 60000
 
 struct poll {
 	struct waiting waiting; /* first */
@@ -55,7 +52,6 @@ struct feed {
 	struct poll *polls;
 	struct build *builds;
 	uint64_t parked;
-	struct few said_unknown;
 	struct loop_timer tell; /* those whose report is wanted, and who were told just now */
 	bool closed;
 	atomic_bool posted, posted_wanted;
@@ -119,6 +115,12 @@ static void poll_reply(struct poll *poll, struct http_response *response)
 	http_request_reply(request, response);
 }
 
+/* Whose history it is of, and where in it the question stands. */
+static void answer_head(const struct poll *poll, struct http_response *response)
+{
+	strangers_head(poll->feed->leader, poll->question.since, poll->question.digest, response);
+}
+
 /* What it has is what there is. */
 static struct http_response *unchanged(const struct poll *poll)
 {
@@ -128,6 +130,7 @@ static struct http_response *unchanged(const struct poll *poll)
 	if (*poll->question.digest)
 		http_response_header(response, "Zot-State-Result", poll->question.digest);
 	http_response_header(response, "Cache-Control", "no-store");
+	answer_head(poll, response);
 	return response;
 }
 
@@ -161,6 +164,7 @@ static void reply_answer(struct poll *poll, struct state_answer *answer)
 	http_response_header(response, "Zot-State-Result", answer->result);
 	http_response_header(response, "Cache-Control", "no-store");
 	http_response_header(response, "Vary", "Accept, Accept-Encoding");
+	answer_head(poll, response);
 	if (gzip)
 		http_response_header(response, "Content-Encoding", "gzip");
 	counter_add(answer->full ? &counters->state_full_total : &counters->state_delta_total, 1);
@@ -456,6 +460,20 @@ static bool read_digest(struct str query, char into[STATE_DIGEST_TEXT])
 	return true;
 }
 
+/* Both or neither. */
+static bool read_history(struct str query, struct history *history)
+{
+	AUTO_FINI(buf) cluster = buf_limit(HISTORY_CLUSTER_SIZE);
+	unsigned count = http_query_get(query, "cluster", &cluster);
+	uint64_t generation = 0;
+
+	if (!read_number(query, "generation", INT64_MAX, &generation) || count > 1)
+		return false;
+	if (!count)
+		return !generation;
+	return !cluster.failed && history_set(history, buf_str(&cluster), generation);
+}
+
 static bool read_question(struct str query, struct state_question *question, uint64_t *wait)
 {
 	uint64_t whole = 0;
@@ -467,39 +485,46 @@ static bool read_question(struct str query, struct state_question *question, uin
 	return good;
 }
 
-/* A state that is not of our history, and not of before: ours is an older copy of the ledger in which that
- * worker's was written. */
-static void look_for_lost_writes(struct feed *feed, const struct poll *poll)
+/* A state that is not of our history: what we have is none that follows it. */
+static bool refuse_stranger(struct poll *poll, const struct history *history)
 {
+	struct leader *leader = poll->feed->leader;
 	const struct state_question *question = &poll->question;
-	const char *name = name_of(poll);
-	struct state_log *log = feed->leader->log;
+	const struct stranger who = { .name = name_of(poll),
+		.process = http_request_header(poll->request, "Zot-Worker-Id"),
+		.url = http_request_header(poll->request, "Zot-Worker-Url"),
+		.history = *history,
+		.revision = question->since,
+		.digest = question->digest };
+	AUTO_FINI(buf) why = buf_limit(HISTORY_TEXT_MAX);
+	struct http_response *response;
 
-	if (question->lines || state_log_position(log, question->since, question->digest) != POSITION_LOST)
-		return;
-	counter_add(&feed->leader->counters.states_unknown_total, 1);
-	if (few_take(&feed->said_unknown, SAY_MOST, SAY_SPAN_MS, clock_ms()))
-		log_warn("state.unknown",
-			"worker=%s has=%" PRIu64 " digest=%.16s newest=%" PRIu64
-			" what=\"a worker has what this store does not: it was put back; the worker gets "
-			"what is here\"",
-			log_quote(str_of(name ? name : "")), question->since, question->digest,
-			state_log_revision(log));
+	if (question->lines || strangers_admit(leader, &who, &why))
+		return false;
+	counter_add(&leader->counters.states_unknown_total, 1);
+	response = api_error(409, "history", "%s", buf_text(&why));
+	answer_head(poll, response);
+	http_response_headerf(response, "Zot-State-Revision", "%" PRIu64, state_log_revision(leader->log));
+	poll_reply(poll, response);
+	return true;
 }
 
 void feed_serve(struct feed *feed, struct http_request *request, const struct login_who *who)
 {
 	struct state_question question = { 0 };
+	struct history history = { 0 };
 	struct poll *poll;
 	uint64_t wait = 0;
 
 	loop_assert(feed->leader->loop);
 	counter_add(&feed->leader->counters.polls_total, 1);
-	if (!read_question(http_request_query(request), &question, &wait)) {
+	if (!read_question(http_request_query(request), &question, &wait) ||
+		!read_history(http_request_query(request), &history)) {
 		http_request_reply(request,
 			api_error(400, "invalid",
-				"since is a revision, digest is 64 hex digits, whole is 0 or 1, and wait is "
-				"0 to %d milliseconds",
+				"since is a revision, digest is 64 hex digits, cluster is 32 hex digits and "
+				"goes with generation, a number above 0, whole is 0 or 1, and wait is 0 to "
+				"%d milliseconds",
 				WAIT_MAX));
 		return;
 	}
@@ -508,6 +533,6 @@ void feed_serve(struct feed *feed, struct http_request *request, const struct lo
 	poll->question = question;
 	poll->wait = wait;
 	http_request_wait_limit(request, (unsigned)wait + BUILD_MS);
-	look_for_lost_writes(feed, poll);
-	poll_try(poll);
+	if (!refuse_stranger(poll, &history))
+		poll_try(poll);
 }

@@ -29,6 +29,7 @@
 #include "leader/members.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
+#include "leader/strangers.h"
 #include "leader/sweep.h"
 
 #define POOL_QUEUE_MAX 20000
@@ -88,30 +89,48 @@ void leader_assert_locked(const struct leader *leader)
 	lock_assert(&leader->lock);
 }
 
-static void apply(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t revision)
+/* What a write makes: the entities at the next revision, and the state with them. */
+struct made {
+	struct entity **stamped;
+	size_t len;
+	struct state *state;
+};
+
+static struct made make(struct leader *leader, const struct ledger_change *changes, size_t len)
 {
-	struct entity **stamped = xnew_array(struct entity *, len);
+	AUTO(state) *now = leader_state(leader);
+	struct made made = { .stamped = xnew_array(struct entity *, len), .len = len };
+	uint64_t revision = state_revision(now) + 1;
 
 	for (size_t i = 0; i < len; i++)
-		stamped[i] = entity_with_revision(changes[i].entity, revision);
-	state_log_apply(leader->log, stamped, len, revision);
-	for (size_t i = 0; i < len; i++)
-		entity_free(stamped[i]);
-	free(stamped);
+		made.stamped[i] = entity_with_revision(changes[i].entity, revision);
+	made.state = state_change(now, made.stamped, len, revision);
+	return made;
+}
+
+static void made_fini(struct made *made)
+{
+	for (size_t i = 0; i < made->len; i++)
+		entity_free(made->stamped[i]);
+	free(made->stamped);
+	state_free(made->state);
 }
 
 enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
+	AUTO_FINI(made) made = make(leader, changes, len);
 	enum ledger_result result;
 
 	leader_assert_locked(leader);
-	result = ledger_write(leader->ledger, changes, len, ret_revision, ret_at, err);
+	result = ledger_write(
+		leader->ledger, changes, len, state_digest(made.state), ret_revision, ret_at, err);
 	if (result == LEDGER_STALE)
 		counter_add(&leader->counters.writes_stale_total, 1);
 	if (result != LEDGER_WRITTEN)
 		return result;
-	apply(leader, changes, len, *ret_revision);
+	CHECK(*ret_revision == state_revision(made.state));
+	state_log_apply(leader->log, TAKE(made.state), made.stamped, len);
 	counter_add(&leader->counters.writes_total, 1);
 	if (leader->feed)
 		feed_changed(leader->feed);
@@ -180,14 +199,35 @@ static bool load_entity(void *arg, struct entity *entity)
 	return true;
 }
 
+static bool load_pair(void *arg, const struct ledger_pair *pair)
+{
+	state_log_load_pair(arg, pair->revision, pair->digest);
+	return true;
+}
+
+/* The program before may have known another digest of it. */
+static bool put_newest_pair(struct leader *leader, struct error *err)
+{
+	AUTO(state) *state = leader_state(leader);
+	struct ledger_pair pair = { .revision = state_revision(state) };
+
+	memcpy(pair.digest, state_digest(state), sizeof(pair.digest));
+	return !pair.revision || ledger_put_pair(leader->ledger, &pair, err);
+}
+
 static bool load_entities(struct leader *leader, struct error *err)
 {
 	struct loading loading = { 0 };
 	struct ledger_loaded loaded;
-	bool ok = ledger_load_entities(leader->ledger, load_entity, &loading, &loaded, err);
+	bool ok = ledger_load_pairs(leader->ledger, load_pair, leader->log, err) &&
+		  ledger_load_entities(leader->ledger, load_entity, &loading, &loaded, err);
 
-	if (ok)
-		state_log_load(leader->log, loading.at, loading.len, loaded.revision, loaded.forgotten);
+	if (ok) {
+		const struct state_loaded state = { loaded.history, loaded.revision, loaded.forgotten };
+
+		state_log_load(leader->log, loading.at, loading.len, &state);
+		ok = put_newest_pair(leader, err);
+	}
 	for (size_t i = 0; i < loading.len; i++)
 		entity_free(loading.at[i]);
 	free(loading.at);
@@ -314,6 +354,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->members = members_new();
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
+	leader->strangers = strangers_new();
 	leader->ring = ring_write_new(leader);
 	leader->sweep = sweep_new(leader);
 	if (!loop_new(&leader->loop, "leader", err) ||
@@ -404,6 +445,7 @@ static void close_leader(struct leader_process *process)
 	few_each_free(leader->refusals);
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
+	strangers_free(leader->strangers);
 	members_free(leader->members);
 	ledger_close(leader->ledger);
 	state_log_free(leader->log);
@@ -431,12 +473,16 @@ static bool serve(struct leader_process *process, struct error *err)
 	struct leader *leader = &process->leader;
 
 	if (!block_signals(process, err) || !open_leader(process, err) ||
-		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err))
+		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err) ||
+		!local_write(leader->settings, process->port, &leader->local, err))
 		return false;
 	sweep_start(leader->sweep);
-	log_info("leader.ready", "port=%u name=%s data=%s revision=%" PRIu64 " ms=%" PRId64, process->port,
-		log_quote(str_of(leader->settings->name)), log_quote(str_of(leader->settings->data)),
-		state_log_revision(leader->log), clock_ms() - leader->started_ms);
+	AUTO(state) *state = leader_state(leader);
+	log_info("leader.ready",
+		"port=%u name=%s data=%s cluster=%s generation=%" PRIu64 " revision=%" PRIu64 " ms=%" PRId64,
+		process->port, log_quote(str_of(leader->settings->name)),
+		log_quote(str_of(leader->settings->data)), state_history(state)->cluster,
+		state_history(state)->generation, state_revision(state), clock_ms() - leader->started_ms);
 	loop_run(leader->loop);
 	settle_at_end(leader);
 	log_info("leader.stopped", "ms=%" PRId64, clock_ms() - leader->started_ms);

@@ -23,6 +23,7 @@
 #include "common/lock.h"
 #include "common/metrics.h"
 #include "leader/ledger.h"
+#include "leader/local.h"
 #include "leader/settings.h"
 #include "proto/state.h"
 
@@ -38,6 +39,7 @@ struct members;
 struct pool;
 struct ring_write;
 struct state_log;
+struct strangers;
 struct sweep;
 
 /* COUNTER(name, type, labels, help) */
@@ -59,6 +61,7 @@ struct leader {
 	struct ring_write *ring;   /* ring_write.h: the ring of them */
 	struct sweep *sweep;       /* sweep.h: what time does */
 	struct grants *grants;     /* grants.h: who may admit how much */
+	struct strangers *strangers; /* strangers.h: workers of another history */
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
@@ -70,6 +73,7 @@ struct leader {
 	struct few writes_failed;  /* the same, of what is tried again by itself */
 	struct leader_counters counters;
 	char id[17];               /* of this process, random */
+	struct local local;        /* local.h: opens the backup to a command on this machine */
 	int64_t started_ms;
 	bool stopping;             /* own loop */
 };

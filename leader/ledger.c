@@ -75,10 +75,20 @@ bool ledger_put_heard(struct ledger *ledger, bool heard, struct error *err)
 	return ledger->driver->put_heard(ledger, heard, err);
 }
 
-enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len,
-	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+bool ledger_load_pairs(struct ledger *ledger, ledger_pair_f *fn, void *arg, struct error *err)
 {
-	return ledger->driver->write(ledger, changes, len, ret_revision, ret_at, err);
+	return ledger->driver->load_pairs(ledger, fn, arg, err);
+}
+
+bool ledger_put_pair(struct ledger *ledger, const struct ledger_pair *pair, struct error *err)
+{
+	return ledger->driver->put_pair(ledger, pair, err);
+}
+
+enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len,
+	const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	return ledger->driver->write(ledger, changes, len, digest, ret_revision, ret_at, err);
 }
 
 bool ledger_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err)

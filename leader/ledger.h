@@ -11,11 +11,13 @@
 #pragma once
 
 #include "proto/entity.h"
+#include "proto/history.h"
+#include "proto/state.h"
 #include "proto/usage.h"
 
 struct ledger;
 
-/* Tombstones of the last so many revisions are kept, and usage windows of so many days. */
+/* Tombstones and pairs of the last so many revisions are kept, and usage windows of so many days. */
 #define LEDGER_CHANGES_KEPT 10000
 #define LEDGER_DAYS_KEPT 400
 
@@ -28,9 +30,16 @@ struct ledger_change {
 
 enum ledger_result { LEDGER_WRITTEN, LEDGER_STALE, LEDGER_FAILED };
 
+/* A state that this ledger has had: proto/state.h. */
+struct ledger_pair {
+	uint64_t revision;
+	uint8_t digest[ENTITY_HASH_BYTES];
+};
+
 struct ledger_loaded {
 	uint64_t revision;       /* the newest */
 	uint64_t forgotten;      /* tombstones up to here are no longer there */
+	struct history history;  /* made with the empty ledger */
 };
 
 struct ledger_member {       /* a worker as its last report said */
@@ -108,15 +117,44 @@ struct ledger_usage {
 };
 
 typedef bool ledger_entity_f(void *arg, struct entity *entity);             /* borrowed; false stops */
+typedef bool ledger_pair_f(void *arg, const struct ledger_pair *pair);
 typedef bool ledger_member_f(void *arg, const struct ledger_member *member);
 typedef bool ledger_grant_f(void *arg, const struct ledger_grant *grant);
 typedef bool ledger_usage_f(void *arg, const struct ledger_usage *usage);
 typedef bool ledger_life_f(void *arg, const struct ledger_life *life);
 typedef bool ledger_gone_f(void *arg, const char *process);
 
-/* folder: made when absent. ERROR_UNAVAILABLE when another process has it open. */
+/* folder: made when absent, and locked (leader.lock). ERROR_UNAVAILABLE when another process has it. */
 bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err) MUST_CHECK;
 void ledger_close(struct ledger *ledger);
+
+/*
+ * A copy in one file, of all that is there at its last step. Between two steps other functions may run. After the last one
+ * ledger_copy_end() checks and syncs it, and says what it is: that needs the ledger no more. One that is freed before its last step does.
+ */
+struct ledger_copy;
+bool ledger_copy_new(struct ledger_copy **ret_copy, struct ledger *ledger, const char *path, struct error *err) MUST_CHECK;
+bool ledger_copy_step(struct ledger_copy *copy, bool *ret_more, struct error *err) MUST_CHECK;
+bool ledger_copy_end(struct ledger_copy *copy, struct ledger_loaded *ret, struct error *err) MUST_CHECK;
+void ledger_copy_free(struct ledger_copy *copy);
+AUTO_DEFINE(ledger_copy)
+/* Checks a file that is such a copy. */
+bool ledger_look(const char *path, struct ledger_loaded *ret, struct error *err) MUST_CHECK;
+/* The same of a ledger that nobody has open: path is replaced. */
+bool ledger_copy_folder(const char *folder, const char *path, struct ledger_loaded *ret, struct error *err) MUST_CHECK;
+
+/*
+ * The ledger of a folder that nobody has open becomes another one, of a higher generation (proto/history.h): so workers follow it on
+ * purpose. It is whole and checked before it takes the place; what was there is kept beside it.
+ */
+struct ledger_restored {
+	struct ledger_loaded loaded;
+	char aside[640];         /* where what was there is now; "": there was nothing */
+};
+/* A backup, or a copy of a leader.db; what lies beside it as its log (-wal) is taken too. */
+bool ledger_restore(const char *folder, const char *file, struct ledger_restored *ret, struct error *err) MUST_CHECK;
+/* What a worker knows: no usage, grants, members, and no entities that are the leaders' alone. */
+bool ledger_restore_state(const char *folder, const struct state *state, struct ledger_restored *ret, struct error *err) MUST_CHECK;
 
 /* At start. In the order of revisions, tombstones among them. */
 bool ledger_load_entities(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret,
@@ -132,10 +170,16 @@ bool ledger_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, stru
 /* Whether this life has ended its hearing. */
 bool ledger_put_heard(struct ledger *ledger, bool heard, struct error *err) MUST_CHECK;
 
-/* All of them at one new revision, or none. STALE: *ret_at is the change that did not fit, *ret_revision its stored
- * revision (0: absent). */
-enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
-				size_t *ret_at, struct error *err) MUST_CHECK;
+/* At start. The pairs that are known, in the order of revisions. */
+bool ledger_load_pairs(struct ledger *ledger, ledger_pair_f *fn, void *arg, struct error *err) MUST_CHECK;
+/* At start: the newest state's, which has another digest where a newer program encodes entities otherwise. */
+bool ledger_put_pair(struct ledger *ledger, const struct ledger_pair *pair, struct error *err) MUST_CHECK;
+
+/* All of them at one new revision, or none; with them the digest of the state that results. STALE: *ret_at is the change that did
+ * not fit, *ret_revision its stored revision (0: absent). */
+enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len,
+				const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at,
+				struct error *err) MUST_CHECK;
 bool ledger_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err) MUST_CHECK;
 bool ledger_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err) MUST_CHECK;
 /* At most `most` grants of boots that are over are added to the row of boot "" of their key and day. *ret_more: some are

@@ -8,12 +8,16 @@
 #include "common/command.h"
 #include "common/log.h"
 #include "common/undumpable.h"
+#include "leader/backup.h"
 #include "leader/leader.h"
+#include "leader/restore.h"
 #include "leader/verify.h"
 
 #define TEXT_MAX (1024 * 1024)
 
-static int with_settings(const char *file, int (*run)(const struct leader_settings *settings))
+typedef int run_f(const struct leader_settings *settings, const struct command_call *call);
+
+static int with_settings(const char *file, run_f *run, const struct command_call *call)
 {
 	AUTO_FINI(buf) warnings = buf_limit(TEXT_MAX);
 	AUTO_FINI(buf) errors = buf_limit(TEXT_MAX);
@@ -28,7 +32,7 @@ static int with_settings(const char *file, int (*run)(const struct leader_settin
 	if (!settings.core_dumps)
 		undumpable();
 	log_init((enum log_level)settings.log_level, settings.log_format == 1);
-	return run(&settings);
+	return run(&settings, call);
 }
 
 /* And all that they name. */
@@ -41,33 +45,83 @@ static bool is_right(const struct leader_settings *settings)
 	return !errors.len;
 }
 
-static int verified(const struct leader_settings *settings)
+static int verified(const struct leader_settings *settings, const struct command_call *call)
 {
+	(void)call;
 	if (!is_right(settings))
 		return 1;
 	(void)puts("The settings are good.");
 	return 0;
 }
 
-static int serve_right(const struct leader_settings *settings)
+static int serve_right(const struct leader_settings *settings, const struct command_call *call)
 {
+	(void)call;
 	return is_right(settings) ? leader_run(settings) : 1;
 }
 
 static int serve(const struct command_call *call)
 {
-	return with_settings(call->argument, serve_right);
+	return with_settings(call->argument, serve_right, call);
 }
 
 static int verify(const struct command_call *call)
 {
-	return with_settings(call->argument, verified);
+	return with_settings(call->argument, verified, call);
 }
+
+static int backup_named(const struct leader_settings *settings, const struct command_call *call)
+{
+	return backup_run(settings, call->argument, command_option(call, "--force") != NULL);
+}
+
+static int backup(const struct command_call *call)
+{
+	if (call->argument)
+		return with_settings(command_option(call, "--settings"), backup_named, call);
+	(void)fputs("zot-leader: error: backup: name the file that is to be made\n", stderr);
+	return 2;
+}
+
+static int restore_named(const struct leader_settings *settings, const struct command_call *call)
+{
+	const struct restore_from from = { .file = call->argument,
+		.worker = command_option(call, "--from-worker"),
+		.ca_file = command_option(call, "--ca") };
+
+	return restore_run(settings, &from);
+}
+
+static int restore(const struct command_call *call)
+{
+	return with_settings(command_option(call, "--settings"), restore_named, call);
+}
+
+#define SETTINGS_OPTION                                                                                      \
+	{                                                                                                    \
+		"--settings", "config.json", "where the leader's settings are, beside the environment"       \
+	}
+static const struct command_option backup_options[] = {
+	{ "--force", NULL, "replace the file if it is there" },
+	SETTINGS_OPTION,
+};
+static const struct command_option restore_options[] = {
+	{ "--from-worker", "FILE|URL", "a worker's state.bin, or a worker that runs (http://worker:5000)" },
+	{ "--ca", "FILE", "with an https URL: the CA of its certificate (PEM)" },
+	SETTINGS_OPTION,
+};
 
 #define FILE_ARGUMENT "config.json"
 static const struct command rows[] = {
 	{ "serve", FILE_ARGUMENT, "run until SIGTERM; without a file, by environment variables alone",
 		.run = serve },
+	{ "backup", "FILE", "copy the leader's store into a file, also while the leader runs", .run = backup,
+		.options = backup_options,
+		.options_len = sizeof(backup_options) / sizeof(backup_options[0]) },
+	{ "restore", "FILE",
+		"put a backup, or what a worker knows, in the place of the store; the leader must not run",
+		.run = restore, .options = restore_options,
+		.options_len = sizeof(restore_options) / sizeof(restore_options[0]) },
 	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
 		.run = verify },
 };

@@ -61,7 +61,7 @@ static bool is_ahead(const struct merging *merging)
 	const struct usage_report *report = merging->report;
 	const char *digest = report->state_digest ? report->state_digest : "";
 
-	return state_log_position(merging->leader->log, report->revision, digest) == POSITION_LOST;
+	return state_log_position(merging->leader->log, report->revision, digest) == HISTORY_UNKNOWN;
 }
 
 static void count_rewound(const struct merging *merging, bool news)

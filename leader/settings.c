@@ -65,6 +65,10 @@ static void check_settings(const struct leader_settings *s, struct buf *errors)
 			"ZOT_TLS_CERT and ZOT_TLS_KEY (http.tls): they go together; one of them is missing");
 	if (s->hash_key && !str_unhex(str_of(s->hash_key), key, sizeof(key)))
 		say(errors, "ZOT_CLUSTER_HASH_KEY (cluster.hashKey): needs exactly 32 lower case hex digits");
+	if (s->replaces && !str_unhex(str_of(s->replaces), key, sizeof(key)))
+		say(errors, "ZOT_CLUSTER_REPLACES (cluster.replaces): needs the id of a cluster, 32 lower "
+			    "case hex "
+			    "digits, as the workers' complaint says it");
 	if (s->admin_password && str_of(s->admin_password).len < PASSWORD_LEAST)
 		say(errors, "ZOT_ADMIN_PASSWORD (admin.password): needs at least 8 bytes");
 	if (!is_user_name(s->admin_user))

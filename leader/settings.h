@@ -22,6 +22,8 @@ struct leader_settings {
 	const char *dump_path;
 	const char *hash_key;             /* 32 hex, or NULL: random at first start */
 	bool isolated;                    /* at first start */
+	const char *secret;               /* of calls between workers: asks one for its state */
+	const char *replaces;             /* id of a cluster that is given up, or NULL */
 	int log_level;                    /* enum log_level */
 	int log_format;                   /* 0 logfmt, 1 json */
 	int64_t pool_threads, connections, login_remember_ms;

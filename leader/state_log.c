@@ -2,7 +2,8 @@
 /*
  * state_log - changes lie in a ring buffer in the order of their revisions; `floor` is the newest revision of
  * a change that is no longer there, so a delta can be made for every `since` from it on. The pairs of
- * revision and digest of the last writes lie in another one: a write has one pair and at least one change.
+ * revision and digest of the last writes lie in another one: a write has one pair and at least one change, and another pair of the
+ * same revision where a newer program encodes entities otherwise.
  */
 #include "leader/state_log.h"
 
@@ -41,7 +42,7 @@ struct state_log {
 	struct entity **changes; /* [STATE_LOG_CHANGES] */
 	size_t begin, len;
 	uint64_t floor;
-	struct pair_of *pairs; /* [STATE_LOG_CHANGES], of the writes in their order */
+	struct pair_of *pairs; /* [STATE_LOG_PAIRS], of the writes in their order */
 	size_t pairs_begin, pairs_len;
 	struct answer *full;
 	struct answer *deltas[DELTAS_KEPT];
@@ -117,7 +118,7 @@ struct state_log *state_log_new(int compression, int64_t cache_ms)
 	log->cache_ms = cache_ms;
 	log->state = state_new();
 	log->changes = xnew_array(struct entity *, STATE_LOG_CHANGES);
-	log->pairs = xnew_array(struct pair_of, STATE_LOG_CHANGES);
+	log->pairs = xnew_array(struct pair_of, STATE_LOG_PAIRS);
 	return log;
 }
 
@@ -170,48 +171,55 @@ static void remember_locked(struct state_log *log, struct entity *entity)
 
 static const struct pair_of *pair_at(const struct state_log *log, size_t at)
 {
-	return &log->pairs[(log->pairs_begin + at) % STATE_LOG_CHANGES];
+	return &log->pairs[(log->pairs_begin + at) % STATE_LOG_PAIRS];
 }
 
-static void remember_pair_locked(struct state_log *log, const struct state *state)
+static void remember_pair_locked(
+	struct state_log *log, uint64_t revision, const uint8_t digest[STATE_DIGEST_BYTES])
 {
-	struct pair_of *pair = &log->pairs[(log->pairs_begin + log->pairs_len) % STATE_LOG_CHANGES];
+	struct pair_of *pair = &log->pairs[(log->pairs_begin + log->pairs_len) % STATE_LOG_PAIRS];
 
 	lock_assert(&log->lock);
-	if (log->pairs_len == STATE_LOG_CHANGES)
-		log->pairs_begin = (log->pairs_begin + 1) % STATE_LOG_CHANGES;
+	CHECK(!log->pairs_len || pair_at(log, log->pairs_len - 1)->revision <= revision);
+	if (log->pairs_len == STATE_LOG_PAIRS)
+		log->pairs_begin = (log->pairs_begin + 1) % STATE_LOG_PAIRS;
 	else
 		log->pairs_len++;
-	pair->revision = state_revision(state);
-	memcpy(pair->digest, state_digest(state), sizeof(pair->digest));
+	pair->revision = revision;
+	memcpy(pair->digest, digest, sizeof(pair->digest));
 }
 
-static void publish(struct state_log *log, struct entity *const *changed, size_t len, uint64_t revision)
+void state_log_load_pair(struct state_log *log, uint64_t revision, const uint8_t digest[STATE_DIGEST_BYTES])
+{
+	lock_take(&log->lock);
+	remember_pair_locked(log, revision, digest);
+	lock_drop(&log->lock);
+}
+
+void state_log_load(
+	struct state_log *log, struct entity *const *entities, size_t len, const struct state_loaded *loaded)
+{
+	AUTO(state) *empty = state_new();
+
+	log->floor = loaded->forgotten;
+	state_set_history(empty, &loaded->history);
+	state_log_apply(log, state_change(empty, entities, len, loaded->revision), entities, len);
+}
+
+void state_log_apply(struct state_log *log, struct state *state, struct entity *const *changed, size_t len)
 {
 	/* Only the one writer changes the pointer, so it may read it without the lock. */
 	struct state *old = log->state;
-	struct state *state = state_change(old, changed, len, revision);
 
 	lock_take(&log->lock);
 	for (size_t i = 0; i < len; i++)
 		remember_locked(log, changed[i]);
-	remember_pair_locked(log, state);
+	if (state_revision(state))
+		remember_pair_locked(log, state_revision(state), state_digest(state));
 	log->state = state;
 	drop_answers(log);
 	lock_drop(&log->lock);
 	state_free(old);
-}
-
-void state_log_load(struct state_log *log, struct entity *const *entities, size_t len, uint64_t revision,
-	uint64_t forgotten)
-{
-	log->floor = forgotten;
-	publish(log, entities, len, revision);
-}
-
-void state_log_apply(struct state_log *log, struct entity *const *changed, size_t len, uint64_t revision)
-{
-	publish(log, changed, len, revision);
 }
 
 struct state *state_log_state(struct state_log *log)
@@ -260,24 +268,25 @@ static bool is_pair(const struct pair_of *pair, uint64_t revision, struct str di
 	return pair->revision == revision && str_is(digest, hex);
 }
 
-static enum state_log_position position_locked(
+static enum history_position position_locked(
 	const struct state_log *log, uint64_t revision, struct str digest)
 {
 	size_t at = place_of_pair(log, revision);
 
 	lock_assert(&log->lock);
 	if (!revision)
-		return POSITION_KNOWN;
+		return HISTORY_KNOWN;
 	if (at == log->pairs_len)
-		return POSITION_LOST;
-	if (digest.len && is_pair(pair_at(log, at), revision, digest))
-		return POSITION_KNOWN;
-	return !digest.len || revision < pair_at(log, 0)->revision ? POSITION_OLDER_UNKNOWN : POSITION_LOST;
+		return HISTORY_UNKNOWN;
+	for (size_t i = at; digest.len && i < log->pairs_len && pair_at(log, i)->revision == revision; i++)
+		if (is_pair(pair_at(log, i), revision, digest))
+			return HISTORY_KNOWN;
+	return !digest.len || revision < pair_at(log, 0)->revision ? HISTORY_OLDER : HISTORY_UNKNOWN;
 }
 
-enum state_log_position state_log_position(struct state_log *log, uint64_t revision, const char *digest_hex)
+enum history_position state_log_position(struct state_log *log, uint64_t revision, const char *digest_hex)
 {
-	enum state_log_position position;
+	enum history_position position;
 
 	lock_take(&log->lock);
 	position = position_locked(log, revision, str_of(digest_hex));
@@ -290,7 +299,7 @@ static bool is_known_locked(const struct state_log *log, const struct state_ques
 	lock_assert(&log->lock);
 	if (question->lines && !*question->digest)
 		return question->since <= state_revision(log->state);
-	return position_locked(log, question->since, str_of(question->digest)) == POSITION_KNOWN;
+	return position_locked(log, question->since, str_of(question->digest)) == HISTORY_KNOWN;
 }
 
 static bool want_locked(

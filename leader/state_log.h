@@ -7,12 +7,12 @@
  * The last 4,096 changes are kept for deltas; whoever is further behind gets the full state. A full state that is not
  * older than `cache_ms` is given although there are newer changes: these are the delta that follows.
  *
- * Who asks says the pair of revision and digest that it has. The pairs of the last 4,096 writes since the start are known, and the one that was loaded:
+ * Who asks says the pair of revision and digest that it has. The pairs of the last 10,000 writes are known, those that the ledger kept among them:
  *
  *     known, the newest        nothing
  *     known                    the delta, or a full state that is not older [X10]
  *     older than those         the newest full state
- *     any other                the same: it is of a history that this ledger does not have. The leader has lost writes [X1]
+ *     any other                nothing: it is of a history that this ledger does not have (history.h). The leader has lost writes [X1]
  *
  * Thread  any; one lock for the pointers. Encoding runs outside of it.
  */
@@ -22,14 +22,21 @@
 #include "proto/state.h"
 
 #define STATE_LOG_CHANGES 4096
+#define STATE_LOG_PAIRS 10000
 
 struct state_log;
 struct state_log *state_log_new(int compression, int64_t cache_ms); /* -1..9 */
 void state_log_free(struct state_log *log);
-/* At start: what was loaded, in the order of revisions, tombstones too. Deletes up to `forgotten` are not among them. */
-void state_log_load(struct state_log *log, struct entity *const *entities, size_t len, uint64_t revision, uint64_t forgotten);
-/* One write. The entities carry the revision. */
-void state_log_apply(struct state_log *log, struct entity *const *changed, size_t len, uint64_t revision);
+/* At start, in the order of revisions: a pair of an earlier write. */
+void state_log_load_pair(struct state_log *log, uint64_t revision, const uint8_t digest[STATE_DIGEST_BYTES]);
+/* At start, after the pairs: what was loaded, in the order of revisions, tombstones too. Deletes up to `forgotten` are not among them. */
+struct state_loaded {
+	struct history history;
+	uint64_t revision, forgotten;
+};
+void state_log_load(struct state_log *log, struct entity *const *entities, size_t len, const struct state_loaded *loaded);
+/* One write: state_change() of the newest with these. The state is the log's from here. */
+void state_log_apply(struct state_log *log, struct state *state, struct entity *const *changed, size_t len);
 struct state *state_log_state(struct state_log *log); /* a reference */
 uint64_t state_log_revision(struct state_log *log);
 
@@ -42,10 +49,8 @@ struct state_answer { /* counted, immutable */
 	struct str gzip;          /* empty when compression is off */
 };
 
-/* POSITION_OLDER_UNKNOWN: from before what we remember, or told without a digest. Revision 0, nothing, is known. */
-enum state_log_position { POSITION_KNOWN, POSITION_OLDER_UNKNOWN, POSITION_LOST };
-/* digest_hex: 64 hex digits, or "" */
-enum state_log_position state_log_position(struct state_log *log, uint64_t revision, const char *digest_hex);
+/* digest_hex: 64 hex digits, or "": without one it is HISTORY_OLDER at best. Revision 0, nothing, is known. */
+enum history_position state_log_position(struct state_log *log, uint64_t revision, const char *digest_hex);
 
 struct state_question {
 	uint64_t since;           /* 0: has nothing */

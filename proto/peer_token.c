@@ -381,3 +381,16 @@ bool peer_answer_parse(struct str key, struct str token, const char *header, str
 		return false;
 	return decode_answer(who, ret);
 }
+
+/* ---- keys ---- */
+
+void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES])
+{
+	AUTO_FINI(buf) info = buf_limit(256);
+	uint8_t extracted[32];
+
+	hmac_sha256(STR("zot-cluster"), secret, extracted);
+	buf_puts(&info, purpose);
+	buf_putc(&info, 1);
+	hmac_sha256(str_from(extracted, sizeof(extracted)), buf_str(&info), into);
+}

@@ -48,6 +48,7 @@
 #define PEER_CALL_BYTES 16
 #define PEER_PROCESS_BYTES 8
 #define PEER_DIGEST_BYTES 32
+#define PEER_KEY_BYTES 32
 #define PEER_ANSWER_MAX 512u
 #define PEER_SEQUENCE_MAX ((UINT64_C(1) << 48) - 1)
 #define HOP_HEADER "X-Zot-Cluster-Hop-Count"       /* sent for zot's sake, believed from nobody */
@@ -88,6 +89,8 @@ void peer_token_format(struct str key, const struct peer_request *request, const
 bool peer_token_parse(struct str key, const struct peer_request *request, struct str header, struct peer_claims *ret,
 		      struct error *err) MUST_CHECK;
 void peer_claims_fini(struct peer_claims *claims);
+/* HKDF-SHA256 (RFC 5869) for one block: a key of another purpose says nothing of this one. */
+void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES]);
 
 /* Who answered. */
 struct peer_answer {

@@ -30,6 +30,7 @@ struct secrets {
 struct state {
 	atomic_uint refs;
 	uint64_t revision;
+	struct history history;
 	struct entities kinds[ENTITY_KINDS];
 	struct secrets secrets; /* borrowed from kinds[ENTITY_APIKEY]; by hash */
 	unsigned password_cost;
@@ -87,6 +88,17 @@ void state_digest_hex(const struct state *state, char into[STATE_DIGEST_TEXT])
 bool state_is(const struct state *state, uint64_t revision, const uint8_t digest[STATE_DIGEST_BYTES])
 {
 	return state->revision == revision && memcmp(state->digest, digest, sizeof(state->digest)) == 0;
+}
+
+const struct history *state_history(const struct state *state)
+{
+	return &state->history;
+}
+
+void state_set_history(struct state *state, const struct history *history)
+{
+	CHECK(atomic_load_explicit(&state->refs, memory_order_relaxed) == 1);
+	state->history = *history;
 }
 
 bool state_same(const struct state *a, const struct state *b)
@@ -344,6 +356,7 @@ struct state *state_change(
 	struct state *state = state_new();
 
 	state->revision = revision;
+	state->history = old->history;
 	state->sum = old->sum;
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
 		struct entities changes = run_of(&sorted, (enum entity_kind)kind);

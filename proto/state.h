@@ -9,13 +9,15 @@
  * not matter, and a change costs one addition and one subtraction for each entity. The same pair is the same state, in every
  * history of a leader's ledger.
  *
+ * It belongs to a history (history.h), which says whose it is and what may follow it.
+ *
  * On the wire (protocol: GET /api/cluster/state), msgpack:
- *   {v:2, kind:"full"|"delta", from:<revision>, revision:<revision>, entities:[entity, ...], digest:<32 bytes>}
+ *   {v:2, kind:"full"|"delta", from:<revision>, revision:<revision>, cluster:<32 hex digits>, generation:<number>, entities:[entity, ...], digest:<32 bytes>}
  * `digest` is that of the state that results; where another one does, the document is refused (ERROR_CONFLICT).
  * A delta holds every entity (tombstones too) written after `from`. A full one holds no tombstones. Neither holds entities of
  * the kinds that are the leaders' alone (entity_kind_is_leaders): they are left out, and refused where they come.
- * A full one is taken at any revision, an older one too: that is how a worker follows a leader whose
- * ledger was restored. A worker that does not want this compares state_revision() first.
+ * A full one is taken at any revision, an older one too: whether it may follow is history_judge()'s to say, before.
+ * Without cluster and generation it is of no history, as those that were saved before there were any.
  * Where there is no old state (a file) one of format 1 is taken, too, which has no digest.
  * Decoding is bounded: 1,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
  * new state in memory; while it runs it takes about seven times that. Anything wrong leaves the old state in place.
@@ -25,6 +27,7 @@
 #pragma once
 
 #include "proto/entity.h"
+#include "proto/history.h"
 
 #define STATE_FORMAT 2 /* `v`. A higher one is refused: a leader tells what workers of the minor version before can read (docs/install.md) */
 #define STATE_MEDIA_TYPE "application/vnd.zot.state+msgpack"
@@ -43,6 +46,9 @@ uint64_t state_revision(const struct state *state);
 const uint8_t *state_digest(const struct state *state); /* [STATE_DIGEST_BYTES] */
 void     state_digest_hex(const struct state *state, char into[STATE_DIGEST_TEXT]);
 bool     state_is(const struct state *state, uint64_t revision, const uint8_t digest[STATE_DIGEST_BYTES]);
+/* Of which history; a change stays in it, what was applied is of its document's. */
+const struct history *state_history(const struct state *state);
+void     state_set_history(struct state *state, const struct history *history); /* before others have it */
 bool     state_same(const struct state *a, const struct state *b); /* revision and digest */
 size_t   state_count(const struct state *state, enum entity_kind kind);
 /* Borrowed from the state, or NULL; places are in the order of ids. */
@@ -65,6 +71,9 @@ struct state *state_change(const struct state *old, struct entity *const *change
 void state_encode_full(const struct state *state, struct buf *into);
 /* The entities given (puts and tombstones, each newest only) make `to` of the state at `from`. */
 void state_encode_delta(uint64_t from, const struct state *to, struct entity *const *changed, size_t len, struct buf *into);
+/* As it lies on a disk or comes from a worker: "ZOTSTATE1", SHA-256 of the rest, the full state. */
+void state_seal(const struct state *state, struct buf *into);
+bool state_unseal(struct str bytes, struct state **ret, struct error *err) MUST_CHECK;
 /* old NULL or any for a full one; a delta's `from` must equal the old revision (ERROR_CONFLICT otherwise). */
 bool state_apply_within(size_t most, struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK;
 bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK; /* STATE_BYTES_MAX */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "common/check.h"
+#include "common/crypto.h"
 #include "proto/state.h"
 
 #define FORMAT_WITHOUT_DIGEST 1
@@ -14,9 +15,19 @@
 
 /* ---- out ---- */
 
-static void write_head(const char *kind, uint64_t from, uint64_t revision, size_t len, struct buf *into)
+static void write_history(const struct history *history, struct buf *into)
 {
-	pack_map(into, 6);
+	pack_str(into, STR("cluster"));
+	pack_str(into, str_of(history->cluster));
+	pack_str(into, STR("generation"));
+	pack_uint(into, history->generation);
+}
+
+static void write_head(const char *kind, uint64_t from, const struct state *to, size_t len, struct buf *into)
+{
+	const struct history *history = state_history(to);
+
+	pack_map(into, *history->cluster ? 8 : 6);
 	pack_str(into, STR("v"));
 	pack_uint(into, STATE_FORMAT);
 	pack_str(into, STR("kind"));
@@ -24,7 +35,9 @@ static void write_head(const char *kind, uint64_t from, uint64_t revision, size_
 	pack_str(into, STR("from"));
 	pack_uint(into, from);
 	pack_str(into, STR("revision"));
-	pack_uint(into, revision);
+	pack_uint(into, state_revision(to));
+	if (*history->cluster)
+		write_history(history, into);
 	pack_str(into, STR("entities"));
 	pack_array(into, len);
 }
@@ -58,7 +71,7 @@ void state_encode_full(const struct state *state, struct buf *into)
 
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
 		len += told(state, (enum entity_kind)kind);
-	write_head("full", 0, state_revision(state), len, into);
+	write_head("full", 0, state, len, into);
 	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
 		for (size_t i = 0; i < told(state, (enum entity_kind)kind); i++)
 			write_told(state_at(state, (enum entity_kind)kind, i), &sum, into);
@@ -74,7 +87,7 @@ void state_encode_delta(
 
 	for (size_t i = 0; i < len; i++)
 		told += !entity_kind_is_leaders(entity_kind(changed[i]));
-	write_head("delta", from, state_revision(to), told, into);
+	write_head("delta", from, to, told, into);
 	for (size_t i = 0; i < len; i++)
 		if (!entity_kind_is_leaders(entity_kind(changed[i])))
 			entity_encode(changed[i], into);
@@ -86,6 +99,7 @@ void state_encode_delta(
 struct head {
 	bool full, has_digest;
 	uint64_t from, revision;
+	struct history history;
 	uint8_t digest[STATE_DIGEST_BYTES]; /* where has_digest */
 	const struct pack_node *entities;
 	size_t len;
@@ -135,13 +149,28 @@ static bool read_digest(
 	return true;
 }
 
+/* Both, or neither. */
+static bool read_history(const struct pack_node *root, struct history *ret, struct error *err)
+{
+	struct str cluster;
+	uint64_t generation;
+
+	if (!pack_find(root, "cluster") && !pack_find(root, "generation"))
+		return true;
+	if (!pack_get_str(pack_find(root, "cluster"), &cluster) ||
+		!pack_get_uint(pack_find(root, "generation"), &generation) ||
+		!history_set(ret, cluster, generation))
+		return invalid(err, "cluster, generation: must be 32 hex digits and a number above 0");
+	return true;
+}
+
 static bool read_head(
 	const struct pack_node *root, const struct state *old, struct head *ret, struct error *err)
 {
 	struct head head = { .entities = pack_find(root, "entities") };
 	struct str kind;
 
-	if (!read_digest(root, old, &head, err))
+	if (!read_digest(root, old, &head, err) || !read_history(root, &head.history, err))
 		return false;
 	if (!pack_get_str(pack_find(root, "kind"), &kind) || !(str_is(kind, "full") || str_is(kind, "delta")))
 		return invalid(err, "kind: must be full or delta");
@@ -296,8 +325,48 @@ bool state_apply_within(
 	if (!read_document(bytes, old, &head, &list, err))
 		return error_add(err, "state");
 	state = state_change(head.full || !old ? empty : old, list.at, list.len, head.revision);
+	state_set_history(state, &head.history);
 	if (!check_size(state, most, err) || !check_digest(&head, state, err))
 		return error_add(err, "state");
 	*ret = TAKE(state);
 	return true;
+}
+
+/* ---- sealed ---- */
+
+#define SEAL     "ZOTSTATE"
+#define SEAL_LEN (sizeof(SEAL) - 1)
+#define VERSION  '1'
+#define HEAD_LEN (SEAL_LEN + 1 + 32)
+
+void state_seal(const struct state *state, struct buf *into)
+{
+	AUTO_FINI(buf) body = buf_limit(STATE_BYTES_MAX);
+	uint8_t digest[HASH_MAX];
+
+	state_encode_full(state, &body);
+	hash_bytes(HASH_SHA256, body.at, body.len, digest);
+	buf_puts(into, SEAL);
+	buf_putc(into, VERSION);
+	buf_append(into, digest, 32);
+	buf_add(into, buf_str(&body));
+	into->failed |= body.failed;
+}
+
+bool state_unseal(struct str bytes, struct state **ret, struct error *err)
+{
+	uint8_t digest[HASH_MAX];
+	struct str body = bytes;
+
+	if (!str_skip(&body, SEAL) || bytes.len < HEAD_LEN)
+		return invalid(err, "not a state file");
+	if (*body.at != VERSION)
+		return error_set(err, ERROR_INVALID, NULL,
+			"a state file of version %.1s, this program knows %c: a newer one made it", body.at,
+			VERSION);
+	body = str_from(bytes.at + HEAD_LEN, bytes.len - HEAD_LEN);
+	hash_bytes(HASH_SHA256, body.at, body.len, digest);
+	if (memcmp(digest, bytes.at + SEAL_LEN + 1, 32) != 0)
+		return invalid(err, "damaged, its digest does not match");
+	return state_apply(body, NULL, ret, err);
 }

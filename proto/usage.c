@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "common/json.h"
+#include "proto/history.h"
 
 enum member_type {
 	MEMBER_TEXT, /* char *, never NULL once read */
@@ -122,6 +123,8 @@ static const struct member usage_report_members[] = {
 	MEMBER(usage_report, state, MEMBER_TEXT, .max = 16, .choices = "active, joining, draining, left"),
 	UINT(usage_report, revision),
 	MEMBER(usage_report, state_digest, MEMBER_TEXT, .max = 64),
+	MEMBER(usage_report, cluster, MEMBER_TEXT, .max = HISTORY_CLUSTER_SIZE - 1),
+	UINT(usage_report, generation),
 	MEMBER(usage_report, state_age_ms, MEMBER_INT, .max = 0),
 	UINT(usage_report, secret),
 	MEMBER(usage_report, complaints, MEMBER_TEXT, .max = USAGE_COMPLAINTS_MAX),

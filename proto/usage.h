@@ -93,6 +93,8 @@ struct usage_report {
 	char *state;            /* "joining" "active" "draining" "left" */
 	uint64_t revision;      /* applied state */
 	char *state_digest;     /* of it, 64 hex digits; "" = none */
+	char *cluster;          /* whose history it is of (history.h); "" = not known */
+	uint64_t generation;    /* the same */
 	int64_t state_age_ms;
 	uint64_t secret;        /* a mark of what it signs calls to other workers with, the same for the same secret; 0 = it does not say */
 	char *complaints;       /* what it says is wrong with it: lines "kind: text" */

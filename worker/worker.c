@@ -20,7 +20,9 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "proto/state_token.h"
 #include "worker/auth/auth_new.h"
+#include "worker/auth/peer_guard.h"
 #include "worker/auth/proxies.h"
 #include "worker/auth/rate_limit.h"
 #include "worker/chores/chores.h"
@@ -207,6 +209,20 @@ static bool has_compat(const struct worker_settings *settings, const char *name)
 	return false;
 }
 
+/* Who may be told the state: a leader that lost it. */
+static void open_state_page(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	uint8_t key[PEER_KEY_BYTES];
+
+	if (s->mode != MODE_WORKER)
+		return;
+	state_token_key(s->secret ? s->secret : s->leader_client_secret, key);
+	worker->front.state_guard = peer_guard_new(str_from((const char *)key, sizeof(key)),
+		STATE_TOKEN_RECEIVER, cluster_process(worker->front.cluster), clock_ms());
+	explicit_bzero(key, sizeof(key));
+}
+
 /* Who may come in, how often, and where it is written down. */
 static bool open_access(struct worker *worker, struct error *err)
 {
@@ -226,6 +242,7 @@ static bool open_access(struct worker *worker, struct error *err)
 	if (s->log_audit && !audit_open(&worker->front.audit, s->log_audit, worker->pool,
 				    &worker->front.loops[0].counters.audit_lost_total, err))
 		return false;
+	open_state_page(worker);
 	worker->front.refusals = front_refused_few();
 	worker->front.challenges = front_refused_few();
 	worker->front.rate_limit = rate_limit_new();
@@ -569,6 +586,7 @@ static void close_process(struct worker_process *process)
 		loop_free(worker->front.loops[i].loop);
 	}
 	auth_free(worker->front.auth);
+	peer_guard_free(worker->front.state_guard);
 	rate_limit_free(worker->front.rate_limit);
 	proxies_free(worker->front.proxies);
 	spool_free(worker->spool);

@@ -19,6 +19,7 @@
 #include "leader/members.h"
 #include "leader/report.h"
 #include "leader/ring_write.h"
+#include "leader/strangers.h"
 
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
 
@@ -83,6 +84,28 @@ static struct http_response *refuse_other(const struct api_job *job, const struc
 	return api_error(403, "denied",
 		"this credential is for the worker \"%s\", the report is for \"%s\": each worker has its own",
 		name, report->worker);
+}
+
+/* What belongs to another history does not come into this store. A worker of before there were any does not
+ * say. */
+static struct http_response *refuse_stranger(const struct api_job *job, const struct usage_report *report)
+{
+	struct stranger who = { .name = report->worker,
+		.process = report->process,
+		.url = report->url,
+		.revision = report->revision,
+		.digest = report->state_digest };
+	AUTO_FINI(buf) why = buf_limit(HISTORY_TEXT_MAX);
+	struct http_response *response;
+
+	if (!*report->cluster)
+		return NULL;
+	(void)!history_set(&who.history, str_of(report->cluster), report->generation);
+	if (strangers_admit(job->leader, &who, &why))
+		return NULL;
+	response = api_error(409, "history", "%s", buf_text(&why));
+	strangers_head(job->leader, report->revision, report->state_digest, response);
+	return response;
 }
 
 static struct http_response *merge(struct leader *leader, const struct usage_report *report)
@@ -170,10 +193,13 @@ static struct lane *lane_of(struct leader *leader, const struct usage_report *re
 static struct http_response *go_on(struct api_job *job, struct usage_report *report)
 {
 	struct http_response *refused = refuse_other(job, report);
-	struct lane *lane = refused || job->in_lane ? NULL : lane_of(job->leader, report);
+	struct lane *lane;
 
+	if (!refused)
+		refused = refuse_stranger(job, report);
 	if (refused)
 		return refused;
+	lane = job->in_lane ? NULL : lane_of(job->leader, report);
 	return lane ? start_reporting(job, lane, report) : merge(job->leader, report);
 }
 
@@ -208,11 +234,15 @@ static struct http_response *list_members(struct api_job *job)
 
 	json_open_object(&w);
 	json_put_text(&w, "leader", leader->settings->name);
+	json_put_text(&w, "cluster", state_history(state)->cluster);
+	json_put_uint(&w, "generation", state_history(state)->generation);
 	json_put_int(&w, "revision", (int64_t)state_revision(state));
 	json_put_int(&w, "ringEpoch", (int64_t)leader_ring_epoch(state));
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
 	members_write(leader->members, clock_ms(), cluster.lease_ms, &w);
+	json_key(&w, STR("estranged"));
+	strangers_write(leader->strangers, &w);
 	json_close_object(&w);
 	return api_json(200, &body);
 }

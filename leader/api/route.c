@@ -20,15 +20,17 @@
 #include "leader/api/room.h"
 #include "leader/api/told.h"
 #include "leader/lane.h"
+#include "leader/local.h"
 #include "leader/waiting.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
 /* A report that is longer is no beat: it is parsed in its lane. */
-#define BEAT_MOST (16 * 1024)
-#define PARK_MS   500
-#define NAME_SAID 100 /* bytes of a parameter that nobody knows */
+#define BEAT_MOST      (16 * 1024)
+#define PARK_MS        500
+#define BACKUP_WAIT_MS (10 * 60 * 1000)
+#define NAME_SAID      100 /* bytes of a parameter that nobody knows */
 
 /* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those. */
 enum { PLACE_POOL, PLACE_LANE };
@@ -48,6 +50,15 @@ static bool by_admin(const void *arg)
 static bool by_both(const void *arg)
 {
 	return by_worker(arg) || by_admin(arg);
+}
+
+/* Or a command on this machine. */
+static bool by_admin_or_local(const void *arg)
+{
+	const struct api_call *call = arg;
+
+	return by_admin(arg) ||
+	       local_is(&call->leader->local, http_request_header(call->request, "Authorization"));
 }
 
 #define CHANGES (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
@@ -90,6 +101,13 @@ static const struct route rows[] = {
 		.authorise = by_admin,
 		.parameters = none,
 		.job_f = cluster_members },
+	{ .operation = "backup",
+		.path = "/api/cluster/backup",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin_or_local,
+		.parameters = none,
+		.job_f = backup_serve },
 	{ .operation = "usage",
 		.path = "/api/usage",
 		.methods = ROUTE_READS,
@@ -263,6 +281,8 @@ static void start_job(const struct api_call *call)
 {
 	struct parked *parked;
 
+	if (call->route->job_f == backup_serve)
+		http_request_wait_limit(call->request, BACKUP_WAIT_MS);
 	if (try_job(call))
 		return;
 	parked = xnew(struct parked);

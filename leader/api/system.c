@@ -14,6 +14,7 @@
 #include "leader/login.h"
 #include "leader/members.h"
 #include "leader/state_log.h"
+#include "leader/strangers.h"
 
 #define METRICS_MAX (256 * 1024)
 
@@ -75,6 +76,9 @@ static void put_state(struct leader *leader, struct buf *into)
 		members_count(leader->members));
 	gauge(into, "zot_leader_members_live", "Members that have their lease.",
 		members_live(leader->members));
+	gauge(into, "zot_leader_estranged_workers",
+		"Workers that have a state of another history, and refuse this leader as it refuses them.",
+		strangers_count(leader->strangers));
 	metrics_put_seconds(into, "zot_leader_hold_seconds", "gauge",
 		"How long it will not give grants, because it hears the workers first.", "",
 		(uint64_t)hearing_hold_ms(leader->hearing, clock_ms()) * 1000);

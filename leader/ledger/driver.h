@@ -14,8 +14,10 @@ struct ledger_driver {
 	bool (*load_entities)(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret, struct error *err);
 	bool (*load_members)(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err);
 	bool (*load_grants)(struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err);
+	bool (*load_pairs)(struct ledger *ledger, ledger_pair_f *fn, void *arg, struct error *err);
+	bool (*put_pair)(struct ledger *ledger, const struct ledger_pair *pair, struct error *err);
 	enum ledger_result (*write)(struct ledger *ledger, const struct ledger_change *changes, size_t len,
-		uint64_t *ret_revision, size_t *ret_at, struct error *err);
+		const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err);
 	bool (*load_gone)(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err);
 	bool (*begin_life)(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err);
 	bool (*put_heard)(struct ledger *ledger, bool heard, struct error *err);

@@ -10,10 +10,14 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/file.h"
+#include "common/file_lock.h"
 
 #define SCHEMA_VERSION 3
 #define TEXT_(number)  #number
@@ -72,6 +76,15 @@ static const char ungranted[] = "ALTER TABLE key_usage ADD COLUMN ungranted INTE
 				"key_usage.apikey), 0));"
 				"PRAGMA user_version = 3;";
 
+/* Whose it is, and which states it has had. The program before reads a ledger that has these, and does not
+ * write them: then nothing is known of before its last write. */
+static const char histories[] =
+	"CREATE TABLE IF NOT EXISTS cluster (id TEXT NOT NULL, generation INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS pair (revision INTEGER NOT NULL, digest BLOB NOT NULL,"
+	" PRIMARY KEY (revision, digest)) WITHOUT ROWID;"
+	"DELETE FROM pair WHERE (SELECT max(revision) FROM pair) <"
+	" (SELECT number FROM meta WHERE name = 'revision');";
+
 /* Open. */
 
 static bool read_number(struct sqlite *db, const char *name, uint64_t *ret, struct error *err)
@@ -109,9 +122,21 @@ static bool make_counts(struct sqlite *db, int64_t version, struct error *err)
 	       sqlite_exec(db, to_counts_after, err);
 }
 
+static bool make_cluster(struct sqlite *db, struct error *err)
+{
+	struct sql q = sql_of(db, "INSERT INTO cluster SELECT ?, 1 WHERE NOT EXISTS (SELECT * FROM cluster)");
+	char id[HISTORY_CLUSTER_SIZE];
+
+	random_hex(id, (HISTORY_CLUSTER_SIZE - 1) / 2);
+	sql_text(&q, id);
+	return sql_run(&q, err);
+}
+
 static bool make_tables(struct sqlite *db, int64_t version, struct error *err)
 {
-	return (version == 2 || make_counts(db, version, err)) && sqlite_exec(db, ungranted, err);
+	if (version < 2 && !make_counts(db, version, err))
+		return false;
+	return sqlite_exec(db, ungranted, err);
 }
 
 static bool make_schema(struct sqlite *db, struct error *err)
@@ -137,6 +162,20 @@ static bool make_schema(struct sqlite *db, struct error *err)
 	return sqlite_commit(db, err);
 }
 
+static bool read_history(struct sqlite *db, struct history *ret, struct error *err)
+{
+	struct sql q = sql_of(db, "SELECT id, generation FROM cluster");
+	struct history history = { 0 };
+	bool good = false;
+
+	while (sql_next(&q))
+		good = history_set(&history, str_of(sql_column_text(&q, 0)), sql_column_count(&q, 1));
+	if (!sql_end(&q, err))
+		return false;
+	*ret = history;
+	return good || error_set(err, ERROR_INVALID, NULL, "its table \"cluster\" is damaged");
+}
+
 /* Usage and reports of long ago. */
 static bool prune(struct sqlite *db, struct error *err)
 {
@@ -160,8 +199,12 @@ static bool prune(struct sqlite *db, struct error *err)
 
 static void close_ledger(struct ledger *ledger)
 {
-	sqlite_free(ledger_sqlite_db(ledger));
-	free(ledger);
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+
+	sqlite_free(own->db);
+	if (own->lock_fd >= 0)
+		(void)close(own->lock_fd);
+	free(own);
 }
 
 /* Entities. */
@@ -194,7 +237,9 @@ static bool load_entities(
 	}
 	if (!sql_end(&q, ok ? err : NULL) || !ok)
 		return false;
-	*ret = (struct ledger_loaded){ .revision = own->revision, .forgotten = own->forgotten };
+	*ret = (struct ledger_loaded){
+		.revision = own->revision, .forgotten = own->forgotten, .history = own->history
+	};
 	return true;
 }
 
@@ -214,7 +259,8 @@ static bool stored_revision(struct sqlite *db, const struct entity *entity, uint
 	return true;
 }
 
-static bool put_entity(struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err)
+bool ledger_sqlite_put_entity(
+	struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err)
 {
 	AUTO(entity) *stamped = entity_with_revision(entity, revision);
 	AUTO_FINI(buf) body = buf_limit(2 * (size_t)ENTITY_BYTES_MAX);
@@ -234,7 +280,7 @@ static bool put_entity(struct sqlite *db, const struct entity *entity, uint64_t 
 	return sql_run(&q, err);
 }
 
-static bool put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err)
+bool ledger_sqlite_put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err)
 {
 	struct sql q = sql_of(db, "UPDATE meta SET number = ? WHERE name = ?");
 
@@ -258,7 +304,7 @@ static bool forget_tombstones(struct sqlite *db, uint64_t upto, uint64_t *ret_fo
 		return true;
 	struct sql gone = sql_of(db, "DELETE FROM entity WHERE deleted AND revision <= ?");
 	sql_count(&gone, upto);
-	if (!sql_run(&gone, err) || !put_number(db, "forgotten", forgotten, err))
+	if (!sql_run(&gone, err) || !ledger_sqlite_put_number(db, "forgotten", forgotten, err))
 		return false;
 	*ret_forgotten = forgotten;
 	return true;
@@ -289,32 +335,79 @@ static bool put_name(struct sqlite *db, const struct entity *entity, struct erro
 	       ledger_sqlite_put_name(db, entity, err);
 }
 
-static bool put_all(struct ledger_sqlite *own, const struct ledger_change *changes, size_t len,
-	uint64_t *ret_forgotten, struct error *err)
+/* Pairs. */
+
+static bool load_pairs(struct ledger *ledger, ledger_pair_f *fn, void *arg, struct error *err)
 {
-	uint64_t revision = own->revision + 1;
+	const struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+	struct sql q =
+		sql_of(own->db, "SELECT revision, digest FROM pair WHERE revision <= ? ORDER BY revision");
+	bool more = true;
+
+	sql_count(&q, own->revision);
+	while (more && sql_next(&q)) {
+		struct str digest = sql_column_bytes(&q, 1);
+		struct ledger_pair pair = { .revision = sql_column_count(&q, 0) };
+
+		if (digest.len != sizeof(pair.digest))
+			continue;
+		memcpy(pair.digest, digest.at, digest.len);
+		more = fn(arg, &pair);
+	}
+	return sql_end(&q, err);
+}
+
+static bool put_pair(struct ledger *ledger, const struct ledger_pair *pair, struct error *err)
+{
+	struct sql q = sql_of(ledger_sqlite_db(ledger), "INSERT OR IGNORE INTO pair VALUES (?, ?)");
+
+	sql_count(&q, pair->revision);
+	sql_bytes(&q, str_from((const char *)pair->digest, sizeof(pair->digest)));
+	return sql_run(&q, err);
+}
+
+static bool remember_pair(struct ledger_sqlite *own, const struct ledger_pair *pair, struct error *err)
+{
+	struct sql gone = sql_of(own->db, "DELETE FROM pair WHERE revision <= ?");
+
+	if (!put_pair(&own->ledger, pair, err))
+		return false;
+	if (pair->revision <= LEDGER_CHANGES_KEPT)
+		return true;
+	sql_count(&gone, pair->revision - LEDGER_CHANGES_KEPT);
+	return sql_run(&gone, err);
+}
+
+/* Writing. */
+
+static bool put_all(struct ledger_sqlite *own, const struct ledger_change *changes, size_t len,
+	const struct ledger_pair *pair, uint64_t *ret_forgotten, struct error *err)
+{
+	uint64_t revision = pair->revision;
 
 	for (size_t i = 0; i < len; i++)
-		if (!put_entity(own->db, changes[i].entity, revision, err) ||
+		if (!ledger_sqlite_put_entity(own->db, changes[i].entity, revision, err) ||
 			!put_name(own->db, changes[i].entity, err))
 			return false;
 	if (revision > LEDGER_CHANGES_KEPT &&
 		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
 		return false;
-	return put_number(own->db, "revision", revision, err);
+	return remember_pair(own, pair, err) && ledger_sqlite_put_number(own->db, "revision", revision, err);
 }
 
 static enum ledger_result write_batch(struct ledger *ledger, const struct ledger_change *changes, size_t len,
-	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+	const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
+	struct ledger_pair pair = { .revision = own->revision + 1 };
 	uint64_t forgotten = own->forgotten;
 	enum ledger_result result;
 
+	memcpy(pair.digest, digest, sizeof(pair.digest));
 	if (!sqlite_begin(own->db, err))
 		return LEDGER_FAILED;
 	result = check_all(own, changes, len, ret_revision, ret_at, err);
-	if (result == LEDGER_WRITTEN && !put_all(own, changes, len, &forgotten, err))
+	if (result == LEDGER_WRITTEN && !put_all(own, changes, len, &pair, &forgotten, err))
 		result = LEDGER_FAILED;
 	if (result != LEDGER_WRITTEN) {
 		sqlite_rollback(own->db);
@@ -332,6 +425,8 @@ static const struct ledger_driver driver = {
 	.load_entities = load_entities,
 	.load_members = ledger_sqlite_load_members,
 	.load_grants = ledger_sqlite_load_grants,
+	.load_pairs = load_pairs,
+	.put_pair = put_pair,
 	.write = write_batch,
 	.load_gone = ledger_sqlite_load_gone,
 	.begin_life = ledger_sqlite_begin_life,
@@ -362,26 +457,67 @@ static bool keep_private(const char *path, struct error *err)
 	return file_keep_private(path, err);
 }
 
-bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err)
+bool ledger_sqlite_lock(const char *folder, int *ret_fd, struct error *err)
 {
-	struct ledger_sqlite *own;
+	struct error why;
+
+	if (file_lock_folder(folder, "leader.lock", 0, ret_fd, &why) || why.kind == ERROR_UNAVAILABLE)
+		return true;
+	return error_set(err, ERROR_UNAVAILABLE, NULL,
+		"%s: another process, a running zot-leader, has this folder", folder);
+}
+
+bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *ret, struct error *err)
+{
+	struct ledger_loaded loaded;
+	int64_t version;
+
+	if (!read_version(db, &version, err))
+		return false;
+	if (!version && !new)
+		return error_set(err, ERROR_INVALID, NULL, "not a leader's store: it has no tables of ours");
+	if (!make_schema(db, err) || !sqlite_exec(db, histories, err) || !make_cluster(db, err) ||
+		!read_number(db, "revision", &loaded.revision, err) ||
+		!read_number(db, "forgotten", &loaded.forgotten, err) ||
+		!read_history(db, &loaded.history, err))
+		return false;
+	*ret = loaded;
+	return true;
+}
+
+static bool open_db(const char *folder, struct sqlite **ret_db, struct ledger_loaded *ret, struct error *err)
+{
 	AUTO(sqlite) *db = NULL;
 	AUTO_FINI(buf) path = buf_limit(4096);
-	uint64_t revision, forgotten;
 
 	buf_format(&path, "%s/leader.db", folder);
-	if (!buf_check(&path, "path of the store", err) || !file_make_folders(folder, 0700, err) ||
-		!keep_private(buf_text(&path), err) || !sqlite_open(&db, buf_text(&path), err))
+	if (!buf_check(&path, "path of the store", err) || !keep_private(buf_text(&path), err) ||
+		!sqlite_open(&db, buf_text(&path), err))
 		return false;
-	if (!make_schema(db, err) || !prune(db, err) || !ledger_sqlite_open_names(db, err) ||
-		!read_number(db, "revision", &revision, err) ||
-		!read_number(db, "forgotten", &forgotten, err) || !file_sync_folder(folder, err))
+	if (!ledger_sqlite_prepare(db, true, ret, err) || !prune(db, err) ||
+		!ledger_sqlite_open_names(db, err) || !file_sync_folder(folder, err))
 		return error_add(err, "%s", buf_text(&path));
+	*ret_db = TAKE(db);
+	return true;
+}
+
+bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err)
+{
+	struct ledger_loaded loaded;
+	struct ledger_sqlite *own;
+	AUTO(sqlite) *db = NULL;
+	AUTO_FD lock = -1;
+
+	if (!file_make_folders(folder, 0700, err) || !ledger_sqlite_lock(folder, &lock, err) ||
+		!open_db(folder, &db, &loaded, err))
+		return false;
 	own = xnew(struct ledger_sqlite);
 	own->ledger.driver = &driver;
 	own->db = TAKE(db);
-	own->revision = revision;
-	own->forgotten = forgotten;
+	own->lock_fd = TAKE_FD(lock);
+	own->revision = loaded.revision;
+	own->forgotten = loaded.forgotten;
+	own->history = loaded.history;
 	*ret_ledger = &own->ledger;
 	return true;
 }

@@ -10,7 +10,9 @@
 struct ledger_sqlite {
 	struct ledger ledger; /* first */
 	struct sqlite *db;
+	int lock_fd;        /* of the folder; -1: its file system knows no locks */
 	uint64_t revision, forgotten;
+	struct history history;
 	char life[17];
 	int64_t life_place; /* in the order of lives */
 	uint64_t dealings;  /* of it */
@@ -39,6 +41,13 @@ bool ledger_sqlite_sum_keys(struct ledger *ledger, const struct ledger_keys *whi
 bool ledger_sqlite_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 	struct error *err);
 
+/* Locks the folder: ledger.h. */
+bool ledger_sqlite_lock(const char *folder, int *ret_fd, struct error *err);
+/* A file of ours of this version or an older one, which is brought up to this one. New: an empty file is made one of ours too. */
+bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *ret, struct error *err);
+void ledger_sqlite_remove(const char *path); /* with what SQLite makes beside it */
+bool ledger_sqlite_put_entity(struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err);
+bool ledger_sqlite_put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err);
 /* At the start: the names of keys that have none, and without those that nobody asks for. */
 bool ledger_sqlite_open_names(struct sqlite *db, struct error *err);
 

@@ -38,8 +38,8 @@ def digest_of(entities):
 
 
 class Call:
-    def __init__(self, handler, body):
-        self.handler, self.body, self.path = handler, body, handler.path
+    def __init__(self, handler, body, claim):
+        self.handler, self.body, self.path, self.claim = handler, body, handler.path, claim
         self.query = dict(item.split("=") for item in self.path.partition("?")[2].split("&") if item)
 
     def begin(self, status, headers):
@@ -53,7 +53,7 @@ class Call:
         self.handler.wfile.flush()
 
     def answer(self, status, body=b"", headers=None):
-        self.begin(status, {**(headers or {}), **({} if status == 304 else {"Content-Length": str(len(body))})})
+        self.begin(status, {**(self.claim if status == 304 else {}), **(headers or {}), **({} if status == 304 else {"Content-Length": str(len(body))})})
         self.send(body)
 
 
@@ -69,6 +69,7 @@ class ScriptedLeader:
         self.revision, self.member, self.stopped = 5, None, threading.Event()
         self.polls = self.pushes = 0
         self.state, self.push = self.good_state, self.good_push
+        self.cluster, self.generation = "5c" * 16, 1
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -76,11 +77,11 @@ class ScriptedLeader:
 
             def do_GET(self):
                 owner.polls += 1
-                owner.state(Call(self, b""))
+                owner.state(Call(self, b"", owner.claim()))
 
             def do_PUT(self):
                 owner.pushes += 1
-                owner.push(Call(self, self.rfile.read(int(self.headers["Content-Length"]))))
+                owner.push(Call(self, self.rfile.read(int(self.headers["Content-Length"])), owner.claim()))
 
             def log_message(self, *_):
                 pass
@@ -114,15 +115,22 @@ class ScriptedLeader:
     def document(self, entities=None, **more):
         entities = self.entities() if entities is None else entities
         digest = digest_of(entities) if isinstance(entities, list) else bytes(32)
-        return msgpack.packb({"v": 2, "kind": "full", "from": 0, "revision": self.revision, "entities": entities, "digest": digest, **more})
+        return msgpack.packb({"v": 2, "kind": "full", "from": 0, "revision": self.revision, **self.history(), "entities": entities, "digest": digest, **more})
 
     def delta(self, since, revision, changed, results):
         """Of these, after which all entities are `results`."""
-        return msgpack.packb({"v": 2, "kind": "delta", "from": since, "revision": revision, "entities": changed, "digest": digest_of(results)})
+        return msgpack.packb({"v": 2, "kind": "delta", "from": since, "revision": revision, **self.history(), "entities": changed, "digest": digest_of(results)})
 
-    @staticmethod
-    def head(document, **more):
-        return {"Content-Type": STATE, "Zot-State-Kind": "full", "Zot-State-Digest": "sha256:" + hashlib.sha256(document).hexdigest(), **more}
+    def history(self):
+        return {"cluster": self.cluster, "generation": self.generation}
+
+    def claim(self, position="known"):
+        """What each answer says of its history."""
+        return {"Zot-Cluster-Id": self.cluster, "Zot-Cluster-Generation": str(self.generation), "Zot-State-Position": position,
+                "Zot-State-Revision": str(self.revision)}
+
+    def head(self, document, **more):
+        return {"Content-Type": STATE, "Zot-State-Kind": "full", "Zot-State-Digest": "sha256:" + hashlib.sha256(document).hexdigest(), **self.claim(), **more}
 
     def say(self, call, document, packed=None):
         """A state, compressed when `packed` is there."""

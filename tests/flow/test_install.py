@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `cmake --install` puts beside the programs: pages for man(1), completion for bash. Both are made by the programs themselves."""
+import fcntl
 import os
 import re
 import shutil
@@ -15,7 +16,9 @@ PROGRAMS = ["zot-worker", "zot-leader"]
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
-    subprocess.run(["cmake", "--install", str(BUILD), "--prefix", str(folder)], check=True, capture_output=True, timeout=120)
+    with open(BUILD / "install.lock", "w") as lock:  # one at a time: it writes into the build folder
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["cmake", "--install", str(BUILD), "--prefix", str(folder)], check=True, capture_output=True, timeout=120)
     return folder
 
 

@@ -51,7 +51,7 @@ def test_a_state_is_full_then_delta_then_nothing(leader):
     assert delta.headers["Zot-State-Kind"] == "delta" and int(delta.headers["Zot-State-Revision"]) == revision + 1
     assert b"ann" in delta.content and b"admin" not in delta.content.replace(b"ann", b"")
     assert worker.state(since=revision + 1).status_code == 304
-    assert worker.state(since=revision + 1000).headers["Zot-State-Kind"] == "full"
+    assert worker.state(since=revision + 1000).status_code == 409
 
 
 def kind_of(reply):
@@ -73,14 +73,15 @@ def test_a_state_is_known_by_revision_and_digest(leader):
     assert kind_of(worker.state(since=first)) == ("delta", newest)
     same = worker.state(since=newest)
     assert same.status_code == 304 and same.headers["Zot-State-Result"] == worker.digests[newest] and same.headers["Cache-Control"] == "no-store"
-    # Another state of that revision, one that is ahead, one that does not say which it is: they get what is here.
+    # Another state of that revision, one that is ahead: they are of another history, and get nothing.
     assert unknown(leader) == 0
     for since in (first, newest, newest + 5):
-        assert kind_of(worker.state(since=since, digest="ab" * 32)) == ("full", newest)
-    assert unknown(leader) == 3
+        assert worker.state(since=since, digest="ab" * 32).status_code == 409
+    assert unknown(leader) == 3 and "history.refused" in leader.text()
+    # One that does not say which it is gets what is here.
     worker.digests.clear()
     assert kind_of(worker.state(since=newest)) == ("full", newest)
-    assert unknown(leader) == 3 and "state.unknown" in leader.text()
+    assert unknown(leader) == 3
     assert kind_of(worker.state(since=newest, more="&whole=1", wait=50000)) == ("full", newest)
 
 
@@ -106,7 +107,8 @@ def test_a_kept_state_is_not_given_to_who_has_a_newer_one():
         assert kind_of(worker.state(since=old)) == ("delta", old + 1)
         assert kind_of(worker.state(since=old + 1, more="&whole=1")) == ("full", old + 1)
         leader.admin("PATCH", "/api/user/ann", {"groups": ["dev"]})
-        assert kind_of(worker.state(since=1, digest="ab" * 32)) == ("full", old + 2)
+        worker.digests.clear()
+        assert kind_of(worker.state(since=1)) == ("full", old + 2)
 
 
 def test_whoever_has_an_unknown_state_gets_one_that_is_not_older_than_the_question(leader):
@@ -123,7 +125,8 @@ def test_whoever_has_an_unknown_state_gets_one_that_is_not_older_than_the_questi
         worker = FakeWorker(leader, name)
         for _ in range(20):
             before = leader.revision()
-            got.append((before, *kind_of(worker.state(since=1, digest="ab" * 32))))
+            worker.digests.clear()
+            got.append((before, *kind_of(worker.state(since=1))))
 
     writer = threading.Thread(target=write)
     askers = [threading.Thread(target=ask, args=(f"w{i}",)) for i in range(8)]
@@ -146,7 +149,7 @@ def test_a_leader_knows_its_newest_state_after_a_restart():
         leader.stop()
         leader.start()
         assert worker.state(since=newest).status_code == 304
-        assert kind_of(worker.state(since=old)) == ("full", newest)
+        assert kind_of(worker.state(since=old)) == ("delta", newest)
         assert unknown(leader) == 0
         leader.admin("PATCH", "/api/user/ann", {"groups": ["dev"]})
         assert kind_of(worker.state(since=newest)) == ("delta", newest + 1)

@@ -20,6 +20,7 @@ import pathlib
 import shutil
 import signal
 import socketserver
+import subprocess
 import threading
 import time
 
@@ -263,10 +264,9 @@ class World(Cluster):
             self.go_on(self.leader)
 
     def restore_leader(self):
-        """To the copy; who was there is killed first."""
+        """To the copy; who was there is killed first. As an operator does it: a copy that is put back by hand is refused by the workers."""
         self.leader.kill()
-        shutil.rmtree(self.folder / "leader")
-        shutil.copytree(self.folder / "leader.copy", self.folder / "leader")
+        subprocess.run([self.leader.command[0], "restore", str(self.folder / "leader.copy/leader.db")], env=self.leader.environment, check=True, capture_output=True)
         self.leader.start()
 
     def by_name(self):

@@ -1,23 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/auth/peer_keys.h"
 
-#include "common/buf.h"
-#include "common/crypto.h"
 #include "proto/entity.h"
 
 #define MARK_BYTES 6
 #define PURPOSE    "calls between workers v2, secret of the leaders"
-
-void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES])
-{
-	AUTO_FINI(buf) info = buf_limit(256);
-	uint8_t extracted[32];
-
-	hmac_sha256(STR("zot-cluster"), secret, extracted);
-	buf_puts(&info, purpose);
-	buf_putc(&info, 1);
-	hmac_sha256(str_from(extracted, sizeof(extracted)), buf_str(&info), into);
-}
 
 struct peer_keys peer_keys_of(const struct ring_body *ring)
 {

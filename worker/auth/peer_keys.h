@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #include "common/str.h"
+#include "proto/peer_token.h"
 
-#define PEER_KEY_BYTES 32
 #define PEER_KEYS_MAX 2
 #define PEER_SETTLE_S 10
 #define PEER_BEFORE_S 120
@@ -40,5 +40,3 @@ unsigned peer_keys_believed(const struct peer_keys *keys, int64_t wall_s, struct
 
 /* Tells one secret from another, 48 bits and never below 2: of use to nobody who does not know the secret, if that is a random one. */
 uint64_t peer_key_mark(struct str secret);
-/* HKDF-SHA256 (RFC 5869) for one block: a key of another purpose says nothing of this one. */
-void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES]);

@@ -134,7 +134,7 @@ static void failed(struct beat *beat, const struct report_result *result)
 		standing_taken(&beat->standing, result->taken, lease_ms(beat), clock_ms());
 	if (beat->telling)
 		tell_anew(beat);
-	if (result->end != REPORT_FAILED || !may_ask_another(beat))
+	if ((result->end != REPORT_FAILED && result->end != REPORT_ESTRANGED) || !may_ask_another(beat))
 		quotas_failed(beat->usage->quotas);
 }
 

@@ -518,6 +518,11 @@ uint64_t cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BY
 	return atomic_fetch_add_explicit(&cluster->calls, 1, memory_order_relaxed);
 }
 
+bool cluster_may_serve(const struct cluster *cluster, const struct snapshot *snapshot)
+{
+	return !cluster->has_leaders || state_revision(snapshot->state);
+}
+
 int64_t cluster_clock_ahead_ms(const struct cluster *cluster)
 {
 	return atomic_load(&cluster->clock_ahead_ms);

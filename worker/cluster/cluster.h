@@ -55,6 +55,8 @@ void        cluster_name_of(const struct cluster *cluster, const struct snapshot
 const uint8_t *cluster_process(const struct cluster *cluster);
 /* This process, and a number that it has not used. */
 uint64_t    cluster_next_call(struct cluster *cluster, uint8_t into[PEER_PROCESS_BYTES]);
+/* False: it is a led worker without any state yet, which knows nobody and nothing of what is allowed. */
+bool        cluster_may_serve(const struct cluster *cluster, const struct snapshot *snapshot);
 /* How far our wall clock is ahead of the leader's, as its newest answer shows; 0 before one. */
 int64_t     cluster_clock_ahead_ms(const struct cluster *cluster);
 bool        cluster_is_draining(const struct cluster *cluster);

@@ -201,6 +201,7 @@ static void on_done(void *arg, const struct report_result *result)
 		wait_a_lease(counts, report, result->why);
 		break;
 	case REPORT_FAILED:
+	case REPORT_ESTRANGED:
 		counts->failures++;
 		end_if_due(counts);
 		retry_in(counts, counts->self->every_ms);

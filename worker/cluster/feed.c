@@ -16,6 +16,7 @@
 #include "common/loop.h"
 #include "common/pool.h"
 #include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/complaints.h"
 #include "worker/cluster/data_file.h"
 #include "worker/cluster/leader_call.h"
 #include "worker/cluster/leaders.h"
@@ -40,13 +41,15 @@ struct feed {
 	struct loop_timer timer;
 	struct http_call *call; /* the question under way */
 	struct feed_apply *applying;
-	char *path;          /* of the state on disk */
-	struct state *saved; /* newest that was written, or is being written */
-	bool saving, whole;  /* whole: ask for the whole state */
-	bool waits;          /* the leader holds questions until there is something new */
-	int64_t touched_ms;  /* when the file was last written or touched */
+	char *path;           /* of the state on disk */
+	struct state *saved;  /* newest that was written, or is being written */
+	struct state *before; /* what that one replaces on disk, or NULL */
+	bool *estranged;    /* of each leader: what it said last is of a history that does not follow ours */
+	bool saving, whole; /* whole: ask for the whole state */
+	bool waits;         /* the leader holds questions until there is something new */
+	int64_t touched_ms; /* when the file was last written or touched */
 	bool said_down, stopping;
-	struct few said_lost, said_refused, said_replaced, answers;
+	struct few said_lost, said_refused, answers;
 };
 
 /* An answer on its way through the pool. */
@@ -56,6 +59,7 @@ struct feed_apply {
 	bool gzip;
 	int64_t begun_ms;
 	char digest[80];
+	struct history history; /* as the head of the answer says */
 	struct snapshot *old, *made;
 	unsigned rules_version;
 	bool ok;
@@ -93,13 +97,28 @@ static void lost(struct feed *feed, const char *why)
 		log_warn("leader.lost", "url=%s error=%s serving the last state", leader_url(feed),
 			log_quote(str_of(why)));
 	feed->said_down = true;
+	/* Until the first state nobody is served, and it is said whose fault it may be. */
+	if (!cluster_has_state(feed->cluster))
+		complaint_say(feed->cluster->complaints, COMPLAINT_STATE, "none yet: the leader %s: %s",
+			leader_url(feed), why);
 	leaders_failed(&feed->leaders, clock_ms());
 	ask_soon(feed, 0);
+}
+
+/* The complaint lasts as long as one of the leaders has such a history. */
+static void reconciled(struct feed *feed)
+{
+	feed->estranged[feed->leaders.now] = false;
+	for (size_t i = 0; i < feed->leaders.urls->len; i++)
+		if (feed->estranged[i])
+			return;
+	complaint_end(feed->cluster->complaints, COMPLAINT_HISTORY);
 }
 
 static void worked(struct feed *feed)
 {
 	leaders_worked(&feed->leaders);
+	reconciled(feed);
 	if (feed->said_down && few_take(&feed->said_lost, SAY_MOST, SAY_SPAN_MS, clock_ms()))
 		log_info("leader.back", "url=%s", leader_url(feed));
 	feed->said_down = false;
@@ -128,6 +147,14 @@ static bool check_digest(struct str bytes, const char *wanted, struct error *err
 	return true;
 }
 
+/* By the head it was judged. */
+static bool check_history(const struct state *state, const struct history *said, struct error *err)
+{
+	return history_same(state_history(state), said) ||
+	       error_set(err, ERROR_INVALID, NULL,
+		       "the state is of another cluster or generation than its head says");
+}
+
 static bool apply_now(struct feed_apply *apply, struct error *err)
 {
 	struct cluster *cluster = apply->feed->cluster;
@@ -144,6 +171,7 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 	}
 	return check_digest(bytes, apply->digest, err) &&
 	       state_apply_within(most, bytes, apply->old->state, &state, err) &&
+	       check_history(state, &apply->history, err) &&
 	       snapshot_new_state(&apply->made, state, cluster->self, apply->old, &rules, err);
 }
 
@@ -161,7 +189,7 @@ static void save_run(void *arg)
 	struct feed *feed = arg;
 	struct error err;
 
-	if (!state_file_save(feed->path, feed->saved, &err))
+	if (!state_file_save(feed->path, feed->before, feed->saved, &err))
 		log_warn("state.save", "error=%s ignoring", log_quote(str_of(err.text)));
 }
 
@@ -185,13 +213,21 @@ static void save_done(void *arg)
 	save(feed);
 }
 
+/* The same state may have come of another history. */
+static bool is_saved(const struct feed *feed, const struct state *state)
+{
+	return feed->saved && state_same(feed->saved, state) &&
+	       history_same(state_history(feed->saved), state_history(state));
+}
+
 static void save(struct feed *feed)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
 
-	if (feed->saving || feed->stopping || (feed->saved && state_same(feed->saved, snapshot->state)))
+	if (feed->saving || feed->stopping || is_saved(feed, snapshot->state))
 		return;
-	state_free(feed->saved);
+	state_free(feed->before);
+	feed->before = TAKE(feed->saved);
 	feed->saved = state_ref(snapshot->state);
 	feed->touched_ms = clock_ms();
 	feed->saving = pool_submit_then(feed->pool, save_run, feed->loop, save_done, feed);
@@ -230,21 +266,6 @@ static void refused(struct feed *feed, const struct error *err, int64_t busy_ms)
 	feed->whole = true;
 }
 
-/* What the leader has now is the truth, though it is older, or another one of the same revision: it has lost
- * what we had. */
-static void tell_replaced(struct feed *feed, const struct state *had, const struct state *has)
-{
-	uint64_t before = state_revision(had), now = state_revision(has);
-
-	if (now > before || state_same(had, has) ||
-		!few_take(&feed->said_replaced, SAY_MOST, SAY_SPAN_MS, clock_ms()))
-		return;
-	log_warn("state.replaced",
-		"url=%s had=%" PRIu64 " revision=%" PRIu64
-		" what=\"the leader has lost the state that this worker had, which follows it\"",
-		leader_url(feed), before, now);
-}
-
 static void apply_done(void *arg)
 {
 	struct feed_apply *apply = arg;
@@ -255,11 +276,11 @@ static void apply_done(void *arg)
 	feed->applying = NULL;
 	if (apply->ok) {
 		worked(feed);
-		tell_replaced(feed, apply->old->state, apply->made->state);
 		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
 			state_revision(apply->made->state), apply->body.len);
 		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
 		cluster_publish(feed->cluster, TAKE(apply->made));
+		complaint_end(feed->cluster->complaints, COMPLAINT_STATE);
 		refresh_rules(feed->cluster, apply->rules_version);
 		feed->whole = false;
 		save(feed);
@@ -270,7 +291,7 @@ static void apply_done(void *arg)
 	apply_free(apply);
 }
 
-static void start_apply(struct feed *feed, struct http_call *call)
+static void start_apply(struct feed *feed, struct http_call *call, const struct history *history)
 {
 	struct feed_apply *apply = xnew(struct feed_apply);
 	const struct http_headers *headers = http_call_headers(call);
@@ -280,6 +301,7 @@ static void start_apply(struct feed *feed, struct http_call *call)
 
 	apply->feed = feed;
 	apply->begun_ms = clock_ms();
+	apply->history = *history;
 	apply->body = buf_limit((size_t)feed->cluster->settings.state_limit);
 	buf_add(&apply->body, body);
 	apply->gzip = encoding && !strcmp(encoding, "gzip");
@@ -294,6 +316,88 @@ static void start_apply(struct feed *feed, struct http_call *call)
 	}
 }
 
+/* Whose history is it? */
+
+static struct history_claim claim_of(struct http_call *call)
+{
+	const struct http_headers *headers = http_call_headers(call);
+	const char *cluster = http_headers_find(headers, HISTORY_CLUSTER_HEADER);
+	const char *generation = http_headers_find(headers, HISTORY_GENERATION_HEADER);
+	const char *replaces = http_headers_find(headers, HISTORY_REPLACES_HEADER);
+	struct history_claim claim = { .position = HISTORY_UNKNOWN };
+	uint64_t number = 0;
+
+	if (generation)
+		(void)!str_to_number(str_of(generation), INT64_MAX, &number);
+	(void)!history_set(&claim.history, str_of(cluster), number);
+	(void)!history_position_parse(http_headers_find(headers, HISTORY_POSITION_HEADER), &claim.position);
+	if (!str_copy(str_of(replaces), claim.replaces, sizeof(claim.replaces)))
+		claim.replaces[0] = '\0';
+	return claim;
+}
+
+/* It was asked with the state that is served now: nobody else publishes one. */
+static enum history_verdict judge(const struct feed *feed, const struct history_claim *claim)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
+
+	return history_judge(state_history(snapshot->state), state_revision(snapshot->state), claim);
+}
+
+static bool may_follow(const struct feed *feed, struct http_call *call)
+{
+	const struct history_claim claim = claim_of(call);
+
+	return judge(feed, &claim) == HISTORY_FOLLOW;
+}
+
+static uint64_t revision_of(struct http_call *call)
+{
+	const char *text = http_headers_find(http_call_headers(call), "Zot-State-Revision");
+	uint64_t revision = 0;
+
+	if (text)
+		(void)!str_to_number(str_of(text), INT64_MAX, &revision);
+	return revision;
+}
+
+static void put_advice(enum history_verdict verdict, const struct history *own, struct buf *into)
+{
+	if (verdict == HISTORY_SILENT) {
+		buf_puts(into, "start a leader of the newer version again");
+		return;
+	}
+	buf_puts(into, "at the leader: zot-leader restore BACKUP, or restore --from-worker WORKER");
+	if (verdict == HISTORY_FOREIGN && *own->cluster)
+		buf_format(into, ", or for a new beginning ZOT_CLUSTER_REPLACES=%s", own->cluster);
+}
+
+/* What is here is served on, and kept. */
+static void complain(
+	struct feed *feed, const struct state *has, enum history_verdict verdict, const char *why)
+{
+	AUTO_FINI(buf) advice = buf_limit(256);
+
+	put_advice(verdict, state_history(has), &advice);
+	complaint_say(feed->cluster->complaints, COMPLAINT_HISTORY,
+		"%s: %s. Refused, what is here is served on; %s", leader_url(feed), why, buf_text(&advice));
+}
+
+static void estranged(struct feed *feed, struct http_call *call, const struct history_claim *claim)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
+	const struct history *own = state_history(snapshot->state);
+	uint64_t revision = state_revision(snapshot->state);
+	enum history_verdict verdict = history_judge(own, revision, claim);
+	AUTO_FINI(buf) why = buf_limit(HISTORY_TEXT_MAX);
+
+	history_explain(verdict, own, revision, claim, revision_of(call), &why);
+	if (revision)
+		complain(feed, snapshot->state, verdict, buf_text(&why));
+	feed->estranged[feed->leaders.now] = true;
+	lost(feed, buf_text(&why));
+}
+
 /* Ask. */
 
 static void on_head(void *arg, struct http_call *call)
@@ -301,7 +405,7 @@ static void on_head(void *arg, struct http_call *call)
 	const struct feed *feed = arg;
 
 	loop_assert(feed->loop);
-	if (http_call_status(call) == 200)
+	if (http_call_status(call) == 200 && may_follow(feed, call))
 		http_call_collect(call, (size_t)feed->cluster->settings.state_limit);
 }
 
@@ -333,24 +437,74 @@ static bool wants_report(struct http_call *call)
 	return report && str_is(str_of(report), "now");
 }
 
+/* The same state, of a history that we have not noted yet: the whole says it. */
+static bool is_noted(const struct feed *feed, const struct history_claim *claim)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
+
+	return history_same(state_history(snapshot->state), &claim->history);
+}
+
+static void on_unchanged(struct feed *feed, struct http_call *call, const struct history_claim *claim)
+{
+	worked(feed);
+	if (!is_noted(feed, claim)) {
+		feed->whole = true;
+		ask_soon(feed, 0);
+		return;
+	}
+	if (wants_report(call))
+		report_now(feed->cluster->report);
+	unchanged(feed);
+}
+
+static void on_state(struct feed *feed, struct http_call *call, const struct history_claim *claim)
+{
+	if (is_state(call))
+		start_apply(feed, call, &claim->history);
+	else
+		lost(feed, "the leader's answer is of another Content-Type than " STATE_MEDIA_TYPE);
+}
+
+/* A 409 whose head says how the leader stands to our state; without one it is somebody else's. */
+static bool is_about_history(unsigned status, const struct history_claim *claim)
+{
+	return status == 200 || status == 304 || (status == 409 && *claim->history.cluster);
+}
+
+static void refused_by(struct feed *feed, unsigned status)
+{
+	char why[160];
+
+	(void)snprintf(why, sizeof(why), "it answered %u%s", status,
+		status == 401 || status == 403
+			? ": CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET "
+			  "must be those that the leader knows"
+			: "");
+	lost(feed, why);
+}
+
 static void on_answer(struct feed *feed, struct http_call *call)
 {
+	const struct history_claim claim = claim_of(call);
 	unsigned status = http_call_status(call);
-	char why[64];
 
-	if (status == 304) {
-		worked(feed);
-		if (wants_report(call))
-			report_now(feed->cluster->report);
-		unchanged(feed);
-	} else if (status != 200) {
-		(void)snprintf(why, sizeof(why), "the leader answered %u", status);
-		lost(feed, why);
-	} else if (!is_state(call)) {
-		lost(feed, "the leader's answer is of another Content-Type than " STATE_MEDIA_TYPE);
-	} else {
-		start_apply(feed, call);
-	}
+	if (!is_about_history(status, &claim))
+		refused_by(feed, status);
+	else if (status == 409 || judge(feed, &claim) != HISTORY_FOLLOW)
+		estranged(feed, call, &claim);
+	else if (status == 304)
+		on_unchanged(feed, call, &claim);
+	else
+		on_state(feed, call, &claim);
+}
+
+static void unreachable(struct feed *feed, const struct error *err)
+{
+	AUTO_FINI(buf) why = buf_limit(2 * ERROR_TEXT_MAX);
+
+	buf_format(&why, "%s; CLUSTER_LEADER_URL must name a leader that runs", err->text);
+	lost(feed, buf_text(&why));
 }
 
 static void on_done(void *arg, struct http_call *call, const struct error *err)
@@ -360,7 +514,7 @@ static void on_done(void *arg, struct http_call *call, const struct error *err)
 	loop_assert(feed->loop);
 	feed->call = NULL;
 	if (err)
-		lost(feed, err->text);
+		unreachable(feed, err);
 	else
 		on_answer(feed, call);
 }
@@ -374,6 +528,12 @@ static int64_t poll_wait_ms(const struct feed *feed, const struct snapshot *snap
 	return settings ? entity_settings(settings)->poll_wait_ms : LONG_POLL_DEFAULT_MS;
 }
 
+static void put_history(const struct history *history, struct buf *into)
+{
+	if (*history->cluster)
+		buf_format(into, "&cluster=%s&generation=%" PRIu64, history->cluster, history->generation);
+}
+
 static void question(const struct feed *feed, const struct state *has, int64_t wait, struct buf *into)
 {
 	char digest[STATE_DIGEST_TEXT];
@@ -382,6 +542,7 @@ static void question(const struct feed *feed, const struct state *has, int64_t w
 	state_digest_hex(has, digest);
 	if (state_revision(has))
 		buf_format(into, "&digest=%s", digest);
+	put_history(state_history(has), into);
 	buf_format(into, "%s&wait=%" PRId64, feed->whole ? "&whole=1" : "", wait);
 }
 
@@ -389,7 +550,7 @@ static void ask(void *arg)
 {
 	struct feed *feed = arg;
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
-	AUTO_FINI(buf) path = buf_limit(256);
+	AUTO_FINI(buf) path = buf_limit(512);
 	int64_t wait = 0, poll = poll_wait_ms(feed, snapshot);
 	const char *url = leaders_next(&feed->leaders, clock_ms(), &wait);
 	uint64_t revision = state_revision(snapshot->state);
@@ -420,33 +581,59 @@ static void ask(void *arg)
 static void keep_unread(const struct feed *feed, const struct error *why)
 {
 	data_file_keep(feed->cluster, feed->path, why,
-		"this worker has no state until a leader answers, which tells it the whole");
+		"this worker serves by the state before it, or, without one, nothing until a leader answers");
 	(void)unlink(feed->path);
 }
 
-static void load(struct feed *feed)
+/* From the place on, the newest that is good. */
+static bool load_from(struct feed *feed, unsigned place, struct state **ret_state, int64_t *ret_age_ms)
+{
+	AUTO_FINI(buf) path = buf_limit(4096);
+	struct error err;
+
+	state_file_path(feed->path, place, &path);
+	if (state_file_load(buf_text(&path), ret_state, ret_age_ms, &err))
+		return true;
+	if (err.kind != ERROR_UNKNOWN && !place)
+		keep_unread(feed, &err);
+	else if (err.kind != ERROR_UNKNOWN)
+		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
+	return false;
+}
+
+static void load_good(struct feed *feed, unsigned place, struct state *state, int64_t age_ms)
 {
 	struct cluster *cluster = feed->cluster;
-	AUTO(state) *state = NULL;
 	struct snapshot *snapshot;
 	struct error err;
-	int64_t age, fresh;
+	int64_t fresh = clock_ms() - age_ms;
 
-	if (!state_file_load(feed->path, &state, &age, &err)) {
-		if (err.kind != ERROR_UNKNOWN)
-			keep_unread(feed, &err);
-		return;
-	}
 	if (!snapshot_new_state(&snapshot, state, cluster->self, NULL, &cluster->rules, &err)) {
 		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
 		return;
 	}
-	log_info("state.loaded", "revision=%" PRIu64 " age_ms=%" PRId64 " path=%s", state_revision(state),
-		age, log_quote(str_of(feed->path)));
-	fresh = clock_ms() - age;
+	log_info("state.loaded",
+		"revision=%" PRIu64 " cluster=%s generation=%" PRIu64 " age_ms=%" PRId64 " path=%s place=%u",
+		state_revision(state), state_history(state)->cluster, state_history(state)->generation,
+		age_ms, log_quote(str_of(feed->path)), place);
 	atomic_store(&cluster->state_fresh_ms, fresh ? fresh : -1);
-	feed->saved = TAKE(state);
+	/* An older one was read because the newest is damaged: that one is not kept. */
+	if (!place)
+		feed->saved = state_ref(state);
 	cluster_publish(cluster, snapshot);
+}
+
+static void load(struct feed *feed)
+{
+	AUTO(state) *state = NULL;
+	int64_t age_ms;
+
+	for (unsigned place = 0; place < STATE_FILES && !state; place++)
+		if (load_from(feed, place, &state, &age_ms))
+			load_good(feed, place, state, age_ms);
+	if (!cluster_has_state(feed->cluster))
+		complaint_say(feed->cluster->complaints, COMPLAINT_STATE,
+			"none yet: asking %s (CLUSTER_LEADER_URL)", leader_url(feed));
 }
 
 struct feed *feed_start(struct cluster *cluster)
@@ -459,6 +646,7 @@ struct feed *feed_start(struct cluster *cluster)
 	feed->loop = cluster->run.loop;
 	feed->pool = cluster->run.pool;
 	leaders_init(&feed->leaders, &cluster->settings, cluster->settings.poll_every_ms);
+	feed->estranged = xnew_array(bool, feed->leaders.urls->len);
 	if (cluster->settings.state_file)
 		buf_puts(&path, cluster->settings.state_file);
 	else
@@ -487,6 +675,8 @@ void feed_free(struct feed *feed)
 	CHECK(feed->stopping && !feed->applying);
 	leaders_fini(&feed->leaders);
 	state_free(feed->saved);
+	state_free(feed->before);
+	free(feed->estranged);
 	free(feed->path);
 	free(feed);
 }

@@ -7,12 +7,13 @@
  *      |  --anything else--> another leader, after its pause
  *      `- a delta that does not follow ours, does not lead where it says, or is damaged: ask for the whole
  *
- * A question says revision and digest of what we have; the leader knows by them whether that is of its history. A whole state is taken
- * whatever its revision is: one that is not newer is what a leader has that lost its own, and is told as "state.replaced".
+ * A question says revision, digest, cluster and generation of what we have; each answer says cluster and generation of the leader, and whether
+ * it knows that pair. What does not follow ours (proto/history.h) is refused: what we have is served on and stays on disk, the complaint
+ * `history` says what was seen, another leader is asked, this one again after its pause. Who has nothing takes what it is given; until
+ * then the complaint `state` lasts, and no request of the registry is served.
  * An unchanged one may come with "Zot-Report: now": then a beat follows at once (beat.h), in which grants are given back.
- * One question at a time. The last good state lies on disk as
- *     "ZOTSTATE1" sha256 (32 bytes) msgpack of the full state
- * and is loaded at the start, so that a worker serves when no leader answers.
+ * One question at a time. The last good states lie on disk (state_file.h); the newest that can be read is loaded at the start, so that a
+ * worker serves when no leader answers.
  * Thread  the cluster's loop, but for what runs on the pool inside.
  */
 #pragma once

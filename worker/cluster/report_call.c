@@ -83,6 +83,8 @@ static void head_init(struct report_self *self, struct usage_report *report)
 	report->state = check_strdup(self->state);
 	report->revision = state_revision(snapshot->state);
 	report->state_digest = check_strdup(report->revision ? digest : "");
+	report->cluster = check_strdup(state_history(snapshot->state)->cluster);
+	report->generation = state_history(snapshot->state)->generation;
 	report->state_age_ms = cluster_state_age_ms(cluster);
 	report->secret = cluster->secret_mark;
 	report->complaints = complaints_text(cluster->complaints);
@@ -99,6 +101,7 @@ static void head_fini(struct usage_report *report)
 	free(report->version);
 	free(report->state);
 	free(report->state_digest);
+	free(report->cluster);
 	free(report->complaints);
 }
 
@@ -212,6 +215,12 @@ static void read_answer(struct report_call *call, struct http_call *http, struct
 	usage_answer_fini(&answer);
 }
 
+/* What the leader said of its history does not go with our state: the feed says why (feed.h). */
+static bool is_of_another_history(struct http_call *http)
+{
+	return http_headers_find(http_call_headers(http), HISTORY_POSITION_HEADER) != NULL;
+}
+
 /* What a leader says of a name that is another's; NULL: it says something else. */
 static const struct json *find_taken(const struct json *root)
 {
@@ -226,11 +235,13 @@ static void read_refusal(struct report_call *call, struct http_call *http, struc
 	AUTO_FINI(buf) why = buf_limit(WHY_MAX + 64);
 	AUTO(json_doc) *doc = NULL;
 
-	if (status == 409)
+	if (status == 409 && is_of_another_history(http))
+		result->end = REPORT_ESTRANGED;
+	else if (status == 409)
 		result->end = REPORT_CONFLICT;
 	else if (status == 400 || status == 413)
 		result->end = REPORT_REFUSED;
-	else
+	if (result->end == REPORT_FAILED || result->end == REPORT_ESTRANGED)
 		leaders_failed(&call->leaders, clock_ms());
 	say_why(call->self, status);
 	buf_format(&why, "the leader answered %u %.*s", status, STR_ARGS(http_call_body(http)));

@@ -39,6 +39,7 @@ enum report_end {
 	REPORT_TAKEN,
 	REPORT_FAILED,   /* no answer, or not now: another leader, later */
 	REPORT_CONFLICT, /* 409: somebody has the name, or the boot */
+	REPORT_ESTRANGED, /* 409: its history is none that follows ours; another leader, later */
 	REPORT_REFUSED,  /* 400, 413: it will never be taken */
 };
 struct report_result {

@@ -1,34 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/cluster/state_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/file.h"
 #include "worker/cluster/data_file.h"
 
-#define FILE_WORD  "ZOTSTATE"
-#define FILE_MAGIC FILE_WORD "1"
-#define MAGIC_LEN  (sizeof(FILE_MAGIC) - 1)
-#define HEAD_LEN   (MAGIC_LEN + 32)
-
-bool state_file_save(const char *path, const struct state *state, struct error *err)
-{
-	AUTO_FINI(buf) body = buf_limit(STATE_BYTES_MAX);
-	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
-	uint8_t digest[HASH_MAX];
-
-	state_encode_full(state, &body);
-	hash_bytes(HASH_SHA256, body.at, body.len, digest);
-	buf_puts(&file, FILE_MAGIC);
-	buf_append(&file, digest, 32);
-	buf_add(&file, buf_str(&body));
-	return buf_check(&body, "state", err) && buf_check(&file, "state", err) &&
-	       file_write_durable(path, buf_str(&file), 0600, err);
-}
+#define FILE_WORD "ZOTSTATE"
 
 bool state_file_touch(const char *path, struct error *err)
 {
@@ -44,6 +27,72 @@ static int64_t age_of(const char *path)
 		return 0;
 	age = clock_wall_ms() - ((int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
 	return age > 0 ? age : 0;
+}
+
+void state_file_path(const char *path, unsigned place, struct buf *into)
+{
+	buf_puts(into, path);
+	if (place)
+		buf_format(into, ".%u", place);
+}
+
+static bool rename_if_there(const char *from, const char *to, struct error *err)
+{
+	return rename(from, to) == 0 || errno == ENOENT || error_sys(err, "rename %s", from);
+}
+
+/* Beside it: state.bin is there all the time. */
+static bool copy_to(const char *path, const char *older, struct error *err)
+{
+	if (unlink(older) != 0 && errno != ENOENT)
+		return error_sys(err, "%s", older);
+	return link(path, older) == 0 || errno == ENOENT || error_sys(err, "link %s", older);
+}
+
+/* Is the one at .1 of this history? It is read whole, which histories that change are rare enough for. */
+static bool is_of(const char *older, const struct history *history)
+{
+	AUTO(state) *state = NULL;
+	struct error err;
+	int64_t age;
+
+	return state_file_load(older, &state, &age, &err) && history_same(state_history(state), history);
+}
+
+static bool is_young(const char *older)
+{
+	struct stat st;
+
+	return stat(older, &st) == 0 && age_of(older) < STATE_FILE_APART_MS;
+}
+
+static bool keep_older(
+	const char *path, const struct state *before, const struct state *state, struct error *err)
+{
+	AUTO_FINI(buf) first = buf_limit(4096);
+	AUTO_FINI(buf) second = buf_limit(4096);
+	bool same = history_same(state_history(before), state_history(state));
+
+	state_file_path(path, 1, &first);
+	state_file_path(path, 2, &second);
+	if (!buf_check(&second, "path of the state", err))
+		return false;
+	if (same && is_young(buf_text(&first)))
+		return true;
+	if ((same || !is_of(buf_text(&first), state_history(before))) &&
+		!rename_if_there(buf_text(&first), buf_text(&second), err))
+		return false;
+	return copy_to(path, buf_text(&first), err);
+}
+
+bool state_file_save(
+	const char *path, const struct state *before, const struct state *state, struct error *err)
+{
+	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
+
+	state_seal(state, &file);
+	return buf_check(&file, "state", err) && (!before || keep_older(path, before, state, err)) &&
+	       file_write_durable(path, buf_str(&file), 0600, err);
 }
 
 /* A new format of the document is a new one of the file, by which who cannot read it knows. */
@@ -62,20 +111,11 @@ static bool check_magic(struct str file, const char *path, struct error *err)
 bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_age_ms, struct error *err)
 {
 	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
-	uint8_t digest[HASH_MAX];
-	struct str body;
 
 	file_tighten(path);
 	if (!file_read(path, &file, err))
 		return false;
 	*ret_age_ms = age_of(path);
-	if (!check_magic(buf_str(&file), path, err))
-		return false;
-	if (file.len < HEAD_LEN)
-		return error_set(err, ERROR_INVALID, NULL, "%s: damaged, it is cut off", path);
-	body = str_from(file.at + HEAD_LEN, file.len - HEAD_LEN);
-	hash_bytes(HASH_SHA256, body.at, body.len, digest);
-	if (memcmp(digest, file.at + MAGIC_LEN, 32) != 0)
-		return error_set(err, ERROR_INVALID, NULL, "%s: damaged, its digest does not match", path);
-	return state_apply(body, NULL, ret_state, err) || error_add(err, "%s", path);
+	return check_magic(buf_str(&file), path, err) &&
+	       (state_unseal(buf_str(&file), ret_state, err) || error_add(err, "%s", path));
 }

@@ -26,7 +26,8 @@
 #include "worker/registry/registry.h"
 #include "worker/storage/store.h"
 
-#define FRONT_MAGIC MAGIC('F', 'R', 'N', 'T')
+#define NO_STATE_RETRY_S 5
+#define FRONT_MAGIC      MAGIC('F', 'R', 'N', 'T')
 
 static const struct front_step {
 	const char *name;
@@ -116,6 +117,16 @@ static bool is_own_site(const struct front_call *call, struct error *err)
 	return cross_site_check(method, &from, err);
 }
 
+/* Nobody is known yet: a 401 would be a lie. */
+static void reply_no_state(struct front_call *call)
+{
+	struct error err;
+
+	(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
+		"this worker has no state from a leader yet; /readyz says why");
+	http_request_reply(call->oci.request, oci_reply_later(NO_STATE_RETRY_S, &err));
+}
+
 /* The tables: the registry's API, and the pages beside it. */
 static enum route_found find_route(struct front_call *call, unsigned *ret_allowed, struct error *err)
 {
@@ -133,6 +144,11 @@ static enum front_turn routed(struct front_call *call)
 
 	if (!is_own_site(call, &err)) {
 		reply_error(call, &err);
+		return FRONT_WAIT;
+	}
+	if (call->oci.ask.route.row->flags & OCI_API &&
+		!cluster_may_serve(call->loop->front->cluster, call->oci.ask.snapshot)) {
+		reply_no_state(call);
 		return FRONT_WAIT;
 	}
 	if (call->oci.ask.route.row->authorise)

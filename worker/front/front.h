@@ -27,6 +27,7 @@ struct chores;
 struct cluster;
 struct few_each;
 struct http_client;
+struct peer_guard;
 struct proxies;
 struct rate_limit;
 struct registry;
@@ -56,6 +57,7 @@ struct front {
 	struct registry *registry;
 	struct cluster *cluster;
 	struct auth *auth;
+	struct peer_guard *state_guard; /* of GET /cluster/state; NULL: there is no such state */
 	struct usage *usage;
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */

@@ -47,7 +47,8 @@ static bool write_state(struct front *front, struct buf *into)
 	bool stale = age > front->stale_after_ms;
 
 	if (!cluster_has_state(front->cluster)) {
-		buf_puts(into, "state: none was loaded from a leader yet\n");
+		if (!complaint_lasts(cluster_complaints(front->cluster), COMPLAINT_STATE))
+			buf_puts(into, "state: none was loaded from a leader yet\n");
 		return false;
 	}
 	if (age >= 0)

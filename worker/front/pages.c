@@ -2,6 +2,7 @@
 #include "worker/front/pages.h"
 
 #include "common/http_server.h"
+#include "proto/state_token.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
 #include "worker/cluster/hello.h"
@@ -51,6 +52,11 @@ static const struct route rows[] = {
 		.methods = ROUTE_READS,
 		.kind = ROUTE_STREAM,
 		.stream_f = health_ready },
+	{ .operation = "state",
+		.path = STATE_TOKEN_PATH,
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.stream_f = pages_state },
 };
 static const struct route_table pages = { rows, sizeof(rows) / sizeof(rows[0]) };
 

@@ -24,6 +24,8 @@ struct rig {
 	struct ledger *ledger;
 };
 
+static const uint8_t some_digest[ENTITY_HASH_BYTES] = { 7 };
+
 static int setup(void **state)
 {
 	struct rig *rig = xnew(struct rig);
@@ -64,13 +66,20 @@ static struct entity *make_user(const char *name, bool enabled)
 	return entity_new(ENTITY_USER, str_of(name), 0, &user);
 }
 
+static struct entity *entity_with_revision_of(const char *name, uint64_t revision)
+{
+	AUTO(entity) *user = make_user(name, true);
+
+	return entity_with_revision(user, revision);
+}
+
 static enum ledger_result put(
 	struct ledger *ledger, struct entity *entity, bool check, uint64_t expected, uint64_t *ret_revision)
 {
 	struct ledger_change change = { .entity = entity, .check = check, .expected = expected };
 	struct error err;
 	size_t at = 99;
-	enum ledger_result result = ledger_write(ledger, &change, 1, ret_revision, &at, &err);
+	enum ledger_result result = ledger_write(ledger, &change, 1, some_digest, ret_revision, &at, &err);
 
 	entity_free(entity);
 	return result;
@@ -137,11 +146,13 @@ static void a_batch_is_all_or_nothing(void **state)
 	struct error err;
 	size_t at = 99;
 
-	assert_int_equal(ledger_write(rig->ledger, changes, 2, &revision, &at, &err), LEDGER_STALE);
+	assert_int_equal(
+		ledger_write(rig->ledger, changes, 2, some_digest, &revision, &at, &err), LEDGER_STALE);
 	assert_int_equal(at, 1);
 	assert_int_equal(load(rig->ledger).count, 0);
 	changes[1].expected = 0;
-	assert_int_equal(ledger_write(rig->ledger, changes, 2, &revision, &at, &err), LEDGER_WRITTEN);
+	assert_int_equal(
+		ledger_write(rig->ledger, changes, 2, some_digest, &revision, &at, &err), LEDGER_WRITTEN);
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.loaded.revision, 1);
@@ -570,7 +581,7 @@ static const char version_1[] =
 	"ALTER TABLE key_usage DROP COLUMN ungranted;"
 	"INSERT INTO key_usage VALUES ('key', '2999-01-01', 20, 0, 0), ('key', '2999-01', 20, 0, 0),"
 	" ('other', '2999-01-01', 1, 0, 0);"
-	"DROP TABLE pushed; DROP TABLE held_grant; DROP TABLE life;"
+	"DROP TABLE pushed; DROP TABLE held_grant; DROP TABLE life; DROP TABLE cluster; DROP TABLE pair;"
 	"CREATE TABLE pushed (worker TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, seen INTEGER "
 	"NOT "
 	"NULL, PRIMARY KEY (worker, boot)) WITHOUT ROWID;"
@@ -609,6 +620,7 @@ static void a_ledger_of_version_1_keeps_its_sums(void **state)
 	assert_true(sqlite_exec(db, version_1, &err));
 	sqlite_free(db);
 	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_int_equal(strlen(load(rig->ledger).loaded.history.cluster), 32);
 	assert_int_equal(boot_of(rig->ledger, "a").seq, 9);
 	assert_false(boot_of(rig->ledger, "a").finished);
 	assert_true(boot_of(rig->ledger, "b").finished);
@@ -744,6 +756,31 @@ static void one_process_at_a_time(void **state)
 	assert_non_null(strstr(err.text, "another process"));
 }
 
+struct told_pairs {
+	size_t len;
+	struct ledger_pair first, last;
+};
+
+static bool see_pair(void *arg, const struct ledger_pair *pair)
+{
+	struct told_pairs *pairs = arg;
+
+	assert_true(!pairs->len || pair->revision >= pairs->last.revision);
+	if (!pairs->len++)
+		pairs->first = *pair;
+	pairs->last = *pair;
+	return true;
+}
+
+static struct told_pairs pairs_of(struct ledger *ledger)
+{
+	struct told_pairs pairs = { 0 };
+	struct error err;
+
+	assert_true(ledger_load_pairs(ledger, see_pair, &pairs, &err));
+	return pairs;
+}
+
 static void old_tombstones_are_forgotten(void **state)
 {
 	struct rig *rig = *state;
@@ -760,6 +797,166 @@ static void old_tombstones_are_forgotten(void **state)
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(seen.loaded.forgotten, 2);
+	assert_int_equal(pairs_of(rig->ledger).len, LEDGER_CHANGES_KEPT);
+	assert_int_equal(pairs_of(rig->ledger).first.revision, 3);
+}
+
+static void a_ledger_knows_whose_it_is_and_what_it_wrote(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_loaded first = load(rig->ledger).loaded;
+	struct ledger_pair other = { .revision = 2, .digest = { 9 } };
+	uint64_t revision = 0;
+	struct error err;
+
+	assert_int_equal(strlen(first.history.cluster), 32);
+	assert_int_equal(first.history.generation, 1);
+	assert_int_equal(pairs_of(rig->ledger).len, 0);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_STALE);
+	assert_int_equal(put(rig->ledger, make_user("b", true), true, 0, &revision), LEDGER_WRITTEN);
+	assert_true(ledger_put_pair(rig->ledger, &other, &err));
+	assert_true(ledger_put_pair(rig->ledger, &other, &err));
+	reopen(rig);
+	struct ledger_loaded second = load(rig->ledger).loaded;
+	struct told_pairs pairs = pairs_of(rig->ledger);
+	assert_true(history_same(&first.history, &second.history));
+	assert_int_equal(pairs.len, 3);
+	assert_int_equal(pairs.first.revision, 1);
+	assert_memory_equal(pairs.first.digest, some_digest, sizeof(some_digest));
+	assert_int_equal(pairs.last.revision, 2);
+	assert_int_equal(pairs.last.digest[0], 9);
+}
+
+/* The version before wrote in between: of its writes only the last is known, so what is older is not taken for
+ * another history. */
+static void pairs_with_a_gap_are_forgotten(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(sqlite) *db = NULL;
+	uint64_t revision = 0;
+	struct error err;
+	char path[100];
+
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
+	struct seen before = load(rig->ledger);
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, "UPDATE meta SET number = 5 WHERE name = 'revision'", &err));
+	sqlite_free(TAKE(db));
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	struct seen seen = load(rig->ledger);
+	assert_int_equal(pairs_of(rig->ledger).len, 0);
+	assert_true(history_same(&before.loaded.history, &seen.loaded.history));
+}
+
+static void a_newer_schema_is_refused_by_its_number(void **state)
+{
+	struct rig *rig = *state;
+	char path[128];
+	AUTO(sqlite) *db = NULL;
+	struct error err;
+
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, "PRAGMA user_version = 99", &err));
+	sqlite_free(db);
+	db = NULL;
+	assert_false(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_non_null(strstr(err.text, "newer"));
+	assert_non_null(strstr(err.text, "99"));
+}
+
+/* Between two of its steps others write: the copy is of its last one. */
+static void a_copy_is_of_the_moment_of_its_last_step(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(ledger_copy) *copy = NULL;
+	struct ledger_loaded loaded, looked;
+	char path[100], name[16];
+	uint64_t revision = 0;
+	bool more = true;
+	struct error err;
+
+	(void)snprintf(path, sizeof(path), "%s/copy", rig->folder);
+	for (unsigned i = 0; i < 400; i++) {
+		(void)snprintf(name, sizeof(name), "u%u", i);
+		assert_int_equal(put(rig->ledger, make_user(name, true), true, 0, &revision), LEDGER_WRITTEN);
+	}
+	assert_true(ledger_copy_new(&copy, rig->ledger, path, &err));
+	assert_int_equal(put(rig->ledger, make_user("u0", false), false, 0, &revision), LEDGER_WRITTEN);
+	while (more)
+		assert_true(ledger_copy_step(copy, &more, &err));
+	uint64_t copied = revision;
+	assert_int_equal(put(rig->ledger, make_user("u1", false), false, 0, &revision), LEDGER_WRITTEN);
+	assert_true(ledger_copy_end(copy, &loaded, &err));
+	assert_int_equal(loaded.revision, copied);
+	assert_true(ledger_look(path, &looked, &err));
+	assert_true(history_same(&looked.history, &loaded.history));
+}
+
+static void a_restored_ledger_has_a_higher_generation(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_restored restored;
+	struct ledger_loaded loaded;
+	char path[100];
+	uint64_t revision = 0;
+	struct error err;
+
+	(void)snprintf(path, sizeof(path), "%s/copy", rig->folder);
+	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
+	struct history before = load(rig->ledger).loaded.history;
+	assert_false(ledger_restore(rig->folder, path, &restored, &err));
+	assert_non_null(strstr(err.text, "another process"));
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	assert_true(ledger_copy_folder(rig->folder, path, &loaded, &err));
+	assert_true(ledger_restore(rig->folder, path, &restored, &err));
+	assert_string_equal(restored.loaded.history.cluster, before.cluster);
+	assert_true(restored.loaded.history.generation > before.generation);
+	assert_int_equal(access(restored.aside, F_OK), 0);
+	assert_true(ledger_restore(rig->folder, path, &restored, &err));
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	struct seen seen = load(rig->ledger);
+	assert_true(history_same(&seen.loaded.history, &restored.loaded.history));
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(pairs_of(rig->ledger).len, 1);
+}
+
+/* What a worker has, with the revisions that it knows, so that its pair is known. */
+static void what_a_worker_knows_becomes_a_ledger(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *empty = state_new();
+	AUTO(state) *has = NULL;
+	struct entity *user = entity_with_revision_of("ann", 5);
+	struct ledger_restored restored;
+	struct history history;
+	struct error err;
+
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	assert_true(history_set(&history, STR("00112233445566778899aabbccddeeff"), 3));
+	state_set_history(empty, &history);
+	has = state_change(empty, &user, 1, 9);
+	entity_free(user);
+	if (!ledger_restore_state(rig->folder, has, &restored, &err))
+		fail_msg("%s", err.text);
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	struct seen seen = load(rig->ledger);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.last, 5);
+	assert_int_equal(seen.loaded.revision, 9);
+	assert_string_equal(seen.loaded.history.cluster, history.cluster);
+	assert_true(seen.loaded.history.generation > 3);
+	struct told_pairs pairs = pairs_of(rig->ledger);
+	assert_int_equal(pairs.len, 1);
+	assert_memory_equal(pairs.last.digest, state_digest(has), STATE_DIGEST_BYTES);
 }
 
 int main(void)
@@ -783,6 +980,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_ledger_knows_whose_it_is_and_what_it_wrote, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_copy_is_of_the_moment_of_its_last_step, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_restored_ledger_has_a_higher_generation, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_worker_knows_becomes_a_ledger, setup, teardown),
+		cmocka_unit_test_setup_teardown(pairs_with_a_gap_are_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_by_its_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(usage_knows_whose_a_key_is, setup, teardown),
 	};
 

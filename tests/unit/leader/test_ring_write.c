@@ -43,10 +43,10 @@ static bool refuse(struct error *err)
 }
 
 static enum ledger_result write_or_not(struct ledger *ledger, const struct ledger_change *changes, size_t len,
-	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+	const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	if (!full)
-		return real->write(ledger, changes, len, ret_revision, ret_at, err);
+		return real->write(ledger, changes, len, digest, ret_revision, ret_at, err);
 	(void)refuse(err);
 	return LEDGER_FAILED;
 }

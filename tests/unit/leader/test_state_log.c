@@ -24,8 +24,18 @@ static struct entity *make_user(const char *name, uint64_t revision, bool enable
 
 static void put(struct state_log *log, struct entity *entity, uint64_t revision)
 {
-	state_log_apply(log, &entity, 1, revision);
+	AUTO(state) *now = state_log_state(log);
+
+	state_log_apply(log, state_change(now, &entity, 1, revision), &entity, 1);
 	entity_free(entity);
+}
+
+static void load(struct state_log *log, struct entity *const *entities, size_t len, uint64_t revision,
+	uint64_t forgotten)
+{
+	const struct state_loaded loaded = { .revision = revision, .forgotten = forgotten };
+
+	state_log_load(log, entities, len, &loaded);
 }
 
 static void put_user(struct state_log *log, const char *name, uint64_t revision)
@@ -223,7 +233,7 @@ static void whoever_asks_for_the_whole_gets_it(void **state)
 	state_log_free(log);
 }
 
-static enum state_log_position position_of(struct state_log *log, const struct state *state)
+static enum history_position position_of(struct state_log *log, const struct state *state)
 {
 	char digest[STATE_DIGEST_TEXT];
 
@@ -246,15 +256,15 @@ static void a_ledger_that_was_put_back_is_not_taken_for_what_it_was(void **state
 	had = state_log_state(before);
 	put_user(before, "c", 3);
 	ahead = state_log_state(before);
-	state_log_load(after, &loaded, 1, 1, 0);
+	load(after, &loaded, 1, 1, 0);
 	entity_free(loaded);
-	assert_int_equal(position_of(after, old), POSITION_KNOWN);
+	assert_int_equal(position_of(after, old), HISTORY_KNOWN);
 	assert_null(answer_for(after, old));
-	assert_int_equal(position_of(after, had), POSITION_LOST);
+	assert_int_equal(position_of(after, had), HISTORY_UNKNOWN);
 	put(after, make_user("b", 2, false), 2);
-	assert_int_equal(position_of(after, had), POSITION_LOST);
-	assert_int_equal(position_of(after, ahead), POSITION_LOST);
-	assert_int_equal(position_of(after, old), POSITION_KNOWN);
+	assert_int_equal(position_of(after, had), HISTORY_UNKNOWN);
+	assert_int_equal(position_of(after, ahead), HISTORY_UNKNOWN);
+	assert_int_equal(position_of(after, old), HISTORY_KNOWN);
 	answer = answer_for(after, had);
 	assert_true(answer->full);
 	has = follow(answer, had);
@@ -274,25 +284,80 @@ static void what_is_told_of_a_state_says_where_it_is_from(void **state)
 
 	(void)state;
 	memset(other, 'a', sizeof(other) - 1);
-	assert_int_equal(state_log_position(log, 0, ""), POSITION_KNOWN);
-	state_log_load(log, loaded, 2, 9, 4);
+	assert_int_equal(state_log_position(log, 0, ""), HISTORY_KNOWN);
+	load(log, loaded, 2, 9, 4);
 	entity_free(loaded[0]);
 	entity_free(loaded[1]);
 	newest = state_log_state(log);
-	assert_int_equal(position_of(log, newest), POSITION_KNOWN);
-	assert_int_equal(state_log_position(log, 0, ""), POSITION_KNOWN);
-	assert_int_equal(state_log_position(log, 9, ""), POSITION_OLDER_UNKNOWN);
-	assert_int_equal(state_log_position(log, 9, other), POSITION_LOST);
-	assert_int_equal(state_log_position(log, 5, other), POSITION_OLDER_UNKNOWN);
-	assert_int_equal(state_log_position(log, 10, ""), POSITION_LOST);
-	assert_int_equal(state_log_position(log, 10, other), POSITION_LOST);
+	assert_int_equal(position_of(log, newest), HISTORY_KNOWN);
+	assert_int_equal(state_log_position(log, 0, ""), HISTORY_KNOWN);
+	assert_int_equal(state_log_position(log, 9, ""), HISTORY_OLDER);
+	assert_int_equal(state_log_position(log, 9, other), HISTORY_UNKNOWN);
+	assert_int_equal(state_log_position(log, 5, other), HISTORY_OLDER);
+	assert_int_equal(state_log_position(log, 10, ""), HISTORY_UNKNOWN);
+	assert_int_equal(state_log_position(log, 10, other), HISTORY_UNKNOWN);
 	memcpy(question.digest, other, sizeof(other));
 	answer = answer_to(log, &question);
 	assert_true(answer->full);
 	/* A revision that this history does not have. */
 	put_user(log, "c", 12);
-	assert_int_equal(state_log_position(log, 11, other), POSITION_LOST);
-	assert_int_equal(position_of(log, newest), POSITION_KNOWN);
+	assert_int_equal(state_log_position(log, 11, other), HISTORY_UNKNOWN);
+	assert_int_equal(position_of(log, newest), HISTORY_KNOWN);
+	state_log_free(log);
+}
+
+/* What the ledger kept is known after a start, whatever a newer program makes of the newest. */
+static void pairs_of_before_the_start_are_known(void **state)
+{
+	struct state_log *before = state_log_new(-1, 0), *after = state_log_new(-1, 0);
+	struct entity *loaded[] = { make_user("a", 1, true), make_user("b", 2, true) };
+	static const uint8_t of_the_program_before[STATE_DIGEST_BYTES] = { 1 };
+	AUTO(state) *first = NULL, *second = NULL, *has = NULL;
+	AUTO(state_answer) *delta = NULL;
+	char hex[STATE_DIGEST_TEXT];
+
+	(void)state;
+	put_user(before, "a", 1);
+	first = state_log_state(before);
+	put_user(before, "b", 2);
+	second = state_log_state(before);
+	state_log_load_pair(after, 1, state_digest(first));
+	state_log_load_pair(after, 2, of_the_program_before);
+	load(after, loaded, 2, 2, 0);
+	entity_free(loaded[0]);
+	entity_free(loaded[1]);
+	str_hex(of_the_program_before, sizeof(of_the_program_before), hex);
+	assert_int_equal(position_of(after, first), HISTORY_KNOWN);
+	assert_int_equal(position_of(after, second), HISTORY_KNOWN);
+	assert_int_equal(state_log_position(after, 2, hex), HISTORY_KNOWN);
+	assert_int_equal(state_log_position(after, 1, hex), HISTORY_UNKNOWN);
+	delta = answer_for(after, first);
+	assert_false(delta->full);
+	has = follow(delta, first);
+	assert_true(state_same(has, second));
+	state_log_free(before);
+	state_log_free(after);
+}
+
+static void a_change_stays_in_its_history(void **state)
+{
+	struct state_log *log = state_log_new(-1, 0);
+	struct state_loaded loaded = { .revision = 0 };
+	AUTO(state_answer) *full = NULL, *delta = NULL;
+	AUTO(state) *first = NULL, *second = NULL;
+
+	(void)state;
+	assert_true(history_set(&loaded.history, STR("00112233445566778899aabbccddeeff"), 3));
+	state_log_load(log, NULL, 0, &loaded);
+	put_user(log, "a", 1);
+	full = answer_for(log, NULL);
+	first = follow(full, NULL);
+	put_user(log, "b", 2);
+	delta = answer_for(log, first);
+	assert_false(delta->full);
+	second = follow(delta, first);
+	assert_true(history_same(state_history(first), &loaded.history));
+	assert_true(history_same(state_history(second), &loaded.history));
 	state_log_free(log);
 }
 
@@ -307,16 +372,16 @@ static void who_is_far_behind_gets_it_all(void **state)
 	char name[32];
 
 	(void)state;
-	for (uint64_t i = 1; i <= STATE_LOG_CHANGES + 10; i++) {
+	for (uint64_t i = 1; i <= STATE_LOG_PAIRS + 10; i++) {
 		(void)snprintf(name, sizeof(name), "user-%d", (int)(i % 50));
 		put_user(log, name, i);
 		if (i == 10)
 			oldest = state_log_state(log);
-		if (i == 11)
+		if (i == STATE_LOG_PAIRS + 11 - STATE_LOG_CHANGES)
 			near = state_log_state(log);
 	}
-	assert_int_equal(position_of(log, oldest), POSITION_OLDER_UNKNOWN);
-	assert_int_equal(position_of(log, near), POSITION_KNOWN);
+	assert_int_equal(position_of(log, oldest), HISTORY_OLDER);
+	assert_int_equal(position_of(log, near), HISTORY_KNOWN);
 	delta = answer_for(log, near);
 	assert_false(delta->full);
 	full = answer_for(log, oldest);
@@ -337,7 +402,7 @@ static void what_was_loaded_gives_people_deltas(void **state)
 	AUTO(state) *all = NULL;
 
 	(void)state;
-	state_log_load(log, loaded, 3, 9, 4);
+	load(log, loaded, 3, 9, 4);
 	for (size_t i = 0; i < 3; i++)
 		entity_free(loaded[i]);
 	all = state_log_state(log);
@@ -399,6 +464,8 @@ int main(void)
 		cmocka_unit_test(whoever_asks_for_the_whole_gets_it),
 		cmocka_unit_test(a_ledger_that_was_put_back_is_not_taken_for_what_it_was),
 		cmocka_unit_test(what_is_told_of_a_state_says_where_it_is_from),
+		cmocka_unit_test(pairs_of_before_the_start_are_known),
+		cmocka_unit_test(a_change_stays_in_its_history),
 		cmocka_unit_test(who_is_far_behind_gets_it_all),
 		cmocka_unit_test(what_was_loaded_gives_people_deltas),
 		cmocka_unit_test(gzip_is_the_same_bytes),

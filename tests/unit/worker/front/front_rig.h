@@ -140,6 +140,11 @@ bool cluster_has_state(struct cluster *cluster)
 {
 	return !cluster->stateless;
 }
+bool cluster_may_serve(const struct cluster *cluster, const struct snapshot *snapshot)
+{
+	(void)snapshot;
+	return !cluster->stateless;
+}
 struct complaints *cluster_complaints(const struct cluster *cluster)
 {
 	return cluster->complaints;

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/command.h"
+#include "common/file.h"
+#include "common/http_client.h"
+#include "common/loop.h"
+#include "common/pipe.h"
+#include "leader/ledger.h"
+#include "leader/local.h"
+#include "leader/settings.h"
+
+#define PIPE_BYTES (256 * 1024)
+#define PIECE      (64 * 1024)
+#define WHY_MAX    4096
+/* The leader copies and checks the store before it says a word. */
+#define STALL_MS 600000
+
+/* The answer on its way into the file. */
+struct fetch {
+	struct loop *loop;
+	struct http_client *client;
+	struct pipe *pipe;
+	int fd;
+	bool done, drained, failed;
+	struct error *err;
+};
+
+static void end_if_due(struct fetch *fetch)
+{
+	if (fetch->done && (fetch->drained || fetch->failed || !fetch->pipe))
+		loop_stop(fetch->loop);
+}
+
+static bool fail(struct fetch *fetch)
+{
+	fetch->failed = true;
+	return false;
+}
+
+static void on_bytes(void *arg)
+{
+	struct fetch *fetch = arg;
+	enum pipe_step step = PIPE_OK;
+	char piece[PIECE];
+	size_t len;
+
+	loop_assert(fetch->loop);
+	while (!fetch->failed && (step = pipe_read(fetch->pipe, piece, sizeof(piece), &len)) == PIPE_OK)
+		if (!file_write_all(fetch->fd, piece, len, fetch->err))
+			(void)fail(fetch);
+	fetch->drained |= step == PIPE_END;
+	if (step == PIPE_FAILED)
+		(void)fail(fetch);
+	end_if_due(fetch);
+}
+
+static void on_head(void *arg, struct http_call *call)
+{
+	struct fetch *fetch = arg;
+
+	loop_assert(fetch->loop);
+	if (http_call_status(call) != 200) {
+		http_call_collect(call, WHY_MAX);
+		return;
+	}
+	fetch->pipe = pipe_new(fetch->loop, PIPE_BYTES);
+	pipe_on_bytes(fetch->pipe, on_bytes, fetch);
+	http_call_into(call, fetch->pipe);
+	/* Told "again" it wakes us from now on. */
+	on_bytes(fetch);
+}
+
+static void on_done(void *arg, struct http_call *call, const struct error *err)
+{
+	struct fetch *fetch = arg;
+
+	loop_assert(fetch->loop);
+	fetch->done = true;
+	if (err) {
+		*fetch->err = *err;
+		(void)fail(fetch);
+	} else if (http_call_status(call) != 200) {
+		(void)error_set(fetch->err, ERROR_UNAVAILABLE, NULL, "the leader answered %u %.*s",
+			http_call_status(call), STR_ARGS(http_call_body(call)));
+		(void)fail(fetch);
+	}
+	end_if_due(fetch);
+}
+
+static void ask(struct fetch *fetch, const struct local *local)
+{
+	AUTO(http_headers) *headers = http_headers_new();
+	AUTO_FINI(buf) url = buf_limit(512);
+	AUTO_FINI(buf) secret = buf_limit(256);
+
+	buf_format(&url, "%s/api/cluster/backup", local->url);
+	buf_format(&secret, "Bearer %s", local->secret);
+	CHECK(http_headers_add(headers, STR("Authorization"), buf_str(&secret)));
+	/* Its certificate is for another name than this machine's own. */
+	const struct http_call_spec spec = { .method = "GET",
+		.url = buf_text(&url),
+		.headers = headers,
+		.body_fd = -1,
+		.insecure = true,
+		.stall_ms = STALL_MS };
+	(void)http_call_start(fetch->client, &spec,
+		(struct http_call_events){ .arg = fetch, .on_head = on_head, .on_done = on_done });
+}
+
+/* From the leader that runs. */
+static bool fetch_backup(const struct local *local, const char *path, struct error *err)
+{
+	struct fetch fetch = { .fd = -1, .err = err };
+	AUTO_FD fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	const struct http_client_settings settings = { 0 };
+
+	if (fd < 0)
+		return error_sys(err, "%s", path);
+	fetch.fd = fd;
+	if (!loop_new(&fetch.loop, "backup", err))
+		return false;
+	if (!http_client_new(&fetch.client, fetch.loop, &settings, err)) {
+		loop_free(fetch.loop);
+		return false;
+	}
+	ask(&fetch, local);
+	loop_run(fetch.loop);
+	http_client_free(fetch.client);
+	if (fetch.pipe)
+		pipe_unref_reader(fetch.pipe);
+	loop_free(fetch.loop);
+	return !fetch.failed && (fsync(fd) == 0 || error_sys(err, "%s", path));
+}
+
+static bool make(const struct leader_settings *settings, const char *path, struct ledger_loaded *ret,
+	struct error *err)
+{
+	struct local local;
+
+	/* Nobody has the folder: it is copied from here. */
+	if (ledger_copy_folder(settings->data, path, ret, err))
+		return true;
+	if (err->kind != ERROR_UNAVAILABLE || !local_read(settings, &local, err))
+		return false;
+	return fetch_backup(&local, path, err) && ledger_look(path, ret, err);
+}
+
+static bool is_free(const char *file, bool force, struct error *err)
+{
+	struct stat st;
+
+	if (force || (lstat(file, &st) != 0 && errno == ENOENT))
+		return true;
+	return error_set(err, ERROR_CONFLICT, NULL, "%s exists; --force replaces it", file);
+}
+
+static bool sync_folder_of(const char *file, struct error *err)
+{
+	AUTO_FINI(buf) folder = buf_limit(4096);
+	const char *slash = strrchr(file, '/');
+
+	if (!slash)
+		return file_sync_folder(".", err);
+	buf_add(&folder, str_from(file, slash == file ? 1 : (size_t)(slash - file)));
+	return buf_check(&folder, "path", err) && file_sync_folder(buf_text(&folder), err);
+}
+
+static bool backup(const struct leader_settings *settings, const char *file, bool force,
+	struct ledger_loaded *ret, struct error *err)
+{
+	AUTO_FINI(buf) path = buf_limit(4096);
+	bool ok;
+
+	buf_format(&path, "%s.tmp", file);
+	ok = buf_check(&path, "path", err) && is_free(file, force, err) &&
+	     make(settings, buf_text(&path), ret, err) &&
+	     (rename(buf_text(&path), file) == 0 || error_sys(err, "%s", file)) && sync_folder_of(file, err);
+	if (!ok && !path.failed)
+		(void)unlink(buf_text(&path));
+	return ok;
+}
+
+int backup_run(const struct leader_settings *settings, const char *file, bool force)
+{
+	struct ledger_loaded loaded;
+	struct error err;
+	AUTO_FINI(buf) text = buf_limit(1024);
+
+	http_client_init();
+	if (!backup(settings, file, force, &loaded, &err)) {
+		buf_format(&text, "backup: %s", err.text);
+		command_say("zot-leader: error", &text);
+		return 1;
+	}
+	(void)printf("%s: revision %" PRIu64 " of cluster %s, generation %" PRIu64 "\n", file,
+		loaded.revision, loaded.history.cluster, loaded.history.generation);
+	return 0;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leader/restore.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/check.h"
+#include "common/command.h"
+#include "common/file.h"
+#include "common/http_client.h"
+#include "leader/ledger.h"
+#include "leader/settings.h"
+#include "proto/state.h"
+#include "proto/state_token.h"
+
+#define STALL_MS 60000
+
+static bool is_url(const char *text)
+{
+	return str_starts(str_of(text), "http://") || str_starts(str_of(text), "https://");
+}
+
+/* A worker that runs. */
+
+static bool send(const struct leader_settings *settings, const struct restore_from *from,
+	struct http_result *result, struct error *err)
+{
+	AUTO(http_headers) *headers = http_headers_new();
+	AUTO_FINI(buf) token = buf_limit(PEER_TOKEN_MAX);
+	AUTO_FINI(buf) url = buf_limit(4096);
+	struct str base = str_of(from->worker);
+
+	while (base.len && base.at[base.len - 1] == '/')
+		base.len--;
+	buf_add(&url, base);
+	buf_puts(&url, STATE_TOKEN_PATH);
+	state_token_format(settings->secret ? settings->secret : settings->client_secret, &token);
+	if (!buf_check(&token, "token", err) || !buf_check(&url, "URL", err))
+		return false;
+	CHECK(http_headers_add(headers, STR(PEER_HEADER), buf_str(&token)));
+	const struct http_call_spec spec = { .method = "GET",
+		.url = buf_text(&url),
+		.headers = headers,
+		.body_fd = -1,
+		.ca_file = from->ca_file,
+		.stall_ms = STALL_MS };
+	return http_send(&spec, result, err);
+}
+
+static bool ask_worker(const struct leader_settings *settings, const struct restore_from *from,
+	struct buf *into, struct error *err)
+{
+	struct http_result result;
+	bool ok;
+
+	if (!settings->secret && !settings->client_secret)
+		return error_set(err, ERROR_INVALID, NULL,
+			"a worker is asked with ZOT_CLUSTER_SECRET or CLUSTER_LEADER_CLIENT_SECRET; neither "
+			"is set");
+	http_result_init(&result, STATE_BYTES_MAX);
+	ok = send(settings, from, &result, err);
+	if (ok && result.status != 200)
+		ok = error_set(err, ERROR_DENIED, NULL, "it answered %u %.150s", result.status,
+			buf_text(&result.body));
+	if (ok)
+		buf_add(into, buf_str(&result.body));
+	http_result_fini(&result);
+	return ok && buf_check(into, "state", err);
+}
+
+static bool read_state(const struct leader_settings *settings, const struct restore_from *from,
+	struct state **ret_state, struct error *err)
+{
+	AUTO_FINI(buf) bytes = buf_limit(STATE_BYTES_MAX);
+	bool ok = is_url(from->worker) ? ask_worker(settings, from, &bytes, err)
+				       : file_read(from->worker, &bytes, err);
+
+	return (ok && state_unseal(buf_str(&bytes), ret_state, err)) || error_add(err, "%s", from->worker);
+}
+
+static bool restore(const struct leader_settings *settings, const struct restore_from *from,
+	struct ledger_restored *ret, struct error *err)
+{
+	AUTO(state) *state = NULL;
+
+	if (from->file)
+		return ledger_restore(settings->data, from->file, ret, err);
+	return read_state(settings, from, &state, err) &&
+	       (state_revision(state) ||
+		       error_set(err, ERROR_INVALID, NULL, "%s: it has no state", from->worker)) &&
+	       ledger_restore_state(settings->data, state, ret, err);
+}
+
+static void say(const struct restore_from *from, const struct ledger_restored *restored)
+{
+	(void)printf("Restored: revision %" PRIu64 " of cluster %s, now generation %" PRIu64
+		     ". Start the leader; workers follow it.\n",
+		restored->loaded.revision, restored->loaded.history.cluster,
+		restored->loaded.history.generation);
+	if (*restored->aside)
+		(void)printf("What was there is %s.\n", restored->aside);
+	if (from->worker)
+		(void)puts(
+			"Passwords of users and API keys are as the worker knew them: sign in as before. A "
+			"worker "
+			"does not have: usage, what was granted of quotas today, members (they come back by "
+			"themselves), and the workers' own credentials (/api/worker), which are to be made "
+			"anew.");
+}
+
+int restore_run(const struct leader_settings *settings, const struct restore_from *from)
+{
+	struct ledger_restored restored;
+	AUTO_FINI(buf) text = buf_limit(1024);
+	struct error err;
+
+	if (!from->file == !from->worker) {
+		buf_puts(&text, "restore: name a file, or a worker by --from-worker; one of them");
+		command_say("zot-leader: error", &text);
+		return 2;
+	}
+	http_client_init();
+	if (!restore(settings, from, &restored, &err)) {
+		buf_format(&text, "restore: %s. Nothing has changed", err.text);
+		command_say("zot-leader: error", &text);
+		return 1;
+	}
+	say(from, &restored);
+	return 0;
+}
