@@ -109,6 +109,9 @@ bool members_has_boot(struct members *members, const char *boot, const char *but
 /* A live member signs calls to others with another secret than most of them; where two are of as many, with another than those who were
  * there first. Not before each live one has said its own. */
 bool members_has_other_secret(struct members *members, const char *name);
+/* The live ones that this leader has heard and that do not say a mark of their secret: of a version that does not sign answers either.
+ * At most USAGE_UNSIGNED_MOST; the array and its names are the caller's. */
+struct usage_unsigned *members_unsigned(struct members *members, size_t *ret_len);
 /* In the order of names; lost ones too. fit: it has its lease, and the others' secret. Borrowed for the call, made under the lock. */
 typedef void members_look_f(void *arg, const struct ledger_member *member, bool fit);
 void members_each(struct members *members, members_look_f *fn, void *arg);

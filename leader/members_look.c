@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "leader/members_priv.h"
 #include "leader/past.h"
@@ -152,6 +153,25 @@ bool members_has_other_secret(struct members *members, const char *name)
 	has = member && member->live && has_other_secret(member, leading_secret(members));
 	pthread_mutex_unlock(&members->lock);
 	return has;
+}
+
+static bool does_not_sign(const struct member *member)
+{
+	return member->live && member->number && !member->data.secret;
+}
+
+struct usage_unsigned *members_unsigned(struct members *members, size_t *ret_len)
+{
+	struct usage_unsigned *rows = xnew_array(struct usage_unsigned, USAGE_UNSIGNED_MOST);
+	size_t len = 0;
+
+	pthread_mutex_lock(&members->lock);
+	for (size_t i = 0; i < members->len && len < USAGE_UNSIGNED_MOST; i++)
+		if (does_not_sign(members->at[i]))
+			rows[len++].name = check_strdup(members->at[i]->data.name);
+	pthread_mutex_unlock(&members->lock);
+	*ret_len = len;
+	return rows;
 }
 
 void members_each(struct members *members, members_look_f *fn, void *arg)

@@ -148,6 +148,9 @@ static const struct member usage_grant_members[] = {
 };
 SHAPE(usage_grant);
 
+static const struct member usage_unsigned_members[] = { NAME(usage_unsigned, name, true) };
+SHAPE(usage_unsigned);
+
 static const struct member usage_answer_members[] = {
 	UINT(usage_answer, seq),
 	UINT(usage_answer, number),
@@ -163,6 +166,7 @@ static const struct member usage_answer_members[] = {
 	UINT(usage_answer, revision),
 	MEMBER(usage_answer, other_secret, MEMBER_BOOL, .max = 0),
 	ROWS(usage_answer, "grants", grants, usage_grant),
+	ROWS(usage_answer, "unsigned", unsigned_members, usage_unsigned),
 };
 SHAPE(usage_answer);
 

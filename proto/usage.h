@@ -115,6 +115,10 @@ struct usage_grant {
 	uint64_t granted, used, total, limit;
 	bool recall;
 };
+struct usage_unsigned {     /* a member of a version that does not sign its answers to other workers */
+	char *name;
+};
+#define USAGE_UNSIGNED_MOST 100u
 struct usage_answer {
 	uint64_t seq, number;   /* of the report that it answers */
 	char *leader;           /* this process of the leader, random */
@@ -126,6 +130,7 @@ struct usage_answer {
 	uint64_t ring_epoch, revision;
 	bool other_secret;      /* this worker's secret is another than the others': it is in no ring */
 	struct usage_grant *grants; size_t grants_len;
+	struct usage_unsigned *unsigned_members; size_t unsigned_members_len; /* at most USAGE_UNSIGNED_MOST */
 };
 void usage_answer_fini(struct usage_answer *answer);
 void usage_answer_encode(const struct usage_answer *answer, struct buf *into);

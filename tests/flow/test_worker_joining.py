@@ -276,3 +276,31 @@ def test_two_on_one_port():
         done = subprocess.run([str(second.program_path()), "serve"], env=second.environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
         assert "PORT, which must be this worker's alone" in done.stderr and str(first.port) in done.stderr and "in use" in done.stderr
+
+
+# ---- The version before ----
+
+def test_a_member_that_cannot_sign_yet_is_heard_while_the_leader_says_so():
+    """It is of a version before signed answers: an upgrade goes on worker by worker."""
+    def answer(connection, request):
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nX-Of: two\r\nContent-Length: 2\r\n\r\n{}")
+
+    def of_two(worker):
+        """Was one of ten repositories answered by the other member? Its address is left alone for a second after a failure."""
+        return any(worker.call("GET", f"/v2/app{n}/tags/list").headers.get("X-Of") for n in range(10))
+
+    with Heard() as leader:
+        leader.more = {"unsigned": [{"name": "two"}]}
+        port = free_port()
+        whole = leader.entities
+        ring = {"id": "two", "url": f"http://127.0.0.1:{port}", "state": "active"}
+        leader.entities = lambda: [entity("ring", "ring", epoch=1, hashKey="0" * 32, members=[leader.member, ring]) if one["kind"] == "ring" else one for one in whole()]
+        with Script(port, answer) as two, leader.worker() as worker:
+            await_true(lambda: of_two(worker), what="an answer of the other member")
+            leader.more = {}
+            before = len(leader.reports)
+            await_true(lambda: len(leader.reports) > before + 2, what="reports after the change")
+            heard = len(two.heard)
+            await_true(lambda: not of_two(worker) and len(two.heard) > heard, what="a call that nobody hears the answer of")
+            assert not of_two(worker)
+            assert '"peer.stranger"' in worker.text()

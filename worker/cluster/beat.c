@@ -99,6 +99,7 @@ static void taken(struct beat *beat, const struct report_result *result)
 	struct quotas_need need;
 
 	cluster_renew(beat->self->cluster, &result->trust);
+	cluster_set_unsigned(beat->self->cluster, answer);
 	atomic_store(&beat->self->cluster->clock_ahead_ms, standing_heard(&beat->standing, result));
 	usage_clock_hear(&beat->usage->clock, answer->now_ms);
 	beat->held_until_ms = answer->hold_ms ? clock_ms() + answer->hold_ms : 0;

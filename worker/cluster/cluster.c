@@ -132,6 +132,7 @@ bool cluster_new(struct cluster **ret_cluster, const struct member_settings *set
 		.certificates = settings->has_certificates,
 		.own_peer_key = settings->secret != NULL };
 	cluster->failed = map_new();
+	cluster->unsigned_members = map_new();
 	cluster->complaints = complaints_new();
 	cluster->unread = buf_limit(COMPLAINT_TEXT_MAX);
 	derive_key(cluster, settings);
@@ -167,6 +168,7 @@ void cluster_free(struct cluster *cluster)
 	for (size_t at = 0; map_next(cluster->failed, &at, NULL, &until);)
 		free(until);
 	map_free(cluster->failed);
+	map_free(cluster->unsigned_members);
 	complaints_free(cluster->complaints);
 	buf_fini(&cluster->unread);
 	pthread_mutex_destroy(&cluster->lock);
@@ -367,6 +369,29 @@ void cluster_peer_strange(struct cluster *cluster, struct str id, const struct e
 	pthread_mutex_unlock(&cluster->lock);
 	if (tell)
 		log_warn("peer.stranger", "member=%s what=%s", log_quote(id), log_quote(str_of(err->text)));
+}
+
+bool cluster_peer_signs_not(struct cluster *cluster, struct str id)
+{
+	bool is;
+
+	pthread_mutex_lock(&cluster->lock);
+	is = map_find(cluster->unsigned_members, id) != NULL;
+	pthread_mutex_unlock(&cluster->lock);
+	return is;
+}
+
+void cluster_set_unsigned(struct cluster *cluster, const struct usage_answer *answer)
+{
+	struct map *names = map_new();
+
+	for (size_t i = 0; i < answer->unsigned_members_len; i++)
+		(void)map_put(names, str_of(answer->unsigned_members[i].name), cluster);
+	pthread_mutex_lock(&cluster->lock);
+	struct map *before = cluster->unsigned_members;
+	cluster->unsigned_members = names;
+	pthread_mutex_unlock(&cluster->lock);
+	map_free(before);
 }
 
 void cluster_peer_answered(struct cluster *cluster, struct str id)

@@ -37,6 +37,8 @@ struct place_found cluster_place_upload(struct cluster *cluster, const struct sn
 void cluster_peer_failed(struct cluster *cluster, struct str id);
 /* Somebody else has its address: as failed, and the log says why, a few times a minute. */
 void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err);
+/* The leader says that it is of a version that does not sign its answers. */
+bool cluster_peer_signs_not(struct cluster *cluster, struct str id);
 void cluster_peer_answered(struct cluster *cluster, struct str id);
 
 /* For how many ms a view of this repository that was the newest once is good; 0 unless we own it and hold a lease. */

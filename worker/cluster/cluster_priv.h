@@ -16,6 +16,7 @@
 
 struct complaints;
 struct feed;
+struct usage_answer;
 struct hello;
 struct report;
 struct map;
@@ -37,6 +38,7 @@ struct cluster {
 	struct snapshot *current;
 	struct trust trust;         /* since the current ring was adopted, at the longest */
 	struct few strangers;       /* told in the log */
+	struct map *unsigned_members; /* of a version before signed answers, as the newest beat's answer says */
 	struct map *failed;         /* member id -> int64_t *until: not tried again before */
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
@@ -54,6 +56,8 @@ struct cluster {
 /* Publishes; takes over the reference. */
 void cluster_publish(struct cluster *cluster, struct snapshot *snapshot);
 struct snapshot_rules cluster_rules(struct cluster *cluster, unsigned *ret_version);
+/* As the answer says. */
+void cluster_set_unsigned(struct cluster *cluster, const struct usage_answer *answer);
 /* A leader gave us a lease. */
 void cluster_renew(struct cluster *cluster, const struct trust_answer *answer);
 /* The current snapshot again, under the rules of today. */

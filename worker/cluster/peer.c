@@ -266,12 +266,13 @@ static bool is_odd(const struct peer_call *peer, unsigned status, int64_t len)
 static void look_who(struct peer_call *peer, struct http_call *call)
 {
 	const struct http_headers *headers = http_call_headers(call);
+	const char *proof = http_headers_find(headers, PEER_ANSWER_HEADER);
 	AUTO_FINI(buf) name = buf_limit(PEER_NAME_MAX + 1);
 
 	cluster_name_of(peer->how.cluster, peer->how.snapshot, peer->how.member, &name);
-	peer->proven = peer_answer_parse(peer->key, str_of(peer->token),
-		http_headers_find(headers, PEER_ANSWER_HEADER), &peer->answer);
-	peer->is_member = peer->proven && !strcmp(peer->answer.name, buf_text(&name));
+	peer->proven = peer_answer_parse(peer->key, str_of(peer->token), proof, &peer->answer);
+	peer->is_member = proof ? peer->proven && !strcmp(peer->answer.name, buf_text(&name))
+				: cluster_peer_signs_not(peer->how.cluster, str_of(peer->member_id));
 	peer->strange = !peer->is_member && !turns_away(http_call_status(call), headers);
 }
 

@@ -13,6 +13,7 @@
  * A read waits 20 s for its reply to begin (a small one: to be there), however much of it dribbles in.
  * An answer counts only where it is signed by the member that was asked (peer_token.h): what a stranger at its address says, or another
  * member, no client hears. It is as if the member had not answered, and is told (peer.stranger).
+ * A member that the leader says to be of a version before that need not sign.
  * What is no answer of a registry (a status below 200 or over 599, a body of which no length is told) counts as none.
  * After that point the client gets 503 with Retry-After, or a cut connection when the reply had begun. What an error looks like is
  * the application's: refuse() replies with it.

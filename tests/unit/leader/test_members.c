@@ -904,6 +904,22 @@ static void who_does_not_say_is_not_judged(void **state)
 	assert_false(is_odd(members, "c"));
 }
 
+static void who_does_not_sign_is_named(void **state)
+{
+	AUTO(members) *members = members_new();
+	struct usage_unsigned *rows;
+	size_t len;
+
+	(void)state;
+	sign_with(members, "a", 7);
+	sign_with(members, "b", 0);
+	rows = members_unsigned(members, &len);
+	assert_int_equal(len, 1);
+	assert_string_equal(rows[0].name, "b");
+	free(rows[0].name);
+	free(rows);
+}
+
 static void a_taken_name_says_where(void **state)
 {
 	AUTO(members) *members = members_new();
@@ -954,6 +970,7 @@ int main(void)
 		cmocka_unit_test(who_is_lost_has_no_voice),
 		cmocka_unit_test(nobody_is_judged_before_all_have_spoken),
 		cmocka_unit_test(who_does_not_say_is_not_judged),
+		cmocka_unit_test(who_does_not_sign_is_named),
 		cmocka_unit_test(a_taken_name_says_where),
 	};
 

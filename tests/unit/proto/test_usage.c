@@ -151,6 +151,8 @@ static void an_answer_survives(void **state)
 	};
 	struct usage_answer answer = { .seq = 9,
 		.other_secret = true,
+		.unsigned_members = &(struct usage_unsigned){ boot },
+		.unsigned_members_len = 1,
 		.number = 12,
 		.leader = worker,
 		.witness = key_two,
@@ -170,6 +172,8 @@ static void an_answer_survives(void **state)
 	usage_answer_encode(&answer, &b);
 	assert_true(usage_answer_parse(buf_str(&b), &got, NULL));
 	assert_true(got.other_secret);
+	assert_int_equal(got.unsigned_members_len, 1);
+	assert_string_equal(got.unsigned_members[0].name, boot);
 	assert_int_equal(got.seq, 9);
 	assert_int_equal(got.number, 12);
 	assert_string_equal(got.leader, "w1");

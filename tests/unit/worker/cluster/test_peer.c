@@ -25,6 +25,14 @@
 /* What peer.c asks of its neighbours. */
 
 static atomic_int failed, answered, strange;
+static atomic_bool signs_not;
+
+bool cluster_peer_signs_not(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+	return signs_not;
+}
 
 const char *cluster_self(const struct cluster *cluster)
 {
@@ -1101,6 +1109,20 @@ static void a_stranger_is_not_quoted(void **state)
 	teardown_script(entry);
 }
 
+/* Of the version before, as the leader says; a wrong proof is none all the same. */
+static void a_member_that_cannot_sign_is_heard(void **state)
+{
+	struct entry *entry = SCRIPT(UNSIGNED, ANOTHER);
+
+	(void)state;
+	signs_not = true;
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted", STR_NONE), 404);
+	assert_int_equal(ask_scripted(entry, "GET", "/x?scripted", STR_NONE), 200);
+	signs_not = false;
+	assert_int_equal(strange, 1);
+	teardown_script(entry);
+}
+
 static void a_change_that_a_stranger_had_may_have_been_done(void **state)
 {
 	struct entry *entry = SCRIPT(UNSIGNED, ANOTHER);
@@ -1189,6 +1211,7 @@ int main(void)
 		cmocka_unit_test(a_cut_answer_is_never_whole),
 		cmocka_unit_test(what_is_no_answer_is_none),
 		cmocka_unit_test(a_stranger_is_not_quoted),
+		cmocka_unit_test(a_member_that_cannot_sign_is_heard),
 		cmocka_unit_test(a_change_that_a_stranger_had_may_have_been_done),
 		cmocka_unit_test(a_proxy_that_failed_once_is_asked_again),
 		cmocka_unit_test(a_stranger_of_isolated_storage_is_503),

@@ -76,6 +76,12 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 	(void)id;
 	cluster->failures++;
 }
+bool cluster_peer_signs_not(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+	return false;
+}
 void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err)
 {
 	(void)err;
