@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/setting_files.h"
 
+#include <fcntl.h>
 #include <libgen.h>
 #include <netdb.h>
 #include <string.h>
@@ -43,6 +44,27 @@ bool setting_check_in_folder(const char *path, const char *key, struct error *er
 		return error_set(err, ERROR_INVALID, NULL, "%s: %s is a folder", key, path);
 	return (stat(dirname(copy), &st) == 0 && S_ISDIR(st.st_mode)) ||
 	       error_set(err, ERROR_INVALID, NULL, "%s: the folder of %s is not there", key, path);
+}
+
+/* A power cut may leave a file that is empty, or has nothing but zeros. */
+static bool is_own(const char *path, const char *begin)
+{
+	char found[32] = { 0 };
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? pread(fd, found, sizeof(found) - 1, 0) : 0;
+
+	return len <= 0 || !found[0] || !strncmp(found, begin, strlen(begin));
+}
+
+bool setting_check_own_file(const char *path, const char *begin, const char *key, struct error *err)
+{
+	if (!setting_check_in_folder(path, key, err))
+		return false;
+	return !path || is_own(path, begin) ||
+	       error_set(err, ERROR_INVALID, NULL,
+		       "%s: %s is there and is something else, which would be overwritten: name a file of "
+		       "its own",
+		       key, path);
 }
 
 bool setting_check_address(const char *address, const char *key, struct error *err)

@@ -15,5 +15,7 @@ bool setting_check_readable(const char *path, const char *key, struct error *err
 bool setting_check_folder(const char *path, const char *key, struct error *err) MUST_CHECK;
 /* A file that is made at the start, in a folder that is there. */
 bool setting_check_in_folder(const char *path, const char *key, struct error *err) MUST_CHECK;
+/* The same, and where it is there already it is one of ours, that may be written anew: empty, or it begins with this. */
+bool setting_check_own_file(const char *path, const char *begin, const char *key, struct error *err) MUST_CHECK;
 /* To listen on. */
 bool setting_check_address(const char *address, const char *key, struct error *err) MUST_CHECK;

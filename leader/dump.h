@@ -7,6 +7,9 @@
  */
 #pragma once
 
+/* With what such a file begins. */
+#define DUMP_BEGINS "{\"kind\":"
+
 struct dump;
 struct leader;
 struct dump *dump_new(struct leader *leader, const char *path);

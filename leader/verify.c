@@ -3,6 +3,7 @@
 
 #include "common/setting_files.h"
 #include "common/tls_files.h"
+#include "leader/dump.h"
 #include "leader/settings.h"
 
 static bool check_address(const struct leader_settings *s, struct error *err)
@@ -24,8 +25,8 @@ static bool check_data(const struct leader_settings *s, struct error *err)
 
 static bool check_dump(const struct leader_settings *s, struct error *err)
 {
-	return setting_check_in_folder(
-		s->dump_path, "cluster.leader.stateDumpPath (CLUSTER_LEADER_DUMP_PATH)", err);
+	return setting_check_own_file(
+		s->dump_path, DUMP_BEGINS, "cluster.leader.stateDumpPath (CLUSTER_LEADER_DUMP_PATH)", err);
 }
 
 void leader_verify(const struct leader_settings *settings, struct buf *errors)

@@ -5,6 +5,7 @@
 #include "common/tls_files.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/cluster/cluster_new.h"
+#include "worker/cluster/state_file.h"
 #include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
 #include "worker/storage/store.h"
@@ -57,6 +58,11 @@ static bool check_folders(const struct worker_settings *s, struct error *err)
 	       setting_check_folder(s->spool, "storage.spool (ZOT_SPOOL)", err);
 }
 
+static bool check_state_file(const struct worker_settings *s, struct error *err)
+{
+	return setting_check_own_file(s->db_path, STATE_FILE_BEGINS, "CLUSTER_WORKER_DB_PATH", err);
+}
+
 static bool check_logs(const struct worker_settings *s, struct error *err)
 {
 	return setting_check_in_folder(s->log_output, "log.output (ZOT_LOG_OUTPUT)", err) &&
@@ -72,7 +78,7 @@ void worker_verify(const struct worker_settings *settings, struct buf *errors)
 {
 	static bool (*const checks[])(const struct worker_settings *s, struct error *err) = { check_address,
 		check_tls, check_peer_tls, check_htpasswd, check_member, check_store, check_folders,
-		check_logs };
+		check_state_file, check_logs };
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		struct error err;

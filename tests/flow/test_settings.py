@@ -204,7 +204,8 @@ def test_an_open_registry_says_so_at_its_start(tmp_path, settings, is_told):
 
 
 # What a start looks at beyond the settings' own words: files, addresses, pairs that do not go together.
-ODD = ["::::", "/dev/null/file", "/etc/passwd"]
+ODD = ["::::", "/dev/null/file", "somebody's file"]
+MAY_WRITE = {"ZOT_LOG_AUDIT"}  # logs go on behind what is there
 READY = {"worker": "worker.ready", "leader": "leader.ready"}
 
 
@@ -243,10 +244,15 @@ def test_verify_and_serve_say_the_same_of_each_setting(program, led, tmp_path):
     def compare(name, value, at):
         folder = tmp_path / str(at)
         folder.mkdir()
-        environment = {**world(program, led, folder), name: value}
+        theirs = folder / ODD[2]
+        theirs.write_text("root:x:0:0\n")
+        environment = {**world(program, led, folder), name: value.replace(ODD[2], str(theirs))}
         verified = subprocess.run([str(PROGRAMS[program]), "verify"], env=environment, capture_output=True, text=True, timeout=60, cwd=folder)
         started, said = starts(program, environment, folder)
+        kept = name in MAY_WRITE or theirs.is_file() and theirs.read_text() == "root:x:0:0\n"
         shutil.rmtree(folder)
+        if not kept:
+            return f"{name}={value}: a file that is somebody's was changed"
         if (verified.returncode == 0) != started:
             return f"{name}={value}: verify {verified.returncode} {verified.stderr[-300:]}, serve {'starts' if started else said[-500:]}"
         return None

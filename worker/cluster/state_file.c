@@ -11,8 +11,6 @@
 #include "common/file.h"
 #include "worker/cluster/data_file.h"
 
-#define FILE_WORD "ZOTSTATE"
-
 bool state_file_touch(const char *path, struct error *err)
 {
 	return utimensat(AT_FDCWD, path, NULL, 0) == 0 || error_sys(err, "%s", path);
@@ -102,7 +100,7 @@ static bool check_magic(struct str file, const char *path, struct error *err)
 {
 	uint64_t format;
 
-	if (!str_skip(&file, FILE_WORD) || !file.len || *file.at < '1' || *file.at > '9')
+	if (!str_skip(&file, STATE_FILE_BEGINS) || !file.len || *file.at < '1' || *file.at > '9')
 		return error_set(err, ERROR_INVALID, NULL, "%s: not a state file", path);
 	format = (uint64_t)(*file.at - '0');
 	return format == 1 || data_file_newer(format, 1, err) || error_add(err, "%s", path);

@@ -21,6 +21,7 @@
 #include "proto/state.h"
 
 #define STATE_FILES 3
+#define STATE_FILE_BEGINS "ZOTSTATE" /* and its format */
 #define STATE_FILE_APART_MS (10 * 60 * 1000)
 
 /* Now the state is known to be the newest: the file's age starts anew. */
