@@ -72,8 +72,7 @@ static const char *const meanings[] = { [HISTORY_FOLLOW] = "it may follow",
 		"the leader has lost what it had written: an older copy of its data was put back by hand",
 	[HISTORY_BEFORE] = "the leader's data is from before a restore",
 	[HISTORY_FOREIGN] = "the leader's data was deleted, or it is another cluster's leader",
-	[HISTORY_SILENT] = "the leader is of an older version than the one that was followed, or something "
-			   "between takes its headers away" };
+	[HISTORY_SILENT] = "the leader is of an older version than before, or its headers are taken away" };
 
 static void put_history(const struct history *history, uint64_t revision, struct buf *into)
 {
