@@ -196,9 +196,12 @@ int backup_run(const struct leader_settings *settings, const char *file, bool fo
 	struct ledger_loaded loaded;
 	struct error err;
 	AUTO_FINI(buf) text = buf_limit(1024);
+	bool ok;
 
 	http_client_init();
-	if (!backup(settings, file, force, &loaded, &err)) {
+	ok = backup(settings, file, force, &loaded, &err);
+	http_client_fini();
+	if (!ok) {
 		buf_format(&text, "backup: %s", err.text);
 		command_say("zot-leader: error", &text);
 		return 1;

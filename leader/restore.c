@@ -114,6 +114,7 @@ int restore_run(const struct leader_settings *settings, const struct restore_fro
 	struct ledger_restored restored;
 	AUTO_FINI(buf) text = buf_limit(1024);
 	struct error err;
+	bool ok;
 
 	if (!from->file == !from->worker) {
 		buf_puts(&text, "restore: name a file, or a worker by --from-worker; one of them");
@@ -121,7 +122,9 @@ int restore_run(const struct leader_settings *settings, const struct restore_fro
 		return 2;
 	}
 	http_client_init();
-	if (!restore(settings, from, &restored, &err)) {
+	ok = restore(settings, from, &restored, &err);
+	http_client_fini();
+	if (!ok) {
 		buf_format(&text, "restore: %s. Nothing has changed", err.text);
 		command_say("zot-leader: error", &text);
 		return 1;

@@ -631,9 +631,6 @@ static void load(struct feed *feed)
 	for (unsigned place = 0; place < STATE_FILES && !state; place++)
 		if (load_from(feed, place, &state, &age_ms))
 			load_good(feed, place, state, age_ms);
-	if (!cluster_has_state(feed->cluster))
-		complaint_say(feed->cluster->complaints, COMPLAINT_STATE,
-			"none yet: asking %s (CLUSTER_LEADER_URL)", leader_url(feed));
 }
 
 struct feed *feed_start(struct cluster *cluster)
