@@ -3,10 +3,10 @@
  * ledger_sqlite_restore - another ledger takes the place of the one in a folder.
  *
  *     leader.db.restoring   made, checked, of a higher generation, closed, synced
- *     leader.db             --> leader.db.before-<time>, its log too
+ *     leader.db             has a second name, leader.db.before-<time>; its log has that one alone
  *     leader.db.restoring   --> leader.db
  *
- * Who dies in between is begun anew: what was there is in one of the two places.
+ * Who dies in between is begun anew: there always is a leader.db, at worst the old one without its log, which workers refuse.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,6 +107,12 @@ static bool move(const char *from, const char *to, struct error *err)
 	return rename(from, to) == 0 || errno == ENOENT || error_sys(err, "rename %s", from);
 }
 
+/* Where a file system has no second names there is none at its place for a moment. */
+static bool keep_as(const char *from, const char *to, struct error *err)
+{
+	return link(from, to) == 0 || move(from, to, err);
+}
+
 static bool put_aside(const struct restoring *restoring, struct ledger_restored *ret, struct error *err)
 {
 	AUTO_FINI(buf) log = buf_limit(1024);
@@ -119,7 +125,7 @@ static bool put_aside(const struct restoring *restoring, struct ledger_restored 
 		ret->aside, sizeof(ret->aside), "%s.before-%" PRId64, restoring->place, clock_wall_ms());
 	beside(restoring->place, "-wal", &log);
 	beside(ret->aside, "-wal", &its);
-	return move(buf_text(&log), buf_text(&its), err) && move(restoring->place, ret->aside, err);
+	return move(buf_text(&log), buf_text(&its), err) && keep_as(restoring->place, ret->aside, err);
 }
 
 static bool take_place(
@@ -142,23 +148,6 @@ static bool make_of_file(
 	return copy_given(file, restoring->made, err) && sqlite_open(&db, restoring->made, err) &&
 	       sqlite_check(db, err) && ledger_sqlite_prepare(db, false, ret, err) &&
 	       raise_generation(db, ret, err);
-}
-
-bool ledger_restore(const char *folder, const char *file, struct ledger_restored *ret, struct error *err)
-{
-	struct restoring restoring;
-	AUTO_FD lock = -1;
-	bool ok;
-
-	if (!name_paths(folder, &restoring, err) || !file_make_folders(folder, 0700, err) ||
-		!ledger_sqlite_lock(folder, &lock, err))
-		return false;
-	ledger_sqlite_remove(restoring.made);
-	ok = (make_of_file(&restoring, file, &ret->loaded, err) || error_add(err, "%s", file)) &&
-	     take_place(folder, &restoring, ret, err);
-	if (!ok)
-		ledger_sqlite_remove(restoring.made);
-	return ok;
 }
 
 /* From a worker's state. */
@@ -218,8 +207,23 @@ static bool make_of_state(const struct restoring *restoring, const struct state 
 	       sqlite_check(db, err);
 }
 
-bool ledger_restore_state(
-	const char *folder, const struct state *state, struct ledger_restored *ret, struct error *err)
+/* Either of them. */
+
+struct source {
+	const char *file; /* NULL: of the state */
+	const struct state *state;
+};
+
+static bool make(const struct restoring *restoring, const struct source *source, struct ledger_loaded *ret,
+	struct error *err)
+{
+	if (source->file)
+		return make_of_file(restoring, source->file, ret, err) || error_add(err, "%s", source->file);
+	return make_of_state(restoring, source->state, ret, err);
+}
+
+static bool restore(
+	const char *folder, const struct source *source, struct ledger_restored *ret, struct error *err)
 {
 	struct restoring restoring;
 	AUTO_FD lock = -1;
@@ -229,8 +233,23 @@ bool ledger_restore_state(
 		!ledger_sqlite_lock(folder, &lock, err))
 		return false;
 	ledger_sqlite_remove(restoring.made);
-	ok = make_of_state(&restoring, state, &ret->loaded, err) && take_place(folder, &restoring, ret, err);
+	ok = make(&restoring, source, &ret->loaded, err) && take_place(folder, &restoring, ret, err);
 	if (!ok)
 		ledger_sqlite_remove(restoring.made);
 	return ok;
+}
+
+bool ledger_restore(const char *folder, const char *file, struct ledger_restored *ret, struct error *err)
+{
+	const struct source source = { .file = file };
+
+	return restore(folder, &source, ret, err);
+}
+
+bool ledger_restore_state(
+	const char *folder, const struct state *state, struct ledger_restored *ret, struct error *err)
+{
+	const struct source source = { .state = state };
+
+	return restore(folder, &source, ret, err);
 }

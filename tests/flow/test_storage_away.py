@@ -2,23 +2,18 @@
 """The S3 server is away: each request gets its answer within ten seconds, says nothing of what is inside, and the log says it all."""
 import concurrent.futures
 import contextlib
-import pathlib
 import re
 import signal
 import socket
-import sys
 import threading
 import time
 
 import pytest
 import requests
 
+from s3_faults import Faults
+from s3_memory import Memory
 from worker_process import MANIFEST, Worker, await_true, digest, image
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
-
-from s3_faults import Faults  # noqa: E402
-from s3_memory import Memory  # noqa: E402
 
 LAYER = b"layer" * 1000
 WITHIN_S = 10

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a led worker must be before it joins: reached at its address, the only one of its name, of the others' secret, with a right clock."""
-import contextlib
-import http.server
 import json
 import re
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 import requests
 
 from peer_tokens import Script
-from scripted_leader import ScriptedLeader, Server, entity
+from scripted_leader import ScriptedLeader, entity
+from web_server import web_server
 from worker_process import Worker, await_true, free_port
 
 
@@ -65,30 +63,6 @@ def complains(worker, kind, *words):
     status, text = readiness(worker)
     line = next(line for line in text.splitlines() if line.startswith(kind))
     assert status == 503 and all(word in line for word in words), text
-
-
-@contextlib.contextmanager
-def web_server(status, body=b"<html>"):
-    """Of somebody: it answers everything alike."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 # ---- The address ----

@@ -6,9 +6,7 @@ Wrong is: an address that is a neighbour's or any web server's, another cluster 
 """
 import concurrent.futures
 import contextlib
-import http.server
 import os
-import socketserver
 import threading
 
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from cluster import Cluster
 from control_world import World
 from registry import MANIFEST, await_true, digest, image
+from web_server import web_server
 
 REPOSITORIES = [f"app{n}" for n in range(21)]
 SECRET = "the workers' own secret, of 32 bytes"
@@ -74,40 +73,6 @@ class Load:
                 self.wrong.append((worker.name, repr(error)))
             n += 1
             self.done[worker.name] = n
-
-
-@contextlib.contextmanager
-def web_server(status):
-    """Of somebody: it answers everything alike, to every method."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            self.send_header("Content-Length", "9")
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(b"not found")
-
-        do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-        daemon_threads, request_queue_size = True, 64
-
-        def handle_error(self, *_):
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def push_all(cluster):
