@@ -15,7 +15,6 @@
 
 #define BCRYPT_COST_MIN 4
 #define BCRYPT_COST_MAX 16
-#define BCRYPT_BYTES    72 /* what bcrypt looks at */
 #define ROUNDS_MAX      1000000
 #define ROUNDS_DEFAULT  5000
 #define ROUNDS_OF_COST0 64 /* of sha-crypt: they take no longer than a bcrypt of cost 0 would */
@@ -226,8 +225,8 @@ bool password_hash(struct str password, char into[PASSWORD_HASH_MAX], struct err
 	char plain[PASSWORD_MAX + 1];
 	bool good;
 
-	if (password.len > BCRYPT_BYTES)
-		return error_set(err, ERROR_TOO_LARGE, NULL, "a password is over %d bytes", BCRYPT_BYTES);
+	if (password.len > PASSWORD_NEW_MAX)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "a password is over %d bytes", PASSWORD_NEW_MAX);
 	if (!copy_password(password, plain))
 		return error_set(err, ERROR_INVALID, NULL, "a password holds a NUL");
 	good = hash_plain(plain, into, err);

@@ -10,7 +10,8 @@
 #include "common/str.h"
 
 #define PASSWORD_HASH_MAX 256
-#define PASSWORD_MAX 512
+#define PASSWORD_MAX 512  /* bytes of one that is verified */
+#define PASSWORD_NEW_MAX 72 /* of one that is hashed: bcrypt looks at no more */
 
 bool password_is_hash(struct str hash); /* one of the kinds above, plausible form */
 /*

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "common/log.h"
+#include "common/password.h"
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
 	{ path, env, type, offsetof(struct leader_settings, member), fallback, min, max, choices, help },
@@ -45,6 +46,12 @@ static void check_caller(const struct leader_settings *s, struct buf *errors)
 		say(errors, "CLUSTER_LEADER_CLIENT_ID: may not have a colon in it");
 }
 
+/* As one that the API takes. */
+static bool is_password(struct str password)
+{
+	return password.len >= PASSWORD_LEAST && password.len <= PASSWORD_NEW_MAX;
+}
+
 /* As the id of a user. */
 static bool is_user_name(const char *name)
 {
@@ -69,8 +76,8 @@ static void check_settings(const struct leader_settings *s, struct buf *errors)
 		say(errors, "ZOT_CLUSTER_REPLACES (cluster.replaces): needs the id of a cluster, 32 lower "
 			    "case hex "
 			    "digits, as the workers' complaint says it");
-	if (s->admin_password && str_of(s->admin_password).len < PASSWORD_LEAST)
-		say(errors, "ZOT_ADMIN_PASSWORD (admin.password): needs at least 8 bytes");
+	if (s->admin_password && !is_password(str_of(s->admin_password)))
+		say(errors, "ZOT_ADMIN_PASSWORD (admin.password): needs 8 to 72 bytes");
 	if (!is_user_name(s->admin_user))
 		say(errors, "ZOT_ADMIN_USER (admin.user): has 1 to 255 of A-Z a-z 0-9 . _ @ -");
 	check_caller(s, errors);

@@ -128,7 +128,8 @@ static bool read_password(struct arena *arena, const struct json *node, const ch
 	char hash[PASSWORD_HASH_MAX];
 	struct str plain;
 
-	if (!read_plain(node, PASSWORD_MIN, PASSWORD_MAX, &plain, err) || !password_hash(plain, hash, err))
+	if (!read_plain(node, PASSWORD_MIN, PASSWORD_NEW_MAX, &plain, err) ||
+		!password_hash(plain, hash, err))
 		return false;
 	*ret = arena_text(arena, str_of(hash));
 	return *ret || too_large(err);
