@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state - for each kind an array of counted entities sorted by id, and the api keys once more,
- * sorted by the hashes of their secrets. A change is one linear merge of the old arrays with the few
- * entities that changed; nothing of the old state is touched.
+ * state - for each kind a tree of entities by id, and the api keys twice more, by the hashes of their secrets. A change puts the few
+ * entities that changed into trees that share the rest with the old ones; nothing of the old state is touched.
  */
 #include "proto/state.h"
 
@@ -10,33 +9,31 @@
 
 #include "common/check.h"
 #include "common/password.h"
-
-struct entities {
-	struct entity **at;
-	size_t len;
-};
-
-/* What opens an API key, by its hash. */
-struct secret {
-	const char *hash; /* of the key's entity */
-	struct entity *key;
-};
-
-struct secrets {
-	struct secret *at;
-	size_t len;
-};
+#include "proto/entity_tree.h"
 
 struct state {
 	atomic_uint refs;
 	uint64_t revision;
 	struct history history;
-	struct entities kinds[ENTITY_KINDS];
-	struct secrets secrets; /* borrowed from kinds[ENTITY_APIKEY]; by hash */
+	struct entity_tree *kinds[ENTITY_KINDS];
+	struct entity_tree *secrets, *secrets_before; /* of the API keys those that have one */
 	unsigned password_cost;
 	struct entity_hash sum;
 	uint8_t digest[STATE_DIGEST_BYTES]; /* the sum as bytes */
 };
+
+static struct str own_secret(const struct entity *key)
+{
+	return str_of(entity_apikey(key)->secret_hash);
+}
+
+static struct str secret_before(const struct entity *key)
+{
+	return str_of(entity_apikey(key)->secret_hash_before);
+}
+
+static const struct entity_order by_id = { entity_id }, by_secret = { own_secret },
+				 by_secret_before = { secret_before };
 
 /* ---- life ---- */
 
@@ -59,12 +56,10 @@ void state_free(struct state *state)
 {
 	if (!state || atomic_fetch_sub_explicit(&state->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
-		for (size_t i = 0; i < state->kinds[kind].len; i++)
-			entity_free(state->kinds[kind].at[i]);
-		free(state->kinds[kind].at);
-	}
-	free(state->secrets.at);
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		entity_tree_free(state->kinds[kind]);
+	entity_tree_free(state->secrets);
+	entity_tree_free(state->secrets_before);
 	free(state);
 }
 
@@ -106,46 +101,27 @@ bool state_same(const struct state *a, const struct state *b)
 	return state_is(a, b->revision, b->digest);
 }
 
-static const struct entities *of_kind(const struct state *state, enum entity_kind kind)
+static const struct entity_tree *of_kind(const struct state *state, enum entity_kind kind)
 {
 	CHECK((unsigned)kind < ENTITY_KINDS);
-	return &state->kinds[kind];
+	return state->kinds[kind];
 }
 
 size_t state_count(const struct state *state, enum entity_kind kind)
 {
-	return of_kind(state, kind)->len;
+	return entity_tree_len(of_kind(state, kind));
 }
 
 struct entity *state_at(const struct state *state, enum entity_kind kind, size_t at)
 {
-	const struct entities *entities = of_kind(state, kind);
-
-	return at < entities->len ? entities->at[at] : NULL;
+	return entity_tree_at(of_kind(state, kind), at);
 }
 
-/* The first place whose id is not before `id`. */
-static size_t place_of(const struct entities *entities, struct str id)
+static struct entity *find_in(const struct entity_tree *tree, struct str id)
 {
-	size_t low = 0;
-	size_t high = entities->len;
+	struct entity *found = entity_tree_at(tree, entity_tree_place(tree, &by_id, id, id));
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (str_compare(entity_id(entities->at[middle]), id) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static struct entity *find_in(const struct entities *entities, struct str id)
-{
-	size_t at = place_of(entities, id);
-
-	return at < entities->len && str_equal(entity_id(entities->at[at]), id) ? entities->at[at] : NULL;
+	return found && str_equal(entity_id(found), id) ? found : NULL;
 }
 
 struct entity *state_find(const struct state *state, enum entity_kind kind, struct str id)
@@ -155,28 +131,31 @@ struct entity *state_find(const struct state *state, enum entity_kind kind, stru
 
 size_t state_after(const struct state *state, enum entity_kind kind, struct str after)
 {
-	const struct entities *entities = of_kind(state, kind);
-	size_t at = place_of(entities, after);
+	const struct entity_tree *tree = of_kind(state, kind);
+	size_t place = entity_tree_place(tree, &by_id, after, after);
+	const struct entity *there = entity_tree_at(tree, place);
 
-	return at < entities->len && str_equal(entity_id(entities->at[at]), after) ? at + 1 : at;
+	return there && str_equal(entity_id(there), after) ? place + 1 : place;
 }
 
+/* The first that has this secret. */
+static struct entity *find_secret_in(
+	const struct entity_tree *tree, const struct entity_order *order, struct str hash)
+{
+	struct entity *found = entity_tree_at(tree, entity_tree_place(tree, order, hash, STR_NONE));
+
+	return found && str_equal(order->key(found), hash) ? found : NULL;
+}
+
+/* Of two keys with one secret, the one whose own it is comes first. */
 struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex)
 {
-	size_t low = 0;
-	size_t high = state->secrets.len;
+	struct entity *found;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (str_compare(str_of(state->secrets.at[middle].hash), secret_hash_hex) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == state->secrets.len || !str_is(secret_hash_hex, state->secrets.at[low].hash))
+	if (!secret_hash_hex.len)
 		return NULL;
-	return state->secrets.at[low].key;
+	found = find_secret_in(state->secrets, &by_secret, secret_hash_hex);
+	return found ? found : find_secret_in(state->secrets_before, &by_secret_before, secret_hash_hex);
 }
 
 unsigned state_password_cost(const struct state *state)
@@ -185,6 +164,11 @@ unsigned state_password_cost(const struct state *state)
 }
 
 /* ---- changing ---- */
+
+struct entities {
+	struct entity **at;
+	size_t len;
+};
 
 struct change {
 	struct entity *entity;
@@ -239,101 +223,51 @@ static struct entities run_of(const struct entities *sorted, enum entity_kind ki
 	return (struct entities){ sorted->at + start, end - start };
 }
 
-static void append(struct entities *into, struct entity *entity)
+static void remove_key(struct state *state, const struct entity *key)
 {
-	into->at[into->len++] = entity;
+	entity_tree_remove(&state->secrets, &by_secret, own_secret(key), entity_id(key));
+	entity_tree_remove(&state->secrets_before, &by_secret_before, secret_before(key), entity_id(key));
 }
 
-/* What goes and what comes of the entities of a kind. */
-static void count(struct entity_hash *sum, const struct entities *old, const struct entities *changes)
+static void put_key(struct state *state, struct entity *key)
 {
-	for (size_t i = 0; i < changes->len; i++) {
-		struct entity *gone = find_in(old, entity_id(changes->at[i]));
-
-		if (gone)
-			entity_hash_subtract(sum, entity_hash(gone));
-		if (!entity_is_deleted(changes->at[i]))
-			entity_hash_add(sum, entity_hash(changes->at[i]));
-	}
+	if (own_secret(key).len)
+		entity_tree_put(&state->secrets, &by_secret, key);
+	if (secret_before(key).len)
+		entity_tree_put(&state->secrets_before, &by_secret_before, key);
 }
 
-static struct entities merge(const struct entities *old, const struct entities *changes)
+static void change_keys(struct state *state, const struct entity *gone, struct entity *came)
 {
-	struct entities merged = { xnew_array(struct entity *, old->len + changes->len + 1), 0 };
-	size_t at = 0;
-
-	for (size_t i = 0; i < changes->len; i++) {
-		struct entity *change = changes->at[i];
-		int order = -1;
-
-		while (at < old->len && (order = str_compare(entity_id(old->at[at]), entity_id(change))) < 0)
-			append(&merged, entity_ref(old->at[at++]));
-		if (at < old->len && !order)
-			at++;
-		if (!entity_is_deleted(change))
-			append(&merged, entity_ref(change));
-	}
-	while (at < old->len)
-		append(&merged, entity_ref(old->at[at++]));
-	return merged;
+	if (gone)
+		remove_key(state, gone);
+	if (came)
+		put_key(state, came);
 }
 
-static bool is_before(const struct secret *secret)
+static void change_sum(struct entity_hash *sum, struct entity *gone, struct entity *came)
 {
-	return secret->hash == entity_apikey(secret->key)->secret_hash_before;
+	if (gone)
+		entity_hash_subtract(sum, entity_hash(gone));
+	if (came)
+		entity_hash_add(sum, entity_hash(came));
 }
 
-/* Of two keys with one secret, the one whose own it is comes first. */
-static int secret_compare(const void *a, const void *b)
+/* The entity, or the tombstone, takes the place of what has its name. */
+static void change_one(struct state *state, enum entity_kind kind, struct entity *changed)
 {
-	const struct secret *x = a, *y = b;
-	int order = strcmp(x->hash, y->hash);
+	struct entity_tree **tree = &state->kinds[kind];
+	AUTO(entity) *gone = entity_ref(find_in(*tree, entity_id(changed)));
+	struct entity *came = entity_is_deleted(changed) ? NULL : changed;
 
-	if (!order)
-		order = is_before(x) - is_before(y);
-	return order ? order : str_compare(entity_id(x->key), entity_id(y->key));
-}
-
-static void append_secret(struct secrets *into, struct entity *key, const char *hash)
-{
-	if (*hash)
-		into->at[into->len++] = (struct secret){ hash, key };
-}
-
-static struct secrets sort_secrets(const struct entities *changes)
-{
-	struct secrets sorted = { xnew_array(struct secret, 2 * changes->len + 1), 0 };
-
-	for (size_t i = 0; i < changes->len; i++) {
-		struct entity *key = changes->at[i];
-
-		if (entity_is_deleted(key))
-			continue;
-		append_secret(&sorted, key, entity_apikey(key)->secret_hash);
-		append_secret(&sorted, key, entity_apikey(key)->secret_hash_before);
-	}
-	qsort(sorted.at, sorted.len, sizeof(*sorted.at), secret_compare);
-	return sorted;
-}
-
-/* The old secrets without those of keys that changed, merged with the changed keys' secrets. */
-static struct secrets merge_secrets(const struct secrets *old, const struct entities *changes)
-{
-	struct secrets sorted = sort_secrets(changes);
-	struct secrets merged = { xnew_array(struct secret, old->len + sorted.len + 1), 0 };
-	size_t next = 0;
-
-	for (size_t i = 0; i < old->len; i++) {
-		if (changes->len && find_in(changes, entity_id(old->at[i].key)))
-			continue;
-		while (next < sorted.len && secret_compare(&sorted.at[next], &old->at[i]) < 0)
-			merged.at[merged.len++] = sorted.at[next++];
-		merged.at[merged.len++] = old->at[i];
-	}
-	while (next < sorted.len)
-		merged.at[merged.len++] = sorted.at[next++];
-	free(sorted.at);
-	return merged;
+	if (came)
+		entity_tree_put(tree, &by_id, came);
+	else
+		entity_tree_remove(tree, &by_id, entity_id(changed), entity_id(changed));
+	if (kind == ENTITY_APIKEY)
+		change_keys(state, gone, came);
+	if (!entity_kind_is_leaders(kind))
+		change_sum(&state->sum, gone, came);
 }
 
 static unsigned most_expensive(unsigned cost, const struct entities *users)
@@ -349,26 +283,31 @@ static unsigned most_expensive(unsigned cost, const struct entities *users)
 	return cost;
 }
 
+static struct state *copy(const struct state *old)
+{
+	struct state *state = state_new();
+
+	state->history = old->history;
+	state->sum = old->sum;
+	state->password_cost = old->password_cost;
+	state->secrets = entity_tree_ref(old->secrets);
+	state->secrets_before = entity_tree_ref(old->secrets_before);
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		state->kinds[kind] = entity_tree_ref(old->kinds[kind]);
+	return state;
+}
+
 struct state *state_change(
 	const struct state *old, struct entity *const *changed, size_t len, uint64_t revision)
 {
 	struct entities sorted = sort_changes(changed, len);
-	struct state *state = state_new();
+	struct entities users = run_of(&sorted, ENTITY_USER);
+	struct state *state = copy(old);
 
 	state->revision = revision;
-	state->history = old->history;
-	state->sum = old->sum;
-	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
-		struct entities changes = run_of(&sorted, (enum entity_kind)kind);
-
-		state->kinds[kind] = merge(&old->kinds[kind], &changes);
-		if (kind == ENTITY_APIKEY)
-			state->secrets = merge_secrets(&old->secrets, &changes);
-		if (kind == ENTITY_USER)
-			state->password_cost = most_expensive(old->password_cost, &changes);
-		if (!entity_kind_is_leaders((enum entity_kind)kind))
-			count(&state->sum, &old->kinds[kind], &changes);
-	}
+	state->password_cost = most_expensive(old->password_cost, &users);
+	for (size_t i = 0; i < sorted.len; i++)
+		change_one(state, entity_kind(sorted.at[i]), sorted.at[i]);
 	entity_hash_put(state->sum, state->digest);
 	free(sorted.at);
 	return state;
