@@ -79,5 +79,5 @@ bool aside_keep(const char *path, const char *word, struct buf *name, struct err
 	if (link(path, buf_text(name) + before) != 0 && rename(path, buf_text(name) + before) != 0)
 		return error_sys(err, "rename %s", path);
 	remove_old(folder, buf_text(&beginning));
-	return file_sync_folder(folder, err);
+	return file_sync_parent(str_of(path), err);
 }

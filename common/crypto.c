@@ -101,6 +101,14 @@ void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into
 	CHECK(EVP_Digest(len ? bytes : "", len, into, NULL, digest_of(kind), NULL) == 1);
 }
 
+void hash_sha256_hex(struct str bytes, char into[65])
+{
+	uint8_t raw[HASH_MAX];
+
+	hash_bytes(HASH_SHA256, bytes.at, bytes.len, raw);
+	str_hex(raw, 32, into);
+}
+
 /* ---- MACs ---- */
 
 /* One for each thread: making one, and looking up its digest by name, costs more than a short message. */

@@ -26,6 +26,8 @@ void           hasher_add(struct hasher *hasher, const void *bytes, size_t len);
 void           hasher_result(const struct hasher *hasher, uint8_t into[HASH_MAX]);
 
 void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into[HASH_MAX]);
+/* 64 lower case digits and NUL. */
+void hash_sha256_hex(struct str bytes, char into[65]);
 void hmac_sha256(struct str key, struct str message, uint8_t into[32]);
 /* SipHash-2-4 with a 16 byte key. Millions a second: no allocation in steady state. */
 uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len);

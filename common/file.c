@@ -280,7 +280,7 @@ static struct str parent_of(struct str path)
 	return head.len ? head : STR("/");
 }
 
-static bool sync_parent(struct str path, struct error *err)
+bool file_sync_parent(struct str path, struct error *err)
 {
 	AUTO_STR *parent = str_dup(parent_of(path));
 
@@ -318,7 +318,7 @@ bool file_write_durable(const char *path, struct str bytes, mode_t mode, struct 
 		(void)unlink(temp.at);
 		return false;
 	}
-	return sync_parent(str_of(path), err);
+	return file_sync_parent(str_of(path), err);
 }
 
 /* ---- folders ---- */
@@ -328,7 +328,7 @@ static bool make_folder(const char *path, mode_t mode, struct error *err)
 	struct stat st;
 
 	if (mkdir(path, mode) == 0)
-		return sync_parent(str_of(path), err);
+		return file_sync_parent(str_of(path), err);
 	if (errno == EEXIST && stat(path, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
 			return true;

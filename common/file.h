@@ -31,6 +31,8 @@ bool file_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struc
 /* Are the first len bytes of both the same? False also when one can't be read. */
 bool file_equal(int a, int b, uint64_t len);
 bool file_sync_folder(const char *path, struct error *err) MUST_CHECK;
+/* The folder in which this lies. */
+bool file_sync_parent(struct str path, struct error *err) MUST_CHECK;
 /* mkdir -p; each new folder's parent is synced. */
 bool file_make_folders(const char *path, mode_t mode, struct error *err) MUST_CHECK;
 /*

@@ -165,17 +165,6 @@ static bool is_free(const char *file, bool force, struct error *err)
 	return error_set(err, ERROR_CONFLICT, NULL, "%s exists; --force replaces it", file);
 }
 
-static bool sync_folder_of(const char *file, struct error *err)
-{
-	AUTO_FINI(buf) folder = buf_limit(4096);
-	const char *slash = strrchr(file, '/');
-
-	if (!slash)
-		return file_sync_folder(".", err);
-	buf_add(&folder, str_from(file, slash == file ? 1 : (size_t)(slash - file)));
-	return buf_check(&folder, "path", err) && file_sync_folder(buf_text(&folder), err);
-}
-
 static bool backup(const struct leader_settings *settings, const char *file, bool force,
 	struct ledger_loaded *ret, struct error *err)
 {
@@ -185,7 +174,8 @@ static bool backup(const struct leader_settings *settings, const char *file, boo
 	buf_format(&path, "%s.tmp", file);
 	ok = buf_check(&path, "path", err) && is_free(file, force, err) &&
 	     make(settings, buf_text(&path), ret, err) &&
-	     (rename(buf_text(&path), file) == 0 || error_sys(err, "%s", file)) && sync_folder_of(file, err);
+	     (rename(buf_text(&path), file) == 0 || error_sys(err, "%s", file)) &&
+	     file_sync_parent(str_of(file), err);
 	if (!ok && !path.failed)
 		(void)unlink(buf_text(&path));
 	return ok;

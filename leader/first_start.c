@@ -22,10 +22,7 @@ struct cluster_settings first_start_cluster(const struct leader_settings *settin
 
 bool first_start_is_admin(const struct user *user)
 {
-	for (size_t i = 0; user->enabled && i < user->roles.len; i++)
-		if (str_is(str_of(user->roles.at[i]), "admin"))
-			return true;
-	return false;
+	return user->enabled && texts_have(&user->roles, STR("admin"));
 }
 
 /* Disabled admins count: somebody disabled them on purpose, and a new one would undo that. */

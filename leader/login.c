@@ -84,10 +84,7 @@ static bool basic_parse(const char *header, struct basic *ret)
 
 static bool is_admin(const struct user *user)
 {
-	for (size_t i = 0; user->enabled && i < user->roles.len; i++)
-		if (str_is(str_of(user->roles.at[i]), "admin"))
-			return true;
-	return false;
+	return user->enabled && texts_have(&user->roles, STR("admin"));
 }
 
 static const struct user *find_user(const struct state *state, struct str name)
@@ -137,13 +134,11 @@ static bool is_good(const struct worker_key *key)
 static bool try_worker(const struct state *state, const struct basic *basic, struct login_who *ret_who)
 {
 	struct entity *entity = state_find(state, ENTITY_WORKER, basic->user);
-	uint8_t raw[HASH_MAX];
 	char hex[65];
 
 	if (!entity)
 		return false;
-	hash_bytes(HASH_SHA256, basic->password.at, basic->password.len, raw);
-	str_hex(raw, 32, hex);
+	hash_sha256_hex(basic->password, hex);
 	/* One that is not good any more is verified like a wrong password: its time does not tell. */
 	if (!equal_secret(hex, entity_worker(entity)->secret_hash, 64) || !is_good(entity_worker(entity)))
 		return false;
@@ -168,13 +163,11 @@ bool login_still(const struct state *state, const struct login_who *who)
 static struct entity *find_key(const struct state *state, const struct basic *basic)
 {
 	struct str secret = basic->password, owner;
-	uint8_t raw[HASH_MAX];
 	struct entity *key;
 	char hex[65];
 
 	(void)str_skip(&secret, APIKEY_PREFIX);
-	hash_bytes(HASH_SHA256, secret.at, secret.len, raw);
-	str_hex(raw, 32, hex);
+	hash_sha256_hex(secret, hex);
 	key = state_find_secret(state, str_of(hex));
 	if (!key || !apikey_opens(key, hex, clock_wall_s()))
 		return NULL;
@@ -283,11 +276,9 @@ void login_cancel(struct login_wait *wait)
 static const char *why_worker(const struct entity *entity, struct str password)
 {
 	const struct worker_key *key = entity_worker(entity);
-	uint8_t raw[HASH_MAX];
 	char hex[65];
 
-	hash_bytes(HASH_SHA256, password.at, password.len, raw);
-	str_hex(raw, 32, hex);
+	hash_sha256_hex(password, hex);
 	if (!equal_secret(hex, key->secret_hash, 64))
 		return "worker_secret_wrong";
 	return key->enabled ? "worker_over" : "worker_disabled";

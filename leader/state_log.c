@@ -86,13 +86,11 @@ static struct answer *answer_new(uint64_t since, const struct state *state, bool
 /* Digest and compressed twin of the plain bytes. */
 static void answer_seal(struct answer *answer, int compression)
 {
-	uint8_t raw[HASH_MAX];
 	struct str plain = buf_str(&answer->plain);
 	struct error err;
 
 	memcpy(answer->answer.digest, "sha256:", 7);
-	hash_bytes(HASH_SHA256, plain.at, plain.len, raw);
-	str_hex(raw, 32, answer->answer.digest + 7);
+	hash_sha256_hex(plain, answer->answer.digest + 7);
 	answer->answer.plain = plain;
 	/* Without room for the compressed bytes the plain ones do. */
 	if (compression >= 0 && gzip_compress(plain, compression, &answer->gzip, &err) &&

@@ -419,9 +419,8 @@ static bool in_group(const struct access *access, const struct access_who *who, 
 {
 	const struct names *users;
 
-	for (size_t i = 0; i < who->groups.len; i++)
-		if (!strcmp(who->groups.at[i], group))
-			return true;
+	if (texts_have(&who->groups, str_of(group)))
+		return true;
 	users = access->groups ? map_find(access->groups, str_of(group)) : NULL;
 	return users && names_have(users, str_of(who->user));
 }

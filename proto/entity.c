@@ -25,6 +25,14 @@ struct entity {
 	alignas(8) char bytes[];
 };
 
+bool texts_have(const struct texts *texts, struct str text)
+{
+	for (size_t i = 0; i < texts->len; i++)
+		if (str_is(text, texts->at[i]))
+			return true;
+	return false;
+}
+
 /* ---- the deep copy ---- */
 
 struct block {

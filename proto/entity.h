@@ -41,6 +41,7 @@ enum entity_kind {
 #define ENTITY_ITEMS_MAX 1024
 
 struct texts { const char **at; size_t len; };
+bool texts_have(const struct texts *texts, struct str text);
 struct pair { const char *key, *value; };
 struct pairs { struct pair *at; size_t len; };
 

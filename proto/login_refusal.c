@@ -6,14 +6,6 @@
 #include "common/crypto.h"
 #include "proto/apikey.h"
 
-static void hash_secret(struct str secret, char into[65])
-{
-	uint8_t raw[HASH_MAX];
-
-	hash_bytes(HASH_SHA256, secret.at, secret.len, raw);
-	str_hex(raw, 32, into);
-}
-
 /* Of a key whose secret was shown, or once was. */
 static const char *why_not_opened(const struct state *state, const struct entity *key, const char hash[65])
 {
@@ -38,7 +30,7 @@ static const char *why_zak(
 {
 	char hash[65];
 
-	hash_secret(secret, hash);
+	hash_sha256_hex(secret, hash);
 	*ret_key = state_find_secret(state, str_of(hash));
 	if (!*ret_key)
 		return "apikey_unknown";
@@ -54,7 +46,7 @@ static const char *why_client(const struct state *state, const struct entity *ke
 {
 	char hash[65];
 
-	hash_secret(secret, hash);
+	hash_sha256_hex(secret, hash);
 	if (state_find_secret(state, str_of(hash)) != key)
 		return "apikey_secret_wrong";
 	return why_not_opened(state, key, hash);

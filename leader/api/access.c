@@ -100,10 +100,7 @@ static const char *why_no_login(const struct question *question)
 
 static bool is_admin(const struct user *user)
 {
-	for (size_t i = 0; i < user->roles.len; i++)
-		if (!strcmp(user->roles.at[i], "admin"))
-			return true;
-	return false;
+	return texts_have(&user->roles, STR("admin"));
 }
 
 static struct access_who who_of(const struct question *question)

@@ -117,11 +117,9 @@ static struct entity *make(const struct rotation *rotation, const struct apikey 
 
 static void make_secret(struct rotation *rotation)
 {
-	uint8_t raw[HASH_MAX];
 
 	random_hex(rotation->secret, ENTITY_SECRET_BYTES);
-	hash_bytes(HASH_SHA256, rotation->secret, strlen(rotation->secret), raw);
-	str_hex(raw, 32, rotation->hash);
+	hash_sha256_hex(str_of(rotation->secret), rotation->hash);
 }
 
 /* Writing. */

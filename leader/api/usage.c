@@ -191,14 +191,6 @@ static struct http_response *list(struct api_job *job, struct asked *asked)
 
 /* What is asked. */
 
-static bool is_in(const struct user *user, struct str group)
-{
-	for (size_t i = 0; i < user->groups.len; i++)
-		if (str_is(group, user->groups.at[i]))
-			return true;
-	return false;
-}
-
 /* Those that are in it now: of users that are gone nobody knows which groups they were in. */
 static void take_group(struct asked *asked, const struct state *state)
 {
@@ -207,7 +199,7 @@ static void take_group(struct asked *asked, const struct state *state)
 
 	for (size_t i = 0; i < users; i++) {
 		const struct entity *user = state_at(state, ENTITY_USER, i);
-		if (is_in(entity_user(user), buf_str(&asked->group)))
+		if (texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
 			owners[asked->keys.owners_len++] = entity_id(user).at;
 	}
 	asked->keys.owners = owners;

@@ -167,21 +167,13 @@ static enum auth_step try_peer(struct auth *auth, const struct snapshot *snapsho
 
 /* API keys. */
 
-static void hash_secret(struct str secret, char into[65])
-{
-	uint8_t raw[HASH_MAX];
-
-	hash_bytes(HASH_SHA256, secret.at, secret.len, raw);
-	str_hex(raw, 32, into);
-}
-
 /* zak_<secret> as the password of the key's owner. */
 static struct entity *find_zak(const struct snapshot *snapshot, struct str user, struct str secret)
 {
 	struct entity *key;
 	char hash[65];
 
-	hash_secret(secret, hash);
+	hash_sha256_hex(secret, hash);
 	key = state_find_secret(snapshot->state, str_of(hash));
 	return key && str_is(user, entity_apikey(key)->owner) && apikey_opens(key, hash, clock_wall_s())
 		       ? key
@@ -196,7 +188,7 @@ static struct entity *find_client(const struct snapshot *snapshot, struct str id
 	/* What is refused at once costs the same for an id that nobody has. */
 	if (!key && !str_starts(secret, APIKEY_PREFIX))
 		return NULL;
-	hash_secret(secret, hash);
+	hash_sha256_hex(secret, hash);
 	if (!key)
 		return NULL;
 	return apikey_opens(key, hash, clock_wall_s()) ? key : NULL;

@@ -76,14 +76,6 @@ struct identity *identity_new_anonymous(void)
 	return &box->identity;
 }
 
-static bool has_role(const struct user *user, const char *role)
-{
-	for (size_t i = 0; i < user->roles.len; i++)
-		if (!strcmp(user->roles.at[i], role))
-			return true;
-	return false;
-}
-
 struct identity *identity_new_user(struct str name, struct entity *user, struct entity *key)
 {
 	struct identity_box *box = box_new(name, key ? entity_id(key) : STR_NONE);
@@ -91,7 +83,7 @@ struct identity *identity_new_user(struct str name, struct entity *user, struct 
 	if (user) {
 		box->user_entity = entity_ref(user);
 		box->identity.groups = entity_user(user)->groups;
-		box->identity.admin = has_role(entity_user(user), "admin");
+		box->identity.admin = texts_have(&entity_user(user)->roles, STR("admin"));
 	}
 	if (key)
 		box->identity.key = entity_ref(key);

@@ -10,7 +10,7 @@
  * and each minute.
  * One complaint of a kind; the later text counts. A text says what is wrong, where, and what is right, and nothing secret.
  *
- * Thread  any; one lock. complaints_remind(): from the loop of complaints_start().
+ * Thread  any; one lock.
  */
 #pragma once
 

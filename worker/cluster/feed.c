@@ -137,11 +137,9 @@ static void apply_free(struct feed_apply *apply)
 static bool check_digest(struct str bytes, const char *wanted, struct error *err)
 {
 	struct str text = str_of(wanted);
-	uint8_t raw[HASH_MAX];
 	char hex[65];
 
-	hash_bytes(HASH_SHA256, bytes.at, bytes.len, raw);
-	str_hex(raw, 32, hex);
+	hash_sha256_hex(bytes, hex);
 	if (!str_skip(&text, "sha256:") || !str_is(text, hex))
 		return error_set(err, ERROR_INVALID, NULL, "the state's digest is not what the leader said");
 	return true;

@@ -77,7 +77,7 @@ static void judge_secret(struct standing *standing, bool other)
 				? "ZOT_CLUSTER_SECRET of this worker is another than that of most workers, "
 				  "or these have none"
 				: "most workers have a ZOT_CLUSTER_SECRET, and this one has none");
-	else if (complaint_lasts(standing->complaints, COMPLAINT_SECRET))
+	else
 		complaint_end(standing->complaints, COMPLAINT_SECRET);
 }
 
