@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests that speak to a registry need: digests, a small image, free ports, waiting."""
-import contextlib
+import fcntl
+import functools
 import hashlib
 import json
 import os
 import random
 import socket
+import tempfile
 import time
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -16,22 +18,32 @@ CLUSTER_SECRET = hashlib.sha256(b"the members of a test").hexdigest()
 GIVEN = set()
 
 
-def ports():
-    """Of this process of the tests: those that run beside it have others."""
-    beside, own = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)), int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    share = 12000 // beside
-    return range(20000 + own * share, 20000 + (own + 1) * share)
+@functools.cache
+def ports_file():
+    """Whose byte N is locked by the process that was given port N, until it ends: those beside it take others."""
+    return os.open(os.path.join(tempfile.gettempdir(), f"zot-test-ports-{os.getuid()}"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def free_port():
-    """Below those that the kernel gives to outgoing connections: a program that is started again must get it again."""
-    while True:
-        port = random.SystemRandom().choice(ports())
-        with socket.socket() as s, contextlib.suppress(OSError):
+def is_free(port):
+    if port in GIVEN:
+        return False
+    try:
+        fcntl.lockf(ports_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        with socket.socket() as s:
             s.bind(("127.0.0.1", port))
-            if port not in GIVEN:
-                GIVEN.add(port)
-                return port
+    except OSError:
+        return False
+    GIVEN.add(port)
+    return True
+
+
+def free_port(in_a_row=1):
+    """The first of so many. Below those that the kernel gives to outgoing connections: a program that is started again must
+    get it again."""
+    while True:
+        first = random.SystemRandom().randrange(20000, 32000 - in_a_row)
+        if all(map(is_free, range(first, first + in_a_row))):
+            return first
 
 
 def digest(data, algorithm="sha256"):

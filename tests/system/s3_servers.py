@@ -22,7 +22,6 @@ import pathlib
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,10 @@ import boto3
 from botocore.config import Config
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from registry import free_port  # noqa: E402
+
 REGION = "us-east-1"
 # Exactly the rights that docs/operation.md names.
 RIGHTS = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
@@ -71,20 +74,6 @@ def boto3_client(service, endpoint, access_key, secret_key):
     config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=60)
     return boto3.client(service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=access_key,
                         aws_secret_access_key=secret_key, config=config)
-
-
-def free_ports(n):
-    """The first of n ports in a row that nobody listens on."""
-    for _ in range(200):
-        first = 20000 + secrets.randbelow(10000)
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + n):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-                return first
-            except OSError:
-                continue
-    raise RuntimeError("no free ports")
 
 
 def await_answer(url, process, seconds):
@@ -143,7 +132,7 @@ def start_moto():
     python = moto_python()
     if not python:
         raise RuntimeError("moto_server is missing: pip install 'moto[server,s3]'")
-    port = free_ports(1)
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     environment = dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT="4")
     with tempfile.TemporaryFile() as log:
@@ -167,7 +156,7 @@ def start_moto():
 def start_radosgw():
     parent = pathlib.Path(tempfile.mkdtemp(prefix="zot-radosgw-"))
     folder = parent / "ceph"
-    port = free_ports(2)
+    port = free_port(in_a_row=2)
     access_key, secret_key = "TESTS" + secrets.token_hex(6).upper(), secrets.token_hex(20)
     try:
         subprocess.run([str(HERE / "radosgw_up.sh"), str(folder), str(port), access_key, secret_key], check=True,
