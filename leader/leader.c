@@ -281,8 +281,9 @@ static bool start_hearing(struct loaded *loaded, struct error *err)
 {
 	struct leader *leader = loaded->leader;
 	enum hearing_first first;
+	bool joined;
 
-	if (!ledger_begin_life(leader->ledger, load_life, loaded, err))
+	if (!ledger_begin_life(leader->ledger, load_life, loaded, &joined, err))
 		return false;
 	first = loaded->before.heard ? HEARING_PROOF : HEARING_NO_PROOF;
 	if (loaded->lives == 1 && !state_log_revision(leader->log))
