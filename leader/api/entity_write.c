@@ -11,6 +11,7 @@
 #include "leader/api/told.h"
 #include "leader/first_start.h"
 #include "leader/peer_secret.h"
+#include "leader/rights.h"
 #include "proto/apikey.h"
 
 #define CLIENT_ID_BYTES 12
@@ -67,6 +68,13 @@ static bool is_conditional(const struct api_job *job)
 {
 	return http_headers_find(job->http->headers, "If-Match") ||
 	       http_headers_find(job->http->headers, "If-None-Match");
+}
+
+struct entity *entity_find_seen(const struct api_job *job, const struct state *state, struct str id)
+{
+	struct entity *entity = state_find(state, job->kind, id);
+
+	return entity && rights_see(state, &job->who, entity) ? entity : NULL;
 }
 
 bool entity_is_last_admin(const struct state *state, const struct entity *user)
@@ -277,7 +285,8 @@ static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision
 	size_t len = 1, at;
 
 	leader_assert_locked(edit->job->leader);
-	if (!check_references(edit, state, err))
+	if (!rights_check(state, &edit->job->who, edit->base, edit->made, err) ||
+		!check_references(edit, state, err))
 		return LEDGER_FAILED;
 	if (revokes(edit))
 		len += peer_secret_change(state, &changes[1]);
@@ -369,6 +378,9 @@ static struct http_response *write_once(struct edit *edit)
 	struct error err;
 
 	edit->base = entity_ref(state_find(state, edit->job->kind, str_of(edit->id)));
+	if (edit->base && !rights_see(state, &edit->job->who, edit->base))
+		return method == HTTP_PATCH ? entity_absent(edit->job)
+					    : api_error(403, "denied", "this id is of somebody else's");
 	if (!entity_tag_allows(edit->job, edit->base))
 		return entity_stale(edit->base);
 	if (method == HTTP_PATCH && !edit->base)

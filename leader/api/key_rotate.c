@@ -11,6 +11,7 @@
 #include "leader/api.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/told.h"
+#include "leader/rights.h"
 
 #define SUFFIX "/rotate"
 
@@ -145,7 +146,7 @@ static bool write_locked(struct rotation *rotation, const struct entity *old, st
 static struct http_response *rotate_locked(struct rotation *rotation)
 {
 	AUTO(state) *state = leader_state(rotation->job->leader);
-	struct entity *old = state_find(state, ENTITY_APIKEY, rotation->id);
+	struct entity *old = entity_find_seen(rotation->job, state, rotation->id);
 	struct error err;
 
 	leader_assert_locked(rotation->job->leader);
@@ -153,6 +154,8 @@ static struct http_response *rotate_locked(struct rotation *rotation)
 		return entity_stale(old);
 	if (!old)
 		return entity_absent(rotation->job);
+	if (!rights_check(state, &rotation->job->who, old, old, &err))
+		return api_error_of(&err);
 	if (!check_grace(rotation, entity_apikey(old), &err) || !write_locked(rotation, old, &err))
 		return api_error_of(&err);
 	return NULL;

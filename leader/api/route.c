@@ -47,9 +47,32 @@ static bool by_admin(const void *arg)
 	return ((const struct api_call *)arg)->who.role == LOGIN_ADMIN;
 }
 
-static bool by_both(const void *arg)
+static bool is_reading(const struct api_call *call)
 {
-	return by_worker(arg) || by_admin(arg);
+	return ROUTE_READS & 1u << http_request_method(call->request);
+}
+
+/* And admins change what is there. */
+static bool by_reader(const void *arg)
+{
+	const struct api_call *call = arg;
+
+	return by_admin(arg) || (call->who.role == LOGIN_READER && is_reading(call));
+}
+
+/* Which of them is decided where they are found (leader/rights.h). */
+static bool by_key_manager(const void *arg)
+{
+	const struct api_call *call = arg;
+
+	return by_reader(arg) ||
+	       (call->who.keys && (is_reading(call) || call->route->what == (int)ENTITY_APIKEY));
+}
+
+/* Administrators and readers get it without secrets. */
+static bool by_worker_or_reader(const void *arg)
+{
+	return by_worker(arg) || by_reader(arg);
 }
 
 /* Or a command on this machine. */
@@ -61,12 +84,14 @@ static bool by_admin_or_local(const void *arg)
 	       local_is(&call->leader->local, http_request_header(call->request, "Authorization"));
 }
 
-#define CHANGES (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
+#define CHANGES       (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
+#define OF_KEYS(kind) ((kind) == ENTITY_USER || (kind) == ENTITY_APIKEY)
 #define ENTITY_ROUTE(name, kind_)                                                                            \
 	{                                                                                                    \
 		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
-		.kind = ROUTE_JOB, .job_f = entities_serve, .authorise = by_admin,                           \
-		.body_max = ADMIN_BODY_MAX, .what = kind_, .parameters = page                                \
+		.kind = ROUTE_JOB, .job_f = entities_serve,                                                  \
+		.authorise = OF_KEYS(kind_) ? by_key_manager : by_reader, .body_max = ADMIN_BODY_MAX,        \
+		.what = kind_, .parameters = page                                                            \
 	}
 
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
@@ -84,7 +109,7 @@ static const struct route rows[] = {
 		.path = "/api/cluster/state",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_STREAM,
-		.authorise = by_both,
+		.authorise = by_worker_or_reader,
 		.stream_f = cluster_state },
 	{ .operation = "report",
 		.path = "/api/cluster/quotas",
@@ -98,7 +123,7 @@ static const struct route rows[] = {
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE),
 		.kind = ROUTE_JOB,
-		.authorise = by_admin,
+		.authorise = by_reader,
 		.parameters = none,
 		.job_f = cluster_members },
 	{ .operation = "backup",
@@ -112,14 +137,14 @@ static const struct route rows[] = {
 		.path = "/api/usage",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
-		.authorise = by_admin,
+		.authorise = by_key_manager,
 		.parameters = of_usage,
 		.job_f = usage_serve },
 	{ .operation = "access",
 		.path = "/api/access",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
-		.authorise = by_admin,
+		.authorise = by_reader,
 		.parameters = of_access,
 		.job_f = access_serve },
 #define KIND(constant, name, plural, ...)                                                                    \
@@ -134,16 +159,22 @@ static bool is_known(const struct api_call *call)
 	return call->who.role == LOGIN_WORKER || *call->who.user;
 }
 
+static const char *who_may(const struct api_call *call)
+{
+	if (call->route->authorise == by_worker)
+		return "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
+		       "CLUSTER_LEADER_CLIENT_SECRET or a credential of their own";
+	if (call->who.role == LOGIN_READER)
+		return "only admins may do this; a reader changes nothing and sees no secrets";
+	return call->who.keys ? "only admins may do this; you manage API keys" : "only admins may do this";
+}
+
 static struct http_response *refuse(const struct api_call *call)
 {
 	struct http_response *response;
 
 	if (is_known(call))
-		return api_error(403, "denied",
-			call->route->authorise == by_worker
-				? "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
-				  "CLUSTER_LEADER_CLIENT_SECRET or a credential of their own"
-				: "only admins may do this");
+		return api_error(403, "denied", "%s", who_may(call));
 	response = api_error(
 		401, "unauthorized", "authentication is needed: a user and password, or an API key");
 	http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");

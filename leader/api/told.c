@@ -16,6 +16,8 @@ static const char *why_not_allowed(const struct api_call *call)
 		return "a_worker";
 	if (call->who.role == LOGIN_ADMIN)
 		return "not_a_worker";
+	if (call->who.role != LOGIN_NOBODY)
+		return call->who.role == LOGIN_READER ? "a_reader" : "a_key_manager";
 	return *call->who.apikey ? "apikey_has_scopes" : "not_admin";
 }
 

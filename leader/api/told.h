@@ -5,8 +5,8 @@
  *     request.refused status=403 reason=not_admin user="bob" apikey="" from=192.0.2.1 method=GET path="/api/user"
  *     entity.written how=patched kind=user id="ann" members="enabled,groups" revision=17 by="admin" apikey="" from=192.0.2.1
  *
- * reason is a word of proto/login_refusal.h, or not_admin, apikey_has_scopes, a_worker, not_a_worker, logins_limit. Lines of
- * refusals are few for each address and in all (leader.c); the sweep tells how many were not written.
+ * reason is a word of proto/login_refusal.h, or not_admin, a_reader, a_key_manager, apikey_has_scopes, a_worker, not_a_worker,
+ * logins_limit. Lines of refusals are few for each address and in all (leader.c); the sweep tells how many were not written.
  * from is whoever is connected: the leader knows of no proxies.
  */
 #pragma once
