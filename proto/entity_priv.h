@@ -17,6 +17,8 @@ union entity_body {
 
 /* Of an entity that nobody else has yet. */
 void entity_keep_hash(struct entity *entity, const struct entity_hash *hash);
+/* The value alone; nothing of a plain field. */
+void entity_write_field(const struct field *field, const void *body, struct json_writer *writer);
 /* The body, whatever its kind; NULL for a tombstone. */
 const void *entity_body(const struct entity *entity);
 /* Checks id, body and size, then copies. `body` NULL makes a tombstone. */

@@ -275,12 +275,21 @@ static bool revokes(const struct edit *edit)
 	return (old->enabled && !new->enabled) || strcmp(old->secret_hash, new->secret_hash) != 0;
 }
 
+static const char *how_of(const struct edit *edit)
+{
+	if (!edit->base)
+		return "created";
+	return edit->job->http->method == HTTP_PATCH ? "patched" : "replaced";
+}
+
 static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
 {
 	AUTO(state) *state = leader_state(edit->job->leader);
+	const struct ledger_audit audit = told_audit(edit->job, how_of(edit));
 	struct ledger_change changes[2] = { { .entity = edit->made,
 		.check = true,
-		.expected = edit->base ? entity_revision(edit->base) : 0 } };
+		.expected = edit->base ? entity_revision(edit->base) : 0,
+		.audit = &audit } };
 	enum ledger_result result;
 	size_t len = 1, at;
 
@@ -307,13 +316,10 @@ static void put_members(const struct json *asked, struct buf *into)
 
 static void tell_written(const struct edit *edit, uint64_t revision)
 {
-	const char *how = !edit->base                             ? "created"
-			  : edit->job->http->method == HTTP_PATCH ? "patched"
-								  : "replaced";
 	AUTO_FINI(buf) members = buf_limit(1024);
 
 	put_members(edit->asked, &members);
-	log_info("entity.written", "how=%s kind=%s id=%s members=%s revision=%" PRIu64 "%s", how,
+	log_info("entity.written", "how=%s kind=%s id=%s members=%s revision=%" PRIu64 "%s", how_of(edit),
 		entity_kind_name(edit->job->kind), log_quote(str_of(edit->id)), log_quote(buf_str(&members)),
 		revision, told_by(edit->job));
 }

@@ -128,7 +128,10 @@ static void make_secret(struct rotation *rotation)
 static bool write_locked(struct rotation *rotation, const struct entity *old, struct error *err)
 {
 	AUTO(entity) *next = make(rotation, entity_apikey(old));
-	struct ledger_change change = { .entity = next, .check = true, .expected = entity_revision(old) };
+	const struct ledger_audit audit = told_audit(rotation->job, "rotated");
+	struct ledger_change change = {
+		.entity = next, .check = true, .expected = entity_revision(old), .audit = &audit
+	};
 	enum ledger_result result;
 	uint64_t revision;
 	size_t at;

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/proxies.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/guard.h"
@@ -98,6 +99,7 @@ static bool by_admin_or_local(const void *arg)
 static const char *const none[] = { NULL };
 static const char *const page[] = { "n", "last", NULL };
 static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
+static const char *const of_audit[] = { "after", "id", "kind", "last", "n", "since", "until", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
 /* `what` is the kind of entities. */
@@ -140,6 +142,13 @@ static const struct route rows[] = {
 		.authorise = by_key_manager,
 		.parameters = of_usage,
 		.job_f = usage_serve },
+	{ .operation = "audit",
+		.path = "/api/audit",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_reader,
+		.parameters = of_audit,
+		.job_f = audit_serve },
 	{ .operation = "access",
 		.path = "/api/access",
 		.methods = ROUTE_READS,
@@ -250,8 +259,9 @@ static struct task *task_new(const struct api_call *call)
 
 	task->job = (struct api_job){ .leader = call->leader,
 		.who = call->who,
-		.from = http_request_ip(call->request),
+		.from = call->from,
 		.kind = (enum entity_kind)call->route->what };
+	ip_format(&task->job.from, task->job.from_text);
 	task->route = call->route;
 	task->rest_len = call->rest.len;
 	return task;
@@ -428,7 +438,7 @@ static void ask_who(struct api_call *call)
 	AUTO(state) *state = leader_state(call->leader);
 	struct login_ask ask = { .state = state,
 		.header = http_request_header(call->request, "Authorization"),
-		.client = http_request_ip(call->request) };
+		.client = call->from };
 
 	if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who))
 		admit(call);
@@ -451,9 +461,20 @@ static void find_row(struct api_call *call)
 		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
 }
 
+static struct ip client_of(const struct leader *leader, struct http_request *request)
+{
+	struct ip peer = http_request_ip(request);
+	AUTO_STR *joined = NULL;
+
+	if (!proxies_has(leader->proxies, &peer))
+		return peer;
+	return proxies_client(leader->proxies, &peer,
+		str_of(http_request_header_list(request, "X-Forwarded-For", &joined)));
+}
+
 static void on_request(void *app, struct http_request *request)
 {
-	struct api_call call = { .leader = app, .request = request };
+	struct api_call call = { .leader = app, .request = request, .from = client_of(app, request) };
 	struct http_response *refused;
 
 	loop_assert(call.leader->loop);

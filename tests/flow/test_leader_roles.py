@@ -20,6 +20,7 @@ TABLE = {
     "api/cluster/backup": {"GET": "a"},
     "api/usage": {"GET": "ark"},
     "api/access": {"GET": "ar"},
+    "api/audit": {"GET": "ar"},
     **{f"api/{name}": {"GET": "ark", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"} for name in ("user", "users")},
     **{f"api/{name}": {"GET": "ark", "POST": "ak", "PUT": "ak", "PATCH": "ak", "DELETE": "ak"} for name in ("apikey", "apikeys")},
     **{f"api/{name}": {"GET": "ar", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"}
