@@ -11,6 +11,8 @@
 #include "common/loop.h"
 #include "common/pool.h"
 #include "leader/expiry.h"
+#include "leader/fellows.h"
+#include "leader/follow.h"
 #include "leader/grants.h"
 #include "leader/leader.h"
 #include "leader/members.h"
@@ -27,6 +29,7 @@
 
 struct sweep {
 	struct leader *leader;
+	struct expiry *expiry;
 	struct loop_timer timer;
 	bool stopped;      /* own loop */
 	char day[11];      /* under the leader's lock: grants were tidied on */
@@ -38,11 +41,15 @@ struct sweep *sweep_new(struct leader *leader)
 	struct sweep *sweep = xnew(struct sweep);
 
 	sweep->leader = leader;
+	sweep->expiry = expiry_new(leader);
 	return sweep;
 }
 
 void sweep_free(struct sweep *sweep)
 {
+	if (!sweep)
+		return;
+	expiry_free(sweep->expiry);
 	free(sweep);
 }
 
@@ -89,6 +96,10 @@ static bool write_row(struct sweep *sweep, const struct ledger_member *row)
 	struct error err;
 	bool ok = ledger_put_member(leader->ledger, row, &err);
 
+	if (!ok && follow_was_behind_locked(leader, &err)) {
+		members_unstored(leader->members, row->name);
+		return true;
+	}
 	if (!ok) {
 		members_unstored(leader->members, row->name);
 		leader_say_failed_locked(leader, "member.store", &err);
@@ -166,10 +177,14 @@ void sweep_now_locked(struct sweep *sweep)
 	struct cluster_settings cluster = leader_cluster(leader);
 	struct members_terms terms = { .now_ms = clock_ms(),
 		.now_wall_s = clock_wall_s(),
-		.lease_ms = cluster.lease_ms,
+		.lease_ms = cluster.lease_ms + fellows_margin_ms(leader->fellows),
 		.keep = cluster.isolated };
+	int64_t away_ms;
 
 	leader_assert_locked(leader);
+	tell_refusals(leader);
+	if (!fellows_in_contact(leader->fellows, &away_ms))
+		return;
 	lose_some(leader, &terms);
 	ring_write_now_locked(leader->ring);
 	write_rows(sweep);
@@ -177,10 +192,9 @@ void sweep_now_locked(struct sweep *sweep)
 	forget_some(sweep, &terms);
 	tidy_grants(sweep);
 	expire_credentials(leader);
-	expiry_now_locked(leader->expiry);
+	expiry_now_locked(sweep->expiry);
 	leader_store_refusals_locked(leader, false);
 	tidy_audit(sweep);
-	tell_refusals(leader);
 }
 
 /* The timer. */
