@@ -207,9 +207,12 @@ bool leader_settle_locked(struct leader *leader, struct error *err)
 	return done;
 }
 
-void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err)
+/* Another leader that was faster is no failure. */
+void leader_say_failed_locked(struct leader *leader, const char *event, struct error *err)
 {
 	leader_assert_locked(leader);
+	if (follow_was_behind_locked(leader, err))
+		return;
 	if (few_take(&leader->writes_failed, SAY_MOST, SAY_SPAN_MS, clock_ms()))
 		log_error(event, "error=%s trying again", log_quote(str_of(err->text)));
 }
@@ -225,11 +228,18 @@ void leader_try_settle_locked(struct leader *leader)
 void leader_store_refusals_locked(struct leader *leader, bool now)
 {
 	AUTO_FINI(refusals_rows) rows;
+	unsigned tries = 0;
 	struct error err;
+	bool done;
 
 	leader_assert_locked(leader);
 	refusals_take(leader->refused, clock_ms(), now, &rows);
-	if (rows.len && !ledger_put_audit(leader->ledger, rows.at, rows.len, &err))
+	if (!rows.len)
+		return;
+	do
+		done = ledger_put_audit(leader->ledger, rows.at, rows.len, &err);
+	while (leader_try_again_locked(leader, done, &tries, &err));
+	if (!done)
 		leader_say_failed_locked(leader, "audit.store", &err);
 }
 

@@ -110,7 +110,7 @@ void leader_try_settle_locked(struct leader *leader);
 /* Pool, with the lock. For a function of the ledger that is the same whatever others stored: do { done = ...; } while (this). */
 bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, struct error *err);
 /* Pool, with the lock. Of what the next sweep tries again: the log has it a few times a minute. */
-void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err);
+void leader_say_failed_locked(struct leader *leader, const char *event, struct error *err);
 
 /* Pool, with the lock. The refusals of a minute that is over, or now, go into the audit. */
 void leader_store_refusals_locked(struct leader *leader, bool now);
