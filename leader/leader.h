@@ -38,6 +38,7 @@ struct loop;
 struct members;
 struct pool;
 struct ring_write;
+struct state_backup;
 struct state_log;
 struct strangers;
 struct sweep;
@@ -65,6 +66,7 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lock lock;
 	struct few_each *refusals;  /* api/told.h: lines of the log */
