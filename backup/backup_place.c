@@ -21,6 +21,7 @@ struct backup_place {
 	char *folder, *path, *lock; /* of a file; NULL: a bucket */
 	struct s3_client client;
 	const char *key, *acl;
+	bool unquoted; /* what this server compares an ETag with: some want it without its quotes */
 };
 
 /* Making. */
@@ -205,21 +206,51 @@ static bool read_object(struct backup_place *place, struct buf *into, struct err
 	return buf_check(into, "backup", err);
 }
 
-static bool write_object(
-	struct backup_place *place, const struct backup_found *replaced, struct str bytes, struct error *err)
+static void put_condition(
+	const struct backup_place *place, const struct backup_found *replaced, struct buf *into)
 {
-	AUTO_FINI(http_result) result = { 0 };
+	struct str tag = str_of(replaced->version);
+
+	if (place->unquoted && tag.len > 1 && tag.at[0] == '"')
+		tag = str_from(tag.at + 1, tag.len - 2);
+	buf_add(into, tag);
+}
+
+static bool is_refused(const struct http_result *result)
+{
+	return result->status == 412 || result->status == 409;
+}
+
+static bool put_object(struct backup_place *place, const struct backup_found *replaced, struct str bytes,
+	struct http_result *result, struct error *err)
+{
+	AUTO_FINI(buf) condition = buf_limit(sizeof(replaced->version));
 	struct s3_call call = { .method = "PUT", .key = place->key, .body = bytes, .has_body = true };
 
-	call.headers[0] = replaced ? (struct s3_header){ "If-Match", replaced->version }
+	if (replaced)
+		put_condition(place, replaced, &condition);
+	call.headers[0] = replaced ? (struct s3_header){ "If-Match", buf_text(&condition) }
 				   : (struct s3_header){ "If-None-Match", "*" };
 	if (place->acl)
 		call.headers[1] = (struct s3_header){ "x-amz-acl", place->acl };
-	if (!s3_client_send(&place->client, &call, &result, err))
-		return false;
-	if (result.status == 412 || result.status == 409)
-		return error_set(err, ERROR_CONFLICT, NULL, "%s: another leader has written it", place->name);
-	return s3_client_expect_ok(&place->client, &call, &result, err);
+	return s3_client_send(&place->client, &call, result, err) &&
+	       (is_refused(result) || s3_client_expect_ok(&place->client, &call, result, err));
+}
+
+/* Refused in one form of the ETag it is tried in the other: the condition stays the same. */
+static bool write_object(
+	struct backup_place *place, const struct backup_found *replaced, struct str bytes, struct error *err)
+{
+	for (unsigned form = 0; form < (replaced ? 2 : 1); form++) {
+		AUTO_FINI(http_result) result = { 0 };
+
+		if (!put_object(place, replaced, bytes, &result, err))
+			return false;
+		if (!is_refused(&result))
+			return true;
+		place->unquoted ^= replaced != NULL;
+	}
+	return error_set(err, ERROR_CONFLICT, NULL, "%s: another leader has written it", place->name);
 }
 
 /* Either. */
