@@ -15,6 +15,7 @@
 #include "leader/api/call.h"
 #include "leader/api/told.h"
 #include "leader/feed.h"
+#include "leader/fellows.h"
 #include "leader/lane.h"
 #include "leader/members.h"
 #include "leader/report.h"
@@ -241,10 +242,25 @@ static struct http_response *list_members(struct api_job *job)
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
 	members_write(leader->members, clock_ms(), cluster.lease_ms, &w);
+	if (leader->fellows) {
+		json_key(&w, STR("leaders"));
+		json_open_array(&w);
+		fellows_write(leader->fellows, &w);
+		json_close_array(&w);
+	}
 	json_key(&w, STR("estranged"));
 	strangers_write(leader->strangers, &w);
 	json_close_object(&w);
 	return api_json(200, &body);
+}
+
+static bool forget_locked(const struct api_job *job, const char *name, struct error *err)
+{
+	struct ledger_audit audit = told_audit(job, "forgotten");
+
+	audit.kind = "member";
+	audit.id = name;
+	return leader_forget_locked(job->leader, name, &audit, err);
 }
 
 static struct http_response *forget_member(struct api_job *job)
@@ -259,7 +275,7 @@ static struct http_response *forget_member(struct api_job *job)
 	leader_lock(leader);
 	forgot = members_may_forget(leader->members, job->rest);
 	if (forgot == MEMBERS_FORGOT)
-		stored = leader_forget_locked(leader, buf_text(&name), &err);
+		stored = forget_locked(job, buf_text(&name), &err);
 	if (forgot == MEMBERS_FORGOT && stored)
 		ring_write_now_locked(leader->ring);
 	leader_unlock(leader);

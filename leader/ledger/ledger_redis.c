@@ -288,6 +288,18 @@ static bool put_all(
 	return ok;
 }
 
+static bool put_audits(
+	struct ledger_redis *own, const struct ledger_change *changes, struct writing *w, struct error *err)
+{
+	struct ledger_redis_audit audit = { .revision = w->revision };
+
+	for (size_t i = 0; i < w->len; i++)
+		if (changes[i].audit &&
+			!ledger_redis_add_audit(own, &audit, changes[i].audit, &w->effects, err))
+			return false;
+	return true;
+}
+
 enum ledger_result ledger_redis_write(struct ledger *ledger, const struct ledger_change *changes, size_t len,
 	const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
@@ -311,7 +323,7 @@ enum ledger_result ledger_redis_write(struct ledger *ledger, const struct ledger
 	result = check_all(own, changes, len, ret_revision, ret_at, err);
 	if (result != LEDGER_WRITTEN)
 		return result;
-	if (!put_all(own, &w, &pair, err))
+	if (!put_all(own, &w, &pair, err) || !put_audits(own, changes, &w, err))
 		return LEDGER_FAILED;
 	result = ledger_redis_commit(own, &w.effects, &entry, w.forgotten, err);
 	if (result == LEDGER_WRITTEN) {
@@ -356,6 +368,11 @@ static const struct ledger_driver driver = {
 	.list_keys = ledger_redis_list_keys,
 	.sum_keys = ledger_redis_sum_keys,
 	.list_repositories = ledger_redis_list_repositories,
+	.put_audit = ledger_redis_put_audit,
+	.expired = ledger_redis_expired,
+	.put_expired = ledger_redis_put_expired,
+	.list_audit = ledger_redis_list_audit,
+	.sweep_audit = ledger_redis_sweep_audit,
 	.follow = ledger_redis_follow,
 	.tell = ledger_redis_tell,
 	.listen = ledger_redis_listen,
@@ -415,6 +432,17 @@ bool ledger_redis_open_head(struct ledger_redis *own, struct error *err)
 	return redis_run(own->redis, call, &head, err) && read_head(own, head, err);
 }
 
+/* Somebody has stored something there. */
+static bool check_exists(struct ledger_redis *own, struct error *err)
+{
+	struct ledger_redis_place head;
+
+	if (!ledger_redis_head(own, &head, err))
+		return false;
+	return head.n || error_set(err, ERROR_UNKNOWN, NULL, "Redis at %s has nothing under \"%s\"",
+				 redis_where(own->redis), own->prefix);
+}
+
 static bool is_prefix(struct str prefix)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -448,7 +476,8 @@ bool ledger_open_redis(
 	ok = (is_prefix(str_of(settings->prefix)) &&
 		     str_copy(str_of(settings->prefix), own->prefix, sizeof(own->prefix))) ||
 	     error_set(err, ERROR_INVALID, NULL, "a prefix of keys has 1 to 63 of A-Z a-z 0-9 . _ -");
-	ok = ok && open_connections(own, settings, err) && ledger_redis_open_head(own, err) &&
+	ok = ok && open_connections(own, settings, err) && ledger_redis_check_server(own, err) &&
+	     (!settings->must_exist || check_exists(own, err)) && ledger_redis_open_head(own, err) &&
 	     ledger_redis_start_ear(own, err);
 	if (ok)
 		*ret_ledger = &own->ledger;

@@ -4,7 +4,8 @@
  *
  * All keys begin with "{<prefix>}:", so they are in one slot.
  *
- *     head            hash    n, mark: the newest entry; revision, forgotten, cluster, generation; format; bytes of the log ever
+ *     head            hash    n, mark: the newest entry; revision, forgotten, cluster, generation; format; bytes of the log ever; audit: the
+ *                             newest number of it; expired: what credentials were told up to
  *     log             stream  entries, ids "<n>-0": mark, before (the mark of the one before), by, content, effects (ledger_redis_entry.h),
  *                             and b, the head's bytes with it. LEDGER_REDIS_LOG_MOST entries and LEDGER_REDIS_LOG_BYTES at most
  *     words           stream  what leaders tell each other: by, n (of the newest entry when it was told); and w, the word, or j, who joins,
@@ -23,6 +24,8 @@
  *     windows         set     of which there is usage:<window>
  *     usage:<window>  hash    key -> "<calls> <bytes in> <bytes out> <ungranted>"
  *     repositories    hash    name -> "<pulls> <pushes> <bytes in> <bytes out>"
+ *     changes         stream  the audit's rows, ids "<number>-0": row (msgpack)
+ *     refusals        stream  the same of what was refused
  *     lives           list    "<id> <dealings> <heard>", the present one last
  *
  * Each function that changes something reads what it must know, gathers the commands that change it, and gives them to
@@ -129,6 +132,9 @@ void ledger_redis_ring_put(struct ledger_redis_ring *ring, struct ledger_redis_r
 const struct ledger_redis_raw *ledger_redis_ring_find(const struct ledger_redis_ring *ring, uint64_t n);
 void ledger_redis_ring_clear(struct ledger_redis_ring *ring);
 
+/* Refuses one that is too old, or that throws data away; warns of one that may lose some. */
+bool ledger_redis_check_server(struct ledger_redis *own, struct error *err) MUST_CHECK;
+
 /* Loading. The head as it is now, which is made where there is none: the place, the revision and the history. */
 bool ledger_redis_open_head(struct ledger_redis *own, struct error *err) MUST_CHECK;
 /* Each field of a hash, maybe more than once: its name is page's element `at`, its value the next. */
@@ -152,7 +158,13 @@ bool ledger_redis_boot(struct ledger *ledger, const char *boot, struct ledger_bo
 bool ledger_redis_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err);
 bool ledger_redis_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err);
 bool ledger_redis_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err);
-bool ledger_redis_delete_member(struct ledger *ledger, const char *name, struct error *err);
+bool ledger_redis_delete_member(struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err);
+bool ledger_redis_put_audit(struct ledger *ledger, const struct ledger_audit *rows, size_t len, struct error *err);
+bool ledger_redis_expired(struct ledger *ledger, int64_t *ret_upto_s, struct error *err);
+bool ledger_redis_put_expired(struct ledger *ledger, const struct ledger_expired *expired, bool *ret_put, struct error *err);
+bool ledger_redis_list_audit(struct ledger *ledger, const struct ledger_audit_ask *ask, size_t max, ledger_audit_f *fn, void *arg,
+	struct error *err);
+bool ledger_redis_sweep_audit(struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err);
 bool ledger_redis_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret, struct error *err);
 bool ledger_redis_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn, void *arg,
 	struct error *err);
@@ -162,6 +174,15 @@ bool ledger_redis_list_repositories(struct ledger *ledger, const char *name, siz
 bool ledger_redis_tell(struct ledger *ledger, struct str word, struct error *err);
 bool ledger_redis_listen(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, void *arg, bool *ret_more, struct error *err);
 bool ledger_redis_start_ear(struct ledger_redis *own, struct error *err) MUST_CHECK;
+
+/* A part of a change: rows that get the next numbers. */
+struct ledger_redis_audit {
+	uint64_t number;         /* the newest */
+	uint64_t revision;       /* that the rows are of */
+	bool read;
+};
+bool ledger_redis_add_audit(struct ledger_redis *own, struct ledger_redis_audit *audit, const struct ledger_audit *row,
+	struct ledger_redis_effects *effects, struct error *err) MUST_CHECK;
 
 /* Parts of a merge. */
 struct ledger_redis_boots { /* as they are in Redis */

@@ -76,17 +76,20 @@ bool ledger_redis_put_member(struct ledger *ledger, const struct ledger_member *
 	return ok;
 }
 
-bool ledger_redis_delete_member(struct ledger *ledger, const char *name, struct error *err)
+bool ledger_redis_delete_member(
+	struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err)
 {
 	struct ledger_redis *own = ledger_redis_of(ledger);
 	struct ledger_entry entry = { .forgotten = name };
+	struct ledger_redis_audit rows = { 0 };
 	struct ledger_redis_effects effects;
 	bool ok;
 
 	ledger_redis_effects_init(&effects);
 	ledger_redis_change(own, &effects, "HDEL", "members", 1);
 	ledger_redis_change_text(&effects, name);
-	ok = ledger_redis_commit_plain(own, &effects, &entry, err);
+	ok = (!audit || ledger_redis_add_audit(own, &rows, audit, &effects, err)) &&
+	     ledger_redis_commit_plain(own, &effects, &entry, err);
 	ledger_redis_effects_fini(&effects);
 	return ok;
 }

@@ -183,7 +183,8 @@ static void reports_are_told_with_their_grants_and_notes(void **state)
 	assert_true(ledger_merge_usage(rig->b, &merge, &result, &err));
 	assert_false(result.added);
 	assert_int_equal(result.dealings, 2);
-	assert_true(ledger_put_member(rig->b, &member, &err) && ledger_delete_member(rig->b, "w1", &err));
+	assert_true(
+		ledger_put_member(rig->b, &member, &err) && ledger_delete_member(rig->b, "w1", NULL, &err));
 	assert_string_equal(follow(rig->a).text, "[b merge=boot-1 with=w1][b member=w1][b forgotten=w1]");
 }
 
