@@ -42,6 +42,7 @@ struct pool;
 struct proxies;
 struct refusals;
 struct ring_write;
+struct state_backup;
 struct state_log;
 struct strangers;
 struct sweep;
@@ -70,6 +71,7 @@ struct leader {
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
+	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lock lock;
 	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
