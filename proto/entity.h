@@ -106,6 +106,15 @@ struct worker_key { /* id = the member's name; the leaders' alone, never in what
 	int64_t valid_until;       /* wall seconds, 0 = for ever */
 };
 
+struct user_group { /* id = the group's name */
+	struct texts users;        /* names; beside the users who name the group themselves */
+	const char *description;
+};
+
+struct admin_policy { /* id = "admin": zot's adminPolicy */
+	struct texts users, groups, actions; /* read create update delete */
+};
+
 struct entity; /* counted */
 struct entity *entity_ref(struct entity *entity);
 void           entity_free(struct entity *entity); /* drops a reference */

@@ -107,6 +107,21 @@ static const struct entity_tree *of_kind(const struct state *state, enum entity_
 	return state->kinds[kind];
 }
 
+bool state_same_kind(const struct state *a, const struct state *b, enum entity_kind kind)
+{
+	return of_kind(a, kind) == of_kind(b, kind);
+}
+
+struct state *state_only(const struct state *state, unsigned kinds)
+{
+	struct state *only = state_new();
+
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		if (kinds & 1u << kind)
+			only->kinds[kind] = entity_tree_ref(state->kinds[kind]);
+	return only;
+}
+
 size_t state_count(const struct state *state, enum entity_kind kind)
 {
 	return entity_tree_len(of_kind(state, kind));

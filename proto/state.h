@@ -56,6 +56,10 @@ struct entity *state_at(const struct state *state, enum entity_kind kind, size_t
 struct entity *state_find(const struct state *state, enum entity_kind kind, struct str id);
 /* First place whose id is > after: for paging. */
 size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
+/* The same state as far as entities of this kind go: neither was made of the other by a change of one. */
+bool     state_same_kind(const struct state *a, const struct state *b, enum entity_kind kind);
+/* Only the entities of these kinds (bits, 1 << kind), shared; of no revision and no digest. */
+struct state *state_only(const struct state *state, unsigned kinds);
 /* The api key one of whose secrets (its own, or the one before) has this hash, or NULL; whether it opens the key now, apikey_opens() says. */
 struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex);
 /* password_cost() of the most expensive hash that a user has, or had in a state that this one was made of; 0: there was none. */
