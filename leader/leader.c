@@ -118,6 +118,17 @@ static void made_fini(struct made *made)
 	state_free(made->state);
 }
 
+/* Workers refuse a larger one. */
+static bool fits(const struct state *state, struct error *err)
+{
+	if (state_entities(state) > STATE_ENTITIES_MAX)
+		return error_set(
+			err, ERROR_TOO_LARGE, NULL, "a cluster has at most %u entities", STATE_ENTITIES_MAX);
+	return state_bytes(state) <= STATE_BYTES_MAX ||
+	       error_set(err, ERROR_TOO_LARGE, NULL, "a cluster's entities take at most %u bytes of memory",
+		       STATE_BYTES_MAX);
+}
+
 enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
@@ -125,6 +136,8 @@ enum ledger_result leader_write_locked(struct leader *leader, const struct ledge
 	enum ledger_result result;
 
 	leader_assert_locked(leader);
+	if (!fits(made.state, err))
+		return LEDGER_FAILED;
 	result = ledger_write(
 		leader->ledger, changes, len, state_digest(made.state), ret_revision, ret_at, err);
 	if (result == LEDGER_STALE)

@@ -436,3 +436,14 @@ void entity_to_json(const struct entity *entity, struct json_writer *writer)
 		write_members(entity_table(entity_kind(entity)), entity_body(entity), writer);
 	json_close_object(writer);
 }
+
+void entity_template_to_json(enum entity_kind kind, struct json_writer *writer)
+{
+	union entity_body body;
+
+	table_defaults(entity_table(kind), &body);
+	json_open_object(writer);
+	json_put_text(writer, "id", "");
+	write_members(entity_table(kind), &body, writer);
+	json_close_object(writer);
+}

@@ -50,6 +50,8 @@ struct http_response *system_metrics(void *call);
 void cluster_state(void *call);
 /* Pool. NULL: endpoint_reply() comes later, or has been. */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
+struct http_response *entity_template(void *job);
+struct http_response *entity_bulk(void *job);     /* api/entity_bulk.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */

@@ -166,6 +166,18 @@ static struct http_response *delete_one(struct api_job *job)
 	return response;
 }
 
+/* A body with the defaults, to begin with. */
+
+struct http_response *entity_template(void *arg)
+{
+	const struct api_job *job = arg;
+	struct buf body = buf_limit(ENTITY_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+
+	entity_template_to_json(job->kind, &w);
+	return api_json(200, &body);
+}
+
 /* Which methods a kind has. */
 
 static unsigned methods_of(const struct api_job *job)

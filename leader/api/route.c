@@ -16,6 +16,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/entity_bulk.h"
 #include "leader/api/guard.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
@@ -62,12 +63,27 @@ static bool by_admin_or_local(const void *arg)
 }
 
 #define CHANGES (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
+#define BULK_ROUTE(name, kind_)                                                                              \
+	{                                                                                                    \
+		.operation = "bulk", .path = "/api/" name "/_bulk", .methods = ROUTE_READS | CHANGES,        \
+		.kind = ROUTE_JOB, .job_f = entity_bulk, .authorise = by_admin, .body_max = BULK_BYTES,      \
+		.what = kind_, .parameters = none                                                            \
+	}
+#define TEMPLATE_ROUTE(name, kind_)                                                                          \
+	{                                                                                                    \
+		.operation = "template", .path = "/api/" name "/_template", .methods = ROUTE_READS,          \
+		.kind = ROUTE_JOB, .job_f = entity_template, .authorise = by_admin, .what = kind_,           \
+		.parameters = none                                                                           \
+	}
 #define ENTITY_ROUTE(name, kind_)                                                                            \
 	{                                                                                                    \
 		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
 		.kind = ROUTE_JOB, .job_f = entities_serve, .authorise = by_admin,                           \
 		.body_max = ADMIN_BODY_MAX, .what = kind_, .parameters = page                                \
 	}
+
+/* Those of a longer path first. */
+#define OF_KIND(name, kind_) BULK_ROUTE(name, kind_), TEMPLATE_ROUTE(name, kind_), ENTITY_ROUTE(name, kind_),
 
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
 static const char *const none[] = { NULL };
@@ -123,7 +139,7 @@ static const struct route rows[] = {
 		.parameters = of_access,
 		.job_f = access_serve },
 #define KIND(constant, name, plural, ...)                                                                    \
-	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
+	OF_KIND(#name, ENTITY_##constant) OF_KIND(#plural, ENTITY_##constant)
 #include "proto/entity_kinds.def"
 #undef KIND
 };
