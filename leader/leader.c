@@ -353,6 +353,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 		return false;
 	leader->counts = lane_new(leader->pool);
 	leader->demands = lane_new(leader->pool);
+	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
@@ -470,6 +471,7 @@ static void close_leader(struct leader_process *process)
 		loop_turn(leader->loop, 0);
 	lane_free(leader->counts);
 	lane_free(leader->demands);
+	lane_free(leader->walks);
 	feed_free(leader->feed);
 	dump_free(leader->dump);
 	ring_write_free(leader->ring);

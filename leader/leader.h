@@ -66,6 +66,7 @@ struct leader {
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
+	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
 	struct lock lock;
 	struct few_each *refusals;  /* api/told.h: lines of the log */
 	struct few reports_refused, secrets_differ; /* api/cluster.c: lines of the log */

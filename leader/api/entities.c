@@ -3,7 +3,7 @@
  * entities - reading and deleting users, API keys, policies, settings, workers' credentials and the ring;
  * writing is api/entity_write.c's.
  *
- *     GET    /api/{kind}?n=&last=     {"items":[...],"total":N}, in the order of ids; Link: <...>; rel="next"
+ *     GET    /api/{kind}              api/entity_list.c
  *     GET    /api/{kind}/{id}         ETag: "<revision>"
  *     DELETE /api/{kind}/{id}         If-Match
  *     POST   /api/apikey/{id}/rotate  api/key_rotate.c
@@ -17,70 +17,11 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/entity_list.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/key_rotate.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
-
-#define PAGE_DEFAULT 100
-#define PAGE_MAX     1000
-#define BODY_MAX     (PAGE_MAX * (size_t)ENTITY_BYTES_MAX)
-
-/* Lists. */
-
-static bool read_page(struct api_job *job, uint64_t *ret_n, struct buf *last)
-{
-	AUTO_FINI(buf) n = buf_limit(32);
-	bool given;
-
-	*ret_n = PAGE_DEFAULT;
-	if (!api_parameter(job, "n", &n, &given))
-		return false;
-	if (given && (!str_to_number(buf_str(&n), PAGE_MAX, ret_n) || !*ret_n))
-		return false;
-	return api_parameter(job, "last", last, &given);
-}
-
-static void put_link(struct http_response *response, const struct api_job *job, uint64_t n, struct str last)
-{
-	AUTO_FINI(buf) link = buf_limit(2048);
-
-	buf_format(&link, "</api/%s?n=%" PRIu64 "&last=", entity_kind_name(job->kind), n);
-	buf_url(&link, last, "");
-	buf_puts(&link, ">; rel=\"next\"");
-	if (!link.failed)
-		http_response_header(response, "Link", buf_text(&link));
-}
-
-static struct http_response *list(struct api_job *job)
-{
-	AUTO(state) *state = leader_state(job->leader);
-	AUTO_FINI(buf) last = buf_limit(1024);
-	struct buf body = buf_limit(BODY_MAX);
-	struct json_writer w = json_writer(&body);
-	struct http_response *response;
-	struct entity *entity = NULL;
-	uint64_t n;
-
-	if (!read_page(job, &n, &last))
-		return api_error(400, "invalid", "n is 1 to %d, and last an id", PAGE_MAX);
-	size_t begin = last.len ? state_after(state, job->kind, buf_str(&last)) : 0, at = begin;
-	json_open_object(&w);
-	json_put_int(&w, "total", (int64_t)state_count(state, job->kind));
-	json_put_int(&w, "revision", (int64_t)state_revision(state));
-	json_key(&w, STR("items"));
-	json_open_array(&w);
-	for (; at - begin < n && state_at(state, job->kind, at); at++) {
-		entity = state_at(state, job->kind, at);
-		entity_to_json(entity, &w);
-	}
-	json_close_array(&w);
-	json_close_object(&w);
-	response = api_json(200, &body);
-	if (entity && state_at(state, job->kind, at))
-		put_link(response, job, n, entity_id(entity));
-	return response;
-}
 
 /* One. */
 
@@ -203,6 +144,6 @@ struct http_response *entities_serve(void *arg)
 	if (!(methods & 1u << job->http->method))
 		return api_method_not_allowed(methods);
 	if (api_is_read(job))
-		return job->rest.len ? read_one(job) : list(job);
+		return job->rest.len ? read_one(job) : entity_list(job);
 	return job->http->method == HTTP_DELETE ? delete_one(job) : entity_write(job);
 }

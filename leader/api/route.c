@@ -17,6 +17,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/entity_bulk.h"
+#include "leader/api/entity_list.h"
 #include "leader/api/guard.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
@@ -33,8 +34,9 @@
 #define BACKUP_WAIT_MS (10 * 60 * 1000)
 #define NAME_SAID      100 /* bytes of a parameter that nobody knows */
 
-/* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those. */
-enum { PLACE_POOL, PLACE_LANE };
+/* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those; a list that looks at all there is, in
+ * the lane of such lists. */
+enum { PLACE_POOL, PLACE_LANE, PLACE_WALK };
 
 /* Who may. */
 
@@ -78,7 +80,7 @@ static bool by_admin_or_local(const void *arg)
 #define ENTITY_ROUTE(name, kind_)                                                                            \
 	{                                                                                                    \
 		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
-		.kind = ROUTE_JOB, .job_f = entities_serve, .authorise = by_admin,                           \
+		.kind = ROUTE_JOB, .job_f = entities_serve, .authorise = by_admin, .place = PLACE_WALK,      \
 		.body_max = ADMIN_BODY_MAX, .what = kind_, .parameters = page                                \
 	}
 
@@ -87,7 +89,7 @@ static bool by_admin_or_local(const void *arg)
 
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
 static const char *const none[] = { NULL };
-static const char *const page[] = { "n", "last", NULL };
+static const char *const page[] = { "filter", "last", "lastValue", "n", "q", "sort", NULL };
 static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
@@ -223,6 +225,9 @@ static bool take_place(struct task *task, const struct http_request *request)
 	const char *said = http_request_header(request, "Zot-Worker-Name"), *own = task->job.who.worker;
 	int64_t length = http_request_length(request);
 
+	if (task->route->place == PLACE_WALK && entity_list_walks(http_request_query(request)))
+		return lane_take(
+			task->job.leader->walks, str_of(task->job.who.user), LANE_SHORT, &task->place);
 	if (task->route->place != PLACE_LANE || (length >= 0 && length <= BEAT_MOST))
 		return true;
 	return lane_take(
@@ -289,7 +294,8 @@ static void on_parked(void *arg)
 	loop_assert(parked->call.leader->loop);
 	http_request_set_context(parked->call.request, NULL);
 	if (!try_job(&parked->call))
-		http_request_reply(parked->call.request, busy("too many large bodies are on their way"));
+		http_request_reply(
+			parked->call.request, busy("too many large bodies, or lists, are on their way"));
 	parked_free(parked);
 }
 
