@@ -344,10 +344,10 @@ static bool write_all(struct bulk *bulk, struct error *err)
 {
 	enum ledger_result result = LEDGER_STALE;
 
-	for (unsigned i = 0; i < TRIES && result == LEDGER_STALE; i++)
+	for (unsigned i = 0; i < TRIES && (result == LEDGER_STALE || result == LEDGER_BEHIND); i++)
 		result = write_once(bulk, err);
 	return result == LEDGER_WRITTEN ||
-	       (result == LEDGER_STALE &&
+	       (result != LEDGER_FAILED &&
 		       error_set(err, ERROR_BUSY, NULL, "others change these all the time; try again"));
 }
 
