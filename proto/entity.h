@@ -160,6 +160,8 @@ bool entity_from_json(enum entity_kind kind, struct str id, const struct json *n
 		      const struct entity *base, struct entity **ret, struct error *err) MUST_CHECK;
 /* {"id":..., "revision":..., fields}; secrets are left out. A tombstone: "deleted":true and no fields. */
 void entity_to_json(const struct entity *entity, struct json_writer *writer);
+/* The same with its kind and all fields, the hashes of secrets too: for an export. */
+void entity_to_json_whole(const struct entity *entity, struct json_writer *writer);
 /* A body with the defaults, id "": to fill in. Without what is write-only. */
 void entity_template_to_json(enum entity_kind kind, struct json_writer *writer);
 /* The whole, secrets' hashes too: for the snapshot and the leader's ledger. */

@@ -7,6 +7,7 @@
  *
  * A body is read only when it is known who sends it.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -19,6 +20,7 @@
 #include "leader/api/entity_bulk.h"
 #include "leader/api/entity_list.h"
 #include "leader/api/guard.h"
+#include "leader/api/import.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
 #include "leader/lane.h"
@@ -35,8 +37,8 @@
 #define NAME_SAID      100 /* bytes of a parameter that nobody knows */
 
 /* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those; a list that looks at all there is, in
- * the lane of such lists. */
-enum { PLACE_POOL, PLACE_LANE, PLACE_WALK };
+ * the lane of such lists; an import, alone. */
+enum { PLACE_POOL, PLACE_LANE, PLACE_WALK, PLACE_IMPORT };
 
 /* Who may. */
 
@@ -90,6 +92,7 @@ static bool by_admin_or_local(const void *arg)
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
 static const char *const none[] = { NULL };
 static const char *const page[] = { "filter", "last", "lastValue", "n", "q", "sort", NULL };
+static const char *const of_import[] = { "dryRun", "mode", NULL };
 static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
@@ -126,6 +129,22 @@ static const struct route rows[] = {
 		.authorise = by_admin_or_local,
 		.parameters = none,
 		.job_f = backup_serve },
+	{ .operation = "export",
+		.path = "/api/export",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.authorise = by_admin,
+		.parameters = none,
+		.stream_f = export_serve },
+	{ .operation = "import",
+		.path = "/api/import",
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.place = PLACE_IMPORT,
+		.body_max = IMPORT_BYTES,
+		.parameters = of_import,
+		.job_f = import_serve },
 	{ .operation = "usage",
 		.path = "/api/usage",
 		.methods = ROUTE_READS,
@@ -177,7 +196,11 @@ struct task {
 	size_t rest_len;
 	struct room_held room;
 	struct lane_place place;
+	bool imports;
 };
+
+/* One body of that size is enough. */
+static atomic_bool importing;
 
 static void task_free(void *context)
 {
@@ -185,6 +208,8 @@ static void task_free(void *context)
 
 	room_leave(&task->room);
 	lane_leave(&task->place);
+	if (task->imports)
+		atomic_store(&importing, false);
 	free(task);
 }
 
@@ -234,6 +259,15 @@ static bool take_place(struct task *task, const struct http_request *request)
 		task->job.leader->counts, str_of(*own || !said ? own : said), LANE_LONG, &task->place);
 }
 
+static bool take_room(struct task *task, const struct http_request *request)
+{
+	if (task->route->place != PLACE_IMPORT)
+		return room_take(&task->room, task->job.who.worker, http_request_length(request),
+			task->route->body_max);
+	task->imports = !atomic_exchange(&importing, true);
+	return task->imports;
+}
+
 static struct task *task_new(const struct api_call *call)
 {
 	struct task *task = xnew(struct task);
@@ -252,9 +286,7 @@ static bool try_job(const struct api_call *call)
 	const struct route *route = call->route;
 	struct task *task = task_new(call);
 
-	if (!take_place(task, call->request) ||
-		!room_take(&task->room, task->job.who.worker, http_request_length(call->request),
-			route->body_max)) {
+	if (!take_place(task, call->request) || !take_room(task, call->request)) {
 		task_free(task);
 		return false;
 	}

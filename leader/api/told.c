@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/api/told.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/clock.h"
@@ -58,13 +59,25 @@ void told_refused(const struct api_call *call, unsigned status)
 		log_quote(http_request_path(call->request)));
 }
 
-const char *told_by(const struct api_job *job)
+static const char *by(const struct login_who *who, const struct ip *ip)
 {
-	static _Thread_local char by[BY_SIZE];
+	static _Thread_local char text[BY_SIZE];
 	char from[INET6_ADDRSTRLEN];
 
-	ip_format(&job->from, from);
-	(void)snprintf(by, sizeof(by), " by=%s apikey=%s from=%s", log_quote(str_of(job->who.user)),
-		log_quote(str_of(job->who.apikey)), from);
-	return by;
+	ip_format(ip, from);
+	(void)snprintf(text, sizeof(text), " by=%s apikey=%s from=%s", log_quote(str_of(who->user)),
+		log_quote(str_of(who->apikey)), from);
+	return text;
+}
+
+const char *told_by(const struct api_job *job)
+{
+	return by(&job->who, &job->from);
+}
+
+void told_exported(const struct api_call *call, uint64_t revision)
+{
+	struct ip from = http_request_ip(call->request);
+
+	log_info("state.exported", "revision=%" PRIu64 "%s", revision, by(&call->who, &from));
 }
