@@ -16,9 +16,11 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/proxies.h"
 #include "common/supervisor.h"
 #include "common/tls_files.h"
 #include "leader/api.h"
+#include "leader/audit.h"
 #include "leader/dump.h"
 #include "leader/feed.h"
 #include "leader/fellows.h"
@@ -30,6 +32,7 @@
 #include "leader/ledger_follow.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/refusals.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
 #include "leader/stored_entities.h"
@@ -95,11 +98,12 @@ void leader_assert_locked(const struct leader *leader)
 	lock_assert(&leader->lock);
 }
 
-/* What a write makes: the entities at the next revision, and the state with them. */
+/* What a write makes: the entities at the next revision, the state with them, and what the audit has of it. */
 struct made {
 	struct entity **stamped;
 	size_t len;
 	struct state *state;
+	struct audit_batch batch;
 };
 
 static struct made make(struct leader *leader, const struct ledger_change *changes, size_t len)
@@ -111,6 +115,7 @@ static struct made make(struct leader *leader, const struct ledger_change *chang
 	for (size_t i = 0; i < len; i++)
 		made.stamped[i] = entity_with_revision(changes[i].entity, revision);
 	made.state = state_change(now, made.stamped, len, revision);
+	audit_batch_init(&made.batch, now, changes, len);
 	return made;
 }
 
@@ -119,6 +124,7 @@ static void made_fini(struct made *made)
 	for (size_t i = 0; i < made->len; i++)
 		entity_free(made->stamped[i]);
 	free(made->stamped);
+	audit_batch_fini(&made->batch);
 	state_free(made->state);
 }
 
@@ -142,7 +148,7 @@ static enum ledger_result write_once(struct leader *leader, const struct ledger_
 	if (!fits(made.state, err))
 		return LEDGER_FAILED;
 	result = ledger_write(
-		leader->ledger, changes, len, state_digest(made.state), ret_revision, ret_at, err);
+		leader->ledger, made.batch.changes, len, state_digest(made.state), ret_revision, ret_at, err);
 	if (result == LEDGER_STALE)
 		counter_add(&leader->counters.writes_stale_total, 1);
 	if (result != LEDGER_WRITTEN)
@@ -182,14 +188,15 @@ bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, 
 	return !done && (*tries)++ < WRITE_TRIES && follow_was_behind_locked(leader, err);
 }
 
-bool leader_forget_locked(struct leader *leader, const char *member, struct error *err)
+bool leader_forget_locked(
+	struct leader *leader, const char *member, const struct ledger_audit *audit, struct error *err)
 {
 	unsigned tries = 0;
 	bool done;
 
 	leader_assert_locked(leader);
 	do
-		done = ledger_delete_member(leader->ledger, member, err);
+		done = ledger_delete_member(leader->ledger, member, audit, err);
 	while (leader_try_again_locked(leader, done, &tries, err));
 	if (!done)
 		return false;
@@ -226,6 +233,17 @@ void leader_try_settle_locked(struct leader *leader)
 
 	if (!leader_settle_locked(leader, &err))
 		leader_say_failed_locked(leader, "hearing.store", &err);
+}
+
+void leader_store_refusals_locked(struct leader *leader, bool now)
+{
+	AUTO_FINI(refusals_rows) rows;
+	struct error err;
+
+	leader_assert_locked(leader);
+	refusals_take(leader->refused, clock_ms(), now, &rows);
+	if (rows.len && !ledger_put_audit(leader->ledger, rows.at, rows.len, &err))
+		leader_say_failed_locked(leader, "audit.store", &err);
 }
 
 /* Loading. */
@@ -401,8 +419,10 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->hearing = hearing_new();
 	leader->strangers = strangers_new();
 	leader->ring = ring_write_new(leader);
+	leader->refused = refusals_new();
 	leader->sweep = sweep_new(leader);
-	if (!loop_new(&leader->loop, "leader", err) ||
+	if (!proxies_new(&leader->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) ||
+		!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
 		!ledger_open_sqlite(&leader->ledger, s->data, err) || !leader_load(leader, err))
 		return false;
@@ -537,6 +557,8 @@ static void close_leader(struct leader_process *process)
 	sweep_free(leader->sweep);
 	login_free(leader->login);
 	few_each_free(leader->refusals);
+	refusals_free(leader->refused);
+	proxies_free(leader->proxies);
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	strangers_free(leader->strangers);
@@ -559,6 +581,7 @@ static void settle_at_end(struct leader *leader)
 	leader_lock(leader);
 	if (!leader_settle_locked(leader, &err))
 		log_warn("hearing.store", "error=%s ignoring", log_quote(str_of(err.text)));
+	leader_store_refusals_locked(leader, true);
 	leader_unlock(leader);
 }
 

@@ -417,6 +417,11 @@ static void write_field(
 	}
 }
 
+void entity_write_field(const struct field *field, const void *body, struct json_writer *writer)
+{
+	write_field(field, body, FIELD_WRITE_ONLY, writer);
+}
+
 static void write_members(
 	const struct table *table, const void *body, unsigned hidden, struct json_writer *writer)
 {

@@ -22,6 +22,7 @@
 #include "leader/api/key_rotate.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
+#include "leader/rights.h"
 
 /* One. */
 
@@ -32,7 +33,7 @@ static struct http_response *read_one(struct api_job *job)
 	const char *known = http_headers_find(job->http->headers, "If-None-Match");
 	struct http_response *response;
 
-	if (!entity)
+	if (!entity || !rights_see(state, &job->who, entity))
 		return entity_absent(job);
 	if (!known || !entity_tag_matches(str_of(known), entity))
 		return entity_response(200, entity);
@@ -45,7 +46,7 @@ static struct http_response *read_one(struct api_job *job)
  * changes. */
 
 static size_t gather_deletes(struct api_job *job, const struct state *state, const struct entity *entity,
-	struct ledger_change **ret)
+	const struct ledger_audit *audit, struct ledger_change **ret)
 {
 	size_t keys = job->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
 	struct ledger_change *changes = xnew_array(struct ledger_change, keys + 2);
@@ -53,12 +54,14 @@ static size_t gather_deletes(struct api_job *job, const struct state *state, con
 	changes[len++] =
 		(struct ledger_change){ .entity = entity_new_deleted(job->kind, entity_id(entity), 0),
 			.check = true,
-			.expected = entity_revision(entity) };
+			.expected = entity_revision(entity),
+			.audit = audit };
 	for (size_t i = 0; i < keys; i++) {
 		const struct entity *key = state_at(state, ENTITY_APIKEY, i);
 		if (str_is(entity_id(entity), entity_apikey(key)->owner))
-			changes[len++] = (struct ledger_change){ .entity = entity_new_deleted(
-									 ENTITY_APIKEY, entity_id(key), 0) };
+			changes[len++] = (struct ledger_change){
+				.entity = entity_new_deleted(ENTITY_APIKEY, entity_id(key), 0), .audit = audit
+			};
 	}
 	if (job->kind == ENTITY_WORKER)
 		len += peer_secret_change(state, &changes[len]);
@@ -70,7 +73,8 @@ static size_t gather_deletes(struct api_job *job, const struct state *state, con
 static struct http_response *delete_locked(struct api_job *job)
 {
 	AUTO(state) *state = leader_state(job->leader);
-	struct entity *entity = state_find(state, job->kind, job->rest);
+	struct entity *entity = entity_find_seen(job, state, job->rest);
+	const struct ledger_audit audit = told_audit(job, "deleted");
 	struct ledger_change *changes;
 	enum ledger_result result;
 	uint64_t revision;
@@ -82,9 +86,11 @@ static struct http_response *delete_locked(struct api_job *job)
 		return entity_stale(entity);
 	if (!entity)
 		return entity_absent(job);
+	if (!rights_check(state, &job->who, entity, NULL, &err))
+		return api_error_of(&err);
 	if (job->kind == ENTITY_USER && entity_is_last_admin(state, entity))
 		return api_error(409, "conflict", "this is the last enabled admin; make another one first");
-	len = gather_deletes(job, state, entity, &changes);
+	len = gather_deletes(job, state, entity, &audit, &changes);
 	result = leader_write_locked(job->leader, changes, len, &revision, &at, &err);
 	for (size_t i = 0; i < len; i++)
 		entity_free(changes[i].entity);

@@ -13,6 +13,7 @@
 #include "leader/api/entity_write.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
+#include "leader/rights.h"
 
 #define ANSWER_MAX (8 * 1024 * 1024)
 /* A bulk that somebody else outran is made again on what they left. */
@@ -31,7 +32,8 @@ struct bulk {
 	struct api_job *job;
 	struct line *lines;
 	size_t len, passwords;
-	struct map *ids; /* -> struct line */
+	struct map *ids;                     /* -> struct line */
+	struct ledger_audit created, others; /* lines that create, and all others */
 	struct ledger_change *changes;
 	size_t changes_len;
 	uint64_t revision;
@@ -257,17 +259,23 @@ static bool leaves_admin(const struct bulk *bulk, const struct state *state, str
 static bool check_locked(const struct bulk *bulk, const struct state *state, struct error *err)
 {
 	leader_assert_locked(bulk->job->leader);
-	for (size_t i = 0; i < bulk->len && bulk->job->kind == ENTITY_APIKEY && !is_delete(bulk); i++)
-		if (!edit_check(&bulk->lines[i].edit, state, err))
+	for (size_t i = 0; i < bulk->len; i++) {
+		const struct edit *edit = &bulk->lines[i].edit;
+
+		if (!rights_check(state, &bulk->job->who, edit->base, edit->made, err) ||
+			(bulk->job->kind == ENTITY_APIKEY && !is_delete(bulk) &&
+				!edit_check(edit, state, err)))
 			return of_line(&bulk->lines[i], err);
+	}
 	return leaves_admin(bulk, state, err);
 }
 
 static void add_change(struct bulk *bulk, struct entity *entity, const struct entity *base)
 {
-	bulk->changes[bulk->changes_len++] = (struct ledger_change){
-		.entity = entity, .check = true, .expected = base ? entity_revision(base) : 0
-	};
+	bulk->changes[bulk->changes_len++] = (struct ledger_change){ .entity = entity,
+		.check = true,
+		.expected = base ? entity_revision(base) : 0,
+		.audit = base ? &bulk->others : &bulk->created };
 }
 
 /* Their keys go with users. */
@@ -355,11 +363,7 @@ static bool write_all(struct bulk *bulk, struct error *err)
 
 static const char *how(const struct bulk *bulk, const struct edit *edit)
 {
-	if (is_delete(bulk))
-		return "deleted";
-	if (!edit->base)
-		return "created";
-	return bulk->job->http->method == HTTP_PATCH ? "patched" : "replaced";
+	return edit->base ? bulk->others.how : bulk->created.how;
 }
 
 static void put_item(struct json_writer *w, const struct bulk *bulk, const struct edit *edit)
@@ -400,6 +404,13 @@ static struct http_response *refused(const struct error *err)
 	return api_error_of(err);
 }
 
+static const char *how_others(enum http_method method)
+{
+	if (method == HTTP_DELETE)
+		return "deleted";
+	return method == HTTP_PATCH ? "patched" : "replaced";
+}
+
 struct http_response *entity_bulk(void *arg)
 {
 	struct api_job *job = arg;
@@ -412,6 +423,8 @@ struct http_response *entity_bulk(void *arg)
 			entity_kind_name(job->kind));
 	if (!(methods & 1u << job->http->method))
 		return api_method_not_allowed(methods);
+	bulk.created = told_audit(job, "created");
+	bulk.others = told_audit(job, how_others(job->http->method));
 	if (!split(&bulk, &err) || !write_all(&bulk, &err))
 		return refused(&err);
 	log_info("entities.written", "how=%s kind=%s lines=%zu entities=%zu revision=%" PRIu64 "%s",

@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "leader/api.h"
+#include "leader/rights.h"
 #include "proto/entity_query.h"
 
 #define PAGE_DEFAULT  100
@@ -206,6 +207,12 @@ static void put_in_order(struct page *page)
 
 /* Both ways to a page. */
 
+static bool is_listed(const struct asked *asked, const struct entity *entity)
+{
+	return rights_see(asked->state, &asked->job->who, entity) &&
+	       entity_query_matches(&asked->query, entity);
+}
+
 static bool walk(struct page *page, struct error *err)
 {
 	struct asked *asked = page->asked;
@@ -215,7 +222,7 @@ static bool walk(struct page *page, struct error *err)
 	if (asked->last.len && !find_last(asked, &last, err))
 		return false;
 	for (size_t i = 0; (one.entity = state_at(asked->state, asked->job->kind, i)); i++) {
-		if (!entity_query_matches(&asked->query, one.entity))
+		if (!is_listed(asked, one.entity))
 			continue;
 		page->total++;
 		one.place = entity_query_place(&asked->query, one.entity);
@@ -302,7 +309,7 @@ static struct http_response *list(struct asked *asked)
 	struct error err;
 	bool ok = true;
 
-	if (entity_query_is_plain(&asked->query))
+	if (entity_query_is_plain(&asked->query) && asked->job->who.role != LOGIN_KEY_MANAGER)
 		slice(&page);
 	else
 		ok = walk(&page, &err);

@@ -13,6 +13,7 @@
 #include "leader/api/call.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
+#include "leader/rights.h"
 #include "proto/apikey.h"
 
 #define LINE_MAX      (8 * (size_t)ENTITY_BYTES_MAX)
@@ -34,6 +35,7 @@ struct import {
 	size_t created, changed, deleted, unchanged;
 	bool locks_out;
 	uint64_t revision;
+	struct ledger_audit created_audit, replaced_audit, deleted_audit;
 };
 
 static void free_changes(struct import *import)
@@ -213,9 +215,9 @@ static bool read_lines(struct import *import, struct error *err)
 
 /* What becomes of the state. */
 
-static void add_change(struct import *import, struct entity *entity)
+static void add_change(struct import *import, struct entity *entity, const struct ledger_audit *audit)
 {
-	import->changes[import->changes_len++] = (struct ledger_change){ .entity = entity };
+	import->changes[import->changes_len++] = (struct ledger_change){ .entity = entity, .audit = audit };
 }
 
 static bool same_body(const struct entity *given, struct entity *there)
@@ -250,7 +252,7 @@ static void put(struct import *import, const struct state *state, struct entity 
 	}
 	import->locks_out |= there && revokes(there, given);
 	*(there ? &import->changed : &import->created) += 1;
-	add_change(import, entity_ref(given));
+	add_change(import, entity_ref(given), there ? &import->replaced_audit : &import->created_audit);
 }
 
 static bool is_given(const struct import *import, const struct entity *entity)
@@ -269,7 +271,7 @@ static void delete_rest(struct import *import, const struct state *state, enum e
 			continue;
 		import->locks_out |= kind == ENTITY_WORKER;
 		import->deleted++;
-		add_change(import, entity_new_deleted(kind, entity_id(entity), 0));
+		add_change(import, entity_new_deleted(kind, entity_id(entity), 0), &import->deleted_audit);
 	}
 }
 
@@ -368,7 +370,7 @@ static enum ledger_result write_locked(struct import *import, struct error *err)
 	leader_assert_locked(import->job->leader);
 	decide(import, state);
 	import->revision = state_revision(state);
-	if (!check(import, state, err))
+	if (!rights_check(state, &import->job->who, NULL, NULL, err) || !check(import, state, err))
 		return LEDGER_FAILED;
 	if (!import->changes_len)
 		return LEDGER_WRITTEN;
@@ -417,7 +419,10 @@ static struct http_response *answer(const struct import *import)
 struct http_response *import_serve(void *arg)
 {
 	struct api_job *job = arg;
-	__attribute__((cleanup(import_fini))) struct import import = { .job = job };
+	__attribute__((cleanup(import_fini))) struct import import = { .job = job,
+		.created_audit = told_audit(job, "created"),
+		.replaced_audit = told_audit(job, "replaced"),
+		.deleted_audit = told_audit(job, "deleted") };
 	struct error err;
 
 	if (!read_mode(&import, &err) || !read_dry(&import, &err) || !read_lines(&import, &err) ||

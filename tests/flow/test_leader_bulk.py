@@ -132,6 +132,29 @@ def test_workers_that_lose_their_credentials_are_locked_out():
         assert ring_of(shared)["peerSecret"] != before
 
 
+def test_a_key_manager_writes_the_keys_of_a_group_alone():
+    with Leader() as leader:
+        leader.admin("POST", "/api/user", {"id": "kim", "password": "a long password", "roles": ["key-manager:dev"]})
+        leader.admin("POST", "/api/user", {"id": "dora"})
+        leader.admin("POST", "/api/user", {"id": "otto"})
+        leader.admin("POST", "/api/group", {"id": "dev", "users": ["dora", "kim"]})
+        leader.session.auth = ("kim", "a long password")
+        refused = bulk(leader, "POST", "apikey", [{"owner": "dora"}, {"owner": "otto"}])
+        assert refused.status_code == 403 and "line 2:" in refused.text
+        assert bulk(leader, "POST", "apikey", [{"owner": "dora"}] * 3).status_code == 200
+        assert bulk(leader, "POST", "user", [{"id": "x"}]).status_code == 403
+        assert leader.admin("GET", "/api/apikey?sort=-owner&n=2").json()["total"] == 3 == leader.admin("GET", "/api/apikey").json()["total"]
+        assert [user["id"] for user in leader.admin("GET", "/api/user?q=o").json()["items"]] == ["dora"]
+
+
+def test_each_line_of_a_bulk_is_in_the_audit():
+    with Leader() as leader:
+        bulk(leader, "POST", "group", [{"id": "g1"}, {"id": "g2"}])
+        bulk(leader, "DELETE", "group", [{"id": "g1"}, {"id": "g2"}])
+        rows = leader.admin("GET", "/api/audit?kind=group").json()["items"]
+        assert sorted((row["id"], row["how"]) for row in rows) == [("g1", "created"), ("g1", "deleted"), ("g2", "created"), ("g2", "deleted")]
+
+
 def test_a_bulk_survives_a_kill():
     with Leader() as leader:
         assert bulk(leader, "POST", "user", [{"id": f"u{i}"} for i in range(1000)]).status_code == 200
