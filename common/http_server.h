@@ -180,7 +180,8 @@ void http_request_more(struct http_request *request);
  * for one that comes after the 503 of the wait limit: it is dropped. */
 void http_request_reply(struct http_request *request, struct http_response *response);
 bool http_request_is_replied(const struct http_request *request);
-/* A header line that goes out with its reply, whoever makes that. Once for each request; the value as http_response_header() has it. */
+/* A header line that goes out with its reply, whoever makes that; the value as http_response_header() has it. At most 1,024 bytes of such
+ * lines for a request. */
 void http_request_reply_header(struct http_request *request, const char *name, const char *value);
 void http_request_wait_limit(struct http_request *request, unsigned ms);
 

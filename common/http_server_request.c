@@ -209,8 +209,9 @@ void http_request_reply(struct http_request *request, struct http_response *resp
 void http_request_reply_header(struct http_request *request, const char *name, const char *value)
 {
 	http_request_assert(request);
-	CHECK(!request->field.len && !strpbrk(value, "\r\n"));
-	request->field = buf_limit(FIELD_MAX);
+	CHECK(!strpbrk(value, "\r\n"));
+	if (!request->field.len)
+		request->field = buf_limit(FIELD_MAX);
 	buf_format(&request->field, "%s: %s\r\n", name, value);
 	CHECK(!request->field.failed);
 }

@@ -26,7 +26,7 @@ struct row {
 };
 
 struct pot {
-	char day[11];
+	char day[LIMITS_WINDOW_SIZE]; /* the window */
 	uint64_t granted, used; /* sums, of boots that are over too */
 	uint64_t total, ungranted;
 	struct list rows;
@@ -217,6 +217,7 @@ static void forget_holders(struct grants *grants)
 	}
 }
 
+/* NULL: all. */
 static void forget_days(struct grants *grants, const char *oldest)
 {
 	struct str key;
@@ -224,7 +225,7 @@ static void forget_days(struct grants *grants, const char *oldest)
 
 	for (size_t at = 0; map_next(grants->pots, &at, &key, &value);) {
 		struct pot *pot = value;
-		if (strcmp(pot->day, oldest) >= 0)
+		if (oldest && limits_window_is_since(pot->day, oldest))
 			continue;
 		pot_empty(grants, pot);
 		(void)map_delete(grants->pots, key);
@@ -244,7 +245,7 @@ void grants_free(struct grants *grants)
 {
 	if (!grants)
 		return;
-	forget_days(grants, "~"); /* after every day */
+	forget_days(grants, NULL);
 	map_free(grants->holders);
 	map_free(grants->pots);
 	lock_fini(&grants->lock);

@@ -41,6 +41,9 @@ bool ledger_sqlite_sum_keys(struct ledger *ledger, const struct ledger_keys *whi
 bool ledger_sqlite_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 	struct error *err);
 
+/* limits_window_is_since() of held_grant.day and the day ?1. */
+#define LEDGER_SQLITE_SINCE "day >= iif(length(day) = 10, ?1, substr(?1, 1, 7))"
+
 /* Locks the folder: ledger.h. */
 bool ledger_sqlite_lock(const char *folder, int *ret_fd, struct error *err);
 /* A file of ours of this version or an older one, which is brought up to this one. New: an empty file is made one of ours too. */

@@ -509,6 +509,7 @@ static void count_usage(const struct front_call *call, unsigned status, uint64_t
 	event = (struct usage_event){ .apikey = call->admitted ? identity->apikey : "",
 		.day = call->day,
 		.granted = call->granted,
+		.granted_month = call->granted_month,
 		.bytes_in = bytes_in,
 		.bytes_out = bytes_out };
 	if (status < 400)

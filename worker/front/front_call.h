@@ -31,7 +31,7 @@ struct front_call {
 	struct peer_call *peer;
 	struct admission_wait admission;
 	bool admitted; /* counts as a call of its API key */
-	bool granted;  /* and was admitted out of a grant */
+	bool granted, granted_month; /* and was admitted out of a grant of the day, of the month */
 	char day[11];  /* of the admission */
 	const char *refused_why; /* by ADMIT, where the quota is not used up; static, or NULL */
 };

@@ -64,11 +64,11 @@ static void resume(void *arg)
 static enum admission admit_of(
 	struct rig *rig, const char *apikey, const char *day, uint64_t limit, struct admission_wait *wait)
 {
+	struct quotas_of of = { apikey, day, LIMITS_DAY, limit, 1 };
 	struct quotas_ask ask = { .loop = rig->loop,
-		.apikey = apikey,
-		.limit = limit,
-		.day = day,
-		.day_left_s = 4711,
+		.of = &of,
+		.of_len = 1,
+		.now_s = TODAY_S,
 		.wait = wait,
 		.resume = resume,
 		.arg = rig };
@@ -272,7 +272,7 @@ static void a_quota_that_is_used_up_is_not_waited_for(void **state)
 	(void)beat(rig, (struct told){ .total = 100 });
 	assert_int_equal(rig->need.beat_in_ms, 0);
 	assert_int_equal(admit_again(rig, &wait), REFUSE);
-	assert_int_equal(rig->info.retry_after_s, 4711);
+	assert_int_equal(rig->info.retry_after_s, 12 * 3600);
 }
 
 static void where_a_grant_is_not_enough_for_all_the_others_ask_again(void **state)
@@ -315,7 +315,7 @@ static void a_used_up_quota_is_refused_without_asking(void **state)
 	assert_false(rig->need.beat);
 	assert_int_equal(rig->info.remaining, 0);
 	assert_int_equal(rig->info.limit, 100);
-	assert_int_equal(rig->info.retry_after_s, 4711);
+	assert_int_equal(rig->info.retry_after_s, 12 * 3600);
 }
 
 static void a_recalled_grant_is_given_back_and_not_used_meanwhile(void **state)
