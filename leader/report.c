@@ -164,6 +164,13 @@ static bool ask_calls(struct merging *merging)
 	return ok;
 }
 
+static bool is_silent(void *arg, const char *boot)
+{
+	const struct merging *merging = arg;
+
+	return members_silence_ms(merging->leader->members, boot, merging->now_ms) >= merging->cluster.grant_ms;
+}
+
 static void stage_demand(struct merging *merging, size_t i, bool hold)
 {
 	const struct usage_demand *demand = &merging->report->demands[i];
@@ -174,7 +181,9 @@ static void stage_demand(struct merging *merging, size_t i, bool hold)
 		.live_workers = members_live(leader->members),
 		.hold = hold,
 		.only_tells = !merging->hears,
-		.final = merging->report->final };
+		.final = merging->report->final,
+		.is_silent = is_silent,
+		.arg = merging };
 
 	merging->refused += !grants_stage_demand(merging->grants, demand, &terms);
 }
