@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cluster import Cluster
-from registry import await_true
+from registry import await_true, digest
 
 WORKERS = 3
 
@@ -94,6 +94,39 @@ def test_exactly_so_many_calls_are_admitted_by_all_workers_together(cluster, fie
     assert statuses(calls)[200] == quota
     assert statuses(calls)[429] == len(cluster.workers) * 2
     assert set(statuses(calls)) == {200, 429}
+
+
+MIB = 1 << 20
+
+
+def test_exactly_so_many_bytes_are_pulled_and_pushed_through_all_workers_together(cluster):
+    quota = 1000 * MIB
+    cluster.push_blob("quotas/bytes", bytes(MIB), through=cluster.workers[0])
+    login = new_login(cluster, monthlyBytes=quota)
+    pulls = hammer(cluster, login, until_refused, path=f"/v2/quotas/bytes/blobs/{digest(bytes(MIB))}")
+    print(f"\n{quota} bytes: {statuses(pulls)}; {waits(pulls)}")
+    assert statuses(pulls)[200] * MIB == quota
+    assert sum(len(call.text) for call in pulls if call.status == 200) == quota
+    refused = [call for call in pulls if call.status == 429]
+    assert all(b"bytes" in call.text and int(call.headers["Retry-After"]) >= 1 for call in refused), refused
+
+
+def test_a_push_of_unknown_length_is_refused_where_nothing_is_left(cluster):
+    login = new_login(cluster, monthlyBytes=5 * MIB)
+    worker = cluster.workers[0]
+    start = worker.call("POST", "/v2/quotas/chunked/blobs/uploads/", auth=login)
+    assert start.status_code == 202, start.text
+    place = start.headers["Location"]
+    whole = worker.call("PATCH", place, auth=login, data=bytes(6 * MIB))
+    assert whole.status_code == 429 and "bytes" in whole.text, whole.text
+    part = worker.call("PATCH", place, auth=login, data=(bytes(MIB // 2) for _ in range(6)))
+    assert part.status_code == 202, part.text
+    refused = worker.call("PATCH", place, auth=login, data=(bytes(MIB // 2) for _ in range(12)))
+    assert refused.status_code == 429, refused.text
+    usage = lambda: cluster.admin("GET", "/api/usage", params={"apikey": login[0]}).json()["usage"]
+    await_true(lambda: usage() and max(row["bytesIn"] for row in usage()) > 4 * MIB, seconds=30, what="what came of it is counted")
+    assert all(row["bytesIn"] <= 5 * MIB for row in usage())
+    assert cluster.workers[1].call("GET", "/v2/", auth=login).status_code == 200, "a call without a body moves no bytes"
 
 
 def test_a_user_has_one_quota_for_all_keys_and_the_password(cluster):

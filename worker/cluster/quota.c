@@ -485,13 +485,15 @@ void quotas_settle(struct quotas *quotas, const struct quotas_of *of, uint64_t f
 {
 	struct waiter *waiters = NULL;
 	struct quota *quota;
+	uint64_t held;
 
 	pthread_mutex_lock(&quotas->lock);
 	quota = quotas_find(quotas, of->window, of->subject);
 	if (quota) {
-		quota->reserved -= least(of->units, quota->reserved);
-		quota->used += least(flowed, of->units);
-		if (flowed < of->units)
+		held = least(of->units, quota->reserved);
+		quota->reserved -= held;
+		quota->used += least(flowed, held);
+		if (flowed < held)
 			waiters = quotas_take_waiters(quotas, true, false);
 	}
 	pthread_mutex_unlock(&quotas->lock);

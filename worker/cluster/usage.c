@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "worker/cluster/ceiling_writer.h"
+#include "worker/cluster/usage_admit.h"
 #include "worker/cluster/usage_new.h"
 #include "worker/cluster/usage_priv.h"
 
@@ -74,14 +75,13 @@ static int64_t see_day(struct usage *usage, struct usage_loop *own)
 /* The quotas of one call, and the names of whom they are of. */
 struct applying {
 	const struct usage_loop *own;
-	struct quotas_of of[2 * LIMITS_KINDS];
+	struct quotas_of of[2 * LIMITS_KINDS]; /* those of bytes come last, with a place each */
 	size_t len;
 	char key[LIMITS_SUBJECT_MAX + 1], user[LIMITS_SUBJECT_MAX + 1];
 };
 
 static void apply(struct applying *applying, const char *subject, enum limits_kind kind, uint64_t limit)
 {
-	/* Bytes are not known yet: it is enough that some are left. */
 	if (limit && kind != LIMITS_BYTES)
 		applying->of[applying->len++] = (struct quotas_of){ .subject = subject,
 			.window = applying->own->windows[kind],
@@ -134,12 +134,12 @@ static void pause_for(const struct admission_ask *ask, int64_t ms)
 	loop_timer_start(ask->loop, &pause->timer, ms, pause_over, pause);
 }
 
-static enum admission admit(
-	struct usage *usage, const struct admission_ask *ask, struct applying *applying, struct admission_info *info)
+enum admission usage_admit_of(struct usage *usage, const struct admission_ask *ask,
+	const struct quotas_of *of, size_t len, struct admission_info *info)
 {
 	struct quotas_ask of_quota = { .loop = ask->loop,
-		.of = applying->of,
-		.of_len = applying->len,
+		.of = of,
+		.of_len = len,
 		.now_s = usage_clock_s(&usage->clock),
 		.wait = ask->wait,
 		.resume = ask->resume,
@@ -158,6 +158,7 @@ enum admission usage_admit(
 {
 	struct usage_loop *own = &usage->loops[loop_index(ask->loop)];
 	struct applying applying = { .own = own };
+	enum admission admission = ADMIT;
 
 	loop_assert(ask->loop);
 	*ret_info = (struct admission_info){ 0 };
@@ -169,7 +170,13 @@ enum admission usage_admit(
 		apply_key(&applying, ask->apikey);
 	if (ask->user)
 		apply_user(&applying, ask->user);
-	return applying.len ? admit(usage, ask, &applying, ret_info) : ADMIT;
+	if (ask->bytes)
+		applying.len += usage_bytes_apply(ask->bytes, ask->body, applying.of + applying.len);
+	if (applying.len)
+		admission = usage_admit_of(usage, ask, applying.of, applying.len, ret_info);
+	if (admission == ADMIT && ask->bytes)
+		usage_bytes_took(ask->bytes, ask->body);
+	return admission;
 }
 
 void usage_state_changed(struct usage *usage, const struct state *state)

@@ -24,6 +24,7 @@
 struct loop;
 struct state;
 struct usage;
+struct usage_bytes;
 
 enum admission { ADMIT, WAIT, REFUSE };
 /* Of one call, zeros at first: since when it waits, and what had been heard then. */
@@ -44,6 +45,8 @@ struct admission_ask {
 	struct loop *loop;
 	const struct entity *apikey; /* or NULL */
 	const struct entity *user;   /* where it has quotas, or NULL */
+	struct usage_bytes *bytes;   /* of the call (usage_bytes.h), or NULL */
+	uint64_t body;               /* so many of them it will send, as far as it says */
 	struct admission_wait *wait; /* the call's */
 	void (*resume)(void *arg);
 	void *arg;
@@ -60,6 +63,7 @@ struct usage_event {
 	struct str repository;    /* may be empty */
 	bool pull, push;          /* a manifest was pulled / pushed */
 	uint64_t bytes_in, bytes_out;
+	uint64_t granted_bytes;   /* of these: part of a grant of its key */
 };
 /* Thread  a loop: at the end of each client's request (not of peers'). */
 void usage_count(struct usage *usage, struct loop *loop, const struct usage_event *event);

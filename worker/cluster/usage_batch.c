@@ -116,6 +116,7 @@ void usage_batch_count(struct usage_batch *batch, const struct usage_event *even
 		row->calls++;
 		row->ungranted += !event->granted;
 		row->granted_month += event->granted_month;
+		row->granted_bytes += event->granted_bytes;
 		row->bytes_in += event->bytes_in;
 		row->bytes_out += event->bytes_out;
 	}

@@ -10,6 +10,7 @@
 #include "common/http_server.h"
 #include "worker/auth/auth.h"
 #include "worker/cluster/usage.h"
+#include "worker/front/front_bytes.h"
 #include "worker/front/front_step.h"
 #include "worker/oci/oci_reply.h"
 
@@ -62,7 +63,7 @@ static void say_limits(struct front_call *call, const struct admission_info *inf
 	http_request_reply_header(request, "RateLimit-Reset", text);
 }
 
-static void reply_refused(struct front_call *call, const struct admission_info *info)
+struct http_response *front_refusal(struct front_call *call, const struct admission_info *info)
 {
 	struct http_response *response;
 	struct error err;
@@ -72,8 +73,9 @@ static void reply_refused(struct front_call *call, const struct admission_info *
 	response = oci_reply_status(429, &err);
 	http_response_headerf(
 		response, "Retry-After", "%" PRId64, info->retry_after_s > 0 ? info->retry_after_s : 1);
-	say_limits(call, info);
-	http_request_reply(call->oci.request, response);
+	call->refused_why = info->why;
+	counter_add(&call->loop->counters.quota_refused_total, 1);
+	return response;
 }
 
 enum front_turn front_admit(struct front_call *call)
@@ -89,6 +91,7 @@ enum front_turn front_admit(struct front_call *call)
 	*errand = (struct front_errand){ .call = call, .cancel = wait_cancel };
 	ask.apikey = identity->key;
 	ask.user = identity->limited;
+	front_bytes_begin(call, &ask);
 	ask.arg = errand;
 	switch (usage_admit(call->loop->front->usage, &ask, &info)) {
 	case ADMIT:
@@ -106,8 +109,7 @@ enum front_turn front_admit(struct front_call *call)
 		break;
 	}
 	free(errand);
-	call->refused_why = info.why;
-	counter_add(&call->loop->counters.quota_refused_total, 1);
-	reply_refused(call, &info);
+	say_limits(call, &info);
+	http_request_reply_instead(call->oci.request, front_refusal(call, &info));
 	return FRONT_WAIT;
 }
