@@ -94,7 +94,7 @@ struct ledger_merge {
 	bool gone;               /* the process has said "left" */
 	const struct usage_row *rows;                size_t rows_len;
 	const struct usage_repository *repositories; size_t repositories_len;
-	const struct ledger_grant *grants;           size_t grants_len;
+	const struct ledger_grant *grants;           size_t grants_len; /* of other boots too: shares that they may not use any more */
 	const struct ledger_member *member;          /* or NULL */
 	bool registers;          /* it is another process than before, or was lost: a dealing */
 	struct str note;         /* for leaders that follow, beside what is stored */
