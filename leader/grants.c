@@ -637,14 +637,20 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 	lock_drop(&grants->lock);
 }
 
-uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
+struct grants_sums grants_sums(struct grants *grants, const char *subject, const char *window)
 {
+	struct grants_sums sums = { 0 };
 	const struct pot *pot;
-	uint64_t granted;
 
 	lock_take(&grants->lock);
-	pot = pot_find(grants, apikey, day);
-	granted = pot ? pot->granted : 0;
+	pot = pot_find(grants, subject, window);
+	if (pot)
+		sums = (struct grants_sums){ pot->granted, pot->used };
 	lock_drop(&grants->lock);
-	return granted;
+	return sums;
+}
+
+uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
+{
+	return grants_sums(grants, apikey, day).granted;
 }

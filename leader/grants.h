@@ -98,3 +98,7 @@ bool grants_look(struct grants *grants, const char *boot, const char *apikey, co
 typedef bool grants_each_f(void *arg, const struct grants_row *row);
 void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg);
 uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day); /* sum over all boots */
+struct grants_sums {
+	uint64_t granted, used;
+};
+struct grants_sums grants_sums(struct grants *grants, const char *subject, const char *window); /* over all boots */

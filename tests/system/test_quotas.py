@@ -75,10 +75,16 @@ def until_refused(caller):
     return bool(caller.calls) and caller.calls[-1].status == 429
 
 
-def rows_of(cluster, subject):
-    reply = cluster.admin("GET", "/api/usage", params={"subject": subject})
+def quotas_of(cluster, **who):
+    reply = cluster.admin("GET", "/api/usage", params=who)
     assert reply.status_code == 200, reply.text
-    return {row["kind"]: row for row in reply.json()["quotas"]}
+    return {(row["subject"], row["kind"]): row for row in reply.json()["quotas"]}
+
+
+def await_used(cluster, subject, kind, used, **who):
+    await_true(lambda: quotas_of(cluster, **who)[subject, kind]["used"] == used, seconds=30, what="the use that workers tell")
+    row = quotas_of(cluster, **who)[subject, kind]
+    assert row["limit"] - row["used"] == row["remaining"] and row["granted"] >= row["used"], row
 
 
 def waits(calls):
@@ -89,11 +95,16 @@ def waits(calls):
 
 @pytest.mark.parametrize("field, quota", [("dailyQuota", 10_000), ("monthlyQuota", 3_000)])
 def test_exactly_so_many_calls_are_admitted_by_all_workers_together(cluster, field, quota):
-    calls = hammer(cluster, new_login(cluster, **{field: quota}), until_refused)
+    login = new_login(cluster, **{field: quota})
+    calls = hammer(cluster, login, until_refused)
     print(f"\n{field} {quota}: {statuses(calls)}; {waits(calls)}")
     assert statuses(calls)[200] == quota
     assert statuses(calls)[429] == len(cluster.workers) * 2
     assert set(statuses(calls)) == {200, 429}
+    await_used(cluster, login[0], field.removesuffix("lyQuota").replace("dai", "day"), quota, apikey=login[0])
+    left = [int(call.headers["RateLimit-Remaining"]) for call in calls]
+    assert {call.headers["RateLimit-Limit"] for call in calls} == {str(quota)} and max(left) < quota and min(left) == 0
+    assert all(int(call.headers["Retry-After"]) <= int(call.headers["RateLimit-Reset"]) for call in calls if call.status == 429)
 
 
 MIB = 1 << 20
@@ -107,6 +118,7 @@ def test_exactly_so_many_bytes_are_pulled_and_pushed_through_all_workers_togethe
     print(f"\n{quota} bytes: {statuses(pulls)}; {waits(pulls)}")
     assert statuses(pulls)[200] * MIB == quota
     assert sum(len(call.text) for call in pulls if call.status == 200) == quota
+    await_used(cluster, login[0], "bytes", quota, apikey=login[0])
     refused = [call for call in pulls if call.status == 429]
     assert all(b"bytes" in call.text and int(call.headers["Retry-After"]) >= 1 for call in refused), refused
 
@@ -143,6 +155,8 @@ def test_a_user_has_one_quota_for_all_keys_and_the_password(cluster):
     assert statuses(calls)[200] == 600
     assert statuses(call for caller in callers for call in caller.calls if caller.head == callers[1].head)[200] == 50
     assert b"user" in callers[0].calls[-1].text
+    await_used(cluster, "user:quota-user", "month", 600, user="quota-user")
+    assert quotas_of(cluster, user="quota-user")[logins[1][0], "day"]["limit"] == 50
 
 
 SECONDS, RATE = 10, 100
