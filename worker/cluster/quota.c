@@ -18,6 +18,8 @@
 #define WANT_LEAST_BYTES (UINT64_C(1) << 20)
 #define WANT_MOST_BYTES  (UINT64_C(1) << 32)
 #define WAITERS_MAX  100000
+/* Shares move all the time, and where many do beats are rare: so many of them are waited for. */
+#define SHARE_ANSWERS 3
 /* A call waits so long for whatever it is. */
 #define WAIT_MOST_MS 10000
 
@@ -154,7 +156,9 @@ uint64_t quota_target(const struct quota *quota)
 
 bool quota_is_patient(const struct quota *quota, int64_t now)
 {
-	return quota->dry_since_ms && now - quota->dry_since_ms < QUOTA_PATIENCE_MS;
+	bool asks_on = quota->kind == LIMITS_SECOND && quota->dry_answers < SHARE_ANSWERS;
+
+	return quota->dry_since_ms && (asks_on || now - quota->dry_since_ms < QUOTA_PATIENCE_MS);
 }
 
 bool quota_is_used_up(const struct quota *quota)

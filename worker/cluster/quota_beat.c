@@ -13,6 +13,9 @@
 /* Others hold what is left: it comes back by a recall, which takes a beat or two of theirs. */
 #define ASK_FIRST_MS 10
 #define ASK_AGAIN_MS 100
+/* Shares of a second, those of all keys at once. */
+#define ASK_SHARES_FIRST_MS 30
+#define ASK_SHARES_MS       500
 /* Answers that give nothing and are so far apart are no run of them: patience begins anew. */
 #define DRY_RUN_MS 1000
 /* A leader that says nothing about it. */
@@ -123,6 +126,7 @@ static bool say_due(struct quotas *quotas, int64_t now, struct usage_report *rep
 		struct quota *quota = value;
 
 		quotas_roll(quotas, quota, now);
+		quota_shrink(quota);
 		quota_lower_if_idle(quotas, quota, now);
 		measure(quota, now);
 		quota->released = false;
@@ -193,7 +197,8 @@ static void take_demand(struct quotas *quotas, const struct usage_demand *demand
 	quota->asked = false;
 	/* Unless the answer has a grant. */
 	quota->answered = quotas->turn;
-	quota->empty_until_ms = now + ASK_AGAIN_MS;
+	quota->empty_until_ms = quota->kind == LIMITS_SECOND ? (now / ASK_SHARES_MS + 1) * ASK_SHARES_MS
+							    : now + ASK_AGAIN_MS;
 }
 
 static void got_more(struct quota *quota)
@@ -205,16 +210,22 @@ static void got_more(struct quota *quota)
 /* After 10, 20, 40 and 80 ms, and at the end of patience, while somebody waits. */
 static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t now)
 {
-	int64_t after;
+	int64_t after, first = quota->kind == LIMITS_SECOND ? ASK_SHARES_FIRST_MS : ASK_FIRST_MS;
 
-	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS)
+	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS) {
 		quota->dry_since_ms = now;
+		quota->dry_answers = 0;
+	}
 	quota->dry_ms = now;
+	quota->dry_answers++;
 	if (!quota->waiting || quota_is_used_up(quota) || !quota_is_patient(quota, now))
 		return;
 	quota->asked = true;
-	after = most(now - quota->dry_since_ms, ASK_FIRST_MS);
-	after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
+	after = most(now - quota->dry_since_ms, first);
+	if (quota->dry_since_ms + QUOTA_PATIENCE_MS > now)
+		after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
+	else
+		after = first;
 	if (!need->beat_in_ms || after < need->beat_in_ms)
 		need->beat_in_ms = after;
 }

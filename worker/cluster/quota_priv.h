@@ -38,6 +38,7 @@ struct quota {
 	int64_t empty_until_ms; /* the last answer gave nothing: who comes anew does not ask before */
 	int64_t dry_since_ms;   /* the answers give nothing since then; 0: the last one gave */
 	int64_t dry_ms;         /* the last of these */
+	unsigned dry_answers;   /* how many there were */
 
 	int64_t window_ms; /* the rate is measured since then */
 	uint64_t window_used, rate;
@@ -100,8 +101,10 @@ void quotas_hear_clock(struct quotas *quotas, int64_t sent_ms, int64_t now_ms);
 int64_t quotas_second(const struct quotas *quotas, int64_t now, int64_t *ret_second);
 /* A row of LIMITS_SECOND is now in this second. */
 void quota_roll(struct quota *quota, int64_t second);
-/* The same, in that which it may be at the earliest. */
+/* The same in that of now, where it is sure. */
 void quotas_roll(struct quotas *quotas, struct quota *quota, int64_t now);
+/* Before a beat: a share that is larger than what comes is given back. */
+void quota_shrink(struct quota *quota);
 
 /* Those of one kind, or that have waited too long. They are resumed without the lock. */
 struct waiter *quotas_take_waiters(struct quotas *quotas, bool grants, bool disk);

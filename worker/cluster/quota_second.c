@@ -10,6 +10,7 @@
 #include "worker/cluster/quota_priv.h"
 
 #include "common/clock.h"
+#include "common/least.h"
 
 /* Two clocks drift apart by a millisecond in so long, at most. */
 #define DRIFT_MS 5000
@@ -57,9 +58,24 @@ void quota_roll(struct quota *quota, int64_t second)
 	quota->tried_before = second == quota->second + 1 ? quota->tried : 0;
 	quota->tried = quota->in_second = 0;
 	quota->second = second;
+	/* What others do not use in it may come. */
+	quota->dry_since_ms = quota->empty_until_ms = 0;
 	if (quota->ends)
 		quota->granted = 0;
 	quota->ends = false;
+}
+
+/* It keeps what came in this second or the last one, and half as much. */
+void quota_shrink(struct quota *quota)
+{
+	uint64_t came = most(quota->tried, quota->tried_before);
+	uint64_t keep = most(came + (came + 1) / 2, quota->in_second);
+
+	if (quota->kind != LIMITS_SECOND || quota->asked || quota->waiting || quota->granted <= keep)
+		return;
+	quota->granted = keep;
+	quota->release = true;
+	quota->released = false;
 }
 
 void quotas_roll(struct quotas *quotas, struct quota *quota, int64_t now)
