@@ -123,7 +123,7 @@ static void put_detail(struct json_writer *w, const char *detail)
 	struct str key;
 
 	/* Its own: the ledger gives back what audit.h made. */
-	if (!json_parse(str_of(detail), &doc, NULL))
+	if (!json_parse_own(str_of(detail), &doc, NULL))
 		return;
 	for (void *it = NULL; json_next(json_root(doc), &it, &key, &value);) {
 		json_key(w, key);
