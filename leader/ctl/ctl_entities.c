@@ -61,6 +61,8 @@ static void put_cell(struct grid *grid, const char *member, const struct json *v
 		buf_puts(&text, "over ");
 	if (json_str(value).len)
 		show_value(value, &text);
+	else
+		buf_putc(&text, '-');
 	grid_put(grid, buf_str(&text));
 }
 

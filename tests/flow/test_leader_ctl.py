@@ -16,6 +16,7 @@ import pytest
 from leader_process import FakeWorker, Leader
 from program import BUILD
 from registry import free_port
+from test_worker_certificates import authority, tls  # noqa: F401 fixtures
 from worker_process import await_true
 
 LONG = "a long password"
@@ -150,6 +151,12 @@ def test_leaders_that_are_away_are_passed_over(leader):
     assert "ann created" in ctl(leader, "create", "user", "ann", ZOT_LEADER_URL="", CLUSTER_LEADER_URLS=f"{away}, {leader.url}".replace(" ", ""))
     said = ctl(leader, "get", "user", "--leader", f"{away},{away_too}", status=3)
     assert away in said and away_too in said
+
+
+def test_a_leader_over_tls_is_asked_with_its_ca(tls, authority):  # noqa: F811
+    with Leader(verify=authority.ca, ZOT_TLS_CERT=tls["cert"], ZOT_TLS_KEY=tls["key"]) as one:
+        assert "admin" in ctl(one, "get", "user", "--ca", authority.ca)
+        assert "certificate" in ctl(one, "get", "user", status=3)
 
 
 def on_a_terminal(leader, arguments, columns=80, say=None, **more):
