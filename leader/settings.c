@@ -92,6 +92,7 @@ static void check_settings(const struct leader_settings *s, struct buf *errors)
 		say(errors, "ZOT_ADMIN_USER (admin.user): has 1 to 255 of A-Z a-z 0-9 . _ @ -");
 	check_caller(s, errors);
 	check_proxies(s, errors);
+	backup_settings_check(&s->backup, errors);
 }
 
 static const char *name_of(const struct leader_settings *s, struct settings_memory *memory)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "backup/backup_settings.h"
 #include "common/settings.h"
 
 enum { LEADER_MODE_OFF, LEADER_MODE_LEADER, LEADER_MODE_WORKER };
@@ -31,6 +32,7 @@ struct leader_settings {
 	int log_format;                   /* 0 logfmt, 1 json */
 	int64_t pool_threads, connections, login_remember_ms;
 	bool core_dumps;
+	struct backup_settings backup;
 };
 extern const struct settings_table leader_settings_table;
 bool leader_settings_load(const char *file, char *const *environment, struct leader_settings *ret,

@@ -214,7 +214,12 @@ static void work(void *arg)
 {
 	struct task *task = arg;
 	struct endpoint_call *http = task->job.http;
-	struct http_response *response = task->route->job_f(&task->job);
+	struct http_response *response;
+
+	/* Who wrote at another leader and asks this one finds what they wrote. */
+	if (task->route->job_f != cluster_report)
+		follow_before(task->job.leader);
+	response = task->route->job_f(&task->job);
 
 	if (response)
 		endpoint_reply(http, response);
