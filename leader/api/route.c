@@ -20,6 +20,7 @@
 #include "leader/api/guard.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
+#include "leader/follow.h"
 #include "leader/lane.h"
 #include "leader/local.h"
 #include "leader/waiting.h"
