@@ -317,7 +317,9 @@ static enum ledger_result write_made(struct edit *edit, struct error *err)
 	uint64_t revision;
 
 	leader_lock(leader);
-	result = write_locked(edit, &revision, err);
+	do
+		result = write_locked(edit, &revision, err);
+	while (result == LEDGER_BEHIND);
 	leader_unlock(leader);
 	if (result != LEDGER_WRITTEN)
 		return result;
@@ -383,6 +385,7 @@ static struct http_response *write_once(struct edit *edit)
 	case LEDGER_FAILED:
 		return api_error_of(&err);
 	case LEDGER_STALE:
+	case LEDGER_BEHIND:
 		break;
 	}
 	return is_conditional(edit->job) ? api_error(412, "stale", "it has changed meanwhile; read it again")
