@@ -2,6 +2,7 @@
 """What users do for themselves at a worker: GET, POST, DELETE /zot/auth/apikey with zot's bodies and codes, GET /zot/auth/usage."""
 import json
 import re
+import subprocess
 import time
 
 import pytest
@@ -218,3 +219,81 @@ def test_without_an_answer_of_a_leader_it_says_so_and_the_next_leader_is_asked()
 def test_a_page_of_another_site_makes_no_keys(worker):
     assert ask(worker, "POST", data=b"{}", headers={"Content-Type": "text/plain", "Origin": "http://elsewhere.example"}).status_code == 403
     assert re.fullmatch("[0-9a-f]+", make(worker)["uuid"])
+
+
+# Without leaders.
+
+def htpasswd(folder, *names):
+    path = folder / "htpasswd"
+    path.write_text("")
+    for name in names:
+        subprocess.run(["htpasswd", "-Bb", "-C", "4", str(path), name, PASSWORD], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def single(tmp_path):
+    with Worker(ZOT_HTPASSWD=htpasswd(tmp_path, "ann", "ben"), ZOT_APIKEY="true") as one:
+        yield one
+
+
+def test_a_single_worker_keeps_keys_of_its_own(single):
+    key = make(single, label="ci", scopes=["team/**:read"], expirationDate=later(3600))
+    assert key["apiKey"].startswith("zak_") and own(single)[key["uuid"]]["label"] == "ci"
+    assert login(single, "ann", key["apiKey"]) and not login(single, "ben", key["apiKey"])
+    assert ask(single, "GET", "/v2/team/app/tags/list", password=key["apiKey"]).status_code == 404
+    assert ask(single, "GET", "/v2/other/tags/list", password=key["apiKey"]).status_code == 403
+    assert key["uuid"] not in own(single, "ben")
+    assert ask(single, "DELETE", user="ben", params={"id": key["uuid"]}).status_code == 200 and key["uuid"] in own(single)
+    assert ask(single, "GET", password=key["apiKey"]).status_code == 403
+    assert ask(single, "DELETE", params={"id": key["uuid"]}).status_code == 200
+    assert not login(single, "ann", key["apiKey"]) and not own(single)
+
+
+def test_they_survive_a_kill_and_only_their_hashes_are_on_disk(single):
+    keys = [make(single) for _ in range(5)]
+    assert ask(single, "DELETE", params={"id": keys[0]["uuid"]}).status_code == 200
+    single.kill()
+    stored = b"".join(path.read_bytes() for path in (single.folder / "data").glob("accounts.db*"))
+    assert keys[1]["uuid"].encode() in stored and keys[1]["apiKey"][4:].encode() not in stored
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (single.folder / "data").glob("accounts.db*"))
+    single.start()
+    assert not login(single, "ann", keys[0]["apiKey"]) and all(login(single, "ann", key["apiKey"]) for key in keys[1:])
+    assert keys[1]["apiKey"][4:] not in single.text()
+
+
+def test_a_key_ends_when_its_time_is_over_and_with_its_owner(single, tmp_path):
+    short, key = make(single, expirationDate=later(2)), make(single)
+    assert login(single, "ann", short["apiKey"])
+    await_true(lambda: not login(single, "ann", short["apiKey"]), what="its end")
+    assert own(single)[short["uuid"]]["isExpired"]
+    htpasswd(tmp_path, "ben")
+    await_true(lambda: not login(single, "ann", key["apiKey"]), what="the end of its owner")
+
+
+def test_the_same_is_refused_in_the_same_way(single):
+    for body, words in ((b"", "JSON object"), (b'{"scopes": ["no scope"]}', "scopes"), (b'{"expirationDate": "2001-01-01T00:00:00Z"}', "past")):
+        reply = ask(single, "POST", data=body)
+        assert reply.status_code == 400 and words in reply.text, reply.text
+    assert ask(single, "DELETE").status_code == 400 and ask(single, "GET", user=None).status_code == 401
+    for _ in range(100):
+        make(single, user="ben")
+    assert ask(single, "POST", user="ben", json={}).status_code == 409
+    assert ask(single, "GET", "/zot/auth/usage").status_code == 404
+
+
+def test_it_is_served_only_where_the_file_says_so(tmp_path):
+    users = htpasswd(tmp_path, "ann")
+    with Worker(config={"http": {"auth": {"htpasswd": {"path": str(users)}}}}) as one:
+        assert ask(one, "POST", json={}).status_code == 404
+    with Worker(config={"http": {"auth": {"htpasswd": {"path": str(users)}, "apikey": True}}}) as one:
+        assert login(one, "ann", make(one)["apiKey"])
+
+
+def test_members_of_a_static_cluster_have_none_and_say_so(tmp_path):
+    port = free_port()
+    members = f"127.0.0.1:{port},127.0.0.1:{free_port()}"
+    with Worker(port=port, ZOT_HTPASSWD=htpasswd(tmp_path, "ann"), ZOT_APIKEY="true", ZOT_CLUSTER_MEMBERS=members, ZOT_CLUSTER_HASH_KEY="0123456789abcdef",
+                ZOT_CLUSTER_SECRET="a secret of the members") as one:
+        assert ask(one, "POST", json={}).status_code == 404
+        assert "not served in a static cluster" in one.text()

@@ -9,13 +9,19 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "common/loop.h"
+#include "common/pool.h"
+#include "proto/own_key.h"
+#include "worker/accounts/own_keys.h"
 #include "worker/auth/auth.h"
 #include "worker/cluster/self_call.h"
 #include "worker/front/front_step.h"
 #include "worker/front/pages.h"
 #include "worker/oci/oci_reply.h"
+#include "worker/registry/registry.h"
 
 #define PATH_MAX_BYTES 8192
 #define TYPE           "application/json"
@@ -189,6 +195,135 @@ static void ask_keys(struct front_call *call, struct str id)
 		ask_leaders(call, buf_text(&path));
 }
 
+/* This worker's own keys. */
+
+struct own_job {
+	struct http_ticket *ticket;
+	struct own_keys *keys;
+	enum http_method method;
+	char *user, *id, *agent;
+	struct str body; /* a copy */
+	char *bytes;
+};
+
+static void own_job_free(struct own_job *job)
+{
+	free(job->user);
+	free(job->id);
+	free(job->agent);
+	free(job->bytes);
+	free(job);
+}
+
+static struct http_response *json_of(unsigned status, struct buf *body)
+{
+	struct http_response *response = oci_reply_json(status, TYPE, body);
+
+	http_response_header(response, "Cache-Control", "no-store");
+	http_response_header(response, "X-Content-Type-Options", "nosniff");
+	return response;
+}
+
+static struct http_response *refusal(const struct error *err)
+{
+	return err->kind == ERROR_CONFLICT ? oci_reply_status(409, err) : oci_reply_error(err);
+}
+
+static struct http_response *own_list(const struct own_job *job)
+{
+	struct buf body = buf_limit(SELF_ANSWER_MAX);
+
+	own_keys_list(job->keys, str_of(job->user), clock_wall_s(), &body);
+	return json_of(200, &body);
+}
+
+static struct http_response *own_made(const struct entity *key, const char *secret)
+{
+	struct buf body = buf_limit(SELF_ANSWER_MAX);
+	struct json_writer w = json_writer(&body);
+
+	own_key_write(&w, key, secret, clock_wall_s());
+	return json_of(201, &body);
+}
+
+static struct http_response *own_make(const struct own_job *job)
+{
+	const struct own_key_maker maker = {
+		.owner = job->user, .agent = job->agent, .now_s = clock_wall_s()
+	};
+	AUTO(entity) *key = NULL;
+	char secret[OWN_KEY_SECRET_SIZE];
+	struct http_response *response;
+	struct error err;
+
+	if (!own_key_make(job->body, &maker, &key, secret, &err))
+		return refusal(&err);
+	if (own_keys_add(job->keys, key, &err)) {
+		log_info("apikey.made", "id=%s by=%s", log_quote(entity_id(key)),
+			log_quote(str_of(job->user)));
+		response = own_made(key, secret);
+	} else {
+		response = refusal(&err);
+	}
+	explicit_bzero(secret, sizeof(secret));
+	return response;
+}
+
+static struct http_response *own_end(const struct own_job *job)
+{
+	struct error err;
+	bool removed;
+
+	if (!own_keys_remove(job->keys, str_of(job->user), str_of(job->id), &removed, &err))
+		return refusal(&err);
+	if (removed)
+		log_info("apikey.ended", "id=%s by=%s", log_quote(str_of(job->id)),
+			log_quote(str_of(job->user)));
+	return http_response_empty(200);
+}
+
+static void own_run(void *arg)
+{
+	struct own_job *job = arg;
+	struct http_response *response = job->method == HTTP_POST     ? own_make(job)
+					 : job->method == HTTP_DELETE ? own_end(job)
+								      : own_list(job);
+
+	http_ticket_reply(job->ticket, response);
+	own_job_free(job);
+}
+
+static void start_own(struct front_call *call, struct str id)
+{
+	struct own_job *job = xnew(struct own_job);
+	struct str body = call->oci.ask.body;
+	struct error err;
+
+	*job = (struct own_job){ .ticket = http_ticket_new(call->oci.request),
+		.keys = call->loop->front->own_keys,
+		.method = call->oci.ask.method,
+		.user = check_strdup(call->oci.ask.identity->user),
+		.id = str_dup(id),
+		.agent = str_dup(agent_of(call)),
+		.bytes = str_dup(body) };
+	job->body = str_from(job->bytes, body.len);
+	if (pool_submit(call->loop->front->registry->pool, own_run, job))
+		return;
+	(void)error_set(&err, ERROR_BUSY, NULL, "too many requests wait for a thread");
+	http_ticket_reply(job->ticket, oci_reply_later(1, &err));
+	own_job_free(job);
+}
+
+static void serve_own(struct front_call *call, struct str id)
+{
+	if (!call->loop->front->own_keys)
+		reply_error(call, 404, ERROR_UNKNOWN, "API keys are not switched on here: http.auth.apikey");
+	else if (!auth_has_password(call->loop->front->auth, str_of(call->oci.ask.identity->user)))
+		reply_error(call, 403, ERROR_DENIED, "only users of the htpasswd file have API keys here");
+	else
+		start_own(call, id);
+}
+
 void pages_apikey(void *arg)
 {
 	struct front_call *call = arg;
@@ -203,7 +338,7 @@ void pages_apikey(void *arg)
 	else if (cluster_is_led(call->loop->front->cluster))
 		ask_keys(call, buf_str(&id));
 	else
-		reply_error(call, 404, ERROR_UNKNOWN, "API keys are not switched on here: http.auth.apikey");
+		serve_own(call, buf_str(&id));
 }
 
 /* Who shows a key sees that key alone. */

@@ -301,6 +301,13 @@ void auth_metrics(struct auth *auth, struct buf *into)
 	(void)into;
 }
 
+bool auth_has_password(const struct auth *auth, struct str user)
+{
+	(void)auth;
+	(void)user;
+	return false;
+}
+
 const char *auth_realm(const struct auth *auth)
 {
 	(void)auth;
