@@ -28,6 +28,7 @@
 #include "leader/lane.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/pages/pages.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
 #include "leader/stored_entities.h"
@@ -345,6 +346,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
+	if (s->pages)
+		leader->pages = pages_new();
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);
 	/* A password is shown by who has the port, so that it is the one that is asked. */
@@ -460,6 +463,7 @@ static void close_leader(struct leader_process *process)
 	lane_free(leader->demands);
 	feed_free(leader->feed);
 	dump_free(leader->dump);
+	pages_free(leader->pages);
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);

@@ -51,6 +51,7 @@ struct http_response *api_later(unsigned retry_after_s); /* too many logins */
 struct http_response *system_livez(void *call);
 struct http_response *system_readyz(void *call);
 struct http_response *system_metrics(void *call);
+struct http_response *system_pages(void *call);
 /* Own loop, stream. */
 void cluster_state(void *call); /* api/cluster.c */
 void session_serve(void *call); /* api/session.c */

@@ -133,6 +133,8 @@ static const struct route rows[] = {
 		.kind = ROUTE_STREAM,
 		.parameters = none,
 		.stream_f = session_serve },
+	{ .operation = "pages", .path = "/", .methods = ROUTE_READS, .inline_f = system_pages },
+	{ .operation = "pages", .path = "/assets*", .methods = ROUTE_READS, .inline_f = system_pages },
 };
 static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
 

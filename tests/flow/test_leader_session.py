@@ -151,3 +151,27 @@ def test_workers_do_not_get_what_sessions_are_signed_with(leader):
     kept = leader.admin("GET", "/api/sessionkey").json()["items"]
     assert [one["id"] for one in kept] == ["session"] and "secret" not in kept[0]
     assert leader.admin("DELETE", "/api/sessionkey/session").status_code == 405
+
+
+POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+          "form-action 'self'; frame-ancestors 'none'")
+
+
+def test_pages_come_to_everybody_and_say_what_they_never_do(leader):
+    index = browser().get(leader.url + "/", timeout=30)
+    assert index.status_code == 200 and index.text.lower().startswith("<!doctype html>") and index.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert index.headers["Content-Security-Policy"] == POLICY and index.headers["X-Content-Type-Options"] == "nosniff"
+    assert index.headers["Referrer-Policy"] == "no-referrer" and index.headers["Cache-Control"] == "no-cache"
+    known = browser().get(leader.url + "/", headers={"If-None-Match": f'"x", W/{index.headers["ETag"]}'}, timeout=30)
+    assert known.status_code == 304 and known.headers["ETag"] == index.headers["ETag"]
+    plain = browser().get(leader.url + "/assets/index.html", headers={"Accept-Encoding": "identity"}, timeout=30)
+    assert plain.text == index.text and "Content-Encoding" not in plain.headers and plain.headers["Vary"] == "Accept-Encoding"
+    assert browser().head(leader.url + "/", timeout=30).headers["Content-Length"] and browser().post(leader.url + "/", json={}, timeout=30).status_code == 405
+    for path in ("/members", "/assets", "/assets/", "/assets/../index.html", "/assets/no.js", "/index.html", "/assets/%2e%2e/files.c"):
+        assert browser().get(leader.url + path, timeout=30).status_code == 404, path
+
+
+def test_without_pages_there_is_the_api_alone():
+    with Leader(ZOT_LEADER_PAGES="false") as leader:
+        assert browser().get(leader.url + "/", timeout=30).status_code == 404
+        assert leader.admin("GET", "/api/user").status_code == 200
