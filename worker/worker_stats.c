@@ -15,6 +15,7 @@ static void add_loop(const struct front_loop *loop, struct usage_stats *into, st
 	into->requests += counter_get(&counters->http_ended_total);
 	into->bytes_in += counter_get(&counters->received_bytes_total);
 	into->bytes_out += counter_get(&counters->sent_bytes_total);
+	into->errors += counter_get(&counters->http_errors_total);
 	into->proxied += counter_get(&counters->proxied_total);
 	traffic_latency(&loop->traffic, latency);
 }
