@@ -15,6 +15,7 @@
 #include "leader/api/call.h"
 #include "leader/api/told.h"
 #include "leader/feed.h"
+#include "leader/fellows.h"
 #include "leader/lane.h"
 #include "leader/members.h"
 #include "leader/report.h"
@@ -241,6 +242,12 @@ static struct http_response *list_members(struct api_job *job)
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
 	members_write(leader->members, clock_ms(), cluster.lease_ms, &w);
+	if (leader->fellows) {
+		json_key(&w, STR("leaders"));
+		json_open_array(&w);
+		fellows_write(leader->fellows, &w);
+		json_close_array(&w);
+	}
 	json_key(&w, STR("estranged"));
 	strangers_write(leader->strangers, &w);
 	json_close_object(&w);
