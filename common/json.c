@@ -29,6 +29,7 @@
 #include "common/json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 

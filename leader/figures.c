@@ -14,9 +14,38 @@
 
 #define DIGITS 3
 
-enum figure { RATE, ERRORS, BYTES_IN, BYTES_OUT, P50, P99, OPEN, OWN_FIGURES, ACTIVE = OWN_FIGURES, LOST, P99_MEAN, UPLOADS, SPOOL, RSS, CPU, FIGURES };
-static const char *const names[FIGURES] = { [RATE] = "rate", [ERRORS] = "errors", [BYTES_IN] = "bytesIn", [BYTES_OUT] = "bytesOut", [P50] = "p50", [P99] = "p99", [OPEN] = "open",
-	[ACTIVE] = "active", [LOST] = "lost", [P99_MEAN] = "p99Mean", [UPLOADS] = "uploads", [SPOOL] = "spool", [RSS] = "rss", [CPU] = "cpu" };
+enum figure {
+	RATE,
+	ERRORS,
+	BYTES_IN,
+	BYTES_OUT,
+	P50,
+	P99,
+	OPEN,
+	OWN_FIGURES,
+	ACTIVE = OWN_FIGURES,
+	LOST,
+	P99_MEAN,
+	UPLOADS,
+	SPOOL,
+	RSS,
+	CPU,
+	FIGURES
+};
+static const char *const names[FIGURES] = { [RATE] = "rate",
+	[ERRORS] = "errors",
+	[BYTES_IN] = "bytesIn",
+	[BYTES_OUT] = "bytesOut",
+	[P50] = "p50",
+	[P99] = "p99",
+	[OPEN] = "open",
+	[ACTIVE] = "active",
+	[LOST] = "lost",
+	[P99_MEAN] = "p99Mean",
+	[UPLOADS] = "uploads",
+	[SPOOL] = "spool",
+	[RSS] = "rss",
+	[CPU] = "cpu" };
 
 /* The mean of what is known; NAN: nothing is. */
 struct mean {
@@ -310,8 +339,8 @@ static void put_times(const struct figures *figures, uint64_t len, struct json_w
 	json_close_array(w);
 }
 
-static void put_series(
-	const char *name, const float *points, unsigned room, uint64_t begin, uint64_t end, struct json_writer *w)
+static void put_series(const char *name, const float *points, unsigned room, uint64_t begin, uint64_t end,
+	struct json_writer *w)
 {
 	json_key(w, str_of(name));
 	json_open_array(w);
@@ -333,11 +362,13 @@ static void put_sums(const struct figures *figures, struct json_writer *w)
 	json_open_object(w);
 	put_times(figures, len, w);
 	for (unsigned i = 0; i < FIGURES; i++)
-		put_series(names[i], figures->sums[i], FIGURES_POINTS, figures->points - len, figures->points, w);
+		put_series(names[i], figures->sums[i], FIGURES_POINTS, figures->points - len, figures->points,
+			w);
 	json_close_object(w);
 }
 
-static void put_own(const struct figures *figures, struct str name, const struct own *own, struct json_writer *w)
+static void put_own(
+	const struct figures *figures, struct str name, const struct own *own, struct json_writer *w)
 {
 	uint64_t len = least_of(figures->points, FIGURES_OWN);
 

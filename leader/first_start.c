@@ -84,7 +84,8 @@ static bool complete_ring(struct leader *leader, struct error *err)
 	return ok;
 }
 
-static enum ledger_result write_made(struct leader *leader, struct entity *const made[MADE_MOST], struct error *err)
+static enum ledger_result write_made(
+	struct leader *leader, struct entity *const made[MADE_MOST], struct error *err)
 {
 	struct ledger_change changes[MADE_MOST] = { 0 };
 	enum ledger_result result;

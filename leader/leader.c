@@ -21,6 +21,7 @@
 #include "leader/api.h"
 #include "leader/dump.h"
 #include "leader/feed.h"
+#include "leader/figures.h"
 #include "leader/fellows.h"
 #include "leader/first_start.h"
 #include "leader/follow.h"
@@ -385,6 +386,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 
 	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
 	leader->members = members_new();
+	leader->figures = figures_new(leader->members);
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->strangers = strangers_new();
@@ -438,6 +440,7 @@ static void on_drained(void *arg)
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
 	sweep_stop(leader->sweep);
+	figures_stop(leader->figures);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
@@ -529,6 +532,7 @@ static void close_leader(struct leader_process *process)
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	strangers_free(leader->strangers);
+	figures_free(leader->figures);
 	members_free(leader->members);
 	ledger_close(leader->ledger);
 	state_log_free(leader->log);
@@ -562,6 +566,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (leader->fellows && !fellows_start(leader->fellows, err))
 		return false;
 	sweep_start(leader->sweep);
+	figures_start(leader->figures, leader->loop);
 	AUTO(state) *state = leader_state(leader);
 	if (supervisor_watchdog_ms())
 		on_watchdog(process);

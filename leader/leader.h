@@ -31,6 +31,7 @@
 struct dump;
 struct feed;
 struct fellows;
+struct figures;
 struct grants;
 struct hearing;
 struct http_server;
@@ -68,6 +69,7 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct figures *figures;   /* figures.h: how it was in the last hour */
 	struct pages *pages;       /* pages/pages.h: what browsers show, or NULL */
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */

@@ -62,7 +62,8 @@ void worker_stats(void *arg, struct usage_stats *into)
 		.cpu_ms = process.cpu_ms,
 		.uptime_ms = (uint64_t)(clock_ms() - front->started_ms),
 		.s3_requests = store_requests(worker->store),
-		.spool_bytes = spool_used(worker->spool) };
+		.spool_bytes = spool_used(worker->spool),
+		.uploads = uploads_stats(front->registry->uploads).open };
 	for (unsigned i = 0; i < front->loops_len; i++)
 		add_loop(&front->loops[i], into, &latency);
 	add_chores(front->chores, into);
