@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/password.h"
+#include "common/proxies.h"
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
 	{ path, env, type, offsetof(struct leader_settings, member), fallback, min, max, choices, help },
@@ -61,6 +62,15 @@ static bool is_user_name(const char *name)
 	return len > 0 && len <= 255 && strspn(name, allowed) == len;
 }
 
+static void check_proxies(const struct leader_settings *s, struct buf *errors)
+{
+	AUTO(proxies) *proxies = NULL;
+	struct error err;
+
+	if (!proxies_new(&proxies, s->trusted_proxies.at, s->trusted_proxies.len, &err))
+		settings_wrong(&leader_settings_table, "http.trustedProxies", errors, "%s", err.text);
+}
+
 static void check_settings(const struct leader_settings *s, struct buf *errors)
 {
 	uint8_t key[16];
@@ -81,6 +91,8 @@ static void check_settings(const struct leader_settings *s, struct buf *errors)
 	if (!is_user_name(s->admin_user))
 		say(errors, "ZOT_ADMIN_USER (admin.user): has 1 to 255 of A-Z a-z 0-9 . _ @ -");
 	check_caller(s, errors);
+	check_proxies(s, errors);
+	backup_settings_check(&s->backup, errors);
 }
 
 static const char *name_of(const struct leader_settings *s, struct settings_memory *memory)

@@ -574,7 +574,7 @@ static void grants_and_members_stay(void **state)
 	assert_int_equal(sum.used, 4);
 	assert_true(ledger_load_members(rig->ledger, take_member, &members, &err));
 	assert_int_equal(members, 1);
-	assert_true(ledger_delete_member(rig->ledger, "w1", &err));
+	assert_true(ledger_delete_member(rig->ledger, "w1", NULL, &err));
 	assert_true(ledger_load_members(rig->ledger, take_member, &members, &err));
 	assert_int_equal(members, 1);
 }

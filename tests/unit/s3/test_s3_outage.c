@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "worker/storage/s3_outage.h"
+#include "s3/s3_outage.h"
 
 #define NOW 1000000
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/s3_outage.h"
+#include "s3/s3_outage.h"
 
 bool s3_outage_silent(struct s3_outage *outage, int64_t begun_ms, int64_t now_ms)
 {

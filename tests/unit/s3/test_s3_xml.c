@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 #define PROLOG "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/s3_client.h"
+#include "s3/s3_client.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 #define ATTEMPTS       5
 #define BACKOFF_MS     100
@@ -30,7 +30,7 @@
 #define SEND_BYTES_MS   64u
 #define ANSWER_BYTES_MS 256u
 
-bool s3_client_init(struct s3_client *client, const struct store_s3_settings *settings, struct error *err)
+bool s3_client_init(struct s3_client *client, const struct s3_settings *settings, struct error *err)
 {
 	if (!settings->access_key || !settings->access_key[0] || !settings->secret_key ||
 		!settings->secret_key[0])

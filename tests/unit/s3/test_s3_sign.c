@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/storage/s3_sign.h"
+#include "s3/s3_sign.h"
 
 #define MAY_24_2013 1369353600 /* 20130524T000000Z */
 #define HOST        "examplebucket.s3.amazonaws.com"

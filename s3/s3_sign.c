@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/s3_sign.h"
+#include "s3/s3_sign.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -26,10 +26,10 @@
 #include <stdint.h>
 
 #include "common/http_client.h"
-#include "worker/storage/s3_clock.h"
-#include "worker/storage/s3_endpoint.h"
-#include "worker/storage/s3_outage.h"
-#include "worker/storage/s3_sign.h"
+#include "s3/s3_clock.h"
+#include "s3/s3_endpoint.h"
+#include "s3/s3_outage.h"
+#include "s3/s3_sign.h"
 
 #define S3_ANSWER_MAX (64 * 1024)
 #define S3_SOON_MS    6000
@@ -51,7 +51,7 @@ struct s3_client {
 	atomic_uint_least64_t errors; /* of these: no answer, or one that says "later" */
 };
 bool s3_client_init(
-	struct s3_client *client, const struct store_s3_settings *settings, struct error *err) MUST_CHECK;
+	struct s3_client *client, const struct s3_settings *settings, struct error *err) MUST_CHECK;
 void s3_client_fini(struct s3_client *client);
 
 struct s3_header {

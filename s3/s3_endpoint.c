@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/s3_endpoint.h"
+#include "s3/s3_endpoint.h"
 
 #include "common/check.h"
 
@@ -69,7 +69,7 @@ static bool bucket_is_sane(struct str bucket, bool path_style)
 	return bucket.len >= 3 && bucket.len <= HOST_MAX && bucket.at[0] != '.' && bucket.at[0] != '-';
 }
 
-static bool check_bucket(const struct store_s3_settings *settings, bool tls, struct error *err)
+static bool check_bucket(const struct s3_settings *settings, bool tls, struct error *err)
 {
 	struct str bucket = str_of(settings->bucket);
 
@@ -102,8 +102,7 @@ static char *aws_host(const char *region)
 	return buf_take(&host, NULL);
 }
 
-static void fill(
-	struct s3_endpoint *endpoint, const struct store_s3_settings *settings, struct str host, bool tls)
+static void fill(struct s3_endpoint *endpoint, const struct s3_settings *settings, struct str host, bool tls)
 {
 	AUTO_FINI(buf) origin = buf_limit(2 * HOST_MAX + 16);
 	AUTO_FINI(buf) bucket_path = buf_limit(HOST_MAX + 2);
@@ -132,8 +131,7 @@ static void fill(
 	endpoint->tls = tls;
 }
 
-bool s3_endpoint_init(
-	struct s3_endpoint *endpoint, const struct store_s3_settings *settings, struct error *err)
+bool s3_endpoint_init(struct s3_endpoint *endpoint, const struct s3_settings *settings, struct error *err)
 {
 	AUTO_STR *aws = NULL;
 	const char *text = settings->endpoint;

@@ -12,7 +12,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "worker/storage/s3_clock.h"
+#include "s3/s3_clock.h"
 
 #define DAY     86400
 #define THREADS 4

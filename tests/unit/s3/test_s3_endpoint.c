@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
-#include "worker/storage/s3_endpoint.h"
+#include "s3/s3_endpoint.h"
 
-static struct store_s3_settings settings_of(
+static struct s3_settings settings_of(
 	const char *url, const char *bucket, const char *prefix, bool path_style)
 {
-	return (struct store_s3_settings){
+	return (struct s3_settings){
 		.endpoint = url,
 		.region = "eu-west-3",
 		.bucket = bucket,
@@ -23,8 +23,7 @@ static struct store_s3_settings settings_of(
 	};
 }
 
-static void expect(
-	struct store_s3_settings settings, const char *host, const char *url, const char *bucket_url)
+static void expect(struct s3_settings settings, const char *host, const char *url, const char *bucket_url)
 {
 	struct s3_endpoint endpoint = { 0 };
 	AUTO_FINI(buf) text = buf_limit(1024);
@@ -43,7 +42,7 @@ static void expect(
 	s3_endpoint_fini(&endpoint);
 }
 
-static void refuse(struct store_s3_settings settings, const char *word)
+static void refuse(struct s3_settings settings, const char *word)
 {
 	struct s3_endpoint endpoint = { 0 };
 	struct error err = { 0 };
@@ -82,7 +81,7 @@ static void ports_of_the_scheme(void **state)
 
 static void amazon(void **state)
 {
-	struct store_s3_settings china = settings_of(NULL, "bucket", "", true);
+	struct s3_settings china = settings_of(NULL, "bucket", "", true);
 
 	(void)state;
 	expect(settings_of(NULL, "bucket", "", false), "bucket.s3.eu-west-3.amazonaws.com",
@@ -96,7 +95,7 @@ static void amazon(void **state)
 
 static void refused(void **state)
 {
-	struct store_s3_settings settings = settings_of("http://h", "bucket", "", true);
+	struct s3_settings settings = settings_of("http://h", "bucket", "", true);
 
 	(void)state;
 	refuse(settings_of("http://h/path", "bucket", "", true), "has a path");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 #define ESCAPE_MAX 10 /* "#x0010FFFF" */
 
