@@ -41,6 +41,7 @@
 #include "leader/shares.h"
 #include "leader/state_backup.h"
 #include "leader/state_log.h"
+#include "leader/store.h"
 #include "leader/stored_entities.h"
 #include "leader/strangers.h"
 #include "leader/sweep.h"
@@ -429,7 +430,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	if (!proxies_new(&leader->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) ||
 		!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
-		!ledger_open_sqlite(&leader->ledger, s->data, err) || !leader_load(leader, err) ||
+		!store_open(s, &leader->ledger, err) || !leader_load(leader, err) ||
 		!state_backup_check_empty(leader, err) || !state_backup_new(&leader->backup, leader, err))
 		return false;
 	leader->counts = lane_new(leader->pool);

@@ -144,6 +144,15 @@ typedef bool ledger_audit_f(void *arg, const struct ledger_audit *row);
 
 /* folder: made when absent, and locked (leader.lock). ERROR_UNAVAILABLE when another process has it. */
 bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err) MUST_CHECK;
+/* Connects, and makes what is not there. Its life and the other leaders': ledger_follow.h. */
+struct ledger_redis_settings {
+	const char *url;         /* common/redis.h */
+	const char *prefix;      /* of all keys */
+	const char *leader;      /* this process: random, without blanks */
+	bool must_exist;         /* ERROR_UNKNOWN where nothing was ever stored */
+	int64_t join_ms;         /* how long to wait for a word of another leader; 0: LEDGER_JOIN_MS */
+};
+bool ledger_open_redis(struct ledger **ret_ledger, const struct ledger_redis_settings *settings, struct error *err) MUST_CHECK;
 void ledger_close(struct ledger *ledger);
 
 /*
