@@ -13,9 +13,12 @@ struct leader_settings {
 	const char *address;
 	int64_t port;
 	const char *data;                 /* folder of the SQLite file */
+	const char *redis_url, *redis_prefix; /* url NULL or "": the SQLite file */
 	const char *admin_user, *admin_password;
 	const char *tls_cert, *tls_key;   /* paths */
+	struct setting_list trusted_proxies;
 	int64_t drain_delay_ms;
+	int64_t audit_days, audit_rows;
 	int mode;                         /* LEADER_MODE_... */
 	int64_t compression;              /* -1..9 */
 	const char *name, *instance_number, *host, *client_id, *client_secret;

@@ -94,6 +94,18 @@ static void put_state(struct leader *leader, struct buf *into)
 	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
 }
 
+/* Of other leaders on the same store. */
+static void put_fellows(struct leader *leader, struct buf *into)
+{
+	int64_t away_ms = 0;
+
+	(void)!fellows_in_contact(leader->fellows, &away_ms);
+	metrics_put_seconds(into, "zot_leader_store_away_seconds", "gauge",
+		"How long ago this leader had contact with the store that leaders share; from a second on it "
+		"refuses reports.",
+		"", (uint64_t)away_ms * 1000);
+}
+
 /* A leader that writes none has neither. */
 static void put_backup(const struct leader *leader, struct buf *into)
 {
@@ -107,18 +119,6 @@ static void put_backup(const struct leader *leader, struct buf *into)
 		"", (uint64_t)age_ms * 1000);
 	gauge(into, "zot_leader_backup_revision", "Revision of the state in that backup.",
 		state_backup_revision(leader->backup));
-}
-
-/* Of other leaders on the same store. */
-static void put_fellows(struct leader *leader, struct buf *into)
-{
-	int64_t away_ms = 0;
-
-	(void)!fellows_in_contact(leader->fellows, &away_ms);
-	metrics_put_seconds(into, "zot_leader_store_away_seconds", "gauge",
-		"How long ago this leader had contact with the store that leaders share; from a second on it "
-		"refuses reports.",
-		"", (uint64_t)away_ms * 1000);
 }
 
 static void put_work(struct leader *leader, struct buf *into)
@@ -151,9 +151,9 @@ struct http_response *system_metrics(void *arg)
 
 	put_counters(leader, &body);
 	put_state(leader, &body);
-	put_backup(leader, &body);
 	if (leader->fellows)
 		put_fellows(leader, &body);
+	put_backup(leader, &body);
 	put_work(leader, &body);
 	login_metrics(leader->login, &body);
 	response = http_response_buf(200, &body);

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "worker/auth/proxies.h"
+#include "common/proxies.h"
 
 static const char *client(const struct proxies *proxies, const char *peer_text, const char *forwarded)
 {

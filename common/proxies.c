@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/auth/proxies.h"
+#include "common/proxies.h"
 
 #include <stdlib.h>
 
