@@ -12,6 +12,7 @@
 #include "common/http_client.h"
 #include "leader/ledger.h"
 #include "leader/settings.h"
+#include "leader/store.h"
 #include "proto/backup.h"
 #include "proto/state.h"
 #include "proto/state_token.h"
@@ -108,11 +109,22 @@ static bool read_backup(const struct leader_settings *settings, const struct res
 	       backup_decode(buf_str(&bytes), key, BACKUP_FOR_LEADER, STATE_BYTES_MAX, ret_state, err);
 }
 
+/* What is put back is a folder's. */
+static bool check_store(const struct leader_settings *settings, struct error *err)
+{
+	return !store_is_redis(settings) || error_set(err, ERROR_INVALID, NULL,
+						    "this leader's store is in Redis (REDIS_URL), which is "
+						    "put back by Redis' own means; without "
+						    "REDIS_URL a store in a folder is made");
+}
+
 static bool restore(const struct leader_settings *settings, const struct restore_from *from,
 	struct ledger_restored *ret, struct error *err)
 {
 	AUTO(state) *state = NULL;
 
+	if (!check_store(settings, err))
+		return false;
 	if (from->file && !from->backup)
 		return ledger_restore(settings->data, from->file, ret, err);
 	return (from->backup ? read_backup(settings, from, &state, err)
