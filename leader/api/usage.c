@@ -19,6 +19,7 @@
 #include "leader/api/call.h"
 #include "leader/grants.h"
 #include "leader/rights.h"
+#include "proto/access.h"
 
 #define ROWS_MAX 1000
 #define BODY_MAX (4 * 1024 * 1024)
@@ -192,21 +193,32 @@ static struct http_response *list(struct api_job *job, struct asked *asked)
 
 /* What is asked. */
 
-static bool is_asked_for(const struct asked *asked, const struct entity *user)
+static bool is_asked_for(const struct asked *asked, const struct state *state, const struct entity *user)
 {
+	const struct access_who who = {
+		.user = entity_id(user).at, .groups = entity_user(user)->groups, .state = state
+	};
+
 	return (!asked->has_user || str_equal(entity_id(user), buf_str(&asked->user))) &&
-	       (!asked->has_group || texts_have(&entity_user(user)->groups, buf_str(&asked->group)));
+	       (!asked->has_group || access_is_in_group(&who, buf_str(&asked->group)));
 }
 
 /* Those that are in it now: of users that are gone nobody knows which groups they were in. */
 static void take_group(struct asked *asked, const struct state *state)
 {
+	const struct entity *group = state_find(state, ENTITY_GROUP, buf_str(&asked->group));
+	const struct texts *named = group ? &entity_group(group)->users : NULL;
 	size_t users = state_count(state, ENTITY_USER);
-	const char **owners = xnew_array(const char *, users + 1);
+	const char **owners = xnew_array(const char *, users + (named ? named->len : 0) + 1);
 
 	for (size_t i = 0; i < users; i++) {
 		const struct entity *user = state_at(state, ENTITY_USER, i);
 		if (texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
+			owners[asked->keys.owners_len++] = entity_id(user).at;
+	}
+	for (size_t i = 0; named && i < named->len; i++) {
+		const struct entity *user = state_find(state, ENTITY_USER, str_of(named->at[i]));
+		if (user && !texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
 			owners[asked->keys.owners_len++] = entity_id(user).at;
 	}
 	asked->keys.owners = owners;
@@ -220,7 +232,7 @@ static void narrow_to_managed(struct asked *asked, const struct api_job *job, co
 
 	for (size_t i = 0; i < users; i++) {
 		const struct entity *user = state_at(state, ENTITY_USER, i);
-		if (rights_see(state, &job->who, user) && is_asked_for(asked, user))
+		if (rights_see(state, &job->who, user) && is_asked_for(asked, state, user))
 			owners[len++] = entity_id(user).at;
 	}
 	free((void *)(uintptr_t)asked->keys.owners);

@@ -2,6 +2,7 @@
 """Who may do what at the admin API: every endpoint, every method, every role; and what a key manager has to do with."""
 import base64
 import concurrent.futures
+import json
 import pathlib
 import re
 import socket
@@ -15,6 +16,7 @@ from worker_process import await_true
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONG = "a long password"
 ROLES = {"ann": ["admin"], "rita": ["reader"], "kim": ["key-manager:dev"], "bob": []}
+NAMES = ("user", "users", "apikey", "apikeys", "policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")
 # a: admin, r: reader, k: key manager, w: worker, *: whoever asks
 TABLE = {
     "livez": {"GET": "*"}, "readyz": {"GET": "*"}, "metrics": {"GET": "*"},
@@ -28,7 +30,11 @@ TABLE = {
     **{f"api/{name}": {"GET": "ark", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"} for name in ("user", "users")},
     **{f"api/{name}": {"GET": "ark", "POST": "ak", "PUT": "ak", "PATCH": "ak", "DELETE": "ak"} for name in ("apikey", "apikeys")},
     **{f"api/{name}": {"GET": "ar", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"}
-       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers")},
+       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")},
+    **{f"api/{name}/_bulk": {method: "ak" if name.startswith("apikey") else "a" for method in ("POST", "PUT", "PATCH", "DELETE")} for name in NAMES},
+    **{f"api/{name}/_template": {"GET": "ark" if name.startswith(("apikey", "user")) else "ar"} for name in NAMES},
+    "api/export": {"GET": "a"},
+    "api/import": {"POST": "a"},
 }
 
 
@@ -50,8 +56,9 @@ def paths_of_the_source():
     """Of all rows of the leader's route table, those of the kinds of entities too."""
     text = (ROOT / "leader/api/route.c").read_text()
     kinds = re.findall(r"^KIND\(\w+,\s*(\w+),\s*(\w+)", (ROOT / "proto/entity_kinds.def").read_text(), re.MULTILINE)
-    assert len(kinds) >= 6
-    return {path.strip("/*") for path in re.findall(r'\.path = "(/[^"]*)",', text) if path != "/api/"} | {f"api/{name}" for pair in kinds for name in pair}
+    below = {found.strip("*") for found in re.findall(r'\.path = "/api/" name "([^"]*)"', text)}
+    assert len(kinds) >= 6 and len(re.findall(r"\.path = ", text)) == len(re.findall(r'\.path = "/[^"]*",', text)) + len(below)
+    return {path.strip("/*") for path in re.findall(r'\.path = "(/[^"]*)",', text)} | {f"api/{name}{more}" for pair in kinds for name in pair for more in below}
 
 
 def test_every_endpoint_has_a_decision_for_every_role(leader):
@@ -66,7 +73,7 @@ def test_every_endpoint_has_a_decision_for_every_role(leader):
         for method, may in methods.items():
             for who, auth in logins.items():
                 # What is asked for is not there, or no JSON of the kind: whoever may is told that, not 401 or 403.
-                at = f"/{path}" if method == "GET" or path == "api/cluster/quotas" else f"/{path}/absent-one"
+                at = f"/{path}" if method == "GET" or path in ("api/cluster/quotas", "api/import") or path.endswith("/_bulk") else f"/{path}/absent-one"
                 status = ask(leader, auth, method, at, [] if method in ("POST", "PUT", "PATCH") else None).status_code
                 allowed = may == "*" or (who and who[0] in may)
                 assert (status not in (401, 403)) == bool(allowed), (method, path, who, status)
@@ -147,6 +154,32 @@ def test_a_key_manager_rises_by_no_key(groups, owner):
     for method, at, body in (("PATCH", "/api/user/kim", {"roles": ["admin"]}), ("POST", "/api/user", {"id": "eve"}), ("DELETE", "/api/user/dora", None)):
         assert ask(leader, kim, method, at, body).status_code == 403
     assert leader.revision() == before
+
+
+def test_a_group_that_names_its_users_counts_as_for_policies(groups):
+    leader, kim = groups, ("kim", LONG)
+    leader.admin("POST", "/api/group", {"id": "dev", "users": ["otto", "dan"]})
+    assert {k["id"] for k in ask(leader, kim, "GET", "/api/apikey").json()["items"]} == {"key-of-dora", "key-of-otto"}
+    assert ask(leader, kim, "POST", "/api/apikey", {"owner": "otto"}).status_code == 201
+    leader.admin("DELETE", "/api/group/dev")
+    assert ask(leader, kim, "GET", "/api/apikey/key-of-otto").status_code == 404
+
+
+def test_no_list_and_no_bulk_is_a_way_around(groups):
+    leader, kim = groups, ("kim", LONG)
+    for query in ("?q=key", "?sort=owner", "?filter=owner:otto", "?n=1&sort=-owner"):
+        reply = ask(leader, kim, "GET", "/api/apikey" + query)
+        assert reply.status_code in (200, 400) and "key-of-otto" not in reply.text and "key-of-dan" not in reply.text, (query, reply.text)
+    before = leader.revision()
+    for method, lines in (("POST", [{"id": "a-new-key-1", "owner": "dora"}, {"id": "a-new-key-2", "owner": "otto"}]), ("PATCH", [{"id": "key-of-otto", "label": "x"}]),
+                          ("DELETE", [{"id": "key-of-otto"}, {"id": "key-of-dan"}])):
+        with requests.Session() as session:
+            session.trust_env = False
+            reply = session.request(method, leader.url + "/api/apikey/_bulk", auth=kim, data="".join(json.dumps(line) + "\n" for line in lines),
+                                    headers={"Content-Type": "application/x-ndjson"}, timeout=30)
+        assert leader.admin("GET", "/api/apikey/key-of-otto").json()["label"] == "", reply.text
+        assert leader.admin("GET", "/api/apikey/a-new-key-2").status_code == 404 and leader.admin("GET", "/api/apikey/key-of-dan").status_code == 200, reply.text
+    assert leader.revision() <= before + 1
 
 
 def test_a_user_who_gets_a_role_is_no_longer_managed(groups):
