@@ -60,5 +60,7 @@ struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
+struct http_response *self_keys(void *job);       /* api/self.c */
+struct http_response *self_usage(void *job);
 struct http_response *access_serve(void *job);    /* api/access.c */
 struct http_response *audit_serve(void *job);     /* api/audit.c */
