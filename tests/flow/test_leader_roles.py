@@ -22,6 +22,8 @@ TABLE = {
     "livez": {"GET": "*"}, "readyz": {"GET": "*"}, "metrics": {"GET": "*"},
     "api/cluster/state": {"GET": "arw"},
     "api/cluster/quotas": {"PUT": "w"},
+    "api/cluster/self/apikey": {"GET": "w", "POST": "w", "DELETE": "w"},
+    "api/cluster/self/usage": {"GET": "w"},
     "api/cluster/members": {"GET": "ar", "DELETE": "a"},
     "api/cluster/backup": {"GET": "a"},
     "api/usage": {"GET": "ark"},
@@ -73,7 +75,7 @@ def test_every_endpoint_has_a_decision_for_every_role(leader):
         for method, may in methods.items():
             for who, auth in logins.items():
                 # What is asked for is not there, or no JSON of the kind: whoever may is told that, not 401 or 403.
-                at = f"/{path}" if method == "GET" or path in ("api/cluster/quotas", "api/import") or path.endswith("/_bulk") else f"/{path}/absent-one"
+                at = f"/{path}" if method == "GET" or path.startswith(("api/cluster/quotas", "api/cluster/self/", "api/import")) or path.endswith("/_bulk") else f"/{path}/absent-one"
                 status = ask(leader, auth, method, at, [] if method in ("POST", "PUT", "PATCH") else None).status_code
                 allowed = may == "*" or (who and who[0] in may)
                 assert (status not in (401, 403)) == bool(allowed), (method, path, who, status)
@@ -200,12 +202,15 @@ def test_usage_is_that_of_the_managed_keys(groups):
                 "usage": [{"apikey": f"key-of-{name}", "day": "2026-11-20", "calls": 3} for name in ("dora", "dan", "otto")]}
         assert session.put(leader.url + "/api/cluster/quotas", json=body, timeout=30).status_code == 200
     assert {row["apikey"] for row in leader.admin("GET", "/api/usage").json()["usage"]} == {"key-of-dora", "key-of-dan", "key-of-otto"}
+    for name in ("dora", "dan", "otto"):
+        leader.admin("PATCH", f"/api/apikey/key-of-{name}", {"dailyQuota": 9})
     for query in ("", "?user=dora", "?group=dev", "?apikey=key-of-dora"):
         usage = ask(leader, kim, "GET", "/api/usage" + query).json()
+        assert {row["subject"] for row in usage["quotas"]} == {"key-of-dora"}, query
         assert {row["apikey"] for row in usage["usage"]} == {"key-of-dora"} and usage["sums"]["calls"] == 3, query
     for query in ("?user=otto", "?user=dan", "?group=ops", "?apikey=key-of-otto"):
         usage = ask(leader, kim, "GET", "/api/usage" + query).json()
-        assert not usage["usage"] and usage["sums"]["calls"] == 0, query
+        assert not usage["usage"] and not usage["quotas"] and usage["sums"]["calls"] == 0, query
     assert ask(leader, kim, "GET", "/api/usage?repository=").status_code == 403
 
 
