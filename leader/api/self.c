@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/told.h"
 #include "proto/own_key.h"
 
 #define USER_MAX 255
@@ -73,6 +74,15 @@ static void tell(const struct self *self, const char *how, struct str id, uint64
 	log_info("entity.written",
 		"how=%s kind=apikey id=%s revision=%" PRIu64 " by=%s worker=%s from=%s self=true", how,
 		log_quote(id), revision, log_quote(buf_str(&self->user)), log_quote(str_of(worker)), from);
+}
+
+/* The user does it; the address is the worker's. */
+static struct ledger_audit audit_of(const struct self *self, const char *how)
+{
+	struct ledger_audit audit = told_audit(self->job, how);
+
+	audit.user = buf_text(&self->user);
+	return audit;
 }
 
 /* List. */
@@ -156,7 +166,8 @@ static struct http_response *make(const struct self *self)
 	};
 	AUTO(entity) *key = NULL;
 	char secret[OWN_KEY_SECRET_SIZE];
-	struct ledger_change change = { .check = true };
+	const struct ledger_audit audit = audit_of(self, "created");
+	struct ledger_change change = { .check = true, .audit = &audit };
 	struct http_response *response;
 	uint64_t revision;
 	struct error err;
@@ -178,6 +189,7 @@ static struct http_response *end(const struct self *self, const struct state *st
 {
 	const struct entity *key = state_find(state, ENTITY_APIKEY, buf_str(&self->id));
 	struct http_response *refused;
+	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct ledger_change change;
 	uint64_t revision;
 
@@ -187,7 +199,8 @@ static struct http_response *end(const struct self *self, const struct state *st
 		return http_response_empty(200);
 	change = (struct ledger_change){ .entity = entity_new_deleted(ENTITY_APIKEY, entity_id(key), 0),
 		.check = true,
-		.expected = entity_revision(key) };
+		.expected = entity_revision(key),
+		.audit = &audit };
 	refused = change_keys(self, &change, &revision);
 	if (!refused)
 		tell(self, "deleted", entity_id(key), revision);
