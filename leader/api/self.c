@@ -84,6 +84,15 @@ static void tell(const struct self *self, const char *how, struct str id, uint64
 		self->job->from_text);
 }
 
+/* The user does it; the address is the worker's. */
+static struct ledger_audit audit_of(const struct self *self, const char *how)
+{
+	struct ledger_audit audit = told_audit(self->job, how);
+
+	audit.user = buf_text(&self->user);
+	return audit;
+}
+
 /* List. */
 
 static struct http_response *list(const struct self *self, const struct state *state)
@@ -189,6 +198,7 @@ static struct http_response *end(const struct self *self, const struct state *st
 	const struct entity *key = state_find(state, ENTITY_APIKEY, buf_str(&self->id));
 	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct http_response *refused;
+	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct ledger_change change;
 	uint64_t revision;
 
