@@ -135,6 +135,11 @@ void ledger_redis_ring_clear(struct ledger_redis_ring *ring);
 /* Refuses one that is too old, or that throws data away; warns of one that may lose some. */
 bool ledger_redis_check_server(struct ledger_redis *own, struct error *err) MUST_CHECK;
 
+/* Connected, and nothing was looked at yet. */
+bool ledger_redis_connect(struct ledger_redis **ret, const struct ledger_redis_settings *settings, struct error *err) MUST_CHECK;
+/* Whether another leader answers within the time for joining. */
+bool ledger_redis_others(struct ledger_redis *own, bool *ret, struct error *err) MUST_CHECK;
+
 /* Loading. The head as it is now, which is made where there is none: the place, the revision and the history. */
 bool ledger_redis_open_head(struct ledger_redis *own, struct error *err) MUST_CHECK;
 /* Each field of a hash, maybe more than once: its name is page's element `at`, its value the next. */
@@ -183,6 +188,11 @@ struct ledger_redis_audit {
 };
 bool ledger_redis_add_audit(struct ledger_redis *own, struct ledger_redis_audit *audit, const struct ledger_audit *row,
 	struct ledger_redis_effects *effects, struct error *err) MUST_CHECK;
+
+void ledger_redis_audit_encode(const struct ledger_audit *row, uint64_t revision, struct buf *into);
+/* All but its number. Texts are the arena's. */
+bool ledger_redis_audit_decode(struct str packed, struct arena *arena, struct ledger_audit *ret) MUST_CHECK;
+#define LEDGER_REDIS_AUDIT_MAX (4 * LEDGER_AUDIT_DETAIL_MAX)
 
 /* Parts of a merge. */
 struct ledger_redis_boots { /* as they are in Redis */
