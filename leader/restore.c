@@ -132,7 +132,7 @@ static bool restore(const struct leader_settings *settings, const struct restore
 	AUTO(state) *state = NULL;
 
 	if (from->file && !from->backup)
-		return ledger_restore(settings->data, from->file, ret, err);
+		return restore_one(settings, from->file, NULL, ret, err);
 	return (from->backup ? read_backup(settings, from, &state, err)
 			     : read_state(settings, from, &state, err)) &&
 	       (state_revision(state) ||

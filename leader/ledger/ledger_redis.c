@@ -376,6 +376,7 @@ static const struct ledger_driver driver = {
 	.follow = ledger_redis_follow,
 	.tell = ledger_redis_tell,
 	.listen = ledger_redis_listen,
+	.rescue = ledger_redis_rescue,
 };
 
 /* Of leaders that open an empty one at once one makes it. */
@@ -496,6 +497,7 @@ bool ledger_open_redis(
 		close_ledger(&own->ledger);
 		return false;
 	}
+	ledger_redis_prune(own);
 	*ret_ledger = &own->ledger;
 	return true;
 }

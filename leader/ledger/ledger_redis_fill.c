@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "leader/ledger/ledger_redis.h"
 #include "leader/ledger/ledger_rows.h"
@@ -300,15 +300,16 @@ static void add_number(struct redis_call *call, const char *field, uint64_t numb
 	redis_call_number(call, number);
 }
 
-static bool put_head(struct filling *f, const struct ledger_whole *whole, struct error *err)
+static bool put_head(struct filling *f, const struct ledger_whole *whole,
+	struct ledger_redis_place *ret_place, struct error *err)
 {
 	struct redis_call *call = add(f, "HSET", "head");
-	char mark[LEDGER_REDIS_MARK_SIZE];
+	struct ledger_redis_place place = { .n = 1 };
 
-	random_hex(mark, sizeof(mark) / 2);
-	add_number(call, "n", 1);
+	random_hex(place.mark, sizeof(place.mark) / 2);
+	add_number(call, "n", place.n);
 	redis_call_text(call, "mark");
-	redis_call_text(call, mark);
+	redis_call_text(call, place.mark);
 	add_number(call, "revision", whole->loaded.revision);
 	add_number(call, "forgotten", whole->loaded.forgotten);
 	redis_call_text(call, "cluster");
@@ -319,14 +320,148 @@ static bool put_head(struct filling *f, const struct ledger_whole *whole, struct
 	add_number(call, "bytes", 0);
 	redis_call_text(call, "format");
 	redis_call_text(call, LEDGER_REDIS_FORMAT);
-	return flush(f, err);
+	if (!flush(f, err))
+		return false;
+	*ret_place = place;
+	return true;
 }
 
 bool ledger_redis_fill(struct ledger_redis *own, struct sqlite *db, struct error *err)
 {
 	AUTO_FINI(filling) f = { .own = own };
+	struct ledger_redis_place place;
 	struct ledger_whole whole;
 
 	return ledger_sqlite_whole(db, &whole, err) && drop_all(&f, err) &&
-	       ledger_sqlite_rows(db, on_row, &f, err) && flush(&f, err) && put_head(&f, &whole, err);
+	       ledger_sqlite_rows(db, on_row, &f, err) && flush(&f, err) && put_head(&f, &whole, &place, err);
+}
+
+/* From memory. */
+
+static bool put_state(struct filling *f, const struct state *state, struct error *err)
+{
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
+		for (size_t i = 0; i < state_count(state, (enum entity_kind)kind); i++) {
+			const struct entity *entity = state_at(state, (enum entity_kind)kind, i);
+			AUTO_FINI(buf) body = buf_limit(2 * (size_t)ENTITY_BYTES_MAX);
+			struct ledger_row row = { .table = LEDGER_ENTITIES };
+
+			entity_encode(entity, &body);
+			row.texts[0] = buf_str(&body);
+			if (!buf_check(&body, "entity", err) || !on_row(f, &row, err))
+				return false;
+			if (kind != ENTITY_APIKEY)
+				continue;
+			row = (struct ledger_row){ .table = LEDGER_NAMES,
+				.texts = { entity_id(entity), str_of(entity_apikey(entity)->owner),
+					str_of(entity_apikey(entity)->label) } };
+			if (!on_row(f, &row, err))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool put_rescued(struct filling *f, const struct ledger_rescue *rescue, struct error *err)
+{
+	struct ledger_row row = { .table = LEDGER_PAIRS,
+		.texts = { str_from(state_digest(rescue->state), STATE_DIGEST_BYTES) },
+		.numbers = { state_revision(rescue->state) } };
+	bool ok = put_state(f, rescue->state, err) && on_row(f, &row, err);
+
+	for (size_t i = 0; ok && i < rescue->members_len; i++) {
+		const struct ledger_member *m = &rescue->members[i];
+
+		row = (struct ledger_row){ .table = LEDGER_MEMBERS,
+			.texts = { str_of(m->name), str_of(m->process), str_of(m->boot), str_of(m->url),
+				str_of(m->zone), str_of(m->version), str_of(m->state) },
+			.numbers = { m->revision, (uint64_t)m->seen_wall_s, (uint64_t)m->lost_wall_s } };
+		ok = on_row(f, &row, err);
+	}
+	for (size_t i = 0; ok && i < rescue->grants_len; i++) {
+		const struct ledger_grant *g = &rescue->grants[i];
+
+		row = (struct ledger_row){ .table = LEDGER_GRANTS,
+			.texts = { str_of(g->day), str_of(g->apikey), str_of(g->boot) },
+			.numbers = { g->granted, g->used } };
+		ok = on_row(f, &row, err);
+	}
+	return ok && flush(f, err);
+}
+
+/* What a rescue gives anew. */
+static bool drop_given(struct filling *f, struct error *err)
+{
+	static const char *const keys[] = { "entities", "tombstones", "pairs", "members", "lives", "log",
+		"grants" };
+	AUTO(redis_call) *call = ledger_redis_call(f->own, "SMEMBERS", "grants");
+	AUTO(redis_reply) *reply = NULL;
+	bool ok;
+
+	add_field(f, "head", STR("format"), STR(FILLING));
+	ok = flush(f, err) && redis_run(f->own->redis, call, &reply, err);
+	for (size_t i = 0; ok && i < redis_reply_len(reply); i++) {
+		AUTO_STR *name = str_dup(redis_reply_str(redis_reply_at(reply, i)));
+		char *blank = strchr(name, ' ');
+
+		if (!blank)
+			continue;
+		*blank = '\0';
+		f->calls[f->len] = redis_call_new("UNLINK");
+		redis_call_text(
+			f->calls[f->len++], ledger_redis_key(f->own, "grants:%s:%s", name, blank + 1).text);
+		ok = f->len < BATCH || flush(f, err);
+	}
+	for (size_t i = 0; ok && i < sizeof(keys) / sizeof(keys[0]); i++)
+		(void)add(f, "UNLINK", keys[i]);
+	return ok && flush(f, err);
+}
+
+static bool read_kept(struct ledger_redis *own, struct ledger_whole *whole, struct error *err)
+{
+	AUTO(redis_call) *call = ledger_redis_call(own, "HMGET", "head");
+	AUTO(redis_reply) *reply = NULL;
+
+	redis_call_text(call, "expired");
+	redis_call_text(call, "audit");
+	if (!redis_run(own->redis, call, &reply, err))
+		return false;
+	whole->expired = redis_reply_number(redis_reply_at(reply, 0));
+	whole->audit = redis_reply_number(redis_reply_at(reply, 1));
+	return true;
+}
+
+static void begin_anew(
+	struct ledger_redis *own, const struct ledger_whole *whole, const struct ledger_redis_place *place)
+{
+	ledger_redis_drop_read(own);
+	ledger_redis_ring_clear(&own->ring);
+	ledger_redis_set_place(own, place);
+	own->revision = whole->loaded.revision;
+	own->forgotten = whole->loaded.forgotten;
+	own->history = whole->loaded.history;
+	own->life = (struct ledger_life){ 0 };
+	own->grants_upto = own->joined = own->began = 0;
+	own->patience_ms = 0;
+	own->lost = false;
+}
+
+bool ledger_redis_rescue(struct ledger *ledger, const struct ledger_rescue *rescue, struct ledger_loaded *ret,
+	struct error *err)
+{
+	struct ledger_redis *own = ledger_redis_of(ledger);
+	AUTO_FINI(filling) f = { .own = own };
+	struct ledger_whole whole = { .loaded = { .revision = state_revision(rescue->state),
+					      .forgotten = state_revision(rescue->state),
+					      .history = own->history } };
+	uint64_t now = (uint64_t)clock_wall_ms();
+	struct ledger_redis_place place;
+
+	whole.loaded.history.generation = own->history.generation >= now ? own->history.generation + 1 : now;
+	if (!read_kept(own, &whole, err) || !drop_given(&f, err) || !put_rescued(&f, rescue, err) ||
+		!put_head(&f, &whole, &place, err))
+		return false;
+	begin_anew(own, &whole, &place);
+	*ret = whole.loaded;
+	return true;
 }

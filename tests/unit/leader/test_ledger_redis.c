@@ -815,6 +815,86 @@ static void a_backup_is_restored_into_redis(void **state)
 	assert_int_equal(write_user(rig->b, "ida"), LEDGER_WRITTEN);
 }
 
+static bool count_usage(void *arg, const struct ledger_usage *usage)
+{
+	(void)usage;
+	++*(unsigned *)arg;
+	return true;
+}
+
+static unsigned count_windows(struct ledger *ledger)
+{
+	const struct ledger_keys any = { 0 };
+	unsigned count = 0;
+
+	assert_true(ledger_list_keys(ledger, &any, 100, count_usage, &count, NULL));
+	return count;
+}
+
+static void what_is_too_old_goes_at_the_start(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key", boot[] = "b";
+	struct usage_row rows[] = { { .apikey = key, .day = "2001-01-01", .calls = 5 },
+		{ .apikey = key, .day = "2999-01-01", .calls = 5 } };
+	struct ledger_grant grant = { .boot = boot, .apikey = key, .day = "2001-01-01", .granted = 1 };
+	struct ledger_merge merge = merge_of(0, 1, rows);
+
+	merge.rows_len = 2;
+	merge.grants = &grant;
+	merge.grants_len = 1;
+	(void)merged(rig->a, &merge);
+	assert_int_equal(count_windows(rig->a), 4);
+	ledger_close(rig->b);
+	rig->b = open_as(&rig->server, "b");
+	assert_int_equal(count_windows(rig->b), 2);
+	assert_int_equal(sums_of(rig->b).rows, 0);
+	assert_int_equal(boot_of(rig->b, "b").seq, 1);
+}
+
+/* Redis is empty, and a leader still has it all. */
+static void what_a_leader_has_is_rescued(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *none = state_new();
+	AUTO(state) *has = NULL;
+	struct entity *user = entity_with_revision_of("ann", 1);
+	char boot[] = "b", key[] = "key", name[] = "w1";
+	struct ledger_grant grant = {
+		.boot = boot, .apikey = key, .day = "2999-01-01", .granted = 7, .used = 2
+	};
+	struct ledger_member member = { .name = name };
+	struct ledger_rescue rescue = {
+		.members = &member, .members_len = 1, .grants = &grant, .grants_len = 1
+	};
+	struct history before = load(rig->a).loaded.history;
+	struct ledger_loaded loaded;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	(void)follow(rig->b);
+	rescue.state = has = state_change(none, &user, 1, 1);
+	entity_free(user);
+	run_command(rig, "FLUSHALL", NULL, NULL);
+	assert_false(follow_when_back(rig->a, &told, &err));
+	if (!ledger_rescue(rig->a, &rescue, &loaded, &err))
+		fail_msg("%s", err.text);
+	assert_string_equal(loaded.history.cluster, before.cluster);
+	assert_true(loaded.history.generation > before.generation);
+	assert_int_equal(begin(rig->a, false).len, 1);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	assert_false(follow_when_back(rig->b, &told, &err));
+	ledger_close(rig->b);
+	rig->b = open_as(&rig->server, "b");
+	struct seen seen = load(rig->b);
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(seen.loaded.revision, 2);
+	assert_true(history_same(&seen.loaded.history, &loaded.history));
+	assert_int_equal(sums_of(rig->b).granted, 7);
+	assert_int_equal(pairs_of(rig->b).len, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -837,6 +917,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_uses_a_ledger_is_not_moved_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_of_redis_is_of_one_moment, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_backup_is_restored_into_redis, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_too_old_goes_at_the_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_leader_has_is_rescued, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

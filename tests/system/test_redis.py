@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leaders on a real Redis that goes away, is full, is emptied; and a store that moves between Redis and SQLite."""
+import os
+import subprocess
+
+import pytest
+from cluster import BUILD, LEADER_SECRET, Cluster
+from registry import await_true
+
+USER = {"password": "a password 12"}
+
+
+@pytest.fixture
+def cluster():
+    with Cluster(workers=1, haproxy=False, leaders=2) as c:
+        yield c
+
+
+def make(cluster, leader, name):
+    return cluster.leaders[leader].call("POST", "/api/users", json={"id": name, **USER})
+
+
+def names(leader):
+    return {item["id"] for item in leader.call("GET", "/api/users").json()["items"]}
+
+
+def command(cluster, *words, data="other", **more):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ZOT_", "CLUSTER_"))}
+    environment |= {"REDIS_URL": cluster.redis.url, "ZOT_LEADER_DATA": str(cluster.folder / data), "CLUSTER_LEADER_CLIENT_ID": "workers",
+                    "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET, "PORT": "0", **more}
+    ended = subprocess.run([str(BUILD / "leader/zot-leader"), *map(str, words)], env=environment, capture_output=True, text=True, timeout=120)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def test_what_was_acknowledged_outlives_a_killed_redis(cluster):
+    assert make(cluster, 0, "ann").status_code == 201
+    cluster.redis.kill()
+    reply = make(cluster, 0, "bob")
+    assert reply.status_code == 503, reply.text
+    cluster.redis.start()
+    await_true(lambda: make(cluster, 1, "eve").status_code == 201, 30, "a leader that writes again")
+    await_true(lambda: {"ann", "eve"} <= names(cluster.leaders[0]), 30, "the same at the other leader")
+
+
+def test_a_full_redis_is_said_and_nothing_is_half_stored(cluster):
+    cluster.redis.call("CONFIG", "SET", "maxmemory", "1")
+    reply = make(cluster, 0, "ann")
+    assert reply.status_code == 507, reply.text
+    cluster.redis.call("CONFIG", "SET", "maxmemory", "0")
+    await_true(lambda: make(cluster, 1, "ann").status_code == 201, 30, "a write after there is room")
+    assert "maxmemory" in cluster.leaders[0].log.read_text()
+
+
+def test_an_emptied_redis_is_refused_and_a_backup_restores_it(cluster):
+    assert make(cluster, 0, "ann").status_code == 201
+    status, text = command(cluster, "backup", cluster.folder / "backup")
+    assert status == 0, text
+    cluster.redis.call("FLUSHALL")
+    await_true(lambda: make(cluster, 0, "bob").status_code == 503, 30, "a refusal")
+    await_true(lambda: "store.rewound" in cluster.leaders[0].log.read_text(), 30, "a line in the log")
+    for leader in cluster.leaders:
+        leader.end()
+    status, text = command(cluster, "restore", cluster.folder / "backup")
+    assert status == 0 and "generation" in text, text
+    for leader in cluster.leaders:
+        leader.start()
+    assert "ann" in names(cluster.leaders[1])
+    cluster.wait_active(1)
+
+
+def test_a_store_moves_to_sqlite_and_back(cluster):
+    assert make(cluster, 0, "ann").status_code == 201
+    here, there = cluster.redis.url, f"sqlite:{cluster.folder}/moved"
+    status, text = command(cluster, "copy", "--from", here, "--to", there)
+    assert status == 1 and "stop all of them" in text, text
+    for leader in cluster.leaders:
+        leader.end()
+    status, text = command(cluster, "copy", "--from", here, "--to", there)
+    assert status == 0 and "Copied and compared" in text, text
+    status, text = command(cluster, "copy", "--from", there, "--to", here)
+    assert status == 1 and "--replace" in text, text
+    cluster.redis.call("FLUSHALL")
+    # A platform that sets REDIS_URL by itself begins nothing anew beside a store.
+    status, text = command(cluster, "serve", data="moved")
+    assert status == 1 and "zot-leader copy" in text, text
+    status, text = command(cluster, "copy", "--from", there, "--to", here)
+    assert status == 0, text
+    for leader in cluster.leaders:
+        leader.start()
+    assert "ann" in names(cluster.leaders[0])
+    cluster.wait_active(1)
