@@ -31,7 +31,17 @@ static bool take_away(
 	return run(own, unlink_it, err) && run(own, forget, err);
 }
 
-/* Members of a set that begin with a day before this one, and their keys "<begin><member>", a blank in it as a colon. */
+/* The window that a member of a set begins with: grants of a boot have a blank and the boot behind it. */
+static bool is_since(struct str member, const char *day)
+{
+	char window[LIMITS_WINDOW_SIZE];
+	struct str text = member;
+
+	(void)str_until(&member, ' ', &text);
+	return !str_copy(text, window, sizeof(window)) || limits_window_is_since(window, day);
+}
+
+/* Members of a set that are of before this day, and their keys "<begin><member>", a blank in it as a colon. */
 static bool prune_days(
 	struct ledger_redis *own, const char *set, const char *begin, const char *day, struct error *err)
 {
@@ -45,7 +55,7 @@ static bool prune_days(
 		AUTO_FINI(buf) key = buf_limit(512);
 		char *blank;
 
-		if (str_compare(member, str_of(day)) >= 0)
+		if (is_since(member, day))
 			continue;
 		buf_format(&key, "%s%.*s", begin, STR_ARGS(member));
 		blank = key.at ? strchr(key.at, ' ') : NULL;

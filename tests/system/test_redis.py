@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leaders on a real Redis that goes away, is full, is emptied; and a store that moves between Redis and SQLite."""
+import contextlib
 import os
 import subprocess
 
 import pytest
 from cluster import BUILD, LEADER_SECRET, Cluster
-from registry import await_true
+from redis_server import RedisServer
+from registry import await_true, free_port
 
 USER = {"password": "a password 12"}
 
@@ -89,3 +91,52 @@ def test_a_store_moves_to_sqlite_and_back(cluster):
         leader.start()
     assert "ann" in names(cluster.leaders[0])
     cluster.wait_active(1)
+
+
+@pytest.fixture
+def sentinel(tmp_path):
+    """A master, its replica, and a sentinel; (master, replica, address)."""
+    with RedisServer(tmp_path / "master") as master, RedisServer(tmp_path / "replica") as replica:
+        replica.call("REPLICAOF", "127.0.0.1", master.port)
+        await_true(lambda: b"master_link_status:up" in replica.call("INFO", "replication"), 30, "a replica that has it all")
+        port, folder = free_port(), tmp_path / "sentinel"
+        folder.mkdir()
+        (folder / "sentinel.conf").write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master.port} 1\n"
+                                              "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n")
+        with open(folder / "log", "wb") as log:
+            process = subprocess.Popen(["redis-server", str(folder / "sentinel.conf"), "--sentinel"], stdout=log, stderr=log, cwd=folder)
+        watcher = RedisServer(folder, port)
+
+        def knows_replica():
+            with contextlib.suppress(OSError, RuntimeError):
+                return b"slaves=1" in watcher.call("INFO", "sentinel")
+        try:
+            await_true(knows_replica, 30, "a sentinel that knows the replica")
+            yield master, replica, f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/main"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_a_failover_of_sentinel_is_followed(sentinel):
+    master, replica, url = sentinel
+    with Cluster(workers=1, haproxy=False, leader_environment={"REDIS_URL": url}) as cluster:
+        def make_one(name):
+            return cluster.leader.call("POST", "/api/users", json={"id": name, **USER}).status_code
+        assert make_one("ann") == 201
+        await_true(lambda: replica.call("HEXISTS", "{zot}:entities", "user:ann") == 1, 30, "what was stored, at the replica")
+        master.kill()
+        await_true(lambda: make_one("bob") in (201, 409), 60, "a write at the new master")
+        assert {"ann", "bob"} <= names(cluster.leader)
+        assert replica.call("HEXISTS", "{zot}:entities", "user:bob") == 1
+
+
+def test_a_redis_user_of_few_rights_is_enough(cluster):
+    rights = ["on", ">secret", "~{zot}:*", "+@all", "-@admin", "-@dangerous", "+info", "+config|get"]
+    cluster.redis.call("ACL", "SETUSER", "zot", *rights)
+    url = cluster.redis.url.replace("redis://", "redis://zot:secret@")
+    third = cluster.leader_process("third", REDIS_URL=url).start()
+    cluster.leaders.append(third)
+    assert make(cluster, 2, "ann").status_code == 201
+    wrong = command(cluster, "serve", REDIS_URL=url.replace("secret", "hidden"))
+    assert wrong[0] == 1 and "user and password are not right" in wrong[1] and "hidden" not in wrong[1], wrong
