@@ -8,6 +8,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/feed.h"
 #include "leader/fellows.h"
 #include "leader/hearing.h"
@@ -43,12 +44,22 @@ static struct http_response *say(unsigned status, const char *state, struct lead
 	return api_json(status, &body);
 }
 
+const struct route_about about_livez[] = {
+	{ .method = HTTP_GET, .summary = "The process lives.", .gives = "Health" },
+	{ 0 },
+};
+
 struct http_response *system_livez(void *arg)
 {
 	struct leader *leader = own_leader(arg);
 
 	return say(200, "alive", leader);
 }
+
+const struct route_about about_readyz[] = {
+	{ .method = HTTP_GET, .summary = "It serves; 503 while it stops.", .gives = "Health" },
+	{ 0 },
+};
 
 struct http_response *system_readyz(void *arg)
 {
@@ -126,6 +137,14 @@ static void put_work(struct leader *leader, struct buf *into)
 		"", loop_spins(leader->loop));
 	metrics_put_process(into, leader->started_ms);
 }
+
+const struct route_about about_metrics[] = {
+	{ .method = HTTP_GET,
+		.summary = "Figures for Prometheus.",
+		.gives = "Text",
+		.gives_type = "text/plain" },
+	{ 0 },
+};
 
 struct http_response *system_metrics(void *arg)
 {
