@@ -451,6 +451,16 @@ static struct http_response *refuse_parameter(const struct api_call *call, struc
 		(int)least(unknown.len, NAME_SAID), unknown.at);
 }
 
+/* Not what the path takes: the method of another form of it, or a body of another type. */
+static struct http_response *refuse_form(const struct api_call *call)
+{
+	unsigned allowed = describe_methods(call->route, call->rest);
+
+	if (!(allowed & 1u << http_request_method(call->request)))
+		return api_method_not_allowed(allowed);
+	return guard_refuse_body(call->request, call->route);
+}
+
 static void admit(struct api_call *call)
 {
 	struct http_response *refused;
@@ -459,7 +469,7 @@ static void admit(struct api_call *call)
 	if (call->route->authorise && !call->route->authorise(call)) {
 		told_refused(call, is_known(call) ? 403 : 401);
 		http_request_reply(call->request, refuse(call));
-	} else if ((refused = guard_refuse_body(call->request, call->route))) {
+	} else if ((refused = refuse_form(call))) {
 		http_request_reply(call->request, refused);
 	} else if (!route_takes(call->route, http_request_query(call->request), &unknown)) {
 		http_request_reply(call->request, refuse_parameter(call, unknown));
@@ -548,7 +558,7 @@ static void find_row(struct api_call *call)
 	allowed = found == ROUTE_NO_PATH ? 0 : describe_methods(call->route, call->rest);
 	if (!allowed)
 		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
-	else if (allowed & 1u << http_request_method(request))
+	else if (found == ROUTE_FOUND)
 		ask_who(call);
 	else
 		http_request_reply(request, api_method_not_allowed(allowed));
