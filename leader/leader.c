@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/http_client.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -34,7 +35,9 @@
 #include "leader/members.h"
 #include "leader/refusals.h"
 #include "leader/ring_write.h"
+#include "leader/state_backup.h"
 #include "leader/state_log.h"
+#include "leader/store.h"
 #include "leader/stored_entities.h"
 #include "leader/strangers.h"
 #include "leader/sweep.h"
@@ -49,6 +52,9 @@
 #define REFUSALS_EACH 10
 #define REFUSALS_ALL  100
 #define SAY_SPAN_MS   60000
+/* Changes of users' own keys in the same time, of one user and of all. */
+#define SELF_EACH 120
+#define SELF_ALL  6000
 
 struct leader_process {
 	struct leader leader;
@@ -220,9 +226,12 @@ bool leader_settle_locked(struct leader *leader, struct error *err)
 	return done;
 }
 
-void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err)
+/* Another leader that was faster is no failure. */
+void leader_say_failed_locked(struct leader *leader, const char *event, struct error *err)
 {
 	leader_assert_locked(leader);
+	if (follow_was_behind_locked(leader, err))
+		return;
 	if (few_take(&leader->writes_failed, SAY_MOST, SAY_SPAN_MS, clock_ms()))
 		log_error(event, "error=%s trying again", log_quote(str_of(err->text)));
 }
@@ -238,11 +247,18 @@ void leader_try_settle_locked(struct leader *leader)
 void leader_store_refusals_locked(struct leader *leader, bool now)
 {
 	AUTO_FINI(refusals_rows) rows;
+	unsigned tries = 0;
 	struct error err;
+	bool done;
 
 	leader_assert_locked(leader);
 	refusals_take(leader->refused, clock_ms(), now, &rows);
-	if (rows.len && !ledger_put_audit(leader->ledger, rows.at, rows.len, &err))
+	if (!rows.len)
+		return;
+	do
+		done = ledger_put_audit(leader->ledger, rows.at, rows.len, &err);
+	while (leader_try_again_locked(leader, done, &tries, &err));
+	if (!done)
 		leader_say_failed_locked(leader, "audit.store", &err);
 }
 
@@ -424,12 +440,15 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	if (!proxies_new(&leader->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) ||
 		!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
-		!ledger_open_sqlite(&leader->ledger, s->data, err) || !leader_load(leader, err))
+		!store_open(s, &leader->ledger, err) || !leader_load(leader, err) ||
+		!state_backup_check_empty(leader, err) || !state_backup_new(&leader->backup, leader, err))
 		return false;
 	leader->counts = lane_new(leader->pool);
 	leader->demands = lane_new(leader->pool);
 	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
+	leader->selves = few_each_new(
+		&(struct few_each_terms){ .each = SELF_EACH, .all = SELF_ALL, .span_ms = SAY_SPAN_MS });
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
@@ -469,6 +488,7 @@ static void on_drained(void *arg)
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
 	sweep_stop(leader->sweep);
+	state_backup_stop(leader->backup);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
@@ -547,15 +567,18 @@ static void close_leader(struct leader_process *process)
 	/* What the pool posted at last runs here. */
 	if (leader->loop)
 		loop_turn(leader->loop, 0);
+	state_backup_finish(leader->backup);
 	lane_free(leader->counts);
 	lane_free(leader->demands);
 	lane_free(leader->walks);
 	feed_free(leader->feed);
 	fellows_free(leader->fellows);
 	dump_free(leader->dump);
+	state_backup_free(leader->backup);
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);
+	few_each_free(leader->selves);
 	few_each_free(leader->refusals);
 	refusals_free(leader->refused);
 	proxies_free(leader->proxies);
@@ -596,6 +619,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (leader->fellows && !fellows_start(leader->fellows, err))
 		return false;
 	sweep_start(leader->sweep);
+	state_backup_start(leader->backup);
 	AUTO(state) *state = leader_state(leader);
 	if (supervisor_watchdog_ms())
 		on_watchdog(process);
@@ -622,9 +646,11 @@ int leader_run(const struct leader_settings *settings)
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
 	lock_init(&leader->lock);
+	http_client_init();
 	ok = serve(process, &err);
 	if (!ok)
 		log_error("leader.start", "error=%s", log_quote(str_of(err.text)));
 	close_leader(process);
+	http_client_fini();
 	return ok ? 0 : 1;
 }

@@ -42,6 +42,7 @@ struct pool;
 struct proxies;
 struct refusals;
 struct ring_write;
+struct state_backup;
 struct state_log;
 struct strangers;
 struct sweep;
@@ -70,11 +71,13 @@ struct leader {
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
+	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
 	struct lock lock;
 	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */
+	struct few_each *selves;    /* api/self.c: changes of users' own keys, by user */
 	struct few_each *refusals;  /* api/told.h: lines of the log */
 	struct few reports_refused, secrets_differ; /* api/cluster.c: lines of the log */
 	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
@@ -111,7 +114,7 @@ void leader_try_settle_locked(struct leader *leader);
 /* Pool, with the lock. For a function of the ledger that is the same whatever others stored: do { done = ...; } while (this). */
 bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, struct error *err);
 /* Pool, with the lock. Of what the next sweep tries again: the log has it a few times a minute. */
-void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err);
+void leader_say_failed_locked(struct leader *leader, const char *event, struct error *err);
 
 /* Pool, with the lock. The refusals of a minute that is over, or now, go into the audit. */
 void leader_store_refusals_locked(struct leader *leader, bool now);

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/password.h"
+#include "common/redis.h"
 #include "common/proxies.h"
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
@@ -74,12 +75,15 @@ static void check_proxies(const struct leader_settings *s, struct buf *errors)
 static void check_settings(const struct leader_settings *s, struct buf *errors)
 {
 	uint8_t key[16];
+	struct error err;
 
 	if (s->mode == LEADER_MODE_WORKER)
 		say(errors, "CLUSTER_MODE: this is zot-leader; \"worker\" is for zot-worker. Use \"leader\"");
 	if ((s->tls_cert != NULL) != (s->tls_key != NULL))
 		say(errors,
 			"ZOT_TLS_CERT and ZOT_TLS_KEY (http.tls): they go together; one of them is missing");
+	if (s->redis_url && *s->redis_url && !redis_url_check(s->redis_url, &err))
+		buf_format(errors, "REDIS_URL (redis.url): %s\n", err.text);
 	if (s->hash_key && !str_unhex(str_of(s->hash_key), key, sizeof(key)))
 		say(errors, "ZOT_CLUSTER_HASH_KEY (cluster.hashKey): needs exactly 32 lower case hex digits");
 	if (s->replaces && !str_unhex(str_of(s->replaces), key, sizeof(key)))
@@ -92,6 +96,7 @@ static void check_settings(const struct leader_settings *s, struct buf *errors)
 		say(errors, "ZOT_ADMIN_USER (admin.user): has 1 to 255 of A-Z a-z 0-9 . _ @ -");
 	check_caller(s, errors);
 	check_proxies(s, errors);
+	backup_settings_check(&s->backup, errors);
 }
 
 static const char *name_of(const struct leader_settings *s, struct settings_memory *memory)

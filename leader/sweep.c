@@ -12,7 +12,6 @@
 #include "common/pool.h"
 #include "leader/expiry.h"
 #include "leader/fellows.h"
-#include "leader/follow.h"
 #include "leader/grants.h"
 #include "leader/leader.h"
 #include "leader/members.h"
@@ -96,10 +95,6 @@ static bool write_row(struct sweep *sweep, const struct ledger_member *row)
 	struct error err;
 	bool ok = ledger_put_member(leader->ledger, row, &err);
 
-	if (!ok && follow_was_behind_locked(leader, &err)) {
-		members_unstored(leader->members, row->name);
-		return true;
-	}
 	if (!ok) {
 		members_unstored(leader->members, row->name);
 		leader_say_failed_locked(leader, "member.store", &err);

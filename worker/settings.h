@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "backup/backup_settings.h"
 #include "common/settings.h"
 #include "worker/auth/rate_limit.h"
 
@@ -26,6 +27,7 @@ struct worker_settings {
 	struct setting_list trusted_proxies;
 	struct setting_list compat;                  /* "docker2s2" */
 	const char *htpasswd;                        /* path */
+	bool apikey;                                 /* users make API keys for themselves; with leaders they always may */
 	int64_t fail_delay_s, login_remember_ms;
 	struct {
 		struct setting_list attributes;
@@ -75,6 +77,7 @@ struct worker_settings {
 	int log_level;                               /* enum log_level */
 	int log_format;
 	const char *log_output, *log_audit;
+	struct backup_settings backup;
 };
 
 extern const struct settings_table worker_settings_table;

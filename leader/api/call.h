@@ -61,6 +61,8 @@ struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
+struct http_response *self_keys(void *job);       /* api/self.c */
+struct http_response *self_usage(void *job);
 struct http_response *access_serve(void *job);    /* api/access.c */
 struct http_response *audit_serve(void *job);     /* api/audit.c */
 struct http_response *openapi_serve(void *job);   /* api/openapi.c */
@@ -68,4 +70,4 @@ struct http_response *openapi_serve(void *job);   /* api/openapi.c */
 /* What is said of each row, beside its function (api/describe.h). */
 extern const struct route_about about_livez[], about_readyz[], about_metrics[], about_state[], about_report[], about_members[], about_backup[],
 	about_export[], about_import[], about_usage[], about_audit[], about_access[], about_bulk[], about_template[], about_entities[],
-	about_openapi[];
+	about_openapi[], about_self_keys[], about_self_usage[];

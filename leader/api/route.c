@@ -24,9 +24,11 @@
 #include "leader/api/import.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
+#include "leader/follow.h"
 #include "leader/lane.h"
 #include "leader/local.h"
 #include "leader/waiting.h"
+#include "proto/own_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
@@ -158,6 +160,21 @@ static const struct route rows[] = {
 		.body_max = USAGE_BYTES_MAX,
 		.about = about_report,
 		.job_f = cluster_report },
+	{ .operation = "self_keys",
+		.path = "/api/cluster/self/apikey",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.body_max = OWN_KEY_BODY_MAX,
+		.about = about_self_keys,
+		.job_f = self_keys },
+	{ .operation = "self_usage",
+		.path = "/api/cluster/self/usage",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.about = about_self_usage,
+		.job_f = self_usage },
 	{ .operation = "members",
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE),
@@ -292,7 +309,12 @@ static void work(void *arg)
 {
 	struct task *task = arg;
 	struct endpoint_call *http = task->job.http;
-	struct http_response *response = task->route->job_f(&task->job);
+	struct http_response *response;
+
+	/* Who wrote at another leader and asks this one finds what they wrote. */
+	if (task->route->job_f != cluster_report)
+		follow_before(task->job.leader);
+	response = task->route->job_f(&task->job);
 
 	if (response)
 		endpoint_reply(http, response);

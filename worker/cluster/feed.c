@@ -12,9 +12,11 @@
 #include "common/few.h"
 #include "common/gzip.h"
 #include "common/http_client.h"
+#include "common/least.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "worker/cluster/backup_read.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/data_file.h"
@@ -48,7 +50,10 @@ struct feed {
 	bool saving, whole; /* whole: ask for the whole state */
 	bool waits;         /* the leader holds questions until there is something new */
 	int64_t touched_ms; /* when the file was last written or touched */
+	int64_t save_cost_us, save_after_ms; /* of the last one; when the next may begin */
+	struct loop_timer save_timer;
 	bool said_down, stopping;
+	struct backup_read *backup; /* or NULL */
 	struct few said_lost, said_refused, answers;
 };
 
@@ -98,9 +103,11 @@ static void lost(struct feed *feed, const char *why)
 			log_quote(str_of(why)));
 	feed->said_down = true;
 	/* Until the first state nobody is served, and it is said whose fault it may be. */
-	if (!cluster_has_state(feed->cluster))
+	if (!cluster_has_state(feed->cluster)) {
 		complaint_say(feed->cluster->complaints, COMPLAINT_STATE, "none yet: the leader %s: %s",
 			leader_url(feed), why);
+		backup_read_missed(feed->backup);
+	}
 	leaders_failed(&feed->leaders, clock_ms());
 	ask_soon(feed, 0);
 }
@@ -181,15 +188,21 @@ static void apply_run(void *arg)
 	apply->ok = apply_now(apply, &apply->err);
 }
 
-/* Save: the newest state, one write at a time. */
+/* Save: the newest state, one write at a time. A write costs what the whole state does, so it rests then: what many changes cost does not
+ * grow with the state. */
+
+#define SAVE_REST     19 /* times as long as it worked: a twentieth of a processor */
+#define SAVE_REST_MAX 60000
 
 static void save_run(void *arg)
 {
 	struct feed *feed = arg;
+	int64_t begun_us = clock_cpu_us();
 	struct error err;
 
 	if (!state_file_save(feed->path, feed->before, feed->saved, &err))
 		log_warn("state.save", "error=%s ignoring", log_quote(str_of(err.text)));
+	feed->save_cost_us = clock_cpu_us() - begun_us;
 }
 
 static void save(struct feed *feed);
@@ -209,6 +222,17 @@ static void save_done(void *arg)
 
 	loop_assert(feed->loop);
 	feed->saving = false;
+	feed->save_after_ms =
+		clock_ms() + (int64_t)least((uint64_t)feed->save_cost_us * SAVE_REST / 1000, SAVE_REST_MAX);
+	feed->save_cost_us = 0;
+	save(feed);
+}
+
+static void on_rested(void *arg)
+{
+	struct feed *feed = arg;
+
+	loop_assert(feed->loop);
 	save(feed);
 }
 
@@ -223,8 +247,14 @@ static void save(struct feed *feed)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
 
+	int64_t rest_ms = feed->save_after_ms - clock_ms();
+
 	if (feed->saving || feed->stopping || is_saved(feed, snapshot->state))
 		return;
+	if (rest_ms > 0) {
+		loop_timer_start(feed->loop, &feed->save_timer, rest_ms, on_rested, feed);
+		return;
+	}
 	state_free(feed->before);
 	feed->before = TAKE(feed->saved);
 	feed->saved = state_ref(snapshot->state);
@@ -248,6 +278,12 @@ static void refresh_rules(struct cluster *cluster, unsigned built_with)
 
 	if (cluster_rules(cluster).version != built_with && !cluster_refresh(cluster, &err))
 		log_warn("access.refresh", "error=%s", log_quote(str_of(err.text)));
+}
+
+static void now_fresh(struct cluster *cluster)
+{
+	atomic_store(&cluster->state_fresh_ms, clock_ms());
+	atomic_store(&cluster->of_backup, false);
 }
 
 /* A delta that does not fit is no fault: the full state does. A full state that is wrong is the leader's. */
@@ -275,7 +311,7 @@ static void apply_done(void *arg)
 		worked(feed);
 		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
 			state_revision(apply->made->state), apply->body.len);
-		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+		now_fresh(feed->cluster);
 		cluster_publish(feed->cluster, TAKE(apply->made));
 		complaint_end(feed->cluster->complaints, COMPLAINT_STATE);
 		refresh_rules(feed->cluster, apply->rules_version);
@@ -333,7 +369,7 @@ static struct history_claim claim_of(struct http_call *call)
 	return claim;
 }
 
-/* It was asked with the state that is served now: nobody else publishes one. */
+/* It was asked with the state that is served now: whoever else publishes one asks anew. */
 static enum history_verdict judge(const struct feed *feed, const struct history_claim *claim)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
@@ -419,7 +455,8 @@ static void unchanged(struct feed *feed)
 {
 	const struct cluster *cluster = feed->cluster;
 
-	atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+	now_fresh(feed->cluster);
+	save(feed); /* what came of a backup is the leaders' from now on */
 	touch(feed);
 	if (feed->waits)
 		ask_soon(feed, 0);
@@ -630,6 +667,29 @@ static void load(struct feed *feed)
 			load_good(feed, place, state, age_ms);
 }
 
+/* The question under way was asked with nothing. */
+static void on_backup(void *arg, const struct backup_taken *taken)
+{
+	struct feed *feed = arg;
+	struct cluster *cluster = feed->cluster;
+	int64_t fresh = clock_ms() - taken->age_ms;
+
+	loop_assert(feed->loop);
+	if (feed->stopping || feed->applying || cluster_has_state(cluster)) {
+		snapshot_free(taken->snapshot);
+		return;
+	}
+	atomic_store(&cluster->state_fresh_ms, fresh ? fresh : -1);
+	atomic_store(&cluster->of_backup, true);
+	cluster_publish(cluster, taken->snapshot);
+	complaint_end(cluster->complaints, COMPLAINT_STATE);
+	refresh_rules(cluster, taken->rules_version);
+	if (feed->call) {
+		http_call_cancel(TAKE(feed->call));
+		ask_soon(feed, 0);
+	}
+}
+
 struct feed *feed_start(struct cluster *cluster)
 {
 	struct feed *feed = xnew(struct feed);
@@ -646,6 +706,7 @@ struct feed *feed_start(struct cluster *cluster)
 	else
 		buf_format(&path, "%s/state.bin", cluster->settings.data);
 	feed->path = check_strdup(buf_text(&path));
+	feed->backup = backup_read_new(cluster, on_backup, feed);
 	load(feed);
 	loop_post(feed->loop, ask, feed);
 	return feed;
@@ -656,7 +717,10 @@ void feed_stop(struct feed *feed)
 	if (!feed)
 		return;
 	loop_assert(feed->loop);
+	feed->save_after_ms = 0;
+	save(feed);
 	feed->stopping = true;
+	loop_timer_stop(feed->loop, &feed->save_timer);
 	if (feed->call)
 		http_call_cancel(TAKE(feed->call));
 	loop_timer_stop(feed->loop, &feed->timer);
@@ -668,6 +732,7 @@ void feed_free(struct feed *feed)
 		return;
 	CHECK(feed->stopping && !feed->applying);
 	leaders_fini(&feed->leaders);
+	backup_read_free(feed->backup);
 	state_free(feed->saved);
 	state_free(feed->before);
 	free(feed->estranged);

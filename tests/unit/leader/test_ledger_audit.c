@@ -14,6 +14,7 @@
 #include "leader/audit.h"
 #include "leader/refusals.h"
 #include "proto/entity_table.h"
+#include "tests/unit/leader/redis_server.h"
 #include "tests/unit/remove_tree.h"
 
 struct rig {
@@ -32,6 +33,32 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(rig->folder));
 	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
 	*state = rig;
+	return 0;
+}
+
+static struct redis_server server;
+
+/* The same with the other driver. */
+static int setup_redis(void **state)
+{
+	const struct ledger_redis_settings settings = { .url = server.url, .prefix = "zot", .leader = "a" };
+	struct rig *rig = xnew(struct rig);
+	struct error err;
+
+	redis_server_new(&server, "no");
+	(void)snprintf(rig->folder, sizeof(rig->folder), "%s", server.folder);
+	assert_true(ledger_open_redis(&rig->ledger, &settings, &err));
+	*state = rig;
+	return 0;
+}
+
+static int teardown_redis(void **state)
+{
+	struct rig *rig = *state;
+
+	ledger_close(rig->ledger);
+	redis_server_fini(&server);
+	free(rig);
 	return 0;
 }
 
@@ -256,6 +283,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			what_is_too_much_goes_and_refusals_push_out_no_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_over_is_told_by_one_leader, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_change_and_its_row_are_one, setup_redis, teardown_redis),
+		cmocka_unit_test_setup_teardown(a_member_goes_with_its_row, setup_redis, teardown_redis),
+		cmocka_unit_test_setup_teardown(rows_are_found_by_what_is_asked, setup_redis, teardown_redis),
+		cmocka_unit_test_setup_teardown(
+			what_is_too_much_goes_and_refusals_push_out_no_change, setup_redis, teardown_redis),
+		cmocka_unit_test_setup_teardown(
+			what_was_over_is_told_by_one_leader, setup_redis, teardown_redis),
 		cmocka_unit_test(refusals_are_sums),
 	};
 

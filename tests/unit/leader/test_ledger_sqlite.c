@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A crash is a child process that ends by _exit(): nothing is closed, nothing is checkpointed.
+ * What SQLite's ledger alone does; test_ledger.c has the rest.
  */
 #include "leader/ledger.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "common/check.h"
 #include "common/sqlite.h"
-#include "proto/entity_table.h"
+#include "tests/unit/leader/ledger_help.h"
 #include "tests/unit/remove_tree.h"
 
 struct rig {
 	char folder[64];
 	struct ledger *ledger;
 };
-
-static const uint8_t some_digest[ENTITY_HASH_BYTES] = { 7 };
 
 static int setup(void **state)
 {
@@ -55,528 +47,6 @@ static void reopen(struct rig *rig)
 	ledger_close(rig->ledger);
 	rig->ledger = NULL;
 	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
-}
-
-static struct entity *make_user(const char *name, bool enabled)
-{
-	struct user user;
-
-	table_defaults(entity_table(ENTITY_USER), &user);
-	user.enabled = enabled;
-	return entity_new(ENTITY_USER, str_of(name), 0, &user);
-}
-
-static struct entity *entity_with_revision_of(const char *name, uint64_t revision)
-{
-	AUTO(entity) *user = make_user(name, true);
-
-	return entity_with_revision(user, revision);
-}
-
-static enum ledger_result put(
-	struct ledger *ledger, struct entity *entity, bool check, uint64_t expected, uint64_t *ret_revision)
-{
-	struct ledger_change change = { .entity = entity, .check = check, .expected = expected };
-	struct error err;
-	size_t at = 99;
-	enum ledger_result result = ledger_write(ledger, &change, 1, some_digest, ret_revision, &at, &err);
-
-	entity_free(entity);
-	return result;
-}
-
-struct seen {
-	unsigned count, deleted;
-	uint64_t last;
-	struct ledger_loaded loaded;
-};
-
-static bool see(void *arg, struct entity *entity)
-{
-	struct seen *seen = arg;
-
-	seen->count++;
-	seen->deleted += entity_is_deleted(entity);
-	assert_true(entity_revision(entity) >= seen->last);
-	seen->last = entity_revision(entity);
-	return true;
-}
-
-static struct seen load(struct ledger *ledger)
-{
-	struct seen seen = { 0 };
-	struct error err;
-
-	assert_true(ledger_load_entities(ledger, see, &seen, &seen.loaded, &err));
-	return seen;
-}
-
-static void writes_and_compares(void **state)
-{
-	struct rig *rig = *state;
-	uint64_t revision = 0;
-
-	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
-	assert_int_equal(revision, 1);
-	assert_int_equal(put(rig->ledger, make_user("a", false), true, 0, &revision), LEDGER_STALE);
-	assert_int_equal(revision, 1);
-	assert_int_equal(put(rig->ledger, make_user("a", false), true, 1, &revision), LEDGER_WRITTEN);
-	assert_int_equal(put(rig->ledger, make_user("b", true), false, 0, &revision), LEDGER_WRITTEN);
-	assert_int_equal(put(rig->ledger, entity_new_deleted(ENTITY_USER, STR("a"), 0), true, 2, &revision),
-		LEDGER_WRITTEN);
-	assert_int_equal(revision, 4);
-	assert_int_equal(put(rig->ledger, make_user("a", true), true, 2, &revision), LEDGER_STALE);
-	assert_int_equal(revision, 0);
-	reopen(rig);
-	struct seen seen = load(rig->ledger);
-	assert_int_equal(seen.count, 2);
-	assert_int_equal(seen.deleted, 1);
-	assert_int_equal(seen.loaded.revision, 4);
-	assert_int_equal(seen.loaded.forgotten, 0);
-}
-
-static void a_batch_is_all_or_nothing(void **state)
-{
-	struct rig *rig = *state;
-	AUTO(entity) *a = make_user("a", true);
-	AUTO(entity) *b = make_user("b", true);
-	struct ledger_change changes[] = { { .entity = a, .check = true },
-		{ .entity = b, .check = true, .expected = 7 } };
-	uint64_t revision = 0;
-	struct error err;
-	size_t at = 99;
-
-	assert_int_equal(
-		ledger_write(rig->ledger, changes, 2, some_digest, &revision, &at, &err), LEDGER_STALE);
-	assert_int_equal(at, 1);
-	assert_int_equal(load(rig->ledger).count, 0);
-	changes[1].expected = 0;
-	assert_int_equal(
-		ledger_write(rig->ledger, changes, 2, some_digest, &revision, &at, &err), LEDGER_WRITTEN);
-	struct seen seen = load(rig->ledger);
-	assert_int_equal(seen.count, 2);
-	assert_int_equal(seen.loaded.revision, 1);
-}
-
-static void too_large_is_refused(void **state)
-{
-	struct rig *rig = *state;
-	struct pair pairs[80];
-	struct user user;
-	char text[4097];
-	uint64_t revision = 0;
-
-	memset(text, 'x', sizeof(text) - 1);
-	text[sizeof(text) - 1] = '\0';
-	table_defaults(entity_table(ENTITY_USER), &user);
-	for (size_t i = 0; i < 80; i++)
-		pairs[i] = (struct pair){ "key", text };
-	user.metadata = (struct pairs){ pairs, 80 };
-	assert_int_equal(put(rig->ledger, entity_new(ENTITY_USER, STR("big"), 0, &user), false, 0, &revision),
-		LEDGER_FAILED);
-	assert_int_equal(load(rig->ledger).count, 0);
-	assert_int_equal(put(rig->ledger, make_user("a", true), false, 0, &revision), LEDGER_WRITTEN);
-	assert_int_equal(revision, 1);
-}
-
-static struct ledger_merge merge_of(uint64_t after, uint64_t seq, struct usage_row *row)
-{
-	return (struct ledger_merge){ .worker = "w",
-		.process = "p",
-		.boot = "b",
-		.after = after,
-		.seq = seq,
-		.rows = row,
-		.rows_len = 1 };
-}
-
-static struct ledger_merged merged(struct ledger *ledger, const struct ledger_merge *merge)
-{
-	struct ledger_merged result;
-	struct error err;
-
-	assert_true(ledger_merge_usage(ledger, merge, &result, &err));
-	return result;
-}
-
-static struct ledger_boot boot_of(struct ledger *ledger, const char *boot)
-{
-	struct ledger_boot known;
-	struct error err;
-
-	assert_true(ledger_boot(ledger, boot, &known, &err));
-	return known;
-}
-
-static uint64_t calls(struct ledger *ledger)
-{
-	struct error err;
-	struct ledger_key_day at = { "key", "2026-11-20" };
-	struct ledger_calls count;
-
-	assert_true(ledger_calls(ledger, &at, 1, &count, &err));
-	return count.all;
-}
-
-static bool sum_calls(void *arg, const struct ledger_usage *usage)
-{
-	*(uint64_t *)arg += usage->calls + usage->pulls;
-	return true;
-}
-
-/* Nothing of the boot after `after` may have been merged. */
-static void merges_exactly_once(void **state)
-{
-	struct rig *rig = *state;
-	char key[] = "key", name[] = "repo";
-	struct usage_row row = {
-		.apikey = key, .day = "2026-11-20", .calls = 5, .bytes_in = 1, .bytes_out = 2
-	};
-	struct usage_repository repository = { .name = name, .pulls = 3 };
-	struct ledger_merge merge = merge_of(0, 1, &row);
-	uint64_t sum = 0;
-	struct error err;
-
-	merge.repositories = &repository;
-	merge.repositories_len = 1;
-	assert_true(merged(rig->ledger, &merge).added);
-	assert_false(merged(rig->ledger, &merge).added);
-	merge.after = 1;
-	merge.seq = 3;
-	assert_true(merged(rig->ledger, &merge).added);
-	merge.after = 1;
-	merge.seq = 2;
-	assert_false(merged(rig->ledger, &merge).added);
-	merge.boot = "other";
-	merge.after = 0;
-	merge.seq = 1;
-	assert_true(merged(rig->ledger, &merge).added);
-	reopen(rig);
-	assert_int_equal(calls(rig->ledger), 15);
-	assert_int_equal(boot_of(rig->ledger, "b").seq, 3);
-	struct ledger_keys which = { .apikey = "key", .window = "2026-11" };
-	assert_true(ledger_list_keys(rig->ledger, &which, 10, sum_calls, &sum, &err));
-	assert_int_equal(sum, 15);
-	sum = 0;
-	assert_true(ledger_list_repositories(rig->ledger, NULL, 10, sum_calls, &sum, &err));
-	assert_int_equal(sum, 9);
-}
-
-/* [X3] A folder that was renamed, or copied, brings the same counts under another name. */
-static void the_boot_alone_says_whose_counts_they_are(void **state)
-{
-	struct rig *rig = *state;
-	char key[] = "key";
-	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
-	struct ledger_merge merge = merge_of(0, 1, &row);
-
-	assert_true(merged(rig->ledger, &merge).added);
-	merge.worker = "renamed";
-	merge.process = "q";
-	assert_false(merged(rig->ledger, &merge).added);
-	assert_int_equal(calls(rig->ledger), 5);
-}
-
-/* A copy of the folder went on with more under the same `after`. */
-static void what_was_merged_in_part_is_given_up(void **state)
-{
-	struct rig *rig = *state;
-	char key[] = "key";
-	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
-	struct ledger_merge merge = merge_of(0, 3, &row);
-	struct ledger_merged result;
-
-	assert_true(merged(rig->ledger, &merge).added);
-	merge.seq = 5;
-	result = merged(rig->ledger, &merge);
-	assert_false(result.added);
-	assert_true(result.partly);
-	merge.seq = 2;
-	assert_false(merged(rig->ledger, &merge).partly);
-	merge.after = 5;
-	merge.seq = 6;
-	assert_true(merged(rig->ledger, &merge).added);
-	assert_int_equal(calls(rig->ledger), 10);
-}
-
-static void calls_of_many_keys_are_one_question(void **state)
-{
-	struct rig *rig = *state;
-	char plain[] = "key", odd[] = "k\"\\\n\x01\xc3\xa4";
-	struct usage_row rows[] = {
-		{ .apikey = odd, .day = "2026-11-20", .calls = 7, .ungranted = 2 },
-		{ .apikey = plain, .day = "2026-11-21", .calls = 5, .ungranted = 1 },
-	};
-	const struct ledger_key_day at[] = { { "unknown", "2026-11-20" }, { odd, "2026-11-20" },
-		{ plain, "2026-11-20" }, { plain, "2026-11-21" }, { odd, "2026-11-20" } };
-	static const struct ledger_calls wanted[] = { { 0, 0 }, { 7, 2 }, { 0, 0 }, { 5, 1 }, { 7, 2 } };
-	struct ledger_calls found[5];
-	struct ledger_merge merge = merge_of(0, 1, rows);
-
-	merge.rows_len = 2;
-	assert_true(merged(rig->ledger, &merge).added);
-	memset(found, 'x', sizeof(found));
-	assert_true(ledger_calls(rig->ledger, at, 5, found, NULL));
-	assert_memory_equal(found, wanted, sizeof(wanted));
-}
-
-static void sums_stop_at_the_end(void **state)
-{
-	struct rig *rig = *state;
-	char key[] = "key", name[] = "repo";
-	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = INT64_MAX - 1 };
-	struct usage_repository repository = { .name = name, .pulls = UINT64_MAX };
-	struct ledger_merge merge = merge_of(0, 1, &row);
-
-	merge.repositories = &repository;
-	merge.repositories_len = 1;
-	for (; merge.seq <= 3; merge.after++, merge.seq++)
-		assert_true(merged(rig->ledger, &merge).added);
-	assert_int_equal(calls(rig->ledger), INT64_MAX);
-}
-
-static void a_boot_never_goes_back(void **state)
-{
-	struct rig *rig = *state;
-	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = "b", .number = 9 };
-	struct ledger_boot boot;
-
-	(void)merged(rig->ledger, &merge);
-	merge.number = 3;
-	merge.finished = true;
-	(void)merged(rig->ledger, &merge);
-	merge.finished = false;
-	(void)merged(rig->ledger, &merge);
-	reopen(rig);
-	boot = boot_of(rig->ledger, "b");
-	assert_int_equal(boot.number, 9);
-	assert_true(boot.finished);
-	assert_false(boot.gone);
-	assert_int_equal(boot_of(rig->ledger, "unknown").number, 0);
-}
-
-static bool join(void *arg, const char *process)
-{
-	strcat(arg, process); /* NOLINT */
-	return true;
-}
-
-/* [X5] Who said "left" is known by its process, whosever counts its last report brought. */
-static void who_left_is_known_after_a_restart(void **state)
-{
-	struct rig *rig = *state;
-	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = "b", .gone = true };
-	char all[64] = "", newest[64] = "";
-	struct error err;
-
-	(void)merged(rig->ledger, &merge);
-	reopen(rig);
-	assert_true(boot_of(rig->ledger, "p").gone);
-	assert_false(boot_of(rig->ledger, "b").gone);
-	merge.process = "q";
-	(void)merged(rig->ledger, &merge);
-	assert_true(ledger_load_gone(rig->ledger, 10, join, all, &err));
-	assert_int_equal(strlen(all), 2);
-	assert_true(ledger_load_gone(rig->ledger, 1, join, newest, &err));
-	assert_int_equal(strlen(newest), 1);
-}
-
-struct lives {
-	unsigned len;
-	struct ledger_life last, before;
-};
-
-static bool take_life(void *arg, const struct ledger_life *life)
-{
-	struct lives *lives = arg;
-
-	lives->len++;
-	lives->before = lives->last;
-	lives->last = *life;
-	return true;
-}
-
-static struct lives begin_life(struct rig *rig)
-{
-	struct lives lives = { 0 };
-	struct error err;
-
-	bool joined;
-
-	assert_true(ledger_begin_life(rig->ledger, take_life, &lives, &joined, &err));
-	assert_false(joined);
-	return lives;
-}
-
-/* [X11] */
-static void dealings_are_counted_in_each_life(void **state)
-{
-	struct rig *rig = *state;
-	char boot[] = "b", key[] = "key";
-	struct ledger_grant grant = { .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 1 };
-	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = boot, .grants = &grant };
-	struct lives first = begin_life(rig), second;
-
-	assert_int_equal(first.len, 1);
-	assert_int_equal(merged(rig->ledger, &merge).dealings, 0);
-	/* It is known though nothing was dealt in it: its witness was told. */
-	reopen(rig);
-	first = begin_life(rig);
-	assert_int_equal(first.len, 2);
-	merge.registers = true;
-	assert_int_equal(merged(rig->ledger, &merge).dealings, 1);
-	merge.registers = false;
-	merge.grants_len = 1;
-	assert_int_equal(merged(rig->ledger, &merge).dealings, 2);
-	reopen(rig);
-	second = begin_life(rig);
-	assert_int_equal(second.len, 3);
-	assert_string_equal(second.before.id, first.last.id);
-	assert_int_equal(second.before.dealings, 2);
-	assert_int_equal(second.last.dealings, 0);
-	assert_string_not_equal(second.last.id, first.last.id);
-	for (unsigned i = 0; i < LEDGER_LIVES_KEPT + 1; i++) {
-		assert_int_equal(merged(rig->ledger, &merge).dealings, 1);
-		second = begin_life(rig);
-	}
-	assert_int_equal(second.len, LEDGER_LIVES_KEPT + 1);
-	assert_string_not_equal(second.last.id, second.before.id);
-}
-
-/* [X11] */
-static void each_life_says_whether_it_has_heard(void **state)
-{
-	struct rig *rig = *state;
-	struct error err;
-
-	assert_false(begin_life(rig).last.heard);
-	assert_true(ledger_put_heard(rig->ledger, true, &err));
-	reopen(rig);
-	assert_true(begin_life(rig).before.heard);
-	reopen(rig);
-	assert_false(begin_life(rig).before.heard);
-	assert_true(ledger_put_heard(rig->ledger, true, &err));
-	assert_true(ledger_put_heard(rig->ledger, false, &err));
-	reopen(rig);
-	assert_false(begin_life(rig).before.heard);
-}
-
-struct sums {
-	uint64_t granted, used, rows;
-};
-
-static bool take_grant(void *arg, const struct ledger_grant *grant)
-{
-	struct sums *into = arg;
-
-	into->granted += grant->granted;
-	into->used += grant->used;
-	into->rows++;
-	return true;
-}
-
-static struct sums sums_of(struct ledger *ledger)
-{
-	struct sums sums = { 0 };
-	struct error err;
-
-	assert_true(ledger_load_grants(ledger, "2026-01-01", take_grant, &sums, &err));
-	return sums;
-}
-
-static void hold(struct rig *rig, const char *boot, unsigned keys, uint64_t granted, uint64_t used)
-{
-	char key[16], *own = check_strdup(boot);
-
-	for (unsigned i = 0; i < keys; i++) {
-		struct ledger_grant grant = {
-			.boot = own, .apikey = key, .day = "2999-01-01", .granted = granted, .used = used
-		};
-		struct ledger_merge merge = {
-			.worker = "w", .process = "p", .boot = boot, .grants = &grant, .grants_len = 1
-		};
-		(void)snprintf(key, sizeof(key), "key-%u", i);
-		(void)merged(rig->ledger, &merge);
-	}
-	free(own);
-}
-
-/* Rows are bounded by the boots that live. */
-static void boots_that_are_over_are_one_row(void **state)
-{
-	struct rig *rig = *state;
-	struct ledger_merge over = { .worker = "w", .process = "p", .boot = "a", .finished = true };
-	bool more = true;
-	unsigned steps = 0;
-	struct error err;
-
-	hold(rig, "a", 5, 9, 4);
-	hold(rig, "b", 5, 9, 3);
-	hold(rig, "c", 5, 9, 2);
-	(void)merged(rig->ledger, &over);
-	assert_int_equal(sums_of(rig->ledger).granted, 5 * (4 + 9 + 9));
-	over.boot = "b";
-	(void)merged(rig->ledger, &over);
-	/* A few rows at a time, and the sums are the same at any moment. */
-	for (; more; steps++) {
-		assert_true(ledger_fold(rig->ledger, 2, &more, &err));
-		assert_int_equal(sums_of(rig->ledger).granted, 5 * (4 + 3 + 9));
-		assert_int_equal(sums_of(rig->ledger).used, 5 * (4 + 3 + 2));
-		if (steps % 2)
-			reopen(rig);
-	}
-	assert_int_equal(steps, 3 + 3 + 1);
-	assert_int_equal(sums_of(rig->ledger).rows, 10);
-}
-
-static bool take_member(void *arg, const struct ledger_member *member)
-{
-	assert_string_equal(member->name, "w1");
-	assert_string_equal(member->url, "http://w1");
-	++*(unsigned *)arg;
-	return true;
-}
-
-static void grants_and_members_stay(void **state)
-{
-	struct rig *rig = *state;
-	char boot[] = "b", key[] = "key", empty[] = "", name[] = "w1", url[] = "http://w1";
-	struct ledger_grant grants[2] = {
-		{ .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 9, .used = 4 },
-		{ .boot = boot, .apikey = key, .day = "2999-01-02", .granted = 1 }
-	};
-	struct ledger_member member = { .name = name,
-		.process = empty,
-		.boot = empty,
-		.url = url,
-		.zone = empty,
-		.version = empty,
-		.state = empty };
-	struct ledger_merge merge = { .worker = "w",
-		.process = "p",
-		.boot = boot,
-		.after = 0,
-		.seq = 1,
-		.grants = grants,
-		.grants_len = 2,
-		.member = &member };
-	struct sums sum = { 0 };
-	unsigned members = 0;
-	struct error err;
-
-	assert_true(merged(rig->ledger, &merge).added);
-	/* A copy of the counts brings grants too: they are absolute. */
-	grants[0].granted = 10;
-	assert_false(merged(rig->ledger, &merge).added);
-	reopen(rig);
-	assert_true(ledger_load_grants(rig->ledger, "2999-01-01", take_grant, &sum, &err));
-	assert_int_equal(sum.granted, 11);
-	assert_int_equal(sum.used, 4);
-	assert_true(ledger_load_members(rig->ledger, take_member, &members, &err));
-	assert_int_equal(members, 1);
-	assert_true(ledger_delete_member(rig->ledger, "w1", NULL, &err));
-	assert_true(ledger_load_members(rig->ledger, take_member, &members, &err));
-	assert_int_equal(members, 1);
 }
 
 /* Version 1: by worker and boot. */
@@ -707,47 +177,6 @@ static void usage_knows_whose_a_key_is(void **state)
 	expect_owner(rig->ledger, "", "");
 }
 
-static void in_a_child(struct rig *rig, void (*work)(struct ledger *ledger))
-{
-	int status;
-	pid_t child;
-
-	ledger_close(rig->ledger);
-	rig->ledger = NULL;
-	child = fork();
-	if (child == 0) {
-		struct ledger *ledger;
-		if (!ledger_open_sqlite(&ledger, rig->folder, NULL))
-			_exit(9);
-		work(ledger);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
-	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, NULL));
-}
-
-static void write_a_hundred(struct ledger *ledger)
-{
-	for (unsigned i = 0; i < 100; i++) {
-		char name[16];
-		uint64_t revision;
-		(void)snprintf(name, sizeof(name), "user-%u", i);
-		if (put(ledger, make_user(name, true), true, 0, &revision) != LEDGER_WRITTEN)
-			_exit(8);
-	}
-}
-
-static void a_crash_loses_nothing(void **state)
-{
-	struct rig *rig = *state;
-
-	in_a_child(rig, write_a_hundred);
-	struct seen seen = load(rig->ledger);
-	assert_int_equal(seen.count, 100);
-	assert_int_equal(seen.loaded.revision, 100);
-}
-
 static void one_process_at_a_time(void **state)
 {
 	struct rig *rig = *state;
@@ -757,78 +186,6 @@ static void one_process_at_a_time(void **state)
 	assert_false(ledger_open_sqlite(&second, rig->folder, &err));
 	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "another process"));
-}
-
-struct told_pairs {
-	size_t len;
-	struct ledger_pair first, last;
-};
-
-static bool see_pair(void *arg, const struct ledger_pair *pair)
-{
-	struct told_pairs *pairs = arg;
-
-	assert_true(!pairs->len || pair->revision >= pairs->last.revision);
-	if (!pairs->len++)
-		pairs->first = *pair;
-	pairs->last = *pair;
-	return true;
-}
-
-static struct told_pairs pairs_of(struct ledger *ledger)
-{
-	struct told_pairs pairs = { 0 };
-	struct error err;
-
-	assert_true(ledger_load_pairs(ledger, see_pair, &pairs, &err));
-	return pairs;
-}
-
-static void old_tombstones_are_forgotten(void **state)
-{
-	struct rig *rig = *state;
-	uint64_t revision = 0;
-
-	assert_int_equal(put(rig->ledger, make_user("gone", true), false, 0, &revision), LEDGER_WRITTEN);
-	assert_int_equal(
-		put(rig->ledger, entity_new_deleted(ENTITY_USER, STR("gone"), 0), false, 0, &revision),
-		LEDGER_WRITTEN);
-	for (unsigned i = 0; i < LEDGER_CHANGES_KEPT; i++)
-		assert_int_equal(
-			put(rig->ledger, make_user("a", i % 2), false, 0, &revision), LEDGER_WRITTEN);
-	reopen(rig);
-	struct seen seen = load(rig->ledger);
-	assert_int_equal(seen.count, 1);
-	assert_int_equal(seen.loaded.forgotten, 2);
-	assert_int_equal(pairs_of(rig->ledger).len, LEDGER_CHANGES_KEPT);
-	assert_int_equal(pairs_of(rig->ledger).first.revision, 3);
-}
-
-static void a_ledger_knows_whose_it_is_and_what_it_wrote(void **state)
-{
-	struct rig *rig = *state;
-	struct ledger_loaded first = load(rig->ledger).loaded;
-	struct ledger_pair other = { .revision = 2, .digest = { 9 } };
-	uint64_t revision = 0;
-	struct error err;
-
-	assert_int_equal(strlen(first.history.cluster), 32);
-	assert_int_equal(first.history.generation, 1);
-	assert_int_equal(pairs_of(rig->ledger).len, 0);
-	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_WRITTEN);
-	assert_int_equal(put(rig->ledger, make_user("a", true), true, 0, &revision), LEDGER_STALE);
-	assert_int_equal(put(rig->ledger, make_user("b", true), true, 0, &revision), LEDGER_WRITTEN);
-	assert_true(ledger_put_pair(rig->ledger, &other, &err));
-	assert_true(ledger_put_pair(rig->ledger, &other, &err));
-	reopen(rig);
-	struct ledger_loaded second = load(rig->ledger).loaded;
-	struct told_pairs pairs = pairs_of(rig->ledger);
-	assert_true(history_same(&first.history, &second.history));
-	assert_int_equal(pairs.len, 3);
-	assert_int_equal(pairs.first.revision, 1);
-	assert_memory_equal(pairs.first.digest, some_digest, sizeof(some_digest));
-	assert_int_equal(pairs.last.revision, 2);
-	assert_int_equal(pairs.last.digest[0], 9);
 }
 
 /* The version before wrote in between: of its writes only the last is known, so what is older is not taken for
@@ -962,35 +319,106 @@ static void what_a_worker_knows_becomes_a_ledger(void **state)
 	assert_memory_equal(pairs.last.digest, state_digest(has), STATE_DIGEST_BYTES);
 }
 
+static struct ledger_calls calls_of(struct ledger *ledger, const char *apikey, const char *window)
+{
+	struct ledger_key_day at = { apikey, window };
+	struct ledger_calls count;
+	struct error err;
+
+	assert_true(ledger_calls(ledger, &at, 1, &count, &err));
+	return count;
+}
+
+static void months_and_bytes_have_sums_of_their_own(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key";
+	struct usage_row row = { .apikey = key, .day = "2999-01-01", .calls = 10, .ungranted = 1, .granted_month = 4,
+		.bytes_in = 100, .bytes_out = 50, .granted_bytes = 120 };
+	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = "b", .seq = 1, .rows = &row, .rows_len = 1 };
+	struct ledger_usage sum;
+	struct ledger_keys which = { .apikey = "key" };
+	struct error err;
+
+	assert_true(merged(rig->ledger, &merge).added);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01-01").ungranted, 1);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01").all, 10);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01").ungranted, 6);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").all, 150);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 30);
+	assert_true(ledger_sum_keys(rig->ledger, &which, &sum, &err));
+	assert_int_equal(sum.calls, 10);
+}
+
+/* Without what version 4 has made of it. */
+static const char version_3[] =
+	"INSERT INTO key_usage (apikey, window, calls, bytes_in, bytes_out, ungranted) VALUES"
+	" ('key', '2999-01-01', 20, 7, 8, 3), ('key', '2999-01', 20, 7, 8, 3), ('none', '2999-01', 5, 0, 0, 0);"
+	"PRAGMA user_version = 3;";
+
+static void a_ledger_of_version_3_knows_what_was_used_of_the_month(void **state)
+{
+	struct rig *rig = *state;
+	struct sqlite *db;
+	struct error err;
+	char path[100];
+
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	ledger_close(rig->ledger);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, version_3, &err));
+	sqlite_free(db);
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01-01").ungranted, 3);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01").ungranted, 20);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 15);
+	assert_int_equal(calls_of(rig->ledger, "none", "2999-01#bytes").all, 0);
+	reopen(rig);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 15);
+}
+
+static bool count_grant(void *arg, const struct ledger_grant *grant)
+{
+	assert_non_null(grant);
+	++*(unsigned *)arg;
+	return true;
+}
+
+static void grants_of_months_are_loaded_while_their_days_are(void **state)
+{
+	struct rig *rig = *state;
+	char boot[] = "b", key[] = "user:ann";
+	struct ledger_grant grants[] = { { .boot = boot, .apikey = key, .day = "2999-01", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "2999-01#bytes", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "2999-01-09", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "2998-12", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "second", .granted = 1 } };
+	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = boot, .grants = grants, .grants_len = 5 };
+	unsigned seen = 0;
+	struct error err;
+
+	(void)merged(rig->ledger, &merge);
+	reopen(rig);
+	assert_true(ledger_load_grants(rig->ledger, "2999-01-10", count_grant, &seen, &err));
+	assert_int_equal(seen, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(writes_and_compares, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(too_large_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(merges_exactly_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_boot_alone_says_whose_counts_they_are, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_was_merged_in_part_is_given_up, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_boot_never_goes_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(who_left_is_known_after_a_restart, setup, teardown),
-		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, setup, teardown),
-		cmocka_unit_test_setup_teardown(each_life_says_whether_it_has_heard, setup, teardown),
-		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ledger_of_version_1_keeps_its_sums, setup, teardown),
-		cmocka_unit_test_setup_teardown(calls_of_many_keys_are_one_question, setup, teardown),
-		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, setup, teardown),
-		cmocka_unit_test_setup_teardown(grants_and_members_stay, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			a_ledger_knows_whose_it_is_and_what_it_wrote, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_is_of_the_moment_of_its_last_step, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restored_ledger_has_a_higher_generation, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_worker_knows_becomes_a_ledger, setup, teardown),
 		cmocka_unit_test_setup_teardown(pairs_with_a_gap_are_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_by_its_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(usage_knows_whose_a_key_is, setup, teardown),
+		cmocka_unit_test_setup_teardown(months_and_bytes_have_sums_of_their_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_ledger_of_version_3_knows_what_was_used_of_the_month, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			grants_of_months_are_loaded_while_their_days_are, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
