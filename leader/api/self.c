@@ -8,8 +8,9 @@
  *     GET       /api/cluster/self/usage?user=NAME            today and this month, of each key
  *
  * So a worker may do this much for whoever it says: make, list and end keys of an enabled user of the state. A key never opens more than its
- * owner may, and no other entity is touched. A user has OWN_KEYS_MAX keys at most, those that administrators made among them, and
- * so many changes a minute; each is in the log with the user and the worker, and in the audit as the user's.
+ * owner may, and no other entity is touched. For a user who has a role none is made: it would open the leader's API. A user has OWN_KEYS_MAX
+ * keys at most, those that administrators made among them, and so many changes a minute; each is in the log with the user and the worker, and
+ * in the audit as the user's.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -123,6 +124,16 @@ static struct http_response *refuse_full(void)
 		"there are %u API keys of this user, which is the most; delete one first", OWN_KEYS_MAX);
 }
 
+/* A key of a user with a role opens the admin API: no worker's word is enough for one. */
+static struct http_response *refuse_making(const struct self *self, const struct state *state)
+{
+	const struct entity *user = state_find(state, ENTITY_USER, buf_str(&self->user));
+
+	if (entity_user(user)->roles.len)
+		return api_error(403, "denied", "users with a role get API keys from the leader's API alone");
+	return count_own(self, state) >= OWN_KEYS_MAX ? refuse_full() : NULL;
+}
+
 /* Stale: another key has its id, which is random. */
 static enum ledger_result write_locked(const struct self *self, const struct ledger_change *change,
 	uint64_t *ret_revision, struct http_response **ret_refused, struct error *err)
@@ -133,8 +144,8 @@ static enum ledger_result write_locked(const struct self *self, const struct led
 
 	leader_assert_locked(leader);
 	*ret_refused = refuse_user(self, state);
-	if (!*ret_refused && !entity_is_deleted(change->entity) && count_own(self, state) >= OWN_KEYS_MAX)
-		*ret_refused = refuse_full();
+	if (!*ret_refused && !entity_is_deleted(change->entity))
+		*ret_refused = refuse_making(self, state);
 	if (*ret_refused)
 		return LEDGER_FAILED;
 	return leader_write_locked(leader, change, 1, ret_revision, &at, err);
