@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two leaders on one Redis, real workers: an operator drains one of them, at one leader, and watches at the other."""
+import contextlib
 import json
 
 import pytest
 import requests
 
-from cluster import Cluster
-from registry import MANIFEST, await_true
+from cluster import Cluster, Process
+from registry import MANIFEST, await_true, free_port
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,35 @@ def test_an_operator_drains_a_worker(cluster):
     assert act(second, one.name, "undrain").status_code == 200
     one.wait_ready()
     assert ring_at(first)[one.name]["state"] == "active"
+
+
+@contextlib.contextmanager
+def proxied(cluster, leader):
+    """HAProxy before a leader, with time-outs that are short."""
+    port = free_port()
+    config = cluster.folder / "leader-haproxy.cfg"
+    config.write_text(f"""
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 15s
+    timeout server 15s
+listen leaders
+    bind 127.0.0.1:{port}
+    server one 127.0.0.1:{leader.port}
+""")
+    proxy = cluster.add(Process(cluster, "leader-haproxy", ["haproxy", "-db", "-f", str(config)], port, {})).start()
+    try:
+        yield proxy
+    finally:
+        proxy.end()
+
+
+def test_a_stream_outlives_the_time_outs_of_a_proxy(cluster):
+    leader = cluster.leaders[1]
+    with proxied(cluster, leader) as proxy, proxy.session.get(proxy.url + "/api/cluster/live?every=10000", stream=True, timeout=60) as watched:
+        assert watched.status_code == 200
+        beats = (data["t"] for name, data in events(watched) if name == "cluster")
+        first = next(beats)
+        # Longer than the proxy waits for a server that says nothing.
+        assert next(t for t in beats if t - first > 15)
