@@ -64,8 +64,8 @@ function Choice({ search }) {
 
 // ---- the table ----
 
-const HEADS = [["name", "Member"], ["state", "State"], ["zone", "Zone"], [null, "Version", "p3"], ["share", "Share of the ring"], [null, "State of entities"], [null, "Lease left", "p3"],
-	["rate", "Requests"], ["p99", "p99"], [null, "Open", "p3"], [null, "Memory", "p3"]];
+const HEADS = [["name", "Member"], ["state", "State"], ["zone", "Zone"], [null, "Version", "p3"], ["share", "Share of the ring"], [null, "State of entities"], [null, "Lease left", "p3 number"],
+	["rate", "Requests", "number"], ["p99", "p99", "number"], [null, "Open", "p3 number"], [null, "Memory", "p3 number"]];
 
 function Head({ search }) {
 	return html`<thead><tr>${HEADS.map(([sort, words, less = ""]) => html`<th scope="col" class=${less} aria-sort=${sort && (search.sort || "name") === sort ? "other" : undefined}>
@@ -76,12 +76,14 @@ const Freshness = ({ row }) => (row.behind ? html`<span title="revision ${row.re
 
 const Share = ({ share, most }) => (share ? html`<${Bar} share=${share / most} label=${percent(share)} /> ${percent(share)}` : "–");
 
+const RowFigures = ({ row: { stats, figures } }) => html`<td class="number"><${Spark} values=${figures.rate} /> ${rate((stats.rateMilli || 0) / 1000)}</td>
+	<td class="number">${micros(stats.p99Us)}</td><td class="number p3">${number(stats.openRequests)}</td><td class="number p3">${bytes(stats.rss)}</td>`;
+
 const Row = ({ row, most, now }) => html`<tr class=${isWrong(row) ? "wrong" : ""}>
 	<th scope="row" class="id"><a href=${to("cluster", [row.name])}>${row.name}</a>${row.complaints?.length > 0 && html` <span class="state lost" title=${row.complaints.join("\n")}>${row.complaints.length} wrong</span>`}</th>
 	<td><${State} state=${row.state} />${row.drained && html` <small>by operator</small>`}</td><td>${row.zone}</td><td class="p3">${row.version}</td>
 	<td><${Share} share=${row.share} most=${most} /></td><td><${Freshness} row=${row} /></td><td class="p3 number">${span(leaseLeft(row, now))}</td>
-	<td class="number"><${Spark} values=${row.figures.rate} /> ${rate((row.stats.rateMilli || 0) / 1000)}</td><td class="number">${micros(row.stats.p99Us)}</td>
-	<td class="number p3">${number(row.stats.openRequests)}</td><td class="number p3">${bytes(row.stats.rss)}</td></tr>`;
+	${row.state === "lost" ? html`<td class="number">–</td><td class="number">–</td><td class="number p3">–</td><td class="number p3">–</td>` : html`<${RowFigures} row=${row} />`}</tr>`;
 
 function Table({ rows, search, now }) {
 	const [page, setPage] = useState(0);

@@ -91,7 +91,7 @@ function Field({ id, field, value, set }) {
 	const name = title(field.name);
 	const isGroup = GROUPS.includes(field.shape);
 	const more = { "aria-describedby": field.about ? `${id}-about` : undefined, "aria-label": isGroup ? name : undefined };
-	return html`<div class="field ${field.shape}">
+	return html`<div class="field of-${field.shape}">
 		${isGroup ? html`<span class="label">${name}</span>` : html`<label for=${id}>${name}${field.required ? html` <small>required</small>` : ""}</label>`}
 		<${Input} id=${id} field=${field} value=${value ?? field.fallback} set=${set} more=${more} />
 		${field.about && html`<p class="about" id="${id}-about">${field.about}</p>`}

@@ -6,5 +6,5 @@ export const KINDS = [
 	{ kind: "apikey", page: "keys", title: "Keys", one: "key", columns: ["label", "owner", "enabled", "validUntil", "dailyQuota", "monthlyQuota", "monthlyBytes"], rotates: true,
 		gone: "Who uses it is refused from then on. Its usage stays." },
 	{ kind: "policy", page: "policies", title: "Policies", one: "policy", triesAccess: true },
-	{ kind: "worker", page: "workers", title: "Workers' credentials", one: "credential", gone: "The worker is refused from then on." },
+	{ kind: "worker", page: "workers", title: "Worker keys", one: "worker key", gone: "The worker is refused from then on." },
 ];

@@ -27,7 +27,7 @@ const FACTS = [
 
 const PLOTS = [
 	{ title: "Requests", format: rate, lines: [{ key: "rate", label: "all", colour: "--accent" }, { key: "errors", label: "errors", colour: "--bad" }] },
-	{ title: "Bytes", format: perSecond, lines: [{ key: "bytesIn", label: "in", colour: "--accent" }, { key: "bytesOut", label: "out", colour: "--second" }] },
+	{ title: "Bytes", format: perSecond, isBytes: true, lines: [{ key: "bytesIn", label: "in", colour: "--accent" }, { key: "bytesOut", label: "out", colour: "--second" }] },
 	{ title: "Latency", format: micros, lines: [{ key: "p50Us", label: "p50", colour: "--accent" }, { key: "p99Us", label: "p99", colour: "--second" }] },
 	{ title: "Members", format: number, lines: [{ key: "members", label: "active", colour: "--accent" }, { key: "lost", label: "lost", colour: "--bad" }] },
 ];

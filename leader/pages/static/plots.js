@@ -11,22 +11,25 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 
 const lineOf = ({ colour: name }) => ({ stroke: colour(name), width: 1.5, points: { show: false }, spanGaps: false });
 
-function axes(format) {
+// Steps of an axis: bytes by powers of two, all else by tens.
+const BYTES = Array.from({ length: 50 }, (_, i) => 2 ** i);
+
+function axes(format, incrs) {
 	const look = { stroke: colour("--quiet"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
 	return [
-		{ ...look, grid: { show: false }, space: 60, values: (_, at) => at.map(clock) },
-		{ ...look, size: 66, space: 30, values: (_, at) => at.map(format) },
+		{ ...look, grid: { show: false }, size: 26, space: 60, values: (_, at) => at.map(clock) },
+		{ ...look, size: 66, space: 30, incrs, values: (_, at) => at.map(format) },
 	];
 }
 
-function optionsOf(lines, format, width, onCursor) {
+function optionsOf({ lines, format, isBytes }, width, onCursor) {
 	return {
 		width,
 		height: HEIGHT,
 		legend: { show: false },
 		cursor: { y: false, drag: { x: false, y: false }, sync: { key: "hour" } },
 		scales: { y: { range: (_, min, max) => [0, Math.max(max * 1.1, 1e-3)] } },
-		axes: axes(format),
+		axes: axes(format, isBytes ? BYTES : undefined),
 		series: [{}, ...lines.map(lineOf)],
 		hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx)] },
 	};
@@ -44,14 +47,15 @@ const summary = (title, series, lines, format) =>
 	}).join("; ");
 
 // `series` is {t: [seconds], name: [numbers or null]}, `lines` are [{key, label, colour: "--accent"}].
-export function Plot({ title, series, lines, format }) {
+export function Plot(props) {
+	const { title, series, lines, format } = props;
 	const place = useRef();
 	const plot = useRef();
 	const [at, setAt] = useState(null);
 	const shade = useStore(theme);
 	useEffect(() => {
 		const element = place.current;
-		plot.current = new uPlot(optionsOf(lines, format, element.clientWidth, setAt), dataOf(series, lines), element);
+		plot.current = new uPlot(optionsOf(props, element.clientWidth, setAt), dataOf(series, lines), element);
 		const observer = new ResizeObserver(() => plot.current.setSize({ width: element.clientWidth, height: HEIGHT }));
 		observer.observe(element);
 		return () => {

@@ -158,7 +158,8 @@ export function Pager({ from, count, total, onBack, onNext }) {
 
 // ---- figures ----
 
-export const Bar = ({ share, label }) => html`<span class="bar ${share >= 1 ? "full" : share >= 0.9 ? "near" : ""}" role="img" aria-label=${label}>
+// `limit`: what is full is trouble.
+export const Bar = ({ share, label, limit }) => html`<span class="bar ${limit && share >= 1 ? "full" : limit && share >= 0.9 ? "near" : ""}" role="img" aria-label=${label}>
 	<span style=${{ width: `${Math.min(100, Math.max(0, 100 * share))}%` }}></span></span>`;
 
 export const Spark = ({ values = [] }) => {

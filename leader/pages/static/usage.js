@@ -26,7 +26,7 @@ export function quotaRows(usage) {
 		.sort((a, b) => b.used / b.limit - a.used / a.limit);
 }
 
-const QuotaBar = ({ used, limit, name }) => html`<${Bar} share=${used / limit} label="${number(used)} of ${number(limit)} ${name}" /> ${number(used)} of ${number(limit)}`;
+const QuotaBar = ({ used, limit, name }) => html`<${Bar} limit share=${used / limit} label="${number(used)} of ${number(limit)} ${name}" /> ${number(used)} of ${number(limit)}`;
 
 export const QuotaRows = ({ rows }) => html`<${Scroll} label="Quotas"><table><thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">Quota</th><th scope="col">Used</th></tr></thead>
 	<tbody>${rows.map((row) => html`<tr key="${row.key} ${row.name}"><th scope="row" class="id"><a href=${to("keys", ["id", row.key])} title=${row.key}>${row.label || row.key}</a></th>

@@ -36,6 +36,8 @@ const SPANS = [[86400, "d"], [3600, "h"], [60, "min"]];
 export function span(ms) {
 	if (ms === undefined || ms === null || ms < 0)
 		return "–";
+	if (ms < 1000)
+		return `${Math.round(ms)} ms`;
 	const seconds = ms / 1000;
 	for (const [size, name] of SPANS)
 		if (seconds >= 2 * size)
