@@ -28,6 +28,7 @@
 #include "leader/lane.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/pages/pages.h"
 #include "leader/ring_write.h"
 #include "leader/state_log.h"
 #include "leader/stored_entities.h"
@@ -281,8 +282,9 @@ static bool start_hearing(struct loaded *loaded, struct error *err)
 {
 	struct leader *leader = loaded->leader;
 	enum hearing_first first;
+	bool joined;
 
-	if (!ledger_begin_life(leader->ledger, load_life, loaded, err))
+	if (!ledger_begin_life(leader->ledger, load_life, loaded, &joined, err))
 		return false;
 	first = loaded->before.heard ? HEARING_PROOF : HEARING_NO_PROOF;
 	if (loaded->lives == 1 && !state_log_revision(leader->log))
@@ -344,6 +346,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
+	if (s->pages)
+		leader->pages = pages_new();
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);
 	/* A password is shown by who has the port, so that it is the one that is asked. */
@@ -459,6 +463,7 @@ static void close_leader(struct leader_process *process)
 	lane_free(leader->demands);
 	feed_free(leader->feed);
 	dump_free(leader->dump);
+	pages_free(leader->pages);
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);

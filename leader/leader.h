@@ -36,6 +36,7 @@ struct lane;
 struct login;
 struct loop;
 struct members;
+struct pages;
 struct pool;
 struct ring_write;
 struct state_log;
@@ -65,6 +66,7 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct pages *pages;       /* pages/pages.h: what browsers show, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lock lock;
 	struct few_each *refusals;  /* api/told.h: lines of the log */

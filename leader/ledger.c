@@ -65,9 +65,10 @@ bool ledger_load_gone(struct ledger *ledger, size_t most, ledger_gone_f *fn, voi
 	return ledger->driver->load_gone(ledger, most, fn, arg, err);
 }
 
-bool ledger_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err)
+bool ledger_begin_life(
+	struct ledger *ledger, ledger_life_f *fn, void *arg, bool *ret_joined, struct error *err)
 {
-	return ledger->driver->begin_life(ledger, fn, arg, err);
+	return ledger->driver->begin_life(ledger, fn, arg, ret_joined, err);
 }
 
 bool ledger_put_heard(struct ledger *ledger, bool heard, struct error *err)
@@ -139,4 +140,27 @@ bool ledger_list_repositories(
 	struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg, struct error *err)
 {
 	return ledger->driver->list_repositories(ledger, name, max, fn, arg, err);
+}
+
+/* Several leaders. */
+
+bool ledger_is_shared(const struct ledger *ledger)
+{
+	return ledger->driver->follow;
+}
+
+bool ledger_follow(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->follow(ledger, fn, arg, err);
+}
+
+bool ledger_tell(struct ledger *ledger, struct str word, struct error *err)
+{
+	return ledger->driver->tell(ledger, word, err);
+}
+
+bool ledger_listen(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, void *arg, bool *ret_more,
+	struct error *err)
+{
+	return ledger->driver->listen(ledger, wait_ms, fn, arg, ret_more, err);
 }

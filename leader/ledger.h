@@ -2,8 +2,8 @@
 /*
  * ledger - what the control plane remembers: entities with their revisions, members, usage, grants.
  *
- * One interface, a driver (ledger/driver.h) chosen at start: SQLite, embedded, for one leader. Everything that is
- * answered is durable.
+ * One interface, a driver (ledger/driver.h) chosen at start: SQLite, embedded, for one leader; Redis for any number of them
+ * (ledger_follow.h). Everything that is answered is durable.
  *
  * One at a time: the caller makes sure that only one of these functions runs at any moment (leader_lock()).
  * Thread  pool: all of it waits for the disk.
@@ -28,7 +28,8 @@ struct ledger_change {
 	uint64_t expected;
 };
 
-enum ledger_result { LEDGER_WRITTEN, LEDGER_STALE, LEDGER_FAILED };
+/* BEHIND: another leader has stored something meanwhile (ledger_follow.h). */
+enum ledger_result { LEDGER_WRITTEN, LEDGER_STALE, LEDGER_FAILED, LEDGER_BEHIND };
 
 /* A state that this ledger has had: proto/state.h. */
 struct ledger_pair {
@@ -95,6 +96,7 @@ struct ledger_merge {
 	const struct ledger_grant *grants;           size_t grants_len;
 	const struct ledger_member *member;          /* or NULL */
 	bool registers;          /* it is another process than before, or was lost: a dealing */
+	struct str note;         /* for leaders that follow, beside what is stored */
 };
 struct ledger_merged {
 	bool added;              /* rows and repositories were, or there was no seq */
@@ -165,8 +167,9 @@ bool ledger_load_grants(struct ledger *ledger, const char *day, ledger_grant_f *
 /* The processes that have said "left": the newest `most`, oldest first. */
 bool ledger_load_gone(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err) MUST_CHECK;
 /* Another life begins: it is stored, and has not heard. Those that are known, in their order, LEDGER_LIVES_KEPT and one at
- * most; the new one is the last. */
-bool ledger_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err) MUST_CHECK;
+ * most; the new one is the last. Where another leader is there (ledger_follow.h) *ret_joined: its life goes on, and is the last.
+ * It takes LEDGER_JOIN_MS to find that there is none. */
+bool ledger_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, bool *ret_joined, struct error *err) MUST_CHECK;
 /* Whether this life has ended its hearing. */
 bool ledger_put_heard(struct ledger *ledger, bool heard, struct error *err) MUST_CHECK;
 

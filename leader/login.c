@@ -99,8 +99,15 @@ static void decide_user(const struct user *user, struct str name, bool confined,
 	if (!user || !user->enabled)
 		return;
 	CHECK(str_copy(name, ret_who->user, sizeof(ret_who->user)));
+	hash_sha256_hex(str_of(user->password_hash), ret_who->credential);
 	if (is_admin(user) && !confined)
 		ret_who->role = LOGIN_ADMIN;
+}
+
+void login_user(const struct state *state, struct str name, struct login_who *ret_who)
+{
+	*ret_who = (struct login_who){ .role = LOGIN_NOBODY };
+	decide_user(find_user(state, name), name, false, ret_who);
 }
 
 /* Both halves are compared whatever the first one says, by their digests: length tells nothing. */
@@ -148,15 +155,38 @@ static bool try_worker(const struct state *state, const struct basic *basic, str
 	return true;
 }
 
-bool login_still(const struct state *state, const struct login_who *who)
+static bool worker_still(const struct state *state, const struct login_who *who)
 {
-	struct entity *entity;
+	struct entity *entity = state_find(state, ENTITY_WORKER, str_of(who->worker));
 
-	if (!*who->worker)
-		return true;
-	entity = state_find(state, ENTITY_WORKER, str_of(who->worker));
 	return entity && is_good(entity_worker(entity)) &&
 	       !strcmp(entity_worker(entity)->secret_hash, who->credential);
+}
+
+static bool is_good_key(const struct apikey *key)
+{
+	return key->enabled && (!key->valid_until || key->valid_until > clock_wall_s());
+}
+
+/* A user who logged in by a key may change the password. */
+static bool user_still(const struct state *state, const struct login_who *who)
+{
+	struct entity *entity = *who->apikey ? state_find(state, ENTITY_APIKEY, str_of(who->apikey)) : NULL;
+	const struct apikey *key = entity ? entity_apikey(entity) : NULL;
+	struct login_who now = { .role = LOGIN_NOBODY };
+	struct str name = str_of(who->user);
+
+	if (*who->apikey && (!key || !is_good_key(key)))
+		return false;
+	decide_user(find_user(state, name), name, key && key->scopes.len > 0, &now);
+	return now.role == who->role && *now.user && (key || !strcmp(now.credential, who->credential));
+}
+
+bool login_still(const struct state *state, const struct login_who *who)
+{
+	if (*who->worker)
+		return worker_still(state, who);
+	return !*who->user || user_still(state, who);
 }
 
 /* The key that the secret opens, if it is the one that the user part names (by owner or by client id). */
@@ -181,7 +211,7 @@ static bool try_key(const struct state *state, const struct basic *basic, struct
 	const struct apikey *key = entity ? entity_apikey(entity) : NULL;
 	struct str owner;
 
-	if (!key || !key->enabled || (key->valid_until && key->valid_until <= clock_wall_s()))
+	if (!key || !is_good_key(key))
 		return false;
 	owner = str_of(key->owner);
 	decide_user(find_user(state, owner), owner, key->scopes.len > 0, ret_who);

@@ -11,6 +11,7 @@ enum { LEADER_MODE_OFF, LEADER_MODE_LEADER, LEADER_MODE_WORKER };
 struct leader_settings {
 	const char *address;
 	int64_t port;
+	bool pages;                       /* for browsers, at / */
 	const char *data;                 /* folder of the SQLite file */
 	const char *admin_user, *admin_password;
 	const char *tls_cert, *tls_key;   /* paths */

@@ -15,6 +15,7 @@
 #include "common/route.h"
 #include "leader/leader.h"
 #include "leader/login.h"
+#include "leader/session.h"
 #include "proto/entity.h"
 
 struct api_call {
@@ -23,6 +24,8 @@ struct api_call {
 	const struct route *route;
 	struct str rest;        /* of the path, below the route's; borrowed from the request */
 	struct login_who who;
+	struct session session; /* where who asks is known by a cookie (api/cookie.h) */
+	char csrf[SESSION_CSRF_SIZE]; /* of it; "" otherwise */
 };
 
 struct api_job {
@@ -41,13 +44,17 @@ bool api_is_read(const struct api_job *job); /* GET, HEAD */
 /* Bits of ROUTE_M(): these are allowed. */
 struct http_response *api_method_not_allowed(unsigned allowed);
 struct http_response *api_bad_query(void);
+struct http_response *api_no_csrf(void);
+struct http_response *api_later(unsigned retry_after_s); /* too many logins */
 
 /* Own loop, inline. How the process is (api/system.c). */
 struct http_response *system_livez(void *call);
 struct http_response *system_readyz(void *call);
 struct http_response *system_metrics(void *call);
-/* Own loop, stream (api/cluster.c). */
-void cluster_state(void *call);
+struct http_response *system_pages(void *call);
+/* Own loop, stream. */
+void cluster_state(void *call); /* api/cluster.c */
+void session_serve(void *call); /* api/session.c */
 /* Pool. NULL: endpoint_reply() comes later, or has been. */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */

@@ -383,6 +383,7 @@ static struct http_response *write_once(struct edit *edit)
 	case LEDGER_FAILED:
 		return api_error_of(&err);
 	case LEDGER_STALE:
+	case LEDGER_BEHIND:
 		break;
 	}
 	return is_conditional(edit->job) ? api_error(412, "stale", "it has changed meanwhile; read it again")

@@ -16,6 +16,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/cookie.h"
 #include "leader/api/guard.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
@@ -126,6 +127,14 @@ static const struct route rows[] = {
 	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
 #include "proto/entity_kinds.def"
 #undef KIND
+	{ .operation = "session",
+		.path = "/api/session",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_STREAM,
+		.parameters = none,
+		.stream_f = session_serve },
+	{ .operation = "pages", .path = "/", .methods = ROUTE_READS, .inline_f = system_pages },
+	{ .operation = "pages", .path = "/assets*", .methods = ROUTE_READS, .inline_f = system_pages },
 };
 static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
 
@@ -146,7 +155,8 @@ static struct http_response *refuse(const struct api_call *call)
 				: "only admins may do this");
 	response = api_error(
 		401, "unauthorized", "authentication is needed: a user and password, or an API key");
-	http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
+	if (!cookie_is_page(call->request))
+		http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
 	return response;
 }
 
@@ -325,7 +335,10 @@ static void admit(struct api_call *call)
 {
 	struct str unknown;
 
-	if (call->route->authorise && !call->route->authorise(call)) {
+	if (!cookie_allows(call)) {
+		told_refused(call, 403);
+		http_request_reply(call->request, api_no_csrf());
+	} else if (call->route->authorise && !call->route->authorise(call)) {
 		told_refused(call, is_known(call) ? 403 : 401);
 		http_request_reply(call->request, refuse(call));
 	} else if (!route_takes(call->route, http_request_query(call->request), &unknown)) {
@@ -358,15 +371,6 @@ static void verify_gone(struct waiting *waiting)
 	verify_free(verify);
 }
 
-static struct http_response *later(unsigned retry_after_s)
-{
-	struct http_response *response = api_error(429, "too_many_requests",
-		"too many logins failed from here or for this user, or too many are being verified");
-
-	http_response_headerf(response, "Retry-After", "%u", retry_after_s);
-	return response;
-}
-
 static void on_verified(void *arg, const struct login_who *who, unsigned retry_after_s)
 {
 	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
@@ -376,7 +380,7 @@ static void on_verified(void *arg, const struct login_who *who, unsigned retry_a
 	verify->call.who = *who;
 	if (retry_after_s) {
 		told_refused(&verify->call, 429);
-		http_request_reply(verify->call.request, later(retry_after_s));
+		http_request_reply(verify->call.request, api_later(retry_after_s));
 	} else {
 		admit(&verify->call);
 	}
@@ -399,10 +403,14 @@ static void ask_who(struct api_call *call)
 		.header = http_request_header(call->request, "Authorization"),
 		.client = http_request_ip(call->request) };
 
-	if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who))
+	if (call->route->authorise && !ask.header && cookie_open(call, state)) {
+		cookie_renew(call, state);
 		admit(call);
-	else
+	} else if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who)) {
+		admit(call);
+	} else {
 		start_verify(call, &ask);
+	}
 }
 
 static void find_row(struct api_call *call)

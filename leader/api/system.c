@@ -13,6 +13,7 @@
 #include "leader/leader.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/pages/pages.h"
 #include "leader/state_log.h"
 #include "leader/strangers.h"
 
@@ -125,4 +126,14 @@ struct http_response *system_metrics(void *arg)
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
 	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	return response;
+}
+
+/* Whoever comes gets them: they hold nothing of the cluster. */
+struct http_response *system_pages(void *arg)
+{
+	const struct api_call *call = arg;
+	const struct pages *pages = call->leader->pages;
+	struct http_response *response = pages ? pages_reply(pages, call->request) : NULL;
+
+	return response ? response : api_error(404, "unknown", "there is no such endpoint");
 }

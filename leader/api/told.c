@@ -6,12 +6,15 @@
 #include "common/clock.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "leader/api/cookie.h"
 #include "proto/login_refusal.h"
 
 #define BY_SIZE 1280 /* two quoted texts and an address */
 
 static const char *why_not_allowed(const struct api_call *call)
 {
+	if (!cookie_allows(call))
+		return "no_csrf";
 	if (call->who.role == LOGIN_WORKER)
 		return "a_worker";
 	if (call->who.role == LOGIN_ADMIN)
@@ -28,18 +31,25 @@ static void known(const struct api_call *call, struct login_refusal *ret)
 	(void)snprintf(ret->apikey, sizeof(ret->apikey), "%s", who->apikey);
 }
 
-static void explain(const struct api_call *call, unsigned status, struct login_refusal *ret)
+static void explain(
+	const struct api_call *call, const char *header, unsigned status, struct login_refusal *ret)
 {
 	AUTO(state) *state = leader_state(call->leader);
-	struct login_ask ask = { .state = state,
-		.header = http_request_header(call->request, "Authorization") };
+	struct login_ask ask = { .state = state, .header = header };
 
 	login_explain(call->leader->login, &ask, ret);
+	if (!header && session_in_cookies(http_request_header(call->request, "Cookie")).len)
+		ret->why = "session_over";
 	if (status == 429)
 		ret->why = "logins_limit";
 }
 
 void told_refused(const struct api_call *call, unsigned status)
+{
+	told_refused_login(call, http_request_header(call->request, "Authorization"), status);
+}
+
+void told_refused_login(const struct api_call *call, const char *header, unsigned status)
 {
 	struct ip client = http_request_ip(call->request);
 	struct login_refusal refusal;
@@ -50,7 +60,7 @@ void told_refused(const struct api_call *call, unsigned status)
 	if (status == 403)
 		known(call, &refusal);
 	else
-		explain(call, status, &refusal);
+		explain(call, header, status, &refusal);
 	ip_format(&client, from);
 	log_warn("request.refused", "status=%u reason=%s user=%s apikey=%s from=%s method=%s path=%s", status,
 		refusal.why, log_quote(str_of(refusal.user)), log_quote(str_of(refusal.apikey)), from,

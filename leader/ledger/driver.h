@@ -8,6 +8,7 @@
 #pragma once
 
 #include "leader/ledger.h"
+#include "leader/ledger_follow.h"
 
 struct ledger_driver {
 	void (*close)(struct ledger *ledger);
@@ -19,7 +20,7 @@ struct ledger_driver {
 	enum ledger_result (*write)(struct ledger *ledger, const struct ledger_change *changes, size_t len,
 		const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err);
 	bool (*load_gone)(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err);
-	bool (*begin_life)(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err);
+	bool (*begin_life)(struct ledger *ledger, ledger_life_f *fn, void *arg, bool *ret_joined, struct error *err);
 	bool (*put_heard)(struct ledger *ledger, bool heard, struct error *err);
 	bool (*boot)(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err);
 	bool (*merge_usage)(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err);
@@ -33,6 +34,10 @@ struct ledger_driver {
 	bool (*sum_keys)(struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err);
 	bool (*list_repositories)(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 		struct error *err);
+	/* NULL where no other leader may write. */
+	bool (*follow)(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err);
+	bool (*tell)(struct ledger *ledger, struct str word, struct error *err);
+	bool (*listen)(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, void *arg, bool *ret_more, struct error *err);
 };
 
 struct ledger {

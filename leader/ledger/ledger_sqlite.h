@@ -26,7 +26,7 @@ static inline struct sqlite *ledger_sqlite_db(struct ledger *ledger)
 bool ledger_sqlite_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err);
 bool ledger_sqlite_load_grants(struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err);
 bool ledger_sqlite_load_gone(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err);
-bool ledger_sqlite_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err);
+bool ledger_sqlite_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, bool *ret_joined, struct error *err);
 bool ledger_sqlite_put_heard(struct ledger *ledger, bool heard, struct error *err);
 bool ledger_sqlite_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err);
 bool ledger_sqlite_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err);

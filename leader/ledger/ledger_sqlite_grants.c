@@ -246,7 +246,8 @@ static bool forget_lives(struct sqlite *db, int64_t place, struct error *err)
 	return sql_run(&q, err);
 }
 
-bool ledger_sqlite_begin_life(struct ledger *ledger, ledger_life_f *fn, void *arg, struct error *err)
+bool ledger_sqlite_begin_life(
+	struct ledger *ledger, ledger_life_f *fn, void *arg, bool *ret_joined, struct error *err)
 {
 	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
 	struct ledger_life life = { 0 };
@@ -260,6 +261,7 @@ bool ledger_sqlite_begin_life(struct ledger *ledger, ledger_life_f *fn, void *ar
 	memcpy(own->life, life.id, sizeof(own->life));
 	own->life_place = last + 1;
 	own->dealings = 0;
+	*ret_joined = false;
 	(void)fn(arg, &life);
 	return true;
 }

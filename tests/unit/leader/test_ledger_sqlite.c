@@ -401,7 +401,10 @@ static struct lives begin_life(struct rig *rig)
 	struct lives lives = { 0 };
 	struct error err;
 
-	assert_true(ledger_begin_life(rig->ledger, take_life, &lives, &err));
+	bool joined;
+
+	assert_true(ledger_begin_life(rig->ledger, take_life, &lives, &joined, &err));
+	assert_false(joined);
 	return lives;
 }
 
