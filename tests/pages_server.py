@@ -234,7 +234,9 @@ class PagesServer:
 
     def deed(self, call, name, deed=""):
         if deed in ("drain", "evacuate", "undrain"):
-            self.members[name].update(state="active" if deed == "undrain" else "draining", drained=deed != "undrain")
+            self.members[name].update(state="active" if deed == "undrain" else "draining", drained={"by": self.user, "since": "2026-11-22T15:00:00Z"})
+            if deed == "undrain":
+                del self.members[name]["drained"]
             self.tell("members", {"changed": [self.members[name]], "gone": []})
             self.tell("ring", self.ring())
             return 200, self.members[name], {}
@@ -251,9 +253,9 @@ class PagesServer:
         now, n = int(time.time()) // 10 * 10, 360
         wave = [(i * 37 % 97) / 97 for i in range(n)]
         sums = {"t": [now - 10 * (n - 1 - i) for i in range(n)], "rate": [120 + 60 * w for w in wave], "errors": [w / 9 for w in wave],
-                "bytesIn": [2e6 * w for w in wave], "bytesOut": [3e7 * (0.4 + w) for w in wave], "p50Us": [700 + 200 * w for w in wave],
-                "p99Us": [4000 + 3000 * w for w in wave], "openRequests": [int(9 * w) for w in wave], "members": [3] * n, "lost": [0] * n}
-        return {"everySeconds": 10, "sums": sums, "members": {"worker-0": {"t": sums["t"][-60:], "rate": sums["rate"][-60:], "p99Us": sums["p99Us"][-60:]}}}
+                "bytesIn": [2e6 * w for w in wave], "bytesOut": [3e7 * (0.4 + w) for w in wave], "p50": [700 + 200 * w for w in wave],
+                "p99": [4000 + 3000 * w for w in wave], "open": [int(9 * w) for w in wave], "active": [3] * n, "lost": [0] * n}
+        return {"everySeconds": 10, "sums": sums, "members": {"worker-0": {"t": sums["t"][-60:], "rate": sums["rate"][-60:], "p99": sums["p99"][-60:]}}}
 
     def get_usage(self, asked):
         if "repository" in asked:

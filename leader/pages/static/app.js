@@ -71,7 +71,8 @@ function useFocusOnMain(page) {
 	useEffect(() => {
 		document.title = `${page.title} · zot-leader`;
 		if (!first.current)
-			main.current.focus();
+			main.current.focus({ preventScroll: true });
+		window.scrollTo(0, 0);
 		first.current = false;
 	}, [page.page]);
 	return main;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cluster - each member, its share of the ring, what it says is wrong with it, and what an operator can do with it.
 import { call } from "./api.js";
-import { html, useEffect, useState } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { live } from "./live.js";
 import { Plot } from "./plots.js";
 import { isAdmin } from "./roles.js";
@@ -64,7 +64,7 @@ function Choice({ search }) {
 
 // ---- the table ----
 
-const HEADS = [["name", "Member"], ["state", "State"], ["zone", "Zone"], [null, "Version", "p3"], ["share", "Share of the ring"], [null, "State of entities"], [null, "Lease left", "p3 number"],
+const HEADS = [["name", "Member"], ["state", "State"], ["zone", "Zone", "p3"], [null, "Version", "p3"], ["share", "Share of the ring", "p3"], [null, "State of entities"], [null, "Lease left", "p3 number"],
 	["rate", "Requests", "number"], ["p99", "p99", "number"], [null, "Open", "p3 number"], [null, "Memory", "p3 number"]];
 
 function Head({ search }) {
@@ -81,8 +81,8 @@ const RowFigures = ({ row: { stats, figures } }) => html`<td class="number"><${S
 
 const Row = ({ row, most, now }) => html`<tr class=${isWrong(row) ? "wrong" : ""}>
 	<th scope="row" class="id"><a href=${to("cluster", [row.name])}>${row.name}</a>${row.complaints?.length > 0 && html` <span class="state lost" title=${row.complaints.join("\n")}>${row.complaints.length} wrong</span>`}</th>
-	<td><${State} state=${row.state} />${row.drained && html` <small>by operator</small>`}</td><td>${row.zone}</td><td class="p3">${row.version}</td>
-	<td><${Share} share=${row.share} most=${most} /></td><td><${Freshness} row=${row} /></td><td class="p3 number">${span(leaseLeft(row, now))}</td>
+	<td><${State} state=${row.state} />${row.drained && html` <small>by operator</small>`}</td><td class="p3">${row.zone}</td><td class="p3">${row.version}</td>
+	<td class="p3"><${Share} share=${row.share} most=${most} /></td><td><${Freshness} row=${row} /></td><td class="p3 number">${span(leaseLeft(row, now))}</td>
 	${row.state === "lost" ? html`<td class="number">–</td><td class="number">–</td><td class="number p3">–</td><td class="number p3">–</td>` : html`<${RowFigures} row=${row} />`}</tr>`;
 
 function Table({ rows, search, now }) {
@@ -150,25 +150,42 @@ function All({ at }) {
 
 const DEEDS = {
 	drain: { verb: "Drain", words: "It owns no repositories while it lives, until you take the drain back. It serves on." },
-	evacuate: { verb: "Evacuate", words: "It is drained; once it owns nothing and has no uploads it can be ended and forgotten." },
+	evacuate: { verb: "Evacuate", words: "It is drained. Once it owns nothing and has no uploads under way this says so: then it can be ended, and forgotten." },
 	undrain: { verb: "Undrain", words: "It owns repositories again.", danger: false },
 };
 
+const AGAIN_MS = 2000;
 const pathOf = (name, deed = "") => `/api/cluster/members/${encodeURIComponent(name)}${deed && `/${deed}`}`;
+const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Until the leader says that it is done (202: not yet), or nobody looks any more.
+async function doDeed(name, deed, force, isOpen) {
+	let answer;
+	do {
+		answer = await call("POST", pathOf(name, deed) + (force ? "?force=true" : ""), { body: {} });
+		if (answer.status === 202)
+			await rest(AGAIN_MS);
+	} while (answer.status === 202 && isOpen());
+	return answer.status !== 202;
+}
 
 // Where each member has a storage of its own the leader asks for more than a click.
 function DeedDialog({ name, deed, onClose }) {
 	const { verb, words, danger } = DEEDS[deed];
 	const [refused, setRefused] = useState(false);
 	const [force, setForce] = useState(false);
+	const isOpen = useRef(true);
+	useEffect(() => () => {
+		isOpen.current = false;
+	}, []);
 	const act = async () => {
 		try {
-			await call("POST", pathOf(name, deed) + (force ? "?force=true" : ""));
+			if (await doDeed(name, deed, force, () => isOpen.current))
+				say(`${verb}: ${name}: done.`);
 		} catch (error) {
 			setRefused(error.status === 409);
 			throw error;
 		}
-		say(`${verb}: ${name}.`);
 	};
 	return html`<${Confirm} title="${verb} ${name}?" verb=${verb} danger=${danger ?? true} act=${act} onClose=${onClose}><p>${words}</p>
 		${refused && html`<label class="check"><input type="checkbox" checked=${force} onChange=${(e) => setForce(e.target.checked)} /> all the same</label>`}</${Confirm}>`;
@@ -198,11 +215,11 @@ function MemberDeeds({ row }) {
 
 const PLOTS = [
 	{ title: "Requests", format: rate, lines: [{ key: "rate", label: "all", colour: "--accent" }] },
-	{ title: "p99", format: micros, lines: [{ key: "p99Us", label: "p99", colour: "--second" }] },
+	{ title: "p99", format: micros, lines: [{ key: "p99", label: "p99", colour: "--second" }] },
 ];
 
 const MemberFacts = ({ row, now }) => html`<dl class="facts">
-	<${Fact} name="State"><${State} state=${row.state} /> ${row.drained ? "drained by operator" : ""} ${row.lostSince ? `since ${time(row.lostSince)}` : ""}</${Fact}>
+	<${Fact} name="State"><${State} state=${row.state} /> ${row.drained ? `drained by ${row.drained.by} since ${time(row.drained.since)}` : ""} ${row.lostSince ? `since ${time(row.lostSince)}` : ""}</${Fact}>
 	<${Fact} name="Address">${row.url}</${Fact}><${Fact} name="Zone">${row.zone || "–"}</${Fact}><${Fact} name="Version">${row.version}</${Fact}>
 	<${Fact} name="Lease left">${span(leaseLeft(row, now))}</${Fact}><${Fact} name="Last heard">${time(row.lastPush, "–")}</${Fact}>
 	<${Fact} name="Share of the ring">${percent(row.share || 0)}</${Fact}>

@@ -79,7 +79,7 @@ function onCluster(now) {
 
 function figuresOf(row, t) {
 	const stats = row.stats || {};
-	return { t, rate: (stats.rateMilli || 0) / 1000, p99Us: stats.p99Us, openRequests: stats.openRequests };
+	return { t, rate: (stats.rateMilli || 0) / 1000, p99: stats.p99Us, open: stats.openRequests };
 }
 
 function onMembers({ changed = [], gone = [] }) {

@@ -19,17 +19,21 @@ const FACTS = [
 	["Errors", "errors", rate],
 	["In", "bytesIn", perSecond],
 	["Out", "bytesOut", perSecond],
-	["p50", "p50Us", micros],
-	["p99", "p99Us", micros],
-	["Open requests", "openRequests", number],
-	["Storage", "storageBytes", bytes],
+	["p50", "p50", micros],
+	["p99, worst member", "p99", micros],
+	["Open requests", "open", number],
+	["Uploads", "uploads", number],
+	["Spool", "spool", bytes],
+	["Memory", "rss", bytes],
+	["Processors", "cpu", number],
+	["Storage", "storage", bytes],
 ];
 
 const PLOTS = [
 	{ title: "Requests", format: rate, lines: [{ key: "rate", label: "all", colour: "--accent" }, { key: "errors", label: "errors", colour: "--bad" }] },
 	{ title: "Bytes", format: perSecond, isBytes: true, lines: [{ key: "bytesIn", label: "in", colour: "--accent" }, { key: "bytesOut", label: "out", colour: "--second" }] },
-	{ title: "Latency", format: micros, lines: [{ key: "p50Us", label: "p50", colour: "--accent" }, { key: "p99Us", label: "p99", colour: "--second" }] },
-	{ title: "Members", format: number, lines: [{ key: "members", label: "active", colour: "--accent" }, { key: "lost", label: "lost", colour: "--bad" }] },
+	{ title: "Latency", format: micros, lines: [{ key: "p50", label: "p50", colour: "--accent" }, { key: "p99", label: "p99, worst", colour: "--second" }] },
+	{ title: "Members", format: number, lines: [{ key: "active", label: "active", colour: "--accent" }, { key: "lost", label: "lost", colour: "--bad" }] },
 ];
 
 function countOf(members) {
