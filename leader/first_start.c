@@ -84,7 +84,8 @@ static bool complete_ring(struct leader *leader, struct error *err)
 	return ok;
 }
 
-static bool write_made(struct leader *leader, struct entity *const made[MADE_MOST], struct error *err)
+static enum ledger_result write_made(
+	struct leader *leader, struct entity *const made[MADE_MOST], struct error *err)
 {
 	struct ledger_change changes[MADE_MOST] = { 0 };
 	enum ledger_result result;
@@ -95,18 +96,19 @@ static bool write_made(struct leader *leader, struct entity *const made[MADE_MOS
 		if (made[i])
 			changes[len++] = (struct ledger_change){ .entity = made[i], .check = true };
 	if (!len)
-		return true;
+		return LEDGER_WRITTEN;
 	leader_lock(leader);
 	result = leader_write_locked(leader, changes, len, &revision, &at, err);
 	leader_unlock(leader);
 	if (result == LEDGER_STALE)
-		return error_set(err, ERROR_CONFLICT, NULL,
+		(void)error_set(err, ERROR_CONFLICT, NULL,
 			"user %s exists and is no admin; set ZOT_ADMIN_USER to another name",
 			leader->settings->admin_user);
-	return result == LEDGER_WRITTEN;
+	return result;
 }
 
-bool first_start(struct leader *leader, struct error *err)
+/* BEHIND: another leader starts at the same time. */
+static enum ledger_result make_first(struct leader *leader, struct error *err)
 {
 	const struct leader_settings *settings = leader->settings;
 	AUTO(state) *state = leader_state(leader);
@@ -115,13 +117,14 @@ bool first_start(struct leader *leader, struct error *err)
 	AUTO(entity) *ring = NULL;
 	AUTO(entity) *key = NULL;
 	char made[MADE_PASSWORD_SIZE] = "";
+	enum ledger_result result;
 
 	if (!has_admin(state)) {
 		if (!settings->admin_password)
 			made_password(made);
 		if (!make_admin(settings, settings->admin_password ? settings->admin_password : made, &admin,
 			    err))
-			return false;
+			return LEDGER_FAILED;
 	}
 	if (!state_find(state, ENTITY_SETTINGS, STR("cluster"))) {
 		struct cluster_settings body = first_start_cluster(settings);
@@ -131,9 +134,9 @@ bool first_start(struct leader *leader, struct error *err)
 		ring = make_ring(settings);
 	if (!state_find(state, ENTITY_SESSIONKEY, STR("session")))
 		key = session_key_new();
-	if (!write_made(leader, (struct entity *const[MADE_MOST]){ admin, cluster, ring, key }, err) ||
-		!complete_ring(leader, err))
-		return error_add(err, "first start");
+	result = write_made(leader, (struct entity *const[MADE_MOST]){ admin, cluster, ring, key }, err);
+	if (result != LEDGER_WRITTEN)
+		return result;
 	if (*made)
 		(void)fprintf(stderr,
 			"First admin: user \"%s\", password \"%s\" (shown this once; change it by PATCH "
@@ -141,5 +144,15 @@ bool first_start(struct leader *leader, struct error *err)
 			settings->admin_user, made, settings->admin_user);
 	if (admin)
 		log_info("admin.made", "user=%s", log_quote(str_of(settings->admin_user)));
-	return true;
+	return LEDGER_WRITTEN;
+}
+
+bool first_start(struct leader *leader, struct error *err)
+{
+	enum ledger_result result;
+
+	do
+		result = make_first(leader, err);
+	while (result == LEDGER_BEHIND);
+	return (result == LEDGER_WRITTEN && complete_ring(leader, err)) || error_add(err, "first start");
 }

@@ -14,6 +14,7 @@
 #include "common/list.h"
 #include "common/lock.h"
 #include "common/map.h"
+#include "proto/pack.h"
 
 struct row {
 	struct holder *holder;
@@ -311,7 +312,7 @@ static void widen(struct grants_staged *staged)
 	staged->room = room;
 }
 
-static void note(struct grants_staged *staged, const struct usage_demand *demand, uint64_t granted,
+static void note_row(struct grants_staged *staged, const struct usage_demand *demand, uint64_t granted,
 	uint64_t used, struct change change)
 {
 	struct ledger_grant *row;
@@ -383,7 +384,7 @@ static void judge(struct grants_staged *staged, const struct usage_demand *deman
 	if (terms->limit)
 		more = least(more, share(left, terms->live_workers));
 	staged->told_more |= least(demand->granted, LEDGER_GRANT_MAX) > known;
-	note(staged, demand, granted + more, used, change);
+	note_row(staged, demand, granted + more, used, change);
 }
 
 static bool stage_locked(
@@ -423,6 +424,45 @@ const struct ledger_grant *grants_staged_rows(const struct grants_staged *staged
 {
 	*ret_len = staged->len;
 	return staged->rows;
+}
+
+/* Stored by another leader. */
+
+void grants_staged_note(const struct grants_staged *staged, struct buf *into)
+{
+	pack_array(into, staged->len);
+	for (size_t i = 0; i < staged->len; i++) {
+		pack_array(into, 4);
+		pack_uint(into, staged->changes[i].total);
+		pack_uint(into, staged->changes[i].ungranted);
+		pack_bool(into, staged->changes[i].out);
+		pack_bool(into, staged->changes[i].heard);
+	}
+}
+
+static struct change noted(const struct pack_node *row)
+{
+	struct change change = { 0 };
+
+	(void)!pack_get_uint(pack_at(row, 0), &change.total);
+	(void)!pack_get_uint(pack_at(row, 1), &change.ungranted);
+	(void)!pack_get_bool(pack_at(row, 2), &change.out);
+	(void)!pack_get_bool(pack_at(row, 3), &change.heard);
+	return change;
+}
+
+struct grants_staged *grants_stage_stored(
+	struct grants *grants, const struct ledger_merge *stored, const struct pack_node *note)
+{
+	struct grants_staged *staged = grants_stage(grants, stored->boot);
+
+	for (size_t i = 0; i < stored->grants_len; i++) {
+		const struct ledger_grant *row = &stored->grants[i];
+		struct usage_demand of = { .apikey = row->apikey };
+		memcpy(of.day, row->day, sizeof(of.day));
+		note_row(staged, &of, row->granted, row->used, noted(pack_at(note, i)));
+	}
+	return staged;
 }
 
 /* Applying. */

@@ -65,6 +65,14 @@ void grants_apply(struct grants *grants, struct grants_staged *staged, bool over
 /* After that: the boots from which it recalls what was not recalled before. NULL: none. */
 const struct map *grants_staged_recalled(const struct grants_staged *staged);
 
+/* Several leaders (ledger_follow.h): what another one stored is applied as it did. */
+
+/* What is not stored of the rows, for them. */
+void grants_staged_note(const struct grants_staged *staged, struct buf *into);
+/* The same again, of what is stored and that note. One that says nothing (NULL) is that of a leader of another version: the rows count. */
+struct pack_node;
+struct grants_staged *grants_stage_stored(struct grants *grants, const struct ledger_merge *stored, const struct pack_node *note);
+
 /* Looking. */
 
 /* "<day>\n<key>": what both are known by in a map. */

@@ -127,6 +127,56 @@ void hearing_start(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, en
 			first == HEARING_PROOF ? "yes" : "no", grant_ms);
 }
 
+/* Other leaders of this ledger. */
+
+void hearing_join(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, bool heard)
+{
+	pthread_mutex_lock(&hearing->lock);
+	hold(hearing, now_ms, heard ? 0 : grant_ms);
+	hearing->stored = heard;
+	pthread_mutex_unlock(&hearing->lock);
+	log_info("grants.joined", "dealing=%s", heard ? "yes" : "no");
+}
+
+void hearing_follow(struct hearing *hearing, bool heard, int64_t now_ms, int64_t grant_ms)
+{
+	pthread_mutex_lock(&hearing->lock);
+	hearing->stored = heard;
+	if (heard && hearing->holding)
+		deal(hearing, now_ms, "another leader");
+	if (!heard) {
+		hearing->no_proof = true;
+		hold(hearing, now_ms, grant_ms);
+	}
+	pthread_mutex_unlock(&hearing->lock);
+}
+
+/* Those that others told of give way: they may be news again. */
+static void add_life(struct hearing *hearing, const char *id)
+{
+	struct ledger_life life = { 0 };
+
+	if (hearing->own == OWN_MAX)
+		memmove(&hearing->lives[0], &hearing->lives[1], (--hearing->own) * sizeof(life));
+	hearing->len = hearing->own;
+	hearing->next_other = 0;
+	CHECK(str_copy(str_of(id), life.id, sizeof(life.id)));
+	hearing->lives[hearing->own++] = life;
+	hearing->len = hearing->own;
+}
+
+void hearing_follow_life(struct hearing *hearing, const char *id, int64_t now_ms, int64_t grant_ms)
+{
+	pthread_mutex_lock(&hearing->lock);
+	add_life(hearing, id);
+	hearing->stored = false;
+	hearing->no_proof = true;
+	hold(hearing, now_ms, grant_ms);
+	pthread_mutex_unlock(&hearing->lock);
+	log_warn("grants.hearing", "why=\"another leader began another life of the store\" ms=%" PRId64,
+		grant_ms);
+}
+
 /* Witnesses. */
 
 /* What is no witness is one of a life that nobody knows. */
@@ -313,6 +363,18 @@ int64_t hearing_hold_ms(struct hearing *hearing, int64_t now_ms)
 static const struct ledger_life *present(const struct hearing *hearing)
 {
 	return hearing->own ? &hearing->lives[hearing->own - 1] : NULL;
+}
+
+void hearing_id(struct hearing *hearing, char into[HEARING_ID_SIZE])
+{
+	const struct ledger_life *life;
+
+	into[0] = '\0';
+	pthread_mutex_lock(&hearing->lock);
+	life = present(hearing);
+	if (life)
+		memcpy(into, life->id, sizeof(life->id));
+	pthread_mutex_unlock(&hearing->lock);
 }
 
 void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX])

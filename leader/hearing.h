@@ -44,6 +44,12 @@ enum hearing_first {
 void hearing_start(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, enum hearing_first first);
 
 enum hearing_state { HEARING_SAME, HEARING_NEWER }; /* the worker's, beside ours */
+/* At start, in place of that, where another leader is there: it deals when that one does. */
+void hearing_join(struct hearing *hearing, int64_t now_ms, int64_t grant_ms, bool heard);
+/* Another leader stored it: whether this life has ended its hearing. */
+void hearing_follow(struct hearing *hearing, bool heard, int64_t now_ms, int64_t grant_ms);
+/* Another leader stored it: another life begins, since it found nobody. It hears first, without proof. */
+void hearing_follow_life(struct hearing *hearing, const char *id, int64_t now_ms, int64_t grant_ms);
 /* What a report tells, before anything of it is done. True: it is news of a loss. grant_ms: of the hold that it begins. */
 bool hearing_check(struct hearing *hearing, const struct usage_report *report, enum hearing_state state, int64_t now_ms,
 		   int64_t grant_ms);
@@ -59,6 +65,9 @@ void hearing_dealt(struct hearing *hearing, uint64_t dealings);
 
 /* Looking. */
 int64_t hearing_hold_ms(struct hearing *hearing, int64_t now_ms); /* 0: it deals */
+/* The present life: all leaders of it are one to the workers. "" before there is one. */
+#define HEARING_ID_SIZE 17
+void hearing_id(struct hearing *hearing, char into[HEARING_ID_SIZE]);
 void hearing_witness(struct hearing *hearing, char into[USAGE_WITNESS_MAX]);
 /* The dealings of the present life that a witness tells of, and 1; 0: it is of another life, or none. */
 uint64_t hearing_echo(struct hearing *hearing, const char *witness);

@@ -11,7 +11,6 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/file.h"
 #include "common/http_server.h"
 #include "common/log.h"
@@ -22,10 +21,14 @@
 #include "leader/api.h"
 #include "leader/dump.h"
 #include "leader/feed.h"
+#include "leader/figures.h"
+#include "leader/fellows.h"
 #include "leader/first_start.h"
+#include "leader/follow.h"
 #include "leader/grants.h"
 #include "leader/hearing.h"
 #include "leader/lane.h"
+#include "leader/ledger_follow.h"
 #include "leader/login.h"
 #include "leader/members.h"
 #include "leader/pages/pages.h"
@@ -36,6 +39,8 @@
 #include "leader/sweep.h"
 
 #define POOL_QUEUE_MAX 20000
+/* Each time another leader was faster. */
+#define WRITE_TRIES 50
 /* An orderly stop: how long requests have to end. */
 #define FINISH_MS 3000
 #define SAY_MOST  3
@@ -119,13 +124,12 @@ static void made_fini(struct made *made)
 	state_free(made->state);
 }
 
-enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len,
+static enum ledger_result write_once(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	AUTO_FINI(made) made = make(leader, changes, len);
 	enum ledger_result result;
 
-	leader_assert_locked(leader);
 	result = ledger_write(
 		leader->ledger, changes, len, state_digest(made.state), ret_revision, ret_at, err);
 	if (result == LEDGER_STALE)
@@ -141,10 +145,42 @@ enum ledger_result leader_write_locked(struct leader *leader, const struct ledge
 	return LEDGER_WRITTEN;
 }
 
-bool leader_forget_locked(struct leader *leader, const char *member, struct error *err)
+/* What other leaders stored may be no entity: then what was decided is still so. */
+enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len,
+	uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	uint64_t decided_at = state_log_revision(leader->log);
+	enum ledger_result result = LEDGER_BEHIND;
+
+	leader_assert_locked(leader);
+	for (unsigned i = 0; i < WRITE_TRIES && result == LEDGER_BEHIND; i++) {
+		result = write_once(leader, changes, len, ret_revision, ret_at, err);
+		if (result == LEDGER_BEHIND && !follow_locked(leader, err))
+			return LEDGER_FAILED;
+		if (result == LEDGER_BEHIND && state_log_revision(leader->log) != decided_at)
+			return LEDGER_BEHIND;
+	}
+	if (result == LEDGER_BEHIND)
+		(void)error_set(err, ERROR_BUSY, NULL, "other leaders write all the time; try again");
+	return result == LEDGER_BEHIND ? LEDGER_FAILED : result;
+}
+
+bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, struct error *err)
 {
 	leader_assert_locked(leader);
-	if (!ledger_delete_member(leader->ledger, member, err))
+	return !done && (*tries)++ < WRITE_TRIES && follow_was_behind_locked(leader, err);
+}
+
+bool leader_forget_locked(struct leader *leader, const char *member, struct error *err)
+{
+	unsigned tries = 0;
+	bool done;
+
+	leader_assert_locked(leader);
+	do
+		done = ledger_delete_member(leader->ledger, member, err);
+	while (leader_try_again_locked(leader, done, &tries, err));
+	if (!done)
 		return false;
 	members_erase(leader->members, str_of(member));
 	return true;
@@ -152,15 +188,18 @@ bool leader_forget_locked(struct leader *leader, const char *member, struct erro
 
 bool leader_settle_locked(struct leader *leader, struct error *err)
 {
-	bool heard;
+	unsigned tries = 0;
+	bool heard, done;
 
 	leader_assert_locked(leader);
-	if (!hearing_is_due(leader->hearing, clock_ms(), &heard))
-		return true;
-	if (!ledger_put_heard(leader->ledger, heard, err))
-		return false;
-	hearing_stored(leader->hearing, heard);
-	return true;
+	do {
+		if (!hearing_is_due(leader->hearing, clock_ms(), &heard))
+			return true;
+		done = ledger_put_heard(leader->ledger, heard, err);
+	} while (leader_try_again_locked(leader, done, &tries, err));
+	if (done)
+		hearing_stored(leader->hearing, heard);
+	return done;
 }
 
 void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err)
@@ -286,11 +325,27 @@ static bool start_hearing(struct loaded *loaded, struct error *err)
 
 	if (!ledger_begin_life(leader->ledger, load_life, loaded, &joined, err))
 		return false;
+	if (joined) {
+		hearing_join(
+			leader->hearing, clock_ms(), leader_cluster(leader).grant_ms, loaded->last.heard);
+		return true;
+	}
 	first = loaded->before.heard ? HEARING_PROOF : HEARING_NO_PROOF;
 	if (loaded->lives == 1 && !state_log_revision(leader->log))
 		first = HEARING_NONE;
 	hearing_start(leader->hearing, clock_ms(), leader_cluster(leader).grant_ms, first);
 	return true;
+}
+
+/* What others stored while it was loaded. */
+static bool follow_all(struct leader *leader, struct error *err)
+{
+	bool ok;
+
+	leader_lock(leader);
+	ok = follow_locked(leader, err);
+	leader_unlock(leader);
+	return ok;
 }
 
 bool leader_load(struct leader *leader, struct error *err)
@@ -300,7 +355,7 @@ bool leader_load(struct leader *leader, struct error *err)
 	members_begin(leader->members, clock_ms());
 	return load_entities(leader, err) && ledger_load_members(leader->ledger, load_member, &loaded, err) &&
 	       ledger_load_gone(leader->ledger, GONE_MAX, load_gone, leader, err) &&
-	       load_grants(leader, err) && start_hearing(&loaded, err);
+	       load_grants(leader, err) && start_hearing(&loaded, err) && follow_all(leader, err);
 }
 
 /* Building. */
@@ -331,6 +386,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 
 	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
 	leader->members = members_new();
+	leader->figures = figures_new(leader->members);
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->strangers = strangers_new();
@@ -350,6 +406,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 		leader->pages = pages_new();
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);
+	if (ledger_is_shared(leader->ledger))
+		leader->fellows = fellows_new(leader);
 	/* A password is shown by who has the port, so that it is the one that is asked. */
 	if (!open_server(process, err) || !first_start(leader, err))
 		return false;
@@ -382,6 +440,7 @@ static void on_drained(void *arg)
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
 	sweep_stop(leader->sweep);
+	figures_stop(leader->figures);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
@@ -454,6 +513,7 @@ static void close_leader(struct leader_process *process)
 {
 	struct leader *leader = &process->leader;
 
+	fellows_stop(leader->fellows);
 	http_server_free(leader->server);
 	pool_free(leader->pool);
 	/* What the pool posted at last runs here. */
@@ -462,6 +522,7 @@ static void close_leader(struct leader_process *process)
 	lane_free(leader->counts);
 	lane_free(leader->demands);
 	feed_free(leader->feed);
+	fellows_free(leader->fellows);
 	dump_free(leader->dump);
 	pages_free(leader->pages);
 	ring_write_free(leader->ring);
@@ -471,6 +532,7 @@ static void close_leader(struct leader_process *process)
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	strangers_free(leader->strangers);
+	figures_free(leader->figures);
 	members_free(leader->members);
 	ledger_close(leader->ledger);
 	state_log_free(leader->log);
@@ -501,7 +563,10 @@ static bool serve(struct leader_process *process, struct error *err)
 		!loop_watch(leader->loop, process->signals, EPOLLIN, on_signal, process, err) ||
 		!local_write(leader->settings, process->port, &leader->local, err))
 		return false;
+	if (leader->fellows && !fellows_start(leader->fellows, err))
+		return false;
 	sweep_start(leader->sweep);
+	figures_start(leader->figures, leader->loop);
 	AUTO(state) *state = leader_state(leader);
 	if (supervisor_watchdog_ms())
 		on_watchdog(process);
@@ -527,7 +592,6 @@ int leader_run(const struct leader_settings *settings)
 	process->signals = -1;
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
-	random_hex(leader->id, 8);
 	lock_init(&leader->lock);
 	ok = serve(process, &err);
 	if (!ok)

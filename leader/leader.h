@@ -8,6 +8,7 @@
  *
  *     entities                   leader_write_locked()
  *     reports: members, grants   report_merge(): members_stage(), grants_stage() -> ledger -> members_apply(), grants_apply()
+ *     what other leaders stored  follow_locked()
  *     a member is forgotten      leader_forget_locked()
  *     hearing has ended          leader_settle_locked()
  *
@@ -29,6 +30,8 @@
 
 struct dump;
 struct feed;
+struct fellows;
+struct figures;
 struct grants;
 struct hearing;
 struct http_server;
@@ -66,7 +69,9 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct figures *figures;   /* figures.h: how it was in the last hour */
 	struct pages *pages;       /* pages/pages.h: what browsers show, or NULL */
+	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lock lock;
 	struct few_each *refusals;  /* api/told.h: lines of the log */
@@ -74,7 +79,6 @@ struct leader {
 	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
 	struct few writes_failed;  /* the same, of what is tried again by itself */
 	struct leader_counters counters;
-	char id[17];               /* of this process, random */
 	struct local local;        /* local.h: opens the backup to a command on this machine */
 	int64_t started_ms;
 	bool stopping;             /* own loop: /readyz says so, all is still served */
@@ -92,7 +96,7 @@ void leader_lock(struct leader *leader);
 void leader_assert_locked(const struct leader *leader);
 void leader_unlock(struct leader *leader);
 /* Pool, with the lock. One batch: stored (durable), applied in memory, parked polls woken; then it returns. STALE as in
- * ledger_write(). Takes no ownership. */
+ * ledger_write(). BEHIND: another leader has written entities, which are in memory now: decide anew. Takes no ownership. */
 enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
 				       size_t *ret_at, struct error *err) MUST_CHECK;
 
@@ -102,6 +106,8 @@ bool leader_forget_locked(struct leader *leader, const char *member, struct erro
 bool leader_settle_locked(struct leader *leader, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The same, where nobody waits for it: the next sweep tries again. */
 void leader_try_settle_locked(struct leader *leader);
+/* Pool, with the lock. For a function of the ledger that is the same whatever others stored: do { done = ...; } while (this). */
+bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, struct error *err);
 /* Pool, with the lock. Of what the next sweep tries again: the log has it a few times a minute. */
 void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err);
 

@@ -116,12 +116,10 @@ void members_begin(struct members *members, int64_t now_ms)
 	pthread_mutex_unlock(&members->lock);
 }
 
-void members_load(struct members *members, const struct ledger_member *stored, int64_t now_ms)
+static void load(struct members *members, const struct ledger_member *stored, int64_t now_ms)
 {
-	struct member *member;
+	struct member *member = members_insert(members, stored->name);
 
-	pthread_mutex_lock(&members->lock);
-	member = members_insert(members, stored->name);
 	ledger_member_fini(&member->data);
 	ledger_member_copy(stored, &member->data);
 	member->seen_ms = now_ms;
@@ -129,6 +127,12 @@ void members_load(struct members *members, const struct ledger_member *stored, i
 	members_set_live(members, member, !stored->lost_wall_s && !member_is_left(member->data.state));
 	if (member_is_left(member->data.state))
 		past_put(members->past, member->data.process, PAST_GONE, now_ms);
+}
+
+void members_load(struct members *members, const struct ledger_member *stored, int64_t now_ms)
+{
+	pthread_mutex_lock(&members->lock);
+	load(members, stored, now_ms);
 	members->swept_ms = now_ms;
 	pthread_mutex_unlock(&members->lock);
 }
@@ -149,12 +153,24 @@ void members_keep(struct members *members, bool keep)
 
 /* Time. */
 
+static void see_all(struct members *members, int64_t now_ms)
+{
+	for (size_t i = 0; i < members->len; i++)
+		members->at[i]->seen_ms = now_ms;
+}
+
 static void forgive_absence(struct members *members, int64_t now_ms, int64_t lease_ms)
 {
 	if (now_ms - members->swept_ms > lease_ms / 2)
-		for (size_t i = 0; i < members->len; i++)
-			members->at[i]->seen_ms = now_ms;
+		see_all(members, now_ms);
 	members->swept_ms = now_ms;
+}
+
+void members_forgive(struct members *members, int64_t now_ms)
+{
+	pthread_mutex_lock(&members->lock);
+	see_all(members, now_ms);
+	pthread_mutex_unlock(&members->lock);
 }
 
 static bool is_lost(const struct member *member, const struct members_terms *terms)
@@ -239,6 +255,45 @@ void members_unstored(struct members *members, const char *name)
 	member = members_find(members, name);
 	if (member)
 		member->unstored = true;
+	pthread_mutex_unlock(&members->lock);
+}
+
+/* What another leader stored. */
+
+static void follow(
+	struct member *member, struct members *members, const struct ledger_member *row, int64_t now_ms)
+{
+	if (!member_is_process(member, row->process))
+		return;
+	member->stored_ms = now_ms;
+	if (!row->lost_wall_s)
+		return;
+	members_set_live(members, member, false);
+	member->data.lost_wall_s = row->lost_wall_s;
+	member->unstored = false;
+}
+
+void members_follow(struct members *members, const struct ledger_member *row, int64_t now_ms)
+{
+	struct member *member;
+
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, row->name);
+	if (member)
+		follow(member, members, row, now_ms);
+	else
+		load(members, row, now_ms);
+	pthread_mutex_unlock(&members->lock);
+}
+
+void members_follow_life(struct members *members)
+{
+	pthread_mutex_lock(&members->lock);
+	for (size_t i = 0; i < members->len; i++) {
+		members->at[i]->came = 0;
+		members->at[i]->echo = 0;
+		members->at[i]->met = false;
+	}
 	pthread_mutex_unlock(&members->lock);
 }
 

@@ -72,6 +72,15 @@ bool members_stage(struct members *members, const struct usage_report *report, i
 void members_apply(struct members *members, struct members_staged *staged, int64_t now_ms);
 void members_staged_fini(struct members_staged *staged);
 
+/* Several leaders (ledger_follow.h). */
+
+/* Another one stored the row by itself: it lost the member, or its row was old. */
+void members_follow(struct members *members, const struct ledger_member *row, int64_t now_ms);
+/* Another life of the ledger begins: nobody has told that it heard of anybody. */
+void members_follow_life(struct members *members);
+/* The ledger was away: who was heard meanwhile is not known. Each has one lease from now_ms on. */
+void members_forgive(struct members *members, int64_t now_ms);
+
 /* What time does to the members; one at a time until false, each with leader_lock() held. */
 struct members_terms {
 	int64_t now_ms, now_wall_s, lease_ms;

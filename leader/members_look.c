@@ -218,6 +218,8 @@ static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 	json_put_uint(w, "proxied", stats->proxied);
 	json_put_uint(w, "s3Requests", stats->s3_requests);
 	json_put_uint(w, "spoolBytes", stats->spool_bytes);
+	json_put_uint(w, "errors", stats->errors);
+	json_put_uint(w, "uploads", stats->uploads);
 	put_chores(w, stats);
 	json_close_object(w);
 }

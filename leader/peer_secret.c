@@ -44,7 +44,7 @@ bool peer_secret_rotate_locked(struct leader *leader, struct error *err)
 		return true;
 	result = leader_write_locked(leader, &change, 1, &revision, &at, err);
 	entity_free(change.entity);
-	if (result == LEDGER_STALE)
+	if (result == LEDGER_STALE || result == LEDGER_BEHIND)
 		return error_set(err, ERROR_CONFLICT, NULL, "the ring has changed meanwhile");
 	if (result == LEDGER_WRITTEN)
 		log_info("peers.secret_changed", "revision=%llu", (unsigned long long)revision);

@@ -21,6 +21,8 @@
 #include "common/log.h"
 #include "common/map.h"
 #include "leader/feed.h"
+#include "leader/fellows.h"
+#include "leader/follow.h"
 #include "leader/grants.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
@@ -32,6 +34,10 @@
 #define SAY_MOST    10
 #define SAY_SPAN_MS 60000
 #define NEAR_DAYS   3
+/* Each time another leader was faster; somebody always is not. */
+#define TRIES 50
+/* Of a few bytes for each row of a report. */
+#define NOTE_BYTES_MAX (64u * USAGE_ROWS_MAX)
 
 struct merging {
 	struct leader *leader;
@@ -41,6 +47,7 @@ struct merging {
 	char near[NEAR_DAYS][11]; /* yesterday, today, tomorrow */
 	struct state *state;
 	struct cluster_settings cluster;
+	char leader_id[HEARING_ID_SIZE]; /* one for all leaders of a life */
 	struct members_staged member;
 	struct ledger_boot boot;
 	struct ledger_calls *calls; /* of its demands, as they stand in the report */
@@ -49,6 +56,7 @@ struct merging {
 	bool met;      /* its process is known to all others */
 	bool believed; /* the demands are */
 	bool over;     /* with it the boot is, as a whole */
+	bool behind;   /* another leader was faster */
 	size_t refused;
 	struct error *err;
 };
@@ -85,7 +93,7 @@ static bool names_us(const struct merging *merging)
 {
 	const struct usage_report *report = merging->report;
 
-	return !is_empty(report->leader) && !strcmp(report->leader, merging->leader->id);
+	return !is_empty(report->leader) && !strcmp(report->leader, merging->leader_id);
 }
 
 static bool is_held(const struct merging *merging)
@@ -162,6 +170,7 @@ static bool ask_calls(struct merging *merging)
 
 	for (size_t i = 0; i < report->demands_len; i++)
 		at[i] = (struct ledger_key_day){ report->demands[i].apikey, report->demands[i].day };
+	free(merging->calls);
 	merging->calls = xnew_array(struct ledger_calls, report->demands_len);
 	ok = ledger_calls(merging->leader->ledger, at, report->demands_len, merging->calls, merging->err);
 	free(at);
@@ -337,7 +346,7 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 	hearing_witness(leader->hearing, witness);
 	*answer = (struct usage_answer){ .seq = merging->report->seq,
 		.number = merging->report->number,
-		.leader = check_strdup(leader->id),
+		.leader = check_strdup(merging->leader_id),
 		.witness = check_strdup(witness),
 		.version = check_strdup(ZOT_VERSION),
 		.now_ms = clock_wall_ms(),
@@ -383,6 +392,7 @@ static bool write_report(struct merging *merging)
 	const struct usage_report *report = merging->report;
 	struct leader *leader = merging->leader;
 	struct ledger_merged merged = { 0 };
+	AUTO_FINI(buf) note = buf_limit(NOTE_BYTES_MAX);
 	struct ledger_merge merge = { .worker = report->worker,
 		.process = report->process,
 		.boot = report->boot,
@@ -399,8 +409,12 @@ static bool write_report(struct merging *merging)
 		.member = merging->member.needs_store ? &merging->member.member : NULL };
 
 	merge.grants = grants_staged_rows(merging->grants, &merge.grants_len);
-	if (!ledger_merge_usage(leader->ledger, &merge, &merged, merging->err))
+	follow_note(&merging->member, merging->grants, &note);
+	merge.note = buf_str(&note);
+	if (!ledger_merge_usage(leader->ledger, &merge, &merged, merging->err)) {
+		merging->behind = merging->err->kind == ERROR_CONFLICT;
 		return false;
+	}
 	hearing_dealt(leader->hearing, merged.dealings);
 	merging->member.dealings = merged.dealings;
 	count_merged(merging, &merged);
@@ -495,12 +509,42 @@ static void want_reports(const struct merging *merging)
 		feed_reports_wanted(leader->feed);
 }
 
+/* As things are now, of which another leader may know more. */
+static void look_again(struct merging *merging)
+{
+	state_free(merging->state);
+	merging->state = leader_state(merging->leader);
+	merging->cluster = leader_cluster(merging->leader);
+	hearing_id(merging->leader->hearing, merging->leader_id);
+	merging->behind = false;
+}
+
+static bool store_once(struct merging *merging)
+{
+	return stage_locked(merging) && leader_settle_locked(merging->leader, merging->err) &&
+	       write_report(merging);
+}
+
+static bool store_locked(struct merging *merging)
+{
+	bool ok = store_once(merging);
+
+	for (unsigned i = 0; !ok && merging->behind && i < TRIES; i++) {
+		if (!follow_locked(merging->leader, merging->err))
+			return false;
+		look_again(merging);
+		ok = store_once(merging);
+	}
+	return ok || (merging->behind && error_set(merging->err, ERROR_BUSY, NULL,
+						 "other leaders write all the time; try again"));
+}
+
 static bool merge_locked(struct merging *merging)
 {
 	struct leader *leader = merging->leader;
 
 	leader_assert_locked(leader);
-	if (!stage_locked(merging) || !leader_settle_locked(leader, merging->err) || !write_report(merging))
+	if (!store_locked(merging))
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
@@ -518,7 +562,8 @@ static void fold(struct leader *leader)
 
 	while (more && ok) {
 		leader_lock(leader);
-		ok = ledger_fold(leader->ledger, FOLD_ROWS, &more, &err);
+		ok = ledger_fold(leader->ledger, FOLD_ROWS, &more, &err) ||
+		     follow_was_behind_locked(leader, &err);
 		say = !ok && few_take(&leader->folds_failed, SAY_MOST, SAY_SPAN_MS, clock_ms());
 		leader_unlock(leader);
 		if (say)
@@ -550,6 +595,17 @@ static bool merge(struct merging *merging)
 	return ok;
 }
 
+/* Who cannot tell the others of a lease gives none. */
+static bool check_contact(struct leader *leader, struct error *err)
+{
+	int64_t away_ms;
+
+	return fellows_in_contact(leader->fellows, &away_ms) ||
+	       error_set(err, ERROR_UNAVAILABLE, NULL,
+		       "this leader has had no contact with its store for %" PRId64 " ms; ask another one",
+		       away_ms);
+}
+
 static struct merging merging_of(struct leader *leader, const struct usage_report *report, struct error *err)
 {
 	struct merging merging = { .leader = leader,
@@ -561,9 +617,18 @@ static struct merging merging_of(struct leader *leader, const struct usage_repor
 		.err = err };
 	int64_t now_s = clock_wall_s();
 
+	hearing_id(leader->hearing, merging.leader_id);
 	for (int i = 0; i < NEAR_DAYS; i++)
 		clock_day(now_s + (int64_t)(i - 1) * 86400, merging.near[i]);
 	return merging;
+}
+
+static void merging_fini(struct merging *merging)
+{
+	grants_staged_free(merging->grants);
+	free(merging->calls);
+	members_staged_fini(&merging->member);
+	state_free(merging->state);
 }
 
 bool report_merge(struct leader *leader, const struct usage_report *report, struct usage_answer *ret_answer,
@@ -576,13 +641,27 @@ bool report_merge(struct leader *leader, const struct usage_report *report, stru
 		return error_set(err, ERROR_INVALID, NULL, "after: must be lower than seq");
 	if (!report->seq && has_counts(report))
 		return error_set(err, ERROR_INVALID, NULL, "seq: counts need one, of 1 or more");
+	if (!check_contact(leader, err))
+		return false;
 	merging = merging_of(leader, report, err);
 	ok = merge(&merging);
-	if (ok)
+	if (ok) {
 		fill_answer(&merging, ret_answer);
-	grants_staged_free(merging.grants);
-	free(merging.calls);
-	members_staged_fini(&merging.member);
-	state_free(merging.state);
+		fellows_note(leader->fellows, report);
+	}
+	merging_fini(&merging);
 	return ok;
+}
+
+void report_overhear(struct leader *leader, const struct usage_report *report)
+{
+	struct error err;
+	struct merging merging = merging_of(leader, report, &err);
+
+	hear_first(&merging);
+	if (stage_member(&merging) && !changes_member(&merging)) {
+		members_apply(leader->members, &merging.member, merging.now_ms);
+		note_heard(&merging);
+	}
+	merging_fini(&merging);
 }

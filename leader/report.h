@@ -15,3 +15,5 @@ struct leader;
 /* ERROR_CONFLICT: another process of that name is alive, or the process whose counts these are, or the one whose end they tell
  * was heard not long ago. ERROR_INVALID: seq, after. The answer's members are owned (usage_answer_fini). */
 bool report_merge(struct leader *leader, const struct usage_report *report, struct usage_answer *ret_answer, struct error *err) MUST_CHECK;
+/* A beat that another leader has answered (fellows.h): the member has its lease here too. What it would change in the ledger is not done. */
+void report_overhear(struct leader *leader, const struct usage_report *report);

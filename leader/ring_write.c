@@ -69,7 +69,7 @@ static bool write_once(struct ring_write *write)
 		leader_say_failed_locked(leader, "ring.write", &err);
 	}
 	ring_plan_fini(&plan);
-	return result != LEDGER_STALE;
+	return result != LEDGER_STALE && result != LEDGER_BEHIND;
 }
 
 void ring_write_now_locked(struct ring_write *write)

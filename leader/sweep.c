@@ -10,6 +10,8 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "leader/fellows.h"
+#include "leader/follow.h"
 #include "leader/grants.h"
 #include "leader/leader.h"
 #include "leader/members.h"
@@ -83,6 +85,10 @@ static bool write_row(struct sweep *sweep, const struct ledger_member *row)
 	struct error err;
 	bool ok = ledger_put_member(leader->ledger, row, &err);
 
+	if (!ok && follow_was_behind_locked(leader, &err)) {
+		members_unstored(leader->members, row->name);
+		return true;
+	}
 	if (!ok) {
 		members_unstored(leader->members, row->name);
 		leader_say_failed_locked(leader, "member.store", &err);
@@ -142,10 +148,14 @@ void sweep_now_locked(struct sweep *sweep)
 	struct cluster_settings cluster = leader_cluster(leader);
 	struct members_terms terms = { .now_ms = clock_ms(),
 		.now_wall_s = clock_wall_s(),
-		.lease_ms = cluster.lease_ms,
+		.lease_ms = cluster.lease_ms + fellows_margin_ms(leader->fellows),
 		.keep = cluster.isolated };
+	int64_t away_ms;
 
 	leader_assert_locked(leader);
+	tell_refusals(leader);
+	if (!fellows_in_contact(leader->fellows, &away_ms))
+		return;
 	lose_some(leader, &terms);
 	ring_write_now_locked(leader->ring);
 	write_rows(sweep);
@@ -153,7 +163,6 @@ void sweep_now_locked(struct sweep *sweep)
 	forget_some(sweep, &terms);
 	tidy_grants(sweep);
 	expire_credentials(leader);
-	tell_refusals(leader);
 }
 
 /* The timer. */

@@ -59,6 +59,7 @@ void session_serve(void *call); /* api/session.c */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
+struct http_response *cluster_figures(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
 struct http_response *access_serve(void *job);    /* api/access.c */

@@ -15,12 +15,15 @@
 #include "leader/api/call.h"
 #include "leader/api/told.h"
 #include "leader/feed.h"
+#include "leader/figures.h"
+#include "leader/fellows.h"
 #include "leader/lane.h"
 #include "leader/members.h"
 #include "leader/report.h"
 #include "leader/ring_write.h"
 #include "leader/strangers.h"
 
+#define FIGURES_BYTES_MAX (32 * 1024 * 1024)
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
 
 #define SAY_MOST    10
@@ -241,6 +244,12 @@ static struct http_response *list_members(struct api_job *job)
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
 	members_write(leader->members, clock_ms(), cluster.lease_ms, &w);
+	if (leader->fellows) {
+		json_key(&w, STR("leaders"));
+		json_open_array(&w);
+		fellows_write(leader->fellows, &w);
+		json_close_array(&w);
+	}
 	json_key(&w, STR("estranged"));
 	strangers_write(leader->strangers, &w);
 	json_close_object(&w);
@@ -271,6 +280,20 @@ static struct http_response *forget_member(struct api_job *job)
 		return api_error_of(&err);
 	log_info("member.forgotten", "name=%s%s", log_quote(job->rest), told_by(job));
 	return http_response_empty(204);
+}
+
+struct http_response *cluster_figures(void *arg)
+{
+	struct api_job *job = arg;
+	AUTO_FINI(buf) member = buf_limit(ENTITY_ID_MAX + 1);
+	struct buf body = buf_limit(FIGURES_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+	bool given;
+
+	if (!api_parameter(job, "member", &member, &given))
+		return api_bad_query();
+	figures_write(job->leader->figures, given ? buf_text(&member) : NULL, &w);
+	return api_json(200, &body);
 }
 
 struct http_response *cluster_members(void *arg)

@@ -125,6 +125,7 @@ static size_t gather_deletes(struct api_job *job, const struct state *state, con
 	return len;
 }
 
+/* NULL: another leader was faster, decide anew. */
 static struct http_response *delete_locked(struct api_job *job)
 {
 	AUTO(state) *state = leader_state(job->leader);
@@ -147,6 +148,8 @@ static struct http_response *delete_locked(struct api_job *job)
 	for (size_t i = 0; i < len; i++)
 		entity_free(changes[i].entity);
 	free(changes);
+	if (result == LEDGER_BEHIND)
+		return NULL;
 	if (result == LEDGER_FAILED)
 		return api_error_of(&err);
 	if (result == LEDGER_STALE)
@@ -161,7 +164,9 @@ static struct http_response *delete_one(struct api_job *job)
 	struct http_response *response;
 
 	leader_lock(job->leader);
-	response = delete_locked(job);
+	do
+		response = delete_locked(job);
+	while (!response);
 	leader_unlock(job->leader);
 	return response;
 }

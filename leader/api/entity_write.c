@@ -317,7 +317,9 @@ static enum ledger_result write_made(struct edit *edit, struct error *err)
 	uint64_t revision;
 
 	leader_lock(leader);
-	result = write_locked(edit, &revision, err);
+	do
+		result = write_locked(edit, &revision, err);
+	while (result == LEDGER_BEHIND);
 	leader_unlock(leader);
 	if (result != LEDGER_WRITTEN)
 		return result;

@@ -124,7 +124,7 @@ static void make_secret(struct rotation *rotation)
 
 /* Writing. */
 
-static bool write_locked(struct rotation *rotation, const struct entity *old, struct error *err)
+static enum ledger_result write_locked(struct rotation *rotation, const struct entity *old, struct error *err)
 {
 	AUTO(entity) *next = make(rotation, entity_apikey(old));
 	struct ledger_change change = { .entity = next, .check = true, .expected = entity_revision(old) };
@@ -135,13 +135,13 @@ static bool write_locked(struct rotation *rotation, const struct entity *old, st
 	leader_assert_locked(rotation->job->leader);
 	result = leader_write_locked(rotation->job->leader, &change, 1, &revision, &at, err);
 	if (result == LEDGER_STALE)
-		return error_set(err, ERROR_CONFLICT, NULL, "the key has changed meanwhile; read it again");
+		(void)error_set(err, ERROR_CONFLICT, NULL, "the key has changed meanwhile; read it again");
 	if (result == LEDGER_WRITTEN)
 		rotation->made = entity_with_revision(next, revision);
-	return result == LEDGER_WRITTEN;
+	return result;
 }
 
-/* NULL: it was written. */
+/* NULL: it was written, or, where nothing is made, another leader was faster. */
 static struct http_response *rotate_locked(struct rotation *rotation)
 {
 	AUTO(state) *state = leader_state(rotation->job->leader);
@@ -153,9 +153,17 @@ static struct http_response *rotate_locked(struct rotation *rotation)
 		return entity_stale(old);
 	if (!old)
 		return entity_absent(rotation->job);
-	if (!check_grace(rotation, entity_apikey(old), &err) || !write_locked(rotation, old, &err))
+	if (!check_grace(rotation, entity_apikey(old), &err))
 		return api_error_of(&err);
-	return NULL;
+	switch (write_locked(rotation, old, &err)) {
+	case LEDGER_WRITTEN:
+	case LEDGER_BEHIND:
+		return NULL;
+	case LEDGER_STALE:
+	case LEDGER_FAILED:
+		break;
+	}
+	return api_error_of(&err);
 }
 
 static struct http_response *rotate(struct rotation *rotation)
@@ -163,7 +171,9 @@ static struct http_response *rotate(struct rotation *rotation)
 	struct http_response *refused;
 
 	leader_lock(rotation->job->leader);
-	refused = rotate_locked(rotation);
+	do
+		refused = rotate_locked(rotation);
+	while (!refused && !rotation->made);
 	leader_unlock(rotation->job->leader);
 	if (refused)
 		return refused;

@@ -76,6 +76,8 @@ static const char *const page[] = { "n", "last", NULL };
 static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
+static const char *const of_figures[] = { "member", NULL };
+
 /* `what` is the kind of entities. */
 static const struct route rows[] = {
 	{ .operation = "livez", .path = "/livez", .methods = ROUTE_READS, .inline_f = system_livez },
@@ -133,6 +135,13 @@ static const struct route rows[] = {
 		.kind = ROUTE_STREAM,
 		.parameters = none,
 		.stream_f = session_serve },
+	{ .operation = "figures",
+		.path = "/api/cluster/figures",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.parameters = of_figures,
+		.job_f = cluster_figures },
 	{ .operation = "pages", .path = "/", .methods = ROUTE_READS, .inline_f = system_pages },
 	{ .operation = "pages", .path = "/assets*", .methods = ROUTE_READS, .inline_f = system_pages },
 };

@@ -9,6 +9,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/feed.h"
+#include "leader/fellows.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
 #include "leader/login.h"
@@ -30,12 +31,15 @@ static struct http_response *say(unsigned status, const char *state, struct lead
 {
 	struct buf body = buf_limit(4096);
 	struct json_writer w = json_writer(&body);
+	int64_t away_ms;
 
 	json_open_object(&w);
 	json_put_text(&w, "status", state);
 	json_put_text(&w, "name", leader->settings->name);
 	json_put_text(&w, "version", ZOT_VERSION);
 	json_put_int(&w, "revision", (int64_t)state_log_revision(leader->log));
+	if (!fellows_in_contact(leader->fellows, &away_ms))
+		json_put_int(&w, "storeAwayMs", away_ms);
 	json_close_object(&w);
 	return api_json(status, &body);
 }
@@ -90,6 +94,18 @@ static void put_state(struct leader *leader, struct buf *into)
 	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
 }
 
+/* Of other leaders on the same store. */
+static void put_fellows(struct leader *leader, struct buf *into)
+{
+	int64_t away_ms = 0;
+
+	(void)!fellows_in_contact(leader->fellows, &away_ms);
+	metrics_put_seconds(into, "zot_leader_store_away_seconds", "gauge",
+		"How long ago this leader had contact with the store that leaders share; from a second on it "
+		"refuses reports.",
+		"", (uint64_t)away_ms * 1000);
+}
+
 static void put_work(struct leader *leader, struct buf *into)
 {
 	struct pool_stats pool = pool_stats(leader->pool);
@@ -120,6 +136,8 @@ struct http_response *system_metrics(void *arg)
 
 	put_counters(leader, &body);
 	put_state(leader, &body);
+	if (leader->fellows)
+		put_fellows(leader, &body);
 	put_work(leader, &body);
 	login_metrics(leader->login, &body);
 	response = http_response_buf(200, &body);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole deployment for a test: one leader, some workers, one store, HAProxy; everything on 127.0.0.1.
+"""A whole deployment for a test: one leader (or several on one Redis), some workers, one store, HAProxy; everything on 127.0.0.1.
 
     with Cluster(store="fs", workers=3) as cluster:
         cluster.push("a/b", "v1", through=cluster.workers[0])
@@ -21,6 +21,7 @@ import uuid
 import requests
 
 import s3_servers
+from redis_server import RedisServer
 from registry import MANIFEST, await_true, digest, free_port, image
 
 BUILD = pathlib.Path(os.environ.get("ZOT_BUILD", pathlib.Path(__file__).parents[2] / "build/release"))
@@ -81,10 +82,13 @@ class Process:
 class Cluster:
     user, password = "admin", "a password for tests"
 
-    def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None, tls=False, leader_environment=None):
+    def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None, tls=False, leader_environment=None,
+                 leaders=None):
+        """leaders: so many on a Redis; None: one, with SQLite."""
         self.kind, self.count, self.with_haproxy, self.lease_ms = store, workers, haproxy, lease_ms
         self.extra, self.leader_extra = worker_environment or {}, leader_environment or {}
         self.tls, self.scheme, self.ca, self.shared_environment = tls, "https" if tls else "http", None, {}
+        self.leaders_wanted, self.leaders, self.redis = leaders, [], None
         self.ends = contextlib.ExitStack()
 
     def __enter__(self):
@@ -97,7 +101,7 @@ class Cluster:
 
     def __exit__(self, kind, *rest):
         if kind:
-            for process in [self.leader] + self.workers:
+            for process in self.leaders + self.workers:
                 print(f"---- {process.name}\n{process.log.read_text(errors='replace')[-1500:]}")
         self.ends.close()
 
@@ -110,11 +114,10 @@ class Cluster:
         if self.tls:
             self.make_certificate()
         self.store_environment = self.open_store()
-        port = free_port()
-        self.leader = self.add(Process(self, "leader", [str(BUILD / "leader/zot-leader"), "serve"], port, {
-            "PORT": port, "ZOT_LEADER_ADDRESS": "127.0.0.1", "ZOT_LEADER_DATA": self.folder / "leader", "CLUSTER_MODE": "leader",
-            "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password, "CLUSTER_LEADER_CLIENT_ID": "workers",
-            "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET, **self.shared_environment, **self.leader_extra})).start()
+        if self.leaders_wanted:
+            self.redis = self.ends.enter_context(RedisServer(self.folder / "redis"))
+        for i in range(self.leaders_wanted or 1):
+            self.leaders.append(self.leader_process(f"leader-{i}" if self.leaders_wanted else "leader").start())
         if self.lease_ms:
             reply = self.admin("PATCH", "/api/settings/cluster", {"leaseMs": self.lease_ms, "pushEveryMs": max(100, self.lease_ms // 3)})
             assert reply.status_code == 200, reply.text
@@ -140,13 +143,27 @@ class Cluster:
         self.s3 = self.ends.enter_context(s3_servers.start(self.kind))
         return {k: v for k, v in self.s3.environment().items() if not k.startswith("ZOT_TEST_")}
 
+    @property
+    def leader(self):
+        return self.leaders[0]
+
+    def leader_process(self, name, **more):
+        port = free_port()
+        store = {"REDIS_URL": self.redis.url} if self.redis else {}
+        return self.add(Process(self, name, [str(BUILD / "leader/zot-leader"), "serve"], port, {
+            "PORT": port, "ZOT_LEADER_ADDRESS": "127.0.0.1", "ZOT_LEADER_DATA": self.folder / name, "CLUSTER_MODE": "leader", **store,
+            "CLUSTER_LEADER_NAME": name, "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password, "CLUSTER_LEADER_CLIENT_ID": "workers",
+            "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET, **self.shared_environment, **self.leader_extra, **more}))
+
     def add(self, process):
         self.ends.callback(process.end)
         return process
 
-    def worker(self, name, **more):
-        port = free_port()
-        led = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_URL": self.leader.url, "CLUSTER_LEADER_CLIENT_ID": "workers",
+    def worker(self, name, leaders=None, **more):
+        """leaders: those that it knows; None: all."""
+        port, known = free_port(), leaders or self.leaders
+        urls = "CLUSTER_LEADER_URLS" if len(known) > 1 else "CLUSTER_LEADER_URL"
+        led = {"CLUSTER_MODE": "worker", urls: ",".join(leader.url for leader in known), "CLUSTER_LEADER_CLIENT_ID": "workers",
                "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET}
         if {**self.extra, **more}.get("CLUSTER_MODE") == "off":
             led = {}

@@ -17,6 +17,7 @@ import http.client
 import http.server
 import json
 import pathlib
+import random
 import shutil
 import signal
 import socketserver
@@ -65,14 +66,14 @@ class RoadServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class Road:
-    """From one worker to the leader.
+    """From one worker to the leaders: each question to any of those that take it, as a balancer does that knows nothing.
 
     rule(question) says what happens to it: None (nothing), "lose", "lose answer", "twice", ("delay", s): sent so much later,
     ("late", s): sent now, and a copy so much later. edit(question, answer) may change the answer that the worker gets.
     """
 
-    def __init__(self, to):
-        self.to, self.port, self.rule, self.edit = to, free_port(), None, None
+    def __init__(self, *to):
+        self.to, self.port, self.rule, self.edit = list(to), free_port(), None, None
         self.answered, self.asked, self.ended = [], [], threading.Event()
         self.lock, self.pushes = threading.Lock(), 0  # under way
         road = self
@@ -143,14 +144,22 @@ class Road:
         return None if what == "lose answer" else answer
 
     def send(self, question):
-        """To the leader, now; also one of long ago."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.to, timeout=90)
+        """To a leader, now; also one of long ago."""
+        connection = self.connect()
         try:
             connection.request(question.method, question.path, question.body or None, question.headers)
             reply = connection.getresponse()
             return Answer(reply.status, dict(reply.getheaders()), reply.read())
         finally:
             connection.close()
+
+    def connect(self):
+        for port in random.sample(self.to, len(self.to)):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90)
+            with contextlib.suppress(OSError):
+                connection.connect()
+                return connection
+        raise ConnectionRefusedError
 
     def straggle(self, question, seconds):
         if not self.ended.wait(seconds):
@@ -188,10 +197,10 @@ class Key:
 class World(Cluster):
     """workers: so many, called worker-0 and so on. All intervals are short; grants are good for grant_ms."""
 
-    def __init__(self, workers=1, lease_ms=1500, push_ms=200, grant_ms=2000, **worker_environment):
+    def __init__(self, workers=1, lease_ms=1500, push_ms=200, grant_ms=2000, leaders=None, **worker_environment):
         self.wanted, self.settings = workers, {"leaseMs": lease_ms, "pushEveryMs": push_ms, "grantMs": grant_ms}
         self.roads, self.faults, self.lag = {}, {}, time.time() % DAY_S - DAY_S / 2
-        super().__init__(workers=0, haproxy=False, worker_environment={
+        super().__init__(workers=0, haproxy=False, leaders=leaders, worker_environment={
             "ZOT_LOOPS": 2, "CLUSTER_WORKER_PUSH_EVERY": push_ms, "CLUSTER_RETRY_DELAY": 50, "CLUSTER_WORKER_PUSH_TIMEOUT": 1500, **worker_environment})
 
     def open(self):
@@ -203,9 +212,8 @@ class World(Cluster):
             self.workers.append(self.worker(f"worker-{i}").start())
         self.await_members(self.wanted)
 
-    def open_store(self):
-        self.leader_extra = {**self.faulty("leader"), "CLUSTER_LEADER_CACHE_STATE_FOR": "60000"}
-        return super().open_store()
+    def leader_process(self, name, **more):
+        return super().leader_process(name, CLUSTER_LEADER_CACHE_STATE_FOR="60000", **self.faulty(name), **more)
 
     def faulty(self, name):
         """The environment of a program whose clock and disk are ours."""
@@ -215,14 +223,17 @@ class World(Cluster):
 
     def worker(self, name, folder=None, called=None, **more):
         """called: what it says to be its name; name is that of its road, clock and log."""
-        self.roads[name] = road = Road(self.leader.port)
+        self.roads[name] = road = Road(*(leader.port for leader in self.leaders))
         self.ends.callback(road.close)
         folder = folder or self.folder / name
-        process = super().worker(name, CLUSTER_LEADER_URL=f"http://127.0.0.1:{road.port}", ZOT_WORKER_DATA=folder,
+        process = super().worker(name, **self.by_road(road), ZOT_WORKER_DATA=folder,
                                  ZOT_SPOOL=self.folder / f"{name}.spool", CLUSTER_WORKER_NAME=called or name, **self.faulty(name), **more)
         process.folder, process.road = pathlib.Path(folder), road
         process.journal = lambda: pushes_of(process.folder / "usage.journal")
         return process
+
+    def by_road(self, road):
+        return {"CLUSTER_LEADER_URLS" if len(self.leaders) > 1 else "CLUSTER_LEADER_URL": f"http://127.0.0.1:{road.port}"}
 
     # Time. It is the leader's; each program has its own.
 

@@ -45,7 +45,6 @@ static void open_rig(struct rig *rig)
 	struct error err;
 
 	leader->settings = &rig->settings;
-	random_hex(leader->id, 8);
 	lock_init(&leader->lock);
 	leader->log = state_log_new(-1, 0);
 	leader->members = members_new();
@@ -196,7 +195,7 @@ struct given {
 static void fill(struct rig *rig, const struct given *given, struct usage_report *report)
 {
 	const char *process = given->process ? given->process : "p1";
-	char witness[USAGE_WITNESS_MAX];
+	char witness[USAGE_WITNESS_MAX], own[HEARING_ID_SIZE];
 
 	hearing_witness(rig->leader.hearing, witness);
 	if (given->number)
@@ -220,7 +219,8 @@ static void fill(struct rig *rig, const struct given *given, struct usage_report
 	report->url = check_strdup("http://10.0.0.1:1");
 	report->state_digest = check_strdup(given->digest ? given->digest : "");
 	report->witness = check_strdup(given->witness ? given->witness : given->no_number ? "" : witness);
-	report->leader = check_strdup(given->no_number ? "" : given->leader ? given->leader : rig->leader.id);
+	hearing_id(rig->leader.hearing, own);
+	report->leader = check_strdup(given->no_number ? "" : given->leader ? given->leader : own);
 	report->rows[0].calls = given->calls;
 	report->demands[0] = (struct usage_demand){
 		.granted = given->granted, .used = given->used, .want = given->want, .release = given->release
