@@ -259,7 +259,7 @@ class PagesServer:
 
     def get_usage(self, asked):
         if "repository" in asked:
-            return 200, {"usage": self.repositories, "more": False}, {}
+            return 200, {"repositories": self.repositories, "more": False}, {}
         rows = [r for r in self.usage if asked.get("apikey", r["apikey"]) == r["apikey"]]
         return 200, {"usage": rows, "sums": {k: sum(r[k] for r in rows) for k in ("calls", "bytesIn", "bytesOut")}, "more": False}, {}
 

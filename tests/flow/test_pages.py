@@ -218,7 +218,7 @@ PAGES = ["overview", "cluster", "cluster/worker-0", "users", "users/id/admin", "
 @pytest.mark.parametrize("width,dark", [(1280, False), (1280, True), (360, False)])
 def test_all_pages_fit_and_are_accessible(width, dark):
     with PagesServer() as server, Browser(server.url, width=width, dark=dark) as browser:
-        server.audit = [{"number": 1, "time": "2026-11-22T15:00:00Z", "user": "admin", "from": "10.0.0.1", "how": "patched", "kind": "user", "id": "ann",
+        server.audit = [{"number": 1, "at": "2026-11-22T15:00:00Z", "secrets": ["password"], "count": 1, "user": "admin", "from": "10.0.0.1", "how": "patched", "kind": "user", "id": "ann",
                          "old": {"groups": ["dev"]}, "new": {"groups": ["ops"]}}]
         server.put("apikey", "f" * 24, {"owner": "a-user-whose-name-is-rather-long@example.org", "label": "x" * 120, "enabled": False, "validUntil": "2020-01-01T00:00:00Z"})
         server.members["worker-1"].update(state="lost", lostSince="2026-11-22T15:00:00Z")

@@ -34,9 +34,17 @@ function Difference({ before, after }) {
 		<dd>${before && name in before ? html`<del>${shown(before[name])}</del>` : ""}${" "}${after && name in after ? html`<ins>${shown(after[name])}</ins>` : ""}</dd>`)}</dl></details>`;
 }
 
+// Of some members only the names are told: secrets, and what is long.
+const Untold = ({ row }) => html`${row.secrets?.length > 0 && html`<div>secret: ${row.secrets.map(title).join(", ")}</div>`}
+	${row.omitted?.length > 0 && html`<div>too long to tell: ${row.omitted.map(title).join(", ")}</div>`}`;
+
+const COUNTED = ["unauthorized", "denied", "limited"];
+
+const Refusals = ({ row }) => html`${row.reason ? `${row.reason}; ` : ""}${COUNTED.filter((name) => row[name]).map((name) => `${name}: ${row[name]}`).join(", ")}`;
+
 const Row = ({ row }) => html`<tr>
-	<td class="time">${time(row.time, "")}</td><th scope="row">${row.user || "the leader"}${row.apikey && html` <small>key ${row.apikey}</small>`}</th>
-	<td>${row.how}</td><td class="id">${row.kind} ${row.id}</td><td><${Difference} before=${row.old} after=${row.new} /></td><td>${row.from}</td></tr>`;
+	<td class="time">${time(row.at, "")}</td><th scope="row">${row.user || (row.kind === "request" ? "" : "the leader")}${row.apikey && html` <small>key ${row.apikey}</small>`}</th>
+	<td>${row.how}${row.count > 1 && ` ${row.count} times`}</td><td class="id">${row.kind} ${row.id}</td><td><${Difference} before=${row.old} after=${row.new} /><${Untold} row=${row} />${row.kind === "request" && html`<${Refusals} row=${row} />`}</td><td>${row.from}</td></tr>`;
 
 export function Audit({ at }) {
 	const { since, until, ...search } = at.search;

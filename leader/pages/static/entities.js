@@ -7,7 +7,7 @@ import { html, useState } from "./html.js";
 import { RotateDialog } from "./rotate.js";
 import { mayChange } from "./roles.js";
 import { go, to } from "./route.js";
-import { fieldsOfKind, takes } from "./schema.js";
+import { fieldsOfKind } from "./schema.js";
 import { changes } from "./live.js";
 import { useStore } from "./store.js";
 import { Confirm, Pager, Problem, Scroll, SecretShown, say, useAction, useLoaded } from "./ui.js";
@@ -16,6 +16,7 @@ import { bytes, number, time, title } from "./words.js";
 
 const PAGE = 50;
 const COLUMNS = 6;
+const SORTED = ["text", "choice", "bool", "number", "time"];
 
 // ---- cells ----
 
@@ -63,9 +64,19 @@ function Search({ value, set }) {
 		<button type="submit">Search</button></form>`;
 }
 
-function Rows({ of, columns, items }) {
+// A click sorts by this column, another one the other way.
+function Head({ of, field, search }) {
+	const by = search.sort || "";
+	const words = title(field.name);
+	if (!SORTED.includes(field.shape))
+		return html`<th scope="col">${words}</th>`;
+	const order = by === field.name ? "ascending" : by === `-${field.name}` ? "descending" : undefined;
+	return html`<th scope="col" class=${field.shape} aria-sort=${order}><a href=${to(of.page, [], { ...search, sort: order === "ascending" ? `-${field.name}` : field.name })}>${words}</a></th>`;
+}
+
+function Rows({ of, columns, items, search }) {
 	return html`<${Scroll} label=${of.title}><table>
-		<thead><tr><th scope="col">Id</th>${columns.map((field) => html`<th scope="col" class=${field.shape}>${title(field.name)}</th>`)}</tr></thead>
+		<thead><tr><th scope="col"><a href=${to(of.page, [], { ...search, sort: "" })}>Id</a></th>${columns.map((field) => html`<${Head} of=${of} field=${field} search=${search} />`)}</tr></thead>
 		<tbody>${items.map((item) => html`<tr key=${item.id}>
 			<th scope="row" class="id"><a href=${to(of.page, ["id", item.id])}>${item.id}</a></th>
 			${columns.map((field) => html`<td class=${field.shape}>${cell(field, item[field.name])}</td>`)}
@@ -76,17 +87,17 @@ function Rows({ of, columns, items }) {
 function List({ of, session, at }) {
 	const fields = fieldsOfKind(of.kind);
 	const list = `/api/${of.kind}`;
-	const pages = usePages(query(list, { n: PAGE, q: at.search.q }));
+	const pages = usePages(query(list, { n: PAGE, q: at.search.q, sort: at.search.sort }));
 	const changed = useStore(changes);
 	const concerns = !changed.kinds.length || changed.kinds.includes(of.kind) ? changed.revision : 0;
 	const { value, error } = useLoaded(() => call("GET", pages.path), [pages.path, concerns]);
 	const items = value?.body.items || [];
 	return html`<div class="bar-of-page"><h1>${of.title}</h1>
-			${takes(list, "q") && html`<${Search} value=${at.search.q || ""} set=${(q) => go(of.page, [], { q })} />`}
+			<${Search} value=${at.search.q || ""} set=${(q) => go(of.page, [], { ...at.search, q })} />
 			${mayChange(session, of.kind) && html`<a class="button primary" href=${to(of.page, ["new"])}>New ${of.one}</a>`}
 		</div>
 		<${Problem} error=${error} />
-		${value && (items.length ? html`<${Rows} of=${of} columns=${columnsOf(of, fields)} items=${items} />` : html`<p class="none">None here.</p>`)}
+		${value && (items.length ? html`<${Rows} of=${of} columns=${columnsOf(of, fields)} items=${items} search=${at.search} />` : html`<p class="none">None here.</p>`)}
 		${value && html`<${Pager} from=${pages.from} count=${items.length} total=${value.body.total} onBack=${pages.back} onNext=${value.next && (() => pages.next(value.next))} />`}
 		${of.triesAccess && html`<${AccessTry} />`}`;
 }

@@ -87,9 +87,3 @@ export function fieldsOfKind(kind) {
 	const schema = description ? described(kind) : FIELDS[kind];
 	return schema ? fieldsOf(schema) : [];
 }
-
-// Whether GET of this path takes that parameter.
-export function takes(path, parameter) {
-	const operation = description?.paths?.[path]?.get;
-	return Boolean(operation?.parameters?.some((each) => resolve(each).name === parameter));
-}

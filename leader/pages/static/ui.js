@@ -64,9 +64,9 @@ export function useLoaded(load, when) {
 export function Dialog({ title, onClose, children }) {
 	const dialog = useRef();
 	useLayoutEffect(() => {
-		const before = document.activeElement;
-		dialog.current.showModal();
-		return () => before?.focus?.();
+		const element = dialog.current;
+		element.showModal();
+		return () => element.close(); // which also gives the focus back
 	}, []);
 	useEffect(() => {
 		window.addEventListener("hashchange", onClose);

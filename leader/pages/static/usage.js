@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // usage - who used what: keys, users, groups, repositories, in a day or a month, and how much of their quotas.
 import { get, query } from "./api.js";
-import { html, useState } from "./html.js";
-import { changes, live } from "./live.js";
+import { html, useEffect, useState } from "./html.js";
+import { changes } from "./live.js";
 import { go, to } from "./route.js";
 import { useStore } from "./store.js";
 import { Bar, Problem, Scroll, useLoaded } from "./ui.js";
@@ -77,10 +77,14 @@ function pathOf({ by, name, when }) {
 	return query("/api/usage", { ...window, [by === "key" ? "apikey" : by]: name });
 }
 
-// Usage moves without any change of entities, so that it is asked again with the figures.
+// Usage moves without any change of entities, so it is asked again while somebody looks.
 function useTurn() {
-	const { now } = useStore(live);
-	return Math.floor(((now.t || 0) * 1000) / REFRESH_MS);
+	const [turn, setTurn] = useState(0);
+	useEffect(() => {
+		const timer = setInterval(() => document.hidden || setTurn((t) => t + 1), REFRESH_MS);
+		return () => clearInterval(timer);
+	}, []);
+	return turn;
 }
 
 const LABELS = { key: "Client id", user: "User", group: "Group", repository: "Name" };
@@ -104,7 +108,7 @@ function Asked({ by, name, when }) {
 }
 
 function Answer({ by, value }) {
-	const rows = value.usage || value.repositories || [];
+	const rows = (by === "repository" ? value.repositories : value.usage) || [];
 	const Table = by === "repository" ? RepositoryTable : by === "user" ? OwnerTable : KeyTable;
 	return html`${value.sums && html`<p class="sums">Together: ${number(value.sums.calls)} calls, ${bytes(value.sums.bytesIn)} in, ${bytes(value.sums.bytesOut)} out.</p>`}
 		${rows.length ? html`<${Table} rows=${rows} />` : html`<p class="none">Nothing was used.</p>`}
