@@ -233,3 +233,37 @@ def test_all_pages_fit_and_are_accessible(width, dark):
             browser.check_fits()
             browser.check_axe()
             browser.shot(f"scripted-{page.replace('/', '-')}-{width}{'-dark' if dark else ''}")
+
+
+def test_what_the_checks_of_these_tests_find(browser):
+    """The page is spoilt by hand: each check of Browser must say so."""
+    with PagesServer() as server:
+        signed_in(server, at(server, browser))
+        browser.find("main h1")
+        browser.driver.execute_script(
+            "const image = document.createElement('img'); image.src = '/assets/none.png'; image.style.cssText = 'display:block;width:3000px';"
+            "document.querySelector('main').append(image)")
+        with pytest.raises(AssertionError, match="image-alt"):
+            browser.check_axe()
+        with pytest.raises(AssertionError, match="overview|#/"):
+            browser.check_fits()
+        browser.driver.execute_script("document.body.append(Object.assign(document.createElement('script'), {textContent: '1'}))")
+        browser.until(lambda: browser.read_logs() or browser.console, "the console tells of the refused script")
+        with pytest.raises(AssertionError, match="Content Security Policy"):
+            browser.check_logs()
+        browser.console.clear()
+        browser.asked.append("https://example.org/x.js")
+        with pytest.raises(AssertionError, match="example.org"):
+            browser.check_logs()
+        browser.asked.remove("https://example.org/x.js")
+
+
+def test_the_bars_of_a_key_are_of_its_limits(browser):
+    with PagesServer() as server:
+        key = "a" * 24
+        server.put("apikey", key, {"owner": "ann", "label": "ci", "enabled": True, "monthlyQuota": 400, "monthlyBytes": 4096})
+        server.usage = [{"apikey": key, "owner": "ann", "label": "ci", "month": "2026-11", "calls": 100, "bytesIn": 1024, "bytesOut": 1024},
+                        {"apikey": key, "owner": "ann", "label": "ci", "day": "2026-11-22", "calls": 9, "bytesIn": 0, "bytesOut": 0, "quota": 10, "granted": 9, "ungranted": 0}]
+        signed_in(server, at(server, browser), f"keys/id/{key}")
+        for bar in ("100 of 400 calls a month", "2.00 KiB of 4.00 KiB bytes a month", "9 of 10 calls a day"):
+            browser.find(f"[aria-label='{bar}']")

@@ -70,6 +70,7 @@ function useFocusOnMain(page) {
 	const first = useRef(true);
 	useEffect(() => {
 		document.title = `${page.title} · zot-leader`;
+		document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
 		if (!first.current)
 			main.current.focus({ preventScroll: true });
 		window.scrollTo(0, 0);

@@ -7,7 +7,7 @@ import { Plot } from "./plots.js";
 import { isAdmin } from "./roles.js";
 import { go, to } from "./route.js";
 import { useStore } from "./store.js";
-import { Bar, Confirm, Pager, Problem, Scroll, Spark, State, say, useAction } from "./ui.js";
+import { Bar, Confirm, Pager, Scroll, Spark, State, say } from "./ui.js";
 import { bytes, micros, number, percent, rate, span, time } from "./words.js";
 
 const PAGE = 100;
@@ -64,7 +64,7 @@ function Choice({ search }) {
 
 // ---- the table ----
 
-const HEADS = [["name", "Member"], ["state", "State"], ["zone", "Zone", "p3"], [null, "Version", "p3"], ["share", "Share of the ring", "p3"], [null, "State of entities"], [null, "Lease left", "p3 number"],
+const HEADS = [["name", "Member"], ["state", "State"], ["zone", "Zone", "p3"], [null, "Version", "p3"], ["share", "Share of the ring", "p3"], [null, "Entities", "p3"], [null, "Lease left", "p3 number"],
 	["rate", "Requests", "number"], ["p99", "p99", "number"], [null, "Open", "p3 number"], [null, "Memory", "p3 number"]];
 
 function Head({ search }) {
@@ -80,9 +80,9 @@ const RowFigures = ({ row: { stats, figures } }) => html`<td class="number"><${S
 	<td class="number">${micros(stats.p99Us)}</td><td class="number p3">${number(stats.openRequests)}</td><td class="number p3">${bytes(stats.rss)}</td>`;
 
 const Row = ({ row, most, now }) => html`<tr class=${isWrong(row) ? "wrong" : ""}>
-	<th scope="row" class="id"><a href=${to("cluster", [row.name])}>${row.name}</a>${row.complaints?.length > 0 && html` <span class="state lost" title=${row.complaints.join("\n")}>${row.complaints.length} wrong</span>`}</th>
+	<th scope="row" class="id"><a href=${to("cluster", [row.name])} title=${row.name}>${row.name}</a>${row.complaints?.length > 0 && html` <span class="state lost" title=${row.complaints.join("\n")}>${row.complaints.length} wrong</span>`}</th>
 	<td><${State} state=${row.state} />${row.drained && html` <small>by operator</small>`}</td><td class="p3">${row.zone}</td><td class="p3">${row.version}</td>
-	<td class="p3"><${Share} share=${row.share} most=${most} /></td><td><${Freshness} row=${row} /></td><td class="p3 number">${span(leaseLeft(row, now))}</td>
+	<td class="p3"><${Share} share=${row.share} most=${most} /></td><td class="p3"><${Freshness} row=${row} /></td><td class="p3 number">${span(leaseLeft(row, now))}</td>
 	${row.state === "lost" ? html`<td class="number">–</td><td class="number">–</td><td class="number p3">–</td><td class="number p3">–</td>` : html`<${RowFigures} row=${row} />`}</tr>`;
 
 function Table({ rows, search, now }) {

@@ -20,16 +20,18 @@ const SORTED = ["text", "choice", "bool", "number", "time"];
 
 // ---- cells ----
 
+const long = (text) => html`<span class="long" title=${text}>${text}</span>`;
+
 const CELLS = {
 	bool: (value) => (value ? "yes" : html`<span class="state off">no</span>`),
-	texts: (value) => (value || []).join(", "),
-	choices: (value) => (value || []).join(", "),
+	texts: (value) => long((value || []).join(", ")),
+	choices: (value) => long((value || []).join(", ")),
 	rows: (value) => number((value || []).length),
 	time: (value) => (value && Date.parse(value) < Date.now() ? html`<span class="state off">over since ${time(value)}</span>` : time(value)),
 	number: (value, field) => (value ? (/bytes/i.test(field.name) ? bytes(value) : number(value)) : "–"),
 };
 
-const cell = (field, value) => (CELLS[field.shape] || ((text) => text ?? ""))(value, field);
+const cell = (field, value) => (CELLS[field.shape] || long)(value, field);
 
 const isColumn = (field) => field.name !== "id" && !field.writeOnly && field.shape !== "pairs";
 
@@ -78,7 +80,7 @@ function Rows({ of, columns, items, search }) {
 	return html`<${Scroll} label=${of.title}><table>
 		<thead><tr><th scope="col"><a href=${to(of.page, [], { ...search, sort: "" })}>Id</a></th>${columns.map((field) => html`<${Head} of=${of} field=${field} search=${search} />`)}</tr></thead>
 		<tbody>${items.map((item) => html`<tr key=${item.id}>
-			<th scope="row" class="id"><a href=${to(of.page, ["id", item.id])}>${item.id}</a></th>
+			<th scope="row" class="id"><a href=${to(of.page, ["id", item.id])} title=${item.id}>${item.id}</a></th>
 			${columns.map((field) => html`<td class=${field.shape}>${cell(field, item[field.name])}</td>`)}
 		</tr>`)}</tbody>
 	</table></${Scroll}>`;
@@ -187,14 +189,13 @@ const Fixed = ({ fields, entity }) => html`<dl class="facts">${fields.filter((fi
 function One({ of, id, session }) {
 	const fields = fieldsOfKind(of.kind);
 	const { value, error, reload } = useLoaded(() => call("GET", entityPath(of.kind, id)), [id]);
-	const changed = useStore(changes);
 	const may = mayChange(session, of.kind);
 	return html`<p class="crumb"><a href=${to(of.page)}>${of.title}</a></p><h1 class="id">${id}</h1>
 		<${Problem} error=${error} />
 		${value && html`<${Fixed} fields=${fields} entity=${value.body} />
 			${may && html`<${Deeds} of=${of} entity=${value.body} etag=${value.etag} reload=${reload} />`}
 			<${EntityForm} key=${value.etag} of=${of} fields=${fields} loaded=${value} reload=${reload} readOnly=${!may} />
-			${of.rotates && html`<${KeyUsage} id=${id} when=${changed.revision} />`}`}`;
+			${of.rotates && html`<${KeyUsage} entity=${value.body} />`}`}`;
 }
 
 export function Entities({ of, session, at }) {

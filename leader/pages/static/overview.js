@@ -2,12 +2,12 @@
 // overview - is all well, what does the cluster do, how did it do in the last hour?
 import { get, query } from "./api.js";
 import { html } from "./html.js";
-import { changes, live } from "./live.js";
+import { live } from "./live.js";
 import { to } from "./route.js";
 import { Plot } from "./plots.js";
 import { useStore } from "./store.js";
 import { useLoaded } from "./ui.js";
-import { QuotaRows, quotaRows } from "./usage.js";
+import { QuotaRows, quotaRows, useTurn } from "./usage.js";
 import { bytes, micros, number, rate, today } from "./words.js";
 
 const SHOWN_MOST = 10;
@@ -20,7 +20,7 @@ const FACTS = [
 	["In", "bytesIn", perSecond],
 	["Out", "bytesOut", perSecond],
 	["p50", "p50", micros],
-	["p99, worst member", "p99", micros],
+	["p99, worst", "p99", micros],
 	["Open requests", "open", number],
 	["Uploads", "uploads", number],
 	["Spool", "spool", bytes],
@@ -65,8 +65,8 @@ function Wrong({ members }) {
 }
 
 function Quotas() {
-	const { revision } = useStore(changes);
-	const { value } = useLoaded(() => get(query("/api/usage", { day: today() })), [revision]);
+	const turn = useTurn();
+	const { value } = useLoaded(() => get(query("/api/usage", { day: today() })), [turn]);
 	const rows = value ? quotaRows(value.usage).slice(0, SHOWN_MOST) : [];
 	return html`<section aria-labelledby="quotas"><h2 id="quotas">Quotas, nearest to their end</h2>
 		${rows.length ? html`<${QuotaRows} rows=${rows} />` : html`<p class="none">No quota was used today.</p>`}</section>`;

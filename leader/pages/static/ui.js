@@ -118,7 +118,7 @@ async function copyFrom(input) {
 	}
 }
 
-export function Copyable({ label, value }) {
+function Copyable({ label, value }) {
 	const input = useRef();
 	const [copied, setCopied] = useState(false);
 	const copy = async () => {

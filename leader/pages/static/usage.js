@@ -2,31 +2,31 @@
 // usage - who used what: keys, users, groups, repositories, in a day or a month, and how much of their quotas.
 import { get, query } from "./api.js";
 import { html, useEffect, useState } from "./html.js";
-import { changes } from "./live.js";
 import { go, to } from "./route.js";
-import { useStore } from "./store.js";
 import { Bar, Problem, Scroll, useLoaded } from "./ui.js";
-import { bytes, number, percent, today } from "./words.js";
+import { bytes, number, today } from "./words.js";
 
 const REFRESH_MS = 5000;
 
 // ---- quotas ----
 
-// A row of the API may tell a quota by itself, or each of its limits; all as {name, used, limit}.
-function quotasOf(row) {
-	if (Array.isArray(row.quotas))
-		return row.quotas.map((each) => ({ name: each.window || each.name, used: each.used, limit: each.limit }));
-	return row.quota ? [{ name: "calls a day", used: (row.granted || 0) + (row.ungranted || 0), limit: row.quota, calls: row.calls }] : [];
+// What a row says of the day's quota; those of the month are the key's own fields.
+function quotasOf(row, { monthlyQuota, monthlyBytes } = {}) {
+	const bytesUsed = row.bytesIn + row.bytesOut;
+	return [
+		{ name: "calls a day", used: (row.granted || 0) + (row.ungranted || 0), limit: row.quota, format: number },
+		{ name: "calls a month", used: row.calls, limit: row.month && monthlyQuota, format: number },
+		{ name: "bytes a month", used: bytesUsed, limit: row.month && monthlyBytes, format: bytes },
+	].filter((quota) => quota.limit > 0);
 }
 
 // Those nearest to their end first.
 export function quotaRows(usage) {
 	return usage.flatMap((row) => quotasOf(row).map((quota) => ({ ...quota, key: row.apikey, label: row.label, owner: row.owner })))
-		.filter((quota) => quota.limit > 0)
 		.sort((a, b) => b.used / b.limit - a.used / a.limit);
 }
 
-const QuotaBar = ({ used, limit, name }) => html`<${Bar} limit share=${used / limit} label="${number(used)} of ${number(limit)} ${name}" /> ${number(used)} of ${number(limit)}`;
+const QuotaBar = ({ used, limit, name, format }) => html`<${Bar} limit share=${used / limit} label="${format(used)} of ${format(limit)} ${name}" /> ${format(used)} of ${format(limit)}`;
 
 export const QuotaRows = ({ rows }) => html`<${Scroll} label="Quotas"><table><thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">Quota</th><th scope="col">Used</th></tr></thead>
 	<tbody>${rows.map((row) => html`<tr key="${row.key} ${row.name}"><th scope="row" class="id"><a href=${to("keys", ["id", row.key])} title=${row.key}>${row.label || row.key}</a></th>
@@ -50,11 +50,11 @@ function byOwner(rows) {
 
 const Counts = ({ row }) => html`<td class="number">${number(row.calls)}</td><td class="number">${bytes(row.bytesIn)}</td><td class="number">${bytes(row.bytesOut)}</td>`;
 
-const KeyTable = ({ rows }) => html`<${Scroll} label="Usage of keys"><table>
+const KeyTable = ({ rows, entity }) => html`<${Scroll} label="Usage of keys"><table>
 	<thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">When</th><th scope="col" class="number">Calls</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th><th scope="col">Quota</th></tr></thead>
 	<tbody>${rows.map((row) => html`<tr key="${row.apikey} ${row.day || row.month}">
 		<th scope="row" class="id"><a href=${to("keys", ["id", row.apikey])} title=${row.apikey}>${row.label || row.apikey}</a></th><td>${row.owner}</td><td>${row.day || row.month}</td>
-		<${Counts} row=${row} /><td>${quotasOf(row).map((quota) => html`<div><${QuotaBar} ...${quota} /></div>`)}</td></tr>`)}</tbody></table></${Scroll}>`;
+		<${Counts} row=${row} /><td>${quotasOf(row, entity).map((quota) => html`<div><${QuotaBar} ...${quota} /> ${quota.name}</div>`)}</td></tr>`)}</tbody></table></${Scroll}>`;
 
 const OwnerTable = ({ rows }) => html`<${Scroll} label="Usage of users"><table>
 	<thead><tr><th scope="col">User</th><th scope="col" class="number">Keys</th><th scope="col" class="number">Calls</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th></tr></thead>
@@ -78,7 +78,7 @@ function pathOf({ by, name, when }) {
 }
 
 // Usage moves without any change of entities, so it is asked again while somebody looks.
-function useTurn() {
+export function useTurn() {
 	const [turn, setTurn] = useState(0);
 	useEffect(() => {
 		const timer = setInterval(() => document.hidden || setTurn((t) => t + 1), REFRESH_MS);
@@ -128,10 +128,10 @@ export function Usage({ at }) {
 }
 
 // Of one key, on its page.
-export function KeyUsage({ id }) {
+export function KeyUsage({ entity }) {
+	const { id } = entity;
 	const turn = useTurn();
-	const { revision } = useStore(changes);
-	const { value, error } = useLoaded(() => get(query("/api/usage", { apikey: id })), [id, turn, revision]);
+	const { value, error } = useLoaded(() => get(query("/api/usage", { apikey: id })), [id, turn]);
 	return html`<section aria-labelledby="key-usage"><h2 id="key-usage">Usage</h2><${Problem} error=${error} />
-		${value && (value.usage.length ? html`<${KeyTable} rows=${value.usage} />` : html`<p class="none">Not used yet.</p>`)}</section>`;
+		${value && (value.usage.length ? html`<${KeyTable} rows=${value.usage} entity=${entity} />` : html`<p class="none">Not used yet.</p>`)}</section>`;
 }
