@@ -29,10 +29,12 @@
 #include "leader/hearing.h"
 #include "leader/lane.h"
 #include "leader/ledger_follow.h"
+#include "leader/live.h"
 #include "leader/login.h"
 #include "leader/members.h"
 #include "leader/pages/pages.h"
 #include "leader/ring_write.h"
+#include "leader/shares.h"
 #include "leader/state_log.h"
 #include "leader/stored_entities.h"
 #include "leader/strangers.h"
@@ -387,6 +389,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
 	leader->members = members_new();
 	leader->figures = figures_new(leader->members);
+	leader->shares = shares_new();
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->strangers = strangers_new();
@@ -402,6 +405,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
+	leader->live = live_new(leader);
 	if (s->pages)
 		leader->pages = pages_new();
 	if (s->dump_path)
@@ -439,6 +443,7 @@ static void on_drained(void *arg)
 	loop_timer_stop(leader->loop, &process->drain);
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
+	live_close(leader->live);
 	sweep_stop(leader->sweep);
 	figures_stop(leader->figures);
 	ring_write_stop(leader->ring);
@@ -453,6 +458,7 @@ static void announce(struct leader_process *process, int64_t delay_ms)
 	leader->stopping = true;
 	supervisor_tell("STOPPING=1");
 	http_server_wind_down(leader->server);
+	live_send_away(leader->live);
 	if (delay_ms)
 		loop_timer_start(leader->loop, &process->drain, delay_ms, on_drained, process);
 	else
@@ -522,6 +528,7 @@ static void close_leader(struct leader_process *process)
 	lane_free(leader->counts);
 	lane_free(leader->demands);
 	feed_free(leader->feed);
+	live_free(leader->live);
 	fellows_free(leader->fellows);
 	dump_free(leader->dump);
 	pages_free(leader->pages);
@@ -532,6 +539,7 @@ static void close_leader(struct leader_process *process)
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	strangers_free(leader->strangers);
+	shares_free(leader->shares);
 	figures_free(leader->figures);
 	members_free(leader->members);
 	ledger_close(leader->ledger);

@@ -37,11 +37,13 @@ struct hearing;
 struct http_server;
 struct lane;
 struct login;
+struct live;
 struct loop;
 struct members;
 struct pages;
 struct pool;
 struct ring_write;
+struct shares;
 struct state_log;
 struct strangers;
 struct sweep;
@@ -70,6 +72,8 @@ struct leader {
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct figures *figures;   /* figures.h: how it was in the last hour */
+	struct shares *shares;     /* shares.h: who owns how much */
+	struct live *live;         /* live.h: who watches */
 	struct pages *pages;       /* pages/pages.h: what browsers show, or NULL */
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */

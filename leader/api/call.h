@@ -54,12 +54,14 @@ struct http_response *system_metrics(void *call);
 struct http_response *system_pages(void *call);
 /* Own loop, stream. */
 void cluster_state(void *call); /* api/cluster.c */
+void cluster_live(void *call);
 void session_serve(void *call); /* api/session.c */
 /* Pool. NULL: endpoint_reply() comes later, or has been. */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *cluster_figures(void *job);
+struct http_response *cluster_ring(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
 struct http_response *access_serve(void *job);    /* api/access.c */

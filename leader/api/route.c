@@ -77,6 +77,7 @@ static const char *const of_usage[] = { "apikey", "day", "group", "month", "repo
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
 static const char *const of_figures[] = { "member", NULL };
+static const char *const of_live[] = { "every", NULL };
 
 /* `what` is the kind of entities. */
 static const struct route rows[] = {
@@ -142,6 +143,20 @@ static const struct route rows[] = {
 		.authorise = by_admin,
 		.parameters = of_figures,
 		.job_f = cluster_figures },
+	{ .operation = "ring",
+		.path = "/api/cluster/ring",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.parameters = none,
+		.job_f = cluster_ring },
+	{ .operation = "live",
+		.path = "/api/cluster/live",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.authorise = by_admin,
+		.parameters = of_live,
+		.stream_f = cluster_live },
 	{ .operation = "pages", .path = "/", .methods = ROUTE_READS, .inline_f = system_pages },
 	{ .operation = "pages", .path = "/assets*", .methods = ROUTE_READS, .inline_f = system_pages },
 };

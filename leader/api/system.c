@@ -12,6 +12,7 @@
 #include "leader/fellows.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
+#include "leader/live.h"
 #include "leader/login.h"
 #include "leader/members.h"
 #include "leader/pages/pages.h"
@@ -89,6 +90,8 @@ static void put_state(struct leader *leader, struct buf *into)
 		(uint64_t)hearing_hold_ms(leader->hearing, clock_ms()) * 1000);
 	gauge(into, "zot_leader_parked_polls", "Questions for the state that wait for a change.",
 		feed_parked(leader->feed));
+	gauge(into, "zot_leader_watchers", "Streams that follow the cluster live.",
+		live_watchers(leader->live));
 	gauge(into, "zot_leader_users", "Users.", state_count(state, ENTITY_USER));
 	gauge(into, "zot_leader_apikeys", "API keys.", state_count(state, ENTITY_APIKEY));
 	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
