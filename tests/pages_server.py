@@ -41,7 +41,7 @@ class PagesServer:
 
     def __init__(self, roles=("admin",), openapi=None, workers=3):
         self.roles, self.openapi, self.calls, self.streams, self.has_streams = list(roles), openapi, [], [], True
-        self.signed_in, self.revision = False, 1
+        self.signed_in, self.revision, self.uploads, self.isolated = False, 1, 0, False
         self.members = {f"worker-{i}": member(f"worker-{i}") for i in range(workers)}
         self.entities = {kind: {} for kind in ("user", "group", "apikey", "policy", "worker", "settings", "admin_policy")}
         self.put("user", "admin", {"groups": [], "roles": ["admin"], "enabled": True, "metadata": {}})
@@ -177,7 +177,7 @@ class PagesServer:
         if kind not in self.entities:
             raise Refused(404, "not_found", f"no such kind: {kind}")
         if id.endswith("/rotate"):
-            return 200, self.with_secret(self.entities[kind][id[:-7]][0]), {}
+            return self.rotate(id.removesuffix("/rotate"), body)
         if not id:
             return self.entity_list(kind, asked) if call.command == "GET" else self.create(kind, body)
         if id not in self.entities[kind]:
@@ -217,6 +217,13 @@ class PagesServer:
         entity = self.entities[kind][id][0]
         return 201, self.with_secret(entity) if kind in ("apikey", "worker") else entity, {}
 
+    def rotate(self, id, body):
+        entity = self.entities["apikey"][id][0]
+        if entity.get("graceUntil") and not body.get("again"):
+            raise Refused(409, "conflict", "a grace runs: it would end the secret that is in use")
+        self.put("apikey", id, {**entity, "graceUntil": "2030-01-01T00:00:00Z"})
+        return 200, self.with_secret(self.entities["apikey"][id][0]), {}
+
     def changed(self, kind):
         self.tell("changed", {"revision": self.revision, "kinds": [kind]})
 
@@ -233,7 +240,12 @@ class PagesServer:
         return self.deed(call, *parts[1:])
 
     def deed(self, call, name, deed=""):
+        if deed == "evacuate" and self.uploads:
+            self.uploads -= 1
+            return 202, self.members[name], {}
         if deed in ("drain", "evacuate", "undrain"):
+            if self.isolated and deed != "undrain" and "force=true" not in call.path:
+                raise Refused(409, "conflict", "nobody else has its repositories")
             self.members[name].update(state="active" if deed == "undrain" else "draining", drained={"by": self.user, "since": "2026-11-22T15:00:00Z"})
             if deed == "undrain":
                 del self.members[name]["drained"]

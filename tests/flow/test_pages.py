@@ -89,6 +89,8 @@ def test_a_secret_is_shown_once_and_stays_nowhere(browser):
         browser.fill("#apikey-owner", "admin")
         browser.click("button", "Create")
         browser.find("dialog .copyable")
+        browser.click("dialog button", "Copy")
+        browser.wait("dialog button", "Copied")
         shown = [e.get_attribute("value") for e in browser.all("dialog input")]
         assert any(value.startswith("secret-of-") for value in shown), shown
         browser.click("dialog button", "I have it")
@@ -267,3 +269,48 @@ def test_the_bars_of_a_key_are_of_its_limits(browser):
         signed_in(server, at(server, browser), f"keys/id/{key}")
         for bar in ("100 of 400 calls a month", "2.00 KiB of 4.00 KiB bytes a month", "9 of 10 calls a day"):
             browser.find(f"[aria-label='{bar}']")
+
+
+def test_a_key_is_rotated_and_again_only_after_a_question(browser):
+    with PagesServer() as server:
+        server.put("apikey", "a" * 24, {"owner": "ann", "label": "ci", "enabled": True})
+        signed_in(server, at(server, browser), f"keys/id/{'a' * 24}")
+        for again in (False, True):
+            browser.click("main button", "Rotate")
+            browser.choose("#grace", "3600")
+            browser.click("dialog button", "Rotate")
+            if again:
+                browser.wait("dialog .problem", "a grace runs")
+                browser.click("dialog button", "Rotate again all the same")
+            browser.wait("dialog h2", "The secret, this once")
+            browser.click("dialog button", "I have it")
+            browser.wait_gone("dialog")
+
+
+def test_an_evacuation_is_asked_for_until_it_is_done(browser):
+    with PagesServer() as server:
+        server.uploads, server.isolated = 1, True
+        signed_in(server, at(server, browser), "cluster/worker-1")
+        browser.click("main button", "Evacuate")
+        browser.click("dialog button", "Evacuate")
+        browser.wait("dialog .problem", "nobody else has its repositories")
+        browser.click("dialog .check")
+        browser.click("dialog button", "Evacuate")
+        browser.wait_gone("dialog")
+        browser.wait(".facts", "drained by admin")
+        assert server.uploads == 0
+
+
+def test_a_list_shows_what_another_has_made(browser):
+    with PagesServer() as server:
+        signed_in(server, at(server, browser), "users")
+        browser.wait("tbody", "admin")
+        browser.wait(".mode", "live")
+        server.put("user", "carol", {"groups": [], "roles": [], "enabled": True, "metadata": {}})
+        server.changed("user")
+        browser.wait("tbody", "carol")
+        browser.click("thead a", "Enabled")
+        browser.until(lambda: any("sort=enabled" in path for _, path in server.calls), "the leader was asked to sort")
+        browser.fill("input[type=search]", "car")
+        browser.click("button", "Search")
+        browser.until(lambda: any("q=car" in path for _, path in server.calls), "the leader was asked to search")

@@ -2,7 +2,7 @@
 // cluster - each member, its share of the ring, what it says is wrong with it, and what an operator can do with it.
 import { call } from "./api.js";
 import { html, useEffect, useRef, useState } from "./html.js";
-import { live } from "./live.js";
+import { live, refresh } from "./live.js";
 import { Plot } from "./plots.js";
 import { isAdmin } from "./roles.js";
 import { go, to } from "./route.js";
@@ -11,6 +11,7 @@ import { Bar, Confirm, Pager, Scroll, Spark, State, say } from "./ui.js";
 import { bytes, micros, number, percent, rate, span, time } from "./words.js";
 
 const PAGE = 100;
+const REFRESH_MS = 30000;
 const STATES = ["active", "joining", "draining", "lost", "wrong"];
 
 // ---- one row of what is known ----
@@ -118,6 +119,7 @@ const Fact = ({ name, children }) => html`<div><dt>${name}</dt><dd>${children}</
 
 const About = ({ about, ring }) => html`<dl class="facts">
 	<${Fact} name="Leader">${about.leader}</${Fact}>
+	${about.leaders?.length > 0 && html`<${Fact} name="Other leaders">${about.leaders.map(({ name, seenMs }) => `${name} (${span(seenMs)} ago)`).join(", ")}</${Fact}>`}
 	<${Fact} name="Cluster"><span class="mono">${about.cluster}</span></${Fact}>
 	<${Fact} name="Generation">${about.generation}</${Fact}>
 	<${Fact} name="Revision">${number(about.revision)}</${Fact}>
@@ -138,6 +140,10 @@ function All({ at }) {
 	const world = useStore(live);
 	const now = useClock();
 	const rows = chosen(rowsOf(world), at.search);
+	useEffect(() => {
+		const timer = setInterval(refresh, REFRESH_MS);
+		return () => clearInterval(timer);
+	}, []);
 	return html`<h1>Cluster</h1>
 		<${About} about=${world.about} ring=${world.ring} />
 		<${Strip} members=${world.ring.members || []} />
@@ -242,7 +248,7 @@ function One({ name, session }) {
 		${!row && world.mode !== "connecting" && html`<p class="none">No member has this name.</p>`}
 		${row && html`${isAdmin(session) && html`<${MemberDeeds} row=${row} />`}
 			<${MemberFacts} row=${row} now=${now} /><${Complaints} lines=${row.complaints} />
-			<div class="plots">${PLOTS.map((plot) => html`<${Plot} key=${plot.title} ...${plot} series=${row.figures} />`)}</div>`}`;
+			<div class="plots">${PLOTS.map((plot) => html`<${Plot} key=${plot.title} ...${plot} seconds=${600} series=${row.figures} />`)}</div>`}`;
 }
 
 export function Cluster({ session, at }) {

@@ -43,6 +43,9 @@ async function load() {
 	tellChange(about.revision, []);
 }
 
+// What no event tells: the other leaders, who is estranged.
+export const refresh = () => load().catch(() => {});
+
 // Without the kinds everything may have changed.
 function tellChange(revision, kinds) {
 	if (revision !== changes.get().revision)
@@ -145,7 +148,7 @@ function open() {
 	opened.onopen = () => {
 		clearTimeout(timer);
 		live.patch({ mode: "live" });
-		load().catch(() => {});
+		refresh();
 	};
 	opened.onerror = () => onBroken(opened);
 	hang(opened);

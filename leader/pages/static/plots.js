@@ -22,18 +22,20 @@ function axes(format, incrs) {
 	];
 }
 
-function optionsOf({ lines, format, isBytes }, width, onCursor) {
+function optionsOf({ lines, format, isBytes, seconds = 3600 }, width, onCursor) {
 	return {
 		width,
 		height: HEIGHT,
 		legend: { show: false },
 		cursor: { y: false, drag: { x: false, y: false }, sync: { key: "hour" } },
-		scales: { y: { range: (_, min, max) => [0, Math.max(max * 1.1, 1e-3)] } },
+		scales: { x: { range: (_, min, max) => lastOf(max ?? Date.now() / 1000, seconds) }, y: { range: (_, min, max) => [0, Math.max(max * 1.1, 1e-3)] } },
 		axes: axes(format, isBytes ? BYTES : undefined),
 		series: [{}, ...lines.map(lineOf)],
 		hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx)] },
 	};
 }
+
+const lastOf = (end, seconds) => [end - seconds, end];
 
 const dataOf = (series, lines) => {
 	const t = series.t || [];

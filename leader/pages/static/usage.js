@@ -28,7 +28,7 @@ export function quotaRows(usage) {
 
 const QuotaBar = ({ used, limit, name, format }) => html`<${Bar} limit share=${used / limit} label="${format(used)} of ${format(limit)} ${name}" /> ${format(used)} of ${format(limit)}`;
 
-export const QuotaRows = ({ rows }) => html`<${Scroll} label="Quotas"><table><thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">Quota</th><th scope="col">Used</th></tr></thead>
+export const QuotaRows = ({ rows }) => html`<${Scroll} label="Quotas"><table><thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">Quota</th><th scope="col">Taken</th></tr></thead>
 	<tbody>${rows.map((row) => html`<tr key="${row.key} ${row.name}"><th scope="row" class="id"><a href=${to("keys", ["id", row.key])} title=${row.key}>${row.label || row.key}</a></th>
 		<td>${row.owner}</td><td>${row.name}</td><td><${QuotaBar} ...${row} /></td></tr>`)}</tbody></table></${Scroll}>`;
 
