@@ -46,7 +46,7 @@ class PagesServer:
         self.entities = {kind: {} for kind in ("user", "group", "apikey", "policy", "worker", "settings", "admin_policy")}
         self.put("user", "admin", {"groups": [], "roles": ["admin"], "enabled": True, "metadata": {}})
         self.put("settings", "cluster", {"leaseMs": 6000, "pushEveryMs": 2000, "grantMs": 15000, "pollWaitMs": 25000, "isolated": False})
-        self.usage, self.repositories, self.audit = [], [], []
+        self.usage, self.repositories, self.audit, self.quotas = [], [], [], []
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -273,7 +273,7 @@ class PagesServer:
         if "repository" in asked:
             return 200, {"repositories": self.repositories, "more": False}, {}
         rows = [r for r in self.usage if asked.get("apikey", r["apikey"]) == r["apikey"]]
-        return 200, {"usage": rows, "sums": {k: sum(r[k] for r in rows) for k in ("calls", "bytesIn", "bytesOut")}, "more": False}, {}
+        return 200, {"usage": rows, "sums": {k: sum(r[k] for r in rows) for k in ("calls", "bytesIn", "bytesOut")}, "quotas": [q for q in self.quotas if asked.get("apikey", q["subject"]) == q["subject"]], "more": False}, {}
 
     @staticmethod
     def get_access(asked):

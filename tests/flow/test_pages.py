@@ -260,15 +260,20 @@ def test_what_the_checks_of_these_tests_find(browser):
         browser.asked.remove("https://example.org/x.js")
 
 
-def test_the_bars_of_a_key_are_of_its_limits(browser):
+def test_the_bars_of_quotas_nearest_to_their_end_first(browser):
     with PagesServer() as server:
         key = "a" * 24
-        server.put("apikey", key, {"owner": "ann", "label": "ci", "enabled": True, "monthlyQuota": 400, "monthlyBytes": 4096})
-        server.usage = [{"apikey": key, "owner": "ann", "label": "ci", "month": "2026-11", "calls": 100, "bytesIn": 1024, "bytesOut": 1024},
-                        {"apikey": key, "owner": "ann", "label": "ci", "day": "2026-11-22", "calls": 9, "bytesIn": 0, "bytesOut": 0, "quota": 10, "granted": 9, "ungranted": 0}]
-        signed_in(server, at(server, browser), f"keys/id/{key}")
-        for bar in ("100 of 400 calls a month", "2.00 KiB of 4.00 KiB bytes a month", "9 of 10 calls a day"):
-            browser.find(f"[aria-label='{bar}']")
+        server.put("apikey", key, {"owner": "ann", "label": "ci", "enabled": True})
+        server.usage = [{"apikey": key, "owner": "ann", "label": "ci", "month": "2026-11", "calls": 100, "bytesIn": 1024, "bytesOut": 1024}]
+        server.quotas = [{"subject": subject, "kind": kind, "window": "", "limit": limit, "used": 1, "granted": 2, "remaining": remaining}
+                         for subject, kind, limit, remaining in ((key, "day", 1000, 900), (key, "bytes", 4096, 2048), (key, "second", 10, 10), ("user:ann", "month", 8, 0))]
+        signed_in(server, at(server, browser), "overview")
+        browser.find("[aria-label='8 of 8 calls a month'].full")
+        assert [e.text for e in browser.all("#quotas ~ .scroll tbody td:nth-child(2)")] == ["calls a month", "bytes a month", "calls a day", "calls a second"]
+        browser.open(f"keys/id/{key}")
+        browser.find("[aria-label='2.00 KiB of 4.00 KiB bytes a month']")
+        browser.find("[aria-label='100 of 1,000 calls a day']")
+        assert "user" not in browser.text("#usage-of ~ .scroll th a")
 
 
 def test_a_key_is_rotated_and_again_only_after_a_question(browser):

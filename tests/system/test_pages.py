@@ -63,8 +63,8 @@ def test_a_key_is_made_pushed_with_and_its_usage_moves(cluster, browser):
         cluster.push("pages/app", "v1", worker)
     finally:
         worker.session.auth = (cluster.user, cluster.password)
-    browser.wait("#key-usage ~ .scroll", "of 1,000")
-    browser.wait("#key-usage ~ .scroll", str(datetime.datetime.now(datetime.timezone.utc).year))
+    browser.wait("#usage-of ~ .scroll", "of 1,000")
+    browser.wait("#usage-of ~ .scroll", str(datetime.datetime.now(datetime.timezone.utc).year))
     browser.open("usage?by=repository")
     browser.wait("main", "pages/app")
     browser.shot("usage")

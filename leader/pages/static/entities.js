@@ -11,7 +11,7 @@ import { fieldsOfKind } from "./schema.js";
 import { changes } from "./live.js";
 import { useStore } from "./store.js";
 import { Confirm, Pager, Problem, Scroll, SecretShown, say, useAction, useLoaded } from "./ui.js";
-import { KeyUsage } from "./usage.js";
+import { UsageOf } from "./usage.js";
 import { bytes, number, time, title } from "./words.js";
 
 const PAGE = 50;
@@ -195,7 +195,7 @@ function One({ of, id, session }) {
 		${value && html`<${Fixed} fields=${fields} entity=${value.body} />
 			${may && html`<${Deeds} of=${of} entity=${value.body} etag=${value.etag} reload=${reload} />`}
 			<${EntityForm} key=${value.etag} of=${of} fields=${fields} loaded=${value} reload=${reload} readOnly=${!may} />
-			${of.rotates && html`<${KeyUsage} entity=${value.body} />`}`}`;
+			${of.usage && html`<${UsageOf} by=${of.usage} id=${id} />`}`}`;
 }
 
 export function Entities({ of, session, at }) {

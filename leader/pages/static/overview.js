@@ -7,7 +7,7 @@ import { to } from "./route.js";
 import { Plot } from "./plots.js";
 import { useStore } from "./store.js";
 import { useLoaded } from "./ui.js";
-import { QuotaRows, quotaRows, useTurn } from "./usage.js";
+import { nearest, Quotas, useTurn } from "./usage.js";
 import { bytes, micros, number, rate, today } from "./words.js";
 
 const SHOWN_MOST = 10;
@@ -64,12 +64,12 @@ function Wrong({ members }) {
 	</section>`;
 }
 
-function Quotas() {
+function NearestQuotas() {
 	const turn = useTurn();
 	const { value } = useLoaded(() => get(query("/api/usage", { day: today() })), [turn]);
-	const rows = value ? quotaRows(value.usage).slice(0, SHOWN_MOST) : [];
+	const quotas = nearest(value?.quotas || []).slice(0, SHOWN_MOST);
 	return html`<section aria-labelledby="quotas"><h2 id="quotas">Quotas, nearest to their end</h2>
-		${rows.length ? html`<${QuotaRows} rows=${rows} />` : html`<p class="none">No quota was used today.</p>`}</section>`;
+		${quotas.length ? html`<${Quotas} quotas=${quotas} rows=${value.usage} />` : html`<p class="none">There are none.</p>`}</section>`;
 }
 
 export function Overview() {
@@ -77,5 +77,5 @@ export function Overview() {
 	return html`<h1>Overview</h1>
 		<${Facts} now=${now} members=${members} />
 		<div class="plots">${PLOTS.map((plot) => html`<${Plot} key=${plot.title} ...${plot} series=${figures.sums} />`)}</div>
-		<div class="halves"><${Wrong} members=${members} /><${Quotas} /></div>`;
+		<div class="halves"><${Wrong} members=${members} /><${NearestQuotas} /></div>`;
 }

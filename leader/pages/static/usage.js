@@ -8,29 +8,42 @@ import { bytes, number, today } from "./words.js";
 
 const REFRESH_MS = 5000;
 
-// ---- quotas ----
+// ---- quotas: {subject, kind, limit, used, remaining}; the subject is a key, user:<name> or group:<name> ----
 
-// What a row says of the day's quota; those of the month are the key's own fields.
-function quotasOf(row, { monthlyQuota, monthlyBytes } = {}) {
-	const bytesUsed = row.bytesIn + row.bytesOut;
-	return [
-		{ name: "calls a day", used: (row.granted || 0) + (row.ungranted || 0), limit: row.quota, format: number },
-		{ name: "calls a month", used: row.calls, limit: row.month && monthlyQuota, format: number },
-		{ name: "bytes a month", used: bytesUsed, limit: row.month && monthlyBytes, format: bytes },
-	].filter((quota) => quota.limit > 0);
-}
+const QUOTAS = {
+	second: { words: "calls a second", format: number },
+	day: { words: "calls a day", format: number },
+	month: { words: "calls a month", format: number },
+	bytes: { words: "bytes a month", format: bytes },
+};
+
+const taken = ({ limit, remaining }) => limit - remaining;
 
 // Those nearest to their end first.
-export function quotaRows(usage) {
-	return usage.flatMap((row) => quotasOf(row).map((quota) => ({ ...quota, key: row.apikey, label: row.label, owner: row.owner })))
-		.sort((a, b) => b.used / b.limit - a.used / a.limit);
+export const nearest = (quotas) => [...quotas].sort((a, b) => taken(b) / b.limit - taken(a) / a.limit);
+
+const PAGES = { user: "users", group: "groups" };
+
+function Subject({ subject, labels }) {
+	const [kind, ...name] = subject.split(":");
+	const id = name.join(":");
+	return PAGES[kind] && id ? html`${kind} <a href=${to(PAGES[kind], ["id", id])}>${id}</a>`
+		: html`<a href=${to("keys", ["id", subject])} title=${subject}>${labels.get(subject) || subject}</a>`;
 }
 
-const QuotaBar = ({ used, limit, name, format }) => html`<${Bar} limit share=${used / limit} label="${format(used)} of ${format(limit)} ${name}" /> ${format(used)} of ${format(limit)}`;
+function QuotaRow({ quota, labels }) {
+	const { words, format } = QUOTAS[quota.kind];
+	const used = `${format(taken(quota))} of ${format(quota.limit)}`;
+	return html`<tr><th scope="row" class="id"><${Subject} subject=${quota.subject} labels=${labels} /></th><td>${words}</td>
+		<td><${Bar} limit share=${taken(quota) / quota.limit} label="${used} ${words}" /> ${used}</td></tr>`;
+}
 
-export const QuotaRows = ({ rows }) => html`<${Scroll} label="Quotas"><table><thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">Quota</th><th scope="col">Taken</th></tr></thead>
-	<tbody>${rows.map((row) => html`<tr key="${row.key} ${row.name}"><th scope="row" class="id"><a href=${to("keys", ["id", row.key])} title=${row.key}>${row.label || row.key}</a></th>
-		<td>${row.owner}</td><td>${row.name}</td><td><${QuotaBar} ...${row} /></td></tr>`)}</tbody></table></${Scroll}>`;
+// `rows` are of the same answer: they know what people call a key.
+export function Quotas({ quotas, rows }) {
+	const labels = new Map(rows.map((row) => [row.apikey, row.label]));
+	return html`<${Scroll} label="Quotas"><table><thead><tr><th scope="col">Of</th><th scope="col">Quota</th><th scope="col">Taken</th></tr></thead>
+		<tbody>${quotas.map((quota) => html`<${QuotaRow} key="${quota.subject} ${quota.kind}" quota=${quota} labels=${labels} />`)}</tbody></table></${Scroll}>`;
+}
 
 // ---- rows of keys, also summed by their owner ----
 
@@ -50,11 +63,11 @@ function byOwner(rows) {
 
 const Counts = ({ row }) => html`<td class="number">${number(row.calls)}</td><td class="number">${bytes(row.bytesIn)}</td><td class="number">${bytes(row.bytesOut)}</td>`;
 
-const KeyTable = ({ rows, entity }) => html`<${Scroll} label="Usage of keys"><table>
-	<thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">When</th><th scope="col" class="number">Calls</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th><th scope="col">Quota</th></tr></thead>
+const KeyTable = ({ rows }) => html`<${Scroll} label="Usage of keys"><table>
+	<thead><tr><th scope="col">Key</th><th scope="col">Owner</th><th scope="col">When</th><th scope="col" class="number">Calls</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th></tr></thead>
 	<tbody>${rows.map((row) => html`<tr key="${row.apikey} ${row.day || row.month}">
 		<th scope="row" class="id"><a href=${to("keys", ["id", row.apikey])} title=${row.apikey}>${row.label || row.apikey}</a></th><td>${row.owner}</td><td>${row.day || row.month}</td>
-		<${Counts} row=${row} /><td>${quotasOf(row, entity).map((quota) => html`<div><${QuotaBar} ...${quota} /> ${quota.name}</div>`)}</td></tr>`)}</tbody></table></${Scroll}>`;
+		<${Counts} row=${row} /></tr>`)}</tbody></table></${Scroll}>`;
 
 const OwnerTable = ({ rows }) => html`<${Scroll} label="Usage of users"><table>
 	<thead><tr><th scope="col">User</th><th scope="col" class="number">Keys</th><th scope="col" class="number">Calls</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th></tr></thead>
@@ -110,7 +123,9 @@ function Asked({ by, name, when }) {
 function Answer({ by, value }) {
 	const rows = (by === "repository" ? value.repositories : value.usage) || [];
 	const Table = by === "repository" ? RepositoryTable : by === "user" ? OwnerTable : KeyTable;
+	const quotas = nearest(value.quotas || []);
 	return html`${value.sums && html`<p class="sums">Together: ${number(value.sums.calls)} calls, ${bytes(value.sums.bytesIn)} in, ${bytes(value.sums.bytesOut)} out.</p>`}
+		${quotas.length > 0 && html`<h2>Quotas</h2><${Quotas} quotas=${quotas} rows=${rows} /><h2>Calls</h2>`}
 		${rows.length ? html`<${Table} rows=${rows} />` : html`<p class="none">Nothing was used.</p>`}
 		${value.more && html`<p class="note">There is more than these ${number(rows.length)} rows: ask for less.</p>`}`;
 }
@@ -127,11 +142,11 @@ export function Usage({ at }) {
 		${value && html`<${Answer} by=${by} value=${value} />`}`;
 }
 
-// Of one key, on its page.
-export function KeyUsage({ entity }) {
-	const { id } = entity;
+// Of one key, user or group, on its page: `by` is what the API calls it.
+export function UsageOf({ by, id }) {
 	const turn = useTurn();
-	const { value, error } = useLoaded(() => get(query("/api/usage", { apikey: id })), [id, turn]);
-	return html`<section aria-labelledby="key-usage"><h2 id="key-usage">Usage</h2><${Problem} error=${error} />
-		${value && (value.usage.length ? html`<${KeyTable} rows=${value.usage} entity=${entity} />` : html`<p class="none">Not used yet.</p>`)}</section>`;
+	const { value, error } = useLoaded(() => get(query("/api/usage", { [by]: id })), [id, turn]);
+	return html`<section aria-labelledby="usage-of"><h2 id="usage-of">Usage</h2><${Problem} error=${error} />
+		${value?.quotas?.length > 0 && html`<${Quotas} quotas=${nearest(value.quotas)} rows=${value.usage} />`}
+		${value && (value.usage.length ? html`<${KeyTable} rows=${value.usage} />` : html`<p class="none">Not used yet.</p>`)}</section>`;
 }
