@@ -138,8 +138,9 @@ function New({ of }) {
 
 // ---- one that is there ----
 
-const Conflict = ({ onLoad }) => html`<div class="problem" role="alert"><p>Somebody else changed it meanwhile; nothing was written.</p>
-	<button type="button" onClick=${onLoad}>Load the newest</button></div>`;
+// What somebody else outran can be loaded; all else is said as it was told.
+const Refused = ({ error, reload }) => (error?.status === 412 ? html`<div class="problem" role="alert"><p>Somebody else changed it meanwhile; nothing was written.</p>
+	<button type="button" onClick=${reload}>Load the newest</button></div>` : html`<${Problem} error=${error} />`);
 
 export function EntityForm({ of, fields, loaded, reload, readOnly }) {
 	const asked = fieldsToAsk(fields, false);
@@ -157,7 +158,7 @@ export function EntityForm({ of, fields, loaded, reload, readOnly }) {
 	};
 	return html`<form class="entity" onSubmit=${submit}><fieldset disabled=${readOnly} class="plain">
 		<${Fields} prefix=${of.kind} fields=${asked} values=${values} set=${setValues} />
-		${error && error.status === 412 ? html`<${Conflict} onLoad=${reload} />` : html`<${Problem} error=${error} />`}
+		<${Refused} error=${error} reload=${reload} />
 		${!readOnly && html`<div class="buttons"><button class="primary" type="submit" disabled=${busy}>Save</button></div>`}
 	</fieldset></form>`;
 }
@@ -177,7 +178,7 @@ function Deeds({ of, entity, etag, reload }) {
 			${"enabled" in entity && html`<button onClick=${flip} disabled=${busy}>${entity.enabled ? "Disable" : "Enable"}</button>`}
 			<button class="danger" onClick=${() => setAsking("delete")}>Delete</button>
 		</div>
-		<${Problem} error=${error} />
+		<${Refused} error=${error} reload=${reload} />
 		${asking === "delete" && html`<${Confirm} title="Delete ${entity.id}?" verb="Delete" act=${remove} onClose=${() => setAsking("")}><p>${of.gone || "It cannot be taken back."}</p></${Confirm}>`}
 		${asking === "rotate" && html`<${RotateDialog} id=${entity.id} onClose=${() => setAsking("")} onDone=${reload} />`}`;
 }

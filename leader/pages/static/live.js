@@ -32,13 +32,18 @@ function membersOf(rows) {
 	return { members: new Map(rows.map((row) => [row.name, row])), heardAt: new Map(rows.map((row) => [row.name, at])) };
 }
 
+// The series of all members are asked for once; an empty name is nobody's, so then the sums come alone.
 async function load() {
+	const before = live.get().figures.members;
+	const isFirst = before === NOTHING.figures.members;
 	const [cluster, figures, ring] = await Promise.all([
 		get("/api/cluster/members"),
-		get("/api/cluster/figures"),
+		get(isFirst ? "/api/cluster/figures" : "/api/cluster/figures?member="),
 		get("/api/cluster/ring"),
 	]);
 	const { members, ...about } = cluster;
+	if (!isFirst)
+		figures.members = grownOf({ ...figures, members: before }, members, [], Date.now() / 1000);
 	live.patch({ about, ...membersOf(members), figures, ring, now: lastOf(figures.sums) });
 	tellChange(about.revision, []);
 }
@@ -60,16 +65,14 @@ function lastOf(sums) {
 	return last;
 }
 
-// A value of now goes where the last point is, until that is a whole step old.
+// What is now becomes a point when the last one is a whole step old.
 function grown(series, now, most, every) {
 	const t = series.t || [];
 	const isNext = !t.length || now.t - t[t.length - 1] >= every;
 	const next = {};
 	for (const name of new Set([...Object.keys(series), ...Object.keys(now)])) {
 		const values = (series[name] || t.map(() => null)).slice(isNext ? -most + 1 : 0);
-		if (isNext)
-			values.push(now[name] ?? null);
-		next[name] = values;
+		next[name] = isNext ? [...values, now[name] ?? null] : values;
 	}
 	return next;
 }
@@ -91,14 +94,21 @@ function onMembers({ changed = [], gone = [] }) {
 	for (const row of changed) {
 		members.set(row.name, row);
 		heardAt.set(row.name, at);
-		figures.members[row.name] = grown(figures.members[row.name] || {}, figuresOf(row, at / 1000), KEPT_OF_MEMBER, figures.everySeconds);
 	}
 	for (const name of gone) {
 		members.delete(name);
 		heardAt.delete(name);
-		delete figures.members[name];
 	}
-	live.patch({ members: new Map(members), heardAt });
+	live.patch({ members: new Map(members), heardAt, figures: { ...figures, members: grownOf(figures, changed, gone, at / 1000) } });
+}
+
+function grownOf({ members, everySeconds }, changed, gone, t) {
+	const next = { ...members };
+	for (const row of changed)
+		next[row.name] = grown(next[row.name] || {}, figuresOf(row, t), KEPT_OF_MEMBER, everySeconds);
+	for (const name of gone)
+		delete next[name];
+	return next;
 }
 
 function onRing(ring) {
@@ -179,6 +189,6 @@ export function watch() {
 export function unwatch() {
 	document.removeEventListener("visibilitychange", follow);
 	close();
-	live.set({ ...NOTHING, members: new Map(), heardAt: new Map(), figures: { everySeconds: 10, sums: { t: [] }, members: {} } });
+	live.set({ ...NOTHING, members: new Map(), heardAt: new Map() });
 	changes.set({ revision: 0, kinds: [] });
 }
