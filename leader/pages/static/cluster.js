@@ -30,7 +30,7 @@ function rowsOf({ members, heardAt, ring, about, figures }) {
 	}));
 }
 
-const leaseLeft = (row, now) => (row.state === "lost" ? 0 : Math.max(0, row.leaseLeftMs - (now - row.heardAt)));
+const leaseLeft = (row, now) => (row.state === "lost" ? null : Math.max(0, row.leaseLeftMs - (now - row.heardAt)));
 
 // ---- order and choice ----
 
