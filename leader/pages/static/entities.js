@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // entities - the pages of users, groups, keys, policies, workers: a table, a form, and what can be done with one.
 import { AccessTry } from "./access.js";
-import { call, entityPath, query } from "./api.js";
+import { call, entityPath, get, query } from "./api.js";
 import { Fields, fieldsToAsk, patchOf } from "./form.js";
 import { html, useState } from "./html.js";
 import { RotateDialog } from "./rotate.js";
@@ -106,8 +106,19 @@ function List({ of, session, at }) {
 
 // ---- a new one ----
 
+// What must be said of its name, and what holds where nothing is said.
+function fieldsOfNew(of, template) {
+	return fieldsToAsk(fieldsOfKind(of.kind), true)
+		.filter((field) => field.name !== "id" || !of.makesId)
+		.map((field) => ({ ...field, required: field.required || field.name === "id", fallback: template[field.name] ?? field.fallback }));
+}
+
 function New({ of }) {
-	const fields = fieldsToAsk(fieldsOfKind(of.kind), true);
+	const { value, error } = useLoaded(() => get(`/api/${of.kind}/_template`), [of.kind]);
+	return html`<h1>New ${of.one}</h1><${Problem} error=${error} />${value && html`<${NewForm} of=${of} fields=${fieldsOfNew(of, value)} />`}`;
+}
+
+function NewForm({ of, fields }) {
 	const [values, setValues] = useState({});
 	const [created, setCreated] = useState(null);
 	const [run, busy, error] = useAction();
@@ -127,8 +138,7 @@ function New({ of }) {
 		say(`The ${of.one} was made.`);
 		go(of.page);
 	};
-	return html`<h1>New ${of.one}</h1>
-		<form class="entity" onSubmit=${submit}>
+	return html`<form class="entity" onSubmit=${submit}>
 			<${Fields} prefix=${of.kind} fields=${fields} values=${values} set=${setValues} />
 			<${Problem} error=${error} />
 			<div class="buttons"><button class="primary" type="submit" disabled=${busy}>Create</button><a class="button" href=${to(of.page)}>Cancel</a></div>

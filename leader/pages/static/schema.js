@@ -5,6 +5,9 @@ import { FIELDS } from "./fields.js";
 
 const DEEPEST = 8;
 
+// What a body may say beside the fields.
+const NO_FIELDS = ["kind", "revision"];
+
 let description = null;
 
 // Once for a page; a leader that has no description answers 404.
@@ -14,33 +17,26 @@ export async function loadSchemas() {
 	} catch (error) {
 		if (!(error instanceof ApiError) || error.status !== 404)
 			throw error;
-		description = null;
+		description = { components: { schemas: FIELDS } };
 	}
 }
 
 function resolve(schema, depth = 0) {
-	if (!schema || !schema.$ref || depth > DEEPEST)
-		return schema;
-	const found = schema.$ref.slice(2).split("/").reduce((at, name) => at?.[name.replace(/~1/g, "/").replace(/~0/g, "~")], description);
+	if (!schema?.$ref || depth > DEEPEST)
+		return schema || {};
+	const found = schema.$ref.slice(2).split("/").reduce((at, name) => at?.[name], description);
 	return { ...resolve(found, depth + 1), ...schema, $ref: undefined };
 }
 
-function bodyOf(kind, method) {
-	const paths = description.paths;
-	const operation = paths[`/api/${kind}`]?.[method] || paths[`/api/${kind}/{id}`]?.[method] || paths[`/api/${kind}/${kind}`]?.[method];
-	return resolve(operation?.requestBody?.content?.["application/json"]?.schema);
-}
+const typesOf = ({ type }) => [type].flat().filter((each) => each && each !== "null");
 
-function described(kind) {
-	return description && (resolve(description.components?.schemas?.[kind]) || bodyOf(kind, "post") || bodyOf(kind, "put"));
-}
+// Times are texts or seconds.
+const isTime = (field) => field.format === "date-time" || (field.types.includes("string") && field.types.includes("integer"));
 
-// Types may be lists, alternatives too: the first that is no null counts, and of a time the text.
 function plain(schema) {
-	const one = resolve(schema) || {};
-	const chosen = resolve((one.oneOf || one.anyOf || []).find((each) => resolve(each).type !== "null")) || {};
-	const merged = { ...chosen, ...one };
-	return { ...merged, type: Array.isArray(merged.type) ? merged.type.find((type) => type !== "null") : merged.type };
+	const one = resolve(schema);
+	const types = typesOf(one);
+	return { ...one, types, type: types[0], enum: one.enum?.filter((choice) => choice !== null) };
 }
 
 const SHAPES = [
@@ -49,7 +45,7 @@ const SHAPES = [
 	["texts", (field) => field.type === "array"],
 	["pairs", (field) => field.type === "object"],
 	["bool", (field) => field.type === "boolean"],
-	["time", (field) => field.format === "date-time"],
+	["time", isTime],
 	["number", (field) => field.type === "integer" || field.type === "number"],
 	["choice", (field) => field.enum],
 	["secret", (field) => field.writeOnly],
@@ -79,11 +75,12 @@ function fieldOf(name, schema, required) {
 
 function fieldsOf(schema) {
 	const required = schema.required || [];
-	return Object.entries(schema.properties || {}).map(([name, each]) => fieldOf(name, each, required.includes(name)));
+	const properties = Object.entries(schema.properties || {}).filter(([name]) => !NO_FIELDS.includes(name));
+	return properties.map(([name, each]) => fieldOf(name, each, required.includes(name)));
 }
 
 // The fields of a kind in the order of the leader's table; empty: this leader knows no such kind.
 export function fieldsOfKind(kind) {
-	const schema = description ? described(kind) : FIELDS[kind];
-	return schema ? fieldsOf(schema) : [];
+	const { schemas } = description.components;
+	return fieldsOf(resolve(schemas[`${kind}Body`] || schemas[kind]));
 }
