@@ -143,7 +143,7 @@ void hearing_follow(struct hearing *hearing, bool heard, int64_t now_ms, int64_t
 	pthread_mutex_lock(&hearing->lock);
 	hearing->stored = heard;
 	if (heard && hearing->holding)
-		deal(hearing, now_ms, "another leader");
+		deal(hearing, now_ms, "another_leader");
 	if (!heard) {
 		hearing->no_proof = true;
 		hold(hearing, now_ms, grant_ms);

@@ -139,6 +139,7 @@ static void cut(struct watcher *watcher)
 	struct error err;
 
 	leave_pace(watcher);
+	counter_add(&watcher->pace->live->leader->counters.watchers_cut_total, 1);
 	(void)error_set(&err, ERROR_BUSY, NULL, "the client reads too slowly");
 	pipe_fail(watcher->pipe, &err);
 }

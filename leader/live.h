@@ -8,7 +8,8 @@
  * events `cluster`, and where there is something new `members`, `changed`, `ring` (docs/api.md). Whoever comes first gets a frame of all
  * there is, made at once.
  * Bounds   LIVE_WATCHERS streams: 503 beyond. A watcher has a pipe of LIVE_PIPE bytes and a place in the row of the last
- *          frames, LIVE_FRAMES and about LIVE_BYTES of each pace: who is behind them is cut off, and comes back for a frame of all.
+ *          frames, LIVE_FRAMES and about LIVE_BYTES of each pace: who is behind them gets no more, and comes back for a frame of all. Its
+ *          connection, where it takes no byte at all, is closed by the server's send timeout; its place is taken until then.
  * The end  Each time a frame goes out a watcher whose login is over gets none, and the stream ends; it does after LIVE_LONGEST_MS for
  *          everybody, so that a session's cookie is renewed, and connections go round the leaders.
  *

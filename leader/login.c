@@ -10,6 +10,7 @@
 #include "common/logins.h"
 #include "common/loop.h"
 #include "common/password.h"
+#include "leader/rights.h"
 #include "leader/settings.h"
 #include "proto/apikey.h"
 #include "proto/login_refusal.h"
@@ -82,11 +83,6 @@ static bool basic_parse(const char *header, struct basic *ret)
 
 /* Who. */
 
-static bool is_admin(const struct user *user)
-{
-	return user->enabled && texts_have(&user->roles, STR("admin"));
-}
-
 static const struct user *find_user(const struct state *state, struct str name)
 {
 	struct entity *entity = state_find(state, ENTITY_USER, name);
@@ -100,8 +96,8 @@ static void decide_user(const struct user *user, struct str name, bool confined,
 		return;
 	CHECK(str_copy(name, ret_who->user, sizeof(ret_who->user)));
 	hash_sha256_hex(str_of(user->password_hash), ret_who->credential);
-	if (is_admin(user) && !confined)
-		ret_who->role = LOGIN_ADMIN;
+	if (!confined)
+		ret_who->role = rights_of(user, &ret_who->keys);
 }
 
 void login_user(const struct state *state, struct str name, struct login_who *ret_who)
@@ -163,23 +159,23 @@ static bool worker_still(const struct state *state, const struct login_who *who)
 	       !strcmp(entity_worker(entity)->secret_hash, who->credential);
 }
 
-static bool is_good_key(const struct apikey *key)
+static bool key_still(const struct state *state, const char *id)
 {
-	return key->enabled && (!key->valid_until || key->valid_until > clock_wall_s());
+	struct entity *key = state_find(state, ENTITY_APIKEY, str_of(id)), *owner;
+
+	return key && !entity_apikey(key)->scopes.len &&
+	       apikey_standing(state, key, clock_wall_s(), &owner) == APIKEY_GOOD;
 }
 
 /* A user who logged in by a key may change the password. */
 static bool user_still(const struct state *state, const struct login_who *who)
 {
-	struct entity *entity = *who->apikey ? state_find(state, ENTITY_APIKEY, str_of(who->apikey)) : NULL;
-	const struct apikey *key = entity ? entity_apikey(entity) : NULL;
-	struct login_who now = { .role = LOGIN_NOBODY };
-	struct str name = str_of(who->user);
+	struct login_who now;
 
-	if (*who->apikey && (!key || !is_good_key(key)))
+	login_user(state, str_of(who->user), &now);
+	if (!*now.user || now.role != who->role || now.keys != who->keys)
 		return false;
-	decide_user(find_user(state, name), name, key && key->scopes.len > 0, &now);
-	return now.role == who->role && *now.user && (key || !strcmp(now.credential, who->credential));
+	return *who->apikey ? key_still(state, who->apikey) : !strcmp(now.credential, who->credential);
 }
 
 bool login_still(const struct state *state, const struct login_who *who)
@@ -211,7 +207,7 @@ static bool try_key(const struct state *state, const struct basic *basic, struct
 	const struct apikey *key = entity ? entity_apikey(entity) : NULL;
 	struct str owner;
 
-	if (!key || !is_good_key(key))
+	if (!key || !key->enabled || (key->valid_until && key->valid_until <= clock_wall_s()))
 		return false;
 	owner = str_of(key->owner);
 	decide_user(find_user(state, owner), owner, key->scopes.len > 0, ret_who);

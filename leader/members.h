@@ -125,6 +125,9 @@ struct usage_unsigned *members_unsigned(struct members *members, size_t *ret_len
 /* In the order of names; lost ones too. fit: it has its lease, and the others' secret. Borrowed for the call, made under the lock. */
 typedef void members_look_f(void *arg, const struct ledger_member *member, bool fit);
 void members_each(struct members *members, members_look_f *fn, void *arg);
+/* It has no upload, and each live member has applied this revision, so that nobody sends it any because of an older ring. One that is not
+ * live is idle. */
+bool members_is_idle(struct members *members, const char *name, uint64_t revision);
 /* The JSON of GET /api/cluster/members: an array of rows. */
 struct members_rows {
 	int64_t now_ms, lease_ms;

@@ -187,6 +187,26 @@ void members_each(struct members *members, members_look_f *fn, void *arg)
 	pthread_mutex_unlock(&members->lock);
 }
 
+static bool all_have(const struct members *members, uint64_t revision)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (members->at[i]->live && members->at[i]->data.revision < revision)
+			return false;
+	return true;
+}
+
+bool members_is_idle(struct members *members, const char *name, uint64_t revision)
+{
+	const struct member *member;
+	bool idle;
+
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, name);
+	idle = !member || !member->live || (all_have(members, revision) && !member->data.stats.uploads);
+	pthread_mutex_unlock(&members->lock);
+	return idle;
+}
+
 static void put_chores(struct json_writer *w, const struct usage_stats *stats)
 {
 	json_key(w, STR("chores"));

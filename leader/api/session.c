@@ -83,13 +83,12 @@ static struct http_response *begin(const struct api_call *call)
 	AUTO_FINI(buf) text = buf_limit(SESSION_TEXT_MAX);
 	char from[INET6_ADDRSTRLEN];
 	struct session session;
-	struct ip client = http_request_ip(call->request);
 
 	session_begin(&session, str_of(call->who.user), clock_wall_s());
 	if (!session_seal(state, &session, &text))
 		return api_error(401, "unauthorized", "this user has just been changed; log in again");
 	cookie_put(call->leader, call->request, buf_text(&text));
-	ip_format(&client, from);
+	ip_format(&call->from, from);
 	log_info("session.begun", "user=%s from=%s", log_quote(str_of(session.user)), from);
 	return show(state, &session);
 }
@@ -143,9 +142,9 @@ static void verify(struct opening *opening)
 {
 	struct leader *leader = opening->call.leader;
 	AUTO(state) *state = leader_state(leader);
-	struct login_ask ask = { .state = state,
-		.header = buf_text(&opening->header),
-		.client = http_request_ip(opening->call.request) };
+	struct login_ask ask = {
+		.state = state, .header = buf_text(&opening->header), .client = opening->call.from
+	};
 
 	if (login_try(leader->login, &ask, &opening->call.who))
 		decided(opening);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cluster as it is watched: events, figures, the ring; and what an operator does to a member."""
+import base64
 import contextlib
 import json
+import socket
 import time
 
 import pytest
@@ -22,7 +24,7 @@ class Stream:
 
     def __init__(self, leader, query="?every=1000", session=None, **how):
         self.reply = (session or leader.session).get(leader.url + "/api/cluster/live" + query, stream=True, timeout=30, **how)
-        self.lines = self.reply.iter_lines()
+        self.lines = self.reply.iter_lines(chunk_size=1 << 20)
         self.head = []
 
     def __iter__(self):
@@ -154,25 +156,35 @@ def test_streams_end_when_the_leader_does(leader):
         assert not [name for name, _ in stream]
 
 
-def watchers(leader):
+def metric(leader, name):
     text = leader.admin("GET", "/metrics").text
-    return int(next(line for line in text.splitlines() if line.startswith("zot_leader_watchers ")).split()[1])
+    return int(next(line for line in text.splitlines() if line.startswith(name + " ")).split()[1])
+
+
+@contextlib.contextmanager
+def not_reading(leader):
+    """A watcher that takes a few bytes and then no more."""
+    login = base64.b64encode(f"{leader.user}:{leader.password}".encode()).decode()
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", leader.port))
+        one.sendall(f"GET /api/cluster/live?every=1000 HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n\r\n".encode())
+        yield one
 
 
 def test_who_does_not_read_is_cut_off_and_holds_up_nobody(leader):
-    """Some hundred members make frames that no buffer holds for long."""
-    workers = [FakeWorker(leader, f"worker-{i:04}") for i in range(300)]
-    text = "x: " + "long " * 1000
-    with watching(leader), watching(leader) as quick:
+    workers = [FakeWorker(leader, f"worker-{i:03}") for i in range(150)]
+    text = "x: " + "long " * 1600
+    with not_reading(leader), watching(leader) as quick:
         quick.until("cluster")
-        await_true(lambda: watchers(leader) == 2)
+        await_true(lambda: metric(leader, "zot_leader_watchers") == 2)
 
-        def only_one_is_left():
+        def one_is_given_up():
             for worker in workers:
                 assert worker.push(complaints=text).status_code == 200
             quick.until("members", lambda data: data["changed"])
-            return watchers(leader) == 1
-        await_true(only_one_is_left, 120)
+            return metric(leader, "zot_leader_watchers_cut_total") == 1
+        await_true(one_is_given_up, 120)
         quick.until("cluster")
 
 
@@ -231,3 +243,87 @@ def test_the_last_hour_is_kept_in_steps_of_ten_seconds(leader):
     assert list(leader.admin("GET", "/api/cluster/figures?member=one").json()["members"]) == ["one"]
     assert leader.admin("GET", "/api/cluster/figures?member=nobody").json()["members"] == {}
     assert leader.admin("GET", "/api/cluster/figures?members=one").status_code == 400
+
+
+def ring_of(leader):
+    return {row["name"]: (row["state"], row["share"]) for row in leader.admin("GET", "/api/cluster/ring").json()["members"]}
+
+
+def act(leader, name, verb, query=""):
+    return leader.admin("POST", f"/api/cluster/members/{name}/{verb}{query}", {})
+
+
+def test_a_drained_member_owns_nothing_until_it_is_undrained(leader):
+    one, two = FakeWorker(leader, "one"), FakeWorker(leader, "two")
+    one.push()
+    two.push()
+    await_true(lambda: set(ring_of(leader)) == {"one", "two"})
+    told = act(leader, "one", "drain")
+    assert told.status_code == 200 and told.json()["drained"] is True, told.text
+    # At once, for whoever has the answer.
+    assert ring_of(leader)["one"] == ("draining", 0) and ring_of(leader)["two"] == ("active", 1)
+    row = leader.members()["one"]
+    assert row["state"] == "active" and row["drained"]["by"] == "admin" and "since" in row["drained"] and "drained" not in leader.members()["two"]
+    revision = leader.revision()
+    assert act(leader, "one", "drain").status_code == 200 and leader.revision() == revision
+    # Neither the member's restart nor the leader's ends it.
+    one.push(state="left")
+    await_true(lambda: set(ring_of(leader)) == {"two"})
+    leader.stop()
+    leader.start()
+    two.push()
+    FakeWorker(leader, "one").push()
+    await_true(lambda: ring_of(leader).get("one") == ("draining", 0))
+    assert act(leader, "one", "undrain").json()["drained"] is False
+    assert ring_of(leader)["one"][0] == "active" and "drained" not in leader.members()["one"]
+    assert act(leader, "one", "undrain").status_code == 200
+    told = [line["how"] for line in leader.admin("GET", "/api/audit?kind=drain").json()["items"]]
+    assert sorted(told) == ["drained", "undrained"]
+
+
+def test_what_is_no_drain(leader):
+    FakeWorker(leader, "one").push()
+    leader.admin("POST", "/api/user", {"id": "rea", "password": "a long password", "roles": ["reader"]})
+    assert act(leader, "two", "drain").status_code == 404 and act(leader, "one", "drein").status_code == 404
+    assert leader.admin("POST", "/api/cluster/members/one", {}).status_code == 404
+    assert act(leader, "one", "drain", "?force=maybe").status_code == 400 and act(leader, "one", "drain", "?forse=true").status_code == 400
+    refused = requests.post(leader.url + "/api/cluster/members/one/drain", json={}, auth=("rea", "a long password"), timeout=30)
+    assert refused.status_code == 403
+    for path in ("ring", "figures", "members"):
+        assert requests.get(f"{leader.url}/api/cluster/{path}", auth=("rea", "a long password"), timeout=30).status_code == 200
+    with watching(leader, session=requests, auth=("rea", "a long password")) as stream:
+        stream.until("cluster")
+
+
+def test_isolated_members_are_drained_by_force_alone(leader):
+    leader.admin("PATCH", "/api/settings/cluster", {"isolated": True})
+    FakeWorker(leader, "one").push()
+    FakeWorker(leader, "two").push()
+    await_true(lambda: set(ring_of(leader)) == {"one", "two"})
+    refused = act(leader, "one", "drain")
+    assert refused.status_code == 409 and refused.json()["error"]["code"] == "isolated" and "force" in refused.text
+    assert ring_of(leader)["one"][0] == "active" and act(leader, "one", "evacuate").status_code == 409
+    assert act(leader, "one", "drain", "?force=true").status_code == 200 and ring_of(leader)["one"] == ("draining", 0)
+    assert act(leader, "one", "undrain").status_code == 200 and ring_of(leader)["one"][0] == "active"
+
+
+def test_a_member_is_evacuated_when_all_know_it_and_it_has_no_upload(leader):
+    one, two = FakeWorker(leader, "one"), FakeWorker(leader, "two")
+    one.push(**stats(1, uploads=2))
+    two.push()
+    first = act(leader, "one", "evacuate")
+    assert first.status_code == 202 and first.json()["evacuated"] is False and first.json()["members"][0]["stats"]["uploads"] == 2
+    assert ring_of(leader)["one"] == ("draining", 0)
+    revision = leader.revision()
+    one.push(revision=revision, **stats(2, uploads=2))
+    two.push(revision=revision)
+    assert act(leader, "one", "evacuate").status_code == 202
+    one.push(revision=revision, **stats(3, uploads=0))
+    done = act(leader, "one", "evacuate")
+    assert done.status_code == 200 and done.json()["evacuated"] is True
+    # One that does not know the ring yet may send it something.
+    FakeWorker(leader, "three").push()
+    assert act(leader, "one", "evacuate").status_code == 202
+    assert leader.admin("DELETE", "/api/cluster/members/one").status_code == 409
+    one.push(state="left")
+    assert leader.admin("DELETE", "/api/cluster/members/one").status_code in (204, 404)

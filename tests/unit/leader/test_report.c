@@ -19,6 +19,7 @@
 #include "common/file.h"
 #include "common/loop.h"
 #include "leader/first_start.h"
+#include "leader/follow.h"
 #include "leader/grants.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
@@ -534,7 +535,7 @@ static void a_late_last_word_is_none(void **state)
 	(void)got(rig, (struct given){ .number = 5 });
 	(void)got(rig, (struct given){ .number = 4, .state = "left" });
 	assert_int_equal(members_live(rig->leader.members), 1);
-	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL, NULL));
 	restart(rig);
 	(void)got(rig, (struct given){ .number = 6 });
 	assert_int_equal(members_live(rig->leader.members), 1);
@@ -623,7 +624,7 @@ static void silence(struct rig *rig)
 {
 	struct error err;
 
-	assert_true(ledger_delete_member(rig->leader.ledger, "w1", &err));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL, &err));
 	restart(rig);
 	members_begin(rig->leader.members, clock_ms() - leader_cluster(&rig->leader).grant_ms);
 }
@@ -950,7 +951,7 @@ static void who_left_stays_left(void **state)
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);
 	/* Its row is forgotten by then. */
-	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL, NULL));
 	restart(rig);
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);
@@ -966,6 +967,235 @@ static void another_process_is_refused(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+/* Several leaders: another one is faster, and what it stored is told by following. */
+
+static struct other {
+	const struct ledger_driver *driver;
+	unsigned times; /* it is faster */
+	unsigned followed;
+	struct ledger_entry entry;
+} other;
+
+static bool is_behind(struct error *err)
+{
+	if (!other.times)
+		return false;
+	other.times--;
+	(void)error_set(err, ERROR_CONFLICT, NULL, "another leader was faster");
+	return true;
+}
+
+static bool merge_behind(
+	struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err)
+{
+	return !is_behind(err) && other.driver->merge_usage(ledger, merge, ret, err);
+}
+
+static bool heard_behind(struct ledger *ledger, bool heard, struct error *err)
+{
+	return !is_behind(err) && other.driver->put_heard(ledger, heard, err);
+}
+
+static enum ledger_result write_behind(struct ledger *ledger, const struct ledger_change *changes, size_t len,
+	const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err)
+{
+	if (is_behind(err))
+		return LEDGER_BEHIND;
+	return other.driver->write(ledger, changes, len, digest, ret_revision, ret_at, err);
+}
+
+static bool follow_other(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err)
+{
+	(void)ledger;
+	(void)err;
+	other.followed++;
+	fn(arg, &other.entry);
+	return true;
+}
+
+static void share_ledger(struct rig *rig, unsigned times, struct ledger_entry entry)
+{
+	other = (struct other){ .driver = rig->driver, .times = times, .entry = entry };
+	rig->broken = *rig->driver;
+	rig->broken.merge_usage = merge_behind;
+	rig->broken.put_heard = heard_behind;
+	rig->broken.write = write_behind;
+	rig->broken.follow = follow_other;
+	rig->leader.ledger->driver = &rig->broken;
+}
+
+static char others_boot[] = "p9", others_key[] = "key-0001";
+
+/* As another leader would store it: a process of another worker is granted so much. */
+static struct ledger_merge others_grant(struct rig *rig, struct ledger_grant *grant, uint64_t amount)
+{
+	*grant = (struct ledger_grant){ .boot = others_boot, .apikey = others_key, .granted = amount };
+	memcpy(grant->day, rig->today, sizeof(grant->day));
+	return (struct ledger_merge){
+		.worker = "w9", .process = "p9", .boot = "p9", .number = 7, .grants = grant, .grants_len = 1
+	};
+}
+
+/* Two leaders never give the same call: what another one gave in the last moment counts. */
+static void a_grant_of_another_leader_counts_before_its_own(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_grant grant;
+	uint64_t own;
+	struct ledger_merge merge = others_grant(rig, &grant, 15);
+
+	(void)got(rig, (struct given){ 0 });
+	share_ledger(rig, 1, (struct ledger_entry){ .by = "b", .merge = &merge, .dealings = 3 });
+	own = got(rig, (struct given){ .want = 100 }).granted;
+	assert_int_equal(other.followed, 1);
+	for (int i = 0; i < 20; i++)
+		own = got(rig, (struct given){ .granted = own, .want = 100 }).granted;
+	assert_int_equal(own, 5);
+	mend_ledger(rig);
+	assert_int_equal(granted(rig), 20);
+}
+
+static void somebody_who_is_always_faster_does_not_hold_it_up_for_ever(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_grant grant;
+	struct ledger_merge merge = others_grant(rig, &grant, 1);
+
+	(void)got(rig, (struct given){ 0 });
+	share_ledger(rig, 1000, (struct ledger_entry){ .by = "b", .merge = &merge });
+	assert_int_equal(refused(rig, (struct given){ .want = 1 }), ERROR_BUSY);
+	mend_ledger(rig);
+}
+
+static void a_write_stands_where_no_entity_changed(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_grant grant;
+	struct ledger_merge merge = others_grant(rig, &grant, 1);
+	AUTO(state) *now = leader_state(&rig->leader);
+	AUTO(entity) *own = entity_new_deleted(ENTITY_POLICY, STR("own/**"), 0);
+	struct ledger_change change = { .entity = own };
+	uint64_t revision;
+	struct error err;
+	size_t at;
+
+	leader_lock(&rig->leader);
+	share_ledger(rig, 1, (struct ledger_entry){ .by = "b", .merge = &merge });
+	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, &err), LEDGER_WRITTEN);
+	assert_int_equal(revision, state_revision(now) + 1);
+	mend_ledger(rig);
+	leader_unlock(&rig->leader);
+}
+
+static void a_write_is_decided_anew_where_one_did(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *now = leader_state(&rig->leader);
+	AUTO(entity) *user =
+		entity_with_revision(state_find(now, ENTITY_USER, STR("admin")), state_revision(now) + 1);
+	AUTO(entity) *own = entity_new_deleted(ENTITY_POLICY, STR("own/**"), 0);
+	struct ledger_change change = { .entity = own };
+	AUTO(state) *next = state_change(now, &user, 1, state_revision(now) + 1);
+	uint64_t revision;
+	struct error err;
+	size_t at;
+
+	leader_lock(&rig->leader);
+	share_ledger(rig, 1,
+		(struct ledger_entry){ .by = "b",
+			.revision = state_revision(next),
+			.entities = &user,
+			.entities_len = 1,
+			.digest = state_digest(next) });
+	assert_int_equal(leader_write_locked(&rig->leader, &change, 1, &revision, &at, &err), LEDGER_BEHIND);
+	mend_ledger(rig);
+	leader_unlock(&rig->leader);
+	assert_int_equal(state_log_revision(rig->leader.log), state_revision(next));
+	assert_int_equal(counter_get(&rig->leader.counters.entries_followed_total), 1);
+}
+
+/* It has lost something, and holds; so do all. */
+static void all_leaders_hold_and_deal_together(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_life life = { .heard = false };
+	struct error err;
+
+	leader_lock(&rig->leader);
+	share_ledger(rig, 0, (struct ledger_entry){ .by = "b", .life = &life });
+	assert_true(follow_locked(&rig->leader, &err));
+	assert_true(hearing_hold_ms(rig->leader.hearing, clock_ms()) > 0);
+	life.heard = true;
+	assert_true(follow_locked(&rig->leader, &err));
+	assert_int_equal(hearing_hold_ms(rig->leader.hearing, clock_ms()), 0);
+	mend_ledger(rig);
+	leader_unlock(&rig->leader);
+}
+
+/* One that found nobody: what workers heard of the life before is a witness of nothing newer, and they hear the new id. */
+static void another_life_that_another_leader_began(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_life life = { .id = "00000000000000aa" };
+	char id[HEARING_ID_SIZE], witness[USAGE_WITNESS_MAX];
+	struct error err;
+
+	hearing_witness(rig->leader.hearing, witness);
+	leader_lock(&rig->leader);
+	share_ledger(rig, 0, (struct ledger_entry){ .by = "b", .life = &life, .life_begins = true });
+	assert_true(follow_locked(&rig->leader, &err));
+	mend_ledger(rig);
+	leader_unlock(&rig->leader);
+	hearing_id(rig->leader.hearing, id);
+	assert_string_equal(id, "00000000000000aa");
+	assert_true(hearing_hold_ms(rig->leader.hearing, clock_ms()) > 0);
+	(void)got(rig, (struct given){ .witness = witness, .leader = "00000000000000aa" });
+	assert_int_equal(counter_get(&rig->leader.counters.store_rewound_total), 0);
+}
+
+static void members_that_another_leader_stored(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_member row = { .name = check_strdup("w1"), .process = check_strdup("p1") };
+	struct error err;
+
+	(void)got(rig, (struct given){ 0 });
+	assert_int_equal(members_live(rig->leader.members), 1);
+	row.lost_wall_s = clock_wall_s();
+	leader_lock(&rig->leader);
+	share_ledger(rig, 0, (struct ledger_entry){ .by = "b", .member = &row });
+	assert_true(follow_locked(&rig->leader, &err));
+	assert_int_equal(members_live(rig->leader.members), 0);
+	assert_int_equal(members_count(rig->leader.members), 1);
+	other.entry = (struct ledger_entry){ .by = "b", .forgotten = "w1" };
+	assert_true(follow_locked(&rig->leader, &err));
+	assert_int_equal(members_count(rig->leader.members), 0);
+	mend_ledger(rig);
+	leader_unlock(&rig->leader);
+	ledger_member_fini(&row);
+}
+
+/* A beat that another leader answered keeps the lease here, and brings nobody in who is not known. */
+static void a_beat_that_is_overheard(void **state)
+{
+	struct rig *rig = *state;
+	struct usage_report message;
+	const struct given known = { .number = 8 },
+			   unknown = { .worker = "w2", .process = "p2", .number = 1 };
+
+	(void)got(rig, (struct given){ .number = 7 });
+	fill(rig, &known, &message);
+	report_overhear(&rig->leader, &message);
+	usage_report_fini(&message);
+	fill(rig, &unknown, &message);
+	report_overhear(&rig->leader, &message);
+	usage_report_fini(&message);
+	assert_int_equal(members_count(rig->leader.members), 1);
+	/* An older one says nothing about the member any more. */
+	(void)got(rig, (struct given){ .number = 8, .state = "draining" });
+	assert_int_equal(members_live(rig->leader.members), 1);
+}
 
 int main(void)
 {
@@ -1003,6 +1233,14 @@ int main(void)
 		TEST(who_goes_is_out_at_once),
 		TEST(who_left_stays_left),
 		TEST(another_process_is_refused),
+		TEST(a_grant_of_another_leader_counts_before_its_own),
+		TEST(somebody_who_is_always_faster_does_not_hold_it_up_for_ever),
+		TEST(a_write_stands_where_no_entity_changed),
+		TEST(a_write_is_decided_anew_where_one_did),
+		TEST(all_leaders_hold_and_deal_together),
+		TEST(another_life_that_another_leader_began),
+		TEST(members_that_another_leader_stored),
+		TEST(a_beat_that_is_overheard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
