@@ -20,6 +20,41 @@ CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' 
        "form-action 'self'; frame-ancestors 'none'")
 
 
+def texts(about, **items):
+    return {"type": ["array", "null"], "items": {"type": "string", **items}, "description": about}
+
+
+def one_of(kind, about, **more):
+    return {"type": [kind, "null"], "description": about, **more}
+
+
+TIME = {"type": ["string", "integer", "null"], "description": "From then on it is refused; 0 = valid for ever."}
+ACTIONS = {"enum": ["read", "create", "update", "delete"]}
+NOTES = {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Free notes."}
+ENABLED = one_of("boolean", "What is not enabled is refused everywhere.")
+RULES = {"type": "array", "description": "Rules.", "items": {"type": "object", "properties": {"users": texts("Users."), "groups": texts("Groups."), "actions": texts("Actions.", **ACTIONS)}}}
+# As GET /api/openapi.json of a real leader has them.
+BODIES = {
+    "user": {"passwordHash": one_of("string", "A hash.", writeOnly=True), "password": one_of("string", "The password.", writeOnly=True), "groups": texts("Groups."), "roles": texts("Roles."),
+             "enabled": ENABLED, "metadata": NOTES},
+    "group": {"users": texts("Users."), "description": one_of("string", "What people know of it.")},
+    "apikey": {"owner": one_of("string", "For whom it acts."), "label": one_of("string", "What people call it."), "clientSecret": one_of("string", "The secret.", writeOnly=True),
+               "scopes": texts("What it may do."), "enabled": ENABLED, "validUntil": TIME, "dailyQuota": one_of("integer", "Calls a UTC day; 0 = no limit.", minimum=0),
+               "monthlyQuota": one_of("integer", "Calls a UTC month; 0 = no limit.", minimum=0), "tags": texts("Labels."), "metadata": NOTES},
+    "policy": {"policies": RULES, "defaultPolicy": texts("Who is logged in.", **ACTIONS), "anonymousPolicy": texts("Anybody.", **ACTIONS)},
+    "worker": {"description": one_of("string", "What people know of it."), "enabled": ENABLED, "validUntil": TIME},
+    "settings": {name: one_of("integer", "Milliseconds.", minimum=100, maximum=600000) for name in ("leaseMs", "pushEveryMs", "grantMs", "pollWaitMs")} | {"isolated": one_of("boolean", "Storage.")},
+    "admin_policy": {"users": texts("Users."), "groups": texts("Groups."), "actions": texts("Actions.", **ACTIONS)},
+}
+TEMPLATES = {"user": {"enabled": True}, "apikey": {"enabled": True, "validUntil": 0, "dailyQuota": 0}, "worker": {"enabled": True}}
+
+
+def described(bodies):
+    names = {"id": {"type": "string", "maxLength": 255}, "revision": {}, "kind": {"type": "string"}}
+    return {"openapi": "3.1.0", "paths": {}, "components": {"schemas": {
+        f"{kind}Body": {"type": "object", "required": ["owner"] if kind == "apikey" else [], "properties": {**names, **fields}} for kind, fields in bodies.items()}}}
+
+
 def member(name, **more):
     return {"name": name, "state": "active", "url": f"http://{name}:8080", "zone": "a", "version": "0.3.0", "process": "p", "boot": "b",
             "revision": 1, "stateAgeMs": 40, "leaseLeftMs": 5900, "lastPush": "2026-11-22T15:00:00Z", "complaints": [],
@@ -39,8 +74,8 @@ class PagesServer:
 
     user, password, csrf = "admin", "a password for tests", "the csrf of tests"
 
-    def __init__(self, roles=("admin",), openapi=None, workers=3):
-        self.roles, self.openapi, self.calls, self.streams, self.has_streams = list(roles), openapi, [], [], True
+    def __init__(self, roles=("admin",), bodies=None, workers=3):
+        self.roles, self.openapi, self.calls, self.streams, self.has_streams = list(roles), described(bodies or BODIES), [], [], True
         self.signed_in, self.revision, self.uploads, self.isolated = False, 1, 0, False
         self.members = {f"worker-{i}": member(f"worker-{i}") for i in range(workers)}
         self.entities = {kind: {} for kind in ("user", "group", "apikey", "policy", "worker", "settings", "admin_policy")}
@@ -145,8 +180,6 @@ class PagesServer:
         if parts[0] == "session":
             return self.session(call, body)
         if parts == ["openapi.json"]:
-            if not self.openapi:
-                raise Refused(404, "not_found", "no such path")
             return 200, self.openapi, {}
         if not self.signed_in:
             raise Refused(401, "unauthorized", "authentication is needed")
@@ -178,6 +211,8 @@ class PagesServer:
             raise Refused(404, "not_found", f"no such kind: {kind}")
         if id.endswith("/rotate"):
             return self.rotate(id.removesuffix("/rotate"), body)
+        if id == "_template":
+            return 200, TEMPLATES.get(kind, {}), {}
         if not id:
             return self.entity_list(kind, asked) if call.command == "GET" else self.create(kind, body)
         if id not in self.entities[kind]:
@@ -246,7 +281,7 @@ class PagesServer:
         if deed in ("drain", "evacuate", "undrain"):
             if self.isolated and deed != "undrain" and "force=true" not in call.path:
                 raise Refused(409, "conflict", "nobody else has its repositories")
-            self.members[name].update(state="active" if deed == "undrain" else "draining", drained={"by": self.user, "since": "2026-11-22T15:00:00Z"})
+            self.members[name].update(drained={"by": self.user, "since": "2026-11-22T15:00:00Z"})
             if deed == "undrain":
                 del self.members[name]["drained"]
             self.tell("members", {"changed": [self.members[name]], "gone": []})
@@ -257,7 +292,7 @@ class PagesServer:
         return 204, None, {}
 
     def ring(self):
-        owners = [m for m in self.members.values() if m["state"] == "active"]
+        owners = [m for m in self.members.values() if m["state"] == "active" and "drained" not in m]
         return {"epoch": 4, "members": [{"name": m["name"], "zone": m["zone"], "share": 1 / len(owners)} for m in owners]}
 
     @staticmethod

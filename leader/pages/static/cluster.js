@@ -12,7 +12,7 @@ import { bytes, micros, number, percent, rate, span, time } from "./words.js";
 
 const PAGE = 100;
 const REFRESH_MS = 30000;
-const STATES = ["active", "joining", "draining", "lost", "wrong"];
+const STATES = ["active", "joining", "drained", "draining", "lost", "wrong"];
 
 // ---- one row of what is known ----
 
@@ -32,11 +32,14 @@ function rowsOf({ members, heardAt, ring, about, figures }) {
 
 const leaseLeft = (row, now) => (row.state === "lost" ? null : Math.max(0, row.leaseLeftMs - (now - row.heardAt)));
 
+// One that an operator drained is active, but owns nothing.
+const shownState = (row) => (row.drained && row.state === "active" ? "drained" : row.state);
+
 // ---- order and choice ----
 
 const ORDERS = {
 	name: (row) => row.name,
-	state: (row) => row.state,
+	state: shownState,
 	zone: (row) => row.zone || "",
 	share: (row) => -(row.share || 0),
 	rate: (row) => -(row.stats.rateMilli || 0),
@@ -49,7 +52,7 @@ function chosen(rows, { q = "", state = "", sort = "name" }) {
 	const text = q.toLowerCase();
 	const order = ORDERS[sort] || ORDERS.name;
 	return rows
-		.filter((row) => (!state || (state === "wrong" ? isWrong(row) : row.state === state)) && (!text || `${row.name} ${row.zone} ${row.version}`.toLowerCase().includes(text)))
+		.filter((row) => (!state || (state === "wrong" ? isWrong(row) : shownState(row) === state)) && (!text || `${row.name} ${row.zone} ${row.version}`.toLowerCase().includes(text)))
 		.sort((a, b) => compare(order(a), order(b)) || compare(a.name, b.name));
 }
 
@@ -82,7 +85,7 @@ const RowFigures = ({ row: { stats, figures } }) => html`<td class="number"><${S
 
 const Row = ({ row, most, now }) => html`<tr class=${isWrong(row) ? "wrong" : ""}>
 	<th scope="row" class="id"><a href=${to("cluster", [row.name])} title=${row.name}>${row.name}</a>${row.complaints?.length > 0 && html` <span class="state lost" title=${row.complaints.join("\n")}>${row.complaints.length} wrong</span>`}</th>
-	<td><${State} state=${row.state} />${row.drained && html` <small>by operator</small>`}</td><td class="p3">${row.zone}</td><td class="p3">${row.version}</td>
+	<td><${State} state=${shownState(row)} /></td><td class="p3">${row.zone}</td><td class="p3">${row.version}</td>
 	<td class="p3"><${Share} share=${row.share} most=${most} /></td><td class="p3"><${Freshness} row=${row} /></td><td class="p3 number">${span(leaseLeft(row, now))}</td>
 	${row.state === "lost" ? html`<td class="number">–</td><td class="number">–</td><td class="number p3">–</td><td class="number p3">–</td>` : html`<${RowFigures} row=${row} />`}</tr>`;
 
@@ -225,7 +228,7 @@ const PLOTS = [
 ];
 
 const MemberFacts = ({ row, now }) => html`<dl class="facts">
-	<${Fact} name="State"><${State} state=${row.state} /> ${row.drained ? `drained by ${row.drained.by} since ${time(row.drained.since)}` : ""} ${row.lostSince ? `since ${time(row.lostSince)}` : ""}</${Fact}>
+	<${Fact} name="State"><${State} state=${shownState(row)} /> ${row.drained ? `by ${row.drained.by} since ${time(row.drained.since)}` : ""} ${row.lostSince ? `since ${time(row.lostSince)}` : ""}</${Fact}>
 	<${Fact} name="Address">${row.url}</${Fact}><${Fact} name="Zone">${row.zone || "–"}</${Fact}><${Fact} name="Version">${row.version}</${Fact}>
 	<${Fact} name="Lease left">${span(leaseLeft(row, now))}</${Fact}><${Fact} name="Last heard">${time(row.lastPush, "–")}</${Fact}>
 	<${Fact} name="Share of the ring">${percent(row.share || 0)}</${Fact}>
