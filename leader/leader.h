@@ -81,6 +81,7 @@ struct leader {
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
 	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
+	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
 	struct lock lock;
 	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */

@@ -106,6 +106,15 @@ struct worker_key { /* id = the member's name; the leaders' alone, never in what
 	int64_t valid_until;       /* wall seconds, 0 = for ever */
 };
 
+struct user_group { /* id = the group's name */
+	struct texts users;        /* names; beside the users who name the group themselves */
+	const char *description;
+};
+
+struct admin_policy { /* id = "admin": zot's adminPolicy */
+	struct texts users, groups, actions; /* read create update delete */
+};
+
 struct session_key { /* id = "session"; the leaders' alone */
 	const char *secret;        /* 64 hex; never shown */
 };
@@ -160,6 +169,10 @@ bool entity_from_json(enum entity_kind kind, struct str id, const struct json *n
 		      const struct entity *base, struct entity **ret, struct error *err) MUST_CHECK;
 /* {"id":..., "revision":..., fields}; secrets are left out. A tombstone: "deleted":true and no fields. */
 void entity_to_json(const struct entity *entity, struct json_writer *writer);
+/* The same with its kind and all fields, the hashes of secrets too: for an export. */
+void entity_to_json_whole(const struct entity *entity, struct json_writer *writer);
+/* A body with the defaults, id "": to fill in. Without what is write-only. */
+void entity_template_to_json(enum entity_kind kind, struct json_writer *writer);
 /* The whole, secrets' hashes too: for the snapshot and the leader's ledger. */
 void entity_encode(const struct entity *entity, struct buf *into);
 bool entity_decode(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;

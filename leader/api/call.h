@@ -58,8 +58,12 @@ struct http_response *system_pages(void *call);
 void cluster_state(void *call); /* api/cluster.c */
 void cluster_live(void *call);
 void session_serve(void *call); /* api/session.c */
+void export_serve(void *call); /* api/export.c */
 /* Pool. NULL: endpoint_reply() comes later, or has been. */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
+struct http_response *entity_template(void *job);
+struct http_response *entity_bulk(void *job);     /* api/entity_bulk.c */
+struct http_response *import_serve(void *job);    /* api/import.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *cluster_figures(void *job);

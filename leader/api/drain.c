@@ -102,15 +102,39 @@ static bool is_member(const struct asked *asked)
 	return members_may_forget(asked->job->leader->members, str_of(asked->name)) != MEMBERS_UNKNOWN;
 }
 
-static struct http_response *refuse(const struct asked *asked, const struct entity *drain)
+static bool is_last_active(const struct asked *asked, const struct state *state)
+{
+	struct entity *entity = state_find(state, ENTITY_RING, STR("ring"));
+	const struct ring_body *ring = entity ? entity_ring(entity) : NULL;
+
+	for (size_t i = 0; ring && i < ring->members_len; i++)
+		if (!strcmp(ring->members[i].state, "active") &&
+			strcmp(ring->members[i].id, asked->name) != 0)
+			return false;
+	return true;
+}
+
+static struct http_response *refuse_unforced(const struct asked *asked, const struct state *state)
+{
+	if (leader_cluster(asked->job->leader).isolated)
+		return api_error(409, "isolated",
+			"each worker's storage is its own: nobody could reach this member's repositories "
+			"while it is drained; ?force=true does it all the same");
+	if (is_last_active(asked, state))
+		return api_error(409, "last",
+			"no other member is active: nobody could change a repository while this one is "
+			"drained; ?force=true does it all the same");
+	return NULL;
+}
+
+static struct http_response *refuse(
+	const struct asked *asked, const struct state *state, const struct entity *drain)
 {
 	if (!is_member(asked) && !drain)
 		return api_error(404, "unknown", "there is no member of this name");
-	if (asked->verb == UNDRAIN || drain || asked->force || !leader_cluster(asked->job->leader).isolated)
+	if (asked->verb == UNDRAIN || drain || asked->force)
 		return NULL;
-	return api_error(409, "isolated",
-		"each worker's storage is its own: nobody could reach this member's repositories while it is "
-		"drained; ?force=true does it all the same");
+	return refuse_unforced(asked, state);
 }
 
 /* LEDGER_WRITTEN: it is so. */
@@ -120,7 +144,7 @@ static enum ledger_result change_locked(
 	AUTO(state) *state = leader_state(asked->job->leader);
 	struct entity *drain = state_find(state, ENTITY_DRAIN, str_of(asked->name));
 
-	*ret_refused = refuse(asked, drain);
+	*ret_refused = refuse(asked, state, drain);
 	if (*ret_refused || !drain == (asked->verb == UNDRAIN))
 		return LEDGER_WRITTEN;
 	return drain ? unmark_locked(asked, drain, err) : mark_locked(asked, err);

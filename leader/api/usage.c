@@ -201,12 +201,19 @@ static bool is_asked_for(const struct asked *asked, const struct entity *user)
 /* Those that are in it now: of users that are gone nobody knows which groups they were in. */
 static void take_group(struct asked *asked, const struct state *state)
 {
+	const struct entity *group = state_find(state, ENTITY_GROUP, buf_str(&asked->group));
+	const struct texts *named = group ? &entity_group(group)->users : NULL;
 	size_t users = state_count(state, ENTITY_USER);
-	const char **owners = xnew_array(const char *, users + 1);
+	const char **owners = xnew_array(const char *, users + (named ? named->len : 0) + 1);
 
 	for (size_t i = 0; i < users; i++) {
 		const struct entity *user = state_at(state, ENTITY_USER, i);
 		if (texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
+			owners[asked->keys.owners_len++] = entity_id(user).at;
+	}
+	for (size_t i = 0; named && i < named->len; i++) {
+		const struct entity *user = state_find(state, ENTITY_USER, str_of(named->at[i]));
+		if (user && !texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
 			owners[asked->keys.owners_len++] = entity_id(user).at;
 	}
 	asked->keys.owners = owners;

@@ -24,7 +24,9 @@ TABLE = {
     **{f"api/{name}": {"GET": "ark", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"} for name in ("user", "users")},
     **{f"api/{name}": {"GET": "ark", "POST": "ak", "PUT": "ak", "PATCH": "ak", "DELETE": "ak"} for name in ("apikey", "apikeys")},
     **{f"api/{name}": {"GET": "ar", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"}
-       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers")},
+       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")},
+    "api/export": {"GET": "a"},
+    "api/import": {"POST": "a"},
 }
 
 
@@ -62,7 +64,7 @@ def test_every_endpoint_has_a_decision_for_every_role(leader):
         for method, may in methods.items():
             for who, auth in logins.items():
                 # What is asked for is not there, or no JSON of the kind: whoever may is told that, not 401 or 403.
-                at = f"/{path}" if method == "GET" or path == "api/cluster/quotas" else f"/{path}/absent-one"
+                at = f"/{path}" if method == "GET" or path in ("api/cluster/quotas", "api/import") else f"/{path}/absent-one"
                 status = ask(leader, auth, method, at, [] if method in ("POST", "PUT", "PATCH") else None).status_code
                 allowed = may == "*" or (who and who[0] in may)
                 assert (status not in (401, 403)) == bool(allowed), (method, path, who, status)

@@ -44,12 +44,18 @@ static struct snapshot *snapshot_box_new(void)
 	return &box->snapshot;
 }
 
-/* Who may do what, with the state that is there. */
-static bool obey(struct snapshot *snapshot, const struct snapshot_rules *rules, struct error *err)
+/* Who may do what, with the state that is there. old: or NULL. */
+static bool obey(struct snapshot *snapshot, const struct snapshot *old, const struct snapshot_rules *rules,
+	struct error *err)
 {
 	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
 	snapshot->auth_required = somebody || rules->access_control;
+	snapshot->rules_version = rules->version;
+	if (old && old->rules_version == rules->version && access_obeys(old->access, snapshot->state)) {
+		snapshot->access = access_ref(old->access);
+		return true;
+	}
 	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
 }
 
@@ -63,7 +69,7 @@ bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int s
 	snapshot->self = self;
 	snapshot->isolated = isolated;
 	snapshot->state = state_new();
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, NULL, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -80,7 +86,7 @@ bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *o
 	snapshot->isolated = old->isolated;
 	snapshot->lease_ms = old->lease_ms;
 	snapshot->peers = old->peers;
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, NULL, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -134,8 +140,13 @@ bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, con
 	if (ring && !rules->own_peer_key)
 		snapshot->peers = peer_keys_of(entity_ring(ring));
 	snapshot->self = ring_find(snapshot->ring, str_of(self));
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, old, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
+}
+
+bool snapshot_is_drained(const struct snapshot *snapshot)
+{
+	return snapshot->self != RING_NOBODY && !ring_at(snapshot->ring, (size_t)snapshot->self)->active;
 }

@@ -22,6 +22,7 @@ struct snapshot {
 	struct ring *ring;
 	int self;               /* our place in the ring, or RING_NOBODY */
 	struct access *access;  /* proto/access.h */
+	unsigned rules_version; /* of the rules that it was made of */
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
 	bool isolated;          /* storage is each worker's own */
@@ -30,3 +31,5 @@ struct snapshot {
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot); /* drops a reference */
 AUTO_DEFINE(snapshot)
+/* The ring has us as a member that owns nothing. */
+bool snapshot_is_drained(const struct snapshot *snapshot);
