@@ -50,6 +50,7 @@ struct user {
 	struct texts groups;
 	struct texts roles;        /* "admin", "reader", "key-manager:<group>" */
 	bool enabled;
+	int64_t throttling_quota, daily_quota, monthly_quota, monthly_bytes; /* of all that the user does, as those of a key */
 	struct pairs metadata;
 };
 

@@ -35,6 +35,7 @@ struct identity {
 	struct texts groups;
 	struct entity *key;     /* the apikey's entity, or NULL */
 	bool anonymous, admin;
+	struct entity *limited; /* the user's entity, where it has quotas (proto/limits.h), or NULL */
 	bool peer;              /* forwarded by a worker, already counted and admitted there */
 	const char *peer_name;  /* that worker, "" when none */
 	const char *client;     /* whom it serves: an address */
