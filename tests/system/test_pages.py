@@ -73,6 +73,7 @@ def test_a_key_is_made_pushed_with_and_its_usage_moves(cluster, browser):
             seen = calls_of(browser)
     finally:
         worker.session.auth = (cluster.user, cluster.password)
+    browser.find("#usage-of ~ [aria-label=Quotas] [aria-label$='of 1,000 calls a day']")
     browser.open("usage?by=repository")
     browser.wait("main", "pages/app")
     browser.shot("usage")

@@ -10,12 +10,20 @@ const pairs = (description) => ({ type: "object", additionalProperties: { type: 
 
 const ACTIONS = { enum: ["read", "create", "update", "delete", "detectManifestCollision"] };
 
+const QUOTAS = {
+	throttlingQuota: count("Calls a second; 0 = no limit."),
+	dailyQuota: count("Calls a UTC day; 0 = no limit."),
+	monthlyQuota: count("Calls a UTC month; 0 = no limit."),
+	monthlyBytes: count("Bytes in and out a UTC month; 0 = no limit."),
+};
+
 const user = {
 	id: text("The name."),
 	password: secret("The password itself, 8 to 72 bytes; it is hashed at once and never stored.", { minLength: 8, maxLength: 72 }),
 	groups: texts("Groups that the user is in."),
 	roles: texts("Roles: admin, reader, key-manager:<group>."),
 	enabled: bool("A user who is not enabled is refused everywhere.", true),
+	...QUOTAS,
 	metadata: pairs("Free notes; the registry does not read them."),
 };
 
@@ -25,10 +33,7 @@ const apikey = {
 	scopes: texts("What the key may do, \"<glob>:<action>[,<action>...]\"; empty means all that the owner may."),
 	enabled: bool("A key that is not enabled is refused everywhere.", true),
 	validUntil: time("From then on the key is refused; 0 = valid for ever."),
-	throttlingQuota: count("Calls a second; 0 = no limit."),
-	dailyQuota: count("Calls a UTC day; 0 = no limit."),
-	monthlyQuota: count("Calls a UTC month; 0 = no limit."),
-	monthlyBytes: count("Bytes in and out a UTC month; 0 = no limit."),
+	...QUOTAS,
 	tags: texts("Labels for finding keys."),
 	metadata: pairs("Free notes; the registry does not read them."),
 };
