@@ -56,6 +56,9 @@
 #define REFUSALS_EACH 10
 #define REFUSALS_ALL  100
 #define SAY_SPAN_MS   60000
+/* Changes of users' own keys in the same time, of one user and of all. */
+#define SELF_EACH 120
+#define SELF_ALL  6000
 
 struct leader_process {
 	struct leader leader;
@@ -450,6 +453,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->demands = lane_new(leader->pool);
 	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
+	leader->selves = few_each_new(
+		&(struct few_each_terms){ .each = SELF_EACH, .all = SELF_ALL, .span_ms = SAY_SPAN_MS });
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
@@ -587,6 +592,7 @@ static void close_leader(struct leader_process *process)
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);
+	few_each_free(leader->selves);
 	few_each_free(leader->refusals);
 	refusals_free(leader->refused);
 	proxies_free(leader->proxies);

@@ -85,6 +85,7 @@ struct leader {
 	struct lock lock;
 	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */
+	struct few_each *selves;    /* api/self.c: changes of users' own keys, by user */
 	struct few_each *refusals;  /* api/told.h: lines of the log */
 	struct few reports_refused, secrets_differ; /* api/cluster.c: lines of the log */
 	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */

@@ -71,5 +71,7 @@ struct http_response *cluster_ring(void *job);
 struct http_response *cluster_drain(void *job);   /* api/drain.c */
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
+struct http_response *self_keys(void *job);       /* api/self.c */
+struct http_response *self_usage(void *job);
 struct http_response *access_serve(void *job);    /* api/access.c */
 struct http_response *audit_serve(void *job);     /* api/audit.c */

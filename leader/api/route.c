@@ -29,6 +29,7 @@
 #include "leader/lane.h"
 #include "leader/local.h"
 #include "leader/waiting.h"
+#include "proto/own_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
 #define DRAIN_BODY_MAX 1024 /* it says nothing */
@@ -149,6 +150,19 @@ static const struct route rows[] = {
 		.place = PLACE_LANE,
 		.body_max = USAGE_BYTES_MAX,
 		.job_f = cluster_report },
+	{ .operation = "self_keys",
+		.path = "/api/cluster/self/apikey",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.body_max = OWN_KEY_BODY_MAX,
+		.job_f = self_keys },
+	{ .operation = "self_usage",
+		.path = "/api/cluster/self/usage",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.job_f = self_usage },
 	{ .operation = "members",
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE),

@@ -85,7 +85,9 @@ enum front_turn front_admit(struct front_call *call)
 	struct admission_ask ask = { .loop = call->oci.loop, .wait = &call->admission, .resume = on_grant };
 	struct front_errand *errand;
 
-	if (identity->peer || (!identity->key && !identity->limited))
+	/* Pages are not counted, so that who has used a quota up can still ask how much it was. */
+	if (identity->peer || (!identity->key && !identity->limited) ||
+		!(call->oci.ask.route.row->flags & OCI_API))
 		return FRONT_MORE;
 	errand = xnew(struct front_errand);
 	*errand = (struct front_errand){ .call = call, .cancel = wait_cancel };
