@@ -155,9 +155,10 @@ static bool put_sums_locked(struct listing *listing, const struct ledger_keys *k
 
 static bool put_quotas_locked(struct listing *listing, const struct ledger_keys *keys, struct error *err)
 {
-	struct usage_quotas asked = {
-		.apikey = keys->apikey, .owners = keys->owners, .owners_len = keys->owners_len, .max = ROWS_MAX
-	};
+	struct usage_quotas asked = { .apikey = keys->apikey,
+		.owners = keys->owners,
+		.owners_len = keys->owners_len,
+		.max = ROWS_MAX };
 
 	return usage_quotas_put_locked(
 		listing->job->leader, listing->state, &asked, &listing->w, &listing->more, err);
