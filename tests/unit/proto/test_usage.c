@@ -431,7 +431,7 @@ static void a_window_that_is_none_is_refused(void **state)
 {
 	(void)state;
 	refused("{" WHO ",\"demands\":[{\"apikey\":\"k\",\"day\":\"2026-11-20\"}],\"quotas\":[{\"apikey\":"
-			"\"k\",\"day\":\"2026\"}]}",
+		"\"k\",\"day\":\"2026\"}]}",
 		"quotas", "must be a window");
 	refused("{" WHO ",\"quotas\":[{\"apikey\":\"k\",\"day\":\"second\"},{\"day\":\"second\"}]}", "quotas",
 		"[1]");
