@@ -6,7 +6,7 @@ const PATIENCE_MS = 30000;
 let csrf = "";
 let whenSignedOut = () => {};
 
-export class ApiError extends Error {
+class ApiError extends Error {
 	constructor(status, code, message) {
 		super(message);
 		this.status = status;

@@ -110,7 +110,7 @@ function List({ of, session, at }) {
 function fieldsOfNew(of, template) {
 	return fieldsToAsk(fieldsOfKind(of.kind), true)
 		.filter((field) => field.name !== "id" || !of.makesId)
-		.map((field) => ({ ...field, required: field.required || field.name === "id", fallback: template[field.name] ?? field.fallback }));
+		.map((field) => ({ ...field, required: field.required || field.name === "id", fallback: template[field.name] }));
 }
 
 function New({ of }) {

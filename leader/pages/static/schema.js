@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // schema - what fields a kind of entity has, from the leader's own description, and how each is shown and asked for.
-import { ApiError, get } from "./api.js";
-import { FIELDS } from "./fields.js";
+import { get } from "./api.js";
 
 const DEEPEST = 8;
 
@@ -10,15 +9,9 @@ const NO_FIELDS = ["kind", "revision"];
 
 let description = null;
 
-// Once for a page; a leader that has no description answers 404.
+// Once for a page.
 export async function loadSchemas() {
-	try {
-		description = await get("/api/openapi.json");
-	} catch (error) {
-		if (!(error instanceof ApiError) || error.status !== 404)
-			throw error;
-		description = { components: { schemas: FIELDS } };
-	}
+	description = await get("/api/openapi.json");
 }
 
 function resolve(schema, depth = 0) {
@@ -31,7 +24,7 @@ function resolve(schema, depth = 0) {
 const typesOf = ({ type }) => [type].flat().filter((each) => each && each !== "null");
 
 // Times are texts or seconds.
-const isTime = (field) => field.format === "date-time" || (field.types.includes("string") && field.types.includes("integer"));
+const isTime = (field) => field.types.includes("string") && field.types.includes("integer");
 
 function plain(schema) {
 	const one = resolve(schema);
@@ -59,7 +52,6 @@ function fieldOf(name, schema, required) {
 		name,
 		shape: SHAPES.find(([, fits]) => fits(field, item))[0],
 		about: field.description || "",
-		fallback: field.default,
 		choices: field.enum || item.enum || [],
 		fields: item.properties ? fieldsOf(item) : [],
 		required,
@@ -82,5 +74,5 @@ function fieldsOf(schema) {
 // The fields of a kind in the order of the leader's table; empty: this leader knows no such kind.
 export function fieldsOfKind(kind) {
 	const { schemas } = description.components;
-	return fieldsOf(resolve(schemas[`${kind}Body`] || schemas[kind]));
+	return fieldsOf(resolve(schemas[`${kind}Body`]));
 }
