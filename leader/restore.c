@@ -110,15 +110,6 @@ static bool read_backup(const struct leader_settings *settings, const struct res
 	       backup_decode(buf_str(&bytes), key, BACKUP_FOR_LEADER, STATE_BYTES_MAX, ret_state, err);
 }
 
-<<<<<<< HEAD
-/* What is put back is a folder's. */
-static bool check_store(const struct leader_settings *settings, struct error *err)
-{
-	return !store_is_redis(settings) || error_set(err, ERROR_INVALID, NULL,
-						    "this leader's store is in Redis (REDIS_URL), which is "
-						    "put back by Redis' own means; without "
-						    "REDIS_URL a store in a folder is made");
-=======
 /* The one of the two that is not NULL. */
 static bool restore_one(const struct leader_settings *settings, const char *file, const struct state *state,
 	struct ledger_restored *ret, struct error *err)
@@ -133,7 +124,6 @@ static bool restore_one(const struct leader_settings *settings, const char *file
 		return ledger_restore_redis(&redis, settings->data, file, state, ret, err);
 	return file ? ledger_restore(settings->data, file, ret, err)
 		    : ledger_restore_state(settings->data, state, ret, err);
->>>>>>> redis
 }
 
 static bool restore(const struct leader_settings *settings, const struct restore_from *from,
@@ -141,8 +131,6 @@ static bool restore(const struct leader_settings *settings, const struct restore
 {
 	AUTO(state) *state = NULL;
 
-	if (!check_store(settings, err))
-		return false;
 	if (from->file && !from->backup)
 		return restore_one(settings, from->file, NULL, ret, err);
 	return (from->backup ? read_backup(settings, from, &state, err)

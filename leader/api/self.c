@@ -21,6 +21,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/told.h"
+#include "leader/api/describe.h"
 #include "proto/own_key.h"
 
 #define USER_MAX 255
@@ -82,15 +83,6 @@ static void tell(const struct self *self, const char *how, struct str id, uint64
 		"how=%s kind=apikey id=%s revision=%" PRIu64 " by=%s worker=%s from=%s self=true", how,
 		log_quote(id), revision, log_quote(buf_str(&self->user)), log_quote(str_of(worker)),
 		self->job->from_text);
-}
-
-/* The user does it; the address is the worker's. */
-static struct ledger_audit audit_of(const struct self *self, const char *how)
-{
-	struct ledger_audit audit = told_audit(self->job, how);
-
-	audit.user = buf_text(&self->user);
-	return audit;
 }
 
 /* List. */
@@ -198,7 +190,6 @@ static struct http_response *end(const struct self *self, const struct state *st
 	const struct entity *key = state_find(state, ENTITY_APIKEY, buf_str(&self->id));
 	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct http_response *refused;
-	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct ledger_change change;
 	uint64_t revision;
 
@@ -396,3 +387,19 @@ struct http_response *self_usage(void *job)
 {
 	return serve(job, serve_usage);
 }
+
+const struct route_about about_self_keys[] = {
+	{ .method = HTTP_GET, .summary = "To workers: a user's own API keys.", .gives = "Object" },
+	{ .method = HTTP_POST,
+		.summary = "To workers: another key of a user's own.",
+		.takes = "Object",
+		.gives = "Object",
+		.status = 201 },
+	{ .method = HTTP_DELETE, .summary = "To workers: a user's own key ends.", .gives = "Object" },
+	{ 0 },
+};
+
+const struct route_about about_self_usage[] = {
+	{ .method = HTTP_GET, .summary = "To workers: what a user's own keys used.", .gives = "Object" },
+	{ 0 },
+};

@@ -36,6 +36,7 @@ TABLE = {
     **{f"api/{name}/_bulk": {method: "ak" if name.startswith("apikey") else "a" for method in ("POST", "PUT", "PATCH", "DELETE")} for name in NAMES},
     **{f"api/{name}/_template": {"GET": "ark" if name.startswith(("apikey", "user")) else "ar"} for name in NAMES},
     "api/export": {"GET": "a"},
+    "api/openapi.json": {"GET": "*"},
     "api/import": {"POST": "a"},
 }
 
