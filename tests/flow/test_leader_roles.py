@@ -20,6 +20,8 @@ TABLE = {
     "livez": {"GET": "*"}, "readyz": {"GET": "*"}, "metrics": {"GET": "*"},
     "api/cluster/state": {"GET": "arw"},
     "api/cluster/quotas": {"PUT": "w"},
+    "api/cluster/self/apikey": {"GET": "w"},
+    "api/cluster/self/usage": {"GET": "w"},
     "api/cluster/members": {"GET": "ar", "DELETE": "a"},
     "api/cluster/backup": {"GET": "a"},
     "api/usage": {"GET": "ark"},
