@@ -31,17 +31,21 @@
 struct dump;
 struct feed;
 struct fellows;
+struct figures;
 struct grants;
 struct hearing;
 struct http_server;
 struct lane;
 struct login;
+struct live;
 struct loop;
 struct members;
+struct pages;
 struct pool;
 struct proxies;
 struct refusals;
 struct ring_write;
+struct shares;
 struct state_backup;
 struct state_log;
 struct strangers;
@@ -70,6 +74,10 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct figures *figures;   /* figures.h: how it was in the last hour */
+	struct shares *shares;     /* shares.h: who owns how much */
+	struct live *live;         /* live.h: who watches */
+	struct pages *pages;       /* pages/pages.h: what browsers show, or NULL */
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
 	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */

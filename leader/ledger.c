@@ -42,7 +42,8 @@ void ledger_member_copy(const struct ledger_member *member, struct ledger_member
 size_t ledger_sums(const struct usage_row *row, struct ledger_sum into[LEDGER_SUMS])
 {
 	uint64_t bytes = least(row->bytes_in, INT64_MAX) + least(row->bytes_out, INT64_MAX);
-	uint64_t of_month = least(row->granted_month, row->calls), of_bytes = least(row->granted_bytes, bytes);
+	uint64_t of_month = least(row->granted_month, row->calls),
+		 of_bytes = least(row->granted_bytes, bytes);
 
 	into[0] = (struct ledger_sum){ .calls = row->calls,
 		.ungranted = row->ungranted,
@@ -212,4 +213,10 @@ bool ledger_listen(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, vo
 	struct error *err)
 {
 	return ledger->driver->listen(ledger, wait_ms, fn, arg, ret_more, err);
+}
+
+bool ledger_rescue(struct ledger *ledger, const struct ledger_rescue *rescue, struct ledger_loaded *ret,
+	struct error *err)
+{
+	return ledger->driver->rescue(ledger, rescue, ret, err);
 }

@@ -177,7 +177,8 @@ static bool is_silent(void *arg, const char *boot)
 {
 	const struct merging *merging = arg;
 
-	return members_silence_ms(merging->leader->members, boot, merging->now_ms) >= merging->cluster.grant_ms;
+	return members_silence_ms(merging->leader->members, boot, merging->now_ms) >=
+	       merging->cluster.grant_ms;
 }
 
 static void stage_demand(struct merging *merging, size_t i, bool hold)

@@ -16,13 +16,17 @@
 #include "leader/api/describe.h"
 #include "leader/api/told.h"
 #include "leader/feed.h"
+#include "leader/figures.h"
 #include "leader/fellows.h"
 #include "leader/lane.h"
+#include "leader/live.h"
 #include "leader/members.h"
 #include "leader/report.h"
 #include "leader/ring_write.h"
+#include "leader/shares.h"
 #include "leader/strangers.h"
 
+#define FIGURES_BYTES_MAX (32 * 1024 * 1024)
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
 
 #define SAY_MOST    10
@@ -34,6 +38,14 @@ void cluster_state(void *arg)
 
 	loop_assert(call->leader->loop);
 	feed_serve(call->leader->feed, call->request, &call->who);
+}
+
+void cluster_live(void *arg)
+{
+	const struct api_call *call = arg;
+
+	loop_assert(call->leader->loop);
+	live_serve(call->leader->live, call->request, &call->who);
 }
 
 /* Whoever it is about goes on trying; it waits for nobody. */
@@ -242,7 +254,9 @@ static struct http_response *list_members(struct api_job *job)
 	json_put_int(&w, "ringEpoch", (int64_t)leader_ring_epoch(state));
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
-	members_write(leader->members, clock_ms(), cluster.lease_ms, &w);
+	members_write(leader->members,
+		&(struct members_rows){ .now_ms = clock_ms(), .lease_ms = cluster.lease_ms, .state = state },
+		&w);
 	if (leader->fellows) {
 		json_key(&w, STR("leaders"));
 		json_open_array(&w);
@@ -289,6 +303,52 @@ static struct http_response *forget_member(struct api_job *job)
 	log_info("member.forgotten", "name=%s%s", log_quote(job->rest), told_by(job));
 	return http_response_empty(204);
 }
+
+struct http_response *cluster_ring(void *arg)
+{
+	struct api_job *job = arg;
+	AUTO(state) *state = leader_state(job->leader);
+	struct buf body = buf_limit(MEMBERS_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+
+	shares_write(job->leader->shares, state, &w);
+	return api_json(200, &body);
+}
+
+struct http_response *cluster_figures(void *arg)
+{
+	struct api_job *job = arg;
+	AUTO_FINI(buf) member = buf_limit(ENTITY_ID_MAX + 1);
+	struct buf body = buf_limit(FIGURES_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+	bool given;
+
+	if (!api_parameter(job, "member", &member, &given))
+		return api_bad_query();
+	figures_write(job->leader->figures, given ? buf_text(&member) : NULL, &w);
+	return api_json(200, &body);
+}
+
+const struct route_about about_ring[] = {
+	{ .method = HTTP_GET,
+		.summary = "The ring, and which share of it each member has.",
+		.gives = "Ring" },
+	{ 0 },
+};
+
+const struct route_about about_figures[] = {
+	{ .method = HTTP_GET, .summary = "Figures of the last hour.", .query = true, .gives = "Figures" },
+	{ 0 },
+};
+
+const struct route_about about_live[] = {
+	{ .method = HTTP_GET,
+		.summary = "Members, sums and changes as they come, as server-sent events.",
+		.query = true,
+		.gives = "Text",
+		.gives_type = "text/event-stream" },
+	{ 0 },
+};
 
 const struct route_about about_state[] = {
 	{ .method = HTTP_GET,

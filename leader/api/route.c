@@ -18,6 +18,7 @@
 #include "common/proxies.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/cookie.h"
 #include "leader/api/entity_bulk.h"
 #include "leader/api/entity_list.h"
 #include "leader/api/guard.h"
@@ -31,6 +32,7 @@
 #include "proto/own_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
+#define DRAIN_BODY_MAX 1024 /* it says nothing */
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
 /* A report that is longer is no beat: it is parsed in its lane. */
@@ -126,6 +128,10 @@ static const char *const of_import[] = { "dryRun", "mode", NULL };
 static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
 static const char *const of_audit[] = { "after", "id", "kind", "last", "n", "since", "until", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
+
+static const char *const of_figures[] = { "member", NULL };
+static const char *const of_drain[] = { "force", NULL };
+static const char *const of_live[] = { "every", NULL };
 
 /* `what` is the kind of entities. */
 static const struct route rows[] = {
@@ -244,6 +250,56 @@ static const struct route rows[] = {
 	OF_KIND(#name, ENTITY_##constant, 0) OF_KIND(#plural, ENTITY_##constant, DESCRIBE_ALIAS)
 #include "proto/entity_kinds.def"
 #undef KIND
+	{ .operation = "session",
+		.about = about_session,
+		.path = "/api/session",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_STREAM,
+		.parameters = none,
+		.stream_f = session_serve },
+	{ .operation = "figures",
+		.about = about_figures,
+		.path = "/api/cluster/figures",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_reader,
+		.parameters = of_figures,
+		.job_f = cluster_figures },
+	{ .operation = "ring",
+		.about = about_ring,
+		.path = "/api/cluster/ring",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_reader,
+		.parameters = none,
+		.job_f = cluster_ring },
+	{ .operation = "live",
+		.about = about_live,
+		.path = "/api/cluster/live",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.authorise = by_reader,
+		.parameters = of_live,
+		.stream_f = cluster_live },
+	{ .operation = "drain",
+		.about = about_drain,
+		.path = "/api/cluster/members*",
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.body_max = DRAIN_BODY_MAX,
+		.parameters = of_drain,
+		.job_f = cluster_drain },
+	{ .operation = "pages",
+		.about = about_pages,
+		.path = "/",
+		.methods = ROUTE_READS,
+		.inline_f = system_pages },
+	{ .operation = "pages",
+		.about = about_assets,
+		.path = "/assets*",
+		.methods = ROUTE_READS,
+		.inline_f = system_pages },
 };
 static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
 
@@ -275,7 +331,8 @@ static struct http_response *refuse(const struct api_call *call)
 		return api_error(403, "denied", "%s", who_may(call));
 	response = api_error(
 		401, "unauthorized", "authentication is needed: a user and password, or an API key");
-	http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
+	if (!cookie_is_page(call->request))
+		http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
 	return response;
 }
 
@@ -488,7 +545,10 @@ static void admit(struct api_call *call)
 	struct http_response *refused;
 	struct str unknown;
 
-	if (call->route->authorise && !call->route->authorise(call)) {
+	if (!cookie_allows(call)) {
+		told_refused(call, 403);
+		http_request_reply(call->request, api_no_csrf());
+	} else if (call->route->authorise && !call->route->authorise(call)) {
 		told_refused(call, is_known(call) ? 403 : 401);
 		http_request_reply(call->request, refuse(call));
 	} else if ((refused = refuse_form(call))) {
@@ -523,15 +583,6 @@ static void verify_gone(struct waiting *waiting)
 	verify_free(verify);
 }
 
-static struct http_response *later(unsigned retry_after_s)
-{
-	struct http_response *response = api_error(429, "too_many_requests",
-		"too many logins failed from here or for this user, or too many are being verified");
-
-	http_response_headerf(response, "Retry-After", "%u", retry_after_s);
-	return response;
-}
-
 static void on_verified(void *arg, const struct login_who *who, unsigned retry_after_s)
 {
 	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
@@ -541,7 +592,7 @@ static void on_verified(void *arg, const struct login_who *who, unsigned retry_a
 	verify->call.who = *who;
 	if (retry_after_s) {
 		told_refused(&verify->call, 429);
-		http_request_reply(verify->call.request, later(retry_after_s));
+		http_request_reply(verify->call.request, api_later(retry_after_s));
 	} else {
 		admit(&verify->call);
 	}
@@ -564,10 +615,14 @@ static void ask_who(struct api_call *call)
 		.header = http_request_header(call->request, "Authorization"),
 		.client = call->from };
 
-	if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who))
+	if (call->route->authorise && !ask.header && cookie_open(call, state)) {
+		cookie_renew(call, state);
 		admit(call);
-	else
+	} else if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who)) {
+		admit(call);
+	} else {
 		start_verify(call, &ask);
+	}
 }
 
 static void find_row(struct api_call *call)

@@ -9,7 +9,7 @@
  *
  * So a worker may do this much for whoever it says: make, list and end keys of an enabled user of the state. A key never opens more than its
  * owner may, and no other entity is touched. A user has OWN_KEYS_MAX keys at most, those that administrators made among them, and
- * so many changes a minute; each is in the log with the user and the worker.
+ * so many changes a minute; each is in the log with the user and the worker, and in the audit as the user's.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/told.h"
 #include "leader/api/describe.h"
 #include "proto/own_key.h"
 
@@ -64,16 +65,24 @@ static struct http_response *refuse_user(const struct self *self, const struct s
 	return api_error(403, "denied", "only users whom the leaders know and who are enabled have API keys");
 }
 
+/* In the name of the user; the address is the worker's. */
+static struct ledger_audit audit_of(const struct self *self, const char *how)
+{
+	struct ledger_audit audit = told_audit(self->job, how);
+
+	audit.user = buf_text(&self->user);
+	return audit;
+}
+
 static void tell(const struct self *self, const char *how, struct str id, uint64_t revision)
 {
 	const char *said = http_headers_find(self->job->http->headers, "Zot-Worker-Name");
 	const char *worker = *self->job->who.worker ? self->job->who.worker : said ? said : "";
-	char from[INET6_ADDRSTRLEN];
 
-	ip_format(&self->job->from, from);
 	log_info("entity.written",
 		"how=%s kind=apikey id=%s revision=%" PRIu64 " by=%s worker=%s from=%s self=true", how,
-		log_quote(id), revision, log_quote(buf_str(&self->user)), log_quote(str_of(worker)), from);
+		log_quote(id), revision, log_quote(buf_str(&self->user)), log_quote(str_of(worker)),
+		self->job->from_text);
 }
 
 /* List. */
@@ -157,7 +166,8 @@ static struct http_response *make(const struct self *self)
 	};
 	AUTO(entity) *key = NULL;
 	char secret[OWN_KEY_SECRET_SIZE];
-	struct ledger_change change = { .check = true };
+	const struct ledger_audit audit = audit_of(self, "created");
+	struct ledger_change change = { .check = true, .audit = &audit };
 	struct http_response *response;
 	uint64_t revision;
 	struct error err;
@@ -178,6 +188,7 @@ static struct http_response *make(const struct self *self)
 static struct http_response *end(const struct self *self, const struct state *state)
 {
 	const struct entity *key = state_find(state, ENTITY_APIKEY, buf_str(&self->id));
+	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct http_response *refused;
 	struct ledger_change change;
 	uint64_t revision;
@@ -188,7 +199,8 @@ static struct http_response *end(const struct self *self, const struct state *st
 		return http_response_empty(200);
 	change = (struct ledger_change){ .entity = entity_new_deleted(ENTITY_APIKEY, entity_id(key), 0),
 		.check = true,
-		.expected = entity_revision(key) };
+		.expected = entity_revision(key),
+		.audit = &audit };
 	refused = change_keys(self, &change, &revision);
 	if (!refused)
 		tell(self, "deleted", entity_id(key), revision);

@@ -24,6 +24,7 @@ static const struct view {
 		{ "id", "defaultPolicy", "anonymousPolicy", "policies" } },
 	{ "worker", { "ID", "ENABLED", "VALID UNTIL", "DESCRIPTION" },
 		{ "id", "enabled", "validUntil", "description" } },
+	{ "group", { "ID", "USERS", "DESCRIPTION" }, { "id", "users", "description" } },
 	{ "", { "ID", "REVISION" }, { "id", "revision" } },
 };
 
@@ -150,7 +151,8 @@ int ctl_get(const struct command_call *call)
 	int status;
 
 	if (!call->arguments_len)
-		return ctl_wrong("get: name a kind: user, apikey, policy, worker, settings or ring");
+		return ctl_wrong("get: name a kind: user, group, apikey, policy, admin_policy, worker, "
+				 "settings or ring");
 	if (!client_new(&client, call, &status))
 		return status;
 	return call->arguments_len > 1 ? get_one(client, call) : get_list(client, call);

@@ -265,6 +265,7 @@ bool ledger_redis_merge_usage(
 	if (!ok)
 		return false;
 	own->life.dealings = m.life.dealings;
+	ledger_redis_prune(own);
 	*ret = m.merged;
 	return true;
 }

@@ -250,3 +250,13 @@ def test_guesses_of_one_account_are_slowed_whatever_the_address(leader):
     # Whoever owns the account comes in from elsewhere, and other accounts from everywhere.
     assert ask(leader, (leader.user, leader.password), client="198.51.101.1").status_code == 200
     assert SECRET not in leader.text()
+
+
+def test_keys_that_users_make_for_themselves_are_told(leader):
+    leader.admin("POST", "/api/user", {"id": "ann", "password": LONG})
+    worker = FakeWorker(leader, "one").session
+    made = worker.post(leader.url + "/api/cluster/self/apikey?user=ann", json={"label": "mine"}, timeout=30)
+    assert made.status_code in (200, 201), made.text
+    [key] = leader.admin("GET", "/api/apikey").json()["items"]
+    assert worker.delete(f"{leader.url}/api/cluster/self/apikey?user=ann&id={key['id']}", timeout=30).status_code == 200
+    assert [(row["how"], row["user"], row["from"]) for row in audit(leader, f"?id={key['id']}")] == [("deleted", "ann", "127.0.0.1"), ("created", "ann", "127.0.0.1")]

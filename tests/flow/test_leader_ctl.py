@@ -229,6 +229,31 @@ def test_watch_tells_what_happens_and_outlives_a_leader(leader):
         reader.join(30)
 
 
+def test_what_was_exported_comes_back(leader, tmp_path):
+    leader.admin("POST", "/api/user", {"id": "ann", "password": LONG, "groups": ["dev"]})
+    key = leader.admin("POST", "/api/apikey", {"owner": "ann"}).json()
+    file = tmp_path / "all.ndjson"
+    ctl(leader, "export", file)
+    assert LONG not in file.read_text() and key["clientSecret"] not in file.read_text()
+    ctl(leader, "delete", "user", "ann")
+    ctl(leader, "create", "user", "eve")
+    dry = json.loads(ctl(leader, "import", file, "--dry-run", "--mode", "replace", "--json"))
+    assert leader.admin("GET", "/api/user/ann").status_code == 404 and leader.admin("GET", "/api/user/eve").status_code == 200, dry
+    ctl(leader, "import", file)
+    assert leader.admin("GET", "/api/user/ann").json()["groups"] == ["dev"] and leader.admin("GET", "/api/user/eve").status_code == 200
+    ctl(leader, "import", file, "--mode", "replace")
+    assert leader.admin("GET", "/api/user/eve").status_code == 404
+    rows = [(row["kind"], row["id"], row["how"], row["user"]) for row in leader.admin("GET", "/api/audit?n=3").json()["items"]]
+    assert ("user", "eve", "deleted", "admin") in rows
+    leader.admin("PATCH", "/api/user/ann", {"roles": ["admin"]})
+    assert "ann" in ctl(leader, "get", "user", "--user", "ann", ZOT_LEADER_PASSWORD=LONG)
+    (tmp_path / "broken").write_text("{}\n{\n")
+    assert "line" in ctl(leader, "import", tmp_path / "broken", status=1)
+    leader.admin("POST", "/api/user", {"id": "rita", "password": LONG, "roles": ["reader"]})
+    assert "403" in ctl(leader, "export", tmp_path / "of-rita", "--user", "rita", status=1, ZOT_LEADER_PASSWORD=LONG)
+    assert not (tmp_path / "of-rita").exists()
+
+
 class Scripted(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 

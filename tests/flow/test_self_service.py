@@ -97,6 +97,9 @@ def test_the_leaders_log_has_the_user_and_the_worker(leader, worker):
     line = next(line for line in leader.text().splitlines() if key["uuid"] in line and "entity.written" in line)
     said = json.loads(line)
     assert said["by"] == "ben" and said["worker"] == "one" and said["how"] == "created"
+    assert ask(worker, "DELETE", user="ben", params={"id": key["uuid"]}).status_code == 200
+    rows = leader.admin("GET", f"/api/audit?kind=apikey&id={key['uuid']}").json()["items"]
+    assert sorted(row["how"] for row in rows) == ["created", "deleted"] and {row["user"] for row in rows} == {"ben"}
 
 
 def test_nobody_reaches_keys_of_others(worker):

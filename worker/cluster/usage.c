@@ -103,8 +103,7 @@ static void apply_key(struct applying *applying, const struct entity *key)
 
 static void apply_user(struct applying *applying, const struct entity *user)
 {
-	(void)snprintf(
-		applying->user, sizeof(applying->user), LIMITS_USER "%.*s", STR_ARGS(entity_id(user)));
+	(void)snprintf(applying->user, sizeof(applying->user), LIMITS_USER "%.*s", STR_ARGS(entity_id(user)));
 	for (unsigned i = 0; i < LIMITS_KINDS; i++)
 		apply(applying, applying->user, (enum limits_kind)i,
 			limits_of_user(entity_user(user), (enum limits_kind)i));
