@@ -36,10 +36,10 @@
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
 /* A report that is longer is no beat: it is parsed in its lane. */
-#define BEAT_MOST      (16 * 1024)
-#define PARK_MS        500
-#define BACKUP_WAIT_MS (10 * 60 * 1000)
-#define NAME_SAID      100 /* bytes of a parameter that nobody knows */
+#define BEAT_MOST    (16 * 1024)
+#define PARK_MS      500
+#define LONG_WAIT_MS (10 * 60 * 1000)
+#define NAME_SAID    100 /* bytes of a parameter that nobody knows */
 
 /* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those; a list that looks at all there is, in
  * the lane of such lists; an import, alone. */
@@ -490,8 +490,8 @@ static void start_job(const struct api_call *call)
 {
 	struct parked *parked;
 
-	if (call->route->job_f == backup_serve)
-		http_request_wait_limit(call->request, BACKUP_WAIT_MS);
+	if (call->route->job_f == backup_serve || call->route->job_f == import_serve)
+		http_request_wait_limit(call->request, LONG_WAIT_MS);
 	if (try_job(call))
 		return;
 	parked = xnew(struct parked);

@@ -164,7 +164,7 @@ def test_a_bulk_survives_a_kill():
 
 
 @pytest.mark.parametrize("kind, wanted", [
-    ("user", {"id": "", "groups": [], "roles": [], "enabled": True, "metadata": {}}),
+    ("policy", {"id": "", "policies": [], "defaultPolicy": [], "anonymousPolicy": []}),
     ("group", {"id": "", "users": [], "description": ""}),
     ("settings", {"id": "", "leaseMs": 6000, "pushEveryMs": 2000, "grantMs": 15000, "pollWaitMs": 25000, "isolated": False})])
 def test_a_template_has_the_defaults(kind, wanted):
