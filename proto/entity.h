@@ -106,6 +106,13 @@ struct worker_key { /* id = the member's name; the leaders' alone, never in what
 	int64_t valid_until;       /* wall seconds, 0 = for ever */
 };
 
+struct repository_limits { /* id = repository glob; each repository that it decides for has them for itself */
+	int64_t byte_quota;        /* of distinct content, 0 = none */
+	int64_t tag_limit;         /* 0 = none */
+	struct texts immutable_tags; /* globs */
+	const char *description;
+};
+
 struct entity; /* counted */
 struct entity *entity_ref(struct entity *entity);
 void           entity_free(struct entity *entity); /* drops a reference */
