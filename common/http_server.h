@@ -184,6 +184,8 @@ bool http_request_is_replied(const struct http_request *request);
 void http_request_reply_header(struct http_request *request, const char *name, const char *value);
 void http_request_wait_limit(struct http_request *request, unsigned ms);
 
+/* A header of the reply that was given, without its spaces; STR_NONE: it has none, or there was no reply. For on_done; borrowed until its end. */
+struct str http_request_replied_header(const struct http_request *request, const char *name);
 /* What happened, for on_done. status 0: no reply left us. */
 unsigned http_request_status(const struct http_request *request);
 uint64_t http_request_bytes_in(const struct http_request *request);  /* body bytes read */

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "proto/access.h"
+#include "proto/patterns.h"
 #include "worker/auth/snapshot_new.h"
 
 struct snapshot_box {
@@ -31,6 +32,7 @@ void snapshot_free(struct snapshot *snapshot)
 	state_free(snapshot->state);
 	ring_free(snapshot->ring);
 	access_free(snapshot->access);
+	patterns_free(snapshot->repositories);
 	free(box);
 }
 
@@ -44,11 +46,30 @@ static struct snapshot *snapshot_box_new(void)
 	return &box->snapshot;
 }
 
-/* Who may do what, with the state that is there. */
+static struct patterns *repositories_of(const struct state *state)
+{
+	struct patterns *repositories = patterns_new();
+
+	for (size_t i = 0; i < state_count(state, ENTITY_REPOSITORY); i++) {
+		struct entity *entity = state_at(state, ENTITY_REPOSITORY, i);
+
+		(void)patterns_put(repositories, entity_id(entity), entity);
+	}
+	patterns_settle(repositories);
+	return repositories;
+}
+
+const struct entity *snapshot_limits(const struct snapshot *snapshot, struct str name)
+{
+	return patterns_find(snapshot->repositories, name);
+}
+
+/* Who may do what, and what may be where, with the state that is there. */
 static bool obey(struct snapshot *snapshot, const struct snapshot_rules *rules, struct error *err)
 {
 	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
+	snapshot->repositories = repositories_of(snapshot->state);
 	snapshot->auth_required = somebody || rules->access_control;
 	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
 }

@@ -17,11 +17,13 @@
 #include "worker/auth/peer_keys.h"
 
 struct access;
+struct patterns;
 struct snapshot {
 	struct state *state;
 	struct ring *ring;
 	int self;               /* our place in the ring, or RING_NOBODY */
 	struct access *access;  /* proto/access.h */
+	struct patterns *repositories; /* the state's entities of that kind: snapshot_limits() */
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
 	bool isolated;          /* storage is each worker's own */
@@ -30,3 +32,5 @@ struct snapshot {
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot); /* drops a reference */
 AUTO_DEFINE(snapshot)
+/* The `repository` entity that decides what this one may hold: borrowed from the snapshot. NULL: none does, as without a leader. */
+const struct entity *snapshot_limits(const struct snapshot *snapshot, struct str name);
