@@ -40,7 +40,7 @@ static counter *counter_of(struct oci_counters *counters, enum registry_limit li
 struct http_response *oci_denied_limit(
 	const struct oci_ask *ask, enum registry_limit limit, const struct error *err)
 {
-	struct http_response *response = oci_reply_status(403, err);
+	struct http_response *response = oci_reply_saying(403, err);
 
 	counter_add(counter_of(ask->counters, limit), 1);
 	http_response_header(response, OCI_REFUSED_HEADER, limit_name(limit));

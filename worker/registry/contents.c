@@ -33,9 +33,9 @@ struct table {
 	unsigned users; /* who may not be left without it: of the list's lock, as the next two */
 	uint64_t used;
 	size_t bytes;
-	struct lock busy; /* of all below */
+	struct lock busy;               /* of all below */
 	struct map *contents, *holders; /* by digest */
-	struct index *view; /* that it counts; NULL: an empty one */
+	struct index *view;             /* that it counts; NULL: an empty one */
 	uint64_t total;
 	size_t memory;
 };
@@ -146,8 +146,8 @@ static void add_holder(struct table *table, const struct descriptor *own, const 
 			take_content(table, &manifest->config.digest, manifest->config.size);
 	for (size_t i = 0; manifest && i < manifest->layers_len; i++)
 		if (is_counted(&manifest->layers[i]))
-			holder->named[holder->len++] = take_content(
-				table, &manifest->layers[i].digest, manifest->layers[i].size);
+			holder->named[holder->len++] =
+				take_content(table, &manifest->layers[i].digest, manifest->layers[i].size);
 	(void)map_put(table->holders, key_of(&own->digest), holder);
 	table->memory += holder_bytes(holder);
 }
@@ -194,7 +194,8 @@ static bool read_holder(struct following *f, const struct descriptor *own, struc
 		manifest_fini(&manifest);
 	return map_len(f->table->contents) <= CONTENTS_EACH ||
 	       error_set(err, ERROR_FULL, NULL,
-		       "the repository holds more than %u different contents, which is too much for a byteQuota",
+		       "the repository holds more than %u different contents, which is too much for a "
+		       "byteQuota",
 		       CONTENTS_EACH);
 }
 
@@ -210,7 +211,8 @@ static void on_difference(void *arg, const struct index_entry *entry, bool in_af
 		drop_holder(f->table, &entry->descriptor.digest);
 }
 
-static bool follow(struct registry *registry, struct table *table, const struct index *view, struct error *err)
+static bool follow(
+	struct registry *registry, struct table *table, const struct index *view, struct error *err)
 {
 	struct error cause;
 	struct following f = { .registry = registry, .table = table, .err = &cause };
@@ -239,8 +241,8 @@ static void add_more(const struct table *table, struct map *seen, const struct d
 		*more += size < SIZE_MOST ? size : SIZE_MOST;
 }
 
-static uint64_t more_of(
-	const struct table *table, const struct manifest *manifest, const struct digest *digest, uint64_t size)
+static uint64_t more_of(const struct table *table, const struct manifest *manifest,
+	const struct digest *digest, uint64_t size)
 {
 	AUTO(map) *seen = map_new();
 	uint64_t more = 0;
@@ -250,8 +252,7 @@ static uint64_t more_of(
 		add_more(table, seen, &manifest->config.digest, manifest->config.size, &more);
 	for (size_t i = 0; i < manifest->layers_len; i++)
 		if (is_counted(&manifest->layers[i]))
-			add_more(
-				table, seen, &manifest->layers[i].digest, manifest->layers[i].size, &more);
+			add_more(table, seen, &manifest->layers[i].digest, manifest->layers[i].size, &more);
 	return more;
 }
 

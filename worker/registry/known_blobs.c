@@ -49,8 +49,8 @@ static uint64_t key_of(struct str name, const struct digest *digest)
 	return key ? key : 1;
 }
 
-void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest,
-	uint64_t size, uint64_t removals, int64_t now_ms)
+void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t size,
+	uint64_t removals, int64_t now_ms)
 {
 	uint64_t key = key_of(name, digest);
 

@@ -46,7 +46,8 @@ static bool refuse_change(const struct entity *limits, struct str tag, const cha
 
 /* ---- a push ---- */
 
-static bool allow_move(struct registry_push *push, const struct index *view, struct str tag, struct error *err)
+static bool allow_move(
+	struct registry_push *push, const struct index *view, struct str tag, struct error *err)
 {
 	const struct index_entry *there = index_find_tag(view, tag);
 
@@ -93,8 +94,8 @@ static bool allow_bytes(struct registry *registry, struct registry_push *push,
 	uint64_t most = (uint64_t)entity_repository(push->limits)->byte_quota;
 	struct contents_size size;
 
-	if (!contents_measure(registry, str_of(push->name), view, manifest, &push->stored, push->bytes.len,
-		    &size, err))
+	if (!contents_measure(
+		    registry, str_of(push->name), view, manifest, &push->stored, push->bytes.len, &size, err))
 		return false;
 	if (!size.more || (size.there <= most && size.more <= most - size.there))
 		return true;
@@ -124,7 +125,8 @@ static bool allow_tag_removal(struct registry_removal *removal, struct str tag, 
 	return refuse_change(removal->limits, tag, "only an admin may delete it", err);
 }
 
-static bool allow_digest_removal(struct registry_removal *removal, const struct index *view, struct error *err)
+static bool allow_digest_removal(
+	struct registry_removal *removal, const struct index *view, struct error *err)
 {
 	const struct index_entry *entry;
 	bool ok = true;
