@@ -48,7 +48,7 @@ struct pairs { struct pair *at; size_t len; };
 struct user {
 	const char *password_hash; /* crypt(3); JSON gives "password", hashed on the way in; never shown */
 	struct texts groups;
-	struct texts roles;        /* "admin" */
+	struct texts roles;        /* "admin", "reader", "key-manager:<group>" */
 	bool enabled;
 	struct pairs metadata;
 };

@@ -80,6 +80,18 @@ bool check_scope(struct str text, struct error *err)
 	return any || invalid(err, "a scope needs an action after the last ':'");
 }
 
+bool check_role(struct str text, struct error *err)
+{
+	struct str group = text;
+
+	if (str_is(text, "admin") || str_is(text, "reader") ||
+		(str_skip(&group, "key-manager:") && group.len && group.len <= 255))
+		return true;
+	return error_set(err, ERROR_INVALID, NULL,
+		"\"%.*s\" is not one of: admin, reader, key-manager:<group>",
+		(int)(text.len < 60 ? text.len : 60), text.at);
+}
+
 /* ---- values ---- */
 
 static bool check_utf8(struct str s, struct error *err)

@@ -383,7 +383,7 @@ static void write_rows(const struct field *field, const void *body, struct json_
 	json_close_array(writer);
 }
 
-static void write_field(const struct field *field, const void *body, struct json_writer *writer)
+void entity_write_field(const struct field *field, const void *body, struct json_writer *writer)
 {
 	switch (field->type) {
 	case FIELD_TEXT:
@@ -421,7 +421,7 @@ static void write_members(const struct table *table, const void *body, struct js
 		if (field->flags & FIELD_WRITE_ONLY)
 			continue;
 		json_key(writer, str_of(field->name));
-		write_field(field, body, writer);
+		entity_write_field(field, body, writer);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "leader/api/key_rotate.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
+#include "leader/rights.h"
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX     1000
@@ -52,6 +53,27 @@ static void put_link(struct http_response *response, const struct api_job *job, 
 		http_response_header(response, "Link", buf_text(&link));
 }
 
+/* Of those that exist for whoever asks. */
+static size_t next_seen(const struct api_job *job, const struct state *state, size_t at)
+{
+	while (state_at(state, job->kind, at) &&
+		!rights_see(state, &job->who, state_at(state, job->kind, at)))
+		at++;
+	return at;
+}
+
+static size_t count_seen(const struct api_job *job, const struct state *state)
+{
+	size_t count = 0;
+
+	if (job->who.role != LOGIN_KEY_MANAGER)
+		return state_count(state, job->kind);
+	for (size_t at = next_seen(job, state, 0); state_at(state, job->kind, at);
+		at = next_seen(job, state, at + 1))
+		count++;
+	return count;
+}
+
 static struct http_response *list(struct api_job *job)
 {
 	AUTO(state) *state = leader_state(job->leader);
@@ -60,17 +82,18 @@ static struct http_response *list(struct api_job *job)
 	struct json_writer w = json_writer(&body);
 	struct http_response *response;
 	struct entity *entity = NULL;
-	uint64_t n;
+	uint64_t n, put = 0;
 
 	if (!read_page(job, &n, &last))
 		return api_error(400, "invalid", "n is 1 to %d, and last an id", PAGE_MAX);
-	size_t begin = last.len ? state_after(state, job->kind, buf_str(&last)) : 0, at = begin;
+	size_t at = last.len ? state_after(state, job->kind, buf_str(&last)) : 0;
 	json_open_object(&w);
-	json_put_int(&w, "total", (int64_t)state_count(state, job->kind));
+	json_put_int(&w, "total", (int64_t)count_seen(job, state));
 	json_put_int(&w, "revision", (int64_t)state_revision(state));
 	json_key(&w, STR("items"));
 	json_open_array(&w);
-	for (; at - begin < n && state_at(state, job->kind, at); at++) {
+	for (at = next_seen(job, state, at); put < n && state_at(state, job->kind, at);
+		at = next_seen(job, state, at + 1), put++) {
 		entity = state_at(state, job->kind, at);
 		entity_to_json(entity, &w);
 	}
@@ -91,7 +114,7 @@ static struct http_response *read_one(struct api_job *job)
 	const char *known = http_headers_find(job->http->headers, "If-None-Match");
 	struct http_response *response;
 
-	if (!entity)
+	if (!entity || !rights_see(state, &job->who, entity))
 		return entity_absent(job);
 	if (!known || !entity_tag_matches(str_of(known), entity))
 		return entity_response(200, entity);
@@ -104,7 +127,7 @@ static struct http_response *read_one(struct api_job *job)
  * changes. */
 
 static size_t gather_deletes(struct api_job *job, const struct state *state, const struct entity *entity,
-	struct ledger_change **ret)
+	const struct ledger_audit *audit, struct ledger_change **ret)
 {
 	size_t keys = job->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
 	struct ledger_change *changes = xnew_array(struct ledger_change, keys + 2);
@@ -112,12 +135,14 @@ static size_t gather_deletes(struct api_job *job, const struct state *state, con
 	changes[len++] =
 		(struct ledger_change){ .entity = entity_new_deleted(job->kind, entity_id(entity), 0),
 			.check = true,
-			.expected = entity_revision(entity) };
+			.expected = entity_revision(entity),
+			.audit = audit };
 	for (size_t i = 0; i < keys; i++) {
 		const struct entity *key = state_at(state, ENTITY_APIKEY, i);
 		if (str_is(entity_id(entity), entity_apikey(key)->owner))
-			changes[len++] = (struct ledger_change){ .entity = entity_new_deleted(
-									 ENTITY_APIKEY, entity_id(key), 0) };
+			changes[len++] = (struct ledger_change){
+				.entity = entity_new_deleted(ENTITY_APIKEY, entity_id(key), 0), .audit = audit
+			};
 	}
 	if (job->kind == ENTITY_WORKER)
 		len += peer_secret_change(state, &changes[len]);
@@ -129,7 +154,8 @@ static size_t gather_deletes(struct api_job *job, const struct state *state, con
 static struct http_response *delete_locked(struct api_job *job)
 {
 	AUTO(state) *state = leader_state(job->leader);
-	struct entity *entity = state_find(state, job->kind, job->rest);
+	struct entity *entity = entity_find_seen(job, state, job->rest);
+	const struct ledger_audit audit = told_audit(job, "deleted");
 	struct ledger_change *changes;
 	enum ledger_result result;
 	uint64_t revision;
@@ -141,9 +167,11 @@ static struct http_response *delete_locked(struct api_job *job)
 		return entity_stale(entity);
 	if (!entity)
 		return entity_absent(job);
+	if (!rights_check(state, &job->who, entity, NULL, &err))
+		return api_error_of(&err);
 	if (job->kind == ENTITY_USER && entity_is_last_admin(state, entity))
 		return api_error(409, "conflict", "this is the last enabled admin; make another one first");
-	len = gather_deletes(job, state, entity, &changes);
+	len = gather_deletes(job, state, entity, &audit, &changes);
 	result = leader_write_locked(job->leader, changes, len, &revision, &at, &err);
 	for (size_t i = 0; i < len; i++)
 		entity_free(changes[i].entity);

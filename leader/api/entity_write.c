@@ -11,6 +11,7 @@
 #include "leader/api/told.h"
 #include "leader/first_start.h"
 #include "leader/peer_secret.h"
+#include "leader/rights.h"
 #include "proto/apikey.h"
 
 #define CLIENT_ID_BYTES 12
@@ -67,6 +68,13 @@ static bool is_conditional(const struct api_job *job)
 {
 	return http_headers_find(job->http->headers, "If-Match") ||
 	       http_headers_find(job->http->headers, "If-None-Match");
+}
+
+struct entity *entity_find_seen(const struct api_job *job, const struct state *state, struct str id)
+{
+	struct entity *entity = state_find(state, job->kind, id);
+
+	return entity && rights_see(state, &job->who, entity) ? entity : NULL;
 }
 
 bool entity_is_last_admin(const struct state *state, const struct entity *user)
@@ -267,17 +275,27 @@ static bool revokes(const struct edit *edit)
 	return (old->enabled && !new->enabled) || strcmp(old->secret_hash, new->secret_hash) != 0;
 }
 
+static const char *how_of(const struct edit *edit)
+{
+	if (!edit->base)
+		return "created";
+	return edit->job->http->method == HTTP_PATCH ? "patched" : "replaced";
+}
+
 static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
 {
 	AUTO(state) *state = leader_state(edit->job->leader);
+	const struct ledger_audit audit = told_audit(edit->job, how_of(edit));
 	struct ledger_change changes[2] = { { .entity = edit->made,
 		.check = true,
-		.expected = edit->base ? entity_revision(edit->base) : 0 } };
+		.expected = edit->base ? entity_revision(edit->base) : 0,
+		.audit = &audit } };
 	enum ledger_result result;
 	size_t len = 1, at;
 
 	leader_assert_locked(edit->job->leader);
-	if (!check_references(edit, state, err))
+	if (!rights_check(state, &edit->job->who, edit->base, edit->made, err) ||
+		!check_references(edit, state, err))
 		return LEDGER_FAILED;
 	if (revokes(edit))
 		len += peer_secret_change(state, &changes[1]);
@@ -298,13 +316,10 @@ static void put_members(const struct json *asked, struct buf *into)
 
 static void tell_written(const struct edit *edit, uint64_t revision)
 {
-	const char *how = !edit->base                             ? "created"
-			  : edit->job->http->method == HTTP_PATCH ? "patched"
-								  : "replaced";
 	AUTO_FINI(buf) members = buf_limit(1024);
 
 	put_members(edit->asked, &members);
-	log_info("entity.written", "how=%s kind=%s id=%s members=%s revision=%" PRIu64 "%s", how,
+	log_info("entity.written", "how=%s kind=%s id=%s members=%s revision=%" PRIu64 "%s", how_of(edit),
 		entity_kind_name(edit->job->kind), log_quote(str_of(edit->id)), log_quote(buf_str(&members)),
 		revision, told_by(edit->job));
 }
@@ -371,6 +386,9 @@ static struct http_response *write_once(struct edit *edit)
 	struct error err;
 
 	edit->base = entity_ref(state_find(state, edit->job->kind, str_of(edit->id)));
+	if (edit->base && !rights_see(state, &edit->job->who, edit->base))
+		return method == HTTP_PATCH ? entity_absent(edit->job)
+					    : api_error(403, "denied", "this id is of somebody else's");
 	if (!entity_tag_allows(edit->job, edit->base))
 		return entity_stale(edit->base);
 	if (method == HTTP_PATCH && !edit->base)

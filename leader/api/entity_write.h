@@ -24,4 +24,6 @@ struct http_response *entity_stale(const struct entity *entity);                
 bool entity_tag_matches(struct str tags, const struct entity *entity);
 /* The conditions of the request hold for the entity, or for its absence (NULL). */
 bool entity_tag_allows(const struct api_job *job, const struct entity *entity);
+/* NULL: it is not there, for whoever asks; borrowed from the state. */
+struct entity *entity_find_seen(const struct api_job *job, const struct state *state, struct str id);
 bool entity_is_last_admin(const struct state *state, const struct entity *user);

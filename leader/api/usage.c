@@ -18,6 +18,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/grants.h"
+#include "leader/rights.h"
 
 #define ROWS_MAX 1000
 #define BODY_MAX (4 * 1024 * 1024)
@@ -191,6 +192,12 @@ static struct http_response *list(struct api_job *job, struct asked *asked)
 
 /* What is asked. */
 
+static bool is_asked_for(const struct asked *asked, const struct entity *user)
+{
+	return (!asked->has_user || str_equal(entity_id(user), buf_str(&asked->user))) &&
+	       (!asked->has_group || texts_have(&entity_user(user)->groups, buf_str(&asked->group)));
+}
+
 /* Those that are in it now: of users that are gone nobody knows which groups they were in. */
 static void take_group(struct asked *asked, const struct state *state)
 {
@@ -203,6 +210,22 @@ static void take_group(struct asked *asked, const struct state *state)
 			owners[asked->keys.owners_len++] = entity_id(user).at;
 	}
 	asked->keys.owners = owners;
+}
+
+/* Of those that were asked for, or of all users, the ones that a key manager has to do with. */
+static void narrow_to_managed(struct asked *asked, const struct api_job *job, const struct state *state)
+{
+	size_t users = state_count(state, ENTITY_USER), len = 0;
+	const char **owners = xnew_array(const char *, users + 1);
+
+	for (size_t i = 0; i < users; i++) {
+		const struct entity *user = state_at(state, ENTITY_USER, i);
+		if (rights_see(state, &job->who, user) && is_asked_for(asked, user))
+			owners[len++] = entity_id(user).at;
+	}
+	free((void *)(uintptr_t)asked->keys.owners);
+	asked->keys.owners = owners;
+	asked->keys.owners_len = len;
 }
 
 static void take_user(struct asked *asked)
@@ -256,6 +279,10 @@ struct http_response *usage_serve(void *arg)
 	if (asked.has_repository && (asked.has_user || asked.has_group))
 		return api_error(400, "invalid", "repositories are not counted by user; leave out %s",
 			asked.has_user ? "user" : "group");
+	if (asked.has_repository && job->who.role == LOGIN_KEY_MANAGER)
+		return api_error(403, "denied", "repositories are not counted by user; you manage API keys");
 	take_keys(&asked, state);
+	if (job->who.role == LOGIN_KEY_MANAGER)
+		narrow_to_managed(&asked, job, state);
 	return list(job, &asked);
 }

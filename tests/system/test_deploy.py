@@ -12,20 +12,14 @@ import pytest
 import requests
 
 import s3_servers
+from registry import await_true, free_port
 
 HERE = pathlib.Path(__file__).parents[2]
 
 
 def free_base():
-    """Four ports in a row."""
-    for base in range(21000, 30000, 4):
-        taken = False
-        for port in range(base, base + 4):
-            with socket.socket() as s:
-                taken = taken or s.connect_ex(("127.0.0.1", port)) == 0
-        if not taken:
-            return base
-    raise RuntimeError("no free ports")
+    """Ports in a row, for all that it may start."""
+    return free_port(in_a_row=9)
 
 
 def run(script, environment, check=True):
@@ -154,3 +148,34 @@ def test_on_all_addresses_with_settings_of_ones_own(tmp_path):
         assert run("up", {**environment, "ZOT_REALM": "another"}, check=False).returncode == 1
     finally:
         run("down", environment)
+
+
+def test_what_a_platform_runs(tmp_path):
+    """Each line of the Procfile, with a port and what the platform's environment says: nothing else."""
+    build = pathlib.Path(os.environ.get("ZOT_BUILD", HERE / "build" / "release"))
+    lines = dict(line.split(": ", 1) for line in (HERE / "deploy" / "Procfile").read_text().splitlines())
+    assert sorted(lines) == ["leader", "web"]
+    everywhere = {"PATH": f"{build / 'leader'}:{build / 'worker'}:{os.environ['PATH']}", "CLUSTER_LEADER_CLIENT_ID": "workers",
+                  "CLUSTER_LEADER_CLIENT_SECRET": "a secret of this test alone", "CLUSTER_DRAIN_DELAY": "0"}
+    ports = {"leader": free_port(), "web": free_port()}
+    own = {"leader": {"CLUSTER_MODE": "leader", "ZOT_ADMIN_PASSWORD": "of this test alone"},
+           "web": {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_URL": f"http://127.0.0.1:{ports['leader']}", "CLUSTER_SELF_ADDRESS": f"127.0.0.1:{ports['web']}",
+                   "ZOT_STORAGE_ROOT": "registry"}}
+    started = []
+    try:
+        for name, command in lines.items():
+            (tmp_path / name).mkdir()
+            started.append(subprocess.Popen(["sh", "-c", command], cwd=tmp_path / name, env={**everywhere, **own[name], "PORT": str(ports[name])},
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        await_true(lambda: is_up(ports["leader"]) and is_up(ports["web"]), 60, "both")
+    finally:
+        for process in started:
+            process.terminate()
+        assert [process.wait(60) for process in started] == [0, 0]
+
+
+def is_up(port):
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False

@@ -470,6 +470,11 @@ int64_t cluster_state_age_ms(struct cluster *cluster)
 	return fresh ? clock_ms() - fresh : INT64_MAX;
 }
 
+bool cluster_state_of_backup(const struct cluster *cluster)
+{
+	return atomic_load(&cluster->of_backup);
+}
+
 bool cluster_has_state(struct cluster *cluster)
 {
 	bool has;

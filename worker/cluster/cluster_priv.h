@@ -42,6 +42,7 @@ struct cluster {
 	struct map *failed;         /* member id -> int64_t *until: not tried again before */
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
+	atomic_bool of_backup;            /* it is that of a backup, and no leader has said yet that it is the newest */
 	_Atomic int64_t clock_ahead_ms;   /* of the leader's, as of the newest beat */
 	atomic_bool draining;
 	struct complaints *complaints;

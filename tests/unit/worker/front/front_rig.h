@@ -154,6 +154,12 @@ int64_t cluster_state_age_ms(struct cluster *cluster)
 	return cluster->state_age_ms;
 }
 
+bool cluster_state_of_backup(const struct cluster *cluster)
+{
+	(void)cluster;
+	return false;
+}
+
 /* Authorization: "user <name>" is let in at once, "slow <name>" after a while, "wrong" is refused, and so is
  * "slowly wrong" after a while; "slow down" is told to come again. */
 struct auth_attempt {
