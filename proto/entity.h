@@ -87,7 +87,10 @@ struct cluster_settings { /* id = "cluster" */
 	bool isolated;             /* storage is each worker's own */
 };
 
-struct ring_row { const char *id, *url, *zone, *state; }; /* state: joining active draining */
+struct ring_row {
+	const char *id, *url, *zone, *state; /* state: joining active draining */
+	const char *tenants;                 /* proto/tenants.h */
+};
 struct ring_body { /* id = "ring" */
 	int64_t epoch;
 	const char *algorithm;     /* "slots" */

@@ -125,6 +125,7 @@ static bool ring_from_state(const struct state *state, struct ring **ret_ring, s
 	for (size_t i = 0; i < body->members_len; i++)
 		members[i] = (struct ring_member){ .id = body->members[i].id,
 			.url = body->members[i].url,
+			.tenants = body->members[i].tenants,
 			.active = !strcmp(body->members[i].state, "active") };
 	return ring_new(
 		ret_ring, (uint64_t)body->epoch, RING_SLOTS_RENDEZVOUS, key, members, body->members_len, err);
