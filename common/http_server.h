@@ -180,9 +180,27 @@ void http_request_more(struct http_request *request);
  * for one that comes after the 503 of the wait limit: it is dropped. */
 void http_request_reply(struct http_request *request, struct http_response *response);
 bool http_request_is_replied(const struct http_request *request);
-/* A header line that goes out with its reply, whoever makes that. Once for each request; the value as http_response_header() has it. */
+/* A header line that goes out with its reply, whoever makes that; the value as http_response_header() has it. At most 1,024 bytes of such
+ * lines for a request. */
 void http_request_reply_header(struct http_request *request, const char *name, const char *value);
 void http_request_wait_limit(struct http_request *request, unsigned ms);
+
+/*
+ * Who counts a request's bytes before they move, and may hold them up. Set in on_request or later; borrowed until on_done.
+ *   on_body   `len` bytes of the request's body are at hand: how many of them its sink may have. Fewer: the rest waits for
+ *             http_request_more(). The same bytes are asked for again until the sink took them.
+ *   on_reply  the reply is about to begin, with a body of `len` bytes (UINT64_MAX: nobody knows). False: it waits for
+ *             http_request_pass(), and then is asked for again. Not for a reply without a body.
+ */
+struct http_meter {
+	void *arg;
+	size_t (*on_body)(void *arg, size_t len);
+	bool (*on_reply)(void *arg, uint64_t len);
+};
+void http_request_set_meter(struct http_request *request, const struct http_meter *meter);
+void http_request_pass(struct http_request *request);
+/* The reply is this one, whatever other was given, unless that has begun, or will be. No meter is asked about it. */
+void http_request_reply_instead(struct http_request *request, struct http_response *response);
 
 /* A header of the reply that was given, without its spaces; STR_NONE: it has none, or there was no reply. For on_done; borrowed until its end. */
 struct str http_request_replied_header(const struct http_request *request, const char *name);

@@ -169,7 +169,8 @@ static void feed(struct http_request *request, struct str data)
 {
 	request->more = false;
 	request->inside = true;
-	size_t n = request->sink.on_bytes(request->sink.arg, data.at, data.len);
+	size_t may = request->meter ? request->meter->on_body(request->meter->arg, data.len) : data.len;
+	size_t n = may ? request->sink.on_bytes(request->sink.arg, data.at, may) : 0;
 	request->inside = false;
 	CHECK(n <= data.len);
 	if (n > 0)

@@ -143,7 +143,9 @@ struct http_request {
 	bool announced;  /* the application has seen it */
 	bool inside;     /* the application is on the stack: nothing is resumed */
 	bool continued;  /* 100 was sent, or is not needed */
-	bool settled;    /* answered by us: a later reply is dropped */
+	bool settled;    /* answered by us, or instead: a later reply is dropped */
+	bool held;       /* the meter has not let the reply begin */
+	const struct http_meter *meter; /* or NULL */
 	bool blocked;    /* the sink took less than there is */
 	bool more;       /* the sink asked for more while it was called */
 	bool replying, keep, no_body, complete;

@@ -173,6 +173,42 @@ void http_request_begin(struct http_conn *conn, size_t head_len)
 
 /* Steps. */
 
+/* How many bytes of a body the reply will have, as far as that is known. */
+static uint64_t reply_bytes(const struct http_request *request)
+{
+	const struct http_response *response = request->response;
+	bool none = response->kind == HTTP_BODY_ANNOUNCED || response->status == 204 || response->status == 304 ||
+		    (request->head && request->head->method == HTTP_HEAD);
+
+	if (none)
+		return 0;
+	return response->len_known ? response->len : UINT64_MAX;
+}
+
+static bool may_begin(struct http_request *request)
+{
+	uint64_t len;
+
+	if (!request->meter || request->settled)
+		return true;
+	if (request->held)
+		return false;
+	len = reply_bytes(request);
+	if (!len)
+		return true;
+	request->inside = true;
+	request->held = !request->meter->on_reply(request->meter->arg, len);
+	request->inside = false;
+	return !request->held || request->settled;
+}
+
+static bool cut_if_lost(struct http_request *request)
+{
+	if (request->conn->wire.lost)
+		http_conn_cut(request->conn);
+	return false;
+}
+
 bool http_request_step(struct http_request *request)
 {
 	struct http_conn *conn = request->conn;
@@ -180,6 +216,8 @@ bool http_request_step(struct http_request *request)
 	if (request->replying)
 		return http_reply_step(request);
 	if (request->response) {
+		if (!may_begin(request))
+			return cut_if_lost(request);
 		http_reply_begin(request);
 		return true;
 	}
@@ -206,11 +244,40 @@ void http_request_reply(struct http_request *request, struct http_response *resp
 		http_turns_queue(request->conn);
 }
 
+void http_request_set_meter(struct http_request *request, const struct http_meter *meter)
+{
+	http_request_assert(request);
+	request->meter = meter;
+}
+
+void http_request_pass(struct http_request *request)
+{
+	http_request_assert(request);
+	request->held = false;
+	if (!request->inside)
+		http_turns_queue(request->conn);
+}
+
+void http_request_reply_instead(struct http_request *request, struct http_response *response)
+{
+	http_request_assert(request);
+	if (request->settled || request->replying) {
+		http_response_free(response);
+		return;
+	}
+	http_response_free(TAKE(request->response));
+	request->response = response;
+	request->settled = true;
+	if (!request->inside)
+		http_turns_queue(request->conn);
+}
+
 void http_request_reply_header(struct http_request *request, const char *name, const char *value)
 {
 	http_request_assert(request);
-	CHECK(!request->field.len && !strpbrk(value, "\r\n"));
-	request->field = buf_limit(FIELD_MAX);
+	CHECK(!strpbrk(value, "\r\n"));
+	if (!request->field.len)
+		request->field = buf_limit(FIELD_MAX);
 	buf_format(&request->field, "%s: %s\r\n", name, value);
 	CHECK(!request->field.failed);
 }

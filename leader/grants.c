@@ -27,7 +27,7 @@ struct row {
 };
 
 struct pot {
-	char day[11];
+	char day[LIMITS_WINDOW_SIZE]; /* the window */
 	uint64_t granted, used; /* sums, of boots that are over too */
 	uint64_t total, ungranted;
 	struct list rows;
@@ -218,6 +218,15 @@ static void forget_holders(struct grants *grants)
 	}
 }
 
+static bool is_over(const struct pot *pot, const char *oldest)
+{
+	enum limits_kind kind;
+	bool stands = limits_window_parse(str_of(pot->day), &kind) && kind == LIMITS_SECOND;
+
+	return stands ? !pot->granted : !limits_window_is_since(pot->day, oldest);
+}
+
+/* NULL: all. */
 static void forget_days(struct grants *grants, const char *oldest)
 {
 	struct str key;
@@ -225,7 +234,7 @@ static void forget_days(struct grants *grants, const char *oldest)
 
 	for (size_t at = 0; map_next(grants->pots, &at, &key, &value);) {
 		struct pot *pot = value;
-		if (strcmp(pot->day, oldest) >= 0)
+		if (oldest && !is_over(pot, oldest))
 			continue;
 		pot_empty(grants, pot);
 		(void)map_delete(grants->pots, key);
@@ -245,7 +254,7 @@ void grants_free(struct grants *grants)
 {
 	if (!grants)
 		return;
-	forget_days(grants, "~"); /* after every day */
+	forget_days(grants, NULL);
 	map_free(grants->holders);
 	map_free(grants->pots);
 	lock_fini(&grants->lock);
@@ -258,6 +267,8 @@ struct change {
 	uint64_t total, ungranted;
 	bool out;   /* it wanted, and nothing was available */
 	bool heard; /* what it is granted is what it said, and what is given now */
+	bool gave_back; /* of what it was granted */
+	bool gone;  /* its share went to somebody else */
 };
 
 struct grants_staged {
@@ -285,8 +296,10 @@ void grants_staged_free(struct grants_staged *staged)
 {
 	if (!staged)
 		return;
-	for (size_t i = 0; i < staged->len; i++)
+	for (size_t i = 0; i < staged->len; i++) {
 		free(staged->rows[i].apikey);
+		free(staged->rows[i].boot);
+	}
 	free(staged->rows);
 	free(staged->changes);
 	map_free(staged->named);
@@ -312,8 +325,8 @@ static void widen(struct grants_staged *staged)
 	staged->room = room;
 }
 
-static void note_row(struct grants_staged *staged, const struct usage_demand *demand, uint64_t granted,
-	uint64_t used, struct change change)
+static void note_row(struct grants_staged *staged, const char *boot, const struct usage_demand *demand,
+	uint64_t granted, uint64_t used, struct change change)
 {
 	struct ledger_grant *row;
 
@@ -321,7 +334,7 @@ static void note_row(struct grants_staged *staged, const struct usage_demand *de
 		widen(staged);
 	staged->changes[staged->len] = change;
 	row = &staged->rows[staged->len++];
-	row->boot = staged->boot;
+	row->boot = check_strdup(boot);
 	row->apikey = check_strdup(demand->apikey);
 	memcpy(row->day, demand->day, sizeof(row->day));
 	row->granted = granted;
@@ -368,6 +381,43 @@ static uint64_t held(
 	return demand->release ? used : most(told, used);
 }
 
+static bool is_share(const struct usage_demand *demand)
+{
+	enum limits_kind kind;
+
+	return limits_window_parse(str_of(demand->day), &kind) && kind == LIMITS_SECOND;
+}
+
+/* Shares of who may not use them any more. Each is found once: it is gone when this is applied. */
+static uint64_t take_from_silent(struct grants_staged *staged, const struct usage_demand *demand,
+	const struct row *row, const struct pot *pot, const struct grants_terms *terms)
+{
+	uint64_t freed = 0;
+
+	for (LIST_EACH(node, &pot->rows)) {
+		const struct row *other = LIST_OF(struct row, in_pot, node);
+
+		if (other == row || !other->granted || !terms->is_silent(terms->arg, other->holder->boot))
+			continue;
+		freed += other->granted;
+		note_row(staged, other->holder->boot, demand, 0, 0, (struct change){ .gone = true });
+	}
+	return freed;
+}
+
+/* Others are to give back what they do not use. */
+static bool less_than_needed(const struct usage_demand *demand, uint64_t more, uint64_t left)
+{
+	return !left || left < least(demand->waits, more);
+}
+
+/* Who waits gets what it waits for; of the rest everybody's part is kept. */
+static uint64_t give(
+	const struct usage_demand *demand, uint64_t more, uint64_t left, const struct grants_terms *terms)
+{
+	return least(more, most(share(left, terms->live_workers), least(demand->waits, left)));
+}
+
 static void judge(struct grants_staged *staged, const struct usage_demand *demand, const struct pot *pot,
 	const struct row *row, const struct grants_terms *terms)
 {
@@ -378,13 +428,16 @@ static void judge(struct grants_staged *staged, const struct usage_demand *deman
 	uint64_t left = terms->limit ? available(pot, row, granted, terms) : LEDGER_GRANT_MAX;
 	struct change change = { .total = terms->total,
 		.ungranted = least(terms->ungranted, LEDGER_GRANT_MAX),
-		.out = more && !left,
-		.heard = !terms->only_tells };
+		.heard = !terms->only_tells,
+		.gave_back = granted < known };
 
+	if (pot && more > left && is_share(demand) && terms->is_silent)
+		left += take_from_silent(staged, demand, row, pot, terms);
+	change.out = more && less_than_needed(demand, more, left);
 	if (terms->limit)
-		more = least(more, share(left, terms->live_workers));
-	staged->told_more |= least(demand->granted, LEDGER_GRANT_MAX) > known;
-	note_row(staged, demand, granted + more, used, change);
+		more = give(demand, more, left, terms);
+	staged->told_more |= !is_share(demand) && least(demand->granted, LEDGER_GRANT_MAX) > known;
+	note_row(staged, staged->boot, demand, granted + more, used, change);
 }
 
 static bool stage_locked(
@@ -432,11 +485,13 @@ void grants_staged_note(const struct grants_staged *staged, struct buf *into)
 {
 	pack_array(into, staged->len);
 	for (size_t i = 0; i < staged->len; i++) {
-		pack_array(into, 4);
+		pack_array(into, 6);
 		pack_uint(into, staged->changes[i].total);
 		pack_uint(into, staged->changes[i].ungranted);
 		pack_bool(into, staged->changes[i].out);
 		pack_bool(into, staged->changes[i].heard);
+		pack_bool(into, staged->changes[i].gave_back);
+		pack_bool(into, staged->changes[i].gone);
 	}
 }
 
@@ -448,6 +503,8 @@ static struct change noted(const struct pack_node *row)
 	(void)!pack_get_uint(pack_at(row, 1), &change.ungranted);
 	(void)!pack_get_bool(pack_at(row, 2), &change.out);
 	(void)!pack_get_bool(pack_at(row, 3), &change.heard);
+	(void)!pack_get_bool(pack_at(row, 4), &change.gave_back);
+	(void)!pack_get_bool(pack_at(row, 5), &change.gone);
 	return change;
 }
 
@@ -460,7 +517,7 @@ struct grants_staged *grants_stage_stored(
 		const struct ledger_grant *row = &stored->grants[i];
 		struct usage_demand of = { .apikey = row->apikey };
 		memcpy(of.day, row->day, sizeof(of.day));
-		note_row(staged, &of, row->granted, row->used, noted(pack_at(note, i)));
+		note_row(staged, row->boot, &of, row->granted, row->used, noted(pack_at(note, i)));
 	}
 	return staged;
 }
@@ -492,6 +549,11 @@ static void apply_row(struct grants_staged *staged, const struct ledger_grant *g
 	struct row *row = row_make(grants, grant->boot, grant->apikey, grant->day);
 
 	set_row(row, grant->granted, grant->used);
+	if (change.gone) {
+		row_forget(grants, row);
+		return;
+	}
+	row->recall &= !change.gave_back;
 	row->heard |= change.heard;
 	row->pot->total = most(row->pot->total, change.total);
 	row->pot->ungranted = most(row->pot->ungranted, change.ungranted);
@@ -575,14 +637,20 @@ void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *
 	lock_drop(&grants->lock);
 }
 
-uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
+struct grants_sums grants_sums(struct grants *grants, const char *subject, const char *window)
 {
+	struct grants_sums sums = { 0 };
 	const struct pot *pot;
-	uint64_t granted;
 
 	lock_take(&grants->lock);
-	pot = pot_find(grants, apikey, day);
-	granted = pot ? pot->granted : 0;
+	pot = pot_find(grants, subject, window);
+	if (pot)
+		sums = (struct grants_sums){ pot->granted, pot->used };
 	lock_drop(&grants->lock);
-	return granted;
+	return sums;
+}
+
+uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day)
+{
+	return grants_sums(grants, apikey, day).granted;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grants - how a daily quota is dealt out to the workers so that their sum can never pass it.
+ * grants - how quotas are dealt out to the workers so that their sum can never pass them.
  *
- *     available = quota - (sum of granted + ungranted)     over all boots, of the key and day
- *     give      = min(wanted, max(1, available / (2 * live workers))), nothing when none is available
+ *     available = quota - (sum of granted + ungranted)     over all boots, of the subject and window (proto/limits.h)
+ *     give      = min(wanted, max(waits, 1, available / (2 * live workers))), no more than what is available
  *     wanted    = what is missing to max(granted told, used told) + want
  *
  * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. Ungranted are the merged calls that
@@ -16,6 +16,9 @@
  *
  *     grants_stage() --> grants_stage_demand()... --> stored --> grants_apply()        or, where the ledger failed, nothing
  *
+ * Of the window "second" granted is a share that stands, and the boot lowers it itself by what it gives back. The share of one that is silent
+ * for so long that it may not use it any more is free for whoever wants it.
+ *
  * Rows   at most GRANTS_ROWS_MAX in memory; a demand for one more gets nothing and is not stored.
  * Thread  any; one lock of its own, never held for the disk. Those that stage and apply do it one after the other
  *         (leader_lock()); those that only look need no other lock.
@@ -25,7 +28,7 @@
 #include "leader/ledger.h"
 
 #define GRANTS_ROWS_MAX 200000
-#define GRANTS_KEY_MAX  600 /* a name of 255 bytes and a day */
+#define GRANTS_KEY_MAX  600 /* a subject and a window */
 /* Of days before so many none is looked at any more; those after stay, the clock may go back. */
 #define GRANTS_DAYS_KEPT 2
 
@@ -35,7 +38,7 @@ struct grants *grants_new(void);
 void grants_free(struct grants *grants);
 AUTO_DEFINE(grants)
 void grants_load(struct grants *grants, const struct ledger_grant *grant); /* from the ledger, at start */
-/* Days before `oldest` are forgotten. */
+/* Windows before the day `oldest` are forgotten, and shares of nothing. */
 void grants_forget(struct grants *grants, const char *oldest);
 
 /* What one report would change. */
@@ -46,15 +49,18 @@ AUTO_DEFINE(grants_staged)
 
 /* What a demand is judged by. */
 struct grants_terms {
-	uint64_t limit;         /* the key's daily quota now; 0: none, so it gets all that it wants */
-	uint64_t total;         /* calls of the key that were merged that day */
+	uint64_t limit;         /* the quota now; 0: none, so it gets all that it wants */
+	uint64_t total;         /* of the fleet in the window, as merged */
 	uint64_t ungranted;     /* of these, those that were no part of a grant */
 	unsigned live_workers;
 	bool hold;              /* nothing is given now; facts count */
 	bool only_tells;        /* who asks has not heard this process of the leader */
 	bool final;             /* the boot is over: it holds what it used */
+	/* Was nothing heard of this boot for as long as a grant is good? */
+	bool (*is_silent)(void *arg, const char *boot);
+	void *arg;
 };
-/* One demand. The second one for a key and day in a report counts for nothing. False: there is no room for its row. */
+/* One demand. The second one for a subject and window in a report counts for nothing. False: there is no room for its row. */
 bool grants_stage_demand(struct grants_staged *staged, const struct usage_demand *demand, const struct grants_terms *terms);
 /* A demand told of more than is known to be granted. */
 bool grants_staged_told_more(const struct grants_staged *staged);
@@ -92,3 +98,7 @@ bool grants_look(struct grants *grants, const char *boot, const char *apikey, co
 typedef bool grants_each_f(void *arg, const struct grants_row *row);
 void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg);
 uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day); /* sum over all boots */
+struct grants_sums {
+	uint64_t granted, used;
+};
+struct grants_sums grants_sums(struct grants *grants, const char *subject, const char *window); /* over all boots */

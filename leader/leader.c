@@ -52,6 +52,9 @@
 #define REFUSALS_EACH 10
 #define REFUSALS_ALL  100
 #define SAY_SPAN_MS   60000
+/* Changes of users' own keys in the same time, of one user and of all. */
+#define SELF_EACH 120
+#define SELF_ALL  6000
 
 struct leader_process {
 	struct leader leader;
@@ -131,12 +134,25 @@ static void made_fini(struct made *made)
 	state_free(made->state);
 }
 
+/* Workers refuse a larger one. */
+static bool fits(const struct state *state, struct error *err)
+{
+	if (state_entities(state) > STATE_ENTITIES_MAX)
+		return error_set(
+			err, ERROR_TOO_LARGE, NULL, "a cluster has at most %u entities", STATE_ENTITIES_MAX);
+	return state_bytes(state) <= STATE_BYTES_MAX ||
+	       error_set(err, ERROR_TOO_LARGE, NULL, "a cluster's entities take at most %u bytes of memory",
+		       STATE_BYTES_MAX);
+}
+
 static enum ledger_result write_once(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	AUTO_FINI(made) made = make(leader, changes, len);
 	enum ledger_result result;
 
+	if (!fits(made.state, err))
+		return LEDGER_FAILED;
 	result = ledger_write(
 		leader->ledger, made.batch.changes, len, state_digest(made.state), ret_revision, ret_at, err);
 	if (result == LEDGER_STALE)
@@ -429,7 +445,10 @@ static bool open_leader(struct leader_process *process, struct error *err)
 		return false;
 	leader->counts = lane_new(leader->pool);
 	leader->demands = lane_new(leader->pool);
+	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
+	leader->selves = few_each_new(
+		&(struct few_each_terms){ .each = SELF_EACH, .all = SELF_ALL, .span_ms = SAY_SPAN_MS });
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
@@ -551,6 +570,7 @@ static void close_leader(struct leader_process *process)
 	state_backup_finish(leader->backup);
 	lane_free(leader->counts);
 	lane_free(leader->demands);
+	lane_free(leader->walks);
 	feed_free(leader->feed);
 	fellows_free(leader->fellows);
 	dump_free(leader->dump);
@@ -558,6 +578,7 @@ static void close_leader(struct leader_process *process)
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);
+	few_each_free(leader->selves);
 	few_each_free(leader->refusals);
 	refusals_free(leader->refused);
 	proxies_free(leader->proxies);

@@ -73,9 +73,11 @@ struct leader {
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
 	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
+	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
 	struct lock lock;
 	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */
+	struct few_each *selves;    /* api/self.c: changes of users' own keys, by user */
 	struct few_each *refusals;  /* api/told.h: lines of the log */
 	struct few reports_refused, secrets_differ; /* api/cluster.c: lines of the log */
 	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/ledger.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/least.h"
 #include "leader/ledger/driver.h"
 
 void ledger_member_fini(struct ledger_member *member)
@@ -37,6 +39,24 @@ void ledger_member_copy(const struct ledger_member *member, struct ledger_member
 	into->version = dup_or_empty(member->version);
 	into->state = dup_or_empty(member->state);
 	into->complaints = dup_or_empty(member->complaints);
+}
+
+size_t ledger_sums(const struct usage_row *row, struct ledger_sum into[LEDGER_SUMS])
+{
+	uint64_t bytes = least(row->bytes_in, INT64_MAX) + least(row->bytes_out, INT64_MAX);
+	uint64_t of_month = least(row->granted_month, row->calls), of_bytes = least(row->granted_bytes, bytes);
+
+	into[0] = (struct ledger_sum){ .calls = row->calls,
+		.ungranted = row->ungranted,
+		.bytes_in = row->bytes_in,
+		.bytes_out = row->bytes_out };
+	into[1] = into[0];
+	into[1].ungranted = row->calls - of_month;
+	into[2] = (struct ledger_sum){ .calls = bytes, .ungranted = bytes - of_bytes };
+	(void)snprintf(into[0].window, LIMITS_WINDOW_SIZE, "%s", row->day);
+	(void)snprintf(into[1].window, LIMITS_WINDOW_SIZE, "%.7s", row->day);
+	(void)snprintf(into[2].window, LIMITS_WINDOW_SIZE, "%.7s#bytes", row->day);
+	return bytes ? LEDGER_SUMS : LEDGER_SUMS - 1;
 }
 
 void ledger_close(struct ledger *ledger)

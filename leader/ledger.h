@@ -12,6 +12,7 @@
 
 #include "proto/entity.h"
 #include "proto/history.h"
+#include "proto/limits.h"
 #include "proto/state.h"
 #include "proto/usage.h"
 
@@ -76,10 +77,10 @@ void ledger_member_copy(const struct ledger_member *member, struct ledger_member
 /* No number of a grant is larger, so that no sum of them overflows: 2^45. */
 #define LEDGER_GRANT_MAX 35184372088832
 
-/* A grant as it stands: what a boot may admit of (key, day). */
+/* A grant as it stands: what a boot may admit of (subject, window), see proto/limits.h. */
 struct ledger_grant {
-	char *boot, *apikey;     /* boot "": all boots that are over; granted == used */
-	char day[11];
+	char *boot, *apikey;     /* boot "": all boots that are over; granted == used. apikey: the subject */
+	char day[LIMITS_WINDOW_SIZE]; /* the window */
 	uint64_t granted, used;
 };
 
@@ -109,7 +110,7 @@ struct ledger_merge {
 	bool gone;               /* the process has said "left" */
 	const struct usage_row *rows;                size_t rows_len;
 	const struct usage_repository *repositories; size_t repositories_len;
-	const struct ledger_grant *grants;           size_t grants_len;
+	const struct ledger_grant *grants;           size_t grants_len; /* of other boots too: shares that they may not use any more */
 	const struct ledger_member *member;          /* or NULL */
 	bool registers;          /* it is another process than before, or was lost: a dealing */
 	struct str note;         /* for leaders that follow, beside what is stored */
@@ -121,11 +122,21 @@ struct ledger_merged {
 };
 
 struct ledger_key_day {
-	const char *apikey, *day;
+	const char *apikey, *day; /* a subject and a window */
 };
 struct ledger_calls {
 	uint64_t all, ungranted; /* ungranted: those that were no part of a grant */
 };
+
+/* What a row adds to the sums of its key, for drivers: in the day, in the month, and in the bytes of the month, where `calls` are
+ * bytes. Those have no bytes_in and bytes_out, and are listed and summed up by nobody. */
+struct ledger_sum {
+	char window[LIMITS_WINDOW_SIZE];
+	uint64_t calls, ungranted, bytes_in, bytes_out;
+};
+#define LEDGER_SUMS 3
+/* How many of `into` there are: a row without bytes adds to none. */
+size_t ledger_sums(const struct usage_row *row, struct ledger_sum into[LEDGER_SUMS]);
 
 struct ledger_usage {
 	const char *id;          /* key or repository */
@@ -188,7 +199,7 @@ bool ledger_restore_state(const char *folder, const struct state *state, struct 
 bool ledger_load_entities(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret,
 			  struct error *err) MUST_CHECK;
 bool ledger_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err) MUST_CHECK;
-/* Those of this day and of later ones. */
+/* Those of windows since this day: limits_window_is_since(). */
 bool ledger_load_grants(struct ledger *ledger, const char *day, ledger_grant_f *fn, void *arg, struct error *err) MUST_CHECK;
 /* The processes that have said "left": the newest `most`, oldest first. */
 bool ledger_load_gone(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err) MUST_CHECK;

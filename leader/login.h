@@ -2,7 +2,7 @@
 /*
  * login - who is asking: the workers' key, a user by password, an API key of a user; and what the user's roles are (rights.h).
  *
- *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state and quotas only
+ *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state, quotas, own keys of its users
  *                  Basic <worker's name>:<secret>               that worker alone, by the credential that the admin API made
  *                  Basic user:password                          enabled user with a role
  *                  Basic <owner>:zak_<secret>, Basic <client id>:<secret or zak_<secret>>

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/undumpable.h"
 #include "leader/backup.h"
+#include "leader/ctl/ctl.h"
 #include "leader/leader.h"
 #include "leader/reset_admin.h"
 #include "leader/restore.h"
@@ -141,6 +142,8 @@ static const struct command rows[] = {
 		.run = verify },
 	{ "reset-admin", FILE_ARGUMENT,
 		"with the leader stopped: give ZOT_ADMIN_USER a new password and print it", .run = reset },
+	{ "ctl", "COMMAND", "the admin API from anywhere: users, keys, members, audit; ctl help says more",
+		.below = &ctl_commands },
 };
 
 static const struct command_table commands = { .program = "zot-leader",

@@ -33,7 +33,7 @@
 #define FOLD_ROWS   500
 #define SAY_MOST    10
 #define SAY_SPAN_MS 60000
-#define NEAR_DAYS   3
+#define NEAR_DAYS   1
 /* Each time another leader was faster; somebody always is not. */
 #define TRIES 50
 /* Of a few bytes for each row of a report. */
@@ -44,7 +44,7 @@ struct merging {
 	const struct usage_report *report;
 	uint64_t number;
 	int64_t now_ms;
-	char near[NEAR_DAYS][11]; /* yesterday, today, tomorrow */
+	int64_t now_s; /* of the day */
 	struct state *state;
 	struct cluster_settings cluster;
 	char leader_id[HEARING_ID_SIZE]; /* one for all leaders of a life */
@@ -143,22 +143,18 @@ static bool settle_loss(struct merging *merging)
 
 /* Demands. */
 
-static uint64_t daily_quota(const struct state *state, const char *apikey)
+static uint64_t quota_of(const struct state *state, const char *subject, const char *window)
 {
-	struct entity *entity = state_find(state, ENTITY_APIKEY, str_of(apikey));
-	int64_t quota = entity ? entity_apikey(entity)->daily_quota : 0;
+	enum limits_kind kind;
 
-	return quota > 0 ? (uint64_t)quota : 0;
+	return limits_window_parse(str_of(window), &kind) ? limits_get(state, subject, kind) : 0;
 }
 
-/* A day's last report comes after it, and clocks are set: the days on both sides of ours are dealt out too. */
+/* A window's last report comes after it, and clocks are set: those of the days on both sides of ours are dealt out too. */
 static bool is_dealt(const struct merging *merging, const struct usage_demand *demand)
 {
-	bool near = false;
-
-	for (size_t i = 0; i < NEAR_DAYS; i++)
-		near |= !strcmp(merging->near[i], demand->day);
-	return near && state_find(merging->state, ENTITY_APIKEY, str_of(demand->apikey));
+	return limits_window_is_near(demand->day, merging->now_s, NEAR_DAYS) &&
+	       limits_subject_exists(merging->state, demand->apikey);
 }
 
 /* All in one question: the lock is held meanwhile. */
@@ -177,17 +173,26 @@ static bool ask_calls(struct merging *merging)
 	return ok;
 }
 
+static bool is_silent(void *arg, const char *boot)
+{
+	const struct merging *merging = arg;
+
+	return members_silence_ms(merging->leader->members, boot, merging->now_ms) >= merging->cluster.grant_ms;
+}
+
 static void stage_demand(struct merging *merging, size_t i, bool hold)
 {
 	const struct usage_demand *demand = &merging->report->demands[i];
 	struct leader *leader = merging->leader;
-	struct grants_terms terms = { .limit = daily_quota(merging->state, demand->apikey),
+	struct grants_terms terms = { .limit = quota_of(merging->state, demand->apikey, demand->day),
 		.total = merging->calls[i].all,
 		.ungranted = merging->calls[i].ungranted,
 		.live_workers = members_live(leader->members),
 		.hold = hold,
 		.only_tells = !merging->hears,
-		.final = merging->report->final };
+		.final = merging->report->final,
+		.is_silent = is_silent,
+		.arg = merging };
 
 	merging->refused += !grants_stage_demand(merging->grants, demand, &terms);
 }
@@ -294,7 +299,7 @@ static void answer_demand(struct answering *answering, const struct usage_demand
 {
 	const struct merging *merging = answering->merging;
 	struct grants_row row = { .apikey = demand->apikey, .day = demand->day, .used = demand->used };
-	uint64_t limit = daily_quota(merging->state, demand->apikey);
+	uint64_t limit = quota_of(merging->state, demand->apikey, demand->day);
 	bool known = grants_look(
 		merging->leader->grants, merging->report->boot, demand->apikey, demand->day, &row);
 
@@ -307,7 +312,7 @@ static void answer_demand(struct answering *answering, const struct usage_demand
 static bool answer_recall(void *arg, const struct grants_row *row)
 {
 	struct answering *answering = arg;
-	uint64_t limit = daily_quota(answering->merging->state, row->apikey);
+	uint64_t limit = quota_of(answering->merging->state, row->apikey, row->day);
 
 	if (!is_recalled(row, limit) || is_named(answering, row->apikey, row->day))
 		return true;
@@ -356,6 +361,7 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 		.hold_ms = hold_ms(merging),
 		.ring_epoch = leader_ring_epoch(newest),
 		.revision = state_revision(newest),
+		.deals = true,
 		.other_secret = members_has_other_secret(leader->members, merging->report->worker) };
 	answer->unsigned_members = members_unsigned(leader->members, &answer->unsigned_members_len);
 	answer_grants(merging, answer);
@@ -612,14 +618,12 @@ static struct merging merging_of(struct leader *leader, const struct usage_repor
 		.report = report,
 		.number = report->number ? report->number : report->seq,
 		.now_ms = clock_ms(),
+		.now_s = clock_wall_s(),
 		.state = leader_state(leader),
 		.cluster = leader_cluster(leader),
 		.err = err };
-	int64_t now_s = clock_wall_s();
 
 	hearing_id(leader->hearing, merging.leader_id);
-	for (int i = 0; i < NEAR_DAYS; i++)
-		clock_day(now_s + (int64_t)(i - 1) * 86400, merging.near[i]);
 	return merging;
 }
 

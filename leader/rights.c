@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/rights.h"
 
+#include "proto/access.h"
+
 #define KEY_MANAGER "key-manager:"
 
 enum login_role rights_of(const struct user *user, bool *ret_keys)
@@ -25,14 +27,19 @@ static const struct user *find_user(const struct state *state, struct str name)
 	return entity ? entity_user(entity) : NULL;
 }
 
-static bool manages_user(const struct user *manager, const struct user *user)
+static bool manages_user(const struct state *state, const struct user *manager, struct str name)
 {
+	const struct user *user = find_user(state, name);
+	struct access_who who = { .state = state };
+
 	if (!manager || !user || user->roles.len)
 		return false;
+	who.user = entity_id(state_find(state, ENTITY_USER, name)).at;
+	who.groups = user->groups;
 	for (size_t i = 0; i < manager->roles.len; i++) {
 		struct str role = str_of(manager->roles.at[i]);
 
-		if (str_skip(&role, KEY_MANAGER) && texts_have(&user->groups, role))
+		if (str_skip(&role, KEY_MANAGER) && access_is_in_group(&who, role))
 			return true;
 	}
 	return false;
@@ -43,9 +50,9 @@ static bool manages(const struct state *state, const struct login_who *who, cons
 	const struct user *manager = find_user(state, str_of(who->user));
 
 	if (entity_kind(entity) == ENTITY_USER)
-		return manages_user(manager, entity_user(entity));
+		return manages_user(state, manager, entity_id(entity));
 	return entity_kind(entity) == ENTITY_APIKEY &&
-	       manages_user(manager, find_user(state, str_of(entity_apikey(entity)->owner)));
+	       manages_user(state, manager, str_of(entity_apikey(entity)->owner));
 }
 
 bool rights_see(const struct state *state, const struct login_who *who, const struct entity *entity)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/access.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -32,11 +33,13 @@ struct entry {
 };
 
 struct access {
+	atomic_uint refs;
 	bool open;
+	struct state *state;    /* the policies alone */
 	struct patterns *entries;
 	size_t policies;
 	bool has_anonymous;
-	struct rule admin;
+	struct rule admins[2]; /* adminPolicy of the file and of the state */
 	bool has_file;
 	struct names metrics_users;
 	unsigned metrics_anonymous;
@@ -96,16 +99,24 @@ static void groups_free(struct map *groups)
 	map_free(groups);
 }
 
+struct access *access_ref(struct access *access)
+{
+	atomic_fetch_add_explicit(&access->refs, 1, memory_order_relaxed);
+	return access;
+}
+
 void access_free(struct access *access)
 {
 	void *value;
 
-	if (!access)
+	if (!access || atomic_fetch_sub_explicit(&access->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t at = 0; patterns_next(access->entries, &at, &value);)
 		entry_free(value);
 	patterns_free(access->entries);
-	rule_fini(&access->admin);
+	for (size_t i = 0; i < 2; i++)
+		rule_fini(&access->admins[i]);
+	state_free(access->state);
 	names_fini(&access->metrics_users);
 	groups_free(access->groups);
 	free(access);
@@ -302,9 +313,9 @@ static bool read_admin(struct access *access, const struct json *node, struct er
 {
 	if (!node)
 		return true;
-	if (!read_rule(node, &access->admin, err))
+	if (!read_rule(node, &access->admins[0], err))
 		return error_add(err, "adminPolicy");
-	if (access->admin.actions & 1u << ACTION_DETECT_COLLISION)
+	if (access->admins[0].actions & 1u << ACTION_DETECT_COLLISION)
 		return error_set(err, ERROR_INVALID, NULL,
 			"adminPolicy: detectManifestCollision has no effect for those whom adminPolicy "
 			"names; give it to others in repositories");
@@ -360,18 +371,49 @@ static void add_policy(struct access *access, const struct entity *entity)
 	add_entry(access, entry);
 }
 
+static void add_admin_policy(struct access *access, const struct entity *entity)
+{
+	const struct admin_policy *policy = entity_admin_policy(entity);
+	struct rule *rule = &access->admins[1];
+
+	copy_texts(&rule->users, &policy->users);
+	copy_texts(&rule->groups, &policy->groups);
+	rule->actions = bits_of(&policy->actions);
+	access->policies++;
+}
+
+#define POLICY_KINDS (1u << ENTITY_POLICY | 1u << ENTITY_ADMIN_POLICY)
+
+static void read_state(struct access *access, const struct state *state)
+{
+	struct entity *admin = state_find(state, ENTITY_ADMIN_POLICY, STR("admin"));
+
+	for (size_t i = 0; i < state_count(state, ENTITY_POLICY); i++)
+		add_policy(access, state_at(state, ENTITY_POLICY, i));
+	if (admin)
+		add_admin_policy(access, admin);
+	access->state = state_only(state, POLICY_KINDS);
+}
+
+bool access_obeys(const struct access *access, const struct state *state)
+{
+	return access->state && state_same_kind(access->state, state, ENTITY_POLICY) &&
+	       state_same_kind(access->state, state, ENTITY_ADMIN_POLICY);
+}
+
 bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
 	struct error *err)
 {
 	AUTO(access) *access = xnew(struct access);
 
+	atomic_init(&access->refs, 1);
 	access->open = open;
 	access->has_file = file != NULL;
 	access->entries = patterns_new();
 	if (file && !read_file(access, file, err))
 		return error_add(err, "http.accessControl");
-	for (size_t i = 0; state && i < state_count(state, ENTITY_POLICY); i++)
-		add_policy(access, state_at(state, ENTITY_POLICY, i));
+	if (state)
+		read_state(access, state);
 	patterns_settle(access->entries);
 	*ret_access = TAKE(access);
 	return true;
@@ -379,11 +421,21 @@ bool access_new(struct access **ret_access, const struct json *file, const struc
 
 /* Questions. */
 
+bool access_is_in_group(const struct access_who *who, struct str group)
+{
+	const struct entity *entity;
+
+	if (texts_have(&who->groups, group))
+		return true;
+	entity = who->state && *who->user ? state_find(who->state, ENTITY_GROUP, group) : NULL;
+	return entity && texts_have(&entity_group(entity)->users, str_of(who->user));
+}
+
 static bool in_group(const struct access *access, const struct access_who *who, const char *group)
 {
 	const struct names *users;
 
-	if (texts_have(&who->groups, str_of(group)))
+	if (access_is_in_group(who, str_of(group)))
 		return true;
 	users = access->groups ? map_find(access->groups, str_of(group)) : NULL;
 	return users && names_have(users, str_of(who->user));
@@ -473,9 +525,15 @@ static bool scopes_grant(const struct access_who *who, const char *scope, enum a
 	return scope || entity_apikey(who->key)->scopes.len == 0;
 }
 
+/* For is_of_admin_policy(): whatever it lets them do. */
+#define ANY_ACTION 0u
+
 static bool is_of_admin_policy(const struct access *access, const struct access_who *who, unsigned bit)
 {
-	return !who->anonymous && (access->admin.actions & bit) && rule_names(access, &access->admin, who);
+	for (size_t i = 0; i < 2 && !who->anonymous; i++)
+		if ((access->admins[i].actions & bit) == bit && rule_names(access, &access->admins[i], who))
+			return true;
+	return false;
 }
 
 static struct access_decision decide_policies(
@@ -511,7 +569,7 @@ static struct access_decision decide_collisions(
 		return decided(true, ACCESS_BY_SCOPES);
 	if (who->admin)
 		return decided(false, ACCESS_BY_ROLE);
-	if (!who->anonymous && rule_names(access, &access->admin, who))
+	if (is_of_admin_policy(access, who, ANY_ACTION))
 		return decided(false, ACCESS_BY_ADMIN_POLICY);
 	return entry ? decide_entry(access, entry, who, 1u << ACTION_DETECT_COLLISION)
 		     : decided(false, ACCESS_BY_NO_PATTERN);

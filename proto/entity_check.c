@@ -276,6 +276,19 @@ static bool check_ring_id(struct str id, struct error *err)
 	return str_is(id, "ring") || invalid(err, "the id of the ring is \"ring\"");
 }
 
+static bool check_group_id(struct str id, struct error *err)
+{
+	for (size_t i = 0; i < id.len; i++)
+		if ((unsigned char)id.at[i] < ' ' || id.at[i] == 0x7f)
+			return invalid(err, "a group's name has no control characters");
+	return true;
+}
+
+static bool check_admin_policy_id(struct str id, struct error *err)
+{
+	return str_is(id, "admin") || invalid(err, "the id of the admin policy is \"admin\"");
+}
+
 static bool check_worker_id(struct str id, struct error *err)
 {
 	return only_of(id, ALNUM "._@-") ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/patterns.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct item {
 };
 
 struct patterns {
+	atomic_uint refs;
 	struct map *items;    /* by pattern */
 	struct item **sorted; /* those with a wildcard: longest first, then by text */
 	size_t sorted_len;
@@ -24,7 +26,15 @@ struct patterns *patterns_new(void)
 {
 	struct patterns *patterns = xnew(struct patterns);
 
+	atomic_init(&patterns->refs, 1);
 	patterns->items = map_new();
+	return patterns;
+}
+
+struct patterns *patterns_ref(struct patterns *patterns)
+{
+	CHECK(patterns->sorted);
+	atomic_fetch_add_explicit(&patterns->refs, 1, memory_order_relaxed);
 	return patterns;
 }
 
@@ -32,7 +42,7 @@ void patterns_free(struct patterns *patterns)
 {
 	void *value;
 
-	if (!patterns)
+	if (!patterns || atomic_fetch_sub_explicit(&patterns->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t at = 0; map_next(patterns->items, &at, NULL, &value);) {
 		struct item *item = value;

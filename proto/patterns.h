@@ -17,7 +17,8 @@
 
 struct patterns;
 struct patterns *patterns_new(void);
-void patterns_free(struct patterns *patterns); /* values are the caller's affair; NULL is fine */
+struct patterns *patterns_ref(struct patterns *patterns); /* once settled */
+void patterns_free(struct patterns *patterns); /* drops a reference; values are the caller's affair; NULL is fine */
 AUTO_DEFINE(patterns)
 /* Returns the value that the same pattern had, or NULL. value is not NULL. */
 void *patterns_put(struct patterns *patterns, struct str pattern, void *value);

@@ -17,6 +17,7 @@
 enum member_type {
 	MEMBER_TEXT, /* char *, never NULL once read */
 	MEMBER_DAY,  /* char[11] */
+	MEMBER_WINDOW, /* char[LIMITS_WINDOW_SIZE] */
 	MEMBER_WORD, /* char[USAGE_WORD_MAX + 1] */
 	MEMBER_UINT,
 	MEMBER_INT, /* not negative on the wire */
@@ -34,6 +35,7 @@ struct member {
 	bool required;       /* a text that may not be empty */
 	const char *choices; /* "a, b"; the first is the default */
 	const struct shape *shape;
+	bool (*is_of)(const void *row); /* of rows that share one array: those of this list; NULL: all */
 };
 
 struct shape {
@@ -54,6 +56,14 @@ struct shape {
 		.name = (name_), .type = MEMBER_ROWS, .offset = offsetof(struct noun, member),               \
 		.len_offset = offsetof(struct noun, member##_len), .shape = &row##_shape                     \
 	}
+#define ROWS_OF(noun, name_, member, row, is_of_)                                                            \
+	{                                                                                                    \
+		.name = (name_), .type = MEMBER_ROWS, .offset = offsetof(struct noun, member),               \
+		.len_offset = offsetof(struct noun, member##_len), .shape = &row##_shape, .is_of = (is_of_)  \
+	}
+#define SUBJECT(noun)                                                                                        \
+	MEMBER(noun, apikey, MEMBER_TEXT, .max = LIMITS_SUBJECT_MAX, .required = true)
+#define WINDOW(noun) MEMBER(noun, day, MEMBER_WINDOW, .max = 0)
 #define SHAPE(noun)                                                                                          \
 	static const struct shape noun##_shape = { noun##_members,                                           \
 		sizeof(noun##_members) / sizeof(noun##_members[0]), sizeof(struct noun) }
@@ -63,6 +73,8 @@ static const struct member usage_row_members[] = {
 	DAY(usage_row),
 	UINT(usage_row, calls),
 	UINT(usage_row, ungranted),
+	UINT(usage_row, granted_month),
+	UINT(usage_row, granted_bytes),
 	UINT(usage_row, bytes_in),
 	UINT(usage_row, bytes_out),
 };
@@ -78,14 +90,35 @@ static const struct member usage_repository_members[] = {
 SHAPE(usage_repository);
 
 static const struct member usage_demand_members[] = {
-	NAME(usage_demand, apikey, true),
-	DAY(usage_demand),
+	SUBJECT(usage_demand),
+	WINDOW(usage_demand),
 	UINT(usage_demand, granted),
 	UINT(usage_demand, used),
 	UINT(usage_demand, want),
+	UINT(usage_demand, waits),
 	MEMBER(usage_demand, release, MEMBER_BOOL, .max = 0),
 };
 SHAPE(usage_demand);
+
+/* What those of before know of. */
+static bool is_key_and_day(const char *subject, const char *window)
+{
+	enum limits_kind kind;
+
+	return !strchr(subject, ':') && limits_window_parse(str_of(window), &kind) && kind == LIMITS_DAY;
+}
+
+static bool is_daily_demand(const void *row)
+{
+	const struct usage_demand *demand = row;
+
+	return is_key_and_day(demand->apikey, demand->day);
+}
+
+static bool is_other_demand(const void *row)
+{
+	return !is_daily_demand(row);
+}
 
 static const struct member usage_stats_members[] = {
 	{ .name = "rate_milli", .type = MEMBER_MILLI, .offset = offsetof(struct usage_stats, rate) },
@@ -134,14 +167,15 @@ static const struct member usage_report_members[] = {
 	MEMBER(usage_report, witness, MEMBER_TEXT, .max = USAGE_WITNESS_MAX),
 	ROWS(usage_report, "usage", rows, usage_row),
 	ROWS(usage_report, "repositories", repositories, usage_repository),
-	ROWS(usage_report, "demands", demands, usage_demand),
+	ROWS_OF(usage_report, "demands", demands, usage_demand, is_daily_demand),
+	ROWS_OF(usage_report, "quotas", demands, usage_demand, is_other_demand),
 	MEMBER(usage_report, stats, MEMBER_STRUCT, .shape = &usage_stats_shape),
 };
 SHAPE(usage_report);
 
 static const struct member usage_grant_members[] = {
-	NAME(usage_grant, apikey, true),
-	DAY(usage_grant),
+	SUBJECT(usage_grant),
+	WINDOW(usage_grant),
 	UINT(usage_grant, granted),
 	UINT(usage_grant, used),
 	UINT(usage_grant, total),
@@ -149,6 +183,18 @@ static const struct member usage_grant_members[] = {
 	MEMBER(usage_grant, recall, MEMBER_BOOL, .max = 0),
 };
 SHAPE(usage_grant);
+
+static bool is_daily_grant(const void *row)
+{
+	const struct usage_grant *grant = row;
+
+	return is_key_and_day(grant->apikey, grant->day);
+}
+
+static bool is_other_grant(const void *row)
+{
+	return !is_daily_grant(row);
+}
 
 static const struct member usage_unsigned_members[] = { NAME(usage_unsigned, name, true) };
 SHAPE(usage_unsigned);
@@ -166,8 +212,10 @@ static const struct member usage_answer_members[] = {
 	MEMBER(usage_answer, hold_ms, MEMBER_INT, .max = 0),
 	UINT(usage_answer, ring_epoch),
 	UINT(usage_answer, revision),
+	MEMBER(usage_answer, deals, MEMBER_BOOL, .max = 0),
 	MEMBER(usage_answer, other_secret, MEMBER_BOOL, .max = 0),
-	ROWS(usage_answer, "grants", grants, usage_grant),
+	ROWS_OF(usage_answer, "grants", grants, usage_grant, is_daily_grant),
+	ROWS_OF(usage_answer, "quotas", grants, usage_grant, is_other_grant),
 	ROWS(usage_answer, "unsigned", unsigned_members, usage_unsigned),
 };
 SHAPE(usage_answer);
@@ -206,6 +254,7 @@ static void set_rows(const struct member *member, void *into, char *rows, size_t
 
 static void shape_fini(const struct shape *shape, void *at);
 
+/* Another list may have the same rows: they are gone for it too. */
 static void rows_fini(const struct member *member, void *at)
 {
 	char *rows = rows_at(member, at);
@@ -213,6 +262,7 @@ static void rows_fini(const struct member *member, void *at)
 	for (size_t i = 0; i < rows_len(member, at); i++)
 		shape_fini(member->shape, rows + i * member->shape->size);
 	free(rows);
+	set_rows(member, at, NULL, 0);
 }
 
 static void shape_fini(const struct shape *shape, void *at)
@@ -249,8 +299,12 @@ static void write_rows(const struct member *member, const void *from, struct jso
 	const char *rows = rows_at(member, from);
 
 	json_open_array(writer);
-	for (size_t i = 0; i < rows_len(member, from); i++)
-		write_shape(member->shape, rows + i * member->shape->size, writer);
+	for (size_t i = 0; i < rows_len(member, from); i++) {
+		const char *row = rows + i * member->shape->size;
+
+		if (!member->is_of || member->is_of(row))
+			write_shape(member->shape, row, writer);
+	}
 	json_close_array(writer);
 }
 
@@ -263,6 +317,7 @@ static void write_member(const struct member *member, const void *from, struct j
 		json_value_str(writer, str_of(*(char *const *)at));
 		break;
 	case MEMBER_DAY:
+	case MEMBER_WINDOW:
 	case MEMBER_WORD:
 		json_value_str(writer, str_of(at));
 		break;
@@ -371,6 +426,17 @@ static bool read_day(const struct json *node, char into[11], struct error *err)
 	return str_copy(text, into, 11);
 }
 
+static bool read_window(const struct json *node, char into[LIMITS_WINDOW_SIZE], struct error *err)
+{
+	struct str text = json_str(node);
+	enum limits_kind kind;
+
+	if (!limits_window_parse(text, &kind))
+		return error_set(err, ERROR_INVALID, NULL,
+			"must be a window, \"2026-11-20\", \"2026-11\", \"2026-11#bytes\" or \"second\"");
+	return str_copy(text, into, LIMITS_WINDOW_SIZE);
+}
+
 static bool read_word(const struct member *member, const struct json *node, char *into, struct error *err)
 {
 	struct str text;
@@ -415,12 +481,13 @@ static bool read_milli(const struct json *node, double *into, struct error *err)
 static bool read_shape(struct reader *reader, const struct shape *shape, const struct json *node, void *into,
 	struct error *err);
 
-/* The length counts rows that were begun, so that freeing finds what a half-read one holds. */
+/* Behind those of another list of the same array. The length counts rows that were begun, so that freeing finds what a
+ * half-read one holds. */
 static bool read_rows(struct reader *reader, const struct member *member, const struct json *node, void *into,
 	struct error *err)
 {
 	const struct shape *shape = member->shape;
-	size_t len = json_len(node);
+	size_t len = json_len(node), before = rows_len(member, into);
 	char *rows;
 
 	if (json_kind(node) != JSON_ARRAY)
@@ -428,10 +495,15 @@ static bool read_rows(struct reader *reader, const struct member *member, const 
 	if (len > USAGE_ROWS_MAX - reader->rows)
 		return error_set(err, ERROR_TOO_LARGE, NULL, "over %u rows in all", USAGE_ROWS_MAX);
 	reader->rows += len;
-	rows = len ? check_alloc(len, shape->size) : NULL;
+	if (!len)
+		return true;
+	rows = check_alloc(before + len, shape->size);
+	if (before)
+		memcpy(rows, rows_at(member, into), before * shape->size);
+	free(rows_at(member, into));
 	for (size_t i = 0; i < len; i++) {
-		set_rows(member, into, rows, i + 1);
-		if (!read_shape(reader, shape, json_at(node, i), rows + i * shape->size, err))
+		set_rows(member, into, rows, before + i + 1);
+		if (!read_shape(reader, shape, json_at(node, i), rows + (before + i) * shape->size, err))
 			return error_add(err, "[%zu]", i);
 	}
 	return true;
@@ -447,6 +519,8 @@ static bool read_member(struct reader *reader, const struct member *member, cons
 		return read_text(member, node, into, err);
 	case MEMBER_DAY:
 		return read_day(node, into, err);
+	case MEMBER_WINDOW:
+		return read_window(node, into, err);
 	case MEMBER_WORD:
 		return !node || read_word(member, node, into, err);
 	case MEMBER_UINT:

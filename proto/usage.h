@@ -13,16 +13,20 @@
  * In order. `number` grows with each report that a process sends. A lower one changes nothing about the member, and its demands
  * count for nothing, unless they are final. 0: the seq stands in for it.
  *
- * Grants. A call of a key with a daily quota is admitted only out of a grant. All numbers of a grant are absolute for
- * (boot, key, day), so a repeated report or answer changes nothing:
+ * Grants. A call that a quota applies to is admitted only out of a grant. All numbers of a grant are absolute for
+ * (boot, subject, window), see proto/limits.h, so a repeated report or answer changes nothing:
  *     worker -> granted  as it knows it
- *               used     calls admitted so far out of grants
+ *               used     calls (or bytes) admitted so far out of grants
  *               want     how many more it would like to hold unused, 0 = none
+ *               waits    of these, how many calls wait for now
  *               release  "I hold no unused grant": granted := used at the leader
- *     leader -> granted  calls that this worker may admit in all
+ *     leader -> granted  what this worker may admit in all
  *               used     as the leader knows it; the larger counts
- *               total    calls of the whole fleet in that day, as merged so far or as told in `used`: the more of both
+ *               total    of the whole fleet in that window, as merged so far or as told in `used`: the more of both
  *               recall   another worker is out, or the quota was lowered: release what is unused and report at once
+ * Of the window "second" `granted` is how many calls the worker may admit in each second of the leader's clock, and `used` is 0.
+ * Those of keys and days are in the lists "demands" and "grants", all others in "quotas" of both messages: who is of before them
+ * ignores that list, and does not say `deals`.
  * `all`: every grant that the boot holds is named in this report or in an earlier one, since an answer of this very `leader`.
  * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole. Of another
  * process it is believed when the boot's own was silent for grant_ms.
@@ -38,6 +42,7 @@
 #include "common/buf.h"
 #include "common/error.h"
 #include "common/metrics.h"
+#include "proto/limits.h"
 
 /* Of a message, either way: what is larger is refused. */
 #define USAGE_BYTES_MAX (1024u * 1024)
@@ -60,15 +65,17 @@ struct usage_row {          /* deltas since the last acknowledged report */
 	char day[11];           /* UTC day of the calls, "2026-11-20" */
 	uint64_t calls, bytes_in, bytes_out;
 	uint64_t ungranted;     /* of the calls: those that were no part of a grant, because the key had no quota */
+	uint64_t granted_month; /* of the calls: those that were part of a grant of the month */
+	uint64_t granted_bytes; /* the same of the bytes */
 };
 struct usage_repository {
 	char *name;
 	uint64_t pulls, pushes, bytes_in, bytes_out;
 };
 struct usage_demand {
-	char *apikey;
-	char day[11];
-	uint64_t granted, used, want;
+	char *apikey;           /* the subject */
+	char day[LIMITS_WINDOW_SIZE]; /* the window */
+	uint64_t granted, used, want, waits;
 	bool release;
 };
 struct usage_stats {        /* what the cluster view shows */
@@ -111,8 +118,8 @@ void usage_report_encode(const struct usage_report *report, struct buf *into);
 bool usage_report_parse(struct str text, struct usage_report *ret, struct error *err) MUST_CHECK;
 
 struct usage_grant {
-	char *apikey;
-	char day[11];
+	char *apikey;           /* the subject */
+	char day[LIMITS_WINDOW_SIZE]; /* the window */
 	uint64_t granted, used, total, limit;
 	bool recall;
 };
@@ -129,6 +136,7 @@ struct usage_answer {
 	int64_t lease_ms, push_every_ms, grant_ms;
 	int64_t hold_ms;        /* no grants for so long: it hears all workers first; 0 = none */
 	uint64_t ring_epoch, revision;
+	bool deals;             /* grants of all windows and subjects; false: of keys and days alone */
 	bool other_secret;      /* this worker's secret is another than the others': it is in no ring */
 	struct usage_grant *grants; size_t grants_len;
 	struct usage_unsigned *unsigned_members; size_t unsigned_members_len; /* at most USAGE_UNSIGNED_MOST */

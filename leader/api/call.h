@@ -50,11 +50,17 @@ struct http_response *system_readyz(void *call);
 struct http_response *system_metrics(void *call);
 /* Own loop, stream (api/cluster.c). */
 void cluster_state(void *call);
+void export_serve(void *call); /* api/export.c */
 /* Pool. NULL: endpoint_reply() comes later, or has been. */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
+struct http_response *entity_template(void *job);
+struct http_response *entity_bulk(void *job);     /* api/entity_bulk.c */
+struct http_response *import_serve(void *job);    /* api/import.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
+struct http_response *self_keys(void *job);       /* api/self.c */
+struct http_response *self_usage(void *job);
 struct http_response *access_serve(void *job);    /* api/access.c */
 struct http_response *audit_serve(void *job);     /* api/audit.c */

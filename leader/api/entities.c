@@ -3,7 +3,7 @@
  * entities - reading and deleting users, API keys, policies, settings, workers' credentials and the ring;
  * writing is api/entity_write.c's.
  *
- *     GET    /api/{kind}?n=&last=     {"items":[...],"total":N}, in the order of ids; Link: <...>; rel="next"
+ *     GET    /api/{kind}              api/entity_list.c
  *     GET    /api/{kind}/{id}         ETag: "<revision>"
  *     DELETE /api/{kind}/{id}         If-Match
  *     POST   /api/apikey/{id}/rotate  api/key_rotate.c
@@ -17,93 +17,12 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/entity_list.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/key_rotate.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
 #include "leader/rights.h"
-
-#define PAGE_DEFAULT 100
-#define PAGE_MAX     1000
-#define BODY_MAX     (PAGE_MAX * (size_t)ENTITY_BYTES_MAX)
-
-/* Lists. */
-
-static bool read_page(struct api_job *job, uint64_t *ret_n, struct buf *last)
-{
-	AUTO_FINI(buf) n = buf_limit(32);
-	bool given;
-
-	*ret_n = PAGE_DEFAULT;
-	if (!api_parameter(job, "n", &n, &given))
-		return false;
-	if (given && (!str_to_number(buf_str(&n), PAGE_MAX, ret_n) || !*ret_n))
-		return false;
-	return api_parameter(job, "last", last, &given);
-}
-
-static void put_link(struct http_response *response, const struct api_job *job, uint64_t n, struct str last)
-{
-	AUTO_FINI(buf) link = buf_limit(2048);
-
-	buf_format(&link, "</api/%s?n=%" PRIu64 "&last=", entity_kind_name(job->kind), n);
-	buf_url(&link, last, "");
-	buf_puts(&link, ">; rel=\"next\"");
-	if (!link.failed)
-		http_response_header(response, "Link", buf_text(&link));
-}
-
-/* Of those that exist for whoever asks. */
-static size_t next_seen(const struct api_job *job, const struct state *state, size_t at)
-{
-	while (state_at(state, job->kind, at) &&
-		!rights_see(state, &job->who, state_at(state, job->kind, at)))
-		at++;
-	return at;
-}
-
-static size_t count_seen(const struct api_job *job, const struct state *state)
-{
-	size_t count = 0;
-
-	if (job->who.role != LOGIN_KEY_MANAGER)
-		return state_count(state, job->kind);
-	for (size_t at = next_seen(job, state, 0); state_at(state, job->kind, at);
-		at = next_seen(job, state, at + 1))
-		count++;
-	return count;
-}
-
-static struct http_response *list(struct api_job *job)
-{
-	AUTO(state) *state = leader_state(job->leader);
-	AUTO_FINI(buf) last = buf_limit(1024);
-	struct buf body = buf_limit(BODY_MAX);
-	struct json_writer w = json_writer(&body);
-	struct http_response *response;
-	struct entity *entity = NULL;
-	uint64_t n, put = 0;
-
-	if (!read_page(job, &n, &last))
-		return api_error(400, "invalid", "n is 1 to %d, and last an id", PAGE_MAX);
-	size_t at = last.len ? state_after(state, job->kind, buf_str(&last)) : 0;
-	json_open_object(&w);
-	json_put_int(&w, "total", (int64_t)count_seen(job, state));
-	json_put_int(&w, "revision", (int64_t)state_revision(state));
-	json_key(&w, STR("items"));
-	json_open_array(&w);
-	for (at = next_seen(job, state, at); put < n && state_at(state, job->kind, at);
-		at = next_seen(job, state, at + 1), put++) {
-		entity = state_at(state, job->kind, at);
-		entity_to_json(entity, &w);
-	}
-	json_close_array(&w);
-	json_close_object(&w);
-	response = api_json(200, &body);
-	if (entity && state_at(state, job->kind, at))
-		put_link(response, job, n, entity_id(entity));
-	return response;
-}
 
 /* One. */
 
@@ -199,6 +118,18 @@ static struct http_response *delete_one(struct api_job *job)
 	return response;
 }
 
+/* A body with the defaults, to begin with. */
+
+struct http_response *entity_template(void *arg)
+{
+	const struct api_job *job = arg;
+	struct buf body = buf_limit(ENTITY_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+
+	entity_template_to_json(job->kind, &w);
+	return api_json(200, &body);
+}
+
 /* Which methods a kind has. */
 
 static unsigned methods_of(const struct api_job *job)
@@ -224,6 +155,6 @@ struct http_response *entities_serve(void *arg)
 	if (!(methods & 1u << job->http->method))
 		return api_method_not_allowed(methods);
 	if (api_is_read(job))
-		return job->rest.len ? read_one(job) : list(job);
+		return job->rest.len ? read_one(job) : entity_list(job);
 	return job->http->method == HTTP_DELETE ? delete_one(job) : entity_write(job);
 }

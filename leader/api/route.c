@@ -7,6 +7,7 @@
  *
  * A body is read only when it is known who sends it.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -17,13 +18,17 @@
 #include "common/proxies.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/entity_bulk.h"
+#include "leader/api/entity_list.h"
 #include "leader/api/guard.h"
+#include "leader/api/import.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
 #include "leader/follow.h"
 #include "leader/lane.h"
 #include "leader/local.h"
 #include "leader/waiting.h"
+#include "proto/own_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
@@ -34,8 +39,9 @@
 #define BACKUP_WAIT_MS (10 * 60 * 1000)
 #define NAME_SAID      100 /* bytes of a parameter that nobody knows */
 
-/* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those. */
-enum { PLACE_POOL, PLACE_LANE };
+/* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those; a list that looks at all there is, in
+ * the lane of such lists; an import, alone. */
+enum { PLACE_POOL, PLACE_LANE, PLACE_WALK, PLACE_IMPORT };
 
 /* Who may. */
 
@@ -88,17 +94,33 @@ static bool by_admin_or_local(const void *arg)
 
 #define CHANGES       (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
 #define OF_KEYS(kind) ((kind) == ENTITY_USER || (kind) == ENTITY_APIKEY)
+#define FOR(kind)     (OF_KEYS(kind) ? by_key_manager : by_reader)
+#define BULK_ROUTE(name, kind_)                                                                              \
+	{                                                                                                    \
+		.operation = "bulk", .path = "/api/" name "/_bulk", .methods = ROUTE_READS | CHANGES,        \
+		.kind = ROUTE_JOB, .job_f = entity_bulk, .authorise = FOR(kind_), .body_max = BULK_BYTES,    \
+		.what = kind_, .parameters = none                                                            \
+	}
+#define TEMPLATE_ROUTE(name, kind_)                                                                          \
+	{                                                                                                    \
+		.operation = "template", .path = "/api/" name "/_template", .methods = ROUTE_READS,          \
+		.kind = ROUTE_JOB, .job_f = entity_template, .authorise = FOR(kind_), .what = kind_,         \
+		.parameters = none                                                                           \
+	}
 #define ENTITY_ROUTE(name, kind_)                                                                            \
 	{                                                                                                    \
 		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
-		.kind = ROUTE_JOB, .job_f = entities_serve,                                                  \
-		.authorise = OF_KEYS(kind_) ? by_key_manager : by_reader, .body_max = ADMIN_BODY_MAX,        \
-		.what = kind_, .parameters = page                                                            \
+		.kind = ROUTE_JOB, .job_f = entities_serve, .place = PLACE_WALK, .authorise = FOR(kind_),    \
+		.body_max = ADMIN_BODY_MAX, .what = kind_, .parameters = page                                \
 	}
+
+/* Those of a longer path first. */
+#define OF_KIND(name, kind_) BULK_ROUTE(name, kind_), TEMPLATE_ROUTE(name, kind_), ENTITY_ROUTE(name, kind_),
 
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
 static const char *const none[] = { NULL };
-static const char *const page[] = { "n", "last", NULL };
+static const char *const page[] = { "filter", "last", "lastValue", "n", "q", "sort", NULL };
+static const char *const of_import[] = { "dryRun", "mode", NULL };
 static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
 static const char *const of_audit[] = { "after", "id", "kind", "last", "n", "since", "until", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
@@ -122,6 +144,19 @@ static const struct route rows[] = {
 		.place = PLACE_LANE,
 		.body_max = USAGE_BYTES_MAX,
 		.job_f = cluster_report },
+	{ .operation = "self_keys",
+		.path = "/api/cluster/self/apikey",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.body_max = OWN_KEY_BODY_MAX,
+		.job_f = self_keys },
+	{ .operation = "self_usage",
+		.path = "/api/cluster/self/usage",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.job_f = self_usage },
 	{ .operation = "members",
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE),
@@ -136,6 +171,22 @@ static const struct route rows[] = {
 		.authorise = by_admin_or_local,
 		.parameters = none,
 		.job_f = backup_serve },
+	{ .operation = "export",
+		.path = "/api/export",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.authorise = by_admin,
+		.parameters = none,
+		.stream_f = export_serve },
+	{ .operation = "import",
+		.path = "/api/import",
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.place = PLACE_IMPORT,
+		.body_max = IMPORT_BYTES,
+		.parameters = of_import,
+		.job_f = import_serve },
 	{ .operation = "usage",
 		.path = "/api/usage",
 		.methods = ROUTE_READS,
@@ -158,7 +209,7 @@ static const struct route rows[] = {
 		.parameters = of_access,
 		.job_f = access_serve },
 #define KIND(constant, name, plural, ...)                                                                    \
-	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
+	OF_KIND(#name, ENTITY_##constant) OF_KIND(#plural, ENTITY_##constant)
 #include "proto/entity_kinds.def"
 #undef KIND
 };
@@ -200,7 +251,11 @@ struct task {
 	size_t rest_len;
 	struct room_held room;
 	struct lane_place place;
+	bool imports;
 };
+
+/* One body of that size is enough. */
+static atomic_bool importing;
 
 static void task_free(void *context)
 {
@@ -208,6 +263,8 @@ static void task_free(void *context)
 
 	room_leave(&task->room);
 	lane_leave(&task->place);
+	if (task->imports)
+		atomic_store(&importing, false);
 	free(task);
 }
 
@@ -253,10 +310,22 @@ static bool take_place(struct task *task, const struct http_request *request)
 	const char *said = http_request_header(request, "Zot-Worker-Name"), *own = task->job.who.worker;
 	int64_t length = http_request_length(request);
 
+	if (task->route->place == PLACE_WALK && entity_list_walks(http_request_query(request)))
+		return lane_take(
+			task->job.leader->walks, str_of(task->job.who.user), LANE_SHORT, &task->place);
 	if (task->route->place != PLACE_LANE || (length >= 0 && length <= BEAT_MOST))
 		return true;
 	return lane_take(
 		task->job.leader->counts, str_of(*own || !said ? own : said), LANE_LONG, &task->place);
+}
+
+static bool take_room(struct task *task, const struct http_request *request)
+{
+	if (task->route->place != PLACE_IMPORT)
+		return room_take(&task->room, task->job.who.worker, http_request_length(request),
+			task->route->body_max);
+	task->imports = !atomic_exchange(&importing, true);
+	return task->imports;
 }
 
 static struct task *task_new(const struct api_call *call)
@@ -278,9 +347,7 @@ static bool try_job(const struct api_call *call)
 	const struct route *route = call->route;
 	struct task *task = task_new(call);
 
-	if (!take_place(task, call->request) ||
-		!room_take(&task->room, task->job.who.worker, http_request_length(call->request),
-			route->body_max)) {
+	if (!take_place(task, call->request) || !take_room(task, call->request)) {
 		task_free(task);
 		return false;
 	}
@@ -320,7 +387,8 @@ static void on_parked(void *arg)
 	loop_assert(parked->call.leader->loop);
 	http_request_set_context(parked->call.request, NULL);
 	if (!try_job(&parked->call))
-		http_request_reply(parked->call.request, busy("too many large bodies are on their way"));
+		http_request_reply(
+			parked->call.request, busy("too many large bodies, or lists, are on their way"));
 	parked_free(parked);
 }
 

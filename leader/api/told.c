@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/api/told.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/clock.h"
@@ -85,4 +86,13 @@ const char *told_by(const struct api_job *job)
 	(void)snprintf(by, sizeof(by), " by=%s apikey=%s from=%s", log_quote(str_of(job->who.user)),
 		log_quote(str_of(job->who.apikey)), job->from_text);
 	return by;
+}
+
+void told_exported(const struct api_call *call, uint64_t revision)
+{
+	char from[INET6_ADDRSTRLEN];
+
+	ip_format(&call->from, from);
+	log_info("state.exported", "revision=%" PRIu64 " by=%s apikey=%s from=%s", revision,
+		log_quote(str_of(call->who.user)), log_quote(str_of(call->who.apikey)), from);
 }

@@ -16,6 +16,8 @@
 
 /* Loop. 401, 403 or 429 is about to be answered; how it ended is in call->who. */
 void told_refused(const struct api_call *call, unsigned status);
+/* Loop. All of the state goes out, with the hashes of secrets. */
+void told_exported(const struct api_call *call, uint64_t revision);
 /* Any. Who, from where and how, for a change of the job's; borrowed from the job. */
 struct ledger_audit told_audit(const struct api_job *job, const char *how);
 /* Any. " by=... apikey=... from=..." for the line of a change; borrowed until the thread asks again. */

@@ -8,7 +8,7 @@
  *     ?repository=NAME  a repository since it is counted; empty: all of them
  *
  * At most ROWS_MAX rows; "more" says that there are others. Those of keys have "sums", which are of all that were asked for: in the
- * day or month, else in all months.
+ * day or month, else in all months; and "quotas" of now (usage_quotas.h).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/usage_quotas.h"
 #include "leader/grants.h"
 #include "leader/rights.h"
 
@@ -152,6 +153,16 @@ static bool put_sums_locked(struct listing *listing, const struct ledger_keys *k
 	return true;
 }
 
+static bool put_quotas_locked(struct listing *listing, const struct ledger_keys *keys, struct error *err)
+{
+	struct usage_quotas asked = {
+		.apikey = keys->apikey, .owners = keys->owners, .owners_len = keys->owners_len, .max = ROWS_MAX
+	};
+
+	return usage_quotas_put_locked(
+		listing->job->leader, listing->state, &asked, &listing->w, &listing->more, err);
+}
+
 static bool put_keys_locked(struct listing *listing, struct asked *asked, struct error *err)
 {
 	struct leader *leader = listing->job->leader;
@@ -165,7 +176,7 @@ static bool put_keys_locked(struct listing *listing, struct asked *asked, struct
 	if (keys->apikey && !keys->owners)
 		put_granted_today(listing, keys->apikey, keys->window);
 	json_close_array(&listing->w);
-	return ok && put_sums_locked(listing, keys, err);
+	return ok && put_sums_locked(listing, keys, err) && put_quotas_locked(listing, keys, err);
 }
 
 static struct http_response *list(struct api_job *job, struct asked *asked)
@@ -201,12 +212,19 @@ static bool is_asked_for(const struct asked *asked, const struct entity *user)
 /* Those that are in it now: of users that are gone nobody knows which groups they were in. */
 static void take_group(struct asked *asked, const struct state *state)
 {
+	const struct entity *group = state_find(state, ENTITY_GROUP, buf_str(&asked->group));
+	const struct texts *named = group ? &entity_group(group)->users : NULL;
 	size_t users = state_count(state, ENTITY_USER);
-	const char **owners = xnew_array(const char *, users + 1);
+	const char **owners = xnew_array(const char *, users + (named ? named->len : 0) + 1);
 
 	for (size_t i = 0; i < users; i++) {
 		const struct entity *user = state_at(state, ENTITY_USER, i);
 		if (texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
+			owners[asked->keys.owners_len++] = entity_id(user).at;
+	}
+	for (size_t i = 0; named && i < named->len; i++) {
+		const struct entity *user = state_find(state, ENTITY_USER, str_of(named->at[i]));
+		if (user && !texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
 			owners[asked->keys.owners_len++] = entity_id(user).at;
 	}
 	asked->keys.owners = owners;

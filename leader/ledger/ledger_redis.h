@@ -19,8 +19,8 @@
  *     seen            zset    boots by when they were heard last
  *     gone            zset    those that said "left", by when
  *     over            set     boots that are finished and not folded
- *     grants          set     "<day> <boot>" of which there is grants:<day>:<boot>; boot "": all that are folded
- *     grants:<day>:<boot>  hash  key -> "<granted> <used>"
+ *     grants          set     "<window> <boot>" of which there is grants:<window>:<boot>; boot "": all that are folded
+ *     grants:<window>:<boot>  hash  subject -> "<granted> <used>"
  *     windows         set     of which there is usage:<window>
  *     usage:<window>  hash    key -> "<calls> <bytes in> <bytes out> <ungranted>"
  *     repositories    hash    name -> "<pulls> <pushes> <bytes in> <bytes out>"

@@ -121,23 +121,26 @@ static void add_delta(
 	ledger_redis_sums_add(&delta->sums, sums);
 }
 
-static void add_window(struct deltas *deltas, const struct usage_row *row, int len)
+static void add_row(struct deltas *deltas, const struct usage_row *row)
 {
-	const struct ledger_redis_sums sums = { { row->calls, row->bytes_in, row->bytes_out,
-		row->ungranted } };
+	struct ledger_sum parts[LEDGER_SUMS];
+	size_t len = ledger_sums(row, parts);
 	char key[32];
 
-	(void)snprintf(key, sizeof(key), "usage:%.*s", len, row->day);
-	add_delta(deltas, key, row->apikey, &sums);
+	for (size_t i = 0; i < len; i++) {
+		const struct ledger_redis_sums sums = { { parts[i].calls, parts[i].bytes_in,
+			parts[i].bytes_out, parts[i].ungranted } };
+
+		(void)snprintf(key, sizeof(key), "usage:%s", parts[i].window);
+		add_delta(deltas, key, row->apikey, &sums);
+	}
 }
 
 static void gather(struct deltas *deltas, const struct ledger_merge *merge)
 {
 	deltas->by_name = map_new();
-	for (size_t i = 0; i < merge->rows_len; i++) {
-		add_window(deltas, &merge->rows[i], 10);
-		add_window(deltas, &merge->rows[i], 7);
-	}
+	for (size_t i = 0; i < merge->rows_len; i++)
+		add_row(deltas, &merge->rows[i]);
 	for (size_t i = 0; i < merge->repositories_len; i++) {
 		const struct usage_repository *row = &merge->repositories[i];
 		const struct ledger_redis_sums sums = { { row->pulls, row->pushes, row->bytes_in,

@@ -19,7 +19,7 @@
 #include "common/file.h"
 #include "common/file_lock.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define TEXT_(number)  #number
 #define TEXT(number)   TEXT_(number)
 
@@ -75,6 +75,15 @@ static const char ungranted[] = "ALTER TABLE key_usage ADD COLUMN ungranted INTE
 				" FROM held_grant WHERE day = window AND held_grant.apikey = "
 				"key_usage.apikey), 0));"
 				"PRAGMA user_version = 3;";
+
+/* Version 3 knew no quotas of a month: none of its calls was part of a grant of them, nor any byte. */
+static const char of_months[] =
+	"UPDATE key_usage SET ungranted = calls WHERE length(window) = 7;"
+	"INSERT INTO key_usage (apikey, window, calls, bytes_in, bytes_out, ungranted) SELECT apikey,"
+	" window || '#bytes', min(bytes_in, 1 << 61) + min(bytes_out, 1 << 61), 0, 0,"
+	" min(bytes_in, 1 << 61) + min(bytes_out, 1 << 61) FROM key_usage"
+	" WHERE length(window) = 7 AND (bytes_in > 0 OR bytes_out > 0);"
+	"PRAGMA user_version = 4;";
 
 /* Whose it is, which states it has had, and whom members serve. The program before reads a ledger that has these, and does not
  * write them: then nothing is known of before its last write. */
@@ -138,7 +147,9 @@ static bool make_tables(struct sqlite *db, int64_t version, struct error *err)
 {
 	if (version < 2 && !make_counts(db, version, err))
 		return false;
-	return sqlite_exec(db, ungranted, err);
+	if (version < 3 && !sqlite_exec(db, ungranted, err))
+		return false;
+	return sqlite_exec(db, of_months, err);
 }
 
 static bool make_schema(struct sqlite *db, struct error *err)
@@ -194,7 +205,8 @@ static bool prune(struct sqlite *db, struct error *err)
 	if (!sql_run(&pushed, err))
 		return false;
 	clock_day(clock_wall_s() - (int64_t)2 * 86400, day);
-	struct sql grants = sql_of(db, "DELETE FROM held_grant WHERE day < ?");
+	struct sql grants = sql_of(db, "DELETE FROM held_grant WHERE NOT " LEDGER_SQLITE_SINCE
+						" OR (day = 'second' AND granted = 0)");
 	sql_text(&grants, day);
 	return sql_run(&grants, err);
 }

@@ -47,6 +47,8 @@ bool ledger_sqlite_put_expired(struct ledger *ledger, const struct ledger_expire
 bool ledger_sqlite_list_audit(struct ledger *ledger, const struct ledger_audit_ask *ask, size_t max, ledger_audit_f *fn, void *arg,
 	struct error *err);
 bool ledger_sqlite_sweep_audit(struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err);
+/* limits_window_is_since() of held_grant.day and the day ?1. */
+#define LEDGER_SQLITE_SINCE "day >= iif(length(day) = 10, ?1, substr(?1, 1, 7))"
 
 /* Locks the folder: ledger.h. */
 bool ledger_sqlite_lock(const char *folder, int *ret_fd, struct error *err);

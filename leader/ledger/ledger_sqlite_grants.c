@@ -89,7 +89,7 @@ bool ledger_sqlite_load_grants(
 {
 	struct sql q = sql_of(ledger_sqlite_db(ledger),
 		"SELECT held_grant.boot, apikey, day, iif(finished, used, granted), used FROM held_grant"
-		" LEFT JOIN pushed USING (boot) WHERE day >= ?");
+		" LEFT JOIN pushed USING (boot) WHERE " LEDGER_SQLITE_SINCE);
 	bool more = true;
 
 	sql_text(&q, day);

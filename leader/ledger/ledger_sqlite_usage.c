@@ -13,7 +13,7 @@
 #include "common/json.h"
 
 /* Escaped, a name is six times as long. */
-#define KEYS_BYTES_MAX (USAGE_ROWS_MAX * (6 * USAGE_NAME_MAX + 32))
+#define KEYS_BYTES_MAX (USAGE_ROWS_MAX * (6 * LIMITS_SUBJECT_MAX + 32))
 /* The users of a group, escaped. */
 #define OWNERS_BYTES_MAX (64 * 1024 * 1024)
 #define SUM(column)      column " = " column " + min(excluded." column ", 9223372036854775807 - " column ")"
@@ -114,19 +114,30 @@ bool ledger_sqlite_load_members(struct ledger *ledger, ledger_member_f *fn, void
 
 /* Usage. */
 
-static bool add_row(struct sqlite *db, const struct usage_row *row, struct str window, struct error *err)
+static bool add_sum(struct sqlite *db, const char *apikey, const struct ledger_sum *sum, struct error *err)
 {
 	struct sql q =
 		sql_of(db, "INSERT INTO key_usage VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET " SUM(
 				   "calls") ", " SUM("bytes_in") ", " SUM("bytes_out") ", " SUM("ungranted"));
 
-	sql_text(&q, row->apikey);
-	sql_str(&q, window);
-	sql_count(&q, row->calls);
-	sql_count(&q, row->bytes_in);
-	sql_count(&q, row->bytes_out);
-	sql_count(&q, row->ungranted);
+	sql_text(&q, apikey);
+	sql_text(&q, sum->window);
+	sql_count(&q, sum->calls);
+	sql_count(&q, sum->bytes_in);
+	sql_count(&q, sum->bytes_out);
+	sql_count(&q, sum->ungranted);
 	return sql_run(&q, err);
+}
+
+static bool add_row(struct sqlite *db, const struct usage_row *row, struct error *err)
+{
+	struct ledger_sum sums[LEDGER_SUMS];
+	size_t len = ledger_sums(row, sums);
+
+	for (size_t i = 0; i < len; i++)
+		if (!add_sum(db, row->apikey, &sums[i], err))
+			return false;
+	return true;
 }
 
 static bool add_repository(struct sqlite *db, const struct usage_repository *row, struct error *err)
@@ -145,11 +156,9 @@ static bool add_repository(struct sqlite *db, const struct usage_repository *row
 
 static bool add_deltas(struct sqlite *db, const struct ledger_merge *merge, struct error *err)
 {
-	for (size_t i = 0; i < merge->rows_len; i++) {
-		struct str day = str_of(merge->rows[i].day), month = { day.at, day.len < 7 ? day.len : 7 };
-		if (!add_row(db, &merge->rows[i], day, err) || !add_row(db, &merge->rows[i], month, err))
+	for (size_t i = 0; i < merge->rows_len; i++)
+		if (!add_row(db, &merge->rows[i], err))
 			return false;
-	}
 	for (size_t i = 0; i < merge->repositories_len; i++)
 		if (!add_repository(db, &merge->repositories[i], err))
 			return false;
@@ -250,7 +259,8 @@ static void bind_keys(struct sql *q, const struct ledger_keys *which, const char
 }
 
 #define OF_KEYS                                                                                              \
-	" FROM key_usage LEFT JOIN key_name USING (apikey) WHERE (?1 IS NULL OR apikey = ?1)"                \
+	" FROM key_usage LEFT JOIN key_name USING (apikey) WHERE length(window) <= 10"                       \
+	" AND (?1 IS NULL OR apikey = ?1)"                                                                   \
 	" AND (?2 IS NULL OR window = ?2) AND (?3 IS NULL OR owner IN (SELECT value FROM json_each(?3)))"
 
 bool ledger_sqlite_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max,

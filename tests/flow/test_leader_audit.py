@@ -2,6 +2,7 @@
 """What the leader's audit has: who changed what and from where, what was refused, what was over; its bounds; and logins that are throttled."""
 import datetime
 import json
+import sqlite3
 import subprocess
 import time
 
@@ -183,6 +184,23 @@ def test_it_is_read_in_pages_and_lines(leader):
     for query in ("n=0", "n=1001", "last=x", "since=yesterday", "after=1&last=2", "users=ann"):
         reply = leader.admin("GET", "/api/audit?" + query)
         assert reply.status_code == 400 and query.split("=")[0] in reply.text, (query, reply.text)
+
+
+def test_a_row_among_thousands_is_found_from_both_ends(leader):
+    leader.stop()
+    with sqlite3.connect(leader.folder / "data" / "leader.db") as db:
+        db.executemany("INSERT INTO audit (at, user, apikey, client, kind, id, how, revision, count, refused, detail) VALUES (?, ?, '', '', 'user', ?, 'patched', 1, 1, 0, '{}')",
+                       [(2_000_000_000_000 + n, "ann" if n % 2500 == 1 else "bob", f"user-{n}") for n in range(9000)])
+    db.close()
+    leader.start()
+    wanted = [f"user-{n}" for n in (7501, 5001, 2501, 1)]
+    assert [row["id"] for row in audit(leader, "?user=ann")] == wanted
+    assert [row["id"] for row in audit(leader, "?user=ann&after=0")] == wanted[::-1]
+    assert [row["id"] for row in audit(leader, "?user=ann&n=2")] == wanted[:2]
+    middle = audit(leader, "?id=user-5001")[0]["number"]
+    assert [row["id"] for row in audit(leader, f"?user=ann&last={middle}")] == wanted[2:]
+    assert [row["id"] for row in audit(leader, f"?user=ann&after={middle}")] == wanted[:1]
+    assert audit(leader, "?user=carl") == [] and audit(leader, f"?user=ann&after={10 ** 9}") == []
 
 
 def test_it_is_bounded(leader):

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what at the admin API: every endpoint, every method, every role; and what a key manager has to do with."""
+import base64
+import concurrent.futures
 import pathlib
 import re
+import socket
 
 import pytest
 import requests
 
 from leader_process import SECRET, Leader
+from worker_process import await_true
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONG = "a long password"
@@ -24,7 +28,9 @@ TABLE = {
     **{f"api/{name}": {"GET": "ark", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"} for name in ("user", "users")},
     **{f"api/{name}": {"GET": "ark", "POST": "ak", "PUT": "ak", "PATCH": "ak", "DELETE": "ak"} for name in ("apikey", "apikeys")},
     **{f"api/{name}": {"GET": "ar", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"}
-       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers")},
+       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")},
+    "api/export": {"GET": "a"},
+    "api/import": {"POST": "a"},
 }
 
 
@@ -62,7 +68,7 @@ def test_every_endpoint_has_a_decision_for_every_role(leader):
         for method, may in methods.items():
             for who, auth in logins.items():
                 # What is asked for is not there, or no JSON of the kind: whoever may is told that, not 401 or 403.
-                at = f"/{path}" if method == "GET" or path == "api/cluster/quotas" else f"/{path}/absent-one"
+                at = f"/{path}" if method == "GET" or path in ("api/cluster/quotas", "api/import") else f"/{path}/absent-one"
                 status = ask(leader, auth, method, at, [] if method in ("POST", "PUT", "PATCH") else None).status_code
                 allowed = may == "*" or (who and who[0] in may)
                 assert (status not in (401, 403)) == bool(allowed), (method, path, who, status)
@@ -170,3 +176,27 @@ def test_usage_is_that_of_the_managed_keys(groups):
         usage = ask(leader, kim, "GET", "/api/usage" + query).json()
         assert not usage["usage"] and usage["sums"]["calls"] == 0, query
     assert ask(leader, kim, "GET", "/api/usage?repository=").status_code == 403
+
+
+def test_a_role_that_is_taken_away_counts_for_what_is_under_way(leader):
+    body = b'{"id":"eve","roles":["admin"]}'
+    login = base64.b64encode(f"ann:{LONG}".encode()).decode()
+    assert ask(leader, ("ann", LONG), "GET", "/api/user").status_code == 200
+    revision = leader.revision()
+    with socket.create_connection(("127.0.0.1", leader.port), timeout=30) as change, requests.Session() as session:
+        change.sendall(f"POST /api/user HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
+                       f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        assert b" 100 " in change.recv(4096)  # it was let in
+        session.trust_env, session.auth = False, ("rita", LONG)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            poll = pool.submit(session.get, f"{leader.url}/api/cluster/state?since={revision}&wait=20000", timeout=60)
+            await_true(lambda: "\nzot_leader_parked_polls 1\n" in requests.get(leader.url + "/metrics", timeout=10).text)
+            leader.admin("PATCH", "/api/user/ann", {"roles": []})
+            poll.result()  # of the change of ann
+            poll = pool.submit(session.get, f"{leader.url}/api/cluster/state?since={leader.revision()}&wait=20000", timeout=60)
+            await_true(lambda: "\nzot_leader_parked_polls 1\n" in requests.get(leader.url + "/metrics", timeout=10).text)
+            leader.admin("PATCH", "/api/user/rita", {"roles": []})
+            assert poll.result().status_code == 401
+        change.sendall(body)
+        assert b" 403 " in change.recv(4096).split(b"\r\n")[0]
+    assert leader.admin("GET", "/api/user/eve").status_code == 404

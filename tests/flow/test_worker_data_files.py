@@ -54,16 +54,16 @@ def test_a_damaged_file_is_kept_and_told(leader, name, data, why):
         assert worker.call("GET", "/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("name, data", [("state.bin", b"ZOTSTATE2" + bytes(40)), ("usage.ceilings", b"zot ceilings 2 b1\n"),
-                                        ("usage.journal", b'{"journal":2}\n{"what": "nobody knows"}\n')],
+@pytest.mark.parametrize("name, data, known", [("state.bin", b"ZOTSTATE2" + bytes(40), 1), ("usage.ceilings", b"zot ceilings 3 b1\n", 2),
+                                               ("usage.journal", b'{"journal":2}\n{"what": "nobody knows"}\n', 1)],
                          ids=["state", "ceilings", "journal"])
-def test_a_file_of_a_newer_version_is_refused_and_kept(leader, name, data):
+def test_a_file_of_a_newer_version_is_refused_and_kept(leader, name, data, known):
     worker, folder = finder(leader, name, data)
     with worker:
         [line] = said(worker)
         [file] = kept(folder, name, "newer")
         assert file.read_bytes() == data
-        assert f"{name}: of format 2, written by a newer zot-worker; this one (" in line and ") reads 1 at most: start the newer one again" in line, line
+        assert f"{name}: of format {known + 1}, written by a newer zot-worker; this one (" in line and f") reads {known} at most: start the newer one again" in line, line
         assert worker.call("GET", "/v2/").status_code == 200
 
 

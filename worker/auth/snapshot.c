@@ -46,10 +46,14 @@ static struct snapshot *snapshot_box_new(void)
 	return &box->snapshot;
 }
 
-static struct patterns *repositories_of(const struct state *state)
+/* Those of the old one where they are the same: its values are the new state's, too. */
+static struct patterns *repositories_of(const struct state *state, const struct snapshot *old)
 {
-	struct patterns *repositories = patterns_new();
+	struct patterns *repositories;
 
+	if (old && state_same_kind(old->state, state, ENTITY_REPOSITORY))
+		return patterns_ref(old->repositories);
+	repositories = patterns_new();
 	for (size_t i = 0; i < state_count(state, ENTITY_REPOSITORY); i++) {
 		struct entity *entity = state_at(state, ENTITY_REPOSITORY, i);
 
@@ -64,13 +68,19 @@ const struct entity *snapshot_limits(const struct snapshot *snapshot, struct str
 	return patterns_find(snapshot->repositories, name);
 }
 
-/* Who may do what, and what may be where, with the state that is there. */
-static bool obey(struct snapshot *snapshot, const struct snapshot_rules *rules, struct error *err)
+/* Who may do what, and what may be where, with the state that is there. old: or NULL. */
+static bool obey(struct snapshot *snapshot, const struct snapshot *old, const struct snapshot_rules *rules,
+	struct error *err)
 {
 	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
-	snapshot->repositories = repositories_of(snapshot->state);
+	snapshot->repositories = repositories_of(snapshot->state, old);
 	snapshot->auth_required = somebody || rules->access_control;
+	snapshot->rules_version = rules->version;
+	if (old && old->rules_version == rules->version && access_obeys(old->access, snapshot->state)) {
+		snapshot->access = access_ref(old->access);
+		return true;
+	}
 	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
 }
 
@@ -84,7 +94,7 @@ bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int s
 	snapshot->self = self;
 	snapshot->isolated = isolated;
 	snapshot->state = state_new();
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, NULL, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -101,7 +111,7 @@ bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *o
 	snapshot->isolated = old->isolated;
 	snapshot->lease_ms = old->lease_ms;
 	snapshot->peers = old->peers;
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, NULL, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -156,7 +166,7 @@ bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, con
 	if (ring && !rules->own_peer_key)
 		snapshot->peers = peer_keys_of(entity_ring(ring));
 	snapshot->self = ring_find(snapshot->ring, str_of(self));
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, old, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;

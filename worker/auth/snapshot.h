@@ -24,6 +24,7 @@ struct snapshot {
 	int self;               /* our place in the ring, or RING_NOBODY */
 	struct access *access;  /* proto/access.h */
 	struct patterns *repositories; /* the state's entities of that kind: snapshot_limits() */
+	unsigned rules_version; /* of the rules that it was made of */
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
 	bool isolated;          /* storage is each worker's own */

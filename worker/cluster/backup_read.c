@@ -79,9 +79,10 @@ static bool read_now(struct backup_read *read, struct error *err)
 	struct cluster *cluster = read->cluster;
 	AUTO_FINI(buf) bytes = buf_limit((size_t)cluster->settings.state_limit);
 	AUTO(state) *state = NULL;
-	struct snapshot_rules rules = cluster_rules(cluster, &read->found.rules_version);
+	struct snapshot_rules rules = cluster_rules(cluster);
 	struct backup_head head;
 
+	read->found.rules_version = rules.version;
 	if (!backup_place_read(read->place, &bytes, err) || !backup_read_head(buf_str(&bytes), &head, err))
 		return false;
 	read->found.age_ms = backup_age_ms(&head, clock_wall_ms());

@@ -14,7 +14,9 @@
 #include "worker/cluster/data_file.h"
 
 #define WORD "zot ceilings "
-#define HEAD WORD "1 "
+#define FORMAT 2
+#define HEAD WORD "2 "
+#define HEAD_BEFORE WORD "1 "
 #define WHOLE_FROM                                                                                           \
 	(1024u * 1024) /* a file is written whole when it has so much, and four times what it began with */
 #define CEILING_LINE 512u
@@ -203,9 +205,10 @@ static bool load_head(struct str *rest, char ret_boot[CEILINGS_BOOT_SIZE], struc
 	if (!str_until(rest, '\n', &line))
 		line = STR_NONE;
 	head = line;
-	if (str_skip(&head, WORD) && str_number(&head, UINT64_MAX, &format) && format > 1)
-		return data_file_newer(format, 1, err);
-	if (str_skip(&line, HEAD) && line.len && str_copy(line, ret_boot, CEILINGS_BOOT_SIZE))
+	if (str_skip(&head, WORD) && str_number(&head, UINT64_MAX, &format) && format > FORMAT)
+		return data_file_newer(format, FORMAT, err);
+	if ((str_skip(&line, HEAD) || str_skip(&line, HEAD_BEFORE)) && line.len &&
+		str_copy(line, ret_boot, CEILINGS_BOOT_SIZE))
 		return true;
 	return error_set(err, ERROR_INVALID, NULL, "the first line is not \"" HEAD "<boot>\"");
 }

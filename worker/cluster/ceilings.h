@@ -2,10 +2,10 @@
 /*
  * ceilings - usage.ceilings: how far this boot may have used its grants, on disk before it does.
  *
- *     zot ceilings 1 <boot>
- *     <16 hex digits: checksum of the boot and the rest> <day> <ceiling> <key in base64>
+ *     zot ceilings 2 <boot>
+ *     <16 hex digits: checksum of the boot and the rest> <window> <ceiling> <subject in base64>
  *
- * A later line of a key and day counts instead of an earlier one. The file is appended to and synced, and written whole
+ * Format 1 had keys and days alone. A later line of a subject and window (proto/limits.h) counts instead of an earlier one. The file is appended to and synced, and written whole
  * (temp, fsync, rename, fsync of the folder) at first and when it has grown. When a boot was killed the next one closes its
  * grants at these numbers: what was between use and ceiling is lost to the quota, no more.
  *
@@ -20,13 +20,14 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "proto/limits.h"
 
 #define CEILINGS_MAX (64u * 1024 * 1024)
 #define CEILINGS_BOOT_SIZE 256
 
 struct ceiling {
-	char *apikey;
-	char day[11];
+	char *apikey; /* the subject */
+	char day[LIMITS_WINDOW_SIZE]; /* the window */
 	uint64_t used; /* at most */
 };
 void ceiling_list_free(struct ceiling *list, size_t len);

@@ -164,8 +164,9 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 	AUTO_FINI(buf) expanded = buf_limit(most);
 	AUTO(state) *state = NULL;
 	struct str bytes = buf_str(&apply->body);
-	struct snapshot_rules rules = cluster_rules(apply->feed->cluster, &apply->rules_version);
+	struct snapshot_rules rules = cluster_rules(cluster);
 
+	apply->rules_version = rules.version;
 	if (apply->gzip) {
 		if (!gzip_expand(bytes, &expanded, err))
 			return false;
@@ -247,11 +248,9 @@ static void touch(struct feed *feed)
 /* The settings file was read again while the state was being built. */
 static void refresh_rules(struct cluster *cluster, unsigned built_with)
 {
-	unsigned now;
 	struct error err;
 
-	(void)cluster_rules(cluster, &now);
-	if (now != built_with && !cluster_refresh(cluster, &err))
+	if (cluster_rules(cluster).version != built_with && !cluster_refresh(cluster, &err))
 		log_warn("access.refresh", "error=%s", log_quote(str_of(err.text)));
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quota - this worker's grants: a call of a key with a daily quota is admitted only out of one.
+ * quota - this worker's grants: a call that quotas apply to is admitted only out of one of each.
  *
  *     admit --- used < granted, used < ceiling ---------------> used + 1
  *       |------ at the ceiling: waits for the disk -----------> again
@@ -8,13 +8,17 @@
  *       |------ others hold what is left: waits for it -------> again, a few times within QUOTA_PATIENCE_MS
  *       `------ used up, no leader, or 10 s over -------------> refused
  *
- * Per key and day; the days on both sides of the leader's are kept. All numbers are absolute and of this boot.
+ * Per subject and window (proto/limits.h); the days on both sides of the leader's are kept. All numbers are absolute and of this
+ * boot. A call takes of all its quotas or of none.
  *
- * granted  follows what a leader says (proto/usage.h). It becomes `used` when a grant is given back: a leader recalls it, the
+ * granted  follows what a leader says (proto/usage.h). It becomes what is taken when a grant is given back: a leader recalls it, the
  *          quota was lowered, or no leader that knows of our grants has answered for so long as they are good (grantMs). From
  *          then on no answer raises it before a beat has said the release and was answered.
+ * reserved bytes that a call may move, admitted before they do. What did not flow is unused again.
+ * second   of a quota of calls a second `granted` is a share that stands: so many in each second of the leader's clock. Where it
+ *          is not sure which one that is, calls wait until it is (quota_second.c). Given back is what is unused in this second.
  * ceiling  how far the disk says that we may have come (ceilings.h): a call goes no further, so that a process that was killed
- *          is closed there. Off: there are no ceilings, because they cannot be written.
+ *          is closed there. Off: there are no ceilings, because they cannot be written. A share of each second has none.
  * dry      a leader that was asked had nothing to give now, though the quota is not used up: it recalls what others hold. It is
  *          asked again soon; when it has nothing for so long, calls are refused as long as it has none. One that asks from time to
  *          time finds out.
@@ -45,18 +49,29 @@ struct quotas_need {
 	int64_t beat_in_ms; /* a beat so much later; 0: none is needed but the usual ones */
 };
 
+/* One that applies to a call. */
+struct quotas_of {
+	const char *subject;
+	const char *window;           /* the leader's */
+	enum limits_kind kind;        /* of the window */
+	uint64_t limit;               /* as the request's snapshot has it */
+	uint64_t units;               /* that it takes: 1 call, or so many bytes */
+};
+#define QUOTAS_OF_MOST 16
 struct quotas_ask {
 	struct loop *loop;
-	const char *apikey;
-	uint64_t limit;               /* as the request's snapshot has it */
-	const char *day;              /* the leader's */
-	int64_t day_left_s;
+	const struct quotas_of *of;   /* of different rows */
+	size_t of_len;                /* at most QUOTAS_OF_MOST */
+	int64_t now_s;                /* the leader's clock */
 	struct admission_wait *wait;
 	void (*resume)(void *arg);
 	void *arg;
 };
+/* WAIT with info->wait_ms: nobody resumes it, it asks again after so long. */
 enum admission quotas_admit(struct quotas *quotas, const struct quotas_ask *ask, struct admission_info *ret_info,
 			    struct quotas_need *ret_need);
+/* Of so many bytes that a call reserved so many flowed, and it moves no more of them. */
+void quotas_settle(struct quotas *quotas, const struct quotas_of *of, uint64_t flowed);
 
 /* Beats: one at a time. */
 

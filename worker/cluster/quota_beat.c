@@ -13,6 +13,9 @@
 /* Others hold what is left: it comes back by a recall, which takes a beat or two of theirs. */
 #define ASK_FIRST_MS 10
 #define ASK_AGAIN_MS 100
+/* Shares of a second, those of all keys at once. */
+#define ASK_SHARES_FIRST_MS 30
+#define ASK_SHARES_MS       500
 /* Answers that give nothing and are so far apart are no run of them: patience begins anew. */
 #define DRY_RUN_MS 1000
 /* A leader that says nothing about it. */
@@ -33,11 +36,25 @@ static void measure(struct quota *quota, int64_t now)
 
 static uint64_t want_of(const struct quota *quota)
 {
-	uint64_t target = quota_target(quota), unused = quota->granted - quota->used;
+	bool stands = quota->kind == LIMITS_SECOND;
+	uint64_t target = quota_target(quota);
+	uint64_t unused = quota->granted - (stands ? 0 : quota_taken(quota));
 
 	if (!quota->asked || quota->release)
 		return 0;
 	return target > unused ? target - unused : 1;
+}
+
+/* What calls cannot go on without: a share, and bytes, are given whole, calls one by one as well. */
+static uint64_t waits_of(const struct quota *quota, uint64_t want)
+{
+	uint64_t unused = quota->granted - quota_taken(quota);
+
+	if (quota->kind == LIMITS_SECOND)
+		return want;
+	if (quota->kind == LIMITS_BYTES && quota->waiting > unused)
+		return least(want, quota->waiting - unused);
+	return 0;
 }
 
 void quotas_tell_anew(struct quotas *quotas)
@@ -48,20 +65,15 @@ void quotas_tell_anew(struct quotas *quotas)
 	pthread_mutex_unlock(&quotas->lock);
 }
 
-/* Days as texts are in the order of time. */
 static void drop_far(struct quotas *quotas, int64_t now_s)
 {
-	char oldest[11], newest[11];
 	struct str name;
 	void *value;
 
-	clock_day(now_s - DAYS_KEPT * 86400, oldest);
-	clock_day(now_s + DAYS_KEPT * 86400, newest);
 	for (size_t at = 0; map_next(quotas->rows, &at, &name, &value);) {
 		struct quota *quota = value;
-		bool is_near = strcmp(quota->day, oldest) >= 0 && strcmp(quota->day, newest) <= 0;
 
-		if (is_near || quota->dirty)
+		if (limits_window_is_near(quota->window, now_s, DAYS_KEPT) || quota->dirty || quota->reserved)
 			continue;
 		(void)map_delete(quotas->rows, name);
 		quota_free(quota);
@@ -77,7 +89,7 @@ static bool is_due(const struct quotas *quotas, const struct quota *quota)
 
 static bool has_room(const struct usage_report *report, size_t bytes, const struct quota *quota)
 {
-	return report->demands_len < USAGE_CHUNK_ROWS && bytes + strlen(quota->apikey) <= USAGE_CHUNK_BYTES;
+	return report->demands_len < USAGE_CHUNK_ROWS && bytes + strlen(quota->subject) <= USAGE_CHUNK_BYTES;
 }
 
 static struct usage_demand *say_used(const struct quota *quota, struct usage_report *report)
@@ -85,9 +97,9 @@ static struct usage_demand *say_used(const struct quota *quota, struct usage_rep
 	struct usage_demand *demand = &report->demands[report->demands_len++];
 
 	*demand = (struct usage_demand){
-		.apikey = check_strdup(quota->apikey), .granted = quota->used, .used = quota->used
+		.apikey = check_strdup(quota->subject), .granted = quota->used, .used = quota->used
 	};
-	memcpy(demand->day, quota->day, sizeof(demand->day));
+	memcpy(demand->day, quota->window, sizeof(demand->day));
 	return demand;
 }
 
@@ -97,9 +109,11 @@ static void say(struct quotas *quotas, struct quota *quota, struct usage_report 
 
 	demand->granted = quota->granted;
 	demand->want = want_of(quota);
-	demand->release = quota->release;
+	demand->waits = waits_of(quota, demand->want);
+	/* What is reserved, or used in this second, is still out: then `granted` says what is given back. */
+	demand->release = quota->release && quota->granted == quota->used;
 	quota->round = quotas->round;
-	quota->released = demand->release;
+	quota->released = quota->release;
 }
 
 static bool say_due(struct quotas *quotas, int64_t now, struct usage_report *report)
@@ -111,6 +125,8 @@ static bool say_due(struct quotas *quotas, int64_t now, struct usage_report *rep
 	for (size_t at = 0; map_next(quotas->rows, &at, NULL, &value);) {
 		struct quota *quota = value;
 
+		quotas_roll(quotas, quota, now);
+		quota_shrink(quota);
 		quota_lower_if_idle(quotas, quota, now);
 		measure(quota, now);
 		quota->released = false;
@@ -120,7 +136,7 @@ static bool say_due(struct quotas *quotas, int64_t now, struct usage_report *rep
 			more = true;
 			continue;
 		}
-		bytes += strlen(quota->apikey);
+		bytes += strlen(quota->subject);
 		say(quotas, quota, report);
 	}
 	return more;
@@ -153,10 +169,12 @@ bool quotas_used(struct quotas *quotas, size_t *at, struct usage_report *report)
 	for (size_t next = *at; !more && map_next(quotas->rows, &next, NULL, &value);) {
 		const struct quota *quota = value;
 
+		if (quota->kind == LIMITS_SECOND)
+			continue;
 		more = !has_room(report, bytes, quota);
 		if (more)
 			break;
-		bytes += strlen(quota->apikey);
+		bytes += strlen(quota->subject);
 		(void)say_used(quota, report);
 		*at = next;
 	}
@@ -179,7 +197,8 @@ static void take_demand(struct quotas *quotas, const struct usage_demand *demand
 	quota->asked = false;
 	/* Unless the answer has a grant. */
 	quota->answered = quotas->turn;
-	quota->empty_until_ms = now + ASK_AGAIN_MS;
+	quota->empty_until_ms = quota->kind == LIMITS_SECOND ? (now / ASK_SHARES_MS + 1) * ASK_SHARES_MS
+							    : now + ASK_AGAIN_MS;
 }
 
 static void got_more(struct quota *quota)
@@ -191,16 +210,22 @@ static void got_more(struct quota *quota)
 /* After 10, 20, 40 and 80 ms, and at the end of patience, while somebody waits. */
 static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t now)
 {
-	int64_t after;
+	int64_t after, first = quota->kind == LIMITS_SECOND ? ASK_SHARES_FIRST_MS : ASK_FIRST_MS;
 
-	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS)
+	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS) {
 		quota->dry_since_ms = now;
+		quota->dry_answers = 0;
+	}
 	quota->dry_ms = now;
-	if (!quota->waiting || quota->total >= quota->limit || !quota_is_patient(quota, now))
+	quota->dry_answers++;
+	if (!quota->waiting || quota_is_used_up(quota) || !quota_is_patient(quota, now))
 		return;
 	quota->asked = true;
-	after = most(now - quota->dry_since_ms, ASK_FIRST_MS);
-	after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
+	after = most(now - quota->dry_since_ms, first);
+	if (quota->dry_since_ms + QUOTA_PATIENCE_MS > now)
+		after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
+	else
+		after = first;
 	if (!need->beat_in_ms || after < need->beat_in_ms)
 		need->beat_in_ms = after;
 }
@@ -216,8 +241,8 @@ static void take_grant(
 	quota->used_then = quota->told_used;
 	if (grant->used > quota->used)
 		quota->used = grant->used;
-	if (quota->granted < quota->used)
-		quota->granted = quota->used;
+	if (quota->granted < quota_taken(quota))
+		quota->granted = quota_taken(quota);
 	if (quota->release)
 		return;
 	if (grant->limit)
@@ -226,12 +251,12 @@ static void take_grant(
 		got_more(quota);
 	else if (quota->answered == quotas->turn)
 		got_nothing(quota, need, now);
-	quota->granted = grant->granted > quota->used ? grant->granted : quota->used;
-	if (grant->recall && quota->granted > quota->used) {
+	quota->granted = quota->kind == LIMITS_SECOND ? grant->granted : most(grant->granted, quota_taken(quota));
+	if (grant->recall && quota->granted > quota_taken(quota)) {
 		quota_give_back(quota);
 		need->beat = true;
 	} else if (quota->waiting || quota->used) {
-		need->ceilings |= quota_raise_if_low(quotas, quota, now);
+		need->ceilings |= quota_raise_if_low(quotas, quota, 0, now);
 	}
 }
 
@@ -243,6 +268,8 @@ void quotas_answer(struct quotas *quotas, const struct quotas_heard *heard, stru
 	*ret_need = (struct quotas_need){ 0 };
 	pthread_mutex_lock(&quotas->lock);
 	quotas_expire(quotas, now);
+	quotas_hear_clock(quotas, heard->sent_ms, answer->now_ms);
+	quotas->days_alone = !answer->deals;
 	quotas->held_until_ms = answer->hold_ms ? now + answer->hold_ms : 0;
 	if (heard->is_told) {
 		quotas->telling = false;

@@ -8,10 +8,13 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/least.h"
 
 /* Raised about so often, by so much at most; a key that rests so long gets a low one. */
 #define RAISE_EVERY_MS 250
 #define AHEAD_MOST     1000
+#define AHEAD_MOST_BYTES  (UINT64_C(64) << 20)
+#define AHEAD_LEAST_BYTES (UINT64_C(64) << 10)
 #define REST_MS        1000
 #define RETRY_MS       1000
 
@@ -24,11 +27,25 @@ static void mark_dirty(struct quotas *quotas, struct quota *quota)
 	quotas->dirty = quota;
 }
 
-bool quota_raise_if_low(struct quotas *quotas, struct quota *quota, int64_t now)
+/* How far a ceiling is beyond use: of calls, or of bytes. */
+static uint64_t ahead_most(const struct quota *quota)
 {
+	return quota->kind == LIMITS_BYTES ? AHEAD_MOST_BYTES : AHEAD_MOST;
+}
+
+static uint64_t ahead_least(const struct quota *quota)
+{
+	return quota->kind == LIMITS_BYTES ? AHEAD_LEAST_BYTES : 1;
+}
+
+bool quota_raise_if_low(struct quotas *quotas, struct quota *quota, uint64_t units, int64_t now)
+{
+	if (quota->kind == LIMITS_SECOND)
+		return false;
 	if (quotas->off || quotas->stuck)
 		return now >= quotas->retry_ms;
-	if (quota->ceiling >= quota->granted || quota->ceiling > quota->used + quota->ahead / 2)
+	if (quota->ceiling >= quota->granted ||
+		quota->ceiling > quota_taken(quota) + units + quota->ahead / 2)
 		return false;
 	mark_dirty(quotas, quota);
 	return quota->dirty;
@@ -39,21 +56,20 @@ static uint64_t next_ceiling(struct quota *quota, int64_t now)
 	int64_t since = now - quota->raised_ms;
 	uint64_t ahead, next;
 
-	if (since < RAISE_EVERY_MS && quota->ahead * 2 <= AHEAD_MOST)
+	if (since < RAISE_EVERY_MS && quota->ahead * 2 <= ahead_most(quota))
 		quota->ahead *= 2;
 	else if (since > RAISE_EVERY_MS * 2)
 		quota->ahead /= since > REST_MS ? AHEAD_MOST : 2;
-	if (!quota->ahead)
-		quota->ahead = 1;
+	quota->ahead = most(quota->ahead, ahead_least(quota));
 	quota->raised_ms = now;
 	ahead = quota->ahead > quota->waiting ? quota->ahead : quota->waiting;
-	next = quota->used + ahead;
+	next = quota_taken(quota) + ahead;
 	return next < quota->granted ? next : quota->granted;
 }
 
 void quota_lower_if_idle(struct quotas *quotas, struct quota *quota, int64_t now)
 {
-	if (!quotas->off && !quotas->stuck && quota->ceiling > quota->used + 1 &&
+	if (!quotas->off && !quotas->stuck && quota->ceiling > quota_taken(quota) + ahead_least(quota) &&
 		now - quota->last_ms > REST_MS)
 		mark_dirty(quotas, quota);
 }
@@ -61,8 +77,8 @@ void quota_lower_if_idle(struct quotas *quotas, struct quota *quota, int64_t now
 /* What is on disk is never below what calls may go to. */
 static void take_row(struct quota *quota, int64_t now, struct ceiling *into)
 {
-	*into = (struct ceiling){ .apikey = check_strdup(quota->apikey), .used = next_ceiling(quota, now) };
-	memcpy(into->day, quota->day, sizeof(into->day));
+	*into = (struct ceiling){ .apikey = check_strdup(quota->subject), .used = next_ceiling(quota, now) };
+	memcpy(into->day, quota->window, sizeof(into->day));
 	if (quota->ceiling > into->used)
 		quota->ceiling = into->used;
 	quota->dirty = false;
@@ -77,7 +93,7 @@ static size_t take_all(struct quotas *quotas, int64_t now, struct ceiling *list)
 	for (size_t at = 0; map_next(quotas->rows, &at, NULL, &value);) {
 		struct quota *quota = value;
 
-		if (!quota->granted)
+		if (!quota->granted || quota->kind == LIMITS_SECOND)
 			continue;
 		take_row(quota, now, &list[len]);
 		/* Without a file nothing held it: from here on it goes so far. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/cluster/usage.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "worker/cluster/ceiling_writer.h"
+#include "worker/cluster/usage_admit.h"
 #include "worker/cluster/usage_new.h"
 #include "worker/cluster/usage_priv.h"
 
@@ -62,38 +64,118 @@ static int64_t see_day(struct usage *usage, struct usage_loop *own)
 	if (now / 86400 != own->day_number) {
 		own->day_number = now / 86400;
 		clock_day(now, own->day);
+		for (unsigned i = 0; i < LIMITS_KINDS; i++)
+			limits_window((enum limits_kind)i, now, own->windows[i]);
 	}
 	return now;
+}
+
+/* ---- admission ---- */
+
+/* The quotas of one call, and the names of whom they are of. */
+struct applying {
+	const struct usage_loop *own;
+	struct quotas_of of[2 * LIMITS_KINDS]; /* those of bytes come last, with a place each */
+	size_t len;
+	char key[LIMITS_SUBJECT_MAX + 1], user[LIMITS_SUBJECT_MAX + 1];
+};
+
+static void apply(struct applying *applying, const char *subject, enum limits_kind kind, uint64_t limit)
+{
+	if (limit && kind != LIMITS_BYTES)
+		applying->of[applying->len++] = (struct quotas_of){ .subject = subject,
+			.window = applying->own->windows[kind],
+			.kind = kind,
+			.limit = limit,
+			.units = 1 };
+}
+
+static void apply_key(struct applying *applying, const struct entity *key)
+{
+	const struct apikey *apikey = entity_apikey(key);
+
+	for (unsigned i = 0; i < LIMITS_KINDS; i++)
+		apply(applying, applying->key, (enum limits_kind)i,
+			limits_of_key(apikey, (enum limits_kind)i));
+	if (applying->len)
+		CHECK(str_copy(entity_id(key), applying->key, sizeof(applying->key)));
+}
+
+static void apply_user(struct applying *applying, const struct entity *user)
+{
+	(void)snprintf(
+		applying->user, sizeof(applying->user), LIMITS_USER "%.*s", STR_ARGS(entity_id(user)));
+	for (unsigned i = 0; i < LIMITS_KINDS; i++)
+		apply(applying, applying->user, (enum limits_kind)i,
+			limits_of_user(entity_user(user), (enum limits_kind)i));
+}
+
+/* A wait that is over by itself. */
+struct pause {
+	struct loop_timer timer;
+	void (*resume)(void *arg);
+	void *arg;
+};
+
+static void pause_over(void *arg)
+{
+	struct pause *pause = arg;
+
+	pause->resume(pause->arg);
+	free(pause);
+}
+
+static void pause_for(const struct admission_ask *ask, int64_t ms)
+{
+	struct pause *pause = xnew(struct pause);
+
+	pause->resume = ask->resume;
+	pause->arg = ask->arg;
+	loop_timer_start(ask->loop, &pause->timer, ms, pause_over, pause);
+}
+
+enum admission usage_admit_of(struct usage *usage, const struct admission_ask *ask,
+	const struct quotas_of *of, size_t len, struct admission_info *info)
+{
+	struct quotas_ask of_quota = { .loop = ask->loop,
+		.of = of,
+		.of_len = len,
+		.now_s = usage_clock_s(&usage->clock),
+		.wait = ask->wait,
+		.resume = ask->resume,
+		.arg = ask->arg };
+	struct quotas_need need;
+	enum admission admission = quotas_admit(usage->quotas, &of_quota, info, &need);
+
+	if (admission == WAIT && info->wait_ms)
+		pause_for(ask, info->wait_ms);
+	usage_see_to(usage, need);
+	return admission;
 }
 
 enum admission usage_admit(
 	struct usage *usage, const struct admission_ask *ask, struct admission_info *ret_info)
 {
-	const struct apikey *key = entity_apikey(ask->apikey);
 	struct usage_loop *own = &usage->loops[loop_index(ask->loop)];
-	struct quotas_need need;
-	enum admission admission;
-	int64_t now;
+	struct applying applying = { .own = own };
+	enum admission admission = ADMIT;
 
 	loop_assert(ask->loop);
 	*ret_info = (struct admission_info){ 0 };
 	if (!usage->on)
 		return ADMIT;
-	now = see_day(usage, own);
+	(void)see_day(usage, own);
 	memcpy(ret_info->day, own->day, sizeof(ret_info->day));
-	if (key->daily_quota <= 0)
-		return ADMIT;
-	AUTO_STR *id = str_dup(entity_id(ask->apikey));
-	struct quotas_ask of_quota = { .loop = ask->loop,
-		.apikey = id,
-		.limit = (uint64_t)key->daily_quota,
-		.day = own->day,
-		.day_left_s = clock_next_day_s(now) - now,
-		.wait = ask->wait,
-		.resume = ask->resume,
-		.arg = ask->arg };
-	admission = quotas_admit(usage->quotas, &of_quota, ret_info, &need);
-	usage_see_to(usage, need);
+	if (ask->apikey)
+		apply_key(&applying, ask->apikey);
+	if (ask->user)
+		apply_user(&applying, ask->user);
+	if (ask->bytes)
+		applying.len += usage_bytes_apply(ask->bytes, ask->body, applying.of + applying.len);
+	if (applying.len)
+		admission = usage_admit_of(usage, ask, applying.of, applying.len, ret_info);
+	if (admission == ADMIT && ask->bytes)
+		usage_bytes_took(ask->bytes, ask->body);
 	return admission;
 }
 

@@ -6,7 +6,7 @@
  * collects them by a post. What no leader has acknowledged lies in a journal on disk and is
  * sent again after a restart, under the boot that counted it: exactly once.
  *
- * Admission: a call of a key with a daily quota is admitted only out of a grant (quota.h).
+ * Admission: a call of a key or a user with quotas is admitted only out of a grant of each (quota.h).
  *   ADMIT   go on
  *   WAIT    no grant at hand: resume(arg) runs on `loop`, once and in any case, when it is worth asking again or the wait
  *           is over; ask again then, with the same `wait`. `arg` must live until it has run, client or no client.
@@ -19,25 +19,34 @@
 #include <stdint.h>
 
 #include "proto/entity.h"
+#include "proto/limits.h"
 
 struct loop;
 struct state;
 struct usage;
+struct usage_bytes;
 
 enum admission { ADMIT, WAIT, REFUSE };
 /* Of one call, zeros at first: since when it waits, and what had been heard then. */
 struct admission_wait { int64_t since_ms; uint64_t turn; };
 struct admission_info {
+	/* Of the quota that refused it, or is nearest to its end; limit 0: there is none. */
 	uint64_t limit, remaining;
 	int64_t reset_s;
+	enum limits_kind kind;
+	bool of_user;
 	int64_t retry_after_s;
+	int64_t wait_ms; /* quotas_admit() */
 	const char *why; /* it was refused, where the quota is not used up; NULL */
 	char day[11];    /* of the call */
-	bool granted;    /* it is a part of a grant */
+	bool granted, granted_month; /* it is a part of a grant of its key, of the day and of the month */
 };
 struct admission_ask {
 	struct loop *loop;
-	const struct entity *apikey;
+	const struct entity *apikey; /* or NULL */
+	const struct entity *user;   /* where it has quotas, or NULL */
+	struct usage_bytes *bytes;   /* of the call (usage_bytes.h), or NULL */
+	uint64_t body;               /* so many of them it will send, as far as it says */
 	struct admission_wait *wait; /* the call's */
 	void (*resume)(void *arg);
 	void *arg;
@@ -50,10 +59,11 @@ void usage_state_changed(struct usage *usage, const struct state *state);
 struct usage_event {
 	const char *apikey;       /* client id, "" = none */
 	const char *day;          /* of its admission; "" = today */
-	bool granted;             /* it was admitted out of a grant */
+	bool granted, granted_month; /* it was admitted out of a grant of its key, of the day and of the month */
 	struct str repository;    /* may be empty */
 	bool pull, push;          /* a manifest was pulled / pushed */
 	uint64_t bytes_in, bytes_out;
+	uint64_t granted_bytes;   /* of these: part of a grant of its key */
 };
 /* Thread  a loop: at the end of each client's request (not of peers'). */
 void usage_count(struct usage *usage, struct loop *loop, const struct usage_event *event);

@@ -115,6 +115,8 @@ void usage_batch_count(struct usage_batch *batch, const struct usage_event *even
 		struct usage_row *row = row_of(batch, event->apikey, day);
 		row->calls++;
 		row->ungranted += !event->granted;
+		row->granted_month += event->granted_month;
+		row->granted_bytes += event->granted_bytes;
 		row->bytes_in += event->bytes_in;
 		row->bytes_out += event->bytes_out;
 	}
@@ -136,6 +138,8 @@ void usage_batch_merge(struct usage_batch *batch, struct usage_batch *from)
 		struct usage_row *row = row_of(batch, add->apikey, add->day);
 		row->calls += add->calls;
 		row->ungranted += add->ungranted;
+		row->granted_month += add->granted_month;
+		row->granted_bytes += add->granted_bytes;
 		row->bytes_in += add->bytes_in;
 		row->bytes_out += add->bytes_out;
 	}

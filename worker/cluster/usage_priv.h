@@ -16,8 +16,9 @@ struct usage_loop {
 	struct usage *usage;
 	struct loop *loop;
 	struct usage_batch batch;
-	int64_t day_number; /* day of `day`, so that it is formatted once a day */
+	int64_t day_number; /* day of `day` and the windows, so that they are formatted once a day */
 	char day[11];
+	char windows[LIMITS_KINDS][LIMITS_WINDOW_SIZE];
 };
 
 struct usage {

@@ -17,6 +17,7 @@
 #include "worker/cluster/peer.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/audit.h"
+#include "worker/front/front_bytes.h"
 #include "worker/front/front_refused.h"
 #include "worker/front/front_step.h"
 #include "worker/front/pages.h"
@@ -515,19 +516,22 @@ static void count(const struct front_call *call, unsigned status, uint64_t bytes
 		counter_add(&counters->peer_requests_total, 1);
 }
 
-static void count_usage(const struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out)
+static void count_usage(struct front_call *call, unsigned status, uint64_t bytes_in, uint64_t bytes_out)
 {
 	const struct identity *identity = call->oci.ask.identity;
 	enum oci_operation at = operation_of(call)->what;
 	struct usage_event event;
+	uint64_t granted_bytes = front_bytes_end(call, bytes_in, &bytes_out);
 
 	if (at == OCI_OPERATIONS || !identity || identity->peer)
 		return;
 	event = (struct usage_event){ .apikey = call->admitted ? identity->apikey : "",
 		.day = call->day,
 		.granted = call->granted,
+		.granted_month = call->granted_month,
 		.bytes_in = bytes_in,
-		.bytes_out = bytes_out };
+		.bytes_out = bytes_out,
+		.granted_bytes = granted_bytes };
 	if (status < 400)
 		event.repository = name_str(&call->oci.ask.route.name);
 	event.pull = at == OCI_OPERATION_manifest_get && call->oci.ask.method == HTTP_GET && status == 200;

@@ -17,6 +17,7 @@
 #include "worker/front/front.h"
 #include "worker/oci/oci_call.h"
 
+struct front_bytes;
 struct front_errand;
 struct peer_call;
 
@@ -31,7 +32,8 @@ struct front_call {
 	struct peer_call *peer;
 	struct admission_wait admission;
 	bool admitted; /* counts as a call of its API key */
-	bool granted;  /* and was admitted out of a grant */
+	bool granted, granted_month; /* and was admitted out of a grant of the day, of the month */
 	char day[11];  /* of the admission */
+	struct front_bytes *bytes; /* where a quota of bytes applies (front_bytes.h), or NULL */
 	const char *refused_why; /* by ADMIT, where the quota is not used up; static, or NULL */
 };

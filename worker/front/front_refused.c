@@ -15,7 +15,7 @@
 #include "worker/front/front_step.h"
 #include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_may.h"
-#include "worker/registry/limits.h"
+#include "worker/registry/repository_limits.h"
 
 #define FEW_EACH 10
 #define FEW_ALL  100
@@ -54,14 +54,14 @@ static void tell_login(const struct front_call *call, struct telling *telling)
 static bool tell_repository(const struct front_call *call, struct telling *telling)
 {
 	struct str header = http_request_replied_header(call->oci.request, OCI_REFUSED_HEADER);
-	enum registry_limit limit = limit_parse(header);
+	enum registry_limit limit = registry_limit_parse(header);
 	struct str name = name_str(&call->oci.ask.route.name);
 	const struct entity *limits = limit ? snapshot_limits(call->oci.ask.snapshot, name) : NULL;
 	AUTO_STR *id = limits ? str_dup(entity_id(limits)) : NULL;
 
 	if (!limit)
 		return false;
-	telling->reason = limit_name(limit);
+	telling->reason = registry_limit_name(limit);
 	buf_format(&telling->more, " repository=%.*s", STR_ARGS(name));
 	put_quoted(telling, "entity", id ? id : "");
 	return true;

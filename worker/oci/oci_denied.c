@@ -4,7 +4,7 @@
 #include "worker/auth/auth.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_reply.h"
-#include "worker/registry/limits.h"
+#include "worker/registry/repository_limits.h"
 
 void oci_denied_challenge(const struct oci_ask *ask, struct http_response *response)
 {
@@ -43,6 +43,6 @@ struct http_response *oci_denied_limit(
 	struct http_response *response = oci_reply_saying(403, err);
 
 	counter_add(counter_of(ask->counters, limit), 1);
-	http_response_header(response, OCI_REFUSED_HEADER, limit_name(limit));
+	http_response_header(response, OCI_REFUSED_HEADER, registry_limit_name(limit));
 	return response;
 }

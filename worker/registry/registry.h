@@ -73,7 +73,7 @@ struct registry_call {
 	int64_t issued_ms; /* store_clock_s() in ms, of its sender when it was first sent; 0: not a call */
 };
 
-/* What of a `repository` entity is in the way (limits.h). */
+/* What of a `repository` entity is in the way (repository_limits.h). */
 enum registry_limit { REGISTRY_LIMIT_NONE, REGISTRY_LIMIT_BYTES, REGISTRY_LIMIT_TAGS, REGISTRY_LIMIT_IMMUTABLE };
 
 /* ---- looking ---- */

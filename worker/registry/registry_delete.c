@@ -3,7 +3,7 @@
 
 #include "common/check.h"
 #include "common/latch.h"
-#include "worker/registry/limits.h"
+#include "worker/registry/repository_limits.h"
 #include "worker/registry/manifest_walk.h"
 
 struct deletion {
@@ -46,7 +46,7 @@ static bool check_digest(struct index_change *change, const struct index *view, 
 	struct search search = { .digest = &change->digest };
 
 	removal->kept = REGISTRY_KEPT_NOT;
-	if (!limits_allow_removal(removal, view, err))
+	if (!repository_limits_allow_removal(removal, view, err))
 		return false;
 	if (removal->unless_shared && has_several_tags(view, &change->digest)) {
 		removal->kept = REGISTRY_KEPT_SHARED;
@@ -67,7 +67,7 @@ static bool check_tag(struct index_change *change, const struct index *view, str
 {
 	const struct deletion *deletion = change->arg;
 
-	return limits_allow_removal(deletion->removal, view, err);
+	return repository_limits_allow_removal(deletion->removal, view, err);
 }
 
 static void on_changed(struct index_change *change)

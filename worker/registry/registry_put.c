@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "common/latch.h"
 #include "worker/registry/known_blobs.h"
-#include "worker/registry/limits.h"
+#include "worker/registry/repository_limits.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/storage/store.h"
 
@@ -77,7 +77,7 @@ static bool check_before(const struct put *put, struct error *err)
 	if (!indexes_get(put->registry->indexes, name_of(put), &index, err) && err->kind != ERROR_UNKNOWN)
 		return false;
 	return may_push(push, index, err) &&
-	       (!index || limits_allow_push(put->registry, push, &put->manifest, index, err));
+	       (!index || repository_limits_allow_push(put->registry, push, &put->manifest, index, err));
 }
 
 static bool blob_unknown(const struct digest *digest, struct error *err)
@@ -113,7 +113,7 @@ static bool asking_is_cheap(const struct put *put)
 
 static bool is_counted(const struct put *put)
 {
-	return limits_count_bytes(put->push->limits);
+	return repository_limits_count_bytes(put->push->limits);
 }
 
 /* What is counted is counted as the manifest says. */
@@ -277,7 +277,7 @@ static bool check_in_place(struct index_change *change, const struct index *view
 	uint64_t removals = index_removals(view);
 
 	return may_push(put->push, view, err) && check_all_condemned(put, view, err) &&
-	       limits_allow_push(put->registry, put->push, &put->manifest, view, err) &&
+	       repository_limits_allow_push(put->registry, put->push, &put->manifest, view, err) &&
 	       ((removals == put->removals && !index_was_condemned(view, &put->push->stored)) ||
 		       look_again(put, removals, err));
 }

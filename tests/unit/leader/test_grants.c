@@ -721,6 +721,96 @@ static void there_is_a_bound_on_rows(void **state)
 	assert_true(grants_stage_demand(staged, &known, &terms));
 }
 
+/* ---- shares of a second, months ---- */
+
+#define SECOND "second"
+
+static bool is_b(void *arg, const char *boot)
+{
+	return arg && !strcmp(boot, "b");
+}
+
+/* It holds so many, and would like so many more, for which calls wait. silent: b is. */
+static struct grants_row ask_share(struct grants *grants, const char *boot, uint64_t holds, uint64_t want, bool silent, size_t *ret_stored)
+{
+	AUTO(grants_staged) *staged = grants_stage(grants, boot);
+	char key[] = KEY;
+	struct usage_demand demand = { .apikey = key, .day = SECOND, .granted = holds, .want = want, .waits = want };
+	struct grants_terms terms = { .limit = 100, .live_workers = 3, .is_silent = is_b, .arg = silent ? staged : NULL };
+	struct grants_row row = { 0 };
+
+	assert_true(grants_stage_demand(staged, &demand, &terms));
+	(void)grants_staged_rows(staged, ret_stored);
+	grants_apply(grants, staged, false);
+	assert_true(grants_look(grants, boot, KEY, SECOND, &row));
+	return row;
+}
+
+static void a_share_is_given_whole_and_never_twice(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	size_t stored;
+
+	(void)state;
+	assert_int_equal(ask_share(grants, "a", 0, 60, false, &stored).granted, 60);
+	assert_int_equal(ask_share(grants, "b", 0, 60, false, &stored).granted, 40);
+	assert_int_equal(ask_share(grants, "c", 0, 10, false, &stored).granted, 0);
+	assert_int_equal(grants_granted(grants, KEY, SECOND), 100);
+}
+
+/* It used a part in this second: that stays, and nobody asks for it again and again. */
+static void who_gave_back_what_it_could_is_asked_no_more(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	struct grants_row row;
+	size_t stored;
+
+	(void)state;
+	(void)ask_share(grants, "a", 0, 100, false, &stored);
+	assert_int_equal(ask_share(grants, "b", 0, 10, false, &stored).granted, 0);
+	assert_true(grants_look(grants, "a", KEY, SECOND, &row));
+	assert_true(row.recall);
+	row = ask_share(grants, "a", 30, 0, false, &stored);
+	assert_int_equal(row.granted, 30);
+	assert_false(row.recall);
+	assert_int_equal(ask_share(grants, "b", 0, 10, false, &stored).granted, 10);
+}
+
+static void the_share_of_who_is_silent_goes_to_others(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	struct grants_row row;
+	size_t stored;
+
+	(void)state;
+	(void)ask_share(grants, "b", 0, 80, false, &stored);
+	assert_int_equal(ask_share(grants, "a", 0, 50, false, &stored).granted, 20);
+	assert_int_equal(stored, 1);
+	assert_int_equal(ask_share(grants, "a", 20, 50, true, &stored).granted, 70);
+	assert_int_equal(stored, 2);
+	assert_false(grants_look(grants, "b", KEY, SECOND, &row));
+	assert_int_equal(grants_granted(grants, KEY, SECOND), 70);
+	/* It comes back, and tells what it holds: nothing. */
+	assert_int_equal(ask_share(grants, "b", 0, 50, false, &stored).granted, 30);
+}
+
+static void months_and_shares_are_kept_when_days_go(void **state)
+{
+	static const char *const windows[] = { "2026-11", "2026-11#bytes", "2026-10", "2026-11-19", SECOND };
+	AUTO(grants) *grants = grants_new();
+	char boot[] = "a", key[] = KEY;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		struct ledger_grant grant = { .boot = boot, .apikey = key, .granted = 1 };
+		assert_true(str_copy(str_of(windows[i]), grant.day, sizeof(grant.day)));
+		grants_load(grants, &grant);
+	}
+	grants_forget(grants, "2026-11-20");
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(grants_granted(grants, KEY, windows[i]), i == 2 || i == 3 ? 0 : 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -744,6 +834,10 @@ int main(void)
 		cmocka_unit_test(lossy_network_ends_at_the_quota),
 		cmocka_unit_test(crashes_never_pass_the_quota),
 		cmocka_unit_test(who_leaves_gives_back),
+		cmocka_unit_test(a_share_is_given_whole_and_never_twice),
+		cmocka_unit_test(who_gave_back_what_it_could_is_asked_no_more),
+		cmocka_unit_test(the_share_of_who_is_silent_goes_to_others),
+		cmocka_unit_test(months_and_shares_are_kept_when_days_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

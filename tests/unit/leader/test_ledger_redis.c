@@ -360,6 +360,233 @@ static void who_listens_is_woken_by_an_entry(void **state)
 	assert_string_equal(follow(rig->b).text, "[a revision=1 ann]");
 }
 
+/* A Redis that lost something. */
+
+static void run_shell(const char *format, ...) PRINTF(1, 2);
+static void run_shell(const char *format, ...)
+{
+	char command[400];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	assert_int_equal(system(command), 0); /* NOLINT */
+}
+
+/* What Redis has now is what it will have again after go_back(). */
+static void keep_for_later(const struct rig *rig)
+{
+	run_shell("mkdir -p %s.kept && cp -r %s/appendonlydir %s.kept", rig->server.folder,
+		rig->server.folder, rig->server.folder);
+}
+
+static void go_back(struct rig *rig)
+{
+	redis_server_kill(&rig->server);
+	run_shell("rm -rf %s/appendonlydir && mv %s.kept/appendonlydir %s && rmdir %s.kept",
+		rig->server.folder, rig->server.folder, rig->server.folder, rig->server.folder);
+	redis_server_start(&rig->server);
+}
+
+/* The first call may find the connection of before. */
+static bool follow_when_back(struct ledger *ledger, struct told *told, struct error *err)
+{
+	bool ok = false;
+
+	for (unsigned i = 0; !ok && i < 100; i++) {
+		*told = (struct told){ 0 };
+		ok = ledger_follow(ledger, take_entry, told, err);
+		if (!ok && strstr(err->text, "went back"))
+			return false;
+		if (!ok)
+			(void)usleep(50000);
+	}
+	return ok;
+}
+
+static void wait_for_patience(struct ledger *ledger, const char *name)
+{
+	uint64_t revision;
+	enum ledger_result result = LEDGER_FAILED;
+
+	for (unsigned i = 0; i < 400 && result == LEDGER_FAILED; i++) {
+		result = put(ledger, make_user(name, true), false, 0, &revision);
+		if (result == LEDGER_FAILED)
+			(void)usleep(20000);
+	}
+	assert_int_equal(result, LEDGER_WRITTEN);
+}
+
+static void what_redis_lost_is_stored_again(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key";
+	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
+	struct ledger_merge merge = merge_of(0, 1, &row);
+	struct ledger_key_day at = { "key", "2026-11-20" };
+	struct ledger_calls calls;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	keep_for_later(rig);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	assert_true(merged(rig->a, &merge).added);
+	(void)follow(rig->b);
+	assert_int_equal(write_user(rig->b, "eve"), LEDGER_WRITTEN);
+	go_back(rig);
+	/* a has two of the three, b has all. */
+	assert_true(follow_when_back(rig->a, &told, &err));
+	assert_string_equal(told.text, "");
+	assert_int_equal(write_user(rig->a, "too early"), LEDGER_FAILED);
+	if (!follow_when_back(rig->b, &told, &err))
+		fail_msg("%s", err.text);
+	assert_string_equal(follow(rig->a).text, "[b revision=3 eve]");
+	assert_int_equal(load(rig->b).count, 3);
+	assert_true(ledger_calls(rig->b, &at, 1, &calls, &err));
+	assert_int_equal(calls.all, 5);
+	wait_for_patience(rig->a, "ida");
+	assert_string_equal(follow(rig->b).text, "[a revision=4 ida]");
+}
+
+static void another_history_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_boot boot;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	keep_for_later(rig);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	go_back(rig);
+	(void)follow_when_back(rig->b, &told, &err);
+	assert_int_equal(write_user(rig->b, "eve"), LEDGER_WRITTEN);
+	assert_false(follow_when_back(rig->a, &told, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "went back"));
+	assert_int_equal(write_user(rig->a, "ida"), LEDGER_FAILED);
+	assert_false(ledger_boot(rig->a, "b", &boot, &err));
+	assert_non_null(strstr(err.text, "went back"));
+	assert_int_equal(load(rig->b).count, 2);
+}
+
+static void run_command(const struct rig *rig, const char *first, const char *second, const char *third)
+{
+	AUTO(redis) *redis = NULL;
+	AUTO(redis_call) *call = redis_call_new(first);
+	AUTO(redis_reply) *reply = NULL;
+	struct error err;
+
+	if (second)
+		redis_call_text(call, second);
+	if (third)
+		redis_call_text(call, third);
+	if (!redis_new(&redis, rig->server.url, "test", &err) || !redis_run(redis, call, &reply, &err))
+		fail_msg("%s", err.text);
+}
+
+static void an_emptied_redis_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	run_command(rig, "FLUSHALL", NULL, NULL);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_BEHIND);
+	assert_false(follow_when_back(rig->a, &told, &err));
+	assert_non_null(strstr(err.text, "nothing is there"));
+}
+
+static void a_redis_that_takes_no_writes_says_why(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(entity) *user = make_user("ann", true);
+	struct ledger_change change = { .entity = user };
+	uint64_t revision;
+	struct error err;
+	size_t at;
+
+	run_command(rig, "REPLICAOF", "127.0.0.1", "1");
+	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "replica"));
+	run_command(rig, "REPLICAOF", "NO", "ONE");
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+}
+
+static void run_config(const struct rig *rig, const char *name, const char *value)
+{
+	AUTO(redis) *redis = NULL;
+	AUTO(redis_call) *call = redis_call_new("CONFIG");
+	AUTO(redis_reply) *reply = NULL;
+
+	redis_call_text(call, "SET");
+	redis_call_text(call, name);
+	redis_call_text(call, value);
+	assert_true(redis_new(&redis, rig->server.url, "test", NULL) && redis_run(redis, call, &reply, NULL));
+}
+
+/* Nothing of an entry is stored then. */
+static void a_full_redis_says_so(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(entity) *user = make_user("ann", true);
+	struct ledger_change change = { .entity = user };
+	uint64_t revision;
+	struct error err;
+	size_t at;
+
+	run_config(rig, "maxmemory", "1");
+	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
+	assert_int_equal(err.kind, ERROR_FULL);
+	assert_non_null(strstr(err.text, "maxmemory"));
+	assert_int_equal(load(rig->b).count, 0);
+	run_config(rig, "maxmemory", "0");
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	assert_int_equal(load(rig->b).count, 1);
+}
+
+static void a_redis_that_throws_away_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	const struct ledger_redis_settings settings = {
+		.url = rig->server.url, .prefix = "zot", .leader = "c"
+	};
+	struct ledger *ledger;
+	struct error err;
+
+	run_config(rig, "maxmemory", "100mb");
+	run_config(rig, "maxmemory-policy", "allkeys-lru");
+	assert_false(ledger_open_redis(&ledger, &settings, &err));
+	assert_non_null(strstr(err.text, "noeviction"));
+}
+
+/* The server stands still: the command was sent, and its answer comes too late. */
+static void an_answer_that_was_lost_is_followed(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(entity) *user = make_user("ann", true);
+	struct ledger_change change = { .entity = user };
+	uint64_t revision;
+	struct told told;
+	struct error err;
+	size_t at;
+
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	(void)kill(rig->server.pid, SIGSTOP);
+	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "outcome is unknown"));
+	(void)kill(rig->server.pid, SIGCONT);
+	assert_true(follow_when_back(rig->a, &told, &err));
+	assert_int_equal(told.entries, 1);
+	assert_string_equal(told.text, "[a revision=2 ann]");
+	assert_int_equal(load(rig->b).count, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +598,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(of_two_that_come_at_once_one_begins, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_come_behind_what_was_stored_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_listens_is_woken_by_an_entry, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_redis_lost_is_stored_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_history_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_emptied_redis_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_redis_that_takes_no_writes_says_why, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_redis_says_so, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_redis_that_throws_away_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_answer_that_was_lost_is_followed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

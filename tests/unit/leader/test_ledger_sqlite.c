@@ -319,6 +319,90 @@ static void what_a_worker_knows_becomes_a_ledger(void **state)
 	assert_memory_equal(pairs.last.digest, state_digest(has), STATE_DIGEST_BYTES);
 }
 
+static struct ledger_calls calls_of(struct ledger *ledger, const char *apikey, const char *window)
+{
+	struct ledger_key_day at = { apikey, window };
+	struct ledger_calls count;
+	struct error err;
+
+	assert_true(ledger_calls(ledger, &at, 1, &count, &err));
+	return count;
+}
+
+static void months_and_bytes_have_sums_of_their_own(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key";
+	struct usage_row row = { .apikey = key, .day = "2999-01-01", .calls = 10, .ungranted = 1, .granted_month = 4,
+		.bytes_in = 100, .bytes_out = 50, .granted_bytes = 120 };
+	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = "b", .seq = 1, .rows = &row, .rows_len = 1 };
+	struct ledger_usage sum;
+	struct ledger_keys which = { .apikey = "key" };
+	struct error err;
+
+	assert_true(merged(rig->ledger, &merge).added);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01-01").ungranted, 1);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01").all, 10);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01").ungranted, 6);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").all, 150);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 30);
+	assert_true(ledger_sum_keys(rig->ledger, &which, &sum, &err));
+	assert_int_equal(sum.calls, 10);
+}
+
+/* Without what version 4 has made of it. */
+static const char version_3[] =
+	"INSERT INTO key_usage (apikey, window, calls, bytes_in, bytes_out, ungranted) VALUES"
+	" ('key', '2999-01-01', 20, 7, 8, 3), ('key', '2999-01', 20, 7, 8, 3), ('none', '2999-01', 5, 0, 0, 0);"
+	"PRAGMA user_version = 3;";
+
+static void a_ledger_of_version_3_knows_what_was_used_of_the_month(void **state)
+{
+	struct rig *rig = *state;
+	struct sqlite *db;
+	struct error err;
+	char path[100];
+
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	ledger_close(rig->ledger);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(sqlite_exec(db, version_3, &err));
+	sqlite_free(db);
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01-01").ungranted, 3);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01").ungranted, 20);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 15);
+	assert_int_equal(calls_of(rig->ledger, "none", "2999-01#bytes").all, 0);
+	reopen(rig);
+	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 15);
+}
+
+static bool count_grant(void *arg, const struct ledger_grant *grant)
+{
+	assert_non_null(grant);
+	++*(unsigned *)arg;
+	return true;
+}
+
+static void grants_of_months_are_loaded_while_their_days_are(void **state)
+{
+	struct rig *rig = *state;
+	char boot[] = "b", key[] = "user:ann";
+	struct ledger_grant grants[] = { { .boot = boot, .apikey = key, .day = "2999-01", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "2999-01#bytes", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "2999-01-09", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "2998-12", .granted = 1 },
+		{ .boot = boot, .apikey = key, .day = "second", .granted = 1 } };
+	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = boot, .grants = grants, .grants_len = 5 };
+	unsigned seen = 0;
+	struct error err;
+
+	(void)merged(rig->ledger, &merge);
+	reopen(rig);
+	assert_true(ledger_load_grants(rig->ledger, "2999-01-10", count_grant, &seen, &err));
+	assert_int_equal(seen, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +414,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pairs_with_a_gap_are_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_by_its_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(usage_knows_whose_a_key_is, setup, teardown),
+		cmocka_unit_test_setup_teardown(months_and_bytes_have_sums_of_their_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_ledger_of_version_3_knows_what_was_used_of_the_month, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			grants_of_months_are_loaded_while_their_days_are, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "common/json.h"
 #include "proto/usage.h"
 
 #define WHO "\"worker\":\"w1\",\"boot\":\"b1\""
@@ -371,6 +372,70 @@ static void every_truncation_is_refused(void **state)
 		assert_false(usage_report_parse(str_from(b.at, len), &got, NULL));
 }
 
+/* A leader or a worker of before reads "demands" and "grants", refuses what is no day there, and ignores "quotas". */
+static void windows_that_others_do_not_know_are_in_a_list_of_their_own(void **state)
+{
+	static char user[] = "user:ann";
+	static struct usage_demand all[] = {
+		{ .apikey = key_one, .day = "2026-11", .granted = 1 },
+		{ .apikey = key_one, .day = "2026-11-20", .granted = 2, .waits = 7 },
+		{ .apikey = user, .day = "2026-11-20", .granted = 3 },
+		{ .apikey = key_two, .day = "second", .granted = 4 },
+		{ .apikey = key_two, .day = "2026-11#bytes", .granted = 5 },
+	};
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	AUTO_FINI(usage_report) got = { 0 };
+	AUTO(json_doc) *doc = NULL;
+	struct usage_report report = sample();
+	struct error err;
+
+	(void)state;
+	report.demands = all;
+	report.demands_len = 5;
+	usage_report_encode(&report, &b);
+	assert_true(json_parse(buf_str(&b), &doc, &err));
+	assert_int_equal(json_len(json_find(json_root(doc), "demands")), 1);
+	assert_int_equal(json_len(json_find(json_root(doc), "quotas")), 4);
+	assert_true(usage_report_parse(buf_str(&b), &got, &err));
+	assert_int_equal(got.demands_len, 5);
+	assert_int_equal(got.demands[0].granted, 2);
+	assert_int_equal(got.demands[0].waits, 7);
+	assert_string_equal(got.demands[1].day, "2026-11");
+	assert_string_equal(got.demands[2].apikey, "user:ann");
+	assert_string_equal(got.demands[3].day, "second");
+	assert_int_equal(got.demands[4].granted, 5);
+}
+
+static void an_answer_has_two_lists_too_and_says_that_it_deals(void **state)
+{
+	static char user[] = "user:ann";
+	struct usage_grant grants[] = { { .apikey = user, .day = "2026-11", .granted = 1, .limit = 9 },
+		{ .apikey = key_one, .day = "2026-11-20", .granted = 2, .recall = true } };
+	struct usage_answer answer = { .grants = grants, .grants_len = 2, .deals = true };
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	AUTO_FINI(usage_answer) got = { 0 }, before = { 0 };
+	struct error err;
+
+	(void)state;
+	usage_answer_encode(&answer, &b);
+	assert_true(usage_answer_parse(buf_str(&b), &got, &err));
+	assert_true(got.deals);
+	assert_int_equal(got.grants_len, 2);
+	assert_true(got.grants[0].recall);
+	assert_int_equal(got.grants[1].limit, 9);
+	assert_true(usage_answer_parse(STR("{\"seq\":1,\"grants\":[]}"), &before, &err));
+	assert_false(before.deals);
+}
+
+static void a_window_that_is_none_is_refused(void **state)
+{
+	(void)state;
+	refused("{" WHO ",\"demands\":[{\"apikey\":\"k\",\"day\":\"2026-11-20\"}],\"quotas\":[{\"apikey\":\"k\",\"day\":\"2026\"}]}",
+		"quotas", "must be a window");
+	refused("{" WHO ",\"quotas\":[{\"apikey\":\"k\",\"day\":\"second\"},{\"day\":\"second\"}]}", "quotas",
+		"[1]");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +451,9 @@ int main(void)
 		cmocka_unit_test(texts_and_bytes_are_bounded),
 		cmocka_unit_test(odd_numbers_are_clamped),
 		cmocka_unit_test(every_truncation_is_refused),
+		cmocka_unit_test(windows_that_others_do_not_know_are_in_a_list_of_their_own),
+		cmocka_unit_test(an_answer_has_two_lists_too_and_says_that_it_deals),
+		cmocka_unit_test(a_window_that_is_none_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,11 +156,11 @@ static void one_of_a_newer_version_is_refused(void **state)
 	size_t len = 0;
 
 	(void)state;
-	assert_true(file_write_durable(path, STR("zot ceilings 2 b1\nwhatever\n"), 0600, &err));
+	assert_true(file_write_durable(path, STR("zot ceilings 3 b1\nwhatever\n"), 0600, &err));
 	assert_false(ceilings_load(path, boot, &list, &len, &err));
 	assert_string_equal(err.code, DATA_FILE_NEWER);
 	assert_non_null(strstr(
-		err.text, "of format 2, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 1"));
+		err.text, "of format 3, written by a newer zot-worker; this one (" ZOT_VERSION ") reads 2"));
 	assert_non_null(strstr(err.text, path));
 	assert_null(list);
 }

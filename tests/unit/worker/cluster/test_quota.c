@@ -64,11 +64,11 @@ static void resume(void *arg)
 static enum admission admit_of(
 	struct rig *rig, const char *apikey, const char *day, uint64_t limit, struct admission_wait *wait)
 {
+	struct quotas_of of = { apikey, day, LIMITS_DAY, limit, 1 };
 	struct quotas_ask ask = { .loop = rig->loop,
-		.apikey = apikey,
-		.limit = limit,
-		.day = day,
-		.day_left_s = 4711,
+		.of = &of,
+		.of_len = 1,
+		.now_s = TODAY_S,
 		.wait = wait,
 		.resume = resume,
 		.arg = rig };
@@ -272,7 +272,7 @@ static void a_quota_that_is_used_up_is_not_waited_for(void **state)
 	(void)beat(rig, (struct told){ .total = 100 });
 	assert_int_equal(rig->need.beat_in_ms, 0);
 	assert_int_equal(admit_again(rig, &wait), REFUSE);
-	assert_int_equal(rig->info.retry_after_s, 4711);
+	assert_int_equal(rig->info.retry_after_s, 12 * 3600);
 }
 
 static void where_a_grant_is_not_enough_for_all_the_others_ask_again(void **state)
@@ -315,7 +315,7 @@ static void a_used_up_quota_is_refused_without_asking(void **state)
 	assert_false(rig->need.beat);
 	assert_int_equal(rig->info.remaining, 0);
 	assert_int_equal(rig->info.limit, 100);
-	assert_int_equal(rig->info.retry_after_s, 4711);
+	assert_int_equal(rig->info.retry_after_s, 12 * 3600);
 }
 
 static void a_recalled_grant_is_given_back_and_not_used_meanwhile(void **state)
@@ -663,6 +663,147 @@ static void ceilings_that_stay_on_disk_hold(void **state)
 	assert_non_null(rig->info.why);
 }
 
+/* ---- several quotas of one call, bytes ---- */
+
+#define MONTH "2026-11"
+#define BYTES "2026-11#bytes"
+
+static enum admission admit_both(struct rig *rig, uint64_t bytes, struct admission_wait *wait)
+{
+	struct quotas_of of[] = { { "key", TODAY, LIMITS_DAY, 100, 1 }, { "key", MONTH, LIMITS_MONTH, 1000, 1 },
+		{ "key", BYTES, LIMITS_BYTES, 5000, bytes } };
+	struct quotas_ask ask = { .loop = rig->loop,
+		.of = of,
+		.of_len = 3,
+		.now_s = TODAY_S,
+		.wait = wait,
+		.resume = resume,
+		.arg = rig };
+
+	rig->info = (struct admission_info){ 0 };
+	return quotas_admit(rig->quotas, &ask, &rig->info, &rig->need);
+}
+
+/* The leader that deals all says what is granted of each. */
+static bool deal(struct rig *rig, uint64_t day, uint64_t month, uint64_t bytes, uint64_t total)
+{
+	struct usage_grant grants[] = { { .apikey = check_strdup("key"), .day = TODAY, .granted = day, .limit = 100, .total = total },
+		{ .apikey = check_strdup("key"), .day = MONTH, .granted = month, .limit = 1000, .total = total },
+		{ .apikey = check_strdup("key"), .day = BYTES, .granted = bytes, .limit = 5000, .total = total } };
+	struct usage_answer answer = { .grants = grants, .grants_len = 3, .deals = true };
+	struct usage_report report;
+	struct quotas_heard heard = { .report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms() };
+
+	(void)demand(rig, &report);
+	quotas_answer(rig->quotas, &heard, &rig->need);
+	quotas_wake(rig->quotas);
+	for (size_t i = 0; i < 3; i++)
+		free(grants[i].apikey);
+	usage_report_fini(&report);
+	loop_turn(rig->loop, 0);
+	return rig->need.beat;
+}
+
+static struct usage_demand demand_of(struct rig *rig, const char *window)
+{
+	struct usage_demand found = { 0 };
+	struct usage_report report;
+
+	quotas_tell_anew(rig->quotas);
+	(void)demand(rig, &report);
+	for (size_t i = 0; i < report.demands_len; i++)
+		if (!strcmp(report.demands[i].day, window))
+			found = report.demands[i];
+	usage_report_fini(&report);
+	found.apikey = NULL;
+	return found;
+}
+
+static void a_call_takes_of_all_its_quotas_or_of_none(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_both(rig, 0, &wait), WAIT);
+	(void)deal(rig, 10, 0, 0, 0);
+	assert_int_equal(admit_both(rig, 0, &wait), WAIT);
+	assert_int_equal(demand_of(rig, TODAY).used, 0);
+	(void)deal(rig, 10, 2, 0, 0);
+	assert_int_equal(admit_both(rig, 0, &wait), ADMIT);
+	assert_true(rig->info.granted && rig->info.granted_month);
+	assert_int_equal(demand_of(rig, TODAY).used, 1);
+	assert_int_equal(demand_of(rig, MONTH).used, 1);
+}
+
+static void what_refuses_is_named_and_its_window_says_when(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_both(rig, 0, &wait), WAIT);
+	(void)deal(rig, 10, 0, 0, 1000);
+	assert_int_equal(admit_both(rig, 0, &wait), REFUSE);
+	assert_int_equal(rig->info.kind, LIMITS_MONTH);
+	assert_int_equal(rig->info.limit, 1000);
+	assert_int_equal(rig->info.remaining, 0);
+	/* From noon of the 20th. */
+	assert_int_equal(rig->info.retry_after_s, (10 * 24 + 12) * 3600);
+}
+
+static void bytes_that_did_not_flow_are_unused_again(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct quotas_of of = { "key", BYTES, LIMITS_BYTES, 5000, 3000 };
+
+	assert_int_equal(admit_both(rig, 3000, &wait), WAIT);
+	assert_int_equal(demand_of(rig, BYTES).waits, 3000);
+	(void)deal(rig, 10, 10, 4000, 0);
+	assert_int_equal(admit_both(rig, 3000, &wait), ADMIT);
+	assert_int_equal(demand_of(rig, BYTES).used, 0);
+	/* What is under way is not given back. */
+	quotas_failed(rig->quotas);
+	quotas_settle(rig->quotas, &of, 1200);
+	assert_int_equal(demand_of(rig, BYTES).used, 1200);
+	memset(&wait, 0, sizeof(wait));
+	assert_int_equal(admit_both(rig, 2800, &wait), ADMIT);
+	memset(&wait, 0, sizeof(wait));
+	assert_int_equal(admit_both(rig, 1, &wait), WAIT);
+}
+
+static void bytes_under_way_are_held_when_a_leader_recalls(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct usage_grant grant = { .apikey = check_strdup("key"), .day = BYTES, .granted = 4000, .limit = 5000, .recall = true };
+	struct usage_answer answer = { .grants = &grant, .grants_len = 1, .deals = true };
+	struct usage_report report = { 0 };
+	struct quotas_heard heard = { .report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms() };
+
+	assert_int_equal(admit_both(rig, 3000, &wait), WAIT);
+	(void)deal(rig, 10, 10, 4000, 0);
+	assert_int_equal(admit_both(rig, 3000, &wait), ADMIT);
+	quotas_answer(rig->quotas, &heard, &rig->need);
+	free(grant.apikey);
+	assert_true(rig->need.beat);
+	assert_int_equal(demand_of(rig, BYTES).granted, 3000);
+	assert_false(demand_of(rig, BYTES).release);
+}
+
+/* It deals keys and days alone: other quotas do not hold, as before. */
+static void a_leader_of_before_deals_days_alone(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_both(rig, 10, &wait), WAIT);
+	assert_false(beat(rig, (struct told){ .granted = 1 }));
+	assert_int_equal(admit_both(rig, 10, &wait), ADMIT);
+	assert_true(rig->info.granted);
+	assert_false(rig->info.granted_month);
+	assert_int_equal(admit_both(rig, 10, &wait), WAIT);
+}
+
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, start_off, stop)
 #define TEST_DISK(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
@@ -696,6 +837,11 @@ int main(void)
 		TEST_DISK(no_call_passes_the_ceiling),
 		TEST_DISK(ceilings_that_cannot_be_written_are_done_without),
 		TEST_DISK(ceilings_that_stay_on_disk_hold),
+		TEST(a_call_takes_of_all_its_quotas_or_of_none),
+		TEST(what_refuses_is_named_and_its_window_says_when),
+		TEST(bytes_that_did_not_flow_are_unused_again),
+		TEST(bytes_under_way_are_held_when_a_leader_recalls),
+		TEST(a_leader_of_before_deals_days_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

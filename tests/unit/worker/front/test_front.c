@@ -778,6 +778,39 @@ static void quota_is_asked(void **state)
 	rig_key = NULL;
 }
 
+static void bytes_are_taken_before_they_move(void **state)
+{
+	static const char *const key[] = { "Authorization", "key", NULL };
+	struct fixture *f = *state;
+	struct apikey body = { .owner = "alice",
+		.secret_hash = "0000000000000000000000000000000000000000000000000000000000000000" };
+	char path[200];
+
+	push_blob(f, "a", STR("hello world"));
+	(void)snprintf(path, sizeof(path), "/v2/a/blobs/%s", f->digest);
+	rig_key = entity_new(ENTITY_APIKEY, STR("k"), 1, &body);
+	rig_quota.first = ADMIT;
+	rig_bytes.on = true;
+	for (int waits = 0; waits < 2; waits++) {
+		rig_bytes.waits = waits;
+		rig_bytes.left = rig_bytes.taken = 0;
+		assert_int_equal(ask(f, "GET", path, STR_NONE, key), 429);
+		expect_header(f, "Retry-After", "9");
+		expect_code(f, "monthly quota of bytes of this API key");
+		assert_int_equal(rig_bytes.moved, 0);
+		rig_bytes.left = strlen("hello world");
+		assert_int_equal(ask(f, "GET", path, STR_NONE, key), 200);
+		assert_string_equal(buf_text(&f->got.body), "hello world");
+		assert_int_equal(rig_bytes.taken, strlen("hello world"));
+		assert_int_equal(rig_bytes.moved, strlen("hello world"));
+		rig_bytes.left = 0;
+		assert_int_equal(ask(f, "HEAD", path, STR_NONE, key), 200);
+	}
+	memset(&rig_bytes, 0, sizeof(rig_bytes));
+	entity_free(rig_key);
+	rig_key = NULL;
+}
+
 /* Health. */
 
 static void health_tells_the_truth(void **state)
@@ -1154,6 +1187,7 @@ int main(void)
 		WITH(the_catalog_is_paged),
 		cmocka_unit_test_setup_teardown(access_is_asked, setup_access, teardown),
 		WITH(quota_is_asked),
+		WITH(bytes_are_taken_before_they_move),
 		WITH(health_tells_the_truth),
 		cmocka_unit_test(shared_storage_serves_through_any),
 		cmocka_unit_test(an_upload_begins_where_it_can_end),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/registry/limits.h"
+#include "worker/registry/repository_limits.h"
 
 #include <inttypes.h>
 
@@ -12,12 +12,12 @@ static const char *const names[] = { [REGISTRY_LIMIT_NONE] = "",
 	[REGISTRY_LIMIT_TAGS] = "tag_limit",
 	[REGISTRY_LIMIT_IMMUTABLE] = "immutable_tag" };
 
-const char *limit_name(enum registry_limit limit)
+const char *registry_limit_name(enum registry_limit limit)
 {
 	return names[limit];
 }
 
-enum registry_limit limit_parse(struct str name)
+enum registry_limit registry_limit_parse(struct str name)
 {
 	for (unsigned i = 1; i < sizeof(names) / sizeof(names[0]); i++)
 		if (str_is(name, names[i]))
@@ -83,7 +83,7 @@ static bool allow_tags(struct registry_push *push, const struct index *view, str
 		ID_ARGS(push->limits), most, there, there + more);
 }
 
-bool limits_count_bytes(const struct entity *limits)
+bool repository_limits_count_bytes(const struct entity *limits)
 {
 	return limits && entity_repository(limits)->byte_quota > 0;
 }
@@ -106,12 +106,12 @@ static bool allow_bytes(struct registry *registry, struct registry_push *push,
 		ID_ARGS(push->limits), most, size.there, size.there + size.more);
 }
 
-bool limits_allow_push(struct registry *registry, struct registry_push *push, const struct manifest *manifest,
+bool repository_limits_allow_push(struct registry *registry, struct registry_push *push, const struct manifest *manifest,
 	const struct index *view, struct error *err)
 {
 	push->limit = REGISTRY_LIMIT_NONE;
 	return !push->limits || (allow_moves(push, view, err) && allow_tags(push, view, err) &&
-					(!limits_count_bytes(push->limits) ||
+					(!repository_limits_count_bytes(push->limits) ||
 						allow_bytes(registry, push, manifest, view, err)));
 }
 
@@ -139,7 +139,7 @@ static bool allow_digest_removal(
 	return ok;
 }
 
-bool limits_allow_removal(struct registry_removal *removal, const struct index *view, struct error *err)
+bool repository_limits_allow_removal(struct registry_removal *removal, const struct index *view, struct error *err)
 {
 	removal->limit = REGISTRY_LIMIT_NONE;
 	if (!removal->limits || removal->by_admin || !entity_repository(removal->limits)->immutable_tags.len)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * usage_quotas - the quotas of keys and users, how much of each is used, and what workers hold: "quotas" of GET /api/usage.
+ *
+ * Those that are set now, in the windows of now. Thread  pool.
+ */
+#pragma once
+
+#include "common/error.h"
+#include "common/json.h"
+#include "proto/state.h"
+
+struct leader;
+struct usage_quotas {
+	const char *apikey;                           /* of this key alone; NULL: of all */
+	const char *const *owners; size_t owners_len; /* of these users and their keys; NULL: of all */
+	size_t max;                                   /* rows, at most USAGE_ROWS_MAX */
+};
+/* Under leader_lock(). *ret_more is set where there are others. */
+bool usage_quotas_put_locked(struct leader *leader, const struct state *state, const struct usage_quotas *asked,
+			     struct json_writer *w, bool *ret_more, struct error *err) MUST_CHECK;
