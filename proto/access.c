@@ -35,7 +35,7 @@ struct entry {
 struct access {
 	atomic_uint refs;
 	bool open;
-	struct state *state;    /* the policies alone */
+	struct state *state; /* the policies alone */
 	struct patterns *entries;
 	size_t policies;
 	bool has_anonymous;

@@ -106,8 +106,8 @@ static bool allow_bytes(struct registry *registry, struct registry_push *push,
 		ID_ARGS(push->limits), most, size.there, size.there + size.more);
 }
 
-bool repository_limits_allow_push(struct registry *registry, struct registry_push *push, const struct manifest *manifest,
-	const struct index *view, struct error *err)
+bool repository_limits_allow_push(struct registry *registry, struct registry_push *push,
+	const struct manifest *manifest, const struct index *view, struct error *err)
 {
 	push->limit = REGISTRY_LIMIT_NONE;
 	return !push->limits || (allow_moves(push, view, err) && allow_tags(push, view, err) &&
@@ -139,7 +139,8 @@ static bool allow_digest_removal(
 	return ok;
 }
 
-bool repository_limits_allow_removal(struct registry_removal *removal, const struct index *view, struct error *err)
+bool repository_limits_allow_removal(
+	struct registry_removal *removal, const struct index *view, struct error *err)
 {
 	removal->limit = REGISTRY_LIMIT_NONE;
 	if (!removal->limits || removal->by_admin || !entity_repository(removal->limits)->immutable_tags.len)
