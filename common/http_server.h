@@ -202,6 +202,8 @@ void http_request_pass(struct http_request *request);
 /* The reply is this one, whatever other was given, unless that has begun, or will be. No meter is asked about it. */
 void http_request_reply_instead(struct http_request *request, struct http_response *response);
 
+/* A header of the reply that was given, without its spaces; STR_NONE: it has none, or there was no reply. For on_done; borrowed until its end. */
+struct str http_request_replied_header(const struct http_request *request, const char *name);
 /* What happened, for on_done. status 0: no reply left us. */
 unsigned http_request_status(const struct http_request *request);
 uint64_t http_request_bytes_in(const struct http_request *request);  /* body bytes read */

@@ -155,6 +155,17 @@ void http_request_wait_limit(struct http_request *request, unsigned ms)
 		http_conn_watch(request->conn, HTTP_WATCH_WAIT);
 }
 
+struct str http_request_replied_header(const struct http_request *request, const char *name)
+{
+	struct str rest = request->response ? buf_str(&request->response->fields) : STR_NONE, line, field;
+
+	http_request_assert(request);
+	while (str_until(&rest, '\n', &line))
+		if (str_until(&line, ':', &field) && str_is_nocase(field, name))
+			return str_trim(line);
+	return STR_NONE;
+}
+
 unsigned http_request_status(const struct http_request *request)
 {
 	http_request_assert(request);

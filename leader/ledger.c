@@ -15,6 +15,7 @@ void ledger_member_fini(struct ledger_member *member)
 	free(member->boot);
 	free(member->url);
 	free(member->zone);
+	free(member->tenants);
 	free(member->version);
 	free(member->state);
 	free(member->complaints);
@@ -34,6 +35,7 @@ void ledger_member_copy(const struct ledger_member *member, struct ledger_member
 	into->boot = dup_or_empty(member->boot);
 	into->url = dup_or_empty(member->url);
 	into->zone = dup_or_empty(member->zone);
+	into->tenants = dup_or_empty(member->tenants);
 	into->version = dup_or_empty(member->version);
 	into->state = dup_or_empty(member->state);
 	into->complaints = dup_or_empty(member->complaints);

@@ -61,6 +61,7 @@ struct ledger_loaded {
 
 struct ledger_member {       /* a worker as its last report said */
 	char *name, *process, *boot, *url, *zone, *version, *state;
+	char *tenants;           /* which repositories it serves (proto/tenants.h) */
 	uint64_t revision;
 	int64_t state_age_ms;
 	int64_t seen_wall_s;     /* of the last report */

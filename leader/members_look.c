@@ -294,6 +294,7 @@ static void put_member(struct json_writer *w, const struct member *member, const
 	json_put_text(w, "state", data->lost_wall_s ? "lost" : data->state);
 	json_put_text(w, "url", data->url);
 	json_put_text(w, "zone", data->zone);
+	json_put_text(w, "tenants", data->tenants);
 	json_put_text(w, "version", data->version);
 	json_put_text(w, "process", data->process);
 	json_put_text(w, "boot", data->boot);

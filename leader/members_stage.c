@@ -8,6 +8,7 @@
 #include "leader/members_priv.h"
 #include "leader/past.h"
 #include "proto/entity.h"
+#include "proto/tenants.h"
 
 /* Of an entity, for what a ring has beside its rows. */
 #define RING_RESERVE 4096u
@@ -40,7 +41,7 @@ static bool is_late(uint64_t number, uint64_t newest)
 static size_t row_bytes(const struct ledger_member *member)
 {
 	return sizeof(struct ring_row) + strlen(member->name) + strlen(member->url) + strlen(member->zone) +
-	       sizeof("draining") + 3;
+	       strlen(member->tenants) + sizeof("draining") + 4;
 }
 
 static bool may_be_in_ring(const struct members *members, const struct member *member)
@@ -102,6 +103,11 @@ static bool check_url(const char *url, struct error *err)
 	       error_set(err, ERROR_INVALID, NULL, "url of the worker must begin with http:// or https://");
 }
 
+static bool check_tenants(const char *tenants, struct error *err)
+{
+	return tenants_check(str_of(tenants), err) || error_add(err, "tenants of the worker");
+}
+
 static bool check_process(
 	const struct member *member, const char *process, int64_t now_ms, int64_t lease_ms, struct error *err)
 {
@@ -132,6 +138,7 @@ static void stage_row(
 		.boot = own_boot(member, report, process),
 		.url = report->url,
 		.zone = report->zone,
+		.tenants = report->tenants,
 		.version = report->version,
 		.state = report->state,
 		.revision = report->revision,
@@ -147,7 +154,7 @@ static void stage_row(
 static bool has_moved(const struct ledger_member *old, const struct ledger_member *new)
 {
 	return strcmp(old->state, new->state) != 0 || strcmp(old->url, new->url) != 0 ||
-	       strcmp(old->zone, new->zone) != 0;
+	       strcmp(old->zone, new->zone) != 0 || strcmp(old->tenants, new->tenants) != 0;
 }
 
 static bool is_another(const struct ledger_member *old, const struct ledger_member *new)
@@ -182,7 +189,8 @@ static bool stage(const struct members *members, const struct usage_report *repo
 	if (staged->late || staged->stranger)
 		return true;
 	tell_changes(member, staged);
-	if (!check_url(staged->member.url, err) || !check_process(member, process, now_ms, lease_ms, err))
+	if (!check_url(staged->member.url, err) || !check_tenants(staged->member.tenants, err) ||
+		!check_process(member, process, now_ms, lease_ms, err))
 		return false;
 	return staged->left || !staged->ring ||
 	       (check_room(members, member, err) && check_fits(members, member, &staged->member, err));

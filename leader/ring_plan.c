@@ -15,7 +15,7 @@ struct gathering {
 	struct map *old; /* names in the ring at hand */
 	struct ring_row *rows;
 	size_t len, room;
-	struct buf texts; /* four texts for each row, one after the other */
+	struct buf texts; /* five texts for each row, one after the other */
 };
 
 static struct map *names_of(const struct ring_body *ring)
@@ -55,6 +55,7 @@ static void gather(void *arg, const struct ledger_member *member, bool fit)
 	put_text(&gathering->texts, member->name);
 	put_text(&gathering->texts, member->url);
 	put_text(&gathering->texts, member->zone);
+	put_text(&gathering->texts, member->tenants);
 	put_text(&gathering->texts, state);
 	gathering->len++;
 }
@@ -74,6 +75,7 @@ static void set_rows(struct gathering *gathering, const char *texts)
 		row->id = next_text(&texts);
 		row->url = next_text(&texts);
 		row->zone = next_text(&texts);
+		row->tenants = next_text(&texts);
 		row->state = next_text(&texts);
 	}
 }
@@ -85,7 +87,8 @@ static bool same_rows(const struct ring_body *old, const struct gathering *new)
 	for (size_t i = 0; i < new->len; i++) {
 		const struct ring_row *a = &old->members[i], *b = &new->rows[i];
 		if (strcmp(a->id, b->id) != 0 || strcmp(a->url, b->url) != 0 ||
-			strcmp(a->zone, b->zone) != 0 || strcmp(a->state, b->state) != 0)
+			strcmp(a->zone, b->zone) != 0 || strcmp(a->tenants, b->tenants) != 0 ||
+			strcmp(a->state, b->state) != 0)
 			return false;
 	}
 	return true;

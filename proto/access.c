@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/map.h"
 #include "proto/glob.h"
+#include "proto/patterns.h"
 
 #define ACTION_NAMES (ACTION_DETECT_COLLISION + 1)
 static const char *const action_names[ACTION_NAMES] = { "read", "create", "update", "delete",
@@ -34,10 +35,8 @@ struct entry {
 struct access {
 	atomic_uint refs;
 	bool open;
-	struct state *state;    /* the policies alone */
-	struct entry **entries; /* borrowed: those with a wildcard, longest first, then by text */
-	size_t entries_len;
-	struct map *patterns; /* all of them: a name without a wildcard finds its own */
+	struct state *state; /* the policies alone */
+	struct patterns *entries;
 	size_t policies;
 	bool has_anonymous;
 	struct rule admins[2]; /* adminPolicy of the file and of the state */
@@ -112,10 +111,9 @@ void access_free(struct access *access)
 
 	if (!access || atomic_fetch_sub_explicit(&access->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	free(access->entries);
-	for (size_t at = 0; map_next(access->patterns, &at, NULL, &value);)
+	for (size_t at = 0; patterns_next(access->entries, &at, &value);)
 		entry_free(value);
-	map_free(access->patterns);
+	patterns_free(access->entries);
 	for (size_t i = 0; i < 2; i++)
 		rule_fini(&access->admins[i]);
 	state_free(access->state);
@@ -241,15 +239,10 @@ static bool read_entry(const struct json *node, struct entry *entry, struct erro
 	       read_actions(node, "anonymousPolicy", &entry->anonymous, err);
 }
 
-static bool is_literal(const char *pattern)
-{
-	return !strpbrk(pattern, "*?[{\\");
-}
-
 /* Takes the entry. The last one of a pattern wins: policies of the state are added after the file's. */
 static void add_entry(struct access *access, struct entry *entry)
 {
-	struct entry *old = map_put(access->patterns, str_of(entry->pattern), entry);
+	struct entry *old = patterns_put(access->entries, str_of(entry->pattern), entry);
 
 	access->policies++;
 	access->has_anonymous |= entry->anonymous != 0;
@@ -408,27 +401,6 @@ bool access_obeys(const struct access *access, const struct state *state)
 	       state_same_kind(access->state, state, ENTITY_ADMIN_POLICY);
 }
 
-static int longer_first(const void *a, const void *b)
-{
-	const struct entry *left = *(struct entry *const *)a, *right = *(struct entry *const *)b;
-	size_t left_len = strlen(left->pattern), right_len = strlen(right->pattern);
-
-	if (left_len != right_len)
-		return left_len > right_len ? -1 : 1;
-	return strcmp(left->pattern, right->pattern);
-}
-
-static void sort_entries(struct access *access)
-{
-	void *value;
-
-	access->entries = xnew_array(struct entry *, map_len(access->patterns) + 1);
-	for (size_t at = 0; map_next(access->patterns, &at, NULL, &value);)
-		if (!is_literal(((struct entry *)value)->pattern))
-			access->entries[access->entries_len++] = value;
-	qsort(access->entries, access->entries_len, sizeof(*access->entries), longer_first);
-}
-
 bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
 	struct error *err)
 {
@@ -437,12 +409,12 @@ bool access_new(struct access **ret_access, const struct json *file, const struc
 	atomic_init(&access->refs, 1);
 	access->open = open;
 	access->has_file = file != NULL;
-	access->patterns = map_new();
+	access->entries = patterns_new();
 	if (file && !read_file(access, file, err))
 		return error_add(err, "http.accessControl");
 	if (state)
 		read_state(access, state);
-	sort_entries(access);
+	patterns_settle(access->entries);
 	*ret_access = TAKE(access);
 	return true;
 }
@@ -477,20 +449,6 @@ static bool rule_names(const struct access *access, const struct rule *rule, con
 		if (in_group(access, who, rule->groups.at[i]))
 			return true;
 	return false;
-}
-
-static const struct entry *entry_for(const struct access *access, struct str name)
-{
-	const struct entry *literal = map_find(access->patterns, name);
-
-	for (size_t i = 0; i < access->entries_len; i++) {
-		struct str pattern = str_of(access->entries[i]->pattern);
-		if (literal && pattern.len <= name.len)
-			return literal;
-		if (glob_match(pattern, name))
-			return access->entries[i];
-	}
-	return literal;
 }
 
 /* What decided: allowed or not, by which part of which policy. */
@@ -581,7 +539,7 @@ static bool is_of_admin_policy(const struct access *access, const struct access_
 static struct access_decision decide_policies(
 	const struct access *access, const struct access_who *who, struct str name, unsigned bit)
 {
-	const struct entry *entry = entry_for(access, name);
+	const struct entry *entry = patterns_find(access->entries, name);
 	struct access_decision decision =
 		entry ? decide_entry(access, entry, who, bit) : decided(false, ACCESS_BY_NO_PATTERN);
 
@@ -605,7 +563,7 @@ static struct access_decision decide_action(const struct access *access, const s
 static struct access_decision decide_collisions(
 	const struct access *access, const struct access_who *who, struct str name, const char *scope)
 {
-	const struct entry *entry = entry_for(access, name);
+	const struct entry *entry = patterns_find(access->entries, name);
 
 	if (scope)
 		return decided(true, ACCESS_BY_SCOPES);
@@ -660,17 +618,25 @@ size_t access_policies(const struct access *access)
 
 /* Words. */
 
+struct telling {
+	access_match_f *fn;
+	void *arg;
+	const struct entry *deciding;
+};
+
+static void tell_match(void *arg, void *value)
+{
+	const struct telling *telling = arg;
+	const struct entry *entry = value;
+
+	telling->fn(telling->arg, entry->pattern, entry->of_file, entry == telling->deciding);
+}
+
 void access_each_match(const struct access *access, struct str name, access_match_f *fn, void *arg)
 {
-	const struct entry *literal = map_find(access->patterns, name), *deciding = entry_for(access, name);
+	struct telling telling = { fn, arg, patterns_find(access->entries, name) };
 
-	if (literal)
-		fn(arg, literal->pattern, literal->of_file, literal == deciding);
-	for (size_t i = 0; i < access->entries_len; i++) {
-		const struct entry *entry = access->entries[i];
-		if (glob_match(str_of(entry->pattern), name))
-			fn(arg, entry->pattern, entry->of_file, entry == deciding);
-	}
+	patterns_each_match(access->entries, name, tell_match, &telling);
 }
 
 bool action_parse(struct str name, enum action *ret)

@@ -88,7 +88,10 @@ struct cluster_settings { /* id = "cluster" */
 	bool isolated;             /* storage is each worker's own */
 };
 
-struct ring_row { const char *id, *url, *zone, *state; }; /* state: joining active draining */
+struct ring_row {
+	const char *id, *url, *zone, *state; /* state: joining active draining */
+	const char *tenants;                 /* proto/tenants.h */
+};
 struct ring_body { /* id = "ring" */
 	int64_t epoch;
 	const char *algorithm;     /* "slots" */
@@ -123,6 +126,13 @@ struct session_key { /* id = "session"; the leaders' alone */
 struct member_drain { /* id = the member's name; the leaders' alone: workers see it in the ring */
 	int64_t since;             /* wall seconds */
 	const char *by;            /* who asked for it */
+};
+
+struct repository_limits { /* id = repository glob; each repository that it decides for has them for itself */
+	int64_t byte_quota;        /* of distinct content, 0 = none */
+	int64_t tag_limit;         /* 0 = none */
+	struct texts immutable_tags; /* globs */
+	const char *description;
 };
 
 struct entity; /* counted */

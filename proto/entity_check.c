@@ -42,6 +42,11 @@ bool check_hex(struct str text, struct error *err)
 	return only_of(text, "0123456789abcdef") || invalid(err, "only the digits 0-9 a-f are allowed");
 }
 
+bool check_glob(struct str text, struct error *err)
+{
+	return glob_check(text, err);
+}
+
 /* `text` need not be terminated: it may be a part of a scope. */
 static bool check_choice(const char *choices, struct str text, struct error *err)
 {
@@ -256,7 +261,7 @@ static bool check_apikey_id(struct str id, struct error *err)
 	       invalid(err, "a client id has 8 to 128 of A-Z a-z 0-9 _ -");
 }
 
-static bool check_policy_id(struct str id, struct error *err)
+static bool check_pattern_id(struct str id, struct error *err)
 {
 	return glob_check(id, err) || error_add(err, "the id is a glob over repositories");
 }

@@ -81,7 +81,7 @@ static void repair(char *text)
 	}
 }
 
-void oci_error_body(const struct error *err, struct buf *into)
+static void write_body(const struct error *err, bool saying, struct buf *into)
 {
 	const struct kind *kind = kind_of(err);
 	const struct code *code = code_find(err->code);
@@ -98,7 +98,7 @@ void oci_error_body(const struct error *err, struct buf *into)
 	json_open_array(&writer);
 	json_open_object(&writer);
 	json_put_text(&writer, "code", code->name);
-	json_put_text(&writer, "message", code->text);
+	json_put_text(&writer, "message", saying ? reason : code->text);
 	json_key(&writer, STR("detail"));
 	json_open_object(&writer);
 	json_put_text(&writer, "reason", reason);
@@ -106,4 +106,14 @@ void oci_error_body(const struct error *err, struct buf *into)
 	json_close_object(&writer);
 	json_close_array(&writer);
 	json_close_object(&writer);
+}
+
+void oci_error_body(const struct error *err, struct buf *into)
+{
+	write_body(err, false, into);
+}
+
+void oci_error_body_saying(const struct error *err, struct buf *into)
+{
+	write_body(err, true, into);
 }

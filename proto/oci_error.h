@@ -19,3 +19,5 @@
 
 unsigned oci_error_status(const struct error *err);
 void     oci_error_body(const struct error *err, struct buf *into);
+/* The same with the sentence as the message: docker shows that and no details. */
+void     oci_error_body_saying(const struct error *err, struct buf *into);

@@ -11,6 +11,7 @@
 #include "common/buf.h"
 #include "common/check.h"
 #include "common/crypto.h"
+#include "proto/tenants.h"
 
 struct ring {
 	atomic_uint refs;
@@ -19,7 +20,7 @@ struct ring {
 	uint8_t hash_key[16];
 	struct ring_member *members;
 	size_t len;
-	bool has_active;
+	bool has_active, has_tenants;
 	int16_t *by_id; /* places, sorted by id */
 	int16_t owners[RING_SLOTS];
 };
@@ -46,6 +47,7 @@ void ring_free(struct ring *ring)
 	for (size_t i = 0; i < ring->len; i++) {
 		free_text(ring->members[i].id);
 		free_text(ring->members[i].url);
+		free_text(ring->members[i].tenants);
 	}
 	free(ring->members);
 	free(ring->by_id);
@@ -60,7 +62,9 @@ static void copy_members(struct ring *ring, const struct ring_member *members, s
 		ring->members[i].id = check_strdup(members[i].id);
 		ring->members[i].url = check_strdup(members[i].url ? members[i].url : "");
 		ring->members[i].active = members[i].active;
+		ring->members[i].tenants = check_strdup(members[i].tenants ? members[i].tenants : "");
 		ring->has_active |= members[i].active;
+		ring->has_tenants |= *ring->members[i].tenants != 0;
 	}
 }
 
@@ -95,13 +99,14 @@ static void put_number(struct buf *into, uint64_t n)
 
 static uint64_t compute_mark(const struct ring *ring)
 {
-	AUTO_FINI(buf) bytes = buf_limit(RING_MEMBERS_MAX * (RING_MEMBER_ID_MAX + 2) + 24);
+	AUTO_FINI(buf) bytes = buf_limit(RING_MEMBERS_MAX * (RING_MEMBER_ID_MAX + 2 + TENANTS_MAX) + 24);
 
 	put_number(&bytes, ring->epoch);
 	put_number(&bytes, ring->algorithm);
 	put_number(&bytes, ring->len);
 	for (size_t i = 0; ring->algorithm == RING_SLOTS_RENDEZVOUS && i < ring->len; i++) {
 		buf_append(&bytes, ring->members[i].id, strlen(ring->members[i].id) + 1);
+		buf_puts(&bytes, ring->members[i].tenants);
 		buf_putc(&bytes, ring->members[i].active ? '+' : '-');
 	}
 	CHECK(!bytes.failed);
@@ -115,21 +120,31 @@ struct bid {
 	int16_t place;
 };
 
-/* What one member bids for each slot; of two equal bids the first stays, and members come by id. */
-static void bid(const struct ring *ring, int16_t place, struct bid best[RING_SLOTS], struct buf *message)
+static void begin_message(const struct ring *ring, int16_t place, struct buf *message)
 {
 	buf_clear(message);
 	buf_puts(message, ring->members[place].id);
 	buf_append(message, "\0\0\0", 3);
-	for (unsigned slot = 0; slot < RING_SLOTS; slot++) {
-		uint64_t score;
+}
 
-		message->at[message->len - 2] = (char)(slot >> 8);
-		message->at[message->len - 1] = (char)(slot & 0xff);
-		score = siphash24(ring->hash_key, message->at, message->len);
-		if (best[slot].place == RING_NOBODY || score > best[slot].score)
-			best[slot] = (struct bid){ score, place };
-	}
+/* What one member bids for a slot; of two equal bids the first stays, and members come by id. */
+static void bid_for(
+	const struct ring *ring, int16_t place, unsigned slot, struct buf *message, struct bid *best)
+{
+	uint64_t score;
+
+	message->at[message->len - 2] = (char)(slot >> 8);
+	message->at[message->len - 1] = (char)(slot & 0xff);
+	score = siphash24(ring->hash_key, message->at, message->len);
+	if (best->place == RING_NOBODY || score > best->score)
+		*best = (struct bid){ score, place };
+}
+
+static void bid(const struct ring *ring, int16_t place, struct bid best[RING_SLOTS], struct buf *message)
+{
+	begin_message(ring, place, message);
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
+		bid_for(ring, place, slot, message, &best[slot]);
 }
 
 static void assign_slots(struct ring *ring)
@@ -197,7 +212,8 @@ uint64_t ring_mark(const struct ring *ring)
 
 static bool same_member(const struct ring_member *a, const struct ring_member *b)
 {
-	return !strcmp(a->id, b->id) && !strcmp(a->url, b->url) && a->active == b->active;
+	return !strcmp(a->id, b->id) && !strcmp(a->url, b->url) && !strcmp(a->tenants, b->tenants) &&
+	       a->active == b->active;
 }
 
 bool ring_same(const struct ring *a, const struct ring *b)
@@ -240,12 +256,37 @@ int ring_find(const struct ring *ring, struct str id)
 	return RING_NOBODY;
 }
 
+bool ring_has_active(const struct ring *ring)
+{
+	return ring->has_active;
+}
+
+/* The same bids as for the slots, of those alone that serve the repository. */
+static int owner_among(const struct ring *ring, struct str name)
+{
+	AUTO_FINI(buf) message = buf_limit(RING_MEMBER_ID_MAX + 3);
+	struct bid best = { .place = RING_NOBODY };
+	unsigned slot = ring_slot(ring, name);
+
+	for (size_t i = 0; i < ring->len; i++) {
+		const struct ring_member *member = &ring->members[ring->by_id[i]];
+
+		if (!member->active || !tenants_have(str_of(member->tenants), name))
+			continue;
+		begin_message(ring, ring->by_id[i], &message);
+		bid_for(ring, ring->by_id[i], slot, &message, &best);
+	}
+	return best.place;
+}
+
 int ring_owner(const struct ring *ring, struct str name)
 {
 	if (!ring->has_active)
 		return RING_NOBODY;
 	if (ring->algorithm == RING_MODULO)
 		return (int)(siphash24(ring->hash_key, name.at, name.len) % ring->len);
+	if (ring->has_tenants)
+		return owner_among(ring, name);
 	return ring_slot_owner(ring, ring_slot(ring, name));
 }
 

@@ -6,7 +6,8 @@
  *           not ask whether that member is active
  *   slots   slot = SipHash(key, name) mod 16384; a slot belongs to the active member whose
  *           SipHash(key, member id '\0' slot as 2 bytes big endian) is the highest (rendezvous),
- *           ties to the smaller id
+ *           ties to the smaller id. Where members have tenants (tenants.h) it is the highest of those that serve the
+ *           repository, so a ring without tenants owns as it always has
  *
  * Every worker computes the same table from {epoch, hash_key, members}; it is never shipped.
  * A table is immutable and counted. Losing one of N members moves 1/N of the slots.
@@ -32,6 +33,7 @@ struct ring_member {
 	const char *id;   /* name of the member */
 	const char *url;  /* "http://10.0.0.7:8080", no slash at the end */
 	bool active;      /* only active members own slots; others are still reached (uploads) */
+	const char *tenants; /* which repositories it serves; "" or NULL: all. Slots only */
 };
 
 struct ring;
@@ -44,14 +46,15 @@ void         ring_free(struct ring *ring); /* drops a reference */
 AUTO_DEFINE(ring)
 
 uint64_t ring_epoch(const struct ring *ring); /* for people: a store that was put back counts anew */
-/* What is in them: epoch, algorithm, hash key, members with their URLs and whether they are active. */
+/* What is in them: epoch, algorithm, hash key, members with their URLs, tenants and whether they are active. */
 bool     ring_same(const struct ring *a, const struct ring *b);
 /* What decides who owns what, as a number: epoch, algorithm, hash key, and how many members (modulo: each spells them its own way) or
- * which, and whether active. */
+ * which, whether active, and for which tenants. */
 uint64_t ring_mark(const struct ring *ring);
 size_t   ring_len(const struct ring *ring);
 const struct ring_member *ring_at(const struct ring *ring, size_t at);
 int      ring_find(const struct ring *ring, struct str id);     /* place, or RING_NOBODY */
-int      ring_owner(const struct ring *ring, struct str name);  /* place, or RING_NOBODY when no member is active */
+int      ring_owner(const struct ring *ring, struct str name);  /* place, or RING_NOBODY when no active member serves it */
+bool     ring_has_active(const struct ring *ring);
 unsigned ring_slot(const struct ring *ring, struct str name);   /* slots only */
-int      ring_slot_owner(const struct ring *ring, unsigned slot);
+int      ring_slot_owner(const struct ring *ring, unsigned slot); /* of what all members serve */

@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/json.h"
 #include "proto/history.h"
+#include "proto/tenants.h"
 
 enum member_type {
 	MEMBER_TEXT,   /* char *, never NULL once read */
@@ -153,6 +154,7 @@ static const struct member usage_report_members[] = {
 	MEMBER(usage_report, all, MEMBER_BOOL, .max = 0),
 	NAME(usage_report, url, false),
 	NAME(usage_report, zone, false),
+	MEMBER(usage_report, tenants, MEMBER_TEXT, .max = TENANTS_MAX),
 	NAME(usage_report, version, false),
 	MEMBER(usage_report, state, MEMBER_TEXT, .max = 16, .choices = "active, joining, draining, left"),
 	UINT(usage_report, revision),

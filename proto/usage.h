@@ -99,6 +99,7 @@ struct usage_report {
 	uint64_t after, seq;
 	bool final, all;
 	char *url, *zone, *version;
+	char *tenants;          /* which repositories it serves (tenants.h); "" = all */
 	char *state;            /* "joining" "active" "draining" "left" */
 	uint64_t revision;      /* applied state */
 	char *state_digest;     /* of it, 64 hex digits; "" = none */

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/url.h"
 #include "proto/access.h"
+#include "proto/tenants.h"
 #include "worker/settings_http.h"
 #include "worker/settings_s3.h"
 
@@ -122,6 +123,14 @@ static void check_urls(const struct worker_settings *s, struct buf *errors)
 			s->s3_endpoint);
 }
 
+static void check_tenants(const struct worker_settings *s, struct buf *errors)
+{
+	struct error err;
+
+	if (!tenants_check(str_of(s->tenants), &err))
+		buf_format(errors, "CLUSTER_WORKER_TENANTS: %s\n", err.text);
+}
+
 static void check_led(const struct worker_settings *s, struct buf *errors)
 {
 	if (!s->leader_urls.len)
@@ -129,6 +138,7 @@ static void check_led(const struct worker_settings *s, struct buf *errors)
 	if (!s->leader_client_id || !s->leader_client_secret)
 		say(errors, "CLUSTER_LEADER_CLIENT_ID and CLUSTER_LEADER_CLIENT_SECRET: both are needed with "
 			    "CLUSTER_MODE=worker");
+	check_tenants(s, errors);
 	if (s->members.len)
 		settings_wrong(&worker_settings_table, "cluster.members", errors,
 			"a static cluster and CLUSTER_MODE=worker exclude each other");
@@ -146,6 +156,8 @@ static void check_not_led(const struct worker_settings *s, struct buf *errors)
 			  : s->leader_client_id ? "CLUSTER_LEADER_CLIENT_ID"
 						: "CLUSTER_LEADER_CLIENT_SECRET";
 
+	if (*s->tenants)
+		say(errors, "CLUSTER_WORKER_TENANTS: is for workers with a leader, CLUSTER_MODE=worker");
 	if (s->mode == MODE_OFF && (s->leader_urls.len || s->leader_client_id || s->leader_client_secret))
 		buf_format(errors,
 			"%s: is set, but CLUSTER_MODE is not: this worker would follow no leader and run "

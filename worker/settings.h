@@ -55,6 +55,7 @@ struct worker_settings {
 	const char *hash_key;                        /* zot's cluster.hashKey: 16 bytes */
 	const char *peer_ca, *peer_cert, *peer_key;  /* zot's cluster.tls */
 	const char *name, *self_url, *zone, *secret, *instance_number;
+	const char *tenants;          /* proto/tenants.h */
 	bool check_self_url;
 	struct setting_list leader_urls;
 	const char *leader_host, *leader_client_id, *leader_client_secret;

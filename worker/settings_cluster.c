@@ -14,6 +14,7 @@ static void fill_self(const struct worker_settings *s, struct member_settings *i
 	into->listens = s->address;
 	into->check_self_url = s->check_self_url;
 	into->zone = s->zone;
+	into->tenants = s->tenants;
 	into->https = s->tls_cert != NULL;
 }
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define MEMBER_FIELDS 10
+#define MEMBER_FIELDS 11
 #define GRANT_FIELDS  5
 #define LIFE_FIELDS   3
 /* Of a command of an entity: HSET, its key, its field, its body. */
@@ -66,6 +66,7 @@ void ledger_redis_member_encode(const struct ledger_member *member, struct buf *
 	pack_uint(into, member->revision);
 	pack_int(into, member->seen_wall_s);
 	pack_int(into, member->lost_wall_s);
+	put_text(into, member->tenants);
 }
 
 static bool get_text(const struct pack_node *node, struct arena *arena, char **ret)
@@ -100,7 +101,8 @@ bool ledger_redis_member_decode(
 			return damaged(err, "member");
 	if (!pack_get_uint(pack_at(node, 7), &member.revision) ||
 		!pack_get_int(pack_at(node, 8), &member.seen_wall_s) ||
-		!pack_get_int(pack_at(node, 9), &member.lost_wall_s))
+		!pack_get_int(pack_at(node, 9), &member.lost_wall_s) ||
+		!get_text(pack_at(node, 10), arena, &member.tenants))
 		return damaged(err, "member");
 	*ret = member;
 	return true;

@@ -85,12 +85,14 @@ static const char of_months[] =
 	" WHERE length(window) = 7 AND (bytes_in > 0 OR bytes_out > 0);"
 	"PRAGMA user_version = 4;";
 
-/* Whose it is, and which states it has had. The program before reads a ledger that has these, and does not
+/* Whose it is, which states it has had, and whom members serve. The program before reads a ledger that has these, and does not
  * write them: then nothing is known of before its last write. */
 static const char histories[] =
 	"CREATE TABLE IF NOT EXISTS cluster (id TEXT NOT NULL, generation INTEGER NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS pair (revision INTEGER NOT NULL, digest BLOB NOT NULL,"
 	" PRIMARY KEY (revision, digest)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS member_tenants (name TEXT PRIMARY KEY, tenants TEXT NOT NULL) WITHOUT "
+	"ROWID;"
 	"DELETE FROM pair WHERE (SELECT max(revision) FROM pair) <"
 	" (SELECT number FROM meta WHERE name = 'revision');";
 

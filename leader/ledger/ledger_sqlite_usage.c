@@ -20,10 +20,9 @@
 
 /* Members. */
 
-bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err)
+static bool put_row(struct sqlite *db, const struct ledger_member *member, struct error *err)
 {
-	struct sql q = sql_of(ledger_sqlite_db(ledger),
-		"INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	struct sql q = sql_of(db, "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 
 	sql_text(&q, member->name);
 	sql_text(&q, member->process);
@@ -38,12 +37,35 @@ bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member 
 	return sql_run(&q, err);
 }
 
-static bool delete_row(struct sqlite *db, const char *name, struct error *err)
+static bool put_tenants(struct sqlite *db, const struct ledger_member *member, struct error *err)
 {
-	struct sql q = sql_of(db, "DELETE FROM member WHERE name = ?");
+	struct sql q = sql_of(db, "INSERT OR REPLACE INTO member_tenants VALUES (?, ?)");
+
+	sql_text(&q, member->name);
+	sql_text(&q, member->tenants ? member->tenants : "");
+	return sql_run(&q, err);
+}
+
+/* The row of the member last: with it the report is taken. */
+bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err)
+{
+	struct sqlite *db = ledger_sqlite_db(ledger);
+
+	return put_tenants(db, member, err) && put_row(db, member, err);
+}
+
+static bool delete_named(struct sqlite *db, const char *sql, const char *name, struct error *err)
+{
+	struct sql q = sql_of(db, sql);
 
 	sql_text(&q, name);
 	return sql_run(&q, err);
+}
+
+static bool delete_row(struct sqlite *db, const char *name, struct error *err)
+{
+	return delete_named(db, "DELETE FROM member_tenants WHERE name = ?", name, err) &&
+	       delete_named(db, "DELETE FROM member WHERE name = ?", name, err);
 }
 
 bool ledger_sqlite_delete_member(
@@ -67,7 +89,9 @@ static char *column_dup(struct sql *q, int at)
 
 bool ledger_sqlite_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err)
 {
-	struct sql q = sql_of(ledger_sqlite_db(ledger), "SELECT * FROM member ORDER BY name");
+	struct sql q =
+		sql_of(ledger_sqlite_db(ledger), "SELECT member.*, ifnull(tenants, '') FROM member LEFT JOIN "
+						 "member_tenants USING (name) ORDER BY name");
 	bool more = true;
 
 	while (more && sql_next(&q)) {
@@ -80,7 +104,8 @@ bool ledger_sqlite_load_members(struct ledger *ledger, ledger_member_f *fn, void
 			.state = column_dup(&q, 6),
 			.revision = sql_column_count(&q, 7),
 			.seen_wall_s = sql_column_int(&q, 8),
-			.lost_wall_s = sql_column_int(&q, 9) };
+			.lost_wall_s = sql_column_int(&q, 9),
+			.tenants = column_dup(&q, 10) };
 		more = fn(arg, &member);
 		ledger_member_fini(&member);
 	}

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "proto/access.h"
+#include "proto/patterns.h"
 #include "worker/auth/snapshot_new.h"
 
 struct snapshot_box {
@@ -31,6 +32,7 @@ void snapshot_free(struct snapshot *snapshot)
 	state_free(snapshot->state);
 	ring_free(snapshot->ring);
 	access_free(snapshot->access);
+	patterns_free(snapshot->repositories);
 	free(box);
 }
 
@@ -44,12 +46,35 @@ static struct snapshot *snapshot_box_new(void)
 	return &box->snapshot;
 }
 
-/* Who may do what, with the state that is there. old: or NULL. */
+/* Those of the old one where they are the same: its values are the new state's, too. */
+static struct patterns *repositories_of(const struct state *state, const struct snapshot *old)
+{
+	struct patterns *repositories;
+
+	if (old && state_same_kind(old->state, state, ENTITY_REPOSITORY))
+		return patterns_ref(old->repositories);
+	repositories = patterns_new();
+	for (size_t i = 0; i < state_count(state, ENTITY_REPOSITORY); i++) {
+		struct entity *entity = state_at(state, ENTITY_REPOSITORY, i);
+
+		(void)patterns_put(repositories, entity_id(entity), entity);
+	}
+	patterns_settle(repositories);
+	return repositories;
+}
+
+const struct entity *snapshot_limits(const struct snapshot *snapshot, struct str name)
+{
+	return patterns_find(snapshot->repositories, name);
+}
+
+/* Who may do what, and what may be where, with the state that is there. old: or NULL. */
 static bool obey(struct snapshot *snapshot, const struct snapshot *old, const struct snapshot_rules *rules,
 	struct error *err)
 {
 	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
+	snapshot->repositories = repositories_of(snapshot->state, old);
 	snapshot->auth_required = somebody || rules->access_control;
 	snapshot->rules_version = rules->version;
 	if (old && old->rules_version == rules->version && access_obeys(old->access, snapshot->state)) {
@@ -110,6 +135,7 @@ static bool ring_from_state(const struct state *state, struct ring **ret_ring, s
 	for (size_t i = 0; i < body->members_len; i++)
 		members[i] = (struct ring_member){ .id = body->members[i].id,
 			.url = body->members[i].url,
+			.tenants = body->members[i].tenants,
 			.active = !strcmp(body->members[i].state, "active") };
 	return ring_new(
 		ret_ring, (uint64_t)body->epoch, RING_SLOTS_RENDEZVOUS, key, members, body->members_len, err);

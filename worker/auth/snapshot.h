@@ -17,11 +17,13 @@
 #include "worker/auth/peer_keys.h"
 
 struct access;
+struct patterns;
 struct snapshot {
 	struct state *state;
 	struct ring *ring;
 	int self;               /* our place in the ring, or RING_NOBODY */
 	struct access *access;  /* proto/access.h */
+	struct patterns *repositories; /* the state's entities of that kind: snapshot_limits() */
 	unsigned rules_version; /* of the rules that it was made of */
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
@@ -33,3 +35,5 @@ void snapshot_free(struct snapshot *snapshot); /* drops a reference */
 AUTO_DEFINE(snapshot)
 /* The ring has us as a member that owns nothing. */
 bool snapshot_is_drained(const struct snapshot *snapshot);
+/* The `repository` entity that decides what this one may hold: borrowed from the snapshot. NULL: none does, as without a leader. */
+const struct entity *snapshot_limits(const struct snapshot *snapshot, struct str name);

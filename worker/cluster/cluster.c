@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/map.h"
+#include "proto/tenants.h"
 #include "proto/upload_id.h"
 #include "proto/usage.h"
 #include "worker/cluster/cluster_priv.h"
@@ -312,21 +313,24 @@ static bool is_self(struct cluster *cluster, const struct snapshot *snapshot)
 	return !snapshot->isolated || !complaint_lasts(cluster->complaints, COMPLAINT_NAME);
 }
 
-static struct place_found at_member(struct cluster *cluster, const struct snapshot *snapshot, int at)
+bool cluster_serves(const struct cluster *cluster, struct str name)
 {
+	return !cluster->has_leaders || tenants_have(str_of(cluster->settings.tenants), name);
+}
+
+struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name)
+{
+	int at = ring_owner(snapshot->ring, name);
 	const struct ring_member *member = at == RING_NOBODY ? NULL : ring_at(snapshot->ring, (size_t)at);
 
 	if (member && at == snapshot->self && is_self(cluster, snapshot))
 		return (struct place_found){ .place = PLACE_HERE };
 	if (member && at != snapshot->self && !is_failed(cluster, member->id))
 		return (struct place_found){ .place = PLACE_PEER, .member = member };
-	return (struct place_found){ .place = snapshot->isolated ? PLACE_NOWHERE : PLACE_HERE,
-		.member = member };
-}
-
-struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name)
-{
-	return at_member(cluster, snapshot, ring_owner(snapshot->ring, name));
+	return (struct place_found){
+		.place = snapshot->isolated || !cluster_serves(cluster, name) ? PLACE_NOWHERE : PLACE_HERE,
+		.member = member
+	};
 }
 
 struct place_found cluster_place_upload(

@@ -28,8 +28,10 @@ struct place_found {
 	enum place place;
 	const struct ring_member *member; /* PLACE_PEER; borrowed from the snapshot */
 };
+/* Is it one that we serve? Others we send on, whatever the storage. */
+bool cluster_serves(const struct cluster *cluster, struct str name);
 /* Who answers for this repository. shared storage: an owner that is known to be unreachable, or none
- * at all, gives PLACE_HERE; isolated storage: PLACE_PEER or PLACE_NOWHERE (member: who is missing, or NULL). */
+ * at all, gives PLACE_HERE where we serve it; isolated storage, and else: PLACE_PEER or PLACE_NOWHERE (member: who is missing, or NULL). */
 struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name);
 /* Where the spool of an upload lies: here, at a peer (any state), or nowhere. */
 struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker);

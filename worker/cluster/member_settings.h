@@ -28,6 +28,7 @@ struct member_settings {
 	const char *listens;                /* the address that we listen on; "0.0.0.0" or "::": all */
 	bool check_self_url;                /* led: it is in no ring before it has reached itself there (hello.h) */
 	const char *zone;                   /* not NULL where led */
+	const char *tenants;                /* of repositories that we serve (proto/tenants.h); the same */
 	bool https;                         /* we listen so, and so do the members of a static cluster */
 
 	/* Who may come in, beside whom the leaders name: snapshot_new.h. */

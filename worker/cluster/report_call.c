@@ -79,6 +79,7 @@ static void head_init(struct report_self *self, struct usage_report *report)
 	report->number = ++self->number;
 	report->url = check_strdup(cluster->url);
 	report->zone = check_strdup(cluster->settings.zone);
+	report->tenants = check_strdup(cluster->settings.tenants);
 	report->version = check_strdup(ZOT_VERSION);
 	report->state = check_strdup(self->state);
 	report->revision = state_revision(snapshot->state);
@@ -98,6 +99,7 @@ static void head_fini(struct usage_report *report)
 	free(report->process);
 	free(report->url);
 	free(report->zone);
+	free(report->tenants);
 	free(report->version);
 	free(report->state);
 	free(report->state_digest);

@@ -211,7 +211,8 @@ static struct place_found find_place(const struct front_call *call)
 
 	switch ((enum oci_place)ask->route.row->place) {
 	case OCI_PLACE_RECEIVER:
-		if (!ask->snapshot->isolated && !begins_while_we_leave(call))
+		if (!ask->snapshot->isolated && !begins_while_we_leave(call) &&
+			cluster_serves(cluster, name_str(&ask->route.name)))
 			break;
 		return cluster_place(cluster, ask->snapshot, name_str(&ask->route.name));
 	case OCI_PLACE_OWNER:
@@ -240,6 +241,17 @@ static void reply_missing(struct front_call *call, const char *member)
 	(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
 		"member %s, which has this repository, cannot be reached",
 		member ? member : "(none is active)");
+	http_request_reply(call->oci.request, oci_reply_later(2, &err));
+}
+
+/* Members are there, and none of them has the tenant. */
+static void reply_unserved(struct front_call *call)
+{
+	struct error err;
+
+	(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
+		"no worker of the cluster serves this repository: it is none of their "
+		"CLUSTER_WORKER_TENANTS");
 	http_request_reply(call->oci.request, oci_reply_later(2, &err));
 }
 
@@ -285,8 +297,12 @@ enum front_turn front_place(struct front_call *call)
 		return FRONT_MORE;
 	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER)
 		reply_upload_unknown(call);
+	else if (call->place.member)
+		reply_missing(call, call->place.member->id);
+	else if (ring_has_active(call->oci.ask.snapshot->ring))
+		reply_unserved(call);
 	else
-		reply_missing(call, call->place.member ? call->place.member->id : NULL);
+		reply_missing(call, NULL);
 	return FRONT_WAIT;
 }
 
@@ -346,7 +362,8 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 		log_quote(str_of(err->text)));
 	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
 		reply_upload_unknown(call);
-	} else if (call->oci.ask.snapshot->isolated) {
+	} else if (call->oci.ask.snapshot->isolated ||
+		   !cluster_serves(call->loop->front->cluster, name_str(&call->oci.ask.route.name))) {
 		reply_missing(call, call->place.member->id);
 	} else {
 		call->oci.ask.call.is_call = sent_ms != 0;

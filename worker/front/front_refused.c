@@ -11,8 +11,11 @@
 #include "proto/login_refusal.h"
 #include "proto/peer_token.h"
 #include "worker/auth/auth.h"
+#include "worker/auth/snapshot.h"
 #include "worker/front/front_step.h"
+#include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_may.h"
+#include "worker/registry/repository_limits.h"
 
 #define FEW_EACH 10
 #define FEW_ALL  100
@@ -47,6 +50,23 @@ static void tell_login(const struct front_call *call, struct telling *telling)
 	put_quoted(telling, "apikey", refusal.apikey);
 }
 
+/* The repository's owner has said so; which entity it is, is known here too. False: nobody did. */
+static bool tell_repository(const struct front_call *call, struct telling *telling)
+{
+	struct str header = http_request_replied_header(call->oci.request, OCI_REFUSED_HEADER);
+	enum registry_limit limit = registry_limit_parse(header);
+	struct str name = name_str(&call->oci.ask.route.name);
+	const struct entity *limits = limit ? snapshot_limits(call->oci.ask.snapshot, name) : NULL;
+	AUTO_STR *id = limits ? str_dup(entity_id(limits)) : NULL;
+
+	if (!limit)
+		return false;
+	telling->reason = registry_limit_name(limit);
+	buf_format(&telling->more, " repository=%.*s", STR_ARGS(name));
+	put_quoted(telling, "entity", id ? id : "");
+	return true;
+}
+
 static void tell_decision(const struct oci_ask *ask, struct telling *telling)
 {
 	struct access_decision decision;
@@ -64,6 +84,12 @@ static void tell_decision(const struct oci_ask *ask, struct telling *telling)
 	put_quoted(telling, "policy", decision.policy);
 	if (*decision.policy)
 		buf_puts(&telling->more, decision.of_file ? " of=file" : " of=leader");
+}
+
+static void tell_denial(const struct front_call *call, struct telling *telling)
+{
+	if (!tell_repository(call, telling))
+		tell_decision(&call->oci.ask, telling);
 }
 
 static void tell_limit(const struct front_call *call, struct telling *telling)
@@ -90,7 +116,7 @@ static void tell(const struct front_call *call, unsigned status, struct telling 
 	if (status == 429)
 		tell_limit(call, telling);
 	else if (identity)
-		tell_decision(&call->oci.ask, telling);
+		tell_denial(call, telling);
 	else if (status == 403)
 		telling->reason = "another_site";
 	else

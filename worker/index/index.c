@@ -15,7 +15,7 @@
 
 /* ---- order ---- */
 
-static int compare_digests(const struct digest *a, const struct digest *b)
+int index_compare_digests(const struct digest *a, const struct digest *b)
 {
 	if (a->alg != b->alg)
 		return a->alg < b->alg ? -1 : 1;
@@ -26,7 +26,7 @@ static int compare_record(const void *item, const void *key)
 {
 	const struct index_record *record = item;
 
-	return compare_digests(&record->entry.descriptor.digest, key);
+	return index_compare_digests(&record->entry.descriptor.digest, key);
 }
 
 static int compare_label(const void *item, const void *key)
@@ -40,13 +40,14 @@ static int compare_subject(const void *item, const void *key)
 {
 	const struct index_record *record = item;
 
-	return compare_digests(&record->entry.descriptor.subject, key);
+	return index_compare_digests(&record->entry.descriptor.subject, key);
 }
 
 static int compare_referrer(const void *item, const void *key)
 {
 	const struct index_record *record = item, *wanted = key;
-	int order = compare_digests(&record->entry.descriptor.subject, &wanted->entry.descriptor.subject);
+	int order =
+		index_compare_digests(&record->entry.descriptor.subject, &wanted->entry.descriptor.subject);
 
 	return order ? order : compare_record(item, &wanted->entry.descriptor.digest);
 }

@@ -83,6 +83,15 @@ const struct index_entry *index_referrer_at(const struct index *index, const str
 size_t index_len(const struct index *index);
 const struct index_entry *index_at(const struct index *index, size_t at);
 
+/*
+ * What distinguishes two views, `before` NULL being an empty one: fn with each manifest that only one of them lists, by digest. What
+ * they share costs next to nothing where one was made from the other.
+ */
+typedef void index_compare_f(void *arg, const struct index_entry *entry, bool in_after);
+void index_compare(const struct index *before, const struct index *after, index_compare_f *fn, void *arg);
+/* One that stays as it is: a view that a check is given changes behind it. */
+struct index *index_keep(const struct index *view);
+
 /* Blobs that are being deleted: a manifest that names one is not to be taken. now_s: store_clock_s(). */
 bool index_is_condemned(const struct index *index, const struct digest *digest, int64_t now_s);
 bool index_may_condemn(const struct index *index, int64_t now_s); /* false: too many are */

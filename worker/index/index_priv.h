@@ -95,6 +95,7 @@ void index_arrange(struct index *index, struct index_list *records, struct index
 /* After records were changed in place, in a view that nobody else has seen: referrers and bytes. */
 void index_recount(struct index *index);
 void index_list_add(struct index_list *list, void *item);
+int index_compare_digests(const struct digest *a, const struct digest *b); /* the order of records */
 struct index_record *index_record_at(const struct index *index, size_t at);
 struct index_record *index_record_find(const struct index *index, const struct digest *digest);
 struct index_label *index_label_at(const struct index *index, size_t at);

@@ -181,6 +181,19 @@ void *index_rows_at(const struct index_rows *rows, size_t at)
 	return rows->chunks[c]->at[at - rows->before[c]];
 }
 
+size_t index_rows_shared(const struct index_rows *a, size_t at_a, const struct index_rows *b, size_t at_b)
+{
+	size_t c, d;
+
+	if (at_a >= a->len || at_b >= b->len)
+		return 0;
+	c = chunk_of(a, at_a);
+	d = chunk_of(b, at_b);
+	if (a->chunks[c] != b->chunks[d] || at_a - a->before[c] != at_b - b->before[d])
+		return 0;
+	return a->chunks[c]->len - (at_a - a->before[c]);
+}
+
 static bool is_before(const void *item, index_rows_compare_f *compare, const void *key, bool past)
 {
 	int order = compare(item, key);

@@ -42,6 +42,8 @@ void *index_rows_at(const struct index_rows *rows, size_t at);
 size_t index_rows_place(const struct index_rows *rows, index_rows_compare_f *compare, const void *key, bool past);
 /* The item with this key, or NULL. *ret_at: its place, or where it belongs. */
 void *index_rows_find(const struct index_rows *rows, index_rows_compare_f *compare, const void *key, size_t *ret_at);
+/* From these places on: how many items the two have in one chunk that they share. 0: they have to be looked at. */
+size_t index_rows_shared(const struct index_rows *a, size_t at_a, const struct index_rows *b, size_t at_b);
 
 /* Changes. insert and set take the caller's reference; set and remove give back that of the old item. */
 void  index_rows_insert(struct index_rows *rows, size_t at, void *item);

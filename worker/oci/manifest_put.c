@@ -130,14 +130,24 @@ static struct http_response *reply_refused(
 	return status ? oci_reply_status(status, err) : oci_reply_error(err);
 }
 
-static void on_put(struct registry_push *push)
+static struct http_response *reply(const struct put *put)
 {
-	struct put *put = push->arg;
+	const struct registry_push *push = &put->push;
 	const struct oci_ask *ask = &put->job->ask;
 
 	if (push->ok)
-		counter_add(&ask->counters->manifest_pushes_total, 1);
-	oci_job_reply(put->job, push->ok ? reply_created(put) : reply_refused(ask, 0, &push->err));
+		return reply_created(put);
+	return push->limit ? oci_denied_limit(ask, push->limit, &push->err)
+			   : reply_refused(ask, 0, &push->err);
+}
+
+static void on_put(struct registry_push *push)
+{
+	struct put *put = push->arg;
+
+	if (push->ok)
+		counter_add(&put->job->ask.counters->manifest_pushes_total, 1);
+	oci_job_reply(put->job, reply(put));
 }
 
 static bool may(const struct oci_ask *ask, enum action action)
@@ -158,6 +168,7 @@ static void push_of(struct put *put)
 		.call = ask->call,
 		.may_create = may(ask, ACTION_CREATE),
 		.may_update = may(ask, ACTION_UPDATE),
+		.limits = snapshot_limits(ask->snapshot, name_str(&ask->route.name)),
 		.done = on_put,
 		.arg = put };
 }

@@ -18,12 +18,18 @@ static struct http_response *reply(unsigned status, unsigned retry_after_s, cons
 		log_warn("request.failed", "status=%u kind=%s error=%s", status, error_kind_name(err->kind),
 			log_quote(str_of(err->text)));
 	oci_error_body(err, &body);
-	response = http_response_buf(status, &body);
-	http_response_header(response, "Content-Type", "application/json");
-	http_response_header(response, "X-Content-Type-Options", "nosniff");
+	response = oci_reply_json(status, "application/json", &body);
 	if (retry_after_s)
 		http_response_headerf(response, "Retry-After", "%u", retry_after_s);
 	return response;
+}
+
+struct http_response *oci_reply_saying(unsigned status, const struct error *err)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+
+	oci_error_body_saying(err, &body);
+	return oci_reply_json(status, "application/json", &body);
 }
 
 struct http_response *oci_reply_status(unsigned status, const struct error *err)

@@ -10,7 +10,7 @@
 
 struct place {
 	uint64_t key; /* of name and digest; 0 = empty */
-	uint64_t removals;
+	uint64_t removals, size;
 	int64_t until_ms;
 };
 
@@ -49,18 +49,18 @@ static uint64_t key_of(struct str name, const struct digest *digest)
 	return key ? key : 1;
 }
 
-void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest,
+void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t size,
 	uint64_t removals, int64_t now_ms)
 {
 	uint64_t key = key_of(name, digest);
 
 	(void)pthread_mutex_lock(&known->lock);
-	known->places[key % PLACES] = (struct place){ key, removals, now_ms + KNOWN_BLOBS_MS };
+	known->places[key % PLACES] = (struct place){ key, removals, size, now_ms + KNOWN_BLOBS_MS };
 	(void)pthread_mutex_unlock(&known->lock);
 }
 
 bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest,
-	uint64_t removals, int64_t now_ms)
+	uint64_t removals, int64_t now_ms, uint64_t *ret_size)
 {
 	uint64_t key = key_of(name, digest);
 	struct place place;
@@ -68,5 +68,8 @@ bool known_blobs_has(struct known_blobs *known, struct str name, const struct di
 	(void)pthread_mutex_lock(&known->lock);
 	place = known->places[key % PLACES];
 	(void)pthread_mutex_unlock(&known->lock);
-	return place.key == key && place.removals == removals && place.until_ms > now_ms;
+	if (place.key != key || place.removals != removals || place.until_ms <= now_ms)
+		return false;
+	*ret_size = place.size;
+	return true;
 }

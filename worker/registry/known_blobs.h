@@ -22,7 +22,8 @@ struct known_blobs;
 struct known_blobs *known_blobs_new(void);
 void known_blobs_free(struct known_blobs *known);
 AUTO_DEFINE(known_blobs)
-void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t removals,
+void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t size, uint64_t removals,
 	int64_t now_ms);
+/* *ret_size: of the blob. */
 bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t removals,
-	int64_t now_ms);
+	int64_t now_ms, uint64_t *ret_size);

@@ -3,6 +3,7 @@
 
 #include "common/check.h"
 #include "worker/registry/blob_places.h"
+#include "worker/registry/contents.h"
 #include "worker/registry/known_blobs.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/storage/store.h"
@@ -31,6 +32,7 @@ struct registry *registry_new(const struct registry_settings *settings)
 	registry->uploads = uploads_new(&uploads);
 	registry->known = known_blobs_new();
 	registry->places = blob_places_new();
+	registry->contents = contents_new();
 	return registry;
 }
 
@@ -49,6 +51,7 @@ void registry_free(struct registry *registry)
 	manifest_cache_free(registry->manifests);
 	known_blobs_free(registry->known);
 	blob_places_free(registry->places);
+	contents_free(registry->contents);
 	free(registry);
 }
 

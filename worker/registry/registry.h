@@ -19,6 +19,8 @@
 #include "worker/registry/uploads.h"
 
 struct blob_places;
+struct contents;
+struct entity;
 struct known_blobs;
 struct manifest_body;
 struct manifest_cache;
@@ -40,6 +42,7 @@ struct registry {
 	struct uploads *uploads;
 	struct known_blobs *known;  /* stored or seen moments ago */
 	struct blob_places *places; /* where blobs were stored or seen lately */
+	struct contents *contents;  /* bytes of repositories with a byteQuota */
 	struct registry_options options;
 };
 
@@ -69,6 +72,9 @@ struct registry_call {
 	int64_t sent_ms;   /* wall clock when it was first sent to somebody who did not answer; 0: to nobody */
 	int64_t issued_ms; /* store_clock_s() in ms, of its sender when it was first sent; 0: not a call */
 };
+
+/* What of a `repository` entity is in the way (repository_limits.h). */
+enum registry_limit { REGISTRY_LIMIT_NONE, REGISTRY_LIMIT_BYTES, REGISTRY_LIMIT_TAGS, REGISTRY_LIMIT_IMMUTABLE };
 
 /* ---- looking ---- */
 
@@ -102,11 +108,13 @@ struct registry_push {
 	struct str bytes;
 	struct registry_call call;
 	bool may_create, may_update;    /* a tag that is there is updated, everything else is created */
+	const struct entity *limits;    /* the `repository` entity that decides for it, or NULL: no limits */
 	void (*done)(struct registry_push *push);
 	void *arg;
 	/* result */
 	bool ok;
 	struct error err;
+	enum registry_limit limit;      /* not ok: that is in the way */
 	struct digest stored;           /* its digest */
 	bool has_subject;
 	struct digest subject;
@@ -132,12 +140,15 @@ struct registry_removal {
 	struct reference reference;
 	struct registry_call call;
 	bool unless_shared;
+	const struct entity *limits;   /* as in registry_push */
+	bool by_admin;                 /* who may delete immutable tags */
 	void (*done)(struct registry_removal *removal);
 	void *arg;
 	/* result */
 	bool ok;
 	struct error err;              /* MANIFEST_UNKNOWN, NAME_UNKNOWN */
 	enum registry_kept kept;       /* not ok: why it is kept */
+	enum registry_limit limit;     /* the same, by its repository's limits */
 };
 void registry_delete(struct registry *registry, struct registry_removal *removal);
 bool registry_delete_wait(struct registry *registry, struct registry_removal *removal, struct error *err) MUST_CHECK;

@@ -3,6 +3,7 @@
 
 #include "common/check.h"
 #include "common/latch.h"
+#include "worker/registry/repository_limits.h"
 #include "worker/registry/manifest_walk.h"
 
 struct deletion {
@@ -45,6 +46,8 @@ static bool check_digest(struct index_change *change, const struct index *view, 
 	struct search search = { .digest = &change->digest };
 
 	removal->kept = REGISTRY_KEPT_NOT;
+	if (!repository_limits_allow_removal(removal, view, err))
+		return false;
 	if (removal->unless_shared && has_several_tags(view, &change->digest)) {
 		removal->kept = REGISTRY_KEPT_SHARED;
 		return error_set(err, ERROR_CONFLICT, "MANIFEST_INVALID",
@@ -58,6 +61,13 @@ static bool check_digest(struct index_change *change, const struct index *view, 
 		removal->kept = REGISTRY_KEPT_NAMED;
 	return !search.found ||
 	       error_set(err, ERROR_DENIED, "DENIED", "an index of this repository names the manifest");
+}
+
+static bool check_tag(struct index_change *change, const struct index *view, struct error *err)
+{
+	const struct deletion *deletion = change->arg;
+
+	return repository_limits_allow_removal(deletion->removal, view, err);
 }
 
 static void on_changed(struct index_change *change)
@@ -84,6 +94,7 @@ static void name_what(struct deletion *deletion, const struct reference *referen
 	} else {
 		deletion->tag = reference->tag;
 		change->op = INDEX_DELETE_TAG;
+		change->check = check_tag;
 		change->tags = &deletion->tag;
 		change->tags_len = 1;
 	}
@@ -96,6 +107,7 @@ void registry_delete(struct registry *registry, struct registry_removal *removal
 	deletion->registry = registry;
 	deletion->removal = removal;
 	removal->kept = REGISTRY_KEPT_NOT;
+	removal->limit = REGISTRY_LIMIT_NONE;
 	deletion->change = (struct index_change){ .name = removal->name,
 		.id = removal->call.id,
 		.is_call = removal->call.is_call,

@@ -115,7 +115,7 @@ bool registry_finish(struct registry *registry, struct upload *upload, const str
 	bool ok = store_upload(registry, upload, digest, err);
 
 	if (ok) {
-		known_blobs_add(registry->known, name, digest, removals, clock_ms());
+		known_blobs_add(registry->known, name, digest, upload->size, removals, clock_ms());
 		blob_places_add(registry->places, digest, name);
 	}
 	*ret_over = ok || is_over(err);

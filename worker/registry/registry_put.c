@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/registry/registry.h"
 
+#include <inttypes.h>
+
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/latch.h"
 #include "worker/registry/known_blobs.h"
+#include "worker/registry/repository_limits.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/storage/store.h"
 
@@ -62,17 +65,19 @@ static bool may_push(const struct registry_push *push, const struct index *index
 	return ok || error_set(err, ERROR_DENIED, "DENIED", "not allowed to create manifests");
 }
 
-static bool check_access(const struct put *put, struct error *err)
+/* What would be refused where its record is to be written need not come so far. */
+static bool check_before(const struct put *put, struct error *err)
 {
-	const struct registry_push *push = put->push;
+	struct registry_push *push = put->push;
 	AUTO(index) *index = NULL;
 
 	/* One that a peer sent may have come before, and have made the tag: the index knows. */
-	if (push->call.is_call || (push->may_create && push->may_update))
+	if (push->call.is_call || (push->may_create && push->may_update && !push->limits))
 		return true;
 	if (!indexes_get(put->registry->indexes, name_of(put), &index, err) && err->kind != ERROR_UNKNOWN)
 		return false;
-	return may_push(push, index, err);
+	return may_push(push, index, err) &&
+	       (!index || repository_limits_allow_push(put->registry, push, &put->manifest, index, err));
 }
 
 static bool blob_unknown(const struct digest *digest, struct error *err)
@@ -83,20 +88,21 @@ static bool blob_unknown(const struct digest *digest, struct error *err)
 	return error_set(err, ERROR_UNKNOWN, "MANIFEST_BLOB_UNKNOWN", "the repository has no blob %s", text);
 }
 
-static bool is_known(const struct put *put, const struct digest *digest)
+static bool is_known(const struct put *put, const struct digest *digest, uint64_t *ret_size)
 {
-	return known_blobs_has(put->registry->known, name_of(put), digest, put->removals, clock_ms());
+	return known_blobs_has(
+		put->registry->known, name_of(put), digest, put->removals, clock_ms(), ret_size);
 }
 
 /* ERROR_UNKNOWN: it is not there. */
-static bool look_for(const struct put *put, const struct digest *digest, struct error *err)
+static bool look_for(
+	const struct put *put, const struct digest *digest, uint64_t *ret_size, struct error *err)
 {
 	struct str name = name_of(put);
-	uint64_t size;
 
-	if (!store_blob_size(put->registry->store, name, digest, &size, err))
+	if (!store_blob_size(put->registry->store, name, digest, ret_size, err))
 		return false;
-	known_blobs_add(put->registry->known, name, digest, put->removals, clock_ms());
+	known_blobs_add(put->registry->known, name, digest, *ret_size, put->removals, clock_ms());
 	return true;
 }
 
@@ -105,11 +111,32 @@ static bool asking_is_cheap(const struct put *put)
 	return store_has_files(put->registry->store);
 }
 
-static bool is_there(const struct put *put, const struct digest *digest, struct error *err)
+static bool is_counted(const struct put *put)
 {
-	if (!asking_is_cheap(put) && is_known(put, digest))
+	return repository_limits_count_bytes(put->push->limits);
+}
+
+/* What is counted is counted as the manifest says. */
+static bool check_size(
+	const struct put *put, const struct descriptor *named, uint64_t size, struct error *err)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	if (size == named->size || !is_counted(put))
 		return true;
-	return look_for(put, digest, err) || (err->kind == ERROR_UNKNOWN && blob_unknown(digest, err));
+	digest_format(&named->digest, text);
+	return error_set(err, ERROR_INVALID, "SIZE_INVALID",
+		"the blob %s has %" PRIu64 " bytes, the manifest says %" PRIu64, text, size, named->size);
+}
+
+static bool check_blob(const struct put *put, const struct descriptor *named, struct error *err)
+{
+	const struct digest *digest = &named->digest;
+	uint64_t size;
+
+	if ((asking_is_cheap(put) || !is_known(put, digest, &size)) && !look_for(put, digest, &size, err))
+		return err->kind == ERROR_UNKNOWN && blob_unknown(digest, err);
+	return check_size(put, named, size, err);
 }
 
 static bool needs_blobs(const struct manifest *manifest)
@@ -125,13 +152,13 @@ static bool check_blobs(const struct put *put, struct error *err)
 {
 	const struct manifest *manifest = &put->manifest;
 
-	if (!put->registry->options.require_blobs || !needs_blobs(manifest))
+	if (!is_counted(put) && (!put->registry->options.require_blobs || !needs_blobs(manifest)))
 		return true;
-	if (!is_there(put, &manifest->config.digest, err))
+	if (manifest->has_config && !check_blob(put, &manifest->config, err))
 		return false;
 	for (size_t i = 0; i < manifest->layers_len; i++)
 		if (!media_type_is_nondistributable(str_of(manifest->layers[i].media_type)) &&
-			!is_there(put, &manifest->layers[i].digest, err))
+			!check_blob(put, &manifest->layers[i], err))
 			return false;
 	return true;
 }
@@ -142,7 +169,7 @@ static bool check(struct put *put, struct error *err)
 
 	put->parsed = manifest_parse(
 		push->bytes, str_of(push->type), put->registry->options.docker2s2, &put->manifest, err);
-	return put->parsed && check_digest(push, err) && check_access(put, err) && check_blobs(put, err);
+	return put->parsed && check_digest(push, err) && check_before(put, err) && check_blobs(put, err);
 }
 
 /* ---- missing ones of an image or index that is taken ---- */
@@ -157,8 +184,9 @@ static void note_missing(struct put *put, const struct digest *digest)
 static void note_blob(struct put *put, const struct digest *digest)
 {
 	struct error err;
+	uint64_t size;
 
-	if (!is_known(put, digest) && !look_for(put, digest, &err) && err.kind == ERROR_UNKNOWN)
+	if (!is_known(put, digest, &size) && !look_for(put, digest, &size, &err) && err.kind == ERROR_UNKNOWN)
 		note_missing(put, digest);
 }
 
@@ -209,7 +237,7 @@ static bool check_condemned(
 		return true;
 	if (index_is_condemned(view, digest, store_now_s(put)))
 		return blob_unknown(digest, err);
-	if (!put->registry->options.require_blobs ||
+	if ((!put->registry->options.require_blobs && !is_counted(put)) ||
 		store_blob_size(put->registry->store, name_of(put), digest, &size, err))
 		return true;
 	return err->kind == ERROR_UNKNOWN && blob_unknown(digest, err);
@@ -249,6 +277,7 @@ static bool check_in_place(struct index_change *change, const struct index *view
 	uint64_t removals = index_removals(view);
 
 	return may_push(put->push, view, err) && check_all_condemned(put, view, err) &&
+	       repository_limits_allow_push(put->registry, put->push, &put->manifest, view, err) &&
 	       ((removals == put->removals && !index_was_condemned(view, &put->push->stored)) ||
 		       look_again(put, removals, err));
 }
@@ -307,6 +336,9 @@ static void list_manifest(struct put *put)
 	const struct registry_push *push = put->push;
 	struct index_change *change = &put->change;
 
+	/* Who counts the repository's bytes reads it, maybe in the same batch. */
+	if (is_counted(put))
+		manifest_body_free(manifest_cache_put(put->registry->manifests, &push->stored, push->bytes));
 	change->op = INDEX_PUT_MANIFEST;
 	change->name = push->name;
 	change->id = push->call.id;
@@ -330,6 +362,7 @@ void registry_put(struct registry *registry, struct registry_push *push)
 	put->push = push;
 	push->ok = false;
 	push->missing_len = 0;
+	push->limit = REGISTRY_LIMIT_NONE;
 	put->removals = indexes_removals(registry->indexes, name_of(put));
 	if (!check(put, &push->err) || !store_manifest(put, &push->err)) {
 		end(put);

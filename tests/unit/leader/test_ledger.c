@@ -463,6 +463,7 @@ static bool take_member(void *arg, const struct ledger_member *member)
 {
 	assert_string_equal(member->name, "w1");
 	assert_string_equal(member->url, "http://w1");
+	assert_string_equal(member->tenants, "team-a");
 	++*(unsigned *)arg;
 	return true;
 }
@@ -470,7 +471,7 @@ static bool take_member(void *arg, const struct ledger_member *member)
 static void grants_and_members_stay(void **state)
 {
 	struct rig *rig = *state;
-	char boot[] = "b", key[] = "key", empty[] = "", name[] = "w1", url[] = "http://w1";
+	char boot[] = "b", key[] = "key", empty[] = "", name[] = "w1", url[] = "http://w1", team[] = "team-a";
 	struct ledger_grant grants[2] = {
 		{ .boot = boot, .apikey = key, .day = "2999-01-01", .granted = 9, .used = 4 },
 		{ .boot = boot, .apikey = key, .day = "2999-01-02", .granted = 1 }
@@ -480,6 +481,7 @@ static void grants_and_members_stay(void **state)
 		.boot = empty,
 		.url = url,
 		.zone = empty,
+		.tenants = team,
 		.version = empty,
 		.state = empty };
 	struct ledger_merge merge = { .worker = "w",

@@ -108,7 +108,7 @@ static void the_first_start_makes_one_and_the_next_keeps_it(void **state)
 static void a_ring_of_before_gets_one(void **state)
 {
 	struct rig *rig = *state;
-	struct ring_row row = { "w1", "http://10.0.0.1:1", "", "active" };
+	struct ring_row row = { "w1", "http://10.0.0.1:1", "", "active", "" };
 	struct ring_body ring;
 	struct error err;
 

@@ -68,7 +68,8 @@ static void the_same_ring_is_not_written(void **state)
 static void lost_ones_leave_where_storage_is_shared(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct ring_row rows[] = { { "a", "http://x", "", "active" }, { "b", "http://x", "", "active" } };
+	struct ring_row rows[] = { { "a", "http://x", "", "active", "" },
+		{ "b", "http://x", "", "active", "" } };
 	struct ring_body old = {
 		.epoch = 9, .algorithm = "slots", .hash_key = KEY, .members = rows, .members_len = 2
 	};
@@ -88,7 +89,8 @@ static void lost_ones_leave_where_storage_is_shared(void **state)
 static void isolated_ones_stay_through_a_restart(void **state)
 {
 	AUTO(members) *members = members_new();
-	struct ring_row rows[] = { { "a", "http://x", "", "active" }, { "b", "http://x", "", "active" } };
+	struct ring_row rows[] = { { "a", "http://x", "", "active", "" },
+		{ "b", "http://x", "", "active", "" } };
 	struct ring_body old = {
 		.epoch = 9, .algorithm = "slots", .hash_key = KEY, .members = rows, .members_len = 2
 	};

@@ -248,7 +248,7 @@ static void who_could_not_be_forgotten_is_forgotten_later(void **state)
 static void a_ring_that_another_changed_is_mended(void **state)
 {
 	struct rig *rig = *state;
-	struct ring_row row = { "b", "http://y", "", "active" };
+	struct ring_row row = { "b", "http://y", "", "active", "" };
 	struct ring_body body = { .algorithm = "slots",
 		.hash_key = "0123456789abcdef0123456789abcdef",
 		.epoch = 7,

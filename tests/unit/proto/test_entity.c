@@ -310,6 +310,32 @@ static void a_ring_has_members(void **state)
 		"0-9 a-f");
 }
 
+static void a_repository_has_limits(void **state)
+{
+	AUTO(entity) *entity = good(ENTITY_REPOSITORY, "team/**",
+		"{\"byteQuota\":1000,\"tagLimit\":3,\"immutableTags\":[\"v*\"],\"description\":\"ours\"}");
+	AUTO(entity) *copy = packed(entity);
+	AUTO(entity) *none = good(ENTITY_REPOSITORY, "app", "{}");
+	const struct repository_limits *limits = entity_repository(copy);
+	AUTO_STR *text = shown(copy);
+
+	(void)state;
+	assert_int_equal(limits->byte_quota, 1000);
+	assert_int_equal(limits->tag_limit, 3);
+	assert_string_equal(limits->immutable_tags.at[0], "v*");
+	assert_string_equal(text,
+		"{\"id\":\"team/"
+		"**\",\"revision\":0,\"byteQuota\":1000,\"tagLimit\":3,\"immutableTags\":[\"v*\"],"
+		"\"description\":\"ours\"}");
+	assert_int_equal(entity_repository(none)->byte_quota, 0);
+	assert_int_equal(entity_repository(none)->immutable_tags.len, 0);
+	refused(ENTITY_REPOSITORY, "[a", "{}", "glob", "");
+	refused(ENTITY_REPOSITORY, "a", "{\"byteQuota\":-1}", "byteQuota", "0 to");
+	refused(ENTITY_REPOSITORY, "a", "{\"tagLimit\":\"3\"}", "tagLimit", "number");
+	refused(ENTITY_REPOSITORY, "a", "{\"immutableTags\":[\"v1\",\"[v\"]}", "immutableTags: [1]", "");
+	refused(ENTITY_REPOSITORY, "a", "{\"tagQuota\":3}", "\"tagQuota\"", "");
+}
+
 static void ids_follow_the_kinds_rule(void **state)
 {
 	char id[300];
@@ -600,6 +626,7 @@ int main(void)
 		cmocka_unit_test(a_policy_is_zots_access_control),
 		cmocka_unit_test(settings_have_bounds),
 		cmocka_unit_test(a_ring_has_members),
+		cmocka_unit_test(a_repository_has_limits),
 		cmocka_unit_test(ids_follow_the_kinds_rule),
 		cmocka_unit_test(unknown_members_name_the_nearest),
 		cmocka_unit_test(what_was_shown_can_be_written_back),

@@ -96,24 +96,33 @@ static const char *text_of(const char *code)
 	return NULL;
 }
 
-/* Checks that the body is one error with this code and reason. */
-static void expect_body(const struct error *err, const char *code, const char *reason)
+static void expect_one(const struct buf *body, const char *code, const char *message, const char *reason)
 {
-	AUTO_FINI(buf) b = buf_limit(4096);
 	AUTO(json_doc) *doc = NULL;
 	const struct json *errors;
 	const struct json *first;
 
-	oci_error_body(err, &b);
-	assert_false(b.failed);
-	assert_true(json_parse(buf_str(&b), &doc, NULL));
+	assert_false(body->failed);
+	assert_true(json_parse(buf_str(body), &doc, NULL));
 	errors = json_find(json_root(doc), "errors");
 	assert_int_equal(json_len(errors), 1);
 	first = json_at(errors, 0);
 	assert_true(str_is(json_str(json_find(first, "code")), code));
-	assert_true(str_is(json_str(json_find(first, "message")), text_of(code)));
+	assert_true(str_is(json_str(json_find(first, "message")), message));
 	if (!str_is(json_str(json_find(json_find(first, "detail"), "reason")), reason))
-		fail_msg("%s", buf_text(&b));
+		fail_msg("%s", buf_text(body));
+}
+
+/* Checks that the body is one error with this code and reason, and the other form too. */
+static void expect_body(const struct error *err, const char *code, const char *reason)
+{
+	AUTO_FINI(buf) body = buf_limit(4096);
+	AUTO_FINI(buf) saying = buf_limit(4096);
+
+	oci_error_body(err, &body);
+	expect_one(&body, code, text_of(code), reason);
+	oci_error_body_saying(err, &saying);
+	expect_one(&saying, code, reason, reason);
 }
 
 static void bodies(void **state)

@@ -26,7 +26,9 @@ static struct members *members_make(struct members *into, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		(void)snprintf(into->ids[i], sizeof(into->ids[i]), "worker-%zu", i);
-		into->at[i] = (struct ring_member){ into->ids[i], "http://127.0.0.1:1", true };
+		into->at[i] = (struct ring_member){
+			.id = into->ids[i], .url = "http://127.0.0.1:1", .active = true
+		};
 	}
 	return into;
 }
@@ -74,7 +76,7 @@ static void modulo_is_zots(void **state)
 
 static void nobody_owns_an_empty_ring(void **state)
 {
-	struct ring_member asleep = { "w", NULL, false };
+	struct ring_member asleep = { "w", NULL, false, NULL };
 	AUTO(ring) *empty_modulo = make(RING_MODULO, NULL, 0);
 	AUTO(ring) *empty_slots = make(RING_SLOTS_RENDEZVOUS, NULL, 0);
 	AUTO(ring) *asleep_modulo = make(RING_MODULO, &asleep, 1);
@@ -93,10 +95,10 @@ static void nobody_owns_an_empty_ring(void **state)
 static void keeps_its_members(void **state)
 {
 	static const struct ring_member given[] = {
-		{ "zeta", "http://z", true },
-		{ "a", "http://a", false },
-		{ "worker-10", "http://w10", true },
-		{ "worker-2", "http://w2", true },
+		{ "zeta", "http://z", true, NULL },
+		{ "a", "http://a", false, NULL },
+		{ "worker-10", "http://w10", true, NULL },
+		{ "worker-2", "http://w2", true, NULL },
 	};
 	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, given, 4);
 	AUTO(ring) *again = ring_ref(ring);
@@ -119,11 +121,12 @@ static void keeps_its_members(void **state)
 /* Every field counts. */
 static void rings_are_compared_by_what_is_in_them(void **state)
 {
-	static const struct ring_member two[] = { { "a", "http://a", true }, { "b", "http://b", true } };
+	static const struct ring_member two[] = { { "a", "http://a", true, NULL },
+		{ "b", "http://b", true, NULL } };
 	static const struct ring_member others[][2] = {
-		{ { "a", "http://a", true }, { "c", "http://b", true } },
-		{ { "a", "http://a", true }, { "b", "http://b", false } },
-		{ { "a", "http://a", true }, { "b", "http://c", true } },
+		{ { "a", "http://a", true, NULL }, { "c", "http://b", true, NULL } },
+		{ { "a", "http://a", true, NULL }, { "b", "http://b", false, NULL } },
+		{ { "a", "http://a", true, NULL }, { "b", "http://c", true, NULL } },
 	};
 	AUTO(ring) *ring = make(RING_SLOTS_RENDEZVOUS, two, 2);
 	AUTO(ring) *again = make(RING_SLOTS_RENDEZVOUS, two, 2);
@@ -153,9 +156,9 @@ static void rings_are_compared_by_what_is_in_them(void **state)
 
 static void refuses(void **state)
 {
-	static const struct ring_member same[] = { { "a", "x", true }, { "b", "y", true },
-		{ "a", "z", true } };
-	static const struct ring_member nameless = { "", "x", true };
+	static const struct ring_member same[] = { { "a", "x", true, NULL }, { "b", "y", true, NULL },
+		{ "a", "z", true, NULL } };
+	static const struct ring_member nameless = { "", "x", true, NULL };
 	struct ring_member *many = calloc(RING_MEMBERS_MAX + 1, sizeof(*many));
 	struct ring *ring = NULL;
 	struct error err;
@@ -249,6 +252,52 @@ static void a_large_ring_is_quick(void **state)
 	assert_in_range(ring_owner(ring, STR("library/nginx")), 0, MANY - 1);
 }
 
+/* Those that serve a repository share it as if they were alone; everybody's stays as it was. */
+static void tenants_own_their_own(void **state)
+{
+	static char team[] = "team-a,labs", other[] = "team-b";
+	struct members members, teams;
+	AUTO(ring) *plain = make(RING_SLOTS_RENDEZVOUS, members_make(&members, 6)->at, 6);
+	AUTO(ring) *mixed = NULL, *alone = NULL;
+	size_t owned[6] = { 0 };
+	char name[64];
+
+	(void)state;
+	members_make(&teams, 6);
+	for (size_t i = 0; i < 4; i++)
+		members.at[i].tenants = i < 3 ? team : other;
+	mixed = make(RING_SLOTS_RENDEZVOUS, members.at, 6);
+	alone = make(RING_SLOTS_RENDEZVOUS, teams.at + 4, 2);
+	for (int i = 0; i < 600; i++) {
+		(void)snprintf(name, sizeof(name), "team-a/app-%d", i);
+		int at = ring_owner(mixed, str_of(name));
+		assert_true(at >= 0 && at != 3);
+		owned[at]++;
+		(void)snprintf(name, sizeof(name), "else/app-%d", i);
+		assert_int_equal(ring_owner(mixed, str_of(name)), 4 + ring_owner(alone, str_of(name)));
+		assert_true(ring_owner(plain, str_of(name)) >= 0);
+	}
+	for (size_t i = 0; i < 6; i++)
+		assert_true((owned[i] > 60) == (i != 3));
+	assert_true(ring_mark(plain) != ring_mark(mixed));
+	assert_false(ring_same(plain, mixed));
+}
+
+static void nobody_serves_it(void **state)
+{
+	struct members members;
+	AUTO(ring) *ring = NULL;
+
+	(void)state;
+	members_make(&members, 2);
+	members.at[0].tenants = members.at[1].tenants = "team-a";
+	members.at[1].active = false;
+	ring = make(RING_SLOTS_RENDEZVOUS, members.at, 2);
+	assert_int_equal(ring_owner(ring, STR("team-a/x")), 0);
+	assert_int_equal(ring_owner(ring, STR("team-b/x")), RING_NOBODY);
+	assert_true(ring_has_active(ring));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +310,8 @@ int main(void)
 		cmocka_unit_test(slots_stay_as_they_are),
 		cmocka_unit_test(only_the_lost_members_slots_move),
 		cmocka_unit_test(a_large_ring_is_quick),
+		cmocka_unit_test(tenants_own_their_own),
+		cmocka_unit_test(nobody_serves_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

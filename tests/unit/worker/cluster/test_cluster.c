@@ -110,8 +110,8 @@ static void a_state_without_a_digest_is_loaded(void **state)
 static struct snapshot *snapshot_of(
 	struct cluster *cluster, int64_t epoch, const char *other, uint64_t revision)
 {
-	const struct ring_row rows[] = { { "one", "http://one", "", "active" },
-		{ other, "http://other", "", "active" } };
+	const struct ring_row rows[] = { { "one", "http://one", "", "active", "" },
+		{ other, "http://other", "", "active", "" } };
 	struct ring_body body = { .epoch = epoch,
 		.algorithm = "slots",
 		.hash_key = "00000000000000000000000000000000",

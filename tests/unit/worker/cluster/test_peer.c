@@ -537,8 +537,8 @@ static struct entry *setup(void)
 	assert_true(http_listen("127.0.0.1", 0, false, &fd, &dead_port, NULL));
 	(void)close(fd);
 	(void)snprintf(entry->dead_url, sizeof(entry->dead_url), "http://127.0.0.1:%u", dead_port);
-	entry->member = (struct ring_member){ "owner", entry->url, true };
-	entry->dead = (struct ring_member){ "dead", entry->dead_url, true };
+	entry->member = (struct ring_member){ "owner", entry->url, true, NULL };
+	entry->dead = (struct ring_member){ "dead", entry->dead_url, true, NULL };
 	members[0] = entry->member;
 	assert_true(ring_new(&entry->snapshot.ring, 9, RING_MODULO, key, members, 1, NULL));
 	entry->identity = (struct identity){ .user = "alice", .apikey = "", .groups = { group_list, 2 } };
@@ -745,7 +745,7 @@ static struct entry *setup_script(const enum act *acts, size_t acts_len)
 	assert_true(http_listen("127.0.0.1", 0, false, &script->listen_fd, &port, &err));
 	(void)fcntl(script->listen_fd, F_SETFL, 0);
 	(void)snprintf(entry->scripted_url, sizeof(entry->scripted_url), "http://127.0.0.1:%u", port);
-	entry->scripted = (struct ring_member){ "scripted", entry->scripted_url, true };
+	entry->scripted = (struct ring_member){ "scripted", entry->scripted_url, true, NULL };
 	assert_int_equal(pthread_create(&script->thread, NULL, member_main, script), 0);
 	return entry;
 }

@@ -63,6 +63,12 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 	(void)name;
 	return cluster->place;
 }
+bool cluster_serves(const struct cluster *cluster, struct str name)
+{
+	(void)cluster;
+	(void)name;
+	return true;
+}
 struct place_found cluster_place_upload(
 	struct cluster *cluster, const struct snapshot *snapshot, const char *worker)
 {
@@ -442,7 +448,7 @@ struct front_rig_settings {
 static inline void front_rig_snapshot(
 	struct front_rig *rig, const struct front_rig_settings *how, uint64_t epoch)
 {
-	struct ring_member member = { how->self, rig->url, true };
+	struct ring_member member = { how->self, rig->url, true, NULL };
 	struct snapshot_rules rules = { 0 };
 	uint8_t key[16] = { 3 };
 	struct ring *ring;
@@ -519,7 +525,7 @@ static inline struct front_rig *front_rig_open(const struct front_rig_settings *
 	rig->own.server = rig->http.server;
 	rig->own.client = rig->http.client;
 	(void)snprintf(rig->url, sizeof(rig->url), "http://127.0.0.1:%u", port);
-	rig->member = (struct ring_member){ how->self, rig->url, true };
+	rig->member = (struct ring_member){ how->self, rig->url, true, NULL };
 	front_rig_snapshot(rig, how, 5);
 	front_rig_storage(rig, how);
 	front->chores = chores_new(rig->http.loop, rig->pool, NULL, NULL);

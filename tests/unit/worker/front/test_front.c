@@ -870,7 +870,7 @@ static struct ring_member dead_member(void)
 	assert_true(http_listen("127.0.0.1", 0, false, &fd, &port, NULL));
 	(void)close(fd);
 	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
-	return (struct ring_member){ "dead", url, true };
+	return (struct ring_member){ "dead", url, true, NULL };
 }
 
 static void shared_storage_serves_through_any(void **state)

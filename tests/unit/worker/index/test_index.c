@@ -306,6 +306,59 @@ static void test_many(void **state)
 	assert_in_range(index_bytes(again), strlen(text) / 4, strlen(text) * 4);
 }
 
+struct differences {
+	size_t removed, added;
+	struct digest last;
+};
+
+static void count_difference(void *arg, const struct index_entry *entry, bool in_after)
+{
+	struct differences *seen = arg;
+
+	seen->added += in_after;
+	seen->removed += !in_after;
+	assert_true(seen->removed + seen->added == 1 ||
+		    index_compare_digests(&seen->last, &entry->descriptor.digest) < 0);
+	seen->last = entry->descriptor.digest;
+}
+
+static void assert_differ(const struct index *before, const struct index *after, size_t removed, size_t added)
+{
+	struct differences seen = { 0 };
+
+	index_compare(before, after, count_difference, &seen);
+	assert_int_equal(seen.removed, removed);
+	assert_int_equal(seen.added, added);
+}
+
+#define COMPARED 1000
+
+/* Also where chunks are split, and where the two were not made from each other. */
+static void views_are_compared(void **state)
+{
+	AUTO(index) *first = index_new(), *other = index_new(), *second = NULL;
+
+	(void)state;
+	for (int i = 0; i < COMPARED; i++) {
+		assert_true(put(first, i, -1, NULL, 0));
+		assert_true(put(other, COMPARED - 1 - i, -1, NULL, 0));
+	}
+	assert_differ(NULL, first, 0, COMPARED);
+	assert_differ(first, other, 0, 0);
+	second = index_keep(first);
+	assert_differ(first, second, 0, 0);
+	for (int i = 0; i < COMPARED; i += 10) {
+		assert_true(delete_digest(second, i, NULL));
+		assert_true(put(second, COMPARED + i, -1, NULL, 0));
+		assert_true(put(second, COMPARED + i + 1, -1, NULL, 0));
+		assert_differ(first, second, (size_t)i / 10 + 1, 2 * ((size_t)i / 10 + 1));
+		assert_differ(second, other, 2 * ((size_t)i / 10 + 1), (size_t)i / 10 + 1);
+	}
+	for (int i = 0; i < 2 * COMPARED; i++)
+		(void)delete_digest(second, i, NULL);
+	assert_differ(first, second, COMPARED, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_newer),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(views_are_compared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * index_compare - two views walked side by side, in the order of digests; chunks that they share are stepped over.
+ */
+#include "worker/index/index_priv.h"
+
+struct walk {
+	const struct index_rows *rows;
+	size_t at;
+};
+
+static bool is_over(const struct walk *walk)
+{
+	return walk->at >= walk->rows->len;
+}
+
+static const struct index_entry *entry_of(const struct walk *walk)
+{
+	const struct index_record *record = index_rows_at(walk->rows, walk->at);
+
+	return &record->entry;
+}
+
+/* Whose turn it is: <0 the first's, >0 the second's, 0 both have it. */
+static int turn(const struct walk *first, const struct walk *second)
+{
+	if (is_over(first))
+		return 1;
+	if (is_over(second))
+		return -1;
+	return index_compare_digests(
+		&entry_of(first)->descriptor.digest, &entry_of(second)->descriptor.digest);
+}
+
+static void step(struct walk *first, struct walk *second, index_compare_f *fn, void *arg)
+{
+	int order = turn(first, second);
+
+	if (order < 0)
+		fn(arg, entry_of(first), false);
+	else if (order > 0)
+		fn(arg, entry_of(second), true);
+	first->at += order <= 0;
+	second->at += order >= 0;
+}
+
+void index_compare(const struct index *before, const struct index *after, index_compare_f *fn, void *arg)
+{
+	static const struct index_rows none;
+	struct walk first = { .rows = before ? &before->records : &none },
+		    second = { .rows = &after->records };
+	size_t same;
+
+	while (!is_over(&first) || !is_over(&second)) {
+		same = index_rows_shared(first.rows, first.at, second.rows, second.at);
+		first.at += same;
+		second.at += same;
+		if (!same)
+			step(&first, &second, fn, arg);
+	}
+}
+
+struct index *index_keep(const struct index *view)
+{
+	return index_draft(view);
+}

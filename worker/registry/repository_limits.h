@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * repository_limits - what a repository may hold, by the `repository` entity that decides for it: bytes, tags, tags that stay as they are.
+ *
+ * Asked of the view behind which a change would be written, so that no two workers exceed a limit together. What is there already may
+ * be pushed again; what is beyond a limit that was lowered stays, and nothing is added to it.
+ * Thread  pool.
+ */
+#pragma once
+
+#include "proto/manifest.h"
+#include "worker/registry/registry.h"
+
+/* "byte_quota" and so on; REGISTRY_LIMIT_NONE: "". */
+const char *registry_limit_name(enum registry_limit limit);
+/* Of such a name; REGISTRY_LIMIT_NONE for any other. */
+enum registry_limit registry_limit_parse(struct str name);
+
+/* Are bytes counted? Then what a manifest names must be there, and have the size that it says. */
+bool repository_limits_count_bytes(const struct entity *limits);
+/* False, and push->limit says which one is in the way; or REGISTRY_LIMIT_NONE, where that could not be found out. */
+bool repository_limits_allow_push(struct registry *registry, struct registry_push *push, const struct manifest *manifest, const struct index *view,
+	struct error *err) MUST_CHECK;
+/* The tag of the removal, or each tag of its digest. */
+bool repository_limits_allow_removal(struct registry_removal *removal, const struct index *view, struct error *err) MUST_CHECK;
