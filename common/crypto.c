@@ -172,6 +172,82 @@ uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len)
 	return hash;
 }
 
+/* ---- sealing ---- */
+
+/* EVP counts in int. */
+#define PIECE_MAX ((size_t)1 << 30)
+
+static EVP_CIPHER_CTX *cipher_new(
+	const uint8_t key[CRYPTO_KEY], const uint8_t nonce[CRYPTO_NONCE], struct str open, bool seals)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	int n;
+
+	CHECK(ctx && EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, seals) == 1);
+	CHECK(open.len <= PIECE_MAX &&
+		EVP_CipherUpdate(ctx, NULL, &n, (const uint8_t *)open.at, (int)open.len) == 1);
+	return ctx;
+}
+
+static void cipher_add(EVP_CIPHER_CTX *ctx, struct str bytes, uint8_t *into)
+{
+	while (bytes.len) {
+		size_t len = bytes.len < PIECE_MAX ? bytes.len : PIECE_MAX;
+		int n;
+
+		CHECK(EVP_CipherUpdate(ctx, into, &n, (const uint8_t *)bytes.at, (int)len) == 1);
+		bytes = str_from(bytes.at + len, bytes.len - len);
+		into += n;
+	}
+}
+
+void crypto_seal(const uint8_t key[CRYPTO_KEY], const uint8_t nonce[CRYPTO_NONCE], struct str open,
+	struct str plain, struct buf *into)
+{
+	uint8_t *at = (uint8_t *)buf_reserve(into, plain.len + CRYPTO_TAG);
+	EVP_CIPHER_CTX *ctx;
+	int n;
+
+	if (!at)
+		return;
+	ctx = cipher_new(key, nonce, open, true);
+	cipher_add(ctx, plain, at);
+	CHECK(EVP_CipherFinal_ex(ctx, at + plain.len, &n) == 1 && n == 0);
+	CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, CRYPTO_TAG, at + plain.len) == 1);
+	EVP_CIPHER_CTX_free(ctx);
+	buf_grew(into, plain.len + CRYPTO_TAG);
+}
+
+bool crypto_unseal(const uint8_t key[CRYPTO_KEY], const uint8_t nonce[CRYPTO_NONCE], struct str open,
+	struct str sealed, struct buf *into)
+{
+	size_t len = sealed.len < CRYPTO_TAG ? 0 : sealed.len - CRYPTO_TAG;
+	uint8_t tag[CRYPTO_TAG], *at = (uint8_t *)buf_reserve(into, len + 1);
+	EVP_CIPHER_CTX *ctx;
+	bool ok;
+	int n;
+
+	if (!at || sealed.len < CRYPTO_TAG)
+		return false;
+	memcpy(tag, sealed.at + len, CRYPTO_TAG);
+	ctx = cipher_new(key, nonce, open, false);
+	cipher_add(ctx, str_from(sealed.at, len), at);
+	ok = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, CRYPTO_TAG, tag) == 1 &&
+	     EVP_CipherFinal_ex(ctx, at + len, &n) == 1;
+	EVP_CIPHER_CTX_free(ctx);
+	if (ok)
+		buf_grew(into, len);
+	else
+		OPENSSL_cleanse(at, len);
+	return ok;
+}
+
+void crypto_key_of(struct str passphrase, const uint8_t salt[CRYPTO_SALT], uint8_t into[CRYPTO_KEY])
+{
+	CHECK(EVP_PBE_scrypt(passphrase.at, passphrase.len, salt, CRYPTO_SALT, 1 << 15, 8, 1, 64 << 20, into,
+		      CRYPTO_KEY) == 1);
+}
+
 /* ---- randomness ---- */
 
 void random_bytes(void *into, size_t len)

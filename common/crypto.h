@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crypto - digests, HMAC, SipHash, random bytes: OpenSSL's EVP behind names of ours.
+ * crypto - digests, HMAC, SipHash, sealing, random bytes: OpenSSL's EVP behind names of ours.
  *
- * Source  FIPS 180-4 (SHA-2), RFC 2104 (HMAC), "SipHash: a fast short-input PRF" (2-4, 64 bit).
+ * Source  FIPS 180-4 (SHA-2), RFC 2104 (HMAC), "SipHash: a fast short-input PRF" (2-4, 64 bit), NIST SP 800-38D (AES-GCM),
+ *         RFC 7914 (scrypt).
  * Thread  any; a hasher belongs to one thread at a time.
  */
 #pragma once
 
 #include <stdint.h>
 
+#include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/str.h"
@@ -31,6 +33,19 @@ void hash_sha256_hex(struct str bytes, char into[65]);
 void hmac_sha256(struct str key, struct str message, uint8_t into[32]);
 /* SipHash-2-4 with a 16 byte key. Millions a second: no allocation in steady state. */
 uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len);
+
+/* AES-256-GCM. A nonce is used once with a key. `open` is read by all and cannot be changed without being noticed. */
+#define CRYPTO_KEY   32
+#define CRYPTO_NONCE 12
+#define CRYPTO_TAG   16
+void crypto_seal(const uint8_t key[CRYPTO_KEY], const uint8_t nonce[CRYPTO_NONCE], struct str open, struct str plain,
+		 struct buf *into); /* appends the sealed bytes, CRYPTO_TAG more */
+/* Appends the plain bytes. False: another key, or it was changed; nothing is appended. */
+bool crypto_unseal(const uint8_t key[CRYPTO_KEY], const uint8_t nonce[CRYPTO_NONCE], struct str open, struct str sealed,
+		   struct buf *into) MUST_CHECK;
+/* scrypt with N 32768, r 8, p 1: a tenth of a second and 32 MiB. */
+#define CRYPTO_SALT 16
+void crypto_key_of(struct str passphrase, const uint8_t salt[CRYPTO_SALT], uint8_t into[CRYPTO_KEY]);
 
 void random_bytes(void *into, size_t len);
 void random_hex(char *into, size_t bytes); /* 2*bytes + 1 characters */

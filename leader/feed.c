@@ -177,12 +177,10 @@ static bool end_if_revoked(struct poll *poll)
 {
 	AUTO(state) *state = NULL;
 
-	if (!*poll->who.worker)
-		return false;
 	state = leader_state(poll->feed->leader);
 	if (login_still(state, &poll->who))
 		return false;
-	poll_reply(poll, api_error(401, "unauthorized", "this credential was revoked"));
+	poll_reply(poll, api_error(401, "unauthorized", "this credential was revoked, or lost its role"));
 	return true;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "leader/fellows.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -402,21 +403,23 @@ static void *listen_run(void *arg)
 
 /* The threads. */
 
+static bool begin(pthread_t *thread, void *(*run)(void *arg), struct fellows *fellows, struct error *err)
+{
+	errno = pthread_create(thread, NULL, run, fellows);
+	return !errno || error_sys(err, "a thread for other leaders");
+}
+
 bool fellows_start(struct fellows *fellows, struct error *err)
 {
-	int status;
-
 	loop_assert(fellows->leader->loop);
 	atomic_store(&fellows->heard_ms, clock_ms());
 	atomic_store(&fellows->told_ms, clock_ms());
-	status = pthread_create(&fellows->listener, NULL, listen_run, fellows);
-	if (status)
-		return error_set(err, ERROR_INTERNAL, NULL, "pthread_create: %s", strerror(status));
-	status = pthread_create(&fellows->teller, NULL, tell_run, fellows);
-	if (status) {
+	if (!begin(&fellows->listener, listen_run, fellows, err))
+		return false;
+	if (!begin(&fellows->teller, tell_run, fellows, err)) {
 		atomic_store(&fellows->stopping, true);
 		(void)pthread_join(fellows->listener, NULL);
-		return error_set(err, ERROR_INTERNAL, NULL, "pthread_create: %s", strerror(status));
+		return false;
 	}
 	fellows->started = true;
 	return true;

@@ -6,6 +6,7 @@
 #include "common/crypto.h"
 #include "common/log.h"
 #include "common/password.h"
+#include "leader/audit.h"
 #include "leader/leader.h"
 #include "leader/made_password.h"
 #include "leader/peer_secret.h"
@@ -88,9 +89,13 @@ static enum ledger_result write_made(struct leader *leader, struct entity *const
 	uint64_t revision;
 	size_t len = 0, at;
 
+	const struct ledger_audit by_leader = audit_event("", "", "created", "");
+
 	for (size_t i = 0; i < 3; i++)
 		if (made[i])
-			changes[len++] = (struct ledger_change){ .entity = made[i], .check = true };
+			changes[len++] = (struct ledger_change){ .entity = made[i],
+				.check = true,
+				.audit = entity_kind(made[i]) == ENTITY_USER ? &by_leader : NULL };
 	if (!len)
 		return LEDGER_WRITTEN;
 	leader_lock(leader);

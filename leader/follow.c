@@ -155,6 +155,18 @@ bool follow_locked(struct leader *leader, struct error *err)
 	return !ledger_is_shared(leader->ledger) || ledger_follow(leader->ledger, apply, leader, err);
 }
 
+void follow_before(struct leader *leader)
+{
+	struct error err;
+	int64_t away_ms;
+
+	if (!leader->fellows || !fellows_in_contact(leader->fellows, &away_ms))
+		return;
+	leader_lock(leader);
+	(void)!follow_locked(leader, &err);
+	leader_unlock(leader);
+}
+
 bool follow_was_behind_locked(struct leader *leader, struct error *err)
 {
 	leader_assert_locked(leader);

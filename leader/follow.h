@@ -18,6 +18,8 @@ struct members_staged;
 
 /* All that others stored is in memory afterwards. At once where the ledger is not shared. */
 bool follow_locked(struct leader *leader, struct error *err) MUST_CHECK;
+/* Pool, without the lock: as far as the ledger can be asked. */
+void follow_before(struct leader *leader);
 /* After a function of the ledger failed: others were faster, and all of that is in memory now. Decide anew. False: it failed otherwise. */
 bool follow_was_behind_locked(struct leader *leader, struct error *err) MUST_CHECK;
 

@@ -12,13 +12,16 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/http_client.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/proxies.h"
 #include "common/supervisor.h"
 #include "common/tls_files.h"
 #include "leader/api.h"
+#include "leader/audit.h"
 #include "leader/dump.h"
 #include "leader/feed.h"
 #include "leader/fellows.h"
@@ -30,8 +33,11 @@
 #include "leader/ledger_follow.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/refusals.h"
 #include "leader/ring_write.h"
+#include "leader/state_backup.h"
 #include "leader/state_log.h"
+#include "leader/store.h"
 #include "leader/stored_entities.h"
 #include "leader/strangers.h"
 #include "leader/sweep.h"
@@ -95,11 +101,12 @@ void leader_assert_locked(const struct leader *leader)
 	lock_assert(&leader->lock);
 }
 
-/* What a write makes: the entities at the next revision, and the state with them. */
+/* What a write makes: the entities at the next revision, the state with them, and what the audit has of it. */
 struct made {
 	struct entity **stamped;
 	size_t len;
 	struct state *state;
+	struct audit_batch batch;
 };
 
 static struct made make(struct leader *leader, const struct ledger_change *changes, size_t len)
@@ -111,6 +118,7 @@ static struct made make(struct leader *leader, const struct ledger_change *chang
 	for (size_t i = 0; i < len; i++)
 		made.stamped[i] = entity_with_revision(changes[i].entity, revision);
 	made.state = state_change(now, made.stamped, len, revision);
+	audit_batch_init(&made.batch, now, changes, len);
 	return made;
 }
 
@@ -119,7 +127,19 @@ static void made_fini(struct made *made)
 	for (size_t i = 0; i < made->len; i++)
 		entity_free(made->stamped[i]);
 	free(made->stamped);
+	audit_batch_fini(&made->batch);
 	state_free(made->state);
+}
+
+/* Workers refuse a larger one. */
+static bool fits(const struct state *state, struct error *err)
+{
+	if (state_entities(state) > STATE_ENTITIES_MAX)
+		return error_set(
+			err, ERROR_TOO_LARGE, NULL, "a cluster has at most %u entities", STATE_ENTITIES_MAX);
+	return state_bytes(state) <= STATE_BYTES_MAX ||
+	       error_set(err, ERROR_TOO_LARGE, NULL, "a cluster's entities take at most %u bytes of memory",
+		       STATE_BYTES_MAX);
 }
 
 static enum ledger_result write_once(struct leader *leader, const struct ledger_change *changes, size_t len,
@@ -128,8 +148,10 @@ static enum ledger_result write_once(struct leader *leader, const struct ledger_
 	AUTO_FINI(made) made = make(leader, changes, len);
 	enum ledger_result result;
 
+	if (!fits(made.state, err))
+		return LEDGER_FAILED;
 	result = ledger_write(
-		leader->ledger, changes, len, state_digest(made.state), ret_revision, ret_at, err);
+		leader->ledger, made.batch.changes, len, state_digest(made.state), ret_revision, ret_at, err);
 	if (result == LEDGER_STALE)
 		counter_add(&leader->counters.writes_stale_total, 1);
 	if (result != LEDGER_WRITTEN)
@@ -169,14 +191,15 @@ bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, 
 	return !done && (*tries)++ < WRITE_TRIES && follow_was_behind_locked(leader, err);
 }
 
-bool leader_forget_locked(struct leader *leader, const char *member, struct error *err)
+bool leader_forget_locked(
+	struct leader *leader, const char *member, const struct ledger_audit *audit, struct error *err)
 {
 	unsigned tries = 0;
 	bool done;
 
 	leader_assert_locked(leader);
 	do
-		done = ledger_delete_member(leader->ledger, member, err);
+		done = ledger_delete_member(leader->ledger, member, audit, err);
 	while (leader_try_again_locked(leader, done, &tries, err));
 	if (!done)
 		return false;
@@ -200,9 +223,12 @@ bool leader_settle_locked(struct leader *leader, struct error *err)
 	return done;
 }
 
-void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err)
+/* Another leader that was faster is no failure. */
+void leader_say_failed_locked(struct leader *leader, const char *event, struct error *err)
 {
 	leader_assert_locked(leader);
+	if (follow_was_behind_locked(leader, err))
+		return;
 	if (few_take(&leader->writes_failed, SAY_MOST, SAY_SPAN_MS, clock_ms()))
 		log_error(event, "error=%s trying again", log_quote(str_of(err->text)));
 }
@@ -213,6 +239,24 @@ void leader_try_settle_locked(struct leader *leader)
 
 	if (!leader_settle_locked(leader, &err))
 		leader_say_failed_locked(leader, "hearing.store", &err);
+}
+
+void leader_store_refusals_locked(struct leader *leader, bool now)
+{
+	AUTO_FINI(refusals_rows) rows;
+	unsigned tries = 0;
+	struct error err;
+	bool done;
+
+	leader_assert_locked(leader);
+	refusals_take(leader->refused, clock_ms(), now, &rows);
+	if (!rows.len)
+		return;
+	do
+		done = ledger_put_audit(leader->ledger, rows.at, rows.len, &err);
+	while (leader_try_again_locked(leader, done, &tries, &err));
+	if (!done)
+		leader_say_failed_locked(leader, "audit.store", &err);
 }
 
 /* Loading. */
@@ -388,13 +432,17 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->hearing = hearing_new();
 	leader->strangers = strangers_new();
 	leader->ring = ring_write_new(leader);
+	leader->refused = refusals_new();
 	leader->sweep = sweep_new(leader);
-	if (!loop_new(&leader->loop, "leader", err) ||
+	if (!proxies_new(&leader->proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) ||
+		!loop_new(&leader->loop, "leader", err) ||
 		!pool_new(&leader->pool, (unsigned)s->pool_threads, POOL_QUEUE_MAX, err) ||
-		!ledger_open_sqlite(&leader->ledger, s->data, err) || !leader_load(leader, err))
+		!store_open(s, &leader->ledger, err) || !leader_load(leader, err) ||
+		!state_backup_check_empty(leader, err) || !state_backup_new(&leader->backup, leader, err))
 		return false;
 	leader->counts = lane_new(leader->pool);
 	leader->demands = lane_new(leader->pool);
+	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
@@ -435,6 +483,7 @@ static void on_drained(void *arg)
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
 	sweep_stop(leader->sweep);
+	state_backup_stop(leader->backup);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
 	on_finish(process);
@@ -513,15 +562,20 @@ static void close_leader(struct leader_process *process)
 	/* What the pool posted at last runs here. */
 	if (leader->loop)
 		loop_turn(leader->loop, 0);
+	state_backup_finish(leader->backup);
 	lane_free(leader->counts);
 	lane_free(leader->demands);
+	lane_free(leader->walks);
 	feed_free(leader->feed);
 	fellows_free(leader->fellows);
 	dump_free(leader->dump);
+	state_backup_free(leader->backup);
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);
 	few_each_free(leader->refusals);
+	refusals_free(leader->refused);
+	proxies_free(leader->proxies);
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	strangers_free(leader->strangers);
@@ -544,6 +598,7 @@ static void settle_at_end(struct leader *leader)
 	leader_lock(leader);
 	if (!leader_settle_locked(leader, &err))
 		log_warn("hearing.store", "error=%s ignoring", log_quote(str_of(err.text)));
+	leader_store_refusals_locked(leader, true);
 	leader_unlock(leader);
 }
 
@@ -558,6 +613,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (leader->fellows && !fellows_start(leader->fellows, err))
 		return false;
 	sweep_start(leader->sweep);
+	state_backup_start(leader->backup);
 	AUTO(state) *state = leader_state(leader);
 	if (supervisor_watchdog_ms())
 		on_watchdog(process);
@@ -584,9 +640,11 @@ int leader_run(const struct leader_settings *settings)
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
 	lock_init(&leader->lock);
+	http_client_init();
 	ok = serve(process, &err);
 	if (!ok)
 		log_error("leader.start", "error=%s", log_quote(str_of(err.text)));
 	close_leader(process);
+	http_client_fini();
 	return ok ? 0 : 1;
 }

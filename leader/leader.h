@@ -39,7 +39,10 @@ struct login;
 struct loop;
 struct members;
 struct pool;
+struct proxies;
+struct refusals;
 struct ring_write;
+struct state_backup;
 struct state_log;
 struct strangers;
 struct sweep;
@@ -68,8 +71,12 @@ struct leader {
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
+	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
+	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
 	struct lock lock;
+	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
+	struct refusals *refused;  /* refusals.h: sums for the audit */
 	struct few_each *refusals;  /* api/told.h: lines of the log */
 	struct few reports_refused, secrets_differ; /* api/cluster.c: lines of the log */
 	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */
@@ -92,12 +99,13 @@ void leader_lock(struct leader *leader);
 void leader_assert_locked(const struct leader *leader);
 void leader_unlock(struct leader *leader);
 /* Pool, with the lock. One batch: stored (durable), applied in memory, parked polls woken; then it returns. STALE as in
- * ledger_write(). BEHIND: another leader has written entities, which are in memory now: decide anew. Takes no ownership. */
+ * ledger_write(). BEHIND: another leader has written entities, which are in memory now: decide anew. Of an `audit` only who, from where
+ * and how is looked at: what it was and is comes from here. Takes no ownership. */
 enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
 				       size_t *ret_at, struct error *err) MUST_CHECK;
 
-/* Pool, with the lock. The member is forgotten, by the ledger and then in memory. */
-bool leader_forget_locked(struct leader *leader, const char *member, struct error *err) MUST_CHECK;
+/* Pool, with the lock. The member is forgotten, by the ledger and then in memory. audit: who said so, or NULL. */
+bool leader_forget_locked(struct leader *leader, const char *member, const struct ledger_audit *audit, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The ledger is told whether hearing has ended, where it does not know. */
 bool leader_settle_locked(struct leader *leader, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The same, where nobody waits for it: the next sweep tries again. */
@@ -105,7 +113,10 @@ void leader_try_settle_locked(struct leader *leader);
 /* Pool, with the lock. For a function of the ledger that is the same whatever others stored: do { done = ...; } while (this). */
 bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, struct error *err);
 /* Pool, with the lock. Of what the next sweep tries again: the log has it a few times a minute. */
-void leader_say_failed_locked(struct leader *leader, const char *event, const struct error *err);
+void leader_say_failed_locked(struct leader *leader, const char *event, struct error *err);
+
+/* Pool, with the lock. The refusals of a minute that is over, or now, go into the audit. */
+void leader_store_refusals_locked(struct leader *leader, bool now);
 
 /* At start: all that the ledger has, into memory. Another life of the ledger begins, and it hears first (hearing.h). */
 bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;

@@ -133,9 +133,10 @@ bool ledger_put_member(struct ledger *ledger, const struct ledger_member *member
 	return ledger->driver->put_member(ledger, member, err);
 }
 
-bool ledger_delete_member(struct ledger *ledger, const char *name, struct error *err)
+bool ledger_delete_member(
+	struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err)
 {
-	return ledger->driver->delete_member(ledger, name, err);
+	return ledger->driver->delete_member(ledger, name, audit, err);
 }
 
 bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len,
@@ -160,6 +161,34 @@ bool ledger_list_repositories(
 	struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg, struct error *err)
 {
 	return ledger->driver->list_repositories(ledger, name, max, fn, arg, err);
+}
+
+bool ledger_put_audit(struct ledger *ledger, const struct ledger_audit *rows, size_t len, struct error *err)
+{
+	return ledger->driver->put_audit(ledger, rows, len, err);
+}
+
+bool ledger_expired(struct ledger *ledger, int64_t *ret_upto_s, struct error *err)
+{
+	return ledger->driver->expired(ledger, ret_upto_s, err);
+}
+
+bool ledger_put_expired(
+	struct ledger *ledger, const struct ledger_expired *expired, bool *ret_put, struct error *err)
+{
+	return ledger->driver->put_expired(ledger, expired, ret_put, err);
+}
+
+bool ledger_list_audit(struct ledger *ledger, const struct ledger_audit_ask *ask, size_t max,
+	ledger_audit_f *fn, void *arg, struct error *err)
+{
+	return ledger->driver->list_audit(ledger, ask, max, fn, arg, err);
+}
+
+bool ledger_sweep_audit(
+	struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err)
+{
+	return ledger->driver->sweep_audit(ledger, kept, ret_more, err);
 }
 
 /* Several leaders. */

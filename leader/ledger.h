@@ -22,11 +22,26 @@ struct ledger;
 #define LEDGER_CHANGES_KEPT 10000
 #define LEDGER_DAYS_KEPT 400
 
+/* One line of the audit: what was done, by whom, from where (audit.h). No text is NULL. */
+#define LEDGER_AUDIT_DETAIL_MAX (16 * 1024)
+struct ledger_audit {
+	uint64_t number;         /* given by the ledger: from 1 on, growing, never twice */
+	int64_t at_ms;           /* wall */
+	const char *user, *apikey; /* "": the leader itself; no API key was used */
+	const char *from;        /* the client's address */
+	const char *kind, *id, *how; /* "user", "ann", "patched" */
+	uint64_t revision;       /* given by the ledger: of the write that it is of, 0: of none */
+	uint64_t count;          /* of how many it tells */
+	bool refused;            /* nothing was done; these have a bound of their own */
+	const char *detail;      /* a JSON object, LEDGER_AUDIT_DETAIL_MAX bytes at most */
+};
+
 /* One change of a batch. The entity's own revision is ignored: the ledger gives the next one. */
 struct ledger_change {
 	struct entity *entity;   /* a body, or a tombstone */
 	bool check;              /* only if the stored revision is `expected` (0: absent) */
 	uint64_t expected;
+	const struct ledger_audit *audit; /* stored with it, or NULL: nobody asks for it */
 };
 
 /* BEHIND: another leader has stored something meanwhile (ledger_follow.h). */
@@ -136,9 +151,19 @@ typedef bool ledger_grant_f(void *arg, const struct ledger_grant *grant);
 typedef bool ledger_usage_f(void *arg, const struct ledger_usage *usage);
 typedef bool ledger_life_f(void *arg, const struct ledger_life *life);
 typedef bool ledger_gone_f(void *arg, const char *process);
+typedef bool ledger_audit_f(void *arg, const struct ledger_audit *row);
 
 /* folder: made when absent, and locked (leader.lock). ERROR_UNAVAILABLE when another process has it. */
 bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct error *err) MUST_CHECK;
+/* Connects, and makes what is not there. Its life and the other leaders': ledger_follow.h. */
+struct ledger_redis_settings {
+	const char *url;         /* common/redis.h */
+	const char *prefix;      /* of all keys */
+	const char *leader;      /* this process: random, without blanks */
+	bool must_exist;         /* ERROR_UNKNOWN where nothing was ever stored */
+	int64_t join_ms;         /* how long to wait for a word of another leader; 0: LEDGER_JOIN_MS */
+};
+bool ledger_open_redis(struct ledger **ret_ledger, const struct ledger_redis_settings *settings, struct error *err) MUST_CHECK;
 void ledger_close(struct ledger *ledger);
 
 /*
@@ -200,7 +225,8 @@ bool ledger_merge_usage(struct ledger *ledger, const struct ledger_merge *merge,
  * left. Sums and what is granted do not change by it. */
 bool ledger_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err) MUST_CHECK;
 bool ledger_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err) MUST_CHECK;
-bool ledger_delete_member(struct ledger *ledger, const char *name, struct error *err) MUST_CHECK;
+/* audit: in the same transaction, or NULL. */
+bool ledger_delete_member(struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err) MUST_CHECK;
 /* Calls of keys in days, all workers: ret[i] is of at[i]. However many they are, it is one question. */
 bool ledger_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
 		  struct error *err) MUST_CHECK;
@@ -218,3 +244,32 @@ bool ledger_sum_keys(struct ledger *ledger, const struct ledger_keys *which, str
 /* name: NULL = any. At most max rows. */
 bool ledger_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 			      struct error *err) MUST_CHECK;
+
+/* Rows that belong to no change, all or none. */
+bool ledger_put_audit(struct ledger *ledger, const struct ledger_audit *rows, size_t len, struct error *err) MUST_CHECK;
+/* Credentials that were over by upto_s are told, nobody's twice: the rows are put, and the mark becomes upto_s, only if it is from_s
+ * still (*ret_put). It is 0 where it never was put. */
+struct ledger_expired {
+	int64_t from_s, upto_s;  /* wall */
+	const struct ledger_audit *rows; size_t len;
+};
+bool ledger_expired(struct ledger *ledger, int64_t *ret_upto_s, struct error *err) MUST_CHECK;
+bool ledger_put_expired(struct ledger *ledger, const struct ledger_expired *expired, bool *ret_put, struct error *err) MUST_CHECK;
+/* Which rows; newest first, or oldest first. */
+struct ledger_audit_ask {
+	int64_t since_ms, until_ms; /* from the one on, before the other; 0: any */
+	uint64_t after, before;  /* numbers between them; before 0: any */
+	const char *user, *kind, *id; /* NULL: any */
+	bool oldest_first;
+};
+/* At most max rows, each borrowed for the call. */
+bool ledger_list_audit(struct ledger *ledger, const struct ledger_audit_ask *ask, size_t max, ledger_audit_f *fn, void *arg,
+		       struct error *err) MUST_CHECK;
+/* What goes: rows from before since_ms, and the oldest beyond so many changes and so many refusals; of each sort the oldest `most`
+ * are looked at. *ret_more: as many went, perhaps others would too. */
+struct ledger_audit_kept {
+	int64_t since_ms;
+	uint64_t changes, refusals;
+	size_t most;
+};
+bool ledger_sweep_audit(struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err) MUST_CHECK;

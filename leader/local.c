@@ -39,6 +39,7 @@ bool local_write(const struct leader_settings *settings, unsigned port, struct l
 	buf_format(&text, "%s\n%s\n", buf_text(&url), ret->secret);
 	return path_of(settings, &path, err) && buf_check(&url, "address", err) &&
 	       str_copy(buf_str(&url), ret->url, sizeof(ret->url)) &&
+	       file_make_folders(settings->data, 0700, err) &&
 	       file_write_durable(buf_text(&path), buf_str(&text), 0600, err);
 }
 

@@ -10,6 +10,7 @@
 #include "common/logins.h"
 #include "common/loop.h"
 #include "common/password.h"
+#include "leader/rights.h"
 #include "leader/settings.h"
 #include "proto/apikey.h"
 #include "proto/login_refusal.h"
@@ -82,11 +83,6 @@ static bool basic_parse(const char *header, struct basic *ret)
 
 /* Who. */
 
-static bool is_admin(const struct user *user)
-{
-	return user->enabled && texts_have(&user->roles, STR("admin"));
-}
-
 static const struct user *find_user(const struct state *state, struct str name)
 {
 	struct entity *entity = state_find(state, ENTITY_USER, name);
@@ -99,8 +95,8 @@ static void decide_user(const struct user *user, struct str name, bool confined,
 	if (!user || !user->enabled)
 		return;
 	CHECK(str_copy(name, ret_who->user, sizeof(ret_who->user)));
-	if (is_admin(user) && !confined)
-		ret_who->role = LOGIN_ADMIN;
+	if (!confined)
+		ret_who->role = rights_of(user, &ret_who->keys);
 }
 
 /* Both halves are compared whatever the first one says, by their digests: length tells nothing. */
@@ -148,15 +144,36 @@ static bool try_worker(const struct state *state, const struct basic *basic, str
 	return true;
 }
 
-bool login_still(const struct state *state, const struct login_who *who)
+static bool worker_still(const struct state *state, const struct login_who *who)
 {
-	struct entity *entity;
+	struct entity *entity = state_find(state, ENTITY_WORKER, str_of(who->worker));
 
-	if (!*who->worker)
-		return true;
-	entity = state_find(state, ENTITY_WORKER, str_of(who->worker));
 	return entity && is_good(entity_worker(entity)) &&
 	       !strcmp(entity_worker(entity)->secret_hash, who->credential);
+}
+
+static bool key_still(const struct state *state, const char *id)
+{
+	struct entity *key = state_find(state, ENTITY_APIKEY, str_of(id)), *owner;
+
+	return key && !entity_apikey(key)->scopes.len &&
+	       apikey_standing(state, key, clock_wall_s(), &owner) == APIKEY_GOOD;
+}
+
+static bool user_still(const struct state *state, const struct login_who *who)
+{
+	const struct user *user = find_user(state, str_of(who->user));
+	bool keys;
+
+	return user && user->enabled && (!*who->apikey || key_still(state, who->apikey)) &&
+	       rights_of(user, &keys) == who->role && keys == who->keys;
+}
+
+bool login_still(const struct state *state, const struct login_who *who)
+{
+	if (*who->worker)
+		return worker_still(state, who);
+	return !*who->user || user_still(state, who);
 }
 
 /* The key that the secret opens, if it is the one that the user part names (by owner or by client id). */

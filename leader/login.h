@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * login - who is asking: the workers' key, an admin by password, an API key of an admin.
+ * login - who is asking: the workers' key, a user by password, an API key of a user; and what the user's roles are (rights.h).
  *
  *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state and quotas only
  *                  Basic <worker's name>:<secret>               that worker alone, by the credential that the admin API made
- *                  Basic user:password                          enabled user with the role admin
+ *                  Basic user:password                          enabled user with a role
  *                  Basic <owner>:zak_<secret>, Basic <client id>:<secret or zak_<secret>>
  *                                                               enabled key, without scopes, of such a user
  *
- * A key with scopes is confined to repositories, so it is no admin. Passwords are verified and remembered as common/logins.h
+ * A key with scopes is confined to repositories, so it has none of its owner's roles. Passwords are verified and remembered as common/logins.h
  * says; a refusal never says which half was wrong, nor does its time: an unknown user, or a key that is disabled, is verified
  * like a wrong password.
  * Where ZOT_OWN_CREDENTIALS is set the first is nobody.
@@ -20,9 +20,10 @@
 #include "common/ip.h"
 #include "common/str.h"
 
-enum login_role { LOGIN_NOBODY, LOGIN_WORKER, LOGIN_ADMIN };
+enum login_role { LOGIN_NOBODY, LOGIN_WORKER, LOGIN_KEY_MANAGER, LOGIN_READER, LOGIN_ADMIN };
 struct login_who {
-	enum login_role role;
+	enum login_role role;  /* the highest */
+	bool keys;             /* manages API keys too: a KEY_MANAGER always, a READER or an ADMIN perhaps */
 	char user[256];
 	char apikey[256]; /* the key's id, where one was used */
 	/* Of a worker with a credential of its own: its name, and the hash of what it showed. */
@@ -45,7 +46,7 @@ struct login_ask {
 	const char *header; /* Authorization, or NULL */
 	struct ip client;
 };
-/* True: decided. False: a password is to be verified by login_start(). A user who is known but no admin is LOGIN_NOBODY with
+/* True: decided. False: a password is to be verified by login_start(). A user who is known but has no role is LOGIN_NOBODY with
  * the name in `user` (403); nobody at all has "" there (401). */
 bool login_try(struct login *login, const struct login_ask *ask, struct login_who *ret_who) MUST_CHECK;
 
@@ -57,5 +58,5 @@ void login_cancel(struct login_wait *wait);
 /* Why nobody was let in, for the log: said again from the header. Thread  any. */
 void login_explain(const struct login *login, const struct login_ask *ask, struct login_refusal *ret);
 void login_metrics(struct login *login, struct buf *into);
-/* Is what opened the door still good? A worker's own credential may have been revoked meanwhile. Thread  any. */
+/* Is what opened the door still good? A worker's own credential may have been revoked meanwhile, a role taken away. Thread  any. */
 bool login_still(const struct state *state, const struct login_who *who);

@@ -88,6 +88,7 @@ static int restore_named(const struct leader_settings *settings, const struct co
 {
 	const struct restore_from from = { .file = call->argument,
 		.worker = command_option(call, "--from-worker"),
+		.backup = command_option(call, "--from-backup") != NULL,
 		.ca_file = command_option(call, "--ca") };
 
 	return restore_run(settings, &from);
@@ -108,6 +109,8 @@ static const struct command_option backup_options[] = {
 };
 static const struct command_option restore_options[] = {
 	{ "--from-worker", "FILE|URL", "a worker's state.bin, or a worker that runs (http://worker:5000)" },
+	{ "--from-backup", NULL,
+		"the backup of the state that CLUSTER_BACKUP_... names, or FILE, a copy of one" },
 	{ "--ca", "FILE", "with an https URL: the CA of its certificate (PEM)" },
 	SETTINGS_OPTION,
 };

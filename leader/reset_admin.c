@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/password.h"
+#include "leader/audit.h"
 #include "leader/ledger.h"
 #include "leader/made_password.h"
 #include "leader/settings.h"
@@ -60,11 +61,15 @@ static bool write_user(struct ledger *ledger, const struct state *state, const c
 {
 	AUTO(entity) *user = let_in(state, name, hash);
 	AUTO(state) *next = state_change(state, &user, 1, state_revision(state) + 1);
-	const struct ledger_change change = { .entity = user };
+	const struct ledger_audit by_command = audit_event("", "", "reset", "");
+	const struct ledger_change change = { .entity = user, .audit = &by_command };
+	AUTO_FINI(audit_batch) batch;
 	uint64_t revision;
 	size_t at;
 
-	return ledger_write(ledger, &change, 1, state_digest(next), &revision, &at, err) == LEDGER_WRITTEN;
+	audit_batch_init(&batch, state, &change, 1);
+	return ledger_write(ledger, batch.changes, 1, state_digest(next), &revision, &at, err) ==
+	       LEDGER_WRITTEN;
 }
 
 static bool reset_in(struct ledger *ledger, const char *name, const char *password, struct error *err)

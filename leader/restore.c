@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backup/backup_place.h"
 #include "common/check.h"
 #include "common/command.h"
 #include "common/file.h"
 #include "common/http_client.h"
 #include "leader/ledger.h"
 #include "leader/settings.h"
+#include "proto/backup.h"
 #include "proto/state.h"
 #include "proto/state_token.h"
 
@@ -79,14 +81,42 @@ static bool read_state(const struct leader_settings *settings, const struct rest
 	return (ok && state_unseal(buf_str(&bytes), ret_state, err)) || error_add(err, "%s", from->worker);
 }
 
+/* A backup of the state. */
+
+static bool fetch_backup(const struct backup_settings *settings, struct buf *into, struct error *err)
+{
+	AUTO(backup_place) *place = NULL;
+
+	if (!settings->enabled)
+		return error_set(err, ERROR_INVALID, NULL,
+			"CLUSTER_BACKUP_ENABLED is not true, so where the backup lies is not known; name its "
+			"file, or set it");
+	return backup_place_new(&place, settings, err) &&
+	       (backup_place_read(place, into, err) || error_add(err, "%s", backup_place_name(place)));
+}
+
+static bool read_backup(const struct leader_settings *settings, const struct restore_from *from,
+	struct state **ret_state, struct error *err)
+{
+	AUTO_FINI(buf) bytes = buf_limit(BACKUP_BYTES_MAX);
+	AUTO(backup_key) *key = NULL;
+
+	if (settings->backup.key && !backup_key_new(&key, str_of(settings->backup.key), err))
+		return error_add(err, "CLUSTER_BACKUP_KEY");
+	return (from->file ? file_read(from->file, &bytes, err)
+			   : fetch_backup(&settings->backup, &bytes, err)) &&
+	       backup_decode(buf_str(&bytes), key, BACKUP_FOR_LEADER, STATE_BYTES_MAX, ret_state, err);
+}
+
 static bool restore(const struct leader_settings *settings, const struct restore_from *from,
 	struct ledger_restored *ret, struct error *err)
 {
 	AUTO(state) *state = NULL;
 
-	if (from->file)
+	if (from->file && !from->backup)
 		return ledger_restore(settings->data, from->file, ret, err);
-	return read_state(settings, from, &state, err) &&
+	return (from->backup ? read_backup(settings, from, &state, err)
+			     : read_state(settings, from, &state, err)) &&
 	       (state_revision(state) ||
 		       error_set(err, ERROR_INVALID, NULL, "%s: it has no state", from->worker)) &&
 	       ledger_restore_state(settings->data, state, ret, err);
@@ -100,6 +130,12 @@ static void say(const struct restore_from *from, const struct ledger_restored *r
 		restored->loaded.history.generation);
 	if (*restored->aside)
 		(void)printf("What was there is %s.\n", restored->aside);
+	if (from->backup)
+		(void)puts("Users, API keys, policies, settings and the workers' own credentials are as they "
+			   "were "
+			   "when it was written. A backup of the state does not have: usage, what was "
+			   "granted of "
+			   "quotas today, and members (they come back by themselves).");
 	if (from->worker)
 		(void)puts(
 			"Passwords of users and API keys are as the worker knew them: sign in as before. A "
@@ -116,8 +152,9 @@ int restore_run(const struct leader_settings *settings, const struct restore_fro
 	struct error err;
 	bool ok;
 
-	if (!from->file == !from->worker) {
-		buf_puts(&text, "restore: name a file, or a worker by --from-worker; one of them");
+	if ((from->file || from->backup) == (from->worker != NULL)) {
+		buf_puts(&text,
+			"restore: name a file, or a worker by --from-worker, or --from-backup; one of them");
 		command_say("zot-leader: error", &text);
 		return 2;
 	}

@@ -5,6 +5,8 @@
 
 #include "common/log.h"
 #include "common/password.h"
+#include "common/redis.h"
+#include "common/proxies.h"
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
 	{ path, env, type, offsetof(struct leader_settings, member), fallback, min, max, choices, help },
@@ -61,15 +63,27 @@ static bool is_user_name(const char *name)
 	return len > 0 && len <= 255 && strspn(name, allowed) == len;
 }
 
+static void check_proxies(const struct leader_settings *s, struct buf *errors)
+{
+	AUTO(proxies) *proxies = NULL;
+	struct error err;
+
+	if (!proxies_new(&proxies, s->trusted_proxies.at, s->trusted_proxies.len, &err))
+		settings_wrong(&leader_settings_table, "http.trustedProxies", errors, "%s", err.text);
+}
+
 static void check_settings(const struct leader_settings *s, struct buf *errors)
 {
 	uint8_t key[16];
+	struct error err;
 
 	if (s->mode == LEADER_MODE_WORKER)
 		say(errors, "CLUSTER_MODE: this is zot-leader; \"worker\" is for zot-worker. Use \"leader\"");
 	if ((s->tls_cert != NULL) != (s->tls_key != NULL))
 		say(errors,
 			"ZOT_TLS_CERT and ZOT_TLS_KEY (http.tls): they go together; one of them is missing");
+	if (s->redis_url && *s->redis_url && !redis_url_check(s->redis_url, &err))
+		buf_format(errors, "REDIS_URL (redis.url): %s\n", err.text);
 	if (s->hash_key && !str_unhex(str_of(s->hash_key), key, sizeof(key)))
 		say(errors, "ZOT_CLUSTER_HASH_KEY (cluster.hashKey): needs exactly 32 lower case hex digits");
 	if (s->replaces && !str_unhex(str_of(s->replaces), key, sizeof(key)))
@@ -81,6 +95,8 @@ static void check_settings(const struct leader_settings *s, struct buf *errors)
 	if (!is_user_name(s->admin_user))
 		say(errors, "ZOT_ADMIN_USER (admin.user): has 1 to 255 of A-Z a-z 0-9 . _ @ -");
 	check_caller(s, errors);
+	check_proxies(s, errors);
+	backup_settings_check(&s->backup, errors);
 }
 
 static const char *name_of(const struct leader_settings *s, struct settings_memory *memory)

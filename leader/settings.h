@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "backup/backup_settings.h"
 #include "common/settings.h"
 
 enum { LEADER_MODE_OFF, LEADER_MODE_LEADER, LEADER_MODE_WORKER };
@@ -12,9 +13,12 @@ struct leader_settings {
 	const char *address;
 	int64_t port;
 	const char *data;                 /* folder of the SQLite file */
+	const char *redis_url, *redis_prefix; /* url NULL or "": the SQLite file */
 	const char *admin_user, *admin_password;
 	const char *tls_cert, *tls_key;   /* paths */
+	struct setting_list trusted_proxies;
 	int64_t drain_delay_ms;
+	int64_t audit_days, audit_rows;
 	int mode;                         /* LEADER_MODE_... */
 	int64_t compression;              /* -1..9 */
 	const char *name, *instance_number, *host, *client_id, *client_secret;
@@ -29,6 +33,7 @@ struct leader_settings {
 	int log_format;                   /* 0 logfmt, 1 json */
 	int64_t pool_threads, connections, login_remember_ms;
 	bool core_dumps;
+	struct backup_settings backup;
 };
 extern const struct settings_table leader_settings_table;
 bool leader_settings_load(const char *file, char *const *environment, struct leader_settings *ret,

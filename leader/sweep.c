@@ -10,8 +10,8 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "leader/expiry.h"
 #include "leader/fellows.h"
-#include "leader/follow.h"
 #include "leader/grants.h"
 #include "leader/leader.h"
 #include "leader/members.h"
@@ -21,12 +21,18 @@
 #define LEAST_MS  100
 #define MOST_MS   1000
 #define ROWS_MOST 64 /* rows of members, in one sweep */
+/* Rows of the audit, in one sweep; and how often, where few are there. */
+#define AUDIT_MOST     500
+#define AUDIT_EVERY_MS 10000
+#define DAY_MS         ((int64_t)24 * 3600 * 1000)
 
 struct sweep {
 	struct leader *leader;
+	struct expiry *expiry;
 	struct loop_timer timer;
-	bool stopped; /* own loop */
-	char day[11]; /* under the leader's lock: grants were tidied on */
+	bool stopped;      /* own loop */
+	char day[11];      /* under the leader's lock: grants were tidied on */
+	int64_t tidied_ms; /* the same: the audit was; 0: some of it is left */
 };
 
 struct sweep *sweep_new(struct leader *leader)
@@ -34,11 +40,15 @@ struct sweep *sweep_new(struct leader *leader)
 	struct sweep *sweep = xnew(struct sweep);
 
 	sweep->leader = leader;
+	sweep->expiry = expiry_new(leader);
 	return sweep;
 }
 
 void sweep_free(struct sweep *sweep)
 {
+	if (!sweep)
+		return;
+	expiry_free(sweep->expiry);
 	free(sweep);
 }
 
@@ -60,7 +70,7 @@ static bool forget_one(struct sweep *sweep, const char *name)
 {
 	struct error err;
 
-	if (!leader_forget_locked(sweep->leader, name, &err)) {
+	if (!leader_forget_locked(sweep->leader, name, NULL, &err)) {
 		leader_say_failed_locked(sweep->leader, "member.store", &err);
 		return false;
 	}
@@ -85,10 +95,6 @@ static bool write_row(struct sweep *sweep, const struct ledger_member *row)
 	struct error err;
 	bool ok = ledger_put_member(leader->ledger, row, &err);
 
-	if (!ok && follow_was_behind_locked(leader, &err)) {
-		members_unstored(leader->members, row->name);
-		return true;
-	}
 	if (!ok) {
 		members_unstored(leader->members, row->name);
 		leader_say_failed_locked(leader, "member.store", &err);
@@ -134,6 +140,24 @@ static void expire_credentials(struct leader *leader)
 		log_error("ring.write", "error=%s trying again", log_quote(str_of(err.text)));
 }
 
+/* A few at a time, and seldom. */
+static void tidy_audit(struct sweep *sweep)
+{
+	const struct leader_settings *s = sweep->leader->settings;
+	const struct ledger_audit_kept kept = { .since_ms = clock_wall_ms() - s->audit_days * DAY_MS,
+		.changes = (uint64_t)s->audit_rows,
+		.refusals = (uint64_t)s->audit_rows / 10,
+		.most = AUDIT_MOST };
+	struct error err;
+	bool more = false;
+
+	if (sweep->tidied_ms && clock_ms() - sweep->tidied_ms < AUDIT_EVERY_MS)
+		return;
+	if (!ledger_sweep_audit(sweep->leader->ledger, &kept, &more, &err))
+		leader_say_failed_locked(sweep->leader, "audit.store", &err);
+	sweep->tidied_ms = more ? 0 : clock_ms();
+}
+
 static void tell_refusals(struct leader *leader)
 {
 	uint64_t missed = few_each_missed(leader->refusals, clock_ms());
@@ -163,6 +187,9 @@ void sweep_now_locked(struct sweep *sweep)
 	forget_some(sweep, &terms);
 	tidy_grants(sweep);
 	expire_credentials(leader);
+	expiry_now_locked(sweep->expiry);
+	leader_store_refusals_locked(leader, false);
+	tidy_audit(sweep);
 }
 
 /* The timer. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/access.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -31,13 +32,15 @@ struct entry {
 };
 
 struct access {
+	atomic_uint refs;
 	bool open;
-	struct entry **entries; /* patterns with a wildcard: longest first, then by text */
+	struct state *state;    /* the policies alone */
+	struct entry **entries; /* borrowed: those with a wildcard, longest first, then by text */
 	size_t entries_len;
-	struct map *literals; /* patterns without: by name */
+	struct map *patterns; /* all of them: a name without a wildcard finds its own */
 	size_t policies;
 	bool has_anonymous;
-	struct rule admin;
+	struct rule admins[2]; /* adminPolicy of the file and of the state */
 	bool has_file;
 	struct names metrics_users;
 	unsigned metrics_anonymous;
@@ -97,19 +100,25 @@ static void groups_free(struct map *groups)
 	map_free(groups);
 }
 
+struct access *access_ref(struct access *access)
+{
+	atomic_fetch_add_explicit(&access->refs, 1, memory_order_relaxed);
+	return access;
+}
+
 void access_free(struct access *access)
 {
 	void *value;
 
-	if (!access)
+	if (!access || atomic_fetch_sub_explicit(&access->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (size_t i = 0; i < access->entries_len; i++)
-		entry_free(access->entries[i]);
 	free(access->entries);
-	for (size_t at = 0; map_next(access->literals, &at, NULL, &value);)
+	for (size_t at = 0; map_next(access->patterns, &at, NULL, &value);)
 		entry_free(value);
-	map_free(access->literals);
-	rule_fini(&access->admin);
+	map_free(access->patterns);
+	for (size_t i = 0; i < 2; i++)
+		rule_fini(&access->admins[i]);
+	state_free(access->state);
 	names_fini(&access->metrics_users);
 	groups_free(access->groups);
 	free(access);
@@ -240,28 +249,12 @@ static bool is_literal(const char *pattern)
 /* Takes the entry. The last one of a pattern wins: policies of the state are added after the file's. */
 static void add_entry(struct access *access, struct entry *entry)
 {
+	struct entry *old = map_put(access->patterns, str_of(entry->pattern), entry);
+
 	access->policies++;
 	access->has_anonymous |= entry->anonymous != 0;
-	if (is_literal(entry->pattern)) {
-		struct entry *old = map_put(access->literals, str_of(entry->pattern), entry);
-		if (old)
-			entry_free(old);
-		return;
-	}
-	for (size_t i = 0; i < access->entries_len; i++)
-		if (str_is(str_of(access->entries[i]->pattern), entry->pattern)) {
-			entry_free(access->entries[i]);
-			access->entries[i] = entry;
-			return;
-		}
-	if (access->entries_len % 16 == 0) {
-		struct entry **grown = xnew_array(struct entry *, access->entries_len + 16);
-		for (size_t i = 0; i < access->entries_len; i++)
-			grown[i] = access->entries[i];
-		free(access->entries);
-		access->entries = grown;
-	}
-	access->entries[access->entries_len++] = entry;
+	if (old)
+		entry_free(old);
 }
 
 static bool read_repositories(struct access *access, const struct json *node, struct error *err)
@@ -327,9 +320,9 @@ static bool read_admin(struct access *access, const struct json *node, struct er
 {
 	if (!node)
 		return true;
-	if (!read_rule(node, &access->admin, err))
+	if (!read_rule(node, &access->admins[0], err))
 		return error_add(err, "adminPolicy");
-	if (access->admin.actions & 1u << ACTION_DETECT_COLLISION)
+	if (access->admins[0].actions & 1u << ACTION_DETECT_COLLISION)
 		return error_set(err, ERROR_INVALID, NULL,
 			"adminPolicy: detectManifestCollision has no effect for those whom adminPolicy "
 			"names; give it to others in repositories");
@@ -385,6 +378,36 @@ static void add_policy(struct access *access, const struct entity *entity)
 	add_entry(access, entry);
 }
 
+static void add_admin_policy(struct access *access, const struct entity *entity)
+{
+	const struct admin_policy *policy = entity_admin_policy(entity);
+	struct rule *rule = &access->admins[1];
+
+	copy_texts(&rule->users, &policy->users);
+	copy_texts(&rule->groups, &policy->groups);
+	rule->actions = bits_of(&policy->actions);
+	access->policies++;
+}
+
+#define POLICY_KINDS (1u << ENTITY_POLICY | 1u << ENTITY_ADMIN_POLICY)
+
+static void read_state(struct access *access, const struct state *state)
+{
+	struct entity *admin = state_find(state, ENTITY_ADMIN_POLICY, STR("admin"));
+
+	for (size_t i = 0; i < state_count(state, ENTITY_POLICY); i++)
+		add_policy(access, state_at(state, ENTITY_POLICY, i));
+	if (admin)
+		add_admin_policy(access, admin);
+	access->state = state_only(state, POLICY_KINDS);
+}
+
+bool access_obeys(const struct access *access, const struct state *state)
+{
+	return access->state && state_same_kind(access->state, state, ENTITY_POLICY) &&
+	       state_same_kind(access->state, state, ENTITY_ADMIN_POLICY);
+}
+
 static int longer_first(const void *a, const void *b)
 {
 	const struct entry *left = *(struct entry *const *)a, *right = *(struct entry *const *)b;
@@ -395,31 +418,52 @@ static int longer_first(const void *a, const void *b)
 	return strcmp(left->pattern, right->pattern);
 }
 
+static void sort_entries(struct access *access)
+{
+	void *value;
+
+	access->entries = xnew_array(struct entry *, map_len(access->patterns) + 1);
+	for (size_t at = 0; map_next(access->patterns, &at, NULL, &value);)
+		if (!is_literal(((struct entry *)value)->pattern))
+			access->entries[access->entries_len++] = value;
+	qsort(access->entries, access->entries_len, sizeof(*access->entries), longer_first);
+}
+
 bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
 	struct error *err)
 {
 	AUTO(access) *access = xnew(struct access);
 
+	atomic_init(&access->refs, 1);
 	access->open = open;
 	access->has_file = file != NULL;
-	access->literals = map_new();
+	access->patterns = map_new();
 	if (file && !read_file(access, file, err))
 		return error_add(err, "http.accessControl");
-	for (size_t i = 0; state && i < state_count(state, ENTITY_POLICY); i++)
-		add_policy(access, state_at(state, ENTITY_POLICY, i));
-	if (access->entries_len)
-		qsort(access->entries, access->entries_len, sizeof(*access->entries), longer_first);
+	if (state)
+		read_state(access, state);
+	sort_entries(access);
 	*ret_access = TAKE(access);
 	return true;
 }
 
 /* Questions. */
 
+bool access_is_in_group(const struct access_who *who, struct str group)
+{
+	const struct entity *entity;
+
+	if (texts_have(&who->groups, group))
+		return true;
+	entity = who->state && *who->user ? state_find(who->state, ENTITY_GROUP, group) : NULL;
+	return entity && texts_have(&entity_group(entity)->users, str_of(who->user));
+}
+
 static bool in_group(const struct access *access, const struct access_who *who, const char *group)
 {
 	const struct names *users;
 
-	if (texts_have(&who->groups, str_of(group)))
+	if (access_is_in_group(who, str_of(group)))
 		return true;
 	users = access->groups ? map_find(access->groups, str_of(group)) : NULL;
 	return users && names_have(users, str_of(who->user));
@@ -437,7 +481,7 @@ static bool rule_names(const struct access *access, const struct rule *rule, con
 
 static const struct entry *entry_for(const struct access *access, struct str name)
 {
-	const struct entry *literal = map_find(access->literals, name);
+	const struct entry *literal = map_find(access->patterns, name);
 
 	for (size_t i = 0; i < access->entries_len; i++) {
 		struct str pattern = str_of(access->entries[i]->pattern);
@@ -523,9 +567,15 @@ static bool scopes_grant(const struct access_who *who, const char *scope, enum a
 	return scope || entity_apikey(who->key)->scopes.len == 0;
 }
 
+/* For is_of_admin_policy(): whatever it lets them do. */
+#define ANY_ACTION 0u
+
 static bool is_of_admin_policy(const struct access *access, const struct access_who *who, unsigned bit)
 {
-	return !who->anonymous && (access->admin.actions & bit) && rule_names(access, &access->admin, who);
+	for (size_t i = 0; i < 2 && !who->anonymous; i++)
+		if ((access->admins[i].actions & bit) == bit && rule_names(access, &access->admins[i], who))
+			return true;
+	return false;
 }
 
 static struct access_decision decide_policies(
@@ -561,7 +611,7 @@ static struct access_decision decide_collisions(
 		return decided(true, ACCESS_BY_SCOPES);
 	if (who->admin)
 		return decided(false, ACCESS_BY_ROLE);
-	if (!who->anonymous && rule_names(access, &access->admin, who))
+	if (is_of_admin_policy(access, who, ANY_ACTION))
 		return decided(false, ACCESS_BY_ADMIN_POLICY);
 	return entry ? decide_entry(access, entry, who, 1u << ACTION_DETECT_COLLISION)
 		     : decided(false, ACCESS_BY_NO_PATTERN);
@@ -612,7 +662,7 @@ size_t access_policies(const struct access *access)
 
 void access_each_match(const struct access *access, struct str name, access_match_f *fn, void *arg)
 {
-	const struct entry *literal = map_find(access->literals, name), *deciding = entry_for(access, name);
+	const struct entry *literal = map_find(access->patterns, name), *deciding = entry_for(access, name);
 
 	if (literal)
 		fn(arg, literal->pattern, literal->of_file, literal == deciding);

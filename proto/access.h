@@ -3,6 +3,9 @@
  * access - may this one do that to this repository, and what says so: zot's accessControl, from the settings
  * file or from the state's `policy` entities.
  *
+ * A user is in the groups that the user's entity names, in those that name the user in the file (accessControl.groups), and in the `group`
+ * entities that do: the three add up. adminPolicy is the file's and the state's `admin_policy`: both grant.
+ *
  * Among all patterns that match the repository the longest one decides alone (byte length; ties: the
  * smaller text). Inside: any rule that names the user, then any that names one of their groups, then
  * defaultPolicy for the authenticated, anonymousPolicy for the anonymous (these do not inherit from
@@ -32,7 +35,8 @@ const char *action_name(enum action action);
 /* Who asks: a plain value, its texts are borrowed. */
 struct access_who {
 	const char *user;         /* "" when anonymous */
-	struct texts groups;
+	struct texts groups;      /* those that they say themselves */
+	const struct state *state; /* whose group entities name users too; NULL: none do */
 	const struct entity *key; /* the API key that was used, or NULL */
 	bool key_unknown;         /* one was used that is not known here */
 	bool anonymous, admin;    /* admin: has the role */
@@ -43,8 +47,14 @@ struct access;
  * configured, so without any policy everybody may do everything. */
 bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
 		struct error *err) MUST_CHECK;
-void access_free(struct access *access);
+struct access *access_ref(struct access *access);
+void access_free(struct access *access); /* drops a reference */
 AUTO_DEFINE(access)
+
+/* Has it the policies of this state? Then it need not be made again, whatever else the state's change was. */
+bool access_obeys(const struct access *access, const struct state *state);
+/* Is the user in it by what the user says, or by a group entity of who->state? The file's groups are access_decide()'s affair. */
+bool access_is_in_group(const struct access_who *who, struct str group);
 
 enum access_by {
 	ACCESS_BY_SCOPES,           /* the API key's */

@@ -48,7 +48,7 @@ struct pairs { struct pair *at; size_t len; };
 struct user {
 	const char *password_hash; /* crypt(3); JSON gives "password", hashed on the way in; never shown */
 	struct texts groups;
-	struct texts roles;        /* "admin" */
+	struct texts roles;        /* "admin", "reader", "key-manager:<group>" */
 	bool enabled;
 	int64_t throttling_quota, daily_quota, monthly_quota, monthly_bytes; /* of all that the user does, as those of a key */
 	struct pairs metadata;
@@ -107,6 +107,16 @@ struct worker_key { /* id = the member's name; the leaders' alone, never in what
 	int64_t valid_until;       /* wall seconds, 0 = for ever */
 };
 
+struct user_group { /* id = the group's name */
+	struct texts users;        /* names; beside the users who name the group themselves */
+	const char *description;
+	int64_t throttling_quota, daily_quota, monthly_quota, monthly_bytes; /* of all that its users do together, as those of a key */
+};
+
+struct admin_policy { /* id = "admin": zot's adminPolicy */
+	struct texts users, groups, actions; /* read create update delete */
+};
+
 struct entity; /* counted */
 struct entity *entity_ref(struct entity *entity);
 void           entity_free(struct entity *entity); /* drops a reference */
@@ -152,6 +162,10 @@ bool entity_from_json(enum entity_kind kind, struct str id, const struct json *n
 		      const struct entity *base, struct entity **ret, struct error *err) MUST_CHECK;
 /* {"id":..., "revision":..., fields}; secrets are left out. A tombstone: "deleted":true and no fields. */
 void entity_to_json(const struct entity *entity, struct json_writer *writer);
+/* The same with its kind and all fields, the hashes of secrets too: for an export. */
+void entity_to_json_whole(const struct entity *entity, struct json_writer *writer);
+/* A body with the defaults, id "": to fill in. Without what is write-only. */
+void entity_template_to_json(enum entity_kind kind, struct json_writer *writer);
 /* The whole, secrets' hashes too: for the snapshot and the leader's ledger. */
 void entity_encode(const struct entity *entity, struct buf *into);
 bool entity_decode(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;

@@ -75,6 +75,18 @@ bool check_scope(struct str text, struct error *err)
 	return any || invalid(err, "a scope needs an action after the last ':'");
 }
 
+bool check_role(struct str text, struct error *err)
+{
+	struct str group = text;
+
+	if (str_is(text, "admin") || str_is(text, "reader") ||
+		(str_skip(&group, "key-manager:") && group.len && group.len <= 255))
+		return true;
+	return error_set(err, ERROR_INVALID, NULL,
+		"\"%.*s\" is not one of: admin, reader, key-manager:<group>",
+		(int)(text.len < 60 ? text.len : 60), text.at);
+}
+
 /* ---- values ---- */
 
 static bool check_utf8(struct str s, struct error *err)
@@ -257,6 +269,19 @@ static bool check_settings_id(struct str id, struct error *err)
 static bool check_ring_id(struct str id, struct error *err)
 {
 	return str_is(id, "ring") || invalid(err, "the id of the ring is \"ring\"");
+}
+
+static bool check_group_id(struct str id, struct error *err)
+{
+	for (size_t i = 0; i < id.len; i++)
+		if ((unsigned char)id.at[i] < ' ' || id.at[i] == 0x7f)
+			return invalid(err, "a group's name has no control characters");
+	return true;
+}
+
+static bool check_admin_policy_id(struct str id, struct error *err)
+{
+	return str_is(id, "admin") || invalid(err, "the id of the admin policy is \"admin\"");
 }
 
 static bool check_worker_id(struct str id, struct error *err)

@@ -370,20 +370,24 @@ static void write_time(int64_t seconds, struct json_writer *writer)
 	json_value_str(writer, str_of(text));
 }
 
-static void write_members(const struct table *table, const void *body, struct json_writer *writer);
+/* hidden: fields of which it is one, flags, are left out. */
+static void write_members(
+	const struct table *table, const void *body, unsigned hidden, struct json_writer *writer);
 
-static void write_rows(const struct field *field, const void *body, struct json_writer *writer)
+static void write_rows(
+	const struct field *field, const void *body, unsigned hidden, struct json_writer *writer)
 {
 	json_open_array(writer);
 	for (size_t i = 0; i < field_rows_len(field, body); i++) {
 		json_open_object(writer);
-		write_members(field->rows, field_row(field, body, i), writer);
+		write_members(field->rows, field_row(field, body, i), hidden, writer);
 		json_close_object(writer);
 	}
 	json_close_array(writer);
 }
 
-static void write_field(const struct field *field, const void *body, struct json_writer *writer)
+static void write_field(
+	const struct field *field, const void *body, unsigned hidden, struct json_writer *writer)
 {
 	switch (field->type) {
 	case FIELD_TEXT:
@@ -405,7 +409,7 @@ static void write_field(const struct field *field, const void *body, struct json
 		write_pairs(field_pairs(field, body), writer);
 		break;
 	case FIELD_ROWS:
-		write_rows(field, body, writer);
+		write_rows(field, body, hidden, writer);
 		break;
 	case FIELD_PASSWORD:
 	case FIELD_SECRET:
@@ -413,15 +417,21 @@ static void write_field(const struct field *field, const void *body, struct json
 	}
 }
 
-static void write_members(const struct table *table, const void *body, struct json_writer *writer)
+void entity_write_field(const struct field *field, const void *body, struct json_writer *writer)
+{
+	write_field(field, body, FIELD_WRITE_ONLY, writer);
+}
+
+static void write_members(
+	const struct table *table, const void *body, unsigned hidden, struct json_writer *writer)
 {
 	for (size_t i = 0; i < table->len; i++) {
 		const struct field *field = &table->fields[i];
 
-		if (field->flags & FIELD_WRITE_ONLY)
+		if ((field->flags & hidden) || field_is_plain(field))
 			continue;
 		json_key(writer, str_of(field->name));
-		write_field(field, body, writer);
+		write_field(field, body, hidden, writer);
 	}
 }
 
@@ -433,6 +443,28 @@ void entity_to_json(const struct entity *entity, struct json_writer *writer)
 	if (entity_is_deleted(entity))
 		json_put_bool(writer, "deleted", true);
 	else
-		write_members(entity_table(entity_kind(entity)), entity_body(entity), writer);
+		write_members(
+			entity_table(entity_kind(entity)), entity_body(entity), FIELD_WRITE_ONLY, writer);
+	json_close_object(writer);
+}
+
+void entity_template_to_json(enum entity_kind kind, struct json_writer *writer)
+{
+	union entity_body body;
+
+	table_defaults(entity_table(kind), &body);
+	json_open_object(writer);
+	json_put_text(writer, "id", "");
+	write_members(entity_table(kind), &body, FIELD_WRITE_ONLY, writer);
+	json_close_object(writer);
+}
+
+void entity_to_json_whole(const struct entity *entity, struct json_writer *writer)
+{
+	json_open_object(writer);
+	json_put_text(writer, "kind", entity_kind_name(entity_kind(entity)));
+	json_put_str(writer, "id", entity_id(entity));
+	json_put_int(writer, "revision", (int64_t)entity_revision(entity));
+	write_members(entity_table(entity_kind(entity)), entity_body(entity), 0, writer);
 	json_close_object(writer);
 }

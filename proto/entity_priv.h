@@ -17,6 +17,8 @@ union entity_body {
 
 /* Of an entity that nobody else has yet. */
 void entity_keep_hash(struct entity *entity, const struct entity_hash *hash);
+/* The value alone; nothing of a plain field. */
+void entity_write_field(const struct field *field, const void *body, struct json_writer *writer);
 /* The body, whatever its kind; NULL for a tombstone. */
 const void *entity_body(const struct entity *entity);
 /* Checks id, body and size, then copies. `body` NULL makes a tombstone. */
@@ -26,4 +28,4 @@ bool entity_make(enum entity_kind kind, struct str id, uint64_t revision, const 
 /* entity_check.c: the rules. Texts of a body are not NULL here. */
 bool entity_check_id(enum entity_kind kind, struct str id, struct error *err) MUST_CHECK;
 bool entity_check_body(enum entity_kind kind, const void *body, struct error *err) MUST_CHECK;
-field_check_f check_password_hash, check_user_id, check_hex, check_scope;
+field_check_f check_password_hash, check_user_id, check_hex, check_scope, check_role;

@@ -18,6 +18,7 @@ struct state {
 	struct entity_tree *kinds[ENTITY_KINDS];
 	struct entity_tree *secrets, *secrets_before; /* of the API keys those that have one */
 	unsigned password_cost;
+	size_t admins, bytes;
 	struct entity_hash sum;
 	uint8_t digest[STATE_DIGEST_BYTES]; /* the sum as bytes */
 };
@@ -107,6 +108,21 @@ static const struct entity_tree *of_kind(const struct state *state, enum entity_
 	return state->kinds[kind];
 }
 
+bool state_same_kind(const struct state *a, const struct state *b, enum entity_kind kind)
+{
+	return of_kind(a, kind) == of_kind(b, kind);
+}
+
+struct state *state_only(const struct state *state, unsigned kinds)
+{
+	struct state *only = state_new();
+
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		if (kinds & 1u << kind)
+			only->kinds[kind] = entity_tree_ref(state->kinds[kind]);
+	return only;
+}
+
 size_t state_count(const struct state *state, enum entity_kind kind)
 {
 	return entity_tree_len(of_kind(state, kind));
@@ -136,6 +152,25 @@ size_t state_after(const struct state *state, enum entity_kind kind, struct str 
 	const struct entity *there = entity_tree_at(tree, place);
 
 	return there && str_equal(entity_id(there), after) ? place + 1 : place;
+}
+
+size_t state_admins(const struct state *state)
+{
+	return state->admins;
+}
+
+size_t state_entities(const struct state *state)
+{
+	size_t len = 0;
+
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		len += entity_tree_len(state->kinds[kind]);
+	return len;
+}
+
+size_t state_bytes(const struct state *state)
+{
+	return state->bytes;
 }
 
 /* The first that has this secret. */
@@ -253,6 +288,20 @@ static void change_sum(struct entity_hash *sum, struct entity *gone, struct enti
 		entity_hash_add(sum, entity_hash(came));
 }
 
+static bool is_admin(const struct entity *user)
+{
+	return user && entity_user(user)->enabled && texts_have(&entity_user(user)->roles, STR("admin"));
+}
+
+static void change_counts(
+	struct state *state, enum entity_kind kind, struct entity *gone, struct entity *came)
+{
+	if (kind == ENTITY_USER)
+		state->admins = state->admins + is_admin(came) - is_admin(gone);
+	state->bytes += came ? entity_bytes(came) : 0;
+	state->bytes -= gone ? entity_bytes(gone) : 0;
+}
+
 /* The entity, or the tombstone, takes the place of what has its name. */
 static void change_one(struct state *state, enum entity_kind kind, struct entity *changed)
 {
@@ -266,6 +315,7 @@ static void change_one(struct state *state, enum entity_kind kind, struct entity
 		entity_tree_remove(tree, &by_id, entity_id(changed), entity_id(changed));
 	if (kind == ENTITY_APIKEY)
 		change_keys(state, gone, came);
+	change_counts(state, kind, gone, came);
 	if (!entity_kind_is_leaders(kind))
 		change_sum(&state->sum, gone, came);
 }
@@ -289,6 +339,8 @@ static struct state *copy(const struct state *old)
 
 	state->history = old->history;
 	state->sum = old->sum;
+	state->admins = old->admins;
+	state->bytes = old->bytes;
 	state->password_cost = old->password_cost;
 	state->secrets = entity_tree_ref(old->secrets);
 	state->secrets_before = entity_tree_ref(old->secrets_before);

@@ -19,7 +19,7 @@
  * A full one is taken at any revision, an older one too: whether it may follow is history_judge()'s to say, before.
  * Without cluster and generation it is of no history, as those that were saved before there were any.
  * Where there is no old state (a file) one of format 1 is taken, too, which has no digest.
- * Decoding is bounded: 1,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
+ * Decoding is bounded: 2,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
  * new state in memory; while it runs it takes about seven times that. Anything wrong leaves the old state in place.
  *
  * Thread  any.
@@ -32,7 +32,7 @@
 #define STATE_FORMAT 2 /* `v`. A higher one is refused: a leader tells what workers of the minor version before can read (docs/install.md) */
 #define STATE_MEDIA_TYPE "application/vnd.zot.state+msgpack"
 #define STATE_BYTES_MAX (1024u * 1024 * 1024)
-#define STATE_ENTITIES_MAX 1000000u
+#define STATE_ENTITIES_MAX 2000000u
 
 struct state;
 struct state *state_new(void); /* empty, revision 0 */
@@ -51,11 +51,18 @@ const struct history *state_history(const struct state *state);
 void     state_set_history(struct state *state, const struct history *history); /* before others have it */
 bool     state_same(const struct state *a, const struct state *b); /* revision and digest */
 size_t   state_count(const struct state *state, enum entity_kind kind);
+size_t   state_admins(const struct state *state); /* enabled users of the role admin */
+size_t   state_entities(const struct state *state); /* all of them */
+size_t   state_bytes(const struct state *state);    /* entity_bytes() of all of them */
 /* Borrowed from the state, or NULL; places are in the order of ids. */
 struct entity *state_at(const struct state *state, enum entity_kind kind, size_t at);
 struct entity *state_find(const struct state *state, enum entity_kind kind, struct str id);
 /* First place whose id is > after: for paging. */
 size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
+/* The same state as far as entities of this kind go: neither was made of the other by a change of one. */
+bool     state_same_kind(const struct state *a, const struct state *b, enum entity_kind kind);
+/* Only the entities of these kinds (bits, 1 << kind), shared; of no revision, no digest and no counts of bytes and admins. */
+struct state *state_only(const struct state *state, unsigned kinds);
 /* The api key one of whose secrets (its own, or the one before) has this hash, or NULL; whether it opens the key now, apikey_opens() says. */
 struct entity *state_find_secret(const struct state *state, struct str secret_hash_hex);
 /* password_cost() of the most expensive hash that a user has, or had in a state that this one was made of; 0: there was none. */

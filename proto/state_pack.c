@@ -266,16 +266,9 @@ static bool check_unique(struct list *list, struct error *err)
 
 static bool check_size(const struct state *state, size_t most, struct error *err)
 {
-	size_t len = 0, bytes = 0;
+	size_t len = state_entities(state);
 
-	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
-		size_t of_kind = state_count(state, (enum entity_kind)kind);
-
-		len += of_kind;
-		for (size_t i = 0; i < of_kind; i++)
-			bytes += entity_bytes(state_at(state, (enum entity_kind)kind, i));
-	}
-	if (!check_bytes(bytes, most, err))
+	if (!check_bytes(state_bytes(state), most, err))
 		return false;
 	return len <= STATE_ENTITIES_MAX ||
 	       error_set(err, ERROR_TOO_LARGE, NULL, "%zu entities; at most %u are allowed", len,

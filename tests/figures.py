@@ -85,7 +85,8 @@ def scrape_both(folder):
 
     tls, cert = make_certificate(folder)
     led = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "CLUSTER_WORKER_NAME": "one"}
-    with Leader(verify=cert, **tls) as leader, Worker(verify=cert, CLUSTER_LEADER_URL=leader.url, **led, **tls) as worker:
+    away = {"CLUSTER_BACKUP_ENABLED": "true", "CLUSTER_BACKUP_INSTANCE_CAN_WRITE": "true", "CLUSTER_BACKUP_FILE": str(folder / "state.backup")}
+    with Leader(verify=cert, **tls, **away) as leader, Worker(verify=cert, CLUSTER_LEADER_URL=leader.url, **led, **tls) as worker:
         worker.session.auth = (leader.user, leader.password)
         await_true(lambda: worker.call("GET", "/v2/").status_code == 200, what="the state")
         worker.push("lib/app", "v1")
@@ -96,6 +97,7 @@ def scrape_both(folder):
         # Bytes of repositories are counted in the background.
         text = lambda: worker.call("GET", "/metrics").text  # noqa: E731
         await_true(lambda: "zot_repo_storage_bytes" in text() and "zot_lease_left_seconds" in text(), what="sizes and a lease")
+        await_true(lambda: "zot_leader_backup_age_seconds" in leader.session.get(leader.url + "/metrics", timeout=30).text, what="a backup")
         return {"worker": text(), "leader": leader.session.get(leader.url + "/metrics", timeout=30).text}
 
 

@@ -274,6 +274,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_logins(&s, warnings, errors);
 	check_access(&s, errors);
 	check_metrics(&s, errors);
+	backup_settings_check(&s.backup, errors);
 	if (errors->len != before)
 		return false;
 	s.file = file;

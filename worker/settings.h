@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "backup/backup_settings.h"
 #include "common/settings.h"
 #include "worker/auth/rate_limit.h"
 
@@ -75,6 +76,7 @@ struct worker_settings {
 	int log_level;                               /* enum log_level */
 	int log_format;
 	const char *log_output, *log_audit;
+	struct backup_settings backup;
 };
 
 extern const struct settings_table worker_settings_table;

@@ -42,7 +42,8 @@ struct member_settings settings_cluster(const struct worker_settings *settings)
 		.has_certificates = settings->tls_ca != NULL,
 		.state_limit = settings->state_limit,
 		.data = settings->data,
-		.state_file = settings->db_path };
+		.state_file = settings->db_path,
+		.backup = settings->backup.enabled && settings->backup.can_read ? &settings->backup : NULL };
 
 	fill_self(settings, &member);
 	fill_leaders(settings, &member);

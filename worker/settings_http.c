@@ -3,7 +3,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
-#include "worker/auth/proxies.h"
+#include "common/proxies.h"
 
 #define RATES_MAX 16 /* items of a list */
 #define METHODS   "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

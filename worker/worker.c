@@ -20,11 +20,12 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/proxies.h"
 #include "common/supervisor.h"
 #include "proto/state_token.h"
+#include "s3/s3_endpoint.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/peer_guard.h"
-#include "worker/auth/proxies.h"
 #include "worker/auth/rate_limit.h"
 #include "worker/chores/chores.h"
 #include "worker/cluster/cluster_new.h"
@@ -85,7 +86,7 @@ static bool is_clustered(const struct worker_settings *settings)
 
 bool worker_open_store(const struct worker_settings *s, struct store **ret, struct error *err)
 {
-	struct store_s3_settings s3 = { .endpoint = s->s3_endpoint,
+	struct s3_settings s3 = { .endpoint = s->s3_endpoint,
 		.region = s->s3_region,
 		.bucket = s->s3_bucket,
 		.prefix = s->s3_prefix ? s->s3_prefix : "",

@@ -111,6 +111,7 @@ static struct access_who who_of(const struct question *question)
 		return (struct access_who){ .user = "", .anonymous = true };
 	return (struct access_who){ .user = entity_id(entity).at,
 		.groups = entity_user(entity)->groups,
+		.state = question->state,
 		.key = question->key_entity,
 		.admin = is_admin(entity_user(entity)) };
 }
@@ -126,6 +127,24 @@ static void put_texts(struct json_writer *w, const char *name, const struct text
 	json_close_array(w);
 }
 
+/* Those that the user names, then those that name the user alone. */
+static void put_groups(struct json_writer *w, const struct question *question)
+{
+	const struct texts *own = &entity_user(question->user_entity)->groups;
+
+	json_key(w, STR("groups"));
+	json_open_array(w);
+	for (size_t i = 0; i < own->len; i++)
+		json_value_str(w, str_of(own->at[i]));
+	for (size_t i = 0; i < state_count(question->state, ENTITY_GROUP); i++) {
+		const struct entity *group = state_at(question->state, ENTITY_GROUP, i);
+		if (texts_have(&entity_group(group)->users, entity_id(question->user_entity)) &&
+			!texts_have(own, entity_id(group)))
+			json_value_str(w, entity_id(group));
+	}
+	json_close_array(w);
+}
+
 static void put_who(struct json_writer *w, const struct question *question)
 {
 	json_key(w, STR("who"));
@@ -133,7 +152,7 @@ static void put_who(struct json_writer *w, const struct question *question)
 	json_put_bool(w, "anonymous", !question->has_user && !question->has_key);
 	if (question->user_entity) {
 		json_put_str(w, "user", entity_id(question->user_entity));
-		put_texts(w, "groups", &entity_user(question->user_entity)->groups);
+		put_groups(w, question);
 		json_put_bool(w, "admin", is_admin(entity_user(question->user_entity)));
 	}
 	if (question->key_entity) {

@@ -22,6 +22,7 @@ struct api_call {
 	struct http_request *request;
 	const struct route *route;
 	struct str rest;        /* of the path, below the route's; borrowed from the request */
+	struct ip from;         /* the client; behind proxies that are trusted whom they tell of */
 	struct login_who who;
 };
 
@@ -30,7 +31,8 @@ struct api_job {
 	struct endpoint_call *http;
 	struct str rest;        /* of the path, below the route's and a '/'; empty when there is none */
 	struct login_who who;
-	struct ip from;         /* whoever is connected to us */
+	struct ip from;         /* as struct api_call's */
+	char from_text[INET6_ADDRSTRLEN];
 	bool in_lane;           /* its turn has come: a large report */
 	enum entity_kind kind;  /* of the entity routes */
 };
@@ -48,10 +50,15 @@ struct http_response *system_readyz(void *call);
 struct http_response *system_metrics(void *call);
 /* Own loop, stream (api/cluster.c). */
 void cluster_state(void *call);
+void export_serve(void *call); /* api/export.c */
 /* Pool. NULL: endpoint_reply() comes later, or has been. */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
+struct http_response *entity_template(void *job);
+struct http_response *entity_bulk(void *job);     /* api/entity_bulk.c */
+struct http_response *import_serve(void *job);    /* api/import.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
 struct http_response *access_serve(void *job);    /* api/access.c */
+struct http_response *audit_serve(void *job);     /* api/audit.c */

@@ -254,6 +254,15 @@ static struct http_response *list_members(struct api_job *job)
 	return api_json(200, &body);
 }
 
+static bool forget_locked(const struct api_job *job, const char *name, struct error *err)
+{
+	struct ledger_audit audit = told_audit(job, "forgotten");
+
+	audit.kind = "member";
+	audit.id = name;
+	return leader_forget_locked(job->leader, name, &audit, err);
+}
+
 static struct http_response *forget_member(struct api_job *job)
 {
 	struct leader *leader = job->leader;
@@ -266,7 +275,7 @@ static struct http_response *forget_member(struct api_job *job)
 	leader_lock(leader);
 	forgot = members_may_forget(leader->members, job->rest);
 	if (forgot == MEMBERS_FORGOT)
-		stored = leader_forget_locked(leader, buf_text(&name), &err);
+		stored = forget_locked(job, buf_text(&name), &err);
 	if (forgot == MEMBERS_FORGOT && stored)
 		ring_write_now_locked(leader->ring);
 	leader_unlock(leader);

@@ -3,7 +3,7 @@
  * entities - reading and deleting users, API keys, policies, settings, workers' credentials and the ring;
  * writing is api/entity_write.c's.
  *
- *     GET    /api/{kind}?n=&last=     {"items":[...],"total":N}, in the order of ids; Link: <...>; rel="next"
+ *     GET    /api/{kind}              api/entity_list.c
  *     GET    /api/{kind}/{id}         ETag: "<revision>"
  *     DELETE /api/{kind}/{id}         If-Match
  *     POST   /api/apikey/{id}/rotate  api/key_rotate.c
@@ -17,70 +17,12 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/entity_list.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/key_rotate.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
-
-#define PAGE_DEFAULT 100
-#define PAGE_MAX     1000
-#define BODY_MAX     (PAGE_MAX * (size_t)ENTITY_BYTES_MAX)
-
-/* Lists. */
-
-static bool read_page(struct api_job *job, uint64_t *ret_n, struct buf *last)
-{
-	AUTO_FINI(buf) n = buf_limit(32);
-	bool given;
-
-	*ret_n = PAGE_DEFAULT;
-	if (!api_parameter(job, "n", &n, &given))
-		return false;
-	if (given && (!str_to_number(buf_str(&n), PAGE_MAX, ret_n) || !*ret_n))
-		return false;
-	return api_parameter(job, "last", last, &given);
-}
-
-static void put_link(struct http_response *response, const struct api_job *job, uint64_t n, struct str last)
-{
-	AUTO_FINI(buf) link = buf_limit(2048);
-
-	buf_format(&link, "</api/%s?n=%" PRIu64 "&last=", entity_kind_name(job->kind), n);
-	buf_url(&link, last, "");
-	buf_puts(&link, ">; rel=\"next\"");
-	if (!link.failed)
-		http_response_header(response, "Link", buf_text(&link));
-}
-
-static struct http_response *list(struct api_job *job)
-{
-	AUTO(state) *state = leader_state(job->leader);
-	AUTO_FINI(buf) last = buf_limit(1024);
-	struct buf body = buf_limit(BODY_MAX);
-	struct json_writer w = json_writer(&body);
-	struct http_response *response;
-	struct entity *entity = NULL;
-	uint64_t n;
-
-	if (!read_page(job, &n, &last))
-		return api_error(400, "invalid", "n is 1 to %d, and last an id", PAGE_MAX);
-	size_t begin = last.len ? state_after(state, job->kind, buf_str(&last)) : 0, at = begin;
-	json_open_object(&w);
-	json_put_int(&w, "total", (int64_t)state_count(state, job->kind));
-	json_put_int(&w, "revision", (int64_t)state_revision(state));
-	json_key(&w, STR("items"));
-	json_open_array(&w);
-	for (; at - begin < n && state_at(state, job->kind, at); at++) {
-		entity = state_at(state, job->kind, at);
-		entity_to_json(entity, &w);
-	}
-	json_close_array(&w);
-	json_close_object(&w);
-	response = api_json(200, &body);
-	if (entity && state_at(state, job->kind, at))
-		put_link(response, job, n, entity_id(entity));
-	return response;
-}
+#include "leader/rights.h"
 
 /* One. */
 
@@ -91,7 +33,7 @@ static struct http_response *read_one(struct api_job *job)
 	const char *known = http_headers_find(job->http->headers, "If-None-Match");
 	struct http_response *response;
 
-	if (!entity)
+	if (!entity || !rights_see(state, &job->who, entity))
 		return entity_absent(job);
 	if (!known || !entity_tag_matches(str_of(known), entity))
 		return entity_response(200, entity);
@@ -104,7 +46,7 @@ static struct http_response *read_one(struct api_job *job)
  * changes. */
 
 static size_t gather_deletes(struct api_job *job, const struct state *state, const struct entity *entity,
-	struct ledger_change **ret)
+	const struct ledger_audit *audit, struct ledger_change **ret)
 {
 	size_t keys = job->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
 	struct ledger_change *changes = xnew_array(struct ledger_change, keys + 2);
@@ -112,12 +54,14 @@ static size_t gather_deletes(struct api_job *job, const struct state *state, con
 	changes[len++] =
 		(struct ledger_change){ .entity = entity_new_deleted(job->kind, entity_id(entity), 0),
 			.check = true,
-			.expected = entity_revision(entity) };
+			.expected = entity_revision(entity),
+			.audit = audit };
 	for (size_t i = 0; i < keys; i++) {
 		const struct entity *key = state_at(state, ENTITY_APIKEY, i);
 		if (str_is(entity_id(entity), entity_apikey(key)->owner))
-			changes[len++] = (struct ledger_change){ .entity = entity_new_deleted(
-									 ENTITY_APIKEY, entity_id(key), 0) };
+			changes[len++] = (struct ledger_change){
+				.entity = entity_new_deleted(ENTITY_APIKEY, entity_id(key), 0), .audit = audit
+			};
 	}
 	if (job->kind == ENTITY_WORKER)
 		len += peer_secret_change(state, &changes[len]);
@@ -129,7 +73,8 @@ static size_t gather_deletes(struct api_job *job, const struct state *state, con
 static struct http_response *delete_locked(struct api_job *job)
 {
 	AUTO(state) *state = leader_state(job->leader);
-	struct entity *entity = state_find(state, job->kind, job->rest);
+	struct entity *entity = entity_find_seen(job, state, job->rest);
+	const struct ledger_audit audit = told_audit(job, "deleted");
 	struct ledger_change *changes;
 	enum ledger_result result;
 	uint64_t revision;
@@ -141,9 +86,11 @@ static struct http_response *delete_locked(struct api_job *job)
 		return entity_stale(entity);
 	if (!entity)
 		return entity_absent(job);
+	if (!rights_check(state, &job->who, entity, NULL, &err))
+		return api_error_of(&err);
 	if (job->kind == ENTITY_USER && entity_is_last_admin(state, entity))
 		return api_error(409, "conflict", "this is the last enabled admin; make another one first");
-	len = gather_deletes(job, state, entity, &changes);
+	len = gather_deletes(job, state, entity, &audit, &changes);
 	result = leader_write_locked(job->leader, changes, len, &revision, &at, &err);
 	for (size_t i = 0; i < len; i++)
 		entity_free(changes[i].entity);
@@ -171,6 +118,18 @@ static struct http_response *delete_one(struct api_job *job)
 	return response;
 }
 
+/* A body with the defaults, to begin with. */
+
+struct http_response *entity_template(void *arg)
+{
+	const struct api_job *job = arg;
+	struct buf body = buf_limit(ENTITY_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+
+	entity_template_to_json(job->kind, &w);
+	return api_json(200, &body);
+}
+
 /* Which methods a kind has. */
 
 static unsigned methods_of(const struct api_job *job)
@@ -196,6 +155,6 @@ struct http_response *entities_serve(void *arg)
 	if (!(methods & 1u << job->http->method))
 		return api_method_not_allowed(methods);
 	if (api_is_read(job))
-		return job->rest.len ? read_one(job) : list(job);
+		return job->rest.len ? read_one(job) : entity_list(job);
 	return job->http->method == HTTP_DELETE ? delete_one(job) : entity_write(job);
 }

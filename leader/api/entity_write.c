@@ -5,37 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/crypto.h"
 #include "common/log.h"
 #include "leader/api.h"
+#include "leader/api/entity_edit.h"
 #include "leader/api/told.h"
 #include "leader/first_start.h"
 #include "leader/peer_secret.h"
+#include "leader/rights.h"
 #include "proto/apikey.h"
 
-#define CLIENT_ID_BYTES 12
-#define WORKER_PREFIX   "zwk_"
 /* A write without a condition that somebody else outran is made again on what they left. */
 #define TRIES 5
-
-struct edit {
-	struct api_job *job;
-	const struct json *asked;   /* the body, an object */
-	const struct json *given;   /* the same with what was added */
-	struct json_doc *completed; /* that, or NULL */
-	char id[ENTITY_ID_MAX + 1];
-	struct entity *base, *made; /* base: what is there, or NULL */
-	/* Made here, "" otherwise. A worker's has its prefix, so that it is known wherever it turns up. */
-	char secret[sizeof(WORKER_PREFIX) + 2 * ENTITY_SECRET_BYTES];
-};
-
-static void edit_fini(struct edit *edit)
-{
-	json_doc_free(edit->completed);
-	entity_free(edit->base);
-	entity_free(edit->made);
-	explicit_bzero(edit->secret, sizeof(edit->secret));
-}
 
 /* Conditions. */
 
@@ -69,16 +49,16 @@ static bool is_conditional(const struct api_job *job)
 	       http_headers_find(job->http->headers, "If-None-Match");
 }
 
+struct entity *entity_find_seen(const struct api_job *job, const struct state *state, struct str id)
+{
+	struct entity *entity = state_find(state, job->kind, id);
+
+	return entity && rights_see(state, &job->who, entity) ? entity : NULL;
+}
+
 bool entity_is_last_admin(const struct state *state, const struct entity *user)
 {
-	if (!first_start_is_admin(entity_user(user)))
-		return false;
-	for (size_t i = 0; i < state_count(state, ENTITY_USER); i++) {
-		const struct entity *other = state_at(state, ENTITY_USER, i);
-		if (!str_equal(entity_id(other), entity_id(user)) && first_start_is_admin(entity_user(other)))
-			return false;
-	}
-	return true;
+	return first_start_is_admin(entity_user(user)) && state_admins(state) == 1;
 }
 
 /* Answers. */
@@ -119,21 +99,27 @@ static void put_location(struct http_response *response, const struct entity *en
 		http_response_header(response, "Location", buf_text(&path));
 }
 
+void entity_put_secret(struct json_writer *w, const struct entity *entity, const char *secret)
+{
+	char key[sizeof(APIKEY_PREFIX) + 2 * ENTITY_SECRET_BYTES + 1];
+
+	json_put_str(w, "clientId", entity_id(entity));
+	json_put_text(w, "clientSecret", secret);
+	if (entity_kind(entity) != ENTITY_APIKEY)
+		return;
+	(void)snprintf(key, sizeof(key), APIKEY_PREFIX "%s", secret);
+	json_put_text(w, "apiKey", key);
+	explicit_bzero(key, sizeof(key));
+}
+
 struct http_response *entity_secret_response(unsigned status, const struct entity *entity, const char *secret)
 {
 	struct buf body = buf_limit(4 * (size_t)ENTITY_BYTES_MAX);
 	struct json_writer w = json_writer(&body);
 	struct http_response *response;
-	char key[sizeof(APIKEY_PREFIX) + 2 * ENTITY_SECRET_BYTES + 1];
 
 	json_open_object(&w);
-	json_put_str(&w, "clientId", entity_id(entity));
-	json_put_text(&w, "clientSecret", secret);
-	if (entity_kind(entity) == ENTITY_APIKEY) {
-		(void)snprintf(key, sizeof(key), APIKEY_PREFIX "%s", secret);
-		json_put_text(&w, "apiKey", key);
-		explicit_bzero(key, sizeof(key));
-	}
+	entity_put_secret(&w, entity, secret);
 	json_key(&w, STR("entity"));
 	entity_to_json(entity, &w);
 	json_close_object(&w);
@@ -155,131 +141,31 @@ static struct http_response *written_response(const struct edit *edit)
 	return response;
 }
 
-/* What is given, completed. */
-
-static void copy_members(struct json_writer *w, const struct json *object)
-{
-	const struct json *value;
-	struct str key;
-
-	for (void *it = NULL; json_next(object, &it, &key, &value);) {
-		json_key(w, key);
-		json_value_node(w, value);
-	}
-}
-
-/* The body once more, with one more member. */
-static bool complete(struct edit *edit, const char *name, const char *value, struct error *err)
-{
-	AUTO_FINI(buf) text = buf_limit(8 * (size_t)ENTITY_BYTES_MAX);
-	struct json_writer w = json_writer(&text);
-	struct json_doc *doc;
-	bool ok;
-
-	json_open_object(&w);
-	copy_members(&w, edit->given);
-	json_put_text(&w, name, value);
-	json_close_object(&w);
-	ok = buf_check(&text, "the body", err) && json_parse(buf_str(&text), &doc, err);
-	if (text.at)
-		explicit_bzero(text.at, text.len);
-	if (!ok)
-		return false;
-	json_doc_free(edit->completed);
-	edit->completed = doc;
-	edit->given = json_root(doc);
-	return true;
-}
-
-static bool has(const struct edit *edit, const char *name)
-{
-	return json_find(edit->given, name) != NULL;
-}
-
-static bool complete_apikey(struct edit *edit, struct error *err)
-{
-	if (has(edit, "clientSecret") || has(edit, "secretHash"))
-		return true;
-	if (edit->base)
-		return complete(edit, "secretHash", entity_apikey(edit->base)->secret_hash, err);
-	random_hex(edit->secret, ENTITY_SECRET_BYTES);
-	return complete(edit, "clientSecret", edit->secret, err);
-}
-
-static bool complete_worker(struct edit *edit, struct error *err)
-{
-	const size_t prefix = sizeof(WORKER_PREFIX) - 1;
-
-	if (has(edit, "clientSecret") || has(edit, "secretHash"))
-		return true;
-	if (edit->base)
-		return complete(edit, "secretHash", entity_worker(edit->base)->secret_hash, err);
-	memcpy(edit->secret, WORKER_PREFIX, prefix);
-	random_hex(edit->secret + prefix, ENTITY_SECRET_BYTES);
-	return complete(edit, "clientSecret", edit->secret, err);
-}
-
-static bool complete_user(struct edit *edit, struct error *err)
-{
-	const char *hash = edit->base ? entity_user(edit->base)->password_hash : "";
-
-	if (has(edit, "password") || has(edit, "passwordHash") || !*hash)
-		return true;
-	return complete(edit, "passwordHash", hash, err);
-}
-
-/* A whole body leaves out what reading it does not show. */
-static bool complete_secrets(struct edit *edit, struct error *err)
-{
-	if (edit->job->kind == ENTITY_APIKEY)
-		return complete_apikey(edit, err);
-	if (edit->job->kind == ENTITY_WORKER)
-		return complete_worker(edit, err);
-	return edit->job->kind != ENTITY_USER || complete_user(edit, err);
-}
-
-/* Checks beyond one entity's own. */
-
-static bool check_references(const struct edit *edit, const struct state *state, struct error *err)
-{
-	if (edit->job->kind == ENTITY_APIKEY && !edit->base &&
-		!state_find(state, ENTITY_USER, str_of(entity_apikey(edit->made)->owner)))
-		return error_set(err, ERROR_INVALID, NULL, "owner: there is no user \"%s\"",
-			entity_apikey(edit->made)->owner);
-	if (edit->job->kind == ENTITY_USER && edit->base && entity_is_last_admin(state, edit->base) &&
-		!first_start_is_admin(entity_user(edit->made)))
-		return error_set(
-			err, ERROR_CONFLICT, NULL, "this is the last enabled admin; make another one first");
-	return true;
-}
-
 /* Writing. */
 
-/* Who knew the old secret, or was enabled, is to be locked out. */
-static bool revokes(const struct edit *edit)
+static const char *how_of(const struct edit *edit)
 {
-	const struct worker_key *old, *new;
-
-	if (edit->job->kind != ENTITY_WORKER || !edit->base)
-		return false;
-	old = entity_worker(edit->base);
-	new = entity_worker(edit->made);
-	return (old->enabled && !new->enabled) || strcmp(old->secret_hash, new->secret_hash) != 0;
+	if (!edit->base)
+		return "created";
+	return edit->job->http->method == HTTP_PATCH ? "patched" : "replaced";
 }
 
 static enum ledger_result write_locked(struct edit *edit, uint64_t *ret_revision, struct error *err)
 {
 	AUTO(state) *state = leader_state(edit->job->leader);
+	const struct ledger_audit audit = told_audit(edit->job, how_of(edit));
 	struct ledger_change changes[2] = { { .entity = edit->made,
 		.check = true,
-		.expected = edit->base ? entity_revision(edit->base) : 0 } };
+		.expected = edit->base ? entity_revision(edit->base) : 0,
+		.audit = &audit } };
 	enum ledger_result result;
 	size_t len = 1, at;
 
 	leader_assert_locked(edit->job->leader);
-	if (!check_references(edit, state, err))
+	if (!rights_check(state, &edit->job->who, edit->base, edit->made, err) ||
+		!edit_check(edit, state, err))
 		return LEDGER_FAILED;
-	if (revokes(edit))
+	if (edit_revokes(edit))
 		len += peer_secret_change(state, &changes[1]);
 	result = leader_write_locked(edit->job->leader, changes, len, ret_revision, &at, err);
 	entity_free(changes[1].entity);
@@ -298,13 +184,10 @@ static void put_members(const struct json *asked, struct buf *into)
 
 static void tell_written(const struct edit *edit, uint64_t revision)
 {
-	const char *how = !edit->base                             ? "created"
-			  : edit->job->http->method == HTTP_PATCH ? "patched"
-								  : "replaced";
 	AUTO_FINI(buf) members = buf_limit(1024);
 
 	put_members(edit->asked, &members);
-	log_info("entity.written", "how=%s kind=%s id=%s members=%s revision=%" PRIu64 "%s", how,
+	log_info("entity.written", "how=%s kind=%s id=%s members=%s revision=%" PRIu64 "%s", how_of(edit),
 		entity_kind_name(edit->job->kind), log_quote(str_of(edit->id)), log_quote(buf_str(&members)),
 		revision, told_by(edit->job));
 }
@@ -330,39 +213,6 @@ static enum ledger_result write_made(struct edit *edit, struct error *err)
 	return LEDGER_WRITTEN;
 }
 
-/* The secret before a rotation stays as long as its grace does. Another secret that an admin sets ends it: one
- * that is known to others is not to open on. */
-static void settle_grace(struct edit *edit)
-{
-	const struct apikey *old = entity_apikey(edit->base);
-	struct apikey body = *entity_apikey(edit->made);
-	struct entity *settled;
-
-	if (!has(edit, "secretHashBefore"))
-		body.secret_hash_before = old->secret_hash_before;
-	if (!body.grace_until || strcmp(body.secret_hash, old->secret_hash) != 0) {
-		body.secret_hash_before = "";
-		body.grace_until = 0;
-	}
-	settled = entity_new(ENTITY_APIKEY, entity_id(edit->made), entity_revision(edit->made), &body);
-	entity_free(edit->made);
-	edit->made = settled;
-}
-
-static bool make(struct edit *edit, struct error *err)
-{
-	enum http_method method = edit->job->http->method;
-
-	if (method != HTTP_PATCH && !complete_secrets(edit, err))
-		return false;
-	if (!entity_from_json(edit->job->kind, str_of(edit->id), edit->given,
-		    method == HTTP_PATCH ? edit->base : NULL, &edit->made, err))
-		return false;
-	if (edit->job->kind == ENTITY_APIKEY && edit->base)
-		settle_grace(edit);
-	return true;
-}
-
 /* NULL: somebody was faster, try again. */
 static struct http_response *write_once(struct edit *edit)
 {
@@ -371,13 +221,16 @@ static struct http_response *write_once(struct edit *edit)
 	struct error err;
 
 	edit->base = entity_ref(state_find(state, edit->job->kind, str_of(edit->id)));
+	if (edit->base && !rights_see(state, &edit->job->who, edit->base))
+		return method == HTTP_PATCH ? entity_absent(edit->job)
+					    : api_error(403, "denied", "this id is of somebody else's");
 	if (!entity_tag_allows(edit->job, edit->base))
 		return entity_stale(edit->base);
 	if (method == HTTP_PATCH && !edit->base)
 		return entity_absent(edit->job);
 	if (method == HTTP_POST && edit->base)
 		return api_error(409, "conflict", "it exists already; use PUT or PATCH");
-	if (!make(edit, &err))
+	if (!edit_make(edit, &err))
 		return api_error_of(&err);
 	switch (write_made(edit, &err)) {
 	case LEDGER_WRITTEN:
@@ -392,22 +245,6 @@ static struct http_response *write_once(struct edit *edit)
 					 : NULL;
 }
 
-static bool take_id(struct edit *edit, struct error *err)
-{
-	struct api_job *job = edit->job;
-	struct str id = job->rest.len ? job->rest : json_str(json_find(edit->given, "id"));
-
-	if (job->kind == ENTITY_APIKEY && !id.len && !has(edit, "id")) {
-		random_hex(edit->id, CLIENT_ID_BYTES);
-		return true;
-	}
-	if (!id.len)
-		return error_set(err, ERROR_INVALID, NULL, "id: needed, a text");
-	if (memchr(id.at, '\0', id.len) || !str_copy(id, edit->id, sizeof(edit->id)))
-		return error_set(err, ERROR_INVALID, NULL, "id: has at most %d bytes", ENTITY_ID_MAX);
-	return true;
-}
-
 static struct http_response *write_body(struct api_job *job, const struct json *given)
 {
 	struct http_response *response = NULL;
@@ -419,7 +256,7 @@ static struct http_response *write_body(struct api_job *job, const struct json *
 			edit_fini))) struct edit edit = { .job = job, .asked = given, .given = given };
 		if (*id)
 			memcpy(edit.id, id, sizeof(id));
-		else if (!take_id(&edit, &err))
+		else if (!edit_take_id(&edit, job->rest, &err))
 			return api_error_of(&err);
 		memcpy(id, edit.id, sizeof(id));
 		response = write_once(&edit);

@@ -17,7 +17,7 @@ static bool says_json(enum http_method method, const char *header)
 {
 	if (method != HTTP_POST && method != HTTP_PUT && method != HTTP_PATCH)
 		return true;
-	return is_type(header, "application/json") ||
+	return is_type(header, "application/json") || is_type(header, "application/x-ndjson") ||
 	       (method == HTTP_PATCH && is_type(header, "application/merge-patch+json"));
 }
 

@@ -11,6 +11,7 @@
 #include "leader/api.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/told.h"
+#include "leader/rights.h"
 
 #define SUFFIX "/rotate"
 
@@ -127,7 +128,10 @@ static void make_secret(struct rotation *rotation)
 static enum ledger_result write_locked(struct rotation *rotation, const struct entity *old, struct error *err)
 {
 	AUTO(entity) *next = make(rotation, entity_apikey(old));
-	struct ledger_change change = { .entity = next, .check = true, .expected = entity_revision(old) };
+	const struct ledger_audit audit = told_audit(rotation->job, "rotated");
+	struct ledger_change change = {
+		.entity = next, .check = true, .expected = entity_revision(old), .audit = &audit
+	};
 	enum ledger_result result;
 	uint64_t revision;
 	size_t at;
@@ -145,7 +149,7 @@ static enum ledger_result write_locked(struct rotation *rotation, const struct e
 static struct http_response *rotate_locked(struct rotation *rotation)
 {
 	AUTO(state) *state = leader_state(rotation->job->leader);
-	struct entity *old = state_find(state, ENTITY_APIKEY, rotation->id);
+	struct entity *old = entity_find_seen(rotation->job, state, rotation->id);
 	struct error err;
 
 	leader_assert_locked(rotation->job->leader);
@@ -153,7 +157,8 @@ static struct http_response *rotate_locked(struct rotation *rotation)
 		return entity_stale(old);
 	if (!old)
 		return entity_absent(rotation->job);
-	if (!check_grace(rotation, entity_apikey(old), &err))
+	if (!rights_check(state, &rotation->job->who, old, old, &err) ||
+		!check_grace(rotation, entity_apikey(old), &err))
 		return api_error_of(&err);
 	switch (write_locked(rotation, old, &err)) {
 	case LEDGER_WRITTEN:

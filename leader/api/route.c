@@ -7,6 +7,7 @@
  *
  * A body is read only when it is known who sends it.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -14,11 +15,16 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/proxies.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/entity_bulk.h"
+#include "leader/api/entity_list.h"
 #include "leader/api/guard.h"
+#include "leader/api/import.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
+#include "leader/follow.h"
 #include "leader/lane.h"
 #include "leader/local.h"
 #include "leader/waiting.h"
@@ -32,8 +38,9 @@
 #define BACKUP_WAIT_MS (10 * 60 * 1000)
 #define NAME_SAID      100 /* bytes of a parameter that nobody knows */
 
-/* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those. */
-enum { PLACE_POOL, PLACE_LANE };
+/* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those; a list that looks at all there is, in
+ * the lane of such lists; an import, alone. */
+enum { PLACE_POOL, PLACE_LANE, PLACE_WALK, PLACE_IMPORT };
 
 /* Who may. */
 
@@ -47,9 +54,32 @@ static bool by_admin(const void *arg)
 	return ((const struct api_call *)arg)->who.role == LOGIN_ADMIN;
 }
 
-static bool by_both(const void *arg)
+static bool is_reading(const struct api_call *call)
 {
-	return by_worker(arg) || by_admin(arg);
+	return ROUTE_READS & 1u << http_request_method(call->request);
+}
+
+/* And admins change what is there. */
+static bool by_reader(const void *arg)
+{
+	const struct api_call *call = arg;
+
+	return by_admin(arg) || (call->who.role == LOGIN_READER && is_reading(call));
+}
+
+/* Which of them is decided where they are found (leader/rights.h). */
+static bool by_key_manager(const void *arg)
+{
+	const struct api_call *call = arg;
+
+	return by_reader(arg) ||
+	       (call->who.keys && (is_reading(call) || call->route->what == (int)ENTITY_APIKEY));
+}
+
+/* Administrators and readers get it without secrets. */
+static bool by_worker_or_reader(const void *arg)
+{
+	return by_worker(arg) || by_reader(arg);
 }
 
 /* Or a command on this machine. */
@@ -61,18 +91,37 @@ static bool by_admin_or_local(const void *arg)
 	       local_is(&call->leader->local, http_request_header(call->request, "Authorization"));
 }
 
-#define CHANGES (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
+#define CHANGES       (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
+#define OF_KEYS(kind) ((kind) == ENTITY_USER || (kind) == ENTITY_APIKEY)
+#define FOR(kind)     (OF_KEYS(kind) ? by_key_manager : by_reader)
+#define BULK_ROUTE(name, kind_)                                                                              \
+	{                                                                                                    \
+		.operation = "bulk", .path = "/api/" name "/_bulk", .methods = ROUTE_READS | CHANGES,        \
+		.kind = ROUTE_JOB, .job_f = entity_bulk, .authorise = FOR(kind_), .body_max = BULK_BYTES,    \
+		.what = kind_, .parameters = none                                                            \
+	}
+#define TEMPLATE_ROUTE(name, kind_)                                                                          \
+	{                                                                                                    \
+		.operation = "template", .path = "/api/" name "/_template", .methods = ROUTE_READS,          \
+		.kind = ROUTE_JOB, .job_f = entity_template, .authorise = FOR(kind_), .what = kind_,         \
+		.parameters = none                                                                           \
+	}
 #define ENTITY_ROUTE(name, kind_)                                                                            \
 	{                                                                                                    \
 		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
-		.kind = ROUTE_JOB, .job_f = entities_serve, .authorise = by_admin,                           \
+		.kind = ROUTE_JOB, .job_f = entities_serve, .place = PLACE_WALK, .authorise = FOR(kind_),    \
 		.body_max = ADMIN_BODY_MAX, .what = kind_, .parameters = page                                \
 	}
 
+/* Those of a longer path first. */
+#define OF_KIND(name, kind_) BULK_ROUTE(name, kind_), TEMPLATE_ROUTE(name, kind_), ENTITY_ROUTE(name, kind_),
+
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
 static const char *const none[] = { NULL };
-static const char *const page[] = { "n", "last", NULL };
+static const char *const page[] = { "filter", "last", "lastValue", "n", "q", "sort", NULL };
+static const char *const of_import[] = { "dryRun", "mode", NULL };
 static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
+static const char *const of_audit[] = { "after", "id", "kind", "last", "n", "since", "until", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
 /* `what` is the kind of entities. */
@@ -84,7 +133,7 @@ static const struct route rows[] = {
 		.path = "/api/cluster/state",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_STREAM,
-		.authorise = by_both,
+		.authorise = by_worker_or_reader,
 		.stream_f = cluster_state },
 	{ .operation = "report",
 		.path = "/api/cluster/quotas",
@@ -98,7 +147,7 @@ static const struct route rows[] = {
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE),
 		.kind = ROUTE_JOB,
-		.authorise = by_admin,
+		.authorise = by_reader,
 		.parameters = none,
 		.job_f = cluster_members },
 	{ .operation = "backup",
@@ -108,22 +157,45 @@ static const struct route rows[] = {
 		.authorise = by_admin_or_local,
 		.parameters = none,
 		.job_f = backup_serve },
+	{ .operation = "export",
+		.path = "/api/export",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.authorise = by_admin,
+		.parameters = none,
+		.stream_f = export_serve },
+	{ .operation = "import",
+		.path = "/api/import",
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.place = PLACE_IMPORT,
+		.body_max = IMPORT_BYTES,
+		.parameters = of_import,
+		.job_f = import_serve },
 	{ .operation = "usage",
 		.path = "/api/usage",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
-		.authorise = by_admin,
+		.authorise = by_key_manager,
 		.parameters = of_usage,
 		.job_f = usage_serve },
+	{ .operation = "audit",
+		.path = "/api/audit",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_reader,
+		.parameters = of_audit,
+		.job_f = audit_serve },
 	{ .operation = "access",
 		.path = "/api/access",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
-		.authorise = by_admin,
+		.authorise = by_reader,
 		.parameters = of_access,
 		.job_f = access_serve },
 #define KIND(constant, name, plural, ...)                                                                    \
-	ENTITY_ROUTE(#name, ENTITY_##constant), ENTITY_ROUTE(#plural, ENTITY_##constant),
+	OF_KIND(#name, ENTITY_##constant) OF_KIND(#plural, ENTITY_##constant)
 #include "proto/entity_kinds.def"
 #undef KIND
 };
@@ -134,16 +206,22 @@ static bool is_known(const struct api_call *call)
 	return call->who.role == LOGIN_WORKER || *call->who.user;
 }
 
+static const char *who_may(const struct api_call *call)
+{
+	if (call->route->authorise == by_worker)
+		return "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
+		       "CLUSTER_LEADER_CLIENT_SECRET or a credential of their own";
+	if (call->who.role == LOGIN_READER)
+		return "only admins may do this; a reader changes nothing and sees no secrets";
+	return call->who.keys ? "only admins may do this; you manage API keys" : "only admins may do this";
+}
+
 static struct http_response *refuse(const struct api_call *call)
 {
 	struct http_response *response;
 
 	if (is_known(call))
-		return api_error(403, "denied",
-			call->route->authorise == by_worker
-				? "only workers may do this, with CLUSTER_LEADER_CLIENT_ID and "
-				  "CLUSTER_LEADER_CLIENT_SECRET or a credential of their own"
-				: "only admins may do this");
+		return api_error(403, "denied", "%s", who_may(call));
 	response = api_error(
 		401, "unauthorized", "authentication is needed: a user and password, or an API key");
 	http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
@@ -159,7 +237,11 @@ struct task {
 	size_t rest_len;
 	struct room_held room;
 	struct lane_place place;
+	bool imports;
 };
+
+/* One body of that size is enough. */
+static atomic_bool importing;
 
 static void task_free(void *context)
 {
@@ -167,6 +249,8 @@ static void task_free(void *context)
 
 	room_leave(&task->room);
 	lane_leave(&task->place);
+	if (task->imports)
+		atomic_store(&importing, false);
 	free(task);
 }
 
@@ -174,7 +258,12 @@ static void work(void *arg)
 {
 	struct task *task = arg;
 	struct endpoint_call *http = task->job.http;
-	struct http_response *response = task->route->job_f(&task->job);
+	struct http_response *response;
+
+	/* Who wrote at another leader and asks this one finds what they wrote. */
+	if (task->route->job_f != cluster_report)
+		follow_before(task->job.leader);
+	response = task->route->job_f(&task->job);
 
 	if (response)
 		endpoint_reply(http, response);
@@ -207,10 +296,22 @@ static bool take_place(struct task *task, const struct http_request *request)
 	const char *said = http_request_header(request, "Zot-Worker-Name"), *own = task->job.who.worker;
 	int64_t length = http_request_length(request);
 
+	if (task->route->place == PLACE_WALK && entity_list_walks(http_request_query(request)))
+		return lane_take(
+			task->job.leader->walks, str_of(task->job.who.user), LANE_SHORT, &task->place);
 	if (task->route->place != PLACE_LANE || (length >= 0 && length <= BEAT_MOST))
 		return true;
 	return lane_take(
 		task->job.leader->counts, str_of(*own || !said ? own : said), LANE_LONG, &task->place);
+}
+
+static bool take_room(struct task *task, const struct http_request *request)
+{
+	if (task->route->place != PLACE_IMPORT)
+		return room_take(&task->room, task->job.who.worker, http_request_length(request),
+			task->route->body_max);
+	task->imports = !atomic_exchange(&importing, true);
+	return task->imports;
 }
 
 static struct task *task_new(const struct api_call *call)
@@ -219,8 +320,9 @@ static struct task *task_new(const struct api_call *call)
 
 	task->job = (struct api_job){ .leader = call->leader,
 		.who = call->who,
-		.from = http_request_ip(call->request),
+		.from = call->from,
 		.kind = (enum entity_kind)call->route->what };
+	ip_format(&task->job.from, task->job.from_text);
 	task->route = call->route;
 	task->rest_len = call->rest.len;
 	return task;
@@ -231,9 +333,7 @@ static bool try_job(const struct api_call *call)
 	const struct route *route = call->route;
 	struct task *task = task_new(call);
 
-	if (!take_place(task, call->request) ||
-		!room_take(&task->room, task->job.who.worker, http_request_length(call->request),
-			route->body_max)) {
+	if (!take_place(task, call->request) || !take_room(task, call->request)) {
 		task_free(task);
 		return false;
 	}
@@ -273,7 +373,8 @@ static void on_parked(void *arg)
 	loop_assert(parked->call.leader->loop);
 	http_request_set_context(parked->call.request, NULL);
 	if (!try_job(&parked->call))
-		http_request_reply(parked->call.request, busy("too many large bodies are on their way"));
+		http_request_reply(
+			parked->call.request, busy("too many large bodies, or lists, are on their way"));
 	parked_free(parked);
 }
 
@@ -397,7 +498,7 @@ static void ask_who(struct api_call *call)
 	AUTO(state) *state = leader_state(call->leader);
 	struct login_ask ask = { .state = state,
 		.header = http_request_header(call->request, "Authorization"),
-		.client = http_request_ip(call->request) };
+		.client = call->from };
 
 	if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who))
 		admit(call);
@@ -420,9 +521,20 @@ static void find_row(struct api_call *call)
 		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
 }
 
+static struct ip client_of(const struct leader *leader, struct http_request *request)
+{
+	struct ip peer = http_request_ip(request);
+	AUTO_STR *joined = NULL;
+
+	if (!proxies_has(leader->proxies, &peer))
+		return peer;
+	return proxies_client(leader->proxies, &peer,
+		str_of(http_request_header_list(request, "X-Forwarded-For", &joined)));
+}
+
 static void on_request(void *app, struct http_request *request)
 {
-	struct api_call call = { .leader = app, .request = request };
+	struct api_call call = { .leader = app, .request = request, .from = client_of(app, request) };
 	struct http_response *refused;
 
 	loop_assert(call.leader->loop);

@@ -14,6 +14,7 @@
 #include "leader/leader.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/state_backup.h"
 #include "leader/state_log.h"
 #include "leader/strangers.h"
 
@@ -105,6 +106,21 @@ static void put_fellows(struct leader *leader, struct buf *into)
 		"", (uint64_t)away_ms * 1000);
 }
 
+/* A leader that writes none has neither. */
+static void put_backup(const struct leader *leader, struct buf *into)
+{
+	int64_t age_ms = state_backup_age_ms(leader->backup);
+
+	if (age_ms < 0)
+		return;
+	metrics_put_seconds(into, "zot_leader_backup_age_seconds", "gauge",
+		"Time since the newest backup of the state that is known was written, by this leader or "
+		"another.",
+		"", (uint64_t)age_ms * 1000);
+	gauge(into, "zot_leader_backup_revision", "Revision of the state in that backup.",
+		state_backup_revision(leader->backup));
+}
+
 static void put_work(struct leader *leader, struct buf *into)
 {
 	struct pool_stats pool = pool_stats(leader->pool);
@@ -137,6 +153,7 @@ struct http_response *system_metrics(void *arg)
 	put_state(leader, &body);
 	if (leader->fellows)
 		put_fellows(leader, &body);
+	put_backup(leader, &body);
 	put_work(leader, &body);
 	login_metrics(leader->login, &body);
 	response = http_response_buf(200, &body);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/api/told.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/clock.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "leader/audit.h"
+#include "leader/refusals.h"
 #include "proto/login_refusal.h"
 
 #define BY_SIZE 1280 /* two quoted texts and an address */
@@ -16,6 +19,8 @@ static const char *why_not_allowed(const struct api_call *call)
 		return "a_worker";
 	if (call->who.role == LOGIN_ADMIN)
 		return "not_a_worker";
+	if (call->who.role != LOGIN_NOBODY)
+		return call->who.role == LOGIN_READER ? "a_reader" : "a_key_manager";
 	return *call->who.apikey ? "apikey_has_scopes" : "not_admin";
 }
 
@@ -41,30 +46,53 @@ static void explain(const struct api_call *call, unsigned status, struct login_r
 
 void told_refused(const struct api_call *call, unsigned status)
 {
-	struct ip client = http_request_ip(call->request);
+	const struct ip *client = &call->from;
+	bool is_first = refusals_add(call->leader->refused, client, status, clock_ms());
+	bool is_said = few_each_take(call->leader->refusals, client, clock_ms());
 	struct login_refusal refusal;
 	char from[INET6_ADDRSTRLEN];
 
-	if (!few_each_take(call->leader->refusals, &client, clock_ms()))
+	if (!is_first && !is_said)
 		return;
 	if (status == 403)
 		known(call, &refusal);
 	else
 		explain(call, status, &refusal);
-	ip_format(&client, from);
+	if (is_first)
+		refusals_explain(call->leader->refused, client, &refusal);
+	if (!is_said)
+		return;
+	ip_format(client, from);
 	log_warn("request.refused", "status=%u reason=%s user=%s apikey=%s from=%s method=%s path=%s", status,
 		refusal.why, log_quote(str_of(refusal.user)), log_quote(str_of(refusal.apikey)), from,
 		http_method_name(http_request_method(call->request)),
 		log_quote(http_request_path(call->request)));
 }
 
+struct ledger_audit told_audit(const struct api_job *job, const char *how)
+{
+	struct ledger_audit audit = audit_event("", "", how, "");
+
+	audit.user = job->who.user;
+	audit.apikey = job->who.apikey;
+	audit.from = job->from_text;
+	return audit;
+}
+
 const char *told_by(const struct api_job *job)
 {
 	static _Thread_local char by[BY_SIZE];
+
+	(void)snprintf(by, sizeof(by), " by=%s apikey=%s from=%s", log_quote(str_of(job->who.user)),
+		log_quote(str_of(job->who.apikey)), job->from_text);
+	return by;
+}
+
+void told_exported(const struct api_call *call, uint64_t revision)
+{
 	char from[INET6_ADDRSTRLEN];
 
-	ip_format(&job->from, from);
-	(void)snprintf(by, sizeof(by), " by=%s apikey=%s from=%s", log_quote(str_of(job->who.user)),
-		log_quote(str_of(job->who.apikey)), from);
-	return by;
+	ip_format(&call->from, from);
+	log_info("state.exported", "revision=%" PRIu64 " by=%s apikey=%s from=%s", revision,
+		log_quote(str_of(call->who.user)), log_quote(str_of(call->who.apikey)), from);
 }

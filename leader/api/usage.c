@@ -19,6 +19,7 @@
 #include "leader/api/call.h"
 #include "leader/api/usage_quotas.h"
 #include "leader/grants.h"
+#include "leader/rights.h"
 
 #define ROWS_MAX 1000
 #define BODY_MAX (4 * 1024 * 1024)
@@ -152,11 +153,13 @@ static bool put_sums_locked(struct listing *listing, const struct ledger_keys *k
 	return true;
 }
 
-static bool put_quotas_locked(struct listing *listing, const struct ledger_keys *keys, struct error *err)
+static bool put_quotas_locked(struct listing *listing, struct asked *of, struct error *err)
 {
-	struct usage_quotas asked = {
-		.apikey = keys->apikey, .owners = keys->owners, .owners_len = keys->owners_len, .max = ROWS_MAX
-	};
+	struct usage_quotas asked = { .apikey = of->keys.apikey,
+		.group = of->has_group ? buf_text(&of->group) : NULL,
+		.owners = of->keys.owners,
+		.owners_len = of->keys.owners_len,
+		.max = ROWS_MAX };
 
 	return usage_quotas_put_locked(
 		listing->job->leader, listing->state, &asked, &listing->w, &listing->more, err);
@@ -175,7 +178,7 @@ static bool put_keys_locked(struct listing *listing, struct asked *asked, struct
 	if (keys->apikey && !keys->owners)
 		put_granted_today(listing, keys->apikey, keys->window);
 	json_close_array(&listing->w);
-	return ok && put_sums_locked(listing, keys, err) && put_quotas_locked(listing, keys, err);
+	return ok && put_sums_locked(listing, keys, err) && put_quotas_locked(listing, asked, err);
 }
 
 static struct http_response *list(struct api_job *job, struct asked *asked)
@@ -202,18 +205,47 @@ static struct http_response *list(struct api_job *job, struct asked *asked)
 
 /* What is asked. */
 
+static bool is_asked_for(const struct asked *asked, const struct entity *user)
+{
+	return (!asked->has_user || str_equal(entity_id(user), buf_str(&asked->user))) &&
+	       (!asked->has_group || texts_have(&entity_user(user)->groups, buf_str(&asked->group)));
+}
+
 /* Those that are in it now: of users that are gone nobody knows which groups they were in. */
 static void take_group(struct asked *asked, const struct state *state)
 {
+	const struct entity *group = state_find(state, ENTITY_GROUP, buf_str(&asked->group));
+	const struct texts *named = group ? &entity_group(group)->users : NULL;
 	size_t users = state_count(state, ENTITY_USER);
-	const char **owners = xnew_array(const char *, users + 1);
+	const char **owners = xnew_array(const char *, users + (named ? named->len : 0) + 1);
 
 	for (size_t i = 0; i < users; i++) {
 		const struct entity *user = state_at(state, ENTITY_USER, i);
 		if (texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
 			owners[asked->keys.owners_len++] = entity_id(user).at;
 	}
+	for (size_t i = 0; named && i < named->len; i++) {
+		const struct entity *user = state_find(state, ENTITY_USER, str_of(named->at[i]));
+		if (user && !texts_have(&entity_user(user)->groups, buf_str(&asked->group)))
+			owners[asked->keys.owners_len++] = entity_id(user).at;
+	}
 	asked->keys.owners = owners;
+}
+
+/* Of those that were asked for, or of all users, the ones that a key manager has to do with. */
+static void narrow_to_managed(struct asked *asked, const struct api_job *job, const struct state *state)
+{
+	size_t users = state_count(state, ENTITY_USER), len = 0;
+	const char **owners = xnew_array(const char *, users + 1);
+
+	for (size_t i = 0; i < users; i++) {
+		const struct entity *user = state_at(state, ENTITY_USER, i);
+		if (rights_see(state, &job->who, user) && is_asked_for(asked, user))
+			owners[len++] = entity_id(user).at;
+	}
+	free((void *)(uintptr_t)asked->keys.owners);
+	asked->keys.owners = owners;
+	asked->keys.owners_len = len;
 }
 
 static void take_user(struct asked *asked)
@@ -267,6 +299,10 @@ struct http_response *usage_serve(void *arg)
 	if (asked.has_repository && (asked.has_user || asked.has_group))
 		return api_error(400, "invalid", "repositories are not counted by user; leave out %s",
 			asked.has_user ? "user" : "group");
+	if (asked.has_repository && job->who.role == LOGIN_KEY_MANAGER)
+		return api_error(403, "denied", "repositories are not counted by user; you manage API keys");
 	take_keys(&asked, state);
+	if (job->who.role == LOGIN_KEY_MANAGER)
+		narrow_to_managed(&asked, job, state);
 	return list(job, &asked);
 }

@@ -26,7 +26,7 @@ struct ledger_driver {
 	bool (*merge_usage)(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err);
 	bool (*fold)(struct ledger *ledger, size_t most, bool *ret_more, struct error *err);
 	bool (*put_member)(struct ledger *ledger, const struct ledger_member *member, struct error *err);
-	bool (*delete_member)(struct ledger *ledger, const char *name, struct error *err);
+	bool (*delete_member)(struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err);
 	bool (*calls)(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
 		struct error *err);
 	bool (*list_keys)(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn, void *arg,
@@ -34,6 +34,12 @@ struct ledger_driver {
 	bool (*sum_keys)(struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err);
 	bool (*list_repositories)(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 		struct error *err);
+	bool (*put_audit)(struct ledger *ledger, const struct ledger_audit *rows, size_t len, struct error *err);
+	bool (*expired)(struct ledger *ledger, int64_t *ret_upto_s, struct error *err);
+	bool (*put_expired)(struct ledger *ledger, const struct ledger_expired *expired, bool *ret_put, struct error *err);
+	bool (*list_audit)(struct ledger *ledger, const struct ledger_audit_ask *ask, size_t max, ledger_audit_f *fn, void *arg,
+		struct error *err);
+	bool (*sweep_audit)(struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err);
 	/* NULL where no other leader may write. */
 	bool (*follow)(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err);
 	bool (*tell)(struct ledger *ledger, struct str word, struct error *err);

@@ -399,7 +399,9 @@ static bool put_all(struct ledger_sqlite *own, const struct ledger_change *chang
 
 	for (size_t i = 0; i < len; i++)
 		if (!ledger_sqlite_put_entity(own->db, changes[i].entity, revision, err) ||
-			!put_name(own->db, changes[i].entity, err))
+			!put_name(own->db, changes[i].entity, err) ||
+			(changes[i].audit &&
+				!ledger_sqlite_put_audit_row(own->db, changes[i].audit, revision, err)))
 			return false;
 	if (revision > LEDGER_CHANGES_KEPT &&
 		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
@@ -452,6 +454,11 @@ static const struct ledger_driver driver = {
 	.list_keys = ledger_sqlite_list_keys,
 	.sum_keys = ledger_sqlite_sum_keys,
 	.list_repositories = ledger_sqlite_list_repositories,
+	.put_audit = ledger_sqlite_put_audit,
+	.expired = ledger_sqlite_expired,
+	.put_expired = ledger_sqlite_put_expired,
+	.list_audit = ledger_sqlite_list_audit,
+	.sweep_audit = ledger_sqlite_sweep_audit,
 };
 
 /* What SQLite makes beside it gets the file's mode. */
@@ -489,7 +496,7 @@ bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *re
 	if (!version && !new)
 		return error_set(err, ERROR_INVALID, NULL, "not a leader's store: it has no tables of ours");
 	if (!make_schema(db, err) || !sqlite_exec(db, histories, err) || !make_cluster(db, err) ||
-		!read_number(db, "revision", &loaded.revision, err) ||
+		!ledger_sqlite_make_audit(db, err) || !read_number(db, "revision", &loaded.revision, err) ||
 		!read_number(db, "forgotten", &loaded.forgotten, err) ||
 		!read_history(db, &loaded.history, err))
 		return false;

@@ -32,7 +32,7 @@ bool ledger_sqlite_boot(struct ledger *ledger, const char *boot, struct ledger_b
 bool ledger_sqlite_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err);
 bool ledger_sqlite_fold(struct ledger *ledger, size_t most, bool *ret_more, struct error *err);
 bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member *member, struct error *err);
-bool ledger_sqlite_delete_member(struct ledger *ledger, const char *name, struct error *err);
+bool ledger_sqlite_delete_member(struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err);
 bool ledger_sqlite_calls(struct ledger *ledger, const struct ledger_key_day *at, size_t len, struct ledger_calls *ret,
 	struct error *err);
 bool ledger_sqlite_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn, void *arg,
@@ -40,6 +40,13 @@ bool ledger_sqlite_list_keys(struct ledger *ledger, const struct ledger_keys *wh
 bool ledger_sqlite_sum_keys(struct ledger *ledger, const struct ledger_keys *which, struct ledger_usage *ret, struct error *err);
 bool ledger_sqlite_list_repositories(struct ledger *ledger, const char *name, size_t max, ledger_usage_f *fn, void *arg,
 	struct error *err);
+
+bool ledger_sqlite_put_audit(struct ledger *ledger, const struct ledger_audit *rows, size_t len, struct error *err);
+bool ledger_sqlite_expired(struct ledger *ledger, int64_t *ret_upto_s, struct error *err);
+bool ledger_sqlite_put_expired(struct ledger *ledger, const struct ledger_expired *expired, bool *ret_put, struct error *err);
+bool ledger_sqlite_list_audit(struct ledger *ledger, const struct ledger_audit_ask *ask, size_t max, ledger_audit_f *fn, void *arg,
+	struct error *err);
+bool ledger_sqlite_sweep_audit(struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err);
 
 /* limits_window_is_since() of held_grant.day and the day ?1. */
 #define LEDGER_SQLITE_SINCE "day >= iif(length(day) = 10, ?1, substr(?1, 1, 7))"
@@ -54,7 +61,11 @@ bool ledger_sqlite_put_number(struct sqlite *db, const char *name, uint64_t numb
 /* At the start: the names of keys that have none, and without those that nobody asks for. */
 bool ledger_sqlite_open_names(struct sqlite *db, struct error *err);
 
+/* The tables of the audit, where they are missing. */
+bool ledger_sqlite_make_audit(struct sqlite *db, struct error *err);
+
 /* Parts of a transaction. */
+bool ledger_sqlite_put_audit_row(struct sqlite *db, const struct ledger_audit *row, uint64_t revision, struct error *err);
 bool ledger_sqlite_put_name(struct sqlite *db, const struct entity *key, struct error *err);
 bool ledger_sqlite_put_boot(struct ledger *ledger, const struct ledger_merge *merge, bool added, struct error *err);
 /* *ret_dealings: of this life, when the transaction is committed. */

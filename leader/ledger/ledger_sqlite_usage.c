@@ -38,12 +38,26 @@ bool ledger_sqlite_put_member(struct ledger *ledger, const struct ledger_member 
 	return sql_run(&q, err);
 }
 
-bool ledger_sqlite_delete_member(struct ledger *ledger, const char *name, struct error *err)
+static bool delete_row(struct sqlite *db, const char *name, struct error *err)
 {
-	struct sql q = sql_of(ledger_sqlite_db(ledger), "DELETE FROM member WHERE name = ?");
+	struct sql q = sql_of(db, "DELETE FROM member WHERE name = ?");
 
 	sql_text(&q, name);
 	return sql_run(&q, err);
+}
+
+bool ledger_sqlite_delete_member(
+	struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err)
+{
+	struct sqlite *db = ledger_sqlite_db(ledger);
+
+	if (!sqlite_begin(db, err))
+		return false;
+	if (!delete_row(db, name, err) || (audit && !ledger_sqlite_put_audit_row(db, audit, 0, err))) {
+		sqlite_rollback(db);
+		return false;
+	}
+	return sqlite_commit(db, err);
 }
 
 static char *column_dup(struct sql *q, int at)

@@ -3,7 +3,7 @@
  * fuzz_forwarded_for - a network, a peer and an X-Forwarded-For, each up to a NUL.
  */
 #include "common/check.h"
-#include "worker/auth/proxies.h"
+#include "common/proxies.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "common/check.h"
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 #define TEXT_MAX 4096
 

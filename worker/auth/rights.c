@@ -4,10 +4,11 @@
 #include "worker/auth/auth.h"
 #include "worker/auth/snapshot.h"
 
-static struct access_who who_of(const struct identity *identity)
+static struct access_who who_of(const struct snapshot *snapshot, const struct identity *identity)
 {
 	return (struct access_who){ .user = identity->user,
 		.groups = identity->groups,
+		.state = snapshot->state,
 		.key = identity->key,
 		.key_unknown = identity->peer && *identity->apikey && !identity->key,
 		.anonymous = identity->anonymous,
@@ -17,7 +18,7 @@ static struct access_who who_of(const struct identity *identity)
 struct access_decision rights_decide(
 	const struct snapshot *snapshot, const struct identity *identity, struct str name, enum action action)
 {
-	struct access_who who = who_of(identity);
+	struct access_who who = who_of(snapshot, identity);
 
 	return access_decide(snapshot->access, &who, name, action);
 }
@@ -30,7 +31,7 @@ bool rights_allow(
 
 bool rights_allow_metrics(const struct snapshot *snapshot, const struct identity *identity)
 {
-	struct access_who who = who_of(identity);
+	struct access_who who = who_of(snapshot, identity);
 
 	return access_allows_metrics(snapshot->access, &who);
 }

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "proto/access.h"
+#include "proto/limits.h"
 #include "worker/auth/snapshot_new.h"
 
 struct snapshot_box {
@@ -31,6 +32,7 @@ void snapshot_free(struct snapshot *snapshot)
 	state_free(snapshot->state);
 	ring_free(snapshot->ring);
 	access_free(snapshot->access);
+	free(snapshot->limited);
 	free(box);
 }
 
@@ -44,12 +46,32 @@ static struct snapshot *snapshot_box_new(void)
 	return &box->snapshot;
 }
 
-/* Who may do what, with the state that is there. */
-static bool obey(struct snapshot *snapshot, const struct snapshot_rules *rules, struct error *err)
+/* A call asks each of these whether its user is in it: mostly there are none. */
+static void find_limited(struct snapshot *snapshot)
+{
+	size_t len = state_count(snapshot->state, ENTITY_GROUP);
+
+	snapshot->limited = xnew_array(const struct entity *, len + 1);
+	for (size_t i = 0; i < len; i++) {
+		const struct entity *group = state_at(snapshot->state, ENTITY_GROUP, i);
+		if (limits_has_any(group))
+			snapshot->limited[snapshot->limited_len++] = group;
+	}
+}
+
+/* Who may do what, with the state that is there. old: or NULL. */
+static bool obey(struct snapshot *snapshot, const struct snapshot *old, const struct snapshot_rules *rules,
+	struct error *err)
 {
 	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
+	find_limited(snapshot);
 	snapshot->auth_required = somebody || rules->access_control;
+	snapshot->rules_version = rules->version;
+	if (old && old->rules_version == rules->version && access_obeys(old->access, snapshot->state)) {
+		snapshot->access = access_ref(old->access);
+		return true;
+	}
 	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
 }
 
@@ -63,7 +85,7 @@ bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int s
 	snapshot->self = self;
 	snapshot->isolated = isolated;
 	snapshot->state = state_new();
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, NULL, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -80,7 +102,7 @@ bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *o
 	snapshot->isolated = old->isolated;
 	snapshot->lease_ms = old->lease_ms;
 	snapshot->peers = old->peers;
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, NULL, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;
@@ -134,7 +156,7 @@ bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, con
 	if (ring && !rules->own_peer_key)
 		snapshot->peers = peer_keys_of(entity_ring(ring));
 	snapshot->self = ring_find(snapshot->ring, str_of(self));
-	if (!obey(snapshot, rules, err))
+	if (!obey(snapshot, old, rules, err))
 		return false;
 	*ret_snapshot = TAKE(snapshot);
 	return true;

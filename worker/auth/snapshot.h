@@ -22,6 +22,9 @@ struct snapshot {
 	struct ring *ring;
 	int self;               /* our place in the ring, or RING_NOBODY */
 	struct access *access;  /* proto/access.h */
+	unsigned rules_version; /* of the rules that it was made of */
+	const struct entity **limited; /* groups that have quotas (proto/limits.h); the state's */
+	size_t limited_len;
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
 	bool isolated;          /* storage is each worker's own */

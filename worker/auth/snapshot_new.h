@@ -11,6 +11,7 @@
 #define LEASE_DEFAULT_MS 6000
 
 struct snapshot_rules {
+	unsigned version;                  /* another one with each access_control */
 	const struct json *access_control; /* of the settings file, or NULL */
 	bool htpasswd;                     /* passwords are configured */
 	bool certificates;                 /* client certificates are verified */
@@ -23,6 +24,6 @@ bool snapshot_new_plain(struct snapshot **ret_snapshot, struct ring *ring, int s
 			struct error *err) MUST_CHECK;
 /* The same under other rules. */
 bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *old, const struct snapshot_rules *rules, struct error *err) MUST_CHECK;
-/* old (or NULL): its ring is shared when the ring's entity is the same. */
+/* old (or NULL): its ring is shared when the ring's entity is the same, its access when rules and policies are. */
 bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, const char *self, const struct snapshot *old,
 			const struct snapshot_rules *rules, struct error *err) MUST_CHECK;

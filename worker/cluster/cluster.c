@@ -222,13 +222,12 @@ struct snapshot *cluster_snapshot(struct cluster *cluster)
 	return snapshot;
 }
 
-struct snapshot_rules cluster_rules(struct cluster *cluster, unsigned *ret_version)
+struct snapshot_rules cluster_rules(struct cluster *cluster)
 {
 	struct snapshot_rules rules;
 
 	pthread_mutex_lock(&cluster->lock);
 	rules = cluster->rules;
-	*ret_version = cluster->rules_version;
 	pthread_mutex_unlock(&cluster->lock);
 	return rules;
 }
@@ -236,8 +235,7 @@ struct snapshot_rules cluster_rules(struct cluster *cluster, unsigned *ret_versi
 /* Whoever publishes meanwhile wins, and is refreshed in turn. */
 bool cluster_refresh(struct cluster *cluster, struct error *err)
 {
-	unsigned version;
-	struct snapshot_rules rules = cluster_rules(cluster, &version);
+	struct snapshot_rules rules = cluster_rules(cluster);
 	struct snapshot *made;
 	bool published = false;
 
@@ -260,8 +258,7 @@ bool cluster_refresh(struct cluster *cluster, struct error *err)
 bool cluster_set_access(struct cluster *cluster, const struct json *access_control, struct error *err)
 {
 	AUTO(snapshot) *old = cluster_snapshot(cluster);
-	unsigned version;
-	struct snapshot_rules rules = cluster_rules(cluster, &version);
+	struct snapshot_rules rules = cluster_rules(cluster);
 	struct snapshot *tried;
 
 	rules.access_control = access_control;
@@ -270,7 +267,7 @@ bool cluster_set_access(struct cluster *cluster, const struct json *access_contr
 	snapshot_free(tried);
 	pthread_mutex_lock(&cluster->lock);
 	cluster->rules.access_control = access_control;
-	cluster->rules_version++;
+	cluster->rules.version++;
 	pthread_mutex_unlock(&cluster->lock);
 	return cluster_refresh(cluster, err);
 }
@@ -468,6 +465,11 @@ int64_t cluster_state_age_ms(struct cluster *cluster)
 	if (!cluster->has_leaders)
 		return -1;
 	return fresh ? clock_ms() - fresh : INT64_MAX;
+}
+
+bool cluster_state_of_backup(const struct cluster *cluster)
+{
+	return atomic_load(&cluster->of_backup);
 }
 
 bool cluster_has_state(struct cluster *cluster)

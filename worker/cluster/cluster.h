@@ -64,3 +64,5 @@ bool        cluster_is_draining(const struct cluster *cluster);
 struct complaints *cluster_complaints(const struct cluster *cluster);
 /* Milliseconds since the state was last known to be the leaders' newest; -1 without leaders. */
 int64_t     cluster_state_age_ms(struct cluster *cluster);
+/* The state is that of a backup: no leader has answered since the start. */
+bool        cluster_state_of_backup(const struct cluster *cluster);

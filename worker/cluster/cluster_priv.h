@@ -25,7 +25,6 @@ struct cluster {
 	struct member_settings settings;
 	struct cluster_run run; /* since cluster_start() */
 	struct snapshot_rules rules; /* guarded by lock once the loops run */
-	unsigned rules_version;
 	char *self, *url, *process; /* member name, URL for peers, random id of this process */
 	char *known_as;             /* in a static cluster */
 	uint8_t key[32];            /* signs calls between workers, where has_key */
@@ -42,6 +41,7 @@ struct cluster {
 	struct map *failed;         /* member id -> int64_t *until: not tried again before */
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
+	atomic_bool of_backup;            /* it is that of a backup, and no leader has said yet that it is the newest */
 	_Atomic int64_t clock_ahead_ms;   /* of the leader's, as of the newest beat */
 	atomic_bool draining;
 	struct complaints *complaints;
@@ -55,7 +55,7 @@ struct cluster {
 
 /* Publishes; takes over the reference. */
 void cluster_publish(struct cluster *cluster, struct snapshot *snapshot);
-struct snapshot_rules cluster_rules(struct cluster *cluster, unsigned *ret_version);
+struct snapshot_rules cluster_rules(struct cluster *cluster);
 /* As the answer says. */
 void cluster_set_unsigned(struct cluster *cluster, const struct usage_answer *answer);
 /* A leader gave us a lease. */

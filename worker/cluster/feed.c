@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "worker/cluster/backup_read.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/data_file.h"
@@ -49,6 +50,7 @@ struct feed {
 	bool waits;         /* the leader holds questions until there is something new */
 	int64_t touched_ms; /* when the file was last written or touched */
 	bool said_down, stopping;
+	struct backup_read *backup; /* or NULL */
 	struct few said_lost, said_refused, answers;
 };
 
@@ -98,9 +100,11 @@ static void lost(struct feed *feed, const char *why)
 			log_quote(str_of(why)));
 	feed->said_down = true;
 	/* Until the first state nobody is served, and it is said whose fault it may be. */
-	if (!cluster_has_state(feed->cluster))
+	if (!cluster_has_state(feed->cluster)) {
 		complaint_say(feed->cluster->complaints, COMPLAINT_STATE, "none yet: the leader %s: %s",
 			leader_url(feed), why);
+		backup_read_missed(feed->backup);
+	}
 	leaders_failed(&feed->leaders, clock_ms());
 	ask_soon(feed, 0);
 }
@@ -160,8 +164,9 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 	AUTO_FINI(buf) expanded = buf_limit(most);
 	AUTO(state) *state = NULL;
 	struct str bytes = buf_str(&apply->body);
-	struct snapshot_rules rules = cluster_rules(apply->feed->cluster, &apply->rules_version);
+	struct snapshot_rules rules = cluster_rules(cluster);
 
+	apply->rules_version = rules.version;
 	if (apply->gzip) {
 		if (!gzip_expand(bytes, &expanded, err))
 			return false;
@@ -243,12 +248,16 @@ static void touch(struct feed *feed)
 /* The settings file was read again while the state was being built. */
 static void refresh_rules(struct cluster *cluster, unsigned built_with)
 {
-	unsigned now;
 	struct error err;
 
-	(void)cluster_rules(cluster, &now);
-	if (now != built_with && !cluster_refresh(cluster, &err))
+	if (cluster_rules(cluster).version != built_with && !cluster_refresh(cluster, &err))
 		log_warn("access.refresh", "error=%s", log_quote(str_of(err.text)));
+}
+
+static void now_fresh(struct cluster *cluster)
+{
+	atomic_store(&cluster->state_fresh_ms, clock_ms());
+	atomic_store(&cluster->of_backup, false);
 }
 
 /* A delta that does not fit is no fault: the full state does. A full state that is wrong is the leader's. */
@@ -276,7 +285,7 @@ static void apply_done(void *arg)
 		worked(feed);
 		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
 			state_revision(apply->made->state), apply->body.len);
-		atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+		now_fresh(feed->cluster);
 		cluster_publish(feed->cluster, TAKE(apply->made));
 		complaint_end(feed->cluster->complaints, COMPLAINT_STATE);
 		refresh_rules(feed->cluster, apply->rules_version);
@@ -334,7 +343,7 @@ static struct history_claim claim_of(struct http_call *call)
 	return claim;
 }
 
-/* It was asked with the state that is served now: nobody else publishes one. */
+/* It was asked with the state that is served now: whoever else publishes one asks anew. */
 static enum history_verdict judge(const struct feed *feed, const struct history_claim *claim)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
@@ -420,7 +429,8 @@ static void unchanged(struct feed *feed)
 {
 	const struct cluster *cluster = feed->cluster;
 
-	atomic_store(&feed->cluster->state_fresh_ms, clock_ms());
+	now_fresh(feed->cluster);
+	save(feed); /* what came of a backup is the leaders' from now on */
 	touch(feed);
 	if (feed->waits)
 		ask_soon(feed, 0);
@@ -631,6 +641,29 @@ static void load(struct feed *feed)
 			load_good(feed, place, state, age_ms);
 }
 
+/* The question under way was asked with nothing. */
+static void on_backup(void *arg, const struct backup_taken *taken)
+{
+	struct feed *feed = arg;
+	struct cluster *cluster = feed->cluster;
+	int64_t fresh = clock_ms() - taken->age_ms;
+
+	loop_assert(feed->loop);
+	if (feed->stopping || feed->applying || cluster_has_state(cluster)) {
+		snapshot_free(taken->snapshot);
+		return;
+	}
+	atomic_store(&cluster->state_fresh_ms, fresh ? fresh : -1);
+	atomic_store(&cluster->of_backup, true);
+	cluster_publish(cluster, taken->snapshot);
+	complaint_end(cluster->complaints, COMPLAINT_STATE);
+	refresh_rules(cluster, taken->rules_version);
+	if (feed->call) {
+		http_call_cancel(TAKE(feed->call));
+		ask_soon(feed, 0);
+	}
+}
+
 struct feed *feed_start(struct cluster *cluster)
 {
 	struct feed *feed = xnew(struct feed);
@@ -647,6 +680,7 @@ struct feed *feed_start(struct cluster *cluster)
 	else
 		buf_format(&path, "%s/state.bin", cluster->settings.data);
 	feed->path = check_strdup(buf_text(&path));
+	feed->backup = backup_read_new(cluster, on_backup, feed);
 	load(feed);
 	loop_post(feed->loop, ask, feed);
 	return feed;
@@ -669,6 +703,7 @@ void feed_free(struct feed *feed)
 		return;
 	CHECK(feed->stopping && !feed->applying);
 	leaders_fini(&feed->leaders);
+	backup_read_free(feed->backup);
 	state_free(feed->saved);
 	state_free(feed->before);
 	free(feed->estranged);

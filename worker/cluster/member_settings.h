@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "backup/backup_settings.h"
 #include "common/settings.h"
 
 struct member_settings {
@@ -47,4 +48,7 @@ struct member_settings {
 	/* On disk. */
 	const char *data;       /* our own folder: state and journal; not NULL where led */
 	const char *state_file; /* NULL: state.bin in that folder */
+
+	/* Where the leaders' backup of the state lies, for who has none; NULL: it is not read. */
+	const struct backup_settings *backup;
 };

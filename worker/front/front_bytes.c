@@ -106,7 +106,7 @@ void front_bytes_begin(struct front_call *call, struct admission_ask *ask)
 	int64_t length = http_request_length(call->oci.request);
 	struct usage_bytes *usage = bytes ? bytes->usage
 					  : usage_bytes_new(call->loop->front->usage, call->oci.loop,
-						    ask->apikey, ask->user);
+						    ask->limits, ask->limits_len);
 
 	if (!usage)
 		return;

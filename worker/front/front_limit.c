@@ -8,8 +8,8 @@
 #include <inttypes.h>
 
 #include "common/http_server.h"
+#include "common/proxies.h"
 #include "proto/peer_token.h"
-#include "worker/auth/proxies.h"
 #include "worker/auth/rate_limit.h"
 #include "worker/front/front_step.h"
 #include "worker/oci/oci_reply.h"

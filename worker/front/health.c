@@ -52,7 +52,10 @@ static bool write_state(struct front *front, struct buf *into)
 		return false;
 	}
 	if (age >= 0)
-		buf_format(into, "state: %s%" PRId64 " ms old\n", stale ? "stale: " : "ok, ", age);
+		buf_format(into, "state: %s%" PRId64 " ms old%s\n", stale ? "stale: " : "ok, ", age,
+			cluster_state_of_backup(front->cluster)
+				? ", of the leaders' backup: none of them has answered yet"
+				: "");
 	return !stale || front->ready_when_stale;
 }
 

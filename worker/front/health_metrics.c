@@ -251,6 +251,10 @@ static void put_cluster(struct front *front, struct buf *into)
 		seconds(into, "zot_state_age_seconds",
 			"Time since the state was known to be the leaders' newest.", age);
 	if (age >= 0)
+		gauge(into, "zot_state_of_backup",
+			"1 while the state is that of the leaders' backup and no leader has answered yet.",
+			cluster_state_of_backup(front->cluster));
+	if (age >= 0)
 		put_clock(cluster_clock_ahead_ms(front->cluster), into);
 	seconds(into, "zot_usage_unacknowledged_seconds",
 		"How long counts of usage have waited without a leader's acknowledging any; 0: none wait.",

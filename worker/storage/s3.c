@@ -361,7 +361,7 @@ static uint64_t bounded(uint64_t set, uint64_t otherwise, uint64_t least, uint64
 	return value < least ? least : value > most ? most : value;
 }
 
-bool store_s3_open(struct store **ret_store, const struct store_s3_settings *settings, struct error *err)
+bool store_s3_open(struct store **ret_store, const struct s3_settings *settings, struct error *err)
 {
 	struct s3_store *s3 = xnew(struct s3_store);
 

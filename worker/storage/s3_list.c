@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "worker/storage/s3_priv.h"
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 #define PAGE_MAX   1000
 #define LIST_MAX   (8 * 1024 * 1024)

@@ -15,7 +15,7 @@
 #include "common/crypto.h"
 #include "common/log.h"
 #include "worker/storage/s3_priv.h"
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 #define UPLOAD_ID_MAX    2048
 #define COMPLETE_MAX     (4 * 1024 * 1024)

@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-#include "worker/storage/s3_client.h"
+#include "s3/s3_client.h"
 #include "worker/storage/store_driver.h"
 
 #define S3_MIB           (1024 * 1024ULL)

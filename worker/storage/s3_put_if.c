@@ -22,7 +22,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "worker/storage/s3_priv.h"
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 struct change {
 	struct s3_store *s3;

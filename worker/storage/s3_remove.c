@@ -15,7 +15,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "worker/storage/s3_priv.h"
-#include "worker/storage/s3_xml.h"
+#include "s3/s3_xml.h"
 
 /* A Date has whole seconds, and what was let in at the last moment needs another to be done. */
 #define SLACK_S 1

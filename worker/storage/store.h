@@ -198,17 +198,5 @@ const char *store_place(const struct store *store);
 /* The drivers. */
 bool store_fs_open(struct store **ret_store, const char *root, struct error *err) MUST_CHECK;
 
-struct store_s3_settings {
-	const char *endpoint;     /* "http://127.0.0.1:9000", "https://s3.eu-west-3.amazonaws.com"; NULL: AWS of the region */
-	const char *region, *bucket;
-	const char *prefix;       /* "" or "zot/zot": without slashes at the ends */
-	const char *access_key, *secret_key, *session_token; /* session_token may be NULL */
-	bool path_style;          /* http://endpoint/bucket/key; false: bucket in the host */
-	bool insecure;            /* certificate not verified */
-	const char *ca_file;
-	unsigned retries;         /* 0 = 4 */
-	uint64_t single_put_max;  /* 0 = 64 MiB */
-	uint64_t part_size;       /* 0 = 16 MiB; grows so that 10,000 parts suffice */
-	unsigned parallel;        /* parts at a time, 0 = 4 */
-};
-bool store_s3_open(struct store **ret_store, const struct store_s3_settings *settings, struct error *err) MUST_CHECK;
+struct s3_settings; /* s3/s3_endpoint.h */
+bool store_s3_open(struct store **ret_store, const struct s3_settings *settings, struct error *err) MUST_CHECK;

@@ -149,6 +149,46 @@ static void test_random(void **state)
 	assert_true(equal_secret("abc", "abc", 3) && !equal_secret("abc", "abd", 3));
 }
 
+/* NIST's test vectors of GCM (gcmEncryptExtIV256, 128 bits of each), and one of RFC 7914's kind by Python's hashlib. */
+static void test_seal_vector(void **state)
+{
+	uint8_t key[32], nonce[12], open[16], plain[16], wanted[32];
+	AUTO_FINI(buf) sealed = buf_limit(1024);
+	AUTO_FINI(buf) opened = buf_limit(1024);
+
+	(void)state;
+	assert_true(
+		str_unhex(STR("92e11dcdaa866f5ce790fd24501f92509aacf4cb8b1339d50c9c1240935dd08b"), key, 32));
+	assert_true(str_unhex(STR("ac93a1a6145299bde902f21a"), nonce, 12));
+	assert_true(str_unhex(STR("2d71bcfa914e4ac045b2aa60955fad24"), plain, 16));
+	assert_true(str_unhex(STR("1e0889016f67601c8ebea4943bc23ad6"), open, 16));
+	assert_true(str_unhex(
+		STR("8995ae2e6df3dbf96fac7b7137bae67feca5aa77d51d4a0a14d9c51e1da474ab"), wanted, 32));
+	crypto_seal(key, nonce, str_from(open, 16), str_from(plain, 16), &sealed);
+	assert_int_equal(sealed.len, 32);
+	assert_memory_equal(sealed.at, wanted, 32);
+	assert_true(crypto_unseal(key, nonce, str_from(open, 16), buf_str(&sealed), &opened));
+	assert_true(str_equal(buf_str(&opened), str_from(plain, 16)));
+	open[0] ^= 1;
+	assert_false(crypto_unseal(key, nonce, str_from(open, 16), buf_str(&sealed), &opened));
+	assert_false(crypto_unseal(key, nonce, str_from(open, 16), str_from(sealed.at, 15), &opened));
+	assert_int_equal(opened.len, 16);
+}
+
+static void test_key_of_passphrase(void **state)
+{
+	const uint8_t salt[CRYPTO_SALT] = "0123456789abcdef";
+	uint8_t a[32], b[32], wanted[32];
+
+	(void)state;
+	crypto_key_of(STR("a passphrase of many words"), salt, a);
+	crypto_key_of(STR("a passphrase of many wordz"), salt, b);
+	assert_memory_not_equal(a, b, 32);
+	assert_true(str_unhex(
+		STR("0baf702c3d1584d74835af683960e7b869c1d58430d278c4b111d5b12a8a5fd1"), wanted, 32));
+	assert_memory_equal(a, wanted, 32);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +197,8 @@ int main(void)
 		cmocka_unit_test(test_hmac_rfc4231),
 		cmocka_unit_test(test_siphash_vectors),
 		cmocka_unit_test(test_siphash_in_threads),
+		cmocka_unit_test(test_seal_vector),
+		cmocka_unit_test(test_key_of_passphrase),
 		cmocka_unit_test(test_random),
 	};
 

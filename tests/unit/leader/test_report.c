@@ -535,7 +535,7 @@ static void a_late_last_word_is_none(void **state)
 	(void)got(rig, (struct given){ .number = 5 });
 	(void)got(rig, (struct given){ .number = 4, .state = "left" });
 	assert_int_equal(members_live(rig->leader.members), 1);
-	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL, NULL));
 	restart(rig);
 	(void)got(rig, (struct given){ .number = 6 });
 	assert_int_equal(members_live(rig->leader.members), 1);
@@ -624,7 +624,7 @@ static void silence(struct rig *rig)
 {
 	struct error err;
 
-	assert_true(ledger_delete_member(rig->leader.ledger, "w1", &err));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL, &err));
 	restart(rig);
 	members_begin(rig->leader.members, clock_ms() - leader_cluster(&rig->leader).grant_ms);
 }
@@ -951,7 +951,7 @@ static void who_left_stays_left(void **state)
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);
 	/* Its row is forgotten by then. */
-	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL));
+	assert_true(ledger_delete_member(rig->leader.ledger, "w1", NULL, NULL));
 	restart(rig);
 	(void)got(rig, (struct given){ .number = 2 });
 	assert_int_equal(members_live(rig->leader.members), 0);

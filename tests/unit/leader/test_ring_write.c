@@ -22,6 +22,7 @@
 #include "leader/leader.h"
 #include "leader/ledger/driver.h"
 #include "leader/members.h"
+#include "leader/refusals.h"
 #include "leader/state_log.h"
 #include "leader/sweep.h"
 #include "tests/unit/remove_tree.h"
@@ -56,9 +57,10 @@ static bool put_or_not(struct ledger *ledger, const struct ledger_member *member
 	return full ? refuse(err) : real->put_member(ledger, member, err);
 }
 
-static bool delete_or_not(struct ledger *ledger, const char *name, struct error *err)
+static bool delete_or_not(
+	struct ledger *ledger, const char *name, const struct ledger_audit *audit, struct error *err)
 {
-	return full ? refuse(err) : real->delete_member(ledger, name, err);
+	return full ? refuse(err) : real->delete_member(ledger, name, audit, err);
 }
 
 static void open_ledger(struct rig *rig)
@@ -83,7 +85,9 @@ static int setup(void **state)
 
 	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-ring-XXXXXX");
 	assert_non_null(mkdtemp(rig->folder));
-	rig->settings = (struct leader_settings){ .admin_user = "admin", .admin_password = "password" };
+	rig->settings = (struct leader_settings){
+		.admin_user = "admin", .admin_password = "password", .audit_days = 1, .audit_rows = 100
+	};
 	leader->settings = &rig->settings;
 	lock_init(&leader->lock);
 	leader->log = state_log_new(-1, 0);
@@ -92,6 +96,7 @@ static int setup(void **state)
 	leader->hearing = hearing_new();
 	leader->ring = ring_write_new(leader);
 	leader->sweep = sweep_new(leader);
+	leader->refused = refusals_new();
 	leader->refusals = few_each_new(&(struct few_each_terms){ .each = 1, .all = 1, .span_ms = 1000 });
 	assert_true(loop_new(&leader->loop, "test", &err));
 	open_ledger(rig);
@@ -109,6 +114,7 @@ static int teardown(void **state)
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	few_each_free(leader->refusals);
+	refusals_free(leader->refused);
 	hearing_free(leader->hearing);
 	grants_free(leader->grants);
 	members_free(leader->members);

@@ -313,6 +313,90 @@ static void all_that_match_are_told_and_which_decides(void **state)
 	assert_string_equal(matches.text, "infra/*! ** ");
 }
 
+static struct state *with(const struct state *old, struct entity *entity)
+{
+	struct state *state = state_change(old, &entity, 1, state_revision(old) + 1);
+
+	entity_free(entity);
+	return state;
+}
+
+static struct entity *group_of(const char *id, const char *user)
+{
+	const char *users[] = { "nobody-of-this-name", user };
+	struct user_group body = { .users = { users, 2 } };
+
+	return entity_new(ENTITY_GROUP, str_of(id), 1, &body);
+}
+
+static void group_entities_name_users_too(void **state)
+{
+	const char *groups[] = { "dev" }, *actions[] = { "read" };
+	struct policy_rule rule = { .groups = { groups, 1 }, .actions = { actions, 1 } };
+	struct policy body = { .policies = &rule, .policies_len = 1 };
+	AUTO(state) *empty = state_new();
+	AUTO(state) *ruled = with(empty, entity_new(ENTITY_POLICY, STR("app"), 1, &body));
+	AUTO(state) *grouped = with(ruled, group_of("dev", "ann"));
+	AUTO(access) *access = NULL;
+	struct access_who ann = { .user = "ann", .state = ruled }, bob = { .user = "bob", .state = grouped };
+	struct access_who nobody = { .user = "", .anonymous = true, .state = grouped };
+
+	(void)state;
+	assert_true(access_new(&access, NULL, ruled, false, NULL));
+	assert_false(access_allows(access, &ann, STR("app"), ACTION_READ));
+	ann.state = grouped;
+	assert_true(access_allows(access, &ann, STR("app"), ACTION_READ));
+	assert_false(access_allows(access, &ann, STR("app"), ACTION_CREATE));
+	assert_false(access_allows(access, &bob, STR("app"), ACTION_READ));
+	assert_false(access_allows(access, &nobody, STR("app"), ACTION_READ));
+	assert_true(access_is_in_group(&ann, STR("dev")) && !access_is_in_group(&ann, STR("ops")));
+}
+
+static void the_admin_policies_of_file_and_state_both_count(void **state)
+{
+	const char *groups[] = { "ops" }, *actions[] = { "delete" };
+	struct admin_policy body = { .groups = { groups, 1 }, .actions = { actions, 1 } };
+	AUTO(state) *empty = state_new();
+	AUTO(state) *grouped = with(empty, group_of("ops", "eve"));
+	AUTO(state) *ruled = with(grouped, entity_new(ENTITY_ADMIN_POLICY, STR("admin"), 1, &body));
+	AUTO(json_doc) *doc = NULL;
+	AUTO(access) *access = NULL;
+	struct access_who eve = { .user = "eve", .state = ruled }, root = { .user = "root", .state = ruled };
+
+	(void)state;
+	assert_true(json_parse(STR("{\"repositories\":{\"**\":{}},\"adminPolicy\":{\"users\":[\"root\"],"
+				   "\"actions\":[\"read\"]}}"),
+		&doc, NULL));
+	assert_true(access_new(&access, json_root(doc), ruled, false, NULL));
+	assert_int_equal(access_policies(access), 3);
+	assert_true(access_allows(access, &root, STR("a"), ACTION_READ));
+	assert_false(access_allows(access, &root, STR("a"), ACTION_DELETE));
+	assert_true(access_allows(access, &eve, STR("a"), ACTION_DELETE));
+	assert_false(access_allows(access, &eve, STR("a"), ACTION_READ));
+	assert_int_equal(
+		access_decide(access, &eve, STR("a"), ACTION_DETECT_COLLISION).by, ACCESS_BY_ADMIN_POLICY);
+}
+
+/* So a change of anything else does not make it again. */
+static void it_obeys_each_state_with_the_same_policies(void **state)
+{
+	const char *actions[] = { "read" };
+	struct policy body = { .default_policy = { actions, 1 } };
+	struct admin_policy admin = { .actions = { actions, 1 } };
+	AUTO(state) *empty = state_new();
+	AUTO(state) *ruled = with(empty, entity_new(ENTITY_POLICY, STR("app"), 1, &body));
+	AUTO(state) *grouped = with(ruled, group_of("dev", "ann"));
+	AUTO(state) *other = with(grouped, entity_new(ENTITY_POLICY, STR("lib"), 1, &body));
+	AUTO(state) *administered = with(grouped, entity_new(ENTITY_ADMIN_POLICY, STR("admin"), 1, &admin));
+	AUTO(access) *access = NULL;
+
+	(void)state;
+	assert_true(access_new(&access, NULL, ruled, false, NULL));
+	assert_true(access_obeys(access, ruled) && access_obeys(access, grouped));
+	assert_false(access_obeys(access, other) || access_obeys(access, administered) ||
+		     access_obeys(access, empty));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +413,9 @@ int main(void)
 		cmocka_unit_test(a_decision_without_policies_says_so),
 		cmocka_unit_test(a_decision_names_the_scope),
 		cmocka_unit_test(all_that_match_are_told_and_which_decides),
+		cmocka_unit_test(group_entities_name_users_too),
+		cmocka_unit_test(the_admin_policies_of_file_and_state_both_count),
+		cmocka_unit_test(it_obeys_each_state_with_the_same_policies),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,6 +155,12 @@ int64_t cluster_state_age_ms(struct cluster *cluster)
 	return cluster->state_age_ms;
 }
 
+bool cluster_state_of_backup(const struct cluster *cluster)
+{
+	(void)cluster;
+	return false;
+}
+
 /* Authorization: "user <name>" is let in at once, "slow <name>" after a while, "wrong" is refused, and so is
  * "slowly wrong" after a while; "slow down" is told to come again. */
 struct auth_attempt {
@@ -331,12 +337,12 @@ struct usage_bytes {
 };
 
 struct usage_bytes *usage_bytes_new(
-	struct usage *usage, struct loop *loop, const struct entity *apikey, const struct entity *user)
+	struct usage *usage, struct loop *loop, const struct limits *limits, size_t len)
 {
 	(void)usage;
 	(void)loop;
-	(void)apikey;
-	(void)user;
+	(void)limits;
+	(void)len;
 	return rig_bytes.on ? xnew(struct usage_bytes) : NULL;
 }
 enum admission usage_bytes_take(struct usage_bytes *bytes, uint64_t more, const struct admission_ask *ask,

@@ -5,6 +5,7 @@
 #include "tests/unit/worker/front/front_rig.h"
 
 #include "common/log.h"
+#include "s3/s3_endpoint.h"
 
 #define SIZE        (2 * 1024 * 1024 + 3)
 #define BLOB_DIGEST "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -94,7 +95,7 @@ static void on_done(void *app, struct http_request *request)
 
 static int setup(void **state)
 {
-	struct store_s3_settings s3 = { .region = "us-east-1",
+	struct s3_settings s3 = { .region = "us-east-1",
 		.bucket = "blobs",
 		.prefix = "",
 		.access_key = "k",

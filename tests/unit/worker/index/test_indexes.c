@@ -19,6 +19,7 @@
 #include "common/file.h"
 #include "common/http_client.h"
 #include "common/pool.h"
+#include "s3/s3_endpoint.h"
 #include "worker/index/indexes_priv.h"
 #include "worker/storage/frames.h"
 #include "worker/storage/store_driver.h"
@@ -53,7 +54,7 @@ static bool open_bucket(struct rig *rig, struct error *err)
 {
 	static unsigned n;
 	char prefix[64];
-	struct store_s3_settings settings = {
+	struct s3_settings settings = {
 		.endpoint = getenv("ZOT_TEST_S3_ENDPOINT"),
 		.access_key = getenv("ZOT_TEST_S3_ACCESS_KEY"),
 		.secret_key = getenv("ZOT_TEST_S3_SECRET_KEY"),

@@ -141,7 +141,7 @@ static void start(const struct step *steps, size_t n)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof at;
-	struct store_s3_settings settings = {
+	struct s3_settings settings = {
 		.region = "us-east-1",
 		.bucket = "bucket",
 		.prefix = "root",

@@ -25,11 +25,11 @@
 #define ROUNDS  6
 #define BIG     (100 * S3_MIB)
 
-static struct store_s3_settings server;
+static struct s3_settings server;
 static char prefix[64];
 static struct store *store;
 
-static struct store *open_with(struct store_s3_settings settings)
+static struct store *open_with(struct s3_settings settings)
 {
 	struct store *opened = NULL;
 	struct error err = { 0 };
@@ -500,7 +500,7 @@ static void lists_in_order(void **state)
 
 /* ---- what is wrong is said ---- */
 
-static void expect_complaint(struct store_s3_settings settings, enum error_kind kind, const char *word)
+static void expect_complaint(struct s3_settings settings, enum error_kind kind, const char *word)
 {
 	struct store *other = open_with(settings);
 	AUTO_FINI(buf) into = buf_limit(1024);
@@ -516,7 +516,7 @@ static void expect_complaint(struct store_s3_settings settings, enum error_kind 
 
 static void complaints(void **state)
 {
-	struct store_s3_settings settings = server;
+	struct s3_settings settings = server;
 
 	(void)state;
 	OK(store->driver->check(store, &failure));
@@ -565,7 +565,7 @@ static void requests_of_each_verb(void **state)
 static struct store *open_for_suite(void)
 {
 	static unsigned n;
-	struct store_s3_settings settings = server;
+	struct s3_settings settings = server;
 	char suite_prefix[96];
 
 	snprintf(suite_prefix, sizeof suite_prefix, "%s/suite%u", prefix, n++);
@@ -587,7 +587,7 @@ static bool read_environment(void)
 			return false;
 		}
 	snprintf(prefix, sizeof prefix, "test+%d/%lld", (int)getpid(), (long long)clock_wall_ms());
-	server = (struct store_s3_settings){
+	server = (struct s3_settings){
 		.endpoint = getenv("ZOT_TEST_S3_ENDPOINT"),
 		.access_key = getenv("ZOT_TEST_S3_ACCESS_KEY"),
 		.secret_key = getenv("ZOT_TEST_S3_SECRET_KEY"),
