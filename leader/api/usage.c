@@ -155,8 +155,9 @@ static bool put_sums_locked(struct listing *listing, const struct ledger_keys *k
 
 static bool put_quotas_locked(struct listing *listing, struct asked *of, struct error *err)
 {
+	bool all = listing->job->who.role != LOGIN_KEY_MANAGER; /* a group's is of others' keys too */
 	struct usage_quotas asked = { .apikey = of->keys.apikey,
-		.group = of->has_group ? buf_text(&of->group) : NULL,
+		.group = of->has_group && all ? buf_text(&of->group) : NULL,
 		.owners = of->keys.owners,
 		.owners_len = of->keys.owners_len,
 		.max = ROWS_MAX };

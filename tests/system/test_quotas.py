@@ -15,9 +15,9 @@ from registry import await_true, digest
 WORKERS = 3
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with Cluster(store="fs", workers=WORKERS, haproxy=False) as one:
+@pytest.fixture(scope="module", params=[None, 2], ids=["one leader", "two leaders"])
+def cluster(request):
+    with Cluster(store="fs", workers=WORKERS, haproxy=False, leaders=request.param) as one:
         yield one
 
 

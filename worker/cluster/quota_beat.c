@@ -182,16 +182,32 @@ bool quotas_used(struct quotas *quotas, size_t *at, struct usage_report *report)
 	return more;
 }
 
+static int64_t first_ms(const struct quota *quota)
+{
+	return quota->kind == LIMITS_SECOND ? ASK_SHARES_FIRST_MS : ASK_FIRST_MS;
+}
+
+static void beat_within(struct quotas_need *need, int64_t ms)
+{
+	if (!need->beat_in_ms || ms < need->beat_in_ms)
+		need->beat_in_ms = ms;
+}
+
 /* What was said has arrived. */
-static void take_demand(struct quotas *quotas, const struct usage_demand *demand, bool held, int64_t now)
+static void take_demand(struct quotas *quotas, const struct usage_demand *demand, struct quotas_need *need,
+	bool held, int64_t now)
 {
 	struct quota *quota = quotas_find(quotas, demand->day, demand->apikey);
 
 	if (!quota)
 		return;
 	quota->told_used = demand->used;
-	if (quota->released)
+	if (quota->released) {
 		quota->release = quota->released = false;
+		/* Beside a release nothing is wanted. */
+		if (quota->asked && !held)
+			beat_within(need, first_ms(quota));
+	}
 	if (!demand->want || held)
 		return;
 	quota->asked = false;
@@ -210,7 +226,7 @@ static void got_more(struct quota *quota)
 /* After 10, 20, 40 and 80 ms, and at the end of patience, while somebody waits. */
 static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t now)
 {
-	int64_t after, first = quota->kind == LIMITS_SECOND ? ASK_SHARES_FIRST_MS : ASK_FIRST_MS;
+	int64_t after, first = first_ms(quota);
 
 	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS) {
 		quota->dry_since_ms = now;
@@ -226,8 +242,7 @@ static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t n
 		after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
 	else
 		after = first;
-	if (!need->beat_in_ms || after < need->beat_in_ms)
-		need->beat_in_ms = after;
+	beat_within(need, after);
 }
 
 static void take_grant(
@@ -275,7 +290,7 @@ void quotas_answer(struct quotas *quotas, const struct quotas_heard *heard, stru
 		quotas->telling = false;
 		quotas->valid_until_ms = heard->sent_ms + good;
 		for (size_t i = 0; i < heard->report->demands_len; i++)
-			take_demand(quotas, &heard->report->demands[i], answer->hold_ms > 0, now);
+			take_demand(quotas, &heard->report->demands[i], ret_need, answer->hold_ms > 0, now);
 		for (size_t i = 0; i < answer->grants_len; i++)
 			take_grant(quotas, &answer->grants[i], ret_need, now);
 	}

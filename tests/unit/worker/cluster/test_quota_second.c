@@ -224,6 +224,22 @@ static void a_share_grows_with_what_comes(void **state)
 	assert_true(beat(rig, 2, false).want >= 50);
 }
 
+/* The beat says the release alone; what was asked for goes with the next, which is soon. */
+static void who_asks_while_it_gives_back_asks_soon(void **state)
+{
+	struct rig *rig = *state;
+
+	set_clock(rig, NOON_MS + 100);
+	(void)admit(rig);
+	(void)beat(rig, 20, false);
+	(void)beat(rig, 20, true);
+	assert_true(rig->need.beat);
+	assert_int_equal(admit(rig), WAIT);
+	assert_int_equal(beat(rig, 0, false).want, 0);
+	assert_true(rig->need.beat_in_ms > 0 && rig->need.beat_in_ms <= 100);
+	assert_true(beat(rig, 5, false).want > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -236,6 +252,7 @@ int main(void)
 		TEST(about_the_turn_of_a_second_a_call_waits_until_it_is_sure),
 		TEST(answers_bring_the_bounds_of_the_clock_together),
 		TEST(a_share_grows_with_what_comes),
+		TEST(who_asks_while_it_gives_back_asks_soon),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
