@@ -28,7 +28,7 @@ struct row {
 
 struct pot {
 	char day[LIMITS_WINDOW_SIZE]; /* the window */
-	uint64_t granted, used; /* sums, of boots that are over too */
+	uint64_t granted, used;       /* sums, of boots that are over too */
 	uint64_t total, ungranted;
 	struct list rows;
 };
@@ -265,10 +265,10 @@ void grants_free(struct grants *grants)
 
 struct change {
 	uint64_t total, ungranted;
-	bool out;   /* it wanted, and nothing was available */
-	bool heard; /* what it is granted is what it said, and what is given now */
+	bool out;       /* it wanted, and nothing was available */
+	bool heard;     /* what it is granted is what it said, and what is given now */
 	bool gave_back; /* of what it was granted */
-	bool gone;  /* its share went to somebody else */
+	bool gone;      /* its share went to somebody else */
 };
 
 struct grants_staged {

@@ -42,7 +42,8 @@ void ledger_member_copy(const struct ledger_member *member, struct ledger_member
 size_t ledger_sums(const struct usage_row *row, struct ledger_sum into[LEDGER_SUMS])
 {
 	uint64_t bytes = least(row->bytes_in, INT64_MAX) + least(row->bytes_out, INT64_MAX);
-	uint64_t of_month = least(row->granted_month, row->calls), of_bytes = least(row->granted_bytes, bytes);
+	uint64_t of_month = least(row->granted_month, row->calls),
+		 of_bytes = least(row->granted_bytes, bytes);
 
 	into[0] = (struct ledger_sum){ .calls = row->calls,
 		.ungranted = row->ungranted,

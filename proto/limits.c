@@ -146,7 +146,8 @@ static bool take(uint64_t into[LIMITS_KINDS], int64_t second, int64_t day, int64
 }
 
 #define TAKE_OF(into, body)                                                                                  \
-	take((into), (body)->throttling_quota, (body)->daily_quota, (body)->monthly_quota, (body)->monthly_bytes)
+	take((into), (body)->throttling_quota, (body)->daily_quota, (body)->monthly_quota,                   \
+		(body)->monthly_bytes)
 
 static bool numbers_of(const struct entity *entity, uint64_t into[LIMITS_KINDS], enum limits_who *ret_who)
 {

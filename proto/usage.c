@@ -14,10 +14,10 @@
 #include "proto/history.h"
 
 enum member_type {
-	MEMBER_TEXT, /* char *, never NULL once read */
-	MEMBER_DAY,  /* char[11] */
+	MEMBER_TEXT,   /* char *, never NULL once read */
+	MEMBER_DAY,    /* char[11] */
 	MEMBER_WINDOW, /* char[LIMITS_WINDOW_SIZE] */
-	MEMBER_WORD, /* char[USAGE_WORD_MAX + 1] */
+	MEMBER_WORD,   /* char[USAGE_WORD_MAX + 1] */
 	MEMBER_UINT,
 	MEMBER_INT, /* not negative on the wire */
 	MEMBER_BOOL,
@@ -60,9 +60,8 @@ struct shape {
 		.name = (name_), .type = MEMBER_ROWS, .offset = offsetof(struct noun, member),               \
 		.len_offset = offsetof(struct noun, member##_len), .shape = &row##_shape, .is_of = (is_of_)  \
 	}
-#define SUBJECT(noun)                                                                                        \
-	MEMBER(noun, apikey, MEMBER_TEXT, .max = LIMITS_SUBJECT_MAX, .required = true)
-#define WINDOW(noun) MEMBER(noun, day, MEMBER_WINDOW, .max = 0)
+#define SUBJECT(noun) MEMBER(noun, apikey, MEMBER_TEXT, .max = LIMITS_SUBJECT_MAX, .required = true)
+#define WINDOW(noun)  MEMBER(noun, day, MEMBER_WINDOW, .max = 0)
 #define SHAPE(noun)                                                                                          \
 	static const struct shape noun##_shape = { noun##_members,                                           \
 		sizeof(noun##_members) / sizeof(noun##_members[0]), sizeof(struct noun) }

@@ -97,7 +97,8 @@ static void put_row(const struct quota_row *row, const struct ledger_calls *call
 	json_close_object(w);
 }
 
-static bool put_rows_locked(struct leader *leader, const struct quota_rows *rows, struct json_writer *w, struct error *err)
+static bool put_rows_locked(
+	struct leader *leader, const struct quota_rows *rows, struct json_writer *w, struct error *err)
 {
 	struct ledger_key_day *at = xnew_array(struct ledger_key_day, rows->len + 1);
 	struct ledger_calls *calls = xnew_array(struct ledger_calls, rows->len + 1);
@@ -110,7 +111,8 @@ static bool put_rows_locked(struct leader *leader, const struct quota_rows *rows
 	json_key(w, STR("quotas"));
 	json_open_array(w);
 	for (size_t i = 0; ok && i < rows->len; i++) {
-		struct grants_sums sums = grants_sums(leader->grants, rows->at[i].subject, rows->at[i].window);
+		struct grants_sums sums =
+			grants_sums(leader->grants, rows->at[i].subject, rows->at[i].window);
 		put_row(&rows->at[i], &calls[i], &sums, w);
 	}
 	json_close_array(w);
@@ -119,8 +121,8 @@ static bool put_rows_locked(struct leader *leader, const struct quota_rows *rows
 	return ok;
 }
 
-bool usage_quotas_put_locked(struct leader *leader, const struct state *state, const struct usage_quotas *asked,
-	struct json_writer *w, bool *ret_more, struct error *err)
+bool usage_quotas_put_locked(struct leader *leader, const struct state *state,
+	const struct usage_quotas *asked, struct json_writer *w, bool *ret_more, struct error *err)
 {
 	struct quota_rows rows = { .asked = asked, .max = asked->max, .now_s = clock_wall_s() };
 	bool ok;

@@ -169,7 +169,8 @@ static const char read_grants[] =
 	" local at = string.find(name, ' ', 1, true) "
 	" local window = string.sub(name, 1, at - 1) "
 	" if window >= string.sub(ARGV[1], 1, #window == 10 and 10 or 7) then "
-	"  all[#all + 1] = { name, redis.call('HGETALL', KEYS[3] .. ':' .. window .. ':' .. string.sub(name, at + 1)) } "
+	"  all[#all + 1] = { name, redis.call('HGETALL', KEYS[3] .. ':' .. window .. ':' .. string.sub(name, "
+	"at + 1)) } "
 	" end "
 	"end "
 	"return all";

@@ -204,7 +204,7 @@ static bool prune(struct sqlite *db, struct error *err)
 		return false;
 	clock_day(clock_wall_s() - (int64_t)2 * 86400, day);
 	struct sql grants = sql_of(db, "DELETE FROM held_grant WHERE NOT " LEDGER_SQLITE_SINCE
-						" OR (day = 'second' AND granted = 0)");
+				       " OR (day = 'second' AND granted = 0)");
 	sql_text(&grants, day);
 	return sql_run(&grants, err);
 }

@@ -13,9 +13,9 @@
 #include "common/map.h"
 #include "worker/cluster/data_file.h"
 
-#define WORD "zot ceilings "
-#define FORMAT 2
-#define HEAD WORD "2 "
+#define WORD        "zot ceilings "
+#define FORMAT      2
+#define HEAD        WORD "2 "
 #define HEAD_BEFORE WORD "1 "
 #define WHOLE_FROM                                                                                           \
 	(1024u * 1024) /* a file is written whole when it has so much, and four times what it began with */

@@ -17,7 +17,7 @@
 /* The same of bytes, beside what calls wait for. */
 #define WANT_LEAST_BYTES (UINT64_C(1) << 20)
 #define WANT_MOST_BYTES  (UINT64_C(1) << 32)
-#define WAITERS_MAX  100000
+#define WAITERS_MAX      100000
 /* Shares move all the time, and where many do beats are rare: so many of them are waited for. */
 #define SHARE_ANSWERS 3
 /* A call waits so long for whatever it is. */
@@ -242,8 +242,8 @@ static void inform(const struct quota *quota, const struct quotas_of *of, int64_
 	struct admission_info *info, bool refused)
 {
 	uint64_t left = remaining(quota);
-	bool nearer = !info->limit || (double)left / (double)quota->limit <
-					      (double)info->remaining / (double)info->limit;
+	bool nearer = !info->limit ||
+		      (double)left / (double)quota->limit < (double)info->remaining / (double)info->limit;
 
 	if (!refused && !nearer)
 		return;
@@ -351,7 +351,8 @@ static bool is_low(const struct quota *quota, int64_t now)
 
 static bool is_share_low(const struct quota *quota, int64_t now)
 {
-	return !quota->asked && may_ask(quota, now) && quota->granted < most(quota->tried, quota->tried_before);
+	return !quota->asked && may_ask(quota, now) &&
+	       quota->granted < most(quota->tried, quota->tried_before);
 }
 
 static void take(struct admitting *admitting, struct quota *quota, const struct quotas_of *of)
@@ -366,7 +367,8 @@ static void take(struct admitting *admitting, struct quota *quota, const struct 
 		quota->used += of->units;
 	quota->last_ms = admitting->now;
 	admitting->need->ceilings |= quota_raise_if_low(admitting->quotas, quota, 0, admitting->now);
-	low = quota->kind == LIMITS_SECOND ? is_share_low(quota, admitting->now) : is_low(quota, admitting->now);
+	low = quota->kind == LIMITS_SECOND ? is_share_low(quota, admitting->now)
+					   : is_low(quota, admitting->now);
 	quota->asked |= low;
 	admitting->need->beat |= low;
 }

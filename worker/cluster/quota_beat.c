@@ -213,8 +213,8 @@ static void take_demand(struct quotas *quotas, const struct usage_demand *demand
 	quota->asked = false;
 	/* Unless the answer has a grant. */
 	quota->answered = quotas->turn;
-	quota->empty_until_ms = quota->kind == LIMITS_SECOND ? (now / ASK_SHARES_MS + 1) * ASK_SHARES_MS
-							    : now + ASK_AGAIN_MS;
+	quota->empty_until_ms =
+		quota->kind == LIMITS_SECOND ? (now / ASK_SHARES_MS + 1) * ASK_SHARES_MS : now + ASK_AGAIN_MS;
 }
 
 static void got_more(struct quota *quota)
@@ -266,7 +266,8 @@ static void take_grant(
 		got_more(quota);
 	else if (quota->answered == quotas->turn)
 		got_nothing(quota, need, now);
-	quota->granted = quota->kind == LIMITS_SECOND ? grant->granted : most(grant->granted, quota_taken(quota));
+	quota->granted =
+		quota->kind == LIMITS_SECOND ? grant->granted : most(grant->granted, quota_taken(quota));
 	if (grant->recall && quota->granted > quota_taken(quota)) {
 		quota_give_back(quota);
 		need->beat = true;

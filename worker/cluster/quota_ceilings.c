@@ -11,12 +11,12 @@
 #include "common/least.h"
 
 /* Raised about so often, by so much at most; a key that rests so long gets a low one. */
-#define RAISE_EVERY_MS 250
-#define AHEAD_MOST     1000
+#define RAISE_EVERY_MS    250
+#define AHEAD_MOST        1000
 #define AHEAD_MOST_BYTES  (UINT64_C(64) << 20)
 #define AHEAD_LEAST_BYTES (UINT64_C(64) << 10)
-#define REST_MS        1000
-#define RETRY_MS       1000
+#define REST_MS           1000
+#define RETRY_MS          1000
 
 static void mark_dirty(struct quotas *quotas, struct quota *quota)
 {

@@ -37,10 +37,12 @@ static void on_grant(void *arg)
 static const char *quota_name(const struct admission_info *info)
 {
 	static const char *const names[LIMITS_WHO][LIMITS_KINDS] = {
-		{ "the quota of this API key, calls a second, is used up", "the quota of this API key is used up",
+		{ "the quota of this API key, calls a second, is used up",
+			"the quota of this API key is used up",
 			"the monthly quota of this API key is used up",
 			"the monthly quota of bytes of this API key does not allow so many" },
-		{ "the quota of this user, calls a second, is used up", "the daily quota of this user is used up",
+		{ "the quota of this user, calls a second, is used up",
+			"the daily quota of this user is used up",
 			"the monthly quota of this user is used up",
 			"the monthly quota of bytes of this user does not allow so many" },
 		{ "the quota of this user's group, calls a second, is used up",
@@ -74,8 +76,7 @@ struct http_response *front_refusal(struct front_call *call, const struct admiss
 	struct http_response *response;
 	struct error err;
 
-	(void)error_set(
-		&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s", info->why ? info->why : quota_name(info));
+	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s", info->why ? info->why : quota_name(info));
 	response = oci_reply_status(429, &err);
 	http_response_headerf(
 		response, "Retry-After", "%" PRId64, info->retry_after_s > 0 ? info->retry_after_s : 1);
@@ -89,7 +90,9 @@ static size_t limits_of_call(const struct front_call *call, struct limits into[A
 {
 	const struct identity *identity = call->oci.ask.identity;
 	const struct snapshot *snapshot = call->oci.ask.snapshot;
-	struct access_who who = { .user = identity->user, .groups = identity->groups, .state = snapshot->state };
+	struct access_who who = {
+		.user = identity->user, .groups = identity->groups, .state = snapshot->state
+	};
 	size_t len = 0;
 
 	if (identity->key)

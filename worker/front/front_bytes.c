@@ -22,7 +22,7 @@ struct front_bytes {
 	struct http_meter meter;
 	struct admission_wait body_wait, reply_wait;
 	struct room *body_room, *reply_room; /* what is waited for, or NULL */
-	uint64_t body; /* taken for the request's body */
+	uint64_t body;                       /* taken for the request's body */
 	bool refused;
 };
 
@@ -83,8 +83,7 @@ static size_t on_body(void *arg, size_t len)
 		return len;
 	if (bytes->body_room || bytes->refused)
 		return (size_t)ahead;
-	if (!take(call, len - ahead, &bytes->body_wait,
-		    room_new(call, &bytes->body_room, http_request_more)))
+	if (!take(call, len - ahead, &bytes->body_wait, room_new(call, &bytes->body_room, http_request_more)))
 		return bytes->refused ? 0 : (size_t)ahead;
 	bytes->body += len - ahead;
 	return len;

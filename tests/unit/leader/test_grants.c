@@ -731,12 +731,17 @@ static bool is_b(void *arg, const char *boot)
 }
 
 /* It holds so many, and would like so many more, for which calls wait. silent: b is. */
-static struct grants_row ask_share(struct grants *grants, const char *boot, uint64_t holds, uint64_t want, bool silent, size_t *ret_stored)
+static struct grants_row ask_share(struct grants *grants, const char *boot, uint64_t holds, uint64_t want,
+	bool silent, size_t *ret_stored)
 {
 	AUTO(grants_staged) *staged = grants_stage(grants, boot);
 	char key[] = KEY;
-	struct usage_demand demand = { .apikey = key, .day = SECOND, .granted = holds, .want = want, .waits = want };
-	struct grants_terms terms = { .limit = 100, .live_workers = 3, .is_silent = is_b, .arg = silent ? staged : NULL };
+	struct usage_demand demand = {
+		.apikey = key, .day = SECOND, .granted = holds, .want = want, .waits = want
+	};
+	struct grants_terms terms = {
+		.limit = 100, .live_workers = 3, .is_silent = is_b, .arg = silent ? staged : NULL
+	};
 	struct grants_row row = { 0 };
 
 	assert_true(grants_stage_demand(staged, &demand, &terms));

@@ -333,9 +333,17 @@ static void months_and_bytes_have_sums_of_their_own(void **state)
 {
 	struct rig *rig = *state;
 	char key[] = "key";
-	struct usage_row row = { .apikey = key, .day = "2999-01-01", .calls = 10, .ungranted = 1, .granted_month = 4,
-		.bytes_in = 100, .bytes_out = 50, .granted_bytes = 120 };
-	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = "b", .seq = 1, .rows = &row, .rows_len = 1 };
+	struct usage_row row = { .apikey = key,
+		.day = "2999-01-01",
+		.calls = 10,
+		.ungranted = 1,
+		.granted_month = 4,
+		.bytes_in = 100,
+		.bytes_out = 50,
+		.granted_bytes = 120 };
+	struct ledger_merge merge = {
+		.worker = "w", .process = "p", .boot = "b", .seq = 1, .rows = &row, .rows_len = 1
+	};
 	struct ledger_usage sum;
 	struct ledger_keys which = { .apikey = "key" };
 	struct error err;
@@ -353,7 +361,8 @@ static void months_and_bytes_have_sums_of_their_own(void **state)
 /* Without what version 4 has made of it. */
 static const char version_3[] =
 	"INSERT INTO key_usage (apikey, window, calls, bytes_in, bytes_out, ungranted) VALUES"
-	" ('key', '2999-01-01', 20, 7, 8, 3), ('key', '2999-01', 20, 7, 8, 3), ('none', '2999-01', 5, 0, 0, 0);"
+	" ('key', '2999-01-01', 20, 7, 8, 3), ('key', '2999-01', 20, 7, 8, 3), ('none', '2999-01', 5, 0, 0, "
+	"0);"
 	"PRAGMA user_version = 3;";
 
 static void a_ledger_of_version_3_knows_what_was_used_of_the_month(void **state)
@@ -393,7 +402,9 @@ static void grants_of_months_are_loaded_while_their_days_are(void **state)
 		{ .boot = boot, .apikey = key, .day = "2999-01-09", .granted = 1 },
 		{ .boot = boot, .apikey = key, .day = "2998-12", .granted = 1 },
 		{ .boot = boot, .apikey = key, .day = "second", .granted = 1 } };
-	struct ledger_merge merge = { .worker = "w", .process = "p", .boot = boot, .grants = grants, .grants_len = 5 };
+	struct ledger_merge merge = {
+		.worker = "w", .process = "p", .boot = boot, .grants = grants, .grants_len = 5
+	};
 	unsigned seen = 0;
 	struct error err;
 

@@ -9,10 +9,10 @@
 #include "proto/limits.h"
 
 /* 2026-11-20 12:00, 2026-12-31 23:59:59, 2028-02-29 12:00. */
-#define NOON      INT64_C(1795176000)
-#define LAST      INT64_C(1798761599)
-#define LEAP      INT64_C(1835438400)
-#define DAY_S     86400
+#define NOON  INT64_C(1795176000)
+#define LAST  INT64_C(1798761599)
+#define LEAP  INT64_C(1835438400)
+#define DAY_S 86400
 
 static void assert_window(enum limits_kind kind, int64_t now_s, const char *wanted)
 {
@@ -39,8 +39,8 @@ static void windows_have_names_that_say_their_kind(void **state)
 
 static void other_texts_are_no_windows(void **state)
 {
-	static const char *const others[] = { "", "2026", "2026-1", "2026-11-2", "2026-11-200", "2026-11#calls",
-		"2026-11#bytes2", "seconds", "2026/11", "-026-11", "2026-11-20#bytes" };
+	static const char *const others[] = { "", "2026", "2026-1", "2026-11-2", "2026-11-200",
+		"2026-11#calls", "2026-11#bytes2", "seconds", "2026/11", "-026-11", "2026-11-20#bytes" };
 	enum limits_kind kind;
 
 	(void)state;
@@ -86,12 +86,17 @@ static void a_month_is_kept_while_its_days_are(void **state)
 
 static struct state *make_state(void)
 {
-	struct apikey key = {
-		.owner = "ann", .enabled = true, .throttling_quota = 1, .daily_quota = 2, .monthly_quota = 3, .monthly_bytes = 4
-	};
-	struct user ann = {
-		.enabled = true, .throttling_quota = 5, .daily_quota = 6, .monthly_quota = 7, .monthly_bytes = 8
-	};
+	struct apikey key = { .owner = "ann",
+		.enabled = true,
+		.throttling_quota = 1,
+		.daily_quota = 2,
+		.monthly_quota = 3,
+		.monthly_bytes = 4 };
+	struct user ann = { .enabled = true,
+		.throttling_quota = 5,
+		.daily_quota = 6,
+		.monthly_quota = 7,
+		.monthly_bytes = 8 };
 	struct user_group group = {
 		.throttling_quota = 9, .daily_quota = 10, .monthly_quota = 11, .monthly_bytes = 12
 	};

@@ -430,7 +430,8 @@ static void an_answer_has_two_lists_too_and_says_that_it_deals(void **state)
 static void a_window_that_is_none_is_refused(void **state)
 {
 	(void)state;
-	refused("{" WHO ",\"demands\":[{\"apikey\":\"k\",\"day\":\"2026-11-20\"}],\"quotas\":[{\"apikey\":\"k\",\"day\":\"2026\"}]}",
+	refused("{" WHO ",\"demands\":[{\"apikey\":\"k\",\"day\":\"2026-11-20\"}],\"quotas\":[{\"apikey\":"
+		"\"k\",\"day\":\"2026\"}]}",
 		"quotas", "must be a window");
 	refused("{" WHO ",\"quotas\":[{\"apikey\":\"k\",\"day\":\"second\"},{\"day\":\"second\"}]}", "quotas",
 		"[1]");

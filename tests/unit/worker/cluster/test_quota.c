@@ -670,8 +670,8 @@ static void ceilings_that_stay_on_disk_hold(void **state)
 
 static enum admission admit_both(struct rig *rig, uint64_t bytes, struct admission_wait *wait)
 {
-	struct quotas_of of[] = { { "key", TODAY, LIMITS_DAY, 100, 1 }, { "key", MONTH, LIMITS_MONTH, 1000, 1 },
-		{ "key", BYTES, LIMITS_BYTES, 5000, bytes } };
+	struct quotas_of of[] = { { "key", TODAY, LIMITS_DAY, 100, 1 },
+		{ "key", MONTH, LIMITS_MONTH, 1000, 1 }, { "key", BYTES, LIMITS_BYTES, 5000, bytes } };
 	struct quotas_ask ask = { .loop = rig->loop,
 		.of = of,
 		.of_len = 3,
@@ -687,12 +687,24 @@ static enum admission admit_both(struct rig *rig, uint64_t bytes, struct admissi
 /* The leader that deals all says what is granted of each. */
 static bool deal(struct rig *rig, uint64_t day, uint64_t month, uint64_t bytes, uint64_t total)
 {
-	struct usage_grant grants[] = { { .apikey = check_strdup("key"), .day = TODAY, .granted = day, .limit = 100, .total = total },
-		{ .apikey = check_strdup("key"), .day = MONTH, .granted = month, .limit = 1000, .total = total },
-		{ .apikey = check_strdup("key"), .day = BYTES, .granted = bytes, .limit = 5000, .total = total } };
+	struct usage_grant grants[] = {
+		{ .apikey = check_strdup("key"), .day = TODAY, .granted = day, .limit = 100, .total = total },
+		{ .apikey = check_strdup("key"),
+			.day = MONTH,
+			.granted = month,
+			.limit = 1000,
+			.total = total },
+		{ .apikey = check_strdup("key"),
+			.day = BYTES,
+			.granted = bytes,
+			.limit = 5000,
+			.total = total }
+	};
 	struct usage_answer answer = { .grants = grants, .grants_len = 3, .deals = true };
 	struct usage_report report;
-	struct quotas_heard heard = { .report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms() };
+	struct quotas_heard heard = {
+		.report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms()
+	};
 
 	(void)demand(rig, &report);
 	quotas_answer(rig->quotas, &heard, &rig->need);
@@ -775,10 +787,14 @@ static void bytes_under_way_are_held_when_a_leader_recalls(void **state)
 {
 	struct rig *rig = *state;
 	struct admission_wait wait = { 0 };
-	struct usage_grant grant = { .apikey = check_strdup("key"), .day = BYTES, .granted = 4000, .limit = 5000, .recall = true };
+	struct usage_grant grant = {
+		.apikey = check_strdup("key"), .day = BYTES, .granted = 4000, .limit = 5000, .recall = true
+	};
 	struct usage_answer answer = { .grants = &grant, .grants_len = 1, .deals = true };
 	struct usage_report report = { 0 };
-	struct quotas_heard heard = { .report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms() };
+	struct quotas_heard heard = {
+		.report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms()
+	};
 
 	assert_int_equal(admit_both(rig, 3000, &wait), WAIT);
 	(void)deal(rig, 10, 10, 4000, 0);

@@ -60,9 +60,13 @@ static void set_clock(struct rig *rig, int64_t leader_ms)
 static enum admission admit_again(struct rig *rig, struct admission_wait *wait)
 {
 	struct quotas_of of = { "key", "second", LIMITS_SECOND, 100, 1 };
-	struct quotas_ask ask = {
-		.loop = rig->loop, .of = &of, .of_len = 1, .now_s = NOON_MS / 1000, .wait = wait, .resume = resume, .arg = rig
-	};
+	struct quotas_ask ask = { .loop = rig->loop,
+		.of = &of,
+		.of_len = 1,
+		.now_s = NOON_MS / 1000,
+		.wait = wait,
+		.resume = resume,
+		.arg = rig };
 
 	rig->info = (struct admission_info){ 0 };
 	return quotas_admit(rig->quotas, &ask, &rig->info, &rig->need);
@@ -86,12 +90,16 @@ static unsigned admit_many(struct rig *rig, unsigned most)
 
 static struct usage_demand beat(struct rig *rig, uint64_t granted, bool recall)
 {
-	struct usage_grant grant = {
-		.apikey = check_strdup("key"), .day = "second", .granted = granted, .limit = 100, .recall = recall
-	};
+	struct usage_grant grant = { .apikey = check_strdup("key"),
+		.day = "second",
+		.granted = granted,
+		.limit = 100,
+		.recall = recall };
 	struct usage_answer answer = { .grants = &grant, .grants_len = 1, .deals = true };
 	struct usage_report report = { 0 };
-	struct quotas_heard heard = { .report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms() };
+	struct quotas_heard heard = {
+		.report = &report, .answer = &answer, .is_told = true, .sent_ms = clock_ms()
+	};
 	struct usage_demand said = { 0 };
 
 	quotas_tell_anew(rig->quotas);
