@@ -15,7 +15,9 @@
 #define ASK_AGAIN_MS 100
 /* Shares of a second, those of all keys at once. */
 #define ASK_SHARES_FIRST_MS 30
-#define ASK_SHARES_MS       500
+/* A share that somebody waits for is looked at so long after a second's begin. */
+#define GIVE_AFTER_MS 100
+#define ASK_SHARES_MS 500
 /* Answers that give nothing and are so far apart are no run of them: patience begins anew. */
 #define DRY_RUN_MS 1000
 /* A leader that says nothing about it. */
@@ -271,6 +273,9 @@ static void take_grant(
 	if (grant->recall && quota->granted > quota_taken(quota)) {
 		quota_give_back(quota);
 		need->beat = true;
+	} else if (grant->recall && quota->granted && quota->kind == LIMITS_SECOND) {
+		/* Nothing of this second is left; of the next one something may be. */
+		beat_within(need, quotas_next_second_ms(quotas, now) + GIVE_AFTER_MS);
 	} else if (quota->waiting || quota->used) {
 		need->ceilings |= quota_raise_if_low(quotas, quota, 0, now);
 	}
