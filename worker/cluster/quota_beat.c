@@ -247,6 +247,12 @@ static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t n
 	beat_within(need, after);
 }
 
+/* A share that calls here wait for goes to them first. */
+static bool is_for_own_calls(const struct quota *quota)
+{
+	return quota->kind == LIMITS_SECOND && quota->waiting;
+}
+
 static void take_grant(
 	struct quotas *quotas, const struct usage_grant *grant, struct quotas_need *need, int64_t now)
 {
@@ -270,7 +276,7 @@ static void take_grant(
 		got_nothing(quota, need, now);
 	quota->granted =
 		quota->kind == LIMITS_SECOND ? grant->granted : most(grant->granted, quota_taken(quota));
-	if (grant->recall && quota->granted > quota_taken(quota)) {
+	if (grant->recall && quota->granted > quota_taken(quota) && !is_for_own_calls(quota)) {
 		quota_give_back(quota);
 		need->beat = true;
 	} else if (grant->recall && quota->granted && quota->kind == LIMITS_SECOND) {

@@ -265,6 +265,16 @@ static void a_share_that_is_used_up_is_looked_at_in_the_next_second(void **state
 	assert_int_equal(beat(rig, 0, false).granted, 0);
 }
 
+static void a_share_that_calls_wait_for_goes_to_them_first(void **state)
+{
+	struct rig *rig = *state;
+
+	set_clock(rig, NOON_MS + 100);
+	assert_int_equal(admit(rig), WAIT);
+	(void)beat(rig, 20, true);
+	assert_int_equal(admit_many(rig, 100), 20);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -278,6 +288,7 @@ int main(void)
 		TEST(answers_bring_the_bounds_of_the_clock_together),
 		TEST(a_share_grows_with_what_comes),
 		TEST(a_share_that_is_used_up_is_looked_at_in_the_next_second),
+		TEST(a_share_that_calls_wait_for_goes_to_them_first),
 		TEST(who_asks_while_it_gives_back_asks_soon),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
