@@ -37,17 +37,18 @@ const struct command command_own[COMMAND_OWN] = {
 	{ .name = "version", .help = "what this is, of which commit, with which libraries" },
 	{ .name = "help", .argument = "markdown|man|bash", .help = "this text and all settings" },
 };
+const char command_status[] =
+	"It ends with 0 when all went well, with 2 when the command line is wrong, else with 1.";
 
 static void put_help(const struct command_table *table, bool whole, struct buf *into)
 {
 	buf_format(into, "%s " ZOT_VERSION ": %s\n\n", table->program, table->what);
 	for (size_t i = 0; i < table->len; i++)
 		put_row(table, &table->rows[i], into);
-	for (size_t i = 0; i < COMMAND_OWN; i++)
+	for (size_t i = 0; table->settings && i < COMMAND_OWN; i++)
 		put_row(table, &command_own[i], into);
-	buf_puts(into,
-		"\nIt ends with 0 when all went well, with 2 when the command line is wrong, else with 1.\n");
-	if (whole) {
+	buf_format(into, "\n%s\n", table->status ? table->status : command_status);
+	if (whole && table->settings) {
 		buf_putc(into, '\n');
 		settings_help(table->settings, into);
 	}
@@ -167,6 +168,18 @@ static enum taken take_option(struct command_call *call, const char *text, const
 	return TAKEN_NOT_OPTION;
 }
 
+/* -1: go on. */
+static int take_argument(const struct command_table *table, struct command_call *call, const char *text)
+{
+	size_t most = call->row->arguments_most ? call->row->arguments_most : call->row->argument != NULL;
+
+	if (call->arguments_len == most)
+		return wrong(table, "too many arguments for", call->row->name);
+	call->arguments[call->arguments_len++] = text;
+	call->argument = call->arguments[0];
+	return -1;
+}
+
 /* No option of the row. -1: go on. */
 static int take_word(const struct command_table *table, struct command_call *call, const char *text)
 {
@@ -174,27 +187,43 @@ static int take_word(const struct command_table *table, struct command_call *cal
 		return say_row(table, call->row);
 	if (*text == '-')
 		return wrong(table, "there is no option", text);
-	if (call->argument || !call->row->argument)
-		return wrong(table, "too many arguments for", call->row->name);
-	call->argument = text;
+	return take_argument(table, call, text);
+}
+
+/* -1: go on, behind *at. */
+static int take_next(
+	const struct command_table *table, struct command_call *call, char **argv, int *at, int argc)
+{
+	const char *text = argv[*at];
+
+	switch (take_option(call, text, *at + 1 < argc ? argv[*at + 1] : NULL)) {
+	case TAKEN_TWO:
+		++*at;
+		return -1;
+	case TAKEN_NO_VALUE:
+		return wrong(table, "a value is missing behind", text);
+	case TAKEN_NOT_OPTION:
+		return take_word(table, call, text);
+	case TAKEN_ONE:
+		break;
+	}
 	return -1;
 }
 
 static int run_row(const struct command_table *table, const struct command *row, int argc, char **argv)
 {
 	struct command_call call = { .row = row };
+	bool rest = false;
 	int status = -1;
 
-	CHECK(row->options_len <= COMMAND_OPTIONS_MAX);
+	CHECK(row->options_len <= COMMAND_OPTIONS_MAX && row->arguments_most <= COMMAND_ARGUMENTS_MAX);
 	for (int i = 0; i < argc && status < 0; i++) {
-		enum taken taken = take_option(&call, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
-
-		if (taken == TAKEN_TWO)
-			i++;
-		else if (taken == TAKEN_NO_VALUE)
-			status = wrong(table, "a value is missing behind", argv[i]);
-		else if (taken == TAKEN_NOT_OPTION)
-			status = take_word(table, &call, argv[i]);
+		if (rest)
+			status = take_argument(table, &call, argv[i]);
+		else if (!strcmp(argv[i], "--"))
+			rest = true;
+		else
+			status = take_next(table, &call, argv, &i, argc);
 	}
 	return status < 0 ? row->run(&call) : status;
 }
@@ -218,12 +247,13 @@ int command_main(const struct command_table *table, int argc, char **argv)
 		return wrong(table, "what is to be done?", NULL);
 	for (size_t i = 0; i < table->len; i++)
 		if (!strcmp(name, table->rows[i].name))
-			return run_row(table, &table->rows[i], argc - 2, argv + 2);
-	if (argc == 3 && !strcmp(name, "help") && (status = say_text(table, argv[2])) >= 0)
+			return table->rows[i].below ? command_main(table->rows[i].below, argc - 1, argv + 1)
+						    : run_row(table, &table->rows[i], argc - 2, argv + 2);
+	if (table->settings && argc == 3 && !strcmp(name, "help") && (status = say_text(table, argv[2])) >= 0)
 		return status;
 	if (argc == 2 && is_any(name, "help", "--help", "-h"))
 		return say_help(table, stdout, 0);
-	if (argc == 2 && is_any(name, "version", "--version", NULL))
+	if (table->settings && argc == 2 && is_any(name, "version", "--version", NULL))
 		return say_version(table);
 	return wrong(table, "there is no such command, or not with this argument", name);
 }

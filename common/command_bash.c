@@ -31,9 +31,9 @@ static void put_values(const struct command *row, struct buf *into)
 	buf_puts(into, "\t\tesac\n");
 }
 
-static void put_row(const struct command *row, struct buf *into)
+static void put_row(const struct command *row, const char *before, struct buf *into)
 {
-	buf_format(into, "\t%s)\n\t\twords='", row->name);
+	buf_format(into, "\t'%s%s')\n\t\twords='", before, row->name);
 	for (size_t i = 0; i < row->options_len; i++)
 		buf_format(into, "%s ", row->options[i].name);
 	buf_format(into, "--help' files=%s\n", row->argument ? "yes" : "");
@@ -50,6 +50,41 @@ static void put_commands(const struct command_table *table, struct buf *into)
 	for (size_t i = 0; i < COMMAND_OWN; i++)
 		buf_format(into, "%s --%s ", command_own[i].name, command_own[i].name);
 	buf_puts(into, "' files=\n");
+}
+
+/* The word behind it is one of its table's. */
+static void put_below(const struct command *row, struct buf *into)
+{
+	buf_format(into, "\t'%s '*) words='--help' ;;\n\t'%s')\n\t\twords='", row->name, row->name);
+	for (size_t i = 0; i < row->below->len; i++)
+		buf_format(into, "%s ", row->below->rows[i].name);
+	buf_puts(into, "--help'\n\t\t;;\n");
+}
+
+static void put_rows(const struct command *row, struct buf *into)
+{
+	AUTO_FINI(buf) before = buf_limit(256);
+
+	if (!row->below) {
+		put_row(row, "", into);
+		return;
+	}
+	buf_format(&before, "%s ", row->name);
+	for (size_t i = 0; i < row->below->len; i++)
+		put_row(&row->below->rows[i], buf_text(&before), into);
+	put_below(row, into);
+}
+
+/* Those words at the front that name a row: two where the first one has a table. */
+static void put_called(const struct command_table *table, struct buf *into)
+{
+	buf_puts(into, "\tlocal called=${COMP_WORDS[1]}\n");
+	for (size_t i = 0; i < table->len; i++)
+		if (table->rows[i].below)
+			buf_format(into,
+				"\t[ \"$called\" = %s ] && [ \"$COMP_CWORD\" -gt 2 ] && called=\"%s "
+				"${COMP_WORDS[2]}\"\n",
+				table->rows[i].name, table->rows[i].name);
 }
 
 /* "a|b|c": the words that may follow; they are no files. */
@@ -69,9 +104,10 @@ void command_bash(const struct command_table *table, struct buf *into)
 	put_function(table, into);
 	buf_puts(into, "() {\n\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}\n");
 	put_commands(table, into);
-	buf_puts(into, "\tif [ \"$COMP_CWORD\" -gt 1 ]; then\n\tcase ${COMP_WORDS[1]} in\n");
+	put_called(table, into);
+	buf_puts(into, "\tif [ \"$COMP_CWORD\" -gt 1 ]; then\n\tcase $called in\n");
 	for (size_t i = 0; i < table->len; i++)
-		put_row(&table->rows[i], into);
+		put_rows(&table->rows[i], into);
 	for (size_t i = 0; i < COMMAND_OWN; i++)
 		put_own(&command_own[i], into);
 	buf_puts(into, "\t*) words= ;;\n\tesac\n\tfi\n"

@@ -52,9 +52,12 @@ static void put_term(const char *name, const char *before, const char *argument,
 	buf_putc(into, '\n');
 }
 
-static void put_row(const struct command *row, struct buf *into)
+static void put_row(const struct command *row, const char *before, struct buf *into)
 {
-	put_term(row->name, "[", row->argument, "]", row->help, into);
+	AUTO_FINI(buf) name = buf_limit(256);
+
+	buf_format(&name, "%s%s", before, row->name);
+	put_term(buf_text(&name), "[", row->argument, "]", row->help, into);
 	if (!row->options_len)
 		return;
 	buf_puts(into, ".RS\n");
@@ -63,14 +66,38 @@ static void put_row(const struct command *row, struct buf *into)
 	buf_puts(into, ".RE\n");
 }
 
+/* A row, or those of the table that it has. */
+static void put_rows(const struct command *row, struct buf *into)
+{
+	AUTO_FINI(buf) before = buf_limit(256);
+
+	if (!row->below)
+		put_row(row, "", into);
+	buf_format(&before, "%s ", row->name);
+	for (size_t i = 0; row->below && i < row->below->len; i++)
+		put_row(&row->below->rows[i], buf_text(&before), into);
+}
+
+static void put_status(const struct command *row, struct buf *into)
+{
+	if (!row->below || !row->below->status)
+		return;
+	put_text(row->name, into);
+	buf_puts(into, ": ");
+	put_text(row->below->status, into);
+	buf_putc(into, '\n');
+}
+
 void command_man(const struct command_table *table, struct buf *into)
 {
 	put_head(table, into);
 	for (size_t i = 0; i < table->len; i++)
-		put_row(&table->rows[i], into);
+		put_rows(&table->rows[i], into);
 	for (size_t i = 0; i < COMMAND_OWN; i++)
-		put_row(&command_own[i], into);
+		put_row(&command_own[i], "", into);
 	buf_puts(into, ".SH SETTINGS\n");
 	settings_man(table->settings, into);
 	buf_puts(into, ".SH EXIT STATUS\n0 when all went well, 2 when the command line is wrong, else 1.\n");
+	for (size_t i = 0; i < table->len; i++)
+		put_status(&table->rows[i], into);
 }

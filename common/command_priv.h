@@ -10,6 +10,8 @@
 #define COMMAND_OWN 2
 extern const struct command command_own[COMMAND_OWN];
 
+extern const char command_status[];
+
 /* A text about the whole table: `help NAME`. */
 typedef void command_text_f(const struct command_table *table, struct buf *into);
 command_text_f command_man;  /* a page for man(1): roff */

@@ -350,3 +350,22 @@ unsigned http_query_get(struct str query, const char *name, struct buf *into)
 	}
 	return count;
 }
+
+bool http_accepts(const char *header, const char *token)
+{
+	struct str list = str_of(header), item, name;
+
+	while (header && str_next(&list, ',', &item)) {
+		struct str rest = item;
+		if (!str_until(&rest, ';', &name)) {
+			name = item;
+			rest = STR_NONE;
+		}
+		name = str_trim(name);
+		rest = str_trim(rest);
+		if (name.len == strlen(token) && str_is_nocase(name, token))
+			return !str_is(rest, "q=0") && !str_is(rest, "q=0.0") && !str_is(rest, "q=0.00") &&
+			       !str_is(rest, "q=0.000");
+	}
+	return false;
+}

@@ -34,6 +34,9 @@ bool http_header_is_hop(struct str name);
 /* "Fri, 20 Nov 2026 12:34:56 GMT", the one form that is written today (RFC 9110, 5.6.7). */
 bool http_date_parse(struct str text, int64_t *ret_wall_s) MUST_CHECK;
 
+/* Accept, Accept-Encoding, or NULL: the token is in it, and its q is not 0. */
+bool http_accepts(const char *header, const char *token);
+
 /* Percent-decoding; false on a broken escape or %00. '+' is a blank only in queries. */
 bool http_unescape(struct str s, bool plus_is_blank, struct buf *into) MUST_CHECK;
 

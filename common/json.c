@@ -29,6 +29,7 @@
 #include "common/json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 
@@ -474,6 +475,23 @@ static void value_null(struct json_writer *w)
 {
 	before_value(w);
 	buf_puts(w->into, "null");
+}
+
+void json_value_decimal(struct json_writer *w, double value, unsigned digits)
+{
+	char text[400]; /* the longest double has 309 digits */
+	size_t len;
+
+	if (!isfinite(value)) {
+		value_null(w);
+		return;
+	}
+	before_value(w);
+	len = (size_t)snprintf(text, sizeof(text), "%.*f", (int)digits, value);
+	while (digits && text[len - 1] == '0')
+		len--;
+	len -= text[len - 1] == '.';
+	buf_append(w->into, text, len);
 }
 
 /* Enough digits to read the same number back, and never the look of an integer. */

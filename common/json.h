@@ -72,6 +72,8 @@ void json_key(struct json_writer *w, struct str key); /* inside an object, befor
 void json_value_str(struct json_writer *w, struct str value);
 void json_value_int(struct json_writer *w, int64_t value);
 void json_value_bool(struct json_writer *w, bool value);
+/* So many digits behind the point at most, 60 or less, without zeros at their end; what is no number is null. */
+void json_value_decimal(struct json_writer *w, double value, unsigned digits);
 void json_value_node(struct json_writer *w, const struct json *node); /* a parsed value, again; NULL: null */
 void json_put_str(struct json_writer *w, const char *key, struct str value);
 void json_put_text(struct json_writer *w, const char *key, const char *value); /* NULL is left out */

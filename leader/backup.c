@@ -19,6 +19,7 @@
 #include "leader/ledger.h"
 #include "leader/local.h"
 #include "leader/settings.h"
+#include "leader/store.h"
 
 #define PIPE_BYTES (256 * 1024)
 #define PIECE      (64 * 1024)
@@ -143,11 +144,30 @@ static bool fetch_backup(const struct local *local, const char *path, struct err
 	return !fetch.failed && (fsync(fd) == 0 || error_sys(err, "%s", path));
 }
 
+/* Also while leaders run: it is of one moment. */
+static bool copy_redis(const struct leader_settings *settings, const char *path, struct error *err)
+{
+	AUTO(ledger_copy) *copy = NULL;
+	struct ledger *ledger;
+	bool more = true, ok;
+
+	if (!store_open(settings, &ledger, err))
+		return false;
+	ok = ledger_copy_new(&copy, ledger, path, err);
+	while (ok && more)
+		ok = ledger_copy_step(copy, &more, err);
+	ledger_copy_free(TAKE(copy));
+	ledger_close(ledger);
+	return ok;
+}
+
 static bool make(const struct leader_settings *settings, const char *path, struct ledger_loaded *ret,
 	struct error *err)
 {
 	struct local local;
 
+	if (store_is_redis(settings))
+		return copy_redis(settings, path, err) && ledger_look(path, ret, err);
 	/* Nobody has the folder: it is copied from here. */
 	if (ledger_copy_folder(settings->data, path, ret, err))
 		return true;

@@ -403,26 +403,6 @@ static bool read_number(struct str query, const char *name, uint64_t max, uint64
 	return count == 1 && !text.failed && str_to_number(buf_str(&text), max, ret);
 }
 
-/* A token of a comma separated list whose q is not 0. */
-static bool accepts(const char *header, const char *token)
-{
-	struct str list = str_of(header), item, name;
-
-	while (header && str_next(&list, ',', &item)) {
-		struct str rest = item;
-		if (!str_until(&rest, ';', &name)) {
-			name = item;
-			rest = STR_NONE;
-		}
-		name = str_trim(name);
-		rest = str_trim(rest);
-		if (name.len == strlen(token) && str_is_nocase(name, token))
-			return !str_is(rest, "q=0") && !str_is(rest, "q=0.0") && !str_is(rest, "q=0.00") &&
-			       !str_is(rest, "q=0.000");
-	}
-	return false;
-}
-
 static struct poll *poll_new(struct feed *feed, struct http_request *request, const struct login_who *who)
 {
 	struct poll *poll = xnew(struct poll);
@@ -431,10 +411,10 @@ static struct poll *poll_new(struct feed *feed, struct http_request *request, co
 	poll->magic = POLL_MAGIC;
 	poll->feed = feed;
 	poll->request = request;
-	poll->gzip = accepts(http_request_header(request, "Accept-Encoding"), "gzip");
+	poll->gzip = http_accepts(http_request_header(request, "Accept-Encoding"), "gzip");
 	poll->who = *who;
 	poll->question.lines =
-		who->role != LOGIN_WORKER || accepts(http_request_header(request, "Accept"), LINES_TYPE);
+		who->role != LOGIN_WORKER || http_accepts(http_request_header(request, "Accept"), LINES_TYPE);
 	poll->next = feed->polls;
 	if (poll->next)
 		poll->next->prev = poll;

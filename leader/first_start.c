@@ -10,7 +10,10 @@
 #include "leader/leader.h"
 #include "leader/made_password.h"
 #include "leader/peer_secret.h"
+#include "leader/session.h"
 #include "proto/entity_table.h"
+
+#define MADE_MOST 4
 
 struct cluster_settings first_start_cluster(const struct leader_settings *settings)
 {
@@ -82,16 +85,17 @@ static bool complete_ring(struct leader *leader, struct error *err)
 	return ok;
 }
 
-static enum ledger_result write_made(struct leader *leader, struct entity *const made[3], struct error *err)
+static enum ledger_result write_made(
+	struct leader *leader, struct entity *const made[MADE_MOST], struct error *err)
 {
-	struct ledger_change changes[3] = { 0 };
+	struct ledger_change changes[MADE_MOST] = { 0 };
 	enum ledger_result result;
 	uint64_t revision;
 	size_t len = 0, at;
 
 	const struct ledger_audit by_leader = audit_event("", "", "created", "");
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < MADE_MOST; i++)
 		if (made[i])
 			changes[len++] = (struct ledger_change){ .entity = made[i],
 				.check = true,
@@ -116,6 +120,7 @@ static enum ledger_result make_first(struct leader *leader, struct error *err)
 	AUTO(entity) *admin = NULL;
 	AUTO(entity) *cluster = NULL;
 	AUTO(entity) *ring = NULL;
+	AUTO(entity) *key = NULL;
 	char made[MADE_PASSWORD_SIZE] = "";
 	enum ledger_result result;
 
@@ -132,7 +137,9 @@ static enum ledger_result make_first(struct leader *leader, struct error *err)
 	}
 	if (!state_find(state, ENTITY_RING, STR("ring")))
 		ring = make_ring(settings);
-	result = write_made(leader, (struct entity *const[3]){ admin, cluster, ring }, err);
+	if (!state_find(state, ENTITY_SESSIONKEY, STR("session")))
+		key = session_key_new();
+	result = write_made(leader, (struct entity *const[MADE_MOST]){ admin, cluster, ring, key }, err);
 	if (result != LEDGER_WRITTEN)
 		return result;
 	if (*made)

@@ -24,6 +24,7 @@
 #include "leader/audit.h"
 #include "leader/dump.h"
 #include "leader/feed.h"
+#include "leader/figures.h"
 #include "leader/fellows.h"
 #include "leader/first_start.h"
 #include "leader/follow.h"
@@ -31,10 +32,13 @@
 #include "leader/hearing.h"
 #include "leader/lane.h"
 #include "leader/ledger_follow.h"
+#include "leader/live.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/pages/pages.h"
 #include "leader/refusals.h"
 #include "leader/ring_write.h"
+#include "leader/shares.h"
 #include "leader/state_backup.h"
 #include "leader/state_log.h"
 #include "leader/store.h"
@@ -52,6 +56,9 @@
 #define REFUSALS_EACH 10
 #define REFUSALS_ALL  100
 #define SAY_SPAN_MS   60000
+/* Changes of users' own keys in the same time, of one user and of all. */
+#define SELF_EACH 120
+#define SELF_ALL  6000
 
 struct leader_process {
 	struct leader leader;
@@ -428,6 +435,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 
 	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
 	leader->members = members_new();
+	leader->figures = figures_new(leader->members);
+	leader->shares = shares_new();
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
 	leader->strangers = strangers_new();
@@ -444,9 +453,14 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->demands = lane_new(leader->pool);
 	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
+	leader->selves = few_each_new(
+		&(struct few_each_terms){ .each = SELF_EACH, .all = SELF_ALL, .span_ms = SAY_SPAN_MS });
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
+	leader->live = live_new(leader);
+	if (s->pages)
+		leader->pages = pages_new();
 	if (s->dump_path)
 		leader->dump = dump_new(leader, s->dump_path);
 	if (ledger_is_shared(leader->ledger))
@@ -482,7 +496,9 @@ static void on_drained(void *arg)
 	loop_timer_stop(leader->loop, &process->drain);
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
+	live_close(leader->live);
 	sweep_stop(leader->sweep);
+	figures_stop(leader->figures);
 	state_backup_stop(leader->backup);
 	ring_write_stop(leader->ring);
 	process->finish_by_ms = clock_ms() + FINISH_MS;
@@ -496,6 +512,7 @@ static void announce(struct leader_process *process, int64_t delay_ms)
 	leader->stopping = true;
 	supervisor_tell("STOPPING=1");
 	http_server_wind_down(leader->server);
+	live_send_away(leader->live);
 	if (delay_ms)
 		loop_timer_start(leader->loop, &process->drain, delay_ms, on_drained, process);
 	else
@@ -567,18 +584,23 @@ static void close_leader(struct leader_process *process)
 	lane_free(leader->demands);
 	lane_free(leader->walks);
 	feed_free(leader->feed);
+	live_free(leader->live);
 	fellows_free(leader->fellows);
 	dump_free(leader->dump);
+	pages_free(leader->pages);
 	state_backup_free(leader->backup);
 	ring_write_free(leader->ring);
 	sweep_free(leader->sweep);
 	login_free(leader->login);
+	few_each_free(leader->selves);
 	few_each_free(leader->refusals);
 	refusals_free(leader->refused);
 	proxies_free(leader->proxies);
 	grants_free(leader->grants);
 	hearing_free(leader->hearing);
 	strangers_free(leader->strangers);
+	shares_free(leader->shares);
+	figures_free(leader->figures);
 	members_free(leader->members);
 	ledger_close(leader->ledger);
 	state_log_free(leader->log);
@@ -613,6 +635,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (leader->fellows && !fellows_start(leader->fellows, err))
 		return false;
 	sweep_start(leader->sweep);
+	figures_start(leader->figures, leader->loop);
 	state_backup_start(leader->backup);
 	AUTO(state) *state = leader_state(leader);
 	if (supervisor_watchdog_ms())

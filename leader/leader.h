@@ -31,17 +31,21 @@
 struct dump;
 struct feed;
 struct fellows;
+struct figures;
 struct grants;
 struct hearing;
 struct http_server;
 struct lane;
 struct login;
+struct live;
 struct loop;
 struct members;
+struct pages;
 struct pool;
 struct proxies;
 struct refusals;
 struct ring_write;
+struct shares;
 struct state_backup;
 struct state_log;
 struct strangers;
@@ -70,6 +74,10 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct figures *figures;   /* figures.h: how it was in the last hour */
+	struct shares *shares;     /* shares.h: who owns how much */
+	struct live *live;         /* live.h: who watches */
+	struct pages *pages;       /* pages/pages.h: what browsers show, or NULL */
 	struct fellows *fellows;   /* fellows.h: other leaders on the same ledger; NULL: there can be none */
 	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
@@ -77,6 +85,7 @@ struct leader {
 	struct lock lock;
 	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */
+	struct few_each *selves;    /* api/self.c: changes of users' own keys, by user */
 	struct few_each *refusals;  /* api/told.h: lines of the log */
 	struct few reports_refused, secrets_differ; /* api/cluster.c: lines of the log */
 	struct few reports_partly, grants_full, folds_failed; /* report.c: under the lock: lines of the log */

@@ -214,3 +214,9 @@ bool ledger_listen(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, vo
 {
 	return ledger->driver->listen(ledger, wait_ms, fn, arg, ret_more, err);
 }
+
+bool ledger_rescue(struct ledger *ledger, const struct ledger_rescue *rescue, struct ledger_loaded *ret,
+	struct error *err)
+{
+	return ledger->driver->rescue(ledger, rescue, ret, err);
+}

@@ -194,6 +194,25 @@ bool ledger_restore(const char *folder, const char *file, struct ledger_restored
 /* What a worker knows: no usage, grants, members, and no entities that are the leaders' alone. */
 bool ledger_restore_state(const char *folder, const struct state *state, struct ledger_restored *ret, struct error *err) MUST_CHECK;
 
+/*
+ * All that one ledger has becomes another one: entities with their history, members, boots, grants, usage, audit, lives. No leader may use
+ * either (one that answers is noticed). What is there already is replaced only where that is wanted; a folder's is kept beside it. It is
+ * read once more and compared, row by row, before anything says that it is done.
+ */
+struct ledger_moved {
+	struct ledger_loaded loaded;
+	uint64_t rows;
+	char aside[640];         /* where what was in the folder is now; "": there was nothing, or it is Redis */
+};
+bool ledger_move_to_redis(const char *folder, const struct ledger_redis_settings *to, bool replace, struct ledger_moved *ret,
+			  struct error *err) MUST_CHECK;
+bool ledger_move_from_redis(const struct ledger_redis_settings *from, const char *folder, bool replace, struct ledger_moved *ret,
+			    struct error *err) MUST_CHECK;
+/* The same as ledger_restore() and ledger_restore_state(): the one of file and state that is not NULL. What Redis had is copied into
+ * `folder` before, where it can be read. */
+bool ledger_restore_redis(const struct ledger_redis_settings *to, const char *folder, const char *file, const struct state *state,
+			  struct ledger_restored *ret, struct error *err) MUST_CHECK;
+
 /* At start. In the order of revisions, tombstones among them. */
 bool ledger_load_entities(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret,
 			  struct error *err) MUST_CHECK;

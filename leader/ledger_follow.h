@@ -57,3 +57,16 @@ bool ledger_tell(struct ledger *ledger, struct str word, struct error *err) MUST
  * the ledger was there; false waits for none of it, so the caller rests. */
 typedef void ledger_word_f(void *arg, const char *by, struct str word); /* borrowed */
 bool ledger_listen(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, void *arg, bool *ret_more, struct error *err) MUST_CHECK;
+
+/*
+ * What this leader has in memory becomes the ledger, where that went back or is gone: an operator's deliberate restore. Entities, members and
+ * grants are those that are given, of a higher generation (proto/history.h); usage, what is known of boots, and the audit are what
+ * Redis still has. Lives begin anew, so the next thing is ledger_begin_life(). Every other leader finds another history and is to be
+ * restarted. Where it fails in between, no leader opens it until it is repeated.
+ */
+struct ledger_rescue {
+	const struct state *state;
+	const struct ledger_member *members; size_t members_len;
+	const struct ledger_grant *grants;   size_t grants_len;
+};
+bool ledger_rescue(struct ledger *ledger, const struct ledger_rescue *rescue, struct ledger_loaded *ret, struct error *err) MUST_CHECK;

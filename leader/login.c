@@ -95,8 +95,15 @@ static void decide_user(const struct user *user, struct str name, bool confined,
 	if (!user || !user->enabled)
 		return;
 	CHECK(str_copy(name, ret_who->user, sizeof(ret_who->user)));
+	hash_sha256_hex(str_of(user->password_hash), ret_who->credential);
 	if (!confined)
 		ret_who->role = rights_of(user, &ret_who->keys);
+}
+
+void login_user(const struct state *state, struct str name, struct login_who *ret_who)
+{
+	*ret_who = (struct login_who){ .role = LOGIN_NOBODY };
+	decide_user(find_user(state, name), name, false, ret_who);
 }
 
 /* Both halves are compared whatever the first one says, by their digests: length tells nothing. */
@@ -160,13 +167,15 @@ static bool key_still(const struct state *state, const char *id)
 	       apikey_standing(state, key, clock_wall_s(), &owner) == APIKEY_GOOD;
 }
 
+/* A user who logged in by a key may change the password. */
 static bool user_still(const struct state *state, const struct login_who *who)
 {
-	const struct user *user = find_user(state, str_of(who->user));
-	bool keys;
+	struct login_who now;
 
-	return user && user->enabled && (!*who->apikey || key_still(state, who->apikey)) &&
-	       rights_of(user, &keys) == who->role && keys == who->keys;
+	login_user(state, str_of(who->user), &now);
+	if (!*now.user || now.role != who->role || now.keys != who->keys)
+		return false;
+	return *who->apikey ? key_still(state, who->apikey) : !strcmp(now.credential, who->credential);
 }
 
 bool login_still(const struct state *state, const struct login_who *who)

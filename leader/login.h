@@ -2,7 +2,7 @@
 /*
  * login - who is asking: the workers' key, a user by password, an API key of a user; and what the user's roles are (rights.h).
  *
- *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state and quotas only
+ *   Authorization: Basic <CLUSTER_LEADER_CLIENT_ID>:<secret>   a worker: state, quotas, own keys of its users
  *                  Basic <worker's name>:<secret>               that worker alone, by the credential that the admin API made
  *                  Basic user:password                          enabled user with a role
  *                  Basic <owner>:zak_<secret>, Basic <client id>:<secret or zak_<secret>>
@@ -26,8 +26,9 @@ struct login_who {
 	bool keys;             /* manages API keys too: a KEY_MANAGER always, a READER or an ADMIN perhaps */
 	char user[256];
 	char apikey[256]; /* the key's id, where one was used */
-	/* Of a worker with a credential of its own: its name, and the hash of what it showed. */
+	/* Of a worker with a credential of its own: its name. */
 	char worker[256];
+	/* What opened the door: the hash of the secret that a worker showed, or of the stored password of a user. */
 	char credential[65];
 };
 struct buf;
@@ -58,5 +59,8 @@ void login_cancel(struct login_wait *wait);
 /* Why nobody was let in, for the log: said again from the header. Thread  any. */
 void login_explain(const struct login *login, const struct login_ask *ask, struct login_refusal *ret);
 void login_metrics(struct login *login, struct buf *into);
-/* Is what opened the door still good? A worker's own credential may have been revoked meanwhile, a role taken away. Thread  any. */
+/* The user, of whom it is known that it is them. As login_try() has it. Thread  any. */
+void login_user(const struct state *state, struct str name, struct login_who *ret_who);
+/* Is what opened the door still good, and for the same? A credential may have been revoked meanwhile, a password or roles be others.
+ * Thread  any. */
 bool login_still(const struct state *state, const struct login_who *who);

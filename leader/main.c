@@ -9,6 +9,8 @@
 #include "common/log.h"
 #include "common/undumpable.h"
 #include "leader/backup.h"
+#include "leader/copy.h"
+#include "leader/ctl/ctl.h"
 #include "leader/leader.h"
 #include "leader/reset_admin.h"
 #include "leader/restore.h"
@@ -99,6 +101,20 @@ static int restore(const struct command_call *call)
 	return with_settings(command_option(call, "--settings"), restore_named, call);
 }
 
+static int copy_named(const struct leader_settings *settings, const struct command_call *call)
+{
+	const struct copy_ends ends = { .from = command_option(call, "--from"),
+		.to = command_option(call, "--to"),
+		.replace = command_option(call, "--replace") != NULL };
+
+	return copy_run(settings, &ends);
+}
+
+static int copy(const struct command_call *call)
+{
+	return with_settings(command_option(call, "--settings"), copy_named, call);
+}
+
 #define SETTINGS_OPTION                                                                                      \
 	{                                                                                                    \
 		"--settings", "config.json", "where the leader's settings are, beside the environment"       \
@@ -112,6 +128,13 @@ static const struct command_option restore_options[] = {
 	{ "--from-backup", NULL,
 		"the backup of the state that CLUSTER_BACKUP_... names, or FILE, a copy of one" },
 	{ "--ca", "FILE", "with an https URL: the CA of its certificate (PEM)" },
+	SETTINGS_OPTION,
+};
+
+static const struct command_option copy_options[] = {
+	{ "--from", "STORE", "sqlite:FOLDER, or a Redis: redis://host:6379" },
+	{ "--to", "STORE", "the other one of the two" },
+	{ "--replace", NULL, "replace what is there" },
 	SETTINGS_OPTION,
 };
 
@@ -137,10 +160,15 @@ static const struct command rows[] = {
 		"put a backup, or what a worker knows, in the place of the store; the leader must not run",
 		.run = restore, .options = restore_options,
 		.options_len = sizeof(restore_options) / sizeof(restore_options[0]) },
+	{ "copy", NULL, "move the store from SQLite to Redis or back, and compare; no leader may run",
+		.run = copy, .options = copy_options,
+		.options_len = sizeof(copy_options) / sizeof(copy_options[0]) },
 	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
 		.run = verify },
 	{ "reset-admin", FILE_ARGUMENT,
 		"with the leader stopped: give ZOT_ADMIN_USER a new password and print it", .run = reset },
+	{ "ctl", "COMMAND", "the admin API from anywhere: users, keys, members, audit; ctl help says more",
+		.below = &ctl_commands },
 };
 
 static const struct command_table commands = { .program = "zot-leader",

@@ -28,6 +28,7 @@
 #include "common/error.h"
 #include "common/json.h"
 #include "leader/ledger.h"
+#include "proto/state.h"
 #include "proto/usage.h"
 
 #define MEMBERS_MAX 1024
@@ -124,5 +125,15 @@ struct usage_unsigned *members_unsigned(struct members *members, size_t *ret_len
 /* In the order of names; lost ones too. fit: it has its lease, and the others' secret. Borrowed for the call, made under the lock. */
 typedef void members_look_f(void *arg, const struct ledger_member *member, bool fit);
 void members_each(struct members *members, members_look_f *fn, void *arg);
-/* The JSON of GET /api/cluster/members: an array. */
-void members_write(struct members *members, int64_t now_ms, int64_t lease_ms, struct json_writer *writer);
+/* It has no upload, and each live member has applied this revision, so that nobody sends it any because of an older ring. One that is not
+ * live is idle. */
+bool members_is_idle(struct members *members, const char *name, uint64_t revision);
+/* The JSON of GET /api/cluster/members: an array of rows. */
+struct members_rows {
+	int64_t now_ms, lease_ms;
+	const struct state *state; /* which of them an operator drains */
+	/* Whether a row is wanted. stamp: another one whenever the row is, but for the lease that is left. NULL: all are. Under the lock. */
+	bool (*wants)(void *arg, const char *name, uint64_t stamp);
+	void *arg;
+};
+void members_write(struct members *members, const struct members_rows *rows, struct json_writer *writer);

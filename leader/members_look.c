@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/map.h"
 #include "leader/members_priv.h"
 #include "leader/past.h"
 
@@ -186,6 +187,26 @@ void members_each(struct members *members, members_look_f *fn, void *arg)
 	pthread_mutex_unlock(&members->lock);
 }
 
+static bool all_have(const struct members *members, uint64_t revision)
+{
+	for (size_t i = 0; i < members->len; i++)
+		if (members->at[i]->live && members->at[i]->data.revision < revision)
+			return false;
+	return true;
+}
+
+bool members_is_idle(struct members *members, const char *name, uint64_t revision)
+{
+	const struct member *member;
+	bool idle;
+
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, name);
+	idle = !member || !member->live || (all_have(members, revision) && !member->data.stats.uploads);
+	pthread_mutex_unlock(&members->lock);
+	return idle;
+}
+
 static void put_chores(struct json_writer *w, const struct usage_stats *stats)
 {
 	json_key(w, STR("chores"));
@@ -218,6 +239,8 @@ static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 	json_put_uint(w, "proxied", stats->proxied);
 	json_put_uint(w, "s3Requests", stats->s3_requests);
 	json_put_uint(w, "spoolBytes", stats->spool_bytes);
+	json_put_uint(w, "errors", stats->errors);
+	json_put_uint(w, "uploads", stats->uploads);
 	put_chores(w, stats);
 	json_close_object(w);
 }
@@ -245,10 +268,26 @@ static void put_complaints(struct json_writer *w, const char *complaints)
 	json_close_array(w);
 }
 
-static void put_member(struct json_writer *w, const struct member *member, int64_t now_ms, int64_t lease_ms)
+static const struct entity *drain_of(const struct members_rows *rows, const struct member *member)
+{
+	return state_find(rows->state, ENTITY_DRAIN, str_of(member->data.name));
+}
+
+static void put_drained(struct json_writer *w, const struct entity *drain)
+{
+	if (!drain)
+		return;
+	json_key(w, STR("drained"));
+	json_open_object(w);
+	put_time(w, "since", entity_drain(drain)->since);
+	json_put_text(w, "by", entity_drain(drain)->by);
+	json_close_object(w);
+}
+
+static void put_member(struct json_writer *w, const struct member *member, const struct members_rows *rows)
 {
 	const struct ledger_member *data = &member->data;
-	int64_t left = member->live ? lease_ms - (now_ms - member->seen_ms) : 0;
+	int64_t left = member->live ? rows->lease_ms - (rows->now_ms - member->seen_ms) : 0;
 
 	json_open_object(w);
 	json_put_text(w, "name", data->name);
@@ -263,17 +302,30 @@ static void put_member(struct json_writer *w, const struct member *member, int64
 	json_put_int(w, "leaseLeftMs", left > 0 ? left : 0);
 	put_time(w, "lastPush", data->seen_wall_s);
 	put_time(w, "lostSince", data->lost_wall_s);
+	put_drained(w, drain_of(rows, member));
 	put_complaints(w, data->complaints);
 	put_stats(w, &data->stats);
 	json_close_object(w);
 }
 
-void members_write(struct members *members, int64_t now_ms, int64_t lease_ms, struct json_writer *writer)
+static uint64_t stamp_of(const struct member *member, const struct members_rows *rows)
+{
+	const struct entity *drain = drain_of(rows, member);
+	const uint64_t facts[] = { (uint64_t)member->seen_ms, (uint64_t)member->data.lost_wall_s,
+		member->number, member->live, drain ? entity_revision(drain) : 0 };
+
+	return map_hash(facts, sizeof(facts));
+}
+
+void members_write(struct members *members, const struct members_rows *rows, struct json_writer *writer)
 {
 	pthread_mutex_lock(&members->lock);
 	json_open_array(writer);
-	for (size_t i = 0; i < members->len; i++)
-		put_member(writer, members->at[i], now_ms, lease_ms);
+	for (size_t i = 0; i < members->len; i++) {
+		const struct member *member = members->at[i];
+		if (!rows->wants || rows->wants(rows->arg, member->data.name, stamp_of(member, rows)))
+			put_member(writer, member, rows);
+	}
 	json_close_array(writer);
 	pthread_mutex_unlock(&members->lock);
 }

@@ -10,6 +10,7 @@
 #include "leader/ledger.h"
 #include "leader/made_password.h"
 #include "leader/settings.h"
+#include "leader/store.h"
 #include "leader/stored_entities.h"
 #include "proto/entity_table.h"
 #include "proto/state.h"
@@ -20,6 +21,8 @@ static bool open_ledger(const struct leader_settings *settings, struct ledger **
 	AUTO_FINI(buf) path = buf_limit(4096);
 	struct stat st;
 
+	if (store_is_redis(settings))
+		return store_open(settings, ret, err);
 	buf_format(&path, "%s/leader.db", settings->data);
 	if (!buf_check(&path, "data (ZOT_LEADER_DATA)", err))
 		return false;

@@ -8,10 +8,12 @@
 #include "backup/backup_place.h"
 #include "common/check.h"
 #include "common/command.h"
+#include "common/crypto.h"
 #include "common/file.h"
 #include "common/http_client.h"
 #include "leader/ledger.h"
 #include "leader/settings.h"
+#include "leader/store.h"
 #include "proto/backup.h"
 #include "proto/state.h"
 #include "proto/state_token.h"
@@ -108,18 +110,34 @@ static bool read_backup(const struct leader_settings *settings, const struct res
 	       backup_decode(buf_str(&bytes), key, BACKUP_FOR_LEADER, STATE_BYTES_MAX, ret_state, err);
 }
 
+/* The one of the two that is not NULL. */
+static bool restore_one(const struct leader_settings *settings, const char *file, const struct state *state,
+	struct ledger_restored *ret, struct error *err)
+{
+	char leader[17];
+	const struct ledger_redis_settings redis = {
+		.url = settings->redis_url, .prefix = settings->redis_prefix, .leader = leader
+	};
+
+	random_hex(leader, 8);
+	if (store_is_redis(settings))
+		return ledger_restore_redis(&redis, settings->data, file, state, ret, err);
+	return file ? ledger_restore(settings->data, file, ret, err)
+		    : ledger_restore_state(settings->data, state, ret, err);
+}
+
 static bool restore(const struct leader_settings *settings, const struct restore_from *from,
 	struct ledger_restored *ret, struct error *err)
 {
 	AUTO(state) *state = NULL;
 
 	if (from->file && !from->backup)
-		return ledger_restore(settings->data, from->file, ret, err);
+		return restore_one(settings, from->file, NULL, ret, err);
 	return (from->backup ? read_backup(settings, from, &state, err)
 			     : read_state(settings, from, &state, err)) &&
 	       (state_revision(state) ||
 		       error_set(err, ERROR_INVALID, NULL, "%s: it has no state", from->worker)) &&
-	       ledger_restore_state(settings->data, state, ret, err);
+	       restore_one(settings, NULL, state, ret, err);
 }
 
 static void say(const struct restore_from *from, const struct ledger_restored *restored)

@@ -3,6 +3,8 @@
 
 #include "proto/access.h"
 
+#include "proto/access.h"
+
 #define KEY_MANAGER "key-manager:"
 
 enum login_role rights_of(const struct user *user, bool *ret_keys)
@@ -20,22 +22,15 @@ enum login_role rights_of(const struct user *user, bool *ret_keys)
 	return *ret_keys ? LOGIN_KEY_MANAGER : LOGIN_NOBODY;
 }
 
-static const struct user *find_user(const struct state *state, struct str name)
+/* In a group as for policies: by what the user says, or by the group's entity. */
+static bool manages_user(const struct state *state, const struct user *manager, const struct entity *user)
 {
-	struct entity *entity = state_find(state, ENTITY_USER, name);
+	const struct access_who who = {
+		.user = entity_id(user).at, .groups = entity_user(user)->groups, .state = state
+	};
 
-	return entity ? entity_user(entity) : NULL;
-}
-
-static bool manages_user(const struct state *state, const struct user *manager, struct str name)
-{
-	const struct user *user = find_user(state, name);
-	struct access_who who = { .state = state };
-
-	if (!manager || !user || user->roles.len)
+	if (entity_user(user)->roles.len)
 		return false;
-	who.user = entity_id(state_find(state, ENTITY_USER, name)).at;
-	who.groups = user->groups;
 	for (size_t i = 0; i < manager->roles.len; i++) {
 		struct str role = str_of(manager->roles.at[i]);
 
@@ -47,12 +42,12 @@ static bool manages_user(const struct state *state, const struct user *manager, 
 
 static bool manages(const struct state *state, const struct login_who *who, const struct entity *entity)
 {
-	const struct user *manager = find_user(state, str_of(who->user));
+	const struct entity *manager = state_find(state, ENTITY_USER, str_of(who->user));
 
-	if (entity_kind(entity) == ENTITY_USER)
-		return manages_user(state, manager, entity_id(entity));
-	return entity_kind(entity) == ENTITY_APIKEY &&
-	       manages_user(state, manager, str_of(entity_apikey(entity)->owner));
+	if (entity_kind(entity) == ENTITY_APIKEY)
+		entity = state_find(state, ENTITY_USER, str_of(entity_apikey(entity)->owner));
+	return manager && entity && entity_kind(entity) == ENTITY_USER &&
+	       manages_user(state, entity_user(manager), entity);
 }
 
 bool rights_see(const struct state *state, const struct login_who *who, const struct entity *entity)

@@ -11,6 +11,7 @@
 
 struct gathering {
 	bool isolated;
+	const struct state *state;
 	struct map *old; /* names in the ring at hand */
 	struct ring_row *rows;
 	size_t len, room;
@@ -30,11 +31,13 @@ static struct map *names_of(const struct ring_body *ring)
 static const char *state_in_ring(
 	const struct gathering *gathering, const struct ledger_member *member, bool fit)
 {
+	bool drained = state_find(gathering->state, ENTITY_DRAIN, str_of(member->name));
+
 	if (gathering->isolated && map_find(gathering->old, str_of(member->name)))
-		return "active";
+		return drained ? "draining" : "active";
 	if (!fit || !strcmp(member->state, "joining"))
 		return NULL;
-	return !strcmp(member->state, "draining") ? "draining" : "active";
+	return drained || !strcmp(member->state, "draining") ? "draining" : "active";
 }
 
 static void put_text(struct buf *into, const char *text)
@@ -88,11 +91,12 @@ static bool same_rows(const struct ring_body *old, const struct gathering *new)
 	return true;
 }
 
-bool ring_plan(
-	struct members *members, bool isolated, const struct ring_body *old, struct ring_plan *ret_plan)
+bool ring_plan(struct members *members, const struct state *state, bool isolated, const struct ring_body *old,
+	struct ring_plan *ret_plan)
 {
 	AUTO(map) *names = names_of(old);
 	struct gathering gathering = { .isolated = isolated,
+		.state = state,
 		.old = names,
 		.room = MEMBERS_MAX,
 		.texts = buf_limit(MEMBERS_MAX * (size_t)ENTITY_TEXT_MAX) };

@@ -6,15 +6,16 @@
  */
 #pragma once
 
-#include "proto/entity.h"
+#include "proto/state.h"
 
 struct members;
 
-/* What the members make of `old`. True when it differs from it: *ret_plan is then the next ring, its rows on the heap
+/* What the members, and the operators who drain some of them (`state`), make of `old`. True when it differs from it: *ret_plan is then the next ring, its rows on the heap
  * (ring_plan_fini), its texts borrowed from the plan. */
 struct ring_plan {
 	struct ring_body body;
 	char *texts;
 };
-bool ring_plan(struct members *members, bool isolated, const struct ring_body *old, struct ring_plan *ret_plan) MUST_CHECK;
+bool ring_plan(struct members *members, const struct state *state, bool isolated, const struct ring_body *old,
+	       struct ring_plan *ret_plan) MUST_CHECK;
 void ring_plan_fini(struct ring_plan *plan);

@@ -58,7 +58,8 @@ static bool write_once(struct ring_write *write)
 	struct ring_plan plan;
 	struct error err;
 
-	if (!old || !ring_plan(leader->members, leader_cluster(leader).isolated, entity_ring(old), &plan))
+	if (!old ||
+		!ring_plan(leader->members, state, leader_cluster(leader).isolated, entity_ring(old), &plan))
 		return true;
 	result = write_plan(leader, old, &plan, &err);
 	if (result == LEDGER_WRITTEN) {

@@ -4,9 +4,10 @@
  *
  *     live and active    -> in the ring as active
  *     live and draining  -> in the ring as draining: owns nothing, is still reached for its uploads
+ *     live, and drained by an operator (entity kind drain) -> the same
  *     joining, lost, left, of another cluster secret than most -> not in the ring
  * Where each worker's storage is its own (settings: isolated), nobody else has a member's repositories: every member
- * that was in the ring stays in it, active, until an admin forgets it.
+ * that was in the ring stays in it, active, until an admin forgets it, or drains it by force.
  *
  * The ring is an entity, written by compare-and-swap on its revision with the next epoch. Changes that come within
  * 50 ms of each other are one write; a member that goes is written at once. Every sweep (sweep.h) compares the ring with the

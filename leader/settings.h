@@ -12,6 +12,7 @@ enum { LEADER_MODE_OFF, LEADER_MODE_LEADER, LEADER_MODE_WORKER };
 struct leader_settings {
 	const char *address;
 	int64_t port;
+	bool pages;                       /* for browsers, at / */
 	const char *data;                 /* folder of the SQLite file */
 	const char *redis_url, *redis_prefix; /* url NULL or "": the SQLite file */
 	const char *admin_user, *admin_password;

@@ -13,6 +13,7 @@
 #include "common/pool.h"
 #include "leader/leader.h"
 #include "leader/state_log.h"
+#include "leader/store.h"
 
 #define ATTEMPTS    3 /* while other leaders write, too */
 #define SAY_MOST    3
@@ -301,6 +302,12 @@ static bool say_there_is_one(
 
 	if (replaces && !strcmp(replaces, head->history.cluster))
 		return true;
+	if (store_is_redis(leader->settings))
+		return error_set(err, ERROR_CONFLICT, NULL,
+			"Redis is empty, and %.40s is a backup of cluster %s: restore it without REDIS_URL, "
+			"into a "
+			"folder; or for a new beginning ZOT_CLUSTER_REPLACES=%s",
+			place, head->history.cluster, head->history.cluster);
 	return error_set(err, ERROR_CONFLICT, NULL,
 		"the store is empty, and %.60s is a backup of cluster %s at revision %" PRIu64
 		": zot-leader restore --from-backup; or for a new beginning ZOT_CLUSTER_REPLACES=%s",

@@ -316,6 +316,19 @@ static bool want_locked(
 	return question->since != newest;
 }
 
+bool state_log_kinds(struct state_log *log, uint64_t since, unsigned *ret_kinds)
+{
+	bool known;
+
+	*ret_kinds = 0;
+	lock_take(&log->lock);
+	known = since >= log->floor;
+	for (size_t i = log->len; i-- > 0 && entity_revision(*change_at(log, i)) > since;)
+		*ret_kinds |= 1u << entity_kind(*change_at(log, i));
+	lock_drop(&log->lock);
+	return known;
+}
+
 bool state_log_want(struct state_log *log, const struct state_question *question, struct state_want *ret)
 {
 	bool wants;

@@ -40,6 +40,9 @@ void state_log_apply(struct state_log *log, struct state *state, struct entity *
 struct state *state_log_state(struct state_log *log); /* a reference */
 uint64_t state_log_revision(struct state_log *log);
 
+/* Bits (1 << kind) of the kinds of which entities were written after that revision. False: it is too long ago to know. */
+bool state_log_kinds(struct state_log *log, uint64_t since, unsigned *ret_kinds);
+
 struct state_answer { /* counted, immutable */
 	uint64_t revision;
 	bool full;

@@ -117,6 +117,15 @@ struct admin_policy { /* id = "admin": zot's adminPolicy */
 	struct texts users, groups, actions; /* read create update delete */
 };
 
+struct session_key { /* id = "session"; the leaders' alone */
+	const char *secret;        /* 64 hex; never shown */
+};
+
+struct member_drain { /* id = the member's name; the leaders' alone: workers see it in the ring */
+	int64_t since;             /* wall seconds */
+	const char *by;            /* who asked for it */
+};
+
 struct entity; /* counted */
 struct entity *entity_ref(struct entity *entity);
 void           entity_free(struct entity *entity); /* drops a reference */

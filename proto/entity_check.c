@@ -290,6 +290,17 @@ static bool check_worker_id(struct str id, struct error *err)
 	       invalid(err, "a worker's name has 1 to 255 of A-Z a-z 0-9 . _ @ -");
 }
 
+static bool check_sessionkey_id(struct str id, struct error *err)
+{
+	return str_is(id, "session") || invalid(err, "the id of the sessions' key is \"session\"");
+}
+
+/* A member's name is what its worker says. */
+static bool check_drain_id(struct str id, struct error *err)
+{
+	return id.len <= ENTITY_ID_MAX || invalid(err, "a member's name has 1 to 255 bytes");
+}
+
 /* ---- the whole ---- */
 
 static const struct {

@@ -132,6 +132,8 @@ static const struct member usage_stats_members[] = {
 	UINT(usage_stats, proxied),
 	UINT(usage_stats, s3_requests),
 	UINT(usage_stats, spool_bytes),
+	UINT(usage_stats, errors),
+	UINT(usage_stats, uploads),
 	UINT(usage_stats, chores),
 	MEMBER(usage_stats, chore, MEMBER_WORD, .max = USAGE_WORD_MAX),
 	UINT(usage_stats, chore_ms),

@@ -84,6 +84,8 @@ struct usage_stats {        /* what the cluster view shows */
 	uint64_t rss, cpu_ms, uptime_ms;
 	uint64_t p50_us, p99_us;
 	uint64_t proxied, s3_requests, spool_bytes;
+	uint64_t errors;        /* requests answered with a status of 500 or more, since start */
+	uint64_t uploads;       /* that are open now */
 	uint64_t chores;        /* that run now */
 	char chore[USAGE_WORD_MAX + 1]; /* of these, the one that has run for longest, and for how long; "" = none */
 	uint64_t chore_ms;

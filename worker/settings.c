@@ -253,6 +253,19 @@ static void check_logins(const struct worker_settings *s, struct buf *warnings, 
 	check_login(s, "http.auth.openid", s->openid, warnings, errors);
 }
 
+/* Each member would have keys of its own, and refuse those of the others. */
+static void check_apikey(struct worker_settings *s, struct buf *warnings)
+{
+	if (s->mode == MODE_WORKER)
+		s->apikey = false; /* the leaders have them */
+	if (!s->apikey || s->members.len < 2)
+		return;
+	buf_puts(warnings, "http.auth.apikey (ZOT_APIKEY): is not served in a static cluster, whose members "
+			   "would each have keys "
+			   "of their own, ignoring it; with leaders users have keys everywhere\n");
+	s->apikey = false;
+}
+
 bool worker_settings_load(const char *file, char *const *environment, struct worker_settings *ret,
 	struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors)
 {
@@ -272,6 +285,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_storage(&s, errors);
 	check_urls(&s, errors);
 	check_logins(&s, warnings, errors);
+	check_apikey(&s, warnings);
 	check_access(&s, errors);
 	check_metrics(&s, errors);
 	backup_settings_check(&s.backup, errors);

@@ -27,6 +27,7 @@ struct worker_settings {
 	struct setting_list trusted_proxies;
 	struct setting_list compat;                  /* "docker2s2" */
 	const char *htpasswd;                        /* path */
+	bool apikey;                                 /* users make API keys for themselves; with leaders they always may */
 	int64_t fail_delay_s, login_remember_ms;
 	struct {
 		struct setting_list attributes;

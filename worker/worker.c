@@ -24,6 +24,7 @@
 #include "common/supervisor.h"
 #include "proto/state_token.h"
 #include "s3/s3_endpoint.h"
+#include "worker/accounts/own_keys.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/rate_limit.h"
@@ -223,6 +224,22 @@ static void open_state_page(struct worker *worker)
 	explicit_bzero(key, sizeof(key));
 }
 
+static struct entity *find_own_key(void *arg, const char hash[65])
+{
+	return own_keys_find(arg, hash);
+}
+
+static bool open_own_keys(struct worker *worker, struct auth_settings *auth, struct error *err)
+{
+	if (!worker->settings->apikey)
+		return true;
+	if (!own_keys_open(&worker->front.own_keys, worker->settings->data, err))
+		return error_add(err, "http.auth.apikey");
+	auth->own_key = find_own_key;
+	auth->own_keys = worker->front.own_keys;
+	return true;
+}
+
 /* Who may come in, how often, and where it is written down. */
 static bool open_access(struct worker *worker, struct error *err)
 {
@@ -247,6 +264,8 @@ static bool open_access(struct worker *worker, struct error *err)
 	worker->front.challenges = front_refused_few();
 	worker->front.rate_limit = rate_limit_new();
 	rate_limit_set(worker->front.rate_limit, &s->rate_rules);
+	if (!open_own_keys(worker, &auth, err))
+		return false;
 	return proxies_new(&worker->front.proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
 	       auth_new(&worker->front.auth, &auth, err) &&
 	       usage_new(&worker->front.usage, worker->front.loops_len, s->mode == MODE_WORKER, err);
@@ -548,6 +567,7 @@ static void close_process(struct worker_process *process)
 		loop_free(worker->front.loops[i].loop);
 	}
 	auth_free(worker->front.auth);
+	own_keys_free(worker->front.own_keys);
 	peer_guard_free(worker->front.state_guard);
 	rate_limit_free(worker->front.rate_limit);
 	proxies_free(worker->front.proxies);

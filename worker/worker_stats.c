@@ -15,6 +15,7 @@ static void add_loop(const struct front_loop *loop, struct usage_stats *into, st
 	into->requests += counter_get(&counters->http_ended_total);
 	into->bytes_in += counter_get(&counters->received_bytes_total);
 	into->bytes_out += counter_get(&counters->sent_bytes_total);
+	into->errors += counter_get(&counters->http_errors_total);
 	into->proxied += counter_get(&counters->proxied_total);
 	traffic_latency(&loop->traffic, latency);
 }
@@ -61,7 +62,8 @@ void worker_stats(void *arg, struct usage_stats *into)
 		.cpu_ms = process.cpu_ms,
 		.uptime_ms = (uint64_t)(clock_ms() - front->started_ms),
 		.s3_requests = store_requests(worker->store),
-		.spool_bytes = spool_used(worker->spool) };
+		.spool_bytes = spool_used(worker->spool),
+		.uploads = uploads_stats(front->registry->uploads).open };
 	for (unsigned i = 0; i < front->loops_len; i++)
 		add_loop(&front->loops[i], into, &latency);
 	add_chores(front->chores, into);

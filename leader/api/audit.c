@@ -21,6 +21,7 @@
 #define N_DEFAULT     100
 #define N_MAX         1000
 #define PARAMETER_MAX 1024
+#define WINDOW        2000 /* rows that are looked at under the lock */
 #define BODY_MAX      (N_MAX * ((size_t)LEDGER_AUDIT_DETAIL_MAX + 8192))
 #define LINES_TYPE    "application/x-ndjson"
 
@@ -123,7 +124,7 @@ static void put_detail(struct json_writer *w, const char *detail)
 	struct str key;
 
 	/* Its own: the ledger gives back what audit.h made. */
-	if (!json_parse(str_of(detail), &doc, NULL))
+	if (!json_parse_own(str_of(detail), &doc, NULL))
 		return;
 	for (void *it = NULL; json_next(json_root(doc), &it, &key, &value);) {
 		json_key(w, key);
@@ -217,6 +218,65 @@ static void open_list(struct listing *listing)
 	json_open_array(&listing->w);
 }
 
+static bool ask_ledger(struct api_job *job, const struct ledger_audit_ask *ask, size_t max,
+	ledger_audit_f *fn, void *arg, struct error *err)
+{
+	bool ok;
+
+	leader_lock(job->leader);
+	ok = ledger_list_audit(job->leader->ledger, ask, max, fn, arg, err);
+	leader_unlock(job->leader);
+	return ok;
+}
+
+static bool is_filtered(const struct ledger_audit_ask *ask)
+{
+	return ask->since_ms || ask->until_ms || ask->user || ask->kind || ask->id;
+}
+
+static bool on_end(void *arg, const struct ledger_audit *row)
+{
+	*(uint64_t *)arg = row->number;
+	return false;
+}
+
+/* The numbers of the first and of the last row that may be looked at; 0: there is none. */
+static bool find_ends(struct api_job *job, const struct ledger_audit_ask *ask, uint64_t *ret_low,
+	uint64_t *ret_high, struct error *err)
+{
+	struct ledger_audit_ask end = { .after = ask->after, .before = ask->before, .oldest_first = true };
+
+	*ret_low = *ret_high = 0;
+	if (!ask_ledger(job, &end, 1, on_end, ret_low, err))
+		return false;
+	end.oldest_first = false;
+	return ask_ledger(job, &end, 1, on_end, ret_high, err);
+}
+
+/* Where most rows may be passed over they are looked at a few at a time, so that nobody waits for the lock for long. */
+static bool list_filtered(
+	struct api_job *job, const struct asked *asked, struct listing *listing, struct error *err)
+{
+	struct ledger_audit_ask ask = asked->ask;
+	uint64_t low, high;
+
+	if (!find_ends(job, &ask, &low, &high, err))
+		return false;
+	while (low && low <= high && !listing->more) {
+		uint64_t len = high - low < WINDOW ? high - low + 1 : WINDOW;
+
+		ask.after = ask.oldest_first ? low - 1 : high - len;
+		ask.before = ask.after + len + 1;
+		if (!ask_ledger(job, &ask, asked->n + 1, on_row, listing, err))
+			return false;
+		if (ask.oldest_first)
+			low += len;
+		else
+			high -= len;
+	}
+	return true;
+}
+
 static struct http_response *list(struct api_job *job, const struct asked *asked)
 {
 	const char *accept = http_headers_find(job->http->headers, "Accept");
@@ -228,9 +288,8 @@ static struct http_response *list(struct api_job *job, const struct asked *asked
 	bool ok;
 
 	open_list(&listing);
-	leader_lock(job->leader);
-	ok = ledger_list_audit(job->leader->ledger, &asked->ask, asked->n + 1, on_row, &listing, &err);
-	leader_unlock(job->leader);
+	ok = is_filtered(&asked->ask) ? list_filtered(job, asked, &listing, &err)
+				      : ask_ledger(job, &asked->ask, asked->n + 1, on_row, &listing, &err);
 	if (!ok) {
 		buf_fini(&listing.body);
 		return api_error_of(&err);

@@ -15,6 +15,7 @@
 #include "common/route.h"
 #include "leader/leader.h"
 #include "leader/login.h"
+#include "leader/session.h"
 #include "proto/entity.h"
 
 struct api_call {
@@ -24,6 +25,8 @@ struct api_call {
 	struct str rest;        /* of the path, below the route's; borrowed from the request */
 	struct ip from;         /* the client; behind proxies that are trusted whom they tell of */
 	struct login_who who;
+	struct session session; /* where who asks is known by a cookie (api/cookie.h) */
+	char csrf[SESSION_CSRF_SIZE]; /* of it; "" otherwise */
 };
 
 struct api_job {
@@ -43,13 +46,18 @@ bool api_is_read(const struct api_job *job); /* GET, HEAD */
 /* Bits of ROUTE_M(): these are allowed. */
 struct http_response *api_method_not_allowed(unsigned allowed);
 struct http_response *api_bad_query(void);
+struct http_response *api_no_csrf(void);
+struct http_response *api_later(unsigned retry_after_s); /* too many logins */
 
 /* Own loop, inline. How the process is (api/system.c). */
 struct http_response *system_livez(void *call);
 struct http_response *system_readyz(void *call);
 struct http_response *system_metrics(void *call);
-/* Own loop, stream (api/cluster.c). */
-void cluster_state(void *call);
+struct http_response *system_pages(void *call);
+/* Own loop, stream. */
+void cluster_state(void *call); /* api/cluster.c */
+void cluster_live(void *call);
+void session_serve(void *call); /* api/session.c */
 void export_serve(void *call); /* api/export.c */
 /* Pool. NULL: endpoint_reply() comes later, or has been. */
 struct http_response *entities_serve(void *job);  /* api/entities.c */
@@ -58,7 +66,12 @@ struct http_response *entity_bulk(void *job);     /* api/entity_bulk.c */
 struct http_response *import_serve(void *job);    /* api/import.c */
 struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
+struct http_response *cluster_figures(void *job);
+struct http_response *cluster_ring(void *job);
+struct http_response *cluster_drain(void *job);   /* api/drain.c */
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
+struct http_response *self_keys(void *job);       /* api/self.c */
+struct http_response *self_usage(void *job);
 struct http_response *access_serve(void *job);    /* api/access.c */
 struct http_response *audit_serve(void *job);     /* api/audit.c */

@@ -15,13 +15,17 @@
 #include "leader/api/call.h"
 #include "leader/api/told.h"
 #include "leader/feed.h"
+#include "leader/figures.h"
 #include "leader/fellows.h"
 #include "leader/lane.h"
+#include "leader/live.h"
 #include "leader/members.h"
 #include "leader/report.h"
 #include "leader/ring_write.h"
+#include "leader/shares.h"
 #include "leader/strangers.h"
 
+#define FIGURES_BYTES_MAX (32 * 1024 * 1024)
 #define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
 
 #define SAY_MOST    10
@@ -33,6 +37,14 @@ void cluster_state(void *arg)
 
 	loop_assert(call->leader->loop);
 	feed_serve(call->leader->feed, call->request, &call->who);
+}
+
+void cluster_live(void *arg)
+{
+	const struct api_call *call = arg;
+
+	loop_assert(call->leader->loop);
+	live_serve(call->leader->live, call->request, &call->who);
 }
 
 /* Whoever it is about goes on trying; it waits for nobody. */
@@ -241,7 +253,9 @@ static struct http_response *list_members(struct api_job *job)
 	json_put_int(&w, "ringEpoch", (int64_t)leader_ring_epoch(state));
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
-	members_write(leader->members, clock_ms(), cluster.lease_ms, &w);
+	members_write(leader->members,
+		&(struct members_rows){ .now_ms = clock_ms(), .lease_ms = cluster.lease_ms, .state = state },
+		&w);
 	if (leader->fellows) {
 		json_key(&w, STR("leaders"));
 		json_open_array(&w);
@@ -287,6 +301,31 @@ static struct http_response *forget_member(struct api_job *job)
 		return api_error_of(&err);
 	log_info("member.forgotten", "name=%s%s", log_quote(job->rest), told_by(job));
 	return http_response_empty(204);
+}
+
+struct http_response *cluster_ring(void *arg)
+{
+	struct api_job *job = arg;
+	AUTO(state) *state = leader_state(job->leader);
+	struct buf body = buf_limit(MEMBERS_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+
+	shares_write(job->leader->shares, state, &w);
+	return api_json(200, &body);
+}
+
+struct http_response *cluster_figures(void *arg)
+{
+	struct api_job *job = arg;
+	AUTO_FINI(buf) member = buf_limit(ENTITY_ID_MAX + 1);
+	struct buf body = buf_limit(FIGURES_BYTES_MAX);
+	struct json_writer w = json_writer(&body);
+	bool given;
+
+	if (!api_parameter(job, "member", &member, &given))
+		return api_bad_query();
+	figures_write(job->leader->figures, given ? buf_text(&member) : NULL, &w);
+	return api_json(200, &body);
 }
 
 struct http_response *cluster_members(void *arg)

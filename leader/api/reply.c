@@ -102,6 +102,22 @@ struct http_response *api_bad_query(void)
 	return api_error(400, "invalid", "a parameter of the query is broken, or there twice");
 }
 
+struct http_response *api_no_csrf(void)
+{
+	return api_error(403, "csrf",
+		"a change that is asked for with a session needs its csrf (GET /api/session) in "
+		"X-CSRF-Token");
+}
+
+struct http_response *api_later(unsigned retry_after_s)
+{
+	struct http_response *response = api_error(429, "too_many_requests",
+		"too many logins failed from here or for this user, or too many are being verified");
+
+	http_response_headerf(response, "Retry-After", "%u", retry_after_s);
+	return response;
+}
+
 bool api_parameter(const struct api_job *job, const char *name, struct buf *into, bool *ret_given)
 {
 	unsigned count = http_query_get(job->http->query, name, into);

@@ -18,6 +18,7 @@
 #include "common/proxies.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/cookie.h"
 #include "leader/api/entity_bulk.h"
 #include "leader/api/entity_list.h"
 #include "leader/api/guard.h"
@@ -28,8 +29,10 @@
 #include "leader/lane.h"
 #include "leader/local.h"
 #include "leader/waiting.h"
+#include "proto/own_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
+#define DRAIN_BODY_MAX 1024 /* it says nothing */
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
 /* A report that is longer is no beat: it is parsed in its lane. */
@@ -124,6 +127,10 @@ static const char *const of_usage[] = { "apikey", "day", "group", "month", "repo
 static const char *const of_audit[] = { "after", "id", "kind", "last", "n", "since", "until", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 
+static const char *const of_figures[] = { "member", NULL };
+static const char *const of_drain[] = { "force", NULL };
+static const char *const of_live[] = { "every", NULL };
+
 /* `what` is the kind of entities. */
 static const struct route rows[] = {
 	{ .operation = "livez", .path = "/livez", .methods = ROUTE_READS, .inline_f = system_livez },
@@ -143,6 +150,19 @@ static const struct route rows[] = {
 		.place = PLACE_LANE,
 		.body_max = USAGE_BYTES_MAX,
 		.job_f = cluster_report },
+	{ .operation = "self_keys",
+		.path = "/api/cluster/self/apikey",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.body_max = OWN_KEY_BODY_MAX,
+		.job_f = self_keys },
+	{ .operation = "self_usage",
+		.path = "/api/cluster/self/usage",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.job_f = self_usage },
 	{ .operation = "members",
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE),
@@ -198,6 +218,43 @@ static const struct route rows[] = {
 	OF_KIND(#name, ENTITY_##constant) OF_KIND(#plural, ENTITY_##constant)
 #include "proto/entity_kinds.def"
 #undef KIND
+	{ .operation = "session",
+		.path = "/api/session",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_STREAM,
+		.parameters = none,
+		.stream_f = session_serve },
+	{ .operation = "figures",
+		.path = "/api/cluster/figures",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_reader,
+		.parameters = of_figures,
+		.job_f = cluster_figures },
+	{ .operation = "ring",
+		.path = "/api/cluster/ring",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.authorise = by_reader,
+		.parameters = none,
+		.job_f = cluster_ring },
+	{ .operation = "live",
+		.path = "/api/cluster/live",
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_STREAM,
+		.authorise = by_reader,
+		.parameters = of_live,
+		.stream_f = cluster_live },
+	{ .operation = "drain",
+		.path = "/api/cluster/members*",
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.body_max = DRAIN_BODY_MAX,
+		.parameters = of_drain,
+		.job_f = cluster_drain },
+	{ .operation = "pages", .path = "/", .methods = ROUTE_READS, .inline_f = system_pages },
+	{ .operation = "pages", .path = "/assets*", .methods = ROUTE_READS, .inline_f = system_pages },
 };
 static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
 
@@ -224,7 +281,8 @@ static struct http_response *refuse(const struct api_call *call)
 		return api_error(403, "denied", "%s", who_may(call));
 	response = api_error(
 		401, "unauthorized", "authentication is needed: a user and password, or an API key");
-	http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
+	if (!cookie_is_page(call->request))
+		http_response_header(response, "WWW-Authenticate", "Basic realm=\"zot-leader\"");
 	return response;
 }
 
@@ -426,7 +484,10 @@ static void admit(struct api_call *call)
 {
 	struct str unknown;
 
-	if (call->route->authorise && !call->route->authorise(call)) {
+	if (!cookie_allows(call)) {
+		told_refused(call, 403);
+		http_request_reply(call->request, api_no_csrf());
+	} else if (call->route->authorise && !call->route->authorise(call)) {
 		told_refused(call, is_known(call) ? 403 : 401);
 		http_request_reply(call->request, refuse(call));
 	} else if (!route_takes(call->route, http_request_query(call->request), &unknown)) {
@@ -459,15 +520,6 @@ static void verify_gone(struct waiting *waiting)
 	verify_free(verify);
 }
 
-static struct http_response *later(unsigned retry_after_s)
-{
-	struct http_response *response = api_error(429, "too_many_requests",
-		"too many logins failed from here or for this user, or too many are being verified");
-
-	http_response_headerf(response, "Retry-After", "%u", retry_after_s);
-	return response;
-}
-
 static void on_verified(void *arg, const struct login_who *who, unsigned retry_after_s)
 {
 	struct verify *verify = OBJ_CAST(verify, VERIFY_MAGIC, arg);
@@ -477,7 +529,7 @@ static void on_verified(void *arg, const struct login_who *who, unsigned retry_a
 	verify->call.who = *who;
 	if (retry_after_s) {
 		told_refused(&verify->call, 429);
-		http_request_reply(verify->call.request, later(retry_after_s));
+		http_request_reply(verify->call.request, api_later(retry_after_s));
 	} else {
 		admit(&verify->call);
 	}
@@ -500,10 +552,14 @@ static void ask_who(struct api_call *call)
 		.header = http_request_header(call->request, "Authorization"),
 		.client = call->from };
 
-	if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who))
+	if (call->route->authorise && !ask.header && cookie_open(call, state)) {
+		cookie_renew(call, state);
 		admit(call);
-	else
+	} else if (!call->route->authorise || login_try(call->leader->login, &ask, &call->who)) {
+		admit(call);
+	} else {
 		start_verify(call, &ask);
+	}
 }
 
 static void find_row(struct api_call *call)

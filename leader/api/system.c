@@ -12,8 +12,10 @@
 #include "leader/fellows.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
+#include "leader/live.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/pages/pages.h"
 #include "leader/state_backup.h"
 #include "leader/state_log.h"
 #include "leader/strangers.h"
@@ -89,6 +91,8 @@ static void put_state(struct leader *leader, struct buf *into)
 		(uint64_t)hearing_hold_ms(leader->hearing, clock_ms()) * 1000);
 	gauge(into, "zot_leader_parked_polls", "Questions for the state that wait for a change.",
 		feed_parked(leader->feed));
+	gauge(into, "zot_leader_watchers", "Streams that follow the cluster live.",
+		live_watchers(leader->live));
 	gauge(into, "zot_leader_users", "Users.", state_count(state, ENTITY_USER));
 	gauge(into, "zot_leader_apikeys", "API keys.", state_count(state, ENTITY_APIKEY));
 	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
@@ -160,4 +164,14 @@ struct http_response *system_metrics(void *arg)
 	http_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
 	http_response_header(response, "X-Content-Type-Options", "nosniff");
 	return response;
+}
+
+/* Whoever comes gets them: they hold nothing of the cluster. */
+struct http_response *system_pages(void *arg)
+{
+	const struct api_call *call = arg;
+	const struct pages *pages = call->leader->pages;
+	struct http_response *response = pages ? pages_reply(pages, call->request) : NULL;
+
+	return response ? response : api_error(404, "unknown", "there is no such endpoint");
 }

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "leader/api/cookie.h"
 #include "leader/audit.h"
 #include "leader/refusals.h"
 #include "proto/login_refusal.h"
@@ -15,6 +16,8 @@
 
 static const char *why_not_allowed(const struct api_call *call)
 {
+	if (!cookie_allows(call))
+		return "no_csrf";
 	if (call->who.role == LOGIN_WORKER)
 		return "a_worker";
 	if (call->who.role == LOGIN_ADMIN)
@@ -33,18 +36,25 @@ static void known(const struct api_call *call, struct login_refusal *ret)
 	(void)snprintf(ret->apikey, sizeof(ret->apikey), "%s", who->apikey);
 }
 
-static void explain(const struct api_call *call, unsigned status, struct login_refusal *ret)
+static void explain(
+	const struct api_call *call, const char *header, unsigned status, struct login_refusal *ret)
 {
 	AUTO(state) *state = leader_state(call->leader);
-	struct login_ask ask = { .state = state,
-		.header = http_request_header(call->request, "Authorization") };
+	struct login_ask ask = { .state = state, .header = header };
 
 	login_explain(call->leader->login, &ask, ret);
+	if (!header && session_in_cookies(http_request_header(call->request, "Cookie")).len)
+		ret->why = "session_over";
 	if (status == 429)
 		ret->why = "logins_limit";
 }
 
 void told_refused(const struct api_call *call, unsigned status)
+{
+	told_refused_login(call, http_request_header(call->request, "Authorization"), status);
+}
+
+void told_refused_login(const struct api_call *call, const char *header, unsigned status)
 {
 	const struct ip *client = &call->from;
 	bool is_first = refusals_add(call->leader->refused, client, status, clock_ms());
@@ -57,7 +67,7 @@ void told_refused(const struct api_call *call, unsigned status)
 	if (status == 403)
 		known(call, &refusal);
 	else
-		explain(call, status, &refusal);
+		explain(call, header, status, &refusal);
 	if (is_first)
 		refusals_explain(call->leader->refused, client, &refusal);
 	if (!is_said)

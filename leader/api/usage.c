@@ -20,6 +20,7 @@
 #include "leader/api/usage_quotas.h"
 #include "leader/grants.h"
 #include "leader/rights.h"
+#include "proto/access.h"
 
 #define ROWS_MAX 1000
 #define BODY_MAX (4 * 1024 * 1024)
@@ -206,10 +207,14 @@ static struct http_response *list(struct api_job *job, struct asked *asked)
 
 /* What is asked. */
 
-static bool is_asked_for(const struct asked *asked, const struct entity *user)
+static bool is_asked_for(const struct asked *asked, const struct state *state, const struct entity *user)
 {
+	const struct access_who who = {
+		.user = entity_id(user).at, .groups = entity_user(user)->groups, .state = state
+	};
+
 	return (!asked->has_user || str_equal(entity_id(user), buf_str(&asked->user))) &&
-	       (!asked->has_group || texts_have(&entity_user(user)->groups, buf_str(&asked->group)));
+	       (!asked->has_group || access_is_in_group(&who, buf_str(&asked->group)));
 }
 
 /* Those that are in it now: of users that are gone nobody knows which groups they were in. */
@@ -241,7 +246,7 @@ static void narrow_to_managed(struct asked *asked, const struct api_job *job, co
 
 	for (size_t i = 0; i < users; i++) {
 		const struct entity *user = state_at(state, ENTITY_USER, i);
-		if (rights_see(state, &job->who, user) && is_asked_for(asked, user))
+		if (rights_see(state, &job->who, user) && is_asked_for(asked, state, user))
 			owners[len++] = entity_id(user).at;
 	}
 	free((void *)(uintptr_t)asked->keys.owners);

@@ -376,6 +376,7 @@ static const struct ledger_driver driver = {
 	.follow = ledger_redis_follow,
 	.tell = ledger_redis_tell,
 	.listen = ledger_redis_listen,
+	.rescue = ledger_redis_rescue,
 };
 
 /* Of leaders that open an empty one at once one makes it. */
@@ -463,8 +464,8 @@ static bool open_connections(
 	       redis_new(&own->ear, settings->url, name, err);
 }
 
-bool ledger_open_redis(
-	struct ledger **ret_ledger, const struct ledger_redis_settings *settings, struct error *err)
+bool ledger_redis_connect(
+	struct ledger_redis **ret, const struct ledger_redis_settings *settings, struct error *err)
 {
 	struct ledger_redis *own = xnew(struct ledger_redis);
 	bool ok;
@@ -477,11 +478,26 @@ bool ledger_open_redis(
 		     str_copy(str_of(settings->prefix), own->prefix, sizeof(own->prefix))) ||
 	     error_set(err, ERROR_INVALID, NULL, "a prefix of keys has 1 to 63 of A-Z a-z 0-9 . _ -");
 	ok = ok && open_connections(own, settings, err) && ledger_redis_check_server(own, err) &&
-	     (!settings->must_exist || check_exists(own, err)) && ledger_redis_open_head(own, err) &&
-	     ledger_redis_start_ear(own, err);
+	     (!settings->must_exist || check_exists(own, err));
 	if (ok)
-		*ret_ledger = &own->ledger;
+		*ret = own;
 	else
 		close_ledger(&own->ledger);
 	return ok;
+}
+
+bool ledger_open_redis(
+	struct ledger **ret_ledger, const struct ledger_redis_settings *settings, struct error *err)
+{
+	struct ledger_redis *own = NULL;
+
+	if (!ledger_redis_connect(&own, settings, err))
+		return false;
+	if (!ledger_redis_open_head(own, err) || !ledger_redis_start_ear(own, err)) {
+		close_ledger(&own->ledger);
+		return false;
+	}
+	ledger_redis_prune(own);
+	*ret_ledger = &own->ledger;
+	return true;
 }

@@ -85,6 +85,7 @@ struct ledger_redis {
 	struct error why;
 	struct entity **read;      /* between ledger_load_pairs() and ledger_load_entities() */
 	size_t read_len;
+	char pruned[11];           /* the day of the last ledger_redis_prune() */
 	char heard[48];            /* the ear's: the id of the newest word */
 };
 
@@ -135,6 +136,14 @@ void ledger_redis_ring_clear(struct ledger_redis_ring *ring);
 /* Refuses one that is too old, or that throws data away; warns of one that may lose some. */
 bool ledger_redis_check_server(struct ledger_redis *own, struct error *err) MUST_CHECK;
 
+/* What is too old goes, once a day. */
+void ledger_redis_prune(struct ledger_redis *own);
+
+/* Connected, and nothing was looked at yet. */
+bool ledger_redis_connect(struct ledger_redis **ret, const struct ledger_redis_settings *settings, struct error *err) MUST_CHECK;
+/* Whether another leader answers within the time for joining. */
+bool ledger_redis_others(struct ledger_redis *own, bool *ret, struct error *err) MUST_CHECK;
+
 /* Loading. The head as it is now, which is made where there is none: the place, the revision and the history. */
 bool ledger_redis_open_head(struct ledger_redis *own, struct error *err) MUST_CHECK;
 /* Each field of a hash, maybe more than once: its name is page's element `at`, its value the next. */
@@ -173,6 +182,7 @@ bool ledger_redis_list_repositories(struct ledger *ledger, const char *name, siz
 	struct error *err);
 bool ledger_redis_tell(struct ledger *ledger, struct str word, struct error *err);
 bool ledger_redis_listen(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, void *arg, bool *ret_more, struct error *err);
+bool ledger_redis_rescue(struct ledger *ledger, const struct ledger_rescue *rescue, struct ledger_loaded *ret, struct error *err);
 bool ledger_redis_start_ear(struct ledger_redis *own, struct error *err) MUST_CHECK;
 
 /* A part of a change: rows that get the next numbers. */
@@ -183,6 +193,11 @@ struct ledger_redis_audit {
 };
 bool ledger_redis_add_audit(struct ledger_redis *own, struct ledger_redis_audit *audit, const struct ledger_audit *row,
 	struct ledger_redis_effects *effects, struct error *err) MUST_CHECK;
+
+void ledger_redis_audit_encode(const struct ledger_audit *row, uint64_t revision, struct buf *into);
+/* All but its number. Texts are the arena's. */
+bool ledger_redis_audit_decode(struct str packed, struct arena *arena, struct ledger_audit *ret) MUST_CHECK;
+#define LEDGER_REDIS_AUDIT_MAX (4 * LEDGER_AUDIT_DETAIL_MAX)
 
 /* Parts of a merge. */
 struct ledger_redis_boots { /* as they are in Redis */

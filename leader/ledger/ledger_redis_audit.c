@@ -10,7 +10,6 @@
 #include "common/check.h"
 #include "leader/ledger/ledger_redis.h"
 
-#define ROW_MAX    (4 * LEDGER_AUDIT_DETAIL_MAX)
 #define ROW_FIELDS 11
 #define PAGE       200
 
@@ -36,7 +35,7 @@ static void put_head_number(
 	ledger_redis_change_number(effects, number);
 }
 
-static void encode_row(const struct ledger_audit *row, uint64_t revision, struct buf *into)
+void ledger_redis_audit_encode(const struct ledger_audit *row, uint64_t revision, struct buf *into)
 {
 	const char *const texts[] = { row->user, row->apikey, row->from, row->kind, row->id, row->how,
 		row->detail };
@@ -53,10 +52,10 @@ static void encode_row(const struct ledger_audit *row, uint64_t revision, struct
 bool ledger_redis_add_audit(struct ledger_redis *own, struct ledger_redis_audit *audit,
 	const struct ledger_audit *row, struct ledger_redis_effects *effects, struct error *err)
 {
-	AUTO_FINI(buf) packed = buf_limit(ROW_MAX);
+	AUTO_FINI(buf) packed = buf_limit(LEDGER_REDIS_AUDIT_MAX);
 	char id[32];
 
-	encode_row(row, audit->revision, &packed);
+	ledger_redis_audit_encode(row, audit->revision, &packed);
 	if (!buf_check(&packed, "a row of the audit", err) ||
 		(!audit->read && !read_head_number(own, "audit", &audit->number, err)))
 		return false;
@@ -153,17 +152,29 @@ static bool decode_row(const struct pack_node *node, struct arena *arena, struct
 	       pack_get_bool(pack_at(node, 10), &row->refused);
 }
 
+bool ledger_redis_audit_decode(struct str packed, struct arena *arena, struct ledger_audit *ret)
+{
+	AUTO(pack_doc) *doc = NULL;
+	struct ledger_audit row = { 0 };
+
+	if (!pack_parse(packed, &doc, NULL) || !decode_row(pack_root(doc), arena, &row))
+		return false;
+	*ret = row;
+	return true;
+}
+
 /* An entry of a stream: its id, and its one field. */
 static bool parse_row(const struct redis_reply *entry, struct arena *arena, struct ledger_audit *ret)
 {
 	struct str id = redis_reply_str(redis_reply_at(entry, 0)), number;
-	AUTO(pack_doc) *doc = NULL;
+	struct str packed = redis_reply_str(redis_reply_at(redis_reply_at(entry, 1), 1));
 	struct ledger_audit row = { 0 };
+	uint64_t n;
 
-	if (!str_until(&id, '-', &number) || !str_to_number(number, INT64_MAX, &row.number) ||
-		!pack_parse(redis_reply_str(redis_reply_at(redis_reply_at(entry, 1), 1)), &doc, NULL) ||
-		!decode_row(pack_root(doc), arena, &row))
+	if (!str_until(&id, '-', &number) || !str_to_number(number, INT64_MAX, &n) ||
+		!ledger_redis_audit_decode(packed, arena, &row))
 		return false;
+	row.number = n;
 	*ret = row;
 	return true;
 }
@@ -262,7 +273,7 @@ static bool next_source(struct listing *listing, struct source **ret, struct err
 static bool tell_row(const struct listing *listing, const struct source *source, size_t *left,
 	ledger_audit_f *fn, void *arg)
 {
-	AUTO_FINI(arena) arena = arena_limit(ROW_MAX);
+	AUTO_FINI(arena) arena = arena_limit(LEDGER_REDIS_AUDIT_MAX);
 	struct ledger_audit row;
 
 	if (!parse_row(redis_reply_at(source->page, source->at), &arena, &row) ||
@@ -324,7 +335,7 @@ static bool read_oldest(struct ledger_redis *own, const char *key, size_t most, 
 
 static bool is_too_old(const struct redis_reply *entry, int64_t since_ms)
 {
-	AUTO_FINI(arena) arena = arena_limit(ROW_MAX);
+	AUTO_FINI(arena) arena = arena_limit(LEDGER_REDIS_AUDIT_MAX);
 	struct ledger_audit row;
 
 	return !parse_row(entry, &arena, &row) || row.at_ms < since_ms;

@@ -129,7 +129,7 @@ static void put_row(const struct ledger_redis *own, const char *key, struct str 
 }
 
 struct grants_key {
-	char text[USAGE_NAME_MAX + 32];
+	char text[USAGE_NAME_MAX + LIMITS_WINDOW_SIZE + 16];
 };
 
 static struct grants_key grants_key(const char *day, const char *boot)
@@ -162,15 +162,13 @@ void ledger_redis_merge_grants(const struct ledger_redis *own, const struct ledg
 	}
 }
 
-/* Those of one moment, limits_window_is_since(): {n of the head, {boots that are over}, {day and boot, {key, row, ...}}, ...}. */
+/* Those of one moment and of windows since a day (limits_window_is_since()): {n of the head, {boots that are over}, {day and boot, {key, row, ...}}, ...}. */
 static const char read_grants[] =
 	"local all = { redis.call('HGET', KEYS[1], 'n'), redis.call('SMEMBERS', KEYS[2]) } "
 	"for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do "
-	" local at = string.find(name, ' ', 1, true) "
-	" local window = string.sub(name, 1, at - 1) "
-	" if window >= string.sub(ARGV[1], 1, #window == 10 and 10 or 7) then "
-	"  all[#all + 1] = { name, redis.call('HGETALL', KEYS[3] .. ':' .. window .. ':' .. string.sub(name, "
-	"at + 1)) } "
+	" local window, boot = string.match(name, '^(%S+) (.*)$') "
+	" if window and window >= (#window == 10 and ARGV[1] or string.sub(ARGV[1], 1, 7)) then "
+	"  all[#all + 1] = { name, redis.call('HGETALL', KEYS[3] .. ':' .. window .. ':' .. boot) } "
 	" end "
 	"end "
 	"return all";

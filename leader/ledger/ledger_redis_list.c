@@ -203,7 +203,7 @@ static bool read_window(struct asking *asking, const char *window, struct error 
 	bool ok = true;
 
 	asking->window = window;
-	(void)snprintf(key, sizeof(key), "usage:%.10s", window);
+	(void)snprintf(key, sizeof(key), "usage:%s", window);
 	if (any_key(asking))
 		return ledger_redis_scan(asking->own, key, scan_row, asking, err);
 	for (size_t at = 0; ok && at < asking->keys_len; at += ASKED_MOST) {
@@ -212,6 +212,14 @@ static bool read_window(struct asking *asking, const char *window, struct error 
 		ok = ask_some(asking, at, left < ASKED_MOST ? left : ASKED_MOST, err);
 	}
 	return ok;
+}
+
+/* What is counted for a quota of bytes, and listed by nobody. */
+static bool is_bytes(const char *window)
+{
+	enum limits_kind kind;
+
+	return !limits_window_parse(str_of(window), &kind) || kind == LIMITS_BYTES;
 }
 
 typedef bool window_f(void *arg, const char *window, struct error *err);
@@ -223,14 +231,13 @@ static bool each_window(struct asking *asking, window_f *fn, void *arg, struct e
 	bool ok = true;
 
 	if (asking->which->window)
-		return fn(arg, asking->which->window, err);
+		return strlen(asking->which->window) > 10 || fn(arg, asking->which->window, err);
 	if (!redis_run(asking->own->redis, call, &reply, err))
 		return false;
 	for (size_t i = 0; ok && i < redis_reply_len(reply); i++) {
 		AUTO_STR *window = str_dup(redis_reply_str(redis_reply_at(reply, i)));
 
-		/* Those of bytes are listed by nobody. */
-		ok = strlen(window) >= sizeof((struct row){ 0 }.window) || fn(arg, window, err);
+		ok = is_bytes(window) || fn(arg, window, err);
 	}
 	return ok;
 }

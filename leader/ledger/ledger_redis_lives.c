@@ -245,6 +245,14 @@ static bool store_joins(struct ledger_redis *own, struct error *err)
 		       error_set(err, ERROR_BUSY, NULL, "other leaders store without a rest: try again"));
 }
 
+bool ledger_redis_others(struct ledger_redis *own, bool *ret, struct error *err)
+{
+	char after[WORD_ID_SIZE];
+
+	return newest_word(own, own->redis, after, err) && store_joins(own, err) &&
+	       wait_for_others(own, after, ret, err);
+}
+
 /* BEHIND: somebody has stored something since `head`. */
 static enum ledger_result store_life(struct ledger_redis *own, const struct ledger_redis_place *head,
 	const struct ledger_life *life, struct error *err)
@@ -296,12 +304,10 @@ bool ledger_redis_begin_life(
 {
 	struct ledger_redis *own = ledger_redis_of(ledger);
 	struct ledger_life life = { 0 }, last;
-	char after[WORD_ID_SIZE];
 	bool others;
 
 	random_hex(life.id, 8);
-	return ledger_redis_may_read(own, err) && newest_word(own, own->redis, after, err) &&
-	       store_joins(own, err) && wait_for_others(own, after, &others, err) &&
+	return ledger_redis_may_read(own, err) && ledger_redis_others(own, &others, err) &&
 	       begin(own, others, &life, ret_joined, err) && each_life(own, fn, arg, &last, err);
 }
 

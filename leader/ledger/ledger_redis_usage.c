@@ -123,15 +123,15 @@ static void add_delta(
 
 static void add_row(struct deltas *deltas, const struct usage_row *row)
 {
-	struct ledger_sum of_row[LEDGER_SUMS];
-	size_t len = ledger_sums(row, of_row);
+	struct ledger_sum parts[LEDGER_SUMS];
+	size_t len = ledger_sums(row, parts);
+	char key[32];
 
 	for (size_t i = 0; i < len; i++) {
-		const struct ledger_redis_sums sums = { { of_row[i].calls, of_row[i].bytes_in,
-			of_row[i].bytes_out, of_row[i].ungranted } };
-		char key[32];
+		const struct ledger_redis_sums sums = { { parts[i].calls, parts[i].bytes_in,
+			parts[i].bytes_out, parts[i].ungranted } };
 
-		(void)snprintf(key, sizeof(key), "usage:%s", of_row[i].window);
+		(void)snprintf(key, sizeof(key), "usage:%s", parts[i].window);
 		add_delta(deltas, key, row->apikey, &sums);
 	}
 }
@@ -265,6 +265,7 @@ bool ledger_redis_merge_usage(
 	if (!ok)
 		return false;
 	own->life.dealings = m.life.dealings;
+	ledger_redis_prune(own);
 	*ret = m.merged;
 	return true;
 }

@@ -47,7 +47,6 @@ bool ledger_sqlite_put_expired(struct ledger *ledger, const struct ledger_expire
 bool ledger_sqlite_list_audit(struct ledger *ledger, const struct ledger_audit_ask *ask, size_t max, ledger_audit_f *fn, void *arg,
 	struct error *err);
 bool ledger_sqlite_sweep_audit(struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err);
-
 /* limits_window_is_since() of held_grant.day and the day ?1. */
 #define LEDGER_SQLITE_SINCE "day >= iif(length(day) = 10, ?1, substr(?1, 1, 7))"
 
@@ -55,6 +54,8 @@ bool ledger_sqlite_sweep_audit(struct ledger *ledger, const struct ledger_audit_
 bool ledger_sqlite_lock(const char *folder, int *ret_fd, struct error *err);
 /* A file of ours of this version or an older one, which is brought up to this one. New: an empty file is made one of ours too. */
 bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *ret, struct error *err);
+/* leader.db.restoring, which is closed and synced, becomes leader.db of a folder that is locked; ret->aside alone is set. */
+bool ledger_sqlite_take_place(const char *folder, struct ledger_restored *ret, struct error *err);
 void ledger_sqlite_remove(const char *path); /* with what SQLite makes beside it */
 bool ledger_sqlite_put_entity(struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err);
 bool ledger_sqlite_put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err);

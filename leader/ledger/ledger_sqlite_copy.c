@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger_sqlite_copy - copies of the SQLite ledger, while it is in use and while it is not.
+ * ledger_sqlite_copy - copies of a ledger as an SQLite file, while it is in use and while it is not.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,12 +8,15 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "leader/ledger/ledger_redis.h"
+#include "leader/ledger/ledger_rows.h"
 #include "leader/ledger/ledger_sqlite.h"
 
 #define STEP_PAGES 256 /* 1 MiB: so long the ledger is not used by others */
 
 struct ledger_copy {
-	struct sqlite_copy *copy;
+	struct sqlite_copy *copy; /* of SQLite, or: */
+	struct ledger_redis_copy *redis;
 	char *path;
 };
 
@@ -36,6 +39,12 @@ bool ledger_copy_new(
 	AUTO(ledger_copy) *copy = xnew(struct ledger_copy);
 
 	copy->path = check_strdup(path);
+	if (ledger_is_shared(ledger)) {
+		if (!ledger_redis_copy_new(&copy->redis, ledger_redis_of(ledger), path, err))
+			return false;
+		*ret_copy = TAKE(copy);
+		return true;
+	}
 	ledger_sqlite_remove(path);
 	if (!file_keep_private(path, err) ||
 		!sqlite_copy_new(&copy->copy, ledger_sqlite_db(ledger), path, err))
@@ -46,6 +55,8 @@ bool ledger_copy_new(
 
 bool ledger_copy_step(struct ledger_copy *copy, bool *ret_more, struct error *err)
 {
+	if (copy->redis)
+		return ledger_redis_copy_step(copy->redis, ret_more, err);
 	return sqlite_copy_step(copy->copy, STEP_PAGES, ret_more, err);
 }
 
@@ -67,6 +78,7 @@ bool ledger_look(const char *path, struct ledger_loaded *ret, struct error *err)
 bool ledger_copy_end(struct ledger_copy *copy, struct ledger_loaded *ret, struct error *err)
 {
 	sqlite_copy_free(TAKE(copy->copy));
+	ledger_redis_copy_free(TAKE(copy->redis));
 	return ledger_look(copy->path, ret, err) && sync_file(copy->path, err);
 }
 
@@ -75,6 +87,7 @@ void ledger_copy_free(struct ledger_copy *copy)
 	if (!copy)
 		return;
 	sqlite_copy_free(copy->copy);
+	ledger_redis_copy_free(copy->redis);
 	free(copy->path);
 	free(copy);
 }

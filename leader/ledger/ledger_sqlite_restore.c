@@ -138,6 +138,13 @@ static bool take_place(
 	return file_sync_folder(folder, err);
 }
 
+bool ledger_sqlite_take_place(const char *folder, struct ledger_restored *ret, struct error *err)
+{
+	struct restoring restoring;
+
+	return name_paths(folder, &restoring, err) && take_place(folder, &restoring, ret, err);
+}
+
 /* From a backup. */
 
 static bool make_of_file(

@@ -195,7 +195,7 @@ def test_the_state_as_lines_hides_secrets(leader):
     # Admins have no other form: only workers need the hashes of passwords.
     assert leader.admin("GET", "/api/cluster/state").text == leader.admin("GET", "/api/cluster/state?wait=1").text == reply.text
     lines = [json.loads(line) for line in reply.text.splitlines()]
-    assert {"admin", "ann", "cluster", "ring"} == {line["entity"]["id"] for line in lines}
+    assert {"admin", "ann", "cluster", "ring", "session"} == {line["entity"]["id"] for line in lines}
     assert "$2" not in reply.text and "passwordHash" not in reply.text
 
 

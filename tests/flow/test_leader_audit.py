@@ -2,6 +2,7 @@
 """What the leader's audit has: who changed what and from where, what was refused, what was over; its bounds; and logins that are throttled."""
 import datetime
 import json
+import sqlite3
 import subprocess
 import time
 
@@ -185,6 +186,23 @@ def test_it_is_read_in_pages_and_lines(leader):
         assert reply.status_code == 400 and query.split("=")[0] in reply.text, (query, reply.text)
 
 
+def test_a_row_among_thousands_is_found_from_both_ends(leader):
+    leader.stop()
+    with sqlite3.connect(leader.folder / "data" / "leader.db") as db:
+        db.executemany("INSERT INTO audit (at, user, apikey, client, kind, id, how, revision, count, refused, detail) VALUES (?, ?, '', '', 'user', ?, 'patched', 1, 1, 0, '{}')",
+                       [(2_000_000_000_000 + n, "ann" if n % 2500 == 1 else "bob", f"user-{n}") for n in range(9000)])
+    db.close()
+    leader.start()
+    wanted = [f"user-{n}" for n in (7501, 5001, 2501, 1)]
+    assert [row["id"] for row in audit(leader, "?user=ann")] == wanted
+    assert [row["id"] for row in audit(leader, "?user=ann&after=0")] == wanted[::-1]
+    assert [row["id"] for row in audit(leader, "?user=ann&n=2")] == wanted[:2]
+    middle = audit(leader, "?id=user-5001")[0]["number"]
+    assert [row["id"] for row in audit(leader, f"?user=ann&last={middle}")] == wanted[2:]
+    assert [row["id"] for row in audit(leader, f"?user=ann&after={middle}")] == wanted[:1]
+    assert audit(leader, "?user=carl") == [] and audit(leader, f"?user=ann&after={10 ** 9}") == []
+
+
 def test_it_is_bounded(leader):
     leader.stop()
     leader.environment["ZOT_AUDIT_ROWS"] = "100"
@@ -232,3 +250,13 @@ def test_guesses_of_one_account_are_slowed_whatever_the_address(leader):
     # Whoever owns the account comes in from elsewhere, and other accounts from everywhere.
     assert ask(leader, (leader.user, leader.password), client="198.51.101.1").status_code == 200
     assert SECRET not in leader.text()
+
+
+def test_keys_that_users_make_for_themselves_are_told(leader):
+    leader.admin("POST", "/api/user", {"id": "ann", "password": LONG})
+    worker = FakeWorker(leader, "one").session
+    made = worker.post(leader.url + "/api/cluster/self/apikey?user=ann", json={"label": "mine"}, timeout=30)
+    assert made.status_code in (200, 201), made.text
+    [key] = leader.admin("GET", "/api/apikey").json()["items"]
+    assert worker.delete(f"{leader.url}/api/cluster/self/apikey?user=ann&id={key['id']}", timeout=30).status_code == 200
+    assert [(row["how"], row["user"], row["from"]) for row in audit(leader, f"?id={key['id']}")] == [("deleted", "ann", "127.0.0.1"), ("created", "ann", "127.0.0.1")]

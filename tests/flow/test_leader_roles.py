@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what at the admin API: every endpoint, every method, every role; and what a key manager has to do with."""
+import base64
+import concurrent.futures
+import json
 import pathlib
 import re
+import socket
 
 import pytest
 import requests
 
 from leader_process import SECRET, Leader
+from worker_process import await_true
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONG = "a long password"
 ROLES = {"ann": ["admin"], "rita": ["reader"], "kim": ["key-manager:dev"], "bob": []}
+NAMES = ("user", "users", "apikey", "apikeys", "policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")
 # a: admin, r: reader, k: key manager, w: worker, *: whoever asks
 TABLE = {
     "livez": {"GET": "*"}, "readyz": {"GET": "*"}, "metrics": {"GET": "*"},
     "api/cluster/state": {"GET": "arw"},
     "api/cluster/quotas": {"PUT": "w"},
+    "api/cluster/self/apikey": {"GET": "w", "POST": "w", "DELETE": "w"},
+    "api/cluster/self/usage": {"GET": "w"},
     "api/cluster/members": {"GET": "ar", "DELETE": "a"},
     "api/cluster/backup": {"GET": "a"},
     "api/usage": {"GET": "ark"},
@@ -25,6 +33,8 @@ TABLE = {
     **{f"api/{name}": {"GET": "ark", "POST": "ak", "PUT": "ak", "PATCH": "ak", "DELETE": "ak"} for name in ("apikey", "apikeys")},
     **{f"api/{name}": {"GET": "ar", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"}
        for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")},
+    **{f"api/{name}/_bulk": {method: "ak" if name.startswith("apikey") else "a" for method in ("POST", "PUT", "PATCH", "DELETE")} for name in NAMES},
+    **{f"api/{name}/_template": {"GET": "ark" if name.startswith(("apikey", "user")) else "ar"} for name in NAMES},
     "api/export": {"GET": "a"},
     "api/import": {"POST": "a"},
 }
@@ -48,8 +58,9 @@ def paths_of_the_source():
     """Of all rows of the leader's route table, those of the kinds of entities too."""
     text = (ROOT / "leader/api/route.c").read_text()
     kinds = re.findall(r"^KIND\(\w+,\s*(\w+),\s*(\w+)", (ROOT / "proto/entity_kinds.def").read_text(), re.MULTILINE)
-    assert len(kinds) >= 6
-    return {path.strip("/*") for path in re.findall(r'\.path = "(/[^"]*)",', text) if path != "/api/"} | {f"api/{name}" for pair in kinds for name in pair}
+    below = {found.strip("*") for found in re.findall(r'\.path = "/api/" name "([^"]*)"', text)}
+    assert len(kinds) >= 6 and len(re.findall(r"\.path = ", text)) == len(re.findall(r'\.path = "/[^"]*",', text)) + len(below)
+    return {path.strip("/*") for path in re.findall(r'\.path = "(/[^"]*)",', text)} | {f"api/{name}{more}" for pair in kinds for name in pair for more in below}
 
 
 def test_every_endpoint_has_a_decision_for_every_role(leader):
@@ -64,7 +75,7 @@ def test_every_endpoint_has_a_decision_for_every_role(leader):
         for method, may in methods.items():
             for who, auth in logins.items():
                 # What is asked for is not there, or no JSON of the kind: whoever may is told that, not 401 or 403.
-                at = f"/{path}" if method == "GET" or path in ("api/cluster/quotas", "api/import") else f"/{path}/absent-one"
+                at = f"/{path}" if method == "GET" or path.startswith(("api/cluster/quotas", "api/cluster/self/", "api/import")) or path.endswith("/_bulk") else f"/{path}/absent-one"
                 status = ask(leader, auth, method, at, [] if method in ("POST", "PUT", "PATCH") else None).status_code
                 allowed = may == "*" or (who and who[0] in may)
                 assert (status not in (401, 403)) == bool(allowed), (method, path, who, status)
@@ -147,6 +158,32 @@ def test_a_key_manager_rises_by_no_key(groups, owner):
     assert leader.revision() == before
 
 
+def test_a_group_that_names_its_users_counts_as_for_policies(groups):
+    leader, kim = groups, ("kim", LONG)
+    leader.admin("POST", "/api/group", {"id": "dev", "users": ["otto", "dan"]})
+    assert {k["id"] for k in ask(leader, kim, "GET", "/api/apikey").json()["items"]} == {"key-of-dora", "key-of-otto"}
+    assert ask(leader, kim, "POST", "/api/apikey", {"owner": "otto"}).status_code == 201
+    leader.admin("DELETE", "/api/group/dev")
+    assert ask(leader, kim, "GET", "/api/apikey/key-of-otto").status_code == 404
+
+
+def test_no_list_and_no_bulk_is_a_way_around(groups):
+    leader, kim = groups, ("kim", LONG)
+    for query in ("?q=key", "?sort=owner", "?filter=owner:otto", "?n=1&sort=-owner"):
+        reply = ask(leader, kim, "GET", "/api/apikey" + query)
+        assert reply.status_code in (200, 400) and "key-of-otto" not in reply.text and "key-of-dan" not in reply.text, (query, reply.text)
+    before = leader.revision()
+    for method, lines in (("POST", [{"id": "a-new-key-1", "owner": "dora"}, {"id": "a-new-key-2", "owner": "otto"}]), ("PATCH", [{"id": "key-of-otto", "label": "x"}]),
+                          ("DELETE", [{"id": "key-of-otto"}, {"id": "key-of-dan"}])):
+        with requests.Session() as session:
+            session.trust_env = False
+            reply = session.request(method, leader.url + "/api/apikey/_bulk", auth=kim, data="".join(json.dumps(line) + "\n" for line in lines),
+                                    headers={"Content-Type": "application/x-ndjson"}, timeout=30)
+        assert leader.admin("GET", "/api/apikey/key-of-otto").json()["label"] == "", reply.text
+        assert leader.admin("GET", "/api/apikey/a-new-key-2").status_code == 404 and leader.admin("GET", "/api/apikey/key-of-dan").status_code == 200, reply.text
+    assert leader.revision() <= before + 1
+
+
 def test_a_user_who_gets_a_role_is_no_longer_managed(groups):
     leader, kim = groups, ("kim", LONG)
     assert ask(leader, kim, "GET", "/api/apikey/key-of-dora").status_code == 200
@@ -165,10 +202,37 @@ def test_usage_is_that_of_the_managed_keys(groups):
                 "usage": [{"apikey": f"key-of-{name}", "day": "2026-11-20", "calls": 3} for name in ("dora", "dan", "otto")]}
         assert session.put(leader.url + "/api/cluster/quotas", json=body, timeout=30).status_code == 200
     assert {row["apikey"] for row in leader.admin("GET", "/api/usage").json()["usage"]} == {"key-of-dora", "key-of-dan", "key-of-otto"}
+    for name in ("dora", "dan", "otto"):
+        leader.admin("PATCH", f"/api/apikey/key-of-{name}", {"dailyQuota": 9})
     for query in ("", "?user=dora", "?group=dev", "?apikey=key-of-dora"):
         usage = ask(leader, kim, "GET", "/api/usage" + query).json()
+        assert {row["subject"] for row in usage["quotas"]} == {"key-of-dora"}, query
         assert {row["apikey"] for row in usage["usage"]} == {"key-of-dora"} and usage["sums"]["calls"] == 3, query
     for query in ("?user=otto", "?user=dan", "?group=ops", "?apikey=key-of-otto"):
         usage = ask(leader, kim, "GET", "/api/usage" + query).json()
-        assert not usage["usage"] and usage["sums"]["calls"] == 0, query
+        assert not usage["usage"] and not usage["quotas"] and usage["sums"]["calls"] == 0, query
     assert ask(leader, kim, "GET", "/api/usage?repository=").status_code == 403
+
+
+def test_a_role_that_is_taken_away_counts_for_what_is_under_way(leader):
+    body = b'{"id":"eve","roles":["admin"]}'
+    login = base64.b64encode(f"ann:{LONG}".encode()).decode()
+    assert ask(leader, ("ann", LONG), "GET", "/api/user").status_code == 200
+    revision = leader.revision()
+    with socket.create_connection(("127.0.0.1", leader.port), timeout=30) as change, requests.Session() as session:
+        change.sendall(f"POST /api/user HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
+                       f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        assert b" 100 " in change.recv(4096)  # it was let in
+        session.trust_env, session.auth = False, ("rita", LONG)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            poll = pool.submit(session.get, f"{leader.url}/api/cluster/state?since={revision}&wait=20000", timeout=60)
+            await_true(lambda: "\nzot_leader_parked_polls 1\n" in requests.get(leader.url + "/metrics", timeout=10).text)
+            leader.admin("PATCH", "/api/user/ann", {"roles": []})
+            poll.result()  # of the change of ann
+            poll = pool.submit(session.get, f"{leader.url}/api/cluster/state?since={leader.revision()}&wait=20000", timeout=60)
+            await_true(lambda: "\nzot_leader_parked_polls 1\n" in requests.get(leader.url + "/metrics", timeout=10).text)
+            leader.admin("PATCH", "/api/user/rita", {"roles": []})
+            assert poll.result().status_code == 401
+        change.sendall(body)
+        assert b" 403 " in change.recv(4096).split(b"\r\n")[0]
+    assert leader.admin("GET", "/api/user/eve").status_code == 404

@@ -32,6 +32,8 @@ struct auth {
 	struct htpasswd *htpasswd;          /* or NULL */
 	struct cert_identity *certificates; /* or NULL */
 	struct logins *logins;
+	auth_own_key_f *own_key; /* or NULL */
+	void *own_keys;
 };
 
 /* A password that is still to be verified. */
@@ -61,6 +63,8 @@ bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, stru
 	auth->peers = peer_guard_new(
 		settings->peer_secret, settings->peer_name, settings->peer_process, clock_ms());
 	auth->fail_delay_ms = settings->fail_delay_ms;
+	auth->own_key = settings->own_key;
+	auth->own_keys = settings->own_keys;
 	auth->logins = logins_new(
 		&(struct logins_settings){ .pool = settings->pool, .kept_ms = settings->remember_ms });
 	*ret_auth = auth;
@@ -192,6 +196,33 @@ static struct entity *find_client(const struct snapshot *snapshot, struct str id
 	if (!key)
 		return NULL;
 	return apikey_opens(key, hash, clock_wall_s()) ? key : NULL;
+}
+
+bool auth_has_password(const struct auth *auth, struct str user)
+{
+	AUTO_STR *hash = auth->htpasswd ? htpasswd_find(auth->htpasswd, user) : NULL;
+
+	return hash;
+}
+
+/* zak_<secret> as the password of its owner, who is in the htpasswd file still. */
+static bool try_own_key(
+	struct auth *auth, struct str user, struct str password, struct identity **ret_identity)
+{
+	AUTO(entity) *key = NULL;
+	int64_t now_s = clock_wall_s();
+	char hash[65];
+
+	if (!auth->own_key || !str_skip(&password, APIKEY_PREFIX))
+		return false;
+	hash_sha256_hex(password, hash);
+	key = auth->own_key(auth->own_keys, hash);
+	if (!key || !str_is(user, entity_apikey(key)->owner) || !apikey_opens(key, hash, now_s) ||
+		(entity_apikey(key)->valid_until && entity_apikey(key)->valid_until <= now_s) ||
+		!auth_has_password(auth, user))
+		return false;
+	*ret_identity = identity_new_user(user, NULL, key);
+	return true;
 }
 
 static bool try_key(
@@ -390,13 +421,6 @@ static const char *why_no_login(struct auth *auth, struct http_request *request,
 	return "user_disabled";
 }
 
-static bool is_of_file(struct htpasswd *htpasswd, struct str user)
-{
-	AUTO_STR *hash = htpasswd ? htpasswd_find(htpasswd, user) : NULL;
-
-	return hash;
-}
-
 void auth_explain(struct auth *auth, const struct snapshot *snapshot, struct http_request *request,
 	struct login_refusal *ret)
 {
@@ -411,7 +435,7 @@ void auth_explain(struct auth *auth, const struct snapshot *snapshot, struct htt
 	if (!header || is_empty_login(user, password))
 		ret->why = why_no_login(auth, request, ret);
 	else if (user.len && password.len <= PASSWORD_MAX)
-		login_refusal_of(snapshot->state, is_of_file(auth->htpasswd, user), user, password, ret);
+		login_refusal_of(snapshot->state, auth_has_password(auth, user), user, password, ret);
 	if (decoded.at)
 		explicit_bzero(decoded.at, decoded.len);
 }
@@ -437,7 +461,8 @@ enum auth_step auth_try(struct auth *auth, struct snapshot *snapshot, struct htt
 		step = try_certificate(auth, snapshot, request, ret_identity, err);
 	else if (!ask.user.len || ask.password.len > PASSWORD_MAX)
 		step = refuse(err);
-	else if (try_key(snapshot, ask.user, ask.password, ret_identity))
+	else if (try_key(snapshot, ask.user, ask.password, ret_identity) ||
+		 try_own_key(auth, ask.user, ask.password, ret_identity))
 		step = AUTH_OK;
 	else if (str_starts(ask.password, APIKEY_PREFIX))
 		step = refuse(err);

@@ -66,5 +66,7 @@ void auth_cancel(struct auth_attempt *attempt);
 /* Why auth_try() refused it, or auth_start() what it gave: said again from the head, for the log (login_refusal.h). */
 void auth_explain(struct auth *auth, const struct snapshot *snapshot, struct http_request *request, struct login_refusal *ret);
 void auth_metrics(struct auth *auth, struct buf *into);
+/* He is in the htpasswd file; only such users have keys of their own (auth_own_key_f), and while they are. Thread  any. */
+bool auth_has_password(const struct auth *auth, struct str user);
 const char *auth_realm(const struct auth *auth);
 int64_t     auth_fail_delay_ms(const struct auth *auth);

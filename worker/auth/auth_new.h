@@ -11,6 +11,9 @@
 struct cert_identity_rules;
 struct pool;
 
+/* API keys that are in no state: a reference of the key of this SHA-256 of a secret, or NULL. Thread  a loop; does not wait. */
+typedef struct entity *auth_own_key_f(void *arg, const char secret_hash_hex[65]);
+
 struct auth_settings {
 	const char *realm;
 	const char *htpasswd;   /* path, or NULL */
@@ -20,6 +23,8 @@ struct auth_settings {
 	int64_t fail_delay_ms;
 	struct pool *pool;      /* verifies passwords */
 	int64_t remember_ms;    /* one that was right */
+	auth_own_key_f *own_key; /* NULL: there are none */
+	void *own_keys;          /* its arg */
 	const struct cert_identity_rules *certificates; /* NULL: client certificates are nobody's login */
 };
 bool auth_new(struct auth **ret_auth, const struct auth_settings *settings, struct error *err) MUST_CHECK;

@@ -161,3 +161,8 @@ bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, con
 	*ret_snapshot = TAKE(snapshot);
 	return true;
 }
+
+bool snapshot_is_drained(const struct snapshot *snapshot)
+{
+	return snapshot->self != RING_NOBODY && !ring_at(snapshot->ring, (size_t)snapshot->self)->active;
+}

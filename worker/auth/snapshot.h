@@ -33,3 +33,5 @@ struct snapshot {
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot); /* drops a reference */
 AUTO_DEFINE(snapshot)
+/* The ring has us as a member that owns nothing. */
+bool snapshot_is_drained(const struct snapshot *snapshot);

@@ -467,6 +467,11 @@ int64_t cluster_state_age_ms(struct cluster *cluster)
 	return fresh ? clock_ms() - fresh : INT64_MAX;
 }
 
+bool cluster_is_led(const struct cluster *cluster)
+{
+	return cluster->has_leaders;
+}
+
 bool cluster_state_of_backup(const struct cluster *cluster)
 {
 	return atomic_load(&cluster->of_backup);

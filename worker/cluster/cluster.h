@@ -66,3 +66,4 @@ struct complaints *cluster_complaints(const struct cluster *cluster);
 int64_t     cluster_state_age_ms(struct cluster *cluster);
 /* The state is that of a backup: no leader has answered since the start. */
 bool        cluster_state_of_backup(const struct cluster *cluster);
+bool        cluster_is_led(const struct cluster *cluster); /* it has leaders */

@@ -53,7 +53,7 @@ struct http_call *leader_call_start(const struct leader_call *call, struct http_
 	AUTO_FINI(buf) url = buf_limit(4096);
 	struct str leader = str_of(call->leader);
 
-	loop_assert(call->cluster->run.loop);
+	loop_assert(call->loop ? call->loop : call->cluster->run.loop);
 	while (leader.len && leader.at[leader.len - 1] == '/')
 		leader.len--;
 	buf_add(&url, leader);
@@ -71,5 +71,5 @@ struct http_call *leader_call_start(const struct leader_call *call, struct http_
 		.total_ms = call->total_ms,
 		.stall_ms = call->total_ms,
 	};
-	return http_call_start(call->cluster->run.client, &spec, events);
+	return http_call_start(call->client ? call->client : call->cluster->run.client, &spec, events);
 }

@@ -2,16 +2,19 @@
 /*
  * leader_call - one call to a leader, with who we are in its headers.
  *
- * Thread  the cluster's loop.
+ * Thread  the cluster's loop, or the one that it names.
  */
 #pragma once
 
 #include "common/http_client.h"
 
 struct cluster;
+struct loop;
 
 struct leader_call {
 	struct cluster *cluster;
+	struct loop *loop;          /* with the client of it; NULL: the cluster's own */
+	struct http_client *client;
 	const char *leader; /* URL */
 	const char *method, *path;
 	struct str body;

@@ -200,7 +200,8 @@ enum front_turn front_route(struct front_call *call)
 static bool begins_while_we_leave(const struct front_call *call)
 {
 	return call->oci.ask.route.row->what == OCI_OPERATION_upload_start &&
-	       cluster_is_draining(call->loop->front->cluster);
+	       (cluster_is_draining(call->loop->front->cluster) ||
+		       snapshot_is_drained(call->oci.ask.snapshot));
 }
 
 static struct place_found find_place(const struct front_call *call)

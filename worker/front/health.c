@@ -7,7 +7,7 @@
  *                          told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for
  *                          long must not take all workers away too
  *   history, secret, ...   what is wrong with it in its cluster: worker/cluster/complaints.h says which count
- *   draining               only while it is so
+ *   draining               only while it is so: we end, or an operator has taken us out of the ring
  *
  * With ?exclude=<check> a check is told and does not count: a disk that all workers share takes them all away
  * when it is full, and a load balancer would cut the pulls too.
@@ -67,6 +67,20 @@ static void write_uploads(struct front *front, struct buf *into)
 	buf_format(into, "uploads: %s, %zu open\n", uploads.full ? "full" : "ok", uploads.open);
 }
 
+/* Load balancers go elsewhere, so that no upload begins here. */
+static bool write_draining(struct front *front, struct buf *into)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(front->cluster);
+
+	if (cluster_is_draining(front->cluster))
+		buf_puts(into, "draining\n");
+	else if (snapshot_is_drained(snapshot))
+		buf_puts(into, "draining: an operator has taken this worker out of the ring\n");
+	else
+		return true;
+	return false;
+}
+
 static struct http_response *reply_ready(struct front *front, unsigned excluded)
 {
 	AUTO_FINI(buf) checks = buf_limit(BODY_MAX);
@@ -76,10 +90,7 @@ static struct http_response *reply_ready(struct front *front, unsigned excluded)
 	write_uploads(front, &checks);
 	ok = write_state(front, &checks) && ok;
 	ok = complaints_write(cluster_complaints(front->cluster), &checks) && ok;
-	if (cluster_is_draining(front->cluster)) {
-		buf_puts(&checks, "draining\n");
-		ok = false;
-	}
+	ok = write_draining(front, &checks) && ok;
 	buf_puts(&body, ok ? "ok\n" : "not ready\n");
 	buf_add(&body, buf_str(&checks));
 	return reply_text(ok ? 200 : 503, &body);

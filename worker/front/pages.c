@@ -2,6 +2,7 @@
 #include "worker/front/pages.h"
 
 #include "common/http_server.h"
+#include "proto/own_key.h"
 #include "proto/state_token.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
@@ -52,6 +53,19 @@ static const struct route rows[] = {
 		.methods = ROUTE_READS,
 		.kind = ROUTE_STREAM,
 		.stream_f = health_ready },
+	{ .operation = "apikey",
+		.path = "/zot/auth/apikey",
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_STREAM,
+		.authorise = pages_by_user,
+		.body_max = OWN_KEY_BODY_MAX,
+		.stream_f = pages_apikey },
+	{ .operation = "usage",
+		.path = "/zot/auth/usage",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_STREAM,
+		.authorise = pages_by_login,
+		.stream_f = pages_usage },
 	{ .operation = "state",
 		.path = STATE_TOKEN_PATH,
 		.methods = ROUTE_M(GET),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pages - the second table of routes: what is served beside the registry's API. /livez, /readyz, /startupz (health.c), /cluster/state (state_page.c), the metrics, and what
- * members ask each other.
+ * pages - the second table of routes: what is served beside the registry's API. /livez, /readyz, /startupz (health.c), /cluster/state (state_page.c), the metrics, what
+ * members ask each other, and what users do for themselves.
  *
  * To add one: a row in pages.c and its function, which is given a struct front_call (as struct oci_call, its first member).
  * Thread  the request's loop.
@@ -22,3 +22,7 @@ route_stream_f health_ready;
 route_stream_f pages_state;
 /* Whoever may see the metrics (extensions.metrics, accessControl.metrics). */
 route_inline_f pages_metrics;
+/* A user's own API keys, and what they used (self_page.c). Keys are changed by who logs in as the user, not by a key: one with
+ * scopes would make one without. */
+route_authorise_f pages_by_user, pages_by_login;
+route_stream_f pages_apikey, pages_usage;

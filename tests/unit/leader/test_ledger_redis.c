@@ -360,6 +360,541 @@ static void who_listens_is_woken_by_an_entry(void **state)
 	assert_string_equal(follow(rig->b).text, "[a revision=1 ann]");
 }
 
+/* A Redis that lost something. */
+
+static void run_shell(const char *format, ...) PRINTF(1, 2);
+static void run_shell(const char *format, ...)
+{
+	char command[400];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	assert_int_equal(system(command), 0); /* NOLINT */
+}
+
+/* What Redis has now is what it will have again after go_back(). */
+static void keep_for_later(const struct rig *rig)
+{
+	run_shell("mkdir -p %s.kept && cp -r %s/appendonlydir %s.kept", rig->server.folder,
+		rig->server.folder, rig->server.folder);
+}
+
+static void go_back(struct rig *rig)
+{
+	redis_server_kill(&rig->server);
+	run_shell("rm -rf %s/appendonlydir && mv %s.kept/appendonlydir %s && rmdir %s.kept",
+		rig->server.folder, rig->server.folder, rig->server.folder, rig->server.folder);
+	redis_server_start(&rig->server);
+}
+
+/* The first call may find the connection of before. */
+static bool follow_when_back(struct ledger *ledger, struct told *told, struct error *err)
+{
+	bool ok = false;
+
+	for (unsigned i = 0; !ok && i < 100; i++) {
+		*told = (struct told){ 0 };
+		ok = ledger_follow(ledger, take_entry, told, err);
+		if (!ok && strstr(err->text, "went back"))
+			return false;
+		if (!ok)
+			(void)usleep(50000);
+	}
+	return ok;
+}
+
+static void wait_for_patience(struct ledger *ledger, const char *name)
+{
+	uint64_t revision;
+	enum ledger_result result = LEDGER_FAILED;
+
+	for (unsigned i = 0; i < 400 && result == LEDGER_FAILED; i++) {
+		result = put(ledger, make_user(name, true), false, 0, &revision);
+		if (result == LEDGER_FAILED)
+			(void)usleep(20000);
+	}
+	assert_int_equal(result, LEDGER_WRITTEN);
+}
+
+static void what_redis_lost_is_stored_again(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key";
+	struct usage_row row = { .apikey = key, .day = "2026-11-20", .calls = 5 };
+	struct ledger_merge merge = merge_of(0, 1, &row);
+	struct ledger_key_day at = { "key", "2026-11-20" };
+	struct ledger_calls calls;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	keep_for_later(rig);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	assert_true(merged(rig->a, &merge).added);
+	(void)follow(rig->b);
+	assert_int_equal(write_user(rig->b, "eve"), LEDGER_WRITTEN);
+	go_back(rig);
+	/* a has two of the three, b has all. */
+	assert_true(follow_when_back(rig->a, &told, &err));
+	assert_string_equal(told.text, "");
+	assert_int_equal(write_user(rig->a, "too early"), LEDGER_FAILED);
+	if (!follow_when_back(rig->b, &told, &err))
+		fail_msg("%s", err.text);
+	assert_string_equal(follow(rig->a).text, "[b revision=3 eve]");
+	assert_int_equal(load(rig->b).count, 3);
+	assert_true(ledger_calls(rig->b, &at, 1, &calls, &err));
+	assert_int_equal(calls.all, 5);
+	wait_for_patience(rig->a, "ida");
+	assert_string_equal(follow(rig->b).text, "[a revision=4 ida]");
+}
+
+static void another_history_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_boot boot;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	keep_for_later(rig);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	go_back(rig);
+	(void)follow_when_back(rig->b, &told, &err);
+	assert_int_equal(write_user(rig->b, "eve"), LEDGER_WRITTEN);
+	assert_false(follow_when_back(rig->a, &told, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "went back"));
+	assert_int_equal(write_user(rig->a, "ida"), LEDGER_FAILED);
+	assert_false(ledger_boot(rig->a, "b", &boot, &err));
+	assert_non_null(strstr(err.text, "went back"));
+	assert_int_equal(load(rig->b).count, 2);
+}
+
+static void run_command(const struct rig *rig, const char *first, const char *second, const char *third)
+{
+	AUTO(redis) *redis = NULL;
+	AUTO(redis_call) *call = redis_call_new(first);
+	AUTO(redis_reply) *reply = NULL;
+	struct error err;
+
+	if (second)
+		redis_call_text(call, second);
+	if (third)
+		redis_call_text(call, third);
+	if (!redis_new(&redis, rig->server.url, "test", &err) || !redis_run(redis, call, &reply, &err))
+		fail_msg("%s", err.text);
+}
+
+static void an_emptied_redis_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	run_command(rig, "FLUSHALL", NULL, NULL);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_BEHIND);
+	assert_false(follow_when_back(rig->a, &told, &err));
+	assert_non_null(strstr(err.text, "nothing is there"));
+}
+
+static void a_redis_that_takes_no_writes_says_why(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(entity) *user = make_user("ann", true);
+	struct ledger_change change = { .entity = user };
+	uint64_t revision;
+	struct error err;
+	size_t at;
+
+	run_command(rig, "REPLICAOF", "127.0.0.1", "1");
+	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "replica"));
+	run_command(rig, "REPLICAOF", "NO", "ONE");
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+}
+
+static void run_config(const struct rig *rig, const char *name, const char *value)
+{
+	AUTO(redis) *redis = NULL;
+	AUTO(redis_call) *call = redis_call_new("CONFIG");
+	AUTO(redis_reply) *reply = NULL;
+
+	redis_call_text(call, "SET");
+	redis_call_text(call, name);
+	redis_call_text(call, value);
+	assert_true(redis_new(&redis, rig->server.url, "test", NULL) && redis_run(redis, call, &reply, NULL));
+}
+
+/* Nothing of an entry is stored then. */
+static void a_full_redis_says_so(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(entity) *user = make_user("ann", true);
+	struct ledger_change change = { .entity = user };
+	uint64_t revision;
+	struct error err;
+	size_t at;
+
+	run_config(rig, "maxmemory", "1");
+	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
+	assert_int_equal(err.kind, ERROR_FULL);
+	assert_non_null(strstr(err.text, "maxmemory"));
+	assert_int_equal(load(rig->b).count, 0);
+	run_config(rig, "maxmemory", "0");
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	assert_int_equal(load(rig->b).count, 1);
+}
+
+static void a_redis_that_throws_away_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	const struct ledger_redis_settings settings = {
+		.url = rig->server.url, .prefix = "zot", .leader = "c"
+	};
+	struct ledger *ledger;
+	struct error err;
+
+	run_config(rig, "maxmemory", "100mb");
+	run_config(rig, "maxmemory-policy", "allkeys-lru");
+	assert_false(ledger_open_redis(&ledger, &settings, &err));
+	assert_non_null(strstr(err.text, "noeviction"));
+}
+
+/* The server stands still: the command was sent, and its answer comes too late. */
+static void an_answer_that_was_lost_is_followed(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(entity) *user = make_user("ann", true);
+	struct ledger_change change = { .entity = user };
+	uint64_t revision;
+	struct told told;
+	struct error err;
+	size_t at;
+
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	(void)kill(rig->server.pid, SIGSTOP);
+	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "outcome is unknown"));
+	(void)kill(rig->server.pid, SIGCONT);
+	assert_true(follow_when_back(rig->a, &told, &err));
+	assert_int_equal(told.entries, 1);
+	assert_string_equal(told.text, "[a revision=2 ann]");
+	assert_int_equal(load(rig->b).count, 2);
+}
+
+/* Moving. */
+
+static void fill_all(struct ledger *ledger)
+{
+	char boot[] = "boot-1", over[] = "boot-2", key[] = "key-12345", name[] = "w1",
+	     repository[] = "library/a";
+	struct ledger_grant grant = {
+		.boot = boot, .apikey = key, .day = "2999-01-01", .granted = 7, .used = 2
+	};
+	struct ledger_member member = { .name = name,
+		.process = boot,
+		.url = name,
+		.zone = name,
+		.version = name,
+		.state = name,
+		.boot = boot,
+		.revision = 3,
+		.seen_wall_s = 44 };
+	struct usage_row row = { .apikey = key, .day = "2999-01-01", .calls = 5, .ungranted = 1 };
+	struct usage_repository pulled = { .name = repository, .pulls = 3 };
+	struct ledger_merge merge = { .worker = "w",
+		.process = "p",
+		.boot = boot,
+		.seq = 1,
+		.grants = &grant,
+		.grants_len = 1,
+		.rows = &row,
+		.rows_len = 1,
+		.repositories = &pulled,
+		.repositories_len = 1,
+		.member = &member };
+	struct apikey body = { .owner = "ann",
+		.label = "of ci",
+		.secret_hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" };
+	struct ledger_audit audit = { .user = "root",
+		.apikey = "",
+		.from = "192.0.2.1",
+		.kind = "user",
+		.id = "ann",
+		.how = "made",
+		.detail = "{}",
+		.at_ms = 5,
+		.count = 1 };
+	uint64_t revision;
+
+	(void)begin(ledger, false);
+	assert_int_equal(write_user(ledger, "ann"), LEDGER_WRITTEN);
+	assert_int_equal(put(ledger, entity_new(ENTITY_APIKEY, str_of(key), 0, &body), false, 0, &revision),
+		LEDGER_WRITTEN);
+	assert_int_equal(put(ledger, entity_new_deleted(ENTITY_USER, STR("ann"), 0), false, 0, &revision),
+		LEDGER_WRITTEN);
+	(void)merged(ledger, &merge);
+	grant.boot = over;
+	merge.boot = over;
+	merge.finished = merge.gone = true;
+	(void)merged(ledger, &merge);
+	assert_true(ledger_put_audit(ledger, &audit, 1, NULL));
+	audit.refused = true;
+	assert_true(ledger_put_audit(ledger, &audit, 1, NULL));
+	assert_true(ledger_put_heard(ledger, true, NULL));
+}
+
+static bool see_usage(void *arg, const struct ledger_usage *usage)
+{
+	add_told(arg, "[%s %s %s %s %" PRIu64 " %" PRIu64 "]", usage->id, usage->owner, usage->label,
+		usage->window, usage->calls + usage->pulls, usage->ungranted);
+	return true;
+}
+
+static bool see_audit(void *arg, const struct ledger_audit *row)
+{
+	add_told(arg, "[%" PRIu64 " %s %s %d]", row->number, row->user, row->detail, row->refused);
+	return true;
+}
+
+/* All of it, as a text. */
+static struct told describe(struct ledger *ledger)
+{
+	const struct ledger_keys any = { 0 };
+	const struct ledger_audit_ask ask = { .oldest_first = true };
+	struct seen seen = load(ledger);
+	struct sums sums = sums_of(ledger);
+	struct told told = { 0 };
+
+	add_told(&told, "%u %u %" PRIu64 " %s", seen.count, seen.deleted, seen.loaded.revision,
+		seen.loaded.history.cluster);
+	add_told(&told, " grants %" PRIu64 " %" PRIu64 " %" PRIu64, sums.granted, sums.used, sums.rows);
+	add_told(&told, " boot %" PRIu64 " %d", boot_of(ledger, "boot-1").seq,
+		boot_of(ledger, "boot-2").finished);
+	add_told(&told, " pairs %zu", pairs_of(ledger).len);
+	assert_true(ledger_list_keys(ledger, &any, 100, see_usage, &told, NULL));
+	assert_true(ledger_list_repositories(ledger, NULL, 100, see_usage, &told, NULL));
+	assert_true(ledger_list_audit(ledger, &ask, 100, see_audit, &told, NULL));
+	return told;
+}
+
+static void a_ledger_moves_to_redis_and_back(void **state)
+{
+	struct rig *rig = *state;
+	const struct ledger_redis_settings settings = {
+		.url = rig->server.url, .prefix = "moved", .leader = "m"
+	};
+	struct ledger *ledger;
+	struct ledger_moved moved;
+	struct told first, second, third;
+	char from[100], back[100];
+	struct error err;
+
+	(void)snprintf(from, sizeof(from), "%s/from", rig->server.folder);
+	(void)snprintf(back, sizeof(back), "%s/back", rig->server.folder);
+	assert_true(ledger_open_sqlite(&ledger, from, &err));
+	fill_all(ledger);
+	first = describe(ledger);
+	assert_non_null(strstr(first.text, "[key-12345 ann of ci 2999-01 10 2]"));
+	ledger_close(ledger);
+	if (!ledger_move_to_redis(from, &settings, false, &moved, &err))
+		fail_msg("%s", err.text);
+	assert_true(ledger_open_redis(&ledger, &settings, &err));
+	second = describe(ledger);
+	assert_string_equal(first.text, second.text);
+	assert_int_equal(begin(ledger, false).len, 2);
+	assert_int_equal(write_user(ledger, "eve"), LEDGER_WRITTEN);
+	second = describe(ledger);
+	ledger_close(ledger);
+	assert_false(ledger_move_to_redis(from, &settings, false, &moved, &err));
+	assert_non_null(strstr(err.text, "--replace"));
+	if (!ledger_move_from_redis(&settings, back, false, &moved, &err))
+		fail_msg("%s", err.text);
+	assert_true(ledger_open_sqlite(&ledger, back, &err));
+	third = describe(ledger);
+	assert_string_equal(second.text, third.text);
+	assert_int_equal(begin(ledger, false).len, 3);
+	ledger_close(ledger);
+	assert_false(ledger_move_from_redis(&settings, back, false, &moved, &err));
+	assert_true(ledger_move_from_redis(&settings, back, true, &moved, &err));
+	assert_int_equal(access(moved.aside, F_OK), 0);
+}
+
+static void who_uses_a_ledger_is_not_moved_away(void **state)
+{
+	struct rig *rig = *state;
+	const struct ledger_redis_settings settings = {
+		.url = rig->server.url, .prefix = "zot", .leader = "m"
+	};
+	struct talker talker = { .ledger = rig->a };
+	struct ledger_moved moved;
+	char back[100];
+	pthread_t thread;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	(void)snprintf(back, sizeof(back), "%s/back", rig->server.folder);
+	assert_int_equal(pthread_create(&thread, NULL, talk, &talker), 0);
+	assert_false(ledger_move_from_redis(&settings, back, false, &moved, &err));
+	atomic_store(&talker.stop, true);
+	(void)pthread_join(thread, NULL);
+	assert_non_null(strstr(err.text, "stop all of them"));
+}
+
+/* Steps, and another leader writes between them: the file is of the moment of the last one. */
+static void a_copy_of_redis_is_of_one_moment(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(ledger_copy) *copy = NULL;
+	struct ledger_loaded loaded;
+	struct ledger *ledger;
+	char path[130], folder[100], name[16];
+	bool more = true;
+	unsigned steps = 0;
+	struct error err;
+
+	(void)snprintf(folder, sizeof(folder), "%s/copied", rig->server.folder);
+	(void)snprintf(path, sizeof(path), "%s/leader.db", folder);
+	run_shell("mkdir %s", folder);
+	fill_all(rig->a);
+	assert_true(ledger_copy_new(&copy, rig->a, path, &err));
+	for (; more; steps++) {
+		if (!ledger_copy_step(copy, &more, &err))
+			fail_msg("%s", err.text);
+		(void)snprintf(name, sizeof(name), "user-%u", steps);
+		if (more)
+			assert_int_equal(write_user(rig->a, name), LEDGER_WRITTEN);
+	}
+	assert_true(steps > 5);
+	if (!ledger_copy_end(copy, &loaded, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(loaded.revision, 3 + steps - 1);
+	assert_true(ledger_open_sqlite(&ledger, folder, &err));
+	struct told copied = describe(ledger), present = describe(rig->a);
+	assert_string_equal(copied.text, present.text);
+	ledger_close(ledger);
+}
+
+static void a_backup_is_restored_into_redis(void **state)
+{
+	struct rig *rig = *state;
+	const struct ledger_redis_settings settings = {
+		.url = rig->server.url, .prefix = "zot", .leader = "m"
+	};
+	AUTO(ledger_copy) *copy = NULL;
+	struct ledger_loaded loaded;
+	struct ledger_restored restored;
+	struct told told;
+	char path[100];
+	bool more = true;
+	struct error err;
+
+	(void)snprintf(path, sizeof(path), "%s/backup", rig->server.folder);
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	assert_true(ledger_copy_new(&copy, rig->a, path, &err));
+	while (more)
+		assert_true(ledger_copy_step(copy, &more, &err));
+	assert_true(ledger_copy_end(copy, &loaded, &err));
+	assert_int_equal(write_user(rig->a, "eve"), LEDGER_WRITTEN);
+	if (!ledger_restore_redis(&settings, rig->server.folder, path, NULL, &restored, &err))
+		fail_msg("%s", err.text);
+	assert_true(restored.loaded.history.generation > loaded.history.generation);
+	assert_int_equal(access(restored.aside, F_OK), 0);
+	/* Who was there before is of another history. */
+	assert_false(follow_when_back(rig->a, &told, &err));
+	ledger_close(rig->b);
+	rig->b = open_as(&rig->server, "b");
+	struct seen seen = load(rig->b);
+	assert_int_equal(seen.count, 1);
+	assert_true(history_same(&seen.loaded.history, &restored.loaded.history));
+	assert_int_equal(write_user(rig->b, "ida"), LEDGER_WRITTEN);
+}
+
+static bool count_usage(void *arg, const struct ledger_usage *usage)
+{
+	(void)usage;
+	++*(unsigned *)arg;
+	return true;
+}
+
+static unsigned count_windows(struct ledger *ledger)
+{
+	const struct ledger_keys any = { 0 };
+	unsigned count = 0;
+
+	assert_true(ledger_list_keys(ledger, &any, 100, count_usage, &count, NULL));
+	return count;
+}
+
+static void what_is_too_old_goes_at_the_start(void **state)
+{
+	struct rig *rig = *state;
+	char key[] = "key", boot[] = "b";
+	struct usage_row rows[] = { { .apikey = key, .day = "2001-01-01", .calls = 5 },
+		{ .apikey = key, .day = "2999-01-01", .calls = 5 } };
+	struct ledger_grant grant = { .boot = boot, .apikey = key, .day = "2001-01-01", .granted = 1 };
+	struct ledger_merge merge = merge_of(0, 1, rows);
+
+	merge.rows_len = 2;
+	merge.grants = &grant;
+	merge.grants_len = 1;
+	(void)merged(rig->a, &merge);
+	assert_int_equal(count_windows(rig->a), 4);
+	ledger_close(rig->b);
+	rig->b = open_as(&rig->server, "b");
+	assert_int_equal(count_windows(rig->b), 2);
+	assert_int_equal(sums_of(rig->b).rows, 0);
+	assert_int_equal(boot_of(rig->b, "b").seq, 1);
+}
+
+/* Redis is empty, and a leader still has it all. */
+static void what_a_leader_has_is_rescued(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *none = state_new();
+	AUTO(state) *has = NULL;
+	struct entity *user = entity_with_revision_of("ann", 1);
+	char boot[] = "b", key[] = "key", name[] = "w1";
+	struct ledger_grant grant = {
+		.boot = boot, .apikey = key, .day = "2999-01-01", .granted = 7, .used = 2
+	};
+	struct ledger_member member = { .name = name };
+	struct ledger_rescue rescue = {
+		.members = &member, .members_len = 1, .grants = &grant, .grants_len = 1
+	};
+	struct history before = load(rig->a).loaded.history;
+	struct ledger_loaded loaded;
+	struct told told;
+	struct error err;
+
+	assert_int_equal(write_user(rig->a, "ann"), LEDGER_WRITTEN);
+	(void)follow(rig->b);
+	rescue.state = has = state_change(none, &user, 1, 1);
+	entity_free(user);
+	run_command(rig, "FLUSHALL", NULL, NULL);
+	assert_false(follow_when_back(rig->a, &told, &err));
+	if (!ledger_rescue(rig->a, &rescue, &loaded, &err))
+		fail_msg("%s", err.text);
+	assert_string_equal(loaded.history.cluster, before.cluster);
+	assert_true(loaded.history.generation > before.generation);
+	assert_int_equal(begin(rig->a, false).len, 1);
+	assert_int_equal(write_user(rig->a, "bob"), LEDGER_WRITTEN);
+	assert_false(follow_when_back(rig->b, &told, &err));
+	ledger_close(rig->b);
+	rig->b = open_as(&rig->server, "b");
+	struct seen seen = load(rig->b);
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(seen.loaded.revision, 2);
+	assert_true(history_same(&seen.loaded.history, &loaded.history));
+	assert_int_equal(sums_of(rig->b).granted, 7);
+	assert_int_equal(pairs_of(rig->b).len, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +906,19 @@ int main(void)
 		cmocka_unit_test_setup_teardown(of_two_that_come_at_once_one_begins, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_come_behind_what_was_stored_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_listens_is_woken_by_an_entry, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_redis_lost_is_stored_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_history_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_emptied_redis_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_redis_that_takes_no_writes_says_why, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_redis_says_so, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_redis_that_throws_away_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_answer_that_was_lost_is_followed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_ledger_moves_to_redis_and_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_uses_a_ledger_is_not_moved_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_copy_of_redis_is_of_one_moment, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_backup_is_restored_into_redis, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_too_old_goes_at_the_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_leader_has_is_rescued, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -785,7 +785,9 @@ static void writes_json(void **state)
 	complains.complaints = check_strdup("name: taken\nclock: late\n");
 	complains.number = ++next_number;
 	assert_true(say(members, complains, &staged, NULL));
-	members_write(members, now + 1000, LEASE, &w);
+	AUTO(state) *none = state_new();
+	members_write(members,
+		&(struct members_rows){ .now_ms = now + 1000, .lease_ms = LEASE, .state = none }, &w);
 	assert_true(json_parse(buf_str(&text), &doc, NULL));
 	const struct json *first = json_at(json_root(doc), 0);
 	assert_true(str_is(json_str(json_find(first, "name")), "a"));

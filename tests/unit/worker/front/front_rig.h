@@ -30,6 +30,7 @@
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/usage.h"
 #include "worker/cluster/usage_bytes.h"
+#include "worker/cluster/self_call.h"
 #include "worker/front/front.h"
 #include "worker/front/front_refused.h"
 #include "worker/registry/registry.h"
@@ -155,6 +156,27 @@ int64_t cluster_state_age_ms(struct cluster *cluster)
 	return cluster->state_age_ms;
 }
 
+bool cluster_is_led(const struct cluster *cluster)
+{
+	(void)cluster;
+	return false;
+}
+
+/* Without leaders nobody calls one. */
+struct self_call *self_call_start(const struct self_ask *ask, self_done_f *done, void *arg)
+{
+	(void)ask;
+	(void)done;
+	(void)arg;
+	abort();
+}
+
+void self_call_cancel(struct self_call *call)
+{
+	(void)call;
+	abort();
+}
+
 bool cluster_state_of_backup(const struct cluster *cluster)
 {
 	(void)cluster;
@@ -278,6 +300,13 @@ void auth_metrics(struct auth *auth, struct buf *into)
 {
 	(void)auth;
 	(void)into;
+}
+
+bool auth_has_password(const struct auth *auth, struct str user)
+{
+	(void)auth;
+	(void)user;
+	return false;
 }
 
 const char *auth_realm(const struct auth *auth)

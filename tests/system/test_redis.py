@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leaders on a real Redis that goes away, is full, is emptied; and a store that moves between Redis and SQLite."""
+import contextlib
+import os
+import subprocess
+
+import pytest
+from cluster import BUILD, LEADER_SECRET, Cluster
+from redis_server import RedisServer
+from registry import await_true, free_port
+
+USER = {"password": "a password 12"}
+
+
+@pytest.fixture
+def cluster():
+    with Cluster(workers=1, haproxy=False, leaders=2) as c:
+        yield c
+
+
+def make(cluster, leader, name):
+    return cluster.leaders[leader].call("POST", "/api/users", json={"id": name, **USER})
+
+
+def names(leader):
+    return {item["id"] for item in leader.call("GET", "/api/users").json()["items"]}
+
+
+def command(cluster, *words, data="other", **more):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ZOT_", "CLUSTER_"))}
+    environment |= {"REDIS_URL": cluster.redis.url, "ZOT_LEADER_DATA": str(cluster.folder / data), "CLUSTER_LEADER_CLIENT_ID": "workers",
+                    "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET, "PORT": "0", **more}
+    ended = subprocess.run([str(BUILD / "leader/zot-leader"), *map(str, words)], env=environment, capture_output=True, text=True, timeout=120)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def test_what_was_acknowledged_outlives_a_killed_redis(cluster):
+    assert make(cluster, 0, "ann").status_code == 201
+    cluster.redis.kill()
+    reply = make(cluster, 0, "bob")
+    assert reply.status_code == 503, reply.text
+    cluster.redis.start()
+    await_true(lambda: make(cluster, 1, "eve").status_code == 201, 30, "a leader that writes again")
+    await_true(lambda: {"ann", "eve"} <= names(cluster.leaders[0]), 30, "the same at the other leader")
+
+
+def test_a_full_redis_is_said_and_nothing_is_half_stored(cluster):
+    cluster.redis.call("CONFIG", "SET", "maxmemory", "1")
+    reply = make(cluster, 0, "ann")
+    assert reply.status_code == 507, reply.text
+    cluster.redis.call("CONFIG", "SET", "maxmemory", "0")
+    await_true(lambda: make(cluster, 1, "ann").status_code == 201, 30, "a write after there is room")
+    assert "maxmemory" in cluster.leaders[0].log.read_text()
+
+
+def test_an_emptied_redis_is_refused_and_a_backup_restores_it(cluster):
+    assert make(cluster, 0, "ann").status_code == 201
+    status, text = command(cluster, "backup", cluster.folder / "backup")
+    assert status == 0, text
+    cluster.redis.call("FLUSHALL")
+    await_true(lambda: make(cluster, 0, "bob").status_code == 503, 30, "a refusal")
+    await_true(lambda: "store.rewound" in cluster.leaders[0].log.read_text(), 30, "a line in the log")
+    for leader in cluster.leaders:
+        leader.end()
+    status, text = command(cluster, "restore", cluster.folder / "backup")
+    assert status == 0 and "generation" in text, text
+    for leader in cluster.leaders:
+        leader.start()
+    assert "ann" in names(cluster.leaders[1])
+    cluster.wait_active(1)
+
+
+def test_a_store_moves_to_sqlite_and_back(cluster):
+    assert make(cluster, 0, "ann").status_code == 201
+    here, there = cluster.redis.url, f"sqlite:{cluster.folder}/moved"
+    status, text = command(cluster, "copy", "--from", here, "--to", there)
+    assert status == 1 and "stop all of them" in text, text
+    for leader in cluster.leaders:
+        leader.end()
+    status, text = command(cluster, "copy", "--from", here, "--to", there)
+    assert status == 0 and "Copied and compared" in text, text
+    status, text = command(cluster, "copy", "--from", there, "--to", here)
+    assert status == 1 and "--replace" in text, text
+    cluster.redis.call("FLUSHALL")
+    # A platform that sets REDIS_URL by itself begins nothing anew beside a store.
+    status, text = command(cluster, "serve", data="moved")
+    assert status == 1 and "zot-leader copy" in text, text
+    status, text = command(cluster, "copy", "--from", there, "--to", here)
+    assert status == 0, text
+    for leader in cluster.leaders:
+        leader.start()
+    assert "ann" in names(cluster.leaders[0])
+    cluster.wait_active(1)
+
+
+@pytest.fixture
+def sentinel(tmp_path):
+    """A master, its replica, and a sentinel; (master, replica, address)."""
+    with RedisServer(tmp_path / "master") as master, RedisServer(tmp_path / "replica") as replica:
+        replica.call("REPLICAOF", "127.0.0.1", master.port)
+        await_true(lambda: b"master_link_status:up" in replica.call("INFO", "replication"), 30, "a replica that has it all")
+        port, folder = free_port(), tmp_path / "sentinel"
+        folder.mkdir()
+        (folder / "sentinel.conf").write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master.port} 1\n"
+                                              "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n")
+        with open(folder / "log", "wb") as log:
+            process = subprocess.Popen(["redis-server", str(folder / "sentinel.conf"), "--sentinel"], stdout=log, stderr=log, cwd=folder)
+        watcher = RedisServer(folder, port)
+
+        def knows_replica():
+            with contextlib.suppress(OSError, RuntimeError):
+                return b"slaves=1" in watcher.call("INFO", "sentinel")
+        try:
+            await_true(knows_replica, 30, "a sentinel that knows the replica")
+            yield master, replica, f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/main"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_a_failover_of_sentinel_is_followed(sentinel):
+    master, replica, url = sentinel
+    with Cluster(workers=1, haproxy=False, leader_environment={"REDIS_URL": url}) as cluster:
+        def make_one(name):
+            return cluster.leader.call("POST", "/api/users", json={"id": name, **USER}).status_code
+        assert make_one("ann") == 201
+        await_true(lambda: replica.call("HEXISTS", "{zot}:entities", "user:ann") == 1, 30, "what was stored, at the replica")
+        master.kill()
+        await_true(lambda: make_one("bob") in (201, 409), 60, "a write at the new master")
+        assert {"ann", "bob"} <= names(cluster.leader)
+        assert replica.call("HEXISTS", "{zot}:entities", "user:bob") == 1
+
+
+def test_a_redis_user_of_few_rights_is_enough(cluster):
+    rights = ["on", ">secret", "~{zot}:*", "+@all", "-@admin", "-@dangerous", "+info", "+config|get"]
+    cluster.redis.call("ACL", "SETUSER", "zot", *rights)
+    url = cluster.redis.url.replace("redis://", "redis://zot:secret@")
+    third = cluster.leader_process("third", REDIS_URL=url).start()
+    cluster.leaders.append(third)
+    assert make(cluster, 2, "ann").status_code == 201
+    wrong = command(cluster, "serve", REDIS_URL=url.replace("secret", "hidden"))
+    assert wrong[0] == 1 and "user and password are not right" in wrong[1] and "hidden" not in wrong[1], wrong
