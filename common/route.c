@@ -28,11 +28,18 @@ enum route_found route_find(struct route_table table, struct str path, enum http
 	const struct route **ret, struct str *ret_rest, unsigned *ret_allowed)
 {
 	enum route_found found = ROUTE_NO_PATH;
+	struct str rest;
 
 	*ret_allowed = 0;
-	for (size_t i = 0; i < table.len && found != ROUTE_FOUND; i++)
-		if (matches(table.rows[i].path, path, ret_rest))
-			found = take(&table.rows[i], method, ret, ret_allowed);
+	for (size_t i = 0; i < table.len && found != ROUTE_FOUND; i++) {
+		if (!matches(table.rows[i].path, path, &rest))
+			continue;
+		if (found == ROUTE_NO_PATH || table.rows[i].methods & 1u << method) {
+			*ret = &table.rows[i];
+			*ret_rest = rest;
+		}
+		found = take(&table.rows[i], method, ret, ret_allowed);
+	}
 	return found;
 }
 

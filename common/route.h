@@ -19,6 +19,7 @@
 #include "common/http.h"
 
 struct http_response;
+struct route_about;
 
 enum route_kind { ROUTE_INLINE, ROUTE_JOB, ROUTE_STREAM };
 
@@ -40,6 +41,7 @@ struct route {
 	unsigned place;        /* who answers: the application's */
 	size_t body_max;       /* bytes that are collected before it runs */
 	const char *const *parameters; /* names that its query may have, NULL behind the last; NULL: any */
+	const struct route_about *about; /* the application's: what it is, for people */
 	route_inline_f *inline_f;
 	route_job_f *job_f;
 	route_stream_f *stream_f;
@@ -58,7 +60,7 @@ enum route_found {
 	ROUTE_NO_METHOD,
 	ROUTE_MALFORMED, /* said by applications alone, of what stands in a path */
 };
-/* ret_allowed (NO_METHOD): bits of the methods that the path knows. ret_rest: what lies below a path with a star. */
+/* ret_allowed (NO_METHOD): bits of the methods that the path knows; *ret is the first row of that path then. ret_rest: what lies below a path with a star. */
 enum route_found route_find(struct route_table table, struct str path, enum http_method method, const struct route **ret,
 	struct str *ret_rest, unsigned *ret_allowed) MUST_CHECK;
 /* The same by shape. */

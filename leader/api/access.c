@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "proto/apikey.h"
 #include "proto/entity_table.h"
 #include "proto/name.h"
@@ -225,6 +226,14 @@ static struct http_response *answer(const struct question *question)
 	json_close_object(&w);
 	return api_json(200, &body);
 }
+
+const struct route_about about_access[] = {
+	{ .method = HTTP_GET,
+		.summary = "May they, and which policy says so.",
+		.query = true,
+		.gives = "Access" },
+	{ 0 },
+};
 
 struct http_response *access_serve(void *arg)
 {

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "proto/timestamp.h"
 
 #define N_DEFAULT     100
@@ -299,6 +300,14 @@ static struct http_response *list(struct api_job *job, const struct asked *asked
 		put_link(response, asked, listing.last);
 	return response;
 }
+
+const struct route_about about_audit[] = {
+	{ .method = HTTP_GET,
+		.summary = "What was changed, by whom and from where.",
+		.query = true,
+		.gives = "Audit" },
+	{ 0 },
+};
 
 struct http_response *audit_serve(void *arg)
 {

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/leader.h"
 
 static bool copy_all(struct leader *leader, struct ledger_copy *copy, struct error *err)
@@ -84,6 +85,14 @@ static struct http_response *backup(struct api_job *job)
 		log_quote(str_of(*job->who.user ? job->who.user : "a command on this machine")));
 	return respond(buf_text(&path), &loaded);
 }
+
+const struct route_about about_backup[] = {
+	{ .method = HTTP_GET,
+		.summary = "The store as one file.",
+		.gives = "Binary",
+		.gives_type = "application/vnd.sqlite3" },
+	{ 0 },
+};
 
 struct http_response *backup_serve(void *arg)
 {

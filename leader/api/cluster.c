@@ -13,6 +13,7 @@
 #include "common/loop.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/api/told.h"
 #include "leader/feed.h"
 #include "leader/figures.h"
@@ -328,11 +329,53 @@ struct http_response *cluster_figures(void *arg)
 	return api_json(200, &body);
 }
 
+const struct route_about about_ring[] = {
+	{ .method = HTTP_GET,
+		.summary = "The ring, and which share of it each member has.",
+		.gives = "Ring" },
+	{ 0 },
+};
+
+const struct route_about about_figures[] = {
+	{ .method = HTTP_GET, .summary = "Figures of the last hour.", .query = true, .gives = "Figures" },
+	{ 0 },
+};
+
+const struct route_about about_live[] = {
+	{ .method = HTTP_GET,
+		.summary = "Members, sums and changes as they come, as server-sent events.",
+		.query = true,
+		.gives = "Text",
+		.gives_type = "text/event-stream" },
+	{ 0 },
+};
+
+const struct route_about about_state[] = {
+	{ .method = HTTP_GET,
+		.summary = "The state, for workers; to a reader as lines, without secrets. Waits for a "
+			   "change where the query asks.",
+		.gives = "Lines",
+		.gives_type = "application/x-ndjson" },
+	{ 0 },
+};
+
+const struct route_about about_report[] = {
+	{ .method = HTTP_PUT,
+		.summary = "What a worker used, and its heartbeat.",
+		.takes = "Report",
+		.gives = "Object" },
+	{ 0 },
+};
+
+const struct route_about about_members[] = {
+	{ .method = HTTP_GET, .summary = "Every member, and how it is.", .gives = "Members" },
+	{ .method = HTTP_DELETE, .below = "/{id}", .summary = "A lost member is forgotten.", .status = 204 },
+	{ 0 },
+};
+
 struct http_response *cluster_members(void *arg)
 {
 	struct api_job *job = arg;
 
-	if (!job->rest.len)
-		return api_is_read(job) ? list_members(job) : api_method_not_allowed(ROUTE_READS);
-	return api_is_read(job) ? api_method_not_allowed(ROUTE_M(DELETE)) : forget_member(job);
+	return api_is_read(job) ? list_members(job) : forget_member(job);
 }

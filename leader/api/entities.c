@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/api/entity_list.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/key_rotate.h"
@@ -120,6 +121,11 @@ static struct http_response *delete_one(struct api_job *job)
 
 /* A body with the defaults, to begin with. */
 
+const struct route_about about_template[] = {
+	{ .method = HTTP_GET, .summary = "A body with the defaults.", .gives = "Object" },
+	{ 0 },
+};
+
 struct http_response *entity_template(void *arg)
 {
 	const struct api_job *job = arg;
@@ -130,30 +136,56 @@ struct http_response *entity_template(void *arg)
 	return api_json(200, &body);
 }
 
-/* Which methods a kind has. */
-
-static unsigned methods_of(const struct api_job *job)
-{
-	unsigned flags = entity_kind_flags(job->kind), methods = ROUTE_READS;
-
-	if (!job->rest.len)
-		return flags & ENTITY_MAY_CREATE ? methods | ROUTE_M(POST) : methods;
-	if (flags & ENTITY_MAY_REPLACE)
-		methods |= ROUTE_M(PUT) | ROUTE_M(PATCH);
-	if (flags & ENTITY_MAY_DELETE)
-		methods |= ROUTE_M(DELETE);
-	return methods;
-}
+const struct route_about about_entities[] = {
+	{ .method = HTTP_GET, .summary = "A page of them.", .query = true, .gives = "%List" },
+	{ .method = HTTP_POST,
+		.needs = ENTITY_MAY_CREATE,
+		.summary = "One more.",
+		.takes = "%Body",
+		.gives = "%Made",
+		.status = 201 },
+	{ .method = HTTP_GET,
+		.below = "/{id}",
+		.summary = "One of them.",
+		.gives = "%",
+		.condition = "If-None-Match" },
+	{ .method = HTTP_PUT,
+		.below = "/{id}",
+		.needs = ENTITY_MAY_REPLACE,
+		.summary = "It becomes this; 201 where it is new.",
+		.takes = "%Body",
+		.gives = "%Made",
+		.other = 201,
+		.condition = "If-Match" },
+	{ .method = HTTP_PATCH,
+		.below = "/{id}",
+		.needs = ENTITY_MAY_REPLACE,
+		.summary = "A JSON merge patch.",
+		.takes = "%Patch",
+		.gives = "%",
+		.condition = "If-Match" },
+	{ .method = HTTP_DELETE,
+		.below = "/{id}",
+		.needs = ENTITY_MAY_DELETE,
+		.summary = "It is deleted; a user's keys with it.",
+		.status = 204,
+		.condition = "If-Match" },
+	{ .method = HTTP_POST,
+		.below = "/{id}/rotate",
+		.kind = "apikey",
+		.summary = "Another secret; the one before opens for a while.",
+		.takes = "Rotate",
+		.gives = "NewSecret",
+		.condition = "If-Match" },
+	{ 0 },
+};
 
 struct http_response *entities_serve(void *arg)
 {
 	struct api_job *job = arg;
-	unsigned methods = methods_of(job);
 
 	if (job->kind == ENTITY_APIKEY && key_rotate_is_asked(job->rest))
 		return key_rotate(job);
-	if (!(methods & 1u << job->http->method))
-		return api_method_not_allowed(methods);
 	if (api_is_read(job))
 		return job->rest.len ? read_one(job) : entity_list(job);
 	return job->http->method == HTTP_DELETE ? delete_one(job) : entity_write(job);

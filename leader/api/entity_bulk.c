@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/map.h"
 #include "leader/api.h"
+#include "leader/api/describe.h"
 #include "leader/api/entity_edit.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/told.h"
@@ -411,18 +412,40 @@ static const char *how_others(enum http_method method)
 	return method == HTTP_PATCH ? "patched" : "replaced";
 }
 
+const struct route_about about_bulk[] = {
+	{ .method = HTTP_POST,
+		.needs = ENTITY_MAY_CREATE,
+		.summary = "Creates many as one write; each line as the single call takes it, with its id.",
+		.takes = "Lines",
+		.takes_type = "application/x-ndjson",
+		.gives = "Bulk" },
+	{ .method = HTTP_PUT,
+		.needs = ENTITY_MAY_REPLACE,
+		.summary = "Replaces many as one write; each line as the single call takes it, with its id.",
+		.takes = "Lines",
+		.takes_type = "application/x-ndjson",
+		.gives = "Bulk" },
+	{ .method = HTTP_PATCH,
+		.needs = ENTITY_MAY_REPLACE,
+		.summary = "Patches many as one write; each line as the single call takes it, with its id.",
+		.takes = "Lines",
+		.takes_type = "application/x-ndjson",
+		.gives = "Bulk" },
+	{ .method = HTTP_DELETE,
+		.needs = ENTITY_MAY_DELETE,
+		.summary = "Deletes many as one write; each line as the single call takes it, with its id.",
+		.takes = "Lines",
+		.takes_type = "application/x-ndjson",
+		.gives = "Bulk" },
+	{ 0 },
+};
+
 struct http_response *entity_bulk(void *arg)
 {
 	struct api_job *job = arg;
 	__attribute__((cleanup(bulk_fini))) struct bulk bulk = { .job = job, .ids = map_new() };
-	unsigned methods = entity_bulk_methods(job->kind);
 	struct error err;
 
-	if (!methods)
-		return api_error(404, "unknown", "there is no such endpoint: nobody changes a %s",
-			entity_kind_name(job->kind));
-	if (!(methods & 1u << job->http->method))
-		return api_method_not_allowed(methods);
 	bulk.created = told_audit(job, "created");
 	bulk.others = told_audit(job, how_others(job->http->method));
 	if (!split(&bulk, &err) || !write_all(&bulk, &err))
@@ -431,17 +454,4 @@ struct http_response *entity_bulk(void *arg)
 		how(&bulk, &bulk.lines[0].edit), entity_kind_name(job->kind), bulk.len, bulk.changes_len,
 		bulk.revision, told_by(job));
 	return written(&bulk);
-}
-
-unsigned entity_bulk_methods(enum entity_kind kind)
-{
-	unsigned flags = entity_kind_flags(kind), methods = 0;
-
-	if (flags & ENTITY_MAY_CREATE)
-		methods |= ROUTE_M(POST);
-	if (flags & ENTITY_MAY_REPLACE)
-		methods |= ROUTE_M(PUT) | ROUTE_M(PATCH);
-	if (flags & ENTITY_MAY_DELETE)
-		methods |= ROUTE_M(DELETE);
-	return methods;
 }

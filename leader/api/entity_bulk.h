@@ -18,6 +18,3 @@
 #define BULK_BYTES     (8 * 1024 * 1024)
 #define BULK_LINES     10000
 #define BULK_PASSWORDS 100
-
-/* Bits of ROUTE_M(): of this kind; 0: none. */
-unsigned entity_bulk_methods(enum entity_kind kind);

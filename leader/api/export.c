@@ -19,6 +19,7 @@
 #include "common/pipe.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/api/import.h"
 #include "leader/api/told.h"
 
@@ -139,6 +140,14 @@ static void on_room(void *arg)
 	if (step != PIPE_AGAIN)
 		end(exporting, step == PIPE_OK);
 }
+
+const struct route_about about_export[] = {
+	{ .method = HTTP_GET,
+		.summary = "All entities as lines, with the hashes of secrets.",
+		.gives = "Lines",
+		.gives_type = "application/x-ndjson" },
+	{ 0 },
+};
 
 void export_serve(void *arg)
 {

@@ -11,6 +11,7 @@
 #include "common/map.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/api/told.h"
 #include "leader/peer_secret.h"
 #include "leader/rights.h"
@@ -415,6 +416,16 @@ static struct http_response *answer(const struct import *import)
 	json_close_object(&w);
 	return api_json(200, &body);
 }
+
+const struct route_about about_import[] = {
+	{ .method = HTTP_POST,
+		.summary = "Lines of an export, as one write.",
+		.query = true,
+		.takes = "Lines",
+		.takes_type = "application/x-ndjson",
+		.gives = "Import" },
+	{ 0 },
+};
 
 struct http_response *import_serve(void *arg)
 {

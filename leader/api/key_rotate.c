@@ -195,8 +195,6 @@ struct http_response *key_rotate(struct api_job *job)
 		.now_s = clock_wall_s() };
 	struct error err;
 
-	if (job->http->method != HTTP_POST)
-		return api_method_not_allowed(ROUTE_M(POST));
 	if (!read_wish(job->http->body, &rotation.wish, &err))
 		return api_error_of(&err);
 	make_secret(&rotation);

@@ -97,27 +97,29 @@ static bool by_admin_or_local(const void *arg)
 #define CHANGES       (ROUTE_M(POST) | ROUTE_M(PUT) | ROUTE_M(PATCH) | ROUTE_M(DELETE))
 #define OF_KEYS(kind) ((kind) == ENTITY_USER || (kind) == ENTITY_APIKEY)
 #define FOR(kind)     (OF_KEYS(kind) ? by_key_manager : by_reader)
-#define BULK_ROUTE(name, kind_)                                                                              \
+#define BULK_ROUTE(name, kind_, flags_)                                                                      \
 	{                                                                                                    \
-		.operation = "bulk", .path = "/api/" name "/_bulk", .methods = ROUTE_READS | CHANGES,        \
-		.kind = ROUTE_JOB, .job_f = entity_bulk, .authorise = FOR(kind_), .body_max = BULK_BYTES,    \
-		.what = kind_, .parameters = none                                                            \
+		.operation = "bulk", .about = about_bulk, .flags = flags_, .path = "/api/" name "/_bulk",    \
+		.methods = ROUTE_READS | CHANGES, .kind = ROUTE_JOB, .job_f = entity_bulk,                   \
+		.authorise = FOR(kind_), .body_max = BULK_BYTES, .what = kind_, .parameters = none           \
 	}
-#define TEMPLATE_ROUTE(name, kind_)                                                                          \
+#define TEMPLATE_ROUTE(name, kind_, flags_)                                                                  \
 	{                                                                                                    \
-		.operation = "template", .path = "/api/" name "/_template", .methods = ROUTE_READS,          \
-		.kind = ROUTE_JOB, .job_f = entity_template, .authorise = FOR(kind_), .what = kind_,         \
-		.parameters = none                                                                           \
+		.operation = "template", .about = about_template, .flags = flags_,                           \
+		.path = "/api/" name "/_template", .methods = ROUTE_READS, .kind = ROUTE_JOB,                \
+		.job_f = entity_template, .authorise = FOR(kind_), .what = kind_, .parameters = none         \
 	}
-#define ENTITY_ROUTE(name, kind_)                                                                            \
+#define ENTITY_ROUTE(name, kind_, flags_)                                                                    \
 	{                                                                                                    \
-		.operation = "entities", .path = "/api/" name "*", .methods = ROUTE_READS | CHANGES,         \
-		.kind = ROUTE_JOB, .job_f = entities_serve, .place = PLACE_WALK, .authorise = FOR(kind_),    \
-		.body_max = ADMIN_BODY_MAX, .what = kind_, .parameters = page                                \
+		.operation = "entities", .about = about_entities, .flags = flags_, .path = "/api/" name "*", \
+		.methods = ROUTE_READS | CHANGES, .kind = ROUTE_JOB, .job_f = entities_serve,                \
+		.place = PLACE_WALK, .authorise = FOR(kind_), .body_max = ADMIN_BODY_MAX, .what = kind_,     \
+		.parameters = page                                                                           \
 	}
 
 /* Those of a longer path first. */
-#define OF_KIND(name, kind_) BULK_ROUTE(name, kind_), TEMPLATE_ROUTE(name, kind_), ENTITY_ROUTE(name, kind_),
+#define OF_KIND(name, kind, flags)                                                                           \
+	BULK_ROUTE(name, kind, flags), TEMPLATE_ROUTE(name, kind, flags), ENTITY_ROUTE(name, kind, flags),
 
 /* What administrators may say in a query; of what workers ask, other versions may say more. */
 static const char *const none[] = { NULL };
@@ -133,14 +135,27 @@ static const char *const of_live[] = { "every", NULL };
 
 /* `what` is the kind of entities. */
 static const struct route rows[] = {
-	{ .operation = "livez", .path = "/livez", .methods = ROUTE_READS, .inline_f = system_livez },
-	{ .operation = "readyz", .path = "/readyz", .methods = ROUTE_READS, .inline_f = system_readyz },
-	{ .operation = "metrics", .path = "/metrics", .methods = ROUTE_READS, .inline_f = system_metrics },
+	{ .operation = "livez",
+		.path = "/livez",
+		.methods = ROUTE_READS,
+		.about = about_livez,
+		.inline_f = system_livez },
+	{ .operation = "readyz",
+		.path = "/readyz",
+		.methods = ROUTE_READS,
+		.about = about_readyz,
+		.inline_f = system_readyz },
+	{ .operation = "metrics",
+		.path = "/metrics",
+		.methods = ROUTE_READS,
+		.about = about_metrics,
+		.inline_f = system_metrics },
 	{ .operation = "state",
 		.path = "/api/cluster/state",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_STREAM,
 		.authorise = by_worker_or_reader,
+		.about = about_state,
 		.stream_f = cluster_state },
 	{ .operation = "report",
 		.path = "/api/cluster/quotas",
@@ -149,6 +164,7 @@ static const struct route rows[] = {
 		.authorise = by_worker,
 		.place = PLACE_LANE,
 		.body_max = USAGE_BYTES_MAX,
+		.about = about_report,
 		.job_f = cluster_report },
 	{ .operation = "self_keys",
 		.path = "/api/cluster/self/apikey",
@@ -156,12 +172,14 @@ static const struct route rows[] = {
 		.kind = ROUTE_JOB,
 		.authorise = by_worker,
 		.body_max = OWN_KEY_BODY_MAX,
+		.about = about_self_keys,
 		.job_f = self_keys },
 	{ .operation = "self_usage",
 		.path = "/api/cluster/self/usage",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
 		.authorise = by_worker,
+		.about = about_self_usage,
 		.job_f = self_usage },
 	{ .operation = "members",
 		.path = "/api/cluster/members*",
@@ -169,6 +187,7 @@ static const struct route rows[] = {
 		.kind = ROUTE_JOB,
 		.authorise = by_reader,
 		.parameters = none,
+		.about = about_members,
 		.job_f = cluster_members },
 	{ .operation = "backup",
 		.path = "/api/cluster/backup",
@@ -176,6 +195,7 @@ static const struct route rows[] = {
 		.kind = ROUTE_JOB,
 		.authorise = by_admin_or_local,
 		.parameters = none,
+		.about = about_backup,
 		.job_f = backup_serve },
 	{ .operation = "export",
 		.path = "/api/export",
@@ -183,6 +203,7 @@ static const struct route rows[] = {
 		.kind = ROUTE_STREAM,
 		.authorise = by_admin,
 		.parameters = none,
+		.about = about_export,
 		.stream_f = export_serve },
 	{ .operation = "import",
 		.path = "/api/import",
@@ -192,13 +213,22 @@ static const struct route rows[] = {
 		.place = PLACE_IMPORT,
 		.body_max = IMPORT_BYTES,
 		.parameters = of_import,
+		.about = about_import,
 		.job_f = import_serve },
+	{ .operation = "openapi",
+		.path = "/api/openapi.json",
+		.methods = ROUTE_READS,
+		.kind = ROUTE_JOB,
+		.parameters = none,
+		.about = about_openapi,
+		.job_f = openapi_serve },
 	{ .operation = "usage",
 		.path = "/api/usage",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
 		.authorise = by_key_manager,
 		.parameters = of_usage,
+		.about = about_usage,
 		.job_f = usage_serve },
 	{ .operation = "audit",
 		.path = "/api/audit",
@@ -206,6 +236,7 @@ static const struct route rows[] = {
 		.kind = ROUTE_JOB,
 		.authorise = by_reader,
 		.parameters = of_audit,
+		.about = about_audit,
 		.job_f = audit_serve },
 	{ .operation = "access",
 		.path = "/api/access",
@@ -213,18 +244,21 @@ static const struct route rows[] = {
 		.kind = ROUTE_JOB,
 		.authorise = by_reader,
 		.parameters = of_access,
+		.about = about_access,
 		.job_f = access_serve },
 #define KIND(constant, name, plural, ...)                                                                    \
-	OF_KIND(#name, ENTITY_##constant) OF_KIND(#plural, ENTITY_##constant)
+	OF_KIND(#name, ENTITY_##constant, 0) OF_KIND(#plural, ENTITY_##constant, DESCRIBE_ALIAS)
 #include "proto/entity_kinds.def"
 #undef KIND
 	{ .operation = "session",
+		.about = about_session,
 		.path = "/api/session",
 		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
 		.kind = ROUTE_STREAM,
 		.parameters = none,
 		.stream_f = session_serve },
 	{ .operation = "figures",
+		.about = about_figures,
 		.path = "/api/cluster/figures",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
@@ -232,6 +266,7 @@ static const struct route rows[] = {
 		.parameters = of_figures,
 		.job_f = cluster_figures },
 	{ .operation = "ring",
+		.about = about_ring,
 		.path = "/api/cluster/ring",
 		.methods = ROUTE_READS,
 		.kind = ROUTE_JOB,
@@ -239,6 +274,7 @@ static const struct route rows[] = {
 		.parameters = none,
 		.job_f = cluster_ring },
 	{ .operation = "live",
+		.about = about_live,
 		.path = "/api/cluster/live",
 		.methods = ROUTE_M(GET),
 		.kind = ROUTE_STREAM,
@@ -246,6 +282,7 @@ static const struct route rows[] = {
 		.parameters = of_live,
 		.stream_f = cluster_live },
 	{ .operation = "drain",
+		.about = about_drain,
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_M(POST),
 		.kind = ROUTE_JOB,
@@ -253,10 +290,23 @@ static const struct route rows[] = {
 		.body_max = DRAIN_BODY_MAX,
 		.parameters = of_drain,
 		.job_f = cluster_drain },
-	{ .operation = "pages", .path = "/", .methods = ROUTE_READS, .inline_f = system_pages },
-	{ .operation = "pages", .path = "/assets*", .methods = ROUTE_READS, .inline_f = system_pages },
+	{ .operation = "pages",
+		.about = about_pages,
+		.path = "/",
+		.methods = ROUTE_READS,
+		.inline_f = system_pages },
+	{ .operation = "pages",
+		.about = about_assets,
+		.path = "/assets*",
+		.methods = ROUTE_READS,
+		.inline_f = system_pages },
 };
 static const struct route_table table = { rows, sizeof(rows) / sizeof(rows[0]) };
+
+struct route_table api_routes(void)
+{
+	return table;
+}
 
 static bool is_known(const struct api_call *call)
 {
@@ -480,8 +530,19 @@ static struct http_response *refuse_parameter(const struct api_call *call, struc
 		(int)least(unknown.len, NAME_SAID), unknown.at);
 }
 
+/* Not what the path takes: the method of another form of it, or a body of another type. */
+static struct http_response *refuse_form(const struct api_call *call)
+{
+	unsigned allowed = describe_methods(call->route, call->rest);
+
+	if (!(allowed & 1u << http_request_method(call->request)))
+		return api_method_not_allowed(allowed);
+	return guard_refuse_body(call->request, call->route);
+}
+
 static void admit(struct api_call *call)
 {
+	struct http_response *refused;
 	struct str unknown;
 
 	if (!cookie_allows(call)) {
@@ -490,6 +551,8 @@ static void admit(struct api_call *call)
 	} else if (call->route->authorise && !call->route->authorise(call)) {
 		told_refused(call, is_known(call) ? 403 : 401);
 		http_request_reply(call->request, refuse(call));
+	} else if ((refused = refuse_form(call))) {
+		http_request_reply(call->request, refused);
 	} else if (!route_takes(call->route, http_request_query(call->request), &unknown)) {
 		http_request_reply(call->request, refuse_parameter(call, unknown));
 	} else {
@@ -569,12 +632,13 @@ static void find_row(struct api_call *call)
 	enum route_found found = route_find(table, http_request_path(request), http_request_method(request),
 		&call->route, &call->rest, &allowed);
 
-	if (found == ROUTE_FOUND)
-		ask_who(call);
-	else if (found == ROUTE_NO_METHOD)
-		http_request_reply(request, api_method_not_allowed(allowed));
-	else
+	allowed = found == ROUTE_NO_PATH ? 0 : describe_methods(call->route, call->rest);
+	if (!allowed)
 		http_request_reply(request, api_error(404, "unknown", "there is no such endpoint"));
+	else if (found == ROUTE_FOUND)
+		ask_who(call);
+	else
+		http_request_reply(request, api_method_not_allowed(allowed));
 }
 
 static struct ip client_of(const struct leader *leader, struct http_request *request)

@@ -8,8 +8,9 @@
  *     GET       /api/cluster/self/usage?user=NAME            today and this month, of each key
  *
  * So a worker may do this much for whoever it says: make, list and end keys of an enabled user of the state. A key never opens more than its
- * owner may, and no other entity is touched. A user has OWN_KEYS_MAX keys at most, those that administrators made among them, and
- * so many changes a minute; each is in the log with the user and the worker, and in the audit as the user's.
+ * owner may, and no other entity is touched. For a user who has a role none is made: it would open the leader's API. A user has OWN_KEYS_MAX
+ * keys at most, those that administrators made among them, and so many changes a minute; each is in the log with the user and the worker, and
+ * in the audit as the user's.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/told.h"
+#include "leader/api/describe.h"
 #include "proto/own_key.h"
 
 #define USER_MAX 255
@@ -84,15 +86,6 @@ static void tell(const struct self *self, const char *how, struct str id, uint64
 		self->job->from_text);
 }
 
-/* The user does it; the address is the worker's. */
-static struct ledger_audit audit_of(const struct self *self, const char *how)
-{
-	struct ledger_audit audit = told_audit(self->job, how);
-
-	audit.user = buf_text(&self->user);
-	return audit;
-}
-
 /* List. */
 
 static struct http_response *list(const struct self *self, const struct state *state)
@@ -131,6 +124,16 @@ static struct http_response *refuse_full(void)
 		"there are %u API keys of this user, which is the most; delete one first", OWN_KEYS_MAX);
 }
 
+/* A key of a user with a role opens the admin API: no worker's word is enough for one. */
+static struct http_response *refuse_making(const struct self *self, const struct state *state)
+{
+	const struct entity *user = state_find(state, ENTITY_USER, buf_str(&self->user));
+
+	if (entity_user(user)->roles.len)
+		return api_error(403, "denied", "users with a role get API keys from the leader's API alone");
+	return count_own(self, state) >= OWN_KEYS_MAX ? refuse_full() : NULL;
+}
+
 /* Stale: another key has its id, which is random. */
 static enum ledger_result write_locked(const struct self *self, const struct ledger_change *change,
 	uint64_t *ret_revision, struct http_response **ret_refused, struct error *err)
@@ -141,8 +144,8 @@ static enum ledger_result write_locked(const struct self *self, const struct led
 
 	leader_assert_locked(leader);
 	*ret_refused = refuse_user(self, state);
-	if (!*ret_refused && !entity_is_deleted(change->entity) && count_own(self, state) >= OWN_KEYS_MAX)
-		*ret_refused = refuse_full();
+	if (!*ret_refused && !entity_is_deleted(change->entity))
+		*ret_refused = refuse_making(self, state);
 	if (*ret_refused)
 		return LEDGER_FAILED;
 	return leader_write_locked(leader, change, 1, ret_revision, &at, err);
@@ -198,7 +201,6 @@ static struct http_response *end(const struct self *self, const struct state *st
 	const struct entity *key = state_find(state, ENTITY_APIKEY, buf_str(&self->id));
 	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct http_response *refused;
-	const struct ledger_audit audit = audit_of(self, "deleted");
 	struct ledger_change change;
 	uint64_t revision;
 
@@ -396,3 +398,19 @@ struct http_response *self_usage(void *job)
 {
 	return serve(job, serve_usage);
 }
+
+const struct route_about about_self_keys[] = {
+	{ .method = HTTP_GET, .summary = "To workers: a user's own API keys.", .gives = "Object" },
+	{ .method = HTTP_POST,
+		.summary = "To workers: another key of a user's own.",
+		.takes = "Object",
+		.gives = "Object",
+		.status = 201 },
+	{ .method = HTTP_DELETE, .summary = "To workers: a user's own key ends.", .gives = "Object" },
+	{ 0 },
+};
+
+const struct route_about about_self_usage[] = {
+	{ .method = HTTP_GET, .summary = "To workers: what a user's own keys used.", .gives = "Object" },
+	{ 0 },
+};

@@ -14,6 +14,7 @@
 #include "common/password.h"
 #include "leader/api.h"
 #include "leader/api/cookie.h"
+#include "leader/api/describe.h"
 #include "leader/api/told.h"
 #include "leader/waiting.h"
 
@@ -238,6 +239,16 @@ static struct http_response *end(struct api_call *call)
 	cookie_put(call->leader, call->request, "");
 	return http_response_empty(204);
 }
+
+const struct route_about about_session[] = {
+	{ .method = HTTP_GET, .summary = "Who this session is of.", .gives = "Session" },
+	{ .method = HTTP_POST,
+		.summary = "A session for a browser: a cookie, and the token that changes need.",
+		.takes = "Login",
+		.gives = "Session" },
+	{ .method = HTTP_DELETE, .summary = "The browser's cookie is cleared.", .status = 204 },
+	{ 0 },
+};
 
 void session_serve(void *arg)
 {

@@ -8,6 +8,7 @@
 #include "common/pool.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/feed.h"
 #include "leader/fellows.h"
 #include "leader/hearing.h"
@@ -46,12 +47,22 @@ static struct http_response *say(unsigned status, const char *state, struct lead
 	return api_json(status, &body);
 }
 
+const struct route_about about_livez[] = {
+	{ .method = HTTP_GET, .summary = "The process lives.", .gives = "Health" },
+	{ 0 },
+};
+
 struct http_response *system_livez(void *arg)
 {
 	struct leader *leader = own_leader(arg);
 
 	return say(200, "alive", leader);
 }
+
+const struct route_about about_readyz[] = {
+	{ .method = HTTP_GET, .summary = "It serves; 503 while it stops.", .gives = "Health" },
+	{ 0 },
+};
 
 struct http_response *system_readyz(void *arg)
 {
@@ -147,6 +158,14 @@ static void put_work(struct leader *leader, struct buf *into)
 	metrics_put_process(into, leader->started_ms);
 }
 
+const struct route_about about_metrics[] = {
+	{ .method = HTTP_GET,
+		.summary = "Figures for Prometheus.",
+		.gives = "Text",
+		.gives_type = "text/plain" },
+	{ 0 },
+};
+
 struct http_response *system_metrics(void *arg)
 {
 	struct leader *leader = own_leader(arg);
@@ -167,6 +186,23 @@ struct http_response *system_metrics(void *arg)
 }
 
 /* Whoever comes gets them: they hold nothing of the cluster. */
+const struct route_about about_pages[] = {
+	{ .method = HTTP_GET,
+		.summary = "The pages.",
+		.gives = "Text",
+		.gives_type = "text/html; charset=utf-8" },
+	{ 0 },
+};
+
+const struct route_about about_assets[] = {
+	{ .method = HTTP_GET,
+		.below = "/{id}",
+		.summary = "What the pages are made of.",
+		.gives = "Text",
+		.gives_type = "*/*" },
+	{ 0 },
+};
+
 struct http_response *system_pages(void *arg)
 {
 	const struct api_call *call = arg;

@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
+#include "leader/api/describe.h"
 #include "leader/api/usage_quotas.h"
 #include "leader/grants.h"
 #include "leader/rights.h"
@@ -284,6 +285,14 @@ static bool read_parameters(const struct api_job *job, struct asked *asked)
 	       api_parameter(job, "user", &asked->user, &asked->has_user) &&
 	       api_parameter(job, "group", &asked->group, &asked->has_group);
 }
+
+const struct route_about about_usage[] = {
+	{ .method = HTTP_GET,
+		.summary = "What keys and repositories used.",
+		.query = true,
+		.gives = "Usage" },
+	{ 0 },
+};
 
 struct http_response *usage_serve(void *arg)
 {

@@ -16,15 +16,20 @@ from worker_process import await_true
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONG = "a long password"
 ROLES = {"ann": ["admin"], "rita": ["reader"], "kim": ["key-manager:dev"], "bob": []}
-NAMES = ("user", "users", "apikey", "apikeys", "policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")
+NAMES = ("user", "users", "apikey", "apikeys", "policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies", "drain", "drains", "sessionkey", "sessionkeys")
 # a: admin, r: reader, k: key manager, w: worker, *: whoever asks
 TABLE = {
+    "": {"GET": "*"}, "assets": {"GET": "*"},
+    "api/session": {},  # asks who it is itself: it is where pages log in
     "livez": {"GET": "*"}, "readyz": {"GET": "*"}, "metrics": {"GET": "*"},
     "api/cluster/state": {"GET": "arw"},
     "api/cluster/quotas": {"PUT": "w"},
     "api/cluster/self/apikey": {"GET": "w", "POST": "w", "DELETE": "w"},
     "api/cluster/self/usage": {"GET": "w"},
-    "api/cluster/members": {"GET": "ar", "DELETE": "a"},
+    "api/cluster/members": {"GET": "ar", "DELETE": "a", "POST": "a"},
+    "api/cluster/figures": {"GET": "ar"},
+    "api/cluster/ring": {"GET": "ar"},
+    "api/cluster/live": {"GET": "ar"},
     "api/cluster/backup": {"GET": "a"},
     "api/usage": {"GET": "ark"},
     "api/access": {"GET": "ar"},
@@ -32,10 +37,11 @@ TABLE = {
     **{f"api/{name}": {"GET": "ark", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"} for name in ("user", "users")},
     **{f"api/{name}": {"GET": "ark", "POST": "ak", "PUT": "ak", "PATCH": "ak", "DELETE": "ak"} for name in ("apikey", "apikeys")},
     **{f"api/{name}": {"GET": "ar", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"}
-       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies")},
+       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies", "drain", "drains", "sessionkey", "sessionkeys")},
     **{f"api/{name}/_bulk": {method: "ak" if name.startswith("apikey") else "a" for method in ("POST", "PUT", "PATCH", "DELETE")} for name in NAMES},
     **{f"api/{name}/_template": {"GET": "ark" if name.startswith(("apikey", "user")) else "ar"} for name in NAMES},
     "api/export": {"GET": "a"},
+    "api/openapi.json": {"GET": "*"},
     "api/import": {"POST": "a"},
 }
 
@@ -51,7 +57,8 @@ def leader():
 def ask(leader, auth, method, path, body=None, **headers):
     with requests.Session() as session:
         session.trust_env = False
-        return session.request(method, leader.url + path, auth=auth, json=body, headers=headers, timeout=30)
+        with session.request(method, leader.url + path, auth=auth, json=body, headers=headers, timeout=30, stream=path == "/api/cluster/live") as reply:
+            return reply
 
 
 def paths_of_the_source():
@@ -236,3 +243,10 @@ def test_a_role_that_is_taken_away_counts_for_what_is_under_way(leader):
         change.sendall(body)
         assert b" 403 " in change.recv(4096).split(b"\r\n")[0]
     assert leader.admin("GET", "/api/user/eve").status_code == 404
+
+
+def test_no_worker_makes_a_key_that_opens_this_api(leader):
+    for name in ROLES:
+        status = ask(leader, ("workers", SECRET), "POST", f"/api/cluster/self/apikey?user={name}", {"label": "x"}).status_code
+        assert status == (201 if name == "bob" else 403), name
+    assert [key["owner"] for key in leader.admin("GET", "/api/apikey").json()["items"]] == ["bob"]

@@ -12,6 +12,7 @@
 #include "common/few.h"
 #include "common/gzip.h"
 #include "common/http_client.h"
+#include "common/least.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
@@ -49,6 +50,8 @@ struct feed {
 	bool saving, whole; /* whole: ask for the whole state */
 	bool waits;         /* the leader holds questions until there is something new */
 	int64_t touched_ms; /* when the file was last written or touched */
+	int64_t save_cost_us, save_after_ms; /* of the last one; when the next may begin */
+	struct loop_timer save_timer;
 	bool said_down, stopping;
 	struct backup_read *backup; /* or NULL */
 	struct few said_lost, said_refused, answers;
@@ -185,15 +188,21 @@ static void apply_run(void *arg)
 	apply->ok = apply_now(apply, &apply->err);
 }
 
-/* Save: the newest state, one write at a time. */
+/* Save: the newest state, one write at a time. A write costs what the whole state does, so it rests then: what many changes cost does not
+ * grow with the state. */
+
+#define SAVE_REST     19 /* times as long as it worked: a twentieth of a processor */
+#define SAVE_REST_MAX 60000
 
 static void save_run(void *arg)
 {
 	struct feed *feed = arg;
+	int64_t begun_us = clock_cpu_us();
 	struct error err;
 
 	if (!state_file_save(feed->path, feed->before, feed->saved, &err))
 		log_warn("state.save", "error=%s ignoring", log_quote(str_of(err.text)));
+	feed->save_cost_us = clock_cpu_us() - begun_us;
 }
 
 static void save(struct feed *feed);
@@ -213,6 +222,17 @@ static void save_done(void *arg)
 
 	loop_assert(feed->loop);
 	feed->saving = false;
+	feed->save_after_ms =
+		clock_ms() + (int64_t)least((uint64_t)feed->save_cost_us * SAVE_REST / 1000, SAVE_REST_MAX);
+	feed->save_cost_us = 0;
+	save(feed);
+}
+
+static void on_rested(void *arg)
+{
+	struct feed *feed = arg;
+
+	loop_assert(feed->loop);
 	save(feed);
 }
 
@@ -227,8 +247,14 @@ static void save(struct feed *feed)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
 
+	int64_t rest_ms = feed->save_after_ms - clock_ms();
+
 	if (feed->saving || feed->stopping || is_saved(feed, snapshot->state))
 		return;
+	if (rest_ms > 0) {
+		loop_timer_start(feed->loop, &feed->save_timer, rest_ms, on_rested, feed);
+		return;
+	}
 	state_free(feed->before);
 	feed->before = TAKE(feed->saved);
 	feed->saved = state_ref(snapshot->state);
@@ -691,7 +717,10 @@ void feed_stop(struct feed *feed)
 	if (!feed)
 		return;
 	loop_assert(feed->loop);
+	feed->save_after_ms = 0;
+	save(feed);
 	feed->stopping = true;
+	loop_timer_stop(feed->loop, &feed->save_timer);
 	if (feed->call)
 		http_call_cancel(TAKE(feed->call));
 	loop_timer_stop(feed->loop, &feed->timer);
