@@ -267,7 +267,7 @@ struct change {
 	uint64_t total, ungranted;
 	bool out;       /* it wanted, and nothing was available */
 	bool heard;     /* what it is granted is what it said, and what is given now */
-	bool gave_back; /* of what it was granted */
+	bool gave_back; /* of what it was granted: the recall is obeyed, or void */
 	bool gone;      /* its share went to somebody else */
 };
 
@@ -436,6 +436,8 @@ static void judge(struct grants_staged *staged, const struct usage_demand *deman
 	change.out = more && less_than_needed(demand, more, left);
 	if (terms->limit)
 		more = give(demand, more, left, terms);
+	/* Who is in need of more itself is asked for nothing. */
+	change.gave_back |= is_share(demand) && more;
 	staged->told_more |= !is_share(demand) && least(demand->granted, LEDGER_GRANT_MAX) > known;
 	note_row(staged, staged->boot, demand, granted + more, used, change);
 }

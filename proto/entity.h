@@ -113,6 +113,7 @@ struct worker_key { /* id = the member's name; the leaders' alone, never in what
 struct user_group { /* id = the group's name */
 	struct texts users;        /* names; beside the users who name the group themselves */
 	const char *description;
+	int64_t throttling_quota, daily_quota, monthly_quota, monthly_bytes; /* of all that its users do together, as those of a key */
 };
 
 struct admin_policy { /* id = "admin": zot's adminPolicy */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/check.h"
 #include "common/clock.h"
 
 #define DAY_S      INT64_C(86400)
@@ -115,60 +114,90 @@ int64_t limits_window_end_s(enum limits_kind kind, int64_t now_s)
 
 /* Subjects. */
 
-void limits_subject_of_user(struct str name, struct buf *into)
+static const struct {
+	const char *prefix;
+	enum entity_kind kind;
+} subjects[LIMITS_WHO] = {
+	[LIMITS_OF_KEY] = { "", ENTITY_APIKEY },
+	[LIMITS_OF_USER] = { "user:", ENTITY_USER },
+	[LIMITS_OF_GROUP] = { "group:", ENTITY_GROUP },
+};
+
+enum limits_who limits_who(const char *subject)
 {
-	buf_format(into, LIMITS_USER "%.*s", STR_ARGS(name));
-	CHECK(!into->failed);
+	for (unsigned i = LIMITS_OF_USER; i < LIMITS_WHO; i++)
+		if (str_starts(str_of(subject), subjects[i].prefix))
+			return (enum limits_who)i;
+	return LIMITS_OF_KEY;
 }
 
-static uint64_t not_negative(int64_t quota)
+static bool take(uint64_t into[LIMITS_KINDS], int64_t second, int64_t day, int64_t month, int64_t bytes)
 {
-	return quota > 0 ? (uint64_t)quota : 0;
+	const int64_t quotas[LIMITS_KINDS] = {
+		[LIMITS_SECOND] = second, [LIMITS_DAY] = day, [LIMITS_MONTH] = month, [LIMITS_BYTES] = bytes
+	};
+	bool any = false;
+
+	for (unsigned i = 0; i < LIMITS_KINDS; i++) {
+		into[i] = quotas[i] > 0 ? (uint64_t)quotas[i] : 0;
+		any |= into[i] > 0;
+	}
+	return any;
 }
 
-uint64_t limits_of_key(const struct apikey *key, enum limits_kind kind)
-{
-	const int64_t quotas[LIMITS_KINDS] = { [LIMITS_SECOND] = key->throttling_quota,
-		[LIMITS_DAY] = key->daily_quota,
-		[LIMITS_MONTH] = key->monthly_quota,
-		[LIMITS_BYTES] = key->monthly_bytes };
+#define TAKE_OF(into, body)                                                                                  \
+	take((into), (body)->throttling_quota, (body)->daily_quota, (body)->monthly_quota,                   \
+		(body)->monthly_bytes)
 
-	return not_negative(quotas[kind]);
+static bool numbers_of(const struct entity *entity, uint64_t into[LIMITS_KINDS], enum limits_who *ret_who)
+{
+	if (entity_kind(entity) == ENTITY_USER) {
+		*ret_who = LIMITS_OF_USER;
+		return TAKE_OF(into, entity_user(entity));
+	}
+	if (entity_kind(entity) == ENTITY_GROUP) {
+		*ret_who = LIMITS_OF_GROUP;
+		return TAKE_OF(into, entity_group(entity));
+	}
+	*ret_who = LIMITS_OF_KEY;
+	return TAKE_OF(into, entity_apikey(entity));
 }
 
-uint64_t limits_of_user(const struct user *user, enum limits_kind kind)
+bool limits_of(const struct entity *entity, struct limits *ret)
 {
-	const int64_t quotas[LIMITS_KINDS] = { [LIMITS_SECOND] = user->throttling_quota,
-		[LIMITS_DAY] = user->daily_quota,
-		[LIMITS_MONTH] = user->monthly_quota,
-		[LIMITS_BYTES] = user->monthly_bytes };
+	enum limits_who who;
 
-	return not_negative(quotas[kind]);
+	if (!numbers_of(entity, ret->of, &who))
+		return false;
+	(void)snprintf(ret->subject, sizeof(ret->subject), "%s%.*s", subjects[who].prefix,
+		STR_ARGS(entity_id(entity)));
+	return true;
 }
 
-bool limits_has_any(const struct user *user)
+bool limits_has_any(const struct entity *entity)
 {
-	return user->throttling_quota > 0 || user->daily_quota > 0 || user->monthly_quota > 0 ||
-	       user->monthly_bytes > 0;
+	uint64_t of[LIMITS_KINDS];
+	enum limits_who who;
+
+	return numbers_of(entity, of, &who);
 }
 
 static struct entity *find(const struct state *state, const char *subject)
 {
+	enum limits_who who = limits_who(subject);
 	struct str name = str_of(subject);
 
-	if (str_skip(&name, LIMITS_USER))
-		return state_find(state, ENTITY_USER, name);
-	return state_find(state, ENTITY_APIKEY, name);
+	(void)!str_skip(&name, subjects[who].prefix);
+	return state_find(state, subjects[who].kind, name);
 }
 
 uint64_t limits_get(const struct state *state, const char *subject, enum limits_kind kind)
 {
 	const struct entity *entity = find(state, subject);
+	uint64_t of[LIMITS_KINDS];
+	enum limits_who who;
 
-	if (!entity)
-		return 0;
-	return entity_kind(entity) == ENTITY_USER ? limits_of_user(entity_user(entity), kind)
-						  : limits_of_key(entity_apikey(entity), kind);
+	return entity && numbers_of(entity, of, &who) ? of[kind] : 0;
 }
 
 bool limits_subject_exists(const struct state *state, const char *subject)

@@ -2,7 +2,7 @@
 /*
  * limits - which quotas somebody has, and the windows of time that they are counted in.
  *
- * A subject has them: an API key ("<client id>") or a user ("user:<name>"). Whoever makes a call is several subjects at once, and
+ * A subject has them: an API key ("<client id>"), a user ("user:<name>") or a group ("group:<name>"). Whoever makes a call is several subjects at once, and
  * each quota of each of them is counted on its own, by (subject, window). A window is a text:
  *
  *     LIMITS_SECOND   "second"          calls in each second; the row stands, it is of no time
@@ -10,7 +10,7 @@
  *     LIMITS_MONTH    "2026-11"         calls of a UTC month
  *     LIMITS_BYTES    "2026-11#bytes"   bytes of bodies, in and out, of a UTC month
  *
- * Texts of one kind are in the order of time. A client id has no colon, so no key is taken for a user.
+ * Texts of one kind are in the order of time. A client id has no colon, so no key is taken for another subject.
  * Thread  any; pure.
  */
 #pragma once
@@ -32,14 +32,20 @@ bool limits_window_is_since(const char *window, const char *day);
 /* When the next one begins. */
 int64_t limits_window_end_s(enum limits_kind kind, int64_t now_s);
 
-#define LIMITS_USER "user:"
-void limits_subject_of_user(struct str name, struct buf *into);
-/* What such a subject may use in a window; 0: there is no limit, or no such subject. */
+/* Whose it is. */
+enum limits_who { LIMITS_OF_KEY, LIMITS_OF_USER, LIMITS_OF_GROUP };
+#define LIMITS_WHO 3
+enum limits_who limits_who(const char *subject);
+
+/* A subject and what it may use in each kind of window; 0: there is no limit. */
+struct limits {
+	char subject[LIMITS_SUBJECT_MAX + 1];
+	uint64_t of[LIMITS_KINDS];
+};
+/* Of a key, a user or a group. False: it has no quotas. */
+bool limits_of(const struct entity *entity, struct limits *ret);
+bool limits_has_any(const struct entity *entity);
+/* 0: there is no limit, or no such subject. */
 uint64_t limits_get(const struct state *state, const char *subject, enum limits_kind kind);
 /* False: there is nobody of that name. */
 bool limits_subject_exists(const struct state *state, const char *subject);
-
-/* The same of a key or a user at hand. */
-uint64_t limits_of_key(const struct apikey *key, enum limits_kind kind);
-uint64_t limits_of_user(const struct user *user, enum limits_kind kind);
-bool limits_has_any(const struct user *user);

@@ -155,11 +155,13 @@ static bool put_sums_locked(struct listing *listing, const struct ledger_keys *k
 	return true;
 }
 
-static bool put_quotas_locked(struct listing *listing, const struct ledger_keys *keys, struct error *err)
+static bool put_quotas_locked(struct listing *listing, struct asked *of, struct error *err)
 {
-	struct usage_quotas asked = { .apikey = keys->apikey,
-		.owners = keys->owners,
-		.owners_len = keys->owners_len,
+	bool all = listing->job->who.role != LOGIN_KEY_MANAGER; /* a group's is of others' keys too */
+	struct usage_quotas asked = { .apikey = of->keys.apikey,
+		.group = of->has_group && all ? buf_text(&of->group) : NULL,
+		.owners = of->keys.owners,
+		.owners_len = of->keys.owners_len,
 		.max = ROWS_MAX };
 
 	return usage_quotas_put_locked(
@@ -179,7 +181,7 @@ static bool put_keys_locked(struct listing *listing, struct asked *asked, struct
 	if (keys->apikey && !keys->owners)
 		put_granted_today(listing, keys->apikey, keys->window);
 	json_close_array(&listing->w);
-	return ok && put_sums_locked(listing, keys, err) && put_quotas_locked(listing, keys, err);
+	return ok && put_sums_locked(listing, keys, err) && put_quotas_locked(listing, asked, err);
 }
 
 static struct http_response *list(struct api_job *job, struct asked *asked)

@@ -28,61 +28,54 @@ struct quota_rows {
 	int64_t now_s;
 };
 
-static void add_row(struct quota_rows *rows, struct str subject, enum limits_kind kind, uint64_t limit)
+static void add_row(struct quota_rows *rows, const struct limits *limits, enum limits_kind kind)
 {
 	struct quota_row *row;
 
-	if (!limit)
-		return;
 	rows->more |= rows->len == rows->max;
 	if (rows->more)
 		return;
 	row = &rows->at[rows->len++];
 	*row = (struct quota_row){
-		.subject = check_strndup(subject.at, subject.len), .kind = kind, .limit = limit
+		.subject = check_strdup(limits->subject), .kind = kind, .limit = limits->of[kind]
 	};
 	limits_window(kind, rows->now_s, row->window);
 }
 
-static bool is_wanted(const struct usage_quotas *asked, struct str owner)
+static void add_entity(struct quota_rows *rows, const struct entity *entity)
 {
+	struct limits limits;
+
+	if (!limits_of(entity, &limits))
+		return;
+	for (unsigned i = 0; i < LIMITS_KINDS; i++)
+		if (limits.of[i])
+			add_row(rows, &limits, (enum limits_kind)i);
+}
+
+static bool is_wanted(const struct usage_quotas *asked, const struct entity *entity)
+{
+	bool is_key = entity_kind(entity) == ENTITY_APIKEY;
+	struct str owner = is_key ? str_of(entity_apikey(entity)->owner) : entity_id(entity);
+
+	if (asked->apikey && !(is_key && str_is(entity_id(entity), asked->apikey)))
+		return false;
+	if (entity_kind(entity) == ENTITY_GROUP)
+		return !asked->owners || (asked->group && str_is(entity_id(entity), asked->group));
 	for (size_t i = 0; i < asked->owners_len; i++)
 		if (str_is(owner, asked->owners[i]))
 			return true;
 	return !asked->owners;
 }
 
-static void add_key(struct quota_rows *rows, const struct entity *key)
-{
-	const struct apikey *apikey = entity_apikey(key);
-	const char *wanted = rows->asked->apikey;
-
-	if ((wanted && !str_is(entity_id(key), wanted)) || !is_wanted(rows->asked, str_of(apikey->owner)))
-		return;
-	for (unsigned i = 0; i < LIMITS_KINDS; i++)
-		add_row(rows, entity_id(key), (enum limits_kind)i,
-			limits_of_key(apikey, (enum limits_kind)i));
-}
-
-static void add_user(struct quota_rows *rows, const struct entity *user)
-{
-	AUTO_FINI(buf) subject = buf_limit(LIMITS_SUBJECT_MAX + 1);
-
-	if (rows->asked->apikey || !limits_has_any(entity_user(user)) ||
-		!is_wanted(rows->asked, entity_id(user)))
-		return;
-	limits_subject_of_user(entity_id(user), &subject);
-	for (unsigned i = 0; i < LIMITS_KINDS; i++)
-		add_row(rows, buf_str(&subject), (enum limits_kind)i,
-			limits_of_user(entity_user(user), (enum limits_kind)i));
-}
-
 static void add_all(struct quota_rows *rows, const struct state *state)
 {
-	for (size_t i = 0; i < state_count(state, ENTITY_USER) && !rows->more; i++)
-		add_user(rows, state_at(state, ENTITY_USER, i));
-	for (size_t i = 0; i < state_count(state, ENTITY_APIKEY) && !rows->more; i++)
-		add_key(rows, state_at(state, ENTITY_APIKEY, i));
+	static const enum entity_kind kinds[] = { ENTITY_GROUP, ENTITY_USER, ENTITY_APIKEY };
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		for (size_t i = 0; i < state_count(state, kinds[k]) && !rows->more; i++)
+			if (is_wanted(rows->asked, state_at(state, kinds[k], i)))
+				add_entity(rows, state_at(state, kinds[k], i));
 }
 
 /* Of a share nothing is used for longer than a second: what no worker has is what remains. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * usage_quotas - the quotas of keys and users, how much of each is used, and what workers hold: "quotas" of GET /api/usage.
+ * usage_quotas - the quotas of keys, users and groups, how much of each is used, and what workers hold: "quotas" of GET /api/usage.
  *
  * Those that are set now, in the windows of now. Thread  pool.
  */
@@ -13,6 +13,7 @@
 struct leader;
 struct usage_quotas {
 	const char *apikey;                           /* of this key alone; NULL: of all */
+	const char *group;                            /* of this group beside them, or NULL */
 	const char *const *owners; size_t owners_len; /* of these users and their keys; NULL: of all */
 	size_t max;                                   /* rows, at most USAGE_ROWS_MAX */
 };

@@ -121,7 +121,7 @@ def test_usage_says_whose_it_is_and_sums_it(leader):
     assert len(told["usage"]) == 4 and {line["owner"] for line in told["usage"]} == {"ann"} and told["sums"] == {"calls": 3, "bytesIn": 30, "bytesOut": 300}
     assert usage(leader, group="dev", day=day)["sums"]["calls"] == 7
     assert usage(leader, group="ops", month=day[:7])["sums"]["calls"] == 3
-    assert usage(leader, group="of nobody") == {"usage": [], "sums": {"calls": 0, "bytesIn": 0, "bytesOut": 0}, "more": False}
+    assert usage(leader, group="of nobody") == {"usage": [], "sums": {"calls": 0, "bytesIn": 0, "bytesOut": 0}, "quotas": [], "more": False}
     assert usage(leader, user="bob", apikey=keys["ann", "ci"]["clientId"])["usage"] == []
     # Keys that are gone keep their owner, also when the leader starts again.
     gone = keys["ann", "laptop"]

@@ -15,9 +15,9 @@ from registry import await_true, digest
 WORKERS = 3
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with Cluster(store="fs", workers=WORKERS, haproxy=False) as one:
+@pytest.fixture(scope="module", params=[None, 2], ids=["one leader", "two leaders"])
+def cluster(request):
+    with Cluster(store="fs", workers=WORKERS, haproxy=False, leaders=request.param) as one:
         yield one
 
 
@@ -157,6 +157,25 @@ def test_a_user_has_one_quota_for_all_keys_and_the_password(cluster):
     assert b"user" in callers[0].calls[-1].text
     await_used(cluster, "user:quota-user", "month", 600, user="quota-user")
     assert quotas_of(cluster, user="quota-user")[logins[1][0], "day"]["limit"] == 50
+
+
+def test_a_group_has_one_quota_for_all_its_users(cluster):
+    for name, groups in (("group-ann", ["quota-group"]), ("group-bob", []), ("group-eve", [])):
+        assert cluster.admin("POST", "/api/user", {"id": name, "groups": groups}).status_code == 201
+    group = {"id": "quota-group", "users": ["group-bob"], "dailyQuota": 400, "monthlyBytes": 10 * MIB}
+    assert cluster.admin("POST", "/api/group", group).status_code == 201
+    ann, bob, eve = (new_login(cluster, owner=name) for name in ("group-ann", "group-bob", "group-eve"))
+    callers = [Caller(worker, login, until_refused) for worker in cluster.workers for login in (ann, bob)]
+    callers += [Caller(cluster.workers[0], eve, lambda caller: len(caller.calls) == 50)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(120)
+        assert not caller.error, caller.error
+    assert statuses(call for caller in callers[:-1] for call in caller.calls)[200] == 400
+    assert statuses(callers[-1].calls) == {200: 50}, "who is not in it has no part in it"
+    assert b"group" in callers[0].calls[-1].text
+    await_used(cluster, "group:quota-group", "day", 400, group="quota-group")
 
 
 SECONDS, RATE = 10, 100

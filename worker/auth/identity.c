@@ -85,7 +85,7 @@ struct identity *identity_new_user(struct str name, struct entity *user, struct 
 		box->user_entity = entity_ref(user);
 		box->identity.groups = entity_user(user)->groups;
 		box->identity.admin = texts_have(&entity_user(user)->roles, STR("admin"));
-		box->identity.limited = limits_has_any(entity_user(user)) ? user : NULL;
+		box->identity.limited = limits_has_any(user) ? user : NULL;
 	}
 	if (key)
 		box->identity.key = entity_ref(key);

@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "proto/access.h"
 #include "proto/patterns.h"
+#include "proto/limits.h"
 #include "worker/auth/snapshot_new.h"
 
 struct snapshot_box {
@@ -33,6 +34,7 @@ void snapshot_free(struct snapshot *snapshot)
 	ring_free(snapshot->ring);
 	access_free(snapshot->access);
 	patterns_free(snapshot->repositories);
+	free(snapshot->limited);
 	free(box);
 }
 
@@ -68,6 +70,19 @@ const struct entity *snapshot_limits(const struct snapshot *snapshot, struct str
 	return patterns_find(snapshot->repositories, name);
 }
 
+/* A call asks each of these whether its user is in it: mostly there are none. */
+static void find_limited(struct snapshot *snapshot)
+{
+	size_t len = state_count(snapshot->state, ENTITY_GROUP);
+
+	snapshot->limited = xnew_array(const struct entity *, len + 1);
+	for (size_t i = 0; i < len; i++) {
+		const struct entity *group = state_at(snapshot->state, ENTITY_GROUP, i);
+		if (limits_has_any(group))
+			snapshot->limited[snapshot->limited_len++] = group;
+	}
+}
+
 /* Who may do what, and what may be where, with the state that is there. old: or NULL. */
 static bool obey(struct snapshot *snapshot, const struct snapshot *old, const struct snapshot_rules *rules,
 	struct error *err)
@@ -75,6 +90,7 @@ static bool obey(struct snapshot *snapshot, const struct snapshot *old, const st
 	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
 	snapshot->repositories = repositories_of(snapshot->state, old);
+	find_limited(snapshot);
 	snapshot->auth_required = somebody || rules->access_control;
 	snapshot->rules_version = rules->version;
 	if (old && old->rules_version == rules->version && access_obeys(old->access, snapshot->state)) {

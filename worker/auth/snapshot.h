@@ -25,6 +25,8 @@ struct snapshot {
 	struct access *access;  /* proto/access.h */
 	struct patterns *repositories; /* the state's entities of that kind: snapshot_limits() */
 	unsigned rules_version; /* of the rules that it was made of */
+	const struct entity **limited; /* groups that have quotas (proto/limits.h); the state's */
+	size_t limited_len;
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
 	bool isolated;          /* storage is each worker's own */

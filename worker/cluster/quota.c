@@ -251,7 +251,7 @@ static void inform(const struct quota *quota, const struct quotas_of *of, int64_
 	info->remaining = left;
 	info->reset_s = limits_window_end_s(quota->kind, now_s) - now_s;
 	info->kind = quota->kind;
-	info->of_user = str_starts(str_of(quota->subject), LIMITS_USER);
+	info->who = limits_who(quota->subject);
 	/* Used up as far as anybody knows: when the next window begins. Else a grant may come back soon. */
 	info->retry_after_s = left >= of->units ? 1 : info->reset_s;
 }
@@ -373,10 +373,10 @@ static void take(struct admitting *admitting, struct quota *quota, const struct 
 	admitting->need->beat |= low;
 }
 
-/* A key's alone: those of users have no sums of their own. */
+/* A key's alone: those of users and groups have no sums of their own. */
 static void note_granted(const struct quotas_of *of, struct admission_info *info)
 {
-	bool of_key = !str_starts(str_of(of->subject), LIMITS_USER);
+	bool of_key = limits_who(of->subject) == LIMITS_OF_KEY;
 
 	info->granted |= of_key && of->kind == LIMITS_DAY;
 	info->granted_month |= of_key && of->kind == LIMITS_MONTH;
@@ -417,8 +417,7 @@ static enum admission want_all(struct admitting *admitting)
 
 static bool is_dealt(const struct quotas *quotas, const struct quotas_of *of)
 {
-	return !quotas->days_alone ||
-	       (of->kind == LIMITS_DAY && !str_starts(str_of(of->subject), LIMITS_USER));
+	return !quotas->days_alone || (of->kind == LIMITS_DAY && limits_who(of->subject) == LIMITS_OF_KEY);
 }
 
 /* False: something is missing. */

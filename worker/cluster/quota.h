@@ -57,7 +57,7 @@ struct quotas_of {
 	uint64_t limit;               /* as the request's snapshot has it */
 	uint64_t units;               /* that it takes: 1 call, or so many bytes */
 };
-#define QUOTAS_OF_MOST 16
+#define QUOTAS_OF_MOST (ADMISSION_LIMITS_MOST * LIMITS_KINDS)
 struct quotas_ask {
 	struct loop *loop;
 	const struct quotas_of *of;   /* of different rows */

@@ -15,7 +15,9 @@
 #define ASK_AGAIN_MS 100
 /* Shares of a second, those of all keys at once. */
 #define ASK_SHARES_FIRST_MS 30
-#define ASK_SHARES_MS       500
+/* A share that somebody waits for is looked at so long after a second's begin. */
+#define GIVE_AFTER_MS 100
+#define ASK_SHARES_MS 500
 /* Answers that give nothing and are so far apart are no run of them: patience begins anew. */
 #define DRY_RUN_MS 1000
 /* A leader that says nothing about it. */
@@ -182,16 +184,32 @@ bool quotas_used(struct quotas *quotas, size_t *at, struct usage_report *report)
 	return more;
 }
 
+static int64_t first_ms(const struct quota *quota)
+{
+	return quota->kind == LIMITS_SECOND ? ASK_SHARES_FIRST_MS : ASK_FIRST_MS;
+}
+
+static void beat_within(struct quotas_need *need, int64_t ms)
+{
+	if (!need->beat_in_ms || ms < need->beat_in_ms)
+		need->beat_in_ms = ms;
+}
+
 /* What was said has arrived. */
-static void take_demand(struct quotas *quotas, const struct usage_demand *demand, bool held, int64_t now)
+static void take_demand(struct quotas *quotas, const struct usage_demand *demand, struct quotas_need *need,
+	bool held, int64_t now)
 {
 	struct quota *quota = quotas_find(quotas, demand->day, demand->apikey);
 
 	if (!quota)
 		return;
 	quota->told_used = demand->used;
-	if (quota->released)
+	if (quota->released) {
 		quota->release = quota->released = false;
+		/* Beside a release nothing is wanted. */
+		if (quota->asked && !held)
+			beat_within(need, first_ms(quota));
+	}
 	if (!demand->want || held)
 		return;
 	quota->asked = false;
@@ -210,7 +228,7 @@ static void got_more(struct quota *quota)
 /* After 10, 20, 40 and 80 ms, and at the end of patience, while somebody waits. */
 static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t now)
 {
-	int64_t after, first = quota->kind == LIMITS_SECOND ? ASK_SHARES_FIRST_MS : ASK_FIRST_MS;
+	int64_t after, first = first_ms(quota);
 
 	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS) {
 		quota->dry_since_ms = now;
@@ -226,8 +244,13 @@ static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t n
 		after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
 	else
 		after = first;
-	if (!need->beat_in_ms || after < need->beat_in_ms)
-		need->beat_in_ms = after;
+	beat_within(need, after);
+}
+
+/* A share that calls here wait for goes to them first. */
+static bool is_for_own_calls(const struct quota *quota)
+{
+	return quota->kind == LIMITS_SECOND && quota->waiting;
 }
 
 static void take_grant(
@@ -253,9 +276,12 @@ static void take_grant(
 		got_nothing(quota, need, now);
 	quota->granted =
 		quota->kind == LIMITS_SECOND ? grant->granted : most(grant->granted, quota_taken(quota));
-	if (grant->recall && quota->granted > quota_taken(quota)) {
+	if (grant->recall && quota->granted > quota_taken(quota) && !is_for_own_calls(quota)) {
 		quota_give_back(quota);
 		need->beat = true;
+	} else if (grant->recall && quota->granted && quota->kind == LIMITS_SECOND) {
+		/* Nothing of this second is left; of the next one something may be. */
+		beat_within(need, quotas_next_second_ms(quotas, now) + GIVE_AFTER_MS);
 	} else if (quota->waiting || quota->used) {
 		need->ceilings |= quota_raise_if_low(quotas, quota, 0, now);
 	}
@@ -276,7 +302,7 @@ void quotas_answer(struct quotas *quotas, const struct quotas_heard *heard, stru
 		quotas->telling = false;
 		quotas->valid_until_ms = heard->sent_ms + good;
 		for (size_t i = 0; i < heard->report->demands_len; i++)
-			take_demand(quotas, &heard->report->demands[i], answer->hold_ms > 0, now);
+			take_demand(quotas, &heard->report->demands[i], ret_need, answer->hold_ms > 0, now);
 		for (size_t i = 0; i < answer->grants_len; i++)
 			take_grant(quotas, &answer->grants[i], ret_need, now);
 	}

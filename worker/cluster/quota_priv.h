@@ -99,6 +99,8 @@ void quota_lower_if_idle(struct quotas *quotas, struct quota *quota, int64_t now
 void quotas_hear_clock(struct quotas *quotas, int64_t sent_ms, int64_t now_ms);
 /* Which second of the leader it is; 0: it is sure, else in so many milliseconds it will be. */
 int64_t quotas_second(const struct quotas *quotas, int64_t now, int64_t *ret_second);
+/* How long it is until the next one. */
+int64_t quotas_next_second_ms(const struct quotas *quotas, int64_t now);
 /* A row of LIMITS_SECOND is now in this second. */
 void quota_roll(struct quota *quota, int64_t second);
 /* The same in that of now, where it is sure. */

@@ -50,6 +50,13 @@ int64_t quotas_second(const struct quotas *quotas, int64_t now, int64_t *ret_sec
 	return earliest / 1000 == latest / 1000 ? 0 : latest / 1000 * 1000 - earliest;
 }
 
+int64_t quotas_next_second_ms(const struct quotas *quotas, int64_t now)
+{
+	int64_t within = (now + quotas->ahead_least_ms) % 1000;
+
+	return 1000 - (within > 0 ? within : 0);
+}
+
 /* One that we have been in already is not begun again, where clocks of leaders differ by a little. */
 void quota_roll(struct quota *quota, int64_t second)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/cluster/usage.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,41 +71,21 @@ static int64_t see_day(struct usage *usage, struct usage_loop *own)
 
 /* ---- admission ---- */
 
-/* The quotas of one call, and the names of whom they are of. */
-struct applying {
-	const struct usage_loop *own;
-	struct quotas_of of[2 * LIMITS_KINDS]; /* those of bytes come last, with a place each */
-	size_t len;
-	char key[LIMITS_SUBJECT_MAX + 1], user[LIMITS_SUBJECT_MAX + 1];
-};
-
-static void apply(struct applying *applying, const char *subject, enum limits_kind kind, uint64_t limit)
+/* Those of bytes, usage_bytes.h has. */
+static size_t apply(const struct usage_loop *own, const struct admission_ask *ask, struct quotas_of *into)
 {
-	if (limit && kind != LIMITS_BYTES)
-		applying->of[applying->len++] = (struct quotas_of){ .subject = subject,
-			.window = applying->own->windows[kind],
-			.kind = kind,
-			.limit = limit,
-			.units = 1 };
-}
+	size_t len = 0;
 
-static void apply_key(struct applying *applying, const struct entity *key)
-{
-	const struct apikey *apikey = entity_apikey(key);
-
-	for (unsigned i = 0; i < LIMITS_KINDS; i++)
-		apply(applying, applying->key, (enum limits_kind)i,
-			limits_of_key(apikey, (enum limits_kind)i));
-	if (applying->len)
-		CHECK(str_copy(entity_id(key), applying->key, sizeof(applying->key)));
-}
-
-static void apply_user(struct applying *applying, const struct entity *user)
-{
-	(void)snprintf(applying->user, sizeof(applying->user), LIMITS_USER "%.*s", STR_ARGS(entity_id(user)));
-	for (unsigned i = 0; i < LIMITS_KINDS; i++)
-		apply(applying, applying->user, (enum limits_kind)i,
-			limits_of_user(entity_user(user), (enum limits_kind)i));
+	CHECK(ask->limits_len <= ADMISSION_LIMITS_MOST);
+	for (size_t i = 0; i < ask->limits_len; i++)
+		for (unsigned kind = 0; kind < LIMITS_BYTES; kind++)
+			if (ask->limits[i].of[kind])
+				into[len++] = (struct quotas_of){ .subject = ask->limits[i].subject,
+					.window = own->windows[kind],
+					.kind = (enum limits_kind)kind,
+					.limit = ask->limits[i].of[kind],
+					.units = 1 };
+	return len;
 }
 
 /* A wait that is over by itself. */
@@ -156,8 +135,9 @@ enum admission usage_admit(
 	struct usage *usage, const struct admission_ask *ask, struct admission_info *ret_info)
 {
 	struct usage_loop *own = &usage->loops[loop_index(ask->loop)];
-	struct applying applying = { .own = own };
+	struct quotas_of of[QUOTAS_OF_MOST];
 	enum admission admission = ADMIT;
+	size_t len;
 
 	loop_assert(ask->loop);
 	*ret_info = (struct admission_info){ 0 };
@@ -165,14 +145,11 @@ enum admission usage_admit(
 		return ADMIT;
 	(void)see_day(usage, own);
 	memcpy(ret_info->day, own->day, sizeof(ret_info->day));
-	if (ask->apikey)
-		apply_key(&applying, ask->apikey);
-	if (ask->user)
-		apply_user(&applying, ask->user);
+	len = apply(own, ask, of);
 	if (ask->bytes)
-		applying.len += usage_bytes_apply(ask->bytes, ask->body, applying.of + applying.len);
-	if (applying.len)
-		admission = usage_admit_of(usage, ask, applying.of, applying.len, ret_info);
+		len += usage_bytes_apply(ask->bytes, ask->body, of + len);
+	if (len)
+		admission = usage_admit_of(usage, ask, of, len, ret_info);
 	if (admission == ADMIT && ask->bytes)
 		usage_bytes_took(ask->bytes, ask->body);
 	return admission;

@@ -6,7 +6,7 @@
  * collects them by a post. What no leader has acknowledged lies in a journal on disk and is
  * sent again after a restart, under the boot that counted it: exactly once.
  *
- * Admission: a call of a key or a user with quotas is admitted only out of a grant of each (quota.h).
+ * Admission: a call to which quotas of its key, its user or their groups apply is admitted only out of a grant of each (quota.h).
  *   ADMIT   go on
  *   WAIT    no grant at hand: resume(arg) runs on `loop`, once and in any case, when it is worth asking again or the wait
  *           is over; ask again then, with the same `wait`. `arg` must live until it has run, client or no client.
@@ -34,17 +34,17 @@ struct admission_info {
 	uint64_t limit, remaining;
 	int64_t reset_s;
 	enum limits_kind kind;
-	bool of_user;
+	enum limits_who who;
 	int64_t retry_after_s;
 	int64_t wait_ms; /* quotas_admit() */
 	const char *why; /* it was refused, where the quota is not used up; NULL */
 	char day[11];    /* of the call */
 	bool granted, granted_month; /* it is a part of a grant of its key, of the day and of the month */
 };
+#define ADMISSION_LIMITS_MOST 32
 struct admission_ask {
 	struct loop *loop;
-	const struct entity *apikey; /* or NULL */
-	const struct entity *user;   /* where it has quotas, or NULL */
+	const struct limits *limits; size_t limits_len; /* of its key, its user, its groups; at most ADMISSION_LIMITS_MOST */
 	struct usage_bytes *bytes;   /* of the call (usage_bytes.h), or NULL */
 	uint64_t body;               /* so many of them it will send, as far as it says */
 	struct admission_wait *wait; /* the call's */

@@ -11,80 +11,80 @@
 
 struct usage_bytes {
 	struct usage *usage;
-	struct quotas_of of[2]; /* units: taken so far */
-	size_t len;
-	bool of_key; /* the first is its key's */
 	char window[LIMITS_WINDOW_SIZE];
-	char key[LIMITS_SUBJECT_MAX + 1], user[LIMITS_SUBJECT_MAX + 1];
+	bool of_key; /* the first is its key's */
+	size_t len;
+	struct {
+		char subject[LIMITS_SUBJECT_MAX + 1];
+		uint64_t limit, taken;
+	} at[];
 };
 
-static void add(struct usage_bytes *bytes, const char *subject, uint64_t limit)
+static size_t count(const struct limits *limits, size_t len)
 {
-	bytes->of[bytes->len++] = (struct quotas_of){
-		.subject = subject, .window = bytes->window, .kind = LIMITS_BYTES, .limit = limit
-	};
+	size_t found = 0;
+
+	for (size_t i = 0; i < len; i++)
+		found += limits[i].of[LIMITS_BYTES] > 0;
+	return found;
 }
 
-static void add_key(struct usage_bytes *bytes, const struct entity *key, uint64_t limit)
+static void add(struct usage_bytes *bytes, const struct limits *limits)
 {
-	CHECK(str_copy(entity_id(key), bytes->key, sizeof(bytes->key)));
-	add(bytes, bytes->key, limit);
-	bytes->of_key = true;
-}
-
-static void add_user(struct usage_bytes *bytes, const struct entity *user, uint64_t limit)
-{
-	AUTO_FINI(buf) subject = buf_limit(sizeof(bytes->user));
-
-	limits_subject_of_user(entity_id(user), &subject);
-	CHECK(str_copy(buf_str(&subject), bytes->user, sizeof(bytes->user)));
-	add(bytes, bytes->user, limit);
+	bytes->of_key |= limits_who(limits->subject) == LIMITS_OF_KEY;
+	memcpy(bytes->at[bytes->len].subject, limits->subject, sizeof(limits->subject));
+	bytes->at[bytes->len++].limit = limits->of[LIMITS_BYTES];
 }
 
 struct usage_bytes *usage_bytes_new(
-	struct usage *usage, struct loop *loop, const struct entity *apikey, const struct entity *user)
+	struct usage *usage, struct loop *loop, const struct limits *limits, size_t len)
 {
-	uint64_t of_key = apikey ? limits_of_key(entity_apikey(apikey), LIMITS_BYTES) : 0;
-	uint64_t of_user = user ? limits_of_user(entity_user(user), LIMITS_BYTES) : 0;
+	size_t found = count(limits, len);
 	struct usage_bytes *bytes;
 
 	loop_assert(loop);
-	if (!usage->on || (!of_key && !of_user))
+	if (!usage->on || !found)
 		return NULL;
-	bytes = xnew(struct usage_bytes);
+	bytes = check_alloc(1, sizeof(*bytes) + found * sizeof(bytes->at[0]));
 	bytes->usage = usage;
 	limits_window(LIMITS_BYTES, usage_clock_s(&usage->clock), bytes->window);
-	if (of_key)
-		add_key(bytes, apikey, of_key);
-	if (of_user)
-		add_user(bytes, user, of_user);
+	for (size_t i = 0; i < len; i++)
+		if (limits[i].of[LIMITS_BYTES])
+			add(bytes, &limits[i]);
 	return bytes;
+}
+
+static struct quotas_of of(const struct usage_bytes *bytes, size_t i, uint64_t units)
+{
+	return (struct quotas_of){ .subject = bytes->at[i].subject,
+		.window = bytes->window,
+		.kind = LIMITS_BYTES,
+		.limit = bytes->at[i].limit,
+		.units = units };
 }
 
 size_t usage_bytes_apply(const struct usage_bytes *bytes, uint64_t units, struct quotas_of *into)
 {
-	for (size_t i = 0; i < bytes->len; i++) {
-		into[i] = bytes->of[i];
-		into[i].units = units;
-	}
+	for (size_t i = 0; i < bytes->len; i++)
+		into[i] = of(bytes, i, units);
 	return bytes->len;
 }
 
 void usage_bytes_took(struct usage_bytes *bytes, uint64_t units)
 {
 	for (size_t i = 0; i < bytes->len; i++)
-		bytes->of[i].units += units;
+		bytes->at[i].taken += units;
 }
 
 enum admission usage_bytes_take(struct usage_bytes *bytes, uint64_t more, const struct admission_ask *ask,
 	struct admission_info *ret_info)
 {
-	struct quotas_of of[2];
-	size_t len = usage_bytes_apply(bytes, more, of);
+	struct quotas_of quotas[ADMISSION_LIMITS_MOST];
+	size_t len = usage_bytes_apply(bytes, more, quotas);
 	enum admission admission;
 
 	*ret_info = (struct admission_info){ 0 };
-	admission = usage_admit_of(bytes->usage, ask, of, len, ret_info);
+	admission = usage_admit_of(bytes->usage, ask, quotas, len, ret_info);
 	if (admission == ADMIT)
 		usage_bytes_took(bytes, more);
 	return admission;
@@ -92,10 +92,12 @@ enum admission usage_bytes_take(struct usage_bytes *bytes, uint64_t more, const 
 
 uint64_t usage_bytes_end(struct usage_bytes *bytes, uint64_t moved)
 {
-	uint64_t of_key = bytes->of_key ? least(moved, bytes->of[0].units) : 0;
+	uint64_t of_key = bytes->of_key ? least(moved, bytes->at[0].taken) : 0;
 
-	for (size_t i = 0; i < bytes->len; i++)
-		quotas_settle(bytes->usage->quotas, &bytes->of[i], moved);
+	for (size_t i = 0; i < bytes->len; i++) {
+		struct quotas_of quota = of(bytes, i, bytes->at[i].taken);
+		quotas_settle(bytes->usage->quotas, &quota, moved);
+	}
 	free(bytes);
 	return of_key;
 }

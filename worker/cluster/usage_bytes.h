@@ -10,9 +10,9 @@
 #include "worker/cluster/usage.h"
 
 struct usage_bytes;
-/* NULL: no quota of bytes applies to a call of these, of which each may be NULL. */
-struct usage_bytes *usage_bytes_new(struct usage *usage, struct loop *loop, const struct entity *apikey, const struct entity *user);
-/* So many more, which is not 0. ask->apikey and ask->user do not matter. */
+/* NULL: none of these is a quota of bytes. */
+struct usage_bytes *usage_bytes_new(struct usage *usage, struct loop *loop, const struct limits *limits, size_t len);
+/* So many more, which is not 0. ask->limits do not matter. */
 enum admission usage_bytes_take(struct usage_bytes *bytes, uint64_t more, const struct admission_ask *ask, struct admission_info *ret_info);
 /* The call is over, and so many moved. Returns how many of them were part of a grant of its key. */
 uint64_t usage_bytes_end(struct usage_bytes *bytes, uint64_t moved);

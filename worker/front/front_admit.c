@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * front_admit - the step ADMIT: is there quota left for this API key, and for its user.
+ * front_admit - the step ADMIT: is there quota left for this API key, its user and the user's groups.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,9 @@
 
 #include "common/check.h"
 #include "common/http_server.h"
+#include "proto/access.h"
 #include "worker/auth/auth.h"
+#include "worker/auth/snapshot.h"
 #include "worker/cluster/usage.h"
 #include "worker/front/front_bytes.h"
 #include "worker/front/front_step.h"
@@ -34,7 +36,7 @@ static void on_grant(void *arg)
 /* What of, as a client is told. */
 static const char *quota_name(const struct admission_info *info)
 {
-	static const char *const names[2][LIMITS_KINDS] = {
+	static const char *const names[LIMITS_WHO][LIMITS_KINDS] = {
 		{ "the quota of this API key, calls a second, is used up",
 			"the quota of this API key is used up",
 			"the monthly quota of this API key is used up",
@@ -43,9 +45,13 @@ static const char *quota_name(const struct admission_info *info)
 			"the daily quota of this user is used up",
 			"the monthly quota of this user is used up",
 			"the monthly quota of bytes of this user does not allow so many" },
+		{ "the quota of this user's group, calls a second, is used up",
+			"the daily quota of this user's group is used up",
+			"the monthly quota of this user's group is used up",
+			"the monthly quota of bytes of this user's group does not allow so many" },
 	};
 
-	return names[info->of_user][info->kind];
+	return names[info->who][info->kind];
 }
 
 /* The fields of draft-ietf-httpapi-ratelimit-headers-03, which clients know: of the quota that is nearest to its
@@ -79,21 +85,42 @@ struct http_response *front_refusal(struct front_call *call, const struct admiss
 	return response;
 }
 
+/* Its key, its user, and the groups that its user is in; of more than there is room for the last ones do not count. */
+static size_t limits_of_call(const struct front_call *call, struct limits into[ADMISSION_LIMITS_MOST])
+{
+	const struct identity *identity = call->oci.ask.identity;
+	const struct snapshot *snapshot = call->oci.ask.snapshot;
+	struct access_who who = {
+		.user = identity->user, .groups = identity->groups, .state = snapshot->state
+	};
+	size_t len = 0;
+
+	if (identity->key)
+		len += limits_of(identity->key, &into[len]);
+	if (identity->limited)
+		len += limits_of(identity->limited, &into[len]);
+	for (size_t i = 0; *identity->user && i < snapshot->limited_len && len < ADMISSION_LIMITS_MOST; i++)
+		if (access_is_in_group(&who, entity_id(snapshot->limited[i])))
+			len += limits_of(snapshot->limited[i], &into[len]);
+	return len;
+}
+
 enum front_turn front_admit(struct front_call *call)
 {
 	const struct identity *identity = call->oci.ask.identity;
 	struct admission_info info = { 0 };
 	struct admission_ask ask = { .loop = call->oci.loop, .wait = &call->admission, .resume = on_grant };
+	struct limits limits[ADMISSION_LIMITS_MOST];
 	struct front_errand *errand;
 
-	/* Pages are not counted, so that who has used a quota up can still ask how much it was. */
-	if (identity->peer || (!identity->key && !identity->limited) ||
-		!(call->oci.ask.route.row->flags & OCI_API))
+	if (identity->peer)
+		return FRONT_MORE;
+	ask.limits = limits;
+	ask.limits_len = limits_of_call(call, limits);
+	if (!identity->key && !ask.limits_len)
 		return FRONT_MORE;
 	errand = xnew(struct front_errand);
 	*errand = (struct front_errand){ .call = call, .cancel = wait_cancel };
-	ask.apikey = identity->key;
-	ask.user = identity->limited;
 	front_bytes_begin(call, &ask);
 	ask.arg = errand;
 	switch (usage_admit(call->loop->front->usage, &ask, &info)) {

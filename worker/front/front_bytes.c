@@ -103,9 +103,9 @@ void front_bytes_begin(struct front_call *call, struct admission_ask *ask)
 {
 	struct front_bytes *bytes = call->bytes;
 	int64_t length = http_request_length(call->oci.request);
-	struct usage_bytes *usage =
-		bytes ? bytes->usage
-		      : usage_bytes_new(call->loop->front->usage, call->oci.loop, ask->apikey, ask->user);
+	struct usage_bytes *usage = bytes ? bytes->usage
+					  : usage_bytes_new(call->loop->front->usage, call->oci.loop,
+						    ask->limits, ask->limits_len);
 
 	if (!usage)
 		return;

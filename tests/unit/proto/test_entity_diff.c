@@ -49,10 +49,13 @@ static void what_changed_is_told_and_no_secret(void **state)
 		"{\"old\":{\"enabled\":true},\"new\":{\"enabled\":false},\"secrets\":[\"passwordHash\"]}");
 	assert_diff(ann, ann, "{\"old\":{},\"new\":{}}");
 	assert_diff(NULL, ann,
-		"{\"old\":null,\"new\":{\"groups\":[\"dev\"],\"roles\":[],\"enabled\":true,\"metadata\":{}},"
+		"{\"old\":null,\"new\":{\"groups\":[\"dev\"],\"roles\":[],\"enabled\":true,"
+		"\"throttlingQuota\":0,\"dailyQuota\":0,\"monthlyQuota\":0,\"monthlyBytes\":0,\"metadata\":{}"
+		"},"
 		"\"secrets\":[\"passwordHash\"]}");
 	assert_diff(ann, gone,
-		"{\"old\":{\"groups\":[\"dev\"],\"roles\":[],\"enabled\":true,\"metadata\":{}},\"new\":null,"
+		"{\"old\":{\"groups\":[\"dev\"],\"roles\":[],\"enabled\":true,\"throttlingQuota\":0,"
+		"\"dailyQuota\":0,\"monthlyQuota\":0,\"monthlyBytes\":0,\"metadata\":{}},\"new\":null,"
 		"\"secrets\":[\"passwordHash\"]}");
 }
 

@@ -97,33 +97,45 @@ static struct state *make_state(void)
 		.daily_quota = 6,
 		.monthly_quota = 7,
 		.monthly_bytes = 8 };
+	struct user_group group = {
+		.throttling_quota = 9, .daily_quota = 10, .monthly_quota = 11, .monthly_bytes = 12
+	};
 	struct entity *entities[] = { entity_new(ENTITY_APIKEY, STR("key-of-ann"), 1, &key),
 		entity_new(ENTITY_USER, STR("ann"), 1, &ann),
-		entity_new(ENTITY_USER, STR("key-of-ann"), 1, &(struct user){ 0 }) };
+		entity_new(ENTITY_USER, STR("key-of-ann"), 1, &(struct user){ 0 }),
+		entity_new(ENTITY_GROUP, STR("ann"), 1, &group) };
 	AUTO(state) *empty = state_new();
-	struct state *state = state_change(empty, entities, 3, 1);
+	struct state *state = state_change(empty, entities, 4, 1);
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < 4; i++)
 		entity_free(entities[i]);
 	return state;
 }
 
-static void a_subject_is_a_key_or_a_user(void **unused)
+static void a_subject_is_a_key_a_user_or_a_group(void **unused)
 {
 	AUTO(state) *state = make_state();
+	struct limits limits;
 
 	(void)unused;
 	for (unsigned i = 0; i < LIMITS_KINDS; i++) {
 		assert_int_equal(limits_get(state, "key-of-ann", (enum limits_kind)i), 1 + i);
 		assert_int_equal(limits_get(state, "user:ann", (enum limits_kind)i), 5 + i);
+		assert_int_equal(limits_get(state, "group:ann", (enum limits_kind)i), 9 + i);
 		assert_int_equal(limits_get(state, "user:key-of-ann", (enum limits_kind)i), 0);
 		assert_int_equal(limits_get(state, "ann", (enum limits_kind)i), 0);
 	}
 	assert_true(limits_subject_exists(state, "user:key-of-ann"));
 	assert_false(limits_subject_exists(state, "user:bob"));
 	assert_false(limits_subject_exists(state, "ann"));
-	assert_true(limits_has_any(entity_user(state_find(state, ENTITY_USER, STR("ann")))));
-	assert_false(limits_has_any(entity_user(state_find(state, ENTITY_USER, STR("key-of-ann")))));
+	assert_true(limits_of(state_find(state, ENTITY_GROUP, STR("ann")), &limits));
+	assert_string_equal(limits.subject, "group:ann");
+	assert_int_equal(limits_who(limits.subject), LIMITS_OF_GROUP);
+	assert_true(limits_of(state_find(state, ENTITY_APIKEY, STR("key-of-ann")), &limits));
+	assert_string_equal(limits.subject, "key-of-ann");
+	assert_int_equal(limits_who(limits.subject), LIMITS_OF_KEY);
+	assert_true(limits_has_any(state_find(state, ENTITY_USER, STR("ann"))));
+	assert_false(limits_has_any(state_find(state, ENTITY_USER, STR("key-of-ann"))));
 }
 
 int main(void)
@@ -134,7 +146,7 @@ int main(void)
 		cmocka_unit_test(a_window_ends_when_the_next_begins),
 		cmocka_unit_test(days_on_both_sides_are_near_and_their_months),
 		cmocka_unit_test(a_month_is_kept_while_its_days_are),
-		cmocka_unit_test(a_subject_is_a_key_or_a_user),
+		cmocka_unit_test(a_subject_is_a_key_a_user_or_a_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

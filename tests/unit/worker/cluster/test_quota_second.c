@@ -232,6 +232,49 @@ static void a_share_grows_with_what_comes(void **state)
 	assert_true(beat(rig, 2, false).want >= 50);
 }
 
+/* The beat says the release alone; what was asked for goes with the next, which is soon. */
+static void who_asks_while_it_gives_back_asks_soon(void **state)
+{
+	struct rig *rig = *state;
+
+	set_clock(rig, NOON_MS + 100);
+	(void)admit(rig);
+	(void)beat(rig, 20, false);
+	(void)beat(rig, 20, true);
+	assert_true(rig->need.beat);
+	assert_int_equal(admit(rig), WAIT);
+	assert_int_equal(beat(rig, 0, false).want, 0);
+	assert_true(rig->need.beat_in_ms > 0 && rig->need.beat_in_ms <= 100);
+	assert_true(beat(rig, 5, false).want > 0);
+}
+
+static void a_share_that_is_used_up_is_looked_at_in_the_next_second(void **state)
+{
+	struct rig *rig = *state;
+
+	set_clock(rig, NOON_MS + 100);
+	(void)admit(rig);
+	(void)beat(rig, 20, false);
+	assert_int_equal(admit_many(rig, 20), 20);
+	(void)beat(rig, 20, true);
+	assert_false(rig->need.beat);
+	assert_true(rig->need.beat_in_ms > 500 && rig->need.beat_in_ms <= 1100);
+	set_clock(rig, NOON_MS + 1100);
+	(void)beat(rig, 20, true);
+	assert_true(rig->need.beat);
+	assert_int_equal(beat(rig, 0, false).granted, 0);
+}
+
+static void a_share_that_calls_wait_for_goes_to_them_first(void **state)
+{
+	struct rig *rig = *state;
+
+	set_clock(rig, NOON_MS + 100);
+	assert_int_equal(admit(rig), WAIT);
+	(void)beat(rig, 20, true);
+	assert_int_equal(admit_many(rig, 100), 20);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -244,6 +287,9 @@ int main(void)
 		TEST(about_the_turn_of_a_second_a_call_waits_until_it_is_sure),
 		TEST(answers_bring_the_bounds_of_the_clock_together),
 		TEST(a_share_grows_with_what_comes),
+		TEST(a_share_that_is_used_up_is_looked_at_in_the_next_second),
+		TEST(a_share_that_calls_wait_for_goes_to_them_first),
+		TEST(who_asks_while_it_gives_back_asks_soon),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

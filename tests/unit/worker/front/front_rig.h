@@ -372,12 +372,12 @@ struct usage_bytes {
 };
 
 struct usage_bytes *usage_bytes_new(
-	struct usage *usage, struct loop *loop, const struct entity *apikey, const struct entity *user)
+	struct usage *usage, struct loop *loop, const struct limits *limits, size_t len)
 {
 	(void)usage;
 	(void)loop;
-	(void)apikey;
-	(void)user;
+	(void)limits;
+	(void)len;
 	return rig_bytes.on ? xnew(struct usage_bytes) : NULL;
 }
 enum admission usage_bytes_take(struct usage_bytes *bytes, uint64_t more, const struct admission_ask *ask,
