@@ -81,5 +81,5 @@ struct http_response *openapi_serve(void *job);   /* api/openapi.c */
 /* What is said of each row, beside its function (api/describe.h). */
 extern const struct route_about about_livez[], about_readyz[], about_metrics[], about_state[], about_report[], about_members[], about_backup[],
 	about_export[], about_import[], about_usage[], about_audit[], about_access[], about_bulk[], about_template[], about_entities[],
-	about_openapi[], about_self_keys[], about_self_usage[], about_session[], about_figures[], about_ring[], about_live[], about_drain[],
+	about_openapi[], about_self_keys[], about_self_usage[], about_session[], about_figures[], about_ring[], about_live[],
 	about_pages[], about_assets[];

@@ -370,6 +370,22 @@ const struct route_about about_report[] = {
 const struct route_about about_members[] = {
 	{ .method = HTTP_GET, .summary = "Every member, and how it is.", .gives = "Members" },
 	{ .method = HTTP_DELETE, .below = "/{id}", .summary = "A lost member is forgotten.", .status = 204 },
+	{ .method = HTTP_POST,
+		.below = "/{id}/drain",
+		.summary = "A member is taken out of the ring.",
+		.query = true,
+		.gives = "Drained" },
+	{ .method = HTTP_POST,
+		.below = "/{id}/undrain",
+		.summary = "It is let in again.",
+		.query = true,
+		.gives = "Drained" },
+	{ .method = HTTP_POST,
+		.below = "/{id}/evacuate",
+		.summary = "The same as drain; 202 until nothing of it is in use.",
+		.query = true,
+		.gives = "Drained",
+		.other = 202 },
 	{ 0 },
 };
 
@@ -377,5 +393,7 @@ struct http_response *cluster_members(void *arg)
 {
 	struct api_job *job = arg;
 
-	return api_is_read(job) ? list_members(job) : forget_member(job);
+	if (api_is_read(job))
+		return list_members(job);
+	return job->http->method == HTTP_POST ? cluster_drain(job) : forget_member(job);
 }

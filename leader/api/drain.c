@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
-#include "leader/api/describe.h"
 #include "leader/api/told.h"
 #include "leader/members.h"
 #include "leader/ring_write.h"
@@ -211,26 +210,6 @@ static struct http_response *show(struct asked *asked)
 	json_close_object(&w);
 	return api_json(asked->verb == EVACUATE && !evacuated ? 202 : 200, &body);
 }
-
-const struct route_about about_drain[] = {
-	{ .method = HTTP_POST,
-		.below = "/{id}/drain",
-		.summary = "A member is taken out of the ring.",
-		.query = true,
-		.gives = "Drained" },
-	{ .method = HTTP_POST,
-		.below = "/{id}/undrain",
-		.summary = "It is let in again.",
-		.query = true,
-		.gives = "Drained" },
-	{ .method = HTTP_POST,
-		.below = "/{id}/evacuate",
-		.summary = "The same as drain; 202 until nothing of it is in use.",
-		.query = true,
-		.gives = "Drained",
-		.other = 202 },
-	{ 0 },
-};
 
 struct http_response *cluster_drain(void *arg)
 {

@@ -165,7 +165,7 @@ def test_a_bulk_survives_a_kill():
 
 @pytest.mark.parametrize("kind, wanted", [
     ("policy", {"id": "", "policies": [], "defaultPolicy": [], "anonymousPolicy": []}),
-    ("group", {"id": "", "users": [], "description": ""}),
+    ("group", {"id": "", "users": [], "description": "", "throttlingQuota": 0, "dailyQuota": 0, "monthlyQuota": 0, "monthlyBytes": 0}),
     ("settings", {"id": "", "leaseMs": 6000, "pushEveryMs": 2000, "grantMs": 15000, "pollWaitMs": 25000, "isolated": False})])
 def test_a_template_has_the_defaults(kind, wanted):
     with Leader() as leader:

@@ -16,7 +16,8 @@ from worker_process import await_true
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONG = "a long password"
 ROLES = {"ann": ["admin"], "rita": ["reader"], "kim": ["key-manager:dev"], "bob": []}
-NAMES = ("user", "users", "apikey", "apikeys", "policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies", "drain", "drains", "sessionkey", "sessionkeys")
+NAMES = ("user", "users", "apikey", "apikeys", "policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies", "drain", "drains", "sessionkey", "sessionkeys",
+         "repository", "repositories")
 # a: admin, r: reader, k: key manager, w: worker, *: whoever asks
 TABLE = {
     "": {"GET": "*"}, "assets": {"GET": "*"},
@@ -37,7 +38,8 @@ TABLE = {
     **{f"api/{name}": {"GET": "ark", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"} for name in ("user", "users")},
     **{f"api/{name}": {"GET": "ark", "POST": "ak", "PUT": "ak", "PATCH": "ak", "DELETE": "ak"} for name in ("apikey", "apikeys")},
     **{f"api/{name}": {"GET": "ar", "POST": "a", "PUT": "a", "PATCH": "a", "DELETE": "a"}
-       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies", "drain", "drains", "sessionkey", "sessionkeys")},
+       for name in ("policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies", "drain", "drains", "sessionkey", "sessionkeys",
+                    "repository", "repositories")},
     **{f"api/{name}/_bulk": {method: "ak" if name.startswith("apikey") else "a" for method in ("POST", "PUT", "PATCH", "DELETE")} for name in NAMES},
     **{f"api/{name}/_template": {"GET": "ark" if name.startswith(("apikey", "user")) else "ar"} for name in NAMES},
     "api/export": {"GET": "a"},
