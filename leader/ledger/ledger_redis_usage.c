@@ -131,7 +131,7 @@ static void add_row(struct deltas *deltas, const struct usage_row *row)
 		const struct ledger_redis_sums sums = { { parts[i].calls, parts[i].bytes_in,
 			parts[i].bytes_out, parts[i].ungranted } };
 
-		(void)snprintf(key, sizeof(key), "usage:%s", parts[i].window);
+		(void)snprintf(key, sizeof(key), "usage:%.*s", LIMITS_WINDOW_SIZE - 1, parts[i].window);
 		add_delta(deltas, key, row->apikey, &sums);
 	}
 }

@@ -103,7 +103,7 @@ static bool decode(struct str bytes, struct entity **ret_key, struct error *err)
 static bool load(struct own_keys *keys, struct error *err)
 {
 	struct sql q = sql_of(keys->db, "SELECT body FROM apikey");
-	struct entity *key;
+	struct entity *key = NULL;
 	bool ok = true;
 
 	while (ok && sql_next(&q)) {
