@@ -33,7 +33,7 @@
 #define SAY_SPAN_MS    60000
 #define ANSWER_MOST    200
 #define ANSWER_SPAN_MS 10000
-#define ANSWER_REST_MS 100
+#define ANSWER_REST_MS 10
 
 struct feed {
 	struct cluster *cluster;
