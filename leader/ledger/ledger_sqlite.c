@@ -230,6 +230,12 @@ static bool decode(struct str bytes, struct entity **ret, struct error *err)
 	return pack_parse(bytes, &doc, err) && entity_decode(pack_root(doc), ret, err);
 }
 
+static const char *kind_text(int64_t kind)
+{
+	return kind >= 0 && kind < ENTITY_KINDS ? entity_kind_name((enum entity_kind)kind)
+						: "of a kind that a newer version has";
+}
+
 static bool load_entities(
 	struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret, struct error *err)
 {
@@ -241,8 +247,7 @@ static bool load_entities(
 		AUTO(entity) *entity = NULL;
 
 		if (!decode(sql_column_bytes(&q, 2), &entity, err)) {
-			(void)error_add(err, "entity %s %s",
-				entity_kind_name((enum entity_kind)sql_column_int(&q, 0)),
+			(void)error_add(err, "entity %s %s", kind_text(sql_column_int(&q, 0)),
 				sql_column_text(&q, 1));
 			ok = false;
 		} else if (!fn(arg, entity)) {

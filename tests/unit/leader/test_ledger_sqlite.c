@@ -386,6 +386,35 @@ static void a_ledger_of_version_3_knows_what_was_used_of_the_month(void **state)
 	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 15);
 }
 
+static bool no_entity(void *arg, struct entity *entity)
+{
+	(void)arg;
+	(void)entity;
+	fail();
+	return false;
+}
+
+/* A newer program wrote it, or a fault: it is no reason to end in the middle of a word. */
+static void an_entity_of_an_unknown_kind_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger_loaded loaded;
+	struct sqlite *db;
+	struct error err;
+	char path[100];
+
+	(void)snprintf(path, sizeof(path), "%s/leader.db", rig->folder);
+	ledger_close(rig->ledger);
+	assert_true(sqlite_open(&db, path, &err));
+	assert_true(
+		sqlite_exec(db, "INSERT INTO entity VALUES (99, 'x', 1, 0, x'81a46b696e64a36f6464')", &err));
+	sqlite_free(db);
+	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
+	assert_false(ledger_load_entities(rig->ledger, no_entity, NULL, &loaded, &err));
+	assert_non_null(strstr(err.text, "a newer version"));
+	assert_non_null(strstr(err.text, " x"));
+}
+
 static bool count_grant(void *arg, const struct ledger_grant *grant)
 {
 	assert_non_null(grant);
@@ -428,6 +457,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(months_and_bytes_have_sums_of_their_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_ledger_of_version_3_knows_what_was_used_of_the_month, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_entity_of_an_unknown_kind_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			grants_of_months_are_loaded_while_their_days_are, setup, teardown),
 	};
