@@ -306,6 +306,16 @@ class World(Cluster):
 
         await_true(level, seconds, "the leader's state at all members")
 
+    def admin(self, method, path, body=None, **more):
+        """At any of the leaders that run."""
+        for leader in random.sample(self.leaders, len(self.leaders)):
+            try:
+                return leader.call(method, path, json=body, **more)
+            except requests.ConnectionError:
+                if leader.process.poll() is None:
+                    raise
+        raise ConnectionRefusedError("no leader runs")
+
     # Keys and calls.
 
     def key(self, **fields):

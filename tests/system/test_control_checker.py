@@ -111,6 +111,8 @@ def to_workers(what):
 
 
 class Round:
+    leaders = None  # one, with SQLite
+
     def __init__(self, seed):
         self.seed, self.dice = seed, random.Random(f"{seed}:round")
         self.history, self.gate, self.weather = History(), Gate(), Weather(seed)
@@ -120,7 +122,7 @@ class Round:
         self.kills, self.restores, self.days = 0, 0, 0
         self.is_exact = seed % 2 == 1  # nobody is killed, and no leader put back: sums are exact
         self.grant_ms = GRANT_MS if self.is_exact else GRANT_LONG_MS
-        self.world = World(workers=self.dice.choice([2, 2, 3]), lease_ms=LEASE_MS, push_ms=PUSH_MS, grant_ms=self.grant_ms)
+        self.world = World(workers=self.dice.choice([2, 2, 3]), lease_ms=LEASE_MS, push_ms=PUSH_MS, grant_ms=self.grant_ms, leaders=self.leaders)
         self.done = []
 
     def say(self, text):
@@ -227,9 +229,9 @@ class Round:
             worker.called = worker.name
             worker.road.rule, worker.road.edit = self.weather.rule, self.weather.edit
         workers = {self.kill: 2, self.kill_settled: 2, self.stop: 2, self.rename: 2, self.pause: 3, self.worker_clock: 3}
-        leader = {self.leader_clock: 1, self.leader_kill: 2, self.leader_stop: 1, self.leader_pause: 2, self.full: 2, self.restore: 3, self.storm: 2}
+        leader = self.of_leaders()
         if self.is_exact:
-            del workers[self.kill], workers[self.kill_settled], leader[self.restore]
+            del workers[self.kill], workers[self.kill_settled]
         threads = [threading.Thread(target=self.guard, args=(self.havoc, n, kinds)) for n, kinds in enumerate((workers, leader))]
         for thread in threads:
             thread.start()
@@ -237,6 +239,10 @@ class Round:
             thread.join()
         if self.failures:
             raise self.failures[0]
+
+    def of_leaders(self):
+        some = {self.leader_clock: 1, self.leader_kill: 2, self.leader_stop: 1, self.leader_pause: 2, self.full: 2, self.storm: 2}
+        return some if self.is_exact else {**some, self.restore: 3}
 
     def havoc(self, dice, kinds):
         until = time.monotonic() + SECONDS
