@@ -117,6 +117,33 @@ def up_and_down(environment, folder):
         run("down", environment)
 
 
+def test_two_leaders_on_a_redis(tmp_path):
+    """One of them, and what was written at it, may go: the other one and the workers go on. So does all of it after down and up."""
+    base = free_base()
+    environment = {"ZOT_DATA": str(tmp_path / "data"), "BASE_PORT": str(base), "TMPDIR": str(tmp_path), "LEADERS": "2"}
+    try:
+        text = run("up", environment).stdout
+        first, second = re.search(r"leaders +(\S+) +(\S+)", text).groups()
+        front = re.search(r"front +(\S+)", text)[1]
+        auth = ("admin", re.search(r"password +(\S+)", text)[1])
+        assert requests.post(first + "/api/user", json={"id": "ann", "password": "a password of hers"}, auth=auth, timeout=30).status_code == 201
+        os.kill(int((tmp_path / "data/run/leader.pid").read_text()), 9)
+        assert requests.get(second + "/api/user/ann", auth=auth, timeout=30).status_code == 200
+        assert requests.patch(second + "/api/user/ann", json={"metadata": {"by": "the other"}}, auth=auth, timeout=30).status_code == 200
+        ann = ("ann", "a password of hers")
+        await_true(lambda: requests.get(front + "/v2/", auth=ann, timeout=30).status_code == 200, what="her login through the front")
+        run("up", environment)
+        assert requests.get(first + "/api/user/ann", auth=auth, timeout=30).json()["metadata"] == {"by": "the other"}
+        run("down", environment)
+        run("up", environment)
+        assert requests.get(first + "/api/user/ann", auth=auth, timeout=30).json()["metadata"] == {"by": "the other"}
+        other = run("up", {**environment, "LEADERS": "1"}, check=False)
+        assert other.returncode != 0 and "deploy/down first" in other.stderr
+    finally:
+        run("down", environment)
+    assert run("up", {**environment, "LEADERS": "4"}, check=False).returncode == 1
+
+
 def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path):
     base = free_base()
     environment = {"ZOT_DATA": str(tmp_path / "data"), "BASE_PORT": str(base), "TMPDIR": str(tmp_path)}
