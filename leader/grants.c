@@ -656,3 +656,45 @@ uint64_t grants_granted(struct grants *grants, const char *apikey, const char *d
 {
 	return grants_sums(grants, apikey, day).granted;
 }
+
+/* What boots that are over have used is in the pot alone. */
+static uint64_t used_of_others(const struct pot *pot)
+{
+	uint64_t used = pot->used;
+
+	for (LIST_EACH(node, &pot->rows))
+		used -= LIST_OF(struct row, in_pot, node)->used;
+	return used;
+}
+
+static void each_of_pot(struct pot *pot, struct str name, grants_row_f *fn, void *arg)
+{
+	struct ledger_grant grant = { .granted = used_of_others(pot), .used = used_of_others(pot) };
+	struct str window;
+	char nobody[] = "";
+
+	CHECK(str_until(&name, '\n', &window) && str_copy(window, grant.day, sizeof(grant.day)));
+	AUTO_STR *subject = str_dup(name);
+	grant.boot = nobody;
+	grant.apikey = subject;
+	if (grant.used)
+		fn(arg, &grant);
+	for (LIST_EACH(node, &pot->rows)) {
+		const struct row *row = LIST_OF(struct row, in_pot, node);
+		grant.boot = row->holder->boot;
+		grant.granted = row->granted;
+		grant.used = row->used;
+		fn(arg, &grant);
+	}
+}
+
+void grants_each(struct grants *grants, grants_row_f *fn, void *arg)
+{
+	struct str name;
+	void *value;
+
+	lock_take(&grants->lock);
+	for (size_t at = 0; map_next(grants->pots, &at, &name, &value);)
+		each_of_pot(value, name, fn, arg);
+	lock_drop(&grants->lock);
+}

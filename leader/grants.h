@@ -97,6 +97,9 @@ bool grants_look(struct grants *grants, const char *boot, const char *apikey, co
 /* Those of which the boot has something unused, and knows it from this process of the leader. Borrowed for the call, made under the lock; false stops. */
 typedef bool grants_each_f(void *arg, const struct grants_row *row);
 void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg);
+/* All of them, as they would be loaded. Borrowed for the call, made under the lock. */
+typedef void grants_row_f(void *arg, const struct ledger_grant *grant);
+void grants_each(struct grants *grants, grants_row_f *fn, void *arg);
 uint64_t grants_granted(struct grants *grants, const char *apikey, const char *day); /* sum over all boots */
 struct grants_sums {
 	uint64_t granted, used;

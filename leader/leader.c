@@ -657,7 +657,7 @@ int leader_run(const struct leader_settings *settings)
 	struct leader_process *process = xnew(struct leader_process);
 	struct leader *leader = &process->leader;
 	struct error err;
-	bool ok;
+	bool ok, again;
 
 	process->signals = -1;
 	leader->settings = settings;
@@ -667,7 +667,8 @@ int leader_run(const struct leader_settings *settings)
 	ok = serve(process, &err);
 	if (!ok)
 		log_error("leader.start", "error=%s", log_quote(str_of(err.text)));
+	again = leader->again;
 	close_leader(process);
 	http_client_fini();
-	return ok ? 0 : 1;
+	return again ? LEADER_AGAIN : ok ? 0 : 1;
 }

@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "common/few.h"
@@ -94,6 +95,7 @@ struct leader {
 	struct local local;        /* local.h: opens the backup to a command on this machine */
 	int64_t started_ms;
 	bool stopping;             /* own loop: /readyz says so, all is still served */
+	atomic_bool again;         /* rescue.h: after its end it starts anew */
 };
 
 /* Thread  any. The newest state; a reference. */
@@ -129,5 +131,6 @@ void leader_store_refusals_locked(struct leader *leader, bool now);
 
 /* At start: all that the ledger has, into memory. Another life of the ledger begins, and it hears first (hearing.h). */
 bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;
-/* Builds and runs until SIGTERM or SIGINT; the process's exit status. */
+/* Builds and runs until SIGTERM or SIGINT; the process's exit status. LEADER_AGAIN: the program is to start anew. */
+#define LEADER_AGAIN 2
 int leader_run(const struct leader_settings *settings);

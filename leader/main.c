@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "common/command.h"
 #include "common/log.h"
 #include "common/undumpable.h"
@@ -57,10 +58,21 @@ static int verified(const struct leader_settings *settings, const struct command
 	return 0;
 }
 
+/* With the same environment; what it holds now is closed. */
+static int start_anew(const struct command_call *call)
+{
+	char program[] = "zot-leader", what[] = "serve";
+	AUTO_STR *file = call->argument ? check_strdup(call->argument) : NULL;
+
+	(void)execv("/proc/self/exe", (char *const[]){ program, what, file, NULL });
+	return 1;
+}
+
 static int serve_right(const struct leader_settings *settings, const struct command_call *call)
 {
-	(void)call;
-	return is_right(settings) ? leader_run(settings) : 1;
+	int status = is_right(settings) ? leader_run(settings) : 1;
+
+	return status == LEADER_AGAIN ? start_anew(call) : status;
 }
 
 static int serve(const struct command_call *call)

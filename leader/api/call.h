@@ -69,6 +69,7 @@ struct http_response *cluster_report(void *job);  /* api/cluster.c */
 struct http_response *cluster_members(void *job);
 struct http_response *cluster_figures(void *job);
 struct http_response *cluster_ring(void *job);
+struct http_response *cluster_rescue(void *job);
 struct http_response *cluster_drain(void *job);   /* api/drain.c */
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
@@ -81,5 +82,5 @@ struct http_response *openapi_serve(void *job);   /* api/openapi.c */
 /* What is said of each row, beside its function (api/describe.h). */
 extern const struct route_about about_livez[], about_readyz[], about_metrics[], about_state[], about_report[], about_members[], about_backup[],
 	about_export[], about_import[], about_usage[], about_audit[], about_access[], about_bulk[], about_template[], about_entities[],
-	about_openapi[], about_self_keys[], about_self_usage[], about_session[], about_figures[], about_ring[], about_live[],
+	about_openapi[], about_self_keys[], about_self_usage[], about_session[], about_figures[], about_ring[], about_rescue[], about_live[],
 	about_pages[], about_assets[];

@@ -22,6 +22,7 @@
 #include "leader/live.h"
 #include "leader/members.h"
 #include "leader/report.h"
+#include "leader/rescue.h"
 #include "leader/ring_write.h"
 #include "leader/shares.h"
 #include "leader/strangers.h"
@@ -326,6 +327,43 @@ struct http_response *cluster_figures(void *arg)
 	if (!api_parameter(job, "member", &member, &given))
 		return api_bad_query();
 	figures_write(job->leader->figures, given ? buf_text(&member) : NULL, &w);
+	return api_json(200, &body);
+}
+
+const struct route_about about_rescue[] = {
+	{ .method = HTTP_POST,
+		.summary = "A store that lost what this leader has is made again from its memory; the leader "
+			   "starts anew.",
+		.query = true,
+		.gives = "Rescued" },
+	{ 0 },
+};
+
+struct http_response *cluster_rescue(void *arg)
+{
+	struct api_job *job = arg;
+	AUTO(state) *state = leader_state(job->leader);
+	AUTO_FINI(buf) cluster = buf_limit(HISTORY_TEXT_MAX);
+	struct buf body = buf_limit(1024);
+	struct json_writer w = json_writer(&body);
+	struct history history;
+	struct error err;
+	bool given;
+
+	if (!api_parameter(job, "cluster", &cluster, &given) || !given ||
+		!str_is(buf_str(&cluster), state_history(state)->cluster))
+		return api_error(400, "invalid",
+			"cluster: needed, the id of this cluster (GET /api/cluster/members), so that it is "
+			"done "
+			"on purpose");
+	if (!rescue_store(job->leader, &history, &err))
+		return api_error_of(&err);
+	log_warn("store.rescued", "cluster=%s generation=%" PRIu64 "%s", history.cluster, history.generation,
+		told_by(job));
+	json_open_object(&w);
+	json_put_text(&w, "cluster", history.cluster);
+	json_put_uint(&w, "generation", history.generation);
+	json_close_object(&w);
 	return api_json(200, &body);
 }
 

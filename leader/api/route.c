@@ -131,6 +131,7 @@ static const char *const of_access[] = { "action", "key", "repository", "user", 
 
 static const char *const of_figures[] = { "member", NULL };
 static const char *const of_members[] = { "force", NULL };
+static const char *const of_rescue[] = { "cluster", NULL };
 static const char *const of_live[] = { "every", NULL };
 
 /* `what` is the kind of entities. */
@@ -266,6 +267,15 @@ static const struct route rows[] = {
 		.authorise = by_reader,
 		.parameters = of_figures,
 		.job_f = cluster_figures },
+	{ .operation = "rescue",
+		.about = about_rescue,
+		.path = "/api/cluster/rescue",
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.body_max = DRAIN_BODY_MAX,
+		.parameters = of_rescue,
+		.job_f = cluster_rescue },
 	{ .operation = "ring",
 		.about = about_ring,
 		.path = "/api/cluster/ring",

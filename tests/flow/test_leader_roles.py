@@ -30,6 +30,7 @@ TABLE = {
     "api/cluster/members": {"GET": "ar", "DELETE": "a", "POST": "a"},
     "api/cluster/figures": {"GET": "ar"},
     "api/cluster/ring": {"GET": "ar"},
+    "api/cluster/rescue": {"POST": "a"},
     "api/cluster/live": {"GET": "ar"},
     "api/cluster/backup": {"GET": "a"},
     "api/usage": {"GET": "ark"},

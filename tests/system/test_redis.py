@@ -70,6 +70,34 @@ def test_an_emptied_redis_is_refused_and_a_backup_restores_it(cluster):
     cluster.wait_active(1)
 
 
+def test_a_leader_puts_what_it_has_into_an_emptied_redis(cluster):
+    key = cluster.new_key(dailyQuota=10)
+    auth = (key["clientId"], key["clientSecret"])
+    await_true(lambda: cluster.workers[0].call("GET", "/v2/", auth=auth).status_code == 200, what="a call out of a grant")
+    first, second = cluster.leaders
+    told = first.call("GET", "/api/cluster/members").json()
+    path = f"/api/cluster/rescue?cluster={told['cluster']}"
+    assert first.call("POST", path, json={}).status_code == 409  # nothing is lost
+    cluster.redis.call("FLUSHALL")
+    await_true(lambda: make(cluster, 0, "bob").status_code == 503, 30, "a refusal")
+    assert first.call("POST", "/api/cluster/rescue?cluster=another", json={}).status_code == 400
+    reply = first.call("POST", path, json={})
+    assert reply.status_code == 200 and reply.json()["generation"] > told["generation"], reply.text
+    await_true(lambda: first.is_ready() and make(cluster, 0, "bob").status_code == 201, 30, "the leader that starts anew")
+    # The other one has another history.
+    assert make(cluster, 1, "eve").status_code == 503
+    second.end()
+    second.start()
+    assert "bob" in names(second) and make(cluster, 1, "eve").status_code == 201
+    cluster.wait_active(1)
+    # What was granted is still taken; what was used before is what the worker says.
+    statuses = []
+    await_true(lambda: statuses.append(cluster.workers[0].call("GET", "/v2/", auth=auth).status_code) or statuses[-1] == 200, 60, "a call")
+    for _ in range(30):
+        statuses.append(cluster.workers[0].call("GET", "/v2/", auth=auth).status_code)
+    assert statuses.count(200) <= 9
+
+
 def test_a_store_moves_to_sqlite_and_back(cluster):
     assert make(cluster, 0, "ann").status_code == 201
     here, there = cluster.redis.url, f"sqlite:{cluster.folder}/moved"

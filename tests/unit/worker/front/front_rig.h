@@ -364,8 +364,9 @@ enum admission usage_admit(
 
 /* What a quota of bytes has left, and what became of it. */
 static struct {
-	bool on, waits;
-	uint64_t left, taken, moved;
+	atomic_bool on, waits;
+	_Atomic uint64_t left, taken, moved;
+	atomic_int ended;
 } rig_bytes;
 struct usage_bytes {
 	char none;
@@ -404,6 +405,7 @@ uint64_t usage_bytes_end(struct usage_bytes *bytes, uint64_t moved)
 {
 	rig_bytes.moved = moved;
 	free(bytes);
+	rig_bytes.ended++;
 	return moved;
 }
 

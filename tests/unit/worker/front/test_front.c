@@ -797,16 +797,19 @@ static void bytes_are_taken_before_they_move(void **state)
 		assert_int_equal(ask(f, "GET", path, STR_NONE, key), 429);
 		expect_header(f, "Retry-After", "9");
 		expect_code(f, "monthly quota of bytes of this API key");
+		await(&rig_bytes.ended, 3 * waits + 1);
 		assert_int_equal(rig_bytes.moved, 0);
 		rig_bytes.left = strlen("hello world");
 		assert_int_equal(ask(f, "GET", path, STR_NONE, key), 200);
 		assert_string_equal(buf_text(&f->got.body), "hello world");
+		await(&rig_bytes.ended, 3 * waits + 2);
 		assert_int_equal(rig_bytes.taken, strlen("hello world"));
 		assert_int_equal(rig_bytes.moved, strlen("hello world"));
 		rig_bytes.left = 0;
 		assert_int_equal(ask(f, "HEAD", path, STR_NONE, key), 200);
+		await(&rig_bytes.ended, 3 * waits + 3);
 	}
-	memset(&rig_bytes, 0, sizeof(rig_bytes));
+	rig_bytes.on = rig_bytes.waits = false;
 	entity_free(rig_key);
 	rig_key = NULL;
 }
