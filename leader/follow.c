@@ -16,6 +16,7 @@
 #include "leader/ledger_follow.h"
 #include "leader/members.h"
 #include "leader/state_log.h"
+#include "leader/sweep.h"
 #include "proto/pack.h"
 
 /* The note: [number, echo, left, late, stranger, registers, grants]. */
@@ -111,6 +112,7 @@ static void apply_entities(struct leader *leader, const struct ledger_entry *ent
 			"revision=%llu by=%s this leader has another state than the one that wrote",
 			(unsigned long long)entry->revision, log_quote(str_of(entry->by)));
 	state_log_apply(leader->log, next, entry->entities, entry->entities_len);
+	sweep_note_locked(leader->sweep, entry->entities, entry->entities_len);
 	if (leader->feed)
 		feed_changed(leader->feed);
 	dump_changed(leader->dump);

@@ -165,6 +165,7 @@ static enum ledger_result write_once(struct leader *leader, const struct ledger_
 		return result;
 	CHECK(*ret_revision == state_revision(made.state));
 	state_log_apply(leader->log, TAKE(made.state), made.stamped, len);
+	sweep_note_locked(leader->sweep, made.stamped, len);
 	counter_add(&leader->counters.writes_total, 1);
 	if (leader->feed)
 		feed_changed(leader->feed);

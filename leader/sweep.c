@@ -166,6 +166,14 @@ static void tell_refusals(struct leader *leader)
 		log_warn("refusals.suppressed", "count=%" PRIu64, missed);
 }
 
+void sweep_note_locked(struct sweep *sweep, struct entity *const *entities, size_t len)
+{
+	if (!sweep)
+		return;
+	leader_assert_locked(sweep->leader);
+	expiry_note(sweep->expiry, entities, len);
+}
+
 void sweep_now_locked(struct sweep *sweep)
 {
 	struct leader *leader = sweep->leader;

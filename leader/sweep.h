@@ -13,6 +13,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 struct leader;
 struct sweep;
 struct sweep *sweep_new(struct leader *leader);
@@ -21,3 +23,6 @@ void sweep_start(struct sweep *sweep); /* own loop: the timer */
 void sweep_stop(struct sweep *sweep);  /* own loop */
 /* Pool, leader_lock() held: what the timer does. */
 void sweep_now_locked(struct sweep *sweep);
+/* Pool, leader_lock() held: these are in the state now. NULL: there is no sweep. */
+struct entity;
+void sweep_note_locked(struct sweep *sweep, struct entity *const *entities, size_t len);
