@@ -289,7 +289,7 @@ def test_what_is_no_drain(leader):
     FakeWorker(leader, "one").push()
     leader.admin("POST", "/api/user", {"id": "rea", "password": "a long password", "roles": ["reader"]})
     assert act(leader, "two", "drain").status_code == 404 and act(leader, "one", "drein").status_code == 405
-    assert leader.admin("POST", "/api/cluster/members/one", {}).status_code == 404
+    assert leader.admin("POST", "/api/cluster/members/one", {}).status_code == 405
     assert act(leader, "one", "drain", "?force=maybe").status_code == 400 and act(leader, "one", "drain", "?forse=true").status_code == 400
     refused = requests.post(leader.url + "/api/cluster/members/one/drain", json={}, auth=("rea", "a long password"), timeout=30)
     assert refused.status_code == 403

@@ -113,7 +113,8 @@ enum front_turn front_admit(struct front_call *call)
 	struct limits limits[ADMISSION_LIMITS_MOST];
 	struct front_errand *errand;
 
-	if (identity->peer)
+	/* Pages are not counted, so that who has used a quota up can still ask how much it was. */
+	if (identity->peer || !(call->oci.ask.route.row->flags & OCI_API))
 		return FRONT_MORE;
 	ask.limits = limits;
 	ask.limits_len = limits_of_call(call, limits);
