@@ -13,6 +13,7 @@ from cluster import Cluster
 from registry import await_true, digest
 
 WORKERS = 3
+PATIENCE_S = 2
 
 
 @pytest.fixture(scope="module", params=[None, 2], ids=["one leader", "two leaders"])
@@ -72,7 +73,18 @@ def statuses(calls):
 
 
 def until_refused(caller):
-    return bool(caller.calls) and caller.calls[-1].status == 429
+    """For so long that it is no machine's slowness: a call waits a tenth of a second for what others hold, and one that is refused may ask again."""
+    last = next((i for i in range(len(caller.calls) - 1, -1, -1) if caller.calls[i].status != 429), -1)
+    refused = caller.calls[last + 1:]
+    if refused:
+        time.sleep(0.05)  # pace
+    return bool(refused) and refused[-1].received - refused[0].sent > PATIENCE_S
+
+
+def early(calls):
+    """How many were refused while something was left."""
+    end = max(call.sent for call in calls if call.status == 200)
+    return f"{sum(call.status == 429 and call.received < end for call in calls)} refused while something was left"
 
 
 def quotas_of(cluster, **who):
@@ -97,9 +109,8 @@ def waits(calls):
 def test_exactly_so_many_calls_are_admitted_by_all_workers_together(cluster, field, quota):
     login = new_login(cluster, **{field: quota})
     calls = hammer(cluster, login, until_refused)
-    print(f"\n{field} {quota}: {statuses(calls)}; {waits(calls)}")
+    print(f"\n{field} {quota}: {statuses(calls)}, {early(calls)}; {waits(calls)}")
     assert statuses(calls)[200] == quota
-    assert statuses(calls)[429] == len(cluster.workers) * 2
     assert set(statuses(calls)) == {200, 429}
     await_used(cluster, login[0], field.removesuffix("lyQuota").replace("dai", "day"), quota, apikey=login[0])
     left = [int(call.headers["RateLimit-Remaining"]) for call in calls]
@@ -115,7 +126,7 @@ def test_exactly_so_many_bytes_are_pulled_and_pushed_through_all_workers_togethe
     cluster.push_blob("quotas/bytes", bytes(MIB), through=cluster.workers[0])
     login = new_login(cluster, monthlyBytes=quota)
     pulls = hammer(cluster, login, until_refused, path=f"/v2/quotas/bytes/blobs/{digest(bytes(MIB))}")
-    print(f"\n{quota} bytes: {statuses(pulls)}; {waits(pulls)}")
+    print(f"\n{quota} bytes: {statuses(pulls)}, {early(pulls)}; {waits(pulls)}")
     assert statuses(pulls)[200] * MIB == quota
     assert sum(len(call.text) for call in pulls if call.status == 200) == quota
     await_used(cluster, login[0], "bytes", quota, apikey=login[0])
