@@ -184,6 +184,8 @@ static void put_field(struct json_writer *w, const struct field *field, enum for
 	json_put_text(w, "description", field->about);
 	if (field->flags & FIELD_WRITE_ONLY)
 		json_put_bool(w, "writeOnly", true);
+	if (field->flags & FIELD_IMMUTABLE)
+		json_put_bool(w, "x-immutable", true);
 	json_close_object(w);
 }
 

@@ -9,7 +9,7 @@ from cluster import Cluster
 from pages_browser import Browser
 
 LEASE_MS = 2000
-PAGES = ["overview", "cluster", "users", "users/id/admin", "users/new", "groups", "groups/new", "keys", "keys/new", "policies", "policies/new", "workers", "workers/new",
+PAGES = ["overview", "cluster", "users", "users/id/admin", "users/new", "groups", "groups/new", "keys", "keys/new", "policies", "policies/new", "repositories", "repositories/new", "workers", "workers/new",
          "usage", "audit", "settings"]
 
 

@@ -6,5 +6,6 @@ export const KINDS = [
 	{ kind: "apikey", page: "keys", title: "Keys", one: "key", columns: ["label", "owner", "enabled", "validUntil", "dailyQuota", "monthlyQuota", "monthlyBytes"], rotates: true, makesId: true, usage: "apikey",
 		gone: "Who uses it is refused from then on. Its usage stays." },
 	{ kind: "policy", page: "policies", title: "Policies", one: "policy", triesAccess: true },
+	{ kind: "repository", page: "repositories", title: "Repository limits", one: "limit", gone: "Nothing that is there is removed." },
 	{ kind: "worker", page: "workers", title: "Worker keys", one: "worker key", gone: "The worker is refused from then on." },
 ];
