@@ -137,7 +137,7 @@ def test_the_address_of_a_neighbour():
         wrong.environment["CLUSTER_SELF_ADDRESS"] = wrong.url
         wrong.start()
         cluster.wait_active(4)
-        assert ring(cluster)["wrong"] == "active"
+        await_true(lambda: ring(cluster).get("wrong") == "active", 30, "the worker in the ring")
 
 
 @pytest.mark.parametrize("status", [200, 404])
@@ -157,7 +157,7 @@ def test_an_address_that_becomes_a_web_servers(status):
         push_all(cluster)
         wrong = start_wrong(cluster, "wrong", CLUSTER_SELF_ADDRESS=url, ZOT_CHECK_SELF_ADDRESS="false")
         cluster.wait_active(3)
-        assert ring(cluster)["wrong"] == "active"
+        await_true(lambda: ring(cluster).get("wrong") == "active", 30, "the worker in the ring")
         with Load(cluster, [*cluster.workers, wrong]) as load:
             load.await_rounds(2)
         for worker in cluster.workers:
