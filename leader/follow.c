@@ -7,16 +7,12 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "leader/dump.h"
-#include "leader/feed.h"
 #include "leader/fellows.h"
 #include "leader/grants.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
 #include "leader/ledger_follow.h"
 #include "leader/members.h"
-#include "leader/state_log.h"
-#include "leader/sweep.h"
 #include "proto/pack.h"
 
 /* The note: [number, echo, left, late, stranger, registers, grants]. */
@@ -66,12 +62,6 @@ static struct members_staged noted_member(const struct ledger_merge *stored, con
 
 /* Reports. */
 
-static void want_reports(struct leader *leader, const struct map *recalled)
-{
-	if (recalled && members_want_reports(leader->members, recalled) && leader->feed)
-		feed_reports_wanted(leader->feed);
-}
-
 static void apply_member(
 	struct leader *leader, const struct ledger_entry *entry, const struct pack_node *note)
 {
@@ -96,7 +86,7 @@ static void apply_merge(struct leader *leader, const struct ledger_entry *entry)
 	apply_member(leader, entry, note);
 	grants = grants_stage_stored(leader->grants, entry->merge, pack_at(note, NOTE_LEN - 1));
 	grants_apply(leader->grants, grants, entry->merge->finished);
-	want_reports(leader, grants_staged_recalled(grants));
+	leader_want_reports(leader, grants_staged_recalled(grants));
 	grants_staged_free(grants);
 }
 
@@ -111,11 +101,7 @@ static void apply_entities(struct leader *leader, const struct ledger_entry *ent
 		log_error("store.differs",
 			"revision=%llu by=%s this leader has another state than the one that wrote",
 			(unsigned long long)entry->revision, log_quote(str_of(entry->by)));
-	state_log_apply(leader->log, next, entry->entities, entry->entities_len);
-	sweep_note_locked(leader->sweep, entry->entities, entry->entities_len);
-	if (leader->feed)
-		feed_changed(leader->feed);
-	dump_changed(leader->dump);
+	leader_take_state_locked(leader, next, entry->entities, entry->entities_len);
 }
 
 /* Lives. */

@@ -149,6 +149,23 @@ static bool fits(const struct state *state, struct error *err)
 		       STATE_BYTES_MAX);
 }
 
+void leader_take_state_locked(
+	struct leader *leader, struct state *state, struct entity *const *changed, size_t len)
+{
+	leader_assert_locked(leader);
+	state_log_apply(leader->log, state, changed, len);
+	sweep_note_locked(leader->sweep, changed, len);
+	if (leader->feed)
+		feed_changed(leader->feed);
+	dump_changed(leader->dump);
+}
+
+void leader_want_reports(struct leader *leader, const struct map *recalled)
+{
+	if (recalled && members_want_reports(leader->members, recalled) && leader->feed)
+		feed_reports_wanted(leader->feed);
+}
+
 static enum ledger_result write_once(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
@@ -164,12 +181,8 @@ static enum ledger_result write_once(struct leader *leader, const struct ledger_
 	if (result != LEDGER_WRITTEN)
 		return result;
 	CHECK(*ret_revision == state_revision(made.state));
-	state_log_apply(leader->log, TAKE(made.state), made.stamped, len);
-	sweep_note_locked(leader->sweep, made.stamped, len);
+	leader_take_state_locked(leader, TAKE(made.state), made.stamped, len);
 	counter_add(&leader->counters.writes_total, 1);
-	if (leader->feed)
-		feed_changed(leader->feed);
-	dump_changed(leader->dump);
 	return LEDGER_WRITTEN;
 }
 

@@ -115,6 +115,12 @@ void leader_unlock(struct leader *leader);
 enum ledger_result leader_write_locked(struct leader *leader, const struct ledger_change *changes, size_t len, uint64_t *ret_revision,
 				       size_t *ret_at, struct error *err) MUST_CHECK;
 
+/* Pool, with the lock. What was stored, by this leader or another, is the newest state: it and its changes are in memory, and all who wait
+ * for them are woken. The state is the log's from here. */
+void leader_take_state_locked(struct leader *leader, struct state *state, struct entity *const *changed, size_t len);
+/* Any. The processes from which something was recalled report at once: others wait for it. NULL: from none. */
+struct map;
+void leader_want_reports(struct leader *leader, const struct map *recalled);
 /* Pool, with the lock. The member is forgotten, by the ledger and then in memory. audit: who said so, or NULL. */
 bool leader_forget_locked(struct leader *leader, const char *member, const struct ledger_audit *audit, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The ledger is told whether hearing has ended, where it does not know. */

@@ -20,7 +20,6 @@
 #include "common/least.h"
 #include "common/log.h"
 #include "common/map.h"
-#include "leader/feed.h"
 #include "leader/fellows.h"
 #include "leader/follow.h"
 #include "leader/grants.h"
@@ -508,16 +507,6 @@ static void note_heard(const struct merging *merging)
 		ring_write_due(merging->leader->ring);
 }
 
-/* Others wait for what these hold. */
-static void want_reports(const struct merging *merging)
-{
-	struct leader *leader = merging->leader;
-	const struct map *recalled = grants_staged_recalled(merging->grants);
-
-	if (recalled && members_want_reports(leader->members, recalled) && leader->feed)
-		feed_reports_wanted(leader->feed);
-}
-
 /* As things are now, of which another leader may know more. */
 static void look_again(struct merging *merging)
 {
@@ -557,7 +546,7 @@ static bool merge_locked(struct merging *merging)
 		return false;
 	members_apply(leader->members, &merging->member, merging->now_ms);
 	grants_apply(leader->grants, merging->grants, merging->over);
-	want_reports(merging);
+	leader_want_reports(leader, grants_staged_recalled(merging->grants));
 	note_heard(merging);
 	settle_ring(merging);
 	return true;
