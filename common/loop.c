@@ -139,21 +139,26 @@ static bool take_inbox(struct loop *loop)
 	return taken.len > 0;
 }
 
-static void loop_drain(struct loop *loop)
+bool loop_drain(struct loop *loop)
 {
 	const struct loop *before = own_loop;
+	bool any = false;
+
+	CHECK(!atomic_load(&loop->running));
 	own_loop = loop;
-	while (take_inbox(loop))
+	while (take_inbox(loop)) {
 		posts_run(&loop->taken);
+		any = true;
+	}
 	own_loop = before;
+	return any;
 }
 
 void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
-	CHECK(!atomic_load(&loop->running));
-	loop_drain(loop);
+	(void)loop_drain(loop);
 	if (loop->epoll_fd >= 0)
 		(void)close(loop->epoll_fd);
 	if (loop->wake_fd >= 0)

@@ -45,6 +45,9 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);                 /* Thread  any */
 /* One turn, waiting at most max_wait_ms: for tests and for orderly shutdown. */
 void loop_turn(struct loop *loop, int max_wait_ms);
+/* Runs what was posted, and what that posts to this loop, when the loop runs no more: so that nothing is left that names what is
+ * about to be freed. Several loops post to each other: again, until each says that it had nothing. Returns whether there was any. */
+bool loop_drain(struct loop *loop);
 
 /* Thread  any. fn(arg) runs on the loop, in the order of posting from one thread. */
 void loop_post(struct loop *loop, loop_post_f *fn, void *arg);

@@ -536,6 +536,19 @@ static void stop_loops(struct worker_process *process)
 		(void)pthread_join(process->threads[i], NULL);
 }
 
+/* What was posted at last runs here, on nobody's thread, before anything goes that it names. */
+static void drain_loops(const struct worker *worker)
+{
+	bool any = true;
+
+	while (any) {
+		any = false;
+		for (unsigned i = 0; i < worker->front.loops_len; i++)
+			if (worker->front.loops[i].loop)
+				any |= loop_drain(worker->front.loops[i].loop);
+	}
+}
+
 static void close_process(struct worker_process *process)
 {
 	struct worker *worker = &process->worker;
@@ -550,10 +563,7 @@ static void close_process(struct worker_process *process)
 		pool_settle(worker->pool);
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
-	/* What the pool posted at last runs here, on nobody's thread. */
-	for (unsigned i = 0; i < worker->front.loops_len; i++)
-		if (worker->front.loops[i].loop)
-			loop_turn(worker->front.loops[i].loop, 0);
+	drain_loops(worker);
 	chores_free(worker->front.chores);
 	housework_free(process->housework);
 	audit_free(worker->front.audit);

@@ -28,6 +28,7 @@ class Program:
     program = None  # "worker/zot-worker"
     arguments = ["serve"]
     user_of_process = None  # another user's id, where the tests are root's
+    in_a_hurry = False  # at the end of a test nothing is waited for: its leader takes no member out of a ring
 
     def __enter__(self):
         self.start()
@@ -36,7 +37,7 @@ class Program:
     def __exit__(self, *exc):
         try:
             if self.process and self.process.poll() is None:
-                self.stop()
+                self.end(*[signal.SIGTERM, signal.SIGINT][:2 if self.in_a_hurry else 1])
         finally:
             if self.own:
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -62,7 +63,11 @@ class Program:
 
     def stop(self):
         """An orderly stop; sanitizers' complaints make the status non-zero."""
-        self.process.send_signal(signal.SIGTERM)
+        self.end(signal.SIGTERM)
+
+    def end(self, *signals):
+        for number in signals:
+            self.process.send_signal(number)
         status = self.process.wait(60)
         assert status == 0, self.text()[-6000:]
 

@@ -15,6 +15,7 @@ import socketserver
 import struct
 import threading
 import time
+import zlib
 
 import msgpack
 
@@ -102,9 +103,11 @@ class ScriptedLeader:
         """A worker whose leader is this one."""
         port = free_port()
         self.member = {"id": "one", "url": f"http://127.0.0.1:{port}", "state": "active"}
-        return Worker(port=port, **{
+        worker = Worker(port=port, **{
             "CLUSTER_MODE": "worker", "CLUSTER_LEADER_URL": self.url, "CLUSTER_LEADER_CLIENT_ID": "workers",
             "CLUSTER_LEADER_CLIENT_SECRET": "a secret of the workers only", "CLUSTER_WORKER_NAME": "one", "CLUSTER_SELF_ADDRESS": self.member["url"], **more})
+        worker.in_a_hurry = True
+        return worker
 
     # What a good one says.
 
@@ -158,5 +161,11 @@ class ScriptedLeader:
 
 @functools.cache
 def bomb(size):
-    """So many bytes of zeros, compressed."""
-    return gzip.compress(b"\0" * size, 9)
+    """So many bytes of zeros, compressed: one MiB of them as often as it takes."""
+    zeros = b"\0" * (1 << 20)
+    assert size % len(zeros) == 0
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    block = deflate.compress(zeros) + deflate.flush(zlib.Z_FULL_FLUSH)
+    checksum = functools.reduce(lambda crc, _: zlib.crc32(zeros, crc), range(size // len(zeros)), 0)
+    head = gzip.compress(b"")[:10]
+    return head + block * (size // len(zeros)) + deflate.flush() + struct.pack("<II", checksum, size)

@@ -275,7 +275,7 @@ static void collected(void *arg)
 	usage_batch_merge(&counts->queue.pending, &handover->batch);
 	usage_batch_fini(&handover->batch);
 	free(handover);
-	if (--counts->collecting)
+	if (--counts->collecting || counts->stopping)
 		return;
 	if (counts->leaving)
 		finish(counts);
