@@ -22,6 +22,7 @@ struct row {
 	struct list in_holder, in_pot, in_unused;
 	char *apikey;
 	uint64_t granted, used;
+	uint64_t reserved; /* by calls under way, as it said last */
 	bool recall;
 	bool heard; /* the holder knows these numbers from this process */
 };
@@ -264,7 +265,7 @@ void grants_free(struct grants *grants)
 /* Staging. */
 
 struct change {
-	uint64_t total, ungranted;
+	uint64_t total, ungranted, reserved;
 	bool out;       /* it wanted, and nothing was available */
 	bool heard;     /* what it is granted is what it said, and what is given now */
 	bool gave_back; /* of what it was granted: the recall is obeyed, or void */
@@ -408,13 +409,16 @@ static uint64_t take_from_silent(struct grants_staged *staged, const struct usag
 /* Others are to give back what they do not use. */
 static bool less_than_needed(const struct usage_demand *demand, uint64_t more, uint64_t left)
 {
-	return !left || left < least(demand->waits, more);
+	return !left || left < most(least(demand->waits, more), demand->needs);
 }
 
-/* Who waits gets what it waits for; of the rest everybody's part is kept. */
+/* Who waits gets what it waits for; of the rest everybody's part is kept. A part that is of use to none of its calls stays here until
+ * it is enough for one: two that gather would take such parts from each other for ever. */
 static uint64_t give(
 	const struct usage_demand *demand, uint64_t more, uint64_t left, const struct grants_terms *terms)
 {
+	if (left < demand->needs)
+		return 0;
 	return least(more, most(share(left, terms->live_workers), least(demand->waits, left)));
 }
 
@@ -428,6 +432,7 @@ static void judge(struct grants_staged *staged, const struct usage_demand *deman
 	uint64_t left = terms->limit ? available(pot, row, granted, terms) : LEDGER_GRANT_MAX;
 	struct change change = { .total = terms->total,
 		.ungranted = least(terms->ungranted, LEDGER_GRANT_MAX),
+		.reserved = terms->final ? 0 : least(demand->reserved, LEDGER_GRANT_MAX),
 		.heard = !terms->only_tells,
 		.gave_back = granted < known };
 
@@ -487,13 +492,14 @@ void grants_staged_note(const struct grants_staged *staged, struct buf *into)
 {
 	pack_array(into, staged->len);
 	for (size_t i = 0; i < staged->len; i++) {
-		pack_array(into, 6);
+		pack_array(into, 7);
 		pack_uint(into, staged->changes[i].total);
 		pack_uint(into, staged->changes[i].ungranted);
 		pack_bool(into, staged->changes[i].out);
 		pack_bool(into, staged->changes[i].heard);
 		pack_bool(into, staged->changes[i].gave_back);
 		pack_bool(into, staged->changes[i].gone);
+		pack_uint(into, staged->changes[i].reserved);
 	}
 }
 
@@ -507,6 +513,7 @@ static struct change noted(const struct pack_node *row)
 	(void)!pack_get_bool(pack_at(row, 3), &change.heard);
 	(void)!pack_get_bool(pack_at(row, 4), &change.gave_back);
 	(void)!pack_get_bool(pack_at(row, 5), &change.gone);
+	(void)!pack_get_uint(pack_at(row, 6), &change.reserved);
 	return change;
 }
 
@@ -555,6 +562,7 @@ static void apply_row(struct grants_staged *staged, const struct ledger_grant *g
 		row_forget(grants, row);
 		return;
 	}
+	row->reserved = change.reserved;
 	row->recall &= !change.gave_back;
 	row->heard |= change.heard;
 	row->pot->total = most(row->pot->total, change.total);
@@ -621,6 +629,44 @@ bool grants_look(
 	ret->apikey = apikey;
 	ret->day = day;
 	return true;
+}
+
+static uint64_t unused_of(const struct row *row)
+{
+	uint64_t taken = row->used + least(row->reserved, LEDGER_GRANT_MAX);
+
+	return row->granted > taken ? row->granted - taken : 0;
+}
+
+static uint64_t coming_locked(struct grants *grants, const char *boot, const struct usage_demand *demand,
+	const struct grants_terms *terms)
+{
+	const struct pot *pot = pot_find(grants, demand->apikey, demand->day);
+	uint64_t coming = 0;
+
+	lock_assert(&grants->lock);
+	if (!pot)
+		return 0;
+	coming = available(pot, NULL, 0, terms);
+	for (LIST_EACH(node, &pot->rows)) {
+		const struct row *row = LIST_OF(struct row, in_pot, node);
+		uint64_t unused = strcmp(row->holder->boot, boot) ? unused_of(row) : 0;
+
+		if (unused && !terms->is_silent(terms->arg, row->holder->boot))
+			coming += least(unused, LEDGER_GRANT_MAX - coming);
+	}
+	return coming;
+}
+
+uint64_t grants_coming(struct grants *grants, const char *boot, const struct usage_demand *demand,
+	const struct grants_terms *terms)
+{
+	uint64_t coming;
+
+	lock_take(&grants->lock);
+	coming = coming_locked(grants, boot, demand, terms);
+	lock_drop(&grants->lock);
+	return coming;
 }
 
 void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg)

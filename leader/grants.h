@@ -6,6 +6,9 @@
  *     give      = min(wanted, max(waits, 1, available / (2 * live workers))), no more than what is available
  *     wanted    = what is missing to max(granted told, used told) + want
  *
+ * Nothing is given that is of use to none of the calls that wait (needs): it stays here, where it grows by what others give back, until
+ * it is enough for one. So what somebody gathers goes in one piece to who asks first, and is not taken apart again.
+ *
  * All numbers are absolute, as the boot tells them: who repeats itself gets nothing twice. Ungranted are the merged calls that
  * were no part of a grant: there was no quota when they were made. What a boot says to hold is what it holds, higher or lower than what is known, where it
  * has heard this process of the leader; of others (the ledger may have been restored, the report be a straggler) what is told can
@@ -94,6 +97,9 @@ struct grants_row {
 };
 /* False: the boot holds nothing of it. *ret is as it stands, its texts are the caller's. */
 bool grants_look(struct grants *grants, const char *boot, const char *apikey, const char *day, struct grants_row *ret);
+/* What the boot may yet get: what nobody has, and what others hold unused, as they said last, but for those that are_silent in
+ * terms. Of the terms it needs limit, ungranted, is_silent and arg. It looks at each row of the subject and window. */
+uint64_t grants_coming(struct grants *grants, const char *boot, const struct usage_demand *demand, const struct grants_terms *terms);
 /* Those of which the boot has something unused, and knows it from this process of the leader. Borrowed for the call, made under the lock; false stops. */
 typedef bool grants_each_f(void *arg, const struct grants_row *row);
 void grants_each_unused(struct grants *grants, const char *boot, grants_each_f *fn, void *arg);

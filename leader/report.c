@@ -252,7 +252,8 @@ struct answering {
 	size_t bytes;
 };
 
-static bool answer_row(struct answering *answering, const struct grants_row *row, uint64_t limit, bool recall)
+static bool answer_row(struct answering *answering, const struct grants_row *row, uint64_t limit,
+	uint64_t coming, bool recall)
 {
 	struct usage_answer *answer = answering->answer;
 	struct usage_grant *grant = &answer->grants[answer->grants_len];
@@ -265,6 +266,7 @@ static bool answer_row(struct answering *answering, const struct grants_row *row
 		.used = row->used,
 		.total = row->total,
 		.limit = limit,
+		.coming = coming,
 		.recall = recall };
 	CHECK(str_copy(str_of(row->day), grant->day, sizeof(grant->day)));
 	answering->bytes += bytes;
@@ -297,6 +299,34 @@ static uint64_t told_granted(
 					: least(row->granted, most(demand->granted, row->used));
 }
 
+/* Who holds something and has lost its lease gives nothing back soon. */
+struct leases {
+	struct members *members;
+	int64_t now_ms, lease_ms;
+};
+
+static bool is_away(void *arg, const char *boot)
+{
+	const struct leases *leases = arg;
+
+	return members_silence_ms(leases->members, boot, leases->now_ms) >= leases->lease_ms;
+}
+
+/* What it needs it was not given: how much of it may come. */
+static uint64_t coming(const struct merging *merging, const struct usage_demand *demand,
+	const struct grants_row *row, uint64_t limit)
+{
+	struct leases leases = { merging->leader->members, merging->now_ms, merging->cluster.lease_ms };
+	struct grants_terms terms = {
+		.limit = limit, .ungranted = row->ungranted, .is_silent = is_away, .arg = &leases
+	};
+
+	if (!demand->needs || !merging->hears ||
+		row->granted >= most(demand->granted, demand->used) + demand->needs)
+		return 0;
+	return grants_coming(merging->leader->grants, merging->report->boot, demand, &terms);
+}
+
 static void answer_demand(struct answering *answering, const struct usage_demand *demand)
 {
 	const struct merging *merging = answering->merging;
@@ -308,7 +338,8 @@ static void answer_demand(struct answering *answering, const struct usage_demand
 	if (is_named(answering, demand->apikey, demand->day) || (!known && !merging->believed))
 		return;
 	row.granted = told_granted(merging, demand, &row);
-	(void)answer_row(answering, &row, limit, is_recalled(&row, limit));
+	(void)answer_row(
+		answering, &row, limit, coming(merging, demand, &row, limit), is_recalled(&row, limit));
 }
 
 static bool answer_recall(void *arg, const struct grants_row *row)
@@ -318,7 +349,7 @@ static bool answer_recall(void *arg, const struct grants_row *row)
 
 	if (!is_recalled(row, limit) || is_named(answering, row->apikey, row->day))
 		return true;
-	return answer_row(answering, row, limit, true);
+	return answer_row(answering, row, limit, 0, true);
 }
 
 static void answer_grants(const struct merging *merging, struct usage_answer *answer)

@@ -95,6 +95,8 @@ static const struct member usage_demand_members[] = {
 	UINT(usage_demand, used),
 	UINT(usage_demand, want),
 	UINT(usage_demand, waits),
+	UINT(usage_demand, needs),
+	UINT(usage_demand, reserved),
 	MEMBER(usage_demand, release, MEMBER_BOOL, .max = 0),
 };
 SHAPE(usage_demand);
@@ -181,6 +183,7 @@ static const struct member usage_grant_members[] = {
 	UINT(usage_grant, used),
 	UINT(usage_grant, total),
 	UINT(usage_grant, limit),
+	UINT(usage_grant, coming),
 	MEMBER(usage_grant, recall, MEMBER_BOOL, .max = 0),
 };
 SHAPE(usage_grant);

@@ -19,10 +19,14 @@
  *               used     calls (or bytes) admitted so far out of grants
  *               want     how many more it would like to hold unused, 0 = none
  *               waits    of these, how many calls wait for now
+ *               needs    of these, how many the smallest of those calls lacks: less is of use to nobody; 0 = none waits, or it does not say
+ *               reserved of what is granted, how many calls under way have and have not used yet. They may come back unused
  *               release  "I hold no unused grant": granted := used at the leader
  *     leader -> granted  what this worker may admit in all
  *               used     as the leader knows it; the larger counts
  *               total    of the whole fleet in that window, as merged so far or as told in `used`: the more of both
+ *               coming   beside a demand with `needs` that was not met: how many it may yet get. Nobody has them, or live members
+ *                        hold them unused, which the leader fetches
  *               recall   another worker is out, or the quota was lowered: release what is unused and report at once
  * Of the window "second" `granted` is how many calls the worker may admit in each second of the leader's clock, and `used` is 0.
  * Those of keys and days are in the lists "demands" and "grants", all others in "quotas" of both messages: who is of before them
@@ -75,7 +79,7 @@ struct usage_repository {
 struct usage_demand {
 	char *apikey;           /* the subject */
 	char day[LIMITS_WINDOW_SIZE]; /* the window */
-	uint64_t granted, used, want, waits;
+	uint64_t granted, used, want, waits, needs, reserved;
 	bool release;
 };
 struct usage_stats {        /* what the cluster view shows */
@@ -122,7 +126,7 @@ bool usage_report_parse(struct str text, struct usage_report *ret, struct error 
 struct usage_grant {
 	char *apikey;           /* the subject */
 	char day[LIMITS_WINDOW_SIZE]; /* the window */
-	uint64_t granted, used, total, limit;
+	uint64_t granted, used, total, limit, coming;
 	bool recall;
 };
 struct usage_unsigned {     /* a member of a version that does not sign its answers to other workers */

@@ -4,7 +4,9 @@ import concurrent.futures
 import contextlib
 import functools
 import hashlib
+import http.client
 import json
+import socket
 import subprocess
 
 import pytest
@@ -62,10 +64,23 @@ def put(worker, name, tag, body, **more):
     return worker.call("PUT", f"/v2/{name}/manifests/{tag}", data=body, headers={"Content-Type": MANIFEST}, **more)
 
 
+def offer_blob(worker, name, data):
+    """As clients do: asked for first, then a session. What is answered last."""
+    asked = worker.call("HEAD", f"/v2/{name}/blobs/{digest(data)}")
+    if asked.status_code == 200:
+        return asked
+    start = worker.call("POST", f"/v2/{name}/blobs/uploads/")
+    if start.status_code != 202:
+        return start
+    return worker.call("PUT", start.headers["Location"], params={"digest": digest(data)}, data=data)
+
+
 def offer(worker, name, tag, layer, **more):
-    """Its blobs, then the manifest: what is answered to that."""
-    worker.push_blob(name, b"{}")
-    worker.push_blob(name, layer)
+    """Its blobs, then the manifest: what is answered to that, or what was refused before."""
+    for blob in (b"{}", layer):
+        reply = offer_blob(worker, name, blob)
+        if reply.status_code >= 400:
+            return reply
     return put(worker, name, tag, image(layer, **more))
 
 
@@ -116,6 +131,70 @@ def test_a_deletion_makes_room(place):
     assert worker.call("DELETE", f"/v2/app/manifests/{digest(image(first))}").status_code == 202
     assert offer(worker, "app", "v3", third).status_code == 201
     assert offer(worker, "app", "v4", first).status_code == 403
+
+
+def ask(worker, method, path, length=None):
+    """The head alone: what is answered before a byte of the body has come."""
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=30) as connection:
+        length = "" if length is None else f"Content-Length: {length}\r\n"
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n{length}\r\n".encode())
+        reply = http.client.HTTPResponse(connection)
+        reply.begin()
+        text = reply.read()
+        return reply.status, json.loads(text)["errors"][0]["message"] if reply.status >= 400 else text.decode()
+
+
+def test_a_full_repository_refuses_before_bytes_move(place):
+    leader, worker = place
+    layer, other, new = layer_at(1), layer_at(2), layer_at(3)
+    assert offer(worker, "app", "v1", layer).status_code == 201
+    worker.push_blob("app", other)  # there, and no manifest names it
+    worker.push_blob("elsewhere", new)
+    full = size_of(layer)
+    leader.limit(worker, ALL={"byteQuota": full})
+    says = f"the byteQuota of ** is {full} bytes: the repository holds {full}, and would hold "
+    uploads = "/v2/app/blobs/uploads/"
+    before = count(worker, "byte_quota_refused_total")
+    assert why(worker.call("POST", uploads)) == ("byte_quota", says + "more")
+    assert ask(worker, "POST", f"{uploads}?digest={digest(new)}", 10**6) == (403, f"{says}{full + 10**6}")
+    mount = {"mount": digest(new), "from": "elsewhere"}
+    assert why(worker.call("POST", uploads, params=mount)) == ("byte_quota", f"{says}{full + 1000}")
+    assert why(worker.call("POST", uploads, params={"mount": digest(new)}))[0] == "byte_quota"
+    assert count(worker, "byte_quota_refused_total") == before + 4
+    assert worker.call("HEAD", f"/v2/app/blobs/{digest(new)}").status_code == 404
+    # What is counted passes, and what is there.
+    for data in (layer, other):
+        assert worker.call("POST", uploads, params={"digest": digest(data)}, data=data).status_code == 201
+        assert worker.call("POST", uploads, params={"mount": digest(data)}).status_code == 201
+    # Another repository is not full.
+    assert worker.call("POST", "/v2/more/blobs/uploads/").status_code == 202
+    assert worker.call("DELETE", f"/v2/app/manifests/{digest(image(layer))}").status_code == 202
+    assert worker.call("POST", uploads).status_code == 202
+
+
+def test_a_session_of_before_is_judged_by_what_is_known_of_it(place):
+    """Its digest is known at the end: until then it may be any content that is counted."""
+    leader, worker = place
+    layer, new = layer_at(1), layer_at(3)
+    assert offer(worker, "app", "v1", layer).status_code == 201
+    starts = [worker.start_upload("app") for _ in range(5)]
+    full = size_of(layer)
+    leader.limit(worker, ALL={"byteQuota": full})
+    says = f"the byteQuota of ** is {full} bytes: the repository holds {full}, and would hold "
+    # One as large as what is counted goes on, and passes where it is that.
+    for start, data, status in ((starts[0], layer, 201), (starts[1], new, 403)):
+        assert worker.call("PATCH", start, data=data[:600]).status_code == 202
+        assert worker.call("PATCH", start, data=(part for part in (data[600:], b""))).status_code == 202
+        assert worker.call("PUT", start, params={"digest": digest(data)}).status_code == status
+    # A larger one is nothing that is counted.
+    assert ask(worker, "PATCH", starts[2], 1001) == (403, f"{says}{full + 1001}")
+    assert worker.call("GET", starts[2]).status_code == 404, "the session is over"
+    assert ask(worker, "PUT", f"{starts[3]}?digest={digest(new)}", 1000) == (403, f"{says}{full + 1000}")
+    assert worker.call("PUT", starts[4], params={"digest": digest(layer)}, data=layer).status_code == 201
+    assert worker.call("HEAD", f"/v2/app/blobs/{digest(new)}").status_code == 404
+    # With room for it the same passes.
+    leader.limit(worker, ALL={"byteQuota": full + 1000})
+    assert offer_blob(worker, "app", new).status_code == 201
 
 
 def test_twenty_pushes_at_once(place):

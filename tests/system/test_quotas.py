@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quotas of every kind over several workers: each is used up to its last call and byte, and no further."""
+"""Quotas of every kind over several workers: each is used up to its last call and byte, no further, and nobody is refused before."""
 import base64
 import collections
 import http.client
@@ -13,7 +13,6 @@ from cluster import Cluster
 from registry import await_true, digest
 
 WORKERS = 3
-PATIENCE_S = 2
 
 
 @pytest.fixture(scope="module", params=[None, 2], ids=["one leader", "two leaders"])
@@ -60,31 +59,47 @@ def hammer(cluster, login, is_over, each=2, path="/v2/"):
     return [call for caller in callers for call in caller.calls]
 
 
+def new_logins(cluster, *keys):
+    """Of keys that all workers know, and that have not been used."""
+    made = [cluster.new_key(**fields) for fields in keys]
+    last = cluster.new_key()
+    for worker in cluster.workers:
+        await_true(lambda: worker.call("GET", "/v2/", auth=(last["clientId"], last["clientSecret"])).status_code == 200, what="the newest key at a worker")
+    return [(key["clientId"], key["clientSecret"]) for key in made]
+
+
 def new_login(cluster, **fields):
-    """Of a key that all workers know, and that has not been used."""
-    key = cluster.new_key(**fields)
-    revision = cluster.admin("GET", f"/api/apikey/{key['clientId']}").json()["revision"]
-    await_true(lambda: all(member["revision"] >= revision for member in cluster.members()), what="the key at all workers")
-    return key["clientId"], key["clientSecret"]
+    return new_logins(cluster, fields)[0]
 
 
 def statuses(calls):
     return collections.Counter(call.status for call in calls)
 
 
+def is_final(call):
+    """It is used up; not: what is left is under way just now, try again soon."""
+    return call.status == 429 and b"held by" not in call.text
+
+
 def until_refused(caller):
-    """For so long that it is no machine's slowness: a call waits a tenth of a second for what others hold, and one that is refused may ask again."""
-    last = next((i for i in range(len(caller.calls) - 1, -1, -1) if caller.calls[i].status != 429), -1)
-    refused = caller.calls[last + 1:]
-    if refused:
+    """What is not final may be so only while something is under way, which is no matter of how fast a machine is."""
+    if caller.calls and caller.calls[-1].status == 429 and not is_final(caller.calls[-1]):
         time.sleep(0.05)  # pace
-    return bool(refused) and refused[-1].received - refused[0].sent > PATIENCE_S
+    return bool(caller.calls) and is_final(caller.calls[-1])
 
 
 def early(calls):
-    """How many were refused while something was left."""
+    """Those that were refused while something was left: another was admitted that was asked later."""
     end = max(call.sent for call in calls if call.status == 200)
-    return f"{sum(call.status == 429 and call.received < end for call in calls)} refused while something was left"
+    return [call for call in calls if call.status == 429 and call.received < end]
+
+
+def check_refusals(calls):
+    for call in calls:
+        if call.status == 429:
+            pause, reset = int(call.headers["Retry-After"]), int(call.headers["RateLimit-Reset"])
+            assert abs(pause - reset) <= 1 if is_final(call) else pause == 1, call
+    assert not early(calls), early(calls)
 
 
 def quotas_of(cluster, **who):
@@ -105,33 +120,38 @@ def waits(calls):
     return f"median {statistics.median(took):.1f} ms, 99 % {took[int(len(took) * .99)]:.1f} ms, longest {took[-1]:.1f} ms"
 
 
-@pytest.mark.parametrize("field, quota", [("dailyQuota", 10_000), ("monthlyQuota", 3_000)])
+@pytest.mark.parametrize("field, quota", [("dailyQuota", 10_000), ("monthlyQuota", 1_000)])
 def test_exactly_so_many_calls_are_admitted_by_all_workers_together(cluster, field, quota):
     login = new_login(cluster, **{field: quota})
     calls = hammer(cluster, login, until_refused)
-    print(f"\n{field} {quota}: {statuses(calls)}, {early(calls)}; {waits(calls)}")
+    print(f"\n{field} {quota}: {statuses(calls)}, {len(early(calls))} refused early; {waits(calls)}")
     assert statuses(calls)[200] == quota
     assert set(statuses(calls)) == {200, 429}
+    check_refusals(calls)
     await_used(cluster, login[0], field.removesuffix("lyQuota").replace("dai", "day"), quota, apikey=login[0])
     left = [int(call.headers["RateLimit-Remaining"]) for call in calls]
     assert {call.headers["RateLimit-Limit"] for call in calls} == {str(quota)} and max(left) < quota and min(left) == 0
-    assert all(int(call.headers["Retry-After"]) <= int(call.headers["RateLimit-Reset"]) for call in calls if call.status == 429)
 
 
 MIB = 1 << 20
 
 
-def test_exactly_so_many_bytes_are_pulled_and_pushed_through_all_workers_together(cluster):
-    quota = 1000 * MIB
-    cluster.push_blob("quotas/bytes", bytes(MIB), through=cluster.workers[0])
+@pytest.mark.parametrize("size, pulls, each", [(MIB, 600, 2), (3_333_333, 40, 4)], ids=["pulls that grants are for", "pulls that are gathered for"])
+def test_as_many_pulls_as_fit_into_a_quota_of_bytes_and_none_refused_before(cluster, size, pulls, each):
+    quota, data = pulls * size + size - 1, bytes(size)
+    cluster.push_blob("quotas/bytes", data, through=cluster.workers[0])
     login = new_login(cluster, monthlyBytes=quota)
-    pulls = hammer(cluster, login, until_refused, path=f"/v2/quotas/bytes/blobs/{digest(bytes(MIB))}")
-    print(f"\n{quota} bytes: {statuses(pulls)}, {early(pulls)}; {waits(pulls)}")
-    assert statuses(pulls)[200] * MIB == quota
-    assert sum(len(call.text) for call in pulls if call.status == 200) == quota
-    await_used(cluster, login[0], "bytes", quota, apikey=login[0])
-    refused = [call for call in pulls if call.status == 429]
-    assert all(b"bytes" in call.text and int(call.headers["Retry-After"]) >= 1 for call in refused), refused
+    calls = hammer(cluster, login, until_refused, each=each, path=f"/v2/quotas/bytes/blobs/{digest(data)}")
+    print(f"\n{quota} bytes: {statuses(calls)}, {len(early(calls))} refused early; {waits(calls)}")
+    assert statuses(calls)[200] == pulls
+    assert sum(len(call.text) for call in calls if call.status == 200) == pulls * size
+    check_refusals(calls)
+    assert all(b"bytes" in call.text for call in calls if call.status == 429)
+    await_used(cluster, login[0], "bytes", pulls * size, apikey=login[0])
+    rest = digest(b"rest")
+    cluster.push_blob("quotas/bytes", b"rest", through=cluster.workers[0])
+    for worker in cluster.workers:
+        assert worker.call("GET", f"/v2/quotas/bytes/blobs/{rest}", auth=login).status_code == 200, "a smaller one fits"
 
 
 def test_a_push_of_unknown_length_is_refused_where_nothing_is_left(cluster):
@@ -155,17 +175,19 @@ def test_a_push_of_unknown_length_is_refused_where_nothing_is_left(cluster):
 def test_a_user_has_one_quota_for_all_keys_and_the_password(cluster):
     reply = cluster.admin("POST", "/api/user", {"id": "quota-user", "password": "a good password", "monthlyQuota": 600})
     assert reply.status_code == 201, reply.text
-    logins = [new_login(cluster, owner="quota-user"), new_login(cluster, owner="quota-user", dailyQuota=50), ("quota-user", "a good password")]
-    callers = [Caller(worker, login, until_refused) for worker in cluster.workers for login in logins]
+    logins = [*new_logins(cluster, {"owner": "quota-user"}, {"owner": "quota-user", "dailyQuota": 50}), ("quota-user", "a good password")]
+    own = hammer(cluster, logins[1], until_refused, each=1)
+    assert statuses(own)[200] == 50 and all(b"this API key" in call.text for call in own if call.status == 429)
+    callers = [Caller(worker, login, until_refused) for worker in cluster.workers for login in logins[::2]]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(120)
         assert not caller.error, caller.error
     calls = [call for caller in callers for call in caller.calls]
-    assert statuses(calls)[200] == 600
-    assert statuses(call for caller in callers for call in caller.calls if caller.head == callers[1].head)[200] == 50
-    assert b"user" in callers[0].calls[-1].text
+    assert statuses(own + calls)[200] == 600
+    assert all(b"user" in caller.calls[-1].text for caller in callers)
+    check_refusals(calls)
     await_used(cluster, "user:quota-user", "month", 600, user="quota-user")
     assert quotas_of(cluster, user="quota-user")[logins[1][0], "day"]["limit"] == 50
 
@@ -175,7 +197,7 @@ def test_a_group_has_one_quota_for_all_its_users(cluster):
         assert cluster.admin("POST", "/api/user", {"id": name, "groups": groups}).status_code == 201
     group = {"id": "quota-group", "users": ["group-bob"], "dailyQuota": 400, "monthlyBytes": 10 * MIB}
     assert cluster.admin("POST", "/api/group", group).status_code == 201
-    ann, bob, eve = (new_login(cluster, owner=name) for name in ("group-ann", "group-bob", "group-eve"))
+    ann, bob, eve = new_logins(cluster, *({"owner": name} for name in ("group-ann", "group-bob", "group-eve")))
     callers = [Caller(worker, login, until_refused) for worker in cluster.workers for login in (ann, bob)]
     callers += [Caller(cluster.workers[0], eve, lambda caller: len(caller.calls) == 50)]
     for caller in callers:
@@ -183,13 +205,15 @@ def test_a_group_has_one_quota_for_all_its_users(cluster):
     for caller in callers:
         caller.join(120)
         assert not caller.error, caller.error
-    assert statuses(call for caller in callers[:-1] for call in caller.calls)[200] == 400
+    calls = [call for caller in callers[:-1] for call in caller.calls]
+    assert statuses(calls)[200] == 400
+    check_refusals(calls)
     assert statuses(callers[-1].calls) == {200: 50}, "who is not in it has no part in it"
     assert b"group" in callers[0].calls[-1].text
     await_used(cluster, "group:quota-group", "day", 400, group="quota-group")
 
 
-SECONDS, RATE = 10, 100
+SECONDS, RATE = 4, 100
 
 
 def most_within(calls, span):
@@ -208,7 +232,7 @@ def test_so_many_calls_a_second_whoever_admits_them(cluster):
     inside = [call for call in calls if call.status == 200 and call.sent >= first and call.received < first + SECONDS]
     by_second = collections.Counter(int(call.received) - first for call in inside)
     print(f"\n{RATE} a second: {sorted(by_second.items())} admitted, in {SECONDS} s {len(inside)}; {waits(calls)}")
-    for span in (1, 2, 5, SECONDS):
+    for span in (1, 2, SECONDS):
         assert most_within(calls, span) <= span * RATE
     assert len(inside) >= .99 * SECONDS * RATE - RATE * .01
     refused = [call for call in calls if call.status == 429]
@@ -217,10 +241,11 @@ def test_so_many_calls_a_second_whoever_admits_them(cluster):
 
 def test_a_share_goes_to_who_needs_it(cluster):
     login = new_login(cluster, throttlingQuota=RATE)
-    for worker in cluster.workers:
-        end = time.time() + 3
+    for worker in cluster.workers[:2]:
+        end = int(time.time() + .5) + 2
         caller = Caller(worker, login, lambda caller: time.time() >= end)
         caller.run()
-        last = [call for call in caller.calls if call.status == 200 and call.received > end - 2]
-        print(f"\n{worker.name} alone: {len(last)} in 2 s")
-        assert len(last) >= 1.8 * RATE
+        assert not caller.error, caller.error
+        last = [call for call in caller.calls if call.status == 200 and call.received > end - 1]
+        print(f"\n{worker.name} alone: {len(last)} in its last second")
+        assert len(last) >= .9 * RATE

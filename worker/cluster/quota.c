@@ -109,9 +109,20 @@ uint64_t quota_taken(const struct quota *quota)
 	return quota->kind == LIMITS_SECOND ? quota->in_second : quota->used + quota->reserved;
 }
 
-void quota_give_back(struct quota *quota)
+static uint64_t unused_of(const struct quota *quota)
 {
-	quota->granted = quota_taken(quota);
+	uint64_t taken = quota_taken(quota);
+
+	return quota->granted > taken ? quota->granted - taken : 0;
+}
+
+void quota_give_back(struct quota *quota, uint64_t keep)
+{
+	uint64_t unused = unused_of(quota);
+
+	keep = least(keep, unused);
+	quota->granted = quota_taken(quota) + keep;
+	quota->coming += least(unused - keep, UINT64_MAX - quota->coming);
 	quota->release = true;
 	quota->released = false;
 }
@@ -119,7 +130,7 @@ void quota_give_back(struct quota *quota)
 /* Of a share what was used in this second stays out for as long as the second lasts. */
 static void expire(struct quota *quota)
 {
-	quota_give_back(quota);
+	quota_give_back(quota, 0);
 	quota->ends = quota->kind == LIMITS_SECOND;
 }
 
@@ -154,6 +165,19 @@ uint64_t quota_target(const struct quota *quota)
 	return bytes ? least(target, WANT_MOST_BYTES + quota->waiting) : least(target, WANT_MOST);
 }
 
+uint64_t quota_own(const struct quota *quota)
+{
+	return quota->least <= unused_of(quota) ? quota->waiting : 0;
+}
+
+bool quota_may_come(const struct quota *quota, uint64_t units)
+{
+	uint64_t unused = unused_of(quota);
+
+	return quota->kind != LIMITS_SECOND && quota->dry_since_ms &&
+	       (units <= unused || units - unused <= quota->coming);
+}
+
 bool quota_is_patient(const struct quota *quota, int64_t now)
 {
 	bool asks_on = quota->kind == LIMITS_SECOND && quota->dry_answers < SHARE_ANSWERS;
@@ -164,6 +188,14 @@ bool quota_is_patient(const struct quota *quota, int64_t now)
 bool quota_is_used_up(const struct quota *quota)
 {
 	return quota->kind == LIMITS_SECOND ? quota->granted >= quota->limit : quota->total >= quota->limit;
+}
+
+/* The window has no room for so many any more, whatever comes back unused. What was merged of ours may be a part of the total. */
+static bool never_fits(const struct quota *quota, uint64_t units)
+{
+	uint64_t known = most(quota->total, quota->used);
+
+	return quota->kind != LIMITS_SECOND && (known >= quota->limit || quota->limit - known < units);
 }
 
 static bool may_ask(const struct quota *quota, int64_t now)
@@ -198,8 +230,11 @@ static void forget_waiting(struct quotas *quotas)
 {
 	void *value;
 
-	for (size_t at = 0; map_next(quotas->rows, &at, NULL, &value);)
-		((struct quota *)value)->waiting = 0;
+	for (size_t at = 0; map_next(quotas->rows, &at, NULL, &value);) {
+		struct quota *quota = value;
+
+		quota->waiting = quota->least = 0;
+	}
 }
 
 void quotas_wake(struct quotas *quotas)
@@ -252,8 +287,9 @@ static void inform(const struct quota *quota, const struct quotas_of *of, int64_
 	info->reset_s = limits_window_end_s(quota->kind, now_s) - now_s;
 	info->kind = quota->kind;
 	info->who = limits_who(quota->subject);
-	/* Used up as far as anybody knows: when the next window begins. Else a grant may come back soon. */
-	info->retry_after_s = left >= of->units ? 1 : info->reset_s;
+	info->is_held = quota->kind != LIMITS_SECOND && !never_fits(quota, of->units);
+	/* Used up: when the next window begins. Else some may come back soon. */
+	info->retry_after_s = info->is_held || left >= of->units ? 1 : info->reset_s;
 }
 
 /* ---- admission ---- */
@@ -287,15 +323,18 @@ static bool want_grant(struct admitting *admitting, struct quota *quota, const s
 {
 	struct quotas *quotas = admitting->quotas;
 	const struct admission_wait *wait = admitting->ask->wait;
-	bool held = admitting->now < quotas->held_until_ms, patient = quota_is_patient(quota, admitting->now);
+	bool held = admitting->now < quotas->held_until_ms;
+	bool patient = quota_is_patient(quota, admitting->now) || quota_may_come(quota, of->units);
 
-	if (has_been_told(quotas, quota, wait, patient) || !may_wait(quota, wait, patient, admitting->now))
+	if (never_fits(quota, of->units) || has_been_told(quotas, quota, wait, patient) ||
+		!may_wait(quota, wait, patient, admitting->now))
 		return false;
 	/* Of a patient one that is asked for the beat is due. */
 	admitting->need->beat |= !held && !(patient && quota->asked);
 	admitting->for_grant = true;
 	quota->asked = true;
 	quota->waiting += of->units;
+	quota->least = quota->least ? least(quota->least, of->units) : of->units;
 	return true;
 }
 
@@ -487,12 +526,29 @@ enum admission quotas_admit(struct quotas *quotas, const struct quotas_ask *ask,
 	return admission;
 }
 
-void quotas_settle(struct quotas *quotas, const struct quotas_of *of, uint64_t flowed)
+/* To those who wait here, and else to who asked for it. */
+static struct waiter *hand_back(struct quotas *quotas, struct quota *quota, struct quotas_need *need)
+{
+	struct waiter *waiters;
+
+	if (quota->owed && unused_of(quota) > quota_own(quota)) {
+		quota_give_back(quota, quota_own(quota));
+		need->beat = true;
+	}
+	waiters = quotas_take_waiters(quotas, true, false);
+	if (waiters)
+		forget_waiting(quotas);
+	return waiters;
+}
+
+void quotas_settle(
+	struct quotas *quotas, const struct quotas_of *of, uint64_t flowed, struct quotas_need *ret_need)
 {
 	struct waiter *waiters = NULL;
 	struct quota *quota;
 	uint64_t held;
 
+	*ret_need = (struct quotas_need){ 0 };
 	pthread_mutex_lock(&quotas->lock);
 	quota = quotas_find(quotas, of->window, of->subject);
 	if (quota) {
@@ -500,7 +556,7 @@ void quotas_settle(struct quotas *quotas, const struct quotas_of *of, uint64_t f
 		quota->reserved -= held;
 		quota->used += least(flowed, held);
 		if (flowed < held)
-			waiters = quotas_take_waiters(quotas, true, false);
+			waiters = hand_back(quotas, quota, ret_need);
 	}
 	pthread_mutex_unlock(&quotas->lock);
 	quotas_resume(waiters);
@@ -526,7 +582,7 @@ bool quotas_state(struct quotas *quotas, const struct state *state)
 		uint64_t limit = limits_get(state, quota->subject, quota->kind);
 
 		if (limit < quota->limit && quota->granted > quota_taken(quota)) {
-			quota_give_back(quota);
+			quota_give_back(quota, 0);
 			any = true;
 		}
 		quota->limit = limit;

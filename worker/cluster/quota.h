@@ -4,8 +4,9 @@
  *
  *     admit --- used < granted, used < ceiling ---------------> used + 1
  *       |------ at the ceiling: waits for the disk -----------> again
- *       |------ nothing granted: waits, a beat asks ----------> again
- *       |------ others hold what is left: waits for it -------> again, a few times within QUOTA_PATIENCE_MS
+ *       |------ not enough granted: waits, a beat asks -------> again
+ *       |------ others hold it unused: waits for it ----------> again and again
+ *       |------ calls under way hold it: waits for it --------> again, a few times within QUOTA_PATIENCE_MS
  *       `------ used up, no leader, or 10 s over -------------> refused
  *
  * Per subject and window (proto/limits.h); the days on both sides of the leader's are kept. All numbers are absolute and of this
@@ -19,9 +20,11 @@
  *          is not sure which one that is, calls wait until it is (quota_second.c). Given back is what is unused in this second.
  * ceiling  how far the disk says that we may have come (ceilings.h): a call goes no further, so that a process that was killed
  *          is closed there. Off: there are no ceilings, because they cannot be written. A share of each second has none.
- * dry      a leader that was asked had nothing to give now, though the quota is not used up: it recalls what others hold. It is
- *          asked again soon; when it has nothing for so long, calls are refused as long as it has none. One that asks from time to
- *          time finds out.
+ * dry      a leader that was asked had not enough to give now, though the quota is not used up: it recalls what others hold, and says
+ *          how much may come of that. It is asked again soon. A call that could be served with all that may come waits for it;
+ *          others (what is left is reserved by calls under way, or held by a worker that is away) are refused when there was not enough
+ *          for so long, as long as there is not. One that asks from time to time finds out.
+ * owed     what was recalled while it was reserved is given back as soon as it comes back unused.
  * told     a leader that we have not spoken with must hear of every row, in as many beats as that takes, before what it
  *          grants is good.
  *
@@ -71,7 +74,7 @@ struct quotas_ask {
 enum admission quotas_admit(struct quotas *quotas, const struct quotas_ask *ask, struct admission_info *ret_info,
 			    struct quotas_need *ret_need);
 /* Of so many bytes that a call reserved so many flowed, and it moves no more of them. */
-void quotas_settle(struct quotas *quotas, const struct quotas_of *of, uint64_t flowed);
+void quotas_settle(struct quotas *quotas, const struct quotas_of *of, uint64_t flowed, struct quotas_need *ret_need);
 
 /* Beats: one at a time. */
 

@@ -36,6 +36,16 @@ static void measure(struct quota *quota, int64_t now)
 	quota->window_used = quota->used;
 }
 
+/* Less is of use to none of the calls that wait. */
+static uint64_t needs_of(const struct quota *quota)
+{
+	uint64_t unused = quota->granted - quota_taken(quota);
+
+	if (quota->kind == LIMITS_SECOND || quota->release || quota->least <= unused)
+		return 0;
+	return quota->least - unused;
+}
+
 static uint64_t want_of(const struct quota *quota)
 {
 	bool stands = quota->kind == LIMITS_SECOND;
@@ -44,7 +54,7 @@ static uint64_t want_of(const struct quota *quota)
 
 	if (!quota->asked || quota->release)
 		return 0;
-	return target > unused ? target - unused : 1;
+	return most(target > unused ? target - unused : 1, needs_of(quota));
 }
 
 /* What calls cannot go on without: a share, and bytes, are given whole, calls one by one as well. */
@@ -55,7 +65,7 @@ static uint64_t waits_of(const struct quota *quota, uint64_t want)
 	if (quota->kind == LIMITS_SECOND)
 		return want;
 	if (quota->kind == LIMITS_BYTES && quota->waiting > unused)
-		return least(want, quota->waiting - unused);
+		return least(want, most(quota->waiting - unused, needs_of(quota)));
 	return 0;
 }
 
@@ -82,11 +92,16 @@ static void drop_far(struct quotas *quotas, int64_t now_s)
 	}
 }
 
+static bool is_told_less(const struct quota *quota)
+{
+	return quota->used != quota->told_used || quota->reserved != quota->told_reserved;
+}
+
 static bool is_due(const struct quotas *quotas, const struct quota *quota)
 {
 	if (quotas->telling)
 		return quota->round != quotas->round;
-	return quota->asked || quota->release || quota->used != quota->told_used;
+	return quota->asked || quota->release || is_told_less(quota);
 }
 
 static bool has_room(const struct usage_report *report, size_t bytes, const struct quota *quota)
@@ -112,6 +127,9 @@ static void say(struct quotas *quotas, struct quota *quota, struct usage_report 
 	demand->granted = quota->granted;
 	demand->want = want_of(quota);
 	demand->waits = waits_of(quota, demand->want);
+	demand->needs = demand->want ? needs_of(quota) : 0;
+	demand->reserved = quota->reserved;
+	quota->says_needs = demand->needs > 0;
 	/* What is reserved, or used in this second, is still out: then `granted` says what is given back. */
 	demand->release = quota->release && quota->granted == quota->used;
 	quota->round = quotas->round;
@@ -131,7 +149,7 @@ static bool say_due(struct quotas *quotas, int64_t now, struct usage_report *rep
 		quota_shrink(quota);
 		quota_lower_if_idle(quotas, quota, now);
 		measure(quota, now);
-		quota->released = false;
+		quota->released = quota->says_needs = false;
 		if (!is_due(quotas, quota))
 			continue;
 		if (!has_room(report, bytes, quota)) {
@@ -204,6 +222,7 @@ static void take_demand(struct quotas *quotas, const struct usage_demand *demand
 	if (!quota)
 		return;
 	quota->told_used = demand->used;
+	quota->told_reserved = demand->reserved;
 	if (quota->released) {
 		quota->release = quota->released = false;
 		/* Beside a release nothing is wanted. */
@@ -225,26 +244,30 @@ static void got_more(struct quota *quota)
 	quota->empty_until_ms = quota->dry_since_ms = 0;
 }
 
-/* After 10, 20, 40 and 80 ms, and at the end of patience, while somebody waits. */
+/* After 10, 20, 40 and 80 ms and at the end of patience, and then from time to time while it may come. */
+static int64_t again_ms(const struct quota *quota, int64_t now)
+{
+	int64_t dry = now - quota->dry_since_ms, first = first_ms(quota);
+
+	if (dry < QUOTA_PATIENCE_MS)
+		return least(most(dry, first), QUOTA_PATIENCE_MS - dry);
+	return quota->kind == LIMITS_SECOND ? first : ASK_AGAIN_MS;
+}
+
+/* Or not enough: somebody waits on. */
 static void got_nothing(struct quota *quota, struct quotas_need *need, int64_t now)
 {
-	int64_t after, first = first_ms(quota);
-
 	if (!quota->dry_since_ms || now - quota->dry_ms >= DRY_RUN_MS) {
 		quota->dry_since_ms = now;
 		quota->dry_answers = 0;
 	}
 	quota->dry_ms = now;
 	quota->dry_answers++;
-	if (!quota->waiting || quota_is_used_up(quota) || !quota_is_patient(quota, now))
+	if ((!quota->waiting && !quota->least) || quota_is_used_up(quota) ||
+		(!quota_is_patient(quota, now) && !quota_may_come(quota, quota->least)))
 		return;
 	quota->asked = true;
-	after = most(now - quota->dry_since_ms, first);
-	if (quota->dry_since_ms + QUOTA_PATIENCE_MS > now)
-		after = least(after, quota->dry_since_ms + QUOTA_PATIENCE_MS - now);
-	else
-		after = first;
-	beat_within(need, after);
+	beat_within(need, again_ms(quota, now));
 }
 
 /* A share that calls here wait for goes to them first. */
@@ -253,10 +276,24 @@ static bool is_for_own_calls(const struct quota *quota)
 	return quota->kind == LIMITS_SECOND && quota->waiting;
 }
 
+static void recalled(struct quota *quota, bool lowered, struct quotas_need *need)
+{
+	uint64_t own = lowered ? 0 : quota_own(quota);
+
+	if (quota->granted - quota_taken(quota) > own) {
+		quota_give_back(quota, own);
+		need->beat = true;
+	} else if (own || is_told_less(quota)) {
+		/* Who recalls waits for what is not unused any more, until it is told. */
+		beat_within(need, ASK_FIRST_MS);
+	}
+}
+
 static void take_grant(
 	struct quotas *quotas, const struct usage_grant *grant, struct quotas_need *need, int64_t now)
 {
 	struct quota *quota = quotas_find(quotas, grant->day, grant->apikey);
+	bool lowered;
 
 	if (!quota)
 		return;
@@ -268,23 +305,29 @@ static void take_grant(
 		quota->granted = quota_taken(quota);
 	if (quota->release)
 		return;
+	lowered = grant->limit && grant->limit < quota->limit;
 	if (grant->limit)
 		quota->limit = grant->limit;
+	if (quota->says_needs)
+		quota->coming = grant->coming;
+	quota->owed = grant->recall;
 	if (grant->granted > quota->granted)
 		got_more(quota);
 	else if (quota->answered == quotas->turn)
 		got_nothing(quota, need, now);
 	quota->granted =
 		quota->kind == LIMITS_SECOND ? grant->granted : most(grant->granted, quota_taken(quota));
-	if (grant->recall && quota->granted > quota_taken(quota) && !is_for_own_calls(quota)) {
-		quota_give_back(quota);
+	if (grant->recall && quota->kind != LIMITS_SECOND) {
+		recalled(quota, lowered, need);
+	} else if (grant->recall && quota->granted > quota_taken(quota) && !is_for_own_calls(quota)) {
+		quota_give_back(quota, 0);
 		need->beat = true;
 	} else if (grant->recall && quota->granted && quota->kind == LIMITS_SECOND) {
 		/* Nothing of this second is left; of the next one something may be. */
 		beat_within(need, quotas_next_second_ms(quotas, now) + GIVE_AFTER_MS);
-	} else if (quota->waiting || quota->used) {
-		need->ceilings |= quota_raise_if_low(quotas, quota, 0, now);
 	}
+	if (quota->waiting || quota->used)
+		need->ceilings |= quota_raise_if_low(quotas, quota, 0, now);
 }
 
 void quotas_answer(struct quotas *quotas, const struct quotas_heard *heard, struct quotas_need *ret_need)

@@ -27,6 +27,7 @@ struct quota {
 	enum limits_kind kind;
 	uint64_t granted, used; /* of LIMITS_SECOND `used` is 0, and what was admitted in this second is in `in_second` */
 	uint64_t reserved;      /* LIMITS_BYTES: admitted, and not known yet to flow */
+	uint64_t told_reserved; /* as it was said in a beat that was answered */
 	uint64_t limit, total; /* total: of the whole fleet, as last told */
 	uint64_t used_then;    /* our part of `total`, when it was told */
 	unsigned round;        /* of telling, in which it was said */
@@ -35,6 +36,10 @@ struct quota {
 	bool released;         /* the beat under way says it */
 	uint64_t answered;     /* turn of the newest beat that wanted more and got nothing */
 	uint64_t waiting;      /* calls (or bytes) */
+	uint64_t least;        /* the smallest of those that wait for a grant; 0: none does */
+	uint64_t coming;       /* beside what it holds it may get so many at the most, as last told. What is given back since is in it */
+	bool says_needs;       /* the beat under way says what is needed: its answer says what may come */
+	bool owed;             /* a leader wants back what is not here now: what comes back unused goes to it */
 	int64_t empty_until_ms; /* the last answer gave nothing: who comes anew does not ask before */
 	int64_t dry_since_ms;   /* the answers give nothing since then; 0: the last one gave */
 	int64_t dry_ms;         /* the last of these */
@@ -86,8 +91,12 @@ bool quota_is_used_up(const struct quota *quota);
 uint64_t quota_target(const struct quota *quota);
 /* The answers have given nothing for a short time only: what others hold may come. */
 bool quota_is_patient(const struct quota *quota, int64_t now);
-/* It holds nothing unused any more, and says so. */
-void quota_give_back(struct quota *quota);
+/* It holds no more than `keep` unused, and says so. */
+void quota_give_back(struct quota *quota, uint64_t keep);
+/* What a recall leaves here: calls that wait and can be served with what is here take it now. */
+uint64_t quota_own(const struct quota *quota);
+/* Some have been dealt out and not been used, by others or by nobody: with them it would be enough for so many. */
+bool quota_may_come(const struct quota *quota, uint64_t units);
 /* Grants that no leader has confirmed for so long as they are good. */
 void quotas_expire(struct quotas *quotas, int64_t now);
 

@@ -37,6 +37,7 @@ struct admission_info {
 	enum limits_who who;
 	int64_t retry_after_s;
 	int64_t wait_ms; /* quotas_admit() */
+	bool is_held;    /* it was refused, though not all of it is used: calls under way hold the rest, or workers that are away */
 	const char *why; /* it was refused, where the quota is not used up; NULL */
 	char day[11];    /* of the call */
 	bool granted, granted_month; /* it is a part of a grant of its key, of the day and of the month */

@@ -96,7 +96,9 @@ uint64_t usage_bytes_end(struct usage_bytes *bytes, uint64_t moved)
 
 	for (size_t i = 0; i < bytes->len; i++) {
 		struct quotas_of quota = of(bytes, i, bytes->at[i].taken);
-		quotas_settle(bytes->usage->quotas, &quota, moved);
+		struct quotas_need need;
+		quotas_settle(bytes->usage->quotas, &quota, moved, &need);
+		usage_see_to(bytes->usage, need);
 	}
 	free(bytes);
 	return of_key;

@@ -54,6 +54,8 @@ static const char *quota_name(const struct admission_info *info)
 	return names[info->who][info->kind];
 }
 
+#define HELD "what is left of it is held by calls under way, or by a worker that is away"
+
 /* The fields of draft-ietf-httpapi-ratelimit-headers-03, which clients know: of the quota that is nearest to its
  * end. */
 static void say_limits(struct front_call *call, const struct admission_info *info)
@@ -73,14 +75,20 @@ static void say_limits(struct front_call *call, const struct admission_info *inf
 
 struct http_response *front_refusal(struct front_call *call, const struct admission_info *info)
 {
+	const char *held = !info->why && info->is_held ? HELD : NULL;
 	struct http_response *response;
 	struct error err;
 
-	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s", info->why ? info->why : quota_name(info));
+	if (held)
+		(void)error_set(
+			&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s for now: %s", quota_name(info), held);
+	else
+		(void)error_set(
+			&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s", info->why ? info->why : quota_name(info));
 	response = oci_reply_status(429, &err);
 	http_response_headerf(
 		response, "Retry-After", "%" PRId64, info->retry_after_s > 0 ? info->retry_after_s : 1);
-	call->refused_why = info->why;
+	call->refused_why = held ? held : info->why;
 	counter_add(&call->loop->counters.quota_refused_total, 1);
 	return response;
 }

@@ -8,6 +8,7 @@
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_chunk.h"
 #include "worker/oci/upload_finish.h"
+#include "worker/oci/upload_room.h"
 #include "worker/oci/upload_write.h"
 #include "worker/registry/registry.h"
 
@@ -75,6 +76,19 @@ static void on_patched(struct oci_call *call, struct upload *upload, const struc
 	http_request_reply(call->request, response);
 }
 
+/* That the session will have, as far as that is known. */
+static uint64_t bytes_of(const struct oci_call *call, const struct upload *upload)
+{
+	int64_t length = http_request_length(call->request);
+
+	return upload->size + (length > 0 ? (uint64_t)length : 0);
+}
+
+static void patch(struct oci_call *call, struct upload *upload)
+{
+	upload_write_start(call, upload, on_patched);
+}
+
 void oci_upload_patch_stream(void *arg)
 {
 	struct oci_call *call = arg;
@@ -85,7 +99,7 @@ void oci_upload_patch_stream(void *arg)
 	if (!http_request_length(call->request))
 		on_patched(call, upload, NULL);
 	else
-		upload_write_start(call, upload, on_patched);
+		upload_room_ask(call, upload, NULL, bytes_of(call, upload), patch);
 }
 
 static void on_put(struct oci_call *call, struct upload *upload, const struct error *err)
@@ -99,6 +113,11 @@ static void on_put(struct oci_call *call, struct upload *upload, const struct er
 		upload_finish_start(call, upload, &digest);
 	else
 		refuse(call, upload, 400, &malformed);
+}
+
+static void put(struct oci_call *call, struct upload *upload)
+{
+	upload_write_start(call, upload, on_put);
 }
 
 void oci_upload_put_stream(void *arg)
@@ -116,5 +135,5 @@ void oci_upload_put_stream(void *arg)
 	else if (!http_request_length(call->request))
 		on_put(call, upload, NULL);
 	else
-		upload_write_start(call, upload, on_put);
+		upload_room_ask(call, upload, &digest, bytes_of(call, upload), put);
 }

@@ -2,10 +2,13 @@
 #include "worker/oci/upload_finish.h"
 
 #include "common/check.h"
+#include "worker/auth/snapshot.h"
 #include "worker/oci/oci_call.h"
+#include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/registry/registry.h"
+#include "worker/registry/repository_limits.h"
 
 struct finish {
 	struct upload *upload; /* NULL: over */
@@ -32,6 +35,18 @@ struct http_response *upload_reply_stored(const char *name, const struct digest 
 	return response;
 }
 
+/* Here digest and size are known, however they came. */
+static bool allow(const struct oci_job *job, const struct finish *finish, struct error *err)
+{
+	struct str name = name_str(&job->ask.route.name);
+	struct registry_blob blob = {
+		.name = name, .digest = &finish->digest, .bytes = finish->upload->size
+	};
+
+	return repository_limits_allow_blob(
+		job->ask.registry, snapshot_limits(job->ask.snapshot, name), &blob, err);
+}
+
 static struct http_response *finish_job(void *arg)
 {
 	struct oci_job *job = arg;
@@ -39,6 +54,10 @@ static struct http_response *finish_job(void *arg)
 	struct error err;
 	bool over, ok;
 
+	if (!allow(job, finish, &err)) {
+		upload_end(TAKE(finish->upload));
+		return oci_denied_limit(&job->ask, REGISTRY_LIMIT_BYTES, &err);
+	}
 	ok = registry_finish(job->ask.registry, finish->upload, &finish->digest, &over, &err);
 	if (over)
 		finish->upload = NULL;

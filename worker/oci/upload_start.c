@@ -9,14 +9,18 @@
 #include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_call.h"
+#include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_finish.h"
 #include "worker/oci/upload_owner_key.h"
+#include "worker/oci/upload_room.h"
 #include "worker/oci/upload_write.h"
 #include "worker/registry/registry.h"
+#include "worker/registry/repository_limits.h"
+#include "worker/storage/store.h"
 
 static bool find_algorithm(struct str query, enum hash_kind *ret, struct error *err)
 {
@@ -86,16 +90,47 @@ static bool may_read(void *arg, struct str name)
 	return rights_allow(ask->snapshot, ask->identity, name, ACTION_READ);
 }
 
+/* *ret: where the blob is said to be. One that cannot be a repository is one that lacks the blob. False: anywhere. */
+static bool named_from(const struct oci_ask *ask, struct name *ret)
+{
+	if (!http_query_get(ask->query, "from", NULL))
+		return false;
+	if (!find_from(ask, ret))
+		*ret = ask->route.name;
+	return true;
+}
+
 static bool try_mount(struct oci_ask *ask, const struct digest *digest)
 {
-	bool is_named = http_query_get(ask->query, "from", NULL);
 	struct name from;
+	bool is_named = named_from(ask, &from);
 
-	/* One that cannot be a repository is one that lacks the blob. */
-	if (is_named && !find_from(ask, &from))
-		from = ask->route.name;
 	return registry_mount(ask->registry, name_str(&ask->route.name), digest,
 		is_named ? name_str(&from) : STR_NONE, may_read, ask);
+}
+
+/* Of a blob that is to be mounted at least: 1 where the client may not know. */
+static uint64_t mount_bytes(struct oci_ask *ask, const struct digest *digest)
+{
+	struct error ignored;
+	struct name from;
+	uint64_t size;
+
+	return named_from(ask, &from) && may_read(ask, name_str(&from)) &&
+			       store_blob_size(ask->registry->store, name_str(&from), digest, &size, &ignored)
+		       ? size
+		       : 1;
+}
+
+static bool allow_mount(struct oci_ask *ask, const struct digest *digest, struct error *err)
+{
+	const struct entity *limits = snapshot_limits(ask->snapshot, name_str(&ask->route.name));
+	struct registry_blob blob = { .name = name_str(&ask->route.name), .digest = digest };
+
+	if (!repository_limits_count_bytes(limits))
+		return true;
+	blob.bytes = mount_bytes(ask, digest);
+	return repository_limits_allow_blob(ask->registry, limits, &blob, err);
 }
 
 static struct http_response *mount_job(void *arg)
@@ -106,6 +141,8 @@ static struct http_response *mount_job(void *arg)
 
 	if (!parse_digest_parameter(job->ask.query, "mount", &digest, &err))
 		return oci_reply_error(&err);
+	if (!allow_mount(&job->ask, &digest, &err))
+		return oci_denied_limit(&job->ask, REGISTRY_LIMIT_BYTES, &err);
 	if (try_mount(&job->ask, &digest))
 		return upload_reply_stored(job->ask.route.name.text, &digest);
 	return start_session(&job->ask);
@@ -126,9 +163,16 @@ static void on_whole(struct oci_call *call, struct upload *upload, const struct 
 	http_request_reply(call->request, oci_reply_error(err ? err : &malformed));
 }
 
+static void write_whole(struct oci_call *call, struct upload *upload)
+{
+	http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
+	upload_write_start(call, upload, on_whole);
+}
+
 static void start_whole(struct oci_call *call)
 {
 	const struct oci_ask *ask = &call->ask;
+	int64_t length = http_request_length(call->request);
 	struct upload *upload;
 	struct digest digest;
 	struct error err;
@@ -138,8 +182,13 @@ static void start_whole(struct oci_call *call)
 		http_request_reply(call->request, oci_reply_error(&err));
 		return;
 	}
-	http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
-	upload_write_start(call, upload, on_whole);
+	upload_room_ask(call, upload, &digest, length > 0 ? (uint64_t)length : 0, write_whole);
+}
+
+static void start_empty(struct oci_call *call, struct upload *none)
+{
+	(void)none;
+	http_request_reply(call->request, start_session(&call->ask));
 }
 
 void oci_upload_start_stream(void *arg)
@@ -152,5 +201,5 @@ void oci_upload_start_stream(void *arg)
 	else if (http_query_get(query, "digest", NULL))
 		start_whole(call);
 	else
-		http_request_reply(call->request, start_session(&call->ask));
+		upload_room_ask(call, NULL, NULL, 0, start_empty);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/least.h"
 #include "common/lock.h"
 #include "common/map.h"
 #include "worker/registry/manifest_cache.h"
@@ -341,6 +342,49 @@ bool contents_measure(struct registry *registry, struct str name, const struct i
 	ok = follow(registry, table, view, err);
 	if (ok)
 		*ret = (struct contents_size){ table->total, more_of(table, manifest, digest, size) };
+	memory = table->memory;
+	lock_drop(&table->busy);
+	leave(registry->contents, table, memory);
+	return ok;
+}
+
+static uint64_t largest_of(const struct table *table)
+{
+	uint64_t largest = 0;
+	void *value;
+
+	for (size_t at = 0; map_next(table->contents, &at, NULL, &value);)
+		largest = most(largest, ((const struct content *)value)->size);
+	return largest;
+}
+
+static struct contents_blob look(const struct table *table, const struct digest *digest)
+{
+	struct contents_blob blob = { .there = table->total,
+		.is_counted = digest && map_find(table->contents, key_of(digest)) };
+
+	lock_assert(&table->busy);
+	if (!digest)
+		blob.largest = largest_of(table);
+	return blob;
+}
+
+bool contents_look(struct registry *registry, struct str name, const struct index *view,
+	const struct digest *digest, struct contents_blob *ret, struct error *err)
+{
+	struct table *table;
+	size_t memory;
+	bool ok;
+
+	if (!view) {
+		*ret = (struct contents_blob){ 0 };
+		return true;
+	}
+	table = use(registry->contents, name);
+	lock_take(&table->busy);
+	ok = follow(registry, table, view, err);
+	if (ok)
+		*ret = look(table, digest);
 	memory = table->memory;
 	lock_drop(&table->busy);
 	leave(registry->contents, table, memory);

@@ -29,3 +29,9 @@ struct contents_size { uint64_t there, more; };
 /* What a view holds, and what this manifest of so many bytes, with what it names, would add to it. */
 bool contents_measure(struct registry *registry, struct str name, const struct index *view, const struct manifest *manifest,
 	const struct digest *digest, uint64_t size, struct contents_size *ret, struct error *err) MUST_CHECK;
+
+struct contents_blob { uint64_t there, largest; bool is_counted; };
+/* What a view holds (NULL: an empty one), whether this is counted in it (digest NULL: false), and else how large the largest content is,
+ * which costs a look at each. */
+bool contents_look(struct registry *registry, struct str name, const struct index *view, const struct digest *digest,
+	struct contents_blob *ret, struct error *err) MUST_CHECK;

@@ -6,6 +6,7 @@
 #include "proto/entity.h"
 #include "proto/glob.h"
 #include "worker/registry/contents.h"
+#include "worker/storage/store.h"
 
 static const char *const names[] = { [REGISTRY_LIMIT_NONE] = "",
 	[REGISTRY_LIMIT_BYTES] = "byte_quota",
@@ -113,6 +114,58 @@ bool repository_limits_allow_push(struct registry *registry, struct registry_pus
 	return !push->limits || (allow_moves(push, view, err) && allow_tags(push, view, err) &&
 					(!repository_limits_count_bytes(push->limits) ||
 						allow_bytes(registry, push, manifest, view, err)));
+}
+
+/* ---- a blob ---- */
+
+static bool refuse_blob(
+	const struct entity *limits, uint64_t there, const struct registry_blob *blob, struct error *err)
+{
+	uint64_t most = (uint64_t)entity_repository(limits)->byte_quota;
+
+	if (!blob->bytes)
+		return error_set(err, ERROR_DENIED, "DENIED",
+			"the byteQuota of %.*s is %" PRIu64 " bytes: the repository holds %" PRIu64
+			", and would hold more",
+			ID_ARGS(limits), most, there);
+	return error_set(err, ERROR_DENIED, "DENIED",
+		"the byteQuota of %.*s is %" PRIu64 " bytes: the repository holds %" PRIu64
+		", and would hold %" PRIu64,
+		ID_ARGS(limits), most, there, there + blob->bytes);
+}
+
+static bool is_there(struct registry *registry, const struct registry_blob *blob)
+{
+	struct error ignored;
+	uint64_t size;
+
+	return store_blob_size(registry->store, blob->name, blob->digest, &size, &ignored) ||
+	       ignored.kind != ERROR_UNKNOWN;
+}
+
+static bool may_fit(struct registry *registry, const struct registry_blob *blob, uint64_t most,
+	const struct contents_blob *counted)
+{
+	uint64_t room = most > counted->there ? most - counted->there : 0;
+
+	if (blob->digest)
+		return counted->is_counted || blob->bytes <= room || is_there(registry, blob);
+	return blob->bytes ? blob->bytes <= room || blob->bytes <= counted->largest : room > 0;
+}
+
+bool repository_limits_allow_blob(struct registry *registry, const struct entity *limits,
+	const struct registry_blob *blob, struct error *err)
+{
+	struct contents_blob counted;
+	AUTO(index) *view = NULL;
+
+	if (!repository_limits_count_bytes(limits) ||
+		(!indexes_get(registry->indexes, blob->name, &view, err) && err->kind != ERROR_UNKNOWN))
+		return true;
+	if (!contents_look(registry, blob->name, view, blob->digest, &counted, err))
+		return true;
+	return may_fit(registry, blob, (uint64_t)entity_repository(limits)->byte_quota, &counted) ||
+	       refuse_blob(limits, counted.there, blob, err);
 }
 
 /* ---- a removal ---- */

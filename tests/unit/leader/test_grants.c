@@ -816,6 +816,68 @@ static void months_and_shares_are_kept_when_days_go(void **state)
 		assert_int_equal(grants_granted(grants, KEY, windows[i]), i == 2 || i == 3 ? 0 : 1);
 }
 
+/* ---- what is gathered for one call ---- */
+
+/* It holds so many unused, and calls wait of which the smallest lacks so many. */
+static struct usage_demand gathers(uint64_t holds, uint64_t needs)
+{
+	struct usage_demand demand = asked(holds, 0, needs);
+
+	demand.waits = demand.needs = needs;
+	return demand;
+}
+
+static uint64_t may_come(struct grants *grants, const char *boot, bool b_is_away)
+{
+	struct grants_terms terms = { .limit = 100, .is_silent = is_b, .arg = b_is_away ? grants : NULL };
+	struct usage_demand demand = gathers(0, 1);
+
+	return grants_coming(grants, boot, &demand, &terms);
+}
+
+/* Two that lack the same would take parts from each other for ever. */
+static void what_helps_no_call_is_kept_until_it_does(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+
+	(void)state;
+	assert_int_equal(demand(grants, "a", gathers(0, 40), &hundred), 40);
+	assert_int_equal(demand(grants, "b", gathers(0, 40), &hundred), 40);
+	assert_int_equal(demand(grants, "a", gathers(40, 30), &hundred), 40);
+	assert_true(look(grants, "b").recall);
+	assert_int_equal(demand(grants, "b", gathers(40, 30), &hundred), 40);
+	assert_true(look(grants, "a").recall);
+	/* Both give back; who asks first has it in one piece. */
+	assert_int_equal(demand(grants, "a", released(0), &hundred), 0);
+	assert_int_equal(demand(grants, "b", gathers(40, 30), &hundred), 70);
+	assert_int_equal(demand(grants, "a", gathers(0, 70), &hundred), 0);
+	assert_true(look(grants, "b").recall);
+	assert_int_equal(demand(grants, "b", released(0), &hundred), 0);
+	assert_int_equal(demand(grants, "a", gathers(0, 70), &hundred), 70);
+}
+
+static void what_may_come_is_what_is_unused_and_not_under_way(void **state)
+{
+	AUTO(grants) *grants = grants_new();
+	struct usage_demand of_b = asked(0, 0, 0);
+
+	(void)state;
+	(void)demand(grants, "a", gathers(0, 30), &hundred);
+	(void)demand(grants, "b", gathers(0, 50), &hundred);
+	assert_int_equal(may_come(grants, "c", false), 100);
+	assert_int_equal(may_come(grants, "a", false), 70);
+	of_b.granted = 50;
+	of_b.used = 10;
+	of_b.reserved = 25;
+	(void)demand(grants, "b", of_b, &hundred);
+	assert_int_equal(may_come(grants, "a", false), 20 + 15);
+	assert_int_equal(may_come(grants, "a", true), 20);
+	assert_int_equal(may_come(grants, "b", true), 50);
+	of_b.reserved = UINT64_MAX;
+	(void)demand(grants, "b", of_b, &hundred);
+	assert_int_equal(may_come(grants, "a", false), 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -843,6 +905,8 @@ int main(void)
 		cmocka_unit_test(who_gave_back_what_it_could_is_asked_no_more),
 		cmocka_unit_test(the_share_of_who_is_silent_goes_to_others),
 		cmocka_unit_test(months_and_shares_are_kept_when_days_go),
+		cmocka_unit_test(what_helps_no_call_is_kept_until_it_does),
+		cmocka_unit_test(what_may_come_is_what_is_unused_and_not_under_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,7 +378,12 @@ static void windows_that_others_do_not_know_are_in_a_list_of_their_own(void **st
 	static char user[] = "user:ann";
 	static struct usage_demand all[] = {
 		{ .apikey = key_one, .day = "2026-11", .granted = 1 },
-		{ .apikey = key_one, .day = "2026-11-20", .granted = 2, .waits = 7 },
+		{ .apikey = key_one,
+			.day = "2026-11-20",
+			.granted = 2,
+			.waits = 7,
+			.needs = 5,
+			.reserved = 3 },
 		{ .apikey = user, .day = "2026-11-20", .granted = 3 },
 		{ .apikey = key_two, .day = "second", .granted = 4 },
 		{ .apikey = key_two, .day = "2026-11#bytes", .granted = 5 },
@@ -400,6 +405,8 @@ static void windows_that_others_do_not_know_are_in_a_list_of_their_own(void **st
 	assert_int_equal(got.demands_len, 5);
 	assert_int_equal(got.demands[0].granted, 2);
 	assert_int_equal(got.demands[0].waits, 7);
+	assert_int_equal(got.demands[0].needs, 5);
+	assert_int_equal(got.demands[0].reserved, 3);
 	assert_string_equal(got.demands[1].day, "2026-11");
 	assert_string_equal(got.demands[2].apikey, "user:ann");
 	assert_string_equal(got.demands[3].day, "second");
@@ -410,7 +417,7 @@ static void an_answer_has_two_lists_too_and_says_that_it_deals(void **state)
 {
 	static char user[] = "user:ann";
 	struct usage_grant grants[] = { { .apikey = user, .day = "2026-11", .granted = 1, .limit = 9 },
-		{ .apikey = key_one, .day = "2026-11-20", .granted = 2, .recall = true } };
+		{ .apikey = key_one, .day = "2026-11-20", .granted = 2, .coming = 6, .recall = true } };
 	struct usage_answer answer = { .grants = grants, .grants_len = 2, .deals = true };
 	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
 	AUTO_FINI(usage_answer) got = { 0 }, before = { 0 };
@@ -422,6 +429,7 @@ static void an_answer_has_two_lists_too_and_says_that_it_deals(void **state)
 	assert_true(got.deals);
 	assert_int_equal(got.grants_len, 2);
 	assert_true(got.grants[0].recall);
+	assert_int_equal(got.grants[0].coming, 6);
 	assert_int_equal(got.grants[1].limit, 9);
 	assert_true(usage_answer_parse(STR("{\"seq\":1,\"grants\":[]}"), &before, &err));
 	assert_false(before.deals);

@@ -96,6 +96,8 @@ static bool demand(struct rig *rig, struct usage_report *report)
 
 struct told {
 	uint64_t granted, used, total, limit;
+	uint64_t coming;
+	const char *window;
 	int64_t grant_ms, hold_ms, sent_ms;
 	bool recall, stranger;
 };
@@ -109,15 +111,20 @@ static bool answer(struct rig *rig, const struct usage_report *report, struct to
 		.used = told.used,
 		.total = told.total,
 		.limit = told.limit ? told.limit : 100,
+		.coming = told.coming,
 		.recall = told.recall };
-	struct usage_answer answer = {
-		.grants = &grant, .grants_len = 1, .hold_ms = told.hold_ms, .grant_ms = told.grant_ms
-	};
+	struct usage_answer answer = { .grants = &grant,
+		.grants_len = 1,
+		.deals = told.window,
+		.hold_ms = told.hold_ms,
+		.grant_ms = told.grant_ms };
 	struct quotas_heard heard = { .report = report,
 		.answer = &answer,
 		.is_told = !told.stranger,
 		.sent_ms = told.sent_ms ? told.sent_ms : clock_ms() };
 
+	if (told.window)
+		assert_true(str_copy(str_of(told.window), grant.day, sizeof(grant.day)));
 	quotas_answer(rig->quotas, &heard, &rig->need);
 	quotas_wake(rig->quotas);
 	free(grant.apikey);
@@ -775,7 +782,7 @@ static void bytes_that_did_not_flow_are_unused_again(void **state)
 	assert_int_equal(demand_of(rig, BYTES).used, 0);
 	/* What is under way is not given back. */
 	quotas_failed(rig->quotas);
-	quotas_settle(rig->quotas, &of, 1200);
+	quotas_settle(rig->quotas, &of, 1200, &rig->need);
 	assert_int_equal(demand_of(rig, BYTES).used, 1200);
 	memset(&wait, 0, sizeof(wait));
 	assert_int_equal(admit_both(rig, 2800, &wait), ADMIT);
@@ -804,6 +811,138 @@ static void bytes_under_way_are_held_when_a_leader_recalls(void **state)
 	assert_true(rig->need.beat);
 	assert_int_equal(demand_of(rig, BYTES).granted, 3000);
 	assert_false(demand_of(rig, BYTES).release);
+}
+
+/* ---- what others have of a quota of bytes ---- */
+
+static enum admission admit_bytes(struct rig *rig, uint64_t bytes, struct admission_wait *wait)
+{
+	struct quotas_of of = { "key", BYTES, LIMITS_BYTES, 5000, bytes };
+	struct quotas_ask ask = { .loop = rig->loop,
+		.of = &of,
+		.of_len = 1,
+		.now_s = TODAY_S,
+		.wait = wait,
+		.resume = resume,
+		.arg = rig };
+
+	rig->info = (struct admission_info){ 0 };
+	return quotas_admit(rig->quotas, &ask, &rig->info, &rig->need);
+}
+
+static struct told of_bytes(uint64_t granted, uint64_t total, uint64_t coming)
+{
+	return (struct told){
+		.window = BYTES, .limit = 5000, .granted = granted, .total = total, .coming = coming
+	};
+}
+
+/* For longer than anybody is patient. */
+static enum admission answers_of(
+	struct rig *rig, struct told told, uint64_t bytes, struct admission_wait *wait)
+{
+	int64_t since = clock_ms();
+	enum admission admission;
+
+	do {
+		(void)beat(rig, told);
+		loop_turn(rig->loop, 10);
+		admission = admit_bytes(rig, bytes, wait);
+	} while (admission == WAIT && clock_ms() - since < 2 * QUOTA_PATIENCE_MS);
+	return admission;
+}
+
+static void what_may_come_is_waited_for_as_long_as_it_may(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 }, more = { 0 };
+
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+	assert_int_equal(demand_of(rig, BYTES).needs, 3000);
+	assert_int_equal(answers_of(rig, of_bytes(1000, 1000, 2000), 3000, &wait), WAIT);
+	assert_int_equal(demand_of(rig, BYTES).needs, 2000);
+	/* It could not be served with all that may come: the rest is under way. */
+	assert_int_equal(admit_bytes(rig, 3001, &more), REFUSE);
+	assert_true(rig->info.is_held);
+	assert_int_equal(rig->info.retry_after_s, 1);
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+	(void)beat(rig, of_bytes(3000, 1000, 0));
+	assert_int_equal(admit_bytes(rig, 3000, &wait), ADMIT);
+}
+
+static void what_is_under_way_is_waited_for_a_short_time(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+	assert_int_equal(answers_of(rig, of_bytes(1000, 1000, 1999), 3000, &wait), REFUSE);
+	assert_true(rig->info.is_held);
+	assert_int_equal(rig->info.retry_after_s, 1);
+}
+
+/* Not by who asks first, and without a beat. */
+static void what_the_month_has_no_room_for_is_refused_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+	(void)beat(rig, of_bytes(0, 2001, 2999));
+	assert_int_equal(admit_bytes(rig, 3000, &wait), REFUSE);
+	assert_false(rig->info.is_held);
+	assert_true(rig->info.retry_after_s > 3600);
+	assert_false(rig->need.beat);
+	memset(&wait, 0, sizeof(wait));
+	assert_int_equal(admit_bytes(rig, 2999, &wait), WAIT);
+}
+
+/* Else somebody's recall takes what was gathered for them in the moment that it comes. */
+static void a_recall_leaves_what_calls_here_take_now(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct told told = of_bytes(3500, 0, 0);
+
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+	told.recall = true;
+	assert_true(beat(rig, told));
+	assert_int_equal(admit_bytes(rig, 3000, &wait), ADMIT);
+	assert_int_equal(demand_of(rig, BYTES).granted, 3000);
+	assert_int_equal(demand_of(rig, BYTES).reserved, 3000);
+}
+
+/* A part that helps nobody here goes to who gathers, and may come back. */
+static void a_recall_takes_what_helps_no_call_here(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct told told = of_bytes(2000, 0, 1000);
+
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+	told.recall = true;
+	assert_true(beat(rig, told));
+	assert_int_equal(demand_of(rig, BYTES).granted, 0);
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+}
+
+static void what_comes_back_unused_goes_to_who_recalled_it(void **state)
+{
+	struct rig *rig = *state;
+	struct admission_wait wait = { 0 };
+	struct quotas_of of = { "key", BYTES, LIMITS_BYTES, 5000, 3000 };
+	struct told told = of_bytes(3000, 0, 0);
+
+	assert_int_equal(admit_bytes(rig, 3000, &wait), WAIT);
+	(void)beat(rig, told);
+	assert_int_equal(admit_bytes(rig, 3000, &wait), ADMIT);
+	told.recall = true;
+	/* Nothing is here, and that is told soon. */
+	assert_false(beat(rig, told));
+	assert_int_equal(demand_of(rig, BYTES).granted, 3000);
+	quotas_settle(rig->quotas, &of, 1000, &rig->need);
+	assert_true(rig->need.beat);
+	assert_int_equal(demand_of(rig, BYTES).granted, 1000);
 }
 
 /* It deals keys and days alone: other quotas do not hold, as before. */
@@ -857,6 +996,12 @@ int main(void)
 		TEST(what_refuses_is_named_and_its_window_says_when),
 		TEST(bytes_that_did_not_flow_are_unused_again),
 		TEST(bytes_under_way_are_held_when_a_leader_recalls),
+		TEST(what_may_come_is_waited_for_as_long_as_it_may),
+		TEST(what_is_under_way_is_waited_for_a_short_time),
+		TEST(what_the_month_has_no_room_for_is_refused_at_once),
+		TEST(a_recall_leaves_what_calls_here_take_now),
+		TEST(a_recall_takes_what_helps_no_call_here),
+		TEST(what_comes_back_unused_goes_to_who_recalled_it),
 		TEST(a_leader_of_before_deals_days_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
