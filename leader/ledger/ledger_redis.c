@@ -457,11 +457,12 @@ static bool is_prefix(struct str prefix)
 static bool open_connections(
 	struct ledger_redis *own, const struct ledger_redis_settings *settings, struct error *err)
 {
+	const struct redis_login sentinels = { settings->sentinel_user, settings->sentinel_password };
 	char name[64];
 
 	(void)snprintf(name, sizeof(name), "zot-leader-%.40s", settings->leader);
-	return redis_new(&own->redis, settings->url, name, err) &&
-	       redis_new(&own->ear, settings->url, name, err);
+	return redis_new(&own->redis, settings->url, &sentinels, name, err) &&
+	       redis_new(&own->ear, settings->url, &sentinels, name, err);
 }
 
 bool ledger_redis_connect(

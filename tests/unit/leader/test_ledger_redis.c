@@ -483,7 +483,7 @@ static void run_command(const struct rig *rig, const char *first, const char *se
 		redis_call_text(call, second);
 	if (third)
 		redis_call_text(call, third);
-	if (!redis_new(&redis, rig->server.url, "test", &err) || !redis_run(redis, call, &reply, &err))
+	if (!redis_new(&redis, rig->server.url, NULL, "test", &err) || !redis_run(redis, call, &reply, &err))
 		fail_msg("%s", err.text);
 }
 
@@ -526,7 +526,8 @@ static void run_config(const struct rig *rig, const char *name, const char *valu
 	redis_call_text(call, "SET");
 	redis_call_text(call, name);
 	redis_call_text(call, value);
-	assert_true(redis_new(&redis, rig->server.url, "test", NULL) && redis_run(redis, call, &reply, NULL));
+	assert_true(redis_new(&redis, rig->server.url, NULL, "test", NULL) &&
+		    redis_run(redis, call, &reply, NULL));
 }
 
 /* Nothing of an entry is stored then. */
