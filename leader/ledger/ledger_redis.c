@@ -81,7 +81,7 @@ static struct entity_name name_of(const struct entity *entity)
 	return name;
 }
 
-static bool stored_revision(const struct redis_reply *body, uint64_t *ret, struct error *err)
+bool ledger_redis_stored_revision(const struct redis_reply *body, uint64_t *ret, struct error *err)
 {
 	AUTO(pack_doc) *doc = NULL;
 	AUTO(entity) *entity = NULL;
@@ -115,7 +115,7 @@ static enum ledger_result check_all(struct ledger_redis *own, const struct ledge
 	for (size_t i = 0; i < len; i++) {
 		if (!changes[i].check)
 			continue;
-		if (!stored_revision(redis_reply_at(reply, i), &stored, err))
+		if (!ledger_redis_stored_revision(redis_reply_at(reply, i), &stored, err))
 			return LEDGER_FAILED;
 		if (stored != changes[i].expected) {
 			*ret_revision = stored;

@@ -34,6 +34,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "common/lock.h"
 #include "common/redis.h"
 #include "leader/ledger/driver.h"
@@ -86,6 +88,11 @@ struct ledger_redis {
 	struct entity **read;      /* between ledger_load_pairs() and ledger_load_entities() */
 	size_t read_len;
 	char pruned[11];           /* the day of the last ledger_redis_prune() */
+	struct {
+		char day[11];      /* on which all were looked at */
+		char cursor[24];   /* of HSCAN; "": none */
+		int64_t next_ms;
+	} names;                   /* ledger_redis_forget_names() */
 	char heard[48];            /* the ear's: the id of the newest word */
 };
 
@@ -138,6 +145,10 @@ bool ledger_redis_check_server(struct ledger_redis *own, struct error *err) MUST
 
 /* What is too old goes, once a day. */
 void ledger_redis_prune(struct ledger_redis *own);
+/* The same of names, a few behind each report. */
+void ledger_redis_forget_names(struct ledger_redis *own);
+/* Of an entity as it is in Redis; 0: it is not there, or deleted. */
+bool ledger_redis_stored_revision(const struct redis_reply *body, uint64_t *ret, struct error *err) MUST_CHECK;
 
 /* Connected, and nothing was looked at yet. */
 bool ledger_redis_connect(struct ledger_redis **ret, const struct ledger_redis_settings *settings, struct error *err) MUST_CHECK;

@@ -853,6 +853,65 @@ static void what_is_too_old_goes_at_the_start(void **state)
 	assert_int_equal(boot_of(rig->b, "b").seq, 1);
 }
 
+static uint64_t has_name(const struct rig *rig, const char *key)
+{
+	AUTO(redis) *redis = NULL;
+	AUTO(redis_call) *call = redis_call_new("HEXISTS");
+	AUTO(redis_reply) *reply = NULL;
+
+	redis_call_text(call, "{zot}:names");
+	redis_call_text(call, key);
+	assert_true(redis_new(&redis, rig->server.url, NULL, "test", NULL) &&
+		    redis_run(redis, call, &reply, NULL));
+	return redis_reply_number(reply);
+}
+
+static void put_key(struct ledger *ledger, const char *id, bool deleted)
+{
+	struct apikey key;
+	uint64_t revision;
+
+	table_defaults(entity_table(ENTITY_APIKEY), &key);
+	key.owner = "ann";
+	key.label = "a label";
+	key.secret_hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	assert_int_equal(put(ledger,
+				 deleted ? entity_new_deleted(ENTITY_APIKEY, str_of(id), 0)
+					 : entity_new(ENTITY_APIKEY, str_of(id), 0, &key),
+				 false, 0, &revision),
+		LEDGER_WRITTEN);
+}
+
+/* As with SQLite: whose key it was is known as long as something is counted of it. */
+static void names_of_keys_that_are_gone_go(void **state)
+{
+	struct rig *rig = *state;
+	char counted[] = "key-counted";
+	struct usage_row row = { .apikey = counted, .day = "2999-01-01", .calls = 5 };
+	struct ledger_merge merge = merge_of(0, 1, &row);
+
+	put_key(rig->a, "key-stays", false);
+	put_key(rig->a, "key-goes", false);
+	put_key(rig->a, "key-counted", false);
+	put_key(rig->a, "key-goes", true);
+	put_key(rig->a, "key-counted", true);
+	assert_int_equal(has_name(rig, "key-goes"), 1);
+	(void)merged(rig->a, &merge);
+	assert_int_equal(has_name(rig, "key-goes"), 0);
+	assert_int_equal(has_name(rig, "key-counted"), 1);
+	assert_int_equal(has_name(rig, "key-stays"), 1);
+	/* It is an entry, so the other one follows, and may go on. */
+	(void)follow(rig->b);
+	put_key(rig->b, "key-goes", false);
+	assert_int_equal(has_name(rig, "key-goes"), 1);
+	/* The day's round has ended. */
+	put_key(rig->b, "key-goes", true);
+	(void)follow(rig->a);
+	merge = merge_of(1, 2, &row);
+	(void)merged(rig->a, &merge);
+	assert_int_equal(has_name(rig, "key-goes"), 1);
+}
+
 /* Redis is empty, and a leader still has it all. */
 static void what_a_leader_has_is_rescued(void **state)
 {
@@ -919,6 +978,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_copy_of_redis_is_of_one_moment, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_backup_is_restored_into_redis, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_too_old_goes_at_the_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_of_keys_that_are_gone_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_leader_has_is_rescued, setup, teardown),
 	};
 
