@@ -374,6 +374,7 @@ static const struct ledger_driver driver = {
 	.list_audit = ledger_redis_list_audit,
 	.sweep_audit = ledger_redis_sweep_audit,
 	.follow = ledger_redis_follow,
+	.shared = ledger_redis_shared,
 	.tell = ledger_redis_tell,
 	.listen = ledger_redis_listen,
 	.rescue = ledger_redis_rescue,

@@ -581,11 +581,35 @@ static void an_answer_that_was_lost_is_followed(void **state)
 	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
 	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "outcome is unknown"));
+	assert_string_equal(err.code, LEDGER_OUTCOME_UNKNOWN);
 	(void)kill(rig->server.pid, SIGCONT);
 	assert_true(follow_when_back(rig->a, &told, &err));
 	assert_int_equal(told.entries, 1);
 	assert_string_equal(told.text, "[a revision=2 ann]");
 	assert_int_equal(load(rig->b).count, 2);
+}
+
+/* A leader that stood still while the others stored more than the log keeps. */
+static void who_falls_off_the_log_says_so(void **state)
+{
+	struct rig *rig = *state;
+	struct told told = { 0 };
+	struct error err;
+
+	(void)follow(rig->b);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(write_user(rig->a, i ? i == 1 ? "bob" : "eve" : "ann"), LEDGER_WRITTEN);
+	assert_false(ledger_shared(rig->b).behind);
+	run_shell("redis-cli -s %s XTRIM '{zot}:log' MAXLEN 1 > /dev/null", rig->server.socket);
+	assert_false(ledger_follow(rig->b, take_entry, &told, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_int_equal(told.entries, 0);
+	assert_true(ledger_shared(rig->b).behind);
+	assert_false(ledger_shared(rig->b).lost);
+	ledger_close(rig->b);
+	rig->b = open_as(&rig->server, "b");
+	assert_int_equal(load(rig->b).count, 3);
+	assert_int_equal(write_user(rig->b, "joe"), LEDGER_WRITTEN);
 }
 
 /* Moving. */
@@ -973,6 +997,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_full_redis_says_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_redis_that_throws_away_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_answer_that_was_lost_is_followed, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_falls_off_the_log_says_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ledger_moves_to_redis_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_uses_a_ledger_is_not_moved_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_of_redis_is_of_one_moment, setup, teardown),
