@@ -24,7 +24,7 @@ struct lock {
 void lock_init(struct lock *lock);
 void lock_fini(struct lock *lock);
 void lock_take(struct lock *lock);
-/* False: somebody else has it for that long. */
+/* False: somebody else has it for that long, by the wall clock: who needs to know how long looks. */
 bool lock_take_within(struct lock *lock, int64_t ms) MUST_CHECK;
 void lock_drop(struct lock *lock);
 /* Held before and behind, not while it waits. */
