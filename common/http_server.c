@@ -287,6 +287,12 @@ static void stop_listening(struct http_server *server)
 	server->listen_fd = -1;
 }
 
+void http_server_accept_no_more(struct http_server *server)
+{
+	loop_assert(server->loop);
+	stop_listening(server);
+}
+
 void http_server_wind_down(struct http_server *server)
 {
 	loop_assert(server->loop);

@@ -103,8 +103,9 @@ bool http_server_new(struct http_server **ret_server, struct loop *loop, const s
 /*
  * The end, in two steps. Winding down: all is served as before, and each reply from now on is its connection's last, so that
  * clients that are kept go elsewhere by themselves. Quiescing: takes no new connections, and
- * closes those without a request.
+ * closes those without a request. Before either it may take no new connections alone: those wait at the port, for who has it too.
  */
+void http_server_accept_no_more(struct http_server *server);
 void http_server_wind_down(struct http_server *server);
 void http_server_quiesce(struct http_server *server);
 /* Ends every request that is left (their on_done runs), then the daemon. The loop is not running,

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "common/cleanup.h"
+
 struct lock {
 	pthread_mutex_t mutex;
 	uintptr_t holder; /* read by any thread; 0: nobody */
@@ -22,6 +24,8 @@ struct lock {
 void lock_init(struct lock *lock);
 void lock_fini(struct lock *lock);
 void lock_take(struct lock *lock);
+/* False: somebody else has it for that long, by the wall clock: who needs to know how long looks. */
+bool lock_take_within(struct lock *lock, int64_t ms) MUST_CHECK;
 void lock_drop(struct lock *lock);
 /* Held before and behind, not while it waits. */
 void lock_wait(struct lock *lock, pthread_cond_t *cond);

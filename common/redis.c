@@ -22,7 +22,8 @@
 
 struct redis {
 	struct redis_url url;
-	char *name; /* of the client */
+	char *name;                              /* of the client */
+	char *sentinel_user, *sentinel_password; /* "": none */
 	char where[300];
 	redisContext *connection; /* NULL: none */
 	bool lost_answer;
@@ -153,7 +154,7 @@ static const struct meaning meanings[] = {
 	{ "MISCONF", ERROR_UNAVAILABLE, "it cannot write its file: look at its disk and log", false },
 	{ "BUSY", ERROR_UNAVAILABLE, "it is busy with somebody's script: wait, or SCRIPT KILL", false },
 	{ "NOREPLICAS", ERROR_UNAVAILABLE, "too few replicas are connected (min-replicas-to-write)", false },
-	{ "NOAUTH", ERROR_DENIED, "it wants a password: put it into the address", true },
+	{ "NOAUTH", ERROR_DENIED, "it wants a password, and was told none", true },
 	{ "WRONGPASS", ERROR_DENIED, "user and password are not right", true },
 	{ "NOPERM", ERROR_DENIED, "the user may not do that: see the ACL in the documentation", false },
 	{ "MOVED", ERROR_INVALID,
@@ -209,17 +210,45 @@ void redis_drop(struct redis *redis)
 	redis->connection = NULL;
 }
 
+/* How long calls and their replies may take in all: who sends byte by byte would hold us for ever. */
+struct patience {
+	int64_t until_ms;
+	size_t bytes; /* that were moved */
+};
+
+static bool is_over(const struct patience *patience, struct error *err)
+{
+	int64_t until = patience->until_ms + (int64_t)(patience->bytes >> 20) * REDIS_MIB_MS;
+
+	return clock_ms() > until &&
+	       !error_set(err, ERROR_UNAVAILABLE, NULL, "it answers too slowly: not all of it came in time");
+}
+
+static bool send_calls(struct redis *redis, struct patience *patience, struct error *err)
+{
+	redisContext *c = redis->connection;
+	int done = !c->obuf[0];
+
+	while (!done) {
+		size_t before = sdslen(c->obuf);
+
+		if (redisBufferWrite(c, &done) != REDIS_OK)
+			return broken(redis, err);
+		patience->bytes += before - sdslen(c->obuf);
+		if (!done && is_over(patience, err))
+			return false;
+	}
+	return true;
+}
+
 /* hiredis alone would take whatever comes. */
-static bool next_reply(struct redis *redis, struct redis_reply **ret, struct error *err)
+static bool next_reply(
+	struct redis *redis, struct patience *patience, struct redis_reply **ret, struct error *err)
 {
 	redisContext *c = redis->connection;
 	size_t before, bytes = 0;
 	void *reply = NULL;
-	int done = 0;
 
-	while (c->obuf[0] && !done)
-		if (redisBufferWrite(c, &done) != REDIS_OK)
-			return broken(redis, err);
 	for (;;) {
 		if (redisReaderGetReply(c->reader, &reply) != REDIS_OK)
 			return error_set(err, ERROR_UNAVAILABLE, NULL, "%s", c->reader->errstr);
@@ -229,9 +258,12 @@ static bool next_reply(struct redis *redis, struct redis_reply **ret, struct err
 		if (redisBufferRead(c) != REDIS_OK)
 			return broken(redis, err);
 		bytes += c->reader->len - before;
+		patience->bytes += c->reader->len - before;
 		if (bytes > REDIS_REPLY_MAX)
 			return error_set(err, ERROR_UNAVAILABLE, NULL, "a reply of more than %u bytes",
 				REDIS_REPLY_MAX);
+		if (is_over(patience, err))
+			return false;
 	}
 	*ret = reply;
 	return true;
@@ -246,13 +278,16 @@ static bool is_error(const struct redis_reply *reply)
 static bool exchange(struct redis *redis, struct redis_call *const *calls, size_t len, int64_t wait_ms,
 	struct redis_reply **ret, struct error *err)
 {
+	struct patience patience = { .until_ms = clock_ms() + wait_ms + (int64_t)len * REDIS_EACH_MS };
 	size_t got = 0;
 
 	(void)redisSetTimeout(redis->connection, span(wait_ms));
 	for (size_t i = 0; i < len; i++)
 		if (!append_call(redis->connection, calls[i]))
 			return broken(redis, err);
-	while (got < len && next_reply(redis, &ret[got], err))
+	if (!send_calls(redis, &patience, err))
+		return false;
+	while (got < len && next_reply(redis, &patience, &ret[got], err))
 		got++;
 	if (got == len)
 		return true;
@@ -281,25 +316,29 @@ static bool tell_first(struct redis *redis, struct redis_call *call, struct erro
 	return ask_first(redis, call, &reply, err);
 }
 
-static bool introduce(struct redis *redis, bool login, struct error *err)
+static bool log_in(struct redis *redis, const char *user, const char *password, struct error *err)
 {
 	AUTO(redis_call) *auth = redis_call_new("AUTH");
+
+	if (*user)
+		redis_call_text(auth, user);
+	redis_call_text(auth, password);
+	return !*password || tell_first(redis, auth, err);
+}
+
+static bool introduce(struct redis *redis, struct error *err)
+{
 	AUTO(redis_call) *name = redis_call_new("CLIENT");
 	AUTO(redis_call) *database = redis_call_new("SELECT");
 
-	if (*redis->url.user)
-		redis_call_text(auth, redis->url.user);
-	redis_call_text(auth, redis->url.password);
 	redis_call_text(name, "SETNAME");
 	redis_call_text(name, redis->name);
 	redis_call_number(database, redis->url.database);
-	if (login && *redis->url.password && !tell_first(redis, auth, err))
-		return false;
-	return !login ||
-	       (tell_first(redis, name, err) && (!redis->url.database || tell_first(redis, database, err)));
+	return log_in(redis, redis->url.user, redis->url.password, err) && tell_first(redis, name, err) &&
+	       (!redis->url.database || tell_first(redis, database, err));
 }
 
-static bool reach(struct redis *redis, const struct redis_host *host, bool login, struct error *err)
+static bool reach(struct redis *redis, const struct redis_host *host, struct error *err)
 {
 	struct timeval wait = span(REDIS_WAIT_MS);
 
@@ -313,7 +352,12 @@ static bool reach(struct redis *redis, const struct redis_host *host, bool login
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "%s", redis->connection->errstr);
 	if (!*redis->url.socket)
 		(void)redisEnableKeepAlive(redis->connection);
-	return introduce(redis, login, err);
+	return true;
+}
+
+static bool reach_server(struct redis *redis, const struct redis_host *host, struct error *err)
+{
+	return reach(redis, host, err) && introduce(redis, err);
 }
 
 static void name_place(struct redis *redis, const struct redis_host *host)
@@ -326,6 +370,11 @@ static void name_place(struct redis *redis, const struct redis_host *host)
 
 /* Sentinels. */
 
+static bool reach_sentinel(struct redis *redis, const struct redis_host *host, struct error *err)
+{
+	return reach(redis, host, err) && log_in(redis, redis->sentinel_user, redis->sentinel_password, err);
+}
+
 static bool ask_sentinel(struct redis *redis, size_t which, struct redis_host *ret, struct error *err)
 {
 	AUTO(redis_call) *call = redis_call_new("SENTINEL");
@@ -335,8 +384,10 @@ static bool ask_sentinel(struct redis *redis, size_t which, struct redis_host *r
 	redis_call_text(call, "GET-MASTER-ADDR-BY-NAME");
 	redis_call_text(call, redis->url.master);
 	name_place(redis, &redis->url.hosts[which]);
-	if (!reach(redis, &redis->url.hosts[which], false, err) || !ask_first(redis, call, &reply, err))
-		return error_add(err, "sentinel %s", redis->where);
+	if (!reach_sentinel(redis, &redis->url.hosts[which], err) || !ask_first(redis, call, &reply, err))
+		return error_add(err, "%s",
+			err->kind == ERROR_DENIED ? "the sentinels' own login, which is not that of Redis"
+						  : "sentinel");
 	if (redis_reply_is_nil(reply))
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "sentinel %s knows no master named %s",
 			redis->where, redis->url.master);
@@ -360,17 +411,20 @@ static bool is_master(struct redis *redis, struct error *err)
 	       error_set(err, ERROR_UNAVAILABLE, NULL, "it is no master any more: a failover is under way");
 }
 
+/* Those for which no time is left are asked the next time. */
 static bool reach_master(struct redis *redis, struct error *err)
 {
-	for (size_t i = 0; i < redis->url.hosts_len; i++) {
-		size_t which = (redis->sentinel + i) % redis->url.hosts_len;
+	int64_t until = clock_ms() + REDIS_WAIT_MS;
+
+	for (size_t i = 0; i < redis->url.hosts_len && (!i || clock_ms() < until); i++) {
+		size_t which = redis->sentinel;
 		struct redis_host master;
 
-		if (!ask_sentinel(redis, which, &master, err))
-			continue;
-		redis->sentinel = which;
-		name_place(redis, &master);
-		return reach(redis, &master, true, err) && is_master(redis, err);
+		if (ask_sentinel(redis, which, &master, err)) {
+			name_place(redis, &master);
+			return reach_server(redis, &master, err) && is_master(redis, err);
+		}
+		redis->sentinel = (which + 1) % redis->url.hosts_len;
 	}
 	return false;
 }
@@ -418,7 +472,7 @@ static bool connect_it(struct redis *redis, struct error *err)
 		return rests(redis, err);
 	if (*redis->url.master)
 		return reach_master(redis, err) || fails(redis, err);
-	return reach(redis, &redis->url.hosts[0], true, err) || fails(redis, err);
+	return reach_server(redis, &redis->url.hosts[0], err) || fails(redis, err);
 }
 
 static bool run(struct redis *redis, struct redis_call *const *calls, size_t len, int64_t wait_ms,
@@ -477,13 +531,21 @@ bool redis_url_check(const char *url, struct error *err)
 	return redis_url_parse(url, &parsed, err);
 }
 
-bool redis_new(struct redis **ret_redis, const char *url, const char *name, struct error *err)
+static const char *text_or_none(const char *text)
+{
+	return text ? text : "";
+}
+
+bool redis_new(struct redis **ret_redis, const char *url, const struct redis_login *sentinels,
+	const char *name, struct error *err)
 {
 	AUTO(redis) *redis = xnew(struct redis);
 
 	if (!redis_url_parse(url, &redis->url, err))
 		return false;
 	redis->name = check_strdup(name);
+	redis->sentinel_user = check_strdup(text_or_none(sentinels ? sentinels->user : NULL));
+	redis->sentinel_password = check_strdup(text_or_none(sentinels ? sentinels->password : NULL));
 	name_place(redis, &redis->url.hosts[0]);
 	*ret_redis = TAKE(redis);
 	return true;
@@ -495,6 +557,10 @@ void redis_free(struct redis *redis)
 		return;
 	redis_drop(redis);
 	explicit_bzero(redis->url.password, sizeof(redis->url.password));
+	if (redis->sentinel_password)
+		explicit_bzero(redis->sentinel_password, strlen(redis->sentinel_password));
+	free(redis->sentinel_password);
+	free(redis->sentinel_user);
 	free(redis->name);
 	free(redis);
 }

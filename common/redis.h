@@ -11,9 +11,12 @@
  *
  * Address   redis://[user][:password@]host[:port][/database], host may be [v6]; unix:///path/of/socket[?database];
  *           redis+sentinel://[user][:password@]host[:port][,host[:port]...]/master-name[/database]: the sentinels are asked who is master.
+ *           User and password are those of Redis; sentinels have a login of their own, or none (struct redis_login).
  * Life      it connects with the first command, and again when the connection is gone. After a failure it rests, at first 50 ms, twice as
  *           long with each, 5 s at most, with jitter: what is asked meanwhile fails at once.
- * Limits    REDIS_WAIT_MS to connect and for each piece of a reply, REDIS_CALL_MAX bytes of a command, REDIS_REPLY_MAX of a reply, 16 sentinels.
+ * Limits    REDIS_WAIT_MS to connect. As long until all is answered that was asked at once, and REDIS_EACH_MS for each command of it and
+ *           REDIS_MIB_MS for each MiB that was moved; so who sends byte by byte holds nobody. REDIS_WAIT_MS for the sentinels, and what
+ *           the last one needs. REDIS_CALL_MAX bytes of a command, REDIS_REPLY_MAX of a reply, 16 sentinels.
  * Errors    UNKNOWN: EVALSHA of a script that is not loaded. UNAVAILABLE: it is not there, is loading, is read-only, cannot save. FULL: its maxmemory is reached. DENIED: the password or
  *           the user's rules. INVALID: an address, or any other answer that is an error. Where a command was sent and no answer came,
  *           whether it was done is not known: redis_lost_answer(). No error has the password.
@@ -28,15 +31,23 @@
 #include "common/str.h"
 
 #define REDIS_WAIT_MS 2000
+#define REDIS_EACH_MS 20
+#define REDIS_MIB_MS  1000
 #define REDIS_CALL_MAX (128u * 1024 * 1024)
 #define REDIS_REPLY_MAX (256u * 1024 * 1024)
 
 /* Is it an address? */
 bool redis_url_check(const char *url, struct error *err) MUST_CHECK;
 
+/* Copied. NULL or "": without. A user needs a password. */
+struct redis_login {
+	const char *user, *password;
+};
+
 struct redis;
-/* name: CLIENT SETNAME; without blanks. Connects later. */
-bool redis_new(struct redis **ret_redis, const char *url, const char *name, struct error *err) MUST_CHECK;
+/* sentinels: how they are logged in at; NULL: they let in everybody. name: CLIENT SETNAME; without blanks. Connects later. */
+bool redis_new(struct redis **ret_redis, const char *url, const struct redis_login *sentinels, const char *name,
+	       struct error *err) MUST_CHECK;
 void redis_free(struct redis *redis);
 AUTO_DEFINE(redis)
 const char *redis_where(const struct redis *redis); /* "host:port", for people */

@@ -151,7 +151,7 @@ static bool copy_redis(const struct leader_settings *settings, const char *path,
 	struct ledger *ledger;
 	bool more = true, ok;
 
-	if (!store_open(settings, &ledger, err))
+	if (!store_open_there(settings, &ledger, err))
 		return false;
 	ok = ledger_copy_new(&copy, ledger, path, err);
 	while (ok && more)
@@ -168,6 +168,8 @@ static bool make(const struct leader_settings *settings, const char *path, struc
 
 	if (store_is_redis(settings))
 		return copy_redis(settings, path, err) && ledger_look(path, ret, err);
+	if (!store_is_there(settings, err))
+		return false;
 	/* Nobody has the folder: it is copied from here. */
 	if (ledger_copy_folder(settings->data, path, ret, err))
 		return true;

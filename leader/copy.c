@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 #include "common/command.h"
-#include "common/crypto.h"
 #include "leader/ledger.h"
 #include "leader/settings.h"
+#include "leader/store.h"
 
 /* NULL: it is none. */
 static const char *folder_of(const char *end)
@@ -21,12 +21,9 @@ static bool move(const struct leader_settings *settings, const struct copy_ends 
 	struct ledger_moved *ret, struct error *err)
 {
 	const char *from = folder_of(ends->from), *to = folder_of(ends->to);
-	char leader[17];
-	struct ledger_redis_settings redis = {
-		.url = from ? ends->to : ends->from, .prefix = settings->redis_prefix, .leader = leader
-	};
+	char leader[STORE_LEADER_SIZE];
+	struct ledger_redis_settings redis = store_redis(settings, from ? ends->to : ends->from, leader);
 
-	random_hex(leader, 8);
 	if (!from == !to)
 		return error_set(err, ERROR_INVALID, NULL, "one end is sqlite:FOLDER, the other one a Redis");
 	return from ? ledger_move_to_redis(from, &redis, ends->replace, ret, err)

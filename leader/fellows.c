@@ -60,7 +60,9 @@ struct fellows {
 	bool greets;
 	struct fellow fellows[FELLOWS_MAX];
 	size_t fellows_len;
-	struct few failed; /* listener's */
+	struct few failed;
+	bool untold; /* the last word could not be told, because: */
+	struct error why;
 };
 
 struct fellows *fellows_new(struct leader *leader)
@@ -163,11 +165,12 @@ static void put_beat(struct fellows *fellows, const char *process, uint64_t numb
 
 void fellows_note(struct fellows *fellows, const struct usage_report *report)
 {
-	struct usage_report beat = *report;
 	AUTO_FINI(buf) text = buf_limit(USAGE_BYTES_MAX);
+	struct usage_report beat;
 
 	if (!fellows || report->seq || report->final)
 		return;
+	beat = *report;
 	beat.rows_len = beat.repositories_len = beat.demands_len = 0;
 	usage_report_encode(&beat, &text);
 	pthread_mutex_lock(&fellows->lock);
@@ -219,6 +222,29 @@ static void drop_told(struct fellows *fellows)
 		(void)map_delete(fellows->beats, key);
 		beat_free(beat);
 	}
+}
+
+bool fellows_may_store(struct fellows *fellows, struct error *err)
+{
+	bool untold;
+
+	if (!fellows)
+		return true;
+	pthread_mutex_lock(&fellows->lock);
+	untold = fellows->untold;
+	if (untold)
+		*err = fellows->why;
+	pthread_mutex_unlock(&fellows->lock);
+	return !untold;
+}
+
+static void note_told(struct fellows *fellows, bool told, const struct error *err)
+{
+	pthread_mutex_lock(&fellows->lock);
+	fellows->untold = !told;
+	if (!told)
+		fellows->why = *err;
+	pthread_mutex_unlock(&fellows->lock);
 }
 
 static bool tell(struct fellows *fellows, struct error *err)
@@ -281,9 +307,13 @@ static void *tell_run(void *arg)
 	struct error err;
 
 	while (!atomic_load(&fellows->stopping)) {
+		bool told;
+
 		await_due(fellows, tried_ms);
 		tried_ms = clock_ms();
-		if (tell(fellows, &err))
+		told = tell(fellows, &err);
+		note_told(fellows, told, &err);
+		if (told)
 			note_contact(fellows, &fellows->told_ms, tried_ms);
 		else
 			say_away(fellows, &err);

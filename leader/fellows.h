@@ -49,6 +49,9 @@ void fellows_note(struct fellows *fellows, const struct usage_report *report);
 void fellows_greet(struct fellows *fellows);
 /* Any. NULL: it is. Otherwise *ret_away_ms says for how long it was not. */
 bool fellows_in_contact(struct fellows *fellows, int64_t *ret_away_ms);
+/* Any. False: the last word could not be told, for this reason; so nothing can be stored, and nobody is to wait for it. The teller goes on
+ * trying. NULL: nothing is known against it. */
+bool fellows_may_store(struct fellows *fellows, struct error *err) MUST_CHECK;
 /* Any. How much later than at the end of its lease a member is lost. */
 int64_t fellows_margin_ms(const struct fellows *fellows);
 /* Any. Elements of an array: the others that were heard in the last FELLOWS_SHOWN_MS. */

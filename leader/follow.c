@@ -15,6 +15,9 @@
 #include "leader/members.h"
 #include "proto/pack.h"
 
+/* How often who waits looks whether the ledger is still there. */
+#define LOOK_MS 50
+
 /* The note: [number, echo, left, late, stranger, registers, grants]. */
 #define NOTE_LEN 7
 
@@ -97,10 +100,12 @@ static void apply_entities(struct leader *leader, const struct ledger_entry *ent
 	AUTO(state) *now = leader_state(leader);
 	struct state *next = state_change(now, entry->entities, entry->entities_len, entry->revision);
 
-	if (memcmp(state_digest(next), entry->digest, ENTITY_HASH_BYTES) != 0)
+	if (memcmp(state_digest(next), entry->digest, ENTITY_HASH_BYTES) != 0) {
+		counter_add(&leader->counters.store_differs_total, 1);
 		log_error("store.differs",
 			"revision=%llu by=%s this leader has another state than the one that wrote",
 			(unsigned long long)entry->revision, log_quote(str_of(entry->by)));
+	}
 	leader_take_state_locked(leader, next, entry->entities, entry->entities_len);
 }
 
@@ -137,21 +142,41 @@ static void apply(void *arg, const struct ledger_entry *entry)
 	counter_add(&leader->counters.entries_followed_total, 1);
 }
 
+/* One that is still loading ends, and says why: whoever started it tries again. */
+static bool could_not_follow(struct leader *leader, const struct error *err)
+{
+	if (!leader->fellows || !ledger_shared(leader->ledger).behind || atomic_load(&leader->again))
+		return false;
+	log_warn("store.behind", "error=%s starting anew", log_quote(str_of(err->text)));
+	leader_start_anew(leader);
+	return false;
+}
+
 bool follow_locked(struct leader *leader, struct error *err)
 {
 	leader_assert_locked(leader);
-	return !ledger_is_shared(leader->ledger) || ledger_follow(leader->ledger, apply, leader, err);
+	return !ledger_is_shared(leader->ledger) || ledger_follow(leader->ledger, apply, leader, err) ||
+	       could_not_follow(leader, err);
 }
 
+/* Of many that wait for the lock one asks for all: what began after they came has what they want. */
 void follow_before(struct leader *leader)
 {
+	uint64_t begun = atomic_load(&leader->follows), own;
 	struct error err;
 	int64_t away_ms;
 
-	if (!leader->fellows || !fellows_in_contact(leader->fellows, &away_ms))
+	if (!leader->fellows)
 		return;
-	leader_lock(leader);
-	(void)!follow_locked(leader, &err);
+	do
+		if (!fellows_in_contact(leader->fellows, &away_ms))
+			return;
+	while (!leader_lock_within(leader, LOOK_MS));
+	if (leader->followed <= begun) {
+		own = atomic_fetch_add(&leader->follows, 1) + 1;
+		if (follow_locked(leader, &err))
+			leader->followed = own;
+	}
 	leader_unlock(leader);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/leader.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -51,7 +52,9 @@
 #define WRITE_TRIES 50
 /* An orderly stop: how long requests have to end. */
 #define FINISH_MS 3000
-#define SAY_MOST  3
+/* The same of one that starts anew: who has connected just now has so long to say what it wants. */
+#define ANEW_MS  250
+#define SAY_MOST 3
 /* Lines of the log in SAY_SPAN_MS, of one address and of all. */
 #define REFUSALS_EACH 10
 #define REFUSALS_ALL  100
@@ -65,6 +68,7 @@ struct leader_process {
 	struct tls_files tls_files;
 	int signals;
 	uint16_t port;
+	int listening; /* the port once more, for who starts anew; -1: closed */
 	struct loop_timer drain, finish, watchdog;
 	int64_t finish_by_ms; /* 0: not yet */
 };
@@ -96,6 +100,11 @@ uint64_t leader_ring_epoch(const struct state *state)
 void leader_lock(struct leader *leader)
 {
 	lock_take(&leader->lock);
+}
+
+bool leader_lock_within(struct leader *leader, int64_t ms)
+{
+	return lock_take_within(&leader->lock, ms);
 }
 
 void leader_unlock(struct leader *leader)
@@ -423,6 +432,20 @@ bool leader_load(struct leader *leader, struct error *err)
 
 /* Building. */
 
+/* The port is as it was before it started anew. */
+static bool listen_anew(struct leader_process *process, int *ret_fd)
+{
+	*ret_fd = supervisor_listening(&process->port);
+	return *ret_fd >= 0;
+}
+
+static void close_port(struct leader_process *process)
+{
+	if (process->listening >= 0)
+		(void)close(process->listening);
+	process->listening = -1;
+}
+
 static bool open_server(struct leader_process *process, struct error *err)
 {
 	struct leader *leader = &process->leader;
@@ -436,9 +459,11 @@ static bool open_server(struct leader_process *process, struct error *err)
 	if (!tls_files_read(&process->tls_files, &paths, err))
 		return error_add(err, "ZOT_TLS_CERT, ZOT_TLS_KEY");
 	tls = tls_files_view(&process->tls_files);
-	if (!http_listen(leader->settings->address, process->port, false, &settings.listen_fd, &process->port,
-		    err))
+	if (!listen_anew(process, &settings.listen_fd) &&
+		!http_listen(leader->settings->address, process->port, false, &settings.listen_fd,
+			&process->port, err))
 		return false;
+	process->listening = fcntl(settings.listen_fd, F_DUPFD_CLOEXEC, 0);
 	return http_server_new(&leader->server, leader->loop, &settings, api_app(leader), err);
 }
 
@@ -508,6 +533,8 @@ static void on_drained(void *arg)
 
 	loop_assert(leader->loop);
 	loop_timer_stop(leader->loop, &process->drain);
+	if (!atomic_load(&leader->again))
+		close_port(process);
 	http_server_quiesce(leader->server);
 	feed_close(leader->feed);
 	live_close(leader->live);
@@ -524,7 +551,10 @@ static void announce(struct leader_process *process, int64_t delay_ms)
 	struct leader *leader = &process->leader;
 
 	leader->stopping = true;
-	supervisor_tell("STOPPING=1");
+	if (atomic_load(&leader->again))
+		http_server_accept_no_more(leader->server);
+	else
+		supervisor_tell("STOPPING=1");
 	http_server_wind_down(leader->server);
 	live_send_away(leader->live);
 	if (delay_ms)
@@ -550,12 +580,21 @@ static void on_signal(void *arg, uint32_t events)
 		return;
 	}
 	if (leader->stopping) {
+		atomic_store(&leader->again, false);
 		on_drained(process);
 		return;
 	}
 	delay_ms = info.ssi_signo == SIGTERM ? leader->settings->drain_delay_ms : 0;
+	if (atomic_load(&leader->again))
+		delay_ms = ANEW_MS;
 	log_info("leader.stopping", "signal=%u delay_ms=%" PRId64, info.ssi_signo, delay_ms);
 	announce(process, delay_ms);
+}
+
+void leader_start_anew(struct leader *leader)
+{
+	if (!atomic_exchange(&leader->again, true))
+		(void)kill(getpid(), SIGINT);
 }
 
 /* From the loop that serves: one that does not turn says nothing. */
@@ -666,14 +705,14 @@ static bool serve(struct leader_process *process, struct error *err)
 	return true;
 }
 
-int leader_run(const struct leader_settings *settings)
+int leader_run(const struct leader_settings *settings, int *ret_listening)
 {
 	struct leader_process *process = xnew(struct leader_process);
 	struct leader *leader = &process->leader;
 	struct error err;
 	bool ok, again;
 
-	process->signals = -1;
+	process->signals = process->listening = -1;
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
 	lock_init(&leader->lock);
@@ -682,6 +721,10 @@ int leader_run(const struct leader_settings *settings)
 	if (!ok)
 		log_error("leader.start", "error=%s", log_quote(str_of(err.text)));
 	again = leader->again;
+	if (again)
+		*ret_listening = process->listening;
+	else
+		close_port(process);
 	close_leader(process);
 	http_client_fini();
 	return again ? LEADER_AGAIN : ok ? 0 : 1;

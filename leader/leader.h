@@ -95,7 +95,9 @@ struct leader {
 	struct local local;        /* local.h: opens the backup to a command on this machine */
 	int64_t started_ms;
 	bool stopping;             /* own loop: /readyz says so, all is still served */
-	atomic_bool again;         /* rescue.h: after its end it starts anew */
+	_Atomic uint64_t follows;  /* follow.h: how many have begun */
+	uint64_t followed;         /* the same, under the lock: the newest that ended well */
+	atomic_bool again;         /* leader_start_anew(): after its end it does */
 };
 
 /* Thread  any. The newest state; a reference. */
@@ -106,6 +108,8 @@ uint64_t leader_ring_epoch(const struct state *state);
 
 /* Pool. The lock of the one writer: whoever touches the ledger holds it. */
 void leader_lock(struct leader *leader);
+/* The same, for so long at most. */
+bool leader_lock_within(struct leader *leader, int64_t ms) MUST_CHECK;
 /* CHECKs that this thread has locked it: every ..._locked() begins with it. */
 void leader_assert_locked(const struct leader *leader);
 void leader_unlock(struct leader *leader);
@@ -135,8 +139,12 @@ void leader_say_failed_locked(struct leader *leader, const char *event, struct e
 /* Pool, with the lock. The refusals of a minute that is over, or now, go into the audit. */
 void leader_store_refusals_locked(struct leader *leader, bool now);
 
+/* Any. It ends as if it were told to, and the program begins anew: it loads all that the ledger has. Whoever connects meanwhile waits. */
+void leader_start_anew(struct leader *leader);
+
 /* At start: all that the ledger has, into memory. Another life of the ledger begins, and it hears first (hearing.h). */
 bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. LEADER_AGAIN: the program is to start anew. */
 #define LEADER_AGAIN 2
-int leader_run(const struct leader_settings *settings);
+/* *ret_listening, then: the port, on which connections wait; the caller's. */
+int leader_run(const struct leader_settings *settings, int *ret_listening);

@@ -206,6 +206,11 @@ bool ledger_follow(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct 
 	return ledger->driver->follow(ledger, fn, arg, err);
 }
 
+struct ledger_shared ledger_shared(const struct ledger *ledger)
+{
+	return ledger->driver->shared ? ledger->driver->shared(ledger) : (struct ledger_shared){ 0 };
+}
+
 bool ledger_tell(struct ledger *ledger, struct str word, struct error *err)
 {
 	return ledger->driver->tell(ledger, word, err);

@@ -159,6 +159,7 @@ bool ledger_open_sqlite(struct ledger **ret_ledger, const char *folder, struct e
 /* Connects, and makes what is not there. Its life and the other leaders': ledger_follow.h. */
 struct ledger_redis_settings {
 	const char *url;         /* common/redis.h */
+	const char *sentinel_user, *sentinel_password; /* the same; NULL: none */
 	const char *prefix;      /* of all keys */
 	const char *leader;      /* this process: random, without blanks */
 	bool must_exist;         /* ERROR_UNKNOWN where nothing was ever stored */

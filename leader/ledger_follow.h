@@ -9,7 +9,8 @@
  *        `---- ledger_follow() <--'      each entry since then, applied in memory
  *
  * So whatever a leader decides, it decides as the only one would: two never give the same call. An answer that was lost is
- * no special case: whether the entry is there is seen by following, which tells one's own entry then as another's.
+ * no special case: whether the entry is there is seen by following, which tells one's own entry then as another's. Who asked for it is
+ * told that it is not known (LEDGER_OUTCOME_UNKNOWN).
  *
  * Words   beside the log leaders tell each other what nobody keeps: which beats they heard. They come in their order from each
  *         leader, after the entries that it stored before, or not at all.
@@ -24,6 +25,8 @@
 
 #include "leader/ledger.h"
 
+/* The code of an error: what was to be stored may be there. */
+#define LEDGER_OUTCOME_UNKNOWN "outcome_unknown"
 /* Of one word, and how many bytes of words one leader may have under way. */
 #define LEDGER_WORD_MAX (1024u * 1024)
 /* A leader that comes waits so long for a word of another one. */
@@ -50,6 +53,14 @@ bool ledger_is_shared(const struct ledger *ledger);
 
 /* All entries that are not in memory yet, in their order. */
 bool ledger_follow(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err) MUST_CHECK;
+
+/* What became of it since it was opened; of one that is not shared nothing. Any thread. */
+struct ledger_shared {
+	bool lost;                 /* it went back, and not all could be stored again: everything is refused */
+	bool behind;               /* entries that are not in memory here are gone from the log: all is to be loaded anew */
+	uint64_t replays, replayed; /* times that it went back and this leader stored again what was missing; entries */
+};
+struct ledger_shared ledger_shared(const struct ledger *ledger);
 
 /* A word to all other leaders. */
 bool ledger_tell(struct ledger *ledger, struct str word, struct error *err) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/command.h"
 #include "common/log.h"
+#include "common/supervisor.h"
 #include "common/undumpable.h"
 #include "leader/backup.h"
 #include "leader/copy.h"
@@ -58,21 +59,22 @@ static int verified(const struct leader_settings *settings, const struct command
 	return 0;
 }
 
-/* With the same environment; what it holds now is closed. */
-static int start_anew(const struct command_call *call)
+/* With the same environment and port; what else it holds now is closed. */
+static int start_anew(const struct command_call *call, int listening)
 {
 	char program[] = "zot-leader", what[] = "serve";
 	AUTO_STR *file = call->argument ? check_strdup(call->argument) : NULL;
 
+	supervisor_keep_listening(listening);
 	(void)execv("/proc/self/exe", (char *const[]){ program, what, file, NULL });
 	return 1;
 }
 
 static int serve_right(const struct leader_settings *settings, const struct command_call *call)
 {
-	int status = is_right(settings) ? leader_run(settings) : 1;
+	int listening = -1, status = is_right(settings) ? leader_run(settings, &listening) : 1;
 
-	return status == LEADER_AGAIN ? start_anew(call) : status;
+	return status == LEADER_AGAIN ? start_anew(call, listening) : status;
 }
 
 static int serve(const struct command_call *call)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leader/rescue.h"
 
-#include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/check.h"
 #include "leader/follow.h"
@@ -97,7 +95,6 @@ bool rescue_store(struct leader *leader, struct history *ret, struct error *err)
 	if (!ok)
 		return false;
 	*ret = loaded.history;
-	leader->again = true;
-	(void)kill(getpid(), SIGINT);
+	leader_start_anew(leader);
 	return true;
 }

@@ -2,7 +2,6 @@
 #include "leader/reset_admin.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "common/log.h"
 #include "common/password.h"
@@ -15,25 +14,7 @@
 #include "proto/entity_table.h"
 #include "proto/state.h"
 
-/* A folder without a store is a wrong folder, and none is made there. */
-static bool open_ledger(const struct leader_settings *settings, struct ledger **ret, struct error *err)
-{
-	AUTO_FINI(buf) path = buf_limit(4096);
-	struct stat st;
-
-	if (store_is_redis(settings))
-		return store_open(settings, ret, err);
-	buf_format(&path, "%s/leader.db", settings->data);
-	if (!buf_check(&path, "data (ZOT_LEADER_DATA)", err))
-		return false;
-	if (stat(buf_text(&path), &st) != 0)
-		return error_sys(err,
-			"%s: no leader's store is there; data (ZOT_LEADER_DATA) must name the leader's "
-			"folder",
-			buf_text(&path));
-	return ledger_open_sqlite(ret, settings->data, err) ||
-	       (err->kind == ERROR_UNAVAILABLE ? error_add(err, "stop the leader first") : false);
-}
+#define TRIES 20
 
 /* As it was, but for what lets it in. */
 static struct entity *let_in(const struct state *state, const char *name, const char *hash)
@@ -59,8 +40,8 @@ static struct state *state_of(const struct stored_entities *stored)
 	return state_change(empty, stored->at, stored->len, stored->loaded.revision);
 }
 
-static bool write_user(struct ledger *ledger, const struct state *state, const char *name, const char *hash,
-	struct error *err)
+static enum ledger_result write_user(struct ledger *ledger, const struct state *state, const char *name,
+	const char *hash, struct error *err)
 {
 	AUTO(entity) *user = let_in(state, name, hash);
 	AUTO(state) *next = state_change(state, &user, 1, state_revision(state) + 1);
@@ -71,20 +52,32 @@ static bool write_user(struct ledger *ledger, const struct state *state, const c
 	size_t at;
 
 	audit_batch_init(&batch, state, &change, 1);
-	return ledger_write(ledger, batch.changes, 1, state_digest(next), &revision, &at, err) ==
-	       LEDGER_WRITTEN;
+	return ledger_write(ledger, batch.changes, 1, state_digest(next), &revision, &at, err);
 }
 
-static bool reset_in(struct ledger *ledger, const char *name, const char *password, struct error *err)
+static enum ledger_result write_once(
+	struct ledger *ledger, const char *name, const char *hash, struct error *err)
 {
 	AUTO_FINI(stored_entities) stored = { 0 };
 	AUTO(state) *state = NULL;
-	char hash[PASSWORD_HASH_MAX];
 
-	if (!stored_entities_read(&stored, ledger, err) || !password_hash(str_of(password), hash, err))
-		return false;
+	if (!stored_entities_read(&stored, ledger, err))
+		return LEDGER_FAILED;
 	state = state_of(&stored);
 	return write_user(ledger, state, name, hash, err);
+}
+
+/* Leaders on a Redis may write meanwhile: then all is read again. */
+static bool reset_in(struct ledger *ledger, const char *name, const char *password, struct error *err)
+{
+	enum ledger_result result = LEDGER_BEHIND;
+	char hash[PASSWORD_HASH_MAX];
+
+	if (!password_hash(str_of(password), hash, err))
+		return false;
+	for (unsigned i = 0; i < TRIES && result == LEDGER_BEHIND; i++)
+		result = write_once(ledger, name, hash, err);
+	return result == LEDGER_WRITTEN;
 }
 
 static bool reset(const struct leader_settings *settings, const char *password, struct error *err)
@@ -92,8 +85,9 @@ static bool reset(const struct leader_settings *settings, const char *password, 
 	struct ledger *ledger;
 	bool ok;
 
-	if (!open_ledger(settings, &ledger, err))
-		return false;
+	if (!store_open_there(settings, &ledger, err))
+		return !store_is_redis(settings) && err->kind == ERROR_UNAVAILABLE &&
+		       error_add(err, "stop the leader first");
 	ok = reset_in(ledger, settings->admin_user, password, err);
 	ledger_close(ledger);
 	return ok;

@@ -2,8 +2,8 @@
 /*
  * reset_admin - the way back for who has lost the admin's password: `zot-leader reset-admin`.
  *
- * It works on the store of a leader that is stopped; while one runs, it has the store, and nothing is changed. So it needs
- * nothing but the rights to the folder, which has all secrets anyway.
+ * It works on the store of a leader that is stopped; while one runs, it has the folder, and nothing is changed. So it needs
+ * nothing but the rights to the folder, which has all secrets anyway. On Redis leaders may run: they follow the change as another leader's.
  *
  * Thread  main.
  */

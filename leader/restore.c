@@ -8,7 +8,6 @@
 #include "backup/backup_place.h"
 #include "common/check.h"
 #include "common/command.h"
-#include "common/crypto.h"
 #include "common/file.h"
 #include "common/http_client.h"
 #include "leader/ledger.h"
@@ -114,12 +113,9 @@ static bool read_backup(const struct leader_settings *settings, const struct res
 static bool restore_one(const struct leader_settings *settings, const char *file, const struct state *state,
 	struct ledger_restored *ret, struct error *err)
 {
-	char leader[17];
-	const struct ledger_redis_settings redis = {
-		.url = settings->redis_url, .prefix = settings->redis_prefix, .leader = leader
-	};
+	char leader[STORE_LEADER_SIZE];
+	const struct ledger_redis_settings redis = store_redis(settings, settings->redis_url, leader);
 
-	random_hex(leader, 8);
 	if (store_is_redis(settings))
 		return ledger_restore_redis(&redis, settings->data, file, state, ret, err);
 	return file ? ledger_restore(settings->data, file, ret, err)

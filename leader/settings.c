@@ -72,6 +72,26 @@ static void check_proxies(const struct leader_settings *s, struct buf *errors)
 		settings_wrong(&leader_settings_table, "http.trustedProxies", errors, "%s", err.text);
 }
 
+static bool is_set(const char *text)
+{
+	return text && *text;
+}
+
+/* Without REDIS_URL they may be in the environment that all instances have. */
+static void check_sentinels(const struct leader_settings *s, struct buf *errors)
+{
+	bool login = is_set(s->sentinel_user) || is_set(s->sentinel_password);
+
+	if (!is_set(s->redis_url) || !login)
+		return;
+	if (!str_starts(str_of(s->redis_url), "redis+sentinel://"))
+		say(errors, "ZOT_REDIS_SENTINEL_PASSWORD (redis.sentinel.password): REDIS_URL names no "
+			    "sentinels; a login at Redis itself stands in REDIS_URL");
+	else if (!is_set(s->sentinel_password))
+		say(errors, "ZOT_REDIS_SENTINEL_USER (redis.sentinel.user): needs "
+			    "ZOT_REDIS_SENTINEL_PASSWORD beside it");
+}
+
 static void check_settings(const struct leader_settings *s, struct buf *errors)
 {
 	uint8_t key[16];
@@ -84,6 +104,7 @@ static void check_settings(const struct leader_settings *s, struct buf *errors)
 			"ZOT_TLS_CERT and ZOT_TLS_KEY (http.tls): they go together; one of them is missing");
 	if (s->redis_url && *s->redis_url && !redis_url_check(s->redis_url, &err))
 		buf_format(errors, "REDIS_URL (redis.url): %s\n", err.text);
+	check_sentinels(s, errors);
 	if (s->hash_key && !str_unhex(str_of(s->hash_key), key, sizeof(key)))
 		say(errors, "ZOT_CLUSTER_HASH_KEY (cluster.hashKey): needs exactly 32 lower case hex digits");
 	if (s->replaces && !str_unhex(str_of(s->replaces), key, sizeof(key)))

@@ -15,6 +15,7 @@ struct leader_settings {
 	bool pages;                       /* for browsers, at / */
 	const char *data;                 /* folder of the SQLite file */
 	const char *redis_url, *redis_prefix; /* url NULL or "": the SQLite file */
+	const char *sentinel_user, *sentinel_password; /* NULL or "": sentinels let in everybody */
 	const char *admin_user, *admin_password;
 	const char *tls_cert, *tls_key;   /* paths */
 	struct setting_list trusted_proxies;

@@ -78,6 +78,10 @@ struct http_response *api_error_of(const struct error *err)
 	case ERROR_TIMEOUT:
 	case ERROR_UNAVAILABLE:
 		log_error("store.unavailable", "error=%s", log_quote(str_of(err->text)));
+		if (err->code)
+			return later(503, err->code,
+				"the leader's store gave no answer: whether this was changed is not known; "
+				"read it again");
 		return later(503, "unavailable", "the leader's store cannot be reached; nothing was changed");
 	case ERROR_INTERNAL:
 		break;

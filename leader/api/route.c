@@ -25,6 +25,7 @@
 #include "leader/api/import.h"
 #include "leader/api/room.h"
 #include "leader/api/told.h"
+#include "leader/fellows.h"
 #include "leader/follow.h"
 #include "leader/lane.h"
 #include "leader/local.h"
@@ -364,16 +365,27 @@ static void task_free(void *context)
 	free(task);
 }
 
+/* Workers' reports have an answer of their own, and a rescue is of a store that is away. */
+static bool stores(const struct task *task)
+{
+	return (1u << task->job.http->method & CHANGES) && task->route->job_f != cluster_report &&
+	       task->route->job_f != cluster_rescue;
+}
+
 static void work(void *arg)
 {
 	struct task *task = arg;
 	struct endpoint_call *http = task->job.http;
 	struct http_response *response;
+	struct error err;
 
 	/* Who wrote at another leader and asks this one finds what they wrote. */
 	if (task->route->job_f != cluster_report)
 		follow_before(task->job.leader);
-	response = task->route->job_f(&task->job);
+	if (stores(task) && !fellows_may_store(task->job.leader->fellows, &err))
+		response = api_error_of(&err);
+	else
+		response = task->route->job_f(&task->job);
 
 	if (response)
 		endpoint_reply(http, response);

@@ -13,6 +13,7 @@
 #include "leader/fellows.h"
 #include "leader/hearing.h"
 #include "leader/leader.h"
+#include "leader/ledger_follow.h"
 #include "leader/live.h"
 #include "leader/login.h"
 #include "leader/members.h"
@@ -109,16 +110,28 @@ static void put_state(struct leader *leader, struct buf *into)
 	gauge(into, "zot_leader_policies", "Policies.", state_count(state, ENTITY_POLICY));
 }
 
-/* Of other leaders on the same store. */
-static void put_fellows(struct leader *leader, struct buf *into)
+/* Of a store that leaders share; where it is this leader's alone all are 0. */
+static void put_shared(struct leader *leader, struct buf *into)
 {
+	struct ledger_shared shared = ledger_shared(leader->ledger);
 	int64_t away_ms = 0;
 
 	(void)!fellows_in_contact(leader->fellows, &away_ms);
 	metrics_put_seconds(into, "zot_leader_store_away_seconds", "gauge",
 		"How long ago this leader had contact with the store that leaders share; from a second on it "
-		"refuses reports.",
+		"refuses reports. 0: the store is its own.",
 		"", (uint64_t)away_ms * 1000);
+	gauge(into, "zot_leader_store_lost",
+		"1: the store that leaders share has lost what this leader has, or is another one; "
+		"everything is "
+		"refused until it was restored.",
+		shared.lost);
+	metrics_put(into, "zot_leader_store_replays_total", "counter",
+		"Times that the store which leaders share went back, and this leader stored again what was "
+		"missing.",
+		"", shared.replays);
+	metrics_put(into, "zot_leader_store_replayed_entries_total", "counter", "What was stored again then.",
+		"", shared.replayed);
 }
 
 /* A leader that writes none has neither. */
@@ -174,8 +187,7 @@ struct http_response *system_metrics(void *arg)
 
 	put_counters(leader, &body);
 	put_state(leader, &body);
-	if (leader->fellows)
-		put_fellows(leader, &body);
+	put_shared(leader, &body);
 	put_backup(leader, &body);
 	put_work(leader, &body);
 	login_metrics(leader->login, &body);

@@ -42,6 +42,7 @@ struct ledger_driver {
 	bool (*sweep_audit)(struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err);
 	/* NULL where no other leader may write. */
 	bool (*follow)(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err);
+	struct ledger_shared (*shared)(const struct ledger *ledger);
 	bool (*tell)(struct ledger *ledger, struct str word, struct error *err);
 	bool (*listen)(struct ledger *ledger, int64_t wait_ms, ledger_word_f *fn, void *arg, bool *ret_more, struct error *err);
 	bool (*rescue)(struct ledger *ledger, const struct ledger_rescue *rescue, struct ledger_loaded *ret, struct error *err);

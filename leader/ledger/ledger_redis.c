@@ -81,7 +81,7 @@ static struct entity_name name_of(const struct entity *entity)
 	return name;
 }
 
-static bool stored_revision(const struct redis_reply *body, uint64_t *ret, struct error *err)
+bool ledger_redis_stored_revision(const struct redis_reply *body, uint64_t *ret, struct error *err)
 {
 	AUTO(pack_doc) *doc = NULL;
 	AUTO(entity) *entity = NULL;
@@ -115,7 +115,7 @@ static enum ledger_result check_all(struct ledger_redis *own, const struct ledge
 	for (size_t i = 0; i < len; i++) {
 		if (!changes[i].check)
 			continue;
-		if (!stored_revision(redis_reply_at(reply, i), &stored, err))
+		if (!ledger_redis_stored_revision(redis_reply_at(reply, i), &stored, err))
 			return LEDGER_FAILED;
 		if (stored != changes[i].expected) {
 			*ret_revision = stored;
@@ -374,6 +374,7 @@ static const struct ledger_driver driver = {
 	.list_audit = ledger_redis_list_audit,
 	.sweep_audit = ledger_redis_sweep_audit,
 	.follow = ledger_redis_follow,
+	.shared = ledger_redis_shared,
 	.tell = ledger_redis_tell,
 	.listen = ledger_redis_listen,
 	.rescue = ledger_redis_rescue,
@@ -457,11 +458,12 @@ static bool is_prefix(struct str prefix)
 static bool open_connections(
 	struct ledger_redis *own, const struct ledger_redis_settings *settings, struct error *err)
 {
+	const struct redis_login sentinels = { settings->sentinel_user, settings->sentinel_password };
 	char name[64];
 
 	(void)snprintf(name, sizeof(name), "zot-leader-%.40s", settings->leader);
-	return redis_new(&own->redis, settings->url, name, err) &&
-	       redis_new(&own->ear, settings->url, name, err);
+	return redis_new(&own->redis, settings->url, &sentinels, name, err) &&
+	       redis_new(&own->ear, settings->url, &sentinels, name, err);
 }
 
 bool ledger_redis_connect(

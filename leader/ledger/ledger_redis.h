@@ -13,7 +13,7 @@
  *     entities        hash    "<kind>:<id>" -> msgpack, tombstones too
  *     tombstones      zset    "<kind>:<id>" by revision
  *     pairs           zset    "<revision> <digest in hex>" by revision
- *     names           hash    key -> "<owner> <label>"
+ *     names           hash    key -> "<owner> <label>"; of deleted keys as long as they have usage
  *     members         hash    name -> msgpack
  *     boots           hash    boot -> "<seq> <number> <finished> <gone> <seen> <worker>"; finished 2: its grants are folded
  *     seen            zset    boots by when they were heard last
@@ -33,6 +33,8 @@
  * still true then, and one entry is never stored on top of one that was not seen.
  */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "common/lock.h"
 #include "common/redis.h"
@@ -65,6 +67,12 @@ struct ledger_redis_ring {
 	size_t first, len, bytes;
 };
 
+/* struct ledger_shared, as it is made. */
+struct ledger_redis_seen {
+	atomic_bool lost, behind;
+	_Atomic uint64_t replays, replayed;
+};
+
 struct ledger_redis {
 	struct ledger ledger; /* first */
 	struct redis *redis, *ear; /* for all functions but ledger_listen(), and for that one */
@@ -81,11 +89,17 @@ struct ledger_redis {
 	uint64_t joined, began;    /* entries of ledger_begin_life(): not told again; 0: none */
 	struct ledger_redis_ring ring;
 	int64_t patience_ms;       /* nothing is stored until then: the ledger went back */
+	struct ledger_redis_seen seen;
 	bool lost;                 /* the ledger is another one; why: */
 	struct error why;
 	struct entity **read;      /* between ledger_load_pairs() and ledger_load_entities() */
 	size_t read_len;
 	char pruned[11];           /* the day of the last ledger_redis_prune() */
+	struct {
+		char day[11];      /* on which all were looked at */
+		char cursor[24];   /* of HSCAN; "": none */
+		int64_t next_ms;
+	} names;                   /* ledger_redis_forget_names() */
 	char heard[48];            /* the ear's: the id of the newest word */
 };
 
@@ -127,6 +141,7 @@ typedef bool ledger_redis_raw_f(void *arg, struct ledger_redis_raw *raw, struct 
 bool ledger_redis_read(struct ledger_redis *own, uint64_t after, ledger_redis_raw_f *fn, void *arg, bool *ret_more, struct error *err) MUST_CHECK;
 void ledger_redis_raw_fini(struct ledger_redis_raw *raw);
 bool ledger_redis_follow(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err);
+struct ledger_shared ledger_redis_shared(const struct ledger *ledger);
 
 /* The ring. */
 void ledger_redis_ring_put(struct ledger_redis_ring *ring, struct ledger_redis_raw *raw); /* takes what it owns */
@@ -138,6 +153,10 @@ bool ledger_redis_check_server(struct ledger_redis *own, struct error *err) MUST
 
 /* What is too old goes, once a day. */
 void ledger_redis_prune(struct ledger_redis *own);
+/* The same of names, a few behind each report. */
+void ledger_redis_forget_names(struct ledger_redis *own);
+/* Of an entity as it is in Redis; 0: it is not there, or deleted. */
+bool ledger_redis_stored_revision(const struct redis_reply *body, uint64_t *ret, struct error *err) MUST_CHECK;
 
 /* Connected, and nothing was looked at yet. */
 bool ledger_redis_connect(struct ledger_redis **ret, const struct ledger_redis_settings *settings, struct error *err) MUST_CHECK;

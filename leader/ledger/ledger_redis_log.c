@@ -200,8 +200,10 @@ static bool run_script(struct ledger_redis *own, const struct ledger_redis_raw *
 			break;
 		own->script[0] = '\0';
 	}
-	if (redis_lost_answer(own->redis))
+	if (redis_lost_answer(own->redis)) {
 		(void)error_add(err, "the outcome is unknown");
+		err->code = LEDGER_OUTCOME_UNKNOWN;
+	}
 	return false;
 }
 
@@ -387,6 +389,7 @@ struct following {
 static bool loses(struct ledger_redis *own, const struct ledger_redis_place *found, struct error *err)
 {
 	own->lost = true;
+	atomic_store(&own->seen.lost, true);
 	(void)error_set(&own->why, ERROR_UNAVAILABLE, NULL,
 		"Redis at %s went back: its newest entry is %" PRIu64 " (%s), this leader has %" PRIu64
 		" (%s). Put back its newest data and restart, or restore from a leader, a backup or a worker",
@@ -394,6 +397,16 @@ static bool loses(struct ledger_redis *own, const struct ledger_redis_place *fou
 		own->place.n, own->place.mark);
 	log_error("store.rewound", "error=%s", log_quote(str_of(own->why.text)));
 	return ledger_redis_may_read(own, err);
+}
+
+/* The others stored more than the log keeps while this leader stood still. */
+static bool falls_behind(struct ledger_redis *own, uint64_t upto, struct error *err)
+{
+	atomic_store(&own->seen.behind, true);
+	return error_set(err, ERROR_UNAVAILABLE, NULL,
+		"this leader has entry %" PRIu64 " of the log in Redis, and those up to %" PRIu64
+		" are gone: all is to be loaded anew",
+		own->place.n, upto);
 }
 
 /* What an entry says about the ledger itself. */
@@ -431,10 +444,7 @@ static bool follow_one(void *arg, struct ledger_redis_raw *raw, struct error *er
 	struct ledger_redis_content content;
 
 	if (raw->place.n != own->place.n + 1)
-		return error_set(err, ERROR_UNAVAILABLE, NULL,
-			"this leader is so far behind that entries up to %" PRIu64
-			" of the log in Redis are gone: restart it",
-			raw->place.n - 1);
+		return falls_behind(own, raw->place.n - 1, err);
 	if (strcmp(raw->before, own->place.mark) != 0)
 		return loses(own, &raw->place, err);
 	if (!ledger_redis_content_decode(raw->content, raw->effects, &content, err))
@@ -454,9 +464,7 @@ static bool follow_on(struct following *f, const struct ledger_redis_place *head
 	while (more)
 		if (!ledger_redis_read(f->own, f->own->place.n, follow_one, f, &more, err))
 			return false;
-	return f->own->place.n > before ||
-	       error_set(err, ERROR_UNAVAILABLE, NULL,
-		       "entry %" PRIu64 " of the log in Redis is gone: restart this leader", head->n);
+	return f->own->place.n > before || falls_behind(f->own, head->n, err);
 }
 
 /* Going back. */
@@ -475,9 +483,21 @@ static bool store_again(struct ledger_redis *own, const struct ledger_redis_plac
 			return false;
 		n += stored;
 	}
+	atomic_fetch_add(&own->seen.replays, 1);
+	atomic_fetch_add(&own->seen.replayed, n - head->n);
 	log_warn("store.replayed", "entries=%" PRIu64 " from=%" PRIu64 " redis=%s", n - head->n, head->n + 1,
 		redis_where(own->redis));
 	return true;
+}
+
+struct ledger_shared ledger_redis_shared(const struct ledger *ledger)
+{
+	const struct ledger_redis_seen *seen = &((const struct ledger_redis *)ledger)->seen;
+
+	return (struct ledger_shared){ .lost = atomic_load(&seen->lost),
+		.behind = atomic_load(&seen->behind),
+		.replays = atomic_load(&seen->replays),
+		.replayed = atomic_load(&seen->replayed) };
 }
 
 bool ledger_redis_follow(struct ledger *ledger, ledger_entry_f *fn, void *arg, struct error *err)

@@ -266,6 +266,7 @@ bool ledger_redis_merge_usage(
 		return false;
 	own->life.dealings = m.life.dealings;
 	ledger_redis_prune(own);
+	ledger_redis_forget_names(own);
 	*ret = m.merged;
 	return true;
 }

@@ -39,8 +39,9 @@ def decode(stream):
 
 
 class RedisServer:
-    def __init__(self, folder, port=None, **settings):
-        self.folder, self.port, self.process = pathlib.Path(folder), port or free_port(), None
+    def __init__(self, folder, port=None, login=(), **settings):
+        """login: (password,) or (user, password), with which it is asked here."""
+        self.folder, self.port, self.process, self.login = pathlib.Path(folder), port or free_port(), None, login
         self.settings = {**SETTINGS, **{name.replace("_", "-"): value for name, value in settings.items()}}
         self.url = f"redis://127.0.0.1:{self.port}"
 
@@ -65,10 +66,12 @@ class RedisServer:
             return self.call("PING") == "PONG"
 
     def call(self, *words):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as s:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as s, s.makefile("rb") as stream:
+            if self.login:
+                s.sendall(encode(("AUTH", *self.login)))
+                decode(stream)
             s.sendall(encode(words))
-            with s.makefile("rb") as stream:
-                return decode(stream)
+            return decode(stream)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

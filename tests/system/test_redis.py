@@ -2,6 +2,8 @@
 """Leaders on a real Redis that goes away, is full, is emptied; and a store that moves between Redis and SQLite."""
 import contextlib
 import os
+import pathlib
+import re
 import subprocess
 
 import pytest
@@ -10,6 +12,7 @@ from redis_server import RedisServer
 from registry import await_true, free_port
 
 USER = {"password": "a password 12"}
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -121,29 +124,37 @@ def test_a_store_moves_to_sqlite_and_back(cluster):
     cluster.wait_active(1)
 
 
+@contextlib.contextmanager
+def sentinel_of(folder, master, *lines, login=()):
+    """A sentinel that watches this master; asked here with `login`."""
+    port = free_port()
+    folder.mkdir()
+    (folder / "sentinel.conf").write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master.port} 1\n"
+                                          "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
+                                          + "".join(f"{line}\n" for line in lines))
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen(["redis-server", str(folder / "sentinel.conf"), "--sentinel"], stdout=log, stderr=log, cwd=folder)
+    try:
+        yield RedisServer(folder, port, login)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def says(server, section, text):
+    with contextlib.suppress(OSError, RuntimeError):
+        return text in server.call("INFO", section)
+
+
 @pytest.fixture
 def sentinel(tmp_path):
     """A master, its replica, and a sentinel; (master, replica, address)."""
     with RedisServer(tmp_path / "master") as master, RedisServer(tmp_path / "replica") as replica:
         replica.call("REPLICAOF", "127.0.0.1", master.port)
-        await_true(lambda: b"master_link_status:up" in replica.call("INFO", "replication"), 30, "a replica that has it all")
-        port, folder = free_port(), tmp_path / "sentinel"
-        folder.mkdir()
-        (folder / "sentinel.conf").write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master.port} 1\n"
-                                              "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n")
-        with open(folder / "log", "wb") as log:
-            process = subprocess.Popen(["redis-server", str(folder / "sentinel.conf"), "--sentinel"], stdout=log, stderr=log, cwd=folder)
-        watcher = RedisServer(folder, port)
-
-        def knows_replica():
-            with contextlib.suppress(OSError, RuntimeError):
-                return b"slaves=1" in watcher.call("INFO", "sentinel")
-        try:
-            await_true(knows_replica, 30, "a sentinel that knows the replica")
-            yield master, replica, f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/main"
-        finally:
-            process.kill()
-            process.wait()
+        await_true(lambda: says(replica, "replication", b"master_link_status:up"), 30, "a replica that has it all")
+        with sentinel_of(tmp_path / "sentinel", master) as watcher:
+            await_true(lambda: says(watcher, "sentinel", b"slaves=1"), 30, "a sentinel that knows the replica")
+            yield master, replica, f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{watcher.port}/main"
 
 
 def test_a_failover_of_sentinel_is_followed(sentinel):
@@ -157,6 +168,57 @@ def test_a_failover_of_sentinel_is_followed(sentinel):
         await_true(lambda: make_one("bob") in (201, 409), 60, "a write at the new master")
         assert {"ann", "bob"} <= names(cluster.leader)
         assert replica.call("HEXISTS", "{zot}:entities", "user:bob") == 1
+
+
+@pytest.mark.parametrize("user, lines", [("", ["requirepass hidden1"]),
+                                         ("watch", ["user watch on >hidden1 -@all +auth +sentinel|get-master-addr-by-name +ping +info", "user default off"])])
+def test_sentinels_have_a_login_of_their_own(tmp_path, user, lines):
+    """That of Redis is another one."""
+    login = {"ZOT_REDIS_SENTINEL_PASSWORD": "hidden1", **({"ZOT_REDIS_SENTINEL_USER": user} if user else {})}
+    with RedisServer(tmp_path / "master", login=("hidden2",), requirepass="hidden2") as master, \
+            sentinel_of(tmp_path / "sentinel", master, "sentinel auth-pass main hidden2", *lines, login=(user, "hidden1") if user else ("hidden1",)) as watcher:
+        await_true(lambda: says(watcher, "sentinel", b"status=ok"), 30, "a sentinel that knows the master")
+        url = f"redis+sentinel://:hidden2@127.0.0.1:{watcher.port}/main"
+        with Cluster(workers=0, haproxy=False, leader_environment={"REDIS_URL": url, **login}) as cluster:
+            assert make(cluster, 0, "ann").status_code == 201
+            assert master.call("HEXISTS", "{zot}:entities", "user:ann") == 1
+            cluster.redis = master
+            for wrong in ({**login, "ZOT_REDIS_SENTINEL_PASSWORD": "hidden3"}, {}):
+                status, text = command(cluster, "serve", REDIS_URL=url, **wrong)
+                assert status == 1 and "the sentinels' own login, which is not that of Redis" in text and "hidden" not in text, text
+
+
+def certificate(folder, name, *more):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                    "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem"), *more],
+                   check=True, capture_output=True)
+    (folder / f"{name}.both").write_text((folder / f"{name}.key").read_text() + (folder / f"{name}.pem").read_text())
+    return folder / name
+
+
+def test_redis_behind_tls(tmp_path):
+    """The recipe of docs/configuration.md: HAProxy beside the leader, which verifies Redis and is known by a certificate."""
+    server, client, port, tls_port = certificate(tmp_path, "redis.test"), certificate(tmp_path, "leader.test"), free_port(), free_port()
+    settings = {"tls_port": tls_port, "tls_cert_file": f"{server}.pem", "tls_key_file": f"{server}.key", "tls_ca_cert_file": f"{client}.pem"}
+    recipe = re.search(r"```\n(listen redis\n.*?)```", (ROOT / "docs/configuration.md").read_text(), re.S)[1]
+    for there, here in (("127.0.0.1:6379", f"127.0.0.1:{port}"), ("redis.example.com:6380", f"127.0.0.1:{tls_port}"), ("/etc/ssl/redis-ca.pem", f"{server}.pem"),
+                        ("redis.example.com", "redis.test"), ("/etc/ssl/leader.pem", f"{client}.both")):
+        assert there in recipe, there
+        recipe = recipe.replace(there, here)
+    (tmp_path / "haproxy.cfg").write_text(recipe)
+    with RedisServer(tmp_path / "redis", **settings) as redis:
+        haproxy = subprocess.Popen(["haproxy", "-db", "-f", str(tmp_path / "haproxy.cfg")])
+        try:
+            await_true(lambda: says(RedisServer(tmp_path, port), "server", b"redis_version"), 30, "Redis through the proxy")
+            with Cluster(workers=0, haproxy=False, leader_environment={"REDIS_URL": f"redis://127.0.0.1:{port}"}) as cluster:
+                assert make(cluster, 0, "ann").status_code == 201
+                assert redis.call("HEXISTS", "{zot}:entities", "user:ann") == 1
+                cluster.redis = redis
+                status, text = command(cluster, "verify", REDIS_URL=f"rediss://127.0.0.1:{tls_port}")
+                assert status == 1 and "rediss:// (TLS) is not built in" in text, text
+        finally:
+            haproxy.kill()
+            haproxy.wait()
 
 
 def test_a_redis_user_of_few_rights_is_enough(cluster):

@@ -74,6 +74,50 @@ static void waits_no_longer_than_it_may(void **state)
 	lock_drop(&lock);
 }
 
+struct holding {
+	struct lock lock;
+	pthread_cond_t changed;
+	struct lock own; /* of: */
+	bool is_held, may_end;
+};
+
+static void *hold(void *arg)
+{
+	struct holding *holding = arg;
+
+	lock_take(&holding->lock);
+	lock_take(&holding->own);
+	holding->is_held = true;
+	(void)pthread_cond_signal(&holding->changed);
+	while (!holding->may_end)
+		lock_wait(&holding->own, &holding->changed);
+	lock_drop(&holding->own);
+	lock_drop(&holding->lock);
+	return NULL;
+}
+
+static void who_waits_for_a_while_gives_up(void **state)
+{
+	struct holding holding = { .lock = LOCK_INIT, .own = LOCK_INIT, .changed = PTHREAD_COND_INITIALIZER };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, hold, &holding), 0);
+	lock_take(&holding.own);
+	while (!holding.is_held)
+		lock_wait(&holding.own, &holding.changed);
+	assert_false(lock_take_within(&holding.lock, 0));
+	assert_false(lock_take_within(&holding.lock, 5));
+	holding.may_end = true;
+	(void)pthread_cond_signal(&holding.changed);
+	lock_drop(&holding.own);
+	while (!lock_take_within(&holding.lock, 1500))
+		;
+	lock_assert(&holding.lock);
+	lock_drop(&holding.lock);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 /* In a process of its own, which it ends. */
 static bool survives(void (*run)(struct lock *lock))
 {
@@ -138,6 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_holds_it_at_a_time),
 		cmocka_unit_test(waits_no_longer_than_it_may),
+		cmocka_unit_test(who_waits_for_a_while_gives_up),
 		cmocka_unit_test(who_does_not_hold_it_ends),
 	};
 

@@ -6,11 +6,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -120,6 +124,60 @@ static void who_is_watched(void **state)
 	assert_int_equal(watchdog("-1", me), 0);
 }
 
+static void put_number(const char *name, long number)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%ld", number);
+	assert_int_equal(setenv(name, text, 1), 0);
+}
+
+static int listen_somewhere(uint16_t *ret_port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&at, len) == 0 && listen(fd, 1) == 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	*ret_port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* In a process of its own: descriptor 3 may be somebody's here. */
+static void a_port_is_kept(void **state)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	(void)state;
+	if (!child) {
+		uint16_t port = 0, kept = 0;
+		int fd = listen_somewhere(&port);
+		bool ok = supervisor_listening(&kept) == -1;
+
+		supervisor_keep_listening(fd);
+		ok = ok && !(fcntl(3, F_GETFD) & FD_CLOEXEC) && supervisor_listening(&kept) == 3 &&
+		     kept == port;
+		ok = ok && (fcntl(3, F_GETFD) & FD_CLOEXEC) && supervisor_listening(&kept) == -1;
+		/* Those of another process, more than one, and one that does not listen. */
+		put_number("LISTEN_FDS", 1);
+		put_number("LISTEN_PID", getppid());
+		ok = ok && supervisor_listening(&kept) == -1;
+		put_number("LISTEN_FDS", 2);
+		put_number("LISTEN_PID", getpid());
+		ok = ok && supervisor_listening(&kept) == -1;
+		(void)dup2(STDERR_FILENO, 3);
+		put_number("LISTEN_FDS", 1);
+		put_number("LISTEN_PID", getpid());
+		ok = ok && supervisor_listening(&kept) == -1;
+		supervisor_keep_listening(-1);
+		_exit(ok && !getenv("LISTEN_PID") ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +186,7 @@ int main(void)
 		cmocka_unit_test(nobody_reads),
 		cmocka_unit_test(no_address),
 		cmocka_unit_test(who_is_watched),
+		cmocka_unit_test(a_port_is_kept),
 	};
 
 	(void)snprintf(path, sizeof(path), "/tmp/test_supervisor.%d", (int)getpid());

@@ -10,88 +10,7 @@
 #include <unistd.h>
 
 #include "tests/unit/leader/ledger_help.h"
-#include "tests/unit/leader/redis_server.h"
-
-/* The ledger of a test: of SQLite in a folder, or of a Redis under a prefix of its own. */
-struct rig {
-	char folder[64], prefix[32];
-	struct ledger *ledger;
-	bool redis;
-};
-
-static struct redis_server server;
-static unsigned rigs, leaders;
-
-static bool open_rig(struct rig *rig, struct error *err)
-{
-	char leader[32];
-	const struct ledger_redis_settings settings = {
-		.url = server.url, .prefix = rig->prefix, .leader = leader, .join_ms = 10
-	};
-
-	if (!rig->redis)
-		return ledger_open_sqlite(&rig->ledger, rig->folder, err);
-	(void)snprintf(leader, sizeof(leader), "leader-%u", leaders++);
-	return ledger_open_redis(&rig->ledger, &settings, err);
-}
-
-static int setup(void **state, bool redis)
-{
-	struct rig *rig = xnew(struct rig);
-	struct error err;
-
-	rig->redis = redis;
-	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-ledger-XXXXXX");
-	(void)snprintf(rig->prefix, sizeof(rig->prefix), "zot-%u", rigs++);
-	assert_non_null(mkdtemp(rig->folder));
-	if (!open_rig(rig, &err))
-		fail_msg("%s", err.text);
-	*state = rig;
-	return 0;
-}
-
-static int setup_sqlite(void **state)
-{
-	return setup(state, false);
-}
-
-static int setup_redis(void **state)
-{
-	return setup(state, true);
-}
-
-static int start_server(void **state)
-{
-	(void)state;
-	redis_server_new(&server, "no");
-	return 0;
-}
-
-static int stop_server(void **state)
-{
-	(void)state;
-	redis_server_fini(&server);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *rig = *state;
-
-	ledger_close(rig->ledger);
-	assert_true(remove_tree(rig->folder));
-	free(rig);
-	return 0;
-}
-
-static void reopen(struct rig *rig)
-{
-	struct error err;
-
-	ledger_close(rig->ledger);
-	rig->ledger = NULL;
-	assert_true(open_rig(rig, &err));
-}
+#include "tests/unit/leader/ledger_rig.h"
 
 static void writes_and_compares(void **state)
 {
@@ -109,7 +28,7 @@ static void writes_and_compares(void **state)
 	assert_int_equal(revision, 4);
 	assert_int_equal(put(rig->ledger, make_user("a", true), true, 2, &revision), LEDGER_STALE);
 	assert_int_equal(revision, 0);
-	reopen(rig);
+	rig_reopen(rig);
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.deleted, 1);
@@ -204,7 +123,7 @@ static void merges_exactly_once(void **state)
 	merge.after = 0;
 	merge.seq = 1;
 	assert_true(merged(rig->ledger, &merge).added);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_int_equal(calls(rig->ledger), 15);
 	assert_int_equal(boot_of(rig->ledger, "b").seq, 3);
 	struct ledger_keys which = { .apikey = "key", .window = "2026-11" };
@@ -300,7 +219,7 @@ static void a_boot_never_goes_back(void **state)
 	(void)merged(rig->ledger, &merge);
 	merge.finished = false;
 	(void)merged(rig->ledger, &merge);
-	reopen(rig);
+	rig_reopen(rig);
 	boot = boot_of(rig->ledger, "b");
 	assert_int_equal(boot.number, 9);
 	assert_true(boot.finished);
@@ -323,7 +242,7 @@ static void who_left_is_known_after_a_restart(void **state)
 	struct error err;
 
 	(void)merged(rig->ledger, &merge);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_true(boot_of(rig->ledger, "p").gone);
 	assert_false(boot_of(rig->ledger, "b").gone);
 	merge.process = "q";
@@ -373,7 +292,7 @@ static void dealings_are_counted_in_each_life(void **state)
 	assert_int_equal(first.len, 1);
 	assert_int_equal(merged(rig->ledger, &merge).dealings, 0);
 	/* It is known though nothing was dealt in it: its witness was told. */
-	reopen(rig);
+	rig_reopen(rig);
 	first = begin_life(rig);
 	assert_int_equal(first.len, 2);
 	merge.registers = true;
@@ -381,7 +300,7 @@ static void dealings_are_counted_in_each_life(void **state)
 	merge.registers = false;
 	merge.grants_len = 1;
 	assert_int_equal(merged(rig->ledger, &merge).dealings, 2);
-	reopen(rig);
+	rig_reopen(rig);
 	second = begin_life(rig);
 	assert_int_equal(second.len, 3);
 	assert_string_equal(second.before.id, first.last.id);
@@ -404,13 +323,13 @@ static void each_life_says_whether_it_has_heard(void **state)
 
 	assert_false(begin_life(rig).last.heard);
 	assert_true(ledger_put_heard(rig->ledger, true, &err));
-	reopen(rig);
+	rig_reopen(rig);
 	assert_true(begin_life(rig).before.heard);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_false(begin_life(rig).before.heard);
 	assert_true(ledger_put_heard(rig->ledger, true, &err));
 	assert_true(ledger_put_heard(rig->ledger, false, &err));
-	reopen(rig);
+	rig_reopen(rig);
 	assert_false(begin_life(rig).before.heard);
 }
 
@@ -453,7 +372,7 @@ static void boots_that_are_over_are_one_row(void **state)
 		assert_int_equal(sums_of(rig->ledger).granted, 5 * (4 + 3 + 9));
 		assert_int_equal(sums_of(rig->ledger).used, 5 * (4 + 3 + 2));
 		if (steps % 2)
-			reopen(rig);
+			rig_reopen(rig);
 	}
 	assert_int_equal(steps, 3 + 3 + 1);
 	assert_int_equal(sums_of(rig->ledger).rows, 10);
@@ -500,7 +419,7 @@ static void grants_and_members_stay(void **state)
 	/* A copy of the counts brings grants too: they are absolute. */
 	grants[0].granted = 10;
 	assert_false(merged(rig->ledger, &merge).added);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_true(ledger_load_grants(rig->ledger, "2999-01-01", take_grant, &sum, &err));
 	assert_int_equal(sum.granted, 11);
 	assert_int_equal(sum.used, 4);
@@ -520,14 +439,14 @@ static void in_a_child(struct rig *rig, void (*work)(struct ledger *ledger))
 	rig->ledger = NULL;
 	child = fork();
 	if (child == 0) {
-		if (!open_rig(rig, NULL))
+		if (!rig_open(rig, NULL))
 			_exit(9);
 		work(rig->ledger);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	assert_true(open_rig(rig, NULL));
+	assert_true(rig_open(rig, NULL));
 }
 
 static void write_a_hundred(struct ledger *ledger)
@@ -563,7 +482,7 @@ static void old_tombstones_are_forgotten(void **state)
 	for (unsigned i = 0; i < LEDGER_CHANGES_KEPT; i++)
 		assert_int_equal(
 			put(rig->ledger, make_user("a", i % 2), false, 0, &revision), LEDGER_WRITTEN);
-	reopen(rig);
+	rig_reopen(rig);
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(seen.loaded.forgotten, 2);
@@ -587,7 +506,7 @@ static void a_ledger_knows_whose_it_is_and_what_it_wrote(void **state)
 	assert_int_equal(put(rig->ledger, make_user("b", true), true, 0, &revision), LEDGER_WRITTEN);
 	assert_true(ledger_put_pair(rig->ledger, &other, &err));
 	assert_true(ledger_put_pair(rig->ledger, &other, &err));
-	reopen(rig);
+	rig_reopen(rig);
 	struct ledger_loaded second = load(rig->ledger).loaded;
 	struct told_pairs pairs = pairs_of(rig->ledger);
 	assert_true(history_same(&first.history, &second.history));
@@ -601,48 +520,51 @@ static void a_ledger_knows_whose_it_is_and_what_it_wrote(void **state)
 int main(void)
 {
 	const struct CMUnitTest sqlite[] = {
-		cmocka_unit_test_setup_teardown(writes_and_compares, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(too_large_is_refused, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(merges_exactly_once, setup_sqlite, teardown),
+		cmocka_unit_test_setup_teardown(writes_and_compares, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(too_large_is_refused, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(merges_exactly_once, rig_sqlite, rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			the_boot_alone_says_whose_counts_they_are, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(what_was_merged_in_part_is_given_up, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(a_boot_never_goes_back, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(who_left_is_known_after_a_restart, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(each_life_says_whether_it_has_heard, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(calls_of_many_keys_are_one_question, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(grants_and_members_stay, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup_sqlite, teardown),
-		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, setup_sqlite, teardown),
+			the_boot_alone_says_whose_counts_they_are, rig_sqlite, rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			a_ledger_knows_whose_it_is_and_what_it_wrote, setup_sqlite, teardown),
+			what_was_merged_in_part_is_given_up, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_boot_never_goes_back, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(who_left_is_known_after_a_restart, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			each_life_says_whether_it_has_heard, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			calls_of_many_keys_are_one_question, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(grants_and_members_stay, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_ledger_knows_whose_it_is_and_what_it_wrote, rig_sqlite, rig_teardown),
 	};
 	const struct CMUnitTest redis[] = {
-		cmocka_unit_test_setup_teardown(writes_and_compares, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(too_large_is_refused, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(merges_exactly_once, setup_redis, teardown),
+		cmocka_unit_test_setup_teardown(writes_and_compares, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(too_large_is_refused, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(merges_exactly_once, rig_redis, rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			the_boot_alone_says_whose_counts_they_are, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(what_was_merged_in_part_is_given_up, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(a_boot_never_goes_back, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(who_left_is_known_after_a_restart, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(each_life_says_whether_it_has_heard, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(calls_of_many_keys_are_one_question, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(grants_and_members_stay, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, setup_redis, teardown),
-		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, setup_redis, teardown),
+			the_boot_alone_says_whose_counts_they_are, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(what_was_merged_in_part_is_given_up, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_boot_never_goes_back, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(who_left_is_known_after_a_restart, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(dealings_are_counted_in_each_life, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(each_life_says_whether_it_has_heard, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(boots_that_are_over_are_one_row, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(calls_of_many_keys_are_one_question, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(sums_stop_at_the_end, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(grants_and_members_stay, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_crash_loses_nothing, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, rig_redis, rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			a_ledger_knows_whose_it_is_and_what_it_wrote, setup_redis, teardown),
+			a_ledger_knows_whose_it_is_and_what_it_wrote, rig_redis, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(sqlite, NULL, NULL) +
-	       cmocka_run_group_tests(redis, start_server, stop_server);
+	       cmocka_run_group_tests(redis, rig_start_server, rig_stop_server);
 }

@@ -14,63 +14,9 @@
 #include "leader/audit.h"
 #include "leader/refusals.h"
 #include "proto/entity_table.h"
-#include "tests/unit/leader/redis_server.h"
-#include "tests/unit/remove_tree.h"
-
-struct rig {
-	char folder[64];
-	struct ledger *ledger;
-};
+#include "tests/unit/leader/ledger_rig.h"
 
 static const uint8_t some_digest[ENTITY_HASH_BYTES] = { 7 };
-
-static int setup(void **state)
-{
-	struct rig *rig = xnew(struct rig);
-	struct error err;
-
-	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-audit-XXXXXX");
-	assert_non_null(mkdtemp(rig->folder));
-	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
-	*state = rig;
-	return 0;
-}
-
-static struct redis_server server;
-
-/* The same with the other driver. */
-static int setup_redis(void **state)
-{
-	const struct ledger_redis_settings settings = { .url = server.url, .prefix = "zot", .leader = "a" };
-	struct rig *rig = xnew(struct rig);
-	struct error err;
-
-	redis_server_new(&server, "no");
-	(void)snprintf(rig->folder, sizeof(rig->folder), "%s", server.folder);
-	assert_true(ledger_open_redis(&rig->ledger, &settings, &err));
-	*state = rig;
-	return 0;
-}
-
-static int teardown_redis(void **state)
-{
-	struct rig *rig = *state;
-
-	ledger_close(rig->ledger);
-	redis_server_fini(&server);
-	free(rig);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *rig = *state;
-
-	ledger_close(rig->ledger);
-	assert_true(remove_tree(rig->folder));
-	free(rig);
-	return 0;
-}
 
 static struct ledger_audit row_of(const char *id, int64_t at_ms, bool refused)
 {
@@ -276,22 +222,25 @@ static void refusals_are_sums(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_change_and_its_row_are_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_member_goes_with_its_row, setup, teardown),
-		cmocka_unit_test_setup_teardown(rows_are_found_by_what_is_asked, setup, teardown),
+	const struct CMUnitTest sqlite[] = {
+		cmocka_unit_test_setup_teardown(a_change_and_its_row_are_one, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_member_goes_with_its_row, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(rows_are_found_by_what_is_asked, rig_sqlite, rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			what_is_too_much_goes_and_refusals_push_out_no_change, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_was_over_is_told_by_one_leader, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_change_and_its_row_are_one, setup_redis, teardown_redis),
-		cmocka_unit_test_setup_teardown(a_member_goes_with_its_row, setup_redis, teardown_redis),
-		cmocka_unit_test_setup_teardown(rows_are_found_by_what_is_asked, setup_redis, teardown_redis),
+			what_is_too_much_goes_and_refusals_push_out_no_change, rig_sqlite, rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			what_is_too_much_goes_and_refusals_push_out_no_change, setup_redis, teardown_redis),
-		cmocka_unit_test_setup_teardown(
-			what_was_over_is_told_by_one_leader, setup_redis, teardown_redis),
+			what_was_over_is_told_by_one_leader, rig_sqlite, rig_teardown),
 		cmocka_unit_test(refusals_are_sums),
 	};
+	const struct CMUnitTest redis[] = {
+		cmocka_unit_test_setup_teardown(a_change_and_its_row_are_one, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_member_goes_with_its_row, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(rows_are_found_by_what_is_asked, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			what_is_too_much_goes_and_refusals_push_out_no_change, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(what_was_over_is_told_by_one_leader, rig_redis, rig_teardown),
+	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(sqlite, NULL, NULL) +
+	       cmocka_run_group_tests(redis, rig_start_server, rig_stop_server);
 }

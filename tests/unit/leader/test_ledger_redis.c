@@ -483,7 +483,7 @@ static void run_command(const struct rig *rig, const char *first, const char *se
 		redis_call_text(call, second);
 	if (third)
 		redis_call_text(call, third);
-	if (!redis_new(&redis, rig->server.url, "test", &err) || !redis_run(redis, call, &reply, &err))
+	if (!redis_new(&redis, rig->server.url, NULL, "test", &err) || !redis_run(redis, call, &reply, &err))
 		fail_msg("%s", err.text);
 }
 
@@ -526,7 +526,8 @@ static void run_config(const struct rig *rig, const char *name, const char *valu
 	redis_call_text(call, "SET");
 	redis_call_text(call, name);
 	redis_call_text(call, value);
-	assert_true(redis_new(&redis, rig->server.url, "test", NULL) && redis_run(redis, call, &reply, NULL));
+	assert_true(redis_new(&redis, rig->server.url, NULL, "test", NULL) &&
+		    redis_run(redis, call, &reply, NULL));
 }
 
 /* Nothing of an entry is stored then. */
@@ -580,11 +581,35 @@ static void an_answer_that_was_lost_is_followed(void **state)
 	assert_int_equal(ledger_write(rig->a, &change, 1, some_digest, &revision, &at, &err), LEDGER_FAILED);
 	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "outcome is unknown"));
+	assert_string_equal(err.code, LEDGER_OUTCOME_UNKNOWN);
 	(void)kill(rig->server.pid, SIGCONT);
 	assert_true(follow_when_back(rig->a, &told, &err));
 	assert_int_equal(told.entries, 1);
 	assert_string_equal(told.text, "[a revision=2 ann]");
 	assert_int_equal(load(rig->b).count, 2);
+}
+
+/* A leader that stood still while the others stored more than the log keeps. */
+static void who_falls_off_the_log_says_so(void **state)
+{
+	struct rig *rig = *state;
+	struct told told = { 0 };
+	struct error err;
+
+	(void)follow(rig->b);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(write_user(rig->a, i ? i == 1 ? "bob" : "eve" : "ann"), LEDGER_WRITTEN);
+	assert_false(ledger_shared(rig->b).behind);
+	run_shell("redis-cli -s %s XTRIM '{zot}:log' MAXLEN 1 > /dev/null", rig->server.socket);
+	assert_false(ledger_follow(rig->b, take_entry, &told, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_int_equal(told.entries, 0);
+	assert_true(ledger_shared(rig->b).behind);
+	assert_false(ledger_shared(rig->b).lost);
+	ledger_close(rig->b);
+	rig->b = open_as(&rig->server, "b");
+	assert_int_equal(load(rig->b).count, 3);
+	assert_int_equal(write_user(rig->b, "joe"), LEDGER_WRITTEN);
 }
 
 /* Moving. */
@@ -852,6 +877,65 @@ static void what_is_too_old_goes_at_the_start(void **state)
 	assert_int_equal(boot_of(rig->b, "b").seq, 1);
 }
 
+static uint64_t has_name(const struct rig *rig, const char *key)
+{
+	AUTO(redis) *redis = NULL;
+	AUTO(redis_call) *call = redis_call_new("HEXISTS");
+	AUTO(redis_reply) *reply = NULL;
+
+	redis_call_text(call, "{zot}:names");
+	redis_call_text(call, key);
+	assert_true(redis_new(&redis, rig->server.url, NULL, "test", NULL) &&
+		    redis_run(redis, call, &reply, NULL));
+	return redis_reply_number(reply);
+}
+
+static void put_key(struct ledger *ledger, const char *id, bool deleted)
+{
+	struct apikey key;
+	uint64_t revision;
+
+	table_defaults(entity_table(ENTITY_APIKEY), &key);
+	key.owner = "ann";
+	key.label = "a label";
+	key.secret_hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	assert_int_equal(put(ledger,
+				 deleted ? entity_new_deleted(ENTITY_APIKEY, str_of(id), 0)
+					 : entity_new(ENTITY_APIKEY, str_of(id), 0, &key),
+				 false, 0, &revision),
+		LEDGER_WRITTEN);
+}
+
+/* As with SQLite: whose key it was is known as long as something is counted of it. */
+static void names_of_keys_that_are_gone_go(void **state)
+{
+	struct rig *rig = *state;
+	char counted[] = "key-counted";
+	struct usage_row row = { .apikey = counted, .day = "2999-01-01", .calls = 5 };
+	struct ledger_merge merge = merge_of(0, 1, &row);
+
+	put_key(rig->a, "key-stays", false);
+	put_key(rig->a, "key-goes", false);
+	put_key(rig->a, "key-counted", false);
+	put_key(rig->a, "key-goes", true);
+	put_key(rig->a, "key-counted", true);
+	assert_int_equal(has_name(rig, "key-goes"), 1);
+	(void)merged(rig->a, &merge);
+	assert_int_equal(has_name(rig, "key-goes"), 0);
+	assert_int_equal(has_name(rig, "key-counted"), 1);
+	assert_int_equal(has_name(rig, "key-stays"), 1);
+	/* It is an entry, so the other one follows, and may go on. */
+	(void)follow(rig->b);
+	put_key(rig->b, "key-goes", false);
+	assert_int_equal(has_name(rig, "key-goes"), 1);
+	/* The day's round has ended. */
+	put_key(rig->b, "key-goes", true);
+	(void)follow(rig->a);
+	merge = merge_of(1, 2, &row);
+	(void)merged(rig->a, &merge);
+	assert_int_equal(has_name(rig, "key-goes"), 1);
+}
+
 /* Redis is empty, and a leader still has it all. */
 static void what_a_leader_has_is_rescued(void **state)
 {
@@ -913,11 +997,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_full_redis_says_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_redis_that_throws_away_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_answer_that_was_lost_is_followed, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_falls_off_the_log_says_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ledger_moves_to_redis_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_uses_a_ledger_is_not_moved_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_of_redis_is_of_one_moment, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_backup_is_restored_into_redis, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_too_old_goes_at_the_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_of_keys_that_are_gone_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_leader_has_is_rescued, setup, teardown),
 	};
 

@@ -11,43 +11,7 @@
 
 #include "common/sqlite.h"
 #include "tests/unit/leader/ledger_help.h"
-#include "tests/unit/remove_tree.h"
-
-struct rig {
-	char folder[64];
-	struct ledger *ledger;
-};
-
-static int setup(void **state)
-{
-	struct rig *rig = xnew(struct rig);
-	struct error err;
-
-	(void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/test-ledger-XXXXXX");
-	assert_non_null(mkdtemp(rig->folder));
-	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
-	*state = rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *rig = *state;
-
-	ledger_close(rig->ledger);
-	assert_true(remove_tree(rig->folder));
-	free(rig);
-	return 0;
-}
-
-static void reopen(struct rig *rig)
-{
-	struct error err;
-
-	ledger_close(rig->ledger);
-	rig->ledger = NULL;
-	assert_true(ledger_open_sqlite(&rig->ledger, rig->folder, &err));
-}
+#include "tests/unit/leader/ledger_rig.h"
 
 /* Version 1: by worker and boot. */
 static const char version_1[] =
@@ -102,7 +66,7 @@ static void a_ledger_of_version_1_keeps_its_sums(void **state)
 	assert_int_equal(sums_of(rig->ledger).granted, 10 + 5 + 3 + 2 + LEDGER_GRANT_MAX);
 	assert_int_equal(ungranted_of(rig->ledger, "key", "2999-01-01"), 20 - 14);
 	assert_int_equal(ungranted_of(rig->ledger, "other", "2999-01-01"), 0);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_int_equal(sums_of(rig->ledger).rows, 3);
 	assert_int_equal(ungranted_of(rig->ledger, "key", "2999-01-01"), 20 - 14);
 }
@@ -171,7 +135,7 @@ static void usage_knows_whose_a_key_is(void **state)
 	assert_int_equal(
 		put(rig->ledger, entity_new_deleted(ENTITY_APIKEY, str_of(name), 0), false, 0, &revision),
 		LEDGER_WRITTEN);
-	reopen(rig);
+	rig_reopen(rig);
 	expect_owner(rig->ledger, "ann", "ci");
 	forget_table(rig);
 	expect_owner(rig->ledger, "", "");
@@ -382,7 +346,7 @@ static void a_ledger_of_version_3_knows_what_was_used_of_the_month(void **state)
 	assert_int_equal(calls_of(rig->ledger, "key", "2999-01").ungranted, 20);
 	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 15);
 	assert_int_equal(calls_of(rig->ledger, "none", "2999-01#bytes").all, 0);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_int_equal(calls_of(rig->ledger, "key", "2999-01#bytes").ungranted, 15);
 }
 
@@ -438,7 +402,7 @@ static void grants_of_months_are_loaded_while_their_days_are(void **state)
 	struct error err;
 
 	(void)merged(rig->ledger, &merge);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_true(ledger_load_grants(rig->ledger, "2999-01-10", count_grant, &seen, &err));
 	assert_int_equal(seen, 3);
 }
@@ -446,20 +410,27 @@ static void grants_of_months_are_loaded_while_their_days_are(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_ledger_of_version_1_keeps_its_sums, setup, teardown),
-		cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_copy_is_of_the_moment_of_its_last_step, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_restored_ledger_has_a_higher_generation, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_a_worker_knows_becomes_a_ledger, setup, teardown),
-		cmocka_unit_test_setup_teardown(pairs_with_a_gap_are_forgotten, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_by_its_number, setup, teardown),
-		cmocka_unit_test_setup_teardown(usage_knows_whose_a_key_is, setup, teardown),
-		cmocka_unit_test_setup_teardown(months_and_bytes_have_sums_of_their_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(
-			a_ledger_of_version_3_knows_what_was_used_of_the_month, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_entity_of_an_unknown_kind_is_refused, setup, teardown),
+			a_ledger_of_version_1_keeps_its_sums, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(one_process_at_a_time, rig_sqlite, rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			grants_of_months_are_loaded_while_their_days_are, setup, teardown),
+			a_copy_is_of_the_moment_of_its_last_step, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_restored_ledger_has_a_higher_generation, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			what_a_worker_knows_becomes_a_ledger, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(pairs_with_a_gap_are_forgotten, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_newer_schema_is_refused_by_its_number, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(usage_knows_whose_a_key_is, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			months_and_bytes_have_sums_of_their_own, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_ledger_of_version_3_knows_what_was_used_of_the_month, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			an_entity_of_an_unknown_kind_is_refused, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			grants_of_months_are_loaded_while_their_days_are, rig_sqlite, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,26 @@ static void has_defaults(void **state)
 	assert_int_equal(loaded.warnings.len, 0);
 }
 
+/* Only beside sentinels, and a user only with a password; without REDIS_URL they are nobody's. */
+static void sentinels_have_a_login(void **state)
+{
+	LOADED good = LOAD(CALLER, "REDIS_URL=redis+sentinel://a/main", "ZOT_REDIS_SENTINEL_USER=watch",
+		"ZOT_REDIS_SENTINEL_PASSWORD=hidden");
+	LOADED no_redis = LOAD(CALLER, "ZOT_REDIS_SENTINEL_PASSWORD=hidden");
+	LOADED no_sentinel = LOAD(CALLER, "REDIS_URL=redis://a", "ZOT_REDIS_SENTINEL_PASSWORD=hidden");
+	LOADED no_password =
+		LOAD(CALLER, "REDIS_URL=redis+sentinel://a/main", "ZOT_REDIS_SENTINEL_USER=watch");
+
+	(void)state;
+	assert_true(good.ok && no_redis.ok);
+	assert_string_equal(good.settings.sentinel_user, "watch");
+	assert_string_equal(good.settings.sentinel_password, "hidden");
+	assert_false(no_sentinel.ok || no_password.ok);
+	assert_non_null(strstr(buf_text(&no_sentinel.errors), "names no sentinels"));
+	assert_null(strstr(buf_text(&no_sentinel.errors), "hidden"));
+	assert_non_null(strstr(buf_text(&no_password.errors), "ZOT_REDIS_SENTINEL_USER"));
+}
+
 static void needs_the_workers_secret(void **state)
 {
 	LOADED none = LOAD("CLUSTER_MODE=leader");
@@ -111,6 +131,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_defaults),
+		cmocka_unit_test(sentinels_have_a_login),
 		cmocka_unit_test(needs_the_workers_secret),
 		cmocka_unit_test(takes_what_operators_know),
 		cmocka_unit_test(names_the_nearest),
