@@ -10,6 +10,7 @@
  *     while (sql_next(&q)) ... sql_column_int(&q, 0) ...          ends at the last row or at an error
  *     return sql_end(&q, err);                                         false: it was an error
  *
+ * Up to 32 MiB of pages are kept in memory. The log (-wal) grows to 16 MiB before it goes into the file.
  * A statement is in use until its sql_run() or sql_end(). Every commit is durable: WAL, synchronous = FULL.
  * The file is locked for this process alone; the lock dies with it.
  *

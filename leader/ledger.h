@@ -214,7 +214,7 @@ bool ledger_move_from_redis(const struct ledger_redis_settings *from, const char
 bool ledger_restore_redis(const struct ledger_redis_settings *to, const char *folder, const char *file, const struct state *state,
 			  struct ledger_restored *ret, struct error *err) MUST_CHECK;
 
-/* At start. In the order of revisions, tombstones among them. */
+/* At start. In any order, tombstones among them. */
 bool ledger_load_entities(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret,
 			  struct error *err) MUST_CHECK;
 bool ledger_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err) MUST_CHECK;

@@ -98,14 +98,6 @@ static bool overlay(void *arg, struct ledger_redis_raw *raw, struct error *err)
 	return true;
 }
 
-static int by_revision(const void *a, const void *b)
-{
-	uint64_t left = entity_revision(*(struct entity *const *)a),
-		 right = entity_revision(*(struct entity *const *)b);
-
-	return left < right ? -1 : left > right;
-}
-
 /* A tombstone that was forgotten meanwhile may have been read before. */
 static void keep_read(struct reading *reading)
 {
@@ -120,7 +112,6 @@ static void keep_read(struct reading *reading)
 		else
 			own->read[own->read_len++] = value;
 	}
-	qsort(own->read, own->read_len, sizeof(struct entity *), by_revision);
 	ledger_redis_set_place(own, &reading->place);
 }
 

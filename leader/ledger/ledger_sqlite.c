@@ -86,7 +86,7 @@ static const char of_months[] =
 	"PRAGMA user_version = 4;";
 
 /* Whose it is, which states it has had, and whom members serve. The program before reads a ledger that has these, and does not
- * write them: then nothing is known of before its last write. */
+ * write them: then nothing is known of before its last write. The index of revisions, which it made, cost a page of its own with each write. */
 static const char histories[] =
 	"CREATE TABLE IF NOT EXISTS cluster (id TEXT NOT NULL, generation INTEGER NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS pair (revision INTEGER NOT NULL, digest BLOB NOT NULL,"
@@ -94,6 +94,7 @@ static const char histories[] =
 	"CREATE TABLE IF NOT EXISTS member_tenants (name TEXT PRIMARY KEY, tenants TEXT NOT NULL) WITHOUT "
 	"ROWID;"
 	"DELETE FROM pair WHERE (SELECT max(revision) FROM pair) <"
+	"DROP INDEX IF EXISTS entity_revision;"
 	" (SELECT number FROM meta WHERE name = 'revision');";
 
 /* Open. */
@@ -240,7 +241,7 @@ static bool load_entities(
 	struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret, struct error *err)
 {
 	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
-	struct sql q = sql_of(own->db, "SELECT kind, id, body FROM entity ORDER BY revision");
+	struct sql q = sql_of(own->db, "SELECT kind, id, body FROM entity");
 	bool ok = true;
 
 	while (ok && sql_next(&q)) {

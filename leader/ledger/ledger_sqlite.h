@@ -16,6 +16,7 @@ struct ledger_sqlite {
 	char life[17];
 	int64_t life_place; /* in the order of lives */
 	uint64_t dealings;  /* of it */
+	uint64_t audit_beyond[2]; /* of changes, of refusals: all up to it are to go; 0: who sweeps looks */
 };
 
 static inline struct sqlite *ledger_sqlite_db(struct ledger *ledger)

@@ -16,7 +16,8 @@ static const char table[] =
 bool ledger_sqlite_put_name(struct sqlite *db, const struct entity *key, struct error *err)
 {
 	const struct apikey *apikey = entity_apikey(key);
-	struct sql q = sql_of(db, "INSERT OR REPLACE INTO key_name VALUES (?, ?, ?)");
+	struct sql q = sql_of(db, "INSERT INTO key_name VALUES (?1, ?2, ?3) ON CONFLICT (apikey) DO UPDATE"
+				  " SET owner = ?2, label = ?3 WHERE owner <> ?2 OR label <> ?3");
 
 	sql_str(&q, entity_id(key));
 	sql_text(&q, apikey->owner);
