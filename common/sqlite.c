@@ -81,6 +81,11 @@ void sqlite_rollback(struct sqlite *db)
 		(void)!sql_run(&q, NULL);
 }
 
+bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err)
+{
+	return sqlite_exec(db, on ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
+}
+
 bool sqlite_commit(struct sqlite *db, struct error *err)
 {
 	struct sql q = sql_of(db, "COMMIT");

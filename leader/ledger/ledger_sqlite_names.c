@@ -76,11 +76,16 @@ static bool forget_names(struct sqlite *db, struct error *err)
 	return sql_run(&q, err);
 }
 
+bool ledger_sqlite_make_names(struct sqlite *db, struct error *err)
+{
+	return sqlite_exec(db, table, err);
+}
+
 bool ledger_sqlite_open_names(struct sqlite *db, struct error *err)
 {
 	if (!sqlite_begin(db, err))
 		return false;
-	if (!sqlite_exec(db, table, err) || !name_all(db, err) || !forget_names(db, err)) {
+	if (!name_all(db, err) || !forget_names(db, err)) {
 		sqlite_rollback(db);
 		return false;
 	}
