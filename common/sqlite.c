@@ -44,7 +44,8 @@ bool sqlite_open(struct sqlite **ret_db, const char *path, struct error *err)
 	/* EXCLUSIVE comes before WAL: so the index of the log is in memory, not in a shared file. */
 	if (!sqlite_exec(db,
 		    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; "
-		    "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
+		    "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+		    "PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000;",
 		    err) ||
 		!sqlite_exec(db, "BEGIN EXCLUSIVE; COMMIT", err))
 		return error_add(err, "%s", path);
@@ -78,6 +79,11 @@ void sqlite_rollback(struct sqlite *db)
 
 	if (!sqlite3_get_autocommit(db->handle))
 		(void)!sql_run(&q, NULL);
+}
+
+bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err)
+{
+	return sqlite_exec(db, on ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
 }
 
 bool sqlite_commit(struct sqlite *db, struct error *err)

@@ -10,6 +10,7 @@
  *     while (sql_next(&q)) ... sql_column_int(&q, 0) ...          ends at the last row or at an error
  *     return sql_end(&q, err);                                         false: it was an error
  *
+ * Up to 32 MiB of pages are kept in memory. The log (-wal) grows to 16 MiB before it goes into the file.
  * A statement is in use until its sql_run() or sql_end(). Every commit is durable: WAL, synchronous = FULL.
  * The file is locked for this process alone; the lock dies with it.
  *
@@ -33,6 +34,8 @@ bool sqlite_exec(struct sqlite *db, const char *text, struct error *err) MUST_CH
 bool sqlite_begin(struct sqlite *db, struct error *err) MUST_CHECK;
 bool sqlite_commit(struct sqlite *db, struct error *err) MUST_CHECK; /* rolled back when it fails */
 void sqlite_rollback(struct sqlite *db);
+/* Between transactions. Off: commits are whole or not at all, and durable only together with the next one of when it was on again. */
+bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err) MUST_CHECK;
 
 /* Reads all of it: is every page, row and index as it must be? */
 bool sqlite_check(struct sqlite *db, struct error *err) MUST_CHECK;

@@ -99,7 +99,9 @@ uint64_t leader_ring_epoch(const struct state *state)
 
 void leader_lock(struct leader *leader)
 {
+	lock_take(&leader->turn);
 	lock_take(&leader->lock);
+	lock_drop(&leader->turn);
 }
 
 bool leader_lock_within(struct leader *leader, int64_t ms)
@@ -147,8 +149,7 @@ static void made_fini(struct made *made)
 	state_free(made->state);
 }
 
-/* Workers refuse a larger one. */
-static bool fits(const struct state *state, struct error *err)
+bool leader_check_fits(const struct state *state, struct error *err)
 {
 	if (state_entities(state) > STATE_ENTITIES_MAX)
 		return error_set(
@@ -175,13 +176,38 @@ void leader_want_reports(struct leader *leader, const struct map *recalled)
 		feed_reports_wanted(leader->feed);
 }
 
+/* Memory is what the ledger is, and the ledger itself cannot tell while a large write is not settled. */
+static enum ledger_result check_expected(struct leader *leader, const struct ledger_change *changes,
+	size_t len, uint64_t *ret_revision, size_t *ret_at)
+{
+	AUTO(state) *now = leader_state(leader);
+
+	for (size_t i = 0; i < len; i++) {
+		const struct entity *entity = changes[i].entity, *there;
+
+		if (!changes[i].check)
+			continue;
+		there = state_find(now, entity_kind(entity), entity_id(entity));
+		*ret_revision = there ? entity_revision(there) : 0;
+		*ret_at = i;
+		if (*ret_revision != changes[i].expected)
+			return LEDGER_STALE;
+	}
+	return LEDGER_WRITTEN;
+}
+
 static enum ledger_result write_once(struct leader *leader, const struct ledger_change *changes, size_t len,
 	uint64_t *ret_revision, size_t *ret_at, struct error *err)
 {
 	AUTO_FINI(made) made = make(leader, changes, len);
 	enum ledger_result result;
 
-	if (!fits(made.state, err))
+	result = check_expected(leader, changes, len, ret_revision, ret_at);
+	if (result == LEDGER_STALE)
+		counter_add(&leader->counters.writes_stale_total, 1);
+	if (result != LEDGER_WRITTEN)
+		return result;
+	if (!leader_check_fits(made.state, err))
 		return LEDGER_FAILED;
 	result = ledger_write(
 		leader->ledger, made.batch.changes, len, state_digest(made.state), ret_revision, ret_at, err);
@@ -659,6 +685,8 @@ static void close_leader(struct leader_process *process)
 	state_log_free(leader->log);
 	loop_free(leader->loop);
 	lock_fini(&leader->lock);
+	lock_fini(&leader->turn);
+	lock_fini(&leader->large);
 	tls_files_fini(&process->tls_files);
 	if (process->signals >= 0)
 		(void)close(process->signals);
@@ -716,6 +744,8 @@ int leader_run(const struct leader_settings *settings, int *ret_listening)
 	leader->settings = settings;
 	leader->started_ms = clock_ms();
 	lock_init(&leader->lock);
+	lock_init(&leader->turn);
+	lock_init(&leader->large);
 	http_client_init();
 	ok = serve(process, &err);
 	if (!ok)

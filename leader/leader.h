@@ -6,7 +6,7 @@
  * time, and into memory only when the ledger has it: so the state in memory always equals the ledger. Readers take a
  * reference of the newest state and look. The doors:
  *
- *     entities                   leader_write_locked()
+ *     entities                   leader_write_locked(); many of them: large_write()
  *     reports: members, grants   report_merge(): members_stage(), grants_stage() -> ledger -> members_apply(), grants_apply()
  *     what other leaders stored  follow_locked()
  *     a member is forgotten      leader_forget_locked()
@@ -84,6 +84,8 @@ struct leader {
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
 	struct lock lock;
+	struct lock turn;          /* who waits for it next: nobody who drops it and takes it again is before them */
+	struct lock large;         /* large_write.h: one at a time; taken before the other one */
 	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */
 	struct few_each *selves;    /* api/self.c: changes of users' own keys, by user */
@@ -122,6 +124,8 @@ enum ledger_result leader_write_locked(struct leader *leader, const struct ledge
 /* Pool, with the lock. What was stored, by this leader or another, is the newest state: it and its changes are in memory, and all who wait
  * for them are woken. The state is the log's from here. */
 void leader_take_state_locked(struct leader *leader, struct state *state, struct entity *const *changed, size_t len);
+/* Any. Workers refuse a larger one. */
+bool leader_check_fits(const struct state *state, struct error *err) MUST_CHECK;
 /* Any. The processes from which something was recalled report at once: others wait for it. NULL: from none. */
 struct map;
 void leader_want_reports(struct leader *leader, const struct map *recalled);

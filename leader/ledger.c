@@ -115,6 +115,37 @@ enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_chang
 	return ledger->driver->write(ledger, changes, len, digest, ret_revision, ret_at, err);
 }
 
+bool ledger_stage_begin(struct ledger *ledger, struct error *err)
+{
+	return ledger->driver->stage_begin(ledger, err);
+}
+
+bool ledger_stage_put(struct ledger *ledger, struct str piece, struct error *err)
+{
+	return ledger->driver->stage_put(ledger, piece, err);
+}
+
+enum ledger_result ledger_stage_publish(
+	struct ledger *ledger, uint64_t revision, const uint8_t digest[ENTITY_HASH_BYTES], struct error *err)
+{
+	return ledger->driver->stage_publish(ledger, revision, digest, err);
+}
+
+bool ledger_stage_drop(struct ledger *ledger, struct error *err)
+{
+	return ledger->driver->stage_drop(ledger, err);
+}
+
+bool ledger_is_settled(const struct ledger *ledger)
+{
+	return ledger->driver->is_settled(ledger);
+}
+
+bool ledger_settle(struct ledger *ledger, bool *ret_more, struct error *err)
+{
+	return ledger->driver->settle(ledger, ret_more, err);
+}
+
 bool ledger_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err)
 {
 	return ledger->driver->boot(ledger, boot, ret, err);

@@ -215,7 +215,7 @@ bool ledger_move_from_redis(const struct ledger_redis_settings *from, const char
 bool ledger_restore_redis(const struct ledger_redis_settings *to, const char *folder, const char *file, const struct state *state,
 			  struct ledger_restored *ret, struct error *err) MUST_CHECK;
 
-/* At start. In the order of revisions, tombstones among them. */
+/* At start. In any order, tombstones among them. */
 bool ledger_load_entities(struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret,
 			  struct error *err) MUST_CHECK;
 bool ledger_load_members(struct ledger *ledger, ledger_member_f *fn, void *arg, struct error *err) MUST_CHECK;
@@ -240,6 +240,28 @@ bool ledger_put_pair(struct ledger *ledger, const struct ledger_pair *pair, stru
 enum ledger_result ledger_write(struct ledger *ledger, const struct ledger_change *changes, size_t len,
 				const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at,
 				struct error *err) MUST_CHECK;
+
+/*
+ * A large write: put aside piece by piece, while other functions run between, and made true by one small step.
+ *
+ *     ledger_stage_begin(), ledger_stage_put()...   nobody sees them, and after a crash nothing has happened
+ *     ledger_stage_publish()                        all of them, at the revision that they were encoded with; durable, and as small as one change
+ *     ledger_settle() until there is no more        what lies aside goes where it belongs, newer writes stay; after a crash the next start does it
+ *
+ * One is under way at a time; from its publishing on until it is settled, no other is published, and ledger_write() compares no revisions:
+ * its caller, who has all in memory, does. A piece: leader/ledger/ledger_piece.h. False with ERROR_CONFLICT: another leader was faster, follow and
+ * do it again.
+ */
+bool ledger_stage_begin(struct ledger *ledger, struct error *err) MUST_CHECK;
+bool ledger_stage_put(struct ledger *ledger, struct str piece, struct error *err) MUST_CHECK;
+/* revision: higher than all that is stored, else STALE; STALE too while another one is not settled. */
+enum ledger_result ledger_stage_publish(struct ledger *ledger, uint64_t revision, const uint8_t digest[ENTITY_HASH_BYTES], struct error *err) MUST_CHECK;
+/* It is given up. What cannot be removed now goes with a later start. */
+bool ledger_stage_drop(struct ledger *ledger, struct error *err) MUST_CHECK;
+bool ledger_is_settled(const struct ledger *ledger);
+/* One piece. *ret_more: there are others. */
+bool ledger_settle(struct ledger *ledger, bool *ret_more, struct error *err) MUST_CHECK;
+
 bool ledger_boot(struct ledger *ledger, const char *boot, struct ledger_boot *ret, struct error *err) MUST_CHECK;
 bool ledger_merge_usage(struct ledger *ledger, const struct ledger_merge *merge, struct ledger_merged *ret, struct error *err) MUST_CHECK;
 /* At most `most` grants of boots that are over are added to the row of boot "" of their key and day. *ret_more: some are

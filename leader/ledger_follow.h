@@ -32,10 +32,18 @@
 /* A leader that comes waits so long for a word of another one. */
 #define LEDGER_JOIN_MS 2000
 
+/* What an entry says of a large write (ledger.h). */
+enum ledger_staged { LEDGER_STAGE_NONE, LEDGER_STAGE_BEGINS, LEDGER_STAGE_PUT, LEDGER_STAGE_PUBLISHED, LEDGER_STAGE_DROPPED, LEDGER_STAGE_SETTLED };
+struct ledger_staging {
+	enum ledger_staged what;
+	char token[17];                      /* names it */
+	uint64_t pieces;                     /* that are there, with this one; SETTLED: that are settled */
+};
+
 /* One entry of another leader. What it did not store is NULL or 0. Borrowed for the call. */
 struct ledger_entry {
 	const char *by;                      /* the leader, as ledger_open_redis() was told; one's own when an answer was lost */
-	uint64_t revision;                   /* of entities */
+	uint64_t revision;                   /* of entities; 0: those that are there are settled, and nothing new */
 	struct entity *const *entities; size_t entities_len;
 	const uint8_t *digest;               /* of the state that results */
 	const struct ledger_merge *merge;    /* without its rows and repositories */
@@ -43,6 +51,7 @@ struct ledger_entry {
 	const struct ledger_member *member;  /* ledger_put_member() */
 	const char *forgotten;               /* ledger_delete_member() */
 	const struct ledger_life *life;      /* another life began, or ledger_put_heard() */
+	struct ledger_staging staging;
 	bool life_begins;
 	bool joins;                          /* a leader asks whether others are there: tell it something */
 };

@@ -210,7 +210,10 @@ void state_log_apply(struct state_log *log, struct state *state, struct entity *
 	struct state *old = log->state;
 
 	lock_take(&log->lock);
-	for (size_t i = 0; i < len; i++)
+	/* Of more than there is room for, no delta can be made. */
+	if (len > STATE_LOG_CHANGES && entity_revision(changed[len - 1 - STATE_LOG_CHANGES]) > log->floor)
+		log->floor = entity_revision(changed[len - 1 - STATE_LOG_CHANGES]);
+	for (size_t i = len > STATE_LOG_CHANGES ? len - STATE_LOG_CHANGES : 0; i < len; i++)
 		remember_locked(log, changed[i]);
 	if (state_revision(state))
 		remember_pair_locked(log, state_revision(state), state_digest(state));
@@ -471,6 +474,13 @@ static struct entity **changes_since(
 		changed = collect_locked(log, since, ret_len);
 	lock_drop(&log->lock);
 	return changed;
+}
+
+struct entity **state_log_changes(struct state_log *log, uint64_t since, size_t *ret_len)
+{
+	AUTO(state) *newest = NULL;
+
+	return changes_since(log, since, &newest, ret_len);
 }
 
 static struct state_answer *make_delta(struct state_log *log, uint64_t since)

@@ -40,6 +40,9 @@ void state_log_apply(struct state_log *log, struct state *state, struct entity *
 struct state *state_log_state(struct state_log *log); /* a reference */
 uint64_t state_log_revision(struct state_log *log);
 
+/* What was written after that revision, of each entity the newest, tombstones too: references, and the array is the caller's. NULL: it is too
+ * long ago to know. */
+struct entity **state_log_changes(struct state_log *log, uint64_t since, size_t *ret_len);
 /* Bits (1 << kind) of the kinds of which entities were written after that revision. False: it is too long ago to know. */
 bool state_log_kinds(struct state_log *log, uint64_t since, unsigned *ret_kinds);
 

@@ -30,10 +30,22 @@ static bool on_entity(void *arg, struct entity *entity)
 	return true;
 }
 
+static int by_revision(const void *a, const void *b)
+{
+	uint64_t left = entity_revision(*(struct entity *const *)a),
+		 right = entity_revision(*(struct entity *const *)b);
+
+	return left < right ? -1 : left > right;
+}
+
 bool stored_entities_read(struct stored_entities *ret, struct ledger *ledger, struct error *err)
 {
 	*ret = (struct stored_entities){ 0 };
-	return ledger_load_entities(ledger, on_entity, ret, &ret->loaded, err);
+	if (!ledger_load_entities(ledger, on_entity, ret, &ret->loaded, err))
+		return false;
+	if (ret->len)
+		qsort(ret->at, ret->len, sizeof(*ret->at), by_revision);
+	return true;
 }
 
 void stored_entities_fini(struct stored_entities *entities)

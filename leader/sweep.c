@@ -13,6 +13,7 @@
 #include "leader/expiry.h"
 #include "leader/fellows.h"
 #include "leader/grants.h"
+#include "leader/large_write.h"
 #include "leader/leader.h"
 #include "leader/members.h"
 #include "leader/peer_secret.h"
@@ -198,6 +199,7 @@ void sweep_now_locked(struct sweep *sweep)
 	expiry_now_locked(sweep->expiry);
 	leader_store_refusals_locked(leader, false);
 	tidy_audit(sweep);
+	large_write_sweep_locked(leader);
 }
 
 /* The timer. */

@@ -4,7 +4,7 @@
  *
  *     members whose lease is over are lost -> the ring without them -> rows of members that are to be stored
  *     -> that hearing has ended (hearing.h) -> members that are to be forgotten -> grants of former days
- *     -> credentials that are over, so that the peers' secret changes
+ *     -> credentials that are over, so that the peers' secret changes -> pieces of a large write whose process died
  *
  * What the ledger does not take stays due, and is tried again by the next one. To add something: its function where its
  * subject is, and a line in sweep_now_locked(), which says the order.

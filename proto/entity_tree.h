@@ -33,7 +33,20 @@ struct entity *entity_tree_at(const struct entity_tree *tree, size_t place);
 /* The first place whose (key, id) is not before these. */
 size_t entity_tree_place(const struct entity_tree *tree, const struct entity_order *order, struct str key, struct str id);
 
+/* The first whose (key, id) is not before these, borrowed; NULL behind the end. Without its place: so it looks at one node of each level. */
+struct entity *entity_tree_find(const struct entity_tree *tree, const struct entity_order *order, struct str key, struct str id);
+
 /* *tree becomes the one with a reference of this entity, in the place of one that has its key and id. */
 void entity_tree_put(struct entity_tree **tree, const struct entity_order *order, struct entity *entity);
 /* *tree becomes the one without the entity of that key and id; as it is where there is none. */
 void entity_tree_remove(struct entity_tree **tree, const struct entity_order *order, struct str key, struct str id);
+
+/*
+ * Many at once: *tree becomes the one without `gone`, which are its own, and with `came`. Both are in the tree's order, without two of one key and
+ * id, and nothing of `came` has the key and id of what stays. Where they are many beside the tree it is built anew in one pass, with full nodes.
+ */
+struct entity_list { struct entity **at; size_t len; };
+void entity_tree_merge(struct entity_tree **tree, const struct entity_order *order, const struct entity_list *gone, const struct entity_list *came);
+
+/* In the tree's order; what is equal stays as it was. A list that is in order already costs one look at each. */
+void entity_list_sort(struct entity_list *list, const struct entity_order *order);

@@ -135,7 +135,7 @@ struct entity *state_at(const struct state *state, enum entity_kind kind, size_t
 
 static struct entity *find_in(const struct entity_tree *tree, struct str id)
 {
-	struct entity *found = entity_tree_at(tree, entity_tree_place(tree, &by_id, id, id));
+	struct entity *found = entity_tree_find(tree, &by_id, id, id);
 
 	return found && str_equal(entity_id(found), id) ? found : NULL;
 }
@@ -177,7 +177,7 @@ size_t state_bytes(const struct state *state)
 static struct entity *find_secret_in(
 	const struct entity_tree *tree, const struct entity_order *order, struct str hash)
 {
-	struct entity *found = entity_tree_at(tree, entity_tree_place(tree, order, hash, STR_NONE));
+	struct entity *found = entity_tree_find(tree, order, hash, STR_NONE);
 
 	return found && str_equal(order->key(found), hash) ? found : NULL;
 }
@@ -200,84 +200,40 @@ unsigned state_password_cost(const struct state *state)
 
 /* ---- changing ---- */
 
-struct entities {
-	struct entity **at;
-	size_t len;
-};
-
-struct change {
-	struct entity *entity;
-	size_t order; /* place in the caller's list */
-};
-
-static int change_compare(const void *a, const void *b)
+/* The changed entities by (kind, id), of two with one name the later: a list for each kind. All borrowed. */
+static struct entity_list *sort_changes(struct entity *const *changed, size_t len)
 {
-	const struct change *x = a;
-	const struct change *y = b;
-	int order = (int)entity_kind(x->entity) - (int)entity_kind(y->entity);
-
-	if (!order)
-		order = str_compare(entity_id(x->entity), entity_id(y->entity));
-	if (!order)
-		order = (x->order > y->order) - (x->order < y->order);
-	return order;
-}
-
-static bool same_name(const struct entity *a, const struct entity *b)
-{
-	return entity_kind(a) == entity_kind(b) && str_equal(entity_id(a), entity_id(b));
-}
-
-/* The changed entities by (kind, id), of two with one name the later. All borrowed. */
-static struct entities sort_changes(struct entity *const *changed, size_t len)
-{
-	struct change *changes = xnew_array(struct change, len + 1);
-	struct entities sorted = { xnew_array(struct entity *, len + 1), 0 };
+	struct entity_list *lists = xnew_array(struct entity_list, ENTITY_KINDS);
+	size_t counts[ENTITY_KINDS] = { 0 }, kept;
 
 	for (size_t i = 0; i < len; i++)
-		changes[i] = (struct change){ changed[i], i };
-	qsort(changes, len, sizeof(*changes), change_compare);
+		counts[entity_kind(changed[i])]++;
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		if (counts[kind])
+			lists[kind].at = xnew_array(struct entity *, counts[kind]);
 	for (size_t i = 0; i < len; i++) {
-		if (i + 1 == len || !same_name(changes[i].entity, changes[i + 1].entity))
-			sorted.at[sorted.len++] = changes[i].entity;
+		struct entity_list *list = &lists[entity_kind(changed[i])];
+		list->at[list->len++] = changed[i];
 	}
-	free(changes);
-	return sorted;
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
+		struct entity_list *list = &lists[kind];
+
+		entity_list_sort(list, &by_id);
+		kept = 0;
+		for (size_t i = 0; i < list->len; i++)
+			if (i + 1 == list->len ||
+				!str_equal(entity_id(list->at[i]), entity_id(list->at[i + 1])))
+				list->at[kept++] = list->at[i];
+		list->len = kept;
+	}
+	return lists;
 }
 
-/* The run of one kind in a list sorted by kind. */
-static struct entities run_of(const struct entities *sorted, enum entity_kind kind)
+static void free_lists(struct entity_list *lists)
 {
-	size_t start = 0;
-	size_t end;
-
-	while (start < sorted->len && entity_kind(sorted->at[start]) < kind)
-		start++;
-	for (end = start; end < sorted->len && entity_kind(sorted->at[end]) == kind;)
-		end++;
-	return (struct entities){ sorted->at + start, end - start };
-}
-
-static void remove_key(struct state *state, const struct entity *key)
-{
-	entity_tree_remove(&state->secrets, &by_secret, own_secret(key), entity_id(key));
-	entity_tree_remove(&state->secrets_before, &by_secret_before, secret_before(key), entity_id(key));
-}
-
-static void put_key(struct state *state, struct entity *key)
-{
-	if (own_secret(key).len)
-		entity_tree_put(&state->secrets, &by_secret, key);
-	if (secret_before(key).len)
-		entity_tree_put(&state->secrets_before, &by_secret_before, key);
-}
-
-static void change_keys(struct state *state, const struct entity *gone, struct entity *came)
-{
-	if (gone)
-		remove_key(state, gone);
-	if (came)
-		put_key(state, came);
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		free(lists[kind].at);
+	free(lists);
 }
 
 static void change_sum(struct entity_hash *sum, struct entity *gone, struct entity *came)
@@ -302,25 +258,72 @@ static void change_counts(
 	state->bytes -= gone ? entity_bytes(gone) : 0;
 }
 
-/* The entity, or the tombstone, takes the place of what has its name. */
-static void change_one(struct state *state, enum entity_kind kind, struct entity *changed)
-{
-	struct entity_tree **tree = &state->kinds[kind];
-	AUTO(entity) *gone = entity_ref(find_in(*tree, entity_id(changed)));
-	struct entity *came = entity_is_deleted(changed) ? NULL : changed;
+/* What goes out of the trees, and what comes into them. */
+struct exchange {
+	struct entity_list gone, came;
+};
 
-	if (came)
-		entity_tree_put(tree, &by_id, came);
-	else
-		entity_tree_remove(tree, &by_id, entity_id(changed), entity_id(changed));
-	if (kind == ENTITY_APIKEY)
-		change_keys(state, gone, came);
-	change_counts(state, kind, gone, came);
-	if (!entity_kind_is_leaders(kind))
-		change_sum(&state->sum, gone, came);
+static struct exchange exchange_new(size_t most)
+{
+	return (struct exchange){ .gone.at = xnew_array(struct entity *, most + 1),
+		.came.at = xnew_array(struct entity *, most + 1) };
 }
 
-static unsigned most_expensive(unsigned cost, const struct entities *users)
+static void exchange_fini(struct exchange *exchange)
+{
+	free(exchange->gone.at);
+	free(exchange->came.at);
+}
+
+/* Those of a list that have a key in this order, sorted by it. */
+static struct entity_list with_key(const struct entity_list *list, const struct entity_order *order)
+{
+	struct entity_list some = { xnew_array(struct entity *, list->len + 1), 0 };
+
+	for (size_t i = 0; i < list->len; i++)
+		if (order->key(list->at[i]).len)
+			some.at[some.len++] = list->at[i];
+	entity_list_sort(&some, order);
+	return some;
+}
+
+static void change_tree_of_keys(
+	struct entity_tree **tree, const struct entity_order *order, const struct exchange *exchange)
+{
+	struct exchange keyed = { with_key(&exchange->gone, order), with_key(&exchange->came, order) };
+
+	entity_tree_merge(tree, order, &keyed.gone, &keyed.came);
+	exchange_fini(&keyed);
+}
+
+/* Entities, and tombstones, take the places of what has their names. What is gone is held until it is out of all trees. */
+static void change_kind(struct state *state, enum entity_kind kind, const struct entity_list *changed)
+{
+	struct exchange exchange = exchange_new(changed->len);
+	struct entity_tree *before = entity_tree_ref(state->kinds[kind]);
+
+	for (size_t i = 0; i < changed->len; i++) {
+		struct entity *gone = find_in(before, entity_id(changed->at[i]));
+		struct entity *came = entity_is_deleted(changed->at[i]) ? NULL : changed->at[i];
+
+		if (gone)
+			exchange.gone.at[exchange.gone.len++] = gone;
+		if (came)
+			exchange.came.at[exchange.came.len++] = came;
+		change_counts(state, kind, gone, came);
+		if (!entity_kind_is_leaders(kind))
+			change_sum(&state->sum, gone, came);
+	}
+	entity_tree_merge(&state->kinds[kind], &by_id, &exchange.gone, &exchange.came);
+	if (kind == ENTITY_APIKEY) {
+		change_tree_of_keys(&state->secrets, &by_secret, &exchange);
+		change_tree_of_keys(&state->secrets_before, &by_secret_before, &exchange);
+	}
+	exchange_fini(&exchange);
+	entity_tree_free(before);
+}
+
+static unsigned most_expensive(unsigned cost, const struct entity_list *users)
 {
 	for (size_t i = 0; i < users->len; i++) {
 		const struct entity *user = users->at[i];
@@ -352,15 +355,15 @@ static struct state *copy(const struct state *old)
 struct state *state_change(
 	const struct state *old, struct entity *const *changed, size_t len, uint64_t revision)
 {
-	struct entities sorted = sort_changes(changed, len);
-	struct entities users = run_of(&sorted, ENTITY_USER);
+	struct entity_list *lists = sort_changes(changed, len);
 	struct state *state = copy(old);
 
 	state->revision = revision;
-	state->password_cost = most_expensive(old->password_cost, &users);
-	for (size_t i = 0; i < sorted.len; i++)
-		change_one(state, entity_kind(sorted.at[i]), sorted.at[i]);
+	state->password_cost = most_expensive(old->password_cost, &lists[ENTITY_USER]);
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++)
+		if (lists[kind].len)
+			change_kind(state, (enum entity_kind)kind, &lists[kind]);
 	entity_hash_put(state->sum, state->digest);
-	free(sorted.at);
+	free_lists(lists);
 	return state;
 }

@@ -253,9 +253,19 @@ static int by_name(const void *a, const void *b)
 	return order ? order : str_compare(entity_id(*x), entity_id(*y));
 }
 
+/* As a full state is told. */
+static bool is_in_order(const struct list *list)
+{
+	for (size_t i = 1; i < list->len; i++)
+		if (by_name(&list->at[i - 1], &list->at[i]) > 0)
+			return false;
+	return true;
+}
+
 static bool check_unique(struct list *list, struct error *err)
 {
-	qsort(list->at, list->len, sizeof(*list->at), by_name);
+	if (!is_in_order(list))
+		qsort(list->at, list->len, sizeof(*list->at), by_name);
 	for (size_t i = 1; i < list->len; i++) {
 		if (!by_name(&list->at[i - 1], &list->at[i]))
 			return error_set(err, ERROR_INVALID, NULL, "%s \"%.*s\" is there twice",

@@ -17,6 +17,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/describe.h"
+#include "leader/large_write.h"
 #include "proto/timestamp.h"
 
 #define N_DEFAULT     100
@@ -224,6 +225,8 @@ static bool ask_ledger(struct api_job *job, const struct ledger_audit_ask *ask, 
 {
 	bool ok;
 
+	if (!large_write_settle(job->leader, err))
+		return false;
 	leader_lock(job->leader);
 	ok = ledger_list_audit(job->leader->ledger, ask, max, fn, arg, err);
 	leader_unlock(job->leader);

@@ -13,12 +13,11 @@
 #include "leader/api/entity_edit.h"
 #include "leader/api/entity_write.h"
 #include "leader/api/told.h"
+#include "leader/large_write.h"
 #include "leader/peer_secret.h"
 #include "leader/rights.h"
 
 #define ANSWER_MAX (8 * 1024 * 1024)
-/* A bulk that somebody else outran is made again on what they left. */
-#define TRIES 5
 /* The code of an error that is a 412. */
 #define STALE "stale"
 
@@ -257,9 +256,8 @@ static bool leaves_admin(const struct bulk *bulk, const struct state *state, str
 	       error_set(err, ERROR_CONFLICT, NULL, "no enabled admin would be left; make another one first");
 }
 
-static bool check_locked(const struct bulk *bulk, const struct state *state, struct error *err)
+static bool check_all(const struct bulk *bulk, const struct state *state, struct error *err)
 {
-	leader_assert_locked(bulk->job->leader);
 	for (size_t i = 0; i < bulk->len; i++) {
 		const struct edit *edit = &bulk->lines[i].edit;
 
@@ -320,6 +318,28 @@ static bool all_newest(const struct bulk *bulk, const struct state *state)
 	return true;
 }
 
+static bool on_may(void *arg, const struct state *now, struct error *err)
+{
+	const struct bulk *bulk = arg;
+
+	for (size_t i = 0; i < bulk->len; i++)
+		if (!rights_check(
+			    now, &bulk->job->who, bulk->lines[i].edit.base, bulk->lines[i].edit.made, err))
+			return of_line(&bulk->lines[i], err);
+	return true;
+}
+
+static enum ledger_result write_many(struct bulk *bulk, const struct state *state, struct error *err)
+{
+	const struct large_write write = {
+		.on = state, .changes = bulk->changes, .len = bulk->changes_len, .may = on_may, .arg = bulk
+	};
+
+	if (!check_all(bulk, state, err))
+		return LEDGER_FAILED;
+	return large_write(bulk->job->leader, &write, &bulk->revision, err);
+}
+
 static enum ledger_result write_locked(struct bulk *bulk, struct error *err)
 {
 	AUTO(state) *state = leader_state(bulk->job->leader);
@@ -328,7 +348,7 @@ static enum ledger_result write_locked(struct bulk *bulk, struct error *err)
 	leader_assert_locked(bulk->job->leader);
 	if (!all_newest(bulk, state))
 		return LEDGER_STALE;
-	if (!check_locked(bulk, state, err))
+	if (!check_all(bulk, state, err))
 		return LEDGER_FAILED;
 	free_changes(bulk);
 	gather(bulk, state);
@@ -343,6 +363,10 @@ static enum ledger_result write_once(struct bulk *bulk, struct error *err)
 
 	if (!prepare(bulk, state, err))
 		return LEDGER_FAILED;
+	free_changes(bulk);
+	gather(bulk, state);
+	if (bulk->changes_len > LARGE_WRITE_FROM)
+		return write_many(bulk, state, err);
 	leader_lock(bulk->job->leader);
 	result = write_locked(bulk, err);
 	leader_unlock(bulk->job->leader);
@@ -353,7 +377,8 @@ static bool write_all(struct bulk *bulk, struct error *err)
 {
 	enum ledger_result result = LEDGER_STALE;
 
-	for (unsigned i = 0; i < TRIES && (result == LEDGER_STALE || result == LEDGER_BEHIND); i++)
+	for (unsigned i = 0; i < LARGE_WRITE_TRIES && (result == LEDGER_STALE || result == LEDGER_BEHIND);
+		i++)
 		result = write_once(bulk, err);
 	return result == LEDGER_WRITTEN ||
 	       (result != LEDGER_FAILED &&

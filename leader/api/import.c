@@ -13,6 +13,7 @@
 #include "leader/api/call.h"
 #include "leader/api/describe.h"
 #include "leader/api/told.h"
+#include "leader/large_write.h"
 #include "leader/peer_secret.h"
 #include "leader/rights.h"
 #include "proto/apikey.h"
@@ -20,8 +21,6 @@
 #define LINE_MAX      (8 * (size_t)ENTITY_BYTES_MAX)
 #define FIRST_ROOM    1024
 #define PASSWORDS_MAX 100
-/* A write that another leader outran is decided again. */
-#define TRIES 5
 
 struct import {
 	struct api_job *job;
@@ -379,17 +378,62 @@ static enum ledger_result write_locked(struct import *import, struct error *err)
 		import->job->leader, import->changes, import->changes_len, &import->revision, &at, err);
 }
 
+/* Few are decided with the lock, so nobody is faster. */
+static enum ledger_result write_few(struct import *import, struct error *err)
+{
+	enum ledger_result result;
+
+	leader_lock(import->job->leader);
+	result = write_locked(import, err);
+	leader_unlock(import->job->leader);
+	return result;
+}
+
+static bool on_check(void *arg, const struct state *then, struct error *err)
+{
+	return check_then(arg, then, err);
+}
+
+static bool on_may(void *arg, const struct state *now, struct error *err)
+{
+	const struct import *import = arg;
+
+	return rights_check(now, &import->job->who, NULL, NULL, err);
+}
+
+static enum ledger_result write_many(struct import *import, struct error *err)
+{
+	AUTO(state) *state = leader_state(import->job->leader);
+	struct large_write write = { .on = state, .check = on_check, .may = on_may, .arg = import };
+
+	decide(import, state);
+	import->revision = state_revision(state);
+	if (!import->changes_len)
+		return on_may(import, state, err) && check_then(import, state, err) ? LEDGER_WRITTEN
+										    : LEDGER_FAILED;
+	write.changes = import->changes;
+	write.len = import->changes_len;
+	return large_write(import->job->leader, &write, &import->revision, err);
+}
+
+/* What is replaced may be much more than what is given. */
+static bool is_large(const struct import *import)
+{
+	AUTO(state) *state = leader_state(import->job->leader);
+
+	return import->len + (import->replace ? state_entities(state) : 0) > LARGE_WRITE_FROM;
+}
+
 static bool write_all(struct import *import, struct error *err)
 {
 	enum ledger_result result = LEDGER_BEHIND;
 
-	leader_lock(import->job->leader);
-	for (unsigned i = 0; i < TRIES && (result == LEDGER_BEHIND || result == LEDGER_STALE); i++)
-		result = write_locked(import, err);
-	leader_unlock(import->job->leader);
+	for (unsigned i = 0; i < LARGE_WRITE_TRIES && (result == LEDGER_BEHIND || result == LEDGER_STALE);
+		i++)
+		result = is_large(import) ? write_many(import, err) : write_few(import, err);
 	return result == LEDGER_WRITTEN ||
 	       (result != LEDGER_FAILED &&
-		       error_set(err, ERROR_BUSY, NULL, "other leaders write all the time; try again"));
+		       error_set(err, ERROR_BUSY, NULL, "others change these all the time; try again"));
 }
 
 static bool try_all(struct import *import, struct error *err)

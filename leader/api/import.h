@@ -11,6 +11,7 @@
  *
  * An entity that is the same already is not written again. What is wrong is said with the number of its line, and nothing was changed.
  * Refused is also what would leave a key without an owner, or no admin who can log in.
+ * Others go on meanwhile (large_write.h): where they change the same entities, or users, it is decided anew, and after some tries 503.
  * Bounds: IMPORT_BYTES, and as many entities as a state may have; one import at a time, since its lines are in memory.
  *
  * Thread  pool.

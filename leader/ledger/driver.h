@@ -19,6 +19,12 @@ struct ledger_driver {
 	bool (*put_pair)(struct ledger *ledger, const struct ledger_pair *pair, struct error *err);
 	enum ledger_result (*write)(struct ledger *ledger, const struct ledger_change *changes, size_t len,
 		const uint8_t digest[ENTITY_HASH_BYTES], uint64_t *ret_revision, size_t *ret_at, struct error *err);
+	bool (*stage_begin)(struct ledger *ledger, struct error *err);
+	bool (*stage_put)(struct ledger *ledger, struct str piece, struct error *err);
+	enum ledger_result (*stage_publish)(struct ledger *ledger, uint64_t revision, const uint8_t digest[ENTITY_HASH_BYTES], struct error *err);
+	bool (*stage_drop)(struct ledger *ledger, struct error *err);
+	bool (*is_settled)(const struct ledger *ledger);
+	bool (*settle)(struct ledger *ledger, bool *ret_more, struct error *err);
 	bool (*load_gone)(struct ledger *ledger, size_t most, ledger_gone_f *fn, void *arg, struct error *err);
 	bool (*begin_life)(struct ledger *ledger, ledger_life_f *fn, void *arg, bool *ret_joined, struct error *err);
 	bool (*put_heard)(struct ledger *ledger, bool heard, struct error *err);

@@ -11,6 +11,7 @@
  *     words           stream  what leaders tell each other: by, n (of the newest entry when it was told); and w, the word, or j, who joins,
  *                             or nothing: an entry was stored
  *     entities        hash    "<kind>:<id>" -> msgpack, tombstones too
+ *     staged:<token>, stages, import   large writes: ledger_redis_stage.c
  *     tombstones      zset    "<kind>:<id>" by revision
  *     pairs           zset    "<revision> <digest in hex>" by revision
  *     names           hash    key -> "<owner> <label>"; of deleted keys as long as they have usage
@@ -39,6 +40,7 @@
 #include "common/lock.h"
 #include "common/redis.h"
 #include "leader/ledger/driver.h"
+#include "leader/ledger/ledger_piece.h"
 #include "leader/ledger/ledger_redis_entry.h"
 
 #define LEDGER_REDIS_LOG_MOST  100000
@@ -73,6 +75,14 @@ struct ledger_redis_seen {
 	_Atomic uint64_t replays, replayed;
 };
 
+/* The entities of another leader's large write, as far as its pieces came. */
+struct ledger_redis_pending {
+	char token[17];
+	struct entity **at;
+	size_t len, room;
+	uint64_t pieces;
+};
+
 struct ledger_redis {
 	struct ledger ledger; /* first */
 	struct redis *redis, *ear; /* for all functions but ledger_listen(), and for that one */
@@ -94,6 +104,10 @@ struct ledger_redis {
 	struct error why;
 	struct entity **read;      /* between ledger_load_pairs() and ledger_load_entities() */
 	size_t read_len;
+	struct ledger_staging stage; /* of this leader, under way */
+	struct ledger_staging import; /* published, of any, and not settled; pieces 0: there is none */
+	uint64_t settled;          /* pieces of it */
+	struct ledger_redis_pending pending;
 	char pruned[11];           /* the day of the last ledger_redis_prune() */
 	struct {
 		char day[11];      /* on which all were looked at */
@@ -162,6 +176,26 @@ bool ledger_redis_stored_revision(const struct redis_reply *body, uint64_t *ret,
 bool ledger_redis_connect(struct ledger_redis **ret, const struct ledger_redis_settings *settings, struct error *err) MUST_CHECK;
 /* Whether another leader answers within the time for joining. */
 bool ledger_redis_others(struct ledger_redis *own, bool *ret, struct error *err) MUST_CHECK;
+
+/* Large writes. */
+bool ledger_redis_stage_begin(struct ledger *ledger, struct error *err);
+bool ledger_redis_stage_put(struct ledger *ledger, struct str piece, struct error *err);
+enum ledger_result ledger_redis_stage_publish(struct ledger *ledger, uint64_t revision, const uint8_t digest[ENTITY_HASH_BYTES],
+	struct error *err);
+bool ledger_redis_stage_drop(struct ledger *ledger, struct error *err);
+bool ledger_redis_is_settled(const struct ledger *ledger);
+bool ledger_redis_settle(struct ledger *ledger, bool *ret_more, struct error *err);
+/* An entry of another leader. After PUBLISHED all its entities are pending. */
+bool ledger_redis_follow_staging(struct ledger_redis *own, const struct ledger_staging *staging, struct str effects, struct error *err) MUST_CHECK;
+void ledger_redis_note_settled(struct ledger_redis *own, uint64_t settled);
+void ledger_redis_drop_pending(struct ledger_redis *own);
+/* What is published and not settled: the numbers; and each entity of it that lies there. */
+bool ledger_redis_read_import(struct ledger_redis *own, struct error *err) MUST_CHECK;
+bool ledger_redis_read_staged(struct ledger_redis *own, ledger_piece_f *fn, void *arg, struct error *err) MUST_CHECK;
+bool ledger_redis_prune_stages(struct ledger_redis *own, struct error *err) MUST_CHECK;
+/* Parts of an entry: the pair and the numbers of a revision; and of these entities those that are newer than what is there, which are `at` then. */
+void ledger_redis_put_written(struct ledger_redis *own, const struct ledger_pair *pair, uint64_t forgotten, struct ledger_redis_effects *effects);
+bool ledger_redis_put_older(struct ledger_redis *own, struct entity **at, size_t *len, struct ledger_redis_effects *effects, struct error *err) MUST_CHECK;
 
 /* Loading. The head as it is now, which is made where there is none: the place, the revision and the history. */
 bool ledger_redis_open_head(struct ledger_redis *own, struct error *err) MUST_CHECK;

@@ -6,6 +6,7 @@
  * is of the moment of the last of them. Sets and zsets that are there to find something else are left out.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,8 @@ struct ledger_redis_copy {
 	struct ledger_whole whole;
 	struct ledger_life *lives;
 	size_t lives_len;
+	char token[17];     /* of a large write that is published and not settled; "": there is none */
+	uint64_t import_at; /* its revision */
 };
 
 /* Rows of texts. */
@@ -242,6 +245,14 @@ static void set_whole(struct ledger_redis_copy *copy, struct str field, struct s
 			(void)!str_to_number(value, INT64_MAX, known[i].into);
 }
 
+static void set_import(struct ledger_redis_copy *copy, struct str field, struct str value)
+{
+	if (str_is(field, "token"))
+		(void)!str_copy(value, copy->token, sizeof(copy->token));
+	if (str_is(field, "at"))
+		(void)!str_to_number(value, INT64_MAX, &copy->import_at);
+}
+
 /* Commands of the log, carried out in the file. */
 
 static struct str word_at(const struct pack_node *command, size_t at)
@@ -260,7 +271,9 @@ static bool redo_hash(struct ledger_redis_copy *copy, const struct pack_node *co
 
 	source.key = (char *)(uintptr_t)key;
 	for (size_t i = 2; ok && i < pack_len(command); i += puts ? 2 : 1) {
-		if (!rows)
+		if (strcmp(key, "import") == 0)
+			set_import(copy, word_at(command, i), word_at(command, i + 1));
+		else if (!rows)
 			set_whole(copy, word_at(command, i), word_at(command, i + 1));
 		else if (puts)
 			ok = put_field(copy, &source, word_at(command, i), word_at(command, i + 1), err);
@@ -286,6 +299,8 @@ static bool redo(struct ledger_redis_copy *copy, const struct pack_node *command
 		return put_pair(copy, word_at(command, 3), err);
 	if (str_is(name, "XADD"))
 		return put_audit(copy, word_at(command, 2), word_at(command, 4), err);
+	if (str_is(name, "DEL") && strcmp(key, "import") == 0)
+		copy->token[0] = '\0';
 	if (str_is(name, "RPUSH"))
 		add_life(copy);
 	return !str_is(name, "LSET") || set_life(copy, word_at(command, 3), err);
@@ -331,6 +346,22 @@ static bool read_whole(struct ledger_redis_copy *copy, struct error *err)
 		       history_set(&copy->whole.loaded.history, redis_reply_str(redis_reply_at(reply, 4)),
 			       redis_reply_number(redis_reply_at(reply, 5)))) ||
 	       damaged(err, "head");
+}
+
+static bool read_import(struct ledger_redis_copy *copy, struct error *err)
+{
+	AUTO(redis_call) *call = ledger_redis_call(copy->own, "HMGET", "import");
+	AUTO(redis_reply) *reply = NULL;
+
+	redis_call_text(call, "token");
+	redis_call_text(call, "at");
+	if (!redis_run(copy->own->redis, call, &reply, err))
+		return false;
+	set_import(copy, STR("token"),
+		redis_reply_is_nil(redis_reply_at(reply, 0)) ? STR("")
+							     : redis_reply_str(redis_reply_at(reply, 0)));
+	copy->import_at = redis_reply_number(redis_reply_at(reply, 1));
+	return true;
 }
 
 static void add_source(struct ledger_redis_copy *copy, struct str begin, struct str rest)
@@ -461,9 +492,49 @@ static bool step_refusals(struct ledger_redis_copy *copy, bool *ret_more, struct
 	return step_stream(copy, 1, ret_more, err);
 }
 
+static bool put_piece(
+	struct ledger_redis_copy *copy, const struct redis_reply *page, size_t at, struct error *err)
+{
+	struct sql q = sql_of(copy->db, "INSERT OR REPLACE INTO staged (place, rows) VALUES (?, ?)");
+	uint64_t place;
+
+	if (!str_to_number(redis_reply_str(redis_reply_at(page, at)), INT64_MAX - 1, &place))
+		return damaged(err, "staged");
+	sql_count(&q, place + 1);
+	sql_bytes(&q, redis_reply_str(redis_reply_at(page, at + 1)));
+	return sql_run(&q, err);
+}
+
+static bool scan_piece(void *arg, const struct redis_reply *page, size_t at, struct error *err)
+{
+	return put_piece(arg, page, at, err);
+}
+
+/* A large write that is not settled is copied as it lies there: who opens the file settles it. */
+static bool copy_pieces(struct ledger_redis_copy *copy, struct error *err)
+{
+	struct sql q = sql_of(copy->db, "DELETE FROM staged");
+	char key[32];
+
+	(void)snprintf(key, sizeof(key), "staged:%s", copy->token);
+	return sql_run(&q, err) && ledger_redis_scan(copy->own, key, scan_piece, copy, err);
+}
+
 static bool step_log(struct ledger_redis_copy *copy, bool *ret_more, struct error *err)
 {
-	return ledger_redis_read(copy->own, copy->place.n, redo_entry, copy, ret_more, err);
+	uint64_t before;
+
+	if (!ledger_redis_read(copy->own, copy->place.n, redo_entry, copy, ret_more, err))
+		return false;
+	if (*ret_more || !*copy->token)
+		return true;
+	/* Where somebody settles it meanwhile, what they settled is in the log. */
+	before = copy->place.n;
+	if (!copy_pieces(copy, err) ||
+		!ledger_redis_read(copy->own, copy->place.n, redo_entry, copy, ret_more, err))
+		return false;
+	*ret_more = copy->place.n != before;
+	return true;
 }
 
 static bool put_rest(struct ledger_redis_copy *copy, struct error *err)
@@ -478,6 +549,8 @@ static bool put_rest(struct ledger_redis_copy *copy, struct error *err)
 			!ledger_sqlite_put_row(copy->db, &row, err))
 			return false;
 	}
+	if (*copy->token && !ledger_sqlite_mark_unsettled(copy->db, copy->import_at, err))
+		return false;
 	return ledger_sqlite_put_whole(copy->db, &copy->whole, err);
 }
 
@@ -520,8 +593,8 @@ static bool prepare(struct ledger_redis_copy *copy, const char *path, struct err
 	copy->cursor[0] = '0';
 	return file_keep_private(path, err) && sqlite_open(&copy->db, path, err) &&
 	       ledger_sqlite_prepare(copy->db, true, &empty, err) &&
-	       ledger_sqlite_open_names(copy->db, err) && read_whole(copy, err) && find_sources(copy, err) &&
-	       read_lists(copy, err);
+	       ledger_sqlite_open_names(copy->db, err) && read_whole(copy, err) && read_import(copy, err) &&
+	       find_sources(copy, err) && read_lists(copy, err);
 }
 
 bool ledger_redis_copy_new(

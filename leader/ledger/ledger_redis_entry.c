@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-#define MEMBER_FIELDS 11
-#define GRANT_FIELDS  5
-#define LIFE_FIELDS   3
+#define MEMBER_FIELDS  11
+#define GRANT_FIELDS   5
+#define LIFE_FIELDS    3
+#define STAGING_FIELDS 3
 /* Of a command of an entity: HSET, its key, its field, its body. */
 #define BODY_AT 3
 /* Of an entry that was read. */
@@ -148,6 +149,14 @@ static void put_life(struct buf *into, const struct ledger_life *life)
 	pack_bool(into, life->heard);
 }
 
+static void put_staging(struct buf *into, const struct ledger_staging *staging)
+{
+	pack_array(into, STAGING_FIELDS);
+	pack_uint(into, staging->what);
+	put_text(into, staging->token);
+	pack_uint(into, staging->pieces);
+}
+
 void ledger_redis_content_encode(const struct ledger_entry *entry, uint64_t forgotten, struct buf *into)
 {
 	struct buf body = buf_limit(LEDGER_REDIS_ENTRY_MAX);
@@ -171,6 +180,8 @@ void ledger_redis_content_encode(const struct ledger_entry *entry, uint64_t forg
 		len++, put_text(&body, "left"), put_text(&body, entry->forgotten);
 	if (entry->life)
 		len++, put_text(&body, "life"), put_life(&body, entry->life);
+	if (entry->staging.what)
+		len++, put_text(&body, "staging"), put_staging(&body, &entry->staging);
 	if (entry->life_begins)
 		len++, put_text(&body, "begins"), pack_bool(&body, true);
 	if (entry->joins)
@@ -258,6 +269,20 @@ static bool get_life(const struct pack_node *node, struct ledger_redis_content *
 	return true;
 }
 
+static bool get_staging(const struct pack_node *node, struct ledger_staging *ret, struct error *err)
+{
+	struct str token;
+	uint64_t what;
+
+	if (!pack_get_uint(pack_at(node, 0), &what) || !what || what > LEDGER_STAGE_SETTLED ||
+		!pack_get_str(pack_at(node, 1), &token) || memchr(token.at, '\0', token.len) ||
+		!str_copy(token, ret->token, sizeof(ret->token)) ||
+		!pack_get_uint(pack_at(node, 2), &ret->pieces))
+		return damaged(err, "large write");
+	ret->what = (enum ledger_staged)what;
+	return true;
+}
+
 static bool get_entity(const struct pack_node *command, struct entity **ret, struct error *err)
 {
 	AUTO(pack_doc) *doc = NULL;
@@ -293,7 +318,7 @@ static bool get_parts(const struct pack_node *root, struct ledger_redis_content 
 {
 	const struct pack_node *digest = pack_find(root, "digest"), *merge = pack_find(root, "merge");
 	const struct pack_node *member = pack_find(root, "member"), *left = pack_find(root, "left");
-	const struct pack_node *life = pack_find(root, "life");
+	const struct pack_node *life = pack_find(root, "life"), *staging = pack_find(root, "staging");
 	struct str bytes;
 	char *name;
 
@@ -312,7 +337,8 @@ static bool get_parts(const struct pack_node *root, struct ledger_redis_content 
 		return damaged(err, "members");
 	c->entry.member = member ? &c->member : NULL;
 	return (!member || ledger_redis_member_decode(member, &c->arena, &c->member, err)) &&
-	       (!merge || get_merge(merge, c, err)) && (!life || get_life(life, c, err));
+	       (!merge || get_merge(merge, c, err)) && (!life || get_life(life, c, err)) &&
+	       (!staging || get_staging(staging, &c->entry.staging, err));
 }
 
 static bool decode(struct str content, struct str effects, struct ledger_redis_content *c, struct error *err)

@@ -393,7 +393,7 @@ static bool put_rescued(struct filling *f, const struct ledger_rescue *rescue, s
 static bool drop_given(struct filling *f, struct error *err)
 {
 	static const char *const keys[] = { "entities", "tombstones", "pairs", "members", "lives", "log",
-		"grants" };
+		"grants", "import", "stages" };
 	AUTO(redis_call) *call = ledger_redis_call(f->own, "SMEMBERS", "grants");
 	AUTO(redis_reply) *reply = NULL;
 	bool ok;
@@ -436,6 +436,9 @@ static void begin_anew(
 {
 	ledger_redis_drop_read(own);
 	ledger_redis_ring_clear(&own->ring);
+	ledger_redis_drop_pending(own);
+	own->stage = own->import = (struct ledger_staging){ 0 };
+	own->settled = 0;
 	ledger_redis_set_place(own, place);
 	own->revision = whole->loaded.revision;
 	own->forgotten = whole->loaded.forgotten;

@@ -25,12 +25,16 @@ struct reading {
 	struct ledger_redis_place place;
 };
 
+/* What is newer stays: a piece of a large write is older than what was written since. */
 static void put_read(struct reading *reading, struct entity *entity)
 {
 	AUTO_FINI(buf) name = buf_limit(ENTITY_ID_MAX + 32);
+	const struct entity *there;
 
 	buf_format(&name, "%u:%.*s", (unsigned)entity_kind(entity), STR_ARGS(entity_id(entity)));
-	entity_free(map_put(reading->entities, buf_str(&name), entity_ref(entity)));
+	there = map_find(reading->entities, buf_str(&name));
+	if (!there || entity_revision(there) <= entity_revision(entity))
+		entity_free(map_put(reading->entities, buf_str(&name), entity_ref(entity)));
 }
 
 static bool read_entity(struct reading *reading, const struct redis_reply *page, size_t at, struct error *err)
@@ -75,6 +79,28 @@ static bool scan_entity(void *arg, const struct redis_reply *page, size_t at, st
 	return read_entity(arg, page, at, err);
 }
 
+static bool put_staged(void *arg, struct entity *entity, const struct ledger_audit *audit, struct error *err)
+{
+	(void)audit;
+	(void)err;
+	put_read(arg, entity);
+	return true;
+}
+
+/* Others' large writes, as far as they are known by what was read. */
+static bool overlay_staging(struct reading *reading, const struct ledger_staging *staging, struct error *err)
+{
+	struct ledger_redis *own = reading->own;
+
+	if (staging->what == LEDGER_STAGE_SETTLED)
+		ledger_redis_note_settled(own, staging->pieces);
+	if (staging->what != LEDGER_STAGE_PUBLISHED)
+		return true;
+	own->import = *staging;
+	own->settled = 0;
+	return ledger_redis_read_staged(own, put_staged, reading, err);
+}
+
 static bool overlay(void *arg, struct ledger_redis_raw *raw, struct error *err)
 {
 	struct reading *reading = arg;
@@ -87,6 +113,10 @@ static bool overlay(void *arg, struct ledger_redis_raw *raw, struct error *err)
 		return false;
 	for (size_t i = 0; i < content.entry.entities_len; i++)
 		put_read(reading, content.entry.entities[i]);
+	if (!overlay_staging(reading, &content.entry.staging, err)) {
+		ledger_redis_content_fini(&content);
+		return false;
+	}
 	if (content.entry.revision)
 		reading->own->revision = content.entry.revision;
 	if (content.forgotten)
@@ -96,14 +126,6 @@ static bool overlay(void *arg, struct ledger_redis_raw *raw, struct error *err)
 	reading->place = raw->place;
 	ledger_redis_content_fini(&content);
 	return true;
-}
-
-static int by_revision(const void *a, const void *b)
-{
-	uint64_t left = entity_revision(*(struct entity *const *)a),
-		 right = entity_revision(*(struct entity *const *)b);
-
-	return left < right ? -1 : left > right;
 }
 
 /* A tombstone that was forgotten meanwhile may have been read before. */
@@ -120,7 +142,6 @@ static void keep_read(struct reading *reading)
 		else
 			own->read[own->read_len++] = value;
 	}
-	qsort(own->read, own->read_len, sizeof(struct entity *), by_revision);
 	ledger_redis_set_place(own, &reading->place);
 }
 
@@ -149,9 +170,12 @@ static bool read_all(struct ledger_redis *own, struct error *err)
 	bool more = true, ok;
 
 	ledger_redis_drop_read(own);
+	ledger_redis_drop_pending(own);
 	ok = ledger_redis_may_read(own, err) && ledger_redis_open_head(own, err);
 	reading.place = own->place;
-	ok = ok && ledger_redis_scan(own, "entities", scan_entity, &reading, err);
+	ok = ok && ledger_redis_read_import(own, err) &&
+	     ledger_redis_scan(own, "entities", scan_entity, &reading, err) &&
+	     ledger_redis_read_staged(own, put_staged, &reading, err);
 	while (ok && more)
 		ok = ledger_redis_read(own, reading.place.n, overlay, &reading, &more, err);
 	if (ok)

@@ -427,14 +427,23 @@ static void note_content(struct ledger_redis *own, const struct ledger_redis_con
 static void tell_entry(
 	const struct following *f, const struct ledger_redis_raw *raw, struct ledger_redis_content *content)
 {
-	const struct ledger_redis *own = f->own;
+	struct ledger_redis *own = f->own;
+	struct ledger_entry published;
 
 	if (raw->place.n == own->joined || raw->place.n == own->began)
 		return;
 	if (raw->place.n <= own->grants_upto)
 		content->merge.grants_len = 0;
 	content->entry.by = raw->by;
-	f->fn(f->arg, &content->entry);
+	if (content->entry.staging.what != LEDGER_STAGE_PUBLISHED) {
+		f->fn(f->arg, &content->entry);
+		return;
+	}
+	published = content->entry;
+	published.entities = own->pending.at;
+	published.entities_len = own->pending.len;
+	f->fn(f->arg, &published);
+	ledger_redis_drop_pending(own);
 }
 
 static bool follow_one(void *arg, struct ledger_redis_raw *raw, struct error *err)
@@ -449,6 +458,10 @@ static bool follow_one(void *arg, struct ledger_redis_raw *raw, struct error *er
 		return loses(own, &raw->place, err);
 	if (!ledger_redis_content_decode(raw->content, raw->effects, &content, err))
 		return error_add(err, "entry %" PRIu64, raw->place.n);
+	if (!ledger_redis_follow_staging(own, &content.entry.staging, raw->effects, err)) {
+		ledger_redis_content_fini(&content);
+		return error_add(err, "entry %" PRIu64, raw->place.n);
+	}
 	note_content(own, &content);
 	tell_entry(f, raw, &content);
 	ledger_redis_content_fini(&content);

@@ -108,6 +108,7 @@ void ledger_redis_prune(struct ledger_redis *own)
 	clock_day(then, usage);
 	clock_day(now - (int64_t)2 * DAY_S, grants);
 	if (!prune_days(own, "windows", "usage:", usage, &err) ||
-		!prune_days(own, "grants", "grants:", grants, &err) || !prune_boots(own, then, &err))
+		!prune_days(own, "grants", "grants:", grants, &err) || !prune_boots(own, then, &err) ||
+		!ledger_redis_prune_stages(own, &err))
 		log_warn("store.prune", "error=%s ignoring", log_quote(str_of(err.text)));
 }

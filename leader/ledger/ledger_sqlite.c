@@ -19,7 +19,8 @@
 #include "common/file.h"
 #include "common/file_lock.h"
 
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 4 /* LEDGER_SQLITE_VERSION */
+#define UNSETTLED      5 /* LEDGER_SQLITE_UNSETTLED: of this version too */
 #define TEXT_(number)  #number
 #define TEXT(number)   TEXT_(number)
 
@@ -86,13 +87,14 @@ static const char of_months[] =
 	"PRAGMA user_version = 4;";
 
 /* Whose it is, which states it has had, and whom members serve. The program before reads a ledger that has these, and does not
- * write them: then nothing is known of before its last write. */
+ * write them: then nothing is known of before its last write. The index of revisions, which it made, cost a page of its own with each write. */
 static const char histories[] =
 	"CREATE TABLE IF NOT EXISTS cluster (id TEXT NOT NULL, generation INTEGER NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS pair (revision INTEGER NOT NULL, digest BLOB NOT NULL,"
 	" PRIMARY KEY (revision, digest)) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS member_tenants (name TEXT PRIMARY KEY, tenants TEXT NOT NULL) WITHOUT "
 	"ROWID;"
+	"DROP INDEX IF EXISTS entity_revision;"
 	"DELETE FROM pair WHERE (SELECT max(revision) FROM pair) <"
 	" (SELECT number FROM meta WHERE name = 'revision');";
 
@@ -158,13 +160,13 @@ static bool make_schema(struct sqlite *db, struct error *err)
 
 	if (!read_version(db, &version, err))
 		return false;
-	if (version > SCHEMA_VERSION)
+	if (version > UNSETTLED)
 		return error_set(err, ERROR_INVALID, NULL,
 			"made by a newer zot-leader (version %" PRId64
 			" of the tables, this one, " ZOT_VERSION
 			", knows %d): start the newer one, or put back the copy of before the upgrade",
 			version, SCHEMA_VERSION);
-	if (version == SCHEMA_VERSION)
+	if (version >= SCHEMA_VERSION)
 		return true;
 	if (!sqlite_begin(db, err))
 		return false;
@@ -240,7 +242,7 @@ static bool load_entities(
 	struct ledger *ledger, ledger_entity_f *fn, void *arg, struct ledger_loaded *ret, struct error *err)
 {
 	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
-	struct sql q = sql_of(own->db, "SELECT kind, id, body FROM entity ORDER BY revision");
+	struct sql q = sql_of(own->db, "SELECT kind, id, body FROM entity");
 	bool ok = true;
 
 	while (ok && sql_next(&q)) {
@@ -385,7 +387,7 @@ static bool put_pair(struct ledger *ledger, const struct ledger_pair *pair, stru
 	return sql_run(&q, err);
 }
 
-static bool remember_pair(struct ledger_sqlite *own, const struct ledger_pair *pair, struct error *err)
+bool ledger_sqlite_remember_pair(struct ledger_sqlite *own, const struct ledger_pair *pair, struct error *err)
 {
 	struct sql gone = sql_of(own->db, "DELETE FROM pair WHERE revision <= ?");
 
@@ -410,10 +412,12 @@ static bool put_all(struct ledger_sqlite *own, const struct ledger_change *chang
 			(changes[i].audit &&
 				!ledger_sqlite_put_audit_row(own->db, changes[i].audit, revision, err)))
 			return false;
-	if (revision > LEDGER_CHANGES_KEPT &&
+	/* One that is forgotten before an older entity of its name is settled would bring that back. */
+	if (revision > LEDGER_CHANGES_KEPT && !own->unsettled &&
 		!forget_tombstones(own->db, revision - LEDGER_CHANGES_KEPT, ret_forgotten, err))
 		return false;
-	return remember_pair(own, pair, err) && ledger_sqlite_put_number(own->db, "revision", revision, err);
+	return ledger_sqlite_remember_pair(own, pair, err) &&
+	       ledger_sqlite_put_number(own->db, "revision", revision, err);
 }
 
 static enum ledger_result write_batch(struct ledger *ledger, const struct ledger_change *changes, size_t len,
@@ -427,7 +431,7 @@ static enum ledger_result write_batch(struct ledger *ledger, const struct ledger
 	memcpy(pair.digest, digest, sizeof(pair.digest));
 	if (!sqlite_begin(own->db, err))
 		return LEDGER_FAILED;
-	result = check_all(own, changes, len, ret_revision, ret_at, err);
+	result = own->unsettled ? LEDGER_WRITTEN : check_all(own, changes, len, ret_revision, ret_at, err);
 	if (result == LEDGER_WRITTEN && !put_all(own, changes, len, &pair, &forgotten, err))
 		result = LEDGER_FAILED;
 	if (result != LEDGER_WRITTEN) {
@@ -449,6 +453,12 @@ static const struct ledger_driver driver = {
 	.load_pairs = load_pairs,
 	.put_pair = put_pair,
 	.write = write_batch,
+	.stage_begin = ledger_sqlite_stage_begin,
+	.stage_put = ledger_sqlite_stage_put,
+	.stage_publish = ledger_sqlite_stage_publish,
+	.stage_drop = ledger_sqlite_stage_drop,
+	.is_settled = ledger_sqlite_is_settled,
+	.settle = ledger_sqlite_settle,
 	.load_gone = ledger_sqlite_load_gone,
 	.begin_life = ledger_sqlite_begin_life,
 	.put_heard = ledger_sqlite_put_heard,
@@ -503,7 +513,8 @@ bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *re
 	if (!version && !new)
 		return error_set(err, ERROR_INVALID, NULL, "not a leader's store: it has no tables of ours");
 	if (!make_schema(db, err) || !sqlite_exec(db, histories, err) || !make_cluster(db, err) ||
-		!ledger_sqlite_make_audit(db, err) || !read_number(db, "revision", &loaded.revision, err) ||
+		!ledger_sqlite_make_audit(db, err) || !ledger_sqlite_make_names(db, err) ||
+		!ledger_sqlite_settle_all(db, err) || !read_number(db, "revision", &loaded.revision, err) ||
 		!read_number(db, "forgotten", &loaded.forgotten, err) ||
 		!read_history(db, &loaded.history, err))
 		return false;

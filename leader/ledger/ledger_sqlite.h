@@ -16,6 +16,8 @@ struct ledger_sqlite {
 	char life[17];
 	int64_t life_place; /* in the order of lives */
 	uint64_t dealings;  /* of it */
+	bool unsettled;     /* ledger_settle() has something to do */
+	uint64_t audit_beyond[2]; /* of changes, of refusals: all up to it are to go; 0: who sweeps looks */
 };
 
 static inline struct sqlite *ledger_sqlite_db(struct ledger *ledger)
@@ -59,8 +61,26 @@ bool ledger_sqlite_take_place(const char *folder, struct ledger_restored *ret, s
 void ledger_sqlite_remove(const char *path); /* with what SQLite makes beside it */
 bool ledger_sqlite_put_entity(struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err);
 bool ledger_sqlite_put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err);
+/* The table of names, where it is missing. */
+bool ledger_sqlite_make_names(struct sqlite *db, struct error *err);
 /* At the start: the names of keys that have none, and without those that nobody asks for. */
 bool ledger_sqlite_open_names(struct sqlite *db, struct error *err);
+
+/* Of its tables; and while a large write is published and not settled. */
+#define LEDGER_SQLITE_VERSION "4"
+#define LEDGER_SQLITE_UNSETTLED "5"
+bool ledger_sqlite_stage_begin(struct ledger *ledger, struct error *err);
+bool ledger_sqlite_stage_put(struct ledger *ledger, struct str piece, struct error *err);
+enum ledger_result ledger_sqlite_stage_publish(struct ledger *ledger, uint64_t revision, const uint8_t digest[ENTITY_HASH_BYTES],
+	struct error *err);
+bool ledger_sqlite_stage_drop(struct ledger *ledger, struct error *err);
+bool ledger_sqlite_is_settled(const struct ledger *ledger);
+bool ledger_sqlite_settle(struct ledger *ledger, bool *ret_more, struct error *err);
+/* When it is opened: the tables, where they are missing, and all that a process left that died. */
+bool ledger_sqlite_settle_all(struct sqlite *db, struct error *err);
+/* A part of a transaction: the pieces that lie in the file count. */
+bool ledger_sqlite_mark_unsettled(struct sqlite *db, uint64_t revision, struct error *err);
+bool ledger_sqlite_remember_pair(struct ledger_sqlite *own, const struct ledger_pair *pair, struct error *err);
 
 /* The tables of the audit, where they are missing. */
 bool ledger_sqlite_make_audit(struct sqlite *db, struct error *err);

@@ -187,35 +187,39 @@ static bool find_beyond(struct sqlite *db, bool refused, uint64_t kept, uint64_t
 	return true;
 }
 
-static bool sweep_sort(
-	struct sqlite *db, bool refused, const struct ledger_audit_kept *kept, bool *more, struct error *err)
+/* To find the bound is to count all that stay, so it is remembered while there is more to delete than one turn may. */
+static bool sweep_sort(struct ledger_sqlite *own, bool refused, const struct ledger_audit_kept *kept,
+	bool *more, struct error *err)
 {
-	uint64_t beyond;
+	uint64_t *beyond = &own->audit_beyond[refused];
 
-	if (!find_beyond(db, refused, refused ? kept->refusals : kept->changes, &beyond, err))
+	if (!*beyond && !find_beyond(own->db, refused, refused ? kept->refusals : kept->changes, beyond, err))
 		return false;
 	struct sql q =
-		sql_of(db, "DELETE FROM audit WHERE number IN (SELECT number FROM"
-			   " (SELECT number, at FROM audit WHERE refused = ?1 ORDER BY number LIMIT ?2)"
-			   " WHERE number <= ?3 OR at < ?4) RETURNING number");
+		sql_of(own->db, "DELETE FROM audit WHERE number IN (SELECT number FROM"
+				" (SELECT number, at FROM audit WHERE refused = ?1 ORDER BY number LIMIT ?2)"
+				" WHERE number <= ?3 OR at < ?4) RETURNING number");
 	sql_int(&q, refused);
 	sql_count(&q, kept->most);
-	sql_count(&q, beyond);
+	sql_count(&q, *beyond);
 	sql_int(&q, kept->since_ms);
 	size_t gone = 0;
 	while (sql_next(&q))
 		gone++;
-	*more |= gone == kept->most;
+	if (gone == kept->most)
+		*more = true;
+	else
+		*beyond = 0;
 	return sql_end(&q, err);
 }
 
 bool ledger_sqlite_sweep_audit(
 	struct ledger *ledger, const struct ledger_audit_kept *kept, bool *ret_more, struct error *err)
 {
-	struct sqlite *db = ledger_sqlite_db(ledger);
+	struct ledger_sqlite *own = (struct ledger_sqlite *)ledger;
 	bool more = false;
 
-	if (!sweep_sort(db, false, kept, &more, err) || !sweep_sort(db, true, kept, &more, err))
+	if (!sweep_sort(own, false, kept, &more, err) || !sweep_sort(own, true, kept, &more, err))
 		return false;
 	*ret_more = more;
 	return true;

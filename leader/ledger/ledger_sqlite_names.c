@@ -16,7 +16,8 @@ static const char table[] =
 bool ledger_sqlite_put_name(struct sqlite *db, const struct entity *key, struct error *err)
 {
 	const struct apikey *apikey = entity_apikey(key);
-	struct sql q = sql_of(db, "INSERT OR REPLACE INTO key_name VALUES (?, ?, ?)");
+	struct sql q = sql_of(db, "INSERT INTO key_name VALUES (?1, ?2, ?3) ON CONFLICT (apikey) DO UPDATE"
+				  " SET owner = ?2, label = ?3 WHERE owner <> ?2 OR label <> ?3");
 
 	sql_str(&q, entity_id(key));
 	sql_text(&q, apikey->owner);
@@ -75,11 +76,16 @@ static bool forget_names(struct sqlite *db, struct error *err)
 	return sql_run(&q, err);
 }
 
+bool ledger_sqlite_make_names(struct sqlite *db, struct error *err)
+{
+	return sqlite_exec(db, table, err);
+}
+
 bool ledger_sqlite_open_names(struct sqlite *db, struct error *err)
 {
 	if (!sqlite_begin(db, err))
 		return false;
-	if (!sqlite_exec(db, table, err) || !name_all(db, err) || !forget_names(db, err)) {
+	if (!name_all(db, err) || !forget_names(db, err)) {
 		sqlite_rollback(db);
 		return false;
 	}

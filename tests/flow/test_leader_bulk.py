@@ -40,15 +40,16 @@ def test_keys_are_made_in_one_revision_and_their_secrets_shown(leader):
     reply = bulk(leader, "POST", "apikey", [{"owner": "ann", "label": f"k{i}"} for i in range(500)] + [{"id": "own-client-id", "owner": "ann"}])
     assert reply.status_code == 200, reply.text
     items = reply.json()["items"]
-    assert leader.revision() == before + 1 == reply.json()["revision"] and len(items) == 501
-    assert {item["etag"] for item in items} == {f'"{before + 1}"'} and {item["how"] for item in items} == {"created"}
+    revision = reply.json()["revision"]
+    assert leader.revision() == revision > before and len(items) == 501
+    assert {item["etag"] for item in items} == {f'"{revision}"'} and {item["how"] for item in items} == {"created"}
     assert items[500]["id"] == "own-client-id"
     key = items[17]
     shown = leader.admin("GET", f"/api/apikey/{key['id']}")
     assert shown.json()["label"] == "k17" and shown.headers["ETag"] == key["etag"] and key["apiKey"] == "zak_" + key["clientSecret"]
     # A worker hears of all of them at once.
     delta = FakeWorker(leader, "one").state(since=before)
-    assert delta.headers["Zot-State-Revision"] == str(before + 1)
+    assert delta.headers["Zot-State-Revision"] == str(revision)
 
 
 def test_each_method_takes_the_lines_that_the_single_call_takes(leader):

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole state out as lines, and in again: checked whole, one revision, or nothing."""
 import json
+import threading
+import time
 
 import pytest
+import requests
 
 from leader_process import FakeWorker, Leader
 from test_leader_bulk import NDJSON, bulk
@@ -147,3 +150,101 @@ def test_a_large_state_goes_out_and_in():
         assert said["deleted"] == 5000 and leader.admin("GET", "/api/apikey").json()["total"] == 15000
         said = load(leader, lines, "mode=merge").json()
         assert said["created"] == 5000 and bare(export(leader)) == bare(lines)
+
+
+def many(count, owner="admin", first=0):
+    return [{"export": 1}] + [{"kind": "apikey", "id": f"key-{i:06d}", "owner": owner, "secretHash": f"{i:064x}"} for i in range(first, first + count)]
+
+
+def keys_of(leader):
+    return {line["id"] for line in export(leader)[1:] if line["kind"] == "apikey"}
+
+
+def test_a_large_import_lets_others_write():
+    with Leader() as leader:
+        assert leader.admin("POST", "/api/worker", {"id": "w"}).status_code == 201
+        done, written = threading.Event(), []
+
+        def write():
+            session = requests.Session()
+            session.auth = leader.session.auth
+            while not done.is_set():
+                reply = session.patch(leader.url + "/api/worker/w", json={"description": str(len(written))}, timeout=30)
+                written.append((reply.status_code, reply.headers["ETag"]))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            reply = load(leader, many(5000))
+        finally:
+            done.set()
+            writer.join()
+        assert reply.status_code == 200 and reply.json()["created"] == 5000
+        # They were answered meanwhile, and the last one is what is there; the import has one revision, above those before it.
+        at = reply.json()["revision"]
+        revisions = [int(etag.strip('"')) for status, etag in written if status == 200]
+        assert len(revisions) == len(written) and revisions == sorted(revisions) and len([r for r in revisions if r < at]) > 1
+        lines = {line.get("id"): line for line in export(leader)[1:]}
+        assert lines["w"]["description"] == str(len(written) - 1)
+        assert {lines[f"key-{i:06d}"]["revision"] for i in range(5000)} == {at}
+        rows = leader.admin("GET", "/api/audit?kind=apikey&id=key-004999").json()["items"]
+        assert [row["how"] for row in rows] == ["created"] and rows[0]["revision"] == at
+        leader.kill()
+        leader.start()
+        assert {line.get("id"): line for line in export(leader)[1:]} == lines
+
+
+def test_a_large_import_is_whole_or_nothing_whenever_the_leader_dies():
+    with Leader() as leader:
+        for turn in range(8):
+            before = keys_of(leader)
+            lines = many(3000, first=turn * 3000)
+            sender = threading.Thread(target=killed_load, args=(leader, lines))
+            sender.start()
+            # At another moment each time: of what lies in the store, not of the clock.
+            wal = leader.folder / "data" / "leader.db-wal"
+            wanted = wal.stat().st_size + turn * 150_000
+            while sender.is_alive() and wal.stat().st_size < wanted:
+                time.sleep(0.001)
+            leader.kill()
+            sender.join()
+            leader.start()
+            assert keys_of(leader) - before in (set(), {line["id"] for line in lines[1:]})
+            assert before <= keys_of(leader)
+        assert load(leader, many(3000, first=90000)).json()["created"] == 3000
+
+
+def killed_load(leader, lines):
+    try:
+        load(leader, lines)
+    except requests.RequestException:
+        pass
+
+
+def test_a_large_import_that_takes_an_owner_away_leaves_no_key_of_theirs():
+    """Somebody gives keys to a user whom the import deletes: either is refused, or the key goes with its owner."""
+    with Leader() as leader:
+        leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password"})
+        lines = [line for line in export(leader) if line.get("id") != "ann"] + many(3000)[1:]
+        done, made = threading.Event(), []
+
+        def give():
+            session = requests.Session()
+            session.auth = leader.session.auth
+            while not done.is_set():
+                made.append(session.post(leader.url + "/api/apikey", json={"owner": "ann"}, timeout=30).status_code)
+
+        giver = threading.Thread(target=give)
+        giver.start()
+        try:
+            reply = load(leader, lines, "mode=replace")
+        finally:
+            done.set()
+            giver.join()
+        there = export(leader)[1:]
+        if reply.status_code == 200:
+            assert not [line for line in there if line["kind"] == "apikey" and line["owner"] == "ann"] and made[-1] >= 400
+        else:
+            assert reply.status_code == 503 and "others change these" in reply.text
+            assert not [line for line in there if line.get("id", "").startswith("key-")]
+

@@ -14,6 +14,7 @@
 
 #include "common/check.h"
 #include "leader/ledger.h"
+#include "leader/ledger/ledger_piece.h"
 #include "proto/entity_table.h"
 
 static const uint8_t some_digest[ENTITY_HASH_BYTES] = { 7 };
@@ -48,7 +49,7 @@ static inline enum ledger_result put(
 
 struct seen {
 	unsigned count, deleted;
-	uint64_t last;
+	uint64_t last; /* the highest revision */
 	struct ledger_loaded loaded;
 };
 
@@ -58,8 +59,7 @@ static inline bool see(void *arg, struct entity *entity)
 
 	seen->count++;
 	seen->deleted += entity_is_deleted(entity);
-	assert_true(entity_revision(entity) >= seen->last);
-	seen->last = entity_revision(entity);
+	seen->last = entity_revision(entity) > seen->last ? entity_revision(entity) : seen->last;
 	return true;
 }
 
@@ -147,4 +147,60 @@ static inline struct told_pairs pairs_of(struct ledger *ledger)
 
 	assert_true(ledger_load_pairs(ledger, see_pair, &pairs, &err));
 	return pairs;
+}
+
+/* Large writes: users "<name>0000" and so on, of this revision, each with a row of the audit where that is wanted. */
+static inline void put_aside(struct ledger *ledger, const char *name, unsigned len, uint64_t revision, bool audit)
+{
+	for (unsigned i = 0; i < len;) {
+		struct entity *users[LEDGER_PIECE_ROWS];
+		struct ledger_change changes[LEDGER_PIECE_ROWS];
+		const struct ledger_audit row = { .user = "ann",
+			.apikey = "",
+			.from = "",
+			.kind = "user",
+			.id = name,
+			.how = "created",
+			.count = 1,
+			.detail = "{}" };
+		AUTO_FINI(buf) piece = buf_limit(LEDGER_PIECE_MAX);
+		size_t some = len - i < LEDGER_PIECE_ROWS ? len - i : LEDGER_PIECE_ROWS, taken;
+		struct error err;
+
+		for (size_t k = 0; k < some; k++) {
+			char id[64];
+
+			(void)snprintf(id, sizeof(id), "%s%04u", name, i + (unsigned)k);
+			AUTO(entity) *user = make_user(id, true);
+			users[k] = entity_with_revision(user, revision);
+			changes[k] = (struct ledger_change){ .entity = users[k], .audit = audit ? &row : NULL };
+		}
+		assert_true(ledger_piece_encode(changes, some, &piece, &taken, &err));
+		assert_int_equal(taken, some);
+		if (!ledger_stage_put(ledger, buf_str(&piece), &err))
+			fail_msg("%s", err.text);
+		for (size_t k = 0; k < some; k++)
+			entity_free(users[k]);
+		i += (unsigned)some;
+	}
+}
+
+static inline void stage(struct ledger *ledger, const char *name, unsigned len, uint64_t revision, bool audit)
+{
+	struct error err;
+
+	if (!ledger_stage_begin(ledger, &err))
+		fail_msg("%s", err.text);
+	put_aside(ledger, name, len, revision, audit);
+}
+
+static inline unsigned settle_all(struct ledger *ledger)
+{
+	unsigned pieces = 0;
+	struct error err;
+
+	for (bool more = true; more; pieces++)
+		if (!ledger_settle(ledger, &more, &err))
+			fail_msg("%s", err.text);
+	return pieces;
 }

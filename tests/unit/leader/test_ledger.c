@@ -517,6 +517,171 @@ static void a_ledger_knows_whose_it_is_and_what_it_wrote(void **state)
 	assert_int_equal(pairs.last.digest[0], 9);
 }
 
+/* ---- large writes ---- */
+
+static bool count_row(void *arg, const struct ledger_audit *row)
+{
+	*(unsigned *)arg += !strcmp(row->user, "ann");
+	return true;
+}
+
+static unsigned audit_rows(struct ledger *ledger)
+{
+	const struct ledger_audit_ask ask = { .kind = "user" };
+	unsigned rows = 0;
+	struct error err;
+
+	assert_true(ledger_list_audit(ledger, &ask, 100000, count_row, &rows, &err));
+	return rows;
+}
+
+/* Nobody sees it before it is published, and what others write meanwhile stays. */
+static void a_large_write_counts_from_one_moment_on(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t revision = 0;
+	struct error err;
+
+	assert_int_equal(put(rig->ledger, make_user("before", true), true, 0, &revision), LEDGER_WRITTEN);
+	stage(rig->ledger, "user", 300, 1001, true);
+	assert_int_equal(put(rig->ledger, make_user("meanwhile", true), true, 0, &revision), LEDGER_WRITTEN);
+	assert_int_equal(revision, 2);
+	assert_int_equal(audit_rows(rig->ledger), 0);
+	assert_true(ledger_is_settled(rig->ledger));
+	assert_int_equal(ledger_stage_publish(rig->ledger, 1001, some_digest, &err), LEDGER_WRITTEN);
+	assert_false(ledger_is_settled(rig->ledger));
+	/* One that is newer than a row of it, one that deletes such a row, one that is new. */
+	assert_int_equal(put(rig->ledger, make_user("user0000", false), false, 0, &revision), LEDGER_WRITTEN);
+	assert_int_equal(revision, 1002);
+	assert_int_equal(
+		put(rig->ledger, entity_new_deleted(ENTITY_USER, STR("user0299"), 0), false, 0, &revision),
+		LEDGER_WRITTEN);
+	assert_int_equal(put(rig->ledger, make_user("behind", true), false, 0, &revision), LEDGER_WRITTEN);
+	assert_int_equal(settle_all(rig->ledger), rig->redis ? 3 : 4);
+	assert_true(ledger_is_settled(rig->ledger));
+	assert_int_equal(audit_rows(rig->ledger), 300);
+	/* It compares again, with what was settled. */
+	assert_int_equal(put(rig->ledger, make_user("user0001", false), true, 0, &revision), LEDGER_STALE);
+	assert_int_equal(revision, 1001);
+	assert_int_equal(
+		put(rig->ledger, make_user("user0000", true), true, 1002, &revision), LEDGER_WRITTEN);
+	reopen(rig);
+	struct seen seen = load(rig->ledger);
+	assert_int_equal(seen.count, 303);
+	assert_int_equal(seen.deleted, 1);
+	assert_int_equal(seen.loaded.revision, 1005);
+	assert_int_equal(audit_rows(rig->ledger), 300);
+	assert_int_equal(pairs_of(rig->ledger).last.revision, 1005);
+}
+
+static void one_that_was_not_published_leaves_nothing(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+
+	stage(rig->ledger, "user", 300, 1001, true);
+	assert_true(ledger_stage_drop(rig->ledger, &err));
+	stage(rig->ledger, "other", 200, 1001, true);
+	reopen(rig);
+	assert_true(ledger_is_settled(rig->ledger));
+	assert_int_equal(load(rig->ledger).count, 0);
+	assert_int_equal(audit_rows(rig->ledger), 0);
+	assert_true(ledger_stage_begin(rig->ledger, &err));
+	put_aside(rig->ledger, "third", 3, 5, false);
+	assert_int_equal(ledger_stage_publish(rig->ledger, 5, some_digest, &err), LEDGER_WRITTEN);
+	(void)settle_all(rig->ledger);
+	struct seen seen = load(rig->ledger);
+	assert_int_equal(seen.count, 3);
+	assert_int_equal(seen.loaded.revision, 5);
+}
+
+/* Whoever opens the ledger has all of it; what was settled is not settled twice. */
+static void a_crash_behind_the_publishing_loses_nothing(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t revision = 0;
+	struct error err;
+	bool more;
+
+	stage(rig->ledger, "user", 400, 1001, true);
+	assert_int_equal(ledger_stage_publish(rig->ledger, 1001, some_digest, &err), LEDGER_WRITTEN);
+	assert_true(ledger_settle(rig->ledger, &more, &err) && more);
+	assert_int_equal(put(rig->ledger, make_user("user0399", false), false, 0, &revision), LEDGER_WRITTEN);
+	reopen(rig);
+	struct seen seen = load(rig->ledger);
+	assert_int_equal(seen.count, 400);
+	assert_int_equal(seen.last, 1002);
+	assert_int_equal(seen.loaded.revision, 1002);
+	(void)settle_all(rig->ledger);
+	assert_int_equal(audit_rows(rig->ledger), 400);
+	seen = load(rig->ledger);
+	assert_int_equal(seen.count, 400);
+	assert_int_equal(seen.last, 1002);
+}
+
+static void its_revision_is_above_all_and_it_is_alone(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t revision = 0;
+	struct error err;
+
+	stage(rig->ledger, "user", 2, 2, false);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(put(rig->ledger, make_user("ann", i), false, 0, &revision), LEDGER_WRITTEN);
+	assert_int_equal(ledger_stage_publish(rig->ledger, 2, some_digest, &err), LEDGER_STALE);
+	assert_true(ledger_stage_drop(rig->ledger, &err));
+	stage(rig->ledger, "user", 2, 9, false);
+	assert_int_equal(ledger_stage_publish(rig->ledger, 9, some_digest, &err), LEDGER_WRITTEN);
+	assert_int_equal(ledger_stage_publish(rig->ledger, 10, some_digest, &err), LEDGER_STALE);
+	(void)settle_all(rig->ledger);
+	assert_int_equal(load(rig->ledger).count, 3);
+}
+
+/* A copy that is made before it is settled has it, and is one that can be restored. */
+static void a_copy_has_what_is_not_settled(void **state)
+{
+	struct rig *rig = *state;
+	char path[128];
+	struct ledger_copy *copy;
+	struct ledger_loaded loaded;
+	struct ledger_restored restored;
+	struct error err;
+	bool more = true;
+
+	(void)snprintf(path, sizeof(path), "%s/copy.db", rig->folder);
+	stage(rig->ledger, "user", 400, 1001, true);
+	assert_int_equal(ledger_stage_publish(rig->ledger, 1001, some_digest, &err), LEDGER_WRITTEN);
+	assert_true(ledger_settle(rig->ledger, &more, &err) && more);
+	assert_true(ledger_copy_new(&copy, rig->ledger, path, &err));
+	while (more)
+		assert_true(ledger_copy_step(copy, &more, &err));
+	if (!ledger_copy_end(copy, &loaded, &err))
+		fail_msg("%s", err.text);
+	ledger_copy_free(copy);
+	assert_int_equal(loaded.revision, 1001);
+	ledger_close(rig->ledger);
+	rig->ledger = NULL;
+	rig->redis = false;
+	assert_true(ledger_restore(rig->folder, path, &restored, &err));
+	assert_true(open_rig(rig, &err));
+	assert_int_equal(load(rig->ledger).count, 400);
+	assert_int_equal(audit_rows(rig->ledger), 400);
+}
+
+static void a_damaged_piece_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct error err;
+	bool more;
+
+	assert_true(ledger_stage_begin(rig->ledger, &err));
+	assert_true(ledger_stage_put(rig->ledger, STR("\x91\x92\xc4\x01x\xc4\x00"), &err));
+	assert_int_equal(ledger_stage_publish(rig->ledger, 7, some_digest, &err), LEDGER_WRITTEN);
+	assert_false(ledger_settle(rig->ledger, &more, &err));
+	assert_non_null(strstr(err.text, "a piece of a large write"));
+	assert_false(ledger_is_settled(rig->ledger));
+}
+
 int main(void)
 {
 	const struct CMUnitTest sqlite[] = {
@@ -542,6 +707,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, rig_sqlite, rig_teardown),
 		cmocka_unit_test_setup_teardown(
 			a_ledger_knows_whose_it_is_and_what_it_wrote, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_large_write_counts_from_one_moment_on, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			one_that_was_not_published_leaves_nothing, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_crash_behind_the_publishing_loses_nothing, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			its_revision_is_above_all_and_it_is_alone, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_copy_has_what_is_not_settled, rig_sqlite, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_piece_is_refused, rig_sqlite, rig_teardown),
 	};
 	const struct CMUnitTest redis[] = {
 		cmocka_unit_test_setup_teardown(writes_and_compares, rig_redis, rig_teardown),
@@ -563,6 +738,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(old_tombstones_are_forgotten, rig_redis, rig_teardown),
 		cmocka_unit_test_setup_teardown(
 			a_ledger_knows_whose_it_is_and_what_it_wrote, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_large_write_counts_from_one_moment_on, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			one_that_was_not_published_leaves_nothing, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_crash_behind_the_publishing_loses_nothing, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			its_revision_is_above_all_and_it_is_alone, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_copy_has_what_is_not_settled, rig_redis, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_piece_is_refused, rig_redis, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(sqlite, NULL, NULL) +

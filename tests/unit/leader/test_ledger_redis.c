@@ -979,6 +979,77 @@ static void what_a_leader_has_is_rescued(void **state)
 	assert_int_equal(pairs_of(rig->b).len, 2);
 }
 
+/* ---- large writes ---- */
+
+static bool follows_behind(struct ledger *ledger, bool settled, struct told *told)
+{
+	struct error err;
+	bool more = true;
+
+	*told = follow(ledger);
+	while (settled && more)
+		if (!ledger_settle(ledger, &more, &err))
+			fail_msg("%s", err.text);
+	return ledger_is_settled(ledger);
+}
+
+/* Its pieces are told as they come, its entities when they count; who settles it is any leader. */
+static void a_large_write_is_followed(void **state)
+{
+	struct rig *rig = *state;
+	struct told told;
+	struct error err;
+
+	stage(rig->a, "u", 130, 1001, true);
+	told = follow(rig->b);
+	assert_int_equal(told.entries, 3);
+	assert_null(strstr(told.text, "u0000"));
+	assert_int_equal(write_user(rig->b, "bob"), LEDGER_WRITTEN);
+	assert_int_equal(ledger_stage_publish(rig->a, 1001, some_digest, &err), LEDGER_BEHIND);
+	(void)follow(rig->a);
+	assert_int_equal(ledger_stage_publish(rig->a, 1001, some_digest, &err), LEDGER_WRITTEN);
+	assert_false(follows_behind(rig->b, false, &told));
+	assert_non_null(strstr(told.text, "revision=1001 u0000 u0001 "));
+	assert_non_null(strstr(told.text, " u0129"));
+	assert_memory_equal(told.digest, some_digest, sizeof(some_digest));
+	assert_true(follows_behind(rig->b, true, &told));
+	/* What is settled is nothing new. */
+	assert_true(follows_behind(rig->a, false, &told));
+	assert_null(strstr(told.text, "revision="));
+	assert_int_equal(write_user(rig->a, "u0000"), LEDGER_WRITTEN);
+	assert_int_equal(load(rig->b).count, 131);
+	assert_int_equal(load(rig->b).loaded.revision, 1002);
+}
+
+/* Who came in the middle reads the pieces that it did not see; who comes while it is not settled has it at once. */
+static void who_comes_to_a_large_write_has_all_of_it(void **state)
+{
+	struct rig *rig = *state;
+	struct ledger *late, *later;
+	struct told told;
+	struct error err;
+	bool more;
+
+	assert_true(ledger_stage_begin(rig->a, &err));
+	put_aside(rig->a, "first", 200, 1001, false);
+	late = open_as(&rig->server, "late");
+	assert_int_equal(load(late).count, 0);
+	put_aside(rig->a, "second", 100, 1001, false);
+	assert_int_equal(ledger_stage_publish(rig->a, 1001, some_digest, &err), LEDGER_WRITTEN);
+	told = follow(late);
+	assert_non_null(strstr(told.text, "revision=1001 first0000 "));
+	assert_true(ledger_settle(rig->a, &more, &err) && more);
+	later = open_as(&rig->server, "later");
+	assert_int_equal(load(later).count, 300);
+	assert_false(ledger_is_settled(later));
+	assert_true(follows_behind(late, true, &told));
+	assert_true(follows_behind(later, false, &told));
+	assert_true(follows_behind(rig->a, false, &told));
+	assert_int_equal(load(later).count, 300);
+	ledger_close(late);
+	ledger_close(later);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1005,6 +1076,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_too_old_goes_at_the_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_of_keys_that_are_gone_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_leader_has_is_rescued, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_large_write_is_followed, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_comes_to_a_large_write_has_all_of_it, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

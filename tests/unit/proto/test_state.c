@@ -746,6 +746,48 @@ static void a_small_delta_over_many_keys_is_cheap(void **unused)
 		assert_non_null(find_secret_of(next, state_at(next, ENTITY_APIKEY, i)));
 }
 
+/* Keys that come, change their secrets, and go, all at once and one after the other. */
+static void many_changes_at_once_make_the_same_state(void **unused)
+{
+	struct entity **list = xnew_array(struct entity *, MANY);
+	struct state *all = state_new(), *one = state_new();
+
+	(void)unused;
+	for (unsigned round = 0; round < 4; round++) {
+		unsigned len = round % 2 ? 300 : 900;
+
+		for (unsigned i = 0; i < len; i++) {
+			unsigned name = i * 7 % 1000;
+
+			list[i] = i % 5 == 4
+					  ? entity_new_deleted(ENTITY_APIKEY, entity_id(list[0]), round + 1)
+					  : key(name, round * 10000 + (round == 2 && name % 2 ? name : i),
+						    round + 1);
+		}
+		struct state *next = state_change(all, list, len, round + 1);
+		state_free(all);
+		all = next;
+		for (unsigned i = 0; i < len; i++) {
+			next = state_change(one, &list[i], 1, round + 1);
+			state_free(one);
+			one = next;
+		}
+		assert_true(state_same(all, one));
+		assert_int_equal(state_bytes(all), state_bytes(one));
+		for (size_t i = 0; i < state_count(one, ENTITY_APIKEY); i++) {
+			assert_ptr_equal(state_at(all, ENTITY_APIKEY, i), state_at(one, ENTITY_APIKEY, i));
+			assert_ptr_equal(find_secret_of(all, state_at(one, ENTITY_APIKEY, i)),
+				find_secret_of(one, state_at(one, ENTITY_APIKEY, i)));
+		}
+		assert_int_equal(state_count(all, ENTITY_APIKEY), state_count(one, ENTITY_APIKEY));
+		for (unsigned i = 0; i < len; i++)
+			entity_free(list[i]);
+	}
+	free(list);
+	state_free(all);
+	state_free(one);
+}
+
 /* Four threads take the current state, read it, and now and then put a changed one in its place. */
 struct shared {
 	pthread_mutex_t lock;
@@ -862,6 +904,7 @@ int main(void)
 		cmocka_unit_test(an_entity_with_members_that_we_do_not_know_counts_as_it_came),
 		cmocka_unit_test(a_file_without_a_digest_is_read),
 		cmocka_unit_test(a_small_delta_over_many_keys_is_cheap),
+		cmocka_unit_test(many_changes_at_once_make_the_same_state),
 		cmocka_unit_test(threads_share_states),
 		cmocka_unit_test(threads_hash_one_entity),
 	};
