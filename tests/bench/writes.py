@@ -48,6 +48,8 @@ def fill(leader, size):
 def caught_up(leader, worker, await_true):
     revision = leader.revision()
     await_true(lambda: leader.members().get("one", {}).get("revision") == revision, 600)
+    # The whole that a worker was given at its start is written once; what it costs is no change's.
+    await_true((worker.folder / "data/state.bin").exists, 600)
 
 
 def post(leader, i, size):

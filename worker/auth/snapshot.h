@@ -25,7 +25,7 @@ struct snapshot {
 	struct access *access;  /* proto/access.h */
 	struct patterns *repositories; /* the state's entities of that kind: snapshot_limits() */
 	unsigned rules_version; /* of the rules that it was made of */
-	const struct entity **limited; /* groups that have quotas (proto/limits.h); the state's */
+	const struct entity *const *limited; /* groups that have quotas (proto/limits.h); the state's */
 	size_t limited_len;
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
