@@ -521,7 +521,6 @@ static void ask(void *arg)
 		poll = 0;
 	question(feed, snapshot->state, poll, &path);
 	call.path = buf_text(&path);
-	call.revision = revision;
 	call.total_ms = (unsigned)(poll + feed->cluster->settings.poll_timeout_ms);
 	call.accept_gzip = true;
 	feed->call = leader_call_start(
