@@ -52,6 +52,11 @@ void snapshot_free(struct snapshot *snapshot)
 	free(box);
 }
 
+bool snapshot_is_shared(const struct snapshot *snapshot)
+{
+	return atomic_load_explicit(&((const struct snapshot_box *)snapshot)->refs, memory_order_acquire) > 1;
+}
+
 static struct snapshot *snapshot_box_new(void)
 {
 	struct snapshot_box *box = xnew(struct snapshot_box);

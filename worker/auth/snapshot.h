@@ -35,6 +35,7 @@ struct snapshot {
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot); /* drops a reference */
 AUTO_DEFINE(snapshot)
+bool snapshot_is_shared(const struct snapshot *snapshot); /* somebody else than the caller has it */
 /* The ring has us as a member that owns nothing. */
 bool snapshot_is_drained(const struct snapshot *snapshot);
 /* The `repository` entity that decides what this one may hold: borrowed from the snapshot. NULL: none does, as without a leader. */

@@ -47,6 +47,8 @@ struct feed {
 	bool waits;      /* the leader holds questions until there is something new */
 	bool said_down, stopping;
 	struct backup_read *backup; /* or NULL */
+	struct snapshot *old;       /* the one that a whole state took the place of, until nobody has it */
+	struct loop_timer old_timer;
 	struct few said_lost, said_refused, answers;
 };
 
@@ -123,6 +125,35 @@ static void worked(struct feed *feed)
 	if (feed->said_down && few_take(&feed->said_lost, SAY_MOST, SAY_SPAN_MS, clock_ms()))
 		log_info("leader.back", "url=%s", leader_url(feed));
 	feed->said_down = false;
+}
+
+/* What a whole state took the place of: its end costs as much as its beginning, so it comes on the pool, once requests have let go of it. */
+
+#define OLD_LOOK_MS 1000
+
+static void free_old(void *snapshot)
+{
+	snapshot_free(snapshot);
+}
+
+static void look_at_old(void *arg)
+{
+	struct feed *feed = arg;
+
+	loop_assert(feed->loop);
+	if (snapshot_is_shared(feed->old))
+		loop_timer_start(feed->loop, &feed->old_timer, OLD_LOOK_MS, look_at_old, feed);
+	else
+		pool_push(feed->pool, free_old, TAKE(feed->old));
+}
+
+/* One at a time, so that states that follow each other quickly don't lie here. */
+static void replaced(struct feed *feed, struct snapshot *old)
+{
+	if (feed->old)
+		pool_push(feed->pool, free_old, feed->old);
+	feed->old = old;
+	loop_timer_start(feed->loop, &feed->old_timer, OLD_LOOK_MS, look_at_old, feed);
 }
 
 /* Apply. */
@@ -233,6 +264,8 @@ static void apply_done(void *arg)
 		refresh_rules(feed->cluster, apply->rules_version);
 		feed->whole = false;
 		state_keep_newest(feed->keep, apply->old->state, apply->made->state, apply->delta);
+		if (!apply->delta.len)
+			replaced(feed, TAKE(apply->old));
 		ask_soon(feed, busy_ms);
 	} else {
 		refused(feed, &apply->err, busy_ms);
@@ -601,6 +634,7 @@ void feed_stop(struct feed *feed)
 		return;
 	loop_assert(feed->loop);
 	state_keep_stop(feed->keep);
+	loop_timer_stop(feed->loop, &feed->old_timer);
 	feed->stopping = true;
 	if (feed->call)
 		http_call_cancel(TAKE(feed->call));
@@ -615,6 +649,7 @@ void feed_free(struct feed *feed)
 	leaders_fini(&feed->leaders);
 	backup_read_free(feed->backup);
 	state_keep_free(feed->keep);
+	snapshot_free(feed->old);
 	free(feed->estranged);
 	free(feed);
 }

@@ -43,7 +43,7 @@ struct state_keep {
 	struct pool *pool;
 	char *path;
 	struct state *newest; /* is to be in the file */
-	struct state *there;  /* is in it, or NULL */
+	struct state *there;  /* is in it, or NULL; while one is written, that one's `before` */
 	struct state_file_end end;
 	struct deltas waiting;
 	bool follows; /* what waits leads from what is there, or is being written, to the newest */
@@ -108,15 +108,16 @@ static void write_run(void *arg)
 	struct write *write = &keep->write;
 	struct error err;
 
-	if (!write->deltas.first) {
-		write_whole(keep);
-		return;
+	if (write->deltas.first) {
+		write->ok = state_file_add(keep->path, &write->end, write->deltas.first, &err);
+		if (!write->ok)
+			say_failed(keep, &err, "writing it whole");
 	}
-	write->ok = state_file_add(keep->path, &write->end, write->deltas.first, &err);
-	if (!write->ok) {
-		say_failed(keep, &err, "writing it whole");
+	if (!write->ok)
 		write_whole(keep);
-	}
+	/* It may be the last reference, to a large one: no work for a loop. */
+	if (write->ok)
+		state_free(TAKE(write->before));
 }
 
 /* The same state may have come of another history. */
@@ -143,9 +144,9 @@ static void write_done(void *arg)
 	keep->writing = false;
 	keep->end = write->end;
 	if (write->ok) {
-		state_free(keep->there);
 		keep->there = TAKE(write->state);
 	} else {
+		keep->there = TAKE(write->before);
 		keep->end = (struct state_file_end){ 0 };
 		forget_waiting(keep);
 		rest_ms = (int64_t)most((uint64_t)rest_ms, KEEP_AGAIN_MS);
@@ -153,7 +154,6 @@ static void write_done(void *arg)
 	if (write->cost_us)
 		keep->rests_until_ms = clock_ms() + rest_ms;
 	state_free(write->state);
-	state_free(write->before);
 	deltas_clear(&write->deltas);
 	*write = (struct write){ 0 };
 	go_on(keep);
@@ -172,14 +172,14 @@ static void start(struct state_keep *keep, bool whole)
 	struct write *write = &keep->write;
 
 	*write = (struct write){
-		.state = state_ref(keep->newest), .before = state_ref(keep->there), .end = keep->end
+		.state = state_ref(keep->newest), .before = TAKE(keep->there), .end = keep->end
 	};
 	if (!whole)
 		write->deltas = keep->waiting;
 	keep->writing = pool_submit_then(keep->pool, write_run, keep->loop, write_done, keep);
 	if (!keep->writing) { /* the pool is full */
+		keep->there = TAKE(write->before);
 		state_free(write->state);
-		state_free(write->before);
 		*write = (struct write){ 0 };
 		loop_timer_start(keep->loop, &keep->timer, KEEP_AGAIN_MS, on_rested, keep);
 		return;
