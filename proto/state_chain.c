@@ -157,7 +157,7 @@ static bool read_format(struct str *bytes, unsigned *ret, struct error *err)
 	*bytes = str_from(bytes->at + 1, bytes->len - 1);
 	return *ret <= STATE_CHAIN_FORMAT ||
 	       error_set(err, ERROR_INVALID, NULL,
-		       "a state file of format %u, this program reads %d at most: a newer one made it", *ret,
+		       "a state file of version %u, this program reads %d at most: a newer one made it", *ret,
 		       STATE_CHAIN_FORMAT);
 }
 

@@ -178,7 +178,7 @@ static void a_format_of_before_is_read_and_a_later_one_named(void **state)
 	assert_non_null(strstr(err.text, "version 2"));
 	rig->bytes.at[8] = '3';
 	assert_false(state_chain_read(buf_str(&rig->bytes), &read, &err));
-	assert_non_null(strstr(err.text, "format 3, this program reads 2"));
+	assert_non_null(strstr(err.text, "version 3, this program reads 2"));
 	assert_false(state_chain_read(STR("ZOTSTATE"), &read, &err));
 	assert_non_null(strstr(err.text, "not a state file"));
 }
