@@ -127,8 +127,6 @@ static struct http_response *unchanged(const struct poll *poll)
 	struct http_response *response = http_response_empty(304);
 
 	http_response_headerf(response, "Zot-State-Revision", "%" PRIu64, poll->question.since);
-	if (*poll->question.digest)
-		http_response_header(response, "Zot-State-Result", poll->question.digest);
 	http_response_header(response, "Cache-Control", "no-store");
 	answer_head(poll, response);
 	return response;

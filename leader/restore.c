@@ -14,7 +14,7 @@
 #include "leader/settings.h"
 #include "leader/store.h"
 #include "proto/backup.h"
-#include "proto/state.h"
+#include "proto/state_chain.h"
 #include "proto/state_token.h"
 
 #define STALL_MS 60000
@@ -72,14 +72,32 @@ static bool ask_worker(const struct leader_settings *settings, const struct rest
 	return ok && buf_check(into, "state", err);
 }
 
+/* As a worker would go on with it. */
+static void say_left(const char *path, const struct state_chain_read *read)
+{
+	AUTO_FINI(buf) text = buf_limit(1024);
+
+	buf_format(&text,
+		"restore: %s: %" PRIu64 " bytes from %" PRIu64
+		" on are left out: %s. What is before them ends with revision %" PRIu64,
+		path, read->left, read->chain.bytes, read->why.text, state_revision(read->state));
+	command_say("zot-leader: warning", &text);
+}
+
 static bool read_state(const struct leader_settings *settings, const struct restore_from *from,
 	struct state **ret_state, struct error *err)
 {
-	AUTO_FINI(buf) bytes = buf_limit(STATE_BYTES_MAX);
+	AUTO_FINI(buf) bytes = buf_limit(STATE_CHAIN_MAX);
+	struct state_chain_read read;
 	bool ok = is_url(from->worker) ? ask_worker(settings, from, &bytes, err)
 				       : file_read(from->worker, &bytes, err);
 
-	return (ok && state_unseal(buf_str(&bytes), ret_state, err)) || error_add(err, "%s", from->worker);
+	if (!ok || !state_chain_read(buf_str(&bytes), &read, err))
+		return error_add(err, "%s", from->worker);
+	if (read.left)
+		say_left(from->worker, &read);
+	*ret_state = read.state;
+	return true;
 }
 
 /* A backup of the state. */

@@ -403,12 +403,13 @@ static bool read_body(struct str body, const struct backup_head *head, enum back
 	AUTO(pack_doc) *doc = NULL;
 	AUTO(state) *state = NULL;
 	struct str full;
+	bool whole;
 
 	if (!pack_parse_within(body, most / NODE_SHARE, &doc, err))
 		return false;
 	if (!pack_get_str(pack_find(pack_root(doc), "state"), &full))
 		return invalid(err, "state: is missing");
-	if (!state_apply_within(most, full, NULL, &state, err) || !check_named(head, state, err))
+	if (!state_apply_within(most, full, NULL, &state, &whole, err) || !check_named(head, state, err))
 		return false;
 	if (whom == BACKUP_FOR_LEADER &&
 		!add_leaders(pack_find(pack_root(doc), "leaders"), head, &state, err))

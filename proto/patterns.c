@@ -9,17 +9,28 @@
 #include "common/map.h"
 #include "proto/glob.h"
 
+#define WILDCARDS "*?[{\\"
+
 struct item {
 	char *pattern;
 	bool literal; /* no wildcard: it is a name */
 	void *value;
 };
 
+/* Longest first, then by text; the end is NULL. */
+struct row {
+	size_t len;
+	struct item *at[];
+};
+
+/* A name is looked for among the patterns that begin as it does, up to its first '/', and those that may begin with anything: of many patterns for
+ * many teams these are few. */
 struct patterns {
 	atomic_uint refs;
-	struct map *items;    /* by pattern */
-	struct item **sorted; /* those with a wildcard: longest first, then by text */
-	size_t sorted_len;
+	struct map *items; /* by pattern */
+	struct map *
+		begin; /* the text before the first '/', where no wildcard is in it -> struct row *; NULL until it is settled */
+	struct row *any; /* all others with a wildcard */
 };
 
 struct patterns *patterns_new(void)
@@ -33,7 +44,7 @@ struct patterns *patterns_new(void)
 
 struct patterns *patterns_ref(struct patterns *patterns)
 {
-	CHECK(patterns->sorted);
+	CHECK(patterns->begin);
 	atomic_fetch_add_explicit(&patterns->refs, 1, memory_order_relaxed);
 	return patterns;
 }
@@ -51,7 +62,10 @@ void patterns_free(struct patterns *patterns)
 		free(item);
 	}
 	map_free(patterns->items);
-	free(patterns->sorted);
+	for (size_t at = 0; patterns->begin && map_next(patterns->begin, &at, NULL, &value);)
+		free(value);
+	map_free(patterns->begin);
+	free(patterns->any);
 	free(patterns);
 }
 
@@ -60,11 +74,11 @@ void *patterns_put(struct patterns *patterns, struct str pattern, void *value)
 	struct item *item = map_find(patterns->items, pattern);
 	void *before = item ? item->value : NULL;
 
-	CHECK(value && !patterns->sorted);
+	CHECK(value && !patterns->begin);
 	if (!item) {
 		item = xnew(struct item);
 		item->pattern = check_strndup(pattern.at, pattern.len);
-		item->literal = !strpbrk(item->pattern, "*?[{\\");
+		item->literal = !strpbrk(item->pattern, WILDCARDS);
 		(void)map_put(patterns->items, pattern, item);
 	}
 	item->value = value;
@@ -81,20 +95,101 @@ static int longer_first(const void *a, const void *b)
 	return strcmp(left->pattern, right->pattern);
 }
 
-void patterns_settle(struct patterns *patterns)
+/* What a name that matches begins with, up to its first '/'; none where it may begin otherwise. */
+static struct str beginning(const struct item *item)
 {
+	size_t len = strcspn(item->pattern, "/" WILDCARDS);
+
+	return item->pattern[len] == '/' ? str_from(item->pattern, len) : STR_NONE;
+}
+
+static bool begin_equal(struct str a, struct str b)
+{
+	return !a.at == !b.at && str_equal(a, b);
+}
+
+static int by_beginning(const void *a, const void *b)
+{
+	struct str left = beginning(*(struct item *const *)a), right = beginning(*(struct item *const *)b);
+	int order = !!left.at - !!right.at;
+
+	if (!order)
+		order = str_compare(left, right);
+	return order ? order : longer_first(a, b);
+}
+
+static struct row *row_new(struct item *const *items, size_t len)
+{
+	struct row *row = check_alloc(1, sizeof(*row) + (len + 1) * sizeof(*items));
+
+	for (; row->len < len; row->len++)
+		row->at[row->len] = items[row->len];
+	return row;
+}
+
+static size_t collect(const struct patterns *patterns, struct item **into)
+{
+	size_t len = 0;
 	void *value;
 
-	CHECK(!patterns->sorted);
-	patterns->sorted = xnew_array(struct item *, map_len(patterns->items) + 1);
-	for (size_t at = 0; map_next(patterns->items, &at, NULL, &value);) {
-		struct item *item = value;
+	for (size_t at = 0; map_next(patterns->items, &at, NULL, &value);)
+		if (!((struct item *)value)->literal)
+			into[len++] = value;
+	return len;
+}
 
-		if (!item->literal)
-			patterns->sorted[patterns->sorted_len++] = item;
+void patterns_settle(struct patterns *patterns)
+{
+	struct item **sorted = xnew_array(struct item *, map_len(patterns->items) + 1);
+	size_t len = collect(patterns, sorted), end;
+
+	CHECK(!patterns->begin);
+	patterns->begin = map_new();
+	if (len)
+		qsort(sorted, len, sizeof(*sorted), by_beginning);
+	for (size_t at = 0; at < len; at = end) {
+		struct str begin = beginning(sorted[at]);
+
+		for (end = at + 1; end < len && begin_equal(begin, beginning(sorted[end]));)
+			end++;
+		struct row *row = row_new(sorted + at, end - at);
+		if (begin.at)
+			(void)map_put(patterns->begin, begin, row);
+		else
+			patterns->any = row;
 	}
-	if (patterns->sorted_len)
-		qsort(patterns->sorted, patterns->sorted_len, sizeof(*patterns->sorted), longer_first);
+	free(sorted);
+}
+
+/* ---- asking ---- */
+
+/* The rows that a name is looked for in, as one. */
+struct walk {
+	struct item *const *begin, *const *any;
+};
+
+static struct item *const *row_of(const struct row *row)
+{
+	static struct item *const none[1];
+
+	return row ? row->at : none;
+}
+
+/* "team/" and then ** has "team" too. */
+static struct walk walk_of(const struct patterns *patterns, struct str name)
+{
+	struct str rest = name, begin = name;
+
+	CHECK(patterns->begin);
+	(void)str_until(&rest, '/', &begin);
+	return (struct walk){ row_of(map_find(patterns->begin, begin)), row_of(patterns->any) };
+}
+
+static const struct item *walk_next(struct walk *walk)
+{
+	if (!*walk->begin || (*walk->any && longer_first(walk->any, walk->begin) < 0))
+		return *walk->any ? *walk->any++ : NULL;
+	return *walk->begin++;
 }
 
 static const struct item *find_literal(const struct patterns *patterns, struct str name)
@@ -106,30 +201,30 @@ static const struct item *find_literal(const struct patterns *patterns, struct s
 
 void *patterns_find(const struct patterns *patterns, struct str name)
 {
-	const struct item *literal = find_literal(patterns, name);
+	const struct item *literal = find_literal(patterns, name), *item;
+	struct walk walk = walk_of(patterns, name);
 
-	CHECK(patterns->sorted);
-	for (size_t i = 0; i < patterns->sorted_len; i++) {
-		struct str pattern = str_of(patterns->sorted[i]->pattern);
+	while ((item = walk_next(&walk))) {
+		struct str pattern = str_of(item->pattern);
 
 		if (literal && pattern.len <= name.len)
 			break;
 		if (glob_match(pattern, name))
-			return patterns->sorted[i]->value;
+			return item->value;
 	}
 	return literal ? literal->value : NULL;
 }
 
 void patterns_each_match(const struct patterns *patterns, struct str name, patterns_match_f *fn, void *arg)
 {
-	const struct item *literal = find_literal(patterns, name);
+	const struct item *literal = find_literal(patterns, name), *item;
+	struct walk walk = walk_of(patterns, name);
 
-	CHECK(patterns->sorted);
 	if (literal)
 		fn(arg, literal->value);
-	for (size_t i = 0; i < patterns->sorted_len; i++)
-		if (glob_match(str_of(patterns->sorted[i]->pattern), name))
-			fn(arg, patterns->sorted[i]->value);
+	while ((item = walk_next(&walk)))
+		if (glob_match(str_of(item->pattern), name))
+			fn(arg, item->value);
 }
 
 bool patterns_next(const struct patterns *patterns, size_t *at, void **ret_value)

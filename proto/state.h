@@ -75,12 +75,12 @@ struct state *state_change(const struct state *old, struct entity *const *change
 
 /* Its digest is that of what is written: after it was read, the state's own too, unless the leader that told it knows members of entities
  * that we do not. */
-void state_encode_full(const struct state *state, struct buf *into);
+bool state_encode_full(const struct state *state, struct buf *into); /* it is the state's own digest */
 /* The entities given (puts and tombstones, each newest only) make `to` of the state at `from`. */
 void state_encode_delta(uint64_t from, const struct state *to, struct entity *const *changed, size_t len, struct buf *into);
-/* As it lies on a disk or comes from a worker: "ZOTSTATE1", SHA-256 of the rest, the full state. */
+/* As it comes from a worker, and lay on disks before state_chain.h: "ZOTSTATE1", SHA-256 of the rest, the full state. */
 void state_seal(const struct state *state, struct buf *into);
 bool state_unseal(struct str bytes, struct state **ret, struct error *err) MUST_CHECK;
-/* old NULL or any for a full one; a delta's `from` must equal the old revision (ERROR_CONFLICT otherwise). */
-bool state_apply_within(size_t most, struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK;
+/* old NULL or any for a full one; a delta's `from` must equal the old revision (ERROR_CONFLICT otherwise). *ret_full: it was a full one. */
+bool state_apply_within(size_t most, struct str bytes, const struct state *old, struct state **ret, bool *ret_full, struct error *err) MUST_CHECK;
 bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err) MUST_CHECK; /* STATE_BYTES_MAX */

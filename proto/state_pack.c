@@ -63,7 +63,7 @@ static size_t told(const struct state *state, enum entity_kind kind)
 	return entity_kind_is_leaders(kind) ? 0 : state_count(state, kind);
 }
 
-void state_encode_full(const struct state *state, struct buf *into)
+bool state_encode_full(const struct state *state, struct buf *into)
 {
 	struct entity_hash sum = { 0 };
 	uint8_t digest[STATE_DIGEST_BYTES];
@@ -78,6 +78,7 @@ void state_encode_full(const struct state *state, struct buf *into)
 	}
 	entity_hash_put(sum, digest);
 	write_digest(digest, into);
+	return state_is(state, state_revision(state), digest);
 }
 
 void state_encode_delta(
@@ -311,11 +312,13 @@ static bool read_document(
 
 bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err)
 {
-	return state_apply_within(STATE_BYTES_MAX, bytes, old, ret, err);
+	bool full;
+
+	return state_apply_within(STATE_BYTES_MAX, bytes, old, ret, &full, err);
 }
 
-bool state_apply_within(
-	size_t most, struct str bytes, const struct state *old, struct state **ret, struct error *err)
+bool state_apply_within(size_t most, struct str bytes, const struct state *old, struct state **ret,
+	bool *ret_full, struct error *err)
 {
 	AUTO_FINI(list) list = { .most = most };
 	AUTO(state) *empty = state_new();
@@ -331,6 +334,7 @@ bool state_apply_within(
 	state_set_history(state, &head.history);
 	if (!check_size(state, most, err) || !check_digest(&head, state, err))
 		return error_add(err, "state");
+	*ret_full = head.full;
 	*ret = TAKE(state);
 	return true;
 }

@@ -72,7 +72,7 @@ def test_a_state_is_known_by_revision_and_digest(leader):
     assert kind == "full" and newest == first + 1
     assert kind_of(worker.state(since=first)) == ("delta", newest)
     same = worker.state(since=newest)
-    assert same.status_code == 304 and same.headers["Zot-State-Result"] == worker.digests[newest] and same.headers["Cache-Control"] == "no-store"
+    assert same.status_code == 304 and "Zot-State-Result" not in same.headers and same.headers["Cache-Control"] == "no-store"
     # Another state of that revision, one that is ahead: they are of another history, and get nothing.
     assert unknown(leader) == 0
     for since in (first, newest, newest + 5):

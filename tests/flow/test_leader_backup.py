@@ -248,7 +248,7 @@ def test_with_a_secret_of_the_cluster_that_one_is_asked_for(leader):
 
 def test_a_damaged_file_of_a_worker_is_refused(leader, lost, tmp_path):
     whole = (lost.folder / "data" / "state.bin").read_bytes()
-    (tmp_path / "half").write_bytes(whole[:-10])
+    (tmp_path / "half").write_bytes(whole[:100])  # not a delta of its end, which may be missing
     (tmp_path / "junk").write_bytes(b"junk")
     (tmp_path / "newer").write_bytes(whole[:8] + b"7" + whole[9:])
     for name, word in [("half", "damaged"), ("junk", "not a state file"), ("newer", "version 7")]:

@@ -38,10 +38,11 @@ def said(worker):
 
 @pytest.mark.parametrize("name, data, why", [
     ("state.bin", b"ZOTSTATE1" + bytes(40), "its digest does not match"),
+    ("state.bin", b"ZOTSTATE2" + bytes(40), "it ends within a document"),
     ("state.bin", b"", "not a state file"),
     ("usage.ceilings", b"nonsense\n", "the first line is not"),
     ("usage.journal", b"nonsense\n", "1 lines cannot be read, the first: "),
-], ids=["state", "empty-state", "ceilings", "journal"])
+], ids=["state", "cut-state", "empty-state", "ceilings", "journal"])
 def test_a_damaged_file_is_kept_and_told(leader, name, data, why):
     worker, folder = finder(leader, name, data)
     with worker:
@@ -54,7 +55,7 @@ def test_a_damaged_file_is_kept_and_told(leader, name, data, why):
         assert worker.call("GET", "/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("name, data, known", [("state.bin", b"ZOTSTATE2" + bytes(40), 1), ("usage.ceilings", b"zot ceilings 3 b1\n", 2),
+@pytest.mark.parametrize("name, data, known", [("state.bin", b"ZOTSTATE3" + bytes(40), 2), ("usage.ceilings", b"zot ceilings 3 b1\n", 2),
                                                ("usage.journal", b'{"journal":2}\n{"what": "nobody knows"}\n', 1)],
                          ids=["state", "ceilings", "journal"])
 def test_a_file_of_a_newer_version_is_refused_and_kept(leader, name, data, known):

@@ -11,9 +11,17 @@
 #include "proto/limits.h"
 #include "worker/auth/snapshot_new.h"
 
+/* Groups that have quotas; snapshots of the same groups share it. */
+struct limited {
+	atomic_uint refs;
+	size_t len;
+	const struct entity *at[]; /* the state's */
+};
+
 struct snapshot_box {
 	struct snapshot snapshot; /* first: what everybody sees */
 	atomic_uint refs;
+	struct limited *limited;
 };
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
@@ -22,6 +30,12 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
 
 	atomic_fetch_add_explicit(&box->refs, 1, memory_order_relaxed);
 	return snapshot;
+}
+
+static void limited_free(struct limited *limited)
+{
+	if (limited && atomic_fetch_sub_explicit(&limited->refs, 1, memory_order_acq_rel) == 1)
+		free(limited);
 }
 
 void snapshot_free(struct snapshot *snapshot)
@@ -34,8 +48,13 @@ void snapshot_free(struct snapshot *snapshot)
 	ring_free(snapshot->ring);
 	access_free(snapshot->access);
 	patterns_free(snapshot->repositories);
-	free(snapshot->limited);
+	limited_free(box->limited);
 	free(box);
+}
+
+bool snapshot_is_shared(const struct snapshot *snapshot)
+{
+	return atomic_load_explicit(&((const struct snapshot_box *)snapshot)->refs, memory_order_acquire) > 1;
 }
 
 static struct snapshot *snapshot_box_new(void)
@@ -70,17 +89,34 @@ const struct entity *snapshot_limits(const struct snapshot *snapshot, struct str
 	return patterns_find(snapshot->repositories, name);
 }
 
-/* A call asks each of these whether its user is in it: mostly there are none. */
-static void find_limited(struct snapshot *snapshot)
+static struct limited *limited_new(const struct state *state)
 {
-	size_t len = state_count(snapshot->state, ENTITY_GROUP);
+	size_t len = state_count(state, ENTITY_GROUP);
+	struct limited *limited = check_alloc(1, sizeof(*limited) + len * sizeof(*limited->at));
 
-	snapshot->limited = xnew_array(const struct entity *, len + 1);
+	atomic_init(&limited->refs, 1);
 	for (size_t i = 0; i < len; i++) {
-		const struct entity *group = state_at(snapshot->state, ENTITY_GROUP, i);
+		const struct entity *group = state_at(state, ENTITY_GROUP, i);
 		if (limits_has_any(group))
-			snapshot->limited[snapshot->limited_len++] = group;
+			limited->at[limited->len++] = group;
 	}
+	return limited;
+}
+
+/* A call asks each of these whether its user is in it: mostly there are none. The old one's where the groups are the same: they are the new
+ * state's, too. */
+static void find_limited(struct snapshot *snapshot, const struct snapshot *old)
+{
+	struct snapshot_box *box = (struct snapshot_box *)snapshot;
+
+	if (old && state_same_kind(old->state, snapshot->state, ENTITY_GROUP)) {
+		box->limited = ((const struct snapshot_box *)old)->limited;
+		atomic_fetch_add_explicit(&box->limited->refs, 1, memory_order_relaxed);
+	} else {
+		box->limited = limited_new(snapshot->state);
+	}
+	snapshot->limited = box->limited->at;
+	snapshot->limited_len = box->limited->len;
 }
 
 /* Who may do what, and what may be where, with the state that is there. old: or NULL. */
@@ -90,7 +126,7 @@ static bool obey(struct snapshot *snapshot, const struct snapshot *old, const st
 	bool somebody = rules->led || rules->htpasswd || rules->certificates;
 
 	snapshot->repositories = repositories_of(snapshot->state, old);
-	find_limited(snapshot);
+	find_limited(snapshot, old);
 	snapshot->auth_required = somebody || rules->access_control;
 	snapshot->rules_version = rules->version;
 	if (old && old->rules_version == rules->version && access_obeys(old->access, snapshot->state)) {

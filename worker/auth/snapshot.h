@@ -25,7 +25,7 @@ struct snapshot {
 	struct access *access;  /* proto/access.h */
 	struct patterns *repositories; /* the state's entities of that kind: snapshot_limits() */
 	unsigned rules_version; /* of the rules that it was made of */
-	const struct entity **limited; /* groups that have quotas (proto/limits.h); the state's */
+	const struct entity *const *limited; /* groups that have quotas (proto/limits.h); the state's */
 	size_t limited_len;
 	struct peer_keys peers; /* empty: the cluster's own key signs */
 	bool auth_required;     /* somebody is configured: anonymous needs a policy */
@@ -35,6 +35,7 @@ struct snapshot {
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot); /* drops a reference */
 AUTO_DEFINE(snapshot)
+bool snapshot_is_shared(const struct snapshot *snapshot); /* somebody else than the caller has it */
 /* The ring has us as a member that owns nothing. */
 bool snapshot_is_drained(const struct snapshot *snapshot);
 /* The `repository` entity that decides what this one may hold: borrowed from the snapshot. NULL: none does, as without a leader. */

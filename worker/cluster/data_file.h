@@ -2,7 +2,7 @@
 /*
  * data_file - what this worker has in ZOT_WORKER_DATA besides locks, and what becomes of a file there that it cannot read.
  *
- *   state.bin       "ZOTSTATE<format>", digest, state     1
+ *   state.bin       "ZOTSTATE<format>", digests, state and deltas     2 (proto/state_chain.h)
  *   usage.ceilings  "zot ceilings <format> <boot>"        1
  *   usage.journal   lines of JSON; from format 2 on the first line is to be {"journal":<format>}
  *

@@ -19,14 +19,12 @@
 #include "worker/cluster/backup_read.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
-#include "worker/cluster/data_file.h"
 #include "worker/cluster/leader_call.h"
 #include "worker/cluster/leaders.h"
 #include "worker/cluster/report.h"
-#include "worker/cluster/state_file.h"
+#include "worker/cluster/state_keep.h"
 
 #define LONG_POLL_DEFAULT_MS 25000
-#define TOUCH_EVERY_MS       30000
 /* Of what a leader provokes: lines of the log in a minute; answers in ten seconds that follow each other at
  * once. */
 #define SAY_MOST       10
@@ -43,25 +41,23 @@ struct feed {
 	struct loop_timer timer;
 	struct http_call *call; /* the question under way */
 	struct feed_apply *applying;
-	char *path;           /* of the state on disk */
-	struct state *saved;  /* newest that was written, or is being written */
-	struct state *before; /* what that one replaces on disk, or NULL */
-	bool *estranged;    /* of each leader: what it said last is of a history that does not follow ours */
-	bool saving, whole; /* whole: ask for the whole state */
-	bool waits;         /* the leader holds questions until there is something new */
-	int64_t touched_ms; /* when the file was last written or touched */
-	int64_t save_cost_us, save_after_ms; /* of the last one; when the next may begin */
-	struct loop_timer save_timer;
+	struct state_keep *keep; /* on disk */
+	bool *estranged; /* of each leader: what it said last is of a history that does not follow ours */
+	bool whole;      /* ask for the whole state */
+	bool waits;      /* the leader holds questions until there is something new */
 	bool said_down, stopping;
 	struct backup_read *backup; /* or NULL */
+	struct snapshot *old;       /* the one that a whole state took the place of, until nobody has it */
+	struct loop_timer old_timer;
 	struct few said_lost, said_refused, answers;
 };
 
 /* An answer on its way through the pool. */
 struct feed_apply {
 	struct feed *feed;
-	struct buf body;
+	struct buf body, expanded;
 	bool gzip;
+	struct str delta; /* the document, where it is one: in one of the two */
 	int64_t begun_ms;
 	char digest[80];
 	struct history history; /* as the head of the answer says */
@@ -131,11 +127,41 @@ static void worked(struct feed *feed)
 	feed->said_down = false;
 }
 
+/* What a whole state took the place of: its end costs as much as its beginning, so it comes on the pool, once requests have let go of it. */
+
+#define OLD_LOOK_MS 1000
+
+static void free_old(void *snapshot)
+{
+	snapshot_free(snapshot);
+}
+
+static void look_at_old(void *arg)
+{
+	struct feed *feed = arg;
+
+	loop_assert(feed->loop);
+	if (snapshot_is_shared(feed->old))
+		loop_timer_start(feed->loop, &feed->old_timer, OLD_LOOK_MS, look_at_old, feed);
+	else
+		pool_push(feed->pool, free_old, TAKE(feed->old));
+}
+
+/* One at a time, so that states that follow each other quickly don't lie here. */
+static void replaced(struct feed *feed, struct snapshot *old)
+{
+	if (feed->old)
+		pool_push(feed->pool, free_old, feed->old);
+	feed->old = old;
+	loop_timer_start(feed->loop, &feed->old_timer, OLD_LOOK_MS, look_at_old, feed);
+}
+
 /* Apply. */
 
 static void apply_free(struct feed_apply *apply)
 {
 	buf_fini(&apply->body);
+	buf_fini(&apply->expanded);
 	snapshot_free(apply->old);
 	snapshot_free(apply->made);
 	free(apply);
@@ -164,21 +190,25 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 {
 	struct cluster *cluster = apply->feed->cluster;
 	size_t most = (size_t)cluster->settings.state_limit;
-	AUTO_FINI(buf) expanded = buf_limit(most);
 	AUTO(state) *state = NULL;
 	struct str bytes = buf_str(&apply->body);
 	struct snapshot_rules rules = cluster_rules(cluster);
+	bool full;
 
 	apply->rules_version = rules.version;
 	if (apply->gzip) {
-		if (!gzip_expand(bytes, &expanded, err))
+		apply->expanded = buf_limit(most);
+		if (!gzip_expand(bytes, &apply->expanded, err))
 			return false;
-		bytes = buf_str(&expanded);
+		bytes = buf_str(&apply->expanded);
 	}
-	return check_digest(bytes, apply->digest, err) &&
-	       state_apply_within(most, bytes, apply->old->state, &state, err) &&
-	       check_history(state, &apply->history, err) &&
-	       snapshot_new_state(&apply->made, state, cluster->self, apply->old, &rules, err);
+	if (!check_digest(bytes, apply->digest, err) ||
+		!state_apply_within(most, bytes, apply->old->state, &state, &full, err) ||
+		!check_history(state, &apply->history, err) ||
+		!snapshot_new_state(&apply->made, state, cluster->self, apply->old, &rules, err))
+		return false;
+	apply->delta = full ? STR_NONE : bytes;
+	return true;
 }
 
 static void apply_run(void *arg)
@@ -186,89 +216,6 @@ static void apply_run(void *arg)
 	struct feed_apply *apply = arg;
 
 	apply->ok = apply_now(apply, &apply->err);
-}
-
-/* Save: the newest state, one write at a time. A write costs what the whole state does, so it rests then: what many changes cost does not
- * grow with the state. */
-
-#define SAVE_REST     19 /* times as long as it worked: a twentieth of a processor */
-#define SAVE_REST_MAX 60000
-
-static void save_run(void *arg)
-{
-	struct feed *feed = arg;
-	int64_t begun_us = clock_cpu_us();
-	struct error err;
-
-	if (!state_file_save(feed->path, feed->before, feed->saved, &err))
-		log_warn("state.save", "error=%s ignoring", log_quote(str_of(err.text)));
-	feed->save_cost_us = clock_cpu_us() - begun_us;
-}
-
-static void save(struct feed *feed);
-
-static void touch_run(void *arg)
-{
-	const struct feed *feed = arg;
-	struct error err;
-
-	if (!state_file_touch(feed->path, &err))
-		log_warn("state.touch", "error=%s ignoring", log_quote(str_of(err.text)));
-}
-
-static void save_done(void *arg)
-{
-	struct feed *feed = arg;
-
-	loop_assert(feed->loop);
-	feed->saving = false;
-	feed->save_after_ms =
-		clock_ms() + (int64_t)least((uint64_t)feed->save_cost_us * SAVE_REST / 1000, SAVE_REST_MAX);
-	feed->save_cost_us = 0;
-	save(feed);
-}
-
-static void on_rested(void *arg)
-{
-	struct feed *feed = arg;
-
-	loop_assert(feed->loop);
-	save(feed);
-}
-
-/* The same state may have come of another history. */
-static bool is_saved(const struct feed *feed, const struct state *state)
-{
-	return feed->saved && state_same(feed->saved, state) &&
-	       history_same(state_history(feed->saved), state_history(state));
-}
-
-static void save(struct feed *feed)
-{
-	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
-
-	int64_t rest_ms = feed->save_after_ms - clock_ms();
-
-	if (feed->saving || feed->stopping || is_saved(feed, snapshot->state))
-		return;
-	if (rest_ms > 0) {
-		loop_timer_start(feed->loop, &feed->save_timer, rest_ms, on_rested, feed);
-		return;
-	}
-	state_free(feed->before);
-	feed->before = TAKE(feed->saved);
-	feed->saved = state_ref(snapshot->state);
-	feed->touched_ms = clock_ms();
-	feed->saving = pool_submit_then(feed->pool, save_run, feed->loop, save_done, feed);
-}
-
-/* The leader says that nothing changed: what is on disk is as new as that. */
-static void touch(struct feed *feed)
-{
-	if (feed->saving || feed->stopping || !feed->saved || clock_ms() - feed->touched_ms < TOUCH_EVERY_MS)
-		return;
-	feed->touched_ms = clock_ms();
-	feed->saving = pool_submit_then(feed->pool, touch_run, feed->loop, save_done, feed);
 }
 
 /* The settings file was read again while the state was being built. */
@@ -312,11 +259,13 @@ static void apply_done(void *arg)
 		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
 			state_revision(apply->made->state), apply->body.len);
 		now_fresh(feed->cluster);
-		cluster_publish(feed->cluster, TAKE(apply->made));
+		cluster_publish(feed->cluster, snapshot_ref(apply->made));
 		complaint_end(feed->cluster->complaints, COMPLAINT_STATE);
 		refresh_rules(feed->cluster, apply->rules_version);
 		feed->whole = false;
-		save(feed);
+		state_keep_newest(feed->keep, apply->old->state, apply->made->state, apply->delta);
+		if (!apply->delta.len)
+			replaced(feed, TAKE(apply->old));
 		ask_soon(feed, busy_ms);
 	} else {
 		refused(feed, &apply->err, busy_ms);
@@ -454,10 +403,12 @@ static bool is_state(struct http_call *call)
 static void unchanged(struct feed *feed)
 {
 	const struct cluster *cluster = feed->cluster;
+	AUTO(snapshot) *snapshot = cluster_snapshot(feed->cluster);
 
 	now_fresh(feed->cluster);
-	save(feed); /* what came of a backup is the leaders' from now on */
-	touch(feed);
+	/* What came of a backup is the leaders' from now on. */
+	state_keep_newest(feed->keep, snapshot->state, snapshot->state, STR_NONE);
+	state_keep_touch(feed->keep);
 	if (feed->waits)
 		ask_soon(feed, 0);
 	else
@@ -603,7 +554,6 @@ static void ask(void *arg)
 		poll = 0;
 	question(feed, snapshot->state, poll, &path);
 	call.path = buf_text(&path);
-	call.revision = revision;
 	call.total_ms = (unsigned)(poll + feed->cluster->settings.poll_timeout_ms);
 	call.accept_gzip = true;
 	feed->call = leader_call_start(
@@ -612,59 +562,30 @@ static void ask(void *arg)
 
 /* Life. */
 
-static void keep_unread(const struct feed *feed, const struct error *why)
-{
-	data_file_keep(feed->cluster, feed->path, why,
-		"this worker serves by the state before it, or, without one, nothing until a leader answers");
-	(void)unlink(feed->path);
-}
-
-/* From the place on, the newest that is good. */
-static bool load_from(struct feed *feed, unsigned place, struct state **ret_state, int64_t *ret_age_ms)
-{
-	AUTO_FINI(buf) path = buf_limit(4096);
-	struct error err;
-
-	state_file_path(feed->path, place, &path);
-	if (state_file_load(buf_text(&path), ret_state, ret_age_ms, &err))
-		return true;
-	if (err.kind != ERROR_UNKNOWN && !place)
-		keep_unread(feed, &err);
-	else if (err.kind != ERROR_UNKNOWN)
-		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
-	return false;
-}
-
-static void load_good(struct feed *feed, unsigned place, struct state *state, int64_t age_ms)
+static void load(struct feed *feed)
 {
 	struct cluster *cluster = feed->cluster;
 	struct snapshot *snapshot;
+	struct state_kept kept;
 	struct error err;
-	int64_t fresh = clock_ms() - age_ms;
+	int64_t fresh;
 
-	if (!snapshot_new_state(&snapshot, state, cluster->self, NULL, &cluster->rules, &err)) {
-		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
+	if (!state_keep_load(feed->keep, &kept))
 		return;
+	fresh = clock_ms() - kept.age_ms;
+	if (snapshot_new_state(&snapshot, kept.state, cluster->self, NULL, &cluster->rules, &err)) {
+		log_info("state.loaded",
+			"revision=%" PRIu64 " cluster=%s generation=%" PRIu64 " age_ms=%" PRId64
+			" path=%s place=%u",
+			state_revision(kept.state), state_history(kept.state)->cluster,
+			state_history(kept.state)->generation, kept.age_ms,
+			log_quote(str_of(state_keep_path(feed->keep))), kept.place);
+		atomic_store(&cluster->state_fresh_ms, fresh ? fresh : -1);
+		cluster_publish(cluster, snapshot);
+	} else {
+		log_warn("state.load", "error=%s ignoring", log_quote(str_of(err.text)));
 	}
-	log_info("state.loaded",
-		"revision=%" PRIu64 " cluster=%s generation=%" PRIu64 " age_ms=%" PRId64 " path=%s place=%u",
-		state_revision(state), state_history(state)->cluster, state_history(state)->generation,
-		age_ms, log_quote(str_of(feed->path)), place);
-	atomic_store(&cluster->state_fresh_ms, fresh ? fresh : -1);
-	/* An older one was read because the newest is damaged: that one is not kept. */
-	if (!place)
-		feed->saved = state_ref(state);
-	cluster_publish(cluster, snapshot);
-}
-
-static void load(struct feed *feed)
-{
-	AUTO(state) *state = NULL;
-	int64_t age_ms;
-
-	for (unsigned place = 0; place < STATE_FILES && !state; place++)
-		if (load_from(feed, place, &state, &age_ms))
-			load_good(feed, place, state, age_ms);
+	state_free(kept.state);
 }
 
 /* The question under way was asked with nothing. */
@@ -693,7 +614,6 @@ static void on_backup(void *arg, const struct backup_taken *taken)
 struct feed *feed_start(struct cluster *cluster)
 {
 	struct feed *feed = xnew(struct feed);
-	AUTO_FINI(buf) path = buf_limit(4096);
 
 	loop_assert(cluster->run.loop);
 	feed->cluster = cluster;
@@ -701,11 +621,7 @@ struct feed *feed_start(struct cluster *cluster)
 	feed->pool = cluster->run.pool;
 	leaders_init(&feed->leaders, &cluster->settings, cluster->settings.poll_every_ms);
 	feed->estranged = xnew_array(bool, feed->leaders.urls->len);
-	if (cluster->settings.state_file)
-		buf_puts(&path, cluster->settings.state_file);
-	else
-		buf_format(&path, "%s/state.bin", cluster->settings.data);
-	feed->path = check_strdup(buf_text(&path));
+	feed->keep = state_keep_new(cluster);
 	feed->backup = backup_read_new(cluster, on_backup, feed);
 	load(feed);
 	loop_post(feed->loop, ask, feed);
@@ -717,10 +633,9 @@ void feed_stop(struct feed *feed)
 	if (!feed)
 		return;
 	loop_assert(feed->loop);
-	feed->save_after_ms = 0;
-	save(feed);
+	state_keep_stop(feed->keep);
+	loop_timer_stop(feed->loop, &feed->old_timer);
 	feed->stopping = true;
-	loop_timer_stop(feed->loop, &feed->save_timer);
 	if (feed->call)
 		http_call_cancel(TAKE(feed->call));
 	loop_timer_stop(feed->loop, &feed->timer);
@@ -733,9 +648,8 @@ void feed_free(struct feed *feed)
 	CHECK(feed->stopping && !feed->applying);
 	leaders_fini(&feed->leaders);
 	backup_read_free(feed->backup);
-	state_free(feed->saved);
-	state_free(feed->before);
+	state_keep_free(feed->keep);
+	snapshot_free(feed->old);
 	free(feed->estranged);
-	free(feed->path);
 	free(feed);
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/cluster/leader_call.h"
 
-#include <inttypes.h>
-
 #include "common/loop.h"
 #include "worker/cluster/cluster_priv.h"
 
@@ -28,17 +26,12 @@ static struct http_headers *headers_of(const struct leader_call *call)
 {
 	const struct cluster *cluster = call->cluster;
 	struct http_headers *headers = http_headers_new();
-	char revision[24];
 
-	(void)snprintf(revision, sizeof(revision), "%" PRIu64, call->revision);
 	add_login(headers, &cluster->settings);
 	add(headers, "Host", cluster->settings.leader_host);
 	add(headers, "Zot-Worker-Id", cluster->process);
 	add(headers, "Zot-Worker-Name", cluster->self);
-	add(headers, "Zot-Worker-Version", ZOT_VERSION);
 	add(headers, "Zot-Worker-Url", cluster->url);
-	add(headers, "Zot-Worker-Zone", cluster->settings.zone);
-	add(headers, "Zot-Worker-Revision", revision);
 	if (call->accept_gzip)
 		add(headers, "Accept-Encoding", "gzip");
 	if (call->body.len)

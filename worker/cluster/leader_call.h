@@ -18,7 +18,6 @@ struct leader_call {
 	const char *leader; /* URL */
 	const char *method, *path;
 	struct str body;
-	uint64_t revision;  /* of the state that we serve */
 	unsigned total_ms;
 	bool accept_gzip;
 };

@@ -325,7 +325,6 @@ bool report_call_send(struct report_call *call, const struct usage_report *repor
 		.method = "PUT",
 		.path = "/api/cluster/quotas",
 		.body = buf_str(&body),
-		.revision = item.revision,
 		.total_ms = (unsigned)self->cluster->settings.push_timeout_ms };
 	call->number = item.number;
 	call->seq = item.seq;

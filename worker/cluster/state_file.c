@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/least.h"
 #include "worker/cluster/data_file.h"
 
 bool state_file_touch(const char *path, struct error *err)
@@ -50,11 +51,15 @@ static bool copy_to(const char *path, const char *older, struct error *err)
 /* Is the one at .1 of this history? It is read whole, which histories that change are rare enough for. */
 static bool is_of(const char *older, const struct history *history)
 {
-	AUTO(state) *state = NULL;
+	struct state_file_read read;
 	struct error err;
-	int64_t age;
+	bool same;
 
-	return state_file_load(older, &state, &age, &err) && history_same(state_history(state), history);
+	if (!state_file_read(older, &read, &err))
+		return false;
+	same = history_same(state_history(read.chain.state), history);
+	state_free(read.chain.state);
+	return same;
 }
 
 static bool is_young(const char *older)
@@ -83,15 +88,95 @@ static bool keep_older(
 	return copy_to(path, buf_text(&first), err);
 }
 
-bool state_file_save(
-	const char *path, const struct state *before, const struct state *state, struct error *err)
-{
-	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
+/* ---- writing ---- */
 
-	state_seal(state, &file);
-	return buf_check(&file, "state", err) && (!before || keep_older(path, before, state, err)) &&
-	       file_write_durable(path, buf_str(&file), 0600, err);
+bool state_file_is_due(const struct state_file_end *end, int64_t now_ms)
+{
+	const struct state_chain *chain = &end->chain;
+
+	return chain->bytes - chain->whole > most(chain->whole / 2, STATE_FILE_DELTAS_LEAST) ||
+	       now_ms - end->whole_ms >= STATE_FILE_WHOLE_MS;
 }
+
+/* Which file it is; without an answer nothing is added to it. */
+static void note_end(int fd, const struct state_chain *chain, struct state_file_end *ret_end)
+{
+	struct stat st;
+
+	if (!chain->bytes || fstat(fd, &st) != 0 || (uint64_t)st.st_size != chain->bytes)
+		return;
+	*ret_end = (struct state_file_end){
+		.chain = *chain, .device = st.st_dev, .inode = st.st_ino, .whole_ms = clock_ms()
+	};
+}
+
+bool state_file_save(const char *path, const struct state *before, const struct state *state,
+	struct state_file_end *ret_end, struct error *err)
+{
+	AUTO_FINI(buf) file = buf_limit(STATE_CHAIN_MAX);
+	struct state_chain chain;
+	AUTO_FD fd = -1;
+
+	state_chain_begin(state, &file, &chain);
+	if (!buf_check(&file, "state", err) || (before && !keep_older(path, before, state, err)) ||
+		!file_write_durable(path, buf_str(&file), 0600, err))
+		return false;
+	*ret_end = (struct state_file_end){ 0 };
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		note_end(fd, &chain, ret_end);
+	return true;
+}
+
+static bool check_ours(int fd, const struct state_file_end *end, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return error_sys(err, "stat");
+	return (st.st_dev == end->device && st.st_ino == end->inode && st.st_nlink == 1 &&
+		       (uint64_t)st.st_size == end->chain.bytes) ||
+	       error_set(err, ERROR_CONFLICT, NULL, "it is not as it was left");
+}
+
+/* What did not come to its end is taken away again, if it can be; what reads it leaves it out in any case. */
+static bool add_bytes(int fd, const struct state_file_end *end, struct str bytes, struct error *err)
+{
+	bool good = file_write_at(fd, bytes.at, bytes.len, end->chain.bytes, err) &&
+		    (fdatasync(fd) == 0 || error_sys(err, "fdatasync"));
+
+	if (!good && ftruncate(fd, (off_t)end->chain.bytes) != 0)
+		return error_add(err, "and what was written cannot be taken away");
+	return good;
+}
+
+static bool add_to(const char *path, const struct state_file_end *end, struct str bytes, struct error *err)
+{
+	AUTO_FD fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return error_sys(err, "open");
+	return check_ours(fd, end, err) && add_bytes(fd, end, bytes, err);
+}
+
+bool state_file_add(
+	const char *path, struct state_file_end *end, const struct state_delta *deltas, struct error *err)
+{
+	struct state_file_end was = *end;
+	struct state_chain chain = was.chain;
+	AUTO_FINI(buf) bytes = buf_limit(STATE_CHAIN_MAX - least(chain.bytes, STATE_CHAIN_MAX));
+
+	*end = (struct state_file_end){ 0 };
+	for (; deltas; deltas = deltas->next)
+		state_chain_add(&chain, str_from(deltas->bytes, deltas->len), &bytes);
+	if (!buf_check(&bytes, "deltas of the state", err) || !add_to(path, &was, buf_str(&bytes), err))
+		return error_add(err, "%s", path);
+	*end = was;
+	end->chain = chain;
+	return true;
+}
+
+/* ---- reading ---- */
 
 /* A new format of the document is a new one of the file, by which who cannot read it knows. */
 _Static_assert(STATE_FORMAT == 2, "the file needs another magic");
@@ -103,17 +188,25 @@ static bool check_magic(struct str file, const char *path, struct error *err)
 	if (!str_skip(&file, STATE_FILE_BEGINS) || !file.len || *file.at < '1' || *file.at > '9')
 		return error_set(err, ERROR_INVALID, NULL, "%s: not a state file", path);
 	format = (uint64_t)(*file.at - '0');
-	return format == 1 || data_file_newer(format, 1, err) || error_add(err, "%s", path);
+	return format <= STATE_CHAIN_FORMAT || data_file_newer(format, STATE_CHAIN_FORMAT, err) ||
+	       error_add(err, "%s", path);
 }
 
-bool state_file_load(const char *path, struct state **ret_state, int64_t *ret_age_ms, struct error *err)
+bool state_file_read(const char *path, struct state_file_read *ret, struct error *err)
 {
-	AUTO_FINI(buf) file = buf_limit(STATE_BYTES_MAX);
+	AUTO_FINI(buf) file = buf_limit(STATE_CHAIN_MAX);
+	struct state_file_read read = { 0 };
+	AUTO_FD fd = -1;
 
 	file_tighten(path);
-	if (!file_read(path, &file, err))
+	if (!file_read(path, &file, err) || !check_magic(buf_str(&file), path, err))
 		return false;
-	*ret_age_ms = age_of(path);
-	return check_magic(buf_str(&file), path, err) &&
-	       (state_unseal(buf_str(&file), ret_state, err) || error_add(err, "%s", path));
+	if (!state_chain_read(buf_str(&file), &read.chain, err))
+		return error_add(err, "%s", path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && !read.chain.left)
+		note_end(fd, &read.chain.chain, &read.end);
+	read.age_ms = age_of(path);
+	*ret = read;
+	return true;
 }

@@ -6,11 +6,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "common/buf.h"
+#include "proto/glob.h"
 #include "proto/patterns.h"
 
 /* Each pattern is its own value. */
@@ -97,6 +99,61 @@ static void the_last_of_one_pattern_counts(void **state)
 	assert_ptr_equal(patterns_find(patterns, STR("a/b")), team);
 }
 
+/* So many of these, the last one ends it. */
+static void put_random(unsigned *seed, const char *const *parts, unsigned len, unsigned most, char into[64])
+{
+	unsigned n = 1 + (unsigned)rand_r(seed) % most;
+
+	into[0] = '\0';
+	while (n--)
+		(void)strcat(into, parts[(unsigned)rand_r(seed) % len]);
+}
+
+/* Whatever patterns there are and whatever is asked, a look through all of them finds the same. */
+static void many_are_asked_as_one_after_the_other(void **state)
+{
+	static const char *const pieces[] = { "a", "b", "ab", "/", "/", "/**", "*", "?", "[ab]", "{a,b/a}",
+		"\\a" };
+	static const char *const letters[] = { "a", "b", "ab", "/a", "/b", "a/" };
+	enum { PATTERNS = 40, NAMES = 300 };
+	char texts[PATTERNS][64], name[64];
+	unsigned seed = 7, matched = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 50; round++) {
+		AUTO(patterns) *patterns = patterns_new();
+
+		for (unsigned i = 0; i < PATTERNS; i++) {
+			put_random(&seed, pieces, 11, 5, texts[i]);
+			(void)patterns_put(patterns, str_of(texts[i]), texts[i]);
+		}
+		patterns_settle(patterns);
+		for (unsigned n = 0; n < NAMES; n++) {
+			const char *best = NULL, *found;
+
+			put_random(&seed, letters, 6, 4, name);
+			for (unsigned i = 0; i < PATTERNS; i++) {
+				bool literal = !strpbrk(texts[i], "*?[{\\");
+				size_t len = strlen(texts[i]), most = best ? strlen(best) : 0;
+
+				if (literal ? strcmp(texts[i], name) != 0
+					    : !glob_match(str_of(texts[i]), str_of(name)))
+					continue;
+				if (!best || len > most ||
+					(len == most && (literal || (strpbrk(best, "*?[{\\") &&
+									    strcmp(texts[i], best) < 0))))
+					best = texts[i];
+			}
+			found = patterns_find(patterns, str_of(name));
+			assert_true(!found == !best);
+			if (best)
+				assert_string_equal(found, best);
+			matched += best != NULL;
+		}
+	}
+	assert_in_range(matched, 1000, 14000);
+}
+
 static void none_is_fine(void **state)
 {
 	AUTO(patterns) *patterns = patterns_of(NULL, 0);
@@ -113,6 +170,7 @@ int main(void)
 		cmocka_unit_test(a_name_goes_before_patterns_of_its_length),
 		cmocka_unit_test(all_matches_are_told_in_order),
 		cmocka_unit_test(the_last_of_one_pattern_counts),
+		cmocka_unit_test(many_are_asked_as_one_after_the_other),
 		cmocka_unit_test(none_is_fine),
 	};
 
