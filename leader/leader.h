@@ -84,7 +84,7 @@ struct leader {
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
 	struct lock lock;
-	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
+	struct proxies *proxies;   /* whose X-Forwarded-For and -Proto are believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */
 	struct few_each *selves;    /* api/self.c: changes of users' own keys, by user */
 	struct few_each *refusals;  /* api/told.h: lines of the log */
