@@ -45,6 +45,7 @@
 #include "leader/stored_entities.h"
 #include "leader/strangers.h"
 #include "leader/sweep.h"
+#include "proto/own_key.h"
 
 #define POOL_QUEUE_MAX 20000
 /* Each time another leader was faster. */
@@ -56,9 +57,6 @@
 #define REFUSALS_EACH 10
 #define REFUSALS_ALL  100
 #define SAY_SPAN_MS   60000
-/* Changes of users' own keys in the same time, of one user and of all. */
-#define SELF_EACH 120
-#define SELF_ALL  6000
 
 struct leader_process {
 	struct leader leader;
@@ -467,8 +465,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->demands = lane_new(leader->pool);
 	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
-	leader->selves = few_each_new(
-		&(struct few_each_terms){ .each = SELF_EACH, .all = SELF_ALL, .span_ms = SAY_SPAN_MS });
+	leader->selves = few_each_new(&(struct few_each_terms){
+		.each = OWN_KEYS_CHANGES, .all = OWN_KEYS_CHANGES_ALL, .span_ms = OWN_KEYS_CHANGES_MS });
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);

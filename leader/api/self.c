@@ -9,7 +9,7 @@
  *
  * So a worker may do this much for whoever it says: make, list and end keys of an enabled user of the state. A key never opens more than its
  * owner may, and no other entity is touched. For a user who has a role none is made: it would open the leader's API. A user has OWN_KEYS_MAX
- * keys at most, those that administrators made among them, and so many changes a minute; each is in the log with the user and the worker, and
+ * keys at most, those that administrators made among them, and OWN_KEYS_CHANGES in a minute; each is in the log with the user and the worker, and
  * in the audit as the user's.
  */
 #include <inttypes.h>
@@ -17,7 +17,6 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
@@ -221,22 +220,10 @@ static struct http_response *end(const struct self *self, const struct state *st
 
 /* How often. */
 
-/* A user's place is found by its name, as an address's is. */
-static struct ip place_of(const struct self *self)
-{
-	uint8_t hash[HASH_MAX];
-	struct ip ip;
-
-	hash_bytes(HASH_SHA256, self->user.at, self->user.len, hash);
-	memcpy(ip.at, hash, sizeof(ip.at));
-	return ip;
-}
-
 static bool is_too_often(const struct self *self)
 {
-	struct ip place = place_of(self);
-
-	return !api_is_read(self->job) && !few_each_take(self->job->leader->selves, &place, clock_ms());
+	return !api_is_read(self->job) &&
+	       !few_each_take_name(self->job->leader->selves, buf_str(&self->user), clock_ms());
 }
 
 static struct http_response *refuse_often(void)

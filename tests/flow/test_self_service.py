@@ -156,8 +156,10 @@ def test_changes_are_few_in_a_minute(worker):
     answers = [ask(worker, "DELETE", user="busy", params={"id": "none"}) for _ in range(130)]
     assert [answer.status_code for answer in answers[:120]] == [200] * 120
     refused = [answer for answer in answers if answer.status_code == 429]
-    assert refused and "too often" in refused[0].text
+    assert refused and "too often" in refused[0].text and refused[0].headers["Retry-After"] == "60"
+    assert refused[0].json()["errors"][0]["code"] == "TOOMANYREQUESTS"
     assert ask(worker, "GET", user="busy").status_code == 200
+    make(worker, user="ann")
 
 
 def test_usage_is_that_of_today_and_this_month_against_the_quotas(leader, worker):
@@ -251,6 +253,16 @@ def test_a_single_worker_keeps_keys_of_its_own(single):
     assert ask(single, "GET", password=key["apiKey"]).status_code == 403
     assert ask(single, "DELETE", params={"id": key["uuid"]}).status_code == 200
     assert not login(single, "ann", key["apiKey"]) and not own(single)
+
+
+def test_changes_of_a_worker_alone_are_few_in_a_minute(tmp_path):
+    with Worker(config={"http": {"auth": {"htpasswd": {"path": str(htpasswd(tmp_path, "ann", "busy"))}, "apikey": True}}}) as one:
+        answers = [ask(one, "DELETE", user="busy", params={"id": "none"}) for _ in range(130)]
+        assert [answer.status_code for answer in answers[:120]] == [200] * 120
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused and "too often" in refused[0].text and refused[0].headers["Retry-After"] == "60"
+        assert ask(one, "POST", user="busy", json={}).status_code == 429 and ask(one, "GET", user="busy").status_code == 200
+        make(one, user="ann")
 
 
 def test_they_survive_a_kill_and_only_their_hashes_are_on_disk(single):
