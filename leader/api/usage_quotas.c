@@ -8,6 +8,7 @@
 #include "common/least.h"
 #include "leader/grants.h"
 #include "leader/leader.h"
+#include "proto/access.h"
 
 static const char *const kind_names[LIMITS_KINDS] = {
 	[LIMITS_SECOND] = "second", [LIMITS_DAY] = "day", [LIMITS_MONTH] = "month", [LIMITS_BYTES] = "bytes"
@@ -60,8 +61,11 @@ static bool is_wanted(const struct usage_quotas *asked, const struct entity *ent
 
 	if (asked->apikey && !(is_key && str_is(entity_id(entity), asked->apikey)))
 		return false;
+	if (is_key && asked->no_keys)
+		return false;
 	if (entity_kind(entity) == ENTITY_GROUP)
-		return !asked->owners || (asked->group && str_is(entity_id(entity), asked->group));
+		return !asked->owners || (asked->group && str_is(entity_id(entity), asked->group)) ||
+		       (asked->member && access_is_in_group(asked->member, entity_id(entity)));
 	for (size_t i = 0; i < asked->owners_len; i++)
 		if (str_is(owner, asked->owners[i]))
 			return true;
@@ -79,13 +83,15 @@ static void add_all(struct quota_rows *rows, const struct state *state)
 }
 
 /* Of a share nothing is used for longer than a second: what no worker has is what remains. */
-static void put_row(const struct quota_row *row, const struct ledger_calls *calls,
+static void put_row(const struct quota_row *row, int64_t now_s, const struct ledger_calls *calls,
 	const struct grants_sums *sums, struct json_writer *w)
 {
+	char reset[CLOCK_RFC3339_SIZE];
 	bool stands = row->kind == LIMITS_SECOND;
 	uint64_t used = most(calls->all, sums->used + calls->ungranted);
 	uint64_t taken = stands ? sums->granted : used;
 
+	clock_rfc3339(1000 * limits_window_end_s(row->kind, now_s), reset);
 	json_open_object(w);
 	json_put_text(w, "subject", row->subject);
 	json_put_text(w, "kind", kind_names[row->kind]);
@@ -94,6 +100,7 @@ static void put_row(const struct quota_row *row, const struct ledger_calls *call
 	json_put_uint(w, "used", used);
 	json_put_uint(w, "granted", sums->granted);
 	json_put_uint(w, "remaining", row->limit > taken ? row->limit - taken : 0);
+	json_put_text(w, "reset", reset);
 	json_close_object(w);
 }
 
@@ -113,7 +120,7 @@ static bool put_rows_locked(
 	for (size_t i = 0; ok && i < rows->len; i++) {
 		struct grants_sums sums =
 			grants_sums(leader->grants, rows->at[i].subject, rows->at[i].window);
-		put_row(&rows->at[i], &calls[i], &sums, w);
+		put_row(&rows->at[i], rows->now_s, &calls[i], &sums, w);
 	}
 	json_close_array(w);
 	free(at);
