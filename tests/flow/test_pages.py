@@ -271,6 +271,23 @@ def test_the_bars_of_quotas_nearest_to_their_end_first(browser):
         assert "user" not in browser.text("#usage-of ~ .scroll th a")
 
 
+def test_usage_of_users_is_the_leaders_sum_page_by_page(browser):
+    with PagesServer() as server:
+        server.usage = [{"apikey": f"key-{name}-{i}", "owner": name, "label": "", "month": "2026-11", "calls": 700, "bytesIn": 1024, "bytesOut": 0} for name in ("ann", "bob", "cat", "dan") for i in range(2)]
+        signed_in(server, at(server, browser), "usage?by=user")
+        users = "[aria-label='Usage of users'] tbody tr"
+        browser.wait("main", "Together: 5,600 calls")
+        assert [e.text.split()[:3] for e in browser.all(users)] == [[name, "2", "1,400"] for name in ("ann", "bob", "cat")]
+        browser.click("main a", "More")
+        browser.wait(users, "dan")
+        assert len(browser.all(users)) == 1
+        browser.check_axe()
+        browser.click("main a", "From the first")
+        browser.wait(users, "ann")
+        browser.open("usage?by=group")
+        browser.wait("main", "Nothing was used")
+
+
 def test_a_key_is_rotated_and_again_only_after_a_question(browser):
     with PagesServer() as server:
         server.put("apikey", "a" * 24, {"owner": "ann", "label": "ci", "enabled": True})
