@@ -35,6 +35,7 @@
 #include "leader/live.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/nearest.h"
 #include "leader/pages/pages.h"
 #include "leader/refusals.h"
 #include "leader/ring_write.h"
@@ -447,7 +448,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 
 	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
 	leader->members = members_new();
-	leader->figures = figures_new(leader->members);
+	leader->nearest = nearest_new(leader);
+	leader->figures = figures_new(leader->members, leader->nearest);
 	leader->shares = shares_new();
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
@@ -510,6 +512,7 @@ static void on_drained(void *arg)
 	feed_close(leader->feed);
 	live_close(leader->live);
 	sweep_stop(leader->sweep);
+	nearest_stop(leader->nearest);
 	figures_stop(leader->figures);
 	state_backup_stop(leader->backup);
 	ring_write_stop(leader->ring);
@@ -613,6 +616,7 @@ static void close_leader(struct leader_process *process)
 	strangers_free(leader->strangers);
 	shares_free(leader->shares);
 	figures_free(leader->figures);
+	nearest_free(leader->nearest);
 	members_free(leader->members);
 	ledger_close(leader->ledger);
 	state_log_free(leader->log);
@@ -647,6 +651,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (leader->fellows && !fellows_start(leader->fellows, err))
 		return false;
 	sweep_start(leader->sweep);
+	nearest_start(leader->nearest);
 	figures_start(leader->figures, leader->loop);
 	state_backup_start(leader->backup);
 	AUTO(state) *state = leader_state(leader);

@@ -41,6 +41,7 @@ struct login;
 struct live;
 struct loop;
 struct members;
+struct nearest;
 struct pages;
 struct pool;
 struct proxies;
@@ -75,6 +76,7 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct nearest *nearest;   /* nearest.h: quotas that are nearly used up */
 	struct figures *figures;   /* figures.h: how it was in the last hour */
 	struct shares *shares;     /* shares.h: who owns how much */
 	struct live *live;         /* live.h: who watches */

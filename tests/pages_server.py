@@ -295,14 +295,14 @@ class PagesServer:
         owners = [m for m in self.members.values() if m["state"] == "active" and "drained" not in m]
         return {"epoch": 4, "members": [{"name": m["name"], "zone": m["zone"], "share": 1 / len(owners)} for m in owners]}
 
-    @staticmethod
-    def figures():
+    def figures(self):
         now, n = int(time.time()) // 10 * 10, 360
         wave = [(i * 37 % 97) / 97 for i in range(n)]
         sums = {"t": [now - 10 * (n - 1 - i) for i in range(n)], "rate": [120 + 60 * w for w in wave], "errors": [w / 9 for w in wave],
                 "bytesIn": [2e6 * w for w in wave], "bytesOut": [3e7 * (0.4 + w) for w in wave], "p50": [700 + 200 * w for w in wave],
-                "p99": [4000 + 3000 * w for w in wave], "open": [int(9 * w) for w in wave], "active": [3] * n, "lost": [0] * n}
-        return {"everySeconds": 10, "sums": sums, "members": {"worker-0": {"t": sums["t"][-60:], "rate": sums["rate"][-60:], "p99": sums["p99"][-60:]}}}
+                "p99": [4000 + 3000 * w for w in wave], "open": [int(9 * w) for w in wave], "active": [3] * n, "lost": [0] * n,
+                "storage": [5 << 30] * n, "repositories": [12] * n, "quotaMost": [0.5] * n}
+        return {"everySeconds": 10, "quotas": self.quotas, "sums": sums, "members": {"worker-0": {"t": sums["t"][-60:], "rate": sums["rate"][-60:], "p99": sums["p99"][-60:]}}}
 
     def usage_by(self, asked):
         """Users alone, a page of three."""
