@@ -101,14 +101,14 @@ bool http_fetch(const struct http_call_spec *spec, const struct http_fetch_into 
 	return !fetch.failed;
 }
 
-static bool take_into_file(void *arg, struct str piece, struct error *err)
+bool http_fetch_take_file(void *arg, struct str piece, struct error *err)
 {
 	return file_write_all(*(const int *)arg, piece.at, piece.len, err);
 }
 
 bool http_fetch_file(const struct http_call_spec *spec, int fd, struct http_fetched *ret, struct error *err)
 {
-	const struct http_fetch_into into = { .take = take_into_file, .arg = &fd };
+	const struct http_fetch_into into = { .take = http_fetch_take_file, .arg = &fd };
 
 	return http_fetch(spec, &into, ret, err);
 }

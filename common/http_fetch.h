@@ -30,5 +30,7 @@ void http_fetched_fini(struct http_fetched *fetched);
 /* True: a whole answer came, whatever its status. *ret is set in any case. */
 bool http_fetch(const struct http_call_spec *spec, const struct http_fetch_into *into, struct http_fetched *ret,
 		struct error *err) MUST_CHECK;
+/* A take() that writes to the file descriptor that arg points at. */
+bool http_fetch_take_file(void *arg, struct str piece, struct error *err) MUST_CHECK;
 /* The body of a 200 goes to fd. */
 bool http_fetch_file(const struct http_call_spec *spec, int fd, struct http_fetched *ret, struct error *err) MUST_CHECK;

@@ -10,7 +10,6 @@
 
 #include "common/check.h"
 #include "common/file.h"
-#include "common/http_fetch.h"
 #include "common/json.h"
 
 #define PASSWORD_FILE_MAX 4096
@@ -304,8 +303,9 @@ bool client_next(const struct http_result *result, struct buf *path)
 
 /* A body of any length. */
 
-/* *ret_again: nothing has come of it. */
-static int fetch_from(struct client *client, size_t at, const struct client_ask *ask, int fd, bool *ret_again)
+/* *ret_cut: no whole answer came; *ret_again: nothing of one. */
+static int fetch_from(struct client *client, size_t at, const struct client_ask *ask,
+	const struct http_fetch_into *into, bool *ret_cut, bool *ret_again)
 {
 	__attribute__((cleanup(request_fini))) struct request request;
 	struct http_fetched fetched;
@@ -313,24 +313,44 @@ static int fetch_from(struct client *client, size_t at, const struct client_ask 
 	struct error err;
 
 	make_request(client, at, ask, &request);
-	if (http_fetch_file(&request.spec, fd, &fetched, &err)) {
+	*ret_cut = !http_fetch(&request.spec, into, &fetched, &err);
+	*ret_again = *ret_cut && !fetched.status;
+	if (!*ret_cut)
 		status = judge(client, fetched.status, buf_str(&fetched.why));
-	} else {
+	else if (!ask->quiet)
 		ctl_say("%s: %s", buf_text(&client->urls[at]), err.text);
-		*ret_again = !fetched.status;
-	}
 	http_fetched_fini(&fetched);
 	return status;
 }
 
-int client_fetch(struct client *client, const struct client_ask *ask, int fd)
+static int fetch(struct client *client, const struct client_ask *ask, const struct http_fetch_into *into,
+	bool *ret_cut)
 {
 	for (size_t n = 0; n < client->len; n++) {
-		bool again = false;
-		int status = fetch_from(client, (client->first + n) % client->len, ask, fd, &again);
+		size_t at = (client->first + n) % client->len;
+		bool again;
+		int status = fetch_from(client, at, ask, into, ret_cut, &again);
 
-		if (!again)
+		if (!again) {
+			client->first = at;
 			return status;
+		}
 	}
 	return CTL_UNREACHABLE;
+}
+
+int client_fetch(struct client *client, const struct client_ask *ask, int fd)
+{
+	const struct http_fetch_into into = { .take = http_fetch_take_file, .arg = &fd };
+	bool cut;
+
+	return fetch(client, ask, &into, &cut);
+}
+
+int client_follow(struct client *client, const struct client_ask *ask, const struct http_fetch_into *into)
+{
+	bool cut;
+	int status = fetch(client, ask, into, &cut);
+
+	return cut ? CTL_UNREACHABLE : status;
 }
