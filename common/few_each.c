@@ -38,25 +38,26 @@ void few_each_free(struct few_each *few)
 	free(few);
 }
 
-static struct few *place_of(struct few_each *few, const struct ip *from)
-{
-	struct ip client = ip_client(from);
-
-	return &few->places[siphash24(few->key, client.at, sizeof(client.at)) % PLACES];
-}
-
-/* One that its address is refused takes nothing of what all have. */
-bool few_each_take(struct few_each *few, const struct ip *from, int64_t now_ms)
+/* One that its place is refused takes nothing of what all have. */
+bool few_each_take_name(struct few_each *few, struct str name, int64_t now_ms)
 {
 	const struct few_each_terms *terms = &few->terms;
+	struct few *place = &few->places[siphash24(few->key, name.at, name.len) % PLACES];
 	bool taken;
 
 	pthread_mutex_lock(&few->lock);
-	taken = few_take(place_of(few, from), terms->each, terms->span_ms, now_ms) &&
+	taken = few_take(place, terms->each, terms->span_ms, now_ms) &&
 		few_take(&few->all, terms->all, terms->span_ms, now_ms);
 	few->missed += !taken;
 	pthread_mutex_unlock(&few->lock);
 	return taken;
+}
+
+bool few_each_take(struct few_each *few, const struct ip *from, int64_t now_ms)
+{
+	struct ip client = ip_client(from);
+
+	return few_each_take_name(few, str_from((const char *)client.at, sizeof(client.at)), now_ms);
 }
 
 uint64_t few_each_missed(struct few_each *few, int64_t now_ms)

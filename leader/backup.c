@@ -13,97 +13,22 @@
 #include "common/check.h"
 #include "common/command.h"
 #include "common/file.h"
-#include "common/http_client.h"
-#include "common/loop.h"
-#include "common/pipe.h"
+#include "common/http_fetch.h"
 #include "leader/ledger.h"
 #include "leader/local.h"
 #include "leader/settings.h"
 #include "leader/store.h"
 
-#define PIPE_BYTES (256 * 1024)
-#define PIECE      (64 * 1024)
-#define WHY_MAX    4096
 /* The leader copies and checks the store before it says a word. */
 #define STALL_MS 600000
 
-/* The answer on its way into the file. */
-struct fetch {
-	struct loop *loop;
-	struct http_client *client;
-	struct pipe *pipe;
-	int fd;
-	bool done, drained, failed;
-	struct error *err;
-};
-
-static void end_if_due(struct fetch *fetch)
-{
-	if (fetch->done && (fetch->drained || fetch->failed || !fetch->pipe))
-		loop_stop(fetch->loop);
-}
-
-static bool fail(struct fetch *fetch)
-{
-	fetch->failed = true;
-	return false;
-}
-
-static void on_bytes(void *arg)
-{
-	struct fetch *fetch = arg;
-	enum pipe_step step = PIPE_OK;
-	char piece[PIECE];
-	size_t len;
-
-	loop_assert(fetch->loop);
-	while (!fetch->failed && (step = pipe_read(fetch->pipe, piece, sizeof(piece), &len)) == PIPE_OK)
-		if (!file_write_all(fetch->fd, piece, len, fetch->err))
-			(void)fail(fetch);
-	fetch->drained |= step == PIPE_END;
-	if (step == PIPE_FAILED)
-		(void)fail(fetch);
-	end_if_due(fetch);
-}
-
-static void on_head(void *arg, struct http_call *call)
-{
-	struct fetch *fetch = arg;
-
-	loop_assert(fetch->loop);
-	if (http_call_status(call) != 200) {
-		http_call_collect(call, WHY_MAX);
-		return;
-	}
-	fetch->pipe = pipe_new(fetch->loop, PIPE_BYTES);
-	pipe_on_bytes(fetch->pipe, on_bytes, fetch);
-	http_call_into(call, fetch->pipe);
-	/* Told "again" it wakes us from now on. */
-	on_bytes(fetch);
-}
-
-static void on_done(void *arg, struct http_call *call, const struct error *err)
-{
-	struct fetch *fetch = arg;
-
-	loop_assert(fetch->loop);
-	fetch->done = true;
-	if (err) {
-		*fetch->err = *err;
-		(void)fail(fetch);
-	} else if (http_call_status(call) != 200) {
-		(void)error_set(fetch->err, ERROR_UNAVAILABLE, NULL, "the leader answered %u %.*s",
-			http_call_status(call), STR_ARGS(http_call_body(call)));
-		(void)fail(fetch);
-	}
-	end_if_due(fetch);
-}
-
-static void ask(struct fetch *fetch, const struct local *local)
+/* Whatever another status says is why. */
+static bool ask(const struct local *local, int fd, struct error *err)
 {
 	AUTO(http_headers) *headers = http_headers_new();
 	AUTO_FINI(buf) url = buf_limit(512);
 	AUTO_FINI(buf) secret = buf_limit(256);
+	AUTO_FINI(http_fetched) fetched = { 0 };
 
 	buf_format(&url, "%s/api/cluster/backup", local->url);
 	buf_format(&secret, "Bearer %s", local->secret);
@@ -115,33 +40,20 @@ static void ask(struct fetch *fetch, const struct local *local)
 		.body_fd = -1,
 		.insecure = true,
 		.stall_ms = STALL_MS };
-	(void)http_call_start(fetch->client, &spec,
-		(struct http_call_events){ .arg = fetch, .on_head = on_head, .on_done = on_done });
+	if (!http_fetch_file(&spec, fd, &fetched, err))
+		return false;
+	return fetched.status == 200 || error_set(err, ERROR_UNAVAILABLE, NULL, "the leader answered %u %.*s",
+						fetched.status, STR_ARGS(buf_str(&fetched.why)));
 }
 
 /* From the leader that runs. */
 static bool fetch_backup(const struct local *local, const char *path, struct error *err)
 {
-	struct fetch fetch = { .fd = -1, .err = err };
 	AUTO_FD fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	const struct http_client_settings settings = { 0 };
 
 	if (fd < 0)
 		return error_sys(err, "%s", path);
-	fetch.fd = fd;
-	if (!loop_new(&fetch.loop, "backup", err))
-		return false;
-	if (!http_client_new(&fetch.client, fetch.loop, &settings, err)) {
-		loop_free(fetch.loop);
-		return false;
-	}
-	ask(&fetch, local);
-	loop_run(fetch.loop);
-	http_client_free(fetch.client);
-	if (fetch.pipe)
-		pipe_unref_reader(fetch.pipe);
-	loop_free(fetch.loop);
-	return !fetch.failed && (fsync(fd) == 0 || error_sys(err, "%s", path));
+	return ask(local, fd, err) && (fsync(fd) == 0 || error_sys(err, "%s", path));
 }
 
 /* Also while leaders run: it is of one moment. */

@@ -11,6 +11,7 @@
 #include "common/loop.h"
 #include "common/map.h"
 #include "leader/members.h"
+#include "leader/nearest.h"
 
 #define DIGITS 3
 
@@ -30,6 +31,9 @@ enum figure {
 	SPOOL,
 	RSS,
 	CPU,
+	STORAGE,
+	REPOSITORIES,
+	QUOTA_MOST,
 	FIGURES
 };
 static const char *const names[FIGURES] = { [RATE] = "rate",
@@ -45,7 +49,10 @@ static const char *const names[FIGURES] = { [RATE] = "rate",
 	[UPLOADS] = "uploads",
 	[SPOOL] = "spool",
 	[RSS] = "rss",
-	[CPU] = "cpu" };
+	[CPU] = "cpu",
+	[STORAGE] = "storage",
+	[REPOSITORIES] = "repositories",
+	[QUOTA_MOST] = "quotaMost" };
 
 /* The mean of what is known; NAN: nothing is. */
 struct mean {
@@ -56,8 +63,9 @@ struct mean {
 /* The last points of a member: those of the cluster's last ones. */
 struct own {
 	char *process;
-	struct usage_stats told; /* its newest beat */
-	double rates[P50], cpu;  /* RATE to BYTES_OUT; NAN before its second beat */
+	struct usage_stats told;      /* its newest beat */
+	double rates[P50], cpu;       /* RATE to BYTES_OUT; NAN before its second beat */
+	double storage, repositories; /* NAN: it has not said it */
 	struct mean means[OWN_FIGURES];
 	float points[OWN_FIGURES][FIGURES_OWN];
 	uint64_t sampled; /* the number of the last sample that it was in */
@@ -65,6 +73,7 @@ struct own {
 
 struct figures {
 	struct members *members;
+	struct nearest *nearest;
 	struct loop *loop;
 	struct loop_timer timer;
 	struct lock lock; /* guards all below */
@@ -78,11 +87,12 @@ struct figures {
 	int64_t times[FIGURES_POINTS];
 };
 
-struct figures *figures_new(struct members *members)
+struct figures *figures_new(struct members *members, struct nearest *nearest)
 {
 	struct figures *figures = xnew(struct figures);
 
 	figures->members = members;
+	figures->nearest = nearest;
 	lock_init(&figures->lock);
 	figures->own = map_new();
 	for (unsigned i = 0; i < FIGURES; i++)
@@ -156,6 +166,7 @@ static struct own *own_of(struct figures *figures, const char *name)
 		for (unsigned k = 0; k < FIGURES_OWN; k++)
 			own->points[i][k] = NAN;
 	own->process = check_strdup("");
+	own->storage = own->repositories = NAN;
 	(void)map_put(figures->own, str_of(name), own);
 	return own;
 }
@@ -195,6 +206,10 @@ static void hear(struct own *own, const struct ledger_member *member)
 	else if (told->uptime_ms > own->told.uptime_ms)
 		set_rates(own, told);
 	own->told = *told;
+	if (told->weighed) {
+		own->storage = (double)told->storage_bytes;
+		own->repositories = (double)told->storage_repositories;
+	}
 }
 
 static void tell_own(struct own *own)
@@ -210,6 +225,7 @@ static void tell_own(struct own *own)
 struct sampling {
 	struct figures *figures;
 	double weight, p50, p99; /* of the weighted ones */
+	unsigned weighed;        /* members whose storage is known */
 };
 
 static void add(double *sum, double value)
@@ -237,6 +253,9 @@ static void add_live(struct sampling *sampling, const struct own *own)
 	for (unsigned i = 0; i < P50; i++)
 		add(&now[i], own->rates[i]);
 	add(&now[CPU], own->cpu);
+	add(&now[STORAGE], own->storage);
+	add(&now[REPOSITORIES], own->repositories);
+	sampling->weighed += !isnan(own->storage);
 	now[OPEN] += (double)told->open_requests;
 	now[UPLOADS] += (double)told->uploads;
 	now[SPOOL] += (double)told->spool_bytes;
@@ -295,6 +314,9 @@ static void sample_locked(struct figures *figures, int64_t now_wall_s)
 	forget_absent(figures);
 	figures->now[P50] = sampling.weight > 0 ? sampling.p50 / sampling.weight : NAN;
 	figures->now[P99_MEAN] = sampling.weight > 0 ? sampling.p99 / sampling.weight : NAN;
+	if (!sampling.weighed)
+		figures->now[STORAGE] = figures->now[REPOSITORIES] = NAN;
+	figures->now[QUOTA_MOST] = nearest_most(figures->nearest);
 	for (unsigned i = 0; i < FIGURES; i++)
 		mean_add(&figures->means[i], figures->now[i]);
 }
@@ -393,11 +415,14 @@ static void put_members(const struct figures *figures, const char *member, struc
 	json_close_object(w);
 }
 
-void figures_write(struct figures *figures, const char *member, struct json_writer *w)
+void figures_write(
+	struct figures *figures, const struct state *state, const char *member, struct json_writer *w)
 {
 	lock_take(&figures->lock);
 	json_open_object(w);
 	json_put_int(w, "everySeconds", FIGURES_EVERY_S);
+	json_key(w, STR("quotas"));
+	nearest_write(figures->nearest, state, w);
 	put_sums(figures, w);
 	put_members(figures, member, w);
 	json_close_object(w);

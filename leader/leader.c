@@ -36,6 +36,7 @@
 #include "leader/live.h"
 #include "leader/login.h"
 #include "leader/members.h"
+#include "leader/nearest.h"
 #include "leader/pages/pages.h"
 #include "leader/refusals.h"
 #include "leader/ring_write.h"
@@ -46,6 +47,7 @@
 #include "leader/stored_entities.h"
 #include "leader/strangers.h"
 #include "leader/sweep.h"
+#include "proto/own_key.h"
 
 #define POOL_QUEUE_MAX 20000
 /* Each time another leader was faster. */
@@ -59,9 +61,6 @@
 #define REFUSALS_EACH 10
 #define REFUSALS_ALL  100
 #define SAY_SPAN_MS   60000
-/* Changes of users' own keys in the same time, of one user and of all. */
-#define SELF_EACH 120
-#define SELF_ALL  6000
 
 struct leader_process {
 	struct leader leader;
@@ -500,7 +499,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 
 	leader->log = state_log_new((int)s->compression, s->cache_state_ms);
 	leader->members = members_new();
-	leader->figures = figures_new(leader->members);
+	leader->nearest = nearest_new(leader);
+	leader->figures = figures_new(leader->members, leader->nearest);
 	leader->shares = shares_new();
 	leader->grants = grants_new();
 	leader->hearing = hearing_new();
@@ -518,8 +518,8 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->demands = lane_new(leader->pool);
 	leader->walks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
-	leader->selves = few_each_new(
-		&(struct few_each_terms){ .each = SELF_EACH, .all = SELF_ALL, .span_ms = SAY_SPAN_MS });
+	leader->selves = few_each_new(&(struct few_each_terms){
+		.each = OWN_KEYS_CHANGES, .all = OWN_KEYS_CHANGES_ALL, .span_ms = OWN_KEYS_CHANGES_MS });
 	leader->refusals = few_each_new(&(struct few_each_terms){
 		.each = REFUSALS_EACH, .all = REFUSALS_ALL, .span_ms = SAY_SPAN_MS });
 	leader->feed = feed_new(leader);
@@ -565,6 +565,7 @@ static void on_drained(void *arg)
 	feed_close(leader->feed);
 	live_close(leader->live);
 	sweep_stop(leader->sweep);
+	nearest_stop(leader->nearest);
 	figures_stop(leader->figures);
 	state_backup_stop(leader->backup);
 	ring_write_stop(leader->ring);
@@ -680,6 +681,7 @@ static void close_leader(struct leader_process *process)
 	strangers_free(leader->strangers);
 	shares_free(leader->shares);
 	figures_free(leader->figures);
+	nearest_free(leader->nearest);
 	members_free(leader->members);
 	ledger_close(leader->ledger);
 	state_log_free(leader->log);
@@ -716,6 +718,7 @@ static bool serve(struct leader_process *process, struct error *err)
 	if (leader->fellows && !fellows_start(leader->fellows, err))
 		return false;
 	sweep_start(leader->sweep);
+	nearest_start(leader->nearest);
 	figures_start(leader->figures, leader->loop);
 	state_backup_start(leader->backup);
 	AUTO(state) *state = leader_state(leader);

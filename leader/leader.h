@@ -41,6 +41,7 @@ struct login;
 struct live;
 struct loop;
 struct members;
+struct nearest;
 struct pages;
 struct pool;
 struct proxies;
@@ -75,6 +76,7 @@ struct leader {
 	struct hearing *hearing;   /* hearing.h: when it deals, and when it hears first */
 	struct login *login;       /* login.h: who is asking */
 	struct dump *dump;         /* dump.h: the state as a file, or NULL */
+	struct nearest *nearest;   /* nearest.h: quotas that are nearly used up */
 	struct figures *figures;   /* figures.h: how it was in the last hour */
 	struct shares *shares;     /* shares.h: who owns how much */
 	struct live *live;         /* live.h: who watches */
@@ -86,7 +88,7 @@ struct leader {
 	struct lock lock;
 	struct lock turn;          /* who waits for it next: nobody who drops it and takes it again is before them */
 	struct lock large;         /* large_write.h: one at a time; taken before the other one */
-	struct proxies *proxies;   /* whose X-Forwarded-For is believed */
+	struct proxies *proxies;   /* whose X-Forwarded-For and -Proto are believed */
 	struct refusals *refused;  /* refusals.h: sums for the audit */
 	struct few_each *selves;    /* api/self.c: changes of users' own keys, by user */
 	struct few_each *refusals;  /* api/told.h: lines of the log */

@@ -279,7 +279,9 @@ struct ledger_keys {
 	const char *window;      /* a day or a month */
 	const char *const *owners; size_t owners_len; /* users */
 };
-/* At most max rows, each borrowed for the call. */
+/* At most max rows in the order of keys, each once, each borrowed for the call. SQLite gives them as it finds them; Redis, which has them in no
+ * order, collects up to max of them before. */
+#define LEDGER_ALL (SIZE_MAX / 4)
 bool ledger_list_keys(struct ledger *ledger, const struct ledger_keys *which, size_t max, ledger_usage_f *fn, void *arg,
 		      struct error *err) MUST_CHECK;
 /* Calls and bytes of all of them; without a window of all months. They stop at INT64_MAX. */

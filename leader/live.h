@@ -5,7 +5,7 @@
  *     members, figures, state --a pool job, each time a pace is due--> one frame --> all watchers of the pace
  *
  * A pace is how often: LIVE_PACES. All watchers of one share its frames, which are made only while there are any. A frame is the
- * events `cluster`, and where there is something new `members`, `changed`, `ring` (docs/api.md). Whoever comes first gets a frame of all
+ * events `cluster`, and where there is something new `members`, `changed`, `ring`, `quotas` (docs/api.md). Whoever comes first gets a frame of all
  * there is, made at once.
  * Bounds   LIVE_WATCHERS streams: 503 beyond. A watcher has a pipe of LIVE_PIPE bytes and a place in the row of the last
  *          frames, LIVE_FRAMES and about LIVE_BYTES of each pace: who is behind them gets no more, and comes back for a frame of all. Its

@@ -9,6 +9,7 @@
 #include "leader/figures.h"
 #include "leader/leader.h"
 #include "leader/members.h"
+#include "leader/nearest.h"
 #include "leader/shares.h"
 #include "leader/state_log.h"
 
@@ -22,7 +23,7 @@ struct told {
 struct live_news {
 	struct leader *leader;
 	struct map *told; /* name -> struct told */
-	uint64_t round, revision, ring_revision;
+	uint64_t round, revision, ring_revision, quotas;
 };
 
 struct live_frame *live_frame_ref(struct live_frame *frame)
@@ -86,6 +87,17 @@ static void put_ring(struct leader *leader, const struct state *state, struct bu
 	struct json_writer w = begin_event(into, "ring");
 
 	shares_write(leader->shares, state, &w);
+	end_event(into);
+}
+
+static void put_quotas(struct leader *leader, const struct state *state, struct buf *into)
+{
+	struct json_writer w = begin_event(into, "quotas");
+
+	json_open_object(&w);
+	json_key(&w, STR("quotas"));
+	nearest_write(leader->nearest, state, &w);
+	json_close_object(&w);
 	end_event(into);
 }
 
@@ -190,6 +202,7 @@ static struct live_frame *make_new(struct live_news *news, const struct state *s
 	struct leader *leader = news->leader;
 	struct live_frame *frame = frame_new();
 	struct members_rows rows = rows_of(leader, state);
+	uint64_t quotas = nearest_stamp(leader->nearest);
 	unsigned kinds;
 
 	rows.wants = is_new;
@@ -204,6 +217,9 @@ static struct live_frame *make_new(struct live_news *news, const struct state *s
 	}
 	if (ring_revision(state) != news->ring_revision)
 		put_ring(leader, state, &frame->text);
+	if (quotas != news->quotas)
+		put_quotas(leader, state, &frame->text);
+	news->quotas = quotas;
 	news->revision = state_revision(state);
 	news->ring_revision = ring_revision(state);
 	return whole(frame);
@@ -218,6 +234,7 @@ static struct live_frame *make_all(struct leader *leader, const struct state *st
 	put_members(leader, &rows, NULL, &frame->text);
 	put_changed(state_revision(state), 0, &frame->text);
 	put_ring(leader, state, &frame->text);
+	put_quotas(leader, state, &frame->text);
 	return whole(frame);
 }
 

@@ -241,6 +241,10 @@ static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 	json_put_uint(w, "spoolBytes", stats->spool_bytes);
 	json_put_uint(w, "errors", stats->errors);
 	json_put_uint(w, "uploads", stats->uploads);
+	if (stats->weighed) {
+		json_put_uint(w, "storageBytes", stats->storage_bytes);
+		json_put_uint(w, "storageRepositories", stats->storage_repositories);
+	}
 	put_chores(w, stats);
 	json_close_object(w);
 }

@@ -20,6 +20,10 @@
 
 #define OWN_KEY_BODY_MAX 8192u
 #define OWN_KEYS_MAX     100u /* of a user */
+/* Changes (made and ended, also what was refused) of one user and of all in a minute, at each program that keeps keys. */
+#define OWN_KEYS_CHANGES     120u
+#define OWN_KEYS_CHANGES_ALL 6000u
+#define OWN_KEYS_CHANGES_MS  60000
 #define OWN_KEY_AGENT    255u /* bytes of creatorUa; the rest is cut off */
 
 struct own_key_maker {

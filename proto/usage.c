@@ -142,6 +142,9 @@ static const struct member usage_stats_members[] = {
 	UINT(usage_stats, chore_ms),
 	UINT(usage_stats, chore_failures),
 	UINT(usage_stats, chore_failed_ms),
+	MEMBER(usage_stats, weighed, MEMBER_BOOL, .max = 0),
+	UINT(usage_stats, storage_bytes),
+	UINT(usage_stats, storage_repositories),
 };
 SHAPE(usage_stats);
 

@@ -93,6 +93,8 @@ struct usage_stats {        /* what the cluster view shows */
 	uint64_t chores;        /* that run now */
 	char chore[USAGE_WORD_MAX + 1]; /* of these, the one that has run for longest, and for how long; "" = none */
 	uint64_t chore_ms;
+	bool weighed;           /* these two are known; those of before do not say it */
+	uint64_t storage_bytes, storage_repositories; /* of the repositories that it owns */
 	uint64_t chore_failures, chore_failed_ms; /* since start; time since the last, 0 = none */
 };
 struct usage_report {

@@ -96,7 +96,7 @@ def scrape_both(folder):
         assert worker.call("GET", "/readyz").status_code == 200
         # Bytes of repositories are counted in the background.
         text = lambda: worker.call("GET", "/metrics").text  # noqa: E731
-        await_true(lambda: "zot_repo_storage_bytes" in text() and "zot_lease_left_seconds" in text(), what="sizes and a lease")
+        await_true(lambda: "zot_repo_storage_bytes" in text() and "zot_storage_bytes" in text() and "zot_lease_left_seconds" in text(), what="sizes and a lease")
         await_true(lambda: "zot_leader_backup_age_seconds" in leader.session.get(leader.url + "/metrics", timeout=30).text, what="a backup")
         return {"worker": text(), "leader": leader.session.get(leader.url + "/metrics", timeout=30).text}
 

@@ -295,18 +295,32 @@ class PagesServer:
         owners = [m for m in self.members.values() if m["state"] == "active" and "drained" not in m]
         return {"epoch": 4, "members": [{"name": m["name"], "zone": m["zone"], "share": 1 / len(owners)} for m in owners]}
 
-    @staticmethod
-    def figures():
+    def figures(self):
         now, n = int(time.time()) // 10 * 10, 360
         wave = [(i * 37 % 97) / 97 for i in range(n)]
         sums = {"t": [now - 10 * (n - 1 - i) for i in range(n)], "rate": [120 + 60 * w for w in wave], "errors": [w / 9 for w in wave],
                 "bytesIn": [2e6 * w for w in wave], "bytesOut": [3e7 * (0.4 + w) for w in wave], "p50": [700 + 200 * w for w in wave],
-                "p99": [4000 + 3000 * w for w in wave], "open": [int(9 * w) for w in wave], "active": [3] * n, "lost": [0] * n}
-        return {"everySeconds": 10, "sums": sums, "members": {"worker-0": {"t": sums["t"][-60:], "rate": sums["rate"][-60:], "p99": sums["p99"][-60:]}}}
+                "p99": [4000 + 3000 * w for w in wave], "open": [int(9 * w) for w in wave], "active": [3] * n, "lost": [0] * n,
+                "storage": [5 << 30] * n, "repositories": [12] * n, "quotaMost": [0.5] * n}
+        return {"everySeconds": 10, "quotas": self.quotas, "sums": sums, "members": {"worker-0": {"t": sums["t"][-60:], "rate": sums["rate"][-60:], "p99": sums["p99"][-60:]}}}
+
+    def usage_by(self, asked):
+        """Users alone, a page of three."""
+        sums = {}
+        for row in self.usage:
+            sum_of = sums.setdefault(row["owner"], {"user": row["owner"], "keys": 0, "calls": 0, "bytesIn": 0, "bytesOut": 0})
+            sum_of["keys"] += 1
+            for name in ("calls", "bytesIn", "bytesOut"):
+                sum_of[name] += row[name]
+        behind = [sums[name] for name in sorted(sums) if name > asked.get("last", "")]
+        return {asked["by"] + "s": behind[:3] if asked["by"] == "user" else [], "more": len(behind) > 3,
+                "sums": {name: sum(row[name] for row in self.usage) for name in ("calls", "bytesIn", "bytesOut")}}
 
     def get_usage(self, asked):
         if "repository" in asked:
             return 200, {"repositories": self.repositories, "more": False}, {}
+        if "by" in asked:
+            return 200, self.usage_by(asked), {}
         rows = [r for r in self.usage if asked.get("apikey", r["apikey"]) == r["apikey"]]
         return 200, {"usage": rows, "sums": {k: sum(r[k] for r in rows) for k in ("calls", "bytesIn", "bytesOut")}, "quotas": [q for q in self.quotas if asked.get("apikey", q["subject"]) == q["subject"]], "more": False}, {}
 

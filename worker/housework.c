@@ -8,6 +8,8 @@
 #include "worker/chores/import_chore.h"
 #include "worker/chores/sweep_chore.h"
 #include "worker/chores/trim_chore.h"
+#include "worker/chores/weigh_chore.h"
+#include "worker/cluster/cluster.h"
 #include "worker/registry/registry.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
@@ -16,6 +18,7 @@ struct housework {
 	struct import_chore import;
 	struct sweep_chore sweep;
 	struct trim_chore trim;
+	struct weigh_chore weigh;
 	struct buf spools; /* folder */
 };
 
@@ -58,6 +61,34 @@ static struct sweep_chore sweep_of(const struct worker *worker, struct buf *spoo
 		.spools = has_spools ? buf_text(spools) : NULL };
 }
 
+static uint64_t ring_of(void *arg)
+{
+	const struct worker *worker = arg;
+
+	return cluster_ownership(worker->front.cluster);
+}
+
+static bool is_ours(void *arg, struct str name)
+{
+	const struct worker *worker = arg;
+
+	return cluster_owns(worker->front.cluster, name);
+}
+
+static uint64_t changes_of(void *arg)
+{
+	const struct worker *worker = arg;
+
+	return indexes_stats(worker->front.registry->indexes).changes;
+}
+
+static struct weigh_chore weigh_of(struct worker *worker)
+{
+	return (struct weigh_chore){ .store = worker->store,
+		.is_bucket = worker->settings->s3_bucket != NULL,
+		.whose = { .ring = ring_of, .is_ours = is_ours, .changes = changes_of, .arg = worker } };
+}
+
 static void add_rows(struct housework *work, struct worker *worker, struct chores *chores)
 {
 	struct registry *registry = worker->front.registry;
@@ -67,6 +98,7 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	expire_chore_add(chores, registry->uploads);
 	import_chore_add(chores, &work->import);
 	sweep_chore_add(chores, &work->sweep);
+	weigh_chore_add(chores, &work->weigh);
 }
 
 struct housework *housework_start(struct worker *worker, int64_t started_s)
@@ -78,10 +110,12 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	work->spools = buf_limit(4096);
 	work->import = import_of(worker);
 	work->sweep = sweep_of(worker, &work->spools, started_s);
+	work->weigh = weigh_of(worker);
 	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
 	add_rows(work, worker, chores);
 	chores_start(chores);
 	worker->front.chores = chores;
+	worker->front.weigh = &work->weigh;
 	return work;
 }
 

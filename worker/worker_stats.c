@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "worker/chores/chores.h"
+#include "worker/chores/weigh_chore.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
@@ -50,6 +51,15 @@ static void add_chores(struct chores *chores, struct usage_stats *into)
 		add_chore(&rows[i], now_ms, into);
 }
 
+static void add_storage(struct weigh_chore *weigh, struct usage_stats *into)
+{
+	struct weighed told = weigh_told(weigh);
+
+	into->weighed = told.known;
+	into->storage_bytes = told.bytes;
+	into->storage_repositories = told.repositories;
+}
+
 void worker_stats(void *arg, struct usage_stats *into)
 {
 	const struct worker *worker = arg;
@@ -67,6 +77,7 @@ void worker_stats(void *arg, struct usage_stats *into)
 	for (unsigned i = 0; i < front->loops_len; i++)
 		add_loop(&front->loops[i], into, &latency);
 	add_chores(front->chores, into);
+	add_storage(front->weigh, into);
 	into->p50_us = histogram_quantile(&latency, 0.5);
 	into->p99_us = histogram_quantile(&latency, 0.99);
 }

@@ -319,6 +319,7 @@ struct http_response *cluster_ring(void *arg)
 struct http_response *cluster_figures(void *arg)
 {
 	struct api_job *job = arg;
+	AUTO(state) *state = leader_state(job->leader);
 	AUTO_FINI(buf) member = buf_limit(ENTITY_ID_MAX + 1);
 	struct buf body = buf_limit(FIGURES_BYTES_MAX);
 	struct json_writer w = json_writer(&body);
@@ -326,7 +327,7 @@ struct http_response *cluster_figures(void *arg)
 
 	if (!api_parameter(job, "member", &member, &given))
 		return api_bad_query();
-	figures_write(job->leader->figures, given ? buf_text(&member) : NULL, &w);
+	figures_write(job->leader->figures, state, given ? buf_text(&member) : NULL, &w);
 	return api_json(200, &body);
 }
 

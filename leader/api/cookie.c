@@ -4,12 +4,16 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/http_server.h"
+#include "common/proxies.h"
 #include "leader/session.h"
 
 static bool is_tls(const struct leader *leader, const struct http_request *request)
 {
+	struct ip peer = http_request_ip(request);
+
 	return leader->settings->tls_cert ||
-	       str_is_nocase(str_of(http_request_header(request, "X-Forwarded-Proto")), "https");
+	       (proxies_has(leader->proxies, &peer) &&
+		       str_is_nocase(str_of(http_request_header(request, "X-Forwarded-Proto")), "https"));
 }
 
 void cookie_put(const struct leader *leader, struct http_request *request, const char *value)

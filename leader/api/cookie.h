@@ -6,8 +6,8 @@
  *     X-CSRF-Token: <csrf>                 beside it, where something is changed
  *     X-Requested-With: zot-pages          or the cookie: a page asks, so that a 401 opens no dialog of the browser
  *
- * A cookie is HttpOnly, SameSite=Strict, and Secure where the request came by TLS: this leader's own, or that of a proxy which says
- * so (X-Forwarded-Proto: https; whoever says it only makes its own cookie stricter).
+ * A cookie is HttpOnly, SameSite=Strict, and Secure where the request came by TLS: this leader's own, or that of a trusted proxy
+ * (http.trustedProxies) which says so: X-Forwarded-Proto: https. Of anybody else that header counts for nothing.
  *
  * Thread  the leader's loop.
  */

@@ -126,7 +126,8 @@ static bool by_admin_or_local(const void *arg)
 static const char *const none[] = { NULL };
 static const char *const page[] = { "filter", "last", "lastValue", "n", "q", "sort", NULL };
 static const char *const of_import[] = { "dryRun", "mode", NULL };
-static const char *const of_usage[] = { "apikey", "day", "group", "month", "repository", "user", NULL };
+static const char *const of_usage[] = { "apikey", "by", "day", "group", "last", "month", "n", "repository",
+	"user", NULL };
 static const char *const of_audit[] = { "after", "id", "kind", "last", "n", "since", "until", "user", NULL };
 static const char *const of_access[] = { "action", "key", "repository", "user", NULL };
 

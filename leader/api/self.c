@@ -5,11 +5,11 @@
  *
  *     GET, POST /api/cluster/self/apikey?user=NAME           zot's bodies (proto/own_key.h); &agent= of a POST: the program that asks
  *     DELETE    /api/cluster/self/apikey?user=NAME&id=UUID
- *     GET       /api/cluster/self/usage?user=NAME            today and this month, of each key
+ *     GET       /api/cluster/self/usage?user=NAME            today and this month, of each key; the quotas of the user and the user's groups
  *
  * So a worker may do this much for whoever it says: make, list and end keys of an enabled user of the state. A key never opens more than its
  * owner may, and no other entity is touched. For a user who has a role none is made: it would open the leader's API. A user has OWN_KEYS_MAX
- * keys at most, those that administrators made among them, and so many changes a minute; each is in the log with the user and the worker, and
+ * keys at most, those that administrators made among them, and OWN_KEYS_CHANGES in a minute; each is in the log with the user and the worker, and
  * in the audit as the user's.
  */
 #include <inttypes.h>
@@ -17,16 +17,19 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/log.h"
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/told.h"
 #include "leader/api/describe.h"
+#include "leader/api/usage_quotas.h"
+#include "proto/access.h"
 #include "proto/own_key.h"
 
 #define USER_MAX 255
 #define BODY_MAX (1024 * 1024)
+/* Of a user and the user's groups. */
+#define QUOTAS_MAX 1000
 
 struct self {
 	struct api_job *job;
@@ -221,22 +224,10 @@ static struct http_response *end(const struct self *self, const struct state *st
 
 /* How often. */
 
-/* A user's place is found by its name, as an address's is. */
-static struct ip place_of(const struct self *self)
-{
-	uint8_t hash[HASH_MAX];
-	struct ip ip;
-
-	hash_bytes(HASH_SHA256, self->user.at, self->user.len, hash);
-	memcpy(ip.at, hash, sizeof(ip.at));
-	return ip;
-}
-
 static bool is_too_often(const struct self *self)
 {
-	struct ip place = place_of(self);
-
-	return !api_is_read(self->job) && !few_each_take(self->job->leader->selves, &place, clock_ms());
+	return !api_is_read(self->job) &&
+	       !few_each_take_name(self->job->leader->selves, buf_str(&self->user), clock_ms());
 }
 
 static struct http_response *refuse_often(void)
@@ -368,6 +359,26 @@ static bool put_all_locked(const struct self *self, const struct state *state, c
 	return ok;
 }
 
+/* Of the user and of the groups that the user is in: what is left of them is left for all of the user's calls. */
+static bool put_quotas_locked(
+	const struct self *self, const struct state *state, struct json_writer *w, struct error *err)
+{
+	const struct entity *user = state_find(state, ENTITY_USER, buf_str(&self->user));
+	const char *owner = buf_text(&self->user);
+	const struct access_who member = { .user = owner,
+		.groups = user ? entity_user(user)->groups : (struct texts){ 0 },
+		.state = state };
+	const struct usage_quotas asked = { .owners = &owner,
+		.owners_len = 1,
+		.member = user ? &member : NULL,
+		.no_keys = true,
+		.max = QUOTAS_MAX };
+	bool more = false;
+
+	leader_assert_locked(self->job->leader);
+	return usage_quotas_put_locked(self->job->leader, state, &asked, w, &more, err);
+}
+
 static struct http_response *serve_usage(struct self *self)
 {
 	AUTO(state) *state = leader_state(self->job->leader);
@@ -385,8 +396,9 @@ static struct http_response *serve_usage(struct self *self)
 	json_open_array(&w);
 	leader_lock(self->job->leader);
 	ok = put_all_locked(self, state, day, &w, &err);
-	leader_unlock(self->job->leader);
 	json_close_array(&w);
+	ok = ok && put_quotas_locked(self, state, &w, &err);
+	leader_unlock(self->job->leader);
 	json_close_object(&w);
 	if (ok)
 		return api_json(200, &body);

@@ -6,10 +6,12 @@
  *     ?day=2026-11-20   one day, or ?month=2026-11; without them all windows
  *     ?user=NAME        the keys of a user, or ?group=NAME of all users who are in it now
  *     ?repository=NAME  a repository since it is counted; empty: all of them
+ *     ?by=user, group   of a day or month: what each of them used together (usage_by.h), a page of n behind `last`
  *
  * At most ROWS_MAX rows; "more" says that there are others. Those of keys have "sums", which are of all that were asked for: in the
  * day or month, else in all months; and "quotas" of now (usage_quotas.h).
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,7 @@
 #include "leader/api.h"
 #include "leader/api/call.h"
 #include "leader/api/describe.h"
+#include "leader/api/usage_by.h"
 #include "leader/api/usage_quotas.h"
 #include "leader/grants.h"
 #include "leader/rights.h"
@@ -28,8 +31,9 @@
 
 /* What is asked. */
 struct asked {
-	struct buf apikey, day, month, repository, user, group;
-	bool has_apikey, has_day, has_month, has_repository, has_user, has_group;
+	struct buf apikey, day, month, repository, user, group, by, n, last;
+	bool has_apikey, has_day, has_month, has_repository, has_user, has_group, has_by, has_n, has_last;
+	uint64_t page;           /* rows, of `by` */
 	struct ledger_keys keys; /* which rows; owners are its own, of borrowed names */
 };
 
@@ -51,6 +55,9 @@ static void asked_fini(struct asked *asked)
 	buf_fini(&asked->repository);
 	buf_fini(&asked->user);
 	buf_fini(&asked->group);
+	buf_fini(&asked->by);
+	buf_fini(&asked->n);
+	buf_fini(&asked->last);
 	free((void *)(uintptr_t)asked->keys.owners);
 }
 
@@ -138,6 +145,16 @@ static bool put_repositories_locked(struct listing *listing, struct asked *asked
 	return ok;
 }
 
+static void put_sums(struct json_writer *w, const struct ledger_usage *sum)
+{
+	json_key(w, STR("sums"));
+	json_open_object(w);
+	json_put_uint(w, "calls", sum->calls);
+	json_put_uint(w, "bytesIn", sum->bytes_in);
+	json_put_uint(w, "bytesOut", sum->bytes_out);
+	json_close_object(w);
+}
+
 /* Of all rows that were asked for, also of those that are not listed. */
 static bool put_sums_locked(struct listing *listing, const struct ledger_keys *keys, struct error *err)
 {
@@ -146,12 +163,7 @@ static bool put_sums_locked(struct listing *listing, const struct ledger_keys *k
 	leader_assert_locked(listing->job->leader);
 	if (!ledger_sum_keys(listing->job->leader->ledger, keys, &sum, err))
 		return false;
-	json_key(&listing->w, STR("sums"));
-	json_open_object(&listing->w);
-	json_put_uint(&listing->w, "calls", sum.calls);
-	json_put_uint(&listing->w, "bytesIn", sum.bytes_in);
-	json_put_uint(&listing->w, "bytesOut", sum.bytes_out);
-	json_close_object(&listing->w);
+	put_sums(&listing->w, &sum);
 	return true;
 }
 
@@ -204,6 +216,64 @@ static struct http_response *list(struct api_job *job, struct asked *asked)
 		return api_json(200, &body);
 	buf_fini(&body);
 	return api_error_of(&err);
+}
+
+/* By user or group. */
+
+static void put_parameter(struct buf *link, const char *name, bool given, const struct buf *value)
+{
+	if (!given)
+		return;
+	buf_format(link, "&%s=", name);
+	buf_url(link, buf_str(value), "");
+}
+
+static void put_link(struct http_response *response, const struct asked *asked, const char *last)
+{
+	AUTO_FINI(buf) link = buf_limit(16384);
+
+	buf_format(&link, "</api/usage?by=%s", buf_text(&asked->by));
+	put_parameter(&link, "day", asked->has_day, &asked->day);
+	put_parameter(&link, "month", asked->has_month, &asked->month);
+	put_parameter(&link, "user", asked->has_user, &asked->user);
+	put_parameter(&link, "group", asked->has_group, &asked->group);
+	buf_format(&link, "&n=%" PRIu64 "&last=", asked->page);
+	buf_url(&link, str_of(last), "");
+	buf_puts(&link, ">; rel=\"next\"");
+	if (!link.failed)
+		http_response_header(response, "Link", buf_text(&link));
+}
+
+static struct http_response *list_by(struct api_job *job, const struct asked *asked)
+{
+	AUTO(state) *state = leader_state(job->leader);
+	const struct usage_by by = { .groups = str_is(buf_str(&asked->by), "group"),
+		.keys = &asked->keys,
+		.last = asked->has_last ? buf_text(&asked->last) : NULL,
+		.n = asked->page };
+	struct buf body = buf_limit(BODY_MAX);
+	struct json_writer w = json_writer(&body);
+	struct http_response *response;
+	struct usage_by_told told;
+	struct error err;
+	bool ok;
+
+	json_open_object(&w);
+	json_key(&w, by.groups ? STR("groups") : STR("users"));
+	leader_lock(job->leader);
+	ok = usage_by_put_locked(job->leader, state, &by, &w, &told, &err);
+	leader_unlock(job->leader);
+	if (!ok) {
+		buf_fini(&body);
+		return api_error_of(&err);
+	}
+	put_sums(&w, &told.sums);
+	json_put_bool(&w, "more", told.more);
+	json_close_object(&w);
+	response = api_json(200, &body);
+	if (told.more)
+		put_link(response, asked, told.last);
+	return response;
 }
 
 /* What is asked. */
@@ -283,7 +353,36 @@ static bool read_parameters(const struct api_job *job, struct asked *asked)
 	       api_parameter(job, "month", &asked->month, &asked->has_month) &&
 	       api_parameter(job, "repository", &asked->repository, &asked->has_repository) &&
 	       api_parameter(job, "user", &asked->user, &asked->has_user) &&
-	       api_parameter(job, "group", &asked->group, &asked->has_group);
+	       api_parameter(job, "group", &asked->group, &asked->has_group) &&
+	       api_parameter(job, "by", &asked->by, &asked->has_by) &&
+	       api_parameter(job, "n", &asked->n, &asked->has_n) &&
+	       api_parameter(job, "last", &asked->last, &asked->has_last);
+}
+
+/* NULL: it is a question that there is. */
+static struct http_response *refuse_by(const struct api_job *job, struct asked *asked)
+{
+	bool groups = str_is(buf_str(&asked->by), "group");
+
+	if (!asked->has_by)
+		return asked->has_n || asked->has_last
+			       ? api_error(400, "invalid",
+					 "n and last are of pages: say also by=user or by=group")
+			       : NULL;
+	if (!groups && !str_is(buf_str(&asked->by), "user"))
+		return api_error(400, "invalid", "by: is user or group");
+	if (!asked->has_day && !asked->has_month)
+		return api_error(400, "invalid", "by: needs a day or a month");
+	if (asked->has_apikey || asked->has_repository)
+		return api_error(400, "invalid", "by: is of all keys of users; leave out %s",
+			asked->has_apikey ? "apikey" : "repository");
+	if (groups && job->who.role == LOGIN_KEY_MANAGER)
+		return api_error(
+			403, "denied", "groups are summed up over all their users; you manage some API keys");
+	asked->page = ROWS_MAX;
+	if (asked->has_n && (!str_to_number(buf_str(&asked->n), ROWS_MAX, &asked->page) || !asked->page))
+		return api_error(400, "invalid", "n: is a number from 1 to %d", ROWS_MAX);
+	return NULL;
 }
 
 const struct route_about about_usage[] = {
@@ -303,7 +402,11 @@ struct http_response *usage_serve(void *arg)
 		.month = buf_limit(64),
 		.repository = buf_limit(1024),
 		.user = buf_limit(1024),
-		.group = buf_limit(1024) };
+		.group = buf_limit(1024),
+		.by = buf_limit(16),
+		.n = buf_limit(16),
+		.last = buf_limit(1024) };
+	struct http_response *refused;
 
 	if (!read_parameters(job, &asked))
 		return api_bad_query();
@@ -316,8 +419,11 @@ struct http_response *usage_serve(void *arg)
 			asked.has_user ? "user" : "group");
 	if (asked.has_repository && job->who.role == LOGIN_KEY_MANAGER)
 		return api_error(403, "denied", "repositories are not counted by user; you manage API keys");
+	refused = refuse_by(job, &asked);
+	if (refused)
+		return refused;
 	take_keys(&asked, state);
 	if (job->who.role == LOGIN_KEY_MANAGER)
 		narrow_to_managed(&asked, job, state);
-	return list(job, &asked);
+	return asked.has_by ? list_by(job, &asked) : list(job, &asked);
 }

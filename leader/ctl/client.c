@@ -11,14 +11,9 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "common/loop.h"
-#include "common/pipe.h"
 
 #define PASSWORD_FILE_MAX 4096
 #define STALL_MS          90000
-#define PIPE_BYTES        (256 * 1024)
-#define PIECE             (64 * 1024)
-#define WHY_MAX           65536
 
 struct client {
 	struct buf urls[CLIENT_LEADERS_MAX];
@@ -308,115 +303,54 @@ bool client_next(const struct http_result *result, struct buf *path)
 
 /* A body of any length. */
 
-struct fetch {
-	struct loop *loop;
-	struct http_client *client;
-	struct pipe *pipe;
-	int fd;
-	unsigned status;
-	struct buf why;
-	bool done, drained, failed;
-	struct error err;
-};
-
-static void end_if_due(struct fetch *fetch)
-{
-	if (fetch->done && (fetch->drained || fetch->failed || !fetch->pipe))
-		loop_stop(fetch->loop);
-}
-
-static void on_bytes(void *arg)
-{
-	struct fetch *fetch = arg;
-	enum pipe_step step = PIPE_OK;
-	char piece[PIECE];
-	size_t len;
-
-	loop_assert(fetch->loop);
-	while (!fetch->failed && (step = pipe_read(fetch->pipe, piece, sizeof(piece), &len)) == PIPE_OK)
-		fetch->failed = !file_write_all(fetch->fd, piece, len, &fetch->err);
-	fetch->drained |= step == PIPE_END;
-	fetch->failed |= step == PIPE_FAILED;
-	end_if_due(fetch);
-}
-
-static void on_head(void *arg, struct http_call *call)
-{
-	struct fetch *fetch = arg;
-
-	loop_assert(fetch->loop);
-	fetch->status = http_call_status(call);
-	if (fetch->status != 200) {
-		http_call_collect(call, WHY_MAX);
-		return;
-	}
-	fetch->pipe = pipe_new(fetch->loop, PIPE_BYTES);
-	pipe_on_bytes(fetch->pipe, on_bytes, fetch);
-	http_call_into(call, fetch->pipe);
-	on_bytes(fetch);
-}
-
-static void on_done(void *arg, struct http_call *call, const struct error *err)
-{
-	struct fetch *fetch = arg;
-
-	loop_assert(fetch->loop);
-	fetch->done = true;
-	if (err) {
-		fetch->err = *err;
-		fetch->failed = true;
-	} else if (fetch->status != 200) {
-		buf_add(&fetch->why, http_call_body(call));
-	}
-	end_if_due(fetch);
-}
-
-static bool run_fetch(struct fetch *fetch, const struct http_call_spec *spec)
-{
-	const struct http_client_settings settings = { 0 };
-
-	if (!loop_new(&fetch->loop, "fetch", &fetch->err))
-		return false;
-	if (!http_client_new(&fetch->client, fetch->loop, &settings, &fetch->err)) {
-		loop_free(fetch->loop);
-		return false;
-	}
-	(void)http_call_start(fetch->client, spec,
-		(struct http_call_events){ .arg = fetch, .on_head = on_head, .on_done = on_done });
-	loop_run(fetch->loop);
-	http_client_free(fetch->client);
-	if (fetch->pipe)
-		pipe_unref_reader(fetch->pipe);
-	loop_free(fetch->loop);
-	return !fetch->failed;
-}
-
-/* *ret_again: nothing has come of it. */
-static int fetch_from(struct client *client, size_t at, const struct client_ask *ask, int fd, bool *ret_again)
+/* *ret_cut: no whole answer came; *ret_again: nothing of one. */
+static int fetch_from(struct client *client, size_t at, const struct client_ask *ask,
+	const struct http_fetch_into *into, bool *ret_cut, bool *ret_again)
 {
 	__attribute__((cleanup(request_fini))) struct request request;
-	struct fetch fetch = { .fd = fd, .why = buf_limit(WHY_MAX) };
+	struct http_fetched fetched;
 	int status = CTL_FAILED;
+	struct error err;
 
 	make_request(client, at, ask, &request);
-	if (run_fetch(&fetch, &request.spec)) {
-		status = judge(client, fetch.status, buf_str(&fetch.why));
-	} else {
-		ctl_say("%s: %s", buf_text(&client->urls[at]), fetch.err.text);
-		*ret_again = !fetch.status;
-	}
-	buf_fini(&fetch.why);
+	*ret_cut = !http_fetch(&request.spec, into, &fetched, &err);
+	*ret_again = *ret_cut && !fetched.status;
+	if (!*ret_cut)
+		status = judge(client, fetched.status, buf_str(&fetched.why));
+	else if (!ask->quiet)
+		ctl_say("%s: %s", buf_text(&client->urls[at]), err.text);
+	http_fetched_fini(&fetched);
 	return status;
+}
+
+static int fetch(struct client *client, const struct client_ask *ask, const struct http_fetch_into *into,
+	bool *ret_cut)
+{
+	for (size_t n = 0; n < client->len; n++) {
+		size_t at = (client->first + n) % client->len;
+		bool again;
+		int status = fetch_from(client, at, ask, into, ret_cut, &again);
+
+		if (!again) {
+			client->first = at;
+			return status;
+		}
+	}
+	return CTL_UNREACHABLE;
 }
 
 int client_fetch(struct client *client, const struct client_ask *ask, int fd)
 {
-	for (size_t n = 0; n < client->len; n++) {
-		bool again = false;
-		int status = fetch_from(client, (client->first + n) % client->len, ask, fd, &again);
+	const struct http_fetch_into into = { .take = http_fetch_take_file, .arg = &fd };
+	bool cut;
 
-		if (!again)
-			return status;
-	}
-	return CTL_UNREACHABLE;
+	return fetch(client, ask, &into, &cut);
+}
+
+int client_follow(struct client *client, const struct client_ask *ask, const struct http_fetch_into *into)
+{
+	bool cut;
+	int status = fetch(client, ask, into, &cut);
+
+	return cut ? CTL_UNREACHABLE : status;
 }

@@ -16,7 +16,7 @@
 #pragma once
 
 #include "common/cleanup.h"
-#include "common/http_client.h"
+#include "common/http_fetch.h"
 #include "leader/ctl/ctl.h"
 
 #define CLIENT_LEADERS_MAX 32
@@ -43,5 +43,7 @@ struct client_ask {
 int client_send(struct client *client, const struct client_ask *ask, struct http_result *ret) MUST_CHECK;
 /* The same, and the body of 200 goes to fd as it comes. */
 int client_fetch(struct client *client, const struct client_ask *ask, int fd) MUST_CHECK;
+/* The same, and it is taken by `into`. CTL_UNREACHABLE too where it was cut. */
+int client_follow(struct client *client, const struct client_ask *ask, const struct http_fetch_into *into) MUST_CHECK;
 /* The path that `Link: <...>; rel="next"` names, into *path; false: there is none, or it leads elsewhere. */
 bool client_next(const struct http_result *result, struct buf *path);

@@ -40,6 +40,15 @@ int ctl_wrong(const char *text)
 #define OF(own) .options = (own), .options_len = sizeof(own) / sizeof((own)[0])
 
 static const struct command_option asking[] = { ASKING };
+static const struct command_option getting[] = { ASKING,
+	{ "--filter", "FIELD:VALUE[,...]",
+		"of a list: those for which all of these hold; a * at the end: begins so" },
+	{ "--words", "WORDS", "of a list: those that have these words in id or label" },
+	{ "--sort", "FIELD", "of a list: by this field; -FIELD downwards, as --sort=-FIELD" } };
+static const struct command_option draining[] = { ASKING,
+	{ "--force", NULL, "also where its repositories are nobody else's" } };
+static const struct command_option living[] = { ASKING,
+	{ "--every", "MS", "how often, 2000 if it is left out" } };
 static const struct command_option making[] = { ASKING,
 	{ "-f", "FILE", "the body, as JSON; - is standard input" } };
 static const struct command_option changing[] = { ASKING,
@@ -55,7 +64,8 @@ static const struct command_option of_usage[] = { ASKING, { "--apikey", "ID", "o
 	{ "--owner", "NAME", "of the keys of a user" },
 	{ "--group", "NAME", "of the keys of all users of a group" }, { "--day", "YYYY-MM-DD", "of one day" },
 	{ "--month", "YYYY-MM", "of one month" },
-	{ "--repository", "NAME", "of a repository, of all with an empty name" } };
+	{ "--repository", "NAME", "of a repository, of all with an empty name" },
+	{ "--by", "user|group", "of each of them together, in a day or month" } };
 static const struct command_option of_audit[] = { ASKING,
 	{ "--since", "TIME", "from then on: RFC 3339, or seconds" }, { "--until", "TIME", "before then" },
 	{ "--by", "NAME", "what this user did" }, { "--kind", "KIND", "of a kind" },
@@ -69,7 +79,7 @@ static const struct command_option importing[] = { ASKING,
 
 static const struct command rows[] = {
 	{ "get", "KIND [ID]", "all users, apikeys, policies, workers, or one of them", .run = ctl_get,
-		OF(asking), .arguments_most = 2 },
+		OF(getting), .arguments_most = 2 },
 	{ "create", "KIND [ID] FIELD=VALUE...", "make one; what secret it has is shown this once",
 		.run = ctl_create, OF(making), .arguments_most = COMMAND_ARGUMENTS_MAX },
 	{ "set", "KIND ID FIELD=VALUE...", "change some of its fields", .run = ctl_set, OF(changing),
@@ -79,11 +89,20 @@ static const struct command rows[] = {
 	{ "rotate", "ID", "another secret for an API key", .run = ctl_rotate, OF(rotating) },
 	{ "members", NULL, "the workers", .run = ctl_members, OF(asking) },
 	{ "forget", "NAME", "a worker that does not come back", .run = ctl_forget, OF(asking) },
+	{ "drain", "NAME", "a worker owns nothing from now on, and is served out", .run = ctl_drain,
+		OF(draining) },
+	{ "undrain", "NAME", "it owns again", .run = ctl_undrain, OF(asking) },
+	{ "evacuate", "NAME", "drain, and wait until it may be stopped", .run = ctl_evacuate, OF(draining) },
+	{ "rescue", "CLUSTER", "a Redis that lost what it had gets a leader's memory", .run = ctl_rescue,
+		OF(asking) },
 	{ "usage", NULL, "what API keys and repositories used", .run = ctl_usage, OF(of_usage) },
 	{ "audit", NULL, "who changed what", .run = ctl_audit, OF(of_audit) },
 	{ "access", "REPOSITORY ACTION", "may somebody do this, and why", .run = ctl_access, OF(of_access),
 		.arguments_most = 2 },
 	{ "watch", NULL, "members and changes as they come", .run = ctl_watch, OF(asking) },
+	{ "live", NULL, "the cluster's figures and events as they come", .run = ctl_live, OF(living) },
+	{ "bulk", "create|replace|set|delete KIND FILE", "many of a kind as one write, one a line",
+		.run = ctl_bulk, OF(asking), .arguments_most = 3 },
 	{ "export", "FILE", "all of it, with hashes of secrets, one entity a line", .run = ctl_export,
 		OF(asking) },
 	{ "import", "FILE", "what was exported", .run = ctl_import, OF(importing) },

@@ -124,6 +124,19 @@ int ctl_forget(const struct command_call *call)
 
 /* Usage. */
 
+static void print_sums(const struct json *root)
+{
+	static const char *const heads[] = { "USER", "KEYS", "CALLS", "BYTES IN", "BYTES OUT", NULL };
+	static const char *const members[] = { "user", "keys", "calls", "bytesIn", "bytesOut", NULL };
+	static const char *const group_heads[] = { "GROUP", "KEYS", "CALLS", "BYTES IN", "BYTES OUT", NULL };
+	static const char *const group_members[] = { "group", "keys", "calls", "bytesIn", "bytesOut", NULL };
+
+	if (json_find(root, "users"))
+		put_rows(json_find(root, "users"), heads, members);
+	else
+		put_rows(json_find(root, "groups"), group_heads, group_members);
+}
+
 static void print_usage(const struct json *root)
 {
 	static const char *const key_heads[] = { "API KEY", "OWNER", "LABEL", "DAY", "MONTH", "CALLS",
@@ -134,19 +147,22 @@ static void print_usage(const struct json *root)
 	static const char *const members[] = { "repository", "pulls", "pushes", "bytesIn", "bytesOut", NULL };
 	bool more = false;
 
-	if (json_find(root, "repositories"))
+	if (json_find(root, "users") || json_find(root, "groups"))
+		print_sums(root);
+	else if (json_find(root, "repositories"))
 		put_rows(json_find(root, "repositories"), heads, members);
 	else
 		put_rows(json_find(root, "usage"), key_heads, key_members);
 	if (json_get_bool(json_find(root, "more"), &more) && more)
-		ctl_say("there are more rows; ask for less: --owner, --group, --apikey, --day, --month");
+		ctl_say("there are more rows than 1,000; ask for less: --owner, --group, --apikey, --day, "
+			"--month");
 }
 
 int ctl_usage(const struct command_call *call)
 {
 	static const struct parameter parameters[] = { { "--apikey", "apikey" }, { "--owner", "user" },
 		{ "--group", "group" }, { "--day", "day" }, { "--month", "month" },
-		{ "--repository", "repository" }, { 0 } };
+		{ "--repository", "repository" }, { "--by", "by" }, { 0 } };
 	AUTO_FINI(buf) path = buf_limit(PATH_MAX_BYTES);
 
 	buf_puts(&path, "/api/usage");

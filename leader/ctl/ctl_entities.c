@@ -101,6 +101,32 @@ static int get_page(
 	return status;
 }
 
+static void put_wish(struct buf *path, const char *name, struct str value)
+{
+	buf_format(path, "&%s=", name);
+	buf_url(path, value, "");
+}
+
+static void put_wishes(struct buf *path, const struct command_call *call)
+{
+	const char *filters = command_option(call, "--filter"), *words = command_option(call, "--words");
+	const char *sort = command_option(call, "--sort");
+	struct str rest = str_of(filters), filter;
+
+	while (filters && str_next(&rest, ',', &filter))
+		put_wish(path, "filter", filter);
+	if (words)
+		put_wish(path, "q", str_of(words));
+	if (sort)
+		put_wish(path, "sort", str_of(sort));
+}
+
+static bool has_wishes(const struct command_call *call)
+{
+	return command_option(call, "--filter") || command_option(call, "--words") ||
+	       command_option(call, "--sort");
+}
+
 static int get_list(struct client *client, const struct command_call *call)
 {
 	const struct view *view = view_of(call->arguments[0]);
@@ -110,6 +136,7 @@ static int get_list(struct client *client, const struct command_call *call)
 	int status = CTL_DONE;
 
 	put_path(&path, call->arguments[0], NULL, "?n=1000");
+	put_wishes(&path, call);
 	while (more && status == CTL_DONE)
 		status = get_page(client, grid, view, &path, &more);
 	return status;
@@ -153,6 +180,8 @@ int ctl_get(const struct command_call *call)
 	if (!call->arguments_len)
 		return ctl_wrong("get: name a kind: user, group, apikey, policy, admin_policy, worker, "
 				 "settings or ring");
+	if (call->arguments_len > 1 && has_wishes(call))
+		return ctl_wrong("get: --filter, --words and --sort are of lists; leave out the ID");
 	if (!client_new(&client, call, &status))
 		return status;
 	return call->arguments_len > 1 ? get_one(client, call) : get_list(client, call);

@@ -313,7 +313,7 @@ static bool sum_window(void *arg, const char *window, struct error *err)
 	struct summing *summing = arg;
 	AUTO_FINI(rows) rows;
 
-	rows_init(&rows, SIZE_MAX / 4);
+	rows_init(&rows, LEDGER_ALL);
 	if (!summing->asking->which->window && strlen(window) != 7)
 		return true;
 	summing->asking->rows = &rows;

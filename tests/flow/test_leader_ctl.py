@@ -134,7 +134,8 @@ def test_what_was_refused_is_said_as_the_api_says_it(leader):
 @pytest.mark.parametrize("arguments", [
     ("gett",), ("get",), ("get", "user", "a", "b"), ("get", "user", "--users", "x"), ("set", "user", "ann"), ("set", "user", "ann", "enabled"), ("delete", "user"),
     ("rotate",), ("rotate", "x", "--grace", "soon"), ("import",), ("import", "x", "--mode", "some"), ("access", "a"), ("create",), ("forget",), (),
-    ("get", "user", "--leader", "leader:8080"), ("get", "user", "--leader", ",")])
+    ("get", "user", "a", "--sort", "id"), ("drain",), ("evacuate",), ("undrain", "a", "--force"), ("rescue",), ("live", "--every", "soon"), ("live", "--every", "0"),
+    ("bulk",), ("bulk", "make", "user", "x"), ("bulk", "create", "user"), ("get", "user", "--leader", "leader:8080"), ("get", "user", "--leader", ",")])
 def test_a_wrong_use_is_2(leader, arguments):
     ctl(leader, *arguments, status=2)
 
@@ -229,6 +230,96 @@ def test_watch_tells_what_happens_and_outlives_a_leader(leader):
         reader.join(30)
 
 
+def test_lists_are_filtered_searched_and_sorted(leader):
+    for name, groups in (("ann", ["dev"]), ("bob", ["ops"]), ("anton", ["dev", "ops"])):
+        leader.admin("POST", "/api/user", {"id": name, "password": LONG, "groups": groups})
+    leader.admin("PATCH", "/api/user/bob", {"enabled": False})
+
+    def ids(*arguments):
+        return [row[0] for row in table(ctl(leader, "get", "user", *arguments))[1:]]
+
+    assert ids("--filter", "enabled:false") == ["bob"] and ids("--filter", "id:an*,groups:ops") == ["anton"] and ids("--words", "ANT") == ["anton"]
+    assert ids("--filter", "id:an*", "--sort=-id") == ["anton", "ann"]
+    assert "filter" in ctl(leader, "get", "user", "--filter", "colour:red", status=1)
+
+
+def test_many_are_written_as_one(leader, tmp_path):
+    file = tmp_path / "lines"
+    file.write_text('{"id":"ann","groups":["dev"]}\n{"id":"bob"}\n')
+    assert table(ctl(leader, "bulk", "create", "user", file)) == [["ID", "HOW", "API KEY"], ["ann", "created", "-"], ["bob", "created", "-"]]
+    file.write_text('{"owner":"ann","label":"ci"}\n')
+    key, how, secret = table(ctl(leader, "bulk", "create", "apikey", file))[1]
+    assert how == "created" and leader.admin("GET", f"/api/apikey/{key}").json()["label"] == "ci" and secret.startswith("zak_")
+    file.write_text('{"id":"ann","enabled":false}\n{"id":"nobody","enabled":false}\n')
+    assert "line 2" in ctl(leader, "bulk", "set", "user", file, status=1) and leader.admin("GET", "/api/user/ann").json()["enabled"]
+    file.write_text('{"id":"ann"}\n{"id":"bob"}\n')
+    assert json.loads(ctl(leader, "bulk", "delete", "user", file, "--json"))["items"][1]["how"] == "deleted"
+    ctl(leader, "bulk", "delete", "user", tmp_path / "absent", status=1)
+
+
+def test_a_worker_is_drained_evacuated_and_taken_back(leader):
+    leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 600000})
+    workers = [FakeWorker(leader, name) for name in ("one", "a/two")]
+
+    def beat(**more):
+        for worker in workers:
+            state = worker.state()
+            assert worker.push(revision=int(state.headers["Zot-State-Revision"]), state_digest=state.headers["Zot-State-Result"], **more).status_code == 200
+
+    beat()
+    await_true(lambda: {row["state"] for row in leader.admin("GET", "/api/cluster/ring").json()["members"]} == {"active"} and beat() is None
+               and len(leader.admin("GET", "/api/cluster/ring").json()["members"]) == 2)
+    assert ctl(leader, "drain", "a/two") == "a/two drained\n" and leader.members()["a/two"]["drained"]["by"] == "admin"
+    assert "no other member is active" in ctl(leader, "drain", "one", status=1)
+    assert ctl(leader, "undrain", "a/two") == "a/two undrained\n" and "drained" not in leader.members()["a/two"]
+    assert "there is no member" in ctl(leader, "drain", "three", status=1)
+    # It waits until all know it.
+    asked = subprocess.Popen([str(BUILD / "leader/zot-leader"), "ctl", "evacuate", "a/two"], env=environment(leader), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "not empty yet" in asked.stderr.readline()
+        await_true(lambda: beat() or asked.poll() is not None)
+    finally:
+        asked.kill()
+    assert asked.stdout.read().startswith("a/two evacuated") and asked.wait() == 0
+    assert ctl(leader, "drain", "one", "--force") == "one drained\n"
+    assert "the id of this cluster" in ctl(leader, "rescue", "0" * 32, status=1)
+
+
+def test_usage_by_user_and_group(leader):
+    leader.admin("POST", "/api/user", {"id": "ann", "password": LONG, "groups": ["dev"]})
+    key = leader.new_key(owner="ann")
+    FakeWorker(leader, "one").push(usage=[{"apikey": key["clientId"], "day": "2026-11-20", "calls": 3, "bytes_in": 4}])
+    assert table(ctl(leader, "usage", "--by", "user", "--day", "2026-11-20"))[1] == ["ann", "1", "3", "4", "0"]
+    assert table(ctl(leader, "usage", "--by", "group", "--month", "2026-11"))[1] == ["dev", "1", "3", "4", "0"]
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+def test_live_tells_figures_and_events_and_outlives_a_leader(leader, json_lines):
+    live = subprocess.Popen([str(BUILD / "leader/zot-leader"), "ctl", "live", "--every", "1000", *(["--json"] if json_lines else [])],
+                            env=environment(leader), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def until(*words):
+        for line in live.stdout:
+            if all(word in line for word in words):
+                return line
+        raise AssertionError(f"it ended before {words}")
+
+    try:
+        first = until('"event":"cluster"' if json_lines else "Z cluster active 0, lost 0, rate 0,")
+        assert not json_lines or json.loads(first)["data"]["active"] == 0
+        leader.admin("PUT", "/api/policy/a", {"defaultPolicy": ["read"]})
+        until("changed", "policy")
+        leader.kill()
+        leader.start()
+        # A stream that is new begins with all.
+        until('"event":"ring"' if json_lines else "Z ring epoch ")
+        FakeWorker(leader, "one").push()
+        until('"active":1' if json_lines else "active 1,")
+    finally:
+        live.kill()
+        live.wait(30)
+
+
 def test_what_was_exported_comes_back(leader, tmp_path):
     leader.admin("POST", "/api/user", {"id": "ann", "password": LONG, "groups": ["dev"]})
     key = leader.admin("POST", "/api/apikey", {"owner": "ann"}).json()
@@ -303,6 +394,11 @@ def test_export_and_import_are_files_of_any_length(scripted, tmp_path):
     assert scripted.asked[-1] == ("/api/import?mode=merge&dryRun=true", "application/x-ndjson", scripted.export)
     ctl(scripted, "import", file, "--mode", "replace")
     assert scripted.asked[-1][0] == "/api/import?mode=replace"
+
+
+def test_a_rescue_is_asked_for_by_the_clusters_id(scripted):
+    assert ctl(scripted, "rescue", "a b").startswith("a b rescued")
+    assert scripted.asked[-1] == ("/api/cluster/rescue?cluster=a%20b", "application/json", b"{}")
 
 
 def test_an_export_that_was_cut_is_no_file(scripted, tmp_path):

@@ -2,6 +2,7 @@
 """The cluster as it is watched: events, figures, the ring; and what an operator does to a member."""
 import base64
 import contextlib
+import datetime
 import json
 import socket
 import time
@@ -153,7 +154,7 @@ def test_a_stream_ends_when_the_login_is_over(leader, end):
 
 def test_streams_end_when_the_leader_does(leader):
     with watching(leader, "?every=10000") as stream:
-        stream.until("ring")
+        stream.until("quotas")
         leader.stop()
         assert not [name for name, _ in stream]
 
@@ -221,6 +222,80 @@ def test_a_restart_makes_no_spike_and_the_lost_count_no_more():
             assert seen["rate"] == 0
             seen = stream.until("cluster", lambda now: now["lost"] == 1)
             assert seen["active"] == 0 and seen["rate"] == 0
+
+
+def test_storage_is_the_sum_of_what_members_own(leader):
+    leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 600000})
+    one, two, old = (FakeWorker(leader, name) for name in ("one", "two", "old"))
+
+    def weighed(uptime_ms, bytes, repositories):
+        return stats(uptime_ms, weighed=True, storage_bytes=bytes, storage_repositories=repositories)
+
+    def holds(bytes, repositories):
+        return stream.until("cluster", lambda now: (now["storage"], now["repositories"]) == (bytes, repositories))
+
+    with watching(leader) as stream:
+        old.push(**stats(1000))
+        assert stream.until("cluster", lambda now: now["active"] == 1)["storage"] is None
+        one.push(**weighed(1000, 5 << 40, 7))
+        two.push(**weighed(1000, 1 << 20, 1))
+        holds((5 << 40) + (1 << 20), 8)
+        row = leader.members()["one"]["stats"]
+        assert (row["storageBytes"], row["storageRepositories"]) == (5 << 40, 7) and "storageBytes" not in leader.members()["old"]["stats"]
+        # What has left owns nothing.
+        one.push(state="left")
+        holds(1 << 20, 1)
+        two.push(**weighed(2000, 0, 0))
+        holds(0, 0)
+
+
+def test_a_process_that_has_not_weighed_yet_owns_what_the_one_before_it_did():
+    with Leader() as leader, watching(leader) as stream:
+        leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 2000, "pushEveryMs": 200})
+        FakeWorker(leader, "one").push(**stats(1000, weighed=True, storage_bytes=9000, storage_repositories=3))
+        assert stream.until("cluster", lambda now: now["lost"] == 1)["storage"] is None
+        leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 600000})
+        one = FakeWorker(leader, "one")
+        one.push(**stats(10))
+        assert stream.until("cluster", lambda now: now["active"] == 1)["storage"] == 9000
+        one.push(**stats(20, weighed=True, storage_bytes=1, storage_repositories=1))
+        stream.until("cluster", lambda now: now["storage"] == 1)
+
+
+def test_the_quotas_nearest_to_their_end_are_told_live_of_however_many(leader):
+    """1,501 quotas, of which a step looks at 500."""
+    leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 600000})
+    leader.admin("POST", "/api/user", {"id": "ann", "password": "a long password", "dailyQuota": 1000})
+    for part in range(2):
+        lines = "\n".join(json.dumps({"id": f"key-{i:04}", "owner": "ann", "label": f"no {i}", "monthlyQuota": 1000}) for i in range(750 * part, 750 * part + 750))
+        made = leader.session.post(leader.url + "/api/apikey/_bulk", data=lines, headers={"Content-Type": "application/x-ndjson"}, timeout=60)
+        assert made.status_code == 200, made.text
+    day = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    worker = FakeWorker(leader, "one")
+    # Thirty of them are used, the first and the last; twenty are kept.
+    used = {f"key-{i:04}": 10 + i % 15 * 30 + i // 750 for i in [*range(15), *range(1485, 1500)]}
+
+    def told(data):
+        return [(row["subject"], row["kind"], row["used"]) for row in data["quotas"]]
+
+    def is_quota_of(first):
+        return lambda data: bool(data["quotas"]) and data["quotas"][0]["subject"] == first
+
+    with watching(leader) as stream:
+        assert told(stream.until("quotas")) == []
+        worker.push(usage=[{"apikey": key, "day": day, "calls": calls, "ungranted": calls} for key, calls in used.items()])
+        wanted = sorted(((key, "month", calls) for key, calls in used.items()), key=lambda row: (-row[2], row[0]))[:20]
+        stream.until("quotas", lambda data: told(data) == wanted)
+        figures = leader.admin("GET", "/api/cluster/figures").json()
+        assert told(figures) == wanted and figures["quotas"][0]["label"] == f"no {int(wanted[0][0][4:])}"
+        first = figures["quotas"][0]
+        assert first["remaining"] == 1000 - first["used"] and first["reset"][:7] > first["window"]
+        stream.until("cluster", lambda now: now["quotaMost"] == first["used"] / 1000)
+        # One that is kept moves with the next step; one whose limit is gone is gone.
+        worker.push(usage=[{"apikey": wanted[19][0], "day": day, "calls": 500, "ungranted": 500}])
+        leader.admin("PATCH", f"/api/apikey/{wanted[0][0]}", {"monthlyQuota": 0})
+        now = told(stream.until("quotas", lambda data: is_quota_of(wanted[19][0])(data) and wanted[0] not in told(data)))
+        assert now[0][2] == wanted[19][2] + 500
 
 
 def test_the_last_hour_is_kept_in_steps_of_ten_seconds(leader):

@@ -225,6 +225,10 @@ def test_usage_is_that_of_the_managed_keys(groups):
         usage = ask(leader, kim, "GET", "/api/usage" + query).json()
         assert not usage["usage"] and not usage["quotas"] and usage["sums"]["calls"] == 0, query
     assert ask(leader, kim, "GET", "/api/usage?repository=").status_code == 403
+    told = ask(leader, kim, "GET", "/api/usage?by=user&day=2026-11-20").json()
+    assert [(row["user"], row["calls"]) for row in told["users"]] == [("dora", 3)] and told["sums"]["calls"] == 3
+    refused = ask(leader, kim, "GET", "/api/usage?by=group&day=2026-11-20")
+    assert refused.status_code == 403 and "all their users" in refused.text
 
 
 def test_a_role_that_is_taken_away_counts_for_what_is_under_way(leader):

@@ -116,9 +116,16 @@ def test_no_dialog_of_the_browser_for_pages(leader):
     assert '"reason":"password_wrong"' in leader.text() and "not the password" not in leader.text()
 
 
-def test_secure_where_tls_ends_before_us(leader):
-    _, reply = log_in(leader, **{"X-Forwarded-Proto": "https"})
-    assert "; Secure" in reply.headers["Set-Cookie"]
+def test_secure_where_tls_ends_at_a_proxy_that_is_trusted():
+    def is_secure(leader, said):
+        _, reply = log_in(leader, **({"X-Forwarded-Proto": said} if said else {}))
+        return "; Secure" in reply.headers["Set-Cookie"]
+
+    with Leader(ZOT_TRUSTED_PROXIES="127.0.0.0/8") as trusting:
+        assert is_secure(trusting, "https") and is_secure(trusting, "HTTPS")
+        assert not is_secure(trusting, "http") and not is_secure(trusting, None)
+    with Leader(ZOT_TRUSTED_PROXIES="10.0.0.0/8") as leader:
+        assert not is_secure(leader, "https")
 
 
 def test_who_gets_no_session(leader):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a leader's log says of who was refused and of who changed what; whose usage is whose."""
+import collections
 import datetime
 import json
+import urllib.parse
 
 import pytest
 import requests
@@ -142,9 +144,58 @@ def test_usage_says_whose_it_is_and_sums_it(leader):
 
 def test_a_wrong_question_of_usage_is_told(leader):
     for question, said in (({"user": "a", "group": "b"}, "not for both"), ({"repository": "a", "user": "b"}, "leave out user"),
-                           ({"repository": "a", "group": "b"}, "leave out group"), ({"owner": "ann"}, 'no parameter \\"owner\\"'), ({"users": "ann"}, 'did you mean \\"user\\"')):
+                           ({"repository": "a", "group": "b"}, "leave out group"), ({"owner": "ann"}, 'no parameter \\"owner\\"'), ({"by": "key", "day": today()}, "by: is user or group"),
+                           ({"by": "user"}, "needs a day or a month"), ({"by": "user", "day": today(), "n": 0}, "n: is a number"), ({"by": "user", "day": today(), "n": 1001}, "n: is a number"),
+                           ({"by": "user", "day": today(), "apikey": "a"}, "leave out apikey"), ({"by": "group", "day": today(), "repository": ""}, "leave out repository"),
+                           ({"day": today(), "last": "a"}, "say also by"), ({"users": "ann"}, 'did you mean \\"user\\"')):
         reply = leader.admin("GET", "/api/usage", params=question)
         assert reply.status_code == 400 and said in reply.text, reply.text
+
+
+def pages_of(leader, **question):
+    """All rows, each page of which has its successor's address."""
+    path, rows = "/api/usage?" + urllib.parse.urlencode(question), []
+    while path:
+        reply = leader.admin("GET", path)
+        assert reply.status_code == 200, reply.text
+        told = reply.json()
+        assert told["more"] == ("next" in reply.links) and len(told[question["by"] + "s"]) <= int(question.get("n", 1000))
+        rows += told[question["by"] + "s"]
+        path = reply.links["next"]["url"] if told["more"] else None
+    return rows, told["sums"]
+
+
+def test_usage_by_user_and_group_is_exact_however_many_keys_there_are(leader):
+    """1,204 keys of five users, whose rows are more than any list has."""
+    day, worker, counts = today(), FakeWorker(leader, "one"), collections.Counter()
+    users = {"ann": ["dev", "ops"], "bob": ["dev"], "eve": [], "a.b@c": ["ops"], "zed": []}
+    for user, groups in users.items():
+        leader.admin("POST", "/api/user", {"id": user, "password": "a long password", "groups": groups})
+    # Named by the group, beside what users say themselves: ann is in dev both ways, and counts once.
+    assert leader.admin("POST", "/api/group", {"id": "dev", "users": ["ann", "zed"]}).status_code == 201
+    keys = [{"id": f"key-{i:04}", "owner": list(users)[i % 5]} for i in range(1204)]
+    for part in (keys[:700], keys[700:]):
+        lines = "\n".join(map(json.dumps, part))
+        made = leader.session.post(leader.url + "/api/apikey/_bulk", data=lines, headers={"Content-Type": "application/x-ndjson"}, timeout=60)
+        assert made.status_code == 200, made.text
+        rows = [row({"clientId": key["id"]}, int(key["id"][4:]) + 1, day) for key in part]
+        assert worker.push(usage=rows).status_code == 200
+    for key in keys:
+        counts[key["owner"]] += int(key["id"][4:]) + 1
+    for window in ({"day": day}, {"month": day[:7]}):
+        for n in (1000, 2, 1):
+            told, sums = pages_of(leader, by="user", n=n, **window)
+            assert [line["user"] for line in told] == sorted(users) and sums["calls"] == sum(counts.values())
+            assert all((line["calls"], line["bytesIn"], line["bytesOut"]) == (counts[line["user"]], 10 * counts[line["user"]], 100 * counts[line["user"]]) for line in told)
+            assert sum(line["keys"] for line in told) == 1204
+            told, sums = pages_of(leader, by="group", n=n, **window)
+            assert {line["group"]: line["calls"] for line in told} == {"dev": counts["ann"] + counts["bob"] + counts["zed"], "ops": counts["ann"] + counts["a.b@c"]}
+            assert len(told) == 2 and sums["calls"] == sum(counts.values())
+    assert [line["user"] for line in pages_of(leader, by="user", day=day, group="ops", n=1)[0]] == ["a.b@c", "ann"]
+    assert pages_of(leader, by="user", day=day, user="eve")[1]["calls"] == counts["eve"] and pages_of(leader, by="user", day="2001-01-01") == ([], {"calls": 0, "bytesIn": 0, "bytesOut": 0})
+    # Who is gone has used what was used.
+    leader.admin("DELETE", "/api/user/eve")
+    assert {line["user"]: line["calls"] for line in pages_of(leader, by="user", day=day)[0]} == counts
 
 
 def test_more_rows_than_are_listed_are_told_and_summed(leader):

@@ -262,13 +262,37 @@ def test_the_bars_of_quotas_nearest_to_their_end_first(browser):
         server.usage = [{"apikey": key, "owner": "ann", "label": "ci", "month": "2026-11", "calls": 100, "bytesIn": 1024, "bytesOut": 1024}]
         server.quotas = [{"subject": subject, "kind": kind, "window": "", "limit": limit, "used": 1, "granted": 2, "remaining": remaining}
                          for subject, kind, limit, remaining in ((key, "day", 1000, 900), (key, "bytes", 4096, 2048), (key, "second", 10, 10), ("user:ann", "month", 8, 0))]
+        server.quotas.sort(key=lambda row: row["remaining"] / row["limit"])
         signed_in(server, at(server, browser), "overview")
         browser.find("[aria-label='8 of 8 calls a month'].full")
         assert [e.text for e in browser.all("#quotas ~ .scroll tbody td:nth-child(2)")] == ["calls a month", "bytes a month", "calls a day", "calls a second"]
+        for said in ("Storage\n5.00 GiB", "Repositories\n12", "Fullest quota\n50.0 %"):
+            browser.wait(".facts", said)
+        # As they move, and a key by what people call it.
+        server.tell("quotas", {"quotas": [{**server.quotas[1], "label": "ci", "remaining": 1024}]})
+        browser.find("[aria-label='3.00 KiB of 4.00 KiB bytes a month']")
+        assert browser.text("#quotas ~ .scroll tbody th") == "ci" and len(browser.all("#quotas ~ .scroll tbody tr")) == 1
         browser.open(f"keys/id/{key}")
         browser.find("[aria-label='2.00 KiB of 4.00 KiB bytes a month']")
         browser.find("[aria-label='100 of 1,000 calls a day']")
         assert "user" not in browser.text("#usage-of ~ .scroll th a")
+
+
+def test_usage_of_users_is_the_leaders_sum_page_by_page(browser):
+    with PagesServer() as server:
+        server.usage = [{"apikey": f"key-{name}-{i}", "owner": name, "label": "", "month": "2026-11", "calls": 700, "bytesIn": 1024, "bytesOut": 0} for name in ("ann", "bob", "cat", "dan") for i in range(2)]
+        signed_in(server, at(server, browser), "usage?by=user")
+        users = "[aria-label='Usage of users'] tbody tr"
+        browser.wait("main", "Together: 5,600 calls")
+        assert [e.text.split()[:3] for e in browser.all(users)] == [[name, "2", "1,400"] for name in ("ann", "bob", "cat")]
+        browser.click("main a", "More")
+        browser.wait(users, "dan")
+        assert len(browser.all(users)) == 1
+        browser.check_axe()
+        browser.click("main a", "From the first")
+        browser.wait(users, "ann")
+        browser.open("usage?by=group")
+        browser.wait("main", "Nothing was used")
 
 
 def test_a_key_is_rotated_and_again_only_after_a_question(browser):

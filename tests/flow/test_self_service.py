@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users do for themselves at a worker: GET, POST, DELETE /zot/auth/apikey with zot's bodies and codes, GET /zot/auth/usage."""
+import datetime
 import json
 import re
 import subprocess
@@ -156,8 +157,10 @@ def test_changes_are_few_in_a_minute(worker):
     answers = [ask(worker, "DELETE", user="busy", params={"id": "none"}) for _ in range(130)]
     assert [answer.status_code for answer in answers[:120]] == [200] * 120
     refused = [answer for answer in answers if answer.status_code == 429]
-    assert refused and "too often" in refused[0].text
+    assert refused and "too often" in refused[0].text and refused[0].headers["Retry-After"] == "60"
+    assert refused[0].json()["errors"][0]["code"] == "TOOMANYREQUESTS"
     assert ask(worker, "GET", user="busy").status_code == 200
+    make(worker, user="ann")
 
 
 def test_usage_is_that_of_today_and_this_month_against_the_quotas(leader, worker):
@@ -173,6 +176,28 @@ def test_usage_is_that_of_today_and_this_month_against_the_quotas(leader, worker
     assert list(worker_usage(user="ben", password=key["apiKey"])) == [key["uuid"]]
     assert key["uuid"] not in worker_usage(user="ann")
     assert ask(worker, "GET", "/zot/auth/usage", user=None).status_code == 401
+
+
+def test_usage_has_the_quotas_of_the_user_and_of_the_users_groups(leader, worker):
+    leader.admin("PATCH", "/api/user/ben", {"dailyQuota": 5000, "throttlingQuota": 70, "groups": ["crew"]})
+    leader.admin("POST", "/api/group", {"id": "crew", "monthlyQuota": 90000, "monthlyBytes": 1 << 30})
+    leader.admin("POST", "/api/group", {"id": "named", "users": ["ben"], "dailyQuota": 800})
+    leader.admin("POST", "/api/group", {"id": "strange", "users": ["ann"], "dailyQuota": 7})
+    key = make(worker, user="ben")
+    leader.admin("PATCH", f"/api/apikey/{key['uuid']}", {"dailyQuota": 50})
+    quotas = lambda **login: {(q["subject"], q["kind"]): q for q in ask(worker, "GET", "/zot/auth/usage", **login).json()["quotas"]}  # noqa: E731
+    told = quotas(user="ben")
+    assert {of: q["limit"] for of, q in told.items()} == {("user:ben", "day"): 5000, ("user:ben", "second"): 70, ("group:crew", "month"): 90000,
+                                                          ("group:crew", "bytes"): 1 << 30, ("group:named", "day"): 800}
+    day, month = told["user:ben", "day"], told["group:crew", "month"]
+    assert day["reset"] == f"{datetime.date.fromisoformat(day['window']) + datetime.timedelta(days=1)}T00:00:00.000Z"
+    assert month["reset"][7:] == "-01T00:00:00.000Z" and month["reset"][:7] > month["window"]
+    # What the user does by password and by key is told of both, also who shows a key.
+    await_true(lambda: ask(worker, "GET", "/v2/", "ben", key["apiKey"]).status_code == 200, what="the key")
+    await_true(lambda: quotas(user="ben", password=key["apiKey"])["group:named", "day"]["used"] >= 1, what="its calls")
+    now_told = quotas(user="ben")["user:ben", "day"]
+    assert now_told["used"] >= 1 and now_told["remaining"] == now_told["limit"] - now_told["used"]
+    assert {subject for subject, _ in quotas(user="ann")} == {"group:strange"}
 
 
 def test_a_quota_that_is_used_up_can_still_be_looked_at(leader, worker):
@@ -251,6 +276,16 @@ def test_a_single_worker_keeps_keys_of_its_own(single):
     assert ask(single, "GET", password=key["apiKey"]).status_code == 403
     assert ask(single, "DELETE", params={"id": key["uuid"]}).status_code == 200
     assert not login(single, "ann", key["apiKey"]) and not own(single)
+
+
+def test_changes_of_a_worker_alone_are_few_in_a_minute(tmp_path):
+    with Worker(config={"http": {"auth": {"htpasswd": {"path": str(htpasswd(tmp_path, "ann", "busy"))}, "apikey": True}}}) as one:
+        answers = [ask(one, "DELETE", user="busy", params={"id": "none"}) for _ in range(130)]
+        assert [answer.status_code for answer in answers[:120]] == [200] * 120
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused and "too often" in refused[0].text and refused[0].headers["Retry-After"] == "60"
+        assert ask(one, "POST", user="busy", json={}).status_code == 429 and ask(one, "GET", user="busy").status_code == 200
+        make(one, user="ann")
 
 
 def test_they_survive_a_kill_and_only_their_hashes_are_on_disk(single):

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two leaders on one Redis: to everybody else they are one."""
 import concurrent.futures
+import datetime
+import json
 import threading
 import time
 
 import pytest
 import requests
 
-from cluster import Cluster
+from cluster import LEADER_SECRET, Cluster
 from control_world import World
 from gates import Gate
 from registry import await_true
@@ -75,6 +77,29 @@ def test_both_leaders_have_the_same_state(pair):
         await_true(lambda: wanted <= {p["id"] for p in asked(leader, "GET", "/api/policy?n=1000").json()["items"]}, what="all policies")
     revisions = [asked(leader, "GET", "/api/cluster/members").json()["revision"] for leader in pair.leaders]
     assert revisions[0] == revisions[1]
+
+
+def test_usage_by_user_and_the_nearest_quotas_are_the_same_at_both(pair):
+    first, second = pair.leaders
+    users, day = ("by-ann", "by-bob", "by-eve"), datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    for user in users:
+        assert asked(first, "POST", "/api/user", {"id": user, "password": "a long password", "groups": ["by-all"]}).status_code == 201
+    keys = [f"by-key-{i:04}" for i in range(1100)]
+    lines = "\n".join(json.dumps({"id": key, "owner": users[i % 3], "dailyQuota": 5000}) for i, key in enumerate(keys))
+    made = first.call("POST", "/api/apikey/_bulk", data=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert made.status_code == 200, made.text
+    for seq, part in enumerate((keys[:600], keys[600:]), 1):
+        rows = [{"apikey": key, "day": day, "calls": int(key[7:]) + 1, "ungranted": int(key[7:]) + 1} for key in part]
+        body = {"worker": "by-hand", "process": "4" * 32, "boot": "5" * 32, "seq": seq, "url": "http://by-hand:1", "state": "joining", "usage": rows}
+        reply = first.call("PUT", "/api/cluster/quotas", auth=("workers", LEADER_SECRET), json=body)
+        assert reply.status_code == 200, reply.text
+    wanted = {user: sum(range(at + 1, 1101, 3)) for at, user in enumerate(users)}
+    for leader in (second, first):
+        told = asked(leader, "GET", f"/api/usage?by=user&day={day}").json()
+        assert {row["user"]: (row["keys"], row["calls"]) for row in told["users"]} == {user: (len(keys[at::3]), wanted[user]) for at, user in enumerate(users)} and not told["more"]
+        [row] = asked(leader, "GET", f"/api/usage?by=group&day={day}&n=1").json()["groups"]
+        assert (row["group"], row["calls"]) == ("by-all", sum(wanted.values()))
+        await_true(lambda: [row["subject"] for row in asked(leader, "GET", "/api/cluster/figures?member=").json()["quotas"]] == keys[:-21:-1], 60, "the nearest quotas")  # noqa: B023
 
 
 def test_a_quota_through_workers_of_different_leaders():

@@ -7,6 +7,7 @@ from selenium.webdriver.common.keys import Keys
 
 from cluster import Cluster
 from pages_browser import Browser
+from registry import await_true
 
 LEASE_MS = 2000
 PAGES = ["overview", "cluster", "users", "users/id/admin", "users/new", "groups", "groups/new", "keys", "keys/new", "policies", "policies/new", "repositories", "repositories/new", "workers", "workers/new",
@@ -77,6 +78,28 @@ def test_a_key_is_made_pushed_with_and_its_usage_moves(cluster, browser):
     browser.open("usage?by=repository")
     browser.wait("main", "pages/app")
     browser.shot("usage")
+
+
+def test_the_overview_has_what_the_storage_holds_and_the_quota_that_is_used_most(cluster, browser):
+    for name in ("storage/a", "storage/b", "storage/c"):
+        cluster.push(name, "v1", cluster.workers[0])
+    key = cluster.admin("POST", "/api/apikey", {"owner": cluster.user, "label": "nearly over", "dailyQuota": 40}).json()
+
+    def held():
+        """Each repository's files, whoever owns it; what is for all of them alone is nobody's."""
+        index = [path.parent for path in (cluster.folder / "store").rglob("index.json")]
+        return sum(path.stat().st_size for folder in index for path in [*folder.iterdir(), *folder.glob("blobs/*/*")] if path.is_file())
+
+    await_true(lambda: sum(member["stats"].get("storageBytes", 0) for member in cluster.members()) == held(), 60, "the storage of all")
+    for _ in range(30):
+        await_true(lambda: cluster.workers[0].call("GET", "/v2/", auth=(key["clientId"], key["clientSecret"])).status_code == 200, 30, "the key")
+    browser.open("overview")
+    browser.wait(".facts", "Storage")
+    browser.wait("#quotas ~ .scroll tbody", "nearly over")
+    browser.find("#quotas ~ .scroll [aria-label$='of 40 calls a day']")
+    browser.find("[role=img][aria-label^='Storage: all now']")
+    browser.check_axe()
+    browser.shot("overview-storage")
 
 
 def test_a_worker_is_drained_and_taken_back_and_another_window_follows(cluster, browser):

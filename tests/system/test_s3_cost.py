@@ -15,6 +15,8 @@ MIB = 1 << 20
 class Meter:
     def __init__(self, worker):
         self.worker, self.prices = worker, {}
+        # The first walk that counts what is there is no part of any price; the next one is minutes away.
+        await_true(lambda: "zot_storage_bytes" in worker.call("GET", "/metrics").text, what="what the storage holds")
 
     def requests(self):
         return int(re.search(r"^zot_s3_requests_total (\d+)$", self.worker.call("GET", "/metrics").text, re.M).group(1))

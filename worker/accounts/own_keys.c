@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/few_each.h"
 #include "common/file.h"
 #include "common/map.h"
 #include "common/sqlite.h"
@@ -19,6 +20,7 @@ struct own_keys {
 	struct sqlite *db;
 	pthread_mutex_t lock;          /* of the maps */
 	struct map *by_id, *by_secret; /* the same entities; by_id holds their references */
+	struct few_each *changes;
 };
 
 /* In memory. */
@@ -135,6 +137,8 @@ bool own_keys_open(struct own_keys **ret_keys, const char *folder, struct error 
 	CHECK(pthread_mutex_init(&keys->writes, NULL) == 0 && pthread_mutex_init(&keys->lock, NULL) == 0);
 	keys->by_id = map_new();
 	keys->by_secret = map_new();
+	keys->changes = few_each_new(&(struct few_each_terms){
+		.each = OWN_KEYS_CHANGES, .all = OWN_KEYS_CHANGES_ALL, .span_ms = OWN_KEYS_CHANGES_MS });
 	if (!open_file(keys, folder, err))
 		return false;
 	*ret_keys = TAKE(keys);
@@ -151,6 +155,7 @@ void own_keys_free(struct own_keys *keys)
 		entity_free(key);
 	map_free(keys->by_id);
 	map_free(keys->by_secret);
+	few_each_free(keys->changes);
 	sqlite_free(keys->db);
 	pthread_mutex_destroy(&keys->lock);
 	pthread_mutex_destroy(&keys->writes);
@@ -158,6 +163,11 @@ void own_keys_free(struct own_keys *keys)
 }
 
 /* Changes: on disk first. */
+
+bool own_keys_may_change(struct own_keys *keys, struct str owner, int64_t now_ms)
+{
+	return few_each_take_name(keys->changes, owner, now_ms);
+}
 
 static bool check_room(const struct own_keys *keys, const struct entity *key, struct error *err)
 {

@@ -23,6 +23,8 @@ AUTO_DEFINE(own_keys)
 
 /* The key of this SHA-256 of a secret, a reference; or NULL. Whether it opens now is the caller's to see. */
 struct entity *own_keys_find(struct own_keys *keys, const char secret_hash_hex[65]);
+/* Whether this owner may change something now: OWN_KEYS_CHANGES in a minute. Asked before each change, of which it is one. Thread  any. */
+bool own_keys_may_change(struct own_keys *keys, struct str owner, int64_t now_ms);
 /* ERROR_CONFLICT: its owner has OWN_KEYS_MAX, or there are OWN_KEYS_ALL. */
 bool own_keys_add(struct own_keys *keys, const struct entity *key, struct error *err) MUST_CHECK;
 /* One that is not there, or not this owner's, is left alone: *ret_removed false. */

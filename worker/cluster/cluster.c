@@ -462,6 +462,23 @@ int64_t cluster_trust(void *arg, struct str name)
 	return trust;
 }
 
+bool cluster_owns(struct cluster *cluster, struct str name)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
+
+	return snapshot->isolated ||
+	       (snapshot->self != RING_NOBODY && ring_owner(snapshot->ring, name) == snapshot->self);
+}
+
+uint64_t cluster_ownership(struct cluster *cluster)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
+
+	if (!snapshot->isolated && !ring_has_active(snapshot->ring))
+		return 0;
+	return ring_mark(snapshot->ring) | 1;
+}
+
 int64_t cluster_state_age_ms(struct cluster *cluster)
 {
 	int64_t fresh = atomic_load(&cluster->state_fresh_ms);

@@ -45,6 +45,10 @@ void cluster_peer_answered(struct cluster *cluster, struct str id);
 
 /* For how many ms a view of this repository that was the newest once is good; 0 unless we own it and hold a lease. */
 int64_t cluster_trust(void *cluster, struct str name);
+/* Whether by the newest ring it is ours; with isolated storage all that is there is. */
+bool    cluster_owns(struct cluster *cluster, struct str name);
+/* A number that is another one where others own what; 0: it is not known yet. */
+uint64_t cluster_ownership(struct cluster *cluster);
 int64_t cluster_lease_left_ms(struct cluster *cluster); /* INT64_MAX without leaders */
 
 const char *cluster_self(const struct cluster *cluster);   /* our member name; "" in single mode */

@@ -33,6 +33,7 @@ struct proxies;
 struct rate_limit;
 struct registry;
 struct usage;
+struct weigh_chore;
 
 /* COUNTER(name, type, labels, help) */
 #define COUNTER(name, type, labels, help) counter name;
@@ -66,6 +67,7 @@ struct front {
 	struct audit *audit;           /* NULL: none */
 	struct few_each *refusals, *challenges; /* lines of the log: front_refused.h */
 	struct chores *chores;
+	struct weigh_chore *weigh;     /* what the storage holds; with the chores */
 	struct front_loop *loops;
 	unsigned loops_len;
 	/* Towards https members; each may be NULL. */

@@ -22,6 +22,7 @@
 #include "worker/front/traffic_metrics.h"
 #include "worker/index/index.h"
 #include "worker/registry/registry.h"
+#include "worker/chores/weigh_chore.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
@@ -207,6 +208,17 @@ static void put_bucket(const struct store *store, struct buf *into)
 		store_errors(store));
 }
 
+static void put_weighed(struct weighed weighed, struct buf *into)
+{
+	if (!weighed.known)
+		return;
+	gauge(into, "zot_storage_bytes",
+		"Bytes in the storage of the repositories that this worker owns; those of all workers add up "
+		"to all of it.",
+		weighed.bytes);
+	gauge(into, "zot_storage_repositories", "Repositories that this worker owns.", weighed.repositories);
+}
+
 static void put_storage(struct front *front, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(front->registry->indexes);
@@ -222,6 +234,7 @@ static void put_storage(struct front *front, struct buf *into)
 	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.",
 		indexes.conflicts);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
+	put_weighed(weigh_told(front->weigh), into);
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);
 }

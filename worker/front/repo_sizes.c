@@ -48,7 +48,8 @@ static void run_job(void *arg)
 	struct size *old;
 
 	for (size_t i = 0; i < job->len; i++)
-		job->at[i].known = store_usage(job->store, str_of(job->at[i].name), &job->at[i].bytes, NULL);
+		job->at[i].known =
+			store_usage(job->store, str_of(job->at[i].name), NULL, &job->at[i].bytes, NULL);
 	qsort(job->at, job->len, sizeof(*job->at), by_name);
 	took = clock_ms() - begun;
 	(void)pthread_mutex_lock(&sizes.lock);
@@ -79,7 +80,8 @@ void repo_sizes_ask(struct front *front, const struct busy *rows, size_t len)
 {
 	struct job *job;
 
-	if (!begin())
+	/* In a bucket each question costs money. */
+	if (!store_has_files(front->registry->store) || !begin())
 		return;
 	job = xnew(struct job);
 	*job = (struct job){ front->registry->store, xnew_array(struct size, len + 1), len };

@@ -49,8 +49,20 @@ static void reply_error(struct front_call *call, unsigned status, enum error_kin
 {
 	struct error err;
 
-	(void)error_set(&err, kind, kind == ERROR_BUSY ? "TOOMANYREQUESTS" : NULL, "%s", text);
+	(void)error_set(&err, kind, NULL, "%s", text);
 	http_request_reply(call->oci.request, oci_reply_status(status, &err));
+}
+
+/* A minute is what changes are counted in. */
+static void reply_often(struct front_call *call, const char *text)
+{
+	struct http_response *response;
+	struct error err;
+
+	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s", text);
+	response = oci_reply_status(429, &err);
+	http_response_header(response, "Retry-After", "60");
+	http_request_reply(call->oci.request, response);
 }
 
 static void reply_away(struct front_call *call)
@@ -81,10 +93,14 @@ static void reply_refused(struct front_call *call, unsigned status, struct str b
 		unsigned status;
 		enum error_kind kind;
 	} told[] = { { 400, ERROR_INVALID }, { 403, ERROR_DENIED }, { 409, ERROR_CONFLICT },
-		{ 413, ERROR_TOO_LARGE }, { 429, ERROR_BUSY } };
+		{ 413, ERROR_TOO_LARGE } };
 	char text[ERROR_TEXT_MAX] = "the leader refuses it";
 
 	copy_message(body, text);
+	if (status == 429) {
+		reply_often(call, text);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
 		if (told[i].status == status) {
 			reply_error(call, status, told[i].kind, text);
@@ -314,12 +330,22 @@ static void start_own(struct front_call *call, struct str id)
 	own_job_free(job);
 }
 
+static bool is_too_often(const struct front_call *call)
+{
+	bool changes = call->oci.ask.method == HTTP_POST || call->oci.ask.method == HTTP_DELETE;
+
+	return changes && !own_keys_may_change(call->loop->front->own_keys,
+				  str_of(call->oci.ask.identity->user), clock_ms());
+}
+
 static void serve_own(struct front_call *call, struct str id)
 {
 	if (!call->loop->front->own_keys)
 		reply_error(call, 404, ERROR_UNKNOWN, "API keys are not switched on here: http.auth.apikey");
 	else if (!auth_has_password(call->loop->front->auth, str_of(call->oci.ask.identity->user)))
 		reply_error(call, 403, ERROR_DENIED, "only users of the htpasswd file have API keys here");
+	else if (is_too_often(call))
+		reply_often(call, "API keys were changed too often in the last minute");
 	else
 		start_own(call, id);
 }

@@ -75,7 +75,7 @@ bool fs_copy(struct store *store, const char *from, const char *to, const struct
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 
 /* fs_usage.c */
-bool fs_usage(struct store *store, const char *folder, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+bool fs_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
 
 /* fs_sweep.c */
 bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,

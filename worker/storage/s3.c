@@ -339,6 +339,7 @@ static const struct store_driver driver = {
 	.source = source,
 	.list = s3_list,
 	.folders = s3_folders,
+	.usage = s3_usage,
 	.check = check,
 	.requests = requests,
 	.errors = errors,

@@ -4,8 +4,10 @@
  */
 #include <inttypes.h>
 
-#include "worker/storage/s3_priv.h"
+#include "common/least.h"
 #include "s3/s3_xml.h"
+#include "worker/storage/pace.h"
+#include "worker/storage/s3_priv.h"
 
 #define PAGE_MAX   1000
 #define LIST_MAX   (8 * 1024 * 1024)
@@ -23,6 +25,8 @@ struct listing {
 	bool stopped;    /* by fn */
 	bool folders;    /* not keys: the folders that they are in */
 	bool more;
+	bool weighs; /* not keys: the bytes of all that is there, also in deeper folders */
+	uint64_t bytes;
 	store_catalog_f *fn;
 	void *arg;
 };
@@ -51,6 +55,10 @@ static void give(struct listing *listing, struct str key)
 {
 	struct str name = str_from(key.at + listing->prefix.len, key.len - listing->prefix.len);
 
+	if (listing->weighs) {
+		listing->seen++;
+		return;
+	}
 	if (!name.len || memchr(name.at, '/', name.len))
 		return;
 	listing->seen++;
@@ -80,6 +88,19 @@ static bool read_keys(struct listing *listing, struct str xml, struct error *err
 		buf_clear(&listing->after);
 		buf_add(&listing->after, buf_str(&key));
 		give(listing, buf_str(&key));
+	}
+	return true;
+}
+
+static bool read_sizes(struct listing *listing, struct str xml, struct error *err)
+{
+	struct str raw;
+	uint64_t size;
+
+	while (s3_xml_next(&xml, "Size", &raw)) {
+		if (!str_to_number(raw, INT64_MAX, &size))
+			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a size is not readable");
+		listing->bytes = least(INT64_MAX, listing->bytes + size);
 	}
 	return true;
 }
@@ -119,6 +140,8 @@ static bool read_page(struct listing *listing, struct str xml, bool *ret_truncat
 	if (!s3_xml_is(xml, "ListBucketResult") || !s3_xml_find(xml, "IsTruncated", &truncated))
 		return error_set(err, ERROR_INTERNAL, NULL, "S3 list: the answer is not a list");
 	if (listing->folders ? !read_folders(listing, xml, err) : !read_keys(listing, xml, err))
+		return false;
+	if (listing->weighs && !read_sizes(listing, xml, err))
 		return false;
 	*ret_truncated = str_is(buf_str(&truncated), "true");
 	buf_clear(&listing->token);
@@ -175,6 +198,40 @@ bool s3_folders(struct store *store, const char *folder, store_catalog_f *fn, vo
 	fine = buf_check(&prefix, "prefix of a list", err) && run(&listing, &more, err);
 	buf_fini(&listing.after);
 	buf_fini(&listing.token);
+	return fine;
+}
+
+/* A page more where there is one. */
+static bool weigh_on(struct listing *listing, const struct pace *pace, bool *ret_truncated, struct error *err)
+{
+	if (!pace_go_on(pace))
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "%.*s: not counted to the end",
+			STR_ARGS(listing->prefix));
+	return next_page(listing, ret_truncated, err);
+}
+
+/* blobs/sha256 and blobs/sha512, in one listing. */
+bool s3_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes,
+	struct error *err)
+{
+	struct s3_store *s3 = s3_store_of(store);
+	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
+	struct listing listing = { .s3 = s3,
+		.after = buf_limit(4 * STORE_KEY_MAX),
+		.token = buf_limit(2 * STORE_KEY_MAX),
+		.left = SIZE_MAX,
+		.weighs = true };
+	bool fine, truncated = true;
+
+	buf_format(&prefix, "%s%s/blobs/sha", s3->client.endpoint.prefix, folder);
+	listing.prefix = buf_str(&prefix);
+	fine = buf_check(&prefix, "prefix of a list", err);
+	while (fine && truncated)
+		fine = weigh_on(&listing, pace, &truncated, err);
+	buf_fini(&listing.after);
+	buf_fini(&listing.token);
+	if (fine)
+		*ret_bytes = listing.bytes;
 	return fine;
 }
 

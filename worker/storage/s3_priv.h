@@ -60,6 +60,8 @@ bool s3_folders(
 	struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err) MUST_CHECK;
+bool s3_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes,
+	struct error *err) MUST_CHECK;
 
 enum store_step s3_log_get(struct store *store, const char *index_key, const struct store_version *index,
 	struct store_log_place *place, struct buf *into, struct error *err) MUST_CHECK;

@@ -466,17 +466,13 @@ bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const s
 	return !driver->sweep || driver->sweep(store, was_killed, before_s, pace, ret_removed, err);
 }
 
-bool store_usage(struct store *store, struct str name, uint64_t *ret_bytes, struct error *err)
+bool store_usage(
+	struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err)
 {
-	const struct store_driver *driver = driver_of(store);
 	struct name valid;
 
-	if (!name_parse(name, &valid, err))
-		return false;
-	if (!driver->usage)
-		return error_set(
-			err, ERROR_INVALID, NULL, "this store does not tell what a repository takes");
-	return driver->usage(store, valid.text, ret_bytes, err);
+	return name_parse(name, &valid, err) &&
+	       driver_of(store)->usage(store, valid.text, pace, ret_bytes, err);
 }
 
 const struct histogram *store_lock_waits(struct store *store)

@@ -185,8 +185,9 @@ bool store_probe(struct store *store, bool *ret_conditional, struct error *err) 
 /* Still usable, cheaply: for /readyz. */
 bool store_check(struct store *store, struct error *err) MUST_CHECK;
 
-/* Bytes of a repository, by looking at each file. ERROR_INVALID where the store cannot tell (s3). */
-bool store_usage(struct store *store, struct str name, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+/* Bytes of a repository. fs: by looking at each file; one that several repositories share counts in each. s3: of its blobs, by a listing,
+ * which is a request for each 1000. One that is not there has none. ERROR_UNAVAILABLE too where the pace (NULL is fine) ended it. */
+bool store_usage(struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
 /* How long locks were waited for, NULL where there are none. Thread  any. */
 const struct histogram *store_lock_waits(struct store *store);
 

@@ -52,7 +52,7 @@ struct store_driver {
 	bool (*sweep)(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
 		      struct error *err);
 	/* Bytes of a repository's folder, and how long its locks were waited for; NULL: not known. */
-	bool (*usage)(struct store *store, const char *folder, uint64_t *ret_bytes, struct error *err);
+	bool (*usage)(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err);
 	struct histogram *(*lock_waits)(struct store *store);
 	bool (*check)(struct store *store, struct error *err);
 	uint64_t (*requests)(const struct store *store);

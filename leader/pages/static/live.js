@@ -16,6 +16,7 @@ const NOTHING = {
 	now: {},
 	figures: { everySeconds: 10, sums: { t: [] }, members: {} },
 	ring: { epoch: 0, members: [] },
+	quotas: [], // nearest to their end
 };
 
 export const live = makeStore(NOTHING);
@@ -44,7 +45,7 @@ async function load() {
 	const { members, ...about } = cluster;
 	if (!isFirst)
 		figures.members = grownOf({ ...figures, members: before }, members, [], Date.now() / 1000);
-	live.patch({ about, ...membersOf(members), figures, ring, now: lastOf(figures.sums) });
+	live.patch({ about, ...membersOf(members), figures, ring, quotas: figures.quotas || [], now: lastOf(figures.sums) });
 	tellChange(about.revision, []);
 }
 
@@ -115,12 +116,16 @@ function onRing(ring) {
 	live.patch({ ring });
 }
 
+function onQuotas({ quotas }) {
+	live.patch({ quotas });
+}
+
 function onChanged({ revision, kinds }) {
 	live.patch({ about: { ...live.get().about, revision } });
 	tellChange(revision, kinds);
 }
 
-const READERS = { cluster: onCluster, members: onMembers, ring: onRing, changed: onChanged };
+const READERS = { cluster: onCluster, members: onMembers, ring: onRing, changed: onChanged, quotas: onQuotas };
 
 function hang(source) {
 	for (const [name, reader] of Object.entries(READERS))

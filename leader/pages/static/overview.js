@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // overview - is all well, what does the cluster do, how did it do in the last hour?
-import { get, query } from "./api.js";
 import { html } from "./html.js";
 import { live } from "./live.js";
 import { to } from "./route.js";
 import { Plot } from "./plots.js";
 import { useStore } from "./store.js";
-import { useLoaded } from "./ui.js";
-import { nearest, Quotas, useTurn } from "./usage.js";
-import { bytes, micros, number, rate, today } from "./words.js";
+import { Quotas } from "./usage.js";
+import { bytes, micros, number, percent, rate } from "./words.js";
 
 const SHOWN_MOST = 10;
 
@@ -27,12 +25,16 @@ const FACTS = [
 	["Memory", "rss", bytes],
 	["Processors", "cpu", number],
 	["Storage", "storage", bytes],
+	["Repositories", "repositories", number],
+	["Fullest quota", "quotaMost", percent],
 ];
 
 const PLOTS = [
 	{ title: "Requests", format: rate, lines: [{ key: "rate", label: "all", colour: "--accent" }, { key: "errors", label: "errors", colour: "--bad" }] },
 	{ title: "Bytes", format: perSecond, isBytes: true, lines: [{ key: "bytesIn", label: "in", colour: "--accent" }, { key: "bytesOut", label: "out", colour: "--second" }] },
 	{ title: "Latency", format: micros, lines: [{ key: "p50", label: "p50", colour: "--accent" }, { key: "p99", label: "p99, worst", colour: "--second" }] },
+	{ title: "Storage", format: bytes, isBytes: true, lines: [{ key: "storage", label: "all", colour: "--accent" }] },
+	{ title: "Fullest quota", format: percent, lines: [{ key: "quotaMost", label: "taken", colour: "--accent" }] },
 	{ title: "Members", format: number, lines: [{ key: "active", label: "active", colour: "--accent" }, { key: "lost", label: "lost", colour: "--bad" }] },
 ];
 
@@ -64,18 +66,16 @@ function Wrong({ members }) {
 	</section>`;
 }
 
-function NearestQuotas() {
-	const turn = useTurn();
-	const { value } = useLoaded(() => get(query("/api/usage", { day: today() })), [turn]);
-	const quotas = nearest(value?.quotas || []).slice(0, SHOWN_MOST);
+function NearestQuotas({ quotas }) {
+	const labels = quotas.map(({ subject, label }) => ({ apikey: subject, label }));
 	return html`<section aria-labelledby="quotas"><h2 id="quotas">Quotas, nearest to their end</h2>
-		${quotas.length ? html`<${Quotas} quotas=${quotas} rows=${value.usage} />` : html`<p class="none">There are none.</p>`}</section>`;
+		${quotas.length ? html`<${Quotas} quotas=${quotas} rows=${labels} />` : html`<p class="none">Nothing is taken of any.</p>`}</section>`;
 }
 
 export function Overview() {
-	const { now, members, figures } = useStore(live);
+	const { now, members, figures, quotas } = useStore(live);
 	return html`<h1>Overview</h1>
 		<${Facts} now=${now} members=${members} />
 		<div class="plots">${PLOTS.map((plot) => html`<${Plot} key=${plot.title} ...${plot} series=${figures.sums} />`)}</div>
-		<div class="halves"><${Wrong} members=${members} /><${NearestQuotas} /></div>`;
+		<div class="halves"><${Wrong} members=${members} /><${NearestQuotas} quotas=${quotas.slice(0, SHOWN_MOST)} /></div>`;
 }

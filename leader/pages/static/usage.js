@@ -7,6 +7,7 @@ import { Bar, Problem, Scroll, useLoaded } from "./ui.js";
 import { bytes, number, today } from "./words.js";
 
 const REFRESH_MS = 5000;
+const SUMS_ON_A_PAGE = 200;
 
 // ---- quotas: {subject, kind, limit, used, remaining}; the subject is a key, user:<name> or group:<name> ----
 
@@ -45,21 +46,7 @@ export function Quotas({ quotas, rows }) {
 		<tbody>${quotas.map((quota) => html`<${QuotaRow} key="${quota.subject} ${quota.kind}" quota=${quota} labels=${labels} />`)}</tbody></table></${Scroll}>`;
 }
 
-// ---- rows of keys, also summed by their owner ----
-
-const COUNTS = ["calls", "bytesIn", "bytesOut"];
-
-function byOwner(rows) {
-	const sums = new Map();
-	for (const row of rows) {
-		const sum = sums.get(row.owner) || { owner: row.owner, keys: 0, calls: 0, bytesIn: 0, bytesOut: 0 };
-		sum.keys++;
-		for (const name of COUNTS)
-			sum[name] += row[name];
-		sums.set(row.owner, sum);
-	}
-	return [...sums.values()].sort((a, b) => b.calls - a.calls);
-}
+// ---- rows of keys, of users and of groups; the leader has summed up those of all keys ----
 
 const Counts = ({ row }) => html`<td class="number">${number(row.calls)}</td><td class="number">${bytes(row.bytesIn)}</td><td class="number">${bytes(row.bytesOut)}</td>`;
 
@@ -69,10 +56,15 @@ const KeyTable = ({ rows }) => html`<${Scroll} label="Usage of keys"><table>
 		<th scope="row" class="id"><a href=${to("keys", ["id", row.apikey])} title=${row.apikey}>${row.label || row.apikey}</a></th><td>${row.owner}</td><td>${row.day || row.month}</td>
 		<${Counts} row=${row} /></tr>`)}</tbody></table></${Scroll}>`;
 
-const OwnerTable = ({ rows }) => html`<${Scroll} label="Usage of users"><table>
-	<thead><tr><th scope="col">User</th><th scope="col" class="number">Keys</th><th scope="col" class="number">Calls</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th></tr></thead>
-	<tbody>${byOwner(rows).map((row) => html`<tr key=${row.owner}><th scope="row" class="id">${row.owner ? html`<a href=${to("users", ["id", row.owner])}>${row.owner}</a>` : "not known"}</th>
-		<td class="number">${number(row.keys)}</td><${Counts} row=${row} /></tr>`)}</tbody></table></${Scroll}>`;
+const SUMMED = { user: { title: "User", label: "Usage of users", page: "users" }, group: { title: "Group", label: "Usage of groups", page: "groups" } };
+
+function SumTable({ by, rows }) {
+	const { title, label, page } = SUMMED[by];
+	return html`<${Scroll} label=${label}><table>
+		<thead><tr><th scope="col">${title}</th><th scope="col" class="number">Keys</th><th scope="col" class="number">Calls</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th></tr></thead>
+		<tbody>${rows.map((row) => html`<tr key=${row[by]}><th scope="row" class="id">${row[by] ? html`<a href=${to(page, ["id", row[by]])}>${row[by]}</a>` : "not known"}</th>
+			<td class="number">${number(row.keys)}</td><${Counts} row=${row} /></tr>`)}</tbody></table></${Scroll}>`;
+}
 
 const RepositoryTable = ({ rows }) => html`<${Scroll} label="Usage of repositories"><table>
 	<thead><tr><th scope="col">Repository</th><th scope="col" class="number">Pulls</th><th scope="col" class="number">Pushes</th><th scope="col" class="number">In</th><th scope="col" class="number">Out</th></tr></thead>
@@ -81,12 +73,17 @@ const RepositoryTable = ({ rows }) => html`<${Scroll} label="Usage of repositori
 
 // ---- what is asked ----
 
-const VIEWS = [["key", "Keys"], ["user", "Users"], ["group", "A group"], ["repository", "Repositories"]];
+const VIEWS = [["key", "Keys"], ["user", "Users"], ["group", "Groups"], ["repository", "Repositories"]];
 
-function pathOf({ by, name, when }) {
+// Of users and groups without a name: sums of each.
+const isSummed = ({ by, name }) => by in SUMMED && !name;
+
+function pathOf({ by, name, when, last }) {
 	if (by === "repository")
 		return `/api/usage?repository=${encodeURIComponent(name)}`;
 	const window = when.length === 7 ? { month: when } : { day: when };
+	if (isSummed({ by, name }))
+		return query("/api/usage", { by, ...window, n: SUMS_ON_A_PAGE, last });
 	return query("/api/usage", { ...window, [by === "key" ? "apikey" : by]: name });
 }
 
@@ -111,7 +108,7 @@ function Asked({ by, name, when }) {
 		go("usage", [], { by, name: text.trim(), when: window ? window.value : "" });
 	};
 	return html`<form class="line" onSubmit=${submit}>
-		<div class="field"><label for="usage-name">${LABELS[by]}</label><input id="usage-name" value=${text} placeholder=${by === "group" ? "" : "all"} required=${by === "group"} autocapitalize="none" autocomplete="off"
+		<div class="field"><label for="usage-name">${LABELS[by]}</label><input id="usage-name" value=${text} placeholder="all" autocapitalize="none" autocomplete="off"
 			onInput=${(e) => setText(e.target.value)} /></div>
 		${by !== "repository" && html`<div class="field"><label for="usage-span">In</label><select id="usage-span" value=${whole ? "month" : "day"} onChange=${(e) => setWhole(e.target.value === "month")}>
 			<option value="day">a day</option><option value="month">a month</option></select></div>
@@ -120,26 +117,36 @@ function Asked({ by, name, when }) {
 		<button type="submit">Show</button></form>`;
 }
 
+const Sums = ({ sums }) => html`<p class="sums">Together: ${number(sums.calls)} calls, ${bytes(sums.bytesIn)} in, ${bytes(sums.bytesOut)} out.</p>`;
+
+function Page({ by, when, last, value }) {
+	const rows = value[`${by}s`] || [];
+	return html`${value.sums && html`<${Sums} sums=${value.sums} />`}
+		${rows.length ? html`<${SumTable} by=${by} rows=${rows} />` : html`<p class="none">Nothing was used.</p>`}
+		<p>${last !== undefined && html`<a href=${to("usage", [], { by, when })}>From the first</a>${" "}`}
+			${rows.length > 0 && value.more && html`<a href=${to("usage", [], { by, when, last: rows.at(-1)[by] })}>More</a>`}</p>`;
+}
+
 function Answer({ by, value }) {
 	const rows = (by === "repository" ? value.repositories : value.usage) || [];
-	const Table = by === "repository" ? RepositoryTable : by === "user" ? OwnerTable : KeyTable;
+	const Table = by === "repository" ? RepositoryTable : KeyTable;
 	const quotas = nearest(value.quotas || []);
-	return html`${value.sums && html`<p class="sums">Together: ${number(value.sums.calls)} calls, ${bytes(value.sums.bytesIn)} in, ${bytes(value.sums.bytesOut)} out.</p>`}
+	return html`${value.sums && html`<${Sums} sums=${value.sums} />`}
 		${quotas.length > 0 && html`<h2>Quotas</h2><${Quotas} quotas=${quotas} rows=${rows} /><h2>Calls</h2>`}
 		${rows.length ? html`<${Table} rows=${rows} />` : html`<p class="none">Nothing was used.</p>`}
 		${value.more && html`<p class="note">There is more than these ${number(rows.length)} rows: ask for less.</p>`}`;
 }
 
 export function Usage({ at }) {
-	const { by = "key", name = "", when = today() } = at.search;
+	const { by = "key", name = "", when = today(), last } = at.search;
 	const turn = useTurn();
-	const path = by === "group" && !name ? null : pathOf({ by, name, when });
-	const { value, error } = useLoaded(() => (path ? get(path) : Promise.resolve(null)), [path, turn]);
+	const path = pathOf({ by, name, when, last });
+	const { value, error } = useLoaded(() => get(path), [path, turn]);
 	return html`<h1>Usage</h1>
 		<ul class="tabs">${VIEWS.map(([each, words]) => html`<li><a href=${to("usage", [], { by: each })} aria-current=${each === by ? "true" : undefined}>${words}</a></li>`)}</ul>
 		<${Asked} key="${by} ${name} ${when}" by=${by} name=${name} when=${when} />
 		<${Problem} error=${error} />
-		${value && html`<${Answer} by=${by} value=${value} />`}`;
+		${value && (isSummed({ by, name }) ? html`<${Page} by=${by} when=${when} last=${last} value=${value} />` : html`<${Answer} by=${by} value=${value} />`)}`;
 }
 
 // Of one key, user or group, on its page: `by` is what the API calls it.

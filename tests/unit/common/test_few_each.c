@@ -74,12 +74,27 @@ static void what_was_missed_is_told_once_a_span(void **state)
 	assert_int_equal(few_each_missed(few, 9000), 0);
 }
 
+static void names_have_few_as_addresses_do(void **state)
+{
+	AUTO(few_each) *few = few_each_new(&(struct few_each_terms){ .each = 2, .all = 3, .span_ms = 1000 });
+	struct str loud = STR("ann"), quiet = STR("ben");
+
+	(void)state;
+	assert_true(few_each_take_name(few, loud, 5000) && few_each_take_name(few, loud, 5001));
+	assert_false(few_each_take_name(few, loud, 5002));
+	assert_true(few_each_take_name(few, quiet, 5003));
+	assert_false(few_each_take_name(few, quiet, 5004));
+	assert_int_equal(few_each_missed(few, 5005), 2);
+	assert_true(few_each_take_name(few, loud, 6001));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_address_has_its_own_few),
 		cmocka_unit_test(addresses_of_one_site_are_one),
 		cmocka_unit_test(all_of_them_have_few_together),
+		cmocka_unit_test(names_have_few_as_addresses_do),
 		cmocka_unit_test(what_was_missed_is_told_once_a_span),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

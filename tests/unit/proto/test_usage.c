@@ -65,7 +65,10 @@ static struct usage_report sample(void)
 			.spool_bytes = 1,
 			.chores = 2,
 			.chore = "fifteen letters",
-			.chore_ms = 3 } };
+			.chore_ms = 3,
+			.weighed = true,
+			.storage_bytes = 1ull << 50,
+			.storage_repositories = 12 } };
 }
 
 static bool parses(const char *text, struct error *err)
@@ -137,6 +140,9 @@ static void a_push_survives(void **state)
 	assert_string_equal(got.stats.chore, "fifteen letters");
 	assert_int_equal(got.stats.chore_ms, 3);
 	assert_int_equal(got.stats.chore_failures, 0);
+	assert_true(got.stats.weighed);
+	assert_int_equal(got.stats.storage_bytes, 1ull << 50);
+	assert_int_equal(got.stats.storage_repositories, 12);
 }
 
 static void an_answer_survives(void **state)

@@ -118,6 +118,18 @@ static void each_has_a_hundred_at_most(void **state)
 	assert_true(own_keys_add(keys, other, NULL));
 }
 
+static void changes_are_few_in_a_minute(void **state)
+{
+	AUTO(own_keys) *keys = open_keys();
+
+	(void)state;
+	for (unsigned i = 0; i < OWN_KEYS_CHANGES; i++)
+		assert_true(own_keys_may_change(keys, STR("busy"), 1000));
+	assert_false(own_keys_may_change(keys, STR("busy"), 1000 + OWN_KEYS_CHANGES_MS - 1));
+	assert_true(own_keys_may_change(keys, STR("ann"), 1000));
+	assert_true(own_keys_may_change(keys, STR("busy"), 1000 + OWN_KEYS_CHANGES_MS));
+}
+
 static void what_a_newer_version_wrote_is_not_touched(void **state)
 {
 	char path[128];
@@ -157,6 +169,7 @@ int main(void)
 		ONE(they_survive_the_process),
 		ONE(they_are_their_owners),
 		ONE(each_has_a_hundred_at_most),
+		ONE(changes_are_few_in_a_minute),
 		ONE(what_a_newer_version_wrote_is_not_touched),
 		ONE(a_file_that_is_none_is_refused),
 	};

@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "proto/digest.h"
 #include "tests/unit/worker/storage/store_suite.h"
+#include "worker/storage/pace.h"
 #include "worker/storage/s3_priv.h"
 
 #define WRITERS 8
@@ -498,6 +499,39 @@ static void lists_in_order(void **state)
 	expect_list("zz", 10, 99, "", false);
 }
 
+static bool stop_at_once(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+static void blobs_are_weighed(void **state)
+{
+	const struct pace pace = { .go_on = stop_at_once };
+	struct error err = { 0 };
+	uint64_t bytes = 77;
+
+	(void)state;
+	OK(store_usage(store, STR("weighed"), NULL, &bytes, &failure));
+	assert_int_equal(bytes, 0);
+	put_text("weighed/index.json", "not a blob");
+	put_text("weighed/blobs/sha256/aa", "12345");
+	put_text("weighed/blobs/sha512/bb", "1234567");
+	put_text("weighed/more/blobs/sha256/cc", "of another repository");
+	OK(store_usage(store, STR("weighed"), NULL, &bytes, &failure));
+	assert_int_equal(bytes, 12);
+	expect_error(store_usage(store, STR("weighed"), &pace, &bytes, &err), &err, ERROR_UNAVAILABLE);
+	/* More than a page. */
+	for (int i = 0; i < 1003; i++) {
+		char key[64];
+
+		snprintf(key, sizeof key, "many/blobs/sha256/%04d", i);
+		put_text(key, "xyz");
+	}
+	OK(store_usage(store, STR("many"), NULL, &bytes, &failure));
+	assert_int_equal(bytes, 3009);
+}
+
 /* ---- what is wrong is said ---- */
 
 static void expect_complaint(struct s3_settings settings, enum error_kind kind, const char *word)
@@ -617,6 +651,7 @@ int main(void)
 		cmocka_unit_test(copies),
 		cmocka_unit_test(nothing_is_left_half_done),
 		cmocka_unit_test(lists_in_order),
+		cmocka_unit_test(blobs_are_weighed),
 		cmocka_unit_test(complaints),
 		cmocka_unit_test(requests_of_each_verb),
 	};

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/chores/weigh_chore.h"
+
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/least.h"
+#include "proto/name.h"
+#include "worker/storage/store.h"
+
+#define LOOK_MS 1000 /* whether it is time */
+#define PAGE    1000
+
+/* A walk. */
+struct walk {
+	struct weigh_chore *weigh;
+	struct chore_turn *turn;
+	const struct pace *pace;
+	struct buf last; /* the name that was seen last */
+	struct weighed found;
+	bool over; /* the worker ends */
+	bool ok;
+	struct error *err;
+};
+
+/* One that is gone meanwhile has no bytes. */
+static bool weigh_one(void *arg, struct str name)
+{
+	struct walk *walk = arg;
+	struct weigh_chore *weigh = walk->weigh;
+	uint64_t bytes = 0;
+
+	buf_clear(&walk->last);
+	buf_add(&walk->last, name);
+	walk->over = !chore_may_go_on(walk->turn);
+	if (walk->over)
+		return false;
+	if (!weigh->whose.is_ours(weigh->whose.arg, name))
+		return true;
+	walk->ok = store_usage(weigh->store, name, walk->pace, &bytes, walk->err);
+	walk->over = !walk->ok && !chore_may_go_on(walk->turn);
+	walk->found.bytes += bytes;
+	walk->found.repositories++;
+	return walk->ok;
+}
+
+static bool walk_all(struct walk *walk)
+{
+	bool more = true;
+
+	while (more && walk->ok && !walk->over)
+		if (!store_catalog(walk->weigh->store, buf_str(&walk->last), PAGE, weigh_one, walk, &more,
+			    walk->err))
+			return false;
+	return walk->ok;
+}
+
+/* When the next one may begin. */
+
+static void set_next(struct weigh_chore *weigh, int64_t took_ms)
+{
+	uint64_t soon = weigh->is_bucket ? WEIGH_BUCKET_SOON_MS : WEIGH_SOON_MS;
+	uint64_t every = weigh->is_bucket ? WEIGH_BUCKET_EVERY_MS : WEIGH_EVERY_MS;
+	uint64_t pause = (uint64_t)took_ms * WEIGH_PAUSE_TIMES;
+	int64_t now = clock_ms();
+
+	weigh->soon_ms = now + (int64_t)most(pause, soon);
+	weigh->next_ms = now + (int64_t)most(pause, every);
+}
+
+static bool is_time(const struct weigh_chore *weigh, uint64_t ring, uint64_t changes)
+{
+	bool moved = ring != weigh->ring || changes != weigh->changes;
+
+	return ring && clock_ms() >= (moved ? weigh->soon_ms : weigh->next_ms);
+}
+
+static bool run(struct chore_turn *turn, void *arg, struct error *err)
+{
+	struct weigh_chore *weigh = arg;
+	const struct weigh_whose *whose = &weigh->whose;
+	uint64_t ring = whose->ring(whose->arg), changes = whose->changes(whose->arg);
+	const struct pace pace = chore_pace(turn);
+	struct walk walk = { .weigh = weigh, .turn = turn, .pace = &pace, .ok = true, .err = err };
+	int64_t begun = clock_ms();
+	bool ok;
+
+	if (!is_time(weigh, ring, changes))
+		return true;
+	weigh->ring = ring;
+	weigh->changes = changes;
+	walk.last = buf_limit(NAME_MAX_LEN + 1);
+	walk.found.known = true;
+	ok = walk_all(&walk);
+	buf_fini(&walk.last);
+	set_next(weigh, clock_ms() - begun);
+	if (walk.over)
+		return true;
+	if (!ok)
+		return error_add(err, "store.weigh: what the storage holds is not known");
+	pthread_mutex_lock(&weigh->lock);
+	weigh->found = walk.found;
+	pthread_mutex_unlock(&weigh->lock);
+	return true;
+}
+
+void weigh_chore_add(struct chores *chores, struct weigh_chore *weigh)
+{
+	CHECK(pthread_mutex_init(&weigh->lock, NULL) == 0);
+	chores_add(chores, &(struct chore){ "weigh", 0, LOOK_MS, run, weigh });
+}
+
+struct weighed weigh_told(struct weigh_chore *weigh)
+{
+	struct weighed found = { 0 };
+
+	if (!weigh)
+		return found;
+	pthread_mutex_lock(&weigh->lock);
+	found = weigh->found;
+	pthread_mutex_unlock(&weigh->lock);
+	return found;
+}
