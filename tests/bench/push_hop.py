@@ -18,29 +18,10 @@ import subprocess
 import sys
 import tempfile
 
-from bench import counter, digest, free_port, request, start_ours, Server
+from bench import counter, digest, free_port, request, start_haproxy, start_ours
 from builds import cpu_s
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
-
-
-def haproxy(folder, ports):
-    port = free_port()
-    servers = "\n".join(f"    server w{n} 127.0.0.1:{backend}" for n, backend in enumerate(ports))
-    (folder / "haproxy.cfg").write_text(f"""
-global
-    maxconn 1000
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-listen front
-    bind 127.0.0.1:{port}
-    balance roundrobin
-{servers}
-""")
-    return Server("haproxy", port, ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")])
 
 
 def start_three(folder, build):
@@ -117,7 +98,7 @@ def main():
                 place = folder / f"{n}-{kind}"
                 place.mkdir()
                 workers = start_three(place, build) if kind == "three" else [start_ours(place, build, "alone", free_port()).wait()]
-                front = haproxy(place, [worker.port for worker in workers]).wait()
+                front = start_haproxy(place, *(worker.port for worker in workers)).wait()
                 for server in [front, *workers]:
                     ends.callback(server.stop)
                 sides[build, kind] = (front.port, workers)

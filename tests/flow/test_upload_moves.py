@@ -141,14 +141,19 @@ def test_one_that_is_cancelled_is_cancelled_everywhere(three):
             assert reply.status_code == 404 and reply.json()["errors"][0]["code"] == "BLOB_UPLOAD_UNKNOWN"
 
 
+def leave_without_a_byte(worker, path):
+    """A client that says that bytes will come, until this worker has the session for them."""
+    took = taken(worker)
+    with socket.create_connection(("127.0.0.1", worker.port)) as s:
+        s.sendall(f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n".encode())
+        await_true(lambda: taken(worker) == took + 1, what="the session at this worker")
+
+
 def test_a_client_that_leaves_without_a_byte_may_come_back(three):
     """Its session is then at the worker that it reached; the next one takes it from there."""
     a, b, c = three
     path = begin(a)
-    took = taken(b)
-    with socket.create_connection(("127.0.0.1", b.port)) as s:
-        s.sendall(f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n".encode())
-        await_true(lambda: taken(b) == took + 1, what="the session at the second worker")
+    leave_without_a_byte(b, path)
     for worker in (c, a, b):
         await_true(lambda: worker.call("GET", path).status_code == 204, what="a session that nobody holds")
     for worker in (c, a):
@@ -162,10 +167,7 @@ def test_a_client_that_leaves_without_a_byte_may_come_back(three):
 def test_it_comes_back_to_where_it_began(three):
     a, b, _ = three
     path = begin(a)
-    took = taken(b)
-    with socket.create_connection(("127.0.0.1", b.port)) as s:
-        s.sendall(f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n".encode())
-        await_true(lambda: taken(b) == took + 1)
+    leave_without_a_byte(b, path)
     took = taken(a)
     reply = await_true(lambda: (r := a.call("PATCH", path, data=DATA)).status_code == 202 and r)
     assert holder_of(path_of(reply)) == holder_of(path) and taken(a) == took + 1
