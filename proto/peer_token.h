@@ -39,6 +39,7 @@
 #define PEER_HEADER "Zot-Cluster-Peer"
 #define PEER_RING_HEADER "Zot-Cluster-Ring"        /* on a 421: the mark of the receiver's ring, 16 hex digits */
 #define PEER_ANSWER_HEADER "Zot-Cluster-Answer"
+#define PEER_TAKES_HEADER  "Zot-Upload-Takes" /* this call is the peer's own: worker/oci/upload_give.h */
 #define PEER_REFUSED_HEADER "Zot-Cluster-Refused"  /* on a 401: the receiver does not believe the token; PEER_USED or PEER_REFUSED */
 #define PEER_USED "used"       /* it has come before: what it asked for may have been done */
 #define PEER_REFUSED "refused" /* nothing was done */

@@ -13,16 +13,36 @@
 
 _Static_assert(RANDOM_LEN + 1 + BASE64URL_LEN(MEMBER_NAME_MAX) < UPLOAD_ID_SIZE, "an id fits");
 
-void upload_id_new(const char *worker, struct upload_id *ret)
+/* Behind the random half. */
+static void put_worker(struct upload_id *id, const char *worker)
 {
 	struct str name = str_of(worker);
 
 	CHECK(name.len <= MEMBER_NAME_MAX);
+	id->text[RANDOM_LEN] = '-';
+	base64url_encode(name, id->text + RANDOM_LEN + 1);
+	memcpy(id->worker, name.at ? name.at : "", name.len);
+}
+
+void upload_id_new(const char *worker, struct upload_id *ret)
+{
 	*ret = (struct upload_id){ 0 };
 	random_hex(ret->text, RANDOM_BYTES);
-	ret->text[RANDOM_LEN] = '-';
-	base64url_encode(name, ret->text + RANDOM_LEN + 1);
-	memcpy(ret->worker, name.at ? name.at : "", name.len);
+	put_worker(ret, worker);
+}
+
+void upload_id_at(const struct upload_id *id, const char *worker, struct upload_id *ret)
+{
+	struct upload_id moved = { 0 };
+
+	memcpy(moved.text, id->text, RANDOM_LEN);
+	put_worker(&moved, worker);
+	*ret = moved;
+}
+
+struct str upload_id_session(const struct upload_id *id)
+{
+	return str_from(id->text, RANDOM_LEN);
 }
 
 static bool is_printable(struct str s)

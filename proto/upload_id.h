@@ -4,7 +4,8 @@
  *
  *     <32 hex, random>-<worker, base64url of its member name without padding>
  *
- * 128 bits of randomness make it unguessable; the second half routes it. A plain worker without
+ * 128 bits of randomness make it unguessable and are the session; the second half routes it, and is another one when the session
+ * goes to another worker. A plain worker without
  * peers writes "-" and an empty name. At most 32 + 1 + 172 characters of [A-Za-z0-9_-].
  * Thread  any; pure.
  */
@@ -21,4 +22,8 @@ struct upload_id {
 	char worker[MEMBER_NAME_MAX + 1];
 };
 void upload_id_new(const char *worker, struct upload_id *ret);
+/* The same session at this worker. `ret` may be `id`. */
+void upload_id_at(const struct upload_id *id, const char *worker, struct upload_id *ret);
+/* The half that does not change, borrowed. */
+struct str upload_id_session(const struct upload_id *id);
 bool upload_id_parse(struct str text, struct upload_id *ret, struct error *err) MUST_CHECK; /* BLOB_UPLOAD_UNKNOWN */

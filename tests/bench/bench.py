@@ -167,8 +167,10 @@ def start_ours(folder, build, name, port, extra=None):
     return Server(name, port, [str(build / "worker/zot-worker"), "serve"], env)
 
 
-def start_haproxy(folder, backend):
+def start_haproxy(folder, *backends):
+    """One request to each in turn."""
     port = free_port()
+    servers = "\n".join(f"    server w{n} 127.0.0.1:{backend}" for n, backend in enumerate(backends))
     (folder / "haproxy.cfg").write_text(f"""
 global
     maxconn 4096
@@ -179,7 +181,7 @@ defaults
     timeout server 60s
 listen front
     bind 127.0.0.1:{port}
-    server one 127.0.0.1:{backend}
+{servers}
 """)
     return Server("haproxy", port, ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")])
 

@@ -13,6 +13,7 @@ static const char *const not_sent[] = {
 	PEER_HEADER,
 	PEER_RING_HEADER,
 	PEER_REFUSED_HEADER,
+	PEER_TAKES_HEADER,
 	HOP_HEADER,
 };
 static const char *const not_returned[] = {

@@ -49,7 +49,8 @@
 struct peer_call {
 	uint32_t magic;
 	struct peer_forward how; /* snapshot and identity are references of ours */
-	struct str target;       /* of the request, from its path on */
+	struct str target;       /* of the request, from its path on; or taking */
+	char *taking;            /* the target that asks for an upload */
 	char *member_id;
 	char *token;                   /* of the newest sending */
 	struct str key;                /* that it is signed with; of the snapshot or the cluster */
@@ -78,9 +79,14 @@ static struct peer_call *own(void *arg)
 	return peer;
 }
 
+static enum http_method method_of(const struct peer_forward *how)
+{
+	return how->takes ? HTTP_PATCH : http_request_method(how->request);
+}
+
 static bool is_read(const struct peer_call *peer)
 {
-	enum http_method method = http_request_method(peer->how.request);
+	enum http_method method = method_of(&peer->how);
 
 	return method == HTTP_GET || method == HTTP_HEAD;
 }
@@ -235,14 +241,13 @@ static void begin_stream(struct peer_call *peer, struct http_call *call, unsigne
 
 static bool has_no_body(const struct peer_call *peer, unsigned status)
 {
-	return http_request_method(peer->how.request) == HTTP_HEAD || status == 204 || status == 304 ||
-	       status < 200;
+	return method_of(&peer->how) == HTTP_HEAD || status == 204 || status == 304 || status < 200;
 }
 
 static void reply_bodyless(struct peer_call *peer, struct http_call *call, unsigned status)
 {
 	int64_t len = http_call_length(call);
-	bool announces = http_request_method(peer->how.request) == HTTP_HEAD && len > 0;
+	bool announces = method_of(&peer->how) == HTTP_HEAD && len > 0;
 	struct http_response *response =
 		announces ? http_response_announce(status, (uint64_t)len) : http_response_empty(status);
 
@@ -288,7 +293,7 @@ static void on_head(void *arg, struct http_call *call)
 	if (peer->over)
 		return;
 	peer->odd = is_odd(peer, status, len);
-	if (peer->odd || peer->strange || turns_away(status, http_call_headers(call)))
+	if (peer->odd || peer->strange || peer->how.takes || turns_away(status, http_call_headers(call)))
 		http_call_collect(call, SMALL_MAX);
 	else if (has_no_body(peer, status))
 		reply_bodyless(peer, call, status);
@@ -407,6 +412,21 @@ static void on_odd(struct peer_call *peer, struct http_call *call)
 	on_failed(peer, &err);
 }
 
+/* The application may start another call about the same request. */
+static bool is_taken(struct peer_call *peer, struct http_call *call)
+{
+	unsigned status = http_call_status(call);
+
+	if (!peer->how.on_answer || !peer->is_member || (!peer->how.takes && status != 421))
+		return false;
+	peer->over = true;
+	/* Where it was taken the request may have ended, and this call with it. */
+	if (peer->how.on_answer(peer->how.arg, peer->how.request, status, http_call_headers(call)))
+		return true;
+	peer->over = false;
+	return false;
+}
+
 static void on_call_done(void *arg, struct http_call *call, const struct error *err)
 {
 	struct peer_call *peer = own(arg);
@@ -421,7 +441,7 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 		on_odd(peer, call);
 	else if (err)
 		on_failed(peer, err);
-	else if (peer->over)
+	else if (peer->over || is_taken(peer, call))
 		return;
 	else if (status == 421)
 		on_misdirected(peer);
@@ -453,7 +473,7 @@ static int64_t length_of(const struct peer_forward *how)
 {
 	if (how->body_is_collected)
 		return (int64_t)how->body.len;
-	return how->has_call ? 0 : http_request_length(how->request);
+	return how->takes || how->has_call ? 0 : http_request_length(how->request);
 }
 
 static void claim_call(const struct peer_call *peer, struct peer_claims *claims)
@@ -480,8 +500,7 @@ static void claim_client(const struct identity *identity, struct peer_claims *cl
 static void sign(const struct peer_call *peer, struct str headers, struct buf *into)
 {
 	const struct peer_forward *how = &peer->how;
-	const struct peer_request request = { .method = str_of(
-						      http_method_name(http_request_method(how->request))),
+	const struct peer_request request = { .method = str_of(http_method_name(method_of(how))),
 		.target = peer->target,
 		.length = length_of(how),
 		.headers = headers };
@@ -508,7 +527,8 @@ static bool make_headers(struct peer_call *peer, struct http_headers *headers)
 	AUTO_FINI(buf) token = buf_limit((size_t)16 * 1024);
 	AUTO_FINI(buf) lines = buf_limit((size_t)64 * 1024);
 
-	if (!peer_copy_request(peer->how.request, headers))
+	if (peer->how.takes ? !http_headers_add(headers, STR(PEER_TAKES_HEADER), STR("1"))
+			    : !peer_copy_request(peer->how.request, headers))
 		return false;
 	peer_signed_list(headers, &lines);
 	peer->key =
@@ -524,12 +544,12 @@ static bool make_headers(struct peer_call *peer, struct http_headers *headers)
 static void give_body(struct peer_call *peer, struct http_call_spec *spec)
 {
 	const struct peer_forward *how = &peer->how;
-	enum http_method method = http_request_method(how->request);
+	enum http_method method = method_of(how);
 
 	spec->has_body = method == HTTP_PUT || method == HTTP_POST || method == HTTP_PATCH;
 	if (how->body_is_collected) {
 		spec->body = how->body;
-	} else if (!how->has_call && http_request_length(how->request)) {
+	} else if (!how->takes && !how->has_call && http_request_length(how->request)) {
 		peer->streamed = true;
 		peer->upward = pipe_new(http_request_loop(how->request), PIPE_BYTES);
 		pipe_on_room(peer->upward, on_room, peer);
@@ -549,11 +569,13 @@ static bool start(struct peer_call *peer)
 	peer->odd = peer->strange = peer->proven = peer->is_member = false;
 	buf_puts(&url, peer->how.member->url);
 	buf_add(&url, peer->target);
-	if (url.failed || !make_headers(peer, headers))
+	if (!peer->target.len || url.failed || !make_headers(peer, headers))
 		return false;
-	if (peer->how.has_call)
+	if (peer->how.takes)
+		spec.stall_ms = spec.total_ms = STALL_MS;
+	else if (peer->how.has_call)
 		spec.stall_ms = spec.total_ms = (unsigned)attempt_ms(peer);
-	spec.method = http_method_name(http_request_method(peer->how.request));
+	spec.method = http_method_name(method_of(&peer->how));
 	spec.url = buf_text(&url);
 	spec.headers = headers;
 	spec.ca_file = peer->how.ca_file;
@@ -583,6 +605,20 @@ static struct str without_authority(struct str target)
 	return rest;
 }
 
+static struct str target_that_takes(struct peer_call *peer)
+{
+	AUTO_FINI(buf) target = buf_limit(16 * 1024);
+	struct str path = peer->target;
+	const char *query = path.len ? memchr(path.at, '?', path.len) : NULL;
+
+	if (query)
+		path.len = (size_t)(query - path.at);
+	buf_add(&target, path);
+	buf_format(&target, "?holder=%s", peer->how.takes);
+	peer->taking = check_strdup(target.failed ? "" : buf_text(&target));
+	return str_of(peer->taking);
+}
+
 struct peer_call *peer_forward_start(const struct peer_forward *forward)
 {
 	struct peer_call *peer = xnew(struct peer_call);
@@ -592,6 +628,8 @@ struct peer_call *peer_forward_start(const struct peer_forward *forward)
 	peer->magic = PEER_MAGIC;
 	peer->how = *forward;
 	peer->target = without_authority(http_request_target(forward->request));
+	if (forward->takes)
+		peer->target = target_that_takes(peer);
 	peer->how.snapshot = snapshot_ref(forward->snapshot);
 	peer->how.identity = identity_ref(forward->identity);
 	peer->member_id = check_strdup(forward->member->id);
@@ -620,6 +658,7 @@ void peer_call_done(struct peer_call *peer)
 	identity_free(peer->how.identity);
 	free(peer->member_id);
 	free(peer->token);
+	free(peer->taking);
 	peer->magic = 0;
 	free(peer);
 }

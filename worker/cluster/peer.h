@@ -18,6 +18,9 @@
  * After that point the client gets 503 with Retry-After, or a cut connection when the reply had begun. What an error looks like is
  * the application's: refuse() replies with it.
  *
+ * Instead of the request the peer may be asked for the upload that it is about (takes): then nothing of the request is sent on, and its answer
+ * goes to on_answer, which is also told of a 421 that says who has the upload.
+ *
  * A change (a PUT or DELETE with a call) is done once under its id, so one whose answer was lost is done again under the same:
  *
  *   sent, no answer -> sent once more to the same member -> storage shared: on_unreachable, with the time of the first sending
@@ -33,6 +36,7 @@
 #include "proto/peer_token.h"
 
 struct http_client;
+struct http_headers;
 struct http_request;
 struct identity;
 struct ring_member;
@@ -42,6 +46,8 @@ struct cluster;
 /* sent_ms: wall clock when the change was first sent to somebody who did not answer and may have done it; 0: nobody has. */
 typedef void peer_unreachable_f(void *arg, struct http_request *request, int64_t sent_ms, const struct error *err);
 /* Replies with the error. retry_after_s: the pause that the client is told with 503; 0: what the error says. */
+/* Of the member that was asked, proven. False: it is as if nobody had looked. The call is over: another may be started for the request. */
+typedef bool peer_answer_f(void *arg, struct http_request *request, unsigned status, const struct http_headers *headers);
 typedef void peer_refuse_f(void *arg, struct http_request *request, unsigned retry_after_s, const struct error *err);
 struct peer_forward {
 	struct cluster *cluster;
@@ -52,6 +58,8 @@ struct peer_forward {
 	const struct ring_member *member;
 	struct ip from; /* the client's address, for the owner's log */
 	bool only_there; /* nobody else can serve it: it holds the upload */
+	const char *takes; /* the upload's id here: asks for it, with PATCH (worker/oci/upload_give.h); NULL: the request is sent on */
+	peer_answer_f *on_answer; /* or NULL: to an upload's call. Also after a body has gone, which cannot go again */
 	const char *ca_file, *cert_file, *key_file; /* towards https members; each may be NULL */
 	/* The body: collected before (then sent from here, and kept for on_unreachable), or streamed. */
 	bool body_is_collected;

@@ -20,6 +20,7 @@
 #include "worker/front/front_bytes.h"
 #include "worker/front/front_refused.h"
 #include "worker/front/front_step.h"
+#include "worker/front/front_upload.h"
 #include "worker/front/pages.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
@@ -218,14 +219,14 @@ static struct place_found find_place(const struct front_call *call)
 	case OCI_PLACE_OWNER:
 		return cluster_place(cluster, ask->snapshot, name_str(&ask->route.name));
 	case OCI_PLACE_HOLDER:
-		return cluster_place_upload(cluster, ask->snapshot, ask->route.upload.worker);
+		return front_upload_place(call);
 	case OCI_PLACE_ANYWHERE:
 		break;
 	}
 	return (struct place_found){ .place = PLACE_HERE };
 }
 
-static void reply_upload_unknown(struct front_call *call)
+void front_reply_upload_unknown(struct front_call *call)
 {
 	struct error err;
 
@@ -275,7 +276,8 @@ static enum front_turn place_of_peer(struct front_call *call)
 	uint64_t ring = ring_mark(snapshot->ring);
 
 	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
-		reply_upload_unknown(call);
+		if (!front_upload_reply_moved(call))
+			front_reply_upload_unknown(call);
 		return FRONT_WAIT;
 	}
 	if (snapshot->isolated && ring != call->oci.ask.identity->peer_ring) {
@@ -296,7 +298,7 @@ enum front_turn front_place(struct front_call *call)
 	if (call->place.place == PLACE_PEER)
 		return FRONT_MORE;
 	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER)
-		reply_upload_unknown(call);
+		front_reply_upload_unknown(call);
 	else if (call->place.member)
 		reply_missing(call, call->place.member->id);
 	else if (ring_has_active(call->oci.ask.snapshot->ring))
@@ -357,11 +359,12 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 	struct front_call *call = own(arg);
 
 	(void)request;
+	call->proxied = false;
 	counter_add(&call->loop->counters.proxy_failed_total, 1);
 	log_info("peer.unreachable", "member=%s error=%s", log_quote(str_of(call->place.member->id)),
 		log_quote(str_of(err->text)));
 	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
-		reply_upload_unknown(call);
+		front_reply_upload_unknown(call);
 	} else if (call->oci.ask.snapshot->isolated ||
 		   !cluster_serves(call->loop->front->cluster, name_str(&call->oci.ask.route.name))) {
 		reply_missing(call, call->place.member->id);
@@ -388,7 +391,7 @@ static bool is_change(const struct oci_ask *ask)
 	       (ask->method == HTTP_PUT || ask->method == HTTP_DELETE);
 }
 
-enum front_turn front_forward(struct front_call *call)
+bool front_forward_to(struct front_call *call, const struct front_forwarding *to)
 {
 	const struct front *front = call->loop->front;
 	enum oci_operation at = call->oci.ask.route.row->what;
@@ -398,7 +401,8 @@ enum front_turn front_forward(struct front_call *call)
 		.request = call->oci.request,
 		.snapshot = call->oci.ask.snapshot,
 		.identity = call->oci.ask.identity,
-		.member = call->place.member,
+		.member = to->member,
+		.takes = to->takes,
 		.from = call->oci.ask.client,
 		.only_there = call->oci.ask.route.row->place == OCI_PLACE_HOLDER,
 		.ca_file = front->peer_ca,
@@ -407,25 +411,38 @@ enum front_turn front_forward(struct front_call *call)
 		.body_is_collected = call->oci.body,
 		.body = call->oci.ask.body,
 		.has_call = is_change(&call->oci.ask),
+		.on_answer =
+			call->oci.ask.route.row->place == OCI_PLACE_HOLDER ? front_upload_answered : NULL,
 		.on_unreachable = on_unreachable,
 		.refuse = on_refused,
 		.arg = call,
 	};
 
-	if (call->place.place == PLACE_HERE)
-		return FRONT_MORE;
+	if (call->peers_len == FRONT_PEERS_MOST)
+		return false;
 	if (forward.has_call) {
 		random_bytes(call->oci.ask.call.id.raw, sizeof(call->oci.ask.call.id.raw));
 		memcpy(forward.call, call->oci.ask.call.id.raw, sizeof(forward.call));
 		forward.issued_ms = call->oci.ask.call.issued_ms =
 			store_clock_s(front->registry->store) * 1000;
 	}
-	counter_add(&call->loop->counters.proxied_total, 1);
+	if (!to->takes)
+		counter_add(&call->loop->counters.proxied_total, 1);
+	call->proxied = !to->takes;
 	if (at == OCI_OPERATION_upload_put || at == OCI_OPERATION_upload_start)
 		http_request_wait_limit(call->oci.request, UPLOAD_FINISH_WAIT_MS);
 	else
 		http_request_wait_limit(call->oci.request, FORWARD_WAIT_MS);
-	call->peer = peer_forward_start(&forward);
+	call->place.member = to->member;
+	call->peers[call->peers_len++] = peer_forward_start(&forward);
+	return true;
+}
+
+enum front_turn front_forward(struct front_call *call)
+{
+	if (call->place.place == PLACE_HERE)
+		return FRONT_MORE;
+	front_upload_or_forward(call);
 	return FRONT_WAIT;
 }
 
@@ -509,6 +526,8 @@ static void count(const struct front_call *call, unsigned status, uint64_t bytes
 	counter_add(&counters->http_ended_total, 1);
 	counter_add(&counters->received_bytes_total, bytes_in);
 	counter_add(&counters->sent_bytes_total, bytes_out);
+	if (call->proxied)
+		counter_add(&counters->proxied_bytes_total, bytes_in + bytes_out);
 	if (status >= 500)
 		counter_add(&counters->http_errors_total, 1);
 	if (is_refusal(status))
@@ -582,7 +601,7 @@ static void log_request(
 		http_method_name(call->oci.ask.method), log_quote(http_request_path(call->oci.request)),
 		status, bytes_in, bytes_out, us / 1000, us % 1000,
 		log_quote(str_of(identity ? identity->user : "")), from, http_request_id(call->oci.request),
-		call->peer ? " proxied=true" : "");
+		call->proxied ? " proxied=true" : "");
 }
 
 static bool changes(enum http_method method)
@@ -612,7 +631,9 @@ static void front_free(struct front_call *call)
 {
 	if (call->errand)
 		call->errand->cancel(call->errand);
-	peer_call_done(call->peer);
+	for (unsigned i = 0; i < call->peers_len; i++)
+		peer_call_done(call->peers[i]);
+	front_upload_end(call);
 	if (call->oci.stream_done)
 		call->oci.stream_done(call->oci.stream);
 	identity_free(call->oci.ask.identity);

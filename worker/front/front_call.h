@@ -21,6 +21,8 @@ struct front_bytes;
 struct front_errand;
 struct peer_call;
 
+#define FRONT_PEERS_MOST 4 /* whose uploads move is looked for at so many, one after the other */
+
 struct front_call {
 	struct oci_call oci; /* first: what endpoints see, whose rows they are (oci/, and the pages of this folder) */
 	uint32_t magic;
@@ -29,7 +31,9 @@ struct front_call {
 	char *lists[2]; /* headers of several lines, joined, that oci.ask points to */
 	struct place_found place;
 	struct front_errand *errand; /* what this call waits for */
-	struct peer_call *peer;
+	struct peer_call *peers[FRONT_PEERS_MOST]; /* the newest is under way */
+	unsigned peers_len;
+	bool proxied; /* and it is the request itself, not a question about it */
 	struct admission_wait admission;
 	bool admitted; /* counts as a call of its API key */
 	bool granted, granted_month; /* and was admitted out of a grant of the day, of the month */

@@ -46,6 +46,15 @@ void front_next(struct front_call *call);      /* goes on behind the step that w
 void front_again(struct front_call *call);     /* that step once more */
 void front_serve_now(struct front_call *call); /* from route or forward: no step between */
 
+/* An upload is where its bytes are (front_upload.h). */
+struct front_forwarding {
+	const struct ring_member *member;
+	const char *takes; /* peer.h */
+};
+/* To this member; false: too many were asked already. */
+bool front_forward_to(struct front_call *call, const struct front_forwarding *to) MUST_CHECK;
+void front_reply_upload_unknown(struct front_call *call);
+
 /* Something a call waits for and that may outlive it. on_done runs cancel(), which lets go of the call. */
 struct front_errand {
 	struct front_call *call;

@@ -13,6 +13,7 @@
 
 struct http_client;
 struct loop;
+struct upload;
 
 struct oci_call {
 	struct oci_ask ask; /* first: inline endpoints look at this alone. Its texts are borrowed from the request */
@@ -20,6 +21,7 @@ struct oci_call {
 	struct loop *loop;
 	struct http_client *client; /* of this loop; NULL where nobody is to be called */
 	char *body;                 /* collected; handed on to a job */
+	struct upload *upload;      /* of another worker, which gave it to us for this request: held, and the endpoint takes it; or NULL */
 	/* Of an endpoint that streams: what it keeps, and how it hears of the end. */
 	void *stream;
 	void (*stream_done)(void *stream);

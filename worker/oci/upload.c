@@ -43,13 +43,14 @@ bool upload_query_digest(struct str query, struct digest *ret, struct error *err
 struct http_response *oci_upload_status_inline(void *call)
 {
 	const struct oci_ask *ask = call;
+	struct upload_id here;
 	uint64_t size;
 	struct error err;
 
-	if (!uploads_look(
-		    ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, &size, &err))
+	if (!uploads_look(ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, &size,
+		    &here, &err))
 		return oci_reply_error(&err);
-	return upload_reply(204, ask, &ask->route.upload, size);
+	return upload_reply(204, ask, &here, size);
 }
 
 struct http_response *oci_upload_cancel_inline(void *call)

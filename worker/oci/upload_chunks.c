@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upload_chunks - PATCH appends to a session; PUT appends what it brings and closes the session.
+ * upload_chunks - PATCH appends to a session; PUT appends what it brings and closes the session. A peer's PATCH with ?holder= takes
+ * one that has no byte (upload_give.h).
  */
 #include "worker/oci/oci_call.h"
 #include "worker/oci/oci_reply.h"
@@ -8,6 +9,7 @@
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_chunk.h"
 #include "worker/oci/upload_finish.h"
+#include "worker/oci/upload_give.h"
 #include "worker/oci/upload_room.h"
 #include "worker/oci/upload_write.h"
 #include "worker/registry/registry.h"
@@ -31,12 +33,12 @@ static void refuse(struct oci_call *call, struct upload *upload, unsigned status
 static struct upload *acquire(struct oci_call *call)
 {
 	const struct oci_ask *ask = &call->ask;
-	struct upload *upload;
+	struct upload *upload = TAKE(call->upload);
 	unsigned status = 400;
 	struct error err;
 
-	if (!uploads_acquire(
-		    ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, &upload, &err)) {
+	if (!upload && !uploads_acquire(ask->registry->uploads, name_str(&ask->route.name),
+			       &ask->route.upload, &upload, &err)) {
 		http_request_reply(call->request, oci_reply_error(&err));
 		return NULL;
 	}
@@ -92,8 +94,13 @@ static void patch(struct oci_call *call, struct upload *upload)
 void oci_upload_patch_stream(void *arg)
 {
 	struct oci_call *call = arg;
-	struct upload *upload = acquire(call);
+	struct upload *upload;
 
+	if (upload_give_is_asked(call)) {
+		http_request_reply(call->request, upload_give(&call->ask));
+		return;
+	}
+	upload = acquire(call);
 	if (!upload)
 		return;
 	if (!http_request_length(call->request))

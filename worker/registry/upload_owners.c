@@ -41,6 +41,7 @@ static struct upload_owner *owner_new(struct upload_owners *owners, struct str k
 
 	owner->key = str_dup(key);
 	list_init(&owner->idle);
+	list_init(&owner->moved);
 	CHECK(!map_put(owners->by_key, key, owner));
 	return owner;
 }
@@ -60,7 +61,7 @@ void upload_owners_leave(struct upload_owners *owners, struct upload_owner *owne
 	CHECK(owner->sessions);
 	if (--owner->sessions)
 		return;
-	CHECK(!owner->files && !owner->bytes && !list_first(&owner->idle));
+	CHECK(!owner->files && !owner->bytes && !list_first(&owner->idle) && !list_first(&owner->moved));
 	CHECK(map_delete(owners->by_key, str_of(owner->key)) == owner);
 	free(owner->key);
 	free(owner);

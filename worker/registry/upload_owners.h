@@ -23,6 +23,7 @@ struct upload_owner {
 	size_t sessions, files; /* files: sessions with bytes */
 	uint64_t bytes;         /* upload_owners_count() */
 	struct list idle;       /* its sessions with bytes that nobody holds, who waits longest first: upload.of_owner */
+	struct list moved;      /* its sessions that another worker has, likewise */
 	struct list in_rank;    /* private */
 };
 

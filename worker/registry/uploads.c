@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *   sessions   all, by id
+ *   sessions   all, by the half of the id that does not change
  *   empty      idle ones without a byte    }  by age: who was touched last stands last
  *   filled     idle ones with bytes        }
- *   owners     who has how much; each has a row of its own of its filled ones
+ *   moved      what other workers have     }
+ *   owners     who has how much; each has rows of its own of its filled ones and of those that moved
  *
  * Who is held stands in no row. All that is done under the lock takes the same time however many there are;
  * files are removed outside of it.
@@ -27,11 +28,11 @@ struct uploads {
 	const char *self;
 	struct uploads_bounds bounds;
 	struct lock lock;
-	struct map *sessions; /* id text -> struct upload, owned */
-	struct list empty, filled;
+	struct map *sessions; /* upload_id_session() -> struct upload, owned */
+	struct list empty, filled, moved;
 	struct upload_owners *owners;
 	size_t files; /* sessions with bytes */
-	size_t held;
+	size_t held, moved_len;
 	bool closed;
 	uint64_t refused, evicted;
 };
@@ -49,6 +50,7 @@ struct uploads *uploads_new(const struct uploads_settings *settings)
 	uploads->sessions = map_new();
 	list_init(&uploads->empty);
 	list_init(&uploads->filled);
+	list_init(&uploads->moved);
 	uploads->owners = upload_owners_new();
 	return uploads;
 }
@@ -70,12 +72,13 @@ static void drop_locked(struct upload *upload)
 	struct upload_owner *owner = upload->owner;
 
 	lock_assert(&upload->uploads->lock);
-	CHECK(map_delete(uploads->sessions, str_of(upload->id.text)) == upload);
+	CHECK(map_delete(uploads->sessions, upload_id_session(&upload->id)) == upload);
 	list_drop(&upload->by_age);
 	list_drop(&upload->of_owner);
 	upload_owners_count(uploads->owners, owner, owner->bytes - upload->reserved);
 	owner->files -= upload->has_file;
 	uploads->files -= upload->has_file;
+	uploads->moved_len -= upload->moved;
 	upload_owners_leave(uploads->owners, owner);
 	upload->owner = NULL;
 }
@@ -140,29 +143,31 @@ static struct upload *take_oldest_locked(struct list *row, int64_t before_ms)
 
 /* ---- a new one ---- */
 
-static struct upload *upload_new(struct uploads *uploads, struct str name, enum hash_kind alg)
+static struct upload *upload_new(struct uploads *uploads, struct str name)
 {
 	struct upload *upload = xnew(struct upload);
 
 	upload->magic = UPLOAD_MAGIC;
 	upload->uploads = uploads;
-	upload_id_new(uploads->self, &upload->id);
 	upload->name = str_dup(name);
-	upload->alg = alg;
-	upload->hasher = hasher_new(alg);
 	upload->held = true;
 	upload->touched_ms = clock_ms();
 	return upload;
 }
 
-static bool may_open_locked(struct uploads *uploads, struct str owner, struct error *err)
+/* What moved is of use to clients that ask at an old place only. */
+static bool may_open_locked(
+	struct uploads *uploads, struct str owner, struct upload **ret_evicted, struct error *err)
 {
 	const struct upload_owner *known = upload_owners_find(uploads->owners, owner);
 
 	lock_assert(&uploads->lock);
 	if (uploads->closed)
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "this worker is being stopped");
-	return !known || known->sessions < uploads->bounds.sessions_each ||
+	if (!known || known->sessions < uploads->bounds.sessions_each)
+		return true;
+	*ret_evicted = take_locked(LIST_OF(struct upload, of_owner, list_first(&known->moved)), INT64_MAX);
+	return *ret_evicted ||
 	       error_set(err, ERROR_BUSY, "TOOMANYREQUESTS",
 		       "%zu uploads of this client are under way, as many as one client may have",
 		       known->sessions);
@@ -174,6 +179,9 @@ static bool has_room_locked(struct uploads *uploads, struct upload **ret_evicted
 	lock_assert(&uploads->lock);
 	if (map_len(uploads->sessions) < uploads->bounds.sessions)
 		return true;
+	*ret_evicted = take_oldest_locked(&uploads->moved, INT64_MAX);
+	if (*ret_evicted)
+		return true;
 	*ret_evicted = take_oldest_locked(&uploads->empty, INT64_MAX);
 	uploads->evicted += *ret_evicted != NULL;
 	return *ret_evicted || error_set(err, ERROR_BUSY, NULL, "too many uploads are under way");
@@ -183,13 +191,14 @@ static bool add_locked(struct uploads *uploads, struct str owner, struct upload 
 	struct upload **ret_evicted, struct error *err)
 {
 	lock_assert(&upload->uploads->lock);
-	if (!may_open_locked(uploads, owner, err) || !has_room_locked(uploads, ret_evicted, err)) {
+	if (!may_open_locked(uploads, owner, ret_evicted, err) ||
+		!has_room_locked(uploads, ret_evicted, err)) {
 		uploads->refused++;
 		return false;
 	}
 	upload->owner = upload_owners_join(uploads->owners, owner);
 	uploads->held++;
-	CHECK(!map_put(uploads->sessions, str_of(upload->id.text), upload));
+	CHECK(!map_put(uploads->sessions, upload_id_session(&upload->id), upload));
 	return true;
 }
 
@@ -201,7 +210,10 @@ bool uploads_open(struct uploads *uploads, struct str owner, struct str name, en
 
 	if (!spool_is_usable(uploads->spool, err))
 		return false;
-	upload = upload_new(uploads, name, alg);
+	upload = upload_new(uploads, name);
+	upload_id_new(uploads->self, &upload->id);
+	upload->alg = alg;
+	upload->hasher = hasher_new(alg);
 	lock_take(&uploads->lock);
 	ok = add_locked(uploads, owner, upload, &evicted, err);
 	lock_drop(&uploads->lock);
@@ -216,14 +228,24 @@ bool uploads_open(struct uploads *uploads, struct str owner, struct str name, en
 
 /* ---- one that is there ---- */
 
+/* The one before may be of a client that is gone, which we hear in a second: busy, not wrong. */
+static bool error_busy(struct error *err)
+{
+	return error_set(err, ERROR_BUSY, "BLOB_UPLOAD_INVALID", "another request works on this upload");
+}
+
 static struct upload *find_locked(
 	struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err)
 {
-	struct upload *upload = map_find(uploads->sessions, str_of(id->text));
+	struct upload *upload = map_find(uploads->sessions, upload_id_session(id));
 
 	lock_assert(&uploads->lock);
-	if (upload && !upload->cancelled && str_is(name, upload->name))
-		return upload;
+	if (upload && !upload->cancelled && !upload->moved && str_is(name, upload->name)) {
+		if (!upload->coming)
+			return upload;
+		(void)error_busy(err);
+		return NULL;
+	}
 	(void)error_set(err, ERROR_UNKNOWN, "BLOB_UPLOAD_UNKNOWN", "there is no such upload; start it again");
 	return NULL;
 }
@@ -237,10 +259,7 @@ bool uploads_acquire(struct uploads *uploads, struct str name, const struct uplo
 	lock_take(&uploads->lock);
 	upload = find_locked(uploads, name, id, err);
 	if (upload && upload->held) {
-		/* The one before may be of a client that is gone, which we hear in a second: busy, not wrong.
-		 */
-		(void)error_set(
-			err, ERROR_BUSY, "BLOB_UPLOAD_INVALID", "another request works on this upload");
+		(void)error_busy(err);
 	} else if (upload) {
 		hold_locked(upload);
 		*ret = upload;
@@ -251,7 +270,7 @@ bool uploads_acquire(struct uploads *uploads, struct str name, const struct uplo
 }
 
 bool uploads_look(struct uploads *uploads, struct str name, const struct upload_id *id, uint64_t *ret_size,
-	struct error *err)
+	struct upload_id *ret_id, struct error *err)
 {
 	struct upload *upload;
 
@@ -259,6 +278,7 @@ bool uploads_look(struct uploads *uploads, struct str name, const struct upload_
 	upload = find_locked(uploads, name, id, err);
 	if (upload) {
 		*ret_size = upload->size;
+		*ret_id = upload->id;
 		rest_locked(upload);
 	}
 	lock_drop(&uploads->lock);
@@ -313,6 +333,170 @@ void upload_end(struct upload *upload)
 	drop_locked(upload);
 	lock_drop(&uploads->lock);
 	upload_free(upload);
+}
+
+/* ---- one that moves ---- */
+
+static void touch_moved_locked(struct upload *upload)
+{
+	struct uploads *uploads = upload->uploads;
+
+	lock_assert(&uploads->lock);
+	upload->touched_ms = clock_ms();
+	list_drop(&upload->by_age);
+	list_drop(&upload->of_owner);
+	list_push(&uploads->moved, &upload->by_age);
+	list_push(&upload->owner->moved, &upload->of_owner);
+}
+
+static void move_locked(struct upload *upload)
+{
+	lock_assert(&upload->uploads->lock);
+	upload->moved = true;
+	upload->uploads->moved_len++;
+	touch_moved_locked(upload);
+}
+
+enum upload_at uploads_where(
+	struct uploads *uploads, struct str name, const struct upload_id *id, struct upload_id *ret_moved)
+{
+	enum upload_at at = UPLOAD_NOT_HERE;
+	struct upload *upload;
+
+	lock_take(&uploads->lock);
+	upload = map_find(uploads->sessions, upload_id_session(id));
+	if (upload && str_is(name, upload->name))
+		at = upload->moved ? UPLOAD_MOVED : UPLOAD_HERE;
+	if (at == UPLOAD_MOVED) {
+		*ret_moved = upload->id;
+		touch_moved_locked(upload);
+	}
+	lock_drop(&uploads->lock);
+	return at;
+}
+
+static bool is_given_locked(struct upload *upload, const struct upload_id *to, struct error *err)
+{
+	lock_assert(&upload->uploads->lock);
+	if (upload->held)
+		return error_busy(err);
+	if (upload->has_file)
+		return error_set(
+			err, ERROR_CONFLICT, "BLOB_UPLOAD_INVALID", "this upload has bytes: it stays here");
+	upload->id = *to;
+	move_locked(upload);
+	return true;
+}
+
+bool uploads_give(struct uploads *uploads, struct str name, const struct upload_id *id,
+	const struct upload_id *to, enum hash_kind *ret_alg, struct error *err)
+{
+	AUTO(hasher) *hasher = NULL;
+	struct upload *upload;
+	bool given;
+
+	if (!str_equal(upload_id_session(id), upload_id_session(to)))
+		return error_set(err, ERROR_INVALID, "BLOB_UPLOAD_INVALID", "this is another upload");
+	lock_take(&uploads->lock);
+	upload = find_locked(uploads, name, id, err);
+	given = upload && is_given_locked(upload, to, err);
+	if (given) {
+		*ret_alg = upload->alg;
+		hasher = TAKE(upload->hasher);
+	}
+	lock_drop(&uploads->lock);
+	return given;
+}
+
+/* One that was here before, and comes back: it is counted already. */
+static struct upload *come_back_locked(struct uploads *uploads, struct str name, const struct upload_id *id)
+{
+	struct upload *upload = map_find(uploads->sessions, upload_id_session(id));
+
+	lock_assert(&uploads->lock);
+	if (!upload || !upload->moved || !str_is(name, upload->name))
+		return NULL;
+	upload->moved = false;
+	uploads->moved_len--;
+	hold_locked(upload);
+	return upload;
+}
+
+static bool adopt_locked(struct uploads *uploads, struct str owner, struct upload *fresh, struct upload **ret,
+	struct upload **ret_evicted, struct error *err)
+{
+	lock_assert(&uploads->lock);
+	if (uploads->closed)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "this worker is being stopped");
+	*ret = come_back_locked(uploads, str_of(fresh->name), &fresh->id);
+	if (!*ret) {
+		if (map_find(uploads->sessions, upload_id_session(&fresh->id)))
+			return error_busy(err);
+		if (!add_locked(uploads, owner, fresh, ret_evicted, err))
+			return false;
+		*ret = fresh;
+	}
+	(*ret)->coming = true;
+	return true;
+}
+
+bool uploads_adopt(struct uploads *uploads, struct str owner, struct str name, const struct upload_id *id,
+	struct upload **ret, struct error *err)
+{
+	struct upload *fresh, *upload = NULL, *evicted = NULL;
+	bool ok;
+
+	if (!spool_is_usable(uploads->spool, err))
+		return false;
+	fresh = upload_new(uploads, name);
+	upload_id_at(id, uploads->self, &fresh->id);
+	lock_take(&uploads->lock);
+	ok = adopt_locked(uploads, owner, fresh, &upload, &evicted, err);
+	lock_drop(&uploads->lock);
+	if (evicted)
+		upload_free(evicted);
+	if (upload != fresh)
+		upload_free(fresh);
+	if (ok)
+		*ret = upload;
+	return ok;
+}
+
+bool upload_is_coming(const struct upload *upload)
+{
+	return upload->coming;
+}
+
+void upload_adopted(struct upload *upload, enum hash_kind alg)
+{
+	struct hasher *hasher = hasher_new(alg);
+
+	lock_take(&upload->uploads->lock);
+	CHECK(upload->held && upload->coming && !upload->hasher);
+	upload->coming = false;
+	upload_id_at(&upload->id, upload->uploads->self, &upload->id);
+	upload->alg = alg;
+	upload->hasher = hasher;
+	lock_drop(&upload->uploads->lock);
+}
+
+void upload_not_adopted(struct upload *upload)
+{
+	struct uploads *uploads = upload->uploads;
+	bool over;
+
+	lock_take(&uploads->lock);
+	CHECK(upload->held && upload->coming);
+	upload->held = upload->coming = false;
+	uploads->held--;
+	over = !strcmp(upload->id.worker, uploads->self);
+	if (over)
+		drop_locked(upload);
+	else
+		move_locked(upload);
+	lock_drop(&uploads->lock);
+	if (over)
+		upload_free(upload);
 }
 
 /* ---- bytes ---- */
@@ -461,10 +645,10 @@ struct uploads_stats uploads_stats(struct uploads *uploads)
 	struct uploads_stats stats;
 
 	lock_take(&uploads->lock);
-	stats = (struct uploads_stats){ .open = map_len(uploads->sessions),
-		.empty = map_len(uploads->sessions) - uploads->files,
+	stats = (struct uploads_stats){ .open = map_len(uploads->sessions) - uploads->moved_len,
+		.empty = map_len(uploads->sessions) - uploads->moved_len - uploads->files,
 		.owners = upload_owners_len(uploads->owners),
-		.full = map_len(uploads->sessions) >= uploads->bounds.sessions ||
+		.full = map_len(uploads->sessions) - uploads->moved_len >= uploads->bounds.sessions ||
 			uploads->files >= uploads->bounds.files,
 		.refused = uploads->refused,
 		.evicted = uploads->evicted };
@@ -480,6 +664,8 @@ static struct upload *take_expired(struct uploads *uploads, int64_t now_ms)
 	upload = take_oldest_locked(&uploads->empty, now_ms - UPLOAD_EMPTY_IDLE_MS);
 	if (!upload)
 		upload = take_oldest_locked(&uploads->filled, now_ms - UPLOAD_IDLE_MS);
+	if (!upload)
+		upload = take_oldest_locked(&uploads->moved, now_ms - UPLOAD_IDLE_MS);
 	lock_drop(&uploads->lock);
 	return upload;
 }
@@ -489,8 +675,9 @@ void uploads_expire(struct uploads *uploads, int64_t now_ms)
 	struct upload *upload;
 
 	while ((upload = take_expired(uploads, now_ms))) {
-		log_info("upload.expired", "name=%s bytes=%" PRIu64, log_quote(str_of(upload->name)),
-			upload->size);
+		if (!upload->moved)
+			log_info("upload.expired", "name=%s bytes=%" PRIu64, log_quote(str_of(upload->name)),
+				upload->size);
 		upload_free(upload);
 	}
 }

@@ -8,14 +8,20 @@
  *                         v request, or room is needed     v
  *                        gone                             gone
  *
+ * A session without a byte can go to another worker, where its bytes arrive (worker/front/front_upload.h):
+ *
+ *   here:   idle, empty --uploads_give()-->  moved: where to is known for UPLOAD_IDLE_MS after it was last asked for
+ *   there:  uploads_adopt() --> coming --upload_adopted()--> held, as if it had been opened there
+ *                                  `----upload_not_adopted()--> gone
+ *
  * One request at a time holds a session; only the holder (on whatever thread it is then) touches
  * its bytes. Others may look at how far it is, or cancel it: it then ends when the holder lets go.
  * A session costs no file until its first byte comes, and has minutes until then.
  *
  * Bounds, so that nobody's sessions are in the way of all others' (upload_owners.h says who is one):
  *
- *   sessions         100,000; when there are so many the oldest without a byte makes room
- *   sessions_each    of one owner: 429
+ *   sessions         100,000; when there are so many the oldest that moved makes room, then the oldest without a byte
+ *   sessions_each    of one owner, those that moved too, of which the oldest makes room: 429
  *   files            sessions with bytes; of these, and of the bytes of the spool, one owner has at most its share: 429, or 507 where
  *                    one upload alone is larger than that
  *   a full spool     what is idle for EVICT_IDLE_MS of who holds most goes first, the oldest before others
@@ -41,19 +47,21 @@ struct uploads;
 struct upload {
 	uint32_t magic;
 	struct uploads *uploads;
-	struct upload_id id;
+	struct upload_id id; /* of one that moved: at whom */
 	char *name;         /* the repository */
 	enum hash_kind alg; /* what the hasher hashes */
-	struct hasher *hasher;
+	struct hasher *hasher; /* NULL: it is not here */
 	struct spool_file *file; /* NULL: no byte yet */
 	uint64_t size;           /* bytes in file and hasher; the holder's, others use uploads_look() */
 	/* Under the table's lock. */
 	bool held, cancelled;
+	bool moved;        /* another worker has it */
+	bool coming;       /* whether this one will have it is being asked */
 	bool has_file;     /* counted as one */
 	uint64_t reserved; /* of its owner's share */
 	int64_t touched_ms;
 	struct upload_owner *owner;
-	struct list by_age, of_owner; /* idle: among all without or with bytes; among its owner's with bytes */
+	struct list by_age, of_owner; /* idle: among all without or with bytes, or moved; among its owner's with bytes, or moved */
 };
 
 #define UPLOADS_MAX           100000
@@ -84,11 +92,26 @@ bool uploads_open(struct uploads *uploads, struct str owner, struct str name, en
 /* BLOB_UPLOAD_UNKNOWN; BLOB_UPLOAD_INVALID while another request holds it. */
 bool uploads_acquire(struct uploads *uploads, struct str name, const struct upload_id *id,
 	struct upload **ret, struct error *err) MUST_CHECK;
-/* The size only, also while it is held. */
+/* The size only, also while it is held; and its id here. */
 bool uploads_look(struct uploads *uploads, struct str name, const struct upload_id *id, uint64_t *ret_size,
-	struct error *err) MUST_CHECK;
+	struct upload_id *ret_id, struct error *err) MUST_CHECK;
 bool uploads_cancel(
 	struct uploads *uploads, struct str name, const struct upload_id *id, struct error *err) MUST_CHECK;
+enum upload_at { UPLOAD_NOT_HERE, UPLOAD_HERE, UPLOAD_MOVED };
+/* Whichever worker its id names. MOVED: *ret_moved is its id at who has it. */
+enum upload_at uploads_where(
+	struct uploads *uploads, struct str name, const struct upload_id *id, struct upload_id *ret_moved);
+/* It goes to the worker that `to` names, if nobody holds it and it has no byte; only one gets it. BLOB_UPLOAD_INVALID: it has bytes; else as
+ * uploads_acquire(). */
+bool uploads_give(struct uploads *uploads, struct str name, const struct upload_id *id, const struct upload_id *to,
+	enum hash_kind *ret_alg, struct error *err) MUST_CHECK;
+/* A session that another worker may give us, held by the caller, bounded as one that is opened here; one of the next two ends that.
+ * Until then it is BUSY for all others, and has no hasher. False: as uploads_open(); BUSY: it is here. */
+bool uploads_adopt(struct uploads *uploads, struct str owner, struct str name, const struct upload_id *id, struct upload **ret,
+	struct error *err) MUST_CHECK;
+bool upload_is_coming(const struct upload *upload); /* to its holder */
+void upload_adopted(struct upload *upload, enum hash_kind alg);
+void upload_not_adopted(struct upload *upload); /* who has it may be known on */
 /* By the holder: the session goes on (unless it was cancelled meanwhile) / is over and freed. */
 void upload_release(struct upload *upload);
 void upload_end(struct upload *upload);

@@ -29,7 +29,7 @@
 #define ENDING       ".upload"
 #define RUNNING      "running" /* is there while a process has the folder */
 #define LOCK_WAIT_MS 1000
-#define DIRECT_LEAST (256u * 1024) /* of a first append: smaller files are not worth it */
+#define WRITE_SOON   (256u * 1024) /* of an append: less is left to the sync at the end */
 
 struct spool {
 	char *folder;
@@ -37,6 +37,7 @@ struct spool {
 	uint64_t limit;
 	bool was_left;
 	_Atomic uint64_t used;
+	bool stays;         /* files become blobs where they are */
 	atomic_bool direct; /* false once the file system said no */
 	_Atomic int64_t broken_until_ms;
 };
@@ -88,7 +89,7 @@ static void mark_running(int folder_fd, bool *ret_was)
 	*ret_was = fd < 0 && errno == EEXIST;
 }
 
-bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool direct, struct error *err)
+bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool stays, struct error *err)
 {
 	struct spool *spool;
 	AUTO_FD fd = -1;
@@ -101,7 +102,8 @@ bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bo
 	spool->fd = TAKE_FD(fd);
 	spool->limit = limit;
 	mark_running(spool->fd, &spool->was_left);
-	atomic_store(&spool->direct, direct);
+	spool->stays = stays;
+	atomic_store(&spool->direct, stays);
 	*ret_spool = spool;
 	return true;
 }
@@ -267,7 +269,7 @@ bool spool_file_new(struct spool *spool, const char *name, struct spool_file **r
 	return true;
 }
 
-/* ---- past the page cache ---- */
+/* ---- through the page cache, and past it ---- */
 
 static bool set_direct(const struct spool_file *file, bool on)
 {
@@ -278,7 +280,8 @@ static bool set_direct(const struct spool_file *file, bool on)
 
 static void begin_direct(struct spool_file *file, size_t len)
 {
-	if (file->size || len < DIRECT_LEAST || !atomic_load(&file->spool->direct))
+	if (file->direct || file->size < SPOOL_CACHED_MOST || file->size % SPOOL_ALIGN || len < WRITE_SOON ||
+		!atomic_load(&file->spool->direct))
 		return;
 	file->direct = set_direct(file, true);
 	if (!file->direct)
@@ -300,6 +303,14 @@ static size_t direct_len(const struct spool_file *file, const char *bytes, size_
 	return file->direct && aligned ? len - len % SPOOL_ALIGN : 0;
 }
 
+/* The disk is busy from now on instead of from the sync at the end, and what waits for it stays small. Nothing is waited for, and an
+ * error is told by that sync as ever. */
+static void begin_writing(const struct spool_file *file, size_t at, size_t len)
+{
+	if (file->spool->stays && len >= WRITE_SOON)
+		(void)sync_file_range(file->fd, (off_t)(file->size + at), (off_t)len, SYNC_FILE_RANGE_WRITE);
+}
+
 static bool write_all(struct spool_file *file, const char *bytes, size_t len, struct error *err)
 {
 	size_t part;
@@ -316,7 +327,10 @@ static bool write_all(struct spool_file *file, const char *bytes, size_t len, st
 	if (part == len)
 		return true;
 	spool_file_settle(file);
-	return file_write_at(file->fd, bytes + part, len - part, file->size + part, err);
+	if (!file_write_at(file->fd, bytes + part, len - part, file->size + part, err))
+		return false;
+	begin_writing(file, part, len - part);
+	return true;
 }
 
 bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err)

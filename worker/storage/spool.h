@@ -3,9 +3,10 @@
  * spool - files of uploads under way, on the worker's own disk, together at most `limit` bytes.
  *
  * Space is reserved before bytes are written, so that a full spool is told (ERROR_FULL, 507) to the
- * one upload that would pass the limit. Large appends from memory that is aligned to SPOOL_ALIGN go past the page
- * cache where the file system can do that (O_DIRECT): the disk is then busy from the first slice on instead of at the
- * fsync, and a large push does not push out what others read. The folder is emptied when the spool is opened: sessions do
+ * one upload that would pass the limit. Where files stay on this disk as blobs, the disk begins to write each large append at once instead of
+ * at the fsync. The first SPOOL_CACHED_MOST bytes of a file go through the page cache, where its first reader finds them; behind them
+ * large appends from memory that is aligned to SPOOL_ALIGN go past it where the file system can do that (O_DIRECT): a large push does not push
+ * out what others read. The folder is emptied when the spool is opened: sessions do
  * not outlive their worker's process.
  * Thread  any; one file belongs to one thread at a time.
  */
@@ -26,8 +27,9 @@ struct spool_file {
 	bool direct;            /* private */
 };
 #define SPOOL_ALIGN 4096u
-/* direct: O_DIRECT pays, since nobody reads the file soon. */
-bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool direct, struct error *err) MUST_CHECK;
+#define SPOOL_CACHED_MOST ((uint64_t)16 * 1024 * 1024)
+/* stays: files become blobs where they are, and are not copied to another store. */
+bool spool_open(struct spool **ret_spool, const char *folder, uint64_t limit, bool stays, struct error *err) MUST_CHECK;
 /* The process that had this folder before us did not end it (spool_free): it was killed. */
 bool spool_was_left(const struct spool *spool);
 void spool_free(struct spool *spool);

@@ -110,6 +110,23 @@ static void is_bounded(void **state)
 	assert_false(upload_id_parse(STR_NONE, &id, NULL));
 }
 
+static void keeps_its_session_at_another_worker(void **state)
+{
+	struct upload_id id, there, read;
+	struct error err;
+
+	(void)state;
+	upload_id_new("a long name of a worker", &id);
+	upload_id_at(&id, "b", &there);
+	assert_string_equal(there.worker, "b");
+	assert_true(str_equal(upload_id_session(&id), upload_id_session(&there)));
+	assert_int_equal(upload_id_session(&id).len, 32);
+	assert_true(upload_id_parse(str_of(there.text), &read, &err));
+	assert_memory_equal(&read, &there, sizeof(read));
+	upload_id_at(&there, "a long name of a worker", &there);
+	assert_memory_equal(&there, &id, sizeof(id));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +135,7 @@ int main(void)
 		cmocka_unit_test(takes_the_longest_name),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(is_bounded),
+		cmocka_unit_test(keeps_its_session_at_another_worker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -409,7 +409,7 @@ static void a_client_that_leaves_may_come_back(void **state)
 	(void)close(fd);
 	for (int64_t end = clock_ms() + 20000; size != 5;) {
 		assert_true(clock_ms() < end);
-		assert_true(uploads_look(f->rig->front.registry->uploads, STR("a"), &id, &size, NULL));
+		assert_true(uploads_look(f->rig->front.registry->uploads, STR("a"), &id, &size, &id, NULL));
 		(void)poll(NULL, 0, 2);
 	}
 	for (int64_t end = clock_ms() + 20000; ask(f, "PATCH", place, STR("56789"), NULL) != 202;)

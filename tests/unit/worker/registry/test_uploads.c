@@ -87,9 +87,10 @@ static void expect_refused(struct upload *upload, size_t len, enum error_kind ki
 
 static bool is_there(struct uploads *uploads, const struct upload_id *id)
 {
+	struct upload_id here;
 	uint64_t size;
 
-	return uploads_look(uploads, STR("a"), id, &size, NULL);
+	return uploads_look(uploads, STR("a"), id, &size, &here, NULL);
 }
 
 static void one_holds_at_a_time(void **state)
@@ -105,10 +106,10 @@ static void one_holds_at_a_time(void **state)
 	assert_false(uploads_acquire(uploads, STR("a"), &id, &again, &err));
 	assert_string_equal(err.code, "BLOB_UPLOAD_INVALID");
 	assert_int_equal(err.kind, ERROR_BUSY);
-	assert_true(uploads_look(uploads, STR("a"), &id, &size, &err));
+	assert_true(uploads_look(uploads, STR("a"), &id, &size, &id, &err));
 	assert_int_equal(size, 0);
 	fill(upload, 5);
-	assert_true(uploads_look(uploads, STR("a"), &id, &size, &err));
+	assert_true(uploads_look(uploads, STR("a"), &id, &size, &id, &err));
 	assert_int_equal(size, 5);
 	upload_release(upload);
 	assert_true(uploads_acquire(uploads, STR("a"), &id, &again, &err));
@@ -128,7 +129,7 @@ static void another_repository_does_not_see_it(void **state)
 	uint64_t size;
 
 	upload_release(open_one(uploads, &id));
-	assert_false(uploads_look(uploads, STR("b"), &id, &size, &err));
+	assert_false(uploads_look(uploads, STR("b"), &id, &size, &id, &err));
 	assert_false(uploads_acquire(uploads, STR("b"), &id, &again, &err));
 	assert_false(uploads_cancel(uploads, STR("b"), &id, &err));
 	assert_int_equal(uploads_stats(uploads).open, 1);
@@ -385,6 +386,192 @@ static void those_that_are_open_go_on_when_no_more_are_begun(void **state)
 	assert_false(uploads_are_moving(uploads, begin));
 }
 
+/* ---- sessions that move ---- */
+
+static struct upload *adopt(struct uploads *uploads, const char *owner, const struct upload_id *id)
+{
+	struct upload *upload = NULL;
+	struct error err;
+
+	if (!uploads_adopt(uploads, str_of(owner), STR("a"), id, &upload, &err))
+		fail_msg("%s", err.text);
+	assert_true(upload_is_coming(upload));
+	return upload;
+}
+
+static bool give(struct uploads *uploads, const struct upload_id *id, const char *to, struct error *err)
+{
+	enum hash_kind alg = HASH_SHA512;
+	struct upload_id there;
+
+	upload_id_at(id, to, &there);
+	if (!uploads_give(uploads, STR("a"), id, &there, &alg, err))
+		return false;
+	assert_int_equal(alg, HASH_SHA256);
+	return true;
+}
+
+static enum upload_at where(struct uploads *uploads, const struct upload_id *id, const char *holder)
+{
+	struct upload_id moved = { 0 };
+	enum upload_at at = uploads_where(uploads, STR("a"), id, &moved);
+
+	if (at == UPLOAD_MOVED)
+		assert_string_equal(moved.worker, holder);
+	return at;
+}
+
+static void one_without_a_byte_goes_once(void **state)
+{
+	struct uploads *uploads = *state;
+	struct upload *again = NULL;
+	struct upload_id id, other;
+	struct error err;
+
+	upload_id_new("here", &other);
+	upload_release(open_one(uploads, &id));
+	assert_int_equal(where(uploads, &id, NULL), UPLOAD_HERE);
+	assert_false(uploads_give(uploads, STR("a"), &id, &other, &(enum hash_kind){ 0 }, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_true(give(uploads, &id, "there", &err));
+	assert_int_equal(where(uploads, &id, "there"), UPLOAD_MOVED);
+	assert_int_equal(uploads_where(uploads, STR("b"), &id, &other), UPLOAD_NOT_HERE);
+	assert_int_equal(uploads_stats(uploads).open, 0);
+	assert_int_equal(uploads_stats(uploads).empty, 0);
+	assert_false(give(uploads, &id, "elsewhere", &err));
+	assert_string_equal(err.code, "BLOB_UPLOAD_UNKNOWN");
+	assert_false(uploads_acquire(uploads, STR("a"), &id, &again, &err));
+	assert_false(uploads_cancel(uploads, STR("a"), &id, &err));
+	assert_false(is_there(uploads, &id));
+	assert_int_equal(where(uploads, &id, "there"), UPLOAD_MOVED);
+	uploads_expire(uploads, clock_ms() + UPLOAD_EMPTY_IDLE_MS + 1000);
+	assert_int_equal(where(uploads, &id, "there"), UPLOAD_MOVED);
+	uploads_expire(uploads, clock_ms() + LONG_MS);
+	assert_int_equal(where(uploads, &id, NULL), UPLOAD_NOT_HERE);
+	assert_int_equal(uploads_stats(uploads).owners, 0);
+}
+
+static void one_with_bytes_or_at_work_stays(void **state)
+{
+	struct uploads *uploads = *state;
+	struct upload_id id;
+	struct error err;
+	struct upload *upload = open_one(uploads, &id);
+
+	assert_false(give(uploads, &id, "there", &err));
+	assert_int_equal(err.kind, ERROR_BUSY);
+	fill(upload, 1);
+	upload_release(upload);
+	assert_false(give(uploads, &id, "there", &err));
+	assert_string_equal(err.code, "BLOB_UPLOAD_INVALID");
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+	assert_true(uploads_cancel(uploads, STR("a"), &id, &err));
+	assert_false(give(uploads, &id, "there", &err));
+	assert_string_equal(err.code, "BLOB_UPLOAD_UNKNOWN");
+}
+
+static void one_that_comes_is_nobody_elses(void **state)
+{
+	struct uploads *uploads = *state;
+	struct upload *upload, *again = NULL;
+	struct upload_id id, here;
+	struct error err;
+	uint64_t size;
+
+	upload_id_new("there", &id);
+	upload = adopt(uploads, "a", &id);
+	assert_int_equal(where(uploads, &id, NULL), UPLOAD_HERE);
+	assert_false(uploads_look(uploads, STR("a"), &id, &size, &here, &err));
+	assert_int_equal(err.kind, ERROR_BUSY);
+	assert_false(uploads_cancel(uploads, STR("a"), &id, &err));
+	assert_false(uploads_acquire(uploads, STR("a"), &id, &again, &err));
+	assert_int_equal(err.kind, ERROR_BUSY);
+	assert_false(uploads_adopt(uploads, STR("a"), STR("a"), &id, &again, &err));
+	assert_int_equal(err.kind, ERROR_BUSY);
+	assert_false(give(uploads, &id, "there", &err));
+	upload_adopted(upload, HASH_SHA512);
+	assert_false(upload_is_coming(upload));
+	assert_string_equal(upload->id.worker, "here");
+	assert_int_equal(upload->alg, HASH_SHA512);
+	fill(upload, 3);
+	upload_release(upload);
+	/* By its old name, too. */
+	assert_true(uploads_look(uploads, STR("a"), &id, &size, &here, &err));
+	assert_int_equal(size, 3);
+	assert_string_equal(here.worker, "here");
+	upload = adopt(uploads, "a", &(struct upload_id){ .text = "00000000000000000000000000000000-dA" });
+	upload_not_adopted(upload);
+	assert_int_equal(uploads_stats(uploads).open, 1);
+}
+
+static void one_may_come_back(void **state)
+{
+	struct uploads *uploads = *state;
+	struct upload *upload;
+	struct upload_id id;
+	struct error err;
+
+	upload_release(open_one(uploads, &id));
+	assert_true(give(uploads, &id, "there", &err));
+	upload_not_adopted(adopt(uploads, "user y", &id));
+	assert_int_equal(where(uploads, &id, "there"), UPLOAD_MOVED);
+	assert_int_equal(uploads_stats(uploads).open, 0);
+	upload = adopt(uploads, "user y", &id);
+	upload_adopted(upload, HASH_SHA256);
+	assert_string_equal(upload->id.text, id.text);
+	fill(upload, 2);
+	upload_release(upload);
+	assert_int_equal(uploads_stats(uploads).open, 1);
+	assert_int_equal(uploads_stats(uploads).owners, 1);
+}
+
+/* Of an owner at its bound the oldest, and of all when the table is full. */
+static void those_that_moved_make_room(void **state)
+{
+	struct uploads *uploads = *state;
+	struct upload_id moved[3], id;
+	struct error err;
+
+	for (unsigned i = 0; i < 3; i++) {
+		upload_release(open_one(uploads, &moved[i]));
+		assert_true(give(uploads, &moved[i], "there", &err));
+	}
+	upload_release(open_one(uploads, &id));
+	upload_release(open_one(uploads, &id));
+	upload_release(open_one(uploads, &id));
+	assert_int_equal(where(uploads, &moved[0], NULL), UPLOAD_NOT_HERE);
+	assert_int_equal(where(uploads, &moved[1], "there"), UPLOAD_MOVED);
+	for (unsigned i = 0; i < 3; i++)
+		upload_release(open_by(uploads, "user y"));
+	assert_false(uploads_stats(uploads).full);
+	upload_release(open_by(uploads, "user z"));
+	assert_int_equal(where(uploads, &moved[2], NULL), UPLOAD_NOT_HERE);
+	assert_int_equal(where(uploads, &moved[1], "there"), UPLOAD_MOVED);
+	upload_release(open_one(uploads, &id));
+	assert_int_equal(where(uploads, &moved[1], NULL), UPLOAD_NOT_HERE);
+	assert_int_equal(uploads_stats(uploads).evicted, 0);
+}
+
+static void those_that_come_are_bounded_as_those_that_are_opened(void **state)
+{
+	struct uploads *uploads = uploads_with((struct uploads_bounds){
+		.sessions = 8, .sessions_each = 1, .files = 8, .share = 100, .evict_idle_ms = 0 });
+	struct upload *upload = NULL;
+	struct upload_id id;
+	struct error err;
+
+	(void)state;
+	upload_release(open_by(uploads, "user x"));
+	upload_id_new("there", &id);
+	assert_false(uploads_adopt(uploads, STR("user x"), STR("a"), &id, &upload, &err));
+	assert_string_equal(err.code, "TOOMANYREQUESTS");
+	upload_not_adopted(adopt(uploads, "user y", &id));
+	uploads_close(uploads);
+	assert_false(uploads_adopt(uploads, STR("user y"), STR("a"), &id, &upload, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	uploads_free(uploads);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -403,6 +590,12 @@ int main(void)
 		WITH(who_is_at_work_keeps_its_bytes),
 		WITH(files_are_shared_too),
 		WITH(those_that_are_open_go_on_when_no_more_are_begun),
+		WITH(one_without_a_byte_goes_once),
+		WITH(one_with_bytes_or_at_work_stays),
+		WITH(one_that_comes_is_nobody_elses),
+		WITH(one_may_come_back),
+		WITH(those_that_moved_make_room),
+		WITH(those_that_come_are_bounded_as_those_that_are_opened),
 	};
 	int failed;
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <signal.h>
 
@@ -65,16 +66,58 @@ static void appended_bytes_are_there(void **state)
 	assert_string_equal(buf_text(&there), "hello");
 }
 
+static size_t in_page_cache(const struct spool_file *file, size_t from, size_t to)
+{
+	size_t pages = (to - from) / SPOOL_ALIGN, found = 0;
+	unsigned char *seen = xnew_array(unsigned char, pages);
+	void *map = mmap(NULL, to - from, PROT_READ, MAP_SHARED, file->fd, (off_t)from);
+
+	assert_ptr_not_equal(map, MAP_FAILED);
+	assert_int_equal(mincore(map, to - from, seen), 0);
+	for (size_t i = 0; i < pages; i++)
+		found += seen[i] & 1;
+	assert_int_equal(munmap(map, to - from), 0);
+	free(seen);
+	return found * SPOOL_ALIGN;
+}
+
+/* Who pulls what was just pushed finds it in memory; of what is very large the beginning. */
+static void the_beginning_is_in_the_page_cache(void **state)
+{
+	char *bytes = check_aligned(SPOOL_ALIGN, 1 << 20);
+	char path[96];
+	AUTO(spool) *spool = NULL;
+	AUTO(spool_file) *file = NULL;
+	size_t most = SPOOL_CACHED_MOST;
+
+	(void)state;
+	memset(bytes, 'x', 1 << 20);
+	(void)snprintf(path, sizeof(path), "%s/cached", top);
+	OK(spool_open(&spool, path, 1 << 30, true, &failure));
+	OK(spool_file_new(spool, "large", &file, &failure));
+	while (file->size < most + (4 << 20)) {
+		OK(spool_file_append(file, bytes, 1 << 20, &failure));
+		assert_false(file->direct && file->size <= most);
+		assert_true(fcntl(file->fd, F_GETFL) & O_DIRECT || !file->direct);
+	}
+	spool_file_settle(file);
+	assert_int_equal(in_page_cache(file, 0, most), most);
+	free(bytes);
+	spool_file_free(TAKE(file));
+	spool_free(TAKE(spool));
+	assert_true(remove_tree(path));
+}
+
 /* Whole blocks past the page cache, then a rest, then more: the file is what one write would have made. */
 static void large_files_keep_every_byte(void **state)
 {
-	static const size_t parts[] = { 1 << 20, 1 << 20, (1 << 20) - 4096, 5000, 1 << 19, 1, 4096,
+	static const size_t parts[] = { SPOOL_CACHED_MOST, 1 << 20, (1 << 20) - 4096, 5000, 1 << 19, 1, 4096,
 		300 * 1024 };
 	char path[96];
 	AUTO(spool) *spool = NULL;
 	AUTO(spool_file) *file = NULL;
-	AUTO_FINI(buf) there = buf_limit(8 << 20), wanted = buf_limit(8 << 20);
-	char *bytes = check_aligned(SPOOL_ALIGN, 1 << 20);
+	AUTO_FINI(buf) there = buf_limit(72 << 20), wanted = buf_limit(72 << 20);
+	char *bytes = check_aligned(SPOOL_ALIGN, SPOOL_CACHED_MOST);
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/large", top);
@@ -326,6 +369,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(appended_bytes_are_there),
 		TEST(large_files_keep_every_byte),
+		TEST(the_beginning_is_in_the_page_cache),
 		TEST(limit_is_for_all_files),
 		TEST(failed_write_gives_back),
 		TEST(file_that_was_moved_away),
