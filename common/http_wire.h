@@ -37,6 +37,8 @@ struct http_wire {
 	bool readable, writable;
 	bool hung_up; /* the other side sends nothing more; bytes of it may still be unread */
 	bool lost;    /* both directions are gone */
+	bool drained; /* TLS: the socket has nothing more until an edge says so; OpenSSL may still have some */
+	bool more;    /* TLS: a record comes at once behind the one that is written */
 	bool shaken;  /* the handshake is over; plain: always */
 	char *refused; /* why the client's certificate was, and whose it says it is; NULL: it was not */
 };

@@ -5,13 +5,33 @@
 #include "http_rig.h"
 #include "tls_pems.h"
 
+#include <fcntl.h>
 #include <unistd.h>
+
+#define LARGE_FROM 777
+#define LARGE_LEN  (5 * 1024 * 1024 + 12345)
 
 struct world {
 	struct rig rig;
 	char folder[64];
+	int large; /* a file; -1: none */
 	atomic_int requests, done, reloaded, certified;
 };
+
+/* No two of its records are alike. */
+static const char *large_bytes(void)
+{
+	static uint32_t words[(LARGE_FROM + LARGE_LEN) / 4 + 1];
+
+	for (uint32_t i = 0; words[1] == 0 && i < sizeof(words) / 4; i++)
+		words[i] = i * UINT32_C(2654435761);
+	return (const char *)words;
+}
+
+static struct str large_body(void)
+{
+	return str_from(large_bytes() + LARGE_FROM, LARGE_LEN);
+}
 
 static void on_request(void *arg, struct http_request *request)
 {
@@ -20,6 +40,11 @@ static void on_request(void *arg, struct http_request *request)
 	atomic_fetch_add(&world->certified, http_request_client_cert(request).len > 0);
 	if (str_is(http_request_path(request), "/denied"))
 		http_request_reply(request, http_response_copy(401, STR("denied")));
+	else if (str_is(http_request_path(request), "/file"))
+		http_request_reply(
+			request, http_response_file(200, dup(world->large), LARGE_FROM, LARGE_LEN));
+	else if (str_is(http_request_path(request), "/bytes"))
+		http_request_reply(request, http_response_shared(200, large_body(), NULL, NULL));
 	else
 		http_request_reply(request, http_response_copy(200, STR("hello")));
 }
@@ -155,6 +180,31 @@ static void test_client_certificates_are_asked_for(void **state)
 	assert_int_equal(atomic_load(&world->requests), 2);
 }
 
+/* More than a socket holds, so records are begun and ended at another time. */
+static void test_a_long_reply_is_whole(void **state)
+{
+	struct world *world = *state;
+	const char *paths[] = { "/file", "/bytes" };
+	char file[128], url[128];
+
+	(void)snprintf(file, sizeof(file), "%s/large", world->folder);
+	world->large = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(
+		pwrite(world->large, large_bytes(), LARGE_FROM + LARGE_LEN, 0), LARGE_FROM + LARGE_LEN);
+	for (int i = 0; i < 2; i++) {
+		struct http_call_spec spec = { .insecure = true, .method = "GET", .url = url };
+		struct http_result result;
+		struct error err;
+		(void)snprintf(url, sizeof(url), "https://127.0.0.1:%u%s", world->rig.port, paths[i]);
+		http_result_init(&result, LARGE_LEN);
+		assert_true(http_send(&spec, &result, &err));
+		assert_true(str_equal(buf_str(&result.body), large_body()));
+		http_result_fini(&result);
+	}
+	assert_int_equal(close(world->large), 0);
+}
+
 static void reload(void *arg)
 {
 	struct world *world = arg;
@@ -186,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_certificate_is_checked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_long_reply_is_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_an_early_reply_to_a_long_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_client_certificates_are_asked_for, set_up_mutual, tear_down),
