@@ -6,6 +6,8 @@
 #include "tls_pems.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <unistd.h>
 
 #define LARGE_FROM 777
@@ -205,6 +207,100 @@ static void test_a_long_reply_is_whole(void **state)
 	assert_int_equal(close(world->large), 0);
 }
 
+/* A client of TLS that waits for nothing: its server has no thread of its own. */
+
+static SSL *begin_client(SSL_CTX *context, int fd)
+{
+	SSL *ssl = SSL_new(context);
+	assert_non_null(ssl);
+	if (fd >= 0)
+		assert_int_equal(SSL_set_fd(ssl, fd), 1);
+	SSL_set_connect_state(ssl);
+	return ssl;
+}
+
+static int dial_from(uint16_t port, uint32_t source)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(source) } };
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	return fd;
+}
+
+/* What a client says first. */
+static size_t make_hello(SSL_CTX *context, char *into, size_t max)
+{
+	SSL *ssl = begin_client(context, -1);
+	BIO *out = BIO_new(BIO_s_mem());
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+	assert_int_equal(SSL_do_handshake(ssl), -1);
+	int len = BIO_read(out, into, (int)max);
+	assert_true(len > 0);
+	SSL_free(ssl);
+	return (size_t)len;
+}
+
+static unsigned count_answered(const int *fds, unsigned len)
+{
+	unsigned answered = 0;
+	char byte;
+	for (unsigned i = 0; i < len; i++)
+		answered += recv(fds[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+	return answered;
+}
+
+#define STRANGERS 100
+#define REQUESTS  200
+
+/* One address begins handshakes without end: those who are served meanwhile lose a quarter of the loop to it, and not more. */
+static void test_handshakes_take_turns_with_requests(void **state)
+{
+	static const char get[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct world world = { .large = -1 };
+	struct http_tls tls = { pem_one_cert, pem_one_key, NULL };
+	uint16_t port = 0;
+	struct http_server_settings settings = rig_listen(&port, false);
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	char hello[2048], reply[1024];
+	int strangers[STRANGERS], served = dial_from(port, INADDR_LOOPBACK);
+	SSL *ssl = begin_client(context, served);
+	size_t hello_len = make_hello(context, hello, sizeof(hello));
+	unsigned turns = 0;
+
+	(void)state;
+	http_client_init();
+	settings.tls = &tls;
+	rig_open(&world.rig, settings, (struct http_app){ &world, on_request, on_done, NULL });
+	while (SSL_do_handshake(ssl) != 1)
+		loop_turn(world.rig.loop, 10);
+	for (int i = 0; i < STRANGERS; i++) {
+		strangers[i] = dial_from(port, INADDR_LOOPBACK + 1);
+		while (http_server_connections(world.rig.server) < (unsigned)i + 2)
+			loop_turn(world.rig.loop, 10);
+	}
+	for (int i = 0; i < STRANGERS; i++)
+		assert_int_equal(send(strangers[i], hello, hello_len, 0), hello_len);
+	for (int i = 0; i < REQUESTS; i++) {
+		assert_int_equal(SSL_write(ssl, get, sizeof(get) - 1), sizeof(get) - 1);
+		for (; SSL_read(ssl, reply, sizeof(reply)) <= 0; turns++)
+			loop_turn(world.rig.loop, 10);
+	}
+	assert_in_range(count_answered(strangers, STRANGERS), 1, turns / 4);
+	while (count_answered(strangers, STRANGERS) < STRANGERS) /* they have the whole loop now */
+		loop_turn(world.rig.loop, 10);
+	for (int i = 0; i < STRANGERS; i++)
+		(void)close(strangers[i]);
+	SSL_free(ssl);
+	SSL_CTX_free(context);
+	(void)close(served);
+	rig_close(&world.rig);
+	http_client_fini();
+}
+
 static void reload(void *arg)
 {
 	struct world *world = arg;
@@ -237,6 +333,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_certificate_is_checked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_long_reply_is_whole, set_up, tear_down),
+		cmocka_unit_test(test_handshakes_take_turns_with_requests),
 		cmocka_unit_test_setup_teardown(test_an_early_reply_to_a_long_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_client_certificates_are_asked_for, set_up_mutual, tear_down),
