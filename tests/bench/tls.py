@@ -279,6 +279,7 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-bench-"))
     try:
         blob = fill(folder, args.build)
+        make_certificate(folder, args.key[0])
         for kind in args.key if set(args.only) - {"plain"} else []:
             bench_key(args, folder, kind, blob)
         if "plain" in args.only:
