@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import ssl
 import statistics
@@ -22,8 +23,7 @@ import subprocess
 import tempfile
 import time
 
-import bench
-from bench import MANIFEST, Server, children, digest, fresh_files, free_port, manifest_of, push_blob, push_image
+from bench import MANIFEST, Server, digest, fresh_files, free_port, manifest_of, push_blob, push_image
 from builds import cpu_s
 
 KEYS = {"ecdsa": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["-newkey", "rsa:2048"]}
@@ -194,7 +194,7 @@ def hold_idle(server, n):
     before, held = rss_kib(server), []
     with contextlib.ExitStack() as stack:
         for _ in range(n):
-            s = stack.enter_context(context.wrap_socket(socket.create_connection(("127.0.0.1", server.port))))
+            s = stack.enter_context(context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), 30)))
             s.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
             s.recv(65536)
             held.append(s)
@@ -264,7 +264,12 @@ def bench_plain(args, folder, blob):
             server.stop()
 
 
+def end(_number, _frame):
+    raise SystemExit("ended by a signal")
+
+
 def main():
+    signal.signal(signal.SIGTERM, end)  # so that what was started ends too
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     parser.add_argument("--rounds", type=int, default=5)
