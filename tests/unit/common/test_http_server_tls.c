@@ -6,7 +6,6 @@
 #include "tls_pems.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <unistd.h>
 
@@ -219,18 +218,6 @@ static SSL *begin_client(SSL_CTX *context, int fd)
 	return ssl;
 }
 
-static int dial_from(uint16_t port, uint32_t source)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(source) } };
-	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-	return fd;
-}
-
 /* What a client says first. */
 static size_t make_hello(SSL_CTX *context, char *into, size_t max)
 {
@@ -266,12 +253,13 @@ static void test_handshakes_take_turns_with_requests(void **state)
 	struct http_server_settings settings = rig_listen(&port, false);
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	char hello[2048], reply[1024];
-	int strangers[STRANGERS], served = dial_from(port, INADDR_LOOPBACK);
+	int strangers[STRANGERS], served = dial(port);
 	SSL *ssl = begin_client(context, served);
 	size_t hello_len = make_hello(context, hello, sizeof(hello));
 	unsigned turns = 0;
 
 	(void)state;
+	assert_int_equal(fcntl(served, F_SETFL, O_NONBLOCK), 0);
 	http_client_init();
 	settings.tls = &tls;
 	rig_open(&world.rig, settings, (struct http_app){ &world, on_request, on_done, NULL });
