@@ -232,7 +232,7 @@ static bool server_start(struct http_server *server, const struct http_tls *tls,
 {
 	struct http_wire_tls *first;
 
-	if (tls && !http_wire_tls_new(&first, tls, err))
+	if (tls && !http_wire_tls_new(&first, tls, server->settings.tickets, err))
 		return false;
 	if (tls)
 		take_tls(server, first);
@@ -355,7 +355,7 @@ bool http_tls_check(const struct http_tls *tls, struct error *err)
 {
 	struct http_wire_tls *tried;
 
-	if (!http_wire_tls_new(&tried, tls, err))
+	if (!http_wire_tls_new(&tried, tls, NULL, err))
 		return false;
 	http_wire_tls_free(tried);
 	return true;
@@ -369,7 +369,7 @@ bool http_server_reload_tls(struct http_server *server, const struct http_tls *t
 	CHECK(server->tls);
 	if (server->quiesced)
 		return true;
-	if (!http_wire_tls_new(&next, tls, err))
+	if (!http_wire_tls_new(&next, tls, server->settings.tickets, err))
 		return false;
 	take_tls(server, next);
 	server->asks_client = tls->client_ca_pem != NULL;

@@ -56,6 +56,7 @@ struct http_server;
 struct http_request;
 struct http_response;
 struct http_ticket;
+struct http_tickets;
 
 struct http_tls {
 	const char *cert_pem, *key_pem; /* texts, not paths */
@@ -65,6 +66,7 @@ struct http_tls {
 struct http_server_settings {
 	int listen_fd;                /* from http_listen(); the server closes it */
 	const struct http_tls *tls;   /* NULL: plain. Borrowed until http_server_new() returns */
+	struct http_tickets *tickets; /* of TLS; they outlive the server. NULL: no session is resumed */
 	unsigned connection_limit;    /* for this loop; 0 = 4096 */
 	unsigned head_timeout_ms;     /* 0 = 10 s */
 	unsigned idle_timeout_ms;     /* 0 = 60 s: no byte moved on a request that is under way */

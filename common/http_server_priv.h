@@ -65,6 +65,7 @@ struct http_server {
 	struct list waiting; /* may be closed for others; who is first goes first */
 	struct list shaking; /* handshakes that were begun; the oldest first */
 	unsigned shaking_len;
+	int64_t shake_at_us; /* of the loop's processor time: the next handshake beside requests */
 	struct map *addresses;
 	struct list ring[HTTP_LANES]; /* of addresses: whose turn is next */
 	unsigned conns_len, requests_len;

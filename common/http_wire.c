@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/http_wire.h"
-
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -13,167 +11,12 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/http_wire_priv.h"
 #include "common/log.h"
 
 /* At most so much of a file at a time: then others have their turn. */
-#define SEND_MOST ((size_t)1024 * 1024)
-
-#define NAME_SAID 200 /* bytes of a certificate's subject */
-
-struct http_wire_tls {
-	SSL_CTX *context;
-	unsigned refs; /* of one loop */
-};
-
-static const char *tls_reason(void)
-{
-	static _Thread_local char text[160];
-	unsigned long code = ERR_peek_last_error();
-
-	if (code == 0)
-		return "no reason was given";
-	ERR_error_string_n(code, text, sizeof(text));
-	return text;
-}
-
-/* Contexts. */
-
-static int no_password(char *into, int size, int writing, void *arg)
-{
-	(void)into;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return 0;
-}
-
-static bool use_chain(SSL_CTX *context, const char *pem)
-{
-	BIO *text = BIO_new_mem_buf(pem, -1);
-	X509 *own = text ? PEM_read_bio_X509_AUX(text, NULL, no_password, NULL) : NULL, *next;
-	bool ok = own && SSL_CTX_use_certificate(context, own) == 1;
-
-	X509_free(own);
-	while (ok && (next = PEM_read_bio_X509(text, NULL, no_password, NULL)))
-		ok = SSL_CTX_add0_chain_cert(context, next) == 1;
-	BIO_free(text);
-	return ok;
-}
-
-static bool use_key(SSL_CTX *context, const char *pem)
-{
-	BIO *text = BIO_new_mem_buf(pem, -1);
-	EVP_PKEY *key = text ? PEM_read_bio_PrivateKey(text, NULL, no_password, NULL) : NULL;
-	bool ok = key && SSL_CTX_use_PrivateKey(context, key) == 1 && SSL_CTX_check_private_key(context) == 1;
-
-	EVP_PKEY_free(key);
-	BIO_free(text);
-	return ok;
-}
-
-/* Of the handshake that it ends. */
-static int on_certificate(int ok, X509_STORE_CTX *store)
-{
-	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct http_wire *wire = SSL_get_app_data(ssl);
-	const X509 *shown = X509_STORE_CTX_get0_cert(store);
-	char name[NAME_SAID] = "", text[NAME_SAID + 128];
-
-	if (ok || wire->refused)
-		return ok;
-	if (shown)
-		(void)X509_NAME_oneline(X509_get_subject_name(shown), name, sizeof(name));
-	(void)snprintf(text, sizeof(text), "%s: %s",
-		X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), name);
-	wire->refused = check_strdup(text);
-	return 0;
-}
-
-/* All of them are named to the client and trusted. */
-static bool trust_clients_of(SSL_CTX *context, const char *pem)
-{
-	static const unsigned char session_of[] = "zot";
-	BIO *text = BIO_new_mem_buf(pem, -1);
-	X509 *ca;
-	unsigned n = 0;
-
-	while (text && (ca = PEM_read_bio_X509(text, NULL, no_password, NULL))) {
-		n += X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca) == 1 &&
-		     SSL_CTX_add_client_CA(context, ca) == 1;
-		X509_free(ca);
-	}
-	BIO_free(text);
-	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, on_certificate);
-	return n > 0 && SSL_CTX_set_session_id_context(context, session_of, sizeof(session_of) - 1) == 1;
-}
-
-/* We speak one protocol; who offers others hears it. */
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-	const unsigned char *offered, unsigned offered_len, void *arg)
-{
-	static const unsigned char ours[] = "\x08http/1.1";
-	unsigned char *chosen;
-
-	(void)ssl;
-	(void)arg;
-	if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, offered, offered_len) !=
-		OPENSSL_NPN_NEGOTIATED)
-		return SSL_TLSEXT_ERR_NOACK;
-	*out = chosen;
-	return SSL_TLSEXT_ERR_OK;
-}
-
-static void set_rules(SSL_CTX *context)
-{
-	(void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-	(void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-						   SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	(void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-	(void)SSL_CTX_set_num_tickets(context, 0);
-	(void)SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-						SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_read_ahead(context, 1);
-	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
-}
-
-bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts, struct error *err)
-{
-	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-
-	CHECK(context);
-	ERR_clear_error();
-	set_rules(context);
-	if (!use_chain(context, texts->cert_pem) || !use_key(context, texts->key_pem) ||
-		(texts->client_ca_pem && !trust_clients_of(context, texts->client_ca_pem))) {
-		(void)error_set(err, ERROR_INVALID, NULL,
-			"start HTTPS: certificate, key or client CA is not usable: %s", tls_reason());
-		SSL_CTX_free(context);
-		ERR_clear_error();
-		return false;
-	}
-	ERR_clear_error();
-	struct http_wire_tls *tls = xnew(struct http_wire_tls);
-	tls->context = context;
-	tls->refs = 1;
-	*ret_tls = tls;
-	return true;
-}
-
-int64_t http_wire_tls_end_s(const struct http_wire_tls *tls)
-{
-	X509 *own = SSL_CTX_get0_certificate(tls->context);
-	struct tm end;
-
-	return own && ASN1_TIME_to_tm(X509_get0_notAfter(own), &end) == 1 ? timegm(&end) : 0;
-}
-
-void http_wire_tls_free(struct http_wire_tls *tls)
-{
-	if (!tls || --tls->refs > 0)
-		return;
-	SSL_CTX_free(tls->context);
-	free(tls);
-}
+#define SEND_MOST   ((size_t)1024 * 1024)
+#define RECORD_MOST ((size_t)16 * 1024) /* RFC 8446, 5.1 */
 
 /* Life. */
 
@@ -181,7 +24,7 @@ void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls)
 {
 	*wire = (struct http_wire){ .fd = fd, .tls = tls, .writable = true, .shaken = !tls };
 	if (tls)
-		tls->refs++;
+		http_wire_tls_ref(tls);
 }
 
 void http_wire_close(struct http_wire *wire)
@@ -200,8 +43,10 @@ bool http_wire_ready(struct http_wire *wire, uint32_t events)
 {
 	bool news = (events & ~(uint32_t)EPOLLOUT) || !wire->writable;
 
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) {
 		wire->readable = true;
+		wire->drained = false;
+	}
 	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 		wire->writable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
@@ -229,7 +74,7 @@ static enum http_io outcome(struct http_wire *wire, int result)
 		break;
 	}
 	if (!wire->shaken && error == SSL_ERROR_SSL)
-		log_debug("tls.refused", "reason=%s", log_quote(str_of(tls_reason())));
+		log_debug("tls.refused", "reason=%s", log_quote(str_of(http_wire_tls_reason())));
 	ERR_clear_error();
 	return HTTP_IO_LOST;
 }
@@ -237,10 +82,10 @@ static enum http_io outcome(struct http_wire *wire, int result)
 /* A connection that waits for its turn to be greeted costs no more than a plain one. */
 static void begin_tls(struct http_wire *wire)
 {
-	SSL *ssl = SSL_new(wire->tls->context);
+	SSL *ssl = http_wire_tls_begin(wire->tls);
+	BIO *bio = http_wire_bio_new(wire);
 
-	CHECK(ssl && SSL_set_fd(ssl, wire->fd) == 1);
-	SSL_set_accept_state(ssl);
+	SSL_set_bio(ssl, bio, bio);
 	CHECK(SSL_set_app_data(ssl, wire) == 1);
 	wire->ssl = ssl;
 }
@@ -312,11 +157,28 @@ static enum http_io wrote(struct http_wire *wire, ssize_t n, size_t *ret_len)
 	return HTTP_IO_LOST;
 }
 
-static enum http_io write_tls(struct http_wire *wire, const void *bytes, size_t len, size_t *ret_len)
+/* Record by record, and all of them to the kernel at once. One that was begun is offered again from the same byte on, and has as
+ * many of them as before: as many as may be, or the last ones. */
+static enum http_io write_tls(struct http_wire *wire, const char *bytes, size_t len, size_t *ret_len)
 {
-	ERR_clear_error();
-	int result = SSL_write_ex(wire->ssl, bytes, len, ret_len);
-	return result == 1 ? HTTP_IO_OK : outcome(wire, result);
+	size_t done = 0, n;
+
+	len = len < HTTP_WIRE_BLOCK ? len : HTTP_WIRE_BLOCK;
+	while (done < len) {
+		size_t left = len - done, record = left < RECORD_MOST ? left : RECORD_MOST;
+		wire->more = left > record;
+		ERR_clear_error();
+		int result = SSL_write_ex(wire->ssl, bytes + done, record, &n);
+		if (result != 1) {
+			enum http_io io = outcome(wire, result);
+			if (done == 0)
+				return io;
+			break;
+		}
+		done += n;
+	}
+	*ret_len = done;
+	return HTTP_IO_OK;
 }
 
 /* One part as it is, several in one block: each write makes records of its own. */

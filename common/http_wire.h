@@ -8,8 +8,9 @@
  * Under TLS what was offered to http_wire_write() and not taken must be offered again, the same bytes and no fewer: a record
  * may be half on its way.
  *
- * TLS is 1.2 and later, without renegotiation, compression or resumption. Client certificates are asked for where there is
- * a CA for them; a bad one ends the handshake, none does not.
+ * TLS is 1.2 and later, with authenticated ciphers and keys of one connection alone, ours preferred; without renegotiation,
+ * compression or early data. A session is resumed by its ticket (http_tickets.h), but where clients are asked for certificates:
+ * where there is a CA for them. A bad one ends the handshake, none does not.
  *
  * Thread  own loop of the connection; contexts are counted and immutable.
  */
@@ -22,10 +23,12 @@
 #include "common/error.h"
 #include "common/http_server.h"
 
+struct http_tickets;
 struct http_wire_tls; /* certificate, key, CA */
 
-/* ERROR_INVALID: certificate, key or client CA cannot be used. */
-bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts, struct error *err) MUST_CHECK;
+/* ERROR_INVALID: certificate, key or client CA cannot be used. tickets: they outlive it; NULL: none are given. */
+bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts, struct http_tickets *tickets,
+		       struct error *err) MUST_CHECK;
 /* When its own certificate ends, by the wall clock; 0: it does not say so in a way that we can read. */
 int64_t http_wire_tls_end_s(const struct http_wire_tls *tls);
 void http_wire_tls_free(struct http_wire_tls *tls); /* drops a reference; connections have theirs */
@@ -37,6 +40,8 @@ struct http_wire {
 	bool readable, writable;
 	bool hung_up; /* the other side sends nothing more; bytes of it may still be unread */
 	bool lost;    /* both directions are gone */
+	bool drained; /* TLS: the socket has nothing more until an edge says so; OpenSSL may still have some */
+	bool more;    /* TLS: a record comes at once behind the one that is written */
 	bool shaken;  /* the handshake is over; plain: always */
 	char *refused; /* why the client's certificate was, and whose it says it is; NULL: it was not */
 };

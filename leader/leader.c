@@ -15,6 +15,7 @@
 #include "common/file.h"
 #include "common/http_client.h"
 #include "common/http_server.h"
+#include "common/http_tickets.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
@@ -65,6 +66,7 @@
 struct leader_process {
 	struct leader leader;
 	struct tls_files tls_files;
+	struct http_tickets *tickets; /* of TLS */
 	int signals;
 	uint16_t port;
 	int listening; /* the port once more, for who starts anew; -1: closed */
@@ -481,6 +483,7 @@ static bool open_server(struct leader_process *process, struct error *err)
 		.connection_limit = http_connections_fit((unsigned)leader->settings->connections) };
 
 	process->port = (uint16_t)leader->settings->port;
+	settings.tickets = process->tickets = http_tickets_new(NULL, NULL);
 	if (!tls_files_read(&process->tls_files, &paths, err))
 		return error_add(err, "ZOT_TLS_CERT, ZOT_TLS_KEY");
 	tls = tls_files_view(&process->tls_files);
@@ -690,6 +693,7 @@ static void close_leader(struct leader_process *process)
 	lock_fini(&leader->turn);
 	lock_fini(&leader->large);
 	tls_files_fini(&process->tls_files);
+	http_tickets_free(process->tickets);
 	if (process->signals >= 0)
 		(void)close(process->signals);
 	free(process);

@@ -17,6 +17,7 @@
 #include "common/file_lock.h"
 #include "common/http_client.h"
 #include "common/http_server.h"
+#include "common/http_tickets.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
@@ -67,6 +68,7 @@ struct worker_process {
 	uint16_t port;
 	struct tls_files tls_files;
 	struct http_tls tls;
+	struct http_tickets *tickets; /* of TLS, for all loops */
 	int signals;
 	int data_lock; /* -1: none */
 	struct reload *reload;
@@ -351,6 +353,21 @@ static bool open_parts(struct worker_process *process, struct error *err)
 
 /* Loops. */
 
+/* What members of one cluster know alone: a client may come back to another of them. */
+static bool ticket_secret(void *arg, uint8_t into[HTTP_TICKET_SECRET])
+{
+	const struct worker *worker = arg;
+	AUTO(snapshot) *snapshot = cluster_snapshot(worker->front.cluster);
+	const struct peer_keys *given = &snapshot->peers;
+	struct str key =
+		given->has ? str_from(given->key, sizeof(given->key)) : cluster_key(worker->front.cluster);
+
+	if (!key.len)
+		return false;
+	peer_key_derive(key, "tickets of TLS", into);
+	return true;
+}
+
 static bool read_tls(struct worker_process *process, struct error *err)
 {
 	const struct tls_paths paths = settings_http_tls(process->worker.settings);
@@ -358,6 +375,7 @@ static bool read_tls(struct worker_process *process, struct error *err)
 	if (!tls_files_read(&process->tls_files, &paths, err))
 		return error_add(err, "http.tls");
 	process->tls = tls_files_view(&process->tls_files);
+	process->tickets = http_tickets_new(ticket_secret, &process->worker);
 	return true;
 }
 
@@ -375,6 +393,7 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 	struct http_server_settings server = { .listen_fd = listen_fd,
 		.certificate_refused = front_refused_certificate,
 		.tls = worker->settings->tls_cert ? &process->tls : NULL,
+		.tickets = process->tickets,
 		.connection_limit = process->connections / worker->front.loops_len + 1 };
 	char name[16];
 
@@ -585,6 +604,7 @@ static void close_process(struct worker_process *process)
 	store_free(worker->store);
 	free(worker->front.loops);
 	tls_files_fini(&process->tls_files);
+	http_tickets_free(process->tickets);
 	reload_free(process->reload);
 	if (process->signals >= 0)
 		(void)close(process->signals);

@@ -105,6 +105,18 @@ static inline int dial(uint16_t port)
 	return fd;
 }
 
+/* From an address of this machine, in the order of the host. */
+static inline int dial_from(uint16_t port, uint32_t source)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(source) } };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
 /* False when the other side has closed. */
 static inline bool put_all(int fd, const void *bytes, size_t len)
 {

@@ -1123,17 +1123,6 @@ static void test_what_is_drained_has_an_end(void **state)
 	await(&app->done, 1);
 }
 
-static int dial_from(uint16_t port, uint32_t source)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(source) } };
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	return fd;
-}
-
 /* Who has most connections loses some, not who waits longest. */
 static void test_a_full_server_closes_those_of_who_has_most(void **state)
 {

@@ -5,13 +5,34 @@
 #include "http_rig.h"
 #include "tls_pems.h"
 
+#include <fcntl.h>
+#include <openssl/ssl.h>
 #include <unistd.h>
+
+#define LARGE_FROM 777
+#define LARGE_LEN  (5 * 1024 * 1024 + 12345)
 
 struct world {
 	struct rig rig;
 	char folder[64];
+	int large; /* a file; -1: none */
 	atomic_int requests, done, reloaded, certified;
 };
+
+/* No two of its records are alike. */
+static const char *large_bytes(void)
+{
+	static uint32_t words[(LARGE_FROM + LARGE_LEN) / 4 + 1];
+
+	for (uint32_t i = 0; words[1] == 0 && i < sizeof(words) / 4; i++)
+		words[i] = i * UINT32_C(2654435761);
+	return (const char *)words;
+}
+
+static struct str large_body(void)
+{
+	return str_from(large_bytes() + LARGE_FROM, LARGE_LEN);
+}
 
 static void on_request(void *arg, struct http_request *request)
 {
@@ -20,6 +41,11 @@ static void on_request(void *arg, struct http_request *request)
 	atomic_fetch_add(&world->certified, http_request_client_cert(request).len > 0);
 	if (str_is(http_request_path(request), "/denied"))
 		http_request_reply(request, http_response_copy(401, STR("denied")));
+	else if (str_is(http_request_path(request), "/file"))
+		http_request_reply(
+			request, http_response_file(200, dup(world->large), LARGE_FROM, LARGE_LEN));
+	else if (str_is(http_request_path(request), "/bytes"))
+		http_request_reply(request, http_response_shared(200, large_body(), NULL, NULL));
 	else
 		http_request_reply(request, http_response_copy(200, STR("hello")));
 }
@@ -155,6 +181,114 @@ static void test_client_certificates_are_asked_for(void **state)
 	assert_int_equal(atomic_load(&world->requests), 2);
 }
 
+/* More than a socket holds, so records are begun and ended at another time. */
+static void test_a_long_reply_is_whole(void **state)
+{
+	struct world *world = *state;
+	const char *paths[] = { "/file", "/bytes" };
+	char file[128], url[128];
+
+	(void)snprintf(file, sizeof(file), "%s/large", world->folder);
+	world->large = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(
+		pwrite(world->large, large_bytes(), LARGE_FROM + LARGE_LEN, 0), LARGE_FROM + LARGE_LEN);
+	for (int i = 0; i < 2; i++) {
+		struct http_call_spec spec = { .insecure = true, .method = "GET", .url = url };
+		struct http_result result;
+		struct error err;
+		(void)snprintf(url, sizeof(url), "https://127.0.0.1:%u%s", world->rig.port, paths[i]);
+		http_result_init(&result, LARGE_LEN);
+		assert_true(http_send(&spec, &result, &err));
+		assert_true(str_equal(buf_str(&result.body), large_body()));
+		http_result_fini(&result);
+	}
+	assert_int_equal(close(world->large), 0);
+}
+
+/* A client of TLS that waits for nothing: its server has no thread of its own. */
+
+static SSL *begin_client(SSL_CTX *context, int fd)
+{
+	SSL *ssl = SSL_new(context);
+	assert_non_null(ssl);
+	if (fd >= 0)
+		assert_int_equal(SSL_set_fd(ssl, fd), 1);
+	SSL_set_connect_state(ssl);
+	return ssl;
+}
+
+/* What a client says first. */
+static size_t make_hello(SSL_CTX *context, char *into, size_t max)
+{
+	SSL *ssl = begin_client(context, -1);
+	BIO *out = BIO_new(BIO_s_mem());
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+	assert_int_equal(SSL_do_handshake(ssl), -1);
+	int len = BIO_read(out, into, (int)max);
+	assert_true(len > 0);
+	SSL_free(ssl);
+	return (size_t)len;
+}
+
+static unsigned count_answered(const int *fds, unsigned len)
+{
+	unsigned answered = 0;
+	char byte;
+	for (unsigned i = 0; i < len; i++)
+		answered += recv(fds[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+	return answered;
+}
+
+#define STRANGERS 100
+#define REQUESTS  200
+
+/* One address begins handshakes without end: those who are served meanwhile lose a quarter of the loop to it, and not more. */
+static void test_handshakes_take_turns_with_requests(void **state)
+{
+	static const char get[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct world world = { .large = -1 };
+	struct http_tls tls = { pem_one_cert, pem_one_key, NULL };
+	uint16_t port = 0;
+	struct http_server_settings settings = rig_listen(&port, false);
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	char hello[2048], reply[1024];
+	int strangers[STRANGERS], served = dial(port);
+	SSL *ssl = begin_client(context, served);
+	size_t hello_len = make_hello(context, hello, sizeof(hello));
+	unsigned turns = 0;
+
+	(void)state;
+	assert_int_equal(fcntl(served, F_SETFL, O_NONBLOCK), 0);
+	http_client_init();
+	settings.tls = &tls;
+	rig_open(&world.rig, settings, (struct http_app){ &world, on_request, on_done, NULL });
+	while (SSL_do_handshake(ssl) != 1)
+		loop_turn(world.rig.loop, 10);
+	for (int i = 0; i < STRANGERS; i++) {
+		strangers[i] = dial_from(port, INADDR_LOOPBACK + 1);
+		while (http_server_connections(world.rig.server) < (unsigned)i + 2)
+			loop_turn(world.rig.loop, 10);
+	}
+	for (int i = 0; i < STRANGERS; i++)
+		assert_int_equal(send(strangers[i], hello, hello_len, 0), hello_len);
+	for (int i = 0; i < REQUESTS; i++) {
+		assert_int_equal(SSL_write(ssl, get, sizeof(get) - 1), sizeof(get) - 1);
+		for (; SSL_read(ssl, reply, sizeof(reply)) <= 0; turns++)
+			loop_turn(world.rig.loop, 10);
+	}
+	assert_in_range(count_answered(strangers, STRANGERS), 1, turns / 4);
+	while (count_answered(strangers, STRANGERS) < STRANGERS) /* they have the whole loop now */
+		loop_turn(world.rig.loop, 10);
+	for (int i = 0; i < STRANGERS; i++)
+		(void)close(strangers[i]);
+	SSL_free(ssl);
+	SSL_CTX_free(context);
+	(void)close(served);
+	rig_close(&world.rig);
+	http_client_fini();
+}
+
 static void reload(void *arg)
 {
 	struct world *world = arg;
@@ -186,6 +320,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_certificate_is_checked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_long_reply_is_whole, set_up, tear_down),
+		cmocka_unit_test(test_handshakes_take_turns_with_requests),
 		cmocka_unit_test_setup_teardown(test_an_early_reply_to_a_long_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_client_certificates_are_asked_for, set_up_mutual, tear_down),
