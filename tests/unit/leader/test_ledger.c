@@ -565,7 +565,7 @@ static void a_large_write_counts_from_one_moment_on(void **state)
 	assert_int_equal(revision, 1001);
 	assert_int_equal(
 		put(rig->ledger, make_user("user0000", true), true, 1002, &revision), LEDGER_WRITTEN);
-	reopen(rig);
+	rig_reopen(rig);
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 303);
 	assert_int_equal(seen.deleted, 1);
@@ -582,7 +582,7 @@ static void one_that_was_not_published_leaves_nothing(void **state)
 	stage(rig->ledger, "user", 300, 1001, true);
 	assert_true(ledger_stage_drop(rig->ledger, &err));
 	stage(rig->ledger, "other", 200, 1001, true);
-	reopen(rig);
+	rig_reopen(rig);
 	assert_true(ledger_is_settled(rig->ledger));
 	assert_int_equal(load(rig->ledger).count, 0);
 	assert_int_equal(audit_rows(rig->ledger), 0);
@@ -607,7 +607,7 @@ static void a_crash_behind_the_publishing_loses_nothing(void **state)
 	assert_int_equal(ledger_stage_publish(rig->ledger, 1001, some_digest, &err), LEDGER_WRITTEN);
 	assert_true(ledger_settle(rig->ledger, &more, &err) && more);
 	assert_int_equal(put(rig->ledger, make_user("user0399", false), false, 0, &revision), LEDGER_WRITTEN);
-	reopen(rig);
+	rig_reopen(rig);
 	struct seen seen = load(rig->ledger);
 	assert_int_equal(seen.count, 400);
 	assert_int_equal(seen.last, 1002);
@@ -663,7 +663,7 @@ static void a_copy_has_what_is_not_settled(void **state)
 	rig->ledger = NULL;
 	rig->redis = false;
 	assert_true(ledger_restore(rig->folder, path, &restored, &err));
-	assert_true(open_rig(rig, &err));
+	assert_true(rig_open(rig, &err));
 	assert_int_equal(load(rig->ledger).count, 400);
 	assert_int_equal(audit_rows(rig->ledger), 400);
 }
