@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/http_wire.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +162,48 @@ bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *te
 	return true;
 }
 
+static bool trust_servers_of(SSL_CTX *context, const char *ca_file)
+{
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+	if (!ca_file)
+		return SSL_CTX_set_default_verify_paths(context) == 1;
+	return SSL_CTX_load_verify_file(context, ca_file) == 1;
+}
+
+static bool use_files(SSL_CTX *context, const struct http_wire_trust *trust)
+{
+	SSL_CTX_set_default_passwd_cb(context, no_password);
+	if (!trust->cert_file)
+		return true;
+	return SSL_CTX_use_certificate_chain_file(context, trust->cert_file) == 1 &&
+	       SSL_CTX_use_PrivateKey_file(
+		       context, trust->key_file ? trust->key_file : trust->cert_file, SSL_FILETYPE_PEM) == 1;
+}
+
+bool http_wire_tls_client(
+	struct http_wire_tls **ret_tls, const struct http_wire_trust *trust, struct error *err)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	bool ok;
+
+	CHECK(context);
+	ERR_clear_error();
+	set_rules(context);
+	ok = trust_servers_of(context, trust->ca_file) && use_files(context, trust);
+	if (!ok) {
+		(void)error_set(err, ERROR_INVALID, NULL,
+			"CA, certificate or key towards members is not usable: %s", tls_reason());
+		SSL_CTX_free(context);
+		ERR_clear_error();
+		return false;
+	}
+	ERR_clear_error();
+	*ret_tls = xnew(struct http_wire_tls);
+	(*ret_tls)->context = context;
+	(*ret_tls)->refs = 1;
+	return true;
+}
+
 int64_t http_wire_tls_end_s(const struct http_wire_tls *tls)
 {
 	X509 *own = SSL_CTX_get0_certificate(tls->context);
@@ -184,8 +229,60 @@ void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls)
 		tls->refs++;
 }
 
+void http_wire_open_inner(struct http_wire *wire, const struct http_inner *inner, void *arg)
+{
+	*wire = (struct http_wire){
+		.fd = -1, .writable = true, .shaken = true, .inner = inner, .inner_arg = arg
+	};
+}
+
+static bool is_address(const char *host)
+{
+	struct in6_addr any;
+
+	return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+}
+
+void http_wire_open_client(struct http_wire *wire, int fd, struct http_wire_tls *tls, const char *host)
+{
+	static const unsigned char ours[] = "\x08http/1.1";
+	SSL *ssl;
+
+	http_wire_open(wire, fd, tls);
+	if (!tls)
+		return;
+	ssl = SSL_new(tls->context);
+	CHECK(ssl && SSL_set_fd(ssl, fd) == 1);
+	if (is_address(host)) {
+		CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1);
+	} else {
+		CHECK(SSL_set1_host(ssl, host) == 1);
+		CHECK(SSL_set_tlsext_host_name(ssl, host) == 1);
+	}
+	CHECK(SSL_set_alpn_protos(ssl, ours, sizeof(ours) - 1) == 0);
+	SSL_set_connect_state(ssl);
+	CHECK(SSL_set_app_data(ssl, wire) == 1);
+	wire->ssl = ssl;
+}
+
+uint64_t http_wire_progress(const struct http_wire *wire)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (wire->inner)
+		return wire->inner->progress(wire->inner_arg);
+	if (getsockopt(wire->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return 0;
+	return info.tcpi_bytes_acked + info.tcpi_bytes_received;
+}
+
 void http_wire_close(struct http_wire *wire)
 {
+	if (wire->inner) {
+		wire->inner->close(wire->inner_arg);
+		return;
+	}
 	SSL_free(wire->ssl);
 	free(wire->refused);
 	http_wire_tls_free(wire->tls);
@@ -285,6 +382,8 @@ static enum http_io read_plain(struct http_wire *wire, void *into, size_t max, s
 
 enum http_io http_wire_read(struct http_wire *wire, void *into, size_t max, size_t *ret_len)
 {
+	if (wire->inner)
+		return wire->inner->read(wire->inner_arg, into, max, ret_len);
 	if (!wire->ssl)
 		return read_plain(wire, into, max, ret_len);
 	ERR_clear_error();
@@ -294,6 +393,8 @@ enum http_io http_wire_read(struct http_wire *wire, void *into, size_t max, size
 
 enum http_io http_wire_drop(struct http_wire *wire, char *block, size_t *ret_len)
 {
+	if (wire->inner)
+		return wire->inner->read(wire->inner_arg, block, HTTP_WIRE_BLOCK, ret_len);
 	return read_plain(wire, block, HTTP_WIRE_BLOCK, ret_len);
 }
 
@@ -344,6 +445,8 @@ enum http_io http_wire_write(struct http_wire *wire, const struct iovec *parts, 
 		.msg_iovlen = (size_t)parts_len };
 	ssize_t n;
 
+	if (wire->inner)
+		return wire->inner->write(wire->inner_arg, parts, parts_len, ret_len);
 	if (wire->ssl)
 		return write_tls_parts(wire, parts, parts_len, block, ret_len);
 	do
@@ -352,7 +455,7 @@ enum http_io http_wire_write(struct http_wire *wire, const struct iovec *parts, 
 	return wrote(wire, n, ret_len);
 }
 
-static enum http_io send_file_tls(
+static enum http_io send_file_read(
 	struct http_wire *wire, int file, uint64_t offset, uint64_t len, char *block, size_t *ret_len)
 {
 	size_t most = len < HTTP_WIRE_BLOCK ? (size_t)len : HTTP_WIRE_BLOCK;
@@ -360,6 +463,8 @@ static enum http_io send_file_tls(
 
 	if (got <= 0)
 		return HTTP_IO_LOST;
+	if (wire->inner)
+		return wire->inner->write(wire->inner_arg, &(struct iovec){ block, (size_t)got }, 1, ret_len);
 	return write_tls(wire, block, (size_t)got, ret_len);
 }
 
@@ -369,8 +474,8 @@ enum http_io http_wire_send_file(
 	off_t at = (off_t)offset;
 	ssize_t n;
 
-	if (wire->ssl)
-		return send_file_tls(wire, file, offset, len, block, ret_len);
+	if (wire->ssl || wire->inner)
+		return send_file_read(wire, file, offset, len, block, ret_len);
 	do
 		n = sendfile(wire->fd, file, &at, len < SEND_MOST ? (size_t)len : SEND_MOST);
 	while (n < 0 && errno == EINTR);
@@ -379,6 +484,10 @@ enum http_io http_wire_send_file(
 
 void http_wire_shut(struct http_wire *wire)
 {
+	if (wire->inner) {
+		wire->inner->shut(wire->inner_arg);
+		return;
+	}
 	if (wire->ssl && wire->shaken && !wire->lost) {
 		ERR_clear_error();
 		(void)SSL_shutdown(wire->ssl);

@@ -9,7 +9,10 @@
  * may be half on its way.
  *
  * TLS is 1.2 and later, without renegotiation, compression or resumption. Client certificates are asked for where there is
- * a CA for them; a bad one ends the handshake, none does not.
+ * a CA for them; a bad one ends the handshake, none does not. As a client we believe who has a certificate of the CA for the host.
+ *
+ * An inner one has no socket: its bytes are those of a call on a channel (http_frame.h), and struct http_inner does the work. Who moves them
+ * sets `readable` and `writable`.
  *
  * Thread  own loop of the connection; contexts are counted and immutable.
  */
@@ -23,12 +26,27 @@
 #include "common/http_server.h"
 
 struct http_wire_tls; /* certificate, key, CA */
+enum http_io { HTTP_IO_OK, HTTP_IO_AGAIN, HTTP_IO_END, HTTP_IO_LOST };
+
+/* What an inner wire is made of; as http_wire_read() and its like are. */
+struct http_inner {
+	enum http_io (*read)(void *arg, void *into, size_t max, size_t *ret_len);
+	enum http_io (*write)(void *arg, const struct iovec *parts, int parts_len, size_t *ret_len);
+	void (*shut)(void *arg);
+	void (*close)(void *arg);
+	uint64_t (*progress)(const void *arg); /* bytes that went either way */
+};
 
 /* ERROR_INVALID: certificate, key or client CA cannot be used. */
 bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts, struct error *err) MUST_CHECK;
 /* When its own certificate ends, by the wall clock; 0: it does not say so in a way that we can read. */
 int64_t http_wire_tls_end_s(const struct http_wire_tls *tls);
 void http_wire_tls_free(struct http_wire_tls *tls); /* drops a reference; connections have theirs */
+/* For connections that we open. Paths of files; ca NULL: the system's; cert and key NULL: none. ERROR_INVALID: they cannot be used. */
+struct http_wire_trust {
+	const char *ca_file, *cert_file, *key_file;
+};
+bool http_wire_tls_client(struct http_wire_tls **ret_tls, const struct http_wire_trust *trust, struct error *err) MUST_CHECK;
 
 struct http_wire {
 	int fd;
@@ -39,10 +57,15 @@ struct http_wire {
 	bool lost;    /* both directions are gone */
 	bool shaken;  /* the handshake is over; plain: always */
 	char *refused; /* why the client's certificate was, and whose it says it is; NULL: it was not */
+	const struct http_inner *inner; /* NULL: it has a socket */
+	void *inner_arg;
 };
 
-enum http_io { HTTP_IO_OK, HTTP_IO_AGAIN, HTTP_IO_END, HTTP_IO_LOST };
-
+void http_wire_open_inner(struct http_wire *wire, const struct http_inner *inner, void *arg);
+/* The client's end; host is a name or an address, without brackets. tls NULL: plain. */
+void http_wire_open_client(struct http_wire *wire, int fd, struct http_wire_tls *tls, const char *host);
+/* Bytes that went either way, and were acknowledged. */
+uint64_t http_wire_progress(const struct http_wire *wire);
 void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls); /* tls NULL: plain */
 void http_wire_close(struct http_wire *wire);
 #define HTTP_WIRE_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
