@@ -388,6 +388,17 @@ static bool is_change(const struct oci_ask *ask)
 	       (ask->method == HTTP_PUT || ask->method == HTTP_DELETE);
 }
 
+/* Its answer is no blob, and it takes no upload. */
+static bool is_small(const struct oci_ask *ask)
+{
+	bool reads = ask->method == HTTP_GET || ask->method == HTTP_HEAD;
+
+	if (ask->route.row->place == OCI_PLACE_HOLDER)
+		return false;
+	return is_change(ask) ||
+	       (reads && (ask->method == HTTP_HEAD || ask->route.row->what != OCI_OPERATION_blob_get));
+}
+
 enum front_turn front_forward(struct front_call *call)
 {
 	const struct front *front = call->loop->front;
@@ -395,6 +406,8 @@ enum front_turn front_forward(struct front_call *call)
 	struct peer_forward forward = {
 		.cluster = front->cluster,
 		.client = call->oci.client,
+		.channels = call->loop->channels,
+		.small = is_small(&call->oci.ask),
 		.request = call->oci.request,
 		.snapshot = call->oci.ask.snapshot,
 		.identity = call->oci.ask.identity,
