@@ -46,7 +46,6 @@ struct http_channel {
 	uint32_t last_id;
 	struct list blocked; /* calls that wait for room in `out` */
 	size_t held;         /* bytes of their messages */
-	char *block;         /* for TLS to gather records in */
 };
 
 static struct http_call *call_of(struct http_frame_call *by_id)
@@ -84,7 +83,6 @@ static void channel_free(struct http_channel *channel)
 	http_wire_tls_free(channel->tls);
 	buf_fini(&channel->out);
 	free(channel->authority);
-	free(channel->block);
 	free(channel->in);
 	free(channel);
 }
@@ -225,7 +223,7 @@ static bool flush(struct http_channel *channel)
 
 	while (io == HTTP_IO_OK && pending(channel) > 0 && channel->wire.writable) {
 		struct iovec part = { channel->out.at + channel->out_at, pending(channel) };
-		io = http_wire_write(&channel->wire, &part, 1, false, channel->block, &n);
+		io = http_wire_write(&channel->wire, &part, 1, false, NULL, &n);
 		if (io == HTTP_IO_OK) {
 			channel->out_at += n;
 			channel->written += n;
@@ -743,7 +741,6 @@ struct http_channel *http_channel_open(
 	channel->client = client;
 	channel->events = events;
 	channel->in = check_aligned(64, IN_ROOM);
-	channel->block = check_aligned(64, HTTP_WIRE_BLOCK);
 	/* What must be said besides of requests is bounded by their number. */
 	channel->out = buf_limit(2 * HTTP_CHANNEL_OUT);
 	list_init(&channel->blocked);

@@ -75,7 +75,7 @@ bool http_wire_ready(struct http_wire *wire, uint32_t epoll_events);
 enum http_io http_wire_handshake(struct http_wire *wire);
 /* OK: *ret_len is 1..max. */
 enum http_io http_wire_read(struct http_wire *wire, void *into, size_t max, size_t *ret_len);
-/* OK: *ret_len of the bytes were taken, at least one. more: what follows comes at once. block: HTTP_WIRE_BLOCK bytes for TLS to gather them in. */
+/* OK: *ret_len of the bytes were taken, at least one. more: what follows comes at once. block: HTTP_WIRE_BLOCK bytes for TLS to gather several parts in; not used for one. */
 #define HTTP_WIRE_BLOCK ((size_t)64 * 1024)
 enum http_io http_wire_write(struct http_wire *wire, const struct iovec *parts, int parts_len, bool more, char *block,
 			     size_t *ret_len);
