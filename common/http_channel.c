@@ -221,6 +221,8 @@ static bool flush(struct http_channel *channel)
 	enum http_io io = HTTP_IO_OK;
 	size_t n;
 
+	if (channel->out.failed) /* it reads nothing and makes us say more and more */
+		return false;
 	while (io == HTTP_IO_OK && pending(channel) > 0 && channel->wire.writable) {
 		struct iovec part = { channel->out.at + channel->out_at, pending(channel) };
 		io = http_wire_write(&channel->wire, &part, 1, false, NULL, &n);

@@ -20,9 +20,11 @@
 #include "common/log.h"
 
 #define IN_ROOM ((size_t)64 * 1024)
-#define OUT_MAX ((size_t)256 * 1024) /* nobody adds a reply to more */
-#define OUT_MOST                                                                                             \
-	(2 * OUT_MAX) /* with what we must say all the same: over it the caller does not read at all */
+/* Nobody adds a reply to OUT_MAX. With what must be said all the same OUT_MOST: who has us wait with more does not read at all. OUT_ROOM
+ * is for what was written and is not forgotten yet, besides. */
+#define OUT_MAX   ((size_t)256 * 1024)
+#define OUT_MOST  (2 * OUT_MAX)
+#define OUT_ROOM  (OUT_MOST + 2 * OUT_MAX)
 #define OUT_SOON  ((size_t)32 * 1024) /* leaves at once */
 #define RUNS_MOST 4u                  /* that what is written waits for more */
 
@@ -71,7 +73,7 @@ static void say(struct http_server_channel *channel, const struct http_frame *fr
 {
 	http_frame_put(frame, &channel->out);
 	make_dirty(channel);
-	if (channel->out.failed)
+	if (pending(channel) > OUT_MOST)
 		http_conn_cut(channel->conn);
 }
 
@@ -437,7 +439,7 @@ void http_channel_begin(struct http_conn *conn)
 	if (in.len > 0)
 		memcpy(channel->in, in.at, in.len);
 	channel->in_end = in.len;
-	channel->out = buf_limit(OUT_MOST);
+	channel->out = buf_limit(OUT_ROOM);
 	channel->idle_since_ms = loop_now(conn->server->loop);
 	list_init(&channel->blocked);
 	http_input_fini(conn);

@@ -257,7 +257,9 @@ void http_wire_open_client(struct http_wire *wire, int fd, struct http_wire_tls 
 		CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1);
 	} else {
 		CHECK(SSL_set1_host(ssl, host) == 1);
-		CHECK(SSL_set_tlsext_host_name(ssl, host) == 1);
+		/* SSL_set_tlsext_host_name() without its cast, which takes the const away. */
+		CHECK(SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+			      (void *)(uintptr_t)host) == 1);
 	}
 	CHECK(SSL_set_alpn_protos(ssl, ours, sizeof(ours) - 1) == 0);
 	SSL_set_connect_state(ssl);
