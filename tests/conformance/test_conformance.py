@@ -10,9 +10,13 @@ import pytest
 from cluster import Cluster
 
 
+def counter(worker, name):
+    return int(re.search(rf"^zot_{name} (\d+)$", worker.call("GET", "/metrics").text, re.M).group(1))
+
+
 def proxied(worker):
     """Requests that this worker sent on to a repository's owner."""
-    return int(re.search(r"^zot_proxied_total (\d+)$", worker.call("GET", "/metrics").text, re.M).group(1))
+    return counter(worker, "proxied_total")
 
 
 def repositories(worker, prefix, peers):
@@ -33,7 +37,7 @@ def run_suite(cluster, worker, folder, peers, **options):
     environment = {
         **os.environ, "OCI_REGISTRY": f"127.0.0.1:{worker.port}", "OCI_TLS": "disabled", "OCI_REPO1": one, "OCI_REPO2": two,
         "OCI_RESULTS_DIR": str(folder), "OCI_USERNAME": cluster.user, "OCI_PASSWORD": cluster.password, **options}
-    before = proxied(worker)
+    before, over_channels = proxied(worker), counter(worker, "peer_channel_calls_total")
     done = subprocess.run(["conformance"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     failures = "\n".join(line[:300] for line in (done.stdout + done.stderr).splitlines() if "failed test" in line)
     # Errors of its set-up end with 0 and without results, so the file is what counts.
@@ -42,8 +46,14 @@ def run_suite(cluster, worker, folder, peers, **options):
     rows = re.findall(r"^  ([A-Z][^:\n]*): (\w+)$", results.read_text().partition("\napis:\n")[2], re.M)
     assert len(rows) > 40
     assert (proxied(worker) > before + 100) if peers else (proxied(worker) == before)
+    assert (counter(worker, "peer_channel_calls_total") > over_channels + 100) == peers
     assert done.returncode == 0 and "OCI Conformance Result: Pass" in done.stdout + done.stderr, failures
     return rows
+
+
+def check(rows, version):
+    assert set(count(rows)) <= {"Pass", "Disabled"}, [row for row in rows if row[1] not in ("Pass", "Disabled")]
+    assert version != "dev" or set(count(rows)) == {"Pass"}
 
 
 def count(rows):
@@ -61,5 +71,10 @@ def test_all_versions(store, tmp_path):
             folder.mkdir()
             rows = run_suite(cluster, cluster.workers[1], folder, peers, OCI_VERSION=version, **options)
             print(store, version, "a peer's" if peers else "its own", count(rows))
-            assert set(count(rows)) <= {"Pass", "Disabled"}, [row for row in rows if row[1] not in ("Pass", "Disabled")]
-            assert version != "dev" or set(count(rows)) == {"Pass"}
+            check(rows, version)
+
+
+def test_over_tls(tmp_path):
+    """Clients, workers and their channels."""
+    with Cluster(store="fs", haproxy=False, tls=True) as cluster:
+        check(run_suite(cluster, cluster.workers[1], tmp_path, True, OCI_VERSION="dev", OCI_DATA_SPARSE="true", OCI_TLS="enabled", SSL_CERT_FILE=cluster.ca), "dev")
