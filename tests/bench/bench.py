@@ -167,7 +167,8 @@ def start_ours(folder, build, name, port, extra=None):
     return Server(name, port, [str(build / "worker/zot-worker"), "serve"], env)
 
 
-def start_haproxy(folder, backend):
+def start_haproxy(folder, backend, bind="", server=""):
+    """bind, server: more words of those lines."""
     port = free_port()
     (folder / "haproxy.cfg").write_text(f"""
 global
@@ -178,8 +179,8 @@ defaults
     timeout client 60s
     timeout server 60s
 listen front
-    bind 127.0.0.1:{port}
-    server one 127.0.0.1:{backend}
+    bind 127.0.0.1:{port} {bind}
+    server one 127.0.0.1:{backend} {server}
 """)
     return Server("haproxy", port, ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")])
 

@@ -9,6 +9,7 @@ other, and HAProxy ends TLS and begins it anew. Ends with status 1 where the wor
 """
 import argparse
 import contextlib
+import http.client
 import os
 import pathlib
 import re
@@ -18,10 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench import MANIFEST, Server, counter, free_port, manifest_of, push_blob, push_image, start_ours
-
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent)]
+from bench import MANIFEST, counter, free_port, manifest_of, push_image, start_haproxy, start_ours
 
 PUT = """
 local n = 0
@@ -57,25 +55,6 @@ def certificate(folder):
     (folder / "both.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
 
 
-def start_haproxy(folder, backend, tls):
-    port = free_port()
-    (folder / "haproxy.cfg").write_text(f"""
-global
-    maxconn 4096
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-listen front
-    bind 127.0.0.1:{port} {f"ssl crt {folder}/both.pem" if tls else ""}
-    server one 127.0.0.1:{backend} {f"ssl verify required ca-file {folder}/cert.pem" if tls else ""}
-""")
-    return Server("haproxy", port, ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")])
-
-
-
-
 def run(args, folder):
     ports = [free_port(), free_port()]
     scheme = "https" if args.tls else "http"
@@ -100,7 +79,7 @@ def run(args, folder):
             for worker in workers:
                 worker.stop()
             workers = start(dict(env, ZOT_TLS_CERT=f"{folder}/cert.pem", ZOT_TLS_KEY=f"{folder}/key.pem", ZOT_PEER_CA=f"{folder}/cert.pem"))
-        haproxy = start_haproxy(folder, ports[0], args.tls)
+        haproxy = start_haproxy(folder, ports[0], *([f"ssl crt {folder}/both.pem", f"ssl verify required ca-file {folder}/cert.pem"] if args.tls else []))
         stack.callback(haproxy.stop)
         if not args.tls:
             haproxy.wait()
@@ -127,7 +106,6 @@ def await_tls(servers, folder):
 
 def find_name(ports):
     """A repository of the first member: the one that does not send a request for it on."""
-    import http.client
     for i in range(100):
         name = f"bench/app{i}"
         before = counter(ports[0], "zot_proxied_total")
