@@ -129,8 +129,12 @@ void http_response_header(struct http_response *response, const char *name, cons
 {
 	CHECK(!atomic_load(&response->queued));
 	CHECK(*name && !strpbrk(name, " \t\r\n:") && !strpbrk(value, "\r\n"));
-	if (*value && !is_framing(name))
-		buf_format(&response->fields, "%s: %s\r\n", name, value);
+	if (*value && !is_framing(name)) {
+		buf_puts(&response->fields, name);
+		buf_puts(&response->fields, ": ");
+		buf_puts(&response->fields, value);
+		buf_puts(&response->fields, "\r\n");
+	}
 	CHECK(!response->fields.failed);
 }
 
