@@ -58,9 +58,8 @@ def certificate(folder):
 def run(args, folder):
     ports = [free_port(), free_port()]
     scheme = "https" if args.tls else "http"
-    env = {"ZOT_CLUSTER_MEMBERS": ",".join(f"{scheme}://127.0.0.1:{port}" for port in ports), "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
+    env = {"ZOT_CLUSTER_MEMBERS": ",".join(f"127.0.0.1:{port}" for port in ports), "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
            "ZOT_CLUSTER_SECRET": os.urandom(32).hex()}
-    plain = dict(env, ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports))
     with contextlib.ExitStack() as stack:
         def start(env):
             workers = [start_ours(folder, args.build, f"worker{i}", port, env) for i, port in enumerate(ports)]
@@ -68,7 +67,7 @@ def run(args, folder):
                 stack.callback(worker.stop)
             return workers
 
-        workers = start(plain)
+        workers = start(env)
         for worker in workers:
             worker.wait()
         name = find_name(ports)
@@ -100,8 +99,8 @@ def run(args, folder):
 
 def await_tls(servers, folder):
     for server in servers:
-        command = ["curl", "-s", "-o", "/dev/null", "--retry", "100", "--retry-connrefused", "--retry-delay", "1", "--cacert", folder / "cert.pem", f"https://127.0.0.1:{server.port}/v2/"]
-        subprocess.run(command, check=True)
+        command = ["curl", "-s", "--retry", "100", "--retry-connrefused", "--retry-delay", "1", "--cacert", folder / "cert.pem", f"https://127.0.0.1:{server.port}/v2/"]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def find_name(ports):
