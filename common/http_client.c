@@ -8,6 +8,7 @@
  */
 #include "common/http_client_priv.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -15,33 +16,6 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "common/pipe.h"
-
-#define CALL_MAGIC MAGIC('C', 'A', 'L', 'L')
-#define SPARE_MAX  64U
-
-struct http_call {
-	uint32_t magic;
-	struct http_client *client;
-	struct http_call *prev, *next; /* in client->calls */
-	struct http_call *next_starting, *next_dead;
-	struct http_call_events events;
-	struct http_transfer transfer;
-	struct loop_timer stall;
-	char *body; /* our copy of the request's */
-	struct pipe *into;
-	struct buf collected;
-	bool collects, queued, added, cancelled, ending;
-};
-
-struct http_client {
-	struct loop *loop;
-	CURLM *multi;
-	int64_t due_ms; /* curl's timer, -1 none */
-	struct http_call *calls, *starting, **starting_last, *dead;
-	unsigned depth; /* curl on the stack */
-	CURL *spare[SPARE_MAX];
-	unsigned spare_len;
-};
 
 void http_client_init(void)
 {
@@ -96,7 +70,9 @@ static void call_free(struct http_call *call)
 		leave_starting(client, call);
 	list_remove(&client->calls, call);
 	loop_timer_stop(client->loop, &call->stall);
-	if (client->spare_len < SPARE_MAX) {
+	if (call->over_channel) {
+		http_channel_forget_call(call);
+	} else if (client->spare_len < HTTP_SPARE_MAX) {
 		curl_easy_reset(call->transfer.easy);
 		client->spare[client->spare_len++] = call->transfer.easy;
 	} else {
@@ -110,12 +86,12 @@ static void call_free(struct http_call *call)
 	free(call);
 }
 
-static void enter(struct http_client *client)
+void http_client_enter(struct http_client *client)
 {
 	client->depth++;
 }
 
-static void leave(struct http_client *client)
+void http_client_leave(struct http_client *client)
 {
 	CHECK(client->depth > 0);
 	if (--client->depth > 0)
@@ -129,7 +105,7 @@ static void leave(struct http_client *client)
 
 void http_call_cancel(struct http_call *call)
 {
-	CHECK(call && call->magic == CALL_MAGIC);
+	CHECK(call && call->magic == HTTP_CALL_MAGIC);
 	struct http_client *client = call->client;
 	loop_assert(client->loop);
 	if (call->cancelled || call->ending)
@@ -142,8 +118,8 @@ void http_call_cancel(struct http_call *call)
 		pipe_fail(call->into, &call->transfer.err);
 	call->next_dead = client->dead;
 	client->dead = call;
-	enter(client);
-	leave(client);
+	http_client_enter(client);
+	http_client_leave(client);
 }
 
 /* Sockets and curl's timer. */
@@ -161,9 +137,9 @@ static void on_socket_ready(void *arg, uint32_t events)
 	int mask = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
 		   (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
 	int running = 0;
-	enter(client);
+	http_client_enter(client);
 	(void)curl_multi_socket_action(client->multi, socket->fd, mask, &running);
-	leave(client);
+	http_client_leave(client);
 }
 
 static int forget_socket(struct http_client *client, struct client_socket *socket)
@@ -217,7 +193,7 @@ static int64_t now_of_call(void *owner)
 
 static void on_head(void *owner)
 {
-	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+	struct http_call *call = OBJ_CAST(http_call, HTTP_CALL_MAGIC, owner);
 	if (call->events.on_head)
 		call->events.on_head(call->events.arg, call);
 }
@@ -230,9 +206,8 @@ static void too_large(struct http_call *call)
 }
 
 /* curl hands over all of it again after a pause: all or nothing. */
-static size_t on_body(void *owner, const char *bytes, size_t len)
+size_t http_call_take_body(struct http_call *call, const char *bytes, size_t len)
 {
-	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
 	if (call->collects) {
 		buf_append(&call->collected, bytes, len);
 		if (call->collected.failed)
@@ -255,6 +230,11 @@ static size_t on_body(void *owner, const char *bytes, size_t len)
 	return 0;
 }
 
+static size_t on_body(void *owner, const char *bytes, size_t len)
+{
+	return http_call_take_body(OBJ_CAST(http_call, HTTP_CALL_MAGIC, owner), bytes, len);
+}
+
 /* Both come from the loop's inbox, where curl is not on the stack. The flags go first: curl may
  * call the write callback, which may pause anew, before it returns. */
 static void unpause(struct http_call *call)
@@ -264,29 +244,32 @@ static void unpause(struct http_call *call)
 	if (!call->added || call->cancelled || call->ending)
 		return;
 	call->transfer.moved_ms = loop_now(call->client->loop);
-	enter(call->client);
+	http_client_enter(call->client);
 	(void)curl_easy_pause(call->transfer.easy, mask);
-	leave(call->client);
+	http_client_leave(call->client);
 	loop_wake_stages(call->client->loop);
 }
 
 static void on_room(void *owner)
 {
-	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+	struct http_call *call = OBJ_CAST(http_call, HTTP_CALL_MAGIC, owner);
 	call->transfer.write_paused = false;
-	unpause(call);
+	if (call->over_channel)
+		http_channel_resume_call(call);
+	else
+		unpause(call);
 }
 
 static void on_bytes(void *owner)
 {
-	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+	struct http_call *call = OBJ_CAST(http_call, HTTP_CALL_MAGIC, owner);
 	call->transfer.read_paused = false;
 	unpause(call);
 }
 
 /* Start and end. */
 
-static void call_end(struct http_call *call, bool done, const struct error *err)
+void http_call_over(struct http_call *call, bool done, const struct error *err)
 {
 	call->ending = true;
 	if (call->into && done)
@@ -298,16 +281,40 @@ static void call_end(struct http_call *call, bool done, const struct error *err)
 	call_free(call);
 }
 
+/* Connected: a socket of our own, which stays when curl closes its. */
+static void end_dialling(struct http_call *call, CURLcode code)
+{
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	struct error err;
+	int own = -1;
+
+	if (code == CURLE_OK &&
+		curl_easy_getinfo(call->transfer.easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK &&
+		fd != CURL_SOCKET_BAD)
+		own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (own < 0)
+		(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "%s",
+			*call->transfer.reason ? call->transfer.reason : curl_easy_strerror(code));
+	call->ending = true;
+	call->dialled(call->events.arg, own, own < 0 ? &err : NULL);
+	call_free(call);
+}
+
 static void call_end_with(struct http_call *call, CURLcode code)
 {
 	struct error err;
+
+	if (call->dialled) {
+		end_dialling(call, code);
+		return;
+	}
 	bool done = http_transfer_result(&call->transfer, code, &err);
-	call_end(call, done, &err);
+	http_call_over(call, done, &err);
 }
 
 static void on_stall(void *arg)
 {
-	struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, arg);
+	struct http_call *call = OBJ_CAST(http_call, HTTP_CALL_MAGIC, arg);
 	if (call->cancelled)
 		return;
 	int64_t left = http_transfer_stalls_in(&call->transfer);
@@ -333,29 +340,62 @@ static struct str copy_body(struct http_call *call, struct str body)
 	return str_from(call->body, body.len);
 }
 
-struct http_call *http_call_start(
-	struct http_client *client, const struct http_call_spec *spec, struct http_call_events events)
+static struct http_call *call_new(struct http_client *client, struct http_call_events events)
 {
-	loop_assert(client->loop);
 	struct http_call *call = xnew(struct http_call);
-	call->magic = CALL_MAGIC;
+
+	loop_assert(client->loop);
+	call->magic = HTTP_CALL_MAGIC;
 	call->client = client;
 	call->events = events;
-	call->transfer.easy = take_easy(client);
 	call->transfer.owner = call;
 	call->transfer.now_ms = now_of_call;
-	call->transfer.on_head = on_head;
-	call->transfer.on_body = on_body;
-	struct http_call_spec own = *spec;
-	own.body = copy_body(call, spec->body);
-	call->transfer.failed = !http_transfer_setup(&call->transfer, &own, &call->transfer.err);
-	if (call->transfer.pipe)
-		pipe_on_bytes(call->transfer.pipe, on_bytes, call);
 	list_add(&client->calls, call);
+	return call;
+}
+
+static void queue_call(struct http_call *call)
+{
+	struct http_client *client = call->client;
+
 	call->queued = true;
 	*client->starting_last = call;
 	client->starting_last = &call->next_starting;
 	loop_wake_stages(client->loop);
+}
+
+struct http_call *http_call_start(
+	struct http_client *client, const struct http_call_spec *spec, struct http_call_events events)
+{
+	struct http_call *call = call_new(client, events);
+	struct http_call_spec own = *spec;
+
+	if (spec->channel) {
+		http_channel_begin_call(call, spec);
+		return call;
+	}
+	call->transfer.easy = take_easy(client);
+	call->transfer.on_head = on_head;
+	call->transfer.on_body = on_body;
+	own.body = copy_body(call, spec->body);
+	call->transfer.failed = !http_transfer_setup(&call->transfer, &own, &call->transfer.err);
+	if (call->transfer.pipe)
+		pipe_on_bytes(call->transfer.pipe, on_bytes, call);
+	queue_call(call);
+	return call;
+}
+
+struct http_call *http_client_dial(
+	struct http_client *client, const char *url, unsigned connect_ms, http_dialled_f *dialled, void *arg)
+{
+	struct http_call *call = call_new(client, (struct http_call_events){ .arg = arg });
+	struct http_call_spec spec = { .method = "GET", .url = url, .connect_ms = connect_ms };
+
+	call->dialled = dialled;
+	call->transfer.easy = take_easy(client);
+	call->transfer.failed = !http_transfer_setup(&call->transfer, &spec, &call->transfer.err);
+	CHECK(curl_easy_setopt(call->transfer.easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK);
+	queue_call(call);
 	return call;
 }
 
@@ -366,10 +406,10 @@ static void call_begin(struct http_call *call)
 		call_end_with(call, CURLE_FAILED_INIT);
 		return;
 	}
-	enter(client);
+	http_client_enter(client);
 	CHECK(curl_multi_add_handle(client->multi, call->transfer.easy) == CURLM_OK);
 	call->added = true;
-	leave(client);
+	http_client_leave(client);
 	loop_timer_start(client->loop, &call->stall, call->transfer.stall_ms, on_stall, call);
 }
 
@@ -390,7 +430,7 @@ static void begin_all(struct http_client *client)
 static int64_t stage_timeout(void *arg)
 {
 	struct http_client *client = arg;
-	if (client->starting)
+	if (client->starting || http_channel_has_work(client))
 		return 0;
 	if (client->due_ms < 0)
 		return -1;
@@ -404,9 +444,9 @@ static void run_due(struct http_client *client)
 		return;
 	client->due_ms = -1;
 	int running = 0;
-	enter(client);
+	http_client_enter(client);
 	(void)curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	leave(client);
+	http_client_leave(client);
 }
 
 static void end_finished(struct http_client *client)
@@ -414,7 +454,7 @@ static void end_finished(struct http_client *client)
 	CURLcode code;
 	void *owner;
 	while (http_transfer_next_over(client->multi, &owner, &code)) {
-		struct http_call *call = OBJ_CAST(http_call, CALL_MAGIC, owner);
+		struct http_call *call = OBJ_CAST(http_call, HTTP_CALL_MAGIC, owner);
 		if (!call->cancelled)
 			call_end_with(call, code);
 	}
@@ -426,6 +466,7 @@ static void stage_run(void *arg)
 	begin_all(client);
 	run_due(client);
 	end_finished(client);
+	http_channel_run_all(client);
 }
 
 /* Life. */
@@ -442,6 +483,9 @@ bool http_client_new(struct http_client **ret_client, struct loop *loop,
 	client->multi = multi;
 	client->due_ms = -1;
 	client->starting_last = &client->starting;
+	client->message = buf_limit(HTTP_CHANNEL_HELD);
+	list_init(&client->channels);
+	list_init(&client->dirty);
 	long max_idle = settings && settings->max_idle ? (long)settings->max_idle : 64L;
 	CHECK(curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK);
 	CHECK(curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client) == CURLM_OK);
@@ -462,6 +506,8 @@ void http_client_free(struct http_client *client)
 	CHECK(client->depth == 0);
 	while (client->calls)
 		http_call_cancel(client->calls);
+	http_channel_close_all(client);
+	buf_fini(&client->message);
 	while (client->spare_len > 0)
 		curl_easy_cleanup(client->spare[--client->spare_len]);
 	CHECK(curl_multi_cleanup(client->multi) == CURLM_OK);

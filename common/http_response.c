@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/http_frame.h"
 #include "common/pipe.h"
 
 /* Of one reply. What is passed on of a peer's has at most 64 KiB (http.h), what comes from a request at most
@@ -17,7 +18,7 @@
 
 static struct http_response *response_new(unsigned status, enum http_body_kind kind)
 {
-	CHECK(status >= 200 && status <= 999);
+	CHECK((status >= 200 || status == 101) && status <= 999);
 	struct http_response *response = xnew(struct http_response);
 	response->magic = HTTP_RESPONSE_MAGIC;
 	response->status = status;
@@ -38,6 +39,15 @@ static struct http_response *with_bytes(struct http_response *response, struct s
 struct http_response *http_response_empty(unsigned status)
 {
 	return with_bytes(response_new(status, HTTP_BODY_BYTES), STR(""));
+}
+
+struct http_response *http_response_upgrade(void)
+{
+	struct http_response *response = with_bytes(response_new(101, HTTP_BODY_BYTES), STR(""));
+
+	response->upgrades = true;
+	buf_puts(&response->fields, "Upgrade: " HTTP_FRAME_PROTOCOL "\r\nConnection: Upgrade\r\n");
+	return response;
 }
 
 struct http_response *http_response_copy(unsigned status, struct str body)
@@ -119,8 +129,12 @@ void http_response_header(struct http_response *response, const char *name, cons
 {
 	CHECK(!atomic_load(&response->queued));
 	CHECK(*name && !strpbrk(name, " \t\r\n:") && !strpbrk(value, "\r\n"));
-	if (*value && !is_framing(name))
-		buf_format(&response->fields, "%s: %s\r\n", name, value);
+	if (*value && !is_framing(name)) {
+		buf_puts(&response->fields, name);
+		buf_puts(&response->fields, ": ");
+		buf_puts(&response->fields, value);
+		buf_puts(&response->fields, "\r\n");
+	}
 	CHECK(!response->fields.failed);
 }
 

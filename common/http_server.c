@@ -261,6 +261,7 @@ bool http_server_new(struct http_server **ret_server, struct loop *loop,
 	list_init(&server->conns);
 	list_init(&server->waiting);
 	list_init(&server->shaking);
+	list_init(&server->dirty);
 	for (unsigned lane = 0; lane < HTTP_LANES; lane++)
 		list_init(&server->ring[lane]);
 	server->in_block = check_aligned(64, HTTP_WIRE_BLOCK);
@@ -296,17 +297,27 @@ void http_server_accept_no_more(struct http_server *server)
 void http_server_wind_down(struct http_server *server)
 {
 	loop_assert(server->loop);
+	if (server->winding_down)
+		return;
 	server->winding_down = true;
+	for (LIST_EACH(node, &server->conns)) {
+		struct http_conn *conn = LIST_OF(struct http_conn, all, node);
+		if (conn->channel)
+			http_channel_away(conn);
+	}
 }
 
 void http_server_quiesce(struct http_server *server)
 {
 	loop_assert(server->loop);
 	stop_listening(server);
-	server->winding_down = server->quiesced = true;
+	http_server_wind_down(server);
+	server->quiesced = true;
 	for (LIST_EACH(node, &server->conns)) {
 		struct http_conn *conn = LIST_OF(struct http_conn, all, node);
-		if (!conn->request)
+		if (conn->channel)
+			http_channel_flush(conn);
+		else if (!conn->request)
 			http_conn_cut(conn);
 	}
 }

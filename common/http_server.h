@@ -36,6 +36,9 @@
  * Fairness: turns go round the clients' addresses (http_server_turns.c), and over the limit of connections those go first
  * whom nobody waits for, of the address that has most (http_server_shed.c). A full server so stays one that answers.
  *
+ * Channels: a connection may become one that carries many calls (http_frame.h), by a reply of http_response_upgrade(). Each call is a request as any
+ * other, on a connection of its own that has no socket: it counts, waits and is limited as they are. http_request_ip() is the channel's.
+ *
  * Thread  own loop, but for what is marked any. Each function checks it, but for questions about what the head says:
  *         there are too many of them.
  * Source  RFC 9110, RFC 9112.
@@ -138,6 +141,8 @@ const char         *http_request_header_list(const struct http_request *request,
 typedef void        http_header_f(void *arg, const char *name, const char *value);
 void                http_request_each_header(const struct http_request *request, http_header_f *fn, void *arg);
 int64_t             http_request_length(const struct http_request *request); /* Content-Length; 0 no body; -1 chunked */
+/* It asks for a channel and may have one; then http_response_upgrade() is an answer. */
+bool                http_request_may_upgrade(const struct http_request *request);
 /* Who is connected to us; all zero when that has no address. */
 struct ip           http_request_ip(const struct http_request *request);
 /* Whose request it is when a proxy that is trusted brings it: turns and room are the client's then, until the connection's next
@@ -223,6 +228,8 @@ void http_ticket_drop(struct http_ticket *ticket);                              
  * requests, also of several loops. For HEAD the body is announced and not sent. */
 struct http_response *http_response_empty(unsigned status);
 struct http_response *http_response_copy(unsigned status, struct str body);
+/* 101: the connection is a channel from then on. Only where http_request_may_upgrade(). */
+struct http_response *http_response_upgrade(void);
 /* Takes the buffer's bytes; the buffer is empty after. A failed buf gives 500. */
 struct http_response *http_response_buf(unsigned status, struct buf *body);
 /* Bytes that live at least as long as release() has not been called; release may be NULL. */

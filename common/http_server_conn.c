@@ -33,7 +33,6 @@ static void link_conn(struct http_conn *conn)
 
 	list_push_first(&server->conns, &conn->all);
 	HTTP_STORE(server->conns_len, server->conns_len + 1);
-	HTTP_STORE(server->accepted, server->accepted + 1);
 }
 
 static void unlink_conn(struct http_conn *conn)
@@ -59,6 +58,7 @@ void http_conn_open(struct http_server *server, int fd, const struct ip *ip)
 	http_wire_open(&conn->wire, fd, server->tls);
 	http_address_join(conn, &conn->ip);
 	link_conn(conn);
+	HTTP_STORE(server->accepted, server->accepted + 1);
 	http_moved(conn);
 	http_conn_watch(conn, HTTP_WATCH_HEAD);
 	http_shed_make_room(server, conn);
@@ -66,6 +66,24 @@ void http_conn_open(struct http_server *server, int fd, const struct ip *ip)
 	conn->watched = loop_watch(server->loop, fd, HTTP_WIRE_EVENTS, on_ready, conn, NULL);
 	if (!conn->watched)
 		http_conn_cut(conn);
+}
+
+struct http_conn *http_conn_open_inner(struct http_conn *of, const struct http_inner *inner, void *arg)
+{
+	struct http_server *server = of->server;
+	struct http_conn *conn = xnew(struct http_conn);
+
+	conn->magic = HTTP_CONN_MAGIC;
+	conn->server = server;
+	conn->ip = of->ip;
+	conn->state = HTTP_HEAD_AWAITED;
+	conn->begun_ms = loop_now(server->loop);
+	http_wire_open_inner(&conn->wire, inner, arg);
+	http_address_join(conn, &conn->ip);
+	link_conn(conn);
+	http_conn_watch(conn, HTTP_WATCH_HEAD);
+	http_shed_make_room(server, conn);
+	return conn;
 }
 
 void http_conn_cut(struct http_conn *conn)
@@ -81,6 +99,8 @@ void http_conn_end(struct http_conn *conn)
 	http_moved(conn);
 	if (conn->request)
 		http_request_end(conn->request);
+	if (conn->channel)
+		http_channel_end(conn);
 	http_turns_forget(conn);
 	http_shed_busy(conn);
 	http_shed_shaken(conn);
@@ -214,6 +234,8 @@ static bool step(struct http_conn *conn)
 		return step_drain(conn);
 	case HTTP_LINGER:
 		return step_linger(conn);
+	case HTTP_CHANNEL:
+		return http_channel_step(conn);
 	}
 	return false;
 }
@@ -257,7 +279,7 @@ void http_conn_replied(struct http_conn *conn, bool keep)
 	} else if (keep) {
 		conn->state = HTTP_DRAIN;
 		http_conn_watch(conn, HTTP_WATCH_DRAIN);
-	} else if (unread) {
+	} else if (unread && !conn->wire.inner) {
 		linger(conn);
 	} else {
 		http_wire_shut(&conn->wire);

@@ -12,6 +12,7 @@
  *   http_server_body.c     the body on its way to a sink or a buffer
  *   http_server_reply.c    the reply on its way out
  *   http_server_view.c     questions about a request
+ *   http_server_channel.c  many calls over one connection
  *   http_response.c        replies
  *   http_ticket.c          the right to reply from another thread
  *
@@ -23,6 +24,7 @@
  *   REQUEST   one is under way: body, reply
  *   DRAIN     replied; the rest of the body is dropped, then comes the next head
  *   LINGER    replied for the last time, our side is shut; what still comes is dropped, so that no reset takes the reply
+ *   CHANNEL   it has become a channel: frames of calls, each of which is a connection without a socket
  */
 #pragma once
 
@@ -38,7 +40,7 @@
 #define HTTP_PIPE_BLOCK ((size_t)64 * 1024)
 
 struct map;
-
+struct http_server_channel;
 
 enum http_lane { HTTP_LANE_RUN, HTTP_LANE_SHAKE, HTTP_LANES };
 
@@ -75,13 +77,14 @@ struct http_server {
 	uint64_t next_id;
 	struct loop_timer tick, accept_again;
 	unsigned tick_ms;
+	struct list dirty; /* channels that have something to be written */
 	char *in_block, *out_block; /* HTTP_WIRE_BLOCK each, used within one step */
 	int64_t date_s;
 	char date[32];
 };
 
-enum http_state { HTTP_SHAKE, HTTP_HEAD_AWAITED, HTTP_REQUEST, HTTP_DRAIN, HTTP_LINGER };
-enum http_watch { HTTP_WATCH_HEAD, HTTP_WATCH_KEEPALIVE, HTTP_WATCH_WAIT, HTTP_WATCH_MOVE, HTTP_WATCH_DRAIN };
+enum http_state { HTTP_SHAKE, HTTP_HEAD_AWAITED, HTTP_REQUEST, HTTP_DRAIN, HTTP_LINGER, HTTP_CHANNEL };
+enum http_watch { HTTP_WATCH_HEAD, HTTP_WATCH_KEEPALIVE, HTTP_WATCH_WAIT, HTTP_WATCH_MOVE, HTTP_WATCH_DRAIN, HTTP_WATCH_CHANNEL };
 
 /* Bytes that came and were not used yet, either in the server's block (within one turn) or in a copy. */
 struct http_input {
@@ -106,6 +109,7 @@ struct http_conn {
 	struct http_address *address;
 	struct ip ip; /* all zero: none */
 	struct http_request *request; /* under way, or NULL */
+	struct http_server_channel *channel; /* in CHANNEL */
 	struct list all, waiting, shaking; /* in the server's */
 	struct list turn;                  /* in its address's queue */
 	enum http_lane lane;               /* of that queue */
@@ -171,6 +175,7 @@ struct http_response {
 	atomic_bool queued;
 	unsigned status;
 	bool close;
+	bool upgrades; /* to a channel */
 	enum http_body_kind kind;
 	struct buf fields;          /* "Name: value CR LF" each */
 	struct str body;            /* BYTES */
@@ -195,6 +200,8 @@ struct http_response {
 /* http_server_conn.c */
 /* Serves a socket that is connected; takes it. */
 void http_conn_open(struct http_server *server, int fd, const struct ip *ip);
+/* The same for a call on the channel of another connection. */
+struct http_conn *http_conn_open_inner(struct http_conn *of, const struct http_inner *inner, void *arg);
 /* One turn: steps until none gets on. The connection may be gone afterwards. */
 void http_conn_turn(struct http_conn *conn);
 void http_conn_end(struct http_conn *conn); /* now: on_done runs, memory is freed */
@@ -268,6 +275,16 @@ bool http_reply_step(struct http_request *request);
 bool http_out_flush(struct http_conn *conn);
 void http_out_put(struct http_conn *conn, const void *bytes, size_t len);
 void http_out_fini(struct http_conn *conn);
+
+/* http_server_channel.c */
+void http_channel_begin(struct http_conn *conn); /* behind a reply that upgrades; what was read behind its request are frames */
+bool http_channel_step(struct http_conn *conn);
+void http_channel_flush(struct http_conn *conn);
+void http_channels_flush(struct http_server *server, bool all); /* all: nothing more is about to be written */
+bool http_channel_is_stuck(const struct http_conn *conn);       /* something is to be written, and does not go */
+void http_channel_look(struct http_conn *conn);                 /* is it needed still? */
+void http_channel_away(struct http_conn *conn);
+void http_channel_end(struct http_conn *conn); /* with its connection: its calls are lost */
 
 /* http_ticket.c */
 void http_ticket_orphan_all(struct http_request *request);

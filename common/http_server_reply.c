@@ -102,12 +102,12 @@ static const char *date_of(struct http_server *server)
 static bool is_chunked(const struct http_request *request)
 {
 	return request->response->kind == HTTP_BODY_PIPE && !request->response->len_known &&
-	       request->head->minor > 0;
+	       request->head->minor > 0 && !request->conn->wire.inner;
 }
 
 static bool has_length(unsigned status)
 {
-	return status != 204 && status != 304;
+	return status >= 200 && status != 204 && status != 304;
 }
 
 static void put_head(struct http_request *request)
@@ -123,7 +123,7 @@ static void put_head(struct http_request *request)
 	http_out_put(conn, text, (size_t)len);
 	put(conn, buf_str(&response->fields));
 	put(conn, buf_str(&request->field));
-	if (!request->keep)
+	if (!request->keep && !response->upgrades && !conn->wire.inner)
 		put(conn, STR("Connection: close\r\n"));
 	if (request->head && is_chunked(request) && !request->no_body) {
 		put(conn, STR("Transfer-Encoding: chunked\r\n"));
@@ -143,7 +143,8 @@ static bool may_keep(const struct http_request *request)
 	const struct http_conn *conn = request->conn;
 	const struct http_framing *framing = &conn->framing;
 
-	if (!request->head || request->head->close || request->response->close || conn->server->winding_down)
+	if (!request->head || request->head->close || request->response->close ||
+		conn->server->winding_down || conn->wire.inner)
 		return false;
 	if (framing->over)
 		return true;
@@ -292,12 +293,15 @@ static bool is_out(const struct http_request *request)
 static bool finish(struct http_request *request)
 {
 	struct http_conn *conn = request->conn;
-	bool keep = request->keep;
+	bool keep = request->keep, upgrades = request->response->upgrades;
 
 	request->complete = true;
 	http_out_fini(conn);
 	http_request_end(request);
-	http_conn_replied(conn, keep);
+	if (upgrades)
+		http_channel_begin(conn);
+	else
+		http_conn_replied(conn, keep);
 	return true;
 }
 

@@ -177,8 +177,9 @@ void http_request_begin(struct http_conn *conn, size_t head_len)
 static uint64_t reply_bytes(const struct http_request *request)
 {
 	const struct http_response *response = request->response;
-	bool none = response->kind == HTTP_BODY_ANNOUNCED || response->status == 204 ||
-		    response->status == 304 || (request->head && request->head->method == HTTP_HEAD);
+	bool none = response->kind == HTTP_BODY_ANNOUNCED || response->status < 200 ||
+		    response->status == 204 || response->status == 304 ||
+		    (request->head && request->head->method == HTTP_HEAD);
 
 	if (none)
 		return 0;

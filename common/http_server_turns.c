@@ -101,7 +101,8 @@ void http_turns_forget(struct http_conn *conn)
 
 bool http_turns_wait(const struct http_server *server)
 {
-	return list_first(&server->ring[HTTP_LANE_RUN]) || list_first(&server->ring[HTTP_LANE_SHAKE]);
+	return list_first(&server->ring[HTTP_LANE_RUN]) || list_first(&server->ring[HTTP_LANE_SHAKE]) ||
+	       list_first(&server->dirty);
 }
 
 /* The first address, which is the last of its ring from now on. */
@@ -149,4 +150,5 @@ static void run_shakes(struct http_server *server, bool others_run)
 void http_turns_run(struct http_server *server)
 {
 	run_shakes(server, run_lane(server, HTTP_LANE_RUN, TURNS_MOST) > 0);
+	http_channels_flush(server, !list_first(&server->ring[HTTP_LANE_RUN]));
 }

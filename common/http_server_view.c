@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/http_frame.h"
 
 #define CERT_MAX ((size_t)64 * 1024)
 
@@ -81,6 +82,25 @@ const char *http_request_header_list(const struct http_request *request, const c
 int64_t http_request_length(const struct http_request *request)
 {
 	return request->head->length;
+}
+
+static bool has_item(const char *list, const char *item)
+{
+	struct str rest = str_of(list), one;
+
+	while (str_next(&rest, ',', &one))
+		if (str_is_nocase(str_trim(one), item))
+			return true;
+	return false;
+}
+
+bool http_request_may_upgrade(const struct http_request *request)
+{
+	const struct http_conn *conn = request->conn;
+
+	return !conn->wire.inner && conn->framing.over && request->head->minor > 0 && !request->head->close &&
+	       has_item(http_request_header(request, "Upgrade"), HTTP_FRAME_PROTOCOL) &&
+	       has_item(http_request_header(request, "Connection"), "upgrade");
 }
 
 struct ip http_request_ip(const struct http_request *request)

@@ -6,9 +6,6 @@
  * that starting and moving a deadline costs a store. Progress is what the kernel says of it (bytes
  * acknowledged and received): a reply that lies in a buffer and is not fetched is none.
  */
-#include <linux/tcp.h>
-#include <sys/socket.h>
-
 #include "common/check.h"
 #include "common/http_server_priv.h"
 
@@ -34,6 +31,8 @@ static int64_t watch_ms(const struct http_conn *conn)
 		return conn->request->wait_ms;
 	case HTTP_WATCH_MOVE:
 		return (replying ? settings->send_timeout_ms : settings->idle_timeout_ms) / LOOKS;
+	case HTTP_WATCH_CHANNEL:
+		return settings->send_timeout_ms / LOOKS;
 	case HTTP_WATCH_DRAIN:
 		return settings->idle_timeout_ms < DRAIN_MS ? settings->idle_timeout_ms : DRAIN_MS;
 	}
@@ -50,7 +49,8 @@ static int64_t first_look_ms(const struct http_conn *conn)
 /* Whom somebody waits for is not closed for others. */
 static void tell_shed(struct http_conn *conn)
 {
-	if (conn->cut || conn->watch == HTTP_WATCH_WAIT || conn->watch == HTTP_WATCH_MOVE)
+	if (conn->cut || conn->watch == HTTP_WATCH_WAIT || conn->watch == HTTP_WATCH_MOVE ||
+		conn->watch == HTTP_WATCH_CHANNEL)
 		http_shed_busy(conn);
 	else
 		http_shed_wait(conn, conn->watch == HTTP_WATCH_DRAIN);
@@ -64,25 +64,27 @@ void http_conn_watch(struct http_conn *conn, enum http_watch watch)
 	tell_shed(conn);
 }
 
-static uint64_t progress_of(const struct http_conn *conn)
-{
-	struct tcp_info info = { 0 };
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(conn->wire.fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
-		return 0;
-	return info.tcpi_bytes_acked + info.tcpi_bytes_received;
-}
-
 static void look_for_progress(struct http_conn *conn)
 {
-	uint64_t progress = progress_of(conn);
+	uint64_t progress = http_wire_progress(&conn->wire);
 
 	conn->due_ms = loop_now(conn->server->loop) + watch_ms(conn);
 	conn->still = progress == conn->progress ? conn->still + 1 : 0;
 	conn->progress = progress;
 	if (conn->still >= LOOKS)
 		http_conn_cut(conn);
+}
+
+static void look_at_channel(struct http_conn *conn)
+{
+	int64_t keepalive = conn->server->settings.keepalive_timeout_ms;
+
+	if (!http_channel_is_stuck(conn))
+		conn->still = 0;
+	look_for_progress(conn);
+	if (!http_channel_is_stuck(conn) && conn->due_ms > loop_now(conn->server->loop) + keepalive)
+		conn->due_ms = loop_now(conn->server->loop) + keepalive;
+	http_channel_look(conn);
 }
 
 static void look(struct http_conn *conn)
@@ -99,6 +101,9 @@ static void look(struct http_conn *conn)
 		break;
 	case HTTP_WATCH_MOVE:
 		look_for_progress(conn);
+		break;
+	case HTTP_WATCH_CHANNEL:
+		look_at_channel(conn);
 		break;
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <linux/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -27,8 +28,47 @@ void http_wire_open(struct http_wire *wire, int fd, struct http_wire_tls *tls)
 		http_wire_tls_ref(tls);
 }
 
+void http_wire_open_inner(struct http_wire *wire, const struct http_inner *inner, void *arg)
+{
+	*wire = (struct http_wire){
+		.fd = -1, .writable = true, .shaken = true, .inner = inner, .inner_arg = arg
+	};
+}
+
+static void begin_tls(struct http_wire *wire, SSL *ssl)
+{
+	BIO *bio = http_wire_bio_new(wire);
+
+	SSL_set_bio(ssl, bio, bio);
+	CHECK(SSL_set_app_data(ssl, wire) == 1);
+	wire->ssl = ssl;
+}
+
+void http_wire_open_client(struct http_wire *wire, int fd, struct http_wire_tls *tls, const char *host)
+{
+	http_wire_open(wire, fd, tls);
+	if (tls)
+		begin_tls(wire, http_wire_tls_dial(tls, host));
+}
+
+uint64_t http_wire_progress(const struct http_wire *wire)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (wire->inner)
+		return wire->inner->progress(wire->inner_arg);
+	if (getsockopt(wire->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return 0;
+	return info.tcpi_bytes_acked + info.tcpi_bytes_received;
+}
+
 void http_wire_close(struct http_wire *wire)
 {
+	if (wire->inner) {
+		wire->inner->close(wire->inner_arg);
+		return;
+	}
 	SSL_free(wire->ssl);
 	free(wire->refused);
 	http_wire_tls_free(wire->tls);
@@ -79,25 +119,14 @@ static enum http_io outcome(struct http_wire *wire, int result)
 	return HTTP_IO_LOST;
 }
 
-/* A connection that waits for its turn to be greeted costs no more than a plain one. */
-static void begin_tls(struct http_wire *wire)
-{
-	SSL *ssl = http_wire_tls_begin(wire->tls);
-	BIO *bio = http_wire_bio_new(wire);
-
-	SSL_set_bio(ssl, bio, bio);
-	CHECK(SSL_set_app_data(ssl, wire) == 1);
-	wire->ssl = ssl;
-}
-
 enum http_io http_wire_handshake(struct http_wire *wire)
 {
 	if (wire->shaken)
 		return HTTP_IO_OK;
 	if (wire->lost) /* who is gone gets no signature */
 		return HTTP_IO_LOST;
-	if (!wire->ssl)
-		begin_tls(wire);
+	if (!wire->ssl) /* one that waits for its turn to be greeted costs no more than a plain one */
+		begin_tls(wire, http_wire_tls_begin(wire->tls));
 	ERR_clear_error();
 	int result = SSL_do_handshake(wire->ssl);
 	if (result != 1)
@@ -130,6 +159,8 @@ static enum http_io read_plain(struct http_wire *wire, void *into, size_t max, s
 
 enum http_io http_wire_read(struct http_wire *wire, void *into, size_t max, size_t *ret_len)
 {
+	if (wire->inner)
+		return wire->inner->read(wire->inner_arg, into, max, ret_len);
 	if (!wire->ssl)
 		return read_plain(wire, into, max, ret_len);
 	ERR_clear_error();
@@ -139,6 +170,8 @@ enum http_io http_wire_read(struct http_wire *wire, void *into, size_t max, size
 
 enum http_io http_wire_drop(struct http_wire *wire, char *block, size_t *ret_len)
 {
+	if (wire->inner)
+		return wire->inner->read(wire->inner_arg, block, HTTP_WIRE_BLOCK, ret_len);
 	return read_plain(wire, block, HTTP_WIRE_BLOCK, ret_len);
 }
 
@@ -206,6 +239,8 @@ enum http_io http_wire_write(struct http_wire *wire, const struct iovec *parts, 
 		.msg_iovlen = (size_t)parts_len };
 	ssize_t n;
 
+	if (wire->inner)
+		return wire->inner->write(wire->inner_arg, parts, parts_len, ret_len);
 	if (wire->ssl)
 		return write_tls_parts(wire, parts, parts_len, block, ret_len);
 	do
@@ -214,7 +249,7 @@ enum http_io http_wire_write(struct http_wire *wire, const struct iovec *parts, 
 	return wrote(wire, n, ret_len);
 }
 
-static enum http_io send_file_tls(
+static enum http_io send_file_read(
 	struct http_wire *wire, int file, uint64_t offset, uint64_t len, char *block, size_t *ret_len)
 {
 	size_t most = len < HTTP_WIRE_BLOCK ? (size_t)len : HTTP_WIRE_BLOCK;
@@ -222,6 +257,8 @@ static enum http_io send_file_tls(
 
 	if (got <= 0)
 		return HTTP_IO_LOST;
+	if (wire->inner)
+		return wire->inner->write(wire->inner_arg, &(struct iovec){ block, (size_t)got }, 1, ret_len);
 	return write_tls(wire, block, (size_t)got, ret_len);
 }
 
@@ -231,8 +268,8 @@ enum http_io http_wire_send_file(
 	off_t at = (off_t)offset;
 	ssize_t n;
 
-	if (wire->ssl)
-		return send_file_tls(wire, file, offset, len, block, ret_len);
+	if (wire->ssl || wire->inner)
+		return send_file_read(wire, file, offset, len, block, ret_len);
 	do
 		n = sendfile(wire->fd, file, &at, len < SEND_MOST ? (size_t)len : SEND_MOST);
 	while (n < 0 && errno == EINTR);
@@ -241,6 +278,10 @@ enum http_io http_wire_send_file(
 
 void http_wire_shut(struct http_wire *wire)
 {
+	if (wire->inner) {
+		wire->inner->shut(wire->inner_arg);
+		return;
+	}
 	if (wire->ssl && wire->shaken && !wire->lost) {
 		ERR_clear_error();
 		(void)SSL_shutdown(wire->ssl);

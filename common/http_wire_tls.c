@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_wire_tls - what the connections of a server share under TLS: certificate, key, the clients' CA, and the rules.
+ * http_wire_tls - what connections share under TLS: certificate, key, the CA for the other side, and the rules.
  */
+#include <arpa/inet.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +192,23 @@ static void set_rules(SSL_CTX *context)
 	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
 }
 
+/* Takes the context; without `ok` it says what is wrong. */
+static bool finish(
+	struct http_wire_tls **ret_tls, SSL_CTX *context, bool ok, const char *what, struct error *err)
+{
+	if (!ok) {
+		(void)error_set(err, ERROR_INVALID, NULL, "%s: %s", what, http_wire_tls_reason());
+		SSL_CTX_free(context);
+		ERR_clear_error();
+		return false;
+	}
+	ERR_clear_error();
+	*ret_tls = xnew(struct http_wire_tls);
+	(*ret_tls)->context = context;
+	(*ret_tls)->refs = 1;
+	return true;
+}
+
 bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *texts,
 	struct http_tickets *tickets, struct error *err)
 {
@@ -199,21 +218,68 @@ bool http_wire_tls_new(struct http_wire_tls **ret_tls, const struct http_tls *te
 	ERR_clear_error();
 	set_rules(context);
 	give_tickets(context, texts, tickets);
-	if (!use_chain(context, texts->cert_pem) || !use_key(context, texts->key_pem) ||
-		(texts->client_ca_pem && !trust_clients_of(context, texts->client_ca_pem))) {
-		(void)error_set(err, ERROR_INVALID, NULL,
-			"start HTTPS: certificate, key or client CA is not usable: %s",
-			http_wire_tls_reason());
-		SSL_CTX_free(context);
-		ERR_clear_error();
-		return false;
-	}
+	bool ok = use_chain(context, texts->cert_pem) && use_key(context, texts->key_pem) &&
+		  (!texts->client_ca_pem || trust_clients_of(context, texts->client_ca_pem));
+	return finish(ret_tls, context, ok, "start HTTPS: certificate, key or client CA is not usable", err);
+}
+
+/* Ours, towards others. */
+
+static bool trust_servers_of(SSL_CTX *context, const char *ca_file)
+{
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+	if (!ca_file)
+		return SSL_CTX_set_default_verify_paths(context) == 1;
+	return SSL_CTX_load_verify_file(context, ca_file) == 1;
+}
+
+static bool use_files(SSL_CTX *context, const struct http_wire_trust *trust)
+{
+	SSL_CTX_set_default_passwd_cb(context, no_password);
+	if (!trust->cert_file)
+		return true;
+	return SSL_CTX_use_certificate_chain_file(context, trust->cert_file) == 1 &&
+	       SSL_CTX_use_PrivateKey_file(
+		       context, trust->key_file ? trust->key_file : trust->cert_file, SSL_FILETYPE_PEM) == 1;
+}
+
+bool http_wire_tls_client(
+	struct http_wire_tls **ret_tls, const struct http_wire_trust *trust, struct error *err)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+	CHECK(context);
 	ERR_clear_error();
-	struct http_wire_tls *tls = xnew(struct http_wire_tls);
-	tls->context = context;
-	tls->refs = 1;
-	*ret_tls = tls;
-	return true;
+	set_rules(context);
+	(void)SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+	bool ok = trust_servers_of(context, trust->ca_file) && use_files(context, trust);
+	return finish(ret_tls, context, ok, "CA, certificate or key towards members is not usable", err);
+}
+
+static bool is_address(const char *host)
+{
+	struct in6_addr any;
+
+	return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+}
+
+SSL *http_wire_tls_dial(struct http_wire_tls *tls, const char *host)
+{
+	static const unsigned char ours[] = "\x08http/1.1";
+	SSL *ssl = SSL_new(tls->context);
+
+	CHECK(ssl);
+	if (is_address(host)) {
+		CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1);
+	} else {
+		CHECK(SSL_set1_host(ssl, host) == 1);
+		/* SSL_set_tlsext_host_name() without its cast, which takes the const away. */
+		CHECK(SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+			      (void *)(uintptr_t)host) == 1);
+	}
+	CHECK(SSL_set_alpn_protos(ssl, ours, sizeof(ours) - 1) == 0);
+	SSL_set_connect_state(ssl);
+	return ssl;
 }
 
 int64_t http_wire_tls_end_s(const struct http_wire_tls *tls)

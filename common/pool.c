@@ -39,6 +39,7 @@ struct pool {
 	struct queue jobs;
 	size_t queue_max, running;
 	unsigned threads_len, threads_max, idle;
+	unsigned coming; /* threads that were woken or started for a job and are not here yet */
 	bool closing;
 	struct histogram waits;
 	pthread_t *threads;
@@ -294,20 +295,51 @@ static struct pool_job *pop_locked(struct pool *pool)
 	return job;
 }
 
+static int start_thread_locked(struct pool *pool);
+
+/* One thread comes at a time, and calls the next one when it is here: of many short jobs that are pushed at once a few threads do all
+ * before the others would have come, while jobs that wait for a disk soon have all the threads that there are. */
+static void call_thread_locked(struct pool *pool)
+{
+	if (!pool->jobs.first || pool->coming)
+		return;
+	if (pool->idle) {
+		pool->coming++;
+		CHECK(pthread_cond_signal(&pool->has_jobs) == 0);
+	} else if (pool->threads_len < pool->threads_max && !start_thread_locked(pool)) {
+		pool->coming++;
+	}
+}
+
+/* It was the one that comes, or woke by itself: then one more may be called. */
+static void came_locked(struct pool *pool)
+{
+	if (pool->coming)
+		pool->coming--;
+}
+
+static void await_job_locked(struct pool *pool)
+{
+	while (!pool->jobs.first && !pool->closing) {
+		pool->idle++;
+		CHECK(pthread_cond_wait(&pool->has_jobs, &pool->lock) == 0);
+		pool->idle--;
+		came_locked(pool);
+	}
+}
+
 static void *thread_main(void *arg)
 {
 	struct pool *pool = arg;
 	pool_lock(pool);
+	came_locked(pool);
 	for (;;) {
-		while (!pool->jobs.first && !pool->closing) {
-			pool->idle++;
-			CHECK(pthread_cond_wait(&pool->has_jobs, &pool->lock) == 0);
-			pool->idle--;
-		}
+		await_job_locked(pool);
 		if (!pool->jobs.first)
 			break;
 		struct pool_job *job = pop_locked(pool);
 		pool->running++;
+		call_thread_locked(pool);
 		pool_unlock(pool);
 		job_run(job);
 		pool_lock(pool);
@@ -391,9 +423,7 @@ static bool pool_add(struct pool *pool, struct pool_job wanted, bool bounded)
 		return false;
 	}
 	queue_add(&pool->jobs, job);
-	if (pool->idle < pool->jobs.len && pool->threads_len < pool->threads_max)
-		(void)start_thread_locked(pool);
-	CHECK(pthread_cond_signal(&pool->has_jobs) == 0);
+	call_thread_locked(pool);
 	pool_unlock(pool);
 	return true;
 }

@@ -4,7 +4,8 @@
  *
  * The queue is bounded; when it is full pool_submit() says so (the caller answers 503 with
  * Retry-After) and pool_push() goes over the bound: it is for the second half of something that
- * was already admitted. Threads are started as they are needed, up to the size.
+ * was already admitted. Threads are started as they are needed, up to the size, and called one after the other: each calls the next when it is
+ * there and jobs are left, so that many short jobs that come at once do not wake them all.
  *
  * Background jobs are what nobody waits for, and may take hours. They have threads of their own, so no other job ever waits
  * for one of them to end; of those threads a quarter of the pool's size, at least one, run at a time:

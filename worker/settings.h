@@ -57,6 +57,7 @@ struct worker_settings {
 	const char *name, *self_url, *zone, *secret, *instance_number;
 	const char *tenants;          /* proto/tenants.h */
 	bool check_self_url;
+	bool peer_channel;
 	struct setting_list leader_urls;
 	const char *leader_host, *leader_client_id, *leader_client_secret;
 	int64_t poll_every_ms, poll_timeout_ms, push_every_ms, push_timeout_ms, retry_delay_ms, retry_factor;

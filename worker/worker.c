@@ -306,6 +306,7 @@ static void tell_front(struct worker *worker)
 	front->peer_ca = s->peer_ca;
 	front->peer_cert = s->peer_cert;
 	front->peer_key = s->peer_key;
+	front->channels_off = !s->peer_channel;
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
 	front->data = s->data;
 	front->wait_ms = s->s3_bucket ? BUCKET_WAIT_MS : 0;
@@ -385,6 +386,20 @@ static unsigned timeout_of(int64_t ms)
 	return (unsigned)(ms > 0 ? ms : DAY_MS);
 }
 
+static void open_channels(struct front_loop *own)
+{
+	const struct front *front = own->front;
+	struct peer_channel_settings settings = { .cluster = front->cluster,
+		.client = own->client,
+		.loop = own->loop,
+		.ca_file = front->peer_ca,
+		.cert_file = front->peer_cert,
+		.key_file = front->peer_key,
+		.counts = &own->channel_counts };
+
+	own->channels = peer_channels_new(&settings);
+}
+
 static bool open_loop(struct worker_process *process, unsigned at, int listen_fd, struct error *err)
 {
 	struct worker *worker = &process->worker;
@@ -407,8 +422,11 @@ static bool open_loop(struct worker_process *process, unsigned at, int listen_fd
 		return false;
 	loop_set_index(own->loop, at);
 	usage_set_loop(worker->front.usage, at, own->loop);
-	return (!calls_others(worker->settings) || http_client_new(&own->client, own->loop, &client, err)) &&
-	       http_server_new(&own->server, own->loop, &server, front_app(own), err);
+	if (calls_others(worker->settings) && !http_client_new(&own->client, own->loop, &client, err))
+		return false;
+	if (is_clustered(worker->settings) && !worker->front.channels_off)
+		open_channels(own);
+	return http_server_new(&own->server, own->loop, &server, front_app(own), err);
 }
 
 /* Our loops share a port, and would share it with another worker of this user: each would get a part of the clients. */
@@ -593,6 +611,7 @@ static void close_process(struct worker_process *process)
 	usage_free(worker->front.usage);
 	for (unsigned i = 0; i < worker->front.loops_len; i++) {
 		http_client_free(worker->front.loops[i].client);
+		peer_channels_free(worker->front.loops[i].channels);
 		loop_free(worker->front.loops[i].loop);
 	}
 	auth_free(worker->front.auth);

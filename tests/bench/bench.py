@@ -167,8 +167,8 @@ def start_ours(folder, build, name, port, extra=None):
     return Server(name, port, [str(build / "worker/zot-worker"), "serve"], env)
 
 
-def start_haproxy(folder, *backends):
-    """One request to each in turn."""
+def start_haproxy(folder, *backends, bind="", server=""):
+    """One request to each in turn. bind, server: more words of those lines."""
     port = free_port()
     servers = "\n".join(f"    server w{n} 127.0.0.1:{backend}" for n, backend in enumerate(backends))
     (folder / "haproxy.cfg").write_text(f"""
@@ -180,7 +180,7 @@ defaults
     timeout client 60s
     timeout server 60s
 listen front
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {bind}
 {servers}
 """)
     return Server("haproxy", port, ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")])

@@ -10,13 +10,13 @@ import pytest
 from cluster import Cluster
 
 
-def worker_counter(worker, name):
-    return int(re.search(rf"^{name} (\d+)$", worker.call("GET", "/metrics").text, re.M).group(1))
+def counter(worker, name):
+    return int(re.search(rf"^zot_{name} (\d+)$", worker.call("GET", "/metrics").text, re.M).group(1))
 
 
 def proxied(worker):
     """Requests that this worker sent on to a repository's owner."""
-    return worker_counter(worker, "zot_proxied_total")
+    return counter(worker, "proxied_total")
 
 
 def repositories(worker, prefix, peers):
@@ -37,7 +37,7 @@ def run_suite(cluster, worker, folder, peers, through=None, **options):
     environment = {
         **os.environ, "OCI_REGISTRY": f"127.0.0.1:{(through or worker).port}", "OCI_TLS": "disabled", "OCI_REPO1": one, "OCI_REPO2": two,
         "OCI_RESULTS_DIR": str(folder), "OCI_USERNAME": cluster.user, "OCI_PASSWORD": cluster.password, **options}
-    before = proxied(worker)
+    before, over_channels = proxied(worker), counter(worker, "peer_channel_calls_total")
     done = subprocess.run(["conformance"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     failures = "\n".join(line[:300] for line in (done.stdout + done.stderr).splitlines() if "failed test" in line)
     # Errors of its set-up end with 0 and without results, so the file is what counts.
@@ -46,8 +46,14 @@ def run_suite(cluster, worker, folder, peers, through=None, **options):
     rows = re.findall(r"^  ([A-Z][^:\n]*): (\w+)$", results.read_text().partition("\napis:\n")[2], re.M)
     assert len(rows) > 40
     assert peers is None or ((proxied(worker) > before + 100) if peers else (proxied(worker) == before))
+    assert peers is None or (counter(worker, "peer_channel_calls_total") > over_channels + 100) == peers
     assert done.returncode == 0 and "OCI Conformance Result: Pass" in done.stdout + done.stderr, failures
     return rows
+
+
+def check(rows, version):
+    assert set(count(rows)) <= {"Pass", "Disabled"}, [row for row in rows if row[1] not in ("Pass", "Disabled")]
+    assert version != "dev" or set(count(rows)) == {"Pass"}
 
 
 def count(rows):
@@ -65,8 +71,7 @@ def test_all_versions(store, tmp_path):
             folder.mkdir()
             rows = run_suite(cluster, cluster.workers[1], folder, peers, OCI_VERSION=version, **options)
             print(store, version, "a peer's" if peers else "its own", count(rows))
-            assert set(count(rows)) <= {"Pass", "Disabled"}, [row for row in rows if row[1] not in ("Pass", "Disabled")]
-            assert version != "dev" or set(count(rows)) == {"Pass"}
+            check(rows, version)
 
 
 def test_through_a_balancer(tmp_path):
@@ -76,4 +81,10 @@ def test_through_a_balancer(tmp_path):
         rows = run_suite(cluster, cluster.workers[0], tmp_path, None, through=cluster.front, OCI_VERSION="dev", OCI_DATA_SPARSE="true")
         others = [row for row in rows if row[1] != "Pass"]
         assert set(others) <= {("Blob anonymous mount", "Skip")}, others
-        assert sum(worker_counter(worker, "zot_uploads_taken_total") for worker in cluster.workers) > 10
+        assert sum(counter(worker, "uploads_taken_total") for worker in cluster.workers) > 10
+
+
+def test_over_tls(tmp_path):
+    """Clients, workers and their channels."""
+    with Cluster(store="fs", haproxy=False, tls=True) as cluster:
+        check(run_suite(cluster, cluster.workers[1], tmp_path, True, OCI_VERSION="dev", OCI_DATA_SPARSE="true", OCI_TLS="enabled", SSL_CERT_FILE=cluster.ca), "dev")

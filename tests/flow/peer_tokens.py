@@ -57,11 +57,14 @@ def read_request(connection):
     return head.decode(), body
 
 
-class Script:
-    """A member that is a script: answer(connection, request) for each request; what came is kept."""
+NO_CHANNEL = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
-    def __init__(self, port, answer):
-        self.answer, self.heard, self.open, self.threads = answer, [], [], []
+
+class Script:
+    """A member that is a script: answer(connection, request) for each request; what came is kept. It is of a version that knows no channels, but for channel(connection, request)."""
+
+    def __init__(self, port, answer, channel=None):
+        self.answer, self.channel, self.heard, self.open, self.threads = answer, channel, [], [], []
         self.listener = socket.create_server(("127.0.0.1", port))
 
     def __enter__(self):
@@ -78,6 +81,12 @@ class Script:
     def serve(self, connection):
         with contextlib.suppress(OSError), connection:
             while request := read_request(connection):
+                if request[0].startswith("GET /cluster/channel "):
+                    if self.channel:
+                        self.channel(connection, request)
+                        return
+                    connection.sendall(NO_CHANNEL)
+                    continue
                 self.heard.append(request)
                 if self.answer(connection, request) == "close":
                     return

@@ -33,6 +33,7 @@
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster.h"
+#include "worker/cluster/peer_channels.h"
 
 #define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')
 #define SMALL_MAX  (64 * 1024)
@@ -68,6 +69,8 @@ struct peer_call {
 	bool streamed;  /* the client's body goes through, once */
 	bool lost;      /* somebody had it and did not answer */
 	bool over;
+	bool over_channel; /* the newest sending */
+	bool no_channel;   /* one was lost with this call */
 };
 
 /* Every callback comes through here: on the request's loop, as long as it lives. */
@@ -326,10 +329,22 @@ static bool try_again(struct peer_call *peer, const struct error *err)
 	return start(peer);
 }
 
+/* As a kept connection that dies, a lost channel says nothing of the member. A change whose fate nobody knows is for try_again(). */
+static bool try_without_channel(struct peer_call *peer, const struct error *err)
+{
+	if (!peer->over_channel || err->kind == ERROR_TIMEOUT)
+		return false;
+	peer->no_channel = true;
+	return !peer->over && !http_request_is_replied(peer->how.request) &&
+	       (is_read(peer) || err->kind == ERROR_UNAVAILABLE) && left_ms(peer) > 0 && start(peer);
+}
+
 static void on_failed(struct peer_call *peer, const struct error *err)
 {
 	bool untouched = err->kind == ERROR_UNAVAILABLE;
 
+	if (try_without_channel(peer, err))
+		return;
 	if (untouched || (err->kind == ERROR_TIMEOUT && !peer->over))
 		cluster_peer_failed(peer->how.cluster, str_of(peer->member_id));
 	if (peer->over)
@@ -582,6 +597,10 @@ static bool start(struct peer_call *peer)
 	spec.cert_file = peer->how.cert_file;
 	spec.key_file = peer->how.key_file;
 	give_body(peer, &spec);
+	if (peer->how.small && !peer->streamed && !peer->no_channel)
+		spec.channel = peer_channels_find(
+			peer->how.channels, peer->how.snapshot, peer->how.member, spec.body.len);
+	peer->over_channel = spec.channel;
 	peer->call = http_call_start(peer->how.client, &spec,
 		(struct http_call_events){ .arg = peer, .on_head = on_head, .on_done = on_call_done });
 	if (is_read(peer))

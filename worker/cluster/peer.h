@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peer - a request goes on at another worker: streaming proxy both ways over pooled connections.
+ * peer - a request goes on at another worker: streaming proxy both ways over pooled connections, or over a channel (peer_channels.h).
+ *
+ * Over a channel goes what is small and has its body here. Such a call is signed, answered and settled as any other; where the channel is lost, what may be
+ * sent again goes once more over a connection of its own.
  *
  * Everything end-to-end is kept (repeated headers, lengths, ranges); hop-by-hop headers, Authorization
  * and any peer header of the client's are not sent; the signed peer header says who the client is. Small
@@ -42,6 +45,7 @@ struct identity;
 struct ring_member;
 struct snapshot;
 struct cluster;
+struct peer_channels;
 
 /* sent_ms: wall clock when the change was first sent to somebody who did not answer and may have done it; 0: nobody has. */
 typedef void peer_unreachable_f(void *arg, struct http_request *request, int64_t sent_ms, const struct error *err);
@@ -52,6 +56,8 @@ typedef void peer_refuse_f(void *arg, struct http_request *request, unsigned ret
 struct peer_forward {
 	struct cluster *cluster;
 	struct http_client *client; /* of this loop */
+	struct peer_channels *channels; /* of this loop; NULL: it has none */
+	bool small; /* the answer is, as a rule: over a channel, where there is one */
 	struct http_request *request;
 	struct snapshot *snapshot;
 	struct identity *identity;

@@ -391,6 +391,17 @@ static bool is_change(const struct oci_ask *ask)
 	       (ask->method == HTTP_PUT || ask->method == HTTP_DELETE);
 }
 
+/* Its answer is no blob, and it takes no upload. */
+static bool is_small(const struct oci_ask *ask)
+{
+	bool reads = ask->method == HTTP_GET || ask->method == HTTP_HEAD;
+
+	if (ask->route.row->place == OCI_PLACE_HOLDER)
+		return false;
+	return is_change(ask) ||
+	       (reads && (ask->method == HTTP_HEAD || ask->route.row->what != OCI_OPERATION_blob_get));
+}
+
 bool front_forward_to(struct front_call *call, const struct front_forwarding *to)
 {
 	const struct front *front = call->loop->front;
@@ -398,6 +409,8 @@ bool front_forward_to(struct front_call *call, const struct front_forwarding *to
 	struct peer_forward forward = {
 		.cluster = front->cluster,
 		.client = call->oci.client,
+		.channels = call->loop->channels,
+		.small = is_small(&call->oci.ask),
 		.request = call->oci.request,
 		.snapshot = call->oci.ask.snapshot,
 		.identity = call->oci.ask.identity,

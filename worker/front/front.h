@@ -18,6 +18,7 @@
 #include "common/http_server.h"
 #include "common/loop.h"
 #include "common/metrics.h"
+#include "worker/cluster/peer_channels.h"
 #include "worker/front/traffic.h"
 #include "worker/oci/oci_ask.h"
 
@@ -47,6 +48,8 @@ struct front_loop {
 	struct loop *loop;
 	struct http_server *server;
 	struct http_client *client; /* NULL: nobody is called */
+	struct peer_channels *channels; /* NULL: there are none */
+	struct peer_channel_counts channel_counts;
 	struct front_counters counters;
 	struct oci_counters oci_counters;
 	struct traffic traffic;
@@ -72,6 +75,7 @@ struct front {
 	unsigned loops_len;
 	/* Towards https members; each may be NULL. */
 	const char *peer_ca, *peer_cert, *peer_key;
+	bool channels_off;             /* none is opened, and none given */
 	const char *metrics_path;      /* NULL: there are no metrics */
 	const char *data;              /* a folder that /readyz looks at, or NULL */
 	unsigned wait_ms;              /* for an answer that needs the store, but for uploads; 0: as the server has it */

@@ -49,6 +49,8 @@ static void put_counters(const struct front *front, struct buf *into)
 #undef COUNTER
 }
 
+#define CHANNEL_SUM(front, name) sum_of(front, offsetof(struct front_loop, channel_counts.name))
+
 static void gauge(struct buf *into, const char *name, const char *help, uint64_t value)
 {
 	metrics_put(into, name, "gauge", help, "", value);
@@ -62,6 +64,24 @@ static void seconds(struct buf *into, const char *name, const char *help, int64_
 static void total(struct buf *into, const char *name, const char *help, uint64_t value)
 {
 	metrics_put(into, name, "counter", help, "", value);
+}
+
+static void put_channels(const struct front *front, struct buf *into)
+{
+	gauge(into, "zot_peer_channels",
+		"Channels to other workers that are open: connections that carry many calls.",
+		CHANNEL_SUM(front, open));
+	total(into, "zot_peer_channels_opened_total", "Channels to other workers that were opened.",
+		CHANNEL_SUM(front, opened));
+	total(into, "zot_peer_channels_lost_total", "Channels to other workers that ended.",
+		CHANNEL_SUM(front, lost));
+	total(into, "zot_peer_channels_refused_total",
+		"Times that another worker was not reached, or did not open a channel.",
+		CHANNEL_SUM(front, refused));
+	total(into, "zot_peer_channel_calls_total",
+		"Requests that were sent on over a channel; the others of zot_proxied_total have connections "
+		"of their own.",
+		CHANNEL_SUM(front, calls));
 }
 
 static void put_latency(const struct front *front, struct buf *into)
@@ -295,6 +315,7 @@ void health_metrics(struct front *front, struct buf *into)
 	put_identity(into);
 	put_counters(front, into);
 	traffic_metrics(front, into);
+	put_channels(front, into);
 	put_latency(front, into);
 	put_process(front, into);
 	put_spins(front, into);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/front/pages.h"
 
+#include "common/http_frame.h"
 #include "common/http_server.h"
 #include "proto/own_key.h"
 #include "proto/state_token.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
 #include "worker/cluster/hello.h"
+#include "worker/cluster/peer_channels.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_metrics.h"
+#include "worker/oci/oci_reply.h"
 
 static bool may_scrape(const void *arg)
 {
@@ -31,7 +34,30 @@ static struct http_response *hello(void *arg)
 	return http_response_empty(204);
 }
 
+/* Many calls over one connection, for a peer. A call on a channel has none of its own. */
+static struct http_response *channel(void *arg)
+{
+	const struct front_call *call = arg;
+	struct http_response *response;
+	struct error err;
+
+	if (!call->loop->front->channels_off && http_request_may_upgrade(call->oci.request))
+		return http_response_upgrade();
+	(void)error_set(&err, ERROR_INVALID, "UNSUPPORTED",
+		call->loop->front->channels_off ? "this worker has no channels (ZOT_PEER_CHANNEL is false)"
+						: "this is asked with \"Upgrade: " HTTP_FRAME_PROTOCOL "\"");
+	response = oci_reply_status(call->loop->front->channels_off ? 404 : 426, &err);
+	http_response_header(response, "Upgrade", HTTP_FRAME_PROTOCOL);
+	return response;
+}
+
 static const struct route rows[] = {
+	{ .operation = "channel",
+		.path = PEER_CHANNEL_PATH,
+		.methods = ROUTE_M(GET),
+		.kind = ROUTE_INLINE,
+		.authorise = is_peer,
+		.inline_f = channel },
 	{ .operation = "hello",
 		.path = HELLO_PATH,
 		.methods = ROUTE_READS,
