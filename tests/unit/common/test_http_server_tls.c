@@ -241,7 +241,7 @@ static unsigned count_answered(const int *fds, unsigned len)
 }
 
 #define STRANGERS 100
-#define REQUESTS  200
+#define REQUESTS  1500
 
 /* All that comes, until there is so much of it. */
 static void read_all(struct world *world, SSL *ssl, size_t len)
