@@ -12,8 +12,6 @@
 #include "leader/ledger/ledger_piece.h"
 #include "leader/state_log.h"
 
-/* Each time another leader was faster. */
-#define TRIES 50
 /* Of one sweep. */
 #define SWEEP_PIECES 4
 
@@ -217,7 +215,7 @@ static enum ledger_result publish(struct writing *writing)
 	enum ledger_result result = LEDGER_BEHIND;
 
 	leader_lock(leader);
-	for (unsigned i = 0; i < TRIES && result == LEDGER_BEHIND; i++) {
+	for (unsigned i = 0; i < LEADER_WRITE_TRIES && result == LEDGER_BEHIND; i++) {
 		result = publish_once_locked(writing);
 		if (result == LEDGER_BEHIND && !follow_locked(leader, writing->err))
 			result = LEDGER_FAILED;

@@ -51,8 +51,6 @@
 #include "proto/own_key.h"
 
 #define POOL_QUEUE_MAX 20000
-/* Each time another leader was faster. */
-#define WRITE_TRIES 50
 /* An orderly stop: how long requests have to end. */
 #define FINISH_MS 3000
 /* The same of one that starts anew: who has connected just now has so long to say what it wants. */
@@ -230,7 +228,7 @@ enum ledger_result leader_write_locked(struct leader *leader, const struct ledge
 	enum ledger_result result = LEDGER_BEHIND;
 
 	leader_assert_locked(leader);
-	for (unsigned i = 0; i < WRITE_TRIES && result == LEDGER_BEHIND; i++) {
+	for (unsigned i = 0; i < LEADER_WRITE_TRIES && result == LEDGER_BEHIND; i++) {
 		result = write_once(leader, changes, len, ret_revision, ret_at, err);
 		if (result == LEDGER_BEHIND && !follow_locked(leader, err))
 			return LEDGER_FAILED;
@@ -245,7 +243,7 @@ enum ledger_result leader_write_locked(struct leader *leader, const struct ledge
 bool leader_try_again_locked(struct leader *leader, bool done, unsigned *tries, struct error *err)
 {
 	leader_assert_locked(leader);
-	return !done && (*tries)++ < WRITE_TRIES && follow_was_behind_locked(leader, err);
+	return !done && (*tries)++ < LEADER_WRITE_TRIES && follow_was_behind_locked(leader, err);
 }
 
 bool leader_forget_locked(

@@ -150,6 +150,9 @@ void leader_start_anew(struct leader *leader);
 
 /* At start: all that the ledger has, into memory. Another life of the ledger begins, and it hears first (hearing.h). */
 bool leader_load(struct leader *leader, struct error *err) MUST_CHECK;
+/* So often is a write decided anew on what others, who were faster, wrote first; somebody always is not. */
+#define LEADER_WRITE_TRIES 50
+
 /* Builds and runs until SIGTERM or SIGINT; the process's exit status. LEADER_AGAIN: the program is to start anew. */
 #define LEADER_AGAIN 2
 /* *ret_listening, then: the port, on which connections wait; the caller's. */

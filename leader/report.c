@@ -34,8 +34,6 @@
 #define SAY_SPAN_MS 60000
 #define NEAR_DAYS   1
 #define SECOND_MS   1000
-/* Each time another leader was faster; somebody always is not. */
-#define TRIES 50
 /* Of a few bytes for each row of a report. */
 #define NOTE_BYTES_MAX (64u * USAGE_ROWS_MAX)
 
@@ -558,7 +556,7 @@ static bool store_locked(struct merging *merging)
 {
 	bool ok = store_once(merging);
 
-	for (unsigned i = 0; !ok && merging->behind && i < TRIES; i++) {
+	for (unsigned i = 0; !ok && merging->behind && i < LEADER_WRITE_TRIES; i++) {
 		if (!follow_locked(merging->leader, merging->err))
 			return false;
 		look_again(merging);

@@ -13,7 +13,6 @@
 #include "leader/ring_plan.h"
 
 #define SETTLE_MS 50
-#define TRIES     5
 
 struct ring_write {
 	struct leader *leader;
@@ -76,7 +75,7 @@ static bool write_once(struct ring_write *write)
 void ring_write_now_locked(struct ring_write *write)
 {
 	leader_assert_locked(write->leader);
-	for (unsigned i = 0; i < TRIES; i++)
+	for (unsigned i = 0; i < LEADER_WRITE_TRIES; i++)
 		if (write_once(write))
 			return;
 	ring_write_due(write);

@@ -14,9 +14,6 @@
 #include "leader/rights.h"
 #include "proto/apikey.h"
 
-/* A write without a condition that somebody else outran is made again on what they left. */
-#define TRIES 5
-
 /* Conditions. */
 
 bool entity_tag_matches(struct str tags, const struct entity *entity)
@@ -251,7 +248,8 @@ static struct http_response *write_body(struct api_job *job, const struct json *
 	char id[ENTITY_ID_MAX + 1] = "";
 	struct error err;
 
-	for (unsigned i = 0; i < TRIES && !response; i++) {
+	/* One without a condition that somebody else outran is made again on what they left. */
+	for (unsigned i = 0; i < LEADER_WRITE_TRIES && !response; i++) {
 		__attribute__((cleanup(
 			edit_fini))) struct edit edit = { .job = job, .asked = given, .given = given };
 		if (*id)
