@@ -264,14 +264,15 @@ static bool load_entities(
 	return true;
 }
 
-/* The revision of what is there; 0 for what is not, and for a tombstone. */
-static bool stored_revision(struct sqlite *db, const struct entity *entity, uint64_t *ret, struct error *err)
+bool ledger_sqlite_revision(
+	struct sqlite *db, const struct entity *entity, bool deleted, uint64_t *ret, struct error *err)
 {
-	struct sql q = sql_of(db, "SELECT revision FROM entity WHERE kind = ? AND id = ? AND NOT deleted");
+	struct sql q = sql_of(db, "SELECT revision FROM entity WHERE kind = ? AND id = ? AND deleted <= ?");
 	uint64_t revision = 0;
 
 	sql_int(&q, entity_kind(entity));
 	sql_str(&q, entity_id(entity));
+	sql_int(&q, deleted);
 	while (sql_next(&q))
 		revision = sql_column_count(&q, 0);
 	if (!sql_end(&q, err))
@@ -339,7 +340,7 @@ static enum ledger_result check_all(struct ledger_sqlite *own, const struct ledg
 	for (size_t i = 0; i < len; i++) {
 		if (!changes[i].check)
 			continue;
-		if (!stored_revision(own->db, changes[i].entity, &stored, err))
+		if (!ledger_sqlite_revision(own->db, changes[i].entity, false, &stored, err))
 			return LEDGER_FAILED;
 		if (stored != changes[i].expected) {
 			*ret_revision = stored;

@@ -59,6 +59,8 @@ bool ledger_sqlite_prepare(struct sqlite *db, bool new, struct ledger_loaded *re
 /* leader.db.restoring, which is closed and synced, becomes leader.db of a folder that is locked; ret->aside alone is set. */
 bool ledger_sqlite_take_place(const char *folder, struct ledger_restored *ret, struct error *err);
 void ledger_sqlite_remove(const char *path); /* with what SQLite makes beside it */
+/* The revision of what is there; 0: nothing is. deleted: a tombstone counts too. */
+bool ledger_sqlite_revision(struct sqlite *db, const struct entity *entity, bool deleted, uint64_t *ret, struct error *err);
 bool ledger_sqlite_put_entity(struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err);
 bool ledger_sqlite_put_number(struct sqlite *db, const char *name, uint64_t number, struct error *err);
 /* The table of names, where it is missing. */

@@ -122,22 +122,6 @@ bool ledger_sqlite_is_settled(const struct ledger *ledger)
 	return !((const struct ledger_sqlite *)ledger)->unsettled;
 }
 
-/* Of what is there, a tombstone too. */
-static bool revision_of(struct sqlite *db, const struct entity *entity, uint64_t *ret, struct error *err)
-{
-	struct sql q = sql_of(db, "SELECT revision FROM entity WHERE kind = ? AND id = ?");
-	uint64_t revision = 0;
-
-	sql_int(&q, entity_kind(entity));
-	sql_str(&q, entity_id(entity));
-	while (sql_next(&q))
-		revision = sql_column_count(&q, 0);
-	if (!sql_end(&q, err))
-		return false;
-	*ret = revision;
-	return true;
-}
-
 /* What was written since stays. */
 static bool settle_row(void *arg, struct entity *entity, const struct ledger_audit *audit, struct error *err)
 {
@@ -145,7 +129,7 @@ static bool settle_row(void *arg, struct entity *entity, const struct ledger_aud
 	uint64_t revision = entity_revision(entity), there;
 	bool named = entity_kind(entity) == ENTITY_APIKEY && !entity_is_deleted(entity);
 
-	if (!revision_of(db, entity, &there, err))
+	if (!ledger_sqlite_revision(db, entity, true, &there, err))
 		return false;
 	if (there < revision && (!ledger_sqlite_put_entity(db, entity, revision, err) ||
 					(named && !ledger_sqlite_put_name(db, entity, err))))
