@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One stranger against a worker and a leader with default settings: everybody else is served as without, memory is bounded, what was
-taken is given back, no loop spins. 10 s of each kind; SCALE=full: 60 s.
+taken is given back, no loop spins. 6 s of each kind; SCALE=full: 60 s.
 
 Without is a second server of the same kind beside the first, that nobody attacks: the same client asks both in turns, so whatever else the machine does
 they suffer alike, and what is left is what the stranger does to the one. p99 of both is printed. What fails is 95 in 100 that are not within twice
@@ -24,7 +24,7 @@ from test_worker_access import PASSWORDS, write_htpasswd
 from test_worker_certificates import authority, tls  # noqa: F401 fixtures
 from worker_process import MANIFEST, Worker, await_true, image
 
-SECONDS = 60 if os.environ.get("SCALE") == "full" else 10
+SECONDS = 60 if os.environ.get("SCALE") == "full" else 6
 CONNECTIONS = 18000 if os.environ.get("SCALE") == "full" else 6000
 FLOODS = 200  # connections of those kinds that say as much as they can
 TIMES = 2  # p95 under attack, at most, in p99 of the other
