@@ -518,6 +518,7 @@ static bool open_leader(struct leader_process *process, struct error *err)
 	leader->counts = lane_new(leader->pool);
 	leader->demands = lane_new(leader->pool);
 	leader->walks = lane_new(leader->pool);
+	leader->bulks = lane_new(leader->pool);
 	leader->login = login_new(s, leader->pool);
 	leader->selves = few_each_new(&(struct few_each_terms){
 		.each = OWN_KEYS_CHANGES, .all = OWN_KEYS_CHANGES_ALL, .span_ms = OWN_KEYS_CHANGES_MS });
@@ -664,6 +665,7 @@ static void close_leader(struct leader_process *process)
 	lane_free(leader->counts);
 	lane_free(leader->demands);
 	lane_free(leader->walks);
+	lane_free(leader->bulks);
 	feed_free(leader->feed);
 	live_free(leader->live);
 	fellows_free(leader->fellows);

@@ -85,6 +85,7 @@ struct leader {
 	struct state_backup *backup; /* state_backup.h: the state put away, or NULL */
 	struct lane *counts, *demands; /* lane.h: reports that wait for the disk, one of each at a time */
 	struct lane *walks;        /* lane.h: lists that look at all entities of a kind */
+	struct lane *bulks;        /* lane.h: those that are not small */
 	struct lock lock;
 	struct lock turn;          /* who waits for it next: nobody who drops it and takes it again is before them */
 	struct lock large;         /* large_write.h: one at a time; taken before the other one */

@@ -36,15 +36,15 @@
 #define DRAIN_BODY_MAX 1024 /* it says nothing */
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
-/* A report that is longer is no beat: it is parsed in its lane. */
+/* A report that is longer is no beat, a bulk that is longer is no small write: they have their lanes. */
 #define BEAT_MOST    (16 * 1024)
 #define PARK_MS      500
 #define LONG_WAIT_MS (10 * 60 * 1000)
 #define NAME_SAID    100 /* bytes of a parameter that nobody knows */
 
 /* Where a job runs: on any thread of the pool, or, where its body may be large, in the lane of those; a list that looks at all there is, in
- * the lane of such lists; an import, alone. */
-enum { PLACE_POOL, PLACE_LANE, PLACE_WALK, PLACE_IMPORT };
+ * the lane of such lists; a large bulk, which may wait for another one or for an import, in the lane of bulks; an import, alone. */
+enum { PLACE_POOL, PLACE_LANE, PLACE_WALK, PLACE_BULK, PLACE_IMPORT };
 
 /* Who may. */
 
@@ -102,7 +102,8 @@ static bool by_admin_or_local(const void *arg)
 	{                                                                                                    \
 		.operation = "bulk", .about = about_bulk, .flags = flags_, .path = "/api/" name "/_bulk",    \
 		.methods = ROUTE_READS | CHANGES, .kind = ROUTE_JOB, .job_f = entity_bulk,                   \
-		.authorise = FOR(kind_), .body_max = BULK_BYTES, .what = kind_, .parameters = none           \
+		.place = PLACE_BULK, .authorise = FOR(kind_), .body_max = BULK_BYTES, .what = kind_,         \
+		.parameters = none                                                                           \
 	}
 #define TEMPLATE_ROUTE(name, kind_, flags_)                                                                  \
 	{                                                                                                    \
@@ -422,7 +423,12 @@ static bool take_place(struct task *task, const struct http_request *request)
 	if (task->route->place == PLACE_WALK && entity_list_walks(http_request_query(request)))
 		return lane_take(
 			task->job.leader->walks, str_of(task->job.who.user), LANE_SHORT, &task->place);
-	if (task->route->place != PLACE_LANE || (length >= 0 && length <= BEAT_MOST))
+	if (length >= 0 && length <= BEAT_MOST)
+		return true;
+	if (task->route->place == PLACE_BULK)
+		return lane_take(
+			task->job.leader->bulks, str_of(task->job.who.user), LANE_SHORT, &task->place);
+	if (task->route->place != PLACE_LANE)
 		return true;
 	return lane_take(
 		task->job.leader->counts, str_of(*own || !said ? own : said), LANE_LONG, &task->place);

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many changes as one: all or nothing, in one revision; and a body to begin with."""
+import concurrent.futures
 import json
 
 import pytest
+import requests
 
 from leader_process import FakeWorker, Leader
+from registry import await_true
 from test_leader_workers import ring_of
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -154,6 +157,22 @@ def test_each_line_of_a_bulk_is_in_the_audit():
         bulk(leader, "DELETE", "group", [{"id": "g1"}, {"id": "g2"}])
         rows = leader.admin("GET", "/api/audit?kind=group").json()["items"]
         assert sorted((row["id"], row["how"]) for row in rows) == [("g1", "created"), ("g1", "deleted"), ("g2", "created"), ("g2", "deleted")]
+
+
+def test_large_bulks_that_wait_for_each_other_hold_nobody_up():
+    """More of them than the leader has threads, of one who sends them all at once."""
+    def lines(n):
+        return [{"id": f"waits-{n}-{i}", "owner": "admin", "secretHash": f"{n:032x}{i:032x}"} for i in range(1000)]
+
+    with Leader(CLUSTER_LEADER_CACHE_STATE_FOR=0) as one, concurrent.futures.ThreadPoolExecutor(30) as pool:
+        bodies = ["".join(json.dumps(line) + "\n" for line in lines(n)) for n in range(30)]
+        written = [pool.submit(requests.post, f"{one.url}/api/apikey/_bulk", data=body, headers=NDJSON, auth=one.session.auth, timeout=120) for body in bodies]
+        await_true(lambda: any(each.done() for each in written), what="the first of them")
+        for _ in range(3):
+            assert one.admin("GET", "/api/cluster/members").status_code == 200
+        assert sum(each.done() for each in written) < 10
+        assert [each.result().status_code for each in written] == [200] * 30
+        assert total(one, "apikey") == 30000
 
 
 def test_a_bulk_survives_a_kill():
