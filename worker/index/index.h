@@ -133,7 +133,7 @@ struct index_change {
 	/*
 	 * Who it is: a change that is found done under its id, whoever did it, is not done again. All zero: it gets one. Of a call that a peer
 	 * sends on, or that was sent to one: the call's, and is_call; then it is known to others for a while. sent_ms (wall clock, 0: never)
-	 * says when it was first sent to somebody whose answer was lost: where it can't be known whether it was done then, ERROR_UNAVAILABLE. A call
+	 * says when it was first sent to somebody whose answer was lost: where it can't be known whether it was done then, or may still be, ERROR_UNAVAILABLE. A call
 	 * comes late too, where its receiver was away: others may have made it, and its id may be forgotten.
 	 */
 	struct change_id id;

@@ -108,6 +108,8 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 	case INDEX_FOLD:
 		break;
 	}
+	/* One that who was asked first may still make has a record, whatever it changes: there they find it. */
+	changed = changed || (change->is_call && change->sent_ms);
 	if (changed && change->is_call)
 		index_memo_add_call(&index->memo, &change->id, change->at_ms);
 	*ret_changed = changed;

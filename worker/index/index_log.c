@@ -167,6 +167,8 @@ static bool read_change(const struct json *root, struct index_change *change, st
 		change->id = (struct change_id){ { 0 } };
 	change->is_call =
 		json_get_int(json_find(root, "call"), &change->at_ms) && index_memo_is_time(change->at_ms);
+	change->sent_ms =
+		change->is_call ? change->at_ms : 0; /* it counts as made, also where it changed nothing */
 	if (change->op == INDEX_PUT_MANIFEST) {
 		if (!index_json_read_record(json_find(root, "manifest"), record))
 			return false;

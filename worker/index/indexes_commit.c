@@ -167,6 +167,15 @@ static void keep_base(struct commit *c)
 
 /* ---- one attempt ---- */
 
+/* Of a call that was sent to somebody whose answer was lost. What it comes to here, if that is nothing, says little: who was asked first
+ * may still be at it, and make it a moment later. */
+static bool say_unknown(struct error *err)
+{
+	return error_set(err, ERROR_UNAVAILABLE, NULL,
+		"it is not known whether the change was made: another worker did "
+		"not answer in time");
+}
+
 /* A call that was sent to somebody whose answer was lost is made again only where it can be known whether it
  * took effect; and one that comes late not at all, by the clock of the store: ours may have stood still. */
 static bool may_make(const struct commit *c, const struct index_change *change, struct error *err)
@@ -175,10 +184,7 @@ static bool may_make(const struct commit *c, const struct index_change *change, 
 	bool forgot = change->sent_ms && index_memo_forgot_ms(c->draft->memo) >= change->sent_ms - CLOCKS_MS;
 	bool late = change->issued_ms && store_ms - change->issued_ms > CALL_MS + CLOCKS_MS;
 
-	return (!forgot && !late) ||
-	       error_set(err, ERROR_UNAVAILABLE, NULL,
-		       "it is not known whether the change was made: another worker did "
-		       "not answer in time");
+	return (!forgot && !late) || say_unknown(err);
 }
 
 static bool is_wanted(const struct commit *c, struct index_change *change, bool exists, struct error *err)
@@ -215,6 +221,8 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 	change->at_ms = clock_wall_ms();
 	change->ok = is_wanted(c, change, *exists, &change->err) &&
 		     index_apply(c->draft, change, &changed, &change->err);
+	if (change->sent_ms && !change->ok)
+		say_unknown(&change->err);
 	change->changed = changed;
 	c->changed = c->changed || changed;
 	*exists = *exists || change->ok;

@@ -377,6 +377,35 @@ static void test_a_call_takes_effect_once(void **state)
 	assert_true(move_tag(rig->there, "A", &(struct change_id){ { 9 } }, 0, &err));
 }
 
+/* Who was asked first did not answer, and makes it after somebody else was asked: what they were told stays true. */
+static void test_a_call_that_is_made_later_changes_nothing_that_was_told(void **state)
+{
+	const struct change_id moved = { { 1 } }, deleted = { { 2 } };
+	struct digest digest = digest_of(HASH_SHA256, STR("A"));
+	struct index_change change = { .op = INDEX_DELETE_DIGEST,
+		.name = "r",
+		.digest = digest,
+		.id = deleted,
+		.is_call = true,
+		.sent_ms = clock_wall_ms() };
+	struct rig *rig = *state;
+	struct error err;
+
+	/* Nothing was there to delete: it can't be told, for it may be made when there is. */
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_false(indexes_change_wait(rig->there, &change, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	/* It was so already, and said to be made: then it is not made behind what came after it. */
+	assert_true(move_tag(rig->here, "A", NULL, 0, &err));
+	assert_true(move_tag(rig->there, "A", &moved, clock_wall_ms(), &err));
+	assert_true(move_tag(rig->there, "B", NULL, 0, &err));
+	assert_true(move_tag(rig->here, "A", &moved, 0, &err));
+	assert_true(is_at(rig->here, "B") && is_at(rig->there, "B"));
+	fold(rig->there);
+	assert_true(move_tag(rig->here, "A", &moved, 0, &err));
+	assert_true(is_at(rig->here, "B") && is_at(rig->there, "B"));
+}
+
 /* Its receiver was away for minutes, and may have been taken for dead. */
 static void test_a_call_that_comes_late(void **state)
 {
@@ -1337,7 +1366,7 @@ static void test_a_damaged_record(void **state)
 	TEST(test_trust), TEST(test_stale_delete), TEST(test_group_commit), \
 	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write), \
 	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \
-	TEST(test_a_call_takes_effect_once), TEST(test_a_call_that_comes_late), \
+	TEST(test_a_call_takes_effect_once), TEST(test_a_call_that_is_made_later_changes_nothing_that_was_told), TEST(test_a_call_that_comes_late), \
 	TEST(test_condemned_blobs), TEST(test_growth_is_refused_in_time)
 /* clang-format on */
 
