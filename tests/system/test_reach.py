@@ -57,7 +57,7 @@ def test_all_that_are_cut_off_from_each_other_serve_on():
 
 
 def test_a_frozen_owner_holds_nobody_up():
-    """Its port takes connections, and nothing answers. The lease is long here: nobody is told that it is gone."""
+    """Its port takes connections, and nothing answers. The lease is long here: no leader says that it is gone."""
     with rounds.World(lease_ms=60_000) as world:
         world.settle()
         frozen, other = world.workers[0], world.workers[1]
@@ -77,4 +77,3 @@ def test_a_frozen_owner_holds_nobody_up():
             assert first < 15, "each of them, or one, waited for the frozen one"
         finally:
             frozen.process.send_signal(signal.SIGCONT)
-        await_true(lambda: frozen.call("GET", f"/v2/{names[0]}/manifests/v2").status_code == 200, 20, "what was changed meanwhile")

@@ -354,6 +354,8 @@ static void on_failed(struct peer_call *peer, const struct error *err)
 		return;
 	if (untouched || (err->kind == ERROR_TIMEOUT && !peer->over))
 		cluster_peer_failed(peer->how.cluster, str_of(peer->member_id));
+	else
+		cluster_peer_doubted(peer->how.cluster, str_of(peer->member_id));
 	if (peer->over)
 		return;
 	peer->lost |= !untouched;
