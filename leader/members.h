@@ -119,6 +119,8 @@ bool members_has_boot(struct members *members, const char *boot, const char *but
 /* A live member signs calls to others with another secret than most of them; where two are of as many, with another than those who were
  * there first. Not before each live one has said its own. */
 bool members_has_other_secret(struct members *members, const char *name);
+/* It complains that it reaches less than half of the other workers, and fewer than half of the active ones do. */
+bool members_is_cut(struct members *members, const char *name);
 /* The live ones that this leader has heard and that do not say a mark of their secret: of a version that does not sign answers either.
  * At most USAGE_UNSIGNED_MOST; the array and its names are the caller's. */
 struct usage_unsigned *members_unsigned(struct members *members, size_t *ret_len);

@@ -156,6 +156,35 @@ bool members_has_other_secret(struct members *members, const char *name)
 	return has;
 }
 
+static bool is_alone(const struct member *member)
+{
+	struct str rest = str_of(member->data.complaints), line;
+
+	while (str_next(&rest, '\n', &line))
+		if (str_starts(line, "peers: "))
+			return true;
+	return false;
+}
+
+bool members_is_cut(struct members *members, const char *name)
+{
+	size_t active = 0, alone = 0;
+	const struct member *member;
+	bool cut;
+
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, name);
+	cut = member && member->live && is_alone(member);
+	for (size_t i = 0; cut && i < members->len; i++) {
+		if (!members->at[i]->live || strcmp(members->at[i]->data.state, "active") != 0)
+			continue;
+		active++;
+		alone += is_alone(members->at[i]);
+	}
+	pthread_mutex_unlock(&members->lock);
+	return cut && alone * 2 < active;
+}
+
 static bool does_not_sign(const struct member *member)
 {
 	return member->live && member->number && !member->data.secret;

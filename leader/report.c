@@ -393,6 +393,7 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 		.ring_epoch = leader_ring_epoch(newest),
 		.revision = state_revision(newest),
 		.deals = true,
+		.cut = members_is_cut(leader->members, merging->report->worker),
 		.other_secret = members_has_other_secret(leader->members, merging->report->worker) };
 	answer->unsigned_members = members_unsigned(leader->members, &answer->unsigned_members_len);
 	answer_grants(merging, answer);

@@ -10,6 +10,10 @@
 
 #define RANDOM_BYTES 16
 #define RANDOM_LEN   (2 * RANDOM_BYTES)
+/* The last digit. */
+#define STANDS_AT (RANDOM_LEN - 1)
+#define BEGUN     1u
+#define SHA512    2u
 
 _Static_assert(RANDOM_LEN + 1 + BASE64URL_LEN(MEMBER_NAME_MAX) < UPLOAD_ID_SIZE, "an id fits");
 
@@ -24,11 +28,34 @@ static void put_worker(struct upload_id *id, const char *worker)
 	memcpy(id->worker, name.at ? name.at : "", name.len);
 }
 
-void upload_id_new(const char *worker, struct upload_id *ret)
+static unsigned stands(const struct upload_id *id)
+{
+	char digit = id->text[STANDS_AT];
+
+	return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
+void upload_id_new(const char *worker, enum hash_kind alg, struct upload_id *ret)
 {
 	*ret = (struct upload_id){ 0 };
 	random_hex(ret->text, RANDOM_BYTES);
+	ret->text[STANDS_AT] = alg == HASH_SHA512 ? '0' + SHA512 : '0';
 	put_worker(ret, worker);
+}
+
+void upload_id_begun(struct upload_id *id)
+{
+	id->text[STANDS_AT] = "0123456789abcdef"[stands(id) | BEGUN];
+}
+
+bool upload_id_is_begun(const struct upload_id *id)
+{
+	return stands(id) & BEGUN;
+}
+
+enum hash_kind upload_id_alg(const struct upload_id *id)
+{
+	return stands(id) & SHA512 ? HASH_SHA512 : HASH_SHA256;
 }
 
 void upload_id_at(const struct upload_id *id, const char *worker, struct upload_id *ret)
@@ -42,7 +69,7 @@ void upload_id_at(const struct upload_id *id, const char *worker, struct upload_
 
 struct str upload_id_session(const struct upload_id *id)
 {
-	return str_from(id->text, RANDOM_LEN);
+	return str_from(id->text, STANDS_AT);
 }
 
 static bool is_printable(struct str s)

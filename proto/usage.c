@@ -221,6 +221,7 @@ static const struct member usage_answer_members[] = {
 	UINT(usage_answer, revision),
 	MEMBER(usage_answer, deals, MEMBER_BOOL, .max = 0),
 	MEMBER(usage_answer, other_secret, MEMBER_BOOL, .max = 0),
+	MEMBER(usage_answer, cut, MEMBER_BOOL, .max = 0),
 	ROWS_OF(usage_answer, "grants", grants, usage_grant, is_daily_grant),
 	ROWS_OF(usage_answer, "quotas", grants, usage_grant, is_other_grant),
 	ROWS(usage_answer, "unsigned", unsigned_members, usage_unsigned),

@@ -145,6 +145,7 @@ struct usage_answer {
 	int64_t hold_ms;        /* no grants for so long: it hears all workers first; 0 = none */
 	uint64_t ring_epoch, revision;
 	bool deals;             /* grants of all windows and subjects; false: of keys and days alone */
+	bool cut;               /* most workers reach each other, and not this one */
 	bool other_secret;      /* this worker's secret is another than the others': it is in no ring */
 	struct usage_grant *grants; size_t grants_len;
 	struct usage_unsigned *unsigned_members; size_t unsigned_members_len; /* at most USAGE_UNSIGNED_MOST */

@@ -11,6 +11,8 @@
 #include "proto/limits.h"
 #include "worker/auth/snapshot_new.h"
 
+#define DEPARTED_MAX 64
+
 /* Groups that have quotas; snapshots of the same groups share it. */
 struct limited {
 	atomic_uint refs;
@@ -46,6 +48,7 @@ void snapshot_free(struct snapshot *snapshot)
 		return;
 	state_free(snapshot->state);
 	ring_free(snapshot->ring);
+	ring_free(snapshot->departed);
 	access_free(snapshot->access);
 	patterns_free(snapshot->repositories);
 	limited_free(box->limited);
@@ -159,6 +162,7 @@ bool snapshot_new_rules(struct snapshot **ret_snapshot, const struct snapshot *o
 
 	snapshot->state = state_ref(old->state);
 	snapshot->ring = ring_ref(old->ring);
+	snapshot->departed = old->departed ? ring_ref(old->departed) : NULL;
 	snapshot->self = old->self;
 	snapshot->isolated = old->isolated;
 	snapshot->lease_ms = old->lease_ms;
@@ -193,6 +197,40 @@ static bool ring_from_state(const struct state *state, struct ring **ret_ring, s
 		ret_ring, (uint64_t)body->epoch, RING_SLOTS_RENDEZVOUS, key, members, body->members_len, err);
 }
 
+/* Those of `from` that the ring has not, behind the others. */
+static size_t add_departed(
+	const struct ring *ring, const struct ring *from, struct ring_member *members, size_t len)
+{
+	for (size_t i = 0; from && i < ring_len(from) && len < DEPARTED_MAX; i++) {
+		struct ring_member member = *ring_at(from, i);
+		bool known = ring_find(ring, str_of(member.id)) != RING_NOBODY;
+
+		for (size_t k = 0; k < len && !known; k++)
+			known = !strcmp(members[k].id, member.id);
+		member.active = false;
+		if (!known)
+			members[len++] = member;
+	}
+	return len;
+}
+
+static bool find_departed(struct snapshot *snapshot, const struct snapshot *old, struct error *err)
+{
+	static const uint8_t no_key[16];
+	struct ring_member members[DEPARTED_MAX];
+	size_t len;
+
+	if (!old)
+		return true;
+	if (old->ring == snapshot->ring) {
+		snapshot->departed = old->departed ? ring_ref(old->departed) : NULL;
+		return true;
+	}
+	len = add_departed(snapshot->ring, old->ring, members, 0);
+	len = add_departed(snapshot->ring, old->departed, members, len);
+	return !len || ring_new(&snapshot->departed, 0, RING_SLOTS_RENDEZVOUS, no_key, members, len, err);
+}
+
 static void settings_from_state(const struct state *state, struct snapshot *snapshot)
 {
 	const struct entity *entity = state_find(state, ENTITY_SETTINGS, STR("cluster"));
@@ -214,6 +252,8 @@ bool snapshot_new_state(struct snapshot **ret_snapshot, struct state *state, con
 	if (old && ring && state_find(old->state, ENTITY_RING, STR("ring")) == ring)
 		snapshot->ring = ring_ref(old->ring);
 	else if (!ring_from_state(state, &snapshot->ring, err))
+		return false;
+	if (!find_departed(snapshot, old, err))
 		return false;
 	if (ring && !rules->own_peer_key)
 		snapshot->peers = peer_keys_of(entity_ring(ring));

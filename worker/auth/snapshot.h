@@ -21,6 +21,7 @@ struct patterns;
 struct snapshot {
 	struct state *state;
 	struct ring *ring;
+	struct ring *departed;  /* members of rings before, the newest first, or NULL: they may have uploads still */
 	int self;               /* our place in the ring, or RING_NOBODY */
 	struct access *access;  /* proto/access.h */
 	struct patterns *repositories; /* the state's entities of that kind: snapshot_limits() */

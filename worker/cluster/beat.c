@@ -10,6 +10,7 @@
 #include "common/few.h"
 #include "common/loop.h"
 #include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/reach.h"
 #include "worker/cluster/report_call.h"
 #include "worker/cluster/standing.h"
 #include "worker/cluster/usage_priv.h"
@@ -100,6 +101,7 @@ static void taken(struct beat *beat, const struct report_result *result)
 
 	cluster_renew(beat->self->cluster, &result->trust);
 	cluster_set_unsigned(beat->self->cluster, answer);
+	reach_heard(beat->self->cluster->reach, answer->cut);
 	atomic_store(&beat->self->cluster->clock_ahead_ms, standing_heard(&beat->standing, result));
 	usage_clock_hear(&beat->usage->clock, answer->now_ms);
 	beat->held_until_ms = answer->hold_ms ? clock_ms() + answer->hold_ms : 0;

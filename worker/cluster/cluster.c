@@ -17,11 +17,10 @@
 #include "worker/cluster/complaints.h"
 #include "worker/cluster/feed.h"
 #include "worker/cluster/hello.h"
+#include "worker/cluster/reach.h"
 #include "worker/cluster/report.h"
 #include "worker/cluster/self_address.h"
 
-/* A peer that refused a connection is left alone for so long. */
-#define FAILED_FOR_MS 1000
 /* Alone, a view is checked against the store this often, in case somebody else writes there too. */
 #define SINGLE_TRUST_MS 5000
 /* Lines of the log in a minute about strangers at members' addresses. */
@@ -165,6 +164,7 @@ void cluster_free(struct cluster *cluster)
 	feed_free(cluster->feed);
 	hello_free(cluster->hello);
 	report_free(cluster->report);
+	reach_free(cluster->reach);
 	snapshot_free(cluster->current);
 	for (size_t at = 0; map_next(cluster->failed, &at, NULL, &until);)
 		free(until);
@@ -194,6 +194,7 @@ void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 	complaints_start(cluster->complaints, run->loop);
 	if (!cluster->has_leaders)
 		return;
+	cluster->reach = reach_start(cluster);
 	cluster->feed = feed_start(cluster);
 	cluster->report = report_start(cluster);
 	if (cluster->settings.check_self_url)
@@ -205,6 +206,7 @@ void cluster_start(struct cluster *cluster, const struct cluster_run *run)
 void cluster_stop(struct cluster *cluster)
 {
 	loop_assert(cluster->run.loop);
+	reach_stop(cluster->reach);
 	hello_stop(cluster->hello);
 	feed_stop(cluster->feed);
 	report_stop(cluster->report);
@@ -295,18 +297,6 @@ void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
 
 /* Places. */
 
-static bool is_failed(struct cluster *cluster, const char *id)
-{
-	const int64_t *until;
-	bool failed;
-
-	pthread_mutex_lock(&cluster->lock);
-	until = map_find(cluster->failed, str_of(id));
-	failed = until && *until > clock_ms();
-	pthread_mutex_unlock(&cluster->lock);
-	return failed;
-}
-
 /* The member of our name is another process while it has our name: where each has its own storage, ours is not that one's. */
 static bool is_self(struct cluster *cluster, const struct snapshot *snapshot)
 {
@@ -325,7 +315,7 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 
 	if (member && at == snapshot->self && is_self(cluster, snapshot))
 		return (struct place_found){ .place = PLACE_HERE };
-	if (member && at != snapshot->self && !is_failed(cluster, member->id))
+	if (member && at != snapshot->self && !cluster_peer_is_failed(cluster, str_of(member->id)))
 		return (struct place_found){ .place = PLACE_PEER, .member = member };
 	return (struct place_found){
 		.place = snapshot->isolated || !cluster_serves(cluster, name) ? PLACE_NOWHERE : PLACE_HERE,
@@ -333,31 +323,23 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 	};
 }
 
+static const struct ring_member *find_member(const struct ring *ring, const char *id)
+{
+	int at = ring_find(ring, str_of(id));
+
+	return at == RING_NOBODY ? NULL : ring_at(ring, (size_t)at);
+}
+
 struct place_found cluster_place_upload(
 	struct cluster *cluster, const struct snapshot *snapshot, const char *worker)
 {
-	int at;
+	const struct ring_member *member;
 
 	if (!strcmp(worker, cluster->self))
 		return (struct place_found){ .place = PLACE_HERE };
-	at = ring_find(snapshot->ring, str_of(worker));
-	if (at == RING_NOBODY || is_failed(cluster, worker))
-		return (struct place_found){ .place = PLACE_NOWHERE };
-	return (struct place_found){ .place = PLACE_PEER, .member = ring_at(snapshot->ring, (size_t)at) };
-}
-
-void cluster_peer_failed(struct cluster *cluster, struct str id)
-{
-	int64_t *until;
-
-	pthread_mutex_lock(&cluster->lock);
-	until = map_find(cluster->failed, id);
-	if (!until) {
-		until = xnew(int64_t);
-		(void)map_put(cluster->failed, id, until);
-	}
-	*until = clock_ms() + FAILED_FOR_MS;
-	pthread_mutex_unlock(&cluster->lock);
+	if (!(member = find_member(snapshot->ring, worker)) && snapshot->departed)
+		member = find_member(snapshot->departed, worker);
+	return (struct place_found){ .place = member ? PLACE_PEER : PLACE_NOWHERE, .member = member };
 }
 
 void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err)
@@ -393,14 +375,6 @@ void cluster_set_unsigned(struct cluster *cluster, const struct usage_answer *an
 	cluster->unsigned_members = names;
 	pthread_mutex_unlock(&cluster->lock);
 	map_free(before);
-}
-
-void cluster_peer_answered(struct cluster *cluster, struct str id)
-{
-	pthread_mutex_lock(&cluster->lock);
-	if (map_len(cluster->failed))
-		free(map_delete(cluster->failed, id));
-	pthread_mutex_unlock(&cluster->lock);
 }
 
 /* Trust and lease. */

@@ -5,8 +5,8 @@
  *   follow    (feed.c)   long-polls the leaders' state, applies, saves it on disk, publishes
  *   report      (report.c)   usage and heartbeat; the answer renews the lease and brings grants
  *   owner     a pure look-up in the snapshot's ring
- *   peers     connect failures are remembered for a short time, so that a dead owner costs one
- *             failed connect a second and not one a request
+ *   peers     (reach.c)   who did not answer is left alone and asked by us, so that a dead owner costs
+ *             a probe now and then, and not each request a failed connect
  *
  * Three modes: single (no peers), static (members of the settings file), worker (leaders).
  * Thread  any, unless said otherwise.
@@ -33,9 +33,11 @@ bool cluster_serves(const struct cluster *cluster, struct str name);
 /* Who answers for this repository. shared storage: an owner that is known to be unreachable, or none
  * at all, gives PLACE_HERE where we serve it; isolated storage, and else: PLACE_PEER or PLACE_NOWHERE (member: who is missing, or NULL). */
 struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name);
-/* Where the spool of an upload lies: here, at a peer (any state), or nowhere. */
+/* Where the spool of an upload lies: here, at a peer (any state, also one that left the ring lately or did not answer), or nowhere. */
 struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker);
-/* What the proxy learnt. */
+/* What the proxy learnt (reach.h): it failed, it has not answered for some time. */
+void cluster_peer_doubted(struct cluster *cluster, struct str id);
+bool cluster_peer_is_failed(struct cluster *cluster, struct str id);
 void cluster_peer_failed(struct cluster *cluster, struct str id);
 /* Somebody else has its address: as failed, and the log says why, a few times a minute. */
 void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err);

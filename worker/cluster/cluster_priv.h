@@ -18,6 +18,7 @@ struct complaints;
 struct feed;
 struct usage_answer;
 struct hello;
+struct reach;
 struct report;
 struct map;
 
@@ -38,7 +39,7 @@ struct cluster {
 	struct trust trust;         /* since the current ring was adopted, at the longest */
 	struct few strangers;       /* told in the log */
 	struct map *unsigned_members; /* of a version before signed answers, as the newest beat's answer says */
-	struct map *failed;         /* member id -> int64_t *until: not tried again before */
+	struct map *failed;         /* member id -> int64_t *until: not tried again before; reach.c asks them */
 
 	_Atomic int64_t state_fresh_ms;   /* monotonic: the state was the leaders' newest */
 	atomic_bool of_backup;            /* it is that of a backup, and no leader has said yet that it is the newest */
@@ -51,6 +52,7 @@ struct cluster {
 	struct hello *hello;        /* NULL too where the address is not looked at */
 	struct feed *feed;
 	struct report *report;
+	struct reach *reach;        /* set before the loops run */
 };
 
 /* Publishes; takes over the reference. */

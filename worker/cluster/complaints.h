@@ -28,6 +28,8 @@ struct loop;
 	X(NAME,    "name",    true)   /* another process has its name */            \
 	X(ADDRESS, "address", true)   /* who answers at its address is not it */    \
 	X(CLOCK,   "clock",   false)  /* its clock is not the leader's */ \
+	X(PEERS,   "peers",   false)  /* most of the other workers cannot be reached from it */ \
+	X(CUT,     "cut",     true)   /* the leaders say that the others reach each other */ \
 	X(VERSION, "version", false)  /* no release that is tried with its leader's */ \
 	X(FILES,   "files",   false)  /* what it found in its data folder at its start it could not read */
 

@@ -5,18 +5,15 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/clock.h"
-#include "common/crypto.h"
 #include "common/http_client.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
+#include "worker/cluster/peer_probe.h"
 
-#define METHOD     "GET"
-#define CONNECT_MS 3000
-#define TOTAL_MS   10000
+#define TOTAL_MS 10000
 /* The secret that the others know comes with the leaders' state. */
 #define STATE_EVERY_MS 50
 
@@ -25,9 +22,7 @@ struct hello {
 	hello_joined_f *joined;
 	void *arg;
 	struct loop_timer timer;
-	struct http_call *call; /* NULL: none is under way */
-	uint8_t key[PEER_KEY_BYTES];
-	char *token; /* of the call under way, signed with that key */
+	struct peer_probe probe;
 	bool complains;
 	enum complaint complaint; /* where it does */
 };
@@ -100,25 +95,19 @@ static void join(struct hello *hello)
 	hello->joined(hello->arg);
 }
 
-static struct str key_of(struct cluster *cluster, const struct snapshot *snapshot)
-{
-	return peer_keys_sign(&snapshot->peers, cluster_key(cluster), clock_wall_s());
-}
-
 /* A state came meanwhile, with another secret of the leader's. */
 static bool has_other_key(const struct hello *hello)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(hello->cluster);
-	struct str key = key_of(hello->cluster, snapshot);
+	struct str key = peer_probe_key(hello->cluster, snapshot);
 
-	return key.len != sizeof(hello->key) || memcmp(key.at, hello->key, key.len) != 0;
+	return key.len != sizeof(hello->probe.key) || memcmp(key.at, hello->probe.key, key.len) != 0;
 }
 
 static void on_answered(struct hello *hello, struct http_call *call)
 {
 	struct peer_answer who;
-	bool proven = peer_answer_parse(str_from(hello->key, sizeof(hello->key)), str_of(hello->token),
-		http_headers_find(http_call_headers(call), PEER_ANSWER_HEADER), &who);
+	bool proven = peer_probe_who(&hello->probe, call, &who);
 
 	if (proven && is_me(hello, &who)) {
 		join(hello);
@@ -139,9 +128,7 @@ static void on_done(void *arg, struct http_call *call, const struct error *err)
 {
 	struct hello *hello = arg;
 
-	loop_assert(hello->cluster->run.loop);
-	hello->call = NULL;
-	if (err && !http_call_status(call)) {
+	if (err) {
 		say_unreachable(hello, err);
 		ask_in(hello, HELLO_EVERY_MS);
 	} else {
@@ -151,58 +138,18 @@ static void on_done(void *arg, struct http_call *call, const struct error *err)
 
 /* ---- asking ---- */
 
-static void sign(struct hello *hello, const struct snapshot *snapshot)
-{
-	struct cluster *cluster = hello->cluster;
-	const struct peer_request request = { .method = STR(METHOD), .target = STR(HELLO_PATH) };
-	struct str key = key_of(cluster, snapshot);
-	AUTO_FINI(buf) token = buf_limit(PEER_TOKEN_MAX);
-	struct peer_claims claims = { .sender = cluster_known_as(cluster),
-		.receiver = cluster_known_as(cluster),
-		.client = "",
-		.user = "",
-		.apikey = "",
-		.anonymous = true,
-		.ring = ring_mark(snapshot->ring),
-		.issued_ms = clock_wall_ms() };
-
-	CHECK(key.len == sizeof(hello->key));
-	memcpy(hello->key, key.at, key.len);
-	claims.sequence = cluster_next_call(cluster, claims.process);
-	peer_token_format(key, &request, &claims, &token);
-	CHECK(!token.failed);
-	free(hello->token);
-	hello->token = check_strdup(buf_text(&token));
-}
-
 static void ask(void *arg)
 {
 	struct hello *hello = arg;
 	struct cluster *cluster = hello->cluster;
 	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
-	AUTO(http_headers) *headers = http_headers_new();
-	AUTO_FINI(buf) url = buf_limit(2048);
 
 	loop_assert(cluster->run.loop);
 	if (!cluster_has_state(cluster)) {
 		ask_in(hello, STATE_EVERY_MS);
 		return;
 	}
-	sign(hello, snapshot);
-	CHECK(http_headers_add(headers, STR(PEER_HEADER), str_of(hello->token)));
-	buf_puts(&url, cluster->url);
-	buf_puts(&url, HELLO_PATH);
-	struct http_call_spec spec = { .method = METHOD,
-		.url = buf_text(&url),
-		.headers = headers,
-		.ca_file = cluster->settings.ca_file,
-		.cert_file = cluster->settings.cert_file,
-		.key_file = cluster->settings.key_file,
-		.fresh = true,
-		.connect_ms = CONNECT_MS,
-		.total_ms = TOTAL_MS };
-	hello->call = http_call_start(
-		cluster->run.client, &spec, (struct http_call_events){ .arg = hello, .on_done = on_done });
+	peer_probe_send(&hello->probe, snapshot, cluster->url, cluster_known_as(cluster), TOTAL_MS);
 }
 
 /* ---- life ---- */
@@ -213,6 +160,7 @@ struct hello *hello_start(struct cluster *cluster, hello_joined_f *joined, void 
 
 	loop_assert(cluster->run.loop);
 	*hello = (struct hello){ .cluster = cluster, .joined = joined, .arg = arg };
+	hello->probe = (struct peer_probe){ .cluster = cluster, .done = on_done, .arg = hello };
 	ask_in(hello, 0);
 	return hello;
 }
@@ -223,14 +171,10 @@ void hello_stop(struct hello *hello)
 		return;
 	loop_assert(hello->cluster->run.loop);
 	loop_timer_stop(hello->cluster->run.loop, &hello->timer);
-	if (hello->call)
-		http_call_cancel(TAKE(hello->call));
+	peer_probe_end(&hello->probe);
 }
 
 void hello_free(struct hello *hello)
 {
-	if (!hello)
-		return;
-	free(hello->token);
 	free(hello);
 }

@@ -18,7 +18,6 @@
 
 #include "worker/cluster/cluster.h"
 
-#define HELLO_PATH     "/cluster/hello"
 #define HELLO_EVERY_MS 1000
 
 struct hello;

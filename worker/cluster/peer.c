@@ -12,7 +12,8 @@
  *         0 ----- first ----- 20 s --- again --- 30 s        50 s: the limit      60 s: the server's own 503
  *                                       isolated: ---------> |
  *
- *         A call that is cut ends before. Each sending has a token of its own, which is good for peer_guard.h's
+ *         A call that is cut ends before, and where storage is shared one to a member that does not answer the question
+ *         whether it is there, which it is asked after 2 s (reach.h). Each sending has a token of its own, which is good for peer_guard.h's
  *         time; a kept connection that dies makes the library send the same bytes once more, which the receiver
  *         refuses if it had them: then they are signed anew, under the same id.
  */
@@ -41,7 +42,11 @@
 #define CONNECT_MS 2000
 /* A read can be served elsewhere, so it does not wait for long; a write may be on its way into an object
  * store, and the wait limit of the request answers the client before this ends it. */
-#define STALL_MS        (20 * 1000)
+#define STALL_MS (20 * 1000)
+/* Then it is asked whether it is there (reach.h). */
+#define DOUBT_MS        2000
+#define DOUBT_EVERY_MS  500
+#define TAKES_MS        (3 * 1000) /* an upload without a byte, which can be begun anew */
 #define STALL_UPLOAD_MS (60 * 60 * 1000)
 /* Less than a request waits for its reply: what comes last still has time to be done here. */
 #define LIMIT_MS       (50 * 1000)
@@ -57,7 +62,8 @@ struct peer_call {
 	struct str key;                /* that it is signed with; of the snapshot or the cluster */
 	struct peer_answer answer;     /* who answered, where that is proven */
 	struct http_call *call;        /* NULL: not under way */
-	struct loop_timer patience;    /* with a read, until its reply begins */
+	struct loop_timer patience;    /* with a read or a change, until its reply begins */
+	int64_t asked_ms;              /* the newest sending */
 	struct pipe *upward;           /* the writer's end of the request's body */
 	int64_t sent_ms, sent_wall_ms; /* first; the limit is counted from here */
 	uint8_t digest[HASH_MAX];      /* of a body that was collected */
@@ -190,7 +196,8 @@ static void refuse(struct peer_call *peer, const struct error *err)
 		log_quote(str_of(err->text)));
 	(void)error_set(&told, ERROR_UNAVAILABLE, NULL, "member %s, which has the repository, did not answer",
 		peer->member_id);
-	peer->how.refuse(peer->how.arg, peer->how.request, 0, &told);
+	peer->how.refuse(
+		peer->how.arg, peer->how.request, peer->how.only_there ? PEER_HOLDER_WAIT_S : 0, &told);
 }
 
 static void refuse_unknown(struct peer_call *peer, const struct error *err)
@@ -221,7 +228,7 @@ static void give_up(struct peer_call *peer, const struct error *err, bool untouc
 	if (peer->over || http_request_is_replied(how->request))
 		return;
 	peer->over = true;
-	if (is_read(peer) || (untouched && !peer->lost))
+	if (is_read(peer) || how->takes || (untouched && !peer->lost))
 		how->on_unreachable(how->arg, how->request, 0, err);
 	else if (!how->has_call)
 		refuse(peer, err);
@@ -347,6 +354,8 @@ static void on_failed(struct peer_call *peer, const struct error *err)
 		return;
 	if (untouched || (err->kind == ERROR_TIMEOUT && !peer->over))
 		cluster_peer_failed(peer->how.cluster, str_of(peer->member_id));
+	else
+		cluster_peer_doubted(peer->how.cluster, str_of(peer->member_id));
 	if (peer->over)
 		return;
 	peer->lost |= !untouched;
@@ -466,19 +475,42 @@ static void on_call_done(void *arg, struct http_call *call, const struct error *
 		finish_small(peer, call);
 }
 
-/* It says something all the time, and never enough to reply with. */
+static void wait_on(struct peer_call *peer, int64_t ms);
+
+/* One that is not there is not asked again. */
+static void stop_waiting(struct peer_call *peer, bool is_silent)
+{
+	struct error err;
+
+	http_call_cancel(TAKE(peer->call));
+	drop_upward(peer);
+	peer->repeated |= is_silent;
+	(void)error_set(&err, ERROR_TIMEOUT, NULL, "member %s has not answered in %lld s", peer->member_id,
+		(long long)(clock_ms() - peer->asked_ms) / 1000);
+	on_failed(peer, &err);
+}
+
 static void on_slow(void *arg)
 {
 	struct peer_call *peer = own(arg);
-	struct error err;
+	struct str id = str_of(peer->member_id);
 
 	if (peer->over || !peer->call)
 		return;
-	http_call_cancel(TAKE(peer->call));
-	drop_upward(peer);
-	(void)error_set(&err, ERROR_TIMEOUT, NULL, "member %s has not answered in %d s", peer->member_id,
-		STALL_MS / 1000);
-	on_failed(peer, &err);
+	if (cluster_peer_is_failed(peer->how.cluster, id) && !peer->how.snapshot->isolated) {
+		stop_waiting(peer, true);
+	} else if (is_read(peer) && clock_ms() - peer->asked_ms >= STALL_MS) {
+		/* It says something all the time, and never enough to reply with. */
+		stop_waiting(peer, false);
+	} else {
+		cluster_peer_doubted(peer->how.cluster, id);
+		wait_on(peer, DOUBT_EVERY_MS);
+	}
+}
+
+static void wait_on(struct peer_call *peer, int64_t ms)
+{
+	loop_timer_start(http_request_loop(peer->how.request), &peer->patience, ms, on_slow, peer);
 }
 
 /* Start. */
@@ -587,7 +619,7 @@ static bool start(struct peer_call *peer)
 	if (!peer->target.len || url.failed || !make_headers(peer, headers))
 		return false;
 	if (peer->how.takes)
-		spec.stall_ms = spec.total_ms = STALL_MS;
+		spec.stall_ms = spec.total_ms = TAKES_MS;
 	else if (peer->how.has_call)
 		spec.stall_ms = spec.total_ms = (unsigned)attempt_ms(peer);
 	spec.method = http_method_name(method_of(&peer->how));
@@ -603,9 +635,9 @@ static bool start(struct peer_call *peer)
 	peer->over_channel = spec.channel;
 	peer->call = http_call_start(peer->how.client, &spec,
 		(struct http_call_events){ .arg = peer, .on_head = on_head, .on_done = on_call_done });
-	if (is_read(peer))
-		loop_timer_start(
-			http_request_loop(peer->how.request), &peer->patience, STALL_MS, on_slow, peer);
+	peer->asked_ms = clock_ms();
+	if (is_read(peer) || peer->how.has_call)
+		wait_on(peer, DOUBT_MS);
 	if (peer->upward)
 		http_request_stream(peer->how.request,
 			(struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone });

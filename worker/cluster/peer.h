@@ -12,8 +12,9 @@
  * When the peer cannot be reached or answers 421, and for reads also when it fails before its answer, on_unreachable runs and nothing was
  * replied: the request can still be served here, if its body was collected or is not needed (a body that was streamed is consumed).
  * The same when it answers that it does not believe our token: that is a quarrel among workers, which no client hears of. What can be sent
- * again is signed anew once first. Where only this member can serve (only_there), and where a body has gone, it is 503.
- * A read waits 20 s for its reply to begin (a small one: to be there), however much of it dribbles in.
+ * again is signed anew once first. The same when it is asked for an upload and nothing is heard for 3 s. Where only this member can serve (only_there), and where a body has gone, it is 503.
+ * A read waits 20 s for its reply to begin (a small one: to be there), however much of it dribbles in; on shared storage it ends when the member
+ * turns out not to be there (reach.h), and so does a change, which is done here then, under its id.
  * An answer counts only where it is signed by the member that was asked (peer_token.h): what a stranger at its address says, or another
  * member, no client hears. It is as if the member had not answered, and is told (peer.stranger).
  * A member that the leader says to be of a version before that need not sign.
@@ -37,6 +38,9 @@
 #include "common/ip.h"
 #include "common/str.h"
 #include "proto/peer_token.h"
+
+/* The pause that a client is told where the worker that holds an upload cannot be reached. The leaders notice who is cut off, and balancers in two looks. */
+#define PEER_HOLDER_WAIT_S 3
 
 struct http_client;
 struct http_headers;

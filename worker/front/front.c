@@ -297,9 +297,11 @@ enum front_turn front_place(struct front_call *call)
 		return place_of_peer(call);
 	if (call->place.place == PLACE_PEER)
 		return FRONT_MORE;
-	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER)
+	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
+		if (front_upload_begin_here(call))
+			return FRONT_MORE;
 		front_reply_upload_unknown(call);
-	else if (call->place.member)
+	} else if (call->place.member)
 		reply_missing(call, call->place.member->id);
 	else if (ring_has_active(call->oci.ask.snapshot->ring))
 		reply_unserved(call);
@@ -364,7 +366,7 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 	log_info("peer.unreachable", "member=%s error=%s", log_quote(str_of(call->place.member->id)),
 		log_quote(str_of(err->text)));
 	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
-		front_reply_upload_unknown(call);
+		front_upload_unreachable(call);
 	} else if (call->oci.ask.snapshot->isolated ||
 		   !cluster_serves(call->loop->front->cluster, name_str(&call->oci.ask.route.name))) {
 		reply_missing(call, call->place.member->id);
@@ -453,7 +455,7 @@ bool front_forward_to(struct front_call *call, const struct front_forwarding *to
 
 enum front_turn front_forward(struct front_call *call)
 {
-	if (call->place.place == PLACE_HERE)
+	if (call->place.place == PLACE_HERE || front_upload_need_not_ask(call))
 		return FRONT_MORE;
 	front_upload_or_forward(call);
 	return FRONT_WAIT;

@@ -6,8 +6,10 @@
 
 #include "common/check.h"
 #include "worker/auth/auth.h"
+#include "worker/cluster/peer.h"
 #include "worker/front/front_step.h"
 #include "worker/oci/oci_reply.h"
+#include "worker/oci/upload_chunk.h"
 #include "worker/oci/upload_give.h"
 #include "worker/oci/upload_owner_key.h"
 #include "worker/registry/registry.h"
@@ -20,6 +22,21 @@ static enum upload_at find(const struct front_call *call, struct upload_id *ret_
 		ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, ret_moved);
 }
 
+/* Another one began it anew while we could not be asked: ours, without a byte, is not the one that the client was told of. */
+static bool is_elsewhere(const struct front_call *call)
+{
+	const struct oci_ask *ask = &call->oci.ask;
+	struct upload_id here;
+	struct error ignored;
+	uint64_t size;
+
+	return upload_id_is_begun(&ask->route.upload) &&
+	       strcmp(ask->route.upload.worker, cluster_self(call->loop->front->cluster)) != 0 &&
+	       uploads_look(ask->registry->uploads, name_str(&ask->route.name), &ask->route.upload, &size,
+		       &here, &ignored) &&
+	       !size;
+}
+
 struct place_found front_upload_place(const struct front_call *call)
 {
 	const struct oci_ask *ask = &call->oci.ask;
@@ -27,7 +44,9 @@ struct place_found front_upload_place(const struct front_call *call)
 
 	switch (find(call, &moved)) {
 	case UPLOAD_HERE:
-		return (struct place_found){ .place = PLACE_HERE };
+		if (!is_elsewhere(call))
+			return (struct place_found){ .place = PLACE_HERE };
+		break;
 	case UPLOAD_MOVED:
 		return cluster_place_upload(call->loop->front->cluster, ask->snapshot, moved.worker);
 	case UPLOAD_NOT_HERE:
@@ -80,6 +99,56 @@ static void drop_place(struct front_call *call)
 {
 	if (call->oci.upload)
 		upload_not_adopted(TAKE(call->oci.upload));
+}
+
+/* Nothing but first bytes is a beginning. */
+static bool may_begin(const struct front_call *call)
+{
+	const char *range = http_request_header(call->oci.request, "Content-Range");
+	struct error ignored;
+	unsigned status;
+
+	return wants(call) && !upload_id_is_begun(&call->oci.ask.route.upload) &&
+	       (!range || upload_chunk_check(
+				  range, http_request_length(call->oci.request), 0, &status, &ignored));
+}
+
+bool front_upload_begin_here(struct front_call *call)
+{
+	if (!may_begin(call) || (!call->oci.upload && !make_place(call)))
+		return false;
+	upload_adopted(call->oci.upload, upload_id_alg(&call->oci.ask.route.upload));
+	counter_add(&call->loop->counters.uploads_taken_total, 1);
+	call->place = (struct place_found){ .place = PLACE_HERE };
+	return true;
+}
+
+static void reply_unreachable(struct front_call *call, const char *worker)
+{
+	struct error err;
+
+	(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
+		"worker %s, which has this upload, cannot be reached; try again, or start it again", worker);
+	http_request_reply(call->oci.request, oci_reply_later(PEER_HOLDER_WAIT_S, &err));
+}
+
+void front_upload_unreachable(struct front_call *call)
+{
+	const char *member = call->place.member->id;
+
+	if (front_upload_begin_here(call)) {
+		front_serve_now(call);
+		return;
+	}
+	drop_place(call);
+	reply_unreachable(call, member);
+}
+
+bool front_upload_need_not_ask(struct front_call *call)
+{
+	return call->oci.ask.route.row->place == OCI_PLACE_HOLDER &&
+	       cluster_peer_is_failed(call->loop->front->cluster, str_of(call->place.member->id)) &&
+	       front_upload_begin_here(call);
 }
 
 static void ask_or_forward(struct front_call *call, const struct ring_member *member)

@@ -7,7 +7,7 @@
 #include "proto/state_token.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
-#include "worker/cluster/hello.h"
+#include "worker/cluster/peer_probe.h"
 #include "worker/cluster/peer_channels.h"
 #include "worker/front/front_call.h"
 #include "worker/front/health_metrics.h"
@@ -59,7 +59,7 @@ static const struct route rows[] = {
 		.authorise = is_peer,
 		.inline_f = channel },
 	{ .operation = "hello",
-		.path = HELLO_PATH,
+		.path = PEER_PROBE_PATH,
 		.methods = ROUTE_READS,
 		.kind = ROUTE_INLINE,
 		.authorise = is_peer,

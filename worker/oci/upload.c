@@ -10,12 +10,15 @@ static struct http_response *put_headers(
 	struct http_response *response, const struct oci_ask *ask, const struct upload_id *id, uint64_t size)
 {
 	char range[UPLOAD_RANGE_SIZE];
+	struct upload_id told = *id;
 
+	if (size)
+		upload_id_begun(&told);
 	upload_range_format(size, range);
 	http_response_headerf(
-		response, "Location", "/v2/%s/blobs/uploads/%s", ask->route.name.text, id->text);
+		response, "Location", "/v2/%s/blobs/uploads/%s", ask->route.name.text, told.text);
 	http_response_header(response, "Range", range);
-	http_response_header(response, "Docker-Upload-UUID", id->text);
+	http_response_header(response, "Docker-Upload-UUID", told.text);
 	return response;
 }
 

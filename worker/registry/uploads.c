@@ -211,7 +211,7 @@ bool uploads_open(struct uploads *uploads, struct str owner, struct str name, en
 	if (!spool_is_usable(uploads->spool, err))
 		return false;
 	upload = upload_new(uploads, name);
-	upload_id_new(uploads->self, &upload->id);
+	upload_id_new(uploads->self, alg, &upload->id);
 	upload->alg = alg;
 	upload->hasher = hasher_new(alg);
 	lock_take(&uploads->lock);

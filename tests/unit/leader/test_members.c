@@ -936,9 +936,40 @@ static void a_taken_name_says_where(void **state)
 	assert_non_null(strstr(err.text, "http://10.0.0.1:1"));
 }
 
+static void says(struct members *members, const char *name, const char *complaints)
+{
+	struct usage_report message = report_of(name, name, "active");
+	struct members_staged staged;
+
+	message.complaints = check_strdup(complaints);
+	message.number = ++next_number;
+	assert_true(say(members, message, &staged, NULL));
+}
+
+static void knows_who_is_cut_off(void **state)
+{
+	static const char alone[] = "clock: it is behind\npeers: 2 of the 2 other workers cannot be reached";
+	AUTO(members) *members = members_new();
+
+	(void)state;
+	says(members, "a", alone);
+	assert_false(members_is_cut(members, "a")); /* the last one alive, for all that is known */
+	says(members, "b", "");
+	assert_false(members_is_cut(members, "a")); /* or b is */
+	says(members, "c", "peer: of something else");
+	assert_true(members_is_cut(members, "a"));
+	assert_false(members_is_cut(members, "b"));
+	assert_false(members_is_cut(members, "nobody"));
+	says(members, "b", alone);
+	assert_false(members_is_cut(members, "a")); /* the network between all of them */
+	says(members, "a", "");
+	assert_true(members_is_cut(members, "b"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(knows_who_is_cut_off),
 		cmocka_unit_test(registers_and_tells_what_changed),
 		cmocka_unit_test(what_is_only_staged_changes_nothing),
 		cmocka_unit_test(an_older_number_changes_nothing),

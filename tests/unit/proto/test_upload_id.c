@@ -24,7 +24,7 @@ static void finds_its_worker(void **state)
 		struct upload_id id;
 		struct upload_id again;
 
-		upload_id_new(workers[i], &id);
+		upload_id_new(workers[i], HASH_SHA256, &id);
 		assert_string_equal(id.worker, workers[i]);
 		assert_true(strspn(id.text, "0123456789abcdef") >= 32 && id.text[32] == '-');
 		assert_int_equal(
@@ -36,14 +36,41 @@ static void finds_its_worker(void **state)
 	}
 }
 
+static void says_how_it_stands(void **state)
+{
+	struct upload_id id, told, there;
+
+	(void)state;
+	upload_id_new("w", HASH_SHA256, &id);
+	assert_false(upload_id_is_begun(&id));
+	assert_int_equal(upload_id_alg(&id), HASH_SHA256);
+	told = id;
+	upload_id_begun(&told);
+	upload_id_begun(&told);
+	assert_true(upload_id_is_begun(&told));
+	assert_string_not_equal(told.text, id.text);
+	assert_true(str_equal(upload_id_session(&told), upload_id_session(&id)));
+	assert_true(upload_id_parse(str_of(told.text), &there, NULL));
+	assert_true(upload_id_is_begun(&there));
+	upload_id_at(&told, "another", &there);
+	assert_true(upload_id_is_begun(&there));
+	assert_string_equal(there.worker, "another");
+	upload_id_new("w", HASH_SHA512, &id);
+	upload_id_begun(&id);
+	assert_int_equal(upload_id_alg(&id), HASH_SHA512);
+	/* Of a worker of before: any digit. */
+	assert_true(upload_id_parse(STR("0123456789abcdef0123456789abcdef-dw"), &id, NULL));
+	assert_true(upload_id_is_begun(&id) && upload_id_alg(&id) == HASH_SHA512);
+}
+
 static void is_never_the_same(void **state)
 {
 	struct upload_id a;
 	struct upload_id b;
 
 	(void)state;
-	upload_id_new("w", &a);
-	upload_id_new("w", &b);
+	upload_id_new("w", HASH_SHA256, &a);
+	upload_id_new("w", HASH_SHA256, &b);
 	assert_string_not_equal(a.text, b.text);
 }
 
@@ -56,7 +83,7 @@ static void takes_the_longest_name(void **state)
 	(void)state;
 	memset(name, 'n', MEMBER_NAME_MAX);
 	name[MEMBER_NAME_MAX] = '\0';
-	upload_id_new(name, &id);
+	upload_id_new(name, HASH_SHA256, &id);
 	assert_true(upload_id_parse(str_of(id.text), &again, NULL));
 	assert_string_equal(again.worker, name);
 }
@@ -116,11 +143,11 @@ static void keeps_its_session_at_another_worker(void **state)
 	struct error err;
 
 	(void)state;
-	upload_id_new("a long name of a worker", &id);
+	upload_id_new("a long name of a worker", HASH_SHA256, &id);
 	upload_id_at(&id, "b", &there);
 	assert_string_equal(there.worker, "b");
 	assert_true(str_equal(upload_id_session(&id), upload_id_session(&there)));
-	assert_int_equal(upload_id_session(&id).len, 32);
+	assert_int_equal(upload_id_session(&id).len, 31);
 	assert_true(upload_id_parse(str_of(there.text), &read, &err));
 	assert_memory_equal(&read, &there, sizeof(read));
 	upload_id_at(&there, "a long name of a worker", &there);
@@ -131,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_its_worker),
+		cmocka_unit_test(says_how_it_stands),
 		cmocka_unit_test(is_never_the_same),
 		cmocka_unit_test(takes_the_longest_name),
 		cmocka_unit_test(refuses),

@@ -75,6 +75,19 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 	failed++;
 }
 
+void cluster_peer_doubted(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+}
+
+bool cluster_peer_is_failed(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+	return false;
+}
+
 void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err)
 {
 	(void)cluster;

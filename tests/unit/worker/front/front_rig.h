@@ -84,6 +84,17 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 	(void)id;
 	cluster->failures++;
 }
+bool cluster_peer_is_failed(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+	return false;
+}
+void cluster_peer_doubted(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+}
 bool cluster_peer_signs_not(struct cluster *cluster, struct str id)
 {
 	(void)cluster;

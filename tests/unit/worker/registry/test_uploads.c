@@ -428,7 +428,7 @@ static void one_without_a_byte_goes_once(void **state)
 	struct upload_id id, other;
 	struct error err;
 
-	upload_id_new("here", &other);
+	upload_id_new("here", HASH_SHA256, &other);
 	upload_release(open_one(uploads, &id));
 	assert_int_equal(where(uploads, &id, NULL), UPLOAD_HERE);
 	assert_false(uploads_give(uploads, STR("a"), &id, &other, &(enum hash_kind){ 0 }, &err));
@@ -478,7 +478,7 @@ static void one_that_comes_is_nobody_elses(void **state)
 	struct error err;
 	uint64_t size;
 
-	upload_id_new("there", &id);
+	upload_id_new("there", HASH_SHA256, &id);
 	upload = adopt(uploads, "a", &id);
 	assert_int_equal(where(uploads, &id, NULL), UPLOAD_HERE);
 	assert_false(uploads_look(uploads, STR("a"), &id, &size, &here, &err));
@@ -562,7 +562,7 @@ static void those_that_come_are_bounded_as_those_that_are_opened(void **state)
 
 	(void)state;
 	upload_release(open_by(uploads, "user x"));
-	upload_id_new("there", &id);
+	upload_id_new("there", HASH_SHA256, &id);
 	assert_false(uploads_adopt(uploads, STR("user x"), STR("a"), &id, &upload, &err));
 	assert_string_equal(err.code, "TOOMANYREQUESTS");
 	upload_not_adopted(adopt(uploads, "user y", &id));

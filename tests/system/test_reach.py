@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers that the others do not reach: dead silent, or cut off while clients and leaders still reach them."""
+import signal
+import time
+
+import requests
+
+import rounds
+from registry import await_true
+
+
+def readyz(worker):
+    return requests.get(worker.url + "/readyz", timeout=30)
+
+
+def test_who_is_cut_off_from_the_others_is_left_alone():
+    """It may be the last one alive: the leader knows that it is not. Balancers hear it of the worker itself."""
+    with rounds.World() as world:
+        world.settle()
+        away, other = world.workers[0], world.workers[1]
+        names = [f"reach/app{i}" for i in range(12)]
+        for name in names:
+            world.push(name, "v1", world.front)
+        world.cut(away)
+        for name in names:
+            assert away.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+            assert other.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+        await_true(lambda: readyz(away).status_code == 503, 20, "cut off")
+        text = readyz(away).text
+        assert "peers: 2 of the 2 other workers cannot be reached from here" in text and "cut: most workers reach each other" in text
+        await_true(lambda: not world.is_up_at_haproxy(away), 20, "known to HAProxy")
+        assert readyz(other).status_code == 200 and "peers:" not in readyz(other).text
+        for i in range(12):
+            world.push(f"reach/later{i}", "v1", world.front)  # each in five requests, none of them a second time
+        world.mend(away)
+        await_true(lambda: readyz(away).status_code == 200, 20, "back")
+        world.settle()
+
+
+def test_all_that_are_cut_off_from_each_other_serve_on():
+    with rounds.World() as world:
+        world.settle()
+        names = [f"reach/app{i}" for i in range(12)]
+        for name in names:
+            world.push(name, "v1", world.front)
+        for worker in world.workers:
+            world.cut(worker)
+        for worker in world.workers:
+            for name in names:
+                assert worker.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+        for worker in world.workers:
+            await_true(lambda: "peers: 2 of the 2" in readyz(worker).text, 20, "its complaint")
+        epoch = {m["name"]: m["lastPush"] for m in world.members()}
+        await_true(lambda: all(m["lastPush"] != epoch[m["name"]] for m in world.members()), 20, "a beat of each")
+        for worker in world.workers:
+            assert readyz(worker).status_code == 200
+
+
+def test_a_frozen_owner_holds_nobody_up():
+    """Its port takes connections, and nothing answers. The lease is long here: no leader says that it is gone."""
+    with rounds.World(lease_ms=60_000) as world:
+        world.settle()
+        frozen, other = world.workers[0], world.workers[1]
+        names = [f"reach/app{i}" for i in range(12)]
+        for name in names:
+            world.push(name, "v1", world.front)
+        frozen.process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            for name in names:
+                assert other.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+            first = time.monotonic() - began
+            for name in names:
+                world.push_manifest(name, "v2", other, b"layer")
+                assert other.call("GET", f"/v2/{name}/manifests/v2").status_code == 200
+            print(f"12 reads: {first:.1f} s, 12 changes and reads after that: {time.monotonic() - began - first:.1f} s")
+            assert first < 15, "each of them, or one, waited for the frozen one"
+        finally:
+            frozen.process.send_signal(signal.SIGCONT)
