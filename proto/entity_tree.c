@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/gentle.h"
 
 /* A node with fewer goes into its neighbour, where there is room. */
 #define FEW (ENTITY_TREE_WIDTH / 4)
@@ -67,6 +68,7 @@ void entity_tree_free(struct entity_tree *tree)
 	for (unsigned i = 0; i < tree->len; i++)
 		item_free(tree, tree->at[i]);
 	free(tree);
+	gentle_step();
 }
 
 /* Looks at each child: seldom. */
@@ -437,6 +439,7 @@ static size_t merge(const struct entity_list *old, const struct entity_order *or
 	size_t len = 0, skipped = 0, taken = 0;
 
 	for (size_t i = 0; i < old->len; i++) {
+		gentle_step();
 		if (skipped < gone->len && gone->at[skipped] == old->at[i]) {
 			skipped++;
 			continue;
@@ -455,6 +458,7 @@ static struct entity_tree *leaf_of(const struct entity_order *order, struct enti
 {
 	struct entity_tree *leaf = node_new(true);
 
+	gentle_step();
 	leaf->len = (unsigned)len;
 	leaf->count = len;
 	for (size_t i = 0; i < len; i++)

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "common/check.h"
+#include "common/gentle.h"
 #include "common/password.h"
 #include "proto/entity_tree.h"
 
@@ -303,6 +304,7 @@ static void change_kind(struct state *state, enum entity_kind kind, const struct
 	struct entity_tree *before = entity_tree_ref(state->kinds[kind]);
 
 	for (size_t i = 0; i < changed->len; i++) {
+		gentle_step();
 		struct entity *gone = find_in(before, entity_id(changed->at[i]));
 		struct entity *came = entity_is_deleted(changed->at[i]) ? NULL : changed->at[i];
 

@@ -19,8 +19,12 @@
  * A full one is taken at any revision, an older one too: whether it may follow is history_judge()'s to say, before.
  * Without cluster and generation it is of no history, as those that were saved before there were any.
  * Where there is no old state (a file) one of format 1 is taken, too, which has no digest.
+ * A full one over an old state takes from that one, as it is, each entity that is told again in the same bytes, and where these are more than half
+ * the trees as well: whoever has both has little more than one, and a kind in which nothing changed is known as such (state_same_kind()).
  * Decoding is bounded: 2,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
- * new state in memory; while it runs it takes about seven times that. Anything wrong leaves the old state in place.
+ * new state in memory; entities are decoded one by one, so it takes little more than these, and whatever is told not over seven times so much.
+ * Anything wrong leaves the old state in place.
+ * It goes by steps (common/gentle.h).
  *
  * Thread  any.
  */
