@@ -425,6 +425,12 @@ static struct entity **list_out(const struct entity_tree *node, struct entity **
 	return into;
 }
 
+void entity_tree_list(const struct entity_tree *tree, struct entity **into)
+{
+	if (tree)
+		(void)list_out(tree, into);
+}
+
 static int compare_two(const struct entity_order *order, const struct entity *a, const struct entity *b)
 {
 	int keys = str_compare(order->key(a), order->key(b));
@@ -519,8 +525,7 @@ static void build_anew(struct entity_tree **tree, const struct entity_order *ord
 	struct entity **all = xnew_array(struct entity *, there + came->len + 1);
 	struct entity_tree *built;
 
-	if (*tree)
-		(void)list_out(*tree, old.at);
+	entity_tree_list(*tree, old.at);
 	len = merge(&old, order, gone, came, all);
 	built = build(order, all, len);
 	free(all);

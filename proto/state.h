@@ -65,6 +65,8 @@ struct entity *state_find(const struct state *state, enum entity_kind kind, stru
 size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
 /* The same state as far as entities of this kind go: neither was made of the other by a change of one. */
 bool     state_same_kind(const struct state *a, const struct state *b, enum entity_kind kind);
+/* The ids of the entities of this kind in which the two differ, borrowed from them, in order. False: there are more than `most`. */
+bool     state_differ(const struct state *a, const struct state *b, enum entity_kind kind, struct str *into, size_t most, size_t *ret_len) MUST_CHECK;
 /* Only the entities of these kinds (bits, 1 << kind), shared; of no revision, no digest and no counts of bytes and admins. */
 struct state *state_only(const struct state *state, unsigned kinds);
 /* The api key one of whose secrets (its own, or the one before) has this hash, or NULL; whether it opens the key now, apikey_opens() says. */
