@@ -16,6 +16,10 @@
 #include <pthread.h>
 
 #include "common/check.h"
+#include "common/gentle.h"
+#include "common/least.h"
+
+#define PIECE (64u * 1024) /* between two steps of a gentle thread */
 
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static EVP_MD *digests[HASH_MD5 + 1];
@@ -83,8 +87,13 @@ void hasher_free(struct hasher *hasher)
 
 void hasher_add(struct hasher *hasher, const void *bytes, size_t len)
 {
-	if (len)
-		CHECK(EVP_DigestUpdate(hasher->ctx, bytes, len) == 1);
+	const char *at = bytes;
+
+	for (size_t piece; len; at += piece, len -= piece) {
+		piece = least(len, PIECE);
+		CHECK(EVP_DigestUpdate(hasher->ctx, at, piece) == 1);
+		gentle_step();
+	}
 }
 
 void hasher_result(const struct hasher *hasher, uint8_t into[HASH_MAX])
@@ -98,6 +107,13 @@ void hasher_result(const struct hasher *hasher, uint8_t into[HASH_MAX])
 
 void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into[HASH_MAX])
 {
+	if (len > PIECE) {
+		AUTO(hasher) *hasher = hasher_new(kind);
+
+		hasher_add(hasher, bytes, len);
+		hasher_result(hasher, into);
+		return;
+	}
 	CHECK(EVP_Digest(len ? bytes : "", len, into, NULL, digest_of(kind), NULL) == 1);
 }
 

@@ -16,9 +16,12 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/gentle.h"
+#include "common/least.h"
 #include "common/log.h"
 
 #define READ_STEP    (64u * 1024)
+#define PIECE        (256u * 1024)
 #define PRIVATE_MODE 0600
 
 /* ---- reading ---- */
@@ -287,11 +290,23 @@ bool file_sync_parent(struct str path, struct error *err)
 	return file_sync_folder(parent, err);
 }
 
+/* In pieces, for a thread that is gentle. */
+static bool write_pieces(int fd, struct str bytes, struct error *err)
+{
+	for (size_t at = 0, piece; at < bytes.len; at += piece) {
+		piece = least(bytes.len - at, PIECE);
+		if (!file_write_all(fd, bytes.at + at, piece, err))
+			return false;
+		gentle_step();
+	}
+	return true;
+}
+
 static bool write_temp(int fd, const char *temp, struct str bytes, mode_t mode, struct error *err)
 {
 	if (fchmod(fd, mode) != 0)
 		return error_sys(err, "set the mode of %s", temp);
-	if (!file_write_all(fd, bytes.at, bytes.len, err))
+	if (!write_pieces(fd, bytes, err))
 		return error_add(err, "%s", temp);
 	if (fsync(fd) != 0)
 		return error_sys(err, "sync %s", temp);

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "common/check.h"
+#include "common/gentle.h"
 
 #define PIECE       (32u * 1024)
 #define GZIP_WINDOW (15 + 16) /* zlib's spelling of "the largest window, gzip's frame" */
@@ -87,6 +88,7 @@ static bool deflate_all(z_stream *z, struct str bytes, struct buf *into, struct 
 	int step;
 
 	do {
+		gentle_step();
 		feed(z, &bytes);
 		if (!offer(z, into, &spare))
 			return too_large(into, "gzip", err);
@@ -122,6 +124,7 @@ static bool inflate_member(z_stream *z, struct str *bytes, struct buf *into, str
 	int step;
 
 	do {
+		gentle_step();
 		feed(z, bytes);
 		if (!offer(z, into, &spare))
 			return too_large(into, "gunzip", err);

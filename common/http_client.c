@@ -556,6 +556,14 @@ void http_call_collect(struct http_call *call, size_t max)
 	call->collected = buf_limit(max);
 }
 
+void http_call_give_body(struct http_call *call, struct buf *into)
+{
+	call_assert(call);
+	CHECK(!into->at);
+	*into = call->collected;
+	call->collected = buf_limit(0);
+}
+
 struct str http_call_body(const struct http_call *call)
 {
 	call_assert(call);

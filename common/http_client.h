@@ -84,6 +84,7 @@ int64_t     http_call_length(const struct http_call *call); /* Content-Length of
 void        http_call_into(struct http_call *call, struct pipe *pipe); /* takes the writer's reference; capacity >= 32 KiB */
 void        http_call_collect(struct http_call *call, size_t max);     /* over max: on_done with ERROR_TOO_LARGE */
 struct str  http_call_body(const struct http_call *call);              /* collected; in on_done */
+void        http_call_give_body(struct http_call *call, struct buf *into); /* the same, without a copy: it is the caller's; into is empty */
 
 /* Blocking. body's limit bounds the answer. */
 struct http_result {

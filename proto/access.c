@@ -32,14 +32,20 @@ struct entry {
 	unsigned authenticated, anonymous;
 };
 
+/* So many policies may differ from those of the one below. */
+#define OVER_MOST 64
+
 struct access {
 	atomic_uint refs;
+	struct access
+		*base; /* whose policies and file count where this one has no others; NULL: this has all */
 	bool open;
 	struct state *state; /* the policies alone */
 	struct patterns *entries;
 	size_t policies;
-	bool has_anonymous;
-	struct rule admins[2]; /* adminPolicy of the file and of the state */
+	size_t file_policies, file_admins; /* of the settings file: of repositories; adminPolicy */
+	size_t anonymous;                  /* policies that allow them something */
+	struct rule admins[2];             /* adminPolicy of the file and of the state */
 	bool has_file;
 	struct names metrics_users;
 	unsigned metrics_anonymous;
@@ -119,6 +125,7 @@ void access_free(struct access *access)
 	state_free(access->state);
 	names_fini(&access->metrics_users);
 	groups_free(access->groups);
+	access_free(access->base);
 	free(access);
 }
 
@@ -245,9 +252,11 @@ static void add_entry(struct access *access, struct entry *entry)
 	struct entry *old = patterns_put(access->entries, str_of(entry->pattern), entry);
 
 	access->policies++;
-	access->has_anonymous |= entry->anonymous != 0;
-	if (old)
-		entry_free(old);
+	access->anonymous += entry->anonymous != 0;
+	if (!old)
+		return;
+	access->anonymous -= old->anonymous != 0;
+	entry_free(old);
 }
 
 static bool read_repositories(struct access *access, const struct json *node, struct error *err)
@@ -267,6 +276,7 @@ static bool read_repositories(struct access *access, const struct json *node, st
 		}
 		add_entry(access, entry);
 	}
+	access->file_policies = access->policies;
 	return true;
 }
 
@@ -320,6 +330,7 @@ static bool read_admin(struct access *access, const struct json *node, struct er
 			"adminPolicy: detectManifestCollision has no effect for those whom adminPolicy "
 			"names; give it to others in repositories");
 	access->policies++;
+	access->file_admins = 1;
 	return true;
 }
 
@@ -419,6 +430,53 @@ bool access_new(struct access **ret_access, const struct json *file, const struc
 	return true;
 }
 
+/* What the one below has of this name counts no more. */
+static void change_policy(struct access *access, const struct state *state, struct str pattern)
+{
+	const struct entity *now = state_find(state, ENTITY_POLICY, pattern);
+	const struct entity *before = state_find(access->base->state, ENTITY_POLICY, pattern);
+
+	if (before)
+		access->anonymous -= bits_of(&entity_policy(before)->anonymous_policy) != 0;
+	if (now)
+		add_policy(access, now);
+	else
+		patterns_take_out(access->entries, pattern);
+}
+
+struct access *access_new_over(struct access *old, const struct state *state)
+{
+	struct access *base = old->base ? old->base : old, *access;
+	struct entity *admin = state_find(state, ENTITY_ADMIN_POLICY, STR("admin"));
+	struct str changed[OVER_MOST];
+	size_t len;
+
+	if (!base->state || base->file_policies ||
+		!state_differ(base->state, state, ENTITY_POLICY, changed, OVER_MOST, &len))
+		return NULL;
+	access = xnew(struct access);
+	atomic_init(&access->refs, 1);
+	access->base = access_ref(base);
+	access->open = base->open;
+	access->has_file = base->has_file;
+	access->entries = patterns_over(base->entries);
+	access->anonymous = base->anonymous;
+	for (size_t i = 0; i < len; i++)
+		change_policy(access, state, changed[i]);
+	patterns_settle(access->entries);
+	access->policies = base->file_admins + state_count(state, ENTITY_POLICY);
+	if (admin)
+		add_admin_policy(access, admin);
+	access->state = state_only(state, POLICY_KINDS);
+	return access;
+}
+
+/* Whose are the parts of the settings file. */
+static const struct access *file_of(const struct access *access)
+{
+	return access->base ? access->base : access;
+}
+
 /* Questions. */
 
 bool access_is_in_group(const struct access_who *who, struct str group)
@@ -437,7 +495,7 @@ static bool in_group(const struct access *access, const struct access_who *who, 
 
 	if (access_is_in_group(who, str_of(group)))
 		return true;
-	users = access->groups ? map_find(access->groups, str_of(group)) : NULL;
+	users = file_of(access)->groups ? map_find(file_of(access)->groups, str_of(group)) : NULL;
 	return users && names_have(users, str_of(who->user));
 }
 
@@ -530,8 +588,10 @@ static bool scopes_grant(const struct access_who *who, const char *scope, enum a
 
 static bool is_of_admin_policy(const struct access *access, const struct access_who *who, unsigned bit)
 {
+	const struct rule *admins[] = { &file_of(access)->admins[0], &access->admins[1] };
+
 	for (size_t i = 0; i < 2 && !who->anonymous; i++)
-		if ((access->admins[i].actions & bit) == bit && rule_names(access, &access->admins[i], who))
+		if ((admins[i]->actions & bit) == bit && rule_names(access, admins[i], who))
 			return true;
 	return false;
 }
@@ -602,13 +662,13 @@ bool access_allows_metrics(const struct access *access, const struct access_who 
 	if (!access->has_file)
 		return access->open || !who->anonymous;
 	if (who->anonymous)
-		return access->metrics_anonymous & 1u << ACTION_READ;
-	return names_have(&access->metrics_users, str_of(who->user));
+		return file_of(access)->metrics_anonymous & 1u << ACTION_READ;
+	return names_have(&file_of(access)->metrics_users, str_of(who->user));
 }
 
 bool access_has_anonymous(const struct access *access)
 {
-	return access->has_anonymous || (access->open && !access->policies);
+	return access->anonymous || (access->open && !access->policies);
 }
 
 size_t access_policies(const struct access *access)

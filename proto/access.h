@@ -47,6 +47,9 @@ struct access;
  * configured, so without any policy everybody may do everything. */
 bool access_new(struct access **ret_access, const struct json *file, const struct state *state, bool open,
 		struct error *err) MUST_CHECK;
+/* The rules of `old`, with the policies of this state in the place of its own: for a few that changed it shares the others and costs next to
+ * nothing. NULL: it is to be made anew, since more changed since that was done last, or because the settings file has policies of repositories. */
+struct access *access_new_over(struct access *old, const struct state *state) MUST_CHECK;
 struct access *access_ref(struct access *access);
 void access_free(struct access *access); /* drops a reference */
 AUTO_DEFINE(access)

@@ -188,6 +188,8 @@ void entity_template_to_json(enum entity_kind kind, struct json_writer *writer);
 /* The whole, secrets' hashes too: for the snapshot and the leader's ledger. */
 void entity_encode(const struct entity *entity, struct buf *into);
 bool entity_decode(const struct pack_node *node, struct entity **ret, struct error *err) MUST_CHECK;
+/* What an encoded one says to be, borrowed; the rest of it is not looked at. */
+bool entity_decode_name(const struct pack_node *node, enum entity_kind *ret_kind, struct str *ret_id, struct error *err) MUST_CHECK;
 /*
  * SHA-256 of the entity as it is encoded, as four little endian numbers: what makes up a state's digest. Taken once and kept.
  * entity_decode_told() is for who was told by a leader: it takes the hash of what came, members that it does not know too. So leaders and

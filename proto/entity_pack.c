@@ -255,8 +255,8 @@ static bool read_body(struct arena *arena, const struct table *table, const stru
 	return true;
 }
 
-static bool read_name(const struct pack_node *node, enum entity_kind *ret_kind, struct str *ret_id,
-	uint64_t *ret_revision, struct error *err)
+bool entity_decode_name(
+	const struct pack_node *node, enum entity_kind *ret_kind, struct str *ret_id, struct error *err)
 {
 	struct str kind;
 
@@ -266,6 +266,14 @@ static bool read_name(const struct pack_node *node, enum entity_kind *ret_kind, 
 		return error_set(err, ERROR_INVALID, NULL, "an entity's kind is missing or unknown");
 	if (!pack_get_str(pack_find(node, "id"), ret_id))
 		return error_set(err, ERROR_INVALID, NULL, "an entity's id is missing or no text");
+	return true;
+}
+
+static bool read_name(const struct pack_node *node, enum entity_kind *ret_kind, struct str *ret_id,
+	uint64_t *ret_revision, struct error *err)
+{
+	if (!entity_decode_name(node, ret_kind, ret_id, err))
+		return false;
 	if (!pack_get_uint(pack_find(node, "revision"), ret_revision) || *ret_revision > INT64_MAX)
 		return error_set(err, ERROR_INVALID, NULL, "an entity's revision is missing or no number");
 	return true;

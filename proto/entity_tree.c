@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/gentle.h"
 
 /* A node with fewer goes into its neighbour, where there is room. */
 #define FEW (ENTITY_TREE_WIDTH / 4)
@@ -67,6 +68,7 @@ void entity_tree_free(struct entity_tree *tree)
 	for (unsigned i = 0; i < tree->len; i++)
 		item_free(tree, tree->at[i]);
 	free(tree);
+	gentle_step();
 }
 
 /* Looks at each child: seldom. */
@@ -423,6 +425,12 @@ static struct entity **list_out(const struct entity_tree *node, struct entity **
 	return into;
 }
 
+void entity_tree_list(const struct entity_tree *tree, struct entity **into)
+{
+	if (tree)
+		(void)list_out(tree, into);
+}
+
 static int compare_two(const struct entity_order *order, const struct entity *a, const struct entity *b)
 {
 	int keys = str_compare(order->key(a), order->key(b));
@@ -437,6 +445,7 @@ static size_t merge(const struct entity_list *old, const struct entity_order *or
 	size_t len = 0, skipped = 0, taken = 0;
 
 	for (size_t i = 0; i < old->len; i++) {
+		gentle_step();
 		if (skipped < gone->len && gone->at[skipped] == old->at[i]) {
 			skipped++;
 			continue;
@@ -455,6 +464,7 @@ static struct entity_tree *leaf_of(const struct entity_order *order, struct enti
 {
 	struct entity_tree *leaf = node_new(true);
 
+	gentle_step();
 	leaf->len = (unsigned)len;
 	leaf->count = len;
 	for (size_t i = 0; i < len; i++)
@@ -515,8 +525,7 @@ static void build_anew(struct entity_tree **tree, const struct entity_order *ord
 	struct entity **all = xnew_array(struct entity *, there + came->len + 1);
 	struct entity_tree *built;
 
-	if (*tree)
-		(void)list_out(*tree, old.at);
+	entity_tree_list(*tree, old.at);
 	len = merge(&old, order, gone, came, all);
 	built = build(order, all, len);
 	free(all);

@@ -48,5 +48,8 @@ void entity_tree_remove(struct entity_tree **tree, const struct entity_order *or
 struct entity_list { struct entity **at; size_t len; };
 void entity_tree_merge(struct entity_tree **tree, const struct entity_order *order, const struct entity_list *gone, const struct entity_list *came);
 
+/* Its entities in their order, borrowed; room for entity_tree_len(). */
+void entity_tree_list(const struct entity_tree *tree, struct entity **into);
+
 /* In the tree's order; what is equal stays as it was. A list that is in order already costs one look at each. */
 void entity_list_sort(struct entity_list *list, const struct entity_order *order);

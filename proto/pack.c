@@ -11,9 +11,11 @@
 #include <msgpack.h>
 
 #include "common/check.h"
+#include "common/gentle.h"
 
 #define NESTING_MAX 16
 #define NODES_MAX   (32u * 1024 * 1024)
+#define STEP_NODES  1024
 
 struct pack_doc {
 	msgpack_unpacked unpacked;
@@ -223,27 +225,81 @@ static bool walk_node(struct walk *w, const char **ret_why)
 	return true;
 }
 
+/* A node with all that is in it. False with no `why`: it has more nodes than `most`. */
+static bool walk_whole(struct walk *w, size_t most, const char **ret_why)
+{
+	do {
+		*ret_why = w->left ? NULL : "ends too early";
+		if (!w->left || ++w->nodes > most || !walk_node(w, ret_why))
+			return false;
+		if (w->nodes % STEP_NODES == 0)
+			gentle_step();
+		while (w->depth && !w->open[w->depth - 1])
+			w->depth--;
+		if (w->depth)
+			w->open[w->depth - 1]--;
+		else
+			return true;
+	} while (true);
+}
+
+static struct walk walk_of(struct str bytes)
+{
+	return (struct walk){ .at = (const uint8_t *)bytes.at, .left = bytes.len };
+}
+
 static bool walk_all(struct str bytes, size_t most_nodes, struct error *err)
 {
-	struct walk w = { .at = (const uint8_t *)bytes.at, .left = bytes.len };
-	const char *why = NULL;
+	struct walk w = walk_of(bytes);
+	const char *why;
 
-	do {
-		if (!w.left)
-			return walk_failed(&w, bytes, "ends too early", err);
-		if (++w.nodes > most_nodes)
-			return error_set(err, ERROR_TOO_LARGE, NULL, "msgpack: over %zu nodes", most_nodes);
-		if (!walk_node(&w, &why))
-			return walk_failed(&w, bytes, why, err);
-		while (w.depth && !w.open[w.depth - 1])
-			w.depth--;
-		if (w.depth)
-			w.open[w.depth - 1]--;
-		else
-			break;
-	} while (true);
+	if (!walk_whole(&w, most_nodes, &why))
+		return why ? walk_failed(&w, bytes, why, err)
+			   : error_set(err, ERROR_TOO_LARGE, NULL, "msgpack: over %zu nodes", most_nodes);
 	if (w.left)
 		return walk_failed(&w, bytes, "something follows the document", err);
+	return true;
+}
+
+/* ---- node by node ---- */
+
+bool pack_check_within(struct str bytes, size_t most_nodes, struct error *err)
+{
+	return walk_all(bytes, most_nodes < NODES_MAX ? most_nodes : NODES_MAX, err);
+}
+
+static bool open_node(struct str node, unsigned elements, size_t *ret_len, struct str *ret_inside)
+{
+	struct walk w = walk_of(node);
+	struct shape shape;
+	const char *why;
+
+	if (!w.left || !shape_of(w.at[0], &shape) || shape.elements != elements || !walk_node(&w, &why))
+		return false;
+	*ret_len = (size_t)w.open[0] / elements;
+	*ret_inside = str_from(node.at + node.len - w.left, w.left);
+	return true;
+}
+
+bool pack_open_array(struct str node, size_t *ret_len, struct str *ret_inside)
+{
+	return open_node(node, 1, ret_len, ret_inside);
+}
+
+bool pack_open_map(struct str node, size_t *ret_len, struct str *ret_inside)
+{
+	return open_node(node, 2, ret_len, ret_inside);
+}
+
+bool pack_next(struct str *rest, struct str *ret_node)
+{
+	struct walk w = walk_of(*rest);
+	const char *why;
+
+	if (!w.left || !walk_whole(&w, NODES_MAX, &why))
+		return false;
+	*ret_node = str_from(rest->at, rest->len - w.left);
+	*rest = str_from(rest->at + ret_node->len, w.left);
 	return true;
 }
 
@@ -259,7 +315,7 @@ bool pack_parse_within(struct str bytes, size_t most_nodes, struct pack_doc **re
 	AUTO(pack_doc) *doc = NULL;
 	size_t off = 0;
 
-	if (!walk_all(bytes, most_nodes < NODES_MAX ? most_nodes : NODES_MAX, err))
+	if (!pack_check_within(bytes, most_nodes, err))
 		return false;
 	doc = xnew(struct pack_doc);
 	msgpack_unpacked_init(&doc->unpacked);

@@ -27,6 +27,20 @@ struct pack_node;
 /* What was read, all of it, in the shortest form: the bytes that this header's writers made, if they made it. */
 void pack_again(struct buf *into, const struct pack_node *node);
 
+/*
+ * A large document whose elements are looked at one by one, without memory for all of its nodes: checked first, by the same bounds; from
+ * then on each node is a part of its bytes, which pack_parse() reads.
+ *
+ *     pack_check_within(bytes, most, &err) && pack_open_array(bytes, &len, &rest)
+ *     while (pack_next(&rest, &node)) ...
+ */
+bool pack_check_within(struct str bytes, size_t most_nodes, struct error *err) MUST_CHECK;
+/* How many elements, or pairs, it has, and their bytes: a pair is two nodes. False: it is none. */
+bool pack_open_array(struct str node, size_t *ret_len, struct str *ret_inside) MUST_CHECK;
+bool pack_open_map(struct str node, size_t *ret_len, struct str *ret_inside) MUST_CHECK;
+/* The first node goes from `rest` to `ret_node`. False: nothing is left. */
+bool pack_next(struct str *rest, struct str *ret_node) MUST_CHECK;
+
 struct pack_doc;
 bool pack_parse(struct str bytes, struct pack_doc **ret_doc, struct error *err) MUST_CHECK;
 bool pack_parse_within(struct str bytes, size_t most_nodes, struct pack_doc **ret_doc, struct error *err) MUST_CHECK;

@@ -14,7 +14,7 @@
 struct item {
 	char *pattern;
 	bool literal; /* no wildcard: it is a name */
-	void *value;
+	void *value;  /* NULL: it is taken out */
 };
 
 /* Longest first, then by text; the end is NULL. */
@@ -27,7 +27,8 @@ struct row {
  * many teams these are few. */
 struct patterns {
 	atomic_uint refs;
-	struct map *items; /* by pattern */
+	struct patterns *base; /* that this one is over, or NULL */
+	struct map *items;     /* by pattern */
 	struct map *
 		begin; /* the text before the first '/', where no wildcard is in it -> struct row *; NULL until it is settled */
 	struct row *any; /* all others with a wildcard */
@@ -39,6 +40,15 @@ struct patterns *patterns_new(void)
 
 	atomic_init(&patterns->refs, 1);
 	patterns->items = map_new();
+	return patterns;
+}
+
+struct patterns *patterns_over(struct patterns *base)
+{
+	struct patterns *patterns = patterns_new();
+
+	CHECK(!base->base);
+	patterns->base = patterns_ref(base);
 	return patterns;
 }
 
@@ -66,23 +76,39 @@ void patterns_free(struct patterns *patterns)
 		free(value);
 	map_free(patterns->begin);
 	free(patterns->any);
+	patterns_free(patterns->base);
 	free(patterns);
 }
 
-void *patterns_put(struct patterns *patterns, struct str pattern, void *value)
+static struct item *item_of(struct patterns *patterns, struct str pattern)
 {
 	struct item *item = map_find(patterns->items, pattern);
-	void *before = item ? item->value : NULL;
 
-	CHECK(value && !patterns->begin);
+	CHECK(!patterns->begin);
 	if (!item) {
 		item = xnew(struct item);
 		item->pattern = check_strndup(pattern.at, pattern.len);
 		item->literal = !strpbrk(item->pattern, WILDCARDS);
 		(void)map_put(patterns->items, pattern, item);
 	}
+	return item;
+}
+
+void *patterns_put(struct patterns *patterns, struct str pattern, void *value)
+{
+	struct item *item = item_of(patterns, pattern);
+	void *before = item->value;
+
+	CHECK(value);
 	item->value = value;
 	return before;
+}
+
+void patterns_take_out(struct patterns *patterns, struct str pattern)
+{
+	struct item *item = item_of(patterns, pattern);
+
+	CHECK(patterns->base && !item->value);
 }
 
 static int longer_first(const void *a, const void *b)
@@ -133,7 +159,7 @@ static size_t collect(const struct patterns *patterns, struct item **into)
 	void *value;
 
 	for (size_t at = 0; map_next(patterns->items, &at, NULL, &value);)
-		if (!((struct item *)value)->literal)
+		if (!((struct item *)value)->literal && ((struct item *)value)->value)
 			into[len++] = value;
 	return len;
 }
@@ -163,9 +189,11 @@ void patterns_settle(struct patterns *patterns)
 
 /* ---- asking ---- */
 
-/* The rows that a name is looked for in, as one. */
+/* The rows that a name is looked for in, as one: two of its own, two of the one below. */
+#define ROWS 4
 struct walk {
-	struct item *const *begin, *const *any;
+	const struct patterns *patterns;
+	struct item *const *rows[ROWS];
 };
 
 static struct item *const *row_of(const struct row *row)
@@ -178,25 +206,53 @@ static struct item *const *row_of(const struct row *row)
 /* "team/" and then ** has "team" too. */
 static struct walk walk_of(const struct patterns *patterns, struct str name)
 {
+	const struct patterns *base = patterns->base;
 	struct str rest = name, begin = name;
 
 	CHECK(patterns->begin);
 	(void)str_until(&rest, '/', &begin);
-	return (struct walk){ row_of(map_find(patterns->begin, begin)), row_of(patterns->any) };
+	return (struct walk){ patterns, { row_of(map_find(patterns->begin, begin)), row_of(patterns->any),
+						row_of(base ? map_find(base->begin, begin) : NULL),
+						row_of(base ? base->any : NULL) } };
+}
+
+static const struct item *walk_any(struct walk *walk, bool *ret_below)
+{
+	struct item *const **next = NULL;
+
+	for (unsigned i = 0; i < ROWS; i++) {
+		struct item *const **row = &walk->rows[i];
+
+		if (**row && (!next || longer_first(*row, *next) < 0)) {
+			next = row;
+			*ret_below = i >= ROWS / 2;
+		}
+	}
+	return next ? *(*next)++ : NULL;
+}
+
+static bool is_covered(const struct patterns *patterns, const struct item *item)
+{
+	return map_find(patterns->items, str_of(item->pattern));
 }
 
 static const struct item *walk_next(struct walk *walk)
 {
-	if (!*walk->begin || (*walk->any && longer_first(walk->any, walk->begin) < 0))
-		return *walk->any ? *walk->any++ : NULL;
-	return *walk->begin++;
+	const struct item *item;
+	bool below;
+
+	while ((item = walk_any(walk, &below)) && below && is_covered(walk->patterns, item))
+		;
+	return item;
 }
 
 static const struct item *find_literal(const struct patterns *patterns, struct str name)
 {
 	const struct item *item = map_find(patterns->items, name);
 
-	return item && item->literal ? item : NULL;
+	if (!item && patterns->base)
+		item = map_find(patterns->base->items, name);
+	return item && item->literal && item->value ? item : NULL;
 }
 
 void *patterns_find(const struct patterns *patterns, struct str name)
@@ -231,8 +287,10 @@ bool patterns_next(const struct patterns *patterns, size_t *at, void **ret_value
 {
 	void *value;
 
-	if (!map_next(patterns->items, at, NULL, &value))
-		return false;
-	*ret_value = ((struct item *)value)->value;
-	return true;
+	while (map_next(patterns->items, at, NULL, &value)) {
+		*ret_value = ((struct item *)value)->value;
+		if (*ret_value)
+			return true;
+	}
+	return false;
 }

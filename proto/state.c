@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "common/check.h"
+#include "common/gentle.h"
 #include "common/password.h"
 #include "proto/entity_tree.h"
 
@@ -111,6 +112,55 @@ static const struct entity_tree *of_kind(const struct state *state, enum entity_
 bool state_same_kind(const struct state *a, const struct state *b, enum entity_kind kind)
 {
 	return of_kind(a, kind) == of_kind(b, kind);
+}
+
+static struct entity_list list_of(const struct entity_tree *tree)
+{
+	size_t len = entity_tree_len(tree);
+	struct entity_list list = { xnew_array(struct entity *, len + 1), len };
+
+	entity_tree_list(tree, list.at);
+	return list;
+}
+
+/* The first that is not in both, or has not the same in both; the same ones are passed over without a look at them. */
+static bool next_other(
+	const struct entity_list *a, const struct entity_list *b, size_t *i, size_t *j, struct str *ret)
+{
+	int order;
+
+	while (*i < a->len && *j < b->len && a->at[*i] == b->at[*j]) {
+		++*i;
+		++*j;
+	}
+	if (*i == a->len && *j == b->len)
+		return false;
+	order = *i == a->len   ? 1
+		: *j == b->len ? -1
+			       : str_compare(entity_id(a->at[*i]), entity_id(b->at[*j]));
+	*ret = entity_id(order <= 0 ? a->at[*i] : b->at[*j]);
+	*i += order <= 0;
+	*j += order >= 0;
+	return true;
+}
+
+bool state_differ(const struct state *a, const struct state *b, enum entity_kind kind, struct str *into,
+	size_t most, size_t *ret_len)
+{
+	struct entity_list all_a = list_of(of_kind(a, kind)), all_b = list_of(of_kind(b, kind));
+	size_t i = 0, j = 0, len = 0;
+	struct str id;
+	bool few = true;
+
+	while (few && next_other(&all_a, &all_b, &i, &j, &id)) {
+		few = len < most;
+		if (few)
+			into[len++] = id;
+	}
+	free(all_a.at);
+	free(all_b.at);
+	*ret_len = len;
+	return few;
 }
 
 struct state *state_only(const struct state *state, unsigned kinds)
@@ -303,6 +353,7 @@ static void change_kind(struct state *state, enum entity_kind kind, const struct
 	struct entity_tree *before = entity_tree_ref(state->kinds[kind]);
 
 	for (size_t i = 0; i < changed->len; i++) {
+		gentle_step();
 		struct entity *gone = find_in(before, entity_id(changed->at[i]));
 		struct entity *came = entity_is_deleted(changed->at[i]) ? NULL : changed->at[i];
 

@@ -19,8 +19,12 @@
  * A full one is taken at any revision, an older one too: whether it may follow is history_judge()'s to say, before.
  * Without cluster and generation it is of no history, as those that were saved before there were any.
  * Where there is no old state (a file) one of format 1 is taken, too, which has no digest.
+ * A full one over an old state takes from that one, as it is, each entity that is told again in the same bytes, and where these are more than half
+ * the trees as well: whoever has both has little more than one, and a kind in which nothing changed is known as such (state_same_kind()).
  * Decoding is bounded: 2,000,000 entities, and so many bytes as the caller says, of the document and of all entities of the
- * new state in memory; while it runs it takes about seven times that. Anything wrong leaves the old state in place.
+ * new state in memory; entities are decoded one by one, so it takes little more than these, and whatever is told not over seven times so much.
+ * Anything wrong leaves the old state in place.
+ * It goes by steps (common/gentle.h).
  *
  * Thread  any.
  */
@@ -61,6 +65,8 @@ struct entity *state_find(const struct state *state, enum entity_kind kind, stru
 size_t   state_after(const struct state *state, enum entity_kind kind, struct str after);
 /* The same state as far as entities of this kind go: neither was made of the other by a change of one. */
 bool     state_same_kind(const struct state *a, const struct state *b, enum entity_kind kind);
+/* The ids of the entities of this kind in which the two differ, borrowed from them, in order. False: there are more than `most`. */
+bool     state_differ(const struct state *a, const struct state *b, enum entity_kind kind, struct str *into, size_t most, size_t *ret_len) MUST_CHECK;
 /* Only the entities of these kinds (bits, 1 << kind), shared; of no revision, no digest and no counts of bytes and admins. */
 struct state *state_only(const struct state *state, unsigned kinds);
 /* The api key one of whose secrets (its own, or the one before) has this hash, or NULL; whether it opens the key now, apikey_opens() says. */

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/crypto.h"
+#include "common/gentle.h"
 #include "proto/state.h"
 
 #define FORMAT_WITHOUT_DIGEST 1
@@ -52,6 +53,7 @@ static void write_told(const struct entity *entity, struct entity_hash *sum, str
 {
 	size_t start = into->len;
 
+	gentle_step();
 	entity_encode(entity, into);
 	if (!into->failed)
 		entity_hash_add(sum, entity_hash_bytes(str_from(into->at + start, into->len - start)));
@@ -102,7 +104,6 @@ struct head {
 	uint64_t from, revision;
 	struct history history;
 	uint8_t digest[STATE_DIGEST_BYTES]; /* where has_digest */
-	const struct pack_node *entities;
 	size_t len;
 };
 
@@ -110,6 +111,7 @@ struct head {
 struct list {
 	struct entity **at;
 	size_t len;
+	size_t shared;      /* so many are the old state's */
 	size_t most, bytes; /* of memory */
 };
 
@@ -165,10 +167,51 @@ static bool read_history(const struct pack_node *root, struct history *ret, stru
 	return true;
 }
 
-static bool read_head(
-	const struct pack_node *root, const struct state *old, struct head *ret, struct error *err)
+/* The document's map without its entities, and these: no memory is taken for the nodes of all of them. */
+struct parts {
+	struct buf others;
+	bool has_entities;
+	size_t len;
+	struct str entities;
+};
+
+static bool is_text(struct str node, const char *text)
 {
-	struct head head = { .entities = pack_find(root, "entities") };
+	AUTO(pack_doc) *doc = NULL;
+	struct error err;
+	struct str is;
+
+	return pack_parse(node, &doc, &err) && pack_get_str(pack_root(doc), &is) && str_is(is, text);
+}
+
+/* Of bytes that were checked. */
+static void take_apart(struct str bytes, struct parts *parts)
+{
+	AUTO_FINI(buf) pairs = buf_limit(bytes.len);
+	struct str rest, key, value;
+	size_t pairs_len, taken = 0;
+
+	if (!pack_open_map(bytes, &pairs_len, &rest)) {
+		buf_add(&parts->others, bytes);
+		return;
+	}
+	while (pack_next(&rest, &key) && pack_next(&rest, &value)) {
+		if (!taken && is_text(key, "entities")) {
+			parts->has_entities = pack_open_array(value, &parts->len, &parts->entities);
+			taken = 1;
+			continue;
+		}
+		buf_add(&pairs, key);
+		buf_add(&pairs, value);
+	}
+	pack_map(&parts->others, pairs_len - taken);
+	buf_add(&parts->others, buf_str(&pairs));
+}
+
+static bool read_head(const struct pack_node *root, const struct parts *parts, const struct state *old,
+	struct head *ret, struct error *err)
+{
+	struct head head = { .len = parts->len };
 	struct str kind;
 
 	if (!read_digest(root, old, &head, err) || !read_history(root, &head.history, err))
@@ -180,9 +223,8 @@ static bool read_head(
 		return invalid(err, "from: must be a revision");
 	if (!pack_get_uint(pack_find(root, "revision"), &head.revision) || head.revision > INT64_MAX)
 		return invalid(err, "revision: must be a revision");
-	if (!pack_is_array(head.entities))
+	if (!parts->has_entities)
 		return invalid(err, "entities: must be a list");
-	head.len = pack_len(head.entities);
 	if (head.len > STATE_ENTITIES_MAX)
 		return error_set(err, ERROR_TOO_LARGE, NULL, "%zu entities; at most %u are allowed", head.len,
 			STATE_ENTITIES_MAX);
@@ -224,23 +266,58 @@ static bool check_bytes(size_t bytes, size_t most, struct error *err)
 					"%zu bytes of memory; at most %zu are allowed", bytes, most);
 }
 
-static bool read_entities(const struct head *head, struct list *list, struct error *err)
+/* The old state's one that was told in these bytes, or NULL: it need not be made again. */
+static struct entity *told_before(
+	const struct state *old, const struct pack_node *node, struct str bytes, struct error *err)
 {
-	list->at = xnew_array(struct entity *, head->len + 1);
-	for (; list->len < head->len; list->len++) {
-		struct entity **entity = &list->at[list->len];
+	enum entity_kind kind;
+	struct str id;
+	struct entity *known = NULL;
+	struct entity_hash told, had;
 
-		if (!entity_decode_told(pack_at(head->entities, list->len), entity, err))
-			return error_add(err, "entities[%zu]", list->len);
-		list->bytes += entity_bytes(*entity);
-		if (!check_bytes(list->bytes, list->most, err)) {
-			list->len++; /* it is the list's to free */
+	if (old && entity_decode_name(node, &kind, &id, err))
+		known = state_find(old, kind, id);
+	if (!known)
+		return NULL;
+	told = entity_hash_bytes(bytes);
+	had = entity_hash(known);
+	return memcmp(&told, &had, sizeof(told)) == 0 ? entity_ref(known) : NULL;
+}
+
+static bool read_entity(struct str bytes, const struct state *old, struct list *list, struct error *err)
+{
+	AUTO(pack_doc) *doc = NULL;
+	struct entity **into = &list->at[list->len];
+
+	if (!pack_parse(bytes, &doc, err))
+		return false;
+	*into = told_before(old, pack_root(doc), bytes, err);
+	if (*into)
+		list->shared++;
+	else if (!entity_decode_told(pack_root(doc), into, err))
+		return false;
+	list->len++;
+	return true;
+}
+
+/* old: whose entities may be told again, or NULL. */
+static bool read_entities(const struct head *head, struct str rest, const struct state *old,
+	struct list *list, struct error *err)
+{
+	struct str bytes;
+
+	list->at = xnew_array(struct entity *, head->len + 1);
+	while (pack_next(&rest, &bytes)) {
+		size_t at = list->len;
+
+		gentle_step();
+		if (!read_entity(bytes, old, list, err))
+			return error_add(err, "entities[%zu]", at);
+		list->bytes += entity_bytes(list->at[at]);
+		if (!check_bytes(list->bytes, list->most, err))
 			return false;
-		}
-		if (!check_entity(head, *entity, err)) {
-			list->len++; /* it is the list's to free */
-			return error_add(err, "entities[%zu]", list->len - 1);
-		}
+		if (!check_entity(head, list->at[at], err))
+			return error_add(err, "entities[%zu]", at);
 	}
 	return true;
 }
@@ -299,15 +376,79 @@ static bool check_digest(const struct head *head, const struct state *state, str
 		(unsigned long long)head->revision, got, wanted);
 }
 
-/* Decodes all, then lets go of the document: the entities have what they need. */
+static void parts_fini(struct parts *parts)
+{
+	buf_fini(&parts->others);
+}
+
 static bool read_document(
 	struct str bytes, const struct state *old, struct head *head, struct list *list, struct error *err)
 {
+	AUTO_FINI(parts) parts = { .others = buf_limit(bytes.len) };
 	AUTO(pack_doc) *doc = NULL;
 
-	return pack_parse_within(bytes, list->most / NODE_SHARE, &doc, err) &&
-	       read_head(pack_root(doc), old, head, err) && check_follows(head, old, err) &&
-	       read_entities(head, list, err) && check_unique(list, err);
+	if (!pack_check_within(bytes, list->most / NODE_SHARE, err))
+		return false;
+	take_apart(bytes, &parts);
+	return pack_parse(buf_str(&parts.others), &doc, err) &&
+	       read_head(pack_root(doc), &parts, old, head, err) && check_follows(head, old, err) &&
+	       read_entities(head, parts.entities, head->full ? old : NULL, list, err) &&
+	       check_unique(list, err);
+}
+
+/* ---- a whole one as a change of the old one ---- */
+
+static void take_rest(const struct state *old, enum entity_kind kind, size_t *at, struct str before,
+	uint64_t revision, struct list *into)
+{
+	const struct entity *there;
+
+	while ((there = state_at(old, kind, *at)) &&
+		(!before.at || str_compare(entity_id(there), before) < 0)) {
+		into->at[into->len++] = entity_new_deleted(kind, entity_id(there), revision);
+		(*at)++;
+	}
+}
+
+/* What makes the old state to this one: what came, and tombstones of what is not there any more. The list is in order. */
+static void find_changes(
+	const struct state *old, const struct list *list, uint64_t revision, struct list *into)
+{
+	size_t next = 0;
+
+	into->at = xnew_array(struct entity *, list->len + state_entities(old) + 1);
+	for (unsigned kind = 0; kind < ENTITY_KINDS; kind++) {
+		size_t at = 0;
+
+		for (; next < list->len && entity_kind(list->at[next]) == kind; next++) {
+			struct entity *came = list->at[next], *there;
+
+			gentle_step();
+			take_rest(old, (enum entity_kind)kind, &at, entity_id(came), revision, into);
+			there = state_at(old, (enum entity_kind)kind, at);
+			at += there && str_equal(entity_id(there), entity_id(came));
+			if (there != came)
+				into->at[into->len++] = entity_ref(came);
+		}
+		take_rest(old, (enum entity_kind)kind, &at, STR_NONE, revision, into);
+	}
+}
+
+/* Where most of it is there already it shares its trees with the old one too: whoever has what was made of a kind sees by them that it is the
+ * same, and there is little to free. */
+static struct state *make(const struct head *head, const struct list *list, const struct state *old)
+{
+	AUTO_FINI(list) changes = { 0 };
+	AUTO(state) *empty = NULL;
+
+	if (head->full && list->shared <= list->len / 2) {
+		empty = state_new();
+		return state_change(empty, list->at, list->len, head->revision);
+	}
+	if (!head->full)
+		return state_change(old, list->at, list->len, head->revision);
+	find_changes(old, list, head->revision, &changes);
+	return state_change(old, changes.at, changes.len, head->revision);
 }
 
 bool state_apply(struct str bytes, const struct state *old, struct state **ret, struct error *err)
@@ -330,7 +471,7 @@ bool state_apply_within(size_t most, struct str bytes, const struct state *old, 
 			bytes.len, most);
 	if (!read_document(bytes, old, &head, &list, err))
 		return error_add(err, "state");
-	state = state_change(head.full || !old ? empty : old, list.at, list.len, head.revision);
+	state = make(&head, &list, old ? old : empty);
 	state_set_history(state, &head.history);
 	if (!check_size(state, most, err) || !check_digest(&head, state, err))
 		return error_add(err, "state");

@@ -22,6 +22,8 @@
 #include "leader/api/entity_write.h"
 #include "leader/api/key_rotate.h"
 #include "leader/api/told.h"
+#include "leader/lane.h"
+#include "leader/large_write.h"
 #include "leader/peer_secret.h"
 #include "leader/rights.h"
 
@@ -44,45 +46,68 @@ static struct http_response *read_one(struct api_job *job)
 }
 
 /* Delete: a user's keys go with the user, as the same write; with a worker's credential the peers' secret
- * changes. */
+ * changes. A user may have very many: they are looked for without the lock, and written as large writes are. */
 
-static size_t gather_deletes(struct api_job *job, const struct state *state, const struct entity *entity,
-	const struct ledger_audit *audit, struct ledger_change **ret)
+struct deletion {
+	struct api_job *job;
+	struct ledger_audit audit;
+	struct state *state;   /* that it was decided on */
+	struct entity *entity; /* the state's */
+	struct ledger_change *changes;
+	size_t len;
+	uint64_t revision;
+};
+
+static void deletion_clear(struct deletion *deletion)
 {
+	for (size_t i = 0; i < deletion->len; i++)
+		entity_free(deletion->changes[i].entity);
+	free(TAKE(deletion->changes));
+	deletion->len = 0;
+	state_free(TAKE(deletion->state));
+}
+
+static void deletion_fini(struct deletion *deletion)
+{
+	deletion_clear(deletion);
+}
+
+static void gather_deletes(struct deletion *deletion)
+{
+	const struct state *state = deletion->state;
+	const struct api_job *job = deletion->job;
+	struct str id = entity_id(deletion->entity);
 	size_t keys = job->kind == ENTITY_USER ? state_count(state, ENTITY_APIKEY) : 0, len = 0;
 	struct ledger_change *changes = xnew_array(struct ledger_change, keys + 2);
 
-	changes[len++] =
-		(struct ledger_change){ .entity = entity_new_deleted(job->kind, entity_id(entity), 0),
-			.check = true,
-			.expected = entity_revision(entity),
-			.audit = audit };
+	changes[len++] = (struct ledger_change){ .entity = entity_new_deleted(job->kind, id, 0),
+		.check = true,
+		.expected = entity_revision(deletion->entity),
+		.audit = &deletion->audit };
 	for (size_t i = 0; i < keys; i++) {
 		const struct entity *key = state_at(state, ENTITY_APIKEY, i);
-		if (str_is(entity_id(entity), entity_apikey(key)->owner))
-			changes[len++] = (struct ledger_change){
-				.entity = entity_new_deleted(ENTITY_APIKEY, entity_id(key), 0), .audit = audit
-			};
+		if (str_is(id, entity_apikey(key)->owner))
+			changes[len++] = (struct ledger_change){ .entity = entity_new_deleted(
+									 ENTITY_APIKEY, entity_id(key), 0),
+				.audit = &deletion->audit };
 	}
 	if (job->kind == ENTITY_WORKER)
 		len += peer_secret_change(state, &changes[len]);
-	*ret = changes;
-	return len;
+	deletion->changes = changes;
+	deletion->len = len;
 }
 
-/* NULL: another leader was faster, decide anew. */
-static struct http_response *delete_locked(struct api_job *job)
+/* On the newest state. NULL: it may be written. */
+static struct http_response *decide(struct deletion *deletion)
 {
-	AUTO(state) *state = leader_state(job->leader);
+	const struct api_job *job = deletion->job;
+	struct state *state = leader_state(job->leader);
 	struct entity *entity = entity_find_seen(job, state, job->rest);
-	const struct ledger_audit audit = told_audit(job, "deleted");
-	struct ledger_change *changes;
-	enum ledger_result result;
-	uint64_t revision;
 	struct error err;
-	size_t len, at;
 
-	leader_assert_locked(job->leader);
+	deletion_clear(deletion);
+	deletion->state = state;
+	deletion->entity = entity;
 	if (!entity_tag_allows(job, entity))
 		return entity_stale(entity);
 	if (!entity)
@@ -91,32 +116,151 @@ static struct http_response *delete_locked(struct api_job *job)
 		return api_error_of(&err);
 	if (job->kind == ENTITY_USER && entity_is_last_admin(state, entity))
 		return api_error(409, "conflict", "this is the last enabled admin; make another one first");
-	len = gather_deletes(job, state, entity, &audit, &changes);
-	result = leader_write_locked(job->leader, changes, len, &revision, &at, &err);
-	for (size_t i = 0; i < len; i++)
-		entity_free(changes[i].entity);
-	free(changes);
+	gather_deletes(deletion);
+	return NULL;
+}
+
+/* NULL: another leader was faster, decide anew. */
+static struct http_response *answer(
+	const struct deletion *deletion, enum ledger_result result, const struct error *err)
+{
+	const struct api_job *job = deletion->job;
+
 	if (result == LEDGER_BEHIND)
 		return NULL;
 	if (result == LEDGER_FAILED)
-		return api_error_of(&err);
+		return api_error_of(err);
 	if (result == LEDGER_STALE)
-		return entity_stale(entity);
+		return entity_stale(deletion->entity);
 	log_info("entity.deleted", "kind=%s id=%s revision=%" PRIu64 " entities=%zu%s",
-		entity_kind_name(job->kind), log_quote(job->rest), revision, len, told_by(job));
+		entity_kind_name(job->kind), log_quote(job->rest), deletion->revision, deletion->len,
+		told_by(job));
 	return http_response_empty(204);
+}
+
+static bool is_newest(const struct deletion *deletion)
+{
+	AUTO(state) *now = leader_state(deletion->job->leader);
+
+	return now == deletion->state;
+}
+
+/* Where something was written since it was decided it is decided again, with the lock. */
+static struct http_response *write_few_locked(struct deletion *deletion)
+{
+	struct leader *leader = deletion->job->leader;
+	struct http_response *response = NULL;
+	enum ledger_result result;
+	struct error err;
+	size_t at;
+
+	leader_assert_locked(leader);
+	while (!response) {
+		if (!is_newest(deletion) && (response = decide(deletion)))
+			break;
+		result = leader_write_locked(
+			leader, deletion->changes, deletion->len, &deletion->revision, &at, &err);
+		response = answer(deletion, result, &err);
+	}
+	return response;
+}
+
+static struct http_response *write_few(struct deletion *deletion)
+{
+	struct leader *leader = deletion->job->leader;
+	struct http_response *response;
+
+	leader_lock(leader);
+	response = write_few_locked(deletion);
+	leader_unlock(leader);
+	return response;
+}
+
+static bool may_still(void *arg, const struct state *now, struct error *err)
+{
+	const struct deletion *deletion = arg;
+
+	return rights_check(now, &deletion->job->who, deletion->entity, NULL, err);
+}
+
+/* NULL: it was decided on what is not so any more. */
+static struct http_response *write_many(struct deletion *deletion)
+{
+	const struct large_write write = { .on = deletion->state,
+		.changes = deletion->changes,
+		.len = deletion->len,
+		.may = may_still,
+		.arg = deletion };
+	struct error err;
+	enum ledger_result result = large_write(deletion->job->leader, &write, &deletion->revision, &err);
+
+	return answer(deletion, result == LEDGER_STALE ? LEDGER_BEHIND : result, &err);
+}
+
+/* Its turn has come. */
+static struct http_response *delete_large(struct api_job *job)
+{
+	AUTO_FINI(deletion) deletion = { .job = job, .audit = told_audit(job, "deleted") };
+	struct http_response *response;
+	struct error err;
+
+	for (unsigned i = 0; i < LARGE_WRITE_TRIES; i++) {
+		response = decide(&deletion);
+		if (!response)
+			response = write_many(&deletion);
+		if (response)
+			return response;
+	}
+	(void)error_set(&err, ERROR_BUSY, NULL, "others change these all the time; try again");
+	return api_error_of(&err);
+}
+
+/* One that may wait for another large write. */
+struct deleting {
+	struct lane_place place;
+	struct api_job *job; /* there until it is answered */
+};
+
+static void deleting_free(struct deleting *deleting)
+{
+	lane_leave(&deleting->place);
+	free(deleting);
+}
+
+static void run_deleting(void *arg)
+{
+	struct deleting *deleting = arg;
+	struct endpoint_call *http = deleting->job->http;
+	struct http_response *response = delete_large(deleting->job);
+
+	deleting_free(deleting);
+	endpoint_reply(http, response);
+}
+
+static struct http_response *start_deleting(struct api_job *job)
+{
+	struct deleting *deleting = xnew(struct deleting);
+	struct error err;
+
+	deleting->job = job;
+	if (lane_take(job->leader->bulks, str_of(job->who.user), LANE_SHORT, &deleting->place)) {
+		lane_do(&deleting->place, run_deleting, deleting);
+		return NULL;
+	}
+	deleting_free(deleting);
+	(void)error_set(
+		&err, ERROR_BUSY, NULL, "too many large changes of this user, or of all, are waiting");
+	return api_error_of(&err);
 }
 
 static struct http_response *delete_one(struct api_job *job)
 {
-	struct http_response *response;
+	AUTO_FINI(deletion) deletion = { .job = job, .audit = told_audit(job, "deleted") };
+	struct http_response *response = decide(&deletion);
 
-	leader_lock(job->leader);
-	do
-		response = delete_locked(job);
-	while (!response);
-	leader_unlock(job->leader);
-	return response;
+	if (response)
+		return response;
+	return deletion.len > LARGE_WRITE_FROM ? start_deleting(job) : write_few(&deletion);
 }
 
 /* A body with the defaults, to begin with. */

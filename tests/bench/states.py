@@ -11,6 +11,7 @@ to an idle poll has 300 or more.
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import pathlib
 import re
@@ -94,31 +95,60 @@ class Wire:
         return [one for one in self.exchanges if "cluster/state" in one[0] and one[3].startswith(b"HTTP/1.1 %d" % status)]
 
 
-class Getter(threading.Thread):
-    """Manifest GETs with a key over one connection, so many a second; each with the moment of its answer."""
+class Getter:
+    """Manifest GETs with a key over one connection, so many a second; each with the moment of its answer. A process of its own: what this one does beside is not in its times."""
 
     def __init__(self, worker, repository, key, rate):
-        super().__init__(daemon=True)
         import base64
         login = base64.b64encode(f"{key[0]}:{key[1]}".encode()).decode()
         self.request = f"GET /v2/{repository}/manifests/v1 HTTP/1.1\r\nHost: w\r\nAuthorization: Basic {login}\r\n\r\n".encode()
-        self.sock = socket.create_connection(("127.0.0.1", worker.port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.rate, self.took, self.ending = rate, [], False
+        self.port, self.rate, self.took = worker.port, rate, []
+        context = multiprocessing.get_context("fork")
+        self.near, far = context.Pipe()
+        self.process = context.Process(target=self.run, args=(far,), daemon=True)
 
-    def run(self):
-        due = time.monotonic()
-        while not self.ending:
+    def run(self, far):
+        sock = socket.create_connection(("127.0.0.1", self.port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        due, took = time.monotonic(), []
+        while not far.poll():
             due = max(due + 1 / self.rate, time.monotonic() - 0.01)
             time.sleep(max(0, due - time.monotonic()))
             begun = time.monotonic()
-            self.sock.sendall(self.request)
-            answer = self.sock.recv(65536)
+            sock.sendall(self.request)
+            answer = sock.recv(65536)
+            took.append((begun, (time.monotonic() - begun) * 1000))
             assert answer.startswith(b"HTTP/1.1 200"), answer[:300]
-            self.took.append((begun, (time.monotonic() - begun) * 1000))
+        far.send(took)
 
-    def between(self, begun, ended):
-        return [ms for at, ms in self.took if begun <= at <= ended]
+    def start(self):
+        self.process.start()
+
+    def end(self):
+        self.near.send("end")
+        self.took = self.near.recv()
+        self.process.join()
+
+    def between(self, windows):
+        return [ms for at, ms in self.took if any(begun <= at <= ended for begun, ended in windows)]
+
+
+class Applied:
+    """How many states the worker's log says to be applied; what was read before is not read again."""
+
+    def __init__(self, worker):
+        self.file, self.count = (worker.folder / "log").open(), 0
+
+    def now(self):
+        self.count += sum("state.applied" in line for line in self.file)
+        return self.count
+
+    def above(self, count):
+        """Looks twenty times a second, so as to be no load."""
+        begun = time.monotonic()
+        while self.now() <= count:
+            assert time.monotonic() < begun + 60, "no state was applied within a minute"
+            time.sleep(0.05)
 
 
 def peak_reset(server):
@@ -188,20 +218,20 @@ def main():
             getter.start()
             time.sleep(2)
             resting, busy, applied = [], [], []
-            log = worker.folder / "log"
+            log = Applied(worker)
             for round_ in range(asked.rounds):
                 time.sleep(3)
-                resting += getter.between(time.monotonic() - 2.5, time.monotonic())
+                resting.append((time.monotonic() - 2.5, time.monotonic()))
                 peak_reset(worker)
-                done, cpu = len(re.findall("state.applied", log.read_text())), cpu_s(worker)
+                done, cpu = log.now(), cpu_s(worker)
                 change_whole(leader, asked, round_)
                 begun = time.monotonic()
-                await_true(lambda: len(re.findall("state.applied", log.read_text())) > done, 60, "the whole, applied")
+                log.above(done)
                 applied.append(time.monotonic() - begun)
                 time.sleep(0.5)  # the old one is freed, the new one written
-                busy += getter.between(begun, time.monotonic())
-            getter.ending = True
-            getter.join()
+                busy.append((begun, time.monotonic()))
+            getter.end()
+            resting, busy = getter.between(resting), getter.between(busy)
             assert len([one for one in wire.polls(200) if b"Zot-State-Kind: full" in one[3]]) >= asked.rounds
             print(f"worker: a whole in {statistics.median(applied):.2f} s from the write's answer until it is in force, {(cpu_s(worker) - cpu) * 1000:.0f} ms of its processor with the file and {asked.rate} GETs a second, MiB {rss_mib(worker)}")
             rest99, busy99 = percentile(resting, .99), percentile(busy, .99)

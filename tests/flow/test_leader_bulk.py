@@ -159,6 +159,49 @@ def test_each_line_of_a_bulk_is_in_the_audit():
         assert sorted((row["id"], row["how"]) for row in rows) == [("g1", "created"), ("g1", "deleted"), ("g2", "created"), ("g2", "deleted")]
 
 
+def robot(leader, keys):
+    """A user with so many keys."""
+    assert leader.admin("PUT", "/api/user/robot", {"id": "robot"}).status_code in (200, 201)
+    lines = [{"id": f"robot-{i:08d}", "owner": "robot", "secretHash": f"{i:064x}"} for i in range(keys)]
+    assert not lines or bulk(leader, "POST", "apikey", lines).status_code == 200
+
+
+def test_a_user_with_very_many_keys_goes_as_a_large_write():
+    with Leader(CLUSTER_LEADER_CACHE_STATE_FOR=0) as leader:
+        robot(leader, 3)
+        before = leader.revision()
+        assert leader.admin("DELETE", "/api/user/robot").status_code == 204
+        assert leader.revision() == before + 1 and total(leader, "apikey") == 0
+        robot(leader, 600)
+        before = leader.revision()
+        assert leader.admin("DELETE", "/api/user/robot", headers={"If-Match": '"1"'}).status_code == 412
+        assert leader.revision() == before and total(leader, "apikey") == 600
+        assert leader.admin("DELETE", "/api/user/robot").status_code == 204
+        # Its revision was chosen ahead, which a write under the lock from first to last has no need of.
+        assert leader.revision() >= before + 1000
+        assert total(leader, "apikey") == 0 and leader.admin("GET", "/api/user/robot").status_code == 404
+        leader.kill()
+        leader.start()
+        assert total(leader, "apikey") == 0 and leader.admin("GET", "/api/user/robot").status_code == 404
+
+
+def test_no_key_is_left_of_a_user_that_goes_while_keys_are_made():
+    with Leader(CLUSTER_LEADER_CACHE_STATE_FOR=0) as leader, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        robot(leader, 2000)
+        gone = pool.submit(requests.delete, f"{leader.url}/api/user/robot", auth=leader.session.auth, timeout=120)
+        made = 0
+        while leader.admin("POST", "/api/apikey", {"owner": "robot"}).status_code == 201:
+            made += 1
+            if gone.done():
+                break
+        # Where keys came faster than it could be decided it says so, and nothing has happened.
+        assert gone.result().status_code in (204, 503), gone.result().text
+        if gone.result().status_code == 503:
+            assert total(leader, "apikey") == 2000 + made
+            assert leader.admin("DELETE", "/api/user/robot").status_code == 204
+        assert total(leader, "apikey") == 0
+
+
 def test_large_bulks_that_wait_for_each_other_hold_nobody_up():
     """More of them than the leader has threads, of one who sends them all at once."""
     def lines(n):

@@ -21,10 +21,10 @@ class Pair:
         self.key = self.make_key()
 
     def make_key(self):
-        size = self.size()
+        """In the file, and with it all that was before."""
         key = self.leader.new_key()
         await_true(lambda: self.opens(key), what="the key, at the worker")
-        await_true(lambda: self.size() != size, what="the key, in the file")
+        await_true(lambda: key["clientId"].encode() in self.path.read_bytes(), what="the key, in the file")
         return key
 
     def opens(self, key):

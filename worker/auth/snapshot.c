@@ -136,7 +136,10 @@ static bool obey(struct snapshot *snapshot, const struct snapshot *old, const st
 		snapshot->access = access_ref(old->access);
 		return true;
 	}
-	return access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
+	if (old && old->rules_version == rules->version)
+		snapshot->access = access_new_over(old->access, snapshot->state);
+	return snapshot->access ||
+	       access_new(&snapshot->access, rules->access_control, snapshot->state, !somebody, err);
 }
 
 /* Takes over the ring's reference. */

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/few.h"
+#include "common/gentle.h"
 #include "common/gzip.h"
 #include "common/http_client.h"
 #include "common/least.h"
@@ -57,6 +58,7 @@ struct feed_apply {
 	struct feed *feed;
 	struct buf body, expanded;
 	bool gzip;
+	size_t bytes;     /* as they came */
 	struct str delta; /* the document, where it is one: in one of the two */
 	int64_t begun_ms;
 	char digest[80];
@@ -133,7 +135,9 @@ static void worked(struct feed *feed)
 
 static void free_old(void *snapshot)
 {
+	gentle_begin();
 	snapshot_free(snapshot);
+	gentle_end();
 }
 
 static void look_at_old(void *arg)
@@ -211,11 +215,22 @@ static bool apply_now(struct feed_apply *apply, struct error *err)
 	return true;
 }
 
+/* The first state is waited for. While one is there it is served by, and what comes takes its time beside: a small change ends before its first
+ * rest. What is large is freed here, too. */
 static void apply_run(void *arg)
 {
 	struct feed_apply *apply = arg;
+	bool gentle = state_revision(apply->old->state) > 0;
 
+	if (gentle)
+		gentle_begin();
 	apply->ok = apply_now(apply, &apply->err);
+	if (!apply->delta.len) {
+		buf_fini(&apply->body);
+		buf_fini(&apply->expanded);
+	}
+	if (gentle)
+		gentle_end();
 }
 
 /* The settings file was read again while the state was being built. */
@@ -257,7 +272,7 @@ static void apply_done(void *arg)
 	if (apply->ok) {
 		worked(feed);
 		log_info("state.applied", "revision=%" PRIu64 " bytes=%zu",
-			state_revision(apply->made->state), apply->body.len);
+			state_revision(apply->made->state), apply->bytes);
 		now_fresh(feed->cluster);
 		cluster_publish(feed->cluster, snapshot_ref(apply->made));
 		complaint_end(feed->cluster->complaints, COMPLAINT_STATE);
@@ -279,13 +294,12 @@ static void start_apply(struct feed *feed, struct http_call *call, const struct 
 	const struct http_headers *headers = http_call_headers(call);
 	const char *digest = http_headers_find(headers, "Zot-State-Digest");
 	const char *encoding = http_headers_find(headers, "Content-Encoding");
-	struct str body = http_call_body(call);
 
 	apply->feed = feed;
 	apply->begun_ms = clock_ms();
 	apply->history = *history;
-	apply->body = buf_limit((size_t)feed->cluster->settings.state_limit);
-	buf_add(&apply->body, body);
+	http_call_give_body(call, &apply->body);
+	apply->bytes = apply->body.len;
 	apply->gzip = encoding && !strcmp(encoding, "gzip");
 	apply->old = cluster_snapshot(feed->cluster);
 	if (!str_copy(str_of(digest), apply->digest, sizeof(apply->digest)))

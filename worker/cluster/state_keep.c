@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/few.h"
+#include "common/gentle.h"
 #include "common/least.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -95,7 +96,9 @@ static void write_whole(struct state_keep *keep)
 	int64_t begun_us = clock_cpu_us();
 	struct error err;
 
+	gentle_begin();
 	write->ok = state_file_save(keep->path, write->before, write->state, &write->end, &err);
+	gentle_end();
 	write->cost_us = clock_cpu_us() - begun_us;
 	if (!write->ok)
 		say_failed(keep, &err, "trying again");

@@ -397,6 +397,113 @@ static void it_obeys_each_state_with_the_same_policies(void **state)
 		     access_obeys(access, empty));
 }
 
+/* ---- a few policies of many change ---- */
+
+static struct entity *policy_of(unsigned number, unsigned actions, bool anonymous, uint64_t revision)
+{
+	static const char *names[] = { "read", "create", "update", "delete" };
+	const char *given[4];
+	struct policy body = { .default_policy = { given, 0 } };
+	char id[32];
+
+	for (unsigned i = 0; i < 4; i++)
+		if (actions & 1u << i)
+			given[body.default_policy.len++] = names[i];
+	if (anonymous)
+		body.anonymous_policy = (struct texts){ names, 1 };
+	(void)snprintf(id, sizeof(id), "team-%03u/**", number);
+	return entity_new(ENTITY_POLICY, str_of(id), revision, &body);
+}
+
+static struct state *changed_policy(struct state *old, struct entity *policy)
+{
+	struct state *state = with(old, policy);
+
+	state_free(old);
+	return state;
+}
+
+static void assert_same_answers(struct access *over, const struct state *state, unsigned teams)
+{
+	AUTO(access) *anew = NULL;
+	char name[32];
+
+	assert_true(access_new(&anew, NULL, state, false, NULL));
+	assert_true(access_obeys(over, state));
+	assert_int_equal(access_policies(over), access_policies(anew));
+	assert_int_equal(access_has_anonymous(over), access_has_anonymous(anew));
+	for (unsigned i = 0; i < teams; i++) {
+		(void)snprintf(name, sizeof(name), "team-%03u/app", i);
+		for (enum action action = ACTION_READ; action <= ACTION_DELETE; action++) {
+			assert_int_equal(may(over, "ann", name, action), may(anew, "ann", name, action));
+			assert_int_equal(may(over, "", name, action), may(anew, "", name, action));
+		}
+	}
+}
+
+static void a_few_policies_that_change_share_the_others(void **unused)
+{
+	enum { TEAMS = 200 };
+	AUTO(state) *state = state_new();
+	struct access *access = NULL, *next;
+	unsigned seed = 7, anew = 0, over = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < TEAMS; i++)
+		state = changed_policy(state, policy_of(i, i & 15, false, i + 1));
+	assert_true(access_new(&access, NULL, state, false, NULL));
+	for (unsigned i = 0; i < 300; i++) {
+		unsigned team = (seed = seed * 1103515245 + 12345) >> 16;
+		char id[32];
+
+		(void)snprintf(id, sizeof(id), "team-%03u/**", team % TEAMS);
+		state = changed_policy(
+			state, team & 1024 ? entity_new_deleted(ENTITY_POLICY, str_of(id), 1000 + i)
+					   : policy_of(team % TEAMS, seed >> 24 & 15, !(i % 50), 1000 + i));
+		next = access_new_over(access, state);
+		over += next != NULL;
+		if (!next) {
+			anew++;
+			assert_true(access_new(&next, NULL, state, false, NULL));
+		}
+		access_free(access);
+		access = next;
+		if (i % 10 == 0)
+			assert_same_answers(access, state, TEAMS);
+	}
+	/* Some of them are of one that changed before. */
+	assert_in_range(anew, 2, 300 / 64);
+	assert_int_equal(over, 300 - anew);
+	access_free(access);
+}
+
+static void the_file_s_rules_stay_while_policies_change(void **unused)
+{
+	static const char file[] = "{\"groups\":{\"ops\":{\"users\":[\"olga\"]}},"
+				   "\"metrics\":{\"users\":[\"mia\"]},"
+				   "\"adminPolicy\":{\"groups\":[\"ops\"],\"actions\":[\"read\"]}}";
+	const struct access_who mia = { .user = "mia" }, ann = { .user = "ann" };
+	AUTO(json_doc) *doc = NULL;
+	AUTO(state) *state = state_new();
+	AUTO(access) *access = NULL, *over = NULL, *of_file = NULL;
+
+	(void)unused;
+	assert_true(json_parse(str_of(file), &doc, NULL));
+	state = changed_policy(state, policy_of(1, 1, false, 1));
+	assert_true(access_new(&access, json_root(doc), state, false, NULL));
+	state = changed_policy(state, policy_of(2, 2, false, 2));
+	over = access_new_over(access, state);
+	assert_non_null(over);
+	assert_true(may(over, "olga", "other", ACTION_READ) && !may(over, "ann", "other", ACTION_READ));
+	assert_true(
+		may(over, "ann", "team-001/a", ACTION_READ) && may(over, "ann", "team-002/a", ACTION_CREATE));
+	assert_true(access_allows_metrics(over, &mia) && !access_allows_metrics(over, &ann));
+	assert_int_equal(access_policies(over), 3);
+	/* One of the file may come back when the state's of its name goes: it is made anew. */
+	of_file = access_of(policies, false);
+	assert_null(access_new_over(of_file, state));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +523,8 @@ int main(void)
 		cmocka_unit_test(group_entities_name_users_too),
 		cmocka_unit_test(the_admin_policies_of_file_and_state_both_count),
 		cmocka_unit_test(it_obeys_each_state_with_the_same_policies),
+		cmocka_unit_test(a_few_policies_that_change_share_the_others),
+		cmocka_unit_test(the_file_s_rules_stay_while_policies_change),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

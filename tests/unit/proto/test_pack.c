@@ -263,6 +263,46 @@ static void what_was_read_is_written_again(void **unused)
 	assert_true(str_equal(buf_str(&b), buf_str(&again)));
 }
 
+static void nodes_are_taken_one_by_one(void **unused)
+{
+	AUTO_FINI(buf) b = buf_limit(1000);
+	struct str rest, node, inside, text;
+	AUTO(pack_doc) *doc = NULL;
+	size_t len;
+
+	(void)unused;
+	pack_map(&b, 2);
+	pack_str(&b, STR("list"));
+	pack_array(&b, 3);
+	pack_str(&b, STR("first"));
+	pack_map(&b, 1);
+	pack_str(&b, STR("second"));
+	pack_array(&b, 0);
+	pack_uint(&b, 3);
+	pack_str(&b, STR("more"));
+	pack_bool(&b, true);
+	assert_true(pack_check_within(buf_str(&b), 10, NULL));
+	assert_false(pack_check_within(buf_str(&b), 9, NULL));
+	assert_false(pack_open_array(buf_str(&b), &len, &rest));
+	assert_true(pack_open_map(buf_str(&b), &len, &rest));
+	assert_int_equal(len, 2);
+	assert_true(pack_next(&rest, &node) && str_is(node, "\xa4list"));
+	assert_true(pack_next(&rest, &node));
+	assert_false(pack_open_map(node, &len, &inside));
+	assert_true(pack_open_array(node, &len, &inside));
+	assert_int_equal(len, 3);
+	assert_true(pack_next(&inside, &node));
+	assert_true(pack_parse(node, &doc, NULL));
+	assert_true(pack_get_str(pack_root(doc), &text) && str_is(text, "first"));
+	assert_true(pack_next(&inside, &node) && node.len == 9);
+	assert_true(pack_next(&inside, &node) && str_is(node, "\x03"));
+	assert_false(pack_next(&inside, &node));
+	assert_true(pack_next(&rest, &node) && pack_next(&rest, &node));
+	assert_false(pack_next(&rest, &node));
+	assert_false(pack_open_map(STR_NONE, &len, &rest));
+	assert_false(pack_open_map(STR("\x93\x01"), &len, &rest));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +316,7 @@ int main(void)
 		cmocka_unit_test(noise_does_no_harm),
 		cmocka_unit_test(long_texts_survive),
 		cmocka_unit_test(what_was_read_is_written_again),
+		cmocka_unit_test(nodes_are_taken_one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

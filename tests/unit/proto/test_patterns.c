@@ -163,6 +163,46 @@ static void none_is_fine(void **state)
 	patterns_free(NULL);
 }
 
+/* Some of another one replaced, taken out, added: as one that was made of what comes of it. */
+static void few_changes_over_another_one_are_as_if_made_anew(void **state)
+{
+	static const char *const names[] = { "other", "team/x", "team/app", "team/apps", "crew/app", "team",
+		"team/a/b" };
+	char *const texts[] = { all, team, apps, app, twin, long_one };
+	static char other[] = "other value";
+	enum { LEN = 6, KEEP = 0, REPLACE = 1, OUT = 2 };
+
+	(void)state;
+	/* Each of the six: below or not, and then kept, replaced or taken out. */
+	for (unsigned below = 0; below < 1u << LEN; below++) {
+		for (unsigned change = 0; change < 729; change += 10) {
+			AUTO(patterns) *base = patterns_new(), *anew = patterns_new(), *over = NULL;
+			unsigned what = change;
+
+			for (size_t i = 0; i < LEN; i++)
+				if (below & 1u << i)
+					(void)patterns_put(base, str_of(texts[i]), texts[i]);
+			patterns_settle(base);
+			over = patterns_over(base);
+			for (size_t i = 0; i < LEN; i++, what /= 3) {
+				if (what % 3 == REPLACE)
+					assert_null(patterns_put(over, str_of(texts[i]), other));
+				else if (what % 3 == OUT)
+					patterns_take_out(over, str_of(texts[i]));
+				if (what % 3 == REPLACE)
+					(void)patterns_put(anew, str_of(texts[i]), other);
+				else if (what % 3 == KEEP && below & 1u << i)
+					(void)patterns_put(anew, str_of(texts[i]), texts[i]);
+			}
+			patterns_settle(over);
+			patterns_settle(anew);
+			for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+				assert_ptr_equal(patterns_find(over, str_of(names[i])),
+					patterns_find(anew, str_of(names[i])));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +211,7 @@ int main(void)
 		cmocka_unit_test(all_matches_are_told_in_order),
 		cmocka_unit_test(the_last_of_one_pattern_counts),
 		cmocka_unit_test(many_are_asked_as_one_after_the_other),
+		cmocka_unit_test(few_changes_over_another_one_are_as_if_made_anew),
 		cmocka_unit_test(none_is_fine),
 	};
 

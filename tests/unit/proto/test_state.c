@@ -876,6 +876,112 @@ static void threads_hash_one_entity(void **unused)
 	}
 }
 
+/* ---- a whole one over one that has most of it ---- */
+
+/* Keys and users, of each number what `which` says: not there, of one revision, of another. */
+static struct state *state_of(const uint8_t *which, unsigned len, uint64_t revision)
+{
+	struct entity **list = xnew_array(struct entity *, 2 * len + 1);
+	AUTO(state) *empty = state_new();
+	struct state *state;
+	char id[32];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < len; i++) {
+		if (!which[i])
+			continue;
+		(void)snprintf(id, sizeof(id), "user-%08u", i);
+		list[n++] = user(id, which[i]);
+		list[n++] = key(i, which[i] * 1000000 + i, which[i]);
+	}
+	state = state_change(empty, list, n, revision);
+	while (n)
+		entity_free(list[--n]);
+	free(list);
+	return state;
+}
+
+static size_t count_shared(const struct state *a, const struct state *b, enum entity_kind kind)
+{
+	size_t shared = 0;
+
+	for (size_t i = 0; i < state_count(a, kind); i++) {
+		struct entity *one = state_at(a, kind, i);
+
+		shared += state_find(b, kind, entity_id(one)) == one;
+	}
+	return shared;
+}
+
+/* The same as if there had been no old one, down to the bytes; and it shares what it can. */
+static void check_over(const uint8_t *before, const uint8_t *after, unsigned len, size_t kept)
+{
+	AUTO_FINI(buf) bytes = buf_limit(STATE_BYTES_MAX);
+	AUTO_FINI(buf) plain = buf_limit(STATE_BYTES_MAX);
+	AUTO_FINI(buf) over = buf_limit(STATE_BYTES_MAX);
+	AUTO(state) *old = state_of(before, len, 10);
+	AUTO(state) *new = state_of(after, len, 20);
+	AUTO(state) *alone = NULL, *shared = NULL;
+	bool full = false;
+
+	state_encode_full(new, &bytes);
+	assert_true(state_apply(buf_str(&bytes), NULL, &alone, NULL));
+	assert_true(state_apply_within(STATE_BYTES_MAX, buf_str(&bytes), old, &shared, &full, NULL));
+	assert_true(full);
+	assert_true(state_same(alone, shared) && state_same(new, shared));
+	assert_int_equal(state_bytes(alone), state_bytes(shared));
+	assert_true(state_encode_full(alone, &plain) && state_encode_full(shared, &over));
+	assert_true(str_equal(buf_str(&plain), buf_str(&over)));
+	assert_int_equal(count_shared(shared, old, ENTITY_USER), kept);
+	assert_int_equal(count_shared(shared, old, ENTITY_APIKEY), kept);
+	for (unsigned i = 0; i < len; i++) {
+		char hash[65];
+
+		(void)snprintf(hash, sizeof(hash), "%08x%056x", (after[i] * 1000000 + i) * 2654435761u,
+			after[i] * 1000000 + i);
+		assert_int_equal(!!after[i], !!state_find_secret(shared, str_of(hash)));
+	}
+}
+
+static void a_whole_state_shares_what_is_there(void **unused)
+{
+	enum { LEN = 300 };
+	uint8_t before[LEN], after[LEN];
+
+	(void)unused;
+	for (unsigned round = 0; round < 40; round++) {
+		unsigned seed = round * 7919 + 1;
+		size_t kept = 0;
+
+		for (unsigned i = 0; i < LEN; i++) {
+			seed = seed * 1103515245 + 12345;
+			before[i] = seed >> 16 & 7 ? 1 : 0;
+			/* From hardly any change to none that is left. */
+			after[i] = (seed >> 20) % 40 < round ? (uint8_t)(seed >> 26 & 3) : before[i];
+			kept += before[i] && after[i] == before[i];
+		}
+		check_over(before, after, LEN, kept);
+	}
+}
+
+/* So that what was made of them need not be made again. */
+static void kinds_of_a_whole_state_that_are_the_same_are_known_as_such(void **unused)
+{
+	AUTO_FINI(buf) bytes = buf_limit(STATE_BYTES_MAX);
+	static const char *const ids[] = { "a", "b", "c", "d" };
+	AUTO(state) *old = state_of_users(ids, 4);
+	AUTO(entity) *one = key(1, 1, 9);
+	AUTO(state) *with_key = state_change(old, &one, 1, 9);
+	AUTO(state) *new = NULL;
+
+	(void)unused;
+	state_encode_full(with_key, &bytes);
+	assert_true(state_apply(buf_str(&bytes), old, &new, NULL));
+	assert_true(state_same(new, with_key));
+	assert_true(state_same_kind(new, old, ENTITY_USER));
+	assert_false(state_same_kind(new, old, ENTITY_APIKEY));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -905,6 +1011,8 @@ int main(void)
 		cmocka_unit_test(a_file_without_a_digest_is_read),
 		cmocka_unit_test(a_small_delta_over_many_keys_is_cheap),
 		cmocka_unit_test(many_changes_at_once_make_the_same_state),
+		cmocka_unit_test(a_whole_state_shares_what_is_there),
+		cmocka_unit_test(kinds_of_a_whole_state_that_are_the_same_are_known_as_such),
 		cmocka_unit_test(threads_share_states),
 		cmocka_unit_test(threads_hash_one_entity),
 	};
