@@ -95,6 +95,13 @@ void buf_putc(struct buf *b, char c)
 	buf_append(b, &c, 1);
 }
 
+void buf_decimal(struct buf *b, uint64_t number)
+{
+	char text[STR_DECIMAL];
+
+	buf_add(b, str_decimal(number, text));
+}
+
 void buf_format(struct buf *b, const char *format, ...)
 {
 	va_list args;
@@ -106,7 +113,7 @@ void buf_format(struct buf *b, const char *format, ...)
 
 void buf_vformat(struct buf *b, const char *format, va_list args)
 {
-	char small[128];
+	char small[512];
 	va_list again;
 	int len;
 

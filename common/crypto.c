@@ -2,8 +2,9 @@
 /*
  * crypto - EVP with the algorithms fetched once for the process: fetching costs more than hashing.
  *
- * SipHash keeps one context for each thread, which its end frees; setting a key in it allocates
- * nothing. What fails in here (a provider that is missing, a kernel without randomness) leaves
+ * Digests, HMAC and SipHash keep one context for each thread, which its end frees; setting a key in it allocates
+ * nothing, and the HMAC key of before need not be set again. Few random bytes come out of some that each thread has
+ * ready: OpenSSL's generator takes a call to the kernel and three locks for each request. What fails in here (a provider that is missing, a kernel without randomness) leaves
  * nothing to go on with, so it ends the process.
  */
 #include "common/crypto.h"
@@ -24,11 +25,35 @@
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static EVP_MD *digests[HASH_MD5 + 1];
 static EVP_MAC *hmac, *siphash;
-static pthread_key_t hmac_key, siphash_key;
+static pthread_key_t digest_key, hmac_key, siphash_key;
+
+#define SPARE_BYTES 1024
+#define FEW_BYTES   64
+
+/* Of a thread. */
+static _Thread_local struct {
+	uint8_t key[64]; /* that its HMAC context has */
+	size_t key_len;
+	bool has_key;
+	uint8_t spare[SPARE_BYTES]; /* random; the first spare_len of them were given to nobody */
+	size_t spare_len;
+} own;
 
 static void mac_end(void *ctx)
 {
 	EVP_MAC_CTX_free(ctx);
+}
+
+static void hmac_end(void *ctx)
+{
+	EVP_MAC_CTX_free(ctx);
+	OPENSSL_cleanse(own.key, sizeof(own.key));
+	own.has_key = false;
+}
+
+static void digest_end(void *ctx)
+{
+	EVP_MD_CTX_free(ctx);
 }
 
 static void fetch(void)
@@ -39,7 +64,9 @@ static void fetch(void)
 	hmac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
 	siphash = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_SIPHASH, NULL);
 	CHECK(digests[HASH_SHA256] && digests[HASH_SHA512] && hmac && siphash);
-	CHECK(pthread_key_create(&hmac_key, mac_end) == 0 && pthread_key_create(&siphash_key, mac_end) == 0);
+	CHECK(pthread_key_create(&digest_key, digest_end) == 0 &&
+		pthread_key_create(&hmac_key, hmac_end) == 0 &&
+		pthread_key_create(&siphash_key, mac_end) == 0);
 }
 
 static const EVP_MD *digest_of(enum hash_kind kind)
@@ -105,8 +132,23 @@ void hasher_result(const struct hasher *hasher, uint8_t into[HASH_MAX])
 	EVP_MD_CTX_free(copy);
 }
 
+/* Making one takes as long as hashing half a KiB. */
+static EVP_MD_CTX *digest_of_thread(void)
+{
+	EVP_MD_CTX *ctx = pthread_getspecific(digest_key);
+
+	if (ctx)
+		return ctx;
+	ctx = EVP_MD_CTX_new();
+	CHECK(ctx && pthread_setspecific(digest_key, ctx) == 0);
+	return ctx;
+}
+
 void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into[HASH_MAX])
 {
+	const EVP_MD *digest = digest_of(kind);
+	EVP_MD_CTX *ctx;
+
 	if (len > PIECE) {
 		AUTO(hasher) *hasher = hasher_new(kind);
 
@@ -114,7 +156,10 @@ void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into
 		hasher_result(hasher, into);
 		return;
 	}
-	CHECK(EVP_Digest(len ? bytes : "", len, into, NULL, digest_of(kind), NULL) == 1);
+	ctx = digest_of_thread();
+	CHECK(EVP_DigestInit_ex2(ctx, digest, NULL) == 1);
+	CHECK(len == 0 || EVP_DigestUpdate(ctx, bytes, len) == 1);
+	CHECK(EVP_DigestFinal_ex(ctx, into, NULL) == 1);
 }
 
 void hash_sha256_hex(struct str bytes, char into[65])
@@ -150,13 +195,31 @@ static EVP_MAC_CTX *hmac_of_thread(void)
 	return mac_of_thread(hmac_key, hmac, params);
 }
 
-/* A NULL key would mean "the key of before" to EVP, so an empty one points somewhere. */
+static bool has_key(struct str key)
+{
+	return own.has_key && own.key_len == key.len && equal_secret(own.key, key.at, key.len);
+}
+
+/* A NULL key means "the key of before" to EVP, so an empty one points somewhere. */
+static void begin_hmac(EVP_MAC_CTX *ctx, struct str key)
+{
+	if (has_key(key)) {
+		CHECK(EVP_MAC_init(ctx, NULL, 0, NULL) == 1);
+		return;
+	}
+	CHECK(EVP_MAC_init(ctx, (const uint8_t *)(key.len ? key.at : ""), key.len, NULL) == 1);
+	own.has_key = key.len > 0 && key.len <= sizeof(own.key);
+	own.key_len = key.len;
+	if (own.has_key)
+		memcpy(own.key, key.at, key.len);
+}
+
 void hmac_sha256(struct str key, struct str message, uint8_t into[32])
 {
 	EVP_MAC_CTX *ctx = hmac_of_thread();
 	size_t len;
 
-	CHECK(EVP_MAC_init(ctx, (const uint8_t *)(key.len ? key.at : ""), key.len, NULL) == 1);
+	begin_hmac(ctx, key);
 	if (message.len)
 		CHECK(EVP_MAC_update(ctx, (const uint8_t *)message.at, message.len) == 1);
 	CHECK(EVP_MAC_final(ctx, into, &len, 32) == 1 && len == 32);
@@ -266,10 +329,40 @@ void crypto_key_of(struct str passphrase, const uint8_t salt[CRYPTO_SALT], uint8
 
 /* ---- randomness ---- */
 
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+/* In the one thread that a child has. */
+static void forget_spare(void)
+{
+	OPENSSL_cleanse(own.spare, sizeof(own.spare));
+	own.spare_len = 0;
+}
+
+static void mind_forks(void)
+{
+	CHECK(pthread_atfork(NULL, NULL, forget_spare) == 0);
+}
+
+static void take_spare(void *into, size_t len)
+{
+	(void)pthread_once(&fork_once, mind_forks);
+	if (own.spare_len < len) {
+		CHECK(RAND_bytes(own.spare, sizeof(own.spare)) == 1);
+		own.spare_len = sizeof(own.spare);
+	}
+	own.spare_len -= len;
+	memcpy(into, own.spare + own.spare_len, len);
+	OPENSSL_cleanse(own.spare + own.spare_len, len);
+}
+
 void random_bytes(void *into, size_t len)
 {
 	unsigned char *at = into;
 
+	if (len <= FEW_BYTES) {
+		take_spare(into, len);
+		return;
+	}
 	while (len) {
 		int n = len < 65536 ? (int)len : 65536;
 

@@ -47,6 +47,7 @@ bool crypto_unseal(const uint8_t key[CRYPTO_KEY], const uint8_t nonce[CRYPTO_NON
 #define CRYPTO_SALT 16
 void crypto_key_of(struct str passphrase, const uint8_t salt[CRYPTO_SALT], uint8_t into[CRYPTO_KEY]);
 
+/* Each byte is given once, to one thread of one process: a child that was forked has others. */
 void random_bytes(void *into, size_t len);
 void random_hex(char *into, size_t bytes); /* 2*bytes + 1 characters */
 uint64_t random_below(uint64_t bound);     /* 0 .. bound-1; not for secrets: jitter */

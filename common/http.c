@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http - methods and statuses by table, header lists as one growing array of owned copies.
+ * http - methods and statuses by table, header lists as a row of lines whose texts lie in few blocks.
  */
 #include "common/http.h"
 
@@ -97,33 +97,61 @@ const char *http_status_text(unsigned status)
 /* ---- headers ---- */
 
 struct http_line {
-	char *name, *value; /* one allocation, the value behind the name */
+	char *name, *value; /* in `first` or a block, the value behind the name */
 };
 
+struct block {
+	struct block *next;
+	char bytes[];
+};
+
+#define FIRST_LINES 16
+#define FIRST_BYTES ((size_t)1024)
+#define BLOCK_BYTES ((size_t)4096)
+
+/* One allocation for a usual list. */
 struct http_headers {
-	struct http_line *lines;
+	struct http_line *lines; /* first_lines, or a longer row */
 	size_t len, room, bytes;
+	char *at; /* where the next texts go */
+	size_t left;
+	struct block *blocks;
+	struct http_line first_lines[FIRST_LINES];
+	char first[FIRST_BYTES];
 };
 
 struct http_headers *http_headers_new(void)
 {
-	return xnew(struct http_headers);
+	struct http_headers *headers = xnew(struct http_headers);
+
+	headers->lines = headers->first_lines;
+	headers->room = FIRST_LINES;
+	headers->at = headers->first;
+	headers->left = FIRST_BYTES;
+	return headers;
 }
 
 void http_headers_free(struct http_headers *headers)
 {
+	struct block *block, *next;
+
 	if (!headers)
 		return;
-	for (size_t i = 0; i < headers->len; i++)
-		free(headers->lines[i].name);
-	free(headers->lines);
+	for (block = headers->blocks; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	if (headers->lines != headers->first_lines)
+		free(headers->lines);
 	free(headers);
 }
 
+/* A bit for each: letters, digits, "!#$%&'*+-.^_`|~". */
 bool http_is_token_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
+	static const uint64_t token[] = { UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe), 0, 0 };
+
+	return token[(uint8_t)c >> 6] >> ((uint8_t)c & 63) & 1;
 }
 
 static bool is_token(struct str s)
@@ -147,22 +175,50 @@ static bool is_field_value(struct str s)
 
 static void make_room(struct http_headers *headers)
 {
-	size_t room = headers->room ? headers->room * 2 : 16;
+	size_t room = headers->room * 2;
 	struct http_line *lines;
 
 	if (headers->len < headers->room)
 		return;
 	lines = xnew_array(struct http_line, room);
-	if (headers->len)
-		memcpy(lines, headers->lines, headers->len * sizeof(*lines));
-	free(headers->lines);
+	memcpy(lines, headers->lines, headers->len * sizeof(*lines));
+	if (headers->lines != headers->first_lines)
+		free(headers->lines);
 	headers->lines = lines;
 	headers->room = room;
 }
 
+/* What is left of a block that is too short for it is lost. */
+static char *take_room(struct http_headers *headers, size_t len)
+{
+	size_t size = len > BLOCK_BYTES ? len : BLOCK_BYTES;
+	struct block *block;
+	char *at;
+
+	if (len > headers->left) {
+		block = check_alloc(1, sizeof(*block) + size);
+		block->next = headers->blocks;
+		headers->blocks = block;
+		headers->at = block->bytes;
+		headers->left = size;
+	}
+	at = headers->at;
+	headers->at += len;
+	headers->left -= len;
+	return at;
+}
+
+static char *put_text(char *at, struct str text)
+{
+	if (text.len)
+		memcpy(at, text.at, text.len);
+	at[text.len] = '\0';
+	return at + text.len + 1;
+}
+
 bool http_headers_add(struct http_headers *headers, struct str name, struct str value)
 {
-	char *copy;
+	struct http_line line;
 
 	if (headers->len >= HEADERS_LINES_MAX || name.len > HEADERS_BYTES_MAX ||
 		value.len > HEADERS_BYTES_MAX || headers->bytes + name.len + value.len > HEADERS_BYTES_MAX)
@@ -171,11 +227,10 @@ bool http_headers_add(struct http_headers *headers, struct str name, struct str 
 		return false;
 	value = str_trim(value);
 	make_room(headers);
-	copy = check_alloc(1, name.len + value.len + 2);
-	memcpy(copy, name.at, name.len);
-	if (value.len)
-		memcpy(copy + name.len + 1, value.at, value.len);
-	headers->lines[headers->len++] = (struct http_line){ copy, copy + name.len + 1 };
+	line.name = take_room(headers, name.len + value.len + 2);
+	line.value = put_text(line.name, name);
+	(void)put_text(line.value, value);
+	headers->lines[headers->len++] = line;
 	headers->bytes += name.len + value.len;
 	return true;
 }

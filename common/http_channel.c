@@ -19,7 +19,10 @@
 #include "common/http_wire.h"
 #include "common/pipe.h"
 
-#define IN_ROOM    ((size_t)64 * 1024)
+#define IN_ROOM  ((size_t)64 * 1024)
+#define OUT_SOON ((size_t)32 * 1024) /* leaves at once */
+#define RUNS_MOST                                                                                            \
+	2u /* that what is to leave waits for more: a turn of the loop without anything to do is short */
 #define READS_MOST 4u /* in one run: then others have theirs */
 #define HOST_MAX   256
 
@@ -41,6 +44,7 @@ struct http_channel {
 	size_t in_end;
 	struct buf out;
 	size_t out_at;
+	unsigned runs;
 	uint64_t written; /* of all that ever was in `out` */
 	struct http_frame_calls calls;
 	uint32_t last_id;
@@ -221,6 +225,7 @@ static bool flush(struct http_channel *channel)
 	enum http_io io = HTTP_IO_OK;
 	size_t n;
 
+	channel->runs = 0;
 	if (channel->out.failed) /* it reads nothing and makes us say more and more */
 		return false;
 	while (io == HTTP_IO_OK && pending(channel) > 0 && channel->wire.writable) {
@@ -235,6 +240,13 @@ static bool flush(struct http_channel *channel)
 	forget_written(channel);
 	pump_blocked(channel);
 	return io == HTTP_IO_OK || io == HTTP_IO_AGAIN;
+}
+
+static void put_length(size_t len, struct buf *into)
+{
+	buf_puts(into, "Content-Length: ");
+	buf_decimal(into, len);
+	buf_puts(into, "\r\n");
 }
 
 static void put_head(const struct http_channel *channel, const struct http_call_spec *spec, struct buf *into)
@@ -257,7 +269,7 @@ static void put_head(const struct http_channel *channel, const struct http_call_
 		buf_puts(into, "\r\n");
 	}
 	if (spec->has_body || spec->body.len)
-		buf_format(into, "Content-Length: %zu\r\n", spec->body.len);
+		put_length(spec->body.len, into);
 	buf_puts(into, "\r\n");
 }
 
@@ -631,6 +643,17 @@ static bool read_some(struct http_channel *channel)
 }
 
 /* What can be done now. The channel may be gone afterwards. */
+/* What other requests of this moment say leaves with it. */
+static bool is_to_leave(struct http_channel *channel)
+{
+	size_t len = pending(channel);
+
+	if (len == 0 || len >= OUT_SOON || channel->out.failed || ++channel->runs >= RUNS_MOST)
+		return true;
+	loop_moved(channel->client->loop);
+	return false;
+}
+
 static void run(struct http_channel *channel)
 {
 	struct http_client *client = channel->client;
@@ -641,13 +664,13 @@ static void run(struct http_channel *channel)
 	http_client_enter(client);
 	if (channel->state == CHANNEL_SHAKE)
 		alive = shake(channel);
-	if (alive && channel->state >= CHANNEL_ASK && !flush(channel)) {
+	if (alive && channel->state >= CHANNEL_ASK && is_to_leave(channel) && !flush(channel)) {
 		fail_with(channel, ERROR_INTERNAL, "the connection broke");
 		alive = false;
 	}
 	while (alive && channel->state >= CHANNEL_ASK && channel->wire.readable && reads++ < READS_MOST)
 		alive = read_some(channel);
-	if (alive && channel->state >= CHANNEL_ASK && channel->wire.readable)
+	if (alive && channel->state >= CHANNEL_ASK && (channel->wire.readable || channel->runs > 0))
 		make_dirty(channel);
 	http_client_leave(client);
 }

@@ -114,13 +114,16 @@ static void put_head(struct http_request *request)
 {
 	const struct http_response *response = request->response;
 	struct http_conn *conn = request->conn;
-	char text[HEAD_ROOM];
-	int len = snprintf(text, sizeof(text), "HTTP/1.1 %u %s\r\nDate: %s\r\n", response->status,
-		http_status_text(response->status), date_of(conn->server));
+	char text[STR_DECIMAL];
 
-	CHECK(len > 0 && (size_t)len < sizeof(text));
-	out_reserve(conn, (size_t)len + response->fields.len + request->field.len + HEAD_ROOM);
-	http_out_put(conn, text, (size_t)len);
+	out_reserve(conn, response->fields.len + request->field.len + HEAD_ROOM);
+	put(conn, STR("HTTP/1.1 "));
+	put(conn, str_decimal(response->status, text));
+	put(conn, STR(" "));
+	put(conn, str_of(http_status_text(response->status)));
+	put(conn, STR("\r\nDate: "));
+	put(conn, str_of(date_of(conn->server)));
+	put(conn, STR("\r\n"));
 	put(conn, buf_str(&response->fields));
 	put(conn, buf_str(&request->field));
 	if (!request->keep && !response->upgrades && !conn->wire.inner)
@@ -128,9 +131,9 @@ static void put_head(struct http_request *request)
 	if (request->head && is_chunked(request) && !request->no_body) {
 		put(conn, STR("Transfer-Encoding: chunked\r\n"));
 	} else if (response->len_known && has_length(response->status)) {
-		len = snprintf(
-			text, sizeof(text), "Content-Length: %llu\r\n", (unsigned long long)response->len);
-		http_out_put(conn, text, (size_t)len);
+		put(conn, STR("Content-Length: "));
+		put(conn, str_decimal(response->len, text));
+		put(conn, STR("\r\n"));
 	}
 	put(conn, STR("\r\n"));
 }

@@ -13,9 +13,19 @@ static void set_holder(struct lock *lock, uintptr_t holder)
 	__atomic_store_n(&lock->holder, holder, __ATOMIC_RELAXED);
 }
 
+void lock_mutex_init(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t attr;
+
+	CHECK(pthread_mutexattr_init(&attr) == 0);
+	CHECK(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP) == 0);
+	CHECK(pthread_mutex_init(mutex, &attr) == 0);
+	(void)pthread_mutexattr_destroy(&attr);
+}
+
 void lock_init(struct lock *lock)
 {
-	CHECK(pthread_mutex_init(&lock->mutex, NULL) == 0);
+	lock_mutex_init(&lock->mutex);
 	lock->holder = 0;
 }
 

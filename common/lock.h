@@ -31,5 +31,8 @@ void lock_drop(struct lock *lock);
 void lock_wait(struct lock *lock, pthread_cond_t *cond);
 /* False: `end` of the wall clock has come, and nobody has woken it. */
 bool lock_wait_until(struct lock *lock, pthread_cond_t *cond, const struct timespec *end);
+/* A mutex without a holder, for what is held for a microsecond: who finds it taken looks some times more before it sleeps, since to
+ * sleep and be woken costs more than all that is done under it. Those of `struct lock` are such. */
+void lock_mutex_init(pthread_mutex_t *mutex);
 /* CHECKs that this thread holds it. */
 void lock_assert(const struct lock *lock);

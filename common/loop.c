@@ -18,16 +18,24 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/lock.h"
 #include "common/log.h"
 
 #define LOOP_STAGES_MAX 4
 #define LOOP_READY_MAX  256
+#define LOOP_GATHER_MAX 64
 #define SPIN_TURNS      1000 /* in a second */
 #define SPIN_TELL_MS    10000
 
 struct post {
 	loop_post_f *fn;
 	void *arg;
+};
+
+/* Of a thread that gathers. */
+struct held {
+	struct loop *loop; /* NULL: it has gone */
+	struct post post;
 };
 
 struct posts {
@@ -71,6 +79,11 @@ struct loop {
 };
 
 static _Thread_local const struct loop *own_loop;
+static _Thread_local struct {
+	unsigned depth;
+	size_t len;
+	struct held at[LOOP_GATHER_MAX];
+} gathered;
 
 static void *grow(void *at, size_t *room, size_t least, size_t size)
 {
@@ -121,7 +134,7 @@ bool loop_new(struct loop **ret_loop, const char *name, struct error *err)
 	loop->epoll_fd = loop->wake_fd = -1;
 	size_t len = strnlen(name, sizeof(loop->name) - 1);
 	memcpy(loop->name, name, len);
-	CHECK(pthread_mutex_init(&loop->lock, NULL) == 0);
+	lock_mutex_init(&loop->lock);
 	loop->now_ms = clock_ms();
 	if (!loop_open(loop, err))
 		return error_add(err, "loop %s", name);
@@ -402,15 +415,53 @@ void loop_stop(struct loop *loop)
 }
 
 /* The poke is made under the lock: after it the poster does not touch the loop any more, so the
- * post itself may be what lets the loop end and be freed. */
-void loop_post(struct loop *loop, loop_post_f *fn, void *arg)
+ * post itself may be what lets the loop end and be freed. The same of the last of several posts. */
+static void post_all(struct loop *loop, struct held *held, size_t len)
 {
 	CHECK(pthread_mutex_lock(&loop->lock) == 0);
 	bool was_empty = loop->inbox.len == 0;
-	posts_add(&loop->inbox, fn, arg);
+	for (size_t i = 0; i < len; i++) {
+		if (held[i].loop != loop)
+			continue;
+		posts_add(&loop->inbox, held[i].post.fn, held[i].post.arg);
+		held[i].loop = NULL;
+	}
 	if (was_empty && !loop_is_own(loop))
 		poke(loop);
 	CHECK(pthread_mutex_unlock(&loop->lock) == 0);
+}
+
+static void post_gathered(void)
+{
+	for (size_t i = 0; i < gathered.len; i++)
+		if (gathered.at[i].loop)
+			post_all(gathered.at[i].loop, gathered.at + i, gathered.len - i);
+	gathered.len = 0;
+}
+
+void loop_post(struct loop *loop, loop_post_f *fn, void *arg)
+{
+	struct held held = { loop, { fn, arg } };
+
+	if (!gathered.depth) {
+		post_all(loop, &held, 1);
+		return;
+	}
+	gathered.at[gathered.len++] = held;
+	if (gathered.len == LOOP_GATHER_MAX)
+		post_gathered();
+}
+
+void loop_posts_gather(void)
+{
+	gathered.depth++;
+}
+
+void loop_posts_let_go(void)
+{
+	CHECK(gathered.depth);
+	if (--gathered.depth == 0)
+		post_gathered();
 }
 
 /* Watches. */

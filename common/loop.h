@@ -51,6 +51,10 @@ bool loop_drain(struct loop *loop);
 
 /* Thread  any. fn(arg) runs on the loop, in the order of posting from one thread. */
 void loop_post(struct loop *loop, loop_post_f *fn, void *arg);
+/* What this thread posts in between comes to each loop together, in its order: one lock and one wakeup for all. Of a thread that
+ * does not wait for what it posts meanwhile. Within each other they count once. */
+void loop_posts_gather(void);
+void loop_posts_let_go(void);
 
 /* Own loop. epoll events as in epoll_ctl(2); a fd is watched once. */
 bool loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready_f *on_ready, void *arg,

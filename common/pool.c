@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/lock.h"
 #include "common/loop.h"
 #include "common/metrics.h"
 
@@ -365,7 +366,7 @@ bool pool_new(struct pool **ret_pool, unsigned threads, size_t queue_max, struct
 {
 	CHECK(threads > 0 && threads <= 4096);
 	AUTO(pool) *pool = xnew(struct pool);
-	CHECK(pthread_mutex_init(&pool->lock, NULL) == 0);
+	lock_mutex_init(&pool->lock);
 	CHECK(pthread_cond_init(&pool->has_jobs, NULL) == 0);
 	CHECK(pthread_cond_init(&pool->settled, NULL) == 0);
 	queue_init(&pool->jobs);

@@ -272,6 +272,17 @@ const char *str_nearest(struct str s, const char *const *candidates, size_t n)
 	return nearest;
 }
 
+/* The digits lie at the end of `into`. */
+struct str str_decimal(uint64_t number, char into[STR_DECIMAL])
+{
+	char *at = into + STR_DECIMAL;
+
+	do
+		*--at = (char)('0' + number % 10);
+	while (number /= 10);
+	return str_from(at, (size_t)(into + STR_DECIMAL - at));
+}
+
 void str_hex(const uint8_t *bytes, size_t len, char *into)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -283,11 +294,18 @@ void str_hex(const uint8_t *bytes, size_t len, char *into)
 	into[2 * len] = '\0';
 }
 
-static int hex_digit(char c)
+/* Without branches, which random digits mispredict. */
+static bool is_hex_digit(uint8_t c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	static const uint64_t digits[] = { UINT64_C(0x3ff) << '0', UINT64_C(0x3f) << ('a' - 64), 0, 0 };
+
+	return digits[c >> 6] >> (c & 63) & 1;
+}
+
+/* Of one that is. */
+static unsigned hex_value(char c)
+{
+	return (unsigned)(c & 15) + 9u * ((unsigned)c >> 6);
 }
 
 bool str_unhex(struct str s, uint8_t *into, size_t len)
@@ -295,10 +313,10 @@ bool str_unhex(struct str s, uint8_t *into, size_t len)
 	if (s.len / 2 != len || s.len % 2)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
-		if (hex_digit(s.at[i]) < 0)
+		if (!is_hex_digit((uint8_t)s.at[i]))
 			return false;
 	}
 	for (size_t i = 0; i < len; i++)
-		into[i] = (uint8_t)(hex_digit(s.at[2 * i]) << 4 | hex_digit(s.at[2 * i + 1]));
+		into[i] = (uint8_t)(hex_value(s.at[2 * i]) << 4 | hex_value(s.at[2 * i + 1]));
 	return true;
 }

@@ -64,6 +64,8 @@ char *str_dup(struct str s); /* heap; the caller owns */
 unsigned str_distance(struct str a, struct str b, unsigned max);
 /* The candidate nearest to s among n texts, or NULL when none is near. */
 const char *str_nearest(struct str s, const char *const *candidates, size_t n);
+#define STR_DECIMAL 20 /* digits of 64 bits */
+struct str str_decimal(uint64_t number, char into[STR_DECIMAL]);
 
 /* hex. */
 void str_hex(const uint8_t *bytes, size_t len, char *into);          /* 2*len + 1 bytes, lower case */

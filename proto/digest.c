@@ -86,6 +86,14 @@ struct digest digest_of(enum hash_kind alg, struct str bytes)
 	return digest;
 }
 
+struct digest digest_sha256(const uint8_t raw[32])
+{
+	struct digest digest = { .alg = HASH_SHA256 };
+
+	memcpy(digest.raw, raw, 32);
+	return digest;
+}
+
 struct digest digest_of_hasher(enum hash_kind alg, const struct hasher *hasher)
 {
 	struct digest digest = { .alg = alg };

@@ -26,6 +26,7 @@ void digest_encoded(const struct digest *digest, char into[129]); /* the part af
 const char *digest_algorithm(const struct digest *digest);        /* "sha256" */
 bool digest_algorithm_parse(struct str name, enum hash_kind *ret) MUST_CHECK;
 bool digest_equal(const struct digest *a, const struct digest *b);
+struct digest digest_sha256(const uint8_t raw[32]); /* that was computed already */
 /* Of these bytes, with this algorithm. */
 struct digest digest_of(enum hash_kind alg, struct str bytes);
 struct digest digest_of_hasher(enum hash_kind alg, const struct hasher *hasher);

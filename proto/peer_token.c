@@ -14,13 +14,26 @@
 #define SIGNATURE_LEN   (2 * SIGNATURE_BYTES)
 #define CLAIMS_MAX      (PEER_TOKEN_MAX / 4 * 3)
 #define SIGNED_MAX      (64u * 1024) /* the request's head, which the server bounds, and the claims */
+#define EXPECTED        ((size_t)1024)
 #define VERSION         "v2 "
-#define NUMBER_MAX      20 /* digits of 64 bits */
 #define FLAG_ADMIN      1u
 #define FLAG_ANONYMOUS  2u
 #define NO_GROUP        "\001" /* begins what is none */
 #define CALL            NO_GROUP "call:"
 #define CALL_TEXT_SIZE  (sizeof(CALL) + 2 * PEER_CALL_BYTES + 3 * 21)
+
+/* A token needs some hundred bytes: so it grows once. */
+static void expect(struct buf *into)
+{
+	(void)buf_reserve(into, EXPECTED < into->max - into->len ? EXPECTED : 0);
+}
+
+static void put_line(struct buf *into, uint64_t length)
+{
+	buf_putc(into, ' ');
+	buf_decimal(into, length);
+	buf_putc(into, '\n');
+}
 
 static void put_request(struct buf *into, const struct peer_request *request)
 {
@@ -30,7 +43,7 @@ static void put_request(struct buf *into, const struct peer_request *request)
 	if (request->length < 0)
 		buf_puts(into, " chunked\n");
 	else
-		buf_format(into, " %" PRId64 "\n", request->length);
+		put_line(into, (uint64_t)request->length);
 	buf_add(into, request->headers);
 }
 
@@ -41,6 +54,7 @@ static bool sign(
 	AUTO_FINI(buf) message = buf_limit(SIGNED_MAX);
 	uint8_t signature[SIGNATURE_BYTES];
 
+	expect(&message);
 	put_request(&message, request);
 	buf_add(&message, claims);
 	if (message.failed || key.len == 0)
@@ -52,23 +66,10 @@ static bool sign(
 
 /* Writing. */
 
-/* A dozen of them are in each token, and printf is slow. The digits lie at the end of `into`. */
-static struct str decimal(uint64_t number, char into[NUMBER_MAX])
-{
-	char *at = into + NUMBER_MAX;
-
-	do
-		*--at = (char)('0' + number % 10);
-	while (number /= 10);
-	return str_from(at, (size_t)(into + NUMBER_MAX - at));
-}
-
 static void put_str(struct buf *into, struct str s)
 {
-	char len[NUMBER_MAX];
-
 	into->failed |= s.len > PEER_NAME_MAX;
-	buf_add(into, decimal(s.len, len));
+	buf_decimal(into, s.len);
 	buf_putc(into, ':');
 	buf_add(into, s);
 }
@@ -80,21 +81,27 @@ static void put_text(struct buf *into, const char *text)
 
 static void put_number(struct buf *into, uint64_t number)
 {
-	char text[NUMBER_MAX];
+	char text[STR_DECIMAL];
 
-	put_str(into, decimal(number, text));
+	put_str(into, str_decimal(number, text));
 }
 
 static void put_call(struct buf *into, const struct peer_claims *claims)
 {
+	const int64_t times[] = { claims->call_sent_ms, claims->call_age_ms, claims->call_issued_ms };
+	AUTO_FINI(buf) text = buf_limit(CALL_TEXT_SIZE);
 	char id[2 * PEER_CALL_BYTES + 1];
-	char text[CALL_TEXT_SIZE];
 
-	into->failed |= claims->call_sent_ms < 0 || claims->call_age_ms < 0 || claims->call_issued_ms < 0;
 	str_hex(claims->call, PEER_CALL_BYTES, id);
-	(void)snprintf(text, sizeof(text), CALL "%s:%" PRId64 ":%" PRId64 ":%" PRId64, id,
-		claims->call_sent_ms, claims->call_age_ms, claims->call_issued_ms);
-	put_text(into, text);
+	(void)buf_reserve(&text, CALL_TEXT_SIZE);
+	buf_puts(&text, CALL);
+	buf_puts(&text, id);
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		into->failed |= times[i] < 0;
+		buf_putc(&text, ':');
+		buf_decimal(&text, (uint64_t)times[i]);
+	}
+	put_str(into, buf_str(&text));
 }
 
 static void put_hex(struct buf *into, const uint8_t *bytes, size_t len)
@@ -134,6 +141,7 @@ void peer_token_format(struct str key, const struct peer_request *request, const
 	char text[BASE64URL_LEN(CLAIMS_MAX) + 1];
 	char signature[SIGNATURE_LEN + 1];
 
+	expect(&plain);
 	put_claims(&plain, claims);
 	if (plain.failed) {
 		into->failed = true;
@@ -145,7 +153,11 @@ void peer_token_format(struct str key, const struct peer_request *request, const
 		into->failed = true;
 		return;
 	}
-	buf_format(into, VERSION "%s %s", text, signature);
+	expect(into);
+	buf_puts(into, VERSION);
+	buf_puts(into, text);
+	buf_putc(into, ' ');
+	buf_puts(into, signature);
 }
 
 /* Reading. */
@@ -331,6 +343,7 @@ static bool sign_answer(struct str key, struct str token, struct str who, char i
 
 	if (token.len < SIGNATURE_LEN || key.len == 0)
 		return false;
+	expect(&message);
 	buf_puts(&message, ANSWERS);
 	buf_add(&message, who);
 	buf_putc(&message, ' ');
@@ -350,11 +363,18 @@ void peer_answer_format(struct str key, struct str token, const struct peer_answ
 
 	base64url_encode(str_of(answer->name), name);
 	str_hex(answer->process, PEER_PROCESS_BYTES, process);
-	buf_format(&who, "%s %s", name, process);
-	if (sign_answer(key, token, buf_str(&who), signature))
-		buf_format(into, ANSWER_VERSION "%s %s", buf_text(&who), signature);
-	else
+	(void)buf_reserve(&who, PEER_ANSWER_MAX / 2);
+	buf_puts(&who, name);
+	buf_putc(&who, ' ');
+	buf_puts(&who, process);
+	if (!sign_answer(key, token, buf_str(&who), signature)) {
 		into->failed = true;
+		return;
+	}
+	buf_puts(into, ANSWER_VERSION);
+	buf_add(into, buf_str(&who));
+	buf_putc(into, ' ');
+	buf_puts(into, signature);
 }
 
 static bool decode_answer(struct str who, struct peer_answer *ret)

@@ -170,7 +170,7 @@ def start_ours(folder, build, name, port, extra=None):
 def start_haproxy(folder, *backends, bind="", server=""):
     """One request to each in turn. bind, server: more words of those lines."""
     port = free_port()
-    servers = "\n".join(f"    server w{n} 127.0.0.1:{backend}" for n, backend in enumerate(backends))
+    servers = "\n".join(f"    server w{n} 127.0.0.1:{backend} {server}" for n, backend in enumerate(backends))
     (folder / "haproxy.cfg").write_text(f"""
 global
     maxconn 4096

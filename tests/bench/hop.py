@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 from bench import MANIFEST, counter, free_port, manifest_of, push_image, start_haproxy, start_ours
 
@@ -78,7 +79,7 @@ def run(args, folder):
             for worker in workers:
                 worker.stop()
             workers = start(dict(env, ZOT_TLS_CERT=f"{folder}/cert.pem", ZOT_TLS_KEY=f"{folder}/key.pem", ZOT_PEER_CA=f"{folder}/cert.pem"))
-        haproxy = start_haproxy(folder, ports[0], *([f"ssl crt {folder}/both.pem", f"ssl verify required ca-file {folder}/cert.pem"] if args.tls else []))
+        haproxy = start_haproxy(folder, ports[0], **({"bind": f"ssl crt {folder}/both.pem", "server": f"ssl verify required ca-file {folder}/cert.pem"} if args.tls else {}))
         stack.callback(haproxy.stop)
         if not args.tls:
             haproxy.wait()
@@ -99,8 +100,10 @@ def run(args, folder):
 
 def await_tls(servers, folder):
     for server in servers:
-        command = ["curl", "-s", "--retry", "100", "--retry-connrefused", "--retry-delay", "1", "--cacert", folder / "cert.pem", f"https://127.0.0.1:{server.port}/v2/"]
-        subprocess.run(command, check=True, capture_output=True)
+        while subprocess.run(["curl", "-s", "--cacert", folder / "cert.pem", f"https://127.0.0.1:{server.port}/v2/"], capture_output=True).returncode:
+            if server.process.poll() is not None:
+                raise SystemExit(f"{server.name} ended")
+            time.sleep(0.05)
 
 
 def find_name(ports):

@@ -72,7 +72,10 @@ static bool ring_static(const struct member_settings *settings, struct ring **re
 /* Members of a static cluster agree on their order; how they reach each other is each one's own affair. */
 static void format_place(size_t place, size_t len, struct buf *into)
 {
-	buf_format(into, "member %zu of %zu", place + 1, len);
+	buf_puts(into, "member ");
+	buf_decimal(into, place + 1);
+	buf_puts(into, " of ");
+	buf_decimal(into, len);
 }
 
 static bool start_static(struct cluster *cluster, uint16_t port, struct error *err)

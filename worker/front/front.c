@@ -340,6 +340,7 @@ static void on_collected(void *arg, struct http_request *request, struct str bod
 		front_refuse_peer(call, &differs);
 		return;
 	}
+	call->oci.ask.body_sha256 = identity->peer ? identity->digest : NULL;
 	call->oci.body = check_strndup(body.at ? body.at : "", body.len);
 	call->oci.ask.body = str_from(call->oci.body, body.len);
 	front_next(call);

@@ -21,6 +21,7 @@
 #include "common/crypto.h"
 #include "common/latch.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/pool.h"
 #include "worker/index/indexes_priv.h"
 
@@ -578,8 +579,10 @@ static struct index_change *take_queue_locked(struct repository *repository)
 	return batch;
 }
 
+/* Their answers come to the loops together. */
 static void tell(struct index_change *batch)
 {
+	loop_posts_gather();
 	while (batch) {
 		struct index_change *next = batch->next; /* done() may free it */
 
@@ -587,6 +590,7 @@ static void tell(struct index_change *batch)
 		batch->done(batch);
 		batch = next;
 	}
+	loop_posts_let_go();
 }
 
 /* Behind the answers: they need not wait for it. */

@@ -161,6 +161,7 @@ static void push_of(struct put *put)
 
 	put->push = (struct registry_push){ .name = ask->route.name.text,
 		.digest = ask->route.reference.is_digest ? &ask->route.reference.digest : NULL,
+		.sha256 = ask->body_sha256,
 		.tags = (const char *const *)put->tags,
 		.tags_len = put->tags_len,
 		.type = ask->content_type,

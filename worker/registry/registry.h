@@ -102,6 +102,7 @@ struct manifest_body *registry_manifest_peek(struct registry *registry, const st
 struct registry_push {
 	const char *name;               /* repository; it is made when there is none */
 	const struct digest *digest;    /* that the bytes must have; NULL: sha256, whatever it is */
+	const uint8_t *sha256;          /* of the bytes, where it is known; NULL: nobody has looked */
 	const char *const *tags;        /* valid ones, each once; none: it is listed by its digest alone */
 	size_t tags_len;
 	const char *type;               /* media type, or NULL: the manifest's own */

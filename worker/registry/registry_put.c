@@ -43,7 +43,10 @@ static void end(struct put *put)
 
 static bool check_digest(struct registry_push *push, struct error *err)
 {
-	push->stored = digest_of(push->digest ? push->digest->alg : HASH_SHA256, push->bytes);
+	enum hash_kind alg = push->digest ? push->digest->alg : HASH_SHA256;
+
+	push->stored = push->sha256 && alg == HASH_SHA256 ? digest_sha256(push->sha256)
+							  : digest_of(alg, push->bytes);
 	return !push->digest || digest_equal(&push->stored, push->digest) ||
 	       error_set(err, ERROR_INVALID, "DIGEST_INVALID", "the manifest's bytes have another digest");
 }

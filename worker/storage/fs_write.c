@@ -124,14 +124,16 @@ static bool read_small(int fd, size_t most, struct buf *into, struct error *err)
 	return at && into->len <= most;
 }
 
+/* One that cannot be read at once is as one that differs: it is written again. */
 static bool has_bytes(const struct store *store, const struct fs_path *path, struct str bytes)
 {
-	AUTO_FINI(buf) there = buf_limit(bytes.len + 1);
+	AUTO_FINI(buf) there = buf_limit(bytes.len);
+	char *at = buf_reserve(&there, bytes.len);
 	struct stat st;
 	AUTO_FD fd = -1;
 
-	return fs_open_file(store, path->text, &fd, &st, NULL) && read_small(fd, bytes.len, &there, NULL) &&
-	       str_equal(buf_str(&there), bytes);
+	return at && fs_open_file(store, path->text, &fd, &st, NULL) && st.st_size == (off_t)bytes.len &&
+	       read(fd, at, bytes.len) == (ssize_t)bytes.len && str_equal(str_from(at, bytes.len), bytes);
 }
 
 /* *ret_put false: something is there. */

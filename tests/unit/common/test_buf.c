@@ -22,7 +22,7 @@ static void test_appends(void **state)
 	buf_add(&b, STR("cd"));
 	buf_add(&b, STR_NONE);
 	buf_append(&b, "e\0f", 3);
-	buf_format(&b, "%d", 42);
+	buf_decimal(&b, 42);
 	assert_int_equal(b.len, 9);
 	assert_memory_equal(b.at, "abcde\0f42", 10);
 	buf_clear(&b);

@@ -9,6 +9,10 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/crypto.h"
 
@@ -31,6 +35,7 @@ static void test_hash_vectors(void **state)
 		"ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
 		"2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f");
 	expect_hash(HASH_MD5, "abc", "900150983cd24fb0d6963f7d28e17f72");
+	expect_hash(HASH_SHA256, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 static void test_hasher_goes_on_after_a_result(void **state)
@@ -80,6 +85,29 @@ static void test_hmac_rfc4231(void **state)
 	expect_hmac(str_from(key, 131), STR("Test Using Larger Than Block-Size Key - Hash Key First"),
 		"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 	expect_hmac(STR_NONE, STR_NONE, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+}
+
+/* A thread keeps the key of before. */
+static void test_hmac_keys_in_turn(void **state)
+{
+	const char *jefe = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+	const char *none = "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
+	char large[131];
+
+	(void)state;
+	memset(large, 0xaa, sizeof(large));
+	for (int i = 0; i < 3; i++) {
+		expect_hmac(STR("Jefe"), STR("what do ya want for nothing?"), jefe);
+		expect_hmac(STR("Jefe"), STR("what do ya want for nothing?"), jefe);
+		expect_hmac(STR_NONE, STR_NONE, none);
+		expect_hmac(STR_NONE, STR_NONE, none);
+		expect_hmac(STR("Jefe"), STR("what do ya want for nothing?"), jefe);
+		expect_hmac(str_from(large, 131),
+			STR("Test Using Larger Than Block-Size Key - Hash Key First"),
+			"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+		expect_hmac(STR("jefe"), STR("what do ya want for nothing?"),
+			"f5886a2776d40a671830efd161726e21b7dbd9f0d3a5515428de35324eacaadb");
+	}
 }
 
 static uint64_t lorem(const char *text)
@@ -149,6 +177,61 @@ static void test_random(void **state)
 	assert_true(equal_secret("abc", "abc", 3) && !equal_secret("abc", "abd", 3));
 }
 
+#define IDS       1000 /* more than a thread has ready at a time */
+#define ID_BYTES  16
+#define IDS_TAKEN (4 * IDS)
+
+static void *take_ids(void *arg)
+{
+	uint8_t(*ids)[ID_BYTES] = arg;
+
+	for (int i = 0; i < IDS; i++)
+		random_bytes(ids[i], ID_BYTES);
+	return NULL;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, ID_BYTES);
+}
+
+static void test_no_random_bytes_are_given_twice(void **state)
+{
+	static uint8_t ids[IDS_TAKEN][ID_BYTES];
+	pthread_t threads[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_ids, ids[i * IDS]), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	qsort(ids, IDS_TAKEN, ID_BYTES, compare_ids);
+	for (int i = 1; i < IDS_TAKEN; i++)
+		assert_int_not_equal(compare_ids(ids[i - 1], ids[i]), 0);
+}
+
+static void test_a_child_is_given_others(void **state)
+{
+	uint8_t ours[ID_BYTES], theirs[ID_BYTES];
+	int ends[2];
+	pid_t child;
+
+	(void)state;
+	random_bytes(ours, sizeof(ours));
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	if (child == 0) {
+		random_bytes(theirs, sizeof(theirs));
+		_exit(write(ends[1], theirs, sizeof(theirs)) != sizeof(theirs));
+	}
+	random_bytes(ours, sizeof(ours));
+	assert_int_equal(read(ends[0], theirs, sizeof(theirs)), sizeof(theirs));
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_memory_not_equal(ours, theirs, sizeof(ours));
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
 /* NIST's test vectors of GCM (gcmEncryptExtIV256, 128 bits of each), and one of RFC 7914's kind by Python's hashlib. */
 static void test_seal_vector(void **state)
 {
@@ -195,11 +278,14 @@ int main(void)
 		cmocka_unit_test(test_hash_vectors),
 		cmocka_unit_test(test_hasher_goes_on_after_a_result),
 		cmocka_unit_test(test_hmac_rfc4231),
+		cmocka_unit_test(test_hmac_keys_in_turn),
 		cmocka_unit_test(test_siphash_vectors),
 		cmocka_unit_test(test_siphash_in_threads),
 		cmocka_unit_test(test_seal_vector),
 		cmocka_unit_test(test_key_of_passphrase),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_no_random_bytes_are_given_twice),
+		cmocka_unit_test(test_a_child_is_given_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
+#include <stdio.h>
 
 #include "common/clock.h"
 #include "common/http.h"
@@ -59,6 +61,39 @@ static void test_headers_refuse(void **state)
 	assert_false(http_headers_add(headers, STR("a"), STR("x\0")));
 	assert_false(http_headers_add(headers, STR("a"), STR("\x7f")));
 	assert_int_equal(http_headers_len(headers), 0);
+}
+
+static void test_headers_keep_what_they_were_given(void **state)
+{
+	AUTO(http_headers) *headers = http_headers_new();
+	static char name[16], value[3000];
+	const char *there_name, *there_value;
+
+	(void)state;
+	memset(value, 'v', sizeof(value));
+	for (int i = 0; i < 60; i++) {
+		(void)snprintf(name, sizeof(name), "x-%d", i);
+		assert_true(http_headers_add(headers, str_of(name), str_from(value, (size_t)i * 17)));
+	}
+	assert_true(http_headers_add(headers, STR("long"), str_from(value, sizeof(value))));
+	for (int i = 0; i < 60; i++) {
+		(void)snprintf(name, sizeof(name), "X-%d", i);
+		assert_int_equal(strlen(http_headers_find(headers, name)), i * 17);
+		http_headers_at(headers, (size_t)i, &there_name, &there_value);
+		assert_string_equal(there_name + 2, name + 2);
+		assert_memory_equal(there_value, value, (size_t)i * 17);
+	}
+	assert_int_equal(strlen(http_headers_find(headers, "long")), sizeof(value));
+}
+
+static void test_token_chars(void **state)
+{
+	(void)state;
+	for (unsigned c = 0; c < 256; c++)
+		assert_int_equal(
+			http_is_token_char((char)c), c && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"
+								 "RSTUVWXYZ0123456789!#$%&'*+-.^_`|~",
+								  (int)c) != NULL);
 }
 
 static void test_headers_are_bounded(void **state)
@@ -187,6 +222,8 @@ int main(void)
 		cmocka_unit_test(test_dates),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_headers_refuse),
+		cmocka_unit_test(test_headers_keep_what_they_were_given),
+		cmocka_unit_test(test_token_chars),
 		cmocka_unit_test(test_headers_are_bounded),
 		cmocka_unit_test(test_hops),
 		cmocka_unit_test(test_unescape),

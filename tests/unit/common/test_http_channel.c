@@ -725,6 +725,8 @@ struct script {
 	int listening;
 	uint16_t port;
 	struct str answer; /* behind the request's first frame */
+	char asked[16384]; /* the first bytes of calls that came at once */
+	ssize_t asked_len;
 	pthread_t thread;
 };
 
@@ -738,7 +740,7 @@ static void *play(void *arg)
 
 	(void)take(fd, some, sizeof(some));
 	(void)put_all(fd, yes, sizeof(yes) - 1);
-	(void)take(fd, some, sizeof(some));
+	script->asked_len = take(fd, script->asked, sizeof(script->asked));
 	(void)put_all(fd, script->answer.at, script->answer.len);
 	(void)shutdown(fd, SHUT_WR);
 	while (recv(fd, some, sizeof(some), 0) > 0)
@@ -747,22 +749,64 @@ static void *play(void *arg)
 	return NULL;
 }
 
+static void begin_script(struct world *world, struct script *script)
+{
+	struct http_server_settings settings = rig_listen(&script->port, false);
+	int opened = world->opened;
+
+	script->listening = settings.listen_fd;
+	assert_int_equal(fcntl(script->listening, F_SETFL, 0), 0);
+	assert_int_equal(pthread_create(&script->thread, NULL, play, script), 0);
+	open_to(world, "http", "127.0.0.1", script->port, NULL);
+	await(&world->opened, opened + 1);
+}
+
+static void end_script(struct world *world, struct script *script, int ended)
+{
+	await(&world->ended, ended + 1);
+	assert_int_equal(pthread_join(script->thread, NULL), 0);
+	(void)close(script->listening);
+}
+
 /* The call's error, or "" where it was answered. */
 static void against(struct world *world, struct str answer, struct ask *ask)
 {
 	struct script script = { .answer = answer };
-	struct http_server_settings settings = rig_listen(&script.port, false);
-	int ended = world->ended, opened = world->opened;
+	int ended = world->ended;
 
-	script.listening = settings.listen_fd;
-	assert_int_equal(fcntl(script.listening, F_SETFL, 0), 0);
-	assert_int_equal(pthread_create(&script.thread, NULL, play, &script), 0);
-	open_to(world, "http", "127.0.0.1", script.port, NULL);
-	await(&world->opened, opened + 1);
+	begin_script(world, &script);
 	finish(world, ask);
-	await(&world->ended, ended + 1);
-	assert_int_equal(pthread_join(script.thread, NULL), 0);
-	(void)close(script.listening);
+	end_script(world, &script, ended);
+}
+
+static void do_start_two(void *arg)
+{
+	struct ask *ask = arg;
+
+	do_start(ask);
+	loop_post(ask->world->rig.loop, do_start, ask + 1); /* in the next turn */
+}
+
+static void calls_of_one_moment_leave_together(void **state)
+{
+	struct world *world = *state;
+	struct ask asks[] = { { .world = world, .method = "GET", .target = "/a" },
+		{ .world = world, .method = "GET", .target = "/b" } };
+	struct script script = { .answer = STR("") };
+	int ended = world->ended;
+	struct http_frame frame;
+	struct str rest;
+
+	begin_script(world, &script);
+	loop_post(world->rig.loop, do_start_two, asks);
+	end_script(world, &script, ended);
+	await(&asks[1].over, 1);
+	rest = str_from(script.asked, (size_t)script.asked_len);
+	for (unsigned id = 1; id <= 2; id++) {
+		assert_int_equal(http_frame_next(&rest, &frame, NULL), HTTP_FRAME_WHOLE);
+		assert_int_equal(frame.id, id);
+	}
+	assert_int_equal(rest.len, 0);
 }
 
 static void the_client_ends_a_channel_that_makes_no_sense(void **state)
@@ -834,6 +878,7 @@ int main(void)
 		TEST_CLOSED(who_asks_without_the_words_gets_no_channel),
 		TEST_CLOSED(a_channel_is_no_door_to_another_one),
 		TEST_CLOSED(the_client_ends_a_channel_that_makes_no_sense),
+		TEST_CLOSED(calls_of_one_moment_leave_together),
 		TEST_CLOSED(an_answer_that_goes_on_behind_its_end_is_told_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -372,6 +372,60 @@ static void test_free_runs_what_is_left(void **state)
 	assert_int_equal(relay.n, 2);
 }
 
+/* Posts that are gathered. */
+
+static struct {
+	int order[200];
+	size_t len;
+} noted;
+
+static void note(void *arg)
+{
+	noted.order[noted.len++] = *(int *)arg;
+}
+
+static void test_gathered_posts_come_together_in_their_order(void **state)
+{
+	struct loop *loop = new_loop(), *other = new_loop();
+	int numbers[130];
+
+	(void)state;
+	noted.len = 0;
+	loop_posts_gather();
+	loop_posts_gather();
+	for (int i = 0; i < 6; i++) {
+		numbers[i] = i;
+		loop_post(i % 2 ? other : loop, note, &numbers[i]);
+	}
+	assert_false(loop_drain(loop) || loop_drain(other));
+	loop_posts_let_go();
+	assert_false(loop_drain(loop) || loop_drain(other));
+	loop_posts_let_go();
+	assert_true(loop_drain(other) && loop_drain(loop));
+	assert_int_equal(noted.len, 6);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(noted.order[i], i < 3 ? 2 * i + 1 : 2 * (i - 3));
+
+	/* More than it keeps. */
+	noted.len = 0;
+	loop_posts_gather();
+	for (int i = 0; i < 130; i++) {
+		numbers[i] = i;
+		loop_post(loop, note, &numbers[i]);
+	}
+	loop_posts_let_go();
+	assert_true(loop_drain(loop));
+	assert_int_equal(noted.len, 130);
+	for (int i = 0; i < 130; i++)
+		assert_int_equal(noted.order[i], i);
+
+	/* And one that is not gathered comes at once. */
+	loop_post(loop, note, &numbers[1]);
+	assert_true(loop_drain(loop));
+	loop_free(loop);
+	loop_free(other);
+}
+
 /* Spinning. */
 
 static void ready_and_left(void *arg, uint32_t events)
@@ -425,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_a_watch_reports_readiness),
 		cmocka_unit_test(test_an_unwatched_fd_is_not_called_in_the_same_batch),
 		cmocka_unit_test(test_free_runs_what_is_left),
+		cmocka_unit_test(test_gathered_posts_come_together_in_their_order),
 		cmocka_unit_test(test_a_loop_that_spins_says_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

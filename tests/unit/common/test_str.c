@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
+#include <stdlib.h>
 
 #include "common/str.h"
 
@@ -175,6 +177,24 @@ static void test_hex(void **state)
 		     str_unhex(STR("00abfg"), back, 3));
 	assert_int_equal(back[0], 7);
 	assert_true(str_unhex(STR(""), back, 0));
+	for (unsigned c = 0; c < 256; c++) {
+		const char pair[] = { '0', (char)c };
+		const char *at = c ? strchr("0123456789abcdef", (int)c) : NULL;
+
+		assert_int_equal(str_unhex(str_from(pair, 2), back, 1), at != NULL);
+		assert_true(!at || back[0] == strtol((const char[]){ (char)c, '\0' }, NULL, 16));
+	}
+}
+
+static void test_decimal(void **state)
+{
+	const uint64_t numbers[] = { 0, 7, 10, 4294967296, UINT64_MAX };
+	const char *const texts[] = { "0", "7", "10", "4294967296", "18446744073709551615" };
+	char text[STR_DECIMAL];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		assert_true(str_is(str_decimal(numbers[i], text), texts[i]));
 }
 
 int main(void)
@@ -189,6 +209,7 @@ int main(void)
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_distance),
 		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_decimal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

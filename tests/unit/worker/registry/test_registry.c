@@ -121,6 +121,32 @@ static void put_and_delete(struct world *world)
 	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
 }
 
+/* Who gives it has computed it; nobody does so again. */
+static void put_with_a_digest(struct world *world)
+{
+	struct registry_push push = by_chore();
+	struct digest known;
+
+	(void)put_blob(&world->rig, "app", LAYER);
+	(void)put_blob(&world->rig, "app", CONFIG);
+	assert_true(put_image(&world->rig, "app", "v1", &push));
+	known = push.stored;
+	push = by_chore();
+	push.sha256 = known.raw;
+	assert_true(put_image(&world->rig, "app", "v2", &push));
+	assert_true(digest_equal(&push.stored, &known));
+	push = by_chore();
+	push.sha256 = (const uint8_t[32]){ 1 };
+	push.digest = &known;
+	assert_false(put_image(&world->rig, "app", "v2", &push));
+	assert_string_equal(push.err.code, "DIGEST_INVALID");
+}
+
+static void a_digest_that_is_known_counts(void **state)
+{
+	in_pool(*state, put_with_a_digest);
+}
+
 static void a_chore_puts_and_deletes_images(void **state)
 {
 	in_pool(*state, put_and_delete);
@@ -206,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_chore_puts_and_deletes_images, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_digest_that_is_known_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_missing_or_not_allowed_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_blob_is_mounted_from_where_one_may_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_watches_hears_of_each_change_once, setup, teardown),
