@@ -21,6 +21,7 @@
 #define URL_MAX        (16 * 1024)
 #define BEFORE_S       1
 #define READ_SIZE      (256 * 1024)
+#define LINK_MAX_S     (7 * 86400 - BEFORE_S) /* a store takes no more */
 #define CODE_MAX       128
 #define MESSAGE_MAX    1024
 #define WAIT_MAX_MS    10000
@@ -392,6 +393,8 @@ bool s3_client_link(
 	left_s = lent->ends_ms == INT64_MAX ? (int64_t)seconds : (lent->ends_ms - clock_ms()) / 1000;
 	if (left_s > (int64_t)seconds)
 		left_s = seconds;
+	if (left_s > LINK_MAX_S)
+		left_s = LINK_MAX_S;
 	call.until_s = wall_s + BEFORE_S + left_s;
 	ok = left_s > 0 ? make_url(client, &client->redirect, &call, lent, wall_s, none, into, err)
 			: error_set(err, ERROR_UNAVAILABLE, NULL, "our keys end in less than a second");

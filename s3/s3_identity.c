@@ -14,8 +14,7 @@ struct files {
 
 static void files_fini(struct files *files)
 {
-	if (files->credentials.at)
-		explicit_bzero(files->credentials.at, files->credentials.len);
+	s3_loan_wipe(&files->credentials);
 	buf_fini(&files->credentials);
 	buf_fini(&files->config);
 }

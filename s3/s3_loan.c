@@ -138,8 +138,14 @@ bool s3_loan_parse_xml(struct str text, int64_t date_s, struct s3_loan *ret, str
 		!s3_xml_find(text, "SessionToken", &token) || !s3_xml_find(text, "Expiration", &end))
 		return error_set(err, ERROR_INVALID, NULL, "its answer has no keys");
 	filled = s3_loan_fill(&loan, buf_str(&access_key), buf_str(&secret_key), buf_str(&token), err);
-	explicit_bzero(secret_key.at, secret_key.len);
+	s3_loan_wipe(&secret_key);
 	return finish(&loan, buf_str(&end), date_s, ret, filled, err);
+}
+
+void s3_loan_wipe(struct buf *buf)
+{
+	if (buf->at)
+		explicit_bzero(buf->at, buf->len);
 }
 
 /* What it says itself: <Message> of XML, "message" of JSON, or nothing. */

@@ -38,6 +38,9 @@ bool s3_loan_parse_xml(struct str text, int64_t date_s, struct s3_loan *ret, str
 /* "2026-11-22T23:00:00Z", also with a fraction. */
 bool s3_loan_parse_time(struct str text, int64_t *ret_wall_s) MUST_CHECK;
 
+/* What held something secret; its length stays. */
+void s3_loan_wipe(struct buf *buf);
+
 /* One request to who lends keys. True: answered with 200; *ret_date_s is its Date, or our clock. `who` is for the error. */
 bool s3_loan_ask(struct http_call_spec *spec, const char *who, struct http_result *result, int64_t *ret_date_s,
 		 struct error *err) MUST_CHECK;

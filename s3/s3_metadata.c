@@ -11,12 +11,6 @@
 #define ECS           "http://169.254.170.2"
 #define ROLES         "/latest/meta-data/iam/security-credentials/"
 
-static void wipe(struct buf *buf)
-{
-	if (buf->at)
-		explicit_bzero(buf->at, buf->len);
-}
-
 /* ---- containers ---- */
 
 static bool is_near(struct str authority)
@@ -91,7 +85,7 @@ static bool add_authorization(
 		text = str_trim(buf_str(&token));
 	}
 	ok = !text.len || http_headers_add(headers, STR("Authorization"), text);
-	wipe(&token);
+	s3_loan_wipe(&token);
 	return ok || error_set(err, ERROR_INVALID, NULL,
 			     "AWS_CONTAINER_AUTHORIZATION_TOKEN has a character that no header has");
 }
@@ -110,7 +104,7 @@ bool s3_metadata_take_container(const struct s3_identity *identity, struct s3_lo
 	spec.url = buf_text(&url);
 	ok = s3_loan_ask(&spec, "the container's agent", &result, &date_s, err) &&
 	     s3_loan_parse_json(buf_str(&result.body), date_s, ret, err);
-	wipe(&result.body);
+	s3_loan_wipe(&result.body);
 	return ok || error_add(err, "AWS_CONTAINER_CREDENTIALS_%s_URI",
 			     identity->container_path && identity->container_path[0] ? "RELATIVE" : "FULL");
 }
@@ -151,7 +145,7 @@ static bool take_session(struct service *service, struct error *err)
 		return error_add(err, "no token (in a container the hop limit of the machine must be 2)");
 	ok = result.body.len && http_headers_add(service->headers, STR("X-aws-ec2-metadata-token"),
 					str_trim(buf_str(&result.body)));
-	wipe(&result.body);
+	s3_loan_wipe(&result.body);
 	return ok || error_set(err, ERROR_UNAVAILABLE, NULL,
 			     "the metadata service of the machine gives no token that can be sent");
 }
@@ -194,6 +188,6 @@ bool s3_metadata_take_machine(const struct s3_identity *identity, struct s3_loan
 	ok = take_session(&service, err) && take_role_name(&service, &path, err) &&
 	     ask(&service, "GET", buf_str(&path), headers, &result, &date_s, err) &&
 	     s3_loan_parse_json(buf_str(&result.body), date_s, ret, err);
-	wipe(&result.body);
+	s3_loan_wipe(&result.body);
 	return ok;
 }

@@ -61,15 +61,8 @@ static bool ask(const struct s3_identity *identity, const char *url, struct str 
 		  s3_loan_ask(&spec, "STS", &result, &date_s, err) &&
 		  s3_loan_parse_xml(buf_str(&result.body), date_s, ret, err);
 
-	if (result.body.at)
-		explicit_bzero(result.body.at, result.body.len);
+	s3_loan_wipe(&result.body);
 	return ok || error_add(err, "%s", url);
-}
-
-static void wipe(struct buf *buf)
-{
-	if (buf->at)
-		explicit_bzero(buf->at, buf->len);
 }
 
 bool s3_sts_take_token(const struct s3_identity *identity, const char *region, const struct s3_role *role,
@@ -88,8 +81,8 @@ bool s3_sts_take_token(const struct s3_identity *identity, const char *region, c
 	add_field(&form, "WebIdentityToken", str_trim(buf_str(&token)));
 	ok = buf_check(&form, "request to STS", err) &&
 	     ask(identity, buf_text(&url), buf_str(&form), headers, ret, err);
-	wipe(&token);
-	wipe(&form);
+	s3_loan_wipe(&token);
+	s3_loan_wipe(&form);
 	return ok;
 }
 

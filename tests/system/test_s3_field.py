@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Buckets as they are met: keys that are lent and end, redirects to them, hosts with the bucket in them, old signatures."""
 import concurrent.futures
+import contextlib
 import os
 import re
+import socket
+import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 import requests
 
 import s3_servers
-from registry import await_true, digest
+from cluster import Cluster
+from leader_process import Leader
+from registry import await_true, digest, free_port
 from worker_process import BUILD, Worker
 
 
@@ -37,25 +43,25 @@ def test_sources_of_keys(lender, source, tmp_path):
 
 
 def test_keys_end_while_clients_push(tmp_path):
-    """Each lives five seconds: nobody waits for the next, and no push fails."""
-    with s3_servers.start("moto", keys_seconds=5) as server, Worker(**server.lent("web identity", tmp_path)) as worker:
+    """Each lives four seconds: nobody waits for the next, and no push fails."""
+    with s3_servers.start("moto", keys_seconds=4) as server, Worker(**server.lent("web identity", tmp_path)) as worker:
         begun, pushes = time.monotonic(), 0
 
         def push(n):
             nonlocal pushes
-            while server.times_lent().get("sts", 0) < 4:
+            while server.times_lent().get("sts", 0) < 3:
                 worker.push(f"a/r{n}", "v1", layer=os.urandom(1000))
                 pushes += 1
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             for done in [pool.submit(push, n) for n in range(4)]:
                 done.result()
-        assert pushes >= 8 and time.monotonic() - begun >= 6
+        assert pushes >= 8 and time.monotonic() - begun >= 3
 
 
 def test_keys_that_nobody_renews(tmp_path):
     """Good until they end, then 503 and a line that says why, and on it goes by itself."""
-    with s3_servers.start("moto", keys_seconds=4) as server, Worker(**server.lent("web identity", tmp_path)) as worker:
+    with s3_servers.start("moto", keys_seconds=3) as server, Worker(**server.lent("web identity", tmp_path)) as worker:
         blob = f"/v2/a/b/blobs/{worker.push_blob('a/b', b'x')}"
         assert worker.call("HEAD", blob).status_code == 200
         (tmp_path / "token").write_text("another")
@@ -142,6 +148,84 @@ def test_rights_are_asked_here(lender, tmp_path):
     with Worker(ZOT_REDIRECT_BLOBS="true", ZOT_HTPASSWD=str(tmp_path / "htpasswd"), **keys_of(lender)) as worker:
         reply = worker.call("GET", f"/v2/a/b/blobs/{digest(b'x')}", allow_redirects=False)
         assert reply.status_code == 401 and "Location" not in reply.headers
+
+
+def test_bytes_that_a_quota_counts_pass_through_here():
+    with Cluster(store="moto", haproxy=False, workers=1, worker_environment={"ZOT_REDIRECT_BLOBS": "true"}) as cluster:
+        worker, data = cluster.workers[0], os.urandom(1 << 20)
+        where = worker.call("POST", "/v2/a/b/blobs/uploads/").headers["Location"]
+        assert worker.call("PUT", where, params={"digest": digest(data)}, data=data).status_code == 201
+        blob = f"/v2/a/b/blobs/{digest(data)}"
+        assert worker.call("GET", blob, allow_redirects=False).status_code == 307
+        key = cluster.new_key(monthlyBytes=3 << 20)
+        login = {"auth": (key["clientId"], key["clientSecret"]), "allow_redirects": False}
+        await_true(lambda: worker.call("HEAD", blob, **login).status_code == 200, what="the key at the worker")
+        assert [worker.call("GET", blob, **login).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+# Backups of the state.
+
+def test_a_leader_with_lent_keys(lender, tmp_path):
+    environment = {"CLUSTER_BACKUP_ENABLED": "true", "CLUSTER_BACKUP_INSTANCE_CAN_WRITE": "true", "CLUSTER_BACKUP_EVERY": "100ms",
+                   "CLUSTER_BACKUP_S3_ENDPOINT": lender.endpoint, "CLUSTER_BACKUP_S3_BUCKET": lender.bucket, "CLUSTER_BACKUP_S3_PATH": "state/of/it"}
+    with Leader(**environment, **lender.lent("web identity", tmp_path)):
+        await_true(lambda: lender.client().list_objects_v2(Bucket=lender.bucket, Prefix="state/of/it").get("KeyCount"), what="a backup")
+
+
+# TLS.
+
+class TlsBefore:
+    """TLS of a certificate that nobody knows, in front of a server that speaks none."""
+
+    def __init__(self, port, folder):
+        self.port, self.behind = free_port(), port
+        self.certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                        "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.certificate], check=True, capture_output=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, key)
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with contextlib.suppress(OSError):
+            client = self.context.wrap_socket(client, server_side=True)
+            behind = socket.create_connection(("127.0.0.1", self.behind))
+            threading.Thread(target=self.pump, args=(client, behind), daemon=True).start()
+            self.pump(behind, client)
+
+    @staticmethod
+    def pump(source, into):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                into.sendall(data)
+            into.shutdown(socket.SHUT_WR)
+
+
+def test_certificates(lender, tmp_path):
+    tls = TlsBefore(int(lender.endpoint.rpartition(":")[2]), tmp_path)
+    server = {**keys_of(lender), "S3_ENDPOINT": f"https://127.0.0.1:{tls.port}"}
+    for trust in {"S3_CA": tls.certificate}, {"S3_SKIP_VERIFY": "true"}:
+        with Worker(**server, **trust) as worker:
+            data = os.urandom(1000)
+            worker.push("tls/a", "v1", layer=data)
+            assert worker.call("GET", f"/v2/tls/a/blobs/{digest(data)}").content == data
+    done = subprocess.run([BUILD / "worker/zot-worker", "serve"], env={**worker.environment, "S3_SKIP_VERIFY": ""}, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 1 and "certificate" in done.stderr.lower(), done.stderr[-2000:]
+    driver = {"name": "s3", "bucket": lender.bucket, "region": lender.region, "regionendpoint": f"127.0.0.1:{tls.port}", "secure": True,
+              "accesskey": lender.access_key, "secretkey": lender.secret_key}
+    with Worker(config={"storage": {"storageDriver": {**driver, "skipverify": True}}}) as worker:
+        worker.push("tls/b", "v1")
+    plain = {**driver, "regionendpoint": f"127.0.0.1:{tls.behind}", "secure": False}
+    with Worker(config={"storage": {"storageDriver": plain}}) as worker:
+        worker.push("tls/c", "v1")
 
 
 # Buckets of other kinds.
