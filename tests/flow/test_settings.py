@@ -44,7 +44,7 @@ BROKEN = [
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "gcs"}}}, ["storage.storageDriver", "gcs", "s3"]),
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "buckett": "b"}}}, ["buckett", "bucket"]),
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3"}}}, ["bucket"]),
-    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b"}}}, ["accesskey"]),
+    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b", "accesskey": "a"}}}, ["accesskey", "go together"]),
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b", "accesskey": "a", "secretkey": "s",
                                                         "regionendpoint": "ftp://x"}}}, ["http://"]),
     ({"http": {"port": "eight"}}, ["http.port", "0 to 65535"]),
