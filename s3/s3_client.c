@@ -472,6 +472,13 @@ static bool keys_are_refused(const struct s3_call *call, const struct http_resul
 	return false;
 }
 
+bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *call,
+	const struct s3_request *request, const struct http_result *result)
+{
+	return keys_are_refused(call, result) &&
+	       s3_credentials_refused(client->credentials, request->keys, client->soon_ms);
+}
+
 /* One that begins to answer is not away, however that ends. */
 static void see_outage(
 	struct s3_client *client, int64_t begun_ms, const struct http_result *result, const struct error *why)
@@ -499,8 +506,7 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 	if (ok) {
 		s3_client_heard(client, &request, result);
 		*ret_again = is_skewed(result, request.signed_s) ||
-			     (keys_are_refused(call, result) && s3_credentials_refused(client->credentials,
-									request.keys, client->soon_ms));
+			     s3_client_has_other_keys(client, call, &request, result);
 	} else {
 		s3_client_heard_nothing(client);
 		see_outage(client, begun_ms, result, &failure);

@@ -117,6 +117,9 @@ bool s3_client_try(struct s3_client *client, const struct s3_call *call, struct 
 bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct http_result *result,
 	struct error *err) MUST_CHECK;
 
+/* Was it refused for its keys, and are there others now? Waits for these, S3_SOON_MS at most; for who sends prepared requests himself. */
+bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *call, const struct s3_request *request,
+	const struct http_result *result);
 /* May another attempt help? After an answer, and after an error of http_send(). */
 bool s3_client_is_transient(const struct http_result *result);
 bool s3_client_is_broken(const struct error *err);

@@ -201,7 +201,8 @@ static bool judge(
 		return true;
 	}
 	s3_client_error(&upload->s3->client, &part->call, result, err);
-	return good || s3_client_is_transient(result);
+	return good || s3_client_is_transient(result) ||
+	       s3_client_has_other_keys(&upload->s3->client, &part->call, &part->request, result);
 }
 
 /* Sends what is not done yet. *err is filled whenever something is left. */

@@ -853,6 +853,33 @@ static bool push(struct error *err)
 	return store->driver->put_file(store, "blob", &digest, fd, path, 12, err);
 }
 
+static void keys_that_end_between_two_parts(void **state)
+{
+	static const struct step steps[] = { { "GET", ANSWER, 200, NEW, "x", 0 },
+		{ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
+		{ "PUT", ANSWER, 400, NULL, ENDED, 0 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
+		{ "POST", ANSWER, 200, NULL, "<CompleteMultipartUploadResult/>", 0 } };
+	char folder[] = "/tmp/zot-keys-XXXXXX", path[64];
+	const struct s3_identity identity = { .credentials_file = path, .metadata_off = true };
+	struct error err = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/credentials", folder);
+	write_keys(path, "ONE");
+	start_as(steps, 6, &identity);
+	get_with_keys_of("x", ERROR_INTERNAL);
+	write_keys(path, "TWO");
+	if (!push(&err))
+		fail_msg("%s", err.text);
+	stop();
+	expect_sent(3, "Credential=ONE/");
+	expect_sent(4, "Credential=TWO/");
+	expect_sent(5, "Credential=TWO/");
+	(void)unlink(path);
+	(void)rmdir(folder);
+}
+
 static void error_in_a_200(void **state)
 {
 	struct error err = { 0 };
@@ -1043,6 +1070,7 @@ int main(void)
 		cmocka_unit_test(still_there),
 		cmocka_unit_test(end_is_not_seen),
 		cmocka_unit_test(signature_is_not_understood),
+		cmocka_unit_test(keys_that_end_between_two_parts),
 		cmocka_unit_test(error_in_a_200),
 		cmocka_unit_test(lost_answer_of_a_completion),
 		cmocka_unit_test(refused_part_ends_the_upload),
