@@ -13,19 +13,24 @@
 #define JSON_MEMORY (1024 * 1024)
 #define SAID_MAX    120
 
-static bool is_printable(struct str text)
+/* What stands in headers; a secret key is hashed alone, and may be a sentence. */
+static bool is_sane(struct str text, bool in_header)
 {
-	for (size_t i = 0; i < text.len; i++)
-		if (text.at[i] <= ' ' || text.at[i] > '~')
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.at[i];
+
+		if (c < ' ' || c == 127 || (in_header && (c == ' ' || c > 127)))
 			return false;
+	}
 	return true;
 }
 
-static bool take(struct str text, const char *what, bool needed, char *into, size_t size, struct error *err)
+static bool take(struct str text, const char *what, bool needed, bool in_header, char *into, size_t size,
+	struct error *err)
 {
 	if (!text.len && needed)
 		return error_set(err, ERROR_INVALID, NULL, "%s is missing", what);
-	if (!is_printable(text))
+	if (!is_sane(text, in_header))
 		return error_set(err, ERROR_INVALID, NULL, "%s has a character that no key has", what);
 	return str_copy(text, into, size) ||
 	       error_set(err, ERROR_TOO_LARGE, NULL, "%s is over %zu bytes", what, size - 1);
@@ -35,9 +40,11 @@ bool s3_loan_fill(struct s3_loan *loan, struct str access_key, struct str secret
 	struct str session_token, struct error *err)
 {
 	*loan = (struct s3_loan){ 0 };
-	return take(access_key, "the access key", true, loan->access_key, sizeof loan->access_key, err) &&
-	       take(secret_key, "the secret key", true, loan->secret_key, sizeof loan->secret_key, err) &&
-	       take(session_token, "the session token", false, loan->session_token,
+	return take(access_key, "the access key", true, true, loan->access_key, sizeof loan->access_key,
+		       err) &&
+	       take(secret_key, "the secret key", true, false, loan->secret_key, sizeof loan->secret_key,
+		       err) &&
+	       take(session_token, "the session token", false, true, loan->session_token,
 		       sizeof loan->session_token, err);
 }
 

@@ -7,7 +7,7 @@
  *
  * What time is left is what the answer says of its end, from its own Date: our clock may be wrong.
  *
- * Limits  each text has a bound; keys are of printable ASCII, so that they can stand in a header.
+ * Limits  each text has a bound; what stands in a header is printable ASCII.
  * Source  "Using instance profiles", "Container credential provider", "AssumeRoleWithWebIdentity" of the AWS documentation.
  * Thread  any; pure, but for s3_loan_ask(), which blocks.
  */
@@ -17,8 +17,8 @@
 
 #include "common/http_client.h"
 
-#define S3_ACCESS_KEY_MAX    128
-#define S3_SECRET_KEY_MAX    256
+#define S3_ACCESS_KEY_MAX    256
+#define S3_SECRET_KEY_MAX    1024
 #define S3_SESSION_TOKEN_MAX 8192
 #define S3_LOAN_ANSWER_MAX   (64 * 1024)
 

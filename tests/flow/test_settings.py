@@ -230,7 +230,7 @@ def world(program, led, folder):
         return {**base, "ZOT_LEADER_DATA": str(folder / "leader"), "ZOT_LEADER_ADDRESS": "127.0.0.1",
                 "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": "a secret of the leaders"}
     return {**base, "ZOT_STORAGE_ROOT": str(folder / "store"), "ZOT_WORKER_DATA": str(folder / "worker"), "ZOT_WORKER_ADDRESS": "127.0.0.1",
-            **(LED if led else {})}
+            "AWS_EC2_METADATA_DISABLED": "true", **(LED if led else {})}
 
 
 @pytest.mark.parametrize("program,led", [("leader", False), ("worker", False), ("worker", True)])

@@ -121,6 +121,20 @@ def check_v2(environ, parameters):
     sign_again(environ, {**signed, **rest}, credentials)
 
 
+def check_sts(environ, body):
+    """The signature in the headers of a call of STS, for which moto has no user."""
+    parts = dict(part.split("=", 1) for part in environ["HTTP_AUTHORIZATION"].partition(" ")[2].replace(" ", "").split(","))
+    access, _, scope = parts["Credential"].partition("/")
+    key = b"AWS4" + create_access_key(DEFAULT_ACCOUNT_ID, "aws", access, {}).create_credentials().secret_key.encode()
+    known = {"content-type": environ.get("CONTENT_TYPE", "")}
+    headers = "".join(f"{n}:{known.get(n) or environ['HTTP_' + n.upper().replace('-', '_')]}\n" for n in parts["SignedHeaders"].split(";"))
+    canonical = "\n".join(["POST", "/", "", headers, parts["SignedHeaders"], hashlib.sha256(body).hexdigest()])
+    text = "\n".join(["AWS4-HMAC-SHA256", environ["HTTP_X_AMZ_DATE"], scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return scope.endswith("/sts/aws4_request") and hmac.new(key, text.encode(), hashlib.sha256).hexdigest() == parts["Signature"]
+
+
 class Lender:
     """Answers for who lends keys; None: it is another's request."""
 
@@ -141,8 +155,12 @@ class Lender:
                            "Token": lent.session_token, "Expiration": end})
 
     def of_sts(self, environ):
-        form = dict(parse_qsl(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])).decode()))
-        if form.get("WebIdentityToken") != self.token or form.get("Action") != "AssumeRoleWithWebIdentity":
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        form = dict(parse_qsl(body.decode()))
+        if form.get("Action") == "AssumeRole":
+            if form.get("ExternalId") != "an id/" or not check_sts(environ, body):
+                return "403 Forbidden", ERROR.format("SignatureDoesNotMatch", "Not signed as it should be.")
+        elif form.get("WebIdentityToken") != self.token or form.get("Action") != "AssumeRoleWithWebIdentity":
             return "400 Bad Request", ERROR.format("InvalidIdentityToken", "No such token.")
         self.asked["sts"] += 1
         lent, end = self.lend(form["RoleArn"], form["RoleSessionName"])
@@ -159,7 +177,8 @@ class Lender:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if not self.token:
             return None
-        if environ.get("CONTENT_TYPE") == "application/x-www-form-urlencoded" and path == "/" and "HTTP_AUTHORIZATION" not in environ:
+        if environ.get("CONTENT_TYPE") == "application/x-www-form-urlencoded" and path == "/" and \
+                ("HTTP_AUTHORIZATION" not in environ or "/sts/" in environ["HTTP_AUTHORIZATION"]):
             return self.of_sts(environ)
         if path == "/keys":
             if environ.get("HTTP_AUTHORIZATION") != self.token:

@@ -54,7 +54,7 @@ class Server:
         self.access_key, self.secret_key = access_key, secret_key
 
     def lent(self, source, folder):
-        """Variables of who has no keys, but is lent some: by "web identity", "container", "machine" or "profile"."""
+        """Variables of who has no keys, but is lent some: by "web identity", "container", "machine", "profile" or "role by keys"."""
         environment = {"S3_ENDPOINT": self.endpoint, "S3_BUCKET": self.bucket, "AWS_REGION": self.region, "AWS_ENDPOINT_URL_STS": self.endpoint,
                        "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(folder)}
         token = folder / "token"
@@ -65,6 +65,10 @@ class Server:
             environment.update(AWS_CONTAINER_CREDENTIALS_FULL_URI=self.endpoint + "/keys", AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(token))
         elif source == "machine":
             environment.update(AWS_EC2_METADATA_DISABLED="false", AWS_EC2_METADATA_SERVICE_ENDPOINT=self.endpoint)
+        elif source == "role by keys":
+            (folder / ".aws").mkdir(exist_ok=True)
+            (folder / ".aws/credentials").write_text(f"[base]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret_key}\n")
+            (folder / ".aws/config").write_text(f"[default]\nrole_arn = {ROLE}\nsource_profile = base\nexternal_id = an id/\n")
         else:
             (folder / ".aws").mkdir(exist_ok=True)
             (folder / ".aws/config").write_text(f"[profile zot]\nrole_arn = {ROLE}\nweb_identity_token_file = {token}\n")

@@ -30,9 +30,10 @@ def keys_of(server):
     return {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
 
 
-@pytest.mark.parametrize("source", ["web identity", "container", "machine", "profile"])
+@pytest.mark.parametrize("source", ["web identity", "container", "machine", "profile", "role by keys"])
 def test_sources_of_keys(lender, source, tmp_path):
     environment = lender.lent(source, tmp_path)
+    source = "profile" if source == "role by keys" else source
     with Worker(**environment) as worker:
         body = worker.push("a/b", "v1")
         assert worker.call("GET", "/v2/a/b/manifests/v1").content == body

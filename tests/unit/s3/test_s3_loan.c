@@ -82,8 +82,8 @@ static void broken_ones(void **state)
 		"AssumeRoleUnauthorizedAccess");
 	refuse_json(JSON("2025-11-22T12:00:00Z"), ERROR_UNAVAILABLE, "ended already");
 	refuse_json(JSON("tomorrow"), ERROR_INVALID, "no time");
-	snprintf(huge, sizeof huge, "{\"AccessKeyId\":\"%0200d\",\"SecretAccessKey\":\"s\"}", 1);
-	refuse_json(huge, ERROR_TOO_LARGE, "over 128 bytes");
+	snprintf(huge, sizeof huge, "{\"AccessKeyId\":\"%0300d\",\"SecretAccessKey\":\"s\"}", 1);
+	refuse_json(huge, ERROR_TOO_LARGE, "over 256 bytes");
 	snprintf(huge, sizeof huge, "{\"AccessKeyId\":\"a\",\"SecretAccessKey\":\"s\",\"Token\":\"%09000d\"}",
 		1);
 	refuse_json(huge, ERROR_TOO_LARGE, "session token is over 8192");
