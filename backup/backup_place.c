@@ -70,6 +70,8 @@ static bool make_bucket(struct backup_place *place, const struct backup_settings
 		.access_key = s->s3_access_key,
 		.secret_key = s->s3_secret_key,
 		.session_token = s->s3_session_token,
+		.identity = &s->aws,
+		.v2 = !s->s3_v4auth,
 		.path_style = s->s3_path_style,
 		.ca_file = s->s3_ca };
 	AUTO_FINI(buf) name = buf_limit(PATH_LIMIT);

@@ -27,12 +27,16 @@ static void check_there(const char *value, const char *name, struct buf *errors)
 static void check_s3(const struct backup_settings *s, struct buf *errors)
 {
 	check_there(s->s3_bucket, "CLUSTER_BACKUP_S3_BUCKET (cluster.backup.s3.bucket)", errors);
-	check_there(s->s3_access_key, "CLUSTER_BACKUP_S3_ACCESSKEY (cluster.backup.s3.access)", errors);
-	check_there(s->s3_secret_key, "CLUSTER_BACKUP_S3_SECRET (cluster.backup.s3.secret)", errors);
-	if (!s->s3_v4auth)
+	if (!s->s3_access_key != !s->s3_secret_key)
 		buf_puts(errors,
-			"CLUSTER_BACKUP_S3_V4AUTH (cluster.backup.s3.v4auth): requests are signed by "
-			"version 4 alone; leave it true\n");
+			"CLUSTER_BACKUP_S3_ACCESSKEY (cluster.backup.s3.access) and "
+			"CLUSTER_BACKUP_S3_SECRET (cluster.backup.s3.secret): they go together; without "
+			"both, keys are taken from AWS_... as for other buckets\n");
+	if (!s->s3_v4auth && !s->s3_endpoint)
+		buf_puts(errors,
+			"CLUSTER_BACKUP_S3_V4AUTH (cluster.backup.s3.v4auth): AWS takes signatures of "
+			"version 4 alone; false needs CLUSTER_BACKUP_S3_ENDPOINT "
+			"(cluster.backup.s3.endpoint)\n");
 	if (s->s3_acl && !backup_place_acl(s->s3_acl))
 		buf_puts(errors,
 			"CLUSTER_BACKUP_S3_ACL (cluster.backup.s3.acl): needs Private, BucketOwnerRead "

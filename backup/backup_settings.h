@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "s3/s3_identity.h"
 
 enum { BACKUP_KIND_AUTO, BACKUP_KIND_S3, BACKUP_KIND_FILE };
 
@@ -22,6 +23,7 @@ struct backup_settings {
 	const char *s3_bucket, *s3_endpoint, *s3_region, *s3_access_key, *s3_secret_key, *s3_session_token, *s3_path, *s3_ca;
 	const char *s3_acl;      /* or NULL */
 	bool s3_path_style, s3_v4auth;
+	struct s3_identity aws;  /* where the bucket has no keys of its own */
 };
 /* Whether it is a file, or an object in a bucket. */
 bool backup_settings_is_file(const struct backup_settings *settings);

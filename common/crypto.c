@@ -225,6 +225,22 @@ void hmac_sha256(struct str key, struct str message, uint8_t into[32])
 	CHECK(EVP_MAC_final(ctx, into, &len, 32) == 1 && len == 32);
 }
 
+void hmac_sha1(struct str key, struct str message, uint8_t into[20])
+{
+	char name[] = "SHA1";
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+		OSSL_PARAM_construct_end() };
+	EVP_MAC_CTX *ctx;
+	size_t len;
+
+	CHECK(!pthread_once(&fetch_once, fetch));
+	ctx = EVP_MAC_CTX_new(hmac);
+	CHECK(ctx && EVP_MAC_init(ctx, (const uint8_t *)(key.len ? key.at : ""), key.len, params) == 1);
+	CHECK(EVP_MAC_update(ctx, (const uint8_t *)message.at, message.len) == 1);
+	CHECK(EVP_MAC_final(ctx, into, &len, 20) == 1 && len == 20);
+	EVP_MAC_CTX_free(ctx);
+}
+
 static EVP_MAC_CTX *siphash_of_thread(void)
 {
 	unsigned size = sizeof(uint64_t);

@@ -31,6 +31,7 @@ void hash_bytes(enum hash_kind kind, const void *bytes, size_t len, uint8_t into
 /* 64 lower case digits and NUL. */
 void hash_sha256_hex(struct str bytes, char into[65]);
 void hmac_sha256(struct str key, struct str message, uint8_t into[32]);
+void hmac_sha1(struct str key, struct str message, uint8_t into[20]); /* for what is old and asks for it */
 /* SipHash-2-4 with a 16 byte key. Millions a second: no allocation in steady state. */
 uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len);
 

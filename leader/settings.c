@@ -142,6 +142,7 @@ bool leader_settings_load(const char *file, char *const *environment, struct lea
 	if (!settings_load(&leader_settings_table, file, environment, &s, &memory, warnings, errors))
 		return false;
 	before = errors->len;
+	s.backup.aws = s.aws;
 	check_settings(&s, errors);
 	if (errors->len != before)
 		return false;

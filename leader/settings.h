@@ -35,6 +35,7 @@ struct leader_settings {
 	int log_format;                   /* 0 logfmt, 1 json */
 	int64_t pool_threads, connections, login_remember_ms;
 	bool core_dumps;
+	struct s3_identity aws;
 	struct backup_settings backup;
 };
 extern const struct settings_table leader_settings_table;

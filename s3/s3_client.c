@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
+#include "s3/s3_v2.h"
 #include "s3/s3_xml.h"
 
 #define ATTEMPTS       5
@@ -19,6 +20,8 @@
 #define STALL_MS       30000
 #define URL_MAX        (16 * 1024)
 #define BEFORE_S       1
+#define READ_SIZE      (256 * 1024)
+#define LINK_MAX_S     (7 * 86400 - BEFORE_S) /* a store takes no more */
 #define CODE_MAX       128
 #define MESSAGE_MAX    1024
 #define WAIT_MAX_MS    10000
@@ -30,20 +33,59 @@
 #define SEND_BYTES_MS   64u
 #define ANSWER_BYTES_MS 256u
 
+static bool init_credentials(struct s3_client *client, const struct s3_settings *settings, struct error *err)
+{
+	struct s3_identity own = { .access_key = settings->access_key,
+		.secret_key = settings->secret_key,
+		.session_token = settings->session_token };
+	bool has_own = (settings->access_key && settings->access_key[0]) ||
+		       (settings->secret_key && settings->secret_key[0]);
+
+	if (!has_own && !settings->identity)
+		return error_set(err, ERROR_INVALID, NULL, "S3 access key or secret key is missing");
+	return s3_credentials_new(
+		&client->credentials, has_own ? &own : settings->identity, settings->region, err);
+}
+
+static void keep_header(struct s3_client *client, const char *name, const char *value, const char *below)
+{
+	size_t n = 0;
+
+	if (!value || !value[0])
+		return;
+	while (client->object[n].name)
+		n++;
+	CHECK(n < S3_OBJECT_HEADERS);
+	client->object[n] = (struct s3_kept){ name, check_strdup(value), below ? check_strdup(below) : NULL };
+}
+
+static char *keep(const char *text)
+{
+	return text && text[0] ? check_strdup(text) : NULL;
+}
+
+static bool init_endpoints(struct s3_client *client, const struct s3_settings *settings, struct error *err)
+{
+	struct s3_settings redirect = *settings;
+
+	if (settings->redirect_endpoint)
+		redirect.endpoint = settings->redirect_endpoint;
+	return s3_endpoint_init(&client->endpoint, settings, err) &&
+	       s3_endpoint_init(&client->redirect, &redirect, err);
+}
+
 bool s3_client_init(struct s3_client *client, const struct s3_settings *settings, struct error *err)
 {
-	if (!settings->access_key || !settings->access_key[0] || !settings->secret_key ||
-		!settings->secret_key[0])
-		return error_set(err, ERROR_INVALID, NULL, "S3 access key or secret key is missing");
-	if (!s3_endpoint_init(&client->endpoint, settings, err))
+	if (!init_endpoints(client, settings, err) || !init_credentials(client, settings, err))
 		return false;
-	client->keys.access_key = check_strdup(settings->access_key);
-	client->keys.secret_key = check_strdup(settings->secret_key);
-	client->keys.region = check_strdup(settings->region);
-	if (settings->session_token && settings->session_token[0])
-		client->keys.session_token = check_strdup(settings->session_token);
-	if (settings->ca_file)
-		client->ca_file = check_strdup(settings->ca_file);
+	client->region = check_strdup(settings->region);
+	client->v2 = settings->v2;
+	client->user_agent = keep(settings->user_agent);
+	client->ca_file = keep(settings->ca_file);
+	keep_header(client, "x-amz-server-side-encryption", settings->encryption, NULL);
+	keep_header(client, "x-amz-server-side-encryption-aws-kms-key-id", settings->encryption_key, NULL);
+	keep_header(client, "x-amz-acl", settings->acl, NULL);
+	keep_header(client, "x-amz-storage-class", settings->storage_class, settings->storage_class_below);
 	client->insecure = settings->insecure;
 	client->attempts = settings->retries ? settings->retries + 1 : ATTEMPTS;
 	client->backoff_ms = BACKOFF_MS;
@@ -55,28 +97,19 @@ bool s3_client_init(struct s3_client *client, const struct s3_settings *settings
 	return true;
 }
 
-static void wipe(const char *text)
-{
-	union {
-		const char *borrowed;
-		char *owned;
-	} p = { text };
-
-	if (text)
-		explicit_bzero(p.owned, strlen(text));
-	free(p.owned);
-}
-
 void s3_client_fini(struct s3_client *client)
 {
+	s3_credentials_free(TAKE(client->credentials));
 	s3_endpoint_fini(&client->endpoint);
-	wipe(client->keys.access_key);
-	wipe(client->keys.secret_key);
-	wipe(client->keys.region);
-	wipe(client->keys.session_token);
-	free(client->ca_file);
-	client->keys = (struct s3_keys){ 0 };
-	client->ca_file = NULL;
+	s3_endpoint_fini(&client->redirect);
+	for (size_t i = 0; i < S3_OBJECT_HEADERS; i++) {
+		free(client->object[i].value);
+		free(client->object[i].below);
+		client->object[i] = (struct s3_kept){ 0 };
+	}
+	free(TAKE(client->region));
+	free(TAKE(client->user_agent));
+	free(TAKE(client->ca_file));
 }
 
 /* ---- sending ---- */
@@ -88,11 +121,44 @@ void s3_request_fini(struct s3_request *request)
 	*request = (struct s3_request){ 0 };
 }
 
-static bool add_headers(const struct s3_call *call, struct http_headers *headers, struct error *err)
+static bool add_header(struct http_headers *headers, const char *name, const char *value, struct error *err)
 {
+	return http_headers_add(headers, str_of(name), str_of(value)) ||
+	       error_set(err, ERROR_INTERNAL, NULL, "header %s", name);
+}
+
+static bool is_part(const struct s3_call *call)
+{
+	struct str query = call->query;
+
+	return http_query_get(query, "partNumber", NULL) != 0;
+}
+
+/* A PUT of an object or a copy, or the begin of one by parts. */
+static bool makes_object(const struct s3_call *call)
+{
+	if (!call->key)
+		return false;
+	return (!strcmp(call->method, "PUT") && !is_part(call)) ||
+	       (!strcmp(call->method, "POST") && http_query_get(call->query, "uploads", NULL));
+}
+
+static bool add_headers(const struct s3_client *client, const struct s3_call *call,
+	struct http_headers *headers, struct error *err)
+{
+	bool makes = makes_object(call);
+
 	for (size_t i = 0; i < S3_CALL_HEADERS && call->headers[i].name; i++)
-		if (!http_headers_add(headers, str_of(call->headers[i].name), str_of(call->headers[i].value)))
-			return error_set(err, ERROR_INTERNAL, NULL, "header %s", call->headers[i].name);
+		if (!add_header(headers, call->headers[i].name, call->headers[i].value, err))
+			return false;
+	for (size_t i = 0; makes && i < S3_OBJECT_HEADERS && client->object[i].name; i++) {
+		const struct s3_kept *kept = &client->object[i];
+
+		if ((!kept->below || strstr(call->key, kept->below)) &&
+			!http_headers_find(headers, kept->name) &&
+			!add_header(headers, kept->name, kept->value, err))
+			return false;
+	}
 	return true;
 }
 
@@ -149,59 +215,191 @@ static bool hash_body(const struct s3_call *call, char into[65])
 	return true;
 }
 
+/* What a request is signed with. */
+struct signing {
+	const struct s3_keys *keys;
+	const struct s3_endpoint *endpoint;
+	const char *path;
+	int64_t wall_s;
+};
+
+static bool hash_file(
+	enum hash_kind kind, const struct s3_call *call, uint8_t into[HASH_MAX], struct error *err)
+{
+	AUTO(hasher) *hasher = hasher_new(kind);
+	AUTO_STR *bytes = xnew_array(char, READ_SIZE);
+	uint64_t at = call->offset, left = call->length;
+
+	while (left) {
+		ssize_t got = pread(call->fd, bytes, left < READ_SIZE ? (size_t)left : READ_SIZE, (off_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got ? error_sys(err, "read the file to be stored")
+				   : error_set(err, ERROR_INTERNAL, NULL, "the file to be stored is shorter");
+		hasher_add(hasher, bytes, (size_t)got);
+		at += (uint64_t)got;
+		left -= (uint64_t)got;
+	}
+	hasher_result(hasher, into);
+	return true;
+}
+
+/* Version 2 does not sign the body; with this the store still sees when it is another. */
+static bool add_md5(const struct s3_call *call, struct http_headers *headers, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(32);
+	uint8_t hash[HASH_MAX];
+
+	if (!call->body.len && !call->length)
+		return true;
+	if (call->length && !hash_file(HASH_MD5, call, hash, err))
+		return false;
+	if (!call->length)
+		hash_bytes(HASH_MD5, call->body.at, call->body.len, hash);
+	buf_base64(&text, hash, hash_size(HASH_MD5));
+	return add_header(headers, "Content-MD5", buf_text(&text), err);
+}
+
+/* "uploads=" is "uploads" here: stores sign the one or the other, but all of them the one without as it is. */
+static void add_plain_query(struct str query, struct buf *into)
+{
+	struct str name, value;
+
+	while (http_query_next(&query, &name, &value))
+		buf_format(into, "%s%.*s%s%.*s", into->len ? "&" : "", STR_ARGS(name), value.len ? "=" : "",
+			STR_ARGS(value));
+}
+
+static bool add_v2(const struct s3_client *client, const struct s3_call *call, const struct signing *with,
+	struct http_headers *headers, struct buf *url, struct error *err)
+{
+	AUTO_FINI(buf) query = buf_limit(URL_MAX);
+	struct s3_v2_request sign = { .method = call->method,
+		.bucket = with->endpoint->bucket_path[1] ? NULL : client->endpoint.bucket,
+		.path = with->path,
+		.wall_s = with->wall_s };
+
+	add_plain_query(call->query, &query);
+	if (!buf_check(&query, "query of an S3 request", err))
+		return false;
+	sign.query = buf_str(&query);
+	if (call->until_s) {
+		buf_putc(url, '?');
+		return s3_v2_sign_url(with->keys, &sign, call->until_s, url, err);
+	}
+	if (query.len)
+		buf_format(url, "?%s", buf_text(&query));
+	return add_md5(call, headers, err) && s3_v2_sign(with->keys, &sign, headers, err);
+}
+
 /* The query, and the signature: in the headers, or behind the query. */
-static bool add_signature(const struct s3_client *client, const struct s3_call *call, const char *path,
-	int64_t wall_s, struct http_headers *headers, struct buf *url, struct error *err)
+static bool add_signature(const struct s3_client *client, const struct s3_call *call,
+	const struct signing *with, struct http_headers *headers, struct buf *url, struct error *err)
 {
 	char hex[65];
 	struct s3_sign_request sign = {
 		.method = call->method,
-		.host = client->endpoint.host,
-		.path = path,
+		.host = with->endpoint->host,
+		.path = with->path,
 		.query = call->query,
-		.wall_s = wall_s,
+		.wall_s = with->wall_s,
 	};
 
+	CHECK(!call->until_s || !call->headers[0].name); /* they would not be signed */
+	if (client->v2)
+		return add_v2(client, call, with, headers, url, err);
 	if (call->until_s) {
-		CHECK(!call->headers[0].name); /* they would not be signed */
 		buf_putc(url, '?');
-		return s3_sign_url(&client->keys, &sign, (unsigned)(call->until_s - wall_s), url, err);
+		return s3_sign_url(with->keys, &sign, (unsigned)(call->until_s - with->wall_s), url, err);
 	}
 	if (call->query.len)
 		buf_format(url, "?%.*s", STR_ARGS(call->query));
 	sign.body = call->body_hash ? call->body_hash : hash_body(call, hex) ? hex : S3_SIGN_EMPTY_BODY;
-	return s3_sign(&client->keys, &sign, headers, err);
+	return s3_sign(with->keys, &sign, headers, err);
+}
+
+/* Where, and signed with what we have now. */
+static bool make_url(struct s3_client *client, const struct s3_endpoint *endpoint, const struct s3_call *call,
+	const struct s3_lent *lent, int64_t wall_s, struct http_headers *headers, struct buf *url,
+	struct error *err)
+{
+	AUTO_FINI(buf) path = buf_limit(URL_MAX);
+	const struct s3_keys keys = { .access_key = lent->loan.access_key,
+		.secret_key = lent->loan.secret_key,
+		.session_token = lent->loan.session_token[0] ? lent->loan.session_token : NULL,
+		.region = client->region };
+	struct signing with = { .keys = &keys, .endpoint = endpoint, .wall_s = wall_s };
+
+	s3_endpoint_path(endpoint, call->key, &path);
+	buf_puts(url, endpoint->origin);
+	buf_add(url, buf_str(&path));
+	if (!buf_check(&path, "path of an S3 request", err))
+		return false;
+	with.path = buf_text(&path);
+	return add_signature(client, call, &with, headers, url, err) &&
+	       buf_check(url, "URL of an S3 request", err);
 }
 
 bool s3_client_prepare(
 	struct s3_client *client, const struct s3_call *call, struct s3_request *ret, struct error *err)
 {
 	AUTO(http_headers) *headers = http_headers_new();
-	AUTO_FINI(buf) path = buf_limit(URL_MAX);
 	AUTO_FINI(buf) url = buf_limit(URL_MAX);
+	const struct s3_lent *lent;
 	int64_t signed_ms = clock_ms();
 	/* What ends by the store's clock must not begin in its future. */
 	int64_t wall_s = s3_clock_now_s(&client->clock) - (call->until_s ? BEFORE_S : 0);
+	uint64_t number;
+	bool ok;
 
 	if (call->until_s && call->until_s <= wall_s) {
 		(void)error_set(err, ERROR_UNAVAILABLE, NULL, "S3 %s %s: the time for it is over",
 			call->method, call->key);
 		return s3_client_hide(err);
 	}
-	s3_endpoint_path(&client->endpoint, call->key, &path);
-	buf_puts(&url, client->endpoint.origin);
-	buf_add(&url, buf_str(&path));
-	if (!buf_check(&path, "path of an S3 request", err) || !add_headers(call, headers, err) ||
-		!add_signature(client, call, buf_text(&path), wall_s, headers, &url, err) ||
-		!buf_check(&url, "URL of an S3 request", err))
+	lent = s3_credentials_now(client->credentials, err);
+	if (!lent)
+		return s3_client_hide(err);
+	number = lent->number;
+	ok = add_headers(client, call, headers, err) &&
+	     make_url(client, &client->endpoint, call, lent, wall_s, headers, &url, err);
+	s3_credentials_drop(client->credentials, lent);
+	/* Not signed: whoever is between may change it. */
+	if (!ok || (client->user_agent && !add_header(headers, "User-Agent", client->user_agent, err)))
 		return false;
 	*ret = (struct s3_request){ .url = buf_take(&url, NULL),
 		.headers = TAKE(headers),
 		.signed_s = wall_s,
-		.signed_ms = signed_ms };
+		.signed_ms = signed_ms,
+		.keys = number };
 	ret->spec = spec_of(client, call, ret);
 	atomic_fetch_add(&client->requests, 1);
 	return true;
+}
+
+bool s3_client_link(
+	struct s3_client *client, const char *key, unsigned seconds, struct buf *into, struct error *err)
+{
+	AUTO(http_headers) *none = http_headers_new();
+	struct s3_call call = { .method = "GET", .key = key };
+	const struct s3_lent *lent = s3_credentials_now(client->credentials, err);
+	int64_t wall_s = s3_clock_now_s(&client->clock) - BEFORE_S, left_s;
+	bool ok;
+
+	if (!lent)
+		return s3_client_hide(err);
+	left_s = lent->ends_ms == INT64_MAX ? (int64_t)seconds : (lent->ends_ms - clock_ms()) / 1000;
+	if (left_s > (int64_t)seconds)
+		left_s = seconds;
+	if (left_s > LINK_MAX_S)
+		left_s = LINK_MAX_S;
+	call.until_s = wall_s + BEFORE_S + left_s;
+	ok = left_s > 0 ? make_url(client, &client->redirect, &call, lent, wall_s, none, into, err)
+			: error_set(err, ERROR_UNAVAILABLE, NULL, "our keys end in less than a second");
+	s3_credentials_drop(client->credentials, lent);
+	return ok;
 }
 
 static void read_code(const struct http_result *result, const char *name, struct buf *into)
@@ -256,6 +454,31 @@ static bool is_skewed(const struct http_result *result, int64_t signed_s)
 	return !code.len || str_is(buf_str(&code), "RequestTimeTooSkewed");
 }
 
+/* Were the keys refused, not what was asked? The answer to a HEAD has no code: 400 is how S3 calls ended tokens. */
+static bool keys_are_refused(const struct s3_call *call, const struct http_result *result)
+{
+	static const char *const codes[] = { "ExpiredToken", "ExpiredTokenException", "InvalidToken",
+		"InvalidAccessKeyId", "TokenRefreshRequired" };
+	AUTO_FINI(buf) code = buf_limit(CODE_MAX);
+
+	if (result->status != 400 && result->status != 401 && result->status != 403)
+		return false;
+	if (!strcmp(call->method, "HEAD"))
+		return result->status == 400;
+	read_code(result, "Code", &code);
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (str_is(buf_str(&code), codes[i]))
+			return true;
+	return false;
+}
+
+bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *call,
+	const struct s3_request *request, const struct http_result *result)
+{
+	return keys_are_refused(call, result) &&
+	       s3_credentials_refused(client->credentials, request->keys, client->soon_ms);
+}
+
 /* One that begins to answer is not away, however that ends. */
 static void see_outage(
 	struct s3_client *client, int64_t begun_ms, const struct http_result *result, const struct error *why)
@@ -267,8 +490,9 @@ static void see_outage(
 			client->endpoint.origin, log_quote(str_of(why->text)));
 }
 
+/* *ret_again: refused for what another signature mends, and there is one. */
 static bool send_now(struct s3_client *client, const struct s3_call *call, struct http_result *result,
-	bool *ret_skewed, struct error *err)
+	bool *ret_again, struct error *err)
 {
 	int64_t begun_ms = clock_ms();
 	struct s3_request request;
@@ -281,7 +505,8 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 	ok = http_send(&request.spec, result, &failure);
 	if (ok) {
 		s3_client_heard(client, &request, result);
-		*ret_skewed = is_skewed(result, request.signed_s);
+		*ret_again = is_skewed(result, request.signed_s) ||
+			     s3_client_has_other_keys(client, call, &request, result);
 	} else {
 		s3_client_heard_nothing(client);
 		see_outage(client, begun_ms, result, &failure);
@@ -297,14 +522,15 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 bool s3_client_try(
 	struct s3_client *client, const struct s3_call *call, struct http_result *result, struct error *err)
 {
-	bool skewed = false;
+	bool again = false;
 
-	if (!send_now(client, call, result, &skewed, err))
+	s3_credentials_await(client->credentials, client->soon_ms);
+	if (!send_now(client, call, result, &again, err))
 		return false;
-	if (!skewed)
+	if (!again)
 		return true;
 	http_result_fini(result);
-	return send_now(client, call, result, &skewed, err);
+	return send_now(client, call, result, &again, err);
 }
 
 bool s3_client_should_end(const struct s3_client *client, bool patient, int64_t begun_ms)
@@ -314,7 +540,7 @@ bool s3_client_should_end(const struct s3_client *client, bool patient, int64_t 
 	if (patient)
 		return now - begun_ms >= client->give_up_ms;
 	return now - begun_ms >= least(client->give_up_ms, client->soon_ms) ||
-	       s3_outage_is_on(&client->outage, now);
+	       s3_outage_is_on(&client->outage, now) || !s3_credentials_are_good(client->credentials);
 }
 
 bool s3_client_refuse_away(

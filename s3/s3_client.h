@@ -13,7 +13,8 @@
  * that is `patient` goes on for a minute.
  *
  * Each answer teaches the store's clock (s3_clock.h), which requests are signed with. One that is refused because ours is
- * off is signed once more.
+ * off is signed once more; so is one whose keys are refused, with others, if there are any (s3_credentials.h). Without
+ * keys nothing is sent: ERROR_UNAVAILABLE.
  *
  * libcurl sends a request again on its own when a connection that it kept turns out to be dead, and so may a proxy. So one
  * answer does not mean that it was done once, and a connection that was refused does not mean that nothing was sent.
@@ -27,6 +28,7 @@
 
 #include "common/http_client.h"
 #include "s3/s3_clock.h"
+#include "s3/s3_credentials.h"
 #include "s3/s3_endpoint.h"
 #include "s3/s3_outage.h"
 #include "s3/s3_sign.h"
@@ -34,9 +36,17 @@
 #define S3_ANSWER_MAX (64 * 1024)
 #define S3_SOON_MS    6000
 
+#define S3_OBJECT_HEADERS 5
+
 struct s3_client {
 	struct s3_endpoint endpoint;
-	struct s3_keys keys; /* the texts are owned */
+	struct s3_endpoint redirect; /* that clients are sent to */
+	struct s3_credentials *credentials;
+	char *region;
+	bool v2;            /* signed by s3_v2.h */
+	char *user_agent;   /* or NULL */
+	/* Said of each object that is made, up to the first without a name. */
+	struct s3_kept { const char *name; char *value, *below; } object[S3_OBJECT_HEADERS];
 	char *ca_file;
 	bool insecure;
 	unsigned attempts; /* at least 1 */
@@ -85,10 +95,14 @@ struct s3_request {
 	struct http_headers *headers;
 	struct http_call_spec spec;
 	int64_t signed_s, signed_ms; /* by the store's clock, and by clock_ms() */
+	uint64_t keys; /* their number (struct s3_lent) */
 };
 bool s3_client_prepare(struct s3_client *client, const struct s3_call *call, struct s3_request *ret,
 	struct error *err) MUST_CHECK;
 void s3_request_fini(struct s3_request *request);
+/* A URL that opens an object to anybody who has it, for so long at most, and no longer than our keys are good; 0 and false
+ * where that is less than a second. At the host that clients are sent to. Does not wait. */
+bool s3_client_link(struct s3_client *client, const char *key, unsigned seconds, struct buf *into, struct error *err) MUST_CHECK;
 /* The Date of an answer; 0: it has none. */
 int64_t s3_client_date(const struct http_result *result);
 /* For who sends prepared requests himself: this one was answered, learn the clock; or nobody answered it. */
@@ -103,6 +117,9 @@ bool s3_client_try(struct s3_client *client, const struct s3_call *call, struct 
 bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct http_result *result,
 	struct error *err) MUST_CHECK;
 
+/* Was it refused for its keys, and are there others now? Waits for these, S3_SOON_MS at most; for who sends prepared requests himself. */
+bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *call, const struct s3_request *request,
+	const struct http_result *result);
 /* May another attempt help? After an answer, and after an error of http_send(). */
 bool s3_client_is_transient(const struct http_result *result);
 bool s3_client_is_broken(const struct error *err);

@@ -93,13 +93,29 @@ static bool check_prefix(struct str prefix, struct error *err)
 	return true;
 }
 
-static char *aws_host(const char *region)
+static char *aws_host(const struct s3_settings *settings)
 {
 	AUTO_FINI(buf) host = buf_limit(HOST_MAX + 1);
+	const char *stack = settings->dual_stack ? ".dualstack" : "";
 
-	buf_format(&host, "https://s3.%s.amazonaws.com%s", region,
-		str_starts(str_of(region), "cn-") ? ".cn" : "");
+	if (settings->accelerate)
+		buf_format(&host, "https://s3-accelerate%s.amazonaws.com", stack);
+	else
+		buf_format(&host, "https://s3%s%s.%s.amazonaws.com%s", settings->fips ? "-fips" : "", stack,
+			settings->region, str_starts(str_of(settings->region), "cn-") ? ".cn" : "");
 	return buf_take(&host, NULL);
+}
+
+static bool check_hosts(const struct s3_settings *settings, struct error *err)
+{
+	if (settings->accelerate &&
+		(settings->path_style || memchr(settings->bucket, '.', strlen(settings->bucket))))
+		return error_set(err, ERROR_INVALID, NULL,
+			"S3 accelerate needs the bucket in the host, so no path style and no dot in its "
+			"name");
+	if (settings->accelerate && settings->fips)
+		return error_set(err, ERROR_INVALID, NULL, "S3 accelerate has no FIPS endpoint");
+	return true;
 }
 
 static void fill(struct s3_endpoint *endpoint, const struct s3_settings *settings, struct str host, bool tls)
@@ -141,9 +157,9 @@ bool s3_endpoint_init(struct s3_endpoint *endpoint, const struct s3_settings *se
 	if (!settings->region || !settings->region[0] || strlen(settings->region) > 64)
 		return error_set(err, ERROR_INVALID, NULL, "S3 region is missing");
 	if (!text || !text[0])
-		text = aws = aws_host(settings->region);
+		text = aws = aws_host(settings);
 	if (!parse_endpoint(text, &host, &tls, err) || !check_bucket(settings, tls, err) ||
-		!check_prefix(str_of(settings->prefix), err))
+		!check_prefix(str_of(settings->prefix), err) || (aws && !check_hosts(settings, err)))
 		return false;
 	fill(endpoint, settings, host, tls);
 	return true;

@@ -20,7 +20,8 @@ struct s3_settings {
 	const char *endpoint;     /* "http://127.0.0.1:9000", "https://s3.eu-west-3.amazonaws.com"; NULL: AWS of the region */
 	const char *region, *bucket;
 	const char *prefix;       /* "" or "zot/zot": without slashes at the ends */
-	const char *access_key, *secret_key, *session_token; /* session_token may be NULL */
+	const char *access_key, *secret_key, *session_token; /* NULL: from the identity */
+	const struct s3_identity *identity; /* s3_identity.h; or NULL */
 	bool path_style;          /* http://endpoint/bucket/key; false: bucket in the host */
 	bool insecure;            /* certificate not verified */
 	const char *ca_file;
@@ -29,6 +30,20 @@ struct s3_settings {
 	uint64_t single_put_max;  /* 0 = 64 MiB */
 	uint64_t part_size;       /* 0 = 16 MiB; grows so that 10,000 parts suffice */
 	unsigned parallel;        /* parts at a time, 0 = 4 */
+	uint64_t copy_whole_max;  /* larger ones are copied by parts; 0 = 5 GiB, and no more */
+	uint64_t copy_part_size;  /* 0 = 512 MiB */
+	unsigned copy_parallel;   /* 0 = 4 */
+	/* Which of AWS' hosts, where endpoint is NULL. */
+	bool dual_stack, accelerate, fips;
+	/* Objects that are made; NULL: as the bucket says. */
+	const char *encryption;   /* x-amz-server-side-encryption: "AES256", "aws:kms" */
+	const char *encryption_key;
+	const char *acl;
+	const char *storage_class;
+	const char *storage_class_below; /* only for keys with this in them: what is small and often written has no use for one */
+	const char *user_agent;
+	const char *redirect_endpoint; /* that clients are sent to; NULL: endpoint */
+	bool v2;                  /* signatures of version 2 (s3_v2.h) */
 };
 
 struct s3_endpoint {

@@ -32,13 +32,18 @@ void s3_sign_time(int64_t wall_s, char into[S3_SIGN_TIME_SIZE])
 		snprintf(into, S3_SIGN_TIME_SIZE, "19700101T000000Z");
 }
 
-void s3_sign_key(const char *secret_key, const char *date, const char *region, uint8_t into[32])
+static const char *service_of(const struct s3_keys *keys)
+{
+	return keys->service ? keys->service : "s3";
+}
+
+void s3_sign_key(const struct s3_keys *keys, const char *date, uint8_t into[32])
 {
 	AUTO_FINI(buf) secret = buf_limit(4096);
-	const struct str rest[] = { str_of(region), STR("s3"), STR("aws4_request") };
+	const struct str rest[] = { str_of(keys->region), str_of(service_of(keys)), STR("aws4_request") };
 
 	buf_puts(&secret, "AWS4");
-	buf_puts(&secret, secret_key);
+	buf_puts(&secret, keys->secret_key);
 	hmac_sha256(buf_str(&secret), str_of(date), into);
 	for (size_t i = 0; i < 3; i++) {
 		uint8_t key[32];
@@ -149,10 +154,11 @@ static bool sign(
 		return error_set(err, ERROR_INTERNAL, NULL, "time to sign");
 	hash_bytes(HASH_SHA256, canonical.at, canonical.len, hash);
 	str_hex(hash, 32, hex);
-	buf_format(&text, ALGORITHM "\n%s\n%s/%s/s3/aws4_request\n%s", time, date, keys->region, hex);
+	buf_format(&text, ALGORITHM "\n%s\n%s/%s/%s/aws4_request\n%s", time, date, keys->region,
+		service_of(keys), hex);
 	if (!buf_check(&text, "string to sign", err))
 		return false;
-	s3_sign_key(keys->secret_key, date, keys->region, key);
+	s3_sign_key(keys, date, key);
 	hmac_sha256(str_from(key, sizeof key), buf_str(&text), hash);
 	str_hex(hash, 32, into);
 	return true;
@@ -186,8 +192,8 @@ bool s3_sign(const struct s3_keys *keys, const struct s3_sign_request *request, 
 		!canonicalise(request, headers, request->body, &canonical, &names, err) ||
 		!sign(keys, time, buf_str(&canonical), signature, err))
 		return false;
-	buf_format(&value, ALGORITHM " Credential=%s/%.8s/%s/s3/aws4_request,SignedHeaders=%s,Signature=%s",
-		keys->access_key, time, keys->region, buf_text(&names), signature);
+	buf_format(&value, ALGORITHM " Credential=%s/%.8s/%s/%s/aws4_request,SignedHeaders=%s,Signature=%s",
+		keys->access_key, time, keys->region, service_of(keys), buf_text(&names), signature);
 	return buf_check(&value, "Authorization", err) &&
 	       add_header(headers, STR("Authorization"), buf_str(&value), err);
 }

@@ -3,8 +3,8 @@
  * s3_sign - AWS Signature Version 4, in the Authorization header or in the URL.
  *
  *     canonical request = method, path, sorted query, headers, names of the headers, hash of the body
- *     string to sign    = algorithm, time, date/region/s3/aws4_request, sha256 of the canonical request
- *     signing key       = HMAC chain over the secret, date, region, "s3", "aws4_request"
+ *     string to sign    = algorithm, time, date/region/service/aws4_request, sha256 of the canonical request
+ *     signing key       = HMAC chain over the secret, date, region, service, "aws4_request"
  *
  * S3 differs from the other services of AWS: the path is percent-encoded once and never normalised.
  *
@@ -23,6 +23,7 @@ struct s3_keys {
 	const char *access_key, *secret_key;
 	const char *session_token; /* or NULL */
 	const char *region;
+	const char *service;       /* NULL: "s3" */
 };
 
 struct s3_sign_request {
@@ -51,4 +52,4 @@ bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *reque
 #define S3_SIGN_TIME_SIZE 17
 void s3_sign_time(int64_t wall_s, char into[S3_SIGN_TIME_SIZE]);
 /* The key of one day: `date` is "20130524". */
-void s3_sign_key(const char *secret_key, const char *date, const char *region, uint8_t into[32]);
+void s3_sign_key(const struct s3_keys *keys, const char *date, uint8_t into[32]);

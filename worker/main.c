@@ -38,12 +38,14 @@ static bool is_right(const struct worker_settings *settings)
 
 static int verify(const struct command_call *call)
 {
+	AUTO_FINI(buf) known = buf_limit(TEXT_MAX);
 	struct worker_settings settings;
 	AUTO(settings_memory) *memory = NULL;
 
 	if (!load(call->argument, &settings, &memory) || !is_right(&settings))
 		return 1;
-	(void)puts("the settings are right");
+	worker_verify_tell(&settings, &known);
+	(void)printf("%sthe settings are right\n", buf_text(&known));
 	return 0;
 }
 

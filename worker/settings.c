@@ -201,9 +201,6 @@ static void check_storage(const struct worker_settings *s, struct buf *errors)
 	if (!s->s3_bucket && !s->root)
 		settings_wrong(&worker_settings_table, "storage.rootDirectory", errors,
 			"needed, or S3_BUCKET for a bucket");
-	if (s->s3_bucket && (!s->s3_access_key || !s->s3_secret_key))
-		say(errors, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (storage.storageDriver.accesskey, "
-			    "secretkey): both are needed for S3");
 }
 
 static bool is_taken(struct str path)
@@ -288,8 +285,10 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 		return false;
 	s.log_level = level_of(s.log_level);
 	size_t before = errors->len;
+	s.backup.aws = s.aws; /* without the keys that the file has for the driver alone */
 	if (s.storage_driver)
-		settings_s3_read(s.storage_driver, &s, memory, errors);
+		settings_s3_read(s.storage_driver, &s, memory, warnings, errors);
+	settings_s3_check(&s, warnings, errors);
 	settings_http_read(&s, errors);
 	check_tls(&s, errors);
 	check_cluster(&s, errors);

@@ -8,6 +8,7 @@
 
 #include "backup/backup_settings.h"
 #include "common/settings.h"
+#include "s3/s3_identity.h"
 #include "worker/auth/rate_limit.h"
 
 enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
@@ -40,9 +41,16 @@ struct worker_settings {
 	const char *root;
 	const struct json *storage_driver;           /* zot's storage.storageDriver (s3), or NULL */
 	const char *s3_bucket, *s3_endpoint, *s3_region, *s3_prefix;
-	const char *s3_access_key, *s3_secret_key, *s3_session_token;
 	const char *s3_ca;
 	bool s3_path_style, s3_insecure;
+	struct s3_identity aws;
+	struct {                                     /* the rest of zot's keys for it; s3/s3_endpoint.h says what they do */
+		bool encrypt, v4auth, dual_stack, accelerate, fips;
+		const char *key_id, *storage_class, *acl, *user_agent, *redirect_endpoint;
+		int64_t part_size, copy_part_size, copy_whole_max, copy_parallel;
+	} s3;
+	bool redirect;                               /* GET of a blob in a bucket: the client is sent there */
+	int64_t redirect_ms;
 	bool unsafe_no_conditional_writes;
 	const char *spool;                           /* folder; default: <data>/spool */
 	int64_t spool_limit;

@@ -3,6 +3,7 @@
 
 #include "common/setting_files.h"
 #include "common/tls_files.h"
+#include "s3/s3_credentials.h"
 #include "worker/auth/htpasswd.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/state_file.h"
@@ -86,4 +87,16 @@ void worker_verify(const struct worker_settings *settings, struct buf *errors)
 		if (!checks[i](settings, &err))
 			buf_format(errors, "%s\n", err.text);
 	}
+}
+
+void worker_verify_tell(const struct worker_settings *settings, struct buf *into)
+{
+	AUTO(s3_credentials) *credentials = NULL;
+	struct error err;
+
+	if (!settings->s3_bucket)
+		return;
+	if (s3_credentials_new(&credentials, &settings->aws, settings->s3_region, &err))
+		buf_format(into, "keys of the bucket %s: %s\n", settings->s3_bucket,
+			s3_credentials_source(credentials));
 }

@@ -12,3 +12,5 @@ struct worker_settings;
 
 /* Everything that is wrong is appended, one a line. */
 void worker_verify(const struct worker_settings *settings, struct buf *errors);
+/* What is right and yet worth knowing: where the keys of a bucket come from. */
+void worker_verify_tell(const struct worker_settings *settings, struct buf *into);

@@ -93,12 +93,26 @@ bool worker_open_store(const struct worker_settings *s, struct store **ret, stru
 		.region = s->s3_region,
 		.bucket = s->s3_bucket,
 		.prefix = s->s3_prefix ? s->s3_prefix : "",
-		.access_key = s->s3_access_key,
-		.secret_key = s->s3_secret_key,
-		.session_token = s->s3_session_token,
+		.identity = &s->aws,
 		.path_style = s->s3_path_style,
 		.insecure = s->s3_insecure,
-		.ca_file = s->s3_ca };
+		.ca_file = s->s3_ca,
+		.part_size = (uint64_t)s->s3.part_size,
+		.copy_whole_max = (uint64_t)s->s3.copy_whole_max,
+		.copy_part_size = (uint64_t)s->s3.copy_part_size,
+		.copy_parallel = (unsigned)s->s3.copy_parallel,
+		.dual_stack = s->s3.dual_stack,
+		.accelerate = s->s3.accelerate,
+		.fips = s->s3.fips,
+		.encryption = !s->s3.encrypt ? NULL
+			      : s->s3.key_id ? "aws:kms"
+					     : "AES256",
+		.encryption_key = s->s3.key_id,
+		.acl = s->s3.acl,
+		.storage_class = s->s3.storage_class,
+		.user_agent = s->s3.user_agent,
+		.redirect_endpoint = s->s3.redirect_endpoint,
+		.v2 = !s->s3.v4auth };
 
 	if (s->s3_bucket)
 		return store_s3_open(ret, &s3, err);
@@ -292,7 +306,9 @@ static void open_registry(struct worker *worker)
 			.files = (size_t)process_stats().fds_max / 4,
 			.share = (unsigned)s->spool_share,
 			.evict_idle_ms = UPLOAD_EVICT_IDLE_MS },
-		.options = { .docker2s2 = has_compat(s, "docker2s2"), .require_blobs = s->require_blobs } };
+		.options = { .docker2s2 = has_compat(s, "docker2s2"),
+			.require_blobs = s->require_blobs,
+			.redirect_s = s->redirect ? (unsigned)(s->redirect_ms / 1000) : 0 } };
 
 	worker->front.registry = registry_new(&settings);
 }

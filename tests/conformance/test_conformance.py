@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from cluster import Cluster
+from registry import await_true
 
 
 def counter(worker, name):
@@ -72,6 +73,15 @@ def test_all_versions(store, tmp_path):
             rows = run_suite(cluster, cluster.workers[1], folder, peers, OCI_VERSION=version, **options)
             print(store, version, "a peer's" if peers else "its own", count(rows))
             check(rows, version)
+
+
+def test_with_keys_that_end(tmp_path):
+    """A bucket that is opened by a web identity, whose keys are renewed all the time."""
+    with Cluster(store="moto that lends keys", haproxy=False, workers=2) as cluster:
+        folder = tmp_path / "dev"
+        folder.mkdir()
+        check(run_suite(cluster, cluster.workers[1], folder, False, OCI_VERSION="dev", OCI_DATA_SPARSE="true"), "dev")
+        await_true(lambda: cluster.s3.times_lent()["sts"] > 2, what="keys again")
 
 
 def test_through_a_balancer(tmp_path):

@@ -44,7 +44,7 @@ BROKEN = [
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "gcs"}}}, ["storage.storageDriver", "gcs", "s3"]),
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "buckett": "b"}}}, ["buckett", "bucket"]),
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3"}}}, ["bucket"]),
-    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b"}}}, ["accesskey"]),
+    ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b", "accesskey": "a"}}}, ["accesskey", "go together"]),
     ({"storage": {"rootDirectory": "/x", "storageDriver": {"name": "s3", "bucket": "b", "accesskey": "a", "secretkey": "s",
                                                         "regionendpoint": "ftp://x"}}}, ["http://"]),
     ({"http": {"port": "eight"}}, ["http.port", "0 to 65535"]),
@@ -230,7 +230,7 @@ def world(program, led, folder):
         return {**base, "ZOT_LEADER_DATA": str(folder / "leader"), "ZOT_LEADER_ADDRESS": "127.0.0.1",
                 "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": "a secret of the leaders"}
     return {**base, "ZOT_STORAGE_ROOT": str(folder / "store"), "ZOT_WORKER_DATA": str(folder / "worker"), "ZOT_WORKER_ADDRESS": "127.0.0.1",
-            **(LED if led else {})}
+            "AWS_EC2_METADATA_DISABLED": "true", **(LED if led else {})}
 
 
 @pytest.mark.parametrize("program,led", [("leader", False), ("worker", False), ("worker", True)])

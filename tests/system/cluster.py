@@ -4,7 +4,8 @@
     with Cluster(store="fs", workers=3) as cluster:
         cluster.push("a/b", "v1", through=cluster.workers[0])
 
-store: "fs" (a folder that all share), "moto" or "radosgw" (real S3 servers, see s3_servers.py). The programs are taken
+store: "fs" (a folder that all share), "moto" or "radosgw" (real S3 servers, see s3_servers.py), "moto that lends keys"
+(for a web identity, good for 6 seconds). The programs are taken
 from $ZOT_BUILD (a CMake build folder, default build/release). Whatever was started is ended, also after a failure.
 """
 import contextlib
@@ -140,6 +141,9 @@ class Cluster:
     def open_store(self):
         if self.kind == "fs":
             return {"ZOT_STORAGE_ROOT": self.folder / "store"}
+        if self.kind == "moto that lends keys":
+            self.s3 = self.ends.enter_context(s3_servers.start("moto", keys_seconds=6))
+            return self.s3.lent("web identity", self.folder)
         self.s3 = self.ends.enter_context(s3_servers.start(self.kind))
         return {k: v for k, v in self.s3.environment().items() if not k.startswith("ZOT_TEST_")}
 

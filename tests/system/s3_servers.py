@@ -37,6 +37,8 @@ sys.path.insert(0, str(HERE.parent))
 from registry import free_port  # noqa: E402
 
 REGION = "us-east-1"
+WEB_TOKEN = "a.web.token"
+ROLE = "arn:aws:iam::123456789012:role/tests"
 # Exactly the rights that docs/operation.md names.
 RIGHTS = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
 # moto asks for a right of its own where AWS takes ListBucket; a test looks for parts that were left.
@@ -50,6 +52,32 @@ class Server:
     def __init__(self, kind, endpoint, access_key, secret_key, bucket):
         self.kind, self.endpoint, self.region, self.bucket = kind, endpoint, REGION, bucket
         self.access_key, self.secret_key = access_key, secret_key
+
+    def lent(self, source, folder):
+        """Variables of who has no keys, but is lent some: by "web identity", "container", "machine", "profile" or "role by keys"."""
+        environment = {"S3_ENDPOINT": self.endpoint, "S3_BUCKET": self.bucket, "AWS_REGION": self.region, "AWS_ENDPOINT_URL_STS": self.endpoint,
+                       "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(folder)}
+        token = folder / "token"
+        token.write_text(WEB_TOKEN + "\n")
+        if source == "web identity":
+            environment.update(AWS_WEB_IDENTITY_TOKEN_FILE=str(token), AWS_ROLE_ARN=ROLE)
+        elif source == "container":
+            environment.update(AWS_CONTAINER_CREDENTIALS_FULL_URI=self.endpoint + "/keys", AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(token))
+        elif source == "machine":
+            environment.update(AWS_EC2_METADATA_DISABLED="false", AWS_EC2_METADATA_SERVICE_ENDPOINT=self.endpoint)
+        elif source == "role by keys":
+            (folder / ".aws").mkdir(exist_ok=True)
+            (folder / ".aws/credentials").write_text(f"[base]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret_key}\n")
+            (folder / ".aws/config").write_text(f"[default]\nrole_arn = {ROLE}\nsource_profile = base\nexternal_id = an id/\n")
+        else:
+            (folder / ".aws").mkdir(exist_ok=True)
+            (folder / ".aws/config").write_text(f"[profile zot]\nrole_arn = {ROLE}\nweb_identity_token_file = {token}\n")
+            environment.update(AWS_PROFILE="zot")
+        return environment
+
+    def times_lent(self):
+        with urllib.request.urlopen(self.endpoint + "/lent", timeout=5) as reply:
+            return json.load(reply)
 
     def client(self):
         return boto3_client("s3", self.endpoint, self.access_key, self.secret_key)
@@ -118,28 +146,34 @@ def moto_python():
     return program and str(pathlib.Path(program).parent / "python3")
 
 
-def moto_keys(endpoint):
+def moto_keys(endpoint, roles):
     """Calls one to three of the four that are not checked. IAM gives us the keys."""
     iam = boto3_client("iam", endpoint, "setup", "setup")
     iam.create_user(UserName="tests")
     key = iam.create_access_key(UserName="tests")["AccessKey"]
     iam.put_user_policy(UserName="tests", PolicyName="all", PolicyDocument=POLICY)
+    if roles:
+        iam.create_role(RoleName="tests", AssumeRolePolicyDocument="{}")
+        iam.put_role_policy(RoleName="tests", PolicyName="all", PolicyDocument=POLICY)
     return key["AccessKeyId"], key["SecretAccessKey"]
 
 
 @contextlib.contextmanager
-def start_moto():
+def start_moto(keys_seconds=None):
+    """keys_seconds: it lends keys too, which are good for so long (Server.lent)."""
     python = moto_python()
     if not python:
         raise RuntimeError("moto_server is missing: pip install 'moto[server,s3]'")
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    environment = dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT="4")
+    environment = dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT="6" if keys_seconds else "4")
+    if keys_seconds:
+        environment.update(MOTO_WEB_TOKEN=WEB_TOKEN, MOTO_KEYS_SECONDS=str(keys_seconds))
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([python, str(HERE / "moto_like_s3.py"), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log)
         try:
             await_answer(endpoint + "/moto-api/data.json", process, 60)
-            access_key, secret_key = moto_keys(endpoint)
+            access_key, secret_key = moto_keys(endpoint, bool(keys_seconds))
             server = Server("moto", endpoint, access_key, secret_key, "zot-" + secrets.token_hex(4))
             server.client().create_bucket(Bucket=server.bucket)
             yield server
@@ -171,8 +205,8 @@ def start_radosgw():
         shutil.rmtree(parent, ignore_errors=True)
 
 
-def start(kind):
-    return {"moto": start_moto, "radosgw": start_radosgw}[kind]()
+def start(kind, **options):
+    return {"moto": start_moto, "radosgw": start_radosgw}[kind](**options)
 
 
 def run(kind, command):

@@ -464,6 +464,9 @@ enum front_turn front_forward(struct front_call *call)
 
 enum front_turn front_serve(struct front_call *call)
 {
+	const struct identity *identity = call->oci.ask.identity;
+
+	call->oci.keeps_bytes = call->bytes || (identity && identity->peer);
 	oci_serve(&call->oci);
 	return FRONT_WAIT;
 }

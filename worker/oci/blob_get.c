@@ -3,7 +3,7 @@
  * blob_get - GET and HEAD of a blob.
  *
  *   a file       opened here, sent by sendfile
- *   in a bucket  HEAD asks for the size on the pool, GET streams (blob_pull.c)
+ *   in a bucket  HEAD asks for the size on the pool, GET streams (blob_pull.c) or sends the client there (blob_redirect.c)
  *
  * One range is a 206 of its own, several are one of multipart/byteranges (blob_parts.c).
  */
@@ -166,6 +166,8 @@ static void serve_bucket(struct oci_call *call)
 	if (ask->method == HTTP_HEAD || kind == RANGE_UNSATISFIABLE ||
 		oci_condition(ask->if_match, ask->if_none_match, &ask->route.digest) != OCI_CONDITION_MET)
 		blob_start_head(call);
+	else if (blob_may_redirect(call))
+		blob_start_redirect(call);
 	else
 		blob_pull_start(call, kind == RANGE_PART ? header : NULL);
 }

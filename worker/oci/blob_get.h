@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/digest.h"
@@ -18,6 +19,9 @@ struct http_response *blob_reply_unsatisfiable(const struct digest *digest, uint
 const char *blob_range_header(const struct oci_call *call);
 /* Answers a HEAD; a GET is answered 304 or 412, or, if its range cannot be satisfied, 416. */
 void blob_start_head(struct oci_call *call);
+/* A GET is answered with a URL of the store, if that has the blob. Does it do so for this call? */
+bool blob_may_redirect(const struct oci_call *call);
+void blob_start_redirect(struct oci_call *call);
 /* A GET from a store that is asked over HTTP: streams. ranges: a Range header of which parts remain, borrowed from
  * the request; NULL: the whole. */
 void blob_pull_start(struct oci_call *call, const char *ranges);

@@ -21,6 +21,7 @@ struct oci_call {
 	struct loop *loop;
 	struct http_client *client; /* of this loop; NULL where nobody is to be called */
 	char *body;                 /* collected; handed on to a job */
+	bool keeps_bytes;           /* they pass through here whatever else could be: a quota counts them, or a peer asks */
 	struct upload *upload;      /* of another worker, which gave it to us for this request: held, and the endpoint takes it; or NULL */
 	/* Of an endpoint that streams: what it keeps, and how it hears of the end. */
 	void *stream;

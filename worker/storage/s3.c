@@ -162,6 +162,12 @@ static bool source(struct store *store, const char *key, const struct range *par
 	return true;
 }
 
+static bool make_link(
+	struct store *store, const char *key, unsigned seconds, struct buf *into, struct error *err)
+{
+	return s3_client_link(&s3_store_of(store)->client, key, seconds, into, err);
+}
+
 /* ---- writing ---- */
 
 static bool send_simple(struct s3_store *s3, const struct s3_call *call, struct error *err)
@@ -253,6 +259,13 @@ static bool copy(
 	uint64_t len = 0;
 
 	(void)digest;
+	/* Below what S3 itself refuses, who set a threshold pays a HEAD to know. */
+	if (s3->copy_whole_max < S3_COPY_MAX) {
+		if (!s3_head(s3, from, &len, NULL, err))
+			return false;
+		if (len > s3->copy_whole_max)
+			return s3_upload_copy(s3, from, to, len, s3->copy_part_size, err);
+	}
 	s3_copy_source(s3, from, &origin);
 	if (!buf_check(&origin, "source of an S3 copy", err))
 		return false;
@@ -269,7 +282,7 @@ static bool copy(
 		return false;
 	/* Over 5 GiB it is an invalid request, and S3 has no code of its own for that. */
 	if (result.status == 400 && s3_head(s3, from, &len, NULL, NULL) && len > S3_COPY_MAX)
-		return s3_upload_copy(s3, from, to, len, COPY_PART_SIZE, err);
+		return s3_upload_copy(s3, from, to, len, s3->copy_part_size, err);
 	return s3_client_expect_ok(&s3->client, &call, &result, err);
 }
 
@@ -337,6 +350,7 @@ static const struct store_driver driver = {
 	.clock_s = clock_s,
 	.copy = copy,
 	.source = source,
+	.link = make_link,
 	.list = s3_list,
 	.folders = s3_folders,
 	.usage = s3_usage,
@@ -365,8 +379,11 @@ static uint64_t bounded(uint64_t set, uint64_t otherwise, uint64_t least, uint64
 bool store_s3_open(struct store **ret_store, const struct s3_settings *settings, struct error *err)
 {
 	struct s3_store *s3 = xnew(struct s3_store);
+	struct s3_settings of_blobs = *settings;
 
-	if (!s3_client_init(&s3->client, settings, err)) {
+	/* What is small and often written has no use for a class that bills for a month. */
+	of_blobs.storage_class_below = "/blobs/";
+	if (!s3_client_init(&s3->client, &of_blobs, err)) {
 		s3_client_fini(&s3->client);
 		free(s3);
 		return false;
@@ -375,6 +392,9 @@ bool store_s3_open(struct store **ret_store, const struct s3_settings *settings,
 	s3->single_put_max = bounded(settings->single_put_max, SINGLE_PUT_MAX, 1, S3_PART_MAX);
 	s3->part_size = bounded(settings->part_size, PART_SIZE, S3_PART_MIN, S3_PART_MAX);
 	s3->parallel = (unsigned)bounded(settings->parallel, PARALLEL, 1, S3_PARALLEL_MAX);
+	s3->copy_whole_max = bounded(settings->copy_whole_max, S3_COPY_MAX, 1, S3_COPY_MAX);
+	s3->copy_part_size = bounded(settings->copy_part_size, COPY_PART_SIZE, S3_PART_MIN, S3_PART_MAX);
+	s3->copy_parallel = (unsigned)bounded(settings->copy_parallel, PARALLEL, 1, S3_PARALLEL_MAX);
 	*ret_store = &s3->store;
 	return true;
 }

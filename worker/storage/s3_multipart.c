@@ -137,6 +137,11 @@ static void batch_fini(struct batch *batch)
 	free(batch->ok);
 }
 
+static unsigned parallel_of(const struct upload *upload)
+{
+	return upload->copy_source ? upload->s3->copy_parallel : upload->s3->parallel;
+}
+
 static bool part_prepare(struct upload *upload, struct part *part, struct error *err)
 {
 	uint64_t offset = part->at * upload->part_size;
@@ -196,7 +201,8 @@ static bool judge(
 		return true;
 	}
 	s3_client_error(&upload->s3->client, &part->call, result, err);
-	return good || s3_client_is_transient(result);
+	return good || s3_client_is_transient(result) ||
+	       s3_client_has_other_keys(&upload->s3->client, &part->call, &part->request, result);
 }
 
 /* Sends what is not done yet. *err is filled whenever something is left. */
@@ -219,7 +225,7 @@ static bool send_round(struct upload *upload, struct batch *batch, struct error 
 		batch->ok[n] = false;
 		sent[n++] = part;
 	}
-	if (fine && !http_send_many(batch->specs, n, upload->s3->parallel, batch->results, batch->ok, err))
+	if (fine && !http_send_many(batch->specs, n, parallel_of(upload), batch->results, batch->ok, err))
 		fine = s3_client_is_broken(err);
 	for (size_t i = 0; i < n; i++) {
 		if (batch->ok[i])
@@ -267,7 +273,7 @@ static bool send_batch(struct upload *upload, struct batch *batch, struct error 
 
 static bool send_parts(struct upload *upload, struct error *err)
 {
-	size_t room = (size_t)upload->s3->parallel * ROUNDS_PER_BATCH;
+	size_t room = (size_t)parallel_of(upload) * ROUNDS_PER_BATCH;
 	struct batch batch = {
 		.parts = xnew_array(struct part, room),
 		.specs = xnew_array(struct http_call_spec, room),

@@ -26,6 +26,8 @@ struct s3_store {
 	struct s3_client client;
 	uint64_t single_put_max, part_size;
 	unsigned parallel;
+	uint64_t copy_whole_max, copy_part_size; /* a copy that is larger goes by parts */
+	unsigned copy_parallel;
 	atomic_int quoting; /* enum s3_quoting */
 };
 struct s3_store *s3_store_of(struct store *store);

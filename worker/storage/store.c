@@ -353,6 +353,21 @@ bool store_blob_source(struct store *store, struct str name, const struct digest
 	       driver_of(store)->source(store, key.text, part, ret, err);
 }
 
+bool store_has_links(const struct store *store)
+{
+	return driver_of(store)->link != NULL;
+}
+
+bool store_blob_link(struct store *store, struct str name, const struct digest *digest, unsigned seconds,
+	struct buf *into, struct error *err)
+{
+	struct key key;
+
+	CHECK(store_has_links(store));
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->link(store, key.text, seconds, into, err);
+}
+
 /* ---- the catalog ---- */
 
 struct listing {

@@ -151,6 +151,12 @@ void blob_source_fini(struct blob_source *source);
 bool store_blob_source(struct store *store, struct str name, const struct digest *digest, const struct range *part,
 		       struct blob_source *ret, struct error *err) MUST_CHECK;
 
+/* A URL at the store that gives a blob to whoever has it, for so long at most; there is one whether or not the blob is. Waits for
+ * nobody. Where the store is not one of files. */
+bool store_has_links(const struct store *store);
+bool store_blob_link(struct store *store, struct str name, const struct digest *digest, unsigned seconds, struct buf *into,
+		     struct error *err) MUST_CHECK;
+
 /* Catalog: names in byte order after `after` (STR_NONE: from the start), at most n; fn false stops.
  * *ret_more: there are others behind. */
 typedef bool store_catalog_f(void *arg, struct str name);

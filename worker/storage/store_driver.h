@@ -43,6 +43,8 @@ struct store_driver {
 	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
+	/* A URL that opens it to whoever has it; NULL: this store has none. */
+	bool (*link)(struct store *store, const char *key, unsigned seconds, struct buf *into, struct error *err);
 	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */
 	bool (*list)(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,
 		     bool *ret_more, struct error *err);

@@ -93,6 +93,42 @@ static void amazon(void **state)
 		"https://s3.cn-north-1.amazonaws.com.cn/bucket");
 }
 
+static void other_hosts_of_amazon(void **state)
+{
+	static const struct {
+		bool dual_stack, accelerate, fips;
+		const char *host;
+	} hosts[] = { { true, false, false, "bucket.s3.dualstack.eu-west-3.amazonaws.com" },
+		{ false, false, true, "bucket.s3-fips.eu-west-3.amazonaws.com" },
+		{ true, false, true, "bucket.s3-fips.dualstack.eu-west-3.amazonaws.com" },
+		{ false, true, false, "bucket.s3-accelerate.amazonaws.com" },
+		{ true, true, false, "bucket.s3-accelerate.dualstack.amazonaws.com" } };
+	struct s3_settings wrong = settings_of(NULL, "bucket", "", true);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		struct s3_settings settings = settings_of(NULL, "bucket", "", false);
+		struct s3_endpoint endpoint = { 0 };
+		struct error err;
+
+		settings.dual_stack = hosts[i].dual_stack;
+		settings.accelerate = hosts[i].accelerate;
+		settings.fips = hosts[i].fips;
+		if (!s3_endpoint_init(&endpoint, &settings, &err))
+			fail_msg("%s", err.text);
+		assert_string_equal(endpoint.host, hosts[i].host);
+		s3_endpoint_fini(&endpoint);
+	}
+	wrong.accelerate = true;
+	refuse(wrong, "the bucket in the host");
+	wrong.path_style = false;
+	wrong.fips = true;
+	refuse(wrong, "no FIPS endpoint");
+	/* Where there is an endpoint they say nothing. */
+	wrong.endpoint = "http://h";
+	expect(wrong, "bucket.h", "http://bucket.h/a%2Bb/c%20d%252F", "http://bucket.h/");
+}
+
 static void refused(void **state)
 {
 	struct s3_settings settings = settings_of("http://h", "bucket", "", true);
@@ -120,6 +156,7 @@ int main(void)
 		cmocka_unit_test(both_styles),
 		cmocka_unit_test(ports_of_the_scheme),
 		cmocka_unit_test(amazon),
+		cmocka_unit_test(other_hosts_of_amazon),
 		cmocka_unit_test(refused),
 	};
 

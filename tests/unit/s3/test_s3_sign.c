@@ -141,7 +141,7 @@ static void key_of_a_day(void **state)
 	char hex[65];
 
 	(void)state;
-	s3_sign_key(example.secret_key, "20130524", "us-east-1", key);
+	s3_sign_key(&example, "20130524", key);
 	str_hex(key, sizeof key, hex);
 	assert_string_equal(hex, "dbb893acc010964918f1fd433add87c70e8b0db6be30c1fbeafefa5ec6ba8378");
 }

@@ -102,6 +102,10 @@ static void a_worker_lives_from_variables_alone(void **state)
 
 #define ROOT "\"storage\":{\"rootDirectory\":\"/tmp/z\"}"
 
+#define DRIVER(keys)                                                                                         \
+	"{\"storage\":{\"rootDirectory\":\"/"                                                                \
+	"z\",\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"bucket\"," keys "}}}"
+
 static void each_fault_is_named(void **state)
 {
 	static const char *const wrong[][2] = {
@@ -134,9 +138,16 @@ static void each_fault_is_named(void **state)
 		{ "{\"storage\":{\"rootDirectory\":\"/"
 		  "z\",\"storageDriver\":{\"name\":\"s3\",\"buckett\":\"b\"}}}",
 			"did you mean \"bucket\"" },
-		{ "{\"storage\":{\"rootDirectory\":\"/"
-		  "z\",\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"b\"}}}",
-			"both are needed for S3" },
+		{ DRIVER("\"accesskey\":\"a\""), "they go together" },
+		{ DRIVER("\"keyid\":\"a\""), "needs S3_ENCRYPT=true" },
+		{ DRIVER("\"storageclass\":\"GLACIER\""), "cannot be read at once" },
+		{ DRIVER("\"objectacl\":\"everybody\""), "bucket-owner-full-control" },
+		{ DRIVER("\"chunksize\":1000"), "from 5242880 to" },
+		{ DRIVER("\"chunksize\":\"many\""), "storage.storageDriver.chunksize" },
+		{ DRIVER("\"v4auth\":false"), "AWS takes signatures of version 4 alone" },
+		{ DRIVER("\"encrypt\":7"), "encrypt: must be true or false" },
+		{ "{\"storage\":{\"rootDirectory\":\"/z\",\"storageDriver\":{\"name\":\"gcs\"}}}",
+			"x-goog-if-generation-match" },
 	};
 
 	(void)state;
@@ -147,6 +158,48 @@ static void each_fault_is_named(void **state)
 			fail_msg("%s: %s", wrong[i][0], buf_text(&result.errors));
 		result_fini(&result);
 	}
+}
+
+static void all_keys_of_the_driver(void **state)
+{
+	static const char json[] = DRIVER(
+		"\"Region\":\"eu-west-3\",\"regionendpoint\":\"s3.example.com\","
+		"\"encrypt\":true,\"keyid\":\"k\",\"skipverify\":\"true\",\"v4auth\":false,\"chunksize\":"
+		"\"10485760\","
+		"\"multipartcopychunksize\":33554432,\"multipartcopymaxconcurrency\":100,"
+		"\"multipartcopythresholdsize\":33554432,\"storageclass\":\"STANDARD_IA\",\"useragent\":"
+		"\"u\","
+		"\"objectacl\":\"private\",\"sessiontoken\":null,\"usedualstack\":true,\"accelerate\":true,"
+		"\"usefipsendpoint\":true,\"loglevel\":\"debug\",\"redirectendpoint\":\"s3.public\","
+		"\"secure\":false,\"forcepathstyle\":false");
+	static const char *const environment[] = { "S3_KMS_KEY=mine", "ZOT_REDIRECT_BLOBS=true", NULL };
+	struct result result = load(json, environment);
+	const struct worker_settings *s = &result.settings;
+
+	(void)state;
+	if (!result.ok)
+		fail_msg("%s", buf_text(&result.errors));
+	assert_true(s->s3.encrypt && !s->s3.v4auth && s->s3.dual_stack && s->s3.accelerate && s->s3.fips);
+	assert_true(s->s3_insecure && !s->s3_path_style && s->redirect);
+	assert_string_equal(s->s3.key_id, "mine");
+	assert_string_equal(s->s3_endpoint, "http://s3.example.com");
+	assert_string_equal(s->s3.redirect_endpoint, "http://s3.public");
+	assert_string_equal(s->s3.storage_class, "STANDARD_IA");
+	assert_int_equal(s->s3.part_size, 10485760);
+	assert_int_equal(s->s3.copy_parallel, 100);
+	assert_non_null(strstr(buf_text(&result.warnings), "loglevel has no meaning here"));
+	result_fini(&result);
+}
+
+static void a_folder_has_no_url(void **state)
+{
+	static const char *const environment[] = { "ZOT_STORAGE_ROOT=/z", "ZOT_REDIRECT_BLOBS=true", NULL };
+	struct result result = load(NULL, environment);
+
+	(void)state;
+	assert_true(result.ok);
+	assert_non_null(strstr(buf_text(&result.warnings), "a folder has no URL"));
+	result_fini(&result);
 }
 
 /* zot would ask for a login: here nobody would have to. */
@@ -210,6 +263,8 @@ int main(void)
 		cmocka_unit_test(zots_own_example_of_a_cluster_is_read),
 		cmocka_unit_test(a_worker_lives_from_variables_alone),
 		cmocka_unit_test(each_fault_is_named),
+		cmocka_unit_test(all_keys_of_the_driver),
+		cmocka_unit_test(a_folder_has_no_url),
 		cmocka_unit_test(a_login_that_is_not_served_does_not_open_the_registry),
 		cmocka_unit_test(wrong_variables_are_named),
 	};

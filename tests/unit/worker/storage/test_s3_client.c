@@ -20,6 +20,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "proto/digest.h"
 #include "worker/storage/s3_priv.h"
 
@@ -137,7 +138,7 @@ static void *server(void *arg)
 	return NULL;
 }
 
-static void start(const struct step *steps, size_t n)
+static void start_as(const struct step *steps, size_t n, const struct s3_identity *identity)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof at;
@@ -151,10 +152,18 @@ static void start(const struct step *steps, size_t n)
 		.path_style = true,
 		.retries = 3,
 		.single_put_max = 8,
+		.encryption = "aws:kms",
+		.encryption_key = "its-id",
+		.storage_class = "STANDARD_IA",
+		.user_agent = "tests",
 	};
 	char endpoint[64];
 	struct error err = { 0 };
 
+	if (identity) {
+		settings.access_key = settings.secret_key = settings.session_token = NULL;
+		settings.identity = identity;
+	}
 	memset(&script, 0, sizeof script);
 	script.steps = steps;
 	script.n = n;
@@ -169,6 +178,11 @@ static void start(const struct step *steps, size_t n)
 		fail_msg("%s", err.text);
 	s3_store_of(store)->client.backoff_ms = 1;
 	s3_store_of(store)->client.stall_ms = 300;
+}
+
+static void start(const struct step *steps, size_t n)
+{
+	start_as(steps, n, NULL);
 }
 
 #define SCRIPT(...)                                                                                          \
@@ -205,6 +219,99 @@ static void expect_sent(size_t at, const char *line)
 #define MIDNIGHT   INT64_C(1369353600)
 
 static const struct store_version old = { .text = "old" }, nothing = { .text = "" };
+
+/* ---- keys ---- */
+
+#define ENDED "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+static void write_keys(const char *path, const char *name)
+{
+	char text[128];
+	struct error err;
+
+	snprintf(text, sizeof text, "[default]\naws_access_key_id=%s\naws_secret_access_key=s\n", name);
+	if (!file_write_durable(path, str_of(text), 0600, &err))
+		fail_msg("%s", err.text);
+}
+
+static void get_with_keys_of(const char *wanted, enum error_kind kind)
+{
+	AUTO_FINI(buf) into = buf_limit(100);
+	struct store_version version;
+	struct error err = { 0 };
+	bool ok = store->driver->get(store, "x", &into, &version, &err);
+
+	if (ok != (wanted != NULL) || (!ok && err.kind != kind))
+		fail_msg("%s", err.text);
+	if (wanted)
+		assert_string_equal(buf_text(&into), wanted);
+}
+
+/* Each of these refusals comes for keys that were changed meanwhile. */
+static void refused_keys_are_renewed_once(void **state)
+{
+	static const struct step again[] = { { "GET", ANSWER, 200, NEW, "before", 0 },
+		{ "GET", ANSWER, 403, NULL, ENDED, 0 }, { "GET", ANSWER, 200, NEW, "hello", 0 } };
+	static const struct step in_vain[] = { { "GET", ANSWER, 400, NULL, ENDED, 0 } };
+	static const struct step denied[] = { { "GET", ANSWER, 403, NULL,
+		"<Error><Code>AccessDenied</Code></Error>", 0 } };
+	char folder[] = "/tmp/zot-keys-XXXXXX", path[64];
+	struct s3_identity identity = { .credentials_file = path, .metadata_off = true };
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/credentials", folder);
+	write_keys(path, "ONE");
+	start_as(again, 3, &identity);
+	get_with_keys_of("before", ERROR_INTERNAL);
+	write_keys(path, "TWO");
+	get_with_keys_of("hello", ERROR_INTERNAL);
+	stop();
+	expect_sent(1, "Credential=ONE/");
+	expect_sent(2, "Credential=TWO/");
+	/* The same ones again: they are not tried again. */
+	start_as(in_vain, 1, &identity);
+	get_with_keys_of(NULL, ERROR_INTERNAL);
+	stop();
+	write_keys(path, "THREE");
+	start_as(denied, 1, &identity);
+	get_with_keys_of(NULL, ERROR_UNAVAILABLE);
+	stop();
+	(void)unlink(path);
+	(void)rmdir(folder);
+}
+
+static void without_keys_nothing_is_sent(void **state)
+{
+	static const struct step none[1];
+	const struct s3_identity identity = { .token_file = "/nowhere", .role = "arn:aws:iam::1:role/r" };
+
+	(void)state;
+	start_as(none, 0, &identity);
+	get_with_keys_of(NULL, ERROR_UNAVAILABLE);
+	stop();
+}
+
+static void said_of_what_is_made(void **state)
+{
+	SCRIPT({ "PUT", ANSWER, 200, NEW, NULL, 0 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
+		{ "GET", ANSWER, 200, NEW, "x", 0 });
+	struct error err;
+
+	assert_true(store->driver->put(store, "a/index.json", NULL, STR("x"), &err));
+	assert_true(store->driver->put(store, "a/blobs/sha256/b", NULL, STR("x"), &err));
+	get_with_keys_of("x", ERROR_INTERNAL);
+	stop();
+	for (size_t i = 0; i < 2; i++) {
+		expect_sent(i, "x-amz-server-side-encryption: aws:kms\r\n");
+		expect_sent(i, "x-amz-server-side-encryption-aws-kms-key-id: its-id\r\n");
+		expect_sent(i, "User-Agent: tests\r\n");
+		expect_sent(i, "x-amz-server-side-encryption;x-amz-server-side-encryption-aws-kms-key-id");
+	}
+	assert_null(strstr(script.seen[0].text, "x-amz-storage-class"));
+	expect_sent(1, "x-amz-storage-class: STANDARD_IA\r\n");
+	assert_null(strstr(script.seen[2].text, "x-amz-server-side-encryption"));
+}
 
 /* ---- one request ---- */
 
@@ -746,6 +853,33 @@ static bool push(struct error *err)
 	return store->driver->put_file(store, "blob", &digest, fd, path, 12, err);
 }
 
+static void keys_that_end_between_two_parts(void **state)
+{
+	static const struct step steps[] = { { "GET", ANSWER, 200, NEW, "x", 0 },
+		{ "HEAD", ANSWER, 404, NULL, NULL, 0 }, { "POST", ANSWER, 200, NULL, UPLOAD, 0 },
+		{ "PUT", ANSWER, 400, NULL, ENDED, 0 }, { "PUT", ANSWER, 200, NEW, NULL, 0 },
+		{ "POST", ANSWER, 200, NULL, "<CompleteMultipartUploadResult/>", 0 } };
+	char folder[] = "/tmp/zot-keys-XXXXXX", path[64];
+	const struct s3_identity identity = { .credentials_file = path, .metadata_off = true };
+	struct error err = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/credentials", folder);
+	write_keys(path, "ONE");
+	start_as(steps, 6, &identity);
+	get_with_keys_of("x", ERROR_INTERNAL);
+	write_keys(path, "TWO");
+	if (!push(&err))
+		fail_msg("%s", err.text);
+	stop();
+	expect_sent(3, "Credential=ONE/");
+	expect_sent(4, "Credential=TWO/");
+	expect_sent(5, "Credential=TWO/");
+	(void)unlink(path);
+	(void)rmdir(folder);
+}
+
 static void error_in_a_200(void **state)
 {
 	struct error err = { 0 };
@@ -893,6 +1027,9 @@ static void a_date_that_no_clock_has_is_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refused_keys_are_renewed_once),
+		cmocka_unit_test(without_keys_nothing_is_sent),
+		cmocka_unit_test(said_of_what_is_made),
 		cmocka_unit_test(an_answer_that_drips_ends),
 		cmocka_unit_test(a_date_that_no_clock_has_is_none),
 		cmocka_unit_test(tries_again),
@@ -933,6 +1070,7 @@ int main(void)
 		cmocka_unit_test(still_there),
 		cmocka_unit_test(end_is_not_seen),
 		cmocka_unit_test(signature_is_not_understood),
+		cmocka_unit_test(keys_that_end_between_two_parts),
 		cmocka_unit_test(error_in_a_200),
 		cmocka_unit_test(lost_answer_of_a_completion),
 		cmocka_unit_test(refused_part_ends_the_upload),

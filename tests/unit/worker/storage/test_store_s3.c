@@ -594,6 +594,29 @@ static void requests_of_each_verb(void **state)
 	print_message("requests: manifest blob 1, index write 1, revalidate 1\n");
 }
 
+/* A threshold that is set: what is larger goes by parts, what is not in one request. */
+static void copies_by_parts_above_a_threshold(void **state)
+{
+	struct s3_settings settings = server;
+	struct store *other;
+	uint64_t before, size = 0;
+
+	(void)state;
+	settings.copy_whole_max = 6 * S3_MIB;
+	settings.copy_part_size = S3_PART_MIN;
+	other = open_with(settings);
+	before = other->driver->requests(other);
+	OK(other->driver->copy(other, "from/big", "to/by_parts", NULL, &failure));
+	/* HEAD, begin, three parts, end. */
+	assert_int_equal(other->driver->requests(other) - before, 6);
+	OK(other->driver->size(other, "to/by_parts", &size, &failure));
+	assert_int_equal(size, 12 * S3_MIB);
+	before = other->driver->requests(other);
+	OK(other->driver->copy(other, "from/a+b", "to/small", NULL, &failure));
+	assert_int_equal(other->driver->requests(other) - before, 2);
+	close_store(other);
+}
+
 /* ---- the suite that every store passes ---- */
 
 static struct store *open_for_suite(void)
@@ -649,6 +672,7 @@ int main(void)
 		cmocka_unit_test(file_that_shrank),
 		cmocka_unit_test(store_verifies_the_hash),
 		cmocka_unit_test(copies),
+		cmocka_unit_test(copies_by_parts_above_a_threshold),
 		cmocka_unit_test(nothing_is_left_half_done),
 		cmocka_unit_test(lists_in_order),
 		cmocka_unit_test(blobs_are_weighed),
