@@ -11,6 +11,7 @@
 #include "worker/chores/weigh_chore.h"
 #include "worker/cluster/cluster.h"
 #include "worker/registry/registry.h"
+#include "worker/settings_roots.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
 
@@ -47,8 +48,8 @@ static struct import_chore import_of(const struct worker *worker)
 	const struct worker_settings *s = worker->settings;
 
 	return (struct import_chore){ .store = worker->store,
-		.every_ms = s->s3_bucket ? s->s3_import_every_ms : s->import_every_ms,
-		.by_mark = s->s3_bucket != NULL };
+		.every_ms = s->import_every_ms,
+		.bucket_every_ms = s->s3_import_every_ms };
 }
 
 static struct sweep_chore sweep_of(const struct worker *worker, struct buf *spools, int64_t started_s)
@@ -85,7 +86,7 @@ static uint64_t changes_of(void *arg)
 static struct weigh_chore weigh_of(struct worker *worker)
 {
 	return (struct weigh_chore){ .store = worker->store,
-		.is_bucket = worker->settings->s3_bucket != NULL,
+		.is_bucket = settings_has_bucket(worker->settings),
 		.whose = { .ring = ring_of, .is_ours = is_ours, .changes = changes_of, .arg = worker } };
 }
 

@@ -177,7 +177,7 @@ void oci_blob_get_stream(void *arg)
 	struct blob_source source = { .fd = -1 };
 	struct error err;
 
-	if (!store_has_files(ask->registry->store)) {
+	if (!store_has_files(ask->registry->store, name_str(&ask->route.name))) {
 		serve_bucket(call);
 		return;
 	}

@@ -71,7 +71,7 @@ static bool link_from_elsewhere(
 	struct error ignored;
 	struct name from;
 
-	if (!store_has_files(store))
+	if (!store_has_files(store, name))
 		return false;
 	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
 		if (blob_places_at(registry->places, digest, i, &from) && !str_equal(name_str(&from), name) &&

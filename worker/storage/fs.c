@@ -35,7 +35,7 @@ struct fs_store {
 	struct histogram lock_waits;
 	struct lock sync_lock; /* one at a time: an error is told to one of those who ask */
 	int root_fd; /* open from the start: all is reached from it, and errors of syncs since then are told */
-	bool walks;
+	bool walks, dedupe;
 	atomic_uint_least64_t era;
 };
 
@@ -410,7 +410,7 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	fs = xnew(struct fs_store);
 	fs->names = fs_names_cache_new();
 	fs->folders = fs_folders_new();
-	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
+	fs->store = (struct store){ .magic = STORE_MAGIC, .driver = &driver, .place = str_dup(place) };
 	fs->root_fd = -1;
 	atomic_init(&fs->era, 1);
 	lock_init(&fs->sync_lock);
@@ -420,4 +420,9 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	}
 	*ret_store = &fs->store;
 	return true;
+}
+
+void store_fs_set_dedupe(struct store *store, bool on)
+{
+	fs_of(store)->dedupe = on;
 }

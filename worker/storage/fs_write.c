@@ -154,7 +154,7 @@ static bool put_new(
 bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool listed, uint64_t *ret_era,
 	struct error *err)
 {
-	uint64_t era = store_era(store);
+	uint64_t era = store_era(store, STR_NONE);
 	struct fs_path target;
 	struct stat st;
 	bool put = false;

@@ -230,10 +230,10 @@ static void part_of_a_file(void **state)
 
 	OK(store_blob_put_file(*state, STR("a"), &digest, fd, path, 5, &failure));
 	expect_file("a/blobs/sha256/" HELLO, "hello");
-	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state) + 20, &failure));
+	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state, STR_NONE) + 20, &failure));
 	OK(store_blob_put_file(*state, STR("a"), &digest, fd, NULL, 5, &failure));
 	expect_file("a/blobs/sha256/" HELLO, "hello");
-	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state) + 20, &failure));
+	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state, STR_NONE) + 20, &failure));
 	assert_false(store_blob_put_file(*state, STR("a"), &digest, fd, NULL, 500, &failure));
 	assert_int_not_equal(access(path_in_root("a/blobs/sha256/" HELLO), F_OK), 0);
 	expect_no_temp();
