@@ -3,6 +3,7 @@
 
 #include "common/check.h"
 #include "common/http_server.h"
+#include "worker/chores/dedupe_chore.h"
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
@@ -16,6 +17,7 @@
 #include "worker/worker.h"
 
 struct housework {
+	struct dedupe_chore dedupe;
 	struct import_chore import;
 	struct sweep_chore sweep;
 	struct trim_chore trim;
@@ -100,6 +102,7 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	import_chore_add(chores, &work->import);
 	sweep_chore_add(chores, &work->sweep);
 	weigh_chore_add(chores, &work->weigh);
+	dedupe_chore_add(chores, &work->dedupe);
 }
 
 struct housework *housework_start(struct worker *worker, int64_t started_s)
@@ -112,6 +115,7 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	work->import = import_of(worker);
 	work->sweep = sweep_of(worker, &work->spools, started_s);
 	work->weigh = weigh_of(worker);
+	work->dedupe = (struct dedupe_chore){ .store = worker->store };
 	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
 	add_rows(work, worker, chores);
 	chores_start(chores);

@@ -263,6 +263,11 @@ static void put_storage(struct front *front, struct buf *into)
 		indexes.conflicts);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
 	put_weighed(weigh_told(front->weigh), into);
+	gauge(into, "zot_storage_dedupe_saved_bytes",
+		"Bytes that the folder does not take because repositories share blobs: as the last walk "
+		"found it, and "
+		"what was linked and removed by this worker since.",
+		store_saved(front->registry->store));
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);
 }

@@ -37,6 +37,7 @@ struct fs_store {
 	int root_fd; /* open from the start: all is reached from it, and errors of syncs since then are told */
 	bool walks, dedupe;
 	atomic_uint_least64_t era;
+	atomic_int_least64_t saved; /* bytes, by links */
 };
 
 struct fs_names_cache *fs_names_of(struct store *store)
@@ -292,6 +293,30 @@ static bool sync_since(struct store *store, uint64_t since, struct error *err)
 	return ok;
 }
 
+/* ---- what is shared ---- */
+
+bool fs_dedupes(const struct store *store)
+{
+	return ((const struct fs_store *)store)->dedupe;
+}
+
+void fs_dedupe_count(struct store *store, int64_t bytes)
+{
+	atomic_fetch_add(&fs_of(store)->saved, bytes);
+}
+
+void fs_dedupe_set(struct store *store, uint64_t bytes)
+{
+	atomic_store(&fs_of(store)->saved, (int64_t)bytes);
+}
+
+static uint64_t saved(const struct store *store)
+{
+	int64_t bytes = atomic_load(&((const struct fs_store *)store)->saved);
+
+	return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
 /* ---- life ---- */
 
 static bool check(struct store *store, struct error *err)
@@ -342,6 +367,8 @@ static const struct store_driver driver = {
 	.folders = fs_folders,
 	.sweep = fs_sweep,
 	.usage = fs_usage,
+	.dedupe = fs_dedupe,
+	.saved = saved,
 	.lock_waits = fs_lock_waits,
 	.check = check,
 	.requests = requests,

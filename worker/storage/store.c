@@ -572,6 +572,33 @@ bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const s
 	return ok;
 }
 
+bool store_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
+	struct error *err)
+{
+	bool ok = true;
+
+	*ret = (struct store_dedupe){ 0 };
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		struct store_dedupe one = { 0 };
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+
+		if (driver_of(root)->dedupe &&
+			!driver_of(root)->dedupe(root, always, pace, &one, ok ? err : NULL)) {
+			if (ok)
+				(void)told(path, err);
+			ok = false;
+		}
+		ret->files += one.files;
+		ret->saved += one.saved;
+		ret->linked += one.linked;
+		ret->removed += one.removed;
+		ret->restored += one.restored;
+		ret->again = ret->again || one.again;
+	}
+	return ok;
+}
+
 bool store_usage(
 	struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err)
 {
@@ -635,6 +662,18 @@ uint64_t store_errors(const struct store *store)
 		const struct store *root = const_root_at(store, i);
 
 		sum += driver_of(root)->errors ? driver_of(root)->errors(root) : 0;
+	}
+	return sum;
+}
+
+uint64_t store_saved(const struct store *store)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const struct store *root = const_root_at(store, i);
+
+		sum += driver_of(root)->saved ? driver_of(root)->saved(root) : 0;
 	}
 	return sum;
 }

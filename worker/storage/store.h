@@ -190,6 +190,21 @@ bool store_import(struct store *store, const struct store_import *how, uint64_t 
 bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
 		 struct error *err) MUST_CHECK;
 
+/*
+ * The same blob in several repositories takes its bytes once (fs_dedupe.c), where that is set. What came in by others is made so, what nobody
+ * has any more goes: a walk through the index of blobs, and each day through all repositories. Of several roots each. `always`: now,
+ * whenever it was made last.
+ */
+struct store_dedupe {
+	uint64_t files, saved; /* in the index; bytes that links save */
+	uint64_t linked, removed; /* files that became links; entries of what no repository has */
+	uint64_t restored;        /* s3: blobs whose bytes zot had left in another repository */
+	bool again;               /* something has to be done first: come again soon */
+};
+bool store_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err) MUST_CHECK;
+/* As the last walk found it, and what was linked and removed here since. Thread  any. */
+uint64_t store_saved(const struct store *store);
+
 /* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:
  * several workers on it would lose updates. */
 bool store_probe(struct store *store, bool *ret_conditional, struct error *err) MUST_CHECK;

@@ -59,6 +59,9 @@ struct store_driver {
 		      struct error *err);
 	/* Bytes of a repository's folder, and how long its locks were waited for; NULL: not known. */
 	bool (*usage)(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err);
+	/* store_dedupe(), store_saved(); NULL: nothing is shared. */
+	bool (*dedupe)(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err);
+	uint64_t (*saved)(const struct store *store);
 	struct histogram *(*lock_waits)(struct store *store);
 	bool (*check)(struct store *store, struct error *err);
 	uint64_t (*requests)(const struct store *store);
