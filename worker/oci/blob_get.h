@@ -16,7 +16,7 @@ void blob_headers(struct http_response *response, const struct digest *digest);
 struct http_response *blob_reply_unsatisfiable(const struct digest *digest, uint64_t size);
 /* The Range header, unless it came twice or If-Range says that it does not count; or NULL. */
 const char *blob_range_header(const struct oci_call *call);
-/* Answers a HEAD; a GET is answered 304 or 412, or, if its range cannot be satisfied, 416. */
+/* Answers a HEAD; a GET is answered 304 or 412, if its range cannot be satisfied 416, else it is sent here again (307). */
 void blob_start_head(struct oci_call *call);
 /* A GET from a store that is asked over HTTP: streams. ranges: a Range header of which parts remain, borrowed from
  * the request; NULL: the whole. */
