@@ -170,7 +170,7 @@ static bool search_all(struct search *search, struct error *err)
 		if (is_late(search))
 			return error_set(err, ERROR_UNAVAILABLE, NULL,
 				"the blob's bytes are being looked for in other repositories, ask again");
-		if (!store_catalog(&search->s3->store, buf_str(&search->last), PAGE, on_repository, search,
+		if (!store_catalog(&search->s3->store, buf_str(&search->last), LOOKS, on_repository, search,
 			    &more, err) ||
 			!look(search, err))
 			return false;
