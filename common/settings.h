@@ -66,6 +66,8 @@ struct settings_memory;
 void settings_memory_free(struct settings_memory *memory);
 AUTO_DEFINE(settings_memory)
 /* A terminated copy that lives as long as the memory. */
+/* Zeroed; aligned for anything. */
+void *settings_memory_new(struct settings_memory *memory, size_t n, size_t size);
 const char *settings_memory_text(struct settings_memory *memory, struct str text);
 
 /*

@@ -18,8 +18,6 @@ struct settings_load {
 	bool failed;
 };
 
-/* The bytes of a list's array, zeroed; they live as long as the memory. */
-void *settings_memory_new(struct settings_memory *memory, size_t n, size_t size);
 /* One more line of *errors. */
 void settings_say(struct settings_load *load, const char *format, ...) PRINTF(2, 3);
 /* The value of a variable, or NULL when it is not set. */

@@ -3,6 +3,7 @@
 
 #include "common/check.h"
 #include "common/http_server.h"
+#include "worker/chores/dedupe_chore.h"
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
@@ -11,10 +12,12 @@
 #include "worker/chores/weigh_chore.h"
 #include "worker/cluster/cluster.h"
 #include "worker/registry/registry.h"
+#include "worker/settings_roots.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
 
 struct housework {
+	struct dedupe_chore dedupe;
 	struct import_chore import;
 	struct sweep_chore sweep;
 	struct trim_chore trim;
@@ -47,8 +50,8 @@ static struct import_chore import_of(const struct worker *worker)
 	const struct worker_settings *s = worker->settings;
 
 	return (struct import_chore){ .store = worker->store,
-		.every_ms = s->s3_bucket ? s->s3_import_every_ms : s->import_every_ms,
-		.by_mark = s->s3_bucket != NULL };
+		.every_ms = s->import_every_ms,
+		.bucket_every_ms = s->s3_import_every_ms };
 }
 
 static struct sweep_chore sweep_of(const struct worker *worker, struct buf *spools, int64_t started_s)
@@ -85,7 +88,7 @@ static uint64_t changes_of(void *arg)
 static struct weigh_chore weigh_of(struct worker *worker)
 {
 	return (struct weigh_chore){ .store = worker->store,
-		.is_bucket = worker->settings->s3_bucket != NULL,
+		.is_bucket = settings_has_bucket(worker->settings),
 		.whose = { .ring = ring_of, .is_ours = is_ours, .changes = changes_of, .arg = worker } };
 }
 
@@ -99,6 +102,7 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	import_chore_add(chores, &work->import);
 	sweep_chore_add(chores, &work->sweep);
 	weigh_chore_add(chores, &work->weigh);
+	dedupe_chore_add(chores, &work->dedupe);
 }
 
 struct housework *housework_start(struct worker *worker, int64_t started_s)
@@ -111,6 +115,7 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	work->import = import_of(worker);
 	work->sweep = sweep_of(worker, &work->spools, started_s);
 	work->weigh = weigh_of(worker);
+	work->dedupe = (struct dedupe_chore){ .store = worker->store };
 	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
 	add_rows(work, worker, chores);
 	chores_start(chores);

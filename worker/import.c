@@ -15,12 +15,34 @@ static bool print_name(void *arg, struct str name)
 	return printf("%.*s\n", STR_ARGS(name)) > 0;
 }
 
+/* Those that zot left in another repository; a folder has none. */
+static bool restore_blobs(struct store *store, struct error *err)
+{
+	struct store_dedupe told;
+	uint64_t restored = 0;
+	const char *path;
+
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		struct store *root = store_root_at(store, i, &path);
+
+		if (store_has_files(root, STR_NONE))
+			continue;
+		if (!store_dedupe(root, true, NULL, &told, err))
+			return false;
+		restored += told.restored;
+	}
+	if (restored)
+		(void)printf("%" PRIu64 " blobs got their bytes from another repository\n", restored);
+	return true;
+}
+
 static bool import_store(const struct worker_settings *settings, uint64_t *ret_found, struct error *err)
 {
 	const struct store_import how = { .found = print_name };
 	AUTO(store) *store = NULL;
 
-	return worker_open_store(settings, &store, err) && store_import(store, &how, ret_found, err);
+	return worker_open_store(settings, &store, err) && store_import(store, &how, ret_found, err) &&
+	       restore_blobs(store, err);
 }
 
 int import_run(const struct worker_settings *settings)

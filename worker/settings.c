@@ -11,6 +11,7 @@
 #include "proto/access.h"
 #include "proto/tenants.h"
 #include "worker/settings_http.h"
+#include "worker/settings_roots.h"
 #include "worker/settings_s3.h"
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
@@ -289,6 +290,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	if (s.storage_driver)
 		settings_s3_read(s.storage_driver, &s, memory, warnings, errors);
 	settings_s3_check(&s, warnings, errors);
+	settings_roots_read(&s, memory, warnings, errors);
 	settings_http_read(&s, errors);
 	check_tls(&s, errors);
 	check_cluster(&s, errors);

@@ -39,6 +39,12 @@ struct worker_settings {
 	const struct json *ldap, *bearer, *openid; /* not served */
 	/* storage */
 	const char *root;
+	const struct json *sub_paths;                /* zot's storage.subPaths, or: */
+	const char *sub_paths_text;                  /* the same as JSON */
+	struct worker_settings *subs;                /* of these (settings_roots.h): settings like these whose storage is their own */
+	size_t subs_len;
+	const char *sub_path;                        /* of one of those: "a" */
+	bool dedupe;                                 /* folder: the same blob in several repositories takes its bytes once */
 	const struct json *storage_driver;           /* zot's storage.storageDriver (s3), or NULL */
 	const char *s3_bucket, *s3_endpoint, *s3_region, *s3_prefix;
 	const char *s3_ca;

@@ -44,13 +44,24 @@ static bool check_member(const struct worker_settings *s, struct error *err)
 	return cluster_new(&cluster, &member, (uint16_t)s->port, err);
 }
 
-static bool check_store(const struct worker_settings *s, struct error *err)
+static bool check_root(const struct worker_settings *s, const char *key, struct error *err)
 {
 	AUTO(store) *store = NULL;
 
-	if (!s->s3_bucket)
-		return setting_check_folder(s->root, "storage.rootDirectory (ZOT_STORAGE_ROOT)", err);
-	return worker_open_store(s, &store, err);
+	return s->s3_bucket ? worker_open_store(s, &store, err) : setting_check_folder(s->root, key, err);
+}
+
+static bool check_store(const struct worker_settings *s, struct error *err)
+{
+	struct worker_settings first = *s;
+
+	first.subs_len = 0;
+	if (!check_root(&first, "storage.rootDirectory (ZOT_STORAGE_ROOT)", err))
+		return false;
+	for (size_t i = 0; i < s->subs_len; i++)
+		if (!check_root(&s->subs[i], "storage.subPaths", err))
+			return false;
+	return true;
 }
 
 static bool check_folders(const struct worker_settings *s, struct error *err)

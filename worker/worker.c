@@ -41,8 +41,10 @@
 #include "worker/reload.h"
 #include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
+#include "worker/settings_roots.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
+#include "worker/storage/store_roots.h"
 #include "worker/worker_stats.h"
 
 #define LOOPS_MAX      256
@@ -77,7 +79,7 @@ struct worker_process {
 /* Peers, leaders, S3. */
 static bool calls_others(const struct worker_settings *settings)
 {
-	return settings->mode == MODE_WORKER || settings->members.len || settings->s3_bucket;
+	return settings->mode == MODE_WORKER || settings->members.len || settings_has_bucket(settings);
 }
 
 static bool is_clustered(const struct worker_settings *settings)
@@ -87,7 +89,8 @@ static bool is_clustered(const struct worker_settings *settings)
 
 /* Storage. */
 
-bool worker_open_store(const struct worker_settings *s, struct store **ret, struct error *err)
+/* One folder or bucket. */
+static bool open_root(const struct worker_settings *s, struct store **ret, struct error *err)
 {
 	struct s3_settings s3 = { .endpoint = s->s3_endpoint,
 		.region = s->s3_region,
@@ -116,7 +119,35 @@ bool worker_open_store(const struct worker_settings *s, struct store **ret, stru
 
 	if (s->s3_bucket)
 		return store_s3_open(ret, &s3, err);
-	return file_make_folders(s->root, 0700, err) && store_fs_open(ret, s->root, err);
+	if (!file_make_folders(s->root, 0700, err) || !store_fs_open(ret, s->root, err))
+		return false;
+	store_fs_set_dedupe(*ret, s->dedupe);
+	return true;
+}
+
+static bool open_sub(const struct worker_settings *s, struct store_part *part, struct error *err)
+{
+	part->component = s->sub_path;
+	return open_root(s, &part->store, err) || error_add(err, "storage.subPaths /%s", s->sub_path);
+}
+
+bool worker_open_store(const struct worker_settings *s, struct store **ret, struct error *err)
+{
+	struct store_part parts[STORE_ROOTS_MAX] = { { NULL } };
+	AUTO(store) *first = NULL;
+	size_t len = 0;
+
+	if (!s->subs_len)
+		return open_root(s, ret, err);
+	if (!open_root(s, &first, err))
+		return false;
+	while (len < s->subs_len && open_sub(&s->subs[len], &parts[len], err))
+		len++;
+	if (len == s->subs_len)
+		*ret = store_roots_new(TAKE(first), parts, len);
+	for (size_t i = 0; i < len && first; i++)
+		store_free(parts[i].store);
+	return !first;
 }
 
 /* Who is alone on a folder need not know what happens to two, and the probe's syncs are half of the start. */
@@ -124,7 +155,7 @@ static bool probe_store(struct worker *worker, struct error *err)
 {
 	bool conditional;
 
-	if (!is_clustered(worker->settings) && !worker->settings->s3_bucket)
+	if (!is_clustered(worker->settings) && !settings_has_bucket(worker->settings))
 		return store_check(worker->store, err);
 	if (!store_probe(worker->store, &conditional, err))
 		return error_add(err, "store %s", store_place(worker->store));
@@ -325,7 +356,7 @@ static void tell_front(struct worker *worker)
 	front->channels_off = !s->peer_channel;
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
 	front->data = s->data;
-	front->wait_ms = s->s3_bucket ? BUCKET_WAIT_MS : 0;
+	front->wait_ms = settings_has_bucket(s) ? BUCKET_WAIT_MS : 0;
 	front->stale_after_ms = s->stale_after_ms;
 	front->ready_when_stale = s->ready_when_stale;
 }

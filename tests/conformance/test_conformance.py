@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The official OCI conformance suite, on repositories of the worker that is asked, and on those of its peers."""
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -95,6 +96,8 @@ def test_through_a_balancer(tmp_path):
 
 
 def test_over_tls(tmp_path):
-    """Clients, workers and their channels."""
-    with Cluster(store="fs", haproxy=False, tls=True) as cluster:
+    """Clients, workers and their channels; and all repositories of the suite in a root of their own, with blobs that are shared."""
+    subs = {"/conformance": {"rootDirectory": str(tmp_path / "root"), "dedupe": True}}
+    with Cluster(store="fs", haproxy=False, tls=True, worker_environment={"ZOT_SUBPATHS": json.dumps(subs)}) as cluster:
         check(run_suite(cluster, cluster.workers[1], tmp_path, True, OCI_VERSION="dev", OCI_DATA_SPARSE="true", OCI_TLS="enabled", SSL_CERT_FILE=cluster.ca), "dev")
+    assert len(list((tmp_path / "root/conformance").rglob("index.json"))) == 2

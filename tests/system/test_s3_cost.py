@@ -67,7 +67,8 @@ def test_requests_of_each_operation(owner):
         s3 = {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
         with Worker(port=port, **s3, **settings) as worker:
             # What else asks the bucket at the start: the search for repositories of other tools.
-            await_true(lambda: "Contents" in server.client().list_objects_v2(Bucket=server.bucket, Prefix="_catalog/.imported"))
+            for mark in ("_catalog/.imported", "_dedupe/.restored"):
+                await_true(lambda: "Contents" in server.client().list_objects_v2(Bucket=server.bucket, Prefix=mark))
             meter = Meter(worker)
             one = pushes(meter)
             for method in ("GET", "HEAD"):

@@ -7,28 +7,59 @@
 #include "worker/storage/store.h"
 
 /* Nine tenths: a mark that is a bit younger than the time since it was written is no reason to wait as long again. */
-static int64_t older_s(const struct import_chore *import)
+static int64_t older_s(const struct import_chore *import, const struct store *root)
 {
-	if (!import->by_mark && !import->went_on)
+	bool is_folder = store_has_files(root, STR_NONE);
+	int64_t every_ms = is_folder ? import->every_ms : import->bucket_every_ms;
+
+	if (is_folder && !import->went_on)
 		return 0;
-	return import->every_ms ? import->every_ms / 10 * 9 / 1000 : STORE_IMPORT_ONCE;
+	return every_ms ? every_ms / 10 * 9 / 1000 : STORE_IMPORT_ONCE;
+}
+
+static bool import_root(
+	const struct import_chore *import, struct store *root, const struct pace *pace, struct error *err)
+{
+	const struct store_import how = { .older_s = older_s(import, root), .pace = pace };
+	uint64_t found = 0;
+	bool ok = store_import(root, &how, &found, err);
+
+	if (found)
+		log_info("store.imported", "repositories=%" PRIu64, found);
+	return ok || error_add(err, "store.import: the catalog may lack repositories");
 }
 
 static bool run(struct chore_turn *turn, void *arg, struct error *err)
 {
 	struct import_chore *import = arg;
 	const struct pace pace = chore_pace(turn);
-	const struct store_import how = { .older_s = older_s(import), .pace = &pace };
-	uint64_t found = 0;
-	bool ok = store_import(import->store, &how, &found, err);
+	const char *path;
+	bool ok = true;
 
+	for (size_t i = 0; i < store_roots_len(import->store); i++)
+		ok = import_root(import, store_root_at(import->store, i, &path), &pace, ok ? err : NULL) &&
+		     ok;
 	import->went_on = true;
-	if (found)
-		log_info("store.imported", "repositories=%" PRIu64, found);
-	return ok || error_add(err, "store.import: the catalog may lack repositories");
+	return ok;
+}
+
+/* The shorter of the two, where both kinds are there. */
+static int64_t every_ms(const struct import_chore *import)
+{
+	int64_t every = 0;
+	const char *path;
+
+	for (size_t i = 0; i < store_roots_len(import->store); i++) {
+		const struct store *root = store_root_at(import->store, i, &path);
+		int64_t own = store_has_files(root, STR_NONE) ? import->every_ms : import->bucket_every_ms;
+
+		if (own && (!every || own < every))
+			every = own;
+	}
+	return every;
 }
 
 void import_chore_add(struct chores *chores, struct import_chore *import)
 {
-	chores_add(chores, &(struct chore){ "import", 0, import->every_ms, run, import });
+	chores_add(chores, &(struct chore){ "import", 0, every_ms(import), run, import });
 }

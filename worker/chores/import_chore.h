@@ -4,6 +4,7 @@
  *
  * A folder is looked through at the start and then each every_ms. A bucket costs money, so there the mark that the last walk
  * left counts, whoever made it: of all workers on it one walks, and none at a start that comes soon after the last walk.
+ * Each root of the store by what it is; a run that comes before a root is due is one question for its mark.
  */
 #pragma once
 
@@ -13,8 +14,7 @@ struct store;
 
 struct import_chore {
 	struct store *store;
-	int64_t every_ms; /* 0: at the start alone */
-	bool by_mark;     /* a bucket */
+	int64_t every_ms, bucket_every_ms; /* 0: at the start alone */
 	bool went_on;     /* private: the first run is over */
 };
 

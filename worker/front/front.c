@@ -440,7 +440,7 @@ bool front_forward_to(struct front_call *call, const struct front_forwarding *to
 		random_bytes(call->oci.ask.call.id.raw, sizeof(call->oci.ask.call.id.raw));
 		memcpy(forward.call, call->oci.ask.call.id.raw, sizeof(forward.call));
 		forward.issued_ms = call->oci.ask.call.issued_ms =
-			store_clock_s(front->registry->store) * 1000;
+			store_clock_s(front->registry->store, name_str(&call->oci.ask.route.name)) * 1000;
 	}
 	if (!to->takes)
 		counter_add(&call->loop->counters.proxied_total, 1);

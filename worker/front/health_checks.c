@@ -16,9 +16,12 @@
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
+/* The first root; what lies below the others' paths is told in lines of their own. */
 static bool check_storage(struct front *front, struct error *err)
 {
-	return store_check(front->registry->store, err);
+	const char *path;
+
+	return store_check(store_root_at(front->registry->store, 0, &path), err);
 }
 
 static bool check_spool(struct front *front, struct error *err)
@@ -38,6 +41,9 @@ static const struct {
 	bool (*run)(struct front *front, struct error *err);
 } checks[] = { { "storage", check_storage }, { "spool", check_spool }, { "data", check_data } };
 #define CHECKS_LEN (sizeof(checks) / sizeof(checks[0]))
+/* Behind these each other root of the store. */
+#define FOUND_MAX (CHECKS_LEN + STORE_ROOTS_MAX - 1)
+#define NAME_SIZE 300
 
 /* What was found. One worker a process. */
 static struct {
@@ -48,7 +54,9 @@ static struct {
 	struct {
 		bool known, ok;
 		char text[ERROR_TEXT_MAX];
-	} found[CHECKS_LEN];
+		char name[NAME_SIZE];
+	} found[FOUND_MAX];
+	size_t roots; /* other than the first, that were asked */
 } state = { .lock = LOCK_INIT };
 
 struct job {
@@ -64,10 +72,10 @@ static void keep_locked(size_t i, bool ok, const struct error *err)
 	lock_assert(&state.lock);
 	if (state.found[i].ok != ok || !state.found[i].known) {
 		if (!ok)
-			log_warn("health.bad", "check=%s error=%s", checks[i].name,
+			log_warn("health.bad", "check=%s error=%s", log_quote(str_of(state.found[i].name)),
 				log_quote(str_of(err->text)));
 		else if (state.found[i].known)
-			log_info("health.good", "check=%s", checks[i].name);
+			log_info("health.good", "check=%s", log_quote(str_of(state.found[i].name)));
 	}
 	state.found[i].known = true;
 	state.found[i].ok = ok;
@@ -77,13 +85,18 @@ static void keep_locked(size_t i, bool ok, const struct error *err)
 
 static void run_check(struct front *front, size_t i)
 {
+	const char *path = "";
+	struct store *root = NULL;
 	struct error err;
 	bool ok;
 
+	if (i >= CHECKS_LEN)
+		root = store_root_at(front->registry->store, i - CHECKS_LEN + 1, &path);
 	lock_take(&state.lock);
 	state.at = i;
+	(void)snprintf(state.found[i].name, NAME_SIZE, "%s%s", root ? "storage " : checks[i].name, path);
 	lock_drop(&state.lock);
-	ok = checks[i].run(front, &err);
+	ok = root ? store_check(root, &err) : checks[i].run(front, &err);
 	lock_take(&state.lock);
 	keep_locked(i, ok, &err);
 	lock_drop(&state.lock);
@@ -96,7 +109,10 @@ static void run_job(void *arg)
 	for (size_t i = 0; i < CHECKS_LEN; i++)
 		if (job->all || checks[i].run != check_storage)
 			run_check(job->front, i);
+	for (size_t i = 1; job->all && i < store_roots_len(job->front->registry->store); i++)
+		run_check(job->front, CHECKS_LEN + i - 1);
 	lock_take(&state.lock);
+	state.roots = store_roots_len(job->front->registry->store) - 1;
 	state.running = false;
 	if (job->all)
 		state.checked_ms = clock_ms();
@@ -152,7 +168,7 @@ static bool hangs_locked(size_t i)
 static bool write_locked(size_t i, struct buf *into)
 {
 	lock_assert(&state.lock);
-	buf_format(into, "%s: ", checks[i].name);
+	buf_format(into, "%s: ", i < CHECKS_LEN ? checks[i].name : state.found[i].name);
 	if (hangs_locked(i))
 		buf_format(into, "has not answered for %" PRId64 " ms\n", clock_ms() - state.begun_ms);
 	else if (!state.found[i].known)
@@ -181,6 +197,9 @@ bool health_checks_write(unsigned excluded, struct buf *into)
 	lock_take(&state.lock);
 	for (size_t i = 0; i < CHECKS_LEN; i++)
 		ok = (write_locked(i, into) || (excluded & 1u << i)) && ok;
+	/* The others go on being served: nobody is to be sent elsewhere for the sake of one. */
+	for (size_t i = CHECKS_LEN; i < CHECKS_LEN + state.roots; i++)
+		(void)write_locked(i, into);
 	lock_drop(&state.lock);
 	return ok;
 }
@@ -188,18 +207,28 @@ bool health_checks_write(unsigned excluded, struct buf *into)
 static void put_found(struct buf *into)
 {
 	const char *help = "1: this check of /readyz was well when it was asked last.";
-	char label[32];
+	char label[NAME_SIZE + 16];
 
 	lock_take(&state.lock);
-	for (size_t i = 0; i < CHECKS_LEN; i++) {
+	for (size_t i = 0; i < CHECKS_LEN + state.roots; i++) {
 		if (!state.found[i].known && !hangs_locked(i))
 			continue;
-		(void)snprintf(label, sizeof(label), "check=\"%s\"", checks[i].name);
+		(void)snprintf(label, sizeof(label), "check=\"%s\"", state.found[i].name);
 		metrics_put(
 			into, "zot_check_ok", "gauge", help, label, state.found[i].ok && !hangs_locked(i));
 		help = NULL;
 	}
 	lock_drop(&state.lock);
+}
+
+static bool asking_is_cheap(struct store *store)
+{
+	bool files = true;
+	const char *path;
+
+	for (size_t i = 0; i < store_roots_len(store); i++)
+		files = store_has_files(store_root_at(store, i, &path), STR_NONE) && files;
+	return files;
 }
 
 static void nobody_waits(void *arg)
@@ -210,5 +239,5 @@ static void nobody_waits(void *arg)
 void health_checks_metrics(struct front *front, struct buf *into)
 {
 	put_found(into);
-	(void)ask(front, store_has_files(front->registry->store), nobody_waits, NULL);
+	(void)ask(front, asking_is_cheap(front->registry->store), nobody_waits, NULL);
 }

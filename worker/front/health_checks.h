@@ -7,6 +7,7 @@
  * such, with the name of the check it hangs in.
  *
  *   storage   a folder: it can be written, and there is room (16 MiB, or a sixteenth of a small disk); S3: it answers
+ *   storage /a  the same of a root of its own (storage.subPaths); told, but no reason not to be ready: all else is served
  *   spool     the same of the folder of uploads, and its limit is not reached
  *   data      the same of ZOT_WORKER_DATA
  *

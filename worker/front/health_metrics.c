@@ -150,15 +150,23 @@ static void put_identity(struct buf *into)
 
 static void put_locks(struct front *front, struct buf *into)
 {
-	const struct histogram *waits = store_lock_waits(front->registry->store);
-	struct histogram all = { 0 };
+	const char *help = "Time that changes of an index waited for the lock of its repository's folder.";
+	const char *path;
+	char labels[300];
 
-	if (!waits)
-		return;
-	histogram_merge(&all, waits);
-	metrics_put_histogram(into, "zot_storage_lock_latency_seconds",
-		"Time that changes of an index waited for the lock of its repository's folder.",
-		"storageName=\"default\",lockType=\"RWLock\"", &all);
+	for (size_t i = 0; i < store_roots_len(front->registry->store); i++) {
+		const struct histogram *waits =
+			store_lock_waits(store_root_at(front->registry->store, i, &path));
+		struct histogram all = { 0 };
+
+		if (!waits)
+			continue;
+		histogram_merge(&all, waits);
+		(void)snprintf(labels, sizeof(labels), "storageName=\"%s\",lockType=\"RWLock\"",
+			*path ? path : "default");
+		metrics_put_histogram(into, "zot_storage_lock_latency_seconds", help, labels, &all);
+		help = NULL;
+	}
 }
 
 /* Of all loops; they have one certificate. */
@@ -255,6 +263,11 @@ static void put_storage(struct front *front, struct buf *into)
 		indexes.conflicts);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
 	put_weighed(weigh_told(front->weigh), into);
+	gauge(into, "zot_storage_dedupe_saved_bytes",
+		"Bytes that the folder does not take because repositories share blobs: as the last walk "
+		"found it, and "
+		"what was linked and removed by this worker since.",
+		store_saved(front->registry->store));
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);
 }

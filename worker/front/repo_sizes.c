@@ -41,6 +41,12 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct size *)a)->name, ((const struct size *)b)->name);
 }
 
+/* In a bucket each question costs money. */
+static bool is_cheap(const struct store *store, struct str name)
+{
+	return store_has_files(store, name);
+}
+
 static void run_job(void *arg)
 {
 	struct job *job = arg;
@@ -49,6 +55,7 @@ static void run_job(void *arg)
 
 	for (size_t i = 0; i < job->len; i++)
 		job->at[i].known =
+			is_cheap(job->store, str_of(job->at[i].name)) &&
 			store_usage(job->store, str_of(job->at[i].name), NULL, &job->at[i].bytes, NULL);
 	qsort(job->at, job->len, sizeof(*job->at), by_name);
 	took = clock_ms() - begun;
@@ -80,8 +87,7 @@ void repo_sizes_ask(struct front *front, const struct busy *rows, size_t len)
 {
 	struct job *job;
 
-	/* In a bucket each question costs money. */
-	if (!store_has_files(front->registry->store) || !begin())
+	if (!begin())
 		return;
 	job = xnew(struct job);
 	*job = (struct job){ front->registry->store, xnew_array(struct size, len + 1), len };

@@ -228,9 +228,9 @@ bool indexes_is_later(int64_t store_s, int64_t than_s, int64_t by_us)
 }
 
 /* A log of another kind of store, from where this one was copied. */
-static bool is_foreign(const struct index *index, const struct store *store)
+static bool is_foreign(const struct index *index, const struct load *load)
 {
-	return index->log.at && !store_log_goes_on(store);
+	return index->log.at && !store_log_goes_on(load->indexes->store, load->name);
 }
 
 static void not_the_clients_fault(struct error *err)
@@ -265,7 +265,7 @@ static enum store_step load_json(struct load *load, struct index **ret, struct e
 		return STORE_FAILED;
 	}
 	index->json_bytes = text.len;
-	if (is_foreign(index, store))
+	if (is_foreign(index, load))
 		index->log = (struct store_log_place){ .at = 0 };
 	index->json_at = index->log.at;
 	buf_fini(&text);
@@ -299,7 +299,7 @@ static enum store_step add_log(struct load *load, bool shared, struct index **vi
 	AUTO_FINI(buf) frames = buf_limit(STORE_LOG_MAX);
 	struct store *store = load->indexes->store;
 	struct store_log_place place = (*view)->log;
-	uint64_t era = store_era(store);
+	uint64_t era = store_era(store, load->name);
 	enum store_step step;
 
 	place.seen_s = 0;
@@ -342,10 +342,10 @@ static enum store_step is_still(const struct load *load, const struct index *vie
 		load->indexes->store, load->name, &view->version, &text, &ignored, err);
 }
 
-bool indexes_may_follow(
-	const struct indexes *indexes, const struct index *base, const struct index_seen *seen)
+bool indexes_may_follow(const struct indexes *indexes, struct str name, const struct index *base,
+	const struct index_seen *seen)
 {
-	return base && base->log.generation[0] && seen->us && store_log_goes_on(indexes->store) &&
+	return base && base->log.generation[0] && seen->us && store_log_goes_on(indexes->store, name) &&
 	       clock_us() - seen->us < STORE_LOG_FOLLOW(indexes->keep_us);
 }
 
@@ -355,16 +355,16 @@ static enum store_step load_once(struct load *load, struct index **ret, struct e
 	struct indexes *indexes = load->indexes;
 	enum store_step step = STORE_SAME;
 
-	load->followed = indexes_may_follow(indexes, load->base, &load->seen);
+	load->followed = indexes_may_follow(indexes, load->name, load->base, &load->seen);
 	if (load->followed)
 		*ret = index_ref(load->base);
 	else
 		step = load_json(load, ret, err);
 	count(indexes, load->base != NULL, step == STORE_OK);
-	if (step == STORE_FAILED || !store_has_log(indexes->store) || !(*ret)->log.generation[0])
+	if (step == STORE_FAILED || !store_has_log(indexes->store, load->name) || !(*ret)->log.generation[0])
 		return step;
 	step = add_log(load, step == STORE_SAME, ret, err);
-	if (step == STORE_OK && !store_log_goes_on(indexes->store)) {
+	if (step == STORE_OK && !store_log_goes_on(indexes->store, load->name)) {
 		step = is_still(load, *ret, err);
 		step = step == STORE_SAME ? STORE_OK : step == STORE_OK ? STORE_CONFLICT : step;
 	}

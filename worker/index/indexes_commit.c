@@ -55,6 +55,16 @@ struct commit {
 	struct index_version version; /* that was written */
 };
 
+static struct str name_of(const struct commit *c)
+{
+	return str_of(c->repository->name);
+}
+
+static bool goes_on(const struct commit *c)
+{
+	return store_log_goes_on(c->indexes->store, name_of(c));
+}
+
 enum commit_step { COMMIT_DONE, COMMIT_CONFLICT, COMMIT_FAILED };
 
 /* Full jitter, growing: many workers on one repository get through one after the other. */
@@ -101,8 +111,7 @@ static bool reload(struct commit *c, struct error *err)
 	struct index *found = NULL;
 	struct error cause;
 
-	if (!indexes_load(c->indexes, str_of(c->repository->name), c->base, &c->seen, on_change_read, c,
-		    &found, &cause)) {
+	if (!indexes_load(c->indexes, name_of(c), c->base, &c->seen, on_change_read, c, &found, &cause)) {
 		if (cause.kind != ERROR_UNKNOWN) {
 			*err = cause;
 			return false;
@@ -181,7 +190,7 @@ static bool say_unknown(struct error *err)
  * took effect; and one that comes late not at all, by the clock of the store: ours may have stood still. */
 static bool may_make(const struct commit *c, const struct index_change *change, struct error *err)
 {
-	int64_t store_ms = store_clock_s(c->indexes->store) * 1000;
+	int64_t store_ms = store_clock_s(c->indexes->store, name_of(c)) * 1000;
 	bool forgot = change->sent_ms && index_memo_forgot_ms(c->draft->memo) >= change->sent_ms - CLOCKS_MS;
 	bool late = change->issued_ms && store_ms - change->issued_ms > CALL_MS + CLOCKS_MS;
 
@@ -269,10 +278,10 @@ static void name_log(const struct commit *c)
 	struct store_log_place before = *log;
 
 	log->bytes = 0;
-	if (log->generation[0] && store_log_goes_on(c->indexes->store))
+	if (log->generation[0] && goes_on(c))
 		return;
 	*log = (struct store_log_place){ .at = 0 };
-	if (!store_has_log(c->indexes->store))
+	if (!store_has_log(c->indexes->store, name_of(c)))
 		return;
 	random_hex(log->generation, 16);
 	memcpy(log->held, before.generation, sizeof(log->held));
@@ -281,7 +290,7 @@ static void name_log(const struct commit *c)
 
 static bool has_log(const struct commit *c)
 {
-	return c->base && c->base->log.generation[0] && store_has_log(c->indexes->store);
+	return c->base && c->base->log.generation[0] && store_has_log(c->indexes->store, name_of(c));
 }
 
 static enum commit_step write_json(struct commit *c, struct error *err)
@@ -294,16 +303,16 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	enum store_step step;
 
 	name_log(c);
-	if (!indexes_put_unsaid(c->indexes, str_of(c->repository->name), c->base, c->batch, err) ||
+	if (!indexes_put_unsaid(c->indexes, name_of(c), c->base, c->batch, err) ||
 		!index_json_write(c->draft, &text, err) ||
-		!indexes_sync_lazy(c->indexes, str_of(c->repository->name), c->base, c->batch, &c->era, err))
+		!indexes_sync_lazy(c->indexes, name_of(c), c->base, c->batch, &c->era, err))
 		return COMMIT_FAILED;
 	begin_write(c);
-	step = store_index_fold(c->indexes->store, str_of(c->repository->name), buf_str(&text),
+	step = store_index_fold(c->indexes->store, name_of(c), buf_str(&text),
 		c->base ? &c->base->version : &nothing, c->base ? &c->base->log : &no_log, &version, err);
 	started.store_s = version.seen_s;
 	/* Where a log goes on, folding it says nothing of what lies behind. */
-	if (store_log_goes_on(c->indexes->store) && has_log(c))
+	if (goes_on(c) && has_log(c))
 		started = c->seen;
 	else if (version.asked)
 		started.us = 0;
@@ -333,26 +342,26 @@ static bool collect_frames(const struct commit *c, struct buf *frames)
 	return !frames->failed;
 }
 
-static bool log_is_full(const struct indexes *indexes, const struct index *view, size_t more)
+static bool log_is_full(const struct indexes *indexes, struct str name, const struct index *view, size_t more)
 {
 	size_t quarter = view->json_bytes / 4;
 	size_t most = quarter > indexes->log_least ? quarter : indexes->log_least;
 
 	return view->log.bytes + more > (most < LOG_MOST ? most : LOG_MOST) ||
-	       (store_log_goes_on(indexes->store) && view->log.at - view->json_at >= LOG_RECORDS_MOST);
+	       (store_log_goes_on(indexes->store, name) && view->log.at - view->json_at >= LOG_RECORDS_MOST);
 }
 
 /* An answer that comes so late says nothing: our record may stand where others were removed, and where nobody
  * reads it, or it was folded and removed itself. */
 static bool is_late(const struct commit *c, const struct store_log_place *place)
 {
-	struct store *store = c->indexes->store;
+	const struct store *store = c->indexes->store;
 	int64_t most_us = STORE_LOG_APPEND(c->indexes->keep_us);
 
-	return store_log_goes_on(store) &&
+	return goes_on(c) &&
 	       (clock_us() - c->seen.us > most_us ||
 		       indexes_is_later(place->seen_s, c->seen.store_s, most_us) ||
-		       indexes_is_later(store_clock_s(store), c->seen.store_s, most_us));
+		       indexes_is_later(store_clock_s(store, name_of(c)), c->seen.store_s, most_us));
 }
 
 /* *ret_closed: the log takes no more; a new index.json does. */
@@ -363,13 +372,12 @@ static enum commit_step append(struct commit *c, struct str frames, bool *ret_cl
 	enum store_step step;
 
 	*ret_closed = place->asked = false;
-	if (!indexes_put_unsaid(c->indexes, str_of(c->repository->name), c->base, c->batch, err))
+	if (!indexes_put_unsaid(c->indexes, name_of(c), c->base, c->batch, err))
 		return COMMIT_FAILED;
 	place->seen_s = 0;
 	c->tried = true;
 	begin_write(c);
-	step = store_log_append(
-		c->indexes->store, str_of(c->repository->name), &c->base->version, place, frames, err);
+	step = store_log_append(c->indexes->store, name_of(c), &c->base->version, place, frames, err);
 	if ((step == STORE_OK || step == STORE_CONFLICT) && is_late(c, place)) {
 		c->seen.us = 0;
 		c->late = true;
@@ -391,7 +399,7 @@ static enum commit_step write_ending_log(struct commit *c, struct error *err)
 	bool closed;
 
 	if (!has_log(c) || c->fold || !collect_frames(c, &frames) ||
-		log_is_full(c->indexes, c->base, frames.len))
+		log_is_full(c->indexes, name_of(c), c->base, frames.len))
 		return write_json(c, err);
 	step = append(c, buf_str(&frames), &closed, err);
 	return closed ? write_json(c, err) : step;
@@ -419,14 +427,13 @@ static enum commit_step write_lasting_log(struct commit *c, struct error *err)
 
 static enum commit_step write_draft(struct commit *c, struct error *err)
 {
-	return store_log_goes_on(c->indexes->store) ? write_lasting_log(c, err) : write_ending_log(c, err);
+	return goes_on(c) ? write_lasting_log(c, err) : write_ending_log(c, err);
 }
 
 /* What lies behind such a view may be gone from the log. */
 static bool is_too_old(const struct commit *c)
 {
-	return store_log_goes_on(c->indexes->store) && has_log(c) &&
-	       !indexes_may_follow(c->indexes, c->base, &c->seen);
+	return goes_on(c) && has_log(c) && !indexes_may_follow(c->indexes, name_of(c), c->base, &c->seen);
 }
 
 /* Texts may be escaped twice. */
@@ -499,9 +506,8 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 		return write_draft(c, err);
 	if (asked)
 		keep_base(c);
-	return c->tried || indexes_put_unsaid(c->indexes, str_of(c->repository->name), c->base, c->batch, err)
-		       ? COMMIT_DONE
-		       : COMMIT_FAILED;
+	return c->tried || indexes_put_unsaid(c->indexes, name_of(c), c->base, c->batch, err) ? COMMIT_DONE
+											      : COMMIT_FAILED;
 }
 
 static void tell_watch(const struct commit *c, const struct index_change *change)
@@ -598,11 +604,12 @@ static void fold_if_due(struct repository *repository)
 {
 	struct index_change fold = { .op = INDEX_FOLD, .name = repository->name };
 	struct indexes *indexes = repository->indexes;
+	struct str name = str_of(repository->name);
 	bool due;
 
 	indexes_lock(indexes);
-	due = repository->view && repository->view->log.bytes && store_log_goes_on(indexes->store) &&
-	      (repository->fold_due || log_is_full(indexes, repository->view, 0));
+	due = repository->view && repository->view->log.bytes && store_log_goes_on(indexes->store, name) &&
+	      (repository->fold_due || log_is_full(indexes, name, repository->view, 0));
 	indexes_unlock(indexes);
 	repository->fold_due = false;
 	if (!due)

@@ -97,10 +97,11 @@ bool indexes_sync_lazy(struct indexes *indexes, struct str name, const struct in
 {
 	struct error ignored;
 
-	*ret_era = store_era(indexes->store);
+	*ret_era = store_era(indexes->store, name);
 	if (!has_lazy(base, batch) ||
-		(is_of_era(base, batch, *ret_era) && store_sync(indexes->store, *ret_era, &ignored)))
+		(is_of_era(base, batch, *ret_era) && store_sync(indexes->store, name, *ret_era, &ignored)))
 		return true;
-	*ret_era = store_era(indexes->store);
-	return put_all_again(indexes, name, base, batch, err) && store_sync(indexes->store, *ret_era, err);
+	*ret_era = store_era(indexes->store, name);
+	return put_all_again(indexes, name, base, batch, err) &&
+	       store_sync(indexes->store, name, *ret_era, err);
 }

@@ -78,8 +78,8 @@ struct index *indexes_set_view_locked(
 bool indexes_load(struct indexes *indexes, struct str name, struct index *base, struct index_seen *seen,
 	index_log_f *fn, void *arg, struct index **ret, struct error *err) MUST_CHECK;
 /* The log goes on, and nothing that lies behind this view is removed from it yet. */
-bool indexes_may_follow(
-	const struct indexes *indexes, const struct index *base, const struct index_seen *seen);
+bool indexes_may_follow(const struct indexes *indexes, struct str name, const struct index *base,
+	const struct index_seen *seen);
 /* By the clock of the store: has more than this passed between the two? Where it does not tell, no. */
 bool indexes_is_later(int64_t store_s, int64_t than_s, int64_t by_us);
 

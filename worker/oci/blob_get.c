@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 
+#include "common/check.h"
 #include "common/cleanup.h"
 #include "worker/oci/blob_parts.h"
 #include "worker/oci/oci_call.h"
@@ -129,8 +130,21 @@ static void serve_file(struct oci_call *call, struct blob_source *source)
 
 /* What only the pool can ask for: the size of an object. */
 
+/* What was met was empty, and has its bytes since its size was asked for (worker/storage/s3_stand_in.c). */
+static struct http_response *reply_come_again(const struct oci_job *job)
+{
+	struct http_response *response = http_response_empty(307);
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(&job->ask.route.digest, text);
+	http_response_headerf(response, "Location", "/v2/%s/blobs/%s", job->ask.route.name.text, text);
+	return response;
+}
+
 static struct http_response *head_job(void *arg)
 {
+	struct range ranges[RANGE_MAX];
+	unsigned len;
 	struct oci_job *job = arg;
 	const struct digest *digest = &job->ask.route.digest;
 	struct http_response *response;
@@ -143,15 +157,19 @@ static struct http_response *head_job(void *arg)
 	if (!response && job->ask.method == HTTP_HEAD) {
 		response = http_response_announce(200, size);
 		put_type(response, digest);
-	} else if (!response) {
+	} else if (!response && range_parse(job->own, size, ranges, &len) == RANGE_UNSATISFIABLE) {
 		response = blob_reply_unsatisfiable(digest, size);
+	} else if (!response) {
+		response = reply_come_again(job);
 	}
 	return response;
 }
 
 void blob_start_head(struct oci_call *call)
 {
-	oci_job_start(call, head_job);
+	const char *range = blob_range_header(call);
+
+	oci_job_start_with(call, head_job, range ? check_strdup(range) : NULL, free);
 }
 
 /* Only what is there can fail a condition, and a 416 tells the size: both are asked for first. */
@@ -179,7 +197,7 @@ void oci_blob_get_stream(void *arg)
 	struct blob_source source = { .fd = -1 };
 	struct error err;
 
-	if (!store_has_files(ask->registry->store)) {
+	if (!store_has_files(ask->registry->store, name_str(&ask->route.name))) {
 		serve_bucket(call);
 		return;
 	}

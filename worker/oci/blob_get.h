@@ -17,7 +17,7 @@ void blob_headers(struct http_response *response, const struct digest *digest);
 struct http_response *blob_reply_unsatisfiable(const struct digest *digest, uint64_t size);
 /* The Range header, unless it came twice or If-Range says that it does not count; or NULL. */
 const char *blob_range_header(const struct oci_call *call);
-/* Answers a HEAD; a GET is answered 304 or 412, or, if its range cannot be satisfied, 416. */
+/* Answers a HEAD; a GET is answered 304 or 412, if its range cannot be satisfied 416, else it is sent here again (307). */
 void blob_start_head(struct oci_call *call);
 /* A GET is answered with a URL of the store, if that has the blob. Does it do so for this call? */
 bool blob_may_redirect(const struct oci_call *call);

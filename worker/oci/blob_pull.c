@@ -91,6 +91,15 @@ static void begin_body(struct pull *pull, struct http_call *transfer, unsigned s
 	reply(pull, response);
 }
 
+/* Nothing, where something has that digest. */
+static bool is_stand_in(const struct pull *pull, const struct http_call *transfer, unsigned status)
+{
+	const struct digest *digest = &pull->call->ask.route.digest,
+			    nothing = digest_of(digest->alg, STR(""));
+
+	return status == 200 && http_call_length(transfer) == 0 && !digest_equal(digest, &nothing);
+}
+
 static void on_head(void *arg, struct http_call *transfer)
 {
 	struct pull *pull = own(arg);
@@ -99,7 +108,10 @@ static void on_head(void *arg, struct http_call *transfer)
 	struct range first;
 	struct error err;
 
-	if (status == 206 && pull->ranges) {
+	if (is_stand_in(pull, transfer, status)) {
+		pull->replied = true;
+		blob_start_head(pull->call);
+	} else if (status == 206 && pull->ranges) {
 		if (!content_range_parse_answer(str_of(range), &first, &pull->size))
 			reply_unavailable(pull, "its Content-Range is malformed");
 	} else if (status == 200 || status == 206) {

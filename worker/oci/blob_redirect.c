@@ -21,7 +21,8 @@ bool blob_may_redirect(const struct oci_call *call)
 {
 	const struct registry *registry = call->ask.registry;
 
-	return registry->options.redirect_s && !call->keeps_bytes && store_has_links(registry->store);
+	return registry->options.redirect_s && !call->keeps_bytes &&
+	       store_has_links(registry->store, name_str(&call->ask.route.name));
 }
 
 static struct http_response *redirect_job(void *arg)

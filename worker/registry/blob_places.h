@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * blob_places - repositories in which a blob was stored or seen lately, so that a mount without `from` finds it, and
- * so that a blob that comes again for another repository is linked instead of written twice.
+ * blob_places - repositories in which a blob was stored or seen lately, so that a mount without `from` finds it.
  *
  * A hint: what it says may be gone, and what it does not say may be there. Bounded: 4 repositories for a digest,
  * PLACES in all; a new entry may push out an older one.

@@ -72,7 +72,7 @@ static bool look_before(struct deletion *deletion, struct error *err)
 static bool check_in_place(struct index_change *change, const struct index *view, struct error *err)
 {
 	struct deletion *deletion = (struct deletion *)change;
-	int64_t now_s = store_clock_s(deletion->registry->store);
+	int64_t now_s = store_clock_s(deletion->registry->store, str_of(deletion->name));
 
 	if (index_is_condemned(view, &change->digest, now_s))
 		return error_set(err, ERROR_BUSY, NULL, "the blob is just being deleted");
@@ -103,7 +103,8 @@ static bool is_over(const struct deletion *deletion, bool *ret_over, struct erro
 
 	if (!indexes_get(deletion->registry->indexes, str_of(deletion->name), &view, err))
 		return false;
-	*ret_over = !index_is_condemned(view, deletion->digest, store_clock_s(deletion->registry->store));
+	*ret_over = !index_is_condemned(
+		view, deletion->digest, store_clock_s(deletion->registry->store, str_of(deletion->name)));
 	return true;
 }
 
@@ -136,7 +137,7 @@ static bool condemn(struct deletion *deletion, struct error *err)
 		.sent_ms = deletion->call->sent_ms,
 		.issued_ms = deletion->call->issued_ms,
 		.digest = *deletion->digest,
-		.until_s = store_clock_s(deletion->registry->store) + MEMO_CONDEMN_S,
+		.until_s = store_clock_s(deletion->registry->store, str_of(deletion->name)) + MEMO_CONDEMN_S,
 		.check = check_in_place };
 	return indexes_change_wait(deletion->registry->indexes, change, err);
 }

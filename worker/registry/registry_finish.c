@@ -5,7 +5,6 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/file.h"
 #include "worker/registry/blob_places.h"
 #include "worker/registry/known_blobs.h"
 #include "worker/storage/spool.h"
@@ -45,43 +44,6 @@ static bool find_digest(
 	return true;
 }
 
-/* What lies elsewhere under that digest may be damaged; the bytes at hand are right. */
-static bool is_same_file(
-	const struct upload *upload, struct store *store, struct str from, const struct digest *digest)
-{
-	struct blob_source source = { .fd = -1 };
-	struct error ignored;
-	bool same;
-
-	if (!store_blob_source(store, from, digest, NULL, &source, &ignored))
-		return false;
-	same = source.fd >= 0 && source.size == upload->size &&
-	       file_equal(source.fd, upload->file->fd, upload->size);
-	blob_source_fini(&source);
-	return same;
-}
-
-/* The client has shown that it has the bytes, so nobody is asked whether it may read there. Where a copy is
- * made by the store's own server nothing would be saved. */
-static bool link_from_elsewhere(
-	const struct registry *registry, const struct digest *digest, const struct upload *upload)
-{
-	struct str name = str_of(upload->name);
-	struct store *store = registry->store;
-	struct error ignored;
-	struct name from;
-
-	if (!store_has_files(store))
-		return false;
-	for (unsigned i = 0; i < BLOB_PLACES_OF_ONE; i++) {
-		if (blob_places_at(registry->places, digest, i, &from) && !str_equal(name_str(&from), name) &&
-			is_same_file(upload, store, name_str(&from), digest) &&
-			store_blob_mount(store, name_str(&from), name, digest, &ignored))
-			return true;
-	}
-	return false;
-}
-
 static bool store_upload(const struct registry *registry, struct upload *upload, const struct digest *digest,
 	struct error *err)
 {
@@ -95,8 +57,6 @@ static bool store_upload(const struct registry *registry, struct upload *upload,
 	if (!digest_equal(&found, digest))
 		return error_set(
 			err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
-	if (link_from_elsewhere(registry, digest, upload))
-		return true;
 	return store_blob_put_file(registry->store, str_of(upload->name), digest, upload->file->fd,
 		upload->file->path, upload->size, err);
 }

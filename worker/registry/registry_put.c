@@ -111,7 +111,7 @@ static bool look_for(
 
 static bool asking_is_cheap(const struct put *put)
 {
-	return store_has_files(put->registry->store);
+	return store_has_files(put->registry->store, name_of(put));
 }
 
 static bool is_counted(const struct put *put)
@@ -227,7 +227,7 @@ static void look_for_missing(struct put *put)
 
 static int64_t store_now_s(const struct put *put)
 {
-	return store_clock_s(put->registry->store);
+	return store_clock_s(put->registry->store, name_of(put));
 }
 
 /* One whose deletion ended without a word may be there or not. */
@@ -326,7 +326,7 @@ static bool store_manifest(struct put *put, struct error *err)
 	struct store *store = put->registry->store;
 	bool listed;
 
-	if (!store_is_lazy(store) || push->bytes.len > STORE_LAZY_MAX)
+	if (!store_is_lazy(store, name_of(put)) || push->bytes.len > STORE_LAZY_MAX)
 		return store_blob_put(store, name_of(put), &push->stored, push->bytes, err);
 	listed = indexes_lists(put->registry->indexes, name_of(put), &push->stored);
 	put->change.bytes = push->bytes;

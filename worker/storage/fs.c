@@ -35,8 +35,9 @@ struct fs_store {
 	struct histogram lock_waits;
 	struct lock sync_lock; /* one at a time: an error is told to one of those who ask */
 	int root_fd; /* open from the start: all is reached from it, and errors of syncs since then are told */
-	bool walks;
+	bool walks, dedupe;
 	atomic_uint_least64_t era;
+	atomic_int_least64_t saved; /* bytes, by links */
 };
 
 struct fs_names_cache *fs_names_of(struct store *store)
@@ -292,6 +293,30 @@ static bool sync_since(struct store *store, uint64_t since, struct error *err)
 	return ok;
 }
 
+/* ---- what is shared ---- */
+
+bool fs_dedupes(const struct store *store)
+{
+	return ((const struct fs_store *)store)->dedupe;
+}
+
+void fs_dedupe_count(struct store *store, int64_t bytes)
+{
+	atomic_fetch_add(&fs_of(store)->saved, bytes);
+}
+
+void fs_dedupe_set(struct store *store, uint64_t bytes)
+{
+	atomic_store(&fs_of(store)->saved, (int64_t)bytes);
+}
+
+static uint64_t saved(const struct store *store)
+{
+	int64_t bytes = atomic_load(&((const struct fs_store *)store)->saved);
+
+	return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
 /* ---- life ---- */
 
 static bool check(struct store *store, struct error *err)
@@ -342,6 +367,8 @@ static const struct store_driver driver = {
 	.folders = fs_folders,
 	.sweep = fs_sweep,
 	.usage = fs_usage,
+	.dedupe = fs_dedupe,
+	.saved = saved,
 	.lock_waits = fs_lock_waits,
 	.check = check,
 	.requests = requests,
@@ -410,7 +437,7 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	fs = xnew(struct fs_store);
 	fs->names = fs_names_cache_new();
 	fs->folders = fs_folders_new();
-	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
+	fs->store = (struct store){ .magic = STORE_MAGIC, .driver = &driver, .place = str_dup(place) };
 	fs->root_fd = -1;
 	atomic_init(&fs->era, 1);
 	lock_init(&fs->sync_lock);
@@ -420,4 +447,9 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	}
 	*ret_store = &fs->store;
 	return true;
+}
+
+void store_fs_set_dedupe(struct store *store, bool on)
+{
+	fs_of(store)->dedupe = on;
 }

@@ -74,6 +74,26 @@ bool fs_copy(struct store *store, const char *from, const char *to, const struct
 	struct error *err) MUST_CHECK;
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 
+/* There is a file at `target` already, which may be anything: it is replaced. False: errno. */
+bool fs_link_over(const struct store *store, const struct fs_path *source, const struct fs_path *target);
+/* The lock of the repository's folder that a blob lies in, which orders its deletion among the changes of the index. */
+bool fs_lock_repository(struct store *store, const struct fs_path *path, int *ret_lock, struct error *err) MUST_CHECK;
+
+/* fs_dedupe.c */
+/* True: `target` is a name now, not yet durable, of what the index has for this key, which has the bytes of fd. False: write it as ever;
+ * *ret_replace: the index has nothing that others could use. */
+bool fs_dedupe_link(struct store *store, const char *key, int fd, uint64_t size, const struct fs_path *target,
+	bool *ret_replace) MUST_CHECK;
+/* A blob that is durable gets its name in the index. */
+void fs_dedupe_keep(struct store *store, const char *key, const struct fs_path *blob, bool replace);
+/* One whose name was removed; `gone` is what it was. */
+void fs_dedupe_drop(struct store *store, const char *key, const struct stat *gone);
+bool fs_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err) MUST_CHECK;
+/* fs.c: is it on; what it saves. */
+bool fs_dedupes(const struct store *store);
+void fs_dedupe_count(struct store *store, int64_t bytes);
+void fs_dedupe_set(struct store *store, uint64_t bytes);
+
 /* fs_usage.c */
 bool fs_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
 

@@ -156,7 +156,7 @@ static bool put_new(
 bool fs_put_lazy(struct store *store, const char *key, struct str bytes, bool listed, uint64_t *ret_era,
 	struct error *err)
 {
-	uint64_t era = store_era(store);
+	uint64_t era = store_era(store, STR_NONE);
 	struct fs_path target;
 	struct stat st;
 	bool put = false;
@@ -261,26 +261,27 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 	uint64_t size, struct error *err)
 {
 	struct fs_path target;
-	bool moved = false;
+	bool moved = false, replace;
 
 	(void)digest;
 	if (!fs_path_of(store, key, &target, err))
 		return false;
+	if (fs_dedupe_link(store, key, fd, size, &target, &replace))
+		return fs_sync_folder(store, target.folder, err);
 	if (!try_move(store, fd, path, size, &target, &moved, err))
 		return false;
-	if (moved)
-		return fs_sync_folder(store, target.folder, err);
-	if (!copy_file(store, fd, size, &target, err))
+	if (moved ? !fs_sync_folder(store, target.folder, err) : !copy_file(store, fd, size, &target, err))
 		return false;
-	if (path)
+	if (path && !moved)
 		(void)unlink(path);
+	if (size > STORE_LAZY_MAX)
+		fs_dedupe_keep(store, key, &target, replace);
 	return true;
 }
 
 /* ---- mount and delete ---- */
 
-/* What is there already may be anything. False: errno. */
-static bool link_over(const struct store *store, const struct fs_path *source, const struct fs_path *target)
+bool fs_link_over(const struct store *store, const struct fs_path *source, const struct fs_path *target)
 {
 	char temp[PATH_MAX + 40], random[25];
 	int failed;
@@ -322,6 +323,7 @@ bool fs_copy(
 	struct fs_path source, target;
 	struct stat st;
 	AUTO_FD fd = -1;
+	bool full;
 
 	if (!fs_path_of(store, from, &source, err) || !fs_path_of(store, to, &target, err) ||
 		!fs_open_file(store, source.text, &fd, &st, err))
@@ -330,17 +332,22 @@ bool fs_copy(
 		return copy_small(store, fd, &source, to, digest, err);
 	if (!fs_make_folders(store, target.folder, err))
 		return false;
-	if (link_over(store, &source, &target))
+	if (fs_link_over(store, &source, &target)) {
+		fs_dedupe_count(store, st.st_size);
 		return fs_sync_folder(store, target.folder, err);
+	}
+	full = errno == EMLINK;
 	/* Another file system, too many links, or one without hard links. */
-	if (errno == EXDEV || errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP)
-		return copy_file(store, fd, (uint64_t)st.st_size, &target, err);
-	return fs_error(err, "link", target.text);
+	if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EOPNOTSUPP)
+		return fs_error(err, "link", target.text);
+	if (!copy_file(store, fd, (uint64_t)st.st_size, &target, err))
+		return false;
+	if (full)
+		fs_dedupe_keep(store, to, &target, true);
+	return true;
 }
 
-/* The folder of the repository that a blob lies in, whose lock orders its deletion among the changes of the
- * index. */
-static bool lock_repository(struct store *store, const struct fs_path *path, int *ret_lock, struct error *err)
+bool fs_lock_repository(struct store *store, const struct fs_path *path, int *ret_lock, struct error *err)
 {
 	char folder[PATH_MAX];
 	char *blobs;
@@ -358,13 +365,17 @@ static bool lock_repository(struct store *store, const struct fs_path *path, int
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err)
 {
 	struct fs_path path;
+	struct stat gone;
 	AUTO_FD lock = -1;
 
-	if (!fs_path_of(store, key, &path, err) || !lock_repository(store, &path, &lock, err))
+	if (!fs_path_of(store, key, &path, err) || !fs_lock_repository(store, &path, &lock, err))
 		return false;
 	if (clock_wall_s() >= until_s)
 		return error_set(err, ERROR_UNAVAILABLE, NULL, "the removal of %s came too late", path.text);
-	if (!fs_at_unlink(store, path.text))
+	if (!fs_at_stat(store, path.text, &gone) || !fs_at_unlink(store, path.text))
 		return fs_error(err, "remove", path.text);
-	return fs_sync_folder(store, path.folder, err);
+	if (!fs_sync_folder(store, path.folder, err))
+		return false;
+	fs_dedupe_drop(store, key, &gone);
+	return true;
 }

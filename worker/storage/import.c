@@ -52,7 +52,7 @@ static bool write_mark(struct store *store, struct error *err)
 	AUTO_FINI(buf) text = buf_limit(MARK_MAX);
 	struct store_version version;
 
-	buf_format(&text, "%lld", (long long)store_clock_s(store));
+	buf_format(&text, "%lld", (long long)store_clock_s(store, STR_NONE));
 	return store->driver->put_if(store, MARK, buf_str(&text), NULL, &version, err) == STORE_OK;
 }
 
@@ -64,7 +64,7 @@ static bool is_due(struct store *store, int64_t older_s, bool *ret_due, struct e
 
 	if (!read_mark(store, &there, &marked_s, err))
 		return false;
-	age_s = store_clock_s(store) - marked_s;
+	age_s = store_clock_s(store, STR_NONE) - marked_s;
 	*ret_due = !there || (older_s != STORE_IMPORT_ONCE && (age_s >= older_s || age_s < 0));
 	return true;
 }
@@ -108,7 +108,7 @@ static bool take_repository(struct walk *walk)
 	struct error err;
 	bool known, there;
 
-	if (!name_parse(name, &valid, &err))
+	if (!name_parse(name, &valid, &err) || !store_owns(walk->store, name))
 		return true;
 	if (!store_marker_key(name, key, &err))
 		return fail(walk, &err);
@@ -116,6 +116,12 @@ static bool take_repository(struct walk *walk)
 		return !walk->failed;
 	(void)snprintf(key, sizeof(key), "%s/index.json", valid.text);
 	return has(walk, key, &there) && (!there || take_new(walk, name));
+}
+
+/* What lies below belongs to another root. */
+static bool is_elsewhere(const struct walk *walk)
+{
+	return !store_owns(walk->store, buf_str(&walk->path));
 }
 
 /* Ours, hidden ones, and what lies inside of a repository. */
@@ -140,7 +146,7 @@ static bool on_folder(void *arg, struct str folder)
 		return true;
 	buf_add(&walk->path, folder);
 	buf_putc(&walk->path, '/');
-	go_on = walk->path.failed || (take_repository(walk) && look_into(walk));
+	go_on = walk->path.failed || (take_repository(walk) && (is_elsewhere(walk) || look_into(walk)));
 	walk->path.len = len;
 	walk->path.failed = false;
 	walk->path.at[len] = '\0';
@@ -161,13 +167,13 @@ static bool look_into(struct walk *walk)
 	return !walk->failed && !walk->stopped;
 }
 
-bool store_import(struct store *store, const struct store_import *how, uint64_t *ret_found, struct error *err)
+static bool import_root(struct store *store, const struct store_import *how, uint64_t *ret_found,
+	bool *ret_stopped, struct error *err)
 {
 	struct walk walk = { .store = store, .how = how, .path = buf_limit(STORE_KEY_MAX) };
 	bool due;
 
 	CHECK(store->magic == STORE_MAGIC);
-	*ret_found = 0;
 	if (!is_due(store, how->older_s, &due, err))
 		return false;
 	if (!due)
@@ -175,8 +181,27 @@ bool store_import(struct store *store, const struct store_import *how, uint64_t 
 	buf_puts(&walk.path, "");
 	(void)look_into(&walk);
 	buf_fini(&walk.path);
-	*ret_found = walk.found;
+	*ret_found += walk.found;
+	*ret_stopped = walk.stopped;
 	if (walk.failed && err)
 		*err = walk.err;
 	return !walk.failed && (walk.stopped || write_mark(store, err));
+}
+
+bool store_import(struct store *store, const struct store_import *how, uint64_t *ret_found, struct error *err)
+{
+	bool ok = true, stopped = false;
+
+	*ret_found = 0;
+	for (size_t i = 0; i < store_roots_len(store) && !stopped; i++) {
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+
+		if (import_root(root, how, ret_found, &stopped, ok ? err : NULL))
+			continue;
+		if (ok && *path)
+			(void)error_add(err, "%s", path);
+		ok = false;
+	}
+	return ok;
 }

@@ -15,6 +15,7 @@
 
 #include "common/check.h"
 #include "proto/digest.h"
+#include "s3/s3_xml.h"
 #include "worker/storage/s3_priv.h"
 
 #define SINGLE_PUT_MAX (64 * S3_MIB)
@@ -137,7 +138,11 @@ bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct st
 
 static bool size(struct store *store, const char *key, uint64_t *ret_size, struct error *err)
 {
-	return s3_head(s3_store_of(store), key, ret_size, NULL, err);
+	struct s3_store *s3 = s3_store_of(store);
+
+	if (!s3_head(s3, key, ret_size, NULL, err))
+		return false;
+	return !s3_is_stand_in(key, *ret_size) || s3_restore(s3, key, ret_size, err);
 }
 
 static bool source(struct store *store, const char *key, const struct range *part, struct blob_source *ret,
@@ -250,15 +255,21 @@ void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into
 	buf_url(into, str_of(key), "/");
 }
 
-static bool copy(
-	struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err)
+/* What was empty has the ETag of nothing, where it is what most stores make it of; else a reader finds it. */
+static bool is_empty_copy(const struct http_result *result)
 {
-	struct s3_store *s3 = s3_store_of(store);
+	AUTO_FINI(buf) etag = buf_limit(128);
+
+	return s3_xml_find(buf_str(&result->body), "ETag", &etag) &&
+	       strstr(buf_text(&etag), "d41d8cd98f00b204e9800998ecf8427e");
+}
+
+bool s3_copy_object(struct s3_store *s3, const char *from, const char *to, struct error *err)
+{
 	AUTO_FINI(http_result) result = { 0 };
 	AUTO_FINI(buf) origin = buf_limit(8 * STORE_KEY_MAX);
 	uint64_t len = 0;
 
-	(void)digest;
 	/* Below what S3 itself refuses, who set a threshold pays a HEAD to know. */
 	if (s3->copy_whole_max < S3_COPY_MAX) {
 		if (!s3_head(s3, from, &len, NULL, err))
@@ -283,7 +294,16 @@ static bool copy(
 	/* Over 5 GiB it is an invalid request, and S3 has no code of its own for that. */
 	if (result.status == 400 && s3_head(s3, from, &len, NULL, NULL) && len > S3_COPY_MAX)
 		return s3_upload_copy(s3, from, to, len, s3->copy_part_size, err);
-	return s3_client_expect_ok(&s3->client, &call, &result, err);
+	if (!s3_client_expect_ok(&s3->client, &call, &result, err))
+		return false;
+	return !is_empty_copy(&result) || !s3_is_stand_in(to, 0) || s3_restore(s3, to, &len, err);
+}
+
+static bool copy(
+	struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err)
+{
+	(void)digest;
+	return s3_copy_object(s3_store_of(store), from, to, err);
 }
 
 /* ---- life ---- */
@@ -330,6 +350,7 @@ static void free_store(struct store *store)
 		return;
 	s3 = s3_store_of(store);
 	s3_client_fini(&s3->client);
+	lock_fini(&s3->stand_in.lock);
 	free(store->place);
 	store->magic = 0;
 	free(s3);
@@ -354,6 +375,7 @@ static const struct store_driver driver = {
 	.list = s3_list,
 	.folders = s3_folders,
 	.usage = s3_usage,
+	.dedupe = s3_dedupe,
 	.check = check,
 	.requests = requests,
 	.errors = errors,
@@ -388,7 +410,10 @@ bool store_s3_open(struct store **ret_store, const struct s3_settings *settings,
 		free(s3);
 		return false;
 	}
-	s3->store = (struct store){ STORE_MAGIC, &driver, place_of(&s3->client.endpoint) };
+	s3->store = (struct store){
+		.magic = STORE_MAGIC, .driver = &driver, .place = place_of(&s3->client.endpoint)
+	};
+	lock_init(&s3->stand_in.lock);
 	s3->single_put_max = bounded(settings->single_put_max, SINGLE_PUT_MAX, 1, S3_PART_MAX);
 	s3->part_size = bounded(settings->part_size, PART_SIZE, S3_PART_MIN, S3_PART_MAX);
 	s3->parallel = (unsigned)bounded(settings->parallel, PARALLEL, 1, S3_PARALLEL_MAX);

@@ -27,6 +27,7 @@ struct listing {
 	bool more;
 	bool weighs; /* not keys: the bytes of all that is there, also in deeper folders */
 	uint64_t bytes;
+	bool empty; /* not all keys: those of empty objects, also in deeper folders */
 	store_catalog_f *fn;
 	void *arg;
 };
@@ -105,6 +106,30 @@ static bool read_sizes(struct listing *listing, struct str xml, struct error *er
 	return true;
 }
 
+static bool read_empty(struct listing *listing, struct str xml, struct error *err)
+{
+	AUTO_FINI(buf) key = buf_limit(STORE_KEY_MAX);
+	struct str raw, size;
+
+	while (!listing->stopped && s3_xml_next(&xml, "Key", &raw)) {
+		buf_clear(&key);
+		/* It stands behind the key. */
+		if (!s3_xml_unescape(raw, &key) || !s3_xml_next(&xml, "Size", &size) ||
+			key.len < listing->prefix.len ||
+			!str_equal(str_from(key.at, listing->prefix.len), listing->prefix))
+			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: an object is not readable");
+		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)
+			continue;
+		buf_clear(&listing->after);
+		buf_add(&listing->after, buf_str(&key));
+		listing->seen++;
+		if (str_is(size, "0"))
+			listing->stopped = !listing->fn(listing->arg,
+				str_from(key.at + listing->prefix.len, key.len - listing->prefix.len));
+	}
+	return true;
+}
+
 /* <CommonPrefixes><Prefix>root/folder/</Prefix></CommonPrefixes>; the <Prefix> that was asked for stands
  * there too. */
 static bool read_folders(struct listing *listing, struct str xml, struct error *err)
@@ -139,7 +164,9 @@ static bool read_page(struct listing *listing, struct str xml, bool *ret_truncat
 
 	if (!s3_xml_is(xml, "ListBucketResult") || !s3_xml_find(xml, "IsTruncated", &truncated))
 		return error_set(err, ERROR_INTERNAL, NULL, "S3 list: the answer is not a list");
-	if (listing->folders ? !read_folders(listing, xml, err) : !read_keys(listing, xml, err))
+	if (listing->folders     ? !read_folders(listing, xml, err)
+		: listing->empty ? !read_empty(listing, xml, err)
+				 : !read_keys(listing, xml, err))
 		return false;
 	if (listing->weighs && !read_sizes(listing, xml, err))
 		return false;
@@ -180,7 +207,8 @@ static bool run(struct listing *listing, bool *ret_more, struct error *err)
 	return true;
 }
 
-bool s3_folders(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err)
+static bool list_all(struct store *store, const char *folder, bool empty, store_catalog_f *fn, void *arg,
+	struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
@@ -188,7 +216,8 @@ bool s3_folders(struct store *store, const char *folder, store_catalog_f *fn, vo
 		.after = buf_limit(4 * STORE_KEY_MAX),
 		.token = buf_limit(2 * STORE_KEY_MAX),
 		.left = SIZE_MAX,
-		.folders = true,
+		.folders = !empty,
+		.empty = empty,
 		.fn = fn,
 		.arg = arg };
 	bool fine, more;
@@ -199,6 +228,16 @@ bool s3_folders(struct store *store, const char *folder, store_catalog_f *fn, vo
 	buf_fini(&listing.after);
 	buf_fini(&listing.token);
 	return fine;
+}
+
+bool s3_folders(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err)
+{
+	return list_all(store, folder, false, fn, arg, err);
+}
+
+bool s3_list_empty(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err)
+{
+	return list_all(store, folder, true, fn, arg, err);
 }
 
 /* A page more where there is one. */

@@ -6,6 +6,8 @@
 
 #include <stdatomic.h>
 
+#include "common/lock.h"
+#include "proto/name.h"
 #include "s3/s3_client.h"
 #include "worker/storage/store_driver.h"
 
@@ -29,6 +31,13 @@ struct s3_store {
 	uint64_t copy_whole_max, copy_part_size; /* a copy that is larger goes by parts */
 	unsigned copy_parallel;
 	atomic_int quoting; /* enum s3_quoting */
+	struct {
+		struct lock lock; /* one search at a time */
+		atomic_bool restored; /* the bucket has the mark */
+		char hint[NAME_MAX_LEN + 1]; /* repository */
+		char lost[STORE_KEY_MAX];
+		int64_t lost_ms;
+	} stand_in; /* s3_stand_in.c */
 };
 struct s3_store *s3_store_of(struct store *store);
 
@@ -45,6 +54,20 @@ bool s3_remove(struct store *store, const char *key, int64_t until_s, struct err
 enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
 	const struct store_version *expected, struct store_version *ret_version,
 	struct error *err) MUST_CHECK;
+
+/* On the server's side. */
+bool s3_copy_object(struct s3_store *s3, const char *from, const char *to, struct error *err) MUST_CHECK;
+
+/* s3_stand_in.c: an empty object under the digest of something. */
+bool s3_is_stand_in(const char *key, uint64_t size);
+/* It gets its bytes from another repository. ERROR_UNKNOWN: none has them; ERROR_UNAVAILABLE: not known yet. */
+bool s3_restore(struct s3_store *s3, const char *key, uint64_t *ret_size, struct error *err) MUST_CHECK;
+/* Before a blob of this size is deleted: what stands in for it elsewhere gets its bytes. */
+bool s3_settle_stand_ins(struct s3_store *s3, const char *key, uint64_t size, struct error *err) MUST_CHECK;
+bool s3_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
+	struct error *err) MUST_CHECK;
+/* Keys of empty objects below a folder, also in deeper ones, without it. */
+bool s3_list_empty(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
 
 /* A file, or an object on the server's side, by parts in parallel; all or nothing. */
 bool s3_upload_file(

@@ -175,7 +175,8 @@ bool s3_remove(struct store *store, const char *key, int64_t until_s, struct err
 	/* What we believe before the first answer may be far off. */
 	if (s3_clock_is_known(&s3->client.clock) && is_over(&removal, err))
 		return false;
-	if (!s3_head(s3, key, &there, NULL, err) || is_over(&removal, err))
+	if (!s3_head(s3, key, &there, NULL, err) || !s3_settle_stand_ins(s3, key, there, err) ||
+		is_over(&removal, err))
 		return false;
 	make_attempts(&removal);
 	if (removal.doubt)

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "proto/name.h"
 #include "worker/storage/store_driver.h"
+#include "worker/storage/store_roots.h"
 
 #define MARKER_MAX  (3 * (NAME_MAX_LEN + 1) + 1)
 #define OCI_LAYOUT  "{\"imageLayoutVersion\":\"1.0.0\"}"
@@ -27,6 +28,45 @@ static const struct store_driver *driver_of(const struct store *store)
 {
 	CHECK(store && store->magic == STORE_MAGIC);
 	return store->driver;
+}
+
+/* ---- the root that a repository lies in ---- */
+
+static const struct store *looked_at(const struct store *store, struct str name)
+{
+	const struct store_driver *driver = driver_of(store);
+
+	return driver->root_of ? driver->root_of(store, name) : store;
+}
+
+static struct store *root_of(struct store *store, struct str name)
+{
+	const struct store_driver *driver = driver_of(store);
+
+	return driver->root_of ? driver->root_of(store, name) : store;
+}
+
+size_t store_roots_len(const struct store *store)
+{
+	const struct store_driver *driver = driver_of(store);
+
+	return driver->root_at ? driver->roots_len(store) : 1;
+}
+
+struct store *store_root_at(struct store *store, size_t at, const char **ret_path)
+{
+	const struct store_driver *driver = driver_of(store);
+
+	CHECK(at < store_roots_len(store));
+	if (driver->root_at)
+		return driver->root_at(store, at, ret_path);
+	*ret_path = "";
+	return store;
+}
+
+bool store_same_root(const struct store *store, struct str a, struct str b)
+{
+	return looked_at(store, a) == looked_at(store, b);
 }
 
 /* ---- keys ---- */
@@ -132,6 +172,7 @@ bool store_index_get(struct store *store, struct str name, struct buf *into,
 {
 	struct key key;
 
+	store = root_of(store, name);
 	buf_clear(into);
 	return key_of_file(name, "index.json", &key, err) &&
 	       driver_of(store)->get(store, key.text, into, ret_version, err);
@@ -143,6 +184,7 @@ enum store_step store_index_get_if_changed(struct store *store, struct str name,
 {
 	struct key key;
 
+	store = root_of(store, name);
 	buf_clear(into);
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
@@ -179,6 +221,7 @@ enum store_step store_index_fold(struct store *store, struct str name, struct st
 {
 	struct key key;
 
+	store = root_of(store, name);
 	CHECK(expected && log);
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
@@ -189,14 +232,14 @@ enum store_step store_index_fold(struct store *store, struct str name, struct st
 	return driver_of(store)->put_if(store, key.text, bytes, expected, ret_version, err);
 }
 
-bool store_has_log(const struct store *store)
+bool store_has_log(const struct store *store, struct str name)
 {
-	return driver_of(store)->log_append != NULL;
+	return driver_of(looked_at(store, name))->log_append != NULL;
 }
 
-bool store_log_goes_on(const struct store *store)
+bool store_log_goes_on(const struct store *store, struct str name)
 {
-	return driver_of(store)->log_remove != NULL;
+	return driver_of(looked_at(store, name))->log_remove != NULL;
 }
 
 enum store_step store_log_get(struct store *store, struct str name, const struct store_version *index,
@@ -204,6 +247,7 @@ enum store_step store_log_get(struct store *store, struct str name, const struct
 {
 	struct key key;
 
+	store = root_of(store, name);
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
 	return driver_of(store)->log_get(store, key.text, index, place, into, err);
@@ -214,6 +258,7 @@ enum store_step store_log_append(struct store *store, struct str name, const str
 {
 	struct key key;
 
+	store = root_of(store, name);
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
 	return driver_of(store)->log_append(store, key.text, expected, place, frames, err);
@@ -224,6 +269,7 @@ bool store_log_remove(
 {
 	struct key key;
 
+	store = root_of(store, name);
 	return key_of_file(name, "index.json", &key, err) &&
 	       driver_of(store)->log_remove(store, key.text, upto, err);
 }
@@ -235,6 +281,7 @@ bool store_blob_size(struct store *store, struct str name, const struct digest *
 {
 	struct key key;
 
+	store = root_of(store, name);
 	return key_of_blob(name, digest, &key, err) && driver_of(store)->size(store, key.text, ret_size, err);
 }
 
@@ -243,6 +290,7 @@ bool store_blob_get(struct store *store, struct str name, const struct digest *d
 {
 	struct key key;
 
+	store = root_of(store, name);
 	buf_clear(into);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->get(store, key.text, into, NULL, err);
@@ -253,13 +301,14 @@ bool store_blob_put(struct store *store, struct str name, const struct digest *d
 {
 	struct key key;
 
+	store = root_of(store, name);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->put(store, key.text, digest, bytes, err);
 }
 
-bool store_is_lazy(const struct store *store)
+bool store_is_lazy(const struct store *store, struct str name)
 {
-	return driver_of(store)->put_lazy != NULL;
+	return driver_of(looked_at(store, name))->put_lazy != NULL;
 }
 
 bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes,
@@ -267,6 +316,7 @@ bool store_blob_put_lazy(struct store *store, struct str name, const struct dige
 {
 	struct key key;
 
+	store = root_of(store, name);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->put_lazy(store, key.text, bytes, listed, ret_era, err);
 }
@@ -276,17 +326,20 @@ bool store_blob_put_again(struct store *store, struct str name, const struct dig
 {
 	struct key key;
 
+	store = root_of(store, name);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->put_again(store, key.text, bytes, err);
 }
 
-uint64_t store_era(const struct store *store)
+uint64_t store_era(const struct store *store, struct str name)
 {
+	store = looked_at(store, name);
 	return driver_of(store)->era ? driver_of(store)->era(store) : 1;
 }
 
-bool store_sync(struct store *store, uint64_t era, struct error *err)
+bool store_sync(struct store *store, struct str name, uint64_t era, struct error *err)
 {
+	store = root_of(store, name);
 	return !driver_of(store)->sync || driver_of(store)->sync(store, era, err);
 }
 
@@ -295,6 +348,7 @@ bool store_blob_put_file(struct store *store, struct str name, const struct dige
 {
 	struct key key;
 
+	store = root_of(store, name);
 	CHECK(fd >= 0);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->put_file(store, key.text, digest, fd, path, size, err);
@@ -305,20 +359,21 @@ bool store_blob_delete(
 {
 	struct key key;
 
+	store = root_of(store, name);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->remove(store, key.text, until_s, err);
 }
 
-int64_t store_clock_s(const struct store *store)
+int64_t store_clock_s(const struct store *store, struct str name)
 {
-	const struct store_driver *driver = driver_of(store);
-
-	return driver->clock_s ? driver->clock_s(store) : clock_wall_s();
+	store = looked_at(store, name);
+	return driver_of(store)->clock_s ? driver_of(store)->clock_s(store) : clock_wall_s();
 }
 
 bool store_blob_mount(
 	struct store *store, struct str from, struct str to, const struct digest *digest, struct error *err)
 {
+	struct store *source_root = root_of(store, from), *root = root_of(store, to);
 	struct key source, target;
 	uint64_t size;
 
@@ -326,8 +381,10 @@ bool store_blob_mount(
 		return false;
 	/* S3 refuses to copy an object onto itself. */
 	if (str_equal(from, to))
-		return driver_of(store)->size(store, source.text, &size, err);
-	return driver_of(store)->copy(store, source.text, target.text, digest, err);
+		return driver_of(root)->size(root, source.text, &size, err);
+	if (source_root != root)
+		return store_roots_copy(source_root, source.text, root, target.text, digest, err);
+	return driver_of(root)->copy(root, source.text, target.text, digest, err);
 }
 
 void blob_source_fini(struct blob_source *source)
@@ -339,9 +396,9 @@ void blob_source_fini(struct blob_source *source)
 	*source = (struct blob_source){ .fd = -1 };
 }
 
-bool store_has_files(const struct store *store)
+bool store_has_files(const struct store *store, struct str name)
 {
-	return driver_of(store)->has_files;
+	return driver_of(looked_at(store, name))->has_files;
 }
 
 bool store_blob_source(struct store *store, struct str name, const struct digest *digest,
@@ -349,13 +406,14 @@ bool store_blob_source(struct store *store, struct str name, const struct digest
 {
 	struct key key;
 
+	store = root_of(store, name);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->source(store, key.text, part, ret, err);
 }
 
-bool store_has_links(const struct store *store)
+bool store_has_links(const struct store *store, struct str name)
 {
-	return driver_of(store)->link != NULL;
+	return driver_of(looked_at(store, name))->link != NULL;
 }
 
 bool store_blob_link(struct store *store, struct str name, const struct digest *digest, unsigned seconds,
@@ -363,7 +421,8 @@ bool store_blob_link(struct store *store, struct str name, const struct digest *
 {
 	struct key key;
 
-	CHECK(store_has_links(store));
+	store = root_of(store, name);
+	CHECK(driver_of(store)->link);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->link(store, key.text, seconds, into, err);
 }
@@ -412,6 +471,10 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
 	struct listing listing = { .fn = fn, .arg = arg, .last = buf_limit(STORE_KEY_MAX), .left = n };
 	bool more = true, ok = true;
 
+	if (driver_of(store)->catalog) {
+		buf_fini(&listing.last);
+		return driver_of(store)->catalog(store, after, n, fn, arg, ret_more, err);
+	}
 	escape_after(after, &listing.last);
 	/* Asking for none still tells whether there are any. */
 	do
@@ -458,7 +521,7 @@ static bool try_conditions(struct store *store, const char *key, bool *ret_condi
 	return true;
 }
 
-bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
+static bool probe(struct store *store, bool *ret_conditional, struct error *err)
 {
 	char random[33], key[64];
 	bool ok, conditional = false;
@@ -466,13 +529,36 @@ bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
 	random_hex(random, 16);
 	(void)snprintf(key, sizeof(key), "_probe/%s", random);
 	ok = try_conditions(store, key, &conditional, err);
-	if (!driver_of(store)->remove(store, key, store_clock_s(store) + PROBE_S, ok ? err : NULL) || !ok)
+	if (!driver_of(store)->remove(
+		    store, key, store_clock_s(store, STR_NONE) + PROBE_S, ok ? err : NULL) ||
+		!ok)
 		return false;
 	*ret_conditional = conditional;
 	return true;
 }
 
-bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
+/* Which of several it is; those who ask for one have its place. */
+static bool told(const char *path, struct error *err)
+{
+	return *path && error_add(err, "storage.subPaths %s", path);
+}
+
+bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
+{
+	bool all = true, one = false;
+
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const char *path;
+
+		if (!probe(store_root_at(store, i, &path), &one, err))
+			return told(path, err);
+		all = all && one;
+	}
+	*ret_conditional = all;
+	return true;
+}
+
+static bool sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
 	uint64_t *ret_removed, struct error *err)
 {
 	const struct store_driver *driver = driver_of(store);
@@ -481,11 +567,60 @@ bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const s
 	return !driver->sweep || driver->sweep(store, was_killed, before_s, pace, ret_removed, err);
 }
 
+bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
+	uint64_t *ret_removed, struct error *err)
+{
+	uint64_t removed;
+	bool ok = true;
+
+	*ret_removed = 0;
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+
+		if (!sweep(root, was_killed, before_s, pace, &removed, ok ? err : NULL)) {
+			if (ok)
+				(void)told(path, err);
+			ok = false;
+		}
+		*ret_removed += removed;
+	}
+	return ok;
+}
+
+bool store_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
+	struct error *err)
+{
+	bool ok = true;
+
+	*ret = (struct store_dedupe){ 0 };
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		struct store_dedupe one = { 0 };
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+
+		if (driver_of(root)->dedupe &&
+			!driver_of(root)->dedupe(root, always, pace, &one, ok ? err : NULL)) {
+			if (ok)
+				(void)told(path, err);
+			ok = false;
+		}
+		ret->files += one.files;
+		ret->saved += one.saved;
+		ret->linked += one.linked;
+		ret->removed += one.removed;
+		ret->restored += one.restored;
+		ret->again = ret->again || one.again;
+	}
+	return ok;
+}
+
 bool store_usage(
 	struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err)
 {
 	struct name valid;
 
+	store = root_of(store, name);
 	return name_parse(name, &valid, err) &&
 	       driver_of(store)->usage(store, valid.text, pace, ret_bytes, err);
 }
@@ -499,7 +634,14 @@ const struct histogram *store_lock_waits(struct store *store)
 
 bool store_check(struct store *store, struct error *err)
 {
-	return driver_of(store)->check(store, err);
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+
+		if (!driver_of(root)->check(root, err))
+			return told(path, err);
+	}
+	return true;
 }
 
 void store_free(struct store *store)
@@ -508,16 +650,48 @@ void store_free(struct store *store)
 		driver_of(store)->free(store);
 }
 
+static const struct store *const_root_at(const struct store *store, size_t at)
+{
+	const struct store_driver *driver = driver_of(store);
+	const char *ignored;
+
+	return driver->root_at ? driver->root_at(store, at, &ignored) : store;
+}
+
 uint64_t store_requests(const struct store *store)
 {
-	return driver_of(store)->requests(store);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const struct store *root = const_root_at(store, i);
+
+		sum += driver_of(root)->requests(root);
+	}
+	return sum;
 }
 
 uint64_t store_errors(const struct store *store)
 {
-	const struct store_driver *driver = driver_of(store);
+	uint64_t sum = 0;
 
-	return driver->errors ? driver->errors(store) : 0;
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const struct store *root = const_root_at(store, i);
+
+		sum += driver_of(root)->errors ? driver_of(root)->errors(root) : 0;
+	}
+	return sum;
+}
+
+uint64_t store_saved(const struct store *store)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const struct store *root = const_root_at(store, i);
+
+		sum += driver_of(root)->saved ? driver_of(root)->saved(root) : 0;
+	}
+	return sum;
 }
 
 const char *store_place(const struct store *store)

@@ -13,6 +13,8 @@
  * What was acknowledged is there after a power cut: a function that returns OK has made it durable.
  * Several workers may share one store; nothing here relies on being the only one.
  *
+ * Several roots are one store (store_roots.h): what is asked of a repository is asked of the root that it lies in, whatever kind that is.
+ *
  * Thread  pool (they wait for disk or network), but for store_blob_source(), which any thread may
  *         call: it does not wait (s3: only signs; fs: opens a file).
  * Errors  ERROR_UNKNOWN absent; ERROR_FULL no room; ERROR_UNAVAILABLE store not reachable or
@@ -58,6 +60,14 @@ enum store_step { STORE_OK, STORE_SAME, STORE_CONFLICT, STORE_CLOSED, STORE_FAIL
 void store_free(struct store *store);
 AUTO_DEFINE(store)
 
+/* The roots of a store, for who tells of each or asks each: 1 where it is not made of several. What is asked of a repository need not know. */
+#define STORE_ROOTS_MAX 65
+size_t store_roots_len(const struct store *store);
+/* *ret_path: "/a" for what lies below it, "" for the first, which has all others. Borrowed. */
+struct store *store_root_at(struct store *store, size_t at, const char **ret_path);
+/* Do the two lie in one root? Thread  any. */
+bool store_same_root(const struct store *store, struct str a, struct str b);
+
 /* The index of a repository. `into` is cleared first; its limit bounds the object. */
 bool            store_index_get(struct store *store, struct str name, struct buf *into, struct store_version *ret_version,
 				struct error *err) MUST_CHECK;
@@ -81,8 +91,8 @@ enum store_step store_index_get_if_changed(struct store *store, struct str name,
 enum store_step store_index_fold(struct store *store, struct str name, struct str bytes, const struct store_version *expected,
 				 const struct store_log_place *log, struct store_version *ret_version,
 				 struct error *err) MUST_CHECK;
-bool            store_has_log(const struct store *store);
-bool            store_log_goes_on(const struct store *store);
+bool            store_has_log(const struct store *store, struct str name);
+bool            store_log_goes_on(const struct store *store, struct str name);
 #define STORE_LOG_KEEP_US         (10 * 60 * INT64_C(1000000)) /* unless it is set otherwise */
 #define STORE_LOG_FOLLOW(keep_us) ((keep_us) / 2)
 #define STORE_LOG_APPEND(keep_us) ((keep_us) / 10 * 9)
@@ -104,7 +114,7 @@ bool store_blob_get(struct store *store, struct str name, const struct digest *d
 bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
 #define STORE_LAZY_MAX (64u * 1024) /* bytes of what is put lazily */
 /* Visible at once, durable only when the log has a record with its bytes, or after store_sync(). Where the store is lazy (fs). */
-bool store_is_lazy(const struct store *store);
+bool store_is_lazy(const struct store *store, struct str name);
 /* What is there is never replaced by something that may be lost: if it is whole and `listed` (the index lists it, so it is durable
  * or in the log) it stays; else, and where the index lists what is not there, it is written durably. *ret_era 0: it is durable; else the era in which it was put lazily. */
 bool store_blob_put_lazy(struct store *store, struct str name, const struct digest *digest, struct str bytes, bool listed,
@@ -114,9 +124,10 @@ bool store_blob_put_again(struct store *store, struct str name, const struct dig
 /*
  * All that anybody put lazily since the era began is durable. An era begins when the store is opened, and when a sync fails: what was
  * put before may be gone though a later sync succeeds. ERROR_UNAVAILABLE when the era is over, put it again then.
+ * All is what lies in the root of the repository that is named.
  */
-uint64_t store_era(const struct store *store); /* never 0 */
-bool store_sync(struct store *store, uint64_t era, struct error *err) MUST_CHECK;
+uint64_t store_era(const struct store *store, struct str name); /* never 0 */
+bool store_sync(struct store *store, struct str name, uint64_t era, struct error *err) MUST_CHECK;
 /*
  * The first `size` bytes of an open spool file whose digest was verified. fs: the file is synced and
  * moved in when `path` lies on the same file system (path is gone then), else copied; s3: one PUT or a parallel multipart, sent with
@@ -129,15 +140,15 @@ bool store_blob_put_file(struct store *store, struct str name, const struct dige
  * Whatever is returned, nothing that was sent takes effect after until_s; on OK and ERROR_UNKNOWN (absent) nothing is on its way any more.
  */
 bool store_blob_delete(struct store *store, struct str name, const struct digest *digest, int64_t until_s, struct error *err) MUST_CHECK;
-/* The clock that those who share the store have in common. fs: the wall clock. s3: what its answers said last, and the time since;
+/* The clock that those who share this repository have in common. fs: the wall clock. s3: what its answers said last, and the time since;
  * the wall clock before the first answer. Thread  any. */
-int64_t store_clock_s(const struct store *store);
+int64_t store_clock_s(const struct store *store, struct str name);
 /* Hard link or server-side copy from one repository to another. ERROR_UNKNOWN when `from` lacks it, or what it has is damaged (fs, up
- * to STORE_LAZY_MAX). */
+ * to STORE_LAZY_MAX). From a folder into another root it is copied, and its digest is checked; ERROR_INVALID from a bucket into another root. */
 bool store_blob_mount(struct store *store, struct str from, struct str to, const struct digest *digest, struct error *err) MUST_CHECK;
 
 /* How to read a blob on a loop: an open file (where the store has files), or a signed request to send. */
-bool store_has_files(const struct store *store);
+bool store_has_files(const struct store *store, struct str name);
 struct blob_source {
 	int fd;                        /* >= 0: a local file */
 	uint64_t size;                 /* of the whole blob; known with fd */
@@ -153,7 +164,7 @@ bool store_blob_source(struct store *store, struct str name, const struct digest
 
 /* A URL at the store that gives a blob to whoever has it, for so long at most; there is one whether or not the blob is. Waits for
  * nobody. Where the store is not one of files. */
-bool store_has_links(const struct store *store);
+bool store_has_links(const struct store *store, struct str name);
 bool store_blob_link(struct store *store, struct str name, const struct digest *digest, unsigned seconds, struct buf *into,
 		     struct error *err) MUST_CHECK;
 
@@ -175,7 +186,7 @@ struct store_import {
 	void *arg;
 };
 #define STORE_IMPORT_ONCE INT64_MAX
-/* *ret_found: how many were new. */
+/* *ret_found: how many were new. Of several roots each; what is wrong with one is no reason to leave another. */
 bool store_import(struct store *store, const struct store_import *how, uint64_t *ret_found, struct error *err) MUST_CHECK;
 
 /*
@@ -185,16 +196,31 @@ bool store_import(struct store *store, const struct store_import *how, uint64_t 
 bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
 		 struct error *err) MUST_CHECK;
 
+/*
+ * The same blob in several repositories takes its bytes once (fs_dedupe.c), where that is set. What came in by others is made so, what nobody
+ * has any more goes: a walk through the index of blobs, and each day through all repositories. Of several roots each. `always`: now,
+ * whenever it was made last.
+ */
+struct store_dedupe {
+	uint64_t files, saved; /* in the index; bytes that links save */
+	uint64_t linked, removed; /* files that became links; entries of what no repository has */
+	uint64_t restored;        /* s3: blobs whose bytes zot had left in another repository */
+	bool again;               /* something has to be done first: come again soon */
+};
+bool store_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err) MUST_CHECK;
+/* As the last walk found it, and what was linked and removed here since. Thread  any. */
+uint64_t store_saved(const struct store *store);
+
 /* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:
  * several workers on it would lose updates. */
 bool store_probe(struct store *store, bool *ret_conditional, struct error *err) MUST_CHECK;
-/* Still usable, cheaply: for /readyz. */
+/* Still usable, cheaply: for /readyz. Of several roots all. */
 bool store_check(struct store *store, struct error *err) MUST_CHECK;
 
 /* Bytes of a repository. fs: by looking at each file; one that several repositories share counts in each. s3: of its blobs, by a listing,
  * which is a request for each 1000. One that is not there has none. ERROR_UNAVAILABLE too where the pace (NULL is fine) ended it. */
 bool store_usage(struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
-/* How long locks were waited for, NULL where there are none. Thread  any. */
+/* How long locks of one root (store_root_at) were waited for, NULL where there are none. Thread  any. */
 const struct histogram *store_lock_waits(struct store *store);
 
 uint64_t    store_requests(const struct store *store); /* sent to s3 since the start; 0 for fs */
@@ -204,6 +230,8 @@ const char *store_place(const struct store *store);
 
 /* The drivers. */
 bool store_fs_open(struct store **ret_store, const char *root, struct error *err) MUST_CHECK;
+/* Before others use it: storage.dedupe (fs_dedupe.c); false unless set. */
+void store_fs_set_dedupe(struct store *store, bool on);
 
 struct s3_settings; /* s3/s3_endpoint.h */
 bool store_s3_open(struct store **ret_store, const struct s3_settings *settings, struct error *err) MUST_CHECK;

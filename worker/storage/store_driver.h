@@ -12,6 +12,12 @@
 #define STORE_KEY_MAX 1024
 
 struct store_driver {
+	/* Of a store that is made of several (store_roots.c), which fills in free() and these alone: the root that a repository lies in, whatever
+	 * its name is; each root; and the catalog. */
+	struct store *(*root_of)(const struct store *store, struct str name);
+	size_t (*roots_len)(const struct store *store);
+	struct store *(*root_at)(const struct store *store, size_t at, const char **ret_path);
+	bool (*catalog)(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg, bool *ret_more, struct error *err);
 	bool has_files; /* source() opens one */
 	void (*free)(struct store *store);
 	bool (*get)(struct store *store, const char *key, struct buf *into, struct store_version *ret_version, struct error *err);
@@ -55,6 +61,9 @@ struct store_driver {
 		      struct error *err);
 	/* Bytes of a repository's folder, and how long its locks were waited for; NULL: not known. */
 	bool (*usage)(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err);
+	/* store_dedupe(), store_saved(); NULL: nothing is shared. */
+	bool (*dedupe)(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err);
+	uint64_t (*saved)(const struct store *store);
 	struct histogram *(*lock_waits)(struct store *store);
 	bool (*check)(struct store *store, struct error *err);
 	uint64_t (*requests)(const struct store *store);
@@ -65,7 +74,13 @@ struct store {
 	uint32_t magic;
 	const struct store_driver *driver;
 	char *place;
+	const struct store *above; /* that it is a root of; NULL: it is alone */
 };
+/* Is this repository this root's? "a/" stands for all below. */
+static inline bool store_owns(const struct store *store, struct str name)
+{
+	return !store->above || store->above->driver->root_of(store->above, name) == store;
+}
 static inline void store_log_advance(struct store_log_place *place, uint64_t steps, uint64_t bytes)
 {
 	place->at += steps;

@@ -77,7 +77,7 @@ static void zots_own_example_of_a_cluster_is_read(void **state)
 	assert_true(result.settings.s3_path_style);
 	assert_int_equal(result.settings.members.len, 2);
 	assert_string_equal(result.settings.htpasswd, "/tmp/zotpasswd");
-	assert_non_null(strstr(buf_text(&result.warnings), "storage.dedupe"));
+	assert_false(result.settings.dedupe);
 	result_fini(&result);
 }
 
@@ -257,6 +257,143 @@ static void wrong_variables_are_named(void **state)
 	}
 }
 
+#define SUBS(text) "{\"storage\":{\"rootDirectory\":\"/tmp/z\",\"subPaths\":{" text "}}}"
+#define S3(root)                                                                                             \
+	"\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"b\",\"rootdirectory\":\"" root                      \
+	"\",\"accesskey\":\"k\","                                                                            \
+	"\"secretkey\":\"s\"}"
+
+static void sub_paths_are_stores_of_their_own(void **state)
+{
+	static const char json[] =
+		"{\"storage\":{\"rootDirectory\":\"/tmp/zot\",\"dedupe\":false,\"subPaths\":{"
+		"\"/a\":{\"rootDirectory\":\"/tmp/zot1\"},"
+		"\"/Infra\":{\"rootDirectory\":\"/tmp/zot2\",\"dedupe\":false,\"gcDelay\":\"1h\"},"
+		"\"/c\":{\"rootDirectory\":\"/tmp/z\",\"remoteCache\":true,\"cacheDriver\":{}," S3(
+			"/zot-c") "},"
+				  "\"/d\":{\"rootDirectory\":\"/tmp/"
+				  "z\",\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"d\"}}}}}";
+	static const char *const environment[] = { "AWS_ACCESS_KEY_ID=env", "AWS_SECRET_ACCESS_KEY=secret",
+		NULL };
+	struct result result = load(json, environment);
+	const struct worker_settings *s = &result.settings;
+
+	(void)state;
+	if (!result.ok)
+		fail_msg("%s", buf_text(&result.errors));
+	assert_int_equal(s->subs_len, 4);
+	assert_string_equal(s->subs[0].sub_path, "a");
+	assert_string_equal(s->subs[0].root, "/tmp/zot1");
+	assert_true(s->subs[0].dedupe);
+	assert_null(s->subs[0].s3_bucket);
+	assert_string_equal(s->subs[1].sub_path, "infra");
+	assert_false(s->subs[1].dedupe);
+	assert_non_null(strstr(buf_text(&result.warnings), "storage.subPaths./Infra.gcDelay"));
+	assert_string_equal(s->subs[2].s3_prefix, "zot-c/tmp/z");
+	assert_string_equal(s->subs[2].aws.access_key, "k");
+	assert_string_equal(s->subs[3].aws.access_key, "env");
+	assert_string_equal(s->subs[3].aws.secret_key, "secret");
+	result_fini(&result);
+}
+
+static void sub_paths_come_from_a_variable(void **state)
+{
+	static const char *const right[] = { "ZOT_STORAGE_ROOT=/tmp/z",
+		"ZOT_SUBPATHS={\"/a\":{\"rootDirectory\":\"/tmp/a\"}}", NULL };
+	static const char *const wrong[] = { "ZOT_STORAGE_ROOT=/tmp/z", "ZOT_SUBPATHS={\"/a\"", NULL };
+	static const char *const list[] = { "ZOT_STORAGE_ROOT=/tmp/z", "ZOT_SUBPATHS=[]", NULL };
+	struct result result = load(NULL, right);
+
+	(void)state;
+	assert_true(result.ok);
+	assert_int_equal(result.settings.subs_len, 1);
+	assert_string_equal(result.settings.subs[0].root, "/tmp/a");
+	result_fini(&result);
+	result = load(NULL, wrong);
+	assert_false(result.ok);
+	assert_non_null(strstr(buf_text(&result.errors), "storage.subPaths (ZOT_SUBPATHS): "));
+	result_fini(&result);
+	result = load(NULL, list);
+	assert_false(result.ok);
+	assert_non_null(strstr(buf_text(&result.errors), "must be an object"));
+	result_fini(&result);
+}
+
+static void each_fault_of_a_sub_path_is_named(void **state)
+{
+	static const char *const wrong[][2] = {
+		{ SUBS("\"a\":{\"rootDirectory\":\"/tmp/a\"}"), "subPaths.a: must be \"/\"" },
+		{ SUBS("\"/\":{\"rootDirectory\":\"/tmp/a\"}"), "must be \"/\"" },
+		{ SUBS("\"/_x\":{\"rootDirectory\":\"/tmp/a\"}"), "must be \"/\"" },
+		{ SUBS("\"/a\":7"), "must be an object, is" },
+		{ SUBS("\"/a\":{}"), "subPaths./a.rootDirectory: needed" },
+		{ SUBS("\"/a\":{\"rootDirectory\":7}"), "rootDirectory: must be a text" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"dedupe\":\"x\"}"),
+			"dedupe: must be true or false" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"subPaths\":{}}"),
+			"subPaths./a.subPaths: unknown key" },
+		{ SUBS("\"/a\":{\"rootDirectori\":\"/tmp/a\"}"), "did you mean \"rootDirectory\"" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"storageDriver\":{\"name\":\"gcs\"}}"),
+			"subPaths./a: storage.storageDriver.name" },
+		{ SUBS("\"/a\":{\"storageDriver\":{\"name\":\"s3\",\"bucket\":\"b\"}}"),
+			"both are needed for S3" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\"},\"/A\":{\"rootDirectory\":\"/tmp/b\"}"),
+			"is there twice" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/z\"}"),
+			"subPaths./a: its place is that of storage itself" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/z/in\"}"), "one lies in the other" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/../tmp/./z\"}"),
+			"its place is that of storage itself" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp\"}"), "one lies in the other" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/q\"},\"/b\":{\"rootDirectory\":\"/tmp/q/\"}"),
+			"subPaths./b: its place is that of \"/a\"" },
+		{ SUBS("\"/a\":{" S3("/x") "},\"/b\":{" S3("/x/y") "}"), "its place is that of \"/a\"" },
+	};
+	static const char *const right[] = {
+		SUBS("\"/a\":{" S3("/x") "},\"/b\":{" S3("/xy") "}"),
+		SUBS("\"/a\":{\"rootDirectory\":\"/tmp/zz\"}"),
+		SUBS("\"/a/b\":{\"rootDirectory\":\"/tmp/zz\"}"),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct result result = load(wrong[i][0], no_environment);
+		assert_false(result.ok);
+		if (!strstr(buf_text(&result.errors), wrong[i][1]))
+			fail_msg("%s: %s", wrong[i][0], buf_text(&result.errors));
+		result_fini(&result);
+	}
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+		struct result result = load(right[i], no_environment);
+		if (!result.ok)
+			fail_msg("%s", buf_text(&result.errors));
+		if (i == 2)
+			assert_non_null(strstr(buf_text(&result.warnings), "nothing will lie there"));
+		result_fini(&result);
+	}
+}
+
+static void too_many_sub_paths_are_refused(void **state)
+{
+	AUTO_FINI(buf) json = buf_limit(65536);
+	struct result result;
+
+	(void)state;
+	for (int n = 64; n <= 65; n++) {
+		buf_clear(&json);
+		buf_puts(&json, "{\"storage\":{\"rootDirectory\":\"/tmp/z\",\"subPaths\":{");
+		for (int i = 0; i < n; i++)
+			buf_format(
+				&json, "%s\"/p%d\":{\"rootDirectory\":\"/tmp/zot-p%d\"}", i ? "," : "", i, i);
+		buf_puts(&json, "}}}");
+		result = load(buf_text(&json), no_environment);
+		assert_int_equal(result.ok, n == 64);
+		if (n == 65)
+			assert_non_null(strstr(buf_text(&result.errors), "65 are too many, at most 64"));
+		result_fini(&result);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +404,10 @@ int main(void)
 		cmocka_unit_test(a_folder_has_no_url),
 		cmocka_unit_test(a_login_that_is_not_served_does_not_open_the_registry),
 		cmocka_unit_test(wrong_variables_are_named),
+		cmocka_unit_test(sub_paths_are_stores_of_their_own),
+		cmocka_unit_test(sub_paths_come_from_a_variable),
+		cmocka_unit_test(each_fault_of_a_sub_path_is_named),
+		cmocka_unit_test(too_many_sub_paths_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -713,7 +713,8 @@ static void test_import(void **state)
 	assert_string_equal(
 		index_referrer_at(index, &subject, 0)->descriptor.artifact_type, "application/x-sig");
 	assert_true(put(rig->here, "old", "v1", &err));
-	assert_true(store_blob_delete(rig->store, STR("old"), &digest, store_clock_s(rig->store) + 20, &err));
+	assert_true(store_blob_delete(
+		rig->store, STR("old"), &digest, store_clock_s(rig->store, STR_NONE) + 20, &err));
 	index_free(TAKE(index));
 	assert_true(indexes_get(rig->there, STR("old"), &index, &err));
 	assert_int_equal(index_referrers_len(index, &subject), 1);
@@ -1072,7 +1073,7 @@ static void test_manifests_come_back_from_the_log(void **state)
 	assert_true(condemn(rig->here, &digests[2], &err));
 	for (int i = 0; i < 3; i += 2)
 		assert_true(store_blob_delete(
-			rig->store, STR("l"), &digests[i], store_clock_s(rig->store) + 20, &err));
+			rig->store, STR("l"), &digests[i], store_clock_s(rig->store, STR_NONE) + 20, &err));
 	digest_encoded(&digests[1], encoded);
 	buf_format(&path, "l/blobs/sha256/%s", encoded);
 	write_there(rig, buf_text(&path), STR("\0\0\0\0\0\0\0\0\0\0\0\0"));
@@ -1106,7 +1107,7 @@ static void test_a_lost_manifest_is_pushed_again(void **state)
 		uint64_t writes = indexes_stats(rig->here).writes;
 
 		assert_true(store_blob_delete(
-			rig->store, STR("l"), &digest, store_clock_s(rig->store) + 20, &err));
+			rig->store, STR("l"), &digest, store_clock_s(rig->store, STR_NONE) + 20, &err));
 		assert_true(
 			store_blob_put_lazy(rig->store, STR("l"), &digest, bytes, listed, &change.era, &err));
 		/* Where it was not known to be listed the committer sees to it. */
@@ -1313,7 +1314,7 @@ static enum store_step append_late(struct store *store, const char *index_key,
 		step = driver_below->log_append(store, index_key, expected, place, frames, err);
 	else
 		store_log_advance(place, 1, frames.len);
-	place->seen_s = store_clock_s(store) + 3600;
+	place->seen_s = store_clock_s(store, STR_NONE) + 3600;
 	return step;
 }
 

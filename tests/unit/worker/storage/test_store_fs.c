@@ -230,10 +230,10 @@ static void part_of_a_file(void **state)
 
 	OK(store_blob_put_file(*state, STR("a"), &digest, fd, path, 5, &failure));
 	expect_file("a/blobs/sha256/" HELLO, "hello");
-	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state) + 20, &failure));
+	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state, STR_NONE) + 20, &failure));
 	OK(store_blob_put_file(*state, STR("a"), &digest, fd, NULL, 5, &failure));
 	expect_file("a/blobs/sha256/" HELLO, "hello");
-	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state) + 20, &failure));
+	OK(store_blob_delete(*state, STR("a"), &digest, store_clock_s(*state, STR_NONE) + 20, &failure));
 	assert_false(store_blob_put_file(*state, STR("a"), &digest, fd, NULL, 500, &failure));
 	assert_int_not_equal(access(path_in_root("a/blobs/sha256/" HELLO), F_OK), 0);
 	expect_no_temp();
@@ -569,6 +569,297 @@ static void temp_files_of_the_living_are_not(void **state)
 		(unsigned long long)atomic_load(&sweeper.removed));
 }
 
+/* ---- blobs that several repositories have ---- */
+
+#define LARGE 200000
+
+struct large {
+	char bytes[LARGE];
+	struct digest digest;
+	char encoded[129], key[160];
+};
+
+static struct large *large_new(char fill)
+{
+	static struct large all[2];
+	static unsigned given;
+	struct large *large = &all[given++ % 2];
+	char encoded[129];
+
+	memset(large->bytes, fill, LARGE);
+	large->digest = digest_of(HASH_SHA256, str_from(large->bytes, LARGE));
+	digest_encoded(&large->digest, encoded);
+	memcpy(large->encoded, encoded, sizeof(encoded));
+	(void)snprintf(large->key, sizeof(large->key), "_dedupe/blobs/sha256/%.2s/%s", encoded, encoded);
+	return large;
+}
+
+/* As an upload that has ended. */
+static void upload(struct store *store, const char *name, const struct large *large)
+{
+	char path[160];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/upload", top);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	OK(file_write_all(fd, large->bytes, LARGE, &failure));
+	OK(store_blob_put_file(store, str_of(name), &large->digest, fd, path, LARGE, &failure));
+	(void)close(fd);
+	(void)unlink(path);
+}
+
+static struct stat blob_stat(const char *name, const struct large *large)
+{
+	char key[300];
+
+	(void)snprintf(key, sizeof(key), "%s/blobs/sha256/%s", name, large->encoded);
+	return stat_of(path_in_root(key));
+}
+
+static bool is_listed(const struct large *large)
+{
+	struct stat st;
+
+	return stat(path_in_root(large->key), &st) == 0;
+}
+
+static void drop(struct store *store, const char *name, const struct large *large)
+{
+	OK(store_blob_delete(store, str_of(name), &large->digest, clock_wall_s() + 20, &failure));
+}
+
+static void list(struct store *store, const char *name)
+{
+	struct store_version version;
+
+	assert_int_equal(
+		store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
+}
+
+static void the_same_blob_takes_its_bytes_once(void **state)
+{
+	struct large *large = large_new('l');
+	struct digest small = digest_of(HASH_SHA256, STR("small"));
+	uint64_t bytes = 0;
+
+	store_fs_set_dedupe(*state, true);
+	upload(*state, "one", large);
+	assert_int_equal(blob_stat("one", large).st_nlink, 2);
+	assert_int_equal(store_saved(*state), 0);
+	upload(*state, "two/deep", large);
+	assert_int_equal(blob_stat("one", large).st_ino, blob_stat("two/deep", large).st_ino);
+	assert_int_equal(blob_stat("one", large).st_nlink, 3);
+	assert_int_equal(store_saved(*state), LARGE);
+	upload(*state, "two/deep", large);
+	assert_int_equal(blob_stat("one", large).st_nlink, 3);
+	assert_int_equal(store_saved(*state), LARGE);
+	OK(store_blob_mount(*state, STR("one"), STR("three"), &large->digest, &failure));
+	assert_int_equal(blob_stat("three", large).st_nlink, 4);
+	OK(store_usage(*state, STR("three"), NULL, &bytes, &failure));
+	assert_int_equal(bytes, LARGE);
+	expect_no_temp();
+	drop(*state, "one", large);
+	drop(*state, "three", large);
+	assert_int_equal(store_saved(*state), 0);
+	assert_true(is_listed(large));
+	/* The last takes its name in the index with it: the bytes are free. */
+	drop(*state, "two/deep", large);
+	assert_false(is_listed(large));
+	OK(store_blob_put(*state, STR("one"), &small, STR("small"), &failure));
+	OK(store_blob_mount(*state, STR("one"), STR("two"), &small, &failure));
+	assert_int_equal(store_saved(*state), 0);
+}
+
+/* What came is right, whatever lies there. */
+static void what_is_damaged_is_not_shared(void **state)
+{
+	struct large *large = large_new('d');
+	FILE *f;
+
+	store_fs_set_dedupe(*state, true);
+	upload(*state, "one", large);
+	f = fopen(path_in_root(large->key), "r+");
+	assert_non_null(f);
+	assert_int_equal(fputc('x', f), 'x');
+	assert_int_equal(fclose(f), 0);
+	upload(*state, "two", large);
+	assert_int_not_equal(blob_stat("one", large).st_ino, blob_stat("two", large).st_ino);
+	upload(*state, "three", large);
+	assert_int_equal(blob_stat("three", large).st_ino, blob_stat("two", large).st_ino);
+	/* One that is cut. */
+	assert_int_equal(truncate(path_in_root(large->key), 100), 0);
+	upload(*state, "one", large);
+	assert_int_equal(blob_stat("one", large).st_size, LARGE);
+	assert_int_equal(blob_stat("one", large).st_nlink, 2);
+}
+
+static void off_and_on_again(void **state)
+{
+	struct large *first = large_new('1'), *second = large_new('2');
+	struct store_dedupe told;
+	char key[200];
+
+	list(*state, "one");
+	list(*state, "two/deep");
+	upload(*state, "one", first);
+	upload(*state, "two/deep", first);
+	upload(*state, "two/deep", second);
+	assert_int_equal(blob_stat("one", first).st_nlink, 1);
+	assert_false(is_listed(first));
+	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	assert_int_equal(told.linked + told.removed + told.files, 0);
+	/* On: what is there becomes one. */
+	store_fs_set_dedupe(*state, true);
+	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	assert_int_equal(told.linked, 1);
+	assert_int_equal(told.files, 2);
+	assert_int_equal(told.saved, LARGE);
+	assert_int_equal(store_saved(*state), LARGE);
+	assert_int_equal(blob_stat("one", first).st_ino, blob_stat("two/deep", first).st_ino);
+	assert_int_equal(blob_stat("two/deep", second).st_nlink, 2);
+	expect_no_temp();
+	/* Once a day; what the index has alone goes each time. */
+	assert_int_equal(unlink(path_in_root(first->key)), 0);
+	(void)snprintf(key, sizeof(key), "two/deep/blobs/sha256/%s", second->encoded);
+	assert_int_equal(unlink(path_in_root(key)), 0);
+	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	assert_false(is_listed(first));
+	assert_int_equal(told.removed, 1);
+	assert_int_equal(unlink(path_in_root("_dedupe/.shared")), 0);
+	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	assert_true(is_listed(first));
+	/* Off: links stay, the index goes, so that what others remove is free at once. */
+	store_fs_set_dedupe(*state, false);
+	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	assert_false(is_listed(first));
+	assert_int_equal(blob_stat("one", first).st_nlink, 2);
+	upload(*state, "three", first);
+	assert_int_equal(blob_stat("three", first).st_nlink, 1);
+}
+
+static bool after_some(void *arg)
+{
+	return ++*(unsigned *)arg < 4;
+}
+
+static void a_walk_that_ended_early_is_made_again(void **state)
+{
+	struct large *large = large_new('e');
+	unsigned steps = 0;
+	const struct pace pace = { after_some, &steps };
+	struct store_dedupe told;
+	char name[16];
+
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "r%02d", i);
+		list(*state, name);
+		upload(*state, name, large);
+	}
+	store_fs_set_dedupe(*state, true);
+	OK(store_dedupe(*state, false, &pace, &told, &failure));
+	assert_in_range(told.linked, 0, 18);
+	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	assert_int_equal(blob_stat("r00", large).st_nlink, 21);
+	assert_int_equal(told.saved, 19 * LARGE);
+}
+
+/* Where a file system has a bound (ext4: 65,000) one more is a new file, and the next are linked to that. */
+static void as_many_names_as_may_be(void **state)
+{
+	struct large *large = large_new('m');
+	char from[512], to[512];
+	unsigned n = 0;
+	ino_t old;
+
+	store_fs_set_dedupe(*state, true);
+	upload(*state, "one", large);
+	(void)snprintf(from, sizeof(from), "%s", path_in_root(large->key));
+	OK(file_make_folders(path_in_root("links"), 0700, &failure));
+	for (; n < 66000; n++) {
+		(void)snprintf(to, sizeof(to), "%s/links/%u", root, n);
+		if (link(from, to) != 0)
+			break;
+	}
+	old = blob_stat("one", large).st_ino;
+	if (n == 66000) {
+		print_message("this file system gives a file more than 66,000 names\n");
+		upload(*state, "two", large);
+		assert_int_equal(blob_stat("two", large).st_ino, old);
+		return;
+	}
+	assert_int_equal(errno, EMLINK);
+	upload(*state, "two", large);
+	assert_int_not_equal(blob_stat("two", large).st_ino, old);
+	upload(*state, "three", large);
+	assert_int_equal(blob_stat("three", large).st_ino, blob_stat("two", large).st_ino);
+	/* The name in the index is free again. */
+	(void)snprintf(from, sizeof(from), "%s/one/blobs/sha256/%s", root, large->encoded);
+	assert_int_equal(link(from, to), 0);
+	OK(store_blob_mount(*state, STR("one"), STR("four"), &large->digest, &failure));
+	assert_int_not_equal(blob_stat("four", large).st_ino, old);
+	assert_int_equal(store_saved(*state), LARGE);
+}
+
+/* Walks beside pushes and deletions: what was deleted stays deleted. */
+struct sharer {
+	struct store *store;
+	atomic_bool go_on;
+	unsigned linked;
+};
+
+static void *share_all(void *arg)
+{
+	struct sharer *sharer = arg;
+	struct store_dedupe told;
+
+	while (atomic_load(&sharer->go_on)) {
+		struct error err;
+
+		if (!store_dedupe(sharer->store, true, NULL, &told, &err))
+			fail_msg("%s", err.text);
+		sharer->linked += (unsigned)told.linked;
+	}
+	return NULL;
+}
+
+static void what_is_deleted_beside_a_walk_stays_deleted(void **state)
+{
+	struct large *large = large_new('w');
+	struct sharer sharer = { .store = *state, .go_on = true };
+	char other[512], blob[512];
+	pthread_t thread;
+
+	list(*state, "keeps");
+	list(*state, "goes");
+	store_fs_set_dedupe(*state, true);
+	upload(*state, "keeps", large);
+	(void)snprintf(other, sizeof(other), "%s/other", top);
+	(void)snprintf(blob, sizeof(blob), "%s/goes/blobs/sha256/%s", root, large->encoded);
+	assert_int_equal(pthread_create(&thread, NULL, share_all, &sharer), 0);
+	for (int i = 0; i < 300; i++) {
+		struct stat st;
+		int fd = open(other, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+		/* A file of its own, as others leave it. */
+		assert_true(fd >= 0);
+		OK(file_write_all(fd, large->bytes, LARGE, &failure));
+		(void)close(fd);
+		OK(file_make_folders(path_in_root("goes/blobs/sha256"), 0700, &failure));
+		assert_int_equal(rename(other, blob), 0);
+		if (i % 3)
+			(void)sched_yield();
+		drop(*state, "goes", large);
+		(void)sched_yield();
+		assert_int_not_equal(stat(blob, &st), 0);
+	}
+	atomic_store(&sharer.go_on, false);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(blob_stat("keeps", large).st_size, LARGE);
+	print_message("%u files became links before they were deleted\n", sharer.linked);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -589,6 +880,12 @@ int main(void)
 		TEST(killed_writers),
 		TEST(temp_files_of_the_dead_are_removed),
 		TEST(temp_files_of_the_living_are_not),
+		TEST(the_same_blob_takes_its_bytes_once),
+		TEST(what_is_damaged_is_not_shared),
+		TEST(off_and_on_again),
+		TEST(a_walk_that_ended_early_is_made_again),
+		TEST(as_many_names_as_may_be),
+		TEST(what_is_deleted_beside_a_walk_stays_deleted),
 	};
 	int failed;
 

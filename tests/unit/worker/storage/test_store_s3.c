@@ -97,26 +97,28 @@ static void put_get_remove(void **state)
 	OK(store->driver->size(store, "a/b+c d/x", &size, &failure));
 	assert_int_equal(size, 5);
 	uint64_t before = requests();
-	OK(store->driver->remove(store, "a/b+c d/x", store_clock_s(store) + 20, &failure));
+	OK(store->driver->remove(store, "a/b+c d/x", store_clock_s(store, STR_NONE) + 20, &failure));
 	assert_int_equal(requests() - before, 2);
 	expect_error(store->driver->get(store, "a/b+c d/x", &into, &version, &err), &err, ERROR_UNKNOWN);
 	expect_error(store->driver->size(store, "a/b+c d/x", &size, &err), &err, ERROR_UNKNOWN);
-	expect_error(store->driver->remove(store, "a/b+c d/x", store_clock_s(store) + 20, &err), &err,
-		ERROR_UNKNOWN);
+	expect_error(store->driver->remove(store, "a/b+c d/x", store_clock_s(store, STR_NONE) + 20, &err),
+		&err, ERROR_UNKNOWN);
 }
 
 /* One that is held up until its time is over does nothing. */
 static void removal_has_an_end(void **state)
 {
 	struct s3_client *client = &s3_store_of(store)->client;
-	struct s3_call call = { .method = "DELETE", .key = "late", .until_s = store_clock_s(store) + 2 };
+	struct s3_call call = {
+		.method = "DELETE", .key = "late", .until_s = store_clock_s(store, STR_NONE) + 2
+	};
 	struct s3_request request;
 	struct error err;
 
 	(void)state;
 	put_text("late", "hello");
 	OK(s3_client_prepare(client, &call, &request, &failure));
-	while (store_clock_s(store) < call.until_s)
+	while (store_clock_s(store, STR_NONE) < call.until_s)
 		s3_client_sleep(100);
 	s3_client_sleep(1000);
 	for (size_t i = 0; i < 2; i++) {
@@ -142,7 +144,7 @@ static void store_tells_its_clock(void **state)
 	put_text("dated", "hello");
 	expect_content("dated", STR("hello"), &version);
 	assert_in_range(version.seen_s, clock_wall_s() - 5, clock_wall_s() + 5);
-	assert_in_range(store_clock_s(store), clock_wall_s() - 5, clock_wall_s() + 5);
+	assert_in_range(store_clock_s(store, STR_NONE), clock_wall_s() - 5, clock_wall_s() + 5);
 	version.seen_s = 0;
 	assert_int_equal(store->driver->get_if_changed(store, "dated", &version, &into, &version, &failure),
 		STORE_SAME);
