@@ -139,7 +139,8 @@ static void clear_storage(struct worker_settings *sub)
 	sub->subs = NULL;
 	sub->subs_len = 0;
 	sub->root = sub->s3_bucket = sub->s3_endpoint = sub->s3_prefix = NULL;
-	sub->aws = sub->backup.aws; /* what the variables say */
+	sub->aws = sub->backup.aws; /* what the variables say, but for keys: its own come first */
+	sub->aws.access_key = sub->aws.secret_key = sub->aws.session_token = NULL;
 	memset(&sub->s3, 0, sizeof(sub->s3));
 	sub->s3.v4auth = true;
 	sub->s3_path_style = true;
