@@ -9,6 +9,7 @@
  *   storage   a folder: it can be written, and there is room (16 MiB, or a sixteenth of a small disk); S3: it answers
  *   spool     the same of the folder of uploads, and its limit is not reached
  *   data      the same of ZOT_WORKER_DATA
+ *   cache     where there is one, its disk works; told, and no reason to be not ready
  *
  * Thread  any.
  */
