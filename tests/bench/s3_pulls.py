@@ -99,9 +99,12 @@ def main():
             stored = folder / "store" / NAME / "blobs" / digest(data).replace(":", "/")
             stored.parent.mkdir(parents=True, exist_ok=True)
             os.link(folder / "www/zot" / NAME / "blobs" / digest(data).replace(":", "/"), stored)
-            # As after the manifest of an image was pulled: the view of the repository is in memory.
-            for method in (["-X", "PUT", "-H", f"Content-Type: {MANIFEST}", "--data-binary", manifest_of(b"")], []):
+
+            def manifest(*method):
+                """A pull begins with it: the view of the repository is in memory then, and known to be the newest."""
                 subprocess.run(["curl", "-skf", "-o", "/dev/null", *method, f"{scheme}://127.0.0.1:{cached.port}/v2/{NAME}/manifests/v1"], check=True)
+
+            manifest("-X", "PUT", "-H", f"Content-Type: {MANIFEST}", "--data-binary", manifest_of(b""))
             curl(f"{scheme}://127.0.0.1:{cached.port}{path}")
             ways = {"curl straight": (None, f"http://127.0.0.1:{bucket.port}{key}"),
                     "nginx as a proxy": (proxy, f"{scheme}://127.0.0.1:{proxy.port}{key}"),
@@ -111,6 +114,7 @@ def main():
             seen = {way: [] for way in ways}
             for _ in range(args.rounds):
                 for way, (server, url) in ways.items():
+                    manifest()
                     before = cpu_s(server) if server else 0
                     seconds = [curl(url) for _ in range(3)]
                     spent = cpu_s(server) - before if server else 0
@@ -119,6 +123,7 @@ def main():
             for way, (rate, spent) in medians.items():
                 print(f"  {way:20} {rate:8.0f} MB/s   {spent:7.0f} ms of processor a GB")
             small = os.urandom(64 << 20)
+            manifest()
             begun, where = time.perf_counter(), f"{scheme}://127.0.0.1:{cached.port}/v2/{NAME}/blobs/{put_object(folder, small)}"
             with concurrent.futures.ThreadPoolExecutor(100) as many:
                 list(many.map(curl, [where] * 100))
