@@ -214,6 +214,11 @@ size_t http_call_take_body(struct http_call *call, const char *bytes, size_t len
 			too_large(call);
 		return call->collected.failed ? 0 : len;
 	}
+	if (call->take) {
+		call->transfer.failed =
+			!call->take(call->take_arg, str_from(bytes, len), &call->transfer.err);
+		return call->transfer.failed ? 0 : len;
+	}
 	if (!call->into)
 		return len;
 	switch (pipe_write_whole(call->into, bytes, len)) {
@@ -543,15 +548,23 @@ int64_t http_call_length(const struct http_call *call)
 void http_call_into(struct http_call *call, struct pipe *pipe)
 {
 	call_assert(call);
-	CHECK(!call->into && !call->collects);
+	CHECK(!call->into && !call->take && !call->collects);
 	call->into = pipe;
 	pipe_on_room(pipe, on_room, call);
+}
+
+void http_call_take(struct http_call *call, http_take_f *take, void *arg)
+{
+	call_assert(call);
+	CHECK(!call->into && !call->take && !call->collects && !call->over_channel);
+	call->take = take;
+	call->take_arg = arg;
 }
 
 void http_call_collect(struct http_call *call, size_t max)
 {
 	call_assert(call);
-	CHECK(!call->into && !call->collects);
+	CHECK(!call->into && !call->take && !call->collects);
 	call->collects = true;
 	call->collected = buf_limit(max);
 }

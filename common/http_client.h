@@ -67,7 +67,7 @@ struct http_call_spec {
 struct http_call_events {
 	void *arg;
 	/* Status and headers are there. Here the callee chooses where the body goes: http_call_into(),
-	 * http_call_collect(), or neither: then it is dropped. */
+	 * http_call_take(), http_call_collect(), or none of them: then it is dropped. */
 	void (*on_head)(void *arg, struct http_call *call);
 	/* The end, once; err NULL = whole answer received. The call is freed after this returns.
 	 * A pipe given by http_call_into() is finished or failed just before. */
@@ -82,6 +82,9 @@ unsigned    http_call_status(const struct http_call *call);
 const struct http_headers *http_call_headers(const struct http_call *call);
 int64_t     http_call_length(const struct http_call *call); /* Content-Length of the answer, -1 unknown */
 void        http_call_into(struct http_call *call, struct pipe *pipe); /* takes the writer's reference; capacity >= 32 KiB */
+/* Each piece goes to take() as it comes, in curl's own memory. False: it wants no more, on_done tells that error. Not over a channel. */
+typedef bool http_take_f(void *arg, struct str piece, struct error *err);
+void        http_call_take(struct http_call *call, http_take_f *take, void *arg);
 void        http_call_collect(struct http_call *call, size_t max);     /* over max: on_done with ERROR_TOO_LARGE */
 struct str  http_call_body(const struct http_call *call);              /* collected; in on_done */
 void        http_call_give_body(struct http_call *call, struct buf *into); /* the same, without a copy: it is the caller's; into is empty */

@@ -100,6 +100,8 @@ struct http_call {
 	struct loop_timer stall;
 	char *body; /* our copy of the request's; over a channel of the whole message, where it did not leave at once */
 	struct pipe *into;
+	http_take_f *take; /* or NULL */
+	void *take_arg;
 	struct buf collected;
 	bool collects, queued, added, cancelled, ending;
 	bool over_channel;

@@ -94,6 +94,20 @@ struct http_response *http_response_file(unsigned status, int fd, uint64_t offse
 	return response;
 }
 
+struct http_response *http_response_growing(unsigned status, const struct http_growing *growing)
+{
+	struct http_response *response =
+		http_response_file(status, growing->fd, growing->offset, growing->len);
+
+	if (response->kind != HTTP_BODY_FILE)
+		return response;
+	response->grows = true;
+	response->there = growing->there < growing->len ? growing->there : growing->len;
+	response->broken = growing->broken;
+	response->broken_arg = growing->arg;
+	return response;
+}
+
 static void on_pipe_bytes(void *arg)
 {
 	struct http_response *response = OBJ_CAST(http_response, HTTP_RESPONSE_MAGIC, arg);
@@ -109,6 +123,65 @@ struct http_response *http_response_pipe(unsigned status, struct pipe *pipe, int
 	response->len = len >= 0 ? (uint64_t)len : 0;
 	pipe_on_bytes(pipe, on_pipe_bytes, response);
 	return response;
+}
+
+static struct http_response *growing_of(struct http_request *request)
+{
+	struct http_response *response = request->response;
+
+	http_request_assert(request);
+	return response && response->kind == HTTP_BODY_FILE && response->grows && !request->complete
+		       ? response
+		       : NULL;
+}
+
+static void go_on(struct http_request *request)
+{
+	if (request->replying)
+		http_turns_queue(request->conn);
+}
+
+void http_request_there(struct http_request *request, uint64_t there)
+{
+	struct http_response *response = growing_of(request);
+
+	if (!response || response->is_broken || there <= response->there)
+		return;
+	response->there = there < response->len ? there : response->len;
+	go_on(request);
+}
+
+uint64_t http_request_stop(struct http_request *request)
+{
+	struct http_response *response = growing_of(request);
+
+	if (response) {
+		response->is_broken = true;
+		response->there = request->bytes_out;
+	}
+	return request->bytes_out;
+}
+
+void http_request_go_on(struct http_request *request, struct pipe *pipe)
+{
+	struct http_response *response = growing_of(request);
+
+	if (!response) {
+		pipe_unref_reader(pipe);
+		return;
+	}
+	response->kind = HTTP_BODY_PIPE;
+	response->pipe = pipe;
+	if (request->replying)
+		response->request = request;
+	pipe_on_bytes(pipe, on_pipe_bytes, response);
+	go_on(request);
+}
+
+void http_request_cut(struct http_request *request)
+{
+	if (growing_of(request))
+		http_conn_cut(request->conn);
 }
 
 struct http_response *http_response_announce(unsigned status, uint64_t len)

@@ -191,6 +191,12 @@ bool http_request_is_replied(const struct http_request *request);
 /* A header line that goes out with its reply, whoever makes that; the value as http_response_header() has it. At most 1,024 bytes of such
  * lines for a request. */
 void http_request_reply_header(struct http_request *request, const char *name, const char *value);
+/* While a reply of http_response_growing() is under way; else nothing happens, and a pipe is abandoned. The second: no more of the file is sent;
+ * how much of the body was. The third, behind it or behind broken(): what follows comes from this pipe. The last: the connection ends here. */
+void http_request_there(struct http_request *request, uint64_t there);
+uint64_t http_request_stop(struct http_request *request);
+void http_request_go_on(struct http_request *request, struct pipe *pipe);
+void http_request_cut(struct http_request *request);
 void http_request_wait_limit(struct http_request *request, unsigned ms);
 
 /*
@@ -236,6 +242,17 @@ struct http_response *http_response_buf(unsigned status, struct buf *body);
 struct http_response *http_response_shared(unsigned status, struct str body, void (*release)(void *arg), void *arg);
 /* Takes fd; sent by sendfile where there is no TLS. */
 struct http_response *http_response_file(unsigned status, int fd, uint64_t offset, uint64_t len);
+/*
+ * The same of a file that grows: `there` bytes of the body can be read by now, http_request_there() says when there are more. broken(arg)
+ * runs once, from the loop, where it cannot be read; until somebody says how the body goes on, nothing is sent. For one request only.
+ */
+struct http_growing {
+	int fd; /* taken */
+	uint64_t offset, len, there;
+	void (*broken)(void *arg); /* not after on_done */
+	void *arg;
+};
+struct http_response *http_response_growing(unsigned status, const struct http_growing *growing);
 /* Reads the pipe (takes the reader's reference); len -1 = unknown, sent chunked. A pipe that fails
  * cuts the connection: never a short reply that looks whole. For one request only. */
 struct http_response *http_response_pipe(unsigned status, struct pipe *pipe, int64_t len);

@@ -184,6 +184,11 @@ struct http_response {
 	void *release_arg;
 	int file; /* FILE; -1 */
 	uint64_t offset;
+	bool grows;     /* FILE: `there` bytes of the body are there */
+	bool is_broken; /* it could not be read, and broken() was told */
+	uint64_t there;
+	void (*broken)(void *arg);
+	void *broken_arg;
 	struct pipe *pipe;            /* PIPE */
 	struct http_request *request; /* PIPE: who sends it */
 	uint64_t len;

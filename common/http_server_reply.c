@@ -180,45 +180,34 @@ void http_reply_begin(struct http_request *request)
 
 /* A pipe. */
 
-/* Bytes of the pipe behind what is in conn->out. False: it failed, or is shorter than was announced. */
+/* A chunk of the pipe's bytes behind what is in conn->out. False: it failed. */
 static bool refill(struct http_request *request)
 {
-	const struct http_response *response = request->response;
 	struct http_conn *conn = request->conn;
-	bool chunked = is_chunked(request);
-	uint64_t left = response->len_known ? response->len - request->bytes_out : UINT64_MAX;
-	size_t frame = chunked ? CHUNK_HEAD : 0, len = 0;
+	char size[CHUNK_FRAME + 1], *into;
+	size_t room, len = 0;
 
-	if (left == 0) {
-		request->pipe_over = true;
-		return true;
-	}
 	out_reserve(conn, conn->out_len == 0 ? HTTP_PIPE_BLOCK : HTTP_PIPE_BLOCK / 4);
-	size_t room = conn->out_room - conn->out_len - (chunked ? CHUNK_FRAME : 0u);
+	room = conn->out_room - conn->out_len - CHUNK_FRAME;
 	room = room < HTTP_PIPE_BLOCK ? room : HTTP_PIPE_BLOCK;
-	char *into = conn->out + conn->out_len;
-	switch (pipe_read(response->pipe, into + frame, room < left ? room : (size_t)left, &len)) {
+	into = conn->out + conn->out_len;
+	switch (pipe_read(request->response->pipe, into + CHUNK_HEAD, room, &len)) {
 	case PIPE_AGAIN:
 		return true;
 	case PIPE_END:
-		request->pipe_over = !response->len_known;
-		if (chunked)
-			put(conn, STR(LAST_CHUNK));
-		return request->pipe_over;
+		request->pipe_over = true;
+		put(conn, STR(LAST_CHUNK));
+		return true;
 	case PIPE_FAILED:
 		return false;
 	case PIPE_OK:
 		break;
 	}
 	request->bytes_out += len;
-	if (chunked) {
-		char size[CHUNK_FRAME + 1];
-		(void)snprintf(size, sizeof(size), "%06zx\r\n", len);
-		memcpy(into, size, CHUNK_HEAD);
-		memcpy(into + frame + len, "\r\n", 2);
-		len += CHUNK_FRAME;
-	}
-	conn->out_len += len;
+	(void)snprintf(size, sizeof(size), "%06zx\r\n", len);
+	memcpy(into, size, CHUNK_HEAD);
+	memcpy(into + CHUNK_HEAD + len, "\r\n", 2);
+	conn->out_len += len + CHUNK_FRAME;
 	return true;
 }
 
@@ -228,16 +217,90 @@ static bool has_room(const struct http_conn *conn)
 	return conn->out_len - conn->out_at < HTTP_PIPE_BLOCK / 2;
 }
 
+/* Nothing is there to be sent, so no write tells that the client has left. */
+static bool idle(struct http_conn *conn)
+{
+	if (conn->wire.lost)
+		http_conn_cut(conn);
+	return false;
+}
+
+/* As many of the bytes as are left of the body; how many runs. */
+static int limit_parts(struct iovec *parts, int len, uint64_t left)
+{
+	int kept = 0;
+
+	for (; kept < len && left > 0; kept++) {
+		if (parts[kept].iov_len > left)
+			parts[kept].iov_len = (size_t)left;
+		left -= parts[kept].iov_len;
+	}
+	return kept;
+}
+
+/* From the pipe's memory, behind what is in conn->out. TLS takes one run at a time, so that none is copied. */
+static bool write_pipe(struct http_request *request, struct iovec *parts, int len)
+{
+	struct http_conn *conn = request->conn;
+	size_t held = conn->out_len - conn->out_at, n = 0;
+	const struct iovec *first = held > 0 ? parts : parts + 1;
+
+	parts[0] = (struct iovec){ conn->out + conn->out_at, held };
+	len = conn->wire.ssl ? 1 : len + (held > 0);
+	if (!conn->wire.writable || !http_conn_went(conn, http_wire_write(&conn->wire, first, len, false,
+								  conn->server->out_block, &n)))
+		return false;
+	if (held > 0)
+		out_took(conn, n < held ? n : held);
+	n -= n < held ? n : held;
+	request->bytes_out += n;
+	pipe_took(request->response->pipe, n);
+	return true;
+}
+
+/* A body without chunks goes as it is. */
+static bool step_plain_pipe(struct http_request *request)
+{
+	const struct http_response *response = request->response;
+	struct http_conn *conn = request->conn;
+	uint64_t left = response->len_known ? response->len - request->bytes_out : UINT64_MAX;
+	struct iovec parts[3];
+	int len = 0;
+
+	if (left == 0)
+		request->pipe_over = true;
+	switch (request->pipe_over ? PIPE_AGAIN : pipe_look(response->pipe, parts + 1, &len)) {
+	case PIPE_OK:
+		return write_pipe(request, parts, limit_parts(parts + 1, len, left));
+	case PIPE_END:
+		request->pipe_over = !response->len_known;
+		break;
+	case PIPE_FAILED:
+		http_conn_cut(conn);
+		return false;
+	case PIPE_AGAIN:
+		if (conn->out_len > 0)
+			return write_out(conn, false);
+		return request->pipe_over || idle(conn);
+	}
+	if (!request->pipe_over)
+		http_conn_cut(conn);
+	return request->pipe_over;
+}
+
 static bool step_pipe(struct http_request *request)
 {
 	struct http_conn *conn = request->conn;
+
+	if (!is_chunked(request))
+		return step_plain_pipe(request);
 
 	if (!request->pipe_over && has_room(conn) && !refill(request)) {
 		http_conn_cut(conn);
 		return false;
 	}
 	if (conn->out_len == 0) /* the pipe wakes us */
-		return request->pipe_over;
+		return request->pipe_over || idle(conn);
 	return write_out(conn, false);
 }
 
@@ -261,18 +324,44 @@ static bool step_bytes(struct http_request *request)
 	return true;
 }
 
+static bool can_be_read(const struct http_request *request)
+{
+	char byte;
+
+	return pread(request->response->file, &byte, 1,
+		       (off_t)(request->response->offset + request->bytes_out)) == 1;
+}
+
+/* Was it the file? Then nothing of the reply is lost yet, and who gave it says how it goes on. */
+static bool is_broken(struct http_request *request, enum http_io io)
+{
+	struct http_response *response = request->response;
+
+	if (io == HTTP_IO_OK || io == HTTP_IO_AGAIN || !response->broken || can_be_read(request))
+		return false;
+	response->is_broken = true;
+	response->there = request->bytes_out;
+	response->broken(response->broken_arg);
+	return true;
+}
+
 static bool step_file(struct http_request *request)
 {
 	struct http_conn *conn = request->conn;
-	const struct http_response *response = request->response;
+	struct http_response *response = request->response;
+	uint64_t until = response->grows ? response->there : response->len;
+	enum http_io io;
 	size_t n = 0;
 
 	if (conn->out_len > 0)
-		return write_out(conn, true);
-	if (!conn->wire.writable || !http_conn_went(conn, http_wire_send_file(&conn->wire, response->file,
-								  response->offset + request->bytes_out,
-								  response->len - request->bytes_out,
-								  conn->server->out_block, &n)))
+		return write_out(conn, until > request->bytes_out);
+	if (until == request->bytes_out)
+		return idle(conn);
+	if (!conn->wire.writable)
+		return false;
+	io = http_wire_send_file(&conn->wire, response->file, response->offset + request->bytes_out,
+		until - request->bytes_out, conn->server->out_block, &n);
+	if (is_broken(request, io) || !http_conn_went(conn, io))
 		return false;
 	request->bytes_out += n;
 	return true;

@@ -261,13 +261,32 @@ enum pipe_step pipe_read(struct pipe *pipe, void *into, size_t max, size_t *ret_
 	CHECK(pipe->reader.held && max > 0);
 	if (pipe->len == 0)
 		return reader_at_end(pipe);
-	size_t len = ring_copy_out(pipe, into, max);
+	*ret_len = ring_copy_out(pipe, into, max);
+	pipe_took(pipe, *ret_len);
+	return PIPE_OK;
+}
+
+enum pipe_step pipe_look(struct pipe *pipe, struct iovec into[2], int *ret_len)
+{
+	loop_assert(pipe->loop);
+	CHECK(pipe->reader.held);
+	if (pipe->len == 0)
+		return reader_at_end(pipe);
+	size_t first = pipe->room - pipe->head < pipe->len ? pipe->room - pipe->head : pipe->len;
+	into[0] = (struct iovec){ pipe->ring + pipe->head, first };
+	into[1] = (struct iovec){ pipe->ring, pipe->len - first };
+	*ret_len = first < pipe->len ? 2 : 1;
+	return PIPE_OK;
+}
+
+void pipe_took(struct pipe *pipe, size_t len)
+{
+	loop_assert(pipe->loop);
+	CHECK(pipe->reader.held && len <= pipe->len);
 	pipe->len -= len;
 	pipe->head += len;
 	pipe->head -= pipe->head >= pipe->room ? pipe->room : 0;
-	*ret_len = len;
 	look_at_writer(pipe);
-	return PIPE_OK;
 }
 
 void pipe_unref_reader(struct pipe *pipe)

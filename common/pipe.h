@@ -22,6 +22,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/uio.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -46,6 +47,9 @@ void           pipe_unref_writer(struct pipe *pipe); /* without finish() before:
 /* Reader. On OK, *ret_len is 1..max; otherwise it is untouched. */
 void           pipe_on_bytes(struct pipe *pipe, pipe_wake_f *wake, void *owner);
 enum pipe_step pipe_read(struct pipe *pipe, void *into, size_t max, size_t *ret_len) MUST_CHECK;
+/* The same without a copy: on OK up to two runs of bytes, borrowed until the next call; pipe_took() says how many of them are done with. */
+enum pipe_step pipe_look(struct pipe *pipe, struct iovec into[2], int *ret_len) MUST_CHECK;
+void           pipe_took(struct pipe *pipe, size_t len);
 void           pipe_unref_reader(struct pipe *pipe); /* before END: abandons */
 
 /* Look. */

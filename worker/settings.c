@@ -204,6 +204,17 @@ static void check_storage(const struct worker_settings *s, struct buf *errors)
 			"needed, or S3_BUCKET for a bucket");
 }
 
+/* A folder of blobs needs no copies of them in another folder. */
+static void check_cache(const struct worker_settings *s, struct buf *errors)
+{
+	if (s->cache && !s->s3_bucket)
+		settings_wrong(&worker_settings_table, "storage.cache.path", errors,
+			"is for a bucket (S3_BUCKET, storage.storageDriver); blobs in a folder are read from "
+			"where they are. Unset it");
+	if (s->cache && !*s->cache)
+		settings_wrong(&worker_settings_table, "storage.cache.path", errors, "is empty");
+}
+
 static bool is_taken(struct str path)
 {
 	static const char *const taken[] = { "/", "/v2", "/livez", "/readyz", "/startupz" };
@@ -296,6 +307,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_cluster(&s, errors);
 	check_secret(&s, errors);
 	check_storage(&s, errors);
+	check_cache(&s, errors);
 	check_urls(&s, errors);
 	check_logins(&s, warnings, errors);
 	check_apikey(&s, warnings);

@@ -61,6 +61,8 @@ struct worker_settings {
 	const char *spool;                           /* folder; default: <data>/spool */
 	int64_t spool_limit;
 	int64_t spool_share, uploads_per_client;
+	const char *cache;                           /* folder of the copies of a bucket's blobs, or NULL */
+	int64_t cache_bytes;
 	int64_t index_cache_bytes, manifest_cache_bytes;
 	const char *data;                            /* this worker's own folder: spool, journal, state */
 	/* cluster */

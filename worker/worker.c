@@ -37,11 +37,13 @@
 #include "worker/front/front_refused.h"
 #include "worker/housework.h"
 #include "worker/leave.h"
+#include "worker/oci/blob_fills.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
 #include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
 #include "worker/settings_roots.h"
+#include "worker/storage/blob_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/storage/store_roots.h"
@@ -203,6 +205,20 @@ static void spool_folder(const struct worker *worker, struct buf *into)
 		buf_url(into, str_of(name_on_storage(worker)), "");
 }
 
+/* Before a bucket. */
+static bool open_cache(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	const struct blob_cache_settings settings = { .folder = s->cache,
+		.bytes = (uint64_t)s->cache_bytes,
+		.pool = worker->pool,
+		.wait_ms = DATA_WAIT_MS };
+
+	return !s->cache || (blob_cache_open(&worker->cache, &settings, err) &&
+				    blob_fills_new(&worker->front.fills, worker->store, worker->cache,
+					    worker->front.loops_len, err));
+}
+
 static bool is_no_link(const char *path, struct error *err)
 {
 	struct stat st;
@@ -325,6 +341,7 @@ static void open_registry(struct worker *worker)
 	struct registry_settings settings = { .store = worker->store,
 		.spool = worker->spool,
 		.pool = worker->pool,
+		.cache = worker->cache,
 		.self = cluster_self(worker->front.cluster),
 		.trust = cluster_trust,
 		.trust_arg = worker->front.cluster,
@@ -390,7 +407,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 		!file_make_folders(s->data, 0700, err) || !lock_data(process, err) ||
 		!cluster_new(&worker->front.cluster, &member, process->port, err) ||
 		!worker_open_store(s, &worker->store, err) || !probe_store(worker, err) ||
-		!open_spool(worker, err))
+		!open_spool(worker, err) || !open_cache(worker, err))
 		return false;
 	if (!open_access(worker, err))
 		return false;
@@ -638,9 +655,12 @@ static void close_process(struct worker_process *process)
 	struct worker *worker = &process->worker;
 
 	chores_stop(worker->front.chores);
+	blob_cache_stop(worker->cache);
 	stop_loops(process);
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		http_server_free(worker->front.loops[i].server);
+	drain_loops(worker);
+	blob_fills_free(worker->front.fills);
 	chores_await_end(worker->front.chores);
 	/* Jobs of requests that were answered long ago may still wait for a store. */
 	if (worker->pool)
@@ -648,6 +668,7 @@ static void close_process(struct worker_process *process)
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	drain_loops(worker);
+	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);
 	housework_free(process->housework);
 	audit_free(worker->front.audit);

@@ -9,6 +9,7 @@
 #include "worker/front/front.h"
 #include "worker/settings.h"
 
+struct blob_cache;
 struct pool;
 struct spool;
 struct store;
@@ -19,6 +20,7 @@ struct worker {
 	struct pool *pool;
 	struct store *store;
 	struct spool *spool;
+	struct blob_cache *cache; /* before a bucket; NULL: none */
 };
 
 /* The store that the settings name. Waits for disk. */

@@ -67,13 +67,15 @@ RUNS = [("1.1", True, {}), ("dev", True, {"OCI_DATA_SPARSE": "true"}), ("dev", F
 
 @pytest.mark.parametrize("store", ["moto", "radosgw", "fs"])
 def test_all_versions(store, tmp_path):
-    with Cluster(store=store, haproxy=False) as cluster:
+    """One of the buckets has a cache before it."""
+    with Cluster(store=store, haproxy=False, cache=store == "moto") as cluster:
         for version, peers, options in RUNS:
             folder = tmp_path / f"{version}-{'peers' if peers else 'own'}"
             folder.mkdir()
             rows = run_suite(cluster, cluster.workers[1], folder, peers, OCI_VERSION=version, **options)
             print(store, version, "a peer's" if peers else "its own", count(rows))
             check(rows, version)
+        assert store != "moto" or counter(cluster.workers[1], "cache_hits_total") > 0
 
 
 def test_with_keys_that_end(tmp_path):

@@ -84,12 +84,13 @@ class Cluster:
     user, password = "admin", "a password for tests"
 
     def __init__(self, store="fs", workers=3, haproxy=True, lease_ms=None, worker_environment=None, tls=False, leader_environment=None,
-                 leaders=None):
-        """leaders: so many on a Redis; None: one, with SQLite."""
+                 leaders=None, cache=False):
+        """leaders: so many on a Redis; None: one, with SQLite. cache: each worker has one before the bucket."""
         self.kind, self.count, self.with_haproxy, self.lease_ms = store, workers, haproxy, lease_ms
         self.extra, self.leader_extra = worker_environment or {}, leader_environment or {}
         self.tls, self.scheme, self.ca, self.shared_environment = tls, "https" if tls else "http", None, {}
         self.leaders_wanted, self.leaders, self.redis = leaders, [], None
+        self.cache = cache
         self.ends = contextlib.ExitStack()
 
     def __enter__(self):
@@ -171,6 +172,8 @@ class Cluster:
                "CLUSTER_LEADER_CLIENT_SECRET": LEADER_SECRET}
         if {**self.extra, **more}.get("CLUSTER_MODE") == "off":
             led = {}
+        if self.cache:
+            led["ZOT_CACHE"] = self.folder / f"{name}-cache"
         return self.add(Process(self, name, [str(BUILD / "worker/zot-worker"), "serve"], port, {
             "PORT": port, "ZOT_WORKER_ADDRESS": "127.0.0.1", "ZOT_WORKER_DATA": self.folder / name, **led,
             "CLUSTER_WORKER_NAME": name, "CLUSTER_SELF_ADDRESS": f"{self.scheme}://127.0.0.1:{port}",

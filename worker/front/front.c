@@ -517,6 +517,7 @@ static void on_request(void *app, struct http_request *request)
 	call->oci.request = request;
 	call->oci.loop = loop->loop;
 	call->oci.client = loop->client;
+	call->oci.fills = loop->front->fills;
 	ask_of(call, loop);
 	http_request_set_client(request, &call->oci.ask.client);
 	http_request_set_context(request, call);

@@ -24,6 +24,7 @@
 
 struct audit;
 struct auth;
+struct blob_fills;
 struct chores;
 struct cluster;
 struct few_each;
@@ -60,6 +61,7 @@ struct front_loop {
 
 struct front {
 	struct registry *registry;
+	struct blob_fills *fills; /* NULL: there is no cache */
 	struct cluster *cluster;
 	struct auth *auth;
 	struct peer_guard *state_guard; /* of GET /cluster/state; NULL: there is no such state */

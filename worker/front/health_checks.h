@@ -10,6 +10,7 @@
  *   storage /a  the same of a root of its own (storage.subPaths); told, but no reason not to be ready: all else is served
  *   spool     the same of the folder of uploads, and its limit is not reached
  *   data      the same of ZOT_WORKER_DATA
+ *   cache     where there is one, its disk works; told, and no reason to be not ready
  *
  * Thread  any.
  */

@@ -23,6 +23,8 @@
 #include "worker/index/index.h"
 #include "worker/registry/registry.h"
 #include "worker/chores/weigh_chore.h"
+#include "worker/oci/blob_fills.h"
+#include "worker/storage/blob_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
@@ -236,6 +238,34 @@ static void put_bucket(const struct store *store, struct buf *into)
 		store_errors(store));
 }
 
+static void put_cache(struct front *front, struct buf *into)
+{
+	struct blob_cache_stats cache = { 0 };
+	struct blob_fills_stats fills = { 0 };
+
+	if (front->fills) {
+		cache = blob_cache_stats(front->registry->cache);
+		fills = blob_fills_stats(front->fills);
+	}
+	gauge(into, "zot_cache_on", "1: there is a cache before the bucket, and its disk works.", cache.on);
+	gauge(into, "zot_cache_bytes", "Bytes of blobs in the cache, and of those on their way into it.",
+		cache.bytes);
+	gauge(into, "zot_cache_limit_bytes", "Bytes that it may have: storage.cache.size.", cache.most);
+	gauge(into, "zot_cache_entries", "Blobs in the cache.", cache.entries);
+	total(into, "zot_cache_evictions_total", "Blobs that made room for others.", cache.evictions);
+	total(into, "zot_cache_adopted_total", "Blobs that came into it from a push, without being copied.",
+		cache.adopted);
+	total(into, "zot_cache_rechecked_total",
+		"Blobs of before a start of the machine that were read through when they were asked for.",
+		cache.doubted);
+	gauge(into, "zot_cache_fills", "Blobs on their way from the bucket into the cache.", fills.running);
+	total(into, "zot_cache_fills_failed_total",
+		"Of these, cut by the bucket and not to be had to the end.", fills.failed);
+	total(into, "zot_cache_fills_wrong_total",
+		"Of these, with another digest than they have in the bucket's key: no client got one whole.",
+		fills.wrong);
+}
+
 static void put_weighed(struct weighed weighed, struct buf *into)
 {
 	if (!weighed.known)
@@ -270,6 +300,7 @@ static void put_storage(struct front *front, struct buf *into)
 		store_saved(front->registry->store));
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);
+	put_cache(front, into);
 }
 
 static void put_clock(int64_t ahead_ms, struct buf *into)

@@ -14,7 +14,7 @@ static struct blob_fetch *own(void *arg)
 {
 	struct blob_fetch *fetch = OBJ_CAST(blob_fetch, FETCH_MAGIC, arg);
 
-	loop_assert(fetch->call->loop);
+	loop_assert(fetch->of.loop);
 	return fetch;
 }
 
@@ -37,7 +37,7 @@ static void on_head(void *arg, struct http_call *transfer)
 	fetch->answered = is_answer(http_call_status(transfer));
 	if (!fetch->answered)
 		return;
-	loop_timer_stop(fetch->call->loop, &fetch->late);
+	loop_timer_stop(fetch->of.loop, &fetch->late);
 	fetch->events.on_head(fetch->events.arg, transfer);
 }
 
@@ -50,7 +50,7 @@ static void pause_then_send(struct blob_fetch *fetch)
 {
 	int64_t pause = (int64_t)PAUSE_MS << (fetch->tries - 1);
 
-	loop_timer_start(fetch->call->loop, &fetch->timer, pause + (int64_t)random_below((uint64_t)pause),
+	loop_timer_start(fetch->of.loop, &fetch->timer, pause + (int64_t)random_below((uint64_t)pause),
 		on_timer, fetch);
 }
 
@@ -65,7 +65,7 @@ static void on_done(void *arg, struct http_call *transfer, const struct error *e
 		pause_then_send(fetch);
 		return;
 	}
-	loop_timer_stop(fetch->call->loop, &fetch->late);
+	loop_timer_stop(fetch->of.loop, &fetch->late);
 	if (!fetch->answered && !err) {
 		(void)error_set(&unusable, ERROR_UNAVAILABLE, NULL, "status %u", status);
 		err = &unusable;
@@ -87,7 +87,7 @@ static void on_late(void *arg)
 	struct blob_fetch *fetch = own(arg);
 	struct error err;
 
-	loop_timer_stop(fetch->call->loop, &fetch->timer);
+	loop_timer_stop(fetch->of.loop, &fetch->timer);
 	if (fetch->transfer)
 		http_call_cancel(TAKE(fetch->transfer));
 	(void)error_set(&err, ERROR_TIMEOUT, NULL, "no answer for %d ms", BLOB_HEAD_MS);
@@ -96,39 +96,47 @@ static void on_late(void *arg)
 
 static void send_request(struct blob_fetch *fetch)
 {
-	const struct oci_ask *ask = &fetch->call->ask;
 	struct blob_source source = { .fd = -1 };
 	struct http_call_spec spec = { .method = "GET" };
 	struct error err;
 	bool ok;
 
 	fetch->tries++;
-	ok = store_blob_source(ask->registry->store, name_str(&ask->route.name), &ask->route.digest, NULL,
-		     &source, &err) &&
+	ok = store_blob_source(
+		     fetch->of.store, name_str(&fetch->of.name), &fetch->of.digest, NULL, &source, &err) &&
 	     (add_range(fetch, &source) || error_set(&err, ERROR_INTERNAL, NULL, "too many headers"));
 	if (ok) {
 		spec.url = source.url;
 		spec.headers = source.headers;
 		spec.ca_file = source.ca_file;
 		spec.insecure = source.insecure;
-		fetch->transfer = http_call_start(fetch->call->client, &spec,
+		fetch->transfer = http_call_start(fetch->of.client, &spec,
 			(struct http_call_events){ .arg = fetch, .on_head = on_head, .on_done = on_done });
 	}
 	blob_source_fini(&source);
 	if (ok)
 		return;
-	loop_timer_stop(fetch->call->loop, &fetch->late);
+	loop_timer_stop(fetch->of.loop, &fetch->late);
 	fetch->events.on_done(fetch->events.arg, &err);
 }
 
-void blob_fetch_start(
-	struct blob_fetch *fetch, struct oci_call *call, const char *range, struct blob_fetch_events events)
+struct blob_fetch_of blob_fetch_of_call(const struct oci_call *call)
 {
-	loop_assert(call->loop);
+	return (struct blob_fetch_of){ .loop = call->loop,
+		.client = call->client,
+		.store = call->ask.registry->store,
+		.name = call->ask.route.name,
+		.digest = call->ask.route.digest };
+}
+
+void blob_fetch_start(struct blob_fetch *fetch, const struct blob_fetch_of *of, const char *range,
+	struct blob_fetch_events events)
+{
+	loop_assert(of->loop);
 	CHECK(!fetch->transfer);
-	*fetch = (struct blob_fetch){ .magic = FETCH_MAGIC, .call = call, .events = events };
+	*fetch = (struct blob_fetch){ .magic = FETCH_MAGIC, .of = *of, .events = events };
 	CHECK(str_copy(str_of(range), fetch->range, sizeof(fetch->range)));
-	loop_timer_start(call->loop, &fetch->late, BLOB_HEAD_MS, on_late, fetch);
+	loop_timer_start(of->loop, &fetch->late, BLOB_HEAD_MS, on_late, fetch);
 	send_request(fetch);
 }
 
@@ -136,8 +144,8 @@ void blob_fetch_stop(struct blob_fetch *fetch)
 {
 	if (!fetch->magic)
 		return;
-	loop_timer_stop(fetch->call->loop, &fetch->timer);
-	loop_timer_stop(fetch->call->loop, &fetch->late);
+	loop_timer_stop(fetch->of.loop, &fetch->timer);
+	loop_timer_stop(fetch->of.loop, &fetch->late);
 	if (fetch->transfer)
 		http_call_cancel(TAKE(fetch->transfer));
 	fetch->magic = 0;

@@ -6,16 +6,20 @@
  * growing pauses, each signed anew, since signatures age. One that does not come within BLOB_HEAD_MS is not
  * waited for.
  *
- * Life    embedded in its owner, which the request owns; zeroed memory is one that was never started.
- * Thread  the request's loop.
+ * Life    embedded in its owner; zeroed memory is one that was never started.
+ * Thread  its loop, the request's where it is a request's.
  */
 #pragma once
 
 #include "common/loop.h"
+#include "proto/digest.h"
+#include "proto/name.h"
 #include "worker/oci/blob_range.h"
 
-struct oci_call;
 struct http_call;
+struct http_client;
+struct oci_call;
+struct store;
 
 #define BLOB_FETCH_TRIES 4
 #define BLOB_HEAD_MS     6000
@@ -29,9 +33,20 @@ struct blob_fetch_events {
 	void (*on_done)(void *arg, const struct error *err);
 };
 
+/* Which blob, and who asks. */
+struct blob_fetch_of {
+	struct loop *loop;          /* borrowed, all three */
+	struct http_client *client; /* of this loop */
+	struct store *store;
+	struct name name;
+	struct digest digest;
+};
+/* The blob of call's route, by its loop. */
+struct blob_fetch_of blob_fetch_of_call(const struct oci_call *call);
+
 struct blob_fetch {
 	uint32_t magic;
-	struct oci_call *call;
+	struct blob_fetch_of of;
 	struct blob_fetch_events events;
 	struct http_call *transfer;
 	struct loop_timer timer, late;
@@ -39,8 +54,7 @@ struct blob_fetch {
 	bool answered;
 	char range[BLOB_RANGE_SIZE]; /* "": the whole blob */
 };
-/* The blob of call's route; range "" or as blob_range.h makes them. */
-void blob_fetch_start(
-	struct blob_fetch *fetch, struct oci_call *call, const char *range, struct blob_fetch_events events);
+/* range: "" or as blob_range.h makes them. */
+void blob_fetch_start(struct blob_fetch *fetch, const struct blob_fetch_of *of, const char *range, struct blob_fetch_events events);
 /* No callback after this. */
 void blob_fetch_stop(struct blob_fetch *fetch);

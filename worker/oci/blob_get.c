@@ -3,7 +3,8 @@
  * blob_get - GET and HEAD of a blob.
  *
  *   a file       opened here, sent by sendfile
- *   in a bucket  HEAD asks for the size on the pool, GET streams (blob_pull.c) or sends the client there (blob_redirect.c)
+ *   in a bucket  HEAD asks for the size on the pool, GET streams (blob_pull.c) or sends the client there (blob_redirect.c); what the cache has is a
+ *                file (blob_cached.c)
  *
  * One range is a 206 of its own, several are one of multipart/byteranges (blob_parts.c).
  */
@@ -74,13 +75,20 @@ const char *blob_range_header(const struct oci_call *call)
 
 /* Files. */
 
-static struct http_response *make_part(struct blob_source *source, const struct range *range)
+struct http_response *blob_reply_file(const struct oci_call *call, const struct range *part, uint64_t size,
+	const struct http_growing *growing)
 {
-	struct http_response *response =
-		http_response_file(206, TAKE_FD(source->fd), range->first, range_length(range));
+	struct http_response *response;
 
-	http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
-		range->first, range->last, source->size);
+	if (growing->broken)
+		response = http_response_growing(part ? 206 : 200, growing);
+	else
+		response = http_response_file(part ? 206 : 200, growing->fd, growing->offset, growing->len);
+	if (part)
+		http_response_headerf(response, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+			part->first, part->last, size);
+	put_type(response, &call->ask.route.digest);
+	counter_add(&call->ask.counters->blob_pulls_total, 1);
 	return response;
 }
 
@@ -90,11 +98,10 @@ static void free_parts(void *parts)
 }
 
 /* A GET that its conditions let through. */
-static void send_file(struct oci_call *call, struct blob_source *source)
+static void send_file(struct oci_call *call, struct blob_source *source, struct http_growing growing)
 {
 	const struct digest *digest = &call->ask.route.digest;
 	struct range ranges[RANGE_MAX];
-	struct http_response *response;
 	unsigned len = 0;
 	enum range_kind kind = range_parse(blob_range_header(call), source->size, ranges, &len);
 
@@ -107,14 +114,14 @@ static void send_file(struct oci_call *call, struct blob_source *source)
 		call->stream_done = free_parts;
 		return;
 	}
-	counter_add(&call->ask.counters->blob_pulls_total, 1);
-	response = kind == RANGE_PART ? make_part(source, &ranges[0])
-				      : http_response_file(200, TAKE_FD(source->fd), 0, source->size);
-	put_type(response, digest);
-	http_request_reply(call->request, response);
+	growing.fd = TAKE_FD(source->fd);
+	growing.offset = kind == RANGE_PART ? ranges[0].first : 0;
+	growing.len = growing.there = kind == RANGE_PART ? range_length(&ranges[0]) : source->size;
+	http_request_reply(call->request,
+		blob_reply_file(call, kind == RANGE_PART ? &ranges[0] : NULL, source->size, &growing));
 }
 
-static void serve_file(struct oci_call *call, struct blob_source *source)
+void blob_serve_file(struct oci_call *call, struct blob_source *source, void (*broken)(void *arg), void *arg)
 {
 	struct http_response *response = reply_condition(&call->ask);
 
@@ -125,7 +132,7 @@ static void serve_file(struct oci_call *call, struct blob_source *source)
 	if (response)
 		http_request_reply(call->request, response);
 	else
-		send_file(call, source);
+		send_file(call, source, (struct http_growing){ .broken = broken, .arg = arg });
 }
 
 /* What only the pool can ask for: the size of an object. */
@@ -147,12 +154,15 @@ static struct http_response *head_job(void *arg)
 	unsigned len;
 	struct oci_job *job = arg;
 	const struct digest *digest = &job->ask.route.digest;
+	struct registry *registry = job->ask.registry;
+	struct str name = name_str(&job->ask.route.name);
+	uint64_t size, mark = registry_seen_mark(registry, name);
 	struct http_response *response;
 	struct error err;
-	uint64_t size;
 
-	if (!store_blob_size(job->ask.registry->store, name_str(&job->ask.route.name), digest, &size, &err))
+	if (!store_blob_size(registry->store, name, digest, &size, &err))
 		return oci_reply_unknown(&err, "BLOB_UNKNOWN");
+	registry_saw(registry, name, digest, size, mark);
 	response = reply_condition(&job->ask);
 	if (!response && job->ask.method == HTTP_HEAD) {
 		response = http_response_announce(200, size);
@@ -198,12 +208,13 @@ void oci_blob_get_stream(void *arg)
 	struct error err;
 
 	if (!store_has_files(ask->registry->store, name_str(&ask->route.name))) {
-		serve_bucket(call);
+		if (blob_may_redirect(call) || !blob_cached_serve(call))
+			serve_bucket(call);
 		return;
 	}
 	if (store_blob_source(ask->registry->store, name_str(&ask->route.name), &ask->route.digest, NULL,
 		    &source, &err))
-		serve_file(call, &source);
+		blob_serve_file(call, &source, NULL, NULL);
 	else
 		http_request_reply(call->request, oci_reply_unknown(&err, "BLOB_UNKNOWN"));
 	blob_source_fini(&source);

@@ -95,11 +95,12 @@ static void on_done(void *arg, const struct error *err)
 
 static void start_fetch(struct blob_parts *parts)
 {
+	const struct blob_fetch_of of = blob_fetch_of_call(parts->call);
 	char range[BLOB_RANGE_SIZE];
 
 	parts->fetching = true;
 	blob_range_format(&parts->layout.ranges[parts->next - 1], range);
-	blob_fetch_start(&parts->fetch, parts->call, range,
+	blob_fetch_start(&parts->fetch, &of, range,
 		(struct blob_fetch_events){ .arg = parts, .on_head = on_head, .on_done = on_done });
 }
 

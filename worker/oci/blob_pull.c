@@ -129,7 +129,9 @@ static void on_done(void *arg, const struct error *err);
 
 static void fetch(struct pull *pull, const char *range)
 {
-	blob_fetch_start(&pull->fetch, pull->call, range,
+	const struct blob_fetch_of of = blob_fetch_of_call(pull->call);
+
+	blob_fetch_start(&pull->fetch, &of, range,
 		(struct blob_fetch_events){ .arg = pull, .on_head = on_head, .on_done = on_done });
 }
 

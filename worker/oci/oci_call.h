@@ -11,6 +11,7 @@
 #include "common/http_server.h"
 #include "worker/oci/oci_ask.h"
 
+struct blob_fills;
 struct http_client;
 struct loop;
 struct upload;
@@ -20,6 +21,7 @@ struct oci_call {
 	struct http_request *request;
 	struct loop *loop;
 	struct http_client *client; /* of this loop; NULL where nobody is to be called */
+	struct blob_fills *fills;   /* NULL: there is no cache */
 	char *body;                 /* collected; handed on to a job */
 	bool keeps_bytes;           /* they pass through here whatever else could be: a quota counts them, or a peer asks */
 	struct upload *upload;      /* of another worker, which gave it to us for this request: held, and the endpoint takes it; or NULL */

@@ -6,12 +6,12 @@
 #include "common/check.h"
 #include "common/map.h"
 
-#define PLACES 16384u
+#define PLACES 65536u
 
 struct place {
 	uint64_t key; /* of name and digest; 0 = empty */
 	uint64_t removals, size;
-	int64_t until_ms;
+	int64_t seen_ms;
 };
 
 struct known_blobs {
@@ -55,12 +55,12 @@ void known_blobs_add(struct known_blobs *known, struct str name, const struct di
 	uint64_t key = key_of(name, digest);
 
 	(void)pthread_mutex_lock(&known->lock);
-	known->places[key % PLACES] = (struct place){ key, removals, size, now_ms + KNOWN_BLOBS_MS };
+	known->places[key % PLACES] = (struct place){ key, removals, size, now_ms };
 	(void)pthread_mutex_unlock(&known->lock);
 }
 
-bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest,
-	uint64_t removals, int64_t now_ms, uint64_t *ret_size)
+bool known_blobs_since(struct known_blobs *known, struct str name, const struct digest *digest,
+	uint64_t removals, int64_t since_ms, uint64_t *ret_size)
 {
 	uint64_t key = key_of(name, digest);
 	struct place place;
@@ -68,8 +68,14 @@ bool known_blobs_has(struct known_blobs *known, struct str name, const struct di
 	(void)pthread_mutex_lock(&known->lock);
 	place = known->places[key % PLACES];
 	(void)pthread_mutex_unlock(&known->lock);
-	if (place.key != key || place.removals != removals || place.until_ms <= now_ms)
+	if (place.key != key || place.removals != removals || place.seen_ms < since_ms)
 		return false;
 	*ret_size = place.size;
 	return true;
+}
+
+bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest,
+	uint64_t removals, int64_t now_ms, uint64_t *ret_size)
+{
+	return known_blobs_since(known, name, digest, removals, now_ms - KNOWN_BLOBS_MS + 1, ret_size);
 }

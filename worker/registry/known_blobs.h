@@ -25,5 +25,8 @@ AUTO_DEFINE(known_blobs)
 void known_blobs_add(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t size, uint64_t removals,
 	int64_t now_ms);
 /* *ret_size: of the blob. */
+/* The same of what was seen at since_ms or later, however long ago that is. */
+bool known_blobs_since(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t removals,
+	int64_t since_ms, uint64_t *ret_size);
 bool known_blobs_has(struct known_blobs *known, struct str name, const struct digest *digest, uint64_t removals,
 	int64_t now_ms, uint64_t *ret_size);

@@ -21,6 +21,7 @@ struct registry *registry_new(const struct registry_settings *settings)
 	registry->store = settings->store;
 	registry->spool = settings->spool;
 	registry->pool = settings->pool;
+	registry->cache = settings->cache;
 	registry->options = settings->options;
 	registry->manifests = manifest_cache_new(settings->manifest_cache_bytes);
 	registry->indexes = indexes_new(settings->store, settings->pool, settings->trust, settings->trust_arg,

@@ -18,6 +18,7 @@
 #include "worker/index/index.h"
 #include "worker/registry/uploads.h"
 
+struct blob_cache;
 struct blob_places;
 struct contents;
 struct entity;
@@ -43,6 +44,7 @@ struct registry {
 	struct uploads *uploads;
 	struct known_blobs *known;  /* stored or seen moments ago */
 	struct blob_places *places; /* where blobs were stored or seen lately */
+	struct blob_cache *cache;   /* borrowed; NULL: none */
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
 	struct registry_options options;
 };
@@ -51,6 +53,7 @@ struct registry_settings {
 	struct store *store;
 	struct spool *spool;
 	struct pool *pool;
+	struct blob_cache *cache;       /* or NULL */
 	const char *self;     /* our member name, which upload ids carry; borrowed */
 	index_trust_f *trust; /* as indexes_new() has it */
 	void *trust_arg;
@@ -178,6 +181,17 @@ bool registry_mount(struct registry *registry, struct str name, const struct dig
  * and gone. Else the store may work again in a moment: it is held still, and may be ended again. */
 bool registry_finish(struct registry *registry, struct upload *upload, const struct digest *digest, bool *ret_over,
 	struct error *err) MUST_CHECK;
+
+/*
+ * Has the repository this blob? What was seen at the store counts for REGISTRY_SEEN_MS, and only where this worker's view of the repository
+ * may be served from memory: that view tells every deletion, whoever made it. What a manifest names proves nothing: it may name what only
+ * another repository has. False: the store is to be asked, and what it says is told by registry_saw(), with the mark that was taken
+ * before it was asked. Thread  any.
+ */
+#define REGISTRY_SEEN_MS (60 * 60 * 1000)
+bool registry_has_seen(struct registry *registry, struct str name, const struct digest *digest, uint64_t *ret_size) MUST_CHECK;
+uint64_t registry_seen_mark(struct registry *registry, struct str name);
+void registry_saw(struct registry *registry, struct str name, const struct digest *digest, uint64_t size, uint64_t mark);
 
 /* ---- who changed what ---- */
 

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "worker/registry/blob_places.h"
 #include "worker/registry/known_blobs.h"
+#include "worker/storage/blob_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
@@ -77,6 +78,8 @@ bool registry_finish(struct registry *registry, struct upload *upload, const str
 	if (ok) {
 		known_blobs_add(registry->known, name, digest, upload->size, removals, clock_ms());
 		blob_places_add(registry->places, digest, name);
+		if (upload->file)
+			blob_cache_adopt(registry->cache, digest, upload->file->path, upload->size);
 	}
 	*ret_over = ok || is_over(err);
 	if (*ret_over)

@@ -139,6 +139,38 @@ static void reply_file(struct app *app, struct http_request *request)
 	http_request_reply(request, http_response_file(206, fd, 1000, 50000));
 }
 
+/* A file of which half is there; the rest comes when the test says so, from the file or, where that is cut short, from a pipe. */
+
+static void on_broken_file(void *arg)
+{
+	struct app *app = arg;
+	struct pipe *pipe = pipe_new(app->rig.loop, 65536);
+	char rest[50000];
+	size_t sent = (size_t)http_request_stop(app->parked), taken = 0;
+
+	memset(rest, 'p', sizeof(rest));
+	http_request_go_on(app->parked, pipe);
+	assert_int_equal(pipe_write(pipe, rest, sizeof(rest) - sent, &taken), PIPE_OK);
+	assert_int_equal(taken, sizeof(rest) - sent);
+	pipe_finish(pipe);
+	pipe_unref_writer(pipe);
+	atomic_fetch_add(&app->gone, 1);
+}
+
+static void reply_growing(struct app *app, struct http_request *request)
+{
+	struct http_growing growing = { .fd = open(app->path, O_RDONLY | O_CLOEXEC),
+		.offset = 1000,
+		.len = 50000,
+		.there = 20000,
+		.broken = on_broken_file,
+		.arg = app };
+	assert_true(growing.fd >= 0);
+	app->parked = request;
+	http_request_reply(request, http_response_growing(206, &growing));
+	atomic_fetch_add(&app->parked_n, 1);
+}
+
 static void reply_list(struct http_request *request)
 {
 	AUTO_STR *own = NULL;
@@ -175,6 +207,8 @@ static void on_request(void *arg, struct http_request *request)
 		start_sink(app, request, true);
 	else if (str_is(path, "/file"))
 		reply_file(app, request);
+	else if (str_is(path, "/growing"))
+		reply_growing(app, request);
 	else if (str_is(path, "/known"))
 		start_source(app, request, number_of(request), number_of(request), false);
 	else if (str_is(path, "/unknown"))
@@ -611,6 +645,134 @@ static void test_head_announces_the_body(void **state)
 	(void)close(fd);
 	await(&app->done, 3);
 	assert_int_equal(atomic_load(&app->bytes_out), 5);
+}
+
+static void all_is_there(void *arg)
+{
+	struct app *app = arg;
+	if (app->parked)
+		http_request_there(app->parked, 50000);
+}
+
+static void cut_it(void *arg)
+{
+	struct app *app = arg;
+	if (app->parked)
+		http_request_cut(app->parked);
+}
+
+static void make_file(struct app *app, size_t size)
+{
+	char bytes[51000];
+	memset(bytes, 'f', sizeof(bytes));
+	(void)snprintf(app->path, sizeof(app->path), "/tmp/test-http-server-XXXXXX");
+	int file = mkstemp(app->path);
+	assert_int_equal(write(file, bytes, size), (ssize_t)size);
+	(void)close(file);
+}
+
+/* What is there is sent at once, the rest when it is there; a client that waits costs no turn. */
+static void test_a_file_that_grows(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	static char got[20000];
+	make_file(app, 51000);
+	int fd = dial(app->rig.port);
+	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	assert_int_equal(reply.status, 206);
+	for (size_t n = reply.body_len; n < 20000;) {
+		ssize_t more = take(fd, got, 20000 - n);
+		assert_true(more > 0);
+		n += (size_t)more;
+	}
+	loop_post(app->rig.loop, all_is_there, app);
+	size_t left = 30000;
+	for (ssize_t more; left > 0; left -= (size_t)more)
+		assert_true((more = take(fd, got, left < sizeof(got) ? left : sizeof(got))) > 0);
+	await(&app->complete, 1);
+	assert_int_equal(atomic_load(&app->bytes_out), 50000);
+	put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.status, 200);
+	(void)close(fd);
+}
+
+/* The file ends before what was said to be there: the rest comes from elsewhere, to the byte. */
+static void test_a_file_that_breaks(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	make_file(app, 31000);
+	int fd = dial(app->rig.port);
+	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
+	await(&app->parked_n, 1);
+	loop_post(app->rig.loop, all_is_there, app);
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.body_len, 50000);
+	for (size_t i = 0; i < 50000; i++)
+		assert_int_equal(reply.body[i], i < 30000 ? 'f' : 'p');
+	assert_int_equal(atomic_load(&app->gone), 1);
+	(void)close(fd);
+	await(&app->complete, 1);
+}
+
+static void go_on_elsewhere(void *arg)
+{
+	struct app *app = arg;
+	http_request_there(app->parked, 40000);
+	on_broken_file(app);
+	http_request_there(app->parked, 50000);
+}
+
+/* Whoever gave the file says that no more of it is to be sent, whatever is there. */
+static void test_a_file_that_is_given_up(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	make_file(app, 51000);
+	int fd = dial(app->rig.port);
+	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
+	await(&app->parked_n, 1);
+	loop_post(app->rig.loop, go_on_elsewhere, app);
+	assert_true(take_reply(fd, &reply));
+	assert_int_equal(reply.body_len, 50000);
+	for (size_t i = 1; i < 50000; i++)
+		assert_true(reply.body[i] == reply.body[i - 1] || (i <= 20000 && reply.body[i] == 'p'));
+	assert_int_equal(reply.body[49999], 'p');
+	(void)close(fd);
+	await(&app->complete, 1);
+}
+
+static void test_a_growing_file_is_cut(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	make_file(app, 51000);
+	int fd = dial(app->rig.port);
+	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	loop_post(app->rig.loop, cut_it, app);
+	await(&app->done, 1);
+	assert_int_equal(atomic_load(&app->complete), 0);
+	(void)close(fd);
+}
+
+/* Nothing is there to be sent, and the client has left: nobody waits for a deadline. */
+static void test_who_left_is_not_waited_for(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	make_file(app, 51000);
+	int fd = dial(app->rig.port);
+	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(take_head(fd, &reply));
+	struct linger now = { .l_onoff = 1 };
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	(void)close(fd);
+	await(&app->done, 1);
+	assert_int_equal(atomic_load(&app->complete), 0);
 }
 
 static void test_a_part_of_a_file(void **state)
@@ -1227,6 +1389,11 @@ int main(void)
 		TEST(a_reply_in_the_middle_of_a_body),
 		TEST(head_announces_the_body),
 		TEST(a_part_of_a_file),
+		TEST(a_file_that_grows),
+		TEST(a_file_that_breaks),
+		TEST(a_file_that_is_given_up),
+		TEST(a_growing_file_is_cut),
+		TEST(who_left_is_not_waited_for),
 		TEST(a_pipe_of_known_length),
 		TEST(a_pipe_of_unknown_length_is_chunked),
 		TEST(a_pipe_that_fails_cuts),

@@ -227,6 +227,42 @@ static void test_an_end_that_let_go_is_not_called(void **state)
 	assert_int_equal(woken, 0);
 }
 
+/* What lies in the ring is seen where it lies, in one run or in two, and a part of it may be done with. */
+static void test_a_look_copies_nothing(void **state)
+{
+	struct loop *loop = *state;
+	struct pipe *pipe = pipe_new(loop, 100);
+	struct iovec parts[2];
+	char bytes[100], got[100];
+	size_t n = 0;
+	int len = 0, woken = 0;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)i;
+	assert_int_equal(pipe_look(pipe, parts, &len), PIPE_AGAIN);
+	assert_int_equal(pipe_write(pipe, bytes, 100, &n), PIPE_OK);
+	pipe_on_room(pipe, count, &woken);
+	assert_int_equal(pipe_write(pipe, bytes, 1, &n), PIPE_AGAIN);
+	assert_int_equal(pipe_look(pipe, parts, &len), PIPE_OK);
+	assert_true(len == 1 && parts[0].iov_len == 100 && !memcmp(parts[0].iov_base, bytes, 100));
+	pipe_took(pipe, 60);
+	loop_turn(loop, 0);
+	assert_int_equal(woken, 1);
+	assert_int_equal(pipe_write(pipe, bytes, 30, &n), PIPE_OK);
+	assert_int_equal(pipe_look(pipe, parts, &len), PIPE_OK);
+	assert_int_equal(len, 2);
+	memcpy(got, parts[0].iov_base, parts[0].iov_len);
+	memcpy(got + parts[0].iov_len, parts[1].iov_base, parts[1].iov_len);
+	assert_true(parts[0].iov_len == 40 && parts[1].iov_len == 30);
+	assert_memory_equal(got, bytes + 60, 40);
+	assert_memory_equal(got + 40, bytes, 30);
+	pipe_took(pipe, 70);
+	pipe_finish(pipe);
+	assert_int_equal(pipe_look(pipe, parts, &len), PIPE_END);
+	pipe_unref_writer(pipe);
+	pipe_unref_reader(pipe);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +277,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_finish_drains_and_failure_does_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_abandoning_tells_the_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_an_end_that_let_go_is_not_called, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_look_copies_nothing, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

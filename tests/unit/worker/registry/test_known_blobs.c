@@ -22,6 +22,9 @@ static void entries_end(void **state)
 	assert_true(known_blobs_has(known, STR("a"), &one, 7, KNOWN_BLOBS_MS - 1, &size));
 	assert_int_equal(size, 1234);
 	assert_false(known_blobs_has(known, STR("a"), &one, 7, KNOWN_BLOBS_MS, &size));
+	assert_true(known_blobs_since(known, STR("a"), &one, 7, 0, &size));
+	assert_false(known_blobs_since(known, STR("a"), &one, 7, 1, &size));
+	assert_false(known_blobs_since(known, STR("a"), &one, 8, 0, &size));
 	assert_false(known_blobs_has(known, STR("a"), &one, 8, 0, &size));
 	assert_false(known_blobs_has(known, STR("b"), &one, 7, 0, &size));
 	assert_false(known_blobs_has(known, STR("a"), &two, 7, 0, &size));
