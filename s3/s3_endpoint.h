@@ -29,6 +29,7 @@ struct s3_settings {
 	uint64_t single_put_max;  /* 0 = 64 MiB */
 	uint64_t part_size;       /* 0 = 16 MiB; grows so that 10,000 parts suffice */
 	unsigned parallel;        /* parts at a time, 0 = 4 */
+	int64_t abandoned_ms;     /* a multipart upload that is older is nobody's any more; 0 = a day */
 };
 
 struct s3_endpoint {

@@ -3,6 +3,7 @@
 
 #include "common/check.h"
 #include "common/http_server.h"
+#include "worker/chores/abandoned_chore.h"
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
@@ -99,6 +100,8 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	import_chore_add(chores, &work->import);
 	sweep_chore_add(chores, &work->sweep);
 	weigh_chore_add(chores, &work->weigh);
+	if (worker->settings->s3_bucket)
+		abandoned_chore_add(chores, worker->store, worker->settings->abandoned_ms);
 }
 
 struct housework *housework_start(struct worker *worker, int64_t started_s)

@@ -42,6 +42,7 @@ struct registry {
 	struct uploads *uploads;
 	struct known_blobs *known;  /* stored or seen moments ago */
 	struct blob_places *places; /* where blobs were stored or seen lately */
+	struct push_memory *push_memory;
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
 	struct registry_options options;
 };
@@ -55,6 +56,7 @@ struct registry_settings {
 	void *trust_arg;
 	size_t index_cache_bytes, index_log_bytes, manifest_cache_bytes;
 	int64_t index_keep_us;
+	uint64_t push_bytes; /* push_memory.h */
 	struct uploads_bounds uploads;
 	struct registry_options options;
 };
@@ -176,6 +178,23 @@ bool registry_mount(struct registry *registry, struct str name, const struct dig
  * and gone. Else the store may work again in a moment: it is held still, and may be ended again. */
 bool registry_finish(struct registry *registry, struct upload *upload, const struct digest *digest, bool *ret_over,
 	struct error *err) MUST_CHECK;
+
+/*
+ * What upload_stream.h has of a blob whose bytes are known to have the digest: a push of which all parts are at the store, or, of a small one, all
+ * bytes. Ended in any case, also when it was finished; a push that was not is given up, by a job of the pool.
+ */
+struct registry_streamed {
+	struct store_push *push;    /* or: */
+	struct str whole;
+	struct push_memory *memory; /* that `bytes`, `room` of them, are of */
+	char *bytes;
+	uint64_t room;
+};
+/* As registry_finish(). A session that is held still has lost its bytes. */
+bool registry_finish_streamed(struct registry *registry, struct upload *upload, const struct digest *digest, struct registry_streamed *push,
+	bool *ret_over, struct error *err) MUST_CHECK;
+/* Thread  any; does not wait. */
+void registry_streamed_end(struct registry_streamed *push, struct pool *pool);
 
 /* ---- who changed what ---- */
 
