@@ -664,8 +664,9 @@ static const char *hint_of(struct str code, unsigned status)
 		{ "PermanentRedirect", "see the region and the endpoint" },
 		{ "TemporaryRedirect", "see the region and the endpoint" },
 		{ "NoSuchBucket", "see the bucket" },
-		{ "AccessDenied", "the key needs s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload "
-				  "and ListBucket" },
+		{ "AccessDenied",
+			"the key needs s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload, "
+			"ListBucket and ListBucketMultipartUploads" },
 	};
 
 	for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)

@@ -92,3 +92,28 @@ bool s3_clock_parse(const char *text, int64_t *ret_wall_s)
 	*ret_wall_s = timegm(&tm);
 	return true;
 }
+
+/* ".789", or nothing. */
+static bool skip_fraction(struct str *s)
+{
+	uint64_t ignored;
+
+	return !str_skip(s, ".") || str_number(s, UINT32_MAX, &ignored);
+}
+
+bool s3_clock_parse_iso(const char *text, int64_t *ret_wall_s)
+{
+	struct str s = str_of(text);
+	struct tm tm = { 0 };
+	uint64_t year, month, day;
+
+	if (!str_number(&s, 9999, &year) || !str_skip(&s, "-") || !str_number(&s, 12, &month) || !month ||
+		!str_skip(&s, "-") || !str_number(&s, 31, &day) || !day || !str_skip(&s, "T") ||
+		!read_time(&s, &tm) || !skip_fraction(&s) || !str_is(s, "Z"))
+		return false;
+	tm.tm_year = (int)year - 1900;
+	tm.tm_mon = (int)month - 1;
+	tm.tm_mday = (int)day;
+	*ret_wall_s = timegm(&tm);
+	return true;
+}

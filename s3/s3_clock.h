@@ -35,5 +35,7 @@ bool    s3_clock_is_known(const struct s3_clock *clock);
 bool    s3_clock_should_tell(struct s3_clock *clock, int64_t date_s);
 /* "Fri, 24 May 2013 00:00:00 GMT"; false for anything else. */
 bool    s3_clock_parse(const char *text, int64_t *ret_wall_s) MUST_CHECK;
+/* "2013-05-24T00:00:00.000Z", with a fraction or without; false for anything else. */
+bool    s3_clock_parse_iso(const char *text, int64_t *ret_wall_s) MUST_CHECK;
 /* S3 allows 15 minutes of difference; some stores 5. */
 #define S3_CLOCK_OFF_S 120

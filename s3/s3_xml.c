@@ -67,23 +67,32 @@ static bool take_text(struct str *s, struct str name, struct str *ret_raw)
 	return true;
 }
 
+/* Moves *rest behind the next opening tag of that name. */
+static bool next_tag(struct str *rest, const char *name, struct str *ret_tag, bool *ret_empty)
+{
+	size_t at;
+
+	while (find(*rest, "<", &at)) {
+		advance(rest, at + 1);
+		if (str_starts(*rest, "!") || str_starts(*rest, "?")) {
+			skip_special(rest);
+			continue;
+		}
+		if (!take_tag(rest, ret_tag, ret_empty))
+			return false;
+		if (str_is(*ret_tag, name))
+			return true;
+	}
+	return false;
+}
+
 bool s3_xml_next(struct str *xml, const char *name, struct str *ret_raw)
 {
 	struct str rest = *xml;
 	struct str tag;
-	size_t at;
 	bool empty;
 
-	while (find(rest, "<", &at)) {
-		advance(&rest, at + 1);
-		if (str_starts(rest, "!") || str_starts(rest, "?")) {
-			skip_special(&rest);
-			continue;
-		}
-		if (!take_tag(&rest, &tag, &empty))
-			return false;
-		if (!str_is(tag, name))
-			continue;
+	while (next_tag(&rest, name, &tag, &empty)) {
 		if (empty)
 			*ret_raw = str_from(rest.at, 0);
 		else if (!take_text(&rest, tag, ret_raw))
@@ -92,6 +101,49 @@ bool s3_xml_next(struct str *xml, const char *name, struct str *ret_raw)
 		return true;
 	}
 	return false;
+}
+
+/* Moves *s behind the next closing tag of that name. */
+static bool skip_to_end(struct str *s, struct str name, struct str *ret_inner)
+{
+	const char *begin = s->at;
+	struct str tag;
+	size_t at;
+	bool empty;
+
+	while (find(*s, "<", &at)) {
+		const char *end = s->at + at;
+
+		advance(s, at + 1);
+		if (str_starts(*s, "!") || str_starts(*s, "?")) {
+			skip_special(s);
+			continue;
+		}
+		if (!str_skip(s, "/"))
+			continue;
+		if (!take_tag(s, &tag, &empty))
+			return false;
+		if (str_equal(tag, name)) {
+			*ret_inner = str_from(begin, (size_t)(end - begin));
+			return true;
+		}
+	}
+	return false;
+}
+
+bool s3_xml_next_block(struct str *xml, const char *name, struct str *ret_inner)
+{
+	struct str rest = *xml;
+	struct str tag;
+	bool empty = true;
+
+	while (empty)
+		if (!next_tag(&rest, name, &tag, &empty))
+			return false;
+	if (!skip_to_end(&rest, tag, ret_inner))
+		return false;
+	*xml = rest;
+	return true;
 }
 
 static void put_utf8(struct buf *into, uint32_t c)

@@ -15,6 +15,8 @@
 
 /* Moves *xml behind the next <name>text</name>; *ret_raw is the text, still escaped. */
 bool s3_xml_next(struct str *xml, const char *name, struct str *ret_raw) MUST_CHECK;
+/* Moves *xml behind the next <name>...</name>, and *ret_inner is what stands between, other elements too. None of that name is inside. */
+bool s3_xml_next_block(struct str *xml, const char *name, struct str *ret_inner) MUST_CHECK;
 /* Appends the text with &amp; &lt; &gt; &quot; &apos; &#n; &#xn; replaced; false on any other
  * escape, on NUL, and when it does not fit. */
 bool s3_xml_unescape(struct str raw, struct buf *into) MUST_CHECK;

@@ -3,6 +3,7 @@
 
 #include "common/check.h"
 #include "common/http_server.h"
+#include "worker/chores/abandoned_chore.h"
 #include "worker/chores/dedupe_chore.h"
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
@@ -103,6 +104,8 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	sweep_chore_add(chores, &work->sweep);
 	weigh_chore_add(chores, &work->weigh);
 	dedupe_chore_add(chores, &work->dedupe);
+	if (settings_has_bucket(worker->settings))
+		abandoned_chore_add(chores, worker->store, worker->settings->abandoned_ms);
 }
 
 struct housework *housework_start(struct worker *worker, int64_t started_s)

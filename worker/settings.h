@@ -83,6 +83,7 @@ struct worker_settings {
 	const char *file;           /* that they came from, or NULL */
 	int64_t index_log_bytes, index_log_keep_ms;
 	int64_t import_every_ms, s3_import_every_ms;
+	int64_t push_bytes, abandoned_ms;
 	bool long_poll;
 	const char *db_path;                         /* the last good state */
 	bool isolated;                               /* static clusters: storage is each member's own */

@@ -117,7 +117,8 @@ static bool open_root(const struct worker_settings *s, struct store **ret, struc
 		.storage_class = s->s3.storage_class,
 		.user_agent = s->s3.user_agent,
 		.redirect_endpoint = s->s3.redirect_endpoint,
-		.v2 = !s->s3.v4auth };
+		.v2 = !s->s3.v4auth,
+		.abandoned_ms = s->abandoned_ms };
 
 	if (s->s3_bucket)
 		return store_s3_open(ret, &s3, err);
@@ -348,6 +349,7 @@ static void open_registry(struct worker *worker)
 		.index_cache_bytes = (size_t)s->index_cache_bytes,
 		.index_log_bytes = (size_t)s->index_log_bytes,
 		.index_keep_us = s->index_log_keep_ms * 1000,
+		.push_bytes = (uint64_t)s->push_bytes,
 		.manifest_cache_bytes = (size_t)s->manifest_cache_bytes,
 		.uploads = { .sessions = UPLOADS_MAX,
 			.sessions_each = (size_t)s->uploads_per_client,
@@ -637,17 +639,30 @@ static void stop_loops(struct worker_process *process)
 		(void)pthread_join(process->threads[i], NULL);
 }
 
-/* What was posted at last runs here, on nobody's thread, before anything goes that it names. */
-static void drain_loops(const struct worker *worker)
+/* What was posted at last runs here, on nobody's thread, before anything goes that it names. True: there was something. */
+static bool drain_loops(const struct worker *worker)
 {
-	bool any = true;
+	bool any = true, had = false;
 
 	while (any) {
 		any = false;
 		for (unsigned i = 0; i < worker->front.loops_len; i++)
 			if (worker->front.loops[i].loop)
 				any |= loop_drain(worker->front.loops[i].loop);
+		had |= any;
 	}
+	return had;
+}
+
+/* Jobs of requests that were answered long ago may still wait for a store, and what they post may ask for another job: a push that was
+ * given up is removed from the bucket. */
+static void settle_pool(const struct worker *worker)
+{
+	if (!worker->pool)
+		return;
+	do
+		pool_settle(worker->pool);
+	while (drain_loops(worker));
 }
 
 static void close_process(struct worker_process *process)
@@ -662,12 +677,10 @@ static void close_process(struct worker_process *process)
 	drain_loops(worker);
 	blob_fills_free(worker->front.fills);
 	chores_await_end(worker->front.chores);
-	/* Jobs of requests that were answered long ago may still wait for a store. */
-	if (worker->pool)
-		pool_settle(worker->pool);
+	settle_pool(worker);
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
-	drain_loops(worker);
+	(void)drain_loops(worker);
 	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);
 	housework_free(process->housework);

@@ -40,9 +40,10 @@ REGION = "us-east-1"
 WEB_TOKEN = "a.web.token"
 ROLE = "arn:aws:iam::123456789012:role/tests"
 # Exactly the rights that docs/operation.md names.
-RIGHTS = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-# moto asks for a right of its own where AWS takes ListBucket; a test looks for parts that were left.
-OTHERS = ["s3:HeadBucket", "s3:ListBucketMultipartUploads"]
+RIGHTS = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
+          "s3:ListBucketMultipartUploads"]
+# moto asks for a right of its own where AWS takes ListBucket.
+OTHERS = ["s3:HeadBucket"]
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": RIGHTS + OTHERS, "Resource": "*"}]})
 
 

@@ -3,6 +3,7 @@
  * upload_chunks - PATCH appends to a session; PUT appends what it brings and closes the session. A peer's PATCH with ?holder= takes
  * one that has no byte (upload_give.h).
  */
+#include "common/check.h"
 #include "worker/oci/oci_call.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
@@ -11,6 +12,7 @@
 #include "worker/oci/upload_finish.h"
 #include "worker/oci/upload_give.h"
 #include "worker/oci/upload_room.h"
+#include "worker/oci/upload_stream.h"
 #include "worker/oci/upload_write.h"
 #include "worker/registry/registry.h"
 
@@ -124,7 +126,12 @@ static void on_put(struct oci_call *call, struct upload *upload, const struct er
 
 static void put(struct oci_call *call, struct upload *upload)
 {
-	upload_write_start(call, upload, on_put);
+	struct digest digest;
+	struct error err;
+
+	CHECK(upload_query_digest(call->ask.query, &digest, &err));
+	if (!upload_stream_start(call, upload, &digest, STREAM_SESSION_STAYS))
+		upload_write_start(call, upload, on_put);
 }
 
 void oci_upload_put_stream(void *arg)

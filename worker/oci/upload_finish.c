@@ -13,14 +13,20 @@
 struct finish {
 	struct upload *upload; /* NULL: over */
 	struct digest digest;
+	struct registry_streamed push; /* of one that went to the store as it came */
+	bool is_push;
+	struct pool *pool;
 };
 
 static void finish_free(void *own)
 {
 	struct finish *finish = own;
 
+	if (finish->upload && finish->is_push)
+		upload_streams(finish->upload, 0);
 	if (finish->upload)
 		upload_release(finish->upload);
+	registry_streamed_end(&finish->push, finish->pool);
 	free(finish);
 }
 
@@ -58,7 +64,10 @@ static struct http_response *finish_job(void *arg)
 		upload_end(TAKE(finish->upload));
 		return oci_denied_limit(&job->ask, REGISTRY_LIMIT_BYTES, &err);
 	}
-	ok = registry_finish(job->ask.registry, finish->upload, &finish->digest, &over, &err);
+	ok = finish->is_push
+		     ? registry_finish_streamed(
+			       job->ask.registry, finish->upload, &finish->digest, &finish->push, &over, &err)
+		     : registry_finish(job->ask.registry, finish->upload, &finish->digest, &over, &err);
 	if (over)
 		finish->upload = NULL;
 	if (!ok)
@@ -68,11 +77,28 @@ static struct http_response *finish_job(void *arg)
 	return upload_reply_stored(job->ask.route.name.text, &finish->digest);
 }
 
-void upload_finish_start(struct oci_call *call, struct upload *upload, const struct digest *digest)
+static struct finish *finish_new(
+	const struct oci_call *call, struct upload *upload, const struct digest *digest)
 {
 	struct finish *finish = xnew(struct finish);
 
 	finish->upload = upload;
 	finish->digest = *digest;
+	finish->pool = call->ask.registry->pool;
+	return finish;
+}
+
+void upload_finish_start(struct oci_call *call, struct upload *upload, const struct digest *digest)
+{
+	oci_job_start_with(call, finish_job, finish_new(call, upload, digest), finish_free);
+}
+
+void upload_finish_start_push(struct oci_call *call, struct upload *upload, const struct digest *digest,
+	const struct registry_streamed *push)
+{
+	struct finish *finish = finish_new(call, upload, digest);
+
+	finish->push = *push;
+	finish->is_push = true;
 	oci_job_start_with(call, finish_job, finish, finish_free);
 }

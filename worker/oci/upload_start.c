@@ -6,6 +6,7 @@
  * the bytes. Without `from` the repositories are tried in which the blob was seen lately and that the client
  * may read.
  */
+#include "common/check.h"
 #include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_call.h"
@@ -17,6 +18,7 @@
 #include "worker/oci/upload_finish.h"
 #include "worker/oci/upload_owner_key.h"
 #include "worker/oci/upload_room.h"
+#include "worker/oci/upload_stream.h"
 #include "worker/oci/upload_write.h"
 #include "worker/registry/registry.h"
 #include "worker/registry/repository_limits.h"
@@ -165,8 +167,13 @@ static void on_whole(struct oci_call *call, struct upload *upload, const struct 
 
 static void write_whole(struct oci_call *call, struct upload *upload)
 {
+	struct digest digest;
+	struct error err;
+
 	http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
-	upload_write_start(call, upload, on_whole);
+	CHECK(upload_query_digest(call->ask.query, &digest, &err));
+	if (!upload_stream_start(call, upload, &digest, STREAM_SESSION_ENDS))
+		upload_write_start(call, upload, on_whole);
 }
 
 static void start_whole(struct oci_call *call)

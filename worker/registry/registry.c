@@ -6,6 +6,7 @@
 #include "worker/registry/contents.h"
 #include "worker/registry/known_blobs.h"
 #include "worker/registry/manifest_cache.h"
+#include "worker/registry/push_memory.h"
 #include "worker/storage/store.h"
 
 /* Some other tool may have written a manifest over our limit into the store. */
@@ -31,6 +32,7 @@ struct registry *registry_new(const struct registry_settings *settings)
 	if (settings->index_keep_us)
 		indexes_set_keep(registry->indexes, settings->index_keep_us);
 	registry->uploads = uploads_new(&uploads);
+	registry->push_memory = push_memory_new(settings->push_bytes);
 	registry->known = known_blobs_new();
 	registry->places = blob_places_new();
 	registry->contents = contents_new();
@@ -49,6 +51,7 @@ void registry_free(struct registry *registry)
 		return;
 	CHECK(!registry->indexes);
 	uploads_free(registry->uploads);
+	push_memory_free(registry->push_memory);
 	manifest_cache_free(registry->manifests);
 	known_blobs_free(registry->known);
 	blob_places_free(registry->places);

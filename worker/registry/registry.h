@@ -45,6 +45,7 @@ struct registry {
 	struct known_blobs *known;  /* stored or seen moments ago */
 	struct blob_places *places; /* where blobs were stored or seen lately */
 	struct blob_cache *cache;   /* borrowed; NULL: none */
+	struct push_memory *push_memory;
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
 	struct registry_options options;
 };
@@ -59,6 +60,7 @@ struct registry_settings {
 	void *trust_arg;
 	size_t index_cache_bytes, index_log_bytes, manifest_cache_bytes;
 	int64_t index_keep_us;
+	uint64_t push_bytes; /* push_memory.h */
 	struct uploads_bounds uploads;
 	struct registry_options options;
 };
@@ -192,6 +194,23 @@ bool registry_finish(struct registry *registry, struct upload *upload, const str
 bool registry_has_seen(struct registry *registry, struct str name, const struct digest *digest, uint64_t *ret_size) MUST_CHECK;
 uint64_t registry_seen_mark(struct registry *registry, struct str name);
 void registry_saw(struct registry *registry, struct str name, const struct digest *digest, uint64_t size, uint64_t mark);
+
+/*
+ * What upload_stream.h has of a blob whose bytes are known to have the digest: a push of which all parts are at the store, or, of a small one, all
+ * bytes. Ended in any case, also when it was finished; a push that was not is given up, by a job of the pool.
+ */
+struct registry_streamed {
+	struct store_push *push;    /* or: */
+	struct str whole;
+	struct push_memory *memory; /* that `bytes`, `room` of them, are of */
+	char *bytes;
+	uint64_t room;
+};
+/* As registry_finish(). A session that is held still has lost its bytes. */
+bool registry_finish_streamed(struct registry *registry, struct upload *upload, const struct digest *digest, struct registry_streamed *push,
+	bool *ret_over, struct error *err) MUST_CHECK;
+/* Thread  any; does not wait. */
+void registry_streamed_end(struct registry_streamed *push, struct pool *pool);
 
 /* ---- who changed what ---- */
 

@@ -5,8 +5,10 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/pool.h"
 #include "worker/registry/blob_places.h"
 #include "worker/registry/known_blobs.h"
+#include "worker/registry/push_memory.h"
 #include "worker/storage/blob_cache.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
@@ -68,16 +70,21 @@ static bool is_over(const struct error *err)
 	return err->kind != ERROR_UNAVAILABLE && err->kind != ERROR_TIMEOUT && err->kind != ERROR_BUSY;
 }
 
+static void know(struct registry *registry, const struct upload *upload, const struct digest *digest,
+	uint64_t removals)
+{
+	known_blobs_add(registry->known, str_of(upload->name), digest, upload->size, removals, clock_ms());
+	blob_places_add(registry->places, digest, str_of(upload->name));
+}
+
 bool registry_finish(struct registry *registry, struct upload *upload, const struct digest *digest,
 	bool *ret_over, struct error *err)
 {
-	struct str name = str_of(upload->name);
-	uint64_t removals = indexes_removals(registry->indexes, name);
+	uint64_t removals = indexes_removals(registry->indexes, str_of(upload->name));
 	bool ok = store_upload(registry, upload, digest, err);
 
 	if (ok) {
-		known_blobs_add(registry->known, name, digest, upload->size, removals, clock_ms());
-		blob_places_add(registry->places, digest, name);
+		know(registry, upload, digest, removals);
 		if (upload->file)
 			blob_cache_adopt(registry->cache, digest, upload->file->path, upload->size);
 	}
@@ -85,4 +92,42 @@ bool registry_finish(struct registry *registry, struct upload *upload, const str
 	if (*ret_over)
 		upload_end(upload);
 	return ok;
+}
+
+/* ---- what went to the store as it came ---- */
+
+bool registry_finish_streamed(struct registry *registry, struct upload *upload, const struct digest *digest,
+	struct registry_streamed *push, bool *ret_over, struct error *err)
+{
+	struct str name = str_of(upload->name);
+	uint64_t removals = indexes_removals(registry->indexes, name);
+	bool ok = push->push ? store_push_finish(push->push, err)
+			     : store_blob_put_new(registry->store, name, digest, push->whole, err);
+
+	if (ok && push->push)
+		store_push_free(TAKE(push->push));
+	if (ok)
+		know(registry, upload, digest, removals);
+	*ret_over = ok || is_over(err);
+	if (*ret_over)
+		upload_end(upload);
+	else
+		upload_streams(upload, 0);
+	return ok;
+}
+
+static void give_up(void *arg)
+{
+	struct store_push *push = arg;
+
+	store_push_give_up(push);
+	store_push_free(push);
+}
+
+void registry_streamed_end(struct registry_streamed *push, struct pool *pool)
+{
+	if (push->push)
+		pool_push(pool, give_up, TAKE(push->push));
+	if (push->memory)
+		push_memory_give(push->memory, TAKE(push->bytes), push->room);
 }

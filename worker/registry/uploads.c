@@ -638,6 +638,14 @@ bool upload_append(struct upload *upload, const void *bytes, size_t len, struct 
 	return ok;
 }
 
+void upload_streams(struct upload *upload, uint64_t size)
+{
+	lock_take(&upload->uploads->lock);
+	CHECK(upload->held && !upload->file);
+	upload->size = size;
+	lock_drop(&upload->uploads->lock);
+}
+
 /* ---- looking, and what was abandoned ---- */
 
 struct uploads_stats uploads_stats(struct uploads *uploads)

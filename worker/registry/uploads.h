@@ -117,6 +117,8 @@ void upload_release(struct upload *upload);
 void upload_end(struct upload *upload);
 /* By the holder, on the pool: into the file, not into the hasher. ERROR_FULL; ERROR_BUSY and TOOMANYREQUESTS: over the owner's share. */
 bool upload_append(struct upload *upload, const void *bytes, size_t len, struct error *err) MUST_CHECK;
+/* By the holder: so many bytes came and are kept elsewhere (worker/oci/upload_stream.h), which who looks is told. 0: it is as if none had come. */
+void upload_streams(struct upload *upload, uint64_t size);
 
 /* No more are begun here: UNAVAILABLE. Those that are open go on. */
 void uploads_close(struct uploads *uploads);

@@ -5,6 +5,7 @@
  *     get, get_if_changed   GET, If-None-Match          size    HEAD
  *     put                   PUT with the sha256         remove  s3_remove.c
  *     put_file              HEAD, PUT or parts          copy    CopyObject or parts
+ *     push_..., abandoned   s3_push.c, s3_abandoned.c
  *     put_if                s3_put_if.c                 list    s3_list.c
  *     log_...               s3_log.c
  *
@@ -22,6 +23,7 @@
 #define PART_SIZE      (16 * S3_MIB)
 #define COPY_PART_SIZE (512 * S3_MIB)
 #define PARALLEL       4
+#define ABANDONED_MS   (24 * 60 * 60 * INT64_C(1000))
 
 struct s3_store *s3_store_of(struct store *store)
 {
@@ -196,7 +198,7 @@ static bool put(struct store *store, const char *key, const struct digest *diges
 	return send_simple(s3_store_of(store), &call, err);
 }
 
-static bool is_there(struct s3_store *s3, const char *key, uint64_t want, bool *ret_there, struct error *err)
+bool s3_is_there(struct s3_store *s3, const char *key, uint64_t want, bool *ret_there, struct error *err)
 {
 	struct error head;
 	uint64_t there = 0;
@@ -239,13 +241,23 @@ static bool put_file(struct store *store, const char *key, const struct digest *
 	bool there = false;
 
 	(void)path;
-	if (!is_there(s3, key, len, &there, err))
+	if (!s3_is_there(s3, key, len, &there, err))
 		return false;
 	if (there)
 		return true;
 	if (len <= s3->single_put_max)
 		return put_whole_file(s3, key, digest, fd, len, err);
 	return s3_upload_file(s3, key, fd, len, err);
+}
+
+static bool put_new(struct store *store, const char *key, const struct digest *digest, struct str bytes,
+	struct error *err)
+{
+	bool there = false;
+
+	if (!s3_is_there(s3_store_of(store), key, bytes.len, &there, err))
+		return false;
+	return there || put(store, key, digest, bytes, err);
 }
 
 void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into)
@@ -349,8 +361,10 @@ static void free_store(struct store *store)
 	if (!store)
 		return;
 	s3 = s3_store_of(store);
+	CHECK(!list_first(&s3->pushes));
 	s3_client_fini(&s3->client);
 	lock_fini(&s3->stand_in.lock);
+	lock_fini(&s3->lock);
 	free(store->place);
 	store->magic = 0;
 	free(s3);
@@ -367,6 +381,14 @@ static const struct store_driver driver = {
 	.size = size,
 	.put = put,
 	.put_file = put_file,
+	.put_new = put_new,
+	.push_part = s3_push_part,
+	.push_begin = s3_push_begin,
+	.push_send = s3_push_send,
+	.push_finish = s3_push_finish,
+	.push_give_up = s3_push_give_up,
+	.push_free = s3_push_free,
+	.abandoned = s3_abandoned,
 	.remove = s3_remove,
 	.clock_s = clock_s,
 	.copy = copy,
@@ -420,6 +442,9 @@ bool store_s3_open(struct store **ret_store, const struct s3_settings *settings,
 	s3->copy_whole_max = bounded(settings->copy_whole_max, S3_COPY_MAX, 1, S3_COPY_MAX);
 	s3->copy_part_size = bounded(settings->copy_part_size, COPY_PART_SIZE, S3_PART_MIN, S3_PART_MAX);
 	s3->copy_parallel = (unsigned)bounded(settings->copy_parallel, PARALLEL, 1, S3_PARALLEL_MAX);
+	s3->abandoned_ms = settings->abandoned_ms ? settings->abandoned_ms : ABANDONED_MS;
+	lock_init(&s3->lock);
+	list_init(&s3->pushes);
 	*ret_store = &s3->store;
 	return true;
 }

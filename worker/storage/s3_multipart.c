@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <strings.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -17,20 +18,16 @@
 #include "worker/storage/s3_priv.h"
 #include "s3/s3_xml.h"
 
-#define UPLOAD_ID_MAX    2048
+#define UPLOAD_ID_MAX    (S3_UPLOAD_ID_ENCODED_MAX / 3)
 #define COMPLETE_MAX     (4 * 1024 * 1024)
 #define ROUNDS_PER_BATCH 4
 #define READ_SIZE        (256 * 1024)
 
 struct upload {
-	struct s3_store *s3;
-	const char *key;
-	uint64_t size, part_size;
-	unsigned n;
+	struct s3_multipart multi;
+	uint64_t part_size;
 	int fd; /* a file, or: */
 	const char *copy_source;
-	struct buf id;               /* percent-encoded */
-	struct store_version *etags; /* n of them */
 };
 
 uint64_t s3_part_size(uint64_t size, uint64_t least)
@@ -67,46 +64,75 @@ bool s3_hash_file(int fd, uint64_t offset, uint64_t len, char into[65], struct e
 	return true;
 }
 
-static void upload_init(
-	struct upload *upload, struct s3_store *s3, const char *key, uint64_t size, uint64_t least)
+void s3_multipart_init(
+	struct s3_multipart *multi, struct s3_store *s3, const char *key, uint64_t size, uint64_t part_size)
 {
-	uint64_t part = s3_part_size(size, least);
-
-	*upload = (struct upload){
+	*multi = (struct s3_multipart){
 		.s3 = s3,
 		.key = key,
 		.size = size,
-		.part_size = part,
-		.n = size ? (unsigned)((size + part - 1) / part) : 1,
-		.id = buf_limit(3 * UPLOAD_ID_MAX),
+		.n = size ? (unsigned)((size + part_size - 1) / part_size) : 1,
+		.id = buf_limit(S3_UPLOAD_ID_ENCODED_MAX),
 	};
-	upload->etags = xnew_array(struct store_version, upload->n);
+	multi->parts = xnew_array(struct s3_part, multi->n);
 }
 
-static void upload_fini(struct upload *upload)
+void s3_multipart_fini(struct s3_multipart *multi)
 {
-	buf_fini(&upload->id);
-	free(upload->etags);
+	buf_fini(&multi->id);
+	free(multi->parts);
+	*multi = (struct s3_multipart){ 0 };
 }
 
-static bool create(struct upload *upload, struct error *err)
+static bool ask_to_create(struct s3_multipart *multi, struct http_result *result, struct error *err)
 {
-	struct s3_client *client = &upload->s3->client;
-	AUTO_FINI(http_result) result = { 0 };
-	AUTO_FINI(buf) id = buf_limit(UPLOAD_ID_MAX);
+	struct s3_client *client = &multi->s3->client;
 	struct s3_call call = { .method = "POST",
-		.key = upload->key,
+		.key = multi->key,
 		.query = STR("uploads="),
 		.has_body = true,
 		.patient = true };
 
-	if (!s3_client_send(client, &call, &result, err) || !s3_client_expect_ok(client, &call, &result, err))
+	if (multi->sums) {
+		call.headers[0] = (struct s3_header){ "x-amz-checksum-algorithm", "CRC32C" };
+		call.headers[1] = (struct s3_header){ "x-amz-checksum-type", "COMPOSITE" };
+	}
+	return s3_client_send(client, &call, result, err) && s3_client_expect_ok(client, &call, result, err);
+}
+
+/* Where it refuses, the reason may be that there is to be a sum. */
+static bool create_somehow(struct s3_multipart *multi, struct http_result *result, struct error *err)
+{
+	struct error refused;
+
+	if (ask_to_create(multi, result, &refused))
+		return true;
+	if (multi->sums && result->status >= 400 && !s3_client_is_transient(result)) {
+		multi->sums = false;
+		http_result_fini(result);
+		return ask_to_create(multi, result, err);
+	}
+	if (err)
+		*err = refused;
+	return false;
+}
+
+bool s3_multipart_create(struct s3_multipart *multi, struct error *err)
+{
+	AUTO_FINI(http_result) result = { 0 };
+	AUTO_FINI(buf) id = buf_limit(UPLOAD_ID_MAX);
+	const char *algorithm;
+
+	if (!create_somehow(multi, &result, err))
 		return false;
 	if (!s3_xml_find(buf_str(&result.body), "UploadId", &id) || !id.len)
 		return error_set(err, ERROR_INTERNAL, NULL, "S3 POST %s?uploads: answer without an UploadId",
-			upload->key);
-	buf_url(&upload->id, buf_str(&id), "");
-	return buf_check(&upload->id, "UploadId", err);
+			multi->key);
+	/* Who does not say so passes over what it does not know. */
+	algorithm = http_headers_find(result.headers, "x-amz-checksum-algorithm");
+	multi->sums = multi->sums && algorithm && !strcasecmp(algorithm, "CRC32C");
+	buf_url(&multi->id, buf_str(&id), "");
+	return buf_check(&multi->id, "UploadId", err);
 }
 
 /* ---- parts ---- */
@@ -118,7 +144,7 @@ struct part {
 	struct s3_call call;
 	struct s3_request request;
 	char hash[65], range[64];
-	char query[3 * UPLOAD_ID_MAX + 64];
+	char query[S3_UPLOAD_ID_ENCODED_MAX + 64];
 };
 
 struct batch {
@@ -139,19 +165,20 @@ static void batch_fini(struct batch *batch)
 
 static unsigned parallel_of(const struct upload *upload)
 {
-	return upload->copy_source ? upload->s3->copy_parallel : upload->s3->parallel;
+	return upload->copy_source ? upload->multi.s3->copy_parallel : upload->multi.s3->parallel;
 }
 
 static bool part_prepare(struct upload *upload, struct part *part, struct error *err)
 {
 	uint64_t offset = part->at * upload->part_size;
-	uint64_t len = upload->size - offset < upload->part_size ? upload->size - offset : upload->part_size;
+	uint64_t len = upload->multi.size - offset < upload->part_size ? upload->multi.size - offset
+								       : upload->part_size;
 	int query_len = snprintf(part->query, sizeof part->query, "partNumber=%u&uploadId=%s", part->at + 1,
-		buf_text(&upload->id));
+		buf_text(&upload->multi.id));
 
 	part->call = (struct s3_call){
 		.method = "PUT",
-		.key = upload->key,
+		.key = upload->multi.key,
 		.query = str_from(part->query, (size_t)query_len),
 		.has_body = true,
 		.patient = true,
@@ -171,7 +198,7 @@ static bool part_prepare(struct upload *upload, struct part *part, struct error 
 		part->call.length = len;
 		part->call.body_hash = part->hash;
 	}
-	return s3_client_prepare(&upload->s3->client, &part->call, &part->request, err);
+	return s3_client_prepare(&upload->multi.s3->client, &part->call, &part->request, err);
 }
 
 /* A copied part's ETag stands in the body, which may be an <Error> just as well. */
@@ -196,13 +223,13 @@ static bool judge(
 {
 	bool good = result->status >= 200 && result->status < 300;
 
-	if (good && read_part_etag(upload, result, &upload->etags[part->at])) {
+	if (good && read_part_etag(upload, result, &upload->multi.parts[part->at].etag)) {
 		part->done = true;
 		return true;
 	}
-	s3_client_error(&upload->s3->client, &part->call, result, err);
+	s3_client_error(&upload->multi.s3->client, &part->call, result, err);
 	return good || s3_client_is_transient(result) ||
-	       s3_client_has_other_keys(&upload->s3->client, &part->call, &part->request, result);
+	       s3_client_has_other_keys(&upload->multi.s3->client, &part->call, &part->request, result);
 }
 
 /* Sends what is not done yet. *err is filled whenever something is left. */
@@ -229,9 +256,9 @@ static bool send_round(struct upload *upload, struct batch *batch, struct error 
 		fine = s3_client_is_broken(err);
 	for (size_t i = 0; i < n; i++) {
 		if (batch->ok[i])
-			s3_client_heard(&upload->s3->client, &sent[i]->request, &batch->results[i]);
+			s3_client_heard(&upload->multi.s3->client, &sent[i]->request, &batch->results[i]);
 		else
-			s3_client_heard_nothing(&upload->s3->client);
+			s3_client_heard_nothing(&upload->multi.s3->client);
 		if (fine && batch->ok[i])
 			fine = judge(upload, sent[i], &batch->results[i], err);
 		http_result_fini(&batch->results[i]);
@@ -250,7 +277,7 @@ static bool batch_is_done(const struct batch *batch)
 
 static bool send_batch(struct upload *upload, struct batch *batch, struct error *err)
 {
-	const struct s3_client *client = &upload->s3->client;
+	const struct s3_client *client = &upload->multi.s3->client;
 	int64_t start = clock_ms();
 	struct error last = { .kind = ERROR_UNAVAILABLE };
 
@@ -265,7 +292,7 @@ static bool send_batch(struct upload *upload, struct batch *batch, struct error 
 				last.kind = ERROR_UNAVAILABLE;
 			if (err)
 				*err = last;
-			return error_add(err, "parts of %s", upload->key);
+			return error_add(err, "parts of %s", upload->multi.key);
 		}
 		s3_client_pause(client, attempt);
 	}
@@ -282,8 +309,8 @@ static bool send_parts(struct upload *upload, struct error *err)
 	};
 	bool fine = true;
 
-	for (unsigned first = 0; first < upload->n && fine; first += (unsigned)batch.n) {
-		batch.n = upload->n - first < room ? upload->n - first : room;
+	for (unsigned first = 0; first < upload->multi.n && fine; first += (unsigned)batch.n) {
+		batch.n = upload->multi.n - first < room ? upload->multi.n - first : room;
 		for (unsigned i = 0; i < batch.n; i++) {
 			batch.parts[i].at = first + i;
 			batch.parts[i].done = false;
@@ -297,39 +324,42 @@ static bool send_parts(struct upload *upload, struct error *err)
 
 /* ---- the end ---- */
 
-static bool add_list(const struct upload *upload, struct buf *into, struct error *err)
+static bool add_list(const struct s3_multipart *multi, struct buf *into, struct error *err)
 {
 	buf_puts(into, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-	for (unsigned i = 0; i < upload->n; i++) {
+	for (unsigned i = 0; i < multi->n; i++) {
 		buf_format(into, "<Part><PartNumber>%u</PartNumber><ETag>&quot;", i + 1);
-		s3_xml_escape(into, str_of(upload->etags[i].text));
-		buf_puts(into, "&quot;</ETag></Part>");
+		s3_xml_escape(into, str_of(multi->parts[i].etag.text));
+		buf_puts(into, "&quot;</ETag>");
+		if (multi->sums)
+			buf_format(into, "<ChecksumCRC32C>%s</ChecksumCRC32C>", multi->parts[i].sum);
+		buf_puts(into, "</Part>");
 	}
 	buf_puts(into, "</CompleteMultipartUpload>");
 	return buf_check(into, "list of parts", err);
 }
 
-static bool is_complete(struct upload *upload)
+static bool is_complete(const struct s3_multipart *multi)
 {
 	uint64_t size = 0;
 
-	return s3_head(upload->s3, upload->key, &size, NULL, NULL) && size == upload->size;
+	return s3_head(multi->s3, multi->key, &size, NULL, NULL) && size == multi->size;
 }
 
-static bool complete(struct upload *upload, struct error *err)
+bool s3_multipart_complete(struct s3_multipart *multi, struct error *err)
 {
-	struct s3_client *client = &upload->s3->client;
+	struct s3_client *client = &multi->s3->client;
 	AUTO_FINI(http_result) result = { 0 };
 	AUTO_FINI(buf) list = buf_limit(COMPLETE_MAX);
-	AUTO_FINI(buf) query = buf_limit(3 * UPLOAD_ID_MAX + 64);
+	AUTO_FINI(buf) query = buf_limit(S3_UPLOAD_ID_ENCODED_MAX + 64);
 	struct error failed;
 
-	buf_format(&query, "uploadId=%s", buf_text(&upload->id));
-	if (!buf_check(&query, "UploadId", err) || !add_list(upload, &list, err))
+	buf_format(&query, "uploadId=%s", buf_text(&multi->id));
+	if (!buf_check(&query, "UploadId", err) || !add_list(multi, &list, err))
 		return false;
 	struct s3_call call = {
 		.method = "POST",
-		.key = upload->key,
+		.key = multi->key,
 		.query = buf_str(&query),
 		.headers = { { "Content-Type", "application/xml" } },
 		.body = buf_str(&list),
@@ -339,32 +369,46 @@ static bool complete(struct upload *upload, struct error *err)
 	};
 	if ((s3_client_send(client, &call, &result, &failed) &&
 		    s3_client_expect_ok(client, &call, &result, &failed)) ||
-		is_complete(upload))
+		is_complete(multi))
 		return true;
 	if (err)
 		*err = failed;
 	return false;
 }
 
-static void abort_upload(struct upload *upload)
+bool s3_multipart_abort(struct s3_client *client, const char *key, const char *id, struct error *err)
 {
 	AUTO_FINI(http_result) result = { 0 };
-	AUTO_FINI(buf) query = buf_limit(3 * UPLOAD_ID_MAX + 64);
+	AUTO_FINI(buf) query = buf_limit(S3_UPLOAD_ID_ENCODED_MAX + 64);
+
+	buf_format(&query, "uploadId=%s", id);
+	struct s3_call call = { .method = "DELETE", .key = key, .query = buf_str(&query) };
+	return buf_check(&query, "UploadId", err) && s3_client_send(client, &call, &result, err) &&
+	       s3_client_expect_ok(client, &call, &result, err);
+}
+
+void s3_multipart_give_up(struct s3_multipart *multi)
+{
 	struct error failed;
 
-	buf_format(&query, "uploadId=%s", buf_text(&upload->id));
-	struct s3_call call = { .method = "DELETE", .key = upload->key, .query = buf_str(&query) };
-	if (!s3_client_send(&upload->s3->client, &call, &result, &failed))
-		log_debug("s3.abort", "key=%s what=%s", upload->key, log_quote(str_of(failed.text)));
+	if (!s3_multipart_abort(&multi->s3->client, multi->key, buf_text(&multi->id), &failed))
+		log_debug("s3.abort", "key=%s what=%s", multi->key, log_quote(str_of(failed.text)));
+}
+
+static void upload_init(
+	struct upload *upload, struct s3_store *s3, const char *key, uint64_t size, uint64_t least)
+{
+	*upload = (struct upload){ .part_size = s3_part_size(size, least) };
+	s3_multipart_init(&upload->multi, s3, key, size, upload->part_size);
 }
 
 static bool run(struct upload *upload, struct error *err)
 {
-	if (!create(upload, err))
+	if (!s3_multipart_create(&upload->multi, err))
 		return false;
-	if (send_parts(upload, err) && complete(upload, err))
+	if (send_parts(upload, err) && s3_multipart_complete(&upload->multi, err))
 		return true;
-	abort_upload(upload);
+	s3_multipart_give_up(&upload->multi);
 	return false;
 }
 
@@ -378,7 +422,7 @@ bool s3_upload_file(struct s3_store *s3, const char *key, int fd, uint64_t size,
 	upload_init(&upload, s3, key, size, s3->part_size);
 	upload.fd = fd;
 	fine = run(&upload, err);
-	upload_fini(&upload);
+	s3_multipart_fini(&upload.multi);
 	return fine;
 }
 
@@ -395,6 +439,6 @@ bool s3_upload_copy(struct s3_store *s3, const char *from, const char *to, uint6
 	upload_init(&upload, s3, to, size, part_size);
 	upload.copy_source = buf_text(&origin);
 	fine = run(&upload, err);
-	upload_fini(&upload);
+	s3_multipart_fini(&upload.multi);
 	return fine;
 }

@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "common/list.h"
 #include "common/lock.h"
 #include "proto/name.h"
 #include "s3/s3_client.h"
@@ -38,6 +39,10 @@ struct s3_store {
 		char lost[STORE_KEY_MAX];
 		int64_t lost_ms;
 	} stand_in; /* s3_stand_in.c */
+	atomic_bool signs;  /* parts: this store looks at no sum beside the signature, or takes none without one (s3_push.c) */
+	int64_t abandoned_ms;
+	struct lock lock;
+	struct list pushes; /* under way in this process; under the lock */
 };
 struct s3_store *s3_store_of(struct store *store);
 
@@ -68,6 +73,45 @@ bool s3_dedupe(struct store *store, bool always, const struct pace *pace, struct
 	struct error *err) MUST_CHECK;
 /* Keys of empty objects below a folder, also in deeper ones, without it. */
 bool s3_list_empty(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
+/*
+ * A multipart upload at the store, for s3_multipart.c and s3_push.c. sums: each part is sent with its crc32c, which the store looks at;
+ * asked for before it is created, and afterwards true only if the store said that it does.
+ */
+#define S3_UPLOAD_ID_ENCODED_MAX (3 * 2048)
+struct s3_part {
+	struct store_version etag;
+	char sum[9]; /* base64; of those with sums */
+};
+struct s3_multipart {
+	struct s3_store *s3;
+	const char *key; /* borrowed */
+	uint64_t size;
+	unsigned n;
+	bool sums;
+	struct buf id;         /* percent-encoded; empty: it was not created */
+	struct s3_part *parts; /* n of them */
+};
+void s3_multipart_init(struct s3_multipart *multi, struct s3_store *s3, const char *key, uint64_t size, uint64_t part_size);
+void s3_multipart_fini(struct s3_multipart *multi);
+bool s3_multipart_create(struct s3_multipart *multi, struct error *err) MUST_CHECK;
+/* All parts are there. An answer that was lost is looked up: the object has the size then. */
+bool s3_multipart_complete(struct s3_multipart *multi, struct error *err) MUST_CHECK;
+/* Of a part whose request ends later something may stay behind. id: percent-encoded. */
+bool s3_multipart_abort(struct s3_client *client, const char *key, const char *id, struct error *err) MUST_CHECK;
+void s3_multipart_give_up(struct s3_multipart *multi); /* the same, and a failure is told to the log alone */
+
+/* Is an object of this size there? False: it can't be told. */
+bool s3_is_there(struct s3_store *s3, const char *key, uint64_t size, bool *ret_there, struct error *err) MUST_CHECK;
+
+/* s3_push.c: store.h says what they do. */
+uint64_t s3_push_part(const struct store *store, uint64_t size);
+bool s3_push_begin(struct store *store, const char *key, uint64_t size, struct store_push **ret, struct error *err) MUST_CHECK;
+bool s3_push_send(struct store_push *push, unsigned at, struct str bytes, uint32_t sum, struct error *err) MUST_CHECK;
+bool s3_push_finish(struct store_push *push, struct error *err) MUST_CHECK;
+void s3_push_give_up(struct store_push *push);
+void s3_push_free(struct store_push *push);
+bool s3_push_is_under_way(struct s3_store *s3, const char *key); /* in this process */
+bool s3_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err) MUST_CHECK;
 
 /* A file, or an object on the server's side, by parts in parallel; all or nothing. */
 bool s3_upload_file(

@@ -354,6 +354,81 @@ bool store_blob_put_file(struct store *store, struct str name, const struct dige
 	       driver_of(store)->put_file(store, key.text, digest, fd, path, size, err);
 }
 
+uint64_t store_push_part(const struct store *store, struct str name, uint64_t size)
+{
+	const struct store *root = looked_at(store, name);
+
+	return root->driver->push_part ? root->driver->push_part(root, size) : 0;
+}
+
+bool store_push_begin(struct store *store, struct str name, const struct digest *digest, uint64_t size,
+	struct store_push **ret, struct error *err)
+{
+	struct key key;
+
+	store = root_of(store, name);
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->push_begin(store, key.text, size, ret, err);
+}
+
+bool store_push_is_there(const struct store_push *push)
+{
+	return push->is_there;
+}
+
+bool store_push_send(struct store_push *push, unsigned at, struct str bytes, uint32_t sum, struct error *err)
+{
+	return driver_of(push->store)->push_send(push, at, bytes, sum, err);
+}
+
+bool store_push_finish(struct store_push *push, struct error *err)
+{
+	return driver_of(push->store)->push_finish(push, err);
+}
+
+void store_push_stop(struct store_push *push)
+{
+	atomic_store(&push->stopped, true);
+}
+
+void store_push_give_up(struct store_push *push)
+{
+	driver_of(push->store)->push_give_up(push);
+}
+
+void store_push_free(struct store_push *push)
+{
+	if (push)
+		driver_of(push->store)->push_free(push);
+}
+
+bool store_blob_put_new(struct store *store, struct str name, const struct digest *digest, struct str bytes,
+	struct error *err)
+{
+	struct key key;
+
+	store = root_of(store, name);
+	return key_of_blob(name, digest, &key, err) &&
+	       driver_of(store)->put_new(store, key.text, digest, bytes, err);
+}
+
+bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
+{
+	bool ok = true;
+
+	*ret_ended = 0;
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+		uint64_t ended = 0;
+
+		if (root->driver->abandoned && !root->driver->abandoned(root, pace, &ended, err))
+			ok = false;
+		*ret_ended += ended;
+	}
+	return ok;
+}
+
 bool store_blob_delete(
 	struct store *store, struct str name, const struct digest *digest, int64_t until_s, struct error *err)
 {

@@ -136,6 +136,37 @@ bool store_sync(struct store *store, struct str name, uint64_t era, struct error
 bool store_blob_put_file(struct store *store, struct str name, const struct digest *digest, int fd, const char *path, uint64_t size,
 			 struct error *err) MUST_CHECK;
 /*
+ * A blob whose digest and size are known before its bytes goes to the store while they come, by parts (s3):
+ *
+ *     store_push_begin() --> store_push_send() of each part, in any order, several at a time --> store_push_finish()
+ *                                                                         `----- or: -----> store_push_give_up()
+ *
+ * Nothing can be seen of it before finish, which is to be called only when all bytes are known to have the digest. What was sent of one that
+ * is given up is removed at once; what a killed process leaves, by store_abandoned(). The store looks at a sum of each part: at
+ * the crc32c that is given here, or at the sha256 that it is signed with, where it does not look at the former or wants the latter.
+ * Errors  ERROR_UNAVAILABLE: another push of the same may go well; ERROR_FULL; ERROR_TOO_LARGE.
+ */
+struct store_push;
+/* Bytes of each part but the last; 0: a blob of this size can't be pushed so (then: store_blob_put_file()). Where one part holds it, store_blob_put_new().
+ * Thread  any. */
+uint64_t store_push_part(const struct store *store, struct str name, uint64_t size);
+bool store_push_begin(struct store *store, struct str name, const struct digest *digest, uint64_t size, struct store_push **ret,
+		      struct error *err) MUST_CHECK;
+/* It was there when it began: nothing is to be sent, and finish looks whether it is there still. */
+bool store_push_is_there(const struct store_push *push);
+/* at: from 0. sum: crc32c of the bytes. Damaged on the way, or refused for now: tried again, for a minute. Thread  pool, any number */
+bool store_push_send(struct store_push *push, unsigned at, struct str bytes, uint32_t sum, struct error *err) MUST_CHECK;
+bool store_push_finish(struct store_push *push, struct error *err) MUST_CHECK;
+/* No attempt of a send is begun any more. Thread  any; does not wait */
+void store_push_stop(struct store_push *push);
+/* After the last send has ended, instead of finish or after it failed. */
+void store_push_give_up(struct store_push *push);
+void store_push_free(struct store_push *push);
+/* One PUT of bytes that are known to have this digest, unless it is there. Where store_push_part() is not 0. */
+bool store_blob_put_new(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
+/* What killed processes left of pushes is removed: all that was begun long ago (s3_settings.abandoned_ms; no push takes so long). */
+bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err) MUST_CHECK;
+/*
  * Removes it, unless the store's clock has passed until_s: then, or when it can't be told whether it took effect, ERROR_UNAVAILABLE.
  * Whatever is returned, nothing that was sent takes effect after until_s; on OK and ERROR_UNKNOWN (absent) nothing is on its way any more.
  */

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "worker/storage/store.h"
 
 #define STORE_KEY_MAX 1024
@@ -45,6 +47,15 @@ struct store_driver {
 	bool (*put)(struct store *store, const char *key, const struct digest *digest, struct str bytes, struct error *err);
 	bool (*put_file)(struct store *store, const char *key, const struct digest *digest, int fd, const char *path, uint64_t size,
 			 struct error *err);
+	/* put() unless an object of that size is there, and what is sent while it comes: store_push_...(). NULL: this store takes files alone. */
+	bool (*put_new)(struct store *store, const char *key, const struct digest *digest, struct str bytes, struct error *err);
+	uint64_t (*push_part)(const struct store *store, uint64_t size);
+	bool (*push_begin)(struct store *store, const char *key, uint64_t size, struct store_push **ret, struct error *err);
+	bool (*push_send)(struct store_push *push, unsigned at, struct str bytes, uint32_t sum, struct error *err);
+	bool (*push_finish)(struct store_push *push, struct error *err);
+	void (*push_give_up)(struct store_push *push);
+	void (*push_free)(struct store_push *push);
+	bool (*abandoned)(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err);
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
 	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
@@ -81,6 +92,12 @@ static inline bool store_owns(const struct store *store, struct str name)
 {
 	return !store->above || store->above->driver->root_of(store->above, name) == store;
 }
+/* A driver embeds it first. */
+struct store_push {
+	struct store *store;
+	bool is_there;
+	atomic_bool stopped;
+};
 static inline void store_log_advance(struct store_log_place *place, uint64_t steps, uint64_t bytes)
 {
 	place->at += steps;

@@ -169,10 +169,27 @@ static void dates(void **state)
 			fail_msg("%s", bad[i]);
 }
 
+static void iso_times(void **state)
+{
+	static const char *const wrong[] = { "", "2026-11-20", "2026-13-20T12:00:00Z", "2026-11-00T12:00:00Z",
+		"2026-11-20T24:00:00Z", "2026-11-20T12:00:00", "2026-11-20T12:00:00+01:00",
+		"2026-11-20T12:00:00.Z", "2026-11-20T12:00:00Zx", "20261120T120000Z", "-1-11-20T12:00:00Z" };
+	int64_t at = 0;
+
+	(void)state;
+	assert_true(s3_clock_parse_iso("2013-05-24T00:00:00.000Z", &at));
+	assert_int_equal(at, 1369353600);
+	assert_true(s3_clock_parse_iso("2026-11-20T12:24:56Z", &at));
+	assert_int_equal(at, 1795177496);
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		assert_false(s3_clock_parse_iso(wrong[i], &at));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wall_clock_at_first),
+		cmocka_unit_test(iso_times),
 		cmocka_unit_test(goes_on_from_the_last_date),
 		cmocka_unit_test(answers_narrow_it_down),
 		cmocka_unit_test(old_answers_change_nothing),

@@ -163,10 +163,38 @@ static void escaped_and_back(void **state)
 	assert_string_equal(buf_text(&back), text);
 }
 
+static const char uploads[] = PROLOG
+	"<ListMultipartUploadsResult><KeyMarker/><Upload><!-- </Upload> "
+	"--><Key>a</Key><Owner><ID>1</ID></Owner>"
+	"<Initiated>2026-11-20T12:00:00.000Z</Initiated></Upload>\n<Upload/><Upload >\n<Key>b</Key></Upload>"
+	"<Uploads><Upload>";
+
+static void blocks(void **state)
+{
+	struct str rest = STR(uploads), one;
+	AUTO_FINI(buf) text = buf_limit(64);
+
+	(void)state;
+	assert_true(s3_xml_next_block(&rest, "Upload", &one));
+	assert_true(s3_xml_find(one, "Key", &text) && str_is(buf_str(&text), "a"));
+	buf_clear(&text);
+	assert_true(s3_xml_find(one, "ID", &text) && str_is(buf_str(&text), "1"));
+	buf_clear(&text);
+	assert_true(s3_xml_next_block(&rest, "Upload", &one));
+	assert_true(s3_xml_find(one, "Key", &text) && str_is(buf_str(&text), "b"));
+	assert_false(s3_xml_find(one, "Initiated", &text));
+	/* The last is not whole. */
+	assert_false(s3_xml_next_block(&rest, "Upload", &one));
+	rest = STR("<Upload><Key>a</Key>");
+	assert_false(s3_xml_next_block(&rest, "Upload", &one));
+	assert_int_equal(rest.len, strlen("<Upload><Key>a</Key>"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(code_and_message),
+		cmocka_unit_test(blocks),
 		cmocka_unit_test(keys_in_turn),
 		cmocka_unit_test(outermost_element),
 		cmocka_unit_test(what_only_looks_like_it),

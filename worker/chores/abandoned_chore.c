@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/chores/abandoned_chore.h"
+
+#include <inttypes.h>
+
+#include "common/log.h"
+#include "worker/storage/store.h"
+
+static bool run(struct chore_turn *turn, void *arg, struct error *err)
+{
+	const struct pace pace = chore_pace(turn);
+	uint64_t ended = 0;
+	bool ok = store_abandoned(arg, &pace, &ended, err);
+
+	if (ended)
+		log_info("store.abandoned", "uploads=%" PRIu64, ended);
+	return ok;
+}
+
+void abandoned_chore_add(struct chores *chores, struct store *store, int64_t after_ms)
+{
+	chores_add(chores, &(struct chore){ "abandoned", after_ms / 4, after_ms / 4, run, store });
+}
