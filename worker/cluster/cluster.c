@@ -22,6 +22,7 @@
 
 /* A peer that refused a connection is left alone for so long. */
 #define FAILED_FOR_MS 1000
+#define TRIAL_MS      2000 /* that others wait for one that tries again: as long as connecting may take */
 /* Alone, a view is checked against the store this often, in case somebody else writes there too. */
 #define SINGLE_TRUST_MS 5000
 /* Lines of the log in a minute about strangers at members' addresses. */
@@ -295,22 +296,31 @@ void cluster_publish(struct cluster *cluster, struct snapshot *snapshot)
 
 /* Places. */
 
-static bool is_failed(struct cluster *cluster, const char *id)
+/* When its time is over one call tries; the others do not wait for what becomes of it. */
+bool cluster_peer_is_away(struct cluster *cluster, struct str id)
 {
-	const int64_t *until;
-	bool failed;
+	int64_t now = clock_ms();
+	int64_t *until;
+	bool away;
 
 	pthread_mutex_lock(&cluster->lock);
-	until = map_find(cluster->failed, str_of(id));
-	failed = until && *until > clock_ms();
+	until = map_find(cluster->failed, id);
+	away = until && *until > now;
+	if (until && !away)
+		*until = now + TRIAL_MS;
 	pthread_mutex_unlock(&cluster->lock);
-	return failed;
+	return away;
 }
 
 /* The member of our name is another process while it has our name: where each has its own storage, ours is not that one's. */
 static bool is_self(struct cluster *cluster, const struct snapshot *snapshot)
 {
 	return !snapshot->isolated || !complaint_lasts(cluster->complaints, COMPLAINT_NAME);
+}
+
+bool cluster_is_among(struct cluster *cluster, const struct snapshot *snapshot)
+{
+	return snapshot->self != RING_NOBODY && is_self(cluster, snapshot);
 }
 
 bool cluster_serves(const struct cluster *cluster, struct str name)
@@ -325,7 +335,7 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 
 	if (member && at == snapshot->self && is_self(cluster, snapshot))
 		return (struct place_found){ .place = PLACE_HERE };
-	if (member && at != snapshot->self && !is_failed(cluster, member->id))
+	if (member && at != snapshot->self && !cluster_peer_is_away(cluster, str_of(member->id)))
 		return (struct place_found){ .place = PLACE_PEER, .member = member };
 	return (struct place_found){
 		.place = snapshot->isolated || !cluster_serves(cluster, name) ? PLACE_NOWHERE : PLACE_HERE,
@@ -341,7 +351,7 @@ struct place_found cluster_place_upload(
 	if (!strcmp(worker, cluster->self))
 		return (struct place_found){ .place = PLACE_HERE };
 	at = ring_find(snapshot->ring, str_of(worker));
-	if (at == RING_NOBODY || is_failed(cluster, worker))
+	if (at == RING_NOBODY || cluster_peer_is_away(cluster, str_of(worker)))
 		return (struct place_found){ .place = PLACE_NOWHERE };
 	return (struct place_found){ .place = PLACE_PEER, .member = ring_at(snapshot->ring, (size_t)at) };
 }

@@ -5,7 +5,7 @@
  *   follow    (feed.c)   long-polls the leaders' state, applies, saves it on disk, publishes
  *   report      (report.c)   usage and heartbeat; the answer renews the lease and brings grants
  *   owner     a pure look-up in the snapshot's ring
- *   peers     connect failures are remembered for a short time, so that a dead owner costs one
+ *   peers     connect failures are remembered for a short time, then one call tries again, so that a dead owner costs one
  *             failed connect a second and not one a request
  *
  * Three modes: single (no peers), static (members of the settings file), worker (leaders).
@@ -35,6 +35,10 @@ bool cluster_serves(const struct cluster *cluster, struct str name);
 struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name);
 /* Where the spool of an upload lies: here, at a peer (any state), or nowhere. */
 struct place_found cluster_place_upload(struct cluster *cluster, const struct snapshot *snapshot, const char *worker);
+/* We are one of the ring, and no other process has our name: what our storage has is a part of what an isolated cluster has. */
+bool cluster_is_among(struct cluster *cluster, const struct snapshot *snapshot);
+/* It could not be reached a moment ago. False: it may be called; where it is to be tried again, by who is told so. */
+bool cluster_peer_is_away(struct cluster *cluster, struct str id);
 /* What the proxy learnt. */
 void cluster_peer_failed(struct cluster *cluster, struct str id);
 /* Somebody else has its address: as failed, and the log says why, a few times a minute. */
