@@ -12,6 +12,8 @@
 
 enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
 
+enum worker_isolated { ISOLATED_AUTO, ISOLATED_YES, ISOLATED_NO };
+
 struct worker_settings {
 	/* http */
 	const char *address;
@@ -69,7 +71,7 @@ struct worker_settings {
 	int64_t import_every_ms, s3_import_every_ms;
 	bool long_poll;
 	const char *db_path;                         /* the last good state */
-	bool isolated;                               /* static clusters: storage is each member's own */
+	int isolated;                                /* enum worker_isolated; static clusters: storage is each member's own */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */
 	/* this process */
