@@ -172,7 +172,7 @@ def test_members_that_answer_odd_things_are_named(tmp_path):
 
 
 def test_a_client_lists_not_too_often_at_once(tmp_path):
-    """What is under way is bounded for each client: with 10000 names from each of two members four fit into 32 MiB."""
+    """What is under way is bounded for each client: with 10000 names from each of two members six fit into 32 MiB."""
     ports = [free_port(), free_port()]
     with member(tmp_path, ports, 0) as worker, Script(ports[1], silent):
         with concurrent.futures.ThreadPoolExecutor(24) as pool:
