@@ -30,7 +30,7 @@ enum setting_type {
 	SETTING_BOOL,     /* bool */
 	SETTING_MS,       /* int64_t ms; a number is ms, a text a Go duration ("1h30m", "500ms") */
 	SETTING_BYTES,    /* int64_t; "64MB", "1GiB" or a number */
-	SETTING_ENUM,     /* int: place in `choices` ("off|leader|worker") */
+	SETTING_ENUM,     /* int: place in `choices` ("off|leader|worker"); a true or false of the file is the choice of that name */
 	SETTING_LIST,     /* struct setting_list of texts; comma separated in the environment */
 	SETTING_NODE,     /* const struct json *: a part of the file that its module reads (accessControl) */
 	SETTING_IGNORED,  /* known to zot, without meaning here: accepted in silence */

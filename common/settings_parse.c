@@ -437,6 +437,7 @@ void setting_take_json(
 {
 	enum json_kind kind = json_kind(value);
 	int64_t n = 0;
+	bool yes;
 
 	if (row->type == SETTING_NODE) {
 		const struct json **member = member_of(load, row);
@@ -448,6 +449,8 @@ void setting_take_json(
 		put_number(load, row, where, n);
 	} else if (row->type == SETTING_LIST && kind == JSON_ARRAY) {
 		take_array(load, row, where, value);
+	} else if (row->type == SETTING_ENUM && json_get_bool(value, &yes)) {
+		take_enum(load, row, where, yes ? STR("true") : STR("false"));
 	} else if (row->type != SETTING_BOOL || !json_get_bool(value, member_of(load, row))) {
 		say_wrong(load, row, where, json_kind_name(kind));
 	}

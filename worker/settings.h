@@ -13,6 +13,8 @@
 
 enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
 
+enum worker_isolated { ISOLATED_AUTO, ISOLATED_YES, ISOLATED_NO };
+
 struct worker_settings {
 	/* http */
 	const char *address;
@@ -86,7 +88,7 @@ struct worker_settings {
 	int64_t push_bytes, abandoned_ms;
 	bool long_poll;
 	const char *db_path;                         /* the last good state */
-	bool isolated;                               /* static clusters: storage is each member's own */
+	int isolated;                                /* enum worker_isolated; static clusters: storage is each member's own */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */
 	/* this process */

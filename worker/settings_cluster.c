@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/settings_cluster.h"
 
+/* Members of a folder each are what zot's own example of a local cluster has, and it has no key for it. One that is wrongly taken for
+ * shared loses what was pushed; one that is wrongly taken for isolated waits for an owner that is away. */
+static bool is_isolated(const struct worker_settings *s)
+{
+	return s->isolated == ISOLATED_YES ||
+	       (s->isolated == ISOLATED_AUTO && s->members.len > 1 && !s->s3_bucket);
+}
+
 static void fill_self(const struct worker_settings *s, struct member_settings *into)
 {
 	into->led = s->mode == MODE_WORKER;
 	into->members = s->members;
 	into->hash_key = s->hash_key;
-	into->isolated = s->isolated;
+	into->isolated = is_isolated(s);
 	into->secret = s->secret;
 	into->name = s->name;
 	into->instance_number = s->instance_number;

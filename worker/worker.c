@@ -30,10 +30,12 @@
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/rate_limit.h"
 #include "worker/chores/chores.h"
+#include "worker/cluster/ask_gate.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_new.h"
 #include "worker/front/audit.h"
 #include "worker/front/front.h"
+#include "worker/front/front_others.h"
 #include "worker/front/front_refused.h"
 #include "worker/housework.h"
 #include "worker/leave.h"
@@ -378,6 +380,10 @@ static void tell_front(struct worker *worker)
 	front->wait_ms = settings_has_bucket(s) ? BUCKET_WAIT_MS : 0;
 	front->stale_after_ms = s->stale_after_ms;
 	front->ready_when_stale = s->ready_when_stale;
+	if (!is_clustered(s))
+		return;
+	front_others_init(front);
+	front->ask_gate = ask_gate_new();
 }
 
 /* Two processes would write one journal, and one state. */
@@ -685,6 +691,8 @@ static void close_process(struct worker_process *process)
 	chores_free(worker->front.chores);
 	housework_free(process->housework);
 	audit_free(worker->front.audit);
+	ask_gate_free(worker->front.ask_gate);
+	front_others_fini(&worker->front);
 	few_each_free(worker->front.refusals);
 	few_each_free(worker->front.challenges);
 	registry_free(worker->front.registry);

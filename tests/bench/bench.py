@@ -378,7 +378,7 @@ def bench_peer(args, folder):
     """The same GET through a worker that is not the owner, and through HAProxy before the owner."""
     ports = [free_port(), free_port()]
     cluster = {"ZOT_CLUSTER_MEMBERS": ",".join(f"127.0.0.1:{p}" for p in ports), "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
-               "ZOT_CLUSTER_SECRET": os.urandom(32).hex()}
+               "ZOT_CLUSTER_SECRET": os.urandom(32).hex(), "ZOT_CLUSTER_ISOLATED": "false"}
     workers = [start_ours(folder, args.build, f"worker{i}", port, cluster) for i, port in enumerate(ports)]
     for worker in workers:
         worker.wait()

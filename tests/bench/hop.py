@@ -60,7 +60,7 @@ def run(args, folder):
     ports = [free_port(), free_port()]
     scheme = "https" if args.tls else "http"
     env = {"ZOT_CLUSTER_MEMBERS": ",".join(f"127.0.0.1:{port}" for port in ports), "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
-           "ZOT_CLUSTER_SECRET": os.urandom(32).hex()}
+           "ZOT_CLUSTER_SECRET": os.urandom(32).hex(), "ZOT_CLUSTER_ISOLATED": "false"}
     with contextlib.ExitStack() as stack:
         def start(env):
             workers = [start_ours(folder, args.build, f"worker{i}", port, env) for i, port in enumerate(ports)]

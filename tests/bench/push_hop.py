@@ -27,7 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
 def start_three(folder, build):
     ports = [free_port() for _ in range(3)]
     members = {"ZOT_CLUSTER_MEMBERS": ",".join(f"127.0.0.1:{port}" for port in ports), "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
-               "ZOT_CLUSTER_SECRET": hashlib.sha256(os.urandom(8)).hexdigest()}
+               "ZOT_CLUSTER_SECRET": hashlib.sha256(os.urandom(8)).hexdigest(), "ZOT_CLUSTER_ISOLATED": "false"}
     return [start_ours(folder, build, f"w{n}", port, members).wait() for n, port in enumerate(ports)]
 
 

@@ -103,3 +103,14 @@ def test_over_tls(tmp_path):
     with Cluster(store="fs", haproxy=False, tls=True, worker_environment={"ZOT_SUBPATHS": json.dumps(subs)}) as cluster:
         check(run_suite(cluster, cluster.workers[1], tmp_path, True, OCI_VERSION="dev", OCI_DATA_SPARSE="true", OCI_TLS="enabled", SSL_CERT_FILE=cluster.ca), "dev")
     assert len(list((tmp_path / "root/conformance").rglob("index.json"))) == 2
+
+
+def test_each_with_its_own_storage(tmp_path):
+    """Three workers with a disk each: through the balancer, and through a worker that owns neither repository. SCALE=full: through each of the three."""
+    with Cluster(store="own") as cluster:
+        rows = run_suite(cluster, cluster.workers[0], tmp_path, None, through=cluster.front, OCI_VERSION="dev", OCI_DATA_SPARSE="true")
+        check(rows, "dev")
+        for worker in cluster.workers if os.environ.get("SCALE") == "full" else cluster.workers[1:2]:
+            folder = tmp_path / worker.name
+            folder.mkdir()
+            check(run_suite(cluster, worker, folder, True, OCI_VERSION="dev", OCI_DATA_SPARSE="true"), "dev")

@@ -109,7 +109,7 @@ def test_members_of_a_cluster_know_each_other_s_clients(tls, authority):  # noqa
     ports = [free_port(), free_port()]
 
     def member(at, secret):
-        return Worker(port=ports[at], verify=authority.ca, ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports), ZOT_PEER_CA=authority.ca,
+        return Worker(port=ports[at], verify=authority.ca, ZOT_CLUSTER_ISOLATED="false", ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports), ZOT_PEER_CA=authority.ca,
                       ZOT_CLUSTER_HASH_KEY="0123456789abcdef", ZOT_CLUSTER_SECRET=secret, **variables(tls))
 
     newer, older = Client(authority.ca, TLS_1_3), Client(authority.ca, TLS_1_2)

@@ -23,7 +23,7 @@ def members(folder, count=3, **more):
     for at, port in enumerate(ports):
         (folder / str(at)).mkdir(parents=True)
         workers.append(stack.enter_context(Worker(
-            folder / str(at), port=port, **{"ZOT_STORAGE_ROOT": folder / "store", **more}, ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET,
+            folder / str(at), port=port, **{"ZOT_STORAGE_ROOT": folder / "store", "ZOT_CLUSTER_ISOLATED": "false", **more}, ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET,
             ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports))))
     return stack, workers
 
@@ -263,7 +263,7 @@ def test_a_client_takes_nothing(three):
 @pytest.fixture
 def lone(tmp_path):
     ports = [free_port(), free_port()]
-    with Worker(tmp_path, port=ports[0], ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET,
+    with Worker(tmp_path, port=ports[0], ZOT_CLUSTER_ISOLATED="false", ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET,
                 ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports)) as worker:
         worker.other = ports[1]
         yield worker

@@ -107,7 +107,7 @@ def test_tls(tmp_path):
 
 def test_a_static_cluster_from_zots_file(tmp_path):
     ports = [free_port() for _ in range(3)]
-    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "secret": CLUSTER_SECRET}
+    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "secret": CLUSTER_SECRET, "isolated": False}
     with contextlib.ExitStack() as stack:
         workers = []
         for port in ports:

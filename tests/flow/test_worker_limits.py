@@ -69,7 +69,7 @@ def test_clients_behind_a_trusted_proxy_are_told_apart():
 def pair(tmp_path, stack, http=None, log=None, verify=None, cluster_tls=None, storage=None):
     """Two members of a static cluster on one store, and for each a repository that it owns. {folder} in log: a member's own."""
     ports = [free_port() for _ in range(2)]
-    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "secret": CLUSTER_SECRET,
+    cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": "loremipsumdolors", "secret": CLUSTER_SECRET, "isolated": False,
                **({"tls": cluster_tls} if cluster_tls else {})}
     workers = []
     for port in ports:

@@ -23,7 +23,7 @@ KEY = "loremipsumdolors"
 def member(folder, ports, at, **more):
     (folder / str(at)).mkdir(exist_ok=True)
     return Worker(folder / str(at), port=ports[at], ZOT_STORAGE_ROOT=more.pop("store", folder / "store"), ZOT_CLUSTER_HASH_KEY=KEY,
-                  ZOT_CLUSTER_SECRET=SECRET, ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports), **more)
+                  ZOT_CLUSTER_SECRET=SECRET, ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports), **{"ZOT_CLUSTER_ISOLATED": "false", **more})
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_what_is_caught_at_a_dead_members_port_opens_nobody(tmp_path):
 
     def start(at):
         (tmp_path / str(at)).mkdir()
-        cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": KEY}
+        cluster = {"members": [f"127.0.0.1:{port}" for port in ports], "hashKey": KEY, "isolated": False}
         http = {"accessControl": rules, "auth": {"htpasswd": {"path": str(tmp_path / "htpasswd")}}}
         return Worker(tmp_path / str(at), port=ports[at], ZOT_CLUSTER_SECRET=SECRET,
                       config={"storage": {"rootDirectory": str(tmp_path / "store")}, "cluster": cluster, "http": http})

@@ -4,8 +4,8 @@
     with Cluster(store="fs", workers=3) as cluster:
         cluster.push("a/b", "v1", through=cluster.workers[0])
 
-store: "fs" (a folder that all share), "moto" or "radosgw" (real S3 servers, see s3_servers.py), "moto that lends keys"
-(for a web identity, good for 6 seconds). The programs are taken
+store: "fs" (a folder that all share), "own" (a folder for each worker: isolated), "moto" or "radosgw" (real S3 servers, see s3_servers.py),
+"moto that lends keys" (for a web identity, good for 6 seconds). The programs are taken
 from $ZOT_BUILD (a CMake build folder, default build/release). Whatever was started is ended, also after a failure.
 """
 import contextlib
@@ -145,6 +145,8 @@ class Cluster:
         if self.kind == "moto that lends keys":
             self.s3 = self.ends.enter_context(s3_servers.start("moto", keys_seconds=6))
             return self.s3.lent("web identity", self.folder)
+        if self.kind == "own":
+            return {}
         self.s3 = self.ends.enter_context(s3_servers.start(self.kind))
         return {k: v for k, v in self.s3.environment().items() if not k.startswith("ZOT_TEST_")}
 
@@ -155,6 +157,8 @@ class Cluster:
     def leader_process(self, name, **more):
         port = free_port()
         store = {"REDIS_URL": self.redis.url} if self.redis else {}
+        if self.kind == "own":
+            store["ZOT_CLUSTER_ISOLATED"] = "true"
         return self.add(Process(self, name, [str(BUILD / "leader/zot-leader"), "serve"], port, {
             "PORT": port, "ZOT_LEADER_ADDRESS": "127.0.0.1", "ZOT_LEADER_DATA": self.folder / name, "CLUSTER_MODE": "leader", **store,
             "CLUSTER_LEADER_NAME": name, "ZOT_ADMIN_USER": self.user, "ZOT_ADMIN_PASSWORD": self.password, "CLUSTER_LEADER_CLIENT_ID": "workers",
@@ -174,6 +178,8 @@ class Cluster:
             led = {}
         if self.cache:
             led["ZOT_CACHE"] = self.folder / f"{name}-cache"
+        if self.kind == "own":
+            led["ZOT_STORAGE_ROOT"] = self.folder / f"store-{name}"
         return self.add(Process(self, name, [str(BUILD / "worker/zot-worker"), "serve"], port, {
             "PORT": port, "ZOT_WORKER_ADDRESS": "127.0.0.1", "ZOT_WORKER_DATA": self.folder / name, **led,
             "CLUSTER_WORKER_NAME": name, "CLUSTER_SELF_ADDRESS": f"{self.scheme}://127.0.0.1:{port}",

@@ -107,7 +107,7 @@ class Bed(Cluster):
             # Each reaches the others through gates of its own.
             members = [f"127.0.0.1:{ports[j] if i == j else self.gates[i][j].port}" for j in range(len(ports))]
             settings |= {"ZOT_CLUSTER_MEMBERS": ",".join(members), "ZOT_CLUSTER_HASH_KEY": HASH_KEY,
-                         "ZOT_CLUSTER_SECRET": CLUSTER_SECRET}
+                         "ZOT_CLUSTER_SECRET": CLUSTER_SECRET, "ZOT_CLUSTER_ISOLATED": "false"}
         return self.worker(f"worker-{i}", PORT=ports[i], **settings)
 
     def worker(self, name, **more):

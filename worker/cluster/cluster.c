@@ -306,6 +306,11 @@ static bool is_self(struct cluster *cluster, const struct snapshot *snapshot)
 	return !snapshot->isolated || !complaint_lasts(cluster->complaints, COMPLAINT_NAME);
 }
 
+bool cluster_is_among(struct cluster *cluster, const struct snapshot *snapshot)
+{
+	return snapshot->self != RING_NOBODY && is_self(cluster, snapshot);
+}
+
 bool cluster_serves(const struct cluster *cluster, struct str name)
 {
 	return !cluster->has_leaders || tenants_have(str_of(cluster->settings.tenants), name);
@@ -318,7 +323,7 @@ struct place_found cluster_place(struct cluster *cluster, const struct snapshot 
 
 	if (member && at == snapshot->self && is_self(cluster, snapshot))
 		return (struct place_found){ .place = PLACE_HERE };
-	if (member && at != snapshot->self && !cluster_peer_is_failed(cluster, str_of(member->id)))
+	if (member && at != snapshot->self && !cluster_peer_is_away(cluster, str_of(member->id)))
 		return (struct place_found){ .place = PLACE_PEER, .member = member };
 	return (struct place_found){
 		.place = snapshot->isolated || !cluster_serves(cluster, name) ? PLACE_NOWHERE : PLACE_HERE,

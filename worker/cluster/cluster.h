@@ -38,6 +38,11 @@ struct place_found cluster_place_upload(struct cluster *cluster, const struct sn
 /* What the proxy learnt (reach.h): it failed, it has not answered for some time. */
 void cluster_peer_doubted(struct cluster *cluster, struct str id);
 bool cluster_peer_is_failed(struct cluster *cluster, struct str id);
+/* It could not be reached a moment ago. False: it may be called; where nobody asks it aside (a static cluster) and it is to be tried again, by who is told
+ * so, while the others do not wait for what becomes of it. */
+bool cluster_peer_is_away(struct cluster *cluster, struct str id);
+/* We are one of the ring, and no other process has our name: what our storage has is a part of what an isolated cluster has. */
+bool cluster_is_among(struct cluster *cluster, const struct snapshot *snapshot);
 void cluster_peer_failed(struct cluster *cluster, struct str id);
 /* Somebody else has its address: as failed, and the log says why, a few times a minute. */
 void cluster_peer_strange(struct cluster *cluster, struct str id, const struct error *err);

@@ -14,6 +14,9 @@
 #include "worker/cluster/peer_probe.h"
 #include "worker/cluster/report.h"
 
+/* In a static cluster others wait so long for one that tries again: as long as connecting may take. */
+#define TRIAL_MS 2000
+
 struct suspect {
 	struct reach *reach;
 	struct suspect *next;
@@ -67,7 +70,8 @@ void cluster_peer_failed(struct cluster *cluster, struct str id)
 
 void cluster_peer_doubted(struct cluster *cluster, struct str id)
 {
-	fail_for(cluster, id, 0);
+	if (cluster->reach)
+		fail_for(cluster, id, 0);
 }
 
 bool cluster_peer_is_failed(struct cluster *cluster, struct str id)
@@ -80,6 +84,20 @@ bool cluster_peer_is_failed(struct cluster *cluster, struct str id)
 	failed = until && *until > clock_ms();
 	pthread_mutex_unlock(&cluster->lock);
 	return failed;
+}
+
+bool cluster_peer_is_away(struct cluster *cluster, struct str id)
+{
+	int64_t now = clock_ms(), *until;
+	bool away;
+
+	pthread_mutex_lock(&cluster->lock);
+	until = map_find(cluster->failed, id);
+	away = until && *until > now;
+	if (until && !away && !cluster->reach)
+		*until = now + TRIAL_MS;
+	pthread_mutex_unlock(&cluster->lock);
+	return away;
 }
 
 void cluster_peer_answered(struct cluster *cluster, struct str id)

@@ -18,6 +18,7 @@
 #include "worker/cluster/usage.h"
 #include "worker/front/audit.h"
 #include "worker/front/front_bytes.h"
+#include "worker/front/front_catalog.h"
 #include "worker/front/front_refused.h"
 #include "worker/front/front_step.h"
 #include "worker/front/front_upload.h"
@@ -456,6 +457,10 @@ bool front_forward_to(struct front_call *call, const struct front_forwarding *to
 
 enum front_turn front_forward(struct front_call *call)
 {
+	if (front_catalog_is_of_all(call)) {
+		front_catalog_start(call);
+		return FRONT_WAIT;
+	}
 	if (call->place.place == PLACE_HERE || front_upload_need_not_ask(call))
 		return FRONT_MORE;
 	front_upload_or_forward(call);
@@ -495,6 +500,7 @@ static void ask_of(struct front_call *call, struct front_loop *loop)
 
 	ask->registry = loop->front->registry;
 	ask->counters = &loop->oci_counters;
+	ask->others = loop->front->others.mounts ? &loop->front->others : NULL;
 	ask->realm = auth_realm(loop->front->auth);
 	ask->snapshot = cluster_snapshot(loop->front->cluster);
 	ask->method = http_request_method(request);

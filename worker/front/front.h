@@ -21,7 +21,9 @@
 #include "worker/cluster/peer_channels.h"
 #include "worker/front/traffic.h"
 #include "worker/oci/oci_ask.h"
+#include "worker/oci/oci_others.h"
 
+struct ask_gate;
 struct audit;
 struct auth;
 struct blob_fills;
@@ -70,6 +72,8 @@ struct front {
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct audit *audit;           /* NULL: none */
+	struct oci_others others;      /* front_others_init(); mounts NULL: there are none */
+	struct ask_gate *ask_gate;     /* of what all members are asked; NULL: it is not bounded */
 	struct few_each *refusals, *challenges; /* lines of the log: front_refused.h */
 	struct chores *chores;
 	struct weigh_chore *weigh;     /* what the storage holds; with the chores */

@@ -14,6 +14,7 @@
 #include "worker/auth/auth.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/snapshot.h"
+#include "worker/front/front_others.h"
 #include "worker/front/front_step.h"
 #include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_reply.h"
@@ -240,8 +241,9 @@ enum front_turn front_access(struct front_call *call)
 	const struct route *row = call->oci.ask.route.row;
 	struct error err;
 
-	/* For a peer's request this was decided at the peer. */
-	if (!call->oci.ask.identity->peer && !row->authorise(call)) {
+	/* For a peer's request this was decided at the peer, but for what it wants to be judged here, too. */
+	if ((!call->oci.ask.identity->peer || http_query_get(call->oci.ask.query, FRONT_JUDGE_QUERY, NULL)) &&
+		!row->authorise(call)) {
 		http_request_reply(call->oci.request,
 			oci_denied_reply(&call->oci.ask, "requested access to the resource is denied"));
 		return FRONT_WAIT;

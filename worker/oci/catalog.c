@@ -1,98 +1,122 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * catalog - the repositories of the store that the client may read, page by page.
- *
- * The store lists names in order; those that the client may not read are passed over, and more are
- * listed until the page is full.
- */
+#include "worker/oci/catalog.h"
+
 #include "common/check.h"
-#include "common/json.h"
 #include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_job.h"
-#include "worker/oci/oci_page.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/registry/registry.h"
 #include "worker/storage/store.h"
 
-#define CATALOG_PAGE_MAX  10000
 #define CATALOG_LIST_MIN  1000
 #define CATALOG_BYTES_MAX (4u * 1024 * 1024)
 
 struct listing {
-	const struct oci_ask *ask;
-	struct json_writer writer;
-	size_t wanted, put, seen;
+	const struct catalog_ask *ask;
+	catalog_take_f *take;
+	void *arg;
+	size_t taken, seen;
 	bool full; /* there is one more that may be read */
-	char last_put[OCI_LAST_MAX + 1];
 	char last_seen[OCI_LAST_MAX + 1];
 };
-
-static bool may_read(const struct oci_ask *ask, struct str name)
-{
-	return rights_allow(ask->snapshot, ask->identity, name, ACTION_READ);
-}
 
 static bool on_name(void *arg, struct str name)
 {
 	struct listing *listing = arg;
+	const struct catalog_ask *ask = listing->ask;
 
 	listing->seen++;
-	if (!str_copy(name, listing->last_seen, sizeof(listing->last_seen)) || !may_read(listing->ask, name))
+	if (!str_copy(name, listing->last_seen, sizeof(listing->last_seen)) ||
+		!rights_allow(ask->snapshot, ask->identity, name, ACTION_READ))
 		return true;
-	if (listing->put == listing->wanted || listing->writer.into->len + 2048 > CATALOG_BYTES_MAX) {
+	if (listing->taken == ask->n || !listing->take(listing->arg, name)) {
 		listing->full = true;
 		return false;
 	}
-	json_value_str(&listing->writer, name);
-	CHECK(str_copy(name, listing->last_put, sizeof(listing->last_put)));
-	listing->put++;
+	listing->taken++;
 	return true;
 }
 
-static bool list(struct store *store, struct listing *listing, struct error *err)
+bool catalog_list(
+	const struct catalog_ask *ask, catalog_take_f *take, void *arg, bool *ret_more, struct error *err)
 {
+	struct listing listing = { .ask = ask, .take = take, .arg = arg };
+	size_t n = ask->n < CATALOG_LIST_MIN ? CATALOG_LIST_MIN : ask->n + 1;
 	bool more = true;
 
-	while (more && !listing->full) {
+	CHECK(str_copy(str_of(ask->after), listing.last_seen, sizeof(listing.last_seen)));
+	while (more && !listing.full) {
 		char after[OCI_LAST_MAX + 1];
-		size_t n = listing->wanted < CATALOG_LIST_MIN ? CATALOG_LIST_MIN : listing->wanted + 1;
-		CHECK(str_copy(str_of(listing->last_seen), after, sizeof(after)));
-		listing->seen = 0;
-		if (!store_catalog(store, *after ? str_of(after) : STR_NONE, n, on_name, listing, &more, err))
+		CHECK(str_copy(str_of(listing.last_seen), after, sizeof(after)));
+		listing.seen = 0;
+		if (!store_catalog(
+			    ask->store, *after ? str_of(after) : STR_NONE, n, on_name, &listing, &more, err))
 			return false;
-		if (!listing->seen)
+		if (!listing.seen)
 			break;
 	}
+	*ret_more = listing.full;
 	return true;
+}
+
+void catalog_page_begin(struct catalog_page *page)
+{
+	page->body = buf_limit(CATALOG_BYTES_MAX);
+	page->writer = json_writer(&page->body);
+	page->last[0] = '\0';
+	json_open_object(&page->writer);
+	json_key(&page->writer, STR("repositories"));
+	json_open_array(&page->writer);
+}
+
+bool catalog_page_take(void *arg, struct str name)
+{
+	struct catalog_page *page = arg;
+
+	if (page->body.len + 2048 > CATALOG_BYTES_MAX)
+		return false;
+	json_value_str(&page->writer, name);
+	CHECK(str_copy(name, page->last, sizeof(page->last)));
+	return true;
+}
+
+struct http_response *catalog_page_end(struct catalog_page *page, size_t n, bool more)
+{
+	AUTO_FINI(buf) link = buf_limit(8192);
+	struct http_response *response;
+
+	json_close_array(&page->writer);
+	json_close_object(&page->writer);
+	response = oci_reply_json(200, "application/json", &page->body);
+	buf_fini(&page->body);
+	if (more && *page->last) {
+		oci_page_link(STR("/v2/_catalog"), n, str_of(page->last), "", &link);
+		http_response_header(response, "Link", buf_text(&link));
+	}
+	return response;
 }
 
 struct http_response *oci_catalog_job(void *arg)
 {
 	struct oci_job *job = arg;
-	AUTO_FINI(buf) body = buf_limit(CATALOG_BYTES_MAX);
-	AUTO_FINI(buf) link = buf_limit(8192);
-	struct listing listing = { .ask = &job->ask, .writer = json_writer(&body) };
-	struct http_response *response;
-	struct oci_page page;
+	struct catalog_ask ask = { .store = job->ask.registry->store,
+		.snapshot = job->ask.snapshot,
+		.identity = job->ask.identity };
+	struct catalog_page page;
+	struct oci_page asked;
+	bool more = false;
 	struct error err;
 
-	if (!oci_page_parse(job->ask.query, CATALOG_PAGE_MAX, &page, &err))
+	if (!oci_page_parse(job->ask.query, CATALOG_PAGE_MAX, &asked, &err))
 		return oci_reply_error(&err);
-	listing.wanted = page.n;
-	CHECK(str_copy(str_of(page.last), listing.last_seen, sizeof(listing.last_seen)));
-	json_open_object(&listing.writer);
-	json_key(&listing.writer, STR("repositories"));
-	json_open_array(&listing.writer);
-	if (page.n && !list(job->ask.registry->store, &listing, &err))
+	ask.after = asked.last;
+	ask.n = asked.n;
+	catalog_page_begin(&page);
+	if (asked.n && !catalog_list(&ask, catalog_page_take, &page, &more, &err)) {
+		buf_fini(&page.body);
 		return oci_reply_error(&err);
-	json_close_array(&listing.writer);
-	json_close_object(&listing.writer);
-	response = oci_reply_json(200, "application/json", &body);
-	if (listing.full && listing.put) {
-		oci_page_link(STR("/v2/_catalog"), page.n, str_of(listing.last_put), "", &link);
-		http_response_header(response, "Link", buf_text(&link));
 	}
-	return response;
+	return catalog_page_end(&page, asked.n, more);
 }

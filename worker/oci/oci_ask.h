@@ -13,6 +13,7 @@
 #include "worker/registry/registry.h"
 
 struct identity;
+struct oci_others;
 struct snapshot;
 
 /* Of a loop; read by any. */
@@ -27,6 +28,7 @@ struct oci_ask {
 	struct oci_counters *counters; /* those of the loop that has the request: counter_add() */
 	struct snapshot *snapshot;     /* a reference */
 	struct identity *identity;     /* a reference */
+	const struct oci_others *others; /* NULL: nothing lies at other workers alone */
 	const char *realm;             /* to log in to */
 	struct ip client;              /* behind proxies that are trusted; for a peer's request what the peer says */
 	enum http_method method;

@@ -89,6 +89,11 @@ void oci_job_start_with(struct oci_call *call, route_job_f *run, void *own, void
 	submit(job);
 }
 
+void oci_job_again(struct oci_job *job)
+{
+	pool_push(job->ask.registry->pool, run_job, job);
+}
+
 void oci_job_reply(struct oci_job *job, struct http_response *response)
 {
 	struct http_ticket *ticket = job->ticket;

@@ -27,5 +27,7 @@ struct oci_job {
 void oci_job_start(struct oci_call *call, route_job_f *run);
 /* The same with something of the endpoint's own, which is freed with the job, also when it never runs. */
 void oci_job_start_with(struct oci_call *call, route_job_f *run, void *own, void (*own_free)(void *own));
+/* Runs it once more, which it asked for by returning NULL and keeping itself somewhere. Thread  any. */
+void oci_job_again(struct oci_job *job);
 /* Thread  any. */
 void oci_job_reply(struct oci_job *job, struct http_response *response);

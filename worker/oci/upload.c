@@ -4,6 +4,7 @@
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload_chunk.h"
+#include "worker/oci/upload_owner_key.h"
 #include "worker/registry/registry.h"
 
 static struct http_response *put_headers(
@@ -32,6 +33,19 @@ struct http_response *upload_reply_refused(unsigned status, const struct oci_ask
 	const struct upload_id *id, uint64_t size, const struct error *err)
 {
 	return put_headers(oci_reply_status(status, err), ask, id, size);
+}
+
+bool upload_open(const struct oci_ask *ask, enum hash_kind alg, struct upload **ret, struct error *err)
+{
+	AUTO_FINI(buf) owner = buf_limit(UPLOAD_OWNER_KEY_MAX);
+
+	upload_owner_key(ask->identity, &ask->client, &owner);
+	if (!buf_check(&owner, "the client's name", err) ||
+		!uploads_open(
+			ask->registry->uploads, buf_str(&owner), name_str(&ask->route.name), alg, ret, err))
+		return false;
+	counter_add(&ask->counters->uploads_started_total, 1);
+	return true;
 }
 
 bool upload_query_digest(struct str query, struct digest *ret, struct error *err)

@@ -13,6 +13,7 @@
 
 struct oci_call;
 struct http_response;
+struct upload;
 
 /* The closing PUT of a big blob to an object store takes its time: no bytes flow meanwhile. */
 #define UPLOAD_FINISH_WAIT_MS (60u * 60 * 1000)
@@ -23,5 +24,7 @@ struct http_response *upload_reply(
 /* A refusal after which the session goes on: the same headers beside the error. */
 struct http_response *upload_reply_refused(unsigned status, const struct oci_ask *ask,
 	const struct upload_id *id, uint64_t size, const struct error *err);
+/* A new session of who asks, held by the caller; counted as one. Thread  any. */
+bool upload_open(const struct oci_ask *ask, enum hash_kind alg, struct upload **ret, struct error *err) MUST_CHECK;
 /* ?digest=, exactly one. */
 bool upload_query_digest(struct str query, struct digest *ret, struct error *err) MUST_CHECK;

@@ -4,11 +4,12 @@
  *
  * A mount that cannot be done, for whatever reason, becomes a new session: the client then sends
  * the bytes. Without `from` the repositories are tried in which the blob was seen lately and that the client
- * may read.
+ * may read. One from a repository that lies at another worker: mount_far.h.
  */
 #include "common/check.h"
 #include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
+#include "worker/oci/mount_far.h"
 #include "worker/oci/oci_call.h"
 #include "worker/oci/oci_denied.h"
 #include "worker/oci/oci_job.h"
@@ -16,7 +17,6 @@
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
 #include "worker/oci/upload_finish.h"
-#include "worker/oci/upload_owner_key.h"
 #include "worker/oci/upload_room.h"
 #include "worker/oci/upload_stream.h"
 #include "worker/oci/upload_write.h"
@@ -35,20 +35,6 @@ static bool find_algorithm(struct str query, enum hash_kind *ret, struct error *
 	       error_set(err, ERROR_INVALID, "DIGEST_INVALID", "digest-algorithm is not supported");
 }
 
-static bool open_session(
-	const struct oci_ask *ask, enum hash_kind alg, struct upload **ret, struct error *err)
-{
-	AUTO_FINI(buf) owner = buf_limit(UPLOAD_OWNER_KEY_MAX);
-
-	upload_owner_key(ask->identity, &ask->client, &owner);
-	if (!buf_check(&owner, "the client's name", err) ||
-		!uploads_open(
-			ask->registry->uploads, buf_str(&owner), name_str(&ask->route.name), alg, ret, err))
-		return false;
-	counter_add(&ask->counters->uploads_started_total, 1);
-	return true;
-}
-
 /* Thread  any. */
 static struct http_response *start_session(const struct oci_ask *ask)
 {
@@ -57,7 +43,7 @@ static struct http_response *start_session(const struct oci_ask *ask)
 	enum hash_kind alg;
 	struct error err;
 
-	if (!find_algorithm(ask->query, &alg, &err) || !open_session(ask, alg, &upload, &err))
+	if (!find_algorithm(ask->query, &alg, &err) || !upload_open(ask, alg, &upload, &err))
 		return oci_reply_error(&err);
 	response = upload_reply(202, ask, &upload->id, 0);
 	upload_release(upload);
@@ -135,14 +121,40 @@ static bool allow_mount(struct oci_ask *ask, const struct digest *digest, struct
 	return repository_limits_allow_blob(ask->registry, limits, &blob, err);
 }
 
+/* NULL: the job runs once more. */
+static struct http_response *mount_from_afar(
+	struct oci_job *job, const struct digest *digest, const struct mount_source *source)
+{
+	struct error err;
+
+	switch (mount_far_try(job, digest, source, &err)) {
+	case MOUNT_FAR_DONE:
+		return upload_reply_stored(job->ask.route.name.text, digest);
+	case MOUNT_FAR_WAITS:
+		return NULL;
+	case MOUNT_FAR_LIMIT:
+		return oci_denied_limit(&job->ask, REGISTRY_LIMIT_BYTES, &err);
+	case MOUNT_FAR_NOT:
+		break;
+	}
+	return start_session(&job->ask);
+}
+
 static struct http_response *mount_job(void *arg)
 {
 	struct oci_job *job = arg;
+	struct mount_source source;
 	struct digest digest;
+	struct name from;
 	struct error err;
 
 	if (!parse_digest_parameter(job->ask.query, "mount", &digest, &err))
 		return oci_reply_error(&err);
+	if (named_from(&job->ask, &from) &&
+		mount_far_is_needed(&job->ask, &digest, name_str(&from), &source.member)) {
+		source.from = name_str(&from);
+		return mount_from_afar(job, &digest, &source);
+	}
 	if (!allow_mount(&job->ask, &digest, &err))
 		return oci_denied_limit(&job->ask, REGISTRY_LIMIT_BYTES, &err);
 	if (try_mount(&job->ask, &digest))
@@ -184,8 +196,7 @@ static void start_whole(struct oci_call *call)
 	struct digest digest;
 	struct error err;
 
-	if (!upload_query_digest(ask->query, &digest, &err) ||
-		!open_session(ask, digest.alg, &upload, &err)) {
+	if (!upload_query_digest(ask->query, &digest, &err) || !upload_open(ask, digest.alg, &upload, &err)) {
 		http_request_reply(call->request, oci_reply_error(&err));
 		return;
 	}
@@ -203,10 +214,14 @@ void oci_upload_start_stream(void *arg)
 	struct oci_call *call = arg;
 	struct str query = call->ask.query;
 
-	if (http_query_get(query, "mount", NULL))
+	if (http_query_get(query, "mount", NULL)) {
+		/* A blob of another worker takes its time. */
+		if (call->ask.others)
+			http_request_wait_limit(call->request, UPLOAD_FINISH_WAIT_MS);
 		oci_job_start(call, mount_job);
-	else if (http_query_get(query, "digest", NULL))
+	} else if (http_query_get(query, "digest", NULL)) {
 		start_whole(call);
-	else
+	} else {
 		upload_room_ask(call, NULL, NULL, 0, start_empty);
+	}
 }

@@ -57,6 +57,17 @@ struct snapshot *cluster_snapshot(struct cluster *cluster)
 {
 	return snapshot_ref(cluster->snapshot);
 }
+bool cluster_is_among(struct cluster *cluster, const struct snapshot *snapshot)
+{
+	(void)cluster;
+	return snapshot->self != RING_NOBODY;
+}
+bool cluster_peer_is_away(struct cluster *cluster, struct str id)
+{
+	(void)cluster;
+	(void)id;
+	return false;
+}
 struct place_found cluster_place(struct cluster *cluster, const struct snapshot *snapshot, struct str name)
 {
 	(void)snapshot;
