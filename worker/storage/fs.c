@@ -410,7 +410,7 @@ bool store_fs_open(struct store **ret_store, const char *root, struct error *err
 	fs = xnew(struct fs_store);
 	fs->names = fs_names_cache_new();
 	fs->folders = fs_folders_new();
-	fs->store = (struct store){ STORE_MAGIC, &driver, str_dup(place) };
+	fs->store = (struct store){ .magic = STORE_MAGIC, .driver = &driver, .place = str_dup(place) };
 	fs->root_fd = -1;
 	atomic_init(&fs->era, 1);
 	lock_init(&fs->sync_lock);

@@ -371,7 +371,9 @@ bool store_s3_open(struct store **ret_store, const struct s3_settings *settings,
 		free(s3);
 		return false;
 	}
-	s3->store = (struct store){ STORE_MAGIC, &driver, place_of(&s3->client.endpoint) };
+	s3->store = (struct store){
+		.magic = STORE_MAGIC, .driver = &driver, .place = place_of(&s3->client.endpoint)
+	};
 	s3->single_put_max = bounded(settings->single_put_max, SINGLE_PUT_MAX, 1, S3_PART_MAX);
 	s3->part_size = bounded(settings->part_size, PART_SIZE, S3_PART_MIN, S3_PART_MAX);
 	s3->parallel = (unsigned)bounded(settings->parallel, PARALLEL, 1, S3_PARALLEL_MAX);

@@ -63,6 +63,8 @@ struct store {
 	uint32_t magic;
 	const struct store_driver *driver;
 	char *place;
+	store_missing_f *missing; /* or NULL */
+	void *missing_arg;
 };
 static inline void store_log_advance(struct store_log_place *place, uint64_t steps, uint64_t bytes)
 {
@@ -73,4 +75,5 @@ static inline void store_log_advance(struct store_log_place *place, uint64_t ste
 bool store_marker_key(struct str name, char into[STORE_KEY_MAX], struct error *err) MUST_CHECK;
 bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
+#define STORE_NOTES "_moves/"     /* folder of the notes */
 #define STORE_CATALOG "_catalog/" /* folder of the markers */
