@@ -69,6 +69,7 @@ struct worker_settings {
 	int64_t import_every_ms, s3_import_every_ms;
 	bool long_poll;
 	const char *db_path;                         /* the last good state */
+	int64_t move_grace_ms, move_rate;            /* of repositories that go to another member; bytes a second */
 	bool isolated;                               /* static clusters: storage is each member's own */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */

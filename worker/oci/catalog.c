@@ -34,12 +34,19 @@ static bool may_read(const struct oci_ask *ask, struct str name)
 	return rights_allow(ask->snapshot, ask->identity, name, ACTION_READ);
 }
 
+/* Its new owner lists it. */
+static bool is_away(const struct registry *registry, struct str name)
+{
+	return registry->is_away && registry->is_away(registry->away_arg, name);
+}
+
 static bool on_name(void *arg, struct str name)
 {
 	struct listing *listing = arg;
 
 	listing->seen++;
-	if (!str_copy(name, listing->last_seen, sizeof(listing->last_seen)) || !may_read(listing->ask, name))
+	if (!str_copy(name, listing->last_seen, sizeof(listing->last_seen)) ||
+		!may_read(listing->ask, name) || is_away(listing->ask->registry, name))
 		return true;
 	if (listing->put == listing->wanted || listing->writer.into->len + 2048 > CATALOG_BYTES_MAX) {
 		listing->full = true;
