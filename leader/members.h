@@ -130,6 +130,8 @@ void members_each(struct members *members, members_look_f *fn, void *arg);
 /* It has no upload, and each live member has applied this revision, so that nobody sends it any because of an older ring. One that is not
  * live is idle. */
 bool members_is_idle(struct members *members, const char *name, uint64_t revision);
+/* Isolated storage: by the ring of this epoch, or a later one, it said that it holds nothing that others own and have not whole. */
+bool members_holds_nothing(struct members *members, const char *name, uint64_t epoch);
 /* The JSON of GET /api/cluster/members: an array of rows. */
 struct members_rows {
 	int64_t now_ms, lease_ms;

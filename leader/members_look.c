@@ -236,6 +236,19 @@ bool members_is_idle(struct members *members, const char *name, uint64_t revisio
 	return idle;
 }
 
+bool members_holds_nothing(struct members *members, const char *name, uint64_t epoch)
+{
+	const struct member *member;
+	bool nothing;
+
+	pthread_mutex_lock(&members->lock);
+	member = members_find(members, name);
+	nothing = !member || (member->data.stats.moves && member->data.stats.moves_epoch >= epoch &&
+				     !member->data.stats.moves_held);
+	pthread_mutex_unlock(&members->lock);
+	return nothing;
+}
+
 static void put_chores(struct json_writer *w, const struct usage_stats *stats)
 {
 	json_key(w, STR("chores"));
@@ -273,6 +286,11 @@ static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 	if (stats->weighed) {
 		json_put_uint(w, "storageBytes", stats->storage_bytes);
 		json_put_uint(w, "storageRepositories", stats->storage_repositories);
+	}
+	if (stats->moves) {
+		json_put_uint(w, "movesHeld", stats->moves_held);
+		json_put_uint(w, "movesComing", stats->moves_coming);
+		json_put_uint(w, "movesEpoch", stats->moves_epoch);
 	}
 	put_chores(w, stats);
 	json_close_object(w);

@@ -210,6 +210,16 @@ uint64_t ring_mark(const struct ring *ring)
 	return ring->mark;
 }
 
+enum ring_algorithm ring_algorithm(const struct ring *ring)
+{
+	return ring->algorithm;
+}
+
+const uint8_t *ring_hash_key(const struct ring *ring)
+{
+	return ring->hash_key;
+}
+
 static bool same_member(const struct ring_member *a, const struct ring_member *b)
 {
 	return !strcmp(a->id, b->id) && !strcmp(a->url, b->url) && !strcmp(a->tenants, b->tenants) &&

@@ -51,6 +51,8 @@ bool     ring_same(const struct ring *a, const struct ring *b);
 /* What decides who owns what, as a number: epoch, algorithm, hash key, and how many members (modulo: each spells them its own way) or
  * which, whether active, and for which tenants. */
 uint64_t ring_mark(const struct ring *ring);
+enum ring_algorithm ring_algorithm(const struct ring *ring);
+const uint8_t *ring_hash_key(const struct ring *ring); /* 16 bytes */
 size_t   ring_len(const struct ring *ring);
 const struct ring_member *ring_at(const struct ring *ring, size_t at);
 int      ring_find(const struct ring *ring, struct str id);     /* place, or RING_NOBODY */

@@ -145,6 +145,10 @@ static const struct member usage_stats_members[] = {
 	MEMBER(usage_stats, weighed, MEMBER_BOOL, .max = 0),
 	UINT(usage_stats, storage_bytes),
 	UINT(usage_stats, storage_repositories),
+	MEMBER(usage_stats, moves, MEMBER_BOOL, .max = 0),
+	UINT(usage_stats, moves_epoch),
+	UINT(usage_stats, moves_held),
+	UINT(usage_stats, moves_coming),
 };
 SHAPE(usage_stats);
 

@@ -95,6 +95,10 @@ struct usage_stats {        /* what the cluster view shows */
 	uint64_t chore_ms;
 	bool weighed;           /* these two are known; those of before do not say it */
 	uint64_t storage_bytes, storage_repositories; /* of the repositories that it owns */
+	bool moves;             /* isolated storage: these four are known; of the ring of this epoch */
+	uint64_t moves_epoch;
+	uint64_t moves_held;    /* repositories that others own and have not whole yet */
+	uint64_t moves_coming;  /* that came to it and are not whole yet */
 	uint64_t chore_failures, chore_failed_ms; /* since start; time since the last, 0 = none */
 };
 struct usage_report {

@@ -12,10 +12,14 @@
 #include "worker/chores/trim_chore.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/cluster/cluster.h"
+#include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/settings_roots.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
+
+#define MOVE_FIRST_MS 200
+#define MOVE_EVERY_MS 1000
 
 struct housework {
 	struct dedupe_chore dedupe;
@@ -93,6 +97,24 @@ static struct weigh_chore weigh_of(struct worker *worker)
 		.whose = { .ring = ring_of, .is_ours = is_ours, .changes = changes_of, .arg = worker } };
 }
 
+/* Asked each second: where nothing moves it is a look at a few numbers. */
+static bool run_moves(struct chore_turn *turn, void *arg, struct error *err)
+{
+	struct pace pace = chore_pace(turn);
+
+	return moves_work(arg, &pace, err);
+}
+
+static void add_moves(struct chores *chores, struct moves *moves)
+{
+	if (moves)
+		chores_add(chores, &(struct chore){ .name = "move",
+					   .first_ms = MOVE_FIRST_MS,
+					   .every_ms = MOVE_EVERY_MS,
+					   .run = run_moves,
+					   .arg = moves });
+}
+
 static void add_rows(struct housework *work, struct worker *worker, struct chores *chores)
 {
 	struct registry *registry = worker->front.registry;
@@ -106,6 +128,7 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	dedupe_chore_add(chores, &work->dedupe);
 	if (settings_has_bucket(worker->settings))
 		abandoned_chore_add(chores, worker->store, worker->settings->abandoned_ms);
+	add_moves(chores, worker->front.moves);
 }
 
 struct housework *housework_start(struct worker *worker, int64_t started_s)

@@ -40,6 +40,7 @@
 #include "worker/housework.h"
 #include "worker/leave.h"
 #include "worker/oci/blob_fills.h"
+#include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
 #include "worker/settings_cluster.h"
@@ -365,6 +366,23 @@ static void open_registry(struct worker *worker)
 	worker->front.registry = registry_new(&settings);
 }
 
+/* Who is alone has nobody to take from. */
+static void open_moves(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	struct moves_settings settings = { .cluster = worker->front.cluster,
+		.registry = worker->front.registry,
+		.pool = worker->pool,
+		.ca_file = s->peer_ca,
+		.cert_file = s->peer_cert,
+		.key_file = s->peer_key,
+		.grace_ms = s->move_grace_ms,
+		.bytes_per_s = s->move_rate };
+
+	if (is_clustered(s))
+		worker->front.moves = moves_new(&settings);
+}
+
 /* What requests need of the settings. */
 static void tell_front(struct worker *worker)
 {
@@ -420,6 +438,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	if (!open_access(worker, err))
 		return false;
 	open_registry(worker);
+	open_moves(worker);
 	tell_front(worker);
 	return true;
 }
@@ -677,6 +696,7 @@ static void close_process(struct worker_process *process)
 
 	chores_stop(worker->front.chores);
 	blob_cache_stop(worker->cache);
+	moves_stop(worker->front.moves);
 	stop_loops(process);
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		http_server_free(worker->front.loops[i].server);
@@ -695,6 +715,7 @@ static void close_process(struct worker_process *process)
 	front_others_fini(&worker->front);
 	few_each_free(worker->front.refusals);
 	few_each_free(worker->front.challenges);
+	moves_free(worker->front.moves);
 	registry_free(worker->front.registry);
 	cluster_free(worker->front.cluster);
 	usage_free(worker->front.usage);

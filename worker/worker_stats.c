@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "worker/chores/chores.h"
 #include "worker/chores/weigh_chore.h"
+#include "worker/moves/moves.h"
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
@@ -60,6 +61,19 @@ static void add_storage(struct weigh_chore *weigh, struct usage_stats *into)
 	into->storage_repositories = told.repositories;
 }
 
+static void add_moves(struct moves *moves, struct usage_stats *into)
+{
+	struct moves_stats told;
+
+	if (!moves)
+		return;
+	told = moves_stats(moves);
+	into->moves = told.known;
+	into->moves_epoch = told.epoch;
+	into->moves_held = told.held;
+	into->moves_coming = told.coming;
+}
+
 void worker_stats(void *arg, struct usage_stats *into)
 {
 	const struct worker *worker = arg;
@@ -78,6 +92,7 @@ void worker_stats(void *arg, struct usage_stats *into)
 		add_loop(&front->loops[i], into, &latency);
 	add_chores(front->chores, into);
 	add_storage(front->weigh, into);
+	add_moves(front->moves, into);
 	into->p50_us = histogram_quantile(&latency, 0.5);
 	into->p99_us = histogram_quantile(&latency, 0.99);
 }

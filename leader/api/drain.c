@@ -116,10 +116,11 @@ static bool is_last_active(const struct asked *asked, const struct state *state)
 
 static struct http_response *refuse_unforced(const struct asked *asked, const struct state *state)
 {
-	if (leader_cluster(asked->job->leader).isolated)
+	if (leader_cluster(asked->job->leader).isolated && asked->verb != EVACUATE)
 		return api_error(409, "isolated",
-			"each worker's storage is its own: nobody could reach this member's repositories "
-			"while it is drained; ?force=true does it all the same");
+			"each worker's storage is its own: this member's repositories would all move to the "
+			"others, and it must run until they have; evacuate says when, ?force=true drains it "
+			"all the same");
 	if (is_last_active(asked, state))
 		return api_error(409, "last",
 			"no other member is active: nobody could change a repository while this one is "
@@ -181,9 +182,20 @@ static uint64_t ring_revision(const struct state *state)
 	return ring ? entity_revision(ring) : 0;
 }
 
+static int64_t ring_epoch_of(const struct state *state)
+{
+	struct entity *ring = state_find(state, ENTITY_RING, STR("ring"));
+
+	return ring ? entity_ring(ring)->epoch : 0;
+}
+
 static bool is_evacuated(const struct asked *asked, const struct state *state)
 {
-	return members_is_idle(asked->job->leader->members, asked->name, ring_revision(state));
+	struct leader *leader = asked->job->leader;
+
+	return members_is_idle(leader->members, asked->name, ring_revision(state)) &&
+	       (!leader_cluster(leader).isolated ||
+		       members_holds_nothing(leader->members, asked->name, (uint64_t)ring_epoch_of(state)));
 }
 
 static struct http_response *show(struct asked *asked)

@@ -380,10 +380,30 @@ def test_isolated_members_are_drained_by_force_alone(leader):
     FakeWorker(leader, "two").push()
     await_true(lambda: set(ring_of(leader)) == {"one", "two"})
     refused = act(leader, "one", "drain")
-    assert refused.status_code == 409 and refused.json()["error"]["code"] == "isolated" and "force" in refused.text
-    assert ring_of(leader)["one"][0] == "active" and act(leader, "one", "evacuate").status_code == 409
+    assert refused.status_code == 409 and refused.json()["error"]["code"] == "isolated" and "evacuate" in refused.text
+    assert ring_of(leader)["one"][0] == "active"
     assert act(leader, "one", "drain", "?force=true").status_code == 200 and ring_of(leader)["one"] == ("draining", 0)
     assert act(leader, "one", "undrain").status_code == 200 and ring_of(leader)["one"][0] == "active"
+
+
+def test_isolated_members_are_evacuated_when_nothing_is_left(leader):
+    """By what they say of the ring of now: what they said by the one before does not count."""
+    leader.admin("PATCH", "/api/settings/cluster", {"isolated": True})
+    one, two = FakeWorker(leader, "one"), FakeWorker(leader, "two")
+    one.push(**stats(1, moves=True, moves_epoch=1, moves_held=0))
+    two.push()
+    await_true(lambda: set(ring_of(leader)) == {"one", "two"})
+    assert act(leader, "one", "evacuate").status_code == 202 and ring_of(leader)["one"] == ("draining", 0)
+    ring = leader.admin("GET", "/api/ring/ring").json()
+    two.push(revision=ring["revision"])
+    one.push(revision=ring["revision"], **stats(1, moves=True, moves_epoch=1, moves_held=0))
+    assert act(leader, "one", "evacuate").status_code == 202
+    one.push(revision=ring["revision"], **stats(1, moves=True, moves_epoch=ring["epoch"], moves_held=3))
+    waits = act(leader, "one", "evacuate")
+    assert waits.status_code == 202 and waits.json()["members"][0]["stats"]["movesHeld"] == 3
+    one.push(revision=ring["revision"], **stats(1, moves=True, moves_epoch=ring["epoch"], moves_held=0))
+    assert act(leader, "one", "evacuate").json()["evacuated"] is True
+    assert act(leader, "two", "evacuate").json()["error"]["code"] == "last"
 
 
 def test_a_member_is_evacuated_when_all_know_it_and_it_has_no_upload(leader):

@@ -19,6 +19,7 @@
 #include "worker/front/audit.h"
 #include "worker/front/front_bytes.h"
 #include "worker/front/front_catalog.h"
+#include "worker/front/front_move.h"
 #include "worker/front/front_refused.h"
 #include "worker/front/front_step.h"
 #include "worker/front/front_upload.h"
@@ -293,7 +294,7 @@ enum front_turn front_place(struct front_call *call)
 {
 	call->place = find_place(call);
 	if (call->place.place == PLACE_HERE)
-		return FRONT_MORE;
+		return front_move(call);
 	if (call->oci.ask.identity->peer)
 		return place_of_peer(call);
 	if (call->place.place == PLACE_PEER)

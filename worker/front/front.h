@@ -31,6 +31,7 @@ struct chores;
 struct cluster;
 struct few_each;
 struct http_client;
+struct moves;
 struct own_keys;
 struct peer_guard;
 struct proxies;
@@ -68,6 +69,7 @@ struct front {
 	struct auth *auth;
 	struct peer_guard *state_guard; /* of GET /cluster/state; NULL: there is no such state */
 	struct own_keys *own_keys; /* of users, where no leaders have them; NULL: none */
+	struct moves *moves; /* of repositories, where each worker's storage is its own; NULL: none */
 	struct usage *usage;
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */

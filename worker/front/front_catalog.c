@@ -416,7 +416,7 @@ static void list_own(void *arg)
 	struct own_names names = { .part = part,
 		.text = buf_limit(part->share * NAME_BYTES_MAX + ANSWER_LEAST),
 		.offsets = xnew_array(size_t, part->share + 1) };
-	const struct catalog_ask ask = { .store = part->registry->store,
+	const struct catalog_ask ask = { .registry = part->registry,
 		.snapshot = part->snapshot,
 		.identity = part->identity,
 		.after = part->after,

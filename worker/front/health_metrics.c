@@ -23,6 +23,7 @@
 #include "worker/index/index.h"
 #include "worker/registry/registry.h"
 #include "worker/chores/weigh_chore.h"
+#include "worker/moves/moves.h"
 #include "worker/oci/blob_fills.h"
 #include "worker/storage/blob_cache.h"
 #include "worker/storage/spool.h"
@@ -277,6 +278,30 @@ static void put_weighed(struct weighed weighed, struct buf *into)
 	gauge(into, "zot_storage_repositories", "Repositories that this worker owns.", weighed.repositories);
 }
 
+/* Of isolated storage. */
+static void put_moves(struct moves *moves, struct buf *into)
+{
+	struct moves_stats told = { 0 };
+
+	if (moves)
+		told = moves_stats(moves);
+	gauge(into, "zot_moves_held",
+		"Isolated storage: repositories here that another worker owns and does not have whole yet.",
+		told.held);
+	gauge(into, "zot_moves_coming",
+		"Isolated storage: repositories that came here from another worker and are not whole yet.",
+		told.coming);
+	total(into, "zot_moves_taken_total", "Repositories that were taken over from another worker.",
+		told.taken);
+	total(into, "zot_moves_given_total", "Repositories that were given to another worker.", told.given);
+	total(into, "zot_moves_removed_total",
+		"Copies of repositories that were given away and removed when their new owner had all.",
+		told.removed);
+	total(into, "zot_moves_blobs_total", "Blobs that were fetched from another worker.",
+		told.fetched_blobs);
+	total(into, "zot_moves_bytes_total", "Bytes of these.", told.fetched_bytes);
+}
+
 static void put_storage(struct front *front, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(front->registry->indexes);
@@ -298,6 +323,7 @@ static void put_storage(struct front *front, struct buf *into)
 		"found it, and "
 		"what was linked and removed by this worker since.",
 		store_saved(front->registry->store));
+	put_moves(front->moves, into);
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);
 	put_cache(front, into);

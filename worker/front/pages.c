@@ -10,7 +10,9 @@
 #include "worker/cluster/peer_probe.h"
 #include "worker/cluster/peer_channels.h"
 #include "worker/front/front_call.h"
+#include "worker/front/front_move.h"
 #include "worker/front/health_metrics.h"
+#include "worker/moves/moves.h"
 #include "worker/oci/oci_reply.h"
 
 static bool may_scrape(const void *arg)
@@ -69,6 +71,12 @@ static const struct route rows[] = {
 		.methods = ROUTE_READS,
 		.kind = ROUTE_INLINE,
 		.inline_f = health_live },
+	{ .operation = "moves",
+		.path = MOVES_PATH,
+		.methods = ROUTE_M(GET) | ROUTE_M(POST),
+		.kind = ROUTE_STREAM,
+		.authorise = is_peer,
+		.stream_f = pages_moves },
 	{ .operation = "startupz",
 		.path = "/startupz",
 		.methods = ROUTE_READS,

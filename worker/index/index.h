@@ -49,6 +49,10 @@ void indexes_set_log(struct indexes *indexes, size_t bytes_least);
 void indexes_set_keep(struct indexes *indexes, int64_t keep_us);
 /* Before the first change: an index.json that would be larger does not grow any more (ERROR_FULL). */
 void indexes_set_most(struct indexes *indexes, size_t json_bytes);
+/* Before the first change: is this repository's index ours to change now? Asked of each change but INDEX_FOLD and INDEX_REPLACE, on the committer's
+ * thread; it is to be quick. Kind UNAVAILABLE: nothing was done. */
+typedef bool index_gate_f(void *arg, struct str name, struct error *err);
+void indexes_set_gate(struct indexes *indexes, index_gate_f *gate, void *arg);
 void indexes_free(struct indexes *indexes); /* folds what we changed; waits for changes under way */
 AUTO_DEFINE(indexes)
 
@@ -89,6 +93,9 @@ const struct index_entry *index_at(const struct index *index, size_t at);
  */
 typedef void index_compare_f(void *arg, const struct index_entry *entry, bool in_after);
 void index_compare(const struct index *before, const struct index *after, index_compare_f *fn, void *arg);
+/* All of it, as INDEX_REPLACE takes it. ERROR_TOO_LARGE: over the limit of `into`. */
+#define INDEX_TEXT_MAX ((size_t)128 * 1024 * 1024)
+bool index_text(const struct index *index, struct buf *into, struct error *err) MUST_CHECK;
 /* One that stays as it is: a view that a check is given changes behind it. */
 struct index *index_keep(const struct index *view);
 
@@ -121,6 +128,7 @@ enum index_op {
 	INDEX_FOLD,           /* the log goes into index.json, now */
 	INDEX_CONDEMN,        /* the blob `digest` is about to be deleted, not after until_s; makes the index when there is none */
 	INDEX_REMOVED,        /* it was, and nothing that may remove it is on its way any more */
+	INDEX_REPLACE,        /* `text` (index_text()) is the index from now on, whatever was there; makes the repository */
 };
 struct index_change;
 /* May it be made in this view, the one that it would be made behind? On the committer's thread, which may wait for the store; once for
@@ -147,6 +155,7 @@ struct index_change {
 	int64_t until_s;                /* INDEX_CONDEMN, and the same for its INDEX_REMOVED: store_clock_s() */
 	index_check_f *check;           /* or NULL */
 	struct str bytes;               /* of a manifest that was put with store_blob_put_lazy(): durable with the change */
+	struct str text;                /* INDEX_REPLACE */
 	uint64_t era;                   /* what that gave */
 	void (*done)(struct index_change *change); /* on a pool thread, when it is durable or has failed */
 	void *arg;
@@ -164,6 +173,8 @@ void indexes_change(struct indexes *indexes, struct index_change *change);
 void indexes_change_here(struct indexes *indexes, struct index_change *change);
 /* The same and waits: for tests and tools. Pool. */
 bool indexes_change_wait(struct indexes *indexes, struct index_change *change, struct error *err) MUST_CHECK;
+/* Pool. Returns when all changes that were under way when it was called have ended. */
+bool indexes_settle(struct indexes *indexes, struct error *err) MUST_CHECK;
 
 /*
  * Told of each change that was committed here and made another view, of a repository in their order, before done(). What another

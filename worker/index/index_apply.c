@@ -106,6 +106,7 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 		changed = true;
 		break;
 	case INDEX_FOLD:
+	case INDEX_REPLACE: /* the committer's */
 		break;
 	}
 	/* One that who was asked first may still make has a record, whatever it changes: there they find it. */

@@ -516,3 +516,8 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 	buf_fini(&w.annotations);
 	return buf_check(into, "the index of the repository", err);
 }
+
+bool index_text(const struct index *index, struct buf *into, struct error *err)
+{
+	return index_json_write(index, into, err);
+}

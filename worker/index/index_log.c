@@ -68,6 +68,7 @@ static const char *name_of(enum index_op op)
 	case INDEX_REMOVED:
 		return "removed";
 	case INDEX_FOLD:
+	case INDEX_REPLACE:
 		break;
 	}
 	return NULL;

@@ -48,6 +48,7 @@ struct commit {
 	bool changed; /* some change changed the draft */
 	bool answers; /* some change is not a fold: what it is told must be proven */
 	bool fold;    /* the log is to be folded, whatever else */
+	bool whole;   /* some change replaced the draft: a new index.json says it, no record could */
 	bool full;    /* the index may not grow */
 	bool tried;   /* a record with what `changed` says may have been written */
 	bool late; /* it was, where records may have been removed by then: who does not find it can't know */
@@ -199,6 +200,12 @@ static bool may_make(const struct commit *c, const struct index_change *change, 
 
 static bool is_wanted(const struct commit *c, struct index_change *change, bool exists, struct error *err)
 {
+	const struct indexes *indexes = c->indexes;
+
+	if (change->op == INDEX_REPLACE)
+		return !change->check || change->check(change, c->draft, err);
+	if (indexes->gate && !indexes->gate(indexes->gate_arg, str_of(change->name), err))
+		return false;
 	if (change->op != INDEX_PUT_MANIFEST && change->op != INDEX_CONDEMN && !exists)
 		return error_set(err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
 	if (!may_make(c, change, err))
@@ -210,6 +217,29 @@ static bool is_wanted(const struct commit *c, struct index_change *change, bool 
 			"delete some, or use another repository",
 			index_len(c->draft), index_tags_len(c->draft), c->indexes->json_most >> 20);
 	return !change->check || change->check(change, c->draft, err);
+}
+
+/* The log goes on from where it is, whatever the text says of another one. */
+static bool replace(struct commit *c, const struct index_change *change, bool *ret_changed, struct error *err)
+{
+	struct index *made;
+
+	if (!index_json_read(change->text, &made, err))
+		return error_add(err, "repository %s", change->name);
+	made->log = c->draft->log;
+	made->version = c->draft->version;
+	made->json_at = c->draft->json_at;
+	index_free(c->draft);
+	c->draft = made;
+	c->whole = *ret_changed = true;
+	return true;
+}
+
+static bool make(struct commit *c, struct index_change *change, bool *ret_changed)
+{
+	if (change->op == INDEX_REPLACE)
+		return replace(c, change, ret_changed, &change->err);
+	return index_apply(c->draft, change, ret_changed, &change->err);
 }
 
 static void apply_one(struct commit *c, struct index_change *change, bool *exists)
@@ -229,8 +259,7 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 		return;
 	}
 	change->at_ms = clock_wall_ms();
-	change->ok = is_wanted(c, change, *exists, &change->err) &&
-		     index_apply(c->draft, change, &changed, &change->err);
+	change->ok = is_wanted(c, change, *exists, &change->err) && make(c, change, &changed);
 	if (change->sent_ms && !change->ok)
 		say_unknown(&change->err);
 	change->changed = changed;
@@ -244,7 +273,7 @@ static void apply(struct commit *c)
 
 	index_free(c->draft);
 	c->draft = index_draft(c->base);
-	c->changed = c->fold = c->answers = c->tried = false;
+	c->changed = c->fold = c->whole = c->answers = c->tried = false;
 	for (struct index_change *change = c->batch; change; change = change->next)
 		apply_one(c, change, &exists);
 }
@@ -427,6 +456,8 @@ static enum commit_step write_lasting_log(struct commit *c, struct error *err)
 
 static enum commit_step write_draft(struct commit *c, struct error *err)
 {
+	if (c->whole)
+		return write_json(c, err);
 	return goes_on(c) ? write_lasting_log(c, err) : write_ending_log(c, err);
 }
 
@@ -712,4 +743,40 @@ bool indexes_change_wait(struct indexes *indexes, struct index_change *change, s
 	if (!change->ok && err)
 		*err = change->err;
 	return change->ok;
+}
+
+/* Repositories that have a committer now; the caller frees names and list. */
+static char **committing(struct indexes *indexes, size_t *ret_len)
+{
+	char **names;
+	void *value;
+
+	*ret_len = 0;
+	indexes_lock(indexes);
+	names = xnew_array(char *, map_len(indexes->repositories) + 1);
+	for (size_t at = 0; map_next(indexes->repositories, &at, NULL, &value);) {
+		const struct repository *repository = value;
+
+		if (repository->committing)
+			names[(*ret_len)++] = check_strdup(repository->name);
+	}
+	indexes_unlock(indexes);
+	return names;
+}
+
+/* What is asked for behind them is done behind them. */
+bool indexes_settle(struct indexes *indexes, struct error *err)
+{
+	bool ok = true;
+	size_t len;
+	char **names = committing(indexes, &len);
+
+	for (size_t i = 0; i < len; i++) {
+		struct index_change fold = { .op = INDEX_FOLD, .name = names[i] };
+
+		ok = ok && indexes_change_wait(indexes, &fold, err);
+		free(names[i]);
+	}
+	free(names);
+	return ok;
 }

@@ -50,6 +50,8 @@ struct indexes {
 	int64_t clean_after_us; /* the same, for who removes them */
 	struct { index_watch_f *fn; void *arg; } watches[INDEX_WATCHES_MAX];
 	size_t watches_len;
+	index_gate_f *gate; /* or NULL */
+	void *gate_arg;
 	struct lock lock;        /* guards all below */
 	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;

@@ -22,6 +22,12 @@ struct listing {
 	char last_seen[OCI_LAST_MAX + 1];
 };
 
+/* Its new owner lists it. */
+static bool is_away(const struct registry *registry, struct str name)
+{
+	return registry->is_away && registry->is_away(registry->away_arg, name);
+}
+
 static bool on_name(void *arg, struct str name)
 {
 	struct listing *listing = arg;
@@ -29,7 +35,8 @@ static bool on_name(void *arg, struct str name)
 
 	listing->seen++;
 	if (!str_copy(name, listing->last_seen, sizeof(listing->last_seen)) ||
-		!rights_allow(ask->snapshot, ask->identity, name, ACTION_READ))
+		!rights_allow(ask->snapshot, ask->identity, name, ACTION_READ) ||
+		is_away(ask->registry, name))
 		return true;
 	if (listing->taken == ask->n || !listing->take(listing->arg, name)) {
 		listing->full = true;
@@ -51,8 +58,8 @@ bool catalog_list(
 		char after[OCI_LAST_MAX + 1];
 		CHECK(str_copy(str_of(listing.last_seen), after, sizeof(after)));
 		listing.seen = 0;
-		if (!store_catalog(
-			    ask->store, *after ? str_of(after) : STR_NONE, n, on_name, &listing, &more, err))
+		if (!store_catalog(ask->registry->store, *after ? str_of(after) : STR_NONE, n, on_name,
+			    &listing, &more, err))
 			return false;
 		if (!listing.seen)
 			break;
@@ -101,9 +108,9 @@ struct http_response *catalog_page_end(struct catalog_page *page, size_t n, bool
 struct http_response *oci_catalog_job(void *arg)
 {
 	struct oci_job *job = arg;
-	struct catalog_ask ask = { .store = job->ask.registry->store,
-		.snapshot = job->ask.snapshot,
-		.identity = job->ask.identity };
+	struct catalog_ask ask = {
+		.registry = job->ask.registry, .snapshot = job->ask.snapshot, .identity = job->ask.identity
+	};
 	struct catalog_page page;
 	struct oci_page asked;
 	bool more = false;

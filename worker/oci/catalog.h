@@ -15,12 +15,12 @@
 struct http_response;
 struct identity;
 struct snapshot;
-struct store;
+struct registry;
 
 #define CATALOG_PAGE_MAX 10000 /* names; also of who names no number */
 
 struct catalog_ask {
-	struct store *store;
+	struct registry *registry;
 	const struct snapshot *snapshot;
 	const struct identity *identity; /* who may read them */
 	const char *after;               /* exclusive; "": from the first */

@@ -166,12 +166,11 @@ static bool folder_path(const struct store *store, const char *folder, struct bu
 	return buf_check(path, "the path of a list", err);
 }
 
-static bool fill(const struct store *store, const char *folder, struct page *page, struct error *err)
+static bool fill(struct page *page, struct buf *path, struct error *err)
 {
-	AUTO_FINI(buf) path = buf_limit(PATH_MAX - 1);
 	AUTO_FINI(buf) prefix = buf_limit(STORE_KEY_MAX);
 
-	if (!folder_path(store, folder, &path, err) || !walk(page, &path, &prefix, 0, err))
+	if (!walk(page, path, &prefix, 0, err))
 		return false;
 	if (page->len)
 		qsort(page->names, page->len, sizeof(page->names[0]), compare_names);
@@ -203,6 +202,20 @@ static void give_names(const struct fs_names *names, struct str after, size_t n,
 	*ret_more = at < fs_names_len(names);
 }
 
+/* Of a folder of keys, whose components may lie in pieces. */
+static bool key_folder_path(
+	const struct store *store, const char *folder, struct buf *path, struct error *err)
+{
+	char key[STORE_KEY_MAX + 1];
+	struct fs_path any;
+
+	(void)snprintf(key, sizeof(key), "%sx", folder);
+	if (!fs_path_of(store, key, &any, err))
+		return false;
+	buf_puts(path, any.folder);
+	return buf_check(path, "the path of a list", err);
+}
+
 bool fs_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err)
 {
@@ -211,7 +224,7 @@ bool fs_list(struct store *store, const char *folder, struct str after, size_t n
 	AUTO(fs_names) *names = NULL;
 	bool more = true;
 
-	if (!folder_path(store, folder, &path, err) ||
+	if (!key_folder_path(store, folder, &path, err) ||
 		!fs_names_get(store, fs_names_of(store), buf_text(&path), &names, err))
 		return false;
 	if (names) {
@@ -224,7 +237,7 @@ bool fs_list(struct store *store, const char *folder, struct str after, size_t n
 		AUTO_FINI(page) page = { .store = store, .room = room, .after = str_of(last) };
 
 		page.names = xnew_array(char *, room + 1);
-		if (!fill(store, folder, &page, err))
+		if (!fill(&page, &path, err))
 			return false;
 		n -= page.len;
 		if (!give(&page, fn, arg, &more))

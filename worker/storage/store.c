@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "proto/name.h"
+#include "worker/storage/pace.h"
 #include "worker/storage/store_driver.h"
 #include "worker/storage/store_roots.h"
 
@@ -276,8 +277,14 @@ bool store_log_remove(
 
 /* ---- blobs ---- */
 
-bool store_blob_size(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size,
-	struct error *err)
+void store_on_missing(struct store *store, store_missing_f *fn, void *arg)
+{
+	store->missing = fn;
+	store->missing_arg = arg;
+}
+
+bool store_blob_size_here(struct store *store, struct str name, const struct digest *digest,
+	uint64_t *ret_size, struct error *err)
 {
 	struct key key;
 
@@ -285,7 +292,21 @@ bool store_blob_size(struct store *store, struct str name, const struct digest *
 	return key_of_blob(name, digest, &key, err) && driver_of(store)->size(store, key.text, ret_size, err);
 }
 
-bool store_blob_get(struct store *store, struct str name, const struct digest *digest, struct buf *into,
+bool store_blob_size(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size,
+	struct error *err)
+{
+	struct error cause;
+
+	if (store_blob_size_here(store, name, digest, ret_size, &cause))
+		return true;
+	if (cause.kind == ERROR_UNKNOWN && store->missing)
+		return store->missing(store->missing_arg, name, digest, ret_size, NULL, err);
+	if (err)
+		*err = cause;
+	return false;
+}
+
+static bool blob_get_here(struct store *store, struct str name, const struct digest *digest, struct buf *into,
 	struct error *err)
 {
 	struct key key;
@@ -294,6 +315,23 @@ bool store_blob_get(struct store *store, struct str name, const struct digest *d
 	buf_clear(into);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->get(store, key.text, into, NULL, err);
+}
+
+bool store_blob_get(struct store *store, struct str name, const struct digest *digest, struct buf *into,
+	struct error *err)
+{
+	struct error cause;
+	uint64_t size;
+
+	buf_clear(into);
+	if (blob_get_here(store, name, digest, into, &cause))
+		return true;
+	buf_clear(into);
+	if (cause.kind == ERROR_UNKNOWN && store->missing)
+		return store->missing(store->missing_arg, name, digest, &size, into, err);
+	if (err)
+		*err = cause;
+	return false;
 }
 
 bool store_blob_put(struct store *store, struct str name, const struct digest *digest, struct str bytes,
@@ -540,8 +578,9 @@ static void escape_after(struct str after, struct buf *into)
 		buf_putc(into, '{');
 }
 
-bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg,
-	bool *ret_more, struct error *err)
+/* In a folder of names that were escaped. */
+static bool list_names(struct store *store, const char *folder, struct str after, size_t n,
+	store_catalog_f *fn, void *arg, bool *ret_more, struct error *err)
 {
 	struct listing listing = { .fn = fn, .arg = arg, .last = buf_limit(STORE_KEY_MAX), .left = n };
 	bool more = true, ok = true;
@@ -553,13 +592,180 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
 	escape_after(after, &listing.last);
 	/* Asking for none still tells whether there are any. */
 	do
-		ok = driver_of(store)->list(store, STORE_CATALOG, buf_str(&listing.last), listing.left,
-			on_marker, &listing, &more, err);
+		ok = driver_of(store)->list(
+			store, folder, buf_str(&listing.last), listing.left, on_marker, &listing, &more, err);
 	while (ok && more && listing.left && !listing.stopped);
 	buf_fini(&listing.last);
 	if (ok)
 		*ret_more = more;
 	return ok;
+}
+
+bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg,
+	bool *ret_more, struct error *err)
+{
+	return list_names(store, STORE_CATALOG, after, n, fn, arg, ret_more, err);
+}
+
+/* ---- notes ---- */
+
+#define REMOVE_S 60
+
+/* Those of all roots lie in the first. */
+static struct store *first_root(struct store *store)
+{
+	const char *ignored;
+
+	return store_root_at(store, 0, &ignored);
+}
+
+static bool key_of_note(struct str name, struct key *key, struct error *err)
+{
+	AUTO_FINI(buf) escaped = buf_limit(MARKER_MAX);
+
+	escape(name, &escaped);
+	if (!buf_check(&escaped, "the name of a note", err))
+		return false;
+	(void)snprintf(key->text, sizeof(key->text), STORE_NOTES "%s", buf_text(&escaped));
+	return true;
+}
+
+bool store_note_put(struct store *store, struct str name, struct str bytes, struct error *err)
+{
+	struct store_version ignored = { .text = "" };
+	struct key key;
+
+	store = first_root(store);
+	return key_of_note(name, &key, err) &&
+	       driver_of(store)->put_if(store, key.text, bytes, NULL, &ignored, err) == STORE_OK;
+}
+
+bool store_note_get(struct store *store, struct str name, struct buf *into, struct error *err)
+{
+	struct key key;
+
+	store = first_root(store);
+	buf_clear(into);
+	return key_of_note(name, &key, err) && driver_of(store)->get(store, key.text, into, NULL, err);
+}
+
+static bool remove_key(struct store *store, const struct key *key, struct error *err)
+{
+	struct error cause;
+
+	if (driver_of(store)->remove(store, key->text, store_clock_s(store, STR_NONE) + REMOVE_S, &cause) ||
+		cause.kind == ERROR_UNKNOWN)
+		return true;
+	*err = cause;
+	return false;
+}
+
+bool store_note_remove(struct store *store, struct str name, struct error *err)
+{
+	struct key key;
+
+	store = first_root(store);
+	return key_of_note(name, &key, err) && remove_key(store, &key, err);
+}
+
+bool store_notes(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg,
+	bool *ret_more, struct error *err)
+{
+	return list_names(first_root(store), STORE_NOTES, after, n, fn, arg, ret_more, err);
+}
+
+struct digests {
+	const char *alg;
+	store_digest_f *fn;
+	void *arg;
+};
+
+static bool on_encoded(void *arg, struct str encoded)
+{
+	const struct digests *digests = arg;
+	AUTO_FINI(buf) text = buf_limit(DIGEST_TEXT_SIZE);
+	struct digest digest;
+
+	buf_format(&text, "%s:%.*s", digests->alg, STR_ARGS(encoded));
+	return text.failed || !digest_parse(buf_str(&text), &digest, NULL) ||
+	       digests->fn(digests->arg, &digest);
+}
+
+bool store_blobs(struct store *store, struct str name, enum hash_kind alg, struct str after, size_t n,
+	store_digest_f *fn, void *arg, bool *ret_more, struct error *err)
+{
+	struct digest some = { .alg = alg };
+	struct digests digests = { .alg = digest_algorithm(&some), .fn = fn, .arg = arg };
+	struct key key;
+
+	store = root_of(store, name);
+	if (!check_name(name, err))
+		return false;
+	(void)snprintf(key.text, sizeof(key.text), "%.*s/blobs/%s/", STR_ARGS(name), digest_algorithm(&some));
+	return driver_of(store)->list(store, key.text, after, n, on_encoded, &digests, ret_more, err);
+}
+
+/* ---- an end ---- */
+
+#define DROP_STEP 64
+
+struct dropping {
+	struct digest at[DROP_STEP];
+	size_t len;
+};
+
+static bool on_dropped(void *arg, const struct digest *digest)
+{
+	struct dropping *dropping = arg;
+
+	dropping->at[dropping->len++] = *digest;
+	return dropping->len < DROP_STEP;
+}
+
+/* Listed again from the start each time: what is gone is not in it. */
+static bool drop_blobs(
+	struct store *store, struct str name, enum hash_kind alg, const struct pace *pace, struct error *err)
+{
+	bool more = true;
+
+	while (more) {
+		struct dropping dropping = { .len = 0 };
+
+		if (!store_blobs(store, name, alg, STR_NONE, DROP_STEP, on_dropped, &dropping, &more, err))
+			return false;
+		for (size_t i = 0; i < dropping.len; i++) {
+			struct key key;
+
+			if (!key_of_blob(name, &dropping.at[i], &key, err) || !remove_key(store, &key, err))
+				return false;
+		}
+		if (!pace_go_on(pace))
+			return error_set(err, ERROR_UNAVAILABLE, NULL, "not removed to the end");
+	}
+	return true;
+}
+
+static bool drop_file(struct store *store, struct str name, const char *file, struct error *err)
+{
+	struct key key;
+
+	return key_of_file(name, file, &key, err) && remove_key(store, &key, err);
+}
+
+bool store_drop(struct store *store, struct str name, const struct store_log_place *log,
+	const struct pace *pace, struct error *err)
+{
+	struct key marker;
+
+	store = root_of(store, name);
+	if (!key_of_marker(name, &marker, err) || !remove_key(store, &marker, err) ||
+		!drop_file(store, name, "index.json", err) || !drop_file(store, name, "oci-layout", err))
+		return false;
+	if (store_log_goes_on(store, name) ? log->generation[0] && !store_log_remove(store, name, log, err)
+					   : !drop_file(store, name, "index.log", err))
+		return false;
+	return drop_blobs(store, name, HASH_SHA256, pace, err) &&
+	       drop_blobs(store, name, HASH_SHA512, pace, err);
 }
 
 /* ---- start and health ---- */

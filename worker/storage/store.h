@@ -221,6 +221,37 @@ struct store_import {
 bool store_import(struct store *store, const struct store_import *how, uint64_t *ret_found, struct error *err) MUST_CHECK;
 
 /*
+ * Notes: what this worker writes down about a repository beside its content (worker/moves), `<root>/_moves/<%-escaped>`. `name` is a repository's, or
+ * begins with '.'. A note is replaced whole. ERROR_UNKNOWN: there is none.
+ */
+bool store_note_put(struct store *store, struct str name, struct str bytes, struct error *err) MUST_CHECK;
+bool store_note_get(struct store *store, struct str name, struct buf *into, struct error *err) MUST_CHECK;
+bool store_note_remove(struct store *store, struct str name, struct error *err) MUST_CHECK;
+/* Those of repositories, as store_catalog(). */
+bool store_notes(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg, bool *ret_more,
+		 struct error *err) MUST_CHECK;
+
+/* Digests of one algorithm that the repository has, in the order of their text behind `after` (encoded; STR_NONE: from the start), as store_catalog(). */
+typedef bool store_digest_f(void *arg, const struct digest *digest);
+bool store_blobs(struct store *store, struct str name, enum hash_kind alg, struct str after, size_t n, store_digest_f *fn, void *arg,
+		 bool *ret_more, struct error *err) MUST_CHECK;
+/* All of a repository that nobody serves from here any more: out of the catalog first, its blobs last. May be asked again. `log` is where its
+ * log ends. ERROR_UNAVAILABLE where the pace (NULL is fine) ended it. Empty folders stay. */
+bool store_drop(struct store *store, struct str name, const struct store_log_place *log, const struct pace *pace,
+		struct error *err) MUST_CHECK;
+
+/*
+ * Before the first request: who is asked for a blob that is not here, by store_blob_size() (`into` NULL: only its size is wanted) and store_blob_get().
+ * True: *ret_size is set, or its bytes are in `into`. ERROR_UNKNOWN: it is nowhere; any other error is the caller's answer.
+ */
+typedef bool store_missing_f(void *arg, struct str name, const struct digest *digest, uint64_t *ret_size, struct buf *into,
+			     struct error *err);
+void store_on_missing(struct store *store, store_missing_f *fn, void *arg);
+/* Nobody else is asked. */
+bool store_blob_size_here(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size,
+			  struct error *err) MUST_CHECK;
+
+/*
  * Temp files that killed processes left behind are removed, those of living ones, ours and others', are not, and none that is
  * younger than before_s (wall clock). Only when this worker was_killed, or nobody did it for a day.
  */

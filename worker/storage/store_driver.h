@@ -86,6 +86,8 @@ struct store {
 	const struct store_driver *driver;
 	char *place;
 	const struct store *above; /* that it is a root of; NULL: it is alone */
+	store_missing_f *missing; /* or NULL */
+	void *missing_arg;
 };
 /* Is this repository this root's? "a/" stands for all below. */
 static inline bool store_owns(const struct store *store, struct str name)
@@ -107,4 +109,5 @@ static inline void store_log_advance(struct store_log_place *place, uint64_t ste
 bool store_marker_key(struct str name, char into[STORE_KEY_MAX], struct error *err) MUST_CHECK;
 bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
+#define STORE_NOTES "_moves/"     /* folder of the notes */
 #define STORE_CATALOG "_catalog/" /* folder of the markers */

@@ -186,6 +186,63 @@ static void test_changes(void **state)
 	assert_int_equal(indexes_stats(rig->here).changes, 7);
 }
 
+static bool replace(struct indexes *indexes, const char *name, struct str text, struct error *err)
+{
+	struct index_change change = { .op = INDEX_REPLACE, .name = name, .text = text };
+
+	return indexes_change_wait(indexes, &change, err);
+}
+
+/* What one repository is becomes what another is, whatever was there; and its log goes on. */
+static void test_replaced_whole(void **state)
+{
+	struct rig *rig = *state;
+	AUTO_FINI(buf) text = buf_limit(1 << 20);
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	assert_true(put(rig->here, "a/b", "v1", &err) && put(rig->here, "a/b", "v2", &err));
+	assert_true(indexes_get(rig->here, STR("a/b"), &index, &err));
+	assert_true(index_text(index, &text, &err));
+	assert_true(put(rig->here, "old", "gone", &err) && put(rig->here, "old", "gone2", &err));
+	assert_true(replace(rig->here, "new", buf_str(&text), &err));
+	assert_true(replace(rig->here, "old", buf_str(&text), &err));
+	assert_false(replace(rig->here, "old", STR("no index"), &err));
+	for (unsigned i = 0; i < 2; i++) {
+		const char *name = i ? "new" : "old";
+
+		assert_true(has(rig->there, name, "v1") && has(rig->there, name, "v2"));
+		assert_false(has(rig->there, name, "gone") || has(rig->there, name, "gone2"));
+		assert_true(put(rig->there, name, "v3", &err));
+		assert_true(has(rig->here, name, "v3") && has(rig->here, name, "v1"));
+	}
+}
+
+static bool shut(void *arg, struct str name, struct error *err)
+{
+	return str_is(name, arg) || error_set(err, ERROR_UNAVAILABLE, NULL, "not ours");
+}
+
+static void test_gate(void **state)
+{
+	struct rig *rig = *state;
+	AUTO_FINI(buf) text = buf_limit(1 << 20);
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	assert_true(put(rig->here, "a/b", "v1", &err));
+	assert_true(indexes_get(rig->here, STR("a/b"), &index, &err) && index_text(index, &text, &err));
+	indexes_set_gate(rig->here, shut, (void *)(uintptr_t) "open");
+	assert_true(put(rig->here, "open", "v1", &err));
+	assert_false(put(rig->here, "a/b", "v2", &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_false(delete_tag(rig->here, "a/b", "v1", &err));
+	assert_true(has(rig->there, "a/b", "v1") && !has(rig->there, "a/b", "v2"));
+	/* Who replaces it has a check of its own. */
+	assert_true(replace(rig->here, "shut", buf_str(&text), &err));
+	assert_true(indexes_settle(rig->here, &err));
+}
+
 static void test_absent(void **state)
 {
 	struct rig *rig = *state;
@@ -1363,7 +1420,7 @@ static void test_a_damaged_record(void **state)
 /* clang-format off */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define ON_ANY_STORE \
-	TEST(test_folds_lose_nothing), TEST(test_changes), TEST(test_absent), \
+	TEST(test_folds_lose_nothing), TEST(test_changes), TEST(test_absent), TEST(test_replaced_whole), TEST(test_gate), \
 	TEST(test_trust), TEST(test_stale_delete), TEST(test_group_commit), \
 	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write), \
 	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \

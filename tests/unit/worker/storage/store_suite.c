@@ -18,6 +18,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/http_client.h"
+#include "proto/name.h"
 #include "worker/storage/pace.h"
 #include "worker/storage/store_driver.h"
 
@@ -647,6 +648,128 @@ static void probe(void **state)
 	assert_true(strlen(store_place(*state)) > 0);
 }
 
+/* ---- notes, and the end of a repository ---- */
+
+static bool on_listed(void *arg, struct str name)
+{
+	struct buf *into = arg;
+
+	buf_add(into, name);
+	buf_putc(into, ' ');
+	return true;
+}
+
+static void expect_notes(struct store *store, const char *wanted)
+{
+	AUTO_FINI(buf) listed = buf_limit(4096);
+	bool more;
+
+	OK(store_notes(store, STR_NONE, 100, on_listed, &listed, &more, &failure));
+	assert_string_equal(buf_text(&listed), wanted);
+	assert_false(more);
+}
+
+static void notes(void **state)
+{
+	AUTO_FINI(buf) into = buf_limit(100);
+
+	REFUSED(store_note_get(*state, STR("a/b"), &into, &failure), ERROR_UNKNOWN);
+	OK(store_note_put(*state, STR("a/b"), STR("one"), &failure));
+	OK(store_note_put(*state, STR("a/b"), STR("two"), &failure));
+	OK(store_note_put(*state, STR("a-b"), STR("other"), &failure));
+	OK(store_note_put(*state, STR(".own"), STR("of no repository"), &failure));
+	OK(store_note_get(*state, STR("a/b"), &into, &failure));
+	assert_string_equal(buf_text(&into), "two");
+	expect_notes(*state, "a-b a/b ");
+	OK(store_note_remove(*state, STR("a/b"), &failure));
+	OK(store_note_remove(*state, STR("a/b"), &failure));
+	expect_notes(*state, "a-b ");
+	expect_catalog(*state, NULL, 10, 99, "", false);
+}
+
+static bool on_digest_listed(void *arg, const struct digest *digest)
+{
+	size_t *len = arg;
+
+	(void)digest;
+	return ++*len < 1000;
+}
+
+static size_t count_blobs(struct store *store, struct str name, enum hash_kind alg)
+{
+	size_t len = 0;
+	bool more;
+
+	OK(store_blobs(store, name, alg, STR_NONE, 1000, on_digest_listed, &len, &more, &failure));
+	assert_false(more);
+	return len;
+}
+
+/* A part of the name is longer than names of files may be. */
+static void a_repository_ends(void **state)
+{
+	AUTO_FINI(buf) name = buf_limit(NAME_MAX_LEN + 1);
+	struct store_version version;
+	uint64_t size;
+
+	buf_puts(&name, "x/");
+	for (unsigned i = 0; i < 240; i++)
+		buf_putc(&name, 'l');
+	for (unsigned i = 0; i < 100; i++) {
+		struct digest digest = digest_of(i % 3 ? HASH_SHA256 : HASH_SHA512, str_from(&i, sizeof(i)));
+		OK(store_blob_put(*state, buf_str(&name), &digest, str_from(&i, sizeof(i)), &failure));
+	}
+	struct digest other = digest_of(HASH_SHA256, STR("other"));
+	OK(store_blob_put(*state, STR("x"), &other, STR("other"), &failure));
+	assert_int_equal(
+		store_index_fold(*state, buf_str(&name), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
+	assert_int_equal(count_blobs(*state, buf_str(&name), HASH_SHA512), 34);
+	assert_int_equal(count_blobs(*state, buf_str(&name), HASH_SHA256), 66);
+	assert_int_equal(count_blobs(*state, STR("nobody"), HASH_SHA256), 0);
+	OK(store_drop(*state, buf_str(&name), &no_log, NULL, &failure));
+	OK(store_drop(*state, buf_str(&name), &no_log, NULL, &failure));
+	assert_int_equal(count_blobs(*state, buf_str(&name), HASH_SHA512), 0);
+	assert_int_equal(count_blobs(*state, buf_str(&name), HASH_SHA256), 0);
+	expect_catalog(*state, NULL, 10, 99, "", false);
+	OK(store_blob_size(*state, STR("x"), &other, &size, &failure));
+}
+
+static bool find_elsewhere(void *arg, struct str name, const struct digest *digest, uint64_t *ret_size,
+	struct buf *into, struct error *err)
+{
+	unsigned *asked = arg;
+
+	(void)digest;
+	++*asked;
+	if (!str_is(name, "a/b"))
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "away");
+	*ret_size = 5;
+	if (into)
+		buf_puts(into, "there");
+	return true;
+}
+
+static void somebody_else_has_it(void **state)
+{
+	struct digest digest = digest_of(HASH_SHA256, STR("there"));
+	AUTO_FINI(buf) into = buf_limit(100);
+	unsigned asked = 0;
+	uint64_t size;
+
+	store_on_missing(*state, find_elsewhere, &asked);
+	OK(store_blob_size(*state, STR("a/b"), &digest, &size, &failure));
+	assert_int_equal(size, 5);
+	OK(store_blob_get(*state, STR("a/b"), &digest, &into, &failure));
+	assert_string_equal(buf_text(&into), "there");
+	REFUSED(store_blob_size(*state, STR("c"), &digest, &size, &failure), ERROR_UNAVAILABLE);
+	REFUSED(store_blob_size_here(*state, STR("a/b"), &digest, &size, &failure), ERROR_UNKNOWN);
+	assert_int_equal(asked, 3);
+	OK(store_blob_put(*state, STR("c"), &digest, STR("there"), &failure));
+	OK(store_blob_size(*state, STR("c"), &digest, &size, &failure));
+	assert_int_equal(asked, 3);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int store_suite_run(store_suite_open_f *open)
@@ -671,6 +794,9 @@ int store_suite_run(store_suite_open_f *open)
 		TEST(an_import_may_end_early),
 		TEST(an_import_is_cheap_where_all_is_known),
 		TEST(probe),
+		TEST(notes),
+		TEST(a_repository_ends),
+		TEST(somebody_else_has_it),
 	};
 
 	open_store = open;
