@@ -167,6 +167,9 @@ class World(Cluster):
 EVENTS = ["kill", "stop", "restart", "grow_and_shrink", "drain", "cut_from_peers", "cut_from_leader", "cut_from_all"]
 
 
+ISOLATED_EVENTS = ["kill", "stop", "restart", "cut_from_peers", "cut_from_leader", "cut_from_all"]
+
+
 class Failed(Exception):
     """A step that was answered otherwise than it should be, or not at all."""
 
@@ -246,6 +249,11 @@ class Puller(Client):
     def pull_blob(self, name, of):
         if digest(self.call("GET", f"/v2/{name}/blobs/{of}", 200).content) != of:
             raise Failed(f"{name}: blob {of} has another content")
+
+
+def is_of(line, worker):
+    """What failed says that this worker was missing: by its name, or since it was cut in the middle of it. An answer to HEAD has no text."""
+    return worker.name in line or "ConnectionError" in line or "ReadTimeout" in line or ("HEAD " in line and " 503 " in line)
 
 
 def all_go_on(clients):
