@@ -5,6 +5,7 @@
 #include "common/command.h"
 #include "common/log.h"
 #include "common/undumpable.h"
+#include "worker/evacuate.h"
 #include "worker/explain.h"
 #include "worker/fold.h"
 #include "worker/import.h"
@@ -86,6 +87,16 @@ static int import(const struct command_call *call)
 	return run(call->argument, import_run);
 }
 
+static int evacuate(const struct command_call *call)
+{
+	struct worker_settings settings;
+	AUTO(settings_memory) *memory = NULL;
+
+	if (!load(call->argument, &settings, &memory))
+		return 1;
+	return evacuate_run(&settings, command_option(call, "--undo") != NULL);
+}
+
 static int explain(const struct command_call *call)
 {
 	struct explain_question question = { .user = command_option(call, "--user"),
@@ -119,6 +130,10 @@ static const struct command_option of_access[] = {
 	{ "--action", "ACTION", "read, create, update, delete or detectManifestCollision" },
 };
 
+static const struct command_option of_evacuate[] = {
+	{ "--undo", NULL, "it owns again" },
+};
+
 #define FILE_ARGUMENT "config.json"
 static const struct command rows[] = {
 	{ "serve", FILE_ARGUMENT, "serve; without a file, by environment variables alone", .run = serve },
@@ -128,6 +143,10 @@ static const struct command rows[] = {
 		.run = fold },
 	{ "import", FILE_ARGUMENT, "put repositories that other tools made into the catalog, now",
 		.run = import },
+	{ "evacuate", FILE_ARGUMENT,
+		"have the others take over what this worker owns, and wait until it may be stopped",
+		.run = evacuate, .options = of_evacuate,
+		.options_len = sizeof(of_evacuate) / sizeof(of_evacuate[0]) },
 	{ "access", FILE_ARGUMENT, "say who may do what by the settings: 0 allowed, 1 refused, 2 wrong use",
 		.run = explain, .options = of_access,
 		.options_len = sizeof(of_access) / sizeof(of_access[0]) },

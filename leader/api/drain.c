@@ -58,6 +58,14 @@ static bool read_force(struct asked *asked)
 	return !given || asked->force || str_is(buf_str(&text), "false");
 }
 
+/* Who asks as a worker: by its own credential, or what it says with the one of all. */
+static const char *worker_of(const struct asked *asked)
+{
+	const char *said = http_headers_find(asked->job->http->headers, "Zot-Worker-Name");
+
+	return *asked->job->who.worker ? asked->job->who.worker : said ? said : "";
+}
+
 /* What it means for the ring is written too, so that whoever has the answer finds it so. */
 static enum ledger_result write_locked(const struct asked *asked, struct entity *entity, uint64_t expected,
 	const char *how, struct error *err)
@@ -83,7 +91,8 @@ static enum ledger_result write_locked(const struct asked *asked, struct entity 
 
 static enum ledger_result mark_locked(const struct asked *asked, struct error *err)
 {
-	const struct member_drain body = { .since = clock_wall_s(), .by = asked->job->who.user };
+	const struct member_drain body = { .since = clock_wall_s(),
+		.by = asked->job->who.role == LOGIN_WORKER ? worker_of(asked) : asked->job->who.user };
 	AUTO(entity) *entity = entity_new(ENTITY_DRAIN, str_of(asked->name), 0, &body);
 
 	return write_locked(asked, entity, 0, "drained", err);
@@ -223,6 +232,12 @@ static struct http_response *show(struct asked *asked)
 	return api_json(asked->verb == EVACUATE && !evacuated ? 202 : 200, &body);
 }
 
+static bool may(const struct asked *asked)
+{
+	return asked->job->who.role != LOGIN_WORKER ||
+	       (asked->verb != DRAIN && !asked->force && !strcmp(asked->name, worker_of(asked)));
+}
+
 struct http_response *cluster_drain(void *arg)
 {
 	struct asked asked = { .job = arg };
@@ -233,6 +248,8 @@ struct http_response *cluster_drain(void *arg)
 			"there is no such endpoint; of a member there are drain, undrain and evacuate");
 	if (!read_force(&asked))
 		return api_error(400, "invalid", "force is true or false");
+	if (!may(&asked))
+		return api_error(403, "denied", "a worker may evacuate and undrain itself alone");
 	response = change(&asked);
 	return response ? response : show(&asked);
 }

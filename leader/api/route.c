@@ -86,6 +86,14 @@ static bool by_worker_or_reader(const void *arg)
 	return by_worker(arg) || by_reader(arg);
 }
 
+/* A worker about itself: api/drain.c looks at that. */
+static bool by_member_or_reader(const void *arg)
+{
+	const struct api_call *call = arg;
+
+	return by_reader(arg) || (by_worker(arg) && http_request_method(call->request) == HTTP_POST);
+}
+
 /* Or a command on this machine. */
 static bool by_admin_or_local(const void *arg)
 {
@@ -189,7 +197,7 @@ static const struct route rows[] = {
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE) | ROUTE_M(POST),
 		.kind = ROUTE_JOB,
-		.authorise = by_reader,
+		.authorise = by_member_or_reader,
 		.body_max = DRAIN_BODY_MAX,
 		.parameters = of_members,
 		.about = about_members,

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from registry import free_port  # noqa: E402
 
-OURS = ["buf", "check", "crc32c", "crypto", "error", "log", "str", "clock", "ip"]
+OURS = ["buf", "check", "crc32c", "crypto", "error", "log", "str", "clock", "ip", "gentle"]
 
 
 class Sink:

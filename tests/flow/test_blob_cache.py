@@ -247,13 +247,21 @@ def test_without_a_view_the_bucket_is_asked_each_time(bucket, worker, tmp_path):
     assert worker.call("HEAD", f"/v2/lib/b/blobs/{found}").status_code == 404
 
 
-def test_what_was_pushed_is_there_already(bucket, worker, tmp_path):
-    data = some(2 * MIB)
-    found = worker.push_blob("lib/a", data)
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("size", [2, 14])
+def test_what_was_pushed_is_there_already(bucket, worker, tmp_path, size, announced):
+    """Where the digest was announced it never was in the spool; else the file of the spool becomes the entry."""
+    data = some(size * MIB)
+    found = digest(data)
+    place = worker.call("POST", "/v2/lib/a/blobs/uploads/").headers["Location"]
+    if not announced:
+        place = worker.call("PATCH", place, data=data).headers["Location"]
+    reply = worker.call("PUT", place, params={"digest": found}, data=data if announced else b"")
+    assert reply.status_code == 201, reply.text
     assert entries(tmp_path) == [found.partition(":")[2]]
     assert get(worker, "lib/a", found).content == data
     assert not bucket.reads(found)
-    assert worker.counter("cache_adopted_total") == 1
+    assert worker.counter("cache_adopted_total") == (0 if announced else 1)
     assert worker.counter("spool_bytes") == 0
 
 

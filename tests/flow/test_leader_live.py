@@ -426,3 +426,26 @@ def test_a_member_is_evacuated_when_all_know_it_and_it_has_no_upload(leader):
     assert leader.admin("DELETE", "/api/cluster/members/one").status_code == 409
     one.push(state="left")
     assert leader.admin("DELETE", "/api/cluster/members/one").status_code in (204, 404)
+
+
+def test_a_worker_takes_itself_out_and_nobody_else(leader):
+    """`zot-worker evacuate`: by the credential of all workers it is who it says; by one of its own it is who that is of."""
+    one, two = FakeWorker(leader, "one"), FakeWorker(leader, "two")
+    one.push()
+    two.push()
+    await_true(lambda: set(ring_of(leader)) == {"one", "two"})
+    made = leader.admin("POST", "/api/worker", {"id": "two"}).json()
+
+    def ask(name, verb, said, auth=one.session.auth):
+        return requests.post(f"{leader.url}/api/cluster/members/{name}/{verb}", json={}, headers={"Zot-Worker-Name": said}, auth=auth, timeout=30)
+
+    own = (made["clientId"], made["clientSecret"])
+    for name, verb, said, auth in (("one", "drain", "one", one.session.auth), ("one", "evacuate?force=true", "one", one.session.auth),
+                                   ("one", "evacuate", "", one.session.auth), ("one", "evacuate", "two", one.session.auth), ("one", "evacuate", "one", own)):
+        assert ask(name, verb, said, auth).status_code == 403, (name, verb, said)
+    assert requests.delete(f"{leader.url}/api/cluster/members/one", auth=one.session.auth, headers={"Zot-Worker-Name": "one"}, timeout=30).status_code == 403
+    assert {state for state, _ in ring_of(leader).values()} == {"active"}
+    assert ask("one", "evacuate", "one").status_code in (200, 202) and ring_of(leader)["one"][0] == "draining"
+    assert leader.members()["one"]["drained"]["by"] == "one"
+    assert ask("one", "undrain", "one").status_code == 200 and ring_of(leader)["one"][0] == "active"
+    assert ask("two", "evacuate", "one", own).status_code in (200, 202) and ring_of(leader)["two"][0] == "draining"

@@ -151,6 +151,18 @@ def test_a_wrong_digest_leaves_nothing(size):
         assert worker.call("HEAD", f"/v2/a/b/blobs/{digest(b'other')}").status_code == 404
 
 
+def test_a_cache_takes_what_passes_and_is_right(tmp_path):
+    """In parts that the bucket gets while they come; of what is wrong nothing is kept."""
+    data, wrong = some(2 * PART + 7, 3), some(PART + 9, 4)
+    with worker_on("check", ZOT_CACHE=tmp_path / "cache") as (sink, worker):
+        assert worker.call("PUT", worker.start_upload("a/b"), params={"digest": digest(data)}, data=data).status_code == 201
+        assert worker.call("PUT", worker.start_upload("a/b"), params={"digest": digest(b"other")}, data=wrong).status_code == 400
+        kept = [path for path in (tmp_path / "cache").glob("boot-*/*/*/*")]
+        assert [path.name for path in kept] == [digest(data).partition(":")[2]] and kept[0].read_bytes() == data
+        await_true(lambda: not list((tmp_path / "cache/fill").iterdir()), what="nothing half written")
+        assert sink.stats()["bad"] == 0 and worker.counter("spool_bytes") == 0
+
+
 def test_sha512_is_hashed_as_announced():
     with worker_on("check") as (sink, worker):
         for data in (some(100), some(PART + 1)):

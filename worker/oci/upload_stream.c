@@ -24,6 +24,7 @@
 #include "worker/oci/upload_finish.h"
 #include "worker/registry/push_memory.h"
 #include "worker/registry/registry.h"
+#include "worker/storage/blob_cache.h"
 #include "worker/storage/store.h"
 
 #define STREAM_MAGIC MAGIC('U', 'P', 'S', 'T')
@@ -62,7 +63,9 @@ struct upload_stream {
 	unsigned parts, jobs;
 	uint64_t settled; /* bytes of parts that are through */
 	bool is_begun, begin_asked, blocked, ended;
-	struct hasher *hasher; /* the hashing job's */
+	/* The hashing job's. */
+	struct hasher *hasher;
+	struct cache_file *kept; /* what the cache will have of it, or NULL */
 	/* Shared with the pool jobs. */
 	struct lock lock;
 	struct part *queue, *queue_end;
@@ -110,9 +113,16 @@ static void free_parts(struct upload_stream *stream, struct part *part)
 	}
 }
 
+static void drop_kept(void *arg)
+{
+	cache_file_free(arg);
+}
+
 static void stream_free(struct upload_stream *stream)
 {
 	stream->magic = 0;
+	if (stream->kept)
+		pool_push(stream->registry->pool, drop_kept, stream->kept);
 	/* Of which something was handed on, that stands in the queue. */
 	if (stream->filling && !stream->filling->ready)
 		free_parts(stream, stream->filling);
@@ -330,13 +340,41 @@ static void begin(struct upload_stream *stream)
 
 /* ---- hashing ---- */
 
+/* A cache before the bucket takes what comes, too, as far as it can. */
+static void keep_slice(struct upload_stream *stream, const struct part *part, size_t from, size_t to)
+{
+	struct blob_cache *cache = stream->registry->cache;
+	uint64_t at = (uint64_t)part->at * stream->part_size + from;
+	struct error ignored;
+
+	if (!at && blob_cache_takes(cache, stream->size) &&
+		!cache_file_new(cache, &stream->digest, stream->size, &stream->kept, &ignored))
+		stream->kept = NULL;
+	if (stream->kept &&
+		!cache_file_write(stream->kept, str_from(part->bytes + from, to - from), at, &ignored))
+		cache_file_free(TAKE(stream->kept));
+}
+
+/* The digest is right: whatever becomes of the push, that is what these bytes are. */
+static void keep(struct upload_stream *stream)
+{
+	struct error ignored;
+
+	if (!stream->kept)
+		return;
+	(void)!cache_file_keep(stream->kept, &ignored);
+	cache_file_free(TAKE(stream->kept));
+}
+
 static void check_digest(struct upload_stream *stream)
 {
 	struct digest found = digest_of_hasher(stream->digest.alg, stream->hasher);
 	struct error err;
 
-	if (digest_equal(&found, &stream->digest))
+	if (digest_equal(&found, &stream->digest)) {
+		keep(stream);
 		return;
+	}
 	(void)error_set(&err, ERROR_INVALID, "DIGEST_INVALID", "the bytes that came have another digest");
 	fail(stream, &err);
 }
@@ -393,6 +431,7 @@ static void hash_slice(struct upload_stream *stream, struct part *part, size_t f
 		if (needs_sum)
 			part->sum = crc32c_add(part->sum, part->bytes + at, len);
 	}
+	keep_slice(stream, part, from, to);
 }
 
 /* True: the whole part is hashed, and out of the queue. */

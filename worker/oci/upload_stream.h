@@ -12,8 +12,8 @@
  *           from: a bucket that is slow makes its client slow. Each part has a minute (store_push_send()), then the push fails.
  * The session  is held meanwhile, at the bytes that came. It keeps none of them: when the client goes away, or the store fails (503), it
  *           is at 0 again, and what the store has is removed at once. A digest that is wrong (400) ends it.
- * A cache   that wants what was just pushed would take the slices where they are hashed (hash_job(): each byte once, in order, on one
- *           thread at a time), into a file of its own; nothing here needs to know when that is done.
+ * A cache   before the bucket takes the slices where they are hashed (each byte once, in order, on one thread at a time) into a file of its own, which is
+ *           an entry when the digest is right.
  *
  * Thread    the request's loop.
  */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/evacuate.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "common/check.h"
+#include "common/http_client.h"
+#include "common/json.h"
+#include "worker/cluster/self_address.h"
+#include "worker/settings_cluster.h"
+
+#define AGAIN_MS   1000
+#define TOTAL_MS   20000
+#define ANSWER_MAX (256 * 1024)
+
+struct evacuation {
+	struct member_settings member;
+	struct buf name, path, login;
+	int64_t told; /* repositories, as it was said last; -1: nothing was */
+};
+
+static void put_login(struct evacuation *run)
+{
+	AUTO_FINI(buf) plain = buf_limit(1024);
+
+	buf_format(&plain, "%s:%s", run->member.leader_client_id, run->member.leader_client_secret);
+	buf_puts(&run->login, "Basic ");
+	buf_base64(&run->login, plain.at, plain.len);
+}
+
+static bool ask_one(
+	const struct evacuation *run, const char *leader, struct http_result *result, struct error *err)
+{
+	AUTO(http_headers) *headers = http_headers_new();
+	AUTO_FINI(buf) url = buf_limit(4096);
+	struct str base = str_of(leader);
+
+	while (base.len && base.at[base.len - 1] == '/')
+		base.len--;
+	buf_add(&url, base);
+	buf_add(&url, buf_str(&run->path));
+	if (!buf_check(&url, "the URL of a leader", err))
+		return false;
+	CHECK(http_headers_add(headers, STR("Authorization"), buf_str(&run->login)));
+	CHECK(http_headers_add(headers, STR("Content-Type"), STR("application/json")));
+	if (!http_headers_add(headers, STR("Zot-Worker-Name"), buf_str(&run->name)))
+		return error_set(err, ERROR_INVALID, NULL, "CLUSTER_WORKER_NAME is no text of a header");
+	if (run->member.leader_host &&
+		!http_headers_add(headers, STR("Host"), str_of(run->member.leader_host)))
+		return error_set(err, ERROR_INVALID, NULL, "CLUSTER_LEADER_HOST is no text of a header");
+	struct http_call_spec spec = { .method = "POST",
+		.url = buf_text(&url),
+		.headers = headers,
+		.body = STR("{}"),
+		.body_fd = -1,
+		.has_body = true,
+		.ca_file = run->member.ca_file,
+		.cert_file = run->member.cert_file,
+		.key_file = run->member.key_file,
+		.total_ms = TOTAL_MS };
+	return http_send(&spec, result, err);
+}
+
+/* The first leader that answers, but for one that cannot now. */
+static bool ask(const struct evacuation *run, struct http_result *result, struct error *err)
+{
+	for (size_t i = 0; i < run->member.leader_urls.len; i++) {
+		http_result_fini(result);
+		http_result_init(result, ANSWER_MAX);
+		if (!ask_one(run, run->member.leader_urls.at[i], result, err))
+			continue;
+		if (result->status == 200 || result->status == 202)
+			return true;
+		(void)error_set(err, ERROR_UNAVAILABLE, NULL, "the leader %s answered %u: %.300s",
+			run->member.leader_urls.at[i], result->status, buf_text(&result->body));
+		if (result->status < 500)
+			return false;
+	}
+	return false;
+}
+
+/* Repositories that are here still; -1: it is not told. */
+static int64_t held(const struct http_result *result)
+{
+	AUTO(json_doc) *doc = NULL;
+	const struct json *members, *stats, *value;
+	int64_t count = -1;
+
+	if (!json_parse(buf_str(&result->body), &doc, NULL))
+		return -1;
+	members = json_find(json_root(doc), "members");
+	if (!members || json_kind(members) != JSON_ARRAY || !json_len(members))
+		return -1;
+	stats = json_find(json_at(members, 0), "stats");
+	value = stats && json_kind(stats) == JSON_OBJECT ? json_find(stats, "movesHeld") : NULL;
+	return value && json_get_int(value, &count) ? count : -1;
+}
+
+static void tell(struct evacuation *run, int64_t now)
+{
+	if (now < 0 || now == run->told)
+		return;
+	run->told = now;
+	(void)printf("%" PRId64 " repositories are to move still\n", now);
+	(void)fflush(stdout);
+}
+
+static bool until_done(struct evacuation *run, struct error *err)
+{
+	bool done = false, ok = true;
+
+	while (ok && !done) {
+		struct http_result result;
+
+		http_result_init(&result, ANSWER_MAX);
+		ok = ask(run, &result, err);
+		done = ok && result.status == 200;
+		if (ok && !done)
+			tell(run, held(&result));
+		http_result_fini(&result);
+		if (ok && !done)
+			(void)poll(NULL, 0, AGAIN_MS);
+	}
+	return ok;
+}
+
+int evacuate_run(const struct worker_settings *settings, bool undo)
+{
+	struct evacuation run = { .member = settings_cluster(settings),
+		.name = buf_limit(256),
+		.path = buf_limit(2048),
+		.login = buf_limit(4096),
+		.told = -1 };
+	struct error err;
+	bool ok;
+
+	if (!run.member.led) {
+		(void)fprintf(stderr, "error: CLUSTER_MODE: this worker has no leader, so nobody can take "
+				      "over what it has\n");
+		return 1;
+	}
+	self_name(&run.member, (uint16_t)settings->port, &run.name);
+	put_login(&run);
+	buf_puts(&run.path, "/api/cluster/members/");
+	buf_url(&run.path, buf_str(&run.name), "");
+	buf_puts(&run.path, undo ? "/undrain" : "/evacuate");
+	http_client_init();
+	ok = until_done(&run, &err);
+	http_client_fini();
+	if (!ok)
+		(void)fprintf(stderr, "error: %s\n", err.text);
+	else
+		(void)printf("%s %s\n", buf_text(&run.name),
+			undo ? "owns again" : "is evacuated: it owns nothing, and may be stopped");
+	buf_fini(&run.name);
+	buf_fini(&run.path);
+	buf_fini(&run.login);
+	return !ok;
+}
