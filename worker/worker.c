@@ -31,6 +31,7 @@
 #include "worker/auth/rate_limit.h"
 #include "worker/chores/chores.h"
 #include "worker/cluster/ask_gate.h"
+#include "worker/cluster/channel_spread.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_new.h"
 #include "worker/front/audit.h"
@@ -486,7 +487,8 @@ static void open_channels(struct front_loop *own)
 		.ca_file = front->peer_ca,
 		.cert_file = front->peer_cert,
 		.key_file = front->peer_key,
-		.counts = &own->channel_counts };
+		.counts = &own->channel_counts,
+		.spread = front->channel_spread };
 
 	own->channels = peer_channels_new(&settings);
 }
@@ -724,6 +726,7 @@ static void close_process(struct worker_process *process)
 		peer_channels_free(worker->front.loops[i].channels);
 		loop_free(worker->front.loops[i].loop);
 	}
+	channel_spread_free(worker->front.channel_spread);
 	auth_free(worker->front.auth);
 	own_keys_free(worker->front.own_keys);
 	peer_guard_free(worker->front.state_guard);
@@ -798,6 +801,7 @@ int worker_run(const struct worker_settings *settings)
 	worker->front.started_ms = clock_ms();
 	process->started_s = clock_wall_s();
 	worker->front.loops_len = count_loops(settings);
+	worker->front.channel_spread = channel_spread_new();
 	worker->front.loops = xnew_array(struct front_loop, worker->front.loops_len);
 	process->reload = reload_new(worker);
 	process->connections = http_connections_fit((unsigned)settings->connections);

@@ -12,6 +12,7 @@
 #include "common/map.h"
 #include "proto/peer_token.h"
 #include "worker/auth/snapshot.h"
+#include "worker/cluster/channel_spread.h"
 #include "worker/cluster/cluster.h"
 
 #define CONNECT_MS 2000
@@ -23,6 +24,9 @@ struct entry {
 	struct http_channel *channel; /* NULL: none */
 	int64_t not_before_ms, used_ms;
 	bool was_open, refused;
+	bool moves;     /* it is to be at another loop of the member (channel_spread.h) */
+	bool is_spread; /* and is at this one: */
+	unsigned loop, tries;
 	char *token; /* of the request for the channel, and what it is signed with */
 	uint8_t key[PEER_KEY_BYTES];
 	size_t key_len;
@@ -70,6 +74,29 @@ static bool sign(struct entry *entry, const struct snapshot *snapshot, struct st
 	return !token.failed;
 }
 
+/* One of before does not say where it is. */
+static bool take_loop(struct entry *entry, const char *said)
+{
+	unsigned loops;
+
+	entry->is_spread = channel_spread_parse(said, &entry->loop, &loops);
+	if (!entry->is_spread || channel_spread_take(entry->channels->settings.spread, entry->url,
+					 entry->loop, loops, entry->tries)) {
+		entry->tries = 0;
+		return true;
+	}
+	entry->is_spread = false;
+	entry->tries++;
+	return false;
+}
+
+static void give_loop(struct entry *entry)
+{
+	if (entry->is_spread)
+		channel_spread_give(entry->channels->settings.spread, entry->url, entry->loop);
+	entry->is_spread = false;
+}
+
 /* A version before has no such page, and who is no member cannot sign. */
 static bool on_answer(void *arg, unsigned status, const struct http_headers *headers)
 {
@@ -84,6 +111,9 @@ static bool on_answer(void *arg, unsigned status, const struct http_headers *hea
 		return false;
 	}
 	if (!proven)
+		return false;
+	entry->moves = !take_loop(entry, http_headers_find(headers, CHANNEL_LOOP_HEADER));
+	if (entry->moves)
 		return false;
 	entry->was_open = true;
 	counter_add(&entry->channels->settings.counts->opened, 1);
@@ -100,6 +130,11 @@ static void on_end(void *arg, const struct error *err)
 	const char *event = entry->was_open ? "channel.lost" : "channel.refused";
 
 	entry->channel = NULL;
+	give_loop(entry);
+	if (entry->moves) {
+		entry->not_before_ms = 0;
+		return;
+	}
 	entry->not_before_ms = loop_now(entry->channels->settings.loop) +
 			       (entry->refused ? PEER_CHANNEL_REFUSED_MS : PEER_CHANNEL_AGAIN_MS);
 	counter_add(entry->was_open ? &counts->lost : &counts->refused, 1);
@@ -121,7 +156,7 @@ static void open_channel(struct entry *entry, const struct snapshot *snapshot)
 		.key_file = settings->key_file,
 		.connect_ms = CONNECT_MS };
 
-	entry->was_open = entry->refused = false;
+	entry->was_open = entry->refused = entry->moves = false;
 	entry->not_before_ms = loop_now(settings->loop) + PEER_CHANNEL_AGAIN_MS;
 	if (!sign(entry, snapshot, STR(PEER_CHANNEL_PATH)) ||
 		!http_headers_add(headers, STR(PEER_HEADER), str_of(entry->token)))
@@ -140,6 +175,7 @@ static void close_entry(struct entry *entry)
 		http_channel_close(entry->channel);
 	if (entry->channel && entry->was_open)
 		counter_add(&channels->settings.counts->open, UINT64_MAX);
+	give_loop(entry);
 	CHECK(map_delete(channels->entries, str_of(entry->url)) == entry);
 	entry_free(entry);
 }

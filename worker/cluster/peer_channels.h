@@ -5,6 +5,7 @@
  *     GET <peer>/cluster/channel, signed as any call between workers, with "Upgrade: zot-channel/1"
  *
  *       101, and the answer proves that it is the member (peer_token.h) -> calls go over it until it is lost
+ *                                                                         One at a loop of it that has more of our channels than another is opened anew
  *       not reached, not proven                                        -> tried again after PEER_CHANNEL_AGAIN_MS
  *       another answer: it is of a version before, or has none          -> tried again after PEER_CHANNEL_REFUSED_MS
  *
@@ -26,6 +27,7 @@
 #define PEER_CHANNEL_REFUSED_MS 60000
 #define PEER_CHANNEL_KEPT_MS    600000
 
+struct channel_spread;
 struct cluster;
 struct http_channel;
 struct http_client;
@@ -46,6 +48,7 @@ struct peer_channel_settings {
 	struct loop *loop;
 	const char *ca_file, *cert_file, *key_file;
 	struct peer_channel_counts *counts;
+	struct channel_spread *spread; /* of all loops */
 };
 struct peer_channels *peer_channels_new(const struct peer_channel_settings *settings);
 void peer_channels_free(struct peer_channels *channels);

@@ -27,6 +27,7 @@ struct ask_gate;
 struct audit;
 struct auth;
 struct blob_fills;
+struct channel_spread;
 struct chores;
 struct cluster;
 struct few_each;
@@ -64,6 +65,7 @@ struct front_loop {
 
 struct front {
 	struct registry *registry;
+	struct channel_spread *channel_spread; /* of the loops' channels */
 	struct blob_fills *fills; /* NULL: there is no cache */
 	struct cluster *cluster;
 	struct auth *auth;

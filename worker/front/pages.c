@@ -7,6 +7,7 @@
 #include "proto/state_token.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
+#include "worker/cluster/channel_spread.h"
 #include "worker/cluster/peer_probe.h"
 #include "worker/cluster/peer_channels.h"
 #include "worker/front/front_call.h"
@@ -43,8 +44,12 @@ static struct http_response *channel(void *arg)
 	struct http_response *response;
 	struct error err;
 
-	if (!call->loop->front->channels_off && http_request_may_upgrade(call->oci.request))
-		return http_response_upgrade();
+	if (!call->loop->front->channels_off && http_request_may_upgrade(call->oci.request)) {
+		response = http_response_upgrade();
+		http_response_headerf(response, CHANNEL_LOOP_HEADER, "%zu %u",
+			(size_t)(call->loop - call->loop->front->loops), call->loop->front->loops_len);
+		return response;
+	}
 	(void)error_set(&err, ERROR_INVALID, "UNSUPPORTED",
 		call->loop->front->channels_off ? "this worker has no channels (ZOT_PEER_CHANNEL is false)"
 						: "this is asked with \"Upgrade: " HTTP_FRAME_PROTOCOL "\"");
