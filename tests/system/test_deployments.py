@@ -86,7 +86,7 @@ def static_members(folder):
             text = (DEPLOY / f"static/member-{i + 1}.json").read_text()
             for at, port in enumerate(ports):
                 text = text.replace(f"900{at + 1}", str(port))
-            text = text.replace("/srv/registry", str(folder / "registry")).replace("/var/lib/zot-worker", str(folder))
+            text = text.replace("/srv/registry", str(folder / f"registry-{i}")).replace("/var/lib/zot-worker", str(folder))
             file = folder / f"member-{i + 1}.json"
             file.write_text(json.dumps(json.loads(text)))
             environment = {"PATH": os.environ["PATH"], "ZOT_CLUSTER_SECRET": "a secret of this test alone", "CLUSTER_DRAIN_DELAY": "0"}
@@ -123,10 +123,17 @@ def test_static_members_of_files(tmp_path):
             for i in range(6):
                 assert requests.get(f"{url}/v2/lib/app{i}/tags/list", timeout=30).json()["tags"] == ["v1"]
             assert requests.get(f"{url}/v2/_catalog", timeout=30).json()["repositories"] == [f"lib/app{i}" for i in range(6)]
+        # A machine each: what it had is away with it, and nothing else.
+        away = {name for name in (f"lib/app{i}" for i in range(6)) if (tmp_path / "registry-0" / name / "oci-layout").exists()}
         processes[0].kill()
-        for i in range(6):
-            push(urls[1], f"lib/app{i}", "v2")
-            assert requests.get(f"{urls[2]}/v2/lib/app{i}/tags/list", timeout=30).json()["tags"] == ["v1", "v2"]
+        for name in (f"lib/app{i}" for i in range(6)):
+            reply = requests.get(f"{urls[2]}/v2/{name}/tags/list", timeout=30)
+            if name in away:
+                assert reply.status_code == 503 and urls[0].partition("//")[2] in reply.text, reply.text
+            else:
+                push(urls[1], name, "v2")
+                assert requests.get(f"{urls[2]}/v2/{name}/tags/list", timeout=30).json()["tags"] == ["v1", "v2"]
+        assert 0 < len(away) < 6
 
 
 def test_led_and_isolated(tmp_path):
