@@ -705,7 +705,7 @@ static size_t count_blobs(struct store *store, struct str name, enum hash_kind a
 	return len;
 }
 
-/* A part of the name is longer than names of files may be. */
+/* In a folder a part of the name is longer than names of files may be; radosgw's own files have a limit for all of a key. */
 static void a_repository_ends(void **state)
 {
 	AUTO_FINI(buf) name = buf_limit(NAME_MAX_LEN + 1);
@@ -713,7 +713,7 @@ static void a_repository_ends(void **state)
 	uint64_t size;
 
 	buf_puts(&name, "x/");
-	for (unsigned i = 0; i < 240; i++)
+	for (unsigned i = 0; i < (store_has_files(*state, STR("x")) ? 240 : 60); i++)
 		buf_putc(&name, 'l');
 	for (unsigned i = 0; i < 100; i++) {
 		struct digest digest = digest_of(i % 3 ? HASH_SHA256 : HASH_SHA512, str_from(&i, sizeof(i)));
