@@ -21,13 +21,15 @@ def proxied(worker):
     return counter(worker, "proxied_total")
 
 
-def repositories(worker, prefix, peers):
-    """Two new names that the worker owns, or that its peers own."""
-    found = []
+def repositories(cluster, worker, prefix, peers):
+    """Two new names that the worker owns, or that its peers own: one of them, where each has what it owns, for a mount without `from` looks there."""
+    found, owners = [], {}
     for n in itertools.count():
         before = proxied(worker)
         assert worker.call("GET", f"/v2/{prefix}/r{n}/tags/list").status_code == 404
         if (proxied(worker) > before) == peers:
+            if peers and cluster.kind == "own":
+                found = owners.setdefault(cluster.owner_of(f"{prefix}/r{n}").name, [])
             found.append(f"{prefix}/r{n}")
         if len(found) == 2:
             return found
@@ -35,7 +37,7 @@ def repositories(worker, prefix, peers):
 
 def run_suite(cluster, worker, folder, peers, through=None, **options):
     """[(name, status)] of results.yaml: one row for each API and each set of data. through: the balancer; then peers is None."""
-    one, two = repositories(worker, f"conformance/{folder.name}", peers or False)
+    one, two = repositories(cluster, worker, f"conformance/{folder.name}", peers or False)
     environment = {
         **os.environ, "OCI_REGISTRY": f"127.0.0.1:{(through or worker).port}", "OCI_TLS": "disabled", "OCI_REPO1": one, "OCI_REPO2": two,
         "OCI_RESULTS_DIR": str(folder), "OCI_USERNAME": cluster.user, "OCI_PASSWORD": cluster.password, **options}
