@@ -76,7 +76,7 @@ class PagesServer:
 
     def __init__(self, roles=("admin",), bodies=None, workers=3):
         self.roles, self.openapi, self.calls, self.streams, self.has_streams = list(roles), described(bodies or BODIES), [], [], True
-        self.signed_in, self.revision, self.uploads, self.isolated = False, 1, 0, False
+        self.signed_in, self.revision, self.uploads, self.last = False, 1, 0, False
         self.members = {f"worker-{i}": member(f"worker-{i}") for i in range(workers)}
         self.entities = {kind: {} for kind in ("user", "group", "apikey", "policy", "worker", "settings", "admin_policy")}
         self.put("user", "admin", {"groups": [], "roles": ["admin"], "enabled": True, "metadata": {}})
@@ -279,8 +279,8 @@ class PagesServer:
             self.uploads -= 1
             return 202, self.members[name], {}
         if deed in ("drain", "evacuate", "undrain"):
-            if self.isolated and deed != "undrain" and "force=true" not in call.path:
-                raise Refused(409, "conflict", "nobody else has its repositories")
+            if self.last and deed != "undrain" and "force=true" not in call.path:
+                raise Refused(409, "conflict", "no other member is active")
             self.members[name].update(drained={"by": self.user, "since": "2026-11-22T15:00:00Z"})
             if deed == "undrain":
                 del self.members[name]["drained"]

@@ -313,11 +313,11 @@ def test_a_key_is_rotated_and_again_only_after_a_question(browser):
 
 def test_an_evacuation_is_asked_for_until_it_is_done(browser):
     with PagesServer() as server:
-        server.uploads, server.isolated = 1, True
+        server.uploads, server.last = 1, True
         signed_in(server, at(server, browser), "cluster/worker-1")
         browser.click("main button", "Evacuate")
         browser.click("dialog button", "Evacuate")
-        browser.wait("dialog .problem", "nobody else has its repositories")
+        browser.wait("dialog .problem", "no other member is active")
         browser.click("dialog .check")
         browser.click("dialog button", "Evacuate")
         browser.wait_gone("dialog")
