@@ -713,7 +713,7 @@ static void a_repository_ends(void **state)
 	uint64_t size;
 
 	buf_puts(&name, "x/");
-	for (unsigned i = 0; i < (store_has_files(*state, STR("x")) ? 240 : 60); i++)
+	for (unsigned i = 0; i < (store_has_files(*state, STR("x")) ? 240 : 8); i++)
 		buf_putc(&name, 'l');
 	for (unsigned i = 0; i < 100; i++) {
 		struct digest digest = digest_of(i % 3 ? HASH_SHA256 : HASH_SHA512, str_from(&i, sizeof(i)));
