@@ -402,6 +402,13 @@ bool peer_answer_parse(struct str key, struct str token, const char *header, str
 	return decode_answer(who, ret);
 }
 
+bool peer_answer_is_of(struct str key, struct str token, const char *header, const char *name)
+{
+	struct peer_answer who;
+
+	return peer_answer_parse(key, token, header, &who) && !strcmp(who.name, name);
+}
+
 /* ---- keys ---- */
 
 void peer_key_derive(struct str secret, const char *purpose, uint8_t into[PEER_KEY_BYTES])

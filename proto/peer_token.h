@@ -102,3 +102,5 @@ struct peer_answer {
 void peer_answer_format(struct str key, struct str token, const struct peer_answer *answer, struct buf *into);
 /* False: it was not made with this key, to this call. header NULL: there is none. */
 bool peer_answer_parse(struct str key, struct str token, const char *header, struct peer_answer *ret) MUST_CHECK;
+/* It was, and by who has that name. */
+bool peer_answer_is_of(struct str key, struct str token, const char *header, const char *name) MUST_CHECK;

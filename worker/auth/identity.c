@@ -117,3 +117,13 @@ struct identity *identity_new_peer(const struct peer_claims *claims, struct enti
 	box->identity.call_issued_ms = claims->call_issued_ms;
 	return &box->identity;
 }
+
+void identity_claim(const struct identity *identity, struct peer_claims *claims)
+{
+	claims->user = identity->user;
+	claims->apikey = identity->apikey;
+	claims->admin = identity->admin;
+	claims->anonymous = identity->anonymous;
+	claims->groups = identity->groups.at;
+	claims->groups_len = identity->groups.len;
+}

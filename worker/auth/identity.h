@@ -14,3 +14,5 @@ struct identity *identity_new_anonymous(void);
 struct identity *identity_new_user(struct str name, struct entity *user, struct entity *key);
 /* key: the API key that the claims name, as far as it is known here. */
 struct identity *identity_new_peer(const struct peer_claims *claims, struct entity *key);
+/* The way back: user, key, groups and what they are in a call for whom this is. Borrowed from the identity. */
+void identity_claim(const struct identity *identity, struct peer_claims *claims);

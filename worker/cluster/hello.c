@@ -11,6 +11,7 @@
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/complaints.h"
+#include "worker/cluster/peer_claims.h"
 #include "worker/cluster/peer_probe.h"
 
 #define TOTAL_MS 10000
@@ -99,7 +100,7 @@ static void join(struct hello *hello)
 static bool has_other_key(const struct hello *hello)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(hello->cluster);
-	struct str key = peer_probe_key(hello->cluster, snapshot);
+	struct str key = peer_claims_key(hello->cluster, snapshot);
 
 	return key.len != sizeof(hello->probe.key) || memcmp(key.at, hello->probe.key, key.len) != 0;
 }

@@ -30,11 +30,12 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pipe.h"
-#include "worker/auth/auth.h"
+#include "worker/auth/identity.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/peer_channels.h"
+#include "worker/cluster/peer_claims.h"
 
 #define PEER_MAGIC MAGIC('P', 'E', 'E', 'R')
 #define SMALL_MAX  (64 * 1024)
@@ -534,16 +535,6 @@ static void claim_call(const struct peer_call *peer, struct peer_claims *claims)
 	claims->call_issued_ms = how->issued_ms;
 }
 
-static void claim_client(const struct identity *identity, struct peer_claims *claims)
-{
-	claims->user = identity->user;
-	claims->apikey = identity->apikey;
-	claims->admin = identity->admin;
-	claims->anonymous = identity->anonymous;
-	claims->groups = identity->groups.at;
-	claims->groups_len = identity->groups.len;
-}
-
 static void sign(const struct peer_call *peer, struct str headers, struct buf *into)
 {
 	const struct peer_forward *how = &peer->how;
@@ -553,18 +544,15 @@ static void sign(const struct peer_call *peer, struct str headers, struct buf *i
 		.headers = headers };
 	AUTO_FINI(buf) receiver = buf_limit(PEER_NAME_MAX + 1);
 	char client[INET6_ADDRSTRLEN];
-	struct peer_claims claims = { .sender = cluster_known_as(how->cluster),
-		.client = client,
-		.ring = ring_mark(how->snapshot->ring),
-		.issued_ms = clock_wall_ms(),
-		.has_digest = how->body_is_collected };
+	struct peer_claims claims;
 
 	cluster_name_of(how->cluster, how->snapshot, how->member, &receiver);
-	claims.receiver = buf_text(&receiver);
-	claims.sequence = cluster_next_call(how->cluster, claims.process);
+	claims = peer_claims_of(how->cluster, how->snapshot, buf_text(&receiver));
 	ip_format(&how->from, client);
+	claims.client = client;
+	claims.has_digest = how->body_is_collected;
 	memcpy(claims.digest, peer->digest, sizeof(claims.digest));
-	claim_client(how->identity, &claims);
+	identity_claim(how->identity, &claims);
 	claim_call(peer, &claims);
 	peer_token_format(peer->key, &request, &claims, into);
 }
@@ -578,8 +566,7 @@ static bool make_headers(struct peer_call *peer, struct http_headers *headers)
 			    : !peer_copy_request(peer->how.request, headers))
 		return false;
 	peer_signed_list(headers, &lines);
-	peer->key =
-		peer_keys_sign(&peer->how.snapshot->peers, cluster_key(peer->how.cluster), clock_wall_s());
+	peer->key = peer_claims_key(peer->how.cluster, peer->how.snapshot);
 	sign(peer, buf_str(&lines), &token);
 	free(peer->token);
 	peer->token = check_strdup(buf_text(&token));

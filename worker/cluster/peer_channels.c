@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/clock.h"
 #include "common/http_channel.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -14,6 +13,7 @@
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/channel_spread.h"
 #include "worker/cluster/cluster.h"
+#include "worker/cluster/peer_claims.h"
 
 #define CONNECT_MS 2000
 
@@ -52,22 +52,15 @@ static bool sign(struct entry *entry, const struct snapshot *snapshot, struct st
 {
 	struct cluster *cluster = entry->channels->settings.cluster;
 	const struct peer_request request = { .method = STR("GET"), .target = target };
-	struct str key = peer_keys_sign(&snapshot->peers, cluster_key(cluster), clock_wall_s());
+	struct str key = peer_claims_key(cluster, snapshot);
 	AUTO_FINI(buf) token = buf_limit(PEER_TOKEN_MAX);
-	struct peer_claims claims = { .sender = cluster_known_as(cluster),
-		.receiver = entry->name,
-		.client = "",
-		.user = "",
-		.apikey = "",
-		.anonymous = true,
-		.ring = ring_mark(snapshot->ring),
-		.issued_ms = clock_wall_ms() };
+	struct peer_claims claims = peer_claims_of(cluster, snapshot, entry->name);
 
 	if (key.len > sizeof(entry->key))
 		return false;
 	memcpy(entry->key, key.at, key.len);
 	entry->key_len = key.len;
-	claims.sequence = cluster_next_call(cluster, claims.process);
+	claims.anonymous = true;
 	peer_token_format(key, &request, &claims, &token);
 	free(entry->token);
 	entry->token = check_strdup(buf_text(&token));
@@ -101,10 +94,8 @@ static void give_loop(struct entry *entry)
 static bool on_answer(void *arg, unsigned status, const struct http_headers *headers)
 {
 	struct entry *entry = arg;
-	struct peer_answer who;
-	bool proven = peer_answer_parse(str_from(entry->key, entry->key_len), str_of(entry->token),
-			      http_headers_find(headers, PEER_ANSWER_HEADER), &who) &&
-		      !strcmp(who.name, entry->name);
+	bool proven = peer_answer_is_of(str_from(entry->key, entry->key_len), str_of(entry->token),
+		http_headers_find(headers, PEER_ANSWER_HEADER), entry->name);
 
 	if (status != 101) {
 		entry->refused = !http_headers_find(headers, PEER_REFUSED_HEADER);

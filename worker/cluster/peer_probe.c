@@ -5,38 +5,25 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/clock.h"
 #include "common/http_client.h"
 #include "common/loop.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster_priv.h"
+#include "worker/cluster/peer_claims.h"
 
 #define METHOD     "GET"
 #define CONNECT_MS 3000u
 
-struct str peer_probe_key(struct cluster *cluster, const struct snapshot *snapshot)
-{
-	return peer_keys_sign(&snapshot->peers, cluster_key(cluster), clock_wall_s());
-}
-
 static void sign(struct peer_probe *probe, const struct snapshot *snapshot, const char *receiver)
 {
-	struct cluster *cluster = probe->cluster;
 	const struct peer_request request = { .method = STR(METHOD), .target = STR(PEER_PROBE_PATH) };
-	struct str key = peer_probe_key(cluster, snapshot);
+	struct str key = peer_claims_key(probe->cluster, snapshot);
 	AUTO_FINI(buf) token = buf_limit(PEER_TOKEN_MAX);
-	struct peer_claims claims = { .sender = cluster_known_as(cluster),
-		.receiver = receiver,
-		.client = "",
-		.user = "",
-		.apikey = "",
-		.anonymous = true,
-		.ring = ring_mark(snapshot->ring),
-		.issued_ms = clock_wall_ms() };
+	struct peer_claims claims = peer_claims_of(probe->cluster, snapshot, receiver);
 
 	CHECK(key.len == sizeof(probe->key));
 	memcpy(probe->key, key.at, key.len);
-	claims.sequence = cluster_next_call(cluster, claims.process);
+	claims.anonymous = true;
 	peer_token_format(key, &request, &claims, &token);
 	CHECK(!token.failed);
 	free(probe->token);

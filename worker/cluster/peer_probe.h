@@ -33,7 +33,5 @@ struct peer_probe {
 void peer_probe_send(struct peer_probe *probe, const struct snapshot *snapshot, const char *url, const char *receiver, unsigned total_ms);
 /* In done: who answered, where that is proven. */
 bool peer_probe_who(const struct peer_probe *probe, struct http_call *call, struct peer_answer *ret);
-/* The key that calls are signed with now. */
-struct str peer_probe_key(struct cluster *cluster, const struct snapshot *snapshot);
 /* No answer is waited for any more; what it holds is freed. */
 void peer_probe_end(struct peer_probe *probe);

@@ -5,29 +5,18 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/http_client.h"
 #include "proto/ring.h"
-#include "worker/auth/auth.h"
+#include "worker/auth/identity.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster.h"
-
-static void claim_identity(const struct identity *identity, struct peer_claims *claims)
-{
-	claims->user = identity->user;
-	claims->apikey = identity->apikey;
-	claims->admin = identity->admin;
-	claims->anonymous = identity->anonymous;
-	claims->groups = identity->groups.at;
-	claims->groups_len = identity->groups.len;
-}
+#include "worker/cluster/peer_claims.h"
 
 static bool keep_key(const struct peer_question *question, struct peer_asked *asked)
 {
-	struct str key =
-		peer_keys_sign(&question->snapshot->peers, cluster_key(question->cluster), clock_wall_s());
+	struct str key = peer_claims_key(question->cluster, question->snapshot);
 
 	if (key.len > sizeof(asked->key))
 		return false;
@@ -43,20 +32,16 @@ static bool sign(const struct peer_question *question, struct peer_asked *asked)
 	struct peer_request request = { .method = str_of(question->method),
 		.target = str_of(question->target),
 		.length = (int64_t)question->body.len };
-	struct peer_claims claims = { .sender = cluster_known_as(question->cluster),
-		.receiver = asked->name,
-		.ring = ring_mark(question->snapshot->ring),
-		.issued_ms = clock_wall_ms(),
-		.has_digest = question->body.len > 0 };
+	struct peer_claims claims = peer_claims_of(question->cluster, question->snapshot, asked->name);
 	char client[INET6_ADDRSTRLEN];
 	uint8_t digest[HASH_MAX];
 
 	peer_signed_list(asked->headers, &lines);
 	request.headers = buf_str(&lines);
-	claims.sequence = cluster_next_call(question->cluster, claims.process);
 	ip_format(&question->from, client);
 	claims.client = client;
-	claim_identity(question->identity, &claims);
+	claims.has_digest = question->body.len > 0;
+	identity_claim(question->identity, &claims);
 	hash_bytes(HASH_SHA256, question->body.at, question->body.len, digest);
 	memcpy(claims.digest, digest, sizeof(claims.digest));
 	peer_token_format(str_from(asked->key, asked->key_len), &request, &claims, &token);
@@ -108,12 +93,10 @@ void peer_asked_fini(struct peer_asked *asked)
 /* Who is it? One who is not the member may only turn us away. */
 static bool is_member(const struct peer_question *question, const struct peer_asked *asked, const char *proof)
 {
-	struct peer_answer who;
-
 	if (!proof)
 		return cluster_peer_signs_not(question->cluster, str_of(question->member->id));
-	return peer_answer_parse(str_from(asked->key, asked->key_len), str_of(asked->token), proof, &who) &&
-	       !strcmp(who.name, asked->name);
+	return peer_answer_is_of(
+		str_from(asked->key, asked->key_len), str_of(asked->token), proof, asked->name);
 }
 
 bool peer_question_answered(const struct peer_question *question, const struct peer_asked *asked,

@@ -3,34 +3,26 @@
 
 #include <inttypes.h>
 
-#include "common/clock.h"
 #include "proto/peer_token.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/cluster/cluster.h"
+#include "worker/cluster/peer_claims.h"
 
 #define CONNECT_MS 2000
 #define STALL_MS   20000
 /* For the other's log: nobody but this worker asks. */
 #define NO_CLIENT "127.0.0.1"
 
-static void sign(const struct move_caller *caller, const struct move_call *call, struct str key,
-	struct str headers, struct buf *into)
+static void sign(const struct move_caller *caller, const struct move_call *call, const char *name,
+	struct str key, struct str headers, struct buf *into)
 {
 	const struct peer_request request = {
 		.method = str_of(call->method), .target = str_of(call->target), .headers = headers
 	};
-	AUTO_FINI(buf) receiver = buf_limit(PEER_NAME_MAX + 1);
-	struct peer_claims claims = { .sender = cluster_known_as(caller->cluster),
-		.client = NO_CLIENT,
-		.user = "",
-		.apikey = "",
-		.admin = true,
-		.ring = ring_mark(call->snapshot->ring),
-		.issued_ms = clock_wall_ms() };
+	struct peer_claims claims = peer_claims_of(caller->cluster, call->snapshot, name);
 
-	cluster_name_of(caller->cluster, call->snapshot, call->member, &receiver);
-	claims.receiver = buf_text(&receiver);
-	claims.sequence = cluster_next_call(caller->cluster, claims.process);
+	claims.client = NO_CLIENT;
+	claims.admin = true;
 	peer_token_format(key, &request, &claims, into);
 }
 
@@ -45,23 +37,17 @@ static bool add_range(const struct range *part, struct http_headers *headers)
 }
 
 /* Is it the member that was asked? */
-static bool is_member(const struct move_caller *caller, const struct move_call *call, struct str key,
-	struct str token, const struct http_result *result)
+static bool is_member(const char *name, struct str key, struct str token, const struct http_result *result)
 {
-	AUTO_FINI(buf) name = buf_limit(PEER_NAME_MAX + 1);
-	struct peer_answer answer;
-
-	cluster_name_of(caller->cluster, call->snapshot, call->member, &name);
 	return result->headers &&
-	       peer_answer_parse(
-		       key, token, http_headers_find(result->headers, PEER_ANSWER_HEADER), &answer) &&
-	       !strcmp(answer.name, buf_text(&name));
+	       peer_answer_is_of(key, token, http_headers_find(result->headers, PEER_ANSWER_HEADER), name);
 }
 
 static bool send_signed(const struct move_caller *caller, const struct move_call *call,
 	struct http_result *result, struct error *err)
 {
 	AUTO(http_headers) *headers = http_headers_new();
+	AUTO_FINI(buf) name = buf_limit(PEER_NAME_MAX + 1);
 	AUTO_FINI(buf) lines = buf_limit(4096);
 	AUTO_FINI(buf) token = buf_limit(PEER_TOKEN_MAX);
 	AUTO_FINI(buf) url = buf_limit(16 * 1024);
@@ -74,12 +60,13 @@ static bool send_signed(const struct move_caller *caller, const struct move_call
 		.connect_ms = CONNECT_MS,
 		.stall_ms = STALL_MS,
 		.total_ms = call->total_ms };
-	struct str key = peer_keys_sign(&call->snapshot->peers, cluster_key(caller->cluster), clock_wall_s());
+	struct str key = peer_claims_key(caller->cluster, call->snapshot);
 
 	if (!add_range(call->part, headers))
 		return error_set(err, ERROR_INTERNAL, NULL, "a range that is none");
 	peer_signed_list(headers, &lines);
-	sign(caller, call, key, buf_str(&lines), &token);
+	cluster_name_of(caller->cluster, call->snapshot, call->member, &name);
+	sign(caller, call, buf_text(&name), key, buf_str(&lines), &token);
 	buf_puts(&url, call->member->url);
 	buf_puts(&url, call->target);
 	if (token.failed || lines.failed || url.failed ||
@@ -88,7 +75,7 @@ static bool send_signed(const struct move_caller *caller, const struct move_call
 	spec.url = buf_text(&url);
 	if (!http_send(&spec, result, err))
 		return false;
-	return is_member(caller, call, key, buf_str(&token), result) ||
+	return is_member(buf_text(&name), key, buf_str(&token), result) ||
 	       error_set(err, ERROR_UNAVAILABLE, NULL, "what answers is not that member (status %u)",
 		       result->status);
 }

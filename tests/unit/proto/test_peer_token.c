@@ -436,6 +436,9 @@ static void an_answer_says_who(void **state)
 		assert_true(peer_answer_parse(SECRET, buf_str(&token), buf_text(&text), &who));
 		assert_string_equal(who.name, names[i]);
 		assert_int_equal(who.process[1], 255);
+		assert_true(peer_answer_is_of(SECRET, buf_str(&token), buf_text(&text), names[i]));
+		assert_false(peer_answer_is_of(SECRET, buf_str(&token), buf_text(&text), "worker-22"));
+		assert_false(peer_answer_is_of(STR("another"), buf_str(&token), buf_text(&text), names[i]));
 	}
 }
 

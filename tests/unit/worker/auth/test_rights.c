@@ -55,11 +55,45 @@ static void scopes_narrow_a_key_that_a_peer_tells_of(void **state)
 	assert_true(rights_allow(snapshot, keyless, STR("other"), ACTION_READ));
 }
 
+/* What a worker says of a client is what the other one makes an identity of. */
+static void an_identity_is_the_same_at_a_peer(void **state)
+{
+	const char *groups[] = { "team", "ops" };
+	const struct peer_claims from = { .sender = "w",
+		.client = "192.0.2.7",
+		.user = "ann",
+		.apikey = "key-12345",
+		.admin = true,
+		.groups = groups,
+		.groups_len = 2 };
+	AUTO(identity) *ann = identity_new_peer(&from, NULL), *nobody = identity_new_anonymous();
+	struct peer_claims said = { .sender = "other" };
+
+	(void)state;
+	identity_claim(ann, &said);
+	assert_string_equal(said.user, "ann");
+	assert_string_equal(said.apikey, "key-12345");
+	assert_true(said.admin);
+	assert_false(said.anonymous);
+	assert_int_equal(said.groups_len, 2);
+	assert_string_equal(said.groups[0], "team");
+	assert_string_equal(said.groups[1], "ops");
+	/* Who says so is not for an identity to tell. */
+	assert_string_equal(said.sender, "other");
+	identity_claim(nobody, &said);
+	assert_string_equal(said.user, "");
+	assert_string_equal(said.apikey, "");
+	assert_true(said.anonymous);
+	assert_false(said.admin);
+	assert_int_equal(said.groups_len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_logged_in_may_and_nobody_else),
 		cmocka_unit_test(scopes_narrow_a_key_that_a_peer_tells_of),
+		cmocka_unit_test(an_identity_is_the_same_at_a_peer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

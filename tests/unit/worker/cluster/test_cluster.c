@@ -12,11 +12,13 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/file.h"
 #include "tests/unit/remove_tree.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/leaders.h"
+#include "worker/cluster/peer_claims.h"
 #include "worker/cluster/self_address.h"
 #include "worker/cluster/state_file.h"
 
@@ -324,6 +326,38 @@ static void each_call_has_its_number(void **state)
 	}
 }
 
+static void a_call_says_who_makes_it_and_to_whom(void **state)
+{
+	const char *members[] = { "127.0.0.1:19001", "127.0.0.1:19002" };
+	struct member_settings settings = { .members = { members, 2 },
+		.hash_key = "loremipsumdolors",
+		.secret = "0123456789abcdef0123456789abcdef" };
+	AUTO(cluster) *cluster = NULL;
+	int64_t before = clock_wall_ms();
+	struct peer_claims first, second;
+
+	(void)state;
+	assert_true(cluster_new(&cluster, &settings, 19001, NULL));
+	AUTO(snapshot) *snapshot = cluster_snapshot(cluster);
+	first = peer_claims_of(cluster, snapshot, "member 2 of 2");
+	second = peer_claims_of(cluster, snapshot, "member 2 of 2");
+	assert_string_equal(first.sender, "member 1 of 2");
+	assert_string_equal(first.receiver, "member 2 of 2");
+	assert_true(first.ring && first.ring == ring_mark(snapshot->ring));
+	assert_in_range(first.issued_ms, before, clock_wall_ms());
+	assert_memory_equal(first.process, cluster_process(cluster), PEER_PROCESS_BYTES);
+	assert_int_equal(second.sequence, first.sequence + 1);
+	/* Of nobody, who may nothing. */
+	assert_string_equal(first.client, "");
+	assert_string_equal(first.user, "");
+	assert_string_equal(first.apikey, "");
+	assert_false(first.admin || first.has_digest || first.has_call || first.groups_len);
+	assert_true(str_equal(peer_claims_key(cluster, snapshot), cluster_key(cluster)));
+	/* A leader's secret, once it signs. */
+	snapshot->peers = (struct peer_keys){ .has = true, .key = { 9 } };
+	assert_memory_equal(peer_claims_key(cluster, snapshot).at, snapshot->peers.key, PEER_KEY_BYTES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +369,7 @@ int main(void)
 		cmocka_unit_test(a_static_member_finds_itself_and_its_peers),
 		cmocka_unit_test(calls_are_signed_with_a_derived_key),
 		cmocka_unit_test(each_call_has_its_number),
+		cmocka_unit_test(a_call_says_who_makes_it_and_to_whom),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

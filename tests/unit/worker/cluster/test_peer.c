@@ -14,7 +14,7 @@
 #include "proto/oci_error.h"
 #include "proto/peer_token.h"
 #include "proto/ring.h"
-#include "worker/auth/auth.h"
+#include "worker/auth/identity.h"
 #include "worker/auth/peer_headers.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/cluster.h"
@@ -111,16 +111,6 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
 void snapshot_free(struct snapshot *snapshot)
 {
 	(void)snapshot;
-}
-
-struct identity *identity_ref(struct identity *identity)
-{
-	return identity;
-}
-
-void identity_free(struct identity *identity)
-{
-	(void)identity;
 }
 
 /* The owner. */
@@ -425,7 +415,7 @@ static void *member_main(void *arg)
 struct entry {
 	struct rig owner, own;
 	struct snapshot snapshot;
-	struct identity identity;
+	struct identity *identity;
 	char url[64], dead_url[64], scripted_url[64];
 	struct ring_member member, dead, scripted;
 	struct member script;
@@ -476,7 +466,7 @@ static void forward(struct forwarding *forwarding, struct http_request *request)
 		.client = entry->own.client,
 		.request = request,
 		.snapshot = &entry->snapshot,
-		.identity = &entry->identity,
+		.identity = entry->identity,
 		.member = dead       ? &entry->dead
 			  : scripted ? &entry->scripted
 				     : &entry->member,
@@ -531,8 +521,10 @@ static void on_entry_done(void *app, struct http_request *request)
 
 static struct entry *setup(void)
 {
-	static const char *const groups[] = { "g1", "g2" };
-	static const char *group_list[2];
+	const char *const groups[] = { "g1", "g2" };
+	const struct peer_claims who = {
+		.sender = "", .client = "", .user = "alice", .apikey = "", .groups = groups, .groups_len = 2
+	};
 	struct ring_member members[1];
 	struct entry *entry = xnew(struct entry);
 	uint8_t key[16] = { 1 };
@@ -543,7 +535,6 @@ static struct entry *setup(void)
 	big = malloc(BIG);
 	for (size_t i = 0; i < BIG; i++)
 		big[i] = (char)(i * 7 + i / 251);
-	memcpy(group_list, groups, sizeof(groups));
 	rig_open(&entry->owner, rig_listen(&port, false),
 		(struct http_app){ NULL, on_owner, on_owner_done, NULL });
 	(void)snprintf(entry->url, sizeof(entry->url), "http://127.0.0.1:%u", port);
@@ -554,7 +545,7 @@ static struct entry *setup(void)
 	entry->dead = (struct ring_member){ "dead", entry->dead_url, true, NULL };
 	members[0] = entry->member;
 	assert_true(ring_new(&entry->snapshot.ring, 9, RING_MODULO, key, members, 1, NULL));
-	entry->identity = (struct identity){ .user = "alice", .apikey = "", .groups = { group_list, 2 } };
+	entry->identity = identity_new_peer(&who, NULL);
 	port = 0;
 	rig_open(&entry->own, rig_listen(&port, false),
 		(struct http_app){ entry, on_entry, on_entry_done, NULL });
@@ -569,6 +560,7 @@ static void teardown(struct entry *entry)
 	rig_close(&entry->own);
 	rig_close(&entry->owner);
 	ring_free(entry->snapshot.ring);
+	identity_free(entry->identity);
 	free(big);
 	free(entry);
 }
