@@ -406,6 +406,12 @@ unsigned http_query_get(struct str query, const char *name, struct buf *into)
 	return count;
 }
 
+void http_basic(struct str login, struct buf *into)
+{
+	buf_puts(into, "Basic ");
+	buf_base64(into, login.at, login.len);
+}
+
 bool http_accepts(const char *header, const char *token)
 {
 	struct str list = str_of(header), item, name;

@@ -34,6 +34,9 @@ bool http_header_is_hop(struct str name);
 /* "Fri, 20 Nov 2026 12:34:56 GMT", the one form that is written today (RFC 9110, 5.6.7). */
 bool http_date_parse(struct str text, int64_t *ret_wall_s) MUST_CHECK;
 
+/* Appends the Authorization of "<user>:<password>" (RFC 7617). */
+void http_basic(struct str login, struct buf *into);
+
 /* Accept, Accept-Encoding, or NULL: the token is in it, and its q is not 0. */
 bool http_accepts(const char *header, const char *token);
 

@@ -75,3 +75,10 @@ bool url_is_base(struct str text)
 	return url_is_authority(authority) &&
 	       is_path(str_from(text.at + authority.len, text.len - authority.len));
 }
+
+struct str url_without_end(struct str text)
+{
+	while (text.len && text.at[text.len - 1] == '/')
+		text.len--;
+	return text;
+}

@@ -13,3 +13,5 @@
 bool url_is_authority(struct str text);
 /* http:// or https://, an authority, and maybe a path. */
 bool url_is_base(struct str text);
+/* Without the slashes at its end, so that a path may follow. */
+struct str url_without_end(struct str text);

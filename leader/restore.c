@@ -10,6 +10,7 @@
 #include "common/command.h"
 #include "common/file.h"
 #include "common/http_client.h"
+#include "common/url.h"
 #include "leader/ledger.h"
 #include "leader/settings.h"
 #include "leader/store.h"
@@ -32,11 +33,8 @@ static bool send(const struct leader_settings *settings, const struct restore_fr
 	AUTO(http_headers) *headers = http_headers_new();
 	AUTO_FINI(buf) token = buf_limit(PEER_TOKEN_MAX);
 	AUTO_FINI(buf) url = buf_limit(4096);
-	struct str base = str_of(from->worker);
 
-	while (base.len && base.at[base.len - 1] == '/')
-		base.len--;
-	buf_add(&url, base);
+	buf_add(&url, url_without_end(str_of(from->worker)));
 	buf_puts(&url, STATE_TOKEN_PATH);
 	state_token_format(settings->secret ? settings->secret : settings->client_secret, &token);
 	if (!buf_check(&token, "token", err) || !buf_check(&url, "URL", err))

@@ -8,6 +8,8 @@
 #include "common/check.h"
 #include "common/http_client.h"
 #include "common/json.h"
+#include "common/url.h"
+#include "worker/cluster/leader_call.h"
 #include "worker/cluster/self_address.h"
 #include "worker/settings_cluster.h"
 
@@ -21,25 +23,13 @@ struct evacuation {
 	int64_t told; /* repositories, as it was said last; -1: nothing was */
 };
 
-static void put_login(struct evacuation *run)
-{
-	AUTO_FINI(buf) plain = buf_limit(1024);
-
-	buf_format(&plain, "%s:%s", run->member.leader_client_id, run->member.leader_client_secret);
-	buf_puts(&run->login, "Basic ");
-	buf_base64(&run->login, plain.at, plain.len);
-}
-
 static bool ask_one(
 	const struct evacuation *run, const char *leader, struct http_result *result, struct error *err)
 {
 	AUTO(http_headers) *headers = http_headers_new();
 	AUTO_FINI(buf) url = buf_limit(4096);
-	struct str base = str_of(leader);
 
-	while (base.len && base.at[base.len - 1] == '/')
-		base.len--;
-	buf_add(&url, base);
+	buf_add(&url, url_without_end(str_of(leader)));
 	buf_add(&url, buf_str(&run->path));
 	if (!buf_check(&url, "the URL of a leader", err))
 		return false;
@@ -142,7 +132,7 @@ int evacuate_run(const struct worker_settings *settings, bool undo)
 		return 1;
 	}
 	self_name(&run.member, (uint16_t)settings->port, &run.name);
-	put_login(&run);
+	leader_call_login(&run.member, &run.login);
 	buf_puts(&run.path, "/api/cluster/members/");
 	buf_url(&run.path, buf_str(&run.name), "");
 	buf_puts(&run.path, undo ? "/undrain" : "/evacuate");

@@ -166,8 +166,7 @@ static bool put_header(struct str user, struct str password, struct buf *into)
 	buf_add(&both, user);
 	buf_putc(&both, ':');
 	buf_add(&both, password);
-	buf_puts(into, "Basic ");
-	buf_base64(into, both.at, both.len);
+	http_basic(buf_str(&both), into);
 	explicit_bzero(both.at, both.room);
 	return true;
 }

@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/json.h"
+#include "common/url.h"
 
 #define PASSWORD_FILE_MAX 4096
 #define STALL_MS          90000
@@ -57,8 +58,7 @@ static const char *leaders_of(const struct command_call *call)
 
 static bool add_url(struct client *client, struct str url)
 {
-	while (url.len && url.at[url.len - 1] == '/')
-		url.len--;
+	url = url_without_end(url);
 	if (client->len == CLIENT_LEADERS_MAX ||
 		(!str_starts(url, "http://") && !str_starts(url, "https://")))
 		return false;
@@ -158,8 +158,7 @@ static bool make_login(struct client *client, const struct command_call *call)
 	bool ok = read_login(call, &login) && !login.failed;
 
 	client->authorization = buf_limit(4 * PASSWORD_FILE_MAX);
-	buf_puts(&client->authorization, "Basic ");
-	buf_base64(&client->authorization, login.at, login.len);
+	http_basic(buf_str(&login), &client->authorization);
 	if (login.at)
 		explicit_bzero(login.at, login.room);
 	return ok;

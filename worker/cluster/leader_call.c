@@ -2,7 +2,10 @@
 #include "worker/cluster/leader_call.h"
 
 #include "common/loop.h"
+#include "common/url.h"
 #include "worker/cluster/cluster_priv.h"
+
+#define LOGIN_MAX 1024
 
 static void add(struct http_headers *headers, const char *name, const char *value)
 {
@@ -11,23 +14,24 @@ static void add(struct http_headers *headers, const char *name, const char *valu
 		(void)!http_headers_add(headers, str_of(name), str_of(value));
 }
 
-static void add_login(struct http_headers *headers, const struct member_settings *settings)
+void leader_call_login(const struct member_settings *settings, struct buf *into)
 {
-	AUTO_FINI(buf) login = buf_limit(1024);
-	AUTO_FINI(buf) value = buf_limit(2048);
+	AUTO_FINI(buf) login = buf_limit(LOGIN_MAX);
 
 	buf_format(&login, "%s:%s", settings->leader_client_id, settings->leader_client_secret);
-	buf_puts(&value, "Basic ");
-	buf_base64(&value, login.at, login.len);
-	add(headers, "Authorization", buf_text(&value));
+	if (login.failed)
+		into->failed = true;
+	http_basic(buf_str(&login), into);
 }
 
 static struct http_headers *headers_of(const struct leader_call *call)
 {
 	const struct cluster *cluster = call->cluster;
 	struct http_headers *headers = http_headers_new();
+	AUTO_FINI(buf) login = buf_limit(2 * LOGIN_MAX);
 
-	add_login(headers, &cluster->settings);
+	leader_call_login(&cluster->settings, &login);
+	add(headers, "Authorization", buf_text(&login));
 	add(headers, "Host", cluster->settings.leader_host);
 	add(headers, "Zot-Worker-Id", cluster->process);
 	add(headers, "Zot-Worker-Name", cluster->self);
@@ -44,12 +48,9 @@ struct http_call *leader_call_start(const struct leader_call *call, struct http_
 	const struct member_settings *settings = &call->cluster->settings;
 	AUTO(http_headers) *headers = headers_of(call);
 	AUTO_FINI(buf) url = buf_limit(4096);
-	struct str leader = str_of(call->leader);
 
 	loop_assert(call->loop ? call->loop : call->cluster->run.loop);
-	while (leader.len && leader.at[leader.len - 1] == '/')
-		leader.len--;
-	buf_add(&url, leader);
+	buf_add(&url, url_without_end(str_of(call->leader)));
 	buf_puts(&url, call->path);
 	struct http_call_spec spec = {
 		.method = call->method,

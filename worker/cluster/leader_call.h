@@ -10,6 +10,7 @@
 
 struct cluster;
 struct loop;
+struct member_settings;
 
 struct leader_call {
 	struct cluster *cluster;
@@ -22,4 +23,6 @@ struct leader_call {
 	bool accept_gzip;
 };
 
+/* Who we are to them: appends the value of Authorization. A login over 1 KiB: `into` is failed. */
+void leader_call_login(const struct member_settings *settings, struct buf *into);
 struct http_call *leader_call_start(const struct leader_call *call, struct http_call_events events);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/url.h"
+
 void self_name(const struct member_settings *settings, uint16_t port, struct buf *into)
 {
 	char host[65] = "worker";
@@ -65,12 +67,10 @@ static void default_host(const struct member_settings *settings, struct buf *int
 void self_url(const struct member_settings *settings, uint16_t port, struct buf *into)
 {
 	const char *scheme = settings->https ? "https" : "http";
-	struct str given = str_of(settings->self_url), host, rest;
+	struct str given = url_without_end(str_of(settings->self_url)), host, rest;
 	AUTO_FINI(buf) standard = buf_limit(512);
 	uint64_t number;
 
-	while (given.len && given.at[given.len - 1] == '/')
-		given.len--;
 	if (str_starts(given, "http://") || str_starts(given, "https://")) {
 		buf_add(into, given);
 		return;

@@ -47,6 +47,18 @@ static void test_headers(void **state)
 	http_headers_free(NULL);
 }
 
+/* The example of RFC 7617. */
+static void test_basic(void **state)
+{
+	AUTO_FINI(buf) value = buf_limit(64), small = buf_limit(8);
+
+	(void)state;
+	http_basic(STR("Aladdin:open sesame"), &value);
+	assert_string_equal(buf_text(&value), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+	http_basic(STR("Aladdin:open sesame"), &small);
+	assert_true(small.failed);
+}
+
 static void test_headers_refuse(void **state)
 {
 	AUTO(http_headers) *headers = http_headers_new();
@@ -227,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_headers_are_bounded),
 		cmocka_unit_test(test_hops),
 		cmocka_unit_test(test_unescape),
+		cmocka_unit_test(test_basic),
 		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_query_with_a_broken_value),
 	};

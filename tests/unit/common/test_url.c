@@ -40,11 +40,23 @@ static void urls(void **state)
 			fail_msg("%s", bad[i]);
 }
 
+static void a_path_may_follow(void **state)
+{
+	static const char *const from[] = { "http://a", "http://a/", "https://a/base///", "/", "" };
+	static const char *const to[] = { "http://a", "http://a", "https://a/base", "", "" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++)
+		assert_true(str_is(url_without_end(str_of(from[i])), to[i]));
+	assert_int_equal(url_without_end(STR_NONE).len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(urls),
+		cmocka_unit_test(a_path_may_follow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
