@@ -8,6 +8,13 @@
 #include "common/least.h"
 #include "leader/ledger/driver.h"
 
+void ledger_changes_free(struct ledger_change *changes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		entity_free(changes[i].entity);
+	free(changes);
+}
+
 void ledger_member_fini(struct ledger_member *member)
 {
 	free(member->name);

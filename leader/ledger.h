@@ -44,6 +44,9 @@ struct ledger_change {
 	const struct ledger_audit *audit; /* stored with it, or NULL: nobody asks for it */
 };
 
+/* The entities of so many, and the list; NULL is fine. */
+void ledger_changes_free(struct ledger_change *changes, size_t len);
+
 /* BEHIND: another leader has stored something meanwhile (ledger_follow.h). */
 enum ledger_result { LEDGER_WRITTEN, LEDGER_STALE, LEDGER_FAILED, LEDGER_BEHIND };
 

@@ -58,18 +58,11 @@ struct deletion {
 	uint64_t revision;
 };
 
-static void deletion_clear(struct deletion *deletion)
-{
-	for (size_t i = 0; i < deletion->len; i++)
-		entity_free(deletion->changes[i].entity);
-	free(TAKE(deletion->changes));
-	deletion->len = 0;
-	state_free(TAKE(deletion->state));
-}
-
 static void deletion_fini(struct deletion *deletion)
 {
-	deletion_clear(deletion);
+	ledger_changes_free(TAKE(deletion->changes), deletion->len);
+	deletion->len = 0;
+	state_free(TAKE(deletion->state));
 }
 
 static void gather_deletes(struct deletion *deletion)
@@ -105,7 +98,7 @@ static struct http_response *decide(struct deletion *deletion)
 	struct entity *entity = entity_find_seen(job, state, job->rest);
 	struct error err;
 
-	deletion_clear(deletion);
+	deletion_fini(deletion);
 	deletion->state = state;
 	deletion->entity = entity;
 	if (!entity_tag_allows(job, entity))

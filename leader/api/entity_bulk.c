@@ -41,10 +41,7 @@ struct bulk {
 
 static void free_changes(struct bulk *bulk)
 {
-	for (size_t i = 0; i < bulk->changes_len; i++)
-		entity_free(bulk->changes[i].entity);
-	free(bulk->changes);
-	bulk->changes = NULL;
+	ledger_changes_free(TAKE(bulk->changes), bulk->changes_len);
 	bulk->changes_len = 0;
 }
 

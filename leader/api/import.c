@@ -40,10 +40,7 @@ struct import {
 
 static void free_changes(struct import *import)
 {
-	for (size_t i = 0; i < import->changes_len; i++)
-		entity_free(import->changes[i].entity);
-	free(import->changes);
-	import->changes = NULL;
+	ledger_changes_free(TAKE(import->changes), import->changes_len);
 	import->changes_len = import->created = import->changed = import->deleted = import->unchanged = 0;
 	import->locks_out = false;
 }
