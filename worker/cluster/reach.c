@@ -74,30 +74,29 @@ void cluster_peer_doubted(struct cluster *cluster, struct str id)
 		fail_for(cluster, id, 0);
 }
 
-bool cluster_peer_is_failed(struct cluster *cluster, struct str id)
+/* trial_ms: for so long others leave it alone, where this one may call it again. */
+static bool is_left_alone(struct cluster *cluster, struct str id, int64_t trial_ms)
 {
-	const int64_t *until;
-	bool failed;
+	int64_t now = clock_ms(), *until;
+	bool alone;
 
 	pthread_mutex_lock(&cluster->lock);
 	until = map_find(cluster->failed, id);
-	failed = until && *until > clock_ms();
+	alone = until && *until > now;
+	if (until && !alone && trial_ms)
+		*until = now + trial_ms;
 	pthread_mutex_unlock(&cluster->lock);
-	return failed;
+	return alone;
+}
+
+bool cluster_peer_is_failed(struct cluster *cluster, struct str id)
+{
+	return is_left_alone(cluster, id, 0);
 }
 
 bool cluster_peer_is_away(struct cluster *cluster, struct str id)
 {
-	int64_t now = clock_ms(), *until;
-	bool away;
-
-	pthread_mutex_lock(&cluster->lock);
-	until = map_find(cluster->failed, id);
-	away = until && *until > now;
-	if (until && !away && !cluster->reach)
-		*until = now + TRIAL_MS;
-	pthread_mutex_unlock(&cluster->lock);
-	return away;
+	return is_left_alone(cluster, id, cluster->reach ? 0 : TRIAL_MS);
 }
 
 void cluster_peer_answered(struct cluster *cluster, struct str id)

@@ -43,7 +43,7 @@ static bool check_cache(struct front *front, struct error *err)
 }
 
 /* told: it is no reason to be not ready. */
-static const struct {
+static const struct check {
 	const char *name;
 	bool (*run)(struct front *front, struct error *err);
 	bool told;
@@ -178,10 +178,13 @@ static bool hangs_locked(size_t i)
 
 static bool write_locked(size_t i, struct buf *into)
 {
+	const struct check *check = i < CHECKS_LEN ? &checks[i] : NULL;
+	bool told = check && check->told;
+
 	lock_assert(&state.lock);
-	if (i < CHECKS_LEN && checks[i].told && !state.found[i].known && !hangs_locked(i))
+	if (told && !state.found[i].known && !hangs_locked(i))
 		return true;
-	buf_format(into, "%s: ", i < CHECKS_LEN ? checks[i].name : state.found[i].name);
+	buf_format(into, "%s: ", check ? check->name : state.found[i].name);
 	if (hangs_locked(i))
 		buf_format(into, "has not answered for %" PRId64 " ms\n", clock_ms() - state.begun_ms);
 	else if (!state.found[i].known)
@@ -192,7 +195,7 @@ static bool write_locked(size_t i, struct buf *into)
 		buf_puts(into, "ok\n");
 		return true;
 	}
-	return i < CHECKS_LEN && checks[i].told;
+	return told;
 }
 
 unsigned health_checks_bit(struct str name)
