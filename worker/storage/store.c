@@ -312,7 +312,6 @@ static bool blob_get_here(struct store *store, struct str name, const struct dig
 	struct key key;
 
 	store = root_of(store, name);
-	buf_clear(into);
 	return key_of_blob(name, digest, &key, err) &&
 	       driver_of(store)->get(store, key.text, into, NULL, err);
 }
@@ -450,23 +449,6 @@ bool store_blob_put_new(struct store *store, struct str name, const struct diges
 	       driver_of(store)->put_new(store, key.text, digest, bytes, err);
 }
 
-bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
-{
-	bool ok = true;
-
-	*ret_ended = 0;
-	for (size_t i = 0; i < store_roots_len(store); i++) {
-		const char *path;
-		struct store *root = store_root_at(store, i, &path);
-		uint64_t ended = 0;
-
-		if (root->driver->abandoned && !root->driver->abandoned(root, pace, &ended, err))
-			ok = false;
-		*ret_ended += ended;
-	}
-	return ok;
-}
-
 bool store_blob_delete(
 	struct store *store, struct str name, const struct digest *digest, int64_t until_s, struct error *err)
 {
@@ -585,10 +567,6 @@ static bool list_names(struct store *store, const char *folder, struct str after
 	struct listing listing = { .fn = fn, .arg = arg, .last = buf_limit(STORE_KEY_MAX), .left = n };
 	bool more = true, ok = true;
 
-	if (driver_of(store)->catalog) {
-		buf_fini(&listing.last);
-		return driver_of(store)->catalog(store, after, n, fn, arg, ret_more, err);
-	}
 	escape_after(after, &listing.last);
 	/* Asking for none still tells whether there are any. */
 	do
@@ -604,7 +582,10 @@ static bool list_names(struct store *store, const char *folder, struct str after
 bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg,
 	bool *ret_more, struct error *err)
 {
-	return list_names(store, STORE_CATALOG, after, n, fn, arg, ret_more, err);
+	const struct store_driver *driver = driver_of(store);
+
+	return driver->catalog ? driver->catalog(store, after, n, fn, arg, ret_more, err)
+			       : list_names(store, STORE_CATALOG, after, n, fn, arg, ret_more, err);
 }
 
 /* ---- notes ---- */
@@ -824,6 +805,14 @@ static bool told(const char *path, struct error *err)
 	return *path && error_add(err, "storage.subPaths %s", path);
 }
 
+/* Of what goes on with the next root: the first one's error is the whole's, which was given to nobody after it. */
+static void note_failure(const char *path, bool *ok, struct error *err)
+{
+	if (*ok)
+		(void)told(path, err);
+	*ok = false;
+}
+
 bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
 {
 	bool all = true, one = false;
@@ -859,12 +848,27 @@ bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const s
 		const char *path;
 		struct store *root = store_root_at(store, i, &path);
 
-		if (!sweep(root, was_killed, before_s, pace, &removed, ok ? err : NULL)) {
-			if (ok)
-				(void)told(path, err);
-			ok = false;
-		}
+		if (!sweep(root, was_killed, before_s, pace, &removed, ok ? err : NULL))
+			note_failure(path, &ok, err);
 		*ret_removed += removed;
+	}
+	return ok;
+}
+
+bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
+{
+	bool ok = true;
+
+	*ret_ended = 0;
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		uint64_t ended = 0;
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+
+		if (driver_of(root)->abandoned &&
+			!driver_of(root)->abandoned(root, pace, &ended, ok ? err : NULL))
+			note_failure(path, &ok, err);
+		*ret_ended += ended;
 	}
 	return ok;
 }
@@ -881,11 +885,8 @@ bool store_dedupe(struct store *store, bool always, const struct pace *pace, str
 		struct store *root = store_root_at(store, i, &path);
 
 		if (driver_of(root)->dedupe &&
-			!driver_of(root)->dedupe(root, always, pace, &one, ok ? err : NULL)) {
-			if (ok)
-				(void)told(path, err);
-			ok = false;
-		}
+			!driver_of(root)->dedupe(root, always, pace, &one, ok ? err : NULL))
+			note_failure(path, &ok, err);
 		ret->files += one.files;
 		ret->saved += one.saved;
 		ret->linked += one.linked;

@@ -6,19 +6,14 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <stdatomic.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/stat.h>
-
-#include <cmocka.h>
 
 #include "common/check.h"
 #include "common/file.h"
 #include "common/http_client.h"
 #include "proto/name.h"
+#include "tests/unit/in_folder.h"
 #include "worker/storage/pace.h"
 #include "worker/storage/store_driver.h"
 
@@ -28,15 +23,6 @@
 #define FILE_SIZE (20u * MIB)
 
 static store_suite_open_f *open_store;
-static struct error failure;
-static const struct store_version nothing = { .text = "" };
-static const struct store_log_place no_log = { .at = 0 };
-
-#define OK(expr)                                                                                             \
-	do {                                                                                                 \
-		if (!(expr))                                                                                 \
-			fail_msg("%s: %s", #expr, failure.text);                                             \
-	} while (0)
 
 /* The expression fills `failure`. */
 #define REFUSED(expr, wanted)                                                                                \
@@ -425,7 +411,7 @@ static void expect_catalog(
 	buf_fini(&names.text);
 }
 
-static void create(struct store *store, const char *name)
+void store_suite_create(struct store *store, const char *name)
 {
 	struct store_version version;
 
@@ -441,7 +427,7 @@ static void catalog_is_in_byte_order(void **state)
 
 	expect_catalog(*state, NULL, 10, 99, "", false);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		create(*state, names[i]);
+		store_suite_create(*state, names[i]);
 	expect_catalog(*state, NULL, 100, 99, "a a-b a.b a/b a/b-c a/b/c a0 a_b ab b ", false);
 	expect_catalog(*state, NULL, 3, 99, "a a-b a.b ", true);
 	expect_catalog(*state, "a.b", 3, 99, "a/b a/b-c a/b/c ", true);
@@ -455,9 +441,9 @@ static void catalog_after_anything(void **state)
 {
 	char longest[400];
 
-	create(*state, "a");
-	create(*state, "a/b");
-	create(*state, "b");
+	store_suite_create(*state, "a");
+	store_suite_create(*state, "a/b");
+	store_suite_create(*state, "b");
 	memset(longest, 'a', sizeof(longest));
 	longest[sizeof(longest) - 1] = '\0';
 	expect_catalog(*state, "", 10, 99, "a a/b b ", false);
@@ -514,7 +500,7 @@ static void imports_what_others_made(void **state)
 	leave(*state, "late/index.json");
 	OK(store_import(*state, &on, &found, &failure));
 	assert_int_equal(found, 0);
-	create(*state, "new");
+	store_suite_create(*state, "new");
 	expect_catalog(*state, NULL, 10, 99, "alone lib/app lib/app/deeper/still new ", false);
 }
 
@@ -801,4 +787,16 @@ int store_suite_run(store_suite_open_f *open)
 
 	open_store = open;
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
+
+int store_suite_main(
+	char *top, store_suite_open_f *open, const char *name, const struct CMUnitTest *tests, size_t len)
+{
+	int failed;
+
+	if (!mkdtemp(top))
+		return 1;
+	failed = store_suite_run(open);
+	failed += _cmocka_run_group_tests(name, tests, len, NULL, NULL);
+	return in_folder_end(top, failed);
 }

@@ -19,7 +19,8 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/pool.h"
-#include "tests/unit/remove_tree.h"
+#include "tests/unit/in_folder.h"
+#include "tests/unit/told_ok.h"
 #include "worker/storage/blob_cache.h"
 #include "worker/storage/blob_cache_priv.h"
 
@@ -29,13 +30,6 @@
 static char top[] = "/tmp/test_blob_cache.XXXXXX";
 static char folder[64];
 static struct pool *pool;
-static struct error failure;
-
-#define OK(expr)                                                                                             \
-	do {                                                                                                 \
-		if (!(expr))                                                                                 \
-			fail_msg("%s: %s", #expr, failure.text);                                             \
-	} while (0)
 
 /* Background jobs are through with what they were given. */
 static void settle(void)
@@ -358,8 +352,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(threads_agree, set_up, tear_down),
 	};
 
-	if (!mkdtemp(top))
-		return 1;
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	return remove_tree(top) ? failed : 1;
+	return RUN_IN_FOLDER(top, tests);
 }

@@ -16,7 +16,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
-#include "tests/unit/remove_tree.h"
+#include "tests/unit/in_folder.h"
 #include "worker/storage/fs_at.h"
 #include "worker/storage/fs_priv.h"
 
@@ -226,10 +226,6 @@ int main(void)
 		BOTH(a_pipe_holds_nobody),
 		BOTH(this_kernel_has_openat2),
 	};
-	int failed;
 
-	if (!mkdtemp(top))
-		return 1;
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	return remove_tree(top) ? failed : 1;
+	return RUN_IN_FOLDER(top, tests);
 }

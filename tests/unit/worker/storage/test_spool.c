@@ -19,6 +19,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "tests/unit/remove_tree.h"
+#include "tests/unit/told_ok.h"
 #include "worker/storage/pace.h"
 #include "worker/storage/spool.h"
 
@@ -27,13 +28,6 @@
 
 static char top[] = "/tmp/test_spool.XXXXXX";
 static char folder[64];
-static struct error failure;
-
-#define OK(expr)                                                                                             \
-	do {                                                                                                 \
-		if (!(expr))                                                                                 \
-			fail_msg("%s: %s", #expr, failure.text);                                             \
-	} while (0)
 
 static int setup(void **state)
 {

@@ -7,18 +7,12 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-
-#include <cmocka.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -33,15 +27,6 @@
 static char top[] = "/tmp/test_store_fs.XXXXXX";
 static unsigned stores;
 static char root[128];
-static struct error failure;
-static const struct store_version nothing = { .text = "" };
-static const struct store_log_place no_log = { .at = 0 };
-
-#define OK(expr)                                                                                             \
-	do {                                                                                                 \
-		if (!(expr))                                                                                 \
-			fail_msg("%s: %s", #expr, failure.text);                                             \
-	} while (0)
 
 static struct store *open_next(void)
 {
@@ -346,15 +331,6 @@ static void expect_catalog(struct store *store, const char *after, const char *w
 	assert_false(more);
 }
 
-static void create(struct store *store, const char *name)
-{
-	struct store_version version;
-
-	if (store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure) !=
-		STORE_OK)
-		fail_msg("%s: %s", name, failure.text);
-}
-
 /* Escaped, they are longer than a file's name may be. */
 static void catalog_of_long_names(void **state)
 {
@@ -365,10 +341,10 @@ static void catalog_of_long_names(void **state)
 	name[255] = '\0';
 	memcpy(next, name, sizeof(next));
 	next[254] = 'b';
-	create(*state, next);
-	create(*state, "a");
-	create(*state, name);
-	create(*state, "b");
+	store_suite_create(*state, next);
+	store_suite_create(*state, "a");
+	store_suite_create(*state, name);
+	store_suite_create(*state, "b");
 	(void)snprintf(wanted, sizeof(wanted), "a %s %s b ", name, next);
 	expect_catalog(*state, NULL, wanted);
 	(void)snprintf(wanted, sizeof(wanted), "%s b ", next);
@@ -887,13 +863,6 @@ int main(void)
 		TEST(as_many_names_as_may_be),
 		TEST(what_is_deleted_beside_a_walk_stays_deleted),
 	};
-	int failed;
 
-	if (!mkdtemp(top))
-		return 1;
-	failed = store_suite_run(open_next);
-	failed += cmocka_run_group_tests_name("fs", tests, NULL, NULL);
-	if (!remove_tree(top))
-		failed++;
-	return failed != 0;
+	return store_suite_main(top, open_next, "fs", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -3,36 +3,22 @@
  * test_store_roots - the suite on three folders that are one store, and what is special to that: which name lies where, the one catalog, blobs
  * from one root to another, a root that is away.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/check.h"
 #include "common/file.h"
 #include "proto/name.h"
 #include "tests/unit/remove_tree.h"
 #include "tests/unit/worker/storage/store_suite.h"
+#include "worker/storage/store_driver.h"
 #include "worker/storage/store_roots.h"
 
 static char top[] = "/tmp/test_store_roots.XXXXXX";
 static unsigned stores;
 static char place[128];
-static struct error failure;
-static const struct store_version nothing = { .text = "" };
-static const struct store_log_place no_log = { .at = 0 };
-
-#define OK(expr)                                                                                             \
-	do {                                                                                                 \
-		if (!(expr))                                                                                 \
-			fail_msg("%s: %s", #expr, failure.text);                                             \
-	} while (0)
 
 static struct store *open_folder(const char *name)
 {
@@ -78,23 +64,14 @@ static bool is_there(const char *path)
 	return stat(whole, &st) == 0;
 }
 
-static void create(struct store *store, const char *name)
-{
-	struct store_version version;
-
-	assert_int_equal(
-		store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure),
-		STORE_OK);
-}
-
 static void names_lie_below_their_first_component(void **state)
 {
-	create(*state, "a/app");
-	create(*state, "a/deep/er");
-	create(*state, "a");
-	create(*state, "ab/app");
-	create(*state, "a-b/app");
-	create(*state, "lib/x");
+	store_suite_create(*state, "a/app");
+	store_suite_create(*state, "a/deep/er");
+	store_suite_create(*state, "a");
+	store_suite_create(*state, "ab/app");
+	store_suite_create(*state, "a-b/app");
+	store_suite_create(*state, "lib/x");
 	assert_true(is_there("a/a/app/index.json"));
 	assert_true(is_there("a/a/deep/er/index.json"));
 	assert_true(is_there("first/a/index.json"));
@@ -162,7 +139,7 @@ static void the_catalog_is_one(void **state)
 	for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++)
 		for (size_t j = 0; j < sizeof(lasts) / sizeof(lasts[0]); j++) {
 			(void)snprintf(all.at[all.len], 64, "%s%s", firsts[i], lasts[j]);
-			create(*state, all.at[all.len++]);
+			store_suite_create(*state, all.at[all.len++]);
 		}
 	qsort(all.at, all.len, sizeof(all.at[0]), compare);
 	for (size_t n = 0; n <= 8; n++)
@@ -182,7 +159,7 @@ static void nothing_is_listed_of_nothing(void **state)
 
 	expect_page(*state, &none, "", 0, 1);
 	expect_page(*state, &none, "", 10, 1);
-	create(*state, "lib/x");
+	store_suite_create(*state, "lib/x");
 	(void)snprintf(none.at[none.len++], 64, "lib/x");
 	expect_page(*state, &none, "", 0, 1);
 	expect_page(*state, &none, "", 1, 1);
@@ -203,11 +180,11 @@ static void what_is_another_roots_is_not_seen(void **state)
 	for (size_t i = 1; i < store_roots_len(*state); i++)
 		if (store_root_at(*state, i, &path) && !strcmp(path, "/lib"))
 			lib = store_root_at(*state, i, &path);
-	create(first, "a/old");
-	create(first, "z/own");
-	create(lib, "other/x");
-	create(lib, "lib");
-	create(lib, "lib/own");
+	store_suite_create(first, "a/old");
+	store_suite_create(first, "z/own");
+	store_suite_create(lib, "other/x");
+	store_suite_create(lib, "lib");
+	store_suite_create(lib, "lib/own");
 	OK(store_catalog(*state, STR_NONE, 100, take, &seen, &more, &failure));
 	assert_int_equal(seen.len, 2);
 	assert_string_equal(seen.at[0], "lib/own");
@@ -279,19 +256,51 @@ static void one_that_is_away_takes_no_other_with_it(void **state)
 	bool more = false;
 	struct names seen = { .most = NAMES_MAX };
 
-	create(*state, "lib/x");
-	create(*state, "z/x");
+	store_suite_create(*state, "lib/x");
+	store_suite_create(*state, "z/x");
 	(void)snprintf(path, sizeof(path), "%s/lib", place);
 	(void)snprintf(aside, sizeof(aside), "%s/lib.away", place);
 	assert_int_equal(rename(path, aside), 0);
 	assert_false(store_check(*state, &failure));
 	assert_non_null(strstr(failure.text, "/lib"));
 	OK(store_index_get(*state, STR("z/x"), &text, &version, &failure));
-	create(*state, "z/y");
+	store_suite_create(*state, "z/y");
 	assert_int_equal(rename(aside, path), 0);
 	OK(store_check(*state, &failure));
 	OK(store_catalog(*state, STR_NONE, 10, take, &seen, &more, &failure));
 	assert_int_equal(seen.len, 3);
+}
+
+static bool end_or_fail(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
+{
+	(void)pace;
+	*ret_ended = 5;
+	return !strstr(store->place, "/a") ||
+	       error_set(err, ERROR_UNAVAILABLE, NULL, "%s is away", store->place);
+}
+
+/* Each root is asked; the first that fails is named. */
+static void what_was_abandoned_ends_in_all_roots(void **state)
+{
+	static struct store_driver ends;
+	struct error err;
+	uint64_t ended = 1;
+	const char *path;
+
+	assert_true(store_abandoned(*state, NULL, &ended, &err));
+	assert_int_equal(ended, 0);
+	for (size_t i = 0; i < store_roots_len(*state); i++) {
+		struct store *root = store_root_at(*state, i, &path);
+
+		ends = *root->driver;
+		ends.abandoned = end_or_fail;
+		root->driver = &ends;
+	}
+	assert_false(store_abandoned(*state, NULL, &ended, &err));
+	assert_int_equal(ended, 4 * 5);
+	assert_string_equal(err.text + strlen(err.text) - strlen("/a-b is away"), "/a-b is away");
+	assert_true(str_starts(str_of(err.text), "storage.subPaths /a-b: "));
+	assert_false(store_abandoned(*state, NULL, &ended, NULL));
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -305,14 +314,8 @@ int main(void)
 		TEST(what_is_another_roots_is_not_seen),
 		TEST(a_mount_across_roots_copies),
 		TEST(one_that_is_away_takes_no_other_with_it),
+		TEST(what_was_abandoned_ends_in_all_roots),
 	};
-	int failed;
 
-	if (!mkdtemp(top))
-		return 1;
-	failed = store_suite_run(open_next);
-	failed += cmocka_run_group_tests_name("roots", tests, NULL, NULL);
-	if (!remove_tree(top))
-		failed++;
-	return failed != 0;
+	return store_suite_main(top, open_next, "roots", tests, sizeof(tests) / sizeof(tests[0]));
 }

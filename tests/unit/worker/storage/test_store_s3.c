@@ -45,14 +45,6 @@ static void close_store(struct store *opened)
 	opened->driver->free(opened);
 }
 
-/* The expression fills `failure`. */
-static struct error failure;
-#define OK(expr)                                                                                             \
-	do {                                                                                                 \
-		if (!(expr))                                                                                 \
-			fail_msg("%s: %s", #expr, failure.text);                                             \
-	} while (0)
-
 static void expect_error(bool ok, const struct error *err, enum error_kind kind)
 {
 	assert_false(ok);
@@ -200,7 +192,6 @@ static enum store_step put_if(
 
 static void compare_and_swap(void **state)
 {
-	const struct store_version nothing = { .text = "" };
 	struct store_version first, second, third;
 
 	(void)state;
@@ -226,7 +217,6 @@ static void compare_and_swap(void **state)
 static void learns_how_etags_are_quoted(void **state)
 {
 	static const enum s3_quoting beliefs[] = { S3_QUOTING_UNKNOWN, S3_UNQUOTED };
-	const struct store_version nothing = { .text = "" };
 	struct store_version version, stale;
 
 	(void)state;
