@@ -7,6 +7,7 @@ import requests
 
 from cluster import Cluster
 from registry import MANIFEST, await_true, digest, image
+from rounds import all_go_on
 
 RESTARTS = 50 if os.environ.get("SCALE") == "full" else 15
 # HAProxy looks each 500 ms and believes the second look (cluster.py, deploy/haproxy.cfg): after a second it sends nothing more.
@@ -57,11 +58,6 @@ class Pusher(Client):
             place = self.call("PATCH", place, 202, data=data).headers["Location"]
             self.call("PUT", place, 201, params={"digest": digest(data)})
         self.call("PUT", f"/v2/{name}/manifests/v{self.rounds}", 201, data=image(layer), headers={"Content-Type": MANIFEST})
-
-
-def all_go_on(clients):
-    before = [client.rounds + len(client.failed) for client in clients]
-    await_true(lambda: all(client.rounds + len(client.failed) > b for client, b in zip(clients, before)), 120, "a round of each client")
 
 
 def restart(cluster, worker):

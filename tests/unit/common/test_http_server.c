@@ -699,23 +699,32 @@ static void test_a_file_that_grows(void **state)
 	(void)close(fd);
 }
 
+/* A file whose rest comes from elsewhere. */
+static void get_growing(struct app *app, size_t len, loop_post_f *then, struct reply *reply)
+{
+	int fd;
+
+	make_file(app, len);
+	fd = dial(app->rig.port);
+	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
+	await(&app->parked_n, 1);
+	loop_post(app->rig.loop, then, app);
+	assert_true(take_reply(fd, reply));
+	assert_int_equal(reply->body_len, 50000);
+	(void)close(fd);
+	await(&app->complete, 1);
+}
+
 /* The file ends before what was said to be there: the rest comes from elsewhere, to the byte. */
 static void test_a_file_that_breaks(void **state)
 {
 	struct app *app = *state;
 	static struct reply reply;
-	make_file(app, 31000);
-	int fd = dial(app->rig.port);
-	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
-	await(&app->parked_n, 1);
-	loop_post(app->rig.loop, all_is_there, app);
-	assert_true(take_reply(fd, &reply));
-	assert_int_equal(reply.body_len, 50000);
+
+	get_growing(app, 31000, all_is_there, &reply);
 	for (size_t i = 0; i < 50000; i++)
 		assert_int_equal(reply.body[i], i < 30000 ? 'f' : 'p');
 	assert_int_equal(atomic_load(&app->gone), 1);
-	(void)close(fd);
-	await(&app->complete, 1);
 }
 
 static void go_on_elsewhere(void *arg)
@@ -731,18 +740,11 @@ static void test_a_file_that_is_given_up(void **state)
 {
 	struct app *app = *state;
 	static struct reply reply;
-	make_file(app, 51000);
-	int fd = dial(app->rig.port);
-	put(fd, "GET /growing HTTP/1.1\r\nHost: x\r\n\r\n");
-	await(&app->parked_n, 1);
-	loop_post(app->rig.loop, go_on_elsewhere, app);
-	assert_true(take_reply(fd, &reply));
-	assert_int_equal(reply.body_len, 50000);
+
+	get_growing(app, 51000, go_on_elsewhere, &reply);
 	for (size_t i = 1; i < 50000; i++)
 		assert_true(reply.body[i] == reply.body[i - 1] || (i <= 20000 && reply.body[i] == 'p'));
 	assert_int_equal(reply.body[49999], 'p');
-	(void)close(fd);
-	await(&app->complete, 1);
 }
 
 static void test_a_growing_file_is_cut(void **state)

@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 #include <dirent.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,6 +19,7 @@
 #include "common/http_client.h"
 #include "common/pool.h"
 #include "s3/s3_endpoint.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/index/indexes_priv.h"
 #include "worker/storage/frames.h"
 #include "worker/storage/store_driver.h"
@@ -94,14 +94,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct rig *rig = *state;
@@ -111,7 +103,7 @@ static int teardown(void **state)
 	pool_free(rig->pool);
 	store_free(rig->store);
 	if (rig->folder[0])
-		(void)nftw(rig->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		(void)remove_tree(rig->folder);
 	free(rig);
 	return 0;
 }

@@ -8,10 +8,10 @@
 #include <sys/types.h>
 
 #include <cmocka.h>
-#include <ftw.h>
 #include <stdio.h>
 
 #include "common/check.h"
+#include "tests/unit/remove_tree.h"
 #include "worker/moves/past_rings.h"
 #include "worker/storage/store.h"
 
@@ -31,19 +31,10 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	store_free(*state);
-	(void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	return 0;
+	return remove_tree(folder) ? 0 : -1;
 }
 
 /* Its members' names, a letter each; a capital one is drained. */

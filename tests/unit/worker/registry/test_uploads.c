@@ -11,7 +11,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "tests/unit/remove_tree.h"
+#include "tests/unit/in_folder.h"
 #include "worker/registry/uploads.h"
 #include "worker/storage/spool.h"
 
@@ -597,10 +597,6 @@ int main(void)
 		WITH(those_that_moved_make_room),
 		WITH(those_that_come_are_bounded_as_those_that_are_opened),
 	};
-	int failed;
 
-	if (!mkdtemp(folder))
-		return 1;
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	return remove_tree(folder) ? failed : 1;
+	return RUN_IN_FOLDER(folder, tests);
 }
