@@ -43,7 +43,7 @@ static void admit(struct str header)
 	static const uint8_t process[PEER_PROCESS_BYTES];
 	AUTO(peer_guard) *guard = peer_guard_new(KEY, "b", process, 0);
 	AUTO_FINI(buf) answer = buf_limit(PEER_ANSWER_MAX);
-	const struct peer_asked asked = {
+	const struct peer_came asked = {
 		.request = &request, .header = header, .now = { NOW, UP }, .answer = &answer
 	};
 	struct peer_answer who;

@@ -117,7 +117,7 @@ static enum auth_step refuse(struct error *err)
 /* Peers. */
 
 /* By the keys that the leaders gave, or by the cluster's own. */
-static bool admit_signed(struct auth *auth, const struct peer_keys *given, const struct peer_asked *asked,
+static bool admit_signed(struct auth *auth, const struct peer_keys *given, const struct peer_came *asked,
 	struct peer_claims *ret, struct error *err)
 {
 	struct str keys[PEER_KEYS_MAX];
@@ -136,7 +136,7 @@ static bool admit_peer(struct auth *auth, const struct peer_keys *keys, struct h
 	struct peer_request signs = { .method = str_of(http_method_name(http_request_method(request))),
 		.target = http_request_target(request),
 		.length = http_request_length(request) };
-	struct peer_asked asked = { .request = &signs,
+	struct peer_came asked = { .request = &signs,
 		.header = str_of(header),
 		.now = { clock_wall_ms(), clock_ms() },
 		.answer = &answer };

@@ -85,7 +85,7 @@ static bool is_first(struct peer_guard *guard, const struct peer_claims *claims,
 }
 
 /* By which of the keys it is signed; NULL: by none of them. */
-static const struct str *parse(const struct str *keys, unsigned len, const struct peer_asked *asked,
+static const struct str *parse(const struct str *keys, unsigned len, const struct peer_came *asked,
 	struct peer_claims *ret, struct error *err)
 {
 	for (unsigned i = 0; i < len; i++)
@@ -95,7 +95,7 @@ static const struct str *parse(const struct str *keys, unsigned len, const struc
 }
 
 bool peer_guard_admit(
-	struct peer_guard *guard, const struct peer_asked *asked, struct peer_claims *ret, struct error *err)
+	struct peer_guard *guard, const struct peer_came *asked, struct peer_claims *ret, struct error *err)
 {
 	struct str key = str_from(guard->key, guard->key_len);
 
@@ -103,7 +103,7 @@ bool peer_guard_admit(
 }
 
 bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len,
-	const struct peer_asked *asked, struct peer_claims *ret, struct error *err)
+	const struct peer_came *asked, struct peer_claims *ret, struct error *err)
 {
 	struct peer_claims claims;
 	const struct str *key;

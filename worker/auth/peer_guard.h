@@ -27,7 +27,7 @@ struct peer_now {
 	int64_t wall_ms, boot_ms; /* clock.h */
 };
 /* A call as it came. */
-struct peer_asked {
+struct peer_came {
 	const struct peer_request *request;
 	struct str header;
 	struct peer_now now;
@@ -38,6 +38,6 @@ struct peer_guard *peer_guard_new(struct str key, const char *name, const uint8_
 void peer_guard_free(struct peer_guard *guard);
 AUTO_DEFINE(peer_guard)
 /* By one of these keys, or by the guard's. ERROR_CONFLICT: it was used before; ERROR_DENIED: anything else. Both UNAUTHORIZED; the text says why. */
-bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len, const struct peer_asked *asked,
+bool peer_guard_admit_by(struct peer_guard *guard, const struct str *keys, unsigned keys_len, const struct peer_came *asked,
 			 struct peer_claims *ret, struct error *err) MUST_CHECK;
-bool peer_guard_admit(struct peer_guard *guard, const struct peer_asked *asked, struct peer_claims *ret, struct error *err) MUST_CHECK;
+bool peer_guard_admit(struct peer_guard *guard, const struct peer_came *asked, struct peer_claims *ret, struct error *err) MUST_CHECK;

@@ -58,7 +58,7 @@ static bool is_signed(const struct front_call *call, struct error *err)
 	struct peer_guard *guard = call->loop->front->state_guard;
 	const char *header = http_request_header(call->oci.request, PEER_HEADER);
 	const struct peer_request request = state_token_request();
-	const struct peer_asked asked = { .request = &request,
+	const struct peer_came asked = { .request = &request,
 		.header = str_of(header),
 		.now = { .wall_ms = clock_wall_ms(), .boot_ms = clock_ms() } };
 	struct peer_claims claims;

@@ -40,7 +40,7 @@ static const char *refusal_at(
 
 	peer_token_format(KEY, &request, &claims, &header);
 	assert_false(header.failed);
-	const struct peer_asked asked = { .request = &request, .header = buf_str(&header), .now = now };
+	const struct peer_came asked = { .request = &request, .header = buf_str(&header), .now = now };
 	if (peer_guard_admit(guard, &asked, &read, &err)) {
 		assert_string_equal(read.sender, "a");
 		peer_claims_fini(&read);
@@ -155,7 +155,7 @@ static void who_signs_is_told_who_answers(void **state)
 
 	(void)state;
 	peer_token_format(KEY, &request, &claims, &header);
-	const struct peer_asked asked = {
+	const struct peer_came asked = {
 		.request = &request, .header = buf_str(&header), .now = { START, BOOT }, .answer = &answer
 	};
 	assert_false(peer_guard_admit(stranger, &asked, &read, &err));

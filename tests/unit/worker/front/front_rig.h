@@ -232,7 +232,7 @@ static inline bool rig_peer(
 	struct peer_claims claims;
 
 	AUTO_FINI(buf) answer = buf_limit(PEER_ANSWER_MAX);
-	struct peer_asked asked = {
+	struct peer_came asked = {
 		.request = &signs, .header = str_of(header), .now = { clock_wall_ms(), clock_ms() }, .answer = &answer
 	};
 	bool admitted;
