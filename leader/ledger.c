@@ -15,6 +15,16 @@ void ledger_changes_free(struct ledger_change *changes, size_t len)
 	free(changes);
 }
 
+bool ledger_entity_encode(const struct entity *entity, struct buf *into, struct error *err)
+{
+	entity_encode(entity, into);
+	if (!buf_check(into, "entity", err))
+		return false;
+	return into->len <= ENTITY_BYTES_MAX ||
+	       error_set(err, ERROR_TOO_LARGE, NULL, "an entity has at most %u bytes, this one has %zu",
+		       ENTITY_BYTES_MAX, into->len);
+}
+
 void ledger_member_fini(struct ledger_member *member)
 {
 	free(member->name);

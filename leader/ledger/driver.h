@@ -57,3 +57,7 @@ struct ledger_driver {
 struct ledger {
 	const struct ledger_driver *driver;
 };
+
+/* An entity as it is stored, into a buffer with such room. ERROR_TOO_LARGE. */
+#define LEDGER_ENTITY_ROOM (2 * (size_t)ENTITY_BYTES_MAX)
+bool ledger_entity_encode(const struct entity *entity, struct buf *into, struct error *err) MUST_CHECK;

@@ -8,14 +8,10 @@
 
 static bool put_entity(const struct entity *entity, struct buf *into, struct error *err)
 {
-	AUTO_FINI(buf) body = buf_limit(2 * (size_t)ENTITY_BYTES_MAX);
+	AUTO_FINI(buf) body = buf_limit(LEDGER_ENTITY_ROOM);
 
-	entity_encode(entity, &body);
-	if (!buf_check(&body, "entity", err))
+	if (!ledger_entity_encode(entity, &body, err))
 		return false;
-	if (body.len > ENTITY_BYTES_MAX)
-		return error_set(err, ERROR_TOO_LARGE, NULL,
-			"an entity has at most %u bytes, this one has %zu", ENTITY_BYTES_MAX, body.len);
 	pack_bin(into, buf_str(&body));
 	return true;
 }

@@ -129,14 +129,10 @@ static enum ledger_result check_all(struct ledger_redis *own, const struct ledge
 static bool put_entity(struct ledger_redis *own, struct entity *stamped, struct ledger_redis_effects *effects,
 	struct error *err)
 {
-	AUTO_FINI(buf) body = buf_limit(2 * (size_t)ENTITY_BYTES_MAX);
+	AUTO_FINI(buf) body = buf_limit(LEDGER_ENTITY_ROOM);
 
-	entity_encode(stamped, &body);
-	if (!buf_check(&body, "entity", err))
+	if (!ledger_entity_encode(stamped, &body, err))
 		return false;
-	if (body.len > ENTITY_BYTES_MAX)
-		return error_set(err, ERROR_TOO_LARGE, NULL,
-			"an entity has at most %u bytes, this one has %zu", ENTITY_BYTES_MAX, body.len);
 	ledger_redis_change(own, effects, "HSET", "entities", 2);
 	ledger_redis_change_text(effects, name_of(stamped).text);
 	ledger_redis_effect_word(effects, buf_str(&body));

@@ -285,14 +285,10 @@ bool ledger_sqlite_put_entity(
 	struct sqlite *db, const struct entity *entity, uint64_t revision, struct error *err)
 {
 	AUTO(entity) *stamped = entity_with_revision(entity, revision);
-	AUTO_FINI(buf) body = buf_limit(2 * (size_t)ENTITY_BYTES_MAX);
+	AUTO_FINI(buf) body = buf_limit(LEDGER_ENTITY_ROOM);
 
-	entity_encode(stamped, &body);
-	if (!buf_check(&body, "entity", err))
+	if (!ledger_entity_encode(stamped, &body, err))
 		return false;
-	if (body.len > ENTITY_BYTES_MAX)
-		return error_set(err, ERROR_TOO_LARGE, NULL,
-			"an entity has at most %u bytes, this one has %zu", ENTITY_BYTES_MAX, body.len);
 	struct sql q = sql_of(db, "INSERT OR REPLACE INTO entity VALUES (?, ?, ?, ?, ?)");
 	sql_int(&q, entity_kind(entity));
 	sql_str(&q, entity_id(entity));
