@@ -30,24 +30,7 @@ static void put_query(struct buf *path, const struct command_call *call, const s
 	}
 }
 
-/* What is asked for is printed by `print`, from the parsed answer. */
-typedef void print_f(const struct json *root);
-
-static int print_answer(const struct command_call *call, const struct http_result *result, print_f *print)
-{
-	AUTO(json_doc) *doc = NULL;
-
-	if (command_option(call, "--json")) {
-		show_bytes(buf_str(&result->body));
-		return CTL_DONE;
-	}
-	if (!show_parse(result, &doc))
-		return CTL_FAILED;
-	print(json_root(doc));
-	return CTL_DONE;
-}
-
-static int ask_and_print(const struct command_call *call, const char *path, print_f *print)
+static int ask_and_print(const struct command_call *call, const char *path, show_f *print)
 {
 	const struct client_ask ask = { .method = "GET", .path = path };
 	AUTO(client) *client = NULL;
@@ -58,7 +41,7 @@ static int ask_and_print(const struct command_call *call, const char *path, prin
 		return status;
 	status = client_send(client, &ask, &result);
 	if (status == CTL_DONE)
-		status = print_answer(call, &result, print);
+		status = show_answer(call, &result, print);
 	http_result_fini(&result);
 	return status;
 }

@@ -142,18 +142,9 @@ static int get_list(struct client *client, const struct command_call *call)
 	return status;
 }
 
-static int print_one(const struct command_call *call, const struct http_result *result)
+static void print_one(const struct json *root)
 {
-	AUTO(json_doc) *doc = NULL;
-
-	if (command_option(call, "--json")) {
-		show_bytes(buf_str(&result->body));
-		return CTL_DONE;
-	}
-	if (!show_parse(result, &doc))
-		return CTL_FAILED;
-	show_object(json_root(doc), NULL);
-	return CTL_DONE;
+	show_object(root, NULL);
 }
 
 static int get_one(struct client *client, const struct command_call *call)
@@ -167,7 +158,7 @@ static int get_one(struct client *client, const struct command_call *call)
 	ask.path = buf_text(&path);
 	status = client_send(client, &ask, &result);
 	if (status == CTL_DONE)
-		status = print_one(call, &result);
+		status = show_answer(call, &result, print_one);
 	http_result_fini(&result);
 	return status;
 }

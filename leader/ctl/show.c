@@ -114,3 +114,17 @@ bool show_parse(const struct http_result *result, struct json_doc **ret_doc)
 	ctl_say("the answer: %s", err.text);
 	return false;
 }
+
+int show_answer(const struct command_call *call, const struct http_result *result, show_f *show)
+{
+	AUTO(json_doc) *doc = NULL;
+
+	if (command_option(call, "--json")) {
+		show_bytes(buf_str(&result->body));
+		return CTL_DONE;
+	}
+	if (!show_parse(result, &doc))
+		return CTL_FAILED;
+	show(json_root(doc));
+	return CTL_DONE;
+}

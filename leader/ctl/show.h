@@ -10,6 +10,8 @@
 #include "common/json.h"
 #include "leader/ctl/grid.h"
 
+struct command_call;
+
 /* A value as text: "yes", "a, b", 12; what is nested as JSON; nothing as "-". */
 void show_value(const struct json *value, struct buf *into);
 /* Into the grid's next place. */
@@ -22,3 +24,6 @@ void show_object(const struct json *object, const char *const *skip);
 void show_bytes(struct str body);
 /* False, and it was said, where it is no JSON. */
 bool show_parse(const struct http_result *result, struct json_doc **ret_doc) MUST_CHECK;
+/* What was asked for: as it came with --json, else by `show`, from the parsed answer. The status of the command. */
+typedef void show_f(const struct json *root);
+int show_answer(const struct command_call *call, const struct http_result *result, show_f *show);
