@@ -330,21 +330,33 @@ static void leave(struct contents *contents, struct table *table, size_t memory)
 	lock_drop(&contents->lock);
 }
 
+/* To whoever has it alone, until it is given back. */
+static struct table *take(struct contents *contents, struct str name)
+{
+	struct table *table = use(contents, name);
+
+	lock_take(&table->busy);
+	return table;
+}
+
+static void give_back(struct contents *contents, struct table *table)
+{
+	size_t memory = table->memory;
+
+	lock_drop(&table->busy);
+	leave(contents, table, memory);
+}
+
 bool contents_measure(struct registry *registry, struct str name, const struct index *view,
 	const struct manifest *manifest, const struct digest *digest, uint64_t size,
 	struct contents_size *ret, struct error *err)
 {
-	struct table *table = use(registry->contents, name);
-	size_t memory;
-	bool ok;
+	struct table *table = take(registry->contents, name);
+	bool ok = follow(registry, table, view, err);
 
-	lock_take(&table->busy);
-	ok = follow(registry, table, view, err);
 	if (ok)
 		*ret = (struct contents_size){ table->total, more_of(table, manifest, digest, size) };
-	memory = table->memory;
-	lock_drop(&table->busy);
-	leave(registry->contents, table, memory);
+	give_back(registry->contents, table);
 	return ok;
 }
 
@@ -373,20 +385,16 @@ bool contents_look(struct registry *registry, struct str name, const struct inde
 	const struct digest *digest, struct contents_blob *ret, struct error *err)
 {
 	struct table *table;
-	size_t memory;
 	bool ok;
 
 	if (!view) {
 		*ret = (struct contents_blob){ 0 };
 		return true;
 	}
-	table = use(registry->contents, name);
-	lock_take(&table->busy);
+	table = take(registry->contents, name);
 	ok = follow(registry, table, view, err);
 	if (ok)
 		*ret = look(table, digest);
-	memory = table->memory;
-	lock_drop(&table->busy);
-	leave(registry->contents, table, memory);
+	give_back(registry->contents, table);
 	return ok;
 }
