@@ -16,7 +16,7 @@
 
 struct listing {
 	struct s3_store *s3;
-	struct str prefix; /* of the bucket: the root and the folder */
+	struct buf prefix; /* of the bucket: the root and the folder */
 	struct buf after;  /* the last key that was seen, whole */
 	struct buf token;  /* goes on from there, if the store gave one */
 	size_t left;
@@ -32,6 +32,28 @@ struct listing {
 	void *arg;
 };
 
+/* Of the root, to which the folder is added. */
+static struct listing listing_of(struct store *store, size_t n, store_catalog_f *fn, void *arg)
+{
+	struct listing listing = { .s3 = s3_store_of(store),
+		.prefix = buf_limit(2 * STORE_KEY_MAX),
+		.after = buf_limit(4 * STORE_KEY_MAX),
+		.token = buf_limit(2 * STORE_KEY_MAX),
+		.left = n,
+		.fn = fn,
+		.arg = arg };
+
+	buf_puts(&listing.prefix, listing.s3->client.endpoint.prefix);
+	return listing;
+}
+
+static void listing_fini(struct listing *listing)
+{
+	buf_fini(&listing->prefix);
+	buf_fini(&listing->after);
+	buf_fini(&listing->token);
+}
+
 static bool page_query(const struct listing *listing, struct buf *query, struct error *err)
 {
 	if (listing->token.len) {
@@ -43,7 +65,7 @@ static bool page_query(const struct listing *listing, struct buf *query, struct 
 		buf_puts(query, "delimiter=%2F&");
 	buf_format(query, "list-type=2&max-keys=%zu&prefix=",
 		listing->left < PAGE_MAX ? listing->left : (size_t)PAGE_MAX);
-	buf_url(query, listing->prefix, "");
+	buf_url(query, buf_str(&listing->prefix), "");
 	if (!listing->token.len && listing->after.len) {
 		buf_puts(query, "&start-after=");
 		buf_url(query, buf_str(&listing->after), "");
@@ -116,7 +138,7 @@ static bool read_empty(struct listing *listing, struct str xml, struct error *er
 		/* It stands behind the key. */
 		if (!s3_xml_unescape(raw, &key) || !s3_xml_next(&xml, "Size", &size) ||
 			key.len < listing->prefix.len ||
-			!str_equal(str_from(key.at, listing->prefix.len), listing->prefix))
+			!str_equal(str_from(key.at, listing->prefix.len), buf_str(&listing->prefix)))
 			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: an object is not readable");
 		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)
 			continue;
@@ -142,7 +164,7 @@ static bool read_folders(struct listing *listing, struct str xml, struct error *
 		if (!s3_xml_unescape(raw, &key))
 			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a folder is not readable");
 		if (key.len < listing->prefix.len + 2 || key.at[key.len - 1] != '/' ||
-			!str_equal(str_from(key.at, listing->prefix.len), listing->prefix))
+			!str_equal(str_from(key.at, listing->prefix.len), buf_str(&listing->prefix)))
 			continue;
 		/* They come in order: one that came before is a page that comes again. */
 		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)
@@ -210,24 +232,13 @@ static bool run(struct listing *listing, bool *ret_more, struct error *err)
 static bool list_all(struct store *store, const char *folder, bool empty, store_catalog_f *fn, void *arg,
 	struct error *err)
 {
-	struct s3_store *s3 = s3_store_of(store);
-	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
-	struct listing listing = { .s3 = s3,
-		.after = buf_limit(4 * STORE_KEY_MAX),
-		.token = buf_limit(2 * STORE_KEY_MAX),
-		.left = SIZE_MAX,
-		.folders = !empty,
-		.empty = empty,
-		.fn = fn,
-		.arg = arg };
-	bool fine, more;
+	AUTO_FINI(listing) listing = listing_of(store, SIZE_MAX, fn, arg);
+	bool more;
 
-	buf_format(&prefix, "%s%s", s3->client.endpoint.prefix, folder);
-	listing.prefix = buf_str(&prefix);
-	fine = buf_check(&prefix, "prefix of a list", err) && run(&listing, &more, err);
-	buf_fini(&listing.after);
-	buf_fini(&listing.token);
-	return fine;
+	listing.folders = !empty;
+	listing.empty = empty;
+	buf_puts(&listing.prefix, folder);
+	return buf_check(&listing.prefix, "prefix of a list", err) && run(&listing, &more, err);
 }
 
 bool s3_folders(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err)
@@ -244,8 +255,8 @@ bool s3_list_empty(struct store *store, const char *folder, store_catalog_f *fn,
 static bool weigh_on(struct listing *listing, const struct pace *pace, bool *ret_truncated, struct error *err)
 {
 	if (!pace_go_on(pace))
-		return error_set(err, ERROR_UNAVAILABLE, NULL, "%.*s: not counted to the end",
-			STR_ARGS(listing->prefix));
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "%s: not counted to the end",
+			buf_text(&listing->prefix));
 	return next_page(listing, ret_truncated, err);
 }
 
@@ -253,22 +264,14 @@ static bool weigh_on(struct listing *listing, const struct pace *pace, bool *ret
 bool s3_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes,
 	struct error *err)
 {
-	struct s3_store *s3 = s3_store_of(store);
-	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
-	struct listing listing = { .s3 = s3,
-		.after = buf_limit(4 * STORE_KEY_MAX),
-		.token = buf_limit(2 * STORE_KEY_MAX),
-		.left = SIZE_MAX,
-		.weighs = true };
+	AUTO_FINI(listing) listing = listing_of(store, SIZE_MAX, NULL, NULL);
 	bool fine, truncated = true;
 
-	buf_format(&prefix, "%s%s/blobs/sha", s3->client.endpoint.prefix, folder);
-	listing.prefix = buf_str(&prefix);
-	fine = buf_check(&prefix, "prefix of a list", err);
+	listing.weighs = true;
+	buf_format(&listing.prefix, "%s/blobs/sha", folder);
+	fine = buf_check(&listing.prefix, "prefix of a list", err);
 	while (fine && truncated)
 		fine = weigh_on(&listing, pace, &truncated, err);
-	buf_fini(&listing.after);
-	buf_fini(&listing.token);
 	if (fine)
 		*ret_bytes = listing.bytes;
 	return fine;
@@ -277,25 +280,11 @@ bool s3_usage(struct store *store, const char *folder, const struct pace *pace, 
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err)
 {
-	struct s3_store *s3 = s3_store_of(store);
-	AUTO_FINI(buf) prefix = buf_limit(2 * STORE_KEY_MAX);
-	struct listing listing = {
-		.s3 = s3,
-		.after = buf_limit(4 * STORE_KEY_MAX),
-		.token = buf_limit(2 * STORE_KEY_MAX),
-		.left = n,
-		.fn = fn,
-		.arg = arg,
-	};
-	bool fine;
+	AUTO_FINI(listing) listing = listing_of(store, n, fn, arg);
 
-	buf_format(&prefix, "%s%s", s3->client.endpoint.prefix, folder);
-	listing.prefix = buf_str(&prefix);
+	buf_puts(&listing.prefix, folder);
 	if (after.len)
-		buf_format(&listing.after, "%.*s%.*s", STR_ARGS(listing.prefix), STR_ARGS(after));
-	fine = buf_check(&prefix, "prefix of a list", err) &&
+		buf_format(&listing.after, "%s%.*s", buf_text(&listing.prefix), STR_ARGS(after));
+	return buf_check(&listing.prefix, "prefix of a list", err) &&
 	       buf_check(&listing.after, "start of a list", err) && run(&listing, ret_more, err);
-	buf_fini(&listing.after);
-	buf_fini(&listing.token);
-	return fine;
 }
