@@ -811,11 +811,6 @@ void http_channel_run_all(struct http_client *client)
 
 /* Look. */
 
-bool http_channel_is_open(const struct http_channel *channel)
-{
-	return channel->state == CHANNEL_OPEN;
-}
-
 bool http_channel_takes(const struct http_channel *channel, size_t body_len)
 {
 	size_t len = body_len + HTTP_ANSWER_MAX;

@@ -43,7 +43,6 @@ struct http_channel_events {
 struct http_channel *http_channel_open(struct http_client *client, const struct http_channel_spec *spec, struct http_channel_events events);
 /* No on_end. Calls that are under way end as when it is lost. Not from inside of its own events. */
 void http_channel_close(struct http_channel *channel);
-bool http_channel_is_open(const struct http_channel *channel);
 /* It is open, the other side takes new calls, and there is room for one with such a body. */
 bool http_channel_takes(const struct http_channel *channel, size_t body_len);
 unsigned http_channel_calls(const struct http_channel *channel); /* under way */

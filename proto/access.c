@@ -647,12 +647,6 @@ struct access_decision access_decide(
 	return decision;
 }
 
-bool access_allows(
-	const struct access *access, const struct access_who *who, struct str name, enum action action)
-{
-	return access_decide(access, who, name, action).allowed;
-}
-
 bool access_allows_metrics(const struct access *access, const struct access_who *who)
 {
 	if (who->key && entity_apikey(who->key)->scopes.len)

@@ -82,7 +82,6 @@ struct access_decision {
 };
 /* ACTION_DETECT_COLLISION: allowed means that the protection is there. */
 struct access_decision access_decide(const struct access *access, const struct access_who *who, struct str name, enum action action);
-bool access_allows(const struct access *access, const struct access_who *who, struct str name, enum action action);
 /* May they read the metrics? The role `admin` may; a key with scopes may not. */
 bool access_allows_metrics(const struct access *access, const struct access_who *who);
 bool access_has_anonymous(const struct access *access); /* some repository is open to the anonymous */

@@ -19,7 +19,7 @@ static void ask(const struct worker_settings *settings)
 		CHECK(err.text[0]);
 		return;
 	}
-	(void)access_allows(access, &nobody, STR("library/nginx"), ACTION_READ);
+	(void)access_decide(access, &nobody, STR("library/nginx"), ACTION_READ);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

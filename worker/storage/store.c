@@ -65,11 +65,6 @@ struct store *store_root_at(struct store *store, size_t at, const char **ret_pat
 	return store;
 }
 
-bool store_same_root(const struct store *store, struct str a, struct str b)
-{
-	return looked_at(store, a) == looked_at(store, b);
-}
-
 /* ---- keys ---- */
 
 static bool check_name(struct str text, struct error *err)

@@ -65,8 +65,6 @@ AUTO_DEFINE(store)
 size_t store_roots_len(const struct store *store);
 /* *ret_path: "/a" for what lies below it, "" for the first, which has all others. Borrowed. */
 struct store *store_root_at(struct store *store, size_t at, const char **ret_path);
-/* Do the two lie in one root? Thread  any. */
-bool store_same_root(const struct store *store, struct str a, struct str b);
 
 /* The index of a repository. `into` is cleared first; its limit bounds the object. */
 bool            store_index_get(struct store *store, struct str name, struct buf *into, struct store_version *ret_version,

@@ -21,11 +21,17 @@ static struct access *access_of(const char *json, bool open)
 	return access;
 }
 
+static bool allows(
+	const struct access *access, const struct access_who *who, struct str name, enum action action)
+{
+	return access_decide(access, who, name, action).allowed;
+}
+
 static bool may(const struct access *access, const char *user, const char *name, enum action action)
 {
 	struct access_who who = { .user = user, .anonymous = !*user };
 
-	return access_allows(access, &who, str_of(name), action);
+	return allows(access, &who, str_of(name), action);
 }
 
 static void no_policy_means_all_for_users_and_nothing_for_others(void **state)
@@ -80,7 +86,7 @@ static bool detects(const struct access *access, const char *user, const char *n
 {
 	struct access_who who = { .user = user, .anonymous = !*user };
 
-	return access_allows(access, &who, str_of(name), ACTION_DETECT_COLLISION);
+	return allows(access, &who, str_of(name), ACTION_DETECT_COLLISION);
 }
 
 static void collisions_are_detected_for_whom_the_rules_say(void **state)
@@ -120,9 +126,9 @@ static void a_key_s_scopes_do_not_take_the_protection_away(void **state)
 		false);
 
 	(void)state;
-	assert_true(access_allows(access, &who, STR("a"), ACTION_DETECT_COLLISION));
-	assert_true(access_allows(access, &who, STR("b"), ACTION_DETECT_COLLISION));
-	assert_false(access_allows(access, &who, STR("c"), ACTION_DETECT_COLLISION));
+	assert_true(allows(access, &who, STR("a"), ACTION_DETECT_COLLISION));
+	assert_true(allows(access, &who, STR("b"), ACTION_DETECT_COLLISION));
+	assert_false(allows(access, &who, STR("c"), ACTION_DETECT_COLLISION));
 }
 
 static void scopes_narrow_a_key(void **state)
@@ -136,10 +142,10 @@ static void scopes_narrow_a_key(void **state)
 	AUTO(access) *access = access_of("{}", false);
 
 	(void)state;
-	assert_true(access_allows(access, &who, STR("team/app"), ACTION_CREATE));
-	assert_false(access_allows(access, &who, STR("team/app"), ACTION_DELETE));
-	assert_true(access_allows(access, &who, STR("lib/x"), ACTION_DELETE));
-	assert_false(access_allows(access, &who, STR("other"), ACTION_READ));
+	assert_true(allows(access, &who, STR("team/app"), ACTION_CREATE));
+	assert_false(allows(access, &who, STR("team/app"), ACTION_DELETE));
+	assert_true(allows(access, &who, STR("lib/x"), ACTION_DELETE));
+	assert_false(allows(access, &who, STR("other"), ACTION_READ));
 }
 
 /* At a repository's owner: what it mounts from is a repository that the peer has not looked at. */
@@ -155,11 +161,11 @@ static void scopes_narrow_a_key_that_a_peer_tells_of(void **state)
 	AUTO(access) *access = access_of("{}", false);
 
 	(void)state;
-	assert_true(access_allows(access, &known, STR("team/app"), ACTION_READ));
-	assert_false(access_allows(access, &known, STR("other"), ACTION_READ));
-	assert_false(access_allows(access, &unknown, STR("other"), ACTION_READ));
-	assert_true(access_allows(access, &unknown, STR("team/app"), ACTION_CREATE));
-	assert_true(access_allows(access, &keyless, STR("other"), ACTION_READ));
+	assert_true(allows(access, &known, STR("team/app"), ACTION_READ));
+	assert_false(allows(access, &known, STR("other"), ACTION_READ));
+	assert_false(allows(access, &unknown, STR("other"), ACTION_READ));
+	assert_true(allows(access, &unknown, STR("team/app"), ACTION_CREATE));
+	assert_true(allows(access, &keyless, STR("other"), ACTION_READ));
 }
 
 static void policies_of_the_state_win_over_the_file(void **state)
@@ -343,12 +349,12 @@ static void group_entities_name_users_too(void **state)
 
 	(void)state;
 	assert_true(access_new(&access, NULL, ruled, false, NULL));
-	assert_false(access_allows(access, &ann, STR("app"), ACTION_READ));
+	assert_false(allows(access, &ann, STR("app"), ACTION_READ));
 	ann.state = grouped;
-	assert_true(access_allows(access, &ann, STR("app"), ACTION_READ));
-	assert_false(access_allows(access, &ann, STR("app"), ACTION_CREATE));
-	assert_false(access_allows(access, &bob, STR("app"), ACTION_READ));
-	assert_false(access_allows(access, &nobody, STR("app"), ACTION_READ));
+	assert_true(allows(access, &ann, STR("app"), ACTION_READ));
+	assert_false(allows(access, &ann, STR("app"), ACTION_CREATE));
+	assert_false(allows(access, &bob, STR("app"), ACTION_READ));
+	assert_false(allows(access, &nobody, STR("app"), ACTION_READ));
 	assert_true(access_is_in_group(&ann, STR("dev")) && !access_is_in_group(&ann, STR("ops")));
 }
 
@@ -369,10 +375,10 @@ static void the_admin_policies_of_file_and_state_both_count(void **state)
 		&doc, NULL));
 	assert_true(access_new(&access, json_root(doc), ruled, false, NULL));
 	assert_int_equal(access_policies(access), 3);
-	assert_true(access_allows(access, &root, STR("a"), ACTION_READ));
-	assert_false(access_allows(access, &root, STR("a"), ACTION_DELETE));
-	assert_true(access_allows(access, &eve, STR("a"), ACTION_DELETE));
-	assert_false(access_allows(access, &eve, STR("a"), ACTION_READ));
+	assert_true(allows(access, &root, STR("a"), ACTION_READ));
+	assert_false(allows(access, &root, STR("a"), ACTION_DELETE));
+	assert_true(allows(access, &eve, STR("a"), ACTION_DELETE));
+	assert_false(allows(access, &eve, STR("a"), ACTION_READ));
 	assert_int_equal(
 		access_decide(access, &eve, STR("a"), ACTION_DETECT_COLLISION).by, ACCESS_BY_ADMIN_POLICY);
 }
