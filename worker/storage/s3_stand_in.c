@@ -81,10 +81,7 @@ struct search {
 	struct buf last;
 	char keys[LOOKS][STORE_KEY_MAX];
 	size_t len;
-	bool full;
 	char found[STORE_KEY_MAX]; /* "": nowhere */
-	bool ended;
-	struct error *err;
 };
 
 /* True: the object is there. */
