@@ -291,7 +291,8 @@ bool s3_restore(struct s3_store *s3, const char *key, uint64_t *ret_size, struct
 
 struct walk {
 	struct s3_store *s3;
-	const struct pace *pace;
+	const struct pace *pace; /* of the whole; what it says is kept: */
+	struct pace steps;
 	struct store_dedupe *told;
 	struct buf last;
 	char folder[STORE_KEY_MAX];
@@ -299,21 +300,28 @@ struct walk {
 	struct error *err;
 };
 
+static bool walk_goes_on(void *arg)
+{
+	struct walk *walk = arg;
+
+	walk->ended = walk->ended || !pace_go_on(walk->pace);
+	return !walk->ended;
+}
+
 static bool on_empty(void *arg, struct str rest)
 {
 	struct walk *walk = arg;
 	char key[STORE_KEY_MAX];
 	struct error err;
 
-	walk->ended = walk->ended || !pace_go_on(walk->pace);
-	if (walk->ended)
+	if (!walk_goes_on(walk))
 		return false;
 	if (snprintf(key, sizeof(key), "%s%.*s", walk->folder, STR_ARGS(rest)) >= (int)sizeof(key) ||
 		!s3_is_stand_in(key, 0))
 		return true;
-	if (restore(walk->s3, key, walk->pace, &err))
+	if (restore(walk->s3, key, &walk->steps, &err))
 		walk->told->restored++;
-	else if (err.kind != ERROR_UNKNOWN) {
+	else if (err.kind != ERROR_UNKNOWN && !walk->ended) {
 		walk->ok = false;
 		if (walk->err)
 			*walk->err = err;
@@ -328,8 +336,7 @@ static bool walk_repository(void *arg, struct str name)
 	buf_clear(&walk->last);
 	buf_add(&walk->last, name);
 	(void)snprintf(walk->folder, sizeof(walk->folder), "%.*s/blobs/", STR_ARGS(name));
-	walk->ended = walk->ended || !pace_go_on(walk->pace);
-	walk->ok = walk->ended ||
+	walk->ok = !walk_goes_on(walk) ||
 		   (s3_list_empty(&walk->s3->store, walk->folder, on_empty, walk, walk->err) && walk->ok);
 	return walk->ok && !walk->ended;
 }
@@ -365,6 +372,7 @@ static bool walk_all(struct s3_store *s3, const struct pace *pace, struct store_
 		.err = err };
 	bool more = true;
 
+	walk.steps = (struct pace){ walk_goes_on, &walk };
 	while (more && walk.ok && !walk.ended)
 		walk.ok = store_catalog(&s3->store, buf_str(&walk.last), PAGE, walk_repository, &walk, &more,
 				  err) &&
