@@ -3,7 +3,7 @@
  * s3 - the driver for buckets: S3's own words for each verb of store_driver.h.
  *
  *     get, get_if_changed   GET, If-None-Match          size    HEAD
- *     put                   PUT with the sha256         remove  s3_remove.c
+ *     put                   PUT with the sha256         remove  s3_remove.c, s3_remove_all.c
  *     put_file              HEAD, PUT or parts          copy    CopyObject or parts
  *     push_..., abandoned   s3_push.c, s3_abandoned.c
  *     put_if                s3_put_if.c                 list    s3_list.c
@@ -390,11 +390,13 @@ static const struct store_driver driver = {
 	.push_free = s3_push_free,
 	.abandoned = s3_abandoned,
 	.remove = s3_remove,
+	.remove_all = s3_remove_all,
 	.clock_s = clock_s,
 	.copy = copy,
 	.source = source,
 	.link = make_link,
 	.list = s3_list,
+	.objects = s3_objects,
 	.folders = s3_folders,
 	.usage = s3_usage,
 	.dedupe = s3_dedupe,
