@@ -503,6 +503,8 @@ bool store_blobs_delete(struct store *store, struct str name, const struct diges
 	const char **at = (const char **)(void *)pointers;
 
 	CHECK(len <= STORE_DELETE_MAX);
+	if (!len)
+		return true;
 	store = root_of(store, name);
 	driver = driver_of(store);
 	memset(gone, 0, len * sizeof(*gone));
