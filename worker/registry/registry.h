@@ -34,6 +34,7 @@ struct store;
 struct registry_options {
 	bool docker2s2;     /* Docker's schema 2 is taken beside OCI's types */
 	bool require_blobs; /* config and layers of an image must be there */
+	bool collects;      /* what nobody needs is removed: an owner must know who was told that he need not send something */
 	unsigned redirect_s; /* a GET of a blob is answered with a URL of the store, good for so long; 0: with the blob */
 };
 

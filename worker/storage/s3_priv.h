@@ -41,7 +41,7 @@ struct s3_store {
 	} stand_in; /* s3_stand_in.c */
 	atomic_bool signs;  /* parts: this store looks at no sum beside the signature, or takes none without one (s3_push.c) */
 	atomic_bool deletes_singly; /* it does not take DeleteObjects as we send it (s3_remove_all.c) */
-	int64_t abandoned_ms;
+	int64_t abandoned_ms, renew_ms;
 	struct lock lock;
 	struct list pushes; /* under way in this process; under the lock */
 };
@@ -105,8 +105,8 @@ bool s3_multipart_complete(struct s3_multipart *multi, struct error *err) MUST_C
 bool s3_multipart_abort(struct s3_client *client, const char *key, const char *id, struct error *err) MUST_CHECK;
 void s3_multipart_give_up(struct s3_multipart *multi); /* the same, and a failure is told to the log alone */
 
-/* Is an object of this size there? False: it can't be told. */
-bool s3_is_there(struct s3_store *s3, const char *key, uint64_t size, bool *ret_there, struct error *err) MUST_CHECK;
+/* Is an object of this size there, and (young) not so old that it is to be written again (renew_ms)? False: it can't be told. */
+bool s3_is_there(struct s3_store *s3, const char *key, uint64_t size, bool young, bool *ret_there, struct error *err) MUST_CHECK;
 
 /* s3_push.c: store.h says what they do. */
 uint64_t s3_push_part(const struct store *store, uint64_t size);
