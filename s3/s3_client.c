@@ -312,7 +312,9 @@ static bool add_signature(const struct s3_client *client, const struct s3_call *
 		return add_v2(client, call, with, headers, url, err);
 	if (call->until_s) {
 		buf_putc(url, '?');
-		return s3_sign_url(with->keys, &sign, (unsigned)(call->until_s - with->wall_s), url, err);
+		return add_md5(call, headers, err) &&
+		       s3_sign_url(with->keys, &sign, headers, (unsigned)(call->until_s - with->wall_s), url,
+			       err);
 	}
 	if (call->query.len)
 		buf_format(url, "?%.*s", STR_ARGS(call->query));

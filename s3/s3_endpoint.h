@@ -44,6 +44,7 @@ struct s3_settings {
 	const char *user_agent;
 	const char *redirect_endpoint; /* that clients are sent to; NULL: endpoint */
 	bool v2;                  /* signatures of version 2 (s3_v2.h) */
+	int64_t renew_ms;         /* a blob that is older is written again by who pushes it, so that it is young; 0: never */
 	int64_t abandoned_ms;     /* a multipart upload that is older is nobody's any more; 0 = a day */
 };
 

@@ -198,8 +198,21 @@ bool s3_sign(const struct s3_keys *keys, const struct s3_sign_request *request, 
 	       add_header(headers, STR("Authorization"), buf_str(&value), err);
 }
 
-bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *request, unsigned seconds,
+/* What canonicalise() will make of the names, escaped for a query. */
+static bool name_headers(const struct s3_sign_request *request, const struct http_headers *headers,
 	struct buf *into, struct error *err)
+{
+	AUTO_FINI(buf) ignored = buf_limit(CANONICAL_MAX);
+	AUTO_FINI(buf) names = buf_limit(1024);
+
+	if (!canonicalise(request, headers, S3_SIGN_NO_BODY_HASH, &ignored, &names, err))
+		return false;
+	buf_url(into, buf_str(&names), "");
+	return true;
+}
+
+bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *request,
+	const struct http_headers *headers, unsigned seconds, struct buf *into, struct error *err)
 {
 	AUTO(http_headers) *none = http_headers_new();
 	AUTO_FINI(buf) query = buf_limit(32 * 1024);
@@ -222,10 +235,13 @@ bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *reque
 		buf_puts(&query, "&X-Amz-Security-Token=");
 		buf_url(&query, str_of(keys->session_token), "");
 	}
-	buf_puts(&query, "&X-Amz-SignedHeaders=host");
+	buf_puts(&query, "&X-Amz-SignedHeaders=");
+	headers = headers ? headers : none;
+	if (!name_headers(request, headers, &query, err))
+		return false;
 	whole.query = buf_str(&query);
 	if (!buf_check(&query, "query to sign", err) ||
-		!canonicalise(&whole, none, S3_SIGN_NO_BODY_HASH, &canonical, &names, err) ||
+		!canonicalise(&whole, headers, S3_SIGN_NO_BODY_HASH, &canonical, &names, err) ||
 		!sign(keys, time, buf_str(&canonical), signature, err))
 		return false;
 	buf_add(into, buf_str(&query));

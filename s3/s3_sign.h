@@ -43,10 +43,10 @@ struct s3_sign_request {
  * that is among them already is signed too, and no name may be there twice. */
 bool s3_sign(const struct s3_keys *keys, const struct s3_sign_request *request, struct http_headers *headers,
 	struct error *err) MUST_CHECK;
-/* Appends the query that opens this request to anybody for `seconds` (at most 7 days). The body is
- * not signed and request->body not looked at. */
-bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *request, unsigned seconds,
-	struct buf *into, struct error *err) MUST_CHECK;
+/* Appends the query that opens this request to anybody for `seconds` (at most 7 days), who sends it with these headers (NULL: none). The
+ * body is not signed, unless by a Content-MD5 among them, and request->body not looked at. */
+bool s3_sign_url(const struct s3_keys *keys, const struct s3_sign_request *request, const struct http_headers *headers,
+	unsigned seconds, struct buf *into, struct error *err) MUST_CHECK;
 
 /* "20130524T000000Z" */
 #define S3_SIGN_TIME_SIZE 17

@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "common/http_server.h"
 #include "worker/chores/abandoned_chore.h"
+#include "worker/chores/collect_chore.h"
 #include "worker/chores/dedupe_chore.h"
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
@@ -22,6 +23,7 @@
 #define MOVE_EVERY_MS 1000
 
 struct housework {
+	struct collect_chore collect;
 	struct dedupe_chore dedupe;
 	struct import_chore import;
 	struct sweep_chore sweep;
@@ -97,6 +99,38 @@ static struct weigh_chore weigh_of(struct worker *worker)
 		.whose = { .ring = ring_of, .is_ours = is_ours, .changes = changes_of, .arg = worker } };
 }
 
+/* What is on its way here, or goes to another member, is not all here. */
+static bool is_ours_and_whole(void *arg, struct str name)
+{
+	const struct worker *worker = arg;
+
+	return cluster_owns(worker->front.cluster, name) && moves_is_settled(worker->front.moves, name);
+}
+
+static bool delay_of(void *arg, struct str name, int64_t *ret_ms)
+{
+	const struct worker *worker = arg;
+	const struct worker_settings *s = settings_of(worker->settings, name);
+
+	*ret_ms = s->gc_delay_ms;
+	return s->gc;
+}
+
+static struct collect_chore collect_of(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	struct collect_chore collect = { .registry = worker->front.registry,
+		.whose = { .ring = ring_of, .is_ours = is_ours_and_whole, .arg = worker },
+		.delay_of = delay_of,
+		.arg = worker,
+		.every_ms = s->gc_every_ms };
+
+	(void)settings_collect(s, &collect.ripe_ms);
+	if (s->gc_window)
+		CHECK(collect_window_parse(str_of(s->gc_window), &collect.window));
+	return collect;
+}
+
 /* Asked each second: where nothing moves it is a look at a few numbers. */
 static bool run_moves(struct chore_turn *turn, void *arg, struct error *err)
 {
@@ -126,6 +160,8 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	sweep_chore_add(chores, &work->sweep);
 	weigh_chore_add(chores, &work->weigh);
 	dedupe_chore_add(chores, &work->dedupe);
+	if (registry->options.collects)
+		collect_chore_add(chores, &work->collect);
 	if (settings_has_bucket(worker->settings))
 		abandoned_chore_add(chores, worker->store, worker->settings->abandoned_ms);
 	add_moves(chores, worker->front.moves);
@@ -141,12 +177,14 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	work->import = import_of(worker);
 	work->sweep = sweep_of(worker, &work->spools, started_s);
 	work->weigh = weigh_of(worker);
+	work->collect = collect_of(worker);
 	work->dedupe = (struct dedupe_chore){ .store = worker->store };
 	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
 	add_rows(work, worker, chores);
 	chores_start(chores);
 	worker->front.chores = chores;
 	worker->front.weigh = &work->weigh;
+	worker->front.collect = &work->collect;
 	return work;
 }
 
@@ -155,5 +193,6 @@ void housework_free(struct housework *work)
 	if (!work)
 		return;
 	buf_fini(&work->spools);
+	collect_chore_fini(&work->collect);
 	free(work);
 }

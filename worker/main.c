@@ -8,6 +8,7 @@
 #include "worker/evacuate.h"
 #include "worker/explain.h"
 #include "worker/fold.h"
+#include "worker/gc.h"
 #include "worker/import.h"
 #include "worker/verify.h"
 #include "worker/worker.h"
@@ -87,6 +88,21 @@ static int import(const struct command_call *call)
 	return run(call->argument, import_run);
 }
 
+static int run_gc(const struct worker_settings *settings)
+{
+	return gc_run(settings, false);
+}
+
+static int run_dry_gc(const struct worker_settings *settings)
+{
+	return gc_run(settings, true);
+}
+
+static int gc(const struct command_call *call)
+{
+	return run(call->argument, command_option(call, "--dry-run") ? run_dry_gc : run_gc);
+}
+
 static int evacuate(const struct command_call *call)
 {
 	struct worker_settings settings;
@@ -130,6 +146,10 @@ static const struct command_option of_access[] = {
 	{ "--action", "ACTION", "read, create, update, delete or detectManifestCollision" },
 };
 
+static const struct command_option of_gc[] = {
+	{ "--dry-run", NULL, "say what would go, remove nothing" },
+};
+
 static const struct command_option of_evacuate[] = {
 	{ "--undo", NULL, "it owns again" },
 };
@@ -143,6 +163,8 @@ static const struct command rows[] = {
 		.run = fold },
 	{ "import", FILE_ARGUMENT, "put repositories that other tools made into the catalog, now",
 		.run = import },
+	{ "gc", FILE_ARGUMENT, "remove what no manifest needs and is older than storage.gcDelay, now",
+		.run = gc, .options = of_gc, .options_len = sizeof(of_gc) / sizeof(of_gc[0]) },
 	{ "evacuate", FILE_ARGUMENT,
 		"have the others take over what this worker owns, and wait until it may be stopped",
 		.run = evacuate, .options = of_evacuate,

@@ -10,6 +10,7 @@
 #include "common/url.h"
 #include "proto/access.h"
 #include "proto/tenants.h"
+#include "worker/chores/collect_chore.h"
 #include "worker/settings_http.h"
 #include "worker/settings_roots.h"
 #include "worker/settings_s3.h"
@@ -204,6 +205,15 @@ static void check_storage(const struct worker_settings *s, struct buf *errors)
 			"needed, or S3_BUCKET for a bucket");
 }
 
+static void check_collection(const struct worker_settings *s, struct buf *errors)
+{
+	struct collect_window ignored;
+
+	if (s->gc_window && !collect_window_parse(str_of(s->gc_window), &ignored))
+		settings_wrong(&worker_settings_table, "storage.gcTimeWindow", errors,
+			"\"%s\" is no time of a day to another, in UTC, like \"22:30-04:00\"", s->gc_window);
+}
+
 /* A folder of blobs needs no copies of them in another folder. */
 static void check_cache(const struct worker_settings *s, struct buf *errors)
 {
@@ -308,6 +318,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_secret(&s, errors);
 	check_storage(&s, errors);
 	check_cache(&s, errors);
+	check_collection(&s, errors);
 	check_urls(&s, errors);
 	check_logins(&s, warnings, errors);
 	check_apikey(&s, warnings);

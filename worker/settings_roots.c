@@ -14,14 +14,14 @@
 #define ERRORS_MAX (64 * 1024)
 #define KEY        "storage.subPaths"
 
-enum sub_key { SUB_ROOT, SUB_DRIVER, SUB_DEDUPE, SUB_SERVED };
+enum sub_key { SUB_ROOT, SUB_DRIVER, SUB_DEDUPE, SUB_GC, SUB_GC_DELAY, SUB_SERVED };
 
 /* Behind what is served: of no use here, then what this version does not serve. */
-static const char *const names[] = { "rootDirectory", "storageDriver", "dedupe", "commit", "remoteCache",
-	"cacheDriver", "gc", "gcDelay", "gcInterval", "gcTimeWindow", "retention", "redirectBlobURL",
+static const char *const names[] = { "rootDirectory", "storageDriver", "dedupe", "gc", "gcDelay", "commit",
+	"remoteCache", "cacheDriver", "gcInterval", "gcTimeWindow", "retention", "redirectBlobURL",
 	"hydrateBlobOnRead" };
 #define NAMES_LEN   (sizeof(names) / sizeof(names[0]))
-#define NAMES_LATER 6
+#define NAMES_LATER 8
 
 struct reading {
 	struct worker_settings *s;
@@ -36,6 +36,33 @@ bool settings_has_bucket(const struct worker_settings *s)
 	for (size_t i = 0; i < s->subs_len; i++)
 		has = has || s->subs[i].s3_bucket;
 	return has;
+}
+
+/* Those of a repository by its first component. */
+const struct worker_settings *settings_of(const struct worker_settings *s, struct str name)
+{
+	const char *slash = memchr(name.at, '/', name.len);
+	struct str first = str_from(name.at, slash ? (size_t)(slash - name.at) : 0);
+
+	for (size_t i = 0; i < s->subs_len && slash; i++)
+		if (str_is(first, s->subs[i].sub_path))
+			return &s->subs[i];
+	return s;
+}
+
+bool settings_collect(const struct worker_settings *s, int64_t *ret_most_ms)
+{
+	bool collects = s->gc;
+
+	*ret_most_ms = s->gc ? s->gc_delay_ms : 0;
+	for (size_t i = 0; i < s->subs_len; i++) {
+		if (!s->subs[i].gc)
+			continue;
+		collects = true;
+		if (s->subs[i].gc_delay_ms > *ret_most_ms)
+			*ret_most_ms = s->subs[i].gc_delay_ms;
+	}
+	return collects;
 }
 
 /* ---- one of them ---- */
@@ -85,6 +112,16 @@ static void read_bucket(
 	add_errors(reading, path, &errors);
 }
 
+/* A number is of ms. */
+static bool read_ms(const struct json *value, int64_t *ret)
+{
+	struct str text;
+
+	if (json_get_str(value, &text))
+		return setting_parse_ms(text, ret) && *ret >= 0;
+	return json_get_int(value, ret) && *ret >= 0;
+}
+
 static void read_sub(
 	const struct reading *reading, struct str path, const struct json *node, struct worker_settings *sub)
 {
@@ -100,6 +137,11 @@ static void read_sub(
 	sub->dedupe = true;
 	if (at[SUB_DEDUPE] && !json_get_bool(at[SUB_DEDUPE], &sub->dedupe))
 		buf_format(reading->errors, KEY ".%.*s.dedupe: must be true or false\n", STR_ARGS(path));
+	if (at[SUB_GC] && !json_get_bool(at[SUB_GC], &sub->gc))
+		buf_format(reading->errors, KEY ".%.*s.gc: must be true or false\n", STR_ARGS(path));
+	if (at[SUB_GC_DELAY] && !read_ms(at[SUB_GC_DELAY], &sub->gc_delay_ms))
+		buf_format(reading->errors, KEY ".%.*s.gcDelay: must be a duration, like \"1h30m\"\n",
+			STR_ARGS(path));
 	if (at[SUB_DRIVER])
 		read_bucket(reading, path, at[SUB_DRIVER], sub);
 	else if (!root.len)

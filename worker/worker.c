@@ -122,7 +122,8 @@ static bool open_root(const struct worker_settings *s, struct store **ret, struc
 		.user_agent = s->s3.user_agent,
 		.redirect_endpoint = s->s3.redirect_endpoint,
 		.v2 = !s->s3.v4auth,
-		.abandoned_ms = s->abandoned_ms };
+		.abandoned_ms = s->abandoned_ms,
+		.renew_ms = s->gc ? s->gc_delay_ms / 2 + 1 : 0 };
 
 	if (s->s3_bucket)
 		return store_s3_open(ret, &s3, err);
@@ -364,6 +365,7 @@ static void open_registry(struct worker *worker)
 			.require_blobs = s->require_blobs,
 			.redirect_s = s->redirect ? (unsigned)(s->redirect_ms / 1000) : 0 } };
 
+	settings.options.collects = settings_collect(s, &settings.collect_delay_ms);
 	worker->front.registry = registry_new(&settings);
 }
 

@@ -161,13 +161,19 @@ static void send_all(int fd, const char *bytes, size_t len)
 	}
 }
 
-static void answer(const struct conn *conn, const char *status, const char *headers, const char *body)
+static void write_date(char into[64])
 {
-	char text[4096], date[64];
 	time_t now = time(NULL);
 	struct tm tm;
 
-	CHECK(gmtime_r(&now, &tm) && strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm));
+	CHECK(gmtime_r(&now, &tm) && strftime(into, 64, "%a, %d %b %Y %H:%M:%S GMT", &tm));
+}
+
+static void answer(const struct conn *conn, const char *status, const char *headers, const char *body)
+{
+	char text[4096], date[64];
+
+	write_date(date);
 	int len = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nDate: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
 		status, date, headers, strlen(body), strncmp(conn->head, "HEAD", 4) ? body : "");
 	send_all(conn->fd, text, (size_t)len);
@@ -313,7 +319,7 @@ static void tell_stats(const struct conn *conn)
 static void answer_get(const struct conn *conn, const char *key, bool is_head)
 {
 	const struct object *object = find(key);
-	char headers[256];
+	char headers[256], date[64];
 
 	stats.heads += is_head && strstr(key, "/blobs/");
 	if (!strcmp(key, "stats")) {
@@ -323,9 +329,12 @@ static void answer_get(const struct conn *conn, const char *key, bool is_head)
 	} else if (!object) {
 		refuse(conn, "404 Not Found", "NoSuchKey");
 	} else if (is_head) {
+		/* As old as this answer. */
+		write_date(date);
 		int len = snprintf(headers, sizeof headers,
-			"HTTP/1.1 200 OK\r\nETag: \"%032u\"\r\nContent-Length: %zu\r\n\r\n", object->version,
-			object->len);
+			"HTTP/1.1 200 OK\r\nETag: \"%032u\"\r\nLast-Modified: %s\r\nContent-Length: "
+			"%zu\r\n\r\n",
+			object->version, date, object->len);
 		send_all(conn->fd, headers, (size_t)len);
 	} else if (object->parts_len == 1 && object->parts[0].bytes) {
 		int len = snprintf(headers, sizeof headers,

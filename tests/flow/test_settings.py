@@ -131,9 +131,9 @@ def test_a_wrong_variable_is_told_what_is_wrong(variables, words):
 
 
 def test_a_key_that_is_not_served_is_told(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"storage": {"rootDirectory": "/x", "gc": True}}))
+    (tmp_path / "config.json").write_text(json.dumps({"storage": {"rootDirectory": "/x", "hydrateBlobOnRead": True}}))
     done = run("worker", "verify", tmp_path / "config.json")
-    assert done.returncode == 0 and "storage.gc" in done.stderr
+    assert done.returncode == 0 and "storage.hydrateBlobOnRead" in done.stderr
 
 
 def variables(program):

@@ -12,6 +12,7 @@ are good for MOTO_KEYS_SECONDS, and refused as S3 refuses them afterwards. GET /
 
 Writes with a condition that exclude each other: moto looks, then writes, and another thread may do so in between.
 """
+import base64
 import collections
 import hashlib
 import hmac
@@ -54,7 +55,9 @@ def signature(environ, parameters, credentials):
     scope = parameters["X-Amz-Credential"].partition("/")[2]
     query = "&".join(sorted(f"{encoded(k)}={encoded(v)}" for k, v in parameters.items() if k != "X-Amz-Signature"))
     path = quote(unquote(environ["RAW_URI"].partition("?")[0]), safe="/-_.~")
-    canonical = "\n".join([environ["REQUEST_METHOD"], path, query, "host:" + environ["HTTP_HOST"], "", "host", "UNSIGNED-PAYLOAD"])
+    names = parameters["X-Amz-SignedHeaders"].split(";")
+    headers = [f"{name}:{environ['HTTP_' + name.upper().replace('-', '_')]}" for name in names]
+    canonical = "\n".join([environ["REQUEST_METHOD"], path, query, *headers, "", ";".join(names), "UNSIGNED-PAYLOAD"])
     text = "\n".join(["AWS4-HMAC-SHA256", parameters["X-Amz-Date"], scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = b"AWS4" + credentials.secret_key.encode()
     for part in scope.split("/"):
@@ -83,7 +86,13 @@ def sign_again(environ, parameters, credentials):
     region = parameters["X-Amz-Credential"].split("/")[2]
     rest = "&".join(f"{encoded(k)}={encoded(v)}" for k, v in parameters.items() if not k.startswith("X-Amz-"))
     target = environ["RAW_URI"].partition("?")[0] + ("?" + rest if rest else "")
-    request = AWSRequest(method=environ["REQUEST_METHOD"], url=f"http://{environ['HTTP_HOST']}{target}")
+    body = b""
+    if "content-md5" in parameters.get("X-Amz-SignedHeaders", "").split(";"):
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"] = io.BytesIO(body)
+        if base64.b64encode(hashlib.md5(body).digest()).decode() != environ["HTTP_CONTENT_MD5"]:
+            raise Refused("BadDigest", "The body has another sum.")
+    request = AWSRequest(method=environ["REQUEST_METHOD"], url=f"http://{environ['HTTP_HOST']}{target}", data=body or None)
     S3SigV4Auth(credentials, "s3", region).add_auth(request)
     environ.update({"HTTP_" + name.upper().replace("-", "_"): value for name, value in request.headers.items()})
     environ.update({"QUERY_STRING": rest, "RAW_URI": target, "REQUEST_URI": target})

@@ -8,9 +8,11 @@ It knows what a registry asks of a bucket as long as nothing is large: objects, 
 """
 import asyncio
 import bisect
+import email.utils
 import hashlib
 import random
 import re
+import time
 import urllib.parse
 import xml.sax.saxutils
 
@@ -59,7 +61,7 @@ class Memory:
         if key not in self.objects:
             bisect.insort(self.order, key)
         etag = f'"{hashlib.md5(body).hexdigest()}"'
-        self.objects[key] = (etag, body)
+        self.objects[key] = (etag, body, time.time())
         return etag
 
     def remove(self, key):
@@ -111,8 +113,8 @@ class Memory:
         there = self.objects.get(request.key)
         if not there:
             return refusal(404, "NoSuchKey", request.method)
-        etag, body = there
-        headers = self.headers(("ETag", etag), ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes"))
+        etag, body, changed = there
+        headers = self.headers(("ETag", etag), ("Last-Modified", email.utils.formatdate(changed, usegmt=True)), ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes"))
         if request.headers.get("if-none-match") == etag:
             return Answer(304, headers)
         if request.headers.get("if-match") not in (None, etag):
@@ -156,7 +158,7 @@ class Memory:
                 f"<KeyCount>{len(keys) + len(prefixes)}</KeyCount><IsTruncated>{str(bool(following)).lower()}</IsTruncated>"]
         if following:
             text.append(f"<NextContinuationToken>{escape(following)}</NextContinuationToken>")
-        text += [f"<Contents><Key>{escape(k)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{self.objects[k][0]}</ETag>"
+        text += [f"<Contents><Key>{escape(k)}</Key><LastModified>{time.strftime('%Y-%m-%dT%H:%M:%S.000Z', time.gmtime(self.objects[k][2]))}</LastModified><ETag>{self.objects[k][0]}</ETag>"
                  f"<Size>{len(self.objects[k][1])}</Size></Contents>" for k in keys]
         text += [f"<CommonPrefixes><Prefix>{escape(p)}</Prefix></CommonPrefixes>" for p in prefixes]
         return "".join(text) + "</ListBucketResult>"

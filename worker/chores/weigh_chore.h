@@ -34,7 +34,7 @@ struct weigh_whose {
 	/* A number that is another one where the ring is; 0: who owns what is not known yet, nothing is weighed. */
 	uint64_t (*ring)(void *arg);
 	bool (*is_ours)(void *arg, struct str name);
-	uint64_t (*changes)(void *arg); /* of indexes, that were asked for here */
+	uint64_t (*changes)(void *arg); /* of indexes, that were asked for here; of weigh_chore alone */
 	void *arg;
 };
 

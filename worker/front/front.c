@@ -207,6 +207,17 @@ static bool begins_while_we_leave(const struct front_call *call)
 		       snapshot_is_drained(call->oci.ask.snapshot));
 }
 
+/* An answer by which the client need not send a blob: the owner, who collects, is to know of it. */
+static bool is_owners_to_say(const struct front_call *call)
+{
+	const struct oci_ask *ask = &call->oci.ask;
+
+	if (!ask->registry->options.collects)
+		return false;
+	return ask->route.row->what == OCI_OPERATION_blob_get ? ask->method == HTTP_HEAD
+							      : http_query_get(ask->query, "mount", NULL);
+}
+
 static struct place_found find_place(const struct front_call *call)
 {
 	const struct oci_ask *ask = &call->oci.ask;
@@ -214,7 +225,7 @@ static struct place_found find_place(const struct front_call *call)
 
 	switch ((enum oci_place)ask->route.row->place) {
 	case OCI_PLACE_RECEIVER:
-		if (!ask->snapshot->isolated && !begins_while_we_leave(call) &&
+		if (!ask->snapshot->isolated && !begins_while_we_leave(call) && !is_owners_to_say(call) &&
 			cluster_serves(cluster, name_str(&ask->route.name)))
 			break;
 		return cluster_place(cluster, ask->snapshot, name_str(&ask->route.name));

@@ -39,6 +39,7 @@ struct proxies;
 struct rate_limit;
 struct registry;
 struct usage;
+struct collect_chore;
 struct weigh_chore;
 
 /* COUNTER(name, type, labels, help) */
@@ -81,6 +82,7 @@ struct front {
 	struct few_each *refusals, *challenges; /* lines of the log: front_refused.h */
 	struct chores *chores;
 	struct weigh_chore *weigh;     /* what the storage holds; with the chores */
+	struct collect_chore *collect; /* what goes from it; the same */
 	struct front_loop *loops;
 	unsigned loops_len;
 	/* Towards https members; each may be NULL. */

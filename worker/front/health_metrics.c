@@ -22,6 +22,7 @@
 #include "worker/front/traffic_metrics.h"
 #include "worker/index/index.h"
 #include "worker/registry/registry.h"
+#include "worker/chores/collect_chore.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/moves/moves.h"
 #include "worker/oci/blob_fills.h"
@@ -302,6 +303,21 @@ static void put_moves(struct moves *moves, struct buf *into)
 	total(into, "zot_moves_bytes_total", "Bytes of these.", told.fetched_bytes);
 }
 
+/* Under the names that zot has, where it has one. */
+static void put_collected(struct collect_counts told, struct buf *into)
+{
+	metrics_put(into, "zot_gc_runs_total", "counter",
+		"Repositories that were looked through for what nobody needs.", "error=\"false\"",
+		told.walked - told.failed);
+	metrics_put(into, "zot_gc_runs_total", "counter", NULL, "error=\"true\"", told.failed);
+	metrics_put_seconds(into, "zot_gc_walk_seconds_total", "counter",
+		"Time that walks through all repositories took.", "", told.ms * 1000);
+	total(into, "zot_gc_walks_total", "Walks through all repositories.", told.walks);
+	metrics_put(into, "zot_gc_deleted_total", "counter", "What was removed since no manifest names it.",
+		"type=\"blob\"", told.removed);
+	total(into, "zot_gc_deleted_bytes_total", "Bytes of these.", told.bytes);
+}
+
 static void put_storage(struct front *front, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(front->registry->indexes);
@@ -323,6 +339,7 @@ static void put_storage(struct front *front, struct buf *into)
 		"found it, and "
 		"what was linked and removed by this worker since.",
 		store_saved(front->registry->store));
+	put_collected(collect_told(front->collect), into);
 	put_moves(front->moves, into);
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);

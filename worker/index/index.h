@@ -165,12 +165,14 @@ struct index_change {
 	bool changed;                   /* it made another view; false: nothing was to be done */
 	bool found;                     /* private */
 	int64_t at_ms;                  /* private */
-	struct index_change *next;      /* private */
+	struct index_change *next;      /* private, but of the list that indexes_change_all() is given; not kept */
 };
 /* Thread  any. Returns at once. */
 void indexes_change(struct indexes *indexes, struct index_change *change);
 /* The same from a pool thread, which becomes the committer where there is none: done() may run before this returns. */
 void indexes_change_here(struct indexes *indexes, struct index_change *change);
+/* The same of a list that `next` makes, all of one repository, which go out together, in one record. done and arg are not used; waits. Pool. */
+void indexes_change_all(struct indexes *indexes, struct index_change *first);
 /* The same and waits: for tests and tools. Pool. */
 bool indexes_change_wait(struct indexes *indexes, struct index_change *change, struct error *err) MUST_CHECK;
 /* Pool. Returns when all changes that were under way when it was called have ended. */

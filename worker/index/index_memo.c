@@ -23,9 +23,9 @@ struct index_memo {
 	uint64_t removals;
 	int64_t forgot_ms;
 	struct call *calls; /* in their order */
-	size_t calls_len;
+	size_t calls_len, calls_room;
 	struct condemned *condemned;
-	size_t condemned_len;
+	size_t condemned_len, condemned_room;
 };
 
 struct index_memo *index_memo_ref(struct index_memo *memo)
@@ -44,7 +44,20 @@ void index_memo_free(struct index_memo *memo)
 	free(memo);
 }
 
-/* Both lists with room for one more. */
+static void *grow(void *from, size_t len, size_t *room, size_t size)
+{
+	void *into;
+
+	if (len < *room)
+		return from;
+	*room = len + len / 2 + 1;
+	into = check_alloc(*room, size);
+	if (len)
+		memcpy(into, from, len * size);
+	free(from);
+	return into;
+}
+
 static struct index_memo *copy(const struct index_memo *from)
 {
 	struct index_memo *memo = xnew(struct index_memo);
@@ -52,8 +65,10 @@ static struct index_memo *copy(const struct index_memo *from)
 	if (from)
 		*memo = *from;
 	atomic_init(&memo->refs, 1);
-	memo->calls = xnew_array(struct call, memo->calls_len + 1);
-	memo->condemned = xnew_array(struct condemned, memo->condemned_len + 1);
+	memo->calls_room = memo->calls_len + 1;
+	memo->condemned_room = memo->condemned_len + 1;
+	memo->calls = xnew_array(struct call, memo->calls_room);
+	memo->condemned = xnew_array(struct condemned, memo->condemned_room);
 	if (memo->calls_len)
 		memcpy(memo->calls, from->calls, memo->calls_len * sizeof(*memo->calls));
 	if (memo->condemned_len)
@@ -61,10 +76,20 @@ static struct index_memo *copy(const struct index_memo *from)
 	return memo;
 }
 
-static void replace(struct index_memo **memo, struct index_memo *by)
+/* One to write into, with room for one more: nobody else looks at *memo, or it is a copy from now on. */
+static struct index_memo *own(struct index_memo **memo)
 {
-	index_memo_free(*memo);
-	*memo = by;
+	struct index_memo *mine = *memo;
+
+	if (!mine || atomic_load_explicit(&mine->refs, memory_order_acquire) != 1) {
+		mine = copy(*memo);
+		index_memo_free(*memo);
+	}
+	mine->calls = grow(mine->calls, mine->calls_len, &mine->calls_room, sizeof(*mine->calls));
+	mine->condemned =
+		grow(mine->condemned, mine->condemned_len, &mine->condemned_room, sizeof(*mine->condemned));
+	*memo = mine;
+	return mine;
 }
 
 /* ---- calls ---- */
@@ -79,12 +104,11 @@ static void forget_oldest(struct index_memo *memo)
 
 void index_memo_add_call(struct index_memo **memo, const struct change_id *id, int64_t at_ms)
 {
-	struct index_memo *next = copy(*memo);
+	struct index_memo *next = own(memo);
 
 	if (next->calls_len == MEMO_CALLS_MAX)
 		forget_oldest(next);
 	next->calls[next->calls_len++] = (struct call){ *id, at_ms };
-	replace(memo, next);
 }
 
 bool index_memo_has_call(const struct index_memo *memo, const struct change_id *id)
@@ -138,14 +162,13 @@ static void drop_over(struct index_memo *memo, int64_t now_s)
 
 void index_memo_condemn(struct index_memo **memo, const struct digest *digest, int64_t until_s)
 {
-	struct index_memo *next = copy(*memo);
+	struct index_memo *next = own(memo);
 
 	drop_condemned(next, digest);
 	if (next->condemned_len >= MEMO_CONDEMNED_MAX)
 		drop_over(next, until_s - MEMO_CONDEMN_S);
 	next->condemned[next->condemned_len++] = (struct condemned){ *digest, until_s };
 	next->removals++;
-	replace(memo, next);
 }
 
 static const struct condemned *find(const struct index_memo *memo, const struct digest *digest)
@@ -163,11 +186,10 @@ void index_memo_removed(struct index_memo **memo, const struct digest *digest, i
 
 	if (!condemned || condemned->until_s != until_s)
 		return;
-	next = copy(*memo);
+	next = own(memo);
 	drop_condemned(next, digest);
 	/* Who saw the blob after it was condemned may have seen it before it was removed. */
 	next->removals++;
-	replace(memo, next);
 }
 
 bool index_memo_is_listed(const struct index_memo *memo, const struct digest *digest)
@@ -243,7 +265,8 @@ static void read_calls(const struct json *node, struct index_memo *memo)
 	const struct json *value;
 	struct str key;
 
-	memo->calls = xnew_array(struct call, MEMO_CALLS_MAX);
+	memo->calls_room = MEMO_CALLS_MAX;
+	memo->calls = xnew_array(struct call, memo->calls_room);
 	for (void *it = NULL; memo->calls_len < MEMO_CALLS_MAX && json_next(node, &it, &key, &value);) {
 		struct call *call = &memo->calls[memo->calls_len];
 
@@ -258,7 +281,8 @@ static void read_condemned(const struct json *node, struct index_memo *memo)
 	const struct json *value;
 	struct str key;
 
-	memo->condemned = xnew_array(struct condemned, MEMO_CONDEMNED_MAX);
+	memo->condemned_room = MEMO_CONDEMNED_MAX;
+	memo->condemned = xnew_array(struct condemned, memo->condemned_room);
 	for (void *it = NULL;
 		memo->condemned_len < MEMO_CONDEMNED_MAX && json_next(node, &it, &key, &value);) {
 		struct condemned *condemned = &memo->condemned[memo->condemned_len];

@@ -3,7 +3,7 @@
  * index_memo - what an index remembers beside tags and manifests: which calls between workers took effect in it, which of the
  * repository's blobs are being deleted, and how often that was done (docs/storage-protocol.md).
  *
- * Immutable and counted; NULL is an empty one. A change makes a new one and replaces *memo, whose reference it takes.
+ * Counted, and immutable while more than one holds it; NULL is an empty one. A change makes a new one, if anybody else has *memo, and replaces it.
  * Bounds: MEMO_CALLS_MAX calls, the oldest goes first; MEMO_CONDEMNED_MAX blobs at a time.
  * Thread  any.
  */
@@ -18,7 +18,7 @@
 
 #define MEMO_CALLS_MAX     256u
 #define MEMO_CALLS_FOR_MS  (10 * 60 * 1000) /* in index.json */
-#define MEMO_CONDEMNED_MAX 64u
+#define MEMO_CONDEMNED_MAX (STORE_DELETE_MAX + 64u)
 /* After `until` a condemned blob counts as kept by those who share the store's clock, give or take this. */
 #define MEMO_GRACE_S   10
 #define MEMO_CONDEMN_S 20 /* for so long a blob is condemned */

@@ -681,21 +681,28 @@ static bool is_named(const struct change_id *id)
 	return memcmp(id, &nobody, sizeof(nobody)) != 0;
 }
 
-/* True: the repository had no committer, the caller starts it. */
-static bool enqueue(struct indexes *indexes, struct index_change *change, struct repository **ret)
+static void prepare(struct index_change *change)
 {
-	struct repository *repository;
-	bool start;
-
-	change->next = NULL;
 	change->ok = change->found = false;
 	if (!is_named(&change->id))
 		random_bytes(change->id.raw, sizeof(change->id.raw));
+}
+
+/* A list that `next` makes, of one repository. True: it had no committer, the caller starts it. */
+static bool enqueue(struct indexes *indexes, struct index_change *first, size_t len, struct repository **ret)
+{
+	struct index_change *last = first;
+	struct repository *repository;
+	bool start;
+
+	for (; last->next; last = last->next)
+		prepare(last);
+	prepare(last);
 	indexes_lock(indexes);
-	repository = indexes_pin_locked(indexes, str_of(change->name));
-	*repository->last = change;
-	repository->last = &change->next;
-	indexes->stats.changes++;
+	repository = indexes_pin_locked(indexes, str_of(first->name));
+	*repository->last = first;
+	repository->last = &last->next;
+	indexes->stats.changes += len;
 	start = !repository->committing;
 	if (start) {
 		repository->committing = true;
@@ -712,7 +719,8 @@ void indexes_change(struct indexes *indexes, struct index_change *change)
 {
 	struct repository *repository;
 
-	if (enqueue(indexes, change, &repository))
+	change->next = NULL;
+	if (enqueue(indexes, change, 1, &repository))
 		pool_push(indexes->pool, run_committer, repository);
 }
 
@@ -720,7 +728,8 @@ void indexes_change_here(struct indexes *indexes, struct index_change *change)
 {
 	struct repository *repository;
 
-	if (enqueue(indexes, change, &repository))
+	change->next = NULL;
+	if (enqueue(indexes, change, 1, &repository))
 		run_committer(repository);
 }
 
@@ -743,6 +752,35 @@ bool indexes_change_wait(struct indexes *indexes, struct index_change *change, s
 	if (!change->ok && err)
 		*err = change->err;
 	return change->ok;
+}
+
+struct waiting {
+	struct latch done;
+	atomic_size_t left;
+};
+
+static void on_one_done(struct index_change *change)
+{
+	struct waiting *waiting = change->arg;
+
+	if (atomic_fetch_sub(&waiting->left, 1) == 1)
+		latch_open(&waiting->done);
+}
+
+void indexes_change_all(struct indexes *indexes, struct index_change *first)
+{
+	struct waiting waiting = { .done = LATCH_INIT };
+	struct repository *repository;
+	size_t len = 0;
+
+	for (struct index_change *change = first; change; change = change->next, len++) {
+		change->done = on_one_done;
+		change->arg = &waiting;
+	}
+	atomic_init(&waiting.left, len);
+	if (enqueue(indexes, first, len, &repository))
+		run_committer(repository);
+	latch_wait(&waiting.done);
 }
 
 /* Repositories that have a committer now; the caller frees names and list. */

@@ -491,6 +491,14 @@ bool moves_is_ready(
 	return ready;
 }
 
+bool moves_is_settled(struct moves *moves, struct str name)
+{
+	AUTO(snapshot) *snapshot = moves ? cluster_snapshot(moves->settings.cluster) : NULL;
+
+	return !snapshot || !snapshot->isolated ||
+	       (moves_owns(snapshot, name) && moves_is_ready(moves, snapshot, name, MOVES_BLOB));
+}
+
 static bool gate(void *arg, struct str name, struct error *err)
 {
 	struct moves *moves = arg;

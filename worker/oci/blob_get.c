@@ -200,6 +200,21 @@ static void serve_bucket(struct oci_call *call)
 		blob_pull_start(call, kind == RANGE_PART ? header : NULL);
 }
 
+/* Who hears that it is there need not send it: it is not collected before the manifest has come that names it. */
+static bool hear_head(struct oci_call *call)
+{
+	const struct oci_ask *ask = &call->ask;
+	struct str name = name_str(&ask->route.name);
+	struct error err;
+
+	registry_was_asked(ask->registry, name, &ask->route.digest);
+	if (!registry_is_going(ask->registry, name, &ask->route.digest))
+		return true;
+	(void)error_set(&err, ERROR_UNKNOWN, "BLOB_UNKNOWN", "the blob is just being deleted");
+	http_request_reply(call->request, oci_reply_error(&err));
+	return false;
+}
+
 void oci_blob_get_stream(void *arg)
 {
 	struct oci_call *call = arg;
@@ -207,6 +222,8 @@ void oci_blob_get_stream(void *arg)
 	struct blob_source source = { .fd = -1 };
 	struct error err;
 
+	if (ask->method == HTTP_HEAD && !hear_head(call))
+		return;
 	if (!store_has_files(ask->registry->store, name_str(&ask->route.name))) {
 		if (blob_may_redirect(call) || !blob_cached_serve(call))
 			serve_bucket(call);

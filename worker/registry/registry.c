@@ -2,15 +2,13 @@
 #include "worker/registry/registry.h"
 
 #include "common/check.h"
+#include "worker/registry/asked_blobs.h"
 #include "worker/registry/blob_places.h"
 #include "worker/registry/contents.h"
 #include "worker/registry/known_blobs.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/registry/push_memory.h"
 #include "worker/storage/store.h"
-
-/* Some other tool may have written a manifest over our limit into the store. */
-#define LOAD_MAX (4 * MANIFEST_MAX)
 
 struct registry *registry_new(const struct registry_settings *settings)
 {
@@ -36,6 +34,7 @@ struct registry *registry_new(const struct registry_settings *settings)
 	registry->known = known_blobs_new();
 	registry->places = blob_places_new();
 	registry->contents = contents_new();
+	registry->asked = asked_blobs_new(settings->collect_delay_ms);
 	return registry;
 }
 
@@ -56,6 +55,7 @@ void registry_free(struct registry *registry)
 	known_blobs_free(registry->known);
 	blob_places_free(registry->places);
 	contents_free(registry->contents);
+	asked_blobs_free(registry->asked);
 	free(registry);
 }
 
@@ -74,30 +74,50 @@ struct manifest_body *registry_manifest_peek(struct registry *registry, const st
 	return manifest_cache_find(registry->manifests, digest);
 }
 
+static bool load(struct registry *registry, struct str name, const struct digest *digest, struct buf *into,
+	struct error *err)
+{
+	struct digest found;
+
+	if (!store_blob_get(registry->store, name, digest, into, err)) {
+		if (err->kind == ERROR_UNKNOWN)
+			err->code = "MANIFEST_UNKNOWN";
+		/* What lies in the store is not the client's mistake. */
+		if (err->kind == ERROR_TOO_LARGE)
+			err->kind = ERROR_INTERNAL;
+		return error_add(err, "manifest");
+	}
+	found = digest_of(digest->alg, buf_str(into));
+	return digest_equal(&found, digest) ||
+	       error_set(err, ERROR_INTERNAL, NULL,
+		       "the store returned other bytes than the manifest's digest says");
+}
+
 bool registry_manifest(struct registry *registry, struct str name, const struct digest *digest,
 	struct manifest_body **ret, struct error *err)
 {
-	AUTO_FINI(buf) bytes = buf_limit(LOAD_MAX);
+	AUTO_FINI(buf) bytes = buf_limit(REGISTRY_MANIFEST_MAX);
 	struct manifest_body *body = manifest_cache_find(registry->manifests, digest);
-	struct digest found;
 
 	if (!body) {
-		if (!store_blob_get(registry->store, name, digest, &bytes, err)) {
-			if (err->kind == ERROR_UNKNOWN)
-				err->code = "MANIFEST_UNKNOWN";
-			/* What lies in the store is not the client's mistake. */
-			if (err->kind == ERROR_TOO_LARGE)
-				err->kind = ERROR_INTERNAL;
-			return error_add(err, "manifest");
-		}
-		found = digest_of(digest->alg, buf_str(&bytes));
-		if (!digest_equal(&found, digest))
-			return error_set(err, ERROR_INTERNAL, NULL,
-				"the store returned other bytes than the manifest's digest says");
+		if (!load(registry, name, digest, &bytes, err))
+			return false;
 		body = manifest_cache_put(registry->manifests, digest, buf_str(&bytes));
 	}
 	*ret = body;
 	return true;
+}
+
+bool registry_manifest_read(struct registry *registry, struct str name, const struct digest *digest,
+	struct buf *into, struct error *err)
+{
+	AUTO(manifest_body) *body = manifest_cache_find(registry->manifests, digest);
+
+	buf_clear(into);
+	if (!body)
+		return load(registry, name, digest, into, err);
+	buf_add(into, body->bytes);
+	return buf_check(into, "manifest", err);
 }
 
 void registry_watch(struct registry *registry, index_watch_f *fn, void *arg)

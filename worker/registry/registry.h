@@ -14,10 +14,12 @@
  */
 #pragma once
 
+#include "proto/manifest.h"
 #include "proto/reference.h"
 #include "worker/index/index.h"
 #include "worker/registry/uploads.h"
 
+struct asked_blobs;
 struct blob_cache;
 struct blob_places;
 struct contents;
@@ -32,6 +34,7 @@ struct store;
 struct registry_options {
 	bool docker2s2;     /* Docker's schema 2 is taken beside OCI's types */
 	bool require_blobs; /* config and layers of an image must be there */
+	bool collects;      /* what nobody needs is removed: an owner must know who was told that he need not send something */
 	unsigned redirect_s; /* a GET of a blob is answered with a URL of the store, good for so long; 0: with the blob */
 };
 
@@ -47,6 +50,7 @@ struct registry {
 	struct blob_cache *cache;   /* borrowed; NULL: none */
 	struct push_memory *push_memory;
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
+	struct asked_blobs *asked;  /* blobs that clients rely on without having sent them */
 	struct registry_options options;
 	/* Before the first request. Another member has this repository, though it lies here still: the catalog leaves it out. NULL: none. Thread  any. */
 	bool (*is_away)(void *arg, struct str name);
@@ -64,6 +68,7 @@ struct registry_settings {
 	size_t index_cache_bytes, index_log_bytes, manifest_cache_bytes;
 	int64_t index_keep_us;
 	uint64_t push_bytes; /* push_memory.h */
+	int64_t collect_delay_ms; /* what was stored or asked for so lately is not collected (collect.h) */
 	struct uploads_bounds uploads;
 	struct registry_options options;
 };
@@ -94,6 +99,10 @@ bool registry_index(struct registry *registry, struct str name, struct index **r
 /* The bytes of a manifest that an index lists: a reference. From the cache, else from the store, verified by its digest and
  * kept. MANIFEST_UNKNOWN. */
 bool registry_manifest(struct registry *registry, struct str name, const struct digest *digest, struct manifest_body **ret,
+	struct error *err) MUST_CHECK;
+/* The same for who reads many once: nothing is kept. The limit of `into` is REGISTRY_MANIFEST_MAX. */
+#define REGISTRY_MANIFEST_MAX (4 * MANIFEST_MAX)
+bool registry_manifest_read(struct registry *registry, struct str name, const struct digest *digest, struct buf *into,
 	struct error *err) MUST_CHECK;
 /* Thread  any. The same from memory alone; NULL: it is not there. */
 struct manifest_body *registry_manifest_peek(struct registry *registry, const struct digest *digest);
@@ -195,6 +204,10 @@ bool registry_finish(struct registry *registry, struct upload *upload, const str
  */
 #define REGISTRY_SEEN_MS (60 * 60 * 1000)
 bool registry_has_seen(struct registry *registry, struct str name, const struct digest *digest, uint64_t *ret_size) MUST_CHECK;
+/* A client was told that it need not send this blob. */
+void registry_was_asked(struct registry *registry, struct str name, const struct digest *digest);
+/* Is it just being deleted, as far as this worker knows? Then nobody is told that it is there. Thread  any. */
+bool registry_is_going(struct registry *registry, struct str name, const struct digest *digest);
 uint64_t registry_seen_mark(struct registry *registry, struct str name);
 void registry_saw(struct registry *registry, struct str name, const struct digest *digest, uint64_t size, uint64_t mark);
 

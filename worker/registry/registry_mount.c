@@ -50,8 +50,10 @@ bool registry_mount(struct registry *registry, struct str name, const struct dig
 {
 	const struct mount mount = { registry, name, digest, may_read, arg };
 
-	if (has_blob(&mount, name))
-		return true;
+	if (has_blob(&mount, name)) {
+		registry_was_asked(registry, name, digest);
+		return !registry_is_going(registry, name, digest);
+	}
 	if (!(from.at ? mount_from(&mount, from) : mount_from_anywhere(&mount)))
 		return false;
 	blob_places_add(registry->places, digest, name);

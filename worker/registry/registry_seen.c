@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/clock.h"
+#include "worker/registry/asked_blobs.h"
 #include "worker/registry/known_blobs.h"
 #include "worker/registry/registry.h"
 
@@ -24,4 +25,16 @@ void registry_saw(
 	struct registry *registry, struct str name, const struct digest *digest, uint64_t size, uint64_t mark)
 {
 	known_blobs_add(registry->known, name, digest, size, mark, clock_ms());
+}
+
+void registry_was_asked(struct registry *registry, struct str name, const struct digest *digest)
+{
+	asked_blobs_add(registry->asked, name, digest, clock_ms());
+}
+
+bool registry_is_going(struct registry *registry, struct str name, const struct digest *digest)
+{
+	AUTO(index) *view = registry_peek(registry, name);
+
+	return view && index_is_condemned(view, digest, store_clock_s(registry->store, name));
 }

@@ -2,7 +2,7 @@
 /*
  * fs - the driver for a folder: an object is a file, its key the path.
  *
- *     get, get_if_changed, size, source   here        put, put_file, copy, remove   fs_write.c
+ *     get, get_if_changed, size, source   here        put, put_file, copy, remove, look   fs_write.c
  *     put_if                              fs_put_if.c list                          fs_list.c
  *
  * Files are replaced by rename, never written in place: who has one open reads one whole version.
@@ -361,9 +361,11 @@ static const struct store_driver driver = {
 	.put = fs_put,
 	.put_file = fs_put_file,
 	.remove = fs_remove,
+	.remove_all = fs_remove_all,
 	.copy = fs_copy,
 	.source = source,
 	.list = fs_list,
+	.look = fs_look_at,
 	.folders = fs_folders,
 	.sweep = fs_sweep,
 	.usage = fs_usage,

@@ -73,6 +73,10 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 bool fs_copy(struct store *store, const char *from, const char *to, const struct digest *digest,
 	struct error *err) MUST_CHECK;
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
+/* The lock is let go between every few of them; the folders are synced at the end. */
+bool fs_remove_all(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone, struct error *err) MUST_CHECK;
+/* Its time of change is that of the inode: of whatever gave the file a name, too. */
+bool fs_look_at(struct store *store, const char *key, uint64_t *ret_size, int64_t *ret_changed_s, struct error *err) MUST_CHECK;
 
 /* There is a file at `target` already, which may be anything: it is replaced. False: errno. */
 bool fs_link_over(const struct store *store, const struct fs_path *source, const struct fs_path *target);

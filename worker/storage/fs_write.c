@@ -379,3 +379,85 @@ bool fs_remove(struct store *store, const char *key, int64_t until_s, struct err
 	fs_dedupe_drop(store, key, &gone);
 	return true;
 }
+
+bool fs_look_at(
+	struct store *store, const char *key, uint64_t *ret_size, int64_t *ret_changed_s, struct error *err)
+{
+	struct fs_path path;
+	struct stat st;
+
+	if (!fs_path_of(store, key, &path, err))
+		return false;
+	if (!fs_at_stat(store, path.text, &st))
+		return fs_error(err, "look at", path.text);
+	*ret_size = (uint64_t)st.st_size;
+	*ret_changed_s = st.st_ctim.tv_sec;
+	return true;
+}
+
+/* ---- many ---- */
+
+#define REMOVE_STEP 32 /* for so many the folder is locked, and whoever changes the index waits */
+
+static bool remove_one(struct store *store, const char *key, char *folder, bool *ret_gone, struct error *err)
+{
+	struct fs_path path;
+	struct stat gone;
+
+	if (!fs_path_of(store, key, &path, err))
+		return false;
+	(void)snprintf(folder, PATH_MAX, "%s", path.folder);
+	if (!fs_at_stat(store, path.text, &gone) || !fs_at_unlink(store, path.text)) {
+		*ret_gone = errno == ENOENT;
+		return *ret_gone || fs_error(err, "remove", path.text);
+	}
+	*ret_gone = true;
+	fs_dedupe_drop(store, key, &gone);
+	return true;
+}
+
+/* False: this one could not be removed, or the time is over; *ret_done: so many were looked at. */
+static bool remove_step(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone,
+	size_t *ret_done, struct error *err)
+{
+	char folder[PATH_MAX], last[PATH_MAX] = "";
+	struct fs_path first;
+	AUTO_FD lock = -1;
+	bool ok = fs_path_of(store, keys[0], &first, err) && fs_lock_repository(store, &first, &lock, err);
+	size_t at;
+
+	for (at = 0; ok && at < len; at++) {
+		if (clock_wall_s() >= until_s)
+			ok = error_set(
+				err, ERROR_UNAVAILABLE, NULL, "the removal of %s came too late", keys[at]);
+		else
+			ok = remove_one(store, keys[at], folder, &gone[at], err);
+		/* Of one algorithm after the other. */
+		if (ok && last[0] && strcmp(folder, last) != 0)
+			ok = fs_sync_folder(store, last, err);
+		if (ok)
+			memcpy(last, folder, sizeof(last));
+	}
+	if (last[0] && !fs_sync_folder(store, last, ok ? err : NULL))
+		ok = false;
+	*ret_done = at;
+	return ok;
+}
+
+bool fs_remove_all(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone,
+	struct error *err)
+{
+	size_t done = 0, step;
+
+	while (done < len) {
+		size_t n = len - done < REMOVE_STEP ? len - done : REMOVE_STEP;
+
+		if (!remove_step(store, keys + done, n, until_s, gone + done, &step, err)) {
+			/* What was unlinked may come back by a power cut: its folder was not synced. */
+			memset(gone + done, 0, n * sizeof(*gone));
+			return false;
+		}
+		done += step;
+	}
+	return true;
+}

@@ -3,7 +3,7 @@
  * s3 - the driver for buckets: S3's own words for each verb of store_driver.h.
  *
  *     get, get_if_changed   GET, If-None-Match          size    HEAD
- *     put                   PUT with the sha256         remove  s3_remove.c
+ *     put                   PUT with the sha256         remove  s3_remove.c, s3_remove_all.c
  *     put_file              HEAD, PUT or parts          copy    CopyObject or parts
  *     push_..., abandoned   s3_push.c, s3_abandoned.c
  *     put_if                s3_put_if.c                 list    s3_list.c
@@ -118,20 +118,30 @@ static enum store_step get_if_changed(struct store *store, const char *key,
 	return get(s3_store_of(store), key, unless, into, ret_version, err);
 }
 
+static bool ask_head(struct s3_store *s3, const char *key, struct http_result *result, uint64_t *ret_size,
+	struct error *err)
+{
+	struct s3_call call = { .method = "HEAD", .key = key };
+
+	if (!s3_client_send(&s3->client, &call, result, err) ||
+		!s3_client_expect_ok(&s3->client, &call, result, err))
+		return false;
+	return str_to_number(
+		       str_of(http_headers_find(result->headers, "Content-Length")), INT64_MAX, ret_size) ||
+	       error_set(err, ERROR_INTERNAL, NULL, "S3 HEAD %s: answer without length", key);
+}
+
 bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct store_version *ret_version,
 	struct error *err)
 {
 	AUTO_FINI(http_result) result = { 0 };
-	struct s3_call call = { .method = "HEAD", .key = key };
 	struct store_version version = { .text = "" };
 	uint64_t size;
 
-	if (!s3_client_send(&s3->client, &call, &result, err) ||
-		!s3_client_expect_ok(&s3->client, &call, &result, err))
+	if (!ask_head(s3, key, &result, &size, err))
 		return false;
-	if (!str_to_number(str_of(http_headers_find(result.headers, "Content-Length")), INT64_MAX, &size) ||
-		(ret_version && !s3_read_etag(&result, &version)))
-		return error_set(err, ERROR_INTERNAL, NULL, "S3 HEAD %s: answer without length or ETag", key);
+	if (ret_version && !s3_read_etag(&result, &version))
+		return error_set(err, ERROR_INTERNAL, NULL, "S3 HEAD %s: answer without ETag", key);
 	*ret_size = size;
 	if (ret_version)
 		*ret_version = version;
@@ -198,18 +208,30 @@ static bool put(struct store *store, const char *key, const struct digest *diges
 	return send_simple(s3_store_of(store), &call, err);
 }
 
-bool s3_is_there(struct s3_store *s3, const char *key, uint64_t want, bool *ret_there, struct error *err)
+/* One whose age is not told is old. */
+static bool is_old(const struct s3_store *s3, const struct http_result *result)
 {
+	const char *text = http_headers_find(result->headers, "Last-Modified");
+	int64_t changed_s;
+
+	return s3->renew_ms && (!text || !http_date_parse(str_of(text), &changed_s) ||
+				       changed_s < s3_clock_now_s(&s3->client.clock) - s3->renew_ms / 1000);
+}
+
+bool s3_is_there(
+	struct s3_store *s3, const char *key, uint64_t want, bool young, bool *ret_there, struct error *err)
+{
+	AUTO_FINI(http_result) result = { 0 };
 	struct error head;
 	uint64_t there = 0;
-	bool found = s3_head(s3, key, &there, NULL, &head);
+	bool found = ask_head(s3, key, &result, &there, &head);
 
 	if (!found && head.kind != ERROR_UNKNOWN) {
 		if (err)
 			*err = head;
 		return false;
 	}
-	*ret_there = found && there == want;
+	*ret_there = found && there == want && !(young && is_old(s3, &result));
 	return true;
 }
 
@@ -241,7 +263,7 @@ static bool put_file(struct store *store, const char *key, const struct digest *
 	bool there = false;
 
 	(void)path;
-	if (!s3_is_there(s3, key, len, &there, err))
+	if (!s3_is_there(s3, key, len, true, &there, err))
 		return false;
 	if (there)
 		return true;
@@ -255,7 +277,7 @@ static bool put_new(struct store *store, const char *key, const struct digest *d
 {
 	bool there = false;
 
-	if (!s3_is_there(s3_store_of(store), key, bytes.len, &there, err))
+	if (!s3_is_there(s3_store_of(store), key, bytes.len, true, &there, err))
 		return false;
 	return there || put(store, key, digest, bytes, err);
 }
@@ -390,11 +412,13 @@ static const struct store_driver driver = {
 	.push_free = s3_push_free,
 	.abandoned = s3_abandoned,
 	.remove = s3_remove,
+	.remove_all = s3_remove_all,
 	.clock_s = clock_s,
 	.copy = copy,
 	.source = source,
 	.link = make_link,
 	.list = s3_list,
+	.objects = s3_objects,
 	.folders = s3_folders,
 	.usage = s3_usage,
 	.dedupe = s3_dedupe,
@@ -442,6 +466,7 @@ bool store_s3_open(struct store **ret_store, const struct s3_settings *settings,
 	s3->copy_whole_max = bounded(settings->copy_whole_max, S3_COPY_MAX, 1, S3_COPY_MAX);
 	s3->copy_part_size = bounded(settings->copy_part_size, COPY_PART_SIZE, S3_PART_MIN, S3_PART_MAX);
 	s3->copy_parallel = (unsigned)bounded(settings->copy_parallel, PARALLEL, 1, S3_PARALLEL_MAX);
+	s3->renew_ms = settings->renew_ms;
 	s3->abandoned_ms = settings->abandoned_ms ? settings->abandoned_ms : ABANDONED_MS;
 	lock_init(&s3->lock);
 	list_init(&s3->pushes);

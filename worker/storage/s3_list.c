@@ -27,7 +27,8 @@ struct listing {
 	bool more;
 	bool weighs; /* not keys: the bytes of all that is there, also in deeper folders */
 	uint64_t bytes;
-	bool empty; /* not all keys: those of empty objects, also in deeper folders */
+	bool empty;                    /* not all keys: those of empty objects, also in deeper folders */
+	store_driver_object_f *object; /* or: keys with sizes and times */
 	store_catalog_f *fn;
 	void *arg;
 };
@@ -152,6 +153,50 @@ static bool read_empty(struct listing *listing, struct str xml, struct error *er
 	return true;
 }
 
+/* Of deeper folders, too. */
+static bool give_object(struct listing *listing, struct str contents, struct str key, struct error *err)
+{
+	AUTO_FINI(buf) size = buf_limit(32);
+	AUTO_FINI(buf) changed = buf_limit(64);
+	struct str name = str_from(key.at + listing->prefix.len, key.len - listing->prefix.len);
+	uint64_t bytes;
+	int64_t changed_s;
+
+	listing->seen++;
+	if (!listing->left || listing->stopped) {
+		listing->more = true;
+		return true;
+	}
+	if (!s3_xml_find(contents, "Size", &size) || !str_to_number(buf_str(&size), INT64_MAX, &bytes) ||
+		!s3_xml_find(contents, "LastModified", &changed) ||
+		!s3_clock_parse_iso(buf_text(&changed), &changed_s))
+		return error_set(
+			err, ERROR_INTERNAL, NULL, "S3 list: an object has no size or no time that is one");
+	listing->left--;
+	listing->stopped = !listing->object(listing->arg, name, bytes, changed_s);
+	return true;
+}
+
+static bool read_objects(struct listing *listing, struct str xml, struct error *err)
+{
+	AUTO_FINI(buf) key = buf_limit(STORE_KEY_MAX);
+	struct str contents;
+
+	while (s3_xml_next_block(&xml, "Contents", &contents)) {
+		buf_clear(&key);
+		if (!s3_xml_find(contents, "Key", &key) || key.len < listing->prefix.len ||
+			!str_equal(str_from(key.at, listing->prefix.len), buf_str(&listing->prefix)))
+			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a key that was not asked for");
+		if (listing->after.len && str_compare(buf_str(&key), buf_str(&listing->after)) <= 0)
+			continue;
+		buf_clear(&listing->after);
+		buf_add(&listing->after, buf_str(&key));
+		if (!give_object(listing, contents, buf_str(&key), err))
+			return false;
+	}
+	return true;
+}
+
 /* <CommonPrefixes><Prefix>root/folder/</Prefix></CommonPrefixes>; the <Prefix> that was asked for stands
  * there too. */
 static bool read_folders(struct listing *listing, struct str xml, struct error *err)
@@ -186,9 +231,10 @@ static bool read_page(struct listing *listing, struct str xml, bool *ret_truncat
 
 	if (!s3_xml_is(xml, "ListBucketResult") || !s3_xml_find(xml, "IsTruncated", &truncated))
 		return error_set(err, ERROR_INTERNAL, NULL, "S3 list: the answer is not a list");
-	if (listing->folders     ? !read_folders(listing, xml, err)
-		: listing->empty ? !read_empty(listing, xml, err)
-				 : !read_keys(listing, xml, err))
+	if (listing->folders      ? !read_folders(listing, xml, err)
+		: listing->empty  ? !read_empty(listing, xml, err)
+		: listing->object ? !read_objects(listing, xml, err)
+				  : !read_keys(listing, xml, err))
 		return false;
 	if (listing->weighs && !read_sizes(listing, xml, err))
 		return false;
@@ -277,14 +323,29 @@ bool s3_usage(struct store *store, const char *folder, const struct pace *pace, 
 	return fine;
 }
 
+static bool list_page(
+	struct listing *listing, const char *folder, struct str after, bool *ret_more, struct error *err)
+{
+	buf_puts(&listing->prefix, folder);
+	if (after.len)
+		buf_format(&listing->after, "%s%.*s", buf_text(&listing->prefix), STR_ARGS(after));
+	return buf_check(&listing->prefix, "prefix of a list", err) &&
+	       buf_check(&listing->after, "start of a list", err) && run(listing, ret_more, err);
+}
+
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err)
 {
 	AUTO_FINI(listing) listing = listing_of(store, n, fn, arg);
 
-	buf_puts(&listing.prefix, folder);
-	if (after.len)
-		buf_format(&listing.after, "%s%.*s", buf_text(&listing.prefix), STR_ARGS(after));
-	return buf_check(&listing.prefix, "prefix of a list", err) &&
-	       buf_check(&listing.after, "start of a list", err) && run(&listing, ret_more, err);
+	return list_page(&listing, folder, after, ret_more, err);
+}
+
+bool s3_objects(struct store *store, const char *folder, struct str after, size_t n,
+	store_driver_object_f *fn, void *arg, bool *ret_more, struct error *err)
+{
+	AUTO_FINI(listing) listing = listing_of(store, n, NULL, arg);
+
+	listing.object = fn;
+	return list_page(&listing, folder, after, ret_more, err);
 }

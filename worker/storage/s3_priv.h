@@ -40,7 +40,8 @@ struct s3_store {
 		int64_t lost_ms;
 	} stand_in; /* s3_stand_in.c */
 	atomic_bool signs;  /* parts: this store looks at no sum beside the signature, or takes none without one (s3_push.c) */
-	int64_t abandoned_ms;
+	atomic_bool deletes_singly; /* it does not take DeleteObjects as we send it (s3_remove_all.c) */
+	int64_t abandoned_ms, renew_ms;
 	struct lock lock;
 	struct list pushes; /* under way in this process; under the lock */
 };
@@ -55,6 +56,8 @@ bool s3_get(struct store *store, const char *key, struct buf *into, struct store
 	struct error *err) MUST_CHECK;
 
 bool s3_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
+/* s3_remove_all.c */
+bool s3_remove_all(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone, struct error *err) MUST_CHECK;
 
 enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
 	const struct store_version *expected, struct store_version *ret_version,
@@ -68,6 +71,8 @@ bool s3_is_stand_in(const char *key, uint64_t size);
 /* It gets its bytes from another repository. ERROR_UNKNOWN: none has them; ERROR_UNAVAILABLE: not known yet. */
 bool s3_restore(struct s3_store *s3, const char *key, uint64_t *ret_size, struct error *err) MUST_CHECK;
 /* Before a blob of this size is deleted: what stands in for it elsewhere gets its bytes. */
+/* True: nothing of another repository relies on a blob, now and for ever. */
+bool s3_stand_ins_are_settled(struct s3_store *s3, bool *ret, struct error *err) MUST_CHECK;
 bool s3_settle_stand_ins(struct s3_store *s3, const char *key, uint64_t size, struct error *err) MUST_CHECK;
 bool s3_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
 	struct error *err) MUST_CHECK;
@@ -100,8 +105,8 @@ bool s3_multipart_complete(struct s3_multipart *multi, struct error *err) MUST_C
 bool s3_multipart_abort(struct s3_client *client, const char *key, const char *id, struct error *err) MUST_CHECK;
 void s3_multipart_give_up(struct s3_multipart *multi); /* the same, and a failure is told to the log alone */
 
-/* Is an object of this size there? False: it can't be told. */
-bool s3_is_there(struct s3_store *s3, const char *key, uint64_t size, bool *ret_there, struct error *err) MUST_CHECK;
+/* Is an object of this size there, and (young) not so old that it is to be written again (renew_ms)? False: it can't be told. */
+bool s3_is_there(struct s3_store *s3, const char *key, uint64_t size, bool young, bool *ret_there, struct error *err) MUST_CHECK;
 
 /* s3_push.c: store.h says what they do. */
 uint64_t s3_push_part(const struct store *store, uint64_t size);
@@ -127,6 +132,8 @@ void s3_copy_source(const struct s3_store *s3, const char *key, struct buf *into
 
 bool s3_folders(
 	struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
+bool s3_objects(struct store *store, const char *folder, struct str after, size_t n, store_driver_object_f *fn, void *arg,
+	bool *ret_more, struct error *err) MUST_CHECK;
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err) MUST_CHECK;
 bool s3_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes,

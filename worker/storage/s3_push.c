@@ -98,7 +98,7 @@ static bool begin(struct s3_push *push, uint64_t size, struct error *err)
 	struct s3_store *s3 = push->multi.s3;
 	struct s3_multipart *multi = &push->multi;
 
-	if (!s3_is_there(s3, push->key, size, &push->push.is_there, err))
+	if (!s3_is_there(s3, push->key, size, true, &push->push.is_there, err))
 		return false;
 	if (push->push.is_there)
 		return true;
@@ -151,7 +151,7 @@ bool s3_push_finish(struct store_push *store_push, struct error *err)
 
 	if (!push->push.is_there)
 		return s3_multipart_complete(&push->multi, err) || soften(err);
-	if (!s3_is_there(push->multi.s3, push->key, push->multi.size, &there, err))
+	if (!s3_is_there(push->multi.s3, push->key, push->multi.size, false, &there, err))
 		return false;
 	return there || error_set(err, ERROR_UNAVAILABLE, NULL,
 				"the blob was deleted while it was pushed; push it again");

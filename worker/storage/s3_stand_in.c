@@ -342,7 +342,7 @@ static bool walk_repository(void *arg, struct str name)
 }
 
 /* Is there the mark? Asked until it is there. */
-static bool is_restored(struct s3_store *s3, bool *ret, struct error *err)
+bool s3_stand_ins_are_settled(struct s3_store *s3, bool *ret, struct error *err)
 {
 	struct error why;
 	uint64_t size;
@@ -389,7 +389,7 @@ bool s3_dedupe(struct store *store, bool always, const struct pace *pace, struct
 	struct store_version version;
 	bool restored, imported, whole = false;
 
-	if (!is_restored(s3, &restored, err))
+	if (!s3_stand_ins_are_settled(s3, &restored, err))
 		return false;
 	if (restored && !always)
 		return true;
@@ -420,7 +420,7 @@ bool s3_settle_stand_ins(struct s3_store *s3, const char *key, uint64_t size, st
 
 	if (!size || !split(key, &name, &blob))
 		return true;
-	if (!is_restored(s3, &restored, err) || restored)
+	if (!s3_stand_ins_are_settled(s3, &restored, err) || restored)
 		return restored;
 	search = search_new(s3, key, blob, NULL);
 	search->for_empty = true;

@@ -454,6 +454,46 @@ bool store_blob_delete(
 	       driver_of(store)->remove(store, key.text, until_s, err);
 }
 
+static bool delete_one_by_one(struct store *store, const char *const *keys, size_t len, int64_t until_s,
+	bool *gone, struct error *err)
+{
+	bool all = true;
+	struct error cause;
+
+	for (size_t i = 0; i < len; i++) {
+		gone[i] = driver_of(store)->remove(store, keys[i], until_s, &cause) ||
+			  cause.kind == ERROR_UNKNOWN;
+		if (!gone[i] && all)
+			*err = cause;
+		all = all && gone[i];
+	}
+	return all;
+}
+
+bool store_blobs_delete(struct store *store, struct str name, const struct digest *digests, size_t len,
+	int64_t until_s, bool *gone, struct error *err)
+{
+	const struct store_driver *driver;
+	AUTO_STR *texts = check_alloc(len + 1, sizeof(struct key));
+	AUTO_STR *pointers = check_alloc(len + 1, sizeof(char *));
+	struct key *keys = (struct key *)(void *)texts;
+	const char **at = (const char **)(void *)pointers;
+
+	CHECK(len <= STORE_DELETE_MAX);
+	if (!len)
+		return true;
+	store = root_of(store, name);
+	driver = driver_of(store);
+	memset(gone, 0, len * sizeof(*gone));
+	for (size_t i = 0; i < len; i++) {
+		if (!key_of_blob(name, &digests[i], &keys[i], err))
+			return false;
+		at[i] = keys[i].text;
+	}
+	return driver->remove_all ? driver->remove_all(store, at, len, until_s, gone, err)
+				  : delete_one_by_one(store, at, len, until_s, gone, err);
+}
+
 int64_t store_clock_s(const struct store *store, struct str name)
 {
 	store = looked_at(store, name);
@@ -679,6 +719,105 @@ bool store_blobs(struct store *store, struct str name, enum hash_kind alg, struc
 		return false;
 	(void)snprintf(key.text, sizeof(key.text), "%.*s/blobs/%s/", STR_ARGS(name), digest_algorithm(&some));
 	return driver_of(store)->list(store, key.text, after, n, on_encoded, &digests, ret_more, err);
+}
+
+struct objects {
+	const char *alg; /* of a list of one folder; NULL: it stands in the name */
+	store_object_f *fn;
+	void *arg;
+	size_t left;
+	bool stopped;
+};
+
+/* "sha256/..." */
+static bool parse_object(const struct objects *objects, struct str name, struct digest *ret)
+{
+	AUTO_FINI(buf) text = buf_limit(DIGEST_TEXT_SIZE);
+	const char *slash = objects->alg ? NULL : memchr(name.at, '/', name.len);
+
+	if (slash)
+		buf_format(&text, "%.*s:%.*s", (int)(slash - name.at), name.at,
+			(int)(name.at + name.len - slash - 1), slash + 1);
+	else
+		buf_format(&text, "%s:%.*s", objects->alg ? objects->alg : "", STR_ARGS(name));
+	return !text.failed && digest_parse(buf_str(&text), ret, NULL);
+}
+
+static bool on_object(void *arg, struct str name, uint64_t size, int64_t changed_s)
+{
+	struct objects *objects = arg;
+	struct store_object object = { .size = size, .changed_s = changed_s, .known = !objects->alg };
+
+	objects->left--;
+	if (parse_object(objects, name, &object.digest))
+		objects->stopped = !objects->fn(objects->arg, &object);
+	return !objects->stopped;
+}
+
+static bool on_name(void *arg, struct str encoded)
+{
+	return on_object(arg, encoded, 0, 0);
+}
+
+/* Of each algorithm one folder. */
+static bool list_folders(struct store *store, struct str name, const struct digest *after,
+	struct objects *objects, bool *ret_more, struct error *err)
+{
+	static const enum hash_kind kinds[] = { HASH_SHA256, HASH_SHA512 };
+	char encoded[129];
+	struct key key;
+
+	*ret_more = true;
+	for (size_t i = after && after->alg == kinds[1]; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct digest some = { .alg = kinds[i] };
+		struct str behind = STR_NONE;
+
+		if (after && after->alg == kinds[i]) {
+			digest_encoded(after, encoded);
+			behind = str_of(encoded);
+		}
+		objects->alg = digest_algorithm(&some);
+		(void)snprintf(key.text, sizeof(key.text), "%.*s/blobs/%s/", STR_ARGS(name), objects->alg);
+		if (!driver_of(store)->list(
+			    store, key.text, behind, objects->left, on_name, objects, ret_more, err))
+			return false;
+		if (*ret_more || objects->stopped || !objects->left) {
+			*ret_more = *ret_more || i + 1 < sizeof(kinds) / sizeof(kinds[0]);
+			return true;
+		}
+	}
+	return true;
+}
+
+bool store_objects(struct store *store, struct str name, const struct digest *after, size_t n,
+	store_object_f *fn, void *arg, bool *ret_more, struct error *err)
+{
+	struct objects objects = { .fn = fn, .arg = arg, .left = n };
+	char encoded[129], last[160] = "";
+	struct key key;
+
+	store = root_of(store, name);
+	if (!check_name(name, err))
+		return false;
+	if (!driver_of(store)->objects)
+		return list_folders(store, name, after, &objects, ret_more, err);
+	if (after) {
+		digest_encoded(after, encoded);
+		(void)snprintf(last, sizeof(last), "%s/%s", digest_algorithm(after), encoded);
+	}
+	(void)snprintf(key.text, sizeof(key.text), "%.*s/blobs/", STR_ARGS(name));
+	return driver_of(store)->objects(
+		store, key.text, str_of(last), n, on_object, &objects, ret_more, err);
+}
+
+bool store_object_look(struct store *store, struct str name, struct store_object *object, struct error *err)
+{
+	struct key key;
+
+	store = root_of(store, name);
+	object->known = key_of_blob(name, &object->digest, &key, err) &&
+			driver_of(store)->look(store, key.text, &object->size, &object->changed_s, err);
+	return object->known;
 }
 
 /* ---- an end ---- */

@@ -233,6 +233,29 @@ bool store_notes(struct store *store, struct str after, size_t n, store_catalog_
 typedef bool store_digest_f(void *arg, const struct digest *digest);
 bool store_blobs(struct store *store, struct str name, enum hash_kind alg, struct str after, size_t n, store_digest_f *fn, void *arg,
 		 bool *ret_more, struct error *err) MUST_CHECK;
+/* What lies in a repository, for who decides what of it stays. */
+struct store_object {
+	struct digest digest;
+	uint64_t size;
+	int64_t changed_s; /* store_clock_s() when it was last written, linked or copied here */
+	bool known;        /* size and time are; else store_object_look() tells them */
+};
+typedef bool store_object_f(void *arg, const struct store_object *object);
+/* Blobs of a repository, in an order that stays, behind `after` (NULL: from the start); else as store_catalog(), with what the list itself tells. What has
+ * a name of no digest that we know is passed over. */
+bool store_objects(struct store *store, struct str name, const struct digest *after, size_t n, store_object_f *fn, void *arg,
+		   bool *ret_more, struct error *err) MUST_CHECK;
+/* The one with object->digest. ERROR_UNKNOWN: it is gone. */
+bool store_object_look(struct store *store, struct str name, struct store_object *object, struct error *err) MUST_CHECK;
+/*
+ * As store_blob_delete(), of up to STORE_DELETE_MAX, with as few requests as the store allows, and without holding up a change of the index.
+ * gone[i]: it is not there any more, and nothing that was sent for it is on its way. False: of some that can't be said, which may be deleted or not,
+ * but not after until_s and STORE_DELETE_TAIL_S.
+ */
+#define STORE_DELETE_MAX    1000u
+#define STORE_DELETE_TAIL_S 10
+bool store_blobs_delete(struct store *store, struct str name, const struct digest *digests, size_t len, int64_t until_s, bool *gone,
+			struct error *err) MUST_CHECK;
 /* All of a repository that nobody serves from here any more: out of the catalog first, its blobs last. May be asked again. `log` is where its
  * log ends. ERROR_UNAVAILABLE where the pace (NULL is fine) ended it. Empty folders stay. */
 bool store_drop(struct store *store, struct str name, const struct store_log_place *log, const struct pace *pace,

@@ -13,6 +13,8 @@
 
 #define STORE_KEY_MAX 1024
 
+typedef bool store_driver_object_f(void *arg, struct str name, uint64_t size, int64_t changed_s);
+
 struct store_driver {
 	/* Of a store that is made of several (store_roots.c), which fills in free() and these alone: the root that a repository lies in, whatever
 	 * its name is; each root; and the catalog. */
@@ -57,6 +59,8 @@ struct store_driver {
 	void (*push_free)(struct store_push *push);
 	bool (*abandoned)(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err);
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
+	/* store_blobs_delete(). NULL: one after the other. */
+	bool (*remove_all)(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone, struct error *err);
 	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
@@ -65,6 +69,10 @@ struct store_driver {
 	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */
 	bool (*list)(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn, void *arg,
 		     bool *ret_more, struct error *err);
+	/* Keys under `folder` and the folders in it, with sizes and times. NULL: `list`, and `look` has them. */
+	bool (*objects)(struct store *store, const char *folder, struct str after, size_t n, store_driver_object_f *fn, void *arg,
+			bool *ret_more, struct error *err);
+	bool (*look)(struct store *store, const char *key, uint64_t *ret_size, int64_t *ret_changed_s, struct error *err);
 	/* Names of folders directly under `folder` ("" or "library/"), in any order; fn false stops. */
 	bool (*folders)(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err);
 	/* Temp files that killed processes left; NULL: there are none. */

@@ -112,7 +112,7 @@ static void url_for_a_day(void **state)
 	struct error err = { 0 };
 
 	(void)state;
-	assert_true(s3_sign_url(&example, &request, 86400, &query, &err));
+	assert_true(s3_sign_url(&example, &request, NULL, 86400, &query, &err));
 	assert_string_equal(buf_text(&query),
 		"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-"
 		"1%2Fs3%2F"
@@ -128,8 +128,8 @@ static void url_has_an_end(void **state)
 	struct error err = { 0 };
 
 	(void)state;
-	assert_false(s3_sign_url(&example, &request, 0, &query, &err));
-	assert_false(s3_sign_url(&example, &request, 7 * 86400 + 1, &query, &err));
+	assert_false(s3_sign_url(&example, &request, NULL, 0, &query, &err));
+	assert_false(s3_sign_url(&example, &request, NULL, 7 * 86400 + 1, &query, &err));
 	assert_int_equal(err.kind, ERROR_INVALID);
 	assert_int_equal(query.len, 0);
 }

@@ -253,6 +253,86 @@ static void empty_blob(void **state)
 	blob_round(*state, HASH_SHA256, STR(""));
 }
 
+#define OBJECTS 40
+
+struct objects {
+	struct store *store;
+	struct digest seen[OBJECTS];
+	size_t len, most;
+};
+
+static bool on_object(void *arg, const struct store_object *object)
+{
+	struct objects *objects = arg;
+	struct store_object copy = *object;
+	int64_t now_s = store_clock_s(objects->store, STR("a/b"));
+
+	if (!copy.known)
+		OK(store_object_look(objects->store, STR("a/b"), &copy, &failure));
+	assert_int_equal(copy.size, sizeof(size_t));
+	assert_true(copy.changed_s > now_s - 60 && copy.changed_s < now_s + 60);
+	for (size_t i = 0; i < objects->len; i++)
+		assert_false(digest_equal(&objects->seen[i], &object->digest));
+	objects->seen[objects->len++] = object->digest;
+	return objects->len < objects->most;
+}
+
+/* Page by page, and the fn may end a page. */
+static size_t list_objects(struct objects *objects)
+{
+	bool more = true;
+
+	objects->len = 0;
+	for (size_t page = 7; more; page = page == 7 ? 9 : 7) {
+		objects->most = objects->len + (page == 7 ? 5 : SIZE_MAX / 2);
+		OK(store_objects(objects->store, STR("a/b"),
+			objects->len ? &objects->seen[objects->len - 1] : NULL, page, on_object, objects,
+			&more, &failure));
+	}
+	return objects->len;
+}
+
+static void put_objects(struct store *store)
+{
+	for (size_t i = 0; i < OBJECTS; i++) {
+		struct digest digest =
+			digest_of(i % 4 ? HASH_SHA256 : HASH_SHA512, str_from((const char *)&i, sizeof(i)));
+		OK(store_blob_put(
+			store, STR("a/b"), &digest, str_from((const char *)&i, sizeof(i)), &failure));
+	}
+}
+
+/* What is away before is away; a bucket is asked once, when nothing in it stands in for something else. */
+static void many_are_removed_at_once(void **state)
+{
+	struct objects objects = { .store = *state };
+	bool gone[OBJECTS], is_bucket = !store_has_files(*state, STR("a/b"));
+	struct store_dedupe told = { 0 };
+	const struct store_import all = { .older_s = 0 };
+	uint64_t requests, found;
+	int64_t until_s;
+
+	put_objects(*state);
+	OK(store_import(*state, &all, &found, &failure));
+	OK(store_dedupe(*state, true, NULL, &told, &failure));
+	assert_int_equal(list_objects(&objects), OBJECTS);
+	until_s = store_clock_s(*state, STR("a/b")) + 20;
+	REFUSED(store_blobs_delete(*state, STR("a/b"), objects.seen, OBJECTS, until_s - 40, gone, &failure),
+		ERROR_UNAVAILABLE);
+	for (size_t i = 0; i < OBJECTS; i++)
+		assert_false(gone[i]);
+	assert_int_equal(list_objects(&objects), OBJECTS);
+	OK(store_blob_delete(*state, STR("a/b"), &objects.seen[3], until_s, &failure));
+	requests = store_requests(*state);
+	OK(store_blobs_delete(*state, STR("a/b"), objects.seen, OBJECTS - 1, until_s, gone, &failure));
+	if (is_bucket)
+		assert_int_equal(store_requests(*state) - requests, 1);
+	for (size_t i = 0; i < OBJECTS - 1; i++)
+		assert_true(gone[i]);
+	assert_int_equal(list_objects(&objects), 1);
+	OK(store_blobs_delete(*state, STR("a/b"), NULL, 0, until_s, gone, &failure));
+}
+
 static void mount(void **state)
 {
 	struct digest digest = digest_of(HASH_SHA256, STR("hello"));
@@ -770,6 +850,7 @@ int store_suite_run(store_suite_open_f *open)
 		TEST(no_update_is_lost),
 		TEST(blobs_come_and_go),
 		TEST(empty_blob),
+		TEST(many_are_removed_at_once),
 		TEST(mount),
 		TEST(files_become_blobs),
 		TEST(source_of_nothing),

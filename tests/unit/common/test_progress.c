@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * progress: what the line says.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/progress.h"
+
+static void expect(uint64_t done, uint64_t total, int64_t ms, const char *wanted)
+{
+	const struct progress progress = { .what = "blobs", .done = done, .total = total };
+	char line[160];
+
+	progress_format(&progress, ms, line, sizeof(line));
+	assert_string_equal(line, wanted);
+}
+
+static void it_says_how_far_how_fast_and_how_long(void **state)
+{
+	(void)state;
+	expect(0, 100, 0, "0 of 100 blobs, 0 a second");
+	expect(50, 100, 5000, "50 of 100 blobs, 10 a second, 5 s left");
+	expect(99, 100, 1000, "99 of 100 blobs, 99 a second, 1 s left");
+	expect(100, 100, 1000, "100 of 100 blobs, 100 a second");
+	expect(30, 0, 3000, "30 blobs, 10 a second");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_says_how_far_how_fast_and_how_long),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/chores/collect_chore.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/map.h"
+#include "proto/name.h"
+#include "worker/registry/registry.h"
+#include "worker/storage/store.h"
+
+#define LOOK_MS     1000 /* whether it is time */
+#define PAGE        1000
+#define KNOWN       65536u /* two numbers each: 1 MiB */
+#define DAY_MINUTES (24 * 60)
+
+enum { WALKS, WALKED, FAILED, REMOVED, BYTES, MS };
+
+struct walk {
+	struct collect_chore *collect;
+	struct chore_turn *turn;
+	const struct pace *pace;
+	struct buf last; /* the name that was seen last */
+	uint64_t repositories, removed, bytes, failed;
+	bool over; /* the worker ends */
+	struct error *err;
+};
+
+/* ---- the window ---- */
+
+static bool parse_minutes(struct str text, int *ret)
+{
+	uint64_t hours, minutes;
+
+	if (text.len != 5 || text.at[2] != ':' || !str_to_number(str_from(text.at, 2), 23, &hours) ||
+		!str_to_number(str_from(text.at + 3, 2), 59, &minutes))
+		return false;
+	*ret = (int)(hours * 60 + minutes);
+	return true;
+}
+
+bool collect_window_parse(struct str text, struct collect_window *ret)
+{
+	struct collect_window window;
+
+	if (text.len != 11 || text.at[5] != '-' || !parse_minutes(str_from(text.at, 5), &window.from) ||
+		!parse_minutes(str_from(text.at + 6, 5), &window.to) || window.from == window.to)
+		return false;
+	*ret = window;
+	return true;
+}
+
+bool collect_window_has(const struct collect_window *window, int64_t wall_s)
+{
+	int minute = (int)(wall_s / 60 % DAY_MINUTES);
+
+	if (window->from <= window->to)
+		return window->from == window->to || (minute >= window->from && minute < window->to);
+	return minute >= window->from || minute < window->to;
+}
+
+/* ---- what was clean ---- */
+
+static uint64_t hash_version(const struct index *view)
+{
+	struct index_version version;
+	uint64_t hash;
+
+	index_version_of(view, &version);
+	hash = map_hash(version.generation, strlen(version.generation)) ^ version.at * 0x9e3779b97f4a7c15u;
+	hash ^= map_hash(version.object.text, strlen(version.object.text));
+	return hash ? hash : 1;
+}
+
+static uint64_t *place_of(const struct collect_chore *collect, struct str name, uint64_t *ret_hash)
+{
+	*ret_hash = map_hash(name.at, name.len) | 1;
+	return collect->known + 2 * (*ret_hash / 2 % KNOWN);
+}
+
+static bool is_clean(const struct collect_chore *collect, struct str name, uint64_t version)
+{
+	uint64_t hash;
+	const uint64_t *place = place_of(collect, name, &hash);
+
+	return place[0] == hash && place[1] == version;
+}
+
+static void keep_clean(struct collect_chore *collect, struct str name, uint64_t version)
+{
+	uint64_t hash, *place = place_of(collect, name, &hash);
+
+	place[0] = hash;
+	place[1] = version;
+}
+
+/* ---- a walk ---- */
+
+static void count(struct collect_chore *collect, unsigned which, uint64_t n)
+{
+	(void)atomic_fetch_add_explicit(&collect->counts[which], n, memory_order_relaxed);
+}
+
+static void tell(void *arg, const char *name, const struct digest *digest, uint64_t bytes)
+{
+	struct walk *walk = arg;
+	char text[DIGEST_TEXT_SIZE];
+
+	walk->removed++;
+	walk->bytes += bytes;
+	count(walk->collect, REMOVED, 1);
+	count(walk->collect, BYTES, bytes);
+	digest_format(digest, text);
+	log_info("gc.removed", "repository=%s digest=%s bytes=%" PRIu64 " why=\"no manifest names it\"", name,
+		text, bytes);
+}
+
+static void fail(struct walk *walk, const struct error *err)
+{
+	log_warn("gc.failed", "repository=%s error=%s", buf_text(&walk->last), log_quote(str_of(err->text)));
+	count(walk->collect, FAILED, 1);
+	if (!walk->failed++ && walk->err)
+		*walk->err = *err;
+}
+
+/* What is left in it, for lack of age or of time, is for the next walk. */
+static void collect_one(struct walk *walk, int64_t delay_ms)
+{
+	struct collect_chore *collect = walk->collect;
+	const struct collect_how how = {
+		.delay_ms = delay_ms, .pace = walk->pace, .told = tell, .arg = walk
+	};
+	struct str name = buf_str(&walk->last);
+	AUTO(index) *view = NULL;
+	struct collected told;
+	struct error err;
+	uint64_t version;
+
+	if (!registry_index(collect->registry, name, &view, &err)) {
+		if (err.kind != ERROR_UNKNOWN)
+			fail(walk, &err);
+		return;
+	}
+	version = hash_version(view);
+	if (is_clean(collect, name, version))
+		return;
+	if (!registry_collect(collect->registry, buf_text(&walk->last), &how, &told, &err))
+		fail(walk, &err);
+	else if (told.whole && !told.young && !told.removed)
+		keep_clean(collect, name, version);
+	walk->repositories++;
+	count(collect, WALKED, 1);
+}
+
+static bool walk_one(void *arg, struct str name)
+{
+	struct walk *walk = arg;
+	struct collect_chore *collect = walk->collect;
+	int64_t delay_ms;
+
+	buf_clear(&walk->last);
+	buf_add(&walk->last, name);
+	walk->over = !chore_may_go_on(walk->turn);
+	if (walk->over)
+		return false;
+	if (collect->whose.is_ours(collect->whose.arg, name) &&
+		collect->delay_of(collect->arg, name, &delay_ms))
+		collect_one(walk, delay_ms);
+	return true;
+}
+
+static bool walk_all(struct walk *walk)
+{
+	struct store *store = walk->collect->registry->store;
+	bool more = true;
+
+	while (more && !walk->over)
+		if (!store_catalog(store, buf_str(&walk->last), PAGE, walk_one, walk, &more, walk->err))
+			return false;
+	return !walk->failed;
+}
+
+static void end_walk(struct walk *walk, int64_t begun_ms)
+{
+	struct collect_chore *collect = walk->collect;
+	int64_t ms = clock_ms() - begun_ms;
+
+	count(collect, WALKS, 1);
+	count(collect, MS, (uint64_t)ms);
+	if (walk->repositories)
+		log_info("gc.done",
+			"repositories=%" PRIu64 " removed=%" PRIu64 " bytes=%" PRIu64 " failed=%" PRIu64
+			" ms=%" PRId64,
+			walk->repositories, walk->removed, walk->bytes, walk->failed, ms);
+}
+
+/* ---- when ---- */
+
+static bool is_time(struct collect_chore *collect)
+{
+	uint64_t ring = collect->whose.ring(collect->whose.arg);
+	int64_t now = clock_ms();
+
+	if (ring != collect->ring) {
+		collect->ring = ring;
+		collect->owned_ms = now;
+	}
+	return ring && now - collect->owned_ms >= collect->ripe_ms && now >= collect->next_ms &&
+	       !(collect->went && !collect->every_ms) && collect_window_has(&collect->window, clock_wall_s());
+}
+
+static bool run(struct chore_turn *turn, void *arg, struct error *err)
+{
+	struct collect_chore *collect = arg;
+	const struct pace pace = chore_pace(turn);
+	struct walk walk = { .collect = collect, .turn = turn, .pace = &pace, .err = err };
+	int64_t begun_ms = clock_ms();
+	bool ok;
+
+	if (!is_time(collect))
+		return true;
+	if (begun_ms - collect->fresh_ms >= COLLECT_AGAIN_MS || !collect->went) {
+		memset(collect->known, 0, KNOWN * 2 * sizeof(*collect->known));
+		collect->fresh_ms = begun_ms;
+	}
+	walk.last = buf_limit(NAME_MAX_LEN + 1);
+	ok = walk_all(&walk);
+	collect->went = true;
+	collect->next_ms = begun_ms + collect->every_ms;
+	end_walk(&walk, begun_ms);
+	buf_fini(&walk.last);
+	return ok || error_add(err, "gc");
+}
+
+void collect_chore_add(struct chores *chores, struct collect_chore *collect)
+{
+	collect->known = xnew_array(uint64_t, (size_t)2 * KNOWN);
+	chores_add(chores, &(struct chore){ "gc", 0, LOOK_MS, run, collect });
+}
+
+void collect_chore_fini(struct collect_chore *collect)
+{
+	free(collect->known);
+}
+
+struct collect_counts collect_told(struct collect_chore *collect)
+{
+	uint64_t at[6] = { 0 };
+
+	for (unsigned i = 0; collect && i < 6; i++)
+		at[i] = atomic_load_explicit(&collect->counts[i], memory_order_relaxed);
+	return (struct collect_counts){ at[WALKS], at[WALKED], at[FAILED], at[REMOVED], at[BYTES], at[MS] };
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/gc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/http_client.h"
+#include "common/log.h"
+#include "common/pool.h"
+#include "common/progress.h"
+#include "proto/name.h"
+#include "worker/registry/collect.h"
+#include "worker/registry/registry.h"
+#include "worker/settings_roots.h"
+#include "worker/storage/store.h"
+#include "worker/worker.h"
+
+#define PAGE        1000
+#define CACHE_BYTES (16 * 1024 * 1024)
+#define NOTE_MAX    (1024 * 1024)
+
+struct gc {
+	const struct worker_settings *settings;
+	struct registry *registry;
+	bool dry_run;
+	struct progress progress;
+	struct buf last; /* name, of this page */
+	uint64_t seen, repositories, blobs, young, removed, bytes, failed, left;
+	size_t memory;
+};
+
+static int64_t trust_nothing(void *arg, struct str name)
+{
+	(void)arg;
+	(void)name;
+	return 0;
+}
+
+static void tell(void *arg, const char *name, const struct digest *digest, uint64_t bytes)
+{
+	struct gc *gc = arg;
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(digest, text);
+	progress_clear(&gc->progress);
+	(void)printf("%s %s %" PRIu64 "\n", name, text, bytes);
+}
+
+/* One with a note is on its way from one member to another: not all of it is here, or it is another's. */
+static bool is_moving(const struct gc *gc, struct str name, bool *ret, struct error *err)
+{
+	AUTO_FINI(buf) note = buf_limit(NOTE_MAX);
+
+	*ret = store_note_get(gc->registry->store, name, &note, err);
+	return *ret || err->kind == ERROR_UNKNOWN;
+}
+
+static bool collect(struct gc *gc, struct str name, const char *text, struct error *err)
+{
+	const struct worker_settings *s = settings_of(gc->settings, name);
+	const struct collect_how how = {
+		.delay_ms = s->gc_delay_ms, .dry_run = gc->dry_run, .told = tell, .arg = gc
+	};
+	struct collected told;
+	bool moving, ok;
+
+	if (!is_moving(gc, name, &moving, err))
+		return false;
+	if (moving || !s->gc) {
+		gc->left++;
+		return true;
+	}
+	ok = registry_collect(gc->registry, text, &how, &told, err);
+	gc->repositories++;
+	gc->blobs += told.blobs;
+	gc->young += told.young;
+	gc->removed += told.removed;
+	gc->bytes += told.bytes;
+	gc->memory = told.memory > gc->memory ? told.memory : gc->memory;
+	return ok;
+}
+
+static bool collect_one(void *arg, struct str name)
+{
+	struct gc *gc = arg;
+	struct error err;
+
+	buf_clear(&gc->last);
+	buf_add(&gc->last, name);
+	if (!collect(gc, buf_str(&gc->last), buf_text(&gc->last), &err)) {
+		gc->failed++;
+		progress_clear(&gc->progress);
+		log_error("gc", "repository=%s error=%s", buf_text(&gc->last), log_quote(str_of(err.text)));
+	}
+	progress_tell(&gc->progress, ++gc->seen);
+	return true;
+}
+
+static bool count_one(void *arg, struct str name)
+{
+	struct gc *gc = arg;
+
+	buf_clear(&gc->last);
+	buf_add(&gc->last, name);
+	gc->progress.total++;
+	return true;
+}
+
+static bool walk(struct gc *gc, store_catalog_f *fn, struct error *err)
+{
+	struct store *store = gc->registry->store;
+	bool more = true;
+
+	buf_clear(&gc->last);
+	while (more)
+		if (!store_catalog(store, buf_str(&gc->last), PAGE, fn, gc, &more, err))
+			return error_add(err, "catalog of %s", store_place(store));
+	return true;
+}
+
+static bool walk_store(struct gc *gc, struct store *store, struct pool *pool, struct error *err)
+{
+	const struct registry_settings settings = { .store = store,
+		.pool = pool,
+		.self = "",
+		.trust = trust_nothing,
+		.index_cache_bytes = CACHE_BYTES,
+		.manifest_cache_bytes = CACHE_BYTES };
+	bool ok;
+
+	gc->registry = registry_new(&settings);
+	progress_begin(&gc->progress, "repositories", 0);
+	ok = walk(gc, count_one, err) && walk(gc, collect_one, err);
+	progress_end(&gc->progress);
+	registry_stop(gc->registry);
+	return ok;
+}
+
+static bool run(struct gc *gc, struct error *err)
+{
+	AUTO(store) *store = NULL;
+	struct pool *pool;
+	bool ok;
+
+	if (!worker_open_store(gc->settings, &store, err) || !pool_new(&pool, 2, 16, err))
+		return false;
+	ok = walk_store(gc, store, pool, err);
+	pool_free(pool);
+	registry_free(gc->registry);
+	return ok;
+}
+
+int gc_run(const struct worker_settings *settings, bool dry_run)
+{
+	struct gc gc = { .settings = settings, .dry_run = dry_run, .last = buf_limit(NAME_MAX_LEN + 1) };
+	struct error err;
+	bool ok;
+
+	http_client_init();
+	ok = run(&gc, &err);
+	http_client_fini();
+	buf_fini(&gc.last);
+	if (!ok)
+		log_error("gc", "error=%s", log_quote(str_of(err.text)));
+	(void)printf("%" PRIu64 " repositories, %" PRIu64 " blobs: %" PRIu64 " %s, %" PRIu64
+		     " bytes; %" PRIu64 " that nothing needs are younger than storage.gcDelay; %" PRIu64
+		     " repositories left alone, %" PRIu64 " could not be looked through\n",
+		gc.repositories, gc.blobs, gc.removed, dry_run ? "would go" : "are removed", gc.bytes,
+		gc.young, gc.left, gc.failed);
+	return !ok || gc.failed;
+}
