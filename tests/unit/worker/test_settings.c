@@ -10,6 +10,7 @@
 
 #include "common/file.h"
 #include "worker/settings.h"
+#include "worker/settings_roots.h"
 
 struct result {
 	bool ok;
@@ -268,7 +269,8 @@ static void sub_paths_are_stores_of_their_own(void **state)
 	static const char json[] =
 		"{\"storage\":{\"rootDirectory\":\"/tmp/zot\",\"dedupe\":false,\"subPaths\":{"
 		"\"/a\":{\"rootDirectory\":\"/tmp/zot1\"},"
-		"\"/Infra\":{\"rootDirectory\":\"/tmp/zot2\",\"dedupe\":false,\"gcDelay\":\"1h\"},"
+		"\"/Infra\":{\"rootDirectory\":\"/tmp/"
+		"zot2\",\"dedupe\":false,\"gcInterval\":\"1h\",\"gcDelay\":\"2h\",\"gc\":false},"
 		"\"/c\":{\"rootDirectory\":\"/tmp/z\",\"remoteCache\":true,\"cacheDriver\":{}," S3(
 			"/zot-c") "},"
 				  "\"/d\":{\"rootDirectory\":\"/tmp/"
@@ -288,7 +290,12 @@ static void sub_paths_are_stores_of_their_own(void **state)
 	assert_null(s->subs[0].s3_bucket);
 	assert_string_equal(s->subs[1].sub_path, "infra");
 	assert_false(s->subs[1].dedupe);
-	assert_non_null(strstr(buf_text(&result.warnings), "storage.subPaths./Infra.gcDelay"));
+	assert_true(s->subs[0].gc && !s->subs[1].gc);
+	assert_int_equal(s->subs[0].gc_delay_ms, 3600000);
+	assert_int_equal(s->subs[1].gc_delay_ms, 7200000);
+	assert_ptr_equal(settings_of(s, STR("infra/app")), &s->subs[1]);
+	assert_ptr_equal(settings_of(s, STR("infra")), s);
+	assert_non_null(strstr(buf_text(&result.warnings), "storage.subPaths./Infra.gcInterval"));
 	assert_string_equal(s->subs[2].s3_prefix, "zot-c/tmp/z");
 	assert_string_equal(s->subs[2].aws.access_key, "k");
 	assert_string_equal(s->subs[3].aws.access_key, "env");
