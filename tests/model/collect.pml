@@ -13,8 +13,8 @@
  *
  * Each rule can be taken out: NO_RECORD (removed by what a view says, no record), NO_SWAP (the record is written whatever came since the view),
  * NO_REFUSAL (a manifest is taken though its blob is condemned), NO_UNTIL (a removal that arrives late takes effect), NO_GRACE (a condemnation is over
- * when it is by one's own clock), NO_QUESTION (behind one that ended without a word the blob is not asked for), NO_COUNT (what was known of a blob counts
- * though something was removed since), NO_NAME (the word that it is over ends whatever condemnation there is).
+ * when it is by one's own clock), NO_GONE (what was removed lately is forgotten, so a client's word that a blob
+ * is there counts), NO_NAME (the word that it is over ends whatever condemnation there is).
  */
 #ifndef COLLECTORS
 #define COLLECTORS 2
@@ -141,26 +141,19 @@ active proctype clock() {
 #else
 #define REFUSED(t) (until != 0 && !IS_OVER(until, t))
 #endif
-#ifdef NO_QUESTION
-#define ASK_UNTIL false
+#ifdef NO_GONE
+#define ASK_GONE false
 #else
-#define ASK_UNTIL (until != 0)
-#endif
-#ifdef NO_COUNT
-#define ASK_COUNT false
-#else
-#define ASK_COUNT (count != removals)
+#define ASK_GONE (removals > 0) /* it was condemned, within a day */
 #endif
 
 proctype pusher() {
-	byte v, count, n = 0, mine;
+	byte v, n = 0, mine;
 	bool knows, asks;
 	do
 	:: n < PUSHES ->
 		n++;
 		knows = false;
-		/* What is known is known as of the view before the question. */
-		atomic { count = removals }
 		if
 		:: atomic { there -> knows = true }   /* a question */
 		:: atomic { there = true; knows = true } /* sent anew */
@@ -176,7 +169,7 @@ proctype pusher() {
 			if
 			:: named -> goto next
 			:: REFUSED(mine) -> goto next
-			:: else -> asks = (ASK_UNTIL || ASK_COUNT)
+			:: else -> asks = ASK_GONE
 			fi }
 		if
 		:: asks -> atomic { if :: there -> skip :: else -> goto next fi }

@@ -511,6 +511,11 @@ bool index_was_condemned(const struct index *index, const struct digest *digest)
 	return index_memo_is_listed(index->memo, digest);
 }
 
+bool index_may_be_gone(const struct index *index, const struct digest *digest, int64_t now_s)
+{
+	return index_memo_may_be_gone(index->memo, digest, now_s);
+}
+
 uint64_t index_removals(const struct index *index)
 {
 	return index_memo_removals(index->memo);

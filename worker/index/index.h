@@ -104,6 +104,8 @@ bool index_is_condemned(const struct index *index, const struct digest *digest, 
 bool index_may_condemn(const struct index *index, int64_t now_s); /* false: too many are */
 /* It was, and who did it has not said that it is over: only a question tells whether it is there. */
 bool index_was_condemned(const struct index *index, const struct digest *digest);
+/* It may have been removed since whoever pushes was told that it is there: only a question tells. */
+bool index_may_be_gone(const struct index *index, const struct digest *digest, int64_t now_s);
 /* How often a blob was condemned, and that was over: what was seen counts while that number stays. */
 uint64_t index_removals(const struct index *index);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/index/index_memo.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,14 +20,22 @@ struct condemned {
 	int64_t until_s;
 };
 
+struct gone {
+	uint64_t key; /* the digest's beginning */
+	int64_t at_s;
+};
+
 struct index_memo {
 	atomic_uint refs;
 	uint64_t removals;
 	int64_t forgot_ms;
+	int64_t forgot_gone_s; /* when the last one was condemned that is not among `gone` any more; 0: all are */
 	struct call *calls; /* in their order */
 	size_t calls_len, calls_room;
 	struct condemned *condemned;
 	size_t condemned_len, condemned_room;
+	struct gone *gone; /* in their order */
+	size_t gone_len, gone_room;
 };
 
 struct index_memo *index_memo_ref(struct index_memo *memo)
@@ -41,6 +51,7 @@ void index_memo_free(struct index_memo *memo)
 		return;
 	free(memo->calls);
 	free(memo->condemned);
+	free(memo->gone);
 	free(memo);
 }
 
@@ -67,8 +78,12 @@ static struct index_memo *copy(const struct index_memo *from)
 	atomic_init(&memo->refs, 1);
 	memo->calls_room = memo->calls_len + 1;
 	memo->condemned_room = memo->condemned_len + 1;
+	memo->gone_room = memo->gone_len + 1;
 	memo->calls = xnew_array(struct call, memo->calls_room);
 	memo->condemned = xnew_array(struct condemned, memo->condemned_room);
+	memo->gone = xnew_array(struct gone, memo->gone_room);
+	if (memo->gone_len)
+		memcpy(memo->gone, from->gone, memo->gone_len * sizeof(*memo->gone));
 	if (memo->calls_len)
 		memcpy(memo->calls, from->calls, memo->calls_len * sizeof(*memo->calls));
 	if (memo->condemned_len)
@@ -88,6 +103,7 @@ static struct index_memo *own(struct index_memo **memo)
 	mine->calls = grow(mine->calls, mine->calls_len, &mine->calls_room, sizeof(*mine->calls));
 	mine->condemned =
 		grow(mine->condemned, mine->condemned_len, &mine->condemned_room, sizeof(*mine->condemned));
+	mine->gone = grow(mine->gone, mine->gone_len, &mine->gone_room, sizeof(*mine->gone));
 	*memo = mine;
 	return mine;
 }
@@ -160,6 +176,43 @@ static void drop_over(struct index_memo *memo, int64_t now_s)
 	memo->condemned_len = kept;
 }
 
+static uint64_t key_of(const struct digest *digest)
+{
+	uint64_t key = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		key = key << 8 | digest->raw[i];
+	return key;
+}
+
+/* Those of before that are too old, or one too many, go; the order is that of their times. */
+static void add_gone(struct index_memo *memo, const struct digest *digest, int64_t at_s)
+{
+	size_t old = 0;
+
+	while (old < memo->gone_len && memo->gone[old].at_s < at_s - MEMO_GONE_S)
+		old++;
+	if (!old && memo->gone_len == MEMO_GONE_MAX) {
+		old = MEMO_GONE_MAX / 8;
+		memo->forgot_gone_s = memo->gone[old - 1].at_s;
+	}
+	memo->gone_len -= old;
+	memmove(memo->gone, memo->gone + old, memo->gone_len * sizeof(*memo->gone));
+	memo->gone[memo->gone_len++] = (struct gone){ key_of(digest), at_s };
+}
+
+bool index_memo_may_be_gone(const struct index_memo *memo, const struct digest *digest, int64_t now_s)
+{
+	uint64_t key = key_of(digest);
+
+	if (memo && memo->forgot_gone_s && now_s - memo->forgot_gone_s <= MEMO_GONE_S)
+		return true;
+	for (size_t i = memo ? memo->gone_len : 0; i-- > 0;)
+		if (memo->gone[i].key == key && now_s - memo->gone[i].at_s <= MEMO_GONE_S)
+			return true;
+	return false;
+}
+
 void index_memo_condemn(struct index_memo **memo, const struct digest *digest, int64_t until_s)
 {
 	struct index_memo *next = own(memo);
@@ -169,6 +222,7 @@ void index_memo_condemn(struct index_memo **memo, const struct digest *digest, i
 		drop_over(next, until_s - MEMO_CONDEMN_S);
 	next->condemned[next->condemned_len++] = (struct condemned){ *digest, until_s };
 	next->removals++;
+	add_gone(next, digest, until_s - MEMO_CONDEMN_S);
 }
 
 static const struct condemned *find(const struct index_memo *memo, const struct digest *digest)
@@ -213,7 +267,8 @@ uint64_t index_memo_removals(const struct index_memo *memo)
 
 bool index_memo_is_empty(const struct index_memo *memo)
 {
-	return !memo || (!memo->removals && !memo->forgot_ms && !memo->calls_len && !memo->condemned_len);
+	return !memo || (!memo->removals && !memo->forgot_ms && !memo->calls_len && !memo->condemned_len &&
+				!memo->gone_len);
 }
 
 static void write_calls(const struct index_memo *memo, int64_t now_ms, struct json_writer *into)
@@ -251,12 +306,35 @@ static void write_condemned(const struct index_memo *memo, struct json_writer *i
 	json_close_object(into);
 }
 
+/* Times, each with the keys of that second. */
+static void write_gone(const struct index_memo *memo, struct json_writer *into)
+{
+	AUTO_FINI(buf) keys = buf_limit(MEMO_GONE_MAX * 16 + 1);
+	char time[24];
+
+	if (memo->forgot_gone_s)
+		json_put_int(into, "forgotGone", memo->forgot_gone_s);
+	json_key(into, STR("gone"));
+	json_open_object(into);
+	for (size_t i = 0; i < memo->gone_len; i++) {
+		buf_format(&keys, "%016" PRIx64, memo->gone[i].key);
+		if (i + 1 < memo->gone_len && memo->gone[i + 1].at_s == memo->gone[i].at_s)
+			continue;
+		(void)snprintf(time, sizeof(time), "%" PRId64, memo->gone[i].at_s);
+		json_put_str(into, time, buf_str(&keys));
+		buf_clear(&keys);
+	}
+	json_close_object(into);
+}
+
 void index_memo_write(const struct index_memo *memo, int64_t now_ms, struct json_writer *into)
 {
 	json_open_object(into);
 	json_put_uint(into, "removals", memo->removals);
 	write_calls(memo, now_ms, into);
 	write_condemned(memo, into);
+	if (memo->gone_len || memo->forgot_gone_s)
+		write_gone(memo, into);
 	json_close_object(into);
 }
 
@@ -293,6 +371,42 @@ static void read_condemned(const struct json *node, struct index_memo *memo)
 	}
 }
 
+static void read_keys(struct str keys, int64_t at_s, struct index_memo *memo)
+{
+	uint8_t raw[8];
+	struct digest digest = { .alg = HASH_SHA256 };
+
+	for (; keys.len >= 16 && memo->gone_len < MEMO_GONE_MAX;
+		keys = str_from(keys.at + 16, keys.len - 16)) {
+		if (!str_unhex(str_from(keys.at, 16), raw, sizeof(raw)))
+			return;
+		memcpy(digest.raw, raw, sizeof(raw));
+		memo->gone[memo->gone_len++] = (struct gone){ key_of(&digest), at_s };
+	}
+}
+
+static int compare_gone(const void *a, const void *b)
+{
+	const struct gone *first = a, *second = b;
+
+	return (first->at_s > second->at_s) - (first->at_s < second->at_s);
+}
+
+static void read_gone(const struct json *node, struct index_memo *memo)
+{
+	const struct json *value;
+	struct str key, keys;
+	uint64_t at_s;
+
+	memo->gone_room = MEMO_GONE_MAX;
+	memo->gone = xnew_array(struct gone, memo->gone_room);
+	for (void *it = NULL; json_next(node, &it, &key, &value);)
+		if (str_to_number(key, MEMO_TIME_MAX, &at_s) && json_get_str(value, &keys))
+			read_keys(keys, (int64_t)at_s, memo);
+	if (memo->gone_len)
+		qsort(memo->gone, memo->gone_len, sizeof(*memo->gone), compare_gone);
+}
+
 struct index_memo *index_memo_read(const struct json *node)
 {
 	struct index_memo *memo;
@@ -309,5 +423,10 @@ struct index_memo *index_memo_read(const struct json *node)
 		memo->forgot_ms = 0;
 	read_calls(json_find(node, "calls"), memo);
 	read_condemned(json_find(node, "condemned"), memo);
+	if (json_find(node, "gone"))
+		read_gone(json_find(node, "gone"), memo);
+	if (!json_get_int(json_find(node, "forgotGone"), &memo->forgot_gone_s) ||
+		!index_memo_is_time(memo->forgot_gone_s))
+		memo->forgot_gone_s = 0;
 	return memo;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * index_memo - what an index remembers beside tags and manifests: which calls between workers took effect in it, which of the
- * repository's blobs are being deleted, and how often that was done (docs/storage-protocol.md).
+ * repository's blobs are being deleted, which were lately, and how often that was done (docs/storage-protocol.md).
  *
  * Counted, and immutable while more than one holds it; NULL is an empty one. A change makes a new one, if anybody else has *memo, and replaces it.
- * Bounds: MEMO_CALLS_MAX calls, the oldest goes first; MEMO_CONDEMNED_MAX blobs at a time.
+ * Bounds: MEMO_CALLS_MAX calls, the oldest goes first; MEMO_CONDEMNED_MAX blobs at a time; of
+ * MEMO_GONE_MAX that were removed lately the beginnings, the oldest go first.
  * Thread  any.
  */
 #pragma once
@@ -22,6 +23,10 @@
 /* After `until` a condemned blob counts as kept by those who share the store's clock, give or take this. */
 #define MEMO_GRACE_S   10
 #define MEMO_CONDEMN_S 20 /* for so long a blob is condemned */
+
+/* Whoever pushes may have been told so long ago that a blob is there. */
+#define MEMO_GONE_MAX 4096u
+#define MEMO_GONE_S   (24 * 60 * 60)
 
 struct index_memo;
 struct index_memo *index_memo_ref(struct index_memo *memo);
@@ -42,6 +47,8 @@ void index_memo_removed(struct index_memo **memo, const struct digest *digest, i
 bool index_memo_is_condemned(const struct index_memo *memo, const struct digest *digest, int64_t now_s);
 /* Was it, and nobody has said that this is over? */
 bool index_memo_is_listed(const struct index_memo *memo, const struct digest *digest);
+/* Was it condemned within MEMO_GONE_S? Maybe, where more were than are remembered: then only a question tells whether it is there. */
+bool index_memo_may_be_gone(const struct index_memo *memo, const struct digest *digest, int64_t now_s);
 /* Condemnations, and ends of them, since the index was made. */
 uint64_t index_memo_removals(const struct index_memo *memo);
 

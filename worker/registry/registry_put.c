@@ -230,20 +230,20 @@ static int64_t store_now_s(const struct put *put)
 	return store_clock_s(put->registry->store, name_of(put));
 }
 
-/* One whose deletion ended without a word may be there or not. */
+/* One whose deletion ended without a word may be there or not; one that was removed lately was there, maybe, when the client was told that it
+ * need not send it. Whether sparse images are taken or not, such a one is not taken for granted. */
 static bool check_condemned(
 	const struct put *put, const struct index *view, const struct digest *digest, struct error *err)
 {
+	int64_t now_s = store_now_s(put);
 	uint64_t size;
 
-	if (!index_was_condemned(view, digest))
-		return true;
-	if (index_is_condemned(view, digest, store_now_s(put)))
+	if (index_is_condemned(view, digest, now_s))
 		return blob_unknown(digest, err);
-	if ((!put->registry->options.require_blobs && !is_counted(put)) ||
-		store_blob_size(put->registry->store, name_of(put), digest, &size, err))
+	if (!index_was_condemned(view, digest) && !index_may_be_gone(view, digest, now_s))
 		return true;
-	return err->kind == ERROR_UNKNOWN && blob_unknown(digest, err);
+	return store_blob_size(put->registry->store, name_of(put), digest, &size, err) ||
+	       (err->kind == ERROR_UNKNOWN && blob_unknown(digest, err));
 }
 
 static bool check_all_condemned(const struct put *put, const struct index *view, struct error *err)

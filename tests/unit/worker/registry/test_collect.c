@@ -294,6 +294,64 @@ static void a_repository_that_is_not_there_is_empty(void **state)
 	assert_int_equal(told.blobs, 0);
 }
 
+/* ---- who was told before it went ---- */
+
+/* Names a config and a layer, which need not be there. */
+static bool put_sparse(struct registry_rig *rig, const char *layer, struct error *err)
+{
+	AUTO_FINI(buf) bytes = buf_limit(4096);
+	const char *tag = "sparse";
+	struct registry_push push = {
+		.name = NAME, .tags = &tag, .tags_len = 1, .may_create = true, .may_update = true
+	};
+	struct digest of_layer = of(layer), config = of("{}");
+	char config_text[DIGEST_TEXT_SIZE], layer_text[DIGEST_TEXT_SIZE];
+
+	digest_format(&config, config_text);
+	digest_format(&of_layer, layer_text);
+	buf_format(&bytes,
+		"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
+		"\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\","
+		"\"size\":2},\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\","
+		"\"digest\":\"%s\",\"size\":1}]}",
+		config_text, layer_text);
+	push.bytes = buf_str(&bytes);
+	return registry_put_wait(rig->registry, &push, err);
+}
+
+static bool remembers(struct registry_rig *rig, const char *layer)
+{
+	AUTO(indexes) *fresh = indexes_new(rig->store, rig->pool, rig_trust, NULL, 1024 * 1024);
+	struct digest digest = of(layer);
+	AUTO(index) *view = NULL;
+	struct error err;
+
+	assert_true(indexes_get(fresh, STR(NAME), &view, &err));
+	return index_may_be_gone(view, &digest, store_clock_s(rig->store, STR(NAME)));
+}
+
+/* Where sparse images are taken: what never was here is no reason to refuse one, what went lately is. */
+static void what_was_removed_lately_is_not_taken_for_granted(void **state)
+{
+	struct registry_rig *rig = *state;
+	struct index_change fold = { .op = INDEX_FOLD, .name = NAME };
+	struct error err;
+
+	rig->registry->options.require_blobs = false;
+	(void)put_layered(rig, "v1", "kept");
+	(void)put_blob(rig, NAME, STR("alone"));
+	assert_int_equal(collect(rig, (struct collect_how){ 0 }).removed, 1);
+	assert_true(put_sparse(rig, "never was here", &err));
+	assert_false(put_sparse(rig, "alone", &err));
+	assert_string_equal(err.code, "MANIFEST_BLOB_UNKNOWN");
+	/* Whoever reads the index knows it: from the log, and from index.json. */
+	assert_true(remembers(rig, "alone") && !remembers(rig, "kept"));
+	assert_true(indexes_change_wait(rig->registry->indexes, &fold, &err));
+	assert_true(remembers(rig, "alone") && !remembers(rig, "kept"));
+	(void)put_blob(rig, NAME, STR("alone"));
+	assert_true(put_sparse(rig, "alone", &err));
+}
+
 /* ---- its parts ---- */
 
 static void a_live_set_lacks_nothing(void **state)
@@ -348,6 +406,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_push_in_the_middle_keeps_what_it_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_is_ended_is_not_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_repository_that_is_not_there_is_empty, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_was_removed_lately_is_not_taken_for_granted, setup, teardown),
 		cmocka_unit_test(a_live_set_lacks_nothing),
 		cmocka_unit_test(who_asked_counts_for_a_while),
 	};
