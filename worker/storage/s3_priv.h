@@ -40,6 +40,7 @@ struct s3_store {
 		int64_t lost_ms;
 	} stand_in; /* s3_stand_in.c */
 	atomic_bool signs;  /* parts: this store looks at no sum beside the signature, or takes none without one (s3_push.c) */
+	atomic_bool sums;   /* parts: it has said of one that it looked at its sum */
 	int64_t abandoned_ms;
 	struct lock lock;
 	struct list pushes; /* under way in this process; under the lock */
