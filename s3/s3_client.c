@@ -479,6 +479,28 @@ bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *ca
 	       s3_credentials_refused(client->credentials, request->keys, client->soon_ms);
 }
 
+enum s3_again s3_client_again(struct s3_client *client, const struct s3_call *call,
+	const struct s3_request *request, const struct http_result *result)
+{
+	bool refused = result && keys_are_refused(call, result);
+
+	if (result)
+		s3_client_heard(client, request, result);
+	if (result && is_skewed(result, request->signed_s))
+		return S3_AGAIN_NOW;
+	if (result && !refused)
+		return S3_AGAIN_NOT;
+	switch (s3_credentials_others(client->credentials, request->keys, refused)) {
+	case S3_OTHERS_NONE:
+		break;
+	case S3_OTHERS_ASKED_FOR:
+		return S3_AGAIN_SOON;
+	case S3_OTHERS_THERE:
+		return S3_AGAIN_NOW;
+	}
+	return S3_AGAIN_NOT;
+}
+
 /* One that begins to answer is not away, however that ends. */
 static void see_outage(
 	struct s3_client *client, int64_t begun_ms, const struct http_result *result, const struct error *why)

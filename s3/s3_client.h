@@ -120,6 +120,11 @@ bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct
 /* Was it refused for its keys, and are there others now? Waits for these, S3_SOON_MS at most; for who sends prepared requests himself. */
 bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *call, const struct s3_request *request,
 	const struct http_result *result);
+/* The same for who may not wait, and for other clocks too: this was not answered as it should be. SOON: keys are being asked for, look again.
+ * result NULL: nothing was sent, or nothing is new since the last look. Learns from what is new, as s3_client_heard(). */
+enum s3_again { S3_AGAIN_NOT, S3_AGAIN_SOON, S3_AGAIN_NOW };
+enum s3_again s3_client_again(struct s3_client *client, const struct s3_call *call, const struct s3_request *request,
+	const struct http_result *result);
 /* May another attempt help? After an answer, and after an error of http_send(). */
 bool s3_client_is_transient(const struct http_result *result);
 bool s3_client_is_broken(const struct error *err);

@@ -165,8 +165,41 @@ static bool source(struct store *store, const char *key, const struct range *par
 		.url = TAKE(request.url),
 		.headers = TAKE(request.headers),
 		.ca_file = s3->client.ca_file,
-		.insecure = s3->client.insecure };
+		.insecure = s3->client.insecure,
+		.with = { request.signed_s, request.signed_ms, request.keys } };
 	return true;
+}
+
+static void fill_result(const struct store_refusal *refusal, struct http_result *into)
+{
+	http_result_init(into, STORE_REFUSAL_MAX);
+	into->status = refusal->status;
+	into->headers = http_headers_new();
+	if (refusal->date)
+		CHECK(http_headers_add(into->headers, STR("Date"), str_of(refusal->date)));
+	buf_add(&into->body, refusal->body);
+}
+
+static enum store_again again(
+	struct store *store, const struct store_signed *with, const struct store_refusal *refusal)
+{
+	AUTO_FINI(http_result) result = { 0 };
+	const struct s3_request request = {
+		.signed_s = with->at_s, .signed_ms = with->at_ms, .keys = with->keys
+	};
+	const struct s3_call call = { .method = "GET" };
+
+	if (refusal)
+		fill_result(refusal, &result);
+	switch (s3_client_again(&s3_store_of(store)->client, &call, &request, refusal ? &result : NULL)) {
+	case S3_AGAIN_NOT:
+		break;
+	case S3_AGAIN_SOON:
+		return STORE_AGAIN_SOON;
+	case S3_AGAIN_NOW:
+		return STORE_AGAIN_NOW;
+	}
+	return STORE_AGAIN_NOT;
 }
 
 static bool make_link(
@@ -393,6 +426,7 @@ static const struct store_driver driver = {
 	.clock_s = clock_s,
 	.copy = copy,
 	.source = source,
+	.again = again,
 	.link = make_link,
 	.list = s3_list,
 	.folders = s3_folders,

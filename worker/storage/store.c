@@ -524,6 +524,13 @@ bool store_blob_source(struct store *store, struct str name, const struct digest
 	       driver_of(store)->source(store, key.text, part, ret, err);
 }
 
+enum store_again store_blob_again(struct store *store, struct str name, const struct store_signed *with,
+	const struct store_refusal *refusal)
+{
+	store = root_of(store, name);
+	return driver_of(store)->again ? driver_of(store)->again(store, with, refusal) : STORE_AGAIN_NOT;
+}
+
 bool store_has_links(const struct store *store, struct str name)
 {
 	return driver_of(looked_at(store, name))->link != NULL;

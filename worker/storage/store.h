@@ -180,6 +180,11 @@ bool store_blob_mount(struct store *store, struct str from, struct str to, const
 
 /* How to read a blob on a loop: an open file (where the store has files), or a signed request to send. */
 bool store_has_files(const struct store *store, struct str name);
+/* When a request was signed, and with which keys; zeros: none was. */
+struct store_signed {
+	int64_t at_s, at_ms; /* by the store's clock, and by clock_ms() */
+	uint64_t keys;
+};
 struct blob_source {
 	int fd;                        /* >= 0: a local file */
 	uint64_t size;                 /* of the whole blob; known with fd */
@@ -187,11 +192,25 @@ struct blob_source {
 	struct http_headers *headers;
 	const char *ca_file;           /* for that; borrowed from the store, or NULL */
 	bool insecure;                 /* its certificate is not verified */
+	struct store_signed with;
 };
 void blob_source_fini(struct blob_source *source);
 /* part NULL: whole. fs ignores part: the caller sends that part of fd. */
 bool store_blob_source(struct store *store, struct str name, const struct digest *digest, const struct range *part,
 		       struct blob_source *ret, struct error *err) MUST_CHECK;
+
+/*
+ * A GET of a blob_source was refused, or could not be signed: may it be signed anew and sent again? SOON: keys are being asked for, look again.
+ * `refusal` NULL: nothing was sent, or nothing is new since the last look. Thread  any; does not wait.
+ */
+#define STORE_REFUSAL_MAX (64u * 1024)
+struct store_refusal {
+	unsigned status;
+	const char *date; /* of its headers, or NULL */
+	struct str body;  /* at most STORE_REFUSAL_MAX */
+};
+enum store_again { STORE_AGAIN_NOT, STORE_AGAIN_SOON, STORE_AGAIN_NOW };
+enum store_again store_blob_again(struct store *store, struct str name, const struct store_signed *with, const struct store_refusal *refusal);
 
 /* A URL at the store that gives a blob to whoever has it, for so long at most; there is one whether or not the blob is. Waits for
  * nobody. Where the store is not one of files. */

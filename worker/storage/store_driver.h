@@ -60,6 +60,7 @@ struct store_driver {
 	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
+	enum store_again (*again)(struct store *store, const struct store_signed *with, const struct store_refusal *refusal); /* NULL: never */
 	/* A URL that opens it to whoever has it; NULL: this store has none. */
 	bool (*link)(struct store *store, const char *key, unsigned seconds, struct buf *into, struct error *err);
 	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */
