@@ -441,6 +441,14 @@ void s3_client_heard_nothing(struct s3_client *client)
 	atomic_fetch_add(&client->errors, 1);
 }
 
+void s3_client_was_silent(struct s3_client *client, int64_t begun_ms, const struct error *why)
+{
+	if (s3_client_is_broken(why) && s3_outage_silent(&client->outage, begun_ms, clock_ms()))
+		log_error("s3.away",
+			"endpoint=%s error=%s what=\"who needs the store gets 503 until it answers\"",
+			client->endpoint.origin, log_quote(str_of(why->text)));
+}
+
 /* Was this refused because of the time that it was signed with? */
 static bool is_skewed(const struct http_result *result, int64_t signed_s)
 {
@@ -501,17 +509,6 @@ enum s3_again s3_client_again(struct s3_client *client, const struct s3_call *ca
 	return S3_AGAIN_NOT;
 }
 
-/* One that begins to answer is not away, however that ends. */
-static void see_outage(
-	struct s3_client *client, int64_t begun_ms, const struct http_result *result, const struct error *why)
-{
-	if (!result->status && s3_client_is_broken(why) &&
-		s3_outage_silent(&client->outage, begun_ms, clock_ms()))
-		log_error("s3.away",
-			"endpoint=%s error=%s what=\"who needs the store gets 503 until it answers\"",
-			client->endpoint.origin, log_quote(str_of(why->text)));
-}
-
 /* *ret_again: refused for what another signature mends, and there is one. */
 static bool send_now(struct s3_client *client, const struct s3_call *call, struct http_result *result,
 	bool *ret_again, struct error *err)
@@ -531,7 +528,8 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 			     s3_client_has_other_keys(client, call, &request, result);
 	} else {
 		s3_client_heard_nothing(client);
-		see_outage(client, begun_ms, result, &failure);
+		if (!result->status)
+			s3_client_was_silent(client, begun_ms, &failure);
 		if (err)
 			*err = failure;
 	}

@@ -108,6 +108,8 @@ int64_t s3_client_date(const struct http_result *result);
 /* For who sends prepared requests himself: this one was answered, learn the clock; or nobody answered it. */
 void s3_client_heard(struct s3_client *client, const struct s3_request *request, const struct http_result *result);
 void s3_client_heard_nothing(struct s3_client *client);
+/* And not even a head came, for this reason, of what was begun then: is the store away? */
+void s3_client_was_silent(struct s3_client *client, int64_t begun_ms, const struct error *why);
 
 /* One attempt. True: there is an answer, of whatever status. The caller finishes `result`, which is
  * initialised in any case. */

@@ -28,16 +28,21 @@ static void look_later(struct blob_fetch *fetch)
 	loop_timer_start(fetch->of.loop, &fetch->timer, LOOK_MS, on_timer, fetch);
 }
 
-static enum store_again may_be_sent_again(struct blob_fetch *fetch, const struct store_refusal *refusal)
+static enum store_again tell(struct blob_fetch *fetch, const struct store_answer *answer)
 {
-	return store_blob_again(fetch->of.store, name_str(&fetch->of.name), &fetch->with, refusal);
+	return store_blob_answered(fetch->of.store, name_str(&fetch->of.name), &fetch->with, answer);
+}
+
+static void tell_silence(struct blob_fetch *fetch, const struct error *why)
+{
+	store_blob_silent(fetch->of.store, name_str(&fetch->of.name), &fetch->with, why);
 }
 
 static void on_timer(void *arg)
 {
 	struct blob_fetch *fetch = own(arg);
 
-	if (fetch->awaits_keys && may_be_sent_again(fetch, NULL) == STORE_AGAIN_SOON)
+	if (fetch->awaits_keys && tell(fetch, NULL) == STORE_AGAIN_SOON)
 		look_later(fetch);
 	else
 		send_request(fetch);
@@ -54,16 +59,25 @@ static bool is_refusal(unsigned status)
 	return status == 400 || status == 401 || status == 403;
 }
 
+static struct store_answer answer_of(const struct http_call *transfer, struct str body)
+{
+	return (struct store_answer){ http_call_status(transfer),
+		http_headers_find(http_call_headers(transfer), "Date"), body };
+}
+
 static void on_head(void *arg, struct http_call *transfer)
 {
 	struct blob_fetch *fetch = own(arg);
 	unsigned status = http_call_status(transfer);
+	struct store_answer answer;
 
 	fetch->answered = is_answer(status);
 	if (is_refusal(status))
 		http_call_collect(transfer, STORE_REFUSAL_MAX);
 	if (!fetch->answered)
 		return;
+	answer = answer_of(transfer, STR_NONE);
+	(void)tell(fetch, &answer);
 	loop_timer_stop(fetch->of.loop, &fetch->late);
 	fetch->events.on_head(fetch->events.arg, transfer);
 }
@@ -84,21 +98,15 @@ static void pause_then_send(struct blob_fetch *fetch)
 /* Refused for its keys or its time, which others mend: it is on its way again. */
 static bool sent_again(struct blob_fetch *fetch, const struct http_call *transfer)
 {
-	const struct store_refusal refusal = { http_call_status(transfer),
-		http_headers_find(http_call_headers(transfer), "Date"), http_call_body(transfer) };
+	const struct store_answer answer = answer_of(transfer, http_call_body(transfer));
+	enum store_again again = tell(fetch, &answer);
 
-	if (!is_refusal(refusal.status) || fetch->tries >= BLOB_FETCH_TRIES)
+	if (again == STORE_AGAIN_NOT || fetch->tries >= BLOB_FETCH_TRIES)
 		return false;
-	switch (may_be_sent_again(fetch, &refusal)) {
-	case STORE_AGAIN_NOT:
-		return false;
-	case STORE_AGAIN_SOON:
+	if (again == STORE_AGAIN_SOON)
 		look_later(fetch);
-		return true;
-	case STORE_AGAIN_NOW:
-		break;
-	}
-	loop_timer_start(fetch->of.loop, &fetch->timer, 0, on_timer, fetch);
+	else
+		loop_timer_start(fetch->of.loop, &fetch->timer, 0, on_timer, fetch);
 	return true;
 }
 
@@ -109,8 +117,10 @@ static void on_done(void *arg, struct http_call *transfer, const struct error *e
 	struct error unusable;
 
 	fetch->transfer = NULL;
-	if (!err && sent_again(fetch, transfer))
+	if (!fetch->answered && !err && sent_again(fetch, transfer))
 		return;
+	if (err && !status)
+		tell_silence(fetch, err);
 	if (!fetch->answered && is_worth_a_retry(status, err) && fetch->tries < BLOB_FETCH_TRIES) {
 		pause_then_send(fetch);
 		return;
@@ -137,10 +147,12 @@ static void on_late(void *arg)
 	struct blob_fetch *fetch = own(arg);
 	struct error err;
 
+	(void)error_set(&err, ERROR_TIMEOUT, NULL, "no answer for %d ms", BLOB_HEAD_MS);
 	loop_timer_stop(fetch->of.loop, &fetch->timer);
+	if (fetch->transfer && !http_call_status(fetch->transfer))
+		tell_silence(fetch, &err);
 	if (fetch->transfer)
 		http_call_cancel(TAKE(fetch->transfer));
-	(void)error_set(&err, ERROR_TIMEOUT, NULL, "no answer for %d ms", BLOB_HEAD_MS);
 	fetch->events.on_done(fetch->events.arg, &err);
 }
 
@@ -170,7 +182,7 @@ static void send_request(struct blob_fetch *fetch)
 	if (ok)
 		return;
 	/* There are no keys now, and will be. */
-	if (fetch->tries < BLOB_FETCH_TRIES && may_be_sent_again(fetch, NULL) == STORE_AGAIN_SOON) {
+	if (fetch->tries < BLOB_FETCH_TRIES && tell(fetch, NULL) == STORE_AGAIN_SOON) {
 		look_later(fetch);
 		return;
 	}

@@ -195,6 +195,8 @@ bool registry_finish(struct registry *registry, struct upload *upload, const str
  */
 #define REGISTRY_SEEN_MS (60 * 60 * 1000)
 bool registry_has_seen(struct registry *registry, struct str name, const struct digest *digest, uint64_t *ret_size) MUST_CHECK;
+/* While the store has answered nobody for so long what was seen counts whatever the view: what another worker deletes meanwhile is not known here. */
+bool registry_had_seen(struct registry *registry, struct str name, const struct digest *digest, int64_t silent_ms, uint64_t *ret_size) MUST_CHECK;
 uint64_t registry_seen_mark(struct registry *registry, struct str name);
 void registry_saw(struct registry *registry, struct str name, const struct digest *digest, uint64_t size, uint64_t mark);
 

@@ -15,6 +15,7 @@
 #include <inttypes.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "proto/digest.h"
 #include "s3/s3_xml.h"
 #include "worker/storage/s3_priv.h"
@@ -170,18 +171,18 @@ static bool source(struct store *store, const char *key, const struct range *par
 	return true;
 }
 
-static void fill_result(const struct store_refusal *refusal, struct http_result *into)
+static void fill_result(const struct store_answer *answer, struct http_result *into)
 {
 	http_result_init(into, STORE_REFUSAL_MAX);
-	into->status = refusal->status;
+	into->status = answer->status;
 	into->headers = http_headers_new();
-	if (refusal->date)
-		CHECK(http_headers_add(into->headers, STR("Date"), str_of(refusal->date)));
-	buf_add(&into->body, refusal->body);
+	if (answer->date)
+		CHECK(http_headers_add(into->headers, STR("Date"), str_of(answer->date)));
+	buf_add(&into->body, answer->body);
 }
 
-static enum store_again again(
-	struct store *store, const struct store_signed *with, const struct store_refusal *refusal)
+static enum store_again answered(
+	struct store *store, const struct store_signed *with, const struct store_answer *answer)
 {
 	AUTO_FINI(http_result) result = { 0 };
 	const struct s3_request request = {
@@ -189,9 +190,9 @@ static enum store_again again(
 	};
 	const struct s3_call call = { .method = "GET" };
 
-	if (refusal)
-		fill_result(refusal, &result);
-	switch (s3_client_again(&s3_store_of(store)->client, &call, &request, refusal ? &result : NULL)) {
+	if (answer)
+		fill_result(answer, &result);
+	switch (s3_client_again(&s3_store_of(store)->client, &call, &request, answer ? &result : NULL)) {
 	case S3_AGAIN_NOT:
 		break;
 	case S3_AGAIN_SOON:
@@ -200,6 +201,14 @@ static enum store_again again(
 		return STORE_AGAIN_NOW;
 	}
 	return STORE_AGAIN_NOT;
+}
+
+static void silent(struct store *store, const struct store_signed *with, const struct error *why)
+{
+	struct s3_client *client = &s3_store_of(store)->client;
+
+	s3_client_heard_nothing(client);
+	s3_client_was_silent(client, with->at_ms, why);
 }
 
 static bool make_link(
@@ -369,6 +378,12 @@ static bool check(struct store *store, struct error *err)
 	return false;
 }
 
+static int64_t silent_ms(const struct store *store)
+{
+	CHECK(store && store->magic == STORE_MAGIC);
+	return s3_outage_ms(&((const struct s3_store *)store)->client.outage, clock_ms());
+}
+
 static uint64_t requests(const struct store *store)
 {
 	CHECK(store && store->magic == STORE_MAGIC);
@@ -426,13 +441,15 @@ static const struct store_driver driver = {
 	.clock_s = clock_s,
 	.copy = copy,
 	.source = source,
-	.again = again,
+	.answered = answered,
+	.silent = silent,
 	.link = make_link,
 	.list = s3_list,
 	.folders = s3_folders,
 	.usage = s3_usage,
 	.dedupe = s3_dedupe,
 	.check = check,
+	.silent_ms = silent_ms,
 	.requests = requests,
 	.errors = errors,
 };

@@ -200,17 +200,19 @@ bool store_blob_source(struct store *store, struct str name, const struct digest
 		       struct blob_source *ret, struct error *err) MUST_CHECK;
 
 /*
- * A GET of a blob_source was refused, or could not be signed: may it be signed anew and sent again? SOON: keys are being asked for, look again.
- * `refusal` NULL: nothing was sent, or nothing is new since the last look. Thread  any; does not wait.
+ * Who sends the GET of a blob_source tells how it was answered: the store's clock and its outages are known so. Was it refused, or could it not be
+ * signed, may it be signed anew and sent again? SOON: keys are being asked for, look again. `answer` NULL: nothing was sent, or nothing is new
+ * since the last look. And: not even a head came, for that reason. Thread  any; neither waits.
  */
 #define STORE_REFUSAL_MAX (64u * 1024)
-struct store_refusal {
+struct store_answer {
 	unsigned status;
 	const char *date; /* of its headers, or NULL */
-	struct str body;  /* at most STORE_REFUSAL_MAX */
+	struct str body;  /* of a refusal, at most STORE_REFUSAL_MAX */
 };
 enum store_again { STORE_AGAIN_NOT, STORE_AGAIN_SOON, STORE_AGAIN_NOW };
-enum store_again store_blob_again(struct store *store, struct str name, const struct store_signed *with, const struct store_refusal *refusal);
+enum store_again store_blob_answered(struct store *store, struct str name, const struct store_signed *with, const struct store_answer *answer);
+void store_blob_silent(struct store *store, struct str name, const struct store_signed *with, const struct error *why);
 
 /* A URL at the store that gives a blob to whoever has it, for so long at most; there is one whether or not the blob is. Waits for
  * nobody. Where the store is not one of files. */
@@ -295,6 +297,9 @@ uint64_t store_saved(const struct store *store);
 /* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:
  * several workers on it would lose updates. */
 bool store_probe(struct store *store, bool *ret_conditional, struct error *err) MUST_CHECK;
+/* For how long it has answered nobody (s3/s3_outage.h); 0: it answers, or repositories are files. Thread  any. */
+#define STORE_AWAY_MS 2000 /* from here on it is away, not late */
+int64_t store_silent_ms(const struct store *store, struct str name);
 /* Still usable, cheaply: for /readyz. Of several roots all. */
 bool store_check(struct store *store, struct error *err) MUST_CHECK;
 
