@@ -20,6 +20,7 @@ import requests
 from cluster import Cluster
 from gates import Gate
 from registry import MANIFEST, await_true, digest, free_port, image
+from s3_faults import Faults
 
 LEASE_MS = 1000
 # HAProxy looks each 500 ms and believes the second look (cluster.py).
@@ -76,10 +77,16 @@ def sender_of(request):
 class World(Cluster):
     """Three workers and a spare one behind HAProxy, with gates between all of them."""
 
-    def __init__(self, isolated=False, lease_ms=LEASE_MS, **more):
-        self.isolated, self.peer_gates, self.leader_gates = isolated, {}, {}
+    def __init__(self, isolated=False, lease_ms=LEASE_MS, bucket=None, **more):
+        """bucket: one in this process (s3_memory.py) instead of a folder."""
+        self.isolated, self.bucket, self.peer_gates, self.leader_gates = isolated, bucket, {}, {}
         leader = {"ZOT_CLUSTER_ISOLATED": "true"} if isolated else {}
         super().__init__(lease_ms=lease_ms, worker_environment={"CLUSTER_DRAIN_DELAY": DRAIN_DELAY, "ZOT_LOG_LEVEL": "warn"}, leader_environment=leader, **more)
+
+    def open_store(self):
+        if not self.bucket:
+            return super().open_store()
+        return self.bucket.environment(self.ends.enter_context(Faults(self.bucket)).endpoint)
 
     def open_haproxy(self):
         self.spare = self.worker(f"worker-{self.count}")
