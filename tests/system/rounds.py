@@ -258,9 +258,15 @@ class Puller(Client):
             raise Failed(f"{name}: blob {of} has another content")
 
 
-def is_of(line, worker):
-    """What failed says that this worker was missing: by its name, or since it was cut in the middle of it. An answer to HEAD has no text."""
-    return worker.name in line or "ConnectionError" in line or "ReadTimeout" in line or ("HEAD " in line and " 503 " in line)
+def is_of(world, line, worker, cut):
+    """What failed says that this worker was missing: by its name, by the repository, or since it was in the middle of it. Who is cut off is reached by clients,
+    and then it is the others that are missing."""
+    if any(how in line for how in ("ConnectionError", "ReadTimeout")):
+        return True
+    if ": 503 after" not in line:
+        return False
+    # An answer to HEAD has no text.
+    return cut or worker.name in line or world.owner_of(re.search(r"/v2/(rounds/app\d+)/", line)[1]) is worker
 
 
 def all_go_on(clients):
