@@ -443,6 +443,14 @@ void s3_client_heard_nothing(struct s3_client *client)
 	atomic_fetch_add(&client->errors, 1);
 }
 
+void s3_client_was_silent(struct s3_client *client, int64_t begun_ms, const struct error *why)
+{
+	if (s3_client_is_broken(why) && s3_outage_silent(&client->outage, begun_ms, clock_ms()))
+		log_error("s3.away",
+			"endpoint=%s error=%s what=\"who needs the store gets 503 until it answers\"",
+			client->endpoint.origin, log_quote(str_of(why->text)));
+}
+
 /* Was this refused because of the time that it was signed with? */
 static bool is_skewed(const struct http_result *result, int64_t signed_s)
 {
@@ -481,15 +489,26 @@ bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *ca
 	       s3_credentials_refused(client->credentials, request->keys, client->soon_ms);
 }
 
-/* One that begins to answer is not away, however that ends. */
-static void see_outage(
-	struct s3_client *client, int64_t begun_ms, const struct http_result *result, const struct error *why)
+enum s3_again s3_client_again(struct s3_client *client, const struct s3_call *call,
+	const struct s3_request *request, const struct http_result *result)
 {
-	if (!result->status && s3_client_is_broken(why) &&
-		s3_outage_silent(&client->outage, begun_ms, clock_ms()))
-		log_error("s3.away",
-			"endpoint=%s error=%s what=\"who needs the store gets 503 until it answers\"",
-			client->endpoint.origin, log_quote(str_of(why->text)));
+	bool refused = result && keys_are_refused(call, result);
+
+	if (result)
+		s3_client_heard(client, request, result);
+	if (result && is_skewed(result, request->signed_s))
+		return S3_AGAIN_NOW;
+	if (result && !refused)
+		return S3_AGAIN_NOT;
+	switch (s3_credentials_others(client->credentials, request->keys, refused)) {
+	case S3_OTHERS_NONE:
+		break;
+	case S3_OTHERS_ASKED_FOR:
+		return S3_AGAIN_SOON;
+	case S3_OTHERS_THERE:
+		return S3_AGAIN_NOW;
+	}
+	return S3_AGAIN_NOT;
 }
 
 /* *ret_again: refused for what another signature mends, and there is one. */
@@ -511,7 +530,8 @@ static bool send_now(struct s3_client *client, const struct s3_call *call, struc
 			     s3_client_has_other_keys(client, call, &request, result);
 	} else {
 		s3_client_heard_nothing(client);
-		see_outage(client, begun_ms, result, &failure);
+		if (!result->status)
+			s3_client_was_silent(client, begun_ms, &failure);
 		if (err)
 			*err = failure;
 	}

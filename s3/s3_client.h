@@ -108,6 +108,8 @@ int64_t s3_client_date(const struct http_result *result);
 /* For who sends prepared requests himself: this one was answered, learn the clock; or nobody answered it. */
 void s3_client_heard(struct s3_client *client, const struct s3_request *request, const struct http_result *result);
 void s3_client_heard_nothing(struct s3_client *client);
+/* And not even a head came, for this reason, of what was begun then: is the store away? */
+void s3_client_was_silent(struct s3_client *client, int64_t begun_ms, const struct error *why);
 
 /* One attempt. True: there is an answer, of whatever status. The caller finishes `result`, which is
  * initialised in any case. */
@@ -119,6 +121,11 @@ bool s3_client_send(struct s3_client *client, const struct s3_call *call, struct
 
 /* Was it refused for its keys, and are there others now? Waits for these, S3_SOON_MS at most; for who sends prepared requests himself. */
 bool s3_client_has_other_keys(struct s3_client *client, const struct s3_call *call, const struct s3_request *request,
+	const struct http_result *result);
+/* The same for who may not wait, and for other clocks too: this was not answered as it should be. SOON: keys are being asked for, look again.
+ * result NULL: nothing was sent, or nothing is new since the last look. Learns from what is new, as s3_client_heard(). */
+enum s3_again { S3_AGAIN_NOT, S3_AGAIN_SOON, S3_AGAIN_NOW };
+enum s3_again s3_client_again(struct s3_client *client, const struct s3_call *call, const struct s3_request *request,
 	const struct http_result *result);
 /* May another attempt help? After an answer, and after an error of http_send(). */
 bool s3_client_is_transient(const struct http_result *result);

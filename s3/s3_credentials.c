@@ -386,23 +386,55 @@ bool s3_credentials_are_good(struct s3_credentials *credentials)
 	return good;
 }
 
-bool s3_credentials_refused(struct s3_credentials *credentials, uint64_t number, int64_t ms)
+static bool is_newest_locked(const struct s3_credentials *credentials, uint64_t number)
+{
+	return credentials->started && credentials->lent && credentials->lent->number == number;
+}
+
+/* The store refuses the newest: others are asked for, unless they just were. */
+static void believe_locked(struct s3_credentials *credentials)
 {
 	int64_t now = clock_ms();
+
+	if (credentials->refused_ms && now - credentials->refused_ms < S3_CREDENTIALS_PAUSE_MS)
+		return;
+	credentials->refused_ms = now;
+	credentials->due_ms = now;
+	pthread_cond_broadcast(&credentials->changed);
+}
+
+static bool has_others_locked(const struct s3_credentials *credentials, uint64_t number)
+{
+	return is_good_locked(credentials) && credentials->lent->number != number;
+}
+
+bool s3_credentials_refused(struct s3_credentials *credentials, uint64_t number, int64_t ms)
+{
 	bool others;
 
 	lock_take(&credentials->lock);
-	if (credentials->started && credentials->lent && credentials->lent->number == number) {
-		if (!credentials->refused_ms || now - credentials->refused_ms >= S3_CREDENTIALS_PAUSE_MS) {
-			credentials->refused_ms = now;
-			credentials->due_ms = now;
-			pthread_cond_broadcast(&credentials->changed);
-		}
+	if (is_newest_locked(credentials, number)) {
+		believe_locked(credentials);
 		await_locked(credentials, ms);
 	}
-	others = is_good_locked(credentials) && credentials->lent->number != number;
+	others = has_others_locked(credentials, number);
 	lock_drop(&credentials->lock);
 	return others;
+}
+
+enum s3_others s3_credentials_others(struct s3_credentials *credentials, uint64_t number, bool refused)
+{
+	enum s3_others found = S3_OTHERS_NONE;
+
+	lock_take(&credentials->lock);
+	if (refused && is_newest_locked(credentials, number))
+		believe_locked(credentials);
+	if (has_others_locked(credentials, number))
+		found = S3_OTHERS_THERE;
+	else if (credentials->started && credentials->due_ms <= clock_ms())
+		found = S3_OTHERS_ASKED_FOR;
+	lock_drop(&credentials->lock);
+	return found;
 }
 
 const char *s3_credentials_source(const struct s3_credentials *credentials)

@@ -13,7 +13,7 @@
  * A store that refuses keys (revoked, ended by its clock) is believed: others are asked for at once, but not twice within
  * S3_CREDENTIALS_PAUSE_MS.
  *
- * Thread  any; s3_credentials_now() does not wait, the others may.
+ * Thread  any; s3_credentials_now() and s3_credentials_others() do not wait, the others may.
  * Log     s3.credentials when there are others than before, and when there are none in time. Never a key but for the access key's id.
  */
 #pragma once
@@ -46,5 +46,8 @@ void s3_credentials_await(struct s3_credentials *credentials, int64_t ms);
 bool s3_credentials_are_good(struct s3_credentials *credentials);
 /* The store refuses those of this number. True: there are others now. Waits as above; never for keys of the settings. */
 bool s3_credentials_refused(struct s3_credentials *credentials, uint64_t number, int64_t ms);
+/* Are there others than those of this number (0: than none)? Does not wait. ASKED_FOR: there may be soon, look again. `refused`: by the store. */
+enum s3_others { S3_OTHERS_NONE, S3_OTHERS_ASKED_FOR, S3_OTHERS_THERE };
+enum s3_others s3_credentials_others(struct s3_credentials *credentials, uint64_t number, bool refused);
 /* Where they are from, for people: "profile \"dev\"". */
 const char *s3_credentials_source(const struct s3_credentials *credentials);

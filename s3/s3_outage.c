@@ -18,11 +18,16 @@ bool s3_outage_answered(struct s3_outage *outage, int64_t *ret_since_ms)
 	return atomic_exchange(&outage->told, false);
 }
 
-bool s3_outage_is_on(const struct s3_outage *outage, int64_t now_ms)
+int64_t s3_outage_ms(const struct s3_outage *outage, int64_t now_ms)
 {
 	int64_t since = atomic_load(&outage->since_ms);
 
-	return since && now_ms - since >= S3_OUTAGE_GRACE_MS;
+	return !since ? 0 : now_ms > since ? now_ms - since : 1;
+}
+
+bool s3_outage_is_on(const struct s3_outage *outage, int64_t now_ms)
+{
+	return s3_outage_ms(outage, now_ms) >= S3_OUTAGE_GRACE_MS;
 }
 
 bool s3_outage_enter(struct s3_outage *outage, int64_t now_ms, bool *ret_counted)

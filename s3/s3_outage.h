@@ -31,6 +31,8 @@ struct s3_outage {
 bool s3_outage_silent(struct s3_outage *outage, int64_t begun_ms, int64_t now_ms);
 /* True: one that was told of is over; *ret_since_ms is its begin. */
 bool s3_outage_answered(struct s3_outage *outage, int64_t *ret_since_ms);
+/* For how long it has answered nobody; 0: it answers. */
+int64_t s3_outage_ms(const struct s3_outage *outage, int64_t now_ms);
 bool s3_outage_is_on(const struct s3_outage *outage, int64_t now_ms);
 /* May this one ask the store? If so it leaves afterwards, with *ret_counted. */
 bool s3_outage_enter(struct s3_outage *outage, int64_t now_ms, bool *ret_counted);

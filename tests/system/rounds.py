@@ -20,6 +20,7 @@ import requests
 from cluster import Cluster
 from gates import Gate
 from registry import MANIFEST, await_true, digest, free_port, image
+from s3_faults import Faults
 
 LEASE_MS = 1000
 # HAProxy looks each 500 ms and believes the second look (cluster.py).
@@ -76,10 +77,16 @@ def sender_of(request):
 class World(Cluster):
     """Three workers and a spare one behind HAProxy, with gates between all of them."""
 
-    def __init__(self, isolated=False, lease_ms=LEASE_MS, **more):
-        self.isolated, self.peer_gates, self.leader_gates = isolated, {}, {}
+    def __init__(self, isolated=False, lease_ms=LEASE_MS, bucket=None, **more):
+        """bucket: one in this process (s3_memory.py) instead of a folder."""
+        self.isolated, self.bucket, self.peer_gates, self.leader_gates = isolated, bucket, {}, {}
         leader = {"ZOT_CLUSTER_ISOLATED": "true"} if isolated else {}
         super().__init__(lease_ms=lease_ms, worker_environment={"CLUSTER_DRAIN_DELAY": DRAIN_DELAY, "ZOT_LOG_LEVEL": "warn"}, leader_environment=leader, **more)
+
+    def open_store(self):
+        if not self.bucket:
+            return super().open_store()
+        return self.bucket.environment(self.ends.enter_context(Faults(self.bucket)).endpoint)
 
     def open_haproxy(self):
         self.spare = self.worker(f"worker-{self.count}")
@@ -251,9 +258,15 @@ class Puller(Client):
             raise Failed(f"{name}: blob {of} has another content")
 
 
-def is_of(line, worker):
-    """What failed says that this worker was missing: by its name, or since it was cut in the middle of it. An answer to HEAD has no text."""
-    return worker.name in line or "ConnectionError" in line or "ReadTimeout" in line or ("HEAD " in line and " 503 " in line)
+def is_of(world, line, worker, cut):
+    """What failed says that this worker was missing: by its name, by the repository, or since it was in the middle of it. Who is cut off is reached by clients,
+    and then it is the others that are missing."""
+    if any(how in line for how in ("ConnectionError", "ReadTimeout")):
+        return True
+    if ": 503 after" not in line:
+        return False
+    # An answer to HEAD has no text.
+    return cut or worker.name in line or world.owner_of(re.search(r"/v2/(rounds/app\d+)/", line)[1]) is worker
 
 
 def all_go_on(clients):

@@ -6,8 +6,10 @@
         faults.rates = {"503": 0.02, "late": 0.01} chances of each kind, may be set at any time
         rule = faults.once("cut", "PUT .*/index.log/", hold=event)    the next one that matches, whatever the rates
         faults.counts                              how many of each kind there were
+    faults.revoke()                            from now on keys that were met so far are called ended
 
     503, 500      refused, nothing was done
+    other clock   403 RequestTimeTooSkewed, from a store whose clock is an hour ahead
     500 after     done, but the answer is a 500
     cut           done, and the connection is closed without an answer
     silent        done, and the connection stays open without an answer
@@ -32,7 +34,7 @@ import urllib.parse
 
 from registry import await_true
 
-KINDS = ["503", "500", "500 after", "cut", "silent", "twice", "twice first", "late", "slow", "truncated", "old list"]
+KINDS = ["503", "500", "other clock", "500 after", "cut", "silent", "twice", "twice first", "late", "slow", "truncated", "old list"]
 IDLE_S = 300
 
 
@@ -53,6 +55,10 @@ class Request:
 
     def bytes(self):
         return b"\r\n".join([f"{self.method} {self.target} HTTP/1.1".encode(), *self.lines, b"", b""]) + self.body
+
+    def access_key(self):
+        found = re.search(r"Credential=([^/,]+)/", self.headers.get("authorization", ""))
+        return found and found[1]
 
     def is_expired(self):
         signed, seconds = self.query.get("X-Amz-Date"), self.query.get("X-Amz-Expires")
@@ -75,13 +81,13 @@ class Answer:
         return head.encode("latin-1"), self.body
 
 
-def date():
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT")
+def date(ahead_s=0):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=ahead_s)).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
 
-def refusal(status, code, method="GET"):
+def refusal(status, code, method="GET", when=None):
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'.encode()
-    return Answer(status, [("Content-Type", "application/xml"), ("Date", date())], b"" if method == "HEAD" else body)
+    return Answer(status, [("Content-Type", "application/xml"), ("Date", when or date())], b"" if method == "HEAD" else body)
 
 
 async def read_head(reader):
@@ -167,6 +173,7 @@ class Faults:
         self.late_s, self.silent_s, self.old_s = late_s, silent_s, old_s
         self.counts, self.seen, self.rules, self.lists, self.under_way = collections.Counter(), 0, [], {}, 0
         self.connections, self.tasks = set(), set()
+        self.keys, self.revoked = set(), set()
         self.ready = threading.Event()
 
     # Life.
@@ -197,6 +204,9 @@ class Faults:
         rule = Rule(kind, pattern, times, hold)
         self.rules.append(rule)
         return rule
+
+    def revoke(self):
+        self.revoked = set(self.keys)
 
     def drain(self, seconds=90):
         """Until nothing is on its way any more."""
@@ -263,6 +273,8 @@ class Faults:
         """True: the connection goes on."""
         if kind in ("503", "500"):
             answer = refusal(int(kind), "SlowDown" if kind == "503" else "InternalError", request.method)
+        elif kind == "other clock":
+            answer = refusal(403, "RequestTimeTooSkewed", request.method, date(3600))
         elif kind == "late":
             self.spawn(self.arrive(request, chance, hold, rule))
             return False
@@ -325,6 +337,10 @@ class Faults:
                 rule.arrived.set()
 
     async def forward(self, request):
+        self.keys.add(request.access_key())
+        if request.access_key() in self.revoked:
+            self.counts[f"revoked {request.what()}"] += 1
+            return refusal(400, "ExpiredToken", request.method)
         if request.is_expired():
             self.counts["expired"] += 1
             return refusal(403, "AccessDenied", request.method)

@@ -50,10 +50,39 @@ def test_all_that_are_cut_off_from_each_other_serve_on():
                 assert worker.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
         for worker in world.workers:
             await_true(lambda: "peers: 2 of the 2" in readyz(worker).text, 20, "its complaint")
-        epoch = {m["name"]: m["lastPush"] for m in world.members()}
-        await_true(lambda: all(m["lastPush"] != epoch[m["name"]] for m in world.members()), 20, "a beat of each")
+        # Who complained long before the others was told to go, until they did.
         for worker in world.workers:
-            assert readyz(worker).status_code == 200
+            await_true(lambda: readyz(worker).status_code == 200, 20, "ready")
+        for _ in range(4):
+            seen = {m["name"]: m["lastPush"] for m in world.members()}
+            await_true(lambda: all(m["lastPush"] != seen[m["name"]] for m in world.members()), 20, "a beat of each")
+            for worker in world.workers:
+                assert readyz(worker).status_code == 200, readyz(worker).text
+
+
+def test_who_reaches_nobody_stays_ready_and_is_enough():
+    """Neither leader nor peers: first they live and it is cut off, then they are dead and it is all that is left. It cannot tell one from the other."""
+    with rounds.World() as world:
+        world.settle()
+        lonely = world.workers[0]
+        names = [f"reach/app{i}" for i in range(12)]
+        for name in names:
+            world.push(name, "v1", world.front)
+        world.leader_gates[lonely.name].shut()
+        world.cut(lonely)
+        for name in names:
+            assert lonely.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+        await_true(lambda: "peers: 2 of the 2" in readyz(lonely).text, 20, "its complaint")
+        await_true(lambda: sum(m["state"] == "active" for m in world.members()) == 2, 20, "the leader misses it")
+        assert readyz(lonely).status_code == 200 and world.is_up_at_haproxy(lonely)
+        world.leader.kill()
+        for worker in world.workers[1:]:
+            worker.kill()
+        await_true(lambda: not any(world.is_up_at_haproxy(worker) for worker in world.workers[1:]), 20, "known to HAProxy")
+        for name in names:
+            assert world.front.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+            world.push(name, "v2", world.front)
+        assert readyz(lonely).status_code == 200
 
 
 def test_a_frozen_owner_holds_nobody_up():

@@ -2,7 +2,7 @@
 """Rounds in which a part of the cluster is taken away while clients push and pull through a balancer that knows nothing.
 
     ROUNDS_SEED=7       the events follow from it (default: a fixed one; "random": another one each time)
-    ROUNDS=100          so many of each kind (SCALE=full: 100)
+    ROUNDS=100          so many on a shared folder (SCALE=full: 100), half as many where each has its own storage (and, in full, on a bucket)
 
 On shared storage a client that tries each step once more sees no error, whatever is taken away, and what was acknowledged is there.
 """
@@ -10,13 +10,17 @@ import os
 import random
 import time
 
+import pytest
+
 import rounds
 from registry import await_true
+from s3_memory import Memory
 
 FULL = os.environ.get("SCALE") == "full"
 ROUNDS = int(os.environ.get("ROUNDS", 100 if FULL else 20))
 SEED = os.environ.get("ROUNDS_SEED", "1")
 SEED = str(random.SystemRandom().randrange(10**6)) if SEED == "random" else SEED
+ON_BUCKET = ROUNDS // 2 if FULL or "ROUNDS" in os.environ else 4
 CLIENTS = 8
 
 
@@ -61,13 +65,14 @@ def play(world, clients, pushed, n, event, how):
     return worker, failed
 
 
-def test_what_is_taken_away_is_not_noticed():
+@pytest.mark.parametrize("bucket,count", [(None, ROUNDS), (Memory(), ON_BUCKET)], ids=["folder", "bucket"])
+def test_what_is_taken_away_is_not_noticed(bucket, count):
     print(f"ROUNDS_SEED={SEED}")
-    with rounds.World() as world:
+    with rounds.World(bucket=bucket, cache=bucket is not None) as world:
         world.settle()
         pushed, problems, seen = [], [], 0
         clients = start_clients(world, pushed)
-        for n, (event, how) in zip(range(ROUNDS), events(SEED, rounds.EVENTS)):
+        for n, (event, how) in zip(range(count), events(SEED, rounds.EVENTS)):
             worker, failed = play(world, clients, pushed, n, event, how)
             problems += [f"{n} {event} {worker.name}: {line}" for line in failed]
             problems += rounds.check(world, pushed[seen:], how.choice(world.workers))
@@ -88,8 +93,8 @@ def test_only_what_was_taken_away_is_missing():
         clients = start_clients(world, pushed)
         for n, (event, how) in zip(range(ROUNDS // 2), events(SEED, rounds.ISOLATED_EVENTS)):
             worker, failed = play(world, clients, pushed, n, event, how)
-            # Who is cut off is reached by clients, and then it is the others that cannot be.
-            problems += [f"{n} {event} {worker.name}: {line}" for line in failed if not event.startswith("cut") and not rounds.is_of(line, worker)]
+            cut = event in ("cut_from_peers", "cut_from_all")
+            problems += [f"{n} {event} {worker.name}: {line}" for line in failed if not rounds.is_of(world, line, worker, cut)]
         stop_clients(clients)
         for worker in world.workers:
             problems += rounds.check(world, pushed, worker)

@@ -36,7 +36,7 @@ def put(faults, key, body=b"x", **headers):
 
 
 @pytest.mark.parametrize("kind,status,times", [
-    ("503", 503, 0), ("500", 500, 0), ("500 after", 500, 1), ("cut", None, 1), ("silent", None, 1), ("twice", 200, 2), ("twice first", 200, 2)])
+    ("503", 503, 0), ("500", 500, 0), ("other clock", 403, 0), ("500 after", 500, 1), ("cut", None, 1), ("silent", None, 1), ("twice", 200, 2), ("twice first", 200, 2)])
 def test_what_becomes_of_a_write(faults, memory, kind, status, times):
     forwarded = []
     write = memory.write
@@ -101,6 +101,16 @@ def test_a_presigned_request_that_is_over_is_refused(faults, memory):
 
     assert (remove(60), "lib/a" in memory.objects) == (403, True)
     assert (remove(0), "lib/a" in memory.objects) == (204, False)
+
+
+def test_keys_that_were_revoked(faults, memory):
+    def get(key):
+        return call(faults, "GET", "lib/a", headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host"})
+
+    put(faults, "lib/a")
+    assert get("OLD").status_code == 200
+    faults.revoke()
+    assert get("OLD").status_code == 400 and "ExpiredToken" in get("OLD").text and get("NEW").status_code == 200
 
 
 def test_the_seed_decides():

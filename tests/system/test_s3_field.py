@@ -17,6 +17,7 @@ import s3_servers
 from cluster import Cluster
 from leader_process import Leader
 from registry import await_true, digest, free_port
+from s3_faults import Faults
 from worker_process import BUILD, Worker
 
 
@@ -72,6 +73,54 @@ def test_keys_that_nobody_renews(tmp_path):
         await_true(lambda: "InvalidIdentityToken" in worker.text(), what="the reason in the log")
         (tmp_path / "token").write_text(s3_servers.WEB_TOKEN)
         await_true(lambda: worker.call("GET", blob).status_code == 200, what="keys again")
+
+
+def put_blob(server, name, data):
+    """Not through a worker, whose cache would have it."""
+    server.client().put_object(Bucket=server.bucket, Key=f"{name}/blobs/{digest(data).replace(':', '/')}", Body=data)
+    return f"/v2/{name}/blobs/{digest(data)}"
+
+
+PULLS = [({}, {}), ({"Range": "bytes=5-9"}, {}), ({"Range": "bytes=0-1,7-8"}, {}), ({}, {"ZOT_CACHE": "cache"})]
+
+
+@pytest.mark.parametrize("headers,settings", PULLS, ids=["whole", "a part", "two parts", "into a cache"])
+def test_keys_that_the_store_calls_ended_when_pulls_begin(lender, headers, settings, tmp_path):
+    """Revoked long before their end: others are asked for, once for all, and no pull fails."""
+    settings = {name: tmp_path / folder for name, folder in settings.items()}
+    datas = [os.urandom(100_000) for _ in range(8)]
+    blobs = [put_blob(lender, "ended/a", data) for data in datas]
+    with Faults(lender.endpoint) as faults, Worker(**{**lender.lent("web identity", tmp_path), "S3_ENDPOINT": faults.endpoint}, **settings) as worker:
+        worker.push("ended/b", "v1")
+        before = lender.times_lent()["sts"]
+        faults.revoke()
+        with concurrent.futures.ThreadPoolExecutor(len(blobs)) as pool:
+            replies = list(pool.map(lambda blob: worker.call("GET", blob, headers=headers), blobs))
+        for reply, data in zip(replies, datas):
+            assert reply.status_code == (206 if headers else 200), reply.text
+            assert {"": reply.content == data, "bytes=5-9": reply.content == data[5:10]}.get(headers.get("Range", ""), data[7:9] in reply.content)
+        assert sum(kind.startswith("revoked ended/a") for kind in faults.counts) >= 1 and lender.times_lent()["sts"] == before + 1
+
+
+def test_keys_of_the_settings_that_are_refused_are_sent_once(lender):
+    blob = put_blob(lender, "ended/c", b"x")
+    with Faults(lender.endpoint) as faults, Worker(**{**keys_of(lender), "S3_ENDPOINT": faults.endpoint}) as worker:
+        await_true(worker.is_ready, what="the worker")
+        assert worker.call("HEAD", blob).status_code == 200
+        faults.revoke()
+        reply = worker.call("GET", blob)
+        assert reply.status_code == 503 and int(reply.headers["Retry-After"]) > 0, reply.text
+        assert sum(n for kind, n in faults.counts.items() if kind.startswith("revoked ended/c/blobs/")) == 1
+        faults.revoked.clear()
+        assert worker.call("GET", blob).content == b"x"
+
+
+def test_a_pull_that_the_store_calls_too_old_is_signed_by_its_clock(lender):
+    blob = put_blob(lender, "ended/d", b"x")
+    with Faults(lender.endpoint) as faults, Worker(**{**keys_of(lender), "S3_ENDPOINT": faults.endpoint}) as worker:
+        rule = faults.once("other clock", "^GET ended/d/blobs/")
+        assert worker.call("GET", blob).content == b"x" and not rule.left
+        assert '"s3.clock"' in worker.text()
 
 
 @pytest.mark.parametrize("wrong,said", [

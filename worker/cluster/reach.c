@@ -33,6 +33,7 @@ struct reach {
 	struct loop_timer timer;
 	atomic_bool turning; /* a turn is due or posted */
 	bool complains, stopped;
+	bool told_cut; /* by the newest beat */
 };
 
 static void look(struct reach *reach, const struct snapshot *snapshot);
@@ -251,11 +252,13 @@ void reach_heard(struct reach *reach, bool cut)
 	struct complaints *complaints = reach->cluster->complaints;
 
 	loop_assert(reach->cluster->run.loop);
-	if (cut && reach->complains)
+	cut &= reach->complains;
+	if (cut && reach->told_cut)
 		complaint_say(complaints, COMPLAINT_CUT,
 			"most workers reach each other and not this one: requests should go to the others");
-	else
+	else if (!cut)
 		complaint_end(complaints, COMPLAINT_CUT);
+	reach->told_cut = cut;
 }
 
 /* ---- turns ---- */

@@ -14,7 +14,8 @@
  *
  * Where most of the others cannot be reached that is COMPLAINT_PEERS. Who is alone cannot tell whether it is cut off or the last one alive; the leaders
  * can: while fewer than half of the workers have that complaint, those that have it are the ones who are cut off. They are told so with the next
- * beat (COMPLAINT_CUT) and are not ready, so that balancers send nothing more to where an upload and its worker may not meet.
+ * beat and, when the one after says so too, are not ready (COMPLAINT_CUT), so that balancers send nothing more to where an upload and its worker
+ * may not meet. Two: of many that lose each other one complains first, and is told so once.
  *
  * Led workers. Thread  the cluster's loop, but for reach_doubt().
  */

@@ -7,6 +7,8 @@
  *   it is on its way, or a GET wants all of it                  read along (blob_fills.h)
  *   else                                                        false: as without a cache
  *
+ * While the bucket answers nobody what it said within the last hour is enough (registry_had_seen()).
+ *
  * What is on its way serves a range that begins in what is there, or NEAR behind it. Where a file cannot be read any more, or is not
  * kept, a client goes on with the rest from the bucket.
  *
@@ -340,6 +342,33 @@ static bool is_near(const struct oci_call *call, const struct fill_view *view)
 	       ranges[0].first <= view->there + NEAR;
 }
 
+/* Who has asked in vain need not wait until the bucket counts as away. */
+static bool is_known(const struct cached *cached, bool in_vain, uint64_t *ret_size)
+{
+	struct registry *registry = cached->call->ask.registry;
+	const struct digest *digest = digest_of_call(cached->call);
+
+	return registry_has_seen(registry, name_of(cached), digest, ret_size) ||
+	       registry_had_seen(registry, name_of(cached), digest, in_vain ? 1 : STORE_AWAY_MS, ret_size);
+}
+
+/* An entry answers whatever is asked, where the repository is known to have it. */
+static bool serve_known(struct cached *cached, bool in_vain)
+{
+	struct oci_call *call = cached->call;
+	struct blob_source source = { .fd = -1 };
+	uint64_t seen;
+	bool found =
+		is_known(cached, in_vain, &seen) &&
+		blob_cache_get(call->ask.registry->cache, digest_of_call(call), &source.fd, &source.size) &&
+		source.size == seen;
+
+	if (found)
+		serve_entry(cached, &source);
+	blob_source_fini(&source);
+	return found;
+}
+
 enum way { WAY_NONE, WAY_TAKEN, WAY_ASK };
 
 static enum way read_along(struct cached *cached, bool known)
@@ -379,8 +408,7 @@ static enum way find_way(struct cached *cached)
 	struct blob_source source = { .fd = -1 };
 	enum way way = WAY_TAKEN;
 	uint64_t seen = cached->size;
-	bool known =
-		cached->asked || registry_has_seen(registry, name_of(cached), digest_of_call(call), &seen);
+	bool known = cached->asked || is_known(cached, false, &seen);
 
 	if (blob_cache_get(registry->cache, digest_of_call(call), &source.fd, &source.size)) {
 		if (known && seen == source.size)
@@ -418,7 +446,7 @@ static void on_asked(void *arg, const struct error *err)
 {
 	struct cached *cached = own(arg);
 
-	if (cached->replied)
+	if (cached->replied || (err && serve_known(cached, true)))
 		return;
 	if (err)
 		fail(cached, "the object store does not deliver");
@@ -450,23 +478,6 @@ static bool is_plain(const struct oci_call *call)
 		       OCI_CONDITION_MET;
 }
 
-/* An entry answers whatever is asked, where the repository is known to have it. */
-static bool serve_known(struct cached *cached)
-{
-	struct oci_call *call = cached->call;
-	struct registry *registry = call->ask.registry;
-	struct blob_source source = { .fd = -1 };
-	uint64_t seen;
-	bool found = registry_has_seen(registry, name_of(cached), digest_of_call(call), &seen) &&
-		     blob_cache_get(registry->cache, digest_of_call(call), &source.fd, &source.size) &&
-		     source.size == seen;
-
-	if (found)
-		serve_entry(cached, &source);
-	blob_source_fini(&source);
-	return found;
-}
-
 bool blob_cached_serve(struct oci_call *call)
 {
 	struct registry *registry = call->ask.registry;
@@ -477,7 +488,7 @@ bool blob_cached_serve(struct oci_call *call)
 		return false;
 	cached = cached_new(call, registry_seen_mark(registry, name_str(&call->ask.route.name)));
 	if (!is_plain(call)) {
-		if (serve_known(cached))
+		if (serve_known(cached, false))
 			return true;
 		cached_free(cached);
 		return false;

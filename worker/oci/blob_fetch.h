@@ -3,8 +3,8 @@
  * blob_fetch - a GET of a blob, or of a part of it, from a store that is asked over HTTP.
  *
  * Until its head has come it may be asked again: an overloaded store gets BLOB_FETCH_TRIES requests, with
- * growing pauses, each signed anew, since signatures age. One that does not come within BLOB_HEAD_MS is not
- * waited for.
+ * growing pauses, each signed anew, since signatures age. One whose keys are refused is sent again as soon as there are others. What
+ * does not come within BLOB_HEAD_MS is not waited for.
  *
  * Life    embedded in its owner; zeroed memory is one that was never started.
  * Thread  its loop, the request's where it is a request's.
@@ -15,11 +15,11 @@
 #include "proto/digest.h"
 #include "proto/name.h"
 #include "worker/oci/blob_range.h"
+#include "worker/storage/store.h"
 
 struct http_call;
 struct http_client;
 struct oci_call;
-struct store;
 
 #define BLOB_FETCH_TRIES 4
 #define BLOB_HEAD_MS     6000
@@ -52,6 +52,8 @@ struct blob_fetch {
 	struct loop_timer timer, late;
 	unsigned tries;
 	bool answered;
+	bool awaits_keys;         /* the timer looks whether they are there */
+	struct store_signed with; /* the newest request */
 	char range[BLOB_RANGE_SIZE]; /* "": the whole blob */
 };
 /* range: "" or as blob_range.h makes them. */

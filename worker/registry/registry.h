@@ -208,6 +208,8 @@ bool registry_has_seen(struct registry *registry, struct str name, const struct 
 void registry_was_asked(struct registry *registry, struct str name, const struct digest *digest);
 /* Is it just being deleted, as far as this worker knows? Then nobody is told that it is there. Thread  any. */
 bool registry_is_going(struct registry *registry, struct str name, const struct digest *digest);
+/* While the store has answered nobody for so long what was seen counts whatever the view: what another worker deletes meanwhile is not known here. */
+bool registry_had_seen(struct registry *registry, struct str name, const struct digest *digest, int64_t silent_ms, uint64_t *ret_size) MUST_CHECK;
 uint64_t registry_seen_mark(struct registry *registry, struct str name);
 void registry_saw(struct registry *registry, struct str name, const struct digest *digest, uint64_t size, uint64_t mark);
 

@@ -3,6 +3,7 @@
 #include "worker/registry/asked_blobs.h"
 #include "worker/registry/known_blobs.h"
 #include "worker/registry/registry.h"
+#include "worker/storage/store.h"
 
 bool registry_has_seen(
 	struct registry *registry, struct str name, const struct digest *digest, uint64_t *ret_size)
@@ -14,6 +15,14 @@ bool registry_has_seen(
 	       !index_was_condemned(view, digest) &&
 	       known_blobs_since(registry->known, name, digest, index_removals(view),
 		       now_ms - REGISTRY_SEEN_MS, ret_size);
+}
+
+bool registry_had_seen(struct registry *registry, struct str name, const struct digest *digest,
+	int64_t silent_ms, uint64_t *ret_size)
+{
+	return store_silent_ms(registry->store, name) >= silent_ms &&
+	       known_blobs_since(registry->known, name, digest, indexes_removals(registry->indexes, name),
+		       clock_ms() - REGISTRY_SEEN_MS, ret_size);
 }
 
 uint64_t registry_seen_mark(struct registry *registry, struct str name)

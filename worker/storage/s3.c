@@ -15,6 +15,7 @@
 #include <inttypes.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "proto/digest.h"
 #include "s3/s3_xml.h"
 #include "worker/storage/s3_priv.h"
@@ -175,8 +176,49 @@ static bool source(struct store *store, const char *key, const struct range *par
 		.url = TAKE(request.url),
 		.headers = TAKE(request.headers),
 		.ca_file = s3->client.ca_file,
-		.insecure = s3->client.insecure };
+		.insecure = s3->client.insecure,
+		.with = { request.signed_s, request.signed_ms, request.keys } };
 	return true;
+}
+
+static void fill_result(const struct store_answer *answer, struct http_result *into)
+{
+	http_result_init(into, STORE_REFUSAL_MAX);
+	into->status = answer->status;
+	into->headers = http_headers_new();
+	if (answer->date)
+		CHECK(http_headers_add(into->headers, STR("Date"), str_of(answer->date)));
+	buf_add(&into->body, answer->body);
+}
+
+static enum store_again answered(
+	struct store *store, const struct store_signed *with, const struct store_answer *answer)
+{
+	AUTO_FINI(http_result) result = { 0 };
+	const struct s3_request request = {
+		.signed_s = with->at_s, .signed_ms = with->at_ms, .keys = with->keys
+	};
+	const struct s3_call call = { .method = "GET" };
+
+	if (answer)
+		fill_result(answer, &result);
+	switch (s3_client_again(&s3_store_of(store)->client, &call, &request, answer ? &result : NULL)) {
+	case S3_AGAIN_NOT:
+		break;
+	case S3_AGAIN_SOON:
+		return STORE_AGAIN_SOON;
+	case S3_AGAIN_NOW:
+		return STORE_AGAIN_NOW;
+	}
+	return STORE_AGAIN_NOT;
+}
+
+static void silent(struct store *store, const struct store_signed *with, const struct error *why)
+{
+	struct s3_client *client = &s3_store_of(store)->client;
+
+	s3_client_heard_nothing(client);
+	s3_client_was_silent(client, with->at_ms, why);
 }
 
 static bool make_link(
@@ -358,6 +400,12 @@ static bool check(struct store *store, struct error *err)
 	return false;
 }
 
+static int64_t silent_ms(const struct store *store)
+{
+	CHECK(store && store->magic == STORE_MAGIC);
+	return s3_outage_ms(&((const struct s3_store *)store)->client.outage, clock_ms());
+}
+
 static uint64_t requests(const struct store *store)
 {
 	CHECK(store && store->magic == STORE_MAGIC);
@@ -416,6 +464,8 @@ static const struct store_driver driver = {
 	.clock_s = clock_s,
 	.copy = copy,
 	.source = source,
+	.answered = answered,
+	.silent = silent,
 	.link = make_link,
 	.list = s3_list,
 	.objects = s3_objects,
@@ -423,6 +473,7 @@ static const struct store_driver driver = {
 	.usage = s3_usage,
 	.dedupe = s3_dedupe,
 	.check = check,
+	.silent_ms = silent_ms,
 	.requests = requests,
 	.errors = errors,
 };

@@ -42,6 +42,7 @@ struct s3_store {
 	atomic_bool signs;  /* parts: this store looks at no sum beside the signature, or takes none without one (s3_push.c) */
 	atomic_bool deletes_singly; /* it does not take DeleteObjects as we send it (s3_remove_all.c) */
 	int64_t abandoned_ms, renew_ms;
+	atomic_bool sums;   /* parts: it has said of one that it looked at its sum */
 	struct lock lock;
 	struct list pushes; /* under way in this process; under the lock */
 };

@@ -7,7 +7,8 @@
  *     finish   complete; or, if it was there: HEAD once more, since it may have been deleted meanwhile
  *     give up  abort, when no part is under way any more
  *
- * Which sum the store looks at is found out from what it answers, and kept for the life of the process:
+ * Which sum the store looks at is found out from what it answers, and kept for the life of the process. Until it is known, parts have both, so
+ * that none is sent twice to find it out.
  *
  *     sums     UNSIGNED-PAYLOAD with x-amz-checksum-crc32c. The answer to create names the algorithm, that to each part repeats the sum:
  *              who does neither passes over headers that it does not know, and has looked at nothing.
@@ -223,6 +224,20 @@ static bool is_damaged(const struct http_result *result)
 		       str_is(buf_str(&code), "IncompleteBody"));
 }
 
+/* Of a signed part, whose sum was there too: does this store look at it? */
+static void learn_sums(const struct sending *sending, const char *answered)
+{
+	struct s3_store *s3 = sending->push->multi.s3;
+
+	if (!sending->push->multi.sums || sending->misses)
+		return;
+	if (answered && !strcmp(answered, sending->sum))
+		atomic_store(&s3->sums, true);
+	else if (!atomic_exchange(&s3->signs, true))
+		log_info("s3.signs", "endpoint=%s what=\"this store looks at no crc32c, parts are signed\"",
+			s3->client.endpoint.origin);
+}
+
 static enum verdict judge_done(struct sending *sending, const struct http_result *result, struct error *err)
 {
 	struct s3_part *part = &sending->push->multi.parts[sending->at];
@@ -234,6 +249,8 @@ static enum verdict judge_done(struct sending *sending, const struct http_result
 		return NEVER;
 	}
 	memcpy(part->sum, sending->sum, sizeof part->sum);
+	if (sending->is_signed)
+		learn_sums(sending, sum);
 	if (sending->is_signed || (sum && !strcmp(sum, sending->sum)))
 		return DONE;
 	(void)error_set(err, ERROR_UNAVAILABLE, NULL, "S3 PUT %s: the store has %s of this part",
@@ -321,7 +338,8 @@ bool s3_push_send(
 	write_sum(sum, sending.sum);
 	snprintf(sending.query, sizeof sending.query, "partNumber=%u&uploadId=%s", at + 1,
 		buf_text(&push->multi.id));
-	sending.is_signed = !push->multi.sums || atomic_load(&push->multi.s3->signs);
+	sending.is_signed = !push->multi.sums || atomic_load(&push->multi.s3->signs) ||
+			    !atomic_load(&push->multi.s3->sums);
 	ok = send_attempts(&sending, &failed);
 	if (!ok && err) {
 		*err = failed;

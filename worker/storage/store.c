@@ -541,6 +541,27 @@ bool store_blob_source(struct store *store, struct str name, const struct digest
 	       driver_of(store)->source(store, key.text, part, ret, err);
 }
 
+int64_t store_silent_ms(const struct store *store, struct str name)
+{
+	store = looked_at(store, name);
+	return driver_of(store)->silent_ms ? driver_of(store)->silent_ms(store) : 0;
+}
+
+enum store_again store_blob_answered(struct store *store, struct str name, const struct store_signed *with,
+	const struct store_answer *answer)
+{
+	store = root_of(store, name);
+	return driver_of(store)->answered ? driver_of(store)->answered(store, with, answer) : STORE_AGAIN_NOT;
+}
+
+void store_blob_silent(
+	struct store *store, struct str name, const struct store_signed *with, const struct error *why)
+{
+	store = root_of(store, name);
+	if (driver_of(store)->silent)
+		driver_of(store)->silent(store, with, why);
+}
+
 bool store_has_links(const struct store *store, struct str name)
 {
 	return driver_of(looked_at(store, name))->link != NULL;

@@ -178,6 +178,11 @@ bool store_blob_mount(struct store *store, struct str from, struct str to, const
 
 /* How to read a blob on a loop: an open file (where the store has files), or a signed request to send. */
 bool store_has_files(const struct store *store, struct str name);
+/* When a request was signed, and with which keys; zeros: none was. */
+struct store_signed {
+	int64_t at_s, at_ms; /* by the store's clock, and by clock_ms() */
+	uint64_t keys;
+};
 struct blob_source {
 	int fd;                        /* >= 0: a local file */
 	uint64_t size;                 /* of the whole blob; known with fd */
@@ -185,11 +190,27 @@ struct blob_source {
 	struct http_headers *headers;
 	const char *ca_file;           /* for that; borrowed from the store, or NULL */
 	bool insecure;                 /* its certificate is not verified */
+	struct store_signed with;
 };
 void blob_source_fini(struct blob_source *source);
 /* part NULL: whole. fs ignores part: the caller sends that part of fd. */
 bool store_blob_source(struct store *store, struct str name, const struct digest *digest, const struct range *part,
 		       struct blob_source *ret, struct error *err) MUST_CHECK;
+
+/*
+ * Who sends the GET of a blob_source tells how it was answered: the store's clock and its outages are known so. Was it refused, or could it not be
+ * signed, may it be signed anew and sent again? SOON: keys are being asked for, look again. `answer` NULL: nothing was sent, or nothing is new
+ * since the last look. And: not even a head came, for that reason. Thread  any; neither waits.
+ */
+#define STORE_REFUSAL_MAX (64u * 1024)
+struct store_answer {
+	unsigned status;
+	const char *date; /* of its headers, or NULL */
+	struct str body;  /* of a refusal, at most STORE_REFUSAL_MAX */
+};
+enum store_again { STORE_AGAIN_NOT, STORE_AGAIN_SOON, STORE_AGAIN_NOW };
+enum store_again store_blob_answered(struct store *store, struct str name, const struct store_signed *with, const struct store_answer *answer);
+void store_blob_silent(struct store *store, struct str name, const struct store_signed *with, const struct error *why);
 
 /* A URL at the store that gives a blob to whoever has it, for so long at most; there is one whether or not the blob is. Waits for
  * nobody. Where the store is not one of files. */
@@ -297,6 +318,9 @@ uint64_t store_saved(const struct store *store);
 /* Start-up: reachable, writable, and does it refuse stale conditional writes? *ret_conditional false:
  * several workers on it would lose updates. */
 bool store_probe(struct store *store, bool *ret_conditional, struct error *err) MUST_CHECK;
+/* For how long it has answered nobody (s3/s3_outage.h); 0: it answers, or repositories are files. Thread  any. */
+#define STORE_AWAY_MS 2000 /* from here on it is away, not late */
+int64_t store_silent_ms(const struct store *store, struct str name);
 /* Still usable, cheaply: for /readyz. Of several roots all. */
 bool store_check(struct store *store, struct error *err) MUST_CHECK;
 

@@ -64,6 +64,9 @@ struct store_driver {
 	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
+	/* store_blob_answered(), store_blob_silent(); NULL: nobody sends anything. */
+	enum store_again (*answered)(struct store *store, const struct store_signed *with, const struct store_answer *answer);
+	void (*silent)(struct store *store, const struct store_signed *with, const struct error *why);
 	/* A URL that opens it to whoever has it; NULL: this store has none. */
 	bool (*link)(struct store *store, const char *key, unsigned seconds, struct buf *into, struct error *err);
 	/* Keys directly under `folder` ("_catalog/"), without it, in byte order. */
@@ -85,6 +88,7 @@ struct store_driver {
 	uint64_t (*saved)(const struct store *store);
 	struct histogram *(*lock_waits)(struct store *store);
 	bool (*check)(struct store *store, struct error *err);
+	int64_t (*silent_ms)(const struct store *store); /* NULL: 0 */
 	uint64_t (*requests)(const struct store *store);
 	uint64_t (*errors)(const struct store *store); /* NULL: there are none to tell */
 };

@@ -161,6 +161,7 @@ static void keys_of_the_settings(void **state)
 	assert_true(s3_credentials_new(&credentials, &identity, "eu-west-3", &err));
 	assert_int_equal(now(credentials, "a", &err), 1);
 	assert_false(s3_credentials_refused(credentials, 1, 1000));
+	assert_int_equal(s3_credentials_others(credentials, 1, true), S3_OTHERS_NONE);
 	assert_string_equal(s3_credentials_source(credentials), "settings (keys)");
 	s3_credentials_free(credentials);
 }
@@ -259,6 +260,30 @@ static void refused_by_the_store(void **state)
 	stop(credentials);
 }
 
+static void others_without_waiting(void **state)
+{
+	struct error err;
+
+	START({ 200, KEYS("one", 59), 0 }, { 200, KEYS("two", 59), 0 }, { 0, NULL, 0 });
+	assert_int_equal(s3_credentials_others(credentials, 0, false), S3_OTHERS_NONE);
+	assert_int_equal(now(credentials, NULL, &err), 0);
+	while (s3_credentials_others(credentials, 0, false) == S3_OTHERS_ASKED_FOR)
+		sleep_ms(1);
+	assert_int_equal(s3_credentials_others(credentials, 0, false), S3_OTHERS_THERE);
+	/* Nobody refused them, so nobody asks for others. */
+	assert_int_equal(s3_credentials_others(credentials, 1, false), S3_OTHERS_NONE);
+	assert_int_equal(atomic_load(&agent.served), 1);
+	assert_int_equal(s3_credentials_others(credentials, 1, true), S3_OTHERS_ASKED_FOR);
+	while (s3_credentials_others(credentials, 1, true) == S3_OTHERS_ASKED_FOR)
+		sleep_ms(1);
+	assert_int_equal(s3_credentials_others(credentials, 1, true), S3_OTHERS_THERE);
+	assert_int_equal(now(credentials, "two", &err), 2);
+	/* Not again so soon. */
+	assert_int_equal(s3_credentials_others(credentials, 2, true), S3_OTHERS_NONE);
+	assert_int_equal(atomic_load(&agent.served), 2);
+	stop(credentials);
+}
+
 static void fails(const struct step *steps, const char *word)
 {
 	struct s3_credentials *credentials = start(steps, 1);
@@ -304,6 +329,7 @@ int main(void)
 		cmocka_unit_test(good_until_they_end),
 		cmocka_unit_test(comes_back),
 		cmocka_unit_test(refused_by_the_store),
+		cmocka_unit_test(others_without_waiting),
 		cmocka_unit_test(answers_that_are_none),
 		cmocka_unit_test(nobody_waits_longer_than_told),
 	};

@@ -21,9 +21,14 @@ static void an_answer_ends_it(void **state)
 	assert_false(s3_outage_silent(&outage, NOW, NOW));
 	assert_false(s3_outage_is_on(&outage, NOW));
 	assert_false(s3_outage_is_on(&outage, NOW + S3_OUTAGE_GRACE_MS - 1));
+	assert_int_equal(s3_outage_ms(&outage, NOW + 7), 7);
+	/* Never 0, also where clocks were read in another order. */
+	assert_int_equal(s3_outage_ms(&outage, NOW), 1);
+	assert_int_equal(s3_outage_ms(&outage, NOW - 1), 1);
 	/* It was never told of. */
 	assert_false(s3_outage_answered(&outage, &since));
 	assert_int_equal(since, NOW);
+	assert_int_equal(s3_outage_ms(&outage, NOW + 7), 0);
 	assert_false(s3_outage_is_on(&outage, NOW + S3_OUTAGE_GRACE_MS));
 	/* Another one begins anew. */
 	assert_false(s3_outage_silent(&outage, NOW + 5000, NOW + 5000));
