@@ -48,9 +48,6 @@ struct registry {
 	struct push_memory *push_memory;
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
 	struct registry_options options;
-	/* Before the first request. Another member has this repository, though it lies here still: the catalog leaves it out. NULL: none. Thread  any. */
-	bool (*is_away)(void *arg, struct str name);
-	void *away_arg;
 };
 
 struct registry_settings {
