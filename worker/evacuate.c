@@ -162,8 +162,10 @@ int evacuate_run(const struct worker_settings *settings, bool undo)
 	bool ok;
 
 	if (!run.member.led) {
-		(void)fprintf(stderr, "error: CLUSTER_MODE: this worker has no leader, so nobody can take "
-				      "over what it has\n");
+		(void)fprintf(stderr,
+			"error: CLUSTER_MODE: this worker has no leader that could tell the others. In a "
+			"static cluster name it in cluster.leaving (ZOT_CLUSTER_LEAVING) of all "
+			"members and restart them: it has gone when its log says move.empty\n");
 		return 1;
 	}
 	self_name(&run.member, (uint16_t)settings->port, &run.name);

@@ -637,7 +637,7 @@ static void look_at_rest(struct work *work)
 	struct moves *moves = work->moves;
 	uint64_t mark = ring_mark(work->snapshot->ring);
 	enum move_state coming = MOVE_MOVING;
-	bool quiet, whole;
+	bool quiet, whole, empty;
 	struct error err;
 
 	moves_lock(moves);
@@ -647,7 +647,14 @@ static void look_at_rest(struct work *work)
 	moves->stats.coming = count_records_locked(moves, work->snapshot, &coming);
 	if (quiet)
 		atomic_store(&moves->quiet, mark);
+	empty = snapshot_is_drained(work->snapshot) && moves->mark == mark && moves->counted &&
+		!moves->stats.held && moves->told_empty != mark;
+	if (empty)
+		moves->told_empty = mark;
 	moves_unlock(moves);
+	if (empty)
+		log_info("move.empty",
+			"what=\"all that this worker had lies with the others: it may be stopped\"");
 	if (!whole)
 		return;
 	if (!forget_rings(moves, mark, &err))

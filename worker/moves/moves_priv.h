@@ -45,6 +45,7 @@ struct moves {
 	unsigned asking;      /* others for a repository */
 	struct moves_stats stats;
 	bool counted;         /* stats.held is of `mark` */
+	uint64_t told_empty;  /* the mark of a ring that has us draining, by which nothing was left here: it was logged */
 	_Atomic uint64_t quiet; /* the mark of a ring under which nothing is left to be taken; 0: none */
 	_Atomic int64_t stray_ms;
 	atomic_bool stopping;
