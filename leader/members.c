@@ -180,7 +180,7 @@ static bool is_lost(const struct member *member, const struct members_terms *ter
 
 static bool is_over(const struct member *member, const struct members_terms *terms)
 {
-	if (member->live || terms->keep)
+	if (member->live || (terms->keep && !(member->empty && member_is_left(member->data.state))))
 		return false;
 	return member_is_left(member->data.state) || member->makes_room ||
 	       terms->now_wall_s - member->data.lost_wall_s > MEMBERS_LOST_SHOWN_S;
@@ -212,6 +212,26 @@ bool members_lose(struct members *members, const struct members_terms *terms, st
 	}
 	pthread_mutex_unlock(&members->lock);
 	return member;
+}
+
+static bool is_draining_in(const struct ring_body *ring, const char *name)
+{
+	for (size_t i = 0; i < ring->members_len; i++)
+		if (!strcmp(ring->members[i].id, name))
+			return !strcmp(ring->members[i].state, "draining");
+	return false;
+}
+
+void members_note_empty(struct members *members, const struct ring_body *ring)
+{
+	pthread_mutex_lock(&members->lock);
+	for (size_t i = 0; i < members->len; i++) {
+		struct member *member = members->at[i];
+
+		member->empty = is_draining_in(ring, member->data.name) &&
+				(member->empty || member_holds_nothing(member, (uint64_t)ring->epoch));
+	}
+	pthread_mutex_unlock(&members->lock);
 }
 
 bool members_over(struct members *members, const struct members_terms *terms, struct ledger_member *ret)

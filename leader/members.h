@@ -47,7 +47,7 @@ void members_begin(struct members *members, int64_t now_ms);
 void members_load(struct members *members, const struct ledger_member *member, int64_t now_ms);
 /* From the ledger, at start, oldest first: this process has said "left". */
 void members_load_gone(struct members *members, const char *process);
-/* Nobody is forgotten by itself: each worker's storage is its own. As the newest members_terms say. */
+/* Nobody is forgotten by itself, but who left with nothing: each worker's storage is its own. As the newest members_terms say. */
 void members_keep(struct members *members, bool keep);
 
 /* What a report would change. */
@@ -89,6 +89,9 @@ struct members_terms {
 };
 /* One whose lease is over is lost from now on. *ret: a copy of its row. */
 bool members_lose(struct members *members, const struct members_terms *terms, struct ledger_member *ret) MUST_CHECK;
+/* Isolated storage, before members_over(): who is draining in this ring, and said by it that it holds nothing which the others lack, is empty, for as long as
+ * rings have it so. When its process has left, nothing is missed: it is over, too. */
+void members_note_empty(struct members *members, const struct ring_body *ring);
 /* One that left, is lost for long, or has to make room is to be forgotten: members_erase() when the ledger has forgotten it. */
 bool members_over(struct members *members, const struct members_terms *terms, struct ledger_member *ret) MUST_CHECK;
 /* One whose row is to be stored. members_unstored(): the ledger did not take it. */
@@ -127,7 +130,7 @@ struct usage_unsigned *members_unsigned(struct members *members, size_t *ret_len
 /* In the order of names; lost ones too. fit: it has its lease, and the others' secret. Borrowed for the call, made under the lock. */
 typedef void members_look_f(void *arg, const struct ledger_member *member, bool fit);
 void members_each(struct members *members, members_look_f *fn, void *arg);
-/* It has no upload, and each live member has applied this revision, so that nobody sends it any because of an older ring. One that is not
+/* It has no upload that a client is at, and each live member has applied this revision, so that nobody sends it any because of an older ring. One that is not
  * live is idle. */
 bool members_is_idle(struct members *members, const char *name, uint64_t revision);
 /* Isolated storage: by the ring of this epoch, or a later one, it said that it holds nothing that others own and have not whole. */

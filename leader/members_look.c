@@ -231,7 +231,9 @@ bool members_is_idle(struct members *members, const char *name, uint64_t revisio
 
 	pthread_mutex_lock(&members->lock);
 	member = members_find(members, name);
-	idle = !member || !member->live || (all_have(members, revision) && !member->data.stats.uploads);
+	idle = !member || !member->live ||
+	       (all_have(members, revision) &&
+		       (!member->data.stats.uploads || member->data.stats.uploads_rest));
 	pthread_mutex_unlock(&members->lock);
 	return idle;
 }
@@ -243,8 +245,7 @@ bool members_holds_nothing(struct members *members, const char *name, uint64_t e
 
 	pthread_mutex_lock(&members->lock);
 	member = members_find(members, name);
-	nothing = !member || (member->data.stats.moves && member->data.stats.moves_epoch >= epoch &&
-				     !member->data.stats.moves_held);
+	nothing = !member || member_holds_nothing(member, epoch);
 	pthread_mutex_unlock(&members->lock);
 	return nothing;
 }

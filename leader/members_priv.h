@@ -24,6 +24,7 @@ struct member {
 	bool live;
 	bool met;        /* all others knew of it, when it was first dealt to */
 	bool makes_room; /* for another: to be forgotten */
+	bool empty;      /* members_note_empty() */
 	bool wanted;     /* it is to be told that a report of it is wanted now */
 	int64_t told_ms; /* when it was last */
 };
@@ -49,6 +50,13 @@ void members_set_live(struct members *members, struct member *member, bool live)
 static inline bool member_is_left(const char *state)
 {
 	return !strcmp(state, "left");
+}
+
+static inline bool member_holds_nothing(const struct member *member, uint64_t epoch)
+{
+	const struct usage_stats *stats = &member->data.stats;
+
+	return stats->moves && stats->moves_epoch >= epoch && !stats->moves_held;
 }
 
 static inline bool member_is_process(const struct member *member, const char *process)

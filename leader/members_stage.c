@@ -256,6 +256,7 @@ static void take_place(struct member *member, const struct members_staged *stage
 		member->echo = 0;
 		member->met = false;
 		member->wanted = false;
+		member->empty = false;
 	}
 	if (staged->echo > member->echo)
 		member->echo = staged->echo;

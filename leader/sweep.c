@@ -79,11 +79,22 @@ static bool forget_one(struct sweep *sweep, const char *name)
 	return true;
 }
 
+static void note_empty(struct leader *leader)
+{
+	AUTO(state) *state = leader_state(leader);
+	struct entity *ring = state_find(state, ENTITY_RING, STR("ring"));
+
+	if (ring)
+		members_note_empty(leader->members, entity_ring(ring));
+}
+
 static void forget_some(struct sweep *sweep, const struct members_terms *terms)
 {
 	struct ledger_member row;
 	bool ok = true;
 
+	if (terms->keep)
+		note_empty(sweep->leader);
 	while (ok && members_over(sweep->leader->members, terms, &row)) {
 		ok = forget_one(sweep, row.name);
 		ledger_member_fini(&row);

@@ -21,7 +21,9 @@ struct ring {
 	struct ring_member *members;
 	size_t len;
 	bool has_active, has_tenants;
-	int16_t *by_id; /* places, sorted by id */
+	int16_t *by_id;   /* places, sorted by id */
+	int16_t *actives; /* places of those that are active, in the order given */
+	size_t actives_len;
 	int16_t owners[RING_SLOTS];
 };
 
@@ -51,14 +53,18 @@ void ring_free(struct ring *ring)
 	}
 	free(ring->members);
 	free(ring->by_id);
+	free(ring->actives);
 	free(ring);
 }
 
 static void copy_members(struct ring *ring, const struct ring_member *members, size_t len)
 {
 	ring->members = xnew_array(struct ring_member, len + 1);
+	ring->actives = xnew_array(int16_t, len + 1);
 	ring->len = len;
 	for (size_t i = 0; i < len; i++) {
+		if (members[i].active)
+			ring->actives[ring->actives_len++] = (int16_t)i;
 		ring->members[i].id = check_strdup(members[i].id);
 		ring->members[i].url = check_strdup(members[i].url ? members[i].url : "");
 		ring->members[i].active = members[i].active;
@@ -109,6 +115,10 @@ static uint64_t compute_mark(const struct ring *ring)
 		buf_puts(&bytes, ring->members[i].tenants);
 		buf_putc(&bytes, ring->members[i].active ? '+' : '-');
 	}
+	/* Where all are active, as it has always been: members of versions before say the same. */
+	for (size_t i = 0; ring->algorithm == RING_MODULO && ring->actives_len != ring->len && i < ring->len;
+		i++)
+		buf_putc(&bytes, ring->members[i].active ? '+' : '-');
 	CHECK(!bytes.failed);
 	return siphash24(ring->hash_key, bytes.at, bytes.len);
 }
@@ -294,7 +304,7 @@ int ring_owner(const struct ring *ring, struct str name)
 	if (!ring->has_active)
 		return RING_NOBODY;
 	if (ring->algorithm == RING_MODULO)
-		return (int)(siphash24(ring->hash_key, name.at, name.len) % ring->len);
+		return ring->actives[siphash24(ring->hash_key, name.at, name.len) % ring->actives_len];
 	if (ring->has_tenants)
 		return owner_among(ring, name);
 	return ring_slot_owner(ring, ring_slot(ring, name));

@@ -2,8 +2,7 @@
 /*
  * ring - who owns a repository: a pure function of the member list and a 16 byte hash key.
  *
- *   modulo  members[SipHash(key, name) mod N], in the configured order: zot's rule, bit for bit; it does
- *           not ask whether that member is active
+ *   modulo  members[SipHash(key, name) mod N], in the configured order, of the N that are active: zot's rule, bit for bit
  *   slots   slot = SipHash(key, name) mod 16384; a slot belongs to the active member whose
  *           SipHash(key, member id '\0' slot as 2 bytes big endian) is the highest (rendezvous),
  *           ties to the smaller id. Where members have tenants (tenants.h) it is the highest of those that serve the
@@ -48,8 +47,8 @@ AUTO_DEFINE(ring)
 uint64_t ring_epoch(const struct ring *ring); /* for people: a store that was put back counts anew */
 /* What is in them: epoch, algorithm, hash key, members with their URLs, tenants and whether they are active. */
 bool     ring_same(const struct ring *a, const struct ring *b);
-/* What decides who owns what, as a number: epoch, algorithm, hash key, and how many members (modulo: each spells them its own way) or
- * which, whether active, and for which tenants. */
+/* What decides who owns what, as a number: epoch, algorithm, hash key, and how many members (modulo: each spells them its own way), which of them are not
+ * active, or (slots) which, whether active, and for which tenants. */
 uint64_t ring_mark(const struct ring *ring);
 enum ring_algorithm ring_algorithm(const struct ring *ring);
 const uint8_t *ring_hash_key(const struct ring *ring); /* 16 bytes */

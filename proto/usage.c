@@ -137,6 +137,7 @@ static const struct member usage_stats_members[] = {
 	UINT(usage_stats, spool_bytes),
 	UINT(usage_stats, errors),
 	UINT(usage_stats, uploads),
+	MEMBER(usage_stats, uploads_rest, MEMBER_BOOL, .max = 0),
 	UINT(usage_stats, chores),
 	MEMBER(usage_stats, chore, MEMBER_WORD, .max = USAGE_WORD_MAX),
 	UINT(usage_stats, chore_ms),

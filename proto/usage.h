@@ -90,6 +90,7 @@ struct usage_stats {        /* what the cluster view shows */
 	uint64_t proxied, s3_requests, spool_bytes;
 	uint64_t errors;        /* requests answered with a status of 500 or more, since start */
 	uint64_t uploads;       /* that are open now */
+	bool uploads_rest;      /* no request has had one of them for some seconds: their clients may be gone */
 	uint64_t chores;        /* that run now */
 	char chore[USAGE_WORD_MAX + 1]; /* of these, the one that has run for longest, and for how long; "" = none */
 	uint64_t chore_ms;

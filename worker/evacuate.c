@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/http_client.h"
 #include "common/json.h"
 #include "common/url.h"
@@ -14,13 +15,15 @@
 #include "worker/settings_cluster.h"
 
 #define AGAIN_MS   1000
+#define ALONE_MS   (10 * 60 * 1000) /* no leader answers for so long: it is given up */
 #define TOTAL_MS   20000
 #define ANSWER_MAX (256 * 1024)
 
 struct evacuation {
 	struct member_settings member;
 	struct buf name, path, login;
-	int64_t told; /* repositories, as it was said last; -1: nothing was */
+	int64_t told_held, told_uploads; /* as it was said last; -1: nothing was */
+	int64_t heard_ms;                /* when a leader answered; 0: none has yet */
 };
 
 static bool ask_one(
@@ -53,9 +56,11 @@ static bool ask_one(
 	return http_send(&spec, result, err);
 }
 
-/* The first leader that answers, but for one that cannot now. */
-static bool ask(const struct evacuation *run, struct http_result *result, struct error *err)
+/* The first leader that answers, but for one that cannot now. *ret_refused: it is no use to ask again. */
+static bool ask(
+	const struct evacuation *run, struct http_result *result, bool *ret_refused, struct error *err)
 {
+	*ret_refused = false;
 	for (size_t i = 0; i < run->member.leader_urls.len; i++) {
 		http_result_fini(result);
 		http_result_init(result, ANSWER_MAX);
@@ -65,50 +70,69 @@ static bool ask(const struct evacuation *run, struct http_result *result, struct
 			return true;
 		(void)error_set(err, ERROR_UNAVAILABLE, NULL, "the leader %s answered %u: %.300s",
 			run->member.leader_urls.at[i], result->status, buf_text(&result->body));
-		if (result->status < 500)
+		*ret_refused = result->status < 500;
+		if (*ret_refused)
 			return false;
 	}
 	return false;
 }
 
-/* Repositories that are here still; -1: it is not told. */
-static int64_t held(const struct http_result *result)
+static int64_t stat_of(const struct json_doc *doc, const char *name)
 {
-	AUTO(json_doc) *doc = NULL;
-	const struct json *members, *stats, *value;
+	const struct json *members = json_find(json_root(doc), "members"), *stats, *value;
 	int64_t count = -1;
 
-	if (!json_parse(buf_str(&result->body), &doc, NULL))
-		return -1;
-	members = json_find(json_root(doc), "members");
 	if (!members || json_kind(members) != JSON_ARRAY || !json_len(members))
 		return -1;
 	stats = json_find(json_at(members, 0), "stats");
-	value = stats && json_kind(stats) == JSON_OBJECT ? json_find(stats, "movesHeld") : NULL;
+	value = stats && json_kind(stats) == JSON_OBJECT ? json_find(stats, name) : NULL;
 	return value && json_get_int(value, &count) ? count : -1;
 }
 
-static void tell(struct evacuation *run, int64_t now)
+/* What it waits for, when that changes. */
+static void tell(struct evacuation *run, const struct http_result *result)
 {
-	if (now < 0 || now == run->told)
+	AUTO(json_doc) *doc = NULL;
+	int64_t held, uploads;
+
+	if (!json_parse(buf_str(&result->body), &doc, NULL))
 		return;
-	run->told = now;
-	(void)printf("%" PRId64 " repositories are to move still\n", now);
+	held = stat_of(doc, "movesHeld");
+	uploads = stat_of(doc, "uploads");
+	if (held >= 0 && held != run->told_held)
+		(void)printf("%" PRId64 " repositories are to move still\n", held);
+	if (held <= 0 && uploads > 0 && uploads != run->told_uploads)
+		(void)printf("%" PRId64 " uploads are open still\n", uploads);
+	run->told_held = held;
+	run->told_uploads = uploads;
 	(void)fflush(stdout);
+}
+
+/* The leader may be restarted meanwhile. */
+static bool may_wait(struct evacuation *run, bool refused, const struct error *err)
+{
+	if (refused || !run->heard_ms || clock_ms() - run->heard_ms > ALONE_MS)
+		return false;
+	(void)fprintf(stderr, "%s; asking again\n", err->text);
+	return true;
 }
 
 static bool until_done(struct evacuation *run, struct error *err)
 {
-	bool done = false, ok = true;
+	bool done = false, ok = true, refused;
 
 	while (ok && !done) {
 		struct http_result result;
 
 		http_result_init(&result, ANSWER_MAX);
-		ok = ask(run, &result, err);
-		done = ok && result.status == 200;
-		if (ok && !done)
-			tell(run, held(&result));
+		if (ask(run, &result, &refused, err)) {
+			run->heard_ms = clock_ms();
+			done = result.status == 200;
+			if (!done)
+				tell(run, &result);
+		} else {
+			ok = may_wait(run, refused, err);
+		}
 		http_result_fini(&result);
 		if (ok && !done)
 			(void)poll(NULL, 0, AGAIN_MS);
@@ -122,13 +146,16 @@ int evacuate_run(const struct worker_settings *settings, bool undo)
 		.name = buf_limit(256),
 		.path = buf_limit(2048),
 		.login = buf_limit(4096),
-		.told = -1 };
+		.told_held = -1,
+		.told_uploads = -1 };
 	struct error err;
 	bool ok;
 
 	if (!run.member.led) {
-		(void)fprintf(stderr, "error: CLUSTER_MODE: this worker has no leader, so nobody can take "
-				      "over what it has\n");
+		(void)fprintf(stderr,
+			"error: CLUSTER_MODE: this worker has no leader that could tell the others. In a "
+			"static cluster name it in cluster.leaving (ZOT_CLUSTER_LEAVING) of all "
+			"members and restart them: it has gone when its log says move.empty\n");
 		return 1;
 	}
 	self_name(&run.member, (uint16_t)settings->port, &run.name);

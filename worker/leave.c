@@ -19,8 +19,6 @@
 #define RING_MS   3000
 #define FINISH_MS 30000
 #define LEAVE_MS  5000
-/* A client that has not gone on with its upload for so long has none under way. */
-#define UPLOAD_REST_MS 5000
 
 #define LOOK_EVERY_MS 20
 

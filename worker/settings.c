@@ -144,6 +144,9 @@ static void check_led(const struct worker_settings *s, struct buf *errors)
 	if (s->members.len)
 		settings_wrong(&worker_settings_table, "cluster.members", errors,
 			"a static cluster and CLUSTER_MODE=worker exclude each other");
+	if (s->leaving.len)
+		settings_wrong(&worker_settings_table, "cluster.leaving", errors,
+			"is of a static cluster; with CLUSTER_MODE=worker `zot-worker evacuate` does it");
 	if (s->htpasswd)
 		settings_wrong(&worker_settings_table, "http.auth.htpasswd.path", errors,
 			"with CLUSTER_MODE=worker users are in the leaders' state, the same for all workers; "
@@ -185,6 +188,30 @@ static void check_members(const struct worker_settings *s, struct buf *errors)
 	}
 }
 
+static bool is_in(const struct setting_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->len; i++)
+		if (!strcmp(list->at[i], text))
+			return true;
+	return false;
+}
+
+static void check_leaving(const struct worker_settings *s, struct buf *errors)
+{
+	size_t leaving = 0;
+
+	for (size_t i = 0; i < s->leaving.len; i++)
+		if (!is_in(&s->members, s->leaving.at[i]))
+			settings_wrong(&worker_settings_table, "cluster.leaving", errors,
+				"\"%s\" is not among cluster.members; it stays there until it has gone",
+				s->leaving.at[i]);
+	for (size_t i = 0; i < s->members.len; i++)
+		leaving += is_in(&s->leaving, s->members.at[i]);
+	if (s->members.len && leaving == s->members.len)
+		settings_wrong(&worker_settings_table, "cluster.leaving", errors,
+			"all members are: nobody is left who could own a repository");
+}
+
 static void check_cluster(const struct worker_settings *s, struct buf *errors)
 {
 	if (s->mode == MODE_LEADER)
@@ -196,6 +223,7 @@ static void check_cluster(const struct worker_settings *s, struct buf *errors)
 	}
 	check_not_led(s, errors);
 	check_members(s, errors);
+	check_leaving(s, errors);
 }
 
 static void check_storage(const struct worker_settings *s, struct buf *errors)

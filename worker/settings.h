@@ -70,6 +70,7 @@ struct worker_settings {
 	/* cluster */
 	int mode;                                    /* enum worker_mode */
 	struct setting_list members;                 /* zot's cluster.members */
+	struct setting_list leaving;                 /* some of them */
 	const char *hash_key;                        /* zot's cluster.hashKey: 16 bytes */
 	const char *peer_ca, *peer_cert, *peer_key;  /* zot's cluster.tls */
 	const char *name, *self_url, *zone, *secret, *instance_number;

@@ -13,6 +13,7 @@ static void fill_self(const struct worker_settings *s, struct member_settings *i
 {
 	into->led = s->mode == MODE_WORKER;
 	into->members = s->members;
+	into->leaving = s->leaving;
 	into->hash_key = s->hash_key;
 	into->isolated = is_isolated(s);
 	into->secret = s->secret;

@@ -87,7 +87,8 @@ void worker_stats(void *arg, struct usage_stats *into)
 		.uptime_ms = (uint64_t)(clock_ms() - front->started_ms),
 		.s3_requests = store_requests(worker->store),
 		.spool_bytes = spool_used(worker->spool),
-		.uploads = uploads_stats(front->registry->uploads).open };
+		.uploads = uploads_stats(front->registry->uploads).open,
+		.uploads_rest = !uploads_are_moving(front->registry->uploads, clock_ms() - UPLOAD_REST_MS) };
 	for (unsigned i = 0; i < front->loops_len; i++)
 		add_loop(&front->loops[i], into, &latency);
 	add_chores(front->chores, into);

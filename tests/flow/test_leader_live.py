@@ -417,6 +417,11 @@ def test_a_member_is_evacuated_when_all_know_it_and_it_has_no_upload(leader):
     one.push(revision=revision, **stats(2, uploads=2))
     two.push(revision=revision)
     assert act(leader, "one", "evacuate").status_code == 202
+    # Whose clients have not gone on with them for some seconds are not waited for.
+    one.push(revision=revision, **stats(3, uploads=2, uploads_rest=True))
+    assert act(leader, "one", "evacuate").status_code == 200
+    one.push(revision=revision, **stats(3, uploads=1, uploads_rest=False))
+    assert act(leader, "one", "evacuate").status_code == 202
     one.push(revision=revision, **stats(3, uploads=0))
     done = act(leader, "one", "evacuate")
     assert done.status_code == 200 and done.json()["evacuated"] is True

@@ -11,12 +11,23 @@ from worker_process import Worker
 NAMES = [f"grown/r{i}" for i in range(12)]
 
 
+class Member(Worker):
+    """One that is leaving serves, and is not ready."""
+
+    def is_ready(self):
+        if super().is_ready():
+            return True
+        with contextlib.suppress(requests.ConnectionError):
+            return "draining" in self.session.get(self.url + "/readyz", timeout=5).text
+        return False
+
+
 @contextlib.contextmanager
-def members(folder, ports):
+def members(folder, ports, leaving=()):
     with contextlib.ExitStack() as ends:
-        yield [ends.enter_context(Worker(
+        yield [ends.enter_context(Member(
             folder / str(at), port=port, ZOT_STORAGE_ROOT=folder / f"disk{at}", ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET,
-            ZOT_CLUSTER_ISOLATED="true", ZOT_MOVE_GRACE="0", ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{p}" for p in ports)))
+            ZOT_CLUSTER_ISOLATED="true", ZOT_MOVE_GRACE="0", ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{p}" for p in ports), ZOT_CLUSTER_LEAVING=",".join(f"127.0.0.1:{p}" for p in leaving)))
             for at, port in enumerate(ports)]
 
 
@@ -66,7 +77,8 @@ def test_a_static_cluster_grows(tmp_path):
         push(three[0], NAMES[0], b"another")
 
         def on_one_disk():
-            now = {name: [at for at in range(3) if (tmp_path / f"disk{at}" / name / "index.json").exists()] for name in NAMES}
+            # With all of it: blobs go behind the index.
+            now = {name: [at for at in range(3) if any(f.is_file() for f in (tmp_path / f"disk{at}" / name).rglob("*"))] for name in NAMES}
             return now if all(len(disks) == 1 for disks in now.values()) else None
         now = await_true(on_one_disk, 30, "each on one disk")
         assert sum(now[name] != before[name] for name in NAMES) >= 3
@@ -74,3 +86,43 @@ def test_a_static_cluster_grows(tmp_path):
             assert ask("GET", three[i % 3], f"/v2/{name}/blobs/{digest(name.encode())}").content == name.encode()
             assert ask("GET", three[i % 3], f"/v2/{name}/blobs/{digest(b'half a push')}").content == b"half a push"
             assert ask("HEAD", three[i % 3], f"/v2/{name}/blobs/{digest(b'to be deleted')}").status_code == 404
+
+
+def test_a_member_leaves_a_static_cluster(tmp_path):
+    """It is named as leaving, and gives away what it has; then it is taken from the list, and nothing moves any more."""
+    ports = [free_port() for _ in range(3)]
+    for at in range(3):
+        (tmp_path / str(at)).mkdir()
+
+    def disks(name):
+        return [at for at in range(3) if (tmp_path / f"disk{at}" / name / "index.json").exists()]
+    with members(tmp_path, ports) as three:
+        for i, name in enumerate(NAMES):
+            push(three[i % 3], name, name.encode())
+    # The second of three: the places of those that stay change.
+    assert any(disks(name) == [1] for name in NAMES)
+    with members(tmp_path, ports, leaving=ports[1:2]) as three:
+        for i, name in enumerate(NAMES):
+            assert ask("GET", three[i % 3], f"/v2/{name}/manifests/v1").content == image(name.encode())
+            assert ask("GET", three[(i + 1) % 3], f"/v2/{name}/blobs/{digest(name.encode())}").content == name.encode()
+        push(three[1], "grown/late", b"late")
+        await_true(lambda: "move.empty" in three[1].text(), 30, "all has gone")
+        assert "move.empty" not in three[0].text() + three[2].text()
+        ready = requests.get(three[1].url + "/readyz", timeout=10)
+        assert ready.status_code == 503 and "draining" in ready.text
+        assert requests.get(three[0].url + "/readyz", timeout=10).status_code == 200
+        await_true(lambda: all(len(disks(name)) == 1 for name in [*NAMES, "grown/late"]), 30, "each on one disk")
+    before = {name: disks(name) for name in [*NAMES, "grown/late"]}
+    assert {at for places in before.values() for at in places} == {0, 2}
+    left = [ports[0], ports[2]]
+    (tmp_path / "1").rename(tmp_path / "gone")
+    (tmp_path / "disk1").rename(tmp_path / "gone-disk")
+    (tmp_path / "2").rename(tmp_path / "1")
+    (tmp_path / "disk2").rename(tmp_path / "disk1")
+    with members(tmp_path, left) as two:
+        for i, name in enumerate(NAMES):
+            assert ask("GET", two[i % 2], f"/v2/{name}/manifests/v1").content == image(name.encode())
+            assert ask("GET", two[(i + 1) % 2], f"/v2/{name}/blobs/{digest(name.encode())}").content == name.encode()
+        assert ask("GET", two[0], "/v2/_catalog").json()["repositories"] == sorted(before)
+        await_true(lambda: all("zot_moves_held 0" in requests.get(w.url + "/metrics", timeout=10).text for w in two), 30, "nothing moves")
+        assert all("zot_moves_taken_total 0" in requests.get(w.url + "/metrics", timeout=10).text for w in two)

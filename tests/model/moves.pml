@@ -10,10 +10,12 @@
  *   never lost    a write is made behind all that were acknowledged before it, and a read by the owner shows the newest      promises 1 and 2
  *   one holder    no two members hold it
  *
+ * With PAST only those are asked who owned it by a ring since the first, when nobody held what was not theirs.
+ *
  * Each rule can be taken out: NO_EQUAL (who has another ring is answered), NO_FENCE (a member that was killed serves by the older ring of its disk),
  * NO_BARRIER (a question is answered while a write of the ring before is on its way), NO_NOTE (given away first, written down later),
  * NO_CHECK (what was given comes to be by a ring of before), NO_ALL (who does not answer has none), NO_FROZEN (of copies that nobody took, the first that is found
- * counts, not the one that was given away last).
+ * counts, not the one that was given away last), NO_WHOLE (with PAST: a ring is not among those that are known, and it is not known either that it is missing).
  */
 #ifndef RINGS
 #define RINGS 3
@@ -104,7 +106,18 @@ inline give(x, m) {
 #else
 #define OURS_LAST(m) (frozen[m] > gave[m * 3] && frozen[m] > gave[m * 3 + 1] && frozen[m] > gave[m * 3 + 2])
 #endif
-#define ASKED(m, x) (m == x || out[m * 3 + x] != NOT_ASKED)
+#ifdef PAST
+#ifdef NO_WHOLE
+#define FIRST(x) false
+#else
+#define FIRST(x) (owner[1] == x)
+#endif
+#define MAY_HOLD(m, x) (FIRST(x) || (ring[m] > 1 && owner[2] == x) || (ring[m] > 2 && owner[3] == x))
+#else
+#define MAY_HOLD(m, x) true
+#endif
+#define ASKED(m, x) (m == x || out[m * 3 + x] != NOT_ASKED || !MAY_HOLD(m, x))
+#define HAS_NOTHING(m, x) (m == x || out[m * 3 + x] == HAS_NONE || !MAY_HOLD(m, x))
 #define ASKED_ALL(m) (ASKED(m, 0) && ASKED(m, 1) && ASKED(m, 2))
 
 /* m asks x. */
@@ -150,7 +163,7 @@ end:
 		od;
 		asked[m] = ring[m];
 		if
-		:: x != m && out[m * 3 + x] == NOT_ASKED && SAME(x, m) -> ask(m, x)
+		:: x != m && out[m * 3 + x] == NOT_ASKED && MAY_HOLD(m, x) && SAME(x, m) -> ask(m, x)
 #ifdef NO_ALL
 		:: x != m && out[m * 3 + x] == NOT_ASKED -> out[m * 3 + x] = HAS_NONE
 #endif
@@ -169,7 +182,7 @@ end:
 		fi }
 	/* Nobody has it. What we gave away last, and nobody took, is ours. */
 	:: atomic { MAY_ACT(m) && is[m] == NONE && seen[m] != ring[m] && !got[m] &&
-		(m == 0 || out[m * 3] == HAS_NONE) && (m == 1 || out[m * 3 + 1] == HAS_NONE) && (m == 2 || out[m * 3 + 2] == HAS_NONE) ->
+		HAS_NOTHING(m, 0) && HAS_NOTHING(m, 1) && HAS_NOTHING(m, 2) ->
 		forget(m); seen[m] = ring[m] }
 	:: atomic { MAY_ACT(m) && is[m] == GIVEN && !got[m] && ASKED_ALL(m) && OURS_LAST(m) ->
 		is[m] = HELD; forget(m) }

@@ -45,6 +45,14 @@ static void derive_key(struct cluster *cluster, const struct member_settings *se
 		cluster->has_key = false;
 }
 
+static bool is_leaving(const struct member_settings *settings, const char *member)
+{
+	for (size_t i = 0; i < settings->leaving.len; i++)
+		if (!strcmp(settings->leaving.at[i], member))
+			return true;
+	return false;
+}
+
 static bool ring_static(const struct member_settings *settings, struct ring **ret_ring, struct error *err)
 {
 	size_t len = settings->members.len;
@@ -57,9 +65,9 @@ static bool ring_static(const struct member_settings *settings, struct ring **re
 	for (size_t i = 0; i < len; i++) {
 		urls[i] = buf_limit(512);
 		buf_format(&urls[i], "%s://%s", settings->https ? "https" : "http", settings->members.at[i]);
-		members[i] = (struct ring_member){
-			.id = settings->members.at[i], .url = buf_text(&urls[i]), .active = true
-		};
+		members[i] = (struct ring_member){ .id = settings->members.at[i],
+			.url = buf_text(&urls[i]),
+			.active = !is_leaving(settings, settings->members.at[i]) };
 	}
 	ok = ring_new(ret_ring, 1, RING_MODULO, key, members, len, err);
 	for (size_t i = 0; i < len; i++)

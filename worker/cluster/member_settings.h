@@ -18,6 +18,7 @@ struct member_settings {
 	/* Among whom. */
 	bool led;
 	struct setting_list members; /* "host:port", in zot's order */
+	struct setting_list leaving; /* those of them that own nothing any more */
 	const char *hash_key;        /* of the members' ring: 16 bytes; not NULL where there are members */
 	bool isolated;               /* each member's storage is its own */
 	const char *secret;          /* of the calls between workers, before any that the leaders give */

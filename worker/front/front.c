@@ -280,6 +280,15 @@ static void reply_misdirected(struct front_call *call, uint64_t ring)
 	http_request_reply(call->oci.request, response);
 }
 
+/* By the ring, and it was not found to be here: our name is another process's still. What lies on the disk may be out of date, or not have come yet. */
+static bool is_ours(const struct front_call *call)
+{
+	const struct snapshot *snapshot = call->oci.ask.snapshot;
+
+	return snapshot->self != RING_NOBODY &&
+	       call->place.member == ring_at(snapshot->ring, (size_t)snapshot->self);
+}
+
 /* It was sent to us by a peer, so it goes nowhere else. One whose ring is another is told so: which of the
  * two is newer cannot be seen (a store of the leaders that was put back counts its epochs anew), and its
  * client asks again when both have the same. */
@@ -297,6 +306,11 @@ static enum front_turn place_of_peer(struct front_call *call)
 		reply_misdirected(call, ring);
 		return FRONT_WAIT;
 	}
+	if (snapshot->isolated && is_ours(call)) {
+		reply_missing(call, call->place.member->id);
+		return FRONT_WAIT;
+	}
+	/* One that owned it before has blobs of it. */
 	call->place = (struct place_found){ .place = PLACE_HERE };
 	return FRONT_MORE;
 }

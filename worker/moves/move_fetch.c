@@ -294,15 +294,30 @@ static bool give_bytes(struct moves *moves, struct str name, const struct digest
 	return store_blob_get(moves->store, name, digest, into, err);
 }
 
+static bool is_source_of(const struct move_record *record, const char *member)
+{
+	for (size_t i = 0; i < record->from_len; i++)
+		if (!strcmp(record->from[i], member))
+			return true;
+	return false;
+}
+
 static bool find_missing(struct moves *moves, struct snapshot *snapshot, struct str name,
 	const struct digest *digest, const struct move_sources *sources, uint64_t *ret_size, struct buf *into,
 	struct error *err)
 {
+	struct error cause;
 	size_t at;
 
-	/* Of one that moves the sources keep all until it is whole. */
-	if (!into && sources->record)
-		return moves_find_blob(moves, snapshot, name, digest, sources, &at, ret_size, err);
+	/* Of one that moves its sources keep all until it is whole; others that have it by chance promise nothing. */
+	if (!into && sources->record && moves_name(moves, name)) {
+		if (!moves_find_blob(moves, snapshot, name, digest, sources, &at, ret_size, &cause)) {
+			*err = cause;
+			return false;
+		}
+		if (is_source_of(sources->record, sources->at[at]))
+			return true;
+	}
 	if (!moves_fetch(moves, snapshot, name, digest, sources, false, err))
 		return false;
 	return into ? give_bytes(moves, name, digest, into, err)

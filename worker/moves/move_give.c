@@ -7,6 +7,7 @@
  *                                  comes to be by an older ring than the asker's
  *   POST taken&name=N              the asker has the index
  *   POST done&name=N               the asker has all
+ *   GET  rings                     the rings of before, as we know them (past_rings_format())
  *   GET  whole&name=N              200: we own and hold it, and nothing of it is to come. 409: not so
  *   GET  list[&after=N]            {"names":[...],"next":"N" or "","held":n}: what is here and the asker's. held -1: not counted yet
  *   GET  blobs&name=N&alg=A[&after=E]   {"blobs":["sha256:..."],"next":"E" or ""}: what lies here
@@ -364,6 +365,21 @@ static unsigned list_blobs(const struct asking *asking)
 	return 200;
 }
 
+/* ---- rings ---- */
+
+static unsigned tell_rings(const struct asking *asking)
+{
+	struct moves *moves = asking->moves;
+	struct past_rings rings;
+
+	moves_lock(moves);
+	past_rings_copy(&rings, &moves->rings);
+	moves_unlock(moves);
+	past_rings_format(&rings, asking->into);
+	past_rings_fini(&rings);
+	return 200;
+}
+
 /* ---- whole ---- */
 
 static unsigned say_whole(const struct asking *asking)
@@ -392,6 +408,7 @@ static const struct verb {
 	{ "taken", true, true, taken },
 	{ "done", true, true, done },
 	{ "list", false, false, list },
+	{ "rings", false, false, tell_rings },
 	{ "whole", false, true, say_whole },
 	{ "blobs", false, true, list_blobs },
 };
@@ -423,7 +440,7 @@ unsigned moves_answer(struct moves *moves, const struct moves_question *question
 	struct error err;
 
 	if (!verb)
-		return refuse(into, 400, "do is take, taken, done (POST), list or blobs (GET)");
+		return refuse(into, 400, "do is take, taken, done (POST), list, rings, whole or blobs (GET)");
 	if (!moves_adopt(moves, &snapshot, &err))
 		return refuse(into, err.kind == ERROR_CONFLICT ? 421 : 503, err.text);
 	asking.snapshot = snapshot;

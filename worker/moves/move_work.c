@@ -2,6 +2,7 @@
 /*
  * move_work - what is done though nobody asks for the repository: the chore "move".
  *
+ *     learn   of which rings somebody may hold a repository still, if this worker is new, or missed one
  *     count   what is here and others own
  *     take    what others list as ours, page by page; who lists nothing is settled
  *     fetch   all blobs of what came; then its sources hear "done", and there is no record any more
@@ -100,11 +101,10 @@ static void count_held(struct work *work)
 			note_failure(work, &err);
 			return;
 		}
-		if (!counting.scanned)
-			break;
+		more = more && counting.scanned;
 	}
 	moves_lock(moves);
-	if (moves->mark == ring_mark(work->snapshot->ring) && (!more || !counting.scanned)) {
+	if (moves->mark == ring_mark(work->snapshot->ring) && !more) {
 		moves->stats.held = counting.held;
 		moves->stats.epoch = ring_epoch(work->snapshot->ring);
 		moves->counted = moves->stats.known = true;
@@ -114,22 +114,28 @@ static void count_held(struct work *work)
 
 /* ---- taking ---- */
 
-static bool ask(struct work *work, const struct ring_member *member, const char *target,
-	struct json_doc **ret, struct error *err)
+static bool get(struct work *work, const struct ring_member *member, const char *target,
+	struct http_result *result, struct error *err)
 {
 	struct move_call call = { .snapshot = work->snapshot,
 		.member = member,
 		.method = "GET",
 		.target = target,
 		.total_ms = CALL_MS };
+
+	return move_call(&work->moves->caller, &call, result, err) &&
+	       (result->status == 200 || error_set(err, ERROR_UNAVAILABLE, NULL, "member %s answers %u",
+						 member->id, result->status));
+}
+
+static bool ask(struct work *work, const struct ring_member *member, const char *target,
+	struct json_doc **ret, struct error *err)
+{
 	struct http_result result;
 	bool ok;
 
 	http_result_init(&result, ANSWER_MAX);
-	ok = move_call(&work->moves->caller, &call, &result, err) &&
-	     (result.status == 200 || error_set(err, ERROR_UNAVAILABLE, NULL, "member %s answers %u",
-					      member->id, result.status)) &&
-	     json_parse(buf_str(&result.body), ret, err);
+	ok = get(work, member, target, &result, err) && json_parse(buf_str(&result.body), ret, err);
 	http_result_fini(&result);
 	return ok;
 }
@@ -215,6 +221,50 @@ static void take_all(struct work *work)
 	for (size_t i = 0; i < ring_len(ring) && goes_on(work); i++)
 		if ((int)i != work->snapshot->self && !is_settled(work->moves, ring_at(ring, i)->id))
 			take_from(work, ring_at(ring, i));
+}
+
+/* ---- learning ---- */
+
+static bool knows_rings(struct moves *moves)
+{
+	bool knows;
+
+	moves_lock(moves);
+	knows = moves->rings.whole;
+	moves_unlock(moves);
+	return knows;
+}
+
+/* False: it does not know them either, or of another ring, or cannot be asked. */
+static bool learn_from(struct work *work, const struct ring_member *member)
+{
+	struct past_rings told = { .len = 0 };
+	struct http_result result;
+	struct error ignored;
+	bool ok;
+
+	http_result_init(&result, PAST_RINGS_TEXT_MAX);
+	ok = get(work, member, MOVES_PATH "?do=rings", &result, &ignored) &&
+	     past_rings_parse(buf_str(&result.body), &told, &ignored) &&
+	     moves_learn_rings(work->moves, work->snapshot, &told, &ignored);
+	http_result_fini(&result);
+	past_rings_fini(&told);
+	return ok;
+}
+
+/* Nothing depends on it but how many members must be there for a name that nobody has. */
+static void learn_rings(struct work *work)
+{
+	struct cluster *cluster = work->moves->settings.cluster;
+	const struct ring *ring = work->snapshot->ring;
+
+	if (!cluster_is_led(cluster))
+		return;
+	for (size_t i = 0; i < ring_len(ring) && !knows_rings(work->moves) && goes_on(work); i++)
+		if ((int)i != work->snapshot->self &&
+			!cluster_peer_is_away(cluster, str_of(ring_at(ring, i)->id)) &&
+			learn_from(work, ring_at(ring, i)))
+			log_info("move.rings", "from=%s", log_quote(str_of(ring_at(ring, i)->id)));
 }
 
 /* ---- what came ---- */
@@ -325,26 +375,36 @@ static bool end_record(struct work *work, const char *name, struct error *err)
 	return ok;
 }
 
+/* "done" lets the sources remove what they keep, so nothing may be relied on there from then on. */
+static bool end_one(struct work *work, const char *name, const struct move_record *record, struct error *err)
+{
+	struct moves *moves = work->moves;
+	bool ok;
+
+	/* A push has found more there since it was listed: with the next run. */
+	if (!moves_try_end(moves, str_of(name)))
+		return true;
+	ok = moves_tell_sources(moves, work->snapshot, str_of(name), record, "done", err) &&
+	     end_record(work, name, err);
+	if (ok)
+		log_info("move.done", "repository=%s", name);
+	return ok;
+}
+
 static void finish_one(struct work *work, const char *name)
 {
+	struct moves *moves = work->moves;
 	struct move_sources sources;
 	struct error err;
-	bool ok;
 
 	if (!moves_owns(work->snapshot, str_of(name)))
 		return;
-	moves_sources(work->moves, str_of(name), &sources);
+	moves_sources(moves, str_of(name), &sources);
+	moves_begin_listing(moves, str_of(name));
 	if (sources.record) {
-		ok = moves_tell_sources(
-			work->moves, work->snapshot, str_of(name), sources.record, "taken", &err);
-		if (ok && fetch_whole(work, str_of(name), &sources)) {
-			ok = moves_tell_sources(
-				work->moves, work->snapshot, str_of(name), sources.record, "done", &err);
-			ok = ok && end_record(work, name, &err);
-			if (ok)
-				log_info("move.done", "repository=%s", name);
-		}
-		if (!ok)
+		if (!moves_tell_sources(moves, work->snapshot, str_of(name), sources.record, "taken", &err) ||
+			(fetch_whole(work, str_of(name), &sources) &&
+				!end_one(work, name, sources.record, &err)))
 			note_failure(work, &err);
 	}
 	moves_sources_fini(&sources);
@@ -577,7 +637,7 @@ static void look_at_rest(struct work *work)
 	struct moves *moves = work->moves;
 	uint64_t mark = ring_mark(work->snapshot->ring);
 	enum move_state coming = MOVE_MOVING;
-	bool quiet, whole;
+	bool quiet, whole, empty;
 	struct error err;
 
 	moves_lock(moves);
@@ -587,7 +647,14 @@ static void look_at_rest(struct work *work)
 	moves->stats.coming = count_records_locked(moves, work->snapshot, &coming);
 	if (quiet)
 		atomic_store(&moves->quiet, mark);
+	empty = snapshot_is_drained(work->snapshot) && moves->mark == mark && moves->counted &&
+		!moves->stats.held && moves->told_empty != mark;
+	if (empty)
+		moves->told_empty = mark;
 	moves_unlock(moves);
+	if (empty)
+		log_info("move.empty",
+			"what=\"all that this worker had lies with the others: it may be stopped\"");
 	if (!whole)
 		return;
 	if (!forget_rings(moves, mark, &err))
@@ -628,11 +695,13 @@ bool moves_work(struct moves *moves, const struct pace *pace, struct error *err)
 	work.snapshot = snapshot;
 	if (!has_work(moves, snapshot))
 		return true;
+	learn_rings(&work);
 	if (must_count(moves))
 		count_held(&work);
 	take_own(&work, MOVE_GIVEN);
 	take_own(&work, MOVE_TAKING);
 	take_all(&work);
+	learn_rings(&work);
 	finish_all(&work);
 	release_some(&work, MOVE_TAKING);
 	release_some(&work, MOVE_GIVEN);

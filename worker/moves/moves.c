@@ -31,7 +31,6 @@ void moves_unlock(struct moves *moves)
 /* ---- life ---- */
 
 static bool gate(void *arg, struct str name, struct error *err);
-static bool is_away(void *arg, struct str name);
 
 struct moves *moves_new(const struct moves_settings *settings)
 {
@@ -53,10 +52,10 @@ struct moves *moves_new(const struct moves_settings *settings)
 	moves->ready = map_new();
 	moves->settled = map_new();
 	moves->clean = map_new();
+	moves->named = map_new();
+	moves->ending = map_new();
 	indexes_set_gate(moves->indexes, gate, moves);
 	store_on_missing(moves->store, moves_missing, moves);
-	settings->registry->is_away = is_away;
-	settings->registry->away_arg = moves;
 	return moves;
 }
 
@@ -89,6 +88,8 @@ void moves_free(struct moves *moves)
 	map_free(moves->ready);
 	map_free(moves->settled);
 	map_free(moves->clean);
+	map_free(moves->named);
+	map_free(moves->ending);
 	past_rings_fini(&moves->rings);
 	for (size_t i = 0; i < RECENT_MAX; i++)
 		ring_free(moves->recent[i]);
@@ -249,10 +250,14 @@ static void remember_recent_locked(struct moves *moves, struct ring *before)
 	atomic_store(&moves->stray_ms, moves->stray_until_ms);
 }
 
-/* What a worker has from its disk may be of before what it promised. */
-static bool is_of_before(struct moves *moves, uint64_t mark)
+/* What a worker has from its disk may be of before what it promised, also where that was settled since. */
+static bool is_of_before(struct moves *moves, const struct ring *ring)
 {
-	return cluster_is_led(moves->settings.cluster) && past_rings_is_past(&moves->rings, mark) &&
+	const struct ring *newest = past_rings_newest(&moves->rings);
+	bool past = past_rings_is_past(&moves->rings, ring_mark(ring)) ||
+		    (newest && ring_epoch(ring) < ring_epoch(newest));
+
+	return past && cluster_is_led(moves->settings.cluster) &&
 	       cluster_state_age_ms(moves->settings.cluster) == INT64_MAX;
 }
 
@@ -263,7 +268,7 @@ static bool adopt_ring(struct moves *moves, const struct snapshot *snapshot, str
 	uint64_t mark = ring_mark(snapshot->ring);
 	struct past_rings next;
 
-	if (is_of_before(moves, mark))
+	if (is_of_before(moves, snapshot->ring))
 		return error_set(err, ERROR_UNAVAILABLE, NULL,
 			"the newest state on this worker's disk is older than the ring that it has served "
 			"by; "
@@ -321,6 +326,25 @@ bool moves_adopt(struct moves *moves, struct snapshot **ret_snapshot, struct err
 	}
 	if (ok)
 		*ret_snapshot = snapshot_ref(snapshot);
+	return ok;
+}
+
+bool moves_learn_rings(
+	struct moves *moves, struct snapshot *snapshot, const struct past_rings *told, struct error *err)
+{
+	struct past_rings next;
+	bool ok = true;
+
+	lock_take(&moves->adopting);
+	if (moves->mark == ring_mark(snapshot->ring) && !moves->rings.whole) {
+		past_rings_copy(&next, &moves->rings);
+		ok = past_rings_learn(&next, moves->store, told, err);
+		moves_lock(moves);
+		past_rings_fini(&moves->rings);
+		moves->rings = next;
+		moves_unlock(moves);
+	}
+	lock_drop(&moves->adopting);
 	return ok;
 }
 
@@ -439,6 +463,10 @@ bool moves_set_record(
 	moves_lock(moves);
 	before = record ? map_put(moves->records, name, move_record_dup(record))
 			: map_delete(moves->records, name);
+	if (!record || record->state != MOVE_MOVING) {
+		(void)map_delete(moves->named, name);
+		(void)map_delete(moves->ending, name);
+	}
 	moves_unlock(moves);
 	move_record_free(before);
 	return true;
@@ -454,6 +482,39 @@ bool moves_can_tell(struct moves *moves, struct str name, struct error *err)
 	return !unread || error_set(err, ERROR_UNAVAILABLE, NULL,
 				  "the note about the move of this repository could not be read; move.unread "
 				  "in the log of the start says why");
+}
+
+bool moves_name(struct moves *moves, struct str name)
+{
+	const struct move_record *record;
+	bool may;
+
+	moves_lock(moves);
+	record = map_find(moves->records, name);
+	may = record && record->state == MOVE_MOVING && !map_find(moves->ending, name);
+	if (may)
+		(void)map_put(moves->named, name, &here);
+	moves_unlock(moves);
+	return may;
+}
+
+void moves_begin_listing(struct moves *moves, struct str name)
+{
+	moves_lock(moves);
+	(void)map_delete(moves->named, name);
+	moves_unlock(moves);
+}
+
+bool moves_try_end(struct moves *moves, struct str name)
+{
+	bool may;
+
+	moves_lock(moves);
+	may = !map_find(moves->named, name);
+	if (may)
+		(void)map_put(moves->ending, name, &here);
+	moves_unlock(moves);
+	return may;
 }
 
 void moves_add_ready_locked(struct moves *moves, struct str name)
@@ -509,20 +570,6 @@ static bool gate(void *arg, struct str name, struct error *err)
 		return true;
 	return error_set(err, ERROR_UNAVAILABLE, NULL,
 		"the repository goes to another worker of the cluster: nothing was changed, ask again");
-}
-
-/* It is in the list of its new owner. */
-static bool is_away(void *arg, struct str name)
-{
-	struct moves *moves = arg;
-	const struct move_record *record;
-	bool away;
-
-	moves_lock(moves);
-	record = map_find(moves->records, name);
-	away = record && record->state == MOVE_GIVEN && record->taken;
-	moves_unlock(moves);
-	return away;
 }
 
 static bool prepare_blob(struct moves *moves, struct snapshot *snapshot, const struct moves_ask *ask,

@@ -37,12 +37,15 @@ struct moves {
 	struct map *ready;    /* repositories that were seen to be ours, and here or nowhere */
 	struct map *settled;  /* members that hold nothing of ours */
 	struct map *clean;    /* members that hold nothing but theirs */
+	struct map *named;    /* moving, and a push was told of a blob that it lies at a source, since those were last listed */
+	struct map *ending;   /* moving, and its sources hear that all is here: a blob that is not must come first */
 	struct ring *recent[RECENT_MAX]; /* of before, newest first: where blobs without an index may be */
 	int64_t stray_until_ms;
 	unsigned waiting;     /* for a key, or for their turn to ask others */
 	unsigned asking;      /* others for a repository */
 	struct moves_stats stats;
 	bool counted;         /* stats.held is of `mark` */
+	uint64_t told_empty;  /* the mark of a ring that has us draining, by which nothing was left here: it was logged */
 	_Atomic uint64_t quiet; /* the mark of a ring under which nothing is left to be taken; 0: none */
 	_Atomic int64_t stray_ms;
 	atomic_bool stopping;
@@ -55,6 +58,8 @@ void moves_unlock(struct moves *moves);
 bool moves_adopt(struct moves *moves, struct snapshot **ret_snapshot, struct error *err) MUST_CHECK;
 /* The newest ring is still this one. */
 bool moves_is_now(struct moves *moves, uint64_t mark);
+/* Pool. Another member knows the rings before the one of this snapshot: durable, unless that is not the ring of now any more. */
+bool moves_learn_rings(struct moves *moves, struct snapshot *snapshot, const struct past_rings *told, struct error *err) MUST_CHECK;
 /* Of a repository; NULL: it has no place, or is none of an isolated cluster. */
 const struct ring_member *moves_owner(const struct snapshot *snapshot, struct str name);
 bool moves_owns(const struct snapshot *snapshot, struct str name);
@@ -103,6 +108,12 @@ bool moves_find_blob(struct moves *moves, struct snapshot *snapshot, struct str 
 		     const struct move_sources *sources, size_t *ret_at, uint64_t *ret_size, struct error *err) MUST_CHECK;
 /* The key of a blob: whoever fetches it, or writes down that it is deleted, holds it. */
 void moves_blob_key(struct str name, const struct digest *digest, struct buf *into);
+/* Whoever is told of a blob of a moving repository that a source has it may rely on it: the sources are listed once more before the record
+ * ends. False: it does not move, or that was its end; fetch it. */
+bool moves_name(struct moves *moves, struct str name);
+/* The sources are listed from now on / nobody was told of one since then, and nobody will be any more, as long as the record is there. */
+void moves_begin_listing(struct moves *moves, struct str name);
+bool moves_try_end(struct moves *moves, struct str name) MUST_CHECK;
 /* It is here when true, with the digest that its name says. paced: within bytes_per_s. */
 bool moves_fetch(struct moves *moves, struct snapshot *snapshot, struct str name, const struct digest *digest,
 		 const struct move_sources *sources, bool paced, struct error *err) MUST_CHECK;

@@ -5,9 +5,8 @@
 #include "common/json.h"
 #include "worker/storage/store.h"
 
-#define FORMAT    1
-#define BYTES_MAX ((size_t)64 * 1024 * 1024)
-#define NOTE      STR(".rings")
+#define FORMAT 1
+#define NOTE   STR(".rings")
 
 void past_rings_fini(struct past_rings *rings)
 {
@@ -89,10 +88,21 @@ static bool read_all(struct str text, struct past_rings *into, struct error *err
 	return true;
 }
 
+bool past_rings_parse(struct str text, struct past_rings *ret, struct error *err)
+{
+	struct past_rings found = { .len = 0 };
+
+	if (!read_all(text, &found, err)) {
+		past_rings_fini(&found);
+		return false;
+	}
+	*ret = found;
+	return true;
+}
+
 bool past_rings_load(struct store *store, struct past_rings *ret, struct error *err)
 {
-	AUTO_FINI(buf) text = buf_limit(BYTES_MAX);
-	struct past_rings found = { .len = 0 };
+	AUTO_FINI(buf) text = buf_limit(PAST_RINGS_TEXT_MAX);
 	struct error cause;
 
 	if (!store_note_get(store, NOTE, &text, &cause)) {
@@ -100,15 +110,10 @@ bool past_rings_load(struct store *store, struct past_rings *ret, struct error *
 			*err = cause;
 			return false;
 		}
-		*ret = found;
+		*ret = (struct past_rings){ .len = 0 };
 		return true;
 	}
-	if (!read_all(buf_str(&text), &found, err)) {
-		past_rings_fini(&found);
-		return false;
-	}
-	*ret = found;
-	return true;
+	return past_rings_parse(buf_str(&text), ret, err);
 }
 
 /* Writing. */
@@ -138,10 +143,9 @@ static void write_ring(const struct ring *ring, struct json_writer *w)
 	json_close_object(w);
 }
 
-static bool save(const struct past_rings *rings, struct store *store, struct error *err)
+void past_rings_format(const struct past_rings *rings, struct buf *into)
 {
-	AUTO_FINI(buf) text = buf_limit(BYTES_MAX);
-	struct json_writer w = json_writer(&text);
+	struct json_writer w = json_writer(into);
 
 	json_open_object(&w);
 	json_put_int(&w, "format", FORMAT);
@@ -152,6 +156,13 @@ static bool save(const struct past_rings *rings, struct store *store, struct err
 		write_ring(rings->at[i], &w);
 	json_close_array(&w);
 	json_close_object(&w);
+}
+
+static bool save(const struct past_rings *rings, struct store *store, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(PAST_RINGS_TEXT_MAX);
+
+	past_rings_format(rings, &text);
 	return buf_check(&text, "the note .rings", err) && store_note_put(store, NOTE, buf_str(&text), err);
 }
 
@@ -197,6 +208,22 @@ bool past_rings_adopt(
 	next.at[next.len++] = ring;
 	if (!save(&next, store, err))
 		return error_add(err, "the ring of now");
+	replace(rings, &next);
+	return true;
+}
+
+bool past_rings_learn(
+	struct past_rings *rings, struct store *store, const struct past_rings *told, struct error *err)
+{
+	const struct ring *newest = past_rings_newest(rings), *theirs = past_rings_newest(told);
+	struct past_rings next = *told;
+
+	if (!told->whole || !newest || !theirs || ring_mark(newest) != ring_mark(theirs))
+		return error_set(err, ERROR_INVALID, NULL, "it does not know the rings before ours");
+	/* As we spell it. */
+	next.at[next.len - 1] = past_rings_newest(rings);
+	if (!save(&next, store, err))
+		return false;
 	replace(rings, &next);
 	return true;
 }

@@ -8,6 +8,9 @@
  *   whole   at the time of the first ring everybody held only what was theirs, and none is missing between it and now (epochs follow each
  *           other). Then whoever owned a repository in none of them does not hold it. Else anybody may.
  *
+ * That is said of the cluster, not of who says it. So a member that does not know it (it is new, or missed a ring) believes another one, of a led cluster,
+ * whose newest ring is its own (past_rings_learn()).
+ *
  * What cannot be read is an error: guessing could make two owners.
  * Thread  pool, one at a time (the lock is the caller's); past_rings_may_hold(): any, of one that is not changed meanwhile.
  */
@@ -16,7 +19,9 @@
 #include "proto/ring.h"
 
 #define PAST_RINGS_MAX 8
+#define PAST_RINGS_TEXT_MAX ((size_t)64 * 1024 * 1024)
 
+struct buf;
 struct store;
 struct past_rings {
 	struct ring *at[PAST_RINGS_MAX]; /* references; oldest first */
@@ -29,6 +34,11 @@ void past_rings_fini(struct past_rings *rings);
 void past_rings_copy(struct past_rings *into, const struct past_rings *from); /* references of its own */
 /* This is the ring of now; durable when it returns. One that is the newest already changes nothing. led: epochs count. */
 bool past_rings_adopt(struct past_rings *rings, struct store *store, struct ring *ring, bool led, struct error *err) MUST_CHECK;
+/* What another member knows, ERROR_INVALID: its newest ring is not ours, or it does not know all either. Durable when it returns. */
+bool past_rings_learn(struct past_rings *rings, struct store *store, const struct past_rings *told, struct error *err) MUST_CHECK;
+/* The text of the note, as another member is told it, too. Of at most PAST_RINGS_TEXT_MAX; longer: the buf has failed. */
+bool past_rings_parse(struct str text, struct past_rings *ret, struct error *err) MUST_CHECK;
+void past_rings_format(const struct past_rings *rings, struct buf *into);
 /* All hold only what is theirs by the newest: the others need not be known any more. Durable. */
 bool past_rings_settled(struct past_rings *rings, struct store *store, struct error *err) MUST_CHECK;
 /* NULL: none is known. */

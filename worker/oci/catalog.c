@@ -22,12 +22,6 @@ struct listing {
 	char last_seen[OCI_LAST_MAX + 1];
 };
 
-/* Its new owner lists it. */
-static bool is_away(const struct registry *registry, struct str name)
-{
-	return registry->is_away && registry->is_away(registry->away_arg, name);
-}
-
 static bool on_name(void *arg, struct str name)
 {
 	struct listing *listing = arg;
@@ -35,8 +29,7 @@ static bool on_name(void *arg, struct str name)
 
 	listing->seen++;
 	if (!str_copy(name, listing->last_seen, sizeof(listing->last_seen)) ||
-		!rights_allow(ask->snapshot, ask->identity, name, ACTION_READ) ||
-		is_away(ask->registry, name))
+		!rights_allow(ask->snapshot, ask->identity, name, ACTION_READ))
 		return true;
 	if (listing->taken == ask->n || !listing->take(listing->arg, name)) {
 		listing->full = true;

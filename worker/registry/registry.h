@@ -52,9 +52,6 @@ struct registry {
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
 	struct asked_blobs *asked;  /* blobs that clients rely on without having sent them */
 	struct registry_options options;
-	/* Before the first request. Another member has this repository, though it lies here still: the catalog leaves it out. NULL: none. Thread  any. */
-	bool (*is_away)(void *arg, struct str name);
-	void *away_arg;
 };
 
 struct registry_settings {

@@ -67,6 +67,8 @@ struct upload {
 #define UPLOADS_MAX           100000
 #define UPLOAD_ALIGN          SPOOL_ALIGN /* of bytes that are appended: then no copy is made */
 #define UPLOAD_IDLE_MS        (60 * 60 * 1000)
+/* A client that has not gone on with its upload for so long has none under way: nobody waits for it who ends, or is evacuated. */
+#define UPLOAD_REST_MS        5000
 #define UPLOAD_EMPTY_IDLE_MS  (5 * 60 * 1000)
 #define UPLOAD_EVICT_IDLE_MS  (60 * 1000)
 

@@ -623,6 +623,76 @@ static void nobody_makes_room_where_storage_is_each_ones_own(void **state)
 	assert_true(report(members, "w9", "p", "active", &staged, &err));
 }
 
+static bool holds(struct members *members, const char *worker, uint64_t held, uint64_t epoch)
+{
+	struct usage_report message = report_of(worker, worker, "active");
+	struct members_staged staged;
+
+	message.number = ++next_number;
+	message.stats.moves = true;
+	message.stats.moves_held = held;
+	message.stats.moves_epoch = epoch;
+	return say(members, message, &staged, NULL);
+}
+
+/* It leaves: with isolated storage, is it forgotten by that? */
+static bool leaves_for_good(struct members *members, const char *worker)
+{
+	struct members_terms terms = {
+		.now_ms = now, .now_wall_s = now / 1000, .lease_ms = LEASE, .keep = true
+	};
+	struct members_staged staged;
+	struct ledger_member row;
+	bool over;
+
+	assert_true(report(members, worker, worker, "left", &staged, NULL));
+	over = members_over(members, &terms, &row);
+	if (over) {
+		assert_string_equal(row.name, worker);
+		ledger_member_fini(&row);
+		members_erase(members, str_of(worker));
+	}
+	return over;
+}
+
+static void who_left_with_nothing_is_forgotten_though_storage_is_each_ones_own(void **state)
+{
+	struct ring_row rows[] = { { .id = "empty", .state = "draining" },
+		{ .id = "holds", .state = "draining" }, { .id = "owns", .state = "active" },
+		{ .id = "behind", .state = "draining" }, { .id = "anew", .state = "draining" } };
+	struct ring_body ring = { .epoch = 7, .members = rows, .members_len = 5 };
+	AUTO(members) *members = members_new();
+	struct members_staged staged;
+
+	(void)state;
+	members_keep(members, true);
+	assert_true(holds(members, "empty", 0, 7));
+	assert_true(holds(members, "holds", 1, 7));
+	assert_true(holds(members, "owns", 0, 7));
+	assert_true(holds(members, "behind", 0, 6));
+	assert_true(holds(members, "anew", 0, 7));
+	members_note_empty(members, &ring);
+	/* Another process under that name, maybe of another disk, says nothing yet. */
+	assert_true(report(members, "anew", "anew", "left", &staged, NULL));
+	assert_true(report(members, "anew", "another", "active", &staged, NULL));
+	/* A later ring changes nothing for who owns nothing. */
+	ring.epoch = 8;
+	members_note_empty(members, &ring);
+	assert_true(leaves_for_good(members, "empty"));
+	assert_false(leaves_for_good(members, "holds"));
+	assert_false(leaves_for_good(members, "owns"));
+	assert_false(leaves_for_good(members, "behind"));
+	assert_true(report(members, "anew", "another", "left", &staged, NULL));
+	assert_int_equal(members_count(members), 4);
+	/* It owns again: what it had before does not count. */
+	assert_true(holds(members, "again", 0, 8));
+	rows[0] = (struct ring_row){ .id = "again", .state = "draining" };
+	members_note_empty(members, &ring);
+	rows[0].state = "active";
+	members_note_empty(members, &ring);
+	assert_false(leaves_for_good(members, "again"));
+}
+
 /* Names, zones and addresses as long as they may be. */
 static bool report_long(struct members *members, int i, char fill_with, struct error *err)
 {
@@ -993,6 +1063,7 @@ int main(void)
 		cmocka_unit_test(has_a_bound),
 		cmocka_unit_test(the_longest_lost_makes_room),
 		cmocka_unit_test(nobody_makes_room_where_storage_is_each_ones_own),
+		cmocka_unit_test(who_left_with_nothing_is_forgotten_though_storage_is_each_ones_own),
 		cmocka_unit_test(no_more_than_a_ring_can_hold),
 		cmocka_unit_test(rows_are_due_until_the_ledger_has_them),
 		cmocka_unit_test(knows_whose_boot_it_is),

@@ -65,13 +65,38 @@ static void modulo_is_zots(void **state)
 	AUTO(ring) *six = NULL;
 
 	(void)state;
-	members.at[3].active = false; /* zot does not ask */
 	six = make(RING_MODULO, members.at, 6);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(ring_owner(two, str_of(cases[i].name)), cases[i].of_2);
 		assert_int_equal(ring_owner(three, str_of(cases[i].name)), cases[i].of_3);
 		assert_int_equal(ring_owner(six, str_of(cases[i].name)), cases[i].of_6);
 	}
+}
+
+/* Who owns nothing any more: the others own as if it were not in the list. */
+static void modulo_of_those_that_are_active(void **state)
+{
+	struct members members;
+	AUTO(ring) *all = make(RING_MODULO, members_make(&members, 4)->at, 4);
+	AUTO(ring) *without = NULL, *leaving = NULL;
+	char name[16];
+
+	(void)state;
+	members.at[1].active = false;
+	leaving = make(RING_MODULO, members.at, 4);
+	members.at[1] = members.at[2];
+	members.at[2] = members.at[3];
+	without = make(RING_MODULO, members.at, 3);
+	for (int i = 0; i < 100; i++) {
+		int owner;
+
+		(void)snprintf(name, sizeof(name), "r%d", i);
+		owner = ring_owner(leaving, str_of(name));
+		assert_int_not_equal(owner, 1);
+		assert_string_equal(ring_at(leaving, (size_t)owner)->id,
+			ring_at(without, (size_t)ring_owner(without, str_of(name)))->id);
+	}
+	assert_true(ring_mark(all) != ring_mark(leaving) && ring_mark(without) != ring_mark(leaving));
 }
 
 static void nobody_owns_an_empty_ring(void **state)
@@ -302,6 +327,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(modulo_is_zots),
+		cmocka_unit_test(modulo_of_those_that_are_active),
 		cmocka_unit_test(nobody_owns_an_empty_ring),
 		cmocka_unit_test(keeps_its_members),
 		cmocka_unit_test(rings_are_compared_by_what_is_in_them),

@@ -246,6 +246,10 @@ static void wrong_variables_are_named(void **state)
 		{ "ZOT_STORAGE_ROOT=/z", "ZOT_CLUSTER_SECRET=short", NULL, "needs 16 at least" },
 		{ "ZOT_STORAGE_ROOT=/z", "ZOT_CLUSTER_MEMBERS=a:1,b:1", NULL,
 			"a static cluster needs a secret" },
+		{ "ZOT_STORAGE_ROOT=/z", "ZOT_CLUSTER_LEAVING=a:1", NULL,
+			"\"a:1\" is not among cluster.members" },
+		{ "ZOT_CLUSTER_MEMBERS=a:1,b:1", "ZOT_CLUSTER_LEAVING=b:1,a:1", NULL, "all members are" },
+		{ "CLUSTER_MODE=worker", "ZOT_CLUSTER_LEAVING=a:1", NULL, "zot-worker evacuate" },
 	};
 
 	(void)state;

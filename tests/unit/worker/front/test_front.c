@@ -1094,6 +1094,12 @@ static void isolated_storage_names_who_is_missing(void **state)
 	one->rig->cluster.place = (struct place_found){ PLACE_PEER, &two->rig->member };
 	two->rig->cluster.place = (struct place_found){ PLACE_PEER, &one->rig->member };
 	assert_int_equal(get(one, "/v2/a/manifests/v1"), 200);
+	/* It is the owner, by name, which is another process's for now: what lies there is not for anybody. */
+	two->rig->cluster.place =
+		(struct place_found){ PLACE_NOWHERE, ring_at(two->rig->cluster.snapshot->ring, 0) };
+	assert_int_equal(get(one, "/v2/a/manifests/v1"), 503);
+	assert_int_equal(get(one, pathf("/v2/a/blobs/%s", digest_text(one, STR("layer"), HASH_SHA256))), 503);
+	two->rig->cluster.place = (struct place_found){ PLACE_PEER, &one->rig->member };
 	for (uint64_t epoch = 4; epoch <= 6; epoch++) {
 		snapshot_free(two->rig->cluster.snapshot);
 		front_rig_snapshot(

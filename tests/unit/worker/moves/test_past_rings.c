@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "common/buf.h"
 #include "common/check.h"
 #include "tests/unit/remove_tree.h"
 #include "worker/moves/past_rings.h"
@@ -146,6 +147,64 @@ static void what_was_left_is_known(void **state)
 	past_rings_fini(&rings);
 }
 
+/* As the other one tells it, in its own text. */
+static struct past_rings told_by(struct past_rings *other)
+{
+	AUTO_FINI(buf) text = buf_limit(PAST_RINGS_TEXT_MAX);
+	struct past_rings told;
+
+	past_rings_format(other, &text);
+	past_rings_fini(other);
+	assert_true(past_rings_parse(buf_str(&text), &told, &err));
+	return told;
+}
+
+static void who_is_new_is_told(void **state)
+{
+	struct past_rings rings = load(*state), other = { .len = 0 }, told;
+	char name[16];
+
+	adopt(&other, *state, 4, "ab");
+	assert_true(past_rings_settled(&other, *state, &err));
+	adopt(&other, *state, 5, "abc");
+	adopt(&rings, *state, 5, "abc");
+	assert_true(past_rings_may_hold(&rings, "a", name_of(4, "ab", 'b', name)));
+	told = told_by(&other);
+	assert_true(past_rings_learn(&rings, *state, &told, &err));
+	past_rings_fini(&told);
+	past_rings_fini(&rings);
+	/* It is written down. */
+	rings = load(*state);
+	assert_int_equal(rings.len, 2);
+	assert_true(rings.whole);
+	assert_true(past_rings_may_hold(&rings, "b", name_of(4, "ab", 'b', name)));
+	assert_false(past_rings_may_hold(&rings, "z", str_of(name)));
+	past_rings_fini(&rings);
+}
+
+static void who_does_not_know_is_not_believed(void **state)
+{
+	struct past_rings rings = load(*state), other = { .len = 0 }, told;
+
+	adopt(&rings, *state, 6, "abc");
+	/* It missed one, too. */
+	adopt(&other, *state, 6, "abc");
+	told = told_by(&other);
+	assert_false(past_rings_learn(&rings, *state, &told, &err));
+	past_rings_fini(&told);
+	/* It knows all, before another ring. */
+	adopt(&other, *state, 5, "abc");
+	assert_true(past_rings_settled(&other, *state, &err));
+	told = told_by(&other);
+	assert_false(past_rings_learn(&rings, *state, &told, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	past_rings_fini(&told);
+	told = (struct past_rings){ .whole = true };
+	assert_false(past_rings_learn(&rings, *state, &told, &err));
+	assert_false(rings.whole);
+	past_rings_fini(&rings);
+}
+
 static void what_is_damaged_is_an_error(void **state)
 {
 	static const char *const texts[] = { "", "{\"format\":2}", "{\"format\":1,\"whole\":1,\"rings\":[]}",
@@ -169,6 +228,8 @@ int main(void)
 		TEST(a_ring_that_was_missed),
 		TEST(too_many),
 		TEST(what_was_left_is_known),
+		TEST(who_is_new_is_told),
+		TEST(who_does_not_know_is_not_believed),
 		TEST(what_is_damaged_is_an_error),
 	};
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers under a leader with a bucket each, that no other one reads: one joins, one is evacuated, one is killed in the middle."""
+import contextlib
+import time
+
+import requests
+
+import test_moves
+from registry import MANIFEST, await_true, digest
+from s3_faults import Faults
+from s3_memory import Memory
+
+NAMES = [f"team{i % 3}/app{i}" for i in range(24)]
+
+
+class Buckets(test_moves.Isolated):
+    def __init__(self, workers, **more):
+        self.buckets = {}
+        super().__init__(workers, **more)
+
+    def open_store(self):
+        return {}
+
+    def worker(self, name, **more):
+        bucket = Memory()
+        server = self.ends.enter_context(Faults(bucket))
+        process = super().worker(name, **bucket.environment(server.endpoint), **more)
+        del process.environment["ZOT_STORAGE_ROOT"]
+        self.buckets[name] = bucket
+        return process
+
+    def with_index(self, name):
+        return [worker for worker, bucket in self.buckets.items() if f"{name}/index.json" in bucket.objects]
+
+    def objects_of(self, name):
+        """What a bucket has of it: in which, and how many."""
+        return {worker: sum(key.startswith(f"{name}/") for key in bucket.objects) for worker, bucket in self.buckets.items()
+                if any(key.startswith(f"{name}/") for key in bucket.objects)}
+
+
+def get(worker, path):
+    """As a client does it: 503 is asked again, and so is a connection that is cut."""
+    end = time.monotonic() + 40
+    while True:
+        with contextlib.suppress(requests.ConnectionError):
+            reply = worker.call("GET", path)
+            if reply.status_code != 503:
+                return reply
+        assert time.monotonic() < end, path
+        time.sleep(0.05)
+
+
+def check(cluster, pushed):
+    for at, (name, (body, layer)) in enumerate(sorted(pushed.items())):
+        worker = cluster.workers[at % len(cluster.workers)]
+        reply = get(worker, f"/v2/{name}/manifests/v1")
+        assert reply.content == body and reply.headers["Content-Type"] == MANIFEST
+        assert get(worker, f"/v2/{name}/blobs/{digest(layer)}").content == layer
+        assert get(worker, f"/v2/{name}/tags/list").json()["tags"] == ["v1"]
+        assert get(worker, f"/v2/{name}/blobs/{digest(b'deleted')}").status_code == 404
+    for worker in cluster.workers:
+        reply = get(worker, "/v2/_catalog")
+        assert reply.json()["repositories"] == sorted(pushed) and "Warning" not in reply.headers
+
+
+def test_a_bucket_for_each():
+    with Buckets(3, lease_ms=1500) as cluster:
+        pushed = {}
+        for at, name in enumerate(NAMES):
+            worker, layer = cluster.workers[at % 3], b"layer of " + name.encode()
+            for data in (layer, b"deleted"):
+                cluster.push_blob(name, data, worker)
+            assert worker.call("DELETE", f"/v2/{name}/blobs/{digest(b'deleted')}").status_code == 202
+            pushed[name] = cluster.push(name, "v1", worker, layer), layer
+        assert all(len(cluster.with_index(name)) == 1 for name in NAMES)
+        assert {place for name in NAMES for place in cluster.with_index(name)} == {"worker-0", "worker-1", "worker-2"}
+        check(cluster, pushed)
+
+        cluster.join("worker-3")
+        victim = cluster.workers[0]
+        victim.kill()
+        victim.start()
+        check(cluster, pushed)
+        await_true(cluster.settled, 60, "all has moved")
+        with cluster.evacuating(cluster.workers[1]):
+            name = "late/app"
+            pushed[name] = cluster.push(name, "v1", cluster.workers[1], b"late"), b"late"
+        gone = cluster.workers[1]
+        cluster.retire(gone)
+        await_true(cluster.settled, 60, "all has moved")
+        check(cluster, pushed)
+        # Nothing of what went away stays, but folders of a bucket are nothing.
+        await_true(lambda: all(len(cluster.objects_of(name)) == 1 for name in pushed), 60, "each in one bucket")
+        assert not any(place == gone.name for name in pushed for place in cluster.objects_of(name))
+        assert {place for name in pushed for place in cluster.with_index(name)} == {"worker-0", "worker-2", "worker-3"}
