@@ -395,6 +395,7 @@ struct http_call *http_call_start(
 		return call;
 	}
 	call->transfer.easy = take_easy(client);
+	call->timed = spec->total_ms > 0;
 	call->transfer.on_head = on_head;
 	call->transfer.on_body = on_body;
 	own.body = copy_body(call, spec->body);

@@ -115,6 +115,7 @@ struct http_call {
 	void *take_arg;
 	struct buf collected;
 	bool collects, queued, added, cancelled, ending;
+	bool timed;           /* it has a deadline for all of it, which curl looks after */
 	curl_socket_t socket; /* that curl reads from */
 	struct http_splice splice;
 	bool over_channel;

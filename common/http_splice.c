@@ -109,7 +109,7 @@ static uint64_t left_of(const struct http_transfer *transfer)
 
 void http_splice_ask(struct http_call *call)
 {
-	if (call->over_channel || call->splice.asked)
+	if (call->over_channel || call->timed || call->splice.asked)
 		return;
 	call->splice.asked = true;
 	call->splice.next = call->client->splicing;

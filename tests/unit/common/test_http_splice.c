@@ -28,7 +28,7 @@ struct world {
 	struct store store;
 	atomic_int done, failed;
 	atomic_int kind; /* of the last failure */
-	unsigned stall_ms;
+	unsigned stall_ms, total_ms;
 };
 
 /* Made before the first thread. */
@@ -193,7 +193,8 @@ static void front_request(void *arg, struct http_request *request)
 		STR_ARGS(http_request_target(request)));
 	struct http_call_spec spec = { .method = http_method_name(http_request_method(request)),
 		.url = url,
-		.stall_ms = world->stall_ms };
+		.stall_ms = world->stall_ms,
+		.total_ms = world->total_ms };
 	relay->call = http_call_start(
 		world->front.client, &spec, (struct http_call_events){ relay, relay_head, relay_done });
 }
@@ -361,6 +362,23 @@ static void test_a_store_that_stops(void **state)
 	free(reply);
 }
 
+static void test_a_deadline_for_all_of_it_is_kept(void **state)
+{
+	struct world *world = *state;
+	struct reply *reply = xnew(struct reply);
+	int fd = dial(world->front.port);
+
+	world->total_ms = 300;
+	ask(fd, "/stops");
+	assert_true(take_head(fd, reply));
+	assert_true(take_body(fd, BODY) <= BODY / 2);
+	await(&world->failed, 1);
+	assert_int_equal(atomic_load(&world->kind), ERROR_TIMEOUT);
+	(void)close(fd);
+	free(reply);
+	assert_int_equal(spliced(world), 0);
+}
+
 /* For longer than a store may: who does not fetch his bytes is no store that stops, and the store is not read from meanwhile. */
 static void test_a_client_that_rests(void **state)
 {
@@ -431,6 +449,7 @@ int main(void)
 		TEST(a_head_alone_is_no_body),
 		TEST(an_answer_that_is_cut),
 		TEST(a_store_that_stops),
+		TEST(a_deadline_for_all_of_it_is_kept),
 		TEST(a_client_that_rests),
 		TEST(a_client_that_goes),
 		TEST(many_at_once),
