@@ -331,51 +331,40 @@ static void test_a_head_alone_is_no_body(void **state)
 	assert_true(spliced(world) >= BODY / 2);
 }
 
-static void test_an_answer_that_is_cut(void **state)
+/* The head comes, and at most half of the body, before the pull fails so. */
+static void pull_in_vain(struct world *world, const char *path, enum error_kind kind)
 {
-	struct world *world = *state;
 	struct reply *reply = xnew(struct reply);
 	int fd = dial(world->front.port);
 
-	ask(fd, "/cut");
+	ask(fd, path);
 	assert_true(take_head(fd, reply));
 	assert_true(take_body(fd, BODY) <= BODY / 2);
 	await(&world->failed, 1);
-	assert_int_equal(atomic_load(&world->kind), ERROR_INTERNAL);
+	assert_int_equal(atomic_load(&world->kind), kind);
 	(void)close(fd);
 	free(reply);
+}
+
+static void test_an_answer_that_is_cut(void **state)
+{
+	pull_in_vain(*state, "/cut", ERROR_INTERNAL);
 }
 
 static void test_a_store_that_stops(void **state)
 {
 	struct world *world = *state;
-	struct reply *reply = xnew(struct reply);
-	int fd = dial(world->front.port);
 
 	world->stall_ms = 200;
-	ask(fd, "/stops");
-	assert_true(take_head(fd, reply));
-	assert_true(take_body(fd, BODY) <= BODY / 2);
-	await(&world->failed, 1);
-	assert_int_equal(atomic_load(&world->kind), ERROR_TIMEOUT);
-	(void)close(fd);
-	free(reply);
+	pull_in_vain(world, "/stops", ERROR_TIMEOUT);
 }
 
 static void test_a_deadline_for_all_of_it_is_kept(void **state)
 {
 	struct world *world = *state;
-	struct reply *reply = xnew(struct reply);
-	int fd = dial(world->front.port);
 
 	world->total_ms = 300;
-	ask(fd, "/stops");
-	assert_true(take_head(fd, reply));
-	assert_true(take_body(fd, BODY) <= BODY / 2);
-	await(&world->failed, 1);
-	assert_int_equal(atomic_load(&world->kind), ERROR_TIMEOUT);
-	(void)close(fd);
-	free(reply);
+	pull_in_vain(world, "/stops", ERROR_TIMEOUT);
 	assert_int_equal(spliced(world), 0);
 }
 
