@@ -70,6 +70,7 @@ static void call_free(struct http_call *call)
 		leave_starting(client, call);
 	list_remove(&client->calls, call);
 	loop_timer_stop(client->loop, &call->stall);
+	http_splice_end(call);
 	if (call->over_channel) {
 		http_channel_forget_call(call);
 	} else if (client->spare_len < HTTP_SPARE_MAX) {
@@ -96,6 +97,7 @@ void http_client_leave(struct http_client *client)
 	CHECK(client->depth > 0);
 	if (--client->depth > 0)
 		return;
+	http_splice_begin_all(client);
 	while (client->dead) {
 		struct http_call *call = client->dead;
 		client->dead = call->next_dead;
@@ -152,13 +154,23 @@ static int forget_socket(struct http_client *client, struct client_socket *socke
 	return 0;
 }
 
+/* Of several that are being connected the one that is read from in the end. */
+static void note_socket(CURL *easy, curl_socket_t fd)
+{
+	char *owner = NULL;
+
+	CHECK(curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner) == CURLE_OK && owner);
+	OBJ_CAST(http_call, HTTP_CALL_MAGIC, (void *)owner)->socket = fd;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
-	(void)easy;
 	struct http_client *client = arg;
 	struct client_socket *socket = socket_arg;
 	if (what == CURL_POLL_REMOVE)
 		return forget_socket(client, socket);
+	if (what & CURL_POLL_IN)
+		note_socket(easy, fd);
 	uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
 			  (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
 	if (socket)
@@ -223,6 +235,7 @@ size_t http_call_take_body(struct http_call *call, const char *bytes, size_t len
 		return len;
 	switch (pipe_write_whole(call->into, bytes, len)) {
 	case PIPE_OK:
+		http_splice_ask(call);
 		return len;
 	case PIPE_AGAIN:
 		return CURL_WRITEFUNC_PAUSE;
@@ -259,7 +272,9 @@ static void on_room(void *owner)
 {
 	struct http_call *call = OBJ_CAST(http_call, HTTP_CALL_MAGIC, owner);
 	call->transfer.write_paused = false;
-	if (call->over_channel)
+	if (call->splice.begun)
+		http_splice_go_on(call);
+	else if (call->over_channel)
 		http_channel_resume_call(call);
 	else
 		unpause(call);
@@ -380,6 +395,7 @@ struct http_call *http_call_start(
 		return call;
 	}
 	call->transfer.easy = take_easy(client);
+	call->timed = spec->total_ms > 0;
 	call->transfer.on_head = on_head;
 	call->transfer.on_body = on_body;
 	own.body = copy_body(call, spec->body);

@@ -81,7 +81,8 @@ void http_call_cancel(struct http_call *call);
 unsigned    http_call_status(const struct http_call *call);
 const struct http_headers *http_call_headers(const struct http_call *call);
 int64_t     http_call_length(const struct http_call *call); /* Content-Length of the answer, -1 unknown */
-void        http_call_into(struct http_call *call, struct pipe *pipe); /* takes the writer's reference; capacity >= 32 KiB */
+void        http_call_into(struct http_call *call, struct pipe *pipe); /* takes the writer's reference; capacity >= 32 KiB. Where its reader splices (pipe.h),
+										      * large bodies of plain HTTP do not pass through memory */
 /* Each piece goes to take() as it comes, in curl's own memory. False: it wants no more, on_done tells that error. Not over a channel. */
 typedef bool http_take_f(void *arg, struct str piece, struct error *err);
 void        http_call_take(struct http_call *call, http_take_f *take, void *arg);

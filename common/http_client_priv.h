@@ -6,6 +6,7 @@
  *                     what went wrong
  *   http_client.c     exchanges on a loop
  *   http_channel.c    many of them over one connection, without curl but for connecting
+ *   http_splice.c     answers whose bytes go past us in the kernel
  *   http_send.c       exchanges on the calling thread
  */
 #pragma once
@@ -42,6 +43,7 @@ struct http_transfer {
 	unsigned status;
 	bool head_done;
 	int64_t length;
+	uint64_t got; /* of its body */
 
 	int64_t moved_ms; /* when a byte went either way */
 	unsigned stall_ms;
@@ -90,6 +92,15 @@ struct http_channel_call {
 	int64_t due_ms;               /* 0: never */
 };
 
+/* Of a call whose answer goes past us. */
+struct http_splice {
+	struct http_call *next; /* in client->splicing */
+	bool asked;             /* it is there */
+	bool begun;             /* curl is out of it, and the socket is ours: */
+	int fd;
+	uint64_t left;
+};
+
 struct http_call {
 	uint32_t magic;
 	struct http_client *client;
@@ -104,6 +115,9 @@ struct http_call {
 	void *take_arg;
 	struct buf collected;
 	bool collects, queued, added, cancelled, ending;
+	bool timed;           /* it has a deadline for all of it, which curl looks after */
+	curl_socket_t socket; /* that curl reads from */
+	struct http_splice splice;
 	bool over_channel;
 	struct http_channel_call over;
 	http_dialled_f *dialled; /* it only connects */
@@ -122,6 +136,9 @@ struct http_client {
 	struct list channels, dirty; /* all of them; those that have something to do in the next run of the stage */
 	size_t held;                 /* bytes of requests, of all channels */
 	struct buf message;          /* a request that is being written */
+	struct http_call *splicing;     /* of which curl may be taken out as soon as it is not on the stack */
+	unsigned splices;
+	uint64_t spliced;            /* bytes, since the start */
 };
 
 /* http_client.c */
@@ -132,6 +149,12 @@ struct http_call *http_client_dial(struct http_client *client, const char *url, 
 /* Bytes of the answer's body: how many were taken, CURL_WRITEFUNC_PAUSE, or 0 with transfer.failed set. */
 size_t http_call_take_body(struct http_call *call, const char *bytes, size_t len);
 void http_call_over(struct http_call *call, bool done, const struct error *err); /* on_done, then it is freed */
+
+/* http_splice.c */
+void http_splice_ask(struct http_call *call);     /* some of its body was written to the pipe */
+void http_splice_begin_all(struct http_client *client);
+void http_splice_go_on(struct http_call *call);   /* its pipe has room */
+void http_splice_end(struct http_call *call);     /* it is about to be freed */
 
 /* http_channel.c */
 void http_channel_begin_call(struct http_call *call, const struct http_call_spec *spec);

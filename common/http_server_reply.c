@@ -156,6 +156,13 @@ static bool may_keep(const struct http_request *request)
 	return framing->chunked || framing->left <= conn->server->settings.drain_max;
 }
 
+/* The body leaves as it is, through a socket. */
+static bool can_splice(const struct http_request *request)
+{
+	return !request->no_body && request->response->len_known && !request->conn->wire.tls &&
+	       !request->conn->wire.inner;
+}
+
 void http_reply_begin(struct http_request *request)
 {
 	struct http_response *response = request->response;
@@ -174,6 +181,8 @@ void http_reply_begin(struct http_request *request)
 	atomic_store(&response->queued, true);
 	if (response->kind == HTTP_BODY_PIPE)
 		response->request = request;
+	if (response->kind == HTTP_BODY_PIPE && can_splice(request))
+		pipe_may_splice(response->pipe);
 	put_head(request);
 	http_conn_watch(request->conn, HTTP_WATCH_MOVE);
 }
@@ -258,6 +267,22 @@ static bool write_pipe(struct http_request *request, struct iovec *parts, int le
 	return true;
 }
 
+/* What never came to us, behind what is in conn->out. */
+static bool splice_pipe(struct http_request *request, int from, size_t len, uint64_t left)
+{
+	struct http_conn *conn = request->conn;
+	size_t n = 0;
+
+	if (conn->out_len > 0)
+		return write_out(conn, true);
+	len = left < len ? (size_t)left : len;
+	if (!conn->wire.writable || !http_conn_went(conn, http_wire_splice(&conn->wire, from, len, &n)))
+		return false;
+	request->bytes_out += n;
+	pipe_took(request->response->pipe, n);
+	return true;
+}
+
 /* A body without chunks goes as it is. */
 static bool step_plain_pipe(struct http_request *request)
 {
@@ -265,8 +290,11 @@ static bool step_plain_pipe(struct http_request *request)
 	struct http_conn *conn = request->conn;
 	uint64_t left = response->len_known ? response->len - request->bytes_out : UINT64_MAX;
 	struct iovec parts[3];
-	int len = 0;
+	int len = 0, from = -1;
+	size_t spliced = pipe_in_kernel(response->pipe, &from);
 
+	if (left > 0 && spliced > 0)
+		return splice_pipe(request, from, spliced, left);
 	if (left == 0)
 		request->pipe_over = true;
 	switch (request->pipe_over ? PIPE_AGAIN : pipe_look(response->pipe, parts + 1, &len)) {

@@ -186,6 +186,7 @@ static size_t on_write(char *at, size_t size, size_t n, void *arg)
 	moved(transfer);
 	size_t taken = transfer->on_body(transfer->owner, at, size * n);
 	transfer->write_paused = taken == CURL_WRITEFUNC_PAUSE;
+	transfer->got += transfer->write_paused ? 0 : taken;
 	return taken;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -272,6 +273,17 @@ enum http_io http_wire_send_file(
 		return send_file_read(wire, file, offset, len, block, ret_len);
 	do
 		n = sendfile(wire->fd, file, &at, len < SEND_MOST ? (size_t)len : SEND_MOST);
+	while (n < 0 && errno == EINTR);
+	return wrote(wire, n, ret_len);
+}
+
+enum http_io http_wire_splice(struct http_wire *wire, int pipe, size_t len, size_t *ret_len)
+{
+	ssize_t n;
+
+	CHECK(!wire->tls && !wire->inner);
+	do
+		n = splice(pipe, NULL, wire->fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n < 0 && errno == EINTR);
 	return wrote(wire, n, ret_len);
 }

@@ -87,6 +87,8 @@ enum http_io http_wire_write(struct http_wire *wire, const struct iovec *parts, 
 			     size_t *ret_len);
 /* The same from a file. LOST also when the file ends early. */
 enum http_io http_wire_send_file(struct http_wire *wire, int file, uint64_t offset, uint64_t len, char *block, size_t *ret_len);
+/* The same from a pipe of the kernel that has as many bytes; of a plain one with a socket. */
+enum http_io http_wire_splice(struct http_wire *wire, int pipe, size_t len, size_t *ret_len);
 /* Reads what still comes and drops it, without deciphering. END: the other side has closed. */
 enum http_io http_wire_drop(struct http_wire *wire, char *block, size_t *ret_len);
 /* Our side says no more. */

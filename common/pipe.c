@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/pipe.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/loop.h"
@@ -28,6 +31,9 @@ struct pipe {
 	/* A ring: `len` bytes from `head` on, in `room` bytes of memory that grow up to `capacity`. */
 	char *ring;
 	size_t head, len, room, capacity;
+	bool may_splice, splices;
+	int kernel[2];    /* where it splices: to be read, to be written */
+	size_t inside;    /* bytes there, behind those of the ring */
 	struct error err; /* why BROKEN */
 };
 
@@ -50,6 +56,10 @@ static void unref(struct pipe *pipe)
 	if (--pipe->refs > 0)
 		return;
 	free(pipe->ring);
+	if (pipe->splices) {
+		(void)close(pipe->kernel[0]);
+		(void)close(pipe->kernel[1]);
+	}
 	pipe->magic = 0;
 	free(pipe);
 }
@@ -89,15 +99,20 @@ static void post_wake(struct pipe *pipe, struct pipe_end *end)
 	loop_post(pipe->loop, end == &pipe->writer ? wake_writer : wake_reader, pipe);
 }
 
+static size_t free_room(const struct pipe *pipe)
+{
+	return pipe->splices ? PIPE_SPLICE_ROOM - pipe->inside : pipe->capacity - pipe->len;
+}
+
 static void look_at_writer(struct pipe *pipe)
 {
-	if (pipe->state == PIPE_BROKEN || pipe->capacity - pipe->len >= pipe->wanted)
+	if (pipe->state == PIPE_BROKEN || free_room(pipe) >= pipe->wanted)
 		post_wake(pipe, &pipe->writer);
 }
 
 static void look_at_reader(struct pipe *pipe)
 {
-	if (pipe->state != PIPE_OPEN || pipe->len > 0)
+	if (pipe->state != PIPE_OPEN || pipe->len > 0 || pipe->inside > 0)
 		post_wake(pipe, &pipe->reader);
 }
 
@@ -171,7 +186,7 @@ static enum pipe_step writer_waits(struct pipe *pipe, size_t needed)
 enum pipe_step pipe_write(struct pipe *pipe, const void *bytes, size_t len, size_t *ret_taken)
 {
 	loop_assert(pipe->loop);
-	CHECK(pipe->writer.held && pipe->state != PIPE_FINISHED && len > 0);
+	CHECK(pipe->writer.held && pipe->state != PIPE_FINISHED && !pipe->splices && len > 0);
 	*ret_taken = 0;
 	if (pipe->state == PIPE_BROKEN)
 		return PIPE_FAILED;
@@ -189,7 +204,7 @@ enum pipe_step pipe_write(struct pipe *pipe, const void *bytes, size_t len, size
 enum pipe_step pipe_write_whole(struct pipe *pipe, const void *bytes, size_t len)
 {
 	loop_assert(pipe->loop);
-	CHECK(pipe->writer.held && pipe->state != PIPE_FINISHED && len <= pipe->capacity);
+	CHECK(pipe->writer.held && pipe->state != PIPE_FINISHED && !pipe->splices && len <= pipe->capacity);
 	if (pipe->state == PIPE_BROKEN)
 		return PIPE_FAILED;
 	if (pipe->capacity - pipe->len < len)
@@ -198,6 +213,62 @@ enum pipe_step pipe_write_whole(struct pipe *pipe, const void *bytes, size_t len
 		ring_put(pipe, bytes, len);
 		look_at_reader(pipe);
 	}
+	return PIPE_OK;
+}
+
+bool pipe_open_splice(struct pipe *pipe)
+{
+	int fds[2];
+
+	loop_assert(pipe->loop);
+	CHECK(pipe->writer.held && pipe->state != PIPE_FINISHED);
+	if (pipe->splices || !pipe->may_splice || pipe->state == PIPE_BROKEN)
+		return pipe->splices;
+	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) != 0)
+		return false;
+	/* Who has many gets small ones (pipe(7), pipe-user-pages-soft), and they are slower than memory. */
+	if (fcntl(fds[1], F_SETPIPE_SZ, (int)PIPE_SPLICE_ROOM) < 0) {
+		(void)close(fds[0]);
+		(void)close(fds[1]);
+		return false;
+	}
+	memcpy(pipe->kernel, fds, sizeof(fds));
+	pipe->splices = true;
+	return true;
+}
+
+/* The kernel counts pages and not bytes, so a pipe may be full before: then half of what it has must go first. */
+static enum pipe_step splicer_waits(struct pipe *pipe)
+{
+	if (pipe->inside > 0) {
+		pipe->wanted = PIPE_SPLICE_ROOM - pipe->inside / 2;
+		pipe->writer.armed = true;
+	}
+	return PIPE_AGAIN;
+}
+
+enum pipe_step pipe_splice(struct pipe *pipe, int socket, size_t max, size_t *ret_len)
+{
+	size_t room = PIPE_SPLICE_ROOM - pipe->inside;
+	ssize_t n;
+
+	loop_assert(pipe->loop);
+	CHECK(pipe->writer.held && pipe->state != PIPE_FINISHED && pipe->splices && max > 0);
+	if (pipe->state == PIPE_BROKEN)
+		return PIPE_FAILED;
+	if (room == 0)
+		return splicer_waits(pipe);
+	do
+		n = splice(socket, NULL, pipe->kernel[1], NULL, max < room ? max : room,
+			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return splicer_waits(pipe);
+	if (n <= 0)
+		return PIPE_END;
+	*ret_len = (size_t)n;
+	pipe->inside += (size_t)n;
+	look_at_reader(pipe);
 	return PIPE_OK;
 }
 
@@ -214,6 +285,7 @@ static void break_with(struct pipe *pipe, const struct error *err, const char *o
 {
 	pipe->state = PIPE_BROKEN;
 	pipe->len = 0;
+	pipe->inside = 0;
 	if (err)
 		pipe->err = *err;
 	else
@@ -247,6 +319,7 @@ void pipe_unref_writer(struct pipe *pipe)
 
 static enum pipe_step reader_at_end(struct pipe *pipe)
 {
+	CHECK(pipe->inside == 0);
 	if (pipe->state == PIPE_FINISHED)
 		return PIPE_END;
 	if (pipe->state == PIPE_BROKEN)
@@ -282,11 +355,30 @@ enum pipe_step pipe_look(struct pipe *pipe, struct iovec into[2], int *ret_len)
 void pipe_took(struct pipe *pipe, size_t len)
 {
 	loop_assert(pipe->loop);
-	CHECK(pipe->reader.held && len <= pipe->len);
-	pipe->len -= len;
-	pipe->head += len;
-	pipe->head -= pipe->head >= pipe->room ? pipe->room : 0;
+	CHECK(pipe->reader.held && len <= (pipe->len > 0 ? pipe->len : pipe->inside));
+	if (pipe->len > 0) {
+		pipe->len -= len;
+		pipe->head += len;
+		pipe->head -= pipe->head >= pipe->room ? pipe->room : 0;
+	} else {
+		pipe->inside -= len;
+	}
 	look_at_writer(pipe);
+}
+
+void pipe_may_splice(struct pipe *pipe)
+{
+	loop_assert(pipe->loop);
+	pipe->may_splice = true;
+}
+
+size_t pipe_in_kernel(const struct pipe *pipe, int *ret_fd)
+{
+	loop_assert(pipe->loop);
+	if (pipe->len > 0 || pipe->inside == 0)
+		return 0;
+	*ret_fd = pipe->kernel[0];
+	return pipe->inside;
 }
 
 void pipe_unref_reader(struct pipe *pipe)
@@ -308,7 +400,7 @@ void pipe_unref_reader(struct pipe *pipe)
 size_t pipe_len(const struct pipe *pipe)
 {
 	loop_assert(pipe->loop);
-	return pipe->len;
+	return pipe->len + pipe->inside;
 }
 
 const struct error *pipe_error(const struct pipe *pipe)

@@ -5,17 +5,24 @@
     python3 tests/bench/catalog.py [--build build/release] [--repositories 100000] [--n 100] [--rounds 5] [--seconds 3] [--most 0]
 
 Prints medians: pages a second, and processor time of all servers for one page. Pages are spread over the whole catalog. Ends with status 1 where three members need more
-than --most times what one needs, of either. Needs wrk (Debian package).
+than --most times the time of one. The stores are made in memory where there is enough of it. Needs wrk (Debian package).
 """
 import argparse
+import concurrent.futures
 import contextlib
+import json
 import os
 import pathlib
+import re
+import shutil
 import statistics
+import struct
+import subprocess
 import sys
 import tempfile
+import time
 
-from bench import free_port, start_ours
+from bench import free_port, request, start_ours
 from hop import measure
 
 PAGES = """
@@ -25,30 +32,101 @@ request = function()
   return wrk.format("GET", string.format("/v2/_catalog?n=%d&last=team%%02d/app-%%06d", n %% 100, n))
 end
 """
-INDEX = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+HASH_KEY = b"loremipsumdolors"
+WALKS = ["import", "sweep", "weigh"]
+BYTES_EACH = 12 << 10  # of a repository on a tmpfs
+
+
+def make_store(store, names):
+    """Repositories as a store has them; all are of the catalog."""
+    catalog = store / "_catalog"
+    catalog.mkdir(parents=True)
+    for team in sorted({name.partition("/")[0] for name in names}):
+        (store / team).mkdir()
+    at, listed = os.open(store, os.O_PATH), os.open(catalog, os.O_PATH)
+
+    def write(path, text, folder):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
+        os.write(fd, text)
+        os.close(fd)
+
+    for name in names:
+        os.mkdir(name, dir_fd=at)
+        write(f"{name}/index.json", INDEX, at)
+        write(f"{name}/oci-layout", LAYOUT, at)
+        write("".join(c if c > "/" else f"%{ord(c):02X}" for c in name), b"", listed)
+    (catalog / ".imported").write_text(str(int(time.time())))  # nobody walks through it meanwhile
+
+
+def siphash(key, data):
+    """SipHash-2-4: of members of a static cluster it says who owns a name (proto/ring.h)."""
+    mask = (1 << 64) - 1
+    k0, k1 = struct.unpack("<2Q", key)
+    a, b, c, d = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573
+    data += bytes(-(len(data) + 1) % 8) + bytes([len(data) & 255])
+    for word in [*struct.unpack(f"<{len(data) // 8}Q", data), None]:
+        if word is None:
+            c ^= 255
+        else:
+            d ^= word
+        for _ in range(4 if word is None else 2):
+            a = (a + b) & mask
+            c = (c + d) & mask
+            b = (b << 13 & mask | b >> 51) ^ a
+            d = (d << 16 & mask | d >> 48) ^ c
+            a = a << 32 & mask | a >> 32
+            c = (c + b) & mask
+            a = (a + d) & mask
+            b = (b << 17 & mask | b >> 47) ^ c
+            d = (d << 21 & mask | d >> 43) ^ a
+            c = c << 32 & mask | c >> 32
+        if word is not None:
+            a ^= word
+    return a ^ b ^ c ^ d
 
 
 def make(stores, count):
-    """Repositories as a store has them, in turn; all are of the catalog."""
-    for store in stores:
-        (store / "_catalog").mkdir(parents=True)
-    for n in range(count):
-        store, name = stores[n % len(stores)], f"team{n % 100:02}/app-{n:06}"
-        os.makedirs(store / name)
-        (store / name / "index.json").write_text(INDEX)
-        (store / name / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-        (store / "_catalog" / name.replace("/", "%2F")).touch()
-    for store in stores:
-        (store / "_catalog" / ".imported").touch()
+    """Each repository at its owner: one that lies elsewhere would be moved there."""
+    whose = [[] for _ in stores]
+    for name in (f"team{n % 100:02}/app-{n:06}" for n in range(count)):
+        whose[siphash(HASH_KEY, name.encode()) % len(stores) if len(stores) > 1 else 0].append(name)
+    for store, names in zip(stores, whose):
+        make_store(store, names)
 
 
-def start(folder, build, what, stores):
+def settle(worker, seconds=60):
+    """What walks through all of a store when a worker starts is no part of a page: it has ended once."""
+    end = time.monotonic() + seconds
+    while True:
+        text = request(worker.port, "GET", "/metrics")[2].decode()
+        if all(re.search(rf'^zot_chore_runs_total{{chore="{chore}"}} [1-9]', text, re.M) for chore in WALKS):
+            return
+        assert time.monotonic() < end, text
+        time.sleep(0.1)
+
+
+def place(count):
+    """In memory, if there is enough: a million small files of a disk take minutes to be made and to be removed, and pages of the catalog are read from the worker's memory."""
+    memory = pathlib.Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 4 * count * BYTES_EACH else None
+
+
+def start(folder, build, what, stores, n):
     ports = [free_port() for _ in stores]
-    cluster = {"ZOT_CLUSTER_MEMBERS": ",".join(f"127.0.0.1:{port}" for port in ports), "ZOT_CLUSTER_HASH_KEY": "loremipsumdolors",
+    cluster = {"ZOT_CLUSTER_MEMBERS": ",".join(f"127.0.0.1:{port}" for port in ports), "ZOT_CLUSTER_HASH_KEY": HASH_KEY.decode(),
                "ZOT_CLUSTER_SECRET": os.urandom(32).hex(), "ZOT_CLUSTER_ISOLATED": "true"} if len(stores) > 1 else {}
-    workers = [start_ours(folder, build, f"{what}{n}", port, {"ZOT_STORAGE_ROOT": str(store), **cluster}) for n, (port, store) in enumerate(zip(ports, stores))]
+    workers = [start_ours(folder, build, f"{what}{at}", port, {"ZOT_STORAGE_ROOT": str(store), **cluster}) for at, (port, store) in enumerate(zip(ports, stores))]
     for worker in workers:
         worker.wait()
+    for worker in workers:
+        settle(worker)
+    # A page anywhere is whole; and the names are read now.
+    for worker in workers:
+        status, _, body = request(worker.port, "GET", f"/v2/_catalog?n={n}&last=team33/")
+        found = json.loads(body)["repositories"] if status == 200 else []
+        assert len(found) == n and found[0].startswith("team33/app-"), (status, len(found), body[:200])
     return workers
 
 
@@ -62,14 +140,16 @@ def main():
     parser.add_argument("--most", type=float, default=0)
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zot-bench-")))
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="zot-bench-", dir=place(args.repositories)))
+        stack.callback(subprocess.run, ["rm", "-rf", str(folder)])
         one, three = [folder / "all"], [folder / f"part{n}" for n in range(3)]
-        make(one, args.repositories)
-        make(three, args.repositories)
+        with concurrent.futures.ProcessPoolExecutor(2) as pool:
+            for made in [pool.submit(make, stores, args.repositories) for stores in (one, three)]:
+                made.result()
         script = folder / "pages.lua"
         script.write_text(PAGES % (args.repositories, args.n))
         found = {}
-        ways = {"one worker": start(folder, args.build, "one", one), "three members": start(folder, args.build, "member", three)}
+        ways = {"one worker": start(folder, args.build, "one", one, args.n), "three members": start(folder, args.build, "member", three, args.n)}
         for workers in ways.values():
             for worker in workers:
                 stack.callback(worker.stop)
@@ -81,7 +161,7 @@ def main():
             print(f"{way}: {rate[way]:.0f} pages a second, {cost[way]:.0f} us of processor time for each")
         slower, dearer = rate["one worker"] / rate["three members"], cost["three members"] / cost["one worker"]
         print(f"three members need {slower:.2f} times the time and {dearer:.2f} times the processor time of one")
-        sys.exit(bool(args.most) and max(slower, dearer) > args.most)
+        sys.exit(bool(args.most) and slower > args.most)
 
 
 if __name__ == "__main__":

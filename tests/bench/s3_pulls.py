@@ -7,7 +7,8 @@
 The bucket is nginx with the object as a file; what else a worker asks of a bucket is answered by a server in memory behind it. Each round has each of them
 once, in turn; medians of MB/s and of milliseconds of processor for each GB, of the worker (or nginx as the proxy) alone. Asked: cold no
 less than nginx as a proxy, in rate and processor time, and 0.9 of curl's rate; cached 0.9 of a worker on a folder. Then 100 clients at once for one blob that is not cached: how many
-requests come to the bucket. --tls: clients speak TLS to the worker and to nginx.
+requests come to the bucket. "filling" is the first pull of a blob that the cache then has, another one each time: the worker reads, hashes and writes all of it.
+--tls: clients speak TLS to the worker and to nginx.
 """
 import argparse
 import concurrent.futures
@@ -49,8 +50,8 @@ def curl(url):
     return float(out)
 
 
-def put_object(folder, data):
-    path = folder / "www/zot" / NAME / "blobs" / digest(data).replace(":", "/")
+def put_object(folder, data, name=NAME):
+    path = folder / "www/zot" / name / "blobs" / digest(data).replace(":", "/")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return digest(data)
@@ -111,8 +112,15 @@ def main():
                     "ours, cold": (cold, f"{scheme}://127.0.0.1:{cold.port}{path}"),
                     "ours, cached": (cached, f"{scheme}://127.0.0.1:{cached.port}{path}"),
                     "ours on a folder": (local, f"{scheme}://127.0.0.1:{local.port}{path}")}
-            seen = {way: [] for way in ways}
+            seen = {way: [] for way in [*ways, "ours, filling"]}
             for _ in range(args.rounds):
+                fresh = data[:-8] + os.urandom(8)
+                put_object(folder, fresh)
+                manifest()
+                before = cpu_s(cached)
+                seconds = curl(f"{scheme}://127.0.0.1:{cached.port}/v2/{NAME}/blobs/{digest(fresh)}")
+                seen["ours, filling"].append((len(data) / 1e6 / seconds, (cpu_s(cached) - before) * 1000 / (len(data) / 1e9)))
+                (folder / "www/zot" / NAME / "blobs" / digest(fresh).replace(":", "/")).unlink()
                 for way, (server, url) in ways.items():
                     manifest()
                     before = cpu_s(server) if server else 0

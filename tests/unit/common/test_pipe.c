@@ -7,7 +7,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/loop.h"
 #include "common/pipe.h"
@@ -263,6 +267,106 @@ static void test_a_look_copies_nothing(void **state)
 	pipe_unref_reader(pipe);
 }
 
+/* Sends what the pipe's kernel half has to a socket, as a reader does. */
+static size_t splice_out(struct pipe *pipe, int into)
+{
+	int from = -1;
+	size_t len = pipe_in_kernel(pipe, &from);
+	ssize_t n = len > 0 ? splice(from, NULL, into, NULL, len, SPLICE_F_NONBLOCK) : 0;
+	assert_true(n >= 0);
+	if (n > 0)
+		pipe_took(pipe, (size_t)n);
+	return (size_t)n;
+}
+
+static void test_a_socket_is_spliced_behind_what_was_written(void **state)
+{
+	struct loop *loop = *state;
+	struct pipe *pipe = pipe_new(loop, 100);
+	int source[2], sink[2], woken = 0, from = -1;
+	char bytes[64];
+	size_t n = 0;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, source), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sink), 0);
+	assert_false(pipe_open_splice(pipe)); /* the reader said nothing */
+	pipe_may_splice(pipe);
+	pipe_on_bytes(pipe, count, &woken);
+	assert_int_equal(pipe_write(pipe, "first ", 6, &n), PIPE_OK);
+	assert_true(pipe_open_splice(pipe));
+	assert_true(pipe_open_splice(pipe));
+	assert_int_equal(pipe_splice(pipe, source[0], 100, &n), PIPE_AGAIN);
+	assert_int_equal(write(source[1], "second third", 12), 12);
+	assert_int_equal(pipe_splice(pipe, source[0], 6, &n), PIPE_OK);
+	assert_int_equal(n, 6);
+	assert_int_equal(pipe_len(pipe), 12);
+	/* Memory first. */
+	assert_int_equal(pipe_in_kernel(pipe, &from), 0);
+	assert_int_equal(pipe_read(pipe, bytes, sizeof(bytes), &n), PIPE_OK);
+	assert_memory_equal(bytes, "first ", 6);
+	assert_int_equal(splice_out(pipe, sink[0]), 6);
+	assert_int_equal(read(sink[1], bytes, sizeof(bytes)), 6);
+	assert_memory_equal(bytes, "second", 6);
+	/* A reader that waits hears of what comes there. */
+	assert_int_equal(pipe_read(pipe, bytes, sizeof(bytes), &n), PIPE_AGAIN);
+	assert_int_equal(pipe_splice(pipe, source[0], 100, &n), PIPE_OK);
+	loop_turn(loop, 0);
+	assert_int_equal(woken, 1);
+	(void)close(source[1]);
+	assert_int_equal(pipe_splice(pipe, source[0], 100, &n), PIPE_END);
+	pipe_finish(pipe);
+	assert_int_equal(splice_out(pipe, sink[0]), 6);
+	assert_int_equal(pipe_read(pipe, bytes, sizeof(bytes), &n), PIPE_END);
+	pipe_unref_writer(pipe);
+	pipe_unref_reader(pipe);
+	(void)close(source[0]);
+	(void)close(sink[0]);
+	(void)close(sink[1]);
+}
+
+/* No more than there is room for is ever inside, and the writer is woken when there is room again. */
+static void test_splicing_is_bounded_and_wakes(void **state)
+{
+	struct loop *loop = *state;
+	struct pipe *pipe = pipe_new(loop, 100);
+	int source[2], sink[2], woken = 0;
+	static char block[65536];
+	size_t n = 0, in = 0, out = 0;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, source), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sink), 0);
+	pipe_on_room(pipe, count, &woken);
+	pipe_may_splice(pipe);
+	assert_true(pipe_open_splice(pipe));
+	for (bool full = false; !full;) {
+		while (write(source[1], block, sizeof(block)) > 0)
+			;
+		full = pipe_splice(pipe, source[0], SIZE_MAX, &n) != PIPE_OK;
+		in += full ? 0 : n;
+	}
+	assert_true(in > 0 && in <= PIPE_SPLICE_ROOM);
+	assert_int_equal(pipe_len(pipe), in);
+	loop_turn(loop, 0);
+	assert_int_equal(woken, 0);
+	while (out < in) {
+		out += splice_out(pipe, sink[0]);
+		while (read(sink[1], block, sizeof(block)) > 0)
+			;
+	}
+	loop_turn(loop, 0);
+	assert_int_equal(woken, 1);
+	assert_int_equal(pipe_splice(pipe, source[0], SIZE_MAX, &n), PIPE_OK);
+	/* A reader that lets go leaves nothing inside. */
+	pipe_unref_reader(pipe);
+	assert_int_equal(pipe_splice(pipe, source[0], SIZE_MAX, &n), PIPE_FAILED);
+	assert_int_equal(pipe_len(pipe), 0);
+	pipe_unref_writer(pipe);
+	for (int i = 0; i < 2; i++) {
+		(void)close(source[i]);
+		(void)close(sink[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +382,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_abandoning_tells_the_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_an_end_that_let_go_is_not_called, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_look_copies_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_socket_is_spliced_behind_what_was_written, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_splicing_is_bounded_and_wakes, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
