@@ -84,8 +84,15 @@ class Side:
         self.worker.process.send_signal(signal.SIGSTOP)
 
 
-def run(folder, turns):
-    sides = [Side("idle", folder, ZOT_IMPORT_EVERY="0"), Side("busy", folder, ZOT_IMPORT_EVERY="1ms")]
+def load():
+    """When it is known of which build."""
+    global MANIFEST, Worker, await_true, digest, image
+    from registry import MANIFEST, await_true, digest, image
+    from worker_process import Worker
+
+
+def run(folder, turns, idle, busy, tell):
+    sides = [Side("idle", folder, **idle), Side("busy", folder, **busy)]
     try:
         for side in sides:
             side.begin()
@@ -94,7 +101,7 @@ def run(folder, turns):
             for side in sides:
                 side.turn()
         sides[1].worker.process.send_signal(signal.SIGCONT)
-        print(f"{sides[1].imports()} imports beside {turns} turns")
+        tell(sides[1])
     finally:
         for side in sides:
             if side.worker.process:
@@ -115,13 +122,12 @@ def main():
     parser.add_argument("--turns", type=int, default=100)
     arguments = parser.parse_args()
     os.environ["ZOT_BUILD"] = str(pathlib.Path(arguments.build).resolve())
-    global MANIFEST, Worker, await_true, digest, image
-    from registry import MANIFEST, await_true, digest, image
-    from worker_process import Worker
+    load()
     with tempfile.TemporaryDirectory(prefix="zot-bench-") as top:
         folder = pathlib.Path(top)
         make(folder / "store", arguments.repositories, arguments.blobs)
-        run(folder, arguments.turns)
+        run(folder, arguments.turns, {"ZOT_IMPORT_EVERY": "0"}, {"ZOT_IMPORT_EVERY": "1ms"},
+            lambda side: print(f"{side.imports()} imports beside {arguments.turns} turns"))
 
 
 if __name__ == "__main__":
