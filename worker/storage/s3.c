@@ -348,10 +348,10 @@ static uint64_t errors(const struct store *store)
 	return atomic_load(&((const struct s3_store *)store)->client.errors);
 }
 
-static int64_t clock_s(const struct store *store)
+static int64_t store_now_ms(const struct store *store)
 {
 	CHECK(store && store->magic == STORE_MAGIC);
-	return s3_clock_now_s(&((const struct s3_store *)store)->client.clock);
+	return s3_clock_now_ms(&((const struct s3_store *)store)->client.clock);
 }
 
 static void free_store(struct store *store)
@@ -390,7 +390,7 @@ static const struct store_driver driver = {
 	.push_free = s3_push_free,
 	.abandoned = s3_abandoned,
 	.remove = s3_remove,
-	.clock_s = clock_s,
+	.clock_ms = store_now_ms,
 	.copy = copy,
 	.source = source,
 	.link = make_link,

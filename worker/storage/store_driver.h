@@ -57,7 +57,7 @@ struct store_driver {
 	void (*push_free)(struct store_push *push);
 	bool (*abandoned)(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err);
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
-	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
+	int64_t (*clock_ms)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
 	/* A URL that opens it to whoever has it; NULL: this store has none. */
