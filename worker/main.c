@@ -9,6 +9,7 @@
 #include "worker/explain.h"
 #include "worker/fold.h"
 #include "worker/import.h"
+#include "worker/statistics.h"
 #include "worker/verify.h"
 #include "worker/worker.h"
 
@@ -87,6 +88,16 @@ static int import(const struct command_call *call)
 	return run(call->argument, import_run);
 }
 
+static int statistics(const struct command_call *call)
+{
+	struct worker_settings settings;
+	AUTO(settings_memory) *memory = NULL;
+
+	if (!load(call->argument, &settings, &memory))
+		return 1;
+	return statistics_run(&settings, command_option(call, "--repository"));
+}
+
 static int evacuate(const struct command_call *call)
 {
 	struct worker_settings settings;
@@ -130,6 +141,10 @@ static const struct command_option of_access[] = {
 	{ "--action", "ACTION", "read, create, update, delete or detectManifestCollision" },
 };
 
+static const struct command_option of_statistics[] = {
+	{ "--repository", "NAME", "whose" },
+};
+
 static const struct command_option of_evacuate[] = {
 	{ "--undo", NULL, "it owns again" },
 };
@@ -143,6 +158,11 @@ static const struct command rows[] = {
 		.run = fold },
 	{ "import", FILE_ARGUMENT, "put repositories that other tools made into the catalog, now",
 		.run = import },
+	{ "statistics", FILE_ARGUMENT,
+		"say when and by whom a repository's tags and manifests were pushed, and how often they were "
+		"pulled",
+		.run = statistics, .options = of_statistics,
+		.options_len = sizeof(of_statistics) / sizeof(of_statistics[0]) },
 	{ "evacuate", FILE_ARGUMENT,
 		"have the others take over what this worker owns, and wait until it may be stopped",
 		.run = evacuate, .options = of_evacuate,

@@ -225,7 +225,7 @@ typedef void index_watch_f(void *arg, const struct index_event *event);
 void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg);
 
 /* Logs go into index.json where nothing was changed here for idle_ms, so that others who read index.json alone see
- * everything; those that have nothing but pulls wait until there are some (INDEX_PULLS_FOLD...). Returns at once; the writes go on in the pool. Thread  any. */
+ * everything; those that have nothing but pulls wait until there are some (INDEX_PULLS_FOLD...), but at the end (idle_ms 0). Returns at once; the writes go on in the pool. Thread  any. */
 void indexes_fold(struct indexes *indexes, int64_t idle_ms);
 
 #define INDEX_PULLS_FOLD_BYTES   (64u * 1024)

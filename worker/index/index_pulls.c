@@ -9,6 +9,8 @@
 #include "common/least.h"
 #include "worker/index/index_memo.h"
 
+#define KEY_GUESS 72 /* a sha256 digest; tags are shorter */
+
 struct row {
 	atomic_uint refs;
 	uint64_t count;
@@ -90,8 +92,7 @@ struct index_pull index_pulls_find(const struct index_rows *rows, struct str key
 
 size_t index_pulls_bytes(const struct index_rows *rows)
 {
-	/* Most are of digests. */
-	return index_rows_bytes(rows) + rows->len * (sizeof(struct row) + DIGEST_TEXT_SIZE);
+	return index_rows_bytes(rows) + rows->len * (sizeof(struct row) + KEY_GUESS);
 }
 
 void index_pulls_write(const struct index_pull *pull, struct json_writer *into)

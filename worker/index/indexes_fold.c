@@ -40,7 +40,7 @@ static bool needs_fold(const struct repository *repository, int64_t idle_ms, int
 {
 	return repository->view && repository->view->log.bytes && !repository->committing &&
 	       repository->wrote_us && now_us - repository->wrote_us >= idle_ms * 1000 &&
-	       is_worth_it(repository);
+	       (!idle_ms || is_worth_it(repository));
 }
 
 /* Which, first; the changes are made without the lock. */

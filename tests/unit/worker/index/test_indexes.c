@@ -1519,7 +1519,7 @@ static void test_pulls_are_folded_seldom(void **state)
 		};
 
 		assert_true(indexes_change_wait(rig->here, &change, &err));
-		indexes_fold(rig->here, 0);
+		indexes_fold(rig->here, 1);
 		/* What that asked for, if anything, stands before this. */
 		assert_true(
 			delete_tag(rig->here, "p", "none", &err) || !strcmp(err.code, "MANIFEST_UNKNOWN"));
