@@ -33,11 +33,16 @@ bool s3_clock_is_known(const struct s3_clock *clock)
 	return atomic_load(&clock->ahead_ms) != 0;
 }
 
-int64_t s3_clock_now_s(const struct s3_clock *clock)
+int64_t s3_clock_now_ms(const struct s3_clock *clock)
 {
 	int64_t ahead = atomic_load(&clock->ahead_ms);
 
-	return ahead ? (clock_ms() + ahead) / 1000 : clock_wall_s();
+	return ahead ? clock_ms() + ahead : clock_wall_ms();
+}
+
+int64_t s3_clock_now_s(const struct s3_clock *clock)
+{
+	return s3_clock_now_ms(clock) / 1000;
 }
 
 bool s3_clock_should_tell(struct s3_clock *clock, int64_t date_s)

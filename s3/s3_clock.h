@@ -29,6 +29,7 @@ struct s3_clock {
  * the other way round), with that Date. */
 void    s3_clock_learn(struct s3_clock *clock, int64_t sent_ms, int64_t heard_ms, int64_t date_s);
 /* The last Date and the time since; the wall clock before the first answer. */
+int64_t s3_clock_now_ms(const struct s3_clock *clock);
 int64_t s3_clock_now_s(const struct s3_clock *clock);
 bool    s3_clock_is_known(const struct s3_clock *clock);
 /* Is the wall clock off by so much that it should be said? True once an hour. */

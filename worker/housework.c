@@ -9,6 +9,7 @@
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
+#include "worker/chores/pulls_chore.h"
 #include "worker/chores/sweep_chore.h"
 #include "worker/chores/trim_chore.h"
 #include "worker/chores/weigh_chore.h"
@@ -154,6 +155,7 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	struct registry *registry = worker->front.registry;
 
 	fold_chore_add(chores, registry->indexes);
+	pulls_chore_add(chores, registry);
 	trim_chore_add(chores, &work->trim);
 	expire_chore_add(chores, registry->uploads);
 	import_chore_add(chores, &work->import);

@@ -10,6 +10,7 @@
 #include "worker/fold.h"
 #include "worker/gc.h"
 #include "worker/import.h"
+#include "worker/statistics.h"
 #include "worker/verify.h"
 #include "worker/worker.h"
 
@@ -103,6 +104,16 @@ static int gc(const struct command_call *call)
 	return run(call->argument, command_option(call, "--dry-run") ? run_dry_gc : run_gc);
 }
 
+static int statistics(const struct command_call *call)
+{
+	struct worker_settings settings;
+	AUTO(settings_memory) *memory = NULL;
+
+	if (!load(call->argument, &settings, &memory))
+		return 1;
+	return statistics_run(&settings, command_option(call, "--repository"));
+}
+
 static int evacuate(const struct command_call *call)
 {
 	struct worker_settings settings;
@@ -150,6 +161,10 @@ static const struct command_option of_gc[] = {
 	{ "--dry-run", NULL, "say what would go, remove nothing" },
 };
 
+static const struct command_option of_statistics[] = {
+	{ "--repository", "NAME", "whose" },
+};
+
 static const struct command_option of_evacuate[] = {
 	{ "--undo", NULL, "it owns again" },
 };
@@ -165,6 +180,11 @@ static const struct command rows[] = {
 		.run = import },
 	{ "gc", FILE_ARGUMENT, "remove what no manifest needs and is older than storage.gcDelay, now",
 		.run = gc, .options = of_gc, .options_len = sizeof(of_gc) / sizeof(of_gc[0]) },
+	{ "statistics", FILE_ARGUMENT,
+		"say when and by whom a repository's tags and manifests were pushed, and how often they were "
+		"pulled",
+		.run = statistics, .options = of_statistics,
+		.options_len = sizeof(of_statistics) / sizeof(of_statistics[0]) },
 	{ "evacuate", FILE_ARGUMENT,
 		"have the others take over what this worker owns, and wait until it may be stopped",
 		.run = evacuate, .options = of_evacuate,

@@ -84,7 +84,7 @@ struct worker_settings {
 	bool ready_when_stale;
 	bool require_blobs;
 	const char *file;           /* that they came from, or NULL */
-	int64_t index_log_bytes, index_log_keep_ms;
+	int64_t index_log_bytes, index_log_keep_ms, pulls_every_ms;
 	int64_t import_every_ms, s3_import_every_ms;
 	int64_t push_bytes, abandoned_ms;
 	bool gc;

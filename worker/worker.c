@@ -355,6 +355,7 @@ static void open_registry(struct worker *worker)
 		.index_log_bytes = (size_t)s->index_log_bytes,
 		.index_keep_us = s->index_log_keep_ms * 1000,
 		.push_bytes = (uint64_t)s->push_bytes,
+		.pulls_every_ms = s->pulls_every_ms,
 		.manifest_cache_bytes = (size_t)s->manifest_cache_bytes,
 		.uploads = { .sessions = UPLOADS_MAX,
 			.sessions_each = (size_t)s->uploads_per_client,

@@ -9,6 +9,7 @@ acknowledged is found afterwards, once, at its owner; and at every moment in `_c
 """
 import collections
 import contextlib
+import json
 import os
 import pathlib
 import random
@@ -269,6 +270,36 @@ def test_two_become_four_and_then_two():
         for worker in cluster.workers[:2]:
             cluster.retire(worker)
         world.check()
+
+
+def pulls_at(worker, name):
+    """Of v1, as its storage has it; None: it is not there."""
+    done = subprocess.run([worker.command[0], "statistics", "--repository", name], env=worker.environment, capture_output=True, text=True, timeout=60)
+    return next((row["pulls"] for row in map(json.loads, done.stdout.splitlines()) if row.get("tag") == "v1"), None)
+
+
+def test_what_was_counted_goes_along():
+    """Pulls that their owner has counted, and not written, are given with the index; what is counted when all end is written."""
+    names = [f"counted/r{i}" for i in range(12)]
+    with Isolated(2, worker_environment={"ZOT_PULLS_EVERY": "1h"}) as cluster:
+        for name in names:
+            cluster.push(name, "v1", cluster.workers[0])
+
+        def pull(worker):
+            for name in names:
+                assert worker.call("GET", f"/v2/{name}/manifests/v1").status_code == 200
+        for worker in cluster.workers * 2:
+            pull(worker)
+        leaves, stays = cluster.workers
+        held = [name for name in names if cluster.disks_with(name) == [leaves.name]]
+        assert held and len(held) < len(names) and {pulls_at(leaves, name) for name in held} == {0}
+        with cluster.evacuating(leaves):
+            pass
+        assert {pulls_at(stays, name) for name in held} == {4}
+        assert {pulls_at(stays, name) for name in names if name not in held} == {0}
+        pull(leaves)
+        stays.stop()
+        assert {pulls_at(stays, name) for name in names} == {5}
 
 
 def test_whoever_is_killed_in_the_middle():

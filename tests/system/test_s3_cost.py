@@ -2,6 +2,7 @@
 """How many requests to the bucket each operation costs: bounds, and the whole price list is printed."""
 import os
 import re
+import time
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_requests_of_each_operation(owner):
             "ZOT_CLUSTER_SECRET": CLUSTER_SECRET,
             "CLUSTER_SELF_ADDRESS": f"127.0.0.1:{port}"}
         s3 = {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
-        with Worker(port=port, **s3, **settings) as worker:
+        # What pulls cost comes later than they, and has a price of its own, below.
+        with Worker(port=port, ZOT_PULLS_EVERY="1h", **s3, **settings) as worker:
             # What else asks the bucket at the start: the search for repositories of other tools.
             for mark in ("_catalog/.imported", "_dedupe/.restored"):
                 await_true(lambda: "Contents" in server.client().list_objects_v2(Bucket=server.bucket, Prefix=mark))
@@ -85,3 +87,41 @@ def test_requests_of_each_operation(owner):
             meter.pay("delete a manifest with 61 tags", 3, ("DELETE", f"/v2/a/b/manifests/{digest(one)}", {}), status=202)
             meter.pay("and it is gone", fresh, ("GET", "/v2/a/b/manifests/t60", {}), status=404)
             print(owner, meter.prices)
+
+
+def test_what_pulls_cost():
+    """However many: one small object for each repository and time; no index.json is written for them until there are 32 such objects."""
+    with s3_servers.start("moto") as server:
+        s3 = {k: v for k, v in server.environment().items() if not k.startswith("ZOT_")}
+        with Worker(ZOT_PULLS_EVERY="1s", **s3) as worker:
+            worker.push("a/b", "v1")
+            worker.push("a/b", "v2")
+            await_true(lambda: worker.counter("s3_requests_total") > 0 and folded(server), what="the fold behind the pushes")
+            before, folds, began = objects(server), index_version(server), time.monotonic()
+            for wave in range(2):
+                for _ in range(10):
+                    assert worker.call("GET", "/v2/a/b/manifests/v1").status_code == 200
+                await_true(lambda: worker.counter("pulls_written_total") == 10 * (wave + 1), what="they are written")
+            assert 2 <= objects(server) - before <= time.monotonic() - began + 2, "at most one each second"
+            assert index_version(server) == folds
+            worker.stop()
+        assert index_version(server) != folds, "an orderly stop folds"
+
+
+def listed(server, prefix):
+    found = server.client().list_objects_v2(Bucket=server.bucket)
+    return [entry for entry in found.get("Contents", []) if prefix in entry["Key"]]
+
+
+def objects(server):
+    return len(listed(server, "a/b/index.log/"))
+
+
+def index_version(server):
+    return [entry["ETag"] for entry in listed(server, "a/b/index.json")]
+
+
+def folded(server):
+    """index.json names the last record."""
+    text = server.client().get_object(Bucket=server.bucket, Key=listed(server, "a/b/index.json")[0]["Key"])["Body"].read().decode()
+    return '"v2"' in text

@@ -21,6 +21,7 @@
 #include "worker/front/health_checks.h"
 #include "worker/front/traffic_metrics.h"
 #include "worker/index/index.h"
+#include "worker/registry/pull_counts.h"
 #include "worker/registry/registry.h"
 #include "worker/chores/collect_chore.h"
 #include "worker/chores/weigh_chore.h"
@@ -318,6 +319,22 @@ static void put_collected(struct collect_counts told, struct buf *into)
 	total(into, "zot_gc_deleted_bytes_total", "Bytes of these.", told.bytes);
 }
 
+static void put_pulls(struct pull_counts *pulls, struct buf *into)
+{
+	struct pull_counts_stats stats;
+
+	if (!pulls)
+		return;
+	stats = pull_counts_stats(pulls);
+	gauge(into, "zot_pulls_waiting_rows",
+		"Manifests and tags whose last pulls are counted in memory and not written yet.", stats.rows);
+	total(into, "zot_pulls_written_total", "Pulls that were written into indexes.", stats.written);
+	total(into, "zot_pulls_lost_total",
+		"Pulls that were not counted: too many lay in memory, or it cannot be known whether they "
+		"were written.",
+		stats.lost);
+}
+
 static void put_storage(struct front *front, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(front->registry->indexes);
@@ -332,6 +349,7 @@ static void put_storage(struct front *front, struct buf *into)
 		indexes.writes);
 	total(into, "zot_index_conflicts_total", "Writes of indexes that another worker had overtaken.",
 		indexes.conflicts);
+	put_pulls(front->registry->pulls, into);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
 	put_weighed(weigh_told(front->weigh), into);
 	gauge(into, "zot_storage_dedupe_saved_bytes",

@@ -124,6 +124,7 @@ void index_record_free(struct index_record *record)
 		return;
 	descriptor_fini(&record->entry.descriptor);
 	annotations_free(record->foreign, record->foreign_len);
+	index_push_fini(&record->pushed);
 	free(record);
 }
 
@@ -139,6 +140,17 @@ struct index_label *index_label_new(struct str tag, struct index_record *record)
 	return label;
 }
 
+struct index_label *index_label_again(const struct index_label *label, struct index_record *record)
+{
+	struct index_label *again = index_label_new(str_of(label->tag), record);
+
+	again->foreign = annotations_copy(label->foreign, label->foreign_len);
+	again->foreign_len = label->foreign_len;
+	again->pushed = index_push_ref(&label->pushed);
+	again->bytes = label->bytes;
+	return again;
+}
+
 static struct index_label *label_ref(struct index_label *label)
 {
 	atomic_fetch_add_explicit(&label->refs, 1, memory_order_relaxed);
@@ -151,6 +163,7 @@ void index_label_free(struct index_label *label)
 		return;
 	index_record_free(label->record);
 	annotations_free(label->foreign, label->foreign_len);
+	index_push_fini(&label->pushed);
 	free(label);
 }
 
@@ -196,6 +209,7 @@ struct index *index_new(void)
 	index->records.kind = &records_kind;
 	index->labels.kind = &labels_kind;
 	index->referrers.kind = &borrowed_kind;
+	index->pulls.kind = &index_pulls_kind;
 	return index;
 }
 
@@ -208,10 +222,12 @@ struct index *index_draft(const struct index *from)
 	index_rows_copy(&index->records, &from->records);
 	index_rows_copy(&index->labels, &from->labels);
 	index_rows_copy(&index->referrers, &from->referrers);
+	index_rows_copy(&index->pulls, &from->pulls);
 	index->rest = from->rest;
 	if (index->rest)
 		atomic_fetch_add_explicit(&index->rest->refs, 1, memory_order_relaxed);
 	index->memo = index_memo_ref(from->memo);
+	index->log_tells = from->log_tells;
 	index->json_most = from->json_most;
 	index->era = from->era;
 	index->version = from->version;
@@ -235,6 +251,7 @@ void index_free(struct index *index)
 	index_rows_fini(&index->labels);
 	index_rows_fini(&index->records);
 	index_rows_fini(&index->referrers);
+	index_rows_fini(&index->pulls);
 	index_rest_free(index->rest);
 	index_memo_free(index->memo);
 	free(index);
@@ -245,7 +262,7 @@ size_t index_bytes(const struct index *index)
 	const struct index_rest *rest = index->rest;
 
 	return sizeof(*index) + index_rows_bytes(&index->records) + index_rows_bytes(&index->labels) +
-	       index_rows_bytes(&index->referrers) + index->bytes +
+	       index_rows_bytes(&index->referrers) + index_pulls_bytes(&index->pulls) + index->bytes +
 	       (rest ? sizeof(*rest) + rest->manifests.room + rest->members.room : 0);
 }
 
@@ -330,15 +347,9 @@ static void move_labels(struct index *index, const struct index_record *from, st
 {
 	for (size_t i = 0; i < index->labels.len; i++) {
 		const struct index_label *label = index_label_at(index, i);
-		struct index_label *moved;
 
-		if (label->record != from)
-			continue;
-		moved = index_label_new(str_of(label->tag), to);
-		moved->foreign = annotations_copy(label->foreign, label->foreign_len);
-		moved->foreign_len = label->foreign_len;
-		moved->bytes = label->bytes;
-		index_label_free(index_rows_set(&index->labels, i, moved));
+		if (label->record == from)
+			index_label_free(index_rows_set(&index->labels, i, index_label_again(label, to)));
 	}
 }
 
@@ -388,14 +399,28 @@ bool index_drop_tag(struct index *index, struct str tag)
 	if (!index_rows_find(&index->labels, compare_label, &tag, &at))
 		return false;
 	remove_label(index, at);
+	index_pulls_drop(&index->pulls, tag);
 	return true;
 }
 
 static void drop_labels_of(struct index *index, const struct index_record *record)
 {
-	for (size_t i = index->labels.len; i-- > 0;)
-		if (index_label_at(index, i)->record == record)
-			remove_label(index, i);
+	for (size_t i = index->labels.len; i-- > 0;) {
+		const struct index_label *label = index_label_at(index, i);
+
+		if (label->record != record)
+			continue;
+		index_pulls_drop(&index->pulls, str_of(label->tag));
+		remove_label(index, i);
+	}
+}
+
+static void drop_pulls_of(struct index *index, const struct digest *digest)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(digest, text);
+	index_pulls_drop(&index->pulls, str_of(text));
 }
 
 bool index_drop_digest(struct index *index, const struct digest *digest)
@@ -408,7 +433,25 @@ bool index_drop_digest(struct index *index, const struct digest *digest)
 	record = index_rows_remove(&index->records, at);
 	drop_referrer(index, record);
 	drop_labels_of(index, record);
+	drop_pulls_of(index, digest);
 	index->bytes -= record->bytes;
+	return true;
+}
+
+static bool lists(const struct index *index, struct str key)
+{
+	struct digest digest;
+
+	if (!memchr(key.at, ':', key.len))
+		return index_label_find(index, key);
+	return digest_parse(key, &digest, NULL) && index_record_find(index, &digest);
+}
+
+bool index_add_pull(struct index *index, const struct index_pull *pull)
+{
+	if (!pull->key.len || !lists(index, pull->key))
+		return false;
+	index_pulls_add(&index->pulls, pull);
 	return true;
 }
 
@@ -446,6 +489,34 @@ const struct index_entry *index_find_digest(const struct index *index, const str
 	const struct index_record *record = index_record_find(index, digest);
 
 	return record ? &record->entry : NULL;
+}
+
+static void set_stats(
+	const struct index *index, const struct index_push *push, struct str key, struct index_stats *ret)
+{
+	struct index_pull pull = index_pulls_find(&index->pulls, key);
+
+	*ret = (struct index_stats){ push->at_ms, index_who_text(push->who), pull.count, pull.last_ms };
+}
+
+bool index_tag_stats(const struct index *index, struct str tag, struct index_stats *ret)
+{
+	const struct index_label *label = index_label_find(index, tag);
+
+	if (label)
+		set_stats(index, &label->pushed, tag, ret);
+	return label;
+}
+
+bool index_digest_stats(const struct index *index, const struct digest *digest, struct index_stats *ret)
+{
+	const struct index_record *record = index_record_find(index, digest);
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(digest, text);
+	if (record)
+		set_stats(index, &record->pushed, str_of(text), ret);
+	return record;
 }
 
 size_t index_tags_len(const struct index *index)

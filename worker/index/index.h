@@ -24,6 +24,10 @@
  * descriptor; `io.zot.complete`=1 says that these are filled in. An index from zot lacks them: load fills them in by reading the
  * manifests once (in memory; written with the next change).
  *
+ * Statistics lie with what they are of: when and by whom a manifest was first pushed (io.zot.pushed), when and by whom a tag was pushed
+ * to what it points to (io.zot.tagged, where that is another push), and in one member of the index (io.zot.pulls) how often manifests
+ * and tags were pulled and when last. What is not known of them, as of an index from zot, is set by the next push.
+ *
  * A change is a frame after the last index.json (index_log.c), so that it costs the same with 10 tags and with 100,000; a log that
  * has grown, or that rests, is folded into a new index.json.
  *
@@ -49,7 +53,7 @@ void indexes_set_log(struct indexes *indexes, size_t bytes_least);
 void indexes_set_keep(struct indexes *indexes, int64_t keep_us);
 /* Before the first change: an index.json that would be larger does not grow any more (ERROR_FULL). */
 void indexes_set_most(struct indexes *indexes, size_t json_bytes);
-/* Before the first change: is this repository's index ours to change now? Asked of each change but INDEX_FOLD and INDEX_REPLACE, on the committer's
+/* Before the first change: is this repository's index ours to change now? Asked of each change but INDEX_FOLD, INDEX_REPLACE and INDEX_PULLED, on the committer's
  * thread; it is to be quick. Kind UNAVAILABLE: nothing was done. */
 typedef bool index_gate_f(void *arg, struct str name, struct error *err);
 void indexes_set_gate(struct indexes *indexes, index_gate_f *gate, void *arg);
@@ -86,6 +90,19 @@ const struct index_entry *index_referrer_at(const struct index *index, const str
 /* Every manifest, once each. */
 size_t index_len(const struct index *index);
 const struct index_entry *index_at(const struct index *index, size_t at);
+
+/*
+ * Of a tag: the push that made it point to its manifest (the same again changes nothing), and pulls by its name, also of what it pointed to
+ * before. Of a manifest: its first push, and its pulls by whatever name. False: not listed. Texts borrowed from the view.
+ */
+struct index_stats {
+	int64_t pushed_ms;     /* store_clock_ms(); 0: not known */
+	const char *pushed_by; /* user, "": nobody logged in, or it is not known */
+	uint64_t pulls;        /* since statistics are kept */
+	int64_t pulled_ms;     /* store_clock_ms() of the last; 0: never */
+};
+bool index_tag_stats(const struct index *index, struct str tag, struct index_stats *ret) MUST_CHECK;
+bool index_digest_stats(const struct index *index, const struct digest *digest, struct index_stats *ret) MUST_CHECK;
 
 /*
  * What distinguishes two views, `before` NULL being an empty one: fn with each manifest that only one of them lists, by digest. What
@@ -131,7 +148,20 @@ enum index_op {
 	INDEX_CONDEMN,        /* the blob `digest` is about to be deleted, not after until_s; makes the index when there is none */
 	INDEX_REMOVED,        /* it was, and nothing that may remove it is on its way any more */
 	INDEX_REPLACE,        /* `text` (index_text()) is the index from now on, whatever was there; makes the repository */
+	/*
+	 * `pulls` are added; those of what is not listed any more are passed over. A call (`is_call`), so that it is made once. Nothing hangs on
+	 * it, so no gate is asked, and one that failed says why: ERROR_CONFLICT: it was sent before (`sent_ms`), and it cannot be known any more
+	 * whether it was made; ERROR_TOO_LARGE: the index has no room for it.
+	 */
+	INDEX_PULLED,
 };
+/* More pulls, of a digest ("sha256:...") or a tag, and when the last was. */
+struct index_pull {
+	struct str key;
+	uint64_t count;
+	int64_t last_ms; /* store_clock_ms() */
+};
+#define INDEX_PULLS_AT_ONCE 1000u /* of one change */
 struct index_change;
 /* May it be made in this view, the one that it would be made behind? On the committer's thread, which may wait for the store; once for
  * each attempt. */
@@ -153,6 +183,10 @@ struct index_change {
 	const struct descriptor *descriptor;
 	const char *const *tags;
 	size_t tags_len;
+	int64_t pushed_ms;              /* INDEX_PUT_MANIFEST: store_clock_ms(), and the user; 0: not known */
+	struct str pushed_by;
+	const struct index_pull *pulls; /* INDEX_PULLED, at most INDEX_PULLS_AT_ONCE */
+	size_t pulls_len;
 	struct digest digest;           /* INDEX_DELETE_DIGEST, _CONDEMN, _REMOVED */
 	int64_t until_s;                /* INDEX_CONDEMN, and the same for its INDEX_REMOVED: store_clock_s() */
 	index_check_f *check;           /* or NULL */
@@ -195,8 +229,12 @@ typedef void index_watch_f(void *arg, const struct index_event *event);
 void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg);
 
 /* Logs go into index.json where nothing was changed here for idle_ms, so that others who read index.json alone see
- * everything. Returns at once; the writes go on in the pool. Thread  any. */
+ * everything; those that have nothing but pulls wait until there are some (INDEX_PULLS_FOLD...), but at the end (idle_ms 0). Returns at once; the writes go on in the pool. Thread  any. */
 void indexes_fold(struct indexes *indexes, int64_t idle_ms);
 
+#define INDEX_PULLS_FOLD_BYTES   (64u * 1024)
+#define INDEX_PULLS_FOLD_RECORDS 32u /* where each is an object of its own */
+
+/* changes: that were asked for, but INDEX_PULLED. */
 struct indexes_stats { uint64_t repositories, bytes, loads, revalidations, writes, changes, conflicts, folds; };
 struct indexes_stats indexes_stats(struct indexes *indexes);

@@ -21,15 +21,28 @@ static bool is_same(const struct index_record *record, const struct descriptor *
 	       strcmp(there->media_type, descriptor->media_type) == 0;
 }
 
-static struct index_record *put_record(
-	struct index *index, const struct descriptor *descriptor, bool *ret_changed)
+/* When something was pushed is known from its first push on, or from the first since statistics are kept. */
+static bool tells_more(const struct index_push *before, const struct index_change *change)
 {
-	struct index_record *before = index_record_find(index, &descriptor->digest);
+	return !before->at_ms && change->pushed_ms;
+}
+
+static struct index_push push_of(const struct index_push *before, const struct index_change *change)
+{
+	return before && before->at_ms ? index_push_ref(before)
+				       : index_push_new(change->pushed_ms, change->pushed_by);
+}
+
+static struct index_record *put_record(
+	struct index *index, const struct index_change *change, bool *ret_changed)
+{
+	struct index_record *before = index_record_find(index, &change->descriptor->digest);
 	AUTO(index_record) *record = NULL;
 
-	if (before && is_same(before, descriptor))
+	if (before && is_same(before, change->descriptor) && !tells_more(&before->pushed, change))
 		return before;
-	record = index_record_new(descriptor, true);
+	record = index_record_new(change->descriptor, true);
+	record->pushed = push_of(before ? &before->pushed : NULL, change);
 	if (before) {
 		record->foreign = annotations_copy(before->foreign, before->foreign_len);
 		record->foreign_len = before->foreign_len;
@@ -40,24 +53,39 @@ static struct index_record *put_record(
 	return record; /* the view holds it */
 }
 
-static void put_tag(struct index *index, struct str tag, struct index_record *record, bool *ret_changed)
+/* NULL: it would say nothing new. */
+static struct index_label *label_of(const struct index_label *before, struct str tag,
+	struct index_record *record, const struct index_change *change)
 {
-	const struct index_label *before = index_label_find(index, tag);
-	AUTO(index_label) *label = NULL;
+	bool same = before && before->record == record;
+	struct index_label *label;
 
-	if (before && before->record == record)
-		return;
-	label = index_label_new(tag, record);
-	index_set_label(index, label);
-	*ret_changed = true;
+	if (same && !tells_more(&before->pushed, change))
+		return NULL;
+	label = same ? index_label_again(before, record) : index_label_new(tag, record);
+	index_push_fini(&label->pushed);
+	label->pushed = index_push_new(change->pushed_ms, change->pushed_by);
+	return label;
 }
 
 static void put(struct index *index, const struct index_change *change, bool *ret_changed)
 {
-	struct index_record *record = put_record(index, change->descriptor, ret_changed);
+	struct index_record *record = put_record(index, change, ret_changed);
 
-	for (size_t i = 0; i < change->tags_len; i++)
-		put_tag(index, str_of(change->tags[i]), record, ret_changed);
+	for (size_t i = 0; i < change->tags_len; i++) {
+		struct str tag = str_of(change->tags[i]);
+		AUTO(index_label) *label = label_of(index_label_find(index, tag), tag, record, change);
+
+		if (label)
+			index_set_label(index, label);
+		*ret_changed = *ret_changed || label;
+	}
+}
+
+static void add_pulls(struct index *index, const struct index_change *change, bool *ret_changed)
+{
+	for (size_t i = 0; i < change->pulls_len; i++)
+		*ret_changed = index_add_pull(index, &change->pulls[i]) || *ret_changed;
 }
 
 bool index_would_change(const struct index *index, const struct index_change *change)
@@ -67,12 +95,12 @@ bool index_would_change(const struct index *index, const struct index_change *ch
 	if (change->op != INDEX_PUT_MANIFEST)
 		return true;
 	record = index_record_find(index, &change->descriptor->digest);
-	if (!record || !is_same(record, change->descriptor))
+	if (!record || !is_same(record, change->descriptor) || tells_more(&record->pushed, change))
 		return true;
 	for (size_t i = 0; i < change->tags_len; i++) {
 		const struct index_label *label = index_label_find(index, str_of(change->tags[i]));
 
-		if (!label || label->record != record)
+		if (!label || label->record != record || tells_more(&label->pushed, change))
 			return true;
 	}
 	return false;
@@ -105,12 +133,16 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 		index_memo_removed(&index->memo, &change->digest, change->until_s);
 		changed = true;
 		break;
+	case INDEX_PULLED:
+		add_pulls(index, change, &changed);
+		break;
 	case INDEX_FOLD:
 	case INDEX_REPLACE: /* the committer's */
 		break;
 	}
 	/* One that who was asked first may still make has a record, whatever it changes: there they find it. */
 	changed = changed || (change->is_call && change->sent_ms);
+	index->log_tells = index->log_tells || (changed && change->op != INDEX_PULLED);
 	if (changed && change->is_call)
 		index_memo_add_call(&index->memo, &change->id, change->at_ms);
 	*ret_changed = changed;

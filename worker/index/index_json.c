@@ -24,12 +24,15 @@
 #define SUBJECT     "io.zot.subject"
 #define ANNOTATIONS "io.zot.annotations"
 #define COMPLETE    "io.zot.complete"
+#define PUSHED      "io.zot.pushed" /* index_who.h: the manifest, first */
+#define TAGGED      "io.zot.tagged" /* the tag, to this manifest; none: as PUSHED */
 #define LOG         "io.zot.log"    /* the log that continues it, and the number of the last record in it */
 #define HELD        "io.zot.held"   /* the log before: up to where it is in here */
 #define MEMO        "io.zot.memo"   /* index_memo.h */
+#define PULLS       "io.zot.pulls"  /* index_pulls.h */
 #define FORMAT      "io.zot.format" /* a number; none: 1, the only one until now */
 #define JSON_RATIO  16              /* of a tree to its text: 5 to 8 */
-#define OURS_MAX    4
+#define OURS_MAX    6
 #define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
 
 /* ---- reading ---- */
@@ -58,6 +61,12 @@ static struct str digest_key(const struct digest *digest)
 	return str_from(digest->raw, hash_size(digest->alg));
 }
 
+static bool is_ours(const char *key)
+{
+	return !strcmp(key, SUBJECT) || !strcmp(key, ANNOTATIONS) || !strcmp(key, COMPLETE) ||
+	       !strcmp(key, PUSHED) || !strcmp(key, TAGGED);
+}
+
 /* Ours leave the list; the rest moves into *ret. */
 static void take_foreign(struct descriptor *descriptor, bool tagged, struct annotation **ret, size_t *ret_len)
 {
@@ -66,8 +75,7 @@ static void take_foreign(struct descriptor *descriptor, bool tagged, struct anno
 
 	for (size_t i = 0; i < descriptor->annotations_len; i++) {
 		const char *key = all[i].key;
-		bool ours = !strcmp(key, SUBJECT) || !strcmp(key, ANNOTATIONS) || !strcmp(key, COMPLETE) ||
-			    (tagged && !strcmp(key, TAG));
+		bool ours = is_ours(key) || (tagged && !strcmp(key, TAG));
 
 		if (ours || kept == FOREIGN_MAX) {
 			free(all[i].key);
@@ -118,6 +126,7 @@ static struct index_record *record_of(const struct descriptor *descriptor)
 	view.annotations_len = 0;
 	complete = read_ours(descriptor, &view);
 	record = index_record_new(&view, complete);
+	record->pushed = index_push_read(descriptor_annotation(descriptor, PUSHED));
 	annotations_free(view.annotations, view.annotations_len);
 	return record;
 }
@@ -140,6 +149,8 @@ static struct index_record *add_record(struct reading *r, const struct descripto
 	struct index_record *before = place_find(&r->records, r->digests, key);
 	AUTO(index_record) *record = NULL;
 
+	if (before && !before->pushed.at_ms)
+		before->pushed = index_push_read(descriptor_annotation(descriptor, PUSHED));
 	if (before && before->complete)
 		return before;
 	record = record_of(descriptor);
@@ -156,12 +167,21 @@ static struct index_record *add_record(struct reading *r, const struct descripto
 	return TAKE(record);
 }
 
+/* Of the tag that this descriptor has. */
+static struct index_push tagged_of(const struct descriptor *descriptor)
+{
+	const char *tagged = descriptor_annotation(descriptor, TAGGED);
+
+	return index_push_read(tagged ? tagged : descriptor_annotation(descriptor, PUSHED));
+}
+
 static void add_label(struct reading *r, struct str tag, struct index_record *record,
-	struct annotation *foreign, size_t len)
+	struct index_push pushed, struct annotation *foreign, size_t len)
 {
 	struct index_label *label = index_label_new(tag, record);
 	void *box = map_find(r->tags, tag);
 
+	label->pushed = pushed;
 	label->foreign = foreign;
 	label->foreign_len = len;
 	label->bytes += index_annotations_bytes(foreign, len);
@@ -188,12 +208,15 @@ static void add_descriptor(struct reading *r, struct descriptor *descriptor)
 	/* Other tools put whole image names there; those are no tags, and stay as they are. */
 	bool tagged = name && tag_is_valid(str_of(name));
 	AUTO_STR *tag = tagged ? check_strdup(name) : NULL;
+	struct index_push pushed = { .at_ms = 0 };
 	struct annotation *foreign;
 	size_t len;
 
+	if (tagged)
+		pushed = tagged_of(descriptor);
 	take_foreign(descriptor, tagged, &foreign, &len);
 	if (tagged)
-		add_label(r, str_of(tag), record, foreign, len);
+		add_label(r, str_of(tag), record, pushed, foreign, len);
 	else
 		set_foreign(record, foreign, len);
 }
@@ -251,6 +274,8 @@ static bool read_ours_of_index(struct index *index, struct str key, const struct
 		index->log.held_at = held.at;
 	} else if (str_is(key, MEMO) && !index->memo) {
 		index->memo = index_memo_read(value);
+	} else if (str_is(key, PULLS)) {
+		return true; /* when all is there that they are of */
 	} else {
 		return false;
 	}
@@ -270,6 +295,17 @@ static bool read_members(struct reading *r, const struct json *root, struct erro
 	}
 	return !r->rest || (buf_check(&r->rest->members, "index.json", err) &&
 				   buf_check(&r->rest->manifests, "index.json", err));
+}
+
+static void read_pulls(const struct json *root, struct index *index)
+{
+	const struct json *value;
+	struct index_pull pull;
+	struct str key;
+
+	for (void *it = NULL; json_next(json_find(root, PULLS), &it, &key, &value);)
+		if (index_pulls_read(key, value, &pull))
+			(void)index_add_pull(index, &pull);
 }
 
 static bool check_format(const struct json *root, struct error *err)
@@ -336,6 +372,7 @@ bool index_json_read(struct str text, struct index **ret, struct error *err)
 	if (!read_root(&r, json_root(doc), err))
 		return false;
 	index_arrange(r.index, &r.records, &r.labels);
+	read_pulls(json_root(doc), r.index);
 	r.index->rest = TAKE(r.rest);
 	r.index->json_most = text.len;
 	*ret = TAKE(r.index);
@@ -346,8 +383,25 @@ bool index_json_read(struct str text, struct index **ret, struct error *err)
 
 struct writing {
 	struct json_writer json;
-	struct buf annotations; /* of the manifest at hand, as text */
+	struct buf annotations;    /* of the manifest at hand, as text */
+	struct buf pushed, tagged; /* the same */
 };
+
+#define PUSH_TEXT_MAX (20 + 1 + INDEX_WHO_MAX)
+
+static struct writing writing_new(void)
+{
+	return (struct writing){ .annotations = buf_limit(INDEX_JSON_MAX),
+		.pushed = buf_limit(PUSH_TEXT_MAX + 1),
+		.tagged = buf_limit(PUSH_TEXT_MAX + 1) };
+}
+
+static void writing_fini(struct writing *w)
+{
+	buf_fini(&w->annotations);
+	buf_fini(&w->pushed);
+	buf_fini(&w->tagged);
+}
 
 /* Texts that the list borrows for the call. */
 static struct annotation borrowed(const char *key, const char *value)
@@ -372,7 +426,15 @@ static void text_of_annotations(struct writing *w, const struct descriptor *desc
 	annotations_write(&text, descriptor->annotations, descriptor->annotations_len);
 }
 
-static void write_one(struct writing *w, const struct index_record *record, const char *tag,
+static struct annotation push_annotation(const char *key, const struct index_push *push, struct buf *text)
+{
+	buf_clear(text);
+	index_push_write(push, text);
+	return borrowed(key, buf_text(text));
+}
+
+/* label NULL: it is listed without a tag. */
+static void write_one(struct writing *w, const struct index_record *record, const struct index_label *label,
 	const struct annotation *foreign, size_t foreign_len)
 {
 	struct annotation all[ANNOTATIONS_MAX];
@@ -380,8 +442,8 @@ static void write_one(struct writing *w, const struct index_record *record, cons
 	char subject[DIGEST_TEXT_SIZE];
 	size_t len = 0;
 
-	if (tag)
-		all[len++] = borrowed(TAG, tag);
+	if (label)
+		all[len++] = borrowed(TAG, label->tag);
 	if (record->complete) {
 		all[len++] = borrowed(COMPLETE, "1");
 		if (view.has_subject) {
@@ -393,10 +455,14 @@ static void write_one(struct writing *w, const struct index_record *record, cons
 			all[len++] = borrowed(ANNOTATIONS, buf_text(&w->annotations));
 		}
 	}
+	if (record->pushed.at_ms)
+		all[len++] = push_annotation(PUSHED, &record->pushed, &w->pushed);
+	if (label && !index_push_equal(&label->pushed, &record->pushed))
+		all[len++] = push_annotation(TAGGED, &label->pushed, &w->tagged);
 	CHECK(foreign_len <= FOREIGN_MAX);
 	for (size_t i = 0; i < foreign_len; i++) {
 		/* What was a whole image name gives way to the tag that the manifest has now. */
-		if (!tag || strcmp(foreign[i].key, TAG) != 0)
+		if (!label || strcmp(foreign[i].key, TAG) != 0)
 			all[len++] = foreign[i];
 	}
 	view.annotations = all;
@@ -438,9 +504,9 @@ static void write_manifests(struct writing *w, const struct index *index)
 		const struct index_record *record = label->record;
 
 		if (label->foreign_len)
-			write_one(w, record, label->tag, label->foreign, label->foreign_len);
+			write_one(w, record, label, label->foreign, label->foreign_len);
 		else
-			write_one(w, record, label->tag, record->foreign, record->foreign_len);
+			write_one(w, record, label, record->foreign, record->foreign_len);
 	}
 	write_untagged(w, index);
 }
@@ -457,11 +523,12 @@ static struct str rest_text(const struct buf *rest)
 
 void index_json_write_record(struct json_writer *writer, const struct index_record *record)
 {
-	struct writing w = { .json = *writer, .annotations = buf_limit(INDEX_JSON_MAX) };
+	struct writing w = writing_new();
 
+	w.json = *writer;
 	write_one(&w, record, NULL, NULL, 0);
 	*writer = w.json;
-	buf_fini(&w.annotations);
+	writing_fini(&w);
 }
 
 static void write_place(const char *key, const char *generation, uint64_t at, struct buf *into)
@@ -486,17 +553,32 @@ static void write_memo(const struct index *index, struct buf *into)
 	buf_putc(into, ',');
 }
 
+static void write_pulls(const struct index *index, struct buf *into)
+{
+	struct json_writer writer;
+
+	if (!index->pulls.len)
+		return;
+	buf_puts(into, "\"" PULLS "\":");
+	writer = json_writer(into);
+	json_open_object(&writer);
+	index_pulls_write_all(&index->pulls, &writer);
+	json_close_object(&writer);
+	buf_putc(into, ',');
+}
+
 /* The writer's containers are closed by hand here, since what we kept is text already. */
 bool index_json_write(const struct index *index, struct buf *into, struct error *err)
 {
 	const struct index_rest *rest = index->rest;
-	struct writing w = { .annotations = buf_limit(INDEX_JSON_MAX) };
+	struct writing w = writing_new();
 
 	buf_clear(into);
 	buf_puts(into, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE "\",");
 	write_place(LOG, index->log.generation, index->log.at, into);
 	write_place(HELD, index->log.held, index->log.held_at, into);
 	write_memo(index, into);
+	write_pulls(index, into);
 	buf_puts(into, "\"manifests\":");
 	w.json = json_writer(into);
 	json_open_array(&w.json);
@@ -513,7 +595,7 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 	}
 	buf_putc(into, '}');
 	into->failed = into->failed || w.annotations.failed;
-	buf_fini(&w.annotations);
+	writing_fini(&w);
 	return buf_check(into, "the index of the repository", err);
 }
 

@@ -2,11 +2,12 @@
 /*
  * index_log - changes as frames: what was done, so that doing it again on the same index gives the same.
  *
- *     {"id":"...","op":"put","manifest":{descriptor as in index.json},"tags":["v1"]}\n<the manifest's bytes>
+ *     {"id":"...","op":"put","pushed":1763740000123,"by":"ann","manifest":{descriptor as in index.json},"tags":["v1"]}\n<the manifest's bytes>
  *     {"id":"...","op":"untag","tags":["v1"]}
  *     {"id":"...","op":"delete","digest":"sha256:..."}
  *     {"id":"...","op":"condemn","digest":"sha256:...","until":1763740000}   the blob is about to be deleted
  *     {"id":"...","op":"removed","digest":"sha256:...","until":1763740000}
+ *     {"id":"...","pulls":{"sha256:...":[3,1763740000123],"v1":[2,1763740000123]}}   so many more, the last then
  *
  * The id (32 hex digits) is the change's own; with "call" (wall clock, ms) it is a call between workers,
  * which the index remembers.
@@ -15,7 +16,7 @@
  * synced: a power cut may lose it, so whoever loads the log looks and writes it again.
  *
  * An op that a later version may add makes the log unreadable for this one: passed over, it would be gone with
- * the next fold.
+ * the next fold. Pulls have no op: statistics are not worth a refusal, and a version that knows none passes them over.
  */
 #include <stdlib.h>
 
@@ -45,13 +46,32 @@ static void put_digest(struct json_writer *w, const struct digest *digest)
 	json_put_text(w, "digest", text);
 }
 
+static void put_pushed(struct json_writer *w, const struct index_change *change)
+{
+	if (!change->pushed_ms)
+		return;
+	json_put_int(w, "pushed", change->pushed_ms);
+	if (change->pushed_by.len && change->pushed_by.len <= INDEX_WHO_MAX)
+		json_put_str(w, "by", change->pushed_by);
+}
+
 static void put_manifest(struct json_writer *w, const struct index_change *change)
 {
 	AUTO(index_record) *record = index_record_new(change->descriptor, true);
 
+	put_pushed(w, change);
 	json_key(w, STR("manifest"));
 	index_json_write_record(w, record);
 	put_tags(w, change);
+}
+
+static void put_pulls(struct json_writer *w, const struct index_change *change)
+{
+	json_key(w, STR("pulls"));
+	json_open_object(w);
+	for (size_t i = 0; i < change->pulls_len; i++)
+		index_pulls_write(&change->pulls[i], w);
+	json_close_object(w);
 }
 
 static const char *name_of(enum index_op op)
@@ -69,6 +89,7 @@ static const char *name_of(enum index_op op)
 		return "removed";
 	case INDEX_FOLD:
 	case INDEX_REPLACE:
+	case INDEX_PULLED:
 		break;
 	}
 	return NULL;
@@ -88,6 +109,8 @@ static void write_change(struct json_writer *w, const struct index_change *chang
 		put_manifest(w, change);
 	else if (change->op == INDEX_DELETE_TAG)
 		put_tags(w, change);
+	else if (change->op == INDEX_PULLED)
+		put_pulls(w, change);
 	else
 		put_digest(w, &change->digest);
 	if (change->op == INDEX_CONDEMN || change->op == INDEX_REMOVED)
@@ -95,10 +118,16 @@ static void write_change(struct json_writer *w, const struct index_change *chang
 	json_close_object(w);
 }
 
-/* Its descriptor once for each tag, or once without; what others remember of a call or a blob is smaller. */
-static size_t growth_of(size_t text, size_t tags)
+/* Its descriptor once for each tag, or once without, with who pushed it as text, twice; what others remember of a call or a blob is
+ * smaller, and pulls stand there once. */
+#define PUSHES_GROWTH 64
+static size_t growth_of(size_t text, const struct index_change *change)
 {
-	return text * (tags ? tags : 1) + 1;
+	size_t tags = change->tags_len ? change->tags_len : 1;
+
+	return change->op == INDEX_PUT_MANIFEST
+		       ? (text + PUSHES_GROWTH + 6 * (size_t)change->pushed_by.len) * tags + 1
+		       : text + 1;
 }
 
 bool index_log_add(const struct index_change *change, struct buf *frames, size_t *ret_growth)
@@ -107,7 +136,7 @@ bool index_log_add(const struct index_change *change, struct buf *frames, size_t
 	struct json_writer w = json_writer(&text);
 
 	write_change(&w, change);
-	*ret_growth = growth_of(text.len, change->tags_len);
+	*ret_growth = growth_of(text.len, change);
 	if (change->bytes.len && change->era) {
 		buf_putc(&text, '\n');
 		buf_add(&text, change->bytes);
@@ -160,9 +189,40 @@ static bool check_op(const struct json *root, struct error *err)
 		       log_quote(name));
 }
 
+/* NULL: there are none. The caller frees it; what it points to is the document's. */
+static struct index_pull *read_pulls(const struct json *root, size_t *ret_len)
+{
+	const struct json *list = json_find(root, "pulls"), *value;
+	struct index_pull *pulls;
+	struct str key;
+
+	*ret_len = 0;
+	if (json_kind(list) != JSON_OBJECT)
+		return NULL;
+	pulls = xnew_array(struct index_pull, json_len(list) + 1);
+	for (void *it = NULL; json_next(list, &it, &key, &value);)
+		*ret_len += index_pulls_read(key, value, &pulls[*ret_len]);
+	return pulls;
+}
+
+static bool is_pulled(const struct json *root)
+{
+	return !json_find(root, "op") && json_kind(json_find(root, "pulls")) == JSON_OBJECT;
+}
+
+static void read_pushed(const struct json *root, struct index_change *change)
+{
+	if (!json_get_int(json_find(root, "pushed"), &change->pushed_ms) ||
+		!index_memo_is_time(change->pushed_ms))
+		change->pushed_ms = 0;
+	change->pushed_by = json_str(json_find(root, "by"));
+}
+
 static bool read_change(const struct json *root, struct index_change *change, struct index_record **record)
 {
-	if (!op_of(json_str(json_find(root, "op")), &change->op))
+	if (is_pulled(root))
+		change->op = INDEX_PULLED;
+	else if (!op_of(json_str(json_find(root, "op")), &change->op))
 		return false;
 	if (!str_unhex(json_str(json_find(root, "id")), change->id.raw, sizeof(change->id.raw)))
 		change->id = (struct change_id){ { 0 } };
@@ -174,9 +234,10 @@ static bool read_change(const struct json *root, struct index_change *change, st
 		if (!index_json_read_record(json_find(root, "manifest"), record))
 			return false;
 		change->descriptor = &(*record)->entry.descriptor;
+		read_pushed(root, change);
 		return true;
 	}
-	if (change->op == INDEX_DELETE_TAG)
+	if (change->op == INDEX_DELETE_TAG || change->op == INDEX_PULLED)
 		return true;
 	return (change->op == INDEX_DELETE_DIGEST ||
 		       (json_get_int(json_find(root, "until"), &change->until_s) &&
@@ -202,6 +263,7 @@ static bool apply_one(struct index *index, struct str payload, index_log_f *fn, 
 	struct index_change change = { .tags = tags };
 	AUTO(index_record) *record = NULL;
 	AUTO(json_doc) *doc = NULL;
+	struct index_pull *pulls;
 	bool changed;
 
 	(void)split_bytes(&payload);
@@ -212,8 +274,10 @@ static bool apply_one(struct index *index, struct str payload, index_log_f *fn, 
 	if (!read_change(json_root(doc), &change, &record))
 		return true;
 	change.tags_len = read_tags(json_root(doc), tags, copies);
+	change.pulls = pulls = read_pulls(json_root(doc), &change.pulls_len);
 	(void)!index_apply(index, &change, &changed, NULL);
-	index->json_most += growth_of(payload.len, change.tags_len);
+	free(pulls);
+	index->json_most += growth_of(payload.len, &change);
 	for (size_t i = 0; i < change.tags_len; i++)
 		free(copies[i]);
 	if (fn)

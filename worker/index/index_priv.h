@@ -14,7 +14,9 @@
 #include "common/json.h"
 #include "worker/index/index.h"
 #include "worker/index/index_memo.h"
+#include "worker/index/index_pulls.h"
 #include "worker/index/index_rows.h"
+#include "worker/index/index_who.h"
 #include "worker/storage/store.h"
 
 #define INDEX_JSON_GROW ((size_t)64 * 1024 * 1024)  /* none grows beyond this */
@@ -28,6 +30,7 @@ struct index_record {
 	bool settled;               /* not complete, and reading the manifest again would not help */
 	struct annotation *foreign; /* of its descriptor in index.json, not ours, to be kept */
 	size_t foreign_len;
+	struct index_push pushed;   /* first */
 	size_t bytes;
 };
 
@@ -36,6 +39,7 @@ struct index_label {
 	atomic_uint refs;
 	struct annotation *foreign;
 	size_t foreign_len;
+	struct index_push pushed;    /* to this record */
 	size_t bytes;
 	char tag[];
 };
@@ -57,10 +61,12 @@ struct index {
 	struct index_rows records;    /* struct index_record, by digest */
 	struct index_rows labels;     /* struct index_label, by tag */
 	struct index_rows referrers;  /* struct index_record with a subject, by (subject, digest); borrowed */
+	struct index_rows pulls;      /* index_pulls.h */
 	struct index_rest *rest;      /* counted; NULL when there is none */
 	struct index_memo *memo;      /* counted; NULL when there is none */
 	struct store_version version; /* of the index.json that it is made from */
 	struct store_log_place log;   /* up to which its log was added */
+	bool log_tells;               /* the log has more than pulls */
 	size_t json_bytes;            /* of that index.json */
 	uint64_t json_at;             /* log.at of that index.json */
 	size_t json_most;             /* what index.json would have at most */
@@ -74,6 +80,8 @@ void index_record_free(struct index_record *record); /* drops a reference */
 struct index_label *index_label_new(struct str tag, struct index_record *record);
 void index_label_free(struct index_label *label); /* drops a reference */
 void index_rest_free(struct index_rest *rest);    /* drops a reference */
+/* The same tag and what is kept of it, of another record. */
+struct index_label *index_label_again(const struct index_label *label, struct index_record *record);
 AUTO_DEFINE(index_record)
 AUTO_DEFINE(index_label)
 AUTO_DEFINE(index_rest)
@@ -88,6 +96,7 @@ struct index *index_draft(const struct index *from);
 /* They replace what has that digest or tag. The view takes a reference of its own. */
 void index_set_record(struct index *index, struct index_record *record);
 void index_set_label(struct index *index, struct index_label *label);
+bool index_add_pull(struct index *index, const struct index_pull *pull);  /* false: what it is of is not there */
 bool index_drop_tag(struct index *index, struct str tag);                 /* false: not there */
 bool index_drop_digest(struct index *index, const struct digest *digest); /* false: not there */
 /* Of an empty view: records (each digest once) and labels (each tag once), in any order, with their references. */

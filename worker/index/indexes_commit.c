@@ -46,6 +46,7 @@ struct commit {
 	struct index_seen seen; /* when base was last true */
 	struct index *draft;
 	bool changed; /* some change changed the draft */
+	bool tells;   /* one that did is no INDEX_PULLED */
 	bool answers; /* some change is not a fold: what it is told must be proven */
 	bool fold;    /* the log is to be folded, whatever else */
 	bool whole;   /* some change replaced the draft: a new index.json says it, no record could */
@@ -156,7 +157,8 @@ static void end_write(struct commit *c, struct index *view, const struct index_s
 	c->repository->writes++;
 	c->indexes->stats.conflicts += conflict;
 	c->indexes->stats.folds += view && c->base && c->base->log.bytes && !view->log.bytes;
-	c->repository->wrote_us = clock_us();
+	if (c->tells || !c->repository->wrote_us)
+		c->repository->wrote_us = clock_us();
 	if (view)
 		before = indexes_set_view_locked(c->repository, view, started);
 	else
@@ -195,6 +197,9 @@ static bool may_make(const struct commit *c, const struct index_change *change, 
 	bool forgot = change->sent_ms && index_memo_forgot_ms(c->draft->memo) >= change->sent_ms - CLOCKS_MS;
 	bool late = change->issued_ms && store_ms - change->issued_ms > CALL_MS + CLOCKS_MS;
 
+	if (forgot && change->op == INDEX_PULLED)
+		return error_set(err, ERROR_CONFLICT, NULL,
+			"it cannot be known any more whether these pulls were counted");
 	return (!forgot && !late) || say_unknown(err);
 }
 
@@ -204,7 +209,8 @@ static bool is_wanted(const struct commit *c, struct index_change *change, bool 
 
 	if (change->op == INDEX_REPLACE)
 		return !change->check || change->check(change, c->draft, err);
-	if (indexes->gate && !indexes->gate(indexes->gate_arg, str_of(change->name), err))
+	if (indexes->gate && change->op != INDEX_PULLED &&
+		!indexes->gate(indexes->gate_arg, str_of(change->name), err))
 		return false;
 	if (change->op != INDEX_PUT_MANIFEST && change->op != INDEX_CONDEMN && !exists)
 		return error_set(err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
@@ -216,6 +222,9 @@ static bool is_wanted(const struct commit *c, struct index_change *change, bool 
 			"MiB: "
 			"delete some, or use another repository",
 			index_len(c->draft), index_tags_len(c->draft), c->indexes->json_most >> 20);
+	/* Others made it as large as we can read: nobody could fold it any more. */
+	if (c->full && change->op == INDEX_PULLED && c->draft->json_most > INDEX_JSON_MAX / 4 * 3)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "the repository's index has no room for pulls");
 	return !change->check || change->check(change, c->draft, err);
 }
 
@@ -260,10 +269,11 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 	}
 	change->at_ms = clock_wall_ms();
 	change->ok = is_wanted(c, change, *exists, &change->err) && make(c, change, &changed);
-	if (change->sent_ms && !change->ok)
+	if (change->sent_ms && !change->ok && change->op != INDEX_PULLED)
 		say_unknown(&change->err);
 	change->changed = changed;
 	c->changed = c->changed || changed;
+	c->tells = c->tells || (changed && change->op != INDEX_PULLED);
 	*exists = *exists || change->ok;
 }
 
@@ -273,7 +283,7 @@ static void apply(struct commit *c)
 
 	index_free(c->draft);
 	c->draft = index_draft(c->base);
-	c->changed = c->fold = c->whole = c->answers = c->tried = false;
+	c->changed = c->tells = c->fold = c->whole = c->answers = c->tried = false;
 	for (struct index_change *change = c->batch; change; change = change->next)
 		apply_one(c, change, &exists);
 }
@@ -346,6 +356,7 @@ static enum commit_step write_json(struct commit *c, struct error *err)
 	else if (version.asked)
 		started.us = 0;
 	c->draft->version = version;
+	c->draft->log_tells = false;
 	c->draft->json_bytes = c->draft->json_most = text.len;
 	c->draft->json_at = c->draft->log.at;
 	c->draft->era = c->era;
@@ -702,7 +713,8 @@ static bool enqueue(struct indexes *indexes, struct index_change *first, size_t 
 	repository = indexes_pin_locked(indexes, str_of(first->name));
 	*repository->last = first;
 	repository->last = &last->next;
-	indexes->stats.changes += len;
+	if (first->op != INDEX_PULLED)
+		indexes->stats.changes += len;
 	start = !repository->committing;
 	if (start) {
 		repository->committing = true;

@@ -26,10 +26,21 @@ static void on_folded(struct index_change *change)
 	free(fold);
 }
 
+/* Nobody misses pulls in index.json, but who loads the log reads all of it. */
+static bool is_worth_it(const struct repository *repository)
+{
+	const struct index *view = repository->view;
+
+	return view->log_tells || view->log.bytes > INDEX_PULLS_FOLD_BYTES ||
+	       (store_log_goes_on(repository->indexes->store, str_of(repository->name)) &&
+		       view->log.at - view->json_at >= INDEX_PULLS_FOLD_RECORDS);
+}
+
 static bool needs_fold(const struct repository *repository, int64_t idle_ms, int64_t now_us)
 {
 	return repository->view && repository->view->log.bytes && !repository->committing &&
-	       repository->wrote_us && now_us - repository->wrote_us >= idle_ms * 1000;
+	       repository->wrote_us && now_us - repository->wrote_us >= idle_ms * 1000 &&
+	       (!idle_ms || is_worth_it(repository));
 }
 
 /* Which, first; the changes are made without the lock. */

@@ -123,6 +123,16 @@ static bool write_answer(const struct asking *asking, const struct index *index,
 	return buf_check(asking->into, "the index of a repository", err);
 }
 
+/* Those that were counted here go along. */
+static void write_pulls(const struct asking *asking)
+{
+	struct error err;
+
+	if (!registry_write_pulls_of(asking->moves->settings.registry, name_str(&asking->name), &err))
+		log_warn("move.pulls", "repository=%s error=%s the pulls that were counted last stay here",
+			asking->name.text, log_quote(str_of(err.text)));
+}
+
 static unsigned give(const struct asking *asking, const struct move_record *record)
 {
 	struct move_record next = { .state = MOVE_GIVEN };
@@ -130,6 +140,7 @@ static unsigned give(const struct asking *asking, const struct move_record *reco
 	AUTO(index) *index = NULL;
 	struct error err;
 
+	write_pulls(asking);
 	if (!indexes_get(moves->indexes, name_str(&asking->name), &index, &err))
 		return err.kind == ERROR_UNKNOWN ? say_none(asking) : fail(asking, &err);
 	if (record)

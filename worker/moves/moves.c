@@ -31,6 +31,7 @@ void moves_unlock(struct moves *moves)
 /* ---- life ---- */
 
 static bool gate(void *arg, struct str name, struct error *err);
+static bool is_away(void *arg, struct str name);
 
 struct moves *moves_new(const struct moves_settings *settings)
 {
@@ -56,6 +57,8 @@ struct moves *moves_new(const struct moves_settings *settings)
 	moves->ending = map_new();
 	indexes_set_gate(moves->indexes, gate, moves);
 	store_on_missing(moves->store, moves_missing, moves);
+	settings->registry->is_away = is_away;
+	settings->registry->away_arg = moves;
 	return moves;
 }
 
@@ -570,6 +573,20 @@ static bool gate(void *arg, struct str name, struct error *err)
 		return true;
 	return error_set(err, ERROR_UNAVAILABLE, NULL,
 		"the repository goes to another worker of the cluster: nothing was changed, ask again");
+}
+
+/* Its new owner has said that it has the index. */
+static bool is_away(void *arg, struct str name)
+{
+	struct moves *moves = arg;
+	const struct move_record *record;
+	bool away;
+
+	moves_lock(moves);
+	record = map_find(moves->records, name);
+	away = record && record->state == MOVE_GIVEN && record->taken;
+	moves_unlock(moves);
+	return away;
 }
 
 static bool prepare_blob(struct moves *moves, struct snapshot *snapshot, const struct moves_ask *ask,

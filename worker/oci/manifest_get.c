@@ -72,6 +72,8 @@ static struct http_response *reply_body(
 	http_response_header(response, "Content-Type", entry->descriptor.media_type);
 	put_headers(response, entry);
 	counter_add(&ask->counters->manifest_pulls_total, 1);
+	registry_pulled(ask->registry, name_str(&ask->route.name), &entry->descriptor.digest,
+		ask->route.reference.is_digest ? NULL : ask->route.reference.tag);
 	return response;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "common/check.h"
 #include "common/str.h"
+#include "worker/auth/auth.h"
 #include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_denied.h"
@@ -167,6 +168,7 @@ static void push_of(struct put *put)
 		.type = ask->content_type,
 		.bytes = ask->body,
 		.call = ask->call,
+		.by = ask->identity->user,
 		.may_create = may(ask, ACTION_CREATE),
 		.may_update = may(ask, ACTION_UPDATE),
 		.limits = snapshot_limits(ask->snapshot, name_str(&ask->route.name)),

@@ -7,8 +7,12 @@
 #include "worker/registry/contents.h"
 #include "worker/registry/known_blobs.h"
 #include "worker/registry/manifest_cache.h"
+#include "worker/registry/pull_counts.h"
 #include "worker/registry/push_memory.h"
+#include "worker/registry/registry_priv.h"
 #include "worker/storage/store.h"
+
+#define PULLS_ROWS_MAX 65536u
 
 struct registry *registry_new(const struct registry_settings *settings)
 {
@@ -35,13 +39,18 @@ struct registry *registry_new(const struct registry_settings *settings)
 	registry->places = blob_places_new();
 	registry->contents = contents_new();
 	registry->asked = asked_blobs_new(settings->collect_delay_ms);
+	registry->pulls_every_ms = settings->pulls_every_ms;
+	if (settings->pulls_every_ms)
+		registry->pulls = pull_counts_new(PULLS_ROWS_MAX);
 	return registry;
 }
 
 void registry_stop(struct registry *registry)
 {
-	if (registry)
-		indexes_free(TAKE(registry->indexes));
+	if (!registry)
+		return;
+	registry_end_pulls(registry);
+	indexes_free(TAKE(registry->indexes));
 }
 
 void registry_free(struct registry *registry)
@@ -56,6 +65,7 @@ void registry_free(struct registry *registry)
 	blob_places_free(registry->places);
 	contents_free(registry->contents);
 	asked_blobs_free(registry->asked);
+	pull_counts_free(registry->pulls);
 	free(registry);
 }
 

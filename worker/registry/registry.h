@@ -27,7 +27,9 @@ struct entity;
 struct known_blobs;
 struct manifest_body;
 struct manifest_cache;
+struct pace;
 struct pool;
+struct pull_counts;
 struct spool;
 struct store;
 
@@ -49,9 +51,14 @@ struct registry {
 	struct blob_places *places; /* where blobs were stored or seen lately */
 	struct blob_cache *cache;   /* borrowed; NULL: none */
 	struct push_memory *push_memory;
+	struct pull_counts *pulls;  /* not written yet; NULL: they are not counted */
+	int64_t pulls_every_ms;
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
 	struct asked_blobs *asked;  /* blobs that clients rely on without having sent them */
 	struct registry_options options;
+	/* Before the first request. Another member has this repository, though it lies here still: what is counted of it here is nobody's. NULL: none. Thread  any. */
+	bool (*is_away)(void *arg, struct str name);
+	void *away_arg;
 };
 
 struct registry_settings {
@@ -64,6 +71,7 @@ struct registry_settings {
 	void *trust_arg;
 	size_t index_cache_bytes, index_log_bytes, manifest_cache_bytes;
 	int64_t index_keep_us;
+	int64_t pulls_every_ms; /* pulls are written so often for each repository; 0: they are not counted */
 	uint64_t push_bytes; /* push_memory.h */
 	int64_t collect_delay_ms; /* what was stored or asked for so lately is not collected (collect.h) */
 	struct uploads_bounds uploads;
@@ -71,7 +79,7 @@ struct registry_settings {
 };
 /* Thread  main. */
 struct registry *registry_new(const struct registry_settings *settings);
-/* Waits for changes under way, folds what we changed. Before the pool ends, when nobody's jobs are left there; the rest, after it has. NULL is fine. */
+/* Writes the pulls that were counted, waits for changes under way, folds what we changed. Before the pool ends, when nobody's jobs are left there; the rest, after it has. NULL is fine. */
 void registry_stop(struct registry *registry);
 void registry_free(struct registry *registry);
 AUTO_DEFINE(registry)
@@ -104,6 +112,20 @@ bool registry_manifest_read(struct registry *registry, struct str name, const st
 /* Thread  any. The same from memory alone; NULL: it is not there. */
 struct manifest_body *registry_manifest_peek(struct registry *registry, const struct digest *digest);
 
+/* ---- pulls ---- */
+
+/*
+ * How often what was pulled lies with the index (index_stats). A pull costs no write: it is counted in memory (pull_counts.h), and written as one
+ * small record for its repository, once in pulls_every_ms, by whoever counted it, also where somebody else owns the repository by now.
+ * Thread  any; quick. A manifest was sent that the index lists; tag NULL: it was asked for by its digest.
+ */
+void registry_pulled(struct registry *registry, struct str name, const struct digest *digest, const char *tag);
+/* What is due. False: some could not be written, the first of it is told; they are kept, and tried again when they are due again. */
+bool registry_write_pulls(struct registry *registry, const struct pace *pace, struct error *err) MUST_CHECK;
+/* What is counted of this repository, now; waits REGISTRY_PULLS_WAIT_MS at most for who writes it already. */
+#define REGISTRY_PULLS_WAIT_MS 1000
+bool registry_write_pulls_of(struct registry *registry, struct str name, struct error *err) MUST_CHECK;
+
 /* ---- putting a manifest ---- */
 
 /*
@@ -123,6 +145,7 @@ struct registry_push {
 	const char *type;               /* media type, or NULL: the manifest's own */
 	struct str bytes;
 	struct registry_call call;
+	const char *by;                 /* user; NULL or "": nobody logged in */
 	bool may_create, may_update;    /* a tag that is there is updated, everything else is created */
 	const struct entity *limits;    /* the `repository` entity that decides for it, or NULL: no limits */
 	void (*done)(struct registry_push *push);

@@ -351,6 +351,8 @@ static void list_manifest(struct put *put)
 	change->descriptor = &put->descriptor;
 	change->tags = push->tags;
 	change->tags_len = push->tags_len;
+	change->pushed_ms = store_clock_ms(put->registry->store, name_of(put));
+	change->pushed_by = str_of(push->by);
 	change->check = check_in_place;
 	change->done = on_changed;
 	change->arg = put;

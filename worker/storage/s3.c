@@ -418,10 +418,10 @@ static uint64_t errors(const struct store *store)
 	return atomic_load(&((const struct s3_store *)store)->client.errors);
 }
 
-static int64_t clock_s(const struct store *store)
+static int64_t store_now_ms(const struct store *store)
 {
 	CHECK(store && store->magic == STORE_MAGIC);
-	return s3_clock_now_s(&((const struct s3_store *)store)->client.clock);
+	return s3_clock_now_ms(&((const struct s3_store *)store)->client.clock);
 }
 
 static void free_store(struct store *store)
@@ -461,7 +461,7 @@ static const struct store_driver driver = {
 	.abandoned = s3_abandoned,
 	.remove = s3_remove,
 	.remove_all = s3_remove_all,
-	.clock_s = clock_s,
+	.clock_ms = store_now_ms,
 	.copy = copy,
 	.source = source,
 	.answered = answered,

@@ -494,10 +494,15 @@ bool store_blobs_delete(struct store *store, struct str name, const struct diges
 				  : delete_one_by_one(store, at, len, until_s, gone, err);
 }
 
-int64_t store_clock_s(const struct store *store, struct str name)
+int64_t store_clock_ms(const struct store *store, struct str name)
 {
 	store = looked_at(store, name);
-	return driver_of(store)->clock_s ? driver_of(store)->clock_s(store) : clock_wall_s();
+	return driver_of(store)->clock_ms ? driver_of(store)->clock_ms(store) : clock_wall_ms();
+}
+
+int64_t store_clock_s(const struct store *store, struct str name)
+{
+	return store_clock_ms(store, name) / 1000;
 }
 
 bool store_blob_mount(

@@ -171,6 +171,7 @@ bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret
 bool store_blob_delete(struct store *store, struct str name, const struct digest *digest, int64_t until_s, struct error *err) MUST_CHECK;
 /* The clock that those who share this repository have in common. fs: the wall clock. s3: what its answers said last, and the time since;
  * the wall clock before the first answer. Thread  any. */
+int64_t store_clock_ms(const struct store *store, struct str name);
 int64_t store_clock_s(const struct store *store, struct str name);
 /* Hard link or server-side copy from one repository to another. ERROR_UNKNOWN when `from` lacks it, or what it has is damaged (fs, up
  * to STORE_LAZY_MAX). From a folder into another root it is copied, and its digest is checked; ERROR_INVALID from a bucket into another root. */

@@ -61,7 +61,7 @@ struct store_driver {
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
 	/* store_blobs_delete(). NULL: one after the other. */
 	bool (*remove_all)(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone, struct error *err);
-	int64_t (*clock_s)(const struct store *store); /* NULL: the wall clock */
+	int64_t (*clock_ms)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
 	bool (*source)(struct store *store, const char *key, const struct range *part, struct blob_source *ret, struct error *err);
 	/* store_blob_answered(), store_blob_silent(); NULL: nobody sends anything. */

@@ -359,6 +359,249 @@ static void views_are_compared(void **state)
 	assert_differ(first, second, COMPARED, 0);
 }
 
+/* ---- statistics ---- */
+
+#define NOON INT64_C(1763740000123)
+
+static struct index_change push_of(
+	const struct descriptor *descriptor, const char *const *tag, int64_t ms, const char *by)
+{
+	return (struct index_change){ .op = INDEX_PUT_MANIFEST,
+		.descriptor = descriptor,
+		.tags = tag,
+		.tags_len = *tag != NULL,
+		.pushed_ms = ms,
+		.pushed_by = str_of(by) };
+}
+
+/* tag NULL: by its digest. */
+static bool push(struct index *index, int i, const char *tag, int64_t ms, const char *by)
+{
+	struct descriptor descriptor = { .media_type = oci_type, .digest = digest_at(i), .size = 100 };
+	struct index_change change = push_of(&descriptor, &tag, ms, by);
+	bool changed = false, would = index_would_change(index, &change);
+
+	assert_true(index_apply(index, &change, &changed, NULL));
+	assert_int_equal(would, changed);
+	return changed;
+}
+
+static bool pull(struct index *index, const char *key, uint64_t count, int64_t ms)
+{
+	const struct index_pull pull = { .key = str_of(key), .count = count, .last_ms = ms };
+	struct index_change change = { .op = INDEX_PULLED, .pulls = &pull, .pulls_len = 1 };
+	bool changed = false;
+
+	assert_true(index_apply(index, &change, &changed, NULL));
+	return changed;
+}
+
+static void assert_stats(
+	const struct index_stats *stats, int64_t ms, const char *by, uint64_t pulls, int64_t pulled_ms)
+{
+	assert_int_equal(stats->pushed_ms, ms);
+	assert_string_equal(stats->pushed_by, by);
+	assert_int_equal(stats->pulls, pulls);
+	assert_int_equal(stats->pulled_ms, pulled_ms);
+}
+
+static void assert_tag(const struct index *index, const char *tag, int64_t ms, const char *by, uint64_t pulls,
+	int64_t pulled_ms)
+{
+	struct index_stats stats;
+
+	assert_true(index_tag_stats(index, str_of(tag), &stats));
+	assert_stats(&stats, ms, by, pulls, pulled_ms);
+}
+
+static void assert_manifest(
+	const struct index *index, int i, int64_t ms, const char *by, uint64_t pulls, int64_t pulled_ms)
+{
+	struct digest digest = digest_at(i);
+	struct index_stats stats;
+
+	assert_true(index_digest_stats(index, &digest, &stats));
+	assert_stats(&stats, ms, by, pulls, pulled_ms);
+}
+
+/* It says the same after it was written and read. */
+static struct index *again_of(const struct index *index)
+{
+	AUTO_STR *text = text_of(index), *second = NULL;
+	struct index *again = index_of(text);
+
+	second = text_of(again);
+	assert_string_equal(text, second);
+	return again;
+}
+
+static void pushes_are_known(void **state)
+{
+	AUTO(index) *index = index_new();
+	AUTO(index) *again = NULL;
+	struct digest nobody = digest_at(9);
+	struct index_stats stats;
+
+	(void)state;
+	assert_true(push(index, 1, "v1", NOON, "ann"));
+	assert_false(push(index, 1, "v1", NOON + 1, "bob"));
+	assert_true(push(index, 1, "v2", NOON + 2, "bob"));
+	assert_true(push(index, 2, NULL, NOON + 3, ""));
+	assert_true(push(index, 3, "moved", NOON + 4, "ann"));
+	assert_true(push(index, 2, "moved", NOON + 5, "ann"));
+	again = again_of(index);
+	for (const struct index *at = index; at; at = at == index ? again : NULL) {
+		assert_manifest(at, 1, NOON, "ann", 0, 0);
+		assert_tag(at, "v1", NOON, "ann", 0, 0);
+		assert_tag(at, "v2", NOON + 2, "bob", 0, 0);
+		assert_manifest(at, 2, NOON + 3, "", 0, 0);
+		assert_tag(at, "moved", NOON + 5, "ann", 0, 0);
+		assert_manifest(at, 3, NOON + 4, "ann", 0, 0);
+		assert_false(index_tag_stats(at, STR("v3"), &stats));
+		assert_false(index_digest_stats(at, &nobody, &stats));
+	}
+}
+
+/* As where an index is zot's, or was written before there were statistics. */
+static void what_is_not_known_is_set_by_the_next_push(void **state)
+{
+	AUTO(index) *index = index_new();
+	AUTO(index) *again = NULL;
+
+	(void)state;
+	assert_true(push(index, 1, "v1", 0, ""));
+	assert_true(push(index, 1, "old", 0, "nobody knows when"));
+	assert_manifest(index, 1, 0, "", 0, 0);
+	assert_tag(index, "v1", 0, "", 0, 0);
+	assert_false(push(index, 1, "v1", 0, ""));
+	assert_true(push(index, 1, "v1", NOON, "ann"));
+	assert_false(push(index, 1, "v1", NOON + 1, "ann"));
+	again = again_of(index);
+	for (const struct index *at = index; at; at = at == index ? again : NULL) {
+		assert_manifest(at, 1, NOON, "ann", 0, 0);
+		assert_tag(at, "v1", NOON, "ann", 0, 0);
+		assert_tag(at, "old", 0, "", 0, 0);
+	}
+	assert_true(push(again, 1, "old", NOON + 2, "bob"));
+	assert_tag(again, "old", NOON + 2, "bob", 0, 0);
+	assert_manifest(again, 1, NOON, "ann", 0, 0);
+}
+
+static void pulls_are_known(void **state)
+{
+	AUTO(index) *index = index_new();
+	AUTO(index) *copy = NULL;
+	AUTO(index) *again = NULL;
+
+	(void)state;
+	assert_true(push(index, 1, "v1", NOON, "ann"));
+	assert_false(pull(index, "v2", 1, NOON));
+	assert_false(pull(index, digest_text(2), 1, NOON));
+	assert_false(
+		pull(index, "", 1, NOON) || pull(index, "sha256:12", 1, NOON) || pull(index, ":", 1, NOON));
+	assert_true(pull(index, "v1", 2, NOON + 7));
+	assert_true(pull(index, digest_text(1), 3, NOON + 8));
+	copy = index_draft(index);
+	assert_true(pull(index, "v1", 1, NOON + 5));
+	assert_true(push(index, 2, "v1", NOON + 9, "bob"));
+	again = again_of(index);
+	for (const struct index *at = index; at; at = at == index ? again : NULL) {
+		assert_tag(at, "v1", NOON + 9, "bob", 3, NOON + 7);
+		assert_manifest(at, 1, NOON, "ann", 3, NOON + 8);
+		assert_manifest(at, 2, NOON + 9, "bob", 0, 0);
+	}
+	assert_tag(copy, "v1", NOON, "ann", 2, NOON + 7);
+	assert_true(delete_tag(again, "v1", NULL) && delete_digest(again, 1, NULL));
+	assert_int_equal(again->pulls.len, 0);
+	assert_true(push(again, 1, "v1", NOON + 10, "") && pull(again, "v1", 1, NOON + 11));
+	assert_tag(again, "v1", NOON + 10, "", 1, NOON + 11);
+	assert_manifest(again, 1, NOON + 10, "", 0, 0);
+	/* Its tags go with it. */
+	assert_true(delete_digest(again, 1, NULL));
+	assert_int_equal(again->pulls.len, 0);
+}
+
+static void damaged_statistics_are_not_known(void **state)
+{
+	AUTO_FINI(buf) text = buf_limit(64 * 1024);
+	AUTO(index) *index = NULL;
+	static const char one[] =
+		"{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":5,\"annotations\":"
+		"{\"org.opencontainers.image.ref.name\":\"%s\",\"io.zot.complete\":\"1\",%s\"x\":\"y\"}},";
+
+	(void)state;
+	buf_puts(&text,
+		"{\"io.zot.pulls\":{\"a\":[2,5],\"b\":[-2,5],\"not there\":[2,5],\"c\":7},\"manifests\":[");
+	buf_format(&text, one, OCI, digest_text(1), "a", "\"io.zot.pushed\":\"yesterday\",");
+	buf_format(&text, one, OCI, digest_text(2), "b",
+		"\"io.zot.pushed\":\"12 ann\",\"io.zot.tagged\":\"-3 ann\",");
+	buf_format(&text, one, OCI, digest_text(2), "c", "");
+	text.len--;
+	buf_puts(&text, "]}");
+	index = index_of(buf_text(&text));
+	assert_manifest(index, 1, 0, "", 0, 0);
+	assert_tag(index, "a", 0, "", 2, 5);
+	assert_manifest(index, 2, 12, "ann", 0, 0);
+	assert_tag(index, "b", 0, "", 0, 0);
+	assert_tag(index, "c", 0, "", 0, 0);
+	assert_int_equal(index->pulls.len, 1);
+	index_free(again_of(index));
+}
+
+/* What a log says gives the same view as what was done. */
+static void statistics_come_back_from_the_log(void **state)
+{
+	const struct index_pull pulls[] = { { STR("v1"), 2, NOON }, { str_of(digest_text(1)), 4, NOON + 1 },
+		{ STR("gone"), 4, NOON } };
+	const char *const tag = "v1";
+	struct descriptor descriptor = { .media_type = oci_type, .digest = digest_at(1), .size = 100 };
+	struct index_change changes[] = { push_of(&descriptor, &tag, NOON, "ann \"of\"\nthere"),
+		{ .op = INDEX_PULLED, .is_call = true, .at_ms = NOON, .pulls = pulls, .pulls_len = 3 } };
+	AUTO_FINI(buf) frames = buf_limit(64 * 1024);
+	AUTO(index) *index = index_new();
+	AUTO(index) *again = index_new();
+	AUTO_STR *first = NULL, *second = NULL;
+	bool changed;
+	size_t growth;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		changes[i].id.raw[0] = (uint8_t)(i + 1);
+		assert_true(index_apply(index, &changes[i], &changed, NULL) && changed);
+		assert_int_equal(index->log_tells, true);
+		assert_true(index_log_add(&changes[i], &frames, &growth));
+	}
+	assert_true(index_log_apply(again, buf_str(&frames), NULL, NULL, NULL));
+	first = text_of(index);
+	second = text_of(again);
+	assert_string_equal(first, second);
+	assert_true(again->json_most >= strlen(first) - strlen("{\"schemaVersion\":2,\"manifests\":[]}"));
+	assert_tag(again, "v1", NOON, "ann \"of\"\nthere", 2, NOON);
+	assert_manifest(again, 1, NOON, "ann \"of\"\nthere", 4, NOON + 1);
+}
+
+/* A record of pulls alone is not worth a fold. */
+static void pulls_tell_little(void **state)
+{
+	const struct index_pull pulls[] = { { STR("v1"), 2, NOON } };
+	struct index_change change = { .op = INDEX_PULLED, .pulls = pulls, .pulls_len = 1 };
+	AUTO_FINI(buf) frames = buf_limit(64 * 1024);
+	AUTO(index) *index = index_new();
+	AUTO(index) *loaded = NULL;
+	size_t growth;
+
+	(void)state;
+	assert_true(push(index, 1, "v1", NOON, "ann"));
+	loaded = again_of(index);
+	assert_false(loaded->log_tells);
+	assert_true(index_log_add(&change, &frames, &growth));
+	assert_true(index_log_apply(loaded, buf_str(&frames), NULL, NULL, NULL));
+	assert_false(loaded->log_tells);
+	assert_tag(loaded, "v1", NOON, "ann", 2, NOON);
+	assert_true(delete_tag(loaded, "v1", NULL));
+	assert_true(loaded->log_tells);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +614,12 @@ int main(void)
 		cmocka_unit_test(test_newer),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(views_are_compared),
+		cmocka_unit_test(pushes_are_known),
+		cmocka_unit_test(what_is_not_known_is_set_by_the_next_push),
+		cmocka_unit_test(pulls_are_known),
+		cmocka_unit_test(damaged_statistics_are_not_known),
+		cmocka_unit_test(statistics_come_back_from_the_log),
+		cmocka_unit_test(pulls_tell_little),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1409,6 +1409,125 @@ static void test_a_damaged_record(void **state)
 	assert_non_null(strstr(err.text, "damaged"));
 }
 
+/* ---- pulls ---- */
+
+static bool pull(struct indexes *indexes, const char *name, const struct index_pull *pull, int id,
+	int64_t sent_ms, struct error *err)
+{
+	struct index_change change = { .op = INDEX_PULLED,
+		.name = name,
+		.pulls = pull,
+		.pulls_len = 1,
+		.is_call = true,
+		.sent_ms = sent_ms };
+
+	change.id.raw[0] = (uint8_t)id;
+	return indexes_change_wait(indexes, &change, err);
+}
+
+static struct index_stats stats_of(struct indexes *indexes, const char *name, const char *tag)
+{
+	AUTO(index) *index = NULL;
+	struct index_stats stats;
+	struct error err;
+
+	assert_true(indexes_get(indexes, str_of(name), &index, &err));
+	assert_true(index_tag_stats(index, str_of(tag), &stats));
+	stats.pushed_by = ""; /* the view's */
+	return stats;
+}
+
+/* Two who count give one sum; a record that came twice is counted once; and nothing of it is asked of the gate. */
+static void test_pulls(void **state)
+{
+	struct rig *rig = *state;
+	const struct index_pull two = { STR("v1"), 2, 50 }, three = { STR("v1"), 3, 40 },
+				gone = { STR("v2"), 3, 40 };
+	struct error err;
+
+	rig->trust = FOREVER;
+	indexes_set_gate(rig->there, shut, (void *)(uintptr_t) "nothing");
+	assert_false(pull(rig->here, "p", &two, 1, 0, &err));
+	assert_string_equal(err.code, "NAME_UNKNOWN");
+	assert_true(put(rig->here, "p", "v1", &err));
+	assert_true(pull(rig->here, "p", &two, 2, 0, &err));
+	assert_true(pull(rig->there, "p", &three, 3, 0, &err));
+	assert_true(pull(rig->here, "p", &two, 4, 0, &err));
+	assert_int_equal(stats_of(rig->here, "p", "v1").pulls, 7);
+	assert_int_equal(stats_of(rig->here, "p", "v1").pulled_ms, 50);
+	/* It was written, and its answer lost. */
+	assert_true(pull(rig->here, "p", &two, 4, clock_wall_ms(), &err));
+	assert_true(pull(rig->there, "p", &three, 3, clock_wall_ms(), &err));
+	assert_true(pull(rig->here, "p", &gone, 5, 0, &err));
+	assert_int_equal(stats_of(rig->there, "p", "v1").pulls, 7);
+	assert_int_equal(indexes_stats(rig->here).changes, 1);
+	assert_true(put(rig->here, "p", "v2", &err));
+	fold(rig->here);
+	assert_int_equal(stats_of(rig->there, "p", "v1").pulls, 7);
+	assert_true(delete_tag(rig->here, "p", "v1", &err) && put(rig->here, "p", "v1", &err));
+	assert_int_equal(stats_of(rig->there, "p", "v1").pulls, 0);
+}
+
+/* Of one that was sent long ago, behind which more happened than is remembered. */
+static void test_pulls_that_may_have_been_counted(void **state)
+{
+	struct rig *rig = *state;
+	const struct index_pull one = { STR("v1"), 1, 50 };
+	int64_t sent_ms = clock_wall_ms();
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "p", "v1", &err));
+	assert_true(pull(rig->here, "p", &one, 255, 0, &err));
+	for (int i = 0; i < (int)MEMO_CALLS_MAX; i++) {
+		struct index_change change = {
+			.op = INDEX_PULLED, .name = "p", .pulls = &one, .pulls_len = 1, .is_call = true
+		};
+
+		change.id.raw[1] = (uint8_t)(i + 1);
+		change.id.raw[2] = 1;
+		assert_true(indexes_change_wait(rig->here, &change, &err));
+	}
+	assert_false(pull(rig->here, "p", &one, 255, sent_ms, &err));
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+	assert_int_equal(stats_of(rig->here, "p", "v1").pulls, MEMO_CALLS_MAX + 1);
+}
+
+/* Who only pulls makes no fold, until the records are many. */
+static void test_pulls_are_folded_seldom(void **state)
+{
+	struct rig *rig = *state;
+	const struct index_pull one = { STR("v1"), 1, 50 };
+	uint64_t folds, pulls = 0;
+	struct error err;
+
+	rig->trust = FOREVER;
+	assert_true(put(rig->here, "p", "v1", &err) && put(rig->here, "p", "v2", &err));
+	fold(rig->here);
+	folds = indexes_stats(rig->here).folds;
+	while (indexes_stats(rig->here).folds == folds) {
+		struct index_change change = {
+			.op = INDEX_PULLED, .name = "p", .pulls = &one, .pulls_len = 1, .is_call = true
+		};
+
+		assert_true(indexes_change_wait(rig->here, &change, &err));
+		indexes_fold(rig->here, 1);
+		/* What that asked for, if anything, stands before this. */
+		assert_true(
+			delete_tag(rig->here, "p", "none", &err) || !strcmp(err.code, "MANIFEST_UNKNOWN"));
+		pulls++;
+		assert_true(pulls < 1000);
+	}
+	assert_int_equal(stats_of(rig->there, "p", "v1").pulls, pulls);
+	if (store_log_goes_on(rig->store, STR("p")))
+		assert_int_equal(pulls, INDEX_PULLS_FOLD_RECORDS);
+	else
+		assert_in_range(pulls, 100, 999);
+	/* A push is, as ever. */
+	assert_true(put(rig->here, "p", "v3", &err));
+	fold(rig->here);
+}
+
 /* clang-format off */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define ON_ANY_STORE \
@@ -1417,6 +1536,7 @@ static void test_a_damaged_record(void **state)
 	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write), \
 	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \
 	TEST(test_a_call_takes_effect_once), TEST(test_a_call_that_is_made_later_changes_nothing_that_was_told), TEST(test_a_call_that_comes_late), \
+	TEST(test_pulls), TEST(test_pulls_that_may_have_been_counted), TEST(test_pulls_are_folded_seldom), \
 	TEST(test_condemned_blobs), TEST(test_growth_is_refused_in_time)
 /* clang-format on */
 

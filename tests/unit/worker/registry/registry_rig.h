@@ -41,6 +41,7 @@ static inline void registry_rig_open(struct registry_rig *rig)
 		.trust = rig_trust,
 		.index_cache_bytes = 8 * 1024 * 1024,
 		.manifest_cache_bytes = 8 * 1024 * 1024,
+		.pulls_every_ms = 1000,
 		.uploads = { .sessions = 8, .sessions_each = 8, .files = 8, .share = 100 },
 		.options = { .require_blobs = true } };
 	struct error err;

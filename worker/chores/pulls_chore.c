@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/chores/pulls_chore.h"
+
+#include "worker/registry/registry.h"
+
+#define EVERY_MS 1000
+
+static bool run(struct chore_turn *turn, void *arg, struct error *err)
+{
+	const struct pace pace = chore_pace(turn);
+
+	return registry_write_pulls(arg, &pace, err) || error_add(err, "pulls that were counted");
+}
+
+void pulls_chore_add(struct chores *chores, struct registry *registry)
+{
+	chores_add(chores, &(struct chore){ "pulls", EVERY_MS, EVERY_MS, run, registry });
+}
