@@ -8,12 +8,15 @@
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
+#include "worker/chores/retention_chore.h"
 #include "worker/chores/sweep_chore.h"
 #include "worker/chores/trim_chore.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/cluster/cluster.h"
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
+#include "worker/retention_rules.h"
+#include "worker/settings_retention.h"
 #include "worker/settings_roots.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
@@ -24,6 +27,7 @@
 struct housework {
 	struct dedupe_chore dedupe;
 	struct import_chore import;
+	struct retention_chore retention;
 	struct sweep_chore sweep;
 	struct trim_chore trim;
 	struct weigh_chore weigh;
@@ -123,6 +127,7 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	trim_chore_add(chores, &work->trim);
 	expire_chore_add(chores, registry->uploads);
 	import_chore_add(chores, &work->import);
+	retention_chore_add(chores, &work->retention);
 	sweep_chore_add(chores, &work->sweep);
 	weigh_chore_add(chores, &work->weigh);
 	dedupe_chore_add(chores, &work->dedupe);
@@ -141,6 +146,9 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	work->import = import_of(worker);
 	work->sweep = sweep_of(worker, &work->spools, started_s);
 	work->weigh = weigh_of(worker);
+	work->retention = (struct retention_chore){ .registry = worker->front.registry,
+		.every_ms = settings_gc_interval_ms(worker->settings),
+		.whose = retention_rules_whose(worker->retention) };
 	work->dedupe = (struct dedupe_chore){ .store = worker->store };
 	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
 	add_rows(work, worker, chores);

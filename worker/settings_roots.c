@@ -9,19 +9,20 @@
 
 #include "common/check.h"
 #include "proto/name.h"
+#include "worker/settings_retention.h"
 #include "worker/settings_s3.h"
 
 #define ERRORS_MAX (64 * 1024)
 #define KEY        "storage.subPaths"
 
-enum sub_key { SUB_ROOT, SUB_DRIVER, SUB_DEDUPE, SUB_SERVED };
+enum sub_key { SUB_ROOT, SUB_DRIVER, SUB_DEDUPE, SUB_RETENTION, SUB_SERVED };
 
 /* Behind what is served: of no use here, then what this version does not serve. */
-static const char *const names[] = { "rootDirectory", "storageDriver", "dedupe", "commit", "remoteCache",
-	"cacheDriver", "gc", "gcDelay", "gcInterval", "gcTimeWindow", "retention", "redirectBlobURL",
+static const char *const names[] = { "rootDirectory", "storageDriver", "dedupe", "retention", "commit",
+	"remoteCache", "cacheDriver", "gc", "gcDelay", "gcInterval", "gcTimeWindow", "redirectBlobURL",
 	"hydrateBlobOnRead" };
 #define NAMES_LEN   (sizeof(names) / sizeof(names[0]))
-#define NAMES_LATER 6
+#define NAMES_LATER 7
 
 struct reading {
 	struct worker_settings *s;
@@ -85,6 +86,18 @@ static void read_bucket(
 	add_errors(reading, path, &errors);
 }
 
+/* It outlives the document. NULL: there is none. */
+static const char *text_of(const struct reading *reading, const struct json *node)
+{
+	AUTO_FINI(buf) text = buf_limit(SETTINGS_RETENTION_MAX);
+	struct json_writer writer = json_writer(&text);
+
+	if (!node)
+		return NULL;
+	json_value_node(&writer, node);
+	return settings_memory_text(reading->memory, text.failed ? STR("\"too large\"") : buf_str(&text));
+}
+
 static void read_sub(
 	const struct reading *reading, struct str path, const struct json *node, struct worker_settings *sub)
 {
@@ -100,6 +113,7 @@ static void read_sub(
 	sub->dedupe = true;
 	if (at[SUB_DEDUPE] && !json_get_bool(at[SUB_DEDUPE], &sub->dedupe))
 		buf_format(reading->errors, KEY ".%.*s.dedupe: must be true or false\n", STR_ARGS(path));
+	sub->retention_text = text_of(reading, at[SUB_RETENTION]);
 	if (at[SUB_DRIVER])
 		read_bucket(reading, path, at[SUB_DRIVER], sub);
 	else if (!root.len)
@@ -135,7 +149,8 @@ static bool read_path(const struct reading *reading, struct str path, struct wor
 
 static void clear_storage(struct worker_settings *sub)
 {
-	sub->sub_paths = NULL;
+	sub->sub_paths = sub->retention = NULL;
+	sub->retention_text = NULL;
 	sub->subs = NULL;
 	sub->subs_len = 0;
 	sub->root = sub->s3_bucket = sub->s3_endpoint = sub->s3_prefix = NULL;
