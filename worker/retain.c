@@ -258,6 +258,9 @@ int retain_run(const struct worker_settings *settings, bool json)
 	ok = retain_store(&r, &err);
 	http_client_fini();
 	buf_fini(&r.last);
+	if (ok && !r.repositories && !r.failed)
+		(void)fprintf(stderr, "warning: the catalog is empty; what another tool made is in it after "
+				      "zot-worker import\n");
 	if (!ok)
 		(void)fprintf(stderr, "error: %s\n", err.text);
 	else

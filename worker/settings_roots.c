@@ -86,8 +86,8 @@ static void read_bucket(
 	add_errors(reading, path, &errors);
 }
 
-/* It outlives the document. NULL: there is none. */
-static const char *text_of(const struct reading *reading, const struct json *node)
+/* As a text it outlives the document. NULL: there is none, or it is wrong. */
+static const char *read_retention(const struct reading *reading, struct str path, const struct json *node)
 {
 	AUTO_FINI(buf) text = buf_limit(SETTINGS_RETENTION_MAX);
 	struct json_writer writer = json_writer(&text);
@@ -95,7 +95,11 @@ static const char *text_of(const struct reading *reading, const struct json *nod
 	if (!node)
 		return NULL;
 	json_value_node(&writer, node);
-	return settings_memory_text(reading->memory, text.failed ? STR("\"too large\"") : buf_str(&text));
+	if (json_kind(node) == JSON_OBJECT && !text.failed)
+		return settings_memory_text(reading->memory, buf_str(&text));
+	buf_format(reading->errors, KEY ".%.*s.retention: must be an object of %zu bytes at most\n",
+		STR_ARGS(path), SETTINGS_RETENTION_MAX);
+	return NULL;
 }
 
 static void read_sub(
@@ -113,7 +117,7 @@ static void read_sub(
 	sub->dedupe = true;
 	if (at[SUB_DEDUPE] && !json_get_bool(at[SUB_DEDUPE], &sub->dedupe))
 		buf_format(reading->errors, KEY ".%.*s.dedupe: must be true or false\n", STR_ARGS(path));
-	sub->retention_text = text_of(reading, at[SUB_RETENTION]);
+	sub->retention_text = read_retention(reading, path, at[SUB_RETENTION]);
 	if (at[SUB_DRIVER])
 		read_bucket(reading, path, at[SUB_DRIVER], sub);
 	else if (!root.len)

@@ -100,6 +100,9 @@ def test_verify_feature_says_what_would_go_and_why(tmp_path):
 def test_verify_feature_makes_no_folder_and_names_what_it_cannot_read(tmp_path):
     done = verify(tmp_path, {"storage": {"rootDirectory": str(tmp_path / "none"), "retention": KEEP_V}})
     assert done.returncode == 1 and "storage folder" in done.stderr and not (tmp_path / "none").exists()
+    (tmp_path / "empty").mkdir()
+    done = verify(tmp_path, {"storage": {"rootDirectory": str(tmp_path / "empty"), "retention": KEEP_V}})
+    assert done.returncode == 0 and "the catalog is empty" in done.stderr
     with Worker(folder=tmp_path, config=config(None)) as worker:
         noted(worker, "team/a", "v1", "one")
         noted(worker, "team/b", "v1", "one")

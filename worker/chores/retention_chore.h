@@ -32,7 +32,7 @@ struct retention_source {
 };
 
 struct retention_whose {
-	/* False: who owns what is not known yet, or nothing is to be removed here; nothing is done. */
+	/* False: nobody asks for anything, or who owns what is not known; nothing is done. Before version(). */
 	bool (*is_on)(void *arg);
 	bool (*is_ours)(void *arg, struct str name);
 	uint64_t (*version)(void *arg); /* another number where policies were changed */

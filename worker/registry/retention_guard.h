@@ -4,8 +4,7 @@
  *
  *     plan's view --> each view behind which a removal would be written: what is new in it is remembered
  *
- * A tag that was set meanwhile, the manifest that it names, what a new index names, what a new manifest refers to, and whatever was
- * pushed again. Each look costs what has changed since the last one.
+ * A tag that was set to another manifest, the manifest that it names now, what a new index names, what a new manifest refers to. Each look costs what has changed since the last one.
  * Thread  whoever holds the removal: the committer of the index, one at a time.
  */
 #pragma once

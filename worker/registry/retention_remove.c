@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "worker/registry/registry.h"
+#include "worker/registry/retention_facts.h"
 #include "worker/registry/retention_guard.h"
 #include "worker/registry/retention_plan.h"
 
@@ -18,8 +19,10 @@ struct removing {
 	const struct retention_plan *plan;
 	struct retention_guard *guard; /* NULL: nothing is removed */
 	char *name;
-	bool over;  /* the worker ends */
-	bool stale; /* the plan does not hold any more */
+	size_t at;            /* the row of what is being removed, a tag or a manifest */
+	size_t *first, *next; /* rows of the tags of each manifest, one behind the other; RETENTION_NONE */
+	bool over;            /* the worker ends */
+	bool stale;           /* the plan does not hold any more */
 	struct buf why;
 };
 
@@ -30,10 +33,41 @@ static bool is_gone(struct retention_verdict verdict)
 
 /* ---- one ---- */
 
+/* Pushed or pulled since the plan. */
+static bool is_used(const struct index *view, const struct index_entry *entry, const char *tag,
+	const struct retention_facts *planned)
+{
+	struct retention_facts now;
+
+	if (!entry)
+		return false;
+	now = retention_facts_of(view, entry, tag);
+	return now.pushed_ms != planned->pushed_ms || now.pulled_ms != planned->pulled_ms;
+}
+
+static bool is_tag_used(const struct removing *r, const struct index *view, size_t at)
+{
+	const struct retention_tag *tag = &r->plan->tags[at];
+
+	return is_used(view, index_find_tag(view, str_of(tag->name)), tag->name, &tag->facts);
+}
+
+static bool is_manifest_used(const struct removing *r, const struct index *view, size_t row)
+{
+	const struct retention_manifest *manifest = &r->plan->manifests[row];
+	bool used = is_used(view, index_find_digest(view, &manifest->digest), NULL, &manifest->facts);
+
+	for (size_t at = r->first[row]; at != RETENTION_NONE && !used; at = r->next[at])
+		used = is_tag_used(r, view, at);
+	return used;
+}
+
 static bool still(struct registry_removal *removal, const struct index *view, struct error *err)
 {
 	const struct removing *r = removal->still_arg;
 
+	if (removal->reference.is_digest ? is_manifest_used(r, view, r->at) : is_tag_used(r, view, r->at))
+		return error_set(err, ERROR_CONFLICT, NULL, "it was pushed or pulled meanwhile");
 	if (removal->reference.is_digest)
 		return retention_guard_allows_manifest(r->guard, view, &removal->reference.digest, err);
 	return retention_guard_allows_tag(r->guard, view, str_of(removal->reference.tag), err);
@@ -50,12 +84,13 @@ static void tell(struct removing *r, const char *tag, size_t row, struct retenti
 }
 
 /* True: it is gone, or was before. False and no error: the plan is stale. */
-static bool take_away(struct removing *r, struct registry_removal *removal, struct error *err)
+static bool take_away(struct removing *r, struct registry_removal *removal, size_t at, struct error *err)
 {
 	struct error why;
 
 	if (!r->guard)
 		return true;
+	r->at = at;
 	removal->name = r->name;
 	removal->limits = r->work->limits;
 	removal->still = still;
@@ -76,28 +111,26 @@ static bool remove_tag(struct removing *r, size_t at, struct error *err)
 
 	if (!str_copy(str_of(tag->name), removal.reference.tag, sizeof(removal.reference.tag)))
 		return true; /* no tag that anybody could name: somebody else's */
-	if (!take_away(r, &removal, err))
+	if (!take_away(r, &removal, at, err))
 		return false;
 	r->work->tags++;
 	tell(r, tag->name, tag->manifest, r->plan->tag_verdicts[at]);
 	return true;
 }
 
-/* Its tags are behind each other in `tags`: first of each manifest, then the next of the same. */
-static bool remove_manifest(
-	struct removing *r, size_t row, const size_t *first, const size_t *next, struct error *err)
+static bool remove_manifest(struct removing *r, size_t row, struct error *err)
 {
 	struct registry_removal removal = { .reference = { .is_digest = true,
 						    .digest = r->plan->manifests[row].digest } };
 
-	if (!take_away(r, &removal, err))
+	if (!take_away(r, &removal, row, err))
 		return false;
 	r->work->manifests++;
-	for (size_t at = first[row]; at != RETENTION_NONE; at = next[at]) {
+	for (size_t at = r->first[row]; at != RETENTION_NONE; at = r->next[at]) {
 		r->work->tags++;
 		tell(r, r->plan->tags[at].name, row, r->plan->tag_verdicts[at]);
 	}
-	if (first[row] == RETENTION_NONE)
+	if (r->first[row] == RETENTION_NONE)
 		tell(r, "", row, r->plan->manifest_verdicts[row]);
 	return true;
 }
@@ -148,25 +181,31 @@ static bool remove_tags(struct removing *r, struct error *err)
 	return true;
 }
 
-static bool remove_manifests(struct removing *r, struct error *err)
+static void find_tags(struct removing *r)
 {
 	const struct retention_plan *plan = r->plan;
-	size_t *rows = xnew_array(size_t, plan->manifests_len + 1);
-	size_t *first = xnew_array(size_t, plan->manifests_len + 1);
-	size_t *next = xnew_array(size_t, plan->tags_len + 1), len = order(plan, rows);
+
+	r->first = xnew_array(size_t, plan->manifests_len + 1);
+	r->next = xnew_array(size_t, plan->tags_len + 1);
+	for (size_t i = 0; i < plan->manifests_len; i++)
+		r->first[i] = RETENTION_NONE;
+	for (size_t i = plan->tags_len; i--;) {
+		r->next[i] = r->first[plan->tags[i].manifest];
+		r->first[plan->tags[i].manifest] = i;
+	}
+}
+
+static bool remove_manifests(struct removing *r, struct error *err)
+{
+	size_t *rows = xnew_array(size_t, r->plan->manifests_len + 1), len = order(r->plan, rows);
 	bool ok = true;
 
-	for (size_t i = 0; i < plan->manifests_len; i++)
-		first[i] = RETENTION_NONE;
-	for (size_t i = plan->tags_len; i--;) {
-		next[i] = first[plan->tags[i].manifest];
-		first[plan->tags[i].manifest] = i;
-	}
+	find_tags(r);
 	for (size_t i = 0; i < len && ok; i++)
-		ok = may_go_on(r) && remove_manifest(r, rows[i], first, next, err);
+		ok = may_go_on(r) && remove_manifest(r, rows[i], err);
 	free(rows);
-	free(first);
-	free(next);
+	free(TAKE(r->first));
+	free(TAKE(r->next));
 	return ok;
 }
 
