@@ -133,6 +133,7 @@ struct repository_limits { /* id = repository glob; each repository that it deci
 	int64_t byte_quota;        /* of distinct content, 0 = none */
 	int64_t tag_limit;         /* 0 = none */
 	struct texts immutable_tags; /* globs */
+	const char *retention;       /* JSON (retention.h); "": none */
 	const char *description;
 };
 

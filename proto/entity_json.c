@@ -41,6 +41,22 @@ static bool read_text(struct arena *arena, const struct json *node, const char *
 	return *ret || too_large(err);
 }
 
+/* A text that is an object, as this program writes JSON. */
+static bool read_object(
+	struct arena *arena, const struct json *node, size_t max, const char **ret, struct error *err)
+{
+	AUTO_FINI(buf) text = buf_limit(max);
+	struct json_writer writer = json_writer(&text);
+
+	if (json_kind(node) != JSON_OBJECT)
+		return wrong_type(node, "an object", err);
+	json_value_node(&writer, node);
+	if (text.failed)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "has more than %zu bytes", max);
+	*ret = arena_text(arena, buf_str(&text));
+	return *ret || too_large(err);
+}
+
 static bool read_count(const struct json *node, size_t *ret, struct error *err)
 {
 	*ret = json_len(node);
@@ -183,6 +199,8 @@ static bool read_field(struct arena *arena, const struct field *field, const str
 
 	switch (field->type) {
 	case FIELD_TEXT:
+		if (field->flags & FIELD_OBJECT)
+			return read_object(arena, node, (size_t)field->max, into, err);
 		return read_text(arena, node, into, err);
 	case FIELD_TEXTS:
 		return read_texts(arena, node, into, err);
@@ -370,6 +388,14 @@ static void write_time(int64_t seconds, struct json_writer *writer)
 	json_value_str(writer, str_of(text));
 }
 
+/* Empty: null. */
+static void write_object(const char *text, struct json_writer *writer)
+{
+	AUTO(json_doc) *doc = NULL;
+
+	json_value_node(writer, *text && json_parse_own(str_of(text), &doc, NULL) ? json_root(doc) : NULL);
+}
+
 /* hidden: fields of which it is one, flags, are left out. */
 static void write_members(
 	const struct table *table, const void *body, unsigned hidden, struct json_writer *writer);
@@ -391,7 +417,10 @@ static void write_field(
 {
 	switch (field->type) {
 	case FIELD_TEXT:
-		json_value_str(writer, str_of(field_text(field, body)));
+		if (field->flags & FIELD_OBJECT)
+			write_object(field_text(field, body), writer);
+		else
+			json_value_str(writer, str_of(field_text(field, body)));
 		break;
 	case FIELD_TEXTS:
 		write_texts(field_texts(field, body), writer);

@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "proto/entity_priv.h"
+#include "proto/retention.h"
 #include "proto/tenants.h"
 
 #define FIELDS_MAX 32

@@ -27,6 +27,7 @@ enum field_type {
 #define FIELD_REQUIRED 1u   /* empty is refused */
 #define FIELD_WRITE_ONLY 2u /* never shown in JSON */
 #define FIELD_IMMUTABLE 4u  /* a merge patch may not change it */
+#define FIELD_OBJECT 16u    /* of a text: it is a JSON object, and JSON shows and takes it as one; empty: null */
 #define FIELD_SPARSE 8u     /* a number or time of default 0, left out of msgpack while it is 0: an entity from before the field keeps its hash */
 
 /* What a policy or a scope may allow. */

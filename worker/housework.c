@@ -10,23 +10,28 @@
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
 #include "worker/chores/pulls_chore.h"
+#include "worker/chores/retention_chore.h"
 #include "worker/chores/sweep_chore.h"
 #include "worker/chores/trim_chore.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/cluster/cluster.h"
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
+#include "worker/retention_rules.h"
+#include "worker/settings_retention.h"
 #include "worker/settings_roots.h"
 #include "worker/storage/spool.h"
 #include "worker/worker.h"
 
 #define MOVE_FIRST_MS 200
 #define MOVE_EVERY_MS 1000
+#define ONCE_MS       (INT64_C(365) * 24 * 60 * 60 * 1000)
 
 struct housework {
 	struct collect_chore collect;
 	struct dedupe_chore dedupe;
 	struct import_chore import;
+	struct retention_chore retention;
 	struct sweep_chore sweep;
 	struct trim_chore trim;
 	struct weigh_chore weigh;
@@ -159,6 +164,7 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	trim_chore_add(chores, &work->trim);
 	expire_chore_add(chores, registry->uploads);
 	import_chore_add(chores, &work->import);
+	retention_chore_add(chores, &work->retention);
 	sweep_chore_add(chores, &work->sweep);
 	weigh_chore_add(chores, &work->weigh);
 	dedupe_chore_add(chores, &work->dedupe);
@@ -180,6 +186,10 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	work->sweep = sweep_of(worker, &work->spools, started_s);
 	work->weigh = weigh_of(worker);
 	work->collect = collect_of(worker);
+	work->retention = (struct retention_chore){ .registry = worker->front.registry,
+		/* 0 is once for gc; a policy that is changed is looked at at once in any case. */
+		.every_ms = worker->settings->gc_every_ms ? worker->settings->gc_every_ms : ONCE_MS,
+		.whose = retention_rules_whose(worker->retention) };
 	work->dedupe = (struct dedupe_chore){ .store = worker->store };
 	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
 	add_rows(work, worker, chores);

@@ -10,6 +10,7 @@
 #include "worker/fold.h"
 #include "worker/gc.h"
 #include "worker/import.h"
+#include "worker/retain.h"
 #include "worker/statistics.h"
 #include "worker/verify.h"
 #include "worker/worker.h"
@@ -140,6 +141,16 @@ static int explain(const struct command_call *call)
 	return explain_run(&settings, &question);
 }
 
+static int retain(const struct command_call *call)
+{
+	struct worker_settings settings;
+	AUTO(settings_memory) *memory = NULL;
+
+	if (!load(call->argument, &settings, &memory))
+		return 1;
+	return retain_run(&settings, command_option(call, "--json") != NULL);
+}
+
 /* Threads come and go and so do large buffers: what is freed goes back to the system instead of into an arena
  * of each. */
 static void tune_memory(void)
@@ -169,7 +180,24 @@ static const struct command_option of_evacuate[] = {
 	{ "--undo", NULL, "it owns again" },
 };
 
+static const struct command_option of_retention[] = {
+	{ "--json", NULL, "a JSON object on each line" },
+};
+
 #define FILE_ARGUMENT "config.json"
+/* zot's name for it. */
+static const struct command features[] = {
+	{ "retention", FILE_ARGUMENT,
+		"say which tags and manifests storage.retention keeps and which it would remove, and why",
+		.run = retain, .options = of_retention,
+		.options_len = sizeof(of_retention) / sizeof(of_retention[0]) },
+};
+
+static const struct command_table feature_commands = { .program = "zot-worker verify-feature",
+	.what = "what a part of the settings would do; nothing is changed",
+	.rows = features,
+	.len = sizeof(features) / sizeof(features[0]) };
+
 static const struct command rows[] = {
 	{ "serve", FILE_ARGUMENT, "serve; without a file, by environment variables alone", .run = serve },
 	{ "verify", FILE_ARGUMENT, "check the settings and what they name, say everything that is wrong",
@@ -189,6 +217,8 @@ static const struct command rows[] = {
 		"have the others take over what this worker owns, and wait until it may be stopped",
 		.run = evacuate, .options = of_evacuate,
 		.options_len = sizeof(of_evacuate) / sizeof(of_evacuate[0]) },
+	{ "verify-feature", "FEATURE", "say what a part of the settings would do",
+		.below = &feature_commands },
 	{ "access", FILE_ARGUMENT, "say who may do what by the settings: 0 allowed, 1 refused, 2 wrong use",
 		.run = explain, .options = of_access,
 		.options_len = sizeof(of_access) / sizeof(of_access[0]) },

@@ -16,6 +16,7 @@
 #include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/front/audit.h"
+#include "worker/retention_rules.h"
 #include "worker/settings_http.h"
 #include "worker/worker.h"
 
@@ -121,7 +122,8 @@ static void say(const struct buf *errors)
 static bool is_obeyed(const struct setting *row)
 {
 	static const char *const names[] = { "http.ratelimit.rate", "http.ratelimit.methods",
-		"ZOT_RATE_LIMIT_METHODS", "http.auth.failDelay", "http.accessControl", "log.level" };
+		"ZOT_RATE_LIMIT_METHODS", "http.auth.failDelay", "http.accessControl", "log.level",
+		"storage.retention", "ZOT_RETENTION" };
 	const char *name = row->path ? row->path : row->env;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -173,6 +175,9 @@ static void obey(struct reload *reload, const struct worker_settings *settings)
 	reload->now.fail_delay_s = settings->fail_delay_s;
 	reload->now.access_control = settings->access_control;
 	reload->now.log_level = settings->log_level;
+	retention_rules_set(worker->retention, settings);
+	reload->now.retention = settings->retention;
+	reload->now.retention_text = settings->retention_text;
 }
 
 static void reload_settings(struct reload *reload)

@@ -43,6 +43,8 @@ struct worker_settings {
 	const char *root;
 	const struct json *sub_paths;                /* zot's storage.subPaths, or: */
 	const char *sub_paths_text;                  /* the same as JSON */
+	const struct json *retention;                /* zot's storage.retention (settings_retention.h), or: */
+	const char *retention_text;                  /* the same as JSON */
 	struct worker_settings *subs;                /* of these (settings_roots.h): settings like these whose storage is their own */
 	size_t subs_len;
 	const char *sub_path;                        /* of one of those: "a" */

@@ -9,19 +9,20 @@
 
 #include "common/check.h"
 #include "proto/name.h"
+#include "worker/settings_retention.h"
 #include "worker/settings_s3.h"
 
 #define ERRORS_MAX (64 * 1024)
 #define KEY        "storage.subPaths"
 
-enum sub_key { SUB_ROOT, SUB_DRIVER, SUB_DEDUPE, SUB_GC, SUB_GC_DELAY, SUB_SERVED };
+enum sub_key { SUB_ROOT, SUB_DRIVER, SUB_DEDUPE, SUB_GC, SUB_GC_DELAY, SUB_RETENTION, SUB_SERVED };
 
 /* Behind what is served: of no use here, then what this version does not serve. */
-static const char *const names[] = { "rootDirectory", "storageDriver", "dedupe", "gc", "gcDelay", "commit",
-	"remoteCache", "cacheDriver", "gcInterval", "gcTimeWindow", "retention", "redirectBlobURL",
+static const char *const names[] = { "rootDirectory", "storageDriver", "dedupe", "gc", "gcDelay", "retention",
+	"commit", "remoteCache", "cacheDriver", "gcInterval", "gcTimeWindow", "redirectBlobURL",
 	"hydrateBlobOnRead" };
 #define NAMES_LEN   (sizeof(names) / sizeof(names[0]))
-#define NAMES_LATER 8
+#define NAMES_LATER 9
 
 struct reading {
 	struct worker_settings *s;
@@ -122,6 +123,22 @@ static bool read_ms(const struct json *value, int64_t *ret)
 	return json_get_int(value, ret) && *ret >= 0;
 }
 
+/* As a text it outlives the document. NULL: there is none, or it is wrong. */
+static const char *read_retention(const struct reading *reading, struct str path, const struct json *node)
+{
+	AUTO_FINI(buf) text = buf_limit(SETTINGS_RETENTION_MAX);
+	struct json_writer writer = json_writer(&text);
+
+	if (!node)
+		return NULL;
+	json_value_node(&writer, node);
+	if (json_kind(node) == JSON_OBJECT && !text.failed)
+		return settings_memory_text(reading->memory, buf_str(&text));
+	buf_format(reading->errors, KEY ".%.*s.retention: must be an object of %zu bytes at most\n",
+		STR_ARGS(path), SETTINGS_RETENTION_MAX);
+	return NULL;
+}
+
 static void read_sub(
 	const struct reading *reading, struct str path, const struct json *node, struct worker_settings *sub)
 {
@@ -142,6 +159,7 @@ static void read_sub(
 	if (at[SUB_GC_DELAY] && !read_ms(at[SUB_GC_DELAY], &sub->gc_delay_ms))
 		buf_format(reading->errors, KEY ".%.*s.gcDelay: must be a duration, like \"1h30m\"\n",
 			STR_ARGS(path));
+	sub->retention_text = read_retention(reading, path, at[SUB_RETENTION]);
 	if (at[SUB_DRIVER])
 		read_bucket(reading, path, at[SUB_DRIVER], sub);
 	else if (!root.len)
@@ -177,7 +195,8 @@ static bool read_path(const struct reading *reading, struct str path, struct wor
 
 static void clear_storage(struct worker_settings *sub)
 {
-	sub->sub_paths = NULL;
+	sub->sub_paths = sub->retention = NULL;
+	sub->retention_text = NULL;
 	sub->subs = NULL;
 	sub->subs_len = 0;
 	sub->root = sub->s3_bucket = sub->s3_endpoint = sub->s3_prefix = NULL;

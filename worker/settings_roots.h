@@ -4,7 +4,7 @@
  *
  *     "subPaths": { "/a": { "rootDirectory": "/disk2", "dedupe": false, "storageDriver": { ... } } }
  *
- * Each has the keys that zot has there. Those that storage has and serves are served: rootDirectory, storageDriver, dedupe, gc, gcDelay; what is passed
+ * Each has the keys that zot has there. Those that storage has and serves are served: rootDirectory, storageDriver, dedupe, gc, gcDelay, retention; what is passed
  * over there is passed over here, with the same warnings. What a driver does not say (keys, CA, region) is taken from the variables of the
  * first store, as zot takes it from the environment. Only the first component of a name is looked at: "/a/b" is for nobody, which is a warning.
  * Two roots that are one, or one in the other, are an error, by what the paths really are.

@@ -44,6 +44,7 @@
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
+#include "worker/retention_rules.h"
 #include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
 #include "worker/settings_roots.h"
@@ -442,6 +443,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	if (!open_access(worker, err))
 		return false;
 	open_registry(worker);
+	worker->retention = retention_rules_new(worker->front.cluster, worker->front.registry, s);
 	open_moves(worker);
 	tell_front(worker);
 	return true;
@@ -715,6 +717,7 @@ static void close_process(struct worker_process *process)
 	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);
 	housework_free(process->housework);
+	retention_rules_free(worker->retention);
 	audit_free(worker->front.audit);
 	ask_gate_free(worker->front.ask_gate);
 	front_others_fini(&worker->front);

@@ -11,6 +11,7 @@
 
 struct blob_cache;
 struct pool;
+struct retention_rules;
 struct spool;
 struct store;
 
@@ -20,6 +21,7 @@ struct worker {
 	struct pool *pool;
 	struct store *store;
 	struct spool *spool;
+	struct retention_rules *retention;
 	struct blob_cache *cache; /* before a bucket; NULL: none */
 };
 

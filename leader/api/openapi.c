@@ -102,6 +102,16 @@ static void put_text_rules(struct json_writer *w, const struct field *field, boo
 		json_put_int(w, "minLength", field->min);
 }
 
+/* One that is an object is null where it is empty, also when it is read. */
+static void put_text(struct json_writer *w, const struct field *field, enum form form)
+{
+	bool is_object = field->flags & FIELD_OBJECT;
+
+	put_type(w, is_object ? "object" : "string", is_object || form != FORM_READ);
+	if (!is_object)
+		put_text_rules(w, field, form != FORM_READ);
+}
+
 static void put_table(struct json_writer *w, const struct table *table, enum form form);
 
 static void put_list(struct json_writer *w, const struct field *field, enum form form)
@@ -150,8 +160,7 @@ static void put_rules(struct json_writer *w, const struct field *field, enum for
 	case FIELD_TEXT:
 	case FIELD_PASSWORD:
 	case FIELD_SECRET:
-		put_type(w, "string", form != FORM_READ);
-		put_text_rules(w, field, form != FORM_READ);
+		put_text(w, field, form);
 		break;
 	case FIELD_TEXTS:
 	case FIELD_ROWS:

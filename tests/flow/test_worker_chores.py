@@ -117,7 +117,7 @@ def test_a_failure_is_told_once():
 
 def test_all_are_seen():
     with Worker() as worker:
-        for chore in ("fold", "trim", "import", "sweep", "weigh", "dedupe"):
+        for chore in ("fold", "trim", "import", "retention", "sweep", "weigh", "dedupe"):
             await_true(lambda: figure(worker, "last_end_seconds", chore) > 0)
         assert figure(worker, "runs_total", "expire") == 0
         await_true(lambda: figure(worker, "runs_total", "fold") >= 2)

@@ -66,8 +66,8 @@ def test_the_storage_of_an_example_is_served(name, tmp_path, server):
     with Worker(folder=tmp_path, config={"distSpecVersion": "1.1.0", "storage": storage, "log": {"level": "debug"}}, **keys) as worker:
         names = [repository + name for repository in ("top-", "a/", "b/", "c/", "infra/")]
         for repository in names:
-            worker.push(repository, "v1", LAYER)
-            reply = worker.call("GET", f"/v2/{repository}/manifests/v1", headers={"Accept": MANIFEST})
+            worker.push(repository, "v2.1", LAYER)  # which the example of retention keeps
+            reply = worker.call("GET", f"/v2/{repository}/manifests/v2.1", headers={"Accept": MANIFEST})
             assert reply.content == image(LAYER)
             assert worker.call("GET", f"/v2/{repository}/blobs/{digest(LAYER)}").content == LAYER
         assert set(names) <= set(worker.call("GET", "/v2/_catalog?n=1000").json()["repositories"])

@@ -110,6 +110,9 @@ bool index_digest_stats(const struct index *index, const struct digest *digest, 
  */
 typedef void index_compare_f(void *arg, const struct index_entry *entry, bool in_after);
 void index_compare(const struct index *before, const struct index *after, index_compare_f *fn, void *arg);
+/* The same for tags: fn with each tag that only one of them has, or that names another manifest in `after`; entry: what it names there, or NULL. */
+typedef void index_compare_tags_f(void *arg, struct str tag, const struct index_entry *entry);
+void index_compare_tags(const struct index *before, const struct index *after, index_compare_tags_f *fn, void *arg);
 /* All of it, as INDEX_REPLACE takes it. ERROR_TOO_LARGE: over the limit of `into`. */
 #define INDEX_TEXT_MAX ((size_t)128 * 1024 * 1024)
 bool index_text(const struct index *index, struct buf *into, struct error *err) MUST_CHECK;

@@ -60,6 +60,42 @@ void index_compare(const struct index *before, const struct index *after, index_
 	}
 }
 
+/* ---- tags ---- */
+
+static const struct index_label *label_of(const struct walk *walk)
+{
+	return is_over(walk) ? NULL : index_rows_at(walk->rows, walk->at);
+}
+
+static void step_tags(struct walk *first, struct walk *second, index_compare_tags_f *fn, void *arg)
+{
+	const struct index_label *left = label_of(first), *right = label_of(second);
+	int order = !left ? 1 : !right ? -1 : strcmp(left->tag, right->tag);
+
+	if (order < 0)
+		fn(arg, str_of(left->tag), NULL);
+	else if (order > 0 || !digest_equal(&left->record->entry.descriptor.digest,
+				      &right->record->entry.descriptor.digest))
+		fn(arg, str_of(right->tag), &right->record->entry);
+	first->at += order <= 0;
+	second->at += order >= 0;
+}
+
+void index_compare_tags(
+	const struct index *before, const struct index *after, index_compare_tags_f *fn, void *arg)
+{
+	struct walk first = { .rows = &before->labels }, second = { .rows = &after->labels };
+	size_t same;
+
+	while (!is_over(&first) || !is_over(&second)) {
+		same = index_rows_shared(first.rows, first.at, second.rows, second.at);
+		first.at += same;
+		second.at += same;
+		if (!same)
+			step_tags(&first, &second, fn, arg);
+	}
+}
+
 struct index *index_keep(const struct index *view)
 {
 	return index_draft(view);

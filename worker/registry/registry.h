@@ -181,6 +181,10 @@ struct registry_removal {
 	bool unless_shared;
 	const struct entity *limits;   /* as in registry_push */
 	bool by_admin;                 /* who may delete immutable tags */
+	/* Is it still to go? Of the view behind which the removal is written, as index_check_f; it says also whether an index names the manifest, which
+	 * then nobody else looks for. NULL: nobody is asked. */
+	bool (*still)(struct registry_removal *removal, const struct index *view, struct error *err);
+	void *still_arg;
 	void (*done)(struct registry_removal *removal);
 	void *arg;
 	/* result */

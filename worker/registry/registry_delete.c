@@ -48,6 +48,8 @@ static bool check_digest(struct index_change *change, const struct index *view, 
 	removal->kept = REGISTRY_KEPT_NOT;
 	if (!repository_limits_allow_removal(removal, view, err))
 		return false;
+	if (removal->still)
+		return removal->still(removal, view, err);
 	if (removal->unless_shared && has_several_tags(view, &change->digest)) {
 		removal->kept = REGISTRY_KEPT_SHARED;
 		return error_set(err, ERROR_CONFLICT, "MANIFEST_INVALID",
@@ -67,7 +69,10 @@ static bool check_tag(struct index_change *change, const struct index *view, str
 {
 	const struct deletion *deletion = change->arg;
 
-	return repository_limits_allow_removal(deletion->removal, view, err);
+	struct registry_removal *removal = deletion->removal;
+
+	return repository_limits_allow_removal(removal, view, err) &&
+	       (!removal->still || removal->still(removal, view, err));
 }
 
 static void on_changed(struct index_change *change)

@@ -39,6 +39,11 @@ static bool is_immutable(const struct entity *limits, struct str tag)
 	return false;
 }
 
+bool repository_limits_is_immutable(const struct entity *limits, struct str tag)
+{
+	return limits && is_immutable(limits, tag);
+}
+
 static bool refuse_change(const struct entity *limits, struct str tag, const char *what, struct error *err)
 {
 	return error_set(err, ERROR_DENIED, "DENIED", "the tag %.*s is immutable (immutableTags of %.*s): %s",

@@ -33,5 +33,7 @@ struct registry_blob {
  * Where it cannot be found out it is allowed: the manifest is what counts. */
 bool repository_limits_allow_blob(struct registry *registry, const struct entity *limits, const struct registry_blob *blob,
 	struct error *err) MUST_CHECK;
+/* NULL: there are no limits. */
+bool repository_limits_is_immutable(const struct entity *limits, struct str tag);
 /* The tag of the removal, or each tag of its digest. */
 bool repository_limits_allow_removal(struct registry_removal *removal, const struct index *view, struct error *err) MUST_CHECK;

@@ -33,7 +33,7 @@ const CELLS = {
 
 const cell = (field, value) => (CELLS[field.shape] || long)(value, field);
 
-const isColumn = (field) => field.name !== "id" && !field.writeOnly && field.shape !== "pairs";
+const isColumn = (field) => field.name !== "id" && !field.writeOnly && !["pairs", "json"].includes(field.shape);
 
 function columnsOf(of, fields) {
 	if (of.columns)

@@ -35,6 +35,24 @@ function Texts({ id, value, set, more }) {
 		autocapitalize="none" onInput=${input} ...${more}></textarea>`;
 }
 
+// An object as JSON. What is none yet goes to the leader as it is, which says what is wrong with it.
+function Json({ id, value, set, more }) {
+	const [text, setText] = useState(value ? JSON.stringify(value, null, 2) : "");
+	const read = (typed) => {
+		try {
+			return typed.trim() ? JSON.parse(typed) : null;
+		} catch {
+			return typed;
+		}
+	};
+	const input = (event) => {
+		setText(event.target.value);
+		set(read(event.target.value));
+	};
+	return html`<textarea id=${id} rows=${Math.min(16, Math.max(3, text.split("\n").length))} value=${text} placeholder="{ }, or nothing" spellcheck=${false}
+		autocapitalize="none" onInput=${input} ...${more}></textarea>`;
+}
+
 function Choices({ id, field, value, set, more }) {
 	const chosen = value || [];
 	const flip = (choice) => set(chosen.includes(choice) ? chosen.filter((each) => each !== choice) : [...chosen, choice]);
@@ -83,7 +101,7 @@ function Rows({ id, field, value, set, more }) {
 	</div>`;
 }
 
-const INPUTS = { bool: Bool, text: Text, secret: Secret, number: Number_, time: Time, choice: Choice, texts: Texts, choices: Choices, pairs: Pairs, rows: Rows };
+const INPUTS = { bool: Bool, text: Text, secret: Secret, number: Number_, time: Time, choice: Choice, texts: Texts, json: Json, choices: Choices, pairs: Pairs, rows: Rows };
 const GROUPS = ["choices", "pairs", "rows"];
 
 function Field({ id, field, value, set }) {

@@ -326,7 +326,7 @@ static void a_repository_has_limits(void **state)
 	assert_string_equal(text,
 		"{\"id\":\"team/"
 		"**\",\"revision\":0,\"byteQuota\":1000,\"tagLimit\":3,\"immutableTags\":[\"v*\"],"
-		"\"description\":\"ours\"}");
+		"\"retention\":null,\"description\":\"ours\"}");
 	assert_int_equal(entity_repository(none)->byte_quota, 0);
 	assert_int_equal(entity_repository(none)->immutable_tags.len, 0);
 	refused(ENTITY_REPOSITORY, "[a", "{}", "glob", "");
@@ -334,6 +334,37 @@ static void a_repository_has_limits(void **state)
 	refused(ENTITY_REPOSITORY, "a", "{\"tagLimit\":\"3\"}", "tagLimit", "number");
 	refused(ENTITY_REPOSITORY, "a", "{\"immutableTags\":[\"v1\",\"[v\"]}", "immutableTags: [1]", "");
 	refused(ENTITY_REPOSITORY, "a", "{\"tagQuota\":3}", "\"tagQuota\"", "");
+}
+
+/* Without one an entity is what it was before there were any: its hash is the same. */
+static void a_repository_has_a_retention(void **state)
+{
+	AUTO(entity) *entity = good(ENTITY_REPOSITORY, "team/**",
+		"{\"retention\":{\"delay\":\"24h\",\"keepTags\":[{\"patterns\":[\"^v\"]}]}}");
+	AUTO(entity) *copy = packed(entity);
+	AUTO(entity) *none = from(ENTITY_REPOSITORY, "team/**", "{\"retention\":null}", entity);
+	AUTO(entity) *same = from(ENTITY_REPOSITORY, "team/**", "{\"tagLimit\":1}", entity);
+	AUTO_FINI(buf) encoded = buf_limit(4096);
+	AUTO_STR *text = shown(copy);
+
+	(void)state;
+	assert_string_equal(entity_repository(copy)->retention,
+		"{\"delay\":\"24h\",\"keepTags\":[{\"patterns\":[\"^v\"]}]}");
+	assert_string_equal(entity_repository(same)->retention, entity_repository(copy)->retention);
+	assert_non_null(
+		strstr(text, "\"retention\":{\"delay\":\"24h\",\"keepTags\":[{\"patterns\":[\"^v\"]}]},"));
+	assert_string_equal(entity_repository(none)->retention, "");
+	entity_encode(none, &encoded);
+	assert_null(memmem(encoded.at, encoded.len, "retention", 9));
+	refused(ENTITY_REPOSITORY, "a", "{\"retention\":\"{}\"}", "retention: must be an object",
+		"not a string");
+	refused(ENTITY_REPOSITORY, "a", "{\"retention\":{\"keepTag\":[]}}",
+		"retention: unknown key \"keepTag\"", "\"keepTags\"");
+	refused(ENTITY_REPOSITORY, "a", "{\"retention\":{\"repositories\":[\"**\"]}}", "\"repositories\"",
+		"");
+	refused(ENTITY_REPOSITORY, "a", "{\"retention\":{\"keepTags\":[{\"patterns\":[\"v(\"]}]}}",
+		"retention: keepTags: [0]: patterns: [0]: \"v(\"", "byte 2");
+	refused(ENTITY_REPOSITORY, "a", "{\"retention\":{\"delay\":\"-1h\"}}", "retention: delay:", "-1h");
 }
 
 static void ids_follow_the_kinds_rule(void **state)
@@ -627,6 +658,7 @@ int main(void)
 		cmocka_unit_test(settings_have_bounds),
 		cmocka_unit_test(a_ring_has_members),
 		cmocka_unit_test(a_repository_has_limits),
+		cmocka_unit_test(a_repository_has_a_retention),
 		cmocka_unit_test(ids_follow_the_kinds_rule),
 		cmocka_unit_test(unknown_members_name_the_nearest),
 		cmocka_unit_test(what_was_shown_can_be_written_back),

@@ -310,7 +310,8 @@ static void sub_paths_are_stores_of_their_own(void **state)
 static void sub_paths_come_from_a_variable(void **state)
 {
 	static const char *const right[] = { "ZOT_STORAGE_ROOT=/tmp/z",
-		"ZOT_SUBPATHS={\"/a\":{\"rootDirectory\":\"/tmp/a\"}}", NULL };
+		"ZOT_SUBPATHS={\"/a\":{\"rootDirectory\":\"/tmp/a\",\"retention\":{\"dryRun\":true}}}",
+		"ZOT_RETENTION={\"delay\":\"2h\"}", NULL };
 	static const char *const wrong[] = { "ZOT_STORAGE_ROOT=/tmp/z", "ZOT_SUBPATHS={\"/a\"", NULL };
 	static const char *const list[] = { "ZOT_STORAGE_ROOT=/tmp/z", "ZOT_SUBPATHS=[]", NULL };
 	struct result result = load(NULL, right);
@@ -319,6 +320,8 @@ static void sub_paths_come_from_a_variable(void **state)
 	assert_true(result.ok);
 	assert_int_equal(result.settings.subs_len, 1);
 	assert_string_equal(result.settings.subs[0].root, "/tmp/a");
+	assert_string_equal(result.settings.subs[0].retention_text, "{\"dryRun\":true}");
+	assert_string_equal(result.settings.retention_text, "{\"delay\":\"2h\"}");
 	result_fini(&result);
 	result = load(NULL, wrong);
 	assert_false(result.ok);
@@ -338,6 +341,10 @@ static void each_fault_of_a_sub_path_is_named(void **state)
 		{ SUBS("\"/_x\":{\"rootDirectory\":\"/tmp/a\"}"), "must be \"/\"" },
 		{ SUBS("\"/a\":7"), "must be an object, is" },
 		{ SUBS("\"/a\":{}"), "subPaths./a.rootDirectory: needed" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"retention\":{\"policies\":[{}]}}"),
+			"subPaths./a.retention: policies: [0]: repositories: is missing" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"retention\":3}"),
+			"subPaths./a.retention: must be an object" },
 		{ SUBS("\"/a\":{\"rootDirectory\":7}"), "rootDirectory: must be a text" },
 		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"dedupe\":\"x\"}"),
 			"dedupe: must be true or false" },

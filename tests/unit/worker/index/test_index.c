@@ -602,6 +602,51 @@ static void pulls_tell_little(void **state)
 	assert_true(loaded->log_tells);
 }
 
+/* "+v1", "-v2" or "=v3" (it names another manifest), a blank behind each. */
+static void note_tag(void *arg, struct str tag, const struct index_entry *entry)
+{
+	const struct index *before = ((void **)arg)[0];
+	char sign = !entry ? '-' : index_find_tag(before, tag) ? '=' : '+';
+
+	buf_format(((void **)arg)[1], "%c%.*s ", sign, STR_ARGS(tag));
+}
+
+static void assert_tags_differ(const struct index *before, const struct index *after, const char *tags)
+{
+	AUTO_FINI(buf) found = buf_limit(64 * 1024);
+	const void *arg[] = { before, &found };
+
+	index_compare_tags(before, after, note_tag, arg);
+	assert_string_equal(buf_text(&found), tags);
+}
+
+static void tags_are_compared(void **state)
+{
+	AUTO(index) *first = index_new(), *other = index_new(), *second = NULL;
+	char tag[32];
+	const char *tags[] = { tag };
+
+	(void)state;
+	for (int i = 0; i < COMPARED; i++) {
+		(void)snprintf(tag, sizeof(tag), "v%03d", i);
+		assert_true(put(first, i, -1, tags, 1));
+		assert_true(put(other, i, -1, tags, 1));
+	}
+	second = index_keep(first);
+	assert_tags_differ(first, second, "");
+	assert_tags_differ(first, other, "");
+	assert_true(index_drop_tag(second, STR("v300")));
+	(void)snprintf(tag, sizeof(tag), "v500");
+	assert_true(put(second, 3, -1, tags, 1));
+	(void)snprintf(tag, sizeof(tag), "v5000");
+	assert_true(put(second, 3, -1, tags, 1));
+	(void)snprintf(tag, sizeof(tag), "w");
+	assert_true(put(second, COMPARED, -1, tags, 1));
+	assert_tags_differ(first, second, "-v300 =v500 +v5000 +w ");
+	assert_tags_differ(other, second, "-v300 =v500 +v5000 +w ");
+	assert_tags_differ(second, first, "+v300 =v500 -v5000 -w ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -620,6 +665,7 @@ int main(void)
 		cmocka_unit_test(damaged_statistics_are_not_known),
 		cmocka_unit_test(statistics_come_back_from_the_log),
 		cmocka_unit_test(pulls_tell_little),
+		cmocka_unit_test(tags_are_compared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
