@@ -212,10 +212,8 @@ static bool is_owners_to_say(const struct front_call *call)
 {
 	const struct oci_ask *ask = &call->oci.ask;
 
-	if (!ask->registry->options.collects)
-		return false;
-	return ask->route.row->what == OCI_OPERATION_blob_get ? ask->method == HTTP_HEAD
-							      : http_query_get(ask->query, "mount", NULL);
+	return ask->registry->options.collects && ask->route.row->what == OCI_OPERATION_blob_get &&
+	       ask->method == HTTP_HEAD;
 }
 
 static struct place_found find_place(const struct front_call *call)

@@ -45,12 +45,20 @@ static bool mount_from_anywhere(const struct mount *mount)
 	return false;
 }
 
+/* Who collects is the owner, whose view may be served from memory. Elsewhere only what is linked or copied now is young enough to be relied on. */
+static bool may_say_there(const struct mount *mount)
+{
+	AUTO(index) *view = registry_peek(mount->registry, mount->name);
+
+	return view || !mount->registry->options.collects;
+}
+
 bool registry_mount(struct registry *registry, struct str name, const struct digest *digest, struct str from,
 	registry_may_read_f *may_read, void *arg)
 {
 	const struct mount mount = { registry, name, digest, may_read, arg };
 
-	if (has_blob(&mount, name)) {
+	if (may_say_there(&mount) && has_blob(&mount, name)) {
 		registry_was_asked(registry, name, digest);
 		return !registry_is_going(registry, name, digest);
 	}
