@@ -27,7 +27,6 @@ struct retention_rules {
 	struct root roots[SETTINGS_SUBS_MAX + 1];
 	struct lock lock; /* of all below, and of what roots have */
 	uint64_t version;
-	bool of_entities;      /* one of those has a retention: */
 	struct patterns *seen; /* that the version is of; held, so that no others lie where they did */
 };
 
@@ -105,23 +104,12 @@ static const struct root *root_of(const struct retention_rules *rules, struct st
 
 /* ---- what the chore asks ---- */
 
-static bool has_own(const struct patterns *repositories)
-{
-	void *entity;
-
-	for (size_t at = 0; repositories && patterns_next(repositories, &at, &entity);)
-		if (*entity_repository(entity)->retention)
-			return true;
-	return false;
-}
-
 static void see_locked(struct retention_rules *rules, struct patterns *repositories)
 {
 	if (repositories == rules->seen)
 		return;
 	patterns_free(rules->seen);
 	rules->seen = repositories ? patterns_ref(repositories) : NULL;
-	rules->of_entities = has_own(repositories);
 	rules->version++;
 }
 
