@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """storage.gc: what no manifest needs goes while the worker serves; what somebody needs, or was told of, stays."""
+import concurrent.futures
 import json
 import subprocess
-import threading
 
 import pytest
 
-from worker_process import BUILD, Worker, await_true, digest
+from worker_process import BUILD, MANIFEST, Worker, await_true, digest, image
 
 SOON = {"ZOT_GC_DELAY": "1s", "ZOT_GC_INTERVAL": "1s"}
 
@@ -65,22 +65,32 @@ def test_who_was_told_that_it_is_there_may_rely_on_it():
         assert there(worker, "app", b"asked for")
 
 
+def push_again(worker, tag, layer):
+    """Who pushes in the moment in which what he sends is removed is told so, and sends it again."""
+    for _ in range(5):
+        for data in (b"{}", layer):
+            worker.push_blob("busy", data)
+        reply = worker.call("PUT", f"/v2/busy/manifests/{tag}", data=image(layer), headers={"Content-Type": MANIFEST})
+        if reply.status_code != 404:
+            break
+    assert reply.status_code == 201, reply.text
+    return image(layer)
+
+
 def test_pushes_that_go_on_lose_nothing():
     """Each image is deleted right behind its push, by another client, and pushed again: whatever is answered 201 is whole."""
     with Worker(**SOON) as worker:
         def work(n):
+            layer = b"layer %d" % n
             for _ in range(40):
-                body = worker.push("busy", f"v{n}", b"layer %d" % n)
+                body = push_again(worker, f"v{n}", layer)
                 assert worker.call("GET", f"/v2/busy/manifests/{digest(body)}").content == body
-                assert there(worker, "busy", b"layer %d" % n)
+                assert there(worker, "busy", layer)
                 assert worker.call("DELETE", f"/v2/busy/manifests/{digest(body)}").status_code == 202
 
         worker.push("busy", "always")
-        threads = [threading.Thread(target=work, args=[n]) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
         await_true(lambda: not any(there(worker, "busy", b"layer %d" % n) for n in range(4)), what="the end of all")
         assert there(worker, "busy", b"layer") and worker.call("GET", "/v2/busy/manifests/always").status_code == 200
 

@@ -261,11 +261,13 @@ static bool end_batch(struct collection *c)
 
 /* ---- all blobs ---- */
 
+/* Both times are cut to seconds. */
 static bool is_young(const struct collection *c, const struct store_object *object)
 {
 	int64_t now_s = store_clock_s(c->registry->store, name_of(c));
+	int64_t delay_s = c->how->delay_ms ? (c->how->delay_ms + 999) / 1000 + 1 : 0;
 
-	return object->changed_s > now_s - (c->how->delay_ms + 999) / 1000 || was_asked(c, &object->digest);
+	return object->changed_s > now_s - delay_s || was_asked(c, &object->digest);
 }
 
 /* One that is gone meanwhile is nobody's. */
