@@ -381,6 +381,7 @@ struct retention_terms retention_terms(
 
 	if (!retention)
 		return terms;
+	terms.is_set = true;
 	terms.of_entity = retention->of_entity;
 	terms.dry_run = retention->dry_run;
 	if (retention->delay_ms != RETENTION_UNKNOWN)

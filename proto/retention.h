@@ -66,9 +66,10 @@ AUTO_DEFINE(retention)
 struct retention_terms {
 	const struct retention_policy *policy; /* NULL: none is for it */
 	size_t at;           /* which of `policies` */
+	bool is_set;         /* false: nobody has said anything, so nothing goes */
 	bool of_entity;
 	bool dry_run;
 	int64_t delay_ms;    /* what is untagged stays for so long after it was pushed */
 };
-/* retention NULL: no policies. delay_ms: where it names none. */
+/* retention NULL: it is not set. delay_ms: where it names none. */
 struct retention_terms retention_terms(const struct retention *retention, struct str repository, int64_t delay_ms);

@@ -225,6 +225,8 @@ static struct retention_verdict decide_untagged(const struct deciding *d, size_t
 	const struct retention_facts *facts = &d->repository->manifests[row].facts;
 	struct retention_verdict verdict;
 
+	if (!d->terms->is_set)
+		return verdict_of(RETENTION_NOT_SET, 0);
 	if (policy && !policy->delete_untagged)
 		return verdict_of(RETENTION_KEEPS_UNTAGGED, 0);
 	if (policy && policy->keep_untagged && has_rules(policy->keep_untagged)) {
@@ -493,6 +495,7 @@ static void say_keep(const struct retention_terms *terms, struct retention_verdi
 		say_age(into, "within the delay, it was pushed", verdict.number);
 		break;
 	case RETENTION_NO_POLICY:
+	case RETENTION_NOT_SET:
 	case RETENTION_IMMUTABLE:
 	case RETENTION_NO_FACTS:
 	case RETENTION_OF_SUBJECT:
@@ -511,6 +514,7 @@ static void say_keep(const struct retention_terms *terms, struct retention_verdi
 /* What needs no number and no place. */
 static const char *const texts[] = {
 	[RETENTION_NO_POLICY] = "no policy is for the repository, tags stay",
+	[RETENTION_NOT_SET] = "storage.retention is not set, so nothing goes",
 	[RETENTION_IMMUTABLE] = "immutableTags of the repository's entity, whatever a policy says",
 	[RETENTION_NO_FACTS] = "no statistics say when it was pushed or pulled",
 	[RETENTION_OF_SUBJECT] = "it belongs to a manifest that stays",

@@ -59,6 +59,7 @@ struct retention_repository {
 enum retention_why {
 	/* stays: */
 	RETENTION_NO_POLICY,
+	RETENTION_NOT_SET,       /* a manifest without a tag */
 	RETENTION_NO_KEEP_TAGS,
 	RETENTION_IMMUTABLE,
 	RETENTION_PATTERNS,      /* the entry has no rules */

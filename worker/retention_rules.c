@@ -27,6 +27,7 @@ struct retention_rules {
 	struct root roots[SETTINGS_SUBS_MAX + 1];
 	struct lock lock; /* of all below, and of what roots have */
 	uint64_t version;
+	bool of_entities;      /* one of those has a retention: */
 	struct patterns *seen; /* that the version is of; held, so that no others lie where they did */
 };
 
@@ -104,24 +105,47 @@ static const struct root *root_of(const struct retention_rules *rules, struct st
 
 /* ---- what the chore asks ---- */
 
+static bool has_own(const struct patterns *repositories)
+{
+	void *entity;
+
+	for (size_t at = 0; repositories && patterns_next(repositories, &at, &entity);)
+		if (*entity_repository(entity)->retention)
+			return true;
+	return false;
+}
+
 static void see_locked(struct retention_rules *rules, struct patterns *repositories)
 {
 	if (repositories == rules->seen)
 		return;
 	patterns_free(rules->seen);
 	rules->seen = repositories ? patterns_ref(repositories) : NULL;
+	rules->of_entities = has_own(repositories);
 	rules->version++;
+}
+
+static bool any_locked(const struct retention_rules *rules)
+{
+	bool any = rules->of_entities;
+
+	for (size_t i = 0; i < rules->roots_len; i++)
+		any = any || rules->roots[i].retention;
+	return any;
 }
 
 static bool is_on(void *arg)
 {
 	struct retention_rules *rules = arg;
 	AUTO(snapshot) *snapshot = cluster_snapshot(rules->cluster);
+	bool any;
 
 	lock_take(&rules->lock);
 	see_locked(rules, snapshot->repositories);
+	any = any_locked(rules);
 	lock_drop(&rules->lock);
-	return rules->gc && cluster_ownership(rules->cluster) && cluster_lease_left_ms(rules->cluster) > 0;
+	return rules->gc && any && cluster_ownership(rules->cluster) &&
+	       cluster_lease_left_ms(rules->cluster) > 0;
 }
 
 /* Where each member has a storage of its own, what went to another one lies here still for a while. */

@@ -199,3 +199,22 @@ def test_a_leader_says_it_while_workers_run(led):
     await_true(lambda: any(line["repository"] == "team/app" and line["tag"] == "v1" for line in lines(worker, "retention.would_remove")),
                what="the settings' own, again")
     assert tags(worker, "team/app") == ["v1", "v2"]
+
+
+def test_rules_ask_the_statistics(tmp_path):
+    """What was pushed last, what was pulled last, what has lost its tag: by what the index says of each."""
+    with Worker(folder=tmp_path, config=config(None)) as worker:
+        for name in ("count/app", "pulled/app"):
+            for n in range(1, 5):
+                worker.push(name, f"v{n}", annotations={"n": str(n)})
+        assert worker.call("GET", "/v2/pulled/app/manifests/v2").status_code == 200
+        before = worker.push("bare/app", "v1", annotations={"n": "before"})
+        worker.push("bare/app", "v1", annotations={"n": "behind"})
+        worker.stop()
+    rules = {"delay": "1s", "policies": [{"repositories": ["count/*"], "keepTags": [{"mostRecentlyPushedCount": 2}]},
+                                         {"repositories": ["pulled/*"], "keepTags": [{"mostRecentlyPulledCount": 1}]}]}
+    with Worker(folder=tmp_path, config={"storage": {**config(rules)["storage"], "gcInterval": "1s"}}) as worker:
+        await_true(lambda: tags(worker, "count/app") == ["v3", "v4"], what="the two that were pushed last")
+        await_true(lambda: tags(worker, "pulled/app") == ["v2"], what="the one that was pulled")
+        await_true(lambda: worker.call("GET", f"/v2/bare/app/manifests/{digest(before)}").status_code == 404, what="the end of what has no tag")
+        assert tags(worker, "bare/app") == ["v1"] and tags(worker, "pulled/app") == ["v2"]

@@ -163,9 +163,7 @@ def removed_by(cluster):
 @pytest.mark.parametrize("store", ["fs", "moto", "radosgw"])
 def test_what_is_acknowledged_stays(store):
     dice, books = random.Random(f"{SEED} {store}"), Books()
-    # Images whose tag went elsewhere are pulled by their digest.
-    untagged_stay = {"policies": [{"repositories": ["**"], "deleteUntagged": False}]}
-    soon = {"ZOT_GC_DELAY": "1s", "ZOT_GC_INTERVAL": "1s", "ZOT_RETENTION": json.dumps(untagged_stay)}
+    soon = {"ZOT_GC_DELAY": "1s", "ZOT_GC_INTERVAL": "1s"}
     with Cluster(store=store, workers=2, haproxy=False, lease_ms=LEASE_MS, worker_environment=soon) as cluster, contextlib.ExitStack() as ends:
         last = threading.Event()
         ends.callback(last.set)

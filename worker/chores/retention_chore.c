@@ -63,14 +63,16 @@ static bool do_one(struct walk *walk, struct str name, struct error *err)
 		.registry = retention->registry, .name = name, .pace = &walk->pace, .removed = on_removed
 	};
 	struct retention_source source;
-	bool ok;
+	bool ok = true;
 
 	if (!whose->open(whose->arg, name, &source, err))
 		return false;
 	work.terms = retention_terms(source.retention, name, source.delay_ms);
 	work.limits = source.limits;
-	ok = retention_remove(&work, err);
-	tell(&work);
+	if (work.terms.is_set) {
+		ok = retention_remove(&work, err);
+		tell(&work);
+	}
 	whose->close(whose->arg, &source);
 	return ok;
 }

@@ -161,7 +161,7 @@ static void without_a_policy_tags_stay(void **state)
 	struct world *world = *state;
 
 	TAGS(world, { "a", 9999, NEVER }, { "b", UNKNOWN, UNKNOWN });
-	policies(world, NULL);
+	policies(world, "{}");
 	stay(world, "a b");
 	says(world, world->tag_verdicts[0], "no policy is for the repository, tags stay");
 	policies(world,
@@ -362,7 +362,10 @@ static void what_is_untagged_waits_for_the_delay(void **state)
 	manifests(world, 3);
 	world->manifests[0].facts = facts(2, 1);
 	world->manifests[1].facts = facts(0, NEVER);
-	policies(world, NULL); /* an hour */
+	policies(world, NULL);
+	manifests_stay(world, "KKK");
+	says(world, world->verdicts[0], "storage.retention is not set, so nothing goes");
+	policies(world, "{}"); /* an hour */
 	manifests_stay(world, "-KK");
 	says(world, world->verdicts[0], "it has no tag, and was pushed 2 hours ago");
 	says(world, world->verdicts[1], "within the delay, it was pushed 0 s ago");
@@ -408,7 +411,7 @@ static void all_that_an_index_names_stays_with_it(void **state)
 	world->manifests[2].children = of_list; /* an index in an index */
 	world->manifests[2].children_len = 1;
 	add_tag(world, (struct tag_row){ "v1", 100, NEVER, 0, false });
-	policies(world, NULL);
+	policies(world, "{}");
 	manifests_stay(world, "KKKK-");
 	says(world, world->verdicts[3], "an index that stays names it");
 	policy(world, "\"keepTags\":[{\"patterns\":[\"x\"]}]");
@@ -452,7 +455,7 @@ static void referrers_stay_as_long_as_what_they_are_for(void **state)
 	world->manifests[4].subject = RETENTION_GONE;
 	world->manifests[4].facts = facts(0, NEVER);
 	add_tag(world, (struct tag_row){ "v1", 100, NEVER, 0, false });
-	policies(world, NULL);
+	policies(world, "{}");
 	manifests_stay(world, "KKKKK");
 	says(world, world->verdicts[3], "it belongs to another manifest, and deleteReferrers is not set");
 	policy(world, "\"deleteReferrers\":true");
