@@ -341,6 +341,11 @@ static bool open_access(struct worker *worker, struct error *err)
 	       usage_new(&worker->front.usage, worker->front.loops_len, s->mode == MODE_WORKER, err);
 }
 
+static bool owns(void *arg, struct str name)
+{
+	return cluster_owns(arg, name);
+}
+
 /* Descriptors are for connections, blobs and uploads. */
 static void open_registry(struct worker *worker)
 {
@@ -369,6 +374,8 @@ static void open_registry(struct worker *worker)
 
 	settings.options.collects = settings_collect(s, &settings.collect_delay_ms);
 	worker->front.registry = registry_new(&settings);
+	worker->front.registry->owns = owns;
+	worker->front.registry->owns_arg = worker->front.cluster;
 }
 
 /* Who is alone has nobody to take from. */

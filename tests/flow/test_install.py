@@ -63,7 +63,7 @@ def test_bash_completes_commands_and_options(prefix, program, tmp_path):
     (tmp_path / "a config.json").write_text("{}")
     commands = set(commands_of(prefix, program))
     assert complete(prefix, program, "") == commands | {"--help", "--version"}
-    assert complete(prefix, program, "ver") == {"verify", "version"}
+    assert complete(prefix, program, "ver") == {command for command in commands if command.startswith("ver")} >= {"verify", "version"}
     assert complete(prefix, program, "help", "m") == {"markdown", "man"}
     assert complete(prefix, program, "serve", "a", cwd=tmp_path) == {"a config.json"}
     assert complete(prefix, program, "version", "", cwd=tmp_path) == set()

@@ -122,7 +122,7 @@ def test_all_are_seen():
         assert figure(worker, "runs_total", "expire") == 0
         await_true(lambda: figure(worker, "runs_total", "fold") >= 2)
         text = worker.call("GET", "/metrics").text
-        assert "zot_scheduler_generators_total 8\n" in text
+        assert "zot_scheduler_generators_total 10\n" in text
         assert 'zot_scheduler_generators_status{priority="low",state="done"} 1\n' in text
         assert 'zot_scheduler_tasksqueue_length{priority="low"} ' in text
 

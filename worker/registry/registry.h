@@ -59,6 +59,9 @@ struct registry {
 	/* Before the first request. Another member has this repository, though it lies here still: what is counted of it here is nobody's. NULL: none. Thread  any. */
 	bool (*is_away)(void *arg, struct str name);
 	void *away_arg;
+	/* Before the first request. Is this worker the owner, who collects? NULL: of all. Thread  any. */
+	bool (*owns)(void *arg, struct str name);
+	void *owns_arg;
 };
 
 struct registry_settings {

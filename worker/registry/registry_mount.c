@@ -45,12 +45,13 @@ static bool mount_from_anywhere(const struct mount *mount)
 	return false;
 }
 
-/* Who collects is the owner, whose view may be served from memory. Elsewhere only what is linked or copied now is young enough to be relied on. */
+/* Who collects is the owner. Elsewhere only what is linked or copied now is young enough to be relied on. */
 static bool may_say_there(const struct mount *mount)
 {
-	AUTO(index) *view = registry_peek(mount->registry, mount->name);
+	const struct registry *registry = mount->registry;
 
-	return view || !mount->registry->options.collects;
+	return !registry->options.collects || !registry->owns ||
+	       registry->owns(registry->owns_arg, mount->name);
 }
 
 bool registry_mount(struct registry *registry, struct str name, const struct digest *digest, struct str from,
