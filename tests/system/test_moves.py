@@ -337,6 +337,7 @@ def test_a_blob_that_ends_at_a_source_while_all_else_moves():
     with Isolated(1, worker_environment={"ZOT_MOVE_RATE": "16KiB"}) as cluster:
         old, layers, late = cluster.workers[0], [os.urandom(8192) for _ in range(4)], b"late"
         names = [f"slow/r{i}" for i in range(8)]
+        await_true(lambda: old.call("GET", "/v2/slow/none/tags/list").status_code == 404, 30, "the ring, at the worker")
         for name in names:
             for layer in layers:
                 cluster.push_blob(name, layer, old)

@@ -178,8 +178,8 @@ def test_what_is_refused_for_ever_is_not_asked_for_ever(kind):
             # A change whose answer was lost is looked up, and found done.
             done = kind == "cut" and method in ("PUT", "DELETE") and reply.ok
             assert done or (reply.status_code == 503 and int(reply.headers["Retry-After"]) > 0 and took < 10), (what, reply.status_code, took)
-            # libcurl sends it once more on its own where a connection that it kept was closed.
-            assert 1 <= most[what] <= bound * (2 if kind == "cut" else 1), (what, faults.sent)
+            # libcurl sends it once more on its own where a connection that it kept was closed; a chore may walk through the catalog just then.
+            assert 1 <= most[what] <= bound * (2 if kind == "cut" else 1) * (2 if what == "catalog" else 1), (what, faults.sent)
         print(kind, most)
         worker.push("a/b", "v3")
         assert worker.call("GET", f"/v2/a/b/blobs/{blob}").content == b"layer"
