@@ -14,6 +14,19 @@ static bool is_over(const struct walk *walk)
 	return walk->at >= walk->rows->len;
 }
 
+/* Behind what both share. False: both are over. */
+static bool find_next(struct walk *first, struct walk *second)
+{
+	size_t same = 1;
+
+	while (same && (!is_over(first) || !is_over(second))) {
+		same = index_rows_shared(first->rows, first->at, second->rows, second->at);
+		first->at += same;
+		second->at += same;
+	}
+	return !is_over(first) || !is_over(second);
+}
+
 static const struct index_entry *entry_of(const struct walk *walk)
 {
 	const struct index_record *record = index_rows_at(walk->rows, walk->at);
@@ -49,15 +62,9 @@ void index_compare(const struct index *before, const struct index *after, index_
 	static const struct index_rows none;
 	struct walk first = { .rows = before ? &before->records : &none },
 		    second = { .rows = &after->records };
-	size_t same;
 
-	while (!is_over(&first) || !is_over(&second)) {
-		same = index_rows_shared(first.rows, first.at, second.rows, second.at);
-		first.at += same;
-		second.at += same;
-		if (!same)
-			step(&first, &second, fn, arg);
-	}
+	while (find_next(&first, &second))
+		step(&first, &second, fn, arg);
 }
 
 /* ---- tags ---- */
@@ -85,15 +92,9 @@ void index_compare_tags(
 	const struct index *before, const struct index *after, index_compare_tags_f *fn, void *arg)
 {
 	struct walk first = { .rows = &before->labels }, second = { .rows = &after->labels };
-	size_t same;
 
-	while (!is_over(&first) || !is_over(&second)) {
-		same = index_rows_shared(first.rows, first.at, second.rows, second.at);
-		first.at += same;
-		second.at += same;
-		if (!same)
-			step_tags(&first, &second, fn, arg);
-	}
+	while (find_next(&first, &second))
+		step_tags(&first, &second, fn, arg);
 }
 
 struct index *index_keep(const struct index *view)

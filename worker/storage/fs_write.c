@@ -399,14 +399,13 @@ bool fs_look_at(
 
 #define REMOVE_STEP 32 /* for so many the folder is locked, and whoever changes the index waits */
 
-static bool remove_one(struct store *store, const char *key, char *folder, bool *ret_gone, struct error *err)
+static bool remove_one(struct store *store, const char *key, bool *ret_gone, struct error *err)
 {
 	struct fs_path path;
 	struct stat gone;
 
 	if (!fs_path_of(store, key, &path, err))
 		return false;
-	(void)snprintf(folder, PATH_MAX, "%s", path.folder);
 	if (!fs_at_stat(store, path.text, &gone) || !fs_at_unlink(store, path.text)) {
 		*ret_gone = errno == ENOENT;
 		return *ret_gone || fs_error(err, "remove", path.text);
@@ -416,48 +415,53 @@ static bool remove_one(struct store *store, const char *key, char *folder, bool 
 	return true;
 }
 
-/* False: this one could not be removed, or the time is over; *ret_done: so many were looked at. */
+/* False: one could not be removed, or the time is over. */
 static bool remove_step(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone,
-	size_t *ret_done, struct error *err)
+	struct error *err)
 {
-	char folder[PATH_MAX], last[PATH_MAX] = "";
 	struct fs_path first;
 	AUTO_FD lock = -1;
 	bool ok = fs_path_of(store, keys[0], &first, err) && fs_lock_repository(store, &first, &lock, err);
-	size_t at;
 
-	for (at = 0; ok && at < len; at++) {
-		if (clock_wall_s() >= until_s)
-			ok = error_set(
-				err, ERROR_UNAVAILABLE, NULL, "the removal of %s came too late", keys[at]);
-		else
-			ok = remove_one(store, keys[at], folder, &gone[at], err);
-		/* Of one algorithm after the other. */
-		if (ok && last[0] && strcmp(folder, last) != 0)
-			ok = fs_sync_folder(store, last, err);
-		if (ok)
-			memcpy(last, folder, sizeof(last));
-	}
-	if (last[0] && !fs_sync_folder(store, last, ok ? err : NULL))
-		ok = false;
-	*ret_done = at;
+	for (size_t at = 0; ok && at < len; at++)
+		ok = clock_wall_s() < until_s ? remove_one(store, keys[at], &gone[at], err)
+					      : error_set(err, ERROR_UNAVAILABLE, NULL,
+							"the removal of %s came too late", keys[at]);
 	return ok;
+}
+
+/* Those of one algorithm stand together. */
+static bool sync_folders(struct store *store, const char *const *keys, size_t len, struct error *err)
+{
+	char last[PATH_MAX] = "";
+	struct fs_path path;
+
+	for (size_t at = 0; at < len; at++) {
+		if (!fs_path_of(store, keys[at], &path, err))
+			return false;
+		if (strcmp(path.folder, last) == 0)
+			continue;
+		if (!fs_sync_folder(store, path.folder, err))
+			return false;
+		(void)snprintf(last, sizeof(last), "%s", path.folder);
+	}
+	return true;
 }
 
 bool fs_remove_all(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone,
 	struct error *err)
 {
-	size_t done = 0, step;
+	size_t done = 0;
+	bool ok = true;
 
-	while (done < len) {
-		size_t n = len - done < REMOVE_STEP ? len - done : REMOVE_STEP;
-
-		if (!remove_step(store, keys + done, n, until_s, gone + done, &step, err)) {
-			/* What was unlinked may come back by a power cut: its folder was not synced. */
-			memset(gone + done, 0, n * sizeof(*gone));
-			return false;
-		}
-		done += step;
+	for (size_t n; ok && done < len; done += n) {
+		n = len - done < REMOVE_STEP ? len - done : REMOVE_STEP;
+		ok = remove_step(store, keys + done, n, until_s, gone + done, err);
 	}
-	return true;
+	/* What was unlinked may come back by a power cut while its folder is not synced. */
+	if (!sync_folders(store, keys, done, ok ? err : NULL)) {
+		memset(gone, 0, len * sizeof(*gone));
+		return false;
+	}
+	return ok;
 }

@@ -454,26 +454,9 @@ bool store_blob_delete(
 	       driver_of(store)->remove(store, key.text, until_s, err);
 }
 
-static bool delete_one_by_one(struct store *store, const char *const *keys, size_t len, int64_t until_s,
-	bool *gone, struct error *err)
-{
-	bool all = true;
-	struct error cause;
-
-	for (size_t i = 0; i < len; i++) {
-		gone[i] = driver_of(store)->remove(store, keys[i], until_s, &cause) ||
-			  cause.kind == ERROR_UNKNOWN;
-		if (!gone[i] && all)
-			*err = cause;
-		all = all && gone[i];
-	}
-	return all;
-}
-
 bool store_blobs_delete(struct store *store, struct str name, const struct digest *digests, size_t len,
 	int64_t until_s, bool *gone, struct error *err)
 {
-	const struct store_driver *driver;
 	AUTO_STR *texts = check_alloc(len + 1, sizeof(struct key));
 	AUTO_STR *pointers = check_alloc(len + 1, sizeof(char *));
 	struct key *keys = (struct key *)(void *)texts;
@@ -483,15 +466,13 @@ bool store_blobs_delete(struct store *store, struct str name, const struct diges
 	if (!len)
 		return true;
 	store = root_of(store, name);
-	driver = driver_of(store);
 	memset(gone, 0, len * sizeof(*gone));
 	for (size_t i = 0; i < len; i++) {
 		if (!key_of_blob(name, &digests[i], &keys[i], err))
 			return false;
 		at[i] = keys[i].text;
 	}
-	return driver->remove_all ? driver->remove_all(store, at, len, until_s, gone, err)
-				  : delete_one_by_one(store, at, len, until_s, gone, err);
+	return driver_of(store)->remove_all(store, at, len, until_s, gone, err);
 }
 
 int64_t store_clock_ms(const struct store *store, struct str name)

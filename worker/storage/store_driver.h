@@ -59,7 +59,7 @@ struct store_driver {
 	void (*push_free)(struct store_push *push);
 	bool (*abandoned)(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err);
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
-	/* store_blobs_delete(). NULL: one after the other. */
+	/* store_blobs_delete() */
 	bool (*remove_all)(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone, struct error *err);
 	int64_t (*clock_ms)(const struct store *store); /* NULL: the wall clock */
 	bool (*copy)(struct store *store, const char *from, const char *to, const struct digest *digest, struct error *err);
