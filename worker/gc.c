@@ -8,14 +8,12 @@
 #include "common/log.h"
 #include "common/pool.h"
 #include "common/progress.h"
-#include "proto/name.h"
 #include "worker/registry/collect.h"
 #include "worker/registry/registry.h"
 #include "worker/settings_roots.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
-#define PAGE        1000
 #define CACHE_BYTES (16 * 1024 * 1024)
 #define NOTE_MAX    (1024 * 1024)
 
@@ -24,7 +22,6 @@ struct gc {
 	struct registry *registry;
 	bool dry_run;
 	struct progress progress;
-	struct buf last; /* name, of this page */
 	uint64_t seen, repositories, blobs, young, removed, bytes, failed, left;
 	size_t memory;
 };
@@ -55,7 +52,7 @@ static bool is_moving(const struct gc *gc, struct str name, bool *ret, struct er
 	return *ret || err->kind == ERROR_UNKNOWN;
 }
 
-static bool collect(struct gc *gc, struct str name, const char *text, struct error *err)
+static bool collect(struct gc *gc, struct str name, struct error *err)
 {
 	const struct worker_settings *s = settings_of(gc->settings, name);
 	const struct collect_how how = {
@@ -70,7 +67,7 @@ static bool collect(struct gc *gc, struct str name, const char *text, struct err
 		gc->left++;
 		return true;
 	}
-	ok = registry_collect(gc->registry, text, &how, &told, err);
+	ok = registry_collect(gc->registry, name.at, &how, &told, err);
 	gc->repositories++;
 	gc->blobs += told.blobs;
 	gc->young += told.young;
@@ -85,12 +82,10 @@ static bool collect_one(void *arg, struct str name)
 	struct gc *gc = arg;
 	struct error err;
 
-	buf_clear(&gc->last);
-	buf_add(&gc->last, name);
-	if (!collect(gc, buf_str(&gc->last), buf_text(&gc->last), &err)) {
+	if (!collect(gc, name, &err)) {
 		gc->failed++;
 		progress_clear(&gc->progress);
-		log_error("gc", "repository=%s error=%s", buf_text(&gc->last), log_quote(str_of(err.text)));
+		log_error("gc", "repository=%s error=%s", name.at, log_quote(str_of(err.text)));
 	}
 	progress_tell(&gc->progress, ++gc->seen);
 	return true;
@@ -100,8 +95,7 @@ static bool count_one(void *arg, struct str name)
 {
 	struct gc *gc = arg;
 
-	buf_clear(&gc->last);
-	buf_add(&gc->last, name);
+	(void)name;
 	gc->progress.total++;
 	return true;
 }
@@ -109,13 +103,8 @@ static bool count_one(void *arg, struct str name)
 static bool walk(struct gc *gc, store_catalog_f *fn, struct error *err)
 {
 	struct store *store = gc->registry->store;
-	bool more = true;
 
-	buf_clear(&gc->last);
-	while (more)
-		if (!store_catalog(store, buf_str(&gc->last), PAGE, fn, gc, &more, err))
-			return error_add(err, "catalog of %s", store_place(store));
-	return true;
+	return store_catalog_each(store, fn, gc, err) || error_add(err, "catalog of %s", store_place(store));
 }
 
 static bool walk_store(struct gc *gc, struct store *store, struct pool *pool, struct error *err)
@@ -152,14 +141,13 @@ static bool run(struct gc *gc, struct error *err)
 
 int gc_run(const struct worker_settings *settings, bool dry_run)
 {
-	struct gc gc = { .settings = settings, .dry_run = dry_run, .last = buf_limit(NAME_MAX_LEN + 1) };
+	struct gc gc = { .settings = settings, .dry_run = dry_run };
 	struct error err;
 	bool ok;
 
 	http_client_init();
 	ok = run(&gc, &err);
 	http_client_fini();
-	buf_fini(&gc.last);
 	if (!ok)
 		log_error("gc", "error=%s", log_quote(str_of(err.text)));
 	(void)printf("%" PRIu64 " repositories, %" PRIu64 " blobs: %" PRIu64 " %s, %" PRIu64

@@ -18,7 +18,6 @@
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
-#define PAGE        1000
 #define CACHE_BYTES (16 * 1024 * 1024)
 #define LINE_MAX    4096
 
@@ -31,7 +30,6 @@ struct retaining {
 	const struct worker_settings *settings;
 	struct registry *registry;
 	bool json;
-	struct buf last; /* name, of this page */
 	struct count tags, manifests;
 	uint64_t repositories, failed;
 	bool written; /* all of it */
@@ -145,8 +143,6 @@ static bool on_name(void *arg, struct str name)
 	struct retaining *r = arg;
 	struct error err;
 
-	buf_clear(&r->last);
-	buf_add(&r->last, name);
 	if (retain_one(r, name, &err) || err.kind == ERROR_UNKNOWN)
 		return r->written;
 	r->failed++;
@@ -158,11 +154,8 @@ static bool on_name(void *arg, struct str name)
 
 static bool retain_all(struct retaining *r, struct error *err)
 {
-	bool more = true;
-
-	while (more && r->written)
-		if (!store_catalog(r->registry->store, buf_str(&r->last), PAGE, on_name, r, &more, err))
-			return error_add(err, "catalog of %s", store_place(r->registry->store));
+	if (!store_catalog_each(r->registry->store, on_name, r, err))
+		return error_add(err, "catalog of %s", store_place(r->registry->store));
 	return r->written || error_set(err, ERROR_INTERNAL, NULL, "standard output takes no more");
 }
 
@@ -237,9 +230,7 @@ static void tell_sum(const struct retaining *r)
 
 int retain_run(const struct worker_settings *settings, bool json)
 {
-	struct retaining r = {
-		.settings = settings, .json = json, .last = buf_limit(NAME_MAX_LEN + 1), .written = true
-	};
+	struct retaining r = { .settings = settings, .json = json, .written = true };
 	struct error err;
 	bool ok;
 
@@ -247,7 +238,6 @@ int retain_run(const struct worker_settings *settings, bool json)
 	http_client_init();
 	ok = retain_store(&r, &err);
 	http_client_fini();
-	buf_fini(&r.last);
 	if (ok && !r.repositories && !r.failed)
 		(void)fprintf(stderr, "warning: the catalog is empty; what another tool made is in it after "
 				      "zot-worker import\n");

@@ -13,8 +13,7 @@
 #include "worker/registry/registry.h"
 #include "worker/storage/store.h"
 
-#define LOOK_MS     1000 /* whether it is time */
-#define PAGE        1000
+#define LOOK_MS     1000   /* whether it is time */
 #define KNOWN       65536u /* two numbers each: 1 MiB */
 #define DAY_MINUTES (24 * 60)
 
@@ -24,7 +23,6 @@ struct walk {
 	struct collect_chore *collect;
 	struct chore_turn *turn;
 	const struct pace *pace;
-	struct buf last; /* the name that was seen last */
 	uint64_t repositories, removed, bytes, failed;
 	bool over; /* the worker ends */
 	struct error *err;
@@ -119,22 +117,21 @@ static void tell(void *arg, const char *name, const struct digest *digest, uint6
 		text, bytes);
 }
 
-static void fail(struct walk *walk, const struct error *err)
+static void fail(struct walk *walk, const char *name, const struct error *err)
 {
-	log_warn("gc.failed", "repository=%s error=%s", buf_text(&walk->last), log_quote(str_of(err->text)));
+	log_warn("gc.failed", "repository=%s error=%s", name, log_quote(str_of(err->text)));
 	count(walk->collect, FAILED, 1);
 	if (!walk->failed++ && walk->err)
 		*walk->err = *err;
 }
 
 /* What is left in it, for lack of age or of time, is for the next walk. */
-static void collect_one(struct walk *walk, int64_t delay_ms)
+static void collect_one(struct walk *walk, struct str name, int64_t delay_ms)
 {
 	struct collect_chore *collect = walk->collect;
 	const struct collect_how how = {
 		.delay_ms = delay_ms, .pace = walk->pace, .told = tell, .arg = walk
 	};
-	struct str name = buf_str(&walk->last);
 	AUTO(index) *view = NULL;
 	struct collected told;
 	struct error err;
@@ -142,14 +139,14 @@ static void collect_one(struct walk *walk, int64_t delay_ms)
 
 	if (!registry_index(collect->registry, name, &view, &err)) {
 		if (err.kind != ERROR_UNKNOWN)
-			fail(walk, &err);
+			fail(walk, name.at, &err);
 		return;
 	}
 	version = hash_version(view);
 	if (is_clean(collect, name, version))
 		return;
-	if (!registry_collect(collect->registry, buf_text(&walk->last), &how, &told, &err))
-		fail(walk, &err);
+	if (!registry_collect(collect->registry, name.at, &how, &told, &err))
+		fail(walk, name.at, &err);
 	else if (told.whole && !told.young && !told.removed)
 		keep_clean(collect, name, version);
 	walk->repositories++;
@@ -162,26 +159,18 @@ static bool walk_one(void *arg, struct str name)
 	struct collect_chore *collect = walk->collect;
 	int64_t delay_ms;
 
-	buf_clear(&walk->last);
-	buf_add(&walk->last, name);
 	walk->over = !chore_may_go_on(walk->turn);
 	if (walk->over)
 		return false;
 	if (collect->whose.is_ours(collect->whose.arg, name) &&
 		collect->delay_of(collect->arg, name, &delay_ms))
-		collect_one(walk, delay_ms);
+		collect_one(walk, name, delay_ms);
 	return true;
 }
 
 static bool walk_all(struct walk *walk)
 {
-	struct store *store = walk->collect->registry->store;
-	bool more = true;
-
-	while (more && !walk->over)
-		if (!store_catalog(store, buf_str(&walk->last), PAGE, walk_one, walk, &more, walk->err))
-			return false;
-	return !walk->failed;
+	return store_catalog_each(walk->collect->registry->store, walk_one, walk, walk->err) && !walk->failed;
 }
 
 static void end_walk(struct walk *walk, int64_t begun_ms)
@@ -227,12 +216,10 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 		memset(collect->known, 0, KNOWN * 2 * sizeof(*collect->known));
 		collect->fresh_ms = begun_ms;
 	}
-	walk.last = buf_limit(NAME_MAX_LEN + 1);
 	ok = walk_all(&walk);
 	collect->went = true;
 	collect->next_ms = begun_ms + collect->every_ms;
 	end_walk(&walk, begun_ms);
-	buf_fini(&walk.last);
 	return ok || error_add(err, "gc");
 }
 

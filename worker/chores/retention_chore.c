@@ -13,14 +13,12 @@
 #include "worker/storage/store.h"
 
 #define LOOK_MS 1000 /* whether it is time */
-#define PAGE    1000
 
 /* A pass. */
 struct walk {
 	struct retention_chore *retention;
 	struct chore_turn *turn;
 	struct pace pace;
-	struct buf last; /* the name that was seen last */
 	uint64_t failed;
 	struct error first; /* of those */
 	bool over;          /* the worker ends */
@@ -89,8 +87,6 @@ static bool on_name(void *arg, struct str name)
 	const struct retention_whose *whose = &walk->retention->whose;
 	struct error err;
 
-	buf_clear(&walk->last);
-	buf_add(&walk->last, name);
 	walk->over = !chore_may_go_on(walk->turn);
 	if (walk->over)
 		return false;
@@ -107,12 +103,8 @@ static bool on_name(void *arg, struct str name)
 
 static bool walk_all(struct walk *walk, struct error *err)
 {
-	bool more = true;
-
-	while (more && !walk->over)
-		if (!store_catalog(walk->retention->registry->store, buf_str(&walk->last), PAGE, on_name,
-			    walk, &more, err))
-			return error_add(err, "catalog");
+	if (!store_catalog_each(walk->retention->registry->store, on_name, walk, err))
+		return error_add(err, "catalog");
 	if (!walk->failed)
 		return true;
 	*err = walk->first;
@@ -142,9 +134,7 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 		return true;
 	retention->ran = true;
 	retention->version = version;
-	walk.last = buf_limit(NAME_MAX_LEN + 1);
 	ok = walk_all(&walk, err);
-	buf_fini(&walk.last);
 	retention->soon_ms = clock_ms() + RETENTION_PAUSE_TIMES * (clock_ms() - begun);
 	retention->next_ms = clock_ms() + retention->every_ms;
 	if (retention->next_ms < retention->soon_ms)

@@ -11,14 +11,12 @@
 #include "worker/storage/store.h"
 
 #define LOOK_MS 1000 /* whether it is time */
-#define PAGE    1000
 
 /* A walk. */
 struct walk {
 	struct weigh_chore *weigh;
 	struct chore_turn *turn;
 	const struct pace *pace;
-	struct buf last; /* the name that was seen last */
 	struct weighed found;
 	bool over; /* the worker ends */
 	bool ok;
@@ -32,8 +30,6 @@ static bool weigh_one(void *arg, struct str name)
 	struct weigh_chore *weigh = walk->weigh;
 	uint64_t bytes = 0;
 
-	buf_clear(&walk->last);
-	buf_add(&walk->last, name);
 	walk->over = !chore_may_go_on(walk->turn);
 	if (walk->over)
 		return false;
@@ -48,13 +44,7 @@ static bool weigh_one(void *arg, struct str name)
 
 static bool walk_all(struct walk *walk)
 {
-	bool more = true;
-
-	while (more && walk->ok && !walk->over)
-		if (!store_catalog(walk->weigh->store, buf_str(&walk->last), PAGE, weigh_one, walk, &more,
-			    walk->err))
-			return false;
-	return walk->ok;
+	return store_catalog_each(walk->weigh->store, weigh_one, walk, walk->err) && walk->ok;
 }
 
 /* When the next one may begin. */
@@ -91,10 +81,8 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 		return true;
 	weigh->ring = ring;
 	weigh->changes = changes;
-	walk.last = buf_limit(NAME_MAX_LEN + 1);
 	walk.found.known = true;
 	ok = walk_all(&walk);
-	buf_fini(&walk.last);
 	set_next(weigh, clock_ms() - begun);
 	if (walk.over)
 		return true;

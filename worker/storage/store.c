@@ -630,6 +630,40 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
 			       : list_names(store, STORE_CATALOG, after, n, fn, arg, ret_more, err);
 }
 
+#define EACH_PAGE 1000
+
+struct each {
+	store_catalog_f *fn;
+	void *arg;
+	struct buf name;
+	bool stopped;
+};
+
+static bool on_each(void *arg, struct str name)
+{
+	struct each *each = arg;
+
+	buf_clear(&each->name);
+	buf_add(&each->name, name);
+	each->stopped = !each->fn(each->arg, buf_str(&each->name));
+	return !each->stopped;
+}
+
+bool store_catalog_each(struct store *store, store_catalog_f *fn, void *arg, struct error *err)
+{
+	struct each each = { .fn = fn, .arg = arg, .name = buf_limit(NAME_MAX_LEN + 1) };
+	AUTO_FINI(buf) after = buf_limit(NAME_MAX_LEN + 1);
+	bool ok = true, more = true;
+
+	while (ok && more && !each.stopped) {
+		buf_clear(&after);
+		buf_add(&after, buf_str(&each.name));
+		ok = store_catalog(store, buf_str(&after), EACH_PAGE, on_each, &each, &more, err);
+	}
+	buf_fini(&each.name);
+	return ok;
+}
+
 /* ---- notes ---- */
 
 #define REMOVE_S 60

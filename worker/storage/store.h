@@ -225,6 +225,9 @@ typedef bool store_catalog_f(void *arg, struct str name);
 bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg, bool *ret_more,
 		   struct error *err) MUST_CHECK;
 
+/* All of it, page by page: fn with each name, which ends with a NUL; false ends the walk, which is no error. */
+bool store_catalog_each(struct store *store, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
+
 /*
  * Repositories that another tool made (zot) get their place in the catalog: looks for each index.json. When it is over a mark in
  * the store says when that was, for all who share it. Where all is known that is one listing for each folder on the way, and one
