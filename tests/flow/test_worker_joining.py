@@ -65,6 +65,22 @@ def complains(worker, kind, *words):
     assert status == 503 and all(word in line for word in words), text
 
 
+def test_not_ready_while_nobody_owns_anything():
+    """With a storage each, a ring without an active member leaves every repository without an owner."""
+    with Heard() as leader:
+        leader.isolated = True
+        with leader.joins() as worker:
+            await_true(lambda: readiness(worker)[0] == 200, what="ready")
+            leader.member["state"], leader.revision = "draining", 6
+            await_true(lambda: "\nring: no member is active" in readiness(worker)[1], what="a line")
+            assert readiness(worker)[0] == 503
+            # Shared storage is served by whoever is asked.
+            leader.isolated, leader.revision = False, 7
+            await_true(lambda: "\nring: " not in readiness(worker)[1], what="no line")
+            leader.isolated, leader.member["state"], leader.revision = True, "active", 8
+            await_true(lambda: readiness(worker)[0] == 200, what="ready")
+
+
 # ---- The address ----
 
 def test_a_worker_joins_when_it_has_reached_itself():

@@ -212,9 +212,18 @@ class Cluster:
         return self.admin("GET", "/api/cluster/members").json()["members"]
 
     def wait_active(self, count):
-        await_true(lambda: sum(m["state"] == "active" for m in self.members()) == count, 30, f"{count} active members")
-        epoch = self.admin("GET", "/api/ring/ring").json()["revision"]
-        await_true(lambda: all(m["revision"] >= epoch for m in self.members() if m["state"] == "active"), 30, "the ring at all members")
+        await_true(lambda: len(self.active()) == count, 30, f"{count} active members")
+        # The ring is published after its members have changed, and heard after that.
+        ring = await_true(lambda: self.ring_of(self.active()), 30, "their ring")
+        await_true(lambda: all(m["revision"] >= ring["revision"] for m in self.active()), 30, "the ring at all members")
+
+    def active(self):
+        return [m for m in self.members() if m["state"] == "active"]
+
+    def ring_of(self, members):
+        """The newest one, if it has all of these."""
+        ring = self.admin("GET", "/api/ring/ring").json()
+        return ring if {m["name"] for m in members} <= {m["id"] for m in ring.get("members", []) if m["state"] == "active"} else None
 
     def new_key(self, **fields):
         reply = self.admin("POST", "/api/apikey", {"owner": self.user, "label": "test", **fields})

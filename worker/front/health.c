@@ -7,6 +7,7 @@
  *                          told, and counts only with ZOT_READY_WHEN_STALE=false: leaders that are away for
  *                          long must not take all workers away too
  *   history, secret, ...   what is wrong with it in its cluster: worker/cluster/complaints.h says which count
+ *   ring                   only while it is so: members have a storage each, and the ring has no active one yet
  *   draining               only while it is so: we end, or an operator has taken us out of the ring
  *
  * With ?exclude=<check> a check is told and does not count: a disk that all workers share takes them all away
@@ -67,6 +68,17 @@ static void write_uploads(struct front *front, struct buf *into)
 	buf_format(into, "uploads: %s, %zu open\n", uploads.full ? "full" : "ok", uploads.open);
 }
 
+/* Where storage is isolated nothing can be served without an owner: so it is for a moment when a cluster begins. */
+static bool write_ring(struct front *front, struct buf *into)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(front->cluster);
+
+	if (!snapshot->isolated || ring_has_active(snapshot->ring))
+		return true;
+	buf_puts(into, "ring: no member is active, so no repository has an owner\n");
+	return false;
+}
+
 /* Load balancers go elsewhere, so that no upload begins here. */
 static bool write_draining(struct front *front, struct buf *into)
 {
@@ -90,6 +102,7 @@ static struct http_response *reply_ready(struct front *front, unsigned excluded)
 	write_uploads(front, &checks);
 	ok = write_state(front, &checks) && ok;
 	ok = complaints_write(cluster_complaints(front->cluster), &checks) && ok;
+	ok = write_ring(front, &checks) && ok;
 	ok = write_draining(front, &checks) && ok;
 	buf_puts(&body, ok ? "ok\n" : "not ready\n");
 	buf_add(&body, buf_str(&checks));
