@@ -145,7 +145,11 @@ def test_led_and_isolated(tmp_path):
         password = text.split("password   ")[1].split()[0]
         base = int(environment["BASE_PORT"])
         urls = [f"http://admin:{password}@127.0.0.1:{base + i}" for i in (1, 2, 3)]
-        names = [f"lib/app{i}" for i in range(12)]
+        leader = f"http://admin:{password}@127.0.0.1:{base}/api/cluster/"
+        ring = requests.get(leader + "ring", timeout=10).json()
+        assert [m["state"] for m in ring["members"]] == ["active"] * 3
+        await_true(lambda: all(m["revision"] >= ring["revision"] for m in requests.get(leader + "members", timeout=10).json()["members"]), what="the ring at all")
+        names = [f"lib/app{i}" for i in range(36)]
         for i, name in enumerate(names):
             push(urls[i % 3], name, "v1")
         for url in urls:

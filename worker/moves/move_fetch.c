@@ -324,6 +324,10 @@ static bool find_missing(struct moves *moves, struct snapshot *snapshot, struct 
 		    : store_blob_size_here(moves->store, name, digest, ret_size, err);
 }
 
+/*
+ * Bytes (`into`) are wanted of what the repository's index names. Who began when it was ours may find that it is not any more, and that the blob never came:
+ * whoever has the repository can tell, we cannot. A size is also what members ask each other for, of copies that they may have.
+ */
 bool moves_missing(void *arg, struct str name, const struct digest *digest, uint64_t *ret_size,
 	struct buf *into, struct error *err)
 {
@@ -332,6 +336,8 @@ bool moves_missing(void *arg, struct str name, const struct digest *digest, uint
 	struct move_sources sources;
 	bool ok = false;
 
+	if (snapshot->isolated && !moves_owns(snapshot, name) && into)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "another member has this repository by now");
 	if (!snapshot->isolated || !moves_owns(snapshot, name))
 		return error_set(err, ERROR_UNKNOWN, NULL, "no such blob");
 	moves_sources(moves, name, &sources);
