@@ -278,9 +278,6 @@ static bool take_policies(void *into, const struct json *node, struct error *err
 
 		if (!TAKE_OBJECT(policy_keys, json_at(node, i), policy, err))
 			return error_add(err, "[%zu]", i);
-		if (!policy->repositories_len)
-			return error_set(err, ERROR_INVALID, NULL,
-				"[%zu]: repositories: is missing; \"**\" is every repository", i);
 	}
 	return true;
 }
@@ -364,6 +361,17 @@ void retention_free(struct retention *retention)
 		policy_fini(&retention->policies[i]);
 	free(retention->policies);
 	free(retention);
+}
+
+size_t retention_policy_for_none(const struct retention *retention)
+{
+	size_t at = 0;
+
+	if (!retention || retention->of_entity)
+		return SIZE_MAX;
+	while (at < retention->len && retention->policies[at].repositories_len)
+		at++;
+	return at < retention->len ? at : SIZE_MAX;
 }
 
 static bool is_for(const struct retention_policy *policy, struct str repository)

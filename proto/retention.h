@@ -61,6 +61,8 @@ bool retention_check(struct str text, struct error *err) MUST_CHECK;
 struct retention *retention_ref(struct retention *retention);
 void retention_free(struct retention *retention); /* drops a reference; NULL is fine */
 AUTO_DEFINE(retention)
+/* The first of `policies` that names no repositories, and so is for none, as at zot, or SIZE_MAX. */
+size_t retention_policy_for_none(const struct retention *retention);
 
 /* What is asked of one repository. Borrowed from the retention. */
 struct retention_terms {

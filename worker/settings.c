@@ -341,7 +341,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 		settings_s3_read(s.storage_driver, &s, memory, warnings, errors);
 	settings_s3_check(&s, warnings, errors);
 	settings_roots_read(&s, memory, warnings, errors);
-	settings_retention_check(&s, errors);
+	settings_retention_check(&s, warnings, errors);
 	settings_http_read(&s, errors);
 	check_tls(&s, errors);
 	check_cluster(&s, errors);

@@ -16,19 +16,34 @@ bool settings_retention(const struct worker_settings *s, struct retention **ret,
 	return true;
 }
 
-void settings_retention_check(const struct worker_settings *s, struct buf *errors)
+static void name(const struct worker_settings *sub, struct buf *into)
 {
-	struct error err;
+	if (sub)
+		buf_format(into, "storage.subPaths./%s.retention: ", sub->sub_path);
+	else
+		buf_puts(into, "storage.retention (ZOT_RETENTION): ");
+}
 
+void settings_retention_check(const struct worker_settings *s, struct buf *warnings, struct buf *errors)
+{
 	for (size_t i = 0; i <= s->subs_len; i++) {
+		const struct worker_settings *sub = i ? &s->subs[i - 1] : NULL;
 		AUTO(retention) *retention = NULL;
+		struct error err;
+		size_t at;
 
-		if (settings_retention(i ? &s->subs[i - 1] : s, &retention, &err))
+		if (!settings_retention(sub ? sub : s, &retention, &err)) {
+			name(sub, errors);
+			buf_format(errors, "%s\n", err.text);
 			continue;
-		if (i)
-			buf_format(errors, "storage.subPaths./%s.retention: %s\n", s->subs[i - 1].sub_path,
-				err.text);
-		else
-			buf_format(errors, "storage.retention (ZOT_RETENTION): %s\n", err.text);
+		}
+		at = retention_policy_for_none(retention);
+		if (at == SIZE_MAX)
+			continue;
+		name(sub, warnings);
+		buf_format(warnings,
+			"policies[%zu] names no repositories, so it is for none; \"**\" is every "
+			"repository\n",
+			at);
 	}
 }

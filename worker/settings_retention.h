@@ -12,5 +12,5 @@ struct retention;
 
 /* Of these settings, or of one of their subs. *ret NULL: they have none. */
 bool settings_retention(const struct worker_settings *s, struct retention **ret, struct error *err) MUST_CHECK;
-/* What is wrong with any of them. */
-void settings_retention_check(const struct worker_settings *s, struct buf *errors);
+/* What is wrong with any of them, and what has no effect. */
+void settings_retention_check(const struct worker_settings *s, struct buf *warnings, struct buf *errors);

@@ -7,6 +7,7 @@
 It knows what a registry asks of a bucket as long as nothing is large: objects, ranges, conditions, copies, lists. It does not check signatures; others do.
 """
 import asyncio
+import base64
 import bisect
 import email.utils
 import hashlib
@@ -24,8 +25,9 @@ ACCESS_KEY, SECRET_KEY, REGION, BUCKET = "memory", "memory secret", "us-east-1",
 class Memory:
     kind, bucket = "memory", BUCKET
 
-    def __init__(self, seed=0, delay_s=0.0005, strict=True):
-        """delay_s: for which a write is under way. strict: whether an If-Match needs its quotes."""
+    def __init__(self, seed=0, delay_s=0.0005, strict=True, many=False):
+        """delay_s: for which a write is under way. strict: whether an If-Match needs its quotes. many: whether it deletes up to 1,000 at once."""
+        self.many = many
         self.objects, self.order, self.writing = {}, [], set()
         self.dice, self.delay_s, self.strict = random.Random(seed), delay_s, strict
 
@@ -37,7 +39,7 @@ class Memory:
         method, key = request.method, request.key
         if "uploads" in request.query or "uploadId" in request.query:
             return refusal(501, "NotImplemented", method)
-        if not key:
+        if not key and method != "POST":
             return self.list(request) if request.is_list() else self.head([])
         if method == "PUT":
             return await self.put(request)
@@ -46,6 +48,8 @@ class Memory:
         if method == "DELETE":
             self.remove(key)
             return Answer(204, self.headers())
+        if method == "POST" and "delete" in request.query and self.many:
+            return self.remove_many(request)
         return refusal(501, "NotImplemented", method)
 
     @staticmethod
@@ -67,6 +71,17 @@ class Memory:
     def remove(self, key):
         if self.objects.pop(key, None):
             del self.order[bisect.bisect_left(self.order, key)]
+
+    def remove_many(self, request):
+        """DeleteObjects, quietly: the body has the sum that is announced, and names 1,000 at most."""
+        keys = [xml.sax.saxutils.unescape(key) for key in re.findall("<Key>([^<]*)</Key>", request.body.decode())]
+        if base64.b64encode(hashlib.md5(request.body).digest()).decode() != request.headers.get("content-md5"):
+            return refusal(400, "BadDigest")
+        if not 0 < len(keys) <= 1000 or "<Quiet>true</Quiet>" not in request.body.decode():
+            return refusal(400, "MalformedXML")
+        for key in keys:
+            self.remove(key)
+        return Answer(200, self.headers(("Content-Type", "application/xml")), b'<?xml version="1.0" encoding="UTF-8"?><DeleteResult></DeleteResult>')
 
     async def put(self, request):
         headers, key, body = request.headers, request.key, request.body

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many requests to the bucket each operation costs: bounds, and the whole price list is printed."""
+import collections
+import hashlib
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
 import s3_servers
 from registry import CLUSTER_SECRET, MANIFEST, await_true, digest, free_port, image
-from worker_process import Worker
+from s3_faults import Faults
+from s3_memory import Memory
+from worker_process import BUILD, Worker
 
 MIB = 1 << 20
 
@@ -106,6 +111,52 @@ def test_what_pulls_cost():
             assert index_version(server) == folds
             worker.stop()
         assert index_version(server) != folds, "an orderly stop folds"
+
+
+class Counted(Memory):
+    """What it was asked, by kind."""
+
+    def __init__(self):
+        super().__init__(delay_s=0, many=True)
+        self.asked = collections.Counter()
+
+    async def answer(self, request):
+        kind = "LIST" if request.is_list() else "DELETE many" if request.method == "POST" else request.method
+        if "/blobs/" in request.what() or kind == "DELETE many":
+            kind += " of blobs"
+        self.asked[kind] += 1
+        return await super().answer(request)
+
+
+def collect(worker, memory, blobs):
+    """The requests of a collection that finds so many blobs of no use, which were pushed two hours ago."""
+    prefix = next(key for key in memory.order if "/blobs/sha256/" in key).rpartition("/")[0]
+    for n in range(blobs):
+        memory.store(f"{prefix}/{hashlib.sha256(b'%d' % n).hexdigest()}", b"x")
+    memory.objects = {key: (etag, body, time.time() - 7200) for key, (etag, body, _) in memory.objects.items()}
+    memory.asked.clear()
+    done = subprocess.run([BUILD / "worker/zot-worker", "gc"], env=worker.environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and f"{blobs} are removed, {blobs} bytes" in done.stdout, (done.stdout, done.stderr)
+    return dict(memory.asked)
+
+
+def test_what_a_collection_costs():
+    """One list and one removal for each 1,000 blobs, two records of the index, at the end its fold, and no question about any single blob."""
+    memory = Counted()
+    with Faults(memory) as bucket, Worker(**memory.environment(bucket.endpoint)) as worker:
+        worker.push("a/b", "v1")
+        await_true(lambda: any(key.endswith("_dedupe/.restored") for key in memory.order), what="the look for empty objects of zot's, which are looked for one by one")
+        worker.stop()
+        nothing, one, three = (collect(worker, memory, blobs) for blobs in (0, 997, 2997))
+        print(nothing, one, three)
+        for asked, pages in ((nothing, 1), (one, 1), (three, 3)):
+            assert asked["LIST of blobs"] == pages, asked
+            assert asked.get("DELETE many of blobs", 0) == (0 if asked is nothing else pages), asked
+            # The manifest, which says what is needed.
+            assert asked["GET of blobs"] == 1 and not {"HEAD of blobs", "DELETE of blobs"} & set(asked), asked
+            assert asked.get("PUT", 0) <= (0 if asked is nothing else 2 * pages + 2), asked
+        assert sum(nothing.values()) <= 8 and sum(one.values()) <= 14 and sum(three.values()) <= 22, (nothing, one, three)
+        assert sum("/blobs/sha256/" in key for key in memory.order) == 3  # the config, the layer, the manifest
 
 
 def listed(server, prefix):

@@ -63,14 +63,16 @@ bool collect_window_has(const struct collect_window *window, int64_t wall_s)
 
 /* ---- what was clean ---- */
 
-static uint64_t hash_version(const struct index *view)
+/* Pulls do not move it. What it lists counts besides: a tool that writes index.json anew may lose the number. */
+static uint64_t hash_view(const struct index *view)
 {
-	struct index_version version;
-	uint64_t hash;
+	uint64_t hash = index_changes(view) * 0x9e3779b97f4a7c15u;
 
-	index_version_of(view, &version);
-	hash = map_hash(version.generation, strlen(version.generation)) ^ version.at * 0x9e3779b97f4a7c15u;
-	hash ^= map_hash(version.object.text, strlen(version.object.text));
+	for (size_t i = 0; i < index_len(view); i++) {
+		const struct digest *digest = &index_at(view, i)->descriptor.digest;
+
+		hash += map_hash(digest->raw, hash_size(digest->alg));
+	}
 	return hash ? hash : 1;
 }
 
@@ -80,20 +82,20 @@ static uint64_t *place_of(const struct collect_chore *collect, struct str name, 
 	return collect->known + 2 * (*ret_hash / 2 % KNOWN);
 }
 
-static bool is_clean(const struct collect_chore *collect, struct str name, uint64_t version)
+static bool is_clean(const struct collect_chore *collect, struct str name, uint64_t seen)
 {
 	uint64_t hash;
 	const uint64_t *place = place_of(collect, name, &hash);
 
-	return place[0] == hash && place[1] == version;
+	return place[0] == hash && place[1] == seen;
 }
 
-static void keep_clean(struct collect_chore *collect, struct str name, uint64_t version)
+static void keep_clean(struct collect_chore *collect, struct str name, uint64_t seen)
 {
 	uint64_t hash, *place = place_of(collect, name, &hash);
 
 	place[0] = hash;
-	place[1] = version;
+	place[1] = seen;
 }
 
 /* ---- a walk ---- */
@@ -135,20 +137,20 @@ static void collect_one(struct walk *walk, struct str name, int64_t delay_ms)
 	AUTO(index) *view = NULL;
 	struct collected told;
 	struct error err;
-	uint64_t version;
+	uint64_t seen;
 
 	if (!registry_index(collect->registry, name, &view, &err)) {
 		if (err.kind != ERROR_UNKNOWN)
 			fail(walk, name.at, &err);
 		return;
 	}
-	version = hash_version(view);
-	if (is_clean(collect, name, version))
+	seen = hash_view(view);
+	if (is_clean(collect, name, seen))
 		return;
 	if (!registry_collect(collect->registry, name.at, &how, &told, &err))
 		fail(walk, name.at, &err);
 	else if (told.whole && !told.young && !told.removed)
-		keep_clean(collect, name, version);
+		keep_clean(collect, name, seen);
 	walk->repositories++;
 	count(collect, WALKED, 1);
 }

@@ -5,7 +5,7 @@
  *     is it time, and within the window --> the catalog, page by page --ours, and whole?--> registry_collect() of each --> a line for each that went
  *
  * It begins when this worker has owned what it owns for as long as `delay`: what a client was told of before, by another worker or another process, was
- * so long ago. A repository whose index is what it was when the last walk left nothing in it is not walked again for COLLECT_AGAIN_MS.
+ * so long ago. A repository whose index is what it was when the last walk left nothing in it, but for pulls, is not walked again for COLLECT_AGAIN_MS.
  *
  * Thread  pool; collect_told(): any.
  */
@@ -45,7 +45,7 @@ struct collect_chore {
 	uint64_t ring;
 	int64_t owned_ms, next_ms, fresh_ms;
 	bool went;
-	uint64_t *known;    /* of repositories that were left clean: of the name, and of the version */
+	uint64_t *known;    /* of repositories that were left clean: of the name, and of the view */
 	_Atomic uint64_t counts[6];
 };
 

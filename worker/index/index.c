@@ -228,6 +228,7 @@ struct index *index_draft(const struct index *from)
 		atomic_fetch_add_explicit(&index->rest->refs, 1, memory_order_relaxed);
 	index->memo = index_memo_ref(from->memo);
 	index->log_tells = from->log_tells;
+	index->changes = from->changes;
 	index->json_most = from->json_most;
 	index->era = from->era;
 	index->version = from->version;
@@ -555,6 +556,11 @@ void index_version_of(const struct index *index, struct index_version *ret)
 {
 	*ret = (struct index_version){ .at = index->log.at, .object = index->version };
 	memcpy(ret->generation, index->log.generation, sizeof(ret->generation));
+}
+
+uint64_t index_changes(const struct index *index)
+{
+	return index->changes;
 }
 
 size_t index_len(const struct index *index)

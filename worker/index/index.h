@@ -141,6 +141,11 @@ struct index_version {
 	struct store_version object; /* of the index.json */
 };
 void index_version_of(const struct index *index, struct index_version *ret);
+/*
+ * How many changes the index has seen, but pulls: the same number where two views of one repository differ in nothing but statistics and in how they are
+ * kept. It lies in index.json, where somebody else's tool may lose it: then it begins anew.
+ */
+uint64_t index_changes(const struct index *index);
 
 /* Changes. The struct and what it points to belong to the caller until done(change) has run. */
 enum index_op {

@@ -142,7 +142,10 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 	}
 	/* One that who was asked first may still make has a record, whatever it changes: there they find it. */
 	changed = changed || (change->is_call && change->sent_ms);
-	index->log_tells = index->log_tells || (changed && change->op != INDEX_PULLED);
+	if (changed && change->op != INDEX_PULLED) {
+		index->log_tells = true;
+		index->changes++;
+	}
 	if (changed && change->is_call)
 		index_memo_add_call(&index->memo, &change->id, change->at_ms);
 	*ret_changed = changed;

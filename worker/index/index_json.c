@@ -24,14 +24,15 @@
 #define SUBJECT     "io.zot.subject"
 #define ANNOTATIONS "io.zot.annotations"
 #define COMPLETE    "io.zot.complete"
-#define PUSHED      "io.zot.pushed" /* index_who.h: the manifest, first */
-#define TAGGED      "io.zot.tagged" /* the tag, to this manifest; none: as PUSHED */
-#define LOG         "io.zot.log"    /* the log that continues it, and the number of the last record in it */
-#define HELD        "io.zot.held"   /* the log before: up to where it is in here */
-#define MEMO        "io.zot.memo"   /* index_memo.h */
-#define PULLS       "io.zot.pulls"  /* index_pulls.h */
-#define FORMAT      "io.zot.format" /* a number; none: 1, the only one until now */
-#define JSON_RATIO  16              /* of a tree to its text: 5 to 8 */
+#define PUSHED      "io.zot.pushed"  /* index_who.h: the manifest, first */
+#define TAGGED      "io.zot.tagged"  /* the tag, to this manifest; none: as PUSHED */
+#define LOG         "io.zot.log"     /* the log that continues it, and the number of the last record in it */
+#define HELD        "io.zot.held"    /* the log before: up to where it is in here */
+#define MEMO        "io.zot.memo"    /* index_memo.h */
+#define PULLS       "io.zot.pulls"   /* index_pulls.h */
+#define CHANGES     "io.zot.changes" /* index_changes() */
+#define FORMAT      "io.zot.format"  /* a number; none: 1, the only one until now */
+#define JSON_RATIO  16               /* of a tree to its text: 5 to 8 */
 #define OURS_MAX    6
 #define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
 
@@ -259,6 +260,14 @@ static void read_place(struct str text, struct store_log_place *into)
 		*into = (struct store_log_place){ .at = 0 };
 }
 
+static void read_changes(const struct json *value, struct index *index)
+{
+	int64_t changes;
+
+	if (json_get_int(value, &changes) && changes > 0)
+		index->changes = (uint64_t)changes;
+}
+
 static bool read_ours_of_index(struct index *index, struct str key, const struct json *value)
 {
 	struct store_log_place held;
@@ -274,6 +283,8 @@ static bool read_ours_of_index(struct index *index, struct str key, const struct
 		index->log.held_at = held.at;
 	} else if (str_is(key, MEMO) && !index->memo) {
 		index->memo = index_memo_read(value);
+	} else if (str_is(key, CHANGES)) {
+		read_changes(value, index);
 	} else if (str_is(key, PULLS)) {
 		return true; /* when all is there that they are of */
 	} else {
@@ -553,6 +564,12 @@ static void write_memo(const struct index *index, struct buf *into)
 	buf_putc(into, ',');
 }
 
+static void write_changes(const struct index *index, struct buf *into)
+{
+	if (index->changes)
+		buf_format(into, "\"" CHANGES "\":%" PRIu64 ",", index->changes);
+}
+
 static void write_pulls(const struct index *index, struct buf *into)
 {
 	struct json_writer writer;
@@ -578,6 +595,7 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 	write_place(LOG, index->log.generation, index->log.at, into);
 	write_place(HELD, index->log.held, index->log.held_at, into);
 	write_memo(index, into);
+	write_changes(index, into);
 	write_pulls(index, into);
 	buf_puts(into, "\"manifests\":");
 	w.json = json_writer(into);

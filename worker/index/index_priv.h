@@ -67,6 +67,7 @@ struct index {
 	struct store_version version; /* of the index.json that it is made from */
 	struct store_log_place log;   /* up to which its log was added */
 	bool log_tells;               /* the log has more than pulls */
+	uint64_t changes;             /* that it has seen, but pulls: index_changes() */
 	size_t json_bytes;            /* of that index.json */
 	uint64_t json_at;             /* log.at of that index.json */
 	size_t json_most;             /* what index.json would have at most */

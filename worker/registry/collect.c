@@ -2,6 +2,7 @@
 #include "worker/registry/collect.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -23,8 +24,10 @@ struct collection {
 	struct index *view;    /* all of its manifests are in the set */
 	struct live_set *live; /* of this part */
 	unsigned part, parts;
-	bool full; /* the set was */
-	struct store_object batch[COLLECT_BATCH];
+	bool full;                                           /* the set was */
+	struct store_object found[COLLECT_BATCH - 1 + PAGE]; /* that go; a page is taken whole */
+	size_t found_len;
+	struct store_object *batch; /* of those, what goes at once */
 	size_t batch_len;
 	struct digest last; /* that was listed */
 	bool has_last;
@@ -242,21 +245,36 @@ static bool remove_batch(struct collection *c)
 			   condemned[0].change.until_s, gone, &c->err))
 		c->failed = true;
 	say_removed(c, condemned, len, gone);
-	c->batch_len = 0;
 	free(condemned);
 	free(digests);
 	free(gone);
 	return !c->failed;
 }
 
-static bool end_batch(struct collection *c)
+static bool do_batch(struct collection *c)
 {
-	if (c->how->dry_run) {
-		for (size_t i = 0; i < c->batch_len; i++)
-			tell(c, &c->batch[i]);
-		c->batch_len = 0;
+	if (!c->how->dry_run)
+		return remove_batch(c);
+	for (size_t i = 0; i < c->batch_len; i++)
+		tell(c, &c->batch[i]);
+	return true;
+}
+
+/* Until fewer than so many are left. */
+static bool do_batches(struct collection *c, size_t fewer)
+{
+	size_t done = 0;
+	bool ok = true;
+
+	while (ok && c->found_len - done >= fewer) {
+		c->batch = c->found + done;
+		c->batch_len = c->found_len - done < COLLECT_BATCH ? c->found_len - done : COLLECT_BATCH;
+		ok = do_batch(c);
+		done += c->batch_len;
 	}
-	return !c->batch_len || remove_batch(c);
+	c->found_len -= done;
+	memmove(c->found, c->found + done, c->found_len * sizeof(*c->found));
+	return ok;
 }
 
 /* ---- all blobs ---- */
@@ -284,7 +302,7 @@ static void consider(struct collection *c, struct store_object *object)
 	if (is_young(c, object))
 		c->told->young++;
 	else
-		c->batch[c->batch_len++] = *object;
+		c->found[c->found_len++] = *object;
 }
 
 static bool on_object(void *arg, const struct store_object *object)
@@ -295,7 +313,7 @@ static bool on_object(void *arg, const struct store_object *object)
 	c->last = object->digest;
 	c->has_last = true;
 	consider(c, &copy);
-	return may_go_on(c) && c->batch_len < COLLECT_BATCH;
+	return may_go_on(c);
 }
 
 static bool walk_blobs(struct collection *c)
@@ -303,14 +321,15 @@ static bool walk_blobs(struct collection *c)
 	bool more = true;
 
 	c->has_last = false;
+	c->found_len = 0;
 	while (more && !c->stopped) {
 		if (!store_objects(c->registry->store, name_of(c), c->has_last ? &c->last : NULL, PAGE,
 			    on_object, c, &more, &c->err))
 			return false;
-		if (c->batch_len == COLLECT_BATCH && !end_batch(c))
+		if (!do_batches(c, COLLECT_BATCH))
 			return false;
 	}
-	return end_batch(c);
+	return do_batches(c, 1);
 }
 
 static bool walk_part(struct collection *c)

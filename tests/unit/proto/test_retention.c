@@ -127,8 +127,6 @@ static void what_is_wrong_is_named(void **state)
 		{ "{\"delay\":true}", "delay: must be a duration" },
 		{ "{\"policies\":{}}", "policies: must be a list of objects" },
 		{ "{\"policies\":[3]}", "policies: [0]: must be an object" },
-		{ "{\"policies\":[{}]}", "policies: [0]: repositories: is missing" },
-		{ "{\"policies\":[{\"repositories\":[]}]}", "policies: [0]: repositories: is missing" },
 		{ "{\"policies\":[{\"repositories\":[\"a\",\"[b\"]}]}",
 			"policies: [0]: repositories: [1]: \"[b\": " },
 		{ "{\"policies\":[{\"repositories\":[1]}]}", "repositories: [0]: must be a glob" },

@@ -312,6 +312,8 @@ static void sub_paths_come_from_a_variable(void **state)
 	static const char *const right[] = { "ZOT_STORAGE_ROOT=/tmp/z",
 		"ZOT_SUBPATHS={\"/a\":{\"rootDirectory\":\"/tmp/a\",\"retention\":{\"dryRun\":true}}}",
 		"ZOT_RETENTION={\"delay\":\"2h\"}", NULL };
+	static const char *const for_none[] = { "ZOT_STORAGE_ROOT=/tmp/z",
+		"ZOT_RETENTION={\"policies\":[{\"repositories\":[\"a\"]},{}]}", NULL };
 	static const char *const wrong[] = { "ZOT_STORAGE_ROOT=/tmp/z", "ZOT_SUBPATHS={\"/a\"", NULL };
 	static const char *const list[] = { "ZOT_STORAGE_ROOT=/tmp/z", "ZOT_SUBPATHS=[]", NULL };
 	struct result result = load(NULL, right);
@@ -322,6 +324,13 @@ static void sub_paths_come_from_a_variable(void **state)
 	assert_string_equal(result.settings.subs[0].root, "/tmp/a");
 	assert_string_equal(result.settings.subs[0].retention_text, "{\"dryRun\":true}");
 	assert_string_equal(result.settings.retention_text, "{\"delay\":\"2h\"}");
+	assert_int_equal(result.warnings.len, 0);
+	result_fini(&result);
+	result = load(NULL, for_none);
+	assert_true(result.ok);
+	assert_string_equal(buf_text(&result.warnings),
+		"storage.retention (ZOT_RETENTION): policies[1] names no "
+		"repositories, so it is for none; \"**\" is every repository\n");
 	result_fini(&result);
 	result = load(NULL, wrong);
 	assert_false(result.ok);
@@ -341,8 +350,8 @@ static void each_fault_of_a_sub_path_is_named(void **state)
 		{ SUBS("\"/_x\":{\"rootDirectory\":\"/tmp/a\"}"), "must be \"/\"" },
 		{ SUBS("\"/a\":7"), "must be an object, is" },
 		{ SUBS("\"/a\":{}"), "subPaths./a.rootDirectory: needed" },
-		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"retention\":{\"policies\":[{}]}}"),
-			"subPaths./a.retention: policies: [0]: repositories: is missing" },
+		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"retention\":{\"policies\":[3]}}"),
+			"subPaths./a.retention: policies: [0]: must be an object" },
 		{ SUBS("\"/a\":{\"rootDirectory\":\"/tmp/a\",\"retention\":3}"),
 			"subPaths./a.retention: must be an object" },
 		{ SUBS("\"/a\":{\"rootDirectory\":7}"), "rootDirectory: must be a text" },

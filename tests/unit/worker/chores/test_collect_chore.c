@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * collect_chore: when walks may begin. What they do is in unit/worker/registry/test_collect.c and flow/test_worker_gc.py.
+ * collect_chore: when walks may begin, and what they pass over. What they do is in unit/worker/registry/test_collect.c and flow/test_worker_gc.py.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/worker/chores/chore_rig.h"
 
 #include "worker/chores/collect_chore.h"
 
@@ -44,11 +39,104 @@ static void what_is_no_window_is_refused(void **state)
 	assert_true(window.from == 1 && window.to == 2);
 }
 
+/* ---- what was left clean ---- */
+
+struct world {
+	struct chore_rig rig;
+	struct collect_chore collect;
+	uint64_t walks; /* to be awaited */
+};
+
+static uint64_t ring_of(void *arg)
+{
+	(void)arg;
+	return 1;
+}
+
+static bool is_ours(void *arg, struct str name)
+{
+	(void)arg;
+	(void)name;
+	return true;
+}
+
+static bool delay_of(void *arg, struct str name, int64_t *ret_ms)
+{
+	(void)arg;
+	(void)name;
+	*ret_ms = 0;
+	return true;
+}
+
+static int setup(void **state)
+{
+	struct world *world = xnew(struct world);
+
+	chore_rig_open(&world->rig);
+	world->collect = (struct collect_chore){ .registry = world->rig.rig.registry,
+		.whose = { .ring = ring_of, .is_ours = is_ours },
+		.delay_of = delay_of,
+		.every_ms = 1 };
+	collect_chore_add(world->rig.chores, &world->collect);
+	(void)put_blob(&world->rig.rig, "app", CONFIG);
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	chore_rig_close(&world->rig);
+	collect_chore_fini(&world->collect);
+	free(world);
+	return 0;
+}
+
+static bool has_walked(void *arg)
+{
+	struct world *world = arg;
+
+	return collect_told(&world->collect).walks >= world->walks;
+}
+
+/* How many repositories were walked by the end of a walk that began after now. */
+static uint64_t walked(struct world *world)
+{
+	world->walks = collect_told(&world->collect).walks + 2;
+	assert_true(chore_rig_await(has_walked, world));
+	return collect_told(&world->collect).walked;
+}
+
+static void what_is_only_pulled_is_not_walked_again(void **state)
+{
+	struct world *world = *state;
+	struct registry *registry = world->rig.rig.registry;
+	struct registry_removal removal = { .name = "app", .reference = { .tag = "v2" } };
+	struct digest image = put_noted_image(&world->rig.rig, "app", "v1", "one", NULL);
+	struct index_change fold = { .op = INDEX_FOLD, .name = "app" };
+	struct error err;
+	uint64_t first;
+
+	(void)put_noted_image(&world->rig.rig, "app", "v2", "one", NULL);
+	chore_rig_start(&world->rig);
+	first = walked(world);
+	registry_pulled(registry, STR("app"), &image, "v1");
+	assert_true(registry_write_pulls_of(registry, STR("app"), &err));
+	assert_int_equal(walked(world), first);
+	assert_true(indexes_change_wait(registry->indexes, &fold, &err));
+	assert_int_equal(walked(world), first);
+	/* A tag is a change; what it named is still there. */
+	assert_true(registry_delete_wait(registry, &removal, &err));
+	assert_int_equal(walked(world), first + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_window_lies_within_a_day_or_over_midnight),
 		cmocka_unit_test(what_is_no_window_is_refused),
+		cmocka_unit_test_setup_teardown(what_is_only_pulled_is_not_walked_again, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,67 +2,32 @@
 /*
  * A chore puts and deletes images through the registry: no HTTP server is anywhere near. What comes (collection, retention, sync) does so.
  */
-#include "tests/unit/worker/registry/registry_rig.h"
+#include "tests/unit/worker/chores/chore_rig.h"
 
-#include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
-
-#include "common/loop.h"
-#include "worker/chores/chores.h"
 
 #define IMAGES 40
 
 struct world {
-	struct registry_rig rig;
-	struct loop *loop;
-	struct chores *chores;
-	pthread_t thread;
+	struct chore_rig rig;
 	unsigned images; /* to put */
 	atomic_uint put, deleted;
 };
 
-static void *turn_loop(void *loop)
-{
-	loop_run(loop);
-	return NULL;
-}
-
-static struct chores_load no_load(void *arg)
-{
-	(void)arg;
-	return (struct chores_load){ 0 };
-}
-
 static int setup(void **state)
 {
 	struct world *world = xnew(struct world);
-	struct error err;
 
-	registry_rig_open(&world->rig);
-	assert_true(loop_new(&world->loop, "chores", &err));
-	world->chores = chores_new(world->loop, world->rig.pool, no_load, NULL);
+	chore_rig_open(&world->rig);
 	*state = world;
 	return 0;
-}
-
-/* As a worker ends. */
-static void stop(struct world *world)
-{
-	chores_stop(world->chores);
-	loop_stop(world->loop);
-	assert_int_equal(pthread_join(world->thread, NULL), 0);
-	chores_await_end(world->chores);
 }
 
 static int teardown(void **state)
 {
 	struct world *world = *state;
 
-	registry_rig_close(&world->rig);
-	loop_turn(world->loop, 0);
-	chores_free(world->chores);
-	loop_free(world->loop);
+	chore_rig_close(&world->rig);
 	free(world);
 	return 0;
 }
@@ -78,7 +43,7 @@ static bool put_one(struct world *world, unsigned n, struct error *err)
 	char tag[16];
 
 	tag_of(n, tag);
-	if (!put_image(&world->rig, "mirror/app", tag, &push)) {
+	if (!put_image(&world->rig.rig, "mirror/app", tag, &push)) {
 		*err = push.err;
 		return false;
 	}
@@ -91,7 +56,7 @@ static bool delete_one(struct world *world, unsigned n, struct error *err)
 	struct registry_removal removal = { .name = "mirror/app" };
 
 	tag_of(n, removal.reference.tag);
-	if (!registry_delete_wait(world->rig.registry, &removal, err))
+	if (!registry_delete_wait(world->rig.rig.registry, &removal, err))
 		return false;
 	atomic_fetch_add(&world->deleted, 1);
 	return true;
@@ -101,8 +66,8 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 {
 	struct world *world = arg;
 
-	(void)put_blob(&world->rig, "mirror/app", LAYER);
-	(void)put_blob(&world->rig, "mirror/app", CONFIG);
+	(void)put_blob(&world->rig.rig, "mirror/app", LAYER);
+	(void)put_blob(&world->rig.rig, "mirror/app", CONFIG);
 	for (unsigned n = 0; n < world->images && chore_may_go_on(turn); n++)
 		if (!put_one(world, n, err))
 			return false;
@@ -115,9 +80,8 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 static void start(struct world *world, unsigned images)
 {
 	world->images = images;
-	chores_add(world->chores, &(struct chore){ .name = "mirror", .run = run, .arg = world });
-	chores_start(world->chores);
-	assert_int_equal(pthread_create(&world->thread, NULL, turn_loop, world->loop), 0);
+	chores_add(world->rig.chores, &(struct chore){ .name = "mirror", .run = run, .arg = world });
+	chore_rig_start(&world->rig);
 }
 
 static void await(const atomic_uint *count, unsigned least)
@@ -131,7 +95,7 @@ static size_t count_tags(struct world *world)
 	AUTO(index) *index = NULL;
 	struct error err;
 
-	if (!registry_index(world->rig.registry, STR("mirror/app"), &index, &err))
+	if (!registry_index(world->rig.rig.registry, STR("mirror/app"), &index, &err))
 		fail_msg("%s", err.text);
 	return index_tags_len(index);
 }
@@ -142,7 +106,7 @@ static void a_chore_puts_and_deletes_images(void **state)
 
 	start(world, IMAGES);
 	await(&world->deleted, IMAGES - 1);
-	stop(world);
+	chore_rig_stop(&world->rig);
 	assert_int_equal(atomic_load(&world->put), IMAGES);
 	assert_int_equal(count_tags(world), 1);
 }
@@ -153,7 +117,7 @@ static void one_that_would_go_on_for_ever_ends_with_the_worker(void **state)
 
 	start(world, UINT32_MAX);
 	await(&world->put, 3);
-	stop(world);
+	chore_rig_stop(&world->rig);
 	assert_int_equal(count_tags(world), atomic_load(&world->put));
 	assert_int_equal(atomic_load(&world->deleted), 0);
 }

@@ -2,38 +2,17 @@
 /*
  * weigh_chore: the sum is of what is ours alone, again when something was changed, and nothing is said before who owns what is known.
  */
-#include "tests/unit/worker/registry/registry_rig.h"
+#include "tests/unit/worker/chores/chore_rig.h"
 
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-
-#include "common/clock.h"
-#include "common/loop.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/storage/store.h"
 
 struct world {
-	struct registry_rig rig;
-	struct loop *loop;
-	struct chores *chores;
+	struct chore_rig rig;
 	struct weigh_chore weigh;
-	pthread_t thread;
 	_Atomic uint64_t ring, changes;
 	atomic_uint asked; /* for the ring, by the chore */
 };
-
-static void *turn_loop(void *loop)
-{
-	loop_run(loop);
-	return NULL;
-}
-
-static struct chores_load no_load(void *arg)
-{
-	(void)arg;
-	return (struct chores_load){ 0 };
-}
 
 static uint64_t ring_of(void *arg)
 {
@@ -58,7 +37,7 @@ static bool is_ours(void *arg, struct str name)
 static uint64_t put(struct world *world, const char *name, const char *bytes)
 {
 	static const struct store_version absent;
-	struct store *store = world->rig.store;
+	struct store *store = world->rig.rig.store;
 	struct store_version version;
 	struct digest digest = digest_of(HASH_SHA256, str_of(bytes));
 	uint64_t size = 0;
@@ -76,34 +55,19 @@ static int setup(void **state)
 {
 	struct world *world = xnew(struct world);
 
-	registry_rig_open(&world->rig);
-	assert_true(loop_new(&world->loop, "chores", NULL));
-	world->chores = chores_new(world->loop, world->rig.pool, no_load, NULL);
-	world->weigh = (struct weigh_chore){ .store = world->rig.store,
+	chore_rig_open(&world->rig);
+	world->weigh = (struct weigh_chore){ .store = world->rig.rig.store,
 		.whose = { ring_of, is_ours, changes_of, world } };
-	weigh_chore_add(world->chores, &world->weigh);
+	weigh_chore_add(world->rig.chores, &world->weigh);
 	*state = world;
 	return 0;
-}
-
-static void start(struct world *world)
-{
-	chores_start(world->chores);
-	assert_int_equal(pthread_create(&world->thread, NULL, turn_loop, world->loop), 0);
 }
 
 static int teardown(void **state)
 {
 	struct world *world = *state;
 
-	chores_stop(world->chores);
-	loop_stop(world->loop);
-	assert_int_equal(pthread_join(world->thread, NULL), 0);
-	chores_await_end(world->chores);
-	registry_rig_close(&world->rig);
-	loop_turn(world->loop, 0);
-	chores_free(world->chores);
-	loop_free(world->loop);
+	chore_rig_close(&world->rig);
 	free(world);
 	return 0;
 }
@@ -126,7 +90,7 @@ static void nothing_is_said_before_it_is_known_who_owns_what(void **state)
 	struct world *world = *state;
 
 	(void)put(world, "a/one", "bytes");
-	start(world);
+	chore_rig_start(&world->rig);
 	while (atomic_load(&world->asked) < 2)
 		(void)poll(NULL, 0, 5);
 	assert_false(weigh_told(&world->weigh).known);
@@ -140,7 +104,7 @@ static void what_is_ours_is_weighed_and_again_when_that_is_another(void **state)
 	uint64_t others = put(world, "b/one", "of somebody else");
 
 	atomic_store(&world->ring, 1);
-	start(world);
+	chore_rig_start(&world->rig);
 	await_bytes(world, ours, 2);
 	atomic_store(&world->ring, 2);
 	await_bytes(world, ours + others, 3);

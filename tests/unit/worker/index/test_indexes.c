@@ -1528,6 +1528,36 @@ static void test_pulls_are_folded_seldom(void **state)
 	fold(rig->here);
 }
 
+static uint64_t changes_of(struct indexes *indexes, const char *name)
+{
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	assert_true(indexes_get(indexes, str_of(name), &index, &err));
+	return index_changes(index);
+}
+
+/* All but pulls, and the same number for who reads the log, or index.json alone. */
+static void test_changes_are_counted(void **state)
+{
+	struct rig *rig = *state;
+	const struct index_pull one = { STR("v1"), 1, 50 };
+	struct error err;
+
+	assert_true(put(rig->here, "n", "v1", &err) && put(rig->here, "n", "v2", &err));
+	assert_int_equal(changes_of(rig->here, "n"), 2);
+	assert_true(pull(rig->here, "n", &one, 1, 0, &err));
+	assert_int_equal(changes_of(rig->here, "n"), 2);
+	assert_true(delete_tag(rig->here, "n", "v2", &err));
+	assert_int_equal(changes_of(rig->here, "n"), 3);
+	assert_int_equal(changes_of(rig->there, "n"), 3);
+	fold(rig->here);
+	assert_int_equal(changes_of(rig->here, "n"), 3);
+	assert_int_equal(changes_of(rig->there, "n"), 3);
+	assert_true(put(rig->there, "n", "v2", &err));
+	assert_int_equal(changes_of(rig->here, "n"), 4);
+}
+
 /* clang-format off */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define ON_ANY_STORE \
@@ -1536,7 +1566,7 @@ static void test_pulls_are_folded_seldom(void **state)
 	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write), \
 	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \
 	TEST(test_a_call_takes_effect_once), TEST(test_a_call_that_is_made_later_changes_nothing_that_was_told), TEST(test_a_call_that_comes_late), \
-	TEST(test_pulls), TEST(test_pulls_that_may_have_been_counted), TEST(test_pulls_are_folded_seldom), \
+	TEST(test_pulls), TEST(test_pulls_that_may_have_been_counted), TEST(test_pulls_are_folded_seldom), TEST(test_changes_are_counted), \
 	TEST(test_condemned_blobs), TEST(test_growth_is_refused_in_time)
 /* clang-format on */
 

@@ -117,3 +117,42 @@ static inline bool put_image(struct registry_rig *rig, const char *name, const c
 	push->bytes = buf_str(&bytes);
 	return registry_put_wait(rig->registry, push, &err);
 }
+
+#define IMAGE "application/vnd.oci.image.manifest.v1+json"
+
+/* tag NULL: by its digest. */
+static inline struct digest put_manifest(struct registry_rig *rig, const char *name, const char *tag, struct str bytes)
+{
+	struct registry_push push = { .name = name,
+		.tags = &tag,
+		.tags_len = tag != NULL,
+		.bytes = bytes,
+		.may_create = true,
+		.may_update = true };
+	struct error err;
+
+	if (!registry_put_wait(rig->registry, &push, &err))
+		fail_msg("%s", err.text);
+	return push.stored;
+}
+
+/* An image of CONFIG, another one for each note; subject: or NULL. */
+static inline struct digest put_noted_image(struct registry_rig *rig, const char *name, const char *tag, const char *note,
+	const struct digest *subject)
+{
+	AUTO_FINI(buf) bytes = buf_limit(4096);
+	struct digest config = digest_of(HASH_SHA256, CONFIG);
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(&config, text);
+	buf_format(&bytes,
+		"{\"schemaVersion\":2,\"mediaType\":\"" IMAGE "\",\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
+		"\"digest\":\"%s\",\"size\":2},\"layers\":[],\"annotations\":{\"note\":\"%s\"}",
+		text, note);
+	if (subject) {
+		digest_format(subject, text);
+		buf_format(&bytes, ",\"subject\":{\"mediaType\":\"" IMAGE "\",\"digest\":\"%s\",\"size\":9}", text);
+	}
+	buf_putc(&bytes, '}');
+	return put_manifest(rig, name, tag, buf_str(&bytes));
+}

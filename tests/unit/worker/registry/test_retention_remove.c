@@ -9,7 +9,6 @@
 #include "worker/registry/retention_remove.h"
 
 #define NAME  "team/app"
-#define IMAGE "application/vnd.oci.image.manifest.v1+json"
 #define INDEX "application/vnd.oci.image.index.v1+json"
 
 struct world {
@@ -58,42 +57,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct digest put(struct world *world, const char *tag, struct str bytes)
-{
-	struct registry_push push = { .name = NAME,
-		.tags = &tag,
-		.tags_len = tag != NULL,
-		.bytes = bytes,
-		.may_create = true,
-		.may_update = true };
-	struct error err;
-
-	if (!registry_put_wait(world->rig.registry, &push, &err))
-		fail_msg("%s", err.text);
-	return push.stored;
-}
-
-/* Another one for each note. tag NULL: by its digest. */
 static struct digest put_noted(
 	struct world *world, const char *tag, const char *note, const struct digest *subject)
 {
-	AUTO_FINI(buf) bytes = buf_limit(4096);
-	struct digest config = digest_of(HASH_SHA256, CONFIG);
-	char text[DIGEST_TEXT_SIZE];
-
-	digest_format(&config, text);
-	buf_format(&bytes,
-		"{\"schemaVersion\":2,\"mediaType\":\"" IMAGE "\",\"config\":{\"mediaType\":\"application/"
-		"vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":2},\"layers\":[],\"annotations\":{"
-		"\"note\":\"%s\"}",
-		text, note);
-	if (subject) {
-		digest_format(subject, text);
-		buf_format(&bytes, ",\"subject\":{\"mediaType\":\"" IMAGE "\",\"digest\":\"%s\",\"size\":9}",
-			text);
-	}
-	buf_putc(&bytes, '}');
-	return put(world, tag, buf_str(&bytes));
+	return put_noted_image(&world->rig, NAME, tag, note, subject);
 }
 
 static struct digest put_index(struct world *world, const char *tag, const struct digest *members, size_t n)
@@ -108,7 +75,7 @@ static struct digest put_index(struct world *world, const char *tag, const struc
 			i ? "," : "", text);
 	}
 	buf_puts(&bytes, "]}");
-	return put(world, tag, buf_str(&bytes));
+	return put_manifest(&world->rig, NAME, tag, buf_str(&bytes));
 }
 
 static void policy(struct world *world, const char *text)
