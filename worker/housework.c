@@ -11,6 +11,7 @@
 #include "worker/chores/import_chore.h"
 #include "worker/chores/pulls_chore.h"
 #include "worker/chores/retention_chore.h"
+#include "worker/chores/scrub_chore.h"
 #include "worker/chores/sweep_chore.h"
 #include "worker/chores/trim_chore.h"
 #include "worker/chores/weigh_chore.h"
@@ -32,6 +33,8 @@ struct housework {
 	struct dedupe_chore dedupe;
 	struct import_chore import;
 	struct retention_chore retention;
+	struct scrub_chore scrub;
+	bool scrubs;
 	struct sweep_chore sweep;
 	struct trim_chore trim;
 	struct weigh_chore weigh;
@@ -137,6 +140,27 @@ static struct collect_chore collect_of(struct worker *worker)
 	return collect;
 }
 
+static bool fetch_again(void *arg, struct str name, const struct digest *digest)
+{
+	const struct worker *worker = arg;
+	struct error ignored;
+
+	return moves_fetch_again(worker->front.moves, name, digest, &ignored);
+}
+
+static struct scrub_chore scrub_of(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+
+	return (struct scrub_chore){ .registry = worker->front.registry,
+		.whose = { .ring = ring_of, .is_ours = is_ours_and_whole, .arg = worker },
+		.fetch = worker->front.moves ? fetch_again : NULL,
+		.arg = worker,
+		.member = cluster_self(worker->front.cluster),
+		.every_ms = settings_scrub_every_ms(s),
+		.bytes_per_s = s->scrub_rate };
+}
+
 /* Asked each second: where nothing moves it is a look at a few numbers. */
 static bool run_moves(struct chore_turn *turn, void *arg, struct error *err)
 {
@@ -170,6 +194,8 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 	dedupe_chore_add(chores, &work->dedupe);
 	if (registry->options.collects)
 		collect_chore_add(chores, &work->collect);
+	if (work->scrubs)
+		scrub_chore_add(chores, &work->scrub);
 	if (settings_has_bucket(worker->settings))
 		abandoned_chore_add(chores, worker->store, worker->settings->abandoned_ms);
 	add_moves(chores, worker->front.moves);
@@ -190,6 +216,8 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 		/* 0 is once for gc; a policy that is changed is looked at at once in any case. */
 		.every_ms = worker->settings->gc_every_ms ? worker->settings->gc_every_ms : ONCE_MS,
 		.whose = retention_rules_whose(worker->retention) };
+	work->scrub = scrub_of(worker);
+	work->scrubs = settings_scrubs(worker->settings);
 	work->dedupe = (struct dedupe_chore){ .store = worker->store };
 	work->trim = (struct trim_chore){ .count = count_connections, .arg = &worker->front };
 	add_rows(work, worker, chores);
@@ -197,6 +225,7 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	worker->front.chores = chores;
 	worker->front.weigh = &work->weigh;
 	worker->front.collect = &work->collect;
+	worker->front.scrub = work->scrubs ? &work->scrub : NULL;
 	return work;
 }
 
@@ -206,5 +235,7 @@ void housework_free(struct housework *work)
 		return;
 	buf_fini(&work->spools);
 	collect_chore_fini(&work->collect);
+	if (work->scrubs)
+		scrub_chore_fini(&work->scrub);
 	free(work);
 }

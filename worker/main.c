@@ -11,6 +11,7 @@
 #include "worker/gc.h"
 #include "worker/import.h"
 #include "worker/retain.h"
+#include "worker/scrub.h"
 #include "worker/statistics.h"
 #include "worker/verify.h"
 #include "worker/worker.h"
@@ -105,6 +106,21 @@ static int gc(const struct command_call *call)
 	return run(call->argument, command_option(call, "--dry-run") ? run_dry_gc : run_gc);
 }
 
+static int run_scrub(const struct worker_settings *settings)
+{
+	return scrub_run(settings, false);
+}
+
+static int run_dry_scrub(const struct worker_settings *settings)
+{
+	return scrub_run(settings, true);
+}
+
+static int scrub(const struct command_call *call)
+{
+	return run(call->argument, command_option(call, "--dry-run") ? run_dry_scrub : run_scrub);
+}
+
 static int statistics(const struct command_call *call)
 {
 	struct worker_settings settings;
@@ -172,6 +188,10 @@ static const struct command_option of_gc[] = {
 	{ "--dry-run", NULL, "say what would go, remove nothing" },
 };
 
+static const struct command_option of_scrub[] = {
+	{ "--dry-run", NULL, "say what is wrong, change nothing" },
+};
+
 static const struct command_option of_statistics[] = {
 	{ "--repository", "NAME", "whose" },
 };
@@ -208,6 +228,10 @@ static const struct command rows[] = {
 		.run = import },
 	{ "gc", FILE_ARGUMENT, "remove what no manifest needs and is older than storage.gcDelay, now",
 		.run = gc, .options = of_gc, .options_len = sizeof(of_gc) / sizeof(of_gc[0]) },
+	{ "scrub", FILE_ARGUMENT,
+		"read all that is stored, set aside what is rotten and heal it where there is a good copy, "
+		"now",
+		.run = scrub, .options = of_scrub, .options_len = sizeof(of_scrub) / sizeof(of_scrub[0]) },
 	{ "statistics", FILE_ARGUMENT,
 		"say when and by whom a repository's tags and manifests were pushed, and how often they were "
 		"pulled",

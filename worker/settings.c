@@ -16,6 +16,8 @@
 #include "worker/settings_roots.h"
 #include "worker/settings_s3.h"
 
+#define DAY_MS (24 * 60 * 60 * INT64_C(1000))
+
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
 	{ path, env, type, offsetof(struct worker_settings, member), fallback, min, max, choices, help },
 #define KNOWN(path, env, type) { path, env, type, 0, NULL, 0, 0, NULL, NULL },
@@ -241,6 +243,16 @@ static void check_collection(const struct worker_settings *s, struct buf *errors
 	if (s->gc_window && !collect_window_parse(str_of(s->gc_window), &ignored))
 		settings_wrong(&worker_settings_table, "storage.gcTimeWindow", errors,
 			"\"%s\" is no time of a day to another, in UTC, like \"22:30-04:00\"", s->gc_window);
+}
+
+bool settings_scrubs(const struct worker_settings *s)
+{
+	return s->scrub == SCRUB_ON || (s->scrub == SCRUB_AUTO && s->scrub_every_ms);
+}
+
+int64_t settings_scrub_every_ms(const struct worker_settings *s)
+{
+	return s->scrub_every_ms ? s->scrub_every_ms : DAY_MS;
 }
 
 /* A folder of blobs needs no copies of them in another folder. */

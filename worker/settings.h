@@ -13,6 +13,7 @@
 
 enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
 
+enum worker_scrub { SCRUB_AUTO, SCRUB_ON, SCRUB_OFF }; /* extensions.scrub.enable */
 enum worker_isolated { ISOLATED_AUTO, ISOLATED_YES, ISOLATED_NO };
 
 struct worker_settings {
@@ -92,6 +93,8 @@ struct worker_settings {
 	bool gc;
 	int64_t gc_delay_ms, gc_every_ms;
 	const char *gc_window;                       /* "22:30-04:00", UTC */
+	int scrub;                                   /* enum worker_scrub; settings_scrubs() */
+	int64_t scrub_every_ms, scrub_rate;          /* 0: not set; bytes a second */
 	bool long_poll;
 	const char *db_path;                         /* the last good state */
 	int isolated;                                /* enum worker_isolated; static clusters: storage is each member's own */
@@ -109,6 +112,9 @@ struct worker_settings {
 };
 
 extern const struct settings_table worker_settings_table;
+/* Is rot looked for, and from one begin to the next. */
+bool settings_scrubs(const struct worker_settings *s);
+int64_t settings_scrub_every_ms(const struct worker_settings *s);
 /* file NULL: environment only. Everything that is wrong is appended to *errors, one a line; checks
  * what the table cannot (combinations). */
 bool worker_settings_load(const char *file, char *const *environment, struct worker_settings *ret,

@@ -83,6 +83,7 @@ struct front {
 	struct chores *chores;
 	struct weigh_chore *weigh;     /* what the storage holds; with the chores */
 	struct collect_chore *collect; /* what goes from it; the same */
+	struct scrub_chore *scrub;     /* what is rotten in it; the same, NULL: it is not looked for */
 	struct front_loop *loops;
 	unsigned loops_len;
 	/* Towards https members; each may be NULL. */

@@ -24,6 +24,7 @@
 #include "worker/registry/pull_counts.h"
 #include "worker/registry/registry.h"
 #include "worker/chores/collect_chore.h"
+#include "worker/chores/scrub_chore.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/moves/moves.h"
 #include "worker/oci/blob_fills.h"
@@ -319,6 +320,35 @@ static void put_collected(struct collect_counts told, struct buf *into)
 	total(into, "zot_gc_deleted_bytes_total", "Bytes of these.", told.bytes);
 }
 
+static void put_scrubbed(struct scrub_totals told, struct buf *into)
+{
+	const struct scrub_counts *counts = &told.counts;
+	char label[32];
+
+	total(into, "zot_scrub_passes_total",
+		"Passes through all that is stored, looking for rot, that have ended.", told.passes);
+	gauge(into, "zot_scrub_running", "1 while a pass is under way.", told.running);
+	gauge(into, "zot_scrub_last_end_seconds",
+		"When the last pass ended (wall clock); 0: none did since the start.",
+		(uint64_t)told.ended_s);
+	total(into, "zot_scrub_repositories_total", "Repositories that were looked at for rot.",
+		counts->repositories);
+	total(into, "zot_scrub_blobs_total", "Blobs of these.", counts->blobs);
+	total(into, "zot_scrub_bytes_total", "Bytes of these that were read.", counts->bytes);
+	total(into, "zot_scrub_vouched_total",
+		"Blobs that were not read, since the bucket has a sha256 of them that is their digest's.",
+		counts->vouched);
+	for (unsigned kind = 0; kind < SCRUB_KINDS; kind++) {
+		(void)snprintf(label, sizeof(label), "kind=\"%s\"", scrub_kind_name((enum scrub_kind)kind));
+		metrics_put(into, "zot_scrub_findings_total", "counter",
+			kind ? NULL : "What was found to be wrong.", label, counts->found[kind]);
+	}
+	total(into, "zot_scrub_set_aside_total",
+		"Blobs that were set aside: they are absent until they are pushed.", counts->set_aside);
+	total(into, "zot_scrub_healed_total", "Blobs in whose place a good copy was put.", counts->healed);
+	total(into, "zot_scrub_failed_total", "What could not be looked at.", counts->failed);
+}
+
 static void put_pulls(struct pull_counts *pulls, struct buf *into)
 {
 	struct pull_counts_stats stats;
@@ -358,6 +388,7 @@ static void put_storage(struct front *front, struct buf *into)
 		"what was linked and removed by this worker since.",
 		store_saved(front->registry->store));
 	put_collected(collect_told(front->collect), into);
+	put_scrubbed(scrub_told(front->scrub), into);
 	put_moves(front->moves, into);
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);

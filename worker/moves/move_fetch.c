@@ -286,6 +286,28 @@ bool moves_fetch(struct moves *moves, struct snapshot *snapshot, struct str name
 	return ok;
 }
 
+/* Who owned it when is not asked: it is seldom wanted, and whoever has it says so. */
+static void add_members(struct moves *moves, const struct snapshot *snapshot, struct move_sources *into)
+{
+	for (size_t i = 0; i < ring_len(snapshot->ring); i++)
+		(void)add_source(into, ring_at(snapshot->ring, i)->id, moves_self(moves));
+}
+
+bool moves_fetch_again(struct moves *moves, struct str name, const struct digest *digest, struct error *err)
+{
+	AUTO(snapshot) *snapshot = cluster_snapshot(moves->settings.cluster);
+	struct move_sources sources;
+	bool ok;
+
+	if (!snapshot->isolated || !moves_owns(snapshot, name))
+		return error_set(err, ERROR_UNKNOWN, NULL, "there is nobody to be asked");
+	moves_sources(moves, name, &sources);
+	add_members(moves, snapshot, &sources);
+	ok = moves_fetch(moves, snapshot, name, digest, &sources, true, err);
+	moves_sources_fini(&sources);
+	return ok;
+}
+
 /* ---- for the store ---- */
 
 static bool give_bytes(struct moves *moves, struct str name, const struct digest *digest, struct buf *into,

@@ -63,6 +63,10 @@ struct moves_ask {
 /* Pool. True: it can be served: here, or (member not "") a blob by this member, which has it still. ERROR_UNAVAILABLE, ERROR_BUSY: later. */
 bool moves_prepare(struct moves *moves, const struct moves_ask *ask, char ret_member[RING_MEMBER_ID_MAX + 1], struct error *err) MUST_CHECK;
 
+/* Pool. A blob of a repository that is ours, which is rotten here, from a member that owned the repository before and has it still: it is in its place
+ * when true. ERROR_UNKNOWN: none has it. */
+bool moves_fetch_again(struct moves *moves, struct str name, const struct digest *digest, struct error *err) MUST_CHECK;
+
 /* Of what others ask at MOVES_PATH. Pool. */
 struct moves_question {
 	const char *peer;  /* who asks, as members call each other */

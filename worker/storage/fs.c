@@ -4,6 +4,7 @@
  *
  *     get, get_if_changed, size, source   here        put, put_file, copy, remove, look   fs_write.c
  *     put_if                              fs_put_if.c list                          fs_list.c
+ *     reading_..., set_aside              fs_aside.c
  *
  * Files are replaced by rename, never written in place: who has one open reads one whole version.
  * Nothing is walked before the first answer, however large the folder is; fs_sweep.c looks for temp files
@@ -149,6 +150,8 @@ bool fs_open_file(
 		return fs_error(err, "stat", path);
 	if (!S_ISREG(ret_st->st_mode))
 		return error_set(err, ERROR_UNKNOWN, NULL, "%s is not a regular file", path);
+	if (fs_is_aside(ret_st))
+		return error_set(err, ERROR_UNKNOWN, NULL, "%s is rotten, and was set aside", path);
 	*ret_fd = TAKE_FD(fd);
 	return true;
 }
@@ -236,6 +239,8 @@ static bool size(struct store *store, const char *key, uint64_t *ret_size, struc
 		return fs_error(err, "stat", path.text) || not_ours(err);
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERROR_UNKNOWN, NULL, "%s is not a regular file", path.text);
+	if (fs_is_aside(&st))
+		return error_set(err, ERROR_UNKNOWN, NULL, "%s is rotten, and was set aside", path.text);
 	*ret_size = (uint64_t)st.st_size;
 	return true;
 }
@@ -372,6 +377,11 @@ static const struct store_driver driver = {
 	.dedupe = fs_dedupe,
 	.saved = saved,
 	.lock_waits = fs_lock_waits,
+	.reading_new = fs_reading_new,
+	.reading_free = fs_reading_free,
+	.reading_next = fs_reading_next,
+	.reading_again = fs_reading_again,
+	.set_aside = fs_set_aside,
 	.check = check,
 	.requests = requests,
 };

@@ -69,6 +69,15 @@ static void unlink_if(const struct store *store, const char *path, const struct 
 		(void)fs_at_unlink(store, path);
 }
 
+/* What is rotten is nobody's to be linked to. */
+static void forget_rotten(const struct store *store, const struct fs_path *entry)
+{
+	struct stat st;
+
+	if (fs_at_stat(store, entry->text, &st) && fs_is_aside(&st))
+		unlink_if(store, entry->text, &st);
+}
+
 /* The name goes to this file, whatever it is of now. */
 void fs_dedupe_keep(struct store *store, const char *key, const struct fs_path *blob, bool replace)
 {
@@ -109,8 +118,10 @@ bool fs_dedupe_link(struct store *store, const char *key, int fd, uint64_t size,
 	bool is_ours;
 
 	*ret_replace = false;
-	if (!fs_dedupes(store) || size <= STORE_LAZY_MAX || !entry_of(store, key, &entry) ||
-		!fs_open_file(store, entry.text, &there, &st, NULL))
+	if (!fs_dedupes(store) || size <= STORE_LAZY_MAX || !entry_of(store, key, &entry))
+		return false;
+	forget_rotten(store, &entry);
+	if (!fs_open_file(store, entry.text, &there, &st, NULL))
 		return false;
 	/* What lies there may be damaged; the bytes at hand are right. */
 	if ((uint64_t)st.st_size != size || !file_equal(there, fd, size)) {
@@ -188,7 +199,7 @@ static void look_at_entry(struct walk *walk, const char *folder, const char *nam
 	char key[STORE_KEY_MAX];
 	struct fs_path path;
 
-	if (st->st_nlink > 1 && fs_dedupes(walk->store)) {
+	if (st->st_nlink > 1 && fs_dedupes(walk->store) && !fs_is_aside(st)) {
 		walk->told->files++;
 		walk->told->saved += (uint64_t)(st->st_nlink - 2) * (uint64_t)st->st_size;
 		return;
@@ -296,9 +307,10 @@ static void share_one(struct walk *walk, const char *folder, const char *name, c
 	struct fs_path blob, entry;
 	struct stat there;
 
-	if (snprintf(key, sizeof(key), "%s/%s", folder, name) >= (int)sizeof(key) ||
+	if (fs_is_aside(st) || snprintf(key, sizeof(key), "%s/%s", folder, name) >= (int)sizeof(key) ||
 		!fs_path_of(walk->store, key, &blob, NULL) || !entry_of(walk->store, key, &entry))
 		return;
+	forget_rotten(walk->store, &entry);
 	if (!fs_at_stat(walk->store, entry.text, &there)) {
 		if (sync_file(walk->store, &blob))
 			fs_dedupe_keep(walk->store, key, &blob, false);

@@ -31,7 +31,7 @@ bool fs_path_of(
 /* error_sys() with the kinds that callers of a store tell apart; of a path through a symbolic link (fs_at.h) ERROR_INTERNAL. */
 bool fs_error(struct error *err, const char *what, const char *path);
 void fs_version_of(const struct stat *st, struct store_version *ret);
-/* To be read. ERROR_UNKNOWN: there is none, or it is something else: no regular file, or reached through a link. */
+/* To be read. ERROR_UNKNOWN: there is none, or it is something else: no regular file, or reached through a link; or it was set aside. */
 bool fs_open_file(const struct store *store, const char *path, int *ret_fd, struct stat *ret_st, struct error *err) MUST_CHECK;
 int fs_root_fd(const struct store *store);
 bool fs_walks(const struct store *store); /* folder by folder: there is no openat2(2) */
@@ -100,6 +100,14 @@ void fs_dedupe_set(struct store *store, uint64_t bytes);
 
 /* fs_usage.c */
 bool fs_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+
+/* fs_aside.c: is this file one that was set aside? */
+bool fs_is_aside(const struct stat *st);
+bool fs_reading_new(struct store *store, const char *key, const struct digest *digest, struct store_reading **ret, struct error *err) MUST_CHECK;
+void fs_reading_free(struct store_reading *reading);
+bool fs_reading_next(struct store_reading *reading, char *into, size_t len, size_t *ret_len, struct error *err) MUST_CHECK;
+void fs_reading_again(struct store_reading *reading);
+bool fs_set_aside(struct store_reading *reading, bool aside, struct error *err) MUST_CHECK;
 
 /* fs_sweep.c */
 bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,

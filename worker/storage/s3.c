@@ -6,6 +6,7 @@
  *     put                   PUT with the sha256         remove  s3_remove.c, s3_remove_all.c
  *     put_file              HEAD, PUT or parts          copy    CopyObject or parts
  *     push_..., abandoned   s3_push.c, s3_abandoned.c
+ *     reading_..., aside    s3_aside.c
  *     put_if                s3_put_if.c                 list    s3_list.c
  *     log_...               s3_log.c
  *
@@ -64,9 +65,19 @@ static bool take_body(struct http_result *result, struct buf *into, const char *
 	return true;
 }
 
-/* unless NULL: in any case. */
+bool s3_says_aside(const struct http_result *result)
+{
+	return http_headers_find(result->headers, S3_ASIDE) != NULL;
+}
+
+bool s3_error_aside(const char *key, struct error *err)
+{
+	return error_set(err, ERROR_UNKNOWN, NULL, "%s is rotten, and was set aside", key);
+}
+
+/* unless NULL: in any case. ret_aside NULL: it is told as it is. */
 static enum store_step get(struct s3_store *s3, const char *key, const struct store_version *unless,
-	struct buf *into, struct store_version *ret_version, struct error *err)
+	struct buf *into, struct store_version *ret_version, bool *ret_aside, struct error *err)
 {
 	AUTO_FINI(http_result) result = { 0 };
 	struct store_version version;
@@ -97,6 +108,8 @@ static enum store_step get(struct s3_store *s3, const char *key, const struct st
 		error_set(err, ERROR_INTERNAL, NULL, "S3 GET %s: answer without a usable ETag", key);
 		return STORE_FAILED;
 	}
+	if (ret_aside)
+		*ret_aside = s3_says_aside(&result);
 	if (!take_body(&result, into, key, err))
 		return STORE_FAILED;
 	if (ret_version)
@@ -107,7 +120,16 @@ static enum store_step get(struct s3_store *s3, const char *key, const struct st
 bool s3_get(struct store *store, const char *key, struct buf *into, struct store_version *ret_version,
 	struct error *err)
 {
-	return get(s3_store_of(store), key, NULL, into, ret_version, err) == STORE_OK;
+	return get(s3_store_of(store), key, NULL, into, ret_version, NULL, err) == STORE_OK;
+}
+
+static bool get_good(struct store *store, const char *key, struct buf *into,
+	struct store_version *ret_version, struct error *err)
+{
+	bool aside = false;
+
+	return get(s3_store_of(store), key, NULL, into, ret_version, &aside, err) == STORE_OK &&
+	       (!aside || s3_error_aside(key, err));
 }
 
 static enum store_step get_if_changed(struct store *store, const char *key,
@@ -116,7 +138,7 @@ static enum store_step get_if_changed(struct store *store, const char *key,
 {
 	const struct store_version *unless = version && version->text[0] ? version : NULL;
 
-	return get(s3_store_of(store), key, unless, into, ret_version, err);
+	return get(s3_store_of(store), key, unless, into, ret_version, NULL, err);
 }
 
 static bool ask_head(struct s3_store *s3, const char *key, struct http_result *result, uint64_t *ret_size,
@@ -152,10 +174,15 @@ bool s3_head(struct s3_store *s3, const char *key, uint64_t *ret_size, struct st
 static bool size(struct store *store, const char *key, uint64_t *ret_size, struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
+	AUTO_FINI(http_result) result = { 0 };
+	uint64_t there;
 
-	if (!s3_head(s3, key, ret_size, NULL, err))
+	if (!ask_head(s3, key, &result, &there, err))
 		return false;
-	return !s3_is_stand_in(key, *ret_size) || s3_restore(s3, key, ret_size, err);
+	if (s3_is_stand_in(key, there))
+		return s3_says_aside(&result) ? s3_error_aside(key, err) : s3_restore(s3, key, ret_size, err);
+	*ret_size = there;
+	return true;
 }
 
 static bool source(struct store *store, const char *key, const struct range *part, struct blob_source *ret,
@@ -372,7 +399,7 @@ bool s3_copy_object(struct s3_store *s3, const char *from, const char *to, struc
 		return s3_upload_copy(s3, from, to, len, s3->copy_part_size, err);
 	if (!s3_client_expect_ok(&s3->client, &call, &result, err))
 		return false;
-	return !is_empty_copy(&result) || !s3_is_stand_in(to, 0) || s3_restore(s3, to, &len, err);
+	return !is_empty_copy(&result) || !s3_is_stand_in(to, 0) || size(&s3->store, to, &len, err);
 }
 
 static bool copy(
@@ -442,7 +469,7 @@ static void free_store(struct store *store)
 
 static const struct store_driver driver = {
 	.free = free_store,
-	.get = s3_get,
+	.get = get_good,
 	.get_if_changed = get_if_changed,
 	.put_if = s3_put_if,
 	.log_get = s3_log_get,
@@ -472,6 +499,12 @@ static const struct store_driver driver = {
 	.folders = s3_folders,
 	.usage = s3_usage,
 	.dedupe = s3_dedupe,
+	.reading_new = s3_reading_new,
+	.reading_free = s3_reading_free,
+	.reading_next = s3_reading_next,
+	.reading_again = s3_reading_again,
+	.set_aside = s3_set_aside,
+	.aside_trim = s3_aside_trim,
 	.check = check,
 	.silent_ms = silent_ms,
 	.requests = requests,

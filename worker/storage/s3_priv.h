@@ -64,6 +64,21 @@ enum store_step s3_put_if(struct store *store, const char *key, struct str bytes
 	const struct store_version *expected, struct store_version *ret_version,
 	struct error *err) MUST_CHECK;
 
+/* The same, and says this of what it writes. */
+enum store_step s3_put_if_with(struct store *store, const char *key, struct str bytes, const struct s3_header *more,
+	const struct store_version *expected, struct store_version *ret_version, struct error *err) MUST_CHECK;
+
+/* s3_aside.c. An empty object with this header stands where a rotten one was: it is none. */
+#define S3_ASIDE "x-amz-meta-zot-aside"
+bool s3_says_aside(const struct http_result *result); /* s3.c */
+bool s3_error_aside(const char *key, struct error *err);
+bool s3_reading_new(struct store *store, const char *key, const struct digest *digest, struct store_reading **ret, struct error *err) MUST_CHECK;
+void s3_reading_free(struct store_reading *reading);
+bool s3_reading_next(struct store_reading *reading, char *into, size_t len, size_t *ret_len, struct error *err) MUST_CHECK;
+void s3_reading_again(struct store_reading *reading);
+bool s3_set_aside(struct store_reading *reading, bool aside, struct error *err) MUST_CHECK;
+bool s3_aside_trim(struct store *store, const struct pace *pace, uint64_t *ret_removed, struct error *err) MUST_CHECK;
+
 /* On the server's side. */
 bool s3_copy_object(struct s3_store *s3, const char *from, const char *to, struct error *err) MUST_CHECK;
 

@@ -31,7 +31,8 @@ struct change {
 	const char *expected; /* NULL: whatever; "": nothing */
 	char hash[65];
 	enum s3_quoting quoting;
-	bool in_doubt; /* an attempt got no answer that says what became of it */
+	const struct s3_header *more; /* or NULL */
+	bool in_doubt;                /* an attempt got no answer that says what became of it */
 };
 
 enum verdict { WRITTEN, REFUSED, REJECTED, UNSURE };
@@ -60,8 +61,10 @@ static bool attempt(
 	} else if (change->expected) {
 		call->headers[0] = (struct s3_header){ "If-None-Match", "*" };
 	}
+	if (change->more)
+		call->headers[call->headers[0].name ? 1 : 0] = *change->more;
 	bool answered = s3_client_try(&change->s3->client, call, result, err);
-	call->headers[0] = (struct s3_header){ 0 };
+	call->headers[0] = call->headers[1] = (struct s3_header){ 0 };
 	return answered;
 }
 
@@ -238,13 +241,16 @@ static enum store_step make_attempts(struct change *change, struct store_version
 	}
 }
 
-enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
-	const struct store_version *expected, struct store_version *ret_version, struct error *err)
+enum store_step s3_put_if_with(struct store *store, const char *key, struct str bytes,
+	const struct s3_header *more, const struct store_version *expected, struct store_version *ret_version,
+	struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
-	struct change change = {
-		.s3 = s3, .key = key, .bytes = bytes, .expected = expected ? expected->text : NULL
-	};
+	struct change change = { .s3 = s3,
+		.key = key,
+		.bytes = bytes,
+		.more = more,
+		.expected = expected ? expected->text : NULL };
 	struct store_version version = { .text = "" };
 	struct error failure = { 0 };
 	enum store_step step;
@@ -271,4 +277,10 @@ enum store_step s3_put_if(struct store *store, const char *key, struct str bytes
 	if (err)
 		*err = failure;
 	return step;
+}
+
+enum store_step s3_put_if(struct store *store, const char *key, struct str bytes,
+	const struct store_version *expected, struct store_version *ret_version, struct error *err)
+{
+	return s3_put_if_with(store, key, bytes, NULL, expected, ret_version, err);
 }

@@ -1003,6 +1003,62 @@ bool store_probe(struct store *store, bool *ret_conditional, struct error *err)
 	return true;
 }
 
+/* ---- looking whether blobs are what they should be ---- */
+
+bool store_reading_new(struct store *store, struct str name, const struct digest *digest,
+	struct store_reading **ret, struct error *err)
+{
+	struct key key;
+
+	store = root_of(store, name);
+	if (!key_of_blob(name, digest, &key, err) ||
+		!driver_of(store)->reading_new(store, key.text, digest, ret, err))
+		return false;
+	(*ret)->store = store;
+	return true;
+}
+
+void store_reading_free(struct store_reading *reading)
+{
+	if (reading)
+		driver_of(reading->store)->reading_free(reading);
+}
+
+bool store_reading_next(
+	struct store_reading *reading, char *into, size_t len, size_t *ret_len, struct error *err)
+{
+	return driver_of(reading->store)->reading_next(reading, into, len, ret_len, err);
+}
+
+void store_reading_again(struct store_reading *reading)
+{
+	driver_of(reading->store)->reading_again(reading);
+}
+
+bool store_reading_set_aside(struct store_reading *reading, bool aside, struct error *err)
+{
+	if (!driver_of(reading->store)->set_aside(reading, aside, err))
+		return false;
+	reading->aside = aside;
+	return true;
+}
+
+bool store_aside_trim(struct store *store, const struct pace *pace, uint64_t *ret_removed, struct error *err)
+{
+	bool ok = true;
+
+	*ret_removed = 0;
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+
+		if (driver_of(root)->aside_trim &&
+			!driver_of(root)->aside_trim(root, pace, ret_removed, ok ? err : NULL))
+			note_failure(path, &ok, err);
+	}
+	return ok;
+}
+
 static bool sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
 	uint64_t *ret_removed, struct error *err)
 {

@@ -328,6 +328,35 @@ int64_t store_silent_ms(const struct store *store, struct str name);
 /* Still usable, cheaply: for /readyz. Of several roots all. */
 bool store_check(struct store *store, struct error *err) MUST_CHECK;
 
+/*
+ * Reading a blob through, for who looks whether it is what its name says (worker/registry/scrub.h). One that was *set aside* lies where it lay, marked as
+ * rotten: it is read here and listed, and for all else it is not there, so that the next push of it replaces it.
+ *
+ *   fs   the file itself has the mark (fs_aside.c): whatever gets its name meanwhile has none
+ *   s3   a copy goes to `_aside/`, and the object becomes an empty one that says so, if it is still the one that was read (s3_aside.c)
+ */
+struct store_reading {
+	struct store *store;
+	uint64_t size;
+	int64_t written_s; /* store_clock_s() */
+	bool aside;        /* it was set aside */
+	bool vouched;      /* s3: the store has a sha256 of all its bytes, which it looks after, and it is the digest's: it need not be read */
+};
+/* ERROR_UNKNOWN: there is none. */
+bool store_reading_new(struct store *store, struct str name, const struct digest *digest, struct store_reading **ret,
+		       struct error *err) MUST_CHECK;
+void store_reading_free(struct store_reading *reading);
+AUTO_DEFINE(store_reading)
+/* The next bytes; fewer than `len` at the end alone. ERROR_CONFLICT, ERROR_UNKNOWN: it was replaced, or removed. */
+bool store_reading_next(struct store_reading *reading, char *into, size_t len, size_t *ret_len, struct error *err) MUST_CHECK;
+/* From the start once more, and (fs) from the disk. */
+void store_reading_again(struct store_reading *reading);
+/* What was read is set aside, durably; or (fs) not any more. ERROR_CONFLICT: something else lies there by now. */
+bool store_reading_set_aside(struct store_reading *reading, bool aside, struct error *err) MUST_CHECK;
+#define STORE_ASIDE_KEEP_S (30 * 24 * 60 * 60)
+/* s3: copies of what was set aside so long ago go. */
+bool store_aside_trim(struct store *store, const struct pace *pace, uint64_t *ret_removed, struct error *err) MUST_CHECK;
+
 /* Bytes of a repository. fs: by looking at each file; one that several repositories share counts in each. s3: of its blobs, by a listing,
  * which is a request for each 1000. One that is not there has none. ERROR_UNAVAILABLE too where the pace (NULL is fine) ended it. */
 bool store_usage(struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;

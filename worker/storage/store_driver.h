@@ -87,6 +87,13 @@ struct store_driver {
 	bool (*dedupe)(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err);
 	uint64_t (*saved)(const struct store *store);
 	struct histogram *(*lock_waits)(struct store *store);
+	/* store_reading_...() */
+	bool (*reading_new)(struct store *store, const char *key, const struct digest *digest, struct store_reading **ret, struct error *err);
+	void (*reading_free)(struct store_reading *reading);
+	bool (*reading_next)(struct store_reading *reading, char *into, size_t len, size_t *ret_len, struct error *err);
+	void (*reading_again)(struct store_reading *reading);
+	bool (*set_aside)(struct store_reading *reading, bool aside, struct error *err);
+	bool (*aside_trim)(struct store *store, const struct pace *pace, uint64_t *ret_removed, struct error *err); /* NULL: nothing is kept */
 	bool (*check)(struct store *store, struct error *err);
 	int64_t (*silent_ms)(const struct store *store); /* NULL: 0 */
 	uint64_t (*requests)(const struct store *store);
@@ -121,5 +128,6 @@ static inline void store_log_advance(struct store_log_place *place, uint64_t ste
 bool store_marker_key(struct str name, char into[STORE_KEY_MAX], struct error *err) MUST_CHECK;
 bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
+#define STORE_ASIDE "_aside/"     /* folder of copies of what was set aside (s3) */
 #define STORE_NOTES "_moves/"     /* folder of the notes */
 #define STORE_CATALOG "_catalog/" /* folder of the markers */

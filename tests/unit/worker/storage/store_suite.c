@@ -816,6 +816,63 @@ static bool find_elsewhere(void *arg, struct str name, const struct digest *dige
 	return true;
 }
 
+/* ---- rot ---- */
+
+/* As a disk would: past all that looks. */
+static void spoil(struct store *store, const struct digest *digest, const char *bytes)
+{
+	char encoded[129], key[256];
+
+	digest_encoded(digest, encoded);
+	(void)snprintf(key, sizeof(key), "rotten/blobs/sha256/%s", encoded);
+	assert_int_equal(store->driver->put_if(store, key, str_of(bytes), NULL, NULL, &failure), STORE_OK);
+}
+
+static void read_whole(struct store_reading *reading, const char *wanted)
+{
+	char bytes[64];
+	size_t len = 0;
+
+	OK(store_reading_next(reading, bytes, sizeof(bytes), &len, &failure));
+	assert_int_equal(len, strlen(wanted));
+	assert_memory_equal(bytes, wanted, len);
+	OK(store_reading_next(reading, bytes, sizeof(bytes), &len, &failure));
+	assert_int_equal(len, 0);
+}
+
+static void what_is_rotten_is_set_aside(void **state)
+{
+	struct store *store = *state;
+	const struct digest digest = digest_of(HASH_SHA256, STR("good bytes"));
+	AUTO(store_reading) *reading = NULL, *late = NULL, *none = NULL;
+	AUTO_FINI(buf) there = buf_limit(64);
+	uint64_t size;
+
+	REFUSED(store_reading_new(store, STR("rotten"), &digest, &none, &failure), ERROR_UNKNOWN);
+	spoil(store, &digest, "other byte");
+	OK(store_reading_new(store, STR("rotten"), &digest, &reading, &failure));
+	OK(store_reading_new(store, STR("rotten"), &digest, &late, &failure));
+	assert_true(reading->size == 10 && !reading->aside && !reading->vouched);
+	read_whole(reading, "other byte");
+	store_reading_again(reading);
+	read_whole(reading, "other byte");
+	OK(store_reading_set_aside(reading, true, &failure));
+	REFUSED(store_blob_size(store, STR("rotten"), &digest, &size, &failure), ERROR_UNKNOWN);
+	REFUSED(store_blob_get(store, STR("rotten"), &digest, &there, &failure), ERROR_UNKNOWN);
+	REFUSED(store_blob_mount(store, STR("rotten"), STR("other"), &digest, &failure), ERROR_UNKNOWN);
+	store_reading_free(TAKE(reading));
+	OK(store_reading_new(store, STR("rotten"), &digest, &reading, &failure));
+	assert_true(reading->aside);
+	/* The next push brings it back, and who is late with the rotten one takes nothing away. */
+	OK(store_blob_put(store, STR("rotten"), &digest, STR("good bytes"), &failure));
+	if (!store_reading_set_aside(late, true, &failure))
+		assert_int_equal(failure.kind, ERROR_CONFLICT);
+	OK(store_blob_get(store, STR("rotten"), &digest, &there, &failure));
+	assert_string_equal(buf_text(&there), "good bytes");
+	OK(store_aside_trim(store, NULL, &size, &failure));
+	assert_int_equal(size, 0);
+}
+
 static void somebody_else_has_it(void **state)
 {
 	struct digest digest = digest_of(HASH_SHA256, STR("there"));
@@ -864,6 +921,7 @@ int store_suite_run(store_suite_open_f *open)
 		TEST(notes),
 		TEST(a_repository_ends),
 		TEST(somebody_else_has_it),
+		TEST(what_is_rotten_is_set_aside),
 	};
 
 	open_store = open;
