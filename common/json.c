@@ -419,14 +419,21 @@ static void put_escape(struct buf *into, char c)
 	}
 }
 
-static void put_string(struct buf *into, struct str s)
+static size_t plain_len(struct str s)
+{
+	size_t len = 0;
+
+	while (len < s.len && is_plain(s.at[len]))
+		len++;
+	return len;
+}
+
+static void put_escaped(struct buf *into, struct str s)
 {
 	buf_putc(into, '"');
 	while (s.len) {
-		size_t len = 0;
+		size_t len = plain_len(s);
 
-		while (len < s.len && is_plain(s.at[len]))
-			len++;
 		buf_append(into, s.at, len);
 		s = str_from(s.at + len, s.len - len);
 		if (!s.len)
@@ -442,6 +449,25 @@ static void put_string(struct buf *into, struct str s)
 		s = str_from(s.at + len, s.len - len);
 	}
 	buf_putc(into, '"');
+}
+
+/* Nearly all are plain, and put at once. */
+static void put_string(struct buf *into, struct str s)
+{
+	char *at;
+
+	if (plain_len(s) < s.len) {
+		put_escaped(into, s);
+		return;
+	}
+	at = buf_reserve(into, s.len + 2);
+	if (!at)
+		return;
+	at[0] = '"';
+	if (s.len)
+		memcpy(at + 1, s.at, s.len);
+	at[s.len + 1] = '"';
+	buf_grew(into, s.len + 2);
 }
 
 void json_key(struct json_writer *w, struct str key)

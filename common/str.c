@@ -15,11 +15,6 @@ static bool bytes_equal(const char *a, const char *b, size_t len)
 	return len == 0 || memcmp(a, b, len) == 0;
 }
 
-bool str_is(struct str s, const char *text)
-{
-	return str_equal(s, str_of(text));
-}
-
 bool str_is_nocase(struct str s, const char *text)
 {
 	size_t len = strlen(text);

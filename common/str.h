@@ -32,7 +32,12 @@ static inline struct str str_of(const char *text) /* NULL gives STR_NONE */
 static inline struct str str_from(const void *at, size_t len) { return (struct str){ at, len }; }
 
 /* Questions. */
-bool str_is(struct str s, const char *text);
+static inline bool str_is(struct str s, const char *text) /* of a literal the compiler knows the length */
+{
+	size_t len = strlen(text);
+
+	return s.len == len && (!len || !memcmp(s.at, text, len));
+}
 bool str_is_nocase(struct str s, const char *text);
 bool str_equal(struct str a, struct str b);
 int  str_compare(struct str a, struct str b); /* byte order, shorter first */

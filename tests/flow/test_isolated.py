@@ -2,14 +2,15 @@
 """Each member has a disk of its own, and the cluster looks like one registry."""
 import concurrent.futures
 import contextlib
-import json
 import os
 import re
 import time
+import urllib.parse
 
 import pytest
 
 from peer_tokens import Script, claims_of, key_of, proof
+from registry import await_true
 from test_worker_access import write_htpasswd
 from worker_process import CLUSTER_SECRET, Worker, digest, free_port
 
@@ -94,7 +95,7 @@ def test_each_sees_what_it_may(tmp_path):
 
 
 def say(connection, request, body, key=key_of(CLUSTER_SECRET)):
-    connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{proof(key, request)}\r\n{body}".encode())
+    connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n{proof(key, request)}\r\n{body}".encode())
 
 
 def silent(connection, request):
@@ -103,7 +104,7 @@ def silent(connection, request):
 
 
 def listing(*repositories):
-    return json.dumps({"repositories": repositories})
+    return "".join(f"{name}\n" for name in repositories)
 
 
 ODD = {
@@ -111,8 +112,10 @@ ODD = {
     "twice": lambda c, r: say(c, r, listing("b", "b")),
     "not behind last": lambda c, r: say(c, r, listing("a", "x")),
     "no repository": lambda c, r: say(c, r, listing("../etc/passwd")),
-    "no JSON": lambda c, r: say(c, r, "<html>"),
-    "another object": lambda c, r: say(c, r, '{"repositories":{"b":1}}'),
+    "no list": lambda c, r: say(c, r, "<html>"),
+    "JSON, as clients get it": lambda c, r: say(c, r, '{"repositories":["b"]}'),
+    "cut within a name": lambda c, r: say(c, r, "b\nc"),
+    "others behind none": lambda c, r: say(c, r, "\n"),
     "too many": lambda c, r: say(c, r, listing(*sorted(f"r{n}" for n in range(200)))),
     "too large": lambda c, r: say(c, r, listing("r" + "a" * (1 << 20))),
     "a stranger": lambda c, r: say(c, r, listing("stolen"), key_of("some other secret of a stranger")),
@@ -155,7 +158,7 @@ def test_members_that_answer_odd_things_are_named(tmp_path):
                 assert reply.headers["Warning"].startswith('299 - "') and "Link" not in reply.headers
                 assert what != "silent" or 1.8 < took < 6
                 asked = [request for request in script.heard if "_catalog" in request[0]]
-                assert asked[-1][0].startswith("GET /v2/_catalog?n=101&last=a HTTP/1.1")
+                assert asked[-1][0].startswith("GET /v2/_catalog?lines&n=72&last=a HTTP/1.1")
                 assert claims_of(asked[-1])[6:8] == ["127.0.0.1", ""] and "Authorization" not in asked[-1][0]
         # Nobody there: it is not asked each time.
         assert f"127.0.0.1:{ports[1]}" in worker.call("GET", "/v2/_catalog").headers["Warning"]
@@ -170,8 +173,41 @@ def test_members_that_answer_odd_things_are_named(tmp_path):
             assert names(worker.call("GET", "/v2/_catalog")) == sorted({"b", own, "z"})
 
 
+def test_who_runs_out_before_the_page_is_full_is_asked_again(tmp_path):
+    """And ends the page where it is lost then: what is behind that place is for the next page."""
+    ports = [free_port(), free_port()]
+    many = sorted(f"many/n{n}" for n in range(1000, 1200))
+    answers = {"again": True}
+
+    def answer(connection, request):
+        target = request[0].split()[1]
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query, keep_blank_values=True)
+        if "_catalog" not in target:
+            return say(connection, request, "")
+        if "last" in asked and not answers["again"]:
+            return say(connection, request, "nonsense")
+        rest = [name for name in many if name > asked.get("last", [""])[0]]
+        n = int(asked["n"][0])
+        return say(connection, request, listing(*rest[:n]) + ("\n" if len(rest) > n else ""))
+
+    with member(tmp_path, ports, 0) as worker, Script(ports[1], answer) as script:
+        def ask():
+            reply = worker.call("GET", "/v2/_catalog?n=100")
+            return reply if "Warning" not in reply.headers else None
+        reply = await_true(ask, 20, "an answer of both")
+        script.heard.clear()
+        reply = worker.call("GET", "/v2/_catalog?n=100")
+        asked = [request[0].split()[1] for request in script.heard if "_catalog" in request[0]]
+        assert asked == ["/v2/_catalog?lines&n=72", "/v2/_catalog?lines&n=28&last=many%2Fn1071"]
+        assert names(reply) == many[:100] and reply.headers["Link"] == '</v2/_catalog?n=100&last=many%2Fn1099>; rel="next"'
+        answers["again"] = False
+        reply = worker.call("GET", "/v2/_catalog?n=100")
+        assert names(reply) == many[:72] and reply.headers["Link"] == '</v2/_catalog?n=100&last=many%2Fn1071>; rel="next"'
+        assert "Warning" not in reply.headers
+
+
 def test_a_client_lists_not_too_often_at_once(tmp_path):
-    """What is under way is bounded for each client: with 10000 names from each of two members six fit into 32 MiB."""
+    """What is under way is bounded for each client: with 10000 names of two members four fit into 32 MiB."""
     ports = [free_port(), free_port()]
     with member(tmp_path, ports, 0) as worker, Script(ports[1], silent):
         with concurrent.futures.ThreadPoolExecutor(24) as pool:

@@ -12,124 +12,166 @@
 #include "common/clock.h"
 #include "common/few_each.h"
 #include "common/http_server.h"
-#include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
-#include "proto/merge.h"
-#include "proto/name.h"
+#include "proto/name_lines.h"
 #include "proto/ring.h"
 #include "worker/auth/auth.h"
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/ask_all.h"
 #include "worker/cluster/ask_gate.h"
+#include "worker/front/catalog_gather.h"
 #include "worker/front/front_step.h"
 #include "worker/oci/catalog.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/upload_owner_key.h"
 #include "worker/registry/registry.h"
 
-#define FEW_NAMES      150
-#define NAME_BYTES_MAX (NAME_MAX_LEN + 3) /* in an answer, with its quotes and comma */
-#define ANSWER_LEAST   64u
-#define INLINE_BYTES   ((size_t)64 * 1024) /* of all answers: more is for the pool */
-#define RETRY_S        1
-#define NAMED_MOST     8 /* in a Warning */
-
-/* ---- names ---- */
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-void catalog_names_fini(struct catalog_names *names)
-{
-	free(names->at);
-	free(names->text);
-	*names = (struct catalog_names){ 0 };
-}
-
-static void names_put(struct catalog_names *names, struct buf *text, struct str name, size_t *offsets)
-{
-	offsets[names->len++] = text->len;
-	buf_add(text, name);
-	buf_putc(text, '\0');
-}
-
-/* Now that the text does not move any more. */
-static bool names_settle(
-	struct catalog_names *names, struct buf *text, const size_t *offsets, struct error *err)
-{
-	size_t len;
-
-	if (!buf_check(text, "names of repositories", err))
-		return false;
-	names->text = buf_take(text, &len);
-	names->at = xnew_array(const void *, names->len + 1);
-	for (size_t i = 0; i < names->len; i++)
-		names->at[i] = names->text + offsets[i];
-	return true;
-}
-
-static bool take_all(const struct json *list, size_t n, struct catalog_names *names, struct buf *text,
-	size_t *offsets, struct error *err)
-{
-	for (size_t i = 0; i < json_len(list); i++) {
-		struct str text_of = json_str(json_at(list, i));
-		struct name name;
-
-		if (names->len == n)
-			return error_set(err, ERROR_INVALID, NULL, "it names more than %zu", n);
-		if (!text_of.at || !name_parse(text_of, &name, err))
-			return error_set(err, ERROR_INVALID, NULL, "it names what is no repository");
-		names_put(names, text, text_of, offsets);
-	}
-	return true;
-}
-
-bool catalog_names_parse(
-	struct str body, const char *after, size_t n, struct catalog_names *ret, struct error *err)
-{
-	AUTO_FINI(buf) text = buf_limit(n * NAME_BYTES_MAX + ANSWER_LEAST);
-	AUTO(json_doc) *doc = NULL;
-	struct catalog_names names = { 0 };
-	const struct json *list;
-	size_t *offsets;
-	bool ok;
-
-	if (!json_parse(body, &doc, err))
-		return false;
-	list = json_find(json_root(doc), "repositories");
-	if (json_kind(list) != JSON_ARRAY)
-		return error_set(err, ERROR_INVALID, NULL, "it has no list of repositories");
-	offsets = xnew_array(size_t, n + 1);
-	ok = take_all(list, n, &names, &text, offsets, err) && names_settle(&names, &text, offsets, err);
-	free(offsets);
-	if (ok && !merge_is_sorted(&(struct merge_part){ .items = names.at, .len = names.len },
-			  *after ? after : NULL, by_name))
-		ok = error_set(err, ERROR_INVALID, NULL, "its names are not in order behind the last one");
-	if (!ok) {
-		catalog_names_fini(&names);
-		return false;
-	}
-	*ret = names;
-	return true;
-}
-
-size_t front_catalog_share(size_t n, size_t members)
-{
-	size_t share = members > 1 ? 2 * n / members + FEW_NAMES : n + 1;
-
-	/* One more than the page has tells whether there is another page. */
-	if (share > n + 1)
-		share = n + 1;
-	return share < CATALOG_PAGE_MAX ? share : CATALOG_PAGE_MAX;
-}
+#define INLINE_BYTES ((size_t)64 * 1024) /* of all answers: more is for the pool */
+#define RETRY_S      1
+#define NAMED_MOST   8 /* in a Warning */
 
 /* ---- what was gathered ---- */
 
-/* Our own part, from the pool. */
+struct gathered {
+	struct catalog_gather *gather;
+	size_t n;                           /* that the client asked for */
+	const struct ring_member **members; /* the others; our own part is behind them */
+	size_t members_len;
+	struct ask_all_answer *answers; /* of this round */
+	size_t answers_len;
+	struct buf own; /* likewise; own_answered: it is all there */
+	bool has_own, own_answered;
+	struct buf missing; /* names */
+	size_t missing_len;
+	bool again;                /* there is a round more */
+	const char *self;          /* of the cluster, which outlives this */
+	struct snapshot *snapshot; /* whose members are named */
+	struct front *front;
+	struct asking *asking; /* while the pool works on it. NULL: the request has ended */
+	struct loop *loop;
+};
+
+static void drop_answers(struct gathered *gathered)
+{
+	for (size_t i = 0; i < gathered->answers_len; i++)
+		free(gathered->answers[i].body);
+	free(TAKE(gathered->answers));
+	gathered->answers_len = 0;
+}
+
+static void gathered_free(struct gathered *gathered)
+{
+	drop_answers(gathered);
+	catalog_gather_free(gathered->gather);
+	free(gathered->members);
+	buf_fini(&gathered->own);
+	buf_fini(&gathered->missing);
+	snapshot_free(gathered->snapshot);
+	free(gathered);
+}
+
+/* In the first round its names are missing; later the page ends early. */
+static void miss(struct gathered *gathered, const char *member, const struct error *err)
+{
+	struct front *front = gathered->front;
+	struct buf *missing = &gathered->missing;
+
+	counter_add(&front->loops[0].counters.catalog_missing_total, 1);
+	if (!front->refusals || few_each_take_name(front->refusals, str_of(member), clock_ms()))
+		log_warn("catalog.missing", "member=%s error=%s", log_quote(str_of(member)),
+			log_quote(str_of(err->text)));
+	if (!catalog_gather_is_first(gathered->gather) || ++gathered->missing_len > NAMED_MOST)
+		return;
+	if (gathered->missing_len > 1)
+		buf_puts(missing, ", ");
+	/* A name of the ring: no header may be made of more than what is printable. */
+	for (size_t i = 0; member[i] && i < 40; i++)
+		buf_putc(missing,
+			member[i] > ' ' && member[i] < 0x7f && !strchr("\"\\", member[i]) ? member[i] : '?');
+}
+
+static size_t part_of(const struct gathered *gathered, const struct ring_member *member)
+{
+	size_t at = 0;
+
+	while (gathered->members[at] != member)
+		CHECK(++at < gathered->members_len);
+	return at;
+}
+
+static void take_answer(struct gathered *gathered, struct ask_all_answer *answer)
+{
+	struct error err = answer->err;
+	bool ok = answer->answered;
+
+	if (ok && answer->status != 200)
+		ok = error_set(&err, ERROR_INTERNAL, NULL, "it answered %u", answer->status);
+	if (!ok || !catalog_gather_put(gathered->gather, part_of(gathered, answer->member), &answer->body,
+			   answer->body_len, &err))
+		miss(gathered, answer->member->id, &err);
+}
+
+static void take_own(struct gathered *gathered)
+{
+	struct error err;
+
+	if (!gathered->own_answered)
+		(void)error_set(&err, ERROR_TIMEOUT, NULL, "its own store does not list them");
+	if (!gathered->own_answered ||
+		!catalog_gather_put_own(gathered->gather, gathered->members_len, &gathered->own, &err))
+		miss(gathered, gathered->self, &err);
+}
+
+static void take_round(struct gathered *gathered)
+{
+	for (size_t i = 0; i < gathered->answers_len; i++)
+		take_answer(gathered, &gathered->answers[i]);
+	if (gathered->has_own && catalog_gather_asks(gathered->gather, gathered->members_len))
+		take_own(gathered);
+	drop_answers(gathered);
+	buf_clear(&gathered->own);
+	gathered->own_answered = false;
+	gathered->again = catalog_gather_merge(gathered->gather);
+}
+
+static void put_warning(const struct gathered *gathered, struct http_response *response)
+{
+	size_t more = gathered->missing_len > NAMED_MOST ? gathered->missing_len - NAMED_MOST : 0;
+
+	if (!gathered->missing_len)
+		return;
+	if (more)
+		oci_reply_warning(response,
+			"repositories of %s and %zu other members are missing: they do not answer",
+			buf_text(&gathered->missing), more);
+	else
+		oci_reply_warning(response, "repositories of %s are missing: %s not answer",
+			buf_text(&gathered->missing), gathered->missing_len > 1 ? "they do" : "it does");
+}
+
+static struct http_response *make_page(struct gathered *gathered)
+{
+	struct http_response *response;
+	struct catalog_page *page;
+	struct error err;
+	bool more;
+
+	if (!catalog_gather_has_any(gathered->gather)) {
+		(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "no member of the cluster answers: %s",
+			gathered->missing_len ? buf_text(&gathered->missing) : "none is known");
+		return oci_reply_later(RETRY_S, &err);
+	}
+	page = catalog_gather_page(gathered->gather, &more);
+	response = catalog_page_end(page, gathered->n, more);
+	put_warning(gathered, response);
+	return response;
+}
+
+/* ---- asking ---- */
+
+/* Our own part, on the pool. */
 struct own_part {
 	struct asking *asking; /* NULL: the request has ended, or does not wait any more */
 	struct registry *registry;
@@ -137,159 +179,9 @@ struct own_part {
 	struct identity *identity;
 	char after[OCI_LAST_MAX + 1];
 	size_t share;
-	struct catalog_names names;
+	struct buf lines;
 	bool ok;
-	struct error err;
 };
-
-struct gathered {
-	struct http_ticket *ticket; /* where the pool replies */
-	struct oci_page page;
-	size_t share;
-	struct ask_all_answer *answers;
-	size_t answers_len;
-	struct catalog_names own;
-	bool has_own, own_answered;
-	const char *self;          /* of the cluster, which outlives this */
-	struct snapshot *snapshot; /* whose members are named */
-	struct front *front;
-};
-
-static void gathered_free(struct gathered *gathered)
-{
-	for (size_t i = 0; i < gathered->answers_len; i++)
-		free(gathered->answers[i].body);
-	free(gathered->answers);
-	catalog_names_fini(&gathered->own);
-	snapshot_free(gathered->snapshot);
-	free(gathered);
-}
-
-struct making {
-	struct gathered *gathered;
-	struct catalog_names *names; /* of each answer, and behind them our own */
-	struct merge_part *parts;
-	size_t parts_len;
-	struct buf missing; /* names */
-	size_t missing_len;
-};
-
-static void miss(struct making *making, const char *member, const struct error *err)
-{
-	struct front *front = making->gathered->front;
-
-	counter_add(&front->loops[0].counters.catalog_missing_total, 1);
-	if (!front->refusals || few_each_take_name(front->refusals, str_of(member), clock_ms()))
-		log_warn("catalog.missing", "member=%s error=%s", log_quote(str_of(member)),
-			log_quote(str_of(err->text)));
-	if (++making->missing_len > NAMED_MOST)
-		return;
-	if (making->missing_len > 1)
-		buf_puts(&making->missing, ", ");
-	/* A name of the ring: no header may be made of more than what is printable. */
-	for (size_t i = 0; member[i] && i < 40; i++)
-		buf_putc(&making->missing,
-			member[i] > ' ' && member[i] < 0x7f && !strchr("\"\\", member[i]) ? member[i] : '?');
-}
-
-static void add_part(struct making *making, const struct catalog_names *names)
-{
-	making->parts[making->parts_len++] = (struct merge_part){
-		.items = names->at, .len = names->len, .more = names->len >= making->gathered->share
-	};
-}
-
-static void take_answer(struct making *making, size_t at)
-{
-	const struct gathered *gathered = making->gathered;
-	const struct ask_all_answer *answer = &gathered->answers[at];
-	struct error err = answer->err;
-	bool ok = answer->answered;
-
-	if (ok && answer->status != 200)
-		ok = error_set(&err, ERROR_INTERNAL, NULL, "it answered %u", answer->status);
-	if (ok && catalog_names_parse(str_from(answer->body, answer->body_len), gathered->page.last,
-			  gathered->share, &making->names[at], &err))
-		add_part(making, &making->names[at]);
-	else
-		miss(making, answer->member->id, &err);
-}
-
-static void put_warning(const struct making *making, struct http_response *response)
-{
-	size_t more = making->missing_len > NAMED_MOST ? making->missing_len - NAMED_MOST : 0;
-
-	if (!making->missing_len)
-		return;
-	if (more)
-		oci_reply_warning(response,
-			"repositories of %s and %zu other members are missing: they do not answer",
-			buf_text(&making->missing), more);
-	else
-		oci_reply_warning(response, "repositories of %s are missing: %s not answer",
-			buf_text(&making->missing), making->missing_len > 1 ? "they do" : "it does");
-}
-
-static bool take_name(void *arg, const void *item)
-{
-	return catalog_page_take(arg, str_of(item));
-}
-
-static struct http_response *make_page(struct making *making)
-{
-	const struct gathered *gathered = making->gathered;
-	struct http_response *response;
-	struct catalog_page page;
-	struct error err;
-	bool more;
-
-	if (!making->parts_len) {
-		(void)error_set(&err, ERROR_UNAVAILABLE, NULL, "no member of the cluster answers: %s",
-			making->missing_len ? buf_text(&making->missing) : "none is known");
-		return oci_reply_later(RETRY_S, &err);
-	}
-	catalog_page_begin(&page);
-	more = merge_parts(making->parts, making->parts_len, by_name, gathered->page.n, take_name, &page);
-	response = catalog_page_end(&page, gathered->page.n, more);
-	put_warning(making, response);
-	return response;
-}
-
-static struct http_response *make(struct gathered *gathered)
-{
-	struct making making = { .gathered = gathered,
-		.names = xnew_array(struct catalog_names, gathered->answers_len + 1),
-		.parts = xnew_array(struct merge_part, gathered->answers_len + 1),
-		.missing = buf_limit(4096) };
-	struct http_response *response;
-	struct error silent;
-
-	for (size_t i = 0; i < gathered->answers_len; i++)
-		take_answer(&making, i);
-	if (gathered->own_answered) {
-		add_part(&making, &gathered->own);
-	} else if (gathered->has_own) {
-		(void)error_set(&silent, ERROR_TIMEOUT, NULL, "its own store does not list them");
-		miss(&making, gathered->self, &silent);
-	}
-	response = make_page(&making);
-	for (size_t i = 0; i < gathered->answers_len; i++)
-		catalog_names_fini(&making.names[i]);
-	free(making.names);
-	free(making.parts);
-	buf_fini(&making.missing);
-	return response;
-}
-
-static void make_on_pool(void *arg)
-{
-	struct gathered *gathered = arg;
-
-	http_ticket_reply(gathered->ticket, make(gathered));
-	gathered_free(gathered);
-}
-
-/* ---- asking ---- */
 
 struct asking {
 	struct front_errand errand;
@@ -324,7 +216,10 @@ static void asking_free(struct asking *asking)
 	if (asking->own)
 		asking->own->asking = NULL;
 	leave_gate(asking);
-	if (asking->gathered)
+	/* What the pool works on it gives back, and finds nobody. */
+	if (asking->gathered->asking)
+		asking->gathered->asking = NULL;
+	else
 		gathered_free(asking->gathered);
 	free(asking);
 }
@@ -336,33 +231,62 @@ static void on_request_done(struct front_errand *errand)
 
 static size_t bytes_of(const struct gathered *gathered)
 {
-	size_t bytes = 0;
+	size_t bytes = gathered->own.len;
 
 	for (size_t i = 0; i < gathered->answers_len; i++)
 		bytes += gathered->answers[i].body_len;
 	return bytes;
 }
 
-static void reply(struct asking *asking)
+static void start_round(struct asking *asking);
+
+static void end_round(struct asking *asking)
 {
 	struct front_call *call = asking->errand.call;
-	struct gathered *gathered = TAKE(asking->gathered);
+	struct http_response *response;
 
-	call->errand = NULL;
-	asking_free(asking);
-	if (bytes_of(gathered) <= INLINE_BYTES) {
-		http_request_reply(call->oci.request, make(gathered));
-		gathered_free(gathered);
+	if (asking->gathered->again) {
+		start_round(asking);
 		return;
 	}
-	gathered->ticket = http_ticket_new(call->oci.request);
-	pool_push(gathered->front->registry->pool, make_on_pool, gathered);
+	response = make_page(asking->gathered);
+	call->errand = NULL;
+	asking_free(asking);
+	http_request_reply(call->oci.request, response);
+}
+
+static void on_taken(void *arg)
+{
+	struct gathered *gathered = arg;
+
+	if (gathered->asking)
+		end_round(TAKE(gathered->asking));
+	else
+		gathered_free(gathered);
+}
+
+static void take_on_pool(void *arg)
+{
+	struct gathered *gathered = arg;
+
+	take_round(gathered);
+	loop_post(gathered->loop, on_taken, gathered);
 }
 
 static void look_whether_done(struct asking *asking)
 {
-	if (!asking->all && !asking->own)
-		reply(asking);
+	struct gathered *gathered = asking->gathered;
+
+	if (asking->all || asking->own)
+		return;
+	loop_timer_stop(loop_of(asking), &asking->late);
+	if (bytes_of(gathered) <= INLINE_BYTES) {
+		take_round(gathered);
+		end_round(asking);
+		return;
+	}
+	gathered->asking = asking;
+	pool_push(gathered->front->registry->pool, take_on_pool, gathered);
 }
 
 /* The others have been silent as long, if they were. */
@@ -396,42 +320,22 @@ static void on_answers(void *arg, struct ask_all_answer *answers, size_t len)
 
 /* ---- our own part ---- */
 
-struct own_names {
-	struct own_part *part;
-	struct buf text;
-	size_t *offsets;
-};
-
-static bool take_own(void *arg, struct str name)
-{
-	struct own_names *names = arg;
-
-	names_put(&names->part->names, &names->text, name, names->offsets);
-	return true;
-}
-
 static void list_own(void *arg)
 {
 	struct own_part *part = arg;
-	struct own_names names = { .part = part,
-		.text = buf_limit(part->share * NAME_BYTES_MAX + ANSWER_LEAST),
-		.offsets = xnew_array(size_t, part->share + 1) };
 	const struct catalog_ask ask = { .registry = part->registry,
 		.snapshot = part->snapshot,
 		.identity = part->identity,
 		.after = part->after,
 		.n = part->share };
-	bool more;
+	struct error silent;
 
-	part->ok = catalog_list(&ask, take_own, &names, &more, &part->err) &&
-		   names_settle(&part->names, &names.text, names.offsets, &part->err);
-	free(names.offsets);
-	buf_fini(&names.text);
+	part->ok = catalog_lines(&ask, &part->lines, &silent);
 }
 
 static void own_free(struct own_part *part)
 {
-	catalog_names_fini(&part->names);
+	buf_fini(&part->lines);
 	snapshot_free(part->snapshot);
 	identity_free(part->identity);
 	free(part);
@@ -443,12 +347,13 @@ static void on_own(void *arg)
 	struct asking *asking = part->asking;
 
 	if (asking) {
+		struct gathered *gathered = asking->gathered;
+
 		asking->own = NULL;
-		asking->gathered->own_answered = part->ok;
-		if (part->ok) {
-			asking->gathered->own = part->names;
-			part->names = (struct catalog_names){ 0 };
-		}
+		gathered->own_answered = part->ok;
+		buf_fini(&gathered->own);
+		gathered->own = part->lines;
+		part->lines = buf_limit(0);
 	}
 	own_free(part);
 	if (asking)
@@ -458,14 +363,15 @@ static void on_own(void *arg)
 static void start_own(struct asking *asking)
 {
 	struct front_call *call = asking->errand.call;
+	const struct catalog_gather *gather = asking->gathered->gather;
 	struct own_part *part = xnew(struct own_part);
 
 	part->asking = asking;
 	part->registry = call->oci.ask.registry;
 	part->snapshot = snapshot_ref(call->oci.ask.snapshot);
 	part->identity = identity_ref(call->oci.ask.identity);
-	part->share = asking->gathered->share;
-	CHECK(str_copy(str_of(asking->gathered->page.last), part->after, sizeof(part->after)));
+	part->share = catalog_gather_share(gather);
+	CHECK(str_copy(str_of(catalog_gather_after(gather)), part->after, sizeof(part->after)));
 	if (pool_submit_then(part->registry->pool, list_own, call->oci.loop, on_own, part))
 		asking->own = part;
 	else
@@ -480,14 +386,12 @@ static struct ring *ring_of(const struct front_call *call)
 }
 
 /* All but ourselves; where another process has our name, also that one. */
-static size_t find_others(const struct front_call *call, bool has_own, const struct ring_member **into)
+static void find_others(const struct front_call *call, struct gathered *gathered)
 {
-	size_t len = 0;
-
+	gathered->members = xnew_array(const struct ring_member *, ring_len(ring_of(call)) + 1);
 	for (size_t i = 0; i < ring_len(ring_of(call)); i++)
-		if (!has_own || (int)i != call->oci.ask.snapshot->self)
-			into[len++] = ring_at(ring_of(call), i);
-	return len;
+		if (!gathered->has_own || (int)i != call->oci.ask.snapshot->self)
+			gathered->members[gathered->members_len++] = ring_at(ring_of(call), i);
 }
 
 bool front_catalog_is_of_all(const struct front_call *call)
@@ -498,7 +402,13 @@ bool front_catalog_is_of_all(const struct front_call *call)
 	       ask->snapshot->isolated && !ask->identity->peer && call->loop->client;
 }
 
-static bool enter_gate(struct asking *asking, size_t members)
+/* Of what a member may answer. */
+static size_t answer_max(const struct gathered *gathered)
+{
+	return NAME_LINES_MAX(catalog_gather_share(gathered->gather));
+}
+
+static bool enter_gate(struct asking *asking)
 {
 	struct front_call *call = asking->errand.call;
 	struct ask_gate *gate = call->loop->front->ask_gate;
@@ -507,7 +417,8 @@ static bool enter_gate(struct asking *asking, size_t members)
 	struct error err;
 
 	upload_owner_key(call->oci.ask.identity, &call->oci.ask.client, &client);
-	asking->weight = ask_weight(members, asking->gathered->share * NAME_BYTES_MAX + ANSWER_LEAST);
+	asking->weight =
+		ask_weight(asking->gathered->members_len + 1, CATALOG_ROUNDS * answer_max(asking->gathered));
 	entered = gate ? ask_gate_enter(gate, buf_str(&client), asking->weight) : ASK_MAY;
 	if (entered == ASK_MAY) {
 		asking->client = check_strdup(buf_text(&client));
@@ -525,19 +436,21 @@ static bool enter_gate(struct asking *asking, size_t members)
 	return false;
 }
 
-static void format_target(const struct gathered *gathered, struct buf *into)
+static void format_target(const struct catalog_gather *gather, struct buf *into)
 {
-	buf_format(into, "/v2/_catalog?n=%zu", gathered->share);
-	if (*gathered->page.last) {
+	buf_format(into, "/v2/_catalog?" CATALOG_LINES "&n=%zu", catalog_gather_share(gather));
+	if (*catalog_gather_after(gather)) {
 		buf_puts(into, "&last=");
-		buf_url(into, str_of(gathered->page.last), "");
+		buf_url(into, str_of(catalog_gather_after(gather)), "");
 	}
 }
 
-static void start_others(struct asking *asking, const struct ring_member **members, size_t len)
+static void start_others(struct asking *asking)
 {
 	struct front_call *call = asking->errand.call;
 	const struct front *front = call->loop->front;
+	const struct gathered *gathered = asking->gathered;
+	const struct ring_member **asked = xnew_array(const struct ring_member *, gathered->members_len + 1);
 	AUTO_FINI(buf) target = buf_limit((size_t)8 * 1024);
 	struct ask_all_spec spec = { .loop = call->oci.loop,
 		.client = call->loop->client,
@@ -548,26 +461,31 @@ static void start_others(struct asking *asking, const struct ring_member **membe
 			.from = call->oci.ask.client,
 			.method = "GET",
 			.files = { front->peer_ca, front->peer_cert, front->peer_key } },
-		.members = members,
-		.members_len = len,
-		.answer_max = asking->gathered->share * NAME_BYTES_MAX + ANSWER_LEAST,
+		.members = asked,
+		.answer_max = answer_max(gathered),
 		.within_ms = CATALOG_WITHIN_MS };
 
-	format_target(asking->gathered, &target);
+	for (size_t i = 0; i < gathered->members_len; i++)
+		if (catalog_gather_asks(gathered->gather, i))
+			asked[spec.members_len++] = gathered->members[i];
+	format_target(gathered->gather, &target);
 	spec.question.target = buf_text(&target);
-	asking->all = ask_all_start(&spec, on_answers, asking);
+	if (spec.members_len)
+		asking->all = ask_all_start(&spec, on_answers, asking);
+	free(asked);
 }
 
-static void start(struct asking *asking, const struct ring_member **members, size_t len)
+static void start_round(struct asking *asking)
 {
-	struct front_call *call = asking->errand.call;
+	const struct gathered *gathered = asking->gathered;
 
-	call->errand = &asking->errand;
-	counter_add(&call->loop->counters.catalog_asked_total, 1);
-	loop_timer_start(call->oci.loop, &asking->late, CATALOG_WITHIN_MS, on_late, asking);
-	if (asking->gathered->has_own)
+	loop_timer_start(loop_of(asking), &asking->late, CATALOG_WITHIN_MS, on_late, asking);
+	if (gathered->has_own && catalog_gather_asks(gathered->gather, gathered->members_len))
 		start_own(asking);
-	start_others(asking, members, len);
+	start_others(asking);
+	/* Nobody is left to wait for. */
+	if (!asking->all && !asking->own)
+		loop_timer_start(loop_of(asking), &asking->late, 0, on_late, asking);
 }
 
 static struct gathered *gathered_new(struct front_call *call, const struct oci_page *page)
@@ -575,22 +493,23 @@ static struct gathered *gathered_new(struct front_call *call, const struct oci_p
 	struct gathered *gathered = xnew(struct gathered);
 	struct front *front = call->loop->front;
 
-	gathered->page = *page;
+	gathered->n = page->n;
 	gathered->front = front;
+	gathered->loop = call->oci.loop;
 	gathered->self = cluster_self(front->cluster);
 	gathered->snapshot = snapshot_ref(call->oci.ask.snapshot);
 	gathered->has_own = cluster_is_among(front->cluster, gathered->snapshot);
-	gathered->share = front_catalog_share(page->n, ring_len(gathered->snapshot->ring));
+	gathered->missing = buf_limit(4096);
+	find_others(call, gathered);
+	gathered->gather = catalog_gather_new(page, gathered->members_len + gathered->has_own);
 	return gathered;
 }
 
 void front_catalog_start(struct front_call *call)
 {
-	const struct ring_member **members;
 	struct asking *asking;
 	struct oci_page page;
 	struct error err;
-	size_t len;
 
 	if (!oci_page_parse(call->oci.ask.query, CATALOG_PAGE_MAX, &page, &err)) {
 		http_request_reply(call->oci.request, oci_reply_error(&err));
@@ -604,11 +523,11 @@ void front_catalog_start(struct front_call *call)
 	asking = xnew(struct asking);
 	asking->errand = (struct front_errand){ .call = call, .cancel = on_request_done };
 	asking->gathered = gathered_new(call, &page);
-	members = xnew_array(const struct ring_member *, ring_len(ring_of(call)) + 1);
-	len = find_others(call, asking->gathered->has_own, members);
-	if (enter_gate(asking, len + 1))
-		start(asking, members, len);
-	else
+	if (!enter_gate(asking)) {
 		asking_free(asking);
-	free(members);
+		return;
+	}
+	call->errand = &asking->errand;
+	counter_add(&call->loop->counters.catalog_asked_total, 1);
+	start_round(asking);
 }

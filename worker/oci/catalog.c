@@ -2,6 +2,8 @@
 #include "worker/oci/catalog.h"
 
 #include "common/check.h"
+#include "proto/name_lines.h"
+#include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
 #include "worker/oci/oci_job.h"
@@ -98,6 +100,45 @@ struct http_response *catalog_page_end(struct catalog_page *page, size_t n, bool
 	return response;
 }
 
+/* ---- for a peer ---- */
+
+static bool asks_for_lines(const struct oci_ask *ask)
+{
+	return ask->identity->peer && http_query_get(ask->query, CATALOG_LINES, NULL);
+}
+
+static bool take_line(void *arg, struct str name)
+{
+	name_lines_put(arg, name);
+	return true;
+}
+
+bool catalog_lines(const struct catalog_ask *ask, struct buf *into, struct error *err)
+{
+	bool more = false;
+
+	*into = buf_limit(NAME_LINES_MAX(ask->n));
+	(void)buf_reserve(into, ask->n * NAME_LINES_USUAL);
+	if (ask->n && !catalog_list(ask, take_line, into, &more, err))
+		return false;
+	if (more)
+		name_lines_put_more(into);
+	return true;
+}
+
+static struct http_response *reply_lines(const struct catalog_ask *ask)
+{
+	AUTO_FINI(buf) lines = buf_limit(0);
+	struct http_response *response;
+	struct error err;
+
+	if (!catalog_lines(ask, &lines, &err))
+		return oci_reply_error(&err);
+	response = http_response_buf(200, &lines);
+	http_response_header(response, "Content-Type", "text/plain");
+	return response;
+}
+
 struct http_response *oci_catalog_job(void *arg)
 {
 	struct oci_job *job = arg;
@@ -113,6 +154,8 @@ struct http_response *oci_catalog_job(void *arg)
 		return oci_reply_error(&err);
 	ask.after = asked.last;
 	ask.n = asked.n;
+	if (asks_for_lines(&job->ask))
+		return reply_lines(&ask);
 	catalog_page_begin(&page);
 	if (asked.n && !catalog_list(&ask, catalog_page_take, &page, &more, &err)) {
 		buf_fini(&page.body);

@@ -3,7 +3,8 @@
  * catalog - the repositories that a client may read, page by page: out of this worker's store, and how a page of them is said.
  *
  * The store lists names in order; those that the client may not read are passed over, and more are listed until the page is full.
- * Where each member has a storage of its own, pages are put together of those of all: worker/front/front_catalog.h.
+ * Where each member has a storage of its own, pages are put together of those of all: worker/front/front_catalog.h. A peer that says
+ * CATALOG_LINES in its query is answered as in proto/name_lines.h, without a Link; whoever else says so, as if they had not.
  * Thread  pool for catalog_list(), which waits for the store; any for the rest.
  */
 #pragma once
@@ -18,6 +19,7 @@ struct snapshot;
 struct registry;
 
 #define CATALOG_PAGE_MAX 10000 /* names; also of who names no number */
+#define CATALOG_LINES    "lines"
 
 struct catalog_ask {
 	struct registry *registry;
@@ -30,6 +32,9 @@ struct catalog_ask {
 typedef bool catalog_take_f(void *arg, struct str name);
 /* Gives at most n names in byte order. *ret_more: there is one more that may be read. */
 bool catalog_list(const struct catalog_ask *ask, catalog_take_f *take, void *arg, bool *ret_more, struct error *err) MUST_CHECK;
+
+/* The same as members tell it each other (proto/name_lines.h). *into is set in any case. */
+bool catalog_lines(const struct catalog_ask *ask, struct buf *into, struct error *err) MUST_CHECK;
 
 /* The answer as it grows. */
 struct catalog_page {

@@ -122,22 +122,27 @@ static bool hex_value(char c, unsigned *ret)
 /* Only what escape() makes is read: a name has one marker. */
 static bool unescape(struct str text, struct buf *into)
 {
+	char *to = buf_reserve(into, text.len);
 	unsigned high, low;
+	size_t len = 0;
 
+	if (!to)
+		return false;
 	for (size_t i = 0; i < text.len; i++) {
 		if (text.at[i] != '%') {
 			if ((unsigned char)text.at[i] <= ESCAPE_UPTO)
 				return false;
-			buf_putc(into, text.at[i]);
+			to[len++] = text.at[i];
 			continue;
 		}
 		if (text.len - i < 3 || !hex_value(text.at[i + 1], &high) ||
 			!hex_value(text.at[i + 2], &low) || high * 16 + low > ESCAPE_UPTO)
 			return false;
-		buf_putc(into, (char)(high * 16 + low));
+		to[len++] = (char)(high * 16 + low);
 		i += 2;
 	}
-	return !into->failed;
+	buf_grew(into, len);
+	return true;
 }
 
 static bool key_of_marker(struct str name, struct key *key, struct error *err)
@@ -570,6 +575,7 @@ struct listing {
 	store_catalog_f *fn;
 	void *arg;
 	struct buf last; /* the marker that was seen last */
+	struct buf name;
 	size_t left;
 	bool stopped;
 };
@@ -577,15 +583,16 @@ struct listing {
 static bool on_marker(void *arg, struct str marker)
 {
 	struct listing *listing = arg;
-	AUTO_FINI(buf) name = buf_limit(NAME_MAX_LEN);
+	struct buf *name = &listing->name;
 
 	buf_clear(&listing->last);
 	buf_add(&listing->last, marker);
+	buf_clear(name);
 	/* What is no marker of ours is passed over; the driver has counted it, we have not. */
-	if (!unescape(marker, &name) || !check_name(buf_str(&name), NULL))
+	if (!unescape(marker, name) || !check_name(buf_str(name), NULL))
 		return true;
 	listing->left--;
-	listing->stopped = !listing->fn(listing->arg, buf_str(&name));
+	listing->stopped = !listing->fn(listing->arg, buf_str(name));
 	return !listing->stopped;
 }
 
@@ -606,7 +613,11 @@ static void escape_after(struct str after, struct buf *into)
 static bool list_names(struct store *store, const char *folder, struct str after, size_t n,
 	store_catalog_f *fn, void *arg, bool *ret_more, struct error *err)
 {
-	struct listing listing = { .fn = fn, .arg = arg, .last = buf_limit(STORE_KEY_MAX), .left = n };
+	struct listing listing = { .fn = fn,
+		.arg = arg,
+		.last = buf_limit(STORE_KEY_MAX),
+		.name = buf_limit(MARKER_MAX),
+		.left = n };
 	bool more = true, ok = true;
 
 	escape_after(after, &listing.last);
@@ -616,6 +627,7 @@ static bool list_names(struct store *store, const char *folder, struct str after
 			store, folder, buf_str(&listing.last), listing.left, on_marker, &listing, &more, err);
 	while (ok && more && listing.left && !listing.stopped);
 	buf_fini(&listing.last);
+	buf_fini(&listing.name);
 	if (ok)
 		*ret_more = more;
 	return ok;
