@@ -22,7 +22,7 @@ struct gc {
 	struct registry *registry;
 	bool dry_run;
 	struct progress progress;
-	uint64_t seen, repositories, blobs, young, removed, bytes, failed, left;
+	uint64_t seen, repositories, blobs, young, removed, bytes, failed, left, vacated;
 	size_t memory;
 };
 
@@ -52,11 +52,18 @@ static bool is_moving(const struct gc *gc, struct str name, bool *ret, struct er
 	return *ret || err->kind == ERROR_UNKNOWN;
 }
 
-static bool collect(struct gc *gc, struct str name, struct error *err)
+static void tell_vacated(struct gc *gc, const char *name)
+{
+	gc->vacated++;
+	progress_clear(&gc->progress);
+	(void)printf("%s -\n", name);
+}
+
+static bool collect(struct gc *gc, struct str name, bool listed, struct error *err)
 {
 	const struct worker_settings *s = settings_of(gc->settings, name);
 	const struct collect_how how = {
-		.delay_ms = s->gc_delay_ms, .dry_run = gc->dry_run, .told = tell, .arg = gc
+		.delay_ms = s->gc_delay_ms, .dry_run = gc->dry_run, .listed = listed, .told = tell, .arg = gc
 	};
 	struct collected told;
 	bool moving, ok;
@@ -73,21 +80,33 @@ static bool collect(struct gc *gc, struct str name, struct error *err)
 	gc->young += told.young;
 	gc->removed += told.removed;
 	gc->bytes += told.bytes;
+	if (told.vacated)
+		tell_vacated(gc, name.at);
 	gc->memory = told.memory > gc->memory ? told.memory : gc->memory;
 	return ok;
 }
 
-static bool collect_one(void *arg, struct str name)
+static void collect_one(struct gc *gc, struct str name, bool listed)
 {
-	struct gc *gc = arg;
 	struct error err;
 
-	if (!collect(gc, name, &err)) {
+	if (!collect(gc, name, listed, &err)) {
 		gc->failed++;
 		progress_clear(&gc->progress);
 		log_error("gc", "repository=%s error=%s", name.at, log_quote(str_of(err.text)));
 	}
 	progress_tell(&gc->progress, ++gc->seen);
+}
+
+static bool collect_listed(void *arg, struct str name)
+{
+	collect_one(arg, name, true);
+	return true;
+}
+
+static bool collect_stray(void *arg, struct str name)
+{
+	collect_one(arg, name, false);
 	return true;
 }
 
@@ -119,7 +138,9 @@ static bool walk_store(struct gc *gc, struct store *store, struct pool *pool, st
 
 	gc->registry = registry_new(&settings);
 	progress_begin(&gc->progress, "repositories", 0);
-	ok = walk(gc, count_one, err) && walk(gc, collect_one, err);
+	ok = walk(gc, count_one, err) && walk(gc, collect_listed, err) &&
+	     (store_strays(store, NULL, collect_stray, gc, err) ||
+		     error_add(err, "repositories that are not in the catalog"));
 	progress_end(&gc->progress);
 	registry_stop(gc->registry);
 	return ok;
@@ -152,8 +173,9 @@ int gc_run(const struct worker_settings *settings, bool dry_run)
 		log_error("gc", "error=%s", log_quote(str_of(err.text)));
 	(void)printf("%" PRIu64 " repositories, %" PRIu64 " blobs: %" PRIu64 " %s, %" PRIu64
 		     " bytes; %" PRIu64 " that nothing needs are younger than storage.gcDelay; %" PRIu64
-		     " repositories left alone, %" PRIu64 " could not be looked through\n",
+		     " repositories left alone, %" PRIu64 " could not be looked through; %" PRIu64
+		     " are empty and %s the catalog\n",
 		gc.repositories, gc.blobs, gc.removed, dry_run ? "would go" : "are removed", gc.bytes,
-		gc.young, gc.left, gc.failed);
+		gc.young, gc.left, gc.failed, gc.vacated, dry_run ? "would leave" : "left");
 	return !ok || gc.failed;
 }

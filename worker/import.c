@@ -6,6 +6,7 @@
 
 #include "common/http_client.h"
 #include "common/log.h"
+#include "worker/index/index.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
 
@@ -38,7 +39,7 @@ static bool restore_blobs(struct store *store, struct error *err)
 
 static bool import_store(const struct worker_settings *settings, uint64_t *ret_found, struct error *err)
 {
-	const struct store_import how = { .found = print_name };
+	const struct store_import how = { .is_vacant = index_json_is_vacant, .found = print_name };
 	AUTO(store) *store = NULL;
 
 	return worker_open_store(settings, &store, err) && store_import(store, &how, ret_found, err) &&

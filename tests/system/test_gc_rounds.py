@@ -7,7 +7,8 @@
 Each round: pushers ask for layers (HEAD), mount them from other repositories or send them, push manifests, move tags and delete images. Two workers collect,
 each second, what is older than a second, and so does `zot-worker gc` beside them, which waits for nothing: it takes what was sent or asked for a moment ago, so a
 push may be refused. One worker is killed, or stopped for longer than its lease, so that two believe to own the same.
-Behind each round every image that was acknowledged, and not deleted since, is pulled whole.
+Behind each round every image that was acknowledged, and not deleted since, is pulled whole, and its repository is in the catalog: some are emptied all
+the time, so that their names leave it and come back.
 """
 import contextlib
 import hashlib
@@ -29,6 +30,7 @@ FULL = os.environ.get("SCALE") == "full"
 ROUNDS = {"fs": 10, "moto": 10, "radosgw": 10} if not FULL else {"fs": 100, "moto": 60, "radosgw": 40}
 SEED = int(os.environ.get("ZOT_GC_SEED", random.SystemRandom().randrange(10 ** 6)))
 REPOSITORIES = ["gc/a", "gc/b", "gc/c"]
+RARE = ["gc/rare/a", "gc/rare/b"]
 LAYERS = [b"layer %d " % n * 200 for n in range(6)]
 PUSHERS, ROUND_S, LEASE_MS = 4, 1.2, 1000
 
@@ -81,8 +83,8 @@ class Pusher(threading.Thread):
             return True
         return self.send(name, data)
 
-    def push(self):
-        name, layers = self.dice.choice(REPOSITORIES), self.dice.sample(LAYERS, 2)
+    def push(self, name=None):
+        name, layers = name or self.dice.choice(REPOSITORIES), self.dice.sample(LAYERS, 2)
         blobs = [b"{}", *layers]
         self.made += 1
         body = json.dumps({
@@ -109,10 +111,22 @@ class Pusher(threading.Thread):
         self.books.drop(name, found)
         self.call("DELETE", f"/v2/{name}/manifests/{found}")
 
+    def come_and_go(self):
+        """What is pushed to a repository that has little else goes, most of the time."""
+        before = len(self.mine)
+        self.push(self.dice.choice(RARE))
+        if len(self.mine) > before and self.dice.random() < 0.9:
+            name, found = self.mine.pop()
+            self.books.drop(name, found)
+            self.call("DELETE", f"/v2/{name}/manifests/{found}")
+
     def run(self):
         while not self.end.is_set():
             try:
-                self.delete() if self.mine and self.dice.random() < 0.4 else self.push()
+                if self.dice.random() < 0.2:
+                    self.come_and_go()
+                else:
+                    self.delete() if self.mine and self.dice.random() < 0.4 else self.push()
             except requests.RequestException:
                 self.books.unknown += 1
             except Exception as trouble:
@@ -144,6 +158,13 @@ def disturb(cluster, dice):
 
 
 def check(cluster, books, dice):
+    for (name, found) in list(books.images):
+        if name in RARE and dice.random() < 0.7:
+            books.drop(name, found)
+            cluster.workers[0].call("DELETE", f"/v2/{name}/manifests/{found}")
+    listed = set(dice.choice(cluster.workers).call("GET", "/v2/_catalog").json()["repositories"])
+    unlisted = {name for name, _ in books.images} - listed
+    assert not unlisted, f"seed {SEED}: {unlisted} not in the catalog"
     for (name, found), blobs in sorted(books.images.items()):
         worker = dice.choice(cluster.workers)
         # Who was the owner may be behind by a lease.
@@ -189,6 +210,7 @@ def test_what_is_acknowledged_stays(store):
         last.set()
         beside.join()
         await_true(lambda: removed_by(cluster) > 0, 30, "something to be removed by a worker")
+        vacated = sum(worker.log.read_text().count('"gc.vacated"') for worker in cluster.workers)
         print(f"gc rounds on {store}, seed {SEED}: {ROUNDS[store]} rounds, {books.pushed} pushed, {books.relied} blobs relied on, "
-              f"{books.refused} refused, {books.unknown} unknown, {removed_by(cluster)} removed by workers, {len(books.images)} images whole")
+              f"{books.refused} refused, {books.unknown} unknown, {removed_by(cluster)} removed by workers, {vacated} names by them, {len(books.images)} images whole")
         assert books.pushed > 5 * ROUNDS[store] and books.relied > 0

@@ -17,13 +17,13 @@
 #define KNOWN       65536u /* two numbers each: 1 MiB */
 #define DAY_MINUTES (24 * 60)
 
-enum { WALKS, WALKED, FAILED, REMOVED, BYTES, MS };
+enum { WALKS, WALKED, FAILED, REMOVED, BYTES, MS, VACATED, COUNTS };
 
 struct walk {
 	struct collect_chore *collect;
 	struct chore_turn *turn;
 	const struct pace *pace;
-	uint64_t repositories, removed, bytes, failed;
+	uint64_t repositories, removed, bytes, failed, vacated;
 	bool over; /* the worker ends */
 	struct error *err;
 };
@@ -127,37 +127,48 @@ static void fail(struct walk *walk, const char *name, const struct error *err)
 		*walk->err = *err;
 }
 
-/* What is left in it, for lack of age or of time, is for the next walk. */
-static void collect_one(struct walk *walk, struct str name, int64_t delay_ms)
+static void tell_vacated(struct walk *walk, const char *name)
+{
+	walk->vacated++;
+	count(walk->collect, VACATED, 1);
+	log_info("gc.vacated",
+		"repository=%s why=\"nothing is in it: it is not in the catalog until somebody pushes to "
+		"it\"",
+		name);
+}
+
+/* What is left in it, for lack of age or of time, is for the next walk. A crash may leave a name before its index. */
+static void collect_one(struct walk *walk, struct str name, int64_t delay_ms, bool listed)
 {
 	struct collect_chore *collect = walk->collect;
 	const struct collect_how how = {
-		.delay_ms = delay_ms, .pace = walk->pace, .told = tell, .arg = walk
+		.delay_ms = delay_ms, .pace = walk->pace, .listed = listed, .told = tell, .arg = walk
 	};
 	AUTO(index) *view = NULL;
 	struct collected told;
+	uint64_t seen = 0;
 	struct error err;
-	uint64_t seen;
 
-	if (!registry_index(collect->registry, name, &view, &err)) {
-		if (err.kind != ERROR_UNKNOWN)
-			fail(walk, name.at, &err);
+	if (indexes_get(collect->registry->indexes, name, &view, &err)) {
+		seen = hash_view(view);
+		if (!(listed && index_is_vacant(view)) && is_clean(collect, name, seen))
+			return;
+	} else if (err.kind != ERROR_UNKNOWN) {
+		fail(walk, name.at, &err);
 		return;
 	}
-	seen = hash_view(view);
-	if (is_clean(collect, name, seen))
-		return;
 	if (!registry_collect(collect->registry, name.at, &how, &told, &err))
 		fail(walk, name.at, &err);
-	else if (told.whole && !told.young && !told.removed)
+	else if (seen && told.whole && !told.young && !told.removed)
 		keep_clean(collect, name, seen);
+	if (told.vacated)
+		tell_vacated(walk, name.at);
 	walk->repositories++;
 	count(collect, WALKED, 1);
 }
 
-static bool walk_one(void *arg, struct str name)
+static bool walk_one(struct walk *walk, struct str name, bool listed)
 {
-	struct walk *walk = arg;
 	struct collect_chore *collect = walk->collect;
 	int64_t delay_ms;
 
@@ -166,13 +177,41 @@ static bool walk_one(void *arg, struct str name)
 		return false;
 	if (collect->whose.is_ours(collect->whose.arg, name) &&
 		collect->delay_of(collect->arg, name, &delay_ms))
-		collect_one(walk, name, delay_ms);
+		collect_one(walk, name, delay_ms, listed);
+	return true;
+}
+
+static bool on_listed(void *arg, struct str name)
+{
+	return walk_one(arg, name, true);
+}
+
+static bool on_stray(void *arg, struct str name)
+{
+	return walk_one(arg, name, false);
+}
+
+/* One that is not walked to the end begins again with the next walk. */
+static bool walk_strays(struct walk *walk)
+{
+	struct collect_chore *collect = walk->collect;
+	int64_t now = clock_ms();
+
+	if (collect->went && now - collect->strays_ms < COLLECT_STRAYS_TIMES * collect->ripe_ms)
+		return true;
+	if (!store_strays(collect->registry->store, walk->pace, on_stray, walk, walk->err))
+		return walk->over;
+	if (!walk->over)
+		collect->strays_ms = now;
 	return true;
 }
 
 static bool walk_all(struct walk *walk)
 {
-	return store_catalog_each(walk->collect->registry->store, walk_one, walk, walk->err) && !walk->failed;
+	struct store *store = walk->collect->registry->store;
+
+	return store_catalog_each(store, on_listed, walk, walk->err) && (walk->over || walk_strays(walk)) &&
+	       !walk->failed;
 }
 
 static void end_walk(struct walk *walk, int64_t begun_ms)
@@ -184,9 +223,9 @@ static void end_walk(struct walk *walk, int64_t begun_ms)
 	count(collect, MS, (uint64_t)ms);
 	if (walk->repositories)
 		log_info("gc.done",
-			"repositories=%" PRIu64 " removed=%" PRIu64 " bytes=%" PRIu64 " failed=%" PRIu64
-			" ms=%" PRId64,
-			walk->repositories, walk->removed, walk->bytes, walk->failed, ms);
+			"repositories=%" PRIu64 " removed=%" PRIu64 " bytes=%" PRIu64 " vacated=%" PRIu64
+			" failed=%" PRIu64 " ms=%" PRId64,
+			walk->repositories, walk->removed, walk->bytes, walk->vacated, walk->failed, ms);
 }
 
 /* ---- when ---- */
@@ -238,9 +277,10 @@ void collect_chore_fini(struct collect_chore *collect)
 
 struct collect_counts collect_told(struct collect_chore *collect)
 {
-	uint64_t at[6] = { 0 };
+	uint64_t at[COUNTS] = { 0 };
 
-	for (unsigned i = 0; collect && i < 6; i++)
+	for (unsigned i = 0; collect && i < COUNTS; i++)
 		at[i] = atomic_load_explicit(&collect->counts[i], memory_order_relaxed);
-	return (struct collect_counts){ at[WALKS], at[WALKED], at[FAILED], at[REMOVED], at[BYTES], at[MS] };
+	return (struct collect_counts){ at[WALKS], at[WALKED], at[FAILED], at[REMOVED], at[BYTES], at[MS],
+		at[VACATED] };
 }

@@ -4,6 +4,9 @@
  *
  *     is it time, and within the window --> the catalog, page by page --ours, and whole?--> registry_collect() of each --> a line for each that went
  *
+ * What an upload left in a repository that never got a manifest is not in the catalog: folders are walked for that, at the first walk and then each
+ * COLLECT_STRAYS_TIMES the longest delay.
+ *
  * It begins when this worker has owned what it owns for as long as `delay`: what a client was told of before, by another worker or another process, was
  * so long ago. A repository whose index is what it was when the last walk left nothing in it, but for pulls, is not walked again for COLLECT_AGAIN_MS.
  *
@@ -21,6 +24,8 @@
 
 #define COLLECT_AGAIN_MS (24 * 60 * 60 * 1000)
 
+#define COLLECT_STRAYS_TIMES 24
+
 struct registry;
 
 /* Minutes of a day, UTC; over midnight where the end comes first. Equal: always. */
@@ -30,7 +35,7 @@ bool collect_window_parse(struct str text, struct collect_window *ret) MUST_CHEC
 bool collect_window_has(const struct collect_window *window, int64_t wall_s);
 
 /* What has gone since the start. */
-struct collect_counts { uint64_t walks, walked, failed, removed, bytes, ms; };
+struct collect_counts { uint64_t walks, walked, failed, removed, bytes, ms, vacated; };
 
 struct collect_chore {
 	struct registry *registry;
@@ -43,10 +48,10 @@ struct collect_chore {
 	struct collect_window window;
 	/* Private. */
 	uint64_t ring;
-	int64_t owned_ms, next_ms, fresh_ms;
+	int64_t owned_ms, next_ms, fresh_ms, strays_ms;
 	bool went;
 	uint64_t *known;    /* of repositories that were left clean: of the name, and of the view */
-	_Atomic uint64_t counts[6];
+	_Atomic uint64_t counts[7];
 };
 
 /* The struct outlives the pool; it is filled in but for what is private. */

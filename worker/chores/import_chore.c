@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "common/log.h"
+#include "worker/index/index.h"
 #include "worker/storage/store.h"
 
 /* Nine tenths: a mark that is a bit younger than the time since it was written is no reason to wait as long again. */
@@ -20,7 +21,9 @@ static int64_t older_s(const struct import_chore *import, const struct store *ro
 static bool import_root(
 	const struct import_chore *import, struct store *root, const struct pace *pace, struct error *err)
 {
-	const struct store_import how = { .older_s = older_s(import, root), .pace = pace };
+	const struct store_import how = {
+		.older_s = older_s(import, root), .pace = pace, .is_vacant = index_json_is_vacant
+	};
 	uint64_t found = 0;
 	bool ok = store_import(root, &how, &found, err);
 

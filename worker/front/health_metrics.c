@@ -318,6 +318,8 @@ static void put_collected(struct collect_counts told, struct buf *into)
 	metrics_put(into, "zot_gc_deleted_total", "counter", "What was removed since no manifest names it.",
 		"type=\"blob\"", told.removed);
 	total(into, "zot_gc_deleted_bytes_total", "Bytes of these.", told.bytes);
+	total(into, "zot_gc_vacated_total",
+		"Repositories that left the catalog since nothing was left in them.", told.vacated);
 }
 
 static void put_scrubbed(struct scrub_totals told, struct buf *into)

@@ -593,6 +593,21 @@ bool index_may_be_gone(const struct index *index, const struct digest *digest, i
 	return index_memo_may_be_gone(index->memo, digest, now_s);
 }
 
+bool index_is_empty(const struct index *index)
+{
+	return !index->records.len && !index->labels.len && !(index->rest && index->rest->manifests.len);
+}
+
+bool index_is_vacant(const struct index *index)
+{
+	return index_memo_is_vacant(index->memo);
+}
+
+bool index_is_vacating(const struct index *index, int64_t now_s)
+{
+	return index_memo_is_vacating(index->memo, now_s);
+}
+
 uint64_t index_removals(const struct index *index)
 {
 	return index_memo_removals(index->memo);

@@ -126,6 +126,14 @@ bool index_may_condemn(const struct index *index, int64_t now_s); /* false: too 
 bool index_was_condemned(const struct index *index, const struct digest *digest);
 /* It may have been removed since whoever pushes was told that it is there: only a question tells. */
 bool index_may_be_gone(const struct index *index, const struct digest *digest, int64_t now_s);
+/* Lists nothing, of whatever kind. */
+bool index_is_empty(const struct index *index);
+/* Its name is out of the catalog, or about to be, until somebody pushes to it: to clients there is no such repository. */
+bool index_is_vacant(const struct index *index);
+/* Something may be on its way that removes the name. now_s: store_clock_s(). */
+bool index_is_vacating(const struct index *index, int64_t now_s);
+/* The same of what an index.json says; what cannot be read is not vacant. */
+bool index_json_is_vacant(struct str json);
 /* How often a blob was condemned, and that was over: what was seen counts while that number stays. */
 uint64_t index_removals(const struct index *index);
 
@@ -155,6 +163,13 @@ enum index_op {
 	INDEX_FOLD,           /* the log goes into index.json, now */
 	INDEX_CONDEMN,        /* the blob `digest` is about to be deleted, not after until_s; makes the index when there is none */
 	INDEX_REMOVED,        /* it was, and nothing that may remove it is on its way any more */
+	/*
+	 * The name is about to leave the catalog, not after until_s: refused (ERROR_BUSY) where others change it just now. Makes the index when there is
+	 * none. INDEX_VACATED: it has left, and nothing that may remove it is on its way. INDEX_PUT_MANIFEST and INDEX_REPLACE bring it back: the
+	 * committer waits until nothing may remove it any more, puts the name into the catalog, and then writes the record.
+	 */
+	INDEX_VACATE,
+	INDEX_VACATED,
 	INDEX_REPLACE,        /* `text` (index_text()) is the index from now on, whatever was there; makes the repository */
 	/*
 	 * `pulls` are added; those of what is not listed any more are passed over. A call (`is_call`), so that it is made once. Nothing hangs on
@@ -196,7 +211,7 @@ struct index_change {
 	const struct index_pull *pulls; /* INDEX_PULLED, at most INDEX_PULLS_AT_ONCE */
 	size_t pulls_len;
 	struct digest digest;           /* INDEX_DELETE_DIGEST, _CONDEMN, _REMOVED */
-	int64_t until_s;                /* INDEX_CONDEMN, and the same for its INDEX_REMOVED: store_clock_s() */
+	int64_t until_s;                /* INDEX_CONDEMN and _VACATE, and the same for its INDEX_REMOVED or _VACATED: store_clock_s() */
 	index_check_f *check;           /* or NULL */
 	struct str bytes;               /* of a manifest that was put with store_blob_put_lazy(): durable with the change */
 	struct str text;                /* INDEX_REPLACE */

@@ -72,6 +72,7 @@ static void put(struct index *index, const struct index_change *change, bool *re
 {
 	struct index_record *record = put_record(index, change, ret_changed);
 
+	index_memo_fill(&index->memo);
 	for (size_t i = 0; i < change->tags_len; i++) {
 		struct str tag = str_of(change->tags[i]);
 		AUTO(index_label) *label = label_of(index_label_find(index, tag), tag, record, change);
@@ -131,6 +132,14 @@ bool index_apply(struct index *index, const struct index_change *change, bool *r
 		break;
 	case INDEX_REMOVED:
 		index_memo_removed(&index->memo, &change->digest, change->until_s);
+		changed = true;
+		break;
+	case INDEX_VACATE:
+		index_memo_vacate(&index->memo, change->until_s);
+		changed = true;
+		break;
+	case INDEX_VACATED:
+		index_memo_vacated(&index->memo, change->until_s);
 		changed = true;
 		break;
 	case INDEX_PULLED:

@@ -31,10 +31,12 @@
 #define MEMO        "io.zot.memo"    /* index_memo.h */
 #define PULLS       "io.zot.pulls"   /* index_pulls.h */
 #define CHANGES     "io.zot.changes" /* index_changes() */
-#define FORMAT      "io.zot.format"  /* a number; none: 1, the only one until now */
-#define JSON_RATIO  16               /* of a tree to its text: 5 to 8 */
-#define OURS_MAX    6
-#define FOREIGN_MAX (ANNOTATIONS_MAX - OURS_MAX)
+#define FORMAT                                                                                               \
+	"io.zot.format" /* a number; none: 1. 2: the name is vacant, which a version that knows 1 alone would forget */
+#define FORMAT_VACANT 2
+#define JSON_RATIO    16 /* of a tree to its text: 5 to 8 */
+#define OURS_MAX      6
+#define FOREIGN_MAX   (ANNOTATIONS_MAX - OURS_MAX)
 
 /* ---- reading ---- */
 
@@ -285,7 +287,7 @@ static bool read_ours_of_index(struct index *index, struct str key, const struct
 		index->memo = index_memo_read(value);
 	} else if (str_is(key, CHANGES)) {
 		read_changes(value, index);
-	} else if (str_is(key, PULLS)) {
+	} else if (str_is(key, PULLS) || str_is(key, FORMAT)) {
 		return true; /* when all is there that they are of */
 	} else {
 		return false;
@@ -324,11 +326,11 @@ static bool check_format(const struct json *root, struct error *err)
 	int64_t format = 1;
 
 	(void)json_get_int(json_find(root, FORMAT), &format);
-	return format <= 1 || error_set(err, ERROR_INTERNAL, NULL,
-				      "index.json: of format %" PRId64
-				      ", written by a newer zot-worker; this one (" ZOT_VERSION
-				      ") reads 1 at most: run the newer one",
-				      format);
+	return format <= FORMAT_VACANT || error_set(err, ERROR_INTERNAL, NULL,
+						  "index.json: of format %" PRId64
+						  ", written by a newer zot-worker; this one (" ZOT_VERSION
+						  ") reads %d at most: run the newer one",
+						  format, FORMAT_VACANT);
 }
 
 static bool read_root(struct reading *r, const struct json *root, struct error *err)
@@ -558,6 +560,8 @@ static void write_memo(const struct index *index, struct buf *into)
 
 	if (index_memo_is_empty(index->memo))
 		return;
+	if (index_memo_is_vacant(index->memo))
+		buf_format(into, "\"" FORMAT "\":%d,", FORMAT_VACANT);
 	buf_puts(into, "\"" MEMO "\":");
 	writer = json_writer(into);
 	index_memo_write(index->memo, clock_wall_ms(), &writer);
@@ -615,6 +619,14 @@ bool index_json_write(const struct index *index, struct buf *into, struct error 
 	into->failed = into->failed || w.annotations.failed;
 	writing_fini(&w);
 	return buf_check(into, "the index of the repository", err);
+}
+
+bool index_json_is_vacant(struct str json)
+{
+	AUTO(index) *index = NULL;
+	struct error ignored;
+
+	return index_json_read(json, &index, &ignored) && index_is_vacant(index);
 }
 
 bool index_text(const struct index *index, struct buf *into, struct error *err)

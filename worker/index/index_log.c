@@ -87,12 +87,26 @@ static const char *name_of(enum index_op op)
 		return "condemn";
 	case INDEX_REMOVED:
 		return "removed";
+	case INDEX_VACATE:
+		return "vacate";
+	case INDEX_VACATED:
+		return "vacated";
 	case INDEX_FOLD:
 	case INDEX_REPLACE:
 	case INDEX_PULLED:
 		break;
 	}
 	return NULL;
+}
+
+static bool has_digest(enum index_op op)
+{
+	return op == INDEX_DELETE_DIGEST || op == INDEX_CONDEMN || op == INDEX_REMOVED;
+}
+
+static bool has_until(enum index_op op)
+{
+	return op == INDEX_CONDEMN || op == INDEX_REMOVED || op == INDEX_VACATE || op == INDEX_VACATED;
 }
 
 static void write_change(struct json_writer *w, const struct index_change *change)
@@ -111,9 +125,9 @@ static void write_change(struct json_writer *w, const struct index_change *chang
 		put_tags(w, change);
 	else if (change->op == INDEX_PULLED)
 		put_pulls(w, change);
-	else
+	else if (has_digest(change->op))
 		put_digest(w, &change->digest);
-	if (change->op == INDEX_CONDEMN || change->op == INDEX_REMOVED)
+	if (has_until(change->op))
 		json_put_int(w, "until", change->until_s);
 	json_close_object(w);
 }
@@ -167,7 +181,7 @@ static size_t read_tags(const struct json *root, const char *tags[TAGS_MAX], cha
 
 static bool op_of(struct str name, enum index_op *ret)
 {
-	for (enum index_op op = 0; op <= INDEX_REMOVED; op++) {
+	for (enum index_op op = 0; op <= INDEX_VACATED; op++) {
 		if (!name_of(op) || !str_is(name, name_of(op)))
 			continue;
 		*ret = op;
@@ -239,10 +253,10 @@ static bool read_change(const struct json *root, struct index_change *change, st
 	}
 	if (change->op == INDEX_DELETE_TAG || change->op == INDEX_PULLED)
 		return true;
-	return (change->op == INDEX_DELETE_DIGEST ||
-		       (json_get_int(json_find(root, "until"), &change->until_s) &&
-			       index_memo_is_time(change->until_s))) &&
-	       digest_parse(json_str(json_find(root, "digest")), &change->digest, NULL);
+	return (!has_until(change->op) || (json_get_int(json_find(root, "until"), &change->until_s) &&
+						  index_memo_is_time(change->until_s))) &&
+	       (!has_digest(change->op) ||
+		       digest_parse(json_str(json_find(root, "digest")), &change->digest, NULL));
 }
 
 /* The writer's JSON has no line ends. */

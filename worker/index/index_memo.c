@@ -28,6 +28,8 @@ struct gone {
 struct index_memo {
 	atomic_uint refs;
 	uint64_t removals;
+	bool vacant;
+	int64_t vacant_until_s; /* 0: that is over */
 	int64_t forgot_ms;
 	int64_t forgot_gone_s; /* when the last one was condemned that is not among `gone` any more; 0: all are */
 	struct call *calls; /* in their order */
@@ -142,9 +144,14 @@ int64_t index_memo_forgot_ms(const struct index_memo *memo)
 
 /* ---- blobs ---- */
 
+static bool is_past(int64_t until_s, int64_t now_s)
+{
+	return now_s > until_s + MEMO_GRACE_S;
+}
+
 static bool is_over(const struct condemned *condemned, int64_t now_s)
 {
-	return now_s > condemned->until_s + MEMO_GRACE_S;
+	return is_past(condemned->until_s, now_s);
 }
 
 bool index_memo_may_condemn(const struct index_memo *memo, int64_t now_s)
@@ -263,12 +270,44 @@ uint64_t index_memo_removals(const struct index_memo *memo)
 	return memo ? memo->removals : 0;
 }
 
+/* ---- the name ---- */
+
+void index_memo_vacate(struct index_memo **memo, int64_t until_s)
+{
+	struct index_memo *next = own(memo);
+
+	next->vacant = true;
+	next->vacant_until_s = until_s;
+}
+
+void index_memo_vacated(struct index_memo **memo, int64_t until_s)
+{
+	if (index_memo_is_vacant(*memo) && (*memo)->vacant_until_s == until_s)
+		own(memo)->vacant_until_s = 0;
+}
+
+void index_memo_fill(struct index_memo **memo)
+{
+	if (index_memo_is_vacant(*memo))
+		own(memo)->vacant = false;
+}
+
+bool index_memo_is_vacant(const struct index_memo *memo)
+{
+	return memo && memo->vacant;
+}
+
+bool index_memo_is_vacating(const struct index_memo *memo, int64_t now_s)
+{
+	return index_memo_is_vacant(memo) && memo->vacant_until_s && !is_past(memo->vacant_until_s, now_s);
+}
+
 /* ---- text ---- */
 
 bool index_memo_is_empty(const struct index_memo *memo)
 {
-	return !memo || (!memo->removals && !memo->forgot_ms && !memo->calls_len && !memo->condemned_len &&
-				!memo->gone_len);
+	return !memo || (!memo->removals && !memo->vacant && !memo->forgot_ms && !memo->calls_len &&
+				!memo->condemned_len && !memo->gone_len);
 }
 
 static void write_calls(const struct index_memo *memo, int64_t now_ms, struct json_writer *into)
@@ -331,6 +370,8 @@ void index_memo_write(const struct index_memo *memo, int64_t now_ms, struct json
 {
 	json_open_object(into);
 	json_put_uint(into, "removals", memo->removals);
+	if (memo->vacant)
+		json_put_int(into, "vacant", memo->vacant_until_s);
 	write_calls(memo, now_ms, into);
 	write_condemned(memo, into);
 	if (memo->gone_len || memo->forgot_gone_s)
@@ -421,6 +462,8 @@ struct index_memo *index_memo_read(const struct json *node)
 	if (!json_get_int(json_find(node, "forgot"), &memo->forgot_ms) ||
 		!index_memo_is_time(memo->forgot_ms))
 		memo->forgot_ms = 0;
+	memo->vacant = json_get_int(json_find(node, "vacant"), &memo->vacant_until_s) &&
+		       index_memo_is_time(memo->vacant_until_s);
 	read_calls(json_find(node, "calls"), memo);
 	read_condemned(json_find(node, "condemned"), memo);
 	if (json_find(node, "gone"))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * index_memo - what an index remembers beside tags and manifests: which calls between workers took effect in it, which of the
- * repository's blobs are being deleted, which were lately, and how often that was done (docs/storage-protocol.md).
+ * repository's blobs are being deleted, which were lately, and how often that was done; and whether its name is out of the catalog, or
+ * about to be (docs/storage-protocol.md).
  *
  * Counted, and immutable while more than one holds it; NULL is an empty one. A change makes a new one, if anybody else has *memo, and replaces it.
  * Bounds: MEMO_CALLS_MAX calls, the oldest goes first; MEMO_CONDEMNED_MAX blobs at a time; of
@@ -51,6 +52,16 @@ bool index_memo_is_listed(const struct index_memo *memo, const struct digest *di
 bool index_memo_may_be_gone(const struct index_memo *memo, const struct digest *digest, int64_t now_s);
 /* Condemnations, and ends of them, since the index was made. */
 uint64_t index_memo_removals(const struct index_memo *memo);
+
+/* The name. Vacant: the catalog need not have it; whoever fills the repository puts it there first. until_s 0: nobody removes it any more. */
+#define MEMO_VACATE_S 5 /* for so long it is removed */
+void index_memo_vacate(struct index_memo **memo, int64_t until_s);
+/* The removal until then, and no later one. */
+void index_memo_vacated(struct index_memo **memo, int64_t until_s);
+void index_memo_fill(struct index_memo **memo);
+bool index_memo_is_vacant(const struct index_memo *memo);
+/* May something that removes the name be on its way? */
+bool index_memo_is_vacating(const struct index_memo *memo, int64_t now_s);
 
 /* A time that a clock of ours can have said: what is read is not trusted further. */
 #define MEMO_TIME_MAX (INT64_C(1) << 53)

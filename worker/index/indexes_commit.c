@@ -8,7 +8,8 @@
  *
  * The write itself proves that the view was the newest, so nothing is asked before. Where nothing is
  * written (a push of what is there, the deletion of what is not) the store is asked after the batch was
- * taken, whatever lease there is. What is read from the log is compared with the ids of the batch: a record
+ * taken, whatever lease there is. A repository whose name may be out of the catalog (index.h, INDEX_VACATE) gets it back before the record that
+ * fills it is written; while somebody may still remove it, the batch waits. What is read from the log is compared with the ids of the batch: a record
  * of ours whose answer we did not get is not written twice.
  */
 #include <pthread.h>
@@ -36,6 +37,7 @@
 /* Clocks of workers may differ by so much, where the time of a call decides. */
 #define CLOCKS_MS 60000
 #define CALL_MS   60000 /* for so long a call is made */
+#define LIMBO_MS  60000 /* for longer nobody can be removing a name */
 
 struct commit {
 	struct repository *repository;
@@ -51,6 +53,7 @@ struct commit {
 	bool fold;    /* the log is to be folded, whatever else */
 	bool whole;   /* some change replaced the draft: a new index.json says it, no record could */
 	bool full;    /* the index may not grow */
+	bool limbo;   /* somebody may be removing the name that a change needs */
 	bool tried;   /* a record with what `changed` says may have been written */
 	bool late; /* it was, where records may have been removed by then: who does not find it can't know */
 	uint64_t era; /* of the store, of what was synced for the index.json that is being written */
@@ -67,7 +70,7 @@ static bool goes_on(const struct commit *c)
 	return store_log_goes_on(c->indexes->store, name_of(c));
 }
 
-enum commit_step { COMMIT_DONE, COMMIT_CONFLICT, COMMIT_FAILED };
+enum commit_step { COMMIT_DONE, COMMIT_CONFLICT, COMMIT_LIMBO, COMMIT_FAILED };
 
 /* Full jitter, growing: many workers on one repository get through one after the other. */
 static void pause_before(unsigned attempt)
@@ -212,7 +215,10 @@ static bool is_wanted(const struct commit *c, struct index_change *change, bool 
 	if (indexes->gate && change->op != INDEX_PULLED &&
 		!indexes->gate(indexes->gate_arg, str_of(change->name), err))
 		return false;
-	if (change->op != INDEX_PUT_MANIFEST && change->op != INDEX_CONDEMN && !exists)
+	if (change->op == INDEX_VACATE && (c->batch != change || change->next))
+		return error_set(err, ERROR_BUSY, NULL, "the repository is changed just now");
+	if (change->op != INDEX_PUT_MANIFEST && change->op != INDEX_CONDEMN && change->op != INDEX_VACATE &&
+		!exists)
 		return error_set(err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
 	if (!may_make(c, change, err))
 		return false;
@@ -251,6 +257,11 @@ static bool make(struct commit *c, struct index_change *change, bool *ret_change
 	return index_apply(c->draft, change, ret_changed, &change->err);
 }
 
+static bool fills(const struct index_change *change)
+{
+	return change->op == INDEX_PUT_MANIFEST || change->op == INDEX_REPLACE;
+}
+
 static void apply_one(struct commit *c, struct index_change *change, bool *exists)
 {
 	bool changed = false;
@@ -267,6 +278,10 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 		change->ok = true;
 		return;
 	}
+	c->limbo = c->limbo || (fills(change) && index_is_vacating(c->draft,
+							 store_clock_s(c->indexes->store, name_of(c))));
+	if (c->limbo)
+		return;
 	change->at_ms = clock_wall_ms();
 	change->ok = is_wanted(c, change, *exists, &change->err) && make(c, change, &changed);
 	if (change->sent_ms && !change->ok && change->op != INDEX_PULLED)
@@ -283,6 +298,9 @@ static void apply(struct commit *c)
 
 	index_free(c->draft);
 	c->draft = index_draft(c->base);
+	if (!c->base)
+		index_memo_vacate(&c->draft->memo, 0);
+	c->limbo = false;
 	c->changed = c->tells = c->fold = c->whole = c->answers = c->tried = false;
 	for (struct index_change *change = c->batch; change; change = change->next)
 		apply_one(c, change, &exists);
@@ -465,8 +483,18 @@ static enum commit_step write_lasting_log(struct commit *c, struct error *err)
 	return step;
 }
 
+/* The catalog has it before the record that says so: who dies between the two leaves a name of an empty repository. */
+static bool put_name(const struct commit *c, struct error *err)
+{
+	bool was_there = c->base && !index_is_vacant(c->base);
+
+	return was_there || index_is_vacant(c->draft) || store_name_put(c->indexes->store, name_of(c), err);
+}
+
 static enum commit_step write_draft(struct commit *c, struct error *err)
 {
+	if (!put_name(c, err))
+		return COMMIT_FAILED;
 	if (c->whole)
 		return write_json(c, err);
 	return goes_on(c) ? write_lasting_log(c, err) : write_ending_log(c, err);
@@ -538,6 +566,8 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 		return unknown(err);
 	if (!was_written(c))
 		apply_within_bounds(c);
+	if (c->limbo)
+		return COMMIT_LIMBO;
 	if (!c->tried && !c->changed && c->answers && !asked) {
 		if (!reload(c, err))
 			return COMMIT_FAILED;
@@ -550,6 +580,26 @@ static enum commit_step attempt(struct commit *c, struct error *err)
 		keep_base(c);
 	return c->tried || indexes_put_unsaid(c->indexes, name_of(c), c->base, c->batch, err) ? COMMIT_DONE
 											      : COMMIT_FAILED;
+}
+
+/* Whoever removes a name takes milliseconds, and if he died on it, until his time is over. There is one such repository for each that
+ * died, so few wait here. */
+static enum commit_step attempt_behind_removals(struct commit *c, struct error *err)
+{
+	int64_t begun_ms = clock_ms();
+	enum commit_step step = attempt(c, err);
+
+	for (unsigned i = 0; step == COMMIT_LIMBO; i++) {
+		if (clock_ms() - begun_ms > LIMBO_MS) {
+			(void)error_set(err, ERROR_UNAVAILABLE, NULL,
+				"the repository's name is just being removed from the catalog");
+			return COMMIT_FAILED;
+		}
+		pause_before(i);
+		c->known = false;
+		step = attempt(c, err);
+	}
+	return step;
 }
 
 static void tell_watch(const struct commit *c, const struct index_change *change)
@@ -595,7 +645,7 @@ static void commit_batch(struct repository *repository, struct index_change *bat
 
 	take_view(&c);
 	for (unsigned i = 0; i < ATTEMPTS_MAX && step == COMMIT_CONFLICT; i++) {
-		step = attempt(&c, &err);
+		step = attempt_behind_removals(&c, &err);
 		if (step == COMMIT_CONFLICT) {
 			pause_before(i);
 			c.known = false;

@@ -21,7 +21,7 @@ struct collection {
 	const char *name;
 	const struct collect_how *how;
 	struct collected *told;
-	struct index *view;    /* all of its manifests are in the set */
+	struct index *view;    /* all of its manifests are in the set; NULL: there is none yet */
 	struct live_set *live; /* of this part */
 	unsigned part, parts;
 	bool full;                                           /* the set was */
@@ -99,7 +99,7 @@ static bool need_all(struct collection *c)
 {
 	live_set_clear(c->live);
 	c->full = false;
-	for (size_t at = 0; at < index_len(c->view) && may_go_on(c); at++)
+	for (size_t at = 0; c->view && at < index_len(c->view) && may_go_on(c); at++)
 		if (!need_entry(c, index_at(c->view, at)))
 			return false;
 	return true;
@@ -357,6 +357,60 @@ static bool walk_parts(struct collection *c)
 	return walk_parts(c);
 }
 
+/* ---- the name ---- */
+
+/* In the place of its record: what came since fills it. */
+static bool check_empty(struct index_change *change, const struct index *view, struct error *err)
+{
+	const struct collection *c = ((struct condemning *)change)->collection;
+
+	if (index_is_vacating(view, store_clock_s(c->registry->store, name_of(c))))
+		return error_set(err, ERROR_BUSY, NULL, "somebody else removes its name just now");
+	return index_is_empty(view) || error_set(err, ERROR_DENIED, NULL, "it is not empty");
+}
+
+static bool change(struct collection *c, enum index_op op, int64_t until_s)
+{
+	struct condemning vacating = { .change = { .op = op,
+					       .name = c->name,
+					       .until_s = until_s,
+					       .check = op == INDEX_VACATE ? check_empty : NULL },
+		.collection = c };
+
+	indexes_change_all(c->registry->indexes, &vacating.change);
+	if (!vacating.change.ok)
+		c->err = vacating.change.err;
+	return vacating.change.ok;
+}
+
+/* One that is pushed to just now, or that another one empties, is no trouble. */
+static bool vacate(struct collection *c)
+{
+	int64_t until_s = store_clock_s(c->registry->store, name_of(c)) + MEMO_VACATE_S;
+
+	if (!change(c, INDEX_VACATE, until_s))
+		return c->err.kind == ERROR_DENIED || c->err.kind == ERROR_BUSY;
+	if (!store_name_remove(c->registry->store, name_of(c), until_s, &c->err) &&
+		c->err.kind != ERROR_UNKNOWN)
+		return false;
+	c->told->vacated = true;
+	return change(c, INDEX_VACATED, until_s);
+}
+
+/* Nothing is there but what has just gone. */
+static bool end_name(struct collection *c)
+{
+	const struct collected *told = c->told;
+	bool left = c->stopped || told->blobs != told->removed || told->unknown ||
+		    (c->view && !index_is_empty(c->view));
+
+	if (!c->how->listed || left)
+		return true;
+	if (c->how->dry_run)
+		c->told->vacated = true;
+	return c->how->dry_run || vacate(c);
+}
+
 bool registry_collect(struct registry *registry, const char *name, const struct collect_how *how,
 	struct collected *ret, struct error *err)
 {
@@ -369,14 +423,13 @@ bool registry_collect(struct registry *registry, const char *name, const struct 
 	c->how = how;
 	c->told = ret;
 	c->parts = 1;
-	ok = registry_index(registry, str_of(name), &c->view, &c->err);
+	ok = indexes_get(registry->indexes, str_of(name), &c->view, &c->err) || c->err.kind == ERROR_UNKNOWN;
 	if (ok) {
 		c->live = live_set_new(how->live_most ? how->live_most : LIVE_SET_MAX);
-		ok = walk_parts(c);
+		ok = walk_parts(c) && end_name(c);
 		live_set_free(c->live);
 		index_free(c->view);
-	} else if (c->err.kind == ERROR_UNKNOWN)
-		ok = true;
+	}
 	ret->whole = ok && !c->stopped;
 	if (!ok && err)
 		*err = c->err;

@@ -71,12 +71,24 @@ void registry_free(struct registry *registry)
 
 struct index *registry_peek(struct registry *registry, struct str name)
 {
-	return indexes_peek(registry->indexes, name);
+	struct index *view = indexes_peek(registry->indexes, name);
+
+	if (!view || !index_is_vacant(view))
+		return view;
+	index_free(view);
+	return NULL;
 }
 
 bool registry_index(struct registry *registry, struct str name, struct index **ret, struct error *err)
 {
-	return indexes_get(registry->indexes, name, ret, err);
+	AUTO(index) *view = NULL;
+
+	if (!indexes_get(registry->indexes, name, &view, err))
+		return false;
+	if (index_is_vacant(view))
+		return error_set(err, ERROR_UNKNOWN, "NAME_UNKNOWN", "there is no such repository");
+	*ret = TAKE(view);
+	return true;
 }
 
 struct manifest_body *registry_manifest_peek(struct registry *registry, const struct digest *digest)

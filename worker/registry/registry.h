@@ -102,7 +102,7 @@ enum registry_limit { REGISTRY_LIMIT_NONE, REGISTRY_LIMIT_BYTES, REGISTRY_LIMIT_
 
 /* Thread  any. The view in memory if it may be served now; a reference. NULL: registry_index() on the pool. */
 struct index *registry_peek(struct registry *registry, struct str name);
-/* A reference. NAME_UNKNOWN. */
+/* A reference. NAME_UNKNOWN: also of one that is empty and whose name left the catalog. */
 bool registry_index(struct registry *registry, struct str name, struct index **ret, struct error *err) MUST_CHECK;
 /* The bytes of a manifest that an index lists: a reference. From the cache, else from the store, verified by its digest and
  * kept. MANIFEST_UNKNOWN. */

@@ -365,6 +365,7 @@ static const struct store_driver driver = {
 	.size = size,
 	.put = fs_put,
 	.put_file = fs_put_file,
+	.lock = fs_lock_of,
 	.remove = fs_remove,
 	.remove_all = fs_remove_all,
 	.copy = fs_copy,

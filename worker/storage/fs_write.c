@@ -362,6 +362,14 @@ bool fs_lock_repository(struct store *store, const struct fs_path *path, int *re
 	return fs_lock_folder(store, folder, true, ret_lock, err);
 }
 
+bool fs_lock_of(struct store *store, const char *key, int *ret_lock, struct error *err)
+{
+	struct fs_path path;
+
+	return fs_path_of(store, key, &path, err) && fs_make_folders(store, path.folder, err) &&
+	       fs_lock_folder(store, path.folder, true, ret_lock, err);
+}
+
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err)
 {
 	struct fs_path path;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * import - the walk through a store that others write to too. It goes on beside the requests: a repository is
+ * import - the walk through all folders of a store: what others wrote gets its place in the catalog, and what is not in it is found. It goes on beside the requests: a repository is
  * served before it is found, only the catalog lacks it until then.
  *
  * Who has a marker is not asked for its index.json, so a walk that finds nothing new costs a look and a listing for each
- * repository. Versions before wrote an empty mark: it says that there was a walk, long ago.
+ * repository. What was emptied has no marker and keeps its index.json, which is read to know that. Versions before wrote an empty mark: it says that there was a walk, long ago.
  */
 #include <stdio.h>
 
@@ -17,11 +17,14 @@
 #define MARK      STORE_CATALOG ".imported"
 #define MARK_MAX  32
 #define DEPTH_MAX 64
+#define VACANT_MAX                                                                                           \
+	(512 * 1024) /* bytes of the index.json of an empty repository: what it remembers (index_memo.h) is smaller */
 
 struct walk {
 	struct store *store;
 	const struct store_import *how;
 	struct buf path; /* of the folder at hand, "" or "library/" */
+	bool strays;     /* it looks for blobs, not for an index.json */
 	unsigned depth;
 	uint64_t found;
 	bool stopped, failed;
@@ -92,11 +95,28 @@ static bool take_new(struct walk *walk, struct str name)
 {
 	struct error err;
 
-	if (!store_put_marker(walk->store, name, &err))
+	if (!store_name_put(walk->store, name, &err))
 		return fail(walk, &err);
 	walk->found++;
 	walk->stopped = walk->how->found && !walk->how->found(walk->how->arg, name);
 	return !walk->stopped;
+}
+
+/* One that cannot be read whole is not empty. */
+static bool is_vacant(struct walk *walk, const char *key, bool *ret)
+{
+	AUTO_FINI(buf) text = buf_limit(VACANT_MAX);
+	struct error err;
+
+	*ret = false;
+	if (!walk->how->is_vacant)
+		return true;
+	if (walk->store->driver->get(walk->store, key, &text, NULL, &err)) {
+		*ret = walk->how->is_vacant(buf_str(&text));
+		return true;
+	}
+	*ret = err.kind == ERROR_UNKNOWN;
+	return *ret || err.kind == ERROR_TOO_LARGE || fail(walk, &err);
 }
 
 /* The path without its slash is the repository's name. */
@@ -106,7 +126,7 @@ static bool take_repository(struct walk *walk)
 	struct name valid;
 	char key[STORE_KEY_MAX];
 	struct error err;
-	bool known, there;
+	bool known, there, vacant;
 
 	if (!name_parse(name, &valid, &err) || !store_owns(walk->store, name))
 		return true;
@@ -115,7 +135,45 @@ static bool take_repository(struct walk *walk)
 	if (!has(walk, key, &known) || known)
 		return !walk->failed;
 	(void)snprintf(key, sizeof(key), "%s/index.json", valid.text);
-	return has(walk, key, &there) && (!there || take_new(walk, name));
+	if (!has(walk, key, &there) || !there)
+		return !walk->failed;
+	return is_vacant(walk, key, &vacant) && (vacant || take_new(walk, name));
+}
+
+static bool on_blob(void *arg, const struct store_object *object)
+{
+	(void)object;
+	*(bool *)arg = true;
+	return false;
+}
+
+/* A folder stays when what was in it has gone; a prefix of a bucket does not. */
+static bool has_blobs(struct walk *walk, struct str name, bool *ret)
+{
+	bool more;
+	struct error err;
+
+	*ret = walk->store->driver->objects != NULL;
+	return *ret || store_objects(walk->store, name, NULL, 1, on_blob, ret, &more, &err) ||
+	       fail(walk, &err);
+}
+
+static bool take_stray(struct walk *walk)
+{
+	struct str name = str_from(walk->path.at, walk->path.len - 1);
+	char key[STORE_KEY_MAX];
+	struct name valid;
+	struct error err;
+	bool known, any;
+
+	if (!name_parse(name, &valid, &err) || !store_owns(walk->store, name))
+		return true;
+	if (!store_marker_key(name, key, &err))
+		return fail(walk, &err);
+	if (!has(walk, key, &known) || known || !has_blobs(walk, name, &any) || !any)
+		return !walk->failed;
+	walk->stopped = !walk->how->found(walk->how->arg, name_str(&valid));
+	return !walk->stopped;
 }
 
 /* What lies below belongs to another root. */
@@ -142,11 +200,14 @@ static bool on_folder(void *arg, struct str folder)
 	walk->stopped = !pace_go_on(walk->how->pace);
 	if (walk->stopped)
 		return false;
+	if (walk->strays && walk->path.len && str_is(folder, "blobs"))
+		return take_stray(walk);
 	if (is_passed_over(walk, folder))
 		return true;
 	buf_add(&walk->path, folder);
 	buf_putc(&walk->path, '/');
-	go_on = walk->path.failed || (take_repository(walk) && (is_elsewhere(walk) || look_into(walk)));
+	go_on = walk->path.failed ||
+		((walk->strays || take_repository(walk)) && (is_elsewhere(walk) || look_into(walk)));
 	walk->path.len = len;
 	walk->path.failed = false;
 	walk->path.at[len] = '\0';
@@ -203,5 +264,36 @@ bool store_import(struct store *store, const struct store_import *how, uint64_t 
 			(void)error_add(err, "%s", path);
 		ok = false;
 	}
+	return ok;
+}
+
+static bool strays_of(
+	struct store *store, const struct store_import *how, bool *ret_stopped, struct error *err)
+{
+	struct walk walk = { .store = store, .how = how, .path = buf_limit(STORE_KEY_MAX), .strays = true };
+
+	CHECK(store->magic == STORE_MAGIC);
+	buf_puts(&walk.path, "");
+	(void)look_into(&walk);
+	buf_fini(&walk.path);
+	*ret_stopped = walk.stopped;
+	if (walk.failed && err)
+		*err = walk.err;
+	return !walk.failed;
+}
+
+bool store_strays(
+	struct store *store, const struct pace *pace, store_catalog_f *fn, void *arg, struct error *err)
+{
+	const struct store_import how = { .pace = pace, .found = fn, .arg = arg };
+	bool ok = true, stopped = false;
+
+	for (size_t i = 0; i < store_roots_len(store) && ok && !stopped; i++) {
+		const char *path;
+
+		ok = strays_of(store_root_at(store, i, &path), &how, &stopped, err);
+	}
+	if (ok && stopped && !pace_go_on(pace))
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "not looked through to the end");
 	return ok;
 }

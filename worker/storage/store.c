@@ -199,21 +199,12 @@ static bool put_small(struct store *store, const struct key *key, struct str byt
 	return driver_of(store)->put(store, key->text, &digest, bytes, err);
 }
 
-bool store_put_marker(struct store *store, struct str name, struct error *err)
-{
-	struct key marker;
-
-	return key_of_marker(name, &marker, err) && put_small(store, &marker, STR(""), err);
-}
-
-/* What stands beside the first index. A crash after this leaves a name in the catalog whose
- * repository has no tags yet, never a repository that the catalog does not know. */
-static bool put_surroundings(struct store *store, struct str name, struct error *err)
+static bool put_layout(struct store *store, struct str name, struct error *err)
 {
 	struct key layout;
 
 	return key_of_file(name, "oci-layout", &layout, err) &&
-	       put_small(store, &layout, STR(OCI_LAYOUT), err) && store_put_marker(store, name, err);
+	       put_small(store, &layout, STR(OCI_LAYOUT), err);
 }
 
 enum store_step store_index_fold(struct store *store, struct str name, struct str bytes,
@@ -226,7 +217,7 @@ enum store_step store_index_fold(struct store *store, struct str name, struct st
 	CHECK(expected && log);
 	if (!key_of_file(name, "index.json", &key, err))
 		return STORE_FAILED;
-	if (!expected->text[0] && !put_surroundings(store, name, err))
+	if (!expected->text[0] && !put_layout(store, name, err))
 		return STORE_FAILED;
 	if (driver_of(store)->put_index)
 		return driver_of(store)->put_index(store, key.text, bytes, expected, log, ret_version, err);
@@ -640,6 +631,36 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
 
 	return driver->catalog ? driver->catalog(store, after, n, fn, arg, ret_more, err)
 			       : list_names(store, STORE_CATALOG, after, n, fn, arg, ret_more, err);
+}
+
+/* Whoever was stopped between his look at the clock and the removal holds it, and who puts the name again waits for him. */
+static bool lock_repository(struct store *store, struct str name, int *ret_lock, struct error *err)
+{
+	struct key index;
+
+	return !driver_of(store)->lock || (key_of_file(name, "index.json", &index, err) &&
+						  driver_of(store)->lock(store, index.text, ret_lock, err));
+}
+
+/* A crash behind it leaves a name in the catalog whose repository is empty, never a repository that the catalog does not know. */
+bool store_name_put(struct store *store, struct str name, struct error *err)
+{
+	struct key marker;
+	AUTO_FD lock = -1;
+
+	store = root_of(store, name);
+	return key_of_marker(name, &marker, err) && lock_repository(store, name, &lock, err) &&
+	       put_small(store, &marker, STR(""), err);
+}
+
+bool store_name_remove(struct store *store, struct str name, int64_t until_s, struct error *err)
+{
+	struct key marker;
+	AUTO_FD lock = -1;
+
+	store = root_of(store, name);
+	return key_of_marker(name, &marker, err) && lock_repository(store, name, &lock, err) &&
+	       driver_of(store)->remove(store, marker.text, until_s, err);
 }
 
 #define EACH_PAGE 1000

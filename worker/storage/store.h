@@ -76,7 +76,7 @@ enum store_step store_index_get_if_changed(struct store *store, struct str name,
 /*
  * The log of an index: frames (frames.h) that continue one index.json, which names the log's generation.
  * store_index_fold() writes an index.json that holds all up to `log` (all zeros: there was none) if the object is still at
- * `expected` (empty text: does not exist; then oci-layout and the catalog marker are written too, before the index). CONFLICT:
+ * `expected` (empty text: does not exist; then oci-layout is written too, before the index). CONFLICT:
  * somebody else was faster, read again. An answer that was lost is looked up and compared before a conflict is declared. It depends
  * on the store what becomes of the log:
  *
@@ -225,6 +225,14 @@ typedef bool store_catalog_f(void *arg, struct str name);
 bool store_catalog(struct store *store, struct str after, size_t n, store_catalog_f *fn, void *arg, bool *ret_more,
 		   struct error *err) MUST_CHECK;
 
+/*
+ * A name is put into the catalog before the index says that something is in the repository, and taken out again by whoever said in the index that it is
+ * empty (docs/storage-protocol.md, "Repositories that are empty"). store_name_remove() as store_blob_delete(): nothing takes effect after until_s. Of the same
+ * name the two wait for each other where the store has files.
+ */
+bool store_name_put(struct store *store, struct str name, struct error *err) MUST_CHECK;
+bool store_name_remove(struct store *store, struct str name, int64_t until_s, struct error *err) MUST_CHECK;
+
 /* All of it, page by page: fn with each name, which ends with a NUL; false ends the walk, which is no error. */
 bool store_catalog_each(struct store *store, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
 
@@ -236,12 +244,18 @@ bool store_catalog_each(struct store *store, store_catalog_f *fn, void *arg, str
 struct store_import {
 	int64_t older_s;          /* only if the mark is older than this: 0 always, STORE_IMPORT_ONCE only if there is none */
 	const struct pace *pace;  /* or NULL */
+	/* Of the text of an index.json that the catalog does not have: is that as it should be? NULL: of none. */
+	bool (*is_vacant)(struct str json);
 	store_catalog_f *found;   /* or NULL; the new ones, each when it is in the catalog. False ends it early */
 	void *arg;
 };
 #define STORE_IMPORT_ONCE INT64_MAX
 /* *ret_found: how many were new. Of several roots each; what is wrong with one is no reason to leave another. */
 bool store_import(struct store *store, const struct store_import *how, uint64_t *ret_found, struct error *err) MUST_CHECK;
+
+/* Repositories that have blobs and are not in the catalog: fn with each, which ends with a NUL; false ends the walk, which is no error. Goes through all folders as
+ * store_import() does, and looks for the name of each repository. ERROR_UNAVAILABLE where the pace (NULL is fine) ended it. */
+bool store_strays(struct store *store, const struct pace *pace, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
 
 /*
  * Notes: what this worker writes down about a repository beside its content (worker/moves), `<root>/_moves/<%-escaped>`. `name` is a repository's, or

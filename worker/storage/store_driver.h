@@ -58,6 +58,8 @@ struct store_driver {
 	void (*push_give_up)(struct store_push *push);
 	void (*push_free)(struct store_push *push);
 	bool (*abandoned)(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err);
+	/* The folder that `key` lies in, until *ret_lock is closed: as those who change an index in it. NULL: nothing is to be locked. */
+	bool (*lock)(struct store *store, const char *key, int *ret_lock, struct error *err);
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
 	/* store_blobs_delete() */
 	bool (*remove_all)(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone, struct error *err);
@@ -124,9 +126,8 @@ static inline void store_log_advance(struct store_log_place *place, uint64_t ste
 	place->at += steps;
 	place->bytes += bytes;
 }
-/* store.c: the key of the marker of a repository in the catalog; it is there from now on. */
+/* store.c: the key of the marker of a repository in the catalog. */
 bool store_marker_key(struct str name, char into[STORE_KEY_MAX], struct error *err) MUST_CHECK;
-bool store_put_marker(struct store *store, struct str name, struct error *err) MUST_CHECK;
 #define STORE_MAGIC MAGIC('S', 'T', 'O', 'R')
 #define STORE_ASIDE "_aside/"     /* folder of copies of what was set aside (s3) */
 #define STORE_NOTES "_moves/"     /* folder of the notes */

@@ -271,11 +271,42 @@ static void test_newer(void **state)
 	(void)state;
 	assert_non_null(ours);
 	assert_false(index_json_read(
-		STR("{\"schemaVersion\":2,\"io.zot.format\":2,\"manifests\":[]}"), &index, &err));
+		STR("{\"schemaVersion\":2,\"io.zot.format\":3,\"manifests\":[]}"), &index, &err));
 	assert_int_equal(err.kind, ERROR_INTERNAL);
 	assert_non_null(strstr(err.text,
-		"index.json: of format 2, written by a newer zot-worker; this one (" ZOT_VERSION
-		") reads 1"));
+		"index.json: of format 3, written by a newer zot-worker; this one (" ZOT_VERSION
+		") reads 2"));
+}
+
+/* What is vacant says so, and its format, which a version that would forget it refuses. */
+static void test_vacant(void **state)
+{
+	AUTO(index) *index = index_new();
+	AUTO(index) *again = NULL;
+	AUTO_STR *text = NULL;
+
+	(void)state;
+	assert_false(index_is_vacant(index));
+	index_memo_vacate(&index->memo, 1000);
+	assert_true(index_is_vacant(index) && index_is_empty(index));
+	assert_true(index_is_vacating(index, 1000 + MEMO_GRACE_S));
+	assert_false(index_is_vacating(index, 1001 + MEMO_GRACE_S));
+	text = text_of(index);
+	assert_non_null(strstr(text, "\"io.zot.format\":2,"));
+	assert_true(index_json_is_vacant(str_of(text)));
+	again = index_of(text);
+	assert_true(index_is_vacating(again, 1000));
+	index_memo_vacated(&again->memo, 999);
+	assert_true(index_is_vacating(again, 1000));
+	index_memo_vacated(&again->memo, 1000);
+	assert_true(index_is_vacant(again) && !index_is_vacating(again, 1000));
+	index_memo_fill(&again->memo);
+	assert_false(index_is_vacant(again));
+	free(text);
+	text = text_of(again);
+	assert_null(strstr(text, "io.zot.format"));
+	assert_false(index_json_is_vacant(str_of(text)));
+	assert_false(index_json_is_vacant(STR("{")));
 }
 
 static void test_many(void **state)
@@ -657,6 +688,7 @@ int main(void)
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_newer),
+		cmocka_unit_test(test_vacant),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(views_are_compared),
 		cmocka_unit_test(pushes_are_known),

@@ -537,6 +537,137 @@ static void test_condemned_blobs(void **state)
 	assert_int_equal(indexes_removals(rig->here, STR("r")), 2);
 }
 
+static bool take_any(void *arg, struct str name)
+{
+	*(bool *)arg = *(bool *)arg || str_is(name, "r");
+	return true;
+}
+
+static bool is_listed(const struct rig *rig)
+{
+	bool found = false;
+	struct error err;
+
+	assert_true(store_catalog_each(rig->store, take_any, &found, &err));
+	return found;
+}
+
+static bool delete_digest_of(struct indexes *indexes, const char *tag)
+{
+	struct index_change change = {
+		.op = INDEX_DELETE_DIGEST, .name = "r", .digest = descriptor_of(tag).digest
+	};
+	struct error err;
+
+	return indexes_change_wait(indexes, &change, &err);
+}
+
+static bool vacate(struct indexes *indexes, enum index_op op, int64_t until_s)
+{
+	struct index_change change = { .op = op, .name = "r", .until_s = until_s };
+	struct error err;
+
+	return indexes_change_wait(indexes, &change, &err);
+}
+
+/* Who pushes puts the name before his record, and not before what removes it is over. */
+static void test_a_name_comes_back(void **state)
+{
+	struct rig *rig = *state;
+	int64_t until_s = store_clock_s(rig->store, STR("r")) + MEMO_VACATE_S;
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(is_listed(rig) && delete_digest_of(rig->there, "v1"));
+	assert_true(vacate(rig->there, INDEX_VACATE, until_s));
+	assert_true(store_name_remove(rig->store, STR("r"), until_s, &err));
+	assert_false(is_listed(rig));
+	assert_true(vacate(rig->there, INDEX_VACATED, until_s));
+	/* Whatever is no push leaves it where it is. */
+	fold(rig->there);
+	assert_true(indexes_get(rig->here, STR("r"), &index, &err));
+	assert_true(index_is_vacant(index) && !is_listed(rig));
+	assert_true(put(rig->here, "r", "v2", &err));
+	assert_true(is_listed(rig));
+	index_free(index);
+	assert_true(indexes_get(rig->there, STR("r"), &index, &err));
+	assert_false(index_is_vacant(index));
+}
+
+static void *push_meanwhile(void *arg)
+{
+	struct rig *rig = arg;
+	struct error err;
+
+	assert_true(put(rig->here, "r", "v2", &err));
+	return rig;
+}
+
+/* A push that comes in the middle waits for the word that it is over, and not for longer. */
+static void test_a_push_waits_for_who_removes_the_name(void **state)
+{
+	struct rig *rig = *state;
+	int64_t until_s = store_clock_s(rig->store, STR("r")) + 3600;
+	pthread_t thread;
+	void *done;
+	struct error err;
+
+	assert_true(put(rig->there, "r", "v1", &err));
+	assert_true(delete_digest_of(rig->there, "v1"));
+	assert_true(vacate(rig->there, INDEX_VACATE, until_s));
+	assert_int_equal(pthread_create(&thread, NULL, push_meanwhile, rig), 0);
+	(void)poll(NULL, 0, 100);
+	/* Were it not waiting, its name would go here, behind its answer. */
+	assert_true(store_name_remove(rig->store, STR("r"), until_s, &err));
+	assert_true(vacate(rig->there, INDEX_VACATED, until_s));
+	assert_int_equal(pthread_join(thread, &done), 0);
+	assert_true(is_listed(rig));
+}
+
+/* Whoever was to remove it is dead: his time is over, and so is he who comes late. */
+static void test_a_removal_that_never_ended(void **state)
+{
+	struct rig *rig = *state;
+	int64_t until_s = store_clock_s(rig->store, STR("r")) - MEMO_GRACE_S - 1;
+	struct error err;
+
+	assert_true(put(rig->there, "r", "v1", &err));
+	assert_true(delete_digest_of(rig->there, "v1"));
+	assert_true(vacate(rig->there, INDEX_VACATE, until_s));
+	assert_true(put(rig->here, "r", "v2", &err));
+	assert_false(store_name_remove(rig->store, STR("r"), until_s, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_true(is_listed(rig));
+	/* His word that it is over says nothing of what came since. */
+	assert_true(vacate(rig->there, INDEX_VACATED, until_s));
+	assert_true(is_listed(rig));
+}
+
+/* A name without an index, as who died on a first push leaves it, and blobs of a repository that never got a manifest. */
+static void test_a_name_of_nothing(void **state)
+{
+	struct rig *rig = *state;
+	int64_t until_s = store_clock_s(rig->store, STR("r")) + MEMO_VACATE_S;
+	struct index_change kill = {
+		.op = INDEX_CONDEMN, .name = "q", .digest = descriptor_of("x").digest, .until_s = until_s
+	};
+	AUTO(index) *index = NULL;
+	struct error err;
+
+	assert_true(store_name_put(rig->store, STR("r"), &err));
+	assert_true(vacate(rig->there, INDEX_VACATE, until_s));
+	assert_true(store_name_remove(rig->store, STR("r"), until_s, &err));
+	assert_true(vacate(rig->there, INDEX_VACATED, until_s));
+	assert_false(is_listed(rig));
+	assert_true(put(rig->here, "r", "v1", &err));
+	assert_true(is_listed(rig));
+	/* The index that remembers a removal is none that the catalog has. */
+	assert_true(indexes_change_wait(rig->here, &kill, &err));
+	assert_true(indexes_get(rig->there, STR("q"), &index, &err));
+	assert_true(index_is_vacant(index));
+}
+
 static void test_growth_is_refused_in_time(void **state)
 {
 	struct rig *rig = *state;
@@ -1567,7 +1698,8 @@ static void test_changes_are_counted(void **state)
 	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \
 	TEST(test_a_call_takes_effect_once), TEST(test_a_call_that_is_made_later_changes_nothing_that_was_told), TEST(test_a_call_that_comes_late), \
 	TEST(test_pulls), TEST(test_pulls_that_may_have_been_counted), TEST(test_pulls_are_folded_seldom), TEST(test_changes_are_counted), \
-	TEST(test_condemned_blobs), TEST(test_growth_is_refused_in_time)
+	TEST(test_condemned_blobs), TEST(test_a_name_comes_back), TEST(test_a_push_waits_for_who_removes_the_name), \
+	TEST(test_a_removal_that_never_ended), TEST(test_a_name_of_nothing), TEST(test_growth_is_refused_in_time)
 /* clang-format on */
 
 static int test_bucket(void)

@@ -120,6 +120,73 @@ static void a_deleted_image_takes_what_it_alone_named(void **state)
 	assert_true(is_there(rig, first) && is_there(rig, of("first")));
 }
 
+static bool take_it(void *arg, struct str name)
+{
+	*(bool *)arg = *(bool *)arg || str_is(name, NAME);
+	return true;
+}
+
+static bool is_listed(struct registry_rig *rig)
+{
+	bool found = false;
+	struct error err;
+
+	assert_true(store_catalog_each(rig->store, take_it, &found, &err));
+	return found;
+}
+
+static void what_is_empty_leaves_the_catalog(void **state)
+{
+	const struct collect_how listed = { .listed = true }, dry = { .listed = true, .dry_run = true };
+	const struct collect_how late = { .listed = true, .delay_ms = 3600000 };
+	struct registry_rig *rig = *state;
+	struct digest manifest = put_layered(rig, "v1", "first");
+	struct index *view;
+	struct error err;
+
+	assert_false(collect(rig, listed).vacated);
+	delete_manifest(rig, &manifest);
+	/* Something is left. */
+	assert_false(collect(rig, late).vacated);
+	assert_true(is_listed(rig));
+	assert_true(collect(rig, dry).vacated);
+	assert_true(is_listed(rig) && is_there(rig, manifest));
+	assert_true(collect(rig, listed).vacated);
+	assert_false(is_listed(rig) || is_there(rig, manifest));
+	assert_null(registry_peek(rig->registry, STR(NAME)));
+	assert_false(registry_index(rig->registry, STR(NAME), &view, &err));
+	assert_string_equal(err.code, "NAME_UNKNOWN");
+	(void)put_layered(rig, "v1", "first");
+	assert_true(is_listed(rig) && is_there(rig, manifest));
+	assert_false(collect(rig, listed).vacated);
+	assert_true(is_listed(rig));
+}
+
+static void what_never_got_a_manifest_goes(void **state)
+{
+	struct registry_rig *rig = *state;
+	struct digest alone = put_blob(rig, NAME, STR("nobody came back"));
+	struct collected told = collect(rig, (struct collect_how){ .delay_ms = 3600000 });
+
+	assert_true(told.young == 1 && is_there(rig, alone));
+	told = collect(rig, (struct collect_how){ 0 });
+	assert_true(told.removed == 1 && told.whole && !told.vacated);
+	assert_false(is_there(rig, alone) || is_listed(rig));
+	assert_int_equal(collect(rig, (struct collect_how){ 0 }).blobs, 0);
+	assert_false(is_listed(rig));
+}
+
+/* Who died on a first push may leave the name alone. */
+static void a_name_of_nothing_goes(void **state)
+{
+	struct registry_rig *rig = *state;
+	struct error err;
+
+	assert_true(store_name_put(rig->store, STR(NAME), &err));
+	assert_true(collect(rig, (struct collect_how){ .listed = true }).vacated);
+	assert_false(is_listed(rig));
+}
+
 static void what_is_young_stays(void **state)
 {
 	struct registry_rig *rig = *state;
@@ -398,6 +465,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_nobody_names_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_deleted_image_takes_what_it_alone_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_young_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_empty_leaves_the_catalog, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_never_got_a_manifest_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_name_of_nothing_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_asked_for_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_dry_run_tells_and_removes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -495,6 +495,7 @@ void store_suite_create(struct store *store, const char *name)
 {
 	struct store_version version;
 
+	OK(store_name_put(store, str_of(name), &failure));
 	if (store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure) !=
 		STORE_OK)
 		fail_msg("%s: %s", name, failure.text);
@@ -636,6 +637,73 @@ static void an_import_may_end_early(void **state)
 	OK(store_import(*state, &once, &found, &failure));
 	assert_int_equal(found, 1);
 	expect_catalog(*state, NULL, 10, 99, "a b ", false);
+}
+
+static bool has_brace(struct str json)
+{
+	return str_is(json, "{}");
+}
+
+/* An empty repository is out of the catalog since it should be. */
+static void an_import_leaves_what_is_vacant(void **state)
+{
+	const struct store_import on = { .is_vacant = has_brace };
+	struct store_version version;
+	uint64_t found = 9;
+
+	assert_int_equal(store_index_fold(*state, STR("a"), STR("{}"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
+	assert_int_equal(
+		store_index_fold(*state, STR("b"), STR("{ }"), &nothing, &no_log, &version, &failure),
+		STORE_OK);
+	OK(store_import(*state, &on, &found, &failure));
+	assert_int_equal(found, 1);
+	expect_catalog(*state, NULL, 10, 99, "b ", false);
+}
+
+static void names_come_and_go(void **state)
+{
+	int64_t now_s = store_clock_s(*state, STR_NONE);
+
+	OK(store_name_put(*state, STR("a/b"), &failure));
+	OK(store_name_put(*state, STR("a/b"), &failure));
+	expect_catalog(*state, NULL, 10, 99, "a/b ", false);
+	REFUSED(store_name_remove(*state, STR("a/b"), now_s - 1, &failure), ERROR_UNAVAILABLE);
+	expect_catalog(*state, NULL, 10, 99, "a/b ", false);
+	OK(store_name_remove(*state, STR("a/b"), now_s + 20, &failure));
+	expect_catalog(*state, NULL, 10, 99, "", false);
+	REFUSED(store_name_remove(*state, STR("a/b"), now_s + 20, &failure), ERROR_UNKNOWN);
+	REFUSED(store_name_put(*state, STR("_catalog/x"), &failure), ERROR_INVALID);
+}
+
+static bool take_stray(void *arg, struct str name)
+{
+	assert_int_equal(name.at[name.len], '\0');
+	return take_name(arg, name);
+}
+
+/* What has blobs, and no name. */
+static void strays_are_found(void **state)
+{
+	static const struct pace never = { not_now, NULL };
+	struct names names = { .text = buf_limit(1024), .most = 99 };
+
+	leave(*state, "app/blobs/sha256/aa");
+	leave(*state, "deep/er/one/blobs/sha256/aa");
+	leave(*state, "known/blobs/sha256/aa");
+	leave(*state, "empty/index.json");
+	leave(*state, "Upper/blobs/sha256/aa");
+	OK(store_name_put(*state, STR("known"), &failure));
+	OK(store_strays(*state, NULL, take_stray, &names, &failure));
+	assert_int_equal(names.n, 2);
+	assert_non_null(strstr(buf_text(&names.text), "app "));
+	assert_non_null(strstr(buf_text(&names.text), "deep/er/one "));
+	names.n = 0;
+	names.most = 1;
+	OK(store_strays(*state, NULL, take_stray, &names, &failure));
+	assert_int_equal(names.n, 1);
+	REFUSED(store_strays(*state, &never, take_stray, &names, &failure), ERROR_UNAVAILABLE);
+	buf_fini(&names.text);
 }
 
 /* ---- what it costs ---- */
@@ -918,6 +986,9 @@ int store_suite_run(store_suite_open_f *open)
 		TEST(imports_what_others_made),
 		TEST(imports_what_came_later),
 		TEST(an_import_may_end_early),
+		TEST(an_import_leaves_what_is_vacant),
+		TEST(names_come_and_go),
+		TEST(strays_are_found),
 		TEST(an_import_is_cheap_where_all_is_known),
 		TEST(probe),
 		TEST(notes),
