@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a collection costs: the whole of a store at once beside docker-registry's, which must not serve meanwhile, and what clients notice of ours.
 
-    build/venv/bin/python tests/bench/gc.py [--build build/release] [--repositories 10000] [--blobs 100] [--turns 100] [--only whole|beside]
+    build/venv/bin/python tests/bench/gc.py [--build build/release] [--repositories 10000] [--blobs 100] [--turns 100] [--only whole|beside] [--ours]
 
 whole:   repositories of so many blobs each, half of which no manifest names. `zot-worker gc`, and `docker-registry garbage-collect` on a store of its own with the same: time,
          memory, and whether what went is what should have gone, to the byte.
@@ -118,7 +118,7 @@ def whole(args):
         assert " 0 are removed" in said
         print(f"once more, nothing to remove: {again:.1f} s")
         shutil.rmtree(folder / "ours")
-        if not shutil.which("docker-registry"):
+        if args.ours or not shutil.which("docker-registry"):
             return
         make_theirs(folder / "theirs", args.repositories, args.blobs)
         (folder / "registry.yml").write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder / 'theirs'}\n  delete:\n    enabled: true\n")
@@ -147,6 +147,7 @@ def main():
     parser.add_argument("--repositories", type=int, default=10000, help="whole; beside: a fifth of it")
     parser.add_argument("--blobs", type=int, default=100, help="of each")
     parser.add_argument("--turns", type=int, default=100)
+    parser.add_argument("--ours", action="store_true", help="whole: without docker-registry")
     parser.add_argument("--only", choices=["whole", "beside"])
     args = parser.parse_args()
     for part in (whole, beside):

@@ -5,6 +5,7 @@ import time
 
 import requests
 
+from peer_tokens import Sender
 from registry import CLUSTER_SECRET, MANIFEST, await_true, digest, free_port, image
 from worker_process import Worker
 
@@ -23,11 +24,11 @@ class Member(Worker):
 
 
 @contextlib.contextmanager
-def members(folder, ports, leaving=()):
+def members(folder, ports, leaving=(), grace="0"):
     with contextlib.ExitStack() as ends:
         yield [ends.enter_context(Member(
             folder / str(at), port=port, ZOT_STORAGE_ROOT=folder / f"disk{at}", ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET,
-            ZOT_CLUSTER_ISOLATED="true", ZOT_MOVE_GRACE="0", ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{p}" for p in ports), ZOT_CLUSTER_LEAVING=",".join(f"127.0.0.1:{p}" for p in leaving)))
+            ZOT_CLUSTER_ISOLATED="true", ZOT_MOVE_GRACE=grace, ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{p}" for p in ports), ZOT_CLUSTER_LEAVING=",".join(f"127.0.0.1:{p}" for p in leaving)))
             for at, port in enumerate(ports)]
 
 
@@ -86,6 +87,54 @@ def test_a_static_cluster_grows(tmp_path):
             assert ask("GET", three[i % 3], f"/v2/{name}/blobs/{digest(name.encode())}").content == name.encode()
             assert ask("GET", three[i % 3], f"/v2/{name}/blobs/{digest(b'half a push')}").content == b"half a push"
             assert ask("HEAD", three[i % 3], f"/v2/{name}/blobs/{digest(b'to be deleted')}").status_code == 404
+
+
+def as_peer(worker, at, method, path, **more):
+    """As the third of three members asks the one at this place."""
+    ring = 1
+    for _ in range(2):
+        request = requests.Request(method, worker.url + path, **more).prepare()
+        body = request.body or b""
+        request.headers.update(Sender(CLUSTER_SECRET, f"member {at + 1} of 3", "member 3 of 3").header(method, request.path_url, body, ring=ring))
+        reply = requests.Session().send(request, timeout=30)
+        if reply.status_code != 421:
+            return reply
+        ring = int(reply.headers["Zot-Cluster-Ring"], 16)
+    raise AssertionError(reply.text)
+
+
+def test_a_blob_that_its_owner_deleted_is_not_found_at_the_old_one(tmp_path):
+    """Whose copy stays for the time of grace; what ends there after the owner had all of it is found all the same."""
+    ports = [free_port() for _ in range(3)]
+    for at in range(3):
+        (tmp_path / str(at)).mkdir()
+    with members(tmp_path, ports[:2]) as two:
+        for i, name in enumerate(NAMES):
+            push(two[i % 2], name, name.encode())
+            push_blob(two[i % 2], name, b"to be deleted")
+
+    def copy(name, data):
+        return [at for at in range(2) if (tmp_path / f"disk{at}" / name / "blobs/sha256" / digest(data).partition(":")[2]).exists()]
+    with members(tmp_path, ports, grace="10m") as three:
+        def moved():
+            names = [name for name in NAMES if (tmp_path / "disk2" / name / "index.json").exists()]
+            return names if names and three[2].text().count('"move.done"') == len(names) else None
+        for i, name in enumerate(await_true(moved, 30, "what is the third's to be there")):
+            [old] = copy(name, b"to be deleted")
+            blob = f"/v2/{name}/blobs/{digest(b'to be deleted')}"
+            assert as_peer(three[old], old, "HEAD", f"/v2/{name}/blobs/{digest(name.encode())}").status_code == 404
+            assert ask("GET", three[i % 3], blob).content == b"to be deleted"
+            assert ask("DELETE", three[i % 3], blob).status_code == 202
+            assert copy(name, b"to be deleted") == [old]
+            for worker in three:
+                assert ask("GET", worker, blob).status_code == 404 and ask("HEAD", worker, blob).status_code == 404
+            data = b"ended late " + name.encode()
+            begun = as_peer(three[old], old, "POST", f"/v2/{name}/blobs/uploads/?digest={digest(data)}", data=data)
+            assert begun.status_code == 201 and copy(name, data) == [old], begun.text
+            assert ask("GET", three[i % 3], f"/v2/{name}/blobs/{digest(data)}").content == data
+            reply = ask("PUT", three[i % 3], f"/v2/{name}/manifests/late", data=image(data), headers={"Content-Type": MANIFEST})
+            assert reply.status_code == 201, reply.text
+            assert (tmp_path / "disk2" / name / "blobs/sha256" / digest(data).partition(":")[2]).exists()
 
 
 def test_a_member_leaves_a_static_cluster(tmp_path):

@@ -24,6 +24,7 @@
 #include "worker/front/front_step.h"
 #include "worker/front/front_upload.h"
 #include "worker/front/pages.h"
+#include "worker/moves/moves.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/oci/upload.h"
@@ -287,6 +288,25 @@ static bool is_ours(const struct front_call *call)
 	       call->place.member == ring_at(snapshot->ring, (size_t)snapshot->self);
 }
 
+/* Its owner has had it, or has had the time to delete it. */
+static bool is_blob_of_before(const struct front_call *call)
+{
+	const struct oci_ask *ask = &call->oci.ask;
+	struct moves *moves = call->loop->front->moves;
+
+	return moves && (enum oci_operation)ask->route.row->what == OCI_OPERATION_blob_get &&
+	       !moves_tells(moves, name_str(&ask->route.name), &ask->route.digest);
+}
+
+static void reply_blob_unknown(struct front_call *call)
+{
+	struct error err;
+
+	(void)error_set(
+		&err, ERROR_UNKNOWN, "BLOB_UNKNOWN", "all that was here is with the owner of the repository");
+	http_request_reply(call->oci.request, oci_reply_error(&err));
+}
+
 /* It was sent to us by a peer, so it goes nowhere else. One whose ring is another is told so: which of the
  * two is newer cannot be seen (a store of the leaders that was put back counts its epochs anew), and its
  * client asks again when both have the same. */
@@ -309,6 +329,10 @@ static enum front_turn place_of_peer(struct front_call *call)
 		return FRONT_WAIT;
 	}
 	/* One that owned it before has blobs of it. */
+	if (is_blob_of_before(call)) {
+		reply_blob_unknown(call);
+		return FRONT_WAIT;
+	}
 	call->place = (struct place_found){ .place = PLACE_HERE };
 	return FRONT_MORE;
 }

@@ -364,6 +364,9 @@ static unsigned list_blobs(const struct asking *asking)
 	if (!parameter(asking, "alg", &word) || !digest_algorithm_parse(buf_str(&word), &alg))
 		return refuse(asking->into, 400, "alg is sha256 or sha512");
 	(void)parameter(asking, "after", &after);
+	/* sha256 comes first. */
+	if (!after.len && alg == HASH_SHA256 && is_of_asker(asking))
+		moves_begin_left(asking->moves, name_str(&asking->name));
 	json_open_object(&blobs.writer);
 	json_key(&blobs.writer, STR("blobs"));
 	json_open_array(&blobs.writer);

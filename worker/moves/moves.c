@@ -55,10 +55,12 @@ struct moves *moves_new(const struct moves_settings *settings)
 	moves->clean = map_new();
 	moves->named = map_new();
 	moves->ending = map_new();
+	moves->left = map_new();
 	indexes_set_gate(moves->indexes, gate, moves);
 	store_on_missing(moves->store, moves_missing, moves);
 	settings->registry->is_away = is_away;
 	settings->registry->away_arg = moves;
+	settings->registry->ended = moves_ended;
 	return moves;
 }
 
@@ -93,6 +95,7 @@ void moves_free(struct moves *moves)
 	map_free(moves->clean);
 	map_free(moves->named);
 	map_free(moves->ending);
+	moves_free_left(moves);
 	past_rings_fini(&moves->rings);
 	for (size_t i = 0; i < RECENT_MAX; i++)
 		ring_free(moves->recent[i]);
@@ -470,6 +473,8 @@ bool moves_set_record(
 		(void)map_delete(moves->named, name);
 		(void)map_delete(moves->ending, name);
 	}
+	if (!record || record->state != MOVE_GIVEN)
+		moves_forget_left_locked(moves, name);
 	moves_unlock(moves);
 	move_record_free(before);
 	return true;

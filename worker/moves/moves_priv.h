@@ -39,6 +39,7 @@ struct moves {
 	struct map *clean;    /* members that hold nothing but theirs */
 	struct map *named;    /* moving, and a push was told of a blob that it lies at a source, since those were last listed */
 	struct map *ending;   /* moving, and its sources hear that all is here: a blob that is not must come first */
+	struct map *left;     /* given away, and its owner has listed what lies here: move_left.c */
 	struct ring *recent[RECENT_MAX]; /* of before, newest first: where blobs without an index may be */
 	int64_t stray_until_ms;
 	unsigned waiting;     /* for a key, or for their turn to ask others */
@@ -92,6 +93,13 @@ bool moves_tell_sources(struct moves *moves, struct snapshot *snapshot, struct s
 			const char *stage, struct error *err) MUST_CHECK;
 /* "<MOVES_PATH>?do=<verb>&name=<name>" */
 void moves_target(const char *verb, struct str name, struct buf *into);
+
+/* move_left.c. The owner begins to list what lies here of a repository that was given to it. */
+void moves_begin_left(struct moves *moves, struct str name);
+/* For the registry: an upload has ended here. */
+void moves_ended(void *arg, struct str name, const struct digest *digest);
+void moves_forget_left_locked(struct moves *moves, struct str name);
+void moves_free_left(struct moves *moves);
 
 /* move_fetch.c */
 struct move_sources {

@@ -58,6 +58,8 @@ struct registry {
 	struct registry_options options;
 	/* Before the first request. Another member has this repository, though it lies here still: what is counted of it here is nobody's. NULL: none. Thread  any. */
 	bool (*is_away)(void *arg, struct str name);
+	/* Before the first request. An upload to it has ended here, and its client was not told yet. NULL: none. Thread  any. */
+	void (*ended)(void *away_arg, struct str name, const struct digest *digest);
 	void *away_arg;
 	/* Before the first request. Is this worker the owner, who collects? NULL: of all. Thread  any. */
 	bool (*owns)(void *arg, struct str name);

@@ -75,6 +75,8 @@ static void know(struct registry *registry, const struct upload *upload, const s
 {
 	known_blobs_add(registry->known, str_of(upload->name), digest, upload->size, removals, clock_ms());
 	blob_places_add(registry->places, digest, str_of(upload->name));
+	if (registry->ended)
+		registry->ended(registry->away_arg, str_of(upload->name), digest);
 }
 
 bool registry_finish(struct registry *registry, struct upload *upload, const struct digest *digest,
