@@ -51,6 +51,9 @@ AUTO_DEFINE(moves)
 /* Thread  any. Is it ours and whole, all its blobs among it, so that what lies here is all there is? True where storage is shared. NULL is fine. */
 bool moves_is_settled(struct moves *moves, struct str name);
 
+/* Thread  any. Is it ours, and its index here, though blobs of it may still be elsewhere? Else as above. */
+bool moves_is_held(struct moves *moves, struct str name);
+
 /* What a request wants of a repository that is ours by its snapshot. */
 enum moves_want { MOVES_INDEX, MOVES_BLOB, MOVES_BLOB_DELETE };
 /* Thread  any; does not wait. True: nothing is to be prepared. */
