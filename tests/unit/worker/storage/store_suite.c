@@ -823,6 +823,8 @@ static void spoil(struct store *store, const struct digest *digest, const char *
 {
 	char encoded[129], key[256];
 
+	if (store->driver->root_of)
+		store = store->driver->root_of(store, STR("rotten"));
 	digest_encoded(digest, encoded);
 	(void)snprintf(key, sizeof(key), "rotten/blobs/sha256/%s", encoded);
 	assert_int_equal(store->driver->put_if(store, key, str_of(bytes), NULL, NULL, &failure), STORE_OK);
