@@ -356,10 +356,10 @@ def spoil(server, s3, name, data):
 def test_rot_in_a_bucket(tmp_path):
     with bucket() as (server, where, s3):
         with Worker(**where) as worker:
-            images = {(f"r{n % 2}", f"v{n}"): push(worker, f"r{n % 2}", f"v{n}", n) for n in range(4)}
+            images = {(f"r{n % 2}", f"v{n}"): push(worker, f"r{n % 2}", f"v{n}", n) for n in range(3)}
             other = push(worker, "other", "v0", 0)
         names = names_of(images)
-        rotten = random.Random(2).sample(sorted(one for one in names if names[one][2] not in other), 5)
+        rotten = random.Random(2).sample(sorted(one for one in names if names[one][2] not in other), 4)
         for one in rotten:
             spoil(server, s3, names[one][0], names[one][2])
         spoil(server, s3, "r0", other[1])
@@ -373,10 +373,10 @@ def test_rot_in_a_bucket(tmp_path):
                 for method, wanted in ("HEAD", b""), ("GET", data):
                     reply = worker.call(method, f"/v2/{name}/{kind}/{one}")
                     assert reply.status_code == 404 if one in rotten else reply.content == wanted, (method, kind, one, reply.status_code)
-                part = worker.call("GET", f"/v2/{name}/{kind}/{one}", headers={"Range": "bytes=1-3"})
-                assert part.status_code == 404 if one in rotten else part.status_code in (200, 206), (kind, one, part.status_code)
+            one = next(one for one in rotten if names[one][1] == "blobs")
+            assert worker.call("GET", f"/v2/{names[one][0]}/blobs/{one}", headers={"Range": "bytes=1-3"}).status_code == 404
             kept = {item["Key"] for item in s3.list_objects_v2(Bucket=server.bucket, Prefix="_aside/")["Contents"]}
-            assert len(kept) == 6
+            assert len(kept) == 5
             for n, ((name, tag), _) in enumerate(images.items()):
                 push(worker, name, tag, n)
             for one, (name, kind, data) in names.items():
