@@ -140,6 +140,14 @@ static struct collect_chore collect_of(struct worker *worker)
 	return collect;
 }
 
+/* What is here of it may be looked at, though not all is. */
+static bool is_ours_and_held(void *arg, struct str name)
+{
+	const struct worker *worker = arg;
+
+	return cluster_owns(worker->front.cluster, name) && moves_is_held(worker->front.moves, name);
+}
+
 static bool fetch_again(void *arg, struct str name, const struct digest *digest)
 {
 	const struct worker *worker = arg;
@@ -153,7 +161,7 @@ static struct scrub_chore scrub_of(struct worker *worker)
 	const struct worker_settings *s = worker->settings;
 
 	return (struct scrub_chore){ .registry = worker->front.registry,
-		.whose = { .ring = ring_of, .is_ours = is_ours_and_whole, .arg = worker },
+		.whose = { .ring = ring_of, .is_ours = is_ours_and_held, .arg = worker },
 		.fetch = worker->front.moves ? fetch_again : NULL,
 		.arg = worker,
 		.member = cluster_self(worker->front.cluster),

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """extensions.scrub: what is rotten is found, never served, and whole again when somebody pushes it, or where there is a good copy."""
+import contextlib
 import json
 import os
+import pathlib
 import random
 import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
 
-from worker_process import BUILD, MANIFEST, Worker, await_true, digest, image
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "system"))
+
+import s3_servers  # noqa: E402
+from test_isolated import member  # noqa: E402
+from worker_process import BUILD, MANIFEST, Worker, await_true, digest, free_port  # noqa: E402
 
 SOON = {"ZOT_SCRUB": "true", "ZOT_SCRUB_INTERVAL": "1s", "ZOT_SCRUB_RATE": "1GiB"}
 OLD = time.time() - 3600
@@ -99,8 +106,7 @@ def test_rot_in_a_hundred_places_is_found_and_not_served_and_a_push_heals_it():
         for one, (name, kind, data) in names.items():
             reply = worker.call("GET", f"/v2/{name}/{kind}/{one}")
             assert (reply.status_code == 404) if one in rotten else (reply.content == data), (kind, one, reply.status_code)
-            if kind == "blobs":
-                assert worker.call("HEAD", f"/v2/{name}/blobs/{one}").status_code == (404 if one in rotten else 200)
+            assert worker.call("HEAD", f"/v2/{name}/{kind}/{one}").status_code == (404 if one in rotten else 200)
         await_pass(worker)
         assert len([line for line in lines(worker, "scrub.found") if line["kind"] == "rotten"]) == 100
         assert lines(worker, "scrub.done")[-1]["still_aside"] == 100
@@ -307,3 +313,81 @@ def test_what_is_wrong_is_named(wrong):
     worker.folder.mkdir(exist_ok=True)
     done = subprocess.run([BUILD / worker.program, "verify", str(worker.folder / "config.json")], env=worker.environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and f"extensions.scrub.{list(wrong)[0]}" in done.stderr, done
+
+
+# ---- other members ----
+
+def test_a_member_that_had_the_repository_before_heals(tmp_path):
+    """It grew from one to two, and the first keeps its copies for a while."""
+    ports = [free_port(), free_port()]
+    names = [f"grown/r{n}" for n in range(6)]
+    with member(tmp_path, ports[:1], 0) as one:
+        for name in names:
+            one.push(name, "v1", name.encode() * 10)
+    with member(tmp_path, ports, 0, **SOON) as one, member(tmp_path, ports, 1, **SOON) as two:
+        await_true(lambda: "move.done" in two.text() and two.counter("moves_coming") == 0, what="what moves")
+        name = next(name for name in names if (two.folder / "store" / name / "index.json").exists())
+        data = name.encode() * 10
+        path = file_of(two, name, data)
+        await_true(path.exists, what="its blob")
+        settle(two)
+        rot(path)
+        await_true(lambda: lines(two, "scrub.healed"), what="its healing")
+        assert [(line["repository"], line["digest"], line["from"]) for line in lines(two, "scrub.healed")] == [(name, digest(data), "another member")]
+        assert one.call("GET", f"/v2/{name}/blobs/{digest(data)}").content == data and path.read_bytes() == data
+
+
+# ---- a bucket ----
+
+@contextlib.contextmanager
+def bucket():
+    with s3_servers.start("moto") as server:
+        yield server, {name: text for name, text in server.environment().items() if not name.startswith("ZOT_")}, server.client()
+
+
+def key_of(name, data):
+    return f"{name}/blobs/sha256/{digest(data).partition(':')[2]}"
+
+
+def spoil(server, s3, name, data):
+    s3.put_object(Bucket=server.bucket, Key=key_of(name, data), Body=data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_rot_in_a_bucket(tmp_path):
+    with bucket() as (server, where, s3):
+        with Worker(**where) as worker:
+            images = {(f"r{n % 2}", f"v{n}"): push(worker, f"r{n % 2}", f"v{n}", n) for n in range(3)}
+            other = push(worker, "other", "v0", 0)
+        names = names_of(images)
+        rotten = random.Random(2).sample(sorted(one for one in names if names[one][2] not in other), 4)
+        for one in rotten:
+            spoil(server, s3, names[one][0], names[one][2])
+        spoil(server, s3, "r0", other[1])
+        s3.put_object(Bucket=server.bucket, Key=key_of("other", other[0]), Body=other[0], ChecksumAlgorithm="SHA256")
+        with Worker(ZOT_CACHE=tmp_path / "cache", **where, **SOON) as worker:
+            await_true(lambda: passes(worker) >= 1, what="a pass")
+            assert sorted(line["digest"] for line in lines(worker, "scrub.found") if line["kind"] == "rotten") == sorted(rotten)
+            assert [(line["repository"], line["digest"], line["from"]) for line in lines(worker, "scrub.healed")] == [("r0", digest(other[1]), "another repository")]
+            assert lines(worker, "scrub.done")[0]["by_checksum"] == 1, lines(worker, "scrub.done")
+            for one, (name, kind, data) in names.items():
+                for method, wanted in ("HEAD", b""), ("GET", data):
+                    reply = worker.call(method, f"/v2/{name}/{kind}/{one}")
+                    assert reply.status_code == 404 if one in rotten else reply.content == wanted, (method, kind, one, reply.status_code)
+            one = next(one for one in rotten if names[one][1] == "blobs")
+            assert worker.call("GET", f"/v2/{names[one][0]}/blobs/{one}", headers={"Range": "bytes=1-3"}).status_code == 404
+            kept = {item["Key"] for item in s3.list_objects_v2(Bucket=server.bucket, Prefix="_aside/")["Contents"]}
+            assert len(kept) == 5
+            for n, ((name, tag), _) in enumerate(images.items()):
+                push(worker, name, tag, n)
+            for one, (name, kind, data) in names.items():
+                assert worker.call("GET", f"/v2/{name}/{kind}/{one}").content == data
+            await_pass(worker)
+            last = lines(worker, "scrub.done")[-1]
+            assert last["found"] == last["still_aside"] == last["failed"] == 0, last
+            assert worker.call("GET", "/v2/_catalog").json()["repositories"] == ["other", "r0", "r1"]
+            # What the cache has is put back from there.
+            name, _, data = next(names[one] for one in names if names[one][1] == "blobs" and names[one][2] not in other)
+            assert get(worker, name, data).content == data
+            spoil(server, s3, name, data)
+            await_true(lambda: any(line["from"] == "cache" for line in lines(worker, "scrub.healed")), what="its healing")
+            assert s3.get_object(Bucket=server.bucket, Key=key_of(name, data))["Body"].read() == data

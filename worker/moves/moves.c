@@ -560,12 +560,22 @@ bool moves_is_ready(
 	return ready;
 }
 
-bool moves_is_settled(struct moves *moves, struct str name)
+static bool is_ours_for(struct moves *moves, struct str name, enum moves_want want)
 {
 	AUTO(snapshot) *snapshot = moves ? cluster_snapshot(moves->settings.cluster) : NULL;
 
 	return !snapshot || !snapshot->isolated ||
-	       (moves_owns(snapshot, name) && moves_is_ready(moves, snapshot, name, MOVES_BLOB));
+	       (moves_owns(snapshot, name) && moves_is_ready(moves, snapshot, name, want));
+}
+
+bool moves_is_settled(struct moves *moves, struct str name)
+{
+	return is_ours_for(moves, name, MOVES_BLOB);
+}
+
+bool moves_is_held(struct moves *moves, struct str name)
+{
+	return is_ours_for(moves, name, MOVES_INDEX);
 }
 
 static bool gate(void *arg, struct str name, struct error *err)

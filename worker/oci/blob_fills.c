@@ -427,6 +427,14 @@ static bool is_rest(const struct blob_fill *fill, const struct http_call *transf
 	       total == fill->view.size && found.last + 1 == total;
 }
 
+/* Empty, where something has that digest: it stands in for a blob, or was set aside. Who asks the bucket for its size is told. */
+static bool is_hollow(const struct blob_fill *fill, const struct http_call *transfer)
+{
+	const struct digest nothing = digest_of(fill->digest.alg, STR(""));
+
+	return http_call_length(transfer) == 0 && !digest_equal(&fill->digest, &nothing);
+}
+
 static void on_head(void *arg, struct http_call *transfer)
 {
 	struct blob_fill *fill = own(arg);
@@ -434,8 +442,8 @@ static void on_head(void *arg, struct http_call *transfer)
 
 	if (first && http_call_status(transfer) == 404)
 		end(fill, FILL_ABSENT);
-	else if (first &&
-		 (http_call_status(transfer) != 200 || !begin_file(fill, http_call_length(transfer))))
+	else if (first && (http_call_status(transfer) != 200 || is_hollow(fill, transfer) ||
+				  !begin_file(fill, http_call_length(transfer))))
 		end(fill, FILL_NOT_KEPT);
 	else if (!first && !is_rest(fill, transfer))
 		end(fill, FILL_FAILED);

@@ -88,11 +88,28 @@ struct http_response *oci_manifest_get_inline(void *call)
 	if (!index)
 		return NULL;
 	entry = find_entry(ask, index);
+	if (entry && registry_may_be_absent(ask->registry, &entry->descriptor.digest))
+		return NULL;
 	response = reply_without_body(ask, entry);
 	if (response)
 		return response;
 	body = registry_manifest_peek(ask->registry, &entry->descriptor.digest);
 	return body ? reply_body(ask, entry, body) : NULL;
+}
+
+/* Of one that was found to be gone: is it there by now? */
+static struct http_response *reply_absent(const struct oci_ask *ask, const struct index_entry *entry)
+{
+	struct manifest_body *body;
+	struct error err;
+
+	if (!entry || !registry_may_be_absent(ask->registry, &entry->descriptor.digest))
+		return NULL;
+	if (!registry_manifest(
+		    ask->registry, name_str(&ask->route.name), &entry->descriptor.digest, &body, &err))
+		return oci_reply_error(&err);
+	manifest_body_free(body);
+	return NULL;
 }
 
 static struct http_response *get_by_store(const struct oci_ask *ask)
@@ -107,7 +124,9 @@ static struct http_response *get_by_store(const struct oci_ask *ask)
 	if (!registry_index(ask->registry, name, &index, &err))
 		return oci_reply_unknown(&err, "NAME_UNKNOWN");
 	entry = find_entry(ask, index);
-	response = reply_without_body(ask, entry);
+	response = reply_absent(ask, entry);
+	if (!response)
+		response = reply_without_body(ask, entry);
 	if (response)
 		return response;
 	if (!registry_manifest(ask->registry, name, &entry->descriptor.digest, &body, &err)) {

@@ -2,6 +2,7 @@
 #include "worker/registry/registry.h"
 
 #include "common/check.h"
+#include "worker/registry/absent_manifests.h"
 #include "worker/registry/asked_blobs.h"
 #include "worker/registry/blob_places.h"
 #include "worker/registry/contents.h"
@@ -27,6 +28,7 @@ struct registry *registry_new(const struct registry_settings *settings)
 	registry->cache = settings->cache;
 	registry->options = settings->options;
 	registry->manifests = manifest_cache_new(settings->manifest_cache_bytes);
+	registry->absent = absent_manifests_new();
 	registry->indexes = indexes_new(settings->store, settings->pool, settings->trust, settings->trust_arg,
 		settings->index_cache_bytes);
 	if (settings->index_log_bytes)
@@ -61,6 +63,7 @@ void registry_free(struct registry *registry)
 	uploads_free(registry->uploads);
 	push_memory_free(registry->push_memory);
 	manifest_cache_free(registry->manifests);
+	absent_manifests_free(registry->absent);
 	known_blobs_free(registry->known);
 	blob_places_free(registry->places);
 	contents_free(registry->contents);
@@ -102,8 +105,10 @@ static bool load(struct registry *registry, struct str name, const struct digest
 	struct digest found;
 
 	if (!store_blob_get(registry->store, name, digest, into, err)) {
-		if (err->kind == ERROR_UNKNOWN)
+		if (err->kind == ERROR_UNKNOWN) {
 			err->code = "MANIFEST_UNKNOWN";
+			absent_manifests_add(registry->absent, digest);
+		}
 		/* What lies in the store is not the client's mistake. */
 		if (err->kind == ERROR_TOO_LARGE)
 			err->kind = ERROR_INTERNAL;
@@ -126,8 +131,15 @@ bool registry_manifest(struct registry *registry, struct str name, const struct 
 			return false;
 		body = manifest_cache_put(registry->manifests, digest, buf_str(&bytes));
 	}
+	if (absent_manifests_has(registry->absent, digest))
+		absent_manifests_forget(registry->absent, digest);
 	*ret = body;
 	return true;
+}
+
+bool registry_may_be_absent(struct registry *registry, const struct digest *digest)
+{
+	return absent_manifests_has(registry->absent, digest);
 }
 
 bool registry_manifest_read(struct registry *registry, struct str name, const struct digest *digest,

@@ -19,6 +19,7 @@
 #include "worker/index/index.h"
 #include "worker/registry/uploads.h"
 
+struct absent_manifests;
 struct asked_blobs;
 struct blob_cache;
 struct blob_places;
@@ -46,6 +47,7 @@ struct registry {
 	struct pool *pool;       /* borrowed */
 	struct indexes *indexes; /* NULL after registry_stop() */
 	struct manifest_cache *manifests;
+	struct absent_manifests *absent; /* that an index lists, and whose bytes are not there */
 	struct uploads *uploads;
 	struct known_blobs *known;  /* stored or seen moments ago */
 	struct blob_places *places; /* where blobs were stored or seen lately */
@@ -110,6 +112,8 @@ bool registry_index(struct registry *registry, struct str name, struct index **r
  * kept. MANIFEST_UNKNOWN. */
 bool registry_manifest(struct registry *registry, struct str name, const struct digest *digest, struct manifest_body **ret,
 	struct error *err) MUST_CHECK;
+/* Was it found to be gone, though an index lists it? Then only registry_manifest() says whether it is there. Thread  any. */
+bool registry_may_be_absent(struct registry *registry, const struct digest *digest);
 /* The same for who reads many once: nothing is kept. The limit of `into` is REGISTRY_MANIFEST_MAX. */
 #define REGISTRY_MANIFEST_MAX (4 * MANIFEST_MAX)
 bool registry_manifest_read(struct registry *registry, struct str name, const struct digest *digest, struct buf *into,

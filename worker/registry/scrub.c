@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/json.h"
+#include "worker/registry/absent_manifests.h"
 #include "worker/registry/registry.h"
 #include "worker/registry/scrub_priv.h"
 #include "worker/storage/pace.h"
@@ -216,11 +217,13 @@ static void begin_hash(struct scrub *scrub)
 	scrub->hasher = hasher_new(scrub->digests[scrub->digests_at].alg);
 }
 
-/* By the clock of who writes. */
+/* Others may be at it still, in place; an object of a bucket is whole, or none. */
 static bool is_young(const struct scrub *scrub)
 {
-	return scrub->reading->written_s >
-	       store_clock_s(scrub->registry->store, name_of(scrub)) - SCRUB_YOUNG_S;
+	const struct store *store = scrub->registry->store;
+
+	return !scrub->reading->aside && store_has_files(store, name_of(scrub)) &&
+	       scrub->reading->written_s > store_clock_s(store, name_of(scrub)) - SCRUB_YOUNG_S;
 }
 
 static void begin_blob(struct scrub *scrub)
@@ -240,7 +243,7 @@ static void begin_blob(struct scrub *scrub)
 	if (scrub->reading->vouched) {
 		scrub->counts.vouched++;
 		end_blob(scrub);
-	} else if (!scrub->reading->aside && is_young(scrub)) {
+	} else if (is_young(scrub)) {
 		scrub->counts.young++;
 		end_blob(scrub);
 	} else {
@@ -252,7 +255,13 @@ static void begin_blob(struct scrub *scrub)
 
 static enum scrub_fate heal(struct scrub *scrub, enum scrub_fate otherwise, const char **ret_from)
 {
-	return scrub_heal(scrub, &scrub->digests[scrub->digests_at], ret_from) ? SCRUB_HEALED : otherwise;
+	const struct digest *digest = &scrub->digests[scrub->digests_at];
+
+	if (scrub_heal(scrub, digest, ret_from))
+		return SCRUB_HEALED;
+	if (scrub->view && index_find_digest(scrub->view, digest))
+		absent_manifests_add(scrub->registry->absent, digest);
+	return otherwise;
 }
 
 /* It was pushed, moved or removed meanwhile: nothing is wrong any more. */

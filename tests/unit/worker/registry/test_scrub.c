@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/json.h"
+#include "worker/registry/absent_manifests.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/registry/scrub.h"
 #include "worker/registry/scrub_rate.h"
@@ -212,8 +213,10 @@ static void a_manifest_is_healed_from_memory_or_is_absent(void **state)
 	assert_true(heard.n == 1 && heard.fate == SCRUB_SET_ASIDE);
 	assert_false(registry_manifest(rig->registry, STR(NAME), &manifest, &body, &err));
 	assert_string_equal(err.code, "MANIFEST_UNKNOWN");
+	assert_true(registry_may_be_absent(rig->registry, &manifest));
 	(void)put(rig, NAME);
 	assert_true(registry_manifest(rig->registry, STR(NAME), &manifest, &body, &err));
+	assert_false(registry_may_be_absent(rig->registry, &manifest));
 	manifest_body_free(body);
 }
 
@@ -307,6 +310,29 @@ static void a_place_that_is_none_is_refused(void **state)
 	assert_false(scrub_place_read(NULL, &place));
 }
 
+static void what_is_absent_is_remembered_within_bounds(void **state)
+{
+	AUTO(absent_manifests) *absent = absent_manifests_new();
+	char text[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * ABSENT_MAX; i++) {
+		struct digest digest = ((void)snprintf(text, sizeof(text), "%u", i), of(text));
+
+		assert_false(absent_manifests_has(absent, &digest));
+		absent_manifests_add(absent, &digest);
+		absent_manifests_add(absent, &digest);
+		assert_true(absent_manifests_has(absent, &digest));
+	}
+	for (unsigned i = 0; i < 2 * ABSENT_MAX; i++) {
+		struct digest digest = ((void)snprintf(text, sizeof(text), "%u", i), of(text));
+
+		assert_int_equal(absent_manifests_has(absent, &digest), i >= ABSENT_MAX);
+		absent_manifests_forget(absent, &digest);
+		assert_false(absent_manifests_has(absent, &digest));
+	}
+}
+
 /* By its own clock: an hour of looks each 7 ms, where each time a piece is read that is larger than what there is. */
 static void a_rate_is_held(void **state)
 {
@@ -358,6 +384,7 @@ int main(void)
 		TEST(it_goes_on_from_its_place),
 		TEST(it_waits_where_others_go_first),
 		cmocka_unit_test(a_place_that_is_none_is_refused),
+		cmocka_unit_test(what_is_absent_is_remembered_within_bounds),
 		cmocka_unit_test(a_rate_is_held),
 		cmocka_unit_test(what_was_not_read_is_not_made_up_for),
 	};
