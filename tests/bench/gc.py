@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a collection costs: the whole of a store at once beside docker-registry's, which must not serve meanwhile, and what clients notice of ours.
 
-    build/venv/bin/python tests/bench/gc.py [--build build/release] [--repositories 10000] [--blobs 100] [--turns 100] [--only whole|beside] [--ours]
+    build/venv/bin/python tests/bench/gc.py [--build build/release] [--repositories 10000] [--blobs 100] [--turns 100] [--only whole|beside] [--ours] [--disk]
 
 whole:   repositories of so many blobs each, half of which no manifest names. `zot-worker gc`, and `docker-registry garbage-collect` on a store of its own with the same: time,
          memory, and whether what went is what should have gone, to the byte.
 beside:  p99 of manifest GET and PUT and of 1 MiB pushes while collections walk the store without a pause, and without (as chores.py does it).
 
-The stores are made in memory where there is enough of it.
+The stores of the first are made in memory where there is enough of it.
 """
 import argparse
 import contextlib
@@ -88,9 +88,9 @@ def make_theirs(store, repositories, blobs):
         link(folder / "_manifests/tags/v1/index/sha256" / own, own)
 
 
-def place(count):
+def place(count, disk):
     memory = pathlib.Path("/dev/shm")
-    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > count * 16384 else None
+    return str(memory) if not disk and memory.is_dir() and shutil.disk_usage(memory).free > count * 16384 else None
 
 
 def run(command, environment):
@@ -103,7 +103,7 @@ def run(command, environment):
 
 def whole(args):
     count = args.repositories * args.blobs
-    with tempfile.TemporaryDirectory(prefix="zot-bench-", dir=place(2 * count)) as name:
+    with tempfile.TemporaryDirectory(prefix="zot-bench-", dir=place(2 * count, args.disk)) as name:
         folder = pathlib.Path(name)
         print(f"a store of {args.repositories} repositories, {count} blobs, half of which no manifest names")
         make_ours(folder / "ours", args.repositories, args.blobs)
@@ -148,6 +148,7 @@ def main():
     parser.add_argument("--blobs", type=int, default=100, help="of each")
     parser.add_argument("--turns", type=int, default=100)
     parser.add_argument("--ours", action="store_true", help="whole: without docker-registry")
+    parser.add_argument("--disk", action="store_true", help="whole: the stores are on a disk, where temporary files are")
     parser.add_argument("--only", choices=["whole", "beside"])
     args = parser.parse_args()
     for part in (whole, beside):

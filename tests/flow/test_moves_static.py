@@ -137,6 +137,21 @@ def test_a_blob_that_its_owner_deleted_is_not_found_at_the_old_one(tmp_path):
             assert (tmp_path / "disk2" / name / "blobs/sha256" / digest(data).partition(":")[2]).exists()
 
 
+def test_what_ends_at_a_member_that_leaves_comes_to_the_owner(tmp_path):
+    """Though no push names it yet: who leaves may be gone then."""
+    ports = [free_port() for _ in range(3)]
+    for at in range(3):
+        (tmp_path / str(at)).mkdir()
+    with members(tmp_path, ports, leaving=ports[1:2]) as three:
+        for i in range(3):
+            data = b"of a push that is half done, %d" % i
+            reply = as_peer(three[1], 1, "POST", f"/v2/half/r{i}/blobs/uploads/?digest={digest(data)}", data=data)
+            assert reply.status_code == 201, reply.text
+            await_true(lambda data=data, i=i: any((tmp_path / f"disk{at}/half/r{i}/blobs/sha256" / digest(data).partition(":")[2]).exists() for at in (0, 2)),
+                       30, "the blob at its owner")
+        await_true(lambda: "zot_moves_held 0" in requests.get(three[1].url + "/metrics", timeout=10).text, 30, "nothing is held")
+
+
 def test_a_member_leaves_a_static_cluster(tmp_path):
     """It is named as leaving, and gives away what it has; then it is taken from the list, and nothing moves any more."""
     ports = [free_port() for _ in range(3)]

@@ -7,6 +7,7 @@
  *                                  comes to be by an older ring than the asker's
  *   POST taken&name=N              the asker has the index
  *   POST done&name=N               the asker has all
+ *   POST fetch&name=N&digest=D     200: the asker has this blob, and we own the repository: it is here now. 404: the asker has it not, or it was deleted. 503: later
  *   GET  rings                     the rings of before, as we know them (past_rings_format())
  *   GET  whole&name=N              200: we own and hold it, and nothing of it is to come. 409: not so
  *   GET  list[&after=N]            {"names":[...],"next":"N" or "","held":n}: what is here and the asker's. held -1: not counted yet
@@ -379,6 +380,26 @@ static unsigned list_blobs(const struct asking *asking)
 	return 200;
 }
 
+/* ---- fetch ---- */
+
+static unsigned fetch(const struct asking *asking)
+{
+	struct move_sources sources = { .at = { asking->asker->id }, .len = 1 };
+	AUTO_FINI(buf) text = buf_limit(DIGEST_TEXT_SIZE);
+	struct digest digest;
+	struct error err;
+
+	if (!parameter(asking, "digest", &text) || !digest_parse(buf_str(&text), &digest, &err))
+		return refuse(asking->into, 400, "digest is a blob's");
+	if (!moves_owns(asking->snapshot, name_str(&asking->name)))
+		return refuse(asking->into, 421, "by our ring it is not ours");
+	if (!moves_fetch(
+		    asking->moves, asking->snapshot, name_str(&asking->name), &digest, &sources, false, &err))
+		return err.kind == ERROR_UNKNOWN ? refuse(asking->into, 404, err.text) : fail(asking, &err);
+	buf_puts(asking->into, "{}");
+	return 200;
+}
+
 /* ---- rings ---- */
 
 static unsigned tell_rings(const struct asking *asking)
@@ -422,6 +443,7 @@ static const struct verb {
 	{ "taken", true, true, taken },
 	{ "done", true, true, done },
 	{ "list", false, false, list },
+	{ "fetch", true, true, fetch },
 	{ "rings", false, false, tell_rings },
 	{ "whole", false, true, say_whole },
 	{ "blobs", false, true, list_blobs },
@@ -454,7 +476,8 @@ unsigned moves_answer(struct moves *moves, const struct moves_question *question
 	struct error err;
 
 	if (!verb)
-		return refuse(into, 400, "do is take, taken, done (POST), list, rings, whole or blobs (GET)");
+		return refuse(into, 400,
+			"do is take, taken, done, fetch (POST), list, rings, whole or blobs (GET)");
 	if (!moves_adopt(moves, &snapshot, &err))
 		return refuse(into, err.kind == ERROR_CONFLICT ? 421 : 503, err.text);
 	asking.snapshot = snapshot;

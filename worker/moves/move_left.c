@@ -68,6 +68,7 @@ void moves_ended(void *arg, struct str name, const struct digest *digest)
 	if (left && left->ended)
 		(void)map_put(left->ended, key_of(digest), &here);
 	moves_unlock(moves);
+	moves_late_add(moves, name, digest);
 }
 
 bool moves_tells(struct moves *moves, struct str name, const struct digest *digest)

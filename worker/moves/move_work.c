@@ -4,6 +4,7 @@
  *
  *     learn   of which rings somebody may hold a repository still, if this worker is new, or missed one
  *     count   what is here and others own
+ *     hand    to their owners what uploads brought here that began before a ring changed
  *     take    what others list as ours, page by page; who lists nothing is settled
  *     fetch   all blobs of what came; then its sources hear "done", and there is no record any more
  *     remove  what was given away, when the time of grace is over
@@ -586,6 +587,15 @@ static void remove_all(struct work *work)
 	}
 }
 
+static void hand_over(struct work *work)
+{
+	struct error err;
+
+	if (moves_late_len(work->moves) && goes_on(work) &&
+		!moves_hand_over(work->moves, work->snapshot, &err))
+		note_failure(work, &err);
+}
+
 /* ---- rest ---- */
 
 /* Of those that we own: others' are no affair of requests here. */
@@ -648,7 +658,7 @@ static void look_at_rest(struct work *work)
 	if (quiet)
 		atomic_store(&moves->quiet, mark);
 	empty = snapshot_is_drained(work->snapshot) && moves->mark == mark && moves->counted &&
-		!moves->stats.held && moves->told_empty != mark;
+		!moves->stats.held && !map_len(moves->late) && moves->told_empty != mark;
 	if (empty)
 		moves->told_empty = mark;
 	moves_unlock(moves);
@@ -667,7 +677,8 @@ static bool has_work(struct moves *moves, const struct snapshot *snapshot)
 
 	moves_lock(moves);
 	has = atomic_load(&moves->quiet) != ring_mark(snapshot->ring) || map_len(moves->records) ||
-	      !moves->counted || moves->stats.held || !moves->rings.whole || moves->rings.len != 1;
+	      map_len(moves->late) || !moves->counted || moves->stats.held || !moves->rings.whole ||
+	      moves->rings.len != 1;
 	moves_unlock(moves);
 	return has;
 }
@@ -698,6 +709,7 @@ bool moves_work(struct moves *moves, const struct pace *pace, struct error *err)
 	learn_rings(&work);
 	if (must_count(moves))
 		count_held(&work);
+	hand_over(&work);
 	take_own(&work, MOVE_GIVEN);
 	take_own(&work, MOVE_TAKING);
 	take_all(&work);

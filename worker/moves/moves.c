@@ -56,6 +56,7 @@ struct moves *moves_new(const struct moves_settings *settings)
 	moves->named = map_new();
 	moves->ending = map_new();
 	moves->left = map_new();
+	moves->late = map_new();
 	indexes_set_gate(moves->indexes, gate, moves);
 	store_on_missing(moves->store, moves_missing, moves);
 	settings->registry->is_away = is_away;
@@ -96,6 +97,7 @@ void moves_free(struct moves *moves)
 	map_free(moves->named);
 	map_free(moves->ending);
 	moves_free_left(moves);
+	moves_free_late(moves);
 	past_rings_fini(&moves->rings);
 	for (size_t i = 0; i < RECENT_MAX; i++)
 		ring_free(moves->recent[i]);
@@ -698,6 +700,7 @@ struct moves_stats moves_stats(struct moves *moves)
 
 	moves_lock(moves);
 	stats = moves->stats;
+	stats.held += map_len(moves->late);
 	moves_unlock(moves);
 	return stats;
 }

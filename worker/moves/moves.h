@@ -89,7 +89,7 @@ bool moves_work(struct moves *moves, const struct pace *pace, struct error *err)
 struct moves_stats {
 	bool known;           /* `held` is of the ring of now */
 	uint64_t epoch;       /* of that ring */
-	uint64_t held;        /* repositories that others own and have not taken from here, or not whole */
+	uint64_t held;        /* repositories that others own and have not taken from here, or not whole; and blobs that ended here behind that */
 	uint64_t coming;      /* that came here and are not whole */
 	uint64_t taken, given, removed, fetched_blobs, fetched_bytes; /* since the start */
 };

@@ -40,6 +40,7 @@ struct moves {
 	struct map *named;    /* moving, and a push was told of a blob that it lies at a source, since those were last listed */
 	struct map *ending;   /* moving, and its sources hear that all is here: a blob that is not must come first */
 	struct map *left;     /* given away, and its owner has listed what lies here: move_left.c */
+	struct map *late;     /* blobs of uploads that ended here, and are for another member: move_late.c */
 	struct ring *recent[RECENT_MAX]; /* of before, newest first: where blobs without an index may be */
 	int64_t stray_until_ms;
 	unsigned waiting;     /* for a key, or for their turn to ask others */
@@ -100,6 +101,13 @@ void moves_begin_left(struct moves *moves, struct str name);
 void moves_ended(void *arg, struct str name, const struct digest *digest);
 void moves_forget_left_locked(struct moves *moves, struct str name);
 void moves_free_left(struct moves *moves);
+
+/* move_late.c */
+void moves_late_add(struct moves *moves, struct str name, const struct digest *digest); /* unless the repository is ours */
+/* Pool. Their owners fetch some of them. */
+bool moves_hand_over(struct moves *moves, struct snapshot *snapshot, struct error *err) MUST_CHECK;
+size_t moves_late_len(struct moves *moves);
+void moves_free_late(struct moves *moves);
 
 /* move_fetch.c */
 struct move_sources {
