@@ -174,12 +174,14 @@ void http_request_collect_or(struct http_request *request, size_t max, http_coll
 /* Body, in pieces. on_bytes returns how much it took; less than len stops reading from the client
  * until http_request_more(). on_end: the body is complete. on_gone: the client vanished, or was
  * silent too long, before the end; no reply is possible. Exactly one of on_end and on_gone runs,
- * none after a reply was given. */
+ * none after a reply was given. on_room, or NULL: where the next bytes may be put, so that nobody copies them;
+ * they come to on_bytes as all others, which takes all of them. NULL from it: nowhere. */
 struct http_sink {
 	void *arg;
 	size_t (*on_bytes)(void *arg, const void *bytes, size_t len);
 	void (*on_end)(void *arg);
 	void (*on_gone)(void *arg);
+	void *(*on_room)(void *arg, size_t *ret_len);
 };
 void http_request_stream(struct http_request *request, struct http_sink sink);
 void http_request_more(struct http_request *request);

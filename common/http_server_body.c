@@ -5,6 +5,8 @@
 #include "common/check.h"
 #include "common/http_server_priv.h"
 
+#define ROOM_MOST ((size_t)256 * 1024) /* at once: others have their turn */
+
 static struct http_sink take_sink(struct http_request *request)
 {
 	struct http_sink sink = request->sink;
@@ -102,7 +104,7 @@ void http_request_collect_or(
 	}
 	request->collect =
 		(struct http_collect){ .fn = fn, .gone = gone, .arg = arg, .body = buf_limit(max) };
-	struct http_sink sink = { request, collect_bytes, collect_end, collect_gone };
+	struct http_sink sink = { request, collect_bytes, collect_end, collect_gone, NULL };
 	http_request_stream(request, sink);
 }
 
@@ -180,6 +182,49 @@ static void feed(struct http_request *request, struct str data)
 	request->blocked = n < data.len && !request->more;
 }
 
+/* A length is known, nothing of it is in our hands, and nobody counts it before it is taken. */
+static char *room_of(struct http_request *request, size_t *ret_len)
+{
+	const struct http_conn *conn = request->conn;
+	const struct http_framing *framing = &conn->framing;
+	char *room;
+
+	if (!request->sink.on_room || framing->chunked || request->meter || http_input_str(conn).len > 0 ||
+		!conn->wire.readable)
+		return NULL;
+	request->inside = true;
+	room = request->sink.on_room(request->sink.arg, ret_len);
+	request->inside = false;
+	if (room && *ret_len > framing->left)
+		*ret_len = (size_t)framing->left;
+	if (room && *ret_len > ROOM_MOST)
+		*ret_len = ROOM_MOST;
+	return room;
+}
+
+static bool receive(struct http_request *request)
+{
+	struct http_conn *conn = request->conn;
+	struct http_framing *framing = &conn->framing;
+	size_t room, len = 0, n;
+	char *at = room_of(request, &room);
+
+	if (!at)
+		return fill(conn);
+	enum http_io io = http_wire_read(&conn->wire, at, room, &len);
+	if (len > 0) {
+		request->inside = true;
+		n = request->sink.on_bytes(request->sink.arg, at, len);
+		request->inside = false;
+		CHECK(n == len);
+		http_moved(conn);
+		request->bytes_in += n;
+		framing->left -= n;
+		framing->over = framing->left == 0;
+	}
+	return http_conn_went(conn, io);
+}
+
 static void end(struct http_request *request)
 {
 	struct http_sink sink = take_sink(request);
@@ -225,7 +270,7 @@ bool http_body_step(struct http_request *request)
 		end(request);
 		return true;
 	case HTTP_CHUNKS_MORE:
-		return fill(conn);
+		return receive(request);
 	case HTTP_CHUNKS_BAD:
 		break;
 	}

@@ -80,7 +80,7 @@ static void on_request(void *arg, struct http_request *request)
 	if (str_starts(path, "/c"))
 		http_request_collect(request, 100, on_collected, NULL);
 	else if (str_starts(path, "/s"))
-		http_request_stream(request, (struct http_sink){ request, on_bytes, on_end, on_gone });
+		http_request_stream(request, (struct http_sink){ request, on_bytes, on_end, on_gone, NULL });
 	else
 		answer(request, str_starts(path, "/d") ? 401 : 200);
 }

@@ -627,7 +627,7 @@ static bool start(struct peer_call *peer)
 		wait_on(peer, DOUBT_MS);
 	if (peer->upward)
 		http_request_stream(peer->how.request,
-			(struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone });
+			(struct http_sink){ peer, on_client_bytes, on_client_end, on_client_gone, NULL });
 	return true;
 }
 

@@ -50,7 +50,6 @@ AUTO_DEFINE(moves)
 
 /* Thread  any. Is it ours and whole, all its blobs among it, so that what lies here is all there is? True where storage is shared. NULL is fine. */
 bool moves_is_settled(struct moves *moves, struct str name);
-
 /* Thread  any. Is it ours, and its index here, though blobs of it may still be elsewhere? Else as above. */
 bool moves_is_held(struct moves *moves, struct str name);
 /* Thread  any; does not wait. A blob of a repository that another member owns: may a member that asks for it be told that it lies here? Not when all that

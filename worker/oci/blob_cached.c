@@ -401,27 +401,32 @@ static enum way read_along(struct cached *cached, bool known)
 	return WAY_TAKEN;
 }
 
-static enum way find_way(struct cached *cached)
+static enum way from_entry(struct cached *cached, bool known, uint64_t seen)
 {
 	struct oci_call *call = cached->call;
-	struct registry *registry = call->ask.registry;
 	struct blob_source source = { .fd = -1 };
-	enum way way = WAY_TAKEN;
-	uint64_t seen = cached->size;
-	bool known = cached->asked || is_known(cached, false, &seen);
+	enum way way = WAY_NONE;
 
-	if (blob_cache_get(registry->cache, digest_of_call(call), &source.fd, &source.size)) {
-		if (known && seen == source.size)
+	if (blob_cache_get(call->ask.registry->cache, digest_of_call(call), &source.fd, &source.size)) {
+		way = known && seen == source.size ? WAY_TAKEN : WAY_ASK;
+		if (way == WAY_TAKEN)
 			serve_entry(cached, &source);
-		else
-			way = WAY_ASK;
-	} else if (known && !blob_cache_takes(registry->cache, seen)) {
-		way = WAY_NONE;
-	} else {
-		way = read_along(cached, known);
 	}
 	blob_source_fini(&source);
 	return way;
+}
+
+static enum way find_way(struct cached *cached)
+{
+	uint64_t seen = cached->size;
+	bool known = cached->asked || is_known(cached, false, &seen);
+	enum way way = from_entry(cached, known, seen);
+
+	if (way != WAY_NONE || (known && !blob_cache_takes(cached->call->ask.registry->cache, seen)))
+		return way;
+	way = read_along(cached, known);
+	/* What was on its way may have become an entry since we looked. */
+	return way == WAY_NONE ? from_entry(cached, known, seen) : way;
 }
 
 static void on_asked_head(void *arg, struct http_call *transfer)

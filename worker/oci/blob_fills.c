@@ -552,7 +552,9 @@ struct fill_reader *blob_fills_read(struct blob_fills *fills, const struct fill_
 	loop_assert(ask->loop);
 	lock_take(&fills->lock);
 	fill = map_find(fills->running, key_of(&ask->digest));
-	if (!fill && ask->may_begin && map_len(fills->running) < FILLS_MAX) {
+	/* A fill that ends has its entry before it leaves the table. */
+	if (!fill && ask->may_begin && map_len(fills->running) < FILLS_MAX &&
+		!blob_cache_has(fills->cache, &ask->digest)) {
 		fill = new_fill_locked(fills, ask);
 		*ret_began = true;
 	}

@@ -64,7 +64,7 @@ struct fill_ask {
 	struct name name;
 	struct digest digest;
 	uint64_t mark;  /* registry_seen_mark(), taken before */
-	bool may_begin; /* where none is under way */
+	bool may_begin; /* where none is under way, and the cache has no entry: one of which the caller did not know a moment ago is found by looking again */
 	/* Runs on this loop, once for each fill_reader_await(), never from inside a call of ours. */
 	struct loop *loop;
 	void (*wake)(void *arg);

@@ -29,7 +29,7 @@
 
 #define STREAM_MAGIC MAGIC('U', 'P', 'S', 'T')
 #define SLICE_BYTES  (512u * 1024) /* that are handed on at once */
-#define HASH_BYTES   (64u * 1024)  /* that stay in the processor's cache between the two sums */
+#define HASH_BYTES   (16u * 1024)  /* that stay in the processor's cache between the two sums */
 
 struct upload_stream;
 
@@ -516,7 +516,8 @@ static void fill(struct upload_stream *stream, const char *bytes, size_t len)
 	struct part *part = stream->filling;
 	bool is_full;
 
-	memcpy(part->bytes + part->filled, bytes, len);
+	if (bytes != part->bytes + part->filled)
+		memcpy(part->bytes + part->filled, bytes, len);
 	part->filled += len;
 	stream->came += len;
 	is_full = part->filled == part->size;
@@ -547,6 +548,17 @@ static size_t on_bytes(void *arg, const void *bytes, size_t len)
 	if (stream->upload)
 		upload_streams(stream->upload, stream->came);
 	return taken;
+}
+
+/* Where they are to be. */
+static void *on_room(void *arg, size_t *ret_len)
+{
+	struct upload_stream *stream = own(arg);
+
+	if (!stream->upload || (!stream->filling && !take_part(stream)))
+		return NULL;
+	*ret_len = stream->filling->size - stream->filling->filled;
+	return stream->filling->bytes + stream->filling->filled;
 }
 
 static void on_end(void *arg)
@@ -613,6 +625,6 @@ bool upload_stream_start(struct oci_call *call, struct upload *upload, const str
 	}
 	call->stream = stream;
 	call->stream_done = on_request_done;
-	http_request_stream(call->request, (struct http_sink){ stream, on_bytes, on_end, on_gone });
+	http_request_stream(call->request, (struct http_sink){ stream, on_bytes, on_end, on_gone, on_room });
 	return true;
 }

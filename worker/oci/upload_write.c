@@ -345,5 +345,5 @@ void upload_write_start(struct oci_call *call, struct upload *upload, upload_wri
 	CHECK(!pthread_mutex_init(&write->lock, NULL));
 	call->stream = write;
 	call->stream_done = on_request_done;
-	http_request_stream(call->request, (struct http_sink){ write, on_bytes, on_end, on_gone });
+	http_request_stream(call->request, (struct http_sink){ write, on_bytes, on_end, on_gone, NULL });
 }

@@ -284,6 +284,18 @@ bool blob_cache_get(struct blob_cache *cache, const struct digest *digest, int *
 	return false;
 }
 
+bool blob_cache_has(struct blob_cache *cache, const struct digest *digest)
+{
+	const struct cache_entry *entry;
+	bool has;
+
+	lock_take(&cache->lock);
+	entry = cache->off ? NULL : blob_cache_find_locked(cache, digest);
+	has = entry && !entry->doubtful;
+	lock_drop(&cache->lock);
+	return has;
+}
+
 bool blob_cache_takes(struct blob_cache *cache, uint64_t size)
 {
 	bool on;

@@ -51,6 +51,8 @@ AUTO_DEFINE(blob_cache)
 
 /* Is it there? Then it is open, and has been used. */
 bool blob_cache_get(struct blob_cache *cache, const struct digest *digest, int *ret_fd, uint64_t *ret_size) MUST_CHECK;
+/* Is there an entry? Asks no disk, and is no use of it. */
+bool blob_cache_has(struct blob_cache *cache, const struct digest *digest);
 /* It is to be kept, as far as can be said now. */
 bool blob_cache_takes(struct blob_cache *cache, uint64_t size);
 

@@ -83,7 +83,7 @@ static void origin_request(void *arg, struct http_request *request)
 			       http_request_header(request, "Expect") ||
 			       http_request_header(request, "Accept-Encoding");
 	if (str_is(path, "/count")) {
-		struct http_sink sink = { request, count_bytes, count_end, count_gone };
+		struct http_sink sink = { request, count_bytes, count_end, count_gone, NULL };
 		http_request_stream(request, sink);
 	} else if (str_is(path, "/park") || str_is(path, "/park/more")) {
 		atomic_fetch_add(&origin->parked, 1);
@@ -175,7 +175,7 @@ static void front_request(void *arg, struct http_request *request)
 		pipe_on_room(relay->up, relay_room, relay);
 		spec.body_pipe = relay->up;
 		spec.body_pipe_len = http_request_length(request);
-		struct http_sink sink = { relay, relay_bytes, relay_end, count_gone };
+		struct http_sink sink = { relay, relay_bytes, relay_end, count_gone, NULL };
 		http_request_stream(request, sink);
 	}
 	struct http_call_events events = { relay, relay_head, relay_done };

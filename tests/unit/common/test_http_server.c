@@ -14,6 +14,8 @@
 #endif
 
 /* The application: what the path says is done. Counters are read by the test's thread. */
+#define ROOM_BYTES 3000000
+
 struct app {
 	struct rig rig;
 	atomic_int requests, done, gone, ended, complete;
@@ -29,6 +31,10 @@ struct app {
 	struct pipe *pipe;
 	long long left;
 	bool fails;
+	/* A sink that says where bytes are to be, but for each third time. */
+	char room[ROOM_BYTES];
+	size_t in_room; /* that were put there */
+	unsigned asked;
 	char path[64];
 	/* A second loop on the same port. */
 	struct rig second;
@@ -86,9 +92,40 @@ static void start_sink(struct app *app, struct http_request *request, bool open)
 	app->open = open;
 	app->taken = 0;
 	app->parked = request;
-	struct http_sink sink = { app, sink_bytes, sink_end, sink_gone };
+	struct http_sink sink = { app, sink_bytes, sink_end, sink_gone, NULL };
 	http_request_stream(request, sink);
 	atomic_fetch_add(&app->parked_n, 1);
+}
+
+static void *sink_room(void *arg, size_t *ret_len)
+{
+	struct app *app = arg;
+
+	*ret_len = sizeof(app->room) - (size_t)app->taken;
+	return ++app->asked % 3 ? app->room + app->taken : NULL;
+}
+
+static size_t room_bytes(void *arg, const void *bytes, size_t len)
+{
+	struct app *app = arg;
+	char *at = app->room + app->taken;
+
+	assert_true(len <= sizeof(app->room) - (size_t)app->taken);
+	if (bytes == at)
+		app->in_room += len;
+	else
+		memcpy(at, bytes, len);
+	return sink_bytes(arg, bytes, len);
+}
+
+static void start_room(struct app *app, struct http_request *request)
+{
+	app->open = true;
+	app->taken = 0;
+	app->in_room = 0;
+	app->parked = request;
+	memset(app->room, 0, sizeof(app->room));
+	http_request_stream(request, (struct http_sink){ app, room_bytes, sink_end, sink_gone, sink_room });
 }
 
 /* A source for a pipe. */
@@ -203,6 +240,8 @@ static void on_request(void *arg, struct http_request *request)
 		reply_text(request, 401, "denied");
 	else if (str_is(path, "/shut"))
 		start_sink(app, request, false);
+	else if (str_is(path, "/room"))
+		start_room(app, request);
 	else if (str_is(path, "/sink"))
 		start_sink(app, request, true);
 	else if (str_is(path, "/file"))
@@ -604,6 +643,42 @@ static void test_a_shut_sink_stops_the_client(void **state)
 	assert_true(take_reply(fd, &reply));
 	assert_int_equal(reply.status, 201);
 	assert_string_equal(reply.body, "33554432");
+	(void)close(fd);
+}
+
+static void test_a_body_is_put_where_the_sink_wants_it(void **state)
+{
+	struct app *app = *state;
+	static struct reply reply;
+	char *body = check_alloc(1, ROOM_BYTES);
+	int fd = dial(app->rig.port);
+
+	for (size_t i = 0; i < ROOM_BYTES; i++)
+		body[i] = (char)(i * 7 + i / 1000);
+	for (int turn = 0; turn < 2; turn++) {
+		put(fd, "PUT /room HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n");
+		assert_true(put_all(fd, body, ROOM_BYTES));
+		assert_true(take_reply(fd, &reply));
+		assert_string_equal(reply.body, "3000000");
+		assert_memory_equal(app->room, body, ROOM_BYTES);
+		assert_true(app->in_room > 0);
+	}
+	/* What follows the body is no part of it. */
+	put(fd, "PUT /room HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /hello HTTP/1.1\r\nHost: "
+		"x\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_string_equal(reply.body, "3");
+	assert_memory_equal(app->room, "abc\0", 4);
+	assert_true(take_reply(fd, &reply));
+	/* Of chunks nobody knows where their bytes begin. */
+	put(fd, "PUT /room HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+	put(fd, "5\r\nhello\r\n");
+	put(fd, "6\r\n world\r\n0\r\n\r\n");
+	assert_true(take_reply(fd, &reply));
+	assert_string_equal(reply.body, "11");
+	assert_memory_equal(app->room, "hello world", 12);
+	assert_int_equal(app->in_room, 0);
+	free(body);
 	(void)close(fd);
 }
 
@@ -1388,6 +1463,7 @@ int main(void)
 		TEST(early_401_for_a_short_and_a_long_body),
 		TEST(early_401_instead_of_100),
 		TEST(a_shut_sink_stops_the_client),
+		TEST(a_body_is_put_where_the_sink_wants_it),
 		TEST(a_reply_in_the_middle_of_a_body),
 		TEST(head_announces_the_body),
 		TEST(a_part_of_a_file),
