@@ -16,6 +16,8 @@
 #include "worker/auth/rate_limit.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/front/audit.h"
+#include "worker/registry/registry.h"
+#include "worker/registry/repository_room.h"
 #include "worker/retention_rules.h"
 #include "worker/settings_http.h"
 #include "worker/worker.h"
@@ -123,7 +125,7 @@ static bool is_obeyed(const struct setting *row)
 {
 	static const char *const names[] = { "http.ratelimit.rate", "http.ratelimit.methods",
 		"ZOT_RATE_LIMIT_METHODS", "http.auth.failDelay", "http.accessControl", "log.level",
-		"storage.retention", "ZOT_RETENTION" };
+		"storage.retention", "ZOT_RETENTION", "storage.maxRepos" };
 	const char *name = row->path ? row->path : row->env;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -175,6 +177,8 @@ static void obey(struct reload *reload, const struct worker_settings *settings)
 	reload->now.fail_delay_s = settings->fail_delay_s;
 	reload->now.access_control = settings->access_control;
 	reload->now.log_level = settings->log_level;
+	repository_room_set(worker->front.registry->room, (uint64_t)settings->max_repos);
+	reload->now.max_repos = settings->max_repos;
 	retention_rules_set(worker->retention, settings);
 	reload->now.retention = settings->retention;
 	reload->now.retention_text = settings->retention_text;

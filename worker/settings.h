@@ -91,6 +91,7 @@ struct worker_settings {
 	int64_t import_every_ms, s3_import_every_ms;
 	int64_t push_bytes, abandoned_ms;
 	bool gc;
+	int64_t max_repos;
 	int64_t gc_delay_ms, gc_every_ms;
 	const char *gc_window;                       /* "22:30-04:00", UTC */
 	int scrub;                                   /* enum worker_scrub; settings_scrubs() */

@@ -372,6 +372,7 @@ static void open_registry(struct worker *worker)
 			.require_blobs = s->require_blobs,
 			.redirect_s = s->redirect ? (unsigned)(s->redirect_ms / 1000) : 0 } };
 
+	settings.repositories_most = (uint64_t)s->max_repos;
 	settings.options.collects = settings_collect(s, &settings.collect_delay_ms);
 	worker->front.registry = registry_new(&settings);
 	worker->front.registry->owns = owns;
@@ -450,6 +451,11 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	if (!open_access(worker, err))
 		return false;
 	open_registry(worker);
+	if (s->max_repos && member.isolated)
+		log_warn("settings.max_repos",
+			"limit=%" PRId64 " why=\"each worker of this cluster has a storage of its own, and "
+			"each may have so many\"",
+			s->max_repos);
 	worker->retention = retention_rules_new(worker->front.cluster, worker->front.registry, s);
 	open_moves(worker);
 	tell_front(worker);

@@ -210,3 +210,20 @@ def test_the_command_finds_what_is_empty_and_what_is_not_listed():
         assert again.stdout.startswith("1 repositories, 3 blobs: 0 are removed"), again
         worker.push("gone", "v1")
         assert names(worker) == ["gone", "stays"] and gc(worker, ZOT_GC_DELAY="0").returncode == 0 and names(worker) == ["gone", "stays"]
+
+
+def test_a_pull_under_way_is_not_cut_by_its_end():
+    """An open file stays what it is: who has begun to read a layer reads it to its end, though image and layer are gone."""
+    layer = bytes(range(256)) * 256 * 1024  # more than sockets hold
+    with Worker(**SOON) as worker:
+        body = worker.push("app", "v1", layer)
+        worker.push("app", "kept")
+        with worker.session.get(f"{worker.url}/v2/app/blobs/{digest(layer)}", stream=True, timeout=60) as pull:
+            assert pull.status_code == 200
+            parts = pull.iter_content(65536)
+            read = [next(parts)]
+            assert worker.call("DELETE", f"/v2/app/manifests/{digest(body)}").status_code == 202
+            await_true(lambda: not file_of(worker, "app", layer).exists(), what="the end of the layer")
+            read += parts
+        assert digest(b"".join(read)) == digest(layer)
+        assert not there(worker, "app", layer)

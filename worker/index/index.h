@@ -57,6 +57,10 @@ void indexes_set_most(struct indexes *indexes, size_t json_bytes);
  * thread; it is to be quick. Kind UNAVAILABLE: nothing was done. */
 typedef bool index_gate_f(void *arg, struct str name, struct error *err);
 void indexes_set_gate(struct indexes *indexes, index_gate_f *gate, void *arg);
+/* Before the first change: may a push make this repository, whose name the catalog may not have? *ret_until_s: the name is to be put before that; 0: at any time.
+ * On the committer's thread; it may wait for the store. False is the answer of all that waits for it. */
+typedef bool index_room_f(void *arg, struct str name, int64_t *ret_until_s, struct error *err);
+void indexes_set_room(struct indexes *indexes, index_room_f *room, void *arg);
 void indexes_free(struct indexes *indexes); /* folds what we changed; waits for changes under way */
 AUTO_DEFINE(indexes)
 

@@ -575,6 +575,12 @@ void indexes_set_most(struct indexes *indexes, size_t json_bytes)
 	indexes->json_most = json_bytes;
 }
 
+void indexes_set_room(struct indexes *indexes, index_room_f *room, void *arg)
+{
+	indexes->room = room;
+	indexes->room_arg = arg;
+}
+
 void indexes_set_gate(struct indexes *indexes, index_gate_f *gate, void *arg)
 {
 	indexes->gate = gate;

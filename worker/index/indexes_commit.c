@@ -486,9 +486,15 @@ static enum commit_step write_lasting_log(struct commit *c, struct error *err)
 /* The catalog has it before the record that says so: who dies between the two leaves a name of an empty repository. */
 static bool put_name(const struct commit *c, struct error *err)
 {
+	const struct indexes *indexes = c->indexes;
 	bool was_there = c->base && !index_is_vacant(c->base);
+	int64_t until_s = 0;
 
-	return was_there || index_is_vacant(c->draft) || store_name_put(c->indexes->store, name_of(c), err);
+	if (was_there || index_is_vacant(c->draft))
+		return true;
+	/* What moves here, as a whole, is not refused. */
+	return (c->whole || !indexes->room || indexes->room(indexes->room_arg, name_of(c), &until_s, err)) &&
+	       store_name_put(indexes->store, name_of(c), until_s, err);
 }
 
 static enum commit_step write_draft(struct commit *c, struct error *err)

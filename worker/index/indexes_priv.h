@@ -52,6 +52,8 @@ struct indexes {
 	size_t watches_len;
 	index_gate_f *gate; /* or NULL */
 	void *gate_arg;
+	index_room_f *room; /* or NULL */
+	void *room_arg;
 	struct lock lock;        /* guards all below */
 	pthread_cond_t loaded, idle; /* a load has ended; no committer is left */
 	struct map *repositories;

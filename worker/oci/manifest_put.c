@@ -14,6 +14,7 @@
 #include "worker/oci/oci_reply.h"
 #include "worker/oci/oci_serve.h"
 #include "worker/registry/registry.h"
+#include "worker/registry/repository_room.h"
 
 #define TAG_PARAMETERS_MAX 46
 
@@ -138,6 +139,8 @@ static struct http_response *reply(const struct put *put)
 
 	if (push->ok)
 		return reply_created(put);
+	if (push->err.kind == ERROR_BUSY && push->err.code && !strcmp(push->err.code, "TOOMANYREQUESTS"))
+		return oci_reply_limit(repository_room_limit(ask->registry->room));
 	return push->limit ? oci_denied_limit(ask, push->limit, &push->err)
 			   : reply_refused(ask, 0, &push->err);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/oci/oci_reply.h"
 
+#include <inttypes.h>
+
 #include "common/check.h"
 #include "common/log.h"
 #include "proto/oci_error.h"
@@ -47,6 +49,17 @@ struct http_response *oci_reply_error(const struct error *err)
 	unsigned status = oci_error_status(err);
 
 	return status == 429 ? reply(status, TOO_MANY_WAIT, err) : oci_reply_status(status, err);
+}
+
+struct http_response *oci_reply_limit(uint64_t limit)
+{
+	AUTO_FINI(buf) body = buf_limit(BODY_MAX);
+
+	buf_format(&body,
+		"{\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\"message\":\"too many "
+		"requests\",\"detail\":{\"limit\":\"%" PRIu64 "\"}}]}",
+		limit);
+	return oci_reply_json(429, "application/json", &body);
 }
 
 struct http_response *oci_reply_unknown(struct error *err, const char *code)

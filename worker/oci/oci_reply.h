@@ -15,6 +15,8 @@ struct http_response *oci_reply_error(const struct error *err);
 struct http_response *oci_reply_status(unsigned status, const struct error *err);
 /* The same with the error's text as its message, where people are to see it: docker shows no details. */
 struct http_response *oci_reply_saying(unsigned status, const struct error *err);
+/* 429, with zot's detail {"limit":"N"}: there may be so many, and are. */
+struct http_response *oci_reply_limit(uint64_t limit);
 /* 503 with this pause. */
 struct http_response *oci_reply_later(unsigned retry_after_s, const struct error *err);
 /* ERROR_UNKNOWN without a code of its own becomes this code. */

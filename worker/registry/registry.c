@@ -11,9 +11,15 @@
 #include "worker/registry/pull_counts.h"
 #include "worker/registry/push_memory.h"
 #include "worker/registry/registry_priv.h"
+#include "worker/registry/repository_room.h"
 #include "worker/storage/store.h"
 
 #define PULLS_ROWS_MAX 65536u
+
+static bool take_room(void *arg, struct str name, int64_t *ret_until_s, struct error *err)
+{
+	return repository_room_take(arg, name, ret_until_s, err);
+}
 
 struct registry *registry_new(const struct registry_settings *settings)
 {
@@ -35,6 +41,9 @@ struct registry *registry_new(const struct registry_settings *settings)
 		indexes_set_log(registry->indexes, settings->index_log_bytes);
 	if (settings->index_keep_us)
 		indexes_set_keep(registry->indexes, settings->index_keep_us);
+	registry->room = repository_room_new(settings->store);
+	repository_room_set(registry->room, settings->repositories_most);
+	indexes_set_room(registry->indexes, take_room, registry->room);
 	registry->uploads = uploads_new(&uploads);
 	registry->push_memory = push_memory_new(settings->push_bytes);
 	registry->known = known_blobs_new();
@@ -68,6 +77,7 @@ void registry_free(struct registry *registry)
 	blob_places_free(registry->places);
 	contents_free(registry->contents);
 	asked_blobs_free(registry->asked);
+	repository_room_free(registry->room);
 	pull_counts_free(registry->pulls);
 	free(registry);
 }

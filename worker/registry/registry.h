@@ -31,6 +31,7 @@ struct manifest_cache;
 struct pace;
 struct pool;
 struct pull_counts;
+struct repository_room;
 struct spool;
 struct store;
 
@@ -56,6 +57,7 @@ struct registry {
 	struct pull_counts *pulls;  /* not written yet; NULL: they are not counted */
 	int64_t pulls_every_ms;
 	struct contents *contents;  /* bytes of repositories with a byteQuota */
+	struct repository_room *room; /* how many repositories there may be */
 	struct asked_blobs *asked;  /* blobs that clients rely on without having sent them */
 	struct registry_options options;
 	/* Before the first request. Another member has this repository, though it lies here still: what is counted of it here is nobody's. NULL: none. Thread  any. */
@@ -80,6 +82,7 @@ struct registry_settings {
 	int64_t index_keep_us;
 	int64_t pulls_every_ms; /* pulls are written so often for each repository; 0: they are not counted */
 	uint64_t push_bytes; /* push_memory.h */
+	uint64_t repositories_most; /* repository_room.h; 0: as many as may come */
 	int64_t collect_delay_ms; /* what was stored or asked for so lately is not collected (collect.h) */
 	struct uploads_bounds uploads;
 	struct registry_options options;

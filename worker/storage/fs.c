@@ -366,6 +366,7 @@ static const struct store_driver driver = {
 	.put = fs_put,
 	.put_file = fs_put_file,
 	.lock = fs_lock_of,
+	.put_until = fs_put_until,
 	.remove = fs_remove,
 	.remove_all = fs_remove_all,
 	.copy = fs_copy,

@@ -72,6 +72,7 @@ bool fs_put_file(struct store *store, const char *key, const struct digest *dige
 	uint64_t size, struct error *err) MUST_CHECK;
 bool fs_copy(struct store *store, const char *from, const char *to, const struct digest *digest,
 	struct error *err) MUST_CHECK;
+bool fs_put_until(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 bool fs_lock_of(struct store *store, const char *key, int *ret_lock, struct error *err) MUST_CHECK;
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err) MUST_CHECK;
 /* The lock is let go between every few of them; the folders are synced at the end. */

@@ -370,6 +370,18 @@ bool fs_lock_of(struct store *store, const char *key, int *ret_lock, struct erro
 	       fs_lock_folder(store, path.folder, true, ret_lock, err);
 }
 
+bool fs_put_until(struct store *store, const char *key, int64_t until_s, struct error *err)
+{
+	const struct digest ignored = { .alg = HASH_SHA256 };
+	AUTO_FD lock = -1;
+
+	if (!fs_lock_of(store, key, &lock, err))
+		return false;
+	if (clock_wall_s() >= until_s)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "%s comes too late", key);
+	return fs_put(store, key, &ignored, STR(""), err);
+}
+
 bool fs_remove(struct store *store, const char *key, int64_t until_s, struct error *err)
 {
 	struct fs_path path;

@@ -95,7 +95,7 @@ static bool take_new(struct walk *walk, struct str name)
 {
 	struct error err;
 
-	if (!store_name_put(walk->store, name, &err))
+	if (!store_name_put(walk->store, name, 0, &err))
 		return fail(walk, &err);
 	walk->found++;
 	walk->stopped = walk->how->found && !walk->how->found(walk->how->arg, name);

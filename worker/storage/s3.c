@@ -277,6 +277,15 @@ static bool put(struct store *store, const char *key, const struct digest *diges
 	return send_simple(s3_store_of(store), &call, err);
 }
 
+static bool put_until(struct store *store, const char *key, int64_t until_s, struct error *err)
+{
+	const struct s3_call call = {
+		.method = "PUT", .key = key, .has_body = true, .until_s = until_s, .fresh = true
+	};
+
+	return send_simple(s3_store_of(store), &call, err);
+}
+
 /* One whose age is not told is old. */
 static bool is_old(const struct s3_store *s3, const struct http_result *result)
 {
@@ -477,6 +486,7 @@ static const struct store_driver driver = {
 	.log_remove = s3_log_remove,
 	.size = size,
 	.put = put,
+	.put_until = put_until,
 	.put_file = put_file,
 	.put_new = put_new,
 	.push_part = s3_push_part,

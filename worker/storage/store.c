@@ -643,14 +643,16 @@ static bool lock_repository(struct store *store, struct str name, int *ret_lock,
 }
 
 /* A crash behind it leaves a name in the catalog whose repository is empty, never a repository that the catalog does not know. */
-bool store_name_put(struct store *store, struct str name, struct error *err)
+bool store_name_put(struct store *store, struct str name, int64_t until_s, struct error *err)
 {
 	struct key marker;
 	AUTO_FD lock = -1;
 
 	store = root_of(store, name);
-	return key_of_marker(name, &marker, err) && lock_repository(store, name, &lock, err) &&
-	       put_small(store, &marker, STR(""), err);
+	if (!key_of_marker(name, &marker, err) || !lock_repository(store, name, &lock, err))
+		return false;
+	return until_s ? driver_of(store)->put_until(store, marker.text, until_s, err)
+		       : put_small(store, &marker, STR(""), err);
 }
 
 bool store_name_remove(struct store *store, struct str name, int64_t until_s, struct error *err)
@@ -661,6 +663,42 @@ bool store_name_remove(struct store *store, struct str name, int64_t until_s, st
 	store = root_of(store, name);
 	return key_of_marker(name, &marker, err) && lock_repository(store, name, &lock, err) &&
 	       driver_of(store)->remove(store, marker.text, until_s, err);
+}
+
+#define COMING STORE_CATALOG ".coming"
+
+static struct store *first_root(struct store *store)
+{
+	const char *ignored;
+
+	return store_root_at(store, 0, &ignored);
+}
+
+bool store_coming_get(
+	struct store *store, struct buf *into, struct store_version *ret_version, struct error *err)
+{
+	store = first_root(store);
+	return driver_of(store)->get(store, COMING, into, ret_version, err);
+}
+
+enum store_step store_coming_put(
+	struct store *store, struct str bytes, const struct store_version *expected, struct error *err)
+{
+	store = first_root(store);
+	return driver_of(store)->put_if(store, COMING, bytes, expected, NULL, err);
+}
+
+bool store_names_settle(struct store *store, struct error *err)
+{
+	for (size_t i = 0; i < store_roots_len(store); i++) {
+		const char *path;
+		struct store *root = store_root_at(store, i, &path);
+		AUTO_FD lock = -1;
+
+		if (driver_of(root)->lock && !driver_of(root)->lock(root, COMING, &lock, err))
+			return false;
+	}
+	return true;
 }
 
 #define EACH_PAGE 1000
@@ -702,13 +740,6 @@ bool store_catalog_each(struct store *store, store_catalog_f *fn, void *arg, str
 #define REMOVE_S 60
 
 /* Those of all roots lie in the first. */
-static struct store *first_root(struct store *store)
-{
-	const char *ignored;
-
-	return store_root_at(store, 0, &ignored);
-}
-
 static bool key_of_note(struct str name, struct key *key, struct error *err)
 {
 	AUTO_FINI(buf) escaped = buf_limit(MARKER_MAX);

@@ -8,6 +8,7 @@
  *   <root>/<repository>/index.log/<generation>/<number> the same (s3): one object for each write
  *   <root>/<repository>/blobs/<alg>/<encoded>           immutable
  *   <root>/_catalog/<repository, %-escaped>             empty marker, one for each repository
+ *   <root>/_catalog/.coming                             names that are about to come
  *   <root>/_catalog/.imported                           when what others made got its markers (store_import): seconds
  *
  * What was acknowledged is there after a power cut: a function that returns OK has made it durable.
@@ -228,10 +229,17 @@ bool store_catalog(struct store *store, struct str after, size_t n, store_catalo
 /*
  * A name is put into the catalog before the index says that something is in the repository, and taken out again by whoever said in the index that it is
  * empty (docs/storage-protocol.md, "Repositories that are empty"). store_name_remove() as store_blob_delete(): nothing takes effect after until_s. Of the same
- * name the two wait for each other where the store has files.
+ * name the two wait for each other where the store has files. store_name_put(): until_s 0: whenever it comes; else ERROR_UNAVAILABLE where that is past, and
+ * nothing takes effect behind it.
  */
-bool store_name_put(struct store *store, struct str name, struct error *err) MUST_CHECK;
+bool store_name_put(struct store *store, struct str name, int64_t until_s, struct error *err) MUST_CHECK;
 bool store_name_remove(struct store *store, struct str name, int64_t until_s, struct error *err) MUST_CHECK;
+
+/* Names that are about to come (worker/registry/repository_room.h), of all roots one text, by compare-and-swap. ERROR_UNKNOWN: there is none, its version is
+ * empty. store_names_settle(): whatever was to be put until a time that is past is there now, or never will be. */
+bool store_coming_get(struct store *store, struct buf *into, struct store_version *ret_version, struct error *err) MUST_CHECK;
+enum store_step store_coming_put(struct store *store, struct str bytes, const struct store_version *expected, struct error *err) MUST_CHECK;
+bool store_names_settle(struct store *store, struct error *err) MUST_CHECK;
 
 /* All of it, page by page: fn with each name, which ends with a NUL; false ends the walk, which is no error. */
 bool store_catalog_each(struct store *store, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;

@@ -60,6 +60,8 @@ struct store_driver {
 	bool (*abandoned)(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err);
 	/* The folder that `key` lies in, until *ret_lock is closed: as those who change an index in it. NULL: nothing is to be locked. */
 	bool (*lock)(struct store *store, const char *key, int *ret_lock, struct error *err);
+	/* put() of an empty object that takes effect before until_s (the store's clock) or never; the folder is locked. */
+	bool (*put_until)(struct store *store, const char *key, int64_t until_s, struct error *err);
 	bool (*remove)(struct store *store, const char *key, int64_t until_s, struct error *err); /* store_blob_delete() */
 	/* store_blobs_delete() */
 	bool (*remove_all)(struct store *store, const char *const *keys, size_t len, int64_t until_s, bool *gone, struct error *err);

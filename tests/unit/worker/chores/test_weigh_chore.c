@@ -42,7 +42,7 @@ static uint64_t put(struct world *world, const char *name, const char *bytes)
 	struct digest digest = digest_of(HASH_SHA256, str_of(bytes));
 	uint64_t size = 0;
 
-	assert_true(store_name_put(store, str_of(name), NULL));
+	assert_true(store_name_put(store, str_of(name), 0, NULL));
 	assert_int_equal(store_index_fold(store, str_of(name), STR("{}"), &absent,
 				 &(struct store_log_place){ 0 }, &version, NULL),
 		STORE_OK);

@@ -655,7 +655,7 @@ static void test_a_name_of_nothing(void **state)
 	AUTO(index) *index = NULL;
 	struct error err;
 
-	assert_true(store_name_put(rig->store, STR("r"), &err));
+	assert_true(store_name_put(rig->store, STR("r"), 0, &err));
 	assert_true(vacate(rig->there, INDEX_VACATE, until_s));
 	assert_true(store_name_remove(rig->store, STR("r"), until_s, &err));
 	assert_true(vacate(rig->there, INDEX_VACATED, until_s));

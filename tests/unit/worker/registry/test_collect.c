@@ -182,7 +182,7 @@ static void a_name_of_nothing_goes(void **state)
 	struct registry_rig *rig = *state;
 	struct error err;
 
-	assert_true(store_name_put(rig->store, STR(NAME), &err));
+	assert_true(store_name_put(rig->store, STR(NAME), 0, &err));
 	assert_true(collect(rig, (struct collect_how){ .listed = true }).vacated);
 	assert_false(is_listed(rig));
 }

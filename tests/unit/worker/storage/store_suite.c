@@ -495,7 +495,7 @@ void store_suite_create(struct store *store, const char *name)
 {
 	struct store_version version;
 
-	OK(store_name_put(store, str_of(name), &failure));
+	OK(store_name_put(store, str_of(name), 0, &failure));
 	if (store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure) !=
 		STORE_OK)
 		fail_msg("%s: %s", name, failure.text);
@@ -665,15 +665,15 @@ static void names_come_and_go(void **state)
 {
 	int64_t now_s = store_clock_s(*state, STR_NONE);
 
-	OK(store_name_put(*state, STR("a/b"), &failure));
-	OK(store_name_put(*state, STR("a/b"), &failure));
+	OK(store_name_put(*state, STR("a/b"), 0, &failure));
+	OK(store_name_put(*state, STR("a/b"), 0, &failure));
 	expect_catalog(*state, NULL, 10, 99, "a/b ", false);
 	REFUSED(store_name_remove(*state, STR("a/b"), now_s - 1, &failure), ERROR_UNAVAILABLE);
 	expect_catalog(*state, NULL, 10, 99, "a/b ", false);
 	OK(store_name_remove(*state, STR("a/b"), now_s + 20, &failure));
 	expect_catalog(*state, NULL, 10, 99, "", false);
 	REFUSED(store_name_remove(*state, STR("a/b"), now_s + 20, &failure), ERROR_UNKNOWN);
-	REFUSED(store_name_put(*state, STR("_catalog/x"), &failure), ERROR_INVALID);
+	REFUSED(store_name_put(*state, STR("_catalog/x"), 0, &failure), ERROR_INVALID);
 }
 
 static bool take_stray(void *arg, struct str name)
@@ -682,20 +682,23 @@ static bool take_stray(void *arg, struct str name)
 	return take_name(arg, name);
 }
 
-#define ENCODED "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" /* of {} */
-
 /* What has blobs, and no name. */
+#define SOME "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static void strays_are_found(void **state)
 {
 	static const struct pace never = { not_now, NULL };
 	struct names names = { .text = buf_limit(1024), .most = 99 };
 
-	leave(*state, "app/blobs/sha256/" ENCODED);
-	leave(*state, "deep/er/one/blobs/sha256/" ENCODED);
-	leave(*state, "known/blobs/sha256/" ENCODED);
+	/* What is no blob is none of ours. */
+	if (store_has_files(*state, STR_NONE))
+		leave(*state, "junk/blobs/sha256/aa");
+	leave(*state, "app/blobs/sha256/" SOME);
+	leave(*state, "deep/er/one/blobs/sha256/" SOME);
+	leave(*state, "known/blobs/sha256/" SOME);
 	leave(*state, "empty/index.json");
-	leave(*state, "Upper/blobs/sha256/" ENCODED);
-	OK(store_name_put(*state, STR("known"), &failure));
+	leave(*state, "Upper/blobs/sha256/" SOME);
+	OK(store_name_put(*state, STR("known"), 0, &failure));
 	OK(store_strays(*state, NULL, take_stray, &names, &failure));
 	assert_int_equal(names.n, 2);
 	assert_non_null(strstr(buf_text(&names.text), "app "));

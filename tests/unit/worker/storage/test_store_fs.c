@@ -105,7 +105,7 @@ static void layout(void **state)
 	OK(store_blob_put(*state, STR("a/b.c"), &digest, STR("hello"), &failure));
 	expect_file("a/b.c/index.json", "{}");
 	expect_file("a/b.c/oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
-	OK(store_name_put(*state, STR("a/b.c"), &failure));
+	OK(store_name_put(*state, STR("a/b.c"), 0, &failure));
 	expect_file("_catalog/a%2Fb%2Ec", "");
 	expect_file("a/b.c/blobs/sha256/" HELLO, "hello");
 	assert_int_equal(stat_of(path_in_root("a/b.c/index.json")).st_mode & 0777, 0600);
@@ -610,7 +610,7 @@ static void list(struct store *store, const char *name)
 {
 	struct store_version version;
 
-	OK(store_name_put(store, str_of(name), &failure));
+	OK(store_name_put(store, str_of(name), 0, &failure));
 
 	assert_int_equal(
 		store_index_fold(store, str_of(name), STR("{}"), &nothing, &no_log, &version, &failure),
