@@ -153,24 +153,37 @@ static void put_tail(
 		buf_format(into, "%s_%s{%s} %s\n", name, what, labels, value);
 }
 
-void metrics_put_histogram(
-	struct buf *into, const char *name, const char *help, const char *labels, const struct histogram *h)
+void metrics_put_buckets(struct buf *into, const char *name, const char *help, const char *labels,
+	const struct metrics_buckets *buckets)
 {
 	uint64_t below = 0;
 	char text[32];
 
 	put_head(into, name, "histogram", help);
-	for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
-		below += counter_get(&h->buckets[i]);
-		format_seconds(text, bucket_bound(i));
-		put_bucket(into, name, labels, text, below);
+	for (unsigned i = 0; i < buckets->len; i++) {
+		below += buckets->at[i].count;
+		put_bucket(into, name, labels, buckets->at[i].le, below);
 	}
-	below += counter_get(&h->buckets[HISTOGRAM_BUCKETS - 1]);
-	put_bucket(into, name, labels, "+Inf", below);
-	format_seconds(text, counter_get(&h->sum_us));
+	format_seconds(text, buckets->sum_us);
 	put_tail(into, name, "sum", labels, text);
 	(void)snprintf(text, sizeof(text), "%" PRIu64, below);
 	put_tail(into, name, "count", labels, text);
+}
+
+void metrics_put_histogram(
+	struct buf *into, const char *name, const char *help, const char *labels, const struct histogram *h)
+{
+	struct metrics_bucket at[HISTOGRAM_BUCKETS];
+	char bounds[HISTOGRAM_BUCKETS - 1][32];
+
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
+		format_seconds(bounds[i], bucket_bound(i));
+		at[i] = (struct metrics_bucket){ bounds[i], counter_get(&h->buckets[i]) };
+	}
+	at[HISTOGRAM_BUCKETS - 1] =
+		(struct metrics_bucket){ "+Inf", counter_get(&h->buckets[HISTOGRAM_BUCKETS - 1]) };
+	metrics_put_buckets(into, name, help, labels,
+		&(struct metrics_buckets){ at, HISTOGRAM_BUCKETS, counter_get(&h->sum_us) });
 }
 
 /* ---- this process ---- */

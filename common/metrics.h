@@ -37,6 +37,10 @@ void metrics_put(struct buf *into, const char *name, const char *type, const cha
 /* A time: given in microseconds, told in seconds with six digits behind the point. */
 void metrics_put_seconds(struct buf *into, const char *name, const char *type, const char *help, const char *labels, uint64_t us);
 void metrics_put_histogram(struct buf *into, const char *name, const char *help, const char *labels, const struct histogram *h);
+/* One with bounds of its own: each bucket counts those above the bound before it; the last is "+Inf". */
+struct metrics_bucket { const char *le; uint64_t count; };
+struct metrics_buckets { const struct metrics_bucket *at; unsigned len; uint64_t sum_us; };
+void metrics_put_buckets(struct buf *into, const char *name, const char *help, const char *labels, const struct metrics_buckets *buckets);
 
 /* This process: rss bytes, cpu seconds (as ms), open fds and their limit. */
 struct process_stats { uint64_t rss, cpu_ms, fds, fds_max; };

@@ -19,6 +19,8 @@ void progress_begin(struct progress *progress, const char *what, uint64_t total)
 		.begun_ms = now,
 		.told_ms = now,
 		.terminal = isatty(STDERR_FILENO) == 1 };
+	if (progress->terminal)
+		progress->told_ms -= TERMINAL_MS;
 }
 
 void progress_format(const struct progress *progress, int64_t ms, char *into, unsigned long size)

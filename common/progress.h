@@ -2,7 +2,9 @@
 /*
  * progress - how far a long command is: on a terminal one line that is written over, elsewhere a line now and then.
  *
- *     1,234 of 10,000 repositories, 512 a second, 17 s left
+ *     1234 of 10000 repositories, 512 a second, 17 s left
+ *
+ * On a terminal from the first step on, each 200 ms; elsewhere each 10 s, so that a short command says nothing.
  *
  * Life    on the stack of who works.
  * Thread  one.

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fellows - a word is lines of JSON: the first is who tells it, each of the others a beat (proto/usage.h).
+ * fellows - a word is lines of JSON: the first is who tells it, each of the others a beat (proto/usage.h), or what is asked of a chore:
+ *     {"order":17,"member":"worker-1","process":"5f3a","chore":"gc","stop":false,"dryRun":true}
+ * which leaders of before take for a beat without a name, and leave.
  */
 #include "leader/fellows.h"
 
@@ -19,6 +21,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/map.h"
+#include "leader/feed.h"
 #include "leader/follow.h"
 #include "leader/leader.h"
 #include "leader/ledger_follow.h"
@@ -35,6 +38,8 @@
 #define BEATS_MAX (2 * MEMBERS_MAX)
 /* What is heard at once: all members' beats, as long as they may be. */
 #define HEARSAY_MAX (32u * 1024 * 1024)
+#define ORDER_BYTES 4096 /* of a line: names escaped */
+#define ORDER_HEAD  "{\"order\":"
 #define SAY_MOST    3
 #define SAY_SPAN_MS 60000
 
@@ -58,6 +63,7 @@ struct fellows {
 	pthread_cond_t wake;
 	struct map *beats; /* process -> struct beat */
 	bool greets;
+	struct buf orders; /* lines that are not told yet */
 	struct fellow fellows[FELLOWS_MAX];
 	size_t fellows_len;
 	struct few failed;
@@ -72,6 +78,7 @@ struct fellows *fellows_new(struct leader *leader)
 
 	fellows->leader = leader;
 	fellows->beats = map_new();
+	fellows->orders = buf_limit(FELLOWS_ORDERS_BYTES);
 	(void)pthread_mutex_init(&fellows->lock, NULL);
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -97,6 +104,7 @@ void fellows_free(struct fellows *fellows)
 	for (size_t at = 0; map_next(fellows->beats, &at, &key, &value);)
 		beat_free(value);
 	map_free(fellows->beats);
+	buf_fini(&fellows->orders);
 	(void)pthread_cond_destroy(&fellows->wake);
 	(void)pthread_mutex_destroy(&fellows->lock);
 	free(fellows);
@@ -178,8 +186,41 @@ void fellows_note(struct fellows *fellows, const struct usage_report *report)
 	pthread_mutex_unlock(&fellows->lock);
 }
 
+static void put_order(
+	const char *name, const char *process, const struct usage_order *order, struct buf *line)
+{
+	struct json_writer w = json_writer(line);
+
+	json_open_object(&w);
+	json_put_uint(&w, "order", order->id);
+	json_put_text(&w, "member", name);
+	json_put_text(&w, "process", process);
+	json_put_text(&w, "chore", order->chore);
+	json_put_bool(&w, "stop", order->stop);
+	json_put_bool(&w, "dryRun", order->dry_run);
+	json_close_object(&w);
+	buf_putc(line, '\n');
+}
+
+void fellows_order(
+	struct fellows *fellows, const char *name, const char *process, const struct usage_order *order)
+{
+	AUTO_FINI(buf) line = buf_limit(ORDER_BYTES);
+
+	if (!fellows)
+		return;
+	put_order(name, process, order, &line);
+	pthread_mutex_lock(&fellows->lock);
+	if (!line.failed && line.len <= FELLOWS_ORDERS_BYTES - fellows->orders.len)
+		buf_add(&fellows->orders, buf_str(&line));
+	fellows->greets = true;
+	pthread_cond_signal(&fellows->wake);
+	pthread_mutex_unlock(&fellows->lock);
+}
+
 void fellows_greet(struct fellows *fellows)
 {
+	members_ask_chores(fellows->leader->members);
 	pthread_mutex_lock(&fellows->lock);
 	fellows->greets = true;
 	pthread_cond_signal(&fellows->wake);
@@ -210,11 +251,22 @@ static void put_beats(struct fellows *fellows, struct buf *word)
 	}
 }
 
-static void drop_told(struct fellows *fellows)
+static void drop_orders(struct fellows *fellows, size_t told)
+{
+	struct buf rest = buf_limit(FELLOWS_ORDERS_BYTES);
+
+	buf_append(&rest, fellows->orders.at + told, fellows->orders.len - told);
+	buf_fini(&fellows->orders);
+	fellows->orders = rest;
+}
+
+static void drop_told(struct fellows *fellows, size_t orders)
 {
 	struct str key;
 	void *value;
 
+	if (orders)
+		drop_orders(fellows, orders);
 	for (size_t at = 0; map_next(fellows->beats, &at, &key, &value);) {
 		struct beat *beat = value;
 		if (beat->telling != beat->number)
@@ -251,11 +303,14 @@ static bool tell(struct fellows *fellows, struct error *err)
 {
 	struct leader *leader = fellows->leader;
 	AUTO_FINI(buf) word = buf_limit(LEDGER_WORD_MAX);
+	size_t orders;
 	bool ok;
 
 	put_head(leader, &word);
 	pthread_mutex_lock(&fellows->lock);
 	fellows->greets = false;
+	orders = fellows->orders.len;
+	buf_add(&word, buf_str(&fellows->orders));
 	put_beats(fellows, &word);
 	pthread_mutex_unlock(&fellows->lock);
 	leader_lock(leader);
@@ -265,7 +320,7 @@ static bool tell(struct fellows *fellows, struct error *err)
 	if (!ok)
 		return false;
 	pthread_mutex_lock(&fellows->lock);
-	drop_told(fellows);
+	drop_told(fellows, orders);
 	pthread_mutex_unlock(&fellows->lock);
 	return true;
 }
@@ -382,12 +437,46 @@ static void on_word(void *arg, const char *by, struct str word)
 	buf_add(&hearsay->beats, word);
 }
 
+static bool read_order(const struct json *root, struct usage_order *order)
+{
+	int64_t id;
+
+	*order = (struct usage_order){ 0 };
+	if (!json_get_int(json_find(root, "order"), &id) || id <= 0 ||
+		!str_copy(json_str(json_find(root, "chore")), order->chore, sizeof(order->chore)))
+		return false;
+	order->id = (uint64_t)id;
+	return json_get_bool(json_find(root, "stop"), &order->stop) &&
+	       json_get_bool(json_find(root, "dryRun"), &order->dry_run);
+}
+
+static void overhear_order(struct leader *leader, struct str line)
+{
+	AUTO(json_doc) *doc = NULL;
+	AUTO_FINI(buf) name = buf_limit(USAGE_NAME_MAX + 1);
+	AUTO_FINI(buf) process = buf_limit(USAGE_NAME_MAX + 1);
+	struct usage_order order;
+
+	if (!json_parse(line, &doc, NULL) || !read_order(json_root(doc), &order))
+		return;
+	buf_add(&name, json_str(json_find(json_root(doc), "member")));
+	buf_add(&process, json_str(json_find(json_root(doc), "process")));
+	if (!members_overhear_order(leader->members, buf_text(&name), buf_text(&process), &order, clock_ms()))
+		return;
+	if (leader->feed)
+		feed_reports_wanted(leader->feed);
+}
+
 static void overhear(struct leader *leader, struct str beats)
 {
 	struct usage_report report;
 	struct str line;
 
 	while (str_until(&beats, '\n', &line)) {
+		if (str_starts(line, ORDER_HEAD)) {
+			overhear_order(leader, line);
+			continue;
+		}
 		if (!usage_report_parse(line, &report, NULL))
 			continue;
 		report_overhear(leader, &report);

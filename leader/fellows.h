@@ -3,7 +3,7 @@
  * fellows - the other leaders on the same ledger: what they store is followed, which beats they answered is heard here too.
  *
  *     listens   ledger_listen() ---> leader_lock(): follow.h ---> the words: beats, as if they had come here (report_overhear())
- *     tells     beats that this leader answered: the newest of each process, every FELLOWS_TELL_MS, in one word
+ *     tells     beats that this leader answered: the newest of each process, every FELLOWS_TELL_MS, in one word; and what administrators ask of chores here
  *
  * A lease that another leader gave is known here within that time, and given up later than the worker does: so whoever turns to another
  * leader, or talks to all of them through a balancer, is one member with one lease.
@@ -35,6 +35,7 @@
 struct fellows;
 struct json_writer;
 struct leader;
+struct usage_order;
 struct usage_report;
 struct fellows *fellows_new(struct leader *leader);
 void fellows_free(struct fellows *fellows);
@@ -45,6 +46,10 @@ void fellows_stop(struct fellows *fellows);
 
 /* Any. This beat was answered. NULL: nobody is told. */
 void fellows_note(struct fellows *fellows, const struct usage_report *report);
+/* Any. This is asked of a chore of that process (members_order()); at once. FELLOWS_ORDERS_BYTES of them wait at most, more are not told.
+ * NULL: nobody is told. */
+#define FELLOWS_ORDERS_BYTES (256u * 1024)
+void fellows_order(struct fellows *fellows, const char *name, const char *process, const struct usage_order *order);
 /* Any. A leader has come, and waits for a word. */
 void fellows_greet(struct fellows *fellows);
 /* Any. NULL: it is. Otherwise *ret_away_ms says for how long it was not. */

@@ -262,6 +262,19 @@ bool leader_forget_locked(
 	return true;
 }
 
+bool leader_audit_locked(
+	struct leader *leader, const struct ledger_audit *rows, size_t len, struct error *err)
+{
+	unsigned tries = 0;
+	bool done;
+
+	leader_assert_locked(leader);
+	do
+		done = ledger_put_audit(leader->ledger, rows, len, err);
+	while (leader_try_again_locked(leader, done, &tries, err));
+	return done;
+}
+
 bool leader_settle_locked(struct leader *leader, struct error *err)
 {
 	unsigned tries = 0;
@@ -299,18 +312,13 @@ void leader_try_settle_locked(struct leader *leader)
 void leader_store_refusals_locked(struct leader *leader, bool now)
 {
 	AUTO_FINI(refusals_rows) rows;
-	unsigned tries = 0;
 	struct error err;
-	bool done;
 
 	leader_assert_locked(leader);
 	refusals_take(leader->refused, clock_ms(), now, &rows);
 	if (!rows.len)
 		return;
-	do
-		done = ledger_put_audit(leader->ledger, rows.at, rows.len, &err);
-	while (leader_try_again_locked(leader, done, &tries, &err));
-	if (!done)
+	if (!leader_audit_locked(leader, rows.at, rows.len, &err))
 		leader_say_failed_locked(leader, "audit.store", &err);
 }
 

@@ -134,6 +134,8 @@ struct map;
 void leader_want_reports(struct leader *leader, const struct map *recalled);
 /* Pool, with the lock. The member is forgotten, by the ledger and then in memory. audit: who said so, or NULL. */
 bool leader_forget_locked(struct leader *leader, const char *member, const struct ledger_audit *audit, struct error *err) MUST_CHECK;
+/* Pool, with the lock. Rows of the audit that are of no write. */
+bool leader_audit_locked(struct leader *leader, const struct ledger_audit *rows, size_t len, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The ledger is told whether hearing has ended, where it does not know. */
 bool leader_settle_locked(struct leader *leader, struct error *err) MUST_CHECK;
 /* Pool, with the lock. The same, where nobody waits for it: the next sweep tries again. */

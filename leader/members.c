@@ -24,6 +24,7 @@ struct members *members_new(void)
 static void member_free(struct member *member)
 {
 	ledger_member_fini(&member->data);
+	member_chores_fini(&member->chores);
 	free(member);
 }
 

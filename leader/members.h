@@ -28,6 +28,7 @@
 #include "common/error.h"
 #include "common/json.h"
 #include "leader/ledger.h"
+#include "proto/chore_view.h"
 #include "proto/state.h"
 #include "proto/usage.h"
 
@@ -127,6 +128,23 @@ bool members_is_cut(struct members *members, const char *name);
 /* The live ones that this leader has heard and that do not say a mark of their secret: of a version that does not sign answers either.
  * At most USAGE_UNSIGNED_MOST; the array and its names are the caller's. */
 struct usage_unsigned *members_unsigned(struct members *members, size_t *ret_len);
+/* What its process does without being asked (member_chores.h), as its beats tell. One that comes late tells nothing. */
+void members_tell_chores(struct members *members, const struct usage_report *report);
+/* A leader has come that knows none of them: who beats here is to tell all again. */
+void members_ask_chores(struct members *members);
+/* What the answer to a beat says of them: that they are not known, and what is asked for. Its orders are the answer's. */
+void members_answer_chores(struct members *members, const struct usage_report *report, int64_t now_ms, struct usage_answer *answer);
+/* Something is asked of a chore of a live member, whose report is wanted then. ERROR_UNKNOWN: there is no such member or chore; ERROR_INVALID: it has no dry
+ * run; ERROR_CONFLICT: the member is lost, or has not told of its chores; the chore runs already, or (stop) does not. */
+struct members_order {
+	struct chore_view_order what;
+	bool look;               /* whether it might be; nothing is asked yet */
+	struct usage_order made; /* filled in, as the next */
+	char process[USAGE_NAME_MAX + 1];
+};
+bool members_order(struct members *members, const char *name, struct members_order *order, int64_t now_ms, struct error *err) MUST_CHECK;
+/* Another leader was asked. False: the process is not known here. */
+bool members_overhear_order(struct members *members, const char *name, const char *process, const struct usage_order *order, int64_t now_ms);
 /* In the order of names; lost ones too. fit: it has its lease, and the others' secret. Borrowed for the call, made under the lock. */
 typedef void members_look_f(void *arg, const struct ledger_member *member, bool fit);
 void members_each(struct members *members, members_look_f *fn, void *arg);
@@ -139,6 +157,7 @@ bool members_holds_nothing(struct members *members, const char *name, uint64_t e
 struct members_rows {
 	int64_t now_ms, lease_ms;
 	const struct state *state; /* which of them an operator drains */
+	bool chores; /* with what each of their chores does */
 	/* Whether a row is wanted. stamp: another one whenever the row is, but for the lease that is left. NULL: all are. Under the lock. */
 	bool (*wants)(void *arg, const char *name, uint64_t stamp);
 	void *arg;

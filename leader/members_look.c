@@ -358,6 +358,10 @@ static void put_member(struct json_writer *w, const struct member *member, const
 	put_drained(w, drain_of(rows, member));
 	put_complaints(w, data->complaints);
 	put_stats(w, &data->stats);
+	if (rows->chores) {
+		json_key(w, STR("chores"));
+		member_chores_write(&member->chores, w);
+	}
 	json_close_object(w);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "leader/ledger.h"
+#include "leader/member_chores.h"
 #include "leader/members.h"
 
 struct member {
@@ -27,6 +28,8 @@ struct member {
 	bool empty;      /* members_note_empty() */
 	bool wanted;     /* it is to be told that a report of it is wanted now */
 	int64_t told_ms; /* when it was last */
+	struct member_chores chores; /* of its process */
+	uint64_t chores_number;      /* of the report that told of them last */
 };
 
 struct past;

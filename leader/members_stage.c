@@ -267,8 +267,11 @@ static void take_row(
 {
 	bool same = member_is_process(member, staged->member.process);
 
-	if (!same)
+	if (!same) {
 		members_remember(members, member);
+		member_chores_fini(&member->chores);
+		member->chores_number = 0;
+	}
 	if (staged->needs_store)
 		member->stored_ms = now_ms;
 	member->unstored = !staged->needs_store && (member->unstored || !member->live);

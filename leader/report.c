@@ -396,6 +396,8 @@ static void fill_answer(const struct merging *merging, struct usage_answer *answ
 		.cut = members_is_cut(leader->members, merging->report->worker),
 		.other_secret = members_has_other_secret(leader->members, merging->report->worker) };
 	answer->unsigned_members = members_unsigned(leader->members, &answer->unsigned_members_len);
+	if (!merging->report->seq && !merging->report->final)
+		members_answer_chores(leader->members, merging->report, merging->now_ms, answer);
 	answer_grants(merging, answer);
 }
 
@@ -672,6 +674,7 @@ bool report_merge(struct leader *leader, const struct usage_report *report, stru
 	merging = merging_of(leader, report, err);
 	ok = merge(&merging);
 	if (ok) {
+		members_tell_chores(leader->members, report);
 		fill_answer(&merging, ret_answer);
 		fellows_note(leader->fellows, report);
 	}
@@ -688,6 +691,7 @@ void report_overhear(struct leader *leader, const struct usage_report *report)
 	if (stage_member(&merging) && !changes_member(&merging)) {
 		members_apply(leader->members, &merging.member, merging.now_ms);
 		note_heard(&merging);
+		members_tell_chores(leader->members, report);
 	}
 	merging_fini(&merging);
 }

@@ -660,6 +660,15 @@ bool access_allows_metrics(const struct access *access, const struct access_who 
 	return names_have(&file_of(access)->metrics_users, str_of(who->user));
 }
 
+#define ALL_ACTIONS (1u << ACTION_READ | 1u << ACTION_CREATE | 1u << ACTION_UPDATE | 1u << ACTION_DELETE)
+
+bool access_is_admin(const struct access *access, const struct access_who *who)
+{
+	if (who->anonymous || who->key_unknown || (who->key && entity_apikey(who->key)->scopes.len))
+		return false;
+	return who->admin || !access->policies || is_of_admin_policy(access, who, ALL_ACTIONS);
+}
+
 bool access_has_anonymous(const struct access *access)
 {
 	return access->anonymous || (access->open && !access->policies);

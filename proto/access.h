@@ -84,6 +84,9 @@ struct access_decision {
 struct access_decision access_decide(const struct access *access, const struct access_who *who, struct str name, enum action action);
 /* May they read the metrics? The role `admin` may; a key with scopes may not. */
 bool access_allows_metrics(const struct access *access, const struct access_who *who);
+/* May they do everything everywhere? The role `admin`, whom adminPolicy gives all four actions, and without any policy the authenticated. Never the anonymous,
+ * nor a key with scopes. */
+bool access_is_admin(const struct access *access, const struct access_who *who);
 bool access_has_anonymous(const struct access *access); /* some repository is open to the anonymous */
 
 /* For people. */

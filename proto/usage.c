@@ -33,6 +33,7 @@ struct member {
 	size_t offset, len_offset;
 	size_t max;          /* bytes of a text */
 	bool required;       /* a text that may not be empty */
+	bool sparse;         /* not written where it is empty, 0 or false, which is its default */
 	const char *choices; /* "a, b"; the first is the default */
 	const struct shape *shape;
 	bool (*is_of)(const void *row); /* of rows that share one array: those of this list; NULL: all */
@@ -47,7 +48,9 @@ struct shape {
 	{                                                                                                    \
 		.name = #member, .type = (type_), .offset = offsetof(struct noun, member), __VA_ARGS__       \
 	}
-#define UINT(noun, member) MEMBER(noun, member, MEMBER_UINT, .max = 0)
+#define UINT(noun, member)              MEMBER(noun, member, MEMBER_UINT, .max = 0)
+#define SPARSE(noun, member, type)      MEMBER(noun, member, type, .sparse = true)
+#define SPARSE_TEXT(noun, member, max_) MEMBER(noun, member, MEMBER_TEXT, .max = (max_), .sparse = true)
 #define NAME(noun, member, required_)                                                                        \
 	MEMBER(noun, member, MEMBER_TEXT, .max = USAGE_NAME_MAX, .required = (required_))
 #define DAY(noun) MEMBER(noun, day, MEMBER_DAY, .max = 10)
@@ -60,6 +63,11 @@ struct shape {
 	{                                                                                                    \
 		.name = (name_), .type = MEMBER_ROWS, .offset = offsetof(struct noun, member),               \
 		.len_offset = offsetof(struct noun, member##_len), .shape = &row##_shape, .is_of = (is_of_)  \
+	}
+#define SPARSE_ROWS(noun, member, row)                                                                       \
+	{                                                                                                    \
+		.name = #member, .type = MEMBER_ROWS, .offset = offsetof(struct noun, member),               \
+		.len_offset = offsetof(struct noun, member##_len), .shape = &row##_shape, .sparse = true     \
 	}
 #define SUBJECT(noun) MEMBER(noun, apikey, MEMBER_TEXT, .max = LIMITS_SUBJECT_MAX, .required = true)
 #define WINDOW(noun)  MEMBER(noun, day, MEMBER_WINDOW, .max = 0)
@@ -121,6 +129,40 @@ static bool is_other_demand(const void *row)
 	return !is_daily_demand(row);
 }
 
+static const struct member usage_run_members[] = {
+	MEMBER(usage_run, how, MEMBER_TEXT, .max = 16, .sparse = true),
+	SPARSE_TEXT(usage_run, unit, USAGE_UNIT_MAX),
+	SPARSE(usage_run, done, MEMBER_UINT),
+	SPARSE(usage_run, total, MEMBER_UINT),
+	SPARSE(usage_run, about, MEMBER_UINT),
+	SPARSE(usage_run, removed, MEMBER_UINT),
+	SPARSE(usage_run, bytes, MEMBER_UINT),
+	SPARSE(usage_run, at_s, MEMBER_UINT),
+	SPARSE(usage_run, ms, MEMBER_UINT),
+	SPARSE(usage_run, dry_run, MEMBER_BOOL),
+	SPARSE_TEXT(usage_run, what, USAGE_AT_MAX),
+	SPARSE_TEXT(usage_run, error, USAGE_WHY_MAX),
+};
+SHAPE(usage_run);
+
+static const struct member usage_chore_members[] = {
+	MEMBER(usage_chore, name, MEMBER_WORD, .max = USAGE_WORD_MAX),
+	MEMBER(usage_chore, state, MEMBER_TEXT, .max = 16, .choices = "idle, waiting, running"),
+	SPARSE(usage_chore, can_dry_run, MEMBER_BOOL),
+	SPARSE(usage_chore, order, MEMBER_UINT),
+	MEMBER(usage_chore, run, MEMBER_STRUCT, .shape = &usage_run_shape, .sparse = true),
+	MEMBER(usage_chore, last, MEMBER_STRUCT, .shape = &usage_run_shape, .sparse = true),
+};
+SHAPE(usage_chore);
+
+static const struct member usage_order_members[] = {
+	UINT(usage_order, id),
+	MEMBER(usage_order, chore, MEMBER_WORD, .max = USAGE_WORD_MAX),
+	SPARSE(usage_order, stop, MEMBER_BOOL),
+	SPARSE(usage_order, dry_run, MEMBER_BOOL),
+};
+SHAPE(usage_order);
+
 static const struct member usage_stats_members[] = {
 	{ .name = "rate_milli", .type = MEMBER_MILLI, .offset = offsetof(struct usage_stats, rate) },
 	UINT(usage_stats, requests),
@@ -180,6 +222,8 @@ static const struct member usage_report_members[] = {
 	ROWS(usage_report, "repositories", repositories, usage_repository),
 	ROWS_OF(usage_report, "demands", demands, usage_demand, is_daily_demand),
 	ROWS_OF(usage_report, "quotas", demands, usage_demand, is_other_demand),
+	SPARSE_ROWS(usage_report, chores, usage_chore),
+	SPARSE(usage_report, chores_whole, MEMBER_BOOL),
 	MEMBER(usage_report, stats, MEMBER_STRUCT, .shape = &usage_stats_shape),
 };
 SHAPE(usage_report);
@@ -227,6 +271,8 @@ static const struct member usage_answer_members[] = {
 	MEMBER(usage_answer, deals, MEMBER_BOOL, .max = 0),
 	MEMBER(usage_answer, other_secret, MEMBER_BOOL, .max = 0),
 	MEMBER(usage_answer, cut, MEMBER_BOOL, .max = 0),
+	SPARSE(usage_answer, tell_chores, MEMBER_BOOL),
+	SPARSE_ROWS(usage_answer, orders, usage_order),
 	ROWS_OF(usage_answer, "grants", grants, usage_grant, is_daily_grant),
 	ROWS_OF(usage_answer, "quotas", grants, usage_grant, is_other_grant),
 	ROWS(usage_answer, "unsigned", unsigned_members, usage_unsigned),
@@ -287,8 +333,28 @@ static void shape_fini(const struct shape *shape, void *at)
 			free(*(char **)member_into(member, at));
 		else if (member->type == MEMBER_ROWS)
 			rows_fini(member, at);
+		else if (member->type == MEMBER_STRUCT)
+			shape_fini(member->shape, member_into(member, at));
 	}
 	memset(at, 0, shape->size);
+}
+
+/* Of what has no lists. */
+static void shape_copy(const struct shape *shape, const void *from, void *into)
+{
+	memcpy(into, from, shape->size);
+	for (size_t i = 0; i < shape->len; i++) {
+		const struct member *member = &shape->members[i];
+		const char *text;
+
+		CHECK(member->type != MEMBER_ROWS);
+		if (member->type == MEMBER_STRUCT)
+			shape_copy(member->shape, member_at(member, from), member_into(member, into));
+		if (member->type != MEMBER_TEXT)
+			continue;
+		text = *(char *const *)member_at(member, from);
+		*(char **)member_into(member, into) = check_strdup(text ? text : "");
+	}
 }
 
 /* ---- writing ---- */
@@ -355,10 +421,42 @@ static void write_member(const struct member *member, const void *from, struct j
 	}
 }
 
+static bool is_unset(const struct member *member, const void *from);
+
+static bool is_nothing(const struct shape *shape, const void *from)
+{
+	for (size_t i = 0; i < shape->len; i++)
+		if (!is_unset(&shape->members[i], from))
+			return false;
+	return true;
+}
+
+static bool is_empty(const struct member *member, const void *from)
+{
+	const void *at = member_at(member, from);
+
+	switch (member->type) {
+	case MEMBER_TEXT:
+		return !**(char *const *)at;
+	case MEMBER_UINT:
+		return !*(const uint64_t *)at;
+	case MEMBER_BOOL:
+		return !*(const bool *)at;
+	case MEMBER_ROWS:
+		return !rows_len(member, from);
+	case MEMBER_STRUCT:
+		return is_nothing(member->shape, at);
+	default:
+		return false;
+	}
+}
+
 /* A text that is not set is left out, so that reading gives its default. */
 static bool is_unset(const struct member *member, const void *from)
 {
-	return member->type == MEMBER_TEXT && !*(char *const *)member_at(member, from);
+	if (member->type == MEMBER_TEXT && !*(char *const *)member_at(member, from))
+		return true;
+	return member->sparse && is_empty(member, from);
 }
 
 static void write_shape(const struct shape *shape, const void *from, struct json_writer *writer)
@@ -508,6 +606,7 @@ static bool read_rows(struct reader *reader, const struct member *member, const 
 	if (len > USAGE_ROWS_MAX - reader->rows)
 		return error_set(err, ERROR_TOO_LARGE, NULL, "over %u rows in all", USAGE_ROWS_MAX);
 	reader->rows += len;
+	len = member->sparse && len > USAGE_CHORES_MAX ? USAGE_CHORES_MAX : len;
 	if (!len)
 		return true;
 	rows = check_alloc(before + len, shape->size);
@@ -588,6 +687,16 @@ static bool parse(const struct shape *shape, struct str text, void *into, struct
 void usage_report_fini(struct usage_report *report)
 {
 	shape_fini(&usage_report_shape, report);
+}
+
+void usage_chore_fini(struct usage_chore *chore)
+{
+	shape_fini(&usage_chore_shape, chore);
+}
+
+void usage_chore_copy(const struct usage_chore *from, struct usage_chore *into)
+{
+	shape_copy(&usage_chore_shape, from, into);
 }
 
 void usage_report_encode(const struct usage_report *report, struct buf *into)

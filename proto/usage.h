@@ -35,6 +35,10 @@
  * `final`: the boot is over; what the demands say is what it used in the end. With `all` it is over as a whole. Of another
  * process it is believed when the boot's own was silent for grant_ms.
  *
+ * Chores. A report brings those of which something is another thing than the leader that answers has taken (`chores`), each whole, or with `chores_whole`
+ * all there are: at first, when an answer says `tell_chores`, and once in a while, so that a leader that overhears comes to know them. What an
+ * administrator asks for is in the answers (`orders`) until a report has it as the `order` of its chore, or it is too old.
+ *
  * Members' names are those of the structs, but `rows` is "usage" and `rate` is "rate_milli".
  * Parsing: unknown members are ignored, missing ones have defaults (texts "", state "active", after seq - 1), but
  * worker, boot and the apikey, day and name of rows must be there. Bounds: below, of both sides.   Thread  any; pure.
@@ -63,6 +67,11 @@
 #define USAGE_COMPLAINTS_MAX 8192u
 /* The mark of the secret that the leaders give. */
 #define USAGE_SECRET_OF_LEADERS 1u
+#define USAGE_CHORES_MAX 64u /* of one report, or orders of one answer: more are not read */
+/* Texts of chores, as they are read: what was cut when it was written may grow where it is not UTF-8. */
+#define USAGE_UNIT_MAX 32u
+#define USAGE_AT_MAX   512u
+#define USAGE_WHY_MAX  800u
 
 struct usage_row {          /* deltas since the last acknowledged report */
 	char *apikey;
@@ -81,6 +90,30 @@ struct usage_demand {
 	char day[LIMITS_WINDOW_SIZE]; /* the window */
 	uint64_t granted, used, want, waits, needs, reserved;
 	bool release;
+};
+struct usage_run {          /* one run of a chore; all 0 = none */
+	char *how;              /* of one that is over: "done" "failed" "stopped" "refused"; "" = under way, or none */
+	char *unit;             /* of what it does so many: "repositories" */
+	uint64_t done, total;   /* total 0 = not known */
+	uint64_t about;         /* of one under way: so many it were the last time; 0 = not known */
+	uint64_t removed, bytes; /* that went, or (dry_run) would; bytes: also of what was counted or fetched */
+	uint64_t at_s;          /* wall clock, seconds: when it began; of one that is over when it ended */
+	uint64_t ms;            /* of one that is over: that it took */
+	bool dry_run;
+	char *what;             /* that it works at */
+	char *error;            /* failed, refused */
+};
+struct usage_chore {
+	char name[USAGE_WORD_MAX + 1];
+	char *state;            /* "idle" "waiting" (due, or asked for, and not begun) "running" */
+	bool can_dry_run;
+	uint64_t order;         /* the newest one that it was given; 0 = none */
+	struct usage_run run, last;
+};
+struct usage_order {        /* what an administrator asks of a chore */
+	uint64_t id;
+	char chore[USAGE_WORD_MAX + 1];
+	bool stop, dry_run;     /* stop: the run under way ends; else one begins */
 };
 struct usage_stats {        /* what the cluster view shows */
 	double rate;            /* requests a second */
@@ -124,8 +157,12 @@ struct usage_report {
 	struct usage_row *rows;            size_t rows_len;
 	struct usage_repository *repositories; size_t repositories_len;
 	struct usage_demand *demands;      size_t demands_len;
+	struct usage_chore *chores;        size_t chores_len;
+	bool chores_whole;      /* these are all there are */
 	struct usage_stats stats;
 };
+void usage_chore_fini(struct usage_chore *chore);
+void usage_chore_copy(const struct usage_chore *from, struct usage_chore *into);
 void usage_report_fini(struct usage_report *report);
 void usage_report_encode(const struct usage_report *report, struct buf *into);
 bool usage_report_parse(struct str text, struct usage_report *ret, struct error *err) MUST_CHECK;
@@ -152,7 +189,9 @@ struct usage_answer {
 	bool deals;             /* grants of all windows and subjects; false: of keys and days alone */
 	bool cut;               /* most workers reach each other, and not this one */
 	bool other_secret;      /* this worker's secret is another than the others': it is in no ring */
+	bool tell_chores;       /* it does not know this process's chores */
 	struct usage_grant *grants; size_t grants_len;
+	struct usage_order *orders; size_t orders_len; /* at most USAGE_CHORES_MAX */
 	struct usage_unsigned *unsigned_members; size_t unsigned_members_len; /* at most USAGE_UNSIGNED_MOST */
 };
 void usage_answer_fini(struct usage_answer *answer);

@@ -7,6 +7,7 @@
 #include "common/http_client.h"
 #include "common/log.h"
 #include "common/pool.h"
+#include "common/progress.h"
 #include "worker/index/index.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
@@ -16,7 +17,8 @@
 struct folding {
 	struct store *store;
 	struct indexes *indexes;
-	uint64_t repositories, failed;
+	struct progress progress;
+	uint64_t seen, repositories, failed;
 };
 
 static int64_t trust_nothing(void *arg, struct str name)
@@ -26,9 +28,8 @@ static int64_t trust_nothing(void *arg, struct str name)
 	return 0;
 }
 
-static bool fold_one(void *arg, struct str name)
+static void fold(struct folding *folding, struct str name)
 {
-	struct folding *folding = arg;
 	struct index_change change = { .op = INDEX_FOLD };
 	AUTO(index) *index = NULL;
 	struct error err;
@@ -37,20 +38,48 @@ static bool fold_one(void *arg, struct str name)
 	if (!indexes_get(folding->indexes, name, &index, &err)) {
 		/* A crash may leave a name in the catalog before its index. */
 		if (err.kind == ERROR_UNKNOWN)
-			return true;
+			return;
 	} else if (indexes_change_wait(folding->indexes, &change, &err)) {
 		folding->repositories++;
-		return true;
+		return;
 	}
 	folding->failed++;
+	progress_clear(&folding->progress);
 	log_error("fold", "repository=%s error=%s", name.at, log_quote(str_of(err.text)));
+}
+
+static bool fold_one(void *arg, struct str name)
+{
+	struct folding *folding = arg;
+
+	fold(folding, name);
+	progress_tell(&folding->progress, ++folding->seen);
 	return true;
+}
+
+static bool count_one(void *arg, struct str name)
+{
+	struct folding *folding = arg;
+
+	(void)name;
+	folding->progress.total++;
+	return true;
+}
+
+static bool walk(struct folding *folding, store_catalog_f *fn, struct error *err)
+{
+	return store_catalog_each(folding->store, fn, folding, err) ||
+	       error_add(err, "catalog of %s", store_place(folding->store));
 }
 
 static bool fold_all(struct folding *folding, struct error *err)
 {
-	return store_catalog_each(folding->store, fold_one, folding, err) ||
-	       error_add(err, "catalog of %s", store_place(folding->store));
+	bool ok;
+
+	progress_begin(&folding->progress, "repositories", 0);
+	ok = walk(folding, count_one, err) && walk(folding, fold_one, err);
+	progress_end(&folding->progress);
+	return ok;
 }
 
 static bool fold_store(const struct worker_settings *settings, struct folding *folding, struct error *err)

@@ -173,8 +173,19 @@ static struct scrub_chore scrub_of(struct worker *worker)
 static bool run_moves(struct chore_turn *turn, void *arg, struct error *err)
 {
 	struct pace pace = chore_pace(turn);
+	struct moves_stats before = moves_stats(arg), after;
+	bool ok;
 
-	return moves_work(arg, &pace, err);
+	if (before.held || before.coming || chore_is_asked(turn))
+		chore_works(turn, "repositories", 0);
+	ok = moves_work(arg, &pace, err);
+	after = moves_stats(arg);
+	if (after.taken != before.taken || after.fetched_bytes != before.fetched_bytes ||
+		after.removed != before.removed)
+		chore_works(turn, "repositories", 0);
+	chore_did(turn, after.taken - before.taken);
+	chore_counts(turn, after.removed - before.removed, after.fetched_bytes - before.fetched_bytes);
+	return ok;
 }
 
 static void add_moves(struct chores *chores, struct moves *moves)

@@ -611,6 +611,8 @@ static void start_cluster(struct worker *worker)
 		.pool = worker->pool,
 		.usage = worker->front.usage,
 		.stats = worker_stats,
+		.chores = worker_chores,
+		.order = worker_order,
 		.arg = worker,
 		.refused = &first->counters.usage_refused_total };
 

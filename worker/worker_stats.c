@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/worker_stats.h"
 
+#include <inttypes.h>
+
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "worker/chores/chores.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/moves/moves.h"
@@ -96,4 +99,22 @@ void worker_stats(void *arg, struct usage_stats *into)
 	add_moves(front->moves, into);
 	into->p50_us = histogram_quantile(&latency, 0.5);
 	into->p99_us = histogram_quantile(&latency, 0.99);
+}
+
+void worker_order(void *arg, const struct usage_order *order)
+{
+	const struct worker *worker = arg;
+	const struct chore_order what = { .id = order->id, .stop = order->stop, .dry_run = order->dry_run };
+	struct error err;
+
+	if (!chores_ask(worker->front.chores, str_of(order->chore), &what, &err))
+		log_info("chore.refused", "chore=%s order=%" PRIu64 " why=%s",
+			log_quote(str_of(order->chore)), order->id, log_quote(str_of(err.text)));
+}
+
+size_t worker_chores(void *arg, struct usage_chore into[USAGE_CHORES_MAX])
+{
+	const struct worker *worker = arg;
+
+	return chores_rows(worker->front.chores, into);
 }

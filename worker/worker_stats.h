@@ -11,3 +11,7 @@
 
 /* Of a struct worker: a cluster_stats_f. */
 void worker_stats(void *worker, struct usage_stats *into);
+/* The same: a cluster_chores_f. */
+size_t worker_chores(void *worker, struct usage_chore into[USAGE_CHORES_MAX]);
+/* The same: a cluster_order_f. */
+void worker_order(void *worker, const struct usage_order *order);

@@ -71,6 +71,8 @@ struct http_response *cluster_figures(void *job);
 struct http_response *cluster_ring(void *job);
 struct http_response *cluster_rescue(void *job);
 struct http_response *cluster_drain(void *job);   /* api/drain.c */
+struct http_response *cluster_chores(void *job);  /* api/chores.c */
+struct http_response *member_chores_serve(void *job);
 struct http_response *usage_serve(void *job);     /* api/usage.c */
 struct http_response *backup_serve(void *job);    /* api/backup.c */
 struct http_response *self_keys(void *job);       /* api/self.c */
@@ -83,4 +85,4 @@ struct http_response *openapi_serve(void *job);   /* api/openapi.c */
 extern const struct route_about about_livez[], about_readyz[], about_metrics[], about_state[], about_report[], about_members[], about_backup[],
 	about_export[], about_import[], about_usage[], about_audit[], about_access[], about_bulk[], about_template[], about_entities[],
 	about_openapi[], about_self_keys[], about_self_usage[], about_session[], about_figures[], about_ring[], about_rescue[], about_live[],
-	about_pages[], about_assets[];
+	about_pages[], about_assets[], about_chores[];

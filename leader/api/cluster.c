@@ -28,7 +28,7 @@
 #include "leader/strangers.h"
 
 #define FIGURES_BYTES_MAX (32 * 1024 * 1024)
-#define MEMBERS_BYTES_MAX (16 * 1024 * 1024)
+#define MEMBERS_BYTES_MAX (64 * 1024 * 1024)
 
 #define SAY_MOST    10
 #define SAY_SPAN_MS 60000
@@ -256,7 +256,8 @@ static struct http_response *list_members(struct api_job *job)
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
 	members_write(leader->members,
-		&(struct members_rows){ .now_ms = clock_ms(), .lease_ms = cluster.lease_ms, .state = state },
+		&(struct members_rows){
+			.now_ms = clock_ms(), .lease_ms = cluster.lease_ms, .state = state, .chores = true },
 		&w);
 	if (leader->fellows) {
 		json_key(&w, STR("leaders"));
@@ -425,6 +426,12 @@ const struct route_about about_members[] = {
 		.query = true,
 		.gives = "Drained",
 		.other = 202 },
+	{ .method = HTTP_POST,
+		.below = "/{id}/chores",
+		.summary = "A chore of the member begins or ends.",
+		.takes = "ChoreOrder",
+		.gives = "ChoreOrdered",
+		.status = 202 },
 	{ 0 },
 };
 
@@ -434,5 +441,7 @@ struct http_response *cluster_members(void *arg)
 
 	if (api_is_read(job))
 		return list_members(job);
-	return job->http->method == HTTP_POST ? cluster_drain(job) : forget_member(job);
+	if (job->http->method != HTTP_POST)
+		return forget_member(job);
+	return str_ends(job->rest, "/chores") ? member_chores_serve(job) : cluster_drain(job);
 }

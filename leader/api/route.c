@@ -30,10 +30,11 @@
 #include "leader/lane.h"
 #include "leader/local.h"
 #include "leader/waiting.h"
+#include "proto/chore_view.h"
 #include "proto/own_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
-#define DRAIN_BODY_MAX 1024 /* it says nothing */
+#define DRAIN_BODY_MAX CHORE_ORDER_BODY_MAX /* of a drain: it says nothing */
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
 /* A report that is longer is no beat, a bulk that is longer is no small write: they have their lanes. */
@@ -202,6 +203,15 @@ static const struct route rows[] = {
 		.parameters = of_members,
 		.about = about_members,
 		.job_f = cluster_members },
+	{ .operation = "chores",
+		.path = "/api/cluster/chores",
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_JOB,
+		.authorise = by_admin,
+		.body_max = CHORE_ORDER_BODY_MAX,
+		.parameters = none,
+		.about = about_chores,
+		.job_f = cluster_chores },
 	{ .operation = "backup",
 		.path = "/api/cluster/backup",
 		.methods = ROUTE_M(GET),

@@ -47,6 +47,8 @@ static const struct command_option getting[] = { ASKING,
 	{ "--sort", "FIELD", "of a list: by this field; -FIELD downwards, as --sort=-FIELD" } };
 static const struct command_option draining[] = { ASKING,
 	{ "--force", NULL, "also where its repositories are nobody else's" } };
+static const struct command_option choring[] = { ASKING,
+	{ "--dry-run", NULL, "it tells what it would do, and changes nothing" } };
 static const struct command_option living[] = { ASKING,
 	{ "--every", "MS", "how often, 2000 if it is left out" } };
 static const struct command_option making[] = { ASKING,
@@ -93,6 +95,10 @@ static const struct command rows[] = {
 		OF(draining) },
 	{ "undrain", "NAME", "it owns again", .run = ctl_undrain, OF(asking) },
 	{ "evacuate", "NAME", "drain, and wait until it may be stopped", .run = ctl_evacuate, OF(draining) },
+	{ "chores", "[NAME]", "what the workers, or one, do without being asked", .run = ctl_chores,
+		OF(asking) },
+	{ "chore", "start|stop CHORE [NAME]", "a run of it begins or ends now, at all or at one",
+		.run = ctl_chore, OF(choring), .arguments_most = 3 },
 	{ "rescue", "CLUSTER", "a Redis that lost what it had gets a leader's memory", .run = ctl_rescue,
 		OF(asking) },
 	{ "usage", NULL, "what API keys and repositories used", .run = ctl_usage, OF(of_usage) },

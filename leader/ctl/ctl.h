@@ -22,6 +22,7 @@ typedef int ctl_command_f(const struct command_call *call);
 ctl_command_f ctl_get, ctl_create, ctl_set, ctl_delete, ctl_rotate;       /* ctl_entities.c */
 ctl_command_f ctl_members, ctl_forget, ctl_usage, ctl_audit, ctl_access;  /* ctl_cluster.c */
 ctl_command_f ctl_drain, ctl_undrain, ctl_evacuate, ctl_rescue;           /* ctl_drain.c */
+ctl_command_f ctl_chores, ctl_chore;                                      /* ctl_chores.c */
 ctl_command_f ctl_watch;                                                  /* ctl_watch.c */
 ctl_command_f ctl_live;                                                   /* ctl_live.c */
 ctl_command_f ctl_export, ctl_import, ctl_bulk;                           /* ctl_transfer.c */

@@ -106,6 +106,24 @@ def test_long_lists_come_whole(leader):
     assert [len(json.loads(page)["items"]) for page in pages] == [1000, 5]
 
 
+def test_chores_are_shown_begun_and_ended(leader):
+    worker = FakeWorker(leader, "one")
+    rows = [{"name": "fold"}, {"name": "gc", "state": "running", "can_dry_run": True, "run": {"unit": "repositories", "done": 3, "about": 9, "what": "a/b", "removed": 2, "dry_run": True}},
+            {"name": "weigh", "last": {"how": "failed", "error": "no disk", "at_s": 1700000000}}]
+    assert worker.push(seq=0, number=1, chores=rows, chores_whole=True).status_code == 200
+    shown = table(ctl(leader, "chores"))
+    assert [row[:3] for row in shown[1:]] == [["one", "fold", "idle"], ["one", "gc", "running"], ["one", "weigh", "idle"]]
+    assert shown[2][3] == "3 of about 9 repositories, would remove 2, at a/b" and shown[3][4:] == ["2023-11-14T22:13:20.000Z", "failed: no disk"]
+    assert len(table(ctl(leader, "chores", "another"))) <= 1
+    assert table(ctl(leader, "chore", "stop", "gc", "one"))[1][0] == "one"
+    answer = worker.push(seq=0, number=2).json()
+    assert [(one["chore"], one.get("stop")) for one in answer["orders"]] == [("gc", True)]
+    assert json.loads(ctl(leader, "chore", "start", "weigh", "--json"))["members"][0]["name"] == "one"
+    assert "these have one: gc" in ctl(leader, "chore", "start", "fold", "--dry-run", status=1)
+    assert 'did you mean "weigh"?' in ctl(leader, "chore", "start", "wiegh", status=1)
+    assert "needs start or stop" in ctl(leader, "chore", "begin", "gc", status=2)
+
+
 def test_members_usage_audit_and_access(leader):
     leader.admin("PATCH", "/api/settings/cluster", {"leaseMs": 1000, "pushEveryMs": 500})
     key = leader.new_key(label="ci")

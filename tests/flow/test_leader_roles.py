@@ -30,6 +30,7 @@ TABLE = {
     "api/cluster/self/apikey": {"GET": "w", "POST": "w", "DELETE": "w"},
     "api/cluster/self/usage": {"GET": "w"},
     "api/cluster/members": {"GET": "ar", "DELETE": "a", "POST": "aw"},  # a worker about itself: test_leader_live.py
+    "api/cluster/chores": {"POST": "a"},
     "api/cluster/figures": {"GET": "ar"},
     "api/cluster/ring": {"GET": "ar"},
     "api/cluster/rescue": {"POST": "a"},
@@ -88,7 +89,7 @@ def test_every_endpoint_has_a_decision_for_every_role(leader):
         for method, may in methods.items():
             for who, auth in logins.items():
                 # What is asked for is not there, or no JSON of the kind: whoever may is told that, not 401 or 403.
-                at = f"/{path}" if method == "GET" or path.startswith(("api/cluster/quotas", "api/cluster/self/", "api/cluster/rescue", "api/import")) or path.endswith("/_bulk") else f"/{path}/absent-one"
+                at = f"/{path}" if method == "GET" or path.startswith(("api/cluster/quotas", "api/cluster/self/", "api/cluster/rescue", "api/cluster/chores", "api/import")) or path.endswith("/_bulk") else f"/{path}/absent-one"
                 status = ask(leader, auth, method, at, [] if method in ("POST", "PUT", "PATCH") else None).status_code
                 allowed = may == "*" or (who and who[0] in may)
                 assert (status not in (401, 403)) == bool(allowed), (method, path, who, status)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials of workers: made by the admin API, each bound to a name, revocable."""
 import base64
+import concurrent.futures
 import datetime
 import json
 import pathlib
@@ -80,6 +81,77 @@ def test_members_tell_of_chores(leader):
     assert leader.members()["one"]["stats"]["chores"] == {
         "running": 2, "longest": "import", "longestMs": 61000, "failures": 3, "failedMsAgo": 5000}
     assert worker.push(stats={"chore": "a word that is too long"}).status_code == 413
+
+
+def beat(worker, number, **more):
+    reply = worker.push(seq=0, number=number, **more)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_members_show_what_runs(leader):
+    worker = new_worker(leader, "one")
+    assert beat(worker, 1)["tell_chores"] is True
+    assert leader.members()["one"]["chores"] == []
+    rows = [{"name": "fold"}, {"name": "gc", "state": "running", "can_dry_run": True, "run": {"unit": "repositories", "done": 3, "about": 9, "what": "a/b", "at_s": 1700000000}}]
+    assert "tell_chores" not in beat(worker, 2, chores=rows, chores_whole=True)
+    assert leader.members()["one"]["chores"] == [
+        {"name": "fold", "state": "idle", "canDryRun": False},
+        {"name": "gc", "state": "running", "canDryRun": True,
+         "run": {"what": "repositories", "done": 3, "about": 9, "at": "a/b", "began": "2023-11-14T22:13:20.000Z"}}]
+    beat(worker, 3, chores=[{"name": "gc", "can_dry_run": True, "last": {"how": "done", "unit": "repositories", "done": 9, "removed": 2, "bytes": 70, "at_s": 1700000001, "ms": 40}}])
+    gc = leader.members()["one"]["chores"][1]
+    assert gc == {"name": "gc", "state": "idle", "canDryRun": True,
+                  "last": {"how": "done", "what": "repositories", "done": 9, "removed": 2, "bytes": 70, "ended": "2023-11-14T22:13:21.000Z", "ms": 40}}
+    beat(worker, 2, chores=rows)  # a copy that comes late
+    assert leader.members()["one"]["chores"][1] == gc
+    other = new_worker(leader, "one-after")
+    assert beat(other, 1)["tell_chores"] and leader.members()["one-after"]["chores"] == []
+
+
+def ask(leader, chore, action="start", at="members/one/chores", **more):
+    return leader.admin("POST", f"/api/cluster/{at}", {"chore": chore, "action": action, **more})
+
+
+def test_an_order_is_in_the_answers_until_it_is_taken(leader):
+    worker = new_worker(leader, "one")
+    assert ask(leader, "gc").status_code == 404
+    beat(worker, 1)
+    reply = ask(leader, "gc")
+    assert reply.status_code == 409 and "has not told of its chores yet" in reply.text
+    beat(worker, 2, chores=[{"name": "fold"}, {"name": "gc", "can_dry_run": True}], chores_whole=True)
+    for chore, action, more, status, says in (
+            ("gcc", "start", {}, 404, 'did you mean \\"gc\\"?'), ("fold", "start", {"dryRun": True}, 400, "these have one: gc"),
+            ("gc", "stop", {}, 409, "does not run"), ("gc", "pause", {}, 400, "action: needed"), ("", "start", {}, 400, "chore: needed")):
+        reply = ask(leader, chore, action, **more)
+        assert reply.status_code == status and says in reply.text, reply.text
+    assert not beat(worker, 3).get("orders")
+    reply = ask(leader, "gc", dryRun=True)
+    [row] = reply.json()["members"]
+    assert reply.status_code == 202 and reply.json() == {"chore": "gc", "action": "start", "dryRun": True, "members": [{"name": "one", "order": row["order"]}]}
+    order = {"id": row["order"], "chore": "gc", "dry_run": True}
+    assert beat(worker, 4)["orders"] == beat(worker, 5)["orders"] == [order]
+    assert "is about to run" in ask(leader, "gc").text
+    assert not beat(worker, 6, chores=[{"name": "gc", "can_dry_run": True, "state": "running", "order": row["order"], "run": {"unit": "repositories"}}]).get("orders")
+    assert "runs already" in ask(leader, "gc").text
+    reply = ask(leader, "gc", "stop", at="chores")
+    assert reply.status_code == 202 and beat(worker, 7)["orders"][0]["stop"] is True
+    stopped, started = leader.admin("GET", "/api/audit?kind=chore").json()["items"]
+    assert (started["id"], started["how"], started["member"], started["dryRun"], started["count"]) == ("gc", "started", "one", True, 1)
+    assert (stopped["id"], stopped["how"], stopped["count"]) == ("gc", "stopped", 1) and "member" not in stopped
+    assert worker.session.post(leader.url + "/api/cluster/members/one/chores", json={"chore": "gc", "action": "start"}, timeout=10).status_code == 403
+
+
+def test_the_word_that_a_report_is_wanted_comes_at_once(leader):
+    worker = new_worker(leader, "one")
+    beat(worker, 1, chores=[{"name": "fold"}], chores_whole=True)
+    revision = int(worker.state().headers["Zot-State-Revision"])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        headers = {"Zot-Worker-Name": "one", "Zot-Worker-Id": worker.process}
+        poll = pool.submit(worker.state, since=revision, wait=20000, headers=headers)
+        begun = time.monotonic()
+        assert ask(leader, "fold").status_code == 202
+        assert poll.result().headers.get("Zot-Report") == "now" and time.monotonic() - begun < 10
 
 
 def test_no_worker_gets_credentials_of_workers(leader):

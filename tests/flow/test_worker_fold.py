@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """zot-worker fold: what only the logs have goes into index.json."""
 import json
+import os
+import pty
 import subprocess
 import threading
 
@@ -63,3 +65,30 @@ def test_beside_a_worker_that_is_pushed_to():
         assert set(worker.call("GET", "/v2/busy/tags/list").json()["tags"]) == set(pushed)
         worker.stop()
         assert tags(worker, "busy") == set(pushed)
+
+
+def on_a_terminal(worker, command):
+    """What standard error, a terminal, was told; and standard output."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run([BUILD / worker.program, command], env=worker.environment, stdout=subprocess.PIPE, stderr=theirs, timeout=60)
+    os.close(theirs)
+    said = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.returncode == 0, (done, said)
+    return said, done.stdout.decode()
+
+
+def test_a_terminal_sees_how_far_it_is_and_a_file_does_not():
+    with Worker() as worker:
+        for n in range(5):
+            worker.push(f"app{n}", "v1")
+        worker.stop()
+        said, out = on_a_terminal(worker, "fold")
+        assert "\r\033[K1 of 5 repositories, " in said and said.endswith("\r\033[K") and out == "5 repositories are folded, 0 could not be\n"
+        said, out = on_a_terminal(worker, "import")
+        assert "\r\033[K1 folders, " in said and out == "0 repositories are new in the catalog\n"
+        said, out = on_a_terminal(worker, "gc")
+        assert "\r\033[K1 of 5 repositories, " in said and out.startswith("5 repositories, ")
+        for command in ("fold", "import", "gc"):
+            done = subprocess.run([BUILD / worker.program, command], env=worker.environment, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0 and not done.stderr and "\r" not in done.stdout, done

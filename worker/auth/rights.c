@@ -29,6 +29,13 @@ bool rights_allow(
 	return rights_decide(snapshot, identity, name, action).allowed;
 }
 
+bool rights_is_admin(const struct snapshot *snapshot, const struct identity *identity)
+{
+	struct access_who who = who_of(snapshot, identity);
+
+	return !identity->peer && access_is_admin(snapshot->access, &who);
+}
+
 bool rights_allow_metrics(const struct snapshot *snapshot, const struct identity *identity)
 {
 	struct access_who who = who_of(snapshot, identity);

@@ -14,4 +14,6 @@ struct snapshot;
 struct access_decision rights_decide(
 	const struct snapshot *snapshot, const struct identity *identity, struct str name, enum action action);
 bool rights_allow(const struct snapshot *snapshot, const struct identity *identity, struct str name, enum action action);
+/* May begin and end what the worker does by itself. */
+bool rights_is_admin(const struct snapshot *snapshot, const struct identity *identity);
 bool rights_allow_metrics(const struct snapshot *snapshot, const struct identity *identity);

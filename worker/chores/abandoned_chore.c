@@ -10,7 +10,11 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 {
 	const struct pace pace = chore_pace(turn);
 	uint64_t ended = 0;
-	bool ok = store_abandoned(arg, &pace, &ended, err);
+	bool ok;
+
+	chore_works(turn, "uploads", 0);
+	ok = store_abandoned(arg, &pace, &ended, err);
+	chore_counts(turn, ended, 0);
 
 	if (ended)
 		log_info("store.abandoned", "uploads=%" PRIu64, ended);

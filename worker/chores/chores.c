@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "common/buf.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -23,6 +26,8 @@ struct row {
 	bool is_out; /* at the pool */
 	/* Under the lock. */
 	struct chore_stats stats;
+	bool asked_dry;   /* with stats.asked */
+	atomic_bool stop; /* the run under way, or the one that is ready, is to end */
 	/* The run's: one at a time. */
 	bool failing;
 };
@@ -42,6 +47,8 @@ struct chores {
 
 struct chore_turn {
 	struct chores *chores;
+	struct row *row;
+	bool asked, dry_run, refused;
 	int64_t slice_us; /* when it began */
 	uint64_t begun;   /* requests until then */
 };
@@ -82,6 +89,12 @@ void chores_add(struct chores *chores, const struct chore *chore)
 	*row = (struct row){ .chores = chores, .chore = *chore, .stats.name = chore->name };
 }
 
+void chores_add_dry(struct chores *chores, const struct chore *chore)
+{
+	chores_add(chores, chore);
+	chores->rows[chores->len - 1].stats.can_dry_run = true;
+}
+
 /* ---- a run ---- */
 
 /* A request came since the last slice, or is under way. */
@@ -106,15 +119,22 @@ static struct timespec in_us(int64_t us)
 	return at;
 }
 
-/* Until the time is over, or all is to end. */
-static void rest(struct chores *chores, int64_t us)
+static bool is_to_end(const struct chore_turn *turn)
 {
+	return atomic_load_explicit(&turn->chores->stopping, memory_order_relaxed) ||
+	       atomic_load_explicit(&turn->row->stop, memory_order_relaxed);
+}
+
+/* Until the time is over, or it is to end. */
+static void rest(const struct chore_turn *turn, int64_t us)
+{
+	struct chores *chores = turn->chores;
 	const int64_t most = CHORE_REST_MAX_MS * INT64_C(1000);
 	struct timespec until = in_us(us < most ? us : most);
 	int failed = 0;
 
 	(void)pthread_mutex_lock(&chores->lock);
-	while (!failed && !atomic_load(&chores->stopping))
+	while (!failed && !is_to_end(turn))
 		failed = pthread_cond_timedwait(&chores->changed, &chores->lock, &until);
 	(void)pthread_mutex_unlock(&chores->lock);
 	CHECK(!failed || failed == ETIMEDOUT);
@@ -124,15 +144,15 @@ bool chore_may_go_on(struct chore_turn *turn)
 {
 	struct chores *chores = turn->chores;
 
-	if (atomic_load_explicit(&chores->stopping, memory_order_relaxed))
+	if (is_to_end(turn))
 		return false;
 	if (clock_us() - turn->slice_us < CHORE_SLICE_MS * INT64_C(1000))
 		return true;
 	if (is_busy(turn))
-		rest(chores, (clock_us() - turn->slice_us) * REST_TIMES);
+		rest(turn, (clock_us() - turn->slice_us) * REST_TIMES);
 	pool_give_way(chores->pool);
 	turn->slice_us = clock_us();
-	return !atomic_load_explicit(&chores->stopping, memory_order_relaxed);
+	return !is_to_end(turn);
 }
 
 static bool go_on(void *arg)
@@ -145,53 +165,210 @@ struct pace chore_pace(struct chore_turn *turn)
 	return (struct pace){ go_on, turn };
 }
 
-static void set_state(struct row *row, enum chore_state state)
+/* ---- what it says of itself ---- */
+
+bool chore_is_asked(const struct chore_turn *turn)
 {
-	(void)pthread_mutex_lock(&row->chores->lock);
-	row->stats.state = state;
-	if (state == CHORE_RUNNING)
-		row->stats.began_ms = clock_ms();
-	(void)pthread_cond_broadcast(&row->chores->changed);
-	(void)pthread_mutex_unlock(&row->chores->lock);
+	return turn->asked;
 }
 
-static void count_run(struct row *row, int64_t began_us, bool ok)
+bool chore_is_dry(const struct chore_turn *turn)
+{
+	return turn->dry_run;
+}
+
+static struct chore_work *work_lock(struct chore_turn *turn)
+{
+	(void)pthread_mutex_lock(&turn->chores->lock);
+	return &turn->row->stats.work;
+}
+
+static void work_unlock(struct chore_turn *turn)
+{
+	(void)pthread_mutex_unlock(&turn->chores->lock);
+}
+
+void chore_works(struct chore_turn *turn, const char *unit, uint64_t total)
+{
+	struct chore_work *work = work_lock(turn);
+
+	work->unit = unit;
+	work->total = total;
+	work_unlock(turn);
+}
+
+static void copy_text(struct str text, char *into, size_t size)
+{
+	(void)snprintf(into, size, "%.*s", STR_ARGS(text));
+}
+
+void chore_takes(struct chore_turn *turn, struct str what)
+{
+	struct chore_work *work = work_lock(turn);
+
+	work->done += work->at[0] != '\0';
+	copy_text(what, work->at, sizeof(work->at));
+	work_unlock(turn);
+}
+
+void chore_did(struct chore_turn *turn, uint64_t done)
+{
+	struct chore_work *work = work_lock(turn);
+
+	work->done = done;
+	work_unlock(turn);
+}
+
+void chore_counts(struct chore_turn *turn, uint64_t removed, uint64_t bytes)
+{
+	struct chore_work *work = work_lock(turn);
+
+	work->removed += removed;
+	work->bytes += bytes;
+	work_unlock(turn);
+}
+
+bool chore_refuse(struct chore_turn *turn, struct error *err, const char *format, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	turn->refused = true;
+	return error_set(err, ERROR_CONFLICT, NULL, "%s", text);
+}
+
+/* ---- its begin and its end ---- */
+
+static enum chore_state state_at_rest(const struct row *row)
+{
+	return row->chore.every_ms || !row->stats.runs ? CHORE_WAITING : CHORE_OVER;
+}
+
+static void set_state_locked(struct row *row, enum chore_state state)
+{
+	row->stats.state = state;
+	(void)pthread_cond_broadcast(&row->chores->changed);
+}
+
+static void begin_run(struct row *row, struct chore_turn *turn)
 {
 	struct chore_stats *stats = &row->stats;
 
 	(void)pthread_mutex_lock(&row->chores->lock);
-	stats->runs++;
-	stats->worked_us += (uint64_t)(clock_us() - began_us);
-	stats->ended_s = clock_wall_s();
-	stats->state = row->chore.every_ms ? CHORE_WAITING : CHORE_OVER;
-	if (!ok) {
-		stats->failures++;
-		stats->failed_ms = clock_ms();
-	}
-	(void)pthread_cond_broadcast(&row->chores->changed);
+	turn->asked = stats->asked;
+	turn->dry_run = stats->asked && row->asked_dry;
+	stats->asked = false;
+	stats->work = (struct chore_work){ .dry_run = turn->dry_run };
+	stats->began_ms = clock_ms();
+	stats->began_s = clock_wall_s();
+	set_state_locked(row, CHORE_RUNNING);
 	(void)pthread_mutex_unlock(&row->chores->lock);
 }
 
-static void tell(struct row *row, bool ok, const struct error *err)
+static void keep_last_locked(struct row *row, enum chore_how how, const char *why)
 {
-	if (ok && row->failing)
+	struct chore_last *last = &row->stats.last;
+
+	*last = (struct chore_last){ .how = how, .ended_s = clock_wall_s() };
+	copy_text(str_of(why), last->why, sizeof(last->why));
+}
+
+/* What it worked at is done, where it came to its end. */
+static void keep_run_locked(struct row *row, enum chore_how how, uint64_t us, const char *why)
+{
+	struct chore_last *last = &row->stats.last;
+
+	keep_last_locked(row, how, why);
+	last->took_ms = us / 1000;
+	last->work = row->stats.work;
+	last->work.done += how == CHORE_DONE && last->work.at[0];
+	last->work.at[0] = '\0';
+}
+
+static void note_run_locked(struct row *row, enum chore_how how, uint64_t us)
+{
+	struct chore_stats *stats = &row->stats;
+
+	stats->runs++;
+	stats->worked_us += us;
+	stats->ended_s = clock_wall_s();
+	if (how == CHORE_FAILED) {
+		stats->failures++;
+		stats->failed_ms = clock_ms();
+	}
+	if (stats->work.unit) {
+		stats->times.buckets[chore_bucket(us)]++;
+		stats->times.sum_us += us;
+	}
+}
+
+static void end_run(
+	struct row *row, const struct chore_turn *turn, int64_t began_us, enum chore_how how, const char *why)
+{
+	struct chore_stats *stats = &row->stats;
+	uint64_t us = (uint64_t)(clock_us() - began_us);
+
+	(void)pthread_mutex_lock(&row->chores->lock);
+	note_run_locked(row, how, us);
+	if (stats->work.unit || turn->asked || how != CHORE_DONE)
+		keep_run_locked(row, how, us, why);
+	stats->work = (struct chore_work){ 0 };
+	atomic_store(&row->stop, false);
+	set_state_locked(row, state_at_rest(row));
+	(void)pthread_mutex_unlock(&row->chores->lock);
+}
+
+static enum chore_how how_of(const struct row *row, const struct chore_turn *turn, bool ok)
+{
+	if (turn->refused)
+		return CHORE_REFUSED;
+	if (atomic_load(&row->stop))
+		return CHORE_STOPPED;
+	return ok ? CHORE_DONE : CHORE_FAILED;
+}
+
+static void tell(struct row *row, enum chore_how how, const struct error *err)
+{
+	if (how == CHORE_DONE && row->failing)
 		log_info("chore.works", "chore=%s", row->chore.name);
-	if (!ok && !row->failing)
+	if (how == CHORE_FAILED && !row->failing)
 		log_warn("chore.failed", "chore=%s error=%s", row->chore.name, log_quote(str_of(err->text)));
-	row->failing = !ok;
+	if (how == CHORE_STOPPED)
+		log_info("chore.stopped", "chore=%s", row->chore.name);
+	if (how == CHORE_REFUSED)
+		log_info("chore.refused", "chore=%s why=%s", row->chore.name, log_quote(str_of(err->text)));
+	if (how == CHORE_DONE || how == CHORE_FAILED)
+		row->failing = how == CHORE_FAILED;
 }
 
 static void run_whole(struct row *row)
 {
-	struct chore_turn turn = { .chores = row->chores, .slice_us = clock_us() };
+	struct chore_turn turn = { .chores = row->chores, .row = row, .slice_us = clock_us() };
 	int64_t began_us = turn.slice_us;
-	struct error err;
+	struct error err = { .text = "" };
+	enum chore_how how;
 	bool ok;
 
-	set_state(row, CHORE_RUNNING);
+	begin_run(row, &turn);
 	ok = row->chore.run(&turn, row->chore.arg, &err);
-	tell(row, ok, &err);
-	count_run(row, began_us, ok);
+	how = how_of(row, &turn, ok);
+	tell(row, how, &err);
+	end_run(row, &turn, began_us, how, how == CHORE_FAILED || how == CHORE_REFUSED ? err.text : "");
+}
+
+/* It was ready, and is not to run: all ends, or somebody said so. */
+static void skip(struct row *row)
+{
+	(void)pthread_mutex_lock(&row->chores->lock);
+	row->stats.asked = false;
+	if (!atomic_load(&row->chores->stopping))
+		keep_last_locked(row, CHORE_STOPPED, "");
+	atomic_store(&row->stop, false);
+	set_state_locked(row, state_at_rest(row));
+	(void)pthread_mutex_unlock(&row->chores->lock);
 }
 
 static void on_ended(void *arg);
@@ -200,10 +377,10 @@ static void run_row(void *arg)
 {
 	struct row *row = arg;
 
-	if (!atomic_load(&row->chores->stopping))
+	if (!atomic_load(&row->chores->stopping) && !atomic_load(&row->stop))
 		run_whole(row);
 	else
-		set_state(row, CHORE_WAITING);
+		skip(row);
 	loop_post(row->chores->loop, on_ended, row);
 }
 
@@ -225,6 +402,14 @@ static void set_timer(struct chores *chores)
 		loop_timer_start(chores->loop, &chores->timer, soonest - now, on_timer, chores);
 }
 
+static void set_ready(struct row *row, int64_t now_ms)
+{
+	(void)pthread_mutex_lock(&row->chores->lock);
+	row->stats.ready_ms = now_ms;
+	set_state_locked(row, CHORE_READY);
+	(void)pthread_mutex_unlock(&row->chores->lock);
+}
+
 static void on_timer(void *arg)
 {
 	struct chores *chores = arg;
@@ -237,20 +422,155 @@ static void on_timer(void *arg)
 		if (row->is_out || row->due_ms > now)
 			continue;
 		row->is_out = true;
-		set_state(row, CHORE_READY);
+		set_ready(row, now);
 		pool_push_background(chores->pool, run_row, row);
 	}
 	set_timer(chores);
 }
 
+static bool is_asked(struct row *row)
+{
+	bool asked;
+
+	(void)pthread_mutex_lock(&row->chores->lock);
+	asked = row->stats.asked;
+	(void)pthread_mutex_unlock(&row->chores->lock);
+	return asked;
+}
+
 static void on_ended(void *arg)
+{
+	struct row *row = arg;
+	int64_t now = clock_ms();
+
+	loop_assert(row->chores->loop);
+	row->is_out = false;
+	row->due_ms = row->chore.every_ms ? now + row->chore.every_ms : INT64_MAX;
+	if (is_asked(row))
+		row->due_ms = now;
+	set_timer(row->chores);
+}
+
+/* ---- who asks ---- */
+
+static void on_asked(void *arg)
 {
 	struct row *row = arg;
 
 	loop_assert(row->chores->loop);
-	row->is_out = false;
-	row->due_ms = row->chore.every_ms ? clock_ms() + row->chore.every_ms : INT64_MAX;
+	if (row->is_out || !is_asked(row))
+		return;
+	row->due_ms = clock_ms();
 	set_timer(row->chores);
+}
+
+static struct row *find(struct chores *chores, struct str name)
+{
+	for (size_t i = 0; i < chores->len; i++)
+		if (str_is(name, chores->rows[i].chore.name))
+			return &chores->rows[i];
+	return NULL;
+}
+
+static void put_names(const struct chores *chores, bool dry, struct buf *into)
+{
+	for (size_t i = 0; i < chores->len; i++)
+		if (!dry || chores->rows[i].stats.can_dry_run)
+			buf_format(into, "%s%s", into->len ? ", " : "", chores->rows[i].chore.name);
+}
+
+static bool refuse_name(const struct chores *chores, struct str name, struct error *err)
+{
+	AUTO_FINI(buf) all = buf_limit(CHORES_MAX * (CHORE_NAME_MAX + 2));
+	const char *names[CHORES_MAX], *near;
+
+	for (size_t i = 0; i < chores->len; i++)
+		names[i] = chores->rows[i].chore.name;
+	near = str_nearest(name, names, chores->len);
+	put_names(chores, false, &all);
+	return error_set(err, ERROR_UNKNOWN, NULL, "there is no chore \"%.*s\" here%s%s%s; there are: %s",
+		(int)(name.len < 40 ? name.len : 40), name.at, near ? "; did you mean \"" : "",
+		near ? near : "", near ? "\"?" : "", buf_text(&all));
+}
+
+static bool refuse_dry(const struct chores *chores, const struct row *row, struct error *err)
+{
+	AUTO_FINI(buf) able = buf_limit(CHORES_MAX * (CHORE_NAME_MAX + 2));
+
+	put_names(chores, true, &able);
+	return error_set(err, ERROR_INVALID, NULL, "the chore \"%s\" has no dry run; these have one: %s",
+		row->chore.name, able.len ? buf_text(&able) : "none");
+}
+
+/* One that looks whether it is time is not at work. */
+static bool is_at_work_locked(const struct row *row)
+{
+	return row->stats.state == CHORE_RUNNING && row->stats.work.unit;
+}
+
+static bool start_locked(struct row *row, bool dry_run, struct error *err)
+{
+	if (is_at_work_locked(row) || row->stats.asked)
+		return error_set(err, ERROR_CONFLICT, NULL, "the chore \"%s\" %s already", row->chore.name,
+			row->stats.asked ? "is about to run" : "runs");
+	row->stats.asked = true;
+	row->asked_dry = dry_run;
+	return true;
+}
+
+/* One that waits for its turn, and not for its time. */
+static bool is_late_locked(const struct row *row)
+{
+	return row->stats.state == CHORE_READY &&
+	       (row->stats.asked || clock_ms() - row->stats.ready_ms >= CHORE_LATE_MS);
+}
+
+static bool stop_locked(struct row *row, struct error *err)
+{
+	bool ends = is_at_work_locked(row) || is_late_locked(row);
+
+	if (!ends && !row->stats.asked)
+		return error_set(err, ERROR_CONFLICT, NULL, "the chore \"%s\" does not run", row->chore.name);
+	if (ends) {
+		atomic_store(&row->stop, true);
+		(void)pthread_cond_broadcast(&row->chores->changed);
+	}
+	row->stats.asked = false;
+	return true;
+}
+
+static bool ask_locked(struct row *row, const struct chore_order *order, struct error *err)
+{
+	bool ok;
+
+	if (order->id && order->id == row->stats.order)
+		return true;
+	if (order->id)
+		row->stats.order = order->id;
+	if (order->dry_run && !row->stats.can_dry_run)
+		ok = refuse_dry(row->chores, row, err);
+	else
+		ok = order->stop ? stop_locked(row, err) : start_locked(row, order->dry_run, err);
+	if (!ok && order->id)
+		keep_last_locked(row, CHORE_REFUSED, err->text);
+	return ok;
+}
+
+bool chores_ask(struct chores *chores, struct str name, const struct chore_order *order, struct error *err)
+{
+	struct row *row = find(chores, name);
+	bool ok;
+
+	if (!row)
+		return refuse_name(chores, name, err);
+	if (atomic_load(&chores->stopping))
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "this worker ends");
+	(void)pthread_mutex_lock(&chores->lock);
+	ok = ask_locked(row, order, err);
+	(void)pthread_mutex_unlock(&chores->lock);
+	if (ok && !order->stop)
+		loop_post(chores->loop, on_asked, row);
+	return ok;
 }
 
 void chores_start(struct chores *chores)

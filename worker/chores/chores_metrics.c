@@ -9,6 +9,41 @@ struct rows {
 	size_t len;
 };
 
+/* zot's, as it writes them. */
+static const struct {
+	const char *text;
+	uint64_t us;
+} bounds[CHORE_BUCKETS - 1] = { { "0.05", 50000 }, { "0.5", 500000 }, { "1", 1000000 }, { "5", 5000000 },
+	{ "30", 30000000 }, { "60", 60000000 }, { "600", 600000000 } };
+
+unsigned chore_bucket(uint64_t us)
+{
+	unsigned i = 0;
+
+	while (i < CHORE_BUCKETS - 1 && us > bounds[i].us)
+		i++;
+	return i;
+}
+
+/* zot's tasks are pieces of work: a look whether it is time is none. */
+static void put_times(const struct rows *rows, struct buf *into)
+{
+	const char *help = "How long runs of each chore that worked took, with what they waited for others.";
+
+	for (size_t i = 0; i < rows->len; i++) {
+		const struct chore_times *times = &rows->at[i].times;
+		struct metrics_bucket buckets[CHORE_BUCKETS];
+		char labels[64];
+
+		for (unsigned j = 0; j < CHORE_BUCKETS; j++)
+			buckets[j] = (struct metrics_bucket){ j < CHORE_BUCKETS - 1 ? bounds[j].text : "+Inf",
+				times->buckets[j] };
+		(void)snprintf(labels, sizeof(labels), "name=\"%s\"", rows->at[i].name);
+		metrics_put_buckets(into, "zot_scheduler_workers_tasks_duration_seconds", i ? NULL : help,
+			labels, &(struct metrics_buckets){ buckets, CHORE_BUCKETS, times->sum_us });
+	}
+}
+
 typedef uint64_t figure_f(const struct chore_stats *stats);
 
 static uint64_t runs_of(const struct chore_stats *stats)
@@ -84,6 +119,7 @@ void chores_metrics(struct chores *chores, struct buf *into)
 
 	rows.len = chores_stats(chores, rows.at);
 	put_generators(&rows, into);
+	put_times(&rows, into);
 	put(&rows, into, "zot_chore_runs_total", "counter", "Runs of each chore that have ended.", runs_of);
 	put(&rows, into, "zot_chore_failures_total", "counter", "Runs of each chore that failed.",
 		failures_of);

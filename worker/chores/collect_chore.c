@@ -112,9 +112,16 @@ static void tell(void *arg, const char *name, const struct digest *digest, uint6
 
 	walk->removed++;
 	walk->bytes += bytes;
+	chore_counts(walk->turn, 1, bytes);
+	digest_format(digest, text);
+	if (chore_is_dry(walk->turn)) {
+		log_info("gc.would_remove",
+			"repository=%s digest=%s bytes=%" PRIu64 " why=\"no manifest names it\"", name, text,
+			bytes);
+		return;
+	}
 	count(walk->collect, REMOVED, 1);
 	count(walk->collect, BYTES, bytes);
-	digest_format(digest, text);
 	log_info("gc.removed", "repository=%s digest=%s bytes=%" PRIu64 " why=\"no manifest names it\"", name,
 		text, bytes);
 }
@@ -130,6 +137,10 @@ static void fail(struct walk *walk, const char *name, const struct error *err)
 static void tell_vacated(struct walk *walk, const char *name)
 {
 	walk->vacated++;
+	if (chore_is_dry(walk->turn)) {
+		log_info("gc.would_vacate", "repository=%s why=\"nothing is in it\"", name);
+		return;
+	}
 	count(walk->collect, VACATED, 1);
 	log_info("gc.vacated",
 		"repository=%s why=\"nothing is in it: it is not in the catalog until somebody pushes to "
@@ -141,9 +152,12 @@ static void tell_vacated(struct walk *walk, const char *name)
 static void collect_one(struct walk *walk, struct str name, int64_t delay_ms, bool listed)
 {
 	struct collect_chore *collect = walk->collect;
-	const struct collect_how how = {
-		.delay_ms = delay_ms, .pace = walk->pace, .listed = listed, .told = tell, .arg = walk
-	};
+	const struct collect_how how = { .delay_ms = delay_ms,
+		.dry_run = chore_is_dry(walk->turn),
+		.pace = walk->pace,
+		.listed = listed,
+		.told = tell,
+		.arg = walk };
 	AUTO(index) *view = NULL;
 	struct collected told;
 	uint64_t seen = 0;
@@ -151,12 +165,14 @@ static void collect_one(struct walk *walk, struct str name, int64_t delay_ms, bo
 
 	if (indexes_get(collect->registry->indexes, name, &view, &err)) {
 		seen = hash_view(view);
-		if (!(listed && index_is_vacant(view)) && is_clean(collect, name, seen))
+		if (!(listed && index_is_vacant(view)) && !chore_is_asked(walk->turn) &&
+			is_clean(collect, name, seen))
 			return;
 	} else if (err.kind != ERROR_UNKNOWN) {
 		fail(walk, name.at, &err);
 		return;
 	}
+	chore_takes(walk->turn, name);
 	if (!registry_collect(collect->registry, name.at, &how, &told, &err))
 		fail(walk, name.at, &err);
 	else if (seen && told.whole && !told.young && !told.removed)
@@ -164,7 +180,8 @@ static void collect_one(struct walk *walk, struct str name, int64_t delay_ms, bo
 	if (told.vacated)
 		tell_vacated(walk, name.at);
 	walk->repositories++;
-	count(collect, WALKED, 1);
+	if (!chore_is_dry(walk->turn))
+		count(collect, WALKED, 1);
 }
 
 static bool walk_one(struct walk *walk, struct str name, bool listed)
@@ -197,11 +214,12 @@ static bool walk_strays(struct walk *walk)
 	struct collect_chore *collect = walk->collect;
 	int64_t now = clock_ms();
 
-	if (collect->went && now - collect->strays_ms < COLLECT_STRAYS_TIMES * collect->ripe_ms)
+	if (collect->went && !chore_is_asked(walk->turn) &&
+		now - collect->strays_ms < COLLECT_STRAYS_TIMES * collect->ripe_ms)
 		return true;
 	if (!store_strays(collect->registry->store, walk->pace, on_stray, walk, walk->err))
 		return walk->over;
-	if (!walk->over)
+	if (!walk->over && !chore_is_dry(walk->turn))
 		collect->strays_ms = now;
 	return true;
 }
@@ -219,18 +237,22 @@ static void end_walk(struct walk *walk, int64_t begun_ms)
 	struct collect_chore *collect = walk->collect;
 	int64_t ms = clock_ms() - begun_ms;
 
-	count(collect, WALKS, 1);
-	count(collect, MS, (uint64_t)ms);
+	if (!chore_is_dry(walk->turn)) {
+		count(collect, WALKS, 1);
+		count(collect, MS, (uint64_t)ms);
+	}
 	if (walk->repositories)
 		log_info("gc.done",
 			"repositories=%" PRIu64 " removed=%" PRIu64 " bytes=%" PRIu64 " vacated=%" PRIu64
-			" failed=%" PRIu64 " ms=%" PRId64,
-			walk->repositories, walk->removed, walk->bytes, walk->vacated, walk->failed, ms);
+			" failed=%" PRIu64 " ms=%" PRId64 "%s",
+			walk->repositories, walk->removed, walk->bytes, walk->vacated, walk->failed, ms,
+			chore_is_dry(walk->turn) ? " dry_run=true" : "");
 }
 
 /* ---- when ---- */
 
-static bool is_time(struct collect_chore *collect)
+/* How long it still takes until what clients were told of by another owner is old; INT64_MAX: who owns what is not known yet. */
+static int64_t ripe_in_ms(struct collect_chore *collect)
 {
 	uint64_t ring = collect->whose.ring(collect->whose.arg);
 	int64_t now = clock_ms();
@@ -239,8 +261,35 @@ static bool is_time(struct collect_chore *collect)
 		collect->ring = ring;
 		collect->owned_ms = now;
 	}
-	return ring && now - collect->owned_ms >= collect->ripe_ms && now >= collect->next_ms &&
-	       !(collect->went && !collect->every_ms) && collect_window_has(&collect->window, clock_wall_s());
+	return ring ? collect->ripe_ms - (now - collect->owned_ms) : INT64_MAX;
+}
+
+static bool is_time(const struct collect_chore *collect)
+{
+	return clock_ms() >= collect->next_ms && !(collect->went && !collect->every_ms) &&
+	       collect_window_has(&collect->window, clock_wall_s());
+}
+
+/* What is asked for may come at any hour; what clients rely on counts all the same. */
+static bool check_asked(int64_t left_ms, struct chore_turn *turn, struct error *err)
+{
+	if (left_ms <= 0 || (chore_is_dry(turn) && left_ms != INT64_MAX))
+		return true;
+	if (left_ms == INT64_MAX)
+		return chore_refuse(turn, err, "gc: who owns which repository is not known yet");
+	return chore_refuse(turn, err,
+		"gc: in %" PRId64 " s; this worker has to own what it owns for storage.gcDelay first, since "
+		"others have told clients what is there; a dry run may come now",
+		(left_ms + 999) / 1000);
+}
+
+/* What was clean a while ago is looked at again. */
+static void forget_clean(struct collect_chore *collect, int64_t now_ms)
+{
+	if (now_ms - collect->fresh_ms < COLLECT_AGAIN_MS && collect->went)
+		return;
+	memset(collect->known, 0, KNOWN * 2 * sizeof(*collect->known));
+	collect->fresh_ms = now_ms;
 }
 
 static bool run(struct chore_turn *turn, void *arg, struct error *err)
@@ -248,18 +297,20 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 	struct collect_chore *collect = arg;
 	const struct pace pace = chore_pace(turn);
 	struct walk walk = { .collect = collect, .turn = turn, .pace = &pace, .err = err };
-	int64_t begun_ms = clock_ms();
+	int64_t begun_ms = clock_ms(), left_ms = ripe_in_ms(collect);
 	bool ok;
 
-	if (!is_time(collect))
+	if (chore_is_asked(turn) && !check_asked(left_ms, turn, err))
+		return false;
+	if (!chore_is_asked(turn) && (left_ms > 0 || !is_time(collect)))
 		return true;
-	if (begun_ms - collect->fresh_ms >= COLLECT_AGAIN_MS || !collect->went) {
-		memset(collect->known, 0, KNOWN * 2 * sizeof(*collect->known));
-		collect->fresh_ms = begun_ms;
-	}
+	chore_works(turn, "repositories", 0);
+	forget_clean(collect, begun_ms);
 	ok = walk_all(&walk);
-	collect->went = true;
-	collect->next_ms = begun_ms + collect->every_ms;
+	if (!chore_is_dry(turn)) {
+		collect->went = true;
+		collect->next_ms = begun_ms + collect->every_ms;
+	}
 	end_walk(&walk, begun_ms);
 	return ok || error_add(err, "gc");
 }
@@ -267,7 +318,7 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 void collect_chore_add(struct chores *chores, struct collect_chore *collect)
 {
 	collect->known = xnew_array(uint64_t, (size_t)2 * KNOWN);
-	chores_add(chores, &(struct chore){ "gc", 0, LOOK_MS, run, collect });
+	chores_add_dry(chores, &(struct chore){ "gc", 0, LOOK_MS, run, collect });
 }
 
 void collect_chore_fini(struct collect_chore *collect)

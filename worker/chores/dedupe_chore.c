@@ -17,9 +17,12 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 	struct store_dedupe told = { 0 };
 	bool ok;
 
-	if (clock_ms() < dedupe->next_ms)
+	if (clock_ms() < dedupe->next_ms && !chore_is_asked(turn))
 		return true;
-	ok = store_dedupe(dedupe->store, false, &pace, &told, err);
+	chore_works(turn, "files", 0);
+	ok = store_dedupe(dedupe->store, chore_is_asked(turn), &pace, &told, err);
+	chore_did(turn, told.linked + told.restored);
+	chore_counts(turn, told.removed, told.saved);
 	if (!told.again)
 		dedupe->next_ms = clock_ms() + EVERY_MS;
 	if (told.linked || told.removed || told.restored)

@@ -8,9 +8,14 @@
 
 static bool run(struct chore_turn *turn, void *arg, struct error *err)
 {
-	(void)turn;
+	uint64_t folds;
+
 	(void)err;
-	indexes_fold(arg, IDLE_MS);
+	folds = indexes_fold(arg, chore_is_asked(turn) ? 0 : IDLE_MS);
+	if (folds || chore_is_asked(turn)) {
+		chore_works(turn, "repositories", 0);
+		chore_did(turn, folds);
+	}
 	return true;
 }
 

@@ -18,12 +18,21 @@ static int64_t older_s(const struct import_chore *import, const struct store *ro
 	return every_ms ? every_ms / 10 * 9 / 1000 : STORE_IMPORT_ONCE;
 }
 
-static bool import_root(
-	const struct import_chore *import, struct store *root, const struct pace *pace, struct error *err)
+/* It is new in the catalog. */
+static bool on_found(void *arg, struct str name)
 {
-	const struct store_import how = {
-		.older_s = older_s(import, root), .pace = pace, .is_vacant = index_json_is_vacant
-	};
+	chore_takes(arg, name);
+	return true;
+}
+
+static bool import_root(const struct import_chore *import, struct store *root, struct chore_turn *turn,
+	const struct pace *pace, struct error *err)
+{
+	const struct store_import how = { .older_s = chore_is_asked(turn) ? 0 : older_s(import, root),
+		.pace = pace,
+		.is_vacant = index_json_is_vacant,
+		.found = on_found,
+		.arg = turn };
 	uint64_t found = 0;
 	bool ok = store_import(root, &how, &found, err);
 
@@ -39,8 +48,10 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 	const char *path;
 	bool ok = true;
 
+	chore_works(turn, "new repositories", 0);
 	for (size_t i = 0; i < store_roots_len(import->store); i++)
-		ok = import_root(import, store_root_at(import->store, i, &path), &pace, ok ? err : NULL) &&
+		ok = import_root(
+			     import, store_root_at(import->store, i, &path), turn, &pace, ok ? err : NULL) &&
 		     ok;
 	import->went_on = true;
 	return ok;

@@ -9,6 +9,8 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 {
 	const struct pace pace = chore_pace(turn);
 
+	if (chore_is_asked(turn))
+		chore_works(turn, "repositories", 0);
 	return registry_write_pulls(arg, &pace, err) || error_add(err, "pulls that were counted");
 }
 

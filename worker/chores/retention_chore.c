@@ -66,9 +66,12 @@ static bool do_one(struct walk *walk, struct str name, struct error *err)
 	if (!whose->open(whose->arg, name, &source, err))
 		return false;
 	work.terms = retention_terms(source.retention, name, source.delay_ms);
+	work.terms.dry_run = work.terms.dry_run || chore_is_dry(walk->turn);
 	work.limits = source.limits;
 	if (work.terms.is_set) {
+		chore_takes(walk->turn, name);
 		ok = retention_remove(&work, err);
+		chore_counts(walk->turn, work.tags + work.manifests, 0);
 		tell(&work);
 	}
 	whose->close(whose->arg, &source);
@@ -128,13 +131,18 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 	bool ok;
 
 	if (!whose->is_on(whose->arg))
-		return true;
+		return !chore_is_asked(turn) || chore_refuse(turn, err,
+							"retention: no policy asks for anything here, or who "
+							"owns what is not known yet");
 	version = whose->version(whose->arg);
-	if (!is_time(retention, version))
+	if (!is_time(retention, version) && !chore_is_asked(turn))
 		return true;
+	chore_works(turn, "repositories", 0);
+	ok = walk_all(&walk, err);
+	if (chore_is_dry(turn))
+		return ok || error_add(err, "retention");
 	retention->ran = true;
 	retention->version = version;
-	ok = walk_all(&walk, err);
 	retention->soon_ms = clock_ms() + RETENTION_PAUSE_TIMES * (clock_ms() - begun);
 	retention->next_ms = clock_ms() + retention->every_ms;
 	if (retention->next_ms < retention->soon_ms)
@@ -144,5 +152,5 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 
 void retention_chore_add(struct chores *chores, struct retention_chore *retention)
 {
-	chores_add(chores, &(struct chore){ "retention", LOOK_MS, LOOK_MS, run, retention });
+	chores_add_dry(chores, &(struct chore){ "retention", LOOK_MS, LOOK_MS, run, retention });
 }

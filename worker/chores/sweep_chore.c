@@ -7,25 +7,29 @@
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 
-static bool sweep_store(const struct sweep_chore *sweep, const struct pace *pace, struct error *err)
+static bool sweep_store(const struct sweep_chore *sweep, struct chore_turn *turn, struct error *err)
 {
+	const struct pace pace = chore_pace(turn);
 	uint64_t removed = 0;
 
-	if (!store_sweep(sweep->store, sweep->was_killed, sweep->before_s, pace, &removed, err))
+	if (!store_sweep(sweep->store, sweep->was_killed, sweep->before_s, &pace, &removed, err))
 		return error_add(err, "store.sweep");
+	chore_counts(turn, removed, 0);
 	if (removed)
 		log_info("store.swept", "files=%" PRIu64, removed);
 	return true;
 }
 
-static bool sweep_spools(const struct sweep_chore *sweep, const struct pace *pace, struct error *err)
+static bool sweep_spools(const struct sweep_chore *sweep, struct chore_turn *turn, struct error *err)
 {
+	const struct pace pace = chore_pace(turn);
 	uint64_t removed = 0;
 
 	if (!sweep->spools)
 		return true;
-	if (!spool_sweep(sweep->spools, pace, &removed, err))
+	if (!spool_sweep(sweep->spools, &pace, &removed, err))
 		return error_add(err, "spool.sweep");
+	chore_counts(turn, removed, 0);
 	if (removed)
 		log_info("spool.swept", "files=%" PRIu64, removed);
 	return true;
@@ -34,10 +38,11 @@ static bool sweep_spools(const struct sweep_chore *sweep, const struct pace *pac
 /* What is wrong with the one is no reason to leave the other. */
 static bool run(struct chore_turn *turn, void *arg, struct error *err)
 {
-	const struct pace pace = chore_pace(turn);
-	bool ok = sweep_store(arg, &pace, err);
+	bool ok;
 
-	return sweep_spools(arg, &pace, ok ? err : NULL) && ok;
+	chore_works(turn, "files", 0);
+	ok = sweep_store(arg, turn, err);
+	return sweep_spools(arg, turn, ok ? err : NULL) && ok;
 }
 
 void sweep_chore_add(struct chores *chores, struct sweep_chore *sweep)

@@ -35,8 +35,10 @@ static bool weigh_one(void *arg, struct str name)
 		return false;
 	if (!weigh->whose.is_ours(weigh->whose.arg, name))
 		return true;
+	chore_takes(walk->turn, name);
 	walk->ok = store_usage(weigh->store, name, walk->pace, &bytes, walk->err);
 	walk->over = !walk->ok && !chore_may_go_on(walk->turn);
+	chore_counts(walk->turn, 0, bytes);
 	walk->found.bytes += bytes;
 	walk->found.repositories++;
 	return walk->ok;
@@ -77,8 +79,9 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 	int64_t begun = clock_ms();
 	bool ok;
 
-	if (!is_time(weigh, ring, changes))
+	if (!is_time(weigh, ring, changes) && !(ring && chore_is_asked(turn)))
 		return true;
+	chore_works(turn, "repositories", 0);
 	weigh->ring = ring;
 	weigh->changes = changes;
 	walk.found.known = true;

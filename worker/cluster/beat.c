@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/few.h"
 #include "common/loop.h"
+#include "worker/cluster/chore_rows.h"
 #include "worker/cluster/cluster_priv.h"
 #include "worker/cluster/reach.h"
 #include "worker/cluster/report_call.h"
@@ -33,6 +34,7 @@ struct beat {
 	struct loop_timer timer, waits;
 	struct standing standing;
 	struct few soon;
+	struct chore_rows chores;
 	bool again; /* one is wanted as soon as this one is over */
 	bool more;  /* the one under way does not say all */
 	bool bare;  /* the one under way, or the next, has no demands: the leader could not take them */
@@ -104,6 +106,7 @@ static void taken(struct beat *beat, const struct report_result *result)
 	reach_heard(beat->self->cluster->reach, answer->cut);
 	atomic_store(&beat->self->cluster->clock_ahead_ms, standing_heard(&beat->standing, result));
 	usage_clock_hear(&beat->usage->clock, answer->now_ms);
+	chore_rows_taken(&beat->chores, &beat->self->cluster->run, answer, clock_ms());
 	beat->held_until_ms = answer->hold_ms ? clock_ms() + answer->hold_ms : 0;
 	heard.is_told = see_leader(beat, answer);
 	quotas_answer(beat->usage->quotas, &heard, &need);
@@ -196,6 +199,7 @@ static void compose(struct beat *beat)
 	beat->item = (struct usage_report){ .boot = check_strdup(beat->self->cluster->process),
 		.leader = check_strdup(beat->leader),
 		.witness = check_strdup(cluster_lease_left_ms(beat->self->cluster) ? beat->witness : "") };
+	chore_rows_put(&beat->chores, &beat->self->cluster->run, clock_ms(), &beat->item);
 	beat->more = !beat->bare &&
 		     quotas_demand(beat->usage->quotas, usage_clock_s(&beat->usage->clock), &beat->item);
 }

@@ -14,10 +14,16 @@ struct http_client;
 struct loop;
 struct pool;
 struct usage;
+struct usage_chore;
+struct usage_order;
 struct usage_stats;
 
 /* What leaders are told of the process, all but the rate: that is measured here. Thread  the cluster's loop. */
 typedef void cluster_stats_f(void *arg, struct usage_stats *into);
+/* Its chores; into: USAGE_CHORES_MAX, each to be given to usage_chore_fini(). Thread  the same. */
+typedef size_t cluster_chores_f(void *arg, struct usage_chore *into);
+/* What an administrator asks of one of them; the same again is nothing new. Thread  the same. */
+typedef void cluster_order_f(void *arg, const struct usage_order *order);
 /* With what it runs. All of it lives until cluster_free(). */
 struct cluster_run {
 	struct loop *loop;          /* the cluster's own */
@@ -25,6 +31,8 @@ struct cluster_run {
 	struct pool *pool;
 	struct usage *usage;        /* is brought to the leaders; each of its loops is set */
 	cluster_stats_f *stats;
+	cluster_chores_f *chores;   /* NULL: none */
+	cluster_order_f *order;     /* the same */
 	void *arg;
 	counter *refused;           /* counts that no leader will have */
 };

@@ -683,12 +683,20 @@ static bool changes(enum http_method method)
 	return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE;
 }
 
+/* The registry's API, and what administrators ask for beside it. */
+static bool is_audited(const struct front_call *call)
+{
+	const struct route *row = call->oci.ask.route.row;
+
+	return row && row->flags & (OCI_API | OCI_AUDITED);
+}
+
 static void audit_request(const struct front_call *call, unsigned status)
 {
 	const struct identity *identity = call->oci.ask.identity;
 	char client[INET6_ADDRSTRLEN];
 
-	if (!call->loop->front->audit || operation_of(call) == &no_route || !changes(call->oci.ask.method) ||
+	if (!call->loop->front->audit || !is_audited(call) || !changes(call->oci.ask.method) ||
 		status < 200 || status > 299 || !identity)
 		return;
 	ip_format(&call->oci.ask.client, client);

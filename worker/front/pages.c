@@ -3,6 +3,7 @@
 
 #include "common/http_frame.h"
 #include "common/http_server.h"
+#include "proto/chore_view.h"
 #include "proto/own_key.h"
 #include "proto/state_token.h"
 #include "worker/auth/identity.h"
@@ -99,6 +100,14 @@ static const struct route rows[] = {
 		.authorise = pages_by_user,
 		.body_max = OWN_KEY_BODY_MAX,
 		.stream_f = pages_apikey },
+	{ .operation = "chores",
+		.path = "/zot/chores",
+		.methods = ROUTE_READS | ROUTE_M(POST),
+		.kind = ROUTE_STREAM,
+		.flags = OCI_AUDITED,
+		.authorise = pages_by_admin,
+		.body_max = CHORE_ORDER_BODY_MAX,
+		.stream_f = pages_chores },
 	{ .operation = "usage",
 		.path = "/zot/auth/usage",
 		.methods = ROUTE_READS,

@@ -26,3 +26,6 @@ route_inline_f pages_metrics;
  * scopes would make one without. */
 route_authorise_f pages_by_user, pages_by_login;
 route_stream_f pages_apikey, pages_usage;
+/* What runs here, and how it is begun and ended: administrators (chores_page.c). */
+route_authorise_f pages_by_admin;
+route_stream_f pages_chores;

@@ -257,7 +257,7 @@ void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg);
 
 /* Logs go into index.json where nothing was changed here for idle_ms, so that others who read index.json alone see
  * everything; those that have nothing but pulls wait until there are some (INDEX_PULLS_FOLD...), but at the end (idle_ms 0). Returns at once; the writes go on in the pool. Thread  any. */
-void indexes_fold(struct indexes *indexes, int64_t idle_ms);
+uint64_t indexes_fold(struct indexes *indexes, int64_t idle_ms);
 
 #define INDEX_PULLS_FOLD_BYTES   (64u * 1024)
 #define INDEX_PULLS_FOLD_RECORDS 32u /* where each is an object of its own */

@@ -596,7 +596,7 @@ void indexes_free(struct indexes *indexes)
 	indexes_lock(indexes);
 	indexes->stopping = true;
 	indexes_unlock(indexes);
-	indexes_fold(indexes, 0);
+	(void)indexes_fold(indexes, 0);
 	indexes_lock(indexes);
 	while (indexes->committers)
 		lock_wait(&indexes->lock, &indexes->idle);

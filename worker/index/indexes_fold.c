@@ -64,9 +64,10 @@ static struct fold *next_fold(struct indexes *indexes, size_t *at, int64_t idle_
 	return fold;
 }
 
-void indexes_fold(struct indexes *indexes, int64_t idle_ms)
+uint64_t indexes_fold(struct indexes *indexes, int64_t idle_ms)
 {
 	struct fold *fold;
+	uint64_t folds = 0;
 
 	indexes_clean_due(indexes);
 
@@ -75,5 +76,7 @@ void indexes_fold(struct indexes *indexes, int64_t idle_ms)
 			.op = INDEX_FOLD, .name = fold->name, .done = on_folded, .arg = fold
 		};
 		indexes_change(indexes, &fold->change);
+		folds++;
 	}
+	return folds;
 }

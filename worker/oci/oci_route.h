@@ -53,6 +53,7 @@ enum {
 	OCI_WRITES = 2, /* refused where the store is not safe to be written */
 	OCI_INDEX = 4,  /* its inline form answers from an index in memory: hits and misses are counted */
 	OCI_SCRAPE = 8, /* costs little: without credentials it passes LIMIT, and whoever may without a login is asked for none */
+	OCI_AUDITED = 16, /* a change is written down, though it is none of the registry */
 };
 
 struct oci_route {

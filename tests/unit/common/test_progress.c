@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/progress.h"
 
@@ -30,10 +32,37 @@ static void it_says_how_far_how_fast_and_how_long(void **state)
 	expect(30, 0, 3000, "30 blobs, 10 a second");
 }
 
+/* Elsewhere than on a terminal: a line each ten seconds. */
+static void lines_come_now_and_then(void **state)
+{
+	int ends[2], kept = dup(STDERR_FILENO);
+	struct progress progress;
+	char said[256] = "";
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+	progress_begin(&progress, "blobs", 100);
+	progress_tell(&progress, 1);
+	progress.told_ms -= 10000;
+	progress_tell(&progress, 50);
+	progress_tell(&progress, 51);
+	progress_end(&progress);
+	assert_true(dup2(kept, STDERR_FILENO) >= 0);
+	(void)close(kept);
+	(void)close(ends[1]);
+	assert_true(read(ends[0], said, sizeof(said) - 1) > 0);
+	(void)close(ends[0]);
+	assert_memory_equal(said, "50 of 100 blobs, ", 17);
+	assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+	assert_null(strchr(said, '\r'));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_says_how_far_how_fast_and_how_long),
+		cmocka_unit_test(lines_come_now_and_then),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -451,6 +451,97 @@ static void a_window_that_is_none_is_refused(void **state)
 		"[1]");
 }
 
+/* ---- chores ---- */
+
+static char running[] = "running", done[] = "done", unit[] = "repositories", at[] = "team/app",
+	    why[] = "no disk";
+
+static struct usage_chore chores[] = {
+	{ .name = "fold" },
+	{ .name = "gc",
+		.state = running,
+		.can_dry_run = true,
+		.order = 7,
+		.run = { .unit = unit,
+			.done = 3,
+			.about = 10,
+			.what = at,
+			.at_s = 1700000000,
+			.dry_run = true },
+		.last = { .how = done, .removed = 4, .bytes = 5, .ms = 6, .error = why } },
+};
+
+static void chores_survive_and_cost_nothing_where_there_are_none(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	struct usage_report report = sample();
+	AUTO_FINI(usage_report) got = { 0 };
+	struct usage_chore copy;
+	struct error err;
+
+	(void)state;
+	usage_report_encode(&report, &b);
+	assert_null(strstr(buf_text(&b), "\"chores\":["));
+	assert_null(strstr(buf_text(&b), "chores_whole"));
+	buf_clear(&b);
+	report.chores = chores;
+	report.chores_len = 2;
+	report.chores_whole = true;
+	usage_report_encode(&report, &b);
+	assert_non_null(strstr(buf_text(&b), "[{\"name\":\"fold\"},"));
+	assert_true(usage_report_parse(buf_str(&b), &got, &err));
+	assert_true(got.chores_whole);
+	assert_int_equal(got.chores_len, 2);
+	assert_string_equal(got.chores[0].name, "fold");
+	assert_string_equal(got.chores[0].state, "idle");
+	usage_chore_copy(&got.chores[1], &copy);
+	assert_true(copy.can_dry_run && copy.run.dry_run && !copy.last.dry_run);
+	assert_string_equal(copy.state, "running");
+	assert_string_equal(copy.run.what, "team/app");
+	assert_int_equal(copy.run.about, 10);
+	assert_string_equal(copy.last.how, "done");
+	assert_int_equal(copy.last.bytes, 5);
+	assert_string_equal(copy.last.error, "no disk");
+	usage_chore_fini(&copy);
+}
+
+static void chores_are_bounded(void **state)
+{
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	AUTO_FINI(usage_report) got = { 0 };
+	struct error err;
+
+	(void)state;
+	buf_puts(&b, "{" WHO ",\"chores\":[{\"name\":\"a\"}");
+	for (unsigned i = 1; i < 200; i++)
+		buf_puts(&b, ",{\"name\":\"a\"}");
+	buf_puts(&b, "]}");
+	assert_true(usage_report_parse(buf_str(&b), &got, &err));
+	assert_int_equal(got.chores_len, USAGE_CHORES_MAX);
+	refused("{" WHO ",\"chores\":[{\"name\":\"a name that is too long\"}]}", "chores", "name");
+	refused("{" WHO ",\"chores\":[{\"state\":\"odd\"}]}", "chores", "state");
+	refused("{" WHO ",\"chores\":[{\"run\":{\"done\":-1}}]}", "chores", "done");
+}
+
+static void orders_survive(void **state)
+{
+	struct usage_order orders[] = { { .id = 9, .chore = "gc", .dry_run = true },
+		{ .id = 10, .chore = "fold", .stop = true } };
+	struct usage_answer answer = { .tell_chores = true, .orders = orders, .orders_len = 2 };
+	AUTO_FINI(buf) b = buf_limit(USAGE_BYTES_MAX);
+	AUTO_FINI(usage_answer) got = { 0 };
+	struct error err;
+
+	(void)state;
+	usage_answer_encode(&answer, &b);
+	assert_true(usage_answer_parse(buf_str(&b), &got, &err));
+	assert_true(got.tell_chores);
+	assert_int_equal(got.orders_len, 2);
+	assert_true(got.orders[0].dry_run && !got.orders[0].stop && got.orders[1].stop);
+	assert_int_equal(got.orders[1].id, 10);
+	assert_string_equal(got.orders[0].chore, "gc");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -469,6 +560,9 @@ int main(void)
 		cmocka_unit_test(windows_that_others_do_not_know_are_in_a_list_of_their_own),
 		cmocka_unit_test(an_answer_has_two_lists_too_and_says_that_it_deals),
 		cmocka_unit_test(a_window_that_is_none_is_refused),
+		cmocka_unit_test(chores_survive_and_cost_nothing_where_there_are_none),
+		cmocka_unit_test(chores_are_bounded),
+		cmocka_unit_test(orders_survive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -256,6 +256,181 @@ static void none_begins_after_the_stop(void **state)
 	assert_int_equal(atomic_load(&seen.runs), 0);
 }
 
+/* ---- asked for ---- */
+
+struct asked {
+	atomic_int runs;
+	atomic_bool was_asked, was_dry, holds, refuses, looks;
+};
+
+static bool work(struct chore_turn *turn, void *arg, struct error *err)
+{
+	struct asked *asked = arg;
+
+	atomic_store(&asked->was_asked, chore_is_asked(turn));
+	atomic_store(&asked->was_dry, chore_is_dry(turn));
+	atomic_fetch_add(&asked->runs, 1);
+	if (atomic_load(&asked->looks))
+		return true;
+	if (atomic_load(&asked->refuses))
+		return chore_refuse(turn, err, "not before %d", 7);
+	chore_works(turn, "things", 3);
+	chore_takes(turn, STR("one"));
+	chore_counts(turn, 1, 100);
+	chore_takes(turn, STR("two"));
+	chore_counts(turn, 1, 50);
+	while (atomic_load(&asked->holds) && chore_may_go_on(turn))
+		(void)sched_yield();
+	return true;
+}
+
+static void add_work(struct rig *rig, struct asked *asked)
+{
+	chores_add_dry(rig->chores, &(struct chore){ "work", 3600000, 3600000, work, asked });
+	start(rig);
+}
+
+static void ask(struct rig *rig, struct chore_order order)
+{
+	struct error err;
+
+	if (!chores_ask(rig->chores, STR("work"), &order, &err))
+		fail_msg("%s", err.text);
+}
+
+static void is_refused(
+	struct rig *rig, struct str name, struct chore_order order, enum error_kind kind, const char *says)
+{
+	struct error err;
+
+	assert_false(chores_ask(rig->chores, name, &order, &err));
+	assert_int_equal(err.kind, kind);
+	if (!strstr(err.text, says))
+		fail_msg("\"%s\" does not say \"%s\"", err.text, says);
+}
+
+static struct chore_stats await_last(struct rig *rig, enum chore_how how)
+{
+	struct chore_stats stats;
+
+	do {
+		(void)sched_yield();
+		stats = stats_of(rig, "work");
+	} while (stats.last.how != how);
+	return stats;
+}
+
+static void await_work(struct rig *rig)
+{
+	while (!stats_of(rig, "work").work.at[0])
+		(void)sched_yield();
+}
+
+static void one_that_is_asked_for_runs_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct asked asked = { .was_asked = false };
+	struct chore_stats stats;
+
+	add_work(rig, &asked);
+	assert_int_equal(stats_of(rig, "work").last.how, CHORE_NEVER);
+	ask(rig, (struct chore_order){ .dry_run = true });
+	stats = await_last(rig, CHORE_DONE);
+	assert_true(atomic_load(&asked.was_asked) && atomic_load(&asked.was_dry));
+	assert_true(stats.last.work.dry_run);
+	assert_string_equal(stats.last.work.unit, "things");
+	assert_int_equal(stats.last.work.done, 2);
+	assert_int_equal(stats.last.work.total, 3);
+	assert_int_equal(stats.last.work.removed, 2);
+	assert_int_equal(stats.last.work.bytes, 150);
+	assert_true(stats.last.ended_s > 0);
+	assert_int_equal(stats.runs, 1);
+	ask(rig, (struct chore_order){ .dry_run = false });
+	while (stats_of(rig, "work").runs < 2)
+		(void)sched_yield();
+	assert_false(atomic_load(&asked.was_dry));
+	assert_false(stats_of(rig, "work").last.work.dry_run);
+	(void)stop(rig);
+}
+
+static void a_stop_ends_this_run_alone(void **state)
+{
+	struct rig *rig = *state;
+	struct asked asked = { .holds = true };
+	struct chore_stats stats;
+
+	atomic_store(&rig->busy, true);
+	add_work(rig, &asked);
+	ask(rig, (struct chore_order){ .id = 5 });
+	await_work(rig);
+	assert_string_equal(stats_of(rig, "work").work.at, "two");
+	is_refused(rig, STR("work"), (struct chore_order){ 0 }, ERROR_CONFLICT, "runs already");
+	ask(rig, (struct chore_order){ .id = 6, .stop = true });
+	stats = await_last(rig, CHORE_STOPPED);
+	assert_int_equal(stats.failures, 0);
+	assert_int_equal(stats.order, 6);
+	assert_int_equal(stats.last.work.done, 1);
+	assert_int_equal(stats.state, CHORE_WAITING);
+	atomic_store(&asked.holds, false);
+	ask(rig, (struct chore_order){ .id = 7 });
+	(void)await_last(rig, CHORE_DONE);
+	(void)stop(rig);
+	assert_int_equal(atomic_load(&asked.runs), 2);
+}
+
+static void what_cannot_be_is_said(void **state)
+{
+	struct rig *rig = *state;
+	struct asked asked = { .holds = false };
+	struct seen seen = { 0 };
+
+	chores_add(rig->chores, &(struct chore){ "wet", 3600000, 0, note, &seen });
+	add_work(rig, &asked);
+	is_refused(rig, STR("wrok"), (struct chore_order){ 0 }, ERROR_UNKNOWN, "did you mean \"work\"?");
+	is_refused(rig, STR("zzzzzzzz"), (struct chore_order){ 0 }, ERROR_UNKNOWN, "there are: wet, work");
+	is_refused(rig, STR("wet"), (struct chore_order){ .dry_run = true }, ERROR_INVALID,
+		"these have one: work");
+	is_refused(rig, STR("work"), (struct chore_order){ .id = 9, .stop = true }, ERROR_CONFLICT,
+		"does not run");
+	assert_int_equal(stats_of(rig, "work").last.how, CHORE_REFUSED);
+	assert_non_null(strstr(stats_of(rig, "work").last.why, "does not run"));
+	ask(rig, (struct chore_order){ .id = 9, .stop = true }); /* the same one again */
+	atomic_store(&asked.refuses, true);
+	ask(rig, (struct chore_order){ .id = 10 });
+	while (stats_of(rig, "work").runs < 1)
+		(void)sched_yield();
+	assert_int_equal(stats_of(rig, "work").last.how, CHORE_REFUSED);
+	assert_string_equal(stats_of(rig, "work").last.why, "not before 7");
+	assert_int_equal(stats_of(rig, "work").failures, 0);
+	ask(rig, (struct chore_order){ .id = 10 });
+	(void)stop(rig);
+	assert_int_equal(atomic_load(&asked.runs), 1);
+}
+
+static void a_look_is_no_run_to_speak_of(void **state)
+{
+	struct rig *rig = *state;
+	struct asked asked = { .looks = true };
+
+	chores_add(rig->chores, &(struct chore){ "look", 0, 1, work, &asked });
+	start(rig);
+	while (atomic_load(&asked.runs) < 3)
+		(void)sched_yield();
+	(void)stop(rig);
+	assert_int_equal(stats_of(rig, "look").last.how, CHORE_NEVER);
+	for (unsigned i = 0; i < CHORE_BUCKETS; i++)
+		assert_int_equal(stats_of(rig, "look").times.buckets[i], 0);
+}
+
+static void buckets_are_zots(void **state)
+{
+	(void)state;
+	assert_int_equal(chore_bucket(50000), 0);
+	assert_int_equal(chore_bucket(50001), 1);
+	assert_int_equal(chore_bucket(600000000), 6);
+	assert_int_equal(chore_bucket(UINT64_MAX), 7);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -268,6 +443,11 @@ int main(void)
 		TEST(the_stop_ends_a_rest),
 		TEST(all_end_when_they_are_told),
 		TEST(none_begins_after_the_stop),
+		TEST(one_that_is_asked_for_runs_at_once),
+		TEST(a_stop_ends_this_run_alone),
+		TEST(what_cannot_be_is_said),
+		TEST(a_look_is_no_run_to_speak_of),
+		cmocka_unit_test(buckets_are_zots),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
