@@ -225,7 +225,7 @@ static bool is_due(const struct scrub_chore *scrub)
 	return since_s < 0 || since_s * 1000 >= scrub->every_ms;
 }
 
-static bool begin(struct scrub_chore *scrub, struct error *err)
+static bool begin(struct scrub_chore *scrub, struct chore_turn *turn, struct error *err)
 {
 	struct scrub_place place;
 	bool placed = false;
@@ -234,9 +234,21 @@ static bool begin(struct scrub_chore *scrub, struct error *err)
 		return true;
 	if (!scrub->loaded && !load(scrub, &place, &placed, err))
 		return false;
-	if (placed || is_due(scrub))
+	if (placed || chore_is_asked(turn) || is_due(scrub))
 		begin_pass(scrub, placed ? &place : NULL);
 	return true;
+}
+
+/* Of the whole pass: a turn is a fifth of a second of it. */
+static void show(const struct scrub_chore *scrub, struct chore_turn *turn)
+{
+	const struct scrub_counts counts = scrub_counts_of(scrub->scrub);
+	const struct scrub_place place = scrub_place_of(scrub->scrub);
+
+	chore_works(turn, "blobs", 0);
+	chore_takes(turn, str_of(place.name));
+	chore_did(turn, counts.blobs);
+	chore_counts(turn, counts.set_aside, counts.bytes);
 }
 
 static bool run(struct chore_turn *turn, void *arg, struct error *err)
@@ -246,7 +258,7 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 	int64_t have;
 	bool ok = true;
 
-	if (!scrub->scrub && !begin(scrub, err))
+	if (!scrub->scrub && !begin(scrub, turn, err))
 		return error_add(err, "scrub");
 	if (!scrub->scrub)
 		return true;
@@ -256,6 +268,7 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 		scrub_rate_spend(&scrub->rate, scrub_go_on(scrub->scrub, (uint64_t)have));
 		scrub_set_pace(scrub->scrub, NULL);
 	}
+	show(scrub, turn);
 	if (scrub_is_over(scrub->scrub))
 		ok = end_pass(scrub, &pace, err);
 	else if (clock_ms() - scrub->saved_ms >= SCRUB_SAVE_MS)
