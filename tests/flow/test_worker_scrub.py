@@ -197,6 +197,23 @@ def test_an_index_that_cannot_be_read_is_told():
         assert done.returncode == 1 and "app index index, left: " in done.stdout and "2 repositories" in done.stdout, done
 
 
+def test_a_log_that_was_damaged_is_told_until_somebody_has_looked():
+    with Worker() as worker:
+        for n in range(3):
+            worker.push("app", f"v{n}", b"layer %d" % n)
+        worker.process.kill()
+        worker.process.wait()
+        settle(worker)
+        log = worker.folder / "store/app/index.log"
+        rot(log, log.stat().st_size // 2)
+        for _ in range(2):
+            done = scrub(worker)
+            assert done.returncode == 1 and "app index index, left: a part of its log could not be read, and lies in index.log.cut-" in done.stdout, done
+        for path in log.parent.glob("index.log.cut-*"):
+            path.unlink()
+        assert "0 indexes" in scrub(worker).stdout
+
+
 def test_the_dry_run_changes_nothing_and_what_is_young_is_left():
     with Worker() as worker:
         worker.push("app", "v1", b"its layer")

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/registry/scrub.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/check.h"
@@ -152,6 +153,22 @@ static int64_t trust_nothing(void *arg, struct str name)
 	return 0;
 }
 
+/* Who loads a log puts what is damaged aside, told in its log; here it is told until somebody has looked after it. */
+static void look_for_scraps(struct scrub *scrub)
+{
+	AUTO_FINI(buf) scrap = buf_limit(256);
+	struct error err;
+	char why[384];
+
+	if (!store_log_scrap(scrub->registry->store, name_of(scrub), &scrap, &err)) {
+		scrub_note_failure(scrub, &err);
+	} else if (scrap.len) {
+		(void)snprintf(why, sizeof(why), "a part of its log could not be read, and lies in %s",
+			buf_text(&scrap));
+		scrub_tell(scrub, SCRUB_INDEX, SCRUB_LEFT, NULL, why, NULL);
+	}
+}
+
 /* What is in memory is right whatever lies below, so it is read anew. */
 static void read_index(struct scrub *scrub)
 {
@@ -168,6 +185,7 @@ static void read_index(struct scrub *scrub)
 		scrub_note_failure(scrub, &err);
 	else if (err.kind != ERROR_UNKNOWN)
 		scrub_tell(scrub, SCRUB_INDEX, SCRUB_LEFT, NULL, err.text, NULL);
+	look_for_scraps(scrub);
 	scrub->digests_at = scrub->digests_len = 0;
 	scrub->digests_more = true;
 	scrub->stage = SCRUB_BLOBS;

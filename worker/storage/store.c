@@ -266,6 +266,27 @@ bool store_log_remove(
 	       driver_of(store)->log_remove(store, key.text, upto, err);
 }
 
+static bool on_scrap(void *arg, struct str name)
+{
+	struct buf *into = arg;
+
+	if (str_starts(name, "index.log."))
+		buf_add(into, name);
+	return false;
+}
+
+bool store_log_scrap(struct store *store, struct str name, struct buf *into, struct error *err)
+{
+	struct key key;
+	bool more;
+
+	store = root_of(store, name);
+	buf_clear(into);
+	return !driver_of(store)->has_files ||
+	       (key_of_file(name, "", &key, err) && driver_of(store)->list(store, key.text, STR("index.log."),
+							    1, on_scrap, into, &more, err));
+}
+
 /* ---- blobs ---- */
 
 void store_on_missing(struct store *store, store_missing_f *fn, void *arg)

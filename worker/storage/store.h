@@ -106,6 +106,10 @@ enum store_step store_log_append(struct store *store, struct str name, const str
 /* Removes the records up to `upto`, which an index.json holds for so long. Where logs go on. */
 bool            store_log_remove(struct store *store, struct str name, const struct store_log_place *upto, struct error *err) MUST_CHECK;
 
+/* What could not be read of its log lies beside it (fs: index.log.cut-..., index.log.orphan-...) until somebody removes it: the name of the first, or
+ * nothing. */
+bool            store_log_scrap(struct store *store, struct str name, struct buf *into, struct error *err) MUST_CHECK;
+
 /* Blobs. */
 bool store_blob_size(struct store *store, struct str name, const struct digest *digest, uint64_t *ret_size, struct error *err) MUST_CHECK;
 /* Small ones (manifests), whole; the limit of `into` bounds it. */
