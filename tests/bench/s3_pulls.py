@@ -142,7 +142,7 @@ def main():
             with concurrent.futures.ThreadPoolExecutor(100) as many:
                 list(many.map(curl, [where] * 100))
             seconds = time.perf_counter() - begun
-            # Where the view of the repository is not trusted any more, as on a machine that is too busy to renew it, each asks for one byte: that proves that it is there.
+            # Where the view of the repository may not be answered from memory any more each asks for one byte: that proves that it is there.
             lines = [line for line in (folder / "bucket.log").read_text().splitlines() if digest(small)[7:] in line]
             proofs = sum(line.endswith("bytes=0-0") for line in lines)
             asked = len(lines) - proofs
