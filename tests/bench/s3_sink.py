@@ -22,6 +22,15 @@ from registry import free_port  # noqa: E402
 OURS = ["buf", "check", "crc32c", "crypto", "error", "log", "str", "clock", "ip", "gentle"]
 
 
+def build(source, folder):
+    """A program of this folder, which may use what is in OURS."""
+    program = pathlib.Path(folder) / source
+    sources = [ROOT / f"tests/bench/{source}.c", *(ROOT / f"common/{name}.c" for name in OURS)]
+    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-I", str(ROOT), "-o", str(program),
+                    *map(str, sources), "-lcrypto", "-lpthread"], check=True)
+    return program
+
+
 class Sink:
     def __init__(self, *how):
         self.how, self.port = how, free_port()
@@ -29,10 +38,7 @@ class Sink:
         self.folder = tempfile.TemporaryDirectory(prefix="zot-sink-")
 
     def __enter__(self):
-        program = pathlib.Path(self.folder.name) / "s3_sink"
-        sources = [ROOT / "tests/bench/s3_sink.c", *(ROOT / f"common/{name}.c" for name in OURS)]
-        subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-I", str(ROOT), "-o", str(program),
-                        *map(str, sources), "-lcrypto", "-lpthread"], check=True)
+        program = build("s3_sink", self.folder.name)
         self.process = subprocess.Popen([str(program), str(self.port), *self.how])
         for _ in range(500):
             try:
