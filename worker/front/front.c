@@ -295,6 +295,7 @@ static bool is_blob_of_before(const struct front_call *call)
 	struct moves *moves = call->loop->front->moves;
 
 	return moves && (enum oci_operation)ask->route.row->what == OCI_OPERATION_blob_get &&
+	       !str_is(ask->query, MOVES_AGAIN) &&
 	       !moves_tells(moves, name_str(&ask->route.name), &ask->route.digest);
 }
 

@@ -69,12 +69,12 @@ void moves_sources_fini(struct move_sources *sources)
 
 /* ---- looking ---- */
 
-static void blob_target(struct str name, const struct digest *digest, struct buf *into)
+static void blob_target(struct str name, const struct digest *digest, bool again, struct buf *into)
 {
 	char text[DIGEST_TEXT_SIZE];
 
 	digest_format(digest, text);
-	buf_format(into, "/v2/%.*s/blobs/%s", STR_ARGS(name), text);
+	buf_format(into, "/v2/%.*s/blobs/%s%s", STR_ARGS(name), text, again ? "?" MOVES_AGAIN : "");
 }
 
 static const struct ring_member *member_of(const struct snapshot *snapshot, const char *id)
@@ -120,7 +120,7 @@ bool moves_find_blob(struct moves *moves, struct snapshot *snapshot, struct str 
 	struct error cause, away = { .kind = ERROR_UNKNOWN };
 	bool is_gone = sources->record && move_record_is_gone(sources->record, digest);
 
-	blob_target(name, digest, &target);
+	blob_target(name, digest, sources->again, &target);
 	for (size_t i = 0; !is_gone && i < sources->len; i++) {
 		if (look(moves, snapshot, sources->at[i], buf_text(&target), ret_size, &cause)) {
 			*ret_at = i;
@@ -218,14 +218,15 @@ static bool store_fetched(
 }
 
 static bool fetch_from(struct moves *moves, struct snapshot *snapshot, struct str name,
-	const struct digest *digest, const char *member, uint64_t size, bool paced, struct error *err)
+	const struct digest *digest, const struct move_sources *sources, size_t source, uint64_t size,
+	bool paced, struct error *err)
 {
 	AUTO(spool_file) *file = NULL;
 	AUTO(hasher) *hasher = hasher_new(digest->alg);
 	AUTO_FINI(buf) target = buf_limit(1024);
 	struct fetch fetch = { .moves = moves,
 		.snapshot = snapshot,
-		.member = member,
+		.member = sources->at[source],
 		.size = size,
 		.hasher = hasher,
 		.paced = paced };
@@ -233,7 +234,7 @@ static bool fetch_from(struct moves *moves, struct snapshot *snapshot, struct st
 
 	random_hex(random, 16);
 	(void)snprintf(spooled, sizeof(spooled), "move-%s", random);
-	blob_target(name, digest, &target);
+	blob_target(name, digest, sources->again, &target);
 	fetch.target = buf_text(&target);
 	if (!spool_file_new(moves->settings.registry->spool, spooled, &file, err))
 		return false;
@@ -255,7 +256,7 @@ static bool fetch_held(struct moves *moves, struct snapshot *snapshot, struct st
 		return false;
 	}
 	return moves_find_blob(moves, snapshot, name, digest, sources, &at, &size, err) &&
-	       fetch_from(moves, snapshot, name, digest, sources->at[at], size, paced, err);
+	       fetch_from(moves, snapshot, name, digest, sources, at, size, paced, err);
 }
 
 void moves_blob_key(struct str name, const struct digest *digest, struct buf *into)
@@ -303,6 +304,7 @@ bool moves_fetch_again(struct moves *moves, struct str name, const struct digest
 		return error_set(err, ERROR_UNKNOWN, NULL, "there is nobody to be asked");
 	moves_sources(moves, name, &sources);
 	add_members(moves, snapshot, &sources);
+	sources.again = true;
 	ok = moves_fetch(moves, snapshot, name, digest, &sources, true, err);
 	moves_sources_fini(&sources);
 	return ok;

@@ -24,6 +24,8 @@
 #include "worker/auth/snapshot.h"
 
 #define MOVES_PATH "/cluster/moves"
+/* The query of a blob, between members: its owner had it, has not deleted it, and asks for what is left of a copy of before. */
+#define MOVES_AGAIN "again=true"
 #define MOVES_WAIT_MS 4000
 #define MOVES_AT_ONCE 8
 

@@ -114,6 +114,7 @@ struct move_sources {
 	const char *at[MOVE_SOURCES_MAX];
 	size_t len;
 	struct move_record *record; /* or NULL: the blob may lie with one who owned the repository before */
+	bool again;                 /* we had it: MOVES_AGAIN */
 	char texts[MOVE_SOURCES_MAX][RING_MEMBER_ID_MAX + 1];
 };
 /* Who may have blobs of it that are not here. */
