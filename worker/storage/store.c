@@ -659,8 +659,8 @@ static bool lock_repository(struct store *store, struct str name, int *ret_lock,
 {
 	struct key index;
 
-	return !driver_of(store)->lock || (key_of_file(name, "index.json", &index, err) &&
-						  driver_of(store)->lock(store, index.text, ret_lock, err));
+	return key_of_file(name, "index.json", &index, err) &&
+	       (!driver_of(store)->lock || driver_of(store)->lock(store, index.text, ret_lock, err));
 }
 
 /* A crash behind it leaves a name in the catalog whose repository is empty, never a repository that the catalog does not know. */
