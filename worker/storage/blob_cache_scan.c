@@ -99,12 +99,19 @@ static bool on_file(void *arg, const char *folder, const char *name)
 	return !atomic_load(&scan->cache->stopping);
 }
 
+/* Empty ones of boots before go. In that of this boot a fill may be about to end. */
+static void remove_empty(const struct scan *scan, const char *path)
+{
+	if (scan->home != 0)
+		(void)rmdir(path);
+}
+
 static bool on_shelf(void *arg, const char *folder, const char *name)
 {
 	char path[PATH_MAX];
 	bool go_on = !join(path, folder, name) || each(path, on_file, arg);
 
-	(void)rmdir(path); /* an empty one */
+	remove_empty(arg, path);
 	return go_on;
 }
 
@@ -117,7 +124,7 @@ static bool on_algorithm(void *arg, const char *folder, const char *name)
 	if (!digest_algorithm_parse(str_of(name), &scan->alg) || !join(path, folder, name))
 		return true;
 	go_on = each(path, on_shelf, scan);
-	(void)rmdir(path);
+	remove_empty(scan, path);
 	return go_on;
 }
 
@@ -131,7 +138,7 @@ static void scan_job(void *arg)
 		if (!join(path, cache->folder, cache->homes[scan.home]))
 			continue;
 		(void)each(path, on_algorithm, &scan);
-		(void)rmdir(path);
+		remove_empty(&scan, path);
 	}
 	log_info("cache.found", "folder=%s entries=%llu", log_quote(str_of(cache->folder)),
 		(unsigned long long)scan.found);

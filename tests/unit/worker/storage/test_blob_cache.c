@@ -223,6 +223,25 @@ static void doubtful_entries_are_read_through(void **state)
 	blob_cache_free(cache);
 }
 
+/* A fill may have made the folder that it is about to end in. */
+static void the_search_at_the_start_takes_no_folder_away(void **state)
+{
+	struct blob_cache *cache = open_with(0);
+	char shelf[PATH_MAX], path[PATH_MAX];
+
+	(void)state;
+	OK(fill(cache, 100, 1));
+	path_of(cache, 100, 1, path);
+	(void)snprintf(shelf, sizeof(shelf), "%s", path);
+	*strrchr(shelf, '/') = '\0';
+	blob_cache_free(cache);
+	assert_int_equal(unlink(path), 0);
+	cache = open_with(0);
+	assert_int_equal(blob_cache_stats(cache).entries, 0);
+	assert_int_equal(access(shelf, F_OK), 0);
+	blob_cache_free(cache);
+}
+
 static void a_file_of_another_size_is_no_entry(void **state)
 {
 	AUTO(blob_cache) *cache = open_with(0);
@@ -345,6 +364,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(room_is_given_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(entries_are_found_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(doubtful_entries_are_read_through, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_search_at_the_start_takes_no_folder_away, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_file_of_another_size_is_no_entry, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_file_is_adopted_without_a_copy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_process_is_refused, set_up, tear_down),
