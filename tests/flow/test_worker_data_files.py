@@ -104,12 +104,12 @@ def test_a_repository_that_a_newer_version_wrote_is_refused_by_name_and_stays(wo
         text = (folder / "index.log").read_bytes().replace(b"ZOTLOG2", b"ZOTLOG3", 1)
         (folder / "index.log").write_bytes(text)
     else:
-        text = json.dumps({**json.loads((folder / "index.json").read_text()), "io.zot.format": 2}).encode()
+        text = json.dumps({**json.loads((folder / "index.json").read_text()), "io.zot.format": 3}).encode()
         (folder / "index.json").write_bytes(text)
     worker.start()
     for method in ("GET", "DELETE"):
         assert worker.call(method, "/v2/new/er/manifests/v1").status_code == 500
     assert worker.call("GET", "/v2/oth/er/manifests/v1").status_code == 200
-    why = "index.log: of format 3" if change == "log" else "index.json: of format 2"
+    why = f"index.{'log' if change == 'log' else 'json'}: of format 3"
     await_true(lambda: f"{why}, written by a newer zot-worker; this one (" in worker.text(), what="the reason, in the log")
     assert (folder / ("index.log" if change == "log" else "index.json")).read_bytes() == text
