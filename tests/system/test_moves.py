@@ -280,7 +280,7 @@ def pulls_at(worker, name):
 
 def test_what_was_counted_goes_along():
     """Pulls that their owner has counted, and not written, are given with the index; what is counted when all end is written."""
-    names = [f"counted/r{i}" for i in range(12)]
+    names = [f"counted/r{i}" for i in range(20)]
     with Isolated(2, worker_environment={"ZOT_PULLS_EVERY": "1h"}) as cluster:
         for name in names:
             cluster.push(name, "v1", cluster.workers[0])
@@ -336,7 +336,7 @@ def test_a_blob_that_ends_at_a_source_while_all_else_moves():
     """The upload began there before the ring changed. When its blob is there the others have been listed already, and a push names it."""
     with Isolated(1, worker_environment={"ZOT_MOVE_RATE": "16KiB"}) as cluster:
         old, layers, late = cluster.workers[0], [os.urandom(8192) for _ in range(4)], b"late"
-        names = [f"slow/r{i}" for i in range(8)]
+        names = [f"slow/r{i}" for i in range(12)]
         await_true(lambda: old.call("GET", "/v2/slow/none/tags/list").status_code == 404, 30, "the ring, at the worker")
         for name in names:
             for layer in layers:

@@ -141,7 +141,8 @@ def collect(worker, memory, blobs):
 
 
 def test_what_a_collection_costs():
-    """One list and one removal for each 1,000 blobs, two records of the index, at the end its fold, and no question about any single blob."""
+    """One list and one removal for each 1,000 blobs, two records of the index, at the end its fold, and no question about any single blob.
+    With the first walk some lists, and a HEAD for each repository, look for blobs of those that have no name."""
     memory = Counted()
     with Faults(memory) as bucket, Worker(**memory.environment(bucket.endpoint)) as worker:
         worker.push("a/b", "v1")
@@ -155,7 +156,7 @@ def test_what_a_collection_costs():
             # The manifest, which says what is needed.
             assert asked["GET of blobs"] == 1 and not {"HEAD of blobs", "DELETE of blobs"} & set(asked), asked
             assert asked.get("PUT", 0) <= (0 if asked is nothing else 2 * pages + 2), asked
-        assert sum(nothing.values()) <= 8 and sum(one.values()) <= 14 and sum(three.values()) <= 22, (nothing, one, three)
+        assert sum(nothing.values()) <= 11 and sum(one.values()) <= 18 and sum(three.values()) <= 26, (nothing, one, three)
         assert sum("/blobs/sha256/" in key for key in memory.order) == 3  # the config, the layer, the manifest
 
 
