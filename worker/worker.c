@@ -731,7 +731,7 @@ static void close_process(struct worker_process *process)
 	(void)drain_loops(worker);
 	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);
-	housework_free(process->housework);
+	housework_end(process->housework);
 	retention_rules_free(worker->retention);
 	audit_free(worker->front.audit);
 	ask_gate_free(worker->front.ask_gate);
@@ -740,6 +740,7 @@ static void close_process(struct worker_process *process)
 	few_each_free(worker->front.challenges);
 	moves_free(worker->front.moves);
 	registry_free(worker->front.registry);
+	housework_free(process->housework);
 	cluster_free(worker->front.cluster);
 	usage_free(worker->front.usage);
 	for (unsigned i = 0; i < worker->front.loops_len; i++) {
