@@ -406,6 +406,9 @@ static void tell_front(struct worker *worker)
 	front->peer_cert = s->peer_cert;
 	front->peer_key = s->peer_key;
 	front->channels_off = !s->peer_channel;
+	front->extensions = (struct extensions){ .search = s->search,
+		.passwords = s->htpasswd || s->mode == MODE_WORKER,
+		.apikeys = s->apikey || s->mode == MODE_WORKER };
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
 	front->data = s->data;
 	front->wait_ms = settings_has_bucket(s) ? BUCKET_WAIT_MS : 0;
