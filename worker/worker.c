@@ -372,6 +372,10 @@ static void open_registry(struct worker *worker)
 			.require_blobs = s->require_blobs,
 			.redirect_s = s->redirect ? (unsigned)(s->redirect_ms / 1000) : 0 } };
 
+	if (settings_lint(s)) {
+		settings.options.lint_annotations = s->lint_annotations.at;
+		settings.options.lint_annotations_len = s->lint_annotations.len;
+	}
 	settings.repositories_most = (uint64_t)s->max_repos;
 	settings.options.collects = settings_collect(s, &settings.collect_delay_ms);
 	worker->front.registry = registry_new(&settings);

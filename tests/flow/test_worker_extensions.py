@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""zot's small extensions: mgmt and the list of what there is."""
+"""zot's small extensions: mgmt and the list of what there is, and lint."""
 import contextlib
+import json
+import pathlib
+import subprocess
+import sys
 
+import pytest
 import requests
 
-from leader_process import SECRET, Leader
-from test_worker_access import write_htpasswd
-from worker_process import Worker, await_true, free_port
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "system"))
+
+import s3_servers  # noqa: E402
+from leader_process import SECRET, Leader  # noqa: E402
+from test_isolated import member  # noqa: E402
+from test_s3_push import s3_of  # noqa: E402
+from test_worker_access import write_htpasswd  # noqa: E402
+from worker_process import BUILD, MANIFEST, Worker, await_true, digest, free_port, image  # noqa: E402
 
 MGMT = "/v2/_zot/ext/mgmt"
+VENDOR, LICENSES = "org.opencontainers.image.vendor", "org.opencontainers.image.licenses"
 
 
 def zots(worker, **more):
@@ -80,3 +91,73 @@ def test_a_led_worker_tells_of_the_leaders_users():
             with contextlib.suppress(requests.RequestException):
                 return worker.call("GET", MGMT).status_code
         assert await_true(ask) == 503
+
+
+# Lint.
+
+def named(*keys, **more):
+    return image(annotations={key: "x" for key in keys}, **more)
+
+
+def put(worker, name, tag, body):
+    return worker.call("PUT", f"/v2/{name}/manifests/{tag}", data=body, headers={"Content-Type": MANIFEST})
+
+
+def lint(worker, through=None, name="lib/app"):
+    """Refused is what lacks a key, and then nothing of it is there; taken is what has all of them, here or there."""
+    through = through or worker
+    through.push_blob(name, b"{}")
+    through.push_blob(name, b"layer")
+    reply = put(through, name, "v1", named(VENDOR))
+    assert reply.status_code == 400, reply.text
+    error, = reply.json()["errors"]
+    said = error["detail"] if isinstance(error.get("detail"), str) else json.dumps(error)
+    assert error["code"] == "MANIFEST_INVALID" and LICENSES in said and VENDOR not in said
+    assert worker.call("GET", f"/v2/{name}/manifests/v1").status_code == 404
+    assert worker.call("GET", f"/v2/{name}/manifests/{digest(named(VENDOR))}").status_code == 404
+    assert put(through, name, "v1", named(VENDOR, LICENSES)).status_code == 201
+    labels = json.dumps({"config": {"Labels": {LICENSES: "MIT", "other": "y"}}}).encode()
+    through.push_blob(name, labels)
+    body = json.loads(named(VENDOR))
+    body["config"].update(digest=digest(labels), size=len(labels))
+    assert put(through, name, "v2", json.dumps(body).encode()).status_code == 201
+    assert put(through, name, f"sha256-{'0' * 64}.sig", image()).status_code == 201
+
+
+DEMANDS = {"ZOT_LINT_ANNOTATIONS": f"{VENDOR},{LICENSES}"}
+
+
+def test_images_say_what_is_demanded():
+    with Worker(config={"extensions": {"lint": {"enable": True, "mandatoryAnnotations": [VENDOR, LICENSES]}}}) as worker:
+        lint(worker)
+        # An index is of images that were looked at.
+        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
+        reply = worker.call("PUT", "/v2/lib/app/manifests/all", data=json.dumps(index), headers={"Content-Type": index["mediaType"]})
+        assert reply.status_code == 201, reply.text
+
+
+def test_off_is_off():
+    for more in ({}, {**DEMANDS, "ZOT_LINT": "false"}):
+        with Worker(**more) as worker:
+            worker.push("a", "v1")
+
+
+def test_a_bucket_and_a_proxy_change_nothing(tmp_path):
+    """The owner judges, whoever was asked; on a bucket the config is fetched from there."""
+    with s3_servers.start("moto") as s3, Worker(**s3_of(s3), **DEMANDS) as worker:
+        lint(worker)
+    ports = [free_port(), free_port()]
+    with member(tmp_path, ports, 0, **DEMANDS) as first, member(tmp_path, ports, 1, **DEMANDS) as second:
+        for at in range(4):
+            lint(second, first, f"lib/app-{at}")
+        assert first.counter("proxied_total") > 0
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"enable": True}, "extensions.lint.mandatoryAnnotations"), ({"mandatoryAnnotations": [""]}, "is empty"),
+    ({"mandatoryAnnotations": [f"a{n}" for n in range(101)]}, "at most 100"), ({"mandatoryAnnotation": ["a"]}, "mandatoryAnnotations")])
+def test_wrong_demands_are_named(wrong, says):
+    worker = Worker(config={"extensions": {"lint": wrong}})
+    worker.folder.mkdir(exist_ok=True)
+    done = subprocess.run([BUILD / worker.program, "verify", str(worker.folder / "config.json")], env=worker.environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and says in done.stderr, done
