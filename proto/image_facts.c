@@ -458,7 +458,7 @@ struct decoding {
 	struct arena *arena;
 	const struct pack_node *root;
 	size_t at;
-	bool wrong;
+	bool wrong, full; /* full: the arena, and so wrong */
 };
 
 static const struct pack_node *next(struct decoding *d)
@@ -498,7 +498,8 @@ static const char *text(struct decoding *d, const struct pack_node *node)
 	d->wrong |= !pack_get_str(node, &s) || s.len > 2 * (size_t)IMAGE_TEXT_MAX;
 	if (!d->wrong && s.len)
 		copy = arena_text(d->arena, s);
-	d->wrong |= !copy;
+	d->full |= !copy;
+	d->wrong |= d->full;
 	return copy ? copy : "";
 }
 
@@ -506,7 +507,8 @@ static void *list(struct decoding *d, size_t len, size_t size)
 {
 	void *at = len && !d->wrong ? arena_take(d->arena, len * size) : NULL;
 
-	d->wrong |= len && !at;
+	d->full |= len && !d->wrong && !at;
+	d->wrong |= d->full;
 	return at;
 }
 
@@ -629,6 +631,8 @@ bool image_facts_decode(struct str bytes, struct arena *arena, struct image_fact
 		*texts[i] = text(&d, next(&d));
 	get_numbers(&d, &facts);
 	get_lists(&d, &facts);
+	if (d.full)
+		return error_set(err, ERROR_TOO_LARGE, NULL, "the facts of an image do not fit");
 	if (d.wrong)
 		return error_set(err, ERROR_INVALID, NULL, "these are no facts of an image");
 	*ret = facts;

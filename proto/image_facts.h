@@ -77,7 +77,7 @@ bool image_config_is_one(const char *media_type);
 bool image_facts_parse(const struct manifest *manifest, uint64_t manifest_size, struct str config, enum image_config state, struct arena *arena,
 		       struct image_facts *ret, struct error *err) MUST_CHECK;
 
-/* The compact form, which says its version: another one is ERROR_INVALID, as is anything else that it was not made from. */
+/* The compact form, which says its version: another one is ERROR_INVALID, as is anything else that it was not made from. ERROR_TOO_LARGE: the arena is full. */
 void image_facts_encode(const struct image_facts *facts, struct buf *into);
 bool image_facts_decode(struct str bytes, struct arena *arena, struct image_facts *ret, struct error *err) MUST_CHECK;
 

@@ -20,7 +20,7 @@
  * Docker     Media types of Docker's schema 2 are told as OCI's.
  *
  * Thread  metadata_work(): one at a time, pool. Questions: pool (they read a file, and may read manifests). metadata_stats(),
- *         metadata_wakes(): any.
+ *         metadata_changed(): any.
  * Life    Records are in the arena of the caller, and stay as they are.
  * Errors  ERROR_UNKNOWN: no such repository, or image, for this client. ERROR_TOO_LARGE: the records do not fit the arena: ask for fewer.
  *         ERROR_UNAVAILABLE: the file cannot be used just now, it is made anew.
@@ -145,7 +145,8 @@ struct metadata_query {
 };
 
 struct metadata_repositories { const struct metadata_repository *at; size_t len; uint64_t total; };
-struct metadata_images { const struct metadata_image *at; size_t len; uint64_t total; };
+/* cut: over 10,000 manifests have what was looked for; the total is of some of them. */
+struct metadata_images { const struct metadata_image *at; size_t len; uint64_t total; bool cut; };
 
 /* Repositories whose name fits `text` ("": all), each with its rank. RELEVANCE: the best first. */
 bool metadata_repositories(struct metadata *metadata, struct str text, const struct metadata_query *query, struct arena *arena,
@@ -166,8 +167,9 @@ bool metadata_by_tag_start(struct metadata *metadata, struct str name, struct st
 /* Of all, those whose tag has this text in it; upper and lower case are the same. */
 bool metadata_by_tag_part(struct metadata *metadata, struct str part, const struct metadata_query *query, struct arena *arena,
 			  struct metadata_images *ret, struct error *err) MUST_CHECK;
-/* Of all: an index has this digest, or a manifest, its config or one of its layers has one that begins so ("sha256:4f"). What cannot
- * be the begin of a digest is in none. */
+/* Of all: an index has this digest, or a manifest, its config or one of its layers has one that begins so ("sha256:4f07"). What cannot
+ * be the begin of a digest is in none, and so is one of fewer than METADATA_DIGEST_LEAST hexadecimal digits, which would be in all. */
+#define METADATA_DIGEST_LEAST 4u
 bool metadata_by_digest(struct metadata *metadata, struct str start, const struct metadata_query *query, struct arena *arena,
 			struct metadata_images *ret, struct error *err) MUST_CHECK;
 
@@ -212,6 +214,9 @@ void metadata_free(struct metadata *metadata);
 AUTO_DEFINE(metadata)
 /* Before the first change: run() when something is to be derived and nothing was before: metadata_work() is wanted soon. On the committer's thread; quick. */
 void metadata_on_change(struct metadata *metadata, void (*wake)(void *arg), void *arg);
+
+/* This repository may be another one now, though no index was changed here: others have brought it. Thread  any. */
+void metadata_changed(struct metadata *metadata, struct str name);
 
 /* Derives what changed, then goes on with the walk through the catalog where one is under way. The pace may end it (worker/storage/pace.h). Of one repository that
  * could not be derived err says why when all others are done; it is tried again later. */
