@@ -38,6 +38,7 @@
 #include "common/metrics.h"
 #include "common/str.h"
 #include "worker/storage/pace.h"
+#include "worker/storage/would.h"
 
 #define CHORES_MAX     32
 #define CHORE_NAME_MAX 15
@@ -47,6 +48,7 @@
 #define CHORE_WHY_SIZE 200 /* the same of an error */
 #define CHORE_LATE_MS 1000 /* one that is due waits; before, it is taken in hand */
 #define CHORE_BUCKETS 8
+#define CHORE_WOULD_LINES 100 /* of the log, of one dry run */
 
 struct buf;
 struct chore_turn;
@@ -63,6 +65,7 @@ struct chore {
 	int64_t every_ms;  /* from the end of a run to the begin of the next; 0: it runs once */
 	chore_run_f *run;
 	void *arg;         /* outlives the pool */
+	void (*stopped)(void *arg); /* or NULL: somebody ended it; what goes on from run to run is given up. Thread  pool, never beside a run */
 };
 
 /* What the process has to do besides. Thread  any */
@@ -93,6 +96,10 @@ void chore_works(struct chore_turn *turn, const char *unit, uint64_t total);
 /* It takes up another one now; what it worked at before is done. */
 void chore_takes(struct chore_turn *turn, struct str what);
 void chore_did(struct chore_turn *turn, uint64_t done);
+/* What it is at goes on with its next run, which comes soon: to who looks, begins one or ends it all these are one run. */
+void chore_goes_on(struct chore_turn *turn, bool goes_on);
+/* For a dry run: counts what would go, and writes the first CHORE_WOULD_LINES of it to the log (`chore.would`). Lives as long as the turn. */
+struct would chore_would(struct chore_turn *turn);
 /* So many more went, or would, and so many bytes more: of these, or of what was counted or fetched. */
 void chore_counts(struct chore_turn *turn, uint64_t removed, uint64_t bytes);
 /* It was asked for and may not be done now, which is no failure. Fills err and returns false, for run() to return. */
@@ -127,6 +134,7 @@ struct chore_stats {
 	const char *name;
 	enum chore_state state;
 	bool can_dry_run;
+	bool goes_on;            /* it is at something, also between two runs */
 	bool asked;              /* one that was asked for has not begun */
 	uint64_t order;          /* the last that was given with an id */
 	struct chore_work work;  /* of the run under way */

@@ -75,5 +75,9 @@ static int64_t every_ms(const struct import_chore *import)
 
 void import_chore_add(struct chores *chores, struct import_chore *import)
 {
-	chores_add(chores, &(struct chore){ "import", 0, every_ms(import), run, import });
+	chores_add(chores, &(struct chore){ .name = "import",
+				   .first_ms = 0,
+				   .every_ms = every_ms(import),
+				   .run = run,
+				   .arg = import });
 }

@@ -157,7 +157,9 @@ void weigh_chore_add(struct chores *chores, struct weigh_chore *weigh)
 	CHECK(pthread_mutex_init(&weigh->lock, NULL) == 0);
 	weigh->rows = weigh_rows_new();
 	registry_watch(weigh->registry, on_change, weigh);
-	chores_add(chores, &(struct chore){ "weigh", 0, LOOK_MS, run, weigh });
+	chores_add(chores,
+		&(struct chore){
+			.name = "weigh", .first_ms = 0, .every_ms = LOOK_MS, .run = run, .arg = weigh });
 }
 
 void weigh_chore_fini(struct weigh_chore *weigh)

@@ -296,7 +296,8 @@ static void put_moves(struct moves *moves, struct buf *into)
 	if (moves)
 		told = moves_stats(moves);
 	gauge(into, "zot_moves_held",
-		"Isolated storage: repositories here that another worker owns and does not have whole yet.",
+		"Isolated storage: repositories here that another worker owns and does not have whole yet, "
+		"and blobs whose upload ended here after their repository had gone.",
 		told.held);
 	gauge(into, "zot_moves_coming",
 		"Isolated storage: repositories that came here from another worker and are not whole yet.",
