@@ -688,11 +688,11 @@ static void off_and_on_again(void **state)
 	upload(*state, "two/deep", second);
 	assert_int_equal(blob_stat("one", first).st_nlink, 1);
 	assert_false(is_listed(first));
-	OK(store_dedupe(*state, false, NULL, NULL, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_int_equal(told.linked + told.removed + told.files, 0);
 	/* On: what is there becomes one. */
 	store_fs_set_dedupe(*state, true);
-	OK(store_dedupe(*state, false, NULL, NULL, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_int_equal(told.linked, 1);
 	assert_int_equal(told.files, 2);
 	assert_int_equal(told.saved, LARGE);
@@ -704,15 +704,15 @@ static void off_and_on_again(void **state)
 	assert_int_equal(unlink(path_in_root(first->key)), 0);
 	(void)snprintf(key, sizeof(key), "two/deep/blobs/sha256/%s", second->encoded);
 	assert_int_equal(unlink(path_in_root(key)), 0);
-	OK(store_dedupe(*state, false, NULL, NULL, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_false(is_listed(first));
 	assert_int_equal(told.removed, 1);
 	assert_int_equal(unlink(path_in_root("_dedupe/.shared")), 0);
-	OK(store_dedupe(*state, false, NULL, NULL, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_true(is_listed(first));
 	/* Off: links stay, the index goes, so that what others remove is free at once. */
 	store_fs_set_dedupe(*state, false);
-	OK(store_dedupe(*state, false, NULL, NULL, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_false(is_listed(first));
 	assert_int_equal(blob_stat("one", first).st_nlink, 2);
 	upload(*state, "three", first);
@@ -738,9 +738,9 @@ static void a_walk_that_ended_early_is_made_again(void **state)
 		upload(*state, name, large);
 	}
 	store_fs_set_dedupe(*state, true);
-	OK(store_dedupe(*state, false, &pace, NULL, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, &pace, NULL, &told, &failure));
 	assert_in_range(told.linked, 0, 18);
-	OK(store_dedupe(*state, false, NULL, NULL, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_int_equal(blob_stat("r00", large).st_nlink, 21);
 	assert_int_equal(told.saved, 19 * LARGE);
 }
@@ -797,7 +797,7 @@ static void *share_all(void *arg)
 	while (atomic_load(&sharer->go_on)) {
 		struct error err;
 
-		if (!store_dedupe(sharer->store, true, NULL, NULL, NULL, &told, &err))
+		if (!store_dedupe(sharer->store, true, NULL, NULL, &told, &err))
 			fail_msg("%s", err.text);
 		sharer->linked += (unsigned)told.linked;
 	}

@@ -276,9 +276,11 @@ static void one_that_is_away_takes_no_other_with_it(void **state)
 	assert_int_equal(seen.len, 3);
 }
 
-static bool end_or_fail(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
+static bool end_or_fail(struct store *store, const struct pace *pace, const struct would *dry,
+	uint64_t *ret_ended, struct error *err)
 {
 	(void)pace;
+	(void)dry;
 	*ret_ended = 5;
 	return !strstr(store->place, "/a") ||
 	       error_set(err, ERROR_UNAVAILABLE, NULL, "%s is away", store->place);
