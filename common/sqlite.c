@@ -86,6 +86,11 @@ bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err)
 	return sqlite_exec(db, on ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
 }
 
+bool sqlite_never_durable(struct sqlite *db, struct error *err)
+{
+	return sqlite_exec(db, "PRAGMA synchronous = OFF", err);
+}
+
 bool sqlite_commit(struct sqlite *db, struct error *err)
 {
 	struct sql q = sql_of(db, "COMMIT");

@@ -36,6 +36,8 @@ bool sqlite_commit(struct sqlite *db, struct error *err) MUST_CHECK; /* rolled b
 void sqlite_rollback(struct sqlite *db);
 /* Between transactions. Off: commits are whole or not at all, and durable only together with the next one of when it was on again. */
 bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err) MUST_CHECK;
+/* From now on nothing waits for the disk: after a power cut the file may be damaged. For what can be made anew. */
+bool sqlite_never_durable(struct sqlite *db, struct error *err) MUST_CHECK;
 
 /* Reads all of it: is every page, row and index as it must be? */
 bool sqlite_check(struct sqlite *db, struct error *err) MUST_CHECK;
