@@ -103,7 +103,7 @@ static uint64_t changes_of(void *arg)
 
 static struct weigh_chore weigh_of(struct worker *worker)
 {
-	return (struct weigh_chore){ .store = worker->store,
+	return (struct weigh_chore){ .registry = worker->front.registry,
 		.is_bucket = settings_has_bucket(worker->settings),
 		.whose = { .ring = ring_of, .is_ours = is_ours, .changes = changes_of, .arg = worker } };
 }
@@ -248,13 +248,20 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	return work;
 }
 
+void housework_end(struct housework *work)
+{
+	if (!work)
+		return;
+	collect_chore_fini(&work->collect);
+	if (work->scrubs)
+		scrub_chore_fini(&work->scrub);
+}
+
 void housework_free(struct housework *work)
 {
 	if (!work)
 		return;
 	buf_fini(&work->spools);
-	collect_chore_fini(&work->collect);
-	if (work->scrubs)
-		scrub_chore_fini(&work->scrub);
+	weigh_chore_fini(&work->weigh);
 	free(work);
 }

@@ -372,6 +372,10 @@ static void open_registry(struct worker *worker)
 			.require_blobs = s->require_blobs,
 			.redirect_s = s->redirect ? (unsigned)(s->redirect_ms / 1000) : 0 } };
 
+	if (settings_lint(s)) {
+		settings.options.lint_annotations = s->lint_annotations.at;
+		settings.options.lint_annotations_len = s->lint_annotations.len;
+	}
 	settings.repositories_most = (uint64_t)s->max_repos;
 	settings.options.collects = settings_collect(s, &settings.collect_delay_ms);
 	worker->front.registry = registry_new(&settings);
@@ -406,6 +410,9 @@ static void tell_front(struct worker *worker)
 	front->peer_cert = s->peer_cert;
 	front->peer_key = s->peer_key;
 	front->channels_off = !s->peer_channel;
+	front->extensions = (struct extensions){ .search = s->search,
+		.passwords = s->htpasswd || s->mode == MODE_WORKER,
+		.apikeys = s->apikey || s->mode == MODE_WORKER };
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
 	front->data = s->data;
 	front->wait_ms = settings_has_bucket(s) ? BUCKET_WAIT_MS : 0;
@@ -731,7 +738,7 @@ static void close_process(struct worker_process *process)
 	(void)drain_loops(worker);
 	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);
-	housework_free(process->housework);
+	housework_end(process->housework);
 	retention_rules_free(worker->retention);
 	audit_free(worker->front.audit);
 	ask_gate_free(worker->front.ask_gate);
@@ -740,6 +747,7 @@ static void close_process(struct worker_process *process)
 	few_each_free(worker->front.challenges);
 	moves_free(worker->front.moves);
 	registry_free(worker->front.registry);
+	housework_free(process->housework);
 	cluster_free(worker->front.cluster);
 	usage_free(worker->front.usage);
 	for (unsigned i = 0; i < worker->front.loops_len; i++) {

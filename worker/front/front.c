@@ -140,6 +140,8 @@ static enum route_found find_route(struct front_call *call, unsigned *ret_allowe
 	struct str path = http_request_path(call->oci.request);
 	struct oci_ask *ask = &call->oci.ask;
 
+	if (extension_find(path))
+		return pages_find(call, ret_allowed);
 	if (str_starts(path, "/v2"))
 		return oci_route_parse(ask->method, path, &ask->route, ret_allowed, err);
 	return pages_find(call, ret_allowed);
@@ -166,7 +168,7 @@ static enum front_turn routed(struct front_call *call)
 		reply_error(call, &err);
 		return FRONT_WAIT;
 	}
-	if (call->oci.ask.route.row->flags & OCI_API &&
+	if (call->oci.ask.route.row->flags & (OCI_API | OCI_EXTENSION) &&
 		!cluster_may_serve(call->loop->front->cluster, call->oci.ask.snapshot)) {
 		reply_no_state(call);
 		return FRONT_WAIT;
@@ -550,6 +552,7 @@ static void ask_of(struct front_call *call, struct front_loop *loop)
 	ask->registry = loop->front->registry;
 	ask->counters = &loop->oci_counters;
 	ask->others = loop->front->others.mounts ? &loop->front->others : NULL;
+	ask->extensions = &loop->front->extensions;
 	ask->realm = auth_realm(loop->front->auth);
 	ask->snapshot = cluster_snapshot(loop->front->cluster);
 	ask->method = http_request_method(request);

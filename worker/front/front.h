@@ -20,6 +20,7 @@
 #include "common/metrics.h"
 #include "worker/cluster/peer_channels.h"
 #include "worker/front/traffic.h"
+#include "worker/oci/extensions.h"
 #include "worker/oci/oci_ask.h"
 #include "worker/oci/oci_others.h"
 
@@ -89,6 +90,7 @@ struct front {
 	/* Towards https members; each may be NULL. */
 	const char *peer_ca, *peer_cert, *peer_key;
 	bool channels_off;             /* none is opened, and none given */
+	struct extensions extensions;  /* which are on */
 	const char *metrics_path;      /* NULL: there are no metrics */
 	const char *data;              /* a folder that /readyz looks at, or NULL */
 	unsigned wait_ms;              /* for an answer that needs the store, but for uploads; 0: as the server has it */

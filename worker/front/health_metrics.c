@@ -279,6 +279,13 @@ static void put_weighed(struct weighed weighed, struct buf *into)
 		"to all of it.",
 		weighed.bytes);
 	gauge(into, "zot_storage_repositories", "Repositories that this worker owns.", weighed.repositories);
+	gauge(into, "zot_storage_blobs", "Blobs in these, manifests too; one in each repository that has it.",
+		weighed.blobs);
+	gauge(into, "zot_storage_manifests", "Manifests that their indexes list.", weighed.manifests);
+	gauge(into, "zot_storage_tags", "Tags of these repositories.", weighed.tags);
+	gauge(into, "zot_storage_unread_repositories",
+		"Of these, with an index that could not be read: their manifests and tags are not counted.",
+		weighed.unread);
 }
 
 /* Of isolated storage. */

@@ -15,6 +15,7 @@
 #include "worker/front/front_move.h"
 #include "worker/front/health_metrics.h"
 #include "worker/moves/moves.h"
+#include "worker/oci/extensions.h"
 #include "worker/oci/oci_reply.h"
 
 static bool may_scrape(const void *arg)
@@ -100,6 +101,18 @@ static const struct route rows[] = {
 		.authorise = pages_by_user,
 		.body_max = OWN_KEY_BODY_MAX,
 		.stream_f = pages_apikey },
+	{ .operation = "mgmt",
+		.path = EXTENSION_PATH("mgmt"),
+		.methods = ROUTE_READS,
+		.kind = ROUTE_INLINE,
+		.flags = OCI_EXTENSION | OCI_OPEN,
+		.authorise = pages_by_who_comes,
+		.inline_f = pages_mgmt },
+	{ .operation = "mgmt_preflight",
+		.path = EXTENSION_PATH("mgmt"),
+		.methods = ROUTE_M(OPTIONS),
+		.kind = ROUTE_INLINE,
+		.inline_f = pages_mgmt_preflight },
 	{ .operation = "chores",
 		.path = "/zot/chores",
 		.methods = ROUTE_READS | ROUTE_M(POST),
@@ -146,6 +159,8 @@ enum route_found pages_find(struct front_call *call, unsigned *ret_allowed)
 	const char *scraped = call->loop->front->metrics_path;
 	const struct route **ret = &call->oci.ask.route.row;
 
+	if (extension_is_off(&call->loop->front->extensions, path))
+		return ROUTE_NO_PATH;
 	if (scraped && str_is(path, scraped))
 		return take(call, &metrics, ret, ret_allowed);
 	return route_find(pages, path, call->oci.ask.method, ret, &rest, ret_allowed);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pages - the second table of routes: what is served beside the registry's API. /livez, /readyz, /startupz (health.c), /cluster/state (state_page.c), the metrics, what
- * members ask each other, and what users do for themselves.
+ * members ask each other, what users do for themselves, and zot's extensions (worker/oci/extensions.h).
  *
  * To add one: a row in pages.c and its function, which is given a struct front_call (as struct oci_call, its first member).
  * Thread  the request's loop.
@@ -26,6 +26,9 @@ route_inline_f pages_metrics;
  * scopes would make one without. */
 route_authorise_f pages_by_user, pages_by_login;
 route_stream_f pages_apikey, pages_usage;
+/* How one logs in (mgmt_page.c). */
+route_authorise_f pages_by_who_comes;
+route_inline_f pages_mgmt, pages_mgmt_preflight;
 /* What runs here, and how it is begun and ended: administrators (chores_page.c). */
 route_authorise_f pages_by_admin;
 route_stream_f pages_chores;

@@ -101,7 +101,7 @@ void fs_dedupe_count(struct store *store, int64_t bytes);
 void fs_dedupe_set(struct store *store, uint64_t bytes);
 
 /* fs_usage.c */
-bool fs_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+bool fs_usage(struct store *store, const char *folder, const struct pace *pace, struct store_usage *ret, struct error *err) MUST_CHECK;
 
 /* fs_aside.c: is this file one that was set aside? */
 bool fs_is_aside(const struct stat *st);

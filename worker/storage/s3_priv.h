@@ -152,7 +152,7 @@ bool s3_objects(struct store *store, const char *folder, struct str after, size_
 	bool *ret_more, struct error *err) MUST_CHECK;
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err) MUST_CHECK;
-bool s3_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes,
+bool s3_usage(struct store *store, const char *folder, const struct pace *pace, struct store_usage *ret,
 	struct error *err) MUST_CHECK;
 
 enum store_step s3_log_get(struct store *store, const char *index_key, const struct store_version *index,

@@ -1213,14 +1213,13 @@ bool store_dedupe(struct store *store, bool always, const struct pace *pace, str
 	return ok;
 }
 
-bool store_usage(
-	struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err)
+bool store_usage(struct store *store, struct str name, const struct pace *pace, struct store_usage *ret,
+	struct error *err)
 {
 	struct name valid;
 
 	store = root_of(store, name);
-	return name_parse(name, &valid, err) &&
-	       driver_of(store)->usage(store, valid.text, pace, ret_bytes, err);
+	return name_parse(name, &valid, err) && driver_of(store)->usage(store, valid.text, pace, ret, err);
 }
 
 const struct histogram *store_lock_waits(struct store *store)

@@ -383,9 +383,10 @@ bool store_reading_set_aside(struct store_reading *reading, bool aside, struct e
 /* s3: copies of what was set aside so long ago go. */
 bool store_aside_trim(struct store *store, const struct pace *pace, uint64_t *ret_removed, struct error *err) MUST_CHECK;
 
-/* Bytes of a repository. fs: by looking at each file; one that several repositories share counts in each. s3: of its blobs, by a listing,
+/* What a repository has. Bytes: fs: by looking at each file; one that several repositories share counts in each. s3: of its blobs, by a listing,
  * which is a request for each 1000. One that is not there has none. ERROR_UNAVAILABLE too where the pace (NULL is fine) ended it. */
-bool store_usage(struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+struct store_usage { uint64_t bytes, blobs; };
+bool store_usage(struct store *store, struct str name, const struct pace *pace, struct store_usage *ret, struct error *err) MUST_CHECK;
 /* How long locks of one root (store_root_at) were waited for, NULL where there are none. Thread  any. */
 const struct histogram *store_lock_waits(struct store *store);
 

@@ -86,7 +86,7 @@ struct store_driver {
 	bool (*sweep)(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
 		      struct error *err);
 	/* Bytes of a repository's folder, and how long its locks were waited for; NULL: not known. */
-	bool (*usage)(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err);
+	bool (*usage)(struct store *store, const char *folder, const struct pace *pace, struct store_usage *ret, struct error *err);
 	/* store_dedupe(), store_saved(); NULL: nothing is shared. */
 	bool (*dedupe)(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err);
 	uint64_t (*saved)(const struct store *store);

@@ -237,7 +237,9 @@ const MemberFacts = ({ row, now }) => html`<dl class="facts">
 	<${Fact} name="In">${bytes(row.stats.bytesIn)}</${Fact}><${Fact} name="Out">${bytes(row.stats.bytesOut)}</${Fact}>
 	<${Fact} name="p50">${micros(row.stats.p50Us)}</${Fact}><${Fact} name="p99">${micros(row.stats.p99Us)}</${Fact}>
 	<${Fact} name="Memory">${bytes(row.stats.rss)}</${Fact}><${Fact} name="Processor time">${span(row.stats.cpuMs)}</${Fact}><${Fact} name="Up for">${span(row.stats.uptimeMs)}</${Fact}>
-	<${Fact} name="Uploads">${number(row.stats.uploads)}</${Fact}><${Fact} name="Spool">${bytes(row.stats.spoolBytes)}</${Fact}><${Fact} name="Storage that it owns">${bytes(row.stats.storageBytes)}</${Fact}><${Fact} name="Chores failed">${number(row.stats.chores?.failures)}</${Fact}>
+	<${Fact} name="Uploads">${number(row.stats.uploads)}</${Fact}><${Fact} name="Spool">${bytes(row.stats.spoolBytes)}</${Fact}><${Fact} name="Storage that it owns">${bytes(row.stats.storageBytes)}</${Fact}>
+	<${Fact} name="Repositories">${number(row.stats.storageRepositories)}</${Fact}><${Fact} name="Tags">${number(row.stats.storageTags)}</${Fact}><${Fact} name="Manifests">${number(row.stats.storageManifests)}</${Fact}><${Fact} name="Blobs">${number(row.stats.storageBlobs)}</${Fact}>
+	<${Fact} name="Chores failed">${number(row.stats.chores?.failures)}</${Fact}>
 </dl>`;
 
 const Complaints = ({ lines = [] }) => lines.length > 0 && html`<section aria-labelledby="complaints"><h2 id="complaints">What it says is wrong with it</h2>

@@ -621,7 +621,7 @@ static void the_same_blob_takes_its_bytes_once(void **state)
 {
 	struct large *large = large_new('l');
 	struct digest small = digest_of(HASH_SHA256, STR("small"));
-	uint64_t bytes = 0;
+	struct store_usage usage = { 0 };
 
 	store_fs_set_dedupe(*state, true);
 	upload(*state, "one", large);
@@ -636,8 +636,9 @@ static void the_same_blob_takes_its_bytes_once(void **state)
 	assert_int_equal(store_saved(*state), LARGE);
 	OK(store_blob_mount(*state, STR("one"), STR("three"), &large->digest, &failure));
 	assert_int_equal(blob_stat("three", large).st_nlink, 4);
-	OK(store_usage(*state, STR("three"), NULL, &bytes, &failure));
-	assert_int_equal(bytes, LARGE);
+	OK(store_usage(*state, STR("three"), NULL, &usage, &failure));
+	assert_int_equal(usage.bytes, LARGE);
+	assert_int_equal(usage.blobs, 1);
 	expect_no_temp();
 	drop(*state, "one", large);
 	drop(*state, "three", large);
