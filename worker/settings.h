@@ -100,6 +100,7 @@ struct worker_settings {
 	const char *db_path;                         /* the last good state */
 	int isolated;                                /* enum worker_isolated; static clusters: storage is each member's own */
 	int64_t move_grace_ms, move_rate;            /* of repositories that go to another member; bytes a second */
+	bool search;                                 /* what it needs is derived (worker/metadata) */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */
 	/* this process */
