@@ -46,6 +46,7 @@
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
+#include "worker/search/search.h"
 #include "worker/retention_rules.h"
 #include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
@@ -426,6 +427,7 @@ static void open_metadata(struct worker *worker)
 		return;
 	worker->front.metadata = metadata_new(&settings);
 	metadata_on_change(worker->front.metadata, wake_metadata, worker);
+	worker->front.search = search_new(worker->front.metadata);
 }
 
 /* What requests need of the settings. */
@@ -765,6 +767,7 @@ static void close_process(struct worker_process *process)
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	(void)drain_loops(worker);
+	search_free(worker->front.search);
 	metadata_free(worker->front.metadata);
 	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);

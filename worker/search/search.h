@@ -37,6 +37,7 @@ struct search_ask {
 	const char *content_type; /* or NULL */
 	struct str body;
 	struct metadata_who who;
+	bool others;              /* there are members that were not asked: each answer says so, as an error beside it */
 	bool (*may_delete)(void *arg, struct str repository); /* of the who's arg; NULL: none */
 };
 /* Appends JSON. The status it goes with: 200; 400: this is no request; 422: the query is wrong; 503: too many at once, come again. */

@@ -61,6 +61,10 @@ static bool begin(struct graphql_call *call, struct question *question, struct e
 	if (clock_ms() > asking->until_ms)
 		return error_set(err, ERROR_TIMEOUT, NULL, "the questions before this one took %d s",
 			SEARCH_TIME_MS / 1000);
+	if (asking->ask->others)
+		graphql_complain(call,
+			"other members of the cluster were not asked: this is of the repositories of one",
+			STR_NONE);
 	question->arena = arena_limit(SEARCH_ARENA_MAX);
 	question->metadata = asking->metadata;
 	question->query = (struct metadata_query){
@@ -387,9 +391,9 @@ static bool take_references(struct graphql_call *call, struct question *q, struc
 static bool compare(struct graphql_call *call, compare_f *how, struct error *err)
 {
 	AUTO_FINI(question) q = { 0 };
-	struct metadata_reference *references;
+	struct metadata_reference *references = NULL;
 	struct metadata_images images;
-	size_t len;
+	size_t len = 0;
 
 	return begin(call, &q, err) && take_references(call, &q, &references, &len, err) &&
 	       take_page(call, SEARCH_UPDATE_TIME, &q.query, err) &&
@@ -438,10 +442,10 @@ static bool take_types(struct graphql_call *call, struct question *q, const stru
 RESOLVER(referrers)
 {
 	AUTO_FINI(question) q = { 0 };
-	const struct metadata_referrer *referrers;
-	const struct str *types;
+	const struct metadata_referrer *referrers = NULL;
+	const struct str *types = NULL;
 	struct digest subject;
-	size_t types_len, len;
+	size_t types_len = 0, len = 0;
 
 	(void)object;
 	if (!digest_parse(graphql_value_str(graphql_argument(call, "digest")), &subject, err))
