@@ -86,6 +86,19 @@ bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err)
 	return sqlite_exec(db, on ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
 }
 
+bool sqlite_format(struct sqlite *db, int64_t *ret, struct error *err)
+{
+	struct sql q = sql_of(db, "PRAGMA user_version");
+	int64_t format = 0;
+
+	while (sql_next(&q))
+		format = sql_column_int(&q, 0);
+	if (!sql_end(&q, err))
+		return false;
+	*ret = format;
+	return true;
+}
+
 bool sqlite_never_durable(struct sqlite *db, struct error *err)
 {
 	return sqlite_exec(db, "PRAGMA synchronous = OFF", err);

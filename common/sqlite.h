@@ -39,6 +39,9 @@ bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err) MUST_CHE
 /* From now on nothing waits for the disk: after a power cut the file may be damaged. For what can be made anew. */
 bool sqlite_never_durable(struct sqlite *db, struct error *err) MUST_CHECK;
 
+/* PRAGMA user_version, which is 0 in a new file. */
+bool sqlite_format(struct sqlite *db, int64_t *ret, struct error *err) MUST_CHECK;
+
 /* Reads all of it: is every page, row and index as it must be? */
 bool sqlite_check(struct sqlite *db, struct error *err) MUST_CHECK;
 

@@ -9,6 +9,7 @@
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
+#include "worker/chores/metadata_chore.h"
 #include "worker/chores/pulls_chore.h"
 #include "worker/chores/retention_chore.h"
 #include "worker/chores/scrub_chore.h"
@@ -16,6 +17,7 @@
 #include "worker/chores/trim_chore.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/cluster/cluster.h"
+#include "worker/metadata/metadata.h"
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/retention_rules.h"
@@ -61,11 +63,19 @@ static struct chores_load load_of(void *arg)
 	return load;
 }
 
+/* No index was changed here. */
+static void tell_metadata(void *arg, struct str name)
+{
+	metadata_changed(arg, name);
+}
+
 static struct import_chore import_of(const struct worker *worker)
 {
 	const struct worker_settings *s = worker->settings;
 
 	return (struct import_chore){ .store = worker->store,
+		.found = worker->front.metadata ? tell_metadata : NULL,
+		.found_arg = worker->front.metadata,
 		.every_ms = s->import_every_ms,
 		.bucket_every_ms = s->s3_import_every_ms };
 }
@@ -217,6 +227,8 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 		scrub_chore_add(chores, &work->scrub);
 	if (settings_has_bucket(worker->settings))
 		abandoned_chore_add(chores, worker->store, worker->settings->abandoned_ms);
+	if (worker->front.metadata)
+		metadata_chore_add(chores, worker->front.metadata);
 	add_moves(chores, worker->front.moves);
 }
 

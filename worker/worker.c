@@ -30,6 +30,7 @@
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/rate_limit.h"
 #include "worker/chores/chores.h"
+#include "worker/chores/metadata_chore.h"
 #include "worker/cluster/ask_gate.h"
 #include "worker/cluster/channel_spread.h"
 #include "worker/cluster/cluster_new.h"
@@ -41,9 +42,11 @@
 #include "worker/housework.h"
 #include "worker/leave.h"
 #include "worker/oci/blob_fills.h"
+#include "worker/metadata/metadata.h"
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
+#include "worker/search/search.h"
 #include "worker/retention_rules.h"
 #include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
@@ -400,6 +403,33 @@ static void open_moves(struct worker *worker)
 		worker->front.moves = moves_new(&settings);
 }
 
+static uint64_t ring_of(void *arg)
+{
+	return cluster_ownership(arg);
+}
+
+static void wake_metadata(void *arg)
+{
+	const struct worker *worker = arg;
+
+	metadata_chore_wake(worker->front.chores, worker->front.metadata);
+}
+
+static void open_metadata(struct worker *worker)
+{
+	const struct metadata_settings settings = { .registry = worker->front.registry,
+		.data = worker->settings->data,
+		.ring = ring_of,
+		.owns = owns,
+		.arg = worker->front.cluster };
+
+	if (!worker->settings->search)
+		return;
+	worker->front.metadata = metadata_new(&settings);
+	metadata_on_change(worker->front.metadata, wake_metadata, worker);
+	worker->front.search = search_new(worker->front.metadata);
+}
+
 /* What requests need of the settings. */
 static void tell_front(struct worker *worker)
 {
@@ -465,6 +495,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 			s->max_repos);
 	worker->retention = retention_rules_new(worker->front.cluster, worker->front.registry, s);
 	open_moves(worker);
+	open_metadata(worker);
 	tell_front(worker);
 	return true;
 }
@@ -736,6 +767,8 @@ static void close_process(struct worker_process *process)
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	(void)drain_loops(worker);
+	search_free(worker->front.search);
+	metadata_free(worker->front.metadata);
 	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);
 	housework_end(process->housework);

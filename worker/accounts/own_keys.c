@@ -66,21 +66,11 @@ static size_t count_of(const struct own_keys *keys, struct str owner)
 
 /* The file. */
 
-static bool read_format(struct sqlite *db, int64_t *ret, struct error *err)
-{
-	struct sql q = sql_of(db, "PRAGMA user_version");
-
-	*ret = 0;
-	while (sql_next(&q))
-		*ret = sql_column_int(&q, 0);
-	return sql_end(&q, err);
-}
-
 static bool prepare(struct sqlite *db, struct error *err)
 {
 	int64_t format;
 
-	if (!read_format(db, &format, err))
+	if (!sqlite_format(db, &format, err))
 		return false;
 	if (format > FORMAT)
 		return error_set(err, ERROR_INVALID, NULL,

@@ -26,7 +26,9 @@ struct row {
 	bool is_out; /* at the pool */
 	/* Under the lock. */
 	struct chore_stats stats;
-	bool asked_dry;   /* with stats.asked */
+	bool asked_dry;    /* with stats.asked */
+	atomic_bool woken; /* since the last run began: it is due so soon */
+	_Atomic int64_t soon_ms;
 	atomic_bool stop; /* the run under way, or the one that is ready, is to end */
 	/* The run's: one at a time. */
 	bool failing;
@@ -387,6 +389,7 @@ static void run_whole(struct row *row)
 	enum chore_how how;
 	bool ok;
 
+	atomic_store(&row->woken, false);
 	begin_run(row, &turn);
 	ok = row->chore.run(&turn, row->chore.arg, &err);
 	how = how_of(row, &turn, ok);
@@ -491,8 +494,22 @@ static void on_ended(void *arg)
 	loop_assert(row->chores->loop);
 	row->is_out = false;
 	row->due_ms = row->chore.every_ms ? now + row->chore.every_ms : INT64_MAX;
+	if (atomic_load(&row->woken))
+		row->due_ms = now + atomic_load(&row->soon_ms);
 	if (is_asked(row))
 		row->due_ms = now;
+	set_timer(row->chores);
+}
+
+static void on_woken(void *arg)
+{
+	struct row *row = arg;
+	int64_t soon_ms = clock_ms() + atomic_load(&row->soon_ms);
+
+	loop_assert(row->chores->loop);
+	if (row->is_out || row->due_ms <= soon_ms || !atomic_load(&row->woken))
+		return;
+	row->due_ms = soon_ms;
 	set_timer(row->chores);
 }
 
@@ -515,6 +532,17 @@ static struct row *find(struct chores *chores, struct str name)
 		if (str_is(name, chores->rows[i].chore.name))
 			return &chores->rows[i];
 	return NULL;
+}
+
+void chores_wake(struct chores *chores, struct str name, int64_t soon_ms)
+{
+	struct row *row = find(chores, name);
+
+	if (!row || atomic_load(&chores->stopping))
+		return;
+	atomic_store(&row->soon_ms, soon_ms);
+	if (!atomic_exchange(&row->woken, true))
+		loop_post(chores->loop, on_woken, row);
 }
 
 static void put_names(const struct chores *chores, bool dry, struct buf *into)

@@ -105,6 +105,9 @@ void chore_counts(struct chore_turn *turn, uint64_t removed, uint64_t bytes);
 /* It was asked for and may not be done now, which is no failure. Fills err and returns false, for run() to return. */
 bool chore_refuse(struct chore_turn *turn, struct error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* It is wanted: its next run begins in soon_ms, or is due already; one that is under way may not have seen why, so another follows. Thread  any; quick. */
+void chores_wake(struct chores *chores, struct str name, int64_t soon_ms);
+
 struct chore_order {
 	uint64_t id;   /* 0: none. The same one again for the same chore does nothing, and is no error */
 	bool stop;     /* the run under way, or the one that waits, ends; else one begins */

@@ -33,12 +33,14 @@ struct chores;
 struct cluster;
 struct few_each;
 struct http_client;
+struct metadata;
 struct moves;
 struct own_keys;
 struct peer_guard;
 struct proxies;
 struct rate_limit;
 struct registry;
+struct search;
 struct usage;
 struct collect_chore;
 struct weigh_chore;
@@ -85,6 +87,8 @@ struct front {
 	struct weigh_chore *weigh;     /* what the storage holds; with the chores */
 	struct collect_chore *collect; /* what goes from it; the same */
 	struct scrub_chore *scrub;     /* what is rotten in it; the same, NULL: it is not looked for */
+	struct metadata *metadata;     /* what a search needs; NULL: there is none (extensions.search.enable) */
+	struct search *search;         /* who answers it; the same */
 	struct front_loop *loops;
 	unsigned loops_len;
 	/* Towards https members; each may be NULL. */

@@ -42,11 +42,10 @@ static void put_logins(const struct front_call *call, struct json_writer *w)
 	json_close_object(w);
 }
 
-/* Pages of other sites may read what anybody may. */
-static void allow_sites(struct http_response *response)
+void pages_allow_sites(struct http_response *response, const char *methods)
 {
 	http_response_header(response, "Access-Control-Allow-Origin", "*");
-	http_response_header(response, "Access-Control-Allow-Methods", "HEAD,GET,OPTIONS");
+	http_response_header(response, "Access-Control-Allow-Methods", methods);
 	http_response_header(response, "Access-Control-Allow-Headers", CORS_HEADERS);
 }
 
@@ -69,7 +68,7 @@ struct http_response *pages_mgmt(void *arg)
 	json_close_object(&w);
 	response = oci_reply_json(200, "application/json", &body);
 	http_response_header(response, "X-Content-Type-Options", "nosniff");
-	allow_sites(response);
+	pages_allow_sites(response, "HEAD,GET,OPTIONS");
 	return response;
 }
 
@@ -79,6 +78,6 @@ struct http_response *pages_mgmt_preflight(void *call)
 
 	(void)call;
 	http_response_header(response, "Allow", "GET, HEAD, OPTIONS");
-	allow_sites(response);
+	pages_allow_sites(response, "HEAD,GET,OPTIONS");
 	return response;
 }

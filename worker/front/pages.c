@@ -3,6 +3,7 @@
 
 #include "common/http_frame.h"
 #include "common/http_server.h"
+#include "graphql/graphql_limits.h"
 #include "proto/chore_view.h"
 #include "proto/own_key.h"
 #include "proto/state_token.h"
@@ -16,6 +17,7 @@
 #include "worker/front/health_metrics.h"
 #include "worker/moves/moves.h"
 #include "worker/oci/extensions.h"
+#include "worker/oci/oci_may.h"
 #include "worker/oci/oci_reply.h"
 
 static bool may_scrape(const void *arg)
@@ -101,6 +103,19 @@ static const struct route rows[] = {
 		.authorise = pages_by_user,
 		.body_max = OWN_KEY_BODY_MAX,
 		.stream_f = pages_apikey },
+	{ .operation = "search",
+		.path = EXTENSION_PATH("search"),
+		.methods = ROUTE_M(GET) | ROUTE_M(POST),
+		.kind = ROUTE_STREAM,
+		.flags = OCI_EXTENSION | OCI_OPEN,
+		.authorise = oci_may_base,
+		.body_max = GRAPHQL_BODY_MAX,
+		.stream_f = pages_search },
+	{ .operation = "search_preflight",
+		.path = EXTENSION_PATH("search"),
+		.methods = ROUTE_M(OPTIONS),
+		.kind = ROUTE_INLINE,
+		.inline_f = pages_search_preflight },
 	{ .operation = "mgmt",
 		.path = EXTENSION_PATH("mgmt"),
 		.methods = ROUTE_READS,

@@ -29,6 +29,12 @@ route_stream_f pages_apikey, pages_usage;
 /* How one logs in (mgmt_page.c). */
 route_authorise_f pages_by_who_comes;
 route_inline_f pages_mgmt, pages_mgmt_preflight;
+/* zot's search (search_page.c). */
+route_stream_f pages_search;
+route_inline_f pages_search_preflight;
+/* Pages of other sites may read what is answered, without cookies or logins. */
+struct http_response;
+void pages_allow_sites(struct http_response *response, const char *methods);
 /* What runs here, and how it is begun and ended: administrators (chores_page.c). */
 route_authorise_f pages_by_admin;
 route_stream_f pages_chores;

@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/least.h"
 #include "worker/metadata/metadata_priv.h"
 #include "worker/storage/pace.h"
 #include "worker/storage/store.h"
@@ -69,6 +70,13 @@ void metadata_changed(struct metadata *md, struct str name)
 		md->wake(md->wake_arg);
 }
 
+void metadata_walk(struct metadata *md)
+{
+	lock_take(&md->due_lock);
+	md->due_all = true;
+	lock_drop(&md->due_lock);
+}
+
 static void on_event(void *arg, const struct index_event *event)
 {
 	metadata_changed(arg, str_of(event->name));
@@ -121,7 +129,13 @@ static void derive_one(struct work *work, struct str name)
 	uint64_t before = work->md->counts.manifests;
 	struct error why = { .text = "" };
 
-	switch (metadata_derive(work->md, name, 0, work->pace, &why)) {
+	enum derived how;
+
+	/* For each anew, so that a question need not wait for all. */
+	lock_take(&work->md->deriving);
+	how = metadata_derive(work->md, name, 0, work->pace, &why);
+	lock_drop(&work->md->deriving);
+	switch (how) {
 	case DERIVED:
 		work->done.repositories++;
 		break;
@@ -169,8 +183,10 @@ static void derive_due(struct work *work)
 
 static void begin_walk(struct metadata *md, uint64_t ring)
 {
-	md->walking = true;
+	lock_take(&md->lock);
 	md->walk++;
+	lock_drop(&md->lock);
+	md->walking = true;
 	md->walk_ring = ring;
 	free(TAKE(md->walked));
 }
@@ -242,13 +258,14 @@ static char *find_unseen(struct metadata *md, size_t *at)
 /* Its index says whether it is there. */
 static void derive_unseen(struct work *work)
 {
-	size_t at = 0, before;
+	uint64_t dropped;
+	size_t at = 0;
 	char *name;
 
 	while (may_go_on(work) && (name = find_unseen(work->md, &at)) != NULL) {
-		before = image_list_len(work->md->list);
+		dropped = work->done.dropped;
 		derive_one(work, str_of(name));
-		at -= image_list_len(work->md->list) < before;
+		at -= work->done.dropped - dropped;
 		free(name);
 	}
 }
@@ -296,6 +313,7 @@ static bool is_ready(struct metadata *md, struct error *err)
 static void note_time(struct metadata *md, int64_t began_us)
 {
 	__atomic_add_fetch(&md->counts.worked_us, (uint64_t)(clock_us() - began_us), __ATOMIC_RELAXED);
+	md->took_us = clock_us() - began_us;
 	__atomic_store_n(&md->counts.catching_up, md->walking, __ATOMIC_RELAXED);
 }
 
@@ -309,7 +327,6 @@ bool metadata_work(struct metadata *md, const struct pace *pace, struct metadata
 	lock_take(&md->due_lock);
 	md->woken = false;
 	lock_drop(&md->due_lock);
-	lock_take(&md->deriving);
 	ok = is_ready(md, err);
 	if (ok)
 		derive_due(&work);
@@ -318,7 +335,6 @@ bool metadata_work(struct metadata *md, const struct pace *pace, struct metadata
 		derive_due(&work);
 	keep_failed(&work);
 	note_time(md, began_us);
-	lock_drop(&md->deriving);
 	*ret = work.done;
 	if (ok && map_len(failed))
 		ok = error_set(err, work.first.kind, NULL, "%s", work.first.text);
@@ -337,6 +353,12 @@ void metadata_freshen(struct metadata *md, struct str name)
 	if (ready)
 		(void)metadata_derive(md, name, METADATA_SOON_MANIFESTS, NULL, &ignored);
 	lock_drop(&md->deriving);
+}
+
+int64_t metadata_soon_ms(struct metadata *md)
+{
+	return (int64_t)least(
+		METADATA_SOON_MOST_MS, most(METADATA_SOON_LEAST_MS, (uint64_t)md->took_us * 19 / 1000));
 }
 
 struct metadata_stats metadata_stats(struct metadata *md)

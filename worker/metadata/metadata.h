@@ -218,10 +218,18 @@ void metadata_on_change(struct metadata *metadata, void (*wake)(void *arg), void
 /* This repository may be another one now, though no index was changed here: others have brought it. Thread  any. */
 void metadata_changed(struct metadata *metadata, struct str name);
 
+/* The next metadata_work() begins a walk through the catalog. Thread  any. */
+void metadata_walk(struct metadata *metadata);
+
 /* Derives what changed, then goes on with the walk through the catalog where one is under way. The pace may end it (worker/storage/pace.h). Of one repository that
  * could not be derived err says why when all others are done; it is tried again later. */
 struct metadata_done { uint64_t repositories, manifests, dropped; };
 bool metadata_work(struct metadata *metadata, const struct pace *pace, struct metadata_done *ret, struct error *err) MUST_CHECK;
+
+/* After a change: when the next metadata_work() should come, so that all of them take a twentieth of one thread's time at most. Thread  any. */
+#define METADATA_SOON_LEAST_MS 20
+#define METADATA_SOON_MOST_MS  1000
+int64_t metadata_soon_ms(struct metadata *metadata);
 
 struct metadata_stats {
 	uint64_t repositories, images;  /* that are answered for */

@@ -51,21 +51,11 @@ static const char schema[] =
 	"CREATE INDEX tag_manifest ON tag (manifest);"
 	"PRAGMA user_version = 1;";
 
-static bool read_format(struct sqlite *db, int64_t *ret, struct error *err)
-{
-	struct sql q = sql_of(db, "PRAGMA user_version");
-
-	*ret = 0;
-	while (sql_next(&q))
-		*ret = sql_column_int(&q, 0);
-	return sql_end(&q, err);
-}
-
 static bool prepare(struct sqlite *db, struct error *err)
 {
 	int64_t format;
 
-	if (!sqlite_never_durable(db, err) || !read_format(db, &format, err))
+	if (!sqlite_never_durable(db, err) || !sqlite_format(db, &format, err))
 		return false;
 	if (format && format != FORMAT)
 		return error_set(err, ERROR_INVALID, NULL,

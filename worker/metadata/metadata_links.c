@@ -303,6 +303,7 @@ bool metadata_by_digest(struct metadata *md, struct str start, const struct meta
 		return true;
 	}
 	search.images = map_new();
+	search.hits.sort = query->sort;
 	if (!metadata_ask(md, query, &search.asking, err))
 		return false;
 	ok = find_contents(&search, &wanted, err) && add_all(&search, fits_digest, &wanted, err);
@@ -379,6 +380,7 @@ static bool by_layers(struct metadata *md, const struct metadata_reference *refe
 	bool ok = true;
 
 	search.images = map_new();
+	search.hits.sort = query->sort;
 	if (!metadata_ask(md, query, &search.asking, err))
 		return false;
 	for (size_t i = 0; ok && i < len; i++)

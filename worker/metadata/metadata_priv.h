@@ -4,7 +4,7 @@
  *
  *     deriving   one at a time reads manifests and writes what they say; held while the store is asked
  *     lock       of the file and the list: held for a question, or for some rows; taken inside `deriving`
- *     due_lock   of what changed and was not derived: held for a look, by committers too; inside of neither
+ *     due_lock   of what changed and was not derived: held for a look, by committers too; the innermost
  *
  * The tables are in metadata_file.c. A row `manifest` is one of a repository, with its facts (proto/image_facts.h) or, where they could not be had,
  * without. What images are sorted by stands with the tag.
@@ -34,11 +34,13 @@ struct metadata {
 	uint64_t rebuilt, file_bytes;
 	uint64_t questions;          /* that were begun */
 	struct few said;             /* lines of the log about the file */
-	/* Under `deriving`. */
-	uint64_t walk, walk_ring;    /* which walk; at which ring it began, 0: none has */
+	uint64_t walk;               /* which walk; written by metadata_work() */
+	/* Of metadata_work(). */
+	uint64_t walk_ring;          /* at which ring it began, 0: none has */
 	bool walking;
 	char *walked;                /* the last name that it has seen, or NULL */
 	int64_t walked_ms;           /* clock_ms(): when it ended */
+	_Atomic int64_t took_us;     /* the last metadata_work(); read by any */
 	/* Counted by who derives, read by any. */
 	struct metadata_stats counts;
 	/* Under due_lock. */
@@ -132,8 +134,10 @@ bool metadata_may_see(const struct asking *asking, struct list_repository *repos
 bool metadata_passes(const struct metadata_query *query, const struct list_repository *repository, size_t tag);
 
 /* Images that were found, each once, until the page of them is chosen and filled. */
-struct hit { struct list_repository *repository; size_t tag; uint32_t only; };
+/* key: what is less comes first, before names. */
+struct hit { struct list_repository *repository; size_t tag; int64_t key; uint32_t only; };
 struct hits {
+	enum metadata_sort sort;
 	struct hit *at;
 	size_t len, room;
 	bool cut, by_name; /* they were added in the order of names and tags */

@@ -244,6 +244,13 @@ bool metadata_repositories(struct metadata *md, struct str text, const struct me
 
 /* ---- images ---- */
 
+static int64_t key_of(enum metadata_sort sort, const struct list_tag *tag)
+{
+	if (sort == METADATA_UPDATE_TIME)
+		return -tag->updated_ms;
+	return sort == METADATA_DOWNLOADS ? -(int64_t)least(tag->pulls, INT64_MAX) : 0;
+}
+
 void hits_add(struct hits *hits, struct list_repository *repository, size_t tag, uint32_t only)
 {
 	if (hits->len == hits->room) {
@@ -251,7 +258,10 @@ void hits_add(struct hits *hits, struct list_repository *repository, size_t tag,
 		hits->at = realloc(hits->at, hits->room * sizeof(*hits->at));
 		CHECK(hits->at);
 	}
-	hits->at[hits->len++] = (struct hit){ repository, tag, only };
+	hits->at[hits->len++] = (struct hit){ .repository = repository,
+		.tag = tag,
+		.key = key_of(hits->sort, &repository->tags[tag]),
+		.only = only };
 }
 
 void hits_fini(struct hits *hits)
@@ -262,19 +272,15 @@ void hits_fini(struct hits *hits)
 static int order_hits(const void *a, const void *b, void *sort)
 {
 	const struct hit *x = a, *y = b;
-	const struct list_tag *one = &x->repository->tags[x->tag], *other = &y->repository->tags[y->tag];
-	enum metadata_sort by = *(enum metadata_sort *)sort;
-	int order = 0;
+	int order;
 
-	if (by == METADATA_UPDATE_TIME)
-		order = one->updated_ms > other->updated_ms ? -1 : one->updated_ms < other->updated_ms;
-	else if (by == METADATA_DOWNLOADS)
-		order = one->pulls > other->pulls ? -1 : one->pulls < other->pulls;
-	if (!order && x->repository != y->repository)
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	if (x->repository != y->repository)
 		order = strcmp(x->repository->name, y->repository->name);
-	else if (!order)
+	else
 		order = x->tag < y->tag ? -1 : x->tag > y->tag;
-	return by == METADATA_ALPHABETIC_DSC ? -order : order;
+	return *(enum metadata_sort *)sort == METADATA_ALPHABETIC_DSC ? -order : order;
 }
 
 static bool fill_hit(struct metadata *md, const struct metadata_query *query, const struct hit *hit,
@@ -349,7 +355,7 @@ static bool answer(const struct asking *asking, struct hits *hits, struct arena 
 static bool of_one(struct metadata *md, struct str name, struct str start, const struct metadata_query *query,
 	struct arena *arena, struct metadata_images *ret, struct error *err)
 {
-	struct hits hits = { .len = 0 };
+	struct hits hits = { .sort = query->sort };
 	struct list_repository *one;
 	struct asking asking;
 
@@ -365,7 +371,7 @@ static bool of_one(struct metadata *md, struct str name, struct str start, const
 static bool of_all(struct metadata *md, const struct metadata_query *query, struct arena *arena,
 	struct metadata_images *ret, struct error *err)
 {
-	struct hits hits = { .len = 0 };
+	struct hits hits = { .sort = query->sort };
 	struct asking asking;
 
 	if (!metadata_ask(md, query, &asking, err))
@@ -408,7 +414,7 @@ bool metadata_by_tag_part(struct metadata *md, struct str part, const struct met
 	struct arena *arena, struct metadata_images *ret, struct error *err)
 {
 	char folded[METADATA_TEXT_MAX];
-	struct hits hits = { .len = 0 };
+	struct hits hits = { .sort = query->sort };
 	struct asking asking;
 
 	if (!part.len)
@@ -441,7 +447,7 @@ bool metadata_repository(struct metadata *md, struct str name, const struct meta
 		.who = query->who, .sort = METADATA_UPDATE_TIME, .no_limit = true, .want = query->want
 	};
 	struct metadata_repository repository;
-	struct hits hits = { .by_name = true };
+	struct hits hits = { .sort = METADATA_UPDATE_TIME, .by_name = true };
 	struct metadata_images images;
 	struct list_repository *one;
 	struct asking asking;

@@ -6,14 +6,15 @@ static bool has_userprefs(const struct extensions *extensions)
 	return extensions->userprefs;
 }
 
-static bool has_mgmt(const struct extensions *extensions)
+static bool has_search(const struct extensions *extensions)
 {
 	return extensions->search;
 }
 
 static const struct extension rows[] = {
+	{ EXTENSION_PATH("search"), has_search },
 	{ EXTENSION_PATH("userprefs"), has_userprefs },
-	{ EXTENSION_PATH("mgmt"), has_mgmt },
+	{ EXTENSION_PATH("mgmt"), has_search },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -143,6 +143,24 @@ static void each_at_its_time(void **state)
 	assert_true(stats_of(rig, "often").ended_s > 0);
 }
 
+/* Long before its time; and once more for what came while it ran. */
+static void one_that_is_woken_runs_soon(void **state)
+{
+	struct rig *rig = *state;
+	struct seen rare = { 0 };
+
+	chores_add(rig->chores, &(struct chore){ "rare", 3600000, 3600000, note, &rare });
+	start(rig);
+	chores_wake(rig->chores, STR("nothing"), 0);
+	for (int n = 1; n <= 20; n++) {
+		chores_wake(rig->chores, STR("rare"), 0);
+		await_runs(&rare, n);
+	}
+	(void)stop(rig);
+	assert_false(atomic_load(&rare.twice));
+	chores_wake(rig->chores, STR("rare"), 0);
+}
+
 static void failures_are_counted(void **state)
 {
 	struct rig *rig = *state;
@@ -463,6 +481,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(each_at_its_time),
+		TEST(one_that_is_woken_runs_soon),
 		TEST(failures_are_counted),
 		TEST(a_long_one_does_not_stop_the_others),
 		TEST(it_rests_while_there_are_requests),
