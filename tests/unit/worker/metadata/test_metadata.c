@@ -24,6 +24,7 @@ struct world {
 	uint64_t ring;
 	const char *not_ours, *forbidden;
 	unsigned woken;
+	bool is_over;
 	struct arena arena;
 };
 
@@ -123,6 +124,18 @@ static struct metadata_done work(struct world *world)
 	if (!metadata_work(world->md, NULL, &done, &err))
 		fail_msg("%s", err.text);
 	return done;
+}
+
+/* The file may be removed under it: that run fails, and says so. */
+static bool work_or_fail(struct world *world)
+{
+	struct metadata_done done;
+	struct error err = { .text = "" };
+	bool ok = metadata_work(world->md, NULL, &done, &err);
+
+	if (!ok && err.kind != ERROR_UNAVAILABLE)
+		fail_msg("%s", err.text);
+	return ok;
 }
 
 /* ---- images ---- */
@@ -569,6 +582,53 @@ static void passes_over_what_is_broken(struct world *world)
 	assert_int_equal(stat(path, &st), 0);
 }
 
+#define TURNS 30
+
+/* On another thread: whatever is there at that moment is told whole. */
+static void ask_meanwhile(void *arg)
+{
+	struct job *job = arg;
+	struct metadata_query query = all_of(job->world);
+	struct metadata_images found;
+	struct metadata_repositories repos;
+	struct error err;
+
+	while (!__atomic_load_n(&job->world->is_over, __ATOMIC_ACQUIRE)) {
+		AUTO_FINI(arena) arena = arena_limit((size_t)64 * 1024 * 1024);
+
+		assert_true(metadata_images(job->world->md, STR_NONE, &query, &arena, &found, &err));
+		assert_true(metadata_images(job->world->md, STR("r3"), &query, &arena, &found, &err));
+		assert_true(metadata_repositories(job->world->md, STR("r"), &query, &arena, &repos, &err));
+		for (size_t i = 0; i < found.len; i++)
+			assert_string_equal(found.at[i].tag, "v1");
+		(void)metadata_stats(job->world->md);
+	}
+	latch_open(&job->done);
+}
+
+static void is_asked_while_it_derives(struct world *world)
+{
+	struct job other = { .world = world, .done = LATCH_INIT };
+	struct metadata_query query = all_of(world);
+	char path[128], name[16];
+
+	(void)snprintf(path, sizeof(path), "%s/" METADATA_FILE, world->data);
+	assert_true(pool_submit(world->rig.pool, ask_meanwhile, &other));
+	for (unsigned i = 0; i < TURNS; i++) {
+		(void)snprintf(name, sizeof(name), "r%u", i % 10);
+		(void)simple(world, name, "v1",
+			i % 2 ? CONFIG_OF("linux", "amd64", "02") : CONFIG_OF("linux", "arm64", "03"));
+		if (i % 10 == 9)
+			(void)unlink(path);
+		(void)work_or_fail(world);
+	}
+	__atomic_store_n(&world->is_over, true, __ATOMIC_RELEASE);
+	latch_wait(&other.done);
+	(void)work(world);
+	assert_int_equal(images(world, "", &query).total, 10);
+	assert_int_equal(metadata_stats(world->md).behind, 0);
+}
+
 #define TEST(name)                                                                                           \
 	static void test_##name(void **state)                                                                \
 	{                                                                                                    \
@@ -583,6 +643,7 @@ TEST(pages_and_sorts)
 TEST(hides_what_is_not_for_all)
 TEST(lives_without_its_file)
 TEST(passes_over_what_is_broken)
+TEST(is_asked_while_it_derives)
 #define CASE(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
@@ -597,6 +658,7 @@ int main(void)
 		CASE(hides_what_is_not_for_all),
 		CASE(lives_without_its_file),
 		CASE(passes_over_what_is_broken),
+		CASE(is_asked_while_it_derives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
