@@ -561,6 +561,36 @@ static void lives_without_its_file(struct world *world)
 	assert_int_equal(images(world, "", &query).total, 1);
 }
 
+/* One that ends, on the same folder: its file is left to it. */
+static void leaves_anothers_file_alone(struct world *world)
+{
+	struct metadata_query query = all_of(world);
+	struct metadata_images found;
+	struct metadata_done done;
+	struct sqlite *other = NULL;
+	struct stat before, after;
+	char path[128];
+	struct error err;
+
+	(void)simple(world, "app", "v1", CONFIG_OF("linux", "amd64", "02"));
+	(void)work(world);
+	(void)snprintf(path, sizeof(path), "%s/" METADATA_FILE, world->data);
+	metadata_free(TAKE(world->md));
+	assert_true(sqlite_open(&other, path, &err));
+	assert_int_equal(stat(path, &before), 0);
+	open_metadata(world);
+	assert_false(metadata_work(world->md, NULL, &done, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_false(metadata_images(world->md, STR_NONE, &query, &world->arena, &found, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_int_equal(stat(path, &after), 0);
+	assert_true(before.st_ino == after.st_ino);
+	sqlite_free(other);
+	assert_int_equal(work(world).repositories, 0);
+	assert_int_equal(images(world, "", &query).total, 1);
+	assert_int_equal(metadata_stats(world->md).rebuilt, 0);
+}
+
 static void passes_over_what_is_broken(struct world *world)
 {
 	struct metadata_image found;
@@ -642,6 +672,7 @@ TEST(finds_by_what_is_in_it)
 TEST(pages_and_sorts)
 TEST(hides_what_is_not_for_all)
 TEST(lives_without_its_file)
+TEST(leaves_anothers_file_alone)
 TEST(passes_over_what_is_broken)
 TEST(is_asked_while_it_derives)
 #define CASE(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
@@ -657,6 +688,7 @@ int main(void)
 		CASE(pages_and_sorts),
 		CASE(hides_what_is_not_for_all),
 		CASE(lives_without_its_file),
+		CASE(leaves_anothers_file_alone),
 		CASE(passes_over_what_is_broken),
 		CASE(is_asked_while_it_derives),
 	};
