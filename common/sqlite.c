@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/sqlite.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,12 @@ static bool say(struct sqlite *db, const char *what, struct error *err)
 	int code = sqlite3_errcode(db->handle);
 	enum error_kind kind = code == SQLITE_FULL ? ERROR_FULL : ERROR_UNAVAILABLE;
 
-	if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
-		return error_set(err, kind, NULL, "%s: another process has this database open", what);
+	if (code == SQLITE_BUSY || code == SQLITE_LOCKED) {
+		(void)error_set(err, kind, NULL, "%s: another process has this database open", what);
+		if (err)
+			err->sys = EBUSY;
+		return false;
+	}
 	return error_set(err, kind, NULL, "%s: %s", what, sqlite3_errmsg(db->handle));
 }
 

@@ -12,7 +12,7 @@
  *
  * Up to 32 MiB of pages are kept in memory. The log (-wal) grows to 16 MiB before it goes into the file.
  * A statement is in use until its sql_run() or sql_end(). Every commit is durable: WAL, synchronous = FULL.
- * The file is locked for this process alone; the lock dies with it.
+ * The file is locked for this process alone; the lock dies with it. Where another one has it errors have EBUSY in `sys`.
  *
  * Thread  one at a time.
  */

@@ -126,14 +126,16 @@ struct work {
 
 static void derive_one(struct work *work, struct str name)
 {
-	uint64_t before = work->md->counts.manifests;
+	uint64_t *counted = &work->md->counts.manifests, before;
 	struct error why = { .text = "" };
 
 	enum derived how;
 
 	/* For each anew, so that a question need not wait for all. */
 	lock_take(&work->md->deriving);
+	before = __atomic_load_n(counted, __ATOMIC_RELAXED);
 	how = metadata_derive(work->md, name, 0, work->pace, &why);
+	work->done.manifests += __atomic_load_n(counted, __ATOMIC_RELAXED) - before;
 	lock_drop(&work->md->deriving);
 	switch (how) {
 	case DERIVED:
@@ -155,7 +157,6 @@ static void derive_one(struct work *work, struct str name)
 		(void)map_put(work->failed, name, work);
 		break;
 	}
-	work->done.manifests += work->md->counts.manifests - before;
 }
 
 static bool may_go_on(struct work *work)

@@ -2,6 +2,7 @@
 /*
  * metadata_file - search.db: its tables, and that it is there. Nothing is synced: after a power cut it may be damaged, and is made anew.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -242,8 +243,9 @@ bool metadata_file_ready_locked(struct metadata *md, struct error *err)
 	}
 	if (open_file(md, &why))
 		return true;
-	if (why.kind == ERROR_FULL)
-		return error_set(err, ERROR_FULL, NULL, "%s", why.text);
+	/* To remove it would help nobody, or take it from a process that is about to end. */
+	if (why.kind == ERROR_FULL || why.sys == EBUSY)
+		return error_set(err, why.kind, NULL, "%s", why.text);
 	tell(md, &why);
 	begin_anew(md);
 	return open_file(md, err) || error_add(err, "%s", md->path);

@@ -24,6 +24,7 @@ struct world {
 	uint64_t ring;
 	const char *not_ours, *forbidden;
 	unsigned woken;
+	bool is_over;
 	struct arena arena;
 };
 
@@ -123,6 +124,18 @@ static struct metadata_done work(struct world *world)
 	if (!metadata_work(world->md, NULL, &done, &err))
 		fail_msg("%s", err.text);
 	return done;
+}
+
+/* The file may be removed under it: that run fails, and says so. */
+static bool work_or_fail(struct world *world)
+{
+	struct metadata_done done;
+	struct error err = { .text = "" };
+	bool ok = metadata_work(world->md, NULL, &done, &err);
+
+	if (!ok && err.kind != ERROR_UNAVAILABLE)
+		fail_msg("%s", err.text);
+	return ok;
 }
 
 /* ---- images ---- */
@@ -548,6 +561,36 @@ static void lives_without_its_file(struct world *world)
 	assert_int_equal(images(world, "", &query).total, 1);
 }
 
+/* One that ends, on the same folder: its file is left to it. */
+static void leaves_anothers_file_alone(struct world *world)
+{
+	struct metadata_query query = all_of(world);
+	struct metadata_images found;
+	struct metadata_done done;
+	struct sqlite *other = NULL;
+	struct stat before, after;
+	char path[128];
+	struct error err;
+
+	(void)simple(world, "app", "v1", CONFIG_OF("linux", "amd64", "02"));
+	(void)work(world);
+	(void)snprintf(path, sizeof(path), "%s/" METADATA_FILE, world->data);
+	metadata_free(TAKE(world->md));
+	assert_true(sqlite_open(&other, path, &err));
+	assert_int_equal(stat(path, &before), 0);
+	open_metadata(world);
+	assert_false(metadata_work(world->md, NULL, &done, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_false(metadata_images(world->md, STR_NONE, &query, &world->arena, &found, &err));
+	assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+	assert_int_equal(stat(path, &after), 0);
+	assert_true(before.st_ino == after.st_ino);
+	sqlite_free(other);
+	assert_int_equal(work(world).repositories, 0);
+	assert_int_equal(images(world, "", &query).total, 1);
+	assert_int_equal(metadata_stats(world->md).rebuilt, 0);
+}
+
 static void passes_over_what_is_broken(struct world *world)
 {
 	struct metadata_image found;
@@ -569,6 +612,53 @@ static void passes_over_what_is_broken(struct world *world)
 	assert_int_equal(stat(path, &st), 0);
 }
 
+#define TURNS 30
+
+/* On another thread: whatever is there at that moment is told whole. */
+static void ask_meanwhile(void *arg)
+{
+	struct job *job = arg;
+	struct metadata_query query = all_of(job->world);
+	struct metadata_images found;
+	struct metadata_repositories repos;
+	struct error err;
+
+	while (!__atomic_load_n(&job->world->is_over, __ATOMIC_ACQUIRE)) {
+		AUTO_FINI(arena) arena = arena_limit((size_t)64 * 1024 * 1024);
+
+		assert_true(metadata_images(job->world->md, STR_NONE, &query, &arena, &found, &err));
+		assert_true(metadata_images(job->world->md, STR("r3"), &query, &arena, &found, &err));
+		assert_true(metadata_repositories(job->world->md, STR("r"), &query, &arena, &repos, &err));
+		for (size_t i = 0; i < found.len; i++)
+			assert_string_equal(found.at[i].tag, "v1");
+		(void)metadata_stats(job->world->md);
+	}
+	latch_open(&job->done);
+}
+
+static void is_asked_while_it_derives(struct world *world)
+{
+	struct job other = { .world = world, .done = LATCH_INIT };
+	struct metadata_query query = all_of(world);
+	char path[128], name[16];
+
+	(void)snprintf(path, sizeof(path), "%s/" METADATA_FILE, world->data);
+	assert_true(pool_submit(world->rig.pool, ask_meanwhile, &other));
+	for (unsigned i = 0; i < TURNS; i++) {
+		(void)snprintf(name, sizeof(name), "r%u", i % 10);
+		(void)simple(world, name, "v1",
+			i % 2 ? CONFIG_OF("linux", "amd64", "02") : CONFIG_OF("linux", "arm64", "03"));
+		if (i % 10 == 9)
+			(void)unlink(path);
+		(void)work_or_fail(world);
+	}
+	__atomic_store_n(&world->is_over, true, __ATOMIC_RELEASE);
+	latch_wait(&other.done);
+	(void)work(world);
+	assert_int_equal(images(world, "", &query).total, 10);
+	assert_int_equal(metadata_stats(world->md).behind, 0);
+}
+
 #define TEST(name)                                                                                           \
 	static void test_##name(void **state)                                                                \
 	{                                                                                                    \
@@ -582,7 +672,9 @@ TEST(finds_by_what_is_in_it)
 TEST(pages_and_sorts)
 TEST(hides_what_is_not_for_all)
 TEST(lives_without_its_file)
+TEST(leaves_anothers_file_alone)
 TEST(passes_over_what_is_broken)
+TEST(is_asked_while_it_derives)
 #define CASE(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
@@ -596,7 +688,9 @@ int main(void)
 		CASE(pages_and_sorts),
 		CASE(hides_what_is_not_for_all),
 		CASE(lives_without_its_file),
+		CASE(leaves_anothers_file_alone),
 		CASE(passes_over_what_is_broken),
+		CASE(is_asked_while_it_derives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
