@@ -256,6 +256,11 @@ int64_t settings_scrub_every_ms(const struct worker_settings *s)
 	return s->scrub_every_ms ? s->scrub_every_ms : DAY_MS;
 }
 
+bool settings_has_prefs(const struct worker_settings *s)
+{
+	return s->userprefs == SWITCH_ON || (s->userprefs == SWITCH_AUTO && s->search && s->ui);
+}
+
 const struct setting_list *settings_lint(const struct worker_settings *s)
 {
 	return s->lint != SWITCH_OFF && s->lint_annotations.len ? &s->lint_annotations : NULL;

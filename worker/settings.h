@@ -104,6 +104,7 @@ struct worker_settings {
 	int lint;                                    /* enum worker_switch */
 	struct setting_list lint_annotations;        /* settings_lint() */
 	bool search, ui;                             /* zot's extensions */
+	int userprefs;                               /* enum worker_switch; settings_has_prefs() */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */
 	/* this process */
@@ -120,6 +121,8 @@ extern const struct settings_table worker_settings_table;
 /* Is rot looked for, and from one begin to the next. */
 bool settings_scrubs(const struct worker_settings *s);
 int64_t settings_scrub_every_ms(const struct worker_settings *s);
+/* Do users star and bookmark repositories. */
+bool settings_has_prefs(const struct worker_settings *s);
 /* What is demanded of images; NULL: nothing. */
 const struct setting_list *settings_lint(const struct worker_settings *s);
 /* file NULL: environment only. Everything that is wrong is appended to *errors, one a line; checks

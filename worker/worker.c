@@ -26,6 +26,8 @@
 #include "proto/state_token.h"
 #include "s3/s3_endpoint.h"
 #include "worker/accounts/own_keys.h"
+#include "worker/accounts/own_prefs.h"
+#include "worker/accounts/prefs.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/rate_limit.h"
@@ -313,6 +315,19 @@ static bool open_own_keys(struct worker *worker, struct auth_settings *auth, str
 	return true;
 }
 
+/* Stars and bookmarks: the leaders', or our own. */
+static bool open_prefs(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+
+	if (!settings_has_prefs(s))
+		return true;
+	if (s->mode != MODE_WORKER && !own_prefs_open(&worker->front.own_prefs, s->data, err))
+		return error_add(err, "extensions.userprefs");
+	worker->front.prefs = prefs_new(worker->front.own_prefs);
+	return true;
+}
+
 /* Who may come in, how often, and where it is written down. */
 static bool open_access(struct worker *worker, struct error *err)
 {
@@ -337,7 +352,7 @@ static bool open_access(struct worker *worker, struct error *err)
 	worker->front.challenges = front_refused_few();
 	worker->front.rate_limit = rate_limit_new();
 	rate_limit_set(worker->front.rate_limit, &s->rate_rules);
-	if (!open_own_keys(worker, &auth, err))
+	if (!open_own_keys(worker, &auth, err) || !open_prefs(worker, err))
 		return false;
 	return proxies_new(&worker->front.proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
 	       auth_new(&worker->front.auth, &auth, err) &&
@@ -441,6 +456,7 @@ static void tell_front(struct worker *worker)
 	front->peer_key = s->peer_key;
 	front->channels_off = !s->peer_channel;
 	front->extensions = (struct extensions){ .search = s->search,
+		.userprefs = front->prefs,
 		.passwords = s->htpasswd || s->mode == MODE_WORKER,
 		.apikeys = s->apikey || s->mode == MODE_WORKER };
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
@@ -791,6 +807,8 @@ static void close_process(struct worker_process *process)
 	channel_spread_free(worker->front.channel_spread);
 	auth_free(worker->front.auth);
 	own_keys_free(worker->front.own_keys);
+	prefs_free(worker->front.prefs);
+	own_prefs_free(worker->front.own_prefs);
 	peer_guard_free(worker->front.state_guard);
 	rate_limit_free(worker->front.rate_limit);
 	proxies_free(worker->front.proxies);

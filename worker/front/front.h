@@ -36,7 +36,9 @@ struct http_client;
 struct metadata;
 struct moves;
 struct own_keys;
+struct own_prefs;
 struct peer_guard;
+struct prefs;
 struct proxies;
 struct rate_limit;
 struct registry;
@@ -75,6 +77,9 @@ struct front {
 	struct auth *auth;
 	struct peer_guard *state_guard; /* of GET /cluster/state; NULL: there is no such state */
 	struct own_keys *own_keys; /* of users, where no leaders have them; NULL: none */
+	struct own_prefs *own_prefs; /* stars and bookmarks, the same; NULL: the leaders', or none */
+	struct prefs *prefs;   /* all that are to be seen here; NULL: extensions.userprefs is off */
+	_Atomic int64_t prefs_kept_ms; /* own ones of users who are gone were looked for */
 	struct moves *moves; /* of repositories, where each worker's storage is its own; NULL: none */
 	struct usage *usage;
 	struct rate_limit *rate_limit; /* NULL: none */

@@ -12,8 +12,8 @@
 
 struct front_call;
 
-/* As oci_route_parse(): the row goes to call->oci.ask.route. */
-enum route_found pages_find(struct front_call *call, unsigned *ret_allowed) MUST_CHECK;
+/* As oci_route_parse(): the row goes to call->oci.ask.route. One that the owner of a repository answers names it in ?repo=. */
+enum route_found pages_find(struct front_call *call, unsigned *ret_allowed, struct error *err) MUST_CHECK;
 
 /* For load balancers and platforms; nobody is asked who it is. */
 route_inline_f health_live, health_started;
@@ -35,6 +35,8 @@ route_inline_f pages_search_preflight;
 /* Pages of other sites may read what is answered, without cookies or logins. */
 struct http_response;
 void pages_allow_sites(struct http_response *response, const char *methods);
+/* A user's stars and bookmarks (prefs_page.c). */
+route_stream_f pages_prefs;
 /* What runs here, and how it is begun and ended: administrators (chores_page.c). */
 route_authorise_f pages_by_admin;
 route_stream_f pages_chores;

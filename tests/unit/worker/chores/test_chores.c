@@ -149,7 +149,11 @@ static void one_that_is_woken_runs_soon(void **state)
 	struct rig *rig = *state;
 	struct seen rare = { 0 };
 
-	chores_add(rig->chores, &(struct chore){ "rare", 3600000, 3600000, note, &rare });
+	chores_add(rig->chores, &(struct chore){ .name = "rare",
+					.first_ms = 3600000,
+					.every_ms = 3600000,
+					.run = note,
+					.arg = &rare });
 	start(rig);
 	chores_wake(rig->chores, STR("nothing"), 0);
 	for (int n = 1; n <= 20; n++) {
