@@ -45,7 +45,7 @@ def test_zots_answers(tmp_path):
     with Worker(tmp_path, config=rules(tmp_path, search={"enable": True}, ui={"enable": True})) as worker:
         assert push(worker, "ann", "team/app", "v1") == 201
         zot, = [e for e in worker.call("GET", "/v2/_oci/ext/discover").json()["extensions"] if e["name"] == "_zot"]
-        assert zot["endpoints"] == [PREFS, "/v2/_zot/ext/mgmt"]
+        assert PREFS in zot["endpoints"]
         assert [turned(worker), turned(worker), turned(worker)] == ["on", "off", "on"]
         # One is not the other; nobody's is another's; the body is nothing.
         assert turned(worker, action="toggleBookmark", data=b"{junk") == "on" and turned(worker, user="bob") == "on"

@@ -189,6 +189,22 @@ def test_each_sees_what_they_may_read(tmp_path):
         assert ask(worker, info, **as_user("eve"))["ExpandedRepoInfo"]["Images"] == [{"IsDeletable": False}]
 
 
+def test_stars_and_bookmarks_are_the_askers(tmp_path):
+    write_htpasswd(tmp_path / "htpasswd")
+    with Worker(ZOT_SEARCH="true", ZOT_USERPREFS="true", ZOT_HTPASSWD=tmp_path / "htpasswd") as worker:
+        for name in ("a", "b"):
+            push(worker, name, "v1", **as_user("root"))
+        await_images(worker, 2, **as_user("root"))
+        for user, action, name in (("ann", "toggleStar", "b"), ("eve", "toggleStar", "b"), ("ann", "toggleBookmark", "a")):
+            assert worker.call("PUT", f"/v2/_zot/ext/userprefs?action={action}&repo={name}", **as_user(user)).status_code == 200
+        query = '{GlobalSearch(query:"" requestedPage:{sortBy:ALPHABETIC_ASC}){Repos{Name IsStarred IsBookmarked StarCount}} StarredRepos{Results{Name}} BookmarkedRepos{Page{TotalCount}}}'
+        for user, starred, marked in (("ann", True, True), ("eve", True, False), ("root", False, False)):
+            told = ask(worker, query, **as_user(user))
+            assert told["GlobalSearch"]["Repos"] == [{"Name": "a", "IsStarred": False, "IsBookmarked": marked, "StarCount": 0},
+                                                     {"Name": "b", "IsStarred": starred, "IsBookmarked": False, "StarCount": 2}]
+            assert told["StarredRepos"]["Results"] == ([{"Name": "b"}] if starred else []) and told["BookmarkedRepos"]["Page"]["TotalCount"] == marked
+
+
 def test_in_a_cluster_it_says_whom_it_did_not_ask(tmp_path):
     ports = free_port(), free_port()
     with Worker(tmp_path, port=ports[0], ZOT_SEARCH="true", ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports),

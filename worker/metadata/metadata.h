@@ -111,6 +111,7 @@ struct metadata_repository {
 	size_t vendors_len;
 	int64_t rank;                  /* how well its name fits: less is better (zot's numbers) */
 	bool is_starred, is_bookmarked; /* as the callbacks said */
+	int64_t stars;                 /* the same; below 0: not known */
 	const struct metadata_image *newest; /* METADATA_NEWEST; NULL: it has no tag */
 };
 
@@ -126,6 +127,7 @@ struct metadata_who {
 	bool (*may_read)(void *arg, struct str repository); /* NULL: all */
 	bool (*is_starred)(void *arg, struct str repository);    /* NULL: none is */
 	bool (*is_bookmarked)(void *arg, struct str repository); /* NULL: none is */
+	uint64_t (*stars)(void *arg, struct str repository);     /* of how many users; NULL: not known */
 	void *arg;
 };
 

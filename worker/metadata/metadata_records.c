@@ -548,7 +548,8 @@ bool metadata_fill_repository_locked(struct metadata *md, const struct list_repo
 		.downloads = of->pulls,
 		.tags_len = of->tags_len,
 		.is_starred = who->is_starred && who->is_starred(who->arg, name),
-		.is_bookmarked = who->is_bookmarked && who->is_bookmarked(who->arg, name) };
+		.is_bookmarked = who->is_bookmarked && who->is_bookmarked(who->arg, name),
+		.stars = who->stars ? (int64_t)who->stars(who->arg, name) : -1 };
 	keep_platforms(&fill, of, ret);
 	if (ret->platforms_len)
 		qsort((void *)(uintptr_t)ret->platforms, ret->platforms_len, sizeof(*ret->platforms),

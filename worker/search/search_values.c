@@ -287,6 +287,18 @@ RESOLVER(repo_newest)
 	return true;
 }
 
+RESOLVER(repo_stars)
+{
+	int64_t stars = ((const struct metadata_repository *)object)->stars;
+
+	(void)err;
+	if (stars < 0)
+		graphql_put_null(call);
+	else
+		graphql_put_int(call, stars);
+	return true;
+}
+
 RESOLVER(repo_rank)
 {
 	(void)err;

@@ -58,6 +58,11 @@ static bool is_starred(void *arg, struct str name)
 	return starred && str_is(name, starred);
 }
 
+static uint64_t stars(void *arg, struct str name)
+{
+	return is_starred(arg, name) ? 3 : 0;
+}
+
 static struct digest push(struct world *world, const char *name, const char *tag, const char *os,
 	const char *day, const char *const *layers, size_t layers_len)
 {
@@ -157,7 +162,7 @@ static const char *ask(struct world *world, const char *query)
 	struct search_ask ask = { .method = HTTP_POST,
 		.content_type = "application/graphql",
 		.body = str_of(query),
-		.who = { .may_read = may_read, .is_starred = is_starred, .arg = world },
+		.who = { .may_read = may_read, .is_starred = is_starred, .stars = stars, .arg = world },
 		.may_delete = may_delete };
 
 	buf_clear(&world->answer);
@@ -336,8 +341,10 @@ static void knows_stars(struct world *world)
 {
 	world->starred = "tool";
 	expect(world,
-		"{StarredRepos{Results{Name IsStarred IsBookmarked}} BookmarkedRepos{Page{TotalCount}}}",
-		"\"StarredRepos\":{\"Results\":[{\"Name\":\"tool\",\"IsStarred\":true,\"IsBookmarked\":false}"
+		"{StarredRepos{Results{Name IsStarred IsBookmarked StarCount}} "
+		"BookmarkedRepos{Page{TotalCount}}}",
+		"\"StarredRepos\":{\"Results\":[{\"Name\":\"tool\",\"IsStarred\":true,\"IsBookmarked\":false,"
+		"\"StarCount\":3}"
 		"]},\"BookmarkedRepos\":{\"Page\":{\"TotalCount\":0}}");
 	expect(world, "{GlobalSearch(query:\"\",filter:{IsStarred:true}){Repos{Name}}}",
 		"\"GlobalSearch\":{\"Repos\":[{\"Name\":\"tool\"}]}");
