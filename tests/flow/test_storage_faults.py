@@ -21,6 +21,7 @@ from disks import Disks
 from faults import GRANT, HOLD, WAIT, Faults, fail, late, short
 from faults.power import Power
 from storage_cases import Call, Pushed, Watcher, delete, get, get_blob, manifest, member, mount, put, put_blob, single, tags, told
+from test_worker_access import write_htpasswd
 from worker_process import BUILD, MANIFEST, Worker, await_true, digest, free_port
 
 LOG = "/index.log$"
@@ -805,6 +806,46 @@ def test_clocks_that_differ_by_an_hour(tmp_path, store, faults, clocks, wall):
         one.kill()
         two.kill()
     check_anew(tmp_path, store, pushed)
+
+
+def chores_of(worker):
+    return {row["name"]: row for row in worker.call("GET", "/zot/chores").json()["chores"]}
+
+
+def run_expire(worker, **more):
+    assert worker.call("POST", "/zot/chores", json={"chore": "expire", "action": "start", **more}).status_code == 202
+    return await_true(lambda: next((last for last in [chores_of(worker)["expire"].get("last", {})] if last.get("dryRun") == more.get("dryRun")), None), what="the run")
+
+
+def test_a_dry_run_of_expire_tells_what_a_run_ends(tmp_path, store, faults):
+    """Its clock is set back, uploads begin, and an hour goes by: the run that comes by itself, a minute after the start, is an hour away still."""
+    write_htpasswd(tmp_path / "htpasswd")
+    with single(tmp_path, "one", store, faults, ZOT_HTPASSWD=tmp_path / "htpasswd", ZOT_LOG_FORMAT="json") as worker:
+        worker.session.auth = ("ann", "annsecret")
+        worker.session.headers["Connection"] = "close"
+
+        def begin(name, data=b""):
+            location = worker.start_upload(name)
+            if data:
+                assert worker.call("PATCH", location, data=data, headers={"Content-Type": "application/octet-stream"}).status_code == 202
+            return location
+
+        faults.lag(clocks=10000)
+        old = [begin("old/empty"), begin("old/filled", b"bytes")]
+        faults.lag(clocks=10000 - 3700)
+        between = [begin("between/filled", b"bytes")]
+        old.insert(1, begin("old/too"))
+        faults.lag(clocks=10000 - 3700 - 400)
+        young = [begin("young/empty"), begin("young/filled", b"bytes"), *between]
+        last = run_expire(worker, dryRun=True)
+        assert (last["how"], last["what"], last["removed"]) == ("done", "uploads", 3), last
+        told = [line["what"] for line in map(json.loads, worker.text().splitlines()) if line.get("message") == "chore.would" and line["chore"] == "expire"]
+        assert told == ["old/empty", "old/too", "old/filled"]
+        assert worker.counter("uploads_open") == 6 and "upload.expired" not in worker.text()  # who asks for one is going on with it
+        assert run_expire(worker)["how"] == "done"
+        assert [worker.call("GET", location).status_code for location in old + young] == [404] * 3 + [204] * 3
+        ended = [line["name"] for line in map(json.loads, worker.text().splitlines()) if line.get("message") == "upload.expired"]
+        assert ended == told
 
 
 # ---- a folder that does not do what the store needs ----

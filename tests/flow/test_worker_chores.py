@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker does without being asked: repositories of other tools come into the catalog, and nothing keeps it from ending."""
+import contextlib
 import json
 import os
 import re
@@ -7,7 +8,10 @@ import subprocess
 import time
 
 import pytest
+import requests
 
+from s3_faults import Faults
+from s3_memory import Memory
 from scripted_leader import ScriptedLeader
 from test_worker_access import write_htpasswd
 from worker_process import BUILD, MANIFEST, Worker, await_true, digest, image
@@ -257,9 +261,49 @@ def test_sweep_and_dedupe_are_tried_dry(open_to_ann):
         await_true(lambda: twin.stat().st_nlink > 1, what="the link")
         assert order(worker, "sweep").status_code == 202
         await_true(lambda: not left.exists(), what="the end of the temp file")
-        for chore in ("trim", "expire"):
+
+
+def would(worker, chore):
+    """What its dry runs told, in their order."""
+    return [line["what"] for line in map(json.loads, worker.text().splitlines()) if line.get("message") == "chore.would" and line["chore"] == chore]
+
+
+def test_trim_and_expire_are_tried_dry_and_nothing_ends(open_to_ann):
+    with open_to_ann() as worker, contextlib.ExitStack() as others:
+        upload = worker.start_upload("one")
+        for _ in range(3):
+            other = others.enter_context(requests.Session())
+            assert other.get(worker.url + "/v2/", auth=ANN).status_code == 200
+        open_now = worker.counter("connections_open")
+        assert open_now >= 4
+        for chore, unit, done in (("trim", "connections", open_now), ("expire", "uploads", 0)):
             await_true(lambda chore=chore: order(worker, chore, dryRun=True).status_code == 202, what=f"{chore} is free")
-            assert last_of(worker, chore, dryRun=True)["what"] in ("connections", "uploads")
+            last = last_of(worker, chore, dryRun=True)
+            assert last["what"] == unit and last.get("done") == done and not last.get("removed"), last
+            assert would(worker, chore) == []
+        assert worker.counter("connections_open") == open_now and worker.call("GET", upload).status_code == 204
+
+
+def test_dedupe_of_a_bucket_has_no_dry_run(tmp_path):
+    write_htpasswd(tmp_path / "htpasswd")
+    memory = Memory(delay_s=0)
+    with Faults(memory) as server:
+        worker = Worker(tmp_path, **memory.environment(server.endpoint), ZOT_HTPASSWD=tmp_path / "htpasswd")
+        del worker.environment["ZOT_STORAGE_ROOT"]
+        worker.session.auth = ANN
+        with worker:
+            worker.push("app", "v1")
+            worker.push("two", "v1")
+            await_true(lambda: rows(worker)["dedupe"]["state"] == "idle" and figure(worker, "runs_total", "dedupe"), what="the walk that begins at the start")
+            blob = f"two/blobs/sha256/{digest(b'layer').partition(':')[2]}"
+            assert memory.objects[blob][1] == b"layer"
+            memory.store(blob, b"")  # as zot keeps what another repository has
+            await_true(lambda: order(worker, "dedupe", dryRun=True).status_code == 202, what="dedupe is free")
+            last = last_of(worker, "dedupe", "refused")
+            assert last["error"] == "dedupe: what it does in a bucket, giving empty objects their bytes, has no dry run", last
+            assert memory.objects[blob][1] == b"" and figure(worker, "failures_total", "dedupe") == 0
+            assert order(worker, "dedupe").status_code == 202
+            await_true(lambda: memory.objects[blob][1] == b"layer", what="its bytes")
 
 
 def test_a_run_is_ended_and_tells_how_far_it_was(open_to_ann):

@@ -216,6 +216,31 @@ def test_a_log_that_was_damaged_is_told_until_somebody_has_looked():
         assert "0 indexes" in scrub(worker).stdout
 
 
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_record_that_rots_under_its_owner_is_lost_to_nobody(tmp_path, dry):
+    """The owner has in memory what it acknowledged: that goes into index.json before anybody reads the log from its beginning."""
+    write_htpasswd(tmp_path / "htpasswd")
+    with Worker(tmp_path, ZOT_HTPASSWD=tmp_path / "htpasswd", ZOT_SCRUB="true", ZOT_SCRUB_INTERVAL="24h", ZOT_SCRUB_RATE="1GiB") as worker:
+        worker.session.auth = ANN
+        await_true(lambda: passes(worker) == 1, what="the pass that begins at the start")
+        log, n = tmp_path / "store/app/index.log", 0
+        # A log that rests is folded in the end, by itself: then there is nothing that could rot, and more is pushed.
+        while not log.exists() or log.stat().st_size < 2000:
+            worker.push("app", f"v{n}", b"layer %d" % n)
+            n += 1
+        rot(log, log.stat().st_size // 3)
+        assert worker.call("POST", "/zot/chores", json={"chore": "scrub", "action": "start", **({"dryRun": True} if dry else {})}).status_code == 202
+        await_true(lambda: len(lines(worker, "scrub.done")) == 2, what="the pass that was asked for")
+        worker.push("app", "behind", b"it")
+        worker.process.kill()
+        worker.process.wait()
+        worker.start()
+        assert set(worker.call("GET", "/v2/app/tags/list").json()["tags"]) == {*(f"v{at}" for at in range(n)), "behind"}
+        for at in range(n):
+            assert worker.call("GET", f"/v2/app/manifests/v{at}").status_code == 200
+        assert not lines(worker, "index.cut") and not list(log.parent.glob("index.log.*-*")) and not lines(worker, "scrub.found")
+
+
 def test_the_dry_run_changes_nothing_and_what_is_young_is_left():
     with Worker() as worker:
         worker.push("app", "v1", b"its layer")

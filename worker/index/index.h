@@ -259,6 +259,9 @@ void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg);
 /* Logs go into index.json where nothing was changed here for idle_ms, so that others who read index.json alone see
  * everything; those that have nothing but pulls wait until there are some (INDEX_PULLS_FOLD...), but at the end (idle_ms 0). Returns at once; the writes go on in the pool. Thread  any. */
 uint64_t indexes_fold(struct indexes *indexes, int64_t idle_ms);
+/* The log of one repository, where it is in memory: what is there goes into a new index.json as it is there, and the log's bytes are not read for it. Nothing in
+ * memory, or no log: nothing is done. Pool. */
+bool indexes_fold_one(struct indexes *indexes, struct str name, struct error *err) MUST_CHECK;
 
 #define INDEX_PULLS_FOLD_BYTES   (64u * 1024)
 #define INDEX_PULLS_FOLD_RECORDS 32u /* where each is an object of its own */

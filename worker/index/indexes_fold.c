@@ -80,3 +80,17 @@ uint64_t indexes_fold(struct indexes *indexes, int64_t idle_ms)
 	}
 	return folds;
 }
+
+bool indexes_fold_one(struct indexes *indexes, struct str name, struct error *err)
+{
+	AUTO_STR *text = str_dup(name);
+	struct index_change fold = { .op = INDEX_FOLD, .name = text };
+	const struct repository *repository;
+	bool has_log;
+
+	indexes_lock(indexes);
+	repository = map_find(indexes->repositories, name);
+	has_log = repository && repository->view && repository->view->log.bytes;
+	indexes_unlock(indexes);
+	return !has_log || indexes_change_wait(indexes, &fold, err);
+}

@@ -5,7 +5,7 @@
  *     an upload ends here --not ours?--> remembered, and counted as held --the chore--> POST fetch to the owner --it has it--> forgotten
  *
  * Until then an evacuation waits: a client that was told 201 pushes its manifest to the owner, who would find nobody to ask when this worker is gone.
- * In memory, at most LATE_MAX; an owner of a version before does not know the question, and looks for the blob here when a push names it, as it did.
+ * In memory, at most MOVES_LATE_MAX; an owner of a version before does not know the question, and looks for the blob here when a push names it, as it did.
  */
 #include <stdlib.h>
 
@@ -15,7 +15,6 @@
 #include "worker/moves/moves_priv.h"
 #include "worker/storage/store.h"
 
-#define LATE_MAX     10000
 #define LATE_AT_ONCE 256
 #define FETCH_MS     60000
 
@@ -45,7 +44,7 @@ void moves_late_add(struct moves *moves, struct str name, const struct digest *d
 	late->digest = *digest;
 	memcpy(late->name, name.at, name.len);
 	moves_lock(moves);
-	full = map_len(moves->late) >= LATE_MAX && !map_find(moves->late, buf_str(&key));
+	full = map_len(moves->late) >= MOVES_LATE_MAX && !map_find(moves->late, buf_str(&key));
 	if (!full)
 		late = map_put(moves->late, buf_str(&key), late);
 	moves_unlock(moves);

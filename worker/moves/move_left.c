@@ -12,8 +12,6 @@
 #include "common/check.h"
 #include "worker/moves/moves_priv.h"
 
-#define ENDED_MAX 10000 /* of a repository; with more all that lies here is answered for */
-
 struct left {
 	struct map *ended; /* digests; NULL: too many */
 };
@@ -61,7 +59,8 @@ void moves_ended(void *arg, struct str name, const struct digest *digest)
 
 	moves_lock(moves);
 	left = map_find(moves->left, name);
-	if (left && left->ended && map_len(left->ended) == ENDED_MAX) {
+	if (left && left->ended && map_len(left->ended) == MOVES_ENDED_MAX &&
+		!map_find(left->ended, key_of(digest))) {
 		map_free(left->ended);
 		left->ended = NULL;
 	}

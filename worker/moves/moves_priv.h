@@ -17,6 +17,8 @@
 #include "worker/moves/past_rings.h"
 
 #define RECENT_MAX 4
+#define MOVES_ENDED_MAX 10000 /* blobs of a repository that move_left.c remembers; with more all that lies here is answered for */
+#define MOVES_LATE_MAX  10000 /* blobs that move_late.c remembers; one more is looked for here when a push names it */
 /* Blobs that came to an owner of before, with no index, are looked for there for so long after the ring has changed. */
 #define STRAY_MS (10 * 60 * 1000)
 

@@ -162,22 +162,35 @@ static void look_for_scraps(struct scrub *scrub)
 	}
 }
 
-/* What is in memory is right whatever lies below, so it is read anew. */
-static void read_index(struct scrub *scrub)
+static void load_index(struct scrub *scrub)
 {
 	struct registry *registry = scrub->registry;
 	AUTO(indexes) *fresh = indexes_new(registry->store, registry->pool, NULL, NULL, INDEX_BYTES);
 	struct error err;
 
-	index_free(scrub->view);
-	scrub->view = NULL;
-	scrub->counts.repositories++;
 	if (indexes_get(fresh, name_of(scrub), &scrub->view, &err))
 		scrub_spend(scrub, SCRUB_ASK + (uint64_t)index_len(scrub->view) * ENTRY_BYTES);
 	else if (err.kind == ERROR_UNAVAILABLE || err.kind == ERROR_BUSY || err.kind == ERROR_TIMEOUT)
 		scrub_note_failure(scrub, &err);
 	else if (err.kind != ERROR_UNKNOWN)
 		scrub_tell(scrub, SCRUB_INDEX, SCRUB_LEFT, NULL, err.text, NULL);
+}
+
+/*
+ * What is in memory is right whatever lies below, so it is read anew. But who reads a log from its beginning cuts off what is rotten, and all behind it: what this
+ * worker has in memory of it goes into index.json before, also in a dry run. Where that cannot be, the log is left alone.
+ */
+static void read_index(struct scrub *scrub)
+{
+	struct error err;
+
+	index_free(scrub->view);
+	scrub->view = NULL;
+	scrub->counts.repositories++;
+	if (indexes_fold_one(scrub->registry->indexes, name_of(scrub), &err))
+		load_index(scrub);
+	else
+		scrub_note_failure(scrub, &err);
 	look_for_scraps(scrub);
 	scrub->digests_at = scrub->digests_len = 0;
 	scrub->digests_more = true;

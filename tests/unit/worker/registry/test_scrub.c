@@ -238,6 +238,66 @@ static void a_size_that_is_another_is_told(void **state)
 	assert_true(heard.n == 1 && heard.of[SCRUB_ROTTEN] == 1);
 }
 
+/* ---- a log ---- */
+
+#define TAGS 6
+
+static void rot_log(struct registry_rig *rig, const char *name)
+{
+	char path[512], byte;
+	struct stat st;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s/index.log", rig->folder, name);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0);
+	assert_int_equal(pread(fd, &byte, 1, st.st_size / 3), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, st.st_size / 3), 1);
+	(void)close(fd);
+}
+
+static size_t tags_in(struct indexes *indexes)
+{
+	AUTO(index) *view = NULL;
+	struct error err;
+
+	if (!indexes_get(indexes, STR(NAME), &view, &err))
+		fail_msg("%s", err.text);
+	return index_tags_len(view);
+}
+
+static void push_tags(struct registry_rig *rig)
+{
+	char tag[16];
+
+	(void)put(rig, NAME);
+	for (int i = 1; i < TAGS; i++) {
+		(void)snprintf(tag, sizeof(tag), "t%d", i);
+		(void)put_noted_image(rig, NAME, tag, tag, NULL);
+	}
+}
+
+static void a_record_that_rots_under_its_owner_is_still_in_memory(void **state)
+{
+	struct registry_rig *rig = *state;
+	AUTO(indexes) *other = indexes_new(rig->store, rig->pool, NULL, NULL, 1024 * 1024);
+	struct heard heard;
+	struct scrub_counts counts;
+
+	for (unsigned dry_run = 0; dry_run < 2; dry_run++) {
+		push_tags(rig);
+		if (dry_run)
+			(void)put_noted_image(rig, NAME, "more", "more", NULL);
+		rot_log(rig, NAME);
+		counts = scrub_all(rig, &heard, dry_run);
+		assert_int_equal(heard.n, 0);
+		assert_int_equal(counts.failed, 0);
+		assert_int_equal(tags_in(other), TAGS + dry_run);
+		assert_int_equal(tags_in(rig->registry->indexes), TAGS + dry_run);
+	}
+}
+
 /* ---- in steps ---- */
 
 static bool never(void *arg)
@@ -381,6 +441,7 @@ int main(void)
 		TEST(what_was_never_there_is_not_taken_from_another_repository),
 		TEST(a_manifest_is_healed_from_memory_or_is_absent),
 		TEST(a_size_that_is_another_is_told),
+		TEST(a_record_that_rots_under_its_owner_is_still_in_memory),
 		TEST(it_goes_on_from_its_place),
 		TEST(it_waits_where_others_go_first),
 		cmocka_unit_test(a_place_that_is_none_is_refused),
