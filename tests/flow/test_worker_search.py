@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from peer_tokens import Script, Sender, claims_of, key_of, proof
 from test_worker_access import as_user, write_htpasswd
 from worker_process import CLUSTER_SECRET, MANIFEST, Worker, await_true, digest, free_port
 
@@ -205,9 +206,72 @@ def test_stars_and_bookmarks_are_the_askers(tmp_path):
             assert told["StarredRepos"]["Results"] == ([{"Name": "b"}] if starred else []) and told["BookmarkedRepos"]["Page"]["TotalCount"] == marked
 
 
-def test_in_a_cluster_it_says_whom_it_did_not_ask(tmp_path):
+def member(folder, ports, **more):
+    """The first of two, each with a storage of its own."""
+    return Worker(folder, port=ports[0], ZOT_SEARCH="true", ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports), ZOT_CLUSTER_ISOLATED="true",
+                  ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET, **more)
+
+
+def answers(status, body):
+    def answer(connection, request):
+        connection.sendall(f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\n{proof(key_of(CLUSTER_SECRET), request)}\r\n".encode() + body)
+    return answer
+
+
+# Of one question: nothing is there. The format, all is derived, one part of eight bytes.
+NOTHING = b"\1\1\1\x08" + bytes(8)
+ODD = {"a version before": answers(404, b"{}"), "garbage": answers(200, b"\1\1\1\x08" + b"\xff" * 8), "another version": answers(200, b"\2" + NOTHING[1:]),
+       "another number": answers(200, b"\1\1\2\x08" + bytes(8) + b"\x08" + bytes(8)), "too large": answers(200, bytes(9 << 20)),
+       "another ring": answers(409, b"{}"), "silent": lambda connection, request: None}
+
+
+def asked_for(script):
+    return [request for request in script.heard if request[0].startswith("POST /cluster/search ")]
+
+
+def test_members_that_answer_odd_things_are_named(tmp_path):
     ports = free_port(), free_port()
-    with Worker(tmp_path, port=ports[0], ZOT_SEARCH="true", ZOT_CLUSTER_MEMBERS=",".join(f"127.0.0.1:{port}" for port in ports),
-                ZOT_CLUSTER_HASH_KEY="loremipsumdolors", ZOT_CLUSTER_SECRET=CLUSTER_SECRET) as worker:
-        told = worker.call("GET", SEARCH, params={"query": '{ImageList(repo:""){Page{TotalCount}}}'}).json()
-        assert told["data"]["ImageList"]["Page"] == {"TotalCount": 0} and "were not asked" in told["errors"][0]["message"]
+    query = '{ImageList(repo:""){Page{TotalCount}}}'
+    other = f"127.0.0.1:{ports[1]}"
+    with member(tmp_path, ports) as worker:
+        for what, answer in ODD.items():
+            with Script(ports[1], answer) as script:
+                def told(script=script):
+                    told = worker.call("GET", SEARCH, params={"query": query}).json()
+                    return told if asked_for(script) else None
+                # One that said something strange is not asked for a moment.
+                told = await_true(told, what="a question to the other member")
+                assert told["data"]["ImageList"]["Page"] == {"TotalCount": 0}, what
+                named = [e for e in told["errors"] if "are missing" in e["message"]]
+                assert [(e["extensions"], e["path"]) for e in named] == [({"members": [other]}, ["ImageList"])], (what, told)
+        assert worker.counter("search_missing_total") >= len(ODD)
+        with Script(ports[1], answers(200, NOTHING)) as script:
+            await_true(lambda: "errors" not in worker.call("GET", SEARCH, params={"query": query}).json(), what="an answer of both")
+            assert claims_of(asked_for(script)[-1])[6:8] == ["127.0.0.1", ""] and "Authorization" not in asked_for(script)[-1][0]
+
+
+def test_what_members_ask_is_for_nobody_else(tmp_path):
+    write_htpasswd(tmp_path / "htpasswd")
+    ports = free_port(), free_port()
+    with member(tmp_path, ports, ZOT_HTPASSWD=tmp_path / "htpasswd") as worker:
+        for who in (None, "ann", "root"):
+            reply = worker.call("POST", "/cluster/search", data=NOTHING, **as_user(who))
+            assert reply.status_code in (401, 403), (who, reply.status_code)
+        sender = Sender(CLUSTER_SECRET, "member 1 of 2")
+        for body, status in ((b"\1\0\xff\xff\3\0", 200), (b"", 400), (b"\1\0\xff\xff\3\1\1\7", 200), (b"\1\7\xff\xff\3\0", 409), (b"\2\0\xff\xff\3\0", 400), (b"x" * 5000, 400)):
+            reply = worker.call("POST", "/cluster/search", data=body, headers=sender.header("POST", "/cluster/search", body))
+            assert reply.status_code == status, (body, reply.status_code, reply.text)
+        body = bytes((4 << 20) + 1)
+        assert worker.call("POST", "/cluster/search", data=body, headers=sender.header("POST", "/cluster/search", body)).status_code == 413
+
+
+def test_a_client_asks_others_not_too_often_at_once(tmp_path):
+    """What is under way is bounded for each client: of all there is, which may be 8 MiB from a member, four are 32 MiB."""
+    ports = free_port(), free_port()
+    with member(tmp_path, ports) as worker, Script(ports[1], ODD["silent"]):
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            replies = list(pool.map(lambda _: worker.call("GET", SEARCH, params={"query": '{ImageList(repo:""){Page{TotalCount}}}'}), range(24)))
+        told = [reply.status_code for reply in replies]
+        assert set(told) <= {200, 429, 503} and 200 in told and 429 in told, told
+        assert all(int(reply.headers["Retry-After"]) > 0 for reply in replies if reply.status_code == 429)
+        assert worker.counter("search_refused_total") == told.count(429)

@@ -14,11 +14,13 @@
 #include "worker/cluster/peer_channels.h"
 #include "worker/front/front_call.h"
 #include "worker/front/front_move.h"
+#include "worker/front/front_search.h"
 #include "worker/front/health_metrics.h"
 #include "worker/moves/moves.h"
 #include "worker/oci/extensions.h"
 #include "worker/oci/oci_may.h"
 #include "worker/oci/oci_reply.h"
+#include "worker/search/search_others.h"
 
 static bool may_scrape(const void *arg)
 {
@@ -114,6 +116,13 @@ static const struct route rows[] = {
 		.authorise = oci_may_base,
 		.body_max = GRAPHQL_BODY_MAX,
 		.stream_f = pages_search },
+	{ .operation = "search_part",
+		.path = FRONT_SEARCH_PATH,
+		.methods = ROUTE_M(POST),
+		.kind = ROUTE_STREAM,
+		.authorise = is_peer,
+		.body_max = SEARCH_ASK_MAX,
+		.stream_f = pages_search_part },
 	{ .operation = "search_preflight",
 		.path = EXTENSION_PATH("search"),
 		.methods = ROUTE_M(OPTIONS),

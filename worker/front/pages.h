@@ -31,6 +31,7 @@ route_authorise_f pages_by_who_comes;
 route_inline_f pages_mgmt, pages_mgmt_preflight;
 /* zot's search (search_page.c). */
 route_stream_f pages_search;
+route_stream_f pages_search_part; /* what members ask each other for it */
 route_inline_f pages_search_preflight;
 /* Pages of other sites may read what is answered, without cookies or logins. */
 struct http_response;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * search_page - GET, POST, OPTIONS /v2/_zot/ext/search: zot's search (worker/search/search.h), of what this worker answers for.
+ * search_page - GET, POST, OPTIONS /v2/_zot/ext/search: zot's search (worker/search/search.h), of all members of a cluster; and what members ask each other for it.
  *
  * Whoever may look at /v2/ may ask; each repository is there for who may read it. A search is a job: it reads a file. What it costs is bounded there.
  */
 #include "common/check.h"
-#include "proto/ring.h"
 #include "worker/accounts/prefs.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
 #include "worker/auth/snapshot.h"
-#include "worker/front/front_call.h"
+#include "worker/front/front_search.h"
 #include "worker/front/pages.h"
 #include "worker/oci/oci_job.h"
 #include "worker/oci/oci_reply.h"
@@ -73,23 +72,25 @@ static struct metadata_who who_of(struct asker *asker)
 	return who;
 }
 
-static struct http_response *search_job(void *arg)
+static struct http_response *answer(
+	const struct oci_ask *asked, struct front *front, struct search_others *others)
 {
-	struct oci_job *job = arg;
-	const struct front *front = job->own;
-	AUTO(state) *view = front->prefs ? prefs_view(front->prefs, job->ask.snapshot->state) : NULL;
-	struct asker asker = { &job->ask, front->prefs, view };
+	AUTO(state) *view = front->prefs ? prefs_view(front->prefs, asked->snapshot->state) : NULL;
+	struct asker asker = { asked, front->prefs, view };
 	AUTO_FINI(buf) body = buf_limit(2 * SEARCH_OUTPUT_MAX);
-	const struct search_ask ask = { .method = job->ask.method,
-		.query = job->ask.query,
-		.content_type = job->ask.content_type,
-		.body = job->ask.body,
-		.others = job->ask.snapshot->ring && ring_len(job->ask.snapshot->ring) > 1,
+	const struct search_ask ask = { .method = asked->method,
+		.query = asked->query,
+		.content_type = asked->content_type,
+		.body = asked->body,
+		.others = others,
 		.who = who_of(&asker),
 		.may_delete = may_delete };
 	unsigned status = search_answer(front->search, &ask, &body);
-	struct http_response *response = oci_reply_json(status, "application/json", &body);
+	struct http_response *response;
 
+	if (status == SEARCH_ASKS)
+		return NULL;
+	response = oci_reply_json(status, "application/json", &body);
 	http_response_header(response, "Cache-Control", "no-store");
 	if (status == 503)
 		http_response_header(response, "Retry-After", "1");
@@ -102,7 +103,38 @@ void pages_search(void *arg)
 	struct front_call *call = arg;
 
 	CHECK(call->loop->front->search);
-	oci_job_start_with(&call->oci, search_job, call->loop->front, NULL);
+	front_search_start(call, answer);
+}
+
+/* What another member asks for its client, whom the call is from. */
+
+static struct http_response *part_job(void *arg)
+{
+	const struct oci_job *job = arg;
+	const struct front *front = job->own;
+	AUTO(state) *view = front->prefs ? prefs_view(front->prefs, job->ask.snapshot->state) : NULL;
+	struct asker asker = { &job->ask, front->prefs, view };
+	const struct metadata_who who = who_of(&asker);
+	AUTO_FINI(buf) body = buf_limit(2 * SEARCH_OUTPUT_MAX);
+	struct error err;
+
+	if (!search_part(
+		    front->search, job->ask.body, &who, front_search_mark(job->ask.snapshot), &body, &err))
+		return err.kind == ERROR_CONFLICT ? oci_reply_status(409, &err) : oci_reply_error(&err);
+	return http_response_buf(200, &body);
+}
+
+void pages_search_part(void *arg)
+{
+	struct front_call *call = arg;
+	struct error err;
+
+	if (call->loop->front->search) {
+		oci_job_start_with(&call->oci, part_job, call->loop->front, NULL);
+		return;
+	}
+	(void)error_set(&err, ERROR_UNKNOWN, NULL, "this worker has no search (extensions.search.enable)");
+	http_request_reply(call->oci.request, oci_reply_status(404, &err));
 }
 
 struct http_response *pages_search_preflight(void *call)

@@ -186,6 +186,7 @@ static void begin_walk(struct metadata *md, uint64_t ring)
 {
 	lock_take(&md->lock);
 	md->walk++;
+	md->walk_rebuilt = md->rebuilt;
 	lock_drop(&md->lock);
 	md->walking = true;
 	md->walk_ring = ring;
@@ -288,8 +289,23 @@ static bool walk(struct work *work, struct error *err)
 	if (!work->over) {
 		md->walking = false;
 		md->walked_ms = clock_ms();
+		lock_take(&md->lock);
+		md->whole_ring = md->walk_ring;
+		md->whole_rebuilt = md->walk_rebuilt;
+		lock_drop(&md->lock);
 	}
 	return true;
+}
+
+bool metadata_is_whole(struct metadata *md)
+{
+	uint64_t ring = md->settings.ring(md->settings.arg);
+	bool whole;
+
+	lock_take(&md->lock);
+	whole = ring && md->whole_ring == ring && md->whole_rebuilt == md->rebuilt;
+	lock_drop(&md->lock);
+	return whole;
 }
 
 static void keep_failed(struct work *work)

@@ -13,7 +13,8 @@
  *            or 100,000 images is a look through memory; the file is read for what is on the page.
  * In time    metadata_work() comes some ms after a change. A question about one repository brings that one up to date first, unless that
  *            takes more than METADATA_SOON_MANIFESTS reads. Questions about all tell what was derived.
- * Whose      Repositories that this worker does not own are not answered for. What the client may not read is as if it were not there.
+ * Whose      Repositories that this worker does not own are not answered for; nor is, where storage is isolated, one that its new owner has taken. What
+ *            the client may not read is as if it were not there. Records go to other members in worker/search/search_wire.c: a new member of one is put there, too.
  * Order      Each list has a total order: what `sort` says, then the repository's name, then the tag, then the digest.
  * Images     One for each tag, but of signatures and of the referrers of clients that have no other way to put them ("sha256-...", which are told
  *            as signatures, or not at all).
@@ -222,6 +223,9 @@ void metadata_changed(struct metadata *metadata, struct str name);
 
 /* The next metadata_work() begins a walk through the catalog. Thread  any. */
 void metadata_walk(struct metadata *metadata);
+
+/* A walk through the catalog has ended since the last start, change of the ring, or loss of the file: nothing is left to be found. Thread  any. */
+bool metadata_is_whole(struct metadata *metadata);
 
 /* Derives what changed, then goes on with the walk through the catalog where one is under way. The pace may end it (worker/storage/pace.h). Of one repository that
  * could not be derived err says why when all others are done; it is tried again later. */

@@ -35,6 +35,8 @@ struct metadata {
 	uint64_t questions;          /* that were begun */
 	struct few said;             /* lines of the log about the file */
 	uint64_t walk;               /* which walk; written by metadata_work() */
+	uint64_t walk_rebuilt;       /* `rebuilt` when it began; written likewise */
+	uint64_t whole_ring, whole_rebuilt; /* those of the last that ended; 0: none has */
 	/* Of metadata_work(). */
 	uint64_t walk_ring;          /* at which ring it began, 0: none has */
 	bool walking;

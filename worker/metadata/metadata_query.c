@@ -38,6 +38,7 @@ bool metadata_may_see(const struct asking *asking, struct list_repository *repos
 {
 	const struct metadata_who *who = &asking->query->who;
 	const struct metadata_settings *settings = &asking->md->settings;
+	const struct registry *registry = settings->registry;
 	struct str name = str_of(repository->name);
 
 	if (repository->asked == asking->md->questions)
@@ -47,7 +48,8 @@ bool metadata_may_see(const struct asking *asking, struct list_repository *repos
 		repository->is_ours = asking->ring && settings->owns(settings->arg, name);
 	}
 	repository->asked = asking->md->questions;
-	repository->may_see = repository->is_ours && (!who->may_read || who->may_read(who->arg, name));
+	repository->may_see = repository->is_ours && (!who->may_read || who->may_read(who->arg, name)) &&
+			      !(registry->is_away && registry->is_away(registry->away_arg, name));
 	return repository->may_see;
 }
 

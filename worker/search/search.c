@@ -7,7 +7,10 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "graphql/graphql_request.h"
+#include "common/least.h"
+#include "worker/search/search_gather.h"
 #include "worker/search/search_priv.h"
+#include "worker/search/search_wire.h"
 
 struct search {
 	struct graphql_schema *schema;
@@ -64,13 +67,19 @@ static unsigned run(struct search *search, const struct search_ask *ask,
 	const struct graphql_run how = {
 		.context = &asking, .may_go_on = may_go_on, .output_max = SEARCH_OUTPUT_MAX
 	};
+	size_t start;
 
 	if (!graphql_query_ok(query)) {
 		graphql_query_refuse(query, into);
 		return 422;
 	}
+	start = into->len;
 	(void)graphql_execute(query, &how, into);
-	return 200;
+	if (!asking.waits)
+		return 200;
+	into->len = start;
+	into->failed = false;
+	return SEARCH_ASKS;
 }
 
 static unsigned answer(struct search *search, const struct search_ask *ask, struct buf *into)
@@ -85,12 +94,71 @@ static unsigned answer(struct search *search, const struct search_ask *ask, stru
 
 unsigned search_answer(struct search *search, const struct search_ask *ask, struct buf *into)
 {
+	bool waited = ask->others && search_others_were_asked(ask->others);
 	unsigned status = 503;
 
-	if (atomic_fetch_add(&search->under_way, 1) < SEARCH_AT_ONCE)
+	if (atomic_fetch_add(&search->under_way, 1) < SEARCH_AT_ONCE || waited)
 		status = answer(search, ask, into);
 	else
 		(void)refuse(503, "too many searches at once; come again", into);
 	atomic_fetch_sub(&search->under_way, 1);
 	return status;
+}
+
+/* ---- for another member ---- */
+
+#define ANSWER_HEAD (16 + 2 * ERROR_TEXT_MAX * SEARCH_QUESTIONS_MAX) /* bytes that are not of records */
+#define PART_HEAD   10                                               /* a length */
+
+static bool answer_question(struct search *search, struct str bytes, const struct metadata_who *who,
+	struct buf *into, struct error *err)
+{
+	AUTO_FINI(arena) arena = arena_limit(SEARCH_ARENA_MAX);
+	struct search_question question;
+	struct search_records records;
+
+	if (!search_wire_get_question(bytes, &arena, &question, err))
+		return false;
+	question.query.who = *who;
+	if (!search_question_run(search->metadata, &question, &arena, &records, err))
+		return false;
+	search_wire_put_records(&records, into);
+	return !into->failed ||
+	       error_set(err, ERROR_TOO_LARGE, NULL, "the answer is too large; ask for fewer at a time");
+}
+
+static void answer_part(
+	struct search *search, struct str bytes, const struct metadata_who *who, struct buf *into)
+{
+	struct error err;
+
+	if (answer_question(search, bytes, who, into, &err))
+		return;
+	buf_clear(into);
+	into->max = most(into->max, 2 * ERROR_TEXT_MAX);
+	search_wire_put_error(&err, into);
+}
+
+bool search_part(struct search *search, struct str body, const struct metadata_who *who, uint64_t ring,
+	struct buf *into, struct error *err)
+{
+	struct buf parts[SEARCH_QUESTIONS_MAX];
+	struct search_wire_head asked, told = { .whole = metadata_is_whole(search->metadata) };
+	size_t left;
+
+	if (!search_wire_get_ask(body, &asked, err))
+		return false;
+	if (asked.ring != ring)
+		return error_set(err, ERROR_CONFLICT, NULL, "the rings of the two members differ just now");
+	left = least(asked.most, SEARCH_ARENA_MAX) - least(asked.most, ANSWER_HEAD);
+	for (; told.len < asked.len; told.len++) {
+		parts[told.len] = buf_limit(left);
+		answer_part(search, asked.parts[told.len], who, &parts[told.len]);
+		told.parts[told.len] = buf_str(&parts[told.len]);
+		left -= least(left, parts[told.len].len + PART_HEAD);
+	}
+	search_wire_put_answer(&told, into);
+	for (size_t i = 0; i < told.len; i++)
+		buf_fini(&parts[i]);
+	return buf_check(into, "the answer", err);
 }

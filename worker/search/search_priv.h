@@ -11,6 +11,7 @@
 
 #include "graphql/graphql_execute.h"
 #include "worker/search/search.h"
+#include "worker/search/search_question.h"
 
 /* The context of a call. */
 struct search_asking {
@@ -18,6 +19,8 @@ struct search_asking {
 	const struct search_ask *ask;
 	int64_t until_ms;    /* clock_ms() */
 	unsigned questions;
+	bool waits;          /* a question goes to other members: what is put is thrown away */
+	bool field_waits;    /* one of the field at hand */
 	bool tells_deletable; /* ExpandedRepoInfo is being answered */
 };
 
@@ -26,17 +29,6 @@ enum search_sort {
 	SEARCH_RELEVANCE, SEARCH_UPDATE_TIME, SEARCH_ALPHABETIC_ASC, SEARCH_ALPHABETIC_DSC, SEARCH_SEVERITY, SEARCH_STARS, SEARCH_DOWNLOADS,
 };
 
-/* A list, of repositories or of images: of GlobalSearchResult, PaginatedReposResult, PaginatedImagesResult, and its PageInfo. */
-struct search_list {
-	bool of_repos;
-	struct metadata_repositories repos;
-	struct metadata_images images;
-};
-/* Of RepoInfo. */
-struct search_info {
-	struct metadata_repository summary;
-	struct metadata_images images;
-};
 /* Of LayerHistory. */
 struct search_row {
 	const struct metadata_manifest *manifest;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * search_queries - the fields of Query: each asks the metadata one question, and its answer is put before the records go.
+ * search_queries - the fields of Query: each asks a question of all who have a part in the answer, which is put before the records go.
  *
  * Source  zot: pkg/extensions/search/resolver.go; its order of checks and its defaults.
  */
 #include "common/clock.h"
 #include "proto/image_facts.h"
+#include "worker/search/search_gather.h"
 #include "worker/search/search_priv.h"
 
 #define RESOLVER(name) bool search_##name(struct graphql_call *call, const void *object, struct error *err)
@@ -22,8 +23,7 @@ RESOLVER(no_cve)
 
 struct question {
 	struct arena arena;
-	struct metadata *metadata;
-	struct metadata_query query;
+	struct search_question asked;
 };
 
 static void question_fini(struct question *question)
@@ -61,16 +61,67 @@ static bool begin(struct graphql_call *call, struct question *question, struct e
 	if (clock_ms() > asking->until_ms)
 		return error_set(err, ERROR_TIMEOUT, NULL, "the questions before this one took %d s",
 			SEARCH_TIME_MS / 1000);
-	if (asking->ask->others)
-		graphql_complain(call,
-			"other members of the cluster were not asked: this is of the repositories of one",
-			STR_NONE);
 	question->arena = arena_limit(SEARCH_ARENA_MAX);
-	question->metadata = asking->metadata;
-	question->query = (struct metadata_query){
+	question->asked.query = (struct metadata_query){
 		.who = asking->ask->who, .no_limit = true, .want = want_of(graphql_call_selected(call))
 	};
 	return true;
+}
+
+static void complain_of(struct graphql_call *call, unsigned n, const struct buf *names,
+	const struct buf *json, const char *what)
+{
+	AUTO_FINI(buf) message = buf_limit(8192);
+	AUTO_FINI(buf) extensions = buf_limit(16384);
+
+	if (!n)
+		return;
+	buf_format(&message, "repositories of %s %s", buf_text(names), what);
+	buf_format(&extensions, "{\"members\":[%s]}", buf_text(json));
+	graphql_complain(call, buf_text(&message), extensions.failed ? STR_NONE : buf_str(&extensions));
+}
+
+static bool ask_members(
+	struct graphql_call *call, struct question *q, struct search_records *ret, struct error *err)
+{
+	AUTO_FINI(search_missing) missing = { 0 };
+	struct search_asking *asking = graphql_call_context(call);
+	enum search_gathered how = search_gather(
+		asking->ask->others, asking->metadata, &q->asked, &q->arena, ret, &missing, err);
+
+	asking->field_waits = how == SEARCH_WAITS;
+	asking->waits |= asking->field_waits;
+	if (how == SEARCH_WAITS)
+		return error_set(err, ERROR_UNAVAILABLE, NULL, "other members are asked first");
+	complain_of(call, missing.len, &missing.names, &missing.json, "are missing: there is no answer");
+	complain_of(call, missing.partial, &missing.partial_names, &missing.partial_json,
+		"may be missing: not all of them have been read yet");
+	return how == SEARCH_GATHERED;
+}
+
+/* A field that waits for others puts something that may be there, so that those behind it ask too; nobody sees it. */
+static bool ended(struct graphql_call *call, bool ok)
+{
+	struct search_asking *asking = graphql_call_context(call);
+
+	if (ok || !asking->field_waits)
+		return ok;
+	asking->field_waits = false;
+	if (str_is(graphql_selected_name(graphql_call_selected(call)), "Referrers"))
+		search_put_referrers(call, NULL, 0);
+	else
+		graphql_put_done(call, STR("{}"));
+	return true;
+}
+
+static bool ask(struct graphql_call *call, struct question *q, enum search_verb verb,
+	struct search_records *ret, struct error *err)
+{
+	const struct search_asking *asking = graphql_call_context(call);
+
+	q->asked.verb = verb;
+	return asking->ask->others ? ask_members(call, q, ret, err)
+				   : search_question_run(asking->metadata, &q->asked, &q->arena, ret, err);
 }
 
 static const struct graphql_value *member(const struct graphql_value *object, const char *name)
@@ -137,7 +188,7 @@ static bool take_list(const struct graphql_value *list, const char *name, struct
 
 	if (!graphql_value_given(list) || !texts)
 		return true;
-	question->query.by_platform = true;
+	question->asked.query.by_platform = true;
 	for (const struct graphql_value *item = list->first; item; item = item->next) {
 		struct str text = str_trim(graphql_value_str(item));
 		char *copy;
@@ -162,7 +213,7 @@ static bool take_list(const struct graphql_value *list, const char *name, struct
 static bool take_filter(struct graphql_call *call, struct question *question, struct error *err)
 {
 	const struct graphql_value *filter = graphql_argument(call, "filter");
-	struct metadata_query *query = &question->query;
+	struct metadata_query *query = &question->asked.query;
 
 	query->is_signed = graphql_value_bool(member(filter, "HasToBeSigned"), false);
 	query->is_starred = graphql_value_bool(member(filter, "IsStarred"), false);
@@ -171,21 +222,21 @@ static bool take_filter(struct graphql_call *call, struct question *question, st
 	       take_list(member(filter, "Arch"), "Arch", question, &query->arch, &query->arch_len, err);
 }
 
-static bool put_images(struct graphql_call *call, const struct metadata_images *images)
+static bool put_records(struct graphql_call *call, const struct search_records *records)
 {
-	const struct search_list list = { .images = *images };
-
-	if (images->cut)
+	if (records->images.cut)
 		graphql_complain(call,
 			"over 10,000 manifests have what was looked for; these are some of them", STR_NONE);
-	graphql_put_object(call, &list);
+	graphql_put_object(call, records);
 	return true;
 }
 
-static bool put_repositories(struct graphql_call *call, const struct metadata_repositories *repos)
+static bool ask_and_put(
+	struct graphql_call *call, struct question *q, enum search_verb verb, struct error *err)
 {
-	graphql_put_object(call, &(const struct search_list){ .of_repos = true, .repos = *repos });
-	return true;
+	struct search_records records;
+
+	return ask(call, q, verb, &records, err) && put_records(call, &records);
 }
 
 /* ---- lists ---- */
@@ -195,42 +246,37 @@ RESOLVER(image_list_for_digest)
 	AUTO_FINI(question) q = { 0 };
 	AUTO_FINI(buf) start = buf_limit(TEXT_MAX + 8);
 	struct str id = str_trim(graphql_value_str(graphql_argument(call, "id")));
-	struct metadata_images images;
 
 	(void)object;
 	if (!memchr(id.len ? id.at : "", ':', id.len))
 		buf_puts(&start, "sha256:");
 	buf_add(&start, id);
-	return buf_check(&start, "id", err) && begin(call, &q, err) &&
-	       take_page(call, SEARCH_RELEVANCE, &q.query, err) &&
-	       metadata_by_digest(q.metadata, buf_str(&start), &q.query, &q.arena, &images, err) &&
-	       put_images(call, &images);
+	q.asked.text = buf_str(&start);
+	return ended(call, buf_check(&start, "id", err) && begin(call, &q, err) &&
+				   take_page(call, SEARCH_RELEVANCE, &q.asked.query, err) &&
+				   ask_and_put(call, &q, SEARCH_DIGEST, err));
 }
 
 RESOLVER(image_list)
 {
 	AUTO_FINI(question) q = { 0 };
-	struct str name = graphql_value_str(graphql_argument(call, "repo"));
-	struct metadata_images images;
 
 	(void)object;
-	return begin(call, &q, err) && take_page(call, SEARCH_RELEVANCE, &q.query, err) &&
-	       metadata_images(q.metadata, name.len ? name : STR_NONE, &q.query, &q.arena, &images, err) &&
-	       put_images(call, &images);
+	q.asked.name = graphql_value_str(graphql_argument(call, "repo"));
+	return ended(call, begin(call, &q, err) && take_page(call, SEARCH_RELEVANCE, &q.asked.query, err) &&
+				   ask_and_put(call, &q, SEARCH_IMAGES, err));
 }
 
 static bool put_repo_list(struct graphql_call *call, bool starred, bool bookmarked, struct error *err)
 {
 	AUTO_FINI(question) q = { 0 };
-	struct metadata_repositories repos;
 
-	if (!begin(call, &q, err) || !take_page(call, SEARCH_UPDATE_TIME, &q.query, err))
+	if (!begin(call, &q, err) || !take_page(call, SEARCH_UPDATE_TIME, &q.asked.query, err))
 		return false;
-	q.query.is_starred = starred;
-	q.query.is_bookmarked = bookmarked;
-	q.query.untagged_too = starred || bookmarked;
-	return metadata_repositories(q.metadata, STR(""), &q.query, &q.arena, &repos, err) &&
-	       put_repositories(call, &repos);
+	q.asked.query.is_starred = starred;
+	q.asked.query.is_bookmarked = bookmarked;
+	q.asked.query.untagged_too = starred || bookmarked;
+	return ended(call, ask_and_put(call, &q, SEARCH_REPOSITORIES, err));
 }
 
 RESOLVER(repo_list)
@@ -255,21 +301,18 @@ RESOLVER(bookmarked_repos)
 
 static bool search_images(struct graphql_call *call, struct question *q, struct str text, struct error *err)
 {
-	struct metadata_images images;
 	struct str name, rest = text;
 
+	q->asked.text = text;
 	if (str_starts(text, "sha256:"))
-		return metadata_by_digest(q->metadata, text, &q->query, &q->arena, &images, err) &&
-		       put_images(call, &images);
+		return ask_and_put(call, q, SEARCH_DIGEST, err);
 	if (!str_until(&rest, ':', &name) || memchr(rest.len ? rest.at : "", ':', rest.len))
 		return error_set(err, ERROR_INVALID, NULL,
 			"the query is no name, no name:tag, no :tag and no sha256:..., which can be searched "
 			"for");
-	if (!name.len)
-		return metadata_by_tag_part(q->metadata, rest, &q->query, &q->arena, &images, err) &&
-		       put_images(call, &images);
-	return metadata_by_tag_start(q->metadata, name, rest, &q->query, &q->arena, &images, err) &&
-	       put_images(call, &images);
+	q->asked.name = name;
+	q->asked.text = rest;
+	return ask_and_put(call, q, name.len ? SEARCH_TAG_START : SEARCH_TAG_PART, err);
 }
 
 /* Blanks and slashes around it do not count. */
@@ -287,14 +330,13 @@ RESOLVER(global_search)
 {
 	AUTO_FINI(question) q = { 0 };
 	struct str given = graphql_value_str(graphql_argument(call, "query")), text;
-	struct metadata_repositories repos;
 	char *copy;
 
 	(void)object;
 	if (given.len > TEXT_MAX)
 		return error_set(err, ERROR_INVALID, NULL, "query has %zu bytes, over the limit of %u",
 			given.len, TEXT_MAX);
-	if (!begin(call, &q, err) || !take_page(call, SEARCH_RELEVANCE, &q.query, err) ||
+	if (!begin(call, &q, err) || !take_page(call, SEARCH_RELEVANCE, &q.asked.query, err) ||
 		!take_filter(call, &q, err))
 		return false;
 	copy = arena_text(&q.arena, trimmed(given));
@@ -303,9 +345,9 @@ RESOLVER(global_search)
 	lower(copy);
 	text = str_of(copy);
 	if (strpbrk(copy, ":@"))
-		return search_images(call, &q, text, err);
-	return metadata_repositories(q.metadata, text, &q.query, &q.arena, &repos, err) &&
-	       put_repositories(call, &repos);
+		return ended(call, search_images(call, &q, text, err));
+	q.asked.text = text;
+	return ended(call, ask_and_put(call, &q, SEARCH_REPOSITORIES, err));
 }
 
 /* ---- one repository, one image ---- */
@@ -314,146 +356,141 @@ RESOLVER(expanded_repo_info)
 {
 	AUTO_FINI(question) q = { 0 };
 	struct search_asking *asking = graphql_call_context(call);
-	struct search_info info;
+	struct search_records records;
 
 	(void)object;
 	if (!begin(call, &q, err))
 		return false;
-	q.query.sort = METADATA_UPDATE_TIME;
-	q.query.want |=
+	q.asked.query.sort = METADATA_UPDATE_TIME;
+	q.asked.query.want |=
 		METADATA_NEWEST * (graphql_selected_find(graphql_call_selected(call), "Summary") != NULL);
-	if (!metadata_repository(q.metadata, graphql_value_str(graphql_argument(call, "repo")), &q.query,
-		    &q.arena, &info.summary, &info.images, err))
-		return false;
+	q.asked.name = graphql_value_str(graphql_argument(call, "repo"));
+	if (!ask(call, &q, SEARCH_REPOSITORY, &records, err))
+		return ended(call, false);
 	asking->tells_deletable = true;
-	graphql_put_object(call, &info);
+	graphql_put_object(call, &records);
 	asking->tells_deletable = false;
 	return true;
 }
 
 /* "repo:tag", "repo@digest". */
 static bool find_image(
-	struct graphql_call *call, struct question *q, struct metadata_image *ret, struct error *err)
+	struct graphql_call *call, struct question *q, const struct metadata_image **ret, struct error *err)
 {
-	struct str text = graphql_value_str(graphql_argument(call, "image")), name, reference = text;
+	struct search_records records;
 
-	if (!str_until(&reference, '@', &name) && !str_until(&reference, ':', &name))
+	q->asked.text = graphql_value_str(graphql_argument(call, "image"));
+	if (!str_until(&q->asked.text, '@', &q->asked.name) &&
+		!str_until(&q->asked.text, ':', &q->asked.name))
 		return error_set(err, ERROR_INVALID, NULL, "no reference provided: image is repo:tag");
-	return metadata_image(q->metadata, name, reference, &q->query, &q->arena, ret, err);
+	if (!ask(call, q, SEARCH_IMAGE, &records, err))
+		return false;
+	if (!records.images.len)
+		return error_set(err, ERROR_UNKNOWN, NULL, "image not found");
+	*ret = records.images.at;
+	return true;
 }
 
 RESOLVER(image)
 {
 	AUTO_FINI(question) q = { 0 };
-	struct metadata_image image;
+	const struct metadata_image *image;
 
 	(void)object;
 	if (!begin(call, &q, err) || !find_image(call, &q, &image, err))
-		return false;
-	graphql_put_object(call, &image);
+		return ended(call, false);
+	graphql_put_object(call, image);
 	return true;
 }
 
 /* ---- images on top of each other ---- */
 
-typedef bool compare_f(struct metadata *metadata, const struct metadata_reference *references, size_t len,
-	const struct metadata_query *query, struct arena *arena, struct metadata_images *ret,
-	struct error *err);
-
 /* All manifests of the image, or the one that `digest` says. */
-static bool take_references(struct graphql_call *call, struct question *q, struct metadata_reference **ret,
-	size_t *ret_len, struct error *err)
+static bool take_references(struct graphql_call *call, struct question *q, struct error *err)
 {
 	struct str wanted = graphql_value_str(graphql_argument(call, "digest"));
-	struct metadata_image image;
-	unsigned want = q->query.want;
+	const struct metadata_image *image;
+	struct metadata_reference *references;
+	unsigned want = q->asked.query.want;
 
-	q->query.want = METADATA_LAYERS;
+	q->asked.query.want = METADATA_LAYERS;
 	if (!find_image(call, q, &image, err))
 		return false;
-	q->query.want = want;
-	*ret = arena_take(&q->arena, (image.manifests_len + 1) * sizeof(**ret));
-	if (!*ret)
+	references = arena_take(&q->arena, (image->manifests_len + 1) * sizeof(*references));
+	if (!references)
 		return error_set(err, ERROR_TOO_LARGE, NULL, "the image has too many manifests");
-	*ret_len = 0;
-	for (size_t i = 0; i < image.manifests_len; i++) {
-		const struct metadata_manifest *manifest = &image.manifests[i];
+	for (size_t i = 0; i < image->manifests_len; i++) {
+		const struct metadata_manifest *manifest = &image->manifests[i];
 		char digest[DIGEST_TEXT_SIZE];
 
 		digest_format(&manifest->digest, digest);
 		if (!wanted.len || str_is(wanted, digest))
-			(*ret)[(*ret_len)++] = (struct metadata_reference){ manifest->digest,
+			references[q->asked.references_len++] = (struct metadata_reference){ manifest->digest,
 				manifest->layers, manifest->layers_len };
 	}
+	q->asked.query.want = want;
+	q->asked.name = q->asked.text = STR_NONE;
+	q->asked.references = references;
 	return true;
 }
 
-static bool compare(struct graphql_call *call, compare_f *how, struct error *err)
+static bool compare(struct graphql_call *call, enum search_verb how, struct error *err)
 {
 	AUTO_FINI(question) q = { 0 };
-	struct metadata_reference *references = NULL;
-	struct metadata_images images;
-	size_t len = 0;
 
-	return begin(call, &q, err) && take_references(call, &q, &references, &len, err) &&
-	       take_page(call, SEARCH_UPDATE_TIME, &q.query, err) &&
-	       how(q.metadata, references, len, &q.query, &q.arena, &images, err) &&
-	       put_images(call, &images);
+	return ended(call, begin(call, &q, err) && take_references(call, &q, err) &&
+				   take_page(call, SEARCH_UPDATE_TIME, &q.asked.query, err) &&
+				   ask_and_put(call, &q, how, err));
 }
 
 RESOLVER(derived_image_list)
 {
 	(void)object;
-	return compare(call, metadata_derived, err);
+	return compare(call, SEARCH_DERIVED, err);
 }
 
 RESOLVER(base_image_list)
 {
 	(void)object;
-	return compare(call, metadata_bases, err);
+	return compare(call, SEARCH_BASES, err);
 }
 
 /* ---- referrers ---- */
 
 /* None, or "" among them: all. */
-static bool take_types(struct graphql_call *call, struct question *q, const struct str **ret, size_t *ret_len,
-	struct error *err)
+static bool take_types(struct graphql_call *call, struct question *q, struct error *err)
 {
 	const struct graphql_value *list = graphql_argument(call, "type");
 	struct str *types = arena_take(&q->arena, FILTERS_MAX * sizeof(*types));
+	size_t len = 0;
 
-	*ret = types;
-	*ret_len = 0;
 	if (!graphql_value_given(list) || !types)
 		return true;
 	for (const struct graphql_value *item = list->first; item; item = item->next) {
-		if (!graphql_value_str(item).len) {
-			*ret_len = 0;
+		if (!graphql_value_str(item).len)
 			return true;
-		}
-		if (*ret_len == FILTERS_MAX)
+		if (len == FILTERS_MAX)
 			return error_set(
 				err, ERROR_INVALID, NULL, "type has more than %u texts", FILTERS_MAX);
-		types[(*ret_len)++] = graphql_value_str(item);
+		types[len++] = graphql_value_str(item);
 	}
+	q->asked.types = types;
+	q->asked.types_len = len;
 	return true;
 }
 
 RESOLVER(referrers)
 {
 	AUTO_FINI(question) q = { 0 };
-	const struct metadata_referrer *referrers = NULL;
-	const struct str *types = NULL;
-	struct digest subject;
-	size_t types_len = 0, len = 0;
+	struct search_records records;
 
 	(void)object;
-	if (!digest_parse(graphql_value_str(graphql_argument(call, "digest")), &subject, err))
+	if (!digest_parse(graphql_value_str(graphql_argument(call, "digest")), &q.asked.subject, err))
 		return error_add(err, "digest");
-	if (!begin(call, &q, err) || !take_types(call, &q, &types, &types_len, err) ||
-		!metadata_referrers(q.metadata, graphql_value_str(graphql_argument(call, "repo")), &subject,
-			types, types_len, &q.query.who, &q.arena, &referrers, &len, err))
-		return false;
-	search_put_referrers(call, referrers, len);
+	q.asked.name = graphql_value_str(graphql_argument(call, "repo"));
+	if (!begin(call, &q, err) || !take_types(call, &q, err) ||
+		!ask(call, &q, SEARCH_REFERRERS, &records, err))
+		return ended(call, false);
+	search_put_referrers(call, records.referrers, records.referrers_len);
 	return true;
 }

@@ -317,7 +317,7 @@ RESOLVER(list_page)
 
 RESOLVER(page_total)
 {
-	const struct search_list *list = object;
+	const struct search_records *list = object;
 
 	(void)err;
 	graphql_put_int(call, (int64_t)(list->of_repos ? list->repos.total : list->images.total));
@@ -326,7 +326,7 @@ RESOLVER(page_total)
 
 RESOLVER(page_items)
 {
-	const struct search_list *list = object;
+	const struct search_records *list = object;
 
 	(void)err;
 	graphql_put_int(call, (int64_t)(list->of_repos ? list->repos.len : list->images.len));
@@ -336,7 +336,7 @@ RESOLVER(page_items)
 /* Repos is null where images were searched for, and Images empty where repositories were: as zot has it. */
 RESOLVER(list_repos)
 {
-	const struct search_list *list = object;
+	const struct search_records *list = object;
 
 	(void)err;
 	if (list->of_repos)
@@ -346,7 +346,7 @@ RESOLVER(list_repos)
 
 RESOLVER(list_images)
 {
-	const struct search_list *list = object;
+	const struct search_records *list = object;
 
 	(void)err;
 	PUT_LIST(call, list->images.at, list->images.len);
@@ -355,7 +355,7 @@ RESOLVER(list_images)
 
 RESOLVER(info_images)
 {
-	const struct search_info *info = object;
+	const struct search_records *info = object;
 
 	(void)err;
 	PUT_LIST(call, info->images.at, info->images.len);
@@ -365,7 +365,7 @@ RESOLVER(info_images)
 RESOLVER(info_summary)
 {
 	(void)err;
-	graphql_put_object(call, &((const struct search_info *)object)->summary);
+	graphql_put_object(call, ((const struct search_records *)object)->repos.at);
 	return true;
 }
 
