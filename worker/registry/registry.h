@@ -158,6 +158,7 @@ struct registry_push {
 	struct str bytes;
 	struct registry_call call;
 	const char *by;                 /* user; NULL or "": nobody logged in */
+	const struct index_asker *asker; /* for who follows changes; NULL: nobody asked for it */
 	bool may_create, may_update;    /* a tag that is there is updated, everything else is created */
 	const struct entity *limits;    /* the `repository` entity that decides for it, or NULL: no limits */
 	void (*done)(struct registry_push *push);
@@ -193,6 +194,7 @@ struct registry_removal {
 	bool unless_shared;
 	const struct entity *limits;   /* as in registry_push */
 	bool by_admin;                 /* who may delete immutable tags */
+	const struct index_asker *asker; /* as in registry_push */
 	/* Is it still to go? Of the view behind which the removal is written, as index_check_f; it says also whether an index names the manifest, which
 	 * then nobody else looks for. NULL: nobody is asked. */
 	bool (*still)(struct registry_removal *removal, const struct index *view, struct error *err);
@@ -271,3 +273,5 @@ void registry_streamed_end(struct registry_streamed *push, struct pool *pool);
 /* fn(arg, event) for every change of an index that was committed here, of each repository in order, before it is acknowledged. On the
  * committer's thread: it is to be quick. Before the first change; at most INDEX_WATCHES_MAX. */
 void registry_watch(struct registry *registry, index_watch_f *fn, void *arg);
+/* The same with word before the write, and of what clients see alone: indexes_follow(). */
+void registry_follow(struct registry *registry, index_follow_f *fn, void *arg);
