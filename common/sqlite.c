@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/sqlite.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,12 @@ static bool say(struct sqlite *db, const char *what, struct error *err)
 	int code = sqlite3_errcode(db->handle);
 	enum error_kind kind = code == SQLITE_FULL ? ERROR_FULL : ERROR_UNAVAILABLE;
 
-	if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
-		return error_set(err, kind, NULL, "%s: another process has this database open", what);
+	if (code == SQLITE_BUSY || code == SQLITE_LOCKED) {
+		(void)error_set(err, kind, NULL, "%s: another process has this database open", what);
+		if (err)
+			err->sys = EBUSY;
+		return false;
+	}
 	return error_set(err, kind, NULL, "%s: %s", what, sqlite3_errmsg(db->handle));
 }
 
@@ -84,6 +89,24 @@ void sqlite_rollback(struct sqlite *db)
 bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err)
 {
 	return sqlite_exec(db, on ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
+}
+
+bool sqlite_format(struct sqlite *db, int64_t *ret, struct error *err)
+{
+	struct sql q = sql_of(db, "PRAGMA user_version");
+	int64_t format = 0;
+
+	while (sql_next(&q))
+		format = sql_column_int(&q, 0);
+	if (!sql_end(&q, err))
+		return false;
+	*ret = format;
+	return true;
+}
+
+bool sqlite_never_durable(struct sqlite *db, struct error *err)
+{
+	return sqlite_exec(db, "PRAGMA synchronous = OFF", err);
 }
 
 bool sqlite_commit(struct sqlite *db, struct error *err)

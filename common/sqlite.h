@@ -12,7 +12,7 @@
  *
  * Up to 32 MiB of pages are kept in memory. The log (-wal) grows to 16 MiB before it goes into the file.
  * A statement is in use until its sql_run() or sql_end(). Every commit is durable: WAL, synchronous = FULL.
- * The file is locked for this process alone; the lock dies with it.
+ * The file is locked for this process alone; the lock dies with it. Where another one has it errors have EBUSY in `sys`.
  *
  * Thread  one at a time.
  */
@@ -36,6 +36,11 @@ bool sqlite_commit(struct sqlite *db, struct error *err) MUST_CHECK; /* rolled b
 void sqlite_rollback(struct sqlite *db);
 /* Between transactions. Off: commits are whole or not at all, and durable only together with the next one of when it was on again. */
 bool sqlite_each_durable(struct sqlite *db, bool on, struct error *err) MUST_CHECK;
+/* From now on nothing waits for the disk: after a power cut the file may be damaged. For what can be made anew. */
+bool sqlite_never_durable(struct sqlite *db, struct error *err) MUST_CHECK;
+
+/* PRAGMA user_version, which is 0 in a new file. */
+bool sqlite_format(struct sqlite *db, int64_t *ret, struct error *err) MUST_CHECK;
 
 /* Reads all of it: is every page, row and index as it must be? */
 bool sqlite_check(struct sqlite *db, struct error *err) MUST_CHECK;

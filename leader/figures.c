@@ -33,6 +33,9 @@ enum figure {
 	CPU,
 	STORAGE,
 	REPOSITORIES,
+	BLOBS,
+	MANIFESTS,
+	TAGS,
 	QUOTA_MOST,
 	FIGURES
 };
@@ -52,6 +55,9 @@ static const char *const names[FIGURES] = { [RATE] = "rate",
 	[CPU] = "cpu",
 	[STORAGE] = "storage",
 	[REPOSITORIES] = "repositories",
+	[BLOBS] = "blobs",
+	[MANIFESTS] = "manifests",
+	[TAGS] = "tags",
 	[QUOTA_MOST] = "quotaMost" };
 
 /* The mean of what is known; NAN: nothing is. */
@@ -63,9 +69,10 @@ struct mean {
 /* The last points of a member: those of the cluster's last ones. */
 struct own {
 	char *process;
-	struct usage_stats told;      /* its newest beat */
-	double rates[P50], cpu;       /* RATE to BYTES_OUT; NAN before its second beat */
-	double storage, repositories; /* NAN: it has not said it */
+	struct usage_stats told;       /* its newest beat */
+	double rates[P50], cpu;        /* RATE to BYTES_OUT; NAN before its second beat */
+	double storage, repositories;  /* NAN: it has not said it */
+	double blobs, manifests, tags; /* the same */
 	struct mean means[OWN_FIGURES];
 	float points[OWN_FIGURES][FIGURES_OWN];
 	uint64_t sampled; /* the number of the last sample that it was in */
@@ -166,7 +173,7 @@ static struct own *own_of(struct figures *figures, const char *name)
 		for (unsigned k = 0; k < FIGURES_OWN; k++)
 			own->points[i][k] = NAN;
 	own->process = check_strdup("");
-	own->storage = own->repositories = NAN;
+	own->storage = own->repositories = own->blobs = own->manifests = own->tags = NAN;
 	(void)map_put(figures->own, str_of(name), own);
 	return own;
 }
@@ -210,6 +217,11 @@ static void hear(struct own *own, const struct ledger_member *member)
 		own->storage = (double)told->storage_bytes;
 		own->repositories = (double)told->storage_repositories;
 	}
+	if (told->counted) {
+		own->blobs = (double)told->storage_blobs;
+		own->manifests = (double)told->storage_manifests;
+		own->tags = (double)told->storage_tags;
+	}
 }
 
 static void tell_own(struct own *own)
@@ -226,6 +238,7 @@ struct sampling {
 	struct figures *figures;
 	double weight, p50, p99; /* of the weighted ones */
 	unsigned weighed;        /* members whose storage is known */
+	unsigned counted;        /* and what is in it */
 };
 
 static void add(double *sum, double value)
@@ -256,6 +269,10 @@ static void add_live(struct sampling *sampling, const struct own *own)
 	add(&now[STORAGE], own->storage);
 	add(&now[REPOSITORIES], own->repositories);
 	sampling->weighed += !isnan(own->storage);
+	add(&now[BLOBS], own->blobs);
+	add(&now[MANIFESTS], own->manifests);
+	add(&now[TAGS], own->tags);
+	sampling->counted += !isnan(own->blobs);
 	now[OPEN] += (double)told->open_requests;
 	now[UPLOADS] += (double)told->uploads;
 	now[SPOOL] += (double)told->spool_bytes;
@@ -316,6 +333,8 @@ static void sample_locked(struct figures *figures, int64_t now_wall_s)
 	figures->now[P99_MEAN] = sampling.weight > 0 ? sampling.p99 / sampling.weight : NAN;
 	if (!sampling.weighed)
 		figures->now[STORAGE] = figures->now[REPOSITORIES] = NAN;
+	if (!sampling.counted)
+		figures->now[BLOBS] = figures->now[MANIFESTS] = figures->now[TAGS] = NAN;
 	figures->now[QUOTA_MOST] = nearest_most(figures->nearest);
 	for (unsigned i = 0; i < FIGURES; i++)
 		mean_add(&figures->means[i], figures->now[i]);

@@ -9,7 +9,7 @@
  * Storage sum of what members say that they own (worker/chores/weigh_chore.h); of a process that has not weighed yet what the one before it
  *         said. Not known where nobody has said it.
  * p50, p99Mean  weighted by requests; p99: the worst member's. Microseconds.
- * Memory  sums 40 KiB; each member 2.5 KiB, so 2.5 MiB with as many as there may be. Never on a disk: a leader that starts knows nothing
+ * Memory  sums 32 KiB; each member 2.5 KiB, so 2.5 MiB with as many as there may be. Never on a disk: a leader that starts knows nothing
  *         of the time before.
  *
  * Thread  any; a lock of its own. figures_start, figures_stop: the leader's loop.

@@ -288,6 +288,11 @@ static void put_stats(struct json_writer *w, const struct usage_stats *stats)
 		json_put_uint(w, "storageBytes", stats->storage_bytes);
 		json_put_uint(w, "storageRepositories", stats->storage_repositories);
 	}
+	if (stats->counted) {
+		json_put_uint(w, "storageBlobs", stats->storage_blobs);
+		json_put_uint(w, "storageManifests", stats->storage_manifests);
+		json_put_uint(w, "storageTags", stats->storage_tags);
+	}
 	if (stats->moves) {
 		json_put_uint(w, "movesHeld", stats->moves_held);
 		json_put_uint(w, "movesComing", stats->moves_coming);

@@ -17,6 +17,7 @@
 #include "leader/leader.h"
 #include "leader/members.h"
 #include "leader/peer_secret.h"
+#include "leader/prefs_sweep.h"
 #include "leader/ring_write.h"
 
 #define LEAST_MS  100
@@ -30,6 +31,7 @@
 struct sweep {
 	struct leader *leader;
 	struct expiry *expiry;
+	struct prefs_sweep *prefs;
 	struct loop_timer timer;
 	bool stopped;      /* own loop */
 	char day[11];      /* under the leader's lock: grants were tidied on */
@@ -42,6 +44,7 @@ struct sweep *sweep_new(struct leader *leader)
 
 	sweep->leader = leader;
 	sweep->expiry = expiry_new(leader);
+	sweep->prefs = prefs_sweep_new(leader);
 	return sweep;
 }
 
@@ -50,6 +53,7 @@ void sweep_free(struct sweep *sweep)
 	if (!sweep)
 		return;
 	expiry_free(sweep->expiry);
+	prefs_sweep_free(sweep->prefs);
 	free(sweep);
 }
 
@@ -208,6 +212,7 @@ void sweep_now_locked(struct sweep *sweep)
 	tidy_grants(sweep);
 	expire_credentials(leader);
 	expiry_now_locked(sweep->expiry);
+	prefs_sweep_now_locked(sweep->prefs);
 	leader_store_refusals_locked(leader, false);
 	tidy_audit(sweep);
 	large_write_sweep_locked(leader);

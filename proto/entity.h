@@ -137,6 +137,11 @@ struct repository_limits { /* id = repository glob; each repository that it deci
 	const char *description;
 };
 
+struct user_prefs { /* id = the user's name; user_prefs.h */
+	struct texts repositories; /* in the order of bytes, each once */
+	struct texts calls;        /* hex: the last changes */
+};
+
 struct entity; /* counted */
 struct entity *entity_ref(struct entity *entity);
 void           entity_free(struct entity *entity); /* drops a reference */

@@ -5,6 +5,8 @@
 #include "common/password.h"
 #include "proto/entity_priv.h"
 #include "proto/glob.h"
+#include "proto/name.h"
+#include "proto/user_prefs.h"
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -45,6 +47,13 @@ bool check_hex(struct str text, struct error *err)
 bool check_glob(struct str text, struct error *err)
 {
 	return glob_check(text, err);
+}
+
+bool check_name(struct str text, struct error *err)
+{
+	struct name ignored;
+
+	return name_parse(text, &ignored, err);
 }
 
 /* `text` need not be terminated: it may be a part of a scope. */

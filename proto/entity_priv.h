@@ -28,4 +28,4 @@ bool entity_make(enum entity_kind kind, struct str id, uint64_t revision, const 
 /* entity_check.c: the rules. Texts of a body are not NULL here. */
 bool entity_check_id(enum entity_kind kind, struct str id, struct error *err) MUST_CHECK;
 bool entity_check_body(enum entity_kind kind, const void *body, struct error *err) MUST_CHECK;
-field_check_f check_password_hash, check_user_id, check_hex, check_scope, check_role, check_glob;
+field_check_f check_password_hash, check_user_id, check_hex, check_scope, check_role, check_glob, check_name;

@@ -129,6 +129,8 @@ struct usage_stats {        /* what the cluster view shows */
 	uint64_t chore_ms;
 	bool weighed;           /* these two are known; those of before do not say it */
 	uint64_t storage_bytes, storage_repositories; /* of the repositories that it owns */
+	bool counted;           /* these three too, of the same */
+	uint64_t storage_blobs, storage_manifests, storage_tags;
 	bool moves;             /* isolated storage: these four are known; of the ring of this epoch */
 	uint64_t moves_epoch;
 	uint64_t moves_held;    /* repositories that others own and have not whole yet */

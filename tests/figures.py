@@ -84,7 +84,7 @@ def scrape_both(folder):
     from worker_process import Worker, await_true
 
     tls, cert = make_certificate(folder)
-    led = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "CLUSTER_WORKER_NAME": "one"}
+    led = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "CLUSTER_WORKER_NAME": "one", "ZOT_SEARCH": "true"}
     away = {"CLUSTER_BACKUP_ENABLED": "true", "CLUSTER_BACKUP_INSTANCE_CAN_WRITE": "true", "CLUSTER_BACKUP_FILE": str(folder / "state.backup")}
     told = {"ZOT_EVENTS": "true", "ZOT_EVENTS_SINKS": '[{"type": "http", "address": "http://127.0.0.1:1/"}]'}
     with Leader(verify=cert, **tls, **away) as leader, Worker(verify=cert, CLUSTER_LEADER_URL=leader.url, **led, **tls, **told) as worker:

@@ -77,6 +77,7 @@ class PagesServer:
     def __init__(self, roles=("admin",), bodies=None, workers=3):
         self.roles, self.openapi, self.calls, self.streams, self.has_streams = list(roles), described(bodies or BODIES), [], [], True
         self.signed_in, self.revision, self.uploads, self.last = False, 1, 0, False
+        self.orders = []  # (member, body) of what was asked of chores
         self.members = {f"worker-{i}": member(f"worker-{i}") for i in range(workers)}
         self.entities = {kind: {} for kind in ("user", "group", "apikey", "policy", "worker", "settings", "admin_policy")}
         self.put("user", "admin", {"groups": [], "roles": ["admin"], "enabled": True, "metadata": {}})
@@ -186,7 +187,7 @@ class PagesServer:
         if call.command != "GET" and call.headers.get("X-CSRF-Token") != self.csrf:
             raise Refused(403, "denied", "the header X-CSRF-Token is not that of the session")
         if parts[0] == "cluster":
-            return self.cluster(call, parts[1:], asked)
+            return self.cluster(call, parts[1:], asked, body)
         if parts[0] in ("usage", "access", "audit"):
             return getattr(self, f"get_{parts[0]}")(asked)
         return self.entity(call, parts, asked, body)
@@ -264,17 +265,22 @@ class PagesServer:
 
     # The rest.
 
-    def cluster(self, call, parts, asked):
+    def cluster(self, call, parts, asked, body):
         if parts == ["members"]:
             return 200, {"leader": "leader", "cluster": "c0ffee", "generation": 1, "revision": self.revision, "ringEpoch": 4, "leaseMs": 6000,
                          "estranged": [], "members": list(self.members.values())}, {}
         if parts == ["figures"]:
             return 200, self.figures(), {}
+        if len(parts) == 2 and call.command == "GET":
+            return 200, {"members": [self.members[parts[1]]]}, {}
         if parts == ["ring"]:
             return 200, self.ring(), {}
-        return self.deed(call, *parts[1:])
+        return self.deed(call, body, *parts[1:])
 
-    def deed(self, call, name, deed=""):
+    def deed(self, call, body, name, deed=""):
+        if deed == "chores":
+            self.orders.append((name, body))
+            return 202, {"chore": body["chore"], "members": [{"name": name, "order": 1}]}, {}
         if deed == "evacuate" and self.uploads:
             self.uploads -= 1
             return 202, self.members[name], {}

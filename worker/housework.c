@@ -9,6 +9,7 @@
 #include "worker/chores/expire_chore.h"
 #include "worker/chores/fold_chore.h"
 #include "worker/chores/import_chore.h"
+#include "worker/chores/metadata_chore.h"
 #include "worker/chores/pulls_chore.h"
 #include "worker/chores/retention_chore.h"
 #include "worker/chores/scrub_chore.h"
@@ -16,6 +17,7 @@
 #include "worker/chores/trim_chore.h"
 #include "worker/chores/weigh_chore.h"
 #include "worker/cluster/cluster.h"
+#include "worker/metadata/metadata.h"
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/retention_rules.h"
@@ -61,11 +63,19 @@ static struct chores_load load_of(void *arg)
 	return load;
 }
 
+/* No index was changed here. */
+static void tell_metadata(void *arg, struct str name)
+{
+	metadata_changed(arg, name);
+}
+
 static struct import_chore import_of(const struct worker *worker)
 {
 	const struct worker_settings *s = worker->settings;
 
 	return (struct import_chore){ .store = worker->store,
+		.found = worker->front.metadata ? tell_metadata : NULL,
+		.found_arg = worker->front.metadata,
 		.every_ms = s->import_every_ms,
 		.bucket_every_ms = s->s3_import_every_ms };
 }
@@ -103,7 +113,7 @@ static uint64_t changes_of(void *arg)
 
 static struct weigh_chore weigh_of(struct worker *worker)
 {
-	return (struct weigh_chore){ .store = worker->store,
+	return (struct weigh_chore){ .registry = worker->front.registry,
 		.is_bucket = settings_has_bucket(worker->settings),
 		.whose = { .ring = ring_of, .is_ours = is_ours, .changes = changes_of, .arg = worker } };
 }
@@ -217,6 +227,8 @@ static void add_rows(struct housework *work, struct worker *worker, struct chore
 		scrub_chore_add(chores, &work->scrub);
 	if (settings_has_bucket(worker->settings))
 		abandoned_chore_add(chores, worker->store, worker->settings->abandoned_ms);
+	if (worker->front.metadata)
+		metadata_chore_add(chores, worker->front.metadata);
 	add_moves(chores, worker->front.moves);
 }
 
@@ -248,13 +260,20 @@ struct housework *housework_start(struct worker *worker, int64_t started_s)
 	return work;
 }
 
+void housework_end(struct housework *work)
+{
+	if (!work)
+		return;
+	collect_chore_fini(&work->collect);
+	if (work->scrubs)
+		scrub_chore_fini(&work->scrub);
+}
+
 void housework_free(struct housework *work)
 {
 	if (!work)
 		return;
 	buf_fini(&work->spools);
-	collect_chore_fini(&work->collect);
-	if (work->scrubs)
-		scrub_chore_fini(&work->scrub);
+	weigh_chore_fini(&work->weigh);
 	free(work);
 }

@@ -51,7 +51,7 @@ static bool restore_blobs(struct store *store, struct error *err)
 
 		if (store_has_files(root, STR_NONE))
 			continue;
-		ok = store_dedupe(root, true, &pace, &told, err);
+		ok = store_dedupe(root, true, &pace, NULL, &told, err);
 		restored += ok ? told.restored : 0;
 	}
 	progress_end(&steps.progress);

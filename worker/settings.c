@@ -17,7 +17,8 @@
 #include "worker/settings_roots.h"
 #include "worker/settings_s3.h"
 
-#define DAY_MS (24 * 60 * 60 * INT64_C(1000))
+#define LINT_ANNOTATIONS_MAX 100
+#define DAY_MS               (24 * 60 * 60 * INT64_C(1000))
 
 #define SETTING(path, env, type, member, fallback, min, max, choices, help)                                  \
 	{ path, env, type, offsetof(struct worker_settings, member), fallback, min, max, choices, help },
@@ -256,6 +257,32 @@ int64_t settings_scrub_every_ms(const struct worker_settings *s)
 	return s->scrub_every_ms ? s->scrub_every_ms : DAY_MS;
 }
 
+bool settings_has_prefs(const struct worker_settings *s)
+{
+	return s->userprefs == SWITCH_ON || (s->userprefs == SWITCH_AUTO && s->search && s->ui);
+}
+
+const struct setting_list *settings_lint(const struct worker_settings *s)
+{
+	return s->lint != SWITCH_OFF && s->lint_annotations.len ? &s->lint_annotations : NULL;
+}
+
+static void check_lint(const struct worker_settings *s, struct buf *errors)
+{
+	const char *path = "extensions.lint.mandatoryAnnotations";
+
+	if (s->lint == SWITCH_ON && !s->lint_annotations.len)
+		settings_wrong(&worker_settings_table, path, errors,
+			"is empty, and extensions.lint.enable is true: name what images must have");
+	if (s->lint_annotations.len > LINT_ANNOTATIONS_MAX)
+		settings_wrong(&worker_settings_table, path, errors, "has %zu names; at most %d are allowed",
+			s->lint_annotations.len, LINT_ANNOTATIONS_MAX);
+	for (size_t i = 0; i < s->lint_annotations.len; i++)
+		if (!*s->lint_annotations.at[i])
+			settings_wrong(
+				&worker_settings_table, path, errors, "[%zu] is empty; it must be a name", i);
+}
+
 /* A folder of blobs needs no copies of them in another folder. */
 static void check_cache(const struct worker_settings *s, struct buf *errors)
 {
@@ -368,6 +395,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_apikey(&s, warnings);
 	check_access(&s, errors);
 	check_metrics(&s, errors);
+	check_lint(&s, errors);
 	backup_settings_check(&s.backup, errors);
 	if (errors->len != before)
 		return false;

@@ -13,6 +13,7 @@
 
 enum worker_mode { MODE_OFF, MODE_LEADER, MODE_WORKER }; /* CLUSTER_MODE; MODE_OFF with members is a static cluster */
 
+enum worker_switch { SWITCH_AUTO, SWITCH_ON, SWITCH_OFF }; /* "auto|true|false" */
 enum worker_scrub { SCRUB_AUTO, SCRUB_ON, SCRUB_OFF }; /* extensions.scrub.enable */
 enum worker_isolated { ISOLATED_AUTO, ISOLATED_YES, ISOLATED_NO };
 
@@ -100,6 +101,10 @@ struct worker_settings {
 	const char *db_path;                         /* the last good state */
 	int isolated;                                /* enum worker_isolated; static clusters: storage is each member's own */
 	int64_t move_grace_ms, move_rate;            /* of repositories that go to another member; bytes a second */
+	int lint;                                    /* enum worker_switch */
+	struct setting_list lint_annotations;        /* settings_lint() */
+	bool search, ui;                             /* zot's extensions */
+	int userprefs;                               /* enum worker_switch; settings_has_prefs() */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */
 	bool events;
@@ -123,6 +128,10 @@ extern const struct settings_table worker_settings_table;
 /* Is rot looked for, and from one begin to the next. */
 bool settings_scrubs(const struct worker_settings *s);
 int64_t settings_scrub_every_ms(const struct worker_settings *s);
+/* Do users star and bookmark repositories. */
+bool settings_has_prefs(const struct worker_settings *s);
+/* What is demanded of images; NULL: nothing. */
+const struct setting_list *settings_lint(const struct worker_settings *s);
 /* file NULL: environment only. Everything that is wrong is appended to *errors, one a line; checks
  * what the table cannot (combinations). */
 bool worker_settings_load(const char *file, char *const *environment, struct worker_settings *ret,

@@ -26,10 +26,13 @@
 #include "proto/state_token.h"
 #include "s3/s3_endpoint.h"
 #include "worker/accounts/own_keys.h"
+#include "worker/accounts/own_prefs.h"
+#include "worker/accounts/prefs.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/peer_guard.h"
 #include "worker/auth/rate_limit.h"
 #include "worker/chores/chores.h"
+#include "worker/chores/metadata_chore.h"
 #include "worker/cluster/ask_gate.h"
 #include "worker/cluster/channel_spread.h"
 #include "worker/cluster/cluster_new.h"
@@ -42,9 +45,11 @@
 #include "worker/housework.h"
 #include "worker/leave.h"
 #include "worker/oci/blob_fills.h"
+#include "worker/metadata/metadata.h"
 #include "worker/moves/moves.h"
 #include "worker/registry/registry.h"
 #include "worker/reload.h"
+#include "worker/search/search.h"
 #include "worker/retention_rules.h"
 #include "worker/settings_cluster.h"
 #include "worker/settings_http.h"
@@ -312,6 +317,19 @@ static bool open_own_keys(struct worker *worker, struct auth_settings *auth, str
 	return true;
 }
 
+/* Stars and bookmarks: the leaders', or our own. */
+static bool open_prefs(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+
+	if (!settings_has_prefs(s))
+		return true;
+	if (s->mode != MODE_WORKER && !own_prefs_open(&worker->front.own_prefs, s->data, err))
+		return error_add(err, "extensions.userprefs");
+	worker->front.prefs = prefs_new(worker->front.own_prefs);
+	return true;
+}
+
 /* Who may come in, how often, and where it is written down. */
 static bool open_access(struct worker *worker, struct error *err)
 {
@@ -336,7 +354,7 @@ static bool open_access(struct worker *worker, struct error *err)
 	worker->front.challenges = front_refused_few();
 	worker->front.rate_limit = rate_limit_new();
 	rate_limit_set(worker->front.rate_limit, &s->rate_rules);
-	if (!open_own_keys(worker, &auth, err))
+	if (!open_own_keys(worker, &auth, err) || !open_prefs(worker, err))
 		return false;
 	return proxies_new(&worker->front.proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
 	       auth_new(&worker->front.auth, &auth, err) &&
@@ -374,6 +392,10 @@ static void open_registry(struct worker *worker)
 			.require_blobs = s->require_blobs,
 			.redirect_s = s->redirect ? (unsigned)(s->redirect_ms / 1000) : 0 } };
 
+	if (settings_lint(s)) {
+		settings.options.lint_annotations = s->lint_annotations.at;
+		settings.options.lint_annotations_len = s->lint_annotations.len;
+	}
 	settings.repositories_most = (uint64_t)s->max_repos;
 	settings.options.collects = settings_collect(s, &settings.collect_delay_ms);
 	worker->front.registry = registry_new(&settings);
@@ -418,6 +440,33 @@ static void open_moves(struct worker *worker)
 		worker->front.moves = moves_new(&settings);
 }
 
+static uint64_t ring_of(void *arg)
+{
+	return cluster_ownership(arg);
+}
+
+static void wake_metadata(void *arg)
+{
+	const struct worker *worker = arg;
+
+	metadata_chore_wake(worker->front.chores, worker->front.metadata);
+}
+
+static void open_metadata(struct worker *worker)
+{
+	const struct metadata_settings settings = { .registry = worker->front.registry,
+		.data = worker->settings->data,
+		.ring = ring_of,
+		.owns = owns,
+		.arg = worker->front.cluster };
+
+	if (!worker->settings->search)
+		return;
+	worker->front.metadata = metadata_new(&settings);
+	metadata_on_change(worker->front.metadata, wake_metadata, worker);
+	worker->front.search = search_new(worker->front.metadata);
+}
+
 /* What requests need of the settings. */
 static void tell_front(struct worker *worker)
 {
@@ -428,6 +477,10 @@ static void tell_front(struct worker *worker)
 	front->peer_cert = s->peer_cert;
 	front->peer_key = s->peer_key;
 	front->channels_off = !s->peer_channel;
+	front->extensions = (struct extensions){ .search = s->search,
+		.userprefs = front->prefs,
+		.passwords = s->htpasswd || s->mode == MODE_WORKER,
+		.apikeys = s->apikey || s->mode == MODE_WORKER };
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
 	front->data = s->data;
 	front->wait_ms = settings_has_bucket(s) ? BUCKET_WAIT_MS : 0;
@@ -482,6 +535,7 @@ static bool open_parts(struct worker_process *process, struct error *err)
 			s->max_repos);
 	worker->retention = retention_rules_new(worker->front.cluster, worker->front.registry, s);
 	open_moves(worker);
+	open_metadata(worker);
 	tell_front(worker);
 	return true;
 }
@@ -757,9 +811,11 @@ static void close_process(struct worker_process *process)
 	pool_free(worker->pool);
 	(void)drain_loops(worker);
 	events_free(worker->front.events);
+	search_free(worker->front.search);
+	metadata_free(worker->front.metadata);
 	blob_cache_free(worker->cache);
 	chores_free(worker->front.chores);
-	housework_free(process->housework);
+	housework_end(process->housework);
 	retention_rules_free(worker->retention);
 	audit_free(worker->front.audit);
 	ask_gate_free(worker->front.ask_gate);
@@ -768,6 +824,7 @@ static void close_process(struct worker_process *process)
 	few_each_free(worker->front.challenges);
 	moves_free(worker->front.moves);
 	registry_free(worker->front.registry);
+	housework_free(process->housework);
 	cluster_free(worker->front.cluster);
 	usage_free(worker->front.usage);
 	for (unsigned i = 0; i < worker->front.loops_len; i++) {
@@ -778,6 +835,8 @@ static void close_process(struct worker_process *process)
 	channel_spread_free(worker->front.channel_spread);
 	auth_free(worker->front.auth);
 	own_keys_free(worker->front.own_keys);
+	prefs_free(worker->front.prefs);
+	own_prefs_free(worker->front.own_prefs);
 	peer_guard_free(worker->front.state_guard);
 	rate_limit_free(worker->front.rate_limit);
 	proxies_free(worker->front.proxies);

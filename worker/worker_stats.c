@@ -62,6 +62,10 @@ static void add_storage(struct weigh_chore *weigh, struct usage_stats *into)
 	into->weighed = told.known;
 	into->storage_bytes = told.bytes;
 	into->storage_repositories = told.repositories;
+	into->counted = told.known;
+	into->storage_blobs = told.blobs;
+	into->storage_manifests = told.manifests;
+	into->storage_tags = told.tags;
 }
 
 static void add_moves(struct moves *moves, struct usage_stats *into)

@@ -239,8 +239,25 @@ struct http_response *cluster_report(void *arg)
 	return response;
 }
 
+/* All, or one by its name. */
+struct wanted {
+	struct str name; /* empty: all */
+	bool found;
+};
+
+static bool is_wanted(void *arg, const char *name, uint64_t stamp)
+{
+	struct wanted *wanted = arg;
+	bool is_it = !wanted->name.len || str_is(wanted->name, name);
+
+	(void)stamp;
+	wanted->found = wanted->found || is_it;
+	return is_it;
+}
+
 static struct http_response *list_members(struct api_job *job)
 {
+	struct wanted wanted = { .name = job->rest };
 	struct leader *leader = job->leader;
 	struct cluster_settings cluster = leader_cluster(leader);
 	struct buf body = buf_limit(MEMBERS_BYTES_MAX);
@@ -256,8 +273,12 @@ static struct http_response *list_members(struct api_job *job)
 	json_put_int(&w, "leaseMs", cluster.lease_ms);
 	json_key(&w, STR("members"));
 	members_write(leader->members,
-		&(struct members_rows){
-			.now_ms = clock_ms(), .lease_ms = cluster.lease_ms, .state = state, .chores = true },
+		&(struct members_rows){ .now_ms = clock_ms(),
+			.lease_ms = cluster.lease_ms,
+			.state = state,
+			.chores = true,
+			.wants = is_wanted,
+			.arg = &wanted },
 		&w);
 	if (leader->fellows) {
 		json_key(&w, STR("leaders"));
@@ -268,6 +289,10 @@ static struct http_response *list_members(struct api_job *job)
 	json_key(&w, STR("estranged"));
 	strangers_write(leader->strangers, &w);
 	json_close_object(&w);
+	if (wanted.name.len && !wanted.found) {
+		buf_fini(&body);
+		return api_error(404, "unknown", "there is no member of this name");
+	}
 	return api_json(200, &body);
 }
 
@@ -409,6 +434,7 @@ const struct route_about about_report[] = {
 
 const struct route_about about_members[] = {
 	{ .method = HTTP_GET, .summary = "Every member, and how it is.", .gives = "Members" },
+	{ .method = HTTP_GET, .below = "/{id}", .summary = "The same of one member.", .gives = "Members" },
 	{ .method = HTTP_DELETE, .below = "/{id}", .summary = "A lost member is forgotten.", .status = 204 },
 	{ .method = HTTP_POST,
 		.below = "/{id}/drain",

@@ -34,6 +34,7 @@
 #include "proto/own_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
+#define SELF_BODY_MAX  CHORE_ORDER_BODY_MAX /* of what is all in the query */
 #define DRAIN_BODY_MAX CHORE_ORDER_BODY_MAX /* of a drain: it says nothing */
 #define VERIFY_MAGIC   MAGIC('V', 'R', 'F', 'Y')
 #define PARKED_MAGIC   MAGIC('P', 'R', 'K', 'D')
@@ -194,6 +195,14 @@ static const struct route rows[] = {
 		.authorise = by_worker,
 		.about = about_self_usage,
 		.job_f = self_usage },
+	{ .operation = "self_prefs",
+		.path = "/api/cluster/self/prefs",
+		.methods = ROUTE_M(PUT),
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.body_max = SELF_BODY_MAX,
+		.about = about_self_prefs,
+		.job_f = self_prefs },
 	{ .operation = "members",
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE) | ROUTE_M(POST),

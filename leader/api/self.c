@@ -22,6 +22,7 @@
 #include "leader/api/call.h"
 #include "leader/api/told.h"
 #include "leader/api/describe.h"
+#include "leader/api/self.h"
 #include "leader/api/usage_quotas.h"
 #include "proto/access.h"
 #include "proto/own_key.h"
@@ -59,14 +60,18 @@ static size_t count_own(const struct self *self, const struct state *state)
 	return len;
 }
 
-/* Who is asked for. NULL: a user who may. */
-static struct http_response *refuse_user(const struct self *self, const struct state *state)
+struct http_response *self_refuse_user(const struct state *state, struct str name, const char *what)
 {
-	const struct entity *user = state_find(state, ENTITY_USER, buf_str(&self->user));
+	const struct entity *user = state_find(state, ENTITY_USER, name);
 
 	if (user && entity_user(user)->enabled)
 		return NULL;
-	return api_error(403, "denied", "only users whom the leaders know and who are enabled have API keys");
+	return api_error(403, "denied", "only users whom the leaders know and who are enabled have %s", what);
+}
+
+static struct http_response *refuse_user(const struct self *self, const struct state *state)
+{
+	return self_refuse_user(state, buf_str(&self->user), "API keys");
 }
 
 /* In the name of the user; the address is the worker's. */
@@ -224,17 +229,13 @@ static struct http_response *end(const struct self *self, const struct state *st
 
 /* How often. */
 
-static bool is_too_often(const struct self *self)
+struct http_response *self_refuse_often(struct leader *leader, struct str user, const char *what)
 {
-	return !api_is_read(self->job) &&
-	       !few_each_take_name(self->job->leader->selves, buf_str(&self->user), clock_ms());
-}
+	struct http_response *response;
 
-static struct http_response *refuse_often(void)
-{
-	struct http_response *response =
-		api_error(429, "too_many_requests", "API keys were changed too often in the last minute");
-
+	if (few_each_take_name(leader->selves, user, clock_ms()))
+		return NULL;
+	response = api_error(429, "too_many_requests", "%s were changed too often in the last minute", what);
 	http_response_header(response, "Retry-After", "60");
 	return response;
 }
@@ -253,10 +254,10 @@ static struct http_response *serve_keys(struct self *self)
 	AUTO(state) *state = leader_state(self->job->leader);
 	struct http_response *refused = refuse_user(self, state);
 
+	if (!refused && !api_is_read(self->job))
+		refused = self_refuse_often(self->job->leader, buf_str(&self->user), "API keys");
 	if (refused)
 		return refused;
-	if (is_too_often(self))
-		return refuse_often();
 	if (self->job->http->method == HTTP_POST)
 		return make(self);
 	if (self->job->http->method == HTTP_DELETE)

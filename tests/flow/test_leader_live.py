@@ -229,10 +229,11 @@ def test_storage_is_the_sum_of_what_members_own(leader):
     one, two, old = (FakeWorker(leader, name) for name in ("one", "two", "old"))
 
     def weighed(uptime_ms, bytes, repositories):
-        return stats(uptime_ms, weighed=True, storage_bytes=bytes, storage_repositories=repositories)
+        counts = dict(counted=True, storage_blobs=9 * repositories, storage_manifests=3 * repositories, storage_tags=2 * repositories)
+        return stats(uptime_ms, weighed=True, storage_bytes=bytes, storage_repositories=repositories, **counts)
 
     def holds(bytes, repositories):
-        return stream.until("cluster", lambda now: (now["storage"], now["repositories"]) == (bytes, repositories))
+        return stream.until("cluster", lambda now: [now[key] for key in ("storage", "repositories", "blobs", "manifests", "tags")] == [bytes] + [n * repositories for n in (1, 9, 3, 2)])
 
     with watching(leader) as stream:
         old.push(**stats(1000))
@@ -242,6 +243,8 @@ def test_storage_is_the_sum_of_what_members_own(leader):
         holds((5 << 40) + (1 << 20), 8)
         row = leader.members()["one"]["stats"]
         assert (row["storageBytes"], row["storageRepositories"]) == (5 << 40, 7) and "storageBytes" not in leader.members()["old"]["stats"]
+        assert [row[key] for key in ("storageBlobs", "storageManifests", "storageTags")] == [63, 21, 14]
+        assert "storageTags" not in leader.members()["old"]["stats"]
         # What has left owns nothing.
         one.push(state="left")
         holds(1 << 20, 1)

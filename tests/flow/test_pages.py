@@ -4,6 +4,9 @@ import pytest
 
 from pages_browser import Browser
 from pages_server import PagesServer, member, one_of
+from registry import await_true
+
+GC = {"name": "gc", "state": "idle", "canDryRun": True, "last": {"how": "done", "what": "repositories", "done": 10, "removed": 7, "ended": "2026-11-23T02:00:00.000Z", "ms": 1500}}
 
 
 def signed_in(server, browser, page=""):
@@ -144,7 +147,11 @@ def test_a_new_field_of_the_leaders_description_shows_by_itself(browser):
 
 def test_a_reader_is_offered_no_change(browser):
     with PagesServer(roles=["reader"]) as server:
-        signed_in(server, at(server, browser), "users/id/admin")
+        server.members["worker-0"]["chores"] = [GC]
+        signed_in(server, at(server, browser), "cluster/worker-0")
+        browser.wait("[aria-label=Chores] tbody", "gc")
+        assert not browser.all("[aria-label=Chores] button")
+        browser.open("users/id/admin")
         browser.find("#user-groups")
         assert not browser.find("#user-groups").is_enabled()
         for page in ("users/id/admin", "users", "cluster/worker-0", "settings"):
@@ -209,6 +216,25 @@ def test_a_member_is_drained_taken_back_and_when_lost_forgotten(browser):
         browser.until(lambda: "worker-1" not in browser.text("tbody") and browser.all("tbody tr"), "worker-1 is forgotten")
 
 
+def test_chores_are_seen_begun_tried_dry_and_ended(browser):
+    with PagesServer() as server:
+        server.members["worker-0"]["chores"] = [GC, {"name": "fold", "state": "idle"}]
+        signed_in(server, at(server, browser), "cluster/worker-0")
+        browser.wait("[aria-label=Chores] tbody", "done 2026-11-23 02:00:00 UTC: 10 repositories, removed 7")
+        browser.check_axe()
+        assert len(browser.all("[aria-label^='Dry run of']")) == 1
+        browser.click("[aria-label='Dry run of gc']", "Dry run")
+        await_true(lambda: server.orders == [("worker-0", {"chore": "gc", "action": "start", "dryRun": True})], what="the order")
+        server.members["worker-0"]["chores"] = [{**GC, "state": "running", "run": {"what": "repositories", "done": 3, "about": 10, "at": "team/app", "removed": 2, "dryRun": True}}]
+        browser.wait("[aria-label=Chores] tbody", "3 of about 10 repositories, would remove 2, at team/app")
+        browser.click("[aria-label='Stop gc']", "Stop")
+        await_true(lambda: server.orders[1:] == [("worker-0", {"chore": "gc", "action": "stop"})], what="the order to end")
+        server.members["worker-0"]["chores"] = [GC]
+        browser.until(lambda: browser.all("[aria-label='Start gc']:not([disabled])"), "it may begin")
+        browser.click("[aria-label='Start gc']", "Start")
+        await_true(lambda: server.orders[2:] == [("worker-0", {"chore": "gc", "action": "start"})], what="the order to begin")
+
+
 PAGES = ["overview", "cluster", "cluster/worker-0", "users", "users/id/admin", "groups", "keys", "keys/new", "policies", "policies/new", "workers", "usage", "audit", "settings"]
 
 
@@ -218,6 +244,7 @@ def test_all_pages_fit_and_are_accessible(width, dark):
         server.audit = [{"number": 1, "at": "2026-11-22T15:00:00Z", "secrets": ["password"], "count": 1, "user": "admin", "from": "10.0.0.1", "how": "patched", "kind": "user", "id": "ann",
                          "old": {"groups": ["dev"]}, "new": {"groups": ["ops"]}}]
         server.put("apikey", "f" * 24, {"owner": "a-user-whose-name-is-rather-long@example.org", "label": "x" * 120, "enabled": False, "validUntil": "2020-01-01T00:00:00Z"})
+        server.members["worker-0"]["chores"] = [GC]
         server.members["worker-1"].update(state="lost", lostSince="2026-11-22T15:00:00Z")
         browser.open()
         browser.find("#user")

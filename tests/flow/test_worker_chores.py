@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker does without being asked: repositories of other tools come into the catalog, and nothing keeps it from ending."""
 import json
+import os
 import re
 import subprocess
 import time
@@ -231,6 +232,36 @@ def test_retention_is_tried_dry(open_to_ann):
         await_true(lambda: worker.call("GET", "/v2/app/tags/list").json()["tags"] == ["keep"], what="the end of the tag")
 
 
+def test_sweep_and_dedupe_are_tried_dry(open_to_ann):
+    data = bytes(range(256)) * 512
+    with open_to_ann() as worker:
+        last_of(worker, "sweep")
+        worker.push_blob("one", data)
+        twin = worker.folder / "store/two/blobs/sha256" / digest(data).partition(":")[2]
+        twin.parent.mkdir(parents=True)
+        (worker.folder / "store/two/index.json").write_text('{"schemaVersion": 2, "manifests": []}')
+        (worker.folder / "store/two/oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+        twin.write_bytes(data)
+        left = worker.folder / "store/one/.tmp-left"
+        left.write_bytes(b"of a killed process")
+        os.utime(left, (1, 1))
+        assert order(worker, "import").status_code == 202
+        await_true(lambda: "two" in catalog(worker), what="the other's repository")
+        for chore, path in (("sweep", left), ("dedupe", twin)):
+            await_true(lambda chore=chore: order(worker, chore, dryRun=True).status_code == 202, what=f"{chore} is free")
+            assert last_of(worker, chore, dryRun=True).get("removed") == 1, rows(worker)[chore]
+            assert path.exists() and path.stat().st_nlink == 1
+            assert [line["what"] for line in map(json.loads, worker.text().splitlines())
+                    if line.get("message") == "chore.would" and line["chore"] == chore] != [], worker.text()[-2000:]
+        assert order(worker, "dedupe").status_code == 202
+        await_true(lambda: twin.stat().st_nlink > 1, what="the link")
+        assert order(worker, "sweep").status_code == 202
+        await_true(lambda: not left.exists(), what="the end of the temp file")
+        for chore in ("trim", "expire"):
+            await_true(lambda chore=chore: order(worker, chore, dryRun=True).status_code == 202, what=f"{chore} is free")
+            assert last_of(worker, chore, dryRun=True)["what"] in ("connections", "uploads")
+
+
 def test_a_run_is_ended_and_tells_how_far_it_was(open_to_ann):
     with open_to_ann() as worker:
         worker.stop()
@@ -255,7 +286,7 @@ def test_what_cannot_be_asked_is_said(open_to_ann):
     with open_to_ann() as worker:
         for body, status, says in (
                 ({"chore": "wiegh", "action": "start"}, 404, 'did you mean \\"weigh\\"?'),
-                ({"chore": "weigh", "action": "start", "dryRun": True}, 400, "these have one: retention, gc"),
+                ({"chore": "weigh", "action": "start", "dryRun": True}, 400, "these have one: trim, expire, retention, sweep, dedupe, gc"),
                 ({"chore": "weigh", "action": "go"}, 400, "action: needed"),
                 ({"action": "start"}, 400, "chore: needed"),
                 ([], 400, "must be a JSON object"),

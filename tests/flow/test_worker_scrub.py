@@ -18,6 +18,8 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / "system"))
 
 import s3_servers  # noqa: E402
 from test_isolated import member  # noqa: E402
+from test_worker_access import write_htpasswd  # noqa: E402
+from test_worker_chores import ANN  # noqa: E402
 from worker_process import BUILD, MANIFEST, Worker, await_true, digest, free_port  # noqa: E402
 
 SOON = {"ZOT_SCRUB": "true", "ZOT_SCRUB_INTERVAL": "1s", "ZOT_SCRUB_RATE": "1GiB"}
@@ -262,6 +264,61 @@ def test_a_place_is_remembered_and_the_rate_is_held():
         worker.start()
         await_true(lambda: re.search(r'zot_chore_runs_total{chore="scrub"} ([3-9]|\d\d)', worker.call("GET", "/metrics").text), what="looks")
         assert passes(worker) == 0 and worker.counter("scrub_blobs_total") == 0
+
+
+def ask(worker, action="start", **more):
+    return worker.call("POST", "/zot/chores", json={"chore": "scrub", "action": action, **more}, auth=ANN)
+
+
+def row(worker):
+    reply = worker.call("GET", "/zot/chores", auth=ANN)
+    assert reply.status_code == 200, reply.text
+    return next(row for row in reply.json()["chores"] if row["name"] == "scrub")
+
+
+def with_ann(worker):
+    """All may push and pull, ann may drive chores."""
+    write_htpasswd(worker.folder / "users")
+    worker.environment["ZOT_HTPASSWD"] = str(worker.folder / "users")
+    worker.session.auth = ANN
+
+
+def test_a_pass_is_one_run_that_can_be_ended_and_tried_dry():
+    blobs = [random.Random(n).randbytes(1 << 18) for n in range(20)]
+    with Worker() as worker:
+        worker.push("app", "v1")
+        for data in blobs:
+            worker.push_blob("app", data)
+        worker.stop()
+        settle(worker)
+        bad = file_of(worker, "app", max(blobs, key=digest))  # to which it comes last
+        rot(bad)
+        with_ann(worker)
+        worker.environment.update(SOON, ZOT_SCRUB_INTERVAL="24h", ZOT_SCRUB_RATE="256KiB")
+        worker.start()
+        # The first pass begins by itself; between its turns it runs, too.
+        await_true(lambda: row(worker)["state"] == "running" and row(worker)["run"]["done"] > 0, what="a pass")
+        assert all(row(worker)["state"] == "running" for _ in range(20))
+        assert ask(worker).status_code == 409 and ask(worker, dryRun=True).status_code == 409
+        assert ask(worker, "stop").status_code == 202
+        await_true(lambda: row(worker).get("last", {}).get("how") == "stopped", what="the end")
+        seen, looks = worker.counter("scrub_blobs_total"), lambda: int(re.search(r'zot_chore_runs_total{chore="scrub"} (\d+)', worker.call("GET", "/metrics").text)[1])
+        begun = looks()
+        await_true(lambda: looks() >= begun + 10, what="looks whether it is time")
+        assert worker.counter("scrub_blobs_total") == seen and passes(worker) == 0 and row(worker)["state"] == "idle"
+        assert ask(worker, "stop").status_code == 409
+        # It does not go on with it after a restart either.
+        worker.environment["ZOT_SCRUB_RATE"] = "1GiB"
+        worker.stop()
+        worker.start()
+        await_true(lambda: ask(worker, dryRun=True).status_code == 202, what="it is taken")
+        last = await_true(lambda: row(worker).get("last", {}).get("dryRun") and row(worker)["last"], what="the dry run")
+        assert last["how"] == "done" and last["removed"] == 1 and last["done"] >= 20, last
+        assert not is_aside(bad) and passes(worker) == 0 and worker.counter("scrub_blobs_total") == 0
+        assert len(lines(worker, "scrub.found")) == 1
+        assert ask(worker).status_code == 202
+        await_true(lambda: passes(worker) == 1, what="a pass that was asked for")
+        assert is_aside(bad) and row(worker)["last"].get("dryRun") is None
 
 
 def test_a_place_that_is_none_begins_from_the_start():

@@ -61,7 +61,9 @@ def pair(faults):
     with Leader() as leader, Worker(port=port, CLUSTER_MODE="worker", CLUSTER_LEADER_URL=leader.url, CLUSTER_LEADER_CLIENT_ID="workers",
                                     CLUSTER_LEADER_CLIENT_SECRET=SECRET, CLUSTER_WORKER_NAME="one", CLUSTER_RETRY_DELAY="20ms",
                                     CLUSTER_SELF_ADDRESS=f"http://127.0.0.1:{port}", **faults.environment) as worker:
+        # The ring is published behind that; from then on the state changes only where a test changes it.
         await_true(lambda: leader.members().get("one", {}).get("state") == "active", what="the member")
+        await_true(lambda: "one" in [m["id"] for m in leader.admin("GET", "/api/ring/ring").json().get("members", []) if m["state"] == "active"], what="its ring")
         yield Pair(leader, worker)
 
 

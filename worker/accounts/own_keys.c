@@ -6,14 +6,13 @@
 
 #include "common/check.h"
 #include "common/few_each.h"
-#include "common/file.h"
 #include "common/map.h"
-#include "common/sqlite.h"
+#include "worker/accounts/own_file.h"
 
-#define FORMAT 1
-
-static const char schema[] = "CREATE TABLE apikey (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;"
-			     "PRAGMA user_version = 1;";
+static const struct own_file file = { OWN_KEYS_FILE,
+	"CREATE TABLE apikey (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;PRAGMA user_version = "
+	"1;",
+	1 };
 
 struct own_keys {
 	pthread_mutex_t writes; /* of the file: one at a time, held over the other */
@@ -66,35 +65,11 @@ static size_t count_of(const struct own_keys *keys, struct str owner)
 
 /* The file. */
 
-static bool read_format(struct sqlite *db, int64_t *ret, struct error *err)
-{
-	struct sql q = sql_of(db, "PRAGMA user_version");
-
-	*ret = 0;
-	while (sql_next(&q))
-		*ret = sql_column_int(&q, 0);
-	return sql_end(&q, err);
-}
-
-static bool prepare(struct sqlite *db, struct error *err)
-{
-	int64_t format;
-
-	if (!read_format(db, &format, err))
-		return false;
-	if (format > FORMAT)
-		return error_set(err, ERROR_INVALID, NULL,
-			"made by a newer zot-worker (format %d, this one reads %d): start that one again",
-			(int)format, FORMAT);
-	return format || (sqlite_begin(db, err) && sqlite_exec(db, schema, err) && sqlite_commit(db, err));
-}
-
 static bool decode(struct str bytes, struct entity **ret_key, struct error *err)
 {
-	AUTO(pack_doc) *doc = NULL;
 	AUTO(entity) *key = NULL;
 
-	if (!pack_parse(bytes, &doc, err) || !entity_decode(pack_root(doc), &key, err))
+	if (!own_file_decode(bytes, &key, err))
 		return false;
 	if (entity_kind(key) != ENTITY_APIKEY || entity_is_deleted(key))
 		return error_set(err, ERROR_INVALID, NULL, "a row is no API key");
@@ -118,18 +93,6 @@ static bool load(struct own_keys *keys, struct error *err)
 	return sql_end(&q, ok ? err : NULL) && ok;
 }
 
-static bool open_file(struct own_keys *keys, const char *folder, struct error *err)
-{
-	AUTO_FINI(buf) path = buf_limit(4096);
-
-	buf_format(&path, "%s/" OWN_KEYS_FILE, folder);
-	if (!buf_check(&path, "the path", err))
-		return false;
-	return (file_keep_private(buf_text(&path), err) && sqlite_open(&keys->db, buf_text(&path), err) &&
-		       prepare(keys->db, err) && load(keys, err)) ||
-	       error_add(err, "%s", buf_text(&path));
-}
-
 bool own_keys_open(struct own_keys **ret_keys, const char *folder, struct error *err)
 {
 	AUTO(own_keys) *keys = xnew(struct own_keys);
@@ -139,8 +102,10 @@ bool own_keys_open(struct own_keys **ret_keys, const char *folder, struct error 
 	keys->by_secret = map_new();
 	keys->changes = few_each_new(&(struct few_each_terms){
 		.each = OWN_KEYS_CHANGES, .all = OWN_KEYS_CHANGES_ALL, .span_ms = OWN_KEYS_CHANGES_MS });
-	if (!open_file(keys, folder, err))
+	if (!own_file_open(&keys->db, folder, &file, err))
 		return false;
+	if (!load(keys, err))
+		return own_file_error(folder, &file, err);
 	*ret_keys = TAKE(keys);
 	return true;
 }

@@ -26,7 +26,9 @@ struct row {
 	bool is_out; /* at the pool */
 	/* Under the lock. */
 	struct chore_stats stats;
-	bool asked_dry;   /* with stats.asked */
+	bool asked_dry;    /* with stats.asked */
+	atomic_bool woken; /* since the last run began: it is due so soon */
+	_Atomic int64_t soon_ms;
 	atomic_bool stop; /* the run under way, or the one that is ready, is to end */
 	/* The run's: one at a time. */
 	bool failing;
@@ -228,6 +230,29 @@ void chore_counts(struct chore_turn *turn, uint64_t removed, uint64_t bytes)
 	work_unlock(turn);
 }
 
+void chore_goes_on(struct chore_turn *turn, bool goes_on)
+{
+	(void)work_lock(turn);
+	turn->row->stats.goes_on = goes_on;
+	work_unlock(turn);
+}
+
+static void tell_would(void *arg, const char *what)
+{
+	struct chore_turn *turn = arg;
+	struct chore_work *work = work_lock(turn);
+	uint64_t nth = ++work->removed;
+
+	work_unlock(turn);
+	if (nth <= CHORE_WOULD_LINES)
+		log_info("chore.would", "chore=%s what=%s", turn->row->chore.name, log_quote(str_of(what)));
+}
+
+struct would chore_would(struct chore_turn *turn)
+{
+	return (struct would){ tell_would, turn };
+}
+
 bool chore_refuse(struct chore_turn *turn, struct error *err, const char *format, ...)
 {
 	char text[ERROR_TEXT_MAX];
@@ -259,11 +284,13 @@ static void begin_run(struct row *row, struct chore_turn *turn)
 
 	(void)pthread_mutex_lock(&row->chores->lock);
 	turn->asked = stats->asked;
-	turn->dry_run = stats->asked && row->asked_dry;
+	turn->dry_run = stats->goes_on ? stats->work.dry_run : stats->asked && row->asked_dry;
 	stats->asked = false;
-	stats->work = (struct chore_work){ .dry_run = turn->dry_run };
-	stats->began_ms = clock_ms();
-	stats->began_s = clock_wall_s();
+	if (!stats->goes_on) {
+		stats->work = (struct chore_work){ .dry_run = turn->dry_run };
+		stats->began_ms = clock_ms();
+		stats->began_s = clock_wall_s();
+	}
 	set_state_locked(row, CHORE_RUNNING);
 	(void)pthread_mutex_unlock(&row->chores->lock);
 }
@@ -277,12 +304,12 @@ static void keep_last_locked(struct row *row, enum chore_how how, const char *wh
 }
 
 /* What it worked at is done, where it came to its end. */
-static void keep_run_locked(struct row *row, enum chore_how how, uint64_t us, const char *why)
+static void keep_run_locked(struct row *row, enum chore_how how, const char *why)
 {
 	struct chore_last *last = &row->stats.last;
 
 	keep_last_locked(row, how, why);
-	last->took_ms = us / 1000;
+	last->took_ms = (uint64_t)(clock_ms() - row->stats.began_ms);
 	last->work = row->stats.work;
 	last->work.done += how == CHORE_DONE && last->work.at[0];
 	last->work.at[0] = '\0';
@@ -313,10 +340,14 @@ static void end_run(
 
 	(void)pthread_mutex_lock(&row->chores->lock);
 	note_run_locked(row, how, us);
-	if (stats->work.unit || turn->asked || how != CHORE_DONE)
-		keep_run_locked(row, how, us, why);
-	stats->work = (struct chore_work){ 0 };
-	atomic_store(&row->stop, false);
+	if (how == CHORE_STOPPED)
+		stats->goes_on = false;
+	if (how != CHORE_DONE || (!stats->goes_on && (stats->work.unit || turn->asked)))
+		keep_run_locked(row, how, why);
+	if (!stats->goes_on) {
+		stats->work = (struct chore_work){ 0 };
+		atomic_store(&row->stop, false);
+	}
 	set_state_locked(row, state_at_rest(row));
 	(void)pthread_mutex_unlock(&row->chores->lock);
 }
@@ -344,6 +375,12 @@ static void tell(struct row *row, enum chore_how how, const struct error *err)
 		row->failing = how == CHORE_FAILED;
 }
 
+static void give_up(const struct row *row)
+{
+	if (row->chore.stopped)
+		row->chore.stopped(row->chore.arg);
+}
+
 static void run_whole(struct row *row)
 {
 	struct chore_turn turn = { .chores = row->chores, .row = row, .slice_us = clock_us() };
@@ -352,9 +389,12 @@ static void run_whole(struct row *row)
 	enum chore_how how;
 	bool ok;
 
+	atomic_store(&row->woken, false);
 	begin_run(row, &turn);
 	ok = row->chore.run(&turn, row->chore.arg, &err);
 	how = how_of(row, &turn, ok);
+	if (how == CHORE_STOPPED)
+		give_up(row);
 	tell(row, how, &err);
 	end_run(row, &turn, began_us, how, how == CHORE_FAILED || how == CHORE_REFUSED ? err.text : "");
 }
@@ -362,10 +402,18 @@ static void run_whole(struct row *row)
 /* It was ready, and is not to run: all ends, or somebody said so. */
 static void skip(struct row *row)
 {
+	if (!atomic_load(&row->chores->stopping))
+		give_up(row);
 	(void)pthread_mutex_lock(&row->chores->lock);
 	row->stats.asked = false;
-	if (!atomic_load(&row->chores->stopping))
-		keep_last_locked(row, CHORE_STOPPED, "");
+	if (!atomic_load(&row->chores->stopping)) {
+		if (row->stats.goes_on)
+			keep_run_locked(row, CHORE_STOPPED, "");
+		else
+			keep_last_locked(row, CHORE_STOPPED, "");
+		row->stats.goes_on = false;
+		row->stats.work = (struct chore_work){ 0 };
+	}
 	atomic_store(&row->stop, false);
 	set_state_locked(row, state_at_rest(row));
 	(void)pthread_mutex_unlock(&row->chores->lock);
@@ -446,8 +494,22 @@ static void on_ended(void *arg)
 	loop_assert(row->chores->loop);
 	row->is_out = false;
 	row->due_ms = row->chore.every_ms ? now + row->chore.every_ms : INT64_MAX;
+	if (atomic_load(&row->woken))
+		row->due_ms = now + atomic_load(&row->soon_ms);
 	if (is_asked(row))
 		row->due_ms = now;
+	set_timer(row->chores);
+}
+
+static void on_woken(void *arg)
+{
+	struct row *row = arg;
+	int64_t soon_ms = clock_ms() + atomic_load(&row->soon_ms);
+
+	loop_assert(row->chores->loop);
+	if (row->is_out || row->due_ms <= soon_ms || !atomic_load(&row->woken))
+		return;
+	row->due_ms = soon_ms;
 	set_timer(row->chores);
 }
 
@@ -470,6 +532,17 @@ static struct row *find(struct chores *chores, struct str name)
 		if (str_is(name, chores->rows[i].chore.name))
 			return &chores->rows[i];
 	return NULL;
+}
+
+void chores_wake(struct chores *chores, struct str name, int64_t soon_ms)
+{
+	struct row *row = find(chores, name);
+
+	if (!row || atomic_load(&chores->stopping))
+		return;
+	atomic_store(&row->soon_ms, soon_ms);
+	if (!atomic_exchange(&row->woken, true))
+		loop_post(chores->loop, on_woken, row);
 }
 
 static void put_names(const struct chores *chores, bool dry, struct buf *into)
@@ -505,7 +578,7 @@ static bool refuse_dry(const struct chores *chores, const struct row *row, struc
 /* One that looks whether it is time is not at work. */
 static bool is_at_work_locked(const struct row *row)
 {
-	return row->stats.state == CHORE_RUNNING && row->stats.work.unit;
+	return row->stats.goes_on || (row->stats.state == CHORE_RUNNING && row->stats.work.unit);
 }
 
 static bool start_locked(struct row *row, bool dry_run, struct error *err)

@@ -38,6 +38,7 @@
 #include "common/metrics.h"
 #include "common/str.h"
 #include "worker/storage/pace.h"
+#include "worker/storage/would.h"
 
 #define CHORES_MAX     32
 #define CHORE_NAME_MAX 15
@@ -47,6 +48,7 @@
 #define CHORE_WHY_SIZE 200 /* the same of an error */
 #define CHORE_LATE_MS 1000 /* one that is due waits; before, it is taken in hand */
 #define CHORE_BUCKETS 8
+#define CHORE_WOULD_LINES 100 /* of the log, of one dry run */
 
 struct buf;
 struct chore_turn;
@@ -63,6 +65,7 @@ struct chore {
 	int64_t every_ms;  /* from the end of a run to the begin of the next; 0: it runs once */
 	chore_run_f *run;
 	void *arg;         /* outlives the pool */
+	void (*stopped)(void *arg); /* or NULL: somebody ended it; what goes on from run to run is given up. Thread  pool, never beside a run */
 };
 
 /* What the process has to do besides. Thread  any */
@@ -93,10 +96,17 @@ void chore_works(struct chore_turn *turn, const char *unit, uint64_t total);
 /* It takes up another one now; what it worked at before is done. */
 void chore_takes(struct chore_turn *turn, struct str what);
 void chore_did(struct chore_turn *turn, uint64_t done);
+/* What it is at goes on with its next run, which comes soon: to who looks, begins one or ends it all these are one run. */
+void chore_goes_on(struct chore_turn *turn, bool goes_on);
+/* For a dry run: counts what would go, and writes the first CHORE_WOULD_LINES of it to the log (`chore.would`). Lives as long as the turn. */
+struct would chore_would(struct chore_turn *turn);
 /* So many more went, or would, and so many bytes more: of these, or of what was counted or fetched. */
 void chore_counts(struct chore_turn *turn, uint64_t removed, uint64_t bytes);
 /* It was asked for and may not be done now, which is no failure. Fills err and returns false, for run() to return. */
 bool chore_refuse(struct chore_turn *turn, struct error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* It is wanted: its next run begins in soon_ms, or is due already; one that is under way may not have seen why, so another follows. Thread  any; quick. */
+void chores_wake(struct chores *chores, struct str name, int64_t soon_ms);
 
 struct chore_order {
 	uint64_t id;   /* 0: none. The same one again for the same chore does nothing, and is no error */
@@ -127,6 +137,7 @@ struct chore_stats {
 	const char *name;
 	enum chore_state state;
 	bool can_dry_run;
+	bool goes_on;            /* it is at something, also between two runs */
 	bool asked;              /* one that was asked for has not begun */
 	uint64_t order;          /* the last that was given with an id */
 	struct chore_work work;  /* of the run under way */

@@ -11,7 +11,7 @@
 
 static bool is_at_work(const struct chore_stats *stats)
 {
-	return stats->state == CHORE_RUNNING && stats->work.unit;
+	return stats->goes_on || (stats->state == CHORE_RUNNING && stats->work.unit);
 }
 
 /* One that has its turn soon is taken in hand: each second there are some. */

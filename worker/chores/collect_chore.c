@@ -318,7 +318,9 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 void collect_chore_add(struct chores *chores, struct collect_chore *collect)
 {
 	collect->known = xnew_array(uint64_t, (size_t)2 * KNOWN);
-	chores_add_dry(chores, &(struct chore){ "gc", 0, LOOK_MS, run, collect });
+	chores_add_dry(chores,
+		&(struct chore){
+			.name = "gc", .first_ms = 0, .every_ms = LOOK_MS, .run = run, .arg = collect });
 }
 
 void collect_chore_fini(struct collect_chore *collect)

@@ -21,5 +21,9 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 
 void fold_chore_add(struct chores *chores, struct indexes *indexes)
 {
-	chores_add(chores, &(struct chore){ "fold", EVERY_MS, EVERY_MS, run, indexes });
+	chores_add(chores, &(struct chore){ .name = "fold",
+				   .first_ms = EVERY_MS,
+				   .every_ms = EVERY_MS,
+				   .run = run,
+				   .arg = indexes });
 }

@@ -18,21 +18,31 @@ static int64_t older_s(const struct import_chore *import, const struct store *ro
 	return every_ms ? every_ms / 10 * 9 / 1000 : STORE_IMPORT_ONCE;
 }
 
+struct walk {
+	const struct import_chore *import;
+	struct chore_turn *turn;
+};
+
 /* It is new in the catalog. */
 static bool on_found(void *arg, struct str name)
 {
-	chore_takes(arg, name);
+	const struct walk *walk = arg;
+
+	chore_takes(walk->turn, name);
+	if (walk->import->found)
+		walk->import->found(walk->import->found_arg, name);
 	return true;
 }
 
 static bool import_root(const struct import_chore *import, struct store *root, struct chore_turn *turn,
 	const struct pace *pace, struct error *err)
 {
+	struct walk walk = { import, turn };
 	const struct store_import how = { .older_s = chore_is_asked(turn) ? 0 : older_s(import, root),
 		.pace = pace,
 		.is_vacant = index_json_is_vacant,
 		.found = on_found,
-		.arg = turn };
+		.arg = &walk };
 	uint64_t found = 0;
 	bool ok = store_import(root, &how, &found, err);
 
@@ -75,5 +85,9 @@ static int64_t every_ms(const struct import_chore *import)
 
 void import_chore_add(struct chores *chores, struct import_chore *import)
 {
-	chores_add(chores, &(struct chore){ "import", 0, every_ms(import), run, import });
+	chores_add(chores, &(struct chore){ .name = "import",
+				   .first_ms = 0,
+				   .every_ms = every_ms(import),
+				   .run = run,
+				   .arg = import });
 }

@@ -15,6 +15,8 @@ struct store;
 struct import_chore {
 	struct store *store;
 	int64_t every_ms, bucket_every_ms; /* 0: at the start alone */
+	void (*found)(void *found_arg, struct str name); /* one is in the catalog now; or NULL */
+	void *found_arg;
 	bool went_on;     /* private: the first run is over */
 };
 

@@ -16,5 +16,9 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 
 void pulls_chore_add(struct chores *chores, struct registry *registry)
 {
-	chores_add(chores, &(struct chore){ "pulls", EVERY_MS, EVERY_MS, run, registry });
+	chores_add(chores, &(struct chore){ .name = "pulls",
+				   .first_ms = EVERY_MS,
+				   .every_ms = EVERY_MS,
+				   .run = run,
+				   .arg = registry });
 }

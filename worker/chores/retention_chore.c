@@ -152,5 +152,9 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 
 void retention_chore_add(struct chores *chores, struct retention_chore *retention)
 {
-	chores_add_dry(chores, &(struct chore){ "retention", LOOK_MS, LOOK_MS, run, retention });
+	chores_add_dry(chores, &(struct chore){ .name = "retention",
+				       .first_ms = LOOK_MS,
+				       .every_ms = LOOK_MS,
+				       .run = run,
+				       .arg = retention });
 }

@@ -123,13 +123,13 @@ static void publish(struct scrub_chore *scrub)
 {
 	struct scrub_counts sum = scrub->ended, now;
 
-	if (scrub->scrub) {
+	if (scrub->scrub && !scrub->dry) {
 		now = scrub_counts_of(scrub->scrub);
 		add(&sum, &now);
 	}
 	lock_take(&scrub->lock);
 	scrub->totals.counts = sum;
-	scrub->totals.running = scrub->scrub != NULL;
+	scrub->totals.running = scrub->scrub && !scrub->dry;
 	lock_drop(&scrub->lock);
 }
 
@@ -156,19 +156,21 @@ static void log_pass(const struct scrub_chore *scrub, const struct scrub_counts 
 		" young=%" PRIu64 " found=%" PRIu64 " rotten=%" PRIu64 " unreadable=%" PRIu64
 		" missing=%" PRIu64 " size=%" PRIu64 " malformed=%" PRIu64 " index=%" PRIu64
 		" set_aside=%" PRIu64 " healed=%" PRIu64 " still_aside=%" PRIu64 " failed=%" PRIu64
-		" ms=%" PRId64,
+		" ms=%" PRId64 "%s",
 		c->repositories, c->blobs, c->bytes, c->vouched, c->young, found, c->found[SCRUB_ROTTEN],
 		c->found[SCRUB_UNREADABLE], c->found[SCRUB_MISSING], c->found[SCRUB_SIZE],
 		c->found[SCRUB_MALFORMED], c->found[SCRUB_INDEX], c->set_aside, c->healed, c->aside,
-		c->failed, clock_ms() - scrub->began_ms);
+		c->failed, clock_ms() - scrub->began_ms, scrub->dry ? " dry_run=true" : "");
 }
 
 /* ---- a pass ---- */
 
 static void told(void *arg, const struct scrub_finding *finding)
 {
-	(void)arg;
-	scrub_log(finding);
+	struct scrub_chore *scrub = arg;
+
+	if (!scrub->dry || ++scrub->lines <= CHORE_WOULD_LINES)
+		scrub_log(finding);
 }
 
 static bool is_ours(void *arg, struct str name)
@@ -185,18 +187,24 @@ static bool fetch(void *arg, struct str name, const struct digest *digest)
 	return scrub->fetch(scrub->arg, name, digest);
 }
 
-static void begin_pass(struct scrub_chore *scrub, const struct scrub_place *place)
+static void begin_pass(struct scrub_chore *scrub, const struct scrub_place *place, bool dry)
 {
-	const struct scrub_how how = {
-		.is_ours = is_ours, .fetch = scrub->fetch ? fetch : NULL, .told = told, .arg = scrub
-	};
+	const struct scrub_how how = { .dry_run = dry,
+		.is_ours = is_ours,
+		.fetch = scrub->fetch ? fetch : NULL,
+		.told = told,
+		.arg = scrub };
 
-	if (!place)
+	scrub->dry = dry;
+	scrub->lines = 0;
+	scrub->shown = (struct scrub_counts){ 0 };
+	if (!place && !dry)
 		scrub->begun_s = clock_wall_s();
 	scrub->scrub = scrub_new(scrub->registry, &how, place);
 	scrub->began_ms = clock_ms();
 	scrub_rate_init(&scrub->rate, scrub->bytes_per_s, scrub->began_ms);
-	save(scrub);
+	if (!dry)
+		save(scrub);
 }
 
 static bool end_pass(struct scrub_chore *scrub, const struct pace *pace, struct error *err)
@@ -206,6 +214,10 @@ static bool end_pass(struct scrub_chore *scrub, const struct pace *pace, struct 
 	bool ok = !scrub_failed(scrub->scrub, err);
 
 	log_pass(scrub, &counts);
+	if (scrub->dry) {
+		scrub_free(TAKE(scrub->scrub));
+		return ok;
+	}
 	add(&scrub->ended, &counts);
 	scrub_free(scrub->scrub);
 	scrub->scrub = NULL;
@@ -231,16 +243,27 @@ static bool begin(struct scrub_chore *scrub, struct chore_turn *turn, struct err
 	bool placed = false;
 
 	if (!scrub->whose.ring(scrub->whose.arg))
+		return !chore_is_asked(turn) ||
+		       chore_refuse(turn, err, "scrub: who owns which repository is not known yet");
+	if (chore_is_dry(turn)) {
+		begin_pass(scrub, NULL, true);
 		return true;
+	}
 	if (!scrub->loaded && !load(scrub, &place, &placed, err))
 		return false;
 	if (placed || chore_is_asked(turn) || is_due(scrub))
-		begin_pass(scrub, placed ? &place : NULL);
+		begin_pass(scrub, placed ? &place : NULL, false);
 	return true;
 }
 
 /* Of the whole pass: a turn is a fifth of a second of it. */
-static void show(const struct scrub_chore *scrub, struct chore_turn *turn)
+/* What was set aside; in a dry run what would be. */
+static uint64_t bad_of(const struct scrub_chore *scrub, const struct scrub_counts *counts)
+{
+	return scrub->dry ? counts->found[SCRUB_ROTTEN] + counts->found[SCRUB_UNREADABLE] : counts->set_aside;
+}
+
+static void show(struct scrub_chore *scrub, struct chore_turn *turn)
 {
 	const struct scrub_counts counts = scrub_counts_of(scrub->scrub);
 	const struct scrub_place place = scrub_place_of(scrub->scrub);
@@ -248,7 +271,26 @@ static void show(const struct scrub_chore *scrub, struct chore_turn *turn)
 	chore_works(turn, "blobs", 0);
 	chore_takes(turn, str_of(place.name));
 	chore_did(turn, counts.blobs);
-	chore_counts(turn, counts.set_aside, counts.bytes);
+	chore_counts(turn, bad_of(scrub, &counts) - bad_of(scrub, &scrub->shown),
+		counts.bytes - scrub->shown.bytes);
+	scrub->shown = counts;
+}
+
+/* Nothing more is read of it, and its place is given up: the next pass begins from the start, when it is due. */
+static void give_up(void *arg)
+{
+	struct scrub_chore *scrub = arg;
+	struct scrub_counts counts;
+
+	if (!scrub->scrub)
+		return;
+	counts = scrub_counts_of(scrub->scrub);
+	scrub_free(TAKE(scrub->scrub));
+	if (!scrub->dry) {
+		add(&scrub->ended, &counts);
+		save(scrub);
+	}
+	publish(scrub);
 }
 
 static bool run(struct chore_turn *turn, void *arg, struct error *err)
@@ -271,8 +313,9 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 	show(scrub, turn);
 	if (scrub_is_over(scrub->scrub))
 		ok = end_pass(scrub, &pace, err);
-	else if (clock_ms() - scrub->saved_ms >= SCRUB_SAVE_MS)
+	else if (!scrub->dry && clock_ms() - scrub->saved_ms >= SCRUB_SAVE_MS)
 		save(scrub);
+	chore_goes_on(turn, scrub->scrub != NULL);
 	publish(scrub);
 	return ok || error_add(err, "scrub");
 }
@@ -280,12 +323,16 @@ static bool run(struct chore_turn *turn, void *arg, struct error *err)
 void scrub_chore_add(struct chores *chores, struct scrub_chore *scrub)
 {
 	lock_init(&scrub->lock);
-	chores_add(chores, &(struct chore){ "scrub", 0, SCRUB_TURN_MS, run, scrub });
+	chores_add_dry(chores, &(struct chore){ .name = "scrub",
+				       .every_ms = SCRUB_TURN_MS,
+				       .run = run,
+				       .arg = scrub,
+				       .stopped = give_up });
 }
 
 void scrub_chore_fini(struct scrub_chore *scrub)
 {
-	if (scrub->scrub)
+	if (scrub->scrub && !scrub->dry)
 		save(scrub);
 	scrub_free(scrub->scrub);
 	lock_fini(&scrub->lock);

@@ -7,6 +7,9 @@
  * A run is short, so that other chores come to their turn. Where it is lies in a note of the store (store_note_put(), ".scrub.<member>"), written
  * each SCRUB_SAVE_MS: what was read since is read again after a restart. A note that cannot be read counts as none.
  *
+ * A pass is one run to who looks (chore_goes_on()). A dry one tells what it finds and changes nothing, keeps no place and counts in no metric; only one
+ * of either kind is under way. Who ends a run ends its pass: the next one begins when it is due.
+ *
  * Thread  pool; scrub_told(): any.
  */
 #pragma once
@@ -42,6 +45,9 @@ struct scrub_chore {
 	int64_t bytes_per_s;
 	/* Private. */
 	struct scrub *scrub; /* of the pass under way, or NULL */
+	bool dry;            /* that pass */
+	uint64_t lines;      /* it told */
+	struct scrub_counts shown;
 	struct scrub_rate rate;
 	struct scrub_counts ended; /* of all passes before this one */
 	int64_t began_ms;          /* of this pass in this process */

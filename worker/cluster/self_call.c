@@ -51,11 +51,13 @@ static void finish(struct self_call *self, unsigned status, struct str body)
 /* Nothing was changed for certain, or nothing can be. */
 static bool may_ask_another(const struct self_call *self, struct http_call *call, const struct error *err)
 {
-	if (self->tried + 1 >= urls(self)->len)
+	size_t most = urls(self)->len == 1 && self->ask.made_once ? 2 : urls(self)->len;
+
+	if (self->tried + 1 >= most)
 		return false;
 	if (!err)
 		return http_call_status(call) == 503;
-	return err->kind == ERROR_UNAVAILABLE || self->ask.method == HTTP_GET;
+	return err->kind == ERROR_UNAVAILABLE || self->ask.method == HTTP_GET || self->ask.made_once;
 }
 
 static void on_head(void *arg, struct http_call *call)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * self_call - a question to a leader for a user who asked this worker: about his own API keys (the leader's api/self.c).
+ * self_call - a question to a leader for a user who asked this worker: about his own API keys, stars and bookmarks (the leader's api/self.c, api/self_prefs.c).
  *
- * Each leader is asked once, from any of them on, until one answers. A change whose answer was lost is not sent again: it may have been made.
+ * Each leader is asked once, from any of them on, until one answers. A change whose answer was lost is not sent again: it may have been made. One that
+ * has an id is, and so twice where there is one leader alone.
  * Life    from self_call_start() to done(), or to self_call_cancel().
  * Thread  the loop that it is started on, any of the worker's.
  */
@@ -25,6 +26,7 @@ struct self_ask {
 	enum http_method method;
 	const char *path; /* and query */
 	struct str body;
+	bool made_once; /* a change with an id, under which the leaders make it once: one whose answer was lost is sent again */
 };
 /* status 0: no leader answered, or not in time. body: borrowed. */
 typedef void self_done_f(void *arg, unsigned status, struct str body);

@@ -140,9 +140,9 @@ static enum route_found find_route(struct front_call *call, unsigned *ret_allowe
 	struct str path = http_request_path(call->oci.request);
 	struct oci_ask *ask = &call->oci.ask;
 
-	if (str_starts(path, "/v2"))
+	if (str_starts(path, "/v2") && !extension_find(path))
 		return oci_route_parse(ask->method, path, &ask->route, ret_allowed, err);
-	return pages_find(call, ret_allowed);
+	return pages_find(call, ret_allowed, err);
 }
 
 /* A store that is asked over a network may be away: the client hears so soon. An upload takes as long as it takes. */
@@ -166,7 +166,7 @@ static enum front_turn routed(struct front_call *call)
 		reply_error(call, &err);
 		return FRONT_WAIT;
 	}
-	if (call->oci.ask.route.row->flags & OCI_API &&
+	if (call->oci.ask.route.row->flags & (OCI_API | OCI_EXTENSION) &&
 		!cluster_may_serve(call->loop->front->cluster, call->oci.ask.snapshot)) {
 		reply_no_state(call);
 		return FRONT_WAIT;
@@ -308,6 +308,12 @@ static void reply_blob_unknown(struct front_call *call)
 	http_request_reply(call->oci.request, oci_reply_error(&err));
 }
 
+/* Nobody else has it, whatever the storage is like. */
+static bool lies_with_owner(const struct front_call *call)
+{
+	return call->oci.ask.route.row->flags & OCI_KEPT && !cluster_is_led(call->loop->front->cluster);
+}
+
 /* It was sent to us by a peer, so it goes nowhere else. One whose ring is another is told so: which of the
  * two is newer cannot be seen (a store of the leaders that was put back counts its epochs anew), and its
  * client asks again when both have the same. */
@@ -321,7 +327,7 @@ static enum front_turn place_of_peer(struct front_call *call)
 			front_reply_upload_unknown(call);
 		return FRONT_WAIT;
 	}
-	if (snapshot->isolated && ring != call->oci.ask.identity->peer_ring) {
+	if ((snapshot->isolated && ring != call->oci.ask.identity->peer_ring) || lies_with_owner(call)) {
 		reply_misdirected(call, ring);
 		return FRONT_WAIT;
 	}
@@ -341,6 +347,8 @@ static enum front_turn place_of_peer(struct front_call *call)
 enum front_turn front_place(struct front_call *call)
 {
 	call->place = find_place(call);
+	if (call->place.place == PLACE_HERE && call->place.member && lies_with_owner(call))
+		call->place.place = PLACE_NOWHERE;
 	if (call->place.place == PLACE_HERE)
 		return front_move(call);
 	if (call->oci.ask.identity->peer)
@@ -418,7 +426,7 @@ static void on_unreachable(void *arg, struct http_request *request, int64_t sent
 		log_quote(str_of(err->text)));
 	if (call->oci.ask.route.row->place == OCI_PLACE_HOLDER) {
 		front_upload_unreachable(call);
-	} else if (call->oci.ask.snapshot->isolated ||
+	} else if (call->oci.ask.snapshot->isolated || lies_with_owner(call) ||
 		   !cluster_serves(call->loop->front->cluster, name_str(&call->oci.ask.route.name))) {
 		reply_missing(call, call->place.member->id);
 	} else {
@@ -550,6 +558,7 @@ static void ask_of(struct front_call *call, struct front_loop *loop)
 	ask->registry = loop->front->registry;
 	ask->counters = &loop->oci_counters;
 	ask->others = loop->front->others.mounts ? &loop->front->others : NULL;
+	ask->extensions = &loop->front->extensions;
 	ask->realm = auth_realm(loop->front->auth);
 	ask->snapshot = cluster_snapshot(loop->front->cluster);
 	ask->method = http_request_method(request);

@@ -20,6 +20,7 @@
 #include "common/metrics.h"
 #include "worker/cluster/peer_channels.h"
 #include "worker/front/traffic.h"
+#include "worker/oci/extensions.h"
 #include "worker/oci/oci_ask.h"
 #include "worker/oci/oci_others.h"
 
@@ -32,13 +33,17 @@ struct chores;
 struct cluster;
 struct few_each;
 struct http_client;
+struct metadata;
 struct moves;
 struct own_keys;
+struct own_prefs;
 struct peer_guard;
+struct prefs;
 struct proxies;
 struct rate_limit;
 struct events;
 struct registry;
+struct search;
 struct usage;
 struct collect_chore;
 struct weigh_chore;
@@ -73,6 +78,9 @@ struct front {
 	struct auth *auth;
 	struct peer_guard *state_guard; /* of GET /cluster/state; NULL: there is no such state */
 	struct own_keys *own_keys; /* of users, where no leaders have them; NULL: none */
+	struct own_prefs *own_prefs; /* stars and bookmarks, the same; NULL: the leaders', or none */
+	struct prefs *prefs;   /* all that are to be seen here; NULL: extensions.userprefs is off */
+	_Atomic int64_t prefs_kept_ms; /* own ones of users who are gone were looked for */
 	struct moves *moves; /* of repositories, where each worker's storage is its own; NULL: none */
 	struct usage *usage;
 	struct rate_limit *rate_limit; /* NULL: none */
@@ -86,11 +94,14 @@ struct front {
 	struct weigh_chore *weigh;     /* what the storage holds; with the chores */
 	struct collect_chore *collect; /* what goes from it; the same */
 	struct scrub_chore *scrub;     /* what is rotten in it; the same, NULL: it is not looked for */
+	struct metadata *metadata;     /* what a search needs; NULL: there is none (extensions.search.enable) */
+	struct search *search;         /* who answers it; the same */
 	struct front_loop *loops;
 	unsigned loops_len;
 	/* Towards https members; each may be NULL. */
 	const char *peer_ca, *peer_cert, *peer_key;
 	bool channels_off;             /* none is opened, and none given */
+	struct extensions extensions;  /* which are on */
 	const char *metrics_path;      /* NULL: there are no metrics */
 	const char *data;              /* a folder that /readyz looks at, or NULL */
 	unsigned wait_ms;              /* for an answer that needs the store, but for uploads; 0: as the server has it */

@@ -158,12 +158,20 @@ static void start_verify(struct front_call *call, struct auth_attempt *attempt)
 	auth_start(call->loop->front->auth, attempt, call->oci.loop, on_verified, verify);
 }
 
-/* Where no repository is open to the anonymous, the metrics may be. */
-static bool is_anonymous_scrape(struct front_call *call)
+/* Some clients send the login of nobody: ":" in base64. */
+static bool has_login(const struct front_call *call)
+{
+	const char *header = http_request_header(call->oci.request, "Authorization");
+
+	return header && strcmp(header, "Basic Og==") != 0;
+}
+
+/* Where no repository is open to the anonymous, the metrics may be, and how one logs in is. */
+static bool is_welcome(struct front_call *call)
 {
 	const struct route *row = call->oci.ask.route.row;
 
-	if (!(row->flags & OCI_SCRAPE) || http_request_header(call->oci.request, "Authorization") ||
+	if (!(row->flags & (OCI_SCRAPE | OCI_OPEN)) || has_login(call) ||
 		http_request_header(call->oci.request, PEER_HEADER))
 		return false;
 	call->oci.ask.identity = identity_new_anonymous();
@@ -212,7 +220,7 @@ enum front_turn front_authenticate(struct front_call *call)
 	struct auth_attempt *attempt = NULL;
 	struct error err;
 
-	if (is_anonymous_scrape(call))
+	if (is_welcome(call))
 		return FRONT_MORE;
 	switch (auth_try(call->loop->front->auth, call->oci.ask.snapshot, call->oci.request,
 		&call->oci.ask.client, &call->oci.ask.identity, &attempt, &err)) {

@@ -39,5 +39,6 @@ struct front_call {
 	bool granted, granted_month; /* and was admitted out of a grant of the day, of the month */
 	char day[11];  /* of the admission */
 	struct front_bytes *bytes; /* where a quota of bytes applies (front_bytes.h), or NULL */
+	bool repository_is_there; /* of prefs_page.c */
 	const char *refused_why; /* by ADMIT, where the quota is not used up; static, or NULL */
 };

@@ -27,6 +27,7 @@
 #include "worker/chores/collect_chore.h"
 #include "worker/chores/scrub_chore.h"
 #include "worker/chores/weigh_chore.h"
+#include "worker/metadata/metadata.h"
 #include "worker/moves/moves.h"
 #include "worker/oci/blob_fills.h"
 #include "worker/storage/blob_cache.h"
@@ -280,6 +281,13 @@ static void put_weighed(struct weighed weighed, struct buf *into)
 		"to all of it.",
 		weighed.bytes);
 	gauge(into, "zot_storage_repositories", "Repositories that this worker owns.", weighed.repositories);
+	gauge(into, "zot_storage_blobs", "Blobs in these, manifests too; one in each repository that has it.",
+		weighed.blobs);
+	gauge(into, "zot_storage_manifests", "Manifests that their indexes list.", weighed.manifests);
+	gauge(into, "zot_storage_tags", "Tags of these repositories.", weighed.tags);
+	gauge(into, "zot_storage_unread_repositories",
+		"Of these, with an index that could not be read: their manifests and tags are not counted.",
+		weighed.unread);
 }
 
 /* Of isolated storage. */
@@ -290,7 +298,8 @@ static void put_moves(struct moves *moves, struct buf *into)
 	if (moves)
 		told = moves_stats(moves);
 	gauge(into, "zot_moves_held",
-		"Isolated storage: repositories here that another worker owns and does not have whole yet.",
+		"Isolated storage: repositories here that another worker owns and does not have whole yet, "
+		"and blobs whose upload ended here after their repository had gone.",
 		told.held);
 	gauge(into, "zot_moves_coming",
 		"Isolated storage: repositories that came here from another worker and are not whole yet.",
@@ -368,6 +377,35 @@ static void put_pulls(struct pull_counts *pulls, struct buf *into)
 		stats.lost);
 }
 
+static void put_metadata(struct metadata *metadata, struct buf *into)
+{
+	struct metadata_stats stats = metadata_stats(metadata);
+
+	if (!metadata)
+		return;
+	gauge(into, "zot_metadata_repositories", "Repositories that a search is answered from.",
+		stats.repositories);
+	gauge(into, "zot_metadata_images", "Tags of these that are images.", stats.images);
+	gauge(into, "zot_metadata_behind", "Repositories that changed and are not derived yet.",
+		stats.behind);
+	gauge(into, "zot_metadata_catching_up",
+		"1 while all repositories are looked at: after a start, a change of the ring, a lost file.",
+		stats.catching_up);
+	gauge(into, "zot_metadata_file_bytes", "Size of the file, which may be deleted.", stats.file_bytes);
+	total(into, "zot_metadata_derived_total", "Repositories that were derived, each time.",
+		stats.derived);
+	total(into, "zot_metadata_manifests_total", "Manifests that were read for it.", stats.manifests);
+	total(into, "zot_metadata_skipped_total",
+		"Manifests and configs of which nothing can be told: broken, too large, or not there.",
+		stats.skipped);
+	total(into, "zot_metadata_failures_total",
+		"Repositories that could not be derived, each time; they are tried again.", stats.failures);
+	total(into, "zot_metadata_rebuilt_total",
+		"How often the file was gone or unusable, and was made anew.", stats.rebuilt);
+	metrics_put_seconds(into, "zot_metadata_seconds_total", "counter", "Time that was spent deriving.",
+		"", stats.worked_us);
+}
+
 static void put_storage(struct front *front, struct buf *into)
 {
 	struct indexes_stats indexes = indexes_stats(front->registry->indexes);
@@ -392,6 +430,7 @@ static void put_storage(struct front *front, struct buf *into)
 		store_saved(front->registry->store));
 	put_collected(collect_told(front->collect), into);
 	put_scrubbed(scrub_told(front->scrub), into);
+	put_metadata(front->metadata, into);
 	put_moves(front->moves, into);
 	put_uploads(uploads_stats(front->registry->uploads), into);
 	put_bucket(front->registry->store, into);

@@ -3,6 +3,7 @@
 
 #include "common/http_frame.h"
 #include "common/http_server.h"
+#include "graphql/graphql_limits.h"
 #include "proto/chore_view.h"
 #include "proto/own_key.h"
 #include "proto/state_token.h"
@@ -15,6 +16,8 @@
 #include "worker/front/front_move.h"
 #include "worker/front/health_metrics.h"
 #include "worker/moves/moves.h"
+#include "worker/oci/extensions.h"
+#include "worker/oci/oci_may.h"
 #include "worker/oci/oci_reply.h"
 
 static bool may_scrape(const void *arg)
@@ -59,6 +62,9 @@ static struct http_response *channel(void *arg)
 	return response;
 }
 
+/* Clients send something, and nothing of it is read. */
+#define PREFS_BODY_MAX 8192
+
 static const struct route rows[] = {
 	{ .operation = "channel",
 		.path = PEER_CHANNEL_PATH,
@@ -100,6 +106,40 @@ static const struct route rows[] = {
 		.authorise = pages_by_user,
 		.body_max = OWN_KEY_BODY_MAX,
 		.stream_f = pages_apikey },
+	{ .operation = "search",
+		.path = EXTENSION_PATH("search"),
+		.methods = ROUTE_M(GET) | ROUTE_M(POST),
+		.kind = ROUTE_STREAM,
+		.flags = OCI_EXTENSION | OCI_OPEN,
+		.authorise = oci_may_base,
+		.body_max = GRAPHQL_BODY_MAX,
+		.stream_f = pages_search },
+	{ .operation = "search_preflight",
+		.path = EXTENSION_PATH("search"),
+		.methods = ROUTE_M(OPTIONS),
+		.kind = ROUTE_INLINE,
+		.inline_f = pages_search_preflight },
+	{ .operation = "userprefs",
+		.path = EXTENSION_PATH("userprefs"),
+		.methods = ROUTE_M(PUT),
+		.kind = ROUTE_STREAM,
+		.flags = OCI_EXTENSION | OCI_KEPT | OCI_AUDITED,
+		.authorise = oci_may_base,
+		.place = OCI_PLACE_OWNER,
+		.body_max = PREFS_BODY_MAX,
+		.stream_f = pages_prefs },
+	{ .operation = "mgmt",
+		.path = EXTENSION_PATH("mgmt"),
+		.methods = ROUTE_READS,
+		.kind = ROUTE_INLINE,
+		.flags = OCI_EXTENSION | OCI_OPEN,
+		.authorise = pages_by_who_comes,
+		.inline_f = pages_mgmt },
+	{ .operation = "mgmt_preflight",
+		.path = EXTENSION_PATH("mgmt"),
+		.methods = ROUTE_M(OPTIONS),
+		.kind = ROUTE_INLINE,
+		.inline_f = pages_mgmt_preflight },
 	{ .operation = "chores",
 		.path = "/zot/chores",
 		.methods = ROUTE_READS | ROUTE_M(POST),
@@ -140,15 +180,36 @@ static enum route_found take(const struct front_call *call, const struct route *
 	return ROUTE_FOUND;
 }
 
-enum route_found pages_find(struct front_call *call, unsigned *ret_allowed)
+static bool take_repository(struct front_call *call, struct error *err)
+{
+	AUTO_FINI(buf) name = buf_limit(NAME_MAX_LEN + 1);
+	unsigned given = http_query_get(call->oci.ask.query, "repo", &name);
+
+	if (given != 1)
+		return error_set(
+			err, ERROR_INVALID, NULL, "repo: needed once, the repository that it is about");
+	if (!name.len && !name.failed)
+		return error_set(err, ERROR_UNKNOWN, "NAME_UNKNOWN", "repo: is empty");
+	if (name.failed)
+		return error_set(err, ERROR_INVALID, "NAME_INVALID", "repo: is over %d bytes", NAME_MAX_LEN);
+	return name_parse(buf_str(&name), &call->oci.ask.route.name, err);
+}
+
+enum route_found pages_find(struct front_call *call, unsigned *ret_allowed, struct error *err)
 {
 	struct str path = http_request_path(call->oci.request), rest;
 	const char *scraped = call->loop->front->metrics_path;
 	const struct route **ret = &call->oci.ask.route.row;
+	enum route_found found;
 
+	if (extension_is_off(&call->loop->front->extensions, path))
+		return ROUTE_NO_PATH;
 	if (scraped && str_is(path, scraped))
 		return take(call, &metrics, ret, ret_allowed);
-	return route_find(pages, path, call->oci.ask.method, ret, &rest, ret_allowed);
+	found = route_find(pages, path, call->oci.ask.method, ret, &rest, ret_allowed);
+	if (found == ROUTE_FOUND && (*ret)->place == OCI_PLACE_OWNER && !take_repository(call, err))
+		return ROUTE_MALFORMED;
+	return found;
 }
 
 struct http_response *pages_metrics(void *arg)

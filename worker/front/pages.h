@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pages - the second table of routes: what is served beside the registry's API. /livez, /readyz, /startupz (health.c), /cluster/state (state_page.c), the metrics, what
- * members ask each other, and what users do for themselves.
+ * members ask each other, what users do for themselves, and zot's extensions (worker/oci/extensions.h).
  *
  * To add one: a row in pages.c and its function, which is given a struct front_call (as struct oci_call, its first member).
  * Thread  the request's loop.
@@ -12,8 +12,8 @@
 
 struct front_call;
 
-/* As oci_route_parse(): the row goes to call->oci.ask.route. */
-enum route_found pages_find(struct front_call *call, unsigned *ret_allowed) MUST_CHECK;
+/* As oci_route_parse(): the row goes to call->oci.ask.route. One that the owner of a repository answers names it in ?repo=. */
+enum route_found pages_find(struct front_call *call, unsigned *ret_allowed, struct error *err) MUST_CHECK;
 
 /* For load balancers and platforms; nobody is asked who it is. */
 route_inline_f health_live, health_started;
@@ -26,6 +26,17 @@ route_inline_f pages_metrics;
  * scopes would make one without. */
 route_authorise_f pages_by_user, pages_by_login;
 route_stream_f pages_apikey, pages_usage;
+/* How one logs in (mgmt_page.c). */
+route_authorise_f pages_by_who_comes;
+route_inline_f pages_mgmt, pages_mgmt_preflight;
+/* zot's search (search_page.c). */
+route_stream_f pages_search;
+route_inline_f pages_search_preflight;
+/* Pages of other sites may read what is answered, without cookies or logins. */
+struct http_response;
+void pages_allow_sites(struct http_response *response, const char *methods);
+/* A user's stars and bookmarks (prefs_page.c). */
+route_stream_f pages_prefs;
 /* What runs here, and how it is begun and ended: administrators (chores_page.c). */
 route_authorise_f pages_by_admin;
 route_stream_f pages_chores;

@@ -17,9 +17,11 @@
 #include "proto/own_key.h"
 #include "worker/accounts/own_keys.h"
 #include "worker/auth/auth.h"
+#include "worker/cluster/cluster.h"
 #include "worker/cluster/self_call.h"
 #include "worker/front/front_step.h"
 #include "worker/front/pages.h"
+#include "worker/front/self_ask.h"
 #include "worker/oci/oci_reply.h"
 #include "worker/registry/registry.h"
 
@@ -43,72 +45,7 @@ bool pages_by_login(const void *arg)
 	return !call->ask.identity->anonymous && !call->ask.identity->peer;
 }
 
-/* Answers. */
-
-static void reply_error(struct front_call *call, unsigned status, enum error_kind kind, const char *text)
-{
-	struct error err;
-
-	(void)error_set(&err, kind, NULL, "%s", text);
-	http_request_reply(call->oci.request, oci_reply_status(status, &err));
-}
-
-/* A minute is what changes are counted in. */
-static void reply_often(struct front_call *call, const char *text)
-{
-	struct http_response *response;
-	struct error err;
-
-	(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS", "%s", text);
-	response = oci_reply_status(429, &err);
-	http_response_header(response, "Retry-After", "60");
-	http_request_reply(call->oci.request, response);
-}
-
-static void reply_away(struct front_call *call)
-{
-	struct error err;
-
-	(void)error_set(&err, ERROR_UNAVAILABLE, NULL,
-		"no leader answers; where this was a change it may have been made: look before you repeat "
-		"it");
-	http_request_reply(call->oci.request, oci_reply_later(2, &err));
-}
-
-static void copy_message(struct str body, char into[ERROR_TEXT_MAX])
-{
-	AUTO(json_doc) *doc = NULL;
-	struct str message;
-
-	if (!json_parse(body, &doc, NULL))
-		return;
-	message = json_str(json_find(json_find(json_root(doc), "error"), "message"));
-	(void)snprintf(into, ERROR_TEXT_MAX, "%.*s", STR_ARGS(message));
-}
-
-/* What the leader refused the user; what it refused us is none of his business. */
-static void reply_refused(struct front_call *call, unsigned status, struct str body)
-{
-	static const struct {
-		unsigned status;
-		enum error_kind kind;
-	} told[] = { { 400, ERROR_INVALID }, { 403, ERROR_DENIED }, { 409, ERROR_CONFLICT },
-		{ 413, ERROR_TOO_LARGE } };
-	char text[ERROR_TEXT_MAX] = "the leader refuses it";
-
-	copy_message(body, text);
-	if (status == 429) {
-		reply_often(call, text);
-		return;
-	}
-	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-		if (told[i].status == status) {
-			reply_error(call, status, told[i].kind, text);
-			return;
-		}
-	}
-	reply_away(call);
-}
+/* With leaders. */
 
 static void reply_as_it_came(struct front_call *call, unsigned status, struct str body)
 {
@@ -121,49 +58,22 @@ static void reply_as_it_came(struct front_call *call, unsigned status, struct st
 	http_request_reply(call->oci.request, response);
 }
 
-/* A question to the leaders. */
-
-struct asking {
-	struct front_errand errand; /* first */
-	struct self_call *self;
-};
-
-static void asking_cancel(struct front_errand *errand)
+static void on_answer(struct front_call *call, unsigned status, struct str body)
 {
-	struct asking *asking = (struct asking *)errand;
-
-	self_call_cancel(asking->self);
-	free(asking);
-}
-
-static void on_answer(void *arg, unsigned status, struct str body)
-{
-	struct asking *asking = arg;
-	struct front_call *call = asking->errand.call;
-
-	call->errand = NULL;
-	free(asking);
-	if (!status)
-		reply_away(call);
-	else if (status == 200 || status == 201)
+	if (status == 200 || status == 201)
 		reply_as_it_came(call, status, body);
 	else
-		reply_refused(call, status, body);
+		self_reply_refused(call, status, body);
 }
 
 static void ask_leaders(struct front_call *call, const char *path)
 {
-	struct asking *asking = xnew(struct asking);
-	const struct self_ask ask = { .cluster = call->loop->front->cluster,
-		.loop = call->oci.loop,
-		.client = call->oci.client,
-		.method = call->oci.ask.method == HTTP_HEAD ? HTTP_GET : call->oci.ask.method,
-		.path = path,
-		.body = call->oci.ask.body };
-
-	asking->errand = (struct front_errand){ .call = call, .cancel = asking_cancel };
-	call->errand = &asking->errand;
-	asking->self = self_call_start(&ask, on_answer, asking);
+	self_ask_leaders(call,
+		&(struct self_question){
+			.method = call->oci.ask.method == HTTP_HEAD ? HTTP_GET : call->oci.ask.method,
+			.path = path,
+			.body = call->oci.ask.body },
+		on_answer);
 }
 
 static void put_parameter(struct buf *into, const char *name, struct str value)
@@ -185,7 +95,7 @@ static bool take_id(struct front_call *call, struct buf *into)
 {
 	if (http_query_get(call->oci.ask.query, "id", into) <= 1 && !into->failed)
 		return true;
-	reply_error(call, 400, ERROR_INVALID, "id: is there twice, or too long");
+	self_reply_error(call, 400, ERROR_INVALID, "id: is there twice, or too long");
 	return false;
 }
 
@@ -206,7 +116,7 @@ static void ask_keys(struct front_call *call, struct str id)
 	if (call->oci.ask.method == HTTP_POST)
 		put_parameter(&path, "agent", agent_of(call));
 	if (path.failed)
-		reply_error(call, 400, ERROR_INVALID, "the name, the id or the User-Agent is too long");
+		self_reply_error(call, 400, ERROR_INVALID, "the name, the id or the User-Agent is too long");
 	else
 		ask_leaders(call, buf_text(&path));
 }
@@ -341,11 +251,13 @@ static bool is_too_often(const struct front_call *call)
 static void serve_own(struct front_call *call, struct str id)
 {
 	if (!call->loop->front->own_keys)
-		reply_error(call, 404, ERROR_UNKNOWN, "API keys are not switched on here: http.auth.apikey");
+		self_reply_error(
+			call, 404, ERROR_UNKNOWN, "API keys are not switched on here: http.auth.apikey");
 	else if (!auth_has_password(call->loop->front->auth, str_of(call->oci.ask.identity->user)))
-		reply_error(call, 403, ERROR_DENIED, "only users of the htpasswd file have API keys here");
+		self_reply_error(
+			call, 403, ERROR_DENIED, "only users of the htpasswd file have API keys here");
 	else if (is_too_often(call))
-		reply_often(call, "API keys were changed too often in the last minute");
+		self_reply_often(call, "API keys were changed too often in the last minute");
 	else
 		start_own(call, id);
 }
@@ -358,9 +270,9 @@ void pages_apikey(void *arg)
 	if (!take_id(call, &id))
 		return;
 	if (call->oci.ask.method == HTTP_POST && !call->oci.ask.body.len)
-		reply_error(call, 400, ERROR_INVALID, "the body must be a JSON object");
+		self_reply_error(call, 400, ERROR_INVALID, "the body must be a JSON object");
 	else if (call->oci.ask.method == HTTP_DELETE && !id.len)
-		reply_error(call, 400, ERROR_INVALID, "id: needed, the uuid of the key");
+		self_reply_error(call, 400, ERROR_INVALID, "id: needed, the uuid of the key");
 	else if (cluster_is_led(call->loop->front->cluster))
 		ask_keys(call, buf_str(&id));
 	else
@@ -374,7 +286,7 @@ void pages_usage(void *arg)
 	AUTO_FINI(buf) path = buf_limit(PATH_MAX_BYTES);
 
 	if (!cluster_is_led(call->loop->front->cluster)) {
-		reply_error(
+		self_reply_error(
 			call, 404, ERROR_UNKNOWN, "usage is counted by leaders, and this worker has none");
 		return;
 	}

@@ -7,8 +7,8 @@
 
 #include "common/check.h"
 #include "common/map.h"
+#include "worker/chores/weigh_chore.h"
 #include "worker/front/front.h"
-#include "worker/front/repo_sizes.h"
 
 #define LABELS_MAX (NAME_MAX_LEN + 64)
 
@@ -136,21 +136,34 @@ static void put_latencies(const struct rows *rows, struct buf *into)
 	}
 }
 
-static void put_sizes(struct front *front, const struct rows *rows, struct buf *into)
+static void put_weighed(struct weigh_chore *weigh, const struct rows *rows, const char *name,
+	const char *help, size_t offset, struct buf *into)
 {
-	const char *help = "Bytes that the busiest repositories have in the storage folder.";
-
-	repo_sizes_ask(front, rows->at, rows->len);
 	for (size_t i = 0; i < rows->len; i++) {
 		char labels[LABELS_MAX];
-		uint64_t bytes;
+		struct weigh_row row;
+		uint64_t value;
 
-		if (!repo_sizes_find(str_of(rows->at[i].name), &bytes))
+		if (!weigh_find(weigh, str_of(rows->at[i].name), &row))
 			continue;
+		memcpy(&value, (const char *)&row + offset, sizeof(value));
 		(void)snprintf(labels, sizeof(labels), "repo=\"%s\"", rows->at[i].name);
-		metrics_put(into, "zot_repo_storage_bytes", "gauge", help, labels, bytes);
+		metrics_put(into, name, "gauge", help, labels, value);
 		help = NULL;
 	}
+}
+
+/* Of those that this worker owns. */
+static void put_contents(struct weigh_chore *weigh, const struct rows *rows, struct buf *into)
+{
+	put_weighed(weigh, rows, "zot_repo_storage_bytes",
+		"Bytes that the busiest repositories have in the storage.", offsetof(struct weigh_row, bytes),
+		into);
+	put_weighed(weigh, rows, "zot_repo_blobs", "Blobs of these, manifests too.",
+		offsetof(struct weigh_row, blobs), into);
+	put_weighed(weigh, rows, "zot_repo_manifests", "Manifests of these.",
+		offsetof(struct weigh_row, manifests), into);
+	put_weighed(weigh, rows, "zot_repo_tags", "Tags of these.", offsetof(struct weigh_row, tags), into);
 }
 
 void traffic_metrics(struct front *front, struct buf *into)
@@ -167,6 +180,6 @@ void traffic_metrics(struct front *front, struct buf *into)
 		into);
 	put_counts(&rows, "zot_repo_uploads_total", "Manifests that were written, by repository.",
 		offsetof(struct busy, uploads), into);
-	put_sizes(front, &rows, into);
+	put_contents(front->weigh, &rows, into);
 	free(rows.at);
 }

@@ -12,6 +12,7 @@
 #include "worker/oci/oci_route.h"
 #include "worker/registry/registry.h"
 
+struct extensions;
 struct identity;
 struct oci_others;
 struct snapshot;
@@ -29,6 +30,7 @@ struct oci_ask {
 	struct snapshot *snapshot;     /* a reference */
 	struct identity *identity;     /* a reference */
 	const struct oci_others *others; /* NULL: nothing lies at other workers alone */
+	const struct extensions *extensions; /* NULL: none is on */
 	const char *realm;             /* to log in to */
 	struct ip client;              /* behind proxies that are trusted; for a peer's request what the peer says */
 	enum http_method method;

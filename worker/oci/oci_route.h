@@ -54,6 +54,9 @@ enum {
 	OCI_INDEX = 4,  /* its inline form answers from an index in memory: hits and misses are counted */
 	OCI_SCRAPE = 8, /* costs little: without credentials it passes LIMIT, and whoever may without a login is asked for none */
 	OCI_AUDITED = 16, /* a change is written down, though it is none of the registry */
+	OCI_EXTENSION = 32, /* beside the API: as it, served only by who knows the users */
+	OCI_KEPT = 128, /* what it changes lies with the owner of the repository alone, where there are no leaders */
+	OCI_OPEN = 64, /* whoever may without a login is asked for none */
 };
 
 struct oci_route {

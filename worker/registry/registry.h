@@ -39,6 +39,8 @@ struct registry_options {
 	bool docker2s2;     /* Docker's schema 2 is taken beside OCI's types */
 	bool require_blobs; /* config and layers of an image must be there */
 	bool collects;      /* what nobody needs is removed: an owner must know who was told that he need not send something */
+	const char *const *lint_annotations; /* that each image must have (lint.h); borrowed */
+	size_t lint_annotations_len;         /* 0: none are demanded */
 	unsigned redirect_s; /* a GET of a blob is answered with a URL of the store, good for so long; 0: with the blob */
 };
 
@@ -141,7 +143,7 @@ bool registry_write_pulls_of(struct registry *registry, struct str name, struct 
 /* ---- putting a manifest ---- */
 
 /*
- *   parse  ->  digest  ->  may they?  ->  config and layers are there  ->  bytes into the store  ->  index changed (group commit)
+ *   parse  ->  digest  ->  may they?  ->  config and layers are there  ->  what is demanded of it (lint.h)  ->  bytes into the store  ->  index changed (group commit)
  *
  * Where blobs are required (options), config and layers must be there when the config is an OCI image's or the empty one;
  * other artifacts may name content that lies elsewhere. Members of an index and subjects need not be there.

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/latch.h"
 #include "worker/registry/known_blobs.h"
+#include "worker/registry/lint.h"
 #include "worker/registry/repository_limits.h"
 #include "worker/registry/manifest_cache.h"
 #include "worker/storage/store.h"
@@ -172,7 +173,8 @@ static bool check(struct put *put, struct error *err)
 
 	put->parsed = manifest_parse(
 		push->bytes, str_of(push->type), put->registry->options.docker2s2, &put->manifest, err);
-	return put->parsed && check_digest(push, err) && check_before(put, err) && check_blobs(put, err);
+	return put->parsed && check_digest(push, err) && check_before(put, err) && check_blobs(put, err) &&
+	       lint_allows_push(put->registry, push, &put->manifest, err);
 }
 
 /* ---- missing ones of an image or index that is taken ---- */

@@ -18,8 +18,10 @@
 #include "common/lock.h"
 #include "common/log.h"
 #include "common/map.h"
+#include "proto/name.h"
 #include "worker/registry/upload_owners.h"
 #include "worker/storage/spool.h"
+#include "worker/storage/would.h"
 
 #define UPLOAD_MAGIC MAGIC('U', 'P', 'L', 'D')
 
@@ -688,6 +690,32 @@ void uploads_expire(struct uploads *uploads, int64_t now_ms)
 				upload->size);
 		upload_free(upload);
 	}
+}
+
+/* In the order of the row the oldest come first. */
+static void gather_old_locked(struct list *row, int64_t before_ms, struct buf *into)
+{
+	for (struct list *at = row->next; at != row; at = at->next) {
+		const struct upload *upload = LIST_OF(struct upload, by_age, at);
+
+		if (upload->touched_ms >= before_ms)
+			return;
+		buf_add(into, str_of(upload->name));
+		buf_add(into, str_from("", 1));
+	}
+}
+
+/* Told without the lock: there may be many. */
+void uploads_would_expire(struct uploads *uploads, int64_t now_ms, const struct would *would)
+{
+	AUTO_FINI(buf) names = buf_limit((uploads->bounds.sessions + 1) * (NAME_MAX_LEN + 1));
+
+	lock_take(&uploads->lock);
+	gather_old_locked(&uploads->empty, now_ms - UPLOAD_EMPTY_IDLE_MS, &names);
+	gather_old_locked(&uploads->filled, now_ms - UPLOAD_IDLE_MS, &names);
+	lock_drop(&uploads->lock);
+	for (size_t at = 0; at < names.len; at += strlen(names.at + at) + 1)
+		would_tell(would, names.at + at);
 }
 
 /* ---- the end ---- */

@@ -40,6 +40,7 @@
 #include "proto/upload_id.h"
 #include "worker/storage/spool.h"
 
+struct would;
 struct hasher;
 struct upload_owner;
 struct uploads;
@@ -135,3 +136,5 @@ struct uploads_stats {
 struct uploads_stats uploads_stats(struct uploads *uploads);
 /* Ends what nobody touched for too long at this time (clock_ms()). Waits for disk. */
 void uploads_expire(struct uploads *uploads, int64_t now_ms);
+/* Tells those that it would end, by the names of their repositories. */
+void uploads_would_expire(struct uploads *uploads, int64_t now_ms, const struct would *would);

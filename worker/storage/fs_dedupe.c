@@ -30,6 +30,7 @@
 #include "common/log.h"
 #include "worker/storage/fs_priv.h"
 #include "worker/storage/pace.h"
+#include "worker/storage/would.h"
 
 #define FOLDER  "_dedupe"
 #define STAMP   FOLDER "/.shared"
@@ -158,6 +159,7 @@ void fs_dedupe_drop(struct store *store, const char *key, const struct stat *gon
 /* ---- the walks ---- */
 
 struct walk {
+	const struct would *dry; /* or NULL */
 	struct store *store;
 	const struct pace *pace;
 	struct store_dedupe *told;
@@ -206,8 +208,11 @@ static void look_at_entry(struct walk *walk, const char *folder, const char *nam
 	}
 	if (snprintf(key, sizeof(key), "%s/%s", folder, name) < (int)sizeof(key) &&
 		fs_path_of(walk->store, key, &path, NULL)) {
-		unlink_if(walk->store, path.text, st);
 		walk->told->removed++;
+		if (walk->dry)
+			would_tell(walk->dry, path.text);
+		else
+			unlink_if(walk->store, path.text, st);
 	}
 }
 
@@ -279,11 +284,14 @@ static void make_one(
 		!fs_open_file(walk->store, blob->text, &b, &other, NULL) || is_same_inode(&kept, &other))
 		return;
 	if (kept.st_size == other.st_size && is_equal(walk, a, b, (uint64_t)kept.st_size)) {
-		if (relink(walk, key, entry, &kept, blob, &other)) {
+		if (walk->dry) {
+			walk->told->linked++;
+			would_tell(walk->dry, blob->text);
+		} else if (relink(walk, key, entry, &kept, blob, &other)) {
 			walk->told->linked++;
 			fs_dedupe_count(walk->store, other.st_size);
 		}
-	} else if (!walk->ended) {
+	} else if (!walk->ended && !walk->dry) {
 		log_warn("store.dedupe",
 			"blob=%s other=%s what=\"one digest, two contents: one of them is damaged\"",
 			log_quote(str_of(blob->text)), log_quote(str_of(entry->text)));
@@ -310,9 +318,10 @@ static void share_one(struct walk *walk, const char *folder, const char *name, c
 	if (fs_is_aside(st) || snprintf(key, sizeof(key), "%s/%s", folder, name) >= (int)sizeof(key) ||
 		!fs_path_of(walk->store, key, &blob, NULL) || !entry_of(walk->store, key, &entry))
 		return;
-	forget_rotten(walk->store, &entry);
+	if (!walk->dry)
+		forget_rotten(walk->store, &entry);
 	if (!fs_at_stat(walk->store, entry.text, &there)) {
-		if (sync_file(walk->store, &blob))
+		if (!walk->dry && sync_file(walk->store, &blob))
 			fs_dedupe_keep(walk->store, key, &blob, false);
 	} else if (!is_same_inode(&there, st)) {
 		make_one(walk, key, &entry, &blob);
@@ -362,22 +371,25 @@ static void forget_stamp(const struct store *store)
 		(void)fs_at_unlink(store, stamp.text);
 }
 
-bool fs_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
-	struct error *err)
+bool fs_dedupe(struct store *store, bool always, const struct pace *pace, const struct would *dry,
+	struct store_dedupe *ret, struct error *err)
 {
-	struct walk walk = {
-		.store = store, .pace = pace, .told = ret, .last = buf_limit(STORE_KEY_MAX), .err = err
-	};
+	struct walk walk = { .store = store,
+		.dry = dry,
+		.pace = pace,
+		.told = ret,
+		.last = buf_limit(STORE_KEY_MAX),
+		.err = err };
 	bool on = fs_dedupes(store), stamped, due = is_due(store, &stamped) || always, ok = true;
 
-	if (!on && stamped)
+	if (!on && stamped && !dry)
 		forget_stamp(store);
 	if (on && due)
 		ok = walk_repositories(&walk);
 	if (ok && !walk.ended)
 		walk_index(&walk);
 	buf_fini(&walk.last);
-	if (!ok || walk.ended)
+	if (!ok || walk.ended || dry)
 		return ok;
 	fs_dedupe_set(store, ret->saved);
 	return !on || !due || fs_put(store, STAMP, NULL, STR(""), err);

@@ -94,14 +94,14 @@ bool fs_dedupe_link(struct store *store, const char *key, int fd, uint64_t size,
 void fs_dedupe_keep(struct store *store, const char *key, const struct fs_path *blob, bool replace);
 /* One whose name was removed; `gone` is what it was. */
 void fs_dedupe_drop(struct store *store, const char *key, const struct stat *gone);
-bool fs_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err) MUST_CHECK;
+bool fs_dedupe(struct store *store, bool always, const struct pace *pace, const struct would *dry, struct store_dedupe *ret, struct error *err) MUST_CHECK;
 /* fs.c: is it on; what it saves. */
 bool fs_dedupes(const struct store *store);
 void fs_dedupe_count(struct store *store, int64_t bytes);
 void fs_dedupe_set(struct store *store, uint64_t bytes);
 
 /* fs_usage.c */
-bool fs_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+bool fs_usage(struct store *store, const char *folder, const struct pace *pace, struct store_usage *ret, struct error *err) MUST_CHECK;
 
 /* fs_aside.c: is this file one that was set aside? */
 bool fs_is_aside(const struct stat *st);
@@ -112,7 +112,7 @@ void fs_reading_again(struct store_reading *reading);
 bool fs_set_aside(struct store_reading *reading, bool aside, struct error *err) MUST_CHECK;
 
 /* fs_sweep.c */
-bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
+bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, const struct would *dry,
 	uint64_t *ret_removed, struct error *err) MUST_CHECK;
 
 /* fs_put_if.c */

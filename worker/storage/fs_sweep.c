@@ -21,6 +21,7 @@
 #include "common/check.h"
 #include "worker/storage/fs_priv.h"
 #include "worker/storage/pace.h"
+#include "worker/storage/would.h"
 
 #define STAMP       STORE_CATALOG ".swept"
 #define STAMP_FOR_S (24 * 60 * 60)
@@ -35,6 +36,7 @@ struct sweep {
 	const struct store *store;
 	struct folders folders;
 	int64_t before_s;
+	const struct would *dry;
 	uint64_t removed;
 };
 
@@ -59,15 +61,26 @@ static void folders_fini(struct folders *folders)
 	free(folders->at);
 }
 
+static bool remove_or_tell(const struct sweep *sweep, const char *path, int folder, const char *name)
+{
+	AUTO_FINI(buf) file = buf_limit(2 * STORE_KEY_MAX);
+
+	if (!sweep->dry)
+		return unlinkat(folder, name, 0) == 0;
+	buf_format(&file, "%s/%s", path, name);
+	would_tell(sweep->dry, buf_text(&file));
+	return true;
+}
+
 /* What was renamed between the look and the lock is not removed: its temp name is gone. */
-static void sweep_temp(struct sweep *sweep, int folder, const char *name)
+static void sweep_temp(struct sweep *sweep, const char *path, int folder, const char *name)
 {
 	AUTO_FD fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_mtim.tv_sec > sweep->before_s)
 		return;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(folder, name, 0) == 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && remove_or_tell(sweep, path, folder, name))
 		sweep->removed++;
 }
 
@@ -95,7 +108,7 @@ static bool sweep_folder(struct sweep *sweep, const char *path, const struct pac
 		return true;
 	while (pace_go_on(pace) && (entry = readdir(dir))) {
 		if (str_starts(str_of(entry->d_name), FS_TEMP))
-			sweep_temp(sweep, dirfd(dir), entry->d_name);
+			sweep_temp(sweep, path, dirfd(dir), entry->d_name);
 		else if (!is_dots(entry->d_name) && is_folder(dirfd(dir), entry))
 			push(&sweep->folders, path, entry->d_name);
 	}
@@ -114,9 +127,9 @@ static bool is_due(struct store *store, struct fs_path *stamp, bool *ret_due, st
 }
 
 bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
-	uint64_t *ret_removed, struct error *err)
+	const struct would *dry, uint64_t *ret_removed, struct error *err)
 {
-	struct sweep sweep = { .store = store, .before_s = before_s };
+	struct sweep sweep = { .store = store, .before_s = before_s, .dry = dry };
 	struct fs_path stamp;
 	bool due, whole = true;
 
@@ -133,5 +146,5 @@ bool fs_sweep(struct store *store, bool was_killed, int64_t before_s, const stru
 	}
 	folders_fini(&sweep.folders);
 	*ret_removed = sweep.removed;
-	return !whole || fs_put(store, STAMP, NULL, STR(""), err);
+	return !whole || dry || fs_put(store, STAMP, NULL, STR(""), err);
 }

@@ -10,6 +10,7 @@
 #include "s3/s3_xml.h"
 #include "worker/storage/pace.h"
 #include "worker/storage/s3_priv.h"
+#include "worker/storage/would.h"
 
 #define PAGE_MAX  1000
 #define LIST_MAX  (8 * 1024 * 1024)
@@ -19,6 +20,7 @@
 struct walk {
 	struct s3_store *s3;
 	const struct pace *pace;
+	const struct would *dry;
 	struct buf key_marker, id_marker; /* behind what was seen */
 	int64_t before_s;
 	uint64_t ended;
@@ -64,6 +66,11 @@ static void end_one(struct walk *walk, const char *key, struct str id)
 	buf_url(&encoded, id, "");
 	if (encoded.failed || s3_push_is_under_way(walk->s3, key))
 		return;
+	if (walk->dry) {
+		walk->ended++;
+		would_tell(walk->dry, key);
+		return;
+	}
 	if (s3_multipart_abort(&walk->s3->client, key, buf_text(&encoded), &err))
 		walk->ended++;
 	else if (err.kind != ERROR_UNKNOWN && !walk->refused) {
@@ -133,11 +140,13 @@ static bool next_page(struct walk *walk, bool *ret_more, struct error *err)
 	return ask_page(walk, &result, err) && read_page(walk, buf_str(&result.body), ret_more, err);
 }
 
-bool s3_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
+bool s3_abandoned(struct store *store, const struct pace *pace, const struct would *dry, uint64_t *ret_ended,
+	struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	struct walk walk = { .s3 = s3,
 		.pace = pace,
+		.dry = dry,
 		.key_marker = buf_limit(2 * STORE_KEY_MAX),
 		.id_marker = buf_limit(ID_MAX),
 		.before_s = s3_clock_now_s(&s3->client.clock) - s3->abandoned_ms / 1000 };

@@ -25,8 +25,8 @@ struct listing {
 	bool stopped;    /* by fn */
 	bool folders;    /* not keys: the folders that they are in */
 	bool more;
-	bool weighs; /* not keys: the bytes of all that is there, also in deeper folders */
-	uint64_t bytes;
+	bool weighs; /* not keys: how many there are, and their bytes, also in deeper folders */
+	uint64_t bytes, blobs;
 	bool empty;                    /* not all keys: those of empty objects, also in deeper folders */
 	store_driver_object_f *object; /* or: keys with sizes and times */
 	store_catalog_f *fn;
@@ -125,6 +125,7 @@ static bool read_sizes(struct listing *listing, struct str xml, struct error *er
 		if (!str_to_number(raw, INT64_MAX, &size))
 			return error_set(err, ERROR_INTERNAL, NULL, "S3 list: a size is not readable");
 		listing->bytes = least(INT64_MAX, listing->bytes + size);
+		listing->blobs++;
 	}
 	return true;
 }
@@ -307,7 +308,7 @@ static bool weigh_on(struct listing *listing, const struct pace *pace, bool *ret
 }
 
 /* blobs/sha256 and blobs/sha512, in one listing. */
-bool s3_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes,
+bool s3_usage(struct store *store, const char *folder, const struct pace *pace, struct store_usage *ret,
 	struct error *err)
 {
 	AUTO_FINI(listing) listing = listing_of(store, SIZE_MAX, NULL, NULL);
@@ -319,7 +320,7 @@ bool s3_usage(struct store *store, const char *folder, const struct pace *pace, 
 	while (fine && truncated)
 		fine = weigh_on(&listing, pace, &truncated, err);
 	if (fine)
-		*ret_bytes = listing.bytes;
+		*ret = (struct store_usage){ listing.bytes, listing.blobs };
 	return fine;
 }
 

@@ -90,7 +90,7 @@ bool s3_restore(struct s3_store *s3, const char *key, uint64_t *ret_size, struct
 /* True: nothing of another repository relies on a blob, now and for ever. */
 bool s3_stand_ins_are_settled(struct s3_store *s3, bool *ret, struct error *err) MUST_CHECK;
 bool s3_settle_stand_ins(struct s3_store *s3, const char *key, uint64_t size, struct error *err) MUST_CHECK;
-bool s3_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
+bool s3_dedupe(struct store *store, bool always, const struct pace *pace, const struct would *dry, struct store_dedupe *ret,
 	struct error *err) MUST_CHECK;
 /* Keys of empty objects below a folder, also in deeper ones, without it. */
 bool s3_list_empty(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err) MUST_CHECK;
@@ -132,7 +132,7 @@ bool s3_push_finish(struct store_push *push, struct error *err) MUST_CHECK;
 void s3_push_give_up(struct store_push *push);
 void s3_push_free(struct store_push *push);
 bool s3_push_is_under_way(struct s3_store *s3, const char *key); /* in this process */
-bool s3_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err) MUST_CHECK;
+bool s3_abandoned(struct store *store, const struct pace *pace, const struct would *dry, uint64_t *ret_ended, struct error *err) MUST_CHECK;
 
 /* A file, or an object on the server's side, by parts in parallel; all or nothing. */
 bool s3_upload_file(
@@ -152,7 +152,7 @@ bool s3_objects(struct store *store, const char *folder, struct str after, size_
 	bool *ret_more, struct error *err) MUST_CHECK;
 bool s3_list(struct store *store, const char *folder, struct str after, size_t n, store_catalog_f *fn,
 	void *arg, bool *ret_more, struct error *err) MUST_CHECK;
-bool s3_usage(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes,
+bool s3_usage(struct store *store, const char *folder, const struct pace *pace, struct store_usage *ret,
 	struct error *err) MUST_CHECK;
 
 enum store_step s3_log_get(struct store *store, const char *index_key, const struct store_version *index,

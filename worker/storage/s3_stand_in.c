@@ -382,13 +382,15 @@ static bool walk_all(struct s3_store *s3, const struct pace *pace, struct store_
 	return walk.ok;
 }
 
-bool s3_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
-	struct error *err)
+bool s3_dedupe(struct store *store, bool always, const struct pace *pace, const struct would *dry,
+	struct store_dedupe *ret, struct error *err)
 {
 	struct s3_store *s3 = s3_store_of(store);
 	struct store_version version;
 	bool restored, imported, whole = false;
 
+	if (dry)
+		return error_set(err, ERROR_INVALID, NULL, "a bucket is looked through without a dry run");
 	if (!s3_stand_ins_are_settled(s3, &restored, err))
 		return false;
 	if (restored && !always)

@@ -22,6 +22,7 @@
 #include "common/file_lock.h"
 #include "common/str.h"
 #include "worker/storage/pace.h"
+#include "worker/storage/would.h"
 
 #define BROKEN_MS    5000 /* for so long nobody tries again but who has bytes */
 #define FOLDER_MODE  0700
@@ -144,18 +145,21 @@ uint64_t spool_capacity(const struct spool *spool)
 }
 
 /* False: an owner has the lock, or came for it. */
-static bool remove_of_dead(int folder, const char *name, uint64_t *removed)
+static bool remove_of_dead(int folder, const char *name, const struct would *dry, uint64_t *removed)
 {
 	if (!str_ends(str_of(name), ENDING))
 		return true;
 	if (!file_lock_try(folder, 0))
 		return false;
-	*removed += unlinkat(folder, name, 0) == 0;
+	if (dry)
+		would_tell(dry, name);
+	*removed += dry || unlinkat(folder, name, 0) == 0;
 	(void)flock(folder, LOCK_UN);
 	return true;
 }
 
-static void sweep_one(int parent, const char *name, const struct pace *pace, uint64_t *removed)
+static void sweep_one(
+	int parent, const char *name, const struct pace *pace, const struct would *dry, uint64_t *removed)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
@@ -166,12 +170,14 @@ static void sweep_one(int parent, const char *name, const struct pace *pace, uin
 			(void)close(fd);
 		return;
 	}
-	while (pace_go_on(pace) && (entry = readdir(folder)) && remove_of_dead(fd, entry->d_name, removed))
+	while (pace_go_on(pace) && (entry = readdir(folder)) &&
+		remove_of_dead(fd, entry->d_name, dry, removed))
 		;
 	(void)closedir(folder);
 }
 
-bool spool_sweep(const char *parent, const struct pace *pace, uint64_t *ret_removed, struct error *err)
+bool spool_sweep(const char *parent, const struct pace *pace, const struct would *dry, uint64_t *ret_removed,
+	struct error *err)
 {
 	DIR *folder = opendir(parent);
 	const struct dirent *entry;
@@ -181,7 +187,7 @@ bool spool_sweep(const char *parent, const struct pace *pace, uint64_t *ret_remo
 		return errno == ENOENT || error_sys(err, "open %s", parent);
 	while (pace_go_on(pace) && (entry = readdir(folder)))
 		if (entry->d_name[0] != '.')
-			sweep_one(dirfd(folder), entry->d_name, pace, ret_removed);
+			sweep_one(dirfd(folder), entry->d_name, pace, dry, ret_removed);
 	(void)closedir(folder);
 	return true;
 }

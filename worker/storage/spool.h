@@ -18,6 +18,7 @@
 #include "common/error.h"
 
 struct pace;
+struct would;
 struct spool;
 struct spool_file {
 	struct spool *spool;
@@ -39,7 +40,7 @@ AUTO_DEFINE(spool)
  * emptied by their owner if it does not come back. A spool whose owner lives is locked, and left alone; the lock is
  * taken for one file at a time, so that an owner who starts just then has to wait for a moment only.
  */
-bool spool_sweep(const char *parent, const struct pace *pace, uint64_t *ret_removed, struct error *err) MUST_CHECK;
+bool spool_sweep(const char *parent, const struct pace *pace, const struct would *dry, uint64_t *ret_removed, struct error *err) MUST_CHECK;
 bool spool_file_new(struct spool *spool, const char *name, struct spool_file **ret, struct error *err) MUST_CHECK;
 bool spool_file_append(struct spool_file *file, const void *bytes, size_t len, struct error *err) MUST_CHECK;
 /* All is appended: fd may be read and written as any other. */

@@ -1145,16 +1145,16 @@ bool store_aside_trim(struct store *store, const struct pace *pace, uint64_t *re
 }
 
 static bool sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
-	uint64_t *ret_removed, struct error *err)
+	const struct would *dry, uint64_t *ret_removed, struct error *err)
 {
 	const struct store_driver *driver = driver_of(store);
 
 	*ret_removed = 0;
-	return !driver->sweep || driver->sweep(store, was_killed, before_s, pace, ret_removed, err);
+	return !driver->sweep || driver->sweep(store, was_killed, before_s, pace, dry, ret_removed, err);
 }
 
 bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace,
-	uint64_t *ret_removed, struct error *err)
+	const struct would *dry, uint64_t *ret_removed, struct error *err)
 {
 	uint64_t removed;
 	bool ok = true;
@@ -1164,14 +1164,15 @@ bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const s
 		const char *path;
 		struct store *root = store_root_at(store, i, &path);
 
-		if (!sweep(root, was_killed, before_s, pace, &removed, ok ? err : NULL))
+		if (!sweep(root, was_killed, before_s, pace, dry, &removed, ok ? err : NULL))
 			note_failure(path, &ok, err);
 		*ret_removed += removed;
 	}
 	return ok;
 }
 
-bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
+bool store_abandoned(struct store *store, const struct pace *pace, const struct would *dry,
+	uint64_t *ret_ended, struct error *err)
 {
 	bool ok = true;
 
@@ -1182,15 +1183,15 @@ bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret
 		struct store *root = store_root_at(store, i, &path);
 
 		if (driver_of(root)->abandoned &&
-			!driver_of(root)->abandoned(root, pace, &ended, ok ? err : NULL))
+			!driver_of(root)->abandoned(root, pace, dry, &ended, ok ? err : NULL))
 			note_failure(path, &ok, err);
 		*ret_ended += ended;
 	}
 	return ok;
 }
 
-bool store_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret,
-	struct error *err)
+bool store_dedupe(struct store *store, bool always, const struct pace *pace, const struct would *dry,
+	struct store_dedupe *ret, struct error *err)
 {
 	bool ok = true;
 
@@ -1201,7 +1202,7 @@ bool store_dedupe(struct store *store, bool always, const struct pace *pace, str
 		struct store *root = store_root_at(store, i, &path);
 
 		if (driver_of(root)->dedupe &&
-			!driver_of(root)->dedupe(root, always, pace, &one, ok ? err : NULL))
+			!driver_of(root)->dedupe(root, always, pace, dry, &one, ok ? err : NULL))
 			note_failure(path, &ok, err);
 		ret->files += one.files;
 		ret->saved += one.saved;
@@ -1213,14 +1214,13 @@ bool store_dedupe(struct store *store, bool always, const struct pace *pace, str
 	return ok;
 }
 
-bool store_usage(
-	struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err)
+bool store_usage(struct store *store, struct str name, const struct pace *pace, struct store_usage *ret,
+	struct error *err)
 {
 	struct name valid;
 
 	store = root_of(store, name);
-	return name_parse(name, &valid, err) &&
-	       driver_of(store)->usage(store, valid.text, pace, ret_bytes, err);
+	return name_parse(name, &valid, err) && driver_of(store)->usage(store, valid.text, pace, ret, err);
 }
 
 const struct histogram *store_lock_waits(struct store *store)

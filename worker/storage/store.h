@@ -33,6 +33,7 @@
 
 struct histogram;
 struct pace;
+struct would;
 struct store;
 
 /* Which content an object has: opaque, equal only for equal content written by the same write.
@@ -168,7 +169,8 @@ void store_push_free(struct store_push *push);
 /* One PUT of bytes that are known to have this digest, unless it is there. Where store_push_part() is not 0. */
 bool store_blob_put_new(struct store *store, struct str name, const struct digest *digest, struct str bytes, struct error *err) MUST_CHECK;
 /* What killed processes left of pushes is removed: all that was begun long ago (s3_settings.abandoned_ms; no push takes so long). */
-bool store_abandoned(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err) MUST_CHECK;
+bool store_abandoned(struct store *store, const struct pace *pace, const struct would *dry, uint64_t *ret_ended,
+		     struct error *err) MUST_CHECK;
 /*
  * Removes it, unless the store's clock has passed until_s: then, or when it can't be told whether it took effect, ERROR_UNAVAILABLE.
  * Whatever is returned, nothing that was sent takes effect after until_s; on OK and ERROR_UNKNOWN (absent) nothing is on its way any more.
@@ -327,8 +329,8 @@ bool store_blob_size_here(struct store *store, struct str name, const struct dig
  * Temp files that killed processes left behind are removed, those of living ones, ours and others', are not, and none that is
  * younger than before_s (wall clock). Only when this worker was_killed, or nobody did it for a day.
  */
-bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
-		 struct error *err) MUST_CHECK;
+bool store_sweep(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, const struct would *dry,
+		 uint64_t *ret_removed, struct error *err) MUST_CHECK;
 
 /*
  * The same blob in several repositories takes its bytes once (fs_dedupe.c), where that is set. What came in by others is made so, what nobody
@@ -341,7 +343,9 @@ struct store_dedupe {
 	uint64_t restored;        /* s3: blobs whose bytes zot had left in another repository */
 	bool again;               /* something has to be done first: come again soon */
 };
-bool store_dedupe(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err) MUST_CHECK;
+/* dry: of folders, what is in the index of blobs already. */
+bool store_dedupe(struct store *store, bool always, const struct pace *pace, const struct would *dry, struct store_dedupe *ret,
+		  struct error *err) MUST_CHECK;
 /* As the last walk found it, and what was linked and removed here since. Thread  any. */
 uint64_t store_saved(const struct store *store);
 
@@ -383,9 +387,10 @@ bool store_reading_set_aside(struct store_reading *reading, bool aside, struct e
 /* s3: copies of what was set aside so long ago go. */
 bool store_aside_trim(struct store *store, const struct pace *pace, uint64_t *ret_removed, struct error *err) MUST_CHECK;
 
-/* Bytes of a repository. fs: by looking at each file; one that several repositories share counts in each. s3: of its blobs, by a listing,
+/* What a repository has. Bytes: fs: by looking at each file; one that several repositories share counts in each. s3: of its blobs, by a listing,
  * which is a request for each 1000. One that is not there has none. ERROR_UNAVAILABLE too where the pace (NULL is fine) ended it. */
-bool store_usage(struct store *store, struct str name, const struct pace *pace, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
+struct store_usage { uint64_t bytes, blobs; };
+bool store_usage(struct store *store, struct str name, const struct pace *pace, struct store_usage *ret, struct error *err) MUST_CHECK;
 /* How long locks of one root (store_root_at) were waited for, NULL where there are none. Thread  any. */
 const struct histogram *store_lock_waits(struct store *store);
 

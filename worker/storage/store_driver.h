@@ -57,7 +57,7 @@ struct store_driver {
 	bool (*push_finish)(struct store_push *push, struct error *err);
 	void (*push_give_up)(struct store_push *push);
 	void (*push_free)(struct store_push *push);
-	bool (*abandoned)(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err);
+	bool (*abandoned)(struct store *store, const struct pace *pace, const struct would *dry, uint64_t *ret_ended, struct error *err);
 	/* The folder that `key` lies in, until *ret_lock is closed: as those who change an index in it. NULL: nothing is to be locked. */
 	bool (*lock)(struct store *store, const char *key, int *ret_lock, struct error *err);
 	/* put() of an empty object that takes effect before until_s (the store's clock) or never; the folder is locked. */
@@ -83,12 +83,12 @@ struct store_driver {
 	/* Names of folders directly under `folder` ("" or "library/"), in any order; fn false stops. */
 	bool (*folders)(struct store *store, const char *folder, store_catalog_f *fn, void *arg, struct error *err);
 	/* Temp files that killed processes left; NULL: there are none. */
-	bool (*sweep)(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, uint64_t *ret_removed,
+	bool (*sweep)(struct store *store, bool was_killed, int64_t before_s, const struct pace *pace, const struct would *dry, uint64_t *ret_removed,
 		      struct error *err);
 	/* Bytes of a repository's folder, and how long its locks were waited for; NULL: not known. */
-	bool (*usage)(struct store *store, const char *folder, const struct pace *pace, uint64_t *ret_bytes, struct error *err);
+	bool (*usage)(struct store *store, const char *folder, const struct pace *pace, struct store_usage *ret, struct error *err);
 	/* store_dedupe(), store_saved(); NULL: nothing is shared. */
-	bool (*dedupe)(struct store *store, bool always, const struct pace *pace, struct store_dedupe *ret, struct error *err);
+	bool (*dedupe)(struct store *store, bool always, const struct pace *pace, const struct would *dry, struct store_dedupe *ret, struct error *err);
 	uint64_t (*saved)(const struct store *store);
 	struct histogram *(*lock_waits)(struct store *store);
 	/* store_reading_...() */

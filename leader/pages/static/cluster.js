@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // cluster - each member, its share of the ring, what it says is wrong with it, and what an operator can do with it.
-import { call } from "./api.js";
+import { call, get } from "./api.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { live, refresh } from "./live.js";
 import { Plot } from "./plots.js";
 import { isAdmin } from "./roles.js";
 import { go, to } from "./route.js";
 import { useStore } from "./store.js";
-import { Bar, Confirm, Pager, Scroll, Spark, State, say } from "./ui.js";
+import { Bar, Confirm, Pager, Problem, Scroll, Spark, State, say, useAction, useLoaded } from "./ui.js";
 import { bytes, micros, number, percent, rate, span, time } from "./words.js";
 
 const PAGE = 100;
@@ -237,11 +237,66 @@ const MemberFacts = ({ row, now }) => html`<dl class="facts">
 	<${Fact} name="In">${bytes(row.stats.bytesIn)}</${Fact}><${Fact} name="Out">${bytes(row.stats.bytesOut)}</${Fact}>
 	<${Fact} name="p50">${micros(row.stats.p50Us)}</${Fact}><${Fact} name="p99">${micros(row.stats.p99Us)}</${Fact}>
 	<${Fact} name="Memory">${bytes(row.stats.rss)}</${Fact}><${Fact} name="Processor time">${span(row.stats.cpuMs)}</${Fact}><${Fact} name="Up for">${span(row.stats.uptimeMs)}</${Fact}>
-	<${Fact} name="Uploads">${number(row.stats.uploads)}</${Fact}><${Fact} name="Spool">${bytes(row.stats.spoolBytes)}</${Fact}><${Fact} name="Storage that it owns">${bytes(row.stats.storageBytes)}</${Fact}><${Fact} name="Chores failed">${number(row.stats.chores?.failures)}</${Fact}>
+	<${Fact} name="Uploads">${number(row.stats.uploads)}</${Fact}><${Fact} name="Spool">${bytes(row.stats.spoolBytes)}</${Fact}><${Fact} name="Storage that it owns">${bytes(row.stats.storageBytes)}</${Fact}>
+	<${Fact} name="Repositories">${number(row.stats.storageRepositories)}</${Fact}><${Fact} name="Tags">${number(row.stats.storageTags)}</${Fact}><${Fact} name="Manifests">${number(row.stats.storageManifests)}</${Fact}><${Fact} name="Blobs">${number(row.stats.storageBlobs)}</${Fact}>
+	<${Fact} name="Chores failed">${number(row.stats.chores?.failures)}</${Fact}>
 </dl>`;
 
 const Complaints = ({ lines = [] }) => lines.length > 0 && html`<section aria-labelledby="complaints"><h2 id="complaints">What it says is wrong with it</h2>
 	<ul>${lines.map((line) => html`<li>${line}</li>`)}</ul></section>`;
+
+// ---- what it does without being asked ----
+
+const CHORES_EVERY_MS = 2000; // as often as members tell
+
+function progressOf({ what, done = 0, total, about, at, removed, dryRun }) {
+	const of = total ? ` of ${number(total)}` : about ? ` of about ${number(about)}` : "";
+	const gone = removed ? `, ${dryRun ? "would remove" : "removed"} ${number(removed)}` : "";
+	return `${number(done)}${of} ${what || ""}${gone}${at ? `, at ${at}` : ""}`;
+}
+
+function lastOf({ how, error, ended, dryRun, ...work }) {
+	const words = how === "done" && work.what ? progressOf({ ...work, dryRun }) : error || "";
+	return `${dryRun ? "dry run " : ""}${how} ${time(ended)}${words && `: ${words}`}`;
+}
+
+function ChoreButtons({ member, chore }) {
+	const [run, busy, error] = useAction();
+	const ask = (action, dryRun) =>
+		run(async () => {
+			await call("POST", pathOf(member, "chores"), { body: { chore: chore.name, action, ...(dryRun && { dryRun }) } });
+			say(`${chore.name} at ${member}: ${action === "stop" ? "it is told to end" : dryRun ? "a dry run is asked for" : "a run is asked for"}.`);
+		});
+	const isIdle = chore.state === "idle";
+	return html`<div class="buttons">
+			<button disabled=${busy || !isIdle} onClick=${() => ask("start")} aria-label="Start ${chore.name}">Start</button>
+			${chore.canDryRun && html`<button disabled=${busy || !isIdle} onClick=${() => ask("start", true)} aria-label="Dry run of ${chore.name}">Dry run</button>`}
+			<button disabled=${busy || isIdle} onClick=${() => ask("stop")} aria-label="Stop ${chore.name}">Stop</button>
+		</div><${Problem} error=${error} />`;
+}
+
+const Chore = ({ member, chore, mayAsk }) => html`<tr>
+	<th scope="row">${chore.name}</th><td>${chore.state}${chore.run?.dryRun ? ", dry run" : ""}</td>
+	<td>${chore.run ? progressOf(chore.run) : ""}</td><td>${chore.last ? lastOf(chore.last) : ""}</td>
+	${mayAsk && html`<td><${ChoreButtons} member=${member} chore=${chore} /></td>`}
+</tr>`;
+
+// Events do not tell of chores: the member alone is asked for, while somebody looks.
+function Chores({ name, mayAsk }) {
+	const [turn, setTurn] = useState(0);
+	const { value, error } = useLoaded(() => get(pathOf(name)), [name, turn]);
+	const chores = value?.members?.[0]?.chores || [];
+	useEffect(() => {
+		const timer = setInterval(() => document.hidden || setTurn((t) => t + 1), CHORES_EVERY_MS);
+		return () => clearInterval(timer);
+	}, []);
+	return html`<section aria-labelledby="chores"><h2 id="chores">Chores</h2><${Problem} error=${error} />
+		${value && !chores.length && html`<p class="none">It has not told of any.</p>`}
+		${chores.length > 0 && html`<${Scroll} label="Chores"><table>
+			<thead><tr><th scope="col">Chore</th><th scope="col">State</th><th scope="col">Progress</th><th scope="col">Last run</th>${mayAsk && html`<th scope="col">Ask</th>`}</tr></thead>
+			<tbody>${chores.map((chore) => html`<${Chore} key=${chore.name} member=${name} chore=${chore} mayAsk=${mayAsk} />`)}</tbody></table></${Scroll}>`}
+	</section>`;
+}
 
 function One({ name, session }) {
 	const world = useStore(live);
@@ -251,6 +306,7 @@ function One({ name, session }) {
 		${!row && world.mode !== "connecting" && html`<p class="none">No member has this name.</p>`}
 		${row && html`${isAdmin(session) && html`<${MemberDeeds} row=${row} />`}
 			<${MemberFacts} row=${row} now=${now} /><${Complaints} lines=${row.complaints} />
+			<${Chores} name=${name} mayAsk=${isAdmin(session) && row.state !== "lost"} />
 			<div class="plots">${PLOTS.map((plot) => html`<${Plot} key=${plot.title} ...${plot} seconds=${600} series=${row.figures} />`)}</div>`}`;
 }
 

@@ -26,6 +26,9 @@ const FACTS = [
 	["Processors", "cpu", number],
 	["Storage", "storage", bytes],
 	["Repositories", "repositories", number],
+	["Tags", "tags", number],
+	["Manifests", "manifests", number],
+	["Blobs", "blobs", number],
 	["Fullest quota", "quotaMost", percent],
 ];
 

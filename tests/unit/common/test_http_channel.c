@@ -612,10 +612,10 @@ static void the_server_ends_a_channel_that_makes_no_sense(void **state)
 			put_frame(fd, HTTP_FRAME_LAST, 1, STR("POST /hold HTTP/1.1\r\nHost: x\r\n\r\n"), 0);
 			put_frame(fd, HTTP_FRAME_BYTES, 1, STR("x"), 0);
 			break;
-		case 2: /* over the window */
+		case 2: /* over the window, and over what the server may hold of a body that nobody reads */
 			put_frame(fd, HTTP_FRAME_BYTES, 1,
 				STR("PUT /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n"), 0);
-			for (int i = 0; i < 5; i++)
+			for (int i = 0; i < 60; i++)
 				put_frame(fd, HTTP_FRAME_BYTES, 1, str_from(zeros, sizeof(zeros)), 0);
 			break;
 		case 3:

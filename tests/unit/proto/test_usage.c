@@ -68,7 +68,11 @@ static struct usage_report sample(void)
 			.chore_ms = 3,
 			.weighed = true,
 			.storage_bytes = 1ull << 50,
-			.storage_repositories = 12 } };
+			.storage_repositories = 12,
+			.counted = true,
+			.storage_blobs = 9,
+			.storage_manifests = 8,
+			.storage_tags = 7 } };
 }
 
 static bool parses(const char *text, struct error *err)
@@ -143,6 +147,10 @@ static void a_push_survives(void **state)
 	assert_true(got.stats.weighed);
 	assert_int_equal(got.stats.storage_bytes, 1ull << 50);
 	assert_int_equal(got.stats.storage_repositories, 12);
+	assert_true(got.stats.counted);
+	assert_int_equal(got.stats.storage_blobs, 9);
+	assert_int_equal(got.stats.storage_manifests, 8);
+	assert_int_equal(got.stats.storage_tags, 7);
 }
 
 static void an_answer_survives(void **state)

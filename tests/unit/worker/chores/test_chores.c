@@ -122,9 +122,13 @@ static void each_at_its_time(void **state)
 	struct rig *rig = *state;
 	struct seen often = { 0 }, once = { 0 }, later = { 0 };
 
-	chores_add(rig->chores, &(struct chore){ "often", 0, 1, note, &often });
-	chores_add(rig->chores, &(struct chore){ "once", 0, 0, note, &once });
-	chores_add(rig->chores, &(struct chore){ "later", 3600000, 1, note, &later });
+	chores_add(rig->chores,
+		&(struct chore){ .name = "often", .first_ms = 0, .every_ms = 1, .run = note, .arg = &often });
+	chores_add(rig->chores,
+		&(struct chore){ .name = "once", .first_ms = 0, .every_ms = 0, .run = note, .arg = &once });
+	chores_add(rig->chores,
+		&(struct chore){
+			.name = "later", .first_ms = 3600000, .every_ms = 1, .run = note, .arg = &later });
 	start(rig);
 	await_runs(&often, 50);
 	await_runs(&once, 1);
@@ -139,12 +143,35 @@ static void each_at_its_time(void **state)
 	assert_true(stats_of(rig, "often").ended_s > 0);
 }
 
+/* Long before its time; and once more for what came while it ran. */
+static void one_that_is_woken_runs_soon(void **state)
+{
+	struct rig *rig = *state;
+	struct seen rare = { 0 };
+
+	chores_add(rig->chores, &(struct chore){ .name = "rare",
+					.first_ms = 3600000,
+					.every_ms = 3600000,
+					.run = note,
+					.arg = &rare });
+	start(rig);
+	chores_wake(rig->chores, STR("nothing"), 0);
+	for (int n = 1; n <= 20; n++) {
+		chores_wake(rig->chores, STR("rare"), 0);
+		await_runs(&rare, n);
+	}
+	(void)stop(rig);
+	assert_false(atomic_load(&rare.twice));
+	chores_wake(rig->chores, STR("rare"), 0);
+}
+
 static void failures_are_counted(void **state)
 {
 	struct rig *rig = *state;
 	struct seen seen = { .fails = true };
 
-	chores_add(rig->chores, &(struct chore){ "bad", 0, 1, note, &seen });
+	chores_add(rig->chores,
+		&(struct chore){ .name = "bad", .first_ms = 0, .every_ms = 1, .run = note, .arg = &seen });
 	start(rig);
 	await_runs(&seen, 3);
 	atomic_store(&seen.fails, false);
@@ -170,8 +197,12 @@ static void a_long_one_does_not_stop_the_others(void **state)
 	struct rig *rig = *state;
 	struct seen walk = { 0 }, often = { 0 };
 
-	chores_add(rig->chores, &(struct chore){ "walk", 0, 0, walk_for_ever, &walk });
-	chores_add(rig->chores, &(struct chore){ "often", 10, 1, note, &often });
+	chores_add(rig->chores,
+		&(struct chore){
+			.name = "walk", .first_ms = 0, .every_ms = 0, .run = walk_for_ever, .arg = &walk });
+	chores_add(rig->chores,
+		&(struct chore){
+			.name = "often", .first_ms = 10, .every_ms = 1, .run = note, .arg = &often });
 	start(rig);
 	await_runs(&often, 10);
 	assert_int_equal(atomic_load(&walk.inside), 1);
@@ -206,7 +237,11 @@ static void it_rests_while_there_are_requests(void **state)
 	struct spent spent = { 0 };
 
 	atomic_store(&rig->busy, true);
-	chores_add(rig->chores, &(struct chore){ "work", 0, 0, work_for_a_while, &spent });
+	chores_add(rig->chores, &(struct chore){ .name = "work",
+					.first_ms = 0,
+					.every_ms = 0,
+					.run = work_for_a_while,
+					.arg = &spent });
 	start(rig);
 	while (!atomic_load(&spent.over))
 		(void)sched_yield();
@@ -221,7 +256,9 @@ static void the_stop_ends_a_rest(void **state)
 	struct seen walk = { 0 };
 
 	atomic_store(&rig->busy, true);
-	chores_add(rig->chores, &(struct chore){ "walk", 0, 0, walk_for_ever, &walk });
+	chores_add(rig->chores,
+		&(struct chore){
+			.name = "walk", .first_ms = 0, .every_ms = 0, .run = walk_for_ever, .arg = &walk });
 	start(rig);
 	while (!atomic_load(&walk.inside))
 		(void)sched_yield();
@@ -235,7 +272,11 @@ static void all_end_when_they_are_told(void **state)
 	static struct seen seen[8];
 
 	for (int i = 0; i < 8; i++)
-		chores_add(rig->chores, &(struct chore){ "walk", 0, 1, walk_for_ever, &seen[i] });
+		chores_add(rig->chores, &(struct chore){ .name = "walk",
+						.first_ms = 0,
+						.every_ms = 1,
+						.run = walk_for_ever,
+						.arg = &seen[i] });
 	start(rig);
 	while (!atomic_load(&seen[7].inside))
 		(void)sched_yield();
@@ -249,7 +290,8 @@ static void none_begins_after_the_stop(void **state)
 	struct rig *rig = *state;
 	struct seen seen = { 0 };
 
-	chores_add(rig->chores, &(struct chore){ "never", 0, 1, note, &seen });
+	chores_add(rig->chores,
+		&(struct chore){ .name = "never", .first_ms = 0, .every_ms = 1, .run = note, .arg = &seen });
 	chores_stop(rig->chores);
 	start(rig);
 	(void)stop(rig);
@@ -286,7 +328,11 @@ static bool work(struct chore_turn *turn, void *arg, struct error *err)
 
 static void add_work(struct rig *rig, struct asked *asked)
 {
-	chores_add_dry(rig->chores, &(struct chore){ "work", 3600000, 3600000, work, asked });
+	chores_add_dry(rig->chores, &(struct chore){ .name = "work",
+					    .first_ms = 3600000,
+					    .every_ms = 3600000,
+					    .run = work,
+					    .arg = asked });
 	start(rig);
 }
 
@@ -320,9 +366,9 @@ static struct chore_stats await_last(struct rig *rig, enum chore_how how)
 	return stats;
 }
 
-static void await_work(struct rig *rig)
+static void await_second(struct rig *rig)
 {
-	while (!stats_of(rig, "work").work.at[0])
+	while (strcmp(stats_of(rig, "work").work.at, "two"))
 		(void)sched_yield();
 }
 
@@ -362,8 +408,7 @@ static void a_stop_ends_this_run_alone(void **state)
 	atomic_store(&rig->busy, true);
 	add_work(rig, &asked);
 	ask(rig, (struct chore_order){ .id = 5 });
-	await_work(rig);
-	assert_string_equal(stats_of(rig, "work").work.at, "two");
+	await_second(rig);
 	is_refused(rig, STR("work"), (struct chore_order){ 0 }, ERROR_CONFLICT, "runs already");
 	ask(rig, (struct chore_order){ .id = 6, .stop = true });
 	stats = await_last(rig, CHORE_STOPPED);
@@ -384,7 +429,9 @@ static void what_cannot_be_is_said(void **state)
 	struct asked asked = { .holds = false };
 	struct seen seen = { 0 };
 
-	chores_add(rig->chores, &(struct chore){ "wet", 3600000, 0, note, &seen });
+	chores_add(rig->chores,
+		&(struct chore){
+			.name = "wet", .first_ms = 3600000, .every_ms = 0, .run = note, .arg = &seen });
 	add_work(rig, &asked);
 	is_refused(rig, STR("wrok"), (struct chore_order){ 0 }, ERROR_UNKNOWN, "did you mean \"work\"?");
 	is_refused(rig, STR("zzzzzzzz"), (struct chore_order){ 0 }, ERROR_UNKNOWN, "there are: wet, work");
@@ -412,7 +459,8 @@ static void a_look_is_no_run_to_speak_of(void **state)
 	struct rig *rig = *state;
 	struct asked asked = { .looks = true };
 
-	chores_add(rig->chores, &(struct chore){ "look", 0, 1, work, &asked });
+	chores_add(rig->chores,
+		&(struct chore){ .name = "look", .first_ms = 0, .every_ms = 1, .run = work, .arg = &asked });
 	start(rig);
 	while (atomic_load(&asked.runs) < 3)
 		(void)sched_yield();
@@ -437,6 +485,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(each_at_its_time),
+		TEST(one_that_is_woken_runs_soon),
 		TEST(failures_are_counted),
 		TEST(a_long_one_does_not_stop_the_others),
 		TEST(it_rests_while_there_are_requests),

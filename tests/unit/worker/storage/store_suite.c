@@ -314,7 +314,7 @@ static void many_are_removed_at_once(void **state)
 
 	put_objects(*state);
 	OK(store_import(*state, &all, &found, &failure));
-	OK(store_dedupe(*state, true, NULL, &told, &failure));
+	OK(store_dedupe(*state, true, NULL, NULL, &told, &failure));
 	assert_int_equal(list_objects(&objects), OBJECTS);
 	until_s = store_clock_s(*state, STR("a/b")) + 20;
 	REFUSED(store_blobs_delete(*state, STR("a/b"), objects.seen, OBJECTS, until_s - 40, gone, &failure),

@@ -361,12 +361,12 @@ static void a_walk_restores_all_and_leaves_its_mark(void **state)
 	put_blob(bucket, "c", NOTHING, 0);
 	put_blob(bucket, "d", OTHER, 0);
 	/* Not before the catalog is whole. */
-	OK(s3_dedupe(bucket->store, false, NULL, &told, &failure));
+	OK(s3_dedupe(bucket->store, false, NULL, NULL, &told, &failure));
 	assert_true(told.again);
 	assert_int_equal(told.restored, 0);
 	assert_int_equal(size_of(bucket, MARK), -1);
 	put_object(bucket, IMPORTED, 0);
-	OK(s3_dedupe(bucket->store, false, NULL, &told, &failure));
+	OK(s3_dedupe(bucket->store, false, NULL, NULL, &told, &failure));
 	assert_false(told.again);
 	assert_int_equal(told.restored, 2);
 	assert_int_equal(size_of(bucket, "b/" BLOB), 5);
@@ -375,11 +375,11 @@ static void a_walk_restores_all_and_leaves_its_mark(void **state)
 	assert_int_equal(size_of(bucket, "d/" OTHER), 0);
 	assert_int_equal(size_of(bucket, MARK), 0);
 	(void)looks(bucket);
-	OK(s3_dedupe(bucket->store, false, NULL, &told, &failure));
+	OK(s3_dedupe(bucket->store, false, NULL, NULL, &told, &failure));
 	assert_int_equal(looks(bucket), 0);
 	put_blob(bucket, "e", BLOB, 0);
 	told.restored = 0;
-	OK(s3_dedupe(bucket->store, true, NULL, &told, &failure));
+	OK(s3_dedupe(bucket->store, true, NULL, NULL, &told, &failure));
 	assert_int_equal(told.restored, 1);
 }
 
@@ -402,14 +402,14 @@ static void a_walk_that_ends_early_leaves_no_mark(void **state)
 	for (unsigned steps = 0; steps < 4; steps++) {
 		left = steps;
 		told.again = false;
-		OK(s3_dedupe(bucket->store, false, &pace, &told, &failure));
+		OK(s3_dedupe(bucket->store, false, &pace, NULL, &told, &failure));
 		assert_true(told.again);
 		assert_int_equal(told.restored, 0);
 		assert_int_equal(size_of(bucket, "b/" BLOB), 0);
 		assert_int_equal(size_of(bucket, MARK), -1);
 	}
 	left = 100;
-	OK(s3_dedupe(bucket->store, false, &pace, &told, &failure));
+	OK(s3_dedupe(bucket->store, false, &pace, NULL, &told, &failure));
 	assert_false(told.again);
 	assert_int_equal(told.restored, 1);
 }

@@ -260,12 +260,12 @@ static void spools_of_the_dead_are_emptied(void **state)
 	OK(file_make_folders(in_top("dead"), 0700, &failure));
 	OK(file_write_durable(in_top("dead/a.upload"), STR("left"), 0600, &failure));
 	OK(file_write_durable(in_top("dead/notes.txt"), STR("not ours"), 0600, &failure));
-	OK(spool_sweep(top, NULL, &removed, &failure));
+	OK(spool_sweep(top, NULL, NULL, &removed, &failure));
 	assert_int_equal(removed, 1);
 	assert_int_equal(access(alive->path, F_OK), 0);
 	assert_int_equal(access(in_top("dead/notes.txt"), F_OK), 0);
 	spool_file_free(alive);
-	OK(spool_sweep(in_top("absent"), NULL, &removed, &failure));
+	OK(spool_sweep(in_top("absent"), NULL, NULL, &removed, &failure));
 }
 
 static bool may_sweep(void *arg)
@@ -279,7 +279,7 @@ static void *sweep_on(void *arg)
 	uint64_t removed;
 
 	while (atomic_load((atomic_bool *)arg))
-		CHECK(spool_sweep(top, &pace, &removed, NULL));
+		CHECK(spool_sweep(top, &pace, NULL, &removed, NULL));
 	return NULL;
 }
 

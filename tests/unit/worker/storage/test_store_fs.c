@@ -465,7 +465,7 @@ static uint64_t sweep(struct store *store, bool was_killed)
 {
 	uint64_t removed;
 
-	OK(store_sweep(store, was_killed, clock_wall_s(), NULL, &removed, &failure));
+	OK(store_sweep(store, was_killed, clock_wall_s(), NULL, NULL, &removed, &failure));
 	return removed;
 }
 
@@ -520,7 +520,7 @@ static void *sweep_all(void *arg)
 	/* As if everything were older than the process: only the locks are left. */
 	while (atomic_load(&sweeper->go_on)) {
 		uint64_t removed;
-		CHECK(store_sweep(sweeper->store, true, INT64_MAX, &pace, &removed, NULL));
+		CHECK(store_sweep(sweeper->store, true, INT64_MAX, &pace, NULL, &removed, NULL));
 		atomic_fetch_add(&sweeper->removed, removed);
 	}
 	return NULL;
@@ -621,7 +621,7 @@ static void the_same_blob_takes_its_bytes_once(void **state)
 {
 	struct large *large = large_new('l');
 	struct digest small = digest_of(HASH_SHA256, STR("small"));
-	uint64_t bytes = 0;
+	struct store_usage usage = { 0 };
 
 	store_fs_set_dedupe(*state, true);
 	upload(*state, "one", large);
@@ -636,8 +636,9 @@ static void the_same_blob_takes_its_bytes_once(void **state)
 	assert_int_equal(store_saved(*state), LARGE);
 	OK(store_blob_mount(*state, STR("one"), STR("three"), &large->digest, &failure));
 	assert_int_equal(blob_stat("three", large).st_nlink, 4);
-	OK(store_usage(*state, STR("three"), NULL, &bytes, &failure));
-	assert_int_equal(bytes, LARGE);
+	OK(store_usage(*state, STR("three"), NULL, &usage, &failure));
+	assert_int_equal(usage.bytes, LARGE);
+	assert_int_equal(usage.blobs, 1);
 	expect_no_temp();
 	drop(*state, "one", large);
 	drop(*state, "three", large);
@@ -687,11 +688,11 @@ static void off_and_on_again(void **state)
 	upload(*state, "two/deep", second);
 	assert_int_equal(blob_stat("one", first).st_nlink, 1);
 	assert_false(is_listed(first));
-	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_int_equal(told.linked + told.removed + told.files, 0);
 	/* On: what is there becomes one. */
 	store_fs_set_dedupe(*state, true);
-	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_int_equal(told.linked, 1);
 	assert_int_equal(told.files, 2);
 	assert_int_equal(told.saved, LARGE);
@@ -703,15 +704,15 @@ static void off_and_on_again(void **state)
 	assert_int_equal(unlink(path_in_root(first->key)), 0);
 	(void)snprintf(key, sizeof(key), "two/deep/blobs/sha256/%s", second->encoded);
 	assert_int_equal(unlink(path_in_root(key)), 0);
-	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_false(is_listed(first));
 	assert_int_equal(told.removed, 1);
 	assert_int_equal(unlink(path_in_root("_dedupe/.shared")), 0);
-	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_true(is_listed(first));
 	/* Off: links stay, the index goes, so that what others remove is free at once. */
 	store_fs_set_dedupe(*state, false);
-	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_false(is_listed(first));
 	assert_int_equal(blob_stat("one", first).st_nlink, 2);
 	upload(*state, "three", first);
@@ -737,9 +738,9 @@ static void a_walk_that_ended_early_is_made_again(void **state)
 		upload(*state, name, large);
 	}
 	store_fs_set_dedupe(*state, true);
-	OK(store_dedupe(*state, false, &pace, &told, &failure));
+	OK(store_dedupe(*state, false, &pace, NULL, &told, &failure));
 	assert_in_range(told.linked, 0, 18);
-	OK(store_dedupe(*state, false, NULL, &told, &failure));
+	OK(store_dedupe(*state, false, NULL, NULL, &told, &failure));
 	assert_int_equal(blob_stat("r00", large).st_nlink, 21);
 	assert_int_equal(told.saved, 19 * LARGE);
 }
@@ -796,7 +797,7 @@ static void *share_all(void *arg)
 	while (atomic_load(&sharer->go_on)) {
 		struct error err;
 
-		if (!store_dedupe(sharer->store, true, NULL, &told, &err))
+		if (!store_dedupe(sharer->store, true, NULL, NULL, &told, &err))
 			fail_msg("%s", err.text);
 		sharer->linked += (unsigned)told.linked;
 	}

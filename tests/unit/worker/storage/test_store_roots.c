@@ -276,9 +276,11 @@ static void one_that_is_away_takes_no_other_with_it(void **state)
 	assert_int_equal(seen.len, 3);
 }
 
-static bool end_or_fail(struct store *store, const struct pace *pace, uint64_t *ret_ended, struct error *err)
+static bool end_or_fail(struct store *store, const struct pace *pace, const struct would *dry,
+	uint64_t *ret_ended, struct error *err)
 {
 	(void)pace;
+	(void)dry;
 	*ret_ended = 5;
 	return !strstr(store->place, "/a") ||
 	       error_set(err, ERROR_UNAVAILABLE, NULL, "%s is away", store->place);
@@ -292,7 +294,7 @@ static void what_was_abandoned_ends_in_all_roots(void **state)
 	uint64_t ended = 1;
 	const char *path;
 
-	assert_true(store_abandoned(*state, NULL, &ended, &err));
+	assert_true(store_abandoned(*state, NULL, NULL, &ended, &err));
 	assert_int_equal(ended, 0);
 	for (size_t i = 0; i < store_roots_len(*state); i++) {
 		struct store *root = store_root_at(*state, i, &path);
@@ -301,11 +303,11 @@ static void what_was_abandoned_ends_in_all_roots(void **state)
 		ends.abandoned = end_or_fail;
 		root->driver = &ends;
 	}
-	assert_false(store_abandoned(*state, NULL, &ended, &err));
+	assert_false(store_abandoned(*state, NULL, NULL, &ended, &err));
 	assert_int_equal(ended, 4 * 5);
 	assert_string_equal(err.text + strlen(err.text) - strlen("/a-b is away"), "/a-b is away");
 	assert_true(str_starts(str_of(err.text), "storage.subPaths /a-b: "));
-	assert_false(store_abandoned(*state, NULL, &ended, NULL));
+	assert_false(store_abandoned(*state, NULL, NULL, &ended, NULL));
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

@@ -501,18 +501,24 @@ static void blobs_are_weighed(void **state)
 {
 	const struct pace pace = { .go_on = stop_at_once };
 	struct error err = { 0 };
-	uint64_t bytes = 77;
+	struct store_usage usage = { 77, 77 };
+	uint64_t requests;
 
 	(void)state;
-	OK(store_usage(store, STR("weighed"), NULL, &bytes, &failure));
-	assert_int_equal(bytes, 0);
+	OK(store_usage(store, STR("weighed"), NULL, &usage, &failure));
+	assert_int_equal(usage.bytes, 0);
+	assert_int_equal(usage.blobs, 0);
 	put_text("weighed/index.json", "not a blob");
 	put_text("weighed/blobs/sha256/aa", "12345");
 	put_text("weighed/blobs/sha512/bb", "1234567");
 	put_text("weighed/more/blobs/sha256/cc", "of another repository");
-	OK(store_usage(store, STR("weighed"), NULL, &bytes, &failure));
-	assert_int_equal(bytes, 12);
-	expect_error(store_usage(store, STR("weighed"), &pace, &bytes, &err), &err, ERROR_UNAVAILABLE);
+	requests = store_requests(store);
+	OK(store_usage(store, STR("weighed"), NULL, &usage, &failure));
+	assert_int_equal(usage.bytes, 12);
+	assert_int_equal(usage.blobs, 2);
+	/* Both are in the one list. */
+	assert_int_equal(store_requests(store) - requests, 1);
+	expect_error(store_usage(store, STR("weighed"), &pace, &usage, &err), &err, ERROR_UNAVAILABLE);
 	/* More than a page. */
 	for (int i = 0; i < 1003; i++) {
 		char key[64];
@@ -520,8 +526,9 @@ static void blobs_are_weighed(void **state)
 		snprintf(key, sizeof key, "many/blobs/sha256/%04d", i);
 		put_text(key, "xyz");
 	}
-	OK(store_usage(store, STR("many"), NULL, &bytes, &failure));
-	assert_int_equal(bytes, 3009);
+	OK(store_usage(store, STR("many"), NULL, &usage, &failure));
+	assert_int_equal(usage.bytes, 3009);
+	assert_int_equal(usage.blobs, 1003);
 }
 
 /* ---- what is wrong is said ---- */
