@@ -210,6 +210,9 @@ static enum ledger_result write_once(struct leader *leader, const struct ledger_
 		return LEDGER_FAILED;
 	result = ledger_write(
 		leader->ledger, made.batch.changes, len, state_digest(made.state), ret_revision, ret_at, err);
+	/* Memory, under the same lock, had what was expected: another leader's write is not in it yet. */
+	if (result == LEDGER_STALE && ledger_is_shared(leader->ledger))
+		result = LEDGER_BEHIND;
 	if (result == LEDGER_STALE)
 		counter_add(&leader->counters.writes_stale_total, 1);
 	if (result != LEDGER_WRITTEN)

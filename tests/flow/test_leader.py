@@ -213,7 +213,7 @@ def test_who_may_ask(leader):
 
 @pytest.mark.parametrize("method, path, allow", [
     ("POST", "/livez", "GET, HEAD"), ("DELETE", "/api/cluster/state", "GET, HEAD"), ("GET", "/api/cluster/quotas", "PUT"),
-    ("PUT", "/api/cluster/members/one", "DELETE"), ("GET", "/api/cluster/members/one", "DELETE"),
+    ("PUT", "/api/cluster/members/one", "GET, HEAD, DELETE"), ("POST", "/api/cluster/members/one", "GET, HEAD, DELETE"),
     ("DELETE", "/api/cluster/members", "GET, HEAD"), ("DELETE", "/api/users", "GET, HEAD, POST"), ("PUT", "/api/users/", "GET, HEAD, POST"),
     ("POST", "/api/user/ann", "GET, HEAD, PUT, PATCH, DELETE"), ("DELETE", "/api/settings/cluster", "GET, HEAD, PUT, PATCH"),
     ("PATCH", "/api/ring/ring", "GET, HEAD"), ("OPTIONS", "/api/ring", "GET, HEAD")])

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 import pytest
 from cluster import BUILD, LEADER_SECRET, Cluster
@@ -45,6 +46,21 @@ def test_what_was_acknowledged_outlives_a_killed_redis(cluster):
     cluster.redis.start()
     await_true(lambda: make(cluster, 1, "eve").status_code == 201, 30, "a leader that writes again")
     await_true(lambda: {"ann", "eve"} <= names(cluster.leaders[0]), 30, "the same at the other leader")
+
+
+def test_a_leader_that_has_not_followed_yet_writes_on_what_the_other_wrote(cluster):
+    """Redis is back: leaders may store before they are in contact with each other, and do not read ahead then."""
+    assert make(cluster, 0, "ann").status_code == 201
+    for n in range(3):
+        cluster.redis.kill()
+        await_true(lambda: all(leader.call("GET", "/readyz").json().get("storeAwayMs", 0) > 1000 for leader in cluster.leaders), 30, "no contact")
+        cluster.redis.start()
+        replies, end = [], time.monotonic() + 2
+        while time.monotonic() < end:
+            replies += [leader.call("PATCH", "/api/user/ann", json={"metadata": {leader.name: str(n)}}) for leader in cluster.leaders]
+        assert replies[-1].status_code == 200, replies[-1].text
+        # Nobody else changes it.
+        assert not [reply.text for reply in replies if '"busy"' in reply.text]
 
 
 def test_a_full_redis_is_said_and_nothing_is_half_stored(cluster):

@@ -137,9 +137,12 @@ def test_what_it_answers_to_reads(bad, worker, name, script):
     elsewhere = socket.create_server(("127.0.0.1", 0))
     if name == "a redirect":
         script = whole(b"", f"Location: http://127.0.0.1:{elsewhere.getsockname()[1]}/stolen", status=307)
-    anew(worker)
     before = resident(worker)
+    # Before it starts: chores read each repository then, and what they have read is answered from memory.
+    worker.stop()
     bad.turn_bad("(GET|HEAD) bad/", script)
+    worker.start()
+    await_true(worker.is_ready, what="the worker")
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         begun = time.monotonic()
         asked = [pool.submit(worker.call, method, path) for method, path in [

@@ -122,8 +122,12 @@ static void forget_oldest(struct index_memo *memo)
 
 void index_memo_add_call(struct index_memo **memo, const struct change_id *id, int64_t at_ms)
 {
-	struct index_memo *next = own(memo);
+	struct index_memo *next;
 
+	/* Who commits has looked; a log from elsewhere may say one twice. */
+	if (index_memo_has_call(*memo, id))
+		return;
+	next = own(memo);
 	if (next->calls_len == MEMO_CALLS_MAX)
 		forget_oldest(next);
 	next->calls[next->calls_len++] = (struct call){ *id, at_ms };
