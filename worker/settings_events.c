@@ -250,9 +250,9 @@ static void check_http(const struct reading *r)
 {
 	const struct event_sink_settings *s = r->sink;
 
-	if (s->address && !url_is_base(str_of(s->address)))
+	if (s->address && !url_is_call(str_of(s->address)))
 		say(r, ".address: must be a URL like https://host/path, without user and password (see "
-		       "credentials) and without a query");
+		       "credentials)");
 	if (s->proxy && (!url_is_base(str_of(s->proxy)) || !str_starts(str_of(s->proxy), "http://")))
 		say(r, ".proxy: must be a URL like http://proxy:3128");
 	if (s->credentials_file)
