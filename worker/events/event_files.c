@@ -83,8 +83,10 @@ static bool take_change(struct loading *l, struct str body, uint32_t offset)
 	entry.order = (uint32_t)number_at(body.at + 9, 4);
 	entry.events = (uint32_t)number_at(body.at + 13, 4);
 	entry.done = l->not_for;
+	if (entry.events > EVENT_TAGS_MAX + 2)
+		return false;
 	event_queue_add_locked(l->q, seq, &entry);
-	return entry.events <= EVENT_TAGS_MAX + 2;
+	return true;
 }
 
 static bool take_frame(struct loading *l, struct str body, uint32_t offset)

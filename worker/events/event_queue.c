@@ -14,7 +14,6 @@
 #include "common/log.h"
 
 #define LOCK_WAIT_MS 2000
-#define LOOK_MAX     1024u /* entries that are looked at for the next one */
 #define BLOCKED_MAX  64u
 
 /* ---- entries ---- */
@@ -132,7 +131,7 @@ static void sync_all(const int *fds, size_t len)
 	struct error err;
 
 	for (size_t i = 0; i < len; i++) {
-		if (fds[i] >= 0 && fdatasync(fds[i]) != 0) {
+		if (fds[i] < 0 || fdatasync(fds[i]) != 0) {
 			(void)error_sys(&err, "sync the queue");
 			log_warn("events.sync", "error=%s events may be lost with a power cut",
 				log_quote(str_of(err.text)));
@@ -312,7 +311,7 @@ bool event_queue_next(
 		blocked[i] = busy[i];
 	lock_take(&q->lock);
 	seq = pass_over(q, sink);
-	for (size_t i = 0; i < LOOK_MAX && len < BLOCKED_MAX && !found; i++, seq++) {
+	for (size_t i = 0; i < EVENT_QUEUE_LOOK && len < BLOCKED_MAX && !found; i++, seq++) {
 		entry = event_entry_at(q, seq);
 		if (!entry)
 			break;

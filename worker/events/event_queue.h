@@ -17,7 +17,8 @@
  * full        over bytes_max the oldest file goes, with what it has that somebody was not told: that is counted, and told once until the queue is empty again.
  *             No caller is refused for it. A disk that takes nothing loses what is put meanwhile, counted and told in the same way.
  * memory      32 bytes for each change, a descriptor for each file, EVENT_QUEUE_FILES of them at most.
- * order       changes have numbers in the order of put(). A sink is given the first of each `order` (a repository) that it has not had: never the second before.
+ * order       changes have numbers in the order of put(). A sink is given the first of each `order` (a repository) that it has not had: never the second before. It is looked
+ *             for among the oldest EVENT_QUEUE_LOOK that it has not had: so many of a repository that is held hold the others too.
  *
  * Thread  any, but for event_queue_open() and _free(). The functions that write may wait for the disk.
  */
@@ -31,6 +32,7 @@
 
 #define EVENT_SINKS_MAX   16
 #define EVENT_QUEUE_FILES 16
+#define EVENT_QUEUE_LOOK  65536u
 #define EVENT_QUEUE_LEAST ((uint64_t)64 * 1024)
 
 struct event_queue;

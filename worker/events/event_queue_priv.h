@@ -40,7 +40,7 @@ struct event_queue {
 	struct event_file files[EVENT_QUEUE_FILES + 1]; /* the oldest first; the last one grows */
 	size_t files_len;
 	uint64_t bytes;
-	struct event_entry *entries; /* a ring; the first has the number first_seq */
+	struct event_entry *entries; /* a ring, whose room is a power of two; the first has the number first_seq */
 	size_t entries_first, entries_len, entries_room;
 	uint64_t first_seq, next_seq;
 	uint64_t cursor[EVENT_SINKS_MAX]; /* all before it are over for the sink */
@@ -59,7 +59,7 @@ static inline struct event_entry *event_entry_at(const struct event_queue *q, ui
 {
 	if (seq < q->first_seq || seq - q->first_seq >= q->entries_len)
 		return NULL;
-	return &q->entries[(q->entries_first + (seq - q->first_seq)) % q->entries_room];
+	return &q->entries[(q->entries_first + (seq - q->first_seq)) & (q->entries_room - 1)];
 }
 struct event_file *event_file_find(struct event_queue *q, uint32_t number);
 

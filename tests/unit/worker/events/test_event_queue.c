@@ -94,6 +94,22 @@ static void test_order_within_a_repository(void **state)
 	assert_int_equal(event_queue_stats(queue).queued[0], 0);
 }
 
+/* Thousands that wait behind one that is not taken hold their repository alone. */
+static void test_a_repository_that_is_held_holds_no_other(void **state)
+{
+	AUTO(event_queue) *queue = open_of("held", 4u * 1024 * 1024, 1, 1);
+	const uint32_t busy[] = { 7 };
+	struct event_place place;
+	uint64_t other;
+
+	(void)state;
+	for (unsigned i = 0; i < 5000; i++)
+		put(queue, "x", 7);
+	assert_false(event_queue_next(queue, 0, busy, 1, &place));
+	other = put(queue, "other", 8);
+	assert_true(event_queue_next(queue, 0, busy, 1, &place) && place.seq == other);
+}
+
 /* One that is about to be made holds those of its repository behind it, and one that was not made holds nobody. */
 static void test_about_and_not_made(void **state)
 {
@@ -335,6 +351,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order_within_a_repository),
+		cmocka_unit_test(test_a_repository_that_is_held_holds_no_other),
 		cmocka_unit_test(test_about_and_not_made),
 		cmocka_unit_test(test_it_is_there_again),
 		cmocka_unit_test(test_a_damaged_end),
