@@ -101,7 +101,7 @@ def test_again_until_it_takes_them():
             return 400
         return [503, (429, {"Retry-After": "1"}), 408, 200][min(answers[key], 4) - 1] if event["data"].get("reference") == "v1" else 200
 
-    with HttpSink(answer) as sink, events_worker(sink) as worker:
+    with HttpSink(answer) as sink, events_worker(sink_of(sink, address=sink.url + "?key=hidden")) as worker:
         push_tags(worker, "a/b", ["v1", "bad", "v2"])
         worker.push("other/one", "x")  # not held by the one that is refused
         sink.await_events(2, "other/one")
@@ -112,17 +112,16 @@ def test_again_until_it_takes_them():
         assert tries[2] - tries[1] >= 1, "Retry-After is obeyed"
         assert len([1 for _, event in sink.tries if event["data"].get("reference") == "bad"]) == 1
         assert figure(worker, "dropped_total") == 1 and figure(worker, "failed_total") >= 4
-        assert "events.dropped" in worker.text() and "events.sink" in worker.text()
+        assert "events.dropped" in worker.text() and f'"address":"{sink.url[:-5]}"' in worker.text()
+        assert sink.heads[0][0] == "POST /hook?key=hidden HTTP/1.1" and "hidden" not in worker.text() and "/hook" not in worker.text()
 
 
 def test_a_sink_that_is_away_or_slow_holds_nobody():
     with HttpSink() as good, HttpSink(lambda event: None) as slow, HttpSink() as dead:
         dead.down()
-        with events_worker(sink_of(good), sink_of(slow, timeout="60s"), sink_of(dead)) as worker:
-            begun = time.monotonic()
+        with events_worker(sink_of(good), sink_of(slow, timeout="10m"), sink_of(dead)) as worker:
             push_tags(worker, "a/b", [f"v{i}" for i in range(20)])
             good.await_events(21)
-            assert time.monotonic() - begun < 30
             assert good.references("a/b")[1:] == [("updated", f"v{i}") for i in range(20)]
             assert figure(worker, "queued", "1-http") == 21 and figure(worker, "queued", "2-http") == 21
             assert figure(worker, "oldest_seconds", "2-http") > 0 and figure(worker, "oldest_seconds", "0-http") == 0
@@ -130,10 +129,9 @@ def test_a_sink_that_is_away_or_slow_holds_nobody():
             dead.await_events(21)
             assert dead.references("a/b") == good.references("a/b")
             assert [event["id"] for event in good.of()] == [event["id"] for event in dead.of()]
-            # It ends at once, whatever hangs.
-            begun = time.monotonic()
+            # It ends, whatever hangs: the slow one has not been answered, and would not be for minutes.
             worker.stop()
-            assert time.monotonic() - begun < 20
+            assert not slow.of()
 
 
 def test_the_queue_outlives_the_process():
@@ -317,6 +315,26 @@ def test_off_costs_nothing():
         names = {open(f"/proc/{worker.process.pid}/task/{task}/comm").read().strip() for task in os.listdir(f"/proc/{worker.process.pid}/task")}
         assert not any("event" in name for name in names)
         assert "zot_events_" not in worker.session.get(worker.url + "/metrics").text
+
+
+def test_lint_tells_what_it_refuses():
+    """As zot: with the manifest, which is nowhere else. Nothing comes of other refusals."""
+    with HttpSink() as sink, events_worker(sink, ZOT_LINT_ANNOTATIONS="org.example.vendor") as worker:
+        worker.push_blob("a/b", b"{}")
+        worker.push_blob("a/b", b"layer")
+        refused, large = image(b"layer"), image(b"layer", annotations={"large": "x" * 20000})
+        assert put(worker, "a/b", b"{", "v0").status_code == 400
+        assert put(worker, "a/b", refused, "v1").status_code == 400
+        assert put(worker, "a/b", refused, digest(refused)).status_code == 400
+        assert put(worker, "a/b", large, "v2").status_code == 400
+        assert put(worker, "a/b", image(b"layer", annotations={"org.example.vendor": "x"}), "v3").status_code == 201
+        sink.await_events(5)
+        assert sink.references("a/b") == [("lint_failed", "v1"), ("lint_failed", digest(refused)), ("lint_failed", "v2"), ("created", None), ("updated", "v3")]
+        first, _, third = (event["data"] for event in sink.of()[:3])
+        assert first == {"name": "a/b", "reference": "v1", "digest": digest(refused), "mediaType": MANIFEST, "manifest": refused.decode(),
+                         "request": {"addr": "127.0.0.1", "method": "PUT", "useragent": worker.session.headers["User-Agent"]}}
+        assert third["digest"] == digest(large) and "manifest" not in third
+        assert sink.of()[0]["type"] == "zotregistry.image.lint_failed"
 
 
 def test_retention_tells_what_it_removes():

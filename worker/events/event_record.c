@@ -9,7 +9,7 @@
 #include "proto/pack.h"
 
 #define FORMAT 1
-#define FIELDS 14
+#define FIELDS 15
 
 void event_record_write(const struct event_record *record, struct buf *into)
 {
@@ -38,6 +38,7 @@ void event_record_write(const struct event_record *record, struct buf *into)
 	pack_str(into, record->address);
 	pack_str(into, record->method);
 	pack_str(into, agent);
+	pack_str(into, record->manifest.len <= EVENT_MANIFEST_MAX ? record->manifest : STR_NONE);
 }
 
 static bool read_tags(const struct pack_node *node, struct event_reading *reading)
@@ -76,7 +77,8 @@ static bool read_fields(const struct pack_node *root, struct event_reading *read
 	       pack_get_str(pack_at(root, 10), &record->actor) &&
 	       pack_get_str(pack_at(root, 11), &record->address) &&
 	       pack_get_str(pack_at(root, 12), &record->method) &&
-	       pack_get_str(pack_at(root, 13), &record->agent) && event_record_events(record) > 0;
+	       pack_get_str(pack_at(root, 13), &record->agent) &&
+	       pack_get_str(pack_at(root, 14), &record->manifest) && event_record_events(record) > 0;
 }
 
 bool event_record_read(struct str bytes, struct event_reading *ret, struct error *err)

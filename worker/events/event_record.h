@@ -7,7 +7,8 @@
  *     deletion                           image.deleted for each tag that is gone; of a digest, one for it behind those of its tags
  *     lint                               image.lint_failed
  *
- * Limits  EVENT_TAGS_MAX tags, EVENT_RECORD_MAX bytes; a User-Agent is cut at EVENT_AGENT_MAX.
+ * Limits  EVENT_TAGS_MAX tags, EVENT_RECORD_MAX bytes; a User-Agent is cut at EVENT_AGENT_MAX. The manifest that lint refused is nowhere else, so it is in its record; one over
+ *         EVENT_MANIFEST_MAX is left out, so that who is refused cannot fill the queue with them.
  * Errors  event_record_read(): ERROR_INVALID, it is not one that was written so.
  * Source  the types and members of zot's events; CloudEvents 1.0.2 for ids.
  * Thread  any; pure.
@@ -21,6 +22,7 @@
 
 #define EVENT_TAGS_MAX   4096
 #define EVENT_AGENT_MAX  256
+#define EVENT_MANIFEST_MAX 16384u
 #define EVENT_RECORD_MAX ((size_t)1024 * 1024)
 #define EVENT_ID_SIZE    37 /* a UUID and NUL */
 
@@ -35,6 +37,7 @@ struct event_record {
 	const struct str *tags;
 	size_t tags_len;
 	struct str actor, address, method, agent; /* empty: not known */
+	struct str manifest; /* its text, of EVENT_LINT; empty: it is where the registry has it, or was left out */
 };
 void event_record_write(const struct event_record *record, struct buf *into); /* over a limit: `into` is failed */
 

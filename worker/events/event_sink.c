@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pool.h"
+#include "common/url.h"
 #include "proto/limits.h"
 #include "worker/events/nats.h"
 #include "worker/registry/registry.h"
@@ -74,6 +75,11 @@ static const struct event_sink_settings *settings_of(const struct event_sink *si
 	return sink->run.settings;
 }
 
+static struct str place_of(const struct event_sink *sink)
+{
+	return url_origin(str_of(settings_of(sink)->address));
+}
+
 static bool any_tag(const struct index *index, const struct event_record *record)
 {
 	for (size_t i = 0; i < record->tags_len; i++)
@@ -119,6 +125,10 @@ static bool read_manifest(
 
 	if (r->bare || record->kind == EVENT_DELETE || !digest_parse(record->digest, &digest, NULL))
 		return true;
+	if (record->kind == EVENT_LINT) {
+		buf_add(into, record->manifest);
+		return true;
+	}
 	if (registry_manifest_read(registry, record->name, &digest, into, err))
 		return true;
 	buf_clear(into);
@@ -249,8 +259,7 @@ static void say_down(struct event_sink *sink, const char *why)
 	counter_add(&sink->failed, 1);
 	if (!sink->down)
 		log_warn("events.sink", "sink=%s address=%s error=%s trying again until it takes them",
-			settings_of(sink)->name, log_quote(str_of(settings_of(sink)->address)),
-			log_quote(str_of(why)));
+			settings_of(sink)->name, log_quote(place_of(sink)), log_quote(str_of(why)));
 	sink->down = true;
 }
 
@@ -259,7 +268,7 @@ static void say_up(struct event_sink *sink)
 	counter_add(&sink->sent, 1);
 	if (sink->down)
 		log_info("events.sink", "sink=%s address=%s it takes events again", settings_of(sink)->name,
-			log_quote(str_of(settings_of(sink)->address)));
+			log_quote(place_of(sink)));
 	sink->down = false;
 }
 
@@ -272,7 +281,7 @@ static void say_dropped(struct event_sink *sink, uint64_t seq, const char *why)
 		return;
 	log_warn("events.dropped",
 		"sink=%s address=%s events=%" PRIu64 " seq=%" PRIu64 " error=%s it will never take them",
-		settings_of(sink)->name, log_quote(str_of(settings_of(sink)->address)), sink->unsaid, seq,
+		settings_of(sink)->name, log_quote(place_of(sink)), sink->unsaid, seq,
 		log_quote(str_of(why)));
 	sink->said_ms = now;
 	sink->unsaid = 0;

@@ -182,29 +182,30 @@ static void on_change(void *arg, enum index_outcome outcome, const struct index_
 	}
 }
 
-void events_lint_failed(struct events *events, const char *name, const char *reference,
-	const struct digest *digest, const char *media_type, const struct index_asker *asker)
+/* Nothing was changed, and nobody was told that anything was: the disk is not waited for. */
+static void on_refused(void *arg, const struct registry_push *push, const char *media_type)
 {
-	char text[DIGEST_TEXT_SIZE];
-	struct str tag = str_of(reference);
+	struct events *events = arg;
+	size_t len = push->tags_len < EVENT_TAGS_MAX ? push->tags_len : EVENT_TAGS_MAX;
+	struct str *tags = xnew_array(struct str, len + 1);
+	char digest[DIGEST_TEXT_SIZE];
 	struct event_record record = { .kind = EVENT_LINT,
 		.at_ms = clock_wall_ms(),
-		.name = str_of(name),
+		.name = str_of(push->name),
 		.media_type = str_of(media_type),
-		.tags = &tag };
-	uint64_t seq;
+		.by_digest = !len,
+		.tags = tags,
+		.tags_len = len,
+		.manifest = push->bytes };
 
-	if (!events)
-		return;
 	random_bytes(record.id, sizeof(record.id));
-	digest_format(digest, text);
-	record.digest = str_of(text);
-	record.by_digest = str_equal(tag, record.digest);
-	record.tags_len = !record.by_digest;
-	add_asker(&record, asker);
-	seq = put(events, &record);
-	event_queue_settle(events->queue, seq, EVENT_MADE);
-	event_queue_await(events->queue, seq);
+	digest_format(&push->stored, digest);
+	record.digest = str_of(digest);
+	for (size_t i = 0; i < len; i++)
+		tags[i] = str_of(push->tags[i]);
+	add_asker(&record, push->asker);
+	event_queue_settle(events->queue, put(events, &record), EVENT_MADE);
+	free(tags);
 }
 
 /* ---- life ---- */
@@ -249,6 +250,8 @@ bool events_open(struct events **ret, const struct events_settings *settings, st
 		!open_sinks(events, err))
 		return false;
 	registry_follow(settings->registry, on_change, events);
+	settings->registry->refused_arg = events;
+	settings->registry->refused = on_refused;
 	*ret = TAKE(events);
 	return true;
 }

@@ -53,18 +53,12 @@ struct events_settings {
 };
 
 struct events;
-/* Follows the registry's changes: before the first one. */
+/* Follows the registry's changes, and the pushes that lint refuses: before the first one. */
 bool events_open(struct events **ret, const struct events_settings *settings, struct error *err) MUST_CHECK;
 void events_start(struct events *events);
 /* Nobody is told any more; what is to be told stays in the queue. Waits for jobs of the pool that are under way. NULL is fine, as below. */
 void events_stop(struct events *events);
 void events_free(struct events *events); /* when the registry has stopped */
 AUTO_DEFINE(events)
-
-/* A manifest that was pushed was found wanting. Waits for the disk. NULL: nobody is told. */
-struct index_asker;
-struct digest;
-void events_lint_failed(struct events *events, const char *name, const char *reference, const struct digest *digest, const char *media_type,
-			const struct index_asker *asker);
 
 void events_metrics(struct events *events, struct buf *into);

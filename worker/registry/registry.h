@@ -31,6 +31,7 @@ struct manifest_cache;
 struct pace;
 struct pool;
 struct pull_counts;
+struct registry_push;
 struct repository_room;
 struct spool;
 struct store;
@@ -70,6 +71,9 @@ struct registry {
 	/* Before the first request. Is this worker the owner, who collects? NULL: of all. Thread  any. */
 	bool (*owns)(void *arg, struct str name);
 	void *owns_arg;
+	/* Before the first request. A push whose image lacks what is demanded (lint.h) is refused; its `stored` is the digest. NULL: none. Thread  pool, may wait for a disk. */
+	void (*refused)(void *arg, const struct registry_push *push, const char *media_type);
+	void *refused_arg;
 };
 
 struct registry_settings {

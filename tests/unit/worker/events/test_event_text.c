@@ -77,6 +77,26 @@ static void test_long_agents_are_cut_and_too_many_tags_are_refused(void **state)
 	assert_true(too_many.failed);
 }
 
+static void test_what_lint_refused_has_its_manifest(void **state)
+{
+	static char manifest[EVENT_MANIFEST_MAX + 1];
+
+	(void)state;
+	memset(manifest, ' ', sizeof(manifest));
+	for (size_t over = 0; over < 2; over++) {
+		AUTO_FINI(buf) bytes = buf_limit(EVENT_RECORD_MAX);
+		struct event_record record = record_of(EVENT_LINT);
+		struct event_reading again;
+		struct error err;
+
+		record.manifest = str_from(manifest, EVENT_MANIFEST_MAX + over);
+		event_record_write(&record, &bytes);
+		assert_true(event_record_read(buf_str(&bytes), &again, &err));
+		assert_int_equal(again.record.manifest.len, over ? 0 : EVENT_MANIFEST_MAX);
+		event_reading_fini(&again);
+	}
+}
+
 static void test_which_events_a_change_is(void **state)
 {
 	struct event_record record = record_of(EVENT_PUT);
@@ -177,6 +197,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_record_is_read_as_it_was_written),
 		cmocka_unit_test(test_long_agents_are_cut_and_too_many_tags_are_refused),
+		cmocka_unit_test(test_what_lint_refused_has_its_manifest),
 		cmocka_unit_test(test_which_events_a_change_is),
 		cmocka_unit_test(test_data),
 		cmocka_unit_test(test_headers),
