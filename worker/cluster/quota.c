@@ -577,6 +577,7 @@ bool quotas_state(struct quotas *quotas, const struct state *state)
 	void *value;
 
 	pthread_mutex_lock(&quotas->lock);
+	quotas->state_turn = quotas->turn;
 	for (size_t at = 0; map_next(quotas->rows, &at, NULL, &value);) {
 		struct quota *quota = value;
 		uint64_t limit = limits_get(state, quota->subject, quota->kind);

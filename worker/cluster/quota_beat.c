@@ -289,6 +289,13 @@ static void recalled(struct quota *quota, bool lowered, struct quotas_need *need
 	}
 }
 
+/* The question was sent before the newest state came, which has a lower limit: the leader had not known that either. */
+static bool is_of_before(
+	const struct quotas *quotas, const struct quota *quota, const struct usage_grant *grant)
+{
+	return quotas->state_turn == quotas->turn && quota->limit && grant->limit > quota->limit;
+}
+
 static void take_grant(
 	struct quotas *quotas, const struct usage_grant *grant, struct quotas_need *need, int64_t now)
 {
@@ -303,6 +310,10 @@ static void take_grant(
 		quota->used = grant->used;
 	if (quota->granted < quota_taken(quota))
 		quota->granted = quota_taken(quota);
+	if (!quota->release && is_of_before(quotas, quota, grant)) {
+		quota_give_back(quota, 0);
+		need->beat = true;
+	}
 	if (quota->release)
 		return;
 	lowered = grant->limit && grant->limit < quota->limit;

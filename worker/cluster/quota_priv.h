@@ -67,6 +67,7 @@ struct quotas {
 	bool closed;
 
 	uint64_t turn, failed; /* of beats, and of their failures; when the last one failed */
+	uint64_t state_turn;   /* of the newest beat when a state came last: its answer may be older than that */
 	bool telling;
 	unsigned round;
 	int64_t valid_until_ms, held_until_ms;

@@ -413,6 +413,34 @@ static void a_lowered_quota_counts_at_once(void **state)
 	assert_int_equal(admit_many(rig, 10), 2);
 }
 
+/* [X8] All that it held is used, and it had asked for more under the quota of before; or that quota was there for a moment alone. */
+static void an_answer_that_a_lower_quota_has_overtaken_gives_nothing(void **state)
+{
+	struct rig *rig = *state;
+	AUTO(state) *five = state_with(5);
+	struct usage_report report;
+
+	grant(rig, 5);
+	assert_int_equal(admit_many(rig, 10), 5);
+	for (int round = 0; round < 2; round++) {
+		(void)admit(rig);
+		(void)demand(rig, &report);
+		assert_false(quotas_state(rig->quotas, five));
+		assert_true(answer(rig, &report, (struct told){ .granted = 15, .used = 5, .total = 5 }));
+		usage_report_fini(&report);
+		assert_int_not_equal(admit(rig), ADMIT);
+		assert_int_equal(rig->info.limit, 5);
+		(void)demand(rig, &report);
+		assert_true(report.demands[0].release);
+		assert_int_equal(report.demands[0].granted, 5);
+		(void)answer(rig, &report, (struct told){ .granted = 5, .used = 5, .total = 5, .limit = 5 });
+		usage_report_fini(&report);
+	}
+	/* What was asked for with that state is as good as any: it may know a newer one. */
+	(void)beat(rig, (struct told){ .granted = 7, .used = 5, .total = 5, .limit = 9 });
+	assert_int_equal(admit_many(rig, 10), 2);
+}
+
 static void grants_end_when_no_leader_confirms_them(void **state)
 {
 	struct rig *rig = *state;
@@ -979,6 +1007,7 @@ int main(void)
 		TEST(an_answer_from_before_a_release_raises_nothing),
 		TEST(what_is_no_part_of_a_grant_says_so),
 		TEST(a_lowered_quota_counts_at_once),
+		TEST(an_answer_that_a_lower_quota_has_overtaken_gives_nothing),
 		TEST(grants_end_when_no_leader_confirms_them),
 		TEST(a_strange_leaders_grants_do_not_count_before_it_was_told),
 		TEST(all_is_told_in_chunks_and_all_comes_last),
