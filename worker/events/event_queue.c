@@ -161,6 +161,7 @@ static void sync_once(struct event_queue *q)
 		log_warn("events.sync", "error=%s", log_quote(str_of(err.text)));
 	lock_take(&q->lock);
 	q->synced_seq = upto;
+	q->late = false;
 	CHECK(pthread_cond_broadcast(&q->synced) == 0);
 }
 
@@ -188,9 +189,15 @@ void event_queue_await(struct event_queue *q, uint64_t seq)
 	(void)clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += EVENT_QUEUE_WAIT_MS / 1000;
 	lock_take(&q->lock);
-	while (q->synced_seq < seq)
-		if (!lock_wait_until(&q->lock, &q->synced, &end))
-			break;
+	while (q->synced_seq < seq && !q->late) {
+		q->late = !lock_wait_until(&q->lock, &q->synced, &end);
+		if (q->late)
+			log_warn("events.sync",
+				"waited_ms=%d the disk of the queue does not answer; nobody waits for it "
+				"until "
+				"it does, and a power cut until then loses events",
+				EVENT_QUEUE_WAIT_MS);
+	}
 	lock_drop(&q->lock);
 }
 
@@ -266,8 +273,8 @@ void event_queue_settle(struct event_queue *q, uint64_t seq, enum event_state st
 		tidy(q);
 	}
 	lock_drop(&q->lock);
-	if (state != EVENT_NOT_MADE)
-		q->settings.on_more(q->settings.arg);
+	/* Of one that was not made, too: others may have waited behind it. */
+	q->settings.on_more(q->settings.arg);
 }
 
 /* ---- who sends ---- */

@@ -53,7 +53,7 @@ AUTO_DEFINE(event_queue)
 uint64_t event_queue_put(struct event_queue *queue, struct str record, uint32_t order, uint32_t events);
 enum event_state { EVENT_ABOUT, EVENT_MADE, EVENT_NOT_MADE, EVENT_DOUBT };
 void event_queue_settle(struct event_queue *queue, uint64_t seq, enum event_state state);
-/* Until what this change's put() wrote is durable, or EVENT_QUEUE_WAIT_MS are over. */
+/* Until what this change's put() wrote is durable, or EVENT_QUEUE_WAIT_MS are over: then nobody waits until the disk has answered. */
 #define EVENT_QUEUE_WAIT_MS 1000
 void event_queue_await(struct event_queue *queue, uint64_t seq);
 

@@ -53,6 +53,7 @@ struct event_queue {
 	int rolled[EVENT_QUEUE_FILES]; /* of files that grow no more and are not synced: descriptors of the thread's own */
 	size_t rolled_len;
 	bool folder_dirty, stopping;
+	bool late; /* somebody has waited in vain, and nothing was synced since */
 };
 
 static inline struct event_entry *event_entry_at(const struct event_queue *q, uint64_t seq)

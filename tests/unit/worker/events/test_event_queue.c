@@ -14,7 +14,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "common/file.h"
 #include "tests/unit/in_folder.h"
 #include "tests/unit/told_ok.h"
@@ -115,13 +118,16 @@ static void test_about_and_not_made(void **state)
 {
 	AUTO(event_queue) *queue = open_of("about", EVENT_QUEUE_LEAST, 1, 1);
 	uint64_t about = event_queue_put(queue, STR("about"), 7, 1), other;
+	unsigned told;
 
 	(void)state;
 	put(queue, "behind", 7);
 	other = put(queue, "other", 8);
 	assert_true(next_of(queue, 0).seq == other);
 	assert_true(event_queue_stats(queue).queued[0] == 3 && event_queue_stats(queue).oldest_ms[0]);
+	told = atomic_load(&more);
 	event_queue_settle(queue, about, EVENT_NOT_MADE);
+	assert_true(atomic_load(&more) == told + 1); /* somebody has to look for what was behind it */
 	is_text(queue, next_of(queue, 0).seq, "behind");
 	assert_int_equal(event_queue_stats(queue).queued[0], 2);
 	event_queue_await(queue, other);
@@ -302,6 +308,37 @@ static void test_a_disk_that_takes_nothing(void **state)
 	is_text(queue, next_of(queue, 0).seq, "four");
 }
 
+static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
+
+/* Of libc, as the queue calls it here: it takes as long as `disk` is held. */
+int fdatasync(int fd)
+{
+	(void)pthread_mutex_lock(&disk);
+	(void)pthread_mutex_unlock(&disk);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* A disk that hangs costs one wait, and not one for each who comes. */
+static void test_a_disk_that_hangs(void **state)
+{
+	AUTO(event_queue) *queue = open_of("hangs", EVENT_QUEUE_LEAST, 1, 1);
+	int64_t begun = clock_ms();
+	uint64_t last = 0;
+
+	(void)state;
+	assert_int_equal(pthread_mutex_lock(&disk), 0);
+	for (unsigned i = 0; i < 100; i++)
+		event_queue_await(queue, last = put(queue, "x", i));
+	assert_true(clock_ms() - begun < 100 * EVENT_QUEUE_WAIT_MS / 2);
+	assert_int_equal(pthread_mutex_unlock(&disk), 0);
+	for (bool synced = false; !synced;) {
+		lock_take(&queue->lock);
+		synced = queue->synced_seq == last && !queue->late;
+		lock_drop(&queue->lock);
+	}
+	event_queue_await(queue, last);
+}
+
 static void test_one_process(void **state)
 {
 	AUTO(event_queue) *queue = open_of("lock", EVENT_QUEUE_LEAST, 1, 1);
@@ -359,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_a_file_of_another_kind),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_a_disk_that_takes_nothing),
+		cmocka_unit_test(test_a_disk_that_hangs),
 		cmocka_unit_test(test_one_process),
 		cmocka_unit_test(test_many_threads),
 	};
