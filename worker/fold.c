@@ -21,13 +21,6 @@ struct folding {
 	uint64_t seen, repositories, failed;
 };
 
-static int64_t trust_nothing(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 0;
-}
-
 static void fold(struct folding *folding, struct str name)
 {
 	struct index_change change = { .op = INDEX_FOLD };
@@ -90,7 +83,7 @@ static bool fold_store(const struct worker_settings *settings, struct folding *f
 
 	if (!worker_open_store(settings, &store, err) || !pool_new(&pool, 2, 16, err))
 		return false;
-	indexes = indexes_new(store, pool, trust_nothing, NULL, CACHE_BYTES);
+	indexes = indexes_new(store, pool, NULL, NULL, CACHE_BYTES);
 	folding->store = store;
 	folding->indexes = indexes;
 	return fold_all(folding, err);

@@ -26,13 +26,6 @@ struct gc {
 	size_t memory;
 };
 
-static int64_t trust_nothing(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 0;
-}
-
 static void tell(void *arg, const char *name, const struct digest *digest, uint64_t bytes)
 {
 	struct gc *gc = arg;
@@ -131,7 +124,6 @@ static bool walk_store(struct gc *gc, struct store *store, struct pool *pool, st
 	const struct registry_settings settings = { .store = store,
 		.pool = pool,
 		.self = "",
-		.trust = trust_nothing,
 		.index_cache_bytes = CACHE_BYTES,
 		.manifest_cache_bytes = CACHE_BYTES };
 	bool ok;

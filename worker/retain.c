@@ -35,13 +35,6 @@ struct retaining {
 	bool written; /* all of it */
 };
 
-static int64_t trust_nothing(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 0;
-}
-
 /* ---- a line ---- */
 
 struct line {
@@ -180,7 +173,6 @@ static bool retain_store(struct retaining *r, struct error *err)
 {
 	struct registry_settings settings = { .self = "",
 		.pulls_every_ms = r->settings->pulls_every_ms,
-		.trust = trust_nothing,
 		.index_cache_bytes = CACHE_BYTES,
 		.manifest_cache_bytes = CACHE_BYTES };
 	AUTO(store) *store = NULL;

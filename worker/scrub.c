@@ -31,13 +31,6 @@ struct scrubbing {
 	struct scrub_counts counts;
 };
 
-static int64_t trust_nothing(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 0;
-}
-
 static void tell(void *arg, const struct scrub_finding *finding)
 {
 	struct scrubbing *s = arg;
@@ -99,10 +92,9 @@ static void walk(struct scrubbing *s)
 static bool run(struct scrubbing *s, struct error *err)
 {
 	AUTO(store) *store = NULL;
-	struct registry_settings settings = { .self = "",
-		.trust = trust_nothing,
-		.index_cache_bytes = CACHE_BYTES,
-		.manifest_cache_bytes = CACHE_BYTES };
+	struct registry_settings settings = {
+		.self = "", .index_cache_bytes = CACHE_BYTES, .manifest_cache_bytes = CACHE_BYTES
+	};
 	uint64_t trimmed;
 	bool ok;
 

@@ -16,13 +16,6 @@
 #define CACHE_BYTES (16 * 1024 * 1024)
 #define LINE_MAX    (16u * 1024)
 
-static int64_t trust_nothing(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 0;
-}
-
 static void put_time(struct json_writer *w, const char *key, int64_t ms)
 {
 	char text[CLOCK_RFC3339_SIZE];
@@ -81,7 +74,7 @@ static bool print_repository(
 
 	if (!worker_open_store(settings, &store, err) || !pool_new(&pool, 2, 16, err))
 		return false;
-	indexes = indexes_new(store, pool, trust_nothing, NULL, CACHE_BYTES);
+	indexes = indexes_new(store, pool, NULL, NULL, CACHE_BYTES);
 	if (!indexes_get(indexes, name_str(name), &index, err))
 		return false;
 	print_all(index);

@@ -51,7 +51,9 @@ def test_it_changes_while_it_runs():
     worker = Worker(config={"storage": {"maxRepos": 1}})
     with worker:
         worker.push("a", "v1")
+        assert (worker.counter("storage_repositories_limit"), worker.counter("repository_limit_refused_total")) == (1, 0)
         expect_refused(put(worker, "b"), 1)
+        await_true(lambda: worker.counter("storage_repositories") == 1, what="the count beside the limit")
         config = worker.folder / "config.json"
         text = json.loads(config.read_text())
         text["storage"]["maxRepos"] = 2
@@ -60,6 +62,7 @@ def test_it_changes_while_it_runs():
         await_true(lambda: "key=storage.maxRepos" in worker.text() or '"storage.maxRepos"' in worker.text(), what="the reload")
         assert put(worker, "b").status_code == 201
         expect_refused(put(worker, "c"), 2)
+        assert (worker.counter("storage_repositories_limit"), worker.counter("repository_limit_refused_total")) == (2, 2)
 
 
 def test_several_on_one_folder_make_no_more():

@@ -166,10 +166,15 @@ def test_what_is_refused_for_ever_is_not_asked_for_ever(kind):
         blob, most = digest(b"layer"), {}
         for what, (method, path, more, pattern, bound) in REFUSED.items():
             worker.stop()  # nothing in memory
+            # A chore reads each repository when the worker starts; what it was given would be answered from memory.
+            early = pattern == "^GET a/b/index.json"
+            rule = early and faults.once(kind, pattern, times=1000)
+            faults.sent.clear()
             worker.start()
             await_true(lambda: "_catalog/.imported" in memory.objects, what="the search for repositories of others")
-            rule = faults.once(kind, pattern, times=1000)
-            faults.sent.clear()
+            if not early:
+                rule = faults.once(kind, pattern, times=1000)
+                faults.sent.clear()
             begun = time.monotonic()
             reply = worker.call(method, path.format(blob=blob, new=digest(b"new")), **more)
             took = time.monotonic() - begun
@@ -178,8 +183,8 @@ def test_what_is_refused_for_ever_is_not_asked_for_ever(kind):
             # A change whose answer was lost is looked up, and found done.
             done = kind == "cut" and method in ("PUT", "DELETE") and reply.ok
             assert done or (reply.status_code == 503 and int(reply.headers["Retry-After"]) > 0 and took < 10), (what, reply.status_code, took)
-            # libcurl sends it once more on its own where a connection that it kept was closed; a chore may walk through the catalog just then.
-            assert 1 <= most[what] <= bound * (2 if kind == "cut" else 1) * (2 if what == "catalog" else 1), (what, faults.sent)
+            # libcurl sends it once more on its own where a connection that it kept was closed; a chore may ask for the catalog or the index just then.
+            assert 1 <= most[what] <= bound * (2 if kind == "cut" else 1) * (2 if early or what == "catalog" else 1), (what, faults.sent)
         print(kind, most)
         worker.push("a/b", "v3")
         assert worker.call("GET", f"/v2/a/b/blobs/{blob}").content == b"layer"

@@ -24,6 +24,7 @@
 #include "worker/index/index.h"
 #include "worker/registry/pull_counts.h"
 #include "worker/registry/registry.h"
+#include "worker/registry/repository_room.h"
 #include "worker/chores/collect_chore.h"
 #include "worker/chores/scrub_chore.h"
 #include "worker/chores/weigh_chore.h"
@@ -423,6 +424,9 @@ static void put_storage(struct front *front, struct buf *into)
 	put_pulls(front->registry->pulls, into);
 	gauge(into, "zot_spool_bytes", "Bytes of uploads under way.", spool_used(front->registry->spool));
 	put_weighed(weigh_told(front->weigh), into);
+	gauge(into, "zot_storage_repositories_limit",
+		"Repositories that the storage may have: storage.maxRepos; 0: as many as may come.",
+		repository_room_limit(front->registry->room));
 	gauge(into, "zot_storage_dedupe_saved_bytes",
 		"Bytes that the folder does not take because repositories share blobs: as the last walk "
 		"found it, and "

@@ -46,6 +46,7 @@ struct pool;
 
 typedef int64_t index_trust_f(void *arg, struct str name); /* any thread; does not wait */
 
+/* trust NULL: no view is, the store is asked each time. */
 struct indexes *indexes_new(struct store *store, struct pool *pool, index_trust_f *trust, void *trust_arg, size_t bytes_max);
 /* Before the first change: a log is folded when it is a quarter of its index.json, but not before it has so many bytes. */
 void indexes_set_log(struct indexes *indexes, size_t bytes_least);

@@ -169,6 +169,11 @@ void indexes_unpin_unlock(struct repository *repository)
 	free_dead(dead);
 }
 
+static int64_t trust_of(const struct indexes *indexes, struct str name)
+{
+	return indexes->trust ? indexes->trust(indexes->trust_arg, name) : 0;
+}
+
 static bool is_fresh_locked(const struct repository *repository, int64_t trust_ms, int64_t now_us)
 {
 	lock_assert(&repository->indexes->lock);
@@ -180,7 +185,7 @@ static bool is_fresh_locked(const struct repository *repository, int64_t trust_m
 
 struct index *indexes_peek(struct indexes *indexes, struct str name)
 {
-	int64_t trust_ms = indexes->trust(indexes->trust_arg, name), now_us;
+	int64_t trust_ms = trust_of(indexes, name), now_us;
 	struct repository *repository;
 	struct index *view = NULL;
 
@@ -409,7 +414,7 @@ static void remember(
 	struct repository *repository, struct index *found, uint64_t writes, const struct index_seen *seen)
 {
 	struct indexes *indexes = repository->indexes;
-	bool ours = indexes->trust(indexes->trust_arg, str_of(repository->name)) > 0;
+	bool ours = trust_of(indexes, str_of(repository->name)) > 0;
 	AUTO(index) *before = NULL;
 
 	indexes_lock(indexes);
@@ -486,7 +491,7 @@ static bool get_unlock(struct repository *repository, int64_t trust_ms, struct i
 
 bool indexes_get(struct indexes *indexes, struct str name, struct index **ret, struct error *err)
 {
-	int64_t trust_ms = indexes->trust(indexes->trust_arg, name);
+	int64_t trust_ms = trust_of(indexes, name);
 	struct repository *repository;
 	bool ok;
 

@@ -140,8 +140,10 @@ static struct http_response *reply(const struct put *put)
 
 	if (push->ok)
 		return reply_created(put);
-	if (push->err.kind == ERROR_BUSY && push->err.code && !strcmp(push->err.code, "TOOMANYREQUESTS"))
+	if (push->err.kind == ERROR_BUSY && push->err.code && !strcmp(push->err.code, "TOOMANYREQUESTS")) {
+		counter_add(&ask->counters->repository_limit_refused_total, 1);
 		return oci_reply_limit(repository_room_limit(ask->registry->room));
+	}
 	return push->limit ? oci_denied_limit(ask, push->limit, &push->err)
 			   : reply_refused(ask, 0, &push->err);
 }

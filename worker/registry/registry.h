@@ -82,7 +82,7 @@ struct registry_settings {
 	struct pool *pool;
 	struct blob_cache *cache;       /* or NULL */
 	const char *self;     /* our member name, which upload ids carry; borrowed */
-	index_trust_f *trust; /* as indexes_new() has it */
+	index_trust_f *trust; /* as indexes_new() has it, or NULL */
 	void *trust_arg;
 	size_t index_cache_bytes, index_log_bytes, manifest_cache_bytes;
 	int64_t index_keep_us;

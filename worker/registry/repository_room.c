@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The object has a line for each name that is on its way: "<until, seconds> <name>\n". What is no such line is passed over.
- */
 #include "worker/registry/repository_room.h"
 
 #include <inttypes.h>
@@ -14,10 +11,10 @@
 #include "common/check.h"
 #include "common/crypto.h"
 #include "common/map.h"
-#include "proto/name.h"
+#include "worker/registry/coming_names.h"
 #include "worker/storage/store.h"
 
-#define TEXT_MAX     ((size_t)REPOSITORY_ROOM_MOST * (NAME_MAX_LEN + 24))
+#define TEXT_MAX     ((size_t)REPOSITORY_ROOM_MOST * COMING_NAMES_LINE_MAX)
 #define GRACE_S      10 /* clocks of those who share a store may differ by so much */
 #define ATTEMPTS_MAX 200
 #define PAUSE_US     20000
@@ -60,40 +57,23 @@ uint64_t repository_room_limit(const struct repository_room *room)
 
 /* ---- who is on its way ---- */
 
-static bool parse_line(struct str line, struct name *ret, int64_t *ret_until_s)
-{
-	struct str number;
-	uint64_t until;
-
-	if (!str_until(&line, ' ', &number) || !str_to_number(number, INT64_MAX / 2, &until) ||
-		!name_parse(line, ret, NULL))
-		return false;
-	*ret_until_s = (int64_t)until;
-	return true;
-}
-
 /* Those that count still, without `name`, go into `kept` and the map. *ret_ended: the time of some is over. */
 static size_t read_coming(struct str text, struct str name, int64_t now_s, struct map *coming,
 	struct buf *kept, bool *ret_ended)
 {
-	struct str line;
+	struct coming_name one;
 	size_t len = 0;
 
-	while (str_until(&text, '\n', &line)) {
-		struct name one;
-		int64_t until_s;
-
-		if (!parse_line(line, &one, &until_s))
-			continue;
-		if (now_s > until_s + GRACE_S) {
+	while (coming_names_next(&text, &one)) {
+		if (now_s > one.until_s + GRACE_S) {
 			*ret_ended = true;
 			continue;
 		}
-		if (map_put(coming, name_str(&one), coming))
+		if (map_put(coming, name_str(&one.name), coming))
 			continue;
 		len++;
-		if (!str_equal(name_str(&one), name))
-			buf_format(kept, "%" PRId64 " %s\n", until_s, one.text);
+		if (!str_equal(name_str(&one.name), name))
+			coming_names_put(kept, name_str(&one.name), one.until_s);
 	}
 	return len;
 }
@@ -162,7 +142,7 @@ static enum store_step attempt(struct repository_room *room, struct str name, ui
 	if ((ended && !store_names_settle(room->store, err)) ||
 		!check_room(room, name, coming, len, limit, err))
 		return STORE_FAILED;
-	buf_format(&kept, "%" PRId64 " %.*s\n", until_s, STR_ARGS(name));
+	coming_names_put(&kept, name, until_s);
 	if (!buf_check(&kept, "the names of repositories that are being made", err))
 		return STORE_FAILED;
 	*ret_until_s = until_s;

@@ -146,13 +146,6 @@ static void next_name(struct scrub *scrub)
 
 /* ---- the index ---- */
 
-static int64_t trust_nothing(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 0;
-}
-
 /* Who loads a log puts what is damaged aside, told in its log; here it is told until somebody has looked after it. */
 static void look_for_scraps(struct scrub *scrub)
 {
@@ -173,7 +166,7 @@ static void look_for_scraps(struct scrub *scrub)
 static void read_index(struct scrub *scrub)
 {
 	struct registry *registry = scrub->registry;
-	AUTO(indexes) *fresh = indexes_new(registry->store, registry->pool, trust_nothing, NULL, INDEX_BYTES);
+	AUTO(indexes) *fresh = indexes_new(registry->store, registry->pool, NULL, NULL, INDEX_BYTES);
 	struct error err;
 
 	index_free(scrub->view);

@@ -43,13 +43,6 @@ static int64_t trust_here(void *arg, struct str name)
 	return rig->trust;
 }
 
-static int64_t trust_nobody(void *arg, struct str name)
-{
-	(void)arg;
-	(void)name;
-	return 0;
-}
-
 static bool open_bucket(struct rig *rig, struct error *err)
 {
 	static unsigned n;
@@ -89,7 +82,7 @@ static int setup(void **state)
 		return -1;
 	}
 	rig->here = indexes_new(rig->store, rig->pool, trust_here, rig, 64 << 20);
-	rig->there = indexes_new(rig->store, rig->pool, trust_nobody, NULL, 64 << 20);
+	rig->there = indexes_new(rig->store, rig->pool, NULL, NULL, 64 << 20);
 	*state = rig;
 	return 0;
 }
@@ -1075,7 +1068,7 @@ static void test_changes_go_to_the_log(void **state)
 /* A view of nobody else: what a worker that starts now would see. */
 static size_t tags_for_a_newcomer(struct rig *rig, const char *name)
 {
-	struct indexes *fresh = indexes_new(rig->store, rig->pool, trust_nobody, NULL, 64 << 20);
+	struct indexes *fresh = indexes_new(rig->store, rig->pool, NULL, NULL, 64 << 20);
 	struct index *index = NULL;
 	struct error err;
 	size_t len;
@@ -1234,7 +1227,7 @@ static void test_an_old_log(void **state)
 
 static void refused_for_a_newcomer(struct rig *rig, const char *why)
 {
-	struct indexes *fresh = indexes_new(rig->store, rig->pool, trust_nobody, NULL, 64 << 20);
+	struct indexes *fresh = indexes_new(rig->store, rig->pool, NULL, NULL, 64 << 20);
 	struct index *index = NULL;
 	struct error err;
 
