@@ -413,6 +413,18 @@ uint64_t random_below(uint64_t bound)
 	return n % bound;
 }
 
+void crypto_sign(const uint8_t seed[32], struct str message, uint8_t into[CRYPTO_SIGNATURE])
+{
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, 32);
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	size_t len = CRYPTO_SIGNATURE;
+
+	CHECK(key && context && EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1);
+	CHECK(EVP_DigestSign(context, into, &len, (const unsigned char *)message.at, message.len) == 1);
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(key);
+}
+
 bool equal_secret(const void *a, const void *b, size_t len)
 {
 	return CRYPTO_memcmp(a, b, len) == 0;

@@ -3,7 +3,7 @@
  * crypto - digests, HMAC, SipHash, sealing, random bytes: OpenSSL's EVP behind names of ours.
  *
  * Source  FIPS 180-4 (SHA-2), RFC 2104 (HMAC), "SipHash: a fast short-input PRF" (2-4, 64 bit), NIST SP 800-38D (AES-GCM),
- *         RFC 7914 (scrypt).
+ *         RFC 7914 (scrypt), RFC 8032 (Ed25519).
  * Thread  any; a hasher belongs to one thread at a time.
  */
 #pragma once
@@ -47,6 +47,10 @@ bool crypto_unseal(const uint8_t key[CRYPTO_KEY], const uint8_t nonce[CRYPTO_NON
 /* scrypt with N 32768, r 8, p 1: a tenth of a second and 32 MiB. */
 #define CRYPTO_SALT 16
 void crypto_key_of(struct str passphrase, const uint8_t salt[CRYPTO_SALT], uint8_t into[CRYPTO_KEY]);
+
+/* Ed25519, of a private key as it is kept: its seed. */
+#define CRYPTO_SIGNATURE 64
+void crypto_sign(const uint8_t seed[32], struct str message, uint8_t into[CRYPTO_SIGNATURE]);
 
 /* Each byte is given once, to one thread of one process: a child that was forked has others. */
 void random_bytes(void *into, size_t len);

@@ -56,6 +56,7 @@ struct http_call_spec {
 	const char *ca_file;                /* NULL: the system's */
 	const char *cert_file, *key_file;   /* client certificate, NULL: none */
 	bool insecure;
+	const char *proxy;                  /* http://host:port; NULL: none, whatever variables say */
 	struct http_channel *channel;       /* over this one, which takes it (http_channel.h): bytes are its body, or none. NULL: over a connection of the pool */
 	bool fresh;                         /* over a connection of its own, so that it is not sent again behind our back when a kept one is dead */
 	/* Deadlines, 0 = default. */

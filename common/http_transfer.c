@@ -309,6 +309,8 @@ bool http_transfer_setup(struct http_transfer *transfer, const struct http_call_
 	set_fixed(transfer);
 	set_body(transfer, spec);
 	moved(transfer);
+	if (spec->proxy)
+		SET(transfer->easy, CURLOPT_PROXY, spec->proxy);
 	if (spec->fresh)
 		SET(transfer->easy, CURLOPT_FRESH_CONNECT, 1L);
 	if (curl_easy_setopt(transfer->easy, CURLOPT_URL, spec->url) != CURLE_OK)

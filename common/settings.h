@@ -78,6 +78,9 @@ const char *settings_memory_text(struct settings_memory *memory, struct str text
 bool settings_load(const struct settings_table *table, const char *file_path, char *const *environment, void *ret_struct,
 		   struct settings_memory **ret_memory, struct buf *warnings, struct buf *errors) MUST_CHECK;
 
+/* What a variable says in such a list; NULL: it is not set. */
+const char *settings_variable(char *const *environment, struct str name);
+
 /* One more line of *errors: "http.port (PORT): ...", the path of a row and the variables that set it. */
 void settings_wrong(const struct settings_table *table, const char *path, struct buf *errors, const char *format, ...) PRINTF(4, 5);
 

@@ -20,8 +20,6 @@ struct settings_load {
 
 /* One more line of *errors. */
 void settings_say(struct settings_load *load, const char *format, ...) PRINTF(2, 3);
-/* The value of a variable, or NULL when it is not set. */
-const char *settings_variable(char *const *environment, struct str name);
 
 /* Each stores the value in the row's member, or says what is wrong with it. `where` names the value. */
 void setting_take_text(struct settings_load *load, const struct setting *row, const char *where, struct str text);

@@ -76,6 +76,27 @@ bool url_is_base(struct str text)
 	       is_path(str_from(text.at + authority.len, text.len - authority.len));
 }
 
+bool url_is_call(struct str text)
+{
+	struct str base = text;
+
+	if (!str_until(&text, '?', &base))
+		return url_is_base(base);
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] <= ' ' || text.at[i] > '~' || strchr("#\"<>", text.at[i]))
+			return false;
+	return url_is_base(base);
+}
+
+struct str url_origin(struct str text)
+{
+	const char *at = memmem(text.at, text.len, "://", 3);
+
+	for (at = at ? at + 3 : text.at; at < text.at + text.len && *at != '/' && *at != '?';)
+		at++;
+	return str_from(text.at, (size_t)(at - text.at));
+}
+
 struct str url_without_end(struct str text)
 {
 	while (text.len && text.at[text.len - 1] == '/')

@@ -86,7 +86,8 @@ def scrape_both(folder):
     tls, cert = make_certificate(folder)
     led = {"CLUSTER_MODE": "worker", "CLUSTER_LEADER_CLIENT_ID": "workers", "CLUSTER_LEADER_CLIENT_SECRET": SECRET, "CLUSTER_WORKER_NAME": "one", "ZOT_SEARCH": "true"}
     away = {"CLUSTER_BACKUP_ENABLED": "true", "CLUSTER_BACKUP_INSTANCE_CAN_WRITE": "true", "CLUSTER_BACKUP_FILE": str(folder / "state.backup")}
-    with Leader(verify=cert, **tls, **away) as leader, Worker(verify=cert, CLUSTER_LEADER_URL=leader.url, **led, **tls) as worker:
+    told = {"ZOT_EVENTS": "true", "ZOT_EVENTS_SINKS": '[{"type": "http", "address": "http://127.0.0.1:1/"}]'}
+    with Leader(verify=cert, **tls, **away) as leader, Worker(verify=cert, CLUSTER_LEADER_URL=leader.url, **led, **tls, **told) as worker:
         worker.session.auth = (leader.user, leader.password)
         await_true(lambda: worker.call("GET", "/v2/").status_code == 200, what="the state")
         worker.push("lib/app", "v1")

@@ -11,6 +11,7 @@
 #include "proto/access.h"
 #include "proto/tenants.h"
 #include "worker/chores/collect_chore.h"
+#include "worker/settings_events.h"
 #include "worker/settings_http.h"
 #include "worker/settings_retention.h"
 #include "worker/settings_roots.h"
@@ -382,6 +383,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	settings_roots_read(&s, memory, warnings, errors);
 	settings_retention_check(&s, warnings, errors);
 	settings_http_read(&s, errors);
+	settings_events_read(&s, environment, memory, warnings, errors);
 	check_tls(&s, errors);
 	check_cluster(&s, errors);
 	check_secret(&s, errors);

@@ -107,6 +107,13 @@ struct worker_settings {
 	int userprefs;                               /* enum worker_switch; settings_has_prefs() */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */
+	bool events;
+	const struct json *events_sinks;             /* zot's extensions.events.sinks (settings_events.h), or: */
+	const char *events_sinks_text;               /* the same as JSON */
+	const char *events_source, *events_type_prefix;
+	int64_t events_queue;
+	struct event_sink_settings *event_sinks;     /* of those, checked (worker/events/events.h) */
+	size_t event_sinks_len;                      /* 0: events are off */
 	/* this process */
 	int64_t loops, pool_threads, connections;
 	bool core_dumps;

@@ -8,6 +8,7 @@
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/state_file.h"
 #include "worker/settings_cluster.h"
+#include "worker/settings_events.h"
 #include "worker/settings_http.h"
 #include "worker/storage/store.h"
 #include "worker/worker.h"
@@ -90,7 +91,7 @@ void worker_verify(const struct worker_settings *settings, struct buf *errors)
 {
 	static bool (*const checks[])(const struct worker_settings *s, struct error *err) = { check_address,
 		check_tls, check_peer_tls, check_htpasswd, check_member, check_store, check_folders,
-		check_state_file, check_logs };
+		check_state_file, check_logs, settings_events_check };
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		struct error err;

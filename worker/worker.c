@@ -37,6 +37,7 @@
 #include "worker/cluster/channel_spread.h"
 #include "worker/cluster/cluster_new.h"
 #include "worker/cluster/usage_new.h"
+#include "worker/events/events.h"
 #include "worker/front/audit.h"
 #include "worker/front/front.h"
 #include "worker/front/front_others.h"
@@ -91,7 +92,8 @@ struct worker_process {
 /* Peers, leaders, S3. */
 static bool calls_others(const struct worker_settings *settings)
 {
-	return settings->mode == MODE_WORKER || settings->members.len || settings_has_bucket(settings);
+	return settings->mode == MODE_WORKER || settings->members.len || settings_has_bucket(settings) ||
+	       settings->event_sinks_len;
 }
 
 static bool is_clustered(const struct worker_settings *settings)
@@ -401,6 +403,26 @@ static void open_registry(struct worker *worker)
 	worker->front.registry->owns_arg = worker->front.cluster;
 }
 
+static bool open_events(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	AUTO_FINI(buf) folder = buf_limit(4096);
+	struct events_settings settings = { .bytes_max = (uint64_t)s->events_queue,
+		.source = s->events_source,
+		.type_prefix = s->events_type_prefix,
+		.sinks = s->event_sinks,
+		.sinks_len = s->event_sinks_len,
+		.pool = worker->pool,
+		.registry = worker->front.registry };
+
+	if (!s->event_sinks_len)
+		return true;
+	buf_format(&folder, "%s/events", s->data);
+	settings.folder = buf_text(&folder);
+	return buf_check(&folder, "ZOT_WORKER_DATA", err) &&
+	       events_open(&worker->front.events, &settings, err);
+}
+
 /* Who is alone has nobody to take from. */
 static void open_moves(struct worker *worker)
 {
@@ -504,6 +526,8 @@ static bool open_parts(struct worker_process *process, struct error *err)
 	if (!open_access(worker, err))
 		return false;
 	open_registry(worker);
+	if (!open_events(worker, err))
+		return false;
 	if (s->max_repos && member.isolated)
 		log_warn("settings.max_repos",
 			"limit=%" PRId64 " why=\"each worker of this cluster has a storage of its own, and "
@@ -687,6 +711,8 @@ static bool open_process(struct worker_process *process, struct error *err)
 		on_beat(&worker->front.loops[i]);
 	process->housework = housework_start(worker, process->started_s);
 	start_cluster(worker);
+	if (worker->front.events)
+		events_start(worker->front.events);
 	return true;
 }
 
@@ -774,6 +800,7 @@ static void close_process(struct worker_process *process)
 	blob_cache_stop(worker->cache);
 	moves_stop(worker->front.moves);
 	stop_loops(process);
+	events_stop(worker->front.events);
 	for (unsigned i = 0; i < worker->front.loops_len; i++)
 		http_server_free(worker->front.loops[i].server);
 	drain_loops(worker);
@@ -783,6 +810,7 @@ static void close_process(struct worker_process *process)
 	registry_stop(worker->front.registry);
 	pool_free(worker->pool);
 	(void)drain_loops(worker);
+	events_free(worker->front.events);
 	search_free(worker->front.search);
 	metadata_free(worker->front.metadata);
 	blob_cache_free(worker->cache);

@@ -566,6 +566,7 @@ static void ask_of(struct front_call *call, struct front_loop *loop)
 	ask->content_type = http_request_header(request, "Content-Type");
 	ask->if_match = http_request_header_list(request, "If-Match", &call->lists[0]);
 	ask->if_none_match = http_request_header_list(request, "If-None-Match", &call->lists[1]);
+	ask->user_agent = http_request_header(request, "User-Agent");
 	ask->client = front_limit_client(call);
 }
 

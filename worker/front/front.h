@@ -41,6 +41,7 @@ struct peer_guard;
 struct prefs;
 struct proxies;
 struct rate_limit;
+struct events;
 struct registry;
 struct search;
 struct usage;
@@ -85,6 +86,7 @@ struct front {
 	struct rate_limit *rate_limit; /* NULL: none */
 	struct proxies *proxies;       /* NULL: X-Forwarded-For is believed from nobody */
 	struct audit *audit;           /* NULL: none */
+	struct events *events;         /* NULL: nobody is told of changes */
 	struct oci_others others;      /* front_others_init(); mounts NULL: there are none */
 	struct ask_gate *ask_gate;     /* of what all members are asked; NULL: it is not bounded */
 	struct few_each *refusals, *challenges; /* lines of the log: front_refused.h */

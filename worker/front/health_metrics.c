@@ -17,6 +17,7 @@
 #include "worker/cluster/cluster.h"
 #include "worker/cluster/usage.h"
 #include "worker/cluster/complaints.h"
+#include "worker/events/events.h"
 #include "worker/front/front.h"
 #include "worker/front/health_checks.h"
 #include "worker/front/traffic_metrics.h"
@@ -509,4 +510,5 @@ void health_metrics(struct front *front, struct buf *into)
 	put_locks(front, into);
 	put_cluster(front, into);
 	put_complaints(front, into);
+	events_metrics(front->events, into);
 }

@@ -160,6 +160,14 @@ void index_version_of(const struct index *index, struct index_version *ret);
  */
 uint64_t index_changes(const struct index *index);
 
+/* Who asked for a change, and how. "": it is not known. */
+struct index_asker {
+	const char *user;    /* who is logged in */
+	const char *address; /* of the client */
+	const char *method;  /* of HTTP */
+	const char *agent;   /* the client's User-Agent */
+};
+
 /* Changes. The struct and what it points to belong to the caller until done(change) has run. */
 enum index_op {
 	INDEX_PUT_MANIFEST,   /* descriptor (with subject, artifact type, annotations), tags or none; creates the repository */
@@ -223,11 +231,14 @@ struct index_change {
 	uint64_t era;                   /* what that gave */
 	void (*done)(struct index_change *change); /* on a pool thread, when it is durable or has failed */
 	void *arg;
+	const struct index_asker *asker; /* who asks for it, for who follows; NULL: nobody did */
 	/* result */
 	bool ok;
 	struct error err;
 	bool changed;                   /* it made another view; false: nothing was to be done */
-	bool found;                     /* private */
+	struct index_told *told;        /* private */
+	uint64_t mark;                  /* private: the follower's */
+	bool found, announced;          /* private */
 	int64_t at_ms;                  /* private */
 	struct index_change *next;      /* private, but of the list that indexes_change_all() is given; not kept */
 };
@@ -255,6 +266,33 @@ typedef void index_watch_f(void *arg, const struct index_event *event);
 #define INDEX_WATCHES_MAX 8
 /* Before the first change. */
 void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg);
+
+/*
+ * Told of manifests and tags that come and go, before and behind the write: who lost a watch's word with the process finds what was about to be.
+ *
+ *     INDEX_ABOUT      a write that makes the change is about to begin; again where it is tried again
+ *     INDEX_MADE       it is made, and nobody was told yet
+ *     INDEX_NOT_MADE   it was not
+ *     INDEX_IN_DOUBT   the write failed, and may have been made all the same
+ *
+ * Behind each INDEX_ABOUT comes one of the others, unless the process ends. Not told of what changes nothing that clients see: a push of what is there, or a
+ * repository that moves here as a whole. Threads and order are those of a watch. Before the first change; one.
+ */
+enum index_outcome { INDEX_ABOUT, INDEX_MADE, INDEX_NOT_MADE, INDEX_IN_DOUBT };
+struct index_told {
+	bool made;              /* a push: to clients there was no such repository before */
+	struct digest digest;   /* the manifest that is pushed, or that is deleted or loses a tag */
+	char *media_type;
+	char **tags;            /* that are new or named another one before; or that are gone */
+	size_t tags_len;        /* 0: it is pushed or deleted by its digest alone */
+};
+struct index_following {
+	const struct index_change *change; /* op, name, id, asker */
+	const struct index_told *told;
+	uint64_t *mark;                    /* the follower's, of this change; 0 at first */
+};
+typedef void index_follow_f(void *arg, enum index_outcome outcome, const struct index_following *what);
+void indexes_follow(struct indexes *indexes, index_follow_f *fn, void *arg);
 
 /* Logs go into index.json where nothing was changed here for idle_ms, so that others who read index.json alone see
  * everything; those that have nothing but pulls wait until there are some (INDEX_PULLS_FOLD...), but at the end (idle_ms 0). Returns at once; the writes go on in the pool. Thread  any. */

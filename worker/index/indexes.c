@@ -565,6 +565,13 @@ void indexes_watch(struct indexes *indexes, index_watch_f *fn, void *arg)
 	indexes->watches[indexes->watches_len++].arg = arg;
 }
 
+void indexes_follow(struct indexes *indexes, index_follow_f *fn, void *arg)
+{
+	CHECK(!indexes->follow);
+	indexes->follow = fn;
+	indexes->follow_arg = arg;
+}
+
 void indexes_set_log(struct indexes *indexes, size_t bytes_least)
 {
 	indexes->log_least = bytes_least;

@@ -140,10 +140,45 @@ static bool was_written(const struct commit *c)
 	return found;
 }
 
+/* ---- who follows ---- */
+
+static void follow_one(const struct commit *c, enum index_outcome outcome, struct index_change *change)
+{
+	const struct index_following what = { .change = change, .told = change->told, .mark = &change->mark };
+
+	c->indexes->follow(c->indexes->follow_arg, outcome, &what);
+	change->announced = outcome == INDEX_ABOUT;
+}
+
+static bool is_made(const struct index_change *change)
+{
+	return change->ok && change->changed;
+}
+
+/* What a write is about to make, or how it ended: then all hear of it who heard the former. */
+static void follow(const struct commit *c, enum index_outcome outcome)
+{
+	for (struct index_change *change = c->batch; change && c->indexes->follow; change = change->next) {
+		bool now = is_made(change);
+
+		if (outcome == INDEX_ABOUT ? now && change->told : change->announced)
+			follow_one(c, outcome == INDEX_MADE && !now ? INDEX_NOT_MADE : outcome, change);
+	}
+}
+
+static void look_what_it_does(const struct commit *c, struct index_change *change, bool exists)
+{
+	if (!c->indexes->follow)
+		return;
+	index_told_free(TAKE(change->told));
+	change->told = index_told_new(c->draft, exists, change);
+}
+
 /* ---- the view ---- */
 
 static void begin_write(struct commit *c)
 {
+	follow(c, INDEX_ABOUT);
 	indexes_lock(c->indexes);
 	c->repository->writes++;
 	c->indexes->stats.writes++;
@@ -283,6 +318,7 @@ static void apply_one(struct commit *c, struct index_change *change, bool *exist
 	if (c->limbo)
 		return;
 	change->at_ms = clock_wall_ms();
+	look_what_it_does(c, change, *exists);
 	change->ok = is_wanted(c, change, *exists, &change->err) && make(c, change, &changed);
 	if (change->sent_ms && !change->ok && change->op != INDEX_PULLED)
 		say_unknown(&change->err);
@@ -657,6 +693,9 @@ static void commit_batch(struct repository *repository, struct index_change *bat
 			c.known = false;
 		}
 	}
+	follow(&c, step == COMMIT_DONE     ? INDEX_MADE
+		   : step == COMMIT_FAILED ? INDEX_IN_DOUBT
+					   : INDEX_NOT_MADE);
 	if (step == COMMIT_DONE)
 		tell_watches(&c);
 	index_free(c.draft);
@@ -691,6 +730,7 @@ static void tell(struct index_change *batch)
 		struct index_change *next = batch->next; /* done() may free it */
 
 		batch->next = NULL;
+		index_told_free(TAKE(batch->told));
 		batch->done(batch);
 		batch = next;
 	}
@@ -750,7 +790,9 @@ static bool is_named(const struct change_id *id)
 
 static void prepare(struct index_change *change)
 {
-	change->ok = change->found = false;
+	change->ok = change->found = change->announced = false;
+	change->told = NULL;
+	change->mark = 0;
 	if (!is_named(&change->id))
 		random_bytes(change->id.raw, sizeof(change->id.raw));
 }

@@ -50,6 +50,8 @@ struct indexes {
 	int64_t clean_after_us; /* the same, for who removes them */
 	struct { index_watch_f *fn; void *arg; } watches[INDEX_WATCHES_MAX];
 	size_t watches_len;
+	index_follow_f *follow; /* or NULL */
+	void *follow_arg;
 	index_gate_f *gate; /* or NULL */
 	void *gate_arg;
 	index_room_f *room; /* or NULL */
@@ -101,3 +103,7 @@ void indexes_clean_later(struct indexes *indexes, const char *name, const struct
 /* In the pool, those whose time has come. */
 void indexes_clean_due(struct indexes *indexes);
 void indexes_clean_fini(struct indexes *indexes);
+
+/* index_told.c: what this change is going to do to the view, which does not have it yet. NULL: nothing that anybody is told of. */
+struct index_told *index_told_new(const struct index *view, bool exists, const struct index_change *change);
+void index_told_free(struct index_told *told);

@@ -34,6 +34,11 @@ static struct http_response *reply(const struct oci_ask *ask, const struct regis
 	return oci_reply_error(&removal->err);
 }
 
+struct deletion {
+	struct registry_removal removal;
+	struct oci_asker asker;
+};
+
 static void on_deleted(struct registry_removal *removal)
 {
 	struct oci_job *job = removal->arg;
@@ -45,19 +50,21 @@ struct http_response *oci_manifest_delete_job(void *arg)
 {
 	struct oci_job *job = arg;
 	const struct oci_ask *ask = &job->ask;
-	struct registry_removal *removal = xnew(struct registry_removal);
+	struct deletion *deletion = xnew(struct deletion);
 
-	job->own = removal;
+	job->own = deletion;
 	job->own_free = free;
-	*removal = (struct registry_removal){ .name = ask->route.name.text,
+	oci_job_asker(job, &deletion->asker);
+	deletion->removal = (struct registry_removal){ .name = ask->route.name.text,
 		.reference = ask->route.reference,
 		.call = ask->call,
 		.unless_shared = rights_allow(
 			ask->snapshot, ask->identity, name_str(&ask->route.name), ACTION_DETECT_COLLISION),
 		.limits = snapshot_limits(ask->snapshot, name_str(&ask->route.name)),
 		.by_admin = ask->identity->admin,
+		.asker = &deletion->asker.asker,
 		.done = on_deleted,
 		.arg = job };
-	registry_delete(ask->registry, removal);
+	registry_delete(ask->registry, &deletion->removal);
 	return NULL;
 }

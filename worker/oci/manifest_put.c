@@ -21,6 +21,7 @@
 struct put {
 	struct registry_push push;
 	struct oci_job *job;
+	struct oci_asker asker;
 	char *tags[TAG_PARAMETERS_MAX + 1]; /* those of the index: the reference, or ?tag= */
 	size_t tags_len;
 };
@@ -165,6 +166,7 @@ static void push_of(struct put *put)
 {
 	const struct oci_ask *ask = &put->job->ask;
 
+	oci_job_asker(put->job, &put->asker);
 	put->push = (struct registry_push){ .name = ask->route.name.text,
 		.digest = ask->route.reference.is_digest ? &ask->route.reference.digest : NULL,
 		.sha256 = ask->body_sha256,
@@ -174,6 +176,7 @@ static void push_of(struct put *put)
 		.bytes = ask->body,
 		.call = ask->call,
 		.by = ask->identity->user,
+		.asker = &put->asker.asker,
 		.may_create = may(ask, ACTION_CREATE),
 		.may_update = may(ask, ACTION_UPDATE),
 		.limits = snapshot_limits(ask->snapshot, name_str(&ask->route.name)),

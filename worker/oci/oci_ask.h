@@ -40,5 +40,6 @@ struct oci_ask {
 	const uint8_t *body_sha256; /* the identity's: a peer has signed it and it was compared; NULL: nobody has looked */
 	const char *content_type; /* headers, or NULL */
 	const char *if_match, *if_none_match; /* all lines of them */
+	const char *user_agent;   /* of the client, also where a peer sent it on; or NULL */
 	struct registry_call call; /* of a change that another worker sent to us, or that we sent to one who may have done it */
 };

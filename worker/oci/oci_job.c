@@ -31,10 +31,12 @@ static struct oci_job *job_new(struct oci_call *call, route_job_f *run)
 	job->texts[2] = dup_or_null(ask->if_none_match);
 	job->texts[3] = dup_or_null(ask->if_match);
 	job->texts[4] = TAKE(call->body);
+	job->texts[5] = dup_or_null(ask->user_agent);
 	job->ask.query = str_of(job->texts[0]);
 	job->ask.content_type = job->texts[1];
 	job->ask.if_none_match = job->texts[2];
 	job->ask.if_match = job->texts[3];
+	job->ask.user_agent = job->texts[5];
 	job->ask.body = str_from(job->texts[4], job->texts[4] ? ask->body.len : 0);
 	job->run = run;
 	job->ticket = http_ticket_new(call->request);
@@ -87,6 +89,17 @@ void oci_job_start_with(struct oci_call *call, route_job_f *run, void *own, void
 	job->own = own;
 	job->own_free = own_free;
 	submit(job);
+}
+
+void oci_job_asker(const struct oci_job *job, struct oci_asker *into)
+{
+	const struct oci_ask *ask = &job->ask;
+
+	ip_format(&ask->client, into->address);
+	into->asker = (struct index_asker){ .user = ask->identity->user,
+		.address = into->address,
+		.method = http_method_name(ask->method),
+		.agent = ask->user_agent ? ask->user_agent : "" };
 }
 
 void oci_job_again(struct oci_job *job)

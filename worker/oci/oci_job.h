@@ -18,7 +18,7 @@ struct oci_job {
 	struct oci_ask ask;
 	struct http_ticket *ticket;
 	route_job_f *run;
-	char *texts[5]; /* the copies that ask points to */
+	char *texts[6]; /* the copies that ask points to */
 	void *own;      /* the endpoint's, freed with the job */
 	void (*own_free)(void *own);
 };
@@ -27,6 +27,12 @@ struct oci_job {
 void oci_job_start(struct oci_call *call, route_job_f *run);
 /* The same with something of the endpoint's own, which is freed with the job, also when it never runs. */
 void oci_job_start_with(struct oci_call *call, route_job_f *run, void *own, void (*own_free)(void *own));
+/* Who asks, for who follows changes (index.h). The texts are the job's, but for the address. */
+struct oci_asker {
+	struct index_asker asker;
+	char address[INET6_ADDRSTRLEN];
+};
+void oci_job_asker(const struct oci_job *job, struct oci_asker *into);
 /* Runs it once more, which it asked for by returning NULL and keeping itself somewhere. Thread  any. */
 void oci_job_again(struct oci_job *job);
 /* Thread  any. */

@@ -103,7 +103,7 @@ static bool read_config(struct registry *registry, const struct registry_push *p
 	       (json_parse(buf_str(&config), ret, err) || error_add(err, "the config"));
 }
 
-bool lint_allows_push(struct registry *registry, const struct registry_push *push,
+static bool has_all(struct registry *registry, const struct registry_push *push,
 	const struct manifest *manifest, struct error *err)
 {
 	const struct registry_options *options = &registry->options;
@@ -124,4 +124,17 @@ bool lint_allows_push(struct registry *registry, const struct registry_push *pus
 		       "annotations that are demanded here are neither in the manifest nor labels of its "
 		       "config: %s",
 		       buf_text(&missing));
+}
+
+bool lint_allows_push(struct registry *registry, const struct registry_push *push,
+	const struct manifest *manifest, struct error *err)
+{
+	struct error why;
+
+	if (has_all(registry, push, manifest, &why))
+		return true;
+	if (why.kind == ERROR_INVALID && registry->refused)
+		registry->refused(registry->refused_arg, push, manifest->media_type);
+	*err = why;
+	return false;
 }

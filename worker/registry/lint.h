@@ -18,5 +18,5 @@
 
 #define LINT_CONFIG_MAX (4u * 1024 * 1024)
 
-/* MANIFEST_INVALID: the text names what is missing, or says why the config could not be asked for it. */
+/* MANIFEST_INVALID, of which registry.refused is told: the text names what is missing, or says why the config could not be asked for it. */
 bool lint_allows_push(struct registry *registry, const struct registry_push *push, const struct manifest *manifest, struct error *err) MUST_CHECK;

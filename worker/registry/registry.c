@@ -168,3 +168,8 @@ void registry_watch(struct registry *registry, index_watch_f *fn, void *arg)
 {
 	indexes_watch(registry->indexes, fn, arg);
 }
+
+void registry_follow(struct registry *registry, index_follow_f *fn, void *arg)
+{
+	indexes_follow(registry->indexes, fn, arg);
+}

@@ -31,6 +31,7 @@ struct manifest_cache;
 struct pace;
 struct pool;
 struct pull_counts;
+struct registry_push;
 struct repository_room;
 struct spool;
 struct store;
@@ -70,6 +71,9 @@ struct registry {
 	/* Before the first request. Is this worker the owner, who collects? NULL: of all. Thread  any. */
 	bool (*owns)(void *arg, struct str name);
 	void *owns_arg;
+	/* Before the first request. A push whose image lacks what is demanded (lint.h) is refused; its `stored` is the digest. NULL: none. Thread  pool, may wait for a disk. */
+	void (*refused)(void *arg, const struct registry_push *push, const char *media_type);
+	void *refused_arg;
 };
 
 struct registry_settings {
@@ -160,6 +164,7 @@ struct registry_push {
 	struct str bytes;
 	struct registry_call call;
 	const char *by;                 /* user; NULL or "": nobody logged in */
+	const struct index_asker *asker; /* for who follows changes; NULL: nobody asked for it */
 	bool may_create, may_update;    /* a tag that is there is updated, everything else is created */
 	const struct entity *limits;    /* the `repository` entity that decides for it, or NULL: no limits */
 	void (*done)(struct registry_push *push);
@@ -195,6 +200,7 @@ struct registry_removal {
 	bool unless_shared;
 	const struct entity *limits;   /* as in registry_push */
 	bool by_admin;                 /* who may delete immutable tags */
+	const struct index_asker *asker; /* as in registry_push */
 	/* Is it still to go? Of the view behind which the removal is written, as index_check_f; it says also whether an index names the manifest, which
 	 * then nobody else looks for. NULL: nobody is asked. */
 	bool (*still)(struct registry_removal *removal, const struct index *view, struct error *err);
@@ -273,3 +279,5 @@ void registry_streamed_end(struct registry_streamed *push, struct pool *pool);
 /* fn(arg, event) for every change of an index that was committed here, of each repository in order, before it is acknowledged. On the
  * committer's thread: it is to be quick. Before the first change; at most INDEX_WATCHES_MAX. */
 void registry_watch(struct registry *registry, index_watch_f *fn, void *arg);
+/* The same with word before the write, and of what clients see alone: indexes_follow(). */
+void registry_follow(struct registry *registry, index_follow_f *fn, void *arg);

@@ -118,6 +118,7 @@ void registry_delete(struct registry *registry, struct registry_removal *removal
 		.is_call = removal->call.is_call,
 		.sent_ms = removal->call.sent_ms,
 		.issued_ms = removal->call.issued_ms,
+		.asker = removal->asker,
 		.done = on_changed,
 		.arg = deletion };
 	name_what(deletion, &removal->reference);

@@ -355,6 +355,7 @@ static void list_manifest(struct put *put)
 	change->tags_len = push->tags_len;
 	change->pushed_ms = store_clock_ms(put->registry->store, name_of(put));
 	change->pushed_by = str_of(push->by);
+	change->asker = push->asker;
 	change->check = check_in_place;
 	change->done = on_changed;
 	change->arg = put;

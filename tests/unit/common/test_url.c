@@ -40,6 +40,32 @@ static void urls(void **state)
 			fail_msg("%s", bad[i]);
 }
 
+static void one_that_is_called_may_have_a_query(void **state)
+{
+	static const char *const good[] = { "http://a", "https://a:1/b?c=d&e=/f?g", "http://[::1]/?" };
+	static const char *const bad[] = { "", "?", "a?b", "http://a/?b c", "http://a/?b#c",
+		"http://u:p@a/?b", "http://a/b|c?d" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (!url_is_call(str_of(good[i])))
+			fail_msg("%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (url_is_call(str_of(bad[i])))
+			fail_msg("%s", bad[i]);
+}
+
+static void what_may_be_shown_of_it(void **state)
+{
+	static const char *const from[] = { "https://a:1/secret", "http://a?secret", "nats://a:4222", "a/b",
+		"" };
+	static const char *const to[] = { "https://a:1", "http://a", "nats://a:4222", "a", "" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++)
+		assert_true(str_is(url_origin(str_of(from[i])), to[i]));
+}
+
 static void a_path_may_follow(void **state)
 {
 	static const char *const from[] = { "http://a", "http://a/", "https://a/base///", "/", "" };
@@ -56,6 +82,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(urls),
+		cmocka_unit_test(one_that_is_called_may_have_a_query),
+		cmocka_unit_test(what_may_be_shown_of_it),
 		cmocka_unit_test(a_path_may_follow),
 	};
 

@@ -203,6 +203,74 @@ static void test_replaced_whole(void **state)
 	}
 }
 
+struct followed {
+	struct buf text;
+	bool marked;
+};
+
+static void on_follow(void *arg, enum index_outcome outcome, const struct index_following *what)
+{
+	static const char *const names[] = { "about", "made", "not made", "in doubt" };
+	struct followed *followed = arg;
+
+	if (outcome == INDEX_ABOUT)
+		*what->mark = 7;
+	followed->marked = followed->marked && *what->mark == 7;
+	buf_format(&followed->text, "%s", names[outcome]);
+	if (outcome == INDEX_ABOUT) {
+		buf_puts(&followed->text, what->told->made ? " new" : "");
+		for (size_t i = 0; i < what->told->tags_len; i++)
+			buf_format(&followed->text, " %s", what->told->tags[i]);
+		assert_string_equal(what->told->media_type, OCI);
+	}
+	buf_putc(&followed->text, '\n');
+}
+
+static void was_told(struct followed *followed, const char *text)
+{
+	assert_string_equal(buf_text(&followed->text), text);
+	buf_clear(&followed->text);
+}
+
+/* Who follows hears before the write and behind it, and of what clients see alone. */
+static void test_followed(void **state)
+{
+	struct rig *rig = *state;
+	struct followed followed = { .text = buf_limit(4096), .marked = true };
+	struct descriptor descriptor = descriptor_of("v1");
+	const char *tags[] = { "v1", "v2" };
+	struct index_change both = { .op = INDEX_PUT_MANIFEST,
+		.name = "a/b",
+		.descriptor = &descriptor,
+		.tags = tags,
+		.tags_len = 2 };
+	struct index_change gone = { .op = INDEX_DELETE_DIGEST, .name = "a/b", .digest = descriptor.digest };
+	struct error err;
+
+	indexes_follow(rig->here, on_follow, &followed);
+	assert_true(put(rig->here, "a/b", "v1", &err));
+	was_told(&followed, "about new v1\nmade\n");
+	assert_true(put(rig->here, "a/b", "v1", &err));
+	was_told(&followed, "");
+	assert_true(indexes_change_wait(rig->here, &both, &err));
+	was_told(&followed, "about v2\nmade\n");
+	assert_true(delete_tag(rig->here, "a/b", "v2", &err));
+	was_told(&followed, "about v2\nmade\n");
+	/* Another worker makes it first: what was about to be is tried again, and comes to nothing. */
+	assert_true(put(rig->there, "a/b", "v3", &err));
+	assert_true(put(rig->here, "a/b", "v3", &err));
+	was_told(&followed, "about v3\nnot made\n");
+	assert_true(put(rig->there, "a/b", "v4", &err));
+	assert_true(put(rig->here, "a/b", "v5", &err));
+	was_told(&followed, "about v5\nabout v5\nmade\n");
+	assert_true(indexes_change_wait(rig->here, &gone, &err));
+	was_told(&followed, "about v1\nmade\n");
+	assert_false(delete_tag(rig->here, "a/b", "v1", &err));
+	was_told(&followed, "");
+	assert_true(followed.marked);
+	buf_fini(&followed.text);
+}
+
 static bool shut(void *arg, struct str name, struct error *err)
 {
 	return str_is(name, arg) || error_set(err, ERROR_UNAVAILABLE, NULL, "not ours");
@@ -1688,7 +1756,7 @@ static void test_changes_are_counted(void **state)
 /* clang-format off */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define ON_ANY_STORE \
-	TEST(test_folds_lose_nothing), TEST(test_changes), TEST(test_absent), TEST(test_replaced_whole), TEST(test_gate), \
+	TEST(test_folds_lose_nothing), TEST(test_changes), TEST(test_absent), TEST(test_replaced_whole), TEST(test_gate), TEST(test_followed), \
 	TEST(test_trust), TEST(test_stale_delete), TEST(test_group_commit), \
 	TEST(test_conflicts), TEST(test_bound), TEST(test_unclear_write), \
 	TEST(test_nothing_is_acknowledged_from_a_stale_view), TEST(test_own_records_are_recognised), \

@@ -137,6 +137,32 @@ static void nothing_of_what_is_refused_is_stored(void **state)
 	assert_int_equal(err.kind, ERROR_UNKNOWN);
 }
 
+static void count_refused(void *arg, const struct registry_push *push, const char *media_type)
+{
+	struct digest digest = digest_of(HASH_SHA256, push->bytes);
+
+	assert_true(digest_equal(&push->stored, &digest));
+	assert_string_equal(media_type, IMAGE);
+	++*(unsigned *)arg;
+}
+
+/* Of those alone that are refused for what they lack. */
+static void who_wants_to_know_is_told_of_it(void **state)
+{
+	struct registry_rig *rig = *state;
+	unsigned told = 0;
+
+	rig->registry->refused_arg = &told;
+	rig->registry->refused = count_refused;
+	expect_refused(rig, &(struct image){ .annotations = "{\"" VENDOR "\":\"a\"}" }, LICENSE);
+	assert_int_equal(told, 1);
+	expect_refused(rig, &(struct image){ .config = "no json" }, "the config");
+	assert_int_equal(told, 2);
+	expect_taken(rig, &(struct image){ .annotations = "{\"" VENDOR "\":\"a\",\"" LICENSE "\":\"b\"}" });
+	assert_int_equal(told, 2);
+	rig->registry->refused = NULL;
+}
+
 static void without_demands_all_is_taken(void **state)
 {
 	struct registry_rig *rig = *state;
@@ -152,6 +178,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_config_that_cannot_be_read_is_named, open_rig, close_rig),
 		cmocka_unit_test_setup_teardown(signatures_are_exempt, open_rig, close_rig),
 		cmocka_unit_test_setup_teardown(nothing_of_what_is_refused_is_stored, open_rig, close_rig),
+		cmocka_unit_test_setup_teardown(who_wants_to_know_is_told_of_it, open_rig, close_rig),
 		cmocka_unit_test_setup_teardown(without_demands_all_is_taken, open_rig, close_rig),
 	};
 
