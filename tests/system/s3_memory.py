@@ -62,15 +62,17 @@ class Memory:
     # Objects.
 
     def store(self, key, body):
-        if key not in self.objects:
-            bisect.insort(self.order, key)
-        etag = f'"{hashlib.md5(body).hexdigest()}"'
+        # Tests store beside the server, which lists what is in the order: each step leaves what it may see.
+        etag, new = f'"{hashlib.md5(body).hexdigest()}"', key not in self.objects
         self.objects[key] = (etag, body, time.time())
+        if new:
+            bisect.insort(self.order, key)
         return etag
 
     def remove(self, key):
-        if self.objects.pop(key, None):
+        if key in self.objects:
             del self.order[bisect.bisect_left(self.order, key)]
+            del self.objects[key]
 
     def remove_many(self, request):
         """DeleteObjects, quietly: the body has the sum that is announced, and names 1,000 at most."""
