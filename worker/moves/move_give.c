@@ -393,9 +393,15 @@ static unsigned fetch(const struct asking *asking)
 		return refuse(asking->into, 400, "digest is a blob's");
 	if (!moves_owns(asking->snapshot, name_str(&asking->name)))
 		return refuse(asking->into, 421, "by our ring it is not ours");
+	/* Who is to have it after us lists what lies here only if it comes from here. */
+	if (!moves_bring(asking->moves, name_str(&asking->name), &err))
+		return fail(asking, &err);
 	if (!moves_fetch(
 		    asking->moves, asking->snapshot, name_str(&asking->name), &digest, &sources, false, &err))
 		return err.kind == ERROR_UNKNOWN ? refuse(asking->into, 404, err.text) : fail(asking, &err);
+	/* Its owner by a ring that came meanwhile may have listed what lies here before this did. */
+	if (!moves_is_now(asking->moves, asking->question->ring))
+		return refuse(asking->into, 421, "our ring has changed");
 	buf_puts(asking->into, "{}");
 	return 200;
 }

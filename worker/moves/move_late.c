@@ -3,6 +3,9 @@
  * move_late - blobs of uploads that ended here though another member owns the repository by now: each is handed to the owner.
  *
  *     an upload ends here --not ours?--> remembered, and counted as held --the chore--> POST fetch to the owner --it has it--> forgotten
+ *                         `-ours, not here yet-'                         `-ours by now?-> the repository comes here -----------'
+ *
+ * tests/model/moves_late.pml searches it.
  *
  * Until then an evacuation waits: a client that was told 201 pushes its manifest to the owner, who would find nobody to ask when this worker is gone.
  * In memory, at most MOVES_LATE_MAX; an owner of a version before does not know the question, and looks for the blob here when a push names it, as it did.
@@ -30,6 +33,12 @@ static void forget(struct moves *moves, const char *key)
 	moves_unlock(moves);
 }
 
+/* What is ours by the ring alone may be another's again before it came. */
+static bool is_here(struct moves *moves, const struct snapshot *snapshot, struct str name)
+{
+	return moves_owns(snapshot, name) && moves_is_ready(moves, snapshot, name, MOVES_INDEX);
+}
+
 void moves_late_add(struct moves *moves, struct str name, const struct digest *digest)
 {
 	AUTO(snapshot) *snapshot = cluster_snapshot(moves->settings.cluster);
@@ -37,7 +46,7 @@ void moves_late_add(struct moves *moves, struct str name, const struct digest *d
 	struct late *late;
 	bool full;
 
-	if (!snapshot->isolated || snapshot->self == RING_NOBODY || moves_owns(snapshot, name))
+	if (!snapshot->isolated || snapshot->self == RING_NOBODY || is_here(moves, snapshot, name))
 		return;
 	moves_blob_key(name, digest, &key);
 	late = check_alloc(1, sizeof(*late) + name.len + 1);
@@ -111,7 +120,8 @@ static bool hand_over(
 {
 	AUTO_FINI(buf) key = buf_limit(1024);
 
-	if (!moves_owns(snapshot, str_of(late->name)) && !ask_owner(moves, snapshot, late, err))
+	if (!(moves_owns(snapshot, str_of(late->name)) ? moves_bring(moves, str_of(late->name), err)
+						       : ask_owner(moves, snapshot, late, err)))
 		return false;
 	moves_blob_key(str_of(late->name), &late->digest, &key);
 	forget(moves, buf_text(&key));

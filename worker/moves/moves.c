@@ -694,6 +694,14 @@ bool moves_prepare(struct moves *moves, const struct moves_ask *ask, char ret_me
 	return ask->want != MOVES_BLOB_DELETE || prepare_delete(moves, snapshot, ask, err);
 }
 
+bool moves_bring(struct moves *moves, struct str name, struct error *err)
+{
+	const struct moves_ask ask = { .name = name, .want = MOVES_INDEX };
+	char nobody[RING_MEMBER_ID_MAX + 1];
+
+	return moves_prepare(moves, &ask, nobody, err);
+}
+
 struct moves_stats moves_stats(struct moves *moves)
 {
 	struct moves_stats stats;

@@ -91,6 +91,8 @@ void moves_add_ready_locked(struct moves *moves, struct str name);
 bool moves_take(struct moves *moves, struct snapshot *snapshot, struct str name, struct error *err) MUST_CHECK;
 /* The same, and takes the key. */
 bool moves_settle(struct moves *moves, struct snapshot *snapshot, struct str name, struct error *err) MUST_CHECK;
+/* By the ring of now it is ours, and its index here or nowhere: whoever owns it next lists what lies here. Pool. */
+bool moves_bring(struct moves *moves, struct str name, struct error *err) MUST_CHECK;
 /* Tells each source that is a member still; true: all have heard it. `stage`: "taken" or "done". */
 bool moves_tell_sources(struct moves *moves, struct snapshot *snapshot, struct str name, const struct move_record *record,
 			const char *stage, struct error *err) MUST_CHECK;
@@ -105,7 +107,7 @@ void moves_forget_left_locked(struct moves *moves, struct str name);
 void moves_free_left(struct moves *moves);
 
 /* move_late.c */
-void moves_late_add(struct moves *moves, struct str name, const struct digest *digest); /* unless the repository is ours */
+void moves_late_add(struct moves *moves, struct str name, const struct digest *digest); /* unless the repository is ours, and here */
 /* Pool. Their owners fetch some of them. */
 bool moves_hand_over(struct moves *moves, struct snapshot *snapshot, struct error *err) MUST_CHECK;
 size_t moves_late_len(struct moves *moves);
