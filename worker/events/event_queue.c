@@ -169,6 +169,7 @@ static void *run_sync(void *arg)
 {
 	struct event_queue *q = arg;
 
+	(void)pthread_setname_np(pthread_self(), "events-sync");
 	lock_take(&q->lock);
 	while (!q->stopping || q->put_seq > q->synced_seq) {
 		if (q->put_seq > q->synced_seq)

@@ -54,6 +54,7 @@ static void *run_loop(void *arg)
 {
 	struct events *events = arg;
 
+	(void)pthread_setname_np(pthread_self(), "events");
 	loop_run(events->loop);
 	return NULL;
 }
