@@ -19,6 +19,7 @@
 #define PAGE_LEAST  ((size_t)256 * 1024)
 #define IMAGE_BYTES ((size_t)4 * 1024 * 1024)
 #define ANSWER_MAX  ((size_t)8 * 1024 * 1024)
+#define ANSWERS_MAX ((size_t)128 * 1024 * 1024) /* of all members of a cluster, each the same */
 #define NAMED_MOST  8u
 #define NAMES_MAX   (NAMED_MOST * (RING_MEMBER_ID_MAX + 8u) * 6)
 
@@ -103,7 +104,7 @@ size_t search_others_answer_max(const struct search_others *others, size_t place
 	for (size_t i = 0; i < others->asked_len; i++)
 		if (is_asked(others, &others->asked[i], place))
 			bytes += others->asked[i].most;
-	return least(bytes, ANSWER_MAX);
+	return least(least(bytes, ANSWER_MAX), most(PAGE_LEAST, ANSWERS_MAX / others->members_len));
 }
 
 bool search_others_ask(const struct search_others *others, size_t place, struct buf *into)
