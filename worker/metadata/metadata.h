@@ -121,7 +121,8 @@ struct metadata_repository {
 enum metadata_sort { METADATA_RELEVANCE, METADATA_UPDATE_TIME, METADATA_ALPHABETIC_ASC, METADATA_ALPHABETIC_DSC, METADATA_DOWNLOADS };
 
 /* What of a record is wanted besides, for it costs. */
-enum { METADATA_LAYERS = 1, METADATA_HISTORY = 2, METADATA_REFERRERS = 4, METADATA_NEWEST = 8 };
+enum { METADATA_LAYERS = 1, METADATA_HISTORY = 2, METADATA_REFERRERS = 4, METADATA_NEWEST = 8,
+	METADATA_KEYS = 16 }; /* of lists: nothing but what they are sorted by, name and tag; texts are NULL. The file is not read */
 
 /* Who asks. All are quick; a repository is asked about once for each question. */
 struct metadata_who {

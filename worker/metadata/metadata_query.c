@@ -199,16 +199,33 @@ static size_t find_repositories(const struct asking *asking, struct str text, st
 	return len;
 }
 
+static bool is_there(const void *taken, struct error *err)
+{
+	return taken ||
+	       error_set(err, ERROR_TOO_LARGE, NULL, "the answer is too large; ask for fewer at a time");
+}
+
+static bool fill_repository_key(const struct list_repository *of, struct arena *arena,
+	struct metadata_repository *ret, struct error *err)
+{
+	*ret = (struct metadata_repository){ .name = arena_text(arena, str_of(of->name)),
+		.updated_ms = of->updated_ms,
+		.downloads = of->pulls };
+	return is_there(ret->name, err);
+}
+
 static bool fill_repositories(struct metadata *md, const struct metadata_query *query,
 	const struct found_repository *found, size_t len, struct arena *arena,
 	struct metadata_repositories *ret, struct error *err)
 {
 	struct metadata_repository *into = len ? arena_take(arena, len * sizeof(*into)) : NULL;
-	bool ok = !len || into ||
-		  error_set(err, ERROR_TOO_LARGE, NULL, "the answer is too large; ask for fewer at a time");
+	bool ok = !len || is_there(into, err);
 
 	for (size_t i = 0; ok && i < len; i++) {
-		ok = metadata_fill_repository_locked(md, found[i].repository, query, arena, &into[i], err);
+		ok = query->want & METADATA_KEYS
+			     ? fill_repository_key(found[i].repository, arena, &into[i], err)
+			     : metadata_fill_repository_locked(
+				       md, found[i].repository, query, arena, &into[i], err);
 		if (ok)
 			into[i].rank = found[i].rank;
 	}
@@ -306,6 +323,18 @@ static bool fill_hit(struct metadata *md, const struct metadata_query *query, co
 	return ok;
 }
 
+static bool fill_hit_key(
+	const struct hit *hit, struct arena *arena, struct metadata_image *ret, struct error *err)
+{
+	const struct list_tag *tag = &hit->repository->tags[hit->tag];
+
+	*ret = (struct metadata_image){ .repository = arena_text(arena, str_of(hit->repository->name)),
+		.tag = arena_text(arena, str_of(list_tag_name(hit->repository, hit->tag))),
+		.updated_ms = tag->updated_ms,
+		.downloads = tag->pulls };
+	return is_there(ret->repository && ret->tag ? ret : NULL, err);
+}
+
 bool metadata_page_locked(struct metadata *md, const struct metadata_query *query, struct hits *hits,
 	const struct onlies *onlies, struct arena *arena, struct metadata_images *ret, struct error *err)
 {
@@ -318,10 +347,11 @@ bool metadata_page_locked(struct metadata *md, const struct metadata_query *quer
 	if (!hits->by_name || (sort != METADATA_RELEVANCE && sort != METADATA_ALPHABETIC_ASC))
 		sort_first(hits->at, hits->len, sizeof(*hits->at), to, order_hits, &sort);
 	into = to > from ? arena_take(arena, (to - from) * sizeof(*into)) : NULL;
-	ok = to == from || into ||
-	     error_set(err, ERROR_TOO_LARGE, NULL, "the answer is too large; ask for fewer at a time");
+	ok = to == from || is_there(into, err);
 	for (size_t i = from; ok && i < to; i++)
-		ok = fill_hit(md, query, &hits->at[i], onlies, arena, &into[i - from], err);
+		ok = query->want & METADATA_KEYS
+			     ? fill_hit_key(&hits->at[i], arena, &into[i - from], err)
+			     : fill_hit(md, query, &hits->at[i], onlies, arena, &into[i - from], err);
 	*ret = (struct metadata_images){ .at = into, .len = to - from, .total = hits->len, .cut = hits->cut };
 	return ok;
 }

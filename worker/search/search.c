@@ -143,7 +143,7 @@ bool search_part(struct search *search, struct str body, const struct metadata_w
 	struct buf *into, struct error *err)
 {
 	struct buf parts[SEARCH_QUESTIONS_MAX];
-	struct search_wire_head asked, told = { .whole = metadata_is_whole(search->metadata) };
+	struct search_wire_head asked, told = { .len = 0 };
 	size_t left;
 
 	if (!search_wire_get_ask(body, &asked, err))
@@ -157,6 +157,8 @@ bool search_part(struct search *search, struct str body, const struct metadata_w
 		told.parts[told.len] = buf_str(&parts[told.len]);
 		left -= least(left, parts[told.len].len + PART_HEAD);
 	}
+	/* Behind the questions: they were answered by the ring that this is of, or one before. */
+	told.whole = metadata_is_whole(search->metadata);
 	search_wire_put_answer(&told, into);
 	for (size_t i = 0; i < told.len; i++)
 		buf_fini(&parts[i]);

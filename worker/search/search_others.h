@@ -36,6 +36,7 @@ void search_others_free(struct search_others *others); /* NULL is fine */
 AUTO_DEFINE(search_others)
 
 /* A round. Places are those of the ring. False: this one is asked nothing. */
+#define SEARCH_ANSWER_MAX ((size_t)8 * 1024 * 1024) /* bytes of what it answers */
 #define SEARCH_ASK_MAX ((size_t)4 * 1024 * 1024) /* bytes of what a member is asked */
 size_t search_others_answer_max(const struct search_others *others, size_t place); /* bytes of its answer, by what it is asked; 0: nothing */
 bool search_others_ask(const struct search_others *others, size_t place, struct buf *into) MUST_CHECK;

@@ -114,10 +114,10 @@ static struct str str_value(struct wire *w, struct str s)
 	return copy ? str_from(copy, w->wrong ? 0 : s.len) : STR("");
 }
 
-/* Of a record: it ends with its NUL. */
+/* Of a record: it ends with its NUL. Where only keys are told (METADATA_KEYS) there is none. */
 static const char *text(struct wire *w, const char *s)
 {
-	struct str value = str_value(w, w->into ? str_of(s) : STR_NONE);
+	struct str value = str_value(w, w->into ? str_of(s ? s : "") : STR_NONE);
 
 	w->wrong |= strlen(value.at) != value.len;
 	return value.at;

@@ -66,11 +66,11 @@ static inline uint64_t stars(void *arg, struct str name)
 	return is_starred(arg, name) ? 3 : 0;
 }
 
-static inline struct digest push(struct world *world, const char *name, const char *tag, const char *os,
-	const char *day, const char *const *layers, size_t layers_len)
+/* The manifest of an image, whose blobs are there then. */
+static inline void make_image(struct world *world, const char *name, const char *os, const char *day,
+	const char *const *layers, size_t layers_len, struct buf *bytes)
 {
 	AUTO_FINI(buf) config = buf_limit(4096);
-	AUTO_FINI(buf) bytes = buf_limit(16 * 1024);
 	char text[DIGEST_TEXT_SIZE];
 	struct digest digest;
 
@@ -80,17 +80,25 @@ static inline struct digest push(struct world *world, const char *name, const ch
 		os, day);
 	digest = put_blob(&world->rig, name, buf_str(&config));
 	digest_format(&digest, text);
-	buf_format(&bytes,
+	buf_format(bytes,
 		"{\"schemaVersion\":2,\"mediaType\":\"" IMAGE "\",\"config\":{\"mediaType\":\"" IMAGE_CONFIG
 		"\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[",
 		text, config.len);
 	for (size_t i = 0; i < layers_len; i++) {
 		digest = put_blob(&world->rig, name, str_of(layers[i]));
 		digest_format(&digest, text);
-		buf_format(&bytes, "%s{\"mediaType\":\"" IMAGE_LAYER "\",\"digest\":\"%s\",\"size\":%zu}",
+		buf_format(bytes, "%s{\"mediaType\":\"" IMAGE_LAYER "\",\"digest\":\"%s\",\"size\":%zu}",
 			i ? "," : "", text, strlen(layers[i]));
 	}
-	buf_puts(&bytes, "],\"annotations\":{\"org.opencontainers.image.vendor\":\"us\"}}");
+	buf_puts(bytes, "],\"annotations\":{\"org.opencontainers.image.vendor\":\"us\"}}");
+}
+
+static inline struct digest push(struct world *world, const char *name, const char *tag, const char *os,
+	const char *day, const char *const *layers, size_t layers_len)
+{
+	AUTO_FINI(buf) bytes = buf_limit(16 * 1024);
+
+	make_image(world, name, os, day, layers, layers_len, &bytes);
 	return put_manifest(&world->rig, name, tag, buf_str(&bytes));
 }
 

@@ -43,6 +43,7 @@ static void derive(struct world *world)
 	struct metadata_done done;
 	struct error err;
 
+	metadata_walk(world->md);
 	assert_true(metadata_work(world->md, NULL, &done, &err));
 }
 
@@ -367,6 +368,89 @@ static void test_who_is_behind_is_named(void **state)
 		"{\"data\":{\"ImageList\":{\"Page\":{\"TotalCount\":3}}}}");
 }
 
+/* n items from the item `from` on of what is between the brackets. */
+static struct str items(struct str list, size_t from, size_t n)
+{
+	const char *at = list.at, *end = list.at + list.len, *first = end;
+
+	for (size_t i = 0; at && i < from + n; i++) {
+		if (i == from)
+			first = at;
+		at = memmem(at + 1, (size_t)(end - at - 1), "{\"RepoName\"", 11);
+	}
+	return str_from(first, (size_t)((at ? at - 1 : end) - first));
+}
+
+#define TAGS 90
+
+static void push_tags(struct world *world, const char *name, const char *day)
+{
+	AUTO_FINI(buf) bytes = buf_limit(16 * 1024);
+	char tags[TAGS][8];
+	const char *list[TAGS];
+	struct registry_push push = {
+		.name = name, .tags = list, .tags_len = TAGS, .may_create = true, .may_update = true
+	};
+	struct error err;
+
+	for (unsigned i = 0; i < TAGS; i++) {
+		(void)snprintf(tags[i], sizeof(tags[i]), "t%03u", i);
+		list[i] = tags[i];
+	}
+	make_image(world, name, "linux", day, layers, 1, &bytes);
+	push.bytes = buf_str(&bytes);
+	if (!registry_put_wait(world->rig.registry, &push, &err))
+		fail_msg("%s", err.text);
+}
+
+/* What is far behind is told without what is before it, and is the same. */
+static void test_pages_far_behind(void **state)
+{
+	static const char *const sorts[] = { "ALPHABETIC_ASC", "ALPHABETIC_DSC", "UPDATE_TIME" };
+	struct pair *pair = *state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		push_tags(pair->at[0], pair->mine[i], i ? "05" : "06");
+		push_tags(pair->at[1], pair->theirs[i], i ? "06" : "07");
+	}
+	derive(pair->at[0]);
+	derive(pair->at[1]);
+	for (size_t i = 0; i < sizeof(sorts) / sizeof(sorts[0]); i++) {
+		AUTO_FINI(buf) all = buf_limit(1024 * 1024);
+		char query[200];
+		struct str list;
+
+		(void)snprintf(query, sizeof(query),
+			"{ImageList(repo:\"\",requestedPage:{sortBy:%s}){Results{RepoName Tag Digest}}}",
+			sorts[i]);
+		buf_puts(&all, ask(pair, query));
+		list = str_from(
+			strchr(all.at, '[') + 1, (size_t)(strrchr(all.at, ']') - strchr(all.at, '[') - 1));
+		for (size_t offset = 499; offset <= 547; offset += 6) {
+			AUTO_FINI(buf) wanted = buf_limit(64 * 1024);
+			size_t n = offset > 546 ? 0 : offset + 7 > 546 ? 546 - offset : 7;
+
+			(void)snprintf(query, sizeof(query),
+				"{ImageList(repo:\"\",requestedPage:{limit:7 offset:%zu "
+				"sortBy:%s}){Results{RepoName Tag Digest} "
+				"Page{TotalCount ItemCount}}}",
+				offset, sorts[i]);
+			buf_puts(&wanted, "{\"data\":{\"ImageList\":{\"Results\":[");
+			if (n)
+				buf_add(&wanted, items(list, offset, n));
+			buf_format(&wanted, "],\"Page\":{\"TotalCount\":546,\"ItemCount\":%zu}}}}", n);
+			expect(pair, query, buf_text(&wanted));
+			assert_true(pair->rounds == 1 || (offset >= 500 && pair->rounds == 2));
+		}
+	}
+	/* Repositories by name: a round for the keys, and no other, since there are not so many. */
+	expect(pair,
+		"{GlobalSearch(query:\"\",requestedPage:{limit:7 offset:600}){Page{TotalCount ItemCount} "
+		"Repos{Name}}}",
+		"{\"data\":{\"GlobalSearch\":{\"Page\":{\"TotalCount\":6,\"ItemCount\":0},\"Repos\":[]}}}");
+	assert_int_equal(pair->rounds, 1);
+}
+
 static void test_a_question_of_another_version(void **state)
 {
 	struct pair *pair = *state;
@@ -386,8 +470,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(all_are_one_list), TEST(one_repository_is_its_owners),
 		TEST(layers_of_others), TEST(many_questions_are_one_round), TEST(who_is_missing_is_named),
-		TEST(rights_of_both), TEST(one_that_moves), TEST(who_is_behind_is_named),
-		TEST(a_question_of_another_version) };
+		TEST(rights_of_both), TEST(one_that_moves), TEST(pages_far_behind),
+		TEST(who_is_behind_is_named), TEST(a_question_of_another_version) };
 
 	return cmocka_run_group_tests_name("search_others", tests, NULL, NULL);
 }
